@@ -13,7 +13,10 @@ less on the load. Interpreter and packages are the same.
 
 `--command='train --simulated_rows=8000'` measures that whole command in place
 of the loop, the programs compiled by a run of each before; and its largest
-resident memory, of that first run too.
+resident memory, of that first run too. `--command='prepare ...'` likewise,
+without its `--data_dir`. `--log=DIRECTORY` measures the function alone on a log
+that `python -m benchmarks.logs --write=DIRECTORY` has written, from CSV and
+from Parquet, and says whether both checkouts write the same bytes.
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ from absl import app, flags
 
 from benchmarks import machine, workload
 from rmtl_jax import config as config_lib
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.preparation import prepare as prepare_lib
 from rmtl_jax.training import actor_stage, feed, models
 
 # Settings of the network, lanes of a batch, and steps of a dispatch.
@@ -85,9 +90,29 @@ def dispatch_of(
   return dispatch
 
 
-def work(backbone: str, size: str) -> None:
+def prepare_of(log: str, target: str) -> Callable[[], Any]:
+  """Prepares a log of `benchmarks.logs`, every time anew.
+
+  Args:
+    log: the directory of the raw files, beside the schema.
+    target: where prepared data goes.
+  """
+  config = prepare_config.PrepareConfig(
+    source='table',
+    raw_dir=log,
+    data_dir=target,
+    schema=str(pathlib.Path(log).parent / 'schema.json'),
+    any_dates=True,
+    as_of=(),
+    overwrite=True,
+  )
+  return lambda: prepare_lib.prepare(config) and None
+
+
+def work(kind: str, *arguments: str) -> None:
   """Answers every line with the seconds of a dispatch, by both clocks."""
-  dispatch = dispatch_of(backbone, size)
+  made = {'loop': dispatch_of, 'prepare': prepare_of}[kind]
+  dispatch = made(*arguments)
   jax.block_until_ready(dispatch())
   print(json.dumps(config_lib.__file__), flush=True)
   for _ in sys.stdin:
@@ -100,16 +125,15 @@ def work(backbone: str, size: str) -> None:
 class Worker:
   """A process that runs `work` on a checkout's package."""
 
-  def __init__(self, checkout: pathlib.Path, backbone: str, size: str):
+  def __init__(self, checkout: pathlib.Path, *arguments: str):
     """Waits until it has compiled.
 
     Args:
       checkout: where `rmtl_jax` and `benchmarks` are.
-      backbone: of the network.
-      size: of SIZES.
+      arguments: of `work`.
     """
     self._process = subprocess.Popen(
-      [sys.executable, __file__, f'--work={backbone},{size}'],
+      [sys.executable, __file__, f'--work={",".join(arguments)}'],
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       text=True,
@@ -149,9 +173,10 @@ def command(
 
   Args:
     checkout: its package is run.
-    arguments: of the command, without `--workdir`.
+    arguments: of the command, without `--workdir` or `--data_dir`.
     cache: directory of compiled programs.
   """
+  place = 'data_dir' if arguments[0] == 'prepare' else 'workdir'
   begin = time.perf_counter()
   with tempfile.TemporaryDirectory() as workdir:
     process = subprocess.Popen(
@@ -160,7 +185,7 @@ def command(
         '-m',
         'rmtl_jax',
         *arguments,
-        f'--workdir={workdir}/run',
+        f'--{place}={workdir}/run',
       ],
       stdout=subprocess.DEVNULL,
       stderr=subprocess.DEVNULL,
@@ -229,11 +254,16 @@ def compared(
   return found
 
 
-def measure(
-  checkouts: Sequence[pathlib.Path], backbone: str, size: str, pairs: int
-) -> dict[str, Any]:
-  """One backbone of one size; pairs begin with the one and with the other."""
-  workers = [Worker(checkout, backbone, size) for checkout in checkouts]
+def take_turns(
+  checkouts: Sequence[pathlib.Path],
+  arguments: Sequence[Sequence[str]],
+  pairs: int,
+) -> list[list[Times]]:
+  """Times of `work` in both; pairs begin with the one and with the other."""
+  workers = [
+    Worker(checkout, *given)
+    for checkout, given in zip(checkouts, arguments, strict=True)
+  ]
   times: list[list[Times]] = [[], []]
   try:
     for pair in range(pairs):
@@ -242,11 +272,43 @@ def measure(
   finally:
     for worker in workers:
       worker.close()
+  return times
+
+
+def measure(
+  checkouts: Sequence[pathlib.Path], backbone: str, size: str, pairs: int
+) -> dict[str, Any]:
+  """One backbone of one size."""
+  times = take_turns(checkouts, [('loop', backbone, size)] * 2, pairs)
   return {
     'backbone': backbone,
     'size': size,
     'load': os.getloadavg()[0],
     **compared(*times),
+  }
+
+
+def measure_prepare(
+  checkouts: Sequence[pathlib.Path], log: pathlib.Path, pairs: int
+) -> dict[str, Any]:
+  """Preparation of one log, and whether both write the same bytes."""
+  with tempfile.TemporaryDirectory() as name:
+    targets = [pathlib.Path(name) / part for part in ('before', 'after')]
+    arguments = [('prepare', str(log), str(target)) for target in targets]
+    times = take_turns(checkouts, arguments, pairs)
+    before, after = (
+      {
+        str(path.relative_to(target)): path.read_bytes()
+        for path in target.rglob('*')
+        if path.is_file()
+      }
+      for target in targets
+    )
+  return {
+    'log': log.name,
+    'load': os.getloadavg()[0],
+    **compared(*times),
+    'same bytes': before == after,
   }
 
 
@@ -263,7 +325,14 @@ def main(argv: list[str]) -> None:
     rows.append(
       measure_command(checkouts, flags.FLAGS.command, flags.FLAGS.pairs)
     )
-  for size in () if flags.FLAGS.command else flags.FLAGS.sizes:
+  if flags.FLAGS.log:
+    rows += [
+      measure_prepare(
+        checkouts, pathlib.Path(flags.FLAGS.log) / form, flags.FLAGS.pairs
+      )
+      for form in ('csv', 'parquet')
+    ]
+  for size in () if rows else flags.FLAGS.sizes:
     for backbone in flags.FLAGS.backbones:
       rows.append(measure(checkouts, backbone, size, flags.FLAGS.pairs))
       print(f'{backbone}, {size} done', flush=True)
@@ -294,9 +363,10 @@ def define_flags() -> None:
   )
   flags.DEFINE_list('sizes', list(SIZES), 'Comma-separated.')
   flags.DEFINE_string('command', '', 'A whole command in place of the loop.')
+  flags.DEFINE_string('log', '', 'A raw log to prepare in place of the loop.')
   flags.DEFINE_integer('pairs', 15, 'Of turns.')
   flags.DEFINE_string('output', '', 'JSON file; none if empty.')
-  flags.DEFINE_list('work', [], 'For its own processes: backbone and size.')
+  flags.DEFINE_list('work', [], 'For its own processes: of `work`.')
 
 
 if __name__ == '__main__':

@@ -5,7 +5,20 @@
 A log of benchmarks/workload.py's shape is written as CSV and as Parquet, then
 timed through `rmtl prepare`'s own function (source `table`), reading of what
 it wrote, and one epoch's plan; and from prepared Parquet alone. Figures are
-medians of whole passes; files are in the page cache.
+medians of whole passes, one of each log in turn; files are in the page cache.
+
+    git clone https://github.com/Applied-Machine-Learning-Lab/RMTL theirs
+    pip install pandas
+    python -m benchmarks.logs --code=theirs --rows=500000 --repetitions=5
+
+has the authors' code make its sessions of the log's first `--their_rows` rows
+in every turn too (benchmarks/authors_log.py). Ratios are of a turn, by the
+clock and by rows per CPU second, of which theirs, on one thread, has one in a
+second, and ours as many as there are cores if all of them are idle. `parsed by
+the engine` is all that DuckDB takes to read the CSV file, every column as text.
+
+`--write=DIRECTORY` writes the log there and ends, for
+`python -m benchmarks.commits --log=DIRECTORY`.
 """
 
 from __future__ import annotations
@@ -13,26 +26,32 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import statistics
 import tempfile
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from absl import app, flags
 
-from benchmarks import machine, workload
+from benchmarks import authors_log, machine, workload
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import batches
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.preparation import prepare as prepare_lib
+from rmtl_jax.preparation.raw import csv as raw_csv
 
 _OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
 _ROWS = flags.DEFINE_integer('rows', 1_000_000, 'Rows of the log.')
 _REPETITIONS = flags.DEFINE_integer('repetitions', 3, 'Passes of a figure.')
+_WRITE = flags.DEFINE_string('write', '', 'Where to write the log alone.')
+_CODE = flags.DEFINE_string('code', '', "The authors' repository; or none.")
+_THEIR_ROWS = flags.DEFINE_integer('their_rows', 100_000, 'Rows of theirs.')
 
 _MINUTE = 60_000
 
@@ -56,7 +75,7 @@ def write_log(directory: pathlib.Path, rows: int) -> None:
       },
     }
   )
-  (directory / 'csv').mkdir()
+  (directory / 'csv').mkdir(parents=True)
   (directory / 'parquet').mkdir()
   pa_csv.write_csv(table, directory / 'csv' / 'log.csv')
   pq.write_table(table, directory / 'parquet' / 'log.parquet')
@@ -109,38 +128,97 @@ def _clocks() -> np.ndarray:
   return np.array([time.perf_counter(), time.process_time()])
 
 
+def parse(directory: pathlib.Path) -> None:
+  """Has DuckDB read every value of the CSV file as text, and keep none."""
+  file = directory / 'csv' / 'log.csv'
+  columns = dict.fromkeys(raw_csv.read_header(file), 'VARCHAR')
+  with duckdb.connect() as connection:
+    connection.execute(
+      f"SELECT max(strlen(COLUMNS(*))) FROM read_csv('{file}', header = true,"
+      f' auto_detect = false, columns = {columns})'
+    ).fetchall()
+
+
+def timed(work: Callable[[], Any]) -> np.ndarray:
+  """(seconds, CPU seconds) of a call."""
+  begin = _clocks()
+  work()
+  return _clocks() - begin
+
+
+def in_turn(
+  directory: pathlib.Path, theirs: Callable[[], Any] | None
+) -> list[dict[tuple[str, str], np.ndarray]]:
+  """(seconds, CPU seconds) by log and part of each turn, after a first one."""
+  turns = []
+  for number in range(1 + _REPETITIONS.value):
+    turn = {
+      (form, part): times
+      for form in ('csv', 'parquet')
+      for part, times in one_pass(directory, form, number).items()
+    }
+    turn['csv', 'parsed by the engine'] = timed(lambda: parse(directory))
+    if theirs is not None:
+      turn['theirs', 'log to sessions'] = timed(theirs)
+    turns.append(turn)
+  return turns[1:]
+
+
+def figures(
+  turns: Sequence[dict[tuple[str, str], np.ndarray]],
+) -> list[dict[str, Any]]:
+  """A row per log and part: medians, and ratios to theirs."""
+  found, cores = [], os.cpu_count() or 1
+  theirs = ('theirs', 'log to sessions')
+  for log, part in turns[0]:
+    rows = _THEIR_ROWS.value if log == 'theirs' else _ROWS.value
+    seconds, cpu = np.median([turn[log, part] for turn in turns], axis=0)
+    row = {
+      'log': log,
+      'part': part,
+      'rows_per_second': rows / seconds,
+      'seconds': float(seconds),
+      'cpu_seconds': float(cpu),
+      'rows_per_second_of_idle_cores': rows * cores / cpu,
+    }
+    if theirs in turns[0]:
+      ratios = np.array(
+        [
+          turn[theirs] / turn[log, part] * rows / _THEIR_ROWS.value
+          for turn in turns
+        ]
+      )
+      for i, clock in enumerate(('clock', 'cpu')):
+        row |= {
+          f'times_theirs_{clock}': float(np.median(ratios[:, i])),
+          f'times_theirs_{clock}_least': float(ratios[:, i].min()),
+          f'times_theirs_{clock}_most': float(ratios[:, i].max()),
+        }
+    found.append(row)
+  return found
+
+
 def main(argv: list[str]) -> None:
   """Prints the table, writes the file."""
   del argv
-  rows = []
+  if _WRITE.value:
+    write_log(pathlib.Path(_WRITE.value), _ROWS.value)
+    return
   with tempfile.TemporaryDirectory() as name:
     directory = pathlib.Path(name)
     write_log(directory, _ROWS.value)
-    for form in ('csv', 'parquet'):
-      passes = [
-        one_pass(directory, form, i) for i in range(1 + _REPETITIONS.value)
-      ][1:]
-      for part in passes[0]:
-        seconds, cpu = (
-          statistics.median(float(p[part][i]) for p in passes) for i in (0, 1)
-        )
-        cores = os.cpu_count() or 1
-        rows.append(
-          {
-            'log': form,
-            'part': part,
-            'rows_per_second': _ROWS.value / seconds,
-            'seconds': seconds,
-            'cpu_seconds': cpu,
-            'rows_per_second_of_idle_cores': _ROWS.value * cores / cpu,
-          }
-        )
+    theirs = None
+    if _CODE.value:
+      log = workload.Workload(rows=_THEIR_ROWS.value)
+      theirs = authors_log.Theirs(_CODE.value, log, name)
+    rows = figures(in_turn(directory, theirs))
   print(machine.table(rows))
   machine.write(
     _OUTPUT.value,
     {
       'benchmark': 'logs',
       'rows': _ROWS.value,
+      'their_rows': _THEIR_ROWS.value if _CODE.value else None,
       'load': os.getloadavg(),
       'figures': rows,
     },

@@ -54,7 +54,7 @@ def check(
   keys = [
     name
     for name, given in (
-      ('session', table.has_session),
+      (table.session_number or 'session', table.has_session),
       ('"user"', table.has_user),
     )
     if given

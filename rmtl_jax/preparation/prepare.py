@@ -231,7 +231,13 @@ def _find_places(
   # known in time are dropped one by one.
   if rule.by_time and rows.has_session and not (delay_ms or rows.has_random):
     places = session_names.split_named_sessions(
-      connection, keys, rule.ratio, rows.identity, boundaries, end
+      connection,
+      keys,
+      rule.ratio,
+      rows.identity,
+      boundaries,
+      end,
+      '' if rows.keys else rows.session_number,
     )
   if places is None:
     numbered = sessions.number_sessions(

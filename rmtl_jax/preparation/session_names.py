@@ -24,6 +24,7 @@ def split_named_sessions(
   identity: Sequence[str] = (),
   boundaries: sessions.Boundaries | None = None,
   end: int | None = None,
+  number: str = '',
 ) -> sessions.RowPlaces | None:
   """Does what `sessions.split_sessions` does, for rows with session ids.
 
@@ -35,19 +36,26 @@ def split_named_sessions(
     identity: as for `sessions.number_sessions`.
     boundaries: as for `sessions.split_sessions`.
     end: as for `sessions.split_sessions`.
+    number: column of the relation with `session` as a number; empty for none.
 
   Returns:
-    Places, one per session: `session` (the id), `before` (kept rows of earlier
-    sessions) and `ends` (the split's end, ms). None if a row has no session id
-    or the log has duplicates: both need the rows sorted.
+    Places, one per session: `session` (the id or its number), `before` (kept
+    rows of earlier sessions), `ends` (the split's end, ms) and, beside numbers,
+    `name` (the id). None if a row has no session id or the log has duplicates:
+    both need the rows sorted.
   """
+  name, order = '', 'session'
+  if number:
+    # Ids that are numbers are grouped and joined as such, and sorted as text.
+    name, order = ', CAST(session AS VARCHAR) AS name', 'name'
+    relation = f'(SELECT * REPLACE ({number} AS session) FROM {relation})'
   if sql.any_row(connection, relation, 'session IS NULL'):
     return None
   found = sql.unique_name('sessions')
   connection.execute(
-    f'CREATE TABLE {found} AS SELECT session, min(timestamp) AS start,'
+    f'CREATE TABLE {found} AS SELECT session{name}, min(timestamp) AS start,'
     ' max(timestamp) AS last, count(*) AS rows, 0 AS dropped'
-    f' FROM {relation} GROUP BY session ORDER BY start, session'
+    f' FROM {relation} GROUP BY session ORDER BY start, {order}'
   )
   if identity and _has_duplicates(connection, relation, found, identity):
     connection.execute(f'DROP TABLE {found}')
@@ -64,6 +72,7 @@ def split_named_sessions(
     connection, table, 'sum(rows)', 'count(*)', 'sum(dropped)'
   )
   kept = ' AND r.timestamp < p.ends' if any(dropped) else ''
+  same = f'r.{number or "session"} = p.session'
   return sessions.RowPlaces(
     table,
     boundaries,
@@ -71,8 +80,9 @@ def split_named_sessions(
     session_counts,
     dropped,
     whole=table,
-    whole_condition='r.session = p.session',
-    condition=f'r.session = p.session{kept}',
+    whole_condition=same,
+    session='p.name' if number else 'r.session',
+    condition=same + kept,
     columns='p.session_id, p.split, p.before AS marker',
     order='session_id, timestamp, row_id',
     step='CAST(rowid - marker AS INTEGER)',
@@ -173,8 +183,9 @@ def _drop_late(
     ' WHERE p.last >= p.ends AND r.timestamp >= p.ends GROUP BY session_id'
   )
   connection.execute(
-    f'CREATE TABLE {table} AS SELECT session, start, last,'
-    ' rows - coalesce(n, 0) AS rows, coalesce(n, 0) AS dropped'
+    f'CREATE TABLE {table} AS SELECT'
+    ' * EXCLUDE (session_id, before, split, ends, n)'
+    ' REPLACE (rows - coalesce(n, 0) AS rows, coalesce(n, 0) AS dropped)'
     f' FROM {places} LEFT JOIN {late} USING (session_id) ORDER BY session_id'
   )
   connection.execute(f'DROP VIEW {places}')

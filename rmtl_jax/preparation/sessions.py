@@ -68,6 +68,7 @@ class RowPlaces:
     whole: table with `session_id` and `start` (ms) of every row, dropped ones
       too, but for duplicates.
     whole_condition: SQL that joins `r` to its `p` of `whole`.
+    session: SQL of the log's own session id, where `r` is joined to `whole`.
     by_time: whether sessions are split by time.
     in_order: whether no session starts before one of an earlier split.
     condition: SQL that joins `r` to its `p`.
@@ -87,6 +88,7 @@ class RowPlaces:
   left_out: str = ''
   whole: str = ''
   whole_condition: str = 'r.row_id = p.row_id'
+  session: str = 'r.session'
   by_time: bool = True
   in_order: bool = True
   condition: str = 'r.row_id = p.row_id'

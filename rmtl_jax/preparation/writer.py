@@ -104,16 +104,20 @@ def write_parts(
   Returns:
     The files of every split, relative to the directory, in order.
   """
-  total = sql.fetch_row(connection, f'SELECT count(*) FROM {rows.table}')[0]
-  begins = connection.execute(
-    f'SELECT split, min(rowid) FROM {rows.table} GROUP BY split'
+  found = connection.execute(
+    f'SELECT split, min(rowid) AS first, count(*) FROM {rows.table}'
+    ' GROUP BY split ORDER BY first'
   ).fetchall()
-  begin = ' '.join(f'WHEN {split} THEN {row}' for split, row in begins)
-  starts = connection.execute(
-    f'SELECT split, min(rowid) FROM {rows.table} WHERE {rows.step} = 0'
-    f' GROUP BY split, (rowid - CASE split {begin} END) // {rows_per_file}'
-    ' ORDER BY 2'
-  ).fetchall()
+  total = sum(count for *_, count in found)
+  begins = [(split, first) for split, first, _ in found]
+  starts = begins
+  if any(count > rows_per_file for *_, count in found):
+    begin = ' '.join(f'WHEN {split} THEN {row}' for split, row in begins)
+    starts = connection.execute(
+      f'SELECT split, min(rowid) FROM {rows.table} WHERE {rows.step} = 0'
+      f' GROUP BY split, (rowid - CASE split {begin} END) // {rows_per_file}'
+      ' ORDER BY 2'
+    ).fetchall()
   present = max(2, *(split for split, _ in begins)) + 1
   files: dict[str, list[str]] = {
     name: [] for name in manifest_lib.ALL_SPLITS[:present]

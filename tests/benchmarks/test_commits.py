@@ -3,7 +3,7 @@ import subprocess
 
 import pytest
 
-from benchmarks import commits
+from benchmarks import commits, logs
 
 
 def test_ratios_are_those_of_pairs():
@@ -26,3 +26,11 @@ def test_a_command_that_fails_is_told(tmp_path):
   own = pathlib.Path(commits.__file__).parents[1]
   with pytest.raises(subprocess.CalledProcessError):
     commits.command(own, ['unheard'], str(tmp_path))
+
+
+def test_preparation_is_timed_and_compared(tmp_path):
+  own = pathlib.Path(commits.__file__).parents[1]
+  logs.write_log(tmp_path, 600)
+  found = commits.measure_prepare([own, own], tmp_path / 'csv', 1)
+  assert found['same bytes']
+  assert found['cpu ms before'] > 0 and found['wall ms after'] > 0

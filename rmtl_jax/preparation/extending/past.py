@@ -92,6 +92,7 @@ def write(
     'p.session_id AS number, p.start',
     f'{places.whole} p ON {places.whole_condition}',
     directory / FOLDER / rows_file(0),
+    name=places.session,
   )
   if users:
     write_users(
@@ -109,6 +110,7 @@ def write_rows(
   path: pathlib.Path,
   first_row: int = 0,
   kinds: Mapping[str, str] | None = None,
+  name: str = 'r.session',
 ) -> None:
   """Writes a file of past rows.
 
@@ -120,18 +122,22 @@ def write_rows(
     path: of the file.
     first_row: added to `row_id`.
     kinds: DuckDB types of keys, as earlier files have them.
+    name: SQL of the log's own session id.
 
   Raises:
     types.InputError: a key that is none of that type.
   """
   columns = [f'r.row_id + {first_row} AS row_id', session, 'r.timestamp']
   if has_session(rows):
-    columns.append(f'{_typed("r.session", "session", kinds)} AS session')
+    columns.append(f'{_typed(name, "session", kinds)} AS session')
   if rows.has_user:
     user = sql.null_if_empty('r."user"')
     columns.append(f'{_typed(user, "user", kinds)} AS "user"')
   if rows.item_column:
-    item = sql.null_if_empty(f'r.{sql.quote(rows.item_column)}')
+    item = f'r.{sql.quote(rows.item_column)}'
+    if rows.item_column in rows.numbers:
+      item = f'CAST({item} AS VARCHAR)'
+    item = sql.null_if_empty(item)
     columns.append(f'{_typed(item, "item", kinds)} AS item')
   kept = list(columns_of_labels(rows))
   made = labels.label_and_time_columns(rows.binary_tasks, (None, None), '0')

@@ -5,10 +5,11 @@ from __future__ import annotations
 import collections
 import csv
 import dataclasses
+import itertools
 import pathlib
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import duckdb
 import pyarrow as pa
@@ -21,6 +22,14 @@ from rmtl_jax.preparation.raw import readings as readings_lib
 
 # Faults of a record that the file's end cuts off.
 _CUT_OFF = ('MISSING COLUMNS', 'UNQUOTED VALUE')
+# A whole number as SQL writes it, and the records that show whether a column
+# holds such numbers.
+_WHOLE = re.compile(r'0|-?[1-9]\d{0,17}')
+_SAMPLE = 200
+# Number of the column whose text is no whole number, NULL for most rows; that
+# text, while the table is made.
+_NOT_WHOLE = 'not_whole'
+_TEXT = 'text_{}'
 
 
 def load(
@@ -38,6 +47,7 @@ def load(
   missing: Sequence[str] = (),
   nulls: Mapping[str, Sequence[str]] | None = None,
   readings: Mapping[str, readings_lib.Reading] | None = None,
+  whole: Sequence[str] = (),
   names: Sequence[str] = (),
   quote: str = '"',
   encoding: str = 'utf-8',
@@ -62,6 +72,8 @@ def load(
     missing: values that become NULL, as empty ones do.
     nulls: values of a column of text that become NULL.
     readings: of further columns, by the name that they get in the table.
+    whole: wanted columns of text that the table keeps as BIGINT; `not_whole`
+      tells which have other values, so that the table can't be used.
     names: of all columns of files without a header.
     quote: around values that hold a delimiter; empty: there are none such.
     encoding: `utf-8` or `latin-1`.
@@ -95,11 +107,13 @@ def load(
     raw.check_columns(path, [*header, *named], wanted)
     rejects = sql.unique_name('rejects')
     kept = select or ', '.join(
-      f'{_kept(name, nulls or {})} AS {sql.quote(prefix + name)}'
+      _as_whole(name, nulls or {}, prefix, whole.index(name))
+      if name in whole
+      else f'{_kept(name, nulls or {})} AS {sql.quote(prefix + name)}'
       for name in column_types
     )
-    if readings:
-      kept += f', {readings_lib.select(readings, lambda name: pa.string())}'
+    for made in readings_lib.select(readings, _text):
+      kept += f', {made}'
     if row_hash:
       everything = sql.quote_all(sorted(header))
       kept += f', hash({everything}) AS {raw.ROW_HASH}'
@@ -113,7 +127,10 @@ def load(
     try:
       with sql.scan_file(path, 'csv', options) as source:
         source = folders.with_values(source, path, named, wanted)
-        query = f'SELECT {kept} FROM {source}{condition}'
+        query = _checked(
+          f'SELECT {kept} FROM {source}{condition}', whole, prefix
+        )
+        query = readings_lib.checked(query, readings, _text)
         rows = raw.append_rows(connection, table, query, first=not files)
     except (duckdb.OutOfMemoryException, duckdb.InterruptException):
       raise
@@ -128,7 +145,71 @@ def load(
   if not start and not where:
     where_rows = 'no rows' if names else 'no rows below the header'
     raise types.InputError(f'{paths[0]}: {where_rows}')
-  return raw.RawTable(table, tuple(files), tuple(warnings), row_hash_sql)
+  return raw.RawTable(
+    table, tuple(files), tuple(warnings), row_hash_sql, frozenset(whole)
+  )
+
+
+def look_whole(
+  paths: Sequence[pathlib.Path],
+  columns: Iterable[str],
+  delimiter: str,
+  missing: Sequence[str] = (),
+) -> tuple[str, ...]:
+  """The columns that hold whole numbers alone, by the files' first rows.
+
+  Numbers count as SQL writes them: 7, but neither 07 nor 7.0. A column that a
+  file lacks, or that has no value there, is left out; a file that can't be read
+  has none.
+
+  Args:
+    paths: the files.
+    columns: which to look at.
+    delimiter: as for `load`.
+    missing: values that count as empty.
+  """
+  wanted = list(columns)
+  nothing = {'', *missing}
+  for path in paths:
+    if not wanted:
+      break
+    sign = raw.delimiter_of(path, delimiter)
+    try:
+      with raw.open_text(path, errors='replace') as text:
+        rows = list(itertools.islice(raw.csv_records(text, sign), 1 + _SAMPLE))
+    except (OSError, EOFError, zlib.error, csv.Error):
+      return ()
+    header, *records = [row for row in rows if row] or [[]]
+    values: dict[str, tuple[str, ...]]
+    values = dict(zip(header, zip(*records, strict=False), strict=False))
+    wanted = [
+      name
+      for name in wanted
+      if (given := set(values.get(name, ())) - nothing)
+      and all(map(_WHOLE.fullmatch, given))
+    ]
+  return tuple(wanted)
+
+
+def not_whole(
+  connection: duckdb.DuckDBPyConnection,
+  table: raw.RawTable,
+  whole: Sequence[str],
+) -> set[str]:
+  """The columns that the table should not have kept as numbers.
+
+  Args:
+    connection: holds the table.
+    table: from `load`.
+    whole: as for `load`.
+  """
+  if not whole:
+    return set()
+  found = connection.execute(
+    f'SELECT DISTINCT {_NOT_WHOLE} FROM {table.name}'
+    f' WHERE {_NOT_WHOLE} IS NOT NULL'
+  ).fetchall()
+  return {whole[int(i)] for (i,) in found}
 
 
 def read_header(path: pathlib.Path, delimiter: str = ',') -> list[str]:
@@ -152,6 +233,42 @@ def read_header(path: pathlib.Path, delimiter: str = ',') -> list[str]:
     raise types.InputError(f'{path}: is empty, expected a header and rows')
   # A file that pandas wrote with its index has a column without a name.
   return [name or f'(column {i + 1})' for i, name in enumerate(header)]
+
+
+def _text(name: str) -> pa.DataType:
+  """The type of every column of a CSV file."""
+  del name
+  return pa.string()
+
+
+def _as_whole(
+  name: str, nulls: Mapping[str, Sequence[str]], prefix: str, place: int
+) -> str:
+  """SQL of a column of text as a number, and of the text for `_checked`."""
+  kept = _kept(name, nulls)
+  return (
+    f'TRY_CAST({kept} AS BIGINT) AS {sql.quote(prefix + name)},'
+    f' {kept} AS {_TEXT.format(place)}'
+  )
+
+
+def _checked(query: str, whole: Sequence[str], prefix: str) -> str:
+  """A query with the column that `not_whole` looks at, if it has numbers."""
+  if not whole:
+    return query
+  wrong = []
+  for i, name in enumerate(whole):
+    text, number = _TEXT.format(i), sql.quote(prefix + name)
+    wrong.append(
+      f'WHEN {text} <> CAST({number} AS VARCHAR)'
+      f' OR {number} IS NULL AND {text} IS NOT NULL THEN {i}'
+    )
+  texts = ', '.join(_TEXT.format(i) for i in range(len(whole)))
+  return (
+    f'SELECT * EXCLUDE ({texts}),'
+    f' CAST(CASE {" ".join(wrong)} END AS USMALLINT) AS {_NOT_WHOLE}'
+    f' FROM ({query})'
+  )
 
 
 def _kept(name: str, nulls: Mapping[str, Sequence[str]]) -> str:

@@ -83,9 +83,9 @@ def load(
       f'{_cast(given[name], wanted)} AS {sql.quote(prefix + name)}'
       for name, wanted in column_types.items()
     )
-    if readings:
-      kinds = {field.name: field.type for field in schema}
-      kept += f', {readings_lib.select(readings, kinds.__getitem__)}'
+    kinds = {field.name: field.type for field in schema}
+    for made in readings_lib.select(readings, kinds.__getitem__):
+      kept += f', {made}'
     if late_hash:
       changed = {*_changed(schema, column_types), *nulls}
       rest, row_hash_sql = raw.rest_hash(column_types, changed, prefix)
@@ -95,7 +95,9 @@ def load(
       sql.scan_file(path, 'parquet') as source,
     ):
       source = folders.with_values(source, path, added)
-      query = f'SELECT {kept} FROM {source}'
+      query = readings_lib.checked(
+        f'SELECT {kept} FROM {source}', readings, kinds.__getitem__
+      )
       rows = raw.append_rows(connection, table, query, first=not files)
       file = raw.RawFile(path, start, rows, 0, '', added)
       texts = {

@@ -22,6 +22,8 @@ from rmtl_jax.preparation.raw import times
 
 # Number of the reading that a row's value does not fit, NULL for most rows.
 _FAULT = 'fault_of_reading'
+# What a reading is made of, while the table is.
+_GIVEN = 'given_{}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Reading:
     value: SQL of what that means by the SQL of `given` and the type; NULL where
       it means nothing.
     expected: what a value should have been, for errors.
+    is_number: whether text that SQL reads as a number means that number.
   """
 
   column: str
@@ -44,10 +47,15 @@ class Reading:
   given: Callable[[str, pa.DataType], str]
   value: Callable[[str, pa.DataType], str]
   expected: str
+  is_number: bool = False
 
   def sql(self, value: str, found: pa.DataType) -> str:
     """SQL of the value; NULL where it is missing or means nothing."""
-    return self.value(self.given(value, found), found)
+    meant = self.value(self.given(value, found), found)
+    if self.is_number and parquet.is_text(found):
+      # Most text is a plain number, of which nothing else needs to be asked.
+      return f'coalesce(TRY_CAST({value} AS DOUBLE), {meant})'
+    return meant
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,6 +180,7 @@ def of_number(column: str, missing: Missing) -> Reading:
     lambda value, found: given(value, found, missing),
     lambda value, found: f'TRY_CAST({value} AS DOUBLE)',
     raw.EXPECTED['DOUBLE'],
+    is_number=not (missing.texts or missing.values),
   )
 
 
@@ -222,24 +231,49 @@ def _truth(value: str, found: pa.DataType, number: Reading) -> str:
 
 def select(
   readings: Mapping[str, Reading], type_of: Callable[[str], pa.DataType]
-) -> str:
-  """SQL of the columns that readings make; '' for none.
+) -> list[str]:
+  """SQL of the columns that readings make, and of those that they are made of.
 
   Args:
     readings: by the name that their column gets.
     type_of: the type of a file's column.
   """
-  if not readings:
-    return ''
-  columns, wrong = [], []
+  columns = []
   for i, (name, reading) in enumerate(readings.items()):
-    kind, column = type_of(reading.column), sql.quote(reading.column)
-    value = reading.sql(column, kind)
+    column = sql.quote(reading.column)
+    value = reading.sql(column, type_of(reading.column))
     columns.append(f'{value} AS {sql.quote(name)}')
-    there = reading.given(column, kind)
-    wrong.append(f'WHEN {there} IS NOT NULL AND {value} IS NULL THEN {i}')
-  fault = f'CAST(CASE {" ".join(wrong)} END AS USMALLINT) AS {_FAULT}'
-  return ', '.join([*columns, fault])
+    columns.append(f'{column} AS {_GIVEN.format(i)}')
+  return columns
+
+
+def checked(
+  query: str,
+  readings: Mapping[str, Reading],
+  type_of: Callable[[str], pa.DataType],
+) -> str:
+  """A query with the columns of `select`, which `check` can look at.
+
+  Args:
+    query: selects them, beside others.
+    readings: as for `select`.
+    type_of: as for `select`.
+  """
+  if not readings:
+    return query
+  # Around the query: within it, DuckDB would read each value again to tell
+  # whether it means nothing.
+  wrong = []
+  for i, (name, reading) in enumerate(readings.items()):
+    there = reading.given(_GIVEN.format(i), type_of(reading.column))
+    wrong.append(
+      f'WHEN {sql.quote(name)} IS NULL AND {there} IS NOT NULL THEN {i}'
+    )
+  given = ', '.join(_GIVEN.format(i) for i in range(len(readings)))
+  return (
+    f'SELECT * EXCLUDE ({given}),'
+    f' CAST(CASE {" ".join(wrong)} END AS USMALLINT) AS {_FAULT} FROM ({query})'
+  )
 
 
 def check(
@@ -252,7 +286,7 @@ def check(
 
   Args:
     connection: holds the table.
-    table: the raw table, with the columns of `select`.
+    table: the raw table, of a query that is `checked`.
     file: the last one that was read into it.
     readings: as for `select`.
 

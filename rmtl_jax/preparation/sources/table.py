@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import duckdb
 
@@ -50,6 +51,7 @@ def read(
   )
   readings = table_columns.readings(schema)
   table, nested = _load(connection, files.paths, schema, readings, options)
+  kinds = sql.column_types(connection, table.name)
   split = ''
   if options.split_column:
     split = given_splits.sql_by_column(connection, table, options)
@@ -62,7 +64,7 @@ def read(
   columns = [
     'rowid AS row_id',
     f'{table.row_hash} AS {raw.ROW_HASH}',
-    *table_columns.select(schema, nested, readings),
+    *table_columns.select(schema, nested, readings, kinds, table.whole),
     *([f'{split} AS split'] if split else []),
   ]
   connection.execute(
@@ -81,6 +83,14 @@ def read(
     time_column=schema.time or '',
     time_unit=schema.unit,
     key_column=schema.session or schema.user or '',
+    session_number=table_columns.SESSION_NUMBER
+    if schema.session in table.whole and schema.events is None
+    else '',
+    numbers=frozenset(
+      field.source_column
+      for field in fields
+      if field.kind == 'categorical' and field.column in table.whole
+    ),
     user_field=schema.categorical_of(schema.user),
     item_field=schema.categorical_of(schema.item),
     item='' if schema.item is None else 'item',
@@ -116,24 +126,53 @@ def _load(
   kinds = table_columns.types(schema, key, nested, readings)
   if options.split_column:
     kinds.setdefault(options.split_column, key)
-  if is_parquet:
-    load = raw_parquet.load
-  else:
-    load = functools.partial(raw_csv.load, delimiter=schema.delimiter)
-  table = load(
-    connection,
-    paths,
-    kinds,
+  load = functools.partial(
+    raw_parquet.load if is_parquet else _load_csv,
     late_hash=True,
     prefix=raw.PREFIX,
     missing=schema.missing,
     nulls={c: v for c, v in schema.nulls.items() if c in kinds},
     readings=readings,
   )
+  if not is_parquet:
+    # New days are joined to keys as the data have them, which is text.
+    whole = () if options.extend else table_columns.single_keys(schema, kinds)
+    load = functools.partial(load, delimiter=schema.delimiter, whole=whole)
+  table = load(connection, paths, kinds)
   _write_whole(
     connection, table.name, [c for c, k in kinds.items() if k == key]
   )
   return table, nested
+
+
+def _load_csv(
+  connection: duckdb.DuckDBPyConnection,
+  paths: Sequence[pathlib.Path],
+  kinds: dict[str, str],
+  *,
+  whole: Sequence[str],
+  **settings: Any,
+) -> raw.RawTable:
+  """Reads CSV files; keys that are whole numbers in all rows as numbers.
+
+  Args:
+    connection: where the table is made.
+    paths: the files.
+    kinds: DuckDB types of the wanted columns.
+    whole: columns that may be kept as numbers.
+    settings: of `raw_csv.load`.
+  """
+  # Numbers are grouped and joined in half the time of text.
+  whole = raw_csv.look_whole(
+    paths, whole, settings['delimiter'], settings['missing']
+  )
+  while True:
+    table = raw_csv.load(connection, paths, kinds, whole=whole, **settings)
+    wrong = raw_csv.not_whole(connection, table, whole)
+    if not wrong:
+      return table
+    connection.execute(f'DROP TABLE {table.name}')
+    whole = [column for column in whole if column not in wrong]
 
 
 def _list_columns(path: pathlib.Path) -> set[str]:

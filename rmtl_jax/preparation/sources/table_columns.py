@@ -18,6 +18,8 @@ from rmtl_jax.preparation.schema import vocabularies
 from rmtl_jax.preparation.sources import table_events
 
 _TIME = 'timestamp'
+# The view's column of sessions as numbers, where all of them are.
+SESSION_NUMBER = 'session_as_number'
 
 
 def readings(
@@ -94,10 +96,27 @@ def types(
   return found
 
 
+def single_keys(
+  schema: schema_lib.TableSchema, kinds: Mapping[str, str]
+) -> list[str]:
+  """The raw columns of single keys and categories, which are text in CSV.
+
+  Args:
+    schema: the columns' meaning.
+    kinds: from `types`.
+  """
+  lists = {f.column for f in schema.fields if f.kind == 'multi_valued'}
+  return [
+    c for c, kind in kinds.items() if kind == 'VARCHAR' and c not in lists
+  ]
+
+
 def select(
   schema: schema_lib.TableSchema,
   nested: set[str],
   read: Mapping[str, readings_lib.Reading],
+  kinds: Mapping[str, str],
+  whole: frozenset[str] = frozenset(),
 ) -> list[str]:
   """SQL of the columns of the reader's view, but for the row's own.
 
@@ -105,6 +124,8 @@ def select(
     schema: the columns' meaning.
     nested: columns of lists.
     read: the readings.
+    kinds: DuckDB types of the raw table's columns.
+    whole: raw columns of text that are numbers in the raw table.
   """
   time = '0::BIGINT'
   if _TIME in read:
@@ -141,12 +162,24 @@ def select(
     elif not task.timed:
       values[f'y_{task.name}'] = ''
     values |= {f'v_{column}': _column(column) for column in task.row_columns}
+
+  def key(column: str | None) -> str:
+    """A session or user; NULL where it is missing or empty."""
+    if column is None:
+      return 'NULL'
+    raw_column = _column(column)
+    if column in whole:
+      return f'CAST({raw_column} AS VARCHAR)'
+    return sql.null_if_empty(raw_column, kinds[raw.PREFIX + column])
+
   columns = [
-    f'{_key(schema.session)} AS session',
-    f'{_key(schema.user)} AS "user"',
+    f'{key(schema.session)} AS session',
+    f'{key(schema.user)} AS "user"',
   ]
+  if schema.session in whole:
+    columns.append(f'{_column(schema.session)} AS {SESSION_NUMBER}')
   if schema.item is not None:
-    columns.append(f'{_key(schema.item)} AS item')
+    columns.append(f'{key(schema.item)} AS item')
   if schema.events is not None:
     kind = sql.value_text(_column(schema.events.column))
     columns.append(f"nullif({kind}, '') AS {table_events.KIND}")
@@ -159,8 +192,3 @@ def select(
 def _column(column: str) -> str:
   """A file's column in the raw table."""
   return sql.quote(raw.PREFIX + column)
-
-
-def _key(column: str | None) -> str:
-  """A session or user; NULL where it is missing or empty."""
-  return 'NULL' if column is None else sql.null_if_empty(_column(column))

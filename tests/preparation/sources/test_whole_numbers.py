@@ -1,0 +1,153 @@
+"""Keys of CSV that are whole numbers are kept as such, and nobody can tell."""
+
+from __future__ import annotations
+
+import random
+
+import duckdb
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from rmtl_jax import types
+from rmtl_jax.preparation.raw import csv as raw_csv
+from tests.preparation import raw_files
+
+HEADER = 'visit,user,item,shop,ts,price,clicked,bought'
+SCHEMA = raw_files.SCHEMA | {
+  'session': 'visit',
+  'categorical': ['user', 'item', 'shop'],
+}
+
+
+def lines(visit=str, user=str, item=str, step=500, seed=0):
+  """Rows of 120 sessions, several of one start; ids by `visit`, ..."""
+  draw, found = random.Random(seed), [HEADER]
+  for i in range(120):
+    for place in range(draw.randrange(1, 5)):
+      ids = visit(i), user(draw.randrange(9)), item(draw.randrange(12))
+      click = draw.randrange(2)
+      time = i // 4 * 60_000 + place * step
+      found.append(f'{",".join(ids)},{draw.randrange(3)},{time},{i},{click},0')
+  return found
+
+
+def files(directory):
+  """What every file of prepared data holds, by its place."""
+  return {
+    str(path.relative_to(directory)): path.read_bytes()
+    for path in directory.rglob('*')
+    if path.is_file()
+  }
+
+
+def late(number, text):
+  """Ids that are text from `number` on."""
+  return lambda i: str(i) if i < number else text(i)
+
+
+LOGS = {
+  'numbers': {},
+  'numbers and signs': {'visit': lambda i: str(60 - i)},
+  'nothing at all': {'user': lambda i: '' if i == 3 else str(i)},
+  'leading zeros': {'visit': late(100, '{:05d}'.format)},
+  'floats': {'user': late(8, '{}.0'.format), 'visit': late(110, '{}.0'.format)},
+  'exponents': {'item': lambda i: '1e2' if i == 11 else str(100 * i)},
+  'words': {'visit': late(119, 'v{}'.format), 'item': late(11, 'i{}'.format)},
+  'beyond 64 bits': {'item': lambda i: str(i + 2**63 - 6)},
+  'spaces': {'item': late(11, ' {}'.format)},
+  'duplicates': {'step': 0, 'item': lambda i: str(i % 2)},
+}
+
+
+@pytest.mark.parametrize('name', LOGS)
+@pytest.mark.parametrize('as_of', [(), ('auto',)])
+def test_prepared_data_is_that_of_text(tmp_path, monkeypatch, name, as_of):
+  monkeypatch.setattr(raw_csv, '_SAMPLE', 20)
+  schema = raw_files.write_schema(tmp_path / 'schema.json', SCHEMA)
+
+  def prepared(place):
+    raw_files.run_table(
+      tmp_path / place, lines(**LOGS[name]), schema=schema, as_of=as_of
+    )
+    return files(tmp_path / place / 'out')
+
+  found = prepared('numbers')
+  monkeypatch.setattr(raw_csv, 'look_whole', lambda *_: ())
+  assert found == prepared('text')
+  assert 'past/rows-00000.parquet' in found
+
+
+@pytest.mark.parametrize('changes', [{'session': None}, {'user': None}])
+def test_a_log_may_lack_one_key(tmp_path, monkeypatch, changes):
+  record = {k: v for k, v in (SCHEMA | changes).items() if v}
+  schema = raw_files.write_schema(tmp_path / 'schema.json', record)
+
+  def prepared(place):
+    raw_files.run_table(tmp_path / place, lines(), schema=schema)
+    return files(tmp_path / place / 'out')
+
+  found = prepared('numbers')
+  monkeypatch.setattr(raw_csv, 'look_whole', lambda *_: ())
+  assert found == prepared('text')
+
+
+def test_one_of_several_files_may_have_text(tmp_path, monkeypatch):
+  schema = raw_files.write_schema(tmp_path / 'schema.json', SCHEMA)
+  header, *rows = lines(visit=late(90, 'v{}'.format))
+  for i, part in enumerate((rows[:150], rows[150:])):
+    raw_files.write(tmp_path / 'raw' / f'{i}.csv', [header, *part])
+
+  def prepared(place):
+    raw_files.run(tmp_path / place, 'table', tmp_path / 'raw', schema=schema)
+    return files(tmp_path / place / 'out')
+
+  found = prepared('numbers')
+  monkeypatch.setattr(raw_csv, 'look_whole', lambda *_: ())
+  assert found == prepared('text')
+
+
+@pytest.mark.parametrize('visit', [str, late(100, '{:05d}'.format)])
+def test_faults_are_named_as_ever(tmp_path, visit):
+  schema = raw_files.write_schema(tmp_path / 'schema.json', SCHEMA)
+  rows = lines(visit=visit)
+  rows[200] = rows[200].rsplit(',', 2)[0] + ',2,0'
+  with pytest.raises(types.InputError, match="row 201, column 'clicked': '2'"):
+    raw_files.run_table(tmp_path, rows, schema=schema)
+
+
+@hypothesis.settings(deadline=None, max_examples=200)
+@hypothesis.given(
+  text=st.one_of(
+    st.integers(-(10**20), 10**20).map(str),
+    st.text('0123456789-+.eE_x ', min_size=1, max_size=8),
+  )
+)
+def test_only_the_text_of_a_number_is_one(tmp_path_factory, text):
+  """A column is kept as numbers if SQL writes each as it stood."""
+  path = tmp_path_factory.mktemp('csv') / 'log.csv'
+  raw_files.write(path, ['a,b', f'{text},1', '5,2', ',3'])
+  with duckdb.connect() as connection:
+    table = raw_csv.load(
+      connection, [path], {'a': 'VARCHAR', 'b': 'VARCHAR'}, whole=('a', 'b')
+    )
+    wrong = raw_csv.not_whole(connection, table, ('a', 'b'))
+    (found,) = connection.execute(
+      f'SELECT CAST(a AS VARCHAR) FROM {table.name} LIMIT 1'
+    ).fetchall()[0]
+  assert wrong == (set() if found == text else {'a'})
+  if raw_csv.look_whole([path], ['a'], ','):
+    assert str(int(text)) == text
+
+
+def test_the_first_rows_tell_which_columns_to_try(tmp_path):
+  path = tmp_path / 'log.csv'
+  raw_files.write(path, ['a,b,c,d', '1,01,,x', '-20,2,,3', ',3,,4'])
+  columns = ['a', 'b', 'c', 'd', 'absent']
+  assert raw_csv.look_whole([path], columns, ',') == ('a',)
+  assert raw_csv.look_whole([path], columns, ',', ['01', 'x']) == (
+    'a',
+    'b',
+    'd',
+  )
+  assert raw_csv.look_whole([path, tmp_path / 'none.csv'], columns, ',') == ()
