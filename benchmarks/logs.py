@@ -46,13 +46,6 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.preparation import prepare as prepare_lib
 from rmtl_jax.preparation.raw import csv as raw_csv
 
-_OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
-_ROWS = flags.DEFINE_integer('rows', 1_000_000, 'Rows of the log.')
-_REPETITIONS = flags.DEFINE_integer('repetitions', 3, 'Passes of a figure.')
-_WRITE = flags.DEFINE_string('write', '', 'Where to write the log alone.')
-_CODE = flags.DEFINE_string('code', '', "The authors' repository; or none.")
-_THEIR_ROWS = flags.DEFINE_integer('their_rows', 100_000, 'Rows of theirs.')
-
 _MINUTE = 60_000
 
 
@@ -147,11 +140,11 @@ def timed(work: Callable[[], Any]) -> np.ndarray:
 
 
 def in_turn(
-  directory: pathlib.Path, theirs: Callable[[], Any] | None
+  directory: pathlib.Path, theirs: Callable[[], Any] | None, repetitions: int
 ) -> list[dict[tuple[str, str], np.ndarray]]:
   """(seconds, CPU seconds) by log and part of each turn, after a first one."""
   turns = []
-  for number in range(1 + _REPETITIONS.value):
+  for number in range(1 + repetitions):
     turn = {
       (form, part): times
       for form in ('csv', 'parquet')
@@ -166,12 +159,14 @@ def in_turn(
 
 def figures(
   turns: Sequence[dict[tuple[str, str], np.ndarray]],
+  our_rows: int,
+  their_rows: int,
 ) -> list[dict[str, Any]]:
   """A row per log and part: medians, and ratios to theirs."""
   found, cores = [], os.cpu_count() or 1
   theirs = ('theirs', 'log to sessions')
   for log, part in turns[0]:
-    rows = _THEIR_ROWS.value if log == 'theirs' else _ROWS.value
+    rows = their_rows if log == 'theirs' else our_rows
     seconds, cpu = np.median([turn[log, part] for turn in turns], axis=0)
     row = {
       'log': log,
@@ -183,10 +178,7 @@ def figures(
     }
     if theirs in turns[0]:
       ratios = np.array(
-        [
-          turn[theirs] / turn[log, part] * rows / _THEIR_ROWS.value
-          for turn in turns
-        ]
+        [turn[theirs] / turn[log, part] * rows / their_rows for turn in turns]
       )
       for i, clock in enumerate(('clock', 'cpu')):
         row |= {
@@ -201,29 +193,42 @@ def figures(
 def main(argv: list[str]) -> None:
   """Prints the table, writes the file."""
   del argv
-  if _WRITE.value:
-    write_log(pathlib.Path(_WRITE.value), _ROWS.value)
+  values = flags.FLAGS
+  if values.write:
+    write_log(pathlib.Path(values.write), values.rows)
     return
   with tempfile.TemporaryDirectory() as name:
     directory = pathlib.Path(name)
-    write_log(directory, _ROWS.value)
+    write_log(directory, values.rows)
     theirs = None
-    if _CODE.value:
-      log = workload.Workload(rows=_THEIR_ROWS.value)
-      theirs = authors_log.Theirs(_CODE.value, log, name)
-    rows = figures(in_turn(directory, theirs))
+    if values.code:
+      log = workload.Workload(rows=values.their_rows)
+      theirs = authors_log.Theirs(values.code, log, name)
+    turns = in_turn(directory, theirs, values.repetitions)
+  rows = figures(turns, values.rows, values.their_rows)
   print(machine.table(rows))
   machine.write(
-    _OUTPUT.value,
+    values.output,
     {
       'benchmark': 'logs',
-      'rows': _ROWS.value,
-      'their_rows': _THEIR_ROWS.value if _CODE.value else None,
+      'rows': values.rows,
+      'their_rows': values.their_rows if values.code else None,
       'load': os.getloadavg(),
       'figures': rows,
     },
   )
 
 
+def define_flags() -> None:
+  """Defines the flags; not on import, since a test imports this module."""
+  flags.DEFINE_string('output', '', 'JSON file; none if empty.')
+  flags.DEFINE_integer('rows', 1_000_000, 'Rows of the log.')
+  flags.DEFINE_integer('repetitions', 3, 'Passes of a figure.')
+  flags.DEFINE_string('write', '', 'Where to write the log alone.')
+  flags.DEFINE_string('code', '', "The authors' repository; or none.")
+  flags.DEFINE_integer('their_rows', 100_000, 'Rows of theirs.')
+
+
 if __name__ == '__main__':
+  define_flags()
   app.run(main)
