@@ -32,7 +32,8 @@ def release() -> bool:
   """Returns freed memory to the system.
 
   glibc keeps what threads have freed, so that a run's memory grows from pass to
-  pass: by 60 to 90 MiB in three stages of ESMM. This takes 1 to 2 ms.
+  pass: by 30 to 60 MiB in three stages of ESMM. This takes 1 to 2 ms
+  (docs/speed.md).
 
   Returns:
     Whether the C library is glibc, which alone can.
