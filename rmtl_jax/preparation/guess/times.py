@@ -215,7 +215,7 @@ def _span(first: float, last: float) -> str:
 
 
 def _unit(facts: facts_lib.Facts, earliest: int) -> str:
-  """The unit in which no value is before `earliest` (s) or after tomorrow."""
+  """The unit in which all values are `earliest` (s) to tomorrow, or ''."""
   now = datetime.datetime.now(datetime.UTC).timestamp() + 2 * _DAY_S
   return next(
     (
