@@ -23,12 +23,11 @@ _SLOTS = 64
 # Train rows that pairs of crossed categories have on average, at least; and
 # those that all terms together have each.
 _ROWS_OF_A_PAIR, _ROWS_OF_A_TERM = 20, 8
-# Ids overfit within few steps: smaller ones, so that an epoch can be chosen.
-_WITH_IDS = {'pretrain.learning_rate': 3e-4}
 _LANES = (2, 32)
-# Two seeds of each form where rows are few: a mean is better there, and
-# compiling, which seeds of a form share, is most of a run.
-_FEW_ROWS, _FEW_ROWS_MEMBERS, _MEMBERS = 10_000, 4, 2
+_BACKBONE = 'ple'
+# Another seed where rows are few: a mean is better there, and compiling, which
+# seeds of a form share, is most of a run.
+_FEW_ROWS, _FEW_ROWS_MEMBERS, _MEMBERS = 10_000, 4, 3
 
 
 class _Size(NamedTuple):
@@ -62,11 +61,9 @@ def settings(manifest: Any) -> Mapping[str, Any]:
   steps = max(rows / (lanes * _SLOTS), 1)
   ids = id_fields(manifest)
   return {
-    'backbone': 'ple',
+    'backbone': _BACKBONE,
     'ensemble': _FEW_ROWS_MEMBERS if rows <= _FEW_ROWS else _MEMBERS,
-    # Every other member knows who and what, the others what is known of them:
-    # which of them to believe is for validation to say.
-    **_members(ids, len(manifest.fields)),
+    'variants': _variants(ids, len(manifest.fields)),
     'network.embedding_dim': size.embedding_dim,
     'network.bottom_units': size.bottom_units,
     'network.tower_units': size.tower_units,
@@ -79,6 +76,8 @@ def settings(manifest: Any) -> Mapping[str, Any]:
     'batch.lanes': lanes,
     'batch.lane_length': _SLOTS,
     'evaluation.monitor': 'logloss',
+    # Ids overfit within few steps: small ones, so that an epoch can be chosen.
+    'pretrain.learning_rate': 3e-4,
     'pretrain.max_epochs': size.epochs,
     'pretrain.patience': min(max(math.ceil(_PATIENCE_STEPS / steps), 2), 12),
     # Critics that come nearest to the realised returns, and the weights that
@@ -93,19 +92,20 @@ def settings(manifest: Any) -> Mapping[str, Any]:
   }
 
 
-def _members(ids: list[str], fields: int) -> dict[str, Any]:
+def _variants(ids: list[str], fields: int) -> str:
   """What members differ in, in turn.
+
+  One knows who and what, one what is known of them, and one adds up what each
+  field says: which of them to believe is for validation to say.
 
   Args:
     ids: of `id_fields`.
     fields: number of all fields.
   """
-  if not ids:
-    return {'variants': ''}
-  if len(ids) == fields:  # a member without ids would see nothing
-    return {'variants': '', **_WITH_IDS}
-  with_ids = ','.join(f'{name}={value:g}' for name, value in _WITH_IDS.items())
-  return {'variants': f'network.ignore={"+".join(ids)};{with_ids}'}
+  forms = [f'backbone={name}' for name in (_BACKBONE, 'linear')]
+  if 0 < len(ids) < fields:  # a member without ids would see nothing
+    forms.insert(0, f'network.ignore={"+".join(ids)}')
+  return ';'.join(forms)
 
 
 def _crossed(manifest: Any, rows: int) -> list[tuple[str, str]]:

@@ -45,6 +45,7 @@ def _backbone(class_name: str, file: str = '') -> Callable[..., Any]:
 BACKBONES = registry.Registry(
   'backbone',
   (
+    BackboneRecord('linear', _backbone('Linear', 'linear')),
     BackboneRecord('single_task', _backbone('SharedBottom'), by_task=True),
     BackboneRecord('shared_bottom', _backbone('SharedBottom')),
     BackboneRecord('omoe', _backbone('Omoe')),

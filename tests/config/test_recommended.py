@@ -27,30 +27,31 @@ def config(rows, fields=(SMALL, USER, BINS, ITEM, HISTORY)):
   return config_values.validate(config_lib.preset('recommended', manifest))
 
 
-def test_one_member_sees_no_ids():
+def test_one_member_sees_no_ids_and_one_is_linear():
   """Fields of many values that are no bins, and lists of the same values."""
-  first, second = variants.of_members(config(50_000))
+  first, second, third = variants.of_members(config(50_000))
   assert first.network.ignore == 'user+item+seen'
-  assert second.network.ignore == ''
-  assert second.pretrain.learning_rate < first.pretrain.learning_rate
+  assert second.network.ignore == third.network.ignore == ''
+  backbones = [one.backbone for one in (first, second, third)]
+  assert backbones == ['ple', 'ple', 'linear']
 
 
-def test_without_ids_members_differ_in_their_seed():
-  found = config(50_000, (SMALL, BINS))
-  assert (found.ensemble, found.variants) == (2, '')
+def test_without_ids_one_form_has_two_seeds():
+  found = variants.of_members(config(50_000, (SMALL, BINS)))
+  assert [one.backbone for one in found] == ['ple', 'linear', 'ple']
+  assert not any(one.network.ignore for one in found)
 
 
-def test_few_rows_get_two_seeds_of_each_form():
+def test_few_rows_get_another_seed():
   first, second, third, fourth = variants.of_members(config(10_000))
-  assert (third, fourth) == (first, second) and first != second
-  assert len(variants.of_members(config(10_001))) == 2
+  assert fourth == first and len({first, second, third}) == 3
+  assert len(variants.of_members(config(10_001))) == 3
   assert len(variants.of_members(config(300, (SMALL, BINS)))) == 4
 
 
 def test_a_log_of_ids_alone_has_no_member_without_them():
-  found = config(50_000, (USER, ITEM, HISTORY))
-  assert (found.ensemble, found.variants) == (2, '')
-  assert found.pretrain.learning_rate == 3e-4
+  found = variants.of_members(config(50_000, (USER, ITEM, HISTORY)))
+  assert not any(one.network.ignore for one in found)
 
 
 def sided(name, size, side, **details):
@@ -100,7 +101,7 @@ def test_an_item_with_vectors_is_more_than_an_id():
   described = manifest_lib.Field(
     'item', 'categorical', 900, details={'vectors': {}}
   )
-  first, _ = variants.of_members(config(50_000, (SMALL, USER, described)))
+  first, *_ = variants.of_members(config(50_000, (SMALL, USER, described)))
   assert first.network.ignore == 'user'
 
 

@@ -50,7 +50,8 @@ def test_batched_equals_separate_even_with_dropout(name):
     )
   separate, batched = results
   np.testing.assert_allclose(separate, batched, rtol=1e-5, atol=1e-5)
-  assert np.abs(separate[0] - separate[1]).max() > 1e-3
+  # A linear model has no hidden units to drop.
+  assert (np.abs(separate[0] - separate[1]).max() > 1e-3) == (name != 'linear')
 
 
 def test_auto_is_separate_on_cpu():
