@@ -23,6 +23,8 @@ _SLOTS = 64
 # Train rows that pairs of crossed categories have on average, at least; and
 # those that all terms together have each.
 _ROWS_OF_A_PAIR, _ROWS_OF_A_TERM = 20, 8
+# Ids overfit within few steps: smaller ones, so that an epoch can be chosen.
+_WITH_IDS = 'pretrain.learning_rate=0.0003'
 _LANES = (2, 32)
 _BACKBONE = 'ple'
 # Another seed where rows are few: a mean is better there, and compiling, which
@@ -76,8 +78,6 @@ def settings(manifest: Any) -> Mapping[str, Any]:
     'batch.lanes': lanes,
     'batch.lane_length': _SLOTS,
     'evaluation.monitor': 'logloss',
-    # Ids overfit within few steps: small ones, so that an epoch can be chosen.
-    'pretrain.learning_rate': 3e-4,
     'pretrain.max_epochs': size.epochs,
     'pretrain.patience': min(max(math.ceil(_PATIENCE_STEPS / steps), 2), 12),
     # Critics that come nearest to the realised returns, and the weights that
@@ -102,9 +102,12 @@ def _variants(ids: list[str], fields: int) -> str:
     ids: of `id_fields`.
     fields: number of all fields.
   """
-  forms = [f'backbone={name}' for name in (_BACKBONE, 'linear')]
-  if 0 < len(ids) < fields:  # a member without ids would see nothing
-    forms.insert(0, f'network.ignore={"+".join(ids)}')
+  forms = [f'backbone=linear:{_WITH_IDS}']
+  if ids:
+    forms.insert(0, _WITH_IDS)
+  if len(ids) < fields:  # a network without ids would see nothing
+    hidden = f'network.ignore={"+".join(ids)}'
+    forms.insert(0, hidden if ids else f'backbone={_BACKBONE}')
   return ';'.join(forms)
 
 

@@ -34,6 +34,8 @@ def test_one_member_sees_no_ids_and_one_is_linear():
   assert second.network.ignore == third.network.ignore == ''
   backbones = [one.backbone for one in (first, second, third)]
   assert backbones == ['ple', 'ple', 'linear']
+  rates = [one.pretrain.learning_rate for one in (first, second, third)]
+  assert rates == [1e-3, 3e-4, 3e-4]
 
 
 def test_without_ids_one_form_has_two_seeds():
@@ -52,6 +54,8 @@ def test_few_rows_get_another_seed():
 def test_a_log_of_ids_alone_has_no_member_without_them():
   found = variants.of_members(config(50_000, (USER, ITEM, HISTORY)))
   assert not any(one.network.ignore for one in found)
+  assert [one.backbone for one in found] == ['ple', 'linear', 'ple']
+  assert {one.pretrain.learning_rate for one in found} == {3e-4}
 
 
 def sided(name, size, side, **details):
