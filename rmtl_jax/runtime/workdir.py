@@ -164,10 +164,24 @@ def member_seed(seed: int, member: int) -> int:
 
 
 def member_configs(config: config_lib.Config) -> tuple[config_lib.Config, ...]:
-  """The settings of each member of an ensemble, which are those of a run."""
+  """The settings of each member of an ensemble, which are those of a run.
+
+  Metrics of a member have no intervals, which its ensemble's have, and one of
+  them says how far the tasks' gradients agree: both take time.
+  """
+  if config.ensemble == 1:
+    return (config,)
+
+  def member_of(one: config_lib.Config, number: int) -> config_lib.Config:
+    found = dataclasses.replace(one.evaluation, bootstrap=0)
+    if number:
+      found = dataclasses.replace(found, gradient_batches=0)
+    seed = member_seed(config.seed, number)
+    return dataclasses.replace(one, seed=seed, evaluation=found)
+
   return tuple(
-    dataclasses.replace(one, seed=member_seed(config.seed, member))
-    for member, one in enumerate(variants.of_members(config))
+    member_of(one, number)
+    for number, one in enumerate(variants.of_members(config))
   )
 
 
