@@ -316,7 +316,7 @@ def with_terms(
     # A task's first output is its main one.
     return outputs.at[:, jnp.array(spec.first_units)].add(terms)
 
-  return network._replace(init=jax.jit(init), share=share, lane=lane)
+  return network._replace(init=init, share=share, lane=lane)
 
 
 def register_backbone(name: str, builder: Builder) -> None:

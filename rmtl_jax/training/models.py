@@ -228,10 +228,9 @@ class Models:
     """A state or parameters, init(*args), on the devices that hold them."""
     if self.layout:
       return self.layout.init_sharded(init, *args)
-    once = quick.jit(init, quick.work_of(jax.eval_shape(init, *args)))
     # Pinned, as what a checkpoint restores: other programs are compiled for
     # arguments that need not be where they are.
-    return jax.device_put(once(*args), checkpoints.one_device())
+    return jax.device_put(quick.once(init, *args), checkpoints.one_device())
 
   def shapes(self, config: config_lib.Config) -> tuple[Any, Any]:
     """Shapes and types of the actor's and of the critics' parameters."""

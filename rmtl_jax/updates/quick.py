@@ -28,6 +28,19 @@ def jit(function: Callable[..., Any], work: int) -> Callable[..., Any]:
   return jax.jit(function, compiler_options=options(work))
 
 
+def once(function: Callable[..., Any], *args: Any) -> Any:
+  """function(*args), for a function that draws or copies initial values.
+
+  Few numbers are computed one operation after the other: their programs, most
+  of which are shared (networks/draws.py), take half the time to compile of one
+  program of all.
+  """
+  work = work_of(jax.eval_shape(function, *args))
+  if work == SMALL and jax.default_backend() == 'cpu':
+    return function(*args)
+  return jit(function, work)(*args)
+
+
 def work_of(shapes: Any) -> int:
   """SMALL or LARGE, by the numbers of a program's results.
 
