@@ -61,8 +61,12 @@ class Ensemble:
 
   @property
   def is_mixture(self) -> bool:
-    """Whether members differ in more than their seed."""
-    same = {dataclasses.replace(one, seed=0) for one in self.configs}
+    """Whether members differ in more than their seed and what they evaluate."""
+    evaluation = self.configs[0].evaluation
+    same = {
+      dataclasses.replace(one, seed=0, evaluation=evaluation)
+      for one in self.configs
+    }
     return len(same) > 1
 
   def joined(self, name: str, params: Sequence[Any]) -> Any:

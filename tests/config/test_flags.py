@@ -132,7 +132,7 @@ def test_other_ways_to_write_a_flag():
     ('--config.critic.discount=nan', 'config.critic.discount: nan is not bet'),
     ('--config.critic.discount=1.1', 'config.critic.discount: 1.1 is not bet'),
     ('--config.critic.l2=1e999', 'config.critic.l2: inf is not between'),
-    ('--config.backbone=pel', "config.backbone: 'pel' is not one of single_"),
+    ('--config.backbone=pel', "config.backbone: 'pel' is not one of linear"),
     (
       '--config.backbon=ple',
       '--config.backbon: no such setting (did you mean backbone?)',
