@@ -97,6 +97,21 @@ class Ranked(NamedTuple):
       found[name][rank] = value
     return found
 
+  def runs_of(
+    self, values: Mapping[str, Sequence[float]]
+  ) -> dict[str, list[tuple[int, int]]]:
+    """The first rank and the rows of each value, in order; by name."""
+    wanted = [(name, value) for name, some in values.items() for value in some]
+    table = self.work.table(wanted, 'wanted string, same double')
+    found: dict[str, list[tuple[int, int]]] = {name: [] for name in values}
+    joined = self.rows.join(
+      table,
+      (F.col('name') == F.col('wanted')) & (F.col('value') == F.col('same')),
+    )
+    for name, before, rows in joined.select('name', 'before', 'rows').collect():
+      found[name].append((before - self.spans[name][0], rows))
+    return {name: sorted(some) for name, some in found.items()}
+
 
 def rank(
   work: work_lib.Work, rows: sql.DataFrame, values: Mapping[str, sql.Column]
@@ -177,20 +192,46 @@ def fit_quantiles(
 ) -> dict[str, list[float]]:
   """Edges of numbers.BINS equally full bins, values of rows; by name.
 
-  None of a constant one.
+  A value that two edges share is one edge, beside the quantiles of all other
+  rows. None of a constant one.
   """
-  # In whole numbers, the least rank that holds so large a share.
-  ranks = {
-    name: [
-      max(1, -(-ranked.spans[name][1] * n // numbers.BINS)) - 1
-      for n in range(numbers.BINS + 1)
-    ]
-    for name in names
-  }
+  edges = _quantiles(ranked, {name: [] for name in names})
+  runs = ranked.runs_of(
+    {name: numbers.repeated(some) for name, some in edges.items()}
+  )
+  others = _quantiles(ranked, runs)
+  found = {}
+  for name in names:
+    frequent = numbers.repeated(edges[name])
+    some = [*frequent, *others[name]] if frequent else edges[name]
+    distinct = sorted(set(some))
+    found[name] = distinct if len(distinct) > 1 else []
+  return found
+
+
+def _quantiles(
+  ranked: Ranked, without: Mapping[str, Sequence[tuple[int, int]]]
+) -> dict[str, list[float]]:
+  """numbers.BINS + 1 quantiles of rows, sorted; by name.
+
+  Args:
+    ranked: the values.
+    without: runs of equal values that are left out, first rank and number of
+      rows, in order; by name.
+  """
+  ranks: dict[str, list[int]] = {}
+  for name, runs in without.items():
+    total = ranked.spans[name][1] - sum(rows for _, rows in runs)
+    ranks[name] = []
+    for n in range(numbers.BINS + 1) if total else ():
+      # In whole numbers, the least rank that holds so large a share.
+      rank = max(1, -(-total * n // numbers.BINS)) - 1
+      for first, rows in runs:
+        rank += rows if rank >= first else 0
+      ranks[name].append(rank)
   found = ranked.values_at(ranks)
-  distinct = {name: sorted(set(found[name].values())) for name in names}
   return {
-    name: some if len(some) > 1 else [] for name, some in distinct.items()
+    name: [found[name][rank] for rank in some] for name, some in ranks.items()
   }
 
 

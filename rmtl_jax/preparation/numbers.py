@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 import duckdb
@@ -147,27 +148,48 @@ def fit_quantiles(
 ) -> dict[str, list[float]]:
   """Fits quantiles on train rows, the edges of `BINS` equally full bins.
 
+  A value that two edges share is one edge, and the quantiles of all other rows
+  are more: else a count that is mostly 0 would have one bin for the rest.
+
   Args:
     connection: holds the rows.
     rows: a table with `split` (0 is train).
     values: SQL of a FLOAT that is never NULL, by name.
 
   Returns:
-    Increasing values by name, each one that a train row has: BINS + 1 from the
-    least to the largest, fewer where bins share an edge. A value that all rows
-    share has none.
+    Increasing values by name, each one that a train row has, from the least to
+    the largest: BINS + 1, or where bins share edges these and BINS + 1 of the
+    other rows at most. A value that all rows share has none.
   """
+
   shares = [n / BINS for n in range(BINS + 1)]
+
+  def quantiles(value: str, without: Sequence[float] = ()) -> list[float]:
+    others = ''.join(
+      f' AND {value} <> CAST({sql.float_literal(one)} AS FLOAT)'
+      for one in without
+    )
+    found = sql.fetch_row(
+      connection,
+      f'SELECT quantile_disc({value}, {shares}) FROM {rows}'
+      f' WHERE split = 0{others}',
+    )[0]
+    return found or []
+
   found = {}
   # A quantile holds its whole column in memory, so one at a time.
   for name, value in values.items():
-    edges = sql.fetch_row(
-      connection,
-      f'SELECT quantile_disc({value}, {shares}) FROM {rows} WHERE split = 0',
-    )[0]
-    distinct = sorted(set(edges or []))
+    edges = quantiles(value)
+    if frequent := repeated(edges):
+      edges = [*frequent, *quantiles(value, frequent)]
+    distinct = sorted(set(edges))
     found[name] = distinct if len(distinct) > 1 else []
   return found
+
+
+def repeated(edges: Sequence[float]) -> list[float]:
+  """The values that stand more than once among sorted edges, in order."""
+  return sorted({a for a, b in itertools.pairwise(edges) if a == b})
 
 
 @contextlib.contextmanager

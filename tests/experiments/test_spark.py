@@ -108,7 +108,8 @@ def log(rows: int = 400) -> pa.Table:
         'row_id': None if i % 13 == 0 else float(item % 4),
         'a place': draw.choice(names),
         'tags': '|'.join(draw.sample(['a', ' b', 'c.', 'd', '-', ''], k=i % 5)),
-        'stock': float(draw.randrange(100)),
+        # Zeros hold the rows of several bins.
+        'stock': float(max(draw.randrange(100) - 30, 0)),
         'age': None if i % 7 == 0 else draw.randrange(60),
         'at': 1_700_000_000 + 20 * draw.randrange(15_000),
         'clicked': click,
