@@ -102,13 +102,12 @@ def _variants(ids: list[str], fields: int) -> str:
     ids: of `id_fields`.
     fields: number of all fields.
   """
-  forms = [f'backbone=linear:{_WITH_IDS}']
-  if ids:
-    forms.insert(0, _WITH_IDS)
-  if len(ids) < fields:  # a network without ids would see nothing
-    hidden = f'network.ignore={"+".join(ids)}'
-    forms.insert(0, hidden if ids else f'backbone={_BACKBONE}')
-  return ';'.join(forms)
+  hidden, linear = '+'.join(ids), f'backbone=linear:{_WITH_IDS}'
+  if not ids:
+    return f'backbone={_BACKBONE};{linear}'
+  if len(ids) == fields:  # a network without ids would see nothing
+    return f'{_WITH_IDS};{linear}'
+  return f'network.ignore={hidden};{_WITH_IDS};{linear}'
 
 
 def _crossed(manifest: Any, rows: int) -> list[tuple[str, str]]:

@@ -161,7 +161,6 @@ def fit_quantiles(
     the largest: BINS + 1, or where bins share edges these and BINS + 1 of the
     other rows at most. A value that all rows share has none.
   """
-
   shares = [n / BINS for n in range(BINS + 1)]
 
   def quantiles(value: str, without: Sequence[float] = ()) -> list[float]:
