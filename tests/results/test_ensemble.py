@@ -45,6 +45,22 @@ SEEDS = [0, 1_000_003]
 CONFIG = dataclasses.replace(ONE, ensemble=COUNT)
 
 
+def member(number):
+  """A member's settings: the first one alone compares gradients."""
+  batches = 0 if number else ONE.evaluation.gradient_batches
+  evaluation = dataclasses.replace(ONE.evaluation, gradient_batches=batches)
+  return dataclasses.replace(ONE, seed=SEEDS[number], evaluation=evaluation)
+
+
+def test_intervals_are_the_ensembles():
+  evaluation = dataclasses.replace(ONE.evaluation, bootstrap=100)
+  one = dataclasses.replace(ONE, evaluation=evaluation)
+  assert workdir.member_configs(one) == (one,)
+  found = workdir.member_configs(dataclasses.replace(one, ensemble=COUNT))
+  assert found == (member(0), member(1))
+  assert member(0).evaluation.gradient_batches > 0
+
+
 @pytest.fixture(scope='module')
 def data_dir(tmp_path_factory):
   path = tmp_path_factory.mktemp('data')
@@ -95,8 +111,7 @@ def test_sizes_that_are_refused(count):
 def test_a_member_is_the_model_of_its_seed(tmp_path, data_dir, trained):
   """All three stages of it, to the last bit; member 0's seed is the run's."""
   path, record = trained
-  config = dataclasses.replace(ONE, seed=SEEDS[1])
-  alone = run.train(config, tmp_path, data_dir, live=QUIET)
+  alone = run.train(member(1), tmp_path, data_dir, live=QUIET)
   assert 'members' not in alone and 'ensemble' not in alone
   for stage, by_task in record['members'].items():
     assert record['best_epoch'][stage][1] == alone['best_epoch'][stage]
@@ -211,9 +226,9 @@ def test_members_that_end_apart_resume_exactly(tmp_path, data_dir):
 def test_a_member_is_a_run_like_any_other(trained, data_dir):
   """It evaluates, and goes on, by itself."""
   path, record = trained
-  for m, seed in enumerate(SEEDS):
+  for m in range(COUNT):
     own = workdir.read(path / f'members/{m}')
-    assert own.config == dataclasses.replace(ONE, seed=seed)
+    assert own.config == member(m)
     alone = json.loads((own.path / 'metrics.json').read_text())
     for task in tiny.TASKS:
       auc = record['members']['finetune'][task]['auc'][m]
