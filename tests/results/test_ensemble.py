@@ -238,6 +238,17 @@ def test_a_member_is_a_run_like_any_other(trained, data_dir):
   assert not (path / 'checkpoints').exists()
 
 
+def test_members_that_evaluate_more_go_on(trained, tmp_path, data_dir):
+  """As those that an earlier version began."""
+  path = shutil.copytree(trained[0], tmp_path / 'run')
+  file = path / 'members/1/config.json'
+  record = json.loads(file.read_text())
+  record['config']['evaluation'] |= {'bootstrap': 20, 'gradient_batches': 4}
+  file.write_text(json.dumps(record))
+  again = run.train(CONFIG, path, data_dir, live=QUIET)
+  assert timeless(again) == timeless(trained[1])
+
+
 def test_a_stage_counts_once_all_members_have_it(trained, tmp_path):
   path = shutil.copytree(trained[0], tmp_path / 'run')
   shutil.rmtree(path / 'members/1/checkpoints/finetune')
