@@ -28,13 +28,14 @@ CONFIG = config_values.from_dict(
 )
 _COMPILED = '/jax/core/compile/backend_compile_duration'
 # What runs outside of our programs: both threads may ask for one at once, to
-# make keys, and then both compile it.
+# make keys and arrays, and then both compile it.
 _OF_JAX = (
   'jit(_threefry_fold_in)',
   'jit(_threefry_seed)',
   'jit(broadcast_in_dim)',
   'jit(convert_element_type)',
   'jit(iota)',
+  'jit(stage)',
 )
 
 
