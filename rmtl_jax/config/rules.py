@@ -192,6 +192,27 @@ def _crosses_are_pairs_of_dense_tables(config: settings.Config) -> str:
   )
 
 
+def _trees_stand_beside_dense_tables(config: settings.Config) -> str:
+  network = config.network
+  if not network.trees:
+    return ''
+  if network.trees % 10:
+    return f'network.trees: expected a multiple of 10, found {network.trees}'
+  if backbones.BACKBONES.find(config.backbone).of_all_rows:
+    return (
+      f'network.trees: {config.backbone} multiplies what its towers say along'
+      ' the funnel, and trees say what holds over all rows; take another'
+      ' backbone'
+    )
+  if network.embedding_adam != 'dense':
+    return (
+      f'network.embedding_adam: {network.embedding_adam} numbers the categories'
+      ' of a batch anew, which trees can not have; --config.network.trees=0'
+      ' does without'
+    )
+  return ''
+
+
 RULES: tuple[Callable[[settings.Config], str], ...] = (
   _readers_divide_lanes,
   _backbone_has_its_experts,
@@ -205,4 +226,5 @@ RULES: tuple[Callable[[settings.Config], str], ...] = (
   _balanced_losses_are_of_tasks,
   _monitor_is_a_sum,
   _crosses_are_pairs_of_dense_tables,
+  _trees_stand_beside_dense_tables,
 )

@@ -8,4 +8,5 @@ from rmtl_jax.contrib import affinity as affinity
 from rmtl_jax.contrib import crosses as crosses
 from rmtl_jax.contrib import learnt_lambda as learnt_lambda
 from rmtl_jax.contrib import long_targets as long_targets
+from rmtl_jax.contrib import trees as trees
 from rmtl_jax.contrib import weightings as weightings

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from rmtl_jax import config as config_lib
@@ -40,6 +41,31 @@ Shared = Any
 Builder = Callable[[types.FeatureSpec, config_lib.NetworkConfig, nnx.Rngs], Any]
 
 
+class Rows(NamedTuple):
+  """Rows of a split, all at once.
+
+  Attributes:
+    inputs: leading dimension [R].
+    labels: f32[R, K].
+    weight: f32[R, K], how much a label counts; None: all count 1.
+  """
+
+  inputs: types.Inputs
+  labels: np.ndarray
+  weight: np.ndarray | None = None
+
+  def of_task(self, k: int) -> Rows:
+    """The rows of one task."""
+    weight = None if self.weight is None else self.weight[:, k : k + 1]
+    return self._replace(labels=self.labels[:, k : k + 1], weight=weight)
+
+
+# (params, train rows, validation rows, seed, show) -> the parameters with a
+# part fitted to the rows, in host memory; show(done) is called now and then with
+# the share of the work that is done.
+Fit = Callable[[Params, Rows, Rows, int, Callable[[float], object]], Params]
+
+
 class Network(NamedTuple):
   """A network as functions.
 
@@ -62,6 +88,7 @@ class Network(NamedTuple):
     tasks: what the outputs stand for; () if all tasks are binary.
     parents: of an actor, the place of the binary task that each one comes
       after, or None (backbones.parents).
+    fit: of a network with a part that is no work of gradients; see `Fit`.
   """
 
   init: Callable[[jax.Array], Params]
@@ -73,6 +100,7 @@ class Network(NamedTuple):
   prepare: Callable[[Params], Params] = lambda params: params
   tasks: tuple[types.TaskLoss, ...] = ()
   parents: tuple[int | None, ...] = ()
+  fit: Fit | None = None
 
 
 def apply(
@@ -240,9 +268,21 @@ def side_by_side(
 
 def _one_per_task(network: Network, count: int) -> Network:
   """`count` one-task networks; a critic's sees its own task's action."""
-  return side_by_side(
+  made = side_by_side(
     network, count, lambda args, k: [arg[:, k : k + 1] for arg in args]
   )
+  if network.fit is None:
+    return made
+  of_one = network.fit
+
+  def fit(params, train, validation, seed, show):
+    ones = [
+      of_one(one, train.of_task(k), validation.of_task(k), seed, show)
+      for k, one in enumerate(layers.unstack_tree(params))
+    ]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *ones)
+
+  return made._replace(fit=fit)
 
 
 def _equal_at_start(network: Network) -> Network:
@@ -271,7 +311,19 @@ def _narrowed(network: Network, seen: ignore.View) -> Network:
     perturbed = network.perturb(narrow, key)
     return inputs if perturbed is narrow else seen.widen(perturbed, inputs)
 
-  return network._replace(share=share, lane=lane, perturb=perturb)
+  made = network._replace(share=share, lane=lane, perturb=perturb)
+  if network.fit is None:
+    return made
+  of_seen = network.fit
+
+  def fit(params, train, validation, seed, show):
+    train, validation = (
+      rows._replace(inputs=seen.narrow(rows.inputs))
+      for rows in (train, validation)
+    )
+    return of_seen(params, train, validation, seed, show)
+
+  return made._replace(fit=fit)
 
 
 def with_terms(

@@ -17,7 +17,8 @@ from flax import nnx
 from rmtl_jax import types
 from rmtl_jax.networks import layers, precision
 
-# The name of vectors that no step changes: optimizers keep nothing for them.
+# The name of what no step changes, a leaf or a group: optimizers keep nothing
+# for it.
 FROZEN = 'frozen'
 _TRAINED = 'vectors'
 _PREFIX = 'pretrained_'
@@ -130,7 +131,7 @@ def _copy(vectors: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def without_frozen(tree: Any) -> Any:
-  """A tree of parameters, or of their gradients, without frozen vectors."""
+  """A tree of parameters, or of their gradients, without what is frozen."""
   if not isinstance(tree, Mapping):
     return tree
   return {
@@ -145,7 +146,7 @@ def with_frozen(updates: Any, params: Any) -> Any:
   if not isinstance(params, Mapping):
     return updates
   return {
-    name: jnp.zeros_like(value)
+    name: jax.tree.map(jnp.zeros_like, value)
     if name == FROZEN
     else with_frozen(updates[name], value)
     for name, value in params.items()

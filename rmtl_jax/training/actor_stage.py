@@ -316,19 +316,20 @@ def pretrain(context: context_lib.Context) -> ActorStage:
   """Stage 1 of a run, before its first epoch: one arm, 'pretrain'.
 
   Of a run that starts from another the model that it goes on from is a
-  candidate, as epoch 0: what is kept is never worse on validation.
+  candidate, as epoch 0: what is kept is never worse on validation. So is a
+  network of which a part is fitted before the first step.
   """
   config = context.config
   started = context.started_actor() if context.start else None
   params = started.params if started else context.init_actor()
   actor = context.models.place(init_pretrain(context), params)
   stopping = EarlyStopping()
-  if started:
+  if started or context.models.actor(config).fit:
     found = validation(context, params)
     stopping = stopping.update(0, found.monitored(config))
-    if started.moments:
-      opt_state = state.with_moments(actor.opt_state, started.moments)
-      actor = actor._replace(opt_state=opt_state)
+  if started and started.moments:
+    opt_state = state.with_moments(actor.opt_state, started.moments)
+    actor = actor._replace(opt_state=opt_state)
   program = context.models.pretrain(config)
   arm = Arm(program, actor, params, stopping)
   return ActorStage(context, 'pretrain', {'pretrain': arm})

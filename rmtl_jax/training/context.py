@@ -80,7 +80,23 @@ class Context:
       key = jax.random.fold_in(key, epoch)
     elif self.start:
       return self.started_actor().params
-    return self.models.init_actor(self.config, key)
+    params = self.models.init_actor(self.config, key)
+    return params if epoch else self._fitted(params)
+
+  def _fitted(self, params: Any) -> Any:
+    """With what is fitted to rows before the first step, where anything is."""
+    fit = self.models.actor(self.config).fit
+    if fit is None:
+      return params
+    found = fit(
+      params,
+      splits_lib.sampled(self.train),
+      splits_lib.sampled(self.validation),
+      self.config.seed,
+      lambda done: self.progress.step('growing trees', done),
+    )
+    self.progress.clear()
+    return self.models.place(lambda params: params, found)
 
   def started_actor(self) -> warm_start.Started:
     """What stage 1 goes on from, of a run that starts from another."""

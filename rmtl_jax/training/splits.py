@@ -16,6 +16,7 @@ from rmtl_jax import types
 from rmtl_jax.data import batches, streaming
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.networks import functional
 from rmtl_jax.runtime import memory, mesh, progress
 from rmtl_jax.updates import loop as loop_lib
 
@@ -25,6 +26,8 @@ _SHARE = 0.25
 _MOST_ROWS = 2**31 - 1
 # Equal rows are looked for in splits of so many rows, streamed or not.
 _MOST_COMPARED = 2**24
+# Of a split, what is fitted to rows all at once.
+_MOST_SAMPLED = 2**20
 # Splits of up to so many rows are filled up to one size (of_one_size).
 _MOST_FILLED = 2**18
 
@@ -177,6 +180,21 @@ def streams(
   columns = len(spec.categorical) + lists + spec.numeric + spec.num_tasks + 1
   limit = config.resident_gib * 2**30 or _SHARE * memory.of_device()
   return 4 * columns * rows > limit
+
+
+def sampled(split: Split) -> functional.Rows:
+  """The rows of a split, or of a large one a sample, the same every time."""
+  host, chosen = split.host, np.arange(min(split.host.rows, _MOST_SAMPLED))
+  if host.rows > _MOST_SAMPLED:
+    draw = np.random.default_rng(0)
+    chosen = np.sort(draw.choice(host.rows, _MOST_SAMPLED, replace=False))
+  found = host.take(chosen)
+  weight = found.sample_weight
+  return functional.Rows(
+    types.Inputs(found.categorical, found.multi_valued, found.numeric),
+    found.labels,
+    weight if weight.shape[1] else None,
+  )
 
 
 def with_room(

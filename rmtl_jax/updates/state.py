@@ -120,7 +120,7 @@ def make_optimizer(
 def _of_trained(
   inner: optax.GradientTransformationExtraArgs,
 ) -> optax.GradientTransformation:
-  """The optimizer of all parameters but frozen vectors."""
+  """The optimizer of all parameters but frozen ones."""
 
   def update(updates, state, params=None):
     new_updates, new_state = inner.update(

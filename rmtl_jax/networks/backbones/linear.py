@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 
 from rmtl_jax.networks import backbones, first_layer, layers
 
@@ -23,6 +24,7 @@ class Linear(backbones.Backbone):
     self.first = first_layer.FirstLayer(
       self.spec, self.config, setup.rngs, sum(self.spec.units)
     )
+    self.first.kernel[...] = jnp.zeros_like(self.first.kernel[...])
 
   def logits(
     self, x: layers.Stack, gates: backbones.Gates, key: backbones.Key

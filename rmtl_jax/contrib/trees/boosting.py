@@ -1,0 +1,252 @@
+"""Gradient boosting of oblivious trees, for binary tasks.
+
+A tree asks the same question of all its nodes of a level (Prokhorenkova et al.,
+"CatBoost", NeurIPS 2018), so that a row's leaf is a number of as many bits as
+the tree has levels. Splits are found by second-order gains over histograms of
+binned columns (Chen and Guestrin, "XGBoost", KDD 2016, Eq. 5-7; Ke et al.,
+"LightGBM", NeurIPS 2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+DEPTH = 5
+# Bins of a column, which bytes number.
+BINS = 64
+# Trees that are grown before validation is looked at again, and rounds that
+# may pass without a better one.
+ROUND, _PATIENCE = 10, 5
+_LEARNING_RATE = 0.1
+# L2 of leaves, and the least sum of second derivatives on a side that counts.
+_L2, _LEAST = 20.0, 5.0
+# Of the columns, what a tree is shown; and of the rows, at most.
+_SHARE, _ROWS = 0.3, 2**16
+
+
+class Rows(NamedTuple):
+  """Binned rows of a split.
+
+  Attributes:
+    bins: u8[C, R], below BINS.
+    labels: f32[K, R], 0 or 1.
+    weight: f32[K, R], 0 of labels that say nothing.
+  """
+
+  bins: Any
+  labels: Any
+  weight: Any
+
+
+class Trees(NamedTuple):
+  """Trees of K tasks.
+
+  Attributes:
+    columns: that a level asks of, i32[K, trees, DEPTH].
+    last: the highest bin whose answer is no, i32[K, trees, DEPTH].
+    leaves: what a leaf adds to the logit, f32[K, trees, 2**DEPTH]; the first
+      level's answer is the highest bit of a leaf's number.
+  """
+
+  columns: np.ndarray
+  last: np.ndarray
+  leaves: np.ndarray
+
+
+def boost(
+  train: Rows,
+  validation: Rows,
+  count: int,
+  seed: int,
+  show: Callable[[float], object] = lambda done: None,
+) -> Trees:
+  """Grows trees for every task until validation gets no better.
+
+  Args:
+    train: the rows that are learnt from.
+    validation: those that say how many trees are best; logloss.
+    count: of trees, a multiple of ROUND.
+    seed: of the columns and rows that a tree is shown.
+    show: called after every round, with the share of `count` that is grown.
+
+  Returns:
+    `count` trees of each task. The first has the logit of the task's rate in
+    its leaves; leaves of trees beyond the best number are 0.
+  """
+  base = _logits_of_rates(train)
+  logits = np.repeat(base[:, None], train.labels.shape[1], 1)
+  beside = np.repeat(base[:, None], validation.labels.shape[1], 1)
+  rows, others = jax.device_put(train), jax.device_put(validation.bins)
+  best, rounds = _loglosses(beside, validation), np.zeros(len(base), np.int64)
+  grown: list[Trees] = []
+  while len(grown) < count // ROUND:
+    key = jax.random.fold_in(jax.random.key(seed), len(grown))
+    (logits, beside), trees = _round(rows, others, logits, beside, key)
+    grown.append(jax.tree.map(np.asarray, Trees(*trees)))
+    found = _loglosses(np.asarray(beside), validation)
+    rounds = np.where(found < best, len(grown), rounds)
+    best = np.minimum(best, found)
+    show(len(grown) * ROUND / count)
+    if np.all(len(grown) - rounds >= _PATIENCE):
+      break
+  return _filled(grown, rounds, base, count)
+
+
+def _logits_of_rates(rows: Rows) -> np.ndarray:
+  """The logit of each task's rate, f32[K]; 0 of a task without rows."""
+  total = np.sum(rows.weight, 1, np.float64)
+  positive = np.sum(rows.weight * rows.labels, 1, np.float64)
+  rate = np.clip((positive + 0.5) / (total + 1.0), 1e-6, 1 - 1e-6)
+  return np.log(rate / (1 - rate)).astype(np.float32)
+
+
+def _loglosses(logits: np.ndarray, rows: Rows) -> np.ndarray:
+  """The weighted sum of each task's losses, f64[K]."""
+  losses = np.logaddexp(0.0, logits) - rows.labels * logits
+  return np.asarray(np.sum(losses * rows.weight, 1, np.float64))
+
+
+def _filled(
+  grown: list[Trees], rounds: np.ndarray, base: np.ndarray, count: int
+) -> Trees:
+  """All trees of a task, without leaves beyond its best round."""
+  columns, last, leaves = (
+    np.concatenate([one[i] for one in grown], 1) for i in range(3)
+  )
+  kept = np.arange(leaves.shape[1])[None, :] < rounds[:, None] * ROUND
+  leaves = np.where(kept[..., None], leaves, 0.0)
+  leaves[:, 0] += base[:, None]
+  room = ((0, 0), (0, count - leaves.shape[1]), (0, 0))
+  return Trees(*(np.pad(x, room) for x in (columns, last, leaves)))
+
+
+@jax.jit
+def _round(
+  train: Rows,
+  others: jax.Array,
+  logits: jax.Array,
+  beside: jax.Array,
+  key: jax.Array,
+):
+  """ROUND trees of every task, one after the other.
+
+  Args:
+    train: on the device.
+    others: bins of validation rows, u8[C, V].
+    logits: of train rows so far, f32[K, R].
+    beside: of validation rows so far, f32[K, V].
+    key: of the round.
+
+  Returns:
+    New (logits, beside); and columns, last and leaves of Trees.
+  """
+  columns, rows = train.bins.shape
+  tasks = len(train.labels)
+  shown = max(int(np.ceil(_SHARE * columns)), min(columns, DEPTH))
+
+  def tree(so_far, key):
+    logits, beside = so_far
+
+    def of_task(of):
+      key, labels, weight, logits = of
+      which, sample = jax.random.split(key)
+      seen = jax.random.permutation(which, columns)[:shown]
+      bins = train.bins[seen]
+      if rows > _ROWS:
+        some = jax.random.randint(sample, (_ROWS,), 0, rows)
+        bins, labels = bins[:, some], labels[some]
+        weight, logits = weight[some], logits[some]
+      probability = jax.nn.sigmoid(logits)
+      first = (probability - labels) * weight
+      second = probability * (1.0 - probability) * weight
+      found, last, leaves = _grow(bins, jnp.stack([first, second], 1))
+      return seen[found], last, leaves * _LEARNING_RATE
+
+    keys = jax.random.split(key, tasks)
+    trees = jax.lax.map(of_task, (keys, train.labels, train.weight, logits))
+    logits = logits + _said(train.bins, *trees)
+    beside = beside + _said(others, *trees)
+    return (logits, beside), trees
+
+  keys = jax.random.split(key, ROUND)
+  after, trees = jax.lax.scan(tree, (logits, beside), keys)
+  return after, jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), trees)
+
+
+def _grow(
+  bins: jax.Array, derivatives: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """One tree.
+
+  Args:
+    bins: of the columns that it is shown, u8[C, R].
+    derivatives: first and second, f32[R, 2].
+
+  Returns:
+    Columns and last bins of its levels, i32[DEPTH], and the Newton step of
+    each leaf, f32[2**DEPTH].
+  """
+  leaf = jnp.zeros(bins.shape[1], jnp.int32)
+  columns, last = [], []
+  for level in range(DEPTH):
+    # One column after the other: a sum over places of one is fast on a CPU.
+    sums = jax.lax.map(
+      lambda column, leaf=leaf, size=2**level * BINS: (
+        jnp.zeros((size, 2))
+        .at[leaf * BINS + column.astype(jnp.int32)]
+        .add(derivatives)
+      ),
+      bins,
+    ).reshape(-1, 2**level, BINS, 2)
+    best = jnp.argmax(_gains(sums))
+    column, bin_ = best // BINS, best % BINS
+    leaf = leaf * 2 + (bins[column] > bin_)
+    columns.append(column)
+    last.append(bin_)
+  sums = jnp.zeros((2**DEPTH, 2)).at[leaf].add(derivatives)
+  steps = -sums[:, 0] / (sums[:, 1] + _L2)
+  return jnp.stack(columns), jnp.stack(last), steps
+
+
+def _gains(sums: jax.Array) -> jax.Array:
+  """What each question gains, over all leaves, f32[C, BINS].
+
+  Args:
+    sums: of both derivatives, f32[C, leaves, BINS, 2].
+  """
+  no = jnp.cumsum(sums, 2)
+  whole = no[:, :, -1:]
+  yes = whole - no
+
+  def score(side):
+    return jnp.square(side[..., 0]) / (side[..., 1] + _L2)
+
+  counts = (no[..., 1] >= _LEAST) & (yes[..., 1] >= _LEAST)
+  gain = score(no) + score(yes) - score(whole)
+  return jnp.sum(jnp.where(counts, gain, 0.0), 1)
+
+
+def _said(
+  bins: jax.Array, columns: jax.Array, last: jax.Array, leaves: jax.Array
+) -> jax.Array:
+  """What a tree of each task says of rows, f32[K, R].
+
+  Args:
+    bins: u8[C, R].
+    columns: i32[K, DEPTH].
+    last: i32[K, DEPTH].
+    leaves: f32[K, 2**DEPTH].
+  """
+
+  def of_task(columns, last, leaves):
+    leaf = jnp.zeros(bins.shape[1], jnp.int32)
+    for level in range(DEPTH):
+      leaf = leaf * 2 + (bins[columns[level]] > last[level])
+    return leaves[leaf]
+
+  return jax.vmap(of_task)(columns, last, leaves)

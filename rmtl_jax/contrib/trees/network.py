@@ -1,0 +1,277 @@
+"""Boosted trees that add to each binary task's logit.
+
+Trees are grown on train rows before stage 1 and stay as they are: what learns
+by gradients beside them learns what they have left. They read numbers: numeric
+fields; categorical fields of few values, and lists of these, by the rates of
+every task's label among rows with the value. Ids are left out: their rates
+overfit. A train row's rates come from other rows ("ordered" statistics in
+Prokhorenkova et al., NeurIPS 2018; here by folds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.config import kinds
+from rmtl_jax.contrib.trees import boosting
+from rmtl_jax.networks import functional, pretrained
+
+# A field with more values is an id.
+_MOST_VALUES = 200
+# Folds of train rows; pseudo-rows at the task's rate for every value.
+_FOLDS, _PRIOR = 5, 20.0
+
+
+class _Structure(nnx.Module):
+  """What no gradient changes; see `Trees`."""
+
+  def __init__(self, spec: types.FeatureSpec, count: int):
+    tasks, shape = spec.num_tasks, (spec.num_tasks, count, boosting.DEPTH)
+    self.columns = nnx.Param(jnp.zeros(shape))
+    self.thresholds = nnx.Param(jnp.zeros(shape))
+    self.leaves = nnx.Param(jnp.zeros((tasks, count, 2**boosting.DEPTH)))
+    for i, size in _read(spec).items():
+      setattr(self, _rates(i), nnx.Param(jnp.zeros((size, tasks))))
+
+
+class Trees(nnx.Module):
+  """The trees of all tasks.
+
+  Attributes:
+    frozen: `columns` that levels ask of, as whole numbers, and `thresholds`
+      from which on the answer is yes, f32[K, trees, DEPTH]; `leaves`, f32[K,
+      trees, 2**DEPTH]; `rates_<i>` of field i's values, f32[values, K].
+  """
+
+  def __init__(self, spec: types.FeatureSpec, count: int):
+    self.spec = spec
+    setattr(self, pretrained.FROZEN, _Structure(spec, count))
+
+  def __call__(
+    self, inputs: types.Inputs, key: jax.Array | None = None
+  ) -> jax.Array:
+    """One lane, inputs [T] -> f32[T, K]; the key draws nothing."""
+    del key
+    own = getattr(self, pretrained.FROZEN)
+    read = columns(
+      self.spec, inputs, lambda i, ids: getattr(own, _rates(i))[...][ids], jnp
+    )
+    asked = own.columns[...].astype(jnp.int32)
+    tasks, count, depth = asked.shape
+    values = jnp.take(read, asked.reshape(-1), axis=1, mode='clip')
+    yes = values >= own.thresholds[...].reshape(1, -1)
+    bits = 2 ** np.arange(depth)[::-1]
+    leaf = jnp.sum(yes.reshape(-1, tasks * count, depth) * bits[None, None], 2)
+    start = np.arange(tasks * count) * 2**depth
+    found = jnp.take(own.leaves[...].reshape(-1), leaf + start[None, :])
+    return jnp.sum(found.reshape(-1, tasks, count), 2)
+
+
+def _rates(field: int) -> str:
+  return f'rates_{field}'
+
+
+def _read(spec: types.FeatureSpec) -> dict[int, int]:
+  """Sizes of the categorical, then multi-valued fields of few values."""
+  sizes = (*spec.categorical, *(size for size, _ in spec.multi_valued))
+  return {i: n for i, n in enumerate(sizes) if n - 1 <= _MOST_VALUES}
+
+
+def columns(
+  spec: types.FeatureSpec,
+  inputs: types.Inputs,
+  look_up: Callable[[int, Any], Any],
+  xp: Any,
+) -> Any:
+  """What trees read of rows.
+
+  Args:
+    spec: of the fields.
+    inputs: leading dimension [R].
+    look_up: (field, its values of rows) -> their rates of each task.
+    xp: numpy or jax.numpy, which computes.
+
+  Returns:
+    f32[R, C]: numeric fields, then K columns of each other field in turn; of
+    an id they are 0.
+  """
+  read, count = _read(spec), len(spec.categorical)
+  rows, tasks = inputs.categorical.shape[0], spec.num_tasks
+  parts, start = [xp.asarray(inputs.numeric)], 0
+  nothing = xp.zeros((rows, tasks), xp.float32)
+  for i in range(count):
+    ids = xp.asarray(inputs.categorical)[:, i]
+    parts.append(look_up(i, ids) if i in read else nothing)
+  for i, (_, width) in enumerate(spec.multi_valued, count):
+    slots = xp.asarray(inputs.multi_valued)[:, start : start + width]
+    start += width
+    if i not in read:
+      parts.append(nothing)
+      continue
+    used = (slots >= 0)[..., None]
+    total = xp.sum(xp.where(used, look_up(i, xp.maximum(slots, 0)), 0.0), 1)
+    parts.append(total / xp.maximum(xp.sum(used, 1), 1))
+  return xp.concatenate(parts, 1).astype(xp.float32)
+
+
+def wrap(
+  network: functional.Network,
+  spec: types.FeatureSpec,
+  config: config_lib.NetworkConfig,
+) -> functional.Network:
+  """The actor with the trees added to its towers' outputs.
+
+  Args:
+    network: the actor without them.
+    spec: the data's fields.
+    config: `trees`.
+
+  Returns:
+    The same with a group of parameters `trees`, and with `fit`.
+  """
+  made = functional.with_terms(
+    network, spec, 'trees', lambda rngs: Trees(spec, config.trees)
+  )
+
+  def fit(params, train, validation, seed, show):
+    grown = grow(spec, config.trees, train, validation, seed, show)
+    return {**params, 'trees': {pretrained.FROZEN: grown}}
+
+  return made._replace(fit=fit)
+
+
+class _Fields(NamedTuple):
+  """Rates of the values of one field."""
+
+  all_rows: np.ndarray  # f32[values, K]
+  without: np.ndarray  # of the rows of other folds, f32[folds, values, K]
+
+
+def grow(
+  spec: types.FeatureSpec,
+  count: int,
+  train: functional.Rows,
+  validation: functional.Rows,
+  seed: int,
+  show: Callable[[float], object] = lambda done: None,
+) -> dict[str, np.ndarray]:
+  """The parameters of `Trees`, from rows.
+
+  Args:
+    spec: of the fields.
+    count: of trees, of each task.
+    train: the rows that are learnt from.
+    validation: those that say how many trees are best.
+    seed: of folds, and of what a tree is shown.
+    show: called now and then, with the share of the trees that is grown.
+  """
+  draw = np.random.default_rng(seed)
+  fold = draw.integers(0, _FOLDS, len(train.labels))
+  known = {
+    i: _field(spec, train, _weights(spec, train), i, size, fold)
+    for i, size in _read(spec).items()
+  }
+
+  def from_other_folds(i, ids):
+    number = fold.reshape((-1,) + (1,) * (ids.ndim - 1))
+    return known[i].without[number, ids]
+
+  of_train = columns(spec, train.inputs, from_other_folds, np)
+  of_validation = columns(
+    spec, validation.inputs, lambda i, ids: known[i].all_rows[ids], np
+  )
+  edges = [_edges(values) for values in of_train.T]
+  trees = boosting.boost(
+    _binned(spec, of_train, edges, train),
+    _binned(spec, of_validation, edges, validation),
+    count,
+    seed,
+    show,
+  )
+  table = np.full((len(edges), boosting.BINS), np.finfo(np.float32).max)
+  for row, found in zip(table, edges, strict=True):
+    row[: len(found)] = found
+  return {
+    'columns': trees.columns.astype(np.float32),
+    'thresholds': table[trees.columns, trees.last].astype(np.float32),
+    'leaves': trees.leaves.astype(np.float32),
+    **{_rates(i): one.all_rows for i, one in known.items()},
+  }
+
+
+def _weights(spec: types.FeatureSpec, rows: functional.Rows) -> np.ndarray:
+  """Of the labels, f32[R, K]; 0 of tasks that are not binary."""
+  weight = np.ones_like(rows.labels) if rows.weight is None else rows.weight
+  if not spec.losses:
+    return weight
+  binary = [one.kind == kinds.BINARY for one in spec.losses]
+  return weight * np.array(binary, np.float32)[None, :]
+
+
+def _field(
+  spec: types.FeatureSpec,
+  rows: functional.Rows,
+  weight: np.ndarray,
+  field: int,
+  size: int,
+  fold: np.ndarray,
+) -> _Fields:
+  """A field's rates, over all rows and over those of other folds."""
+  count, tasks = len(spec.categorical), spec.num_tasks
+  if field < count:
+    values = np.asarray(rows.inputs.categorical)[:, field : field + 1]
+  else:
+    start = sum(width for _, width in spec.multi_valued[: field - count])
+    width = spec.multi_valued[field - count][1]
+    values = np.asarray(rows.inputs.multi_valued)[:, start : start + width]
+  row, slot = np.nonzero(values >= 0)
+  place = fold[row] * size + values[row, slot]
+  sums = np.empty((2, _FOLDS, size, tasks))
+  for k in range(tasks):
+    for part, of in enumerate((weight[:, k], weight[:, k] * rows.labels[:, k])):
+      found = np.bincount(place, of[row], _FOLDS * size)
+      sums[part, :, :, k] = found.reshape(_FOLDS, size)
+  whole = sums.sum(1)
+  total = np.sum(weight, 0, np.float64)
+  positive = np.sum(weight * rows.labels, 0, np.float64)
+  prior = _PRIOR * positive / np.maximum(total, 1.0)
+
+  def rates(sums):
+    return ((sums[1] + prior) / (sums[0] + _PRIOR)).astype(np.float32)
+
+  return _Fields(rates(whole), rates(whole[:, None] - sums))
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+  """Where a column's bins begin, but the first: increasing, < BINS of them."""
+  distinct = np.unique(values)
+  if len(distinct) > boosting.BINS:
+    shares = np.linspace(0, 1, boosting.BINS + 1)[1:-1]
+    distinct = np.unique(np.quantile(values, shares, method='nearest'))
+  return distinct[1:]
+
+
+def _binned(
+  spec: types.FeatureSpec,
+  read: np.ndarray,
+  edges: list[np.ndarray],
+  rows: functional.Rows,
+) -> boosting.Rows:
+  """Rows as boosting takes them."""
+  bins = [
+    np.searchsorted(found, values, 'right')
+    for found, values in zip(edges, read.T, strict=True)
+  ]
+  return boosting.Rows(
+    np.stack(bins).astype(np.uint8),
+    np.ascontiguousarray(rows.labels.T, np.float32),
+    np.ascontiguousarray(_weights(spec, rows).T, np.float32),
+  )
