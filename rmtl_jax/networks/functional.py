@@ -61,8 +61,8 @@ class Rows(NamedTuple):
 
 
 # (params, train rows, validation rows, seed, show) -> the parameters with a
-# part fitted to the rows, in host memory; show(done) is called now and then with
-# the share of the work that is done.
+# part fitted to the rows, in host memory; show(done) is called now and then,
+# with the share of the work that is done.
 Fit = Callable[[Params, Rows, Rows, int, Callable[[float], object]], Params]
 
 

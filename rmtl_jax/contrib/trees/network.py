@@ -251,12 +251,19 @@ def _field(
 
 
 def _edges(values: np.ndarray) -> np.ndarray:
-  """Where a column's bins begin, but the first: increasing, < BINS of them."""
-  distinct = np.unique(values)
-  if len(distinct) > boosting.BINS:
-    shares = np.linspace(0, 1, boosting.BINS + 1)[1:-1]
-    distinct = np.unique(np.quantile(values, shares, method='nearest'))
-  return distinct[1:]
+  """Where a column's bins begin, but the first: increasing, < BINS of them.
+
+  Values that fill a bin begin one each; all others share those that are left.
+  """
+  distinct, counts = np.unique(values, return_counts=True)
+  if len(distinct) <= boosting.BINS:
+    return distinct[1:]
+  often = counts * boosting.BINS > len(values)
+  others, rows = distinct[~often], np.cumsum(counts[~often])
+  shares = np.arange(boosting.BINS - 1 - often.sum())
+  at = np.searchsorted(rows, shares * rows[-1] / max(len(shares), 1), 'right')
+  found = np.union1d(distinct[often], others[at])
+  return found[found > distinct[0]]
 
 
 def _binned(

@@ -1,0 +1,169 @@
+"""Oblivious trees, against a search in plain NumPy."""
+
+from __future__ import annotations
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rmtl_jax.contrib.trees import boosting
+
+
+@pytest.fixture(autouse=True)
+def strict():
+  with jax.numpy_rank_promotion('raise'):
+    yield
+
+
+def rows(count, seed=0, columns=7, tasks=2):
+  """Rows whose labels depend on the first two columns together."""
+  draw = np.random.default_rng(seed)
+  bins = draw.integers(0, 8, (columns, count)).astype(np.uint8)
+  logit = np.where(bins[0] > 3, 2.0, -1.0) * np.where(bins[1] > 4, 1, -1)
+  chance = 1 / (1 + np.exp(-np.stack([logit, logit - 1.0])[:tasks]))
+  labels = (draw.random(chance.shape) < chance).astype(np.float32)
+  return boosting.Rows(bins, labels, np.ones_like(labels))
+
+
+def logits(trees, bins):
+  """What all trees say of rows, f64[K, R], leaf by leaf."""
+  said = np.zeros((len(trees.leaves), bins.shape[1]))
+  for k, n in itertools.product(*map(range, trees.leaves.shape[:2])):
+    leaf = np.zeros(bins.shape[1], int)
+    for column, last in zip(trees.columns[k, n], trees.last[k, n], strict=True):
+      leaf = 2 * leaf + (bins[column] > last)
+    said[k] += trees.leaves[k, n, leaf]
+  return said
+
+
+def logloss(trees, found):
+  said = logits(trees, found.bins)
+  return np.mean(np.logaddexp(0, said) - found.labels * said, 1)
+
+
+def test_the_gain_of_a_question_by_hand():
+  """One column, one leaf; 6 and 10 rows of second derivative 1."""
+  sums = np.zeros((1, 1, boosting.BINS, 2), np.float32)
+  sums[0, 0, 0], sums[0, 0, 1] = (-12.0, 6.0), (8.0, 10.0)
+  found = np.asarray(boosting._gains(jnp.asarray(sums)))
+  # G^2 / (H + 20): 144 / 26 + 64 / 30 - 16 / 36.
+  assert found[0, 0] == pytest.approx(7.22735, abs=1e-4)
+  # Then all rows are on one side.
+  np.testing.assert_array_equal(found[0, 1:], 0)
+
+
+def test_a_side_with_few_rows_gains_nothing():
+  sums = np.zeros((1, 1, boosting.BINS, 2), np.float32)
+  sums[0, 0, 0], sums[0, 0, 1] = (-12.0, 4.9), (8.0, 10.0)
+  np.testing.assert_array_equal(boosting._gains(jnp.asarray(sums)), 0)
+
+
+def test_a_tree_asks_what_a_plain_search_would():
+  found = rows(600, columns=5)
+  slope = (0.3 - found.labels[0]).astype(np.float32)
+  curve = np.full_like(slope, 0.21)
+  columns, last, steps = boosting._grow(
+    jnp.asarray(found.bins), jnp.asarray(np.stack([slope, curve], 1))
+  )
+
+  def gain(leaf, yes):
+    total = 0.0
+    for number in np.unique(leaf):
+      sides = [leaf == number, (leaf == number) & yes, (leaf == number) & ~yes]
+      g = [np.sum(slope[one], dtype=np.float64) for one in sides]
+      h = [np.sum(curve[one], dtype=np.float64) for one in sides]
+      if min(h[1:]) >= 5:
+        whole, *parts = (a * a / (b + 20) for a, b in zip(g, h, strict=True))
+        total += sum(parts) - whole
+    return total
+
+  leaf = np.zeros(600, int)
+  for level in range(boosting.DEPTH):
+    gains = {
+      (c, b): gain(leaf, found.bins[c] > b) for c in range(5) for b in range(7)
+    }
+    chosen = int(columns[level]), int(last[level])
+    assert gains[chosen] == pytest.approx(max(gains.values()), rel=1e-4)
+    leaf = 2 * leaf + (found.bins[chosen[0]] > chosen[1])
+  for number in np.unique(leaf):
+    at = leaf == number
+    step = -slope[at].sum() / (curve[at].sum() + 20)
+    assert steps[number] == pytest.approx(step, abs=1e-5)
+
+
+def test_trees_learn_what_two_columns_say_together():
+  train, validation, test = (rows(4000, seed) for seed in range(3))
+  trees = boosting.boost(train, validation, 50, seed=0)
+  assert trees.leaves.shape == (2, 50, 2**boosting.DEPTH)
+  rate = train.labels.mean(1)
+  plain = -rate * np.log(rate) - (1 - rate) * np.log(1 - rate)
+  assert np.all(logloss(trees, test) < plain - 0.1)
+
+
+def test_without_anything_to_learn_trees_say_the_rate():
+  draw = np.random.default_rng(0)
+
+  def noise():
+    labels = (draw.random((1, 3000)) < 0.2).astype(np.float32)
+    weight = np.ones_like(labels)
+    return rows(3000, tasks=1)._replace(labels=labels, weight=weight)
+
+  train, validation = noise(), noise()
+  # Validation rows are those of train with other labels: noise is no help.
+  trees = boosting.boost(train, validation, 80, seed=1)
+  used = np.any(trees.leaves[0] != trees.leaves[0, :, :1], 1)
+  assert used.sum() <= boosting.ROUND
+  rate = (train.labels.sum() + 0.5) / 3001
+  said = logits(trees, train.bins)
+  assert np.mean(said) == pytest.approx(np.log(rate / (1 - rate)), abs=0.05)
+
+
+def test_labels_without_weight_say_nothing():
+  train, validation = rows(2000), rows(500, 1)
+  weight = train.weight.copy()
+  weight[0, ::2] = 0
+  other = train.labels.copy()
+  other[0, ::2] = 1 - other[0, ::2]
+  first, second = (
+    boosting.boost(
+      train._replace(labels=labels, weight=weight), validation, 10, seed=3
+    )
+    for labels in (train.labels, other)
+  )
+  jax.tree.map(np.testing.assert_array_equal, first, second)
+  third = boosting.boost(train, validation, 10, seed=3)
+  assert np.any(third.leaves[0] != first.leaves[0])
+  # Tasks have trees of their own.
+  np.testing.assert_array_equal(third.leaves[1], first.leaves[1])
+
+
+def test_a_task_without_weight_has_no_trees():
+  train, validation = rows(1000), rows(500, 1)
+  train.weight[1], validation.weight[1] = 0, 0
+  trees = boosting.boost(train, validation, 20, seed=0)
+  np.testing.assert_array_equal(trees.leaves[1], 0)
+  assert np.any(trees.leaves[0])
+
+
+def test_many_rows_are_sampled_for_every_tree(monkeypatch):
+  monkeypatch.setattr(boosting, '_ROWS', 500)
+  boosting._round.clear_cache()
+  try:
+    train, validation = rows(3000), rows(1000, 1)
+    trees = boosting.boost(train, validation, 30, seed=0)
+    again = boosting.boost(train, validation, 30, seed=0)
+  finally:
+    boosting._round.clear_cache()
+  jax.tree.map(np.testing.assert_array_equal, trees, again)
+  rate = train.labels.mean(1)
+  plain = -rate * np.log(rate) - (1 - rate) * np.log(1 - rate)
+  assert np.all(logloss(trees, rows(2000, 2)) < plain - 0.05)
+
+
+def test_rounds_are_told():
+  seen = []
+  boosting.boost(rows(500), rows(200, 1), 20, seed=0, show=seen.append)
+  assert seen == [0.5, 1.0]

@@ -1,0 +1,299 @@
+"""Trees as terms of the towers, and what they read."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.config import values as config_values
+from rmtl_jax.contrib.trees import boosting
+from rmtl_jax.contrib.trees import network as trees
+from rmtl_jax.networks import functional
+from rmtl_jax.updates import shared, state
+from tests.networks import small
+
+
+@pytest.fixture(autouse=True)
+def strict():
+  with jax.numpy_rank_promotion('raise'):
+    yield
+
+
+SPEC = types.FeatureSpec(
+  categorical=(400, 3, 5),
+  multi_valued=((4, 2), (900, 2)),
+  numeric=1,
+  num_tasks=2,
+  names=('user', 'segment', 'brand', 'tags', 'seen'),
+  numeric_names=('price',),
+)
+CONFIG = dataclasses.replace(small.CONFIG, trees=20)
+PLAIN = dataclasses.replace(CONFIG, trees=0)
+# What trees read: price, then both tasks' rates of the five fields.
+COLUMNS = 1 + 5 * 2
+
+
+def rest(params):
+  return {name: leaf for name, leaf in params.items() if name != 'trees'}
+
+
+def sample(count, seed=0, spec=SPEC):
+  """Rows whose labels depend on segment and price."""
+  draw = np.random.default_rng(seed)
+  given = small.inputs(spec, seed, lanes=1, slots=count)
+  given = jax.tree.map(lambda x: x[0], given)
+  logit = given.numeric[:, 0] + (given.categorical[:, 1] - 1.0)
+  chance = 1 / (1 + np.exp(-np.stack([logit, logit - 1.0], 1)))
+  labels = (draw.random(chance.shape) < chance).astype(np.float32)
+  return functional.Rows(given, labels)
+
+
+def fitted(config=CONFIG, backbone='shared_bottom', spec=SPEC):
+  network = functional.make_actor(spec, backbone, config)
+  params = network.init(jax.random.key(0))
+  found = network.fit(
+    params, sample(3000), sample(1000, 1), 0, lambda done: None
+  )
+  return network, params, found
+
+
+@pytest.mark.parametrize('backbone', ['shared_bottom', 'ple', 'linear'])
+def test_trees_that_are_not_grown_add_nothing(backbone):
+  network = functional.make_actor(SPEC, backbone, CONFIG)
+  plain = functional.make_actor(SPEC, backbone, PLAIN)
+  params, given = network.init(jax.random.key(3)), small.inputs(SPEC, 0)
+  np.testing.assert_array_equal(
+    small.run(network, params, given),
+    small.run(plain, rest(params), given),
+  )
+
+
+def test_a_row_has_the_leaf_of_its_answers():
+  """By hand: one tree, two questions that differ, of the price and a rate."""
+  network = functional.make_actor(SPEC, 'shared_bottom', CONFIG)
+  params = network.init(jax.random.key(0))
+  own = jax.tree.map(np.array, params['trees']['frozen'])
+  # Levels 2 to 4 ask of the price too: no rows are above.
+  own['columns'][1, 0] = [0, 1 + 2 + 1, 0, 0, 0]
+  own['thresholds'][1, 0] = [0.5, 0.2, 9, 9, 9]
+  own['rates_1'][2, 1] = 0.2
+  own['leaves'][1, 0, [0b00000, 0b01000, 0b10000, 0b11000]] = [1, 2, 3, 4]
+  given = small.inputs(SPEC, 0, lanes=1, slots=4)
+  given = given._replace(
+    numeric=np.array([0.4, 0.4, 0.5, 0.6], np.float32).reshape(1, 4, 1),
+    categorical=np.array([[[1, 0, 0], [1, 2, 0], [1, 1, 0], [1, 2, 0]]]),
+  )
+  grown = {**params, 'trees': {'frozen': own}}
+  added = small.run(network, grown, given) - small.run(network, params, given)
+  expected = [[[0, 1], [0, 2], [0, 3], [0, 4]]]
+  np.testing.assert_allclose(added, expected, atol=1e-6)
+
+
+def test_columns_are_numbers_and_rates_and_ids_are_left_out():
+  tables = {i: np.arange(2 * n).reshape(n, 2) / 8 for i, n in ((1, 3), (2, 5))}
+  tables[3] = np.array([[0, 0], [1, 4], [2, 8], [3, 12]], np.float64)
+  given = types.Inputs(
+    np.array([[7, 2, 1], [9, 0, 4]]),
+    np.array([[1, 3, 5, 6], [2, -1, -1, -1]]),
+    np.array([[0.5], [-2.0]], np.float32),
+  )
+  assert trees._read(SPEC) == {1: 3, 2: 5, 3: 4}
+  for xp in (np, jnp):
+    found = trees.columns(
+      SPEC, given, lambda i, ids, xp=xp: xp.asarray(tables[i])[ids], xp
+    )
+    assert found.shape == (2, COLUMNS) and found.dtype == np.float32
+    np.testing.assert_allclose(
+      found,
+      [
+        [0.5, 0, 0, 0.5, 0.625, 0.25, 0.375, 2, 8, 0, 0],
+        [-2, 0, 0, 0, 0.125, 1, 1.125, 2, 8, 0, 0],
+      ],
+    )
+
+
+def test_rates_of_train_rows_come_from_other_folds():
+  spec = types.FeatureSpec((3,), (), numeric=0, num_tasks=1)
+  rows = functional.Rows(
+    types.Inputs(
+      np.array([[1], [1], [2], [1]]), np.zeros((4, 0), int), np.zeros((4, 0))
+    ),
+    np.array([[1], [0], [1], [1]], np.float32),
+    np.array([[1], [1], [1], [2]], np.float32),
+  )
+  fold = np.array([0, 1, 1, 4])
+  found = trees._field(spec, rows, rows.weight, 0, 3, fold)
+  prior = 20 * 4 / 5  # 20 rows at the weighted rate
+  np.testing.assert_allclose(
+    found.all_rows[:, 0], [prior / 20, (3 + prior) / 24, (1 + prior) / 21]
+  )
+  np.testing.assert_allclose(found.without[0, 1], [(2 + prior) / 23])
+  np.testing.assert_allclose(found.without[1, 1], [(3 + prior) / 23])
+  np.testing.assert_allclose(found.without[1, 2], [prior / 20])
+  np.testing.assert_allclose(found.without[4, 1], [(1 + prior) / 22])
+
+
+def test_a_list_counts_all_of_its_values():
+  spec = types.FeatureSpec((), ((3, 2),), numeric=0, num_tasks=1)
+  rows = functional.Rows(
+    types.Inputs(
+      np.zeros((2, 0), int), np.array([[1, 2], [2, -1]]), np.zeros((2, 0))
+    ),
+    np.array([[1], [0]], np.float32),
+  )
+  found = trees._field(
+    spec, rows, np.ones((2, 1), np.float32), 0, 3, np.zeros(2, int)
+  )
+  np.testing.assert_allclose(found.all_rows[:, 0], [10 / 20, 11 / 21, 11 / 22])
+
+
+def test_few_values_are_bins_of_their_own():
+  values = np.array([3.0, 1.0, 1.0, 7.0], np.float32)
+  edges = trees._edges(values)
+  np.testing.assert_array_equal(edges, [3, 7])
+  np.testing.assert_array_equal(
+    np.searchsorted(edges, values, 'right'), [1, 0, 0, 2]
+  )
+  assert len(trees._edges(np.ones(5))) == 0
+  # Of many values all bins have as many rows.
+  draw = np.random.default_rng(0)
+  many = draw.normal(size=6300).astype(np.float32)
+  edges = trees._edges(many)
+  assert len(edges) == boosting.BINS - 2  # the first value begins the first
+  sizes = np.bincount(np.searchsorted(edges, many, 'right'))
+  np.testing.assert_array_equal(sizes, 100)
+
+
+def test_a_frequent_value_leaves_bins_to_the_others():
+  values = np.where(np.arange(10_000) < 9000, 0.0, np.arange(10_000))
+  edges = trees._edges(values)
+  assert len(edges) >= boosting.BINS - 3
+  bins = np.searchsorted(edges, values, 'right')
+  assert np.bincount(bins)[0] == 9000
+  assert np.bincount(bins)[1:].max() <= 20
+
+
+@hypothesis.given(
+  hnp.arrays(np.float32, st.integers(1, 300), elements=st.integers(-90, 90))
+)
+def test_edges_rise_and_bytes_number_the_bins(values):
+  edges = trees._edges(values)
+  assert len(edges) < boosting.BINS and np.all(np.diff(edges) > 0)
+  assert np.all(edges > values.min()) and np.all(np.isin(edges, values))
+
+
+def test_a_network_says_what_boosting_has_grown(monkeypatch):
+  """On validation rows, through thresholds and rates instead of bins."""
+  kept = {}
+  boost = boosting.boost
+
+  def spy(train, validation, *args, **keys):
+    found = boost(train, validation, *args, **keys)
+    kept.update(trees=found, validation=validation)
+    return found
+
+  monkeypatch.setattr(boosting, 'boost', spy)
+  network, params, found = fitted()
+  jax.tree.map(np.testing.assert_array_equal, rest(found), rest(params))
+  shapes = [jax.tree.map(np.shape, one['trees']) for one in (found, params)]
+  assert shapes[0] == shapes[1]
+  given = jax.tree.map(lambda x: x[None], sample(1000, 1).inputs)
+  added = small.run(network, found, given) - small.run(network, params, given)
+  one, bins = kept['trees'], jnp.asarray(kept['validation'].bins)
+  expected = np.zeros((2, 1000))
+  for n in range(20):
+    expected += boosting._said(
+      bins, one.columns[:, n], one.last[:, n], one.leaves[:, n]
+    )
+  np.testing.assert_allclose(added[0].T, expected, atol=2e-5)
+  assert np.std(expected) > 0.3
+
+
+def test_what_is_ignored_is_not_read():
+  config = dataclasses.replace(CONFIG, ignore='segment+seen')
+  network, params, found = fitted(config)
+  assert set(found['trees']['frozen']) == {
+    *('columns', 'thresholds', 'leaves'),
+    *('rates_1', 'rates_2'),  # brand and tags, in their places
+  }
+  given = small.inputs(SPEC, 0)
+  other = given._replace(categorical=given.categorical.copy())
+  other.categorical[..., 1] = 2 - other.categorical[..., 1]
+  np.testing.assert_array_equal(
+    small.run(network, found, given), small.run(network, found, other)
+  )
+  del params
+
+
+def test_networks_of_a_task_each_have_its_trees():
+  network, params, found = fitted(backbone='single_task')
+  given = jax.tree.map(lambda x: x[None], sample(500, 2).inputs)
+  added = small.run(network, found, given) - small.run(network, params, given)
+  labels = sample(500, 2).labels
+  for k in range(2):
+    positive = labels[:, k] == 1
+    assert added[0, positive, k].mean() > added[0, ~positive, k].mean() + 0.3
+
+
+def test_tasks_that_are_not_binary_have_no_trees():
+  losses = (types.TaskLoss(), types.TaskLoss('squared_error', 'regression'))
+  spec = dataclasses.replace(SPEC, losses=losses)
+  _, _, found = fitted(spec=spec)
+  leaves = found['trees']['frozen']['leaves']
+  assert np.any(leaves[0]) and not np.any(leaves[1])
+
+
+def test_no_step_changes_trees():
+  network, _, params = fitted()
+  optimizer = state.make_optimizer(
+    config_lib.PretrainConfig(learning_rate=0.1, l2=0.1)
+  )
+  params = jax.tree.map(jnp.asarray, params)
+  given = small.inputs(SPEC, 0)
+
+  @jax.jit
+  def step(params, opt_state):
+    gradients = jax.grad(
+      lambda p: jnp.sum(jnp.square(functional.apply(network, p, given)))
+    )(params)
+    updates, opt_state = optimizer.update(gradients, opt_state, params)
+    return optax.apply_updates(params, updates)
+
+  found = step(params, optimizer.init(params))
+  jax.tree.map(np.testing.assert_array_equal, found['trees'], params['trees'])
+  assert np.any(found['first']['table'] != params['first']['table'])
+
+
+def test_no_tree_is_shared_by_tasks():
+  found = shared.shared_parameters(SPEC, 'shared_bottom', CONFIG)
+  for mask in jax.tree.leaves(found['trees']):
+    assert not np.any(mask) and np.ndim(mask) == 0
+
+
+@pytest.mark.parametrize(
+  ('settings', 'what'),
+  [
+    ({'network': {'trees': 15}}, r'network\.trees: expected a multiple of 10'),
+    (
+      {'network': {'trees': 10, 'embedding_adam': 'rows'}},
+      r'network\.embedding_adam: rows',
+    ),
+    (
+      {'network': {'trees': 10}, 'backbone': 'esmm'},
+      r'network\.trees: esmm multiplies',
+    ),
+  ],
+)
+def test_what_trees_can_not_stand_beside_is_refused(settings, what):
+  with pytest.raises(types.InputError, match=what):
+    config_values.from_dict(settings)
