@@ -132,6 +132,7 @@ def test_every_backbone_says_the_same_of_known_values(backbone):
       affinity_dim=2,
       affinity_state='session',
       crosses='user*item',
+      trees=10,
       session_encoder='gru',
       history_encoder='target_attention',
     )

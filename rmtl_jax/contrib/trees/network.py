@@ -65,14 +65,16 @@ class Trees(nnx.Module):
       self.spec, inputs, lambda i, ids: getattr(own, _rates(i))[...][ids], jnp
     )
     asked = own.columns[...].astype(jnp.int32)
-    tasks, count, depth = asked.shape
+    (tasks, count, depth), rows = asked.shape, read.shape[0]
     values = jnp.take(read, asked.reshape(-1), axis=1, mode='clip')
     yes = values >= own.thresholds[...].reshape(1, -1)
     bits = 2 ** np.arange(depth)[::-1]
-    leaf = jnp.sum(yes.reshape(-1, tasks * count, depth) * bits[None, None], 2)
+    leaf = jnp.sum(
+      yes.reshape(rows, tasks * count, depth) * bits[None, None], 2
+    )
     start = np.arange(tasks * count) * 2**depth
     found = jnp.take(own.leaves[...].reshape(-1), leaf + start[None, :])
-    return jnp.sum(found.reshape(-1, tasks, count), 2)
+    return jnp.sum(found.reshape(rows, tasks, count), 2)
 
 
 def _rates(field: int) -> str:
