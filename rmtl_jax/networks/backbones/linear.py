@@ -12,10 +12,10 @@ class Linear(backbones.Backbone):
   """Logits are the first layer's columns: no hidden layer, no interaction.
 
   Every value of a field has a number for each task, a linear function of its
-  embedding, and a row's logit is their sum (logistic regression). The only
-  terms of two fields are those that wrappers add (`network.crosses`,
-  `network.affinity_dim`). What sizes of networks and dropout say does not
-  apply.
+  embedding, and a row's logit is their sum (logistic regression), at first 0.
+  The only terms of several fields are those that wrappers add
+  (`network.crosses`, `network.affinity_dim`, `network.trees`). What sizes of
+  networks and dropout say does not apply.
   """
 
   def build(self, setup: layers.Setup) -> None:
@@ -24,6 +24,7 @@ class Linear(backbones.Backbone):
     self.first = first_layer.FirstLayer(
       self.spec, self.config, setup.rngs, sum(self.spec.units)
     )
+    # Nothing has to break a symmetry.
     self.first.kernel[...] = jnp.zeros_like(self.first.kernel[...])
 
   def logits(
