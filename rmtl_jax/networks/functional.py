@@ -60,10 +60,10 @@ class Rows(NamedTuple):
     return self._replace(labels=self.labels[:, k : k + 1], weight=weight)
 
 
-# (params, train rows, validation rows, seed, show) -> the parameters with a
-# part fitted to the rows, in host memory; show(done) is called now and then,
-# with the share of the work that is done.
-Fit = Callable[[Params, Rows, Rows, int, Callable[[float], object]], Params]
+# (train rows, validation rows, seed, show) -> groups of parameters fitted to
+# the rows, in host memory; show(done) is called now and then, with the share of
+# the work that is done.
+Fit = Callable[[Rows, Rows, int, Callable[[float], object]], Params]
 
 
 class Network(NamedTuple):
@@ -275,10 +275,10 @@ def _one_per_task(network: Network, count: int) -> Network:
     return made
   of_one = network.fit
 
-  def fit(params, train, validation, seed, show):
+  def fit(train, validation, seed, show):
     ones = [
-      of_one(one, train.of_task(k), validation.of_task(k), seed, show)
-      for k, one in enumerate(layers.unstack_tree(params))
+      of_one(train.of_task(k), validation.of_task(k), seed, show)
+      for k in range(count)
     ]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *ones)
 
@@ -316,12 +316,12 @@ def _narrowed(network: Network, seen: ignore.View) -> Network:
     return made
   of_seen = network.fit
 
-  def fit(params, train, validation, seed, show):
+  def fit(train, validation, seed, show):
     train, validation = (
       rows._replace(inputs=seen.narrow(rows.inputs))
       for rows in (train, validation)
     )
-    return of_seen(params, train, validation, seed, show)
+    return of_seen(train, validation, seed, show)
 
   return made._replace(fit=fit)
 

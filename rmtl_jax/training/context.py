@@ -88,15 +88,14 @@ class Context:
     fit = self.models.actor(self.config).fit
     if fit is None:
       return params
-    found = fit(
-      params,
+    fitted = fit(
       splits_lib.sampled(self.train),
       splits_lib.sampled(self.validation),
       self.config.seed,
       lambda done: self.progress.step('growing trees', done),
     )
     self.progress.clear()
-    return self.models.place(lambda params: params, found)
+    return self.models.place(lambda own, new: own | new, params, fitted)
 
   def started_actor(self) -> warm_start.Started:
     """What stage 1 goes on from, of a run that starts from another."""

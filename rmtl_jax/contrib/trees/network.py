@@ -143,9 +143,9 @@ def wrap(
     network, spec, 'trees', lambda rngs: Trees(spec, config.trees)
   )
 
-  def fit(params, train, validation, seed, show):
+  def fit(train, validation, seed, show):
     grown = grow(spec, config.trees, train, validation, seed, show)
-    return {**params, 'trees': {pretrained.FROZEN: grown}}
+    return {'trees': {pretrained.FROZEN: grown}}
 
   return made._replace(fit=fit)
 

@@ -61,10 +61,9 @@ def sample(count, seed=0, spec=SPEC):
 def fitted(config=CONFIG, backbone='shared_bottom', spec=SPEC):
   network = functional.make_actor(spec, backbone, config)
   params = network.init(jax.random.key(0))
-  found = network.fit(
-    params, sample(3000), sample(1000, 1), 0, lambda done: None
-  )
-  return network, params, found
+  found = network.fit(sample(3000), sample(1000, 1), 0, lambda done: None)
+  assert list(found) == ['trees']
+  return network, params, {**params, **found}
 
 
 @pytest.mark.parametrize('backbone', ['shared_bottom', 'ple', 'linear'])
@@ -204,7 +203,6 @@ def test_a_network_says_what_boosting_has_grown(monkeypatch):
 
   monkeypatch.setattr(boosting, 'boost', spy)
   network, params, found = fitted()
-  jax.tree.map(np.testing.assert_array_equal, rest(found), rest(params))
   shapes = [jax.tree.map(np.shape, one['trees']) for one in (found, params)]
   assert shapes[0] == shapes[1]
   given = jax.tree.map(lambda x: x[None], sample(1000, 1).inputs)
