@@ -31,7 +31,7 @@ _BACKBONE = 'ple'
 # seeds of a form share, is most of a run.
 _FEW_ROWS, _FEW_ROWS_MEMBERS, _MEMBERS = 10_000, 4, 3
 # Of each task, beside the linear member; early stopping takes fewer.
-_TREES = 150
+_TREES = 300
 
 
 class _Size(NamedTuple):

@@ -36,7 +36,7 @@ def test_one_member_sees_no_ids_and_one_is_linear():
   assert backbones == ['ple', 'ple', 'linear']
   rates = [one.pretrain.learning_rate for one in (first, second, third)]
   assert rates == [1e-3, 3e-4, 3e-4]
-  assert [one.network.trees for one in (first, second, third)] == [0, 0, 150]
+  assert [one.network.trees for one in (first, second, third)] == [0, 0, 300]
 
 
 def test_without_ids_one_form_has_two_seeds():
