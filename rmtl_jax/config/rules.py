@@ -207,8 +207,8 @@ def _trees_stand_beside_dense_tables(config: settings.Config) -> str:
   if network.embedding_adam != 'dense':
     return (
       f'network.embedding_adam: {network.embedding_adam} numbers the categories'
-      ' of a batch anew, which trees can not have; --config.network.trees=0'
-      ' does without'
+      ' of a batch anew, which trees can not have; do without, in'
+      ' --config.variants too: network.trees=0'
     )
   return ''
 

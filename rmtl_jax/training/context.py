@@ -13,7 +13,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
-from rmtl_jax.runtime import checkpoints, progress
+from rmtl_jax.runtime import checkpoints, processes, progress
 from rmtl_jax.training import models, outliers, warm_start
 from rmtl_jax.training import splits as splits_lib
 
@@ -95,6 +95,8 @@ class Context:
       lambda done: self.progress.step('growing trees', done),
     )
     self.progress.clear()
+    # Accelerators may add up in another order: all take the first one's.
+    fitted = jax.tree.map(lambda x: processes.all_gather(x)[0], fitted)
     return self.models.place(lambda own, new: own | new, params, fitted)
 
   def started_actor(self) -> warm_start.Started:
