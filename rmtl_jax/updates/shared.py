@@ -67,11 +67,7 @@ def shared_parameters(
     (gradients,) = jax.vmap(pullback)(jnp.asarray(of_task))
     return jax.tree.map(lambda g: g != 0.0, gradients)
 
-  own = {one.name for one in registry.WRAPPERS.values() if one.by_task}
-
   def number_of_tasks(path, by_task):
-    if not own.isdisjoint(state.names(path)):
-      return np.False_
     by_task = np.asarray(by_task)
     if state.is_embedding(path):
       by_task = np.any(by_task, (-2, -1), keepdims=True)
@@ -80,7 +76,15 @@ def shared_parameters(
     return np.bool_(mask.flat[0]) if np.all(mask == mask.flat[0]) else mask
 
   found = quick.jit(reached, quick.SMALL)(params)
-  return jax.tree.map_with_path(number_of_tasks, found)
+  masks = jax.tree.map_with_path(number_of_tasks, found)
+  own = [one.name for one in registry.wanted(config) if one.by_task]
+  if own:  # Which parameters these have may depend on sizes.
+    whole = functional.make_actor(spec, backbone, config)
+    shapes = jax.eval_shape(whole.init, jax.random.key(0))
+    for name in own:
+      if name in shapes:
+        masks[name] = jax.tree.map(lambda _: np.False_, shapes[name])
+  return masks
 
 
 def _inputs(spec: types.FeatureSpec) -> types.Inputs:

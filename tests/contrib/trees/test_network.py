@@ -274,6 +274,10 @@ def test_no_step_changes_trees():
 
 def test_no_tree_is_shared_by_tasks():
   found = shared.shared_parameters(SPEC, 'shared_bottom', CONFIG)
+  init = functional.make_actor(SPEC, 'shared_bottom', CONFIG).init
+  shapes = jax.eval_shape(init, jax.random.key(0))
+  # Also of a field that would be no id if it had a batch's values alone.
+  assert jax.tree.structure(found) == jax.tree.structure(shapes)
   for mask in jax.tree.leaves(found['trees']):
     assert not np.any(mask) and np.ndim(mask) == 0
 
