@@ -12,6 +12,11 @@ chosen on.
 - insteval (lme4's InstEval): marks that students of ETH Zurich gave lectures.
 - verbagg (lme4's VerbAgg): persons who say whether they would curse, scold or
   shout in a situation.
+- doctor (COUNT's rwm5yr): persons in Germany who went to a doctor or to a
+  hospital in a year, 1984 to 1988 (prepare it with --any_dates).
+- insurance (sampleSelection's RandHIE): persons of the RAND health insurance
+  experiment who saw a doctor or were admitted in a year; a plan is the item.
+- chemistry (mlmRev's Chem97): A-level points of students, by school.
 - stops (carData's MplsStops): stops by the police of Minneapolis in 2017, those
   whose officer filled in the form; a neighbourhood is the item.
 """
@@ -50,7 +55,65 @@ def _levels(first: str, second: str) -> list[dict[str, str]]:
   ]
 
 
+def _separate(*names: str) -> list[dict[str, str]]:
+  """Tasks that don't imply each other."""
+  return [{'name': name, 'column': name} for name in names]
+
+
 LOGS = {
+  'doctor': Log(
+    """
+    SELECT id, year || '-01-01' AS time, edlevel, age, outwork, female, married,
+      kids, hhninc, educ, self, (docvis::INTEGER > 0)::INTEGER AS doctor,
+      (hospvis::INTEGER > 0)::INTEGER AS hospital
+    FROM input
+    """,
+    {
+      'user': 'id',
+      'time': {'column': 'time', 'unit': 'iso'},
+      'categorical': [
+        *('id', 'edlevel', 'outwork', 'female', 'married', 'kids', 'self')
+      ],
+      'numeric': ['age', 'hhninc', 'educ'],
+      'tasks': _separate('doctor', 'hospital'),
+    },
+  ),
+  'insurance': Log(
+    """
+    SELECT zper, plan, site, coins, tookphys, black, income, xage,
+      female, educdec, num, mhi, disea, physlm, ghindx, mdeoff, pioff, child,
+      hlthg, hlthf, hlthp, (mdvis::DOUBLE > 0)::INTEGER AS doctor,
+      (totadm::DOUBLE > 0)::INTEGER AS hospital
+    FROM input
+    """,
+    {
+      'user': 'zper',
+      'item': 'plan',
+      'categorical': [
+        *('zper', 'plan', 'site', 'coins', 'tookphys', 'black', 'female'),
+        *('child', 'hlthg', 'hlthf', 'hlthp'),
+      ],
+      'numeric': [
+        *('income', 'xage', 'educdec', 'num', 'mhi', 'disea', 'physlm'),
+        *('ghindx', 'mdeoff', 'pioff'),
+      ],
+      'tasks': _separate('doctor', 'hospital'),
+    },
+  ),
+  'chemistry': Log(
+    """
+    SELECT school, lea, gender, age, gcsescore,
+      (score::DOUBLE >= 6)::INTEGER AS good,
+      (score::DOUBLE = 10)::INTEGER AS best
+    FROM input
+    """,
+    {
+      'item': 'school',
+      'categorical': ['school', 'lea', 'gender'],
+      'numeric': ['age', 'gcsescore'],
+      'tasks': _levels('good', 'best'),
+    },
+  ),
   'insteval': Log(
     """
     SELECT s AS student, d AS lecturer, studage, lectage, service, dept,
@@ -97,10 +160,7 @@ LOGS = {
         'policePrecinct',
       ],
       'numeric': ['lat', 'long'],
-      'tasks': [
-        {'name': 'person_search', 'column': 'person_search'},
-        {'name': 'vehicle_search', 'column': 'vehicle_search'},
-      ],
+      'tasks': _separate('person_search', 'vehicle_search'),
     },
   ),
 }

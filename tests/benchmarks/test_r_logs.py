@@ -23,6 +23,34 @@ _INPUTS = {
       for i in range(40)
     ],
   ),
+  'doctor': (
+    'rownames,id,docvis,hospvis,year,edlevel,age,outwork,female,married,kids,'
+    'hhninc,educ,self,edlevel1\n',
+    [
+      f'{i},{i // 5},{i % 4},{i // 3 % 2},{1984 + i % 5},{1 + i % 4},{40 + i},'
+      f'0,1,{i % 2},0,3.{i},{7 + i % 9},0,0'
+      for i in range(40)
+    ],
+  ),
+  'insurance': (
+    'rownames,plan,site,coins,tookphys,year,zper,black,income,xage,female,'
+    'educdec,totadm,mdvis,num,mhi,disea,physlm,ghindx,mdeoff,pioff,child,'
+    'hlthg,hlthf,hlthp\n',
+    [
+      f'{i},{1 + i % 3},1,100.0,0,{1 + i % 5},{125024 + i // 5}.0,1.0,137{i}.5,'
+      f'{20 + i}.5,0,12.0,{i // 3 % 2}.0,{i % 3}.0,4.0,95.{i},1{i}.7,0.0,NA,'
+      '1000.0,1000.0,0,1,0,0'
+      for i in range(40)
+    ],
+  ),
+  'chemistry': (
+    'rownames,lea,school,student,score,gender,age,gcsescore,gcsecnt\n',
+    [
+      f'{i},{1 + i % 3},{i % 7},{i},{2 * (i % 6)},{"FM"[i % 2]},{i % 12 - 6},'
+      f'{5 + i / 20},0.3'
+      for i in range(40)
+    ],
+  ),
   'stops': (
     'rownames,idNum,date,problem,MDC,citationIssued,personSearch,vehicleSearch,'
     'preRace,race,gender,lat,long,policePrecinct,neighborhood\n',
@@ -55,6 +83,7 @@ def test_prepare_takes_every_log(name, tmp_path):
       raw_dir=str(path),
       schema=str(path.parent / 'schema.json'),
       data_dir=str(tmp_path / 'data'),
+      any_dates=True,  # of years ago
     )
   )
   assert sum(one.rows for one in manifest.splits.values()) == count
@@ -74,6 +103,15 @@ def test_labels_by_hand(tmp_path):
     (1, 1),
   ]
   assert rows('verbagg', 'perhaps, yes')[:3] == [(0, 0), (1, 0), (1, 1)]
+  assert rows('doctor', 'doctor, hospital')[:4] == [
+    *[(0, 0), (1, 0), (1, 0)],
+    (1, 1),
+  ]
+  assert rows('insurance', 'doctor, hospital')[2:4] == [(1, 0), (0, 1)]
+  assert rows('chemistry', 'good, best')[2:6] == [
+    *[(0, 0), (1, 0), (1, 0)],
+    (1, 1),
+  ]
   # By date; row 3 has no form, and what was not filled in was not searched.
   stops = rows('stops', 'lat, person_search, vehicle_search')
   assert len(stops) == 39 and stops[0] == (44.90, 0, 1)
