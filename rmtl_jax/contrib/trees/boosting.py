@@ -64,7 +64,7 @@ def boost(
   count: int,
   seed: int,
   show: Callable[[float], object] = lambda done: None,
-) -> Trees:
+) -> tuple[Trees, np.ndarray]:
   """Grows trees for every task until validation gets no better.
 
   Args:
@@ -75,8 +75,9 @@ def boost(
     show: called after every round, with the share of `count` that is grown.
 
   Returns:
-    `count` trees of each task. The first has the logit of the task's rate in
-    its leaves; leaves of trees beyond the best number are 0.
+    `count` trees of each task, and the sum of its losses on validation rows,
+    f64[K]. The first tree has the logit of the task's rate in its leaves;
+    leaves of trees beyond the best number are 0.
   """
   base = _logits_of_rates(train)
   logits = np.repeat(base[:, None], train.labels.shape[1], 1)
@@ -94,7 +95,7 @@ def boost(
     show(len(grown) * ROUND / count)
     if np.all(len(grown) - rounds >= _PATIENCE):
       break
-  return _filled(grown, rounds, base, count)
+  return _filled(grown, rounds, base, count), best
 
 
 def _logits_of_rates(rows: Rows) -> np.ndarray:

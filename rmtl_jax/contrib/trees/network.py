@@ -2,10 +2,11 @@
 
 Trees are grown on train rows before stage 1 and stay as they are: what learns
 by gradients beside them learns what they have left. They read numbers: numeric
-fields; categorical fields of few values, and lists of these, by the rates of
-every task's label among rows with the value. Ids are left out: their rates
-overfit. A train row's rates come from other rows ("ordered" statistics in
-Prokhorenkova et al., NeurIPS 2018; here by folds).
+fields; categorical fields and lists by the rates of every task's label among
+rows with the value. A train row's rates come from other rows ("ordered"
+statistics in Prokhorenkova et al., NeurIPS 2018; here by folds). Rates of ids
+overfit all the same where later rows have others: each task's trees are grown
+without and with them, and validation chooses.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from rmtl_jax.config import kinds
 from rmtl_jax.contrib.trees import boosting
 from rmtl_jax.networks import functional, pretrained
 
-# A field with more values is an id.
-_MOST_VALUES = 200
+# A field with more values is an id, and one of so many is not read.
+_MOST_CATEGORIES, _MOST_VALUES = 200, 2**20
 # Folds of train rows; pseudo-rows at the task's rate for every value.
 _FOLDS, _PRIOR = 5, 20.0
 
@@ -82,7 +83,7 @@ def _rates(field: int) -> str:
 
 
 def _read(spec: types.FeatureSpec) -> dict[int, int]:
-  """Sizes of the categorical, then multi-valued fields of few values."""
+  """Sizes of the categorical, then multi-valued fields that are read."""
   sizes = (*spec.categorical, *(size for size, _ in spec.multi_valued))
   return {i: n for i, n in enumerate(sizes) if n - 1 <= _MOST_VALUES}
 
@@ -103,7 +104,7 @@ def columns(
 
   Returns:
     f32[R, C]: numeric fields, then K columns of each other field in turn; of
-    an id they are 0.
+    one that is not read they are 0.
   """
   read, count = _read(spec), len(spec.categorical)
   rows, tasks = inputs.categorical.shape[0], spec.num_tasks
@@ -191,12 +192,11 @@ def grow(
     spec, validation.inputs, lambda i, ids: known[i].all_rows[ids], np
   )
   edges = [_edges(values) for values in of_train.T]
-  trees = boosting.boost(
+  trees = _chosen(
     _binned(spec, of_train, edges, train),
     _binned(spec, of_validation, edges, validation),
-    count,
-    seed,
-    show,
+    _shown(spec),
+    lambda *rows: boosting.boost(*rows, count, seed, show),
   )
   table = np.full((len(edges), boosting.BINS), np.finfo(np.float32).max)
   for row, found in zip(table, edges, strict=True):
@@ -207,6 +207,38 @@ def grow(
     'leaves': trees.leaves.astype(np.float32),
     **{_rates(i): one.all_rows for i, one in known.items()},
   }
+
+
+def _shown(spec: types.FeatureSpec) -> list[np.ndarray]:
+  """Places of the columns without ids, and where there are ids of all."""
+  sizes = (*spec.categorical, *(size for size, _ in spec.multi_valued))
+  is_id = np.repeat([n - 1 > _MOST_CATEGORIES for n in sizes], spec.num_tasks)
+  ids = np.concatenate([np.zeros(spec.numeric, bool), is_id])
+  everything = np.arange(len(ids))
+  if not ids.any():
+    return [everything]
+  return [everything[~ids], everything] if not ids.all() else [everything]
+
+
+def _chosen(
+  train: boosting.Rows,
+  validation: boosting.Rows,
+  shown: list[np.ndarray],
+  boost: Callable[..., tuple[boosting.Trees, np.ndarray]],
+) -> boosting.Trees:
+  """Each task's trees on those of several lists of columns that are best."""
+  found = []
+  for places in shown:
+    rows = (one._replace(bins=one.bins[places]) for one in (train, validation))
+    trees, losses = boost(*rows)
+    found.append((trees._replace(columns=places[trees.columns]), losses))
+  best = np.argmin([losses for _, losses in found], 0)
+  return boosting.Trees(
+    *(
+      np.stack([found[which][0][part][k] for k, which in enumerate(best)])
+      for part in range(3)
+    )
+  )
 
 
 def _weights(spec: types.FeatureSpec, rows: functional.Rows) -> np.ndarray:

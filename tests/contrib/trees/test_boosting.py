@@ -96,11 +96,15 @@ def test_a_tree_asks_what_a_plain_search_would():
 
 def test_trees_learn_what_two_columns_say_together():
   train, validation, test = (rows(4000, seed) for seed in range(3))
-  trees = boosting.boost(train, validation, 50, seed=0)
+  trees, losses = boosting.boost(train, validation, 50, seed=0)
   assert trees.leaves.shape == (2, 50, 2**boosting.DEPTH)
   rate = train.labels.mean(1)
   plain = -rate * np.log(rate) - (1 - rate) * np.log(1 - rate)
   assert np.all(logloss(trees, test) < plain - 0.1)
+  # What validation has lost in all.
+  np.testing.assert_allclose(
+    losses, 4000 * logloss(trees, validation), rtol=1e-5
+  )
 
 
 def test_without_anything_to_learn_trees_say_the_rate():
@@ -113,7 +117,7 @@ def test_without_anything_to_learn_trees_say_the_rate():
 
   train, validation = noise(), noise()
   # Validation rows are those of train with other labels: noise is no help.
-  trees = boosting.boost(train, validation, 80, seed=1)
+  trees, _ = boosting.boost(train, validation, 80, seed=1)
   used = np.any(trees.leaves[0] != trees.leaves[0, :, :1], 1)
   assert used.sum() <= boosting.ROUND
   rate = (train.labels.sum() + 0.5) / 3001
@@ -130,11 +134,11 @@ def test_labels_without_weight_say_nothing():
   first, second = (
     boosting.boost(
       train._replace(labels=labels, weight=weight), validation, 10, seed=3
-    )
+    )[0]
     for labels in (train.labels, other)
   )
   jax.tree.map(np.testing.assert_array_equal, first, second)
-  third = boosting.boost(train, validation, 10, seed=3)
+  third, _ = boosting.boost(train, validation, 10, seed=3)
   assert np.any(third.leaves[0] != first.leaves[0])
   # Tasks have trees of their own.
   np.testing.assert_array_equal(third.leaves[1], first.leaves[1])
@@ -143,7 +147,7 @@ def test_labels_without_weight_say_nothing():
 def test_a_task_without_weight_has_no_trees():
   train, validation = rows(1000), rows(500, 1)
   train.weight[1], validation.weight[1] = 0, 0
-  trees = boosting.boost(train, validation, 20, seed=0)
+  trees, _ = boosting.boost(train, validation, 20, seed=0)
   np.testing.assert_array_equal(trees.leaves[1], 0)
   assert np.any(trees.leaves[0])
 
@@ -153,8 +157,8 @@ def test_many_rows_are_sampled_for_every_tree(monkeypatch):
   boosting._round.clear_cache()
   try:
     train, validation = rows(3000), rows(1000, 1)
-    trees = boosting.boost(train, validation, 30, seed=0)
-    again = boosting.boost(train, validation, 30, seed=0)
+    trees, _ = boosting.boost(train, validation, 30, seed=0)
+    again, _ = boosting.boost(train, validation, 30, seed=0)
   finally:
     boosting._round.clear_cache()
   jax.tree.map(np.testing.assert_array_equal, trees, again)

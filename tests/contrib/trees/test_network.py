@@ -98,7 +98,8 @@ def test_a_row_has_the_leaf_of_its_answers():
   np.testing.assert_allclose(added, expected, atol=1e-6)
 
 
-def test_columns_are_numbers_and_rates_and_ids_are_left_out():
+def test_columns_are_numbers_and_rates(monkeypatch):
+  monkeypatch.setattr(trees, '_MOST_VALUES', 100)
   tables = {i: np.arange(2 * n).reshape(n, 2) / 8 for i, n in ((1, 3), (2, 5))}
   tables[3] = np.array([[0, 0], [1, 4], [2, 8], [3, 12]], np.float64)
   given = types.Inputs(
@@ -198,7 +199,11 @@ def test_a_network_says_what_boosting_has_grown(monkeypatch):
 
   def spy(train, validation, *args, **keys):
     found = boost(train, validation, *args, **keys)
-    kept.update(trees=found, validation=validation)
+    if not kept:  # without ids, whose rates would only overfit here
+      kept.update(trees=found[0], losses=found[1], validation=validation)
+    else:
+      assert len(validation.bins) == COLUMNS
+      found = found[0], kept['losses'] + 1
     return found
 
   monkeypatch.setattr(boosting, 'boost', spy)
@@ -217,12 +222,35 @@ def test_a_network_says_what_boosting_has_grown(monkeypatch):
   assert np.std(expected) > 0.3
 
 
+def test_each_task_takes_ids_where_validation_is_better():
+  spec = types.FeatureSpec((300, 3), (), numeric=1, num_tasks=2)
+  first, second = trees._shown(spec)
+  np.testing.assert_array_equal(first, [0, 3, 4])
+  np.testing.assert_array_equal(second, range(5))
+  assert [
+    list(one) for one in trees._shown(types.FeatureSpec((300,), (), 0, 1))
+  ] == [[0]]
+  rows = boosting.Rows(np.arange(5)[:, None], None, None)
+
+  def boost(train, validation):
+    assert train.bins.tolist() == validation.bins.tolist()
+    count = len(train.bins)
+    found = boosting.Trees(
+      np.full((2, 1, 5), count - 1), *(np.full((2, 1, 5), count),) * 2
+    )
+    return found, np.array([2.0, 1.0] if count == 3 else [1.0, 2.0])
+
+  found = trees._chosen(rows, rows, [first, second], boost)
+  np.testing.assert_array_equal(found.columns[:, 0, 0], [4, 4])
+  np.testing.assert_array_equal(found.leaves[:, 0, 0], [5, 3])
+
+
 def test_what_is_ignored_is_not_read():
   config = dataclasses.replace(CONFIG, ignore='segment+seen')
   network, params, found = fitted(config)
   assert set(found['trees']['frozen']) == {
     *('columns', 'thresholds', 'leaves'),
-    *('rates_1', 'rates_2'),  # brand and tags, in their places
+    *('rates_0', 'rates_1', 'rates_2'),  # user, brand and tags
   }
   given = small.inputs(SPEC, 0)
   other = given._replace(categorical=given.categorical.copy())
