@@ -196,8 +196,6 @@ def _trees_stand_beside_dense_tables(config: settings.Config) -> str:
   network = config.network
   if not network.trees:
     return ''
-  if network.trees % 10:
-    return f'network.trees: expected a multiple of 10, found {network.trees}'
   if backbones.BACKBONES.find(config.backbone).of_all_rows:
     return (
       f'network.trees: {config.backbone} multiplies what its towers say along'

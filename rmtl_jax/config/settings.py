@@ -91,12 +91,12 @@ class NetworkConfig:
       every pair of their categories has a term in each task's logit beside the
       towers (contrib/crosses). Pairs with a field that is ignored or read as
       numbers are left out. Needs `embedding_adam=dense`. Actors only.
-    trees: boosted trees of each binary task, a multiple of 10, whose sum is
-      added to its logit beside the towers (contrib/trees); 0 for none. They
-      are grown on train rows before stage 1, as many as are best on
-      validation, and stay as they are. They read numbers, and other fields by
-      their values' rates, ids where validation is better with them. Needs
-      `embedding_adam=dense`. Actors only, and not esmm.
+    trees: boosted trees of each binary task, whose sum is added to its logit
+      beside the towers (contrib/trees); 0 for none. They are grown on train
+      rows before stage 1, as many as are best on validation, and stay as they
+      are. They read numbers, and other fields by their values' rates, ids where
+      validation is better with them. Needs `embedding_adam=dense`. Actors only,
+      and not esmm.
     numeric_encoding: how numeric fields are read: `linear`, one linear layer
       to one block for all; or `piecewise`, by the bins between their quantiles
       over train rows, which manifest.json has, to a block for each

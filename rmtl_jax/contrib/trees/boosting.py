@@ -70,7 +70,7 @@ def boost(
   Args:
     train: the rows that are learnt from.
     validation: those that say how many trees are best; logloss.
-    count: of trees, a multiple of ROUND.
+    count: of trees.
     seed: of the columns and rows that a tree is shown.
     show: called after every round, with the share of `count` that is grown.
 
@@ -85,14 +85,14 @@ def boost(
   rows, others = jax.device_put(train), jax.device_put(validation.bins)
   best, rounds = _loglosses(beside, validation), np.zeros(len(base), np.int64)
   grown: list[Trees] = []
-  while len(grown) < count // ROUND:
+  while len(grown) * ROUND < count:
     key = jax.random.fold_in(jax.random.key(seed), len(grown))
     (logits, beside), trees = _round(rows, others, logits, beside, key)
     grown.append(jax.tree.map(np.asarray, Trees(*trees)))
     found = _loglosses(np.asarray(beside), validation)
     rounds = np.where(found < best, len(grown), rounds)
     best = np.minimum(best, found)
-    show(len(grown) * ROUND / count)
+    show(min(len(grown) * ROUND / count, 1.0))
     if np.all(len(grown) - rounds >= _PATIENCE):
       break
   return _filled(grown, rounds, base, count), best
@@ -117,7 +117,7 @@ def _filled(
 ) -> Trees:
   """All trees of a task, without leaves beyond its best round."""
   columns, last, leaves = (
-    np.concatenate([one[i] for one in grown], 1) for i in range(3)
+    np.concatenate([one[i] for one in grown], 1)[:, :count] for i in range(3)
   )
   kept = np.arange(leaves.shape[1])[None, :] < rounds[:, None] * ROUND
   leaves = np.where(kept[..., None], leaves, 0.0)

@@ -167,7 +167,14 @@ def test_many_rows_are_sampled_for_every_tree(monkeypatch):
   assert np.all(logloss(trees, rows(2000, 2)) < plain - 0.05)
 
 
-def test_rounds_are_told():
+def test_rounds_are_told_and_the_last_is_cut():
   seen = []
-  boosting.boost(rows(500), rows(200, 1), 20, seed=0, show=seen.append)
+  train, validation = rows(500), rows(200, 1)
+  whole, _ = boosting.boost(train, validation, 20, seed=0, show=seen.append)
   assert seen == [0.5, 1.0]
+  seen.clear()
+  part, _ = boosting.boost(train, validation, 13, seed=0, show=seen.append)
+  assert seen == [10 / 13, 1.0]
+  jax.tree.map(
+    lambda a, b: np.testing.assert_array_equal(a, b[:, :13]), part, whole
+  )

@@ -313,7 +313,6 @@ def test_no_tree_is_shared_by_tasks():
 @pytest.mark.parametrize(
   ('settings', 'what'),
   [
-    ({'network': {'trees': 15}}, r'network\.trees: expected a multiple of 10'),
     (
       {'network': {'trees': 10, 'embedding_adam': 'rows'}},
       r'network\.embedding_adam: rows',
