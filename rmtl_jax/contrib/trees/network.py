@@ -27,6 +27,9 @@ from rmtl_jax.networks import functional, pretrained
 
 # A field with more values is an id, and one of so many is not read.
 _MOST_CATEGORIES, _MOST_VALUES = 200, 2**20
+# Of validation's logloss, what rates of ids must save: those of later rows are
+# worth less.
+_WORTH_IDS = 0.005
 # Folds of train rows; pseudo-rows at the task's rate for every value.
 _FOLDS, _PRIOR = 5, 20.0
 
@@ -226,13 +229,14 @@ def _chosen(
   shown: list[np.ndarray],
   boost: Callable[..., tuple[boosting.Trees, np.ndarray]],
 ) -> boosting.Trees:
-  """Each task's trees on those of several lists of columns that are best."""
+  """Each task's trees without ids, or with them where these are worth it."""
   found = []
   for places in shown:
     rows = (one._replace(bins=one.bins[places]) for one in (train, validation))
     trees, losses = boost(*rows)
     found.append((trees._replace(columns=places[trees.columns]), losses))
-  best = np.argmin([losses for _, losses in found], 0)
+  asked = [losses / (1 - _WORTH_IDS * i) for i, (_, losses) in enumerate(found)]
+  best = np.argmin(asked, 0)
   return boosting.Trees(
     *(
       np.stack([found[which][0][part][k] for k, which in enumerate(best)])

@@ -236,13 +236,14 @@ def test_each_task_takes_ids_where_validation_is_better():
     assert train.bins.tolist() == validation.bins.tolist()
     count = len(train.bins)
     found = boosting.Trees(
-      np.full((2, 1, 5), count - 1), *(np.full((2, 1, 5), count),) * 2
+      np.full((3, 1, 5), count - 1), *(np.full((3, 1, 5), count),) * 2
     )
-    return found, np.array([2.0, 1.0] if count == 3 else [1.0, 2.0])
+    # With ids task 2 saves too little, and task 3 loses.
+    return found, np.array([2.0, 2.0, 1.0] if count == 3 else [1.98, 1.995, 2])
 
   found = trees._chosen(rows, rows, [first, second], boost)
-  np.testing.assert_array_equal(found.columns[:, 0, 0], [4, 4])
-  np.testing.assert_array_equal(found.leaves[:, 0, 0], [5, 3])
+  np.testing.assert_array_equal(found.columns[:, 0, 0], [4, 4, 4])
+  np.testing.assert_array_equal(found.leaves[:, 0, 0], [5, 3, 3])
 
 
 def test_what_is_ignored_is_not_read():
