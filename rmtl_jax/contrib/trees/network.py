@@ -199,7 +199,7 @@ def grow(
     _binned(spec, of_train, edges, train),
     _binned(spec, of_validation, edges, validation),
     _shown(spec),
-    lambda *rows: boosting.boost(*rows, count, seed, show),
+    lambda some, others: boosting.boost(some, others, count, seed, show),
   )
   table = np.full((len(edges), boosting.BINS), np.finfo(np.float32).max)
   for row, found in zip(table, edges, strict=True):
@@ -232,8 +232,10 @@ def _chosen(
   """Each task's trees without ids, or with them where these are worth it."""
   found = []
   for places in shown:
-    rows = (one._replace(bins=one.bins[places]) for one in (train, validation))
-    trees, losses = boost(*rows)
+    trees, losses = boost(
+      train._replace(bins=train.bins[places]),
+      validation._replace(bins=validation.bins[places]),
+    )
     found.append((trees._replace(columns=places[trees.columns]), losses))
   asked = [losses / (1 - _WORTH_IDS * i) for i, (_, losses) in enumerate(found)]
   best = np.argmin(asked, 0)
