@@ -77,7 +77,8 @@ class Trees(nnx.Module):
       yes.reshape(rows, tasks * count, depth) * bits[None, None], 2
     )
     start = np.arange(tasks * count) * 2**depth
-    found = jnp.take(own.leaves[...].reshape(-1), leaf + start[None, :])
+    leaves = jax.lax.stop_gradient(own.leaves[...]).reshape(-1)
+    found = jnp.take(leaves, leaf + start[None, :])
     return jnp.sum(found.reshape(rows, tasks, count), 2)
 
 
