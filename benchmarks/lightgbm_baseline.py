@@ -9,7 +9,8 @@ them, are ordered numbers; categorical fields with more than --max_categories
 values are ids; a list is an indicator for each of its values, and left out if
 they are more. The lowest validation logloss chooses the entries of `Choice` one
 after the other, each from the best of the entries before. Only the chosen model
-predicts test rows.
+predicts test rows; with --refit one of as many trees that has learnt from the
+rows of train and validation.
 """
 
 from __future__ import annotations
@@ -220,21 +221,31 @@ class Task:
       ]
     )
 
-  def fit(self, choice: Choice) -> tuple[float, Any]:
-    """Trains a model; its validation logloss, and the model."""
-    small = range(len(self.fields.small))
-    settings = {
+  def _settings(self, choice: Choice) -> dict[str, Any]:
+    return {
       **_FIXED,
       'num_leaves': choice.num_leaves,
       'min_data_in_leaf': choice.min_data_in_leaf,
       'seed': self._seed,
     }
-    train = self._lightgbm.Dataset(
+
+  def _train_set(self, choice: Choice) -> Any:
+    small = range(len(self.fields.small))
+    return self._lightgbm.Dataset(
       self.features('train', choice),
       self.labels['train'],
       categorical_feature=list(small) if choice.small == 'categories' else [],
-      params=settings,
+      params=self._settings(choice),
     )
+
+  def refit(self, choice: Choice, trees: int) -> Any:
+    """Trains a model of so many trees, whatever validation says."""
+    settings = self._settings(choice)
+    return self._lightgbm.train(settings, self._train_set(choice), trees)
+
+  def fit(self, choice: Choice) -> tuple[float, Any]:
+    """Trains a model; its validation logloss, and the model."""
+    settings, train = self._settings(choice), self._train_set(choice)
     validation = train.create_valid(
       self.features('validation', choice), self.labels['validation']
     )
@@ -267,7 +278,7 @@ class Task:
 
 
 def measure(
-  data_dir: str, seeds: list[int], max_categories: int
+  data_dir: str, seeds: list[int], max_categories: int, refit: bool = False
 ) -> Iterator[dict[str, Any]]:
   """Yields each task's settings, test metrics and seconds, with their means.
 
@@ -275,6 +286,7 @@ def measure(
     data_dir: prepared data.
     seeds: of folds and sampling.
     max_categories: values of a categorical field that is no id, at most.
+    refit: whether the chosen model is trained again, with validation rows.
 
   Raises:
     types.InputError: LightGBM is not installed, or bad data.
@@ -284,11 +296,18 @@ def measure(
     name: columns_lib.read_split(data_dir, manifest, name)
     for name in manifest_lib.SPLITS
   }
+  all_train = (
+    columns_lib.read_split(data_dir, manifest.with_validation(), 'train')
+    if refit
+    else None
+  )
   config = config_lib.Config(
     evaluation=config_lib.EvaluationConfig(bootstrap=0)
   )
   test = splits['test']
-  rates = summary.rate_baseline(splits['train'], test, manifest, config)
+  rates = summary.rate_baseline(
+    all_train or splits['train'], test, manifest, config
+  )
   lists = zip(
     manifest.of_kind('multi_valued'),
     small_lists(manifest, max_categories),
@@ -301,6 +320,11 @@ def measure(
       begin = time.perf_counter()
       task = Task(splits, manifest, k, seed, max_categories)
       choice, model, tried = task.search()
+      trees = model.best_iteration
+      if all_train:
+        rows = splits | {'train': all_train}
+        task = Task(rows, manifest, k, seed, max_categories)
+        model = task.refit(choice, trees)
       predicted = model.predict(task.features('test', choice))
       runs.append(
         {
@@ -308,7 +332,7 @@ def measure(
           'auc': metrics.auc(test.labels[:, k], predicted),
           'logloss': metrics.logloss(test.labels[:, k], predicted),
           **choice._asdict(),
-          'trees': model.best_iteration,
+          'trees': trees,
           'models': tried,
           'seconds': time.perf_counter() - begin,
         }
@@ -347,11 +371,12 @@ def row(figure: dict[str, Any]) -> dict[str, str]:
 def main(argv: list[str]) -> None:
   """Prints the table, writes the file."""
   del argv
-  most, figures = flags.FLAGS.max_categories, []
+  most, refit = flags.FLAGS.max_categories, flags.FLAGS.refit
+  figures = []
   try:
     lightgbm = extras.require('lightgbm', 'the baseline')
     for data_dir in flags.FLAGS.data_dir:
-      for figure in measure(data_dir, flags.FLAGS.seed, most):
+      for figure in measure(data_dir, flags.FLAGS.seed, most, refit):
         left_out = ', '.join(figure['left_out']) or 'nothing'
         print(f'{data_dir}: {figure["task"]}; left out: {left_out}', flush=True)
         figures.append(figure)
@@ -368,6 +393,7 @@ def main(argv: list[str]) -> None:
       'max_categories': most,
       'fixed': _FIXED,
       'grid': GRID,
+      'refit': refit,
       'figures': figures,
     },
   )
@@ -381,6 +407,9 @@ def define_flags() -> None:
   flags.DEFINE_string('output', '', 'JSON file; none if empty.')
   flags.DEFINE_multi_integer(
     'seed', [0], 'Of folds and of sampling; repeatable.'
+  )
+  flags.DEFINE_boolean(
+    'refit', False, 'Trains the chosen model again, with validation rows.'
   )
   flags.DEFINE_integer(
     'max_categories', 200, 'A categorical field with more values is an id.'

@@ -6,8 +6,9 @@ r"""The recommended settings on prepared data, beside the rates and LightGBM.
 
 `--setting=network.binned_fields=categories` changes a setting, to see what it
 is worth. Stage 1 alone, as `rmtl train --stage=pretrain` trains it: nothing is
-chosen by the test rows, which are predicted once. LightGBM's figures are those
-of benchmarks/lightgbm_baseline.py on data of the same name.
+chosen by the test rows, which are predicted once; with --refit as `rmtl refit`
+trains it again. LightGBM's figures are those of benchmarks/lightgbm_baseline.py
+on data of the same name.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ METRICS = ('auc', 'logloss')
 
 
 def measure(
-  data_dir: str, seeds: list[int], settings: Sequence[str] = ()
+  data_dir: str,
+  seeds: list[int],
+  settings: Sequence[str] = (),
+  refit: bool = False,
 ) -> list[dict[str, Any]]:
   """Each task's test metrics and seconds, means over seeds with their errors.
 
@@ -41,6 +45,7 @@ def measure(
     data_dir: prepared data.
     seeds: of the models.
     settings: `GROUP.NAME=VALUE` over the recommended ones.
+    refit: whether the models are trained again, with validation rows.
 
   Raises:
     types.InputError: bad data, or no such setting.
@@ -60,7 +65,13 @@ def measure(
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as workdir:
       quiet = progress.Progress(quiet=True)
-      record = run.train(config, workdir, data_dir, ('pretrain',), quiet)
+      first = pathlib.Path(workdir, 'first')
+      record = run.train(config, first, data_dir, ('pretrain',), quiet)
+      if refit:
+        again = pathlib.Path(workdir, 'again')
+        record = run.train(
+          None, again, data_dir, ('pretrain',), quiet, refit_of=first
+        )
     records.append(record)
     seconds.append(time.perf_counter() - begin)
 
@@ -114,7 +125,9 @@ def main(argv: list[str]) -> None:
   try:
     others = json_files.read(values.lightgbm) if values.lightgbm else {}
     for data_dir in values.data_dir:
-      figures += measure(data_dir, values.seed, values.setting)
+      figures += measure(
+        data_dir, values.seed, values.setting, values.refit
+      )
       print(f'{data_dir}: {len(values.seed)} seeds', flush=True)
   except types.InputError as error:
     print(f'recommended: {error}', file=sys.stderr)
@@ -128,6 +141,7 @@ def main(argv: list[str]) -> None:
       'unit': 'test AUC and logloss, calibrated; seconds of stage 1 with all'
       ' members, its compiling and its evaluation',
       'settings': values.setting,
+      'refit': values.refit,
       'figures': figures,
     },
   )
@@ -141,6 +155,9 @@ def define_flags() -> None:
   flags.DEFINE_multi_integer('seed', [0], 'Of the models; repeatable.')
   flags.DEFINE_multi_string(
     'setting', [], 'GROUP.NAME=VALUE over the recommended settings; repeatable.'
+  )
+  flags.DEFINE_boolean(
+    'refit', False, 'Trains the models again, with validation rows.'
   )
   flags.DEFINE_string(
     'lightgbm', '', 'What lightgbm_baseline.py wrote; none if empty.'

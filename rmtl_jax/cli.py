@@ -29,6 +29,7 @@ from rmtl_jax.commands import (
   predict,
   prepare,
   prune,
+  refit,
   report,
   serve,
   streams,
@@ -50,6 +51,8 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
   rmtl train --workdir=RUN [--data_dir=DATA] [--config.backbone=ple ...]
                           pre-train, train critics, fine-tune; without data it
                           simulates sessions first
+  rmtl refit --run=RUN --workdir=FINAL
+                          stage 1 again, with validation rows to learn from
   rmtl evaluate --workdir=RUN [--split=test] [--data_dir=DATA]
                           restores a run and computes its metrics
   rmtl report --workdir=RUN [--output=DIR]
@@ -241,6 +244,11 @@ COMMANDS = {
     train.define,
     train.execute,
     help_lib.settings,
+  ),
+  'refit': Command(
+    "a run's stage 1 again, with validation rows to learn from",
+    refit.define,
+    refit.execute,
   ),
   'evaluate': Command(
     "restores a run's best checkpoints and computes all metrics",

@@ -50,6 +50,7 @@ from rmtl_jax.training import (
   critic_stage,
   models,
   prune,
+  refit,
   saved,
   splits,
   stage,
@@ -93,6 +94,7 @@ def train(
   start_from: str | os.PathLike[str] | None = None,
   keep_moments: bool = True,
   paper_model: bool = False,
+  refit_of: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
   """Trains the stages that the directory does not hold yet, and evaluates.
 
@@ -126,6 +128,8 @@ def train(
     paper_model: whether stage 1 of the paper's model is trained last, in
       RUN/paper, and stands in the record beside this one
       (presets.paper_model).
+    refit_of: a finished run, whose stage 1 is trained again with the rows of
+      validation among those of train (training/refit.py).
 
   Returns:
     What RUN/metrics.json holds.
@@ -136,8 +140,8 @@ def train(
     FloatingPointError: a loss was not finite.
   """
   path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
-  if config is None and start_from:
-    config = workdir.read(pathlib.Path(start_from)).config
+  if config is None and (start_from or refit_of):
+    config = workdir.read(pathlib.Path(start_from or refit_of or '')).config
   if config is None:
     config = presets.start(manifest_lib.read(data_dir))
   config_values.validate(config)
@@ -153,9 +157,12 @@ def train(
     # written. Nothing of a run that can't begin is left in its directory.
     workdir.hold_data(held, data_dir)
     run = workdir.opened(held, path, config, data_dir, layout)
-    run, start = _begin(run, start_from)
+    run, start = _begin(run, start_from, refit_of)
+    _check_stages(run, stages)
     if start and not inputs:  # of an ensemble once
       live.say(progress.filled(verdict.started(run.started_from)))
+    if run.refit_of and not inputs:
+      live.say(progress.filled(verdict.refit(run.refit_of)))
     inputs = _read_and_build(run, config, live, layout, inputs)
     members = [
       _context(dataclasses.replace(run, config=one), inputs, live)
@@ -217,13 +224,15 @@ def train(
           place,
           stages=stages,
           start_from=start and start.member(place),
+          refit_of=run.refit_of
+          and pathlib.Path(run.refit_of['run']) / place.relative_to(path),
           keep_moments=keep_moments,
         ),
         live,
       )
       train_paper_model()
       trained = ensemble.weighed(
-        ensemble.restore(run, inputs.models), inputs.splits['validation']
+        ensemble.restore(run, inputs.models), inputs.splits['validation'], run
       )
       history = trained.history
       writer = _open_writer(held, run, history, trackers, live)
@@ -297,8 +306,10 @@ def train(
 def _begin(
   run: workdir.Run,
   start_from: str | os.PathLike[str] | None,
+  refit_of: str | os.PathLike[str] | None,
 ) -> tuple[workdir.Run, warm_start.Start | None]:
   """What a run starts from, checked if it is new; None if it begins anew."""
+  run = dataclasses.replace(run, refit_of=refit.find(run, refit_of))
   start = warm_start.find(run, start_from)
   if start is None:
     return run, None
@@ -306,6 +317,15 @@ def _begin(
     run = dataclasses.replace(run, started_from=start.describe())
   start.run = run
   return run, start
+
+
+def _check_stages(run: workdir.Run, stages: Sequence[str]) -> None:
+  """Refuses stages that would choose on rows that a refit has learnt from."""
+  if run.refit_of and set(stages) - {'pretrain'}:
+    raise types.InputError(
+      f'{run.path}: is a refit, which has stage 1 alone: validation rows are'
+      ' learnt from, so that nothing is left to choose on'
+    )
 
 
 def _read_and_build(
@@ -329,7 +349,7 @@ def _read_and_build(
     snapshot = reading.Snapshot(run.data_dir, manifest)
     by_name = {
       name: splits.read(
-        run.data_dir, manifest, name, config.batch, live, layout
+        run.data_dir, run.learnt_from, name, config.batch, live, layout
       )
       for name in manifest_lib.SPLITS
     }
@@ -340,8 +360,14 @@ def _read_and_build(
   def describe():
     if not inputs.digests:  # of all files: it takes its time
       inputs.digests.update(inputs.snapshot.digests(live.step))
+    refit.check_data(run, inputs.digests)
     workdir.create(
-      run.path, given, run.data_dir, inputs.digests, run.started_from
+      run.path,
+      given,
+      run.data_dir,
+      inputs.digests,
+      run.started_from,
+      run.refit_of,
     )
 
   processes.on_first(describe, types.InputError)
@@ -398,6 +424,7 @@ def _context(
     live,
     numeric=run.manifest.numeric_names,
     compares_gradients=run.config.evaluation.gradient_batches > 0,
+    refit_epochs=refit.epochs(run),
   )
 
 
@@ -489,6 +516,10 @@ def _evaluate_and_write(
   record = finetuned.extend(record, run, models, trained, data, history)
   if run.started_from:
     record['started_from'] = run.started_from
+  if run.refit_of:
+    record['refit_of'] = {
+      name: run.refit_of[name] for name in ('run', 'epochs')
+    }
   record |= run_record.paper_model(run)
   record['seconds'] = _seconds(history)
   record['seconds']['evaluation'] = time.perf_counter() - begin

@@ -195,6 +195,12 @@ class Manifest:
   report: dict[str, Any] = dataclasses.field(default_factory=dict)
   format_version: int = FORMAT_VERSION
 
+  def with_validation(self) -> Manifest:
+    """The same data with validation rows among those of train, after them."""
+    splits = dict(self.splits)
+    splits['train'] = together(splits['train'], splits['validation'])
+    return dataclasses.replace(self, splits=splits)
+
   def of_kind(self, kind: str) -> tuple[Field, ...]:
     """The fields of one kind, in order."""
     return tuple(f for f in self.fields if f.kind == kind)
@@ -302,6 +308,25 @@ class Manifest:
       )
       for group in prepare_config.AS_OF
     }
+
+
+def together(*parts: Split) -> Split:
+  """The counts of splits that follow each other, as one."""
+
+  def total(name: str) -> dict[str, int]:
+    counts = [getattr(part, name) for part in parts]
+    return {task: sum(c[task] for c in counts) for task in counts[0]}
+
+  starts = [part.start_ms for part in parts if part.start_ms is not None]
+  return Split(
+    rows=sum(part.rows for part in parts),
+    sessions=sum(part.sessions for part in parts),
+    files=tuple(itertools.chain(*(part.files for part in parts))),
+    positives=total('positives'),
+    start_ms=min(starts, default=None),
+    end_ms=parts[-1].end_ms,
+    observed=total('observed'),
+  )
 
 
 def sampling(tasks: Sequence[Any]) -> types.Sampling | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -60,10 +60,28 @@ class Rows(NamedTuple):
     return self._replace(labels=self.labels[:, k : k + 1], weight=weight)
 
 
-# (train rows, validation rows, seed, show) -> groups of parameters fitted to
-# the rows, in host memory; show(done) is called now and then, with the share of
-# the work that is done.
-Fit = Callable[[Rows, Rows, int, Callable[[float], object]], Params]
+class Fit(Protocol):
+  """Fits groups of parameters to rows, before the first step."""
+
+  def __call__(
+    self,
+    train: Rows,
+    validation: Rows,
+    seed: int,
+    show: Callable[[float], object],
+    again: Rows | None = None,
+  ) -> Params:
+    """The groups, in host memory.
+
+    Args:
+      train: rows that are learnt from.
+      validation: rows that choose.
+      seed: of what is drawn.
+      show: called now and then, with the share of the work that is done.
+      again: rows to learn from once the others have chosen; the result is of
+        these.
+    """
+    ...
 
 
 class Network(NamedTuple):
@@ -275,9 +293,15 @@ def _one_per_task(network: Network, count: int) -> Network:
     return made
   of_one = network.fit
 
-  def fit(train, validation, seed, show):
+  def fit(train, validation, seed, show, again=None):
     ones = [
-      of_one(train.of_task(k), validation.of_task(k), seed, show)
+      of_one(
+        train.of_task(k),
+        validation.of_task(k),
+        seed,
+        show,
+        again and again.of_task(k),
+      )
       for k in range(count)
     ]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *ones)
@@ -316,12 +340,12 @@ def _narrowed(network: Network, seen: ignore.View) -> Network:
     return made
   of_seen = network.fit
 
-  def fit(train, validation, seed, show):
-    train, validation = (
-      rows._replace(inputs=seen.narrow(rows.inputs))
-      for rows in (train, validation)
+  def fit(train, validation, seed, show, again=None):
+    train, validation, again = (
+      rows and rows._replace(inputs=seen.narrow(rows.inputs))
+      for rows in (train, validation, again)
     )
-    return of_seen(train, validation, seed, show)
+    return of_seen(train, validation, seed, show, again)
 
   return made._replace(fit=fit)
 

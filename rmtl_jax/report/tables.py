@@ -130,8 +130,10 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
 def remarks(record: Mapping[str, Any]) -> list[str]:
   """What was kept and how it differs, and limits of the figures."""
   started, paper = record.get('started_from'), record.get('paper_model')
+  refit = record.get('refit_of')
   return [
     *([verdict.started(started)] if started else []),
+    *([verdict.refit(refit)] if refit else []),
     *([verdict.paper_model(paper['backbone'])] if paper else []),
     *_kept(record),
     *_unmoved(record),

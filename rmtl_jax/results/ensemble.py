@@ -156,15 +156,25 @@ def restore(
   )
 
 
-def weighed(trained: Ensemble, validation: splits_lib.Split) -> Ensemble:
+def weighed(
+  trained: Ensemble, validation: splits_lib.Split, run: workdir.Run
+) -> Ensemble:
   """With weights from validation rows, where members differ in their network.
 
   Args:
     trained: all of its members.
     validation: these rows.
+    run: that has trained them; a refit has the weights that were fitted before
+      it learnt from these rows.
+
+  Raises:
+    types.InputError: a refit without valid ones.
   """
   if not trained.is_mixture:
     return trained
+  if run.refit_of:
+    weights = _weights_of(run, run.refit_of, f'{run.path}/config.json: refit_of')
+    return dataclasses.replace(trained, weights=weights)
   host = validation.host
 
   def fit(name: str) -> np.ndarray:
@@ -194,8 +204,14 @@ def saved_weights(run: workdir.Run) -> dict[str, np.ndarray]:
   path = run.path / 'metrics.json'
   if not (run.config.variants and path.exists()):
     return {}
-  record = json_files.read(path)
-  where = f'{path}: member_weights'
+  return _weights_of(run, json_files.read(path), str(path))
+
+
+def _weights_of(
+  run: workdir.Run, record: Mapping[str, Any], source: str
+) -> dict[str, np.ndarray]:
+  """Reads `member_weights` of a record, which errors call `source`."""
+  where = f'{source}: member_weights'
   with json_files.parsing(where):
     found = {
       name: np.array(

@@ -77,10 +77,12 @@ def _evaluate(
   trained = ensemble.restore(run, models)
   if not trained.actors:
     raise types.InputError(f'{path}: no finished stage to evaluate')
+  # The rates are of the rows that the model has learnt from.
+  rows = run.learnt_from if data_dir == run.data_dir else manifest
   data = run_record.Data(
     manifest,
     *(
-      splits_lib.read(data_dir, manifest, name, run.config.batch, None, layout)
+      splits_lib.read(data_dir, rows, name, run.config.batch, None, layout)
       for name in ('train', 'validation', split)
     ),
   )
@@ -91,7 +93,7 @@ def _evaluate(
     # An interrupted run has not fitted them yet. Other data must not fit them:
     # its rows are those to evaluate.
     if not trained.weights:
-      trained = ensemble.weighed(trained, data.validation)
+      trained = ensemble.weighed(trained, data.validation, run)
     maps = maps or run_record.fit_calibrations(
       run, models, trained, data.validation
     )

@@ -225,7 +225,13 @@ def fit_calibrations(
   trained: ensemble.Ensemble,
   validation: splits_lib.Split,
 ) -> calibrations.Maps:
-  """Fits the calibration maps of every actor on the validation rows."""
+  """Fits the calibration maps of every actor on the validation rows.
+
+  Those of a refit, which has learnt from these rows, were fitted before.
+  """
+  if run.refit_of:
+    where = f'{run.path}/config.json: refit_of.calibration'
+    return calibrations.of_record(run.refit_of, where)
   return calibrations.fit(
     trained.actors,
     trained.once(

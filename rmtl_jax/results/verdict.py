@@ -177,6 +177,20 @@ def _listed(names: Sequence[str]) -> str:
   return ' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))
 
 
+def refit(found: Mapping[str, Any]) -> str:
+  """What a run trains again, in a sentence.
+
+  Args:
+    found: `refit_of` of metrics.json (training/refit.py).
+  """
+  epochs = ', '.join(map(str, found['epochs']))
+  return (
+    f'Stage 1 of {found["run"]} again, with the rows of validation among those'
+    f' of train, for as many epochs as it has kept ({epochs}); calibration and'
+    " members' weights stay as they were."
+  )
+
+
 def started(found: Mapping[str, Any]) -> str:
   """What a run started from, in a sentence.
 

@@ -74,6 +74,8 @@ class Run:
     layout: the mesh that checkpoints are restored to; None: one device.
     started_from: the run whose models this one started with, as
       training/warm_start.py describes it; {} if it began anew.
+    refit_of: the run that this one trains again, with validation rows too, as
+      training/refit.py describes it; {} if it is none.
   """
 
   path: pathlib.Path
@@ -83,6 +85,12 @@ class Run:
   digests: dict[str, str] = dataclasses.field(default_factory=dict)
   layout: mesh.Layout | None = None
   started_from: dict[str, Any] = dataclasses.field(default_factory=dict)
+  refit_of: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+  @property
+  def learnt_from(self) -> manifest_lib.Manifest:
+    """The manifest, its train rows being those that the run learns from."""
+    return self.manifest.with_validation() if self.refit_of else self.manifest
 
   def on(self, layout: mesh.Layout | None) -> Run:
     """The run with the settings and shardings of a mesh, if there is one."""
@@ -280,6 +288,7 @@ def create(
   data_dir: pathlib.Path,
   digests: Mapping[str, str] = _NONE,
   started_from: Mapping[str, Any] = _NONE,
+  refit_of: Mapping[str, Any] = _NONE,
 ) -> Run:
   """Writes the description of the run unless it exists.
 
@@ -289,6 +298,7 @@ def create(
     data_dir: prepared data.
     digests: of its Parquet files; files without one are not compared later.
     started_from: see `Run`.
+    refit_of: see `Run`.
 
   Raises:
     types.InputError: as `find`, or the data's files changed since the run
@@ -316,11 +326,15 @@ def create(
       'manifest_sha256': reading.sha256(path / 'manifest.json'),
       'data_sha256': dict(digests),
       **({'started_from': dict(started_from)} if started_from else {}),
+      **({'refit_of': dict(refit_of)} if refit_of else {}),
       'versions': versions(),
     },
   )
   return dataclasses.replace(
-    run, digests=dict(digests), started_from=dict(started_from)
+    run,
+    digests=dict(digests),
+    started_from=dict(started_from),
+    refit_of=dict(refit_of),
   )
 
 
@@ -433,9 +447,10 @@ def read(path: pathlib.Path) -> Run:
     isinstance(value, str) for value in digests.values()
   ):
     raise types.InputError(f"{file}: expected 'data_sha256', texts by file")
-  start = record.get('started_from', {})
-  if not isinstance(start, dict) or not isinstance(start.get('run', ''), str):
-    raise types.InputError(f"{file}: expected 'started_from', an object")
+  start, refit = record.get('started_from', {}), record.get('refit_of', {})
+  for name, value in (('started_from', start), ('refit_of', refit)):
+    if not isinstance(value, dict) or not isinstance(value.get('run', ''), str):
+      raise types.InputError(f'{file}: expected {name!r}, an object')
   run = Run(
     path,
     config,
@@ -443,6 +458,7 @@ def read(path: pathlib.Path) -> Run:
     manifest_lib.read(path),
     digests,
     started_from=start,
+    refit_of=refit,
   )
   _refuse_stacked(run)
   return run

@@ -96,14 +96,19 @@ class ActorStage:
   @property
   def goes_on(self) -> bool:
     """Until the patience with each arm has run out."""
-    return self.epoch < self.limits.max_epochs and any(
+    return self.epoch < self._most_epochs and any(
       arm.stopping.bad < self.limits.patience for arm in self.arms.values()
     )
 
   @property
+  def _most_epochs(self) -> int:
+    chosen = self.context.refit_epochs
+    return self.limits.max_epochs if chosen is None else chosen
+
+  @property
   def rows_left(self) -> int:
     """Rows of all passes that may still come."""
-    epochs = max(self.limits.max_epochs - self.epoch, 0)
+    epochs = max(self._most_epochs - self.epoch, 0)
     return epochs * len(self.arms) * self.context.train.host.rows
 
   def passes(self) -> list[stage.Pass]:
@@ -169,23 +174,24 @@ class ActorStage:
     """Early stopping and the record of an arm's epoch; see `Stage`."""
     context, epoch, arm = self.context, self.epoch + 1, self.arms[one.name]
     actor = new_state if self.name == 'pretrain' else new_state.actor
-    try:
-      found = validation(context, actor.params)
-    except FloatingPointError as error:
-      # Any row of the epoch may have done it.
-      rows = context.outliers()
-      raise FloatingPointError(f'{one.label}: {error}; {rows}') from None
-    stopping = arm.stopping.update(epoch, found.monitored(context.config))
+    found, words = None, ''
+    if context.refit_epochs is None:
+      try:
+        found = validation(context, actor.params)
+      except FloatingPointError as error:
+        # Any row of the epoch may have done it.
+        rows = context.outliers()
+        raise FloatingPointError(f'{one.label}: {error}; {rows}') from None
+      words = found.in_words(context.config)
+      stopping = arm.stopping.update(epoch, found.monitored(context.config))
+    else:  # validation rows are learnt from: the last epoch is kept
+      stopping = dataclasses.replace(arm.stopping, best_epoch=epoch)
     is_best = stopping.best_epoch == epoch
     record = {
       'stage': one.name,
       'epoch': epoch,
       'loss': sums['loss'] / sums['rows'],
-      **{
-        f'validation_{name}_{t}': context_lib.finite(value)
-        for name in ('auc', 'logloss')
-        for t, value in zip(context.tasks, getattr(found, name), strict=True)
-      },
+      **(found.figures(context) if found else {}),
       **_weight_statistics(sums, context.tasks),
       **(
         conflicts.figures(context, actor.params)
@@ -194,9 +200,6 @@ class ActorStage:
       ),
       'seconds': seconds,
     }
-    monitor = monitor_lib.of(context.config.evaluation.monitor)
-    if monitor != monitor_lib.AUC:
-      record[monitor.figure] = found.value(monitor)
     if self.name != 'pretrain' and new_state.tuner:
       record |= tuners.numbers(actor.weighting_state)
     record['learning_rate'] = state.learning_rate(
@@ -213,12 +216,17 @@ class ActorStage:
       )
     if 'td_error' in sums:
       record['td_error'] = sums['td_error'] / max(sums['td_rows'], 1.0)
-    figures = found.in_words(context.config)
     context.progress.finish(
-      f'loss {record["loss"]:.4f}  {figures}' + ('  best' if is_best else ''),
+      '  '.join(
+        [
+          f'loss {record["loss"]:.4f}',
+          *([words] if found else []),
+          *(['best'] if found and is_best else []),
+        ]
+      ),
       label=one.label,
       note=('' if len(self.arms) == 1 else f'{one.name} ')
-      + figures.split('  ')[0],
+      + words.split('  ')[0],
     )
     context.record(**record)
     # A copy: the next pass donates the state, and its buffers are gone then.
@@ -277,6 +285,9 @@ class ActorStage:
   def summary(self) -> Iterator[str]:
     """One line per arm."""
     for name, arm in self.arms.items():
+      if self.context.refit_epochs is not None:
+        yield f'{name}  {self.epoch} epochs, as many as were best before'
+        continue
       best, epoch = arm.stopping.best, arm.stopping.best_epoch
       one = monitor_lib.of(self.context.config.evaluation.monitor)
       what = f'{one.word} {one.sign * best:.4f}'
@@ -324,7 +335,8 @@ def pretrain(context: context_lib.Context) -> ActorStage:
   params = started.params if started else context.init_actor()
   actor = context.models.place(init_pretrain(context), params)
   stopping = EarlyStopping()
-  if started or context.models.actor(config).fit:
+  is_candidate = started or context.models.actor(config).fit
+  if is_candidate and context.refit_epochs is None:
     found = validation(context, params)
     stopping = stopping.update(0, found.monitored(config))
   if started and started.moments:
@@ -492,6 +504,18 @@ class Validation(NamedTuple):
   logloss: np.ndarray
   relative: np.ndarray
   score: float = float('nan')
+
+  def figures(self, context: context_lib.Context) -> dict[str, float | None]:
+    """What the record of an epoch has of it."""
+    found = {
+      f'validation_{name}_{task}': context_lib.finite(value)
+      for name in ('auc', 'logloss')
+      for task, value in zip(context.tasks, getattr(self, name), strict=True)
+    }
+    monitor = monitor_lib.of(context.config.evaluation.monitor)
+    if monitor != monitor_lib.AUC:
+      found[monitor.figure] = self.value(monitor)
+    return found
 
   def value(self, monitor: monitor_lib.Monitor) -> float:
     """What is monitored."""

@@ -44,6 +44,8 @@ class Context:
     compares_gradients: whether the history says, after every epoch, how far the
       tasks' gradients agree.
     start: the run that this one starts from, or None.
+    refit_epochs: of stage 1, where another run has chosen how many and `train`
+      has the validation rows too, at its end (training/refit.py); else None.
     keep_moments: called with a stage, the epoch that it keeps and Adam's
       moments after that (`updates.state.moments`), whenever it keeps another.
     save_moments: called before the stage is saved.
@@ -63,6 +65,7 @@ class Context:
   saved_at: float = dataclasses.field(default_factory=time.monotonic)
   compares_gradients: bool = False
   start: warm_start.Start | None = None
+  refit_epochs: int | None = None
   keep_moments: Callable[[str, int, Any], None] = lambda *found: None
   save_moments: Callable[[], None] = lambda: None
 
@@ -88,11 +91,16 @@ class Context:
     fit = self.models.actor(self.config).fit
     if fit is None:
       return params
+    first, again = None, None
+    if self.refit_epochs is not None:
+      first = self.train.host.rows - self.validation.host.rows
+      again = splits_lib.sampled(self.train)
     fitted = fit(
-      splits_lib.sampled(self.train),
+      splits_lib.sampled(self.train, first),
       splits_lib.sampled(self.validation),
       self.config.seed,
       lambda done: self.progress.step('growing trees', done),
+      again,
     )
     self.progress.clear()
     # Accelerators may add up in another order: all take the first one's.

@@ -182,13 +182,19 @@ def streams(
   return 4 * columns * rows > limit
 
 
-def sampled(split: Split) -> functional.Rows:
-  """The rows of a split, or of a large one a sample, the same every time."""
-  host, chosen = split.host, np.arange(min(split.host.rows, _MOST_SAMPLED))
-  if host.rows > _MOST_SAMPLED:
+def sampled(split: Split, first: int | None = None) -> functional.Rows:
+  """The rows of a split, or of a large one a sample, the same every time.
+
+  Args:
+    split: its rows.
+    first: rows that count, of those at its beginning; None: all.
+  """
+  rows = split.host.rows if first is None else first
+  chosen = np.arange(min(rows, _MOST_SAMPLED))
+  if rows > _MOST_SAMPLED:
     draw = np.random.default_rng(0)
-    chosen = np.sort(draw.choice(host.rows, _MOST_SAMPLED, replace=False))
-  found = host.take(chosen)
+    chosen = np.sort(draw.choice(rows, _MOST_SAMPLED, replace=False))
+  found = split.host.take(chosen)
   weight = found.sample_weight
   return functional.Rows(
     types.Inputs(found.categorical, found.multi_valued, found.numeric),

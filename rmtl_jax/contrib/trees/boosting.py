@@ -9,7 +9,8 @@ binned columns (Chen and Guestrin, "XGBoost", KDD 2016, Eq. 5-7; Ke et al.,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -58,13 +59,27 @@ class Trees(NamedTuple):
   leaves: np.ndarray
 
 
+class Grown(NamedTuple):
+  """What `boost` has grown.
+
+  Attributes:
+    trees: as many of each task as were asked for.
+    rounds: after which a task's are without effect, i64[K].
+    losses: the sum of each task's losses on validation rows, f64[K].
+  """
+
+  trees: Trees
+  rounds: np.ndarray
+  losses: np.ndarray
+
+
 def boost(
   train: Rows,
   validation: Rows,
   count: int,
   seed: int,
   show: Callable[[float], object] = lambda done: None,
-) -> tuple[Trees, np.ndarray]:
+) -> Grown:
   """Grows trees for every task until validation gets no better.
 
   Args:
@@ -75,27 +90,71 @@ def boost(
     show: called after every round, with the share of `count` that is grown.
 
   Returns:
-    `count` trees of each task, and the sum of its losses on validation rows,
-    f64[K]. The first tree has the logit of the task's rate in its leaves;
+    The trees. The first one has the logit of the task's rate in its leaves;
     leaves of trees beyond the best number are 0.
   """
   base = _logits_of_rates(train)
-  logits = np.repeat(base[:, None], train.labels.shape[1], 1)
-  beside = np.repeat(base[:, None], validation.labels.shape[1], 1)
-  rows, others = jax.device_put(train), jax.device_put(validation.bins)
-  best, rounds = _loglosses(beside, validation), np.zeros(len(base), np.int64)
+  best = _loglosses(_repeated(base, validation), validation)
+  rounds = np.zeros(len(base), np.int64)
   grown: list[Trees] = []
-  while len(grown) * ROUND < count:
-    key = jax.random.fold_in(jax.random.key(seed), len(grown))
-    (logits, beside), trees = _round(rows, others, logits, beside, key)
-    grown.append(jax.tree.map(np.asarray, Trees(*trees)))
-    found = _loglosses(np.asarray(beside), validation)
+  for trees, beside in _rounds(train, validation, seed):
+    grown.append(trees)
+    found = _loglosses(beside, validation)
     rounds = np.where(found < best, len(grown), rounds)
     best = np.minimum(best, found)
     show(min(len(grown) * ROUND / count, 1.0))
-    if np.all(len(grown) - rounds >= _PATIENCE):
+    is_done = np.all(len(grown) - rounds >= _PATIENCE)
+    if is_done or len(grown) * ROUND >= count:
       break
-  return _filled(grown, rounds, base, count), best
+  return Grown(_filled(grown, rounds, base, count), rounds, best)
+
+
+def boost_again(
+  train: Rows,
+  rounds: np.ndarray,
+  count: int,
+  seed: int,
+  show: Callable[[float], object] = lambda done: None,
+) -> Trees:
+  """Grows as many rounds as validation wanted before, of other rows.
+
+  Args:
+    train: the rows that are learnt from.
+    rounds: of each task, i64[K].
+    count: of trees, of each task.
+    seed: as for `boost`.
+    show: called after every round, with the share that is grown.
+  """
+  nothing = Rows(*(part[:, :0] for part in train))
+  wanted = max(int(rounds.max()), 1)
+  grown: list[Trees] = []
+  for trees, _ in _rounds(train, nothing, seed):
+    grown.append(trees)
+    show(len(grown) / wanted)
+    if len(grown) >= wanted:
+      break
+  return _filled(grown, rounds, _logits_of_rates(train), count)
+
+
+def _rounds(
+  train: Rows, validation: Rows, seed: int
+) -> Iterator[tuple[Trees, np.ndarray]]:
+  """ROUND trees at a time, with what all so far say of validation, f32[K, V].
+
+  There is no end to them.
+  """
+  base = _logits_of_rates(train)
+  logits, beside = _repeated(base, train), _repeated(base, validation)
+  rows, others = jax.device_put(train), jax.device_put(validation.bins)
+  for number in itertools.count():
+    key = jax.random.fold_in(jax.random.key(seed), number)
+    (logits, beside), trees = _round(rows, others, logits, beside, key)
+    yield jax.tree.map(np.asarray, Trees(*trees)), np.asarray(beside)
+
+
+def _repeated(logits: np.ndarray, rows: Rows) -> np.ndarray:
+  """A logit of each task for every row, f32[K, R]."""
+  return np.repeat(logits[:, None], rows.labels.shape[1], 1)
 
 
 def _logits_of_rates(rows: Rows) -> np.ndarray:

@@ -11,7 +11,7 @@ without and with them, and validation chooses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -148,8 +148,8 @@ def wrap(
     network, spec, 'trees', lambda rngs: Trees(spec, config.trees)
   )
 
-  def fit(train, validation, seed, show):
-    grown = grow(spec, config.trees, train, validation, seed, show)
+  def fit(train, validation, seed, show, again=None):
+    grown = grow(spec, config.trees, train, validation, seed, show, again)
     return {'trees': {pretrained.FROZEN: grown}}
 
   return made._replace(fit=fit)
@@ -162,6 +162,21 @@ class _Fields(NamedTuple):
   without: np.ndarray  # of the rows of other folds, f32[folds, values, K]
 
 
+class _Learnt(NamedTuple):
+  """Rows that trees learn from, and what columns mean by them."""
+
+  known: dict[int, _Fields]
+  edges: list[np.ndarray]
+  rows: boosting.Rows
+
+
+class _Choice(NamedTuple):
+  """Of a task: the columns that its trees are shown, and its rounds."""
+
+  shown: int
+  rounds: int
+
+
 def grow(
   spec: types.FeatureSpec,
   count: int,
@@ -169,6 +184,7 @@ def grow(
   validation: functional.Rows,
   seed: int,
   show: Callable[[float], object] = lambda done: None,
+  again: functional.Rows | None = None,
 ) -> dict[str, np.ndarray]:
   """The parameters of `Trees`, from rows.
 
@@ -179,29 +195,26 @@ def grow(
     validation: those that say how many trees are best.
     seed: of folds, and of what a tree is shown.
     show: called now and then, with the share of the trees that is grown.
+    again: rows of which trees are grown again, as many and of the columns that
+      validation chose; these are the result.
   """
-  draw = np.random.default_rng(seed)
-  fold = draw.integers(0, _FOLDS, len(train.labels))
-  known = {
-    i: _field(spec, train, _weights(spec, train), i, size, fold)
-    for i, size in _read(spec).items()
-  }
-
-  def from_other_folds(i, ids):
-    number = fold.reshape((-1,) + (1,) * (ids.ndim - 1))
-    return known[i].without[number, ids]
-
-  of_train = columns(spec, train.inputs, from_other_folds, np)
+  learnt, shown = _learn(spec, train, seed), _shown(spec)
   of_validation = columns(
-    spec, validation.inputs, lambda i, ids: known[i].all_rows[ids], np
+    spec,
+    validation.inputs,
+    lambda i, ids: learnt.known[i].all_rows[ids],
+    np,
   )
-  edges = [_edges(values) for values in of_train.T]
-  trees = _chosen(
-    _binned(spec, of_train, edges, train),
-    _binned(spec, of_validation, edges, validation),
-    _shown(spec),
+  trees, choices = _chosen(
+    learnt.rows,
+    _binned(spec, of_validation, learnt.edges, validation),
+    shown,
     lambda some, others: boosting.boost(some, others, count, seed, show),
   )
+  if again is not None:
+    learnt = _learn(spec, again, seed)
+    trees = _grown_again(learnt.rows, shown, choices, count, seed, show)
+  edges = learnt.edges
   table = np.full((len(edges), boosting.BINS), np.finfo(np.float32).max)
   for row, found in zip(table, edges, strict=True):
     row[: len(found)] = found
@@ -209,8 +222,25 @@ def grow(
     'columns': trees.columns.astype(np.float32),
     'thresholds': table[trees.columns, trees.last].astype(np.float32),
     'leaves': trees.leaves.astype(np.float32),
-    **{_rates(i): one.all_rows for i, one in known.items()},
+    **{_rates(i): one.all_rows for i, one in learnt.known.items()},
   }
+
+
+def _learn(spec: types.FeatureSpec, rows: functional.Rows, seed: int) -> _Learnt:
+  """Rates of every field's values, bins, and the rows in them."""
+  fold = np.random.default_rng(seed).integers(0, _FOLDS, len(rows.labels))
+  known = {
+    i: _field(spec, rows, _weights(spec, rows), i, size, fold)
+    for i, size in _read(spec).items()
+  }
+
+  def from_other_folds(i, ids):
+    number = fold.reshape((-1,) + (1,) * (ids.ndim - 1))
+    return known[i].without[number, ids]
+
+  read = columns(spec, rows.inputs, from_other_folds, np)
+  edges = [_edges(values) for values in read.T]
+  return _Learnt(known, edges, _binned(spec, read, edges, rows))
 
 
 def _shown(spec: types.FeatureSpec) -> list[np.ndarray]:
@@ -228,24 +258,61 @@ def _chosen(
   train: boosting.Rows,
   validation: boosting.Rows,
   shown: list[np.ndarray],
-  boost: Callable[..., tuple[boosting.Trees, np.ndarray]],
-) -> boosting.Trees:
+  boost: Callable[[boosting.Rows, boosting.Rows], boosting.Grown],
+) -> tuple[boosting.Trees, list[_Choice]]:
   """Each task's trees without ids, or with them where these are worth it."""
-  found = []
-  for places in shown:
-    trees, losses = boost(
+  found = [
+    boost(
       train._replace(bins=train.bins[places]),
       validation._replace(bins=validation.bins[places]),
     )
-    found.append((trees._replace(columns=places[trees.columns]), losses))
-  asked = [losses / (1 - _WORTH_IDS * i) for i, (_, losses) in enumerate(found)]
-  best = np.argmin(asked, 0)
-  return boosting.Trees(
-    *(
-      np.stack([found[which][0][part][k] for k, which in enumerate(best)])
-      for part in range(3)
+    for places in shown
+  ]
+  asked = [one.losses / (1 - _WORTH_IDS * i) for i, one in enumerate(found)]
+  choices = [
+    _Choice(int(i), int(found[i].rounds[k]))
+    for k, i in enumerate(np.argmin(asked, 0))
+  ]
+  return _of_tasks([one.trees for one in found], shown, choices), choices
+
+
+def _grown_again(
+  rows: boosting.Rows,
+  shown: list[np.ndarray],
+  choices: list[_Choice],
+  count: int,
+  seed: int,
+  show: Callable[[float], object],
+) -> boosting.Trees:
+  """Trees of other rows, of each task as `_chosen` has chosen."""
+  rounds = np.array([one.rounds for one in choices])
+  used = {one.shown for one in choices}
+  found = [
+    boosting.boost_again(
+      rows._replace(bins=rows.bins[places]), rounds, count, seed, show
     )
-  )
+    if i in used
+    else None
+    for i, places in enumerate(shown)
+  ]
+  return _of_tasks(found, shown, choices)
+
+
+def _of_tasks(
+  found: Sequence[boosting.Trees | None],
+  shown: list[np.ndarray],
+  choices: list[_Choice],
+) -> boosting.Trees:
+  """Each task's trees, of those that were shown its columns."""
+
+  def of(k: int, choice: _Choice) -> boosting.Trees:
+    trees = found[choice.shown]
+    assert trees is not None
+    own = boosting.Trees(*(part[k] for part in trees))
+    return own._replace(columns=shown[choice.shown][own.columns])
+
+  ones = [of(k, choice) for k, choice in enumerate(choices)]
+  return boosting.Trees(*map(np.stack, zip(*ones, strict=True)))
 
 
 def _weights(spec: types.FeatureSpec, rows: functional.Rows) -> np.ndarray:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import pathlib
 import shutil
-from collections.abc import Sequence
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
@@ -105,27 +105,10 @@ def merge(
     'validation': seam,
   }
   return {
-    split: _sum(
-      [manifest.splits[origin] for origin in origins], files[split], ends[split]
+    split: dataclasses.replace(
+      manifest_lib.together(*(manifest.splits[origin] for origin in origins)),
+      files=files[split],
+      end_ms=ends[split],
     )
     for split, origins in ROLLING.items()
   }
-
-
-def _sum(
-  parts: Sequence[manifest_lib.Split], files: tuple[str, ...], end: int | None
-) -> manifest_lib.Split:
-  def total(name: str) -> dict[str, int]:
-    counts = [getattr(part, name) for part in parts]
-    return {task: sum(c[task] for c in counts) for task in counts[0]}
-
-  starts = [part.start_ms for part in parts if part.start_ms is not None]
-  return manifest_lib.Split(
-    rows=sum(part.rows for part in parts),
-    sessions=sum(part.sessions for part in parts),
-    files=files,
-    positives=total('positives'),
-    start_ms=min(starts, default=None),
-    end_ms=end,
-    observed=total('observed'),
-  )

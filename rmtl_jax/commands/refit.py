@@ -1,0 +1,59 @@
+"""`rmtl refit`: a run's stage 1 again, with validation rows to learn from."""
+
+from __future__ import annotations
+
+import pathlib
+import shlex
+from collections.abc import Sequence
+
+from absl import flags
+
+from rmtl_jax.commands import common, distributed
+
+
+def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+  """Defines the flags of the command."""
+  del argv
+  flags.DEFINE_string(
+    'run',
+    '',
+    'The finished run whose stage 1 is trained again; it stays as it is.',
+    flag_values=values,
+  )
+  common.define_workdir(values)
+  distributed.define(values)
+
+
+def execute(values: flags.FlagValues) -> int:
+  """Runs the command; returns the exit code."""
+  path = common.workdir(values)
+  common.require(values, 'run')
+  source = pathlib.Path(common.value(values, 'run'))
+  common.start_jax(values)
+  layout = distributed.layout(values)
+  from rmtl_jax import run
+  from rmtl_jax.report import tables
+  from rmtl_jax.runtime import processes, progress, workdir
+
+  live = progress.Progress(quiet=not processes.is_first())
+  record = common.interruptible(
+    lambda number: run.train(
+      None,
+      path,
+      workdir.read(source).data_dir,
+      run.ORDER[:1],
+      live,
+      number,
+      layout,
+      refit_of=source,
+    ),
+    processes.all_max,
+  )
+  if isinstance(record, int):
+    return record
+  if not processes.is_first():
+    return 0
+  common.print_report(record)
+  print(tables.text_of_paths(metrics=path / 'metrics.json'))
+  print(f'next: rmtl export --workdir={shlex.quote(str(path))} --output=...')
+  return 0
