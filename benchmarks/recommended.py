@@ -125,9 +125,7 @@ def main(argv: list[str]) -> None:
   try:
     others = json_files.read(values.lightgbm) if values.lightgbm else {}
     for data_dir in values.data_dir:
-      figures += measure(
-        data_dir, values.seed, values.setting, values.refit
-      )
+      figures += measure(data_dir, values.seed, values.setting, values.refit)
       print(f'{data_dir}: {len(values.seed)} seeds', flush=True)
   except types.InputError as error:
     print(f'recommended: {error}', file=sys.stderr)

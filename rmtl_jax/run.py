@@ -224,8 +224,7 @@ def train(
           place,
           stages=stages,
           start_from=start and start.member(place),
-          refit_of=run.refit_of
-          and pathlib.Path(run.refit_of['run']) / place.relative_to(path),
+          refit_of=refit.member(run, place),
           keep_moments=keep_moments,
         ),
         live,

@@ -55,11 +55,12 @@ _SLOW = (
   *('end_to_end/', 'studies/', 'faults/', 'contrib/'),
   *('results/test_ensemble.py', 'results/test_finetuned.py'),
   *('serving/test_exported.py', 'library/test_ranker.py'),
-  'library/test_start_from.py',
+  *('library/test_start_from.py', 'library/test_refit.py'),
   *('runtime/test_mesh.py', 'networks/test_precision.py'),
   *('balancing/test_own_loop.py', 'benchmarks/test_accelerator.py'),
   'benchmarks/test_balancers.py::test_a_step_is_measured',
   *('updates/test_warm_start.py', 'training/test_warm_start.py'),
+  'training/test_refit.py',
   *('server/test_processes.py', 'server/state/test_replay_events.py'),
 )
 

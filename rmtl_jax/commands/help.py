@@ -89,7 +89,9 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
       'mesh': 'Devices on two axes, as data:4,model:2.',
     },
   },
-  'refit': {'Run': {'run': '', 'workdir': "Where the refit goes, a new run's."}},
+  'refit': {
+    'Run': {'run': '', 'workdir': "Where the refit goes, a new run's."}
+  },
   'evaluate': {'Run': {'workdir': ''}, 'Data': {'split': '', 'data_dir': ''}},
   'report': {'Run': {'workdir': '', 'output': '', 'data_dir': ''}},
   'importance': {

@@ -16,7 +16,7 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -201,6 +201,40 @@ def _check(place: pathlib.Path, asked: Mapping[str, Any]) -> None:
         raise types.InputError(
           f'{place}: was fitted with another {what}; name another workdir'
         )
+
+
+@contextlib.contextmanager
+def refitting(source: pathlib.Path, place: pathlib.Path) -> Iterator[None]:
+  """Gives a refit what was asked for, and the table, of the first fit.
+
+  Nothing of it stays if the refit can't begin.
+
+  Args:
+    source: RUN of a fitted Ranker.
+    place: RUN of its refit, new or begun before.
+
+  Raises:
+    types.InputError: it holds something else, or can't be written.
+  """
+  is_new = not place.exists()
+  try:
+    place.mkdir(parents=True, exist_ok=True)
+    _check(place, json_files.read(source / FILE))
+    for name in (LOG, _SCHEMA, FILE):
+      if (source / name).is_file() and not (place / name).exists():
+        shutil.copyfile(source / name, place / name)
+  except OSError as error:
+    raise types.InputError(f'{place}: not writable: {error.strerror}') from None
+  try:
+    yield
+  finally:
+    if not (place / 'config.json').exists():
+      for name in (LOG, _SCHEMA, FILE):
+        (place / name).unlink(missing_ok=True)
+      with contextlib.suppress(OSError):  # others may have written to it
+        if is_new:
+          (place / '.lock').unlink(missing_ok=True)
+          place.rmdir()
 
 
 def save(

@@ -199,7 +199,7 @@ class Ranker:
     trackers = self.tracker
     trackers = (trackers,) if isinstance(trackers, str) else tuple(trackers)
     tracking.check(trackers)
-    scratch, place = self._place()
+    scratch, place = _place(self.workdir)
     asked = {
       'schema': schema,
       'prepare': options,
@@ -233,6 +233,40 @@ class Ranker:
       *record['warnings'],
       *_leaks(self.metrics_),
     ):
+      warnings.warn(line, stacklevel=2)
+    return self
+
+  def refit(self, workdir: str | os.PathLike[str] | None = None) -> Ranker:
+    """Trains the fitted model again, with validation rows to learn from.
+
+    They have chosen epochs, weights and calibration, which stay as they are.
+    What predicts from now on is stage 1 of the new model, and `metrics_` and
+    all else that a fitted one has is of it; the same call with `workdir` goes
+    on where it was cut off.
+
+    Args:
+      workdir: RUN of the new model; None: a private temporary directory.
+
+    Returns:
+      self.
+
+    Raises:
+      types.InputError: it is not fitted, its prepared data are gone, or it went
+        on from another one.
+    """
+    from rmtl_jax import run
+
+    source = self._fitted().path
+    live = progress.Progress(quiet=not self.verbose)
+    scratch, place = _place(workdir)
+    with fitting.refitting(source, place):
+      record = run.train(
+        None, place, self.data_dir_, run.ORDER[:1], live, refit_of=source
+      )
+    # The data are in the first one's.
+    self._scratch = (getattr(self, '_scratch', None), scratch)
+    self._restore(place)
+    for line in record['warnings']:
       warnings.warn(line, stacklevel=2)
     return self
 
@@ -375,15 +409,6 @@ class Ranker:
     prepare_config.validate(prepare_config.PrepareConfig(**options))
     return options
 
-  def _place(
-    self,
-  ) -> tuple[tempfile.TemporaryDirectory[str] | None, pathlib.Path]:
-    """RUN, and what removes it if it is private."""
-    if self.workdir is not None:
-      return None, pathlib.Path(self.workdir)
-    scratch = tempfile.TemporaryDirectory(prefix='rmtl-')
-    return scratch, pathlib.Path(scratch.name)
-
   def _fitted(self) -> workdir.Run:
     if not hasattr(self, 'model_'):
       raise types.InputError('this Ranker is not fitted: call fit(table) first')
@@ -441,6 +466,16 @@ def load(path: str | os.PathLike[str]) -> Ranker:
   ranker = Ranker(**{'tasks': (), **given})
   ranker._restore(place)
   return ranker
+
+
+def _place(
+  given: str | os.PathLike[str] | None,
+) -> tuple[tempfile.TemporaryDirectory[str] | None, pathlib.Path]:
+  """RUN, and what removes it if it is private."""
+  if given is not None:
+    return None, pathlib.Path(given)
+  scratch = tempfile.TemporaryDirectory(prefix='rmtl-')
+  return scratch, pathlib.Path(scratch.name)
 
 
 def _leaks(metrics: Mapping[str, Any]) -> list[str]:

@@ -340,12 +340,12 @@ def _narrowed(network: Network, seen: ignore.View) -> Network:
     return made
   of_seen = network.fit
 
+  def narrow(rows: Rows) -> Rows:
+    return rows._replace(inputs=seen.narrow(rows.inputs))
+
   def fit(train, validation, seed, show, again=None):
-    train, validation, again = (
-      rows and rows._replace(inputs=seen.narrow(rows.inputs))
-      for rows in (train, validation, again)
-    )
-    return of_seen(train, validation, seed, show, again)
+    seen_again = again and narrow(again)
+    return of_seen(narrow(train), narrow(validation), seed, show, seen_again)
 
   return made._replace(fit=fit)
 

@@ -173,7 +173,9 @@ def weighed(
   if not trained.is_mixture:
     return trained
   if run.refit_of:
-    weights = _weights_of(run, run.refit_of, f'{run.path}/config.json: refit_of')
+    weights = _weights_of(
+      run, run.refit_of, f'{run.path}/config.json: refit_of'
+    )
     return dataclasses.replace(trained, weights=weights)
   host = validation.host
 

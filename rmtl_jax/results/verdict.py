@@ -184,10 +184,12 @@ def refit(found: Mapping[str, Any]) -> str:
     found: `refit_of` of metrics.json (training/refit.py).
   """
   epochs = ', '.join(map(str, found['epochs']))
+  stay = 'calibration stays as it was'
+  if len(found['epochs']) > 1:
+    stay = "calibration and members' weights stay as they were"
   return (
     f'Stage 1 of {found["run"]} again, with the rows of validation among those'
-    f' of train, for as many epochs as it has kept ({epochs}); calibration and'
-    " members' weights stay as they were."
+    f' of train, for as many epochs as it has kept ({epochs}); {stay}.'
   )
 
 

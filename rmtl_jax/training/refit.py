@@ -43,9 +43,9 @@ def find(
     return describe(run, asked) if asked else {}
   began = run.refit_of.get('run')
   if asked and str(asked) != began:
-    what = f'is the refit of {began}' if began else 'is no refit'
+    what = f'is the refit of {began}, not' if began else 'is no refit'
     raise types.InputError(
-      f'{run.path}: this run {what}, not of {asked}; choose another --workdir'
+      f'{run.path}: this run {what} of {asked}; choose another --workdir'
     )
   return run.refit_of
 
@@ -74,21 +74,24 @@ def describe(run: workdir.Run, path: pathlib.Path) -> dict[str, Any]:
     raise types.InputError(
       f'{what}: stage 1 has not finished; start its rmtl train again first'
     )
-  if run.data_dir.resolve() != source.data_dir.resolve():
-    raise types.InputError(
-      f'{what}: was trained on {source.data_dir}, not on {run.data_dir}'
-    )
+  if run.manifest != source.manifest:
+    raise types.InputError(f'{what}: was trained on other data')
   record = json_files.read(file)
   with json_files.parsing(str(file)):
-    epochs = record['best_epoch'][_STAGE]
-    found = {
-      'run': str(path),
-      'epochs': list(map(int, epochs if isinstance(epochs, list) else [epochs])),
-    }
+    kept = record['best_epoch'][_STAGE]
+    kept = kept if isinstance(kept, list) else [kept]
+    found = {'run': str(path), 'epochs': [int(epoch) for epoch in kept]}
     for name in ('calibration', 'member_weights'):
       if _STAGE in record.get(name, {}):
         found[name] = {_STAGE: record[name][_STAGE]}
   return found
+
+
+def member(run: workdir.Run, place: pathlib.Path) -> pathlib.Path | None:
+  """Of an ensemble's refit, what the member at a place trains again."""
+  if not run.refit_of:
+    return None
+  return pathlib.Path(run.refit_of['run']) / place.relative_to(run.path)
 
 
 def check_data(run: workdir.Run, digests: Mapping[str, str]) -> None:

@@ -226,7 +226,9 @@ def grow(
   }
 
 
-def _learn(spec: types.FeatureSpec, rows: functional.Rows, seed: int) -> _Learnt:
+def _learn(
+  spec: types.FeatureSpec, rows: functional.Rows, seed: int
+) -> _Learnt:
   """Rates of every field's values, bins, and the rows in them."""
   fold = np.random.default_rng(seed).integers(0, _FOLDS, len(rows.labels))
   known = {

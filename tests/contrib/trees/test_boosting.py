@@ -96,11 +96,12 @@ def test_a_tree_asks_what_a_plain_search_would():
 
 def test_trees_learn_what_two_columns_say_together():
   train, validation, test = (rows(4000, seed) for seed in range(3))
-  trees, losses = boosting.boost(train, validation, 50, seed=0)
+  trees, rounds, losses = boosting.boost(train, validation, 50, seed=0)
   assert trees.leaves.shape == (2, 50, 2**boosting.DEPTH)
   rate = train.labels.mean(1)
   plain = -rate * np.log(rate) - (1 - rate) * np.log(1 - rate)
   assert np.all(logloss(trees, test) < plain - 0.1)
+  assert rounds.tolist() == [5, 5]
   # What validation has lost in all.
   np.testing.assert_allclose(
     losses, 4000 * logloss(trees, validation), rtol=1e-5
@@ -117,7 +118,7 @@ def test_without_anything_to_learn_trees_say_the_rate():
 
   train, validation = noise(), noise()
   # Validation rows are those of train with other labels: noise is no help.
-  trees, _ = boosting.boost(train, validation, 80, seed=1)
+  trees = boosting.boost(train, validation, 80, seed=1).trees
   used = np.any(trees.leaves[0] != trees.leaves[0, :, :1], 1)
   assert used.sum() <= boosting.ROUND
   rate = (train.labels.sum() + 0.5) / 3001
@@ -134,11 +135,11 @@ def test_labels_without_weight_say_nothing():
   first, second = (
     boosting.boost(
       train._replace(labels=labels, weight=weight), validation, 10, seed=3
-    )[0]
+    ).trees
     for labels in (train.labels, other)
   )
   jax.tree.map(np.testing.assert_array_equal, first, second)
-  third, _ = boosting.boost(train, validation, 10, seed=3)
+  third = boosting.boost(train, validation, 10, seed=3).trees
   assert np.any(third.leaves[0] != first.leaves[0])
   # Tasks have trees of their own.
   np.testing.assert_array_equal(third.leaves[1], first.leaves[1])
@@ -147,7 +148,7 @@ def test_labels_without_weight_say_nothing():
 def test_a_task_without_weight_has_no_trees():
   train, validation = rows(1000), rows(500, 1)
   train.weight[1], validation.weight[1] = 0, 0
-  trees, _ = boosting.boost(train, validation, 20, seed=0)
+  trees = boosting.boost(train, validation, 20, seed=0).trees
   np.testing.assert_array_equal(trees.leaves[1], 0)
   assert np.any(trees.leaves[0])
 
@@ -157,8 +158,8 @@ def test_many_rows_are_sampled_for_every_tree(monkeypatch):
   boosting._round.clear_cache()
   try:
     train, validation = rows(3000), rows(1000, 1)
-    trees, _ = boosting.boost(train, validation, 30, seed=0)
-    again, _ = boosting.boost(train, validation, 30, seed=0)
+    trees = boosting.boost(train, validation, 30, seed=0).trees
+    again = boosting.boost(train, validation, 30, seed=0).trees
   finally:
     boosting._round.clear_cache()
   jax.tree.map(np.testing.assert_array_equal, trees, again)
@@ -170,11 +171,28 @@ def test_many_rows_are_sampled_for_every_tree(monkeypatch):
 def test_rounds_are_told_and_the_last_is_cut():
   seen = []
   train, validation = rows(500), rows(200, 1)
-  whole, _ = boosting.boost(train, validation, 20, seed=0, show=seen.append)
+  whole = boosting.boost(train, validation, 20, seed=0, show=seen.append).trees
   assert seen == [0.5, 1.0]
   seen.clear()
-  part, _ = boosting.boost(train, validation, 13, seed=0, show=seen.append)
+  part = boosting.boost(train, validation, 13, seed=0, show=seen.append).trees
   assert seen == [10 / 13, 1.0]
   jax.tree.map(
     lambda a, b: np.testing.assert_array_equal(a, b[:, :13]), part, whole
   )
+
+
+def test_trees_of_the_same_rows_again_are_the_same():
+  """Each task has as many rounds as validation wanted."""
+  train, validation = rows(800), rows(300, 1)
+  found = boosting.boost(train, validation, 60, seed=0)
+  seen = []
+  again = boosting.boost_again(train, found.rounds, 60, 0, seen.append)
+  jax.tree.map(np.testing.assert_array_equal, again, found.trees)
+  assert seen[-1] == 1.0 and len(seen) == found.rounds.max()
+  # Other rows, other trees; without rounds only the rates.
+  other = boosting.boost_again(rows(800, 2), np.array([2, 0]), 60, 0)
+  used = np.any(other.leaves != other.leaves[..., :1], 2).sum(1)
+  assert used[0] == 2 * boosting.ROUND and used[1] == 0
+  rate = (rows(800, 2).labels[1].sum() + 0.5) / 801
+  said = logits(other, train.bins)[1]
+  np.testing.assert_allclose(said, np.log(rate / (1 - rate)), rtol=1e-5)

@@ -200,10 +200,10 @@ def test_a_network_says_what_boosting_has_grown(monkeypatch):
   def spy(train, validation, *args, **keys):
     found = boost(train, validation, *args, **keys)
     if not kept:  # without ids, whose rates would only overfit here
-      kept.update(trees=found[0], losses=found[1], validation=validation)
+      kept.update(trees=found.trees, losses=found.losses, validation=validation)
     else:
       assert len(validation.bins) == COLUMNS
-      found = found[0], kept['losses'] + 1
+      found = found._replace(losses=kept['losses'] + 1)
     return found
 
   monkeypatch.setattr(boosting, 'boost', spy)
@@ -239,9 +239,11 @@ def test_each_task_takes_ids_where_validation_is_better():
       np.full((3, 1, 5), count - 1), *(np.full((3, 1, 5), count),) * 2
     )
     # With ids task 2 saves too little, and task 3 loses.
-    return found, np.array([2.0, 2.0, 1.0] if count == 3 else [1.98, 1.995, 2])
+    losses = [2.0, 2.0, 1.0] if count == 3 else [1.98, 1.995, 2.0]
+    return boosting.Grown(found, np.arange(3) + count, np.array(losses))
 
-  found = trees._chosen(rows, rows, [first, second], boost)
+  found, choices = trees._chosen(rows, rows, [first, second], boost)
+  assert choices == [(1, 5), (0, 4), (0, 5)]
   np.testing.assert_array_equal(found.columns[:, 0, 0], [4, 4, 4])
   np.testing.assert_array_equal(found.leaves[:, 0, 0], [5, 3, 3])
 

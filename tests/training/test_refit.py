@@ -1,0 +1,292 @@
+"""Stage 1 again, with validation rows among those of train."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import signal
+
+import jax
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rmtl_jax import cli, run, types
+from rmtl_jax.config import values as config_values
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.results import evaluate
+from rmtl_jax.runtime import progress, workdir, writers
+from rmtl_jax.training import context, models, refit, splits, trainer
+from tests import tiny
+
+QUIET = progress.Progress(quiet=True)
+CONFIG = config_values.from_dict(
+  {
+    'backbone': 'shared_bottom',
+    'control': False,
+    'network': {'embedding_dim': 4, 'bottom_units': [6], 'tower_units': [4]},
+    'batch': {'lanes': 4, 'lane_length': 8, 'steps_per_dispatch': 4},
+    'pretrain': {'max_epochs': 4, 'learning_rate': 0.05, 'patience': 2},
+    'evaluation': {'bootstrap': 0},
+  }
+)
+# Members that keep different epochs, one of them none.
+SEVERAL = config_values.with_settings(
+  CONFIG,
+  {
+    'ensemble': 2,
+    'variants': (
+      'network.ignore=user'
+      ';backbone=linear:network.trees=20:pretrain.learning_rate=1.0'
+    ),
+    'evaluation.monitor': 'logloss',
+  },
+)
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+  path = tmp_path_factory.mktemp('data') / 'data'
+  tiny.write_prepared(path)
+  return path
+
+
+@pytest.fixture(scope='module')
+def first(tmp_path_factory, data_dir):
+  path = tmp_path_factory.mktemp('first') / 'run'
+  return path, run.train(CONFIG, path, data_dir, ('pretrain',), QUIET)
+
+
+@pytest.fixture(scope='module')
+def several(tmp_path_factory, data_dir):
+  path = tmp_path_factory.mktemp('several') / 'run'
+  return path, run.train(SEVERAL, path, data_dir, ('pretrain',), QUIET)
+
+
+def again(source, path, **keys):
+  data = workdir.read(source).data_dir
+  return run.train(
+    None, path, data, ('pretrain',), QUIET, refit_of=source, **keys
+  )
+
+
+def losses(path):
+  return [entry['loss'] for entry in writers.read_history(path)]
+
+
+def test_it_trains_as_a_run_on_both_splits_would(first, data_dir, tmp_path):
+  """Of data whose train rows are those of both, for the same epochs."""
+  source, record = first
+  found = again(source, tmp_path / 'again')
+  epochs = record['best_epoch']['pretrain']
+  assert 1 <= epochs < 4  # it stopped after its best one
+  assert found['best_epoch']['pretrain'] == epochs
+  assert found['refit_of'] == {'run': str(source), 'epochs': [epochs]}
+
+  both = tmp_path / 'both'
+  shutil.copytree(data_dir, both)
+  file = both / 'manifest.json'
+  content = json.loads(file.read_text())
+  train, validation = (
+    content['splits'][name] for name in manifest_lib.SPLITS[:2]
+  )
+  for name in ('rows', 'sessions'):
+    train[name] += validation[name]
+  train['files'] += validation['files']
+  for task in tiny.TASKS:
+    train['positives'][task] += validation['positives'][task]
+  file.write_text(json.dumps(content))
+  plain = config_values.with_settings(CONFIG, {'pretrain.max_epochs': epochs})
+  run.train(plain, tmp_path / 'plain', both, ('pretrain',), QUIET)
+  assert losses(tmp_path / 'again') == losses(tmp_path / 'plain')
+  # What validation says of it would be no news, and is not there.
+  (entry, *_) = writers.read_history(tmp_path / 'again')
+  assert not [name for name in entry if name.startswith('validation')]
+
+
+def test_calibration_and_weights_stay(several, tmp_path):
+  source, record = several
+  path = tmp_path / 'again'
+  found = again(source, path)
+  assert record['best_epoch']['pretrain'][1] == 0  # the trees alone
+  assert found['best_epoch'] == record['best_epoch']
+  for name in ('calibration', 'member_weights'):
+    assert found[name] == {'pretrain': record[name]['pretrain']}
+  assert found['stages'] != record['stages']
+  # Nothing is fitted anew where metrics.json is not there yet.
+  expected = {k: v for k, v in found.items() if k in evaluate.evaluate(path)}
+  (path / 'metrics.json').unlink()
+  restored = evaluate.evaluate(path)
+  for name in ('stages', 'calibrated', 'calibration', 'member_weights'):
+    assert restored[name] == expected[name]
+
+
+def test_it_needs_the_first_run_no_more(several, tmp_path):
+  source = tmp_path / 'source'
+  shutil.copytree(several[0], source)
+  path = tmp_path / 'again'
+  record = again(source, path)
+  shutil.rmtree(source)
+  data = workdir.read(path).data_dir
+  assert (
+    run.train(SEVERAL, path, data, ('pretrain',), QUIET)['stages']
+    == (record['stages'])
+  )
+  assert evaluate.evaluate(path)['calibrated'] == record['calibrated']
+
+
+def test_trees_are_grown_of_all_rows_as_many_as_before(data_dir):
+  config = config_values.with_settings(
+    CONFIG, {'backbone': 'linear', 'network.trees': 20}
+  )
+  manifest = manifest_lib.read(data_dir)
+  both = manifest.with_validation()
+  assert both.splits['test'] == manifest.splits['test']
+  parts = [manifest.splits[name] for name in ('train', 'validation')]
+  assert both.splits['train'].rows == sum(part.rows for part in parts)
+  built = models.Models(manifest.feature_spec())
+
+  def grown(manifest, epochs):
+    rows = [
+      splits.read(data_dir, manifest, name, config.batch)
+      for name in ('train', 'validation')
+    ]
+    of_run = context.Context(
+      config, tiny.TASKS, *rows, built, QUIET, refit_epochs=epochs
+    )
+    found = of_run.init_actor()['trees']['frozen']
+    return jax.tree.map(np.asarray, found)
+
+  before, after = grown(manifest, None), grown(both, 3)
+  used = [
+    np.any(one['leaves'] != one['leaves'][..., :1], 2).sum(1)
+    for one in (before, after)
+  ]
+  np.testing.assert_array_equal(*used)
+  assert np.any(before['leaves'] != after['leaves'])
+  # Rates are of the rows of both.
+  labels = np.concatenate(
+    [
+      splits.read(data_dir, manifest, name, config.batch).host.labels
+      for name in ('train', 'validation')
+    ]
+  )
+  items = splits.read(data_dir, both, 'train', config.batch).host.field(1)
+  at = items == 3
+  rate = labels.mean(0)
+  expected = (labels[at].sum(0) + 20 * rate) / (at.sum() + 20)
+  np.testing.assert_allclose(after['rates_1'][3], expected, rtol=1e-5)
+
+
+class _StopAfter:
+  """A signal after so many questions."""
+
+  def __init__(self, count):
+    self.left = count
+
+  def __call__(self):
+    self.left -= 1
+    return signal.SIGTERM if self.left < 0 else 0
+
+
+def test_a_refit_that_was_cut_off_goes_on(several, tmp_path):
+  source, _ = several
+  whole = again(source, tmp_path / 'whole')
+  path = tmp_path / 'cut'
+  with pytest.raises(trainer.Interrupted):
+    again(source, path, interrupted=_StopAfter(2))
+  found = again(source, path)
+  assert found['stages'] == whole['stages']
+  with pytest.raises(types.InputError, match=r'is the refit of .*, not of'):
+    again(path, path)
+
+
+@pytest.mark.parametrize(
+  'stages', [run.ORDER, ('critic',), ('pretrain', 'finetune')]
+)
+def test_other_stages_have_nothing_to_choose_on(
+  first, data_dir, tmp_path, stages
+):
+  path = tmp_path / 'again'
+  with pytest.raises(types.InputError, match='is a refit, which has stage 1'):
+    run.train(None, path, data_dir, stages, QUIET, refit_of=first[0])
+  assert not path.exists()
+
+
+def test_what_can_not_be_trained_again(first, data_dir, tmp_path):
+  source, _ = first
+  with pytest.raises(types.InputError, match='this run is no refit of'):
+    run.train(CONFIG, source, data_dir, ('pretrain',), QUIET, refit_of=tmp_path)
+  with pytest.raises(types.InputError, match='is not a run'):
+    run.train(CONFIG, tmp_path / 'a', data_dir, refit_of=tmp_path / 'none')
+  path = tmp_path / 'again'
+  again(source, path)
+  with pytest.raises(
+    types.InputError, match=f'is a refit itself; name {source}'
+  ):
+    again(path, tmp_path / 'b')
+  begun = tmp_path / 'begun'
+  shutil.copytree(source, begun)
+  (begun / 'metrics.json').unlink()
+  with pytest.raises(types.InputError, match='stage 1 has not finished'):
+    again(begun, tmp_path / 'c')
+  other = tmp_path / 'other'
+  tiny.write_prepared(other, sessions=90)
+  with pytest.raises(types.InputError, match='was trained on other data'):
+    run.train(
+      None, tmp_path / 'd', other, ('pretrain',), QUIET, refit_of=source
+    )
+  assert {entry.name for entry in tmp_path.iterdir()} == {
+    *('again', 'begun', 'other')
+  }
+
+
+def test_data_that_were_replaced_are_refused(tmp_path):
+  data, source = tmp_path / 'data', tmp_path / 'run'
+  tiny.write_prepared(data)
+  run.train(CONFIG, source, data, ('pretrain',), QUIET)
+  file = data / 'train/part-00000.parquet'
+  table = pq.read_table(file)
+  price = pa.array(-table['x_price'].to_numpy())
+  place = table.column_names.index('x_price')
+  pq.write_table(table.set_column(place, 'x_price', price), file)
+  with pytest.raises(types.InputError, match='train/part-00000'):
+    again(source, tmp_path / 'again')
+  assert not (tmp_path / 'again' / 'config.json').exists()
+
+
+def test_one_that_went_on_from_another_is_refused(first, tmp_path):
+  begun = workdir.read(first[0])
+  begun = dataclasses.replace(begun, path=tmp_path / 'new')
+  source = tmp_path / 'started'
+  shutil.copytree(first[0], source)
+  file = source / 'config.json'
+  content = json.loads(file.read_text())
+  file.write_text(json.dumps(content | {'started_from': {'run': '/x'}}))
+  with pytest.raises(types.InputError, match='started from another run'):
+    refit.find(begun, source)
+  content |= {'refit_of': {'run': '/x'}}
+  file.write_text(json.dumps(content))
+  with pytest.raises(types.InputError, match=r'refit_of\.epochs'):
+    refit.epochs(workdir.read(source))
+  file.write_text(json.dumps(content | {'refit_of': 'x'}))
+  with pytest.raises(types.InputError, match="expected 'refit_of', an object"):
+    workdir.read(source)
+
+
+def test_the_command(first, tmp_path, capsys):
+  source, _ = first
+  path = tmp_path / 'again'
+  line = ['rmtl', 'refit', f'--workdir={path}']
+  assert cli.main(line) == 2
+  assert '--run: is needed' in capsys.readouterr().err
+  assert cli.main([*line, f'--run={tmp_path}/no']) == 2
+  assert 'is not a run' in capsys.readouterr().err and not path.exists()
+  assert cli.main([*line, f'--run={source}']) == 0
+  shown = capsys.readouterr().out
+  assert 'with the rows of validation among those of train' in ' '.join(
+    shown.split()
+  )
+  assert f'next: rmtl export --workdir={path}' in shown
