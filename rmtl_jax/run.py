@@ -15,7 +15,6 @@ import dataclasses
 import functools
 import os
 import pathlib
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -25,16 +24,7 @@ from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading, vectors
-from rmtl_jax.results import (
-  ensemble,
-  evaluate,
-  finetuned,
-  reference,
-  row_values,
-  summary,
-  verdict,
-)
-from rmtl_jax.results import record as run_record
+from rmtl_jax.results import ensemble, evaluate, final, verdict
 from rmtl_jax.runtime import (
   mesh,
   processes,
@@ -235,7 +225,9 @@ def train(
       )
       history = trained.history
       writer = _open_writer(held, run, history, trackers, live)
-      return _evaluate_and_write(run, trained, inputs, history, writer)
+      return final.write(
+        run, trained, inputs.models, inputs.splits, history, writer
+      )
 
     # --- Restore what is finished; a damaged stage is trained again.
     finished = saved.restore(run, inputs.models, trains=True)
@@ -293,7 +285,9 @@ def train(
     history = ensemble.in_order(context.history)
     writer.rewrite(history)
     trained = ensemble.Ensemble(inputs.models, (run.config,), (finished,))
-    record = _evaluate_and_write(run, trained, inputs, history, writer)
+    record = final.write(
+      run, trained, inputs.models, inputs.splits, history, writer
+    )
 
     # --- Drop what a resume would have needed.
     opened.close()
@@ -481,54 +475,6 @@ def _open_writer(
   return writer
 
 
-def _evaluate_and_write(
-  run: workdir.Run,
-  trained: ensemble.Ensemble,
-  inputs: Inputs,
-  history: Sequence[dict[str, Any]],
-  writer: writers.Writer | writers.NoWriter,
-) -> dict[str, Any]:
-  """Evaluates a trained run and writes metrics.json, which it returns.
-
-  Args:
-    run: the run.
-    trained: its finished stages, of every member of an ensemble.
-    inputs: its data and networks.
-    history: one record per epoch or pass.
-    writer: of its logs.
-  """
-  begin = time.perf_counter()
-  models, rows = inputs.models, inputs.splits
-  data = run_record.Data(
-    run.manifest, rows['train'], rows['validation'], rows['test']
-  )
-  judged = row_values.critic_values(models, trained, data.validation)
-  _plot_critics(writer, run, trained, data, judged, history)
-  maps = run_record.fit_calibrations(run, models, trained, data.validation)
-  record = {
-    'split': 'test',
-    **run_record.build(run, models, trained, data, maps, judged),
-  }
-  record['warnings'] += summary.history_warnings(
-    history, run.config.weighting.name
-  )
-  record = finetuned.extend(record, run, models, trained, data, history)
-  if run.started_from:
-    record['started_from'] = run.started_from
-  if run.refit_of:
-    record['refit_of'] = {
-      name: run.refit_of[name] for name in ('run', 'epochs')
-    }
-  record |= run_record.paper_model(run)
-  record['seconds'] = _seconds(history)
-  record['seconds']['evaluation'] = time.perf_counter() - begin
-  if processes.is_first():
-    reference.write(run)
-    writers.write_json(run.path / 'metrics.json', record)
-  writer.finish(record)
-  return record
-
-
 def _step_advice(context: context_lib.Context) -> list[str]:
   """A line if passes have so few steps that early stopping is too early."""
   batch, steps = context.config.batch, context.epoch('pretrain', 0).steps
@@ -541,39 +487,3 @@ def _step_advice(context: context_lib.Context) -> list[str]:
     f'{steps} steps an epoch, so stages may stop before they have learnt;'
     f' --config.batch.lanes={lanes} makes about {steps * batch.lanes // lanes}'
   ]
-
-
-def _plot_critics(
-  writer: writers.Writer | writers.NoWriter,
-  run: workdir.Run,
-  trained: ensemble.Ensemble,
-  data: run_record.Data,
-  judged: Sequence[row_values.CriticValues],
-  history: Sequence[dict[str, Any]],
-) -> None:
-  """Histograms for TensorBoard, of validation rows: Q, stage 3's weights."""
-  weights = row_values.weights(
-    run.config,
-    trained.models,
-    judged,
-    data.validation,
-    row_values.lambdas(run.config, history, trained.best_epochs('finetune')),
-    lambda: row_values.critic_values(trained.models, trained, data.train),
-  )
-  values = {'critic/q': [one.q_values for one in judged]}
-  values['finetune/weight'] = weights
-  for tag, members in values.items():
-    group, name = tag.split('/')
-    for member, rows in enumerate(members):
-      own = f'{group}/member_{member}' if len(members) > 1 else group
-      for k, task in enumerate(run.manifest.task_names):
-        writer.histogram(f'{own}/{name}_{task}', rows[:, k])
-
-
-def _seconds(history: Sequence[dict[str, Any]]) -> dict[str, float]:
-  """Seconds per stage, over all epochs."""
-  seconds: dict[str, float] = {}
-  for entry in history:
-    name = entry['stage']
-    seconds[name] = seconds.get(name, 0.0) + entry.get('seconds', 0.0)
-  return seconds

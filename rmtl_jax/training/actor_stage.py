@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import optax
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import json_files, types
+from rmtl_jax import json_files
 from rmtl_jax.data import batches
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.evaluation import evaluator, propensities
 from rmtl_jax.evaluation import monitor as monitor_lib
-from rmtl_jax.training import conflicts, feed, models, saved, stage, trainer
+from rmtl_jax.training import (
+  conflicts,
+  feed,
+  models,
+  saved,
+  stage,
+  trainer,
+  validation,
+)
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.updates import finetune as finetune_lib
 from rmtl_jax.updates import state
@@ -177,7 +184,7 @@ class ActorStage:
     found, words = None, ''
     if context.refit_epochs is None:
       try:
-        found = validation(context, actor.params)
+        found = validation.validate(context, actor.params)
       except FloatingPointError as error:
         # Any row of the epoch may have done it.
         rows = context.outliers()
@@ -337,7 +344,7 @@ def pretrain(context: context_lib.Context) -> ActorStage:
   stopping = EarlyStopping()
   is_candidate = started or context.models.actor(config).fit
   if is_candidate and context.refit_epochs is None:
-    found = validation(context, params)
+    found = validation.validate(context, params)
     stopping = stopping.update(0, found.monitored(config))
   if started and started.moments:
     opt_state = state.with_moments(actor.opt_state, started.moments)
@@ -385,7 +392,7 @@ def finetune(
   if context.config.finetune.start == 'scratch':
     initial = context.init_actor()
   else:
-    before = validation(context, actor_params)
+    before = validation.validate(context, actor_params)
     stopping = stopping.update(0, before.monitored(context.config))
   arms = {}
   for name, weighting in weightings.items():
@@ -486,114 +493,6 @@ def _scheduled_steps(
     return 0
   epochs = getattr(context.config, name).max_epochs
   return epochs * context.epoch(name, 1).steps
-
-
-class Validation(NamedTuple):
-  """What an actor is worth on the validation rows.
-
-  Attributes:
-    auc: of each task, f64[K], XAUC where it is not binary; NaN where only one
-      class exists.
-    logloss: of each task, f64[K]; RMSE where it is not binary.
-    relative: the error in units of that of the task's rate or mean, f64[K]; NaN
-      where only one class exists.
-    score: of a monitor that is a weighted sum of metrics.
-  """
-
-  auc: np.ndarray
-  logloss: np.ndarray
-  relative: np.ndarray
-  score: float = float('nan')
-
-  def figures(self, context: context_lib.Context) -> dict[str, float | None]:
-    """What the record of an epoch has of it."""
-    found = {
-      f'validation_{name}_{task}': context_lib.finite(value)
-      for name in ('auc', 'logloss')
-      for task, value in zip(context.tasks, getattr(self, name), strict=True)
-    }
-    monitor = monitor_lib.of(context.config.evaluation.monitor)
-    if monitor != monitor_lib.AUC:
-      found[monitor.figure] = self.value(monitor)
-    return found
-
-  def value(self, monitor: monitor_lib.Monitor) -> float:
-    """What is monitored."""
-    if monitor.terms:
-      return self.score
-    of_tasks = self.auc if monitor == monitor_lib.AUC else self.relative
-    return float(np.nanmean(of_tasks))
-
-  def monitored(self, config: config_lib.Config) -> float:
-    """The value that early stopping wants high (evaluation.monitor)."""
-    monitor = monitor_lib.of(config.evaluation.monitor)
-    return monitor.sign * self.value(monitor)
-
-  def in_words(self, config: config_lib.Config) -> str:
-    """The monitored figure, then others: means over the tasks."""
-    monitor = monitor_lib.of(config.evaluation.monitor)
-    others = [
-      one for one in (monitor_lib.AUC, monitor_lib.LOGLOSS) if one != monitor
-    ]
-    return '  '.join(
-      f'{one.word} {self.value(one):.4f}' for one in (monitor, *others)
-    )
-
-
-def validation(context: context_lib.Context, params: Any) -> Validation:
-  """What the actor is worth on the validation rows.
-
-  Raises:
-    FloatingPointError: a prediction is not finite.
-    types.InputError: every task has one class only.
-  """
-  predictions = context.probabilities(params, context.validation)
-  if not np.all(np.isfinite(predictions)):
-    # The step that broke the parameters was the last before validation.
-    raise FloatingPointError('predictions on validation are not finite')
-  host, losses = context.validation.host, context.models.spec.losses
-  labels, weights = host.labels, columns_lib.metric_weight(host)
-  auc = evaluator.validation_auc(predictions, labels, losses, weights)
-  if np.all(np.isnan(auc)):
-    raise types.InputError(
-      'validation: every task has one class only, so AUC is undefined and'
-      ' early stopping has nothing to look at'
-    )
-  errors = evaluator.validation_errors(predictions, labels, losses, weights)
-  return Validation(auc, *errors, _score(context, predictions, weights))
-
-
-def _score(
-  context: context_lib.Context,
-  predictions: np.ndarray,
-  weights: np.ndarray | None,
-) -> float:
-  """The monitored sum, where a sum is monitored.
-
-  Raises:
-    types.InputError: a metric is undefined on the validation rows.
-  """
-  config, host = context.config.evaluation, context.validation.host
-  monitor = monitor_lib.of(config.monitor)
-  if not monitor.terms:
-    return float('nan')
-  found = evaluator.monitored_sum(
-    monitor,
-    predictions,
-    host.labels,
-    host.session,
-    host.user,
-    context.tasks,
-    config,
-    weights,
-    propensities.logged(host.propensity, host.parents),
-  )
-  if not np.isfinite(found):
-    raise types.InputError(
-      f'evaluation.monitor: {monitor.name!r} is undefined on the validation'
-      ' rows, so stages have nothing to stop on'
-    )
-  return found
 
 
 def mean_weights(

@@ -10,7 +10,14 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns, manifest
 from rmtl_jax.runtime import progress
 from rmtl_jax.studies import population
-from rmtl_jax.training import actor_stage, context, models, stage, trainer
+from rmtl_jax.training import (
+  actor_stage,
+  context,
+  models,
+  stage,
+  trainer,
+  validation,
+)
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import state
 from tests import tiny
@@ -167,7 +174,7 @@ def test_by_default_stage_3_starts_from_the_pre_trained_actor(shared):
   one, actor, _ = finetune_of(shared, ('mean_one',))
   arm = one.arms['mean_one']
   np.testing.assert_array_equal(table(arm.state.actor.params), table(actor))
-  auc = np.nanmean(actor_stage.validation(one.context, actor).auc)
+  auc = np.nanmean(validation.validate(one.context, actor).auc)
   assert arm.stopping == actor_stage.EarlyStopping(float(auc), 0, 0)
 
 
@@ -220,7 +227,7 @@ def test_stages_stop_on_what_is_monitored(shared):
   """Both by hand, from the predictions of validation rows."""
   one, actor, _ = finetune_of(shared, ('mean_one',))
   context = one.context
-  found = actor_stage.validation(context, actor)
+  found = validation.validate(context, actor)
   labels = context.validation.host.labels.astype(np.float64)
   p = context.predict(actor, context.validation).astype(np.float64)
   logloss = -np.mean(labels * np.log(p) + (1 - labels) * np.log1p(-p), axis=0)

@@ -15,7 +15,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import evaluator, intervals, propensities
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.results import ensemble, summary
-from rmtl_jax.training import actor_stage, critic_stage
+from rmtl_jax.training import actor_stage, critic_stage, validation
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.weighting import critic as weights_lib
@@ -94,7 +94,7 @@ def of_ensemble(
   whole = dataclasses.replace(members[0].context, config=config)
   left = [one.result()['pretrain'] for one in members]
   params = ensemble.stacked(whole.models, [one.params for one in left])
-  found = actor_stage.validation(whole, params)
+  found = validation.validate(whole, params)
   monitor = monitor_lib.of(config.evaluation.monitor)
   figures = {
     one.figure: [found.value(one)] for one in {monitor_lib.AUC, monitor}

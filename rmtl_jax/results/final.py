@@ -1,0 +1,104 @@
+"""A trained run's metrics.json: the end of `run.train`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rmtl_jax.results import (
+  ensemble,
+  finetuned,
+  reference,
+  row_values,
+  summary,
+)
+from rmtl_jax.results import record as run_record
+from rmtl_jax.runtime import processes, workdir, writers
+from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import splits as splits_lib
+
+
+def write(
+  run: workdir.Run,
+  trained: ensemble.Ensemble,
+  models: models_lib.Models,
+  rows: Mapping[str, splits_lib.Split],
+  history: Sequence[dict[str, Any]],
+  writer: writers.Writer | writers.NoWriter,
+) -> dict[str, Any]:
+  """Evaluates a trained run and writes metrics.json, which it returns.
+
+  Args:
+    run: the run.
+    trained: its finished stages, of every member of an ensemble.
+    models: of its data.
+    rows: train, validation and test, by name.
+    history: one record per epoch or pass.
+    writer: of its logs.
+  """
+  begin = time.perf_counter()
+  data = run_record.Data(
+    run.manifest, rows['train'], rows['validation'], rows['test']
+  )
+  judged = row_values.critic_values(models, trained, data.validation)
+  _plot_critics(writer, run, trained, data, judged, history)
+  maps = run_record.fit_calibrations(run, models, trained, data.validation)
+  record = {
+    'split': 'test',
+    **run_record.build(run, models, trained, data, maps, judged),
+  }
+  record['warnings'] += summary.history_warnings(
+    history, run.config.weighting.name
+  )
+  record = finetuned.extend(record, run, models, trained, data, history)
+  if run.started_from:
+    record['started_from'] = run.started_from
+  if run.refit_of:
+    record['refit_of'] = {
+      name: run.refit_of[name] for name in ('run', 'epochs')
+    }
+  record |= run_record.paper_model(run)
+  record['seconds'] = _seconds(history)
+  record['seconds']['evaluation'] = time.perf_counter() - begin
+  if processes.is_first():
+    reference.write(run)
+    writers.write_json(run.path / 'metrics.json', record)
+  writer.finish(record)
+  return record
+
+
+def _plot_critics(
+  writer: writers.Writer | writers.NoWriter,
+  run: workdir.Run,
+  trained: ensemble.Ensemble,
+  data: run_record.Data,
+  judged: Sequence[row_values.CriticValues],
+  history: Sequence[dict[str, Any]],
+) -> None:
+  """Histograms for TensorBoard, of validation rows: Q, stage 3's weights."""
+  weights = row_values.weights(
+    run.config,
+    trained.models,
+    judged,
+    data.validation,
+    row_values.lambdas(run.config, history, trained.best_epochs('finetune')),
+    lambda: row_values.critic_values(trained.models, trained, data.train),
+  )
+  values = {'critic/q': [one.q_values for one in judged]}
+  values['finetune/weight'] = weights
+  for tag, members in values.items():
+    group, name = tag.split('/')
+    for member, rows in enumerate(members):
+      own = f'{group}/member_{member}' if len(members) > 1 else group
+      for k, task in enumerate(run.manifest.task_names):
+        writer.histogram(f'{own}/{name}_{task}', rows[:, k])
+
+
+def _seconds(history: Sequence[dict[str, Any]]) -> dict[str, float]:
+  """Seconds per stage, over all epochs."""
+  seconds: dict[str, float] = {}
+  for entry in history:
+    name = entry['stage']
+    seconds[name] = seconds.get(name, 0.0) + entry.get('seconds', 0.0)
+  return seconds
