@@ -339,11 +339,10 @@ def _read_and_build(
   """
   config, manifest = run.config, run.manifest
   if inputs is None:
+    rows = manifest.with_validation() if run.refit_of else manifest
     snapshot = reading.Snapshot(run.data_dir, manifest)
     by_name = {
-      name: splits.read(
-        run.data_dir, run.learnt_from, name, config.batch, live, layout
-      )
+      name: splits.read(run.data_dir, rows, name, config.batch, live, layout)
       for name in manifest_lib.SPLITS
     }
     built = _build(run, by_name['train'], layout)

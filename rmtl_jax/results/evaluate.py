@@ -78,7 +78,8 @@ def _evaluate(
   if not trained.actors:
     raise types.InputError(f'{path}: no finished stage to evaluate')
   # The rates are of the rows that the model has learnt from.
-  rows = run.learnt_from if data_dir == run.data_dir else manifest
+  is_refit = run.refit_of and data_dir == run.data_dir
+  rows = manifest.with_validation() if is_refit else manifest
   data = run_record.Data(
     manifest,
     *(

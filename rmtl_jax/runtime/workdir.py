@@ -87,11 +87,6 @@ class Run:
   started_from: dict[str, Any] = dataclasses.field(default_factory=dict)
   refit_of: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-  @property
-  def learnt_from(self) -> manifest_lib.Manifest:
-    """The manifest, its train rows being those that the run learns from."""
-    return self.manifest.with_validation() if self.refit_of else self.manifest
-
   def on(self, layout: mesh.Layout | None) -> Run:
     """The run with the settings and shardings of a mesh, if there is one."""
     if layout is None:
