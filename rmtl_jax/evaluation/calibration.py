@@ -26,6 +26,8 @@ _MOST_NEWTON_STEPS = 100
 # Newton's method stops at this gradient of the mean loss, in nats per standard
 # deviation of the logits.
 _FLAT = 1e-12
+# A level is found to within so many logits, no further from 0 than this.
+_SAME_SHIFT, _LARGEST_SHIFT = 1e-9, 64.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,35 @@ class Platt:
       return np.asarray(probabilities, np.float64)
     return _sigmoid(self.slope * logits(probabilities) + self.intercept)
 
+  def levelled(
+    self,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    weights: np.ndarray | None = None,
+  ) -> Platt:
+    """The map of this slope whose mean on these rows is the labels' rate.
+
+    Args:
+      labels: [R], 0 or 1.
+      probabilities: [R], those of another model than the slope was fitted for.
+      weights: [R] >= 0, or None.
+
+    Returns:
+      This map itself where there is one class, or no row.
+    """
+    w = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
+    y, z = labels[w > 0], self.slope * logits(probabilities[w > 0])
+    w = w[w > 0]
+    if not y.any() or y.all():
+      return self
+    rate = np.average(y > 0.5, weights=w)
+    low, high = -_LARGEST_SHIFT, _LARGEST_SHIFT
+    while high - low > _SAME_SHIFT:
+      middle = (low + high) / 2
+      too_low = np.average(_sigmoid(z + middle), weights=w) < rate
+      low, high = (middle, high) if too_low else (low, middle)
+    return Platt(self.slope, (low + high) / 2)
+
   def to_json(self) -> dict[str, Any]:
     """What `from_json` reads."""
     return {'kind': 'platt', **dataclasses.asdict(self)}
@@ -71,6 +102,16 @@ class Isotonic:
     """Calibrated probabilities, f64[...], of any shape of probabilities."""
     p = np.asarray(probabilities, np.float64)
     return np.interp(p, self.probabilities, self.values)
+
+  def levelled(
+    self,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    weights: np.ndarray | None = None,
+  ) -> Isotonic:
+    """This map: it has no level apart from its form."""
+    del labels, probabilities, weights
+    return self
 
   def to_json(self) -> dict[str, Any]:
     """What `from_json` reads."""

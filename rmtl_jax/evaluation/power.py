@@ -46,6 +46,28 @@ class Power:
     p = np.asarray(predictions, np.float64)
     return p if self == Power() else self.factor * p**self.exponent
 
+  def levelled(
+    self,
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    weights: np.ndarray | None = None,
+  ) -> Power:
+    """The map of this exponent whose mean on these rows is the labels'.
+
+    Args:
+      labels: [R] >= 0.
+      predictions: [R] > 0, of another model than the exponent was fitted for.
+      weights: [R] >= 0, or None.
+
+    Returns:
+      This map itself where there is no row, or no label above 0.
+    """
+    w = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
+    mean = np.sum(w * self.apply(predictions))
+    ratio = np.sum(w * labels) / mean if mean > 0.0 else 0.0
+    made = Power(self.exponent, float(self.factor * ratio))
+    return made if made.is_rising else self
+
   def to_json(self) -> dict[str, Any]:
     """What `calibration.from_json` reads."""
     return {'kind': 'power', **dataclasses.asdict(self)}

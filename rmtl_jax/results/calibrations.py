@@ -111,6 +111,39 @@ def fit(
   return maps
 
 
+def levelled(
+  maps: Maps,
+  predict: Callable[[str], np.ndarray],
+  validation: columns_lib.Rows,
+  tasks: tuple[str, ...],
+) -> Maps:
+  """Maps of a model for one that has learnt from the validation rows too.
+
+  Their form says how far to believe a model, which these rows can't say any
+  more; the level of what it predicts of them they can.
+
+  Args:
+    maps: by stage and task.
+    predict: returns a stage's predictions of the validation rows, f32[R, K].
+    validation: these rows.
+    tasks: K names.
+  """
+  weights = columns_lib.metric_weight(validation)
+
+  def of(stage: str, task: str, one: calibration.Calibration):
+    k = tasks.index(task)
+    return one.levelled(
+      validation.labels[:, k],
+      predict(stage)[:, k],
+      None if weights is None else weights[:, k],
+    )
+
+  return {
+    stage: {task: of(stage, task, one) for task, one in by_task.items()}
+    for stage, by_task in maps.items()
+  }
+
+
 def _fit_of(
   loss: types.TaskLoss | None, method: str
 ) -> Callable[..., calibration.Calibration] | None:

@@ -227,19 +227,23 @@ def fit_calibrations(
 ) -> calibrations.Maps:
   """Fits the calibration maps of every actor on the validation rows.
 
-  Those of a refit, which has learnt from these rows, were fitted before.
+  Those of a refit, which has learnt from these rows, were fitted before: they
+  get its level.
   """
+  tasks = run.manifest.task_names
+  predict = trained.once(
+    lambda name: models.probabilities(
+      run.config, trained.actors[name], validation
+    )
+  )
   if run.refit_of:
     where = f'{run.path}/config.json: refit_of.calibration'
-    return calibrations.of_record(run.refit_of, where)
+    maps = calibrations.of_record(run.refit_of, where)
+    return calibrations.levelled(maps, predict, validation.host, tasks)
   return calibrations.fit(
     trained.actors,
-    trained.once(
-      lambda name: models.probabilities(
-        run.config, trained.actors[name], validation
-      )
-    ),
+    predict,
     validation.host,
-    run.manifest.task_names,
+    tasks,
     run.config.evaluation.calibration,
   )

@@ -98,3 +98,14 @@ def test_it_comes_back_from_json():
   for wrong in ({'exponent': 0.0}, {'factor': -1.0}, {'factor': float('nan')}):
     with pytest.raises(types.InputError, match='is no calibration'):
       calibration.from_json({**found.to_json(), **wrong})
+
+
+def test_a_map_gets_the_level_of_other_rows():
+  """0.5 sqrt(p) of 1 and 4 is 0.5 and 1; labels of mean 6 want 8 times that."""
+  kept = power.Power(0.5, 0.5)
+  labels, p = np.array([4.0, 8.0]), np.array([1.0, 4.0])
+  assert kept.levelled(labels, p) == power.Power(0.5, 4.0)
+  weights = np.array([1.0, 0.0])
+  assert kept.levelled(labels, p, weights) == power.Power(0.5, 4.0)
+  assert kept.levelled(np.zeros(2), p) == kept
+  assert kept.levelled(labels, p, np.zeros(2)) == kept

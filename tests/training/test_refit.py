@@ -106,14 +106,23 @@ def test_it_trains_as_a_run_on_both_splits_would(first, data_dir, tmp_path):
   assert not [name for name in entry if name.startswith('validation')]
 
 
-def test_calibration_and_weights_stay(several, tmp_path):
+def test_weights_and_slopes_stay_and_the_level_is_new(several, tmp_path):
   source, record = several
   path = tmp_path / 'again'
   found = again(source, path)
   assert record['best_epoch']['pretrain'][1] == 0  # the trees alone
   assert found['best_epoch'] == record['best_epoch']
-  for name in ('calibration', 'member_weights'):
-    assert found[name] == {'pretrain': record[name]['pretrain']}
+  name = 'member_weights'
+  assert found[name] == {'pretrain': record[name]['pretrain']}
+  maps = [one['calibration']['pretrain'] for one in (record, found)]
+  for task in tiny.TASKS:
+    before, after = (one[task] for one in maps)
+    assert after['slope'] == before['slope']
+    assert after['intercept'] != before['intercept']
+  validation = evaluate.evaluate(path, 'validation')['calibrated']['pretrain']
+  for task in tiny.TASKS:
+    ratio = validation[task]['predicted_over_actual']
+    assert ratio == pytest.approx(1.0, abs=1e-5)
   assert found['stages'] != record['stages']
   # Nothing is fitted anew where metrics.json is not there yet.
   expected = {k: v for k, v in found.items() if k in evaluate.evaluate(path)}
