@@ -239,7 +239,8 @@ class Ranker:
   def refit(self, workdir: str | os.PathLike[str] | None = None) -> Ranker:
     """Trains the fitted model again, with validation rows to learn from.
 
-    They have chosen epochs, weights and calibration, which stay as they are.
+    They have chosen epochs, members' weights and the calibration's slope, which
+    stay as they are (docs/refit.md).
     What predicts from now on is stage 1 of the new model, and `metrics_` and
     all else that a fitted one has is of it; the same call with `workdir` goes
     on where it was cut off.

@@ -184,9 +184,9 @@ def refit(found: Mapping[str, Any]) -> str:
     found: `refit_of` of metrics.json (training/refit.py).
   """
   epochs = ', '.join(map(str, found['epochs']))
-  stay = 'calibration stays as it was'
+  stay = "the calibration's slope stays"
   if len(found['epochs']) > 1:
-    stay = "calibration and members' weights stay as they were"
+    stay = "the calibration's slope and members' weights stay"
   return (
     f'Stage 1 of {found["run"]} again, with the rows of validation among those'
     f' of train, for as many epochs as it has kept ({epochs}); {stay}.'
