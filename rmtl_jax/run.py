@@ -301,15 +301,17 @@ def _begin(
   start_from: str | os.PathLike[str] | None,
   refit_of: str | os.PathLike[str] | None,
 ) -> tuple[workdir.Run, warm_start.Start | None]:
-  """What a run starts from, checked if it is new; None if it begins anew."""
-  run = dataclasses.replace(run, refit_of=refit.find(run, refit_of))
+  """The run with what it goes on from or trains again, checked if it is new.
+
+  Returns:
+    It, and what it starts from; None if it begins anew.
+  """
   start = warm_start.find(run, start_from)
-  if start is None:
-    return run, None
-  if not run.started_from:
-    run = dataclasses.replace(run, started_from=start.describe())
-  start.run = run
-  return run, start
+  if start is not None:
+    if not run.started_from:
+      run = dataclasses.replace(run, started_from=start.describe())
+    start.run = run
+  return dataclasses.replace(run, refit_of=refit.find(run, refit_of)), start
 
 
 def _check_stages(run: workdir.Run, stages: Sequence[str]) -> None:

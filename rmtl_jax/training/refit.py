@@ -2,7 +2,7 @@
 
 Stage 1 of another run is trained anew, on the rows of train and validation, for
 as many epochs as that run has kept, and the last epoch is kept: validation has
-had its say. The weights of an ensemble's members and the slope of the calibration
+had its say. The weights of an ensemble's members and the calibration's slope
 stay those that it has fitted: predictions of rows that a model has learnt from
 would fit others. The calibration's level is that of the new predictions.
 """
@@ -39,6 +39,10 @@ def find(
       refit of it.
   """
   asked = pathlib.Path(refit_of).resolve() if refit_of else None
+  if asked and run.started_from:
+    raise types.InputError(
+      f'{run.path}: started from another run, and is no refit of {asked}'
+    )
   if not (run.path / 'config.json').exists():
     return describe(run, asked) if asked else {}
   began = run.refit_of.get('run')

@@ -269,6 +269,8 @@ def test_data_that_were_replaced_are_refused(tmp_path):
 def test_one_that_went_on_from_another_is_refused(first, tmp_path):
   begun = workdir.read(first[0])
   begun = dataclasses.replace(begun, path=tmp_path / 'new')
+  with pytest.raises(types.InputError, match='and is no refit of'):
+    refit.find(dataclasses.replace(begun, started_from={'run': '/x'}), first[0])
   source = tmp_path / 'started'
   shutil.copytree(first[0], source)
   file = source / 'config.json'
