@@ -181,11 +181,12 @@ def train(
     # the shapes alone (it stands on its device), so only new runs can know.
     if is_new and compiling.can(inputs.splits):
       pool = held.enter_context(compiling.threads())
-      compiling.compile_ahead(pool, members, stages)
+      trained_in_turn = [(one, stages) for one in members]
       if paper_model:
         of_paper = dataclasses.replace(run, config=paper)
         context = _context(of_paper, beside, live)
-        compiling.compile_ahead(pool, [context], ORDER[:1])
+        trained_in_turn.append((context, ORDER[:1]))
+      compiling.compile_ahead(pool, trained_in_turn)
       if config.ensemble > 1:
         configs = tuple(one.config for one in members)
         joined = ensemble.Ensemble(inputs.models, configs, ())

@@ -107,6 +107,8 @@ class Network(NamedTuple):
     parents: of an actor, the place of the binary task that each one comes
       after, or None (backbones.parents).
     fit: of a network with a part that is no work of gradients; see `Fit`.
+    compile_fit: (rows of train, rows of validation) -> None; compiles what
+      `fit` calls for as many rows, in whatever thread.
   """
 
   init: Callable[[jax.Array], Params]
@@ -119,6 +121,7 @@ class Network(NamedTuple):
   tasks: tuple[types.TaskLoss, ...] = ()
   parents: tuple[int | None, ...] = ()
   fit: Fit | None = None
+  compile_fit: Callable[[int, int], None] | None = None
 
 
 def apply(
@@ -341,7 +344,7 @@ def _narrowed(network: Network, seen: ignore.View) -> Network:
   of_seen = network.fit
 
   def narrow(rows: Rows) -> Rows:
-    return rows._replace(inputs=seen.narrow(rows.inputs))
+    return rows._replace(inputs=seen.narrow(rows.inputs, np))
 
   def fit(train, validation, seed, show, again=None):
     seen_again = again and narrow(again)

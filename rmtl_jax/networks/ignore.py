@@ -13,9 +13,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -45,15 +44,20 @@ class View(NamedTuple):
   numeric: np.ndarray
   derived: tuple[types.Derived, ...] = ()
 
-  def narrow(self, inputs: types.Inputs) -> types.Inputs:
-    """The inputs without the columns that are not seen, with the derived."""
-    numeric = _columns(inputs.numeric, self.numeric)
+  def narrow(self, inputs: types.Inputs, xp: Any = jnp) -> types.Inputs:
+    """The inputs without the columns that are not seen, with the derived.
+
+    Args:
+      inputs: rows.
+      xp: numpy or jax.numpy, which computes.
+    """
+    numeric = _columns(inputs.numeric, self.numeric, xp)
     if self.derived:
-      made = _numbers(self.derived, inputs.categorical)
-      numeric = jnp.concatenate([numeric, made], axis=-1)
+      made = _numbers(self.derived, inputs.categorical, xp)
+      numeric = xp.concatenate([numeric, made], axis=-1)
     return inputs._replace(
-      categorical=_columns(inputs.categorical, self.categorical),
-      multi_valued=_columns(inputs.multi_valued, self.multi_valued),
+      categorical=_columns(inputs.categorical, self.categorical, xp),
+      multi_valued=_columns(inputs.multi_valued, self.multi_valued, xp),
       numeric=numeric,
     )
 
@@ -281,8 +285,8 @@ def _quantiles(
 
 
 def _numbers(
-  derived: Sequence[types.Derived], categorical: types.Array
-) -> jax.Array:
+  derived: Sequence[types.Derived], categorical: types.Array, xp: Any
+) -> types.Array:
   """The derived numbers of categories i32[..., F], f32[..., derived].
 
   One look-up for all, in their tables below each other: a program that has one
@@ -298,11 +302,11 @@ def _numbers(
       place[n, part], start[n, part] = field, len(table)
       table += [0.0, *values, 0.0]
       size[n, part] = len(values) + 2
-  rows = jnp.asarray(categorical)[..., place]
-  start, last = jnp.broadcast_arrays(start, size - 1, rows)[:2]
-  rows = jnp.clip(rows, 0, last) + start
-  found = jnp.take(jnp.array(table, jnp.float32), rows, mode='clip')
-  return jnp.sum(found, axis=-1)
+  rows = xp.asarray(categorical)[..., place]
+  start, last = xp.broadcast_arrays(start, size - 1, rows)[:2]
+  rows = xp.clip(rows, 0, last) + start
+  found = xp.take(xp.asarray(table, xp.float32), rows, mode='clip')
+  return xp.sum(found, axis=-1)
 
 
 def _places(fields: Sequence[int], kept: list[int]) -> tuple[int, ...]:
@@ -310,11 +314,11 @@ def _places(fields: Sequence[int], kept: list[int]) -> tuple[int, ...]:
   return tuple(kept.index(i) for i in fields if i in kept)
 
 
-def _columns(values: types.Array, index: np.ndarray) -> types.Array:
+def _columns(values: types.Array, index: np.ndarray, xp: Any) -> types.Array:
   """Columns of [..., n], by constant indices."""
   if len(index) == values.shape[-1]:
     return values
-  return jnp.asarray(values)[..., index]
+  return xp.asarray(values)[..., index]
 
 
 def _placed(

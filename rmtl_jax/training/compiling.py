@@ -2,21 +2,27 @@
 
 Programs of later stages and members need shapes alone, which are known from
 the start. XLA compiles without Python's lock, so that a second core compiles
-one program while the first one compiles or runs another.
+one program while the first one compiles or runs another. But all programs take
+turns in one queue of XLA's, so that a small one waits seconds behind a large
+one that another thread has begun. Many small ones make the state in which a
+stage begins: the thread makes one too, before it turns to the stage's own.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rmtl_jax import config as config_lib
+from rmtl_jax.networks import critic as critic_network
 from rmtl_jax.runtime import checkpoints
 from rmtl_jax.training import actor_stage, critic_stage
 from rmtl_jax.training import context as context_lib
@@ -46,24 +52,31 @@ def can(splits: Mapping[str, splits_lib.Split]) -> bool:
 
 def compile_ahead(
   pool: concurrent.futures.Executor,
-  contexts: Collection[context_lib.Context],
-  stages: Collection[str],
+  models: Sequence[tuple[context_lib.Context, Collection[str]]],
 ) -> None:
   """Has all programs compiled, in the order in which a run asks for them.
 
   Args:
     pool: from `threads`.
-    contexts: of the run's members, in turn.
-    stages: that it trains.
+    models: that it trains in turn, each with its stages.
   """
 
-  def submit(context: context_lib.Context) -> None:
-    for program, arguments in _jobs(context, stages):
-      program.compile_ahead(pool, arguments)
+  def submit(
+    context: context_lib.Context, stages: Collection[str], is_first: bool
+  ) -> None:
+    begins = _begins(context)
+    for name, jobs in _JOBS.items():
+      if name not in stages or not _has(name, context.config):
+        continue
+      if not is_first:  # the run itself begins at once
+        pool.submit(begins[name])
+      is_first = False
+      for program, arguments in jobs(context):
+        program.compile_ahead(pool, arguments)
 
   # Building a program takes a moment too.
-  for context in contexts:
-    pool.submit(submit, context)
+  for number, (context, stages) in enumerate(models):
+    pool.submit(submit, context, stages, number == 0)
 
 
 def compile_predictions_ahead(
@@ -86,20 +99,58 @@ def compile_predictions_ahead(
   pool.submit(program.compile_ahead, pool, arguments)
 
 
-def _jobs(
-  context: context_lib.Context, stages: Collection[str]
-) -> Iterator[_Job]:
-  """The programs of one model's stages."""
-  if 'pretrain' in stages:
-    yield from _pretrain(context)
-  if 'critic' in stages and _needs_critics(context.config):
-    yield from _critic(context)
-  if 'finetune' in stages:
-    yield from _finetune(context)
-
-
 def _needs_critics(config: config_lib.Config) -> bool:
   return registry.find(config.weighting.name).needs_critics
+
+
+def _has(stage: str, config: config_lib.Config) -> bool:
+  return stage != 'critic' or _needs_critics(config)
+
+
+def _begins(context: context_lib.Context) -> dict[str, Callable[[], object]]:
+  """What makes each stage's first state, of parameters that nobody uses."""
+  models, config = context.models, context.config
+  key = jax.random.key(config.seed)
+
+  @functools.cache
+  def actor():
+    return models.init_actor(config, key)
+
+  @functools.cache
+  def critic():
+    if not _needs_critics(config):
+      return ()
+    params = models.init_critic(config, key, actor())
+    returns = -np.ones(len(context.tasks))
+    return critic_network.with_initial_values(
+      params, returns, config.critic.head
+    )
+
+  def pretrain():
+    models.place(actor_stage.init_pretrain(context), actor())
+    compile_fit = models.actor(config).compile_fit
+    if compile_fit:
+      splits = context.train, context.validation
+      compile_fit(*(splits_lib.sampled_rows(one.host.rows) for one in splits))
+
+  def critics():
+    models.place(critic_stage.init_state(config), critic())
+
+  def finetune():
+    for arm in _arms(config):
+      init = actor_stage.init_finetune(context, arm)
+      models.place(init, actor(), critic())
+
+  return {'pretrain': pretrain, 'critic': critics, 'finetune': finetune}
+
+
+def _arms(config: config_lib.Config) -> Iterator[config_lib.Config]:
+  """The settings of stage 3's arms of which shapes tell the programs."""
+  for name in actor_stage.weightings(config).values():
+    # A tuner has rows of its own, and some weightings wait for the critics.
+    takes_means = registry.find(name).takes == registry.MEANS
+    if not (tuners.chosen(config.weighting) or takes_means):
+      yield actor_stage.with_weighting(config, name)
 
 
 def _pretrain(context: context_lib.Context) -> Iterator[_Job]:
@@ -155,12 +206,7 @@ def _critic(context: context_lib.Context) -> Iterator[_Job]:
 
 def _finetune(context: context_lib.Context) -> Iterator[_Job]:
   models = context.models
-  for name in actor_stage.weightings(context.config).values():
-    config = actor_stage.with_weighting(context.config, name)
-    # A tuner has rows of its own, and some weightings wait for the critics.
-    takes_means = registry.find(name).takes == registry.MEANS
-    if tuners.chosen(config.weighting) or takes_means:
-      continue
+  for config in _arms(context.config):
 
     def first_pass(config=config):
       actor, critic = models.shapes(config)
@@ -170,6 +216,10 @@ def _finetune(context: context_lib.Context) -> Iterator[_Job]:
       return placed(start), *_lanes(context.train), context.key('finetune')
 
     yield models.finetune(config).compiled, first_pass
+
+
+# In the order in which a run comes to them.
+_JOBS = {'pretrain': _pretrain, 'critic': _critic, 'finetune': _finetune}
 
 
 def _lanes(

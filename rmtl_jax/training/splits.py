@@ -182,6 +182,11 @@ def streams(
   return 4 * columns * rows > limit
 
 
+def sampled_rows(rows: int) -> int:
+  """How many of so many rows `sampled` takes."""
+  return min(rows, _MOST_SAMPLED)
+
+
 def sampled(split: Split, first: int | None = None) -> functional.Rows:
   """The rows of a split, or of a large one a sample, the same every time.
 
@@ -190,7 +195,7 @@ def sampled(split: Split, first: int | None = None) -> functional.Rows:
     first: rows that count, of those at its beginning; None: all.
   """
   rows = split.host.rows if first is None else first
-  chosen = np.arange(min(rows, _MOST_SAMPLED))
+  chosen = np.arange(sampled_rows(rows))
   if rows > _MOST_SAMPLED:
     draw = np.random.default_rng(0)
     chosen = np.sort(draw.choice(rows, _MOST_SAMPLED, replace=False))

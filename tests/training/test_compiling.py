@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import threading
 
@@ -14,7 +15,16 @@ import pytest
 from rmtl_jax import run
 from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
-from rmtl_jax.training import compiling
+from rmtl_jax.contrib.trees import network as trees
+from rmtl_jax.data import columns, manifest
+from rmtl_jax.training import (
+  actor_stage,
+  compiling,
+  context,
+  critic_stage,
+  models,
+)
+from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import ahead, quick
 from tests import test_run, tiny
 
@@ -27,16 +37,9 @@ CONFIG = config_values.from_dict(
   test_run.CONFIG,
 )
 _COMPILED = '/jax/core/compile/backend_compile_duration'
-# What runs outside of our programs: both threads may ask for one at once, to
-# make keys and arrays, and then both compile it.
-_OF_JAX = (
-  'jit(_threefry_fold_in)',
-  'jit(_threefry_seed)',
-  'jit(broadcast_in_dim)',
-  'jit(convert_element_type)',
-  'jit(iota)',
-  'jit(stage)',
-)
+# What trains and predicts. Small programs make keys, arrays and first states;
+# both threads may ask for one at once, and then both compile it.
+_PROGRAMS = ('jit(loop)', 'jit(mapped)')
 
 
 @pytest.fixture
@@ -114,25 +117,33 @@ def test_an_error_of_a_thread_is_raised_where_the_program_is_called(pool):
     compiled(jnp.ones(3))
 
 
-def trained(path, config, **options):
-  """The record of a run, and how often it has compiled each program."""
-  quick.options(quick.SMALL)  # asks the compiler, once in a process
-  jax.clear_caches()
+@contextlib.contextmanager
+def compilations():
+  """How often each program is compiled, by name."""
   count = collections.Counter()
 
   def heard(event: str, duration_secs: float, **kwargs: str | int):
     del duration_secs
-    if event == _COMPILED and kwargs['fun_name'] not in _OF_JAX:
+    if event == _COMPILED:
       count[kwargs['fun_name']] += 1
 
   jax.monitoring.register_event_duration_secs_listener(heard)
   try:
+    yield count
+  finally:
+    jax.monitoring.unregister_event_duration_listener(heard)
+
+
+def trained(path, config, **options):
+  """The record of a run, and how often it has compiled its programs."""
+  quick.options(quick.SMALL)  # asks the compiler, once in a process
+  jax.clear_caches()
+  with compilations() as count:
     record = run.train(
       config, path / 'run', path / 'data', live=test_run.QUIET, **options
     )
-  finally:
-    jax.monitoring.unregister_event_duration_listener(heard)
   record.pop('seconds')
+  count = {name: count[name] for name in _PROGRAMS}
   assert count['jit(loop)'] >= 4
   return record, count
 
@@ -172,6 +183,35 @@ def test_the_papers_model_is_compiled_ahead_for_its_own_batches(
   monkeypatch.setattr(compiling, 'can', lambda splits: False)
   plain = trained(tmp_path / 'plain', CONFIG, paper_model=True)
   assert with_threads == plain
+
+
+def test_first_states_are_made_before_a_run_asks_for_them(tmp_path):
+  """Their small programs would wait behind a large one of the thread's."""
+  written = tiny.write_prepared(tmp_path, sessions=60)
+  config = config_values.with_settings(
+    CONFIG, {'network.trees': 20, 'weighting.name': 'advantage'}
+  )
+  splits = [
+    splits_lib.place(columns.read_split(tmp_path, written, name), config.batch)
+    for name in manifest.SPLITS[:2]
+  ]
+  made = models.Models(written.feature_spec())
+  ran = context.Context(config, tiny.TASKS, *splits, made, test_run.QUIET)
+  begins = compiling._begins(ran)
+  assert list(begins) == list(compiling._JOBS)
+  jax.clear_caches()
+  with compilations() as ahead_of_it:
+    for begin in begins.values():
+      begin()
+  assert ahead_of_it['jit(_round)'] == len(trees._shown(made.spec)) > 0
+  with compilations() as count:
+    actor = ran.init_actor()
+    made.place(actor_stage.init_pretrain(ran), actor)
+    critics = ran.init_critic(actor)
+    made.place(critic_stage.init_state(config), critics)
+    for arm in compiling._arms(config):
+      made.place(actor_stage.init_finetune(ran, arm), actor, critics)
+  assert not count
 
 
 def test_a_run_that_goes_on_compiles_nothing_ahead(tmp_path, monkeypatch):

@@ -9,7 +9,10 @@ binned columns (Chen and Guestrin, "XGBoost", KDD 2016, Eq. 5-7; Ke et al.,
 
 from __future__ import annotations
 
+import concurrent.futures
+import functools
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -109,6 +112,22 @@ def boost(
   return Grown(_filled(grown, rounds, base, count), rounds, best)
 
 
+def compile_ahead(columns: int, tasks: int, rows: int, others: int) -> None:
+  """Runs a round of no rows that count, so that its program is there.
+
+  Args:
+    columns: C.
+    tasks: K.
+    rows: of train.
+    others: rows of validation.
+  """
+  nothing = [
+    Rows(np.zeros((columns, n), np.uint8), *np.zeros((2, tasks, n), np.float32))
+    for n in (rows, others)
+  ]
+  next(_rounds(*nothing, 0))
+
+
 def boost_again(
   train: Rows,
   rounds: np.ndarray,
@@ -143,13 +162,26 @@ def _rounds(
 
   There is no end to them.
   """
-  base = _logits_of_rates(train)
+  tasks, base = len(train.labels), _logits_of_rates(train)
+  bins, others = jax.device_put((train.bins, validation.bins))
+  labels, weight = jax.device_put((list(train.labels), list(train.weight)))
+
+  def of_task(k, key, said):
+    return _round(bins, labels[k], weight[k], others, *said[k], key, k, tasks)
+
   logits, beside = _repeated(base, train), _repeated(base, validation)
-  rows, others = jax.device_put(train), jax.device_put(validation.bins)
-  for number in itertools.count():
-    key = jax.random.fold_in(jax.random.key(seed), number)
-    (logits, beside), trees = _round(rows, others, logits, beside, key)
-    yield jax.tree.map(np.asarray, Trees(*trees)), np.asarray(beside)
+  said = list(zip(logits, beside, strict=True))
+  # A tree is the work of one core.
+  threads = min(tasks, os.cpu_count() or 1)
+  with concurrent.futures.ThreadPoolExecutor(threads, 'trees') as pool:
+    for number in itertools.count():
+      key = jax.random.fold_in(jax.random.key(seed), number)
+      found = pool.map(
+        of_task, range(tasks), itertools.repeat(key), itertools.repeat(said)
+      )
+      said, trees = map(list, zip(*found, strict=True))
+      parts = zip(*jax.device_get(trees), strict=True)
+      yield Trees(*map(np.stack, parts)), np.stack([v for _, v in said])
 
 
 def _repeated(logits: np.ndarray, rows: Rows) -> np.ndarray:
@@ -185,57 +217,55 @@ def _filled(
   return Trees(*(np.pad(x, room) for x in (columns, last, leaves)))
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnums=8)
 def _round(
-  train: Rows,
+  bins: jax.Array,
+  labels: jax.Array,
+  weight: jax.Array,
   others: jax.Array,
   logits: jax.Array,
   beside: jax.Array,
   key: jax.Array,
+  task: int,
+  tasks: int,
 ):
-  """ROUND trees of every task, one after the other.
+  """ROUND trees of one task, one after the other.
 
   Args:
-    train: on the device.
+    bins: of train rows, u8[C, R].
+    labels: f32[R].
+    weight: f32[R].
     others: bins of validation rows, u8[C, V].
-    logits: of train rows so far, f32[K, R].
-    beside: of validation rows so far, f32[K, V].
-    key: of the round.
+    logits: of train rows so far, f32[R].
+    beside: of validation rows so far, f32[V].
+    key: of the round, the same for all tasks.
+    task: the number of the task.
+    tasks: K, each of which draws what it is shown by itself.
 
   Returns:
-    New (logits, beside); and columns, last and leaves of Trees.
+    New (logits, beside); and the task's part of Trees.
   """
-  columns, rows = train.bins.shape
-  tasks = len(train.labels)
+  columns, rows = bins.shape
   shown = max(int(np.ceil(_SHARE * columns)), min(columns, DEPTH))
 
   def tree(so_far, key):
     logits, beside = so_far
+    which, sample = jax.random.split(jax.random.split(key, tasks)[task])
+    seen = jax.random.permutation(which, columns)[:shown]
+    of = (bins[seen], labels, weight, logits)
+    if rows > _ROWS:
+      some = jax.random.randint(sample, (_ROWS,), 0, rows)
+      of = tuple(values[..., some] for values in of)
+    asked, label, counted, logit = of
+    probability = jax.nn.sigmoid(logit)
+    first = (probability - label) * counted
+    second = probability * (1.0 - probability) * counted
+    found, last, leaves = _grow(asked, jnp.stack([first, second], 1))
+    one = seen[found], last, leaves * _LEARNING_RATE
+    after = logits + _said(bins, *one), beside + _said(others, *one)
+    return after, one
 
-    def of_task(of):
-      key, labels, weight, logits = of
-      which, sample = jax.random.split(key)
-      seen = jax.random.permutation(which, columns)[:shown]
-      bins = train.bins[seen]
-      if rows > _ROWS:
-        some = jax.random.randint(sample, (_ROWS,), 0, rows)
-        bins, labels = bins[:, some], labels[some]
-        weight, logits = weight[some], logits[some]
-      probability = jax.nn.sigmoid(logits)
-      first = (probability - labels) * weight
-      second = probability * (1.0 - probability) * weight
-      found, last, leaves = _grow(bins, jnp.stack([first, second], 1))
-      return seen[found], last, leaves * _LEARNING_RATE
-
-    keys = jax.random.split(key, tasks)
-    trees = jax.lax.map(of_task, (keys, train.labels, train.weight, logits))
-    logits = logits + _said(train.bins, *trees)
-    beside = beside + _said(others, *trees)
-    return (logits, beside), trees
-
-  keys = jax.random.split(key, ROUND)
-  after, trees = jax.lax.scan(tree, (logits, beside), keys)
-  return after, jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), trees)
+  return jax.lax.scan(tree, (logits, beside), jax.random.split(key, ROUND))
 
 
 def _grow(
@@ -294,19 +324,15 @@ def _gains(sums: jax.Array) -> jax.Array:
 def _said(
   bins: jax.Array, columns: jax.Array, last: jax.Array, leaves: jax.Array
 ) -> jax.Array:
-  """What a tree of each task says of rows, f32[K, R].
+  """What a tree says of rows, f32[R].
 
   Args:
     bins: u8[C, R].
-    columns: i32[K, DEPTH].
-    last: i32[K, DEPTH].
-    leaves: f32[K, 2**DEPTH].
+    columns: i32[DEPTH].
+    last: i32[DEPTH].
+    leaves: f32[2**DEPTH].
   """
-
-  def of_task(columns, last, leaves):
-    leaf = jnp.zeros(bins.shape[1], jnp.int32)
-    for level in range(DEPTH):
-      leaf = leaf * 2 + (bins[columns[level]] > last[level])
-    return leaves[leaf]
-
-  return jax.vmap(of_task)(columns, last, leaves)
+  leaf = jnp.zeros(bins.shape[1], jnp.int32)
+  for level in range(DEPTH):
+    leaf = leaf * 2 + (bins[columns[level]] > last[level])
+  return leaves[leaf]

@@ -142,7 +142,7 @@ def wrap(
     config: `trees`.
 
   Returns:
-    The same with a group of parameters `trees`, and with `fit`.
+    The same with a group of parameters `trees`, `fit` and `compile_fit`.
   """
   made = functional.with_terms(
     network, spec, 'trees', lambda rngs: Trees(spec, config.trees)
@@ -152,7 +152,11 @@ def wrap(
     grown = grow(spec, config.trees, train, validation, seed, show, again)
     return {'trees': {pretrained.FROZEN: grown}}
 
-  return made._replace(fit=fit)
+  def compile_fit(train, validation):
+    for places in _shown(spec):
+      boosting.compile_ahead(len(places), spec.num_tasks, train, validation)
+
+  return made._replace(fit=fit, compile_fit=compile_fit)
 
 
 class _Fields(NamedTuple):

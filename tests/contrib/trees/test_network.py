@@ -215,9 +215,10 @@ def test_a_network_says_what_boosting_has_grown(monkeypatch):
   one, bins = kept['trees'], jnp.asarray(kept['validation'].bins)
   expected = np.zeros((2, 1000))
   for n in range(20):
-    expected += boosting._said(
-      bins, one.columns[:, n], one.last[:, n], one.leaves[:, n]
-    )
+    for k in range(2):
+      expected[k] += boosting._said(
+        bins, one.columns[k, n], one.last[k, n], one.leaves[k, n]
+      )
   np.testing.assert_allclose(added[0].T, expected, atol=2e-5)
   assert np.std(expected) > 0.3
 
