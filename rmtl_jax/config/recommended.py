@@ -30,6 +30,8 @@ _BACKBONE = 'ple'
 # Another seed where rows are few: a mean is better there, and compiling, which
 # seeds of a form share, is most of a run.
 _FEW_ROWS, _FEW_ROWS_MEMBERS, _MEMBERS = 10_000, 4, 3
+# Compiling is most of a run on fewer rows.
+_QUICKLY_COMPILED = 100_000
 # Of each task, beside the linear member; early stopping takes fewer.
 _TREES = 300
 
@@ -79,6 +81,7 @@ def settings(manifest: Any) -> Mapping[str, Any]:
     'network.crosses': crosses.joined(_crossed(manifest, rows)),
     'batch.lanes': lanes,
     'batch.lane_length': _SLOTS,
+    'batch.compiling': 'quick' if rows <= _QUICKLY_COMPILED else 'full',
     'evaluation.monitor': 'logloss',
     'pretrain.max_epochs': size.epochs,
     'pretrain.patience': min(max(math.ceil(_PATIENCE_STEPS / steps), 2), 12),

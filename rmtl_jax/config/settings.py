@@ -423,6 +423,8 @@ class BatchConfig:
       batches are the same.
     resident_gib: of features and labels; 0 is a quarter of the device's
       memory.
+    compiling: how much XLA optimises for CPUs: `quick` programs compile in
+      two thirds of the time and run up to a tenth slower (docs/speed.md).
   """
 
   lanes: Annotated[int, Range(1, 2**20)] = 32
@@ -433,6 +435,7 @@ class BatchConfig:
   readers: Annotated[int, Range(1, 2**20)] = 1
   input: Literal['auto', 'resident', 'streaming'] = 'auto'
   resident_gib: NonNegative = 0.0
+  compiling: Literal['full', 'quick'] = 'full'
 
 
 @dataclasses.dataclass(frozen=True)

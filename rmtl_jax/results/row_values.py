@@ -188,6 +188,7 @@ def _deviation(
     one.config.critic,
   )
   row_map = models.row_map(
+    one.config,
     lambda params, batch, actions: forward.values_and_deviation(
       network, params, batch.inputs, actions
     )[1],

@@ -312,7 +312,8 @@ class Models:
         balance=self._balance(config, 'pretrain'),
         objective=objectives.make_objective(config.objective),
       )
-      return Program(wrap(step), config.faults, self.layout)
+      options = _options(config, quick.STEPS)
+      return Program(wrap(step), config.faults, self.layout, options)
 
     key = (
       config.backbone,
@@ -321,6 +322,7 @@ class Models:
       _of_step(stage),
       config.faults,
       _row_slots(config),
+      config.batch.compiling,
     )
     return self._once('pretrain', key, build)
 
@@ -367,9 +369,16 @@ class Models:
         ),
         config.faults,
         self.layout,
+        _options(config),
       )
 
-    key = (config.network, config.critic, config.faults, _row_slots(config))
+    key = (
+      config.network,
+      config.critic,
+      config.faults,
+      _row_slots(config),
+      config.batch.compiling,
+    )
     return self._once('train_critics', key, build)
 
   def finetune(self, config: config_lib.Config) -> Program:
@@ -389,6 +398,7 @@ class Models:
       critic,
       config.faults,
       _row_slots(config),
+      config.batch.compiling,
     )
 
     def build():
@@ -407,6 +417,7 @@ class Models:
         ),
         config.faults,
         self.layout,
+        _options(config),
       )
 
     return self._once('finetune', key, build)
@@ -430,8 +441,15 @@ class Models:
     network = self.predictor(config)
     return self._once(
       'policy_map',
-      (config.backbone, config.network, config.ensemble, config.variants),
+      (
+        config.backbone,
+        config.network,
+        config.ensemble,
+        config.variants,
+        config.batch.compiling,
+      ),
       lambda: self.row_map(
+        config,
         lambda params, batch: forward.predictions(
           network, params, batch.inputs
         ),
@@ -478,8 +496,9 @@ class Models:
     )
     return self._once(
       'value_map',
-      (config.network, _of_network(config.critic)),
+      (config.network, _of_network(config.critic), config.batch.compiling),
       lambda: self.row_map(
+        config,
         lambda params, batch, actions: forward.values(
           network, params, batch.inputs, actions
         ),
@@ -511,25 +530,27 @@ class Models:
 
     return self._once(
       'td_errors',
-      (config.network, config.critic),
-      lambda: self.row_map(errors),
+      (config.network, config.critic, config.batch.compiling),
+      lambda: self.row_map(config, errors),
     )
 
   def row_map(
     self,
+    config: config_lib.Config,
     function: Callable[..., Any],
     prepare: Callable[[Any], Any] = lambda params: params,
   ) -> ahead.Compiled:
     """See updates/loop.make_row_map; every process gets all values."""
-    layout = self.layout
+    layout, options = self.layout, _options(config)
     if layout is None:
-      return ahead.Compiled(loop.make_row_map(function, prepare))
+      made = loop.make_row_map(function, prepare, options=options)
+      return ahead.Compiled(made)
 
     def shared_out(params, *lanes):
       return function(params, *layout.shard_lanes(lanes))
 
     return ahead.Compiled(
-      loop.make_row_map(shared_out, prepare, layout.replicate)
+      loop.make_row_map(shared_out, prepare, layout.replicate, options)
     )
 
   def forget(self, stage: str) -> None:
@@ -546,6 +567,13 @@ class Models:
       if (kind, key) not in self._built:
         self._built[kind, key] = build()
       return self._built[kind, key]
+
+
+def _options(
+  config: config_lib.Config, work: int = quick.LARGE
+) -> Mapping[str, Any]:
+  """Of the compiler, for programs of a run."""
+  return quick.options(work) if config.batch.compiling == 'quick' else {}
 
 
 def _row_slots(config: config_lib.Config) -> int:

@@ -248,6 +248,7 @@ def make_row_map(
   function: Callable[..., Any],
   prepare: Callable[[Any], Any] = lambda params: params,
   place: Callable[[Any], Any] = lambda values: values,
+  options: Mapping[str, Any] | None = None,
 ) -> Callable[..., Any]:
   """Applies a function of batches over a plan, in one compiled loop.
 
@@ -255,6 +256,7 @@ def make_row_map(
     function: function(prepared, batch, *extras) -> pytree of [L, T, ...].
     prepare: params -> prepared, once per call.
     place: puts the values on the devices where they are wanted.
+    options: of the compiler, for `jax.jit`.
 
   Returns:
     A jitted map(params, columns, extras, slots, count) -> pytree of
@@ -283,4 +285,4 @@ def make_row_map(
 
     return place(jax.lax.fori_loop(first, count, body, zeros))
 
-  return jax.jit(mapped)
+  return jax.jit(mapped, compiler_options=dict(options or {}))

@@ -15,7 +15,7 @@ def unknown():
   quick._older_kernels.cache_clear()
 
 
-@pytest.mark.parametrize('work', [quick.SMALL, quick.LARGE])
+@pytest.mark.parametrize('work', [quick.SMALL, quick.LARGE, quick.STEPS])
 def test_the_same_numbers(work):
   def function(x, y):
     return jnp.tanh(x @ y) + jnp.log1p(x**2).sum()
