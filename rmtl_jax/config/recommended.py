@@ -109,7 +109,8 @@ def _variants(ids: list[str], fields: int) -> str:
     fields: number of all fields.
   """
   hidden = '+'.join(ids)
-  linear = f'backbone=linear:network.trees={_TREES}:{_WITH_IDS}'
+  trees = f'network.trees={_TREES}:network.tree_pairs=true'
+  linear = f'backbone=linear:{trees}:{_WITH_IDS}'
   if not ids:
     return f'backbone={_BACKBONE};{linear}'
   if len(ids) == fields:  # a network without ids would see nothing

@@ -121,11 +121,12 @@ def compile_ahead(columns: int, tasks: int, rows: int, others: int) -> None:
     rows: of train.
     others: rows of validation.
   """
-  nothing = [
-    Rows(np.zeros((columns, n), np.uint8), *np.zeros((2, tasks, n), np.float32))
-    for n in (rows, others)
-  ]
-  next(_rounds(*nothing, 0))
+
+  def nothing(count):
+    zeros = np.zeros((tasks, count), np.float32)
+    return Rows(np.zeros((columns, count), np.uint8), zeros, zeros)
+
+  next(_rounds(nothing(rows), nothing(others), 0))
 
 
 def boost_again(

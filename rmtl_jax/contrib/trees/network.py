@@ -4,13 +4,17 @@ Trees are grown on train rows before stage 1 and stay as they are: what learns
 by gradients beside them learns what they have left. They read numbers: numeric
 fields; categorical fields and lists by the rates of every task's label among
 rows with the value. A train row's rates come from other rows ("ordered"
-statistics in Prokhorenkova et al., NeurIPS 2018; here by folds). Rates of ids
-overfit all the same where later rows have others: each task's trees are grown
-without and with them, and validation chooses.
+statistics in Prokhorenkova et al., NeurIPS 2018; here by folds). What a user's
+category likes of an item's has a rate of its own, that of the pair: neither
+field's rate tells it. Rates of ids overfit all the same where later rows have
+others: each task's trees are grown without pairs and ids, with pairs and with
+all, and validation chooses.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -27,23 +31,32 @@ from rmtl_jax.networks import functional, pretrained
 
 # A field with more values is an id, and one of so many is not read.
 _MOST_CATEGORIES, _MOST_VALUES = 200, 2**20
-# Of validation's logloss, what rates of ids must save: those of later rows are
-# worth less.
-_WORTH_IDS = 0.005
+# Pairs of fields that are read, the smallest first, and their values in all.
+_MOST_PAIRS, _MOST_OF_PAIRS = 30, 2**20
+# Of validation's logloss, what rates of pairs and ids must save: those of later
+# rows are worth less.
+_WORTH_MORE = 0.005
 # Folds of train rows; pseudo-rows at the task's rate for every value.
 _FOLDS, _PRIOR = 5, 20.0
+
+
+# A field by its place, or two of them.
+_Field = int | tuple[int, int]
 
 
 class _Structure(nnx.Module):
   """What no gradient changes; see `Trees`."""
 
-  def __init__(self, spec: types.FeatureSpec, count: int):
+  def __init__(self, spec: types.FeatureSpec, count: int, reads_pairs: bool):
     tasks, shape = spec.num_tasks, (spec.num_tasks, count, boosting.DEPTH)
     self.columns = nnx.Param(jnp.zeros(shape))
     self.thresholds = nnx.Param(jnp.zeros(shape))
     self.leaves = nnx.Param(jnp.zeros((tasks, count, 2**boosting.DEPTH)))
     for i, size in _read(spec).items():
       setattr(self, _rates(i), nnx.Param(jnp.zeros((size, tasks))))
+    for pair in _pairs(spec) if reads_pairs else ():
+      sizes = (spec.categorical[i] for i in pair)
+      setattr(self, _rates(pair), nnx.Param(jnp.zeros((*sizes, tasks))))
 
 
 class Trees(nnx.Module):
@@ -52,12 +65,14 @@ class Trees(nnx.Module):
   Attributes:
     frozen: `columns` that levels ask of, as whole numbers, and `thresholds`
       from which on the answer is yes, f32[K, trees, DEPTH]; `leaves`, f32[K,
-      trees, 2**DEPTH]; `rates_<i>` of field i's values, f32[values, K].
+      trees, 2**DEPTH]; `rates_<i>` of field i's values, f32[values, K];
+      `rates_<i>_<j>` of pairs, f32[values of i, values of j, K].
   """
 
-  def __init__(self, spec: types.FeatureSpec, count: int):
+  def __init__(self, spec: types.FeatureSpec, count: int, reads_pairs: bool):
     self.spec = spec
-    setattr(self, pretrained.FROZEN, _Structure(spec, count))
+    self.pairs = _pairs(spec) if reads_pairs else ()
+    setattr(self, pretrained.FROZEN, _Structure(spec, count, reads_pairs))
 
   def __call__(
     self, inputs: types.Inputs, key: jax.Array | None = None
@@ -65,9 +80,12 @@ class Trees(nnx.Module):
     """One lane, inputs [T] -> f32[T, K]; the key draws nothing."""
     del key
     own = getattr(self, pretrained.FROZEN)
-    read = columns(
-      self.spec, inputs, lambda i, ids: getattr(own, _rates(i))[...][ids], jnp
-    )
+
+    def look_up(field, ids):
+      rates = getattr(own, _rates(field))[...]
+      return rates.reshape(-1, rates.shape[-1])[ids]
+
+    read = columns(self.spec, self.pairs, inputs, look_up, jnp)
     asked = own.columns[...].astype(jnp.int32)
     (tasks, count, depth), rows = asked.shape, read.shape[0]
     values = jnp.take(read, asked.reshape(-1), axis=1, mode='clip')
@@ -82,8 +100,9 @@ class Trees(nnx.Module):
     return jnp.sum(found.reshape(rows, tasks, count), 2)
 
 
-def _rates(field: int) -> str:
-  return f'rates_{field}'
+def _rates(field: _Field) -> str:
+  places = field if isinstance(field, tuple) else (field,)
+  return '_'.join(map(str, ('rates', *places)))
 
 
 def _read(spec: types.FeatureSpec) -> dict[int, int]:
@@ -92,23 +111,44 @@ def _read(spec: types.FeatureSpec) -> dict[int, int]:
   return {i: n for i, n in enumerate(sizes) if n - 1 <= _MOST_VALUES}
 
 
+def _pairs(spec: types.FeatureSpec) -> tuple[tuple[int, int], ...]:
+  """A field of the user's side with one of the item's, the smallest first."""
+  sizes = spec.categorical
+  users, items = (
+    [i for i in side if i < len(sizes) and sizes[i] > 2]
+    for side in (spec.user_side, spec.item_side)
+  )
+  found, values = [], 0
+  for i, j in sorted(
+    itertools.product(users, items),
+    key=lambda one: sizes[one[0]] * sizes[one[1]],
+  ):
+    values += sizes[i] * sizes[j]
+    if values > _MOST_OF_PAIRS or len(found) == _MOST_PAIRS:
+      break
+    found.append((i, j))
+  return tuple(found)
+
+
 def columns(
   spec: types.FeatureSpec,
+  pairs: Sequence[tuple[int, int]],
   inputs: types.Inputs,
-  look_up: Callable[[int, Any], Any],
+  look_up: Callable[[_Field, Any], Any],
   xp: Any,
 ) -> Any:
   """What trees read of rows.
 
   Args:
     spec: of the fields.
+    pairs: of them, those that are read.
     inputs: leading dimension [R].
-    look_up: (field, its values of rows) -> their rates of each task.
+    look_up: (field or pair, its values of rows) -> their rates of each task.
     xp: numpy or jax.numpy, which computes.
 
   Returns:
-    f32[R, C]: numeric fields, then K columns of each other field in turn; of
-    one that is not read they are 0.
+    f32[R, C]: numeric fields, then K columns of each other field in turn, and
+    of each pair; of a field that is not read they are 0.
   """
   read, count = _read(spec), len(spec.categorical)
   rows, tasks = inputs.categorical.shape[0], spec.num_tasks
@@ -126,7 +166,18 @@ def columns(
     used = (slots >= 0)[..., None]
     total = xp.sum(xp.where(used, look_up(i, xp.maximum(slots, 0)), 0.0), 1)
     parts.append(total / xp.maximum(xp.sum(used, 1), 1))
+  for pair in pairs:
+    values = _of_pair(spec, pair, xp.asarray(inputs.categorical))
+    parts.append(look_up(pair, values))
   return xp.concatenate(parts, 1).astype(xp.float32)
+
+
+def _of_pair(
+  spec: types.FeatureSpec, pair: tuple[int, int], categorical: Any
+) -> Any:
+  """The number of a row's two values together, i32[R]."""
+  i, j = pair
+  return categorical[:, i] * spec.categorical[j] + categorical[:, j]
 
 
 def wrap(
@@ -139,28 +190,34 @@ def wrap(
   Args:
     network: the actor without them.
     spec: the data's fields.
-    config: `trees`.
+    config: `trees`, `tree_pairs`.
 
   Returns:
     The same with a group of parameters `trees`, `fit` and `compile_fit`.
   """
   made = functional.with_terms(
-    network, spec, 'trees', lambda rngs: Trees(spec, config.trees)
+    network,
+    spec,
+    'trees',
+    lambda rngs: Trees(spec, config.trees, config.tree_pairs),
   )
+  pairs = _pairs(spec) if config.tree_pairs else ()
 
   def fit(train, validation, seed, show, again=None):
-    grown = grow(spec, config.trees, train, validation, seed, show, again)
+    grown = grow(
+      spec, pairs, config.trees, train, validation, seed, show, again
+    )
     return {'trees': {pretrained.FROZEN: grown}}
 
   def compile_fit(train, validation):
-    for places in _shown(spec):
+    for places in _shown(spec, pairs):
       boosting.compile_ahead(len(places), spec.num_tasks, train, validation)
 
   return made._replace(fit=fit, compile_fit=compile_fit)
 
 
-class _Fields(NamedTuple):
-  """Rates of the values of one field."""
+class _Rates(NamedTuple):
+  """Of the values of one field or pair."""
 
   all_rows: np.ndarray  # f32[values, K]
   without: np.ndarray  # of the rows of other folds, f32[folds, values, K]
@@ -169,7 +226,7 @@ class _Fields(NamedTuple):
 class _Learnt(NamedTuple):
   """Rows that trees learn from, and what columns mean by them."""
 
-  known: dict[int, _Fields]
+  known: dict[_Field, _Rates]
   edges: list[np.ndarray]
   rows: boosting.Rows
 
@@ -183,6 +240,7 @@ class _Choice(NamedTuple):
 
 def grow(
   spec: types.FeatureSpec,
+  pairs: Sequence[tuple[int, int]],
   count: int,
   train: functional.Rows,
   validation: functional.Rows,
@@ -194,6 +252,7 @@ def grow(
 
   Args:
     spec: of the fields.
+    pairs: of them, that are read.
     count: of trees, of each task.
     train: the rows that are learnt from.
     validation: those that say how many trees are best.
@@ -202,9 +261,10 @@ def grow(
     again: rows of which trees are grown again, as many and of the columns that
       validation chose; these are the result.
   """
-  learnt, shown = _learn(spec, train, seed), _shown(spec)
+  learnt, shown = _learn(spec, pairs, train, seed), _shown(spec, pairs)
   of_validation = columns(
     spec,
+    pairs,
     validation.inputs,
     lambda i, ids: learnt.known[i].all_rows[ids],
     np,
@@ -216,7 +276,7 @@ def grow(
     lambda some, others: boosting.boost(some, others, count, seed, show),
   )
   if again is not None:
-    learnt = _learn(spec, again, seed)
+    learnt = _learn(spec, pairs, again, seed)
     trees = _grown_again(learnt.rows, shown, choices, count, seed, show)
   edges = learnt.edges
   table = np.full((len(edges), boosting.BINS), np.finfo(np.float32).max)
@@ -226,38 +286,53 @@ def grow(
     'columns': trees.columns.astype(np.float32),
     'thresholds': table[trees.columns, trees.last].astype(np.float32),
     'leaves': trees.leaves.astype(np.float32),
-    **{_rates(i): one.all_rows for i, one in learnt.known.items()},
+    **{
+      _rates(field): one.all_rows.reshape(*_sizes(spec, field), -1)
+      for field, one in learnt.known.items()
+    },
   }
 
 
 def _learn(
-  spec: types.FeatureSpec, rows: functional.Rows, seed: int
+  spec: types.FeatureSpec,
+  pairs: Sequence[tuple[int, int]],
+  rows: functional.Rows,
+  seed: int,
 ) -> _Learnt:
-  """Rates of every field's values, bins, and the rows in them."""
+  """Rates of all fields' and pairs' values, bins, and the rows in them."""
   fold = np.random.default_rng(seed).integers(0, _FOLDS, len(rows.labels))
   known = {
-    i: _field(spec, rows, _weights(spec, rows), i, size, fold)
-    for i, size in _read(spec).items()
+    field: _field(spec, rows, _weights(spec, rows), field, fold)
+    for field in (*_read(spec), *pairs)
   }
 
-  def from_other_folds(i, ids):
+  def from_other_folds(field, ids):
     number = fold.reshape((-1,) + (1,) * (ids.ndim - 1))
-    return known[i].without[number, ids]
+    return known[field].without[number, ids]
 
-  read = columns(spec, rows.inputs, from_other_folds, np)
+  read = columns(spec, pairs, rows.inputs, from_other_folds, np)
   edges = [_edges(values) for values in read.T]
   return _Learnt(known, edges, _binned(spec, read, edges, rows))
 
 
-def _shown(spec: types.FeatureSpec) -> list[np.ndarray]:
-  """Places of the columns without ids, and where there are ids of all."""
+def _shown(
+  spec: types.FeatureSpec, pairs: Sequence[tuple[int, int]]
+) -> list[np.ndarray]:
+  """Places of the columns without pairs and ids, with pairs, and of all.
+
+  Pairs of ids are ids. What would show nothing, or nothing more, is left out.
+  """
   sizes = (*spec.categorical, *(size for size, _ in spec.multi_valued))
-  is_id = np.repeat([n - 1 > _MOST_CATEGORIES for n in sizes], spec.num_tasks)
-  ids = np.concatenate([np.zeros(spec.numeric, bool), is_id])
-  everything = np.arange(len(ids))
-  if not ids.any():
-    return [everything]
-  return [everything[~ids], everything] if not ids.all() else [everything]
+  is_id = [n - 1 > _MOST_CATEGORIES for n in sizes]
+  ids = np.array([*is_id, *(is_id[i] or is_id[j] for i, j in pairs)], bool)
+  more = ids | (np.arange(len(ids)) >= len(sizes))
+  found: list[np.ndarray] = []
+  for hidden in (more, ids, np.zeros_like(ids)):
+    by_task = np.repeat(hidden, spec.num_tasks)
+    seen = ~np.concatenate([np.zeros(spec.numeric, bool), by_task])
+    if seen.any() and not (found and seen.sum() == len(found[-1])):
+      found.append(np.flatnonzero(seen))
+  return found
 
 
 def _chosen(
@@ -266,7 +341,7 @@ def _chosen(
   shown: list[np.ndarray],
   boost: Callable[[boosting.Rows, boosting.Rows], boosting.Grown],
 ) -> tuple[boosting.Trees, list[_Choice]]:
-  """Each task's trees without ids, or with them where these are worth it."""
+  """Each task's trees without pairs and ids, or with what is worth it."""
   found = [
     boost(
       train._replace(bins=train.bins[places]),
@@ -274,7 +349,9 @@ def _chosen(
     )
     for places in shown
   ]
-  asked = [one.losses / (1 - _WORTH_IDS * i) for i, one in enumerate(found)]
+  asked = [
+    one.losses / (1 - _WORTH_MORE * (i > 0)) for i, one in enumerate(found)
+  ]
   choices = [
     _Choice(int(i), int(found[i].rounds[k]))
     for k, i in enumerate(np.argmin(asked, 0))
@@ -330,18 +407,28 @@ def _weights(spec: types.FeatureSpec, rows: functional.Rows) -> np.ndarray:
   return weight * np.array(binary, np.float32)[None, :]
 
 
+def _sizes(spec: types.FeatureSpec, field: _Field) -> tuple[int, ...]:
+  """Of the vocabularies of a field or pair."""
+  if isinstance(field, tuple):
+    return tuple(spec.categorical[i] for i in field)
+  return (_read(spec)[field],)
+
+
 def _field(
   spec: types.FeatureSpec,
   rows: functional.Rows,
   weight: np.ndarray,
-  field: int,
-  size: int,
+  field: _Field,
   fold: np.ndarray,
-) -> _Fields:
-  """A field's rates, over all rows and over those of other folds."""
+) -> _Rates:
+  """The rates of a field or pair, over all rows and those of other folds."""
   count, tasks = len(spec.categorical), spec.num_tasks
-  if field < count:
-    values = np.asarray(rows.inputs.categorical)[:, field : field + 1]
+  size = math.prod(_sizes(spec, field))
+  categorical = np.asarray(rows.inputs.categorical)
+  if isinstance(field, tuple):
+    values = _of_pair(spec, field, categorical)[:, None]
+  elif field < count:
+    values = categorical[:, field : field + 1]
   else:
     start = sum(width for _, width in spec.multi_valued[: field - count])
     width = spec.multi_valued[field - count][1]
@@ -361,7 +448,7 @@ def _field(
   def rates(sums):
     return ((sums[1] + prior) / (sums[0] + _PRIOR)).astype(np.float32)
 
-  return _Fields(rates(whole), rates(whole[:, None] - sums))
+  return _Rates(rates(whole), rates(whole[:, None] - sums))
 
 
 def _edges(values: np.ndarray) -> np.ndarray:

@@ -110,7 +110,7 @@ def test_columns_are_numbers_and_rates(monkeypatch):
   assert trees._read(SPEC) == {1: 3, 2: 5, 3: 4}
   for xp in (np, jnp):
     found = trees.columns(
-      SPEC, given, lambda i, ids, xp=xp: xp.asarray(tables[i])[ids], xp
+      SPEC, (), given, lambda i, ids, xp=xp: xp.asarray(tables[i])[ids], xp
     )
     assert found.shape == (2, COLUMNS) and found.dtype == np.float32
     np.testing.assert_allclose(
@@ -132,7 +132,7 @@ def test_rates_of_train_rows_come_from_other_folds():
     np.array([[1], [1], [1], [2]], np.float32),
   )
   fold = np.array([0, 1, 1, 4])
-  found = trees._field(spec, rows, rows.weight, 0, 3, fold)
+  found = trees._field(spec, rows, rows.weight, 0, fold)
   prior = 20 * 4 / 5  # 20 rows at the weighted rate
   np.testing.assert_allclose(
     found.all_rows[:, 0], [prior / 20, (3 + prior) / 24, (1 + prior) / 21]
@@ -152,7 +152,7 @@ def test_a_list_counts_all_of_its_values():
     np.array([[1], [0]], np.float32),
   )
   found = trees._field(
-    spec, rows, np.ones((2, 1), np.float32), 0, 3, np.zeros(2, int)
+    spec, rows, np.ones((2, 1), np.float32), 0, np.zeros(2, int)
   )
   np.testing.assert_allclose(found.all_rows[:, 0], [10 / 20, 11 / 21, 11 / 22])
 
@@ -225,11 +225,11 @@ def test_a_network_says_what_boosting_has_grown(monkeypatch):
 
 def test_each_task_takes_ids_where_validation_is_better():
   spec = types.FeatureSpec((300, 3), (), numeric=1, num_tasks=2)
-  first, second = trees._shown(spec)
+  first, second = trees._shown(spec, ())
   np.testing.assert_array_equal(first, [0, 3, 4])
   np.testing.assert_array_equal(second, range(5))
   assert [
-    list(one) for one in trees._shown(types.FeatureSpec((300,), (), 0, 1))
+    list(one) for one in trees._shown(types.FeatureSpec((300,), (), 0, 1), ())
   ] == [[0]]
   rows = boosting.Rows(np.arange(5)[:, None], None, None)
 
@@ -247,6 +247,89 @@ def test_each_task_takes_ids_where_validation_is_better():
   assert choices == [(1, 5), (0, 4), (0, 5)]
   np.testing.assert_array_equal(found.columns[:, 0, 0], [4, 4, 4])
   np.testing.assert_array_equal(found.leaves[:, 0, 0], [5, 3, 3])
+
+
+TASTES = dataclasses.replace(
+  SPEC, user_side=(0, 1, 3), item_side=(2,), categorical=(400, 5, 5)
+)
+
+
+def test_pairs_have_a_field_of_either_side_the_smallest_first(monkeypatch):
+  assert trees._pairs(SPEC) == ()
+  assert trees._pairs(TASTES) == ((1, 2), (0, 2))  # no lists
+  monkeypatch.setattr(trees, '_MOST_OF_PAIRS', 25 + 2000)
+  assert len(trees._pairs(TASTES)) == 2
+  monkeypatch.setattr(trees, '_MOST_OF_PAIRS', 25 + 1999)
+  assert trees._pairs(TASTES) == ((1, 2),)
+  monkeypatch.setattr(trees, '_MOST_PAIRS', 0)
+  assert trees._pairs(TASTES) == ()
+  # One value tells nothing.
+  flat = dataclasses.replace(TASTES, categorical=(400, 2, 5))
+  monkeypatch.undo()
+  assert trees._pairs(flat) == ((0, 2),)
+
+
+def test_trees_are_shown_pairs_and_then_ids():
+  """Price; user, segment, brand, tags, seen; segment-brand and user-brand."""
+  plain, with_pairs, everything = trees._shown(TASTES, trees._pairs(TASTES))
+  seen = [0, 3, 4, 5, 6, 7, 8]
+  np.testing.assert_array_equal(plain, seen)
+  np.testing.assert_array_equal(with_pairs, [*seen, 11, 12])
+  np.testing.assert_array_equal(everything, range(15))
+  # Nothing but ids, and pairs of these.
+  spec = dataclasses.replace(TASTES, categorical=(400, 400, 5), numeric=0)
+  found = trees._shown(spec, ((0, 2), (1, 2)))
+  assert [len(one) for one in found] == [4, 14]
+
+
+def test_the_rate_of_a_pair_is_of_its_own_rows():
+  rows = functional.Rows(
+    types.Inputs(
+      np.array([[9, 1, 2], [8, 1, 2], [7, 2, 1]]),
+      np.full((3, 4), -1),
+      np.zeros((3, 1), np.float32),
+    ),
+    np.array([[1, 0], [1, 0], [0, 0]], np.float32),
+  )
+  fold = np.array([0, 1, 1])
+  found = trees._field(TASTES, rows, np.ones((3, 2)), (1, 2), fold)
+  prior = 20 * 2 / 3
+  assert found.all_rows.shape == (25, 2)
+  rates = found.all_rows[:, 0].reshape(5, 5)
+  np.testing.assert_allclose(rates[1, 2], (2 + prior) / 22)
+  np.testing.assert_allclose(rates[2, 1], prior / 21)
+  np.testing.assert_allclose(rates[2, 2], prior / 20)
+  np.testing.assert_allclose(found.without[0, 7, 0], (1 + prior) / 21)
+  numbers = trees._of_pair(TASTES, (1, 2), rows.inputs.categorical)
+  np.testing.assert_array_equal(numbers, [7, 7, 11])
+
+
+@pytest.mark.parametrize('backbone', ['linear', 'single_task'])
+def test_pairs_tell_a_taste_that_no_field_tells(backbone):
+  """Each segment likes one brand: every field's rate is the same."""
+
+  def rows(count, seed):
+    found = sample(count, seed, TASTES)
+    likes = found.inputs.categorical[:, 1] == found.inputs.categorical[:, 2]
+    chance = np.where(likes, 0.8, 0.1)[:, None]
+    draw = np.random.default_rng(seed).random((count, 2))
+    return found._replace(labels=(draw < chance).astype(np.float32))
+
+  test = rows(1000, 2)
+  given = jax.tree.map(lambda x: x[None], test.inputs)
+  likes = test.inputs.categorical[:, 1] == test.inputs.categorical[:, 2]
+  gaps = []
+  for reads in (False, True):
+    config = dataclasses.replace(CONFIG, trees=30, tree_pairs=reads)
+    network = functional.make_actor(TASTES, backbone, config)
+    params = network.init(jax.random.key(0))
+    found = network.fit(rows(3000, 0), rows(1000, 1), 0, lambda done: None)
+    shapes = [jax.tree.map(np.shape, one['trees']) for one in (found, params)]
+    assert shapes[0] == shapes[1]
+    said = small.run(network, {**params, **found}, given)
+    said = np.asarray(said - small.run(network, params, given))[0]
+    gaps.append(said[likes].mean(0) - said[~likes].mean(0))
+  assert np.all(gaps[1] > 2.0) and np.all(np.abs(gaps[0]) < 1.0)
 
 
 def test_what_is_ignored_is_not_read():
