@@ -1,4 +1,4 @@
-"""Names of crossed fields, as `network.crosses` says them."""
+"""Pairs of fields, as `network.crosses` and `network.tree_pairs` say them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FORM = (
 )
 
 
-def pairs(crosses: str) -> list[tuple[str, str]]:
+def pairs(crosses: str, setting: str = 'crosses') -> list[tuple[str, str]]:
   """The pairs of fields.
 
   Examples:
@@ -21,6 +21,7 @@ def pairs(crosses: str) -> list[tuple[str, str]]:
 
   Args:
     crosses: of NetworkConfig.
+    setting: its name there.
 
   Raises:
     types.InputError: it has another form, or names a pair twice.
@@ -31,14 +32,38 @@ def pairs(crosses: str) -> list[tuple[str, str]]:
     is_pair = first and star and second and '*' not in second
     if not is_pair or first == second:
       raise types.InputError(
-        f'config.network.crosses: {text!r:.80} is no pair; {_FORM}'
+        f'config.network.{setting}: {text!r:.80} is no pair; {_FORM}'
       )
     if {first, second} in [set(one) for one in found]:
       raise types.InputError(
-        f'config.network.crosses: {text!r:.80} is there twice'
+        f'config.network.{setting}: {text!r:.80} is there twice'
       )
     found.append((first, second))
   return found
+
+
+def places(
+  spec: types.FeatureSpec, crosses: str, setting: str = 'crosses'
+) -> list[tuple[int, int]]:
+  """Places of the pairs' fields among the categorical ones.
+
+  Args:
+    spec: the data's fields.
+    crosses: of NetworkConfig.
+    setting: its name there.
+
+  Raises:
+    types.InputError: a name that is no categorical field of the data.
+  """
+  found = pairs(crosses, setting)
+  names = list(spec.names[: len(spec.categorical)])
+  for name in (name for pair in found for name in pair):
+    if name not in names:
+      raise types.InputError(
+        f'config.network.{setting}: {name!r:.80} is no categorical field of the'
+        f' data that networks read as categories ({", ".join(names)})'
+      )
+  return [(names.index(first), names.index(second)) for first, second in found]
 
 
 def joined(found: Iterable[tuple[str, str]]) -> str:

@@ -32,6 +32,8 @@ _BACKBONE = 'ple'
 _FEW_ROWS, _FEW_ROWS_MEMBERS, _MEMBERS = 10_000, 4, 3
 # Compiling is most of a run on fewer rows.
 _QUICKLY_COMPILED = 100_000
+# Pairs whose rates trees read, the smallest first, and their values in all.
+_TREE_PAIRS, _VALUES_OF_PAIRS = 30, 2**20
 # Of each task, beside the linear member; early stopping takes fewer.
 _TREES = 300
 
@@ -69,7 +71,7 @@ def settings(manifest: Any) -> Mapping[str, Any]:
   return {
     'backbone': _BACKBONE,
     'ensemble': _FEW_ROWS_MEMBERS if rows <= _FEW_ROWS else _MEMBERS,
-    'variants': _variants(ids, len(manifest.fields)),
+    'variants': _variants(ids, manifest),
     'network.embedding_dim': size.embedding_dim,
     'network.bottom_units': size.bottom_units,
     'network.tower_units': size.tower_units,
@@ -97,7 +99,7 @@ def settings(manifest: Any) -> Mapping[str, Any]:
   }
 
 
-def _variants(ids: list[str], fields: int) -> str:
+def _variants(ids: list[str], manifest: Any) -> str:
   """What members differ in, in turn.
 
   One knows who and what, one what is known of them, and one adds up what each
@@ -106,23 +108,26 @@ def _variants(ids: list[str], fields: int) -> str:
 
   Args:
     ids: of `id_fields`.
-    fields: number of all fields.
+    manifest: of the prepared data.
   """
   hidden = '+'.join(ids)
-  trees = f'network.trees={_TREES}:network.tree_pairs=true'
+  trees = f'network.trees={_TREES}'
+  pairs = crosses.joined(_tree_pairs(manifest))
+  if pairs:
+    trees += f':network.tree_pairs={pairs}'
   linear = f'backbone=linear:{trees}:{_WITH_IDS}'
   if not ids:
     return f'backbone={_BACKBONE};{linear}'
-  if len(ids) == fields:  # a network without ids would see nothing
+  # Without ids a network would see nothing.
+  if len(ids) == len(manifest.fields):
     return f'{_WITH_IDS};{linear}'
   return f'network.ignore={hidden};{_WITH_IDS};{linear}'
 
 
 def _crossed(manifest: Any, rows: int) -> list[tuple[str, str]]:
-  """Every field of the user's side with every one of the item's.
+  """Pairs of few categories, with some rows for each pair of categories.
 
-  Of few categories, the smallest pairs first, with some rows for each pair of
-  categories, and where rows are not few: what fewer gain is in docs/results.md.
+  And where rows are not few: what fewer gain is in docs/results.md.
 
   Args:
     manifest: of the prepared data.
@@ -130,30 +135,54 @@ def _crossed(manifest: Any, rows: int) -> list[tuple[str, str]]:
   """
   if rows <= _FEW_ROWS:
     return []
-  small = [
-    field
-    for field in manifest.fields
-    if field.kind == 'categorical'
-    and 1 < field.size <= MOST_CATEGORIES + 1
-    and field.details.get('transform') != 'bins'
-    and not {'*', '+'} & set(field.name)
-  ]
-  users = [one for one in small if one.details.get('side') == 'user']
-  items = [one for one in small if one.details.get('side') == 'item']
-  pairs = sorted(
-    itertools.product(users, items), key=lambda pair: _terms(*pair)
-  )
   found, terms = [], 0
-  for pair in pairs:
-    terms += _terms(*pair)
-    if _terms(*pair) * _ROWS_OF_A_PAIR <= rows >= terms * _ROWS_OF_A_TERM:
-      found.append(tuple(field.name for field in pair))
+  for names, values in _across_sides(manifest, MOST_CATEGORIES):
+    terms += values
+    if values * _ROWS_OF_A_PAIR <= rows >= terms * _ROWS_OF_A_TERM:
+      found.append(names)
   return found
 
 
-def _terms(user: Any, item: Any) -> int:
-  """How many numbers a pair of fields has for each task."""
-  return user.size * item.size
+def _tree_pairs(manifest: Any) -> list[tuple[str, str]]:
+  """Pairs of which trees may read rates, ids among them."""
+  found, total = [], 0
+  for names, values in _across_sides(manifest, _VALUES_OF_PAIRS):
+    total += values
+    if total > _VALUES_OF_PAIRS or len(found) == _TREE_PAIRS:
+      break
+    found.append(names)
+  return found
+
+
+def _across_sides(
+  manifest: Any, most: int
+) -> list[tuple[tuple[str, str], int]]:
+  """Every field of the user's side with every one of the item's.
+
+  Args:
+    manifest: of the prepared data.
+    most: categories of a field.
+
+  Returns:
+    Their names, and how many pairs of categories there are; the smallest first.
+  """
+  fields = [
+    field
+    for field in manifest.fields
+    if field.kind == 'categorical'
+    and 2 < field.size <= most + 1  # one value tells nothing
+    and field.details.get('transform') != 'bins'
+    and not {*'*+:;='} & set(field.name)
+  ]
+  users, items = (
+    [one for one in fields if one.details.get('side') == side]
+    for side in ('user', 'item')
+  )
+  found = [
+    ((user.name, item.name), user.size * item.size)
+    for user, item in itertools.product(users, items)
+  ]
+  return sorted(found, key=lambda one: one[1])
 
 
 def id_fields(manifest: Any) -> list[str]:

@@ -194,6 +194,7 @@ def _crosses_are_pairs_of_dense_tables(config: settings.Config) -> str:
 
 def _trees_stand_beside_dense_tables(config: settings.Config) -> str:
   network = config.network
+  crosses.pairs(network.tree_pairs, 'tree_pairs')
   if not network.trees:
     return ''
   if backbones.BACKBONES.find(config.backbone).of_all_rows:

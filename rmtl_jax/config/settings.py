@@ -97,9 +97,8 @@ class NetworkConfig:
       are. They read numbers, and other fields by their values' rates, ids where
       validation is better with them. Needs `embedding_adam=dense`. Actors only,
       and not esmm.
-    tree_pairs: whether trees read rates of pairs of values too, of a field of
-      the user's side and one of the item's, where validation is better with
-      them.
+    tree_pairs: pairs of categorical fields, in the form of `crosses`, of whose
+      values trees read the rates too, where validation is better with them.
     numeric_encoding: how numeric fields are read: `linear`, one linear layer
       to one block for all; or `piecewise`, by the bins between their quantiles
       over train rows, which manifest.json has, to a block for each
@@ -147,7 +146,7 @@ class NetworkConfig:
   affinity_state: Literal['user', 'session'] = 'user'
   crosses: str = ''
   trees: Annotated[int, Range(0, 2**10)] = 0
-  tree_pairs: bool = False
+  tree_pairs: str = ''
   numeric_encoding: Literal['linear', 'piecewise'] = 'linear'
   binned_fields: Literal['categories', 'numbers', 'both'] = 'categories'
   history_encoder: Literal['none', 'mean', 'target_attention'] = 'mean'

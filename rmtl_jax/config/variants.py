@@ -71,7 +71,9 @@ def difference(config: settings_lib.Config, number: int) -> str:
     words = [f'without {hidden.replace("+", ", ")}']
   elif any(one.network.ignore for one in members) and not own['network.ignore']:
     words = ['with all fields']
-  words += [f'{name}={value}' for name, value in unlike.items()]
+  for name, value in unlike.items():
+    few = name != 'network.tree_pairs' or value.count('*') < 3
+    words.append(f'{name}={value}' if few else f'{name}: {value.count("*")}')
   return '; '.join(words) or 'no difference but the seed'
 
 

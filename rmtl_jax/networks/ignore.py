@@ -221,6 +221,7 @@ def without(
     id_dropout=new_rates,
     binned_fields='categories',
     crosses=crosses.without(config.crosses, gone),
+    tree_pairs=crosses.without(config.tree_pairs, gone),
   )
 
 

@@ -102,6 +102,35 @@ def test_all_terms_together_have_eight_rows_each():
   assert config(rows - 1, fields).network.crosses == f'{first}+{two}'
 
 
+def test_trees_read_pairs_of_either_side_the_smallest_first():
+  """Ids too, until there are a million values; the linear member alone."""
+  fields = (
+    *(SMALL, BINS, sided('id', 900, 'user'), sided('segment', 11, 'user')),
+    *(sided('shop', 1000, 'item'), sided('brand', 41, 'item')),
+    *(sided('only', 2, 'item'), sided('a:b', 5, 'item')),
+  )
+  for rows in (3000, 50_000):
+    members = variants.of_members(config(rows, fields))
+    pairs = [
+      one.network.tree_pairs for one in members if one.backbone == 'linear'
+    ]
+    assert pairs == ['segment*brand+segment*shop+id*brand+id*shop']
+    assert not members[0].network.tree_pairs
+  # 451 + 11,000 + 36,900 + 1,000,000 are as many as 2**20 - 225.
+  larger = (*fields, sided('colour', 21, 'item'))
+  linear = variants.of_members(config(3000, larger))[1]
+  assert 'id*shop' not in linear.network.tree_pairs
+  many = [sided(f'u{i}', 3, 'user') for i in range(40)]
+  linear = variants.of_members(config(3000, (*many, fields[5])))[1]
+  assert linear.network.tree_pairs.count('*') == 30
+  assert '30' in variants.difference(config(3000, (*many, fields[5])), 1)
+
+
+def test_programs_of_few_rows_are_compiled_quickly():
+  assert config(100_000).batch.compiling == 'quick'
+  assert config(100_001).batch.compiling == 'full'
+
+
 def test_an_item_with_vectors_is_more_than_an_id():
   described = manifest_lib.Field(
     'item', 'categorical', 900, details={'vectors': {}}

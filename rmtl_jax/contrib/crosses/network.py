@@ -34,7 +34,7 @@ class Crosses(nnx.Module):
   """
 
   def __init__(self, spec: types.FeatureSpec, crosses: str):
-    self.pairs = places(spec, crosses)
+    self.pairs = crosses_lib.places(spec, crosses)
     sizes = spec.categorical
     for first, second in self.pairs:
       shape = (sizes[first], sizes[second], spec.num_tasks)
@@ -60,29 +60,6 @@ class Crosses(nnx.Module):
 
 def _name(first: int, second: int) -> str:
   return f'terms_{first}_{second}'
-
-
-def places(spec: types.FeatureSpec, crosses: str) -> list[tuple[int, int]]:
-  """Places of the crossed fields among the categorical ones.
-
-  Args:
-    spec: the data's fields.
-    crosses: of NetworkConfig.
-
-  Raises:
-    types.InputError: a name that is no categorical field of the data.
-  """
-  names = list(spec.names[: len(spec.categorical)])
-  for name in (name for pair in crosses_lib.pairs(crosses) for name in pair):
-    if name not in names:
-      raise types.InputError(
-        f'config.network.crosses: {name!r:.80} is no categorical field of the'
-        f' data that networks read as categories ({", ".join(names)})'
-      )
-  return [
-    (names.index(first), names.index(second))
-    for first, second in crosses_lib.pairs(crosses)
-  ]
 
 
 def wrap(

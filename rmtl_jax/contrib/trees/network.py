@@ -7,13 +7,12 @@ rows with the value. A train row's rates come from other rows ("ordered"
 statistics in Prokhorenkova et al., NeurIPS 2018; here by folds). What a user's
 category likes of an item's has a rate of its own, that of the pair: neither
 field's rate tells it. Rates of ids overfit all the same where later rows have
-others: each task's trees are grown without pairs and ids, with pairs and with
-all, and validation chooses.
+others: each task's trees are grown without pairs and ids, with pairs, with ids
+and with both, and validation chooses.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -25,14 +24,12 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.config import kinds
+from rmtl_jax.config import crosses, kinds
 from rmtl_jax.contrib.trees import boosting
 from rmtl_jax.networks import functional, pretrained
 
 # A field with more values is an id, and one of so many is not read.
 _MOST_CATEGORIES, _MOST_VALUES = 200, 2**20
-# Pairs of fields that are read, the smallest first, and their values in all.
-_MOST_PAIRS, _MOST_OF_PAIRS = 30, 2**20
 # Of validation's logloss, what rates of pairs and ids must save: those of later
 # rows are worth less.
 _WORTH_MORE = 0.005
@@ -41,20 +38,23 @@ _FOLDS, _PRIOR = 5, 20.0
 
 
 # A field by its place, or two of them.
-_Field = int | tuple[int, int]
+_Pair = tuple[int, int]
+_Field = int | _Pair
 
 
 class _Structure(nnx.Module):
   """What no gradient changes; see `Trees`."""
 
-  def __init__(self, spec: types.FeatureSpec, count: int, reads_pairs: bool):
+  def __init__(
+    self, spec: types.FeatureSpec, count: int, pairs: Sequence[_Pair]
+  ):
     tasks, shape = spec.num_tasks, (spec.num_tasks, count, boosting.DEPTH)
     self.columns = nnx.Param(jnp.zeros(shape))
     self.thresholds = nnx.Param(jnp.zeros(shape))
     self.leaves = nnx.Param(jnp.zeros((tasks, count, 2**boosting.DEPTH)))
     for i, size in _read(spec).items():
       setattr(self, _rates(i), nnx.Param(jnp.zeros((size, tasks))))
-    for pair in _pairs(spec) if reads_pairs else ():
+    for pair in pairs:
       sizes = (spec.categorical[i] for i in pair)
       setattr(self, _rates(pair), nnx.Param(jnp.zeros((*sizes, tasks))))
 
@@ -69,10 +69,11 @@ class Trees(nnx.Module):
       `rates_<i>_<j>` of pairs, f32[values of i, values of j, K].
   """
 
-  def __init__(self, spec: types.FeatureSpec, count: int, reads_pairs: bool):
-    self.spec = spec
-    self.pairs = _pairs(spec) if reads_pairs else ()
-    setattr(self, pretrained.FROZEN, _Structure(spec, count, reads_pairs))
+  def __init__(
+    self, spec: types.FeatureSpec, count: int, pairs: Sequence[_Pair] = ()
+  ):
+    self.spec, self.pairs = spec, tuple(pairs)
+    setattr(self, pretrained.FROZEN, _Structure(spec, count, pairs))
 
   def __call__(
     self, inputs: types.Inputs, key: jax.Array | None = None
@@ -111,28 +112,9 @@ def _read(spec: types.FeatureSpec) -> dict[int, int]:
   return {i: n for i, n in enumerate(sizes) if n - 1 <= _MOST_VALUES}
 
 
-def _pairs(spec: types.FeatureSpec) -> tuple[tuple[int, int], ...]:
-  """A field of the user's side with one of the item's, the smallest first."""
-  sizes = spec.categorical
-  users, items = (
-    [i for i in side if i < len(sizes) and sizes[i] > 2]
-    for side in (spec.user_side, spec.item_side)
-  )
-  found, values = [], 0
-  for i, j in sorted(
-    itertools.product(users, items),
-    key=lambda one: sizes[one[0]] * sizes[one[1]],
-  ):
-    values += sizes[i] * sizes[j]
-    if values > _MOST_OF_PAIRS or len(found) == _MOST_PAIRS:
-      break
-    found.append((i, j))
-  return tuple(found)
-
-
 def columns(
   spec: types.FeatureSpec,
-  pairs: Sequence[tuple[int, int]],
+  pairs: Sequence[_Pair],
   inputs: types.Inputs,
   look_up: Callable[[_Field, Any], Any],
   xp: Any,
@@ -172,9 +154,7 @@ def columns(
   return xp.concatenate(parts, 1).astype(xp.float32)
 
 
-def _of_pair(
-  spec: types.FeatureSpec, pair: tuple[int, int], categorical: Any
-) -> Any:
+def _of_pair(spec: types.FeatureSpec, pair: _Pair, categorical: Any) -> Any:
   """The number of a row's two values together, i32[R]."""
   i, j = pair
   return categorical[:, i] * spec.categorical[j] + categorical[:, j]
@@ -195,13 +175,13 @@ def wrap(
   Returns:
     The same with a group of parameters `trees`, `fit` and `compile_fit`.
   """
+  pairs = crosses.places(spec, config.tree_pairs, 'tree_pairs')
   made = functional.with_terms(
     network,
     spec,
     'trees',
-    lambda rngs: Trees(spec, config.trees, config.tree_pairs),
+    lambda rngs: Trees(spec, config.trees, pairs),
   )
-  pairs = _pairs(spec) if config.tree_pairs else ()
 
   def fit(train, validation, seed, show, again=None):
     grown = grow(
@@ -240,7 +220,7 @@ class _Choice(NamedTuple):
 
 def grow(
   spec: types.FeatureSpec,
-  pairs: Sequence[tuple[int, int]],
+  pairs: Sequence[_Pair],
   count: int,
   train: functional.Rows,
   validation: functional.Rows,
@@ -295,7 +275,7 @@ def grow(
 
 def _learn(
   spec: types.FeatureSpec,
-  pairs: Sequence[tuple[int, int]],
+  pairs: Sequence[_Pair],
   rows: functional.Rows,
   seed: int,
 ) -> _Learnt:
@@ -315,23 +295,23 @@ def _learn(
   return _Learnt(known, edges, _binned(spec, read, edges, rows))
 
 
-def _shown(
-  spec: types.FeatureSpec, pairs: Sequence[tuple[int, int]]
-) -> list[np.ndarray]:
-  """Places of the columns without pairs and ids, with pairs, and of all.
+def _shown(spec: types.FeatureSpec, pairs: Sequence[_Pair]) -> list[np.ndarray]:
+  """Places of the columns without pairs and ids, with either, and of all.
 
-  Pairs of ids are ids. What would show nothing, or nothing more, is left out.
+  Pairs of ids are ids too. What would show nothing, or what another shows, is
+  left out.
   """
   sizes = (*spec.categorical, *(size for size, _ in spec.multi_valued))
   is_id = [n - 1 > _MOST_CATEGORIES for n in sizes]
   ids = np.array([*is_id, *(is_id[i] or is_id[j] for i, j in pairs)], bool)
-  more = ids | (np.arange(len(ids)) >= len(sizes))
+  is_pair = np.arange(len(ids)) >= len(sizes)
   found: list[np.ndarray] = []
-  for hidden in (more, ids, np.zeros_like(ids)):
+  for hidden in (is_pair | ids, ids, is_pair, np.zeros_like(ids)):
     by_task = np.repeat(hidden, spec.num_tasks)
     seen = ~np.concatenate([np.zeros(spec.numeric, bool), by_task])
-    if seen.any() and not (found and seen.sum() == len(found[-1])):
-      found.append(np.flatnonzero(seen))
+    places = np.flatnonzero(seen)
+    if seen.any() and not any(np.array_equal(places, one) for one in found):
+      found.append(places)
   return found
 
 

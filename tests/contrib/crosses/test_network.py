@@ -9,7 +9,6 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.config import crosses as crosses_lib
 from rmtl_jax.config import values as config_values
-from rmtl_jax.contrib.crosses import network as crosses
 from rmtl_jax.networks import functional
 from rmtl_jax.updates import shared
 from tests.networks import small
@@ -94,7 +93,7 @@ def test_a_cross_of_no_field_is_refused():
     match=r"^config.network.crosses: 'colour' is no categorical field of the"
     r' data that networks read as categories \(user, segment, brand\)$',
   ):
-    crosses.places(SPEC, config.crosses)
+    crosses_lib.places(SPEC, config.crosses)
   with pytest.raises(types.InputError, match='crosses'):
     functional.make_actor(SPEC, 'shared_bottom', config)
 

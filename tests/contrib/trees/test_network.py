@@ -249,37 +249,22 @@ def test_each_task_takes_ids_where_validation_is_better():
   np.testing.assert_array_equal(found.leaves[:, 0, 0], [5, 3, 3])
 
 
-TASTES = dataclasses.replace(
-  SPEC, user_side=(0, 1, 3), item_side=(2,), categorical=(400, 5, 5)
-)
-
-
-def test_pairs_have_a_field_of_either_side_the_smallest_first(monkeypatch):
-  assert trees._pairs(SPEC) == ()
-  assert trees._pairs(TASTES) == ((1, 2), (0, 2))  # no lists
-  monkeypatch.setattr(trees, '_MOST_OF_PAIRS', 25 + 2000)
-  assert len(trees._pairs(TASTES)) == 2
-  monkeypatch.setattr(trees, '_MOST_OF_PAIRS', 25 + 1999)
-  assert trees._pairs(TASTES) == ((1, 2),)
-  monkeypatch.setattr(trees, '_MOST_PAIRS', 0)
-  assert trees._pairs(TASTES) == ()
-  # One value tells nothing.
-  flat = dataclasses.replace(TASTES, categorical=(400, 2, 5))
-  monkeypatch.undo()
-  assert trees._pairs(flat) == ((0, 2),)
+TASTES = dataclasses.replace(SPEC, categorical=(400, 5, 5))
+PAIRS = ((1, 2), (0, 2))
 
 
 def test_trees_are_shown_pairs_and_then_ids():
   """Price; user, segment, brand, tags, seen; segment-brand and user-brand."""
-  plain, with_pairs, everything = trees._shown(TASTES, trees._pairs(TASTES))
+  plain, with_pairs, with_ids, everything = trees._shown(TASTES, PAIRS)
   seen = [0, 3, 4, 5, 6, 7, 8]
   np.testing.assert_array_equal(plain, seen)
   np.testing.assert_array_equal(with_pairs, [*seen, 11, 12])
+  np.testing.assert_array_equal(with_ids, range(11))
   np.testing.assert_array_equal(everything, range(15))
   # Nothing but ids, and pairs of these.
   spec = dataclasses.replace(TASTES, categorical=(400, 400, 5), numeric=0)
   found = trees._shown(spec, ((0, 2), (1, 2)))
-  assert [len(one) for one in found] == [4, 14]
+  assert [len(one) for one in found] == [4, 10, 14]
 
 
 def test_the_rate_of_a_pair_is_of_its_own_rows():
@@ -320,7 +305,8 @@ def test_pairs_tell_a_taste_that_no_field_tells(backbone):
   likes = test.inputs.categorical[:, 1] == test.inputs.categorical[:, 2]
   gaps = []
   for reads in (False, True):
-    config = dataclasses.replace(CONFIG, trees=30, tree_pairs=reads)
+    pairs = 'segment*brand' if reads else ''
+    config = dataclasses.replace(CONFIG, trees=30, tree_pairs=pairs)
     network = functional.make_actor(TASTES, backbone, config)
     params = network.init(jax.random.key(0))
     found = network.fit(rows(3000, 0), rows(1000, 1), 0, lambda done: None)
@@ -330,6 +316,23 @@ def test_pairs_tell_a_taste_that_no_field_tells(backbone):
     said = np.asarray(said - small.run(network, params, given))[0]
     gaps.append(said[likes].mean(0) - said[~likes].mean(0))
   assert np.all(gaps[1] > 2.0) and np.all(np.abs(gaps[0]) < 1.0)
+
+
+def test_a_pair_of_an_unknown_field_is_refused():
+  config = dataclasses.replace(CONFIG, tree_pairs='segment*colour')
+  with pytest.raises(types.InputError, match="tree_pairs: 'colour' is no cat"):
+    functional.make_actor(TASTES, 'linear', config)
+
+
+def test_pairs_of_ignored_fields_are_left_out():
+  config = dataclasses.replace(
+    CONFIG, tree_pairs='segment*brand+user*brand', ignore='user'
+  )
+  network = functional.make_actor(TASTES, 'linear', config)
+  own = network.init(jax.random.key(0))['trees']['frozen']
+  # Of what is seen: segment is the first field.
+  assert own['rates_0_1'].shape == (5, 5, 2)
+  assert not [name for name in own if name.endswith('_2_1')]
 
 
 def test_what_is_ignored_is_not_read():
@@ -403,6 +406,10 @@ def test_no_tree_is_shared_by_tasks():
     (
       {'network': {'trees': 10, 'embedding_adam': 'rows'}},
       r'network\.embedding_adam: rows',
+    ),
+    (
+      {'network': {'trees': 10, 'tree_pairs': 'segment'}},
+      r"network\.tree_pairs: 'segment' is no pair",
     ),
     (
       {'network': {'trees': 10}, 'backbone': 'esmm'},
