@@ -124,8 +124,18 @@ def indicators(
   return found
 
 
+def of_task(weight: np.ndarray | None, task: int) -> np.ndarray | None:
+  """A column of [R, K]; None: all labels count 1."""
+  return None if weight is None else weight[:, task].copy()
+
+
 def encode(
-  ids: np.ndarray, labels: np.ndarray, size: int, seed: int
+  ids: np.ndarray,
+  labels: np.ndarray,
+  size: int,
+  seed: int,
+  weight: np.ndarray | None = None,
+  session: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Encodes an id as its smoothed rate of the label.
 
@@ -134,6 +144,9 @@ def encode(
     labels: of the train rows, f32[R].
     size: I, rows of the id's vocabulary.
     seed: of the folds.
+    weight: of the labels, f32[R]; None: all count 1.
+    session: of the rows, i32[R]: one whole session is in a fold, since rows of
+      one may share what happened; None: every row is its own.
 
   Returns:
     f64[R], each train row by the rate of the folds that lack it; f64[I], the
@@ -141,11 +154,17 @@ def encode(
   """
 
   def rates(rows):
-    fitted = baseline.fit(ids[rows], None, labels[rows, None], size, 0)
+    counts = None if weight is None else weight[rows, None]
+    fitted = baseline.fit(
+      ids[rows], None, labels[rows, None], size, 0, weights=counts
+    )
     assert fitted.user_rate is not None
     return fitted.user_rate[:, 0]
 
-  fold = np.random.default_rng(seed).integers(0, FOLDS, len(ids))
+  of_row = np.arange(len(ids)) if session is None else session
+  fold = np.random.default_rng(seed).integers(0, FOLDS, of_row.max() + 1)[
+    of_row
+  ]
   encoded = np.empty(len(ids))
   for number in range(FOLDS):
     encoded[fold == number] = rates(fold != number)[ids[fold == number]]
@@ -191,6 +210,9 @@ class Task:
     self._splits, self._seed = splits, seed
     self.fields = part(manifest, max_categories)
     self.labels = {name: s.labels[:, task].copy() for name, s in splits.items()}
+    self.weight = {
+      name: of_task(s.sample_weight, task) for name, s in splits.items()
+    }
     self._categorical = manifest.of_kind('categorical')
     self._lists = manifest.of_kind('multi_valued')
     self._reads = small_lists(manifest, max_categories)
@@ -198,7 +220,12 @@ class Task:
     self._encoded: dict[str, list[np.ndarray]] = {name: [] for name in splits}
     for i in self.fields.ids:
       train, rates = encode(
-        splits['train'].field(i), self.labels['train'], sizes[i], seed
+        splits['train'].field(i),
+        self.labels['train'],
+        sizes[i],
+        seed,
+        self.weight['train'],
+        np.asarray(splits['train'].session),
       )
       for name, split in splits.items():
         values = train if name == 'train' else rates[split.field(i)]
@@ -234,6 +261,7 @@ class Task:
     return self._lightgbm.Dataset(
       self.features('train', choice),
       self.labels['train'],
+      weight=self.weight['train'],
       categorical_feature=list(small) if choice.small == 'categories' else [],
       params=self._settings(choice),
     )
@@ -247,7 +275,9 @@ class Task:
     """Trains a model; its validation logloss, and the model."""
     settings, train = self._settings(choice), self._train_set(choice)
     validation = train.create_valid(
-      self.features('validation', choice), self.labels['validation']
+      self.features('validation', choice),
+      self.labels['validation'],
+      weight=self.weight['validation'],
     )
     model = self._lightgbm.train(
       settings,
@@ -326,11 +356,13 @@ def measure(
         task = Task(rows, manifest, k, seed, max_categories)
         model = task.refit(choice, trees)
       predicted = model.predict(task.features('test', choice))
+      counts = of_task(columns_lib.metric_weight(test), k)
+      tested = test.labels[:, k], predicted, counts
       runs.append(
         {
           'seed': seed,
-          'auc': metrics.auc(test.labels[:, k], predicted),
-          'logloss': metrics.logloss(test.labels[:, k], predicted),
+          'auc': metrics.auc(*tested),
+          'logloss': metrics.logloss(*tested),
           **choice._asdict(),
           'trees': trees,
           'models': tried,

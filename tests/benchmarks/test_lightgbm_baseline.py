@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import lightgbm_baseline as lightgbm_lib
 from rmtl_jax import types
+from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from tests import tiny
 
@@ -71,6 +72,51 @@ def test_ids_are_encoded_without_the_fold_of_the_row():
   same = fold == fold[7]
   np.testing.assert_array_equal(again[same], encoded[same])
   assert not np.array_equal(again[~same], encoded[~same])
+
+
+def test_ids_are_encoded_without_the_session_of_the_row():
+  ids, labels = np.ones(40, np.int32), np.repeat([0.0, 1.0], 20)
+  session = np.arange(40) // 4
+  encoded, _ = lightgbm_lib.encode(ids, labels, 2, 3, session=session)
+  np.testing.assert_array_equal(encoded, np.repeat(encoded[::4], 4))
+  fold = np.random.default_rng(3).integers(0, lightgbm_lib.FOLDS, 10)
+  others = labels[np.repeat(fold != fold[0], 4)]
+  rate = others.mean()
+  expected = (others.sum() + 20 * rate) / (len(others) + 20)
+  assert encoded[0] == pytest.approx(expected)
+
+
+def test_labels_that_say_nothing_are_not_counted(tmp_path, monkeypatch):
+  """Neither where an id is encoded, nor by a model, nor on test rows."""
+  pytest.importorskip('lightgbm')
+  ids = np.array([1, 1, 1, 2], np.int32)
+  labels, weight = np.array([1, 0, 0, 1]), np.array([1, 1, 0, 1], np.float32)
+  _, rates = lightgbm_lib.encode(ids, labels, 3, 0, weight)
+  assert rates[1] == pytest.approx((1 + 20 * 2 / 3) / 22)
+  tiny.write_prepared(tmp_path, sessions=300)
+  read = columns_lib.read_split
+
+  def masked(noise):
+    """Every third label is unknown: whatever stands there is the same."""
+
+    def split(*args):
+      found = read(*args)
+      known = np.arange(len(found.labels)) % 3 > 0
+      draw = np.random.default_rng(noise).integers(0, 2, found.labels.shape)
+      return dataclasses.replace(
+        found,
+        labels=np.where(known[:, None], found.labels, draw).astype(np.float32),
+        sample_weight=np.repeat(known[:, None], 2, 1).astype(np.float32),
+      )
+
+    return split
+
+  records = []
+  for noise in range(2):
+    monkeypatch.setattr(columns_lib, 'read_split', masked(noise))
+    click, _ = lightgbm_lib.measure(str(tmp_path), [0], 25)
+    records.append([click['auc'], click['logloss']])
+  assert records[0] == records[1]
 
 
 def test_a_search_on_tiny_data(tmp_path):
