@@ -101,8 +101,8 @@ def guess(
   facts = facts_lib.find(sample)
   two_valued.check_given(facts, labels)
   others = [one for one in facts if one.name not in labels]
-  roles = keys.find(sample, others)
   time, other_times = times.find(sample, others)
+  roles = keys.find(sample, others, has_time=time is not None)
   # {column: (role, why)} of all that is no feature.
   found = {
     **{name: ('left out', why) for name, why in _named(others).items()},

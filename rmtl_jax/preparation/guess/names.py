@@ -14,6 +14,7 @@ _ID = '(id|ids|key|hash|no|nr|num|number|uuid|guid|code|token|index|idx)'
 _USERS = (
   'user|uid|visitor|customer|client|member|viewer|buyer|shopper|consumer'
   '|subscriber|player|listener|reader|person|profile|account|msno|device|cookie'
+  '|household|panelist|respondent'
 )
 _ITEMS = (
   'item|product|sku|asin|article|video|movie|song|track|book|news|story|doc'
