@@ -29,7 +29,7 @@ _DEFAULTS = (
 # empty, the flag's own is shown.
 FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
   'init': {
-    'Log': {'raw_dir': '', 'delimiter': '', 'rows': ''},
+    'Log': {'raw_dir': '', 'delimiter': '', 'label': '', 'rows': ''},
     'Schema': {'output': '', 'overwrite': ''},
   },
   'prepare': {

@@ -33,6 +33,13 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     "Between a CSV file's values; if not given, what parts its header.",
     flag_values=values,
   )
+  flags.DEFINE_multi_string(
+    'label',
+    [],
+    'A column that is a label, whatever its name. Once for each; if not given,'
+    ' labels are guessed.',
+    flag_values=values,
+  )
   flags.DEFINE_integer(
     'rows',
     100_000,
@@ -64,7 +71,10 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.report.page import markdown
 
   found = guess_lib.guess(
-    common.value(values, 'raw_dir'), common.value(values, 'rows'), delimiter
+    common.value(values, 'raw_dir'),
+    common.value(values, 'rows'),
+    delimiter,
+    tuple(dict.fromkeys(common.value(values, 'label'))),
   )
   print(tables.text(guessed.terminal_table(found)))
   if found.problem:

@@ -107,6 +107,8 @@ def parse_setting(
       f'{label}: {unknown_setting(name, known)}; those of {groups} can be set'
     )
   old = known[name]
+  if isinstance(old, tuple):
+    return name, _parse_list(f'{label}: {name}={value}', value, old)
   if isinstance(old, str):
     return name, value
   if isinstance(old, bool):
@@ -120,6 +122,33 @@ def parse_setting(
   raise types.InputError(
     f'{label}: {name}={value} is not of type {type(old).__name__}'
   )
+
+
+def _parse_list(label: str, text: str, old: tuple[Any, ...]) -> tuple[Any, ...]:
+  """Values between commas; of whole numbers also between hyphens."""
+  kind = type(old[0])
+  sign = '-' if kind is int and ',' not in text else ','
+  try:
+    return tuple(kind(part) for part in text.split(sign))
+  except ValueError:
+    example = setting_text(old)
+    raise types.InputError(
+      f'{label}: expected values such as {example}'
+    ) from None
+
+
+def setting_text(value: Any) -> str:
+  """A setting's value as `parse_setting` takes it, beside others.
+
+  Lists of whole numbers have hyphens: commas part methods.
+
+  >>> setting_text((256, 128)), setting_text(0.5)
+  ('256-128', '0.5')
+  """
+  if not isinstance(value, tuple):
+    return str(value)
+  sign = '-' if all(type(one) is int for one in value) else ','
+  return sign.join(map(str, value))
 
 
 def validate(config: config_lib.Config) -> config_lib.Config:

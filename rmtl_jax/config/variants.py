@@ -33,7 +33,9 @@ def of_members(config: settings_lib.Config) -> list[settings_lib.Config]:
   if len(variants) > config.ensemble:
     raise types.InputError(
       f'config.variants: {len(variants)} variants, and config.ensemble is'
-      f' {config.ensemble}: every variant needs a member'
+      f' {config.ensemble}: every variant needs a member; expected'
+      f' --config.ensemble={len(variants)} or more, or --config.variants= for'
+      ' members that differ in their seed alone'
     )
   return [
     config_values.with_settings(
@@ -71,9 +73,13 @@ def difference(config: settings_lib.Config, number: int) -> str:
     words = [f'without {hidden.replace("+", ", ")}']
   elif any(one.network.ignore for one in members) and not own['network.ignore']:
     words = ['with all fields']
-  for name, value in unlike.items():
-    few = name != 'network.tree_pairs' or value.count('*') < 3
-    words.append(f'{name}={value}' if few else f'{name}: {value.count("*")}')
+  pairs = unlike.get('network.tree_pairs', '').count('*')
+  if pairs > 2:
+    unlike['network.tree_pairs'] = f'{pairs} pairs of fields'
+  words += [
+    f'{name}={config_values.setting_text(value)}'
+    for name, value in unlike.items()
+  ]
   return '; '.join(words) or 'no difference but the seed'
 
 
@@ -82,7 +88,7 @@ def _settings(text: str, config: settings_lib.Config) -> dict[str, Any]:
   known = {
     name: value
     for name, value in config_values.flatten(config).items()
-    if name.split('.')[0] in _GROUPS and not isinstance(value, tuple)
+    if name.split('.')[0] in _GROUPS
   }
   label = f'config.variants: {text!r:.80}'
   return dict(

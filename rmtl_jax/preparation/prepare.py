@@ -51,6 +51,9 @@ _RECORDED = ('idle_minutes', 'min_count', 'max_values', 'any_dates')
 _RECORDED_IF = ('since', 'until')
 # Fraction of a split's rows that may be immature without a warning.
 _MAX_IMMATURE = 0.1
+# From this share on, a warning says what makes the split longer.
+_MOST_OF_SPLIT = 0.5
+_LONGER = '; --split_dates or --split can make {} longer than that'
 
 
 def prepare(
@@ -382,6 +385,7 @@ def immature_warnings(
       lines.append(
         f'{lost / (kept + lost):.0%} of the rows of {name} are left out, as'
         f' their labels are not known at its end: {_fastest(rows)}'
+        + _remedy(lost / (kept + lost), name)
       )
   return lines
 
@@ -408,6 +412,7 @@ def _late_warnings(
           f'{count / places.rows[i]:.0%} of the labels of'
           f' {manifest_lib.SPLITS[i]} are not observed, as they are not known'
           f' at its end: {_known(task)}'
+          + _remedy(count / places.rows[i], manifest_lib.SPLITS[i])
         )
   return lines
 
@@ -417,10 +422,27 @@ def _fastest(rows: source.SourceTable) -> str:
 
 
 def _known(task: source.SourceTask) -> str:
+  delay = _duration((task.known_after_ms or 0) / 1000)
   return (
-    f'task {task.name!r} is known {(task.known_after_ms or 0) / 1000:g} s after'
-    ' its row (known_after_seconds)'
+    f'task {task.name!r} is known {delay} after its row (known_after_seconds)'
   )
+
+
+def _remedy(lost: float, split: str) -> str:
+  """What to do about a split that loses most of its labels, or ''."""
+  return _LONGER.format(split) if lost > _MOST_OF_SPLIT else ''
+
+
+def _duration(seconds: float) -> str:
+  """A duration in the largest unit of which it has two or more.
+
+  >>> _duration(1209600), _duration(7200), _duration(90.5)
+  ('14 days', '2 hours', '90.5 s')
+  """
+  for unit, size in (('days', 86_400), ('hours', 3_600)):
+    if seconds >= 2 * size:
+      return f'{seconds / size:g} {unit}'
+  return f'{seconds:g} s'
 
 
 def _field_warnings(

@@ -62,6 +62,16 @@ def test_nothing_is_overwritten_unless_asked(log, tmp_path, capsys):
   assert reasons.read_text() != 'mine'
 
 
+def test_labels_that_are_named_are_the_tasks(log, tmp_path):
+  schema = tmp_path / 'schema.json'
+  named = ('--label=bought', '--label=is_click')
+  assert _init(log, f'--output={schema}', *named) == 0
+  assert json.loads(schema.read_text())['tasks'] == [
+    {'name': 'click', 'column': 'is_click'},
+    {'name': 'bought', 'column': 'bought', 'after': 'click'},
+  ]
+
+
 def _events():
   return {
     'timestamp': [1_600_000_000_000 + 1000 * i for i in range(120)],
@@ -112,6 +122,7 @@ def test_events_without_an_item_are_one_line(tmp_path, capsys):
     (('{log}', '--output=.'), '--output: .: is a directory'),
     (('{log}', '--output='), '--output: is needed'),
     (('{log}', '--rows=0'), 'rows'),
+    (('{log}', '--label=is_clik'), 'did you mean is_click?'),
   ],
 )
 def test_bad_usage_is_one_line(log, tmp_path, capsys, monkeypatch, argv, part):

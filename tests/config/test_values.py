@@ -219,6 +219,33 @@ def test_names_that_do_not_exist(record, expected):
   assert str(error.value).startswith(expected)
 
 
+@pytest.mark.parametrize(
+  ('text', 'value'),
+  [
+    ('network.bottom_units=32-16', (32, 16)),
+    ('network.bottom_units=32,16', (32, 16)),
+    ('network.bottom_units=32', (32,)),
+    ('compare.learning_rates=1e-3,0.1', (1e-3, 0.1)),
+    ('network.dropout=0.5', 0.5),
+    ('critic.target_dropout=True', True),
+  ],
+)
+def test_a_setting_is_read_from_text(text, value):
+  name = text.partition('=')[0]
+  assert config_values.parse_setting('--x', text, FLAT) == (name, value)
+  shown = f'{name}={config_values.setting_text(value)}'
+  assert config_values.parse_setting('--x', shown, FLAT) == (name, value)
+
+
+@pytest.mark.parametrize('value', ['', 'a', '32x16', '32,', '1.5-2'])
+def test_what_is_no_list_of_sizes(value):
+  text = f'network.bottom_units={value}'
+  with pytest.raises(types.InputError) as error:
+    config_values.parse_setting('--x', text, FLAT)
+  line = f'--x: {text}: expected values such as 512-256'
+  assert str(error.value) == line
+
+
 def test_errors_say_where_the_record_is_from():
   with pytest.raises(types.InputError) as error:
     config_values.from_dict(

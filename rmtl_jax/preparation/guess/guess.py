@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rmtl_jax import types
@@ -14,13 +14,14 @@ from rmtl_jax.preparation.guess import (
   events,
   features,
   keys,
-  labels,
   leaks,
   names,
   times,
+  two_valued,
   writing,
 )
 from rmtl_jax.preparation.guess import facts as facts_lib
+from rmtl_jax.preparation.guess import labels as labels_lib
 from rmtl_jax.preparation.guess import sample as sample_lib
 
 ROWS = 100_000
@@ -78,7 +79,10 @@ class Guess:
 
 
 def guess(
-  log: str | os.PathLike[str], rows: int = ROWS, delimiter: str = ''
+  log: str | os.PathLike[str],
+  rows: int = ROWS,
+  delimiter: str = '',
+  labels: Collection[str] = (),
 ) -> Guess:
   """Guesses the schema of a log for source `table`, and says why.
 
@@ -86,23 +90,28 @@ def guess(
     log: a CSV or Parquet file, or a directory of such.
     rows: how many rows to read, about, from all over the log.
     delimiter: between a CSV file's values; empty: found in the header.
+    labels: columns that are the labels, whatever their names; empty: guessed.
 
   Raises:
-    types.InputError: no such files, or empty, unreadable or headerless ones.
+    types.InputError: no such files, or empty, unreadable or headerless ones, or
+      no such labels.
   """
   log = pathlib.Path(log)
   sample = sample_lib.read(log, rows, delimiter)
   facts = facts_lib.find(sample)
-  roles = keys.find(sample, facts)
-  time, other_times = times.find(sample, facts)
+  two_valued.check_given(facts, labels)
+  others = [one for one in facts if one.name not in labels]
+  time, other_times = times.find(sample, others)
+  roles = keys.find(sample, others, has_time=time is not None)
   # {column: (role, why)} of all that is no feature.
   found = {
-    **{name: ('left out', why) for name, why in _named(facts).items()},
+    **{name: ('left out', why) for name, why in _named(others).items()},
     **{name: ('left out', why) for name, why in other_times.items()},
     **{key.column: (role, key.why) for role, key in roles.items()},
     **({time.column: ('time', time.why)} if time else {}),
   }
-  tasks, no_tasks = labels.find(sample, facts, roles, found)
+  taken = {*found}
+  tasks, no_tasks = labels_lib.find(sample, facts, roles, found, labels)
   found |= {name: ('left out', why) for name, why in no_tasks.items()}
   found |= {task.column: ('label', task.why) for task in tasks}
   may_leak = [
@@ -132,12 +141,15 @@ def guess(
     notes=tuple(writing.notes(sample, roles, time, tasks, schema)),
     any_dates=time is not None and time.needs_any_dates,
     split_column=_split_column(sample, facts),
-    problem=writing.problem(log, sample, happened, schema),
+    problem=writing.problem(log, sample, facts, taken, happened, schema),
   )
 
 
 def guess_schema(
-  log: str | os.PathLike[str], rows: int = ROWS, delimiter: str = ''
+  log: str | os.PathLike[str],
+  rows: int = ROWS,
+  delimiter: str = '',
+  labels: Collection[str] = (),
 ) -> Guess:
   """Guesses the schema of a raw log, as `rmtl init` does.
 
@@ -145,16 +157,17 @@ def guess_schema(
     log: a CSV or Parquet file, or a directory of such.
     rows: how many rows to read, about, from all over the log.
     delimiter: between a CSV file's values; empty: found in the header.
+    labels: columns that are the labels, whatever their names; empty: guessed.
 
   Returns:
     `schema`, to be written as JSON for source `table`, and `columns`, what
     each column was taken for and why.
 
   Raises:
-    types.InputError: no such files, empty, unreadable or headerless ones, or
-      nothing that looks like a label.
+    types.InputError: no such files, empty, unreadable or headerless ones, no
+      such labels, or nothing that looks like a label.
   """
-  found = guess(log, rows, delimiter)
+  found = guess(log, rows, delimiter, labels)
   if found.problem:
     raise types.InputError(found.problem)
   return found

@@ -17,6 +17,10 @@ _NESTED = 0.99
 # rows that one value may have.
 _LEAST_VALUES, _ROWS_OF_VALUE, _CONTIGUOUS = 20, (2.0, 1000.0), 0.8
 _MOST_SHARE = 0.1
+# Of a choice among alternatives, or another session that no name tells: most
+# rows of a value on average, least share of rows together, and most runs of
+# rows per value.
+_ROWS_OF_SESSION, _TOGETHER, _RUNS = 50.0, 0.98, 1.05
 
 
 class Key(NamedTuple):
@@ -32,9 +36,17 @@ class Key(NamedTuple):
 
 
 def find(
-  sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts]
+  sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
+  has_time: bool,
 ) -> dict[str, Key]:
-  """The columns of `user`, `item`, `session` and `domain` that there are."""
+  """The columns of `user`, `item`, `session` and `domain` that there are.
+
+  Args:
+    sample: the rows.
+    facts: of the columns.
+    has_time: whether rows have a time, which cuts a user's rows to sessions.
+  """
   found: dict[str, Key] = {}
   for role in ('user', 'item', 'session', 'domain'):
     named = [
@@ -53,9 +65,14 @@ def find(
         said = ', of one user each' if 'user' in found else ''
         found[role] = Key(one.name, f'{why}, {_rows_each(one)}{said}')
         break
-  if not {'user', 'session'} & found.keys():
-    taken = {key.column for key in found.values()}
-    found |= _by_rows(sample, facts, taken)
+  if 'session' in found or ('user' in found and has_time):
+    return found
+  taken = {key.column for key in found.values()}
+  together = _stand_together(sample, facts, taken)
+  if not has_time and (session := _session_by_rows(sample, together, found)):
+    found['session'] = session
+  elif together and 'user' not in found:
+    found['user'] = _user_by_rows(together)
   return found
 
 
@@ -91,16 +108,27 @@ def _one_user_each(
   ).fetchall()[0][0]
 
 
-def _by_rows(
+class _Together(NamedTuple):
+  """A column whose values' rows stand together in the file.
+
+  Attributes:
+    facts: of the column.
+    share: of rows that follow one of the same value, of those that could.
+    runs: of rows with one value.
+  """
+
+  facts: facts_lib.Facts
+  share: float
+  runs: int
+
+
+def _stand_together(
   sample: sample_lib.Sample,
   facts: Sequence[facts_lib.Facts],
   taken: Collection[str],
-) -> Mapping[str, Key]:
-  """The column whose values' rows stand together, as the user's or session's.
-
-  Without any such there is nothing to cut sessions by.
-  """
-  candidates = []
+) -> list[_Together]:
+  """Columns whose values' rows stand together, the most values first."""
+  found = []
   for one in facts:
     if one.name in taken or not one.is_key or one.distinct < _LEAST_VALUES:
       continue
@@ -113,16 +141,50 @@ def _by_rows(
         f' AS rows, lag({value}) OVER (ORDER BY {sample_lib.ORDER}) AS before'
         f' FROM {sample.table})'
       ).fetchall()[0]
-      together = (one.rows - runs) / (one.rows - one.distinct)
-      if together >= _CONTIGUOUS and most <= _MOST_SHARE * one.rows:
-        candidates.append((one.distinct, one, together))
-  if not candidates:
-    return {}
-  _, best, together = max(candidates, key=lambda entry: entry[0])
-  return {
-    'user': Key(
-      best.name,
-      f'no name says user or session; {_rows_each(best)}, which stand together'
-      f' in the file ({together:.0%}); it may be the session',
-    )
-  }
+      share = (one.rows - runs) / (one.rows - one.distinct)
+      if share >= _CONTIGUOUS and most <= _MOST_SHARE * one.rows:
+        found.append(_Together(one, share, runs))
+  return sorted(found, key=lambda one: -one.facts.distinct)
+
+
+def _user_by_rows(together: Sequence[_Together]) -> Key:
+  facts, share, _ = together[0]
+  return Key(
+    facts.name,
+    f'no name says user or session; {_rows_each(facts)}, which stand together'
+    f' in the file ({share:.0%}); it may be the session',
+  )
+
+
+def _session_by_rows(
+  sample: sample_lib.Sample,
+  together: Sequence[_Together],
+  found: Mapping[str, Key],
+) -> Key | None:
+  """The column whose values' few rows stand together and never come again.
+
+  A random split must not cut such rows: of a choice among alternatives those
+  in train tell the others' labels. A column that is no finer than the user
+  describes the user.
+  """
+  user = found.get('user')
+  users = 0
+  if user:
+    users = sample.fetch(f'count(DISTINCT {sample.column(user.column)})')[0][0]
+  for facts, share, runs in together:
+    if (
+      facts.filled <= _ROWS_OF_SESSION * facts.distinct
+      and share >= _TOGETHER
+      and runs <= _RUNS * facts.distinct
+      and facts.distinct > users
+      and names.measure(facts.name) != 'amount'
+      and _one_user_each(sample, facts, user) >= _NESTED
+    ):
+      who = 'session' if user else 'user or session'
+      return Key(
+        facts.name,
+        f'no name says {who}; {_rows_each(facts)}, which stand together in the'
+        f' file ({share:.0%}) and do not come back: taken for a session, such'
+        ' as a choice among alternatives, which no split may cut',
+      )
+  return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import keys as keys_lib
-from rmtl_jax.preparation.guess import names
+from rmtl_jax.preparation.guess import names, two_valued
 from rmtl_jax.preparation.guess import sample as sample_lib
 
 # Chance of a funnel, were the two labels independent, from which on it is one.
@@ -72,6 +71,7 @@ def find(
   facts: Sequence[facts_lib.Facts],
   keys: Mapping[str, keys_lib.Key],
   taken: Collection[str],
+  given: Collection[str] = (),
 ) -> tuple[list[Label], dict[str, str]]:
   """Labels, parents first, and notes about other columns.
 
@@ -80,21 +80,30 @@ def find(
     facts: of all columns.
     keys: of user and item.
     taken: columns that are something else.
+    given: columns that are the labels, whatever their names; empty: guessed.
 
   Returns:
     The labels, and {column: why} of those that might be labels and are not.
   """
-  free = [_with_words(sample, one) for one in facts if one.name not in taken]
+  free = [one for one in facts if one.name not in taken]
+  chosen = dict.fromkeys(given, 'in --label')
+  chosen = chosen or _by_name(free) or _by_place(sample, facts, free, keys)
+  free = [
+    two_valued.with_words(sample, one) if one.name in chosen else one
+    for one in free
+  ]
   binary = [one for one in free if one.is_binary]
-  chosen = {
-    one.name: 'named like a label' for one in binary if names.is_label(one.name)
-  }
-  if not chosen:
-    chosen = _by_place(sample, facts, binary, keys)
   together = _together(sample, binary)
-  chosen |= _nested_in(together, binary, chosen)
+  if not given:
+    chosen |= _nested_in(together, binary, chosen)
   labels = _funnel(together, [b for b in binary if b.name in chosen], chosen)
-  others = _others(free, chosen)
+  labels += [
+    _of_numbers(sample, one, chosen[one.name])
+    for one in free
+    if one.name in given and not one.is_binary
+  ]
+  others = two_valued.related(sample, free, chosen, keys)
+  others |= _others(free, chosen)
   if not labels:
     labels = _outcome(sample, [one for one in free if one.name in others])
     others = {
@@ -105,19 +114,19 @@ def find(
   return labels, others
 
 
-def _with_words(
-  sample: sample_lib.Sample, facts: facts_lib.Facts
-) -> facts_lib.Facts:
-  """A label of two texts, the rarer one as its positives."""
-  is_open = facts.kind == 'text' and not facts.is_binary
-  if not (is_open and facts.distinct == 2 and names.is_label(facts.name)):
-    return facts
-  value = facts_lib.text(sample, facts)
-  rows = sample.fetch(
-    f'{value} AS v, count(*) AS n',
-    f'WHERE {value} IS NOT NULL GROUP BY v ORDER BY n, v',
-  )
-  return dataclasses.replace(facts, truth=(rows[0][0], rows[1][0]))
+def _by_name(facts: Sequence[facts_lib.Facts]) -> dict[str, str]:
+  """Columns of two values that are named like labels."""
+  chosen = [
+    one.name
+    for one in facts
+    if names.is_label(one.name)
+    and (one.is_binary or (one.kind == 'text' and two_valued.fits(one)))
+  ] or [
+    one.name
+    for one in facts
+    if names.may_be_label(one.name) and two_valued.fits(one)
+  ]
+  return dict.fromkeys(chosen, 'named like a label')
 
 
 class _Together(NamedTuple):
@@ -181,44 +190,32 @@ def _together(
 def _by_place(
   sample: sample_lib.Sample,
   facts: Sequence[facts_lib.Facts],
-  binary: Sequence[facts_lib.Facts],
+  free: Sequence[facts_lib.Facts],
   keys: Mapping[str, keys_lib.Key],
 ) -> dict[str, str]:
   """Columns of 0 and 1 at the end of the rows, or the first column.
 
+  Two other values count in the last column alone, and in no log of events.
   What has one value for every user or every item describes these.
   """
   possible = {
-    one.name
-    for one in binary
-    if names.measure(one.name) != 'code'
-    and not any(
-      _is_fixed(sample, one, keys[role].column)
-      for role in ('user', 'item')
-      if role in keys
-    )
+    one.name: one.is_binary
+    for one in free
+    if two_valued.fits(one)
+    and names.measure(one.name) != 'code'
+    and not two_valued.is_fixed(sample, one, keys)
   }
   chosen: dict[str, str] = {}
   for one in reversed(facts):
-    if one.name not in possible:
+    if not possible.get(one.name):
       break
     chosen[one.name] = '0 and 1 in the last columns'
-  if not chosen and facts[0].name in possible:
+  has_events = any(names.rank(one.name, 'event') is not None for one in facts)
+  if not chosen and facts[-1].name in possible and not has_events:
+    chosen[facts[-1].name] = 'the last column, with two values'
+  if not chosen and possible.get(facts[0].name):
     chosen[facts[0].name] = '0 and 1 in the first column'
   return chosen
-
-
-def _is_fixed(
-  sample: sample_lib.Sample, facts: facts_lib.Facts, key: str
-) -> bool:
-  """Whether a column has one value for each value of a key that comes back."""
-  value, key = sample.column(facts.name), sample.column(key)
-  varied, several = sample.connection.execute(
-    'SELECT count(*) FILTER (n > 1), count(*) FROM (SELECT count(DISTINCT'
-    f' {value}) AS n FROM {sample.table} WHERE {key} IS NOT NULL'
-    f' GROUP BY {key} HAVING count(*) > 1)'
-  ).fetchall()[0]
-  return several > 0 and varied == 0
 
 
 def _nested_in(
@@ -295,6 +292,8 @@ def _others(
     elif one.distinct == 1 and one.kind in ('number', 'bool'):
       value = f'{one.least:g}' if one.kind == 'number' else 'the same'
       found[one.name] = f'named like a label, but always {value}'
+    elif one.is_binary:
+      found[one.name] = 'named like a label that --label does not name'
     elif one.distinct == 2:
       found[one.name] = 'named like a label, with two values, none of them 0'
     elif one.kind == 'number' and not names.measure(one.name):
@@ -316,9 +315,15 @@ def _outcome(
   """A number as the only label, of a log without any of 0 and 1."""
   for one in facts:
     if one.kind == 'number' and one.distinct > 2:
-      mean = sample.fetch(f'avg({facts_lib.number(sample, one)})')[0][0]
-      kind = _kind(one)
-      span = f'{one.least:g} to {one.largest:g}, mean {mean:.3g}'
-      why = f'no column of 0 and 1, and this is what a row led to ({span})'
-      return [Label(one, mean, why, kind=kind)]
+      why = 'no column of 0 and 1, and this is what a row led to'
+      return [_of_numbers(sample, one, why)]
   return []
+
+
+def _of_numbers(
+  sample: sample_lib.Sample, facts: facts_lib.Facts, why: str
+) -> Label:
+  """A label of more than two numbers."""
+  mean = sample.fetch(f'avg({facts_lib.number(sample, facts)})')[0][0]
+  span = f'{facts.least:g} to {facts.largest:g}, mean {mean:.3g}'
+  return Label(facts, mean, f'{why} ({span})', kind=_kind(facts))

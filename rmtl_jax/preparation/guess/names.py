@@ -14,6 +14,7 @@ _ID = '(id|ids|key|hash|no|nr|num|number|uuid|guid|code|token|index|idx)'
 _USERS = (
   'user|uid|visitor|customer|client|member|viewer|buyer|shopper|consumer'
   '|subscriber|player|listener|reader|person|profile|account|msno|device|cookie'
+  '|household|panelist|respondent'
 )
 _ITEMS = (
   'item|product|sku|asin|article|video|movie|song|track|book|news|story|doc'
@@ -51,7 +52,13 @@ _LABEL = _listed(
   ' viewed label target y outcome response responded churn churned attribution'
   ' attributed win won booking booked accept accepted save saved skip skipped'
   ' enter success retained engaged upvote downvote vote played listened opened'
-  ' reacted redeemed cvr read'
+  ' reacted redeemed cvr read chosen defaulted callback'
+)
+# Names of answers that are words of many other columns too: they count as a
+# whole, and where no surer name is there.
+_WHOLE_LABEL = _listed(
+  'choice choose selected class default call called bad good badgood goodbad'
+  ' fraud'
 )
 _VIEWS = {'long', 'valid', 'effective', 'full', 'finish', 'complete'}
 # Of what was before the row, of counts, and of who or what is shown.
@@ -82,6 +89,10 @@ _AMOUNT = _listed(
   ' sec seconds ms views clicks likes sales revenue balance income height width'
   ' weight bid budget discount popularity stars rating percent pct freq'
   ' frequency gap value'
+)
+# Words that say nothing of which columns belong together.
+_COMMON = frozenset(
+  [*_USERS.split('|'), *_ITEMS.split('|'), *_CODE, 'is', 'has', 'was', 'did']
 )
 _IMPRESSIONS = _listed(
   'view pv pageview impression show exposure display detail detailview'
@@ -147,6 +158,43 @@ def is_label(name: str) -> bool:
   is_view = 'view' in found and bool(found & _VIEWS)
   named = bool(found & _LABEL) or joined in _LABEL or is_view
   return named and not found & _NO_LABEL
+
+
+def may_be_label(name: str) -> bool:
+  """Whether a name is that of an answer, if no other column's surely is.
+
+  >>> may_be_label('Class'), may_be_label('is_selected')
+  (True, True)
+  >>> may_be_label('cabin_class')
+  False
+  """
+  joined = ''.join(words(name))
+  return bool({joined, joined.removeprefix('is')} & _WHOLE_LABEL)
+
+
+def shared_end(name: str, label: str) -> str:
+  """The first or the last word, if a column shares it with a label; else ''.
+
+  Words of who or what is shown, and of what was before, tell nothing.
+
+  >>> shared_end('good_math', 'good_read'), shared_end('ad_new', 'ad_click')
+  ('good', '')
+  >>> shared_end('last_click', 'is_click')
+  ''
+  """
+  ours, theirs = words(name), words(label)
+  if not ours or not theirs or {*ours} & _NO_LABEL:
+    return ''
+  return next(
+    (
+      ours[end]
+      for end in (0, -1)
+      if ours[end] == theirs[end]
+      and not ours[end].isdigit()
+      and ours[end] not in _COMMON
+    ),
+    '',
+  )
 
 
 def is_outcome(name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rmtl_jax.data import manifest as manifest_lib
@@ -15,6 +15,7 @@ from rmtl_jax.preparation.guess import (
   labels,
   names,
   times,
+  two_valued,
 )
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import sample as sample_lib
@@ -135,6 +136,8 @@ def _fields(
 def problem(
   log: pathlib.Path,
   sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
+  taken: Collection[str],
   happened: events.Events | None,
   record: Mapping[str, Any],
 ) -> str:
@@ -148,8 +151,9 @@ def problem(
     )
   if 'tasks' not in record:
     return (
-      f'{log}: no column looks like a label: none holds 0 and 1 and is named'
-      ' like an answer, or stands last'
+      f'{log}: no column looks like a label: none holds two values and is'
+      ' named like an answer, or stands last;'
+      f' {two_valued.candidates(facts, taken)}'
     )
   if not record.keys() & set(manifest_lib.KINDS):
     return f'{log}: no column is left that a model could learn from'

@@ -196,7 +196,9 @@ def of_label(task: source.SourceTask, missing: Missing) -> Reading:
     return number
   if not (task.positive or task.negative):
     return dataclasses.replace(
-      number, value=lambda value, found: _truth(value, found, number)
+      number,
+      value=lambda value, found: _truth(value, found, number),
+      expected=raw.EXPECTED_LABEL,
     )
   # An empty text is no text elsewhere; here it may be a label.
   empty = '' in (*task.positive, *task.negative)

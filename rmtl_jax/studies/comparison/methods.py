@@ -71,7 +71,9 @@ class Method:
       name += f'+{self.weighting}'
     if self.critic_backbone not in ('', self.backbone):
       name += f'@{self.critic_backbone}'
-    return name + ''.join(f':{k}={v}' for k, v in settings.items())
+    return name + ''.join(
+      f':{k}={config_values.setting_text(v)}' for k, v in settings.items()
+    )
 
   @property
   def has_verdict(self) -> bool:
@@ -205,6 +207,11 @@ def parse(text: str, base: config_lib.Config) -> Method:
   """
   head, *parts = text.strip().split(':')
   match = re.fullmatch(r'(\w+)(?:/(\w+))?(?:\+(\w+)(?:@(\w+))?)?', head)
+  if head.isdigit():
+    raise types.InputError(
+      f'method {text!r:.80}: is a number; a list in a setting has hyphens, as'
+      ' commas part methods: network.bottom_units=256-128'
+    )
   if not match:
     raise types.InputError(
       f'method {text!r:.80}: expected BACKBONE[/BALANCER][+WEIGHTING'
@@ -280,7 +287,6 @@ def setting(label: str, text: str, base: config_lib.Config) -> tuple[str, Any]:
     k: v
     for k, v in config_values.flatten(base).items()
     if k.split('.')[0] in _GROUPS
-    and not isinstance(v, tuple)
     and k not in ('weighting.name', *_OF_READING)  # the name is the method's
   }
   return config_values.parse_setting(label, text, known)

@@ -205,6 +205,11 @@ def parse(text: str, base: config_lib.Config) -> Dimension:
       methods.setting(label, f'{name}={value}', base)[1]
       for value in values.split('|')
     )
+    if any(isinstance(choice, tuple) for choice in choices):
+      raise types.InputError(
+        f'{label}: {name} is a list, which no search varies; compare such'
+        ' methods: rmtl compare --methods=ple:network.bottom_units=256-128,...'
+      )
     return Dimension(name, choices=choices)
   low, *rest = values.split(':')
   if len(rest) not in (1, 2) or rest[1:] not in ([], ['log']):

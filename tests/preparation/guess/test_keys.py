@@ -6,8 +6,8 @@ from tests.preparation.guess import logs
 N = 400
 
 
-def _keys(tmp_path, **columns):
-  found = keys.find(*logs.sample_of(tmp_path, columns))
+def _keys(tmp_path, has_time=True, **columns):
+  found = keys.find(*logs.sample_of(tmp_path, columns), has_time)
   return {role: key.column for role, key in found.items()}
 
 
@@ -52,6 +52,44 @@ def test_rows_that_stand_together_tell_of_a_key(tmp_path):
     g=[i // 8 * 13 for i in range(N)],
   )
   assert found == {'user': 'g'}
+
+
+def _choices(**columns):
+  """Occasions of four rows, two of each user."""
+  return {
+    'x': [i % 40 for i in range(N)],
+    'occasion': [i // 4 * 13 for i in range(N)],
+    'shop': [f's{i // 8}' for i in range(N)],
+    **columns,
+  }
+
+
+def test_rows_of_a_choice_are_a_session_where_there_is_no_time(tmp_path):
+  assert _keys(tmp_path, has_time=False, **_choices()) == {
+    'session': 'occasion'
+  }
+
+
+def test_rows_of_a_choice_are_a_session_beside_a_user(tmp_path):
+  users = {'user': [f'u{i // 8}' for i in range(N)]}
+  found = _keys(tmp_path, has_time=False, **_choices(**users))
+  assert found == {'user': 'user', 'session': 'occasion'}
+  # What is as coarse as the user, or mixes users, is no session.
+  coarse = {n: v for n, v in _choices(**users).items() if n != 'occasion'}
+  assert _keys(tmp_path, has_time=False, **coarse) == {'user': 'user'}
+  mixed = _choices(user=[f'u{i % 2 + i // 8 * 2}' for i in range(N)])
+  assert _keys(tmp_path, has_time=False, **mixed) == {'user': 'user'}
+
+
+def test_values_that_come_back_are_no_session(tmp_path):
+  # Half of the values stand in two places, as a user does who comes again.
+  values = [i // 4 if i < N // 2 else (i - N // 2) // 4 for i in range(N)]
+  assert _keys(tmp_path, has_time=False, x=values) == {'user': 'x'}
+
+
+def test_many_rows_of_a_value_are_no_session(tmp_path):
+  values = [i // 60 for i in range(1500)]
+  assert _keys(tmp_path, has_time=False, x=values) == {'user': 'x'}
 
 
 def test_events_are_found_by_name_and_value(tmp_path):

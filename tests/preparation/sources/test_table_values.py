@@ -172,7 +172,9 @@ def test_forms_of_text(tmp_path, name, delimiter, changes):
   raw_files.fails(
     tmp_path,
     lambda: run(tmp_path, path, **changes),
-    f"{name}: row 3, column 'clicked': 'often', expected a number",
+    f"{name}: row 3, column 'clicked': 'often', expected a number; if it is a"
+    ' word, list the words that mean 1 in the schema\'s task, as in "positive":'
+    ' ["yes"]',
   )
 
 

@@ -85,6 +85,13 @@ def test_one_thing_has_one_name():
   )
 
 
+def test_layer_sizes_have_hyphens_between_them():
+  text = 'ple:network.bottom_units=32-16'
+  method = methods.parse(text, BASE)
+  assert method.name == text
+  assert method.config(BASE).network.bottom_units == (32, 16)
+
+
 @pytest.mark.parametrize(
   ('text', 'expected'),
   [
@@ -98,7 +105,8 @@ def test_one_thing_has_one_name():
     ('ple:critic.discount=0.5', 'critic.discount needs a weighting'),
     ('ple:finetune.l2=0', 'finetune.l2 needs a weighting'),
     ('ple+critic:discount=0.5', 'discount: no such setting.*critic.discount'),
-    ('ple+critic:network.bottom_units=8', 'bottom_units: no such setting'),
+    ('ple:network.bottom_units=8-x', 'expected values such as 512-256'),
+    ('16', "'16': is a number; a list in a setting has hyphens"),
     ('ple+critic:batch.lane=8', 'batch.lane: no such setting.*batch.lanes'),
     ('ple:batch.lanes=0', 'batch.lanes: 0 is not between 1 and'),
     ('ple:batch.readers=3', '3 does not divide the 32 lanes'),

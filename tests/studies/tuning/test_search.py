@@ -286,6 +286,7 @@ def test_nothing_reads_an_item_that_is_ignored():
     ('network.dropout=0:inf', 'is no number'),
     ('network.id_dropout=0:1', 'is no number: name A|B|... instead'),
     ('network.droput=0:1', 'no such setting .did you mean network.dropout'),
+    ('network.bottom_units=8-4|4', 'is a list, which no search varies'),
     ('batch.input=auto|resident', 'batch.input says how the data are read'),
   ],
 )

@@ -1,0 +1,123 @@
+"""Columns with two values, each of which may be an answer to a row."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from rmtl_jax import types
+from rmtl_jax.preparation.guess import facts as facts_lib
+from rmtl_jax.preparation.guess import keys as keys_lib
+from rmtl_jax.preparation.guess import names
+from rmtl_jax.preparation.guess import sample as sample_lib
+
+# Columns that an error names.
+_MOST_SHOWN = 30
+
+
+def fits(facts: facts_lib.Facts) -> bool:
+  """Whether a column holds two values, of any kind that a label may have."""
+  two = facts.distinct == 2 and facts.kind in ('number', 'bool', 'text')
+  return facts.is_binary or two
+
+
+def with_words(
+  sample: sample_lib.Sample, facts: facts_lib.Facts
+) -> facts_lib.Facts:
+  """Two values that are not 0 and 1 as a label: the rarer one is positive."""
+  if facts.is_binary or not fits(facts):
+    return facts
+  value = facts_lib.text(sample, facts)
+  rows = sample.fetch(
+    f'{value} AS v, count(*) AS n',
+    f'WHERE {value} IS NOT NULL GROUP BY v ORDER BY n, v',
+  )
+  return dataclasses.replace(facts, truth=(rows[0][0], rows[1][0]))
+
+
+def check_given(
+  facts: Sequence[facts_lib.Facts], given: Collection[str]
+) -> None:
+  """Raises InputError unless each column in --label can be a label."""
+  by_name = {one.name: one for one in facts}
+  for name in given:
+    if name not in by_name:
+      near = difflib.get_close_matches(name, by_name, n=3)
+      hint = f' (did you mean {" or ".join(near)}?)' if near else ''
+      raise types.InputError(f'--label: no column {name!r:.80}{hint}')
+    one = by_name[name]
+    several = one.kind == 'number' and one.distinct > 2
+    if not (fits(one) or several):
+      raise types.InputError(
+        f'--label: column {name!r:.80} holds {one.distinct:,} different'
+        f' value{"" if one.distinct == 1 else "s"} of kind {one.kind}; expected'
+        ' two values, or numbers'
+      )
+
+
+def is_fixed(
+  sample: sample_lib.Sample,
+  facts: facts_lib.Facts,
+  keys: Mapping[str, keys_lib.Key],
+) -> bool:
+  """Whether every user, or every item, that comes back has one value."""
+  return any(
+    _is_fixed(sample, facts, keys[role].column)
+    for role in ('user', 'item')
+    if role in keys
+  )
+
+
+def _is_fixed(
+  sample: sample_lib.Sample, facts: facts_lib.Facts, key: str
+) -> bool:
+  value, key = sample.column(facts.name), sample.column(key)
+  varied, several = sample.connection.execute(
+    'SELECT count(*) FILTER (n > 1), count(*) FROM (SELECT count(DISTINCT'
+    f' {value}) AS n FROM {sample.table} WHERE {key} IS NOT NULL'
+    f' GROUP BY {key} HAVING count(*) > 1)'
+  ).fetchall()[0]
+  return several > 0 and varied == 0
+
+
+def related(
+  sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
+  labels: Collection[str],
+  keys: Mapping[str, keys_lib.Key],
+) -> dict[str, str]:
+  """Why columns that are named half like a label are left out.
+
+  A second answer among the features would tell the first.
+
+  Args:
+    sample: the rows.
+    facts: of the columns that might be features.
+    labels: columns of the labels.
+    keys: of user and item; what describes one of them is no answer.
+  """
+  found = {}
+  for one in facts:
+    if one.name in labels or not fits(one):
+      continue
+    for label in labels:
+      word = names.shared_end(one.name, label)
+      if word and not is_fixed(sample, one, keys):
+        found[one.name] = (
+          f'two values, and {word!r} in its name as in {label}: may be another'
+          f' answer; --label={label} --label={one.name} makes both tasks'
+        )
+        break
+  return found
+
+
+def candidates(facts: Iterable[facts_lib.Facts], taken: Collection[str]) -> str:
+  """What an error says of columns that may be labels; the last come first."""
+  found = [one.name for one in facts if fits(one) and one.name not in taken]
+  if not found:
+    return 'no column holds two values; --label=COLUMN may name one of numbers'
+  shown = ', '.join(found[::-1][:_MOST_SHOWN])
+  more = len(found) - _MOST_SHOWN
+  others = f' and {more} more' if more > 0 else ''
+  return f'--label=COLUMN says which is; with two values: {shown}{others}'
