@@ -32,8 +32,8 @@ _BACKBONE = 'ple'
 _FEW_ROWS, _FEW_ROWS_MEMBERS, _MEMBERS = 10_000, 4, 3
 # Compiling is most of a run on fewer rows.
 _QUICKLY_COMPILED = 100_000
-# Pairs whose rates trees read, the smallest first, and their values in all.
-_TREE_PAIRS, _VALUES_OF_PAIRS = 30, 2**20
+# Pairs whose rates trees read, the smallest first.
+_TREE_PAIRS = 30
 # Of each task, beside the linear member; early stopping takes fewer.
 _TREES = 300
 
@@ -136,7 +136,7 @@ def _crossed(manifest: Any, rows: int) -> list[tuple[str, str]]:
   if rows <= _FEW_ROWS:
     return []
   found, terms = [], 0
-  for names, values in _across_sides(manifest, MOST_CATEGORIES):
+  for names, values in _across_sides(manifest):
     terms += values
     if values * _ROWS_OF_A_PAIR <= rows >= terms * _ROWS_OF_A_TERM:
       found.append(names)
@@ -144,24 +144,12 @@ def _crossed(manifest: Any, rows: int) -> list[tuple[str, str]]:
 
 
 def _tree_pairs(manifest: Any) -> list[tuple[str, str]]:
-  """Pairs of which trees may read rates, ids among them."""
-  found, total = [], 0
-  for names, values in _across_sides(manifest, _VALUES_OF_PAIRS):
-    total += values
-    if total > _VALUES_OF_PAIRS or len(found) == _TREE_PAIRS:
-      break
-    found.append(names)
-  return found
+  """Pairs of which trees read rates; those of ids lose on later rows."""
+  return [names for names, _ in _across_sides(manifest)[:_TREE_PAIRS]]
 
 
-def _across_sides(
-  manifest: Any, most: int
-) -> list[tuple[tuple[str, str], int]]:
-  """Every field of the user's side with every one of the item's.
-
-  Args:
-    manifest: of the prepared data.
-    most: categories of a field.
+def _across_sides(manifest: Any) -> list[tuple[tuple[str, str], int]]:
+  """Every small field of the user's side with every one of the item's.
 
   Returns:
     Their names, and how many pairs of categories there are; the smallest first.
@@ -170,7 +158,7 @@ def _across_sides(
     field
     for field in manifest.fields
     if field.kind == 'categorical'
-    and 2 < field.size <= most + 1  # one value tells nothing
+    and 2 < field.size <= MOST_CATEGORIES + 1  # one value tells nothing
     and field.details.get('transform') != 'bins'
     and not {*'*+:;='} & set(field.name)
   ]
