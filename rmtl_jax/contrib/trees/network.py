@@ -174,8 +174,20 @@ def wrap(
 
   Returns:
     The same with a group of parameters `trees`, `fit` and `compile_fit`.
+
+  Raises:
+    types.InputError: pairs of fields that networks don't see, or of more values
+      than a field that is read may have.
   """
   pairs = crosses.places(spec, config.tree_pairs, 'tree_pairs')
+  for pair in pairs:
+    values = math.prod(_sizes(spec, pair))
+    if values > _MOST_VALUES:
+      names = '*'.join(spec.names[i] for i in pair)
+      raise types.InputError(
+        f'config.network.tree_pairs: {names} has {values:,} pairs of values,'
+        f' and {_MOST_VALUES:,} are the most'
+      )
   made = functional.with_terms(
     network,
     spec,

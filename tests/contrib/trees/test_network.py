@@ -324,6 +324,17 @@ def test_a_pair_of_an_unknown_field_is_refused():
     functional.make_actor(TASTES, 'linear', config)
 
 
+def test_a_pair_of_too_many_values_is_refused(monkeypatch):
+  config = dataclasses.replace(CONFIG, tree_pairs='user*brand')
+  monkeypatch.setattr(trees, '_MOST_VALUES', 2000)
+  functional.make_actor(TASTES, 'linear', config)
+  monkeypatch.setattr(trees, '_MOST_VALUES', 1999)
+  with pytest.raises(
+    types.InputError, match=r'^config.network.tree_pairs: user\*brand has 2,000'
+  ):
+    functional.make_actor(TASTES, 'linear', config)
+
+
 def test_pairs_of_ignored_fields_are_left_out():
   config = dataclasses.replace(
     CONFIG, tree_pairs='segment*brand+user*brand', ignore='user'
