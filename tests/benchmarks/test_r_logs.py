@@ -11,6 +11,70 @@ from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 
 _INPUTS = {
+  'visits': (
+    'rownames,ofp,ofnp,opp,opnp,emr,hosp,numchron,adldiff,age,black,sex,maried,'
+    'school,faminc,employed,privins,medicaid,region,hlth\n',
+    [
+      f'{i},{i % 9},{i % 5},0,{i % 3},{i % 3},{i // 2 % 2},2,0,6.{i % 9},yes,'
+      f'{("male", "female")[i % 2]},yes,6,2.{i},yes,yes,no,other,other'
+      for i in range(40)
+    ],
+  ),
+  'resume': (
+    'rownames,name,gender,ethnicity,quality,call,city,jobs,experience,honors,'
+    'volunteer,military,holes,school,email,computer,special,college,minimum,'
+    'equal,wanted,requirements,reqexp,reqcomm,reqeduc,reqcomp,reqorg,industry'
+    '\n',
+    [
+      f'{i},{("Allison", "Ebony")[i % 2]},female,cauc,low,'
+      f'{("no", "no", "yes")[i % 3]},chicago,{i % 7},{i},no,no,no,yes,no,no,'
+      'yes,no,yes,5,yes,manager,yes,yes,no,no,yes,no,trade'
+      for i in range(40)
+    ],
+  ),
+  'lending': (
+    'rownames,funded_amnt,term,int_rate,sub_grade,addr_state,'
+    'verification_status,annual_inc,emp_length,delinq_2yrs,inq_last_6mths,'
+    'revol_util,acc_now_delinq,open_il_6m,open_il_12m,open_il_24m,total_bal_il,'
+    'all_util,inq_fi,inq_last_12m,delinq_amnt,num_il_tl,'
+    'total_il_high_credit_limit,Class\n',
+    [
+      f'{i},{100 * i},term_36,13.{i},C{i % 5},CT,Verified,35000.0,emp_5,0,0,'
+      f'6{i % 9}.4,0,1,0,0,10{i},48,0,{i % 4},0,3,13{i},'
+      f'{("good", "bad", "good")[i % 3]}'
+      for i in range(40)
+    ],
+  ),
+  'cracker': (
+    'rownames,id,disp.sunshine,disp.kleebler,disp.nabisco,disp.private,'
+    'feat.sunshine,feat.kleebler,feat.nabisco,feat.private,price.sunshine,'
+    'price.kleebler,price.nabisco,price.private,choice\n',
+    [
+      f'{i},{1 + i // 4},0,{i % 2},0,0,0,0,1,0,98.0,88.{i % 9},120.0,{40 + i},'
+      f'{("nabisco", "private", "sunshine")[i % 3]}'
+      for i in range(40)
+    ],
+  ),
+  'star': (
+    'rownames,id,sch,gr,cltype,hdeg,clad,exp,trace,read,math,ses,schtype,sx,'
+    'eth,birthq,birthy,yrs,tch\n',
+    [
+      f'{i},{100 + i % 10},{20 + i % 3},{"K123"[i // 10]},small,BS/BA,1,3.0,B,'
+      f'{"NA" if i in (4, 5) else 400 + i % 10},{"NA" if i == 5 else 500 - i},'
+      'F,inner,F,B,1980:1,1980.0,0,478'
+      for i in range(40)
+    ],
+  ),
+  'swissmetro': (
+    'GROUP,SURVEY,SP,ID,PURPOSE,FIRST,TICKET,WHO,LUGGAGE,AGE,MALE,INCOME,GA,'
+    'ORIGIN,DEST,TRAIN_AV,CAR_AV,SM_AV,TRAIN_TT,TRAIN_CO,TRAIN_HE,SM_TT,SM_CO,'
+    'SM_HE,SM_SEATS,CAR_TT,CAR_CO,CHOICE\n',
+    [
+      f'2,0,1,{i // 4},1,0,1,1,0,{i % 6},0,2,0,{i % 9},1,1,{int(i != 1)},1,'
+      f'11{i % 9},48,120,6{i % 9},52,20,0,{40 if i == 1 else 117},65,{i % 4}'
+      for i in range(40)
+    ],
+  ),
   'insteval': (
     'rownames,s,d,studage,lectage,service,dept,y\n',
     [f'{i},{i % 5},{i % 3},2,1,0,2,{1 + i % 5}' for i in range(40)],
@@ -86,7 +150,8 @@ def test_prepare_takes_every_log(name, tmp_path):
       any_dates=True,  # of years ago
     )
   )
-  assert sum(one.rows for one in manifest.splits.values()) == count
+  kept = sum(one.rows for one in manifest.splits.values())
+  assert kept == count
   assert list(manifest.task_names) == [t['name'] for t in schema['tasks']]
 
 
@@ -116,6 +181,48 @@ def test_labels_by_hand(tmp_path):
   stops = rows('stops', 'lat, person_search, vehicle_search')
   assert len(stops) == 39 and stops[0] == (44.90, 0, 1)
   assert stops[1] == (44.94, 1, 1)
+
+
+def test_labels_of_choices_and_grades_by_hand(tmp_path):
+  def rows(name, query):
+    path, _ = written(name, tmp_path)
+    with duckdb.connect() as connection:
+      return connection.execute(query.format(path=path)).fetchall()
+
+  visits = rows('visits', "SELECT hospital, emergency FROM '{path}'")
+  assert visits[:4] == [(0, 0), (0, 1), (1, 1), (1, 0)]
+  assert rows('resume', "SELECT call FROM '{path}'")[:3] == [(0,), (0,), (1,)]
+  assert rows('lending', "SELECT bad FROM '{path}'")[:3] == [(0,), (1,), (0,)]
+  # Four rows of an occasion, of which one was chosen; the cheapest costs 40.
+  cracker = rows('cracker', "SELECT * EXCLUDE feature FROM '{path}'")
+  assert len(cracker) == 160
+  assert cracker[:4] == [
+    (0, 1, 'kleebler', 88.0, 0, 0, 2.2),
+    (0, 1, 'nabisco', 120.0, 0, 1, 3.0),
+    (0, 1, 'private', 40.0, 0, 0, 1.0),
+    (0, 1, 'sunshine', 98.0, 0, 0, 2.45),
+  ]
+  # Above the median of its grade: 404.5 of eight who read, 496 of nine.
+  star = rows(
+    'star',
+    "SELECT year::VARCHAR, id, good_read, good_math FROM '{path}' LIMIT 9",
+  )
+  assert star == [
+    *[('1986-05-01', 100 + i, 0, 1) for i in range(4)],
+    ('1986-05-01', 104, None, 0),
+    *[('1986-05-01', 106 + i, 1, 0) for i in range(4)],
+  ]
+  # Without the rows that chose nothing, and the car that nobody has.
+  modes = rows(
+    'swissmetro',
+    """
+    SELECT situation, mode, chosen, minutes_over_fastest FROM '{path}' LIMIT 5
+    """,
+  )
+  assert modes == [
+    *[(1, 'SM', 0, 0.0), (1, 'TRAIN', 1, 50.0)],
+    *[(2, 'CAR', 0, 55.0), (2, 'SM', 1, 0.0), (2, 'TRAIN', 0, 50.0)],
+  ]
 
 
 def test_a_file_of_something_else_is_refused(tmp_path):
