@@ -68,6 +68,7 @@ def test_boosted_trees(run_dir, tmp_path):
   settings = {
     'backbone': 'linear',
     'network.trees': 20,
+    'network.tree_pairs': 'user*item',
     'network.binned_fields': 'numbers',
   }
   scorer = past_run.untrained(run_dir, **settings)
