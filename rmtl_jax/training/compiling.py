@@ -145,7 +145,7 @@ def _begins(context: context_lib.Context) -> dict[str, Callable[[], object]]:
 
 
 def _arms(config: config_lib.Config) -> Iterator[config_lib.Config]:
-  """The settings of stage 3's arms of which shapes tell the programs."""
+  """Settings of the arms of stage 3 that can be compiled from shapes."""
   for name in actor_stage.weightings(config).values():
     # A tuner has rows of its own, and some weightings wait for the critics.
     takes_means = registry.find(name).takes == registry.MEANS
