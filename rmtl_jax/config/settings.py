@@ -97,8 +97,8 @@ class NetworkConfig:
       are. They read numbers, and other fields by their values' rates, ids where
       validation is better with them. Needs `embedding_adam=dense`. Actors only,
       and not esmm.
-    tree_pairs: pairs of categorical fields, in the form of `crosses`: trees read
-      the rates of their values too, where validation is better with them.
+    tree_pairs: pairs of categorical fields, in the form of `crosses`: trees
+      read the rates of their values too, where validation is better with them.
     numeric_encoding: how numeric fields are read: `linear`, one linear layer
       to one block for all; or `piecewise`, by the bins between their quantiles
       over train rows, which manifest.json has, to a block for each
