@@ -88,17 +88,36 @@ class Trees(nnx.Module):
 
     read = columns(self.spec, self.pairs, inputs, look_up, jnp)
     asked = own.columns[...].astype(jnp.int32)
-    (tasks, count, depth), rows = asked.shape, read.shape[0]
-    values = jnp.take(read, asked.reshape(-1), axis=1, mode='clip')
-    yes = values >= own.thresholds[...].reshape(1, -1)
-    bits = 2 ** np.arange(depth)[::-1]
-    leaf = jnp.sum(
-      yes.reshape(rows, tasks * count, depth) * bits[None, None], 2
-    )
-    start = np.arange(tasks * count) * 2**depth
-    leaves = jax.lax.stop_gradient(own.leaves[...]).reshape(-1)
-    found = jnp.take(leaves, leaf + start[None, :])
-    return jnp.sum(found.reshape(rows, tasks, count), 2)
+    leaves = jax.lax.stop_gradient(own.leaves[...])
+    of_tasks = zip(asked, own.thresholds[...], leaves, strict=True)
+    return jnp.stack([_summed(read.T, *one) for one in of_tasks], 1)
+
+
+def _summed(
+  read: jax.Array, columns: jax.Array, thresholds: jax.Array, leaves: jax.Array
+) -> jax.Array:
+  """What a task's trees say of rows in all, f32[R].
+
+  One tree after the other, for all rows: a level compares one column, which
+  lies side by side, with one number.
+
+  Args:
+    read: f32[C, R].
+    columns: i32[trees, DEPTH].
+    thresholds: f32[trees, DEPTH].
+    leaves: f32[trees, 2**DEPTH].
+  """
+
+  def add(total, tree):
+    columns, thresholds, leaves = tree
+    leaf = jnp.zeros(read.shape[1], jnp.int32)
+    for level in range(boosting.DEPTH):
+      values = read.at[columns[level]].get(mode='clip')
+      leaf = leaf * 2 + (values >= thresholds[level])
+    return total + leaves.at[leaf].get(mode='promise_in_bounds'), None
+
+  nothing = jnp.zeros(read.shape[1])
+  return jax.lax.scan(add, nothing, (columns, thresholds, leaves))[0]
 
 
 def _rates(field: _Field) -> str:
