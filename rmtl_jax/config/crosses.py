@@ -1,4 +1,4 @@
-"""Pairs of fields, as `network.crosses` and `network.tree_pairs` say them."""
+"""Fields and pairs of fields, as settings of the network say them."""
 
 from __future__ import annotations
 
@@ -55,15 +55,43 @@ def places(
   Raises:
     types.InputError: a name that is no categorical field of the data.
   """
-  found = pairs(crosses, setting)
-  names = list(spec.names[: len(spec.categorical)])
-  for name in (name for pair in found for name in pair):
-    if name not in names:
+  return [
+    (_place(spec, first, setting), _place(spec, second, setting))
+    for first, second in pairs(crosses, setting)
+  ]
+
+
+def fields(spec: types.FeatureSpec, names: str, setting: str) -> list[int]:
+  """Places of fields among the categorical ones.
+
+  Args:
+    spec: the data's fields.
+    names: joined by `+`.
+    setting: of NetworkConfig.
+
+  Raises:
+    types.InputError: a name that is no categorical field of the data, or is
+      there twice.
+  """
+  found: list[int] = []
+  for name in names.split('+') if names else ():
+    place = _place(spec, name, setting)
+    if place in found:
       raise types.InputError(
-        f'config.network.{setting}: {name!r:.80} is no categorical field of the'
-        f' data that networks read as categories ({", ".join(names)})'
+        f'config.network.{setting}: {name!r:.80} is there twice'
       )
-  return [(names.index(first), names.index(second)) for first, second in found]
+    found.append(place)
+  return found
+
+
+def _place(spec: types.FeatureSpec, name: str, setting: str) -> int:
+  names = list(spec.names[: len(spec.categorical)])
+  if name not in names:
+    raise types.InputError(
+      f'config.network.{setting}: {name!r:.80} is no categorical field of the'
+      f' data that networks read as categories ({", ".join(names)})'
+    )
+  return names.index(name)
 
 
 def joined(found: Iterable[tuple[str, str]]) -> str:

@@ -115,6 +115,9 @@ def _variants(ids: list[str], manifest: Any) -> str:
   pairs = crosses.joined(_tree_pairs(manifest))
   if pairs:
     trees += f':network.tree_pairs={pairs}'
+  parted = '+'.join(field.name for field in _small_fields(manifest))
+  if parted:
+    trees += f':network.tree_categories={parted}'
   linear = f'backbone=linear:{trees}:{_WITH_IDS}'
   if not ids:
     return f'backbone={_BACKBONE};{linear}'
@@ -154,16 +157,8 @@ def _across_sides(manifest: Any) -> list[tuple[tuple[str, str], int]]:
   Returns:
     Their names, and how many pairs of categories there are; the smallest first.
   """
-  fields = [
-    field
-    for field in manifest.fields
-    if field.kind == 'categorical'
-    and 2 < field.size <= MOST_CATEGORIES + 1  # one value tells nothing
-    and field.details.get('transform') != 'bins'
-    and not {*'*+:;='} & set(field.name)
-  ]
   users, items = (
-    [one for one in fields if one.details.get('side') == side]
+    [one for one in _small_fields(manifest) if one.details.get('side') == side]
     for side in ('user', 'item')
   )
   found = [
@@ -188,4 +183,16 @@ def id_fields(manifest: Any) -> list[str]:
   ]
   return ids + [
     field.name for field in manifest.fields if field.vocabulary_owner in ids
+  ]
+
+
+def _small_fields(manifest: Any) -> list[Any]:
+  """Categorical fields of few values, whose names settings can have."""
+  return [
+    field
+    for field in manifest.fields
+    if field.kind == 'categorical'
+    and 2 < field.size <= MOST_CATEGORIES + 1  # one value tells nothing
+    and field.details.get('transform') != 'bins'
+    and not {*'*+:;='} & set(field.name)
   ]

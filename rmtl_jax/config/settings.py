@@ -99,6 +99,10 @@ class NetworkConfig:
       and not esmm.
     tree_pairs: pairs of categorical fields, in the form of `crosses`: trees
       read the rates of their values too, where validation is better with them.
+    tree_categories: categorical fields, joined by `+`: beside the trees that
+      read rates are grown as many whose nodes part the categories of these
+      fields in two sets. A task has the mean of both, or one alone where that
+      saves 1 % of validation's logloss.
     numeric_encoding: how numeric fields are read: `linear`, one linear layer
       to one block for all; or `piecewise`, by the bins between their quantiles
       over train rows, which manifest.json has, to a block for each
@@ -147,6 +151,7 @@ class NetworkConfig:
   crosses: str = ''
   trees: Annotated[int, Range(0, 2**10)] = 0
   tree_pairs: str = ''
+  tree_categories: str = ''
   numeric_encoding: Literal['linear', 'piecewise'] = 'linear'
   binned_fields: Literal['categories', 'numbers', 'both'] = 'categories'
   history_encoder: Literal['none', 'mean', 'target_attention'] = 'mean'

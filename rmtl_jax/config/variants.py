@@ -76,6 +76,9 @@ def difference(config: settings_lib.Config, number: int) -> str:
   pairs = unlike.get('network.tree_pairs', '').count('*')
   if pairs > 2:
     unlike['network.tree_pairs'] = f'{pairs} pairs of fields'
+  parted = unlike.get('network.tree_categories', '').count('+') + 1
+  if parted > 2:
+    unlike['network.tree_categories'] = f'{parted} fields'
   words += [
     f'{name}={config_values.setting_text(value)}'
     for name, value in unlike.items()

@@ -89,6 +89,9 @@ class Filling(NamedTuple):
 # Of moments: new rows have what is given as fresh, zeros.
 AS_FRESH = Filling('fresh', 0.0)
 
+# Of what no step changes: new rows are those of no known value.
+_AS_UNKNOWN = Filling('zero_row', 0.0)
+
 
 def find_axes(
   shapes: Callable[[types.FeatureSpec], Any], spec: types.FeatureSpec
@@ -195,6 +198,8 @@ def move(
     own = filling
     if pretrained.are_vectors(names) or priors & {*names[-2:-1]}:
       own = AS_FRESH
+    if pretrained.FROZEN in names:
+      own = _AS_UNKNOWN
     if state_lib.is_embedding(path):
       return _table(moves, own, old_leaf, fresh_leaf, arrays, key)
     new_leaf = old_leaf

@@ -1,10 +1,9 @@
-"""Gradient boosting of oblivious trees, for binary tasks.
+"""Gradient boosting of trees of some form, for binary tasks.
 
-A tree asks the same question of all its nodes of a level (Prokhorenkova et al.,
-"CatBoost", NeurIPS 2018), so that a row's leaf is a number of as many bits as
-the tree has levels. Splits are found by second-order gains over histograms of
-binned columns (Chen and Guestrin, "XGBoost", KDD 2016, Eq. 5-7; Ke et al.,
-"LightGBM", NeurIPS 2017).
+Splits are found by second-order gains over histograms of binned columns (Chen
+and Guestrin, "XGBoost", KDD 2016, Eq. 5-7; Ke et al., "LightGBM", NeurIPS
+2017). The form of the trees says what their nodes ask: `Oblivious` is here,
+`category_splits` has another.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import functools
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -28,8 +27,9 @@ BINS = 64
 ROUND, _PATIENCE = 10, 5
 _LEARNING_RATE = 0.1
 # L2 of leaves, and the least sum of second derivatives on a side that counts.
-_L2, _LEAST = 20.0, 5.0
-# Of the columns, what a tree is shown; and of the rows, at most.
+L2, LEAST = 20.0, 5.0
+# Of the columns, what an oblivious tree is shown; and of the rows, any tree, at
+# most.
 _SHARE, _ROWS = 0.3, 2**16
 
 
@@ -47,8 +47,31 @@ class Rows(NamedTuple):
   weight: Any
 
 
+class Form(Protocol):
+  """What the nodes of trees ask; equal ones share a compiled program."""
+
+  def grow(
+    self, bins: jax.Array, derivatives: jax.Array, key: jax.Array
+  ) -> Any:
+    """One tree.
+
+    Args:
+      bins: of all columns, u8[C, R].
+      derivatives: first and second, of the losses, f32[R, 2].
+      key: of what the tree is shown.
+
+    Returns:
+      A NamedTuple of arrays, among them `leaves`, the Newton step of each leaf.
+    """
+    ...
+
+  def say(self, bins: jax.Array, tree: Any) -> jax.Array:
+    """What a tree says of rows, u8[C, R] -> f32[R]."""
+    ...
+
+
 class Trees(NamedTuple):
-  """Trees of K tasks.
+  """Oblivious trees of K tasks.
 
   Attributes:
     columns: that a level asks of, i32[K, trees, DEPTH].
@@ -57,26 +80,29 @@ class Trees(NamedTuple):
       level's answer is the highest bit of a leaf's number.
   """
 
-  columns: np.ndarray
-  last: np.ndarray
-  leaves: np.ndarray
+  columns: Any
+  last: Any
+  leaves: Any
 
 
 class Grown(NamedTuple):
   """What `boost` has grown.
 
   Attributes:
-    trees: as many of each task as were asked for.
+    trees: as many of each task as were asked for, in the form's NamedTuple.
     rounds: after which a task's are without effect, i64[K].
     losses: the sum of each task's losses on validation rows, f64[K].
+    said: of validation rows, by these trees, f32[K, V].
   """
 
-  trees: Trees
+  trees: Any
   rounds: np.ndarray
   losses: np.ndarray
+  said: np.ndarray
 
 
 def boost(
+  form: Form,
   train: Rows,
   validation: Rows,
   count: int,
@@ -86,6 +112,7 @@ def boost(
   """Grows trees for every task until validation gets no better.
 
   Args:
+    form: of the trees.
     train: the rows that are learnt from.
     validation: those that say how many trees are best; logloss.
     count: of trees.
@@ -97,48 +124,62 @@ def boost(
     leaves of trees beyond the best number are 0.
   """
   base = _logits_of_rates(train)
-  best = _loglosses(_repeated(base, validation), validation)
+  said = _repeated(base, validation)
+  best = losses(said, validation)
   rounds = np.zeros(len(base), np.int64)
-  grown: list[Trees] = []
-  for trees, beside in _rounds(train, validation, seed):
+  grown: list[Any] = []
+  for trees, beside in _rounds(form, train, validation, seed):
     grown.append(trees)
-    found = _loglosses(beside, validation)
-    rounds = np.where(found < best, len(grown), rounds)
+    found = losses(beside, validation)
+    is_better = found < best
+    rounds = np.where(is_better, len(grown), rounds)
+    said = np.where(is_better[:, None], beside, said)
     best = np.minimum(best, found)
     show(min(len(grown) * ROUND / count, 1.0))
     is_done = np.all(len(grown) - rounds >= _PATIENCE)
     if is_done or len(grown) * ROUND >= count:
       break
-  return Grown(_filled(grown, rounds, base, count), rounds, best)
+  return Grown(_filled(grown, rounds, base, count), rounds, best, said)
 
 
-def compile_ahead(columns: int, tasks: int, rows: int, others: int) -> None:
+def compile_ahead(
+  form: Form,
+  columns: int,
+  tasks: int,
+  rows: int,
+  others: int,
+  kind: Any = np.uint8,
+) -> None:
   """Runs a round of no rows that count, so that its program is there.
 
   Args:
+    form: of the trees.
     columns: C.
     tasks: K.
     rows: of train.
     others: rows of validation.
+    kind: of the columns.
   """
 
   def nothing(count):
     zeros = np.zeros((tasks, count), np.float32)
-    return Rows(np.zeros((columns, count), np.uint8), zeros, zeros)
+    return Rows(np.zeros((columns, count), kind), zeros, zeros)
 
-  next(_rounds(nothing(rows), nothing(others), 0))
+  next(_rounds(form, nothing(rows), nothing(others), 0))
 
 
 def boost_again(
+  form: Form,
   train: Rows,
   rounds: np.ndarray,
   count: int,
   seed: int,
   show: Callable[[float], object] = lambda done: None,
-) -> Trees:
+) -> Any:
   """Grows as many rounds as validation wanted before, of other rows.
 
   Args:
+    form: of the trees.
     train: the rows that are learnt from.
     rounds: of each task, i64[K].
     count: of trees, of each task.
@@ -147,8 +188,8 @@ def boost_again(
   """
   nothing = Rows(*(part[:, :0] for part in train))
   wanted = max(int(rounds.max()), 1)
-  grown: list[Trees] = []
-  for trees, _ in _rounds(train, nothing, seed):
+  grown: list[Any] = []
+  for trees, _ in _rounds(form, train, nothing, seed):
     grown.append(trees)
     show(len(grown) / wanted)
     if len(grown) >= wanted:
@@ -157,8 +198,8 @@ def boost_again(
 
 
 def _rounds(
-  train: Rows, validation: Rows, seed: int
-) -> Iterator[tuple[Trees, np.ndarray]]:
+  form: Form, train: Rows, validation: Rows, seed: int
+) -> Iterator[tuple[Any, np.ndarray]]:
   """ROUND trees at a time, with what all so far say of validation, f32[K, V].
 
   There is no end to them.
@@ -168,7 +209,9 @@ def _rounds(
   labels, weight = jax.device_put((list(train.labels), list(train.weight)))
 
   def of_task(k, key, said):
-    return _round(bins, labels[k], weight[k], others, *said[k], key, k, tasks)
+    return _round(
+      form, bins, labels[k], weight[k], others, *said[k], key, k, tasks
+    )
 
   logits, beside = _repeated(base, train), _repeated(base, validation)
   said = list(zip(logits, beside, strict=True))
@@ -181,8 +224,8 @@ def _rounds(
         of_task, range(tasks), itertools.repeat(key), itertools.repeat(said)
       )
       said, trees = map(list, zip(*found, strict=True))
-      parts = zip(*jax.device_get(trees), strict=True)
-      yield Trees(*map(np.stack, parts)), np.stack([v for _, v in said])
+      stacked = jax.tree.map(lambda *parts: np.stack(parts), *trees)
+      yield stacked, np.stack([v for _, v in said])
 
 
 def _repeated(logits: np.ndarray, rows: Rows) -> np.ndarray:
@@ -198,28 +241,34 @@ def _logits_of_rates(rows: Rows) -> np.ndarray:
   return np.log(rate / (1 - rate)).astype(np.float32)
 
 
-def _loglosses(logits: np.ndarray, rows: Rows) -> np.ndarray:
-  """The weighted sum of each task's losses, f64[K]."""
-  losses = np.logaddexp(0.0, logits) - rows.labels * logits
-  return np.asarray(np.sum(losses * rows.weight, 1, np.float64))
+def losses(logits: np.ndarray, rows: Rows) -> np.ndarray:
+  """The weighted sum of each task's losses, f64[K], of logits f32[K, R]."""
+  each = np.logaddexp(0.0, logits) - rows.labels * logits
+  return np.asarray(np.sum(each * rows.weight, 1, np.float64))
 
 
 def _filled(
-  grown: list[Trees], rounds: np.ndarray, base: np.ndarray, count: int
-) -> Trees:
+  grown: list[Any], rounds: np.ndarray, base: np.ndarray, count: int
+) -> Any:
   """All trees of a task, without leaves beyond its best round."""
-  columns, last, leaves = (
-    np.concatenate([one[i] for one in grown], 1)[:, :count] for i in range(3)
-  )
-  kept = np.arange(leaves.shape[1])[None, :] < rounds[:, None] * ROUND
-  leaves = np.where(kept[..., None], leaves, 0.0)
+  trees = jax.tree.map(lambda *parts: np.concatenate(parts, 1), *grown)
+  number = np.arange(trees.leaves.shape[1])[None, :]
+  kept = number < rounds[:, None] * ROUND
+  leaves = np.where(kept[..., None], trees.leaves, 0.0)
   leaves[:, 0] += base[:, None]
-  room = ((0, 0), (0, count - leaves.shape[1]), (0, 0))
-  return Trees(*(np.pad(x, room) for x in (columns, last, leaves)))
+
+  def padded(part):
+    room = max(count - part.shape[1], 0)
+    return np.pad(
+      part[:, :count], ((0, 0), (0, room), *((0, 0),) * (part.ndim - 2))
+    )
+
+  return jax.tree.map(padded, trees._replace(leaves=leaves))
 
 
-@functools.partial(jax.jit, static_argnums=8)
+@functools.partial(jax.jit, static_argnums=(0, 9))
 def _round(
+  form: Form,
   bins: jax.Array,
   labels: jax.Array,
   weight: jax.Array,
@@ -233,6 +282,7 @@ def _round(
   """ROUND trees of one task, one after the other.
 
   Args:
+    form: of the trees.
     bins: of train rows, u8[C, R].
     labels: f32[R].
     weight: f32[R].
@@ -244,16 +294,14 @@ def _round(
     tasks: K, each of which draws what it is shown by itself.
 
   Returns:
-    New (logits, beside); and the task's part of Trees.
+    New (logits, beside); and the task's part of the form's trees.
   """
-  columns, rows = bins.shape
-  shown = max(int(np.ceil(_SHARE * columns)), min(columns, DEPTH))
+  rows = bins.shape[1]
 
   def tree(so_far, key):
     logits, beside = so_far
     which, sample = jax.random.split(jax.random.split(key, tasks)[task])
-    seen = jax.random.permutation(which, columns)[:shown]
-    of = (bins[seen], labels, weight, logits)
+    of = (bins, labels, weight, logits)
     if rows > _ROWS:
       some = jax.random.randint(sample, (_ROWS,), 0, rows)
       of = tuple(values[..., some] for values in of)
@@ -261,18 +309,76 @@ def _round(
     probability = jax.nn.sigmoid(logit)
     first = (probability - label) * counted
     second = probability * (1.0 - probability) * counted
-    found, last, leaves = _grow(asked, jnp.stack([first, second], 1))
-    one = seen[found], last, leaves * _LEARNING_RATE
-    after = logits + _said(bins, *one), beside + _said(others, *one)
+    found = form.grow(asked, jnp.stack([first, second], 1), which)
+    one = found._replace(leaves=found.leaves * _LEARNING_RATE)
+    after = logits + form.say(bins, one), beside + form.say(others, one)
     return after, one
 
   return jax.lax.scan(tree, (logits, beside), jax.random.split(key, ROUND))
 
 
+def shown(key: jax.Array, columns: int, share: float, least: int) -> jax.Array:
+  """Of so many columns, some, of a tree: their places."""
+  count = max(int(np.ceil(share * columns)), min(columns, least))
+  return jax.random.permutation(key, columns)[:count]
+
+
+class Oblivious(NamedTuple):
+  """Trees that ask the same question of all their nodes of a level.
+
+  A row's leaf is a number of as many bits as the tree has levels (Prokhorenkova
+  et al., "CatBoost", NeurIPS 2018).
+  """
+
+  def grow(
+    self, bins: jax.Array, derivatives: jax.Array, key: jax.Array
+  ) -> Trees:
+    """See `Form`."""
+    seen = shown(key, len(bins), _SHARE, DEPTH)
+    columns, last, leaves = _grow(bins[seen], derivatives)
+    return Trees(seen[columns], last, leaves)
+
+  def say(self, bins: jax.Array, tree: Trees) -> jax.Array:
+    """See `Form`."""
+    leaf = jnp.zeros(bins.shape[1], jnp.int32)
+    for level in range(DEPTH):
+      leaf = leaf * 2 + (bins[tree.columns[level]] > tree.last[level])
+    return tree.leaves[leaf]
+
+
+def histograms(
+  columns: jax.Array,
+  leaf: jax.Array,
+  derivatives: jax.Array,
+  nodes: int,
+  bins: int,
+) -> jax.Array:
+  """Sums of both derivatives, by column, node and bin.
+
+  One column after the other: a sum over places of one is fast on a CPU.
+
+  Args:
+    columns: u8[C, R], below `bins`.
+    leaf: the node of each row, i32[R].
+    derivatives: f32[R, 2].
+    nodes: N.
+    bins: B.
+
+  Returns:
+    f32[C, N, B, 2].
+  """
+
+  def of(column):
+    place = leaf * bins + column.astype(jnp.int32)
+    return jnp.zeros((nodes * bins, 2)).at[place].add(derivatives)
+
+  return jax.lax.map(of, columns).reshape(-1, nodes, bins, 2)
+
+
 def _grow(
   bins: jax.Array, derivatives: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """One tree.
+  """One oblivious tree.
 
   Args:
     bins: of the columns that it is shown, u8[C, R].
@@ -285,55 +391,38 @@ def _grow(
   leaf = jnp.zeros(bins.shape[1], jnp.int32)
   columns, last = [], []
   for level in range(DEPTH):
-    # One column after the other: a sum over places of one is fast on a CPU.
-    sums = jax.lax.map(
-      lambda column, leaf=leaf, size=2**level * BINS: (
-        jnp.zeros((size, 2))
-        .at[leaf * BINS + column.astype(jnp.int32)]
-        .add(derivatives)
-      ),
-      bins,
-    ).reshape(-1, 2**level, BINS, 2)
-    best = jnp.argmax(_gains(sums))
+    sums = histograms(bins, leaf, derivatives, 2**level, BINS)
+    best = jnp.argmax(jnp.sum(gains(sums), 1))
     column, bin_ = best // BINS, best % BINS
     leaf = leaf * 2 + (bins[column] > bin_)
     columns.append(column)
     last.append(bin_)
-  sums = jnp.zeros((2**DEPTH, 2)).at[leaf].add(derivatives)
-  steps = -sums[:, 0] / (sums[:, 1] + _L2)
-  return jnp.stack(columns), jnp.stack(last), steps
+  return jnp.stack(columns), jnp.stack(last), steps(leaf, derivatives, DEPTH)
 
 
-def _gains(sums: jax.Array) -> jax.Array:
-  """What each question gains, over all leaves, f32[C, BINS].
+def steps(leaf: jax.Array, derivatives: jax.Array, depth: int) -> jax.Array:
+  """The Newton step of each leaf, f32[2**depth]."""
+  sums = jnp.zeros((2**depth, 2)).at[leaf].add(derivatives)
+  return -sums[:, 0] / (sums[:, 1] + L2)
+
+
+def gains(sums: jax.Array, more: float = 0.0) -> jax.Array:
+  """What it gains to part the bins of a node behind each one.
 
   Args:
-    sums: of both derivatives, f32[C, leaves, BINS, 2].
+    sums: of both derivatives, f32[..., B, 2].
+    more: L2 of both parts.
+
+  Returns:
+    f32[..., B]; 0 where a part has too few rows.
   """
-  no = jnp.cumsum(sums, 2)
-  whole = no[:, :, -1:]
+  no = jnp.cumsum(sums, -2)
+  whole = no[..., -1:, :]
   yes = whole - no
 
-  def score(side):
-    return jnp.square(side[..., 0]) / (side[..., 1] + _L2)
+  def score(side, l2):
+    return jnp.square(side[..., 0]) / (side[..., 1] + l2)
 
-  counts = (no[..., 1] >= _LEAST) & (yes[..., 1] >= _LEAST)
-  gain = score(no) + score(yes) - score(whole)
-  return jnp.sum(jnp.where(counts, gain, 0.0), 1)
-
-
-def _said(
-  bins: jax.Array, columns: jax.Array, last: jax.Array, leaves: jax.Array
-) -> jax.Array:
-  """What a tree says of rows, f32[R].
-
-  Args:
-    bins: u8[C, R].
-    columns: i32[DEPTH].
-    last: i32[DEPTH].
-    leaves: f32[2**DEPTH].
-  """
-  leaf = jnp.zeros(bins.shape[1], jnp.int32)
-  for level in range(DEPTH):
-    leaf = leaf * 2 + (bins[columns[level]] > last[level])
-  return leaves[leaf]
+  counts = (no[..., 1] >= LEAST) & (yes[..., 1] >= LEAST)
+  gain = score(no, L2 + more) + score(yes, L2 + more) - score(whole, L2)
+  return jnp.where(counts, gain, 0.0)

@@ -1,0 +1,217 @@
+"""Boosted trees whose nodes ask questions of their own, of categories too.
+
+A node parts the categories of a field in two sets: of all ways to do so that
+follow the order of their mean gradients in that node, the one that gains most
+(Fisher, "On grouping for maximum homogeneity", JASA 1958; as LightGBM does, Ke
+et al., NeurIPS 2017). No rate stands for a category, so nothing of a row's own
+label is in what trees read of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rmtl_jax.contrib.trees import boosting
+
+DEPTH = 6
+NODES = 2**DEPTH - 1
+# Of the columns, and of the fields, what a tree is shown.
+# Two can say something together.
+_SHARE, _LEAST_SHOWN = 0.5, 2
+# L2 that parts of categories have beside that of leaves; pseudo-rows that draw
+# a category to the middle of their order; and the least sum of second
+# derivatives of a category that takes part in it.
+_MORE_L2, _PSEUDO_ROWS, _LEAST = 10.0, 10.0, 1.0
+# Bits of a number that has answers, so that float32 has it as it is; numbers
+# for all nodes.
+_WORD = 16
+WORDS = -(-NODES // _WORD)
+
+
+class Trees(NamedTuple):
+  """Trees of K tasks; the nodes of a level lie side by side, the root first.
+
+  Attributes:
+    columns: that a node asks of, i32[K, trees, NODES].
+    yes: of the column's bins and categories, whether the answer is yes,
+      bool[K, trees, NODES, W].
+    leaves: what a leaf adds to the logit, f32[K, trees, 2**DEPTH].
+  """
+
+  columns: Any
+  yes: Any
+  leaves: Any
+
+
+class CategorySplits(NamedTuple):
+  """The form; see `boosting.Form`.
+
+  Attributes:
+    numbers: columns that are bins of numbers; those behind them are categories.
+    width: W, more than any bin or category.
+  """
+
+  numbers: int
+  width: int
+
+  @property
+  def kind(self) -> np.dtype[Any]:
+    """Of the columns, whole numbers below the width."""
+    return np.min_scalar_type(self.width - 1)
+
+  def grow(
+    self, bins: jax.Array, derivatives: jax.Array, key: jax.Array
+  ) -> Trees:
+    """See `boosting.Form`."""
+    rows, nodes = bins.shape[1], 2 ** (DEPTH - 1)
+    keys = jax.random.split(key)
+    counts = self.numbers, len(bins) - self.numbers
+    seen = [
+      start + boosting.shown(one, count, _SHARE, _LEAST_SHOWN)
+      for one, count, start in zip(keys, counts, (0, self.numbers), strict=True)
+    ]
+
+    def level(leaf, _):
+      found = [
+        question(bins[which], which, leaf, derivatives, nodes, self.width)
+        for question, which in zip((_threshold, _set), seen, strict=True)
+        if len(which)
+      ]
+      gain, column, yes = (
+        jnp.stack(parts) for parts in zip(*found, strict=True)
+      )
+      best = jnp.argmax(gain, 0)[None]
+      column = jnp.take_along_axis(column, best, 0)[0]
+      yes = jnp.take_along_axis(yes, best[..., None], 0)[0]
+      value = bins.reshape(-1)[column[leaf] * rows + jnp.arange(rows)]
+      after = leaf * 2 + yes[leaf, value.astype(jnp.int32)]
+      return after, (column, yes)
+
+    nothing = jnp.zeros(rows, jnp.int32)
+    leaf, asked = jax.lax.scan(level, nothing, None, DEPTH)
+    columns, yes = (
+      jnp.concatenate([part[i, : 2**i] for i in range(DEPTH)]) for part in asked
+    )
+    return Trees(columns, yes, boosting.steps(leaf, derivatives, DEPTH))
+
+  def say(self, bins: jax.Array, tree: Trees) -> jax.Array:
+    """See `boosting.Form`."""
+
+    def answer(node, column, value):
+      del column
+      return tree.yes[node, value]
+
+    return said(bins, tree.columns, answer, tree.leaves)
+
+
+def said(
+  values: jax.Array, columns: jax.Array, answer: Any, leaves: jax.Array
+) -> jax.Array:
+  """What a tree says of rows, f32[R].
+
+  Args:
+    values: of all columns, whole numbers, [C, R].
+    columns: of its nodes, i32[NODES].
+    answer: (nodes, their columns, values of these) of rows, i32[R] -> 0 or 1.
+    leaves: f32[2**DEPTH].
+  """
+  rows, flat = values.shape[1], values.reshape(-1)
+  leaf = jnp.zeros(rows, jnp.int32)
+  for level in range(DEPTH):
+    node = leaf + (2**level - 1)
+    column = columns.at[node].get(mode='clip')
+    place = column * rows + jnp.arange(rows)
+    value = flat.at[place].get(mode='clip').astype(jnp.int32)
+    leaf = leaf * 2 + answer(node, column, value)
+  return leaves.at[leaf].get(mode='promise_in_bounds')
+
+
+def answers_name(field: int) -> str:
+  """Of the parameter that has what nodes answer to a field's values."""
+  return f'answers_{field}'
+
+
+def packed(yes: np.ndarray) -> np.ndarray:
+  """Answers as numbers of _WORD bits, bool[..., NODES] -> f32[..., WORDS]."""
+  room = [(0, 0)] * (yes.ndim - 1) + [(0, WORDS * _WORD - NODES)]
+  bits = np.pad(yes, room).reshape(*yes.shape[:-1], WORDS, _WORD)
+  return np.asarray(bits @ 2.0 ** np.arange(_WORD), np.float32)
+
+
+def is_yes(words: jax.Array, row: jax.Array, node: jax.Array) -> jax.Array:
+  """What nodes answer, of what `packed` made.
+
+  Args:
+    words: of a tree, i32[values, WORDS].
+    row: of these, i32[R].
+    node: i32[R].
+
+  Returns:
+    i32[R], 0 or 1.
+  """
+  place = row * WORDS + node // _WORD
+  word = words.reshape(-1).at[place].get(mode='clip')
+  return (word >> (node % _WORD)) & 1
+
+
+def _threshold(
+  bins: jax.Array,
+  places: jax.Array,
+  leaf: jax.Array,
+  derivatives: jax.Array,
+  nodes: int,
+  width: int,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """The best question of numbers: is the bin above another?
+
+  Args:
+    bins: of columns, u8[C, R].
+    places: of these among all columns, i32[C].
+    leaf: the node of each row, i32[R].
+    derivatives: f32[R, 2].
+    nodes: N.
+    width: W.
+
+  Returns:
+    Of each node: the gain, f32[N]; the column, i32[N]; and where the answer is
+    yes, bool[N, W].
+  """
+  sums = boosting.histograms(bins, leaf, derivatives, nodes, boosting.BINS)
+  gain, column, last = _best(boosting.gains(sums))
+  yes = (jnp.arange(width)[None] > last[:, None]) & (gain > 0)[:, None]
+  return gain, places[column], yes
+
+
+def _set(
+  bins: jax.Array,
+  places: jax.Array,
+  leaf: jax.Array,
+  derivatives: jax.Array,
+  nodes: int,
+  width: int,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """The best question of categories: is it one of these? As `_threshold`."""
+  sums = boosting.histograms(bins, leaf, derivatives, nodes, width)
+  first, second = sums[..., 0], sums[..., 1]
+  # Those with too few rows are behind all others, in no order.
+  mean = jnp.where(second >= _LEAST, first / (second + _PSEUDO_ROWS), jnp.inf)
+  order = jnp.argsort(mean, -1)
+  sums = jnp.take_along_axis(sums, order[..., None], 2)
+  gain, column, last = _best(boosting.gains(sums, _MORE_L2))
+  means = mean[column, jnp.arange(nodes)]
+  at = jnp.take_along_axis(order[column, jnp.arange(nodes)], last[:, None], 1)
+  yes = means > jnp.take_along_axis(means, at, 1)
+  return gain, places[column], yes & (gain > 0)[:, None]
+
+
+def _best(gain: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """f32[C, N, B] -> each node's greatest, its column and its place there."""
+  columns, nodes, bins = gain.shape
+  of_node = jnp.moveaxis(gain, 1, 0).reshape(nodes, columns * bins)
+  best = jnp.argmax(of_node, 1)
+  greatest = jnp.take_along_axis(of_node, best[:, None], 1)[:, 0]
+  return greatest, best // bins, best % bins

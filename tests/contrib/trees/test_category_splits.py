@@ -1,0 +1,176 @@
+"""Trees that part categories, against a search in plain NumPy."""
+
+from __future__ import annotations
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rmtl_jax.contrib.trees import boosting, category_splits
+
+# Two columns of numbers, then two of categories.
+FORM = category_splits.CategorySplits(2, boosting.BINS)
+
+
+@pytest.fixture(autouse=True)
+def strict():
+  with jax.numpy_rank_promotion('raise'):
+    yield
+
+
+def rows(count, seed=0):
+  """Each category of the first field likes one of the second's."""
+  draw = np.random.default_rng(seed)
+  bins = draw.integers(0, 8, (4, count)).astype(np.uint8)
+  bins[3] = draw.integers(1, 4, count)
+  likes = bins[2] % 3 + 1 == bins[3]
+  labels = (draw.random(count) < np.where(likes, 0.8, 0.1)).astype(np.float32)
+  return boosting.Rows(bins, labels[None], np.ones((1, count), np.float32))
+
+
+def answers(tree, bins):
+  """Leaves of rows, node by node."""
+  leaf = np.zeros(bins.shape[1], int)
+  for level in range(category_splits.DEPTH):
+    node = leaf + 2**level - 1
+    value = bins[tree.columns[node], np.arange(bins.shape[1])]
+    leaf = leaf * 2 + tree.yes[node, value]
+  return leaf
+
+
+def score(g, h, l2):
+  return g * g / (h + l2)
+
+
+def gain(slope, curve, yes, more):
+  """Of parting rows; 0 where a part has too few."""
+  g, h = ([of[side].sum() for side in (yes, ~yes)] for of in (slope, curve))
+  if min(h) < 5:
+    return 0.0
+  parts = sum(score(a, b, 20 + more) for a, b in zip(g, h, strict=True))
+  return parts - score(slope.sum(), curve.sum(), 20)
+
+
+def best_gain(bins, slope, curve):
+  """Over thresholds of numbers, and over all sets of categories in order."""
+  found = [0.0]
+  for column in bins[:2]:
+    found += [gain(slope, curve, column > b, 0) for b in range(7)]
+  for column in bins[2:]:
+    means = np.full(boosting.BINS, np.inf)
+    for value in np.unique(column):
+      at = column == value
+      if curve[at].sum() >= 1:
+        means[value] = slope[at].sum() / (curve[at].sum() + 10)
+    for mean in np.unique(means):
+      found.append(gain(slope, curve, means[column] > mean, 10))
+  return max(found)
+
+
+def test_nodes_ask_what_a_plain_search_would(monkeypatch):
+  monkeypatch.setattr(category_splits, '_SHARE', 1.0)
+  found = rows(700)
+  slope = (0.3 - found.labels[0]).astype(np.float32)
+  curve = np.full_like(slope, 0.21)
+  tree = FORM.grow(
+    jnp.asarray(found.bins),
+    jnp.asarray(np.stack([slope, curve], 1)),
+    jax.random.key(0),
+  )
+  tree = jax.tree.map(np.asarray, tree)
+  leaf, asked = np.zeros(700, int), 0
+  for level in range(category_splits.DEPTH):
+    for number in range(2**level):
+      at, node = leaf == number, number + 2**level - 1
+      own = found.bins[:, at]
+      yes = tree.yes[node, own[tree.columns[node]]]
+      more = 10 * (tree.columns[node] >= 2)
+      best = best_gain(own, slope[at], curve[at])
+      chosen = gain(slope[at], curve[at], yes, more) if yes.any() else 0
+      assert chosen == pytest.approx(best, rel=1e-3, abs=1e-4)
+      asked += yes.any()
+    node = leaf + 2**level - 1
+    value = found.bins[tree.columns[node], np.arange(700)]
+    leaf = leaf * 2 + tree.yes[node, value]
+  assert asked > 5 and {2, 3} <= {*tree.columns}
+  for number in np.unique(leaf):
+    at = leaf == number
+    step = -slope[at].sum() / (curve[at].sum() + 20)
+    assert tree.leaves[number] == pytest.approx(step, abs=1e-5)
+
+
+def test_a_set_by_hand():
+  """Categories 1 and 3 against 2 and 4, which no threshold parts."""
+  column = np.repeat([1, 2, 3, 4], 30).astype(np.uint8)
+  slope = np.where(column % 2, 0.5, -0.5).astype(np.float32)
+  both = jnp.asarray(np.stack([slope, np.full_like(slope, 0.25)], 1))
+  gain, place, yes = category_splits._set(
+    jnp.asarray(column[None]),
+    jnp.array([7]),
+    jnp.zeros(120, jnp.int32),
+    both,
+    1,
+    boosting.BINS,
+  )
+  # Each side has 60 rows, of slope 30 and curve 15; the whole has none.
+  assert gain[0] == pytest.approx(2 * 30**2 / (15 + 30), rel=1e-5)
+  assert place.tolist() == [7]
+  # Categories that no row has are with the later ones.
+  np.testing.assert_array_equal(yes[0, :6], [1, 1, 0, 1, 0, 1])
+
+
+def test_trees_tell_what_each_category_likes():
+  train, validation, test = (rows(3000, seed) for seed in range(3))
+  grown = boosting.boost(FORM, train, validation, 40, seed=0)
+  said = sum(
+    grown.trees.leaves[0, n, answers(tree, test.bins)]
+    for n in range(40)
+    for tree in [jax.tree.map(lambda part, n=n: part[0, n], grown.trees)]
+  )
+  likes = test.bins[2] % 3 + 1 == test.bins[3]
+  assert said[likes].mean() > said[~likes].mean() + 1.0
+  again = boosting.boost_again(FORM, train, grown.rounds, 40, seed=0)
+  jax.tree.map(np.testing.assert_array_equal, again, grown.trees)
+
+
+def test_more_categories_than_bytes_number():
+  form = category_splits.CategorySplits(1, 400)
+  assert form.kind == np.uint16
+  draw = np.random.default_rng(0)
+  column = draw.integers(0, 400, 4000)
+  labels = (draw.random(4000) < np.where(column % 2, 0.9, 0.1)).astype('f4')
+  bins = np.stack([column % 7, column]).astype(form.kind)
+  train = boosting.Rows(bins, labels[None], np.ones((1, 4000), np.float32))
+  grown = boosting.boost(form, train, train, 10, seed=0)
+  assert grown.said[0, column % 2 == 1].mean() > 0.2
+  assert grown.said[0, column % 2 == 0].mean() < -0.2
+
+
+def test_without_numbers_or_without_a_gain():
+  """Nodes that gain nothing send all rows to the same side."""
+  form = category_splits.CategorySplits(0, boosting.BINS)
+  found = rows(200)
+  slope = np.zeros((200, 2), np.float32)
+  slope[:, 1] = 0.25
+  tree = form.grow(
+    jnp.asarray(found.bins[2:]), jnp.asarray(slope), jax.random.key(0)
+  )
+  assert not np.any(tree.yes) and not np.any(tree.leaves)
+
+
+def test_answers_are_kept_in_numbers_of_16_bits():
+  draw = np.random.default_rng(0)
+  yes = draw.random((5, category_splits.NODES)) < 0.5
+  words = category_splits.packed(yes)
+  assert words.shape == (5, category_splits.WORDS) == (5, 4)
+  assert words.max() < 2**16
+  assert words[0, 0] == sum(2**i for i in range(16) if yes[0, i])
+  both = list(itertools.product(range(5), range(category_splits.NODES)))
+  row, node = map(np.array, zip(*both, strict=True))
+  found = category_splits.is_yes(
+    jnp.asarray(words.astype(np.int32)), jnp.asarray(row), jnp.asarray(node)
+  )
+  np.testing.assert_array_equal(found, yes[row, node])
