@@ -15,6 +15,8 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 
+# Errors of a write that has no room left.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Errors of file systems that can't sync such an object, and needn't.
 _UNKNOWN = (errno.EINVAL, errno.ENOTSUP, errno.EROFS)
 
@@ -83,6 +85,33 @@ def name_errors(path: str | os.PathLike[str]) -> Iterator[None]:
   except OSError as error:
     reason = error.strerror or str(error)
     raise OSError(error.errno or 0, reason, os.fspath(path)) from None
+
+
+def copy_file(source: pathlib.Path, target: pathlib.Path) -> None:
+  """Copies a file's content.
+
+  Raises:
+    OSError: names the target if its disk is full, as shutil's does not.
+  """
+  try:
+    shutil.copyfile(source, target)
+  except OSError as error:
+    if error.errno in FULL:
+      raise OSError(error.errno, error.strerror, str(target)) from None
+    raise
+
+
+def copy_tree(source: pathlib.Path, target: pathlib.Path) -> None:
+  """Copies the files of a directory and those below it.
+
+  Raises:
+    OSError: as for `copy_file`; of the first file that fails.
+  """
+  for place, _, names in os.walk(source):
+    directory = target / pathlib.Path(place).relative_to(source)
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in names:
+      copy_file(pathlib.Path(place, name), directory / name)
 
 
 def sync_tree(path: pathlib.Path) -> None:

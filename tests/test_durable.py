@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from rmtl_jax import durable
+from tests.faults import runs
 
 
 @pytest.fixture
@@ -120,3 +121,17 @@ def test_a_link_to_a_directory_stays(tmp_path):
   (tmp_path / 'near').symlink_to(tmp_path / 'far')
   durable.remove_tree(tmp_path / 'near')
   assert (tmp_path / 'near').is_dir()
+
+
+def test_a_copy_names_the_disk_that_is_full(tmp_path):
+  source = tmp_path / 'source'
+  (source / 'deep').mkdir(parents=True)
+  (source / 'deep' / 'large').write_bytes(b'x' * 100_000)
+  durable.copy_tree(source, tmp_path / 'whole')
+  assert (tmp_path / 'whole/deep/large').read_bytes() == b'x' * 100_000
+  with runs.small_disk(tmp_path / 'disk', '16k') as disk:
+    with pytest.raises(OSError, match='No space left') as error:
+      durable.copy_tree(source, disk / 'copy')
+    assert error.value.filename == str(disk / 'copy/deep/large')
+  with pytest.raises(FileNotFoundError, match='source/none'):
+    durable.copy_file(source / 'none', tmp_path / 'none')

@@ -8,6 +8,7 @@ bad input themselves, as `types.InputError`; other exceptions get one line here.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import pathlib
 import sys
@@ -16,7 +17,7 @@ from typing import NamedTuple
 
 from absl import flags
 
-from rmtl_jax import extras, types
+from rmtl_jax import durable, extras, types
 
 DEBUG = 'RMTL_DEBUG'
 _FAILED, _BAD = 1, 2
@@ -32,7 +33,7 @@ _BAD_PLACES = (
   errno.EROFS,
 )
 # Texts of system errors in DuckDB and XLA, whose exceptions have no number.
-_FULL = os.strerror(errno.ENOSPC)
+_FULL = tuple(map(os.strerror, durable.FULL))
 _EXHAUSTED = 'RESOURCE_EXHAUSTED'
 _PACKAGE = pathlib.Path(__file__).parents[1]
 
@@ -78,8 +79,9 @@ def of(error: Exception, command: str) -> Failure:
     line = f'{place}: {reason}' if place else reason
     return Failure(line, _BAD if error.errno in _BAD_PLACES else _FAILED)
   if isinstance(error, UnicodeError) or _is_of(error, 'duckdb', 'pyarrow'):
-    full = _FULL in str(error)
-    return Failure(types.first_line(error), _FAILED if full else _BAD)
+    line = _without_json(types.first_line(error))
+    full = any(text in line for text in _FULL)
+    return Failure(line, _FAILED if full else _BAD)
   where = _where(error)
   return Failure(
     f'unexpected {type(error).__name__}: {types.first_line(error)}{where};'
@@ -101,6 +103,17 @@ def _is_memory(error: Exception) -> bool:
     or type(error).__name__ == 'OutOfMemoryException'
     or (_is_of(error, 'jax', 'jaxlib') and _EXHAUSTED in str(error))
   )
+
+
+def _without_json(line: str) -> str:
+  """The message within that of DuckDB's threads, which hold it as JSON."""
+  text, found, within = line.partition(': {"exception_type"')
+  if not found:
+    return line
+  try:
+    return str(json.loads('{"exception_type"' + within)['exception_message'])
+  except (ValueError, KeyError):
+    return text
 
 
 def _is_of(error: Exception, *packages: str) -> bool:

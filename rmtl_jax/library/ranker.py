@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import os
 import pathlib
+import shutil
 import tempfile
 import warnings
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -341,6 +343,19 @@ class Ranker:
       lines.append(f'  test {task}: {values}')
     return '\n'.join([*lines, f'  {self.run_dir_}'])
 
+  def __getstate__(self) -> dict[str, Any]:
+    if hasattr(self, 'model_'):
+      raise TypeError(
+        'a fitted Ranker can be neither pickled nor deep-copied: save(path)'
+        ' writes it and rmtl_jax.load(path) restores it'
+      )
+    return dict(self.__dict__)
+
+  def __copy__(self) -> Ranker:
+    made = type(self).__new__(type(self))
+    made.__dict__.update(self.__dict__)  # the model itself is shared
+    return made
+
   def _wanted(self) -> columns.Wanted:
     names = inspect.signature(columns.Wanted).parameters
     return columns.Wanted(**{name: getattr(self, name) for name in names})
@@ -471,12 +486,26 @@ def load(path: str | os.PathLike[str]) -> Ranker:
 
 def _place(
   given: str | os.PathLike[str] | None,
-) -> tuple[tempfile.TemporaryDirectory[str] | None, pathlib.Path]:
+) -> tuple[_Scratch | None, pathlib.Path]:
   """RUN, and what removes it if it is private."""
   if given is not None:
     return None, pathlib.Path(given)
-  scratch = tempfile.TemporaryDirectory(prefix='rmtl-')
-  return scratch, pathlib.Path(scratch.name)
+  scratch = _Scratch()
+  return scratch, scratch.path
+
+
+class _Scratch:
+  """A private directory that goes when nothing refers to this any more.
+
+  Unlike tempfile's, which then warns that nobody closed it.
+
+  Attributes:
+    path: the directory.
+  """
+
+  def __init__(self):
+    self.path = pathlib.Path(tempfile.mkdtemp(prefix='rmtl-'))
+    weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 def _leaks(metrics: Mapping[str, Any]) -> list[str]:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
+import time
+import warnings
+import zlib
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
+
+_ENDING = '-cache'  # of JAX's files
+_CHECKED = '.checked'
+_SETTLED = 60.0  # seconds; an older file is not being written any more
+_ZSTD = b'\x28\xb5\x2f\xfd'
 
 
 def directory() -> pathlib.Path | None:
@@ -29,6 +38,13 @@ def keep(least_seconds: float) -> None:
   found = directory()
   if found is None:
     return
+  with contextlib.suppress(OSError):
+    drop_cut(found)
+  # One that can't be read or written is compiled, or not kept: a person need
+  # not know. Another process may be writing it just now.
+  warnings.filterwarnings(
+    'ignore', 'Error (reading|writing) persistent compilation cache entry'
+  )
   jax.config.update('jax_compilation_cache_dir', str(found))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', least_seconds)
   # Had JAX compiled before, it would have settled on keeping none.
@@ -39,3 +55,39 @@ def keep_unless_set(least_seconds: float) -> None:
   """As `keep`, where the process has not been told a place of its own."""
   if getattr(jax.config, 'jax_compilation_cache_dir', None) is None:
     keep(least_seconds)
+
+
+def drop_cut(place: pathlib.Path) -> None:
+  """Deletes programs that a full disk or a killed process has cut short.
+
+  JAX can't read them, and never writes over a file that is there. A program is
+  checked once; those of zstd, JAX's choice where it finds zstandard, are not.
+
+  Args:
+    place: the directory of the programs.
+
+  Raises:
+    OSError: it can't be read or written.
+  """
+  mark, until = place / _CHECKED, time.time() - _SETTLED
+  since = mark.stat().st_mtime if mark.exists() else 0.0
+  with os.scandir(place) as entries:
+    for entry in entries:
+      if not entry.name.endswith(_ENDING):
+        continue
+      if since <= entry.stat().st_mtime < until and not _is_whole(entry.path):
+        pathlib.Path(entry.path).unlink(missing_ok=True)
+  mark.touch()
+  os.utime(mark, (until, until))
+
+
+def _is_whole(path: str) -> bool:
+  packed = pathlib.Path(path).read_bytes()
+  if packed.startswith(_ZSTD):
+    return True
+  unpacked = zlib.decompressobj()
+  try:
+    unpacked.decompress(packed)
+  except zlib.error:
+    return False
+  return unpacked.eof

@@ -22,7 +22,6 @@ import fcntl
 import importlib.metadata
 import pathlib
 import platform
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -305,12 +304,10 @@ def create(
     return run
   # config.json comes last and marks the description as complete, so the other
   # files are synced before it.
-  shutil.copyfile(data_dir / 'manifest.json', path / 'manifest.json')
+  durable.copy_file(data_dir / 'manifest.json', path / 'manifest.json')
   durable.sync(path / 'manifest.json')
   if (data_dir / 'vocabulary').is_dir():
-    shutil.copytree(
-      data_dir / 'vocabulary', path / 'vocabulary', dirs_exist_ok=True
-    )
+    durable.copy_tree(data_dir / 'vocabulary', path / 'vocabulary')
     durable.sync_tree(path / 'vocabulary')
   durable.sync(path.parent)
   writers.write_json(

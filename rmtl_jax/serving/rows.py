@@ -176,8 +176,11 @@ def check_name(name: str) -> None:
   """Refuses an input of a kind that can't be read.
 
   Raises:
-    types.InputError: what the name must end in.
+    types.InputError: what the name must end in, or that it is nothing at all.
   """
+  place = pathlib.Path(name)
+  if name != STANDARD and not place.suffix and not place.exists():
+    raise types.InputError(f'{name}: not found')
   if name != STANDARD and not name.lower().endswith(folders.ENDINGS):
     raise types.InputError(
       f'{name}: expected a file that ends in {", ".join(folders.ENDINGS)}, or -'

@@ -43,6 +43,22 @@ HAPPENS = {
     1,
     '/data/x: No space left',
   ),
+  'a thread of DuckDB finds a full disk': (
+    lambda: _raise(
+      duckdb.IOException(
+        'IO Error: Async write failed for range [offset=3, size=2]:'
+        ' {"exception_type":"IO","exception_message":"Could not write file'
+        ' \\"/data/x\\": No space left on device","errno":"28"}'
+      )
+    ),
+    1,
+    'rmtl: Could not write file "/data/x": No space left on device\n',
+  ),
+  'DuckDB may write no more': (
+    lambda: _raise(duckdb.IOException('IO Error: /data/x: File too large')),
+    1,
+    '/data/x: File too large',
+  ),
   'DuckDB has no memory': (
     lambda: _raise(duckdb.OutOfMemoryException('Out of Memory Error: 1 GB')),
     1,

@@ -1,6 +1,9 @@
 """A table in, a model out, in four lines."""
 
+import copy
+import gc
 import json
+import pickle
 import warnings
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax import types
+from rmtl_jax.library import ranker as ranker_lib
 from rmtl_jax.results import evaluate
 from rmtl_jax.serving import predictor
 from tests import registries as registries_lib
@@ -108,6 +112,32 @@ def test_frames_are_fitted_and_predicted_for(model):
   np.testing.assert_array_equal(fitted.predict_proba(frame[:5]), expected)
   also = polars.DataFrame(new)
   np.testing.assert_array_equal(model.predict_proba(also), expected)
+
+
+def test_copies_share_the_model_and_pickles_say_what_to_do(model):
+  rows = without_labels(small.table(), slice(20))
+  again = copy.copy(model)
+  assert again.run_dir_ == model.run_dir_
+  np.testing.assert_array_equal(
+    again.predict_proba(rows), model.predict_proba(rows)
+  )
+  for work in (copy.deepcopy, pickle.dumps):
+    with pytest.raises(TypeError, match=r'save\(path\).*rmtl_jax.load\(path\)'):
+      work(model)
+  unfitted = ranker(seed=3)
+  for work in (copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))):
+    assert work(unfitted).get_params() == unfitted.get_params()
+
+
+def test_a_private_directory_goes_without_a_warning():
+  with warnings.catch_warnings(record=True) as shown:
+    warnings.simplefilter('always', ResourceWarning)
+    scratch, path = ranker_lib._place(None)
+    assert path.is_dir()
+    del scratch
+    gc.collect()
+  assert not path.exists()
+  assert [w for w in shown if str(path) in str(w.message)] == []
 
 
 def test_a_saved_model_is_the_model(model, tmp_path):

@@ -232,6 +232,7 @@ def test_bad_usage(tmp_path, capsys, run_dir):
     (raw, tmp_path / 'out.txt', 'out.txt: expected a file that ends in'),
     (tmp_path / 'in.json', tmp_path / 'out.csv', 'in.json: expected a file'),
     (tmp_path / 'no.csv', tmp_path / 'out.csv', 'no.csv: not found'),
+    (tmp_path / 'nothing', tmp_path / 'out.csv', 'nothing: not found'),
     (tmp_path / 'no.parquet', tmp_path / 'out.csv', 'no.parquet: not found'),
     (tmp_path / 'bad.parquet', tmp_path / 'out.csv', 'bad.parquet: not read'),
     (raw, tmp_path / 'no' / 'out.csv', 'no: no such directory'),

@@ -52,6 +52,7 @@ class Sample:
     is_whole: whether the sample is the log.
     delimiter: of CSV files, if it is not that of their names.
     faulty: rows of files that are read whole with too few or too many values.
+    partial: columns that some files have and others lack; not among `names`.
   """
 
   connection: duckdb.DuckDBPyConnection
@@ -63,6 +64,7 @@ class Sample:
   is_whole: bool
   delimiter: str
   faulty: int = 0
+  partial: tuple[str, ...] = ()
 
   def column(self, name: str) -> str:
     """SQL of a column of the log."""
@@ -106,37 +108,54 @@ def _find_delimiter(path: pathlib.Path) -> str:
 
 
 def _of_csv(paths: Sequence[pathlib.Path], rows: int, delimiter: str) -> Sample:
-  header = raw_csv.read_header(paths[0], delimiter)
   chosen = _spread(paths, _MOST_FILES)
-  records: list[list[str]] = []
+  headers = [raw_csv.read_header(path, delimiter) for path in chosen]
+  header, partial = _shared(chosen, headers)
+  records: list[Sequence[str]] = []
   of_folders: dict[str, list[str | None]] = {}
   estimated, faulty, is_whole = 0, 0, len(chosen) == len(paths)
-  for path in chosen:
-    if raw_csv.read_header(path, delimiter) != header:
-      raise types.InputError(
-        f'{path}: has other columns than {paths[0]}, in its header'
-      )
+  for path, own in zip(chosen, headers, strict=True):
     found, in_file, wrong = _csv_records(
-      path, max(rows // len(chosen), 1), delimiter, len(header)
+      path, max(rows // len(chosen), 1), delimiter, len(own)
     )
-    records += found
+    if found:
+      _check_header(path, own, list(zip(*found, strict=True)))
+    raw.check_columns(path, own, ())
+    places = [own.index(name) for name in header]
+    records += [[record[place] for place in places] for record in found]
     for name, value in folders.values(path, None, header).items():
       of_folders.setdefault(name, []).extend([value] * len(found))
     estimated, faulty = estimated + in_file, faulty + wrong
     is_whole = is_whole and len(found) == in_file
   if not records:
     raise types.InputError(f'{paths[0]}: no rows below the header')
-  columns = list(zip(*records, strict=True))
-  _check_header(paths[0], header, columns)
-  raw.check_columns(paths[0], header, ())
-  arrays = [pa.array(values, pa.string()) for values in columns]
+  arrays = [
+    pa.array(values, pa.string()) for values in zip(*records, strict=True)
+  ]
   for name, values in of_folders.items():
     if len(values) == len(records):  # folders of all files name it
       header = [*header, name]
       arrays.append(pa.array(values, pa.string()))
   total = estimated * len(paths) // len(chosen)
   made = _sample(header, arrays, total, is_whole, delimiter, paths[0])
-  return dataclasses.replace(made, faulty=faulty)
+  return dataclasses.replace(made, faulty=faulty, partial=partial)
+
+
+def _shared(
+  paths: Sequence[pathlib.Path], headers: Sequence[Sequence[str]]
+) -> tuple[list[str], tuple[str, ...]]:
+  """The columns that all files have, in the first one's order, and the others.
+
+  Raises:
+    types.InputError: they share none.
+  """
+  shared = list(headers[0])
+  for path, header in zip(paths, headers, strict=True):
+    shared = [name for name in shared if name in header]
+    if not shared:
+      raise types.InputError(f'{path}: has other columns than {paths[0]}')
+  found = dict.fromkeys(name for header in headers for name in header)
+  return shared, tuple(name for name in found if name not in shared)
 
 
 def _csv_records(
@@ -274,10 +293,11 @@ def _of_parquet(paths: Sequence[pathlib.Path], rows: int) -> Sample:
       ) from None
     raw.check_columns(path, found.column_names, ())
     parts.append(found)
-    if found.column_names != parts[0].column_names:
-      raise types.InputError(f'{path}: has other columns than {paths[0]}')
+  names, partial = _shared(chosen, [part.column_names for part in parts])
   try:
-    table = pa.concat_tables(parts, promote_options='permissive')
+    table = pa.concat_tables(
+      [part.select(names) for part in parts], promote_options='permissive'
+    )
   except pa.ArrowException as error:
     raise types.InputError(
       f'{paths[0]}: the types of its columns are not those of the other'
@@ -286,14 +306,9 @@ def _of_parquet(paths: Sequence[pathlib.Path], rows: int) -> Sample:
   if not table.num_rows:
     raise types.InputError(f'{paths[0]}: has no rows')
   is_whole = len(chosen) == len(paths) and table.num_rows == total
-  return _sample(
-    table.column_names,
-    table.columns,
-    total * len(paths) // len(chosen),
-    is_whole,
-    '',
-    paths[0],
-  )
+  total = total * len(paths) // len(chosen)
+  made = _sample(names, table.columns, total, is_whole, '', paths[0])
+  return dataclasses.replace(made, partial=partial)
 
 
 def _parquet_rows(file: Any, rows: int) -> pa.Table:

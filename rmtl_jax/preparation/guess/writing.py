@@ -198,6 +198,10 @@ def notes(
       f'Rows with more or fewer values than the header: {sample.faulty:,};'
       ' `rmtl prepare` will name the first.'
     )
+  if sample.partial:
+    found.append(
+      f'Columns that not all files have, left out: {", ".join(sample.partial)}.'
+    )
   if time is None:
     found.append(
       'No time of the rows: sessions are drawn for the splits, and there are no'

@@ -54,6 +54,8 @@ def draw(figure: matplotlib.figure.Figure) -> str:
   with style(), warnings.catch_warnings():
     # A browser has more scripts than the font that the layout is made for.
     warnings.filterwarnings('ignore', 'Glyph .* missing')
+    # Of some spans, such as three days, it takes its widest step, which fits.
+    warnings.filterwarnings('ignore', 'AutoDateLocator was unable to pick')
     figure.savefig(buffer, format='svg', metadata={'Date': None})
   root = ElementTree.fromstring(buffer.getvalue())
   for metadata in root.findall(f'{{{_SVG}}}metadata'):

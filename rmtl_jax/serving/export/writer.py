@@ -20,7 +20,6 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -88,11 +87,12 @@ def _write(
   scorer: predictor.Predictor, directory: pathlib.Path, with_saved_model: bool
 ) -> dict[str, Any]:
   parameters = _write_parameters(scorer.params, directory)
-  (directory / exported.MODEL).write_bytes(serialize(scorer))
-  shutil.copyfile(
-    scorer.run.path / 'manifest.json', directory / 'manifest.json'
-  )
-  shutil.copytree(scorer.run.path / 'vocabulary', directory / 'vocabulary')
+  program = directory / exported.MODEL
+  with durable.name_errors(program):
+    program.write_bytes(serialize(scorer))
+  run = scorer.run.path
+  durable.copy_file(run / 'manifest.json', directory / 'manifest.json')
+  durable.copy_tree(run / 'vocabulary', directory / 'vocabulary')
   # A run that was cut off before its evaluation has none, and serves all the
   # same.
   with contextlib.suppress(types.InputError):
@@ -261,7 +261,13 @@ def _write_parameters(
     name = '.'.join(str(getattr(key, 'key', key)) for key in path)
     file = f'{exported.PARAMETERS}/{name}.npy'
     values = np.asarray(leaf)
-    np.save(directory / file, values, allow_pickle=False)
+    # Opened for reading too, numpy leaves the writing to Python, which knows
+    # why it fails.
+    with (
+      durable.name_errors(directory / file),
+      (directory / file).open('w+b') as opened,
+    ):
+      np.save(opened, values, allow_pickle=False)
     records.append(
       {'file': file, 'shape': list(values.shape), 'dtype': values.dtype.name}
     )

@@ -113,6 +113,33 @@ def test_files_with_different_columns_are_refused(tmp_path):
     sample_lib.read(tmp_path, 100)
 
 
+@pytest.mark.parametrize('ending', ['csv', 'parquet'])
+def test_files_may_have_their_columns_in_other_orders(tmp_path, ending):
+  files = {
+    '1': {'n': range(5), 'x': [7] * 5},
+    '2': {'x': [8] * 5, 'late': [1] * 5, 'n': range(5, 10)},
+  }
+  for name, columns in files.items():
+    path = tmp_path / f'{name}.{ending}'
+    if ending == 'csv':
+      logs.write(path, columns)
+    else:
+      pq.write_table(pa.table({k: list(v) for k, v in columns.items()}), path)
+  sample = sample_lib.read(tmp_path, 100)
+  assert sample.names == ('n', 'x')
+  assert sample.partial == ('late',)
+  n, x = (sample.column(name) for name in sample.names)
+  found = [(int(a), int(b)) for a, b in sample.fetch(f'{n}, {x}')]
+  assert found == [(i, 7 if i < 5 else 8) for i in range(10)]
+
+
+def test_a_later_file_without_a_header_is_refused(tmp_path):
+  (tmp_path / 'a.csv').write_text('n,x\n1,0.5\n2,0.25\n')
+  (tmp_path / 'b.csv').write_text('1,0.5\n2,0.25\n')
+  with pytest.raises(types.InputError, match=r'b\.csv: has other columns'):
+    sample_lib.read(tmp_path, 100)
+
+
 def test_other_names_of_files_are_refused(tmp_path):
   (tmp_path / 'log.txt').write_text('a,b\n1,2\n')
   with pytest.raises(types.InputError, match='expected a file that ends'):

@@ -2,6 +2,7 @@
 
 import copy
 import re
+import warnings
 
 import pytest
 
@@ -47,6 +48,25 @@ def test_no_times_no_pictures_of_them(record):
   ]
   assert 'no rates over time' in markdown.render(built)
   assert tables.splits(without).header == ('split', 'rows', 'sessions')
+
+
+@pytest.mark.parametrize('days', [0.1, 3.0, 900.0])
+def test_no_span_of_time_makes_matplotlib_warn(record, days):
+  changed = copy.deepcopy(record)
+  points = [
+    p for split in changed['over_time']['points'].values() for p in split
+  ]
+  first = min(point['ms'] for point in points)
+  for i, point in enumerate(points):
+    point['ms'] = first + i * days * 86_400_000 / (len(points) - 1)
+  for split in changed['splits'].values():
+    split['end_ms'] = None
+  with warnings.catch_warnings():
+    warnings.simplefilter('error')
+    pictures = [
+      picture.name for picture in content.pictures(page.build(changed))
+    ]
+  assert 'rows' in pictures
 
 
 def test_rates_and_means_of_labels(record):
