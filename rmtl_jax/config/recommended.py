@@ -81,6 +81,7 @@ def settings(manifest: Any) -> Mapping[str, Any]:
     # Few rows don't teach networks the order of bins, as of as-of features.
     'network.binned_fields': 'numbers',
     'network.crosses': crosses.joined(_crossed(manifest, rows)),
+    'network.tree_pairs': crosses.joined(_tree_pairs(manifest)),
     'batch.lanes': lanes,
     'batch.lane_length': _SLOTS,
     'batch.compiling': 'quick' if rows <= _QUICKLY_COMPILED else 'full',
@@ -111,11 +112,7 @@ def _variants(ids: list[str], manifest: Any) -> str:
     manifest: of the prepared data.
   """
   hidden = '+'.join(ids)
-  trees = f'network.trees={_TREES}'
-  pairs = crosses.joined(_tree_pairs(manifest))
-  if pairs:
-    trees += f':network.tree_pairs={pairs}'
-  linear = f'backbone=linear:{trees}:{_WITH_IDS}'
+  linear = f'backbone=linear:network.trees={_TREES}:{_WITH_IDS}'
   if not ids:
     return f'backbone={_BACKBONE};{linear}'
   # Without ids a network would see nothing.
