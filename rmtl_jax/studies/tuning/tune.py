@@ -278,6 +278,7 @@ def _record(
     'split': 'validation',
     'monitor': monitor.name,
     'backbone': config.backbone,
+    'ensemble': config.ensemble,
     'stage': options.stage,
     'seeds': list(options.seeds),
     'confirm_seeds': list(options.fresh) if options.confirm else [],
