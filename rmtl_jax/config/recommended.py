@@ -34,6 +34,8 @@ _FEW_ROWS, _FEW_ROWS_MEMBERS, _MEMBERS = 10_000, 4, 3
 _QUICKLY_COMPILED = 100_000
 # Pairs whose rates trees read, the smallest first.
 _TREE_PAIRS = 30
+# Pairs of ids that a search proposes beside them, and the most values of each.
+_ID_PAIRS, _ID_PAIR_VALUES = 5, 2**18
 # Of each task, beside the linear member; early stopping takes fewer.
 _TREES = 300
 
@@ -145,8 +147,33 @@ def _tree_pairs(manifest: Any) -> list[tuple[str, str]]:
   return [names for names, _ in _across_sides(manifest)[:_TREE_PAIRS]]
 
 
-def _across_sides(manifest: Any) -> list[tuple[tuple[str, str], int]]:
+def tree_pairs_with_ids(manifest: Any) -> str:
+  """`network.tree_pairs` as recommended, and the smallest pairs of ids.
+
+  They may gain where later rows have the same users and items, which a search
+  finds out.
+
+  Args:
+    manifest: of the prepared data.
+  """
+  small = [names for names, _ in _across_sides(manifest)]
+  most = min(manifest.splits['train'].rows, _ID_PAIR_VALUES)
+  ids = [
+    names
+    for names, values in _across_sides(manifest, math.inf)
+    if values <= most and names not in small
+  ]
+  return crosses.joined([*_tree_pairs(manifest), *ids[:_ID_PAIRS]])
+
+
+def _across_sides(
+  manifest: Any, most: float = MOST_CATEGORIES
+) -> list[tuple[tuple[str, str], int]]:
   """Every small field of the user's side with every one of the item's.
+
+  Args:
+    manifest: of the prepared data.
+    most: values of a small field.
 
   Returns:
     Their names, and how many pairs of categories there are; the smallest first.
@@ -155,7 +182,7 @@ def _across_sides(manifest: Any) -> list[tuple[tuple[str, str], int]]:
     field
     for field in manifest.fields
     if field.kind == 'categorical'
-    and 2 < field.size <= MOST_CATEGORIES + 1  # one value tells nothing
+    and 2 < field.size <= most + 1  # one value tells nothing
     and field.details.get('transform') != 'bins'
     and not {*'*+:;='} & set(field.name)
   ]

@@ -19,12 +19,14 @@ ITEM = manifest_lib.Field('item', 'categorical', 900)
 HISTORY = manifest_lib.Field('seen', 'multi_valued', 900, 20, {}, 'item')
 
 
-def config(rows, fields=(SMALL, USER, BINS, ITEM, HISTORY)):
+def manifest(rows, fields):
   train = python_types.SimpleNamespace(rows=rows)
-  manifest = python_types.SimpleNamespace(
-    splits={'train': train}, fields=fields
-  )
-  return config_values.validate(config_lib.preset('recommended', manifest))
+  return python_types.SimpleNamespace(splits={'train': train}, fields=fields)
+
+
+def config(rows, fields=(SMALL, USER, BINS, ITEM, HISTORY)):
+  found = config_lib.preset('recommended', manifest(rows, fields))
+  return config_values.validate(found)
 
 
 def test_one_member_sees_no_ids_and_one_is_linear():
@@ -119,6 +121,22 @@ def test_trees_read_pairs_of_either_side_the_smallest_first():
   found = config(3000, (*many, fields[5]))
   assert found.network.tree_pairs.count('*') == 30
   assert 'tree_pairs' not in variants.difference(found, 1)
+
+
+def test_a_search_is_offered_pairs_of_ids_with_a_row_for_each():
+  fields = (
+    *(sided('id', 900, 'user'), sided('segment', 11, 'user')),
+    *(sided('shop', 1000, 'item'), sided('brand', 201, 'item')),
+  )
+  small, more = 'segment*brand', 'segment*brand+segment*shop'
+
+  def pairs(rows):
+    return recommended.tree_pairs_with_ids(manifest(rows, fields))
+
+  assert [pairs(10_999), pairs(11_000)] == [small, more]
+  assert pairs(180_900) == f'{more}+id*brand'
+  # However many rows there are, tables stay small.
+  assert pairs(10**8) == f'{more}+id*brand'
 
 
 def test_programs_of_few_rows_are_compiled_quickly():

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.config import presets, variants
+from rmtl_jax.config import presets, recommended, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.networks import ignore, registry
@@ -52,8 +52,9 @@ _OF_HISTORIES = (_all('network.history_encoder'),)
 # ... and where it has a binary task: boosted trees.
 _TREES = ('network.trees=0|300',)
 # Settings of a value that the data says: as given, as recommended and as in the
-# paper, which has none of them. Pairs of fields ...
-_PAIRS = ('network.crosses', 'network.tree_pairs')
+# paper, which has none of them. Pairs of fields, for trees of ids too ...
+_TREE_PAIRS = 'network.tree_pairs'
+_PAIRS = ('network.crosses', _TREE_PAIRS)
 # ... how numeric fields are read, and fields that were cut into bins.
 _OF_NUMBERS, _OF_BINS = 'network.numeric_encoding', 'network.binned_fields'
 # Settings that gained in our measurements (experiments/results/recipes, and
@@ -172,13 +173,16 @@ def _as_recommended(
     names += (_OF_NUMBERS,)
   if any('order' in field.details for field in used):
     names += (_OF_BINS,)
-  given, recommended, plain = map(
+  given, best, plain = map(
     config_values.flatten,
     (base, presets.start(manifest), config_lib.Config()),
   )
+  more = {_TREE_PAIRS: (recommended.tree_pairs_with_ids(manifest),)}
   space: tuple[str, ...] = ()
   for name in names:
-    choices = dict.fromkeys((given[name], recommended[name], plain[name]))
+    choices = dict.fromkeys(
+      (given[name], best[name], *more.get(name, ()), plain[name])
+    )
     # A bar in a field's name would part it.
     fitting = [c for c in choices if '|' not in c and _fits(base, name, c)]
     if len(fitting) > 1:
@@ -343,13 +347,16 @@ def suggest(
 
 
 def start_points(
-  space: Sequence[Dimension], base: config_lib.Config
+  space: Sequence[Dimension],
+  base: config_lib.Config,
+  manifest: manifest_lib.Manifest,
 ) -> list[dict[str, Any]]:
-  """Projects START_POINTS on the space.
+  """Projects pairs of ids for trees, then START_POINTS, on the space.
 
   Args:
     space: the dimensions.
     base: the given settings.
+    manifest: of the data.
 
   Returns:
     Different points with a value for every dimension, for
@@ -358,7 +365,14 @@ def start_points(
   """
   flat = config_values.flatten(base)
   points: list[dict[str, Any]] = []
-  for start in START_POINTS:
+  starts: list[dict[str, Any]] = [*START_POINTS]
+  pairs = recommended.tree_pairs_with_ids(manifest)
+  if pairs not in ('', flat[_TREE_PAIRS]):
+    starts.insert(0, {_TREE_PAIRS: pairs})
+    # Pairs alone do nothing where no member has trees.
+    if not any(one.network.trees for one in variants.of_members(base)):
+      starts[0]['network.trees'] = 300
+  for start in starts:
     # A value outside of the space says nothing about its nearest neighbour, so
     # the given one stands in; a point without any value left is dropped.
     inside = {

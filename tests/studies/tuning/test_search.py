@@ -281,7 +281,8 @@ def test_what_usually_gains_is_tried_first():
     'network.ignore': '',
   }
   # These data lack numbers, bins and what would move the affinity's state.
-  assert search.start_points(dimensions, BASE) == [
+  data = manifest(ITEM, GAP, item='item')
+  assert search.start_points(dimensions, BASE, data) == [
     given | {k: v for k, v in wanted.items() if k in given}
     for wanted in search.START_POINTS
   ]
@@ -320,11 +321,32 @@ def test_what_usually_gains_is_tried_first():
 )
 def test_the_first_points_of_other_spaces(texts, expected):
   dimensions = [search.parse(text, BASE) for text in texts]
-  found = search.start_points(dimensions, BASE)
+  found = search.start_points(dimensions, BASE, manifest(PRICE))
   assert found == expected
   for point, wanted in zip(found, expected, strict=True):
     types_found = [type(v) for v in point.values()]
     assert types_found == [type(v) for v in wanted.values()]
+
+
+def test_pairs_of_ids_are_tried_first_where_trees_read_them():
+  data = manifest(*SIDES, sided('household', 'user', 900))
+  pairs = 'segment*brand+household*brand'
+  trees = {'variants': ';backbone=linear:network.trees=9', 'ensemble': 2}
+  for settings, more in (({}, {'network.trees': 300}), (trees, {})):
+    base = config_values.with_settings(BASE, settings)
+    texts = search.defaults('pretrain', base, data)
+    assert f'network.tree_pairs=|segment*brand|{pairs}' in texts
+    dimensions = [search.parse(text, base) for text in texts]
+    first = search.start_points(dimensions, base, data)[0]
+    given = {'network.trees': 0, 'network.dropout': 0.2}
+    assert (
+      first.items()
+      >= {
+        'network.tree_pairs': pairs,
+        **given,
+        **more,
+      }.items()
+    )
 
 
 def test_what_was_given_is_no_setting_of_a_point():
