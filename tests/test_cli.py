@@ -384,7 +384,7 @@ def _tune(monkeypatch, tmp_path, *more):
 
 
 def test_tune_searches_what_the_data_can_have(tmp_path, monkeypatch):
-  code, ((_, wanted),) = _tune(monkeypatch, tmp_path)
+  code, ((config, wanted),) = _tune(monkeypatch, tmp_path)
   assert code == 130
   assert {d.name for d in wanted.space} == {
     'batch.lanes',
@@ -393,11 +393,17 @@ def test_tune_searches_what_the_data_can_have(tmp_path, monkeypatch):
     'network.embedding_scale',
     'network.id_dropout',
     'network.ignore',
+    'network.numeric_encoding',
     'network.session_encoder',
+    'network.trees',
     'pretrain.embedding_l2',
     'pretrain.l2',
     'pretrain.learning_rate',
   }
+  # What `rmtl train` would train; critics weigh one model's rows.
+  assert config.ensemble == 4 and 'backbone=linear' in config.variants
+  _, ((one, _),) = _tune(monkeypatch, tmp_path, '--stage=finetune')
+  assert (one.ensemble, one.variants) == (1, '')
   assert (wanted.confirm, wanted.seeds, wanted.minutes) == (3, (0, 1), 0)
   assert wanted.fresh == (2, 3, 4, 5)
   _, ((config, wanted),) = _tune(

@@ -27,9 +27,10 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     ' and batch that are numbers, texts or true/false, and ensemble. Without'
     ' it: of stage 1 learning rate, L2 (of embeddings too), scale of'
     ' embeddings, dropout, id-dropout, encoders of session and history, the'
-    ' as-of groups and ids to ignore, as far as the data have them, and the'
-    ' lanes of a batch where an epoch has fewer than 50 steps; of stage 3'
-    ' learning rate, lambda and gamma.',
+    ' as-of groups and ids to ignore, boosted trees, pairs of fields that'
+    ' networks and trees read, and how numbers and bins are read, as far as the'
+    ' data have them, and the lanes of a batch where an epoch has fewer than 50'
+    ' steps; of stage 3 learning rate, lambda and gamma.',
     flag_values=values,
   )
   flags.DEFINE_enum(
@@ -115,7 +116,9 @@ def execute(values: flags.FlagValues) -> int:
   if not common.value(values, 'data_dir'):
     streams.note(opening.data(manifest_lib.read(data_dir), data_dir))
   config = config_flags.parse(
-    values, manifest_lib.read(data_dir), one_model=True
+    values,
+    manifest_lib.read(data_dir),
+    one_model=not studies.tunes_ensembles(plain['stage']),
   )
   live = progress.Progress(brief=True)
   record = common.interruptible(
@@ -132,7 +135,7 @@ def execute(values: flags.FlagValues) -> int:
   if isinstance(record, int):
     return record
   live.clear()
-  print(tuning.text(record))
+  print(tuning.text(record, path))
   print(
     tables.text_of_paths(trials=path / 'tuning.json', config=path / 'best.json')
   )

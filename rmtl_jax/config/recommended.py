@@ -34,6 +34,8 @@ _FEW_ROWS, _FEW_ROWS_MEMBERS, _MEMBERS = 10_000, 4, 3
 _QUICKLY_COMPILED = 100_000
 # Pairs whose rates trees read, the smallest first.
 _TREE_PAIRS = 30
+# Pairs of ids beside them, and the most values of each.
+_ID_PAIRS, _ID_PAIR_VALUES = 5, 2**18
 # Of each task, beside the linear member; early stopping takes fewer.
 _TREES = 300
 
@@ -81,6 +83,15 @@ def settings(manifest: Any) -> Mapping[str, Any]:
     # Few rows don't teach networks the order of bins, as of as-of features.
     'network.binned_fields': 'numbers',
     'network.crosses': crosses.joined(_crossed(manifest, rows)),
+    # Rows of other days are of other users and items.
+    'network.tree_pairs': (
+      crosses.joined(_tree_pairs(manifest))
+      if manifest.split_by_time
+      else tree_pairs_with_ids(manifest)
+    ),
+    'network.tree_categories': '+'.join(
+      field.name for field in _small_fields(manifest)
+    ),
     'batch.lanes': lanes,
     'batch.lane_length': _SLOTS,
     'batch.compiling': 'quick' if rows <= _QUICKLY_COMPILED else 'full',
@@ -111,14 +122,7 @@ def _variants(ids: list[str], manifest: Any) -> str:
     manifest: of the prepared data.
   """
   hidden = '+'.join(ids)
-  trees = f'network.trees={_TREES}'
-  pairs = crosses.joined(_tree_pairs(manifest))
-  if pairs:
-    trees += f':network.tree_pairs={pairs}'
-  parted = '+'.join(field.name for field in _small_fields(manifest))
-  if parted:
-    trees += f':network.tree_categories={parted}'
-  linear = f'backbone=linear:{trees}:{_WITH_IDS}'
+  linear = f'backbone=linear:network.trees={_TREES}:{_WITH_IDS}'
   if not ids:
     return f'backbone={_BACKBONE};{linear}'
   # Without ids a network would see nothing.
@@ -151,14 +155,40 @@ def _tree_pairs(manifest: Any) -> list[tuple[str, str]]:
   return [names for names, _ in _across_sides(manifest)[:_TREE_PAIRS]]
 
 
-def _across_sides(manifest: Any) -> list[tuple[tuple[str, str], int]]:
+def tree_pairs_with_ids(manifest: Any) -> str:
+  """`network.tree_pairs` as recommended, and the smallest pairs of ids.
+
+  Recommended where rows are parted at random, so that all parts have the same
+  users and items; elsewhere a search finds out whether they gain.
+
+  Args:
+    manifest: of the prepared data.
+  """
+  small = [names for names, _ in _across_sides(manifest)]
+  most = min(manifest.splits['train'].rows, _ID_PAIR_VALUES)
+  ids = [
+    names
+    for names, values in _across_sides(manifest, math.inf)
+    if values <= most and names not in small
+  ]
+  return crosses.joined([*_tree_pairs(manifest), *ids[:_ID_PAIRS]])
+
+
+def _across_sides(
+  manifest: Any, most: float = MOST_CATEGORIES
+) -> list[tuple[tuple[str, str], int]]:
   """Every small field of the user's side with every one of the item's.
+
+  Args:
+    manifest: of the prepared data.
+    most: values of a small field.
 
   Returns:
     Their names, and how many pairs of categories there are; the smallest first.
   """
+  fields = _small_fields(manifest, most)
   users, items = (
-    [one for one in _small_fields(manifest) if one.details.get('side') == side]
+    [one for one in fields if one.details.get('side') == side]
     for side in ('user', 'item')
   )
   found = [
@@ -186,13 +216,13 @@ def id_fields(manifest: Any) -> list[str]:
   ]
 
 
-def _small_fields(manifest: Any) -> list[Any]:
-  """Categorical fields of few values, whose names settings can have."""
+def _small_fields(manifest: Any, most: float = MOST_CATEGORIES) -> list[Any]:
+  """Categorical fields of so few values, whose names settings can have."""
   return [
     field
     for field in manifest.fields
     if field.kind == 'categorical'
-    and 2 < field.size <= MOST_CATEGORIES + 1  # one value tells nothing
+    and 2 < field.size <= most + 1  # one value tells nothing
     and field.details.get('transform') != 'bins'
     and not {*'*+:;='} & set(field.name)
   ]

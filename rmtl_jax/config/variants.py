@@ -45,6 +45,11 @@ def of_members(config: settings_lib.Config) -> list[settings_lib.Config]:
   ]
 
 
+def differ(config: settings_lib.Config) -> bool:
+  """Whether members differ in more than their seed."""
+  return bool(config.variants) and len(set(of_members(config))) > 1
+
+
 def first(config: settings_lib.Config) -> settings_lib.Config:
   """One model in place of an ensemble: its first member."""
   return of_members(config)[0]

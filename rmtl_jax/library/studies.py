@@ -117,8 +117,9 @@ def tune(
     sampler_seed: of the search.
     storage: a database in which Optuna keeps a copy of the trials for others
       to look at, say `sqlite:///trials.db`.
-    config: the given settings, which are the first trial; None: as for
-      `compare`.
+    config: the given settings, of one model or, for stage 1, of an ensemble,
+      which are the first trial; None: the recommended ones for the data, of
+      stage 3 those of the first member.
     live: where progress goes.
     interrupted: a signal's number once one has arrived, else 0.
 
@@ -131,7 +132,8 @@ def tune(
     FloatingPointError: a loss with the given settings was not finite.
   """
   path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
-  config = config_values.validate(config or _recommended(data_dir))
+  config = config or _recommended(data_dir, tunes_ensembles(stage))
+  config_values.validate(config)
   options = tuning.Options(
     tuple(search_lib.parse(text, config) for text in search),
     stage,
@@ -153,9 +155,17 @@ def tune(
   return tuning.tune(config, options, path, data_dir, live, interrupted)
 
 
-def _recommended(data_dir: pathlib.Path) -> config_lib.Config:
-  """The recommended settings of one model for the data."""
-  return variants.first(presets.start(manifest_lib.read(data_dir)))
+def tunes_ensembles(stage: str) -> bool:
+  """Whether trials may be ensembles: stage 3 is searched of one model."""
+  return stage == 'pretrain'
+
+
+def _recommended(
+  data_dir: pathlib.Path, ensemble: bool = False
+) -> config_lib.Config:
+  """The recommended settings for the data, of one model or of all members."""
+  start = presets.start(manifest_lib.read(data_dir))
+  return start if ensemble else variants.first(start)
 
 
 def write_report(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,16 +18,19 @@ from rmtl_jax.report import tables
 _SHOWN = 10
 
 
-def text(record: Mapping[str, Any]) -> str:
+def text(
+  record: Mapping[str, Any], path: str | os.PathLike[str] = 'TUNING'
+) -> str:
   """Renders the best trials, the decision and the next command.
 
   Args:
     record: the content of tuning.json.
+    path: TUNING.
   """
   parts = [tables.text(_trials(record))]
   if record['confirmed']:
     parts.append(tables.text(_confirmed(record)))
-  return '\n'.join([*parts, decision(record), *_advice(record)])
+  return '\n'.join([*parts, decision(record), *_advice(record, path)])
 
 
 def decision(record: Mapping[str, Any]) -> str:
@@ -62,7 +67,7 @@ def _trials(record: Mapping[str, Any]) -> rich.table.Table:
   monitor = _monitor(record)
   seeds = comparison.count(len(record['seeds']), 'seed')
   table = _table(
-    f'{record["backbone"]}, {len(record["trials"]) - 1} trials: mean'
+    f'{_model(record)}, {len(record["trials"]) - 1} trials: mean'
     f' validation {monitor.word} over tasks and {seeds}',
     ('rank', monitor.word),
   )
@@ -97,6 +102,13 @@ def _confirmed(record: Mapping[str, Any]) -> rich.table.Table:
   return table
 
 
+def _model(record: Mapping[str, Any]) -> str:
+  members = record.get('ensemble', 1)
+  if members == 1:
+    return record['backbone']
+  return f'{record["backbone"]}, ensemble of {members}'
+
+
 def _table(title: str, columns: tuple[str, ...]) -> rich.table.Table:
   table = rich.table.Table(
     title=title, box=rich.box.SIMPLE_HEAD, title_justify='left'
@@ -119,15 +131,21 @@ def _gains(entry: Mapping[str, Any]) -> bool:
   return bool(entry['by_seed']) and entry['gain'] > entry['standard_error']
 
 
-def _advice(record: Mapping[str, Any]) -> list[str]:
+def _advice(
+  record: Mapping[str, Any], path: str | os.PathLike[str]
+) -> list[str]:
   if record['base_kept']:
     return []
   used = {*record['seeds'], *record['confirm_seeds']}
   unused = (seed for seed in itertools.count(100) if seed not in used)
   seeds = ','.join(map(str, itertools.islice(unused, 16)))
+  method = shlex.quote(record['method'])
+  # Without a file, methods are single models.
+  if record.get('ensemble', 1) > 1:
+    method += f' --config={os.path.join(path, "config.json")}'
   return [
     'It was chosen on the rows that it was measured on, so its'
     f' {_monitor(record).word} is too good. Whether it gains, other seeds tell'
     ' on the test split:',
-    f'  rmtl compare --methods={record["method"]} --seeds={seeds} ...',
+    f'  rmtl compare --methods={method} --seeds={seeds} ...',
   ]

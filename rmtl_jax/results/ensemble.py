@@ -177,6 +177,13 @@ def weighed(
       run, run.refit_of, f'{run.path}/config.json: refit_of'
     )
     return dataclasses.replace(trained, weights=weights)
+  return fitted(trained, validation)
+
+
+def fitted(trained: Ensemble, validation: splits_lib.Split) -> Ensemble:
+  """With weights from these rows, where members differ in their network."""
+  if not trained.is_mixture:
+    return trained
   host = validation.host
 
   def fit(name: str) -> np.ndarray:
@@ -192,8 +199,8 @@ def weighed(
       host.sample_weight,
     )
 
-  fitted = trained.once(fit)
-  weights = {name: fitted(name) for name in trained.actors}
+  by_name = trained.once(fit)
+  weights = {name: by_name(name) for name in trained.actors}
   return dataclasses.replace(trained, weights=weights)
 
 

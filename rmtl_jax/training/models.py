@@ -143,8 +143,7 @@ class Models:
 
     Its parameters are those of training, once `prepare` has seen them.
     """
-    settings, count = _of_prediction(config.network), config.ensemble
-    if config.variants:
+    if variants.differ(config):
       members = tuple(
         (one.backbone, _of_prediction(one.network))
         for one in variants.of_members(config)
@@ -156,14 +155,17 @@ class Models:
           [functional.make_actor(self._plain, *one) for one in members]
         ),
       )
+    # Variants may come to the same for all members.
+    one, count = variants.first(config), config.ensemble
+    settings = _of_prediction(one.network)
 
     def build():
-      network = functional.make_actor(self._plain, config.backbone, settings)
+      network = functional.make_actor(self._plain, one.backbone, settings)
       if count == 1:
         return network
       return ensemble_lib.make_ensemble(network, count, settings.expert_form)
 
-    return self._once('predictor', (config.backbone, settings, count), build)
+    return self._once('predictor', (one.backbone, settings, count), build)
 
   def critic(self, config: config_lib.Config) -> functional.Network:
     """The critics' network, the same for every backbone."""
@@ -446,6 +448,7 @@ class Models:
         config.network,
         config.ensemble,
         config.variants,
+        variants.differ(config),
         config.batch.compiling,
       ),
       lambda: self.row_map(

@@ -19,12 +19,14 @@ ITEM = manifest_lib.Field('item', 'categorical', 900)
 HISTORY = manifest_lib.Field('seen', 'multi_valued', 900, 20, {}, 'item')
 
 
-def config(rows, fields=(SMALL, USER, BINS, ITEM, HISTORY)):
+def manifest(rows, fields):
   train = python_types.SimpleNamespace(rows=rows)
-  manifest = python_types.SimpleNamespace(
-    splits={'train': train}, fields=fields
-  )
-  return config_values.validate(config_lib.preset('recommended', manifest))
+  return python_types.SimpleNamespace(splits={'train': train}, fields=fields)
+
+
+def config(rows, fields=(SMALL, USER, BINS, ITEM, HISTORY)):
+  found = config_lib.preset('recommended', manifest(rows, fields))
+  return config_values.validate(found)
 
 
 def test_one_member_sees_no_ids_and_one_is_linear():
@@ -103,7 +105,7 @@ def test_all_terms_together_have_eight_rows_each():
 
 
 def test_trees_read_pairs_of_either_side_the_smallest_first():
-  """No ids, no bins; the linear member alone."""
+  """No ids, no bins; the linear member alone has trees."""
   fields = (
     *(SMALL, BINS, sided('id', 900, 'user'), sided('segment', 11, 'user')),
     *(sided('shop', 1000, 'item'), sided('brand', 201, 'item')),
@@ -111,16 +113,30 @@ def test_trees_read_pairs_of_either_side_the_smallest_first():
     *(sided('colour', 21, 'item'), sided('r', 5, 'item', transform='bins')),
   )
   for rows in (3000, 50_000):
-    members = variants.of_members(config(rows, fields))
-    pairs = [
-      one.network.tree_pairs for one in members if one.backbone == 'linear'
-    ]
-    assert pairs == ['segment*colour+segment*brand']
-    assert not members[0].network.tree_pairs
+    found = config(rows, fields)
+    assert found.network.tree_pairs == 'segment*colour+segment*brand'
+    members = variants.of_members(found)
+    assert {one.backbone for one in members if one.network.trees} == {'linear'}
   many = [sided(f'u{i}', 3, 'user') for i in range(40)]
-  linear = variants.of_members(config(3000, (*many, fields[5])))[1]
-  assert linear.network.tree_pairs.count('*') == 30
-  assert '30' in variants.difference(config(3000, (*many, fields[5])), 1)
+  found = config(3000, (*many, fields[5]))
+  assert found.network.tree_pairs.count('*') == 30
+  assert 'tree_pairs' not in variants.difference(found, 1)
+
+
+def test_a_search_is_offered_pairs_of_ids_with_a_row_for_each():
+  fields = (
+    *(sided('id', 900, 'user'), sided('segment', 11, 'user')),
+    *(sided('shop', 1000, 'item'), sided('brand', 201, 'item')),
+  )
+  small, more = 'segment*brand', 'segment*brand+segment*shop'
+
+  def pairs(rows):
+    return recommended.tree_pairs_with_ids(manifest(rows, fields))
+
+  assert [pairs(10_999), pairs(11_000)] == [small, more]
+  assert pairs(180_900) == f'{more}+id*brand'
+  # However many rows there are, tables stay small.
+  assert pairs(10**8) == f'{more}+id*brand'
 
 
 def test_programs_of_few_rows_are_compiled_quickly():

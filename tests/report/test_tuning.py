@@ -74,6 +74,16 @@ def test_what_was_chosen_and_what_to_do_next():
     assert part in text
 
 
+def test_an_ensemble_is_compared_from_its_own_settings():
+  method = 'ple:network.tree_pairs=segment*brand'
+  text = tuning.text(record(ensemble=3, method=method), 'runs/tuned')
+  assert 'mmoe, ensemble of 3, 3 trials' in text
+  assert (
+    f"rmtl compare --methods='{method}' --config=runs/tuned/config.json"
+    ' --seeds=101,' in text
+  )
+
+
 KEPT = {'chosen': {}, 'base_kept': True, 'method': 'mmoe'}
 
 

@@ -357,6 +357,20 @@ def test_members_that_differ_are_weighed_on_validation(tmp_path, data_dir):
   assert evaluate.evaluate(tmp_path)['stages'] == record['stages']
 
 
+@pytest.mark.parametrize('hidden', ['network.ignore=user', 'network.ignore='])
+def test_variants_may_come_to_the_same_model(tmp_path, data_dir, hidden):
+  """Members of one network are averaged, whatever their variants name."""
+  config = dataclasses.replace(
+    CONFIG,
+    variants=f'{hidden};{hidden}',
+    network=dataclasses.replace(CONFIG.network, ignore='user'),
+  )
+  record = run.train(config, tmp_path, data_dir, ('pretrain',), live=QUIET)
+  assert not record.get('member_weights')
+  again = evaluate.evaluate(tmp_path)
+  assert again['stages'] == record['stages']
+
+
 def test_weights_that_are_none_are_refused(tmp_path, data_dir):
   config = dataclasses.replace(CONFIG, variants=';network.embedding_dim=3')
   run.train(config, tmp_path, data_dir, ('pretrain',), live=QUIET)

@@ -15,7 +15,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import evaluator, intervals, propensities
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.results import ensemble, summary
-from rmtl_jax.training import actor_stage, critic_stage, validation
+from rmtl_jax.training import actor_stage, critic_stage, saved, validation
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.weighting import critic as weights_lib
@@ -88,12 +88,20 @@ def of_ensemble(
   Returns:
     As `of_actor`, with `ensemble`, the number of members; `best_epoch` is the
     latest member's, the validation figures those of the finished ensemble.
+    Members of several networks are weighed on validation, as in a run.
   """
   begin = time.perf_counter()
   # All that records want to know of a run, the settings being the whole's.
   whole = dataclasses.replace(members[0].context, config=config)
-  left = [one.result()['pretrain'] for one in members]
-  params = ensemble.stacked(whole.models, [one.params for one in left])
+  trained = ensemble.fitted(
+    ensemble.Ensemble(
+      whole.models,
+      tuple(one.context.config for one in members),
+      tuple(saved.FinishedStages(one.result()) for one in members),
+    ),
+    whole.validation,
+  )
+  params = trained.actors['pretrain']
   found = validation.validate(whole, params)
   monitor = monitor_lib.of(config.evaluation.monitor)
   figures = {
@@ -101,7 +109,7 @@ def of_ensemble(
   }
   return {
     'ensemble': config.ensemble,
-    'best_epoch': max(one.epoch for one in left),
+    'best_epoch': max(trained.best_epochs('pretrain')),
     **figures,
     'weights': None,
     **_evaluate(whole, params, test),

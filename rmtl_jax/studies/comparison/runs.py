@@ -103,8 +103,11 @@ class Runs:
     self._vectors = vectors.read(run.data_dir, run.manifest)
     self._shared: dict[config_lib.BatchConfig, _Shared] = {}
     self._live, self._interrupted = live, interrupted
-    self.population = population_lib.size(
-      config.compare.population, len(config.compare.seeds)
+    # Ensembles are trained one by one.
+    self.population = (
+      population_lib.size(config.compare.population, len(config.compare.seeds))
+      if config.ensemble == 1
+      else 1
     )
     # Parameters of the seeds at hand.
     self._params: dict[tuple[str, Method, int], Any] = {}
@@ -213,7 +216,7 @@ class Runs:
     memory.clear_programs()
     members = []
     for one in workdir.member_configs(config):
-      context = self._context(method, one.seed, 'pretrain')
+      context = self._context_of(one, method, 'pretrain')
       members.append(actor_stage.pretrain(context))
       stage.run(members[-1])
       stopping = members[-1].arms['pretrain'].stopping
@@ -317,10 +320,8 @@ class Runs:
     stage: str,
     learning_rate: float | None = None,
   ) -> context_lib.Context:
-    """The context of a run, or of a member."""
-    config = dataclasses.replace(
-      method.config(self.config), seed=seed, ensemble=1
-    )
+    """The context of a run of one model."""
+    config = dataclasses.replace(method.config(self.config), seed=seed)
     if learning_rate is not None:
       # Patience never runs out, so that every method gets the same number of
       # steps: unequal training would look like a difference of weightings.
@@ -332,6 +333,16 @@ class Runs:
           patience=config.finetune.max_epochs + 1,
         ),
       )
+    return self._context_of(config, method, stage, learning_rate)
+
+  def _context_of(
+    self,
+    config: config_lib.Config,
+    method: Method,
+    stage: str,
+    learning_rate: float | None = None,
+  ) -> context_lib.Context:
+    """The context of one model's settings: a run's, or a member's."""
     shared = self._share(config)
     return context_lib.Context(
       config,
@@ -340,7 +351,7 @@ class Runs:
       shared.splits['validation'],
       shared.models,
       self._live,
-      store=self._files.unfinished(stage, method, seed, learning_rate),
+      store=self._files.unfinished(stage, method, config.seed, learning_rate),
       interrupted=self._interrupted,
       numeric=self._numeric,
     )

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.config import presets, recommended, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.networks import ignore, registry
@@ -48,9 +49,23 @@ _OF_ITEMS = (
 _OF_FEEDBACK = (_all('network.affinity_state'),)
 # ... and where it has the user's earlier items.
 _OF_HISTORIES = (_all('network.history_encoder'),)
-# Settings that gained in our measurements (experiments/results/recipes). A
-# search tries these points first, with all other settings as given.
+# ... and where it has a binary task: boosted trees.
+_TREES = ('network.trees=0|300',)
+# Settings of a value that the data says: as given, as recommended and as in the
+# paper, which has none of them. Pairs of fields, for trees of ids too ...
+_TREE_PAIRS = 'network.tree_pairs'
+_PAIRS = ('network.crosses', _TREE_PAIRS)
+# ... how numeric fields are read, and fields that were cut into bins.
+_OF_NUMBERS, _OF_BINS = 'network.numeric_encoding', 'network.binned_fields'
+# Settings that gained in our measurements (experiments/results/recipes, and
+# docs/results.md for the first). A search tries these points first, with all
+# other settings as given.
 START_POINTS = (
+  {
+    'network.binned_fields': 'numbers',
+    'network.numeric_encoding': 'piecewise',
+    'network.trees': 300,
+  },
   {
     'network.embedding_scale': 0.1,
     'pretrain.embedding_l2': 1e-3,
@@ -103,7 +118,8 @@ def defaults(
 
   Args:
     stage: the last stage of a trial, 'pretrain' or 'finetune'.
-    base: the given settings; fields that they ignore stay ignored.
+    base: the given settings, of one model or of an ensemble; fields that they
+      ignore stay ignored.
     manifest: of the data.
 
   Returns:
@@ -115,16 +131,28 @@ def defaults(
   space = _ALWAYS[stage]
   if stage != 'pretrain':
     return space
-  ignored = ignore.fields(base.network.ignore, manifest.feature_spec())
-  used = [field for field in manifest.fields if field.name not in ignored]
+  spec = manifest.feature_spec()
+  ignored = [
+    ignore.fields(one.network.ignore, spec) for one in variants.of_members(base)
+  ]
+  used = [
+    field
+    for field in manifest.fields
+    if not all(field.name in names for names in ignored)
+  ]
   if any(field.kind != 'numeric' for field in used):
     space += _OF_CATEGORIES
-  if manifest.item_field in [field.name for field in used]:
+  # A member that ignores the item can't read it.
+  item = manifest.item_field
+  if item and not any(item in names for names in ignored):
     space += _OF_ITEMS
     if any(field.details.get('previous') for field in used):
       space += _OF_FEEDBACK
-    if any(field.vocabulary_owner == manifest.item_field for field in used):
+    if any(field.vocabulary_owner == item for field in used):
       space += _OF_HISTORIES
+  if any(task.is_binary for task in manifest.tasks):
+    space += _TREES if _fits(base, 'network.trees', 300) else ()
+  space += _as_recommended(base, manifest, used)
   choices = _ignore_choices(base, manifest)
   if len(choices) > 1:
     space += (f'network.ignore={"|".join(choices)}',)
@@ -132,6 +160,43 @@ def defaults(
   if len(lanes) > 1:
     space += (f'batch.lanes={"|".join(map(str, lanes))}',)
   return space
+
+
+def _as_recommended(
+  base: config_lib.Config,
+  manifest: manifest_lib.Manifest,
+  used: Sequence[manifest_lib.Field],
+) -> tuple[str, ...]:
+  """Dimensions of settings that are recommended for the data, or given."""
+  names = _PAIRS
+  if any(field.kind == 'numeric' for field in used):
+    names += (_OF_NUMBERS,)
+  if any('order' in field.details for field in used):
+    names += (_OF_BINS,)
+  given, best, plain = map(
+    config_values.flatten,
+    (base, presets.start(manifest), config_lib.Config()),
+  )
+  more = {_TREE_PAIRS: (recommended.tree_pairs_with_ids(manifest),)}
+  space: tuple[str, ...] = ()
+  for name in names:
+    choices = dict.fromkeys(
+      (given[name], best[name], *more.get(name, ()), plain[name])
+    )
+    # A bar in a field's name would part it.
+    fitting = [c for c in choices if '|' not in c and _fits(base, name, c)]
+    if len(fitting) > 1:
+      space += (f'{name}={"|".join(fitting)}',)
+  return space
+
+
+def _fits(base: config_lib.Config, name: str, value: Any) -> bool:
+  """Whether no other setting of any member forbids the value."""
+  try:
+    variants.of_members(config_values.with_settings(base, {name: value}))
+  except types.InputError:
+    return False
+  return True
 
 
 def _lane_choices(batch: config_lib.BatchConfig, rows: int) -> list[int]:
@@ -282,13 +347,16 @@ def suggest(
 
 
 def start_points(
-  space: Sequence[Dimension], base: config_lib.Config
+  space: Sequence[Dimension],
+  base: config_lib.Config,
+  manifest: manifest_lib.Manifest,
 ) -> list[dict[str, Any]]:
-  """Projects START_POINTS on the space.
+  """Projects pairs of ids for trees, then START_POINTS, on the space.
 
   Args:
     space: the dimensions.
     base: the given settings.
+    manifest: of the data.
 
   Returns:
     Different points with a value for every dimension, for
@@ -297,7 +365,14 @@ def start_points(
   """
   flat = config_values.flatten(base)
   points: list[dict[str, Any]] = []
-  for start in START_POINTS:
+  starts: list[dict[str, Any]] = [*START_POINTS]
+  pairs = recommended.tree_pairs_with_ids(manifest)
+  if pairs not in ('', flat[_TREE_PAIRS]):
+    starts.insert(0, {_TREE_PAIRS: pairs})
+    # Pairs alone do nothing where no member has trees.
+    if not any(one.network.trees for one in variants.of_members(base)):
+      starts[0]['network.trees'] = 300
+  for start in starts:
     # A value outside of the space says nothing about its nearest neighbour, so
     # the given one stands in; a point without any value left is dropped.
     inside = {

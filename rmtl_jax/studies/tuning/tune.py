@@ -146,8 +146,11 @@ def tune(
     # The sampler draws as many trials as one program can train together before
     # it learns the value of any.
     batch = max(runs.population // len(options.seeds), 1)
+    starts = search.start_points(options.space, config, run.manifest)
     spec = run.manifest.feature_spec()
-    tried = _search(optuna, config, options, spec, trainer, batch, live, copy)
+    tried = _search(
+      optuna, config, options, spec, starts, trainer, batch, live, copy
+    )
     decision = _confirm(options, monitor, trainer, tried, live)
     record = _record(config, options, tried, decision)
     writers.write_json(path / 'tuning.json', record)
@@ -170,6 +173,7 @@ def _search(
   config: config_lib.Config,
   options: Options,
   spec: types.FeatureSpec,
+  starts: Sequence[Record],
   trainer: trials.Trainer,
   batch: int,
   live: progress_lib.Progress,
@@ -182,7 +186,7 @@ def _search(
     direction=monitor.direction,
     sampler=optuna.samplers.TPESampler(seed=options.sampler_seed),
   )
-  for start in search.start_points(options.space, config):
+  for start in starts:
     study.enqueue_trial(start)
   tried = trainer.trials([{}], options.seeds, [])
   copy.add(tried[0], 0)
@@ -278,6 +282,7 @@ def _record(
     'split': 'validation',
     'monitor': monitor.name,
     'backbone': config.backbone,
+    'ensemble': config.ensemble,
     'stage': options.stage,
     'seeds': list(options.seeds),
     'confirm_seeds': list(options.fresh) if options.confirm else [],

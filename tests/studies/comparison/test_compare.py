@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import config as config_lib
+from rmtl_jax import run as run_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
@@ -501,3 +502,26 @@ def test_an_ensemble_against_the_single_model(tmp_path, data_dir):
   kept = [path.name for path in (tmp_path / 'checkpoints').glob('*/*')]
   assert kept == ['shared_bottom']
   assert not list((tmp_path / 'unfinished').glob('*'))
+
+
+def test_members_of_several_networks_are_those_of_a_run(tmp_path, data_dir):
+  """Each has its variant's settings, and its weight of validation."""
+  config = dataclasses.replace(
+    changed(methods=('shared_bottom',), seeds=(5,)),
+    backbone='shared_bottom',
+    ensemble=2,
+    variants='network.ignore=user;backbone=linear:network.trees=4',
+  )
+  results = compare.compare(config, tmp_path / 'compared', data_dir, QUIET)
+  (found,) = runs_of(results, 'shared_bottom')
+  trained = run_lib.train(
+    dataclasses.replace(config, seed=5),
+    tmp_path / 'run',
+    data_dir,
+    ('pretrain',),
+    live=QUIET,
+  )
+  for task, figures in trained['stages']['pretrain'].items():
+    for name in ('auc', 'logloss'):
+      value = found['metrics'][task][name]
+      assert value == pytest.approx(figures[name], abs=1e-6)

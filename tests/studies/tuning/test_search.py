@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from rmtl_jax import config as config_lib
@@ -63,6 +65,10 @@ def category(name, group='', size=9):
   return manifest_lib.Field(name, 'categorical', size, details=details)
 
 
+def sided(name, side, size=9):
+  return manifest_lib.Field(name, 'categorical', size, details={'side': side})
+
+
 PRICE = manifest_lib.Field('price', 'numeric')
 ITEM, USER = category('item'), category('user')
 GAP, VIEWS = category('asof_gap', 'gap'), category('asof_views', 'views')
@@ -81,7 +87,13 @@ def space(*fields, stage='pretrain', ignore='', batch=(), **more):
   return dict(text.split('=') for text in texts)
 
 
-NUMBERS = {'network.dropout', 'pretrain.learning_rate', 'pretrain.l2'}
+ALWAYS = {
+  'network.dropout',
+  'network.trees',
+  'pretrain.learning_rate',
+  'pretrain.l2',
+}
+NUMBERS = ALWAYS | {'network.numeric_encoding'}
 CATEGORIES = {
   'network.embedding_scale',
   'network.id_dropout',
@@ -100,6 +112,7 @@ HISTORY = manifest_lib.Field(
 def test_the_default_space_is_what_the_data_can_have():
   assert set(space(PRICE)) == NUMBERS
   assert set(space(PRICE, ITEM)) == NUMBERS | CATEGORIES
+  assert set(space(ITEM)) == ALWAYS | CATEGORIES
   found = space(PRICE, ITEM, GAP, RATE, item='item')
   assert set(found) == NUMBERS | CATEGORIES | {
     'network.session_encoder',
@@ -118,6 +131,71 @@ def test_the_default_space_is_what_the_data_can_have():
     'critic.discount',
     'finetune.learning_rate',
     'weighting.lambda_',
+  }
+
+
+SIDES = sided('segment', 'user'), sided('brand', 'item')
+
+
+def test_trees_and_what_is_recommended_for_the_data_are_choices():
+  assert space(ITEM)['network.trees'] == '0|300'
+  rank = manifest_lib.Field(
+    'age', 'categorical', 9, details={'transform': 'bins', 'order': [1, 2]}
+  )
+  found = space(PRICE, rank, *SIDES)
+  assert found['network.crosses'] == '|segment*brand'
+  assert found['network.tree_pairs'] == '|segment*brand'
+  assert found['network.numeric_encoding'] == 'linear|piecewise'
+  assert found['network.binned_fields'] == 'categories|numbers'
+  assert not {
+    'network.crosses',
+    'network.tree_pairs',
+    'network.binned_fields',
+  } & set(space(PRICE, ITEM))
+  # What is given is among them, and comes first.
+  given = space(*SIDES, batch={'network.tree_pairs': 'brand*segment'})
+  assert given['network.tree_pairs'] == 'brand*segment|segment*brand|'
+
+
+@pytest.mark.parametrize(
+  ('given', 'gone'),
+  [
+    ({'backbone': 'esmm'}, {'network.trees'}),
+    (
+      {'network.embedding_adam': 'rows'},
+      {'network.trees', 'network.crosses'},
+    ),
+    # Nor may a member of an ensemble forbid it.
+    (
+      {'ensemble': 2, 'variants': ';backbone=esmm'},
+      {'network.trees'},
+    ),
+  ],
+)
+def test_what_other_settings_forbid_is_no_choice(given, gone):
+  found = set(space(*SIDES, batch=given))
+  assert found == set(space(*SIDES)) - gone
+
+
+def test_trees_are_of_binary_tasks():
+  data = manifest(PRICE)
+  watch = manifest_lib.Task('watch', kind='regression', loss='squared')
+  data = dataclasses.replace(data, tasks=(watch,))
+  texts = search.defaults('pretrain', BASE, data)
+  assert not any('trees' in text for text in texts)
+
+
+def test_an_ensemble_is_searched_for_what_all_members_can_have():
+  fields = (PRICE, USER, ITEM)
+  keys = {'user': 'user', 'item': 'item'}
+  hidden = {'ensemble': 2, 'variants': 'network.ignore=user;'}
+  found = space(*fields, batch=hidden, **keys)
+  assert found == space(*fields, **keys)
+  # One member does not see what these read.
+  hidden = {'ensemble': 2, 'variants': 'network.ignore=item;'}
+  assert set(found) - set(space(*fields, batch=hidden, **keys)) == {
+    'network.session_encoder',
+    'network.affinity_dim',
   }
 
 
@@ -191,6 +269,7 @@ def test_what_usually_gains_is_tried_first():
   texts = search.defaults('pretrain', BASE, manifest(ITEM, GAP, item='item'))
   dimensions = [search.parse(text, BASE) for text in texts]
   given = {
+    'network.trees': 0,
     'network.dropout': 0.2,
     'pretrain.learning_rate': 1e-3,
     'pretrain.l2': 1e-6,
@@ -201,9 +280,10 @@ def test_what_usually_gains_is_tried_first():
     'network.affinity_dim': 0,
     'network.ignore': '',
   }
-  # These data lack what would move the affinity's state.
-  assert search.start_points(dimensions, BASE) == [
-    given | {k: v for k, v in wanted.items() if k != 'network.affinity_state'}
+  # These data lack numbers, bins and what would move the affinity's state.
+  data = manifest(ITEM, GAP, item='item')
+  assert search.start_points(dimensions, BASE, data) == [
+    given | {k: v for k, v in wanted.items() if k in given}
     for wanted in search.START_POINTS
   ]
 
@@ -241,11 +321,32 @@ def test_what_usually_gains_is_tried_first():
 )
 def test_the_first_points_of_other_spaces(texts, expected):
   dimensions = [search.parse(text, BASE) for text in texts]
-  found = search.start_points(dimensions, BASE)
+  found = search.start_points(dimensions, BASE, manifest(PRICE))
   assert found == expected
   for point, wanted in zip(found, expected, strict=True):
     types_found = [type(v) for v in point.values()]
     assert types_found == [type(v) for v in wanted.values()]
+
+
+def test_pairs_of_ids_are_tried_first_where_trees_read_them():
+  data = manifest(*SIDES, sided('household', 'user', 900))
+  pairs = 'segment*brand+household*brand'
+  trees = {'variants': ';backbone=linear:network.trees=9', 'ensemble': 2}
+  for settings, more in (({}, {'network.trees': 300}), (trees, {})):
+    base = config_values.with_settings(BASE, settings)
+    texts = search.defaults('pretrain', base, data)
+    assert f'network.tree_pairs=|segment*brand|{pairs}' in texts
+    dimensions = [search.parse(text, base) for text in texts]
+    first = search.start_points(dimensions, base, data)[0]
+    given = {'network.trees': 0, 'network.dropout': 0.2}
+    assert (
+      first.items()
+      >= {
+        'network.tree_pairs': pairs,
+        **given,
+        **more,
+      }.items()
+    )
 
 
 def test_what_was_given_is_no_setting_of_a_point():

@@ -171,6 +171,27 @@ def test_stage_3_is_searched_after_the_other_two(tmp_path, data_dir):
   assert record['best']['validation_auc'] >= max(first['validation_auc'])
 
 
+def test_an_ensemble_is_searched_as_one_model(tmp_path, data_dir):
+  config = config_values.with_settings(
+    CONFIG,
+    {
+      'backbone': 'shared_bottom',
+      'ensemble': 2,
+      'variants': 'network.ignore=user;backbone=linear:network.trees=4',
+    },
+  )
+  space = wanted('network.trees=0|4', 'network.tree_pairs=|user*item', trials=2)
+  record = tune.tune(config, space, tmp_path, data_dir, QUIET)
+  assert record['ensemble'] == 2
+  values = [trial['validation_auc'] for trial in record['trials']]
+  # The first is the model of `rmtl train`.
+  assert record['trials'][0]['settings'] == {} and len(set(values)) > 1
+  best = config_flags.load(str(tmp_path / 'best.json'))
+  assert (best.ensemble, best.variants) == (2, config.variants)
+  chosen = record['best']['settings']
+  assert best.network.trees == chosen.get('network.trees', 0)
+
+
 FRESH = RATE._replace(confirm=2, confirm_seeds=(8, 9))
 
 
