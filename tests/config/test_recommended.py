@@ -19,9 +19,11 @@ ITEM = manifest_lib.Field('item', 'categorical', 900)
 HISTORY = manifest_lib.Field('seen', 'multi_valued', 900, 20, {}, 'item')
 
 
-def manifest(rows, fields):
+def manifest(rows, fields, split_by_time=True):
   train = python_types.SimpleNamespace(rows=rows)
-  return python_types.SimpleNamespace(splits={'train': train}, fields=fields)
+  return python_types.SimpleNamespace(
+    splits={'train': train}, fields=fields, split_by_time=split_by_time
+  )
 
 
 def config(rows, fields=(SMALL, USER, BINS, ITEM, HISTORY)):
@@ -137,6 +139,19 @@ def test_a_search_is_offered_pairs_of_ids_with_a_row_for_each():
   assert pairs(180_900) == f'{more}+id*brand'
   # However many rows there are, tables stay small.
   assert pairs(10**8) == f'{more}+id*brand'
+  # Where the parts have the same ids, they are recommended.
+  for by_time, expected in ((True, small), (False, more)):
+    found = config_lib.preset('recommended', manifest(11_000, fields, by_time))
+    assert found.network.tree_pairs == expected
+
+
+def test_small_fields_are_parted_those_of_no_side_too():
+  fields = (
+    *(SMALL, BINS, USER, sided('segment', 11, 'user')),
+    *(sided('brand', 201, 'item'), sided('shop', 202, 'item')),
+  )
+  found = config(3000, fields).network.tree_categories
+  assert found == f'{SMALL.name}+segment+brand'
 
 
 def test_programs_of_few_rows_are_compiled_quickly():

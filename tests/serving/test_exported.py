@@ -69,6 +69,7 @@ def test_boosted_trees(run_dir, tmp_path):
     'backbone': 'linear',
     'network.trees': 20,
     'network.tree_pairs': 'user*item',
+    'network.tree_categories': 'user+item',
     'network.binned_fields': 'numbers',
   }
   scorer = past_run.untrained(run_dir, **settings)

@@ -107,6 +107,7 @@ def test_trees_and_their_pairs_move_to_larger_vocabularies(places, tmp_path):
     'backbone': 'linear',
     'network.trees': 20,
     'network.tree_pairs': 'user*item',
+    'network.tree_categories': 'user+item',
   }
   config = config_values.with_settings(CONFIG, trees)
   before = run.train(

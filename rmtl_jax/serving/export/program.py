@@ -28,7 +28,8 @@ _NAMES = """
   get_dimension_size if iota is_finite log log_plus_one logistic maximum minimum
   multiply negate not or pad power real_dynamic_slice reduce reduce_window
   remainder reshape return reverse round_nearest_afz round_nearest_even rsqrt
-  scatter select sign sine slice sort sqrt subtract tanh transpose while xor
+  scatter select shift_left shift_right_arithmetic shift_right_logical sign sine
+  slice sort sqrt subtract tanh transpose while xor
 """
 OPERATIONS = frozenset(
   {

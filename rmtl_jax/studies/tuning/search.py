@@ -52,9 +52,10 @@ _OF_HISTORIES = (_all('network.history_encoder'),)
 # ... and where it has a binary task: boosted trees.
 _TREES = ('network.trees=0|300',)
 # Settings of a value that the data says: as given, as recommended and as in the
-# paper, which has none of them. Pairs of fields, for trees of ids too ...
+# paper, which has none of them. Fields and pairs of them, for trees of ids too
+# ...
 _TREE_PAIRS = 'network.tree_pairs'
-_PAIRS = ('network.crosses', _TREE_PAIRS)
+_OF_FIELDS = ('network.crosses', _TREE_PAIRS, 'network.tree_categories')
 # ... how numeric fields are read, and fields that were cut into bins.
 _OF_NUMBERS, _OF_BINS = 'network.numeric_encoding', 'network.binned_fields'
 # Settings that gained in our measurements (experiments/results/recipes, and
@@ -168,7 +169,7 @@ def _as_recommended(
   used: Sequence[manifest_lib.Field],
 ) -> tuple[str, ...]:
   """Dimensions of settings that are recommended for the data, or given."""
-  names = _PAIRS
+  names = _OF_FIELDS
   if any(field.kind == 'numeric' for field in used):
     names += (_OF_NUMBERS,)
   if any('order' in field.details for field in used):
