@@ -8,7 +8,7 @@ alone is clearly better.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,11 +71,14 @@ def grow(
     train: the rows that are learnt from.
     validation: those that say how many trees are best.
     seed: of folds, and of what a tree is shown.
-    show: called now and then, with the share of the trees that is grown.
+    show: called now and then, with the share of the trees that is grown; each
+      set of columns and each form is an equal part.
     again: rows of which trees are grown again, as many and of the columns that
       validation chose; these are the result.
   """
   pairs, sets = read.pairs, shown(spec, read.pairs)
+  form = category_form(spec, read)
+  shows = _parts(show, len(sets) + (form is not None))
   learnt = reading.learn(spec, pairs, train, seed)
   of_train = _rows(spec, read, learnt.rows, train)
   of_validation = _rows(
@@ -86,11 +89,10 @@ def grow(
     of_validation.by_rates,
     sets,
     lambda some, others: boosting.boost(
-      boosting.Oblivious(), some, others, count, seed, show
+      boosting.Oblivious(), some, others, count, seed, next(shows)
     ),
   )
-  trees = [by_rates.trees]
-  form, by_categories = category_form(spec, read), None
+  trees, by_categories = [by_rates.trees], None
   shares = np.ones((1, spec.num_tasks))
   if form is not None:
     by_categories = boosting.boost(
@@ -99,7 +101,7 @@ def grow(
       of_validation.by_categories,
       count,
       seed,
-      show,
+      next(shows),
     )
     trees.append(by_categories.trees)
     shares = _shares(by_rates.said, by_categories.said, of_validation.by_rates)
@@ -119,6 +121,17 @@ def grow(
     for one, share in zip(trees, shares, strict=True)
   ]
   return _parameters(spec, read, learnt, trees)
+
+
+def _parts(
+  show: Callable[[float], object], count: int
+) -> Iterator[Callable[[float], object]]:
+  """What each of so many parts calls with its own share."""
+
+  def of(number: int) -> Callable[[float], object]:
+    return lambda done: show((number + done) / count)
+
+  return map(of, range(count))
 
 
 def compile_ahead(

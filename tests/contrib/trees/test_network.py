@@ -339,7 +339,10 @@ def test_a_network_says_what_trees_that_part_categories_do(
   monkeypatch.setattr(growing, '_WORTH_ALONE', 0.5)  # the mean, then
   network = functional.make_actor(TASTES, backbone, PARTED)
   params = network.init(jax.random.key(0))
-  found = network.fit(tastes(3000, 0), tastes(1000, 1), 0, lambda done: None)
+  told = []
+  found = network.fit(tastes(3000, 0), tastes(1000, 1), 0, told.append)
+  # The first of three parts has no more than a third.
+  assert told[0] == pytest.approx(1 / 9) and told[-1] <= 1
   shapes = [jax.tree.map(np.shape, one['trees']) for one in (found, params)]
   assert shapes[0] == shapes[1]
   given = jax.tree.map(lambda x: x[None], tastes(1000, 1).inputs)
