@@ -71,12 +71,9 @@ def _trials(record: Mapping[str, Any]) -> rich.table.Table:
     f' validation {monitor.word} over tasks and {seeds}',
     ('rank', monitor.word),
   )
-  ranked = sorted(
-    record['trials'],
-    key=lambda t: (t['pruned'], -monitor.sign * t[monitor.figure]),
-  )
+  table.add_column('settings')
   base = record['trials'][0]
-  for rank, trial in enumerate(ranked, 1):
+  for rank, trial in enumerate(_ranked(record), 1):
     if rank <= _SHOWN or trial is base:
       shown = f'{trial[monitor.figure]:.4f}'
       if trial['pruned']:
@@ -89,8 +86,9 @@ def _confirmed(record: Mapping[str, Any]) -> rich.table.Table:
   seeds = comparison.count(len(record['confirm_seeds']), 'fresh seed')
   table = _table(
     f'again with {seeds}, the gain also in each half of the validation period',
-    (_monitor(record).word, 'gain', 'earlier', 'later'),
+    ('rank', _monitor(record).word, 'gain', 'earlier', 'later'),
   )
+  ranks = [trial['settings'] for trial in _ranked(record)]
   for entry in record['confirmed']:
     values, halves = entry['by_seed'], entry['halves']
     cells = ['', '', ''] if values else ['diverged', '', '']
@@ -98,8 +96,18 @@ def _confirmed(record: Mapping[str, Any]) -> rich.table.Table:
       pair = halves if len(halves) == 2 else [None, None]
       cells = [_gain(each) if each else '' for each in (entry, *pair)]
     mean = f'{sum(values) / len(values):.4f}' if values else ''
-    table.add_row(mean, *cells, _settings(entry['settings']))
+    rank = ranks.index(entry['settings']) + 1
+    table.add_row(str(rank), mean, *cells)
   return table
+
+
+def _ranked(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+  """Trials, the best first and the pruned ones last."""
+  monitor = _monitor(record)
+  return sorted(
+    record['trials'],
+    key=lambda t: (t['pruned'], -monitor.sign * t[monitor.figure]),
+  )
 
 
 def _model(record: Mapping[str, Any]) -> str:
@@ -115,7 +123,6 @@ def _table(title: str, columns: tuple[str, ...]) -> rich.table.Table:
   )
   for name in columns:
     table.add_column(name, justify='right', no_wrap=True)
-  table.add_column('settings')
   return table
 
 

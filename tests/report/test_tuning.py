@@ -42,6 +42,7 @@ def record(**changes):
       trial(0.69, {'network.dropout': 0.5}, pruned=True, by_seed=[0.69]),
       trial(0.0, {'network.dropout': 0.6}, pruned=True, by_seed=[]),
       trial(0.72, BEST),
+      trial(0.71, MORE),
     ],
     'confirmed': [
       entry({}, 0.0),
@@ -72,12 +73,19 @@ def test_what_was_chosen_and_what_to_do_next():
     '-0.0050 +- 0.0020',
   ):
     assert part in text
+  # What was confirmed is told by its rank among the trials, and fits.
+  rows = [line.split() for line in text.splitlines()]
+  assert ['1', '0.7123', '+0.0123', '+-', '0.0010'] in [r[:5] for r in rows]
+  assert ['3', '0.7000'] in rows
+  assert text.count('network.dropout=0.3') == 1
+  tables = text[: text.index('Chosen')]
+  assert max(map(len, tables.splitlines())) <= 80
 
 
 def test_an_ensemble_is_compared_from_its_own_settings():
   method = 'ple:network.tree_pairs=segment*brand'
   text = tuning.text(record(ensemble=3, method=method), 'runs/tuned')
-  assert 'mmoe, ensemble of 3, 3 trials' in text
+  assert 'mmoe, ensemble of 3, 4 trials' in text
   assert (
     f"rmtl compare --methods='{method}' --config=runs/tuned/config.json"
     ' --seeds=101,' in text
@@ -130,7 +138,10 @@ def test_a_search_by_logloss_says_so():
     }
 
   text = tuning.text(
-    record(monitor='logloss', trials=[low(0.90, {}), low(0.88, BEST)])
+    record(
+      monitor='logloss',
+      trials=[low(0.90, {}), low(0.88, BEST), low(0.89, MORE)],
+    )
   )
   assert 'mean validation relative logloss' in text and 'AUC' not in text
   # The lowest comes first.
