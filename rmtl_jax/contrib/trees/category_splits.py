@@ -201,7 +201,12 @@ def _set(
   mean = jnp.where(second >= _LEAST, first / (second + _PSEUDO_ROWS), jnp.inf)
   order = jnp.argsort(mean, -1)
   sums = jnp.take_along_axis(sums, order[..., None], 2)
-  gain, column, last = _best(boosting.gains(sums, _MORE_L2))
+  gain = boosting.gains(sums, _MORE_L2)
+  # Categories of the same mean, those with too few rows among them, stay
+  # together, as in the answer below.
+  ordered = jnp.take_along_axis(mean, order, -1)
+  parts = ordered < jnp.roll(ordered, -1, -1)
+  gain, column, last = _best(jnp.where(parts, gain, 0.0))
   means = mean[column, jnp.arange(nodes)]
   at = jnp.take_along_axis(order[column, jnp.arange(nodes)], last[:, None], 1)
   yes = means > jnp.take_along_axis(means, at, 1)
