@@ -138,8 +138,9 @@ def answers_name(field: int) -> str:
 def packed(yes: np.ndarray) -> np.ndarray:
   """Answers as numbers of _WORD bits, bool[..., NODES] -> f32[..., WORDS]."""
   room = [(0, 0)] * (yes.ndim - 1) + [(0, WORDS * _WORD - NODES)]
-  bits = np.pad(yes, room).reshape(*yes.shape[:-1], WORDS, _WORD)
-  return np.asarray(bits @ 2.0 ** np.arange(_WORD), np.float32)
+  octets = np.packbits(np.pad(yes, room), -1, 'little')
+  words = np.ascontiguousarray(octets).view(f'<u{_WORD // 8}')
+  return words.astype(np.float32)
 
 
 def is_yes(words: jax.Array, row: jax.Array, node: jax.Array) -> jax.Array:

@@ -372,9 +372,8 @@ def _category_parameters(
   answers = {
     category_splits.answers_name(i): category_splits.packed(
       np.moveaxis(
-        np.where(
-          (trees.columns == len(numbers) + f)[..., None], trees.yes, False
-        )[..., : spec.categorical[i]],
+        (trees.columns == len(numbers) + f)[..., None]
+        & trees.yes[..., : spec.categorical[i]],
         -1,
         -2,
       )

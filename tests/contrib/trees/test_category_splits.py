@@ -187,6 +187,9 @@ def test_answers_are_kept_in_numbers_of_16_bits():
   assert words.shape == (5, category_splits.WORDS) == (5, 4)
   assert words.max() < 2**16
   assert words[0, 0] == sum(2**i for i in range(16) if yes[0, i])
+  # However they lie in memory.
+  turned = np.ascontiguousarray(yes.T).T[None]
+  np.testing.assert_array_equal(category_splits.packed(turned), words[None])
   both = list(itertools.product(range(5), range(category_splits.NODES)))
   row, node = map(np.array, zip(*both, strict=True))
   found = category_splits.is_yes(
