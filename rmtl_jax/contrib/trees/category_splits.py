@@ -170,7 +170,7 @@ def _threshold(
   """The best question of numbers: is the bin above another?
 
   Args:
-    bins: of columns, u8[C, R].
+    bins: of columns, whole numbers below the width, [C, R].
     places: of these among all columns, i32[C].
     leaf: the node of each row, i32[R].
     derivatives: f32[R, 2].
