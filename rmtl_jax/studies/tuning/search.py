@@ -49,8 +49,8 @@ _OF_ITEMS = (
 _OF_FEEDBACK = (_all('network.affinity_state'),)
 # ... and where it has the user's earlier items.
 _OF_HISTORIES = (_all('network.history_encoder'),)
-# ... and where it has a binary task: boosted trees.
-_TREES = ('network.trees=0|300',)
+# ... and where it has a binary task: boosted trees, beside as many as given.
+_TREES = (0, 300)
 # Settings of a value that the data says: as given, as recommended and as in the
 # paper, which has none of them. Pairs of fields; for trees, those of ids too,
 # and fields ...
@@ -153,8 +153,10 @@ def defaults(
       space += _OF_HISTORIES
   names: tuple[str, ...] = (_CROSSES,)
   if any(task.is_binary for task in manifest.tasks):
-    fits = _fits(base, 'network.trees', 300)
-    space += _TREES if fits else ()
+    fits = _fits(base, 'network.trees', max(_TREES))
+    if fits:
+      counts = dict.fromkeys((base.network.trees, *_TREES))
+      space += (f'network.trees={"|".join(map(str, counts))}',)
     names += (_TREE_PAIRS, _TREE_CATEGORIES) if fits or _has_trees(base) else ()
   if any(field.kind == 'numeric' for field in used):
     names += (_OF_NUMBERS,)

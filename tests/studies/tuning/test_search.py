@@ -157,6 +157,12 @@ def test_trees_and_what_is_recommended_for_the_data_are_choices():
   # What is given is among them, and comes first.
   given = space(*SIDES, batch={'network.tree_pairs': 'brand*segment'})
   assert given['network.tree_pairs'] == 'brand*segment|segment*brand|'
+  base = config_values.with_settings(BASE, {'network.trees': 100})
+  texts = search.defaults('pretrain', base, manifest(*SIDES))
+  assert 'network.trees=100|0|300' in texts
+  dimensions = [search.parse(text, base) for text in texts]
+  points = search.start_points(dimensions, base, manifest(*SIDES))
+  assert {one['network.trees'] for one in points} == {100, 300}
 
 
 @pytest.mark.parametrize(
