@@ -105,9 +105,14 @@ def copy_tree(source: pathlib.Path, target: pathlib.Path) -> None:
   """Copies the files of a directory and those below it.
 
   Raises:
-    OSError: as for `copy_file`; of the first file that fails.
+    OSError: as for `copy_file`; of the first file or directory that fails.
   """
-  for place, _, names in os.walk(source):
+
+  def fail(error: OSError) -> None:
+    raise error
+
+  # Else a directory that can't be read would look like an empty one.
+  for place, _, names in os.walk(source, onerror=fail, followlinks=True):
     directory = target / pathlib.Path(place).relative_to(source)
     directory.mkdir(parents=True, exist_ok=True)
     for name in names:

@@ -135,3 +135,14 @@ def test_a_copy_names_the_disk_that_is_full(tmp_path):
     assert error.value.filename == str(disk / 'copy/deep/large')
   with pytest.raises(FileNotFoundError, match='source/none'):
     durable.copy_file(source / 'none', tmp_path / 'none')
+
+
+def test_a_copy_has_what_links_name_and_misses_nothing(tmp_path):
+  (tmp_path / 'far').mkdir()
+  (tmp_path / 'far' / 'words').touch()
+  (tmp_path / 'source').mkdir()
+  (tmp_path / 'source' / 'near').symlink_to(tmp_path / 'far')
+  durable.copy_tree(tmp_path / 'source', tmp_path / 'copy')
+  assert (tmp_path / 'copy' / 'near' / 'words').is_file()
+  with pytest.raises(FileNotFoundError, match='none'):
+    durable.copy_tree(tmp_path / 'none', tmp_path / 'nothing')

@@ -109,3 +109,13 @@ def without(crosses: str, gone: Collection[str]) -> str:
   if not crosses:
     return crosses
   return joined(pair for pair in pairs(crosses) if not {*pair} & {*gone})
+
+
+def fields_without(names: str, gone: Collection[str]) -> str:
+  """The fields that stay.
+
+  Args:
+    names: joined by `+`.
+    gone: names of fields that networks don't see.
+  """
+  return '+'.join(name for name in names.split('+') if name not in gone)

@@ -222,9 +222,7 @@ def without(
     binned_fields='categories',
     crosses=crosses.without(config.crosses, gone),
     tree_pairs=crosses.without(config.tree_pairs, gone),
-    tree_categories='+'.join(
-      name for name in config.tree_categories.split('+') if name not in gone
-    ),
+    tree_categories=crosses.fields_without(config.tree_categories, gone),
   )
 
 

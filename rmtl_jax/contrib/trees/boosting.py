@@ -37,7 +37,8 @@ class Rows(NamedTuple):
   """Binned rows of a split.
 
   Attributes:
-    bins: u8[C, R], below BINS.
+    bins: whole numbers below those of the form, u8[C, R] or u16[C, R]; of
+      numbers, below BINS.
     labels: f32[K, R], 0 or 1.
     weight: f32[K, R], 0 of labels that say nothing.
   """
@@ -56,7 +57,7 @@ class Form(Protocol):
     """One tree.
 
     Args:
-      bins: of all columns, u8[C, R].
+      bins: of all columns, as in `Rows`, [C, R].
       derivatives: first and second, of the losses, f32[R, 2].
       key: of what the tree is shown.
 
@@ -66,7 +67,7 @@ class Form(Protocol):
     ...
 
   def say(self, bins: jax.Array, tree: Any) -> jax.Array:
-    """What a tree says of rows, u8[C, R] -> f32[R]."""
+    """What a tree says of rows, bins [C, R] -> f32[R]."""
     ...
 
 
@@ -128,7 +129,7 @@ def boost(
   best = losses(said, validation)
   rounds = np.zeros(len(base), np.int64)
   grown: list[Any] = []
-  for trees, beside in _rounds(form, train, validation, seed):
+  for trees, beside in _rounds(form, train, validation, count, seed):
     grown.append(trees)
     found = losses(beside, validation)
     is_better = found < best
@@ -165,7 +166,7 @@ def compile_ahead(
     zeros = np.zeros((tasks, count), np.float32)
     return Rows(np.zeros((columns, count), kind), zeros, zeros)
 
-  next(_rounds(form, nothing(rows), nothing(others), 0))
+  next(_rounds(form, nothing(rows), nothing(others), ROUND, 0))
 
 
 def boost_again(
@@ -189,7 +190,7 @@ def boost_again(
   nothing = Rows(*(part[:, :0] for part in train))
   wanted = max(int(rounds.max()), 1)
   grown: list[Any] = []
-  for trees, _ in _rounds(form, train, nothing, seed):
+  for trees, _ in _rounds(form, train, nothing, count, seed):
     grown.append(trees)
     show(len(grown) / wanted)
     if len(grown) >= wanted:
@@ -198,20 +199,19 @@ def boost_again(
 
 
 def _rounds(
-  form: Form, train: Rows, validation: Rows, seed: int
+  form: Form, train: Rows, validation: Rows, count: int, seed: int
 ) -> Iterator[tuple[Any, np.ndarray]]:
   """ROUND trees at a time, with what all so far say of validation, f32[K, V].
 
-  There is no end to them.
+  There is no end to them; those behind `count` say nothing.
   """
   tasks, base = len(train.labels), _logits_of_rates(train)
   bins, others = jax.device_put((train.bins, validation.bins))
   labels, weight = jax.device_put((list(train.labels), list(train.weight)))
 
-  def of_task(k, key, said):
-    return _round(
-      form, bins, labels[k], weight[k], others, *said[k], key, k, tasks
-    )
+  def of_task(k, key, left, said):
+    of = bins, labels[k], weight[k], others
+    return _round(form, *of, *said[k], key, k, left, tasks)
 
   logits, beside = _repeated(base, train), _repeated(base, validation)
   said = list(zip(logits, beside, strict=True))
@@ -220,8 +220,9 @@ def _rounds(
   with concurrent.futures.ThreadPoolExecutor(threads, 'trees') as pool:
     for number in itertools.count():
       key = jax.random.fold_in(jax.random.key(seed), number)
+      left = max(count - number * ROUND, 0)
       found = pool.map(
-        of_task, range(tasks), itertools.repeat(key), itertools.repeat(said)
+        of_task, range(tasks), *map(itertools.repeat, (key, left, said))
       )
       said, trees = map(list, zip(*found, strict=True))
       stacked = jax.tree.map(lambda *parts: np.stack(parts), *trees)
@@ -266,7 +267,7 @@ def _filled(
   return jax.tree.map(padded, trees._replace(leaves=leaves))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 9))
+@functools.partial(jax.jit, static_argnums=(0, 10))
 def _round(
   form: Form,
   bins: jax.Array,
@@ -277,20 +278,22 @@ def _round(
   beside: jax.Array,
   key: jax.Array,
   task: int,
+  left: int,
   tasks: int,
 ):
   """ROUND trees of one task, one after the other.
 
   Args:
     form: of the trees.
-    bins: of train rows, u8[C, R].
+    bins: of train rows, [C, R].
     labels: f32[R].
     weight: f32[R].
-    others: bins of validation rows, u8[C, V].
+    others: bins of validation rows, [C, V].
     logits: of train rows so far, f32[R].
     beside: of validation rows so far, f32[V].
     key: of the round, the same for all tasks.
     task: the number of the task.
+    left: trees that are wanted; those behind are without effect.
     tasks: K, each of which draws what it is shown by itself.
 
   Returns:
@@ -298,8 +301,8 @@ def _round(
   """
   rows = bins.shape[1]
 
-  def tree(so_far, key):
-    logits, beside = so_far
+  def tree(so_far, drawn):
+    (logits, beside), (key, number) = so_far, drawn
     which, sample = jax.random.split(jax.random.split(key, tasks)[task])
     of = (bins, labels, weight, logits)
     if rows > _ROWS:
@@ -310,11 +313,13 @@ def _round(
     first = (probability - label) * counted
     second = probability * (1.0 - probability) * counted
     found = form.grow(asked, jnp.stack([first, second], 1), which)
-    one = found._replace(leaves=found.leaves * _LEARNING_RATE)
+    step = jnp.where(number < left, _LEARNING_RATE, 0.0)
+    one = found._replace(leaves=found.leaves * step)
     after = logits + form.say(bins, one), beside + form.say(others, one)
     return after, one
 
-  return jax.lax.scan(tree, (logits, beside), jax.random.split(key, ROUND))
+  drawn = jax.random.split(key, ROUND), jnp.arange(ROUND)
+  return jax.lax.scan(tree, (logits, beside), drawn)
 
 
 def shown(key: jax.Array, columns: int, share: float, least: int) -> jax.Array:
@@ -358,7 +363,7 @@ def histograms(
   One column after the other: a sum over places of one is fast on a CPU.
 
   Args:
-    columns: u8[C, R], below `bins`.
+    columns: whole numbers below `bins`, [C, R].
     leaf: the node of each row, i32[R].
     derivatives: f32[R, 2].
     nodes: N.

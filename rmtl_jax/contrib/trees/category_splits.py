@@ -138,8 +138,9 @@ def answers_name(field: int) -> str:
 def packed(yes: np.ndarray) -> np.ndarray:
   """Answers as numbers of _WORD bits, bool[..., NODES] -> f32[..., WORDS]."""
   room = [(0, 0)] * (yes.ndim - 1) + [(0, WORDS * _WORD - NODES)]
-  bits = np.pad(yes, room).reshape(*yes.shape[:-1], WORDS, _WORD)
-  return np.asarray(bits @ 2.0 ** np.arange(_WORD), np.float32)
+  octets = np.packbits(np.pad(yes, room), -1, 'little')
+  words = np.ascontiguousarray(octets).view(f'<u{_WORD // 8}')
+  return words.astype(np.float32)
 
 
 def is_yes(words: jax.Array, row: jax.Array, node: jax.Array) -> jax.Array:
@@ -169,7 +170,7 @@ def _threshold(
   """The best question of numbers: is the bin above another?
 
   Args:
-    bins: of columns, u8[C, R].
+    bins: of columns, whole numbers below the width, [C, R].
     places: of these among all columns, i32[C].
     leaf: the node of each row, i32[R].
     derivatives: f32[R, 2].
@@ -201,7 +202,12 @@ def _set(
   mean = jnp.where(second >= _LEAST, first / (second + _PSEUDO_ROWS), jnp.inf)
   order = jnp.argsort(mean, -1)
   sums = jnp.take_along_axis(sums, order[..., None], 2)
-  gain, column, last = _best(boosting.gains(sums, _MORE_L2))
+  gain = boosting.gains(sums, _MORE_L2)
+  # Categories of the same mean, those with too few rows among them, stay
+  # together, as in the answer below.
+  ordered = jnp.take_along_axis(mean, order, -1)
+  parts = ordered < jnp.roll(ordered, -1, -1)
+  gain, column, last = _best(jnp.where(parts, gain, 0.0))
   means = mean[column, jnp.arange(nodes)]
   at = jnp.take_along_axis(order[column, jnp.arange(nodes)], last[:, None], 1)
   yes = means > jnp.take_along_axis(means, at, 1)

@@ -72,13 +72,14 @@ def grow(
     validation: those that say how many trees are best.
     seed: of folds, and of what a tree is shown.
     show: called now and then, with the share of the trees that is grown; each
-      set of columns and each form is an equal part.
+      set of columns and each form is an equal part, and so is each of `again`.
     again: rows of which trees are grown again, as many and of the columns that
       validation chose; these are the result.
   """
   pairs, sets = read.pairs, shown(spec, read.pairs)
   form = category_form(spec, read)
-  shows = _parts(show, len(sets) + (form is not None))
+  parts = len(sets) + (form is not None)
+  shows = _parts(show, parts if again is None else 2 * parts)
   learnt = reading.learn(spec, pairs, train, seed)
   of_train = _rows(spec, read, learnt.rows, train)
   of_validation = _rows(
@@ -108,12 +109,12 @@ def grow(
   if again is not None:
     learnt = reading.learn(spec, pairs, again, seed)
     of_again = _rows(spec, read, learnt.rows, again)
-    trees = [_grown_again(of_again.by_rates, sets, choices, count, seed, show)]
+    trees = [_grown_again(of_again.by_rates, sets, choices, count, seed, shows)]
     if form is not None and by_categories is not None:
       rounds = by_categories.rounds
       trees.append(
         boosting.boost_again(
-          form, of_again.by_categories, rounds, count, seed, show
+          form, of_again.by_categories, rounds, count, seed, next(shows)
         )
       )
   trees = [
@@ -283,7 +284,7 @@ def _grown_again(
   choices: list[_Choice],
   count: int,
   seed: int,
-  show: Callable[[float], object],
+  shows: Iterator[Callable[[float], object]],
 ) -> boosting.Trees:
   """Trees of other rows, of each task as `_chosen` has chosen."""
   rounds = np.array([one.rounds for one in choices])
@@ -299,7 +300,7 @@ def _grown_again(
     )
     if i in used
     else None
-    for i, places in enumerate(sets)
+    for i, (places, show) in enumerate(zip(sets, shows, strict=False))
   ]
   return _of_tasks(found, sets, choices)
 
@@ -372,9 +373,8 @@ def _category_parameters(
   answers = {
     category_splits.answers_name(i): category_splits.packed(
       np.moveaxis(
-        np.where(
-          (trees.columns == len(numbers) + f)[..., None], trees.yes, False
-        )[..., : spec.categorical[i]],
+        (trees.columns == len(numbers) + f)[..., None]
+        & trees.yes[..., : spec.categorical[i]],
         -1,
         -2,
       )

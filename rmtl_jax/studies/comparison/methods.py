@@ -10,6 +10,7 @@ from typing import Any
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
+from rmtl_jax.config import variants
 from rmtl_jax.weighting import registry
 
 # Settings without an effect on constant weights.
@@ -172,7 +173,8 @@ def expand(config: config_lib.Config) -> list[Method]:
     backbone the pre-trained model, then controls, then the others.
 
   Raises:
-    types.InputError: names the method and the part that is wrong.
+    types.InputError: names the method and the part that is wrong; or two
+      ensembles that `config.variants` make the same.
   """
   parsed = [parse(text, config) for text in config.compare.methods]
   methods: dict[str, Method] = {}
@@ -182,6 +184,7 @@ def expand(config: config_lib.Config) -> list[Method]:
       # A pre-trained model with settings of its own has a control too.
       for control in each.controls():
         methods.setdefault(control.name, control)
+  _refuse_same(list(methods.values()), config)
   backbones = list(dict.fromkeys(method.backbone for method in parsed))
 
   def place(method: Method) -> tuple[int, bool, bool]:
@@ -192,6 +195,23 @@ def expand(config: config_lib.Config) -> list[Method]:
     )
 
   return sorted(methods.values(), key=place)
+
+
+def _refuse_same(methods: Iterable[Method], base: config_lib.Config) -> None:
+  """Refuses ensembles whose variants name all that methods differ in."""
+  if not base.variants:
+    return
+  found: dict[tuple[config_lib.Config, ...], Method] = {}
+  for method in methods:
+    if method.weighting:  # no ensemble
+      continue
+    members = variants.of_members(method.config(base))
+    same = found.setdefault(tuple(members), method)
+    if same is not method:
+      raise types.InputError(
+        f'method {method.name}: its members are those of {same.name}, since'
+        f' config.variants names what these differ in: {base.variants:.200}'
+      )
 
 
 def parse(text: str, base: config_lib.Config) -> Method:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.config import presets, recommended, variants
+from rmtl_jax.config import crosses, presets, recommended, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.networks import ignore, registry
@@ -49,13 +49,13 @@ _OF_ITEMS = (
 _OF_FEEDBACK = (_all('network.affinity_state'),)
 # ... and where it has the user's earlier items.
 _OF_HISTORIES = (_all('network.history_encoder'),)
-# ... and where it has a binary task: boosted trees.
-_TREES = ('network.trees=0|300',)
+# ... and where it has a binary task: boosted trees, beside as many as given.
+_TREES = (0, 300)
 # Settings of a value that the data says: as given, as recommended and as in the
-# paper, which has none of them. Fields and pairs of them, for trees of ids too
-# ...
-_TREE_PAIRS = 'network.tree_pairs'
-_OF_FIELDS = ('network.crosses', _TREE_PAIRS, 'network.tree_categories')
+# paper, which has none of them. Pairs of fields; for trees, those of ids too,
+# and fields ...
+_CROSSES, _TREE_PAIRS = 'network.crosses', 'network.tree_pairs'
+_TREE_CATEGORIES = 'network.tree_categories'
 # ... how numeric fields are read, and fields that were cut into bins.
 _OF_NUMBERS, _OF_BINS = 'network.numeric_encoding', 'network.binned_fields'
 # Settings that gained in our measurements (experiments/results/recipes, and
@@ -151,9 +151,19 @@ def defaults(
       space += _OF_FEEDBACK
     if any(field.vocabulary_owner == item for field in used):
       space += _OF_HISTORIES
+  names: tuple[str, ...] = (_CROSSES,)
   if any(task.is_binary for task in manifest.tasks):
-    space += _TREES if _fits(base, 'network.trees', 300) else ()
-  space += _as_recommended(base, manifest, used)
+    fits = _fits(base, 'network.trees', max(_TREES))
+    if fits:
+      counts = dict.fromkeys((base.network.trees, *_TREES))
+      space += (f'network.trees={"|".join(map(str, counts))}',)
+    names += (_TREE_PAIRS, _TREE_CATEGORIES) if fits or _has_trees(base) else ()
+  if any(field.kind == 'numeric' for field in used):
+    names += (_OF_NUMBERS,)
+  if any('order' in field.details for field in used):
+    names += (_OF_BINS,)
+  seen = {field.name for field in used}
+  space += _as_recommended(names, base, manifest, seen)
   choices = _ignore_choices(base, manifest)
   if len(choices) > 1:
     space += (f'network.ignore={"|".join(choices)}',)
@@ -163,17 +173,32 @@ def defaults(
   return space
 
 
+def _has_trees(base: config_lib.Config) -> bool:
+  """Whether any member has."""
+  return any(one.network.trees for one in variants.of_members(base))
+
+
 def _as_recommended(
+  names: Sequence[str],
   base: config_lib.Config,
   manifest: manifest_lib.Manifest,
-  used: Sequence[manifest_lib.Field],
+  seen: Collection[str],
 ) -> tuple[str, ...]:
-  """Dimensions of settings that are recommended for the data, or given."""
-  names = _OF_FIELDS
-  if any(field.kind == 'numeric' for field in used):
-    names += (_OF_NUMBERS,)
-  if any('order' in field.details for field in used):
-    names += (_OF_BINS,)
+  """Dimensions of settings that are recommended for the data, or given.
+
+  Args:
+    names: of the settings.
+    base: the given ones.
+    manifest: of the data.
+    seen: names of the fields that some member sees. Choices that differ in
+      others are one.
+  """
+  gone = {field.name for field in manifest.fields} - {*seen}
+  without = {
+    _CROSSES: crosses.without,
+    _TREE_PAIRS: crosses.without,
+    _TREE_CATEGORIES: crosses.fields_without,
+  }
   given, best, plain = map(
     config_values.flatten,
     (base, presets.start(manifest), config_lib.Config()),
@@ -181,11 +206,16 @@ def _as_recommended(
   more = {_TREE_PAIRS: (recommended.tree_pairs_with_ids(manifest),)}
   space: tuple[str, ...] = ()
   for name in names:
-    choices = dict.fromkeys(
-      (given[name], best[name], *more.get(name, ()), plain[name])
-    )
+    choices: dict[Any, Any] = {}
+    for value in (given[name], best[name], *more.get(name, ()), plain[name]):
+      read = without[name](value, gone) if name in without else value
+      choices.setdefault(read, value)
     # A bar in a field's name would part it.
-    fitting = [c for c in choices if '|' not in c and _fits(base, name, c)]
+    fitting = [
+      value
+      for value in choices.values()
+      if '|' not in value and _fits(base, name, value)
+    ]
     if len(fitting) > 1:
       space += (f'{name}={"|".join(fitting)}',)
   return space
@@ -371,7 +401,7 @@ def start_points(
   if pairs not in ('', flat[_TREE_PAIRS]):
     starts.insert(0, {_TREE_PAIRS: pairs})
     # Pairs alone do nothing where no member has trees.
-    if not any(one.network.trees for one in variants.of_members(base)):
+    if not _has_trees(base):
       starts[0]['network.trees'] = 300
   for start in starts:
     # A value outside of the space says nothing about its nearest neighbour, so

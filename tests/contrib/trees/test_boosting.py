@@ -113,6 +113,19 @@ def test_trees_learn_what_two_columns_say_together():
   np.testing.assert_allclose(said, logits(trees, validation.bins), atol=1e-5)
 
 
+def test_a_last_round_has_no_more_trees_than_are_asked_for():
+  train, validation = rows(2000, 0), rows(1000, 1)
+  trees, rounds, losses, said = boosting.boost(
+    FORM, train, validation, 15, seed=0
+  )
+  assert trees.leaves.shape[1] == 15 and rounds.tolist() == [2, 2]
+  assert np.all(np.any(trees.leaves[:, 14] != 0, 1))
+  np.testing.assert_allclose(said, logits(trees, validation.bins), atol=1e-5)
+  np.testing.assert_allclose(
+    losses, 1000 * logloss(trees, validation), rtol=1e-5
+  )
+
+
 def test_without_anything_to_learn_trees_say_the_rate():
   draw = np.random.default_rng(0)
 

@@ -122,6 +122,25 @@ def test_a_set_by_hand():
   np.testing.assert_array_equal(yes[0, :6], [1, 1, 0, 1, 0, 1])
 
 
+def test_categories_with_too_few_rows_stay_together():
+  """To part these from each other would gain most, but says nothing."""
+  rare = np.repeat(np.arange(3, 83), 3)  # curve 0.75 each
+  column = np.concatenate([np.repeat([1, 2], 40), rare])
+  slope = np.select([column == 1, column == 2, column < 43], [0.5, -0.5, -0.5])
+  slope = np.where(column >= 43, 0.5, slope).astype(np.float32)
+  gain, _, yes = category_splits._set(
+    jnp.asarray(column[None].astype(np.uint8)),
+    jnp.array([0]),
+    jnp.zeros(len(column), jnp.int32),
+    jnp.asarray(np.stack([slope, np.full_like(slope, 0.25)], 1)),
+    1,
+    100,
+  )
+  # Category 2 against all others, of curve 10 and 70, slope -20 and 20.
+  assert gain[0] == pytest.approx(20**2 / 40 + 20**2 / 100, rel=1e-5)
+  np.testing.assert_array_equal(yes[0], np.arange(100) != 2)
+
+
 def test_trees_tell_what_each_category_likes():
   train, validation, test = (rows(3000, seed) for seed in range(3))
   grown = boosting.boost(FORM, train, validation, 40, seed=0)
@@ -168,6 +187,9 @@ def test_answers_are_kept_in_numbers_of_16_bits():
   assert words.shape == (5, category_splits.WORDS) == (5, 4)
   assert words.max() < 2**16
   assert words[0, 0] == sum(2**i for i in range(16) if yes[0, i])
+  # However they lie in memory.
+  turned = np.ascontiguousarray(yes.T).T[None]
+  np.testing.assert_array_equal(category_splits.packed(turned), words[None])
   both = list(itertools.product(range(5), range(category_splits.NODES)))
   row, node = map(np.array, zip(*both, strict=True))
   found = category_splits.is_yes(

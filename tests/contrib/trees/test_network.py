@@ -362,6 +362,16 @@ def test_a_network_says_what_trees_that_part_categories_do(
   assert np.all(said[likes].mean(0) - said[~likes].mean(0) > 0.4)
 
 
+def test_progress_of_a_refit_goes_on():
+  network = functional.make_actor(TASTES, 'linear', PARTED)
+  told = []
+  rows = tastes(600, 0), tastes(300, 1)
+  network.fit(*rows, 0, told.append, rows[0])
+  assert told == sorted(told) and told[-1] == 1
+  # Both sets of columns, and categories; then what was chosen of these.
+  assert told[0] == pytest.approx(1 / 18)
+
+
 def test_a_form_counts_alone_where_it_is_clearly_better():
   draw = np.random.default_rng(0)
   labels = (draw.random((3, 5000)) < 0.5).astype(np.float32)

@@ -182,6 +182,19 @@ def test_an_ensemble_is_judged_against_the_single_model():
   assert methods.parse('ple', everything).config(everything).ensemble == 2
 
 
+def test_ensembles_that_variants_make_the_same_are_refused():
+  base = {'ensemble': 2, 'variants': 'backbone=ple;backbone=linear'}
+  given = config_values.with_settings(config('ple', 'mmoe'), base)
+  with pytest.raises(types.InputError, match=r'mmoe: .* those of ple'):
+    methods.expand(given)
+  given = config_values.with_settings(config('ple', 'ple:ensemble=3'), base)
+  assert len(methods.expand(given)) == 2
+  # One member is the method's own.
+  base = {'ensemble': 2, 'variants': ';backbone=linear'}
+  given = config_values.with_settings(config('ple', 'mmoe'), base)
+  assert len(methods.expand(given)) == 2
+
+
 def test_another_stage_1_is_judged_against_the_own_backbone():
   assert names('ple:network.dropout=0.5', 'esmm+constant:pretrain.l2=0') == [
     'ple',

@@ -95,6 +95,7 @@ ALWAYS = {
 }
 NUMBERS = ALWAYS | {'network.numeric_encoding'}
 CATEGORIES = {
+  'network.tree_categories',
   'network.embedding_scale',
   'network.id_dropout',
   'pretrain.embedding_l2',
@@ -135,6 +136,7 @@ def test_the_default_space_is_what_the_data_can_have():
 
 
 SIDES = sided('segment', 'user'), sided('brand', 'item')
+OF_TREES = {'network.trees', 'network.tree_pairs', 'network.tree_categories'}
 
 
 def test_trees_and_what_is_recommended_for_the_data_are_choices():
@@ -155,19 +157,34 @@ def test_trees_and_what_is_recommended_for_the_data_are_choices():
   # What is given is among them, and comes first.
   given = space(*SIDES, batch={'network.tree_pairs': 'brand*segment'})
   assert given['network.tree_pairs'] == 'brand*segment|segment*brand|'
+  base = config_values.with_settings(BASE, {'network.trees': 100})
+  texts = search.defaults('pretrain', base, manifest(*SIDES))
+  assert 'network.trees=100|0|300' in texts
+  dimensions = [search.parse(text, base) for text in texts]
+  points = search.start_points(dimensions, base, manifest(*SIDES))
+  assert {one['network.trees'] for one in points} == {100, 300}
 
 
 @pytest.mark.parametrize(
   ('given', 'gone'),
   [
-    ({'backbone': 'esmm'}, {'network.trees'}),
+    ({'backbone': 'esmm'}, OF_TREES),
     (
       {'network.embedding_adam': 'rows'},
-      {'network.trees', 'network.crosses'},
+      OF_TREES | {'network.crosses'},
     ),
     # Nor may a member of an ensemble forbid it.
     (
       {'ensemble': 2, 'variants': ';backbone=esmm'},
+      OF_TREES,
+    ),
+    # What its own trees read is a choice.
+    (
+      {
+        'backbone': 'esmm',
+        'ensemble': 2,
+        'variants': ';backbone=linear:network.trees=9',
+      },
       {'network.trees'},
     ),
   ],
@@ -178,11 +195,11 @@ def test_what_other_settings_forbid_is_no_choice(given, gone):
 
 
 def test_trees_are_of_binary_tasks():
-  data = manifest(PRICE)
+  data = manifest(PRICE, *SIDES)
   watch = manifest_lib.Task('watch', kind='regression', loss='squared')
   data = dataclasses.replace(data, tasks=(watch,))
   texts = search.defaults('pretrain', BASE, data)
-  assert not any('trees' in text for text in texts)
+  assert not OF_TREES & {text.split('=')[0] for text in texts}
 
 
 def test_an_ensemble_is_searched_for_what_all_members_can_have():
@@ -265,11 +282,23 @@ def test_no_encoder_where_the_item_is_ignored():
   assert set(found) == NUMBERS
 
 
+def test_choices_differ_in_fields_that_are_seen():
+  fields = (PRICE, *SIDES, sided('colour', 'item'))
+  given = {'network.tree_categories': 'segment+colour'}
+  found = space(*fields, ignore='brand', batch=given)
+  assert found['network.tree_categories'] == 'segment+colour|'
+  assert found['network.tree_pairs'] == '|segment*brand+segment*colour'
+  hidden = space(*fields, ignore='brand+colour')
+  assert hidden['network.tree_categories'] == '|segment+brand+colour'
+  assert not {'network.crosses', 'network.tree_pairs'} & set(hidden)
+
+
 def test_what_usually_gains_is_tried_first():
   texts = search.defaults('pretrain', BASE, manifest(ITEM, GAP, item='item'))
   dimensions = [search.parse(text, BASE) for text in texts]
   given = {
     'network.trees': 0,
+    'network.tree_categories': '',
     'network.dropout': 0.2,
     'pretrain.learning_rate': 1e-3,
     'pretrain.l2': 1e-6,
