@@ -393,16 +393,17 @@ def _grow(
     Columns and last bins of its levels, i32[DEPTH], and the Newton step of
     each leaf, f32[2**DEPTH].
   """
-  leaf = jnp.zeros(bins.shape[1], jnp.int32)
-  columns, last = [], []
-  for level in range(DEPTH):
-    sums = histograms(bins, leaf, derivatives, 2**level, BINS)
+  nodes = 2 ** (DEPTH - 1)  # of the last level; one program for all levels
+
+  def level(leaf, _):
+    sums = histograms(bins, leaf, derivatives, nodes, BINS)
     best = jnp.argmax(jnp.sum(gains(sums), 1))
     column, bin_ = best // BINS, best % BINS
-    leaf = leaf * 2 + (bins[column] > bin_)
-    columns.append(column)
-    last.append(bin_)
-  return jnp.stack(columns), jnp.stack(last), steps(leaf, derivatives, DEPTH)
+    return leaf * 2 + (bins[column] > bin_), (column, bin_)
+
+  nothing = jnp.zeros(bins.shape[1], jnp.int32)
+  leaf, (columns, last) = jax.lax.scan(level, nothing, None, DEPTH)
+  return columns, last, steps(leaf, derivatives, DEPTH)
 
 
 def steps(leaf: jax.Array, derivatives: jax.Array, depth: int) -> jax.Array:
