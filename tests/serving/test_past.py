@@ -240,7 +240,8 @@ def test_a_history_that_is_none(loaded, tmp_path):
   for history, part in (
     ('-', 'not -'),
     ('empty', 'no CSV or Parquet files'),
-    ('x', 'expect'),
+    ('x', 'not found'),
+    ('x.txt', 'expect'),
   ):
     name = history if history == '-' else str(tmp_path / history)
     with pytest.raises(types.InputError, match=part):
