@@ -51,6 +51,11 @@ class Rows(NamedTuple):
 class Form(Protocol):
   """What the nodes of trees ask; equal ones share a compiled program."""
 
+  @property
+  def kind(self) -> np.dtype[Any]:
+    """Of the numbers of bins and categories."""
+    ...
+
   def grow(
     self, bins: jax.Array, derivatives: jax.Array, key: jax.Array
   ) -> Any:
@@ -149,7 +154,6 @@ def compile_ahead(
   tasks: int,
   rows: int,
   others: int,
-  kind: Any = np.uint8,
 ) -> None:
   """Runs a round of no rows that count, so that its program is there.
 
@@ -159,12 +163,11 @@ def compile_ahead(
     tasks: K.
     rows: of train.
     others: rows of validation.
-    kind: of the columns.
   """
 
   def nothing(count):
     zeros = np.zeros((tasks, count), np.float32)
-    return Rows(np.zeros((columns, count), kind), zeros, zeros)
+    return Rows(np.zeros((columns, count), form.kind), zeros, zeros)
 
   next(_rounds(form, nothing(rows), nothing(others), ROUND, 0))
 
@@ -335,6 +338,8 @@ class Oblivious(NamedTuple):
   et al., "CatBoost", NeurIPS 2018).
   """
 
+  kind = np.dtype(np.uint8)
+
   def grow(
     self, bins: jax.Array, derivatives: jax.Array, key: jax.Array
   ) -> Trees:
@@ -406,18 +411,24 @@ def _grow(
   return columns, last, steps(leaf, derivatives, DEPTH)
 
 
-def steps(leaf: jax.Array, derivatives: jax.Array, depth: int) -> jax.Array:
+def steps(
+  leaf: jax.Array, derivatives: jax.Array, depth: int, l2: float = L2
+) -> jax.Array:
   """The Newton step of each leaf, f32[2**depth]."""
   sums = jnp.zeros((2**depth, 2)).at[leaf].add(derivatives)
-  return -sums[:, 0] / (sums[:, 1] + L2)
+  return -sums[:, 0] / (sums[:, 1] + l2)
 
 
-def gains(sums: jax.Array, more: float = 0.0) -> jax.Array:
+def gains(
+  sums: jax.Array, l2: float = L2, least: float = LEAST, more: float = 0.0
+) -> jax.Array:
   """What it gains to part the bins of a node behind each one.
 
   Args:
     sums: of both derivatives, f32[..., B, 2].
-    more: L2 of both parts.
+    l2: of leaves.
+    least: sum of second derivatives on a side that counts.
+    more: L2 that both parts have beside that of leaves.
 
   Returns:
     f32[..., B]; 0 where a part has too few rows.
@@ -429,6 +440,6 @@ def gains(sums: jax.Array, more: float = 0.0) -> jax.Array:
   def score(side, l2):
     return jnp.square(side[..., 0]) / (side[..., 1] + l2)
 
-  counts = (no[..., 1] >= LEAST) & (yes[..., 1] >= LEAST)
-  gain = score(no, L2 + more) + score(yes, L2 + more) - score(whole, L2)
+  counts = (no[..., 1] >= least) & (yes[..., 1] >= least)
+  gain = score(no, l2 + more) + score(yes, l2 + more) - score(whole, l2)
   return jnp.where(counts, gain, 0.0)

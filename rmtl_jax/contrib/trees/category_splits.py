@@ -53,10 +53,14 @@ class CategorySplits(NamedTuple):
   Attributes:
     numbers: columns that are bins of numbers; those behind them are categories.
     width: W, more than any bin or category.
+    l2: of leaves.
+    least: sum of second derivatives on either side of a question.
   """
 
   numbers: int
   width: int
+  l2: float = boosting.L2
+  least: float = boosting.LEAST
 
   @property
   def kind(self) -> np.dtype[Any]:
@@ -77,7 +81,7 @@ class CategorySplits(NamedTuple):
 
     def level(leaf, _):
       found = [
-        question(bins[which], which, leaf, derivatives, nodes, self.width)
+        question(self, bins[which], which, leaf, derivatives, nodes)
         for question, which in zip((_threshold, _set), seen, strict=True)
         if len(which)
       ]
@@ -96,7 +100,8 @@ class CategorySplits(NamedTuple):
     columns, yes = (
       jnp.concatenate([part[i, : 2**i] for i in range(DEPTH)]) for part in asked
     )
-    return Trees(columns, yes, boosting.steps(leaf, derivatives, DEPTH))
+    leaves = boosting.steps(leaf, derivatives, DEPTH, self.l2)
+    return Trees(columns, yes, leaves)
 
   def say(self, bins: jax.Array, tree: Trees) -> jax.Array:
     """See `boosting.Form`."""
@@ -160,49 +165,49 @@ def is_yes(words: jax.Array, row: jax.Array, node: jax.Array) -> jax.Array:
 
 
 def _threshold(
+  form: CategorySplits,
   bins: jax.Array,
   places: jax.Array,
   leaf: jax.Array,
   derivatives: jax.Array,
   nodes: int,
-  width: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """The best question of numbers: is the bin above another?
 
   Args:
+    form: of the tree.
     bins: of columns, whole numbers below the width, [C, R].
     places: of these among all columns, i32[C].
     leaf: the node of each row, i32[R].
     derivatives: f32[R, 2].
     nodes: N.
-    width: W.
 
   Returns:
     Of each node: the gain, f32[N]; the column, i32[N]; and where the answer is
     yes, bool[N, W].
   """
   sums = boosting.histograms(bins, leaf, derivatives, nodes, boosting.BINS)
-  gain, column, last = _best(boosting.gains(sums))
-  yes = (jnp.arange(width)[None] > last[:, None]) & (gain > 0)[:, None]
+  gain, column, last = _best(boosting.gains(sums, form.l2, form.least))
+  yes = (jnp.arange(form.width)[None] > last[:, None]) & (gain > 0)[:, None]
   return gain, places[column], yes
 
 
 def _set(
+  form: CategorySplits,
   bins: jax.Array,
   places: jax.Array,
   leaf: jax.Array,
   derivatives: jax.Array,
   nodes: int,
-  width: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """The best question of categories: is it one of these? As `_threshold`."""
-  sums = boosting.histograms(bins, leaf, derivatives, nodes, width)
+  sums = boosting.histograms(bins, leaf, derivatives, nodes, form.width)
   first, second = sums[..., 0], sums[..., 1]
   # Those with too few rows are behind all others, in no order.
   mean = jnp.where(second >= _LEAST, first / (second + _PSEUDO_ROWS), jnp.inf)
   order = jnp.argsort(mean, -1)
   sums = jnp.take_along_axis(sums, order[..., None], 2)
-  gain = boosting.gains(sums, _MORE_L2)
+  gain = boosting.gains(sums, form.l2, form.least, _MORE_L2)
   # Categories of the same mean, those with too few rows among them, stay
   # together, as in the answer below.
   ordered = jnp.take_along_axis(mean, order, -1)

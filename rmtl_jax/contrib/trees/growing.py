@@ -23,6 +23,10 @@ _MOST_CATEGORIES, MOST_PARTED = 200, 2**12
 # later rows are worth less; and one form alone, beside the mean of both.
 _WORTH_MORE, _WORTH_ALONE = 0.005, 0.01
 _FORMS = ((0.5, 0.5), (1.0, 0.0), (0.0, 1.0))
+# L2 of leaves, and the least sum on a side, of trees that part categories and
+# read no rates of pairs: these say most of what few rows say, and much of that
+# is chance.
+_WITHOUT_PAIRS = 1.0, 1.0
 
 
 class Read(NamedTuple):
@@ -38,18 +42,47 @@ class Read(NamedTuple):
   categories: Sequence[int] = ()
 
 
-class _Choice(NamedTuple):
-  """Of a task: the columns that its oblivious trees are shown, and rounds."""
+class Candidate(NamedTuple):
+  """Trees that tasks may have, of some form.
 
-  shown: int
+  Attributes:
+    form: of the trees.
+    places: of the columns that they read, i64[C]; categories are behind all
+      numbers and rates.
+  """
+
+  form: boosting.Form
+  places: np.ndarray
+
+
+class _Choice(NamedTuple):
+  """Of a task: which candidate's trees it has, and how many rounds."""
+
+  candidate: int
   rounds: int
 
 
 class _Rows(NamedTuple):
-  """Rows for either form of trees."""
+  """Rows for all candidates.
 
-  by_rates: boosting.Rows
-  by_categories: boosting.Rows
+  Attributes:
+    binned: numbers and rates.
+    categories: of the fields that are parted, i32[F, R].
+  """
+
+  binned: boosting.Rows
+  categories: np.ndarray
+
+  def of(self, candidate: Candidate) -> boosting.Rows:
+    """What its trees read."""
+    form, places = candidate
+    count = len(self.binned.bins)
+    parts = (
+      self.binned.bins[places[places < count]],
+      self.categories[places[places >= count] - count],
+    )
+    bins = np.concatenate([part.astype(form.kind) for part in parts])
+    return self.binned._replace(bins=bins)
 
 
 def grow(
@@ -72,54 +105,43 @@ def grow(
     validation: those that say how many trees are best.
     seed: of folds, and of what a tree is shown.
     show: called now and then, with the share of the trees that is grown; each
-      set of columns and each form is an equal part, and so is each of `again`.
-    again: rows of which trees are grown again, as many and of the columns that
-      validation chose; these are the result.
+      candidate is an equal part, and so is each of `again`.
+    again: rows of which trees are grown again, as many and of the candidates
+      that validation chose; these are the result.
   """
-  pairs, sets = read.pairs, shown(spec, read.pairs)
-  form = category_form(spec, read)
-  parts = len(sets) + (form is not None)
-  shows = _parts(show, parts if again is None else 2 * parts)
+  pairs = read.pairs
+  kinds = [of for of in (oblivious(spec, read), parting(spec, read)) if of]
+  shows = _parts(show, sum(map(len, kinds)) * (1 if again is None else 2))
   learnt = reading.learn(spec, pairs, train, seed)
-  of_train = _rows(spec, read, learnt.rows, train)
+  of_train = _rows(read, learnt.rows, train)
   of_validation = _rows(
-    spec, read, reading.others(spec, pairs, learnt, validation), validation
+    read, reading.others(spec, pairs, learnt, validation), validation
   )
-  by_rates, choices = _chosen(
-    of_train.by_rates,
-    of_validation.by_rates,
-    sets,
-    lambda some, others: boosting.boost(
-      boosting.Oblivious(), some, others, count, seed, next(shows)
-    ),
-  )
-  trees, by_categories = [by_rates.trees], None
-  shares = np.ones((1, spec.num_tasks))
-  if form is not None:
-    by_categories = boosting.boost(
-      form,
-      of_train.by_categories,
-      of_validation.by_categories,
-      count,
-      seed,
-      next(shows),
-    )
-    trees.append(by_categories.trees)
-    shares = _shares(by_rates.said, by_categories.said, of_validation.by_rates)
+  found = [
+    [
+      boosting.boost(
+        one.form,
+        of_train.of(one),
+        of_validation.of(one),
+        count,
+        seed,
+        next(shows),
+      )
+      for one in of
+    ]
+    for of in kinds
+  ]
+  choices, shares = _chosen(found, of_validation.binned)
+  grown = [[one.trees for one in of] for of in found]
   if again is not None:
     learnt = reading.learn(spec, pairs, again, seed)
-    of_again = _rows(spec, read, learnt.rows, again)
-    trees = [_grown_again(of_again.by_rates, sets, choices, count, seed, shows)]
-    if form is not None and by_categories is not None:
-      rounds = by_categories.rounds
-      trees.append(
-        boosting.boost_again(
-          form, of_again.by_categories, rounds, count, seed, next(shows)
-        )
-      )
+    rows = _rows(read, learnt.rows, again)
+    grown = [
+      _grown_again(rows, *of, count, seed, shows)
+      for of in zip(kinds, choices, strict=True)
+    ]
   trees = [
-    one._replace(leaves=one.leaves * share[:, None, None])
-    for one, share in zip(trees, shares, strict=True)
+    _of_tasks(*of) for of in zip(kinds, grown, choices, shares, strict=True)
   ]
   return _parameters(spec, read, learnt, trees)
 
@@ -139,46 +161,43 @@ def compile_ahead(
   spec: types.FeatureSpec, read: Read, train: int, validation: int
 ) -> None:
   """Compiles what `grow` runs for as many rows, in whatever thread."""
-  for places in shown(spec, read.pairs):
-    boosting.compile_ahead(
-      boosting.Oblivious(), len(places), spec.num_tasks, train, validation
-    )
-  form = category_form(spec, read)
-  if form is not None:
-    boosting.compile_ahead(
-      form,
-      form.numbers + len(read.categories),
-      spec.num_tasks,
-      train,
-      validation,
-      form.kind,
-    )
+  for form, places in (*oblivious(spec, read), *parting(spec, read)):
+    boosting.compile_ahead(form, len(places), spec.num_tasks, train, validation)
 
 
-def category_form(
-  spec: types.FeatureSpec, read: Read
-) -> category_splits.CategorySplits | None:
-  """The form of the trees that part categories; None without any."""
-  if not read.categories:
-    return None
-  width = max(boosting.BINS, *(spec.categorical[i] for i in read.categories))
-  return category_splits.CategorySplits(len(_numbers(spec, read.pairs)), width)
+def oblivious(spec: types.FeatureSpec, read: Read) -> list[Candidate]:
+  """Trees of rates without pairs and ids, with either, and of all.
 
-
-def shown(
-  spec: types.FeatureSpec, pairs: Sequence[reading.Pair]
-) -> list[np.ndarray]:
-  """Places of the columns without pairs and ids, with either, and of all.
-
-  Pairs of ids are ids too. What would show nothing, or what another shows, is
+  Pairs of ids are ids too. What would read nothing, or what another reads, is
   left out.
   """
-  ids, is_pair = _kinds(spec, pairs)
+  ids, is_pair = _kinds(spec, read.pairs)
   found: list[np.ndarray] = []
   for hidden in (is_pair | ids, ids, is_pair, np.zeros_like(ids)):
     places = _places(spec, hidden)
     if len(places) and not any(np.array_equal(places, one) for one in found):
       found.append(places)
+  return [Candidate(boosting.Oblivious(), places) for places in found]
+
+
+def parting(spec: types.FeatureSpec, read: Read) -> list[Candidate]:
+  """Trees that part categories; with rates of pairs, and without."""
+  if not read.categories:
+    return []
+  width = max(boosting.BINS, *(spec.categorical[i] for i in read.categories))
+  count = reading.count_columns(spec, read.pairs)
+  categories = count + np.arange(len(read.categories))
+  ids, is_pair = _kinds(spec, read.pairs)
+  is_single = np.arange(len(ids)) < len(spec.categorical)
+
+  def of(hidden, *limits):
+    numbers = _places(spec, hidden | is_single)
+    form = category_splits.CategorySplits(len(numbers), width, *limits)
+    return Candidate(form, np.concatenate([numbers, categories]))
+
+  found = [of(ids)]
+  if np.any(is_pair & ~ids):
+    found.append(of(ids | is_pair, *_WITHOUT_PAIRS))
   return found
 
 
@@ -200,126 +219,103 @@ def _places(spec: types.FeatureSpec, hidden: np.ndarray) -> np.ndarray:
   )
 
 
-def _numbers(
-  spec: types.FeatureSpec, pairs: Sequence[reading.Pair]
-) -> np.ndarray:
-  """Places of what trees that part categories read beside these."""
-  ids, _ = _kinds(spec, pairs)
-  is_single = np.arange(len(ids)) < len(spec.categorical)
-  return _places(spec, ids | is_single)
-
-
-def _rows(
-  spec: types.FeatureSpec,
-  read: Read,
-  binned: boosting.Rows,
-  rows: functional.Rows,
-) -> _Rows:
-  """Binned rows, and the same with categories in place of their rates."""
-  if not read.categories:
-    return _Rows(binned, binned)
-  categories = np.asarray(rows.inputs.categorical)[:, list(read.categories)].T
-  numbers = binned.bins[_numbers(spec, read.pairs)]
-  form = category_form(spec, read)
-  assert form is not None
-  both = np.concatenate(
-    [part.astype(form.kind) for part in (numbers, categories)]
-  )
-  return _Rows(binned, binned._replace(bins=both))
+def _rows(read: Read, binned: boosting.Rows, rows: functional.Rows) -> _Rows:
+  """Binned rows, and their categories."""
+  categorical = np.asarray(rows.inputs.categorical)
+  return _Rows(binned, categorical[:, list(read.categories)].T)
 
 
 def _chosen(
-  train: boosting.Rows,
-  validation: boosting.Rows,
-  sets: list[np.ndarray],
-  boost: Callable[[boosting.Rows, boosting.Rows], boosting.Grown],
-) -> tuple[boosting.Grown, list[_Choice]]:
-  """Each task's trees without pairs and ids, or with what is worth it."""
-  found = [
-    boost(
-      train._replace(bins=train.bins[places]),
-      validation._replace(bins=validation.bins[places]),
-    )
-    for places in sets
-  ]
-  asked = [
-    one.losses / (1 - _WORTH_MORE * (i > 0)) for i, one in enumerate(found)
-  ]
-  choices = [
-    _Choice(int(i), int(found[i].rounds[k]))
-    for k, i in enumerate(np.argmin(asked, 0))
-  ]
-  trees = _of_tasks([one.trees for one in found], sets, choices)
-  rounds, losses, said = (
-    np.stack([of[one.shown][k] for k, one in enumerate(choices)])
-    for of in zip(*(one[1:] for one in found), strict=True)
-  )
-  return boosting.Grown(trees, rounds, losses, said), choices
-
-
-def _shares(
-  by_rates: np.ndarray, by_categories: np.ndarray, validation: boosting.Rows
-) -> np.ndarray:
-  """What each form counts, of every task.
+  found: Sequence[Sequence[boosting.Grown]], validation: boosting.Rows
+) -> tuple[list[list[_Choice]], np.ndarray]:
+  """Each task's trees, of those that were grown.
 
   Args:
-    by_rates: what the one says of validation rows, f32[K, V].
-    by_categories: what the other says.
-    validation: these rows.
+    found: of each form, in the order of its candidates.
+    validation: rows of which these have said something.
 
   Returns:
-    f64[2, K].
+    Of each form, each task's choice; and what each form counts, f64[forms, K].
   """
-  losses = [
-    boosting.losses(a * by_rates + b * by_categories, validation)
-    / (1 - _WORTH_ALONE * (i > 0))
-    for i, (a, b) in enumerate(_FORMS)
+  by_rates, *others = found
+  # Those without pairs and ids, or what is worth more.
+  asked = [
+    one.losses / (1 - _WORTH_MORE * (i > 0)) for i, one in enumerate(by_rates)
   ]
-  return np.array(_FORMS)[np.argmin(losses, 0)].T
+  best = np.argmin(asked, 0)
+  said = _picked([one.said for one in by_rates], best)
+  choices, shares = [_choices(by_rates, best)], np.ones((1, len(best)))
+  for of in others:
+    ways = [(i, *way) for i in range(len(of)) for way in _FORMS]
+    losses = [
+      boosting.losses(a * said + b * of[i].said, validation)
+      / (1 - _WORTH_ALONE * (way > 0))
+      for way, (i, a, b) in enumerate(ways)
+    ]
+    chosen = np.array(ways)[np.argmin(losses, 0)]
+    choices.append(_choices(of, chosen[:, 0].astype(int)))
+    shares = chosen[:, 1:].T
+  return choices, shares
+
+
+def _picked(of: Sequence[np.ndarray], which: np.ndarray) -> np.ndarray:
+  """Each task's part of the array that is its own."""
+  return np.stack([of[i][k] for k, i in enumerate(which)])
+
+
+def _choices(
+  found: Sequence[boosting.Grown], which: np.ndarray
+) -> list[_Choice]:
+  """Each task's, with its rounds."""
+  rounds = _picked([one.rounds for one in found], which)
+  return [_Choice(int(i), int(n)) for i, n in zip(which, rounds, strict=True)]
 
 
 def _grown_again(
-  rows: boosting.Rows,
-  sets: list[np.ndarray],
-  choices: list[_Choice],
+  rows: _Rows,
+  candidates: Sequence[Candidate],
+  choices: Sequence[_Choice],
   count: int,
   seed: int,
   shows: Iterator[Callable[[float], object]],
-) -> boosting.Trees:
-  """Trees of other rows, of each task as `_chosen` has chosen."""
+) -> list[Any]:
+  """Trees of other rows, of each candidate that a task has chosen, or None."""
   rounds = np.array([one.rounds for one in choices])
-  used = {one.shown for one in choices}
-  found = [
-    boosting.boost_again(
-      boosting.Oblivious(),
-      rows._replace(bins=rows.bins[places]),
-      rounds,
-      count,
-      seed,
-      show,
-    )
+  used = {one.candidate for one in choices}
+  return [
+    boosting.boost_again(one.form, rows.of(one), rounds, count, seed, show)
     if i in used
     else None
-    for i, (places, show) in enumerate(zip(sets, shows, strict=False))
+    for i, (one, show) in enumerate(zip(candidates, shows, strict=False))
   ]
-  return _of_tasks(found, sets, choices)
 
 
 def _of_tasks(
-  found: Sequence[boosting.Trees | None],
-  sets: list[np.ndarray],
-  choices: list[_Choice],
-) -> boosting.Trees:
-  """Each task's trees, of those that were shown its columns."""
+  candidates: Sequence[Candidate],
+  grown: Sequence[Any],
+  choices: Sequence[_Choice],
+  share: np.ndarray,
+) -> Any:
+  """Each task's trees; their columns are places among all.
 
-  def of(k: int, choice: _Choice) -> boosting.Trees:
-    trees = found[choice.shown]
-    assert trees is not None
-    own = boosting.Trees(*(part[k] for part in trees))
-    return own._replace(columns=sets[choice.shown][own.columns])
+  Args:
+    candidates: of a form.
+    grown: the trees of each one, or None.
+    choices: of each task.
+    share: what the form counts, f64[K].
+  """
+
+  def of(k: int, choice: _Choice) -> Any:
+    own = type(grown[choice.candidate])(
+      *(part[k] for part in grown[choice.candidate])
+    )
+    places = candidates[choice.candidate].places
+    return own._replace(
+      columns=places[own.columns], leaves=own.leaves * share[k]
+    )
 
   ones = [of(k, choice) for k, choice in enumerate(choices)]
-  return boosting.Trees(*map(np.stack, zip(*ones, strict=True)))
+  return type(ones[0])(*map(np.stack, zip(*ones, strict=True)))
 
 
 def _parameters(
@@ -364,16 +360,12 @@ def _category_parameters(
     trees: of all tasks.
     edges: of the bins of all columns, f64[C, BINS].
   """
-  numbers = _numbers(spec, read.pairs)
-  # Columns of numbers keep their place among all, categories come behind them.
-  behind = len(edges) + np.arange(len(read.categories))
-  places = np.concatenate([numbers, behind])
   # Bins up to the last say no.
   last = boosting.BINS - 1 - trees.yes[..., : boosting.BINS].sum(-1)
   answers = {
     category_splits.answers_name(i): category_splits.packed(
       np.moveaxis(
-        (trees.columns == len(numbers) + f)[..., None]
+        (trees.columns == len(edges) + f)[..., None]
         & trees.yes[..., : spec.categorical[i]],
         -1,
         -2,
@@ -383,7 +375,7 @@ def _category_parameters(
   }
   return {
     'edges': edges[:, :-1].astype(np.float32),
-    'columns': places[trees.columns].astype(np.float32),
+    'columns': trees.columns.astype(np.float32),
     'last': last.astype(np.float32),
     'leaves': trees.leaves.astype(np.float32),
     **answers,
