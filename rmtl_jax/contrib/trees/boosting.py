@@ -2,8 +2,8 @@
 
 Splits are found by second-order gains over histograms of binned columns (Chen
 and Guestrin, "XGBoost", KDD 2016, Eq. 5-7; Ke et al., "LightGBM", NeurIPS
-2017). The form of the trees says what their nodes ask: `Oblivious` is here,
-`category_splits` has another.
+2017). The form of the trees says what their nodes ask: `oblivious` and
+`category_splits` have one each.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-DEPTH = 5
 # Bins of a column, which bytes number.
 BINS = 64
 # Trees that are grown before validation is looked at again, and rounds that
@@ -28,9 +27,8 @@ ROUND, _PATIENCE = 10, 5
 _LEARNING_RATE = 0.1
 # L2 of leaves, and the least sum of second derivatives on a side that counts.
 L2, LEAST = 20.0, 5.0
-# Of the columns, what an oblivious tree is shown; and of the rows, any tree, at
-# most.
-_SHARE, _ROWS = 0.3, 2**16
+# Of the rows, what a tree is grown from, at most.
+_ROWS = 2**16
 
 
 class Rows(NamedTuple):
@@ -69,21 +67,6 @@ class Form(Protocol):
   def say(self, bins: jax.Array, tree: Any) -> jax.Array:
     """What a tree says of rows, bins [C, R] -> f32[R]."""
     ...
-
-
-class Trees(NamedTuple):
-  """Oblivious trees of K tasks.
-
-  Attributes:
-    columns: that a level asks of, i32[K, trees, DEPTH].
-    last: the highest bin whose answer is no, i32[K, trees, DEPTH].
-    leaves: what a leaf adds to the logit, f32[K, trees, 2**DEPTH]; the first
-      level's answer is the highest bit of a leaf's number.
-  """
-
-  columns: Any
-  last: Any
-  leaves: Any
 
 
 class Grown(NamedTuple):
@@ -328,29 +311,6 @@ def shown(key: jax.Array, columns: int, share: float, least: int) -> jax.Array:
   return jax.random.permutation(key, columns)[:count]
 
 
-class Oblivious(NamedTuple):
-  """Trees that ask the same question of all their nodes of a level.
-
-  A row's leaf is a number of as many bits as the tree has levels (Prokhorenkova
-  et al., "CatBoost", NeurIPS 2018).
-  """
-
-  def grow(
-    self, bins: jax.Array, derivatives: jax.Array, key: jax.Array
-  ) -> Trees:
-    """See `Form`."""
-    seen = shown(key, len(bins), _SHARE, DEPTH)
-    columns, last, leaves = _grow(bins[seen], derivatives)
-    return Trees(seen[columns], last, leaves)
-
-  def say(self, bins: jax.Array, tree: Trees) -> jax.Array:
-    """See `Form`."""
-    leaf = jnp.zeros(bins.shape[1], jnp.int32)
-    for level in range(DEPTH):
-      leaf = leaf * 2 + (bins[tree.columns[level]] > tree.last[level])
-    return tree.leaves[leaf]
-
-
 def histograms(
   columns: jax.Array,
   leaf: jax.Array,
@@ -378,32 +338,6 @@ def histograms(
     return jnp.zeros((nodes * bins, 2)).at[place].add(derivatives)
 
   return jax.lax.map(of, columns).reshape(-1, nodes, bins, 2)
-
-
-def _grow(
-  bins: jax.Array, derivatives: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """One oblivious tree.
-
-  Args:
-    bins: of the columns that it is shown, u8[C, R].
-    derivatives: first and second, f32[R, 2].
-
-  Returns:
-    Columns and last bins of its levels, i32[DEPTH], and the Newton step of
-    each leaf, f32[2**DEPTH].
-  """
-  nodes = 2 ** (DEPTH - 1)  # of the last level; one program for all levels
-
-  def level(leaf, _):
-    sums = histograms(bins, leaf, derivatives, nodes, BINS)
-    best = jnp.argmax(jnp.sum(gains(sums), 1))
-    column, bin_ = best // BINS, best % BINS
-    return leaf * 2 + (bins[column] > bin_), (column, bin_)
-
-  nothing = jnp.zeros(bins.shape[1], jnp.int32)
-  leaf, (columns, last) = jax.lax.scan(level, nothing, None, DEPTH)
-  return columns, last, steps(leaf, derivatives, DEPTH)
 
 
 def steps(leaf: jax.Array, derivatives: jax.Array, depth: int) -> jax.Array:

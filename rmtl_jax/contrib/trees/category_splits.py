@@ -32,7 +32,7 @@ _WORD = 16
 WORDS = -(-NODES // _WORD)
 
 
-class Trees(NamedTuple):
+class CategoryTrees(NamedTuple):
   """Trees of K tasks; the nodes of a level lie side by side, the root first.
 
   Attributes:
@@ -65,7 +65,7 @@ class CategorySplits(NamedTuple):
 
   def grow(
     self, bins: jax.Array, derivatives: jax.Array, key: jax.Array
-  ) -> Trees:
+  ) -> CategoryTrees:
     """See `boosting.Form`."""
     rows, nodes = bins.shape[1], 2 ** (DEPTH - 1)
     keys = jax.random.split(key)
@@ -96,9 +96,9 @@ class CategorySplits(NamedTuple):
     columns, yes = (
       jnp.concatenate([part[i, : 2**i] for i in range(DEPTH)]) for part in asked
     )
-    return Trees(columns, yes, boosting.steps(leaf, derivatives, DEPTH))
+    return CategoryTrees(columns, yes, boosting.steps(leaf, derivatives, DEPTH))
 
-  def say(self, bins: jax.Array, tree: Trees) -> jax.Array:
+  def say(self, bins: jax.Array, tree: CategoryTrees) -> jax.Array:
     """See `boosting.Form`."""
 
     def answer(node, column, value):

@@ -14,7 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.contrib.trees import boosting, category_splits, reading
+from rmtl_jax.contrib.trees import (
+  boosting,
+  category_splits,
+  oblivious,
+  reading,
+)
 from rmtl_jax.networks import functional
 
 # A field with more values is an id; and so many can be parted.
@@ -90,7 +95,7 @@ def grow(
     of_validation.by_rates,
     sets,
     lambda some, others: boosting.boost(
-      boosting.Oblivious(), some, others, count, seed, next(shows)
+      oblivious.Oblivious(), some, others, count, seed, next(shows)
     ),
   )
   trees, by_categories = [by_rates.trees], None
@@ -141,7 +146,7 @@ def compile_ahead(
   """Compiles what `grow` runs for as many rows, in whatever thread."""
   for places in shown(spec, read.pairs):
     boosting.compile_ahead(
-      boosting.Oblivious(), len(places), spec.num_tasks, train, validation
+      oblivious.Oblivious(), len(places), spec.num_tasks, train, validation
     )
   form = category_form(spec, read)
   if form is not None:
@@ -285,13 +290,13 @@ def _grown_again(
   count: int,
   seed: int,
   shows: Iterator[Callable[[float], object]],
-) -> boosting.Trees:
+) -> oblivious.ObliviousTrees:
   """Trees of other rows, of each task as `_chosen` has chosen."""
   rounds = np.array([one.rounds for one in choices])
   used = {one.shown for one in choices}
   found = [
     boosting.boost_again(
-      boosting.Oblivious(),
+      oblivious.Oblivious(),
       rows._replace(bins=rows.bins[places]),
       rounds,
       count,
@@ -306,20 +311,20 @@ def _grown_again(
 
 
 def _of_tasks(
-  found: Sequence[boosting.Trees | None],
+  found: Sequence[oblivious.ObliviousTrees | None],
   sets: list[np.ndarray],
   choices: list[_Choice],
-) -> boosting.Trees:
+) -> oblivious.ObliviousTrees:
   """Each task's trees, of those that were shown its columns."""
 
-  def of(k: int, choice: _Choice) -> boosting.Trees:
+  def of(k: int, choice: _Choice) -> oblivious.ObliviousTrees:
     trees = found[choice.shown]
     assert trees is not None
-    own = boosting.Trees(*(part[k] for part in trees))
+    own = oblivious.ObliviousTrees(*(part[k] for part in trees))
     return own._replace(columns=sets[choice.shown][own.columns])
 
   ones = [of(k, choice) for k, choice in enumerate(choices)]
-  return boosting.Trees(*map(np.stack, zip(*ones, strict=True)))
+  return oblivious.ObliviousTrees(*map(np.stack, zip(*ones, strict=True)))
 
 
 def _parameters(
@@ -353,7 +358,7 @@ def _parameters(
 def _category_parameters(
   spec: types.FeatureSpec,
   read: Read,
-  trees: category_splits.Trees,
+  trees: category_splits.CategoryTrees,
   edges: np.ndarray,
 ) -> dict[str, np.ndarray]:
   """Of the trees that part categories.

@@ -25,6 +25,7 @@ from rmtl_jax.contrib.trees import (
   boosting,
   category_splits,
   growing,
+  oblivious,
   reading,
 )
 from rmtl_jax.networks import functional, pretrained
@@ -51,10 +52,10 @@ class _Structure(nnx.Module):
   """What no gradient changes; see `Trees`."""
 
   def __init__(self, spec: types.FeatureSpec, count: int, read: growing.Read):
-    tasks, shape = spec.num_tasks, (spec.num_tasks, count, boosting.DEPTH)
+    tasks, shape = spec.num_tasks, (spec.num_tasks, count, oblivious.DEPTH)
     self.columns = nnx.Param(jnp.zeros(shape))
     self.thresholds = nnx.Param(jnp.zeros(shape))
-    self.leaves = nnx.Param(jnp.zeros((tasks, count, 2**boosting.DEPTH)))
+    self.leaves = nnx.Param(jnp.zeros((tasks, count, 2**oblivious.DEPTH)))
     for field in (*reading.read_fields(spec), *read.pairs):
       rates = jnp.zeros((*reading.sizes(spec, field), tasks))
       setattr(self, reading.rates_name(field), nnx.Param(rates))
@@ -148,7 +149,7 @@ def _summed(
   def add(total, tree):
     columns, thresholds, leaves = tree
     leaf = jnp.zeros(read.shape[1], jnp.int32)
-    for level in range(boosting.DEPTH):
+    for level in range(oblivious.DEPTH):
       values = read.at[columns[level]].get(mode='clip')
       leaf = leaf * 2 + (values >= thresholds[level])
     return total + leaves.at[leaf].get(mode='promise_in_bounds'), None

@@ -1,4 +1,4 @@
-"""Boosting, and oblivious trees against a search in plain NumPy."""
+"""Boosting, of oblivious trees."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax.contrib.trees import boosting
+from rmtl_jax.contrib.trees import boosting, oblivious
 
-FORM = boosting.Oblivious()
+FORM = oblivious.Oblivious()
 
 
 @pytest.fixture(autouse=True)
@@ -63,45 +63,12 @@ def test_a_side_with_few_rows_gains_nothing():
   np.testing.assert_array_equal(boosting.gains(jnp.asarray(sums)), 0)
 
 
-def test_a_tree_asks_what_a_plain_search_would():
-  found = rows(600, columns=5)
-  slope = (0.3 - found.labels[0]).astype(np.float32)
-  curve = np.full_like(slope, 0.21)
-  columns, last, steps = boosting._grow(
-    jnp.asarray(found.bins), jnp.asarray(np.stack([slope, curve], 1))
-  )
-
-  def gain(leaf, yes):
-    total = 0.0
-    for number in np.unique(leaf):
-      sides = [leaf == number, (leaf == number) & yes, (leaf == number) & ~yes]
-      g = [np.sum(slope[one], dtype=np.float64) for one in sides]
-      h = [np.sum(curve[one], dtype=np.float64) for one in sides]
-      if min(h[1:]) >= 5:
-        whole, *parts = (a * a / (b + 20) for a, b in zip(g, h, strict=True))
-        total += sum(parts) - whole
-    return total
-
-  leaf = np.zeros(600, int)
-  for level in range(boosting.DEPTH):
-    gains = {
-      (c, b): gain(leaf, found.bins[c] > b) for c in range(5) for b in range(7)
-    }
-    chosen = int(columns[level]), int(last[level])
-    assert gains[chosen] == pytest.approx(max(gains.values()), rel=1e-4)
-    leaf = 2 * leaf + (found.bins[chosen[0]] > chosen[1])
-  for number in np.unique(leaf):
-    at = leaf == number
-    step = -slope[at].sum() / (curve[at].sum() + 20)
-    assert steps[number] == pytest.approx(step, abs=1e-5)
-
-
 def test_trees_learn_what_two_columns_say_together():
   train, validation, test = (rows(4000, seed) for seed in range(3))
   trees, rounds, losses, said = boosting.boost(
     FORM, train, validation, 50, seed=0
   )
-  assert trees.leaves.shape == (2, 50, 2**boosting.DEPTH)
+  assert trees.leaves.shape == (2, 50, 2**oblivious.DEPTH)
   rate = train.labels.mean(1)
   plain = -rate * np.log(rate) - (1 - rate) * np.log(1 - rate)
   assert np.all(logloss(trees, test) < plain - 0.1)

@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
-from rmtl_jax.contrib.trees import boosting, growing, reading
+from rmtl_jax.contrib.trees import boosting, growing, oblivious, reading
 from rmtl_jax.networks import functional
 from rmtl_jax.updates import shared, state
 from tests.networks import small
@@ -216,7 +216,7 @@ def test_a_network_says_what_boosting_has_grown(monkeypatch):
   for n in range(20):
     for k in range(2):
       tree = jax.tree.map(lambda part, k=k, n=n: part[k, n], one)
-      expected[k] += boosting.Oblivious().say(bins, tree)
+      expected[k] += oblivious.Oblivious().say(bins, tree)
   np.testing.assert_allclose(added[0].T, expected, atol=2e-5)
   assert np.std(expected) > 0.3
 
@@ -234,7 +234,7 @@ def test_each_task_takes_ids_where_validation_is_better():
   def boost(train, validation):
     assert train.bins.tolist() == validation.bins.tolist()
     count = len(train.bins)
-    found = boosting.Trees(
+    found = oblivious.ObliviousTrees(
       np.full((3, 1, 5), count - 1), *(np.full((3, 1, 5), count),) * 2
     )
     # With ids task 2 saves too little, and task 3 loses.
