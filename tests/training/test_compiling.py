@@ -203,7 +203,9 @@ def test_first_states_are_made_before_a_run_asks_for_them(tmp_path):
   with compilations() as ahead_of_it:
     for begin in begins.values():
       begin()
-  assert ahead_of_it['jit(_round)'] == len(growing.shown(made.spec, ())) > 0
+  assert (
+    ahead_of_it['jit(_round)'] == len(growing.column_sets(made.spec, ())) > 0
+  )
   with compilations() as count:
     actor = ran.init_actor()
     made.place(actor_stage.init_pretrain(ran), actor)

@@ -38,7 +38,7 @@ class Rows(NamedTuple):
     bins: whole numbers below those of the form, u8[C, R] or u16[C, R]; of
       numbers, below BINS.
     labels: f32[K, R], 0 or 1.
-    weight: f32[K, R], 0 of labels that say nothing.
+    weight: f32[K, R], 0 of labels that do not count.
   """
 
   bins: Any
@@ -57,15 +57,15 @@ class Form(Protocol):
     Args:
       bins: of all columns, as in `Rows`, [C, R].
       derivatives: first and second, of the losses, f32[R, 2].
-      key: of what the tree is shown.
+      key: of the columns that the tree samples.
 
     Returns:
       A NamedTuple of arrays, among them `leaves`, the Newton step of each leaf.
     """
     ...
 
-  def say(self, bins: jax.Array, tree: Any) -> jax.Array:
-    """What a tree says of rows, bins [C, R] -> f32[R]."""
+  def predict(self, bins: jax.Array, tree: Any) -> jax.Array:
+    """What a tree adds to the logits of rows, bins [C, R] -> f32[R]."""
     ...
 
 
@@ -76,13 +76,13 @@ class Grown(NamedTuple):
     trees: as many of each task as were asked for, in the form's NamedTuple.
     rounds: after which a task's are without effect, i64[K].
     losses: the sum of each task's losses on validation rows, f64[K].
-    said: of validation rows, by these trees, f32[K, V].
+    logits: of validation rows, by these trees, f32[K, V].
   """
 
   trees: Any
   rounds: np.ndarray
   losses: np.ndarray
-  said: np.ndarray
+  logits: np.ndarray
 
 
 def boost(
@@ -91,7 +91,7 @@ def boost(
   validation: Rows,
   count: int,
   seed: int,
-  show: Callable[[float], object] = lambda done: None,
+  progress: Callable[[float], object] = lambda fraction: None,
 ) -> Grown:
   """Grows trees for every task until validation gets no better.
 
@@ -100,16 +100,17 @@ def boost(
     train: the rows that are learnt from.
     validation: those that say how many trees are best; logloss.
     count: of trees.
-    seed: of the columns and rows that a tree is shown.
-    show: called after every round, with the share of `count` that is grown.
+    seed: of the columns and rows that a tree samples.
+    progress: called after every round, with the fraction of `count` that is
+      grown.
 
   Returns:
     The trees. The first one has the logit of the task's rate in its leaves;
     leaves of trees beyond the best number are 0.
   """
   base = _logits_of_rates(train)
-  said = _repeated(base, validation)
-  best = losses(said, validation)
+  logits = _repeated(base, validation)
+  best = losses(logits, validation)
   rounds = np.zeros(len(base), np.int64)
   grown: list[Any] = []
   for trees, beside in _rounds(form, train, validation, count, seed):
@@ -117,13 +118,13 @@ def boost(
     found = losses(beside, validation)
     is_better = found < best
     rounds = np.where(is_better, len(grown), rounds)
-    said = np.where(is_better[:, None], beside, said)
+    logits = np.where(is_better[:, None], beside, logits)
     best = np.minimum(best, found)
-    show(min(len(grown) * ROUND / count, 1.0))
+    progress(min(len(grown) * ROUND / count, 1.0))
     is_done = np.all(len(grown) - rounds >= _PATIENCE)
     if is_done or len(grown) * ROUND >= count:
       break
-  return Grown(_filled(grown, rounds, base, count), rounds, best, said)
+  return Grown(_filled(grown, rounds, base, count), rounds, best, logits)
 
 
 def compile_ahead(
@@ -132,7 +133,7 @@ def compile_ahead(
   tasks: int,
   rows: int,
   others: int,
-  kind: Any = np.uint8,
+  dtype: Any = np.uint8,
 ) -> None:
   """Runs a round of no rows that count, so that its program is there.
 
@@ -142,12 +143,12 @@ def compile_ahead(
     tasks: K.
     rows: of train.
     others: rows of validation.
-    kind: of the columns.
+    dtype: of the columns.
   """
 
   def nothing(count):
     zeros = np.zeros((tasks, count), np.float32)
-    return Rows(np.zeros((columns, count), kind), zeros, zeros)
+    return Rows(np.zeros((columns, count), dtype), zeros, zeros)
 
   next(_rounds(form, nothing(rows), nothing(others), ROUND, 0))
 
@@ -158,7 +159,7 @@ def boost_again(
   rounds: np.ndarray,
   count: int,
   seed: int,
-  show: Callable[[float], object] = lambda done: None,
+  progress: Callable[[float], object] = lambda fraction: None,
 ) -> Any:
   """Grows as many rounds as validation wanted before, of other rows.
 
@@ -168,14 +169,14 @@ def boost_again(
     rounds: of each task, i64[K].
     count: of trees, of each task.
     seed: as for `boost`.
-    show: called after every round, with the share that is grown.
+    progress: called after every round, with the fraction that is grown.
   """
   nothing = Rows(*(part[:, :0] for part in train))
   wanted = max(int(rounds.max()), 1)
   grown: list[Any] = []
   for trees, _ in _rounds(form, train, nothing, count, seed):
     grown.append(trees)
-    show(len(grown) / wanted)
+    progress(len(grown) / wanted)
     if len(grown) >= wanted:
       break
   return _filled(grown, rounds, _logits_of_rates(train), count)
@@ -184,20 +185,22 @@ def boost_again(
 def _rounds(
   form: Form, train: Rows, validation: Rows, count: int, seed: int
 ) -> Iterator[tuple[Any, np.ndarray]]:
-  """ROUND trees at a time, with what all so far say of validation, f32[K, V].
+  """ROUND trees at a time, with validation's logits so far, f32[K, V].
 
-  There is no end to them; those behind `count` say nothing.
+  There is no end to them; those behind `count` have empty leaves.
   """
   tasks, base = len(train.labels), _logits_of_rates(train)
   bins, others = jax.device_put((train.bins, validation.bins))
   labels, weight = jax.device_put((list(train.labels), list(train.weight)))
 
-  def of_task(k, key, left, said):
+  def of_task(k, key, left, logits):
     of = bins, labels[k], weight[k], others
-    return _round(form, *of, *said[k], key, k, left, tasks)
+    return _round(form, *of, *logits[k], key, k, left, tasks)
 
-  logits, beside = _repeated(base, train), _repeated(base, validation)
-  said = list(zip(logits, beside, strict=True))
+  # Of each task, those of train and of validation.
+  logits = list(
+    zip(_repeated(base, train), _repeated(base, validation), strict=True)
+  )
   # A tree is the work of one core.
   threads = min(tasks, os.cpu_count() or 1)
   with concurrent.futures.ThreadPoolExecutor(threads, 'trees') as pool:
@@ -205,11 +208,11 @@ def _rounds(
       key = jax.random.fold_in(jax.random.key(seed), number)
       left = max(count - number * ROUND, 0)
       found = pool.map(
-        of_task, range(tasks), *map(itertools.repeat, (key, left, said))
+        of_task, range(tasks), *map(itertools.repeat, (key, left, logits))
       )
-      said, trees = map(list, zip(*found, strict=True))
+      logits, trees = map(list, zip(*found, strict=True))
       stacked = jax.tree.map(lambda *parts: np.stack(parts), *trees)
-      yield stacked, np.stack([v for _, v in said])
+      yield stacked, np.stack([v for _, v in logits])
 
 
 def _repeated(logits: np.ndarray, rows: Rows) -> np.ndarray:
@@ -277,7 +280,7 @@ def _round(
     key: of the round, the same for all tasks.
     task: the number of the task.
     left: trees that are wanted; those behind are without effect.
-    tasks: K, each of which draws what it is shown by itself.
+    tasks: K, each of which samples columns and rows by itself.
 
   Returns:
     New (logits, beside); and the task's part of the form's trees.
@@ -298,15 +301,27 @@ def _round(
     found = form.grow(asked, jnp.stack([first, second], 1), which)
     step = jnp.where(number < left, _LEARNING_RATE, 0.0)
     one = found._replace(leaves=found.leaves * step)
-    after = logits + form.say(bins, one), beside + form.say(others, one)
+    after = logits + form.predict(bins, one), beside + form.predict(others, one)
     return after, one
 
   drawn = jax.random.split(key, ROUND), jnp.arange(ROUND)
   return jax.lax.scan(tree, (logits, beside), drawn)
 
 
-def shown(key: jax.Array, columns: int, share: float, least: int) -> jax.Array:
-  """Of so many columns, some, of a tree: their places."""
+def sample_columns(
+  key: jax.Array, columns: int, share: float, least: int
+) -> jax.Array:
+  """Samples the columns of one tree, without replacement.
+
+  Args:
+    key: of the draw.
+    columns: C.
+    share: of them that is sampled, rounded up.
+    least: columns, if there are as many.
+
+  Returns:
+    Their places, i32[S].
+  """
   count = max(int(np.ceil(share * columns)), min(columns, least))
   return jax.random.permutation(key, columns)[:count]
 

@@ -4,11 +4,12 @@ A node parts the categories of a field in two sets: of all ways to do so that
 follow the order of their mean gradients in that node, the one that gains most
 (Fisher, "On grouping for maximum homogeneity", JASA 1958; as LightGBM does, Ke
 et al., NeurIPS 2017). No rate stands for a category, so nothing of a row's own
-label is in what trees read of it.
+label is in what trees know of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -59,7 +60,7 @@ class CategorySplits(NamedTuple):
   width: int
 
   @property
-  def kind(self) -> np.dtype[Any]:
+  def dtype(self) -> np.dtype[Any]:
     """Of the columns, whole numbers below the width."""
     return np.min_scalar_type(self.width - 1)
 
@@ -70,15 +71,15 @@ class CategorySplits(NamedTuple):
     rows, nodes = bins.shape[1], 2 ** (DEPTH - 1)
     keys = jax.random.split(key)
     counts = self.numbers, len(bins) - self.numbers
-    seen = [
-      start + boosting.shown(one, count, _SHARE, _LEAST_SHOWN)
+    sampled = [
+      start + boosting.sample_columns(one, count, _SHARE, _LEAST_SHOWN)
       for one, count, start in zip(keys, counts, (0, self.numbers), strict=True)
     ]
 
     def level(leaf, _):
       found = [
         question(bins[which], which, leaf, derivatives, nodes, self.width)
-        for question, which in zip((_threshold, _set), seen, strict=True)
+        for question, which in zip((_threshold, _set), sampled, strict=True)
         if len(which)
       ]
       gain, column, yes = (
@@ -98,20 +99,23 @@ class CategorySplits(NamedTuple):
     )
     return CategoryTrees(columns, yes, boosting.steps(leaf, derivatives, DEPTH))
 
-  def say(self, bins: jax.Array, tree: CategoryTrees) -> jax.Array:
+  def predict(self, bins: jax.Array, tree: CategoryTrees) -> jax.Array:
     """See `boosting.Form`."""
 
     def answer(node, column, value):
       del column
       return tree.yes[node, value]
 
-    return said(bins, tree.columns, answer, tree.leaves)
+    return leaf_values(bins, tree.columns, answer, tree.leaves)
 
 
-def said(
-  values: jax.Array, columns: jax.Array, answer: Any, leaves: jax.Array
+def leaf_values(
+  values: jax.Array,
+  columns: jax.Array,
+  answer: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
+  leaves: jax.Array,
 ) -> jax.Array:
-  """What a tree says of rows, f32[R].
+  """The values of the leaves that rows fall into, f32[R].
 
   Args:
     values: of all columns, whole numbers, [C, R].

@@ -1,4 +1,4 @@
-"""Trees from rows, and which of them a task has: validation says.
+"""Trees from rows, and which of them a task has, chosen on validation rows.
 
 Rates of ids overfit where later rows have others: each task's oblivious trees
 are grown without pairs and ids, with pairs, with ids and with both. Trees with
@@ -17,12 +17,12 @@ from rmtl_jax import types
 from rmtl_jax.contrib.trees import (
   boosting,
   category_splits,
+  features,
   oblivious,
-  reading,
 )
 from rmtl_jax.networks import functional
 
-# A field with more values is an id; and so many can be parted.
+# A field of more values is an id, and one of more values can't be parted.
 _MOST_CATEGORIES, MOST_PARTED = 200, 2**12
 # Of validation's logloss, what rates of pairs and ids must save, since those of
 # later rows are worth less; and one form alone, beside the mean of both.
@@ -30,8 +30,8 @@ _WORTH_MORE, _WORTH_ALONE = 0.005, 0.01
 _FORMS = ((0.5, 0.5), (1.0, 0.0), (0.0, 1.0))
 
 
-class Read(NamedTuple):
-  """What trees read beside numeric fields, lists and single rates.
+class TreeFields(NamedTuple):
+  """Fields of trees beside numeric fields, lists and single rates.
 
   Attributes:
     pairs: of categorical fields, by their places.
@@ -39,144 +39,125 @@ class Read(NamedTuple):
       there are no such trees.
   """
 
-  pairs: Sequence[reading.Pair] = ()
+  pairs: Sequence[features.Pair] = ()
   categories: Sequence[int] = ()
-
-
-class _Choice(NamedTuple):
-  """Of a task: the columns that its oblivious trees are shown, and rounds."""
-
-  shown: int
-  rounds: int
-
-
-class _Rows(NamedTuple):
-  """Rows for either form of trees."""
-
-  by_rates: boosting.Rows
-  by_categories: boosting.Rows
 
 
 def grow(
   spec: types.FeatureSpec,
-  read: Read,
+  fields: TreeFields,
   count: int,
   train: functional.Rows,
   validation: functional.Rows,
   seed: int,
-  show: Callable[[float], object] = lambda done: None,
+  progress: Callable[[float], object] = lambda fraction: None,
   again: functional.Rows | None = None,
 ) -> dict[str, Any]:
   """The parameters of `network.Trees`, from rows.
 
   Args:
     spec: of the fields.
-    read: what trees read.
+    fields: of the trees.
     count: of trees, of each task and form.
     train: the rows that are learnt from.
-    validation: those that say how many trees are best.
-    seed: of folds, and of what a tree is shown.
-    show: called now and then, with the share of the trees that is grown; each
-      set of columns and each form is an equal part, and so is each of `again`.
+    validation: those that choose how many trees a task has, and which.
+    seed: of folds, and of the columns and rows that a tree samples.
+    progress: called now and then, with the fraction of the trees that is grown;
+      each set of columns and each form is an equal part, and so is each of
+      `again`.
     again: rows of which trees are grown again, as many and of the columns that
       validation chose; these are the result.
   """
-  pairs, sets = read.pairs, shown(spec, read.pairs)
-  form = category_form(spec, read)
-  parts = len(sets) + (form is not None)
-  shows = _parts(show, parts if again is None else 2 * parts)
-  learnt = reading.learn(spec, pairs, train, seed)
-  of_train = _rows(spec, read, learnt.rows, train)
-  of_validation = _rows(
-    spec, read, reading.others(spec, pairs, learnt, validation), validation
-  )
-  by_rates, choices = _chosen(
-    of_train.by_rates,
-    of_validation.by_rates,
+  sets = column_sets(spec, fields.pairs)
+  form = category_form(spec, fields)
+  parts = len(sets) + bool(fields.categories)
+  of_parts = _parts(progress, parts if again is None else 2 * parts)
+  learnt = features.learn(spec, fields.pairs, train, seed)
+  of_validation = features.others(spec, fields.pairs, learnt, validation)
+  by_rates, chosen = _chosen(
+    learnt.rows,
+    of_validation,
     sets,
     lambda some, others: boosting.boost(
-      oblivious.Oblivious(), some, others, count, seed, next(shows)
+      oblivious.Oblivious(), some, others, count, seed, next(of_parts)
     ),
   )
-  trees, by_categories = [by_rates.trees], None
-  shares = np.ones((1, spec.num_tasks))
-  if form is not None:
+  grown, shares = [by_rates], np.ones((1, spec.num_tasks))
+  if fields.categories:
     by_categories = boosting.boost(
       form,
-      of_train.by_categories,
-      of_validation.by_categories,
+      _with_categories(spec, fields, learnt.rows, train),
+      _with_categories(spec, fields, of_validation, validation),
       count,
       seed,
-      next(shows),
+      next(of_parts),
     )
-    trees.append(by_categories.trees)
-    shares = _shares(by_rates.said, by_categories.said, of_validation.by_rates)
+    grown.append(by_categories)
+    shares = _shares(by_rates.logits, by_categories.logits, of_validation)
+  trees = [one.trees for one in grown]
   if again is not None:
-    learnt = reading.learn(spec, pairs, again, seed)
-    of_again = _rows(spec, read, learnt.rows, again)
-    trees = [_grown_again(of_again.by_rates, sets, choices, count, seed, shows)]
-    if form is not None and by_categories is not None:
-      rounds = by_categories.rounds
-      trees.append(
-        boosting.boost_again(
-          form, of_again.by_categories, rounds, count, seed, next(shows)
-        )
+    learnt = features.learn(spec, fields.pairs, again, seed)
+    trees[0] = _grown_again(
+      learnt.rows, sets, chosen, by_rates.rounds, count, seed, of_parts
+    )
+    if fields.categories:
+      rows = _with_categories(spec, fields, learnt.rows, again)
+      trees[1] = boosting.boost_again(
+        form, rows, grown[1].rounds, count, seed, next(of_parts)
       )
   trees = [
     one._replace(leaves=one.leaves * share[:, None, None])
     for one, share in zip(trees, shares, strict=True)
   ]
-  return _parameters(spec, read, learnt, trees)
+  return _parameters(spec, fields, learnt, trees)
 
 
 def _parts(
-  show: Callable[[float], object], count: int
+  progress: Callable[[float], object], count: int
 ) -> Iterator[Callable[[float], object]]:
-  """What each of so many parts calls with its own share."""
+  """The callback of each of so many equal parts, called with its fraction."""
 
   def of(number: int) -> Callable[[float], object]:
-    return lambda done: show((number + done) / count)
+    return lambda fraction: progress((number + fraction) / count)
 
   return map(of, range(count))
 
 
 def compile_ahead(
-  spec: types.FeatureSpec, read: Read, train: int, validation: int
+  spec: types.FeatureSpec, fields: TreeFields, train: int, validation: int
 ) -> None:
   """Compiles what `grow` runs for as many rows, in whatever thread."""
-  for places in shown(spec, read.pairs):
+  for places in column_sets(spec, fields.pairs):
     boosting.compile_ahead(
       oblivious.Oblivious(), len(places), spec.num_tasks, train, validation
     )
-  form = category_form(spec, read)
-  if form is not None:
+  if fields.categories:
+    form = category_form(spec, fields)
     boosting.compile_ahead(
       form,
-      form.numbers + len(read.categories),
+      form.numbers + len(fields.categories),
       spec.num_tasks,
       train,
       validation,
-      form.kind,
+      form.dtype,
     )
 
 
 def category_form(
-  spec: types.FeatureSpec, read: Read
-) -> category_splits.CategorySplits | None:
-  """The form of the trees that part categories; None without any."""
-  if not read.categories:
-    return None
-  width = max(boosting.BINS, *(spec.categorical[i] for i in read.categories))
-  return category_splits.CategorySplits(len(_numbers(spec, read.pairs)), width)
+  spec: types.FeatureSpec, fields: TreeFields
+) -> category_splits.CategorySplits:
+  """The form of the trees that part categories."""
+  sizes = [spec.categorical[i] for i in fields.categories]
+  numbers = len(_numbers(spec, fields.pairs))
+  return category_splits.CategorySplits(numbers, max([boosting.BINS, *sizes]))
 
 
-def shown(
-  spec: types.FeatureSpec, pairs: Sequence[reading.Pair]
+def column_sets(
+  spec: types.FeatureSpec, pairs: Sequence[features.Pair]
 ) -> list[np.ndarray]:
   """Places of the columns without pairs and ids, with either, and of all.
 
-  Pairs of ids are ids too. What would show nothing, or what another shows, is
-  left out.
+  Pairs of ids are ids too. Empty sets and repeated ones are left out.
   """
   ids, is_pair = _kinds(spec, pairs)
   found: list[np.ndarray] = []
@@ -188,7 +169,7 @@ def shown(
 
 
 def _kinds(
-  spec: types.FeatureSpec, pairs: Sequence[reading.Pair]
+  spec: types.FeatureSpec, pairs: Sequence[features.Pair]
 ) -> tuple[np.ndarray, np.ndarray]:
   """Whether each field and pair is an id, and whether it is a pair."""
   sizes = (*spec.categorical, *(size for size, _ in spec.multi_valued))
@@ -206,31 +187,27 @@ def _places(spec: types.FeatureSpec, hidden: np.ndarray) -> np.ndarray:
 
 
 def _numbers(
-  spec: types.FeatureSpec, pairs: Sequence[reading.Pair]
+  spec: types.FeatureSpec, pairs: Sequence[features.Pair]
 ) -> np.ndarray:
-  """Places of what trees that part categories read beside these."""
+  """Places of the columns of trees that part categories, beside these."""
   ids, _ = _kinds(spec, pairs)
   is_single = np.arange(len(ids)) < len(spec.categorical)
   return _places(spec, ids | is_single)
 
 
-def _rows(
+def _with_categories(
   spec: types.FeatureSpec,
-  read: Read,
+  fields: TreeFields,
   binned: boosting.Rows,
   rows: functional.Rows,
-) -> _Rows:
-  """Binned rows, and the same with categories in place of their rates."""
-  if not read.categories:
-    return _Rows(binned, binned)
-  categories = np.asarray(rows.inputs.categorical)[:, list(read.categories)].T
-  numbers = binned.bins[_numbers(spec, read.pairs)]
-  form = category_form(spec, read)
-  assert form is not None
-  both = np.concatenate(
-    [part.astype(form.kind) for part in (numbers, categories)]
-  )
-  return _Rows(binned, binned._replace(bins=both))
+) -> boosting.Rows:
+  """Binned rows with the categories of fields in place of their rates."""
+  numbers = binned.bins[_numbers(spec, fields.pairs)]
+  categorical = np.asarray(rows.inputs.categorical)
+  categories = categorical[:, list(fields.categories)].T
+  dtype = category_form(spec, fields).dtype
+  both = [part.astype(dtype) for part in (numbers, categories)]
+  return binned._replace(bins=np.concatenate(both))
 
 
 def _chosen(
@@ -238,8 +215,18 @@ def _chosen(
   validation: boosting.Rows,
   sets: list[np.ndarray],
   boost: Callable[[boosting.Rows, boosting.Rows], boosting.Grown],
-) -> tuple[boosting.Grown, list[_Choice]]:
-  """Each task's trees without pairs and ids, or with what is worth it."""
+) -> tuple[boosting.Grown, np.ndarray]:
+  """Each task's trees without pairs and ids, or with what is worth it.
+
+  Args:
+    train: rows with all columns.
+    validation: likewise.
+    sets: places of columns; the first has neither pairs nor ids.
+    boost: (train, validation), with a set's columns -> what is grown.
+
+  Returns:
+    The chosen trees; and of each task, the number of its set, i64[K].
+  """
   found = [
     boost(
       train._replace(bins=train.bins[places]),
@@ -250,16 +237,13 @@ def _chosen(
   asked = [
     one.losses / (1 - _WORTH_MORE * (i > 0)) for i, one in enumerate(found)
   ]
-  choices = [
-    _Choice(int(i), int(found[i].rounds[k]))
-    for k, i in enumerate(np.argmin(asked, 0))
-  ]
-  trees = _of_tasks([one.trees for one in found], sets, choices)
-  rounds, losses, said = (
-    np.stack([of[one.shown][k] for k, one in enumerate(choices)])
+  chosen = np.argmin(asked, 0)
+  trees = _of_tasks([one.trees for one in found], sets, chosen)
+  rounds, losses, logits = (
+    np.stack([of[i][k] for k, i in enumerate(chosen)])
     for of in zip(*(one[1:] for one in found), strict=True)
   )
-  return boosting.Grown(trees, rounds, losses, said), choices
+  return boosting.Grown(trees, rounds, losses, logits), chosen
 
 
 def _shares(
@@ -268,8 +252,8 @@ def _shares(
   """What each form counts, of every task.
 
   Args:
-    by_rates: what the one says of validation rows, f32[K, V].
-    by_categories: what the other says.
+    by_rates: the one form's logits of validation rows, f32[K, V].
+    by_categories: the other's.
     validation: these rows.
 
   Returns:
@@ -286,14 +270,23 @@ def _shares(
 def _grown_again(
   rows: boosting.Rows,
   sets: list[np.ndarray],
-  choices: list[_Choice],
+  chosen: np.ndarray,
+  rounds: np.ndarray,
   count: int,
   seed: int,
-  shows: Iterator[Callable[[float], object]],
+  of_parts: Iterator[Callable[[float], object]],
 ) -> oblivious.ObliviousTrees:
-  """Trees of other rows, of each task as `_chosen` has chosen."""
-  rounds = np.array([one.rounds for one in choices])
-  used = {one.shown for one in choices}
+  """Trees of other rows, of each task as `_chosen` has chosen.
+
+  Args:
+    rows: with all columns.
+    sets: places of columns.
+    chosen: each task's set, i64[K].
+    rounds: of each task, i64[K].
+    count: of trees.
+    seed: as for `grow`.
+    of_parts: the callback of each set.
+  """
   found = [
     boosting.boost_again(
       oblivious.Oblivious(),
@@ -301,36 +294,36 @@ def _grown_again(
       rounds,
       count,
       seed,
-      show,
+      progress,
     )
-    if i in used
+    if i in chosen
     else None
-    for i, (places, show) in enumerate(zip(sets, shows, strict=False))
+    for i, (places, progress) in enumerate(zip(sets, of_parts, strict=False))
   ]
-  return _of_tasks(found, sets, choices)
+  return _of_tasks(found, sets, chosen)
 
 
 def _of_tasks(
   found: Sequence[oblivious.ObliviousTrees | None],
   sets: list[np.ndarray],
-  choices: list[_Choice],
+  chosen: np.ndarray,
 ) -> oblivious.ObliviousTrees:
-  """Each task's trees, of those that were shown its columns."""
+  """Each task's trees, of those with its set of columns."""
 
-  def of(k: int, choice: _Choice) -> oblivious.ObliviousTrees:
-    trees = found[choice.shown]
+  def of(k: int, number: int) -> oblivious.ObliviousTrees:
+    trees = found[number]
     assert trees is not None
     own = oblivious.ObliviousTrees(*(part[k] for part in trees))
-    return own._replace(columns=sets[choice.shown][own.columns])
+    return own._replace(columns=sets[number][own.columns])
 
-  ones = [of(k, choice) for k, choice in enumerate(choices)]
+  ones = [of(k, number) for k, number in enumerate(chosen)]
   return oblivious.ObliviousTrees(*map(np.stack, zip(*ones, strict=True)))
 
 
 def _parameters(
   spec: types.FeatureSpec,
-  read: Read,
-  learnt: reading.Learnt,
+  fields: TreeFields,
+  learnt: features.Learnt,
   trees: Sequence[Any],
 ) -> dict[str, Any]:
   """As networks have them; of `grow`."""
@@ -344,20 +337,20 @@ def _parameters(
     'thresholds': table[oblivious.columns, oblivious.last].astype(np.float32),
     'leaves': oblivious.leaves.astype(np.float32),
     **{
-      reading.rates_name(field): one.all_rows.reshape(
-        *reading.sizes(spec, field), -1
+      features.rates_name(field): one.all_rows.reshape(
+        *features.sizes(spec, field), -1
       )
       for field, one in learnt.known.items()
     },
   }
   for one in by_categories:
-    made['category_splits'] = _category_parameters(spec, read, one, table)
+    made['category_splits'] = _category_parameters(spec, fields, one, table)
   return made
 
 
 def _category_parameters(
   spec: types.FeatureSpec,
-  read: Read,
+  fields: TreeFields,
   trees: category_splits.CategoryTrees,
   edges: np.ndarray,
 ) -> dict[str, np.ndarray]:
@@ -365,13 +358,13 @@ def _category_parameters(
 
   Args:
     spec: of the fields.
-    read: what trees read.
+    fields: of the trees.
     trees: of all tasks.
     edges: of the bins of all columns, f64[C, BINS].
   """
-  numbers = _numbers(spec, read.pairs)
+  numbers = _numbers(spec, fields.pairs)
   # Columns of numbers keep their place among all, categories come behind them.
-  behind = len(edges) + np.arange(len(read.categories))
+  behind = len(edges) + np.arange(len(fields.categories))
   places = np.concatenate([numbers, behind])
   # Bins up to the last say no.
   last = boosting.BINS - 1 - trees.yes[..., : boosting.BINS].sum(-1)
@@ -384,7 +377,7 @@ def _category_parameters(
         -2,
       )
     )
-    for f, i in enumerate(read.categories)
+    for f, i in enumerate(fields.categories)
   }
   return {
     'edges': edges[:, :-1].astype(np.float32),

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from rmtl_jax.contrib.trees import boosting
 
 DEPTH = 5
-# Of the columns, what a tree is shown.
+# Of the columns, what a tree samples.
 _SHARE = 0.3
 
 
@@ -40,11 +40,11 @@ class Oblivious(NamedTuple):
     self, bins: jax.Array, derivatives: jax.Array, key: jax.Array
   ) -> ObliviousTrees:
     """See `boosting.Form`."""
-    seen = boosting.shown(key, len(bins), _SHARE, DEPTH)
-    columns, last, leaves = _grow(bins[seen], derivatives)
-    return ObliviousTrees(seen[columns], last, leaves)
+    sampled = boosting.sample_columns(key, len(bins), _SHARE, DEPTH)
+    columns, last, leaves = _grow(bins[sampled], derivatives)
+    return ObliviousTrees(sampled[columns], last, leaves)
 
-  def say(self, bins: jax.Array, tree: ObliviousTrees) -> jax.Array:
+  def predict(self, bins: jax.Array, tree: ObliviousTrees) -> jax.Array:
     """See `boosting.Form`."""
     leaf = jnp.zeros(bins.shape[1], jnp.int32)
     for level in range(DEPTH):
@@ -58,7 +58,7 @@ def _grow(
   """One oblivious tree.
 
   Args:
-    bins: of the columns that it is shown, u8[C, R].
+    bins: of the columns that it samples, u8[C, R].
     derivatives: first and second, f32[R, 2].
 
   Returns:

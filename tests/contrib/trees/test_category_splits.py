@@ -144,28 +144,28 @@ def test_categories_with_too_few_rows_stay_together():
 def test_trees_tell_what_each_category_likes():
   train, validation, test = (rows(3000, seed) for seed in range(3))
   grown = boosting.boost(FORM, train, validation, 40, seed=0)
-  said = sum(
+  logits = sum(
     grown.trees.leaves[0, n, answers(tree, test.bins)]
     for n in range(40)
     for tree in [jax.tree.map(lambda part, n=n: part[0, n], grown.trees)]
   )
   likes = test.bins[2] % 3 + 1 == test.bins[3]
-  assert said[likes].mean() > said[~likes].mean() + 1.0
+  assert logits[likes].mean() > logits[~likes].mean() + 1.0
   again = boosting.boost_again(FORM, train, grown.rounds, 40, seed=0)
   jax.tree.map(np.testing.assert_array_equal, again, grown.trees)
 
 
 def test_more_categories_than_bytes_number():
   form = category_splits.CategorySplits(1, 400)
-  assert form.kind == np.uint16
+  assert form.dtype == np.uint16
   draw = np.random.default_rng(0)
   column = draw.integers(0, 400, 4000)
   labels = (draw.random(4000) < np.where(column % 2, 0.9, 0.1)).astype('f4')
-  bins = np.stack([column % 7, column]).astype(form.kind)
+  bins = np.stack([column % 7, column]).astype(form.dtype)
   train = boosting.Rows(bins, labels[None], np.ones((1, 4000), np.float32))
   grown = boosting.boost(form, train, train, 10, seed=0)
-  assert grown.said[0, column % 2 == 1].mean() > 0.2
-  assert grown.said[0, column % 2 == 0].mean() < -0.2
+  assert grown.logits[0, column % 2 == 1].mean() > 0.2
+  assert grown.logits[0, column % 2 == 0].mean() < -0.2
 
 
 def test_without_numbers_or_without_a_gain():
