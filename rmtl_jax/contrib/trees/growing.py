@@ -22,7 +22,8 @@ from rmtl_jax.contrib.trees import (
 )
 from rmtl_jax.networks import functional
 
-# A field of more values is an id, and one of more values can't be parted.
+# A field of more values is an id, and one of more values can't be parted; row 0
+# of a vocabulary is no value.
 _MOST_CATEGORIES, MOST_PARTED = 200, 2**12
 # Of validation's logloss, what rates of pairs and ids must save, since those of
 # later rows are worth less; and one form alone, beside the mean of both.

@@ -267,9 +267,9 @@ def _check(spec: types.FeatureSpec, fields: growing.TreeFields) -> None:
         f' and {features.MOST_VALUES:,} are the most'
       )
   for i in fields.categories:
-    if spec.categorical[i] > growing.MOST_PARTED:
+    values = spec.categorical[i] - 1  # row 0 is no value
+    if values > growing.MOST_PARTED:
       raise types.InputError(
-        f'config.network.tree_categories: {spec.names[i]} has'
-        f' {spec.categorical[i]:,} values, and {growing.MOST_PARTED:,} are the'
-        ' most'
+        f'config.network.tree_categories: {spec.names[i]} has {values:,}'
+        f' values, and {growing.MOST_PARTED:,} are the most'
       )

@@ -399,14 +399,18 @@ def test_parted_fields_that_are_ignored_are_left_out():
   [
     ('colour', "tree_categories: 'colour' is no categorical field"),
     ('brand+brand', "tree_categories: 'brand' is there twice"),
-    ('user', 'tree_categories: user has 5,000 values, and 4,096 are the most'),
+    ('user', 'tree_categories: user has 4,097 values, and 4,096 are the most'),
   ],
 )
 def test_fields_that_can_not_be_parted_are_refused(setting, what):
-  spec = dataclasses.replace(TASTES, categorical=(5000, 5, 5))
+  # Row 0 of a vocabulary is no value.
+  spec = dataclasses.replace(TASTES, categorical=(4098, 5, 5))
   config = dataclasses.replace(PARTED, tree_categories=setting)
   with pytest.raises(types.InputError, match=what):
     functional.make_actor(spec, 'linear', config)
+  largest = dataclasses.replace(TASTES, categorical=(4097, 5, 5))
+  config = dataclasses.replace(PARTED, tree_categories='user')
+  functional.make_actor(largest, 'linear', config)
 
 
 def test_a_pair_of_an_unknown_field_is_refused():
