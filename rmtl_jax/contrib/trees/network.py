@@ -10,7 +10,9 @@ part the categories of fields in sets.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -134,16 +136,23 @@ class Trees(nnx.Module):
       for i, start in zip(fields, starts, strict=True)
     ]
     values = jnp.concatenate([bins, jnp.stack(rows)])
-    answers = jnp.concatenate(
-      [getattr(own, category_splits.answers_name(i))[...] for i in fields], 2
-    ).astype(jnp.int32)
+    answers = [
+      jax.lax.stop_gradient(getattr(own, category_splits.answers_name(i))[...])
+      for i in fields
+    ]
     columns, last = (
       one[...].astype(jnp.int32) for one in (own.columns, own.last)
     )
     leaves = jax.lax.stop_gradient(own.leaves[...])
-    of_tasks = zip(columns, last, answers, leaves, strict=True)
+    of_tasks = enumerate(zip(columns, last, leaves, strict=True))
     return jnp.stack(
-      [_summed_by_categories(values, len(numbers), *one) for one in of_tasks], 1
+      [
+        _summed_by_categories(
+          values, len(numbers), functools.partial(_words, answers, k), *one
+        )
+        for k, one in of_tasks
+      ],
+      1,
     )
 
 
@@ -177,12 +186,29 @@ def _summed(
   return jax.lax.scan(add, nothing, (columns, thresholds, leaves))[0]
 
 
+def _words(
+  answers: Sequence[jax.Array], task: int, number: jax.Array
+) -> jax.Array:
+  """A tree's answers to the values of all fields, i32[values, WORDS].
+
+  Only those of the tree are joined and made whole numbers. All at once are
+  megabytes, most of them of trees without leaves.
+
+  Args:
+    answers: of each field, f32[K, trees, its values, WORDS].
+    task: of K.
+    number: of its trees.
+  """
+  words = jnp.concatenate([of_field[task, number] for of_field in answers])
+  return words.astype(jnp.int32)
+
+
 def _summed_by_categories(
   values: jax.Array,
   numbers: int,
+  words: Callable[[jax.Array], jax.Array],
   columns: jax.Array,
   last: jax.Array,
-  answers: jax.Array,
   leaves: jax.Array,
 ) -> jax.Array:
   """The sum of a task's trees that part categories for rows, f32[R].
@@ -190,9 +216,9 @@ def _summed_by_categories(
   Args:
     values: bins of numbers, then rows of answers to categories, i32[C, R].
     numbers: of the columns, those that are numbers.
+    words: number of a tree -> its answers to categories, i32[values, WORDS].
     columns: i32[trees, NODES].
     last: i32[trees, NODES].
-    answers: i32[trees, values, WORDS].
     leaves: f32[trees, 2**DEPTH].
   """
   # Those behind have no leaves.
@@ -200,7 +226,7 @@ def _summed_by_categories(
   count = jnp.max(jnp.where(used, jnp.arange(1, len(used) + 1), 0))
 
   def add(number, total):
-    own = last[number], answers[number]
+    own = last[number], words(number)
 
     def answer(node, column, value):
       is_above = value > own[0].at[node].get(mode='clip')

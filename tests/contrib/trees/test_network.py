@@ -475,8 +475,10 @@ def test_tasks_that_are_not_binary_have_no_trees():
   assert np.any(leaves[0]) and not np.any(leaves[1])
 
 
-def test_no_step_changes_trees():
-  network, _, params = fitted()
+@pytest.mark.parametrize('categories', ['', 'segment+brand'])
+def test_no_step_changes_trees(categories):
+  config = dataclasses.replace(CONFIG, tree_categories=categories)
+  network, _, params = fitted(config)
   optimizer = state.make_optimizer(
     config_lib.PretrainConfig(learning_rate=0.1, l2=0.1)
   )
