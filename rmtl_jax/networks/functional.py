@@ -68,7 +68,7 @@ class Fit(Protocol):
     train: Rows,
     validation: Rows,
     seed: int,
-    show: Callable[[float], object],
+    progress: Callable[[float], object],
     again: Rows | None = None,
   ) -> Params:
     """The groups, in host memory.
@@ -77,7 +77,7 @@ class Fit(Protocol):
       train: rows that are learnt from.
       validation: rows that choose.
       seed: of what is drawn.
-      show: called now and then, with the share of the work that is done.
+      progress: called now and then, with the fraction done.
       again: rows to learn from once the others have chosen; the result is of
         these.
     """
@@ -296,13 +296,13 @@ def _one_per_task(network: Network, count: int) -> Network:
     return made
   of_one = network.fit
 
-  def fit(train, validation, seed, show, again=None):
+  def fit(train, validation, seed, progress, again=None):
     ones = [
       of_one(
         train.of_task(k),
         validation.of_task(k),
         seed,
-        show,
+        progress,
         again and again.of_task(k),
       )
       for k in range(count)
@@ -346,9 +346,11 @@ def _narrowed(network: Network, seen: ignore.View) -> Network:
   def narrow(rows: Rows) -> Rows:
     return rows._replace(inputs=seen.narrow(rows.inputs, np))
 
-  def fit(train, validation, seed, show, again=None):
+  def fit(train, validation, seed, progress, again=None):
     seen_again = again and narrow(again)
-    return of_seen(narrow(train), narrow(validation), seed, show, seen_again)
+    return of_seen(
+      narrow(train), narrow(validation), seed, progress, seen_again
+    )
 
   return made._replace(fit=fit)
 

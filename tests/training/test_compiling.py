@@ -15,7 +15,7 @@ import pytest
 from rmtl_jax import run
 from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
-from rmtl_jax.contrib.trees import growing
+from rmtl_jax.contrib.trees import candidates
 from rmtl_jax.data import columns, manifest
 from rmtl_jax.training import (
   actor_stage,
@@ -203,7 +203,8 @@ def test_first_states_are_made_before_a_run_asks_for_them(tmp_path):
   with compilations() as ahead_of_it:
     for begin in begins.values():
       begin()
-  assert ahead_of_it['jit(_round)'] == len(growing.shown(made.spec, ())) > 0
+  found = candidates.by_rates(made.spec, candidates.TreeFields())
+  assert ahead_of_it['jit(_round)'] == len(found) > 0
   with compilations() as count:
     actor = ran.init_actor()
     made.place(actor_stage.init_pretrain(ran), actor)

@@ -2,8 +2,8 @@
 
 Splits are found by second-order gains over histograms of binned columns (Chen
 and Guestrin, "XGBoost", KDD 2016, Eq. 5-7; Ke et al., "LightGBM", NeurIPS
-2017). The form of the trees says what their nodes ask: `Oblivious` is here,
-`category_splits` has another.
+2017). The form of the trees says what their nodes ask: `oblivious` and
+`category_splits` have one each.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-DEPTH = 5
 # Bins of a column, which bytes number.
 BINS = 64
 # Trees that are grown before validation is looked at again, and rounds that
@@ -28,9 +27,8 @@ ROUND, _PATIENCE = 10, 5
 _LEARNING_RATE = 0.1
 # L2 of leaves, and the least sum of second derivatives on a side that counts.
 L2, LEAST = 20.0, 5.0
-# Of the columns, what an oblivious tree is shown; and of the rows, any tree, at
-# most.
-_SHARE, _ROWS = 0.3, 2**16
+# Of the rows, what a tree is grown from, at most.
+_ROWS = 2**16
 
 
 class Rows(NamedTuple):
@@ -40,7 +38,7 @@ class Rows(NamedTuple):
     bins: whole numbers below those of the form, u8[C, R] or u16[C, R]; of
       numbers, below BINS.
     labels: f32[K, R], 0 or 1.
-    weight: f32[K, R], 0 of labels that say nothing.
+    weight: f32[K, R], 0 of labels that do not count.
   """
 
   bins: Any
@@ -52,8 +50,8 @@ class Form(Protocol):
   """What the nodes of trees ask; equal ones share a compiled program."""
 
   @property
-  def kind(self) -> np.dtype[Any]:
-    """Of the numbers of bins and categories."""
+  def dtype(self) -> np.dtype[Any]:
+    """Of the columns."""
     ...
 
   def grow(
@@ -64,31 +62,16 @@ class Form(Protocol):
     Args:
       bins: of all columns, as in `Rows`, [C, R].
       derivatives: first and second, of the losses, f32[R, 2].
-      key: of what the tree is shown.
+      key: of the columns that the tree samples.
 
     Returns:
       A NamedTuple of arrays, among them `leaves`, the Newton step of each leaf.
     """
     ...
 
-  def say(self, bins: jax.Array, tree: Any) -> jax.Array:
-    """What a tree says of rows, bins [C, R] -> f32[R]."""
+  def predict(self, bins: jax.Array, tree: Any) -> jax.Array:
+    """What a tree adds to the logits of rows, bins [C, R] -> f32[R]."""
     ...
-
-
-class Trees(NamedTuple):
-  """Oblivious trees of K tasks.
-
-  Attributes:
-    columns: that a level asks of, i32[K, trees, DEPTH].
-    last: the highest bin whose answer is no, i32[K, trees, DEPTH].
-    leaves: what a leaf adds to the logit, f32[K, trees, 2**DEPTH]; the first
-      level's answer is the highest bit of a leaf's number.
-  """
-
-  columns: Any
-  last: Any
-  leaves: Any
 
 
 class Grown(NamedTuple):
@@ -98,13 +81,13 @@ class Grown(NamedTuple):
     trees: as many of each task as were asked for, in the form's NamedTuple.
     rounds: after which a task's are without effect, i64[K].
     losses: the sum of each task's losses on validation rows, f64[K].
-    said: of validation rows, by these trees, f32[K, V].
+    logits: of validation rows, by these trees, f32[K, V].
   """
 
   trees: Any
   rounds: np.ndarray
   losses: np.ndarray
-  said: np.ndarray
+  logits: np.ndarray
 
 
 def boost(
@@ -113,7 +96,7 @@ def boost(
   validation: Rows,
   count: int,
   seed: int,
-  show: Callable[[float], object] = lambda done: None,
+  progress: Callable[[float], object] = lambda fraction: None,
 ) -> Grown:
   """Grows trees for every task until validation gets no better.
 
@@ -122,16 +105,17 @@ def boost(
     train: the rows that are learnt from.
     validation: those that say how many trees are best; logloss.
     count: of trees.
-    seed: of the columns and rows that a tree is shown.
-    show: called after every round, with the share of `count` that is grown.
+    seed: of the columns and rows that a tree samples.
+    progress: called after every round, with the fraction of `count` that is
+      grown.
 
   Returns:
     The trees. The first one has the logit of the task's rate in its leaves;
     leaves of trees beyond the best number are 0.
   """
   base = _logits_of_rates(train)
-  said = _repeated(base, validation)
-  best = losses(said, validation)
+  logits = _repeated(base, validation)
+  best = losses(logits, validation)
   rounds = np.zeros(len(base), np.int64)
   grown: list[Any] = []
   for trees, beside in _rounds(form, train, validation, count, seed):
@@ -139,13 +123,13 @@ def boost(
     found = losses(beside, validation)
     is_better = found < best
     rounds = np.where(is_better, len(grown), rounds)
-    said = np.where(is_better[:, None], beside, said)
+    logits = np.where(is_better[:, None], beside, logits)
     best = np.minimum(best, found)
-    show(min(len(grown) * ROUND / count, 1.0))
+    progress(min(len(grown) * ROUND / count, 1.0))
     is_done = np.all(len(grown) - rounds >= _PATIENCE)
     if is_done or len(grown) * ROUND >= count:
       break
-  return Grown(_filled(grown, rounds, base, count), rounds, best, said)
+  return Grown(_filled(grown, rounds, base, count), rounds, best, logits)
 
 
 def compile_ahead(
@@ -167,7 +151,7 @@ def compile_ahead(
 
   def nothing(count):
     zeros = np.zeros((tasks, count), np.float32)
-    return Rows(np.zeros((columns, count), form.kind), zeros, zeros)
+    return Rows(np.zeros((columns, count), form.dtype), zeros, zeros)
 
   next(_rounds(form, nothing(rows), nothing(others), ROUND, 0))
 
@@ -178,7 +162,7 @@ def boost_again(
   rounds: np.ndarray,
   count: int,
   seed: int,
-  show: Callable[[float], object] = lambda done: None,
+  progress: Callable[[float], object] = lambda fraction: None,
 ) -> Any:
   """Grows as many rounds as validation wanted before, of other rows.
 
@@ -188,14 +172,14 @@ def boost_again(
     rounds: of each task, i64[K].
     count: of trees, of each task.
     seed: as for `boost`.
-    show: called after every round, with the share that is grown.
+    progress: called after every round, with the fraction that is grown.
   """
   nothing = Rows(*(part[:, :0] for part in train))
   wanted = max(int(rounds.max()), 1)
   grown: list[Any] = []
   for trees, _ in _rounds(form, train, nothing, count, seed):
     grown.append(trees)
-    show(len(grown) / wanted)
+    progress(len(grown) / wanted)
     if len(grown) >= wanted:
       break
   return _filled(grown, rounds, _logits_of_rates(train), count)
@@ -204,20 +188,22 @@ def boost_again(
 def _rounds(
   form: Form, train: Rows, validation: Rows, count: int, seed: int
 ) -> Iterator[tuple[Any, np.ndarray]]:
-  """ROUND trees at a time, with what all so far say of validation, f32[K, V].
+  """ROUND trees at a time, with validation's logits so far, f32[K, V].
 
-  There is no end to them; those behind `count` say nothing.
+  There is no end to them; those behind `count` have empty leaves.
   """
   tasks, base = len(train.labels), _logits_of_rates(train)
   bins, others = jax.device_put((train.bins, validation.bins))
   labels, weight = jax.device_put((list(train.labels), list(train.weight)))
 
-  def of_task(k, key, left, said):
+  def of_task(k, key, left, logits):
     of = bins, labels[k], weight[k], others
-    return _round(form, *of, *said[k], key, k, left, tasks)
+    return _round(form, *of, *logits[k], key, k, left, tasks)
 
-  logits, beside = _repeated(base, train), _repeated(base, validation)
-  said = list(zip(logits, beside, strict=True))
+  # Of each task, those of train and of validation.
+  logits = list(
+    zip(_repeated(base, train), _repeated(base, validation), strict=True)
+  )
   # A tree is the work of one core.
   threads = min(tasks, os.cpu_count() or 1)
   with concurrent.futures.ThreadPoolExecutor(threads, 'trees') as pool:
@@ -225,11 +211,11 @@ def _rounds(
       key = jax.random.fold_in(jax.random.key(seed), number)
       left = max(count - number * ROUND, 0)
       found = pool.map(
-        of_task, range(tasks), *map(itertools.repeat, (key, left, said))
+        of_task, range(tasks), *map(itertools.repeat, (key, left, logits))
       )
-      said, trees = map(list, zip(*found, strict=True))
+      logits, trees = map(list, zip(*found, strict=True))
       stacked = jax.tree.map(lambda *parts: np.stack(parts), *trees)
-      yield stacked, np.stack([v for _, v in said])
+      yield stacked, np.stack([v for _, v in logits])
 
 
 def _repeated(logits: np.ndarray, rows: Rows) -> np.ndarray:
@@ -297,7 +283,7 @@ def _round(
     key: of the round, the same for all tasks.
     task: the number of the task.
     left: trees that are wanted; those behind are without effect.
-    tasks: K, each of which draws what it is shown by itself.
+    tasks: K, each of which samples columns and rows by itself.
 
   Returns:
     New (logits, beside); and the task's part of the form's trees.
@@ -318,42 +304,29 @@ def _round(
     found = form.grow(asked, jnp.stack([first, second], 1), which)
     step = jnp.where(number < left, _LEARNING_RATE, 0.0)
     one = found._replace(leaves=found.leaves * step)
-    after = logits + form.say(bins, one), beside + form.say(others, one)
+    after = logits + form.predict(bins, one), beside + form.predict(others, one)
     return after, one
 
   drawn = jax.random.split(key, ROUND), jnp.arange(ROUND)
   return jax.lax.scan(tree, (logits, beside), drawn)
 
 
-def shown(key: jax.Array, columns: int, share: float, least: int) -> jax.Array:
-  """Of so many columns, some, of a tree: their places."""
+def sample_columns(
+  key: jax.Array, columns: int, share: float, least: int
+) -> jax.Array:
+  """Samples the columns of one tree, without replacement.
+
+  Args:
+    key: of the draw.
+    columns: C.
+    share: of them that is sampled, rounded up.
+    least: columns, if there are as many.
+
+  Returns:
+    Their places, i32[S].
+  """
   count = max(int(np.ceil(share * columns)), min(columns, least))
   return jax.random.permutation(key, columns)[:count]
-
-
-class Oblivious(NamedTuple):
-  """Trees that ask the same question of all their nodes of a level.
-
-  A row's leaf is a number of as many bits as the tree has levels (Prokhorenkova
-  et al., "CatBoost", NeurIPS 2018).
-  """
-
-  kind = np.dtype(np.uint8)
-
-  def grow(
-    self, bins: jax.Array, derivatives: jax.Array, key: jax.Array
-  ) -> Trees:
-    """See `Form`."""
-    seen = shown(key, len(bins), _SHARE, DEPTH)
-    columns, last, leaves = _grow(bins[seen], derivatives)
-    return Trees(seen[columns], last, leaves)
-
-  def say(self, bins: jax.Array, tree: Trees) -> jax.Array:
-    """See `Form`."""
-    leaf = jnp.zeros(bins.shape[1], jnp.int32)
-    for level in range(DEPTH):
-      leaf = leaf * 2 + (bins[tree.columns[level]] > tree.last[level])
-    return tree.leaves[leaf]
 
 
 def histograms(
@@ -383,32 +356,6 @@ def histograms(
     return jnp.zeros((nodes * bins, 2)).at[place].add(derivatives)
 
   return jax.lax.map(of, columns).reshape(-1, nodes, bins, 2)
-
-
-def _grow(
-  bins: jax.Array, derivatives: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """One oblivious tree.
-
-  Args:
-    bins: of the columns that it is shown, u8[C, R].
-    derivatives: first and second, f32[R, 2].
-
-  Returns:
-    Columns and last bins of its levels, i32[DEPTH], and the Newton step of
-    each leaf, f32[2**DEPTH].
-  """
-  nodes = 2 ** (DEPTH - 1)  # of the last level; one program for all levels
-
-  def level(leaf, _):
-    sums = histograms(bins, leaf, derivatives, nodes, BINS)
-    best = jnp.argmax(jnp.sum(gains(sums), 1))
-    column, bin_ = best // BINS, best % BINS
-    return leaf * 2 + (bins[column] > bin_), (column, bin_)
-
-  nothing = jnp.zeros(bins.shape[1], jnp.int32)
-  leaf, (columns, last) = jax.lax.scan(level, nothing, None, DEPTH)
-  return columns, last, steps(leaf, derivatives, DEPTH)
 
 
 def steps(

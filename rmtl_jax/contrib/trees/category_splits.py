@@ -4,11 +4,12 @@ A node parts the categories of a field in two sets: of all ways to do so that
 follow the order of their mean gradients in that node, the one that gains most
 (Fisher, "On grouping for maximum homogeneity", JASA 1958; as LightGBM does, Ke
 et al., NeurIPS 2017). No rate stands for a category, so nothing of a row's own
-label is in what trees read of it.
+label is in what trees know of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -32,7 +33,7 @@ _WORD = 16
 WORDS = -(-NODES // _WORD)
 
 
-class Trees(NamedTuple):
+class CategoryTrees(NamedTuple):
   """Trees of K tasks; the nodes of a level lie side by side, the root first.
 
   Attributes:
@@ -63,26 +64,26 @@ class CategorySplits(NamedTuple):
   least: float = boosting.LEAST
 
   @property
-  def kind(self) -> np.dtype[Any]:
+  def dtype(self) -> np.dtype[Any]:
     """Of the columns, whole numbers below the width."""
     return np.min_scalar_type(self.width - 1)
 
   def grow(
     self, bins: jax.Array, derivatives: jax.Array, key: jax.Array
-  ) -> Trees:
+  ) -> CategoryTrees:
     """See `boosting.Form`."""
     rows, nodes = bins.shape[1], 2 ** (DEPTH - 1)
     keys = jax.random.split(key)
     counts = self.numbers, len(bins) - self.numbers
-    seen = [
-      start + boosting.shown(one, count, _SHARE, _LEAST_SHOWN)
+    sampled = [
+      start + boosting.sample_columns(one, count, _SHARE, _LEAST_SHOWN)
       for one, count, start in zip(keys, counts, (0, self.numbers), strict=True)
     ]
 
     def level(leaf, _):
       found = [
         question(self, bins[which], which, leaf, derivatives, nodes)
-        for question, which in zip((_threshold, _set), seen, strict=True)
+        for question, which in zip((_threshold, _set), sampled, strict=True)
         if len(which)
       ]
       gain, column, yes = (
@@ -101,22 +102,25 @@ class CategorySplits(NamedTuple):
       jnp.concatenate([part[i, : 2**i] for i in range(DEPTH)]) for part in asked
     )
     leaves = boosting.steps(leaf, derivatives, DEPTH, self.l2)
-    return Trees(columns, yes, leaves)
+    return CategoryTrees(columns, yes, leaves)
 
-  def say(self, bins: jax.Array, tree: Trees) -> jax.Array:
+  def predict(self, bins: jax.Array, tree: CategoryTrees) -> jax.Array:
     """See `boosting.Form`."""
 
     def answer(node, column, value):
       del column
       return tree.yes[node, value]
 
-    return said(bins, tree.columns, answer, tree.leaves)
+    return leaf_values(bins, tree.columns, answer, tree.leaves)
 
 
-def said(
-  values: jax.Array, columns: jax.Array, answer: Any, leaves: jax.Array
+def leaf_values(
+  values: jax.Array,
+  columns: jax.Array,
+  answer: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
+  leaves: jax.Array,
 ) -> jax.Array:
-  """What a tree says of rows, f32[R].
+  """The values of the leaves that rows fall into, f32[R].
 
   Args:
     values: of all columns, whole numbers, [C, R].

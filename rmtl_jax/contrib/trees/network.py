@@ -10,7 +10,9 @@ part the categories of fields in sets.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -23,9 +25,11 @@ from rmtl_jax import types
 from rmtl_jax.config import crosses
 from rmtl_jax.contrib.trees import (
   boosting,
+  candidates,
   category_splits,
+  features,
   growing,
-  reading,
+  oblivious,
 )
 from rmtl_jax.networks import functional, pretrained
 
@@ -34,14 +38,18 @@ class _CategoryStructure(nnx.Module):
   """Of the trees that part categories; see `Trees`."""
 
   def __init__(
-    self, spec: types.FeatureSpec, count: int, columns: int, read: growing.Read
+    self,
+    spec: types.FeatureSpec,
+    count: int,
+    columns: int,
+    fields: candidates.TreeFields,
   ):
     tasks, nodes = spec.num_tasks, category_splits.NODES
     self.edges = nnx.Param(jnp.zeros((columns, boosting.BINS - 1)))
     self.columns = nnx.Param(jnp.zeros((tasks, count, nodes)))
     self.last = nnx.Param(jnp.zeros((tasks, count, nodes)))
     self.leaves = nnx.Param(jnp.zeros((tasks, count, 2**category_splits.DEPTH)))
-    for i in read.categories:
+    for i in fields.categories:
       shape = tasks, count, spec.categorical[i], category_splits.WORDS
       name = category_splits.answers_name(i)
       setattr(self, name, nnx.Param(jnp.zeros(shape)))
@@ -50,17 +58,19 @@ class _CategoryStructure(nnx.Module):
 class _Structure(nnx.Module):
   """What no gradient changes; see `Trees`."""
 
-  def __init__(self, spec: types.FeatureSpec, count: int, read: growing.Read):
-    tasks, shape = spec.num_tasks, (spec.num_tasks, count, boosting.DEPTH)
+  def __init__(
+    self, spec: types.FeatureSpec, count: int, fields: candidates.TreeFields
+  ):
+    tasks, shape = spec.num_tasks, (spec.num_tasks, count, oblivious.DEPTH)
     self.columns = nnx.Param(jnp.zeros(shape))
     self.thresholds = nnx.Param(jnp.zeros(shape))
-    self.leaves = nnx.Param(jnp.zeros((tasks, count, 2**boosting.DEPTH)))
-    for field in (*reading.read_fields(spec), *read.pairs):
-      rates = jnp.zeros((*reading.sizes(spec, field), tasks))
-      setattr(self, reading.rates_name(field), nnx.Param(rates))
-    if read.categories:
-      columns = reading.count_columns(spec, read.pairs)
-      self.category_splits = _CategoryStructure(spec, count, columns, read)
+    self.leaves = nnx.Param(jnp.zeros((tasks, count, 2**oblivious.DEPTH)))
+    for field in (*features.fields_with_rates(spec), *fields.pairs):
+      rates = jnp.zeros((*features.sizes(spec, field), tasks))
+      setattr(self, features.rates_name(field), nnx.Param(rates))
+    if fields.categories:
+      columns = features.count_columns(spec, fields.pairs)
+      self.category_splits = _CategoryStructure(spec, count, columns, fields)
 
 
 class Trees(nnx.Module):
@@ -79,9 +89,11 @@ class Trees(nnx.Module):
       them.
   """
 
-  def __init__(self, spec: types.FeatureSpec, count: int, read: growing.Read):
-    self.spec, self.read = spec, read
-    setattr(self, pretrained.FROZEN, _Structure(spec, count, read))
+  def __init__(
+    self, spec: types.FeatureSpec, count: int, fields: candidates.TreeFields
+  ):
+    self.spec, self.fields = spec, fields
+    setattr(self, pretrained.FROZEN, _Structure(spec, count, fields))
 
   def __call__(
     self, inputs: types.Inputs, key: jax.Array | None = None
@@ -91,24 +103,32 @@ class Trees(nnx.Module):
     own = getattr(self, pretrained.FROZEN)
 
     def look_up(field, ids):
-      rates = getattr(own, reading.rates_name(field))[...]
+      rates = getattr(own, features.rates_name(field))[...]
       return rates.reshape(-1, rates.shape[-1])[ids]
 
-    read = reading.columns(self.spec, self.read.pairs, inputs, look_up, jnp).T
+    columns = features.columns(
+      self.spec, self.fields.pairs, inputs, look_up, jnp
+    ).T
     asked = own.columns[...].astype(jnp.int32)
     leaves = jax.lax.stop_gradient(own.leaves[...])
     of_tasks = zip(asked, own.thresholds[...], leaves, strict=True)
-    said = jnp.stack([_summed(read, *one) for one in of_tasks], 1)
-    if not self.read.categories:
-      return said
-    return said + self._by_categories(own.category_splits, read, inputs)
+    logits = jnp.stack([_summed(columns, *one) for one in of_tasks], 1)
+    if not self.fields.categories:
+      return logits
+    return logits + self._by_categories(own.category_splits, columns, inputs)
 
   def _by_categories(
-    self, own: Any, read: jax.Array, inputs: types.Inputs
+    self, own: Any, numbers: jax.Array, inputs: types.Inputs
   ) -> jax.Array:
-    """What trees that part categories say, f32[T, K]; read: f32[C, T]."""
-    fields = self.read.categories
-    is_above = read[:, None] >= own.edges[...][..., None]
+    """Logits of the trees that part categories, f32[T, K].
+
+    Args:
+      own: their parameters.
+      numbers: columns of numbers, f32[C, T].
+      inputs: [T].
+    """
+    fields = self.fields.categories
+    is_above = numbers[:, None] >= own.edges[...][..., None]
     bins = jnp.sum(is_above, 1, dtype=jnp.int32)
     starts = np.cumsum([0, *(self.spec.categorical[i] for i in fields)])[:-1]
     # A category is the row of its answers among those of all fields.
@@ -117,29 +137,39 @@ class Trees(nnx.Module):
       for i, start in zip(fields, starts, strict=True)
     ]
     values = jnp.concatenate([bins, jnp.stack(rows)])
-    answers = jnp.concatenate(
-      [getattr(own, category_splits.answers_name(i))[...] for i in fields], 2
-    ).astype(jnp.int32)
+    answers = [
+      jax.lax.stop_gradient(getattr(own, category_splits.answers_name(i))[...])
+      for i in fields
+    ]
     columns, last = (
       one[...].astype(jnp.int32) for one in (own.columns, own.last)
     )
     leaves = jax.lax.stop_gradient(own.leaves[...])
-    of_tasks = zip(columns, last, answers, leaves, strict=True)
+    of_tasks = enumerate(zip(columns, last, leaves, strict=True))
     return jnp.stack(
-      [_summed_by_categories(values, len(read), *one) for one in of_tasks], 1
+      [
+        _summed_by_categories(
+          values, len(numbers), functools.partial(_words, answers, k), *one
+        )
+        for k, one in of_tasks
+      ],
+      1,
     )
 
 
 def _summed(
-  read: jax.Array, columns: jax.Array, thresholds: jax.Array, leaves: jax.Array
+  values: jax.Array,
+  columns: jax.Array,
+  thresholds: jax.Array,
+  leaves: jax.Array,
 ) -> jax.Array:
-  """What a task's trees say of rows in all, f32[R].
+  """The sum of a task's trees for rows, f32[R].
 
   One tree after the other, for all rows: a level compares one column, which
   lies side by side, with one number.
 
   Args:
-    read: f32[C, R].
+    values: of all columns, f32[C, R].
     columns: i32[trees, DEPTH].
     thresholds: f32[trees, DEPTH].
     leaves: f32[trees, 2**DEPTH].
@@ -147,32 +177,49 @@ def _summed(
 
   def add(total, tree):
     columns, thresholds, leaves = tree
-    leaf = jnp.zeros(read.shape[1], jnp.int32)
-    for level in range(boosting.DEPTH):
-      values = read.at[columns[level]].get(mode='clip')
-      leaf = leaf * 2 + (values >= thresholds[level])
+    leaf = jnp.zeros(values.shape[1], jnp.int32)
+    for level in range(oblivious.DEPTH):
+      column = values.at[columns[level]].get(mode='clip')
+      leaf = leaf * 2 + (column >= thresholds[level])
     return total + leaves.at[leaf].get(mode='promise_in_bounds'), None
 
-  nothing = jnp.zeros(read.shape[1])
+  nothing = jnp.zeros(values.shape[1])
   return jax.lax.scan(add, nothing, (columns, thresholds, leaves))[0]
+
+
+def _words(
+  answers: Sequence[jax.Array], task: int, number: jax.Array
+) -> jax.Array:
+  """A tree's answers to the values of all fields, i32[values, WORDS].
+
+  Only those of the tree are joined and made whole numbers. All at once are
+  megabytes, most of them of trees without leaves.
+
+  Args:
+    answers: of each field, f32[K, trees, its values, WORDS].
+    task: of K.
+    number: of its trees.
+  """
+  words = jnp.concatenate([of_field[task, number] for of_field in answers])
+  return words.astype(jnp.int32)
 
 
 def _summed_by_categories(
   values: jax.Array,
   numbers: int,
+  words: Callable[[jax.Array], jax.Array],
   columns: jax.Array,
   last: jax.Array,
-  answers: jax.Array,
   leaves: jax.Array,
 ) -> jax.Array:
-  """What a task's trees that part categories say of rows in all, f32[R].
+  """The sum of a task's trees that part categories for rows, f32[R].
 
   Args:
     values: bins of numbers, then rows of answers to categories, i32[C, R].
     numbers: of the columns, those that are numbers.
+    words: number of a tree -> its answers to categories, i32[values, WORDS].
     columns: i32[trees, NODES].
     last: i32[trees, NODES].
-    answers: i32[trees, values, WORDS].
     leaves: f32[trees, 2**DEPTH].
   """
   # Those behind have no leaves.
@@ -180,14 +227,14 @@ def _summed_by_categories(
   count = jnp.max(jnp.where(used, jnp.arange(1, len(used) + 1), 0))
 
   def add(number, total):
-    own = last[number], answers[number]
+    own = last[number], words(number)
 
     def answer(node, column, value):
       is_above = value > own[0].at[node].get(mode='clip')
       is_in = category_splits.is_yes(own[1], value, node)
       return jnp.where(column < numbers, is_above, is_in)
 
-    return total + category_splits.said(
+    return total + category_splits.leaf_values(
       values, columns[number], answer, leaves[number]
     )
 
@@ -212,43 +259,44 @@ def wrap(
 
   Raises:
     types.InputError: pairs of fields that networks don't see, or of more values
-      than a field that is read may have.
+      than a field with rates may have; a field to part that is none, or has too
+      many.
   """
-  read = growing.Read(
+  fields = candidates.TreeFields(
     crosses.places(spec, config.tree_pairs, 'tree_pairs'),
     crosses.fields(spec, config.tree_categories, 'tree_categories'),
   )
-  _check(spec, read)
+  _check(spec, fields)
   made = functional.with_terms(
-    network, spec, 'trees', lambda rngs: Trees(spec, config.trees, read)
+    network, spec, 'trees', lambda rngs: Trees(spec, config.trees, fields)
   )
 
-  def fit(train, validation, seed, show, again=None):
+  def fit(train, validation, seed, progress, again=None):
     grown = growing.grow(
-      spec, read, config.trees, train, validation, seed, show, again
+      spec, fields, config.trees, train, validation, seed, progress, again
     )
     return {'trees': {pretrained.FROZEN: grown}}
 
   def compile_fit(train, validation):
-    growing.compile_ahead(spec, read, train, validation)
+    growing.compile_ahead(spec, fields, train, validation)
 
   return made._replace(fit=fit, compile_fit=compile_fit)
 
 
-def _check(spec: types.FeatureSpec, read: growing.Read) -> None:
+def _check(spec: types.FeatureSpec, fields: candidates.TreeFields) -> None:
   """Refuses pairs and fields of too many values."""
-  for pair in read.pairs:
-    values = math.prod(reading.sizes(spec, pair))
-    if values > reading.MOST_VALUES:
+  for pair in fields.pairs:
+    values = math.prod(features.sizes(spec, pair))
+    if values > features.MOST_VALUES:
       names = '*'.join(spec.names[i] for i in pair)
       raise types.InputError(
         f'config.network.tree_pairs: {names} has {values:,} pairs of values,'
-        f' and {reading.MOST_VALUES:,} are the most'
+        f' and {features.MOST_VALUES:,} are the most'
       )
-  for i in read.categories:
-    if spec.categorical[i] > growing.MOST_PARTED:
+  for i in fields.categories:
+    values = spec.categorical[i] - 1  # row 0 is no value
+    if values > candidates.MOST_PARTED:
       raise types.InputError(
-        f'config.network.tree_categories: {spec.names[i]} has'
-        f' {spec.categorical[i]:,} values, and {growing.MOST_PARTED:,} are the'
-        ' most'
+        f'config.network.tree_categories: {spec.names[i]} has {values:,}'
+        f' values, and {candidates.MOST_PARTED:,} are the most'
       )

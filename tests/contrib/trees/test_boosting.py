@@ -1,4 +1,4 @@
-"""Boosting, and oblivious trees against a search in plain NumPy."""
+"""Boosting, of oblivious trees."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax.contrib.trees import boosting
+from rmtl_jax.contrib.trees import boosting, oblivious
 
-FORM = boosting.Oblivious()
+FORM = oblivious.Oblivious()
 
 
 @pytest.fixture(autouse=True)
@@ -30,20 +30,20 @@ def rows(count, seed=0, columns=7, tasks=2):
   return boosting.Rows(bins, labels, np.ones_like(labels))
 
 
-def logits(trees, bins):
-  """What all trees say of rows, f64[K, R], leaf by leaf."""
-  said = np.zeros((len(trees.leaves), bins.shape[1]))
+def predict(trees, bins):
+  """Logits of rows, f64[K, R], tree by tree."""
+  logits = np.zeros((len(trees.leaves), bins.shape[1]))
   for k, n in itertools.product(*map(range, trees.leaves.shape[:2])):
     leaf = np.zeros(bins.shape[1], int)
     for column, last in zip(trees.columns[k, n], trees.last[k, n], strict=True):
       leaf = 2 * leaf + (bins[column] > last)
-    said[k] += trees.leaves[k, n, leaf]
-  return said
+    logits[k] += trees.leaves[k, n, leaf]
+  return logits
 
 
 def logloss(trees, found):
-  said = logits(trees, found.bins)
-  return np.mean(np.logaddexp(0, said) - found.labels * said, 1)
+  logits = predict(trees, found.bins)
+  return np.mean(np.logaddexp(0, logits) - found.labels * logits, 1)
 
 
 def test_the_gain_of_a_question_by_hand():
@@ -63,45 +63,12 @@ def test_a_side_with_few_rows_gains_nothing():
   np.testing.assert_array_equal(boosting.gains(jnp.asarray(sums)), 0)
 
 
-def test_a_tree_asks_what_a_plain_search_would():
-  found = rows(600, columns=5)
-  slope = (0.3 - found.labels[0]).astype(np.float32)
-  curve = np.full_like(slope, 0.21)
-  columns, last, steps = boosting._grow(
-    jnp.asarray(found.bins), jnp.asarray(np.stack([slope, curve], 1))
-  )
-
-  def gain(leaf, yes):
-    total = 0.0
-    for number in np.unique(leaf):
-      sides = [leaf == number, (leaf == number) & yes, (leaf == number) & ~yes]
-      g = [np.sum(slope[one], dtype=np.float64) for one in sides]
-      h = [np.sum(curve[one], dtype=np.float64) for one in sides]
-      if min(h[1:]) >= 5:
-        whole, *parts = (a * a / (b + 20) for a, b in zip(g, h, strict=True))
-        total += sum(parts) - whole
-    return total
-
-  leaf = np.zeros(600, int)
-  for level in range(boosting.DEPTH):
-    gains = {
-      (c, b): gain(leaf, found.bins[c] > b) for c in range(5) for b in range(7)
-    }
-    chosen = int(columns[level]), int(last[level])
-    assert gains[chosen] == pytest.approx(max(gains.values()), rel=1e-4)
-    leaf = 2 * leaf + (found.bins[chosen[0]] > chosen[1])
-  for number in np.unique(leaf):
-    at = leaf == number
-    step = -slope[at].sum() / (curve[at].sum() + 20)
-    assert steps[number] == pytest.approx(step, abs=1e-5)
-
-
-def test_trees_learn_what_two_columns_say_together():
+def test_trees_learn_what_two_columns_tell_together():
   train, validation, test = (rows(4000, seed) for seed in range(3))
-  trees, rounds, losses, said = boosting.boost(
+  trees, rounds, losses, logits = boosting.boost(
     FORM, train, validation, 50, seed=0
   )
-  assert trees.leaves.shape == (2, 50, 2**boosting.DEPTH)
+  assert trees.leaves.shape == (2, 50, 2**oblivious.DEPTH)
   rate = train.labels.mean(1)
   plain = -rate * np.log(rate) - (1 - rate) * np.log(1 - rate)
   assert np.all(logloss(trees, test) < plain - 0.1)
@@ -110,23 +77,23 @@ def test_trees_learn_what_two_columns_say_together():
   np.testing.assert_allclose(
     losses, 4000 * logloss(trees, validation), rtol=1e-5
   )
-  np.testing.assert_allclose(said, logits(trees, validation.bins), atol=1e-5)
+  np.testing.assert_allclose(logits, predict(trees, validation.bins), atol=1e-5)
 
 
 def test_a_last_round_has_no_more_trees_than_are_asked_for():
   train, validation = rows(2000, 0), rows(1000, 1)
-  trees, rounds, losses, said = boosting.boost(
+  trees, rounds, losses, logits = boosting.boost(
     FORM, train, validation, 15, seed=0
   )
   assert trees.leaves.shape[1] == 15 and rounds.tolist() == [2, 2]
   assert np.all(np.any(trees.leaves[:, 14] != 0, 1))
-  np.testing.assert_allclose(said, logits(trees, validation.bins), atol=1e-5)
+  np.testing.assert_allclose(logits, predict(trees, validation.bins), atol=1e-5)
   np.testing.assert_allclose(
     losses, 1000 * logloss(trees, validation), rtol=1e-5
   )
 
 
-def test_without_anything_to_learn_trees_say_the_rate():
+def test_without_anything_to_learn_trees_predict_the_rate():
   draw = np.random.default_rng(0)
 
   def noise():
@@ -140,11 +107,11 @@ def test_without_anything_to_learn_trees_say_the_rate():
   used = np.any(trees.leaves[0] != trees.leaves[0, :, :1], 1)
   assert used.sum() <= boosting.ROUND
   rate = (train.labels.sum() + 0.5) / 3001
-  said = logits(trees, train.bins)
-  assert np.mean(said) == pytest.approx(np.log(rate / (1 - rate)), abs=0.05)
+  logits = predict(trees, train.bins)
+  assert np.mean(logits) == pytest.approx(np.log(rate / (1 - rate)), abs=0.05)
 
 
-def test_labels_without_weight_say_nothing():
+def test_labels_without_weight_do_not_count():
   train, validation = rows(2000), rows(500, 1)
   weight = train.weight.copy()
   weight[0, ::2] = 0
@@ -186,16 +153,16 @@ def test_many_rows_are_sampled_for_every_tree(monkeypatch):
   assert np.all(logloss(trees, rows(2000, 2)) < plain - 0.05)
 
 
-def test_rounds_are_told_and_the_last_is_cut():
+def test_progress_is_by_rounds_and_the_last_is_cut():
   seen = []
   train, validation = rows(500), rows(200, 1)
   whole = boosting.boost(
-    FORM, train, validation, 20, seed=0, show=seen.append
+    FORM, train, validation, 20, seed=0, progress=seen.append
   ).trees
   assert seen == [0.5, 1.0]
   seen.clear()
   part = boosting.boost(
-    FORM, train, validation, 13, seed=0, show=seen.append
+    FORM, train, validation, 13, seed=0, progress=seen.append
   ).trees
   assert seen == [10 / 13, 1.0]
   jax.tree.map(
@@ -216,5 +183,5 @@ def test_trees_of_the_same_rows_again_are_the_same():
   used = np.any(other.leaves != other.leaves[..., :1], 2).sum(1)
   assert used[0] == 2 * boosting.ROUND and used[1] == 0
   rate = (rows(800, 2).labels[1].sum() + 0.5) / 801
-  said = logits(other, train.bins)[1]
-  np.testing.assert_allclose(said, np.log(rate / (1 - rate)), rtol=1e-5)
+  logits = predict(other, train.bins)[1]
+  np.testing.assert_allclose(logits, np.log(rate / (1 - rate)), rtol=1e-5)

@@ -108,12 +108,12 @@ def test_a_set_by_hand():
   slope = np.where(column % 2, 0.5, -0.5).astype(np.float32)
   both = jnp.asarray(np.stack([slope, np.full_like(slope, 0.25)], 1))
   gain, place, yes = category_splits._set(
+    FORM,
     jnp.asarray(column[None]),
     jnp.array([7]),
     jnp.zeros(120, jnp.int32),
     both,
     1,
-    boosting.BINS,
   )
   # Each side has 60 rows, of slope 30 and curve 15; the whole has none.
   assert gain[0] == pytest.approx(2 * 30**2 / (15 + 30), rel=1e-5)
@@ -129,43 +129,71 @@ def test_categories_with_too_few_rows_stay_together():
   slope = np.select([column == 1, column == 2, column < 43], [0.5, -0.5, -0.5])
   slope = np.where(column >= 43, 0.5, slope).astype(np.float32)
   gain, _, yes = category_splits._set(
+    category_splits.CategorySplits(0, 100),
     jnp.asarray(column[None].astype(np.uint8)),
     jnp.array([0]),
     jnp.zeros(len(column), jnp.int32),
     jnp.asarray(np.stack([slope, np.full_like(slope, 0.25)], 1)),
     1,
-    100,
   )
   # Category 2 against all others, of curve 10 and 70, slope -20 and 20.
   assert gain[0] == pytest.approx(20**2 / 40 + 20**2 / 100, rel=1e-5)
   np.testing.assert_array_equal(yes[0], np.arange(100) != 2)
 
 
+def test_a_form_has_limits_of_its_own():
+  """10 rows of curve 2.5 each: too few for one form, enough for the other."""
+  column = np.repeat([1, 2], 10).astype(np.uint8)
+  slope = np.where(column == 1, 0.5, -0.5).astype(np.float32)
+  both = jnp.asarray(np.stack([slope, np.full_like(slope, 0.25)], 1))
+  rest = jnp.array([0]), jnp.zeros(20, jnp.int32), both, 1
+
+  def gain(form, question):
+    return float(question(form, jnp.asarray(column[None]), *rest)[0][0])
+
+  tight = category_splits.CategorySplits(1, boosting.BINS)
+  loose = category_splits.CategorySplits(1, boosting.BINS, 1.0, 1.0)
+  # Each side has 10 rows, of slope 5 and curve 2.5.
+  for question, more in (
+    (category_splits._threshold, 0),
+    (category_splits._set, 10),
+  ):
+    assert gain(tight, question) == 0
+    expected = 2 * 5**2 / (2.5 + 1 + more)
+    assert gain(loose, question) == pytest.approx(expected, rel=1e-5)
+  trees = [
+    form.grow(jnp.asarray(column[None]), both, jax.random.key(0))
+    for form in (tight, loose)
+  ]
+  np.testing.assert_allclose(trees[0].leaves, 0)
+  assert np.abs(trees[1].leaves).max() == pytest.approx(5 / 3.5, rel=1e-5)
+
+
 def test_trees_tell_what_each_category_likes():
   train, validation, test = (rows(3000, seed) for seed in range(3))
   grown = boosting.boost(FORM, train, validation, 40, seed=0)
-  said = sum(
+  logits = sum(
     grown.trees.leaves[0, n, answers(tree, test.bins)]
     for n in range(40)
     for tree in [jax.tree.map(lambda part, n=n: part[0, n], grown.trees)]
   )
   likes = test.bins[2] % 3 + 1 == test.bins[3]
-  assert said[likes].mean() > said[~likes].mean() + 1.0
+  assert logits[likes].mean() > logits[~likes].mean() + 1.0
   again = boosting.boost_again(FORM, train, grown.rounds, 40, seed=0)
   jax.tree.map(np.testing.assert_array_equal, again, grown.trees)
 
 
 def test_more_categories_than_bytes_number():
   form = category_splits.CategorySplits(1, 400)
-  assert form.kind == np.uint16
+  assert form.dtype == np.uint16
   draw = np.random.default_rng(0)
   column = draw.integers(0, 400, 4000)
   labels = (draw.random(4000) < np.where(column % 2, 0.9, 0.1)).astype('f4')
-  bins = np.stack([column % 7, column]).astype(form.kind)
+  bins = np.stack([column % 7, column]).astype(form.dtype)
   train = boosting.Rows(bins, labels[None], np.ones((1, 4000), np.float32))
   grown = boosting.boost(form, train, train, 10, seed=0)
-  assert grown.said[0, column % 2 == 1].mean() > 0.2
-  assert grown.said[0, column % 2 == 0].mean() < -0.2
+  assert grown.logits[0, column % 2 == 1].mean() > 0.2
+  assert grown.logits[0, column % 2 == 0].mean() < -0.2
 
 
 def test_without_numbers_or_without_a_gain():

@@ -1,4 +1,4 @@
-"""Trees as terms of the towers, and what they read."""
+"""Trees as terms of the towers, and their features."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from hypothesis.extra import numpy as hnp
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
-from rmtl_jax.contrib.trees import boosting, growing, reading
+from rmtl_jax.contrib.trees import (
+  boosting,
+  category_splits,
+  features,
+  growing,
+  oblivious,
+)
 from rmtl_jax.networks import functional
 from rmtl_jax.updates import shared, state
 from tests.networks import small
@@ -38,7 +44,7 @@ SPEC = types.FeatureSpec(
 )
 CONFIG = dataclasses.replace(small.CONFIG, trees=20)
 PLAIN = dataclasses.replace(CONFIG, trees=0)
-# What trees read: price, then both tasks' rates of the five fields.
+# Features of trees: price, then both tasks' rates of the five fields.
 COLUMNS = 1 + 5 * 2
 
 
@@ -98,7 +104,7 @@ def test_a_row_has_the_leaf_of_its_answers():
 
 
 def test_columns_are_numbers_and_rates(monkeypatch):
-  monkeypatch.setattr(reading, 'MOST_VALUES', 100)
+  monkeypatch.setattr(features, 'MOST_VALUES', 100)
   tables = {i: np.arange(2 * n).reshape(n, 2) / 8 for i, n in ((1, 3), (2, 5))}
   tables[3] = np.array([[0, 0], [1, 4], [2, 8], [3, 12]], np.float64)
   given = types.Inputs(
@@ -106,9 +112,9 @@ def test_columns_are_numbers_and_rates(monkeypatch):
     np.array([[1, 3, 5, 6], [2, -1, -1, -1]]),
     np.array([[0.5], [-2.0]], np.float32),
   )
-  assert reading.read_fields(SPEC) == {1: 3, 2: 5, 3: 4}
+  assert features.fields_with_rates(SPEC) == {1: 3, 2: 5, 3: 4}
   for xp in (np, jnp):
-    found = reading.columns(
+    found = features.columns(
       SPEC, (), given, lambda i, ids, xp=xp: xp.asarray(tables[i])[ids], xp
     )
     assert found.shape == (2, COLUMNS) and found.dtype == np.float32
@@ -131,7 +137,7 @@ def test_rates_of_train_rows_come_from_other_folds():
     np.array([[1], [1], [1], [2]], np.float32),
   )
   fold = np.array([0, 1, 1, 4])
-  found = reading.rates_of(spec, rows, rows.weight, 0, fold)
+  found = features.rates_of(spec, rows, rows.weight, 0, fold)
   prior = 20 * 4 / 5  # 20 rows at the weighted rate
   np.testing.assert_allclose(
     found.all_rows[:, 0], [prior / 20, (3 + prior) / 24, (1 + prior) / 21]
@@ -150,7 +156,7 @@ def test_a_list_counts_all_of_its_values():
     ),
     np.array([[1], [0]], np.float32),
   )
-  found = reading.rates_of(
+  found = features.rates_of(
     spec, rows, np.ones((2, 1), np.float32), 0, np.zeros(2, int)
   )
   np.testing.assert_allclose(found.all_rows[:, 0], [10 / 20, 11 / 21, 11 / 22])
@@ -158,16 +164,16 @@ def test_a_list_counts_all_of_its_values():
 
 def test_few_values_are_bins_of_their_own():
   values = np.array([3.0, 1.0, 1.0, 7.0], np.float32)
-  edges = reading.bin_edges(values)
+  edges = features.bin_edges(values)
   np.testing.assert_array_equal(edges, [3, 7])
   np.testing.assert_array_equal(
     np.searchsorted(edges, values, 'right'), [1, 0, 0, 2]
   )
-  assert len(reading.bin_edges(np.ones(5))) == 0
+  assert len(features.bin_edges(np.ones(5))) == 0
   # Of many values all bins have as many rows.
   draw = np.random.default_rng(0)
   many = draw.normal(size=6300).astype(np.float32)
-  edges = reading.bin_edges(many)
+  edges = features.bin_edges(many)
   assert len(edges) == boosting.BINS - 2  # the first value begins the first
   sizes = np.bincount(np.searchsorted(edges, many, 'right'))
   np.testing.assert_array_equal(sizes, 100)
@@ -175,7 +181,7 @@ def test_few_values_are_bins_of_their_own():
 
 def test_a_frequent_value_leaves_bins_to_the_others():
   values = np.where(np.arange(10_000) < 9000, 0.0, np.arange(10_000))
-  edges = reading.bin_edges(values)
+  edges = features.bin_edges(values)
   assert len(edges) >= boosting.BINS - 3
   bins = np.searchsorted(edges, values, 'right')
   assert np.bincount(bins)[0] == 9000
@@ -186,12 +192,12 @@ def test_a_frequent_value_leaves_bins_to_the_others():
   hnp.arrays(np.float32, st.integers(1, 300), elements=st.integers(-90, 90))
 )
 def test_edges_rise_and_bytes_number_the_bins(values):
-  edges = reading.bin_edges(values)
+  edges = features.bin_edges(values)
   assert len(edges) < boosting.BINS and np.all(np.diff(edges) > 0)
   assert np.all(edges > values.min()) and np.all(np.isin(edges, values))
 
 
-def test_a_network_says_what_boosting_has_grown(monkeypatch):
+def test_a_network_predicts_as_boosting_does(monkeypatch):
   """On validation rows, through thresholds and rates instead of bins."""
   kept = {}
   boost = boosting.boost
@@ -216,39 +222,9 @@ def test_a_network_says_what_boosting_has_grown(monkeypatch):
   for n in range(20):
     for k in range(2):
       tree = jax.tree.map(lambda part, k=k, n=n: part[k, n], one)
-      expected[k] += boosting.Oblivious().say(bins, tree)
+      expected[k] += oblivious.Oblivious().predict(bins, tree)
   np.testing.assert_allclose(added[0].T, expected, atol=2e-5)
   assert np.std(expected) > 0.3
-
-
-def test_each_task_takes_ids_where_validation_is_better():
-  spec = types.FeatureSpec((300, 3), (), numeric=1, num_tasks=2)
-  first, second = growing.shown(spec, ())
-  np.testing.assert_array_equal(first, [0, 3, 4])
-  np.testing.assert_array_equal(second, range(5))
-  assert [
-    list(one) for one in growing.shown(types.FeatureSpec((300,), (), 0, 1), ())
-  ] == [[0]]
-  rows = boosting.Rows(np.arange(5)[:, None], None, None)
-
-  def boost(train, validation):
-    assert train.bins.tolist() == validation.bins.tolist()
-    count = len(train.bins)
-    found = boosting.Trees(
-      np.full((3, 1, 5), count - 1), *(np.full((3, 1, 5), count),) * 2
-    )
-    # With ids task 2 saves too little, and task 3 loses.
-    losses = [2.0, 2.0, 1.0] if count == 3 else [1.98, 1.995, 2.0]
-    said = np.full((3, 2), count)
-    return boosting.Grown(found, np.arange(3) + count, np.array(losses), said)
-
-  found, choices = growing._chosen(rows, rows, [first, second], boost)
-  assert choices == [(1, 5), (0, 4), (0, 5)]
-  np.testing.assert_array_equal(found.trees.columns[:, 0, 0], [4, 4, 4])
-  np.testing.assert_array_equal(found.trees.leaves[:, 0, 0], [5, 3, 3])
-  np.testing.assert_array_equal(found.rounds, [5, 4, 5])
-  np.testing.assert_array_equal(found.losses, [1.98, 2.0, 1.0])
-  np.testing.assert_array_equal(found.said[:, 0], [5, 3, 3])
 
 
 TASTES = dataclasses.replace(SPEC, categorical=(400, 5, 5))
@@ -264,20 +240,6 @@ def tastes(count, seed):
   return found._replace(labels=(draw < chance).astype(np.float32))
 
 
-def test_trees_are_shown_pairs_and_then_ids():
-  """Price; user, segment, brand, tags, seen; segment-brand and user-brand."""
-  plain, with_pairs, with_ids, everything = growing.shown(TASTES, PAIRS)
-  seen = [0, 3, 4, 5, 6, 7, 8]
-  np.testing.assert_array_equal(plain, seen)
-  np.testing.assert_array_equal(with_pairs, [*seen, 11, 12])
-  np.testing.assert_array_equal(with_ids, range(11))
-  np.testing.assert_array_equal(everything, range(15))
-  # Nothing but ids, and pairs of these.
-  spec = dataclasses.replace(TASTES, categorical=(400, 400, 5), numeric=0)
-  found = growing.shown(spec, ((0, 2), (1, 2)))
-  assert [len(one) for one in found] == [4, 10, 14]
-
-
 def test_the_rate_of_a_pair_is_of_its_own_rows():
   rows = functional.Rows(
     types.Inputs(
@@ -288,7 +250,7 @@ def test_the_rate_of_a_pair_is_of_its_own_rows():
     np.array([[1, 0], [1, 0], [0, 0]], np.float32),
   )
   fold = np.array([0, 1, 1])
-  found = reading.rates_of(TASTES, rows, np.ones((3, 2)), (1, 2), fold)
+  found = features.rates_of(TASTES, rows, np.ones((3, 2)), (1, 2), fold)
   prior = 20 * 2 / 3
   assert found.all_rows.shape == (25, 2)
   rates = found.all_rows[:, 0].reshape(5, 5)
@@ -296,7 +258,7 @@ def test_the_rate_of_a_pair_is_of_its_own_rows():
   np.testing.assert_allclose(rates[2, 1], prior / 21)
   np.testing.assert_allclose(rates[2, 2], prior / 20)
   np.testing.assert_allclose(found.without[0, 7, 0], (1 + prior) / 21)
-  numbers = reading.numbers_of_pair(TASTES, (1, 2), rows.inputs.categorical)
+  numbers = features.numbers_of_pair(TASTES, (1, 2), rows.inputs.categorical)
   np.testing.assert_array_equal(numbers, [7, 7, 11])
 
 
@@ -314,9 +276,9 @@ def test_pairs_tell_a_taste_that_no_field_tells(backbone):
     found = network.fit(tastes(3000, 0), tastes(1000, 1), 0, lambda done: None)
     shapes = [jax.tree.map(np.shape, one['trees']) for one in (found, params)]
     assert shapes[0] == shapes[1]
-    said = small.run(network, {**params, **found}, given)
-    said = np.asarray(said - small.run(network, params, given))[0]
-    gaps.append(said[likes].mean(0) - said[~likes].mean(0))
+    logits = small.run(network, {**params, **found}, given)
+    logits = np.asarray(logits - small.run(network, params, given))[0]
+    gaps.append(logits[likes].mean(0) - logits[~likes].mean(0))
   assert np.all(gaps[1] > 2.0) and np.all(np.abs(gaps[0]) < 1.0)
 
 
@@ -324,7 +286,7 @@ PARTED = dataclasses.replace(CONFIG, trees=30, tree_categories='segment+brand')
 
 
 @pytest.mark.parametrize('backbone', ['linear', 'single_task'])
-def test_a_network_says_what_trees_that_part_categories_do(
+def test_a_network_predicts_as_trees_that_part_categories_do(
   backbone, monkeypatch
 ):
   """On validation rows, through edges and words instead of bins and sets."""
@@ -336,7 +298,7 @@ def test_a_network_says_what_trees_that_part_categories_do(
     return kept[-1]
 
   monkeypatch.setattr(boosting, 'boost', spy)
-  monkeypatch.setattr(growing, '_WORTH_ALONE', 0.5)  # the mean, then
+  monkeypatch.setattr(growing, '_WORTH_OTHERS', 0.5)  # the mean, then
   network = functional.make_actor(TASTES, backbone, PARTED)
   params = network.init(jax.random.key(0))
   told = []
@@ -346,20 +308,70 @@ def test_a_network_says_what_trees_that_part_categories_do(
   shapes = [jax.tree.map(np.shape, one['trees']) for one in (found, params)]
   assert shapes[0] == shapes[1]
   given = jax.tree.map(lambda x: x[None], tastes(1000, 1).inputs)
-  said = small.run(network, {**params, **found}, given)
-  said = np.asarray(said - small.run(network, params, given))[0]
+  logits = small.run(network, {**params, **found}, given)
+  logits = np.asarray(logits - small.run(network, params, given))[0]
   # Single rates, with ids as well, then categories; of each task by itself
   # where networks are a task's own.
-  of_categories = [one.said for one in kept[2::3]]
-  plain = np.stack([one.said for one in kept[0::3]])
+  of_categories = [one.logits for one in kept[2::3]]
+  plain = np.stack([one.logits for one in kept[0::3]])
   plain, of_categories = plain.reshape(2, -1), np.concatenate(of_categories)
-  with_ids = np.concatenate([one.said for one in kept[1::3]])
+  with_ids = np.concatenate([one.logits for one in kept[1::3]])
   for k in range(2):
     means = [(one[k] + of_categories[k]) / 2 for one in (plain, with_ids)]
-    off = [np.abs(said[:, k] - one).max() for one in means]
+    off = [np.abs(logits[:, k] - one).max() for one in means]
     assert min(off) < 2e-5
   likes = given.categorical[0, :, 1] == given.categorical[0, :, 2]
-  assert np.all(said[likes].mean(0) - said[~likes].mean(0) > 0.4)
+  assert np.all(logits[likes].mean(0) - logits[~likes].mean(0) > 0.4)
+
+
+@pytest.mark.parametrize('number', [0, 1])
+@pytest.mark.parametrize('again', [False, True])
+def test_trees_without_pairs_keep_their_columns(number, again, monkeypatch):
+  """A network predicts as the candidate whose trees it has."""
+  kept, way = [], 3 * number + 2  # of both candidates, the form alone
+  spied = 'boost_again' if again else 'boost'
+  boost = getattr(boosting, spied)
+
+  def spy(form, rows, *rest):
+    kept.append((form, rows, boost(form, rows, *rest)))
+    return kept[-1][-1]
+
+  monkeypatch.setattr(boosting, spied, spy)
+  monkeypatch.setattr(
+    growing,
+    '_losses',
+    lambda ways, *rest: [np.full(2, i != way) for i in range(len(ways))],
+  )
+  config = dataclasses.replace(
+    PARTED, tree_pairs='segment*brand', ignore='tags+seen'
+  )
+  network = functional.make_actor(TASTES, 'linear', config)
+  params = network.init(jax.random.key(0))
+  train, validation = tastes(3000, 0), tastes(1000, 1)
+  more = (train,) if again else ()
+  found = network.fit(train, validation, 0, lambda done: None, *more)
+  given = jax.tree.map(lambda x: x[None], train.inputs)
+  logits = small.run(network, {**params, **found}, given)
+  logits = np.asarray(logits - small.run(network, params, given))[0]
+  parted = [
+    one
+    for one in kept
+    if isinstance(one[0], category_splits.CategorySplits)
+    and (one[0].l2 == boosting.L2) == (number == 0)
+  ]
+  ((form, rows, grown),) = parted
+  trees = jax.device_put(grown if again else grown.trees)
+  bins = jnp.asarray(rows.bins)
+  for task in range(2):
+    own = jax.tree.map(lambda part, task=task: part[task], trees)
+    expected = sum(
+      form.predict(bins, jax.tree.map(lambda part, n=n: part[n], own))
+      for n in range(30)
+    )
+    off = np.abs(logits[:, task] - expected)
+    # Rates of pairs come from other folds while trees grow.
+    assert off.max() < 2e-5 if number else np.median(off) < 0.3
+  assert np.std(logits) > 0.3
 
 
 def test_progress_of_a_refit_goes_on():
@@ -370,18 +382,6 @@ def test_progress_of_a_refit_goes_on():
   assert told == sorted(told) and told[-1] == 1
   # Both sets of columns, and categories; then what was chosen of these.
   assert told[0] == pytest.approx(1 / 18)
-
-
-def test_a_form_counts_alone_where_it_is_clearly_better():
-  draw = np.random.default_rng(0)
-  labels = (draw.random((3, 5000)) < 0.5).astype(np.float32)
-  rows = boosting.Rows(None, labels, np.ones_like(labels))
-  right, nothing = 2 * labels - 1, np.zeros_like(labels)
-  # Task 1: the first alone; task 2: the other; task 3: they say the same.
-  first = np.stack([right[0], nothing[1], right[2]])
-  other = np.stack([nothing[0], right[1], right[2]])
-  found = growing._shares(first, other, rows)
-  np.testing.assert_array_equal(found, [[1, 0, 0.5], [0, 1, 0.5]])
 
 
 def test_parted_fields_that_are_ignored_are_left_out():
@@ -398,14 +398,18 @@ def test_parted_fields_that_are_ignored_are_left_out():
   [
     ('colour', "tree_categories: 'colour' is no categorical field"),
     ('brand+brand', "tree_categories: 'brand' is there twice"),
-    ('user', 'tree_categories: user has 5,000 values, and 4,096 are the most'),
+    ('user', 'tree_categories: user has 4,097 values, and 4,096 are the most'),
   ],
 )
 def test_fields_that_can_not_be_parted_are_refused(setting, what):
-  spec = dataclasses.replace(TASTES, categorical=(5000, 5, 5))
+  # Row 0 of a vocabulary is no value.
+  spec = dataclasses.replace(TASTES, categorical=(4098, 5, 5))
   config = dataclasses.replace(PARTED, tree_categories=setting)
   with pytest.raises(types.InputError, match=what):
     functional.make_actor(spec, 'linear', config)
+  largest = dataclasses.replace(TASTES, categorical=(4097, 5, 5))
+  config = dataclasses.replace(PARTED, tree_categories='user')
+  functional.make_actor(largest, 'linear', config)
 
 
 def test_a_pair_of_an_unknown_field_is_refused():
@@ -416,9 +420,9 @@ def test_a_pair_of_an_unknown_field_is_refused():
 
 def test_a_pair_of_too_many_values_is_refused(monkeypatch):
   config = dataclasses.replace(CONFIG, tree_pairs='user*brand')
-  monkeypatch.setattr(reading, 'MOST_VALUES', 2000)
+  monkeypatch.setattr(features, 'MOST_VALUES', 2000)
   functional.make_actor(TASTES, 'linear', config)
-  monkeypatch.setattr(reading, 'MOST_VALUES', 1999)
+  monkeypatch.setattr(features, 'MOST_VALUES', 1999)
   with pytest.raises(
     types.InputError, match=r'^config.network.tree_pairs: user\*brand has 2,000'
   ):
@@ -436,7 +440,7 @@ def test_pairs_of_ignored_fields_are_left_out():
   assert not [name for name in own if name.endswith('_2_1')]
 
 
-def test_what_is_ignored_is_not_read():
+def test_what_is_ignored_has_no_rates():
   config = dataclasses.replace(CONFIG, ignore='segment+seen')
   network, params, found = fitted(config)
   assert set(found['trees']['frozen']) == {
@@ -470,8 +474,10 @@ def test_tasks_that_are_not_binary_have_no_trees():
   assert np.any(leaves[0]) and not np.any(leaves[1])
 
 
-def test_no_step_changes_trees():
-  network, _, params = fitted()
+@pytest.mark.parametrize('categories', ['', 'segment+brand'])
+def test_no_step_changes_trees(categories):
+  config = dataclasses.replace(CONFIG, tree_categories=categories)
+  network, _, params = fitted(config)
   optimizer = state.make_optimizer(
     config_lib.PretrainConfig(learning_rate=0.1, l2=0.1)
   )

@@ -1,4 +1,4 @@
-"""What trees read of rows: numbers, rates of values and of pairs, and bins.
+"""Features of trees: numbers, rates of values and of pairs, and their bins.
 
 A train row's rates come from other rows ("ordered" statistics in Prokhorenkova
 et al., NeurIPS 2018; here by folds).
@@ -17,7 +17,7 @@ from rmtl_jax.config import kinds
 from rmtl_jax.contrib.trees import boosting
 from rmtl_jax.networks import functional
 
-# A field of more values is not read.
+# A field of more values has no rates.
 MOST_VALUES = 2**20
 # Folds of train rows; pseudo-rows at the task's rate for every value.
 _FOLDS, _PRIOR = 5, 20.0
@@ -42,8 +42,8 @@ class Learnt(NamedTuple):
   rows: boosting.Rows
 
 
-def read_fields(spec: types.FeatureSpec) -> dict[int, int]:
-  """Sizes of the categorical, then multi-valued fields that are read."""
+def fields_with_rates(spec: types.FeatureSpec) -> dict[int, int]:
+  """Sizes of the categorical, then multi-valued fields that have rates."""
   sizes = (*spec.categorical, *(size for size, _ in spec.multi_valued))
   return {i: n for i, n in enumerate(sizes) if n - 1 <= MOST_VALUES}
 
@@ -61,30 +61,30 @@ def columns(
   look_up: Callable[[Field, Any], Any],
   xp: Any,
 ) -> Any:
-  """What trees read of rows.
+  """The features of rows, for trees.
 
   Args:
     spec: of the fields.
-    pairs: of them, those that are read.
+    pairs: of them, those that have rates of their own.
     inputs: leading dimension [R].
     look_up: (field or pair, its values of rows) -> their rates of each task.
     xp: numpy or jax.numpy, which computes.
 
   Returns:
     f32[R, C]: numeric fields, then K columns of each other field in turn, and
-    of each pair; of a field that is not read they are 0.
+    of each pair; of a field without rates they are 0.
   """
-  read, count = read_fields(spec), len(spec.categorical)
+  with_rates, count = fields_with_rates(spec), len(spec.categorical)
   rows, tasks = inputs.categorical.shape[0], spec.num_tasks
   parts, start = [xp.asarray(inputs.numeric)], 0
   nothing = xp.zeros((rows, tasks), xp.float32)
   for i in range(count):
     ids = xp.asarray(inputs.categorical)[:, i]
-    parts.append(look_up(i, ids) if i in read else nothing)
+    parts.append(look_up(i, ids) if i in with_rates else nothing)
   for i, (_, width) in enumerate(spec.multi_valued, count):
     slots = xp.asarray(inputs.multi_valued)[:, start : start + width]
     start += width
-    if i not in read:
+    if i not in with_rates:
       parts.append(nothing)
       continue
     used = (slots >= 0)[..., None]
@@ -120,16 +120,16 @@ def learn(
   fold = np.random.default_rng(seed).integers(0, _FOLDS, len(rows.labels))
   known = {
     field: rates_of(spec, rows, weights(spec, rows), field, fold)
-    for field in (*read_fields(spec), *pairs)
+    for field in (*fields_with_rates(spec), *pairs)
   }
 
   def from_other_folds(field, ids):
     number = fold.reshape((-1,) + (1,) * (ids.ndim - 1))
     return known[field].without[number, ids]
 
-  read = columns(spec, pairs, rows.inputs, from_other_folds, np)
-  edges = [bin_edges(values) for values in read.T]
-  return Learnt(known, edges, binned(spec, read, edges, rows))
+  values = columns(spec, pairs, rows.inputs, from_other_folds, np)
+  edges = [bin_edges(column) for column in values.T]
+  return Learnt(known, edges, binned(spec, values, edges, rows))
 
 
 def others(
@@ -139,14 +139,14 @@ def others(
   rows: functional.Rows,
 ) -> boosting.Rows:
   """Rows of another split in the bins of what was learnt."""
-  read = columns(
+  values = columns(
     spec,
     pairs,
     rows.inputs,
     lambda field, ids: learnt.known[field].all_rows[ids],
     np,
   )
-  return binned(spec, read, learnt.edges, rows)
+  return binned(spec, values, learnt.edges, rows)
 
 
 def weights(spec: types.FeatureSpec, rows: functional.Rows) -> np.ndarray:
@@ -162,7 +162,7 @@ def sizes(spec: types.FeatureSpec, field: Field) -> tuple[int, ...]:
   """Of the vocabularies of a field or pair."""
   if isinstance(field, tuple):
     return tuple(spec.categorical[i] for i in field)
-  return (read_fields(spec)[field],)
+  return (fields_with_rates(spec)[field],)
 
 
 def rates_of(
@@ -220,14 +220,14 @@ def bin_edges(values: np.ndarray) -> np.ndarray:
 
 def binned(
   spec: types.FeatureSpec,
-  read: np.ndarray,
+  values: np.ndarray,
   edges: list[np.ndarray],
   rows: functional.Rows,
 ) -> boosting.Rows:
   """Rows as boosting takes them."""
   bins = [
-    np.searchsorted(found, values, 'right')
-    for found, values in zip(edges, read.T, strict=True)
+    np.searchsorted(found, column, 'right')
+    for found, column in zip(edges, values.T, strict=True)
   ]
   return boosting.Rows(
     np.stack(bins).astype(np.uint8),

@@ -1,0 +1,109 @@
+"""Which trees a task may have: of some form, and with some of the columns.
+
+Columns are numbers and rates, as `features.columns` has them, and behind these
+the categories of fields that are parted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from rmtl_jax import types
+from rmtl_jax.contrib.trees import (
+  boosting,
+  category_splits,
+  features,
+  oblivious,
+)
+
+# A field of more values is an id, and one of more values can't be parted; row 0
+# of a vocabulary is no value.
+_MOST_CATEGORIES, MOST_PARTED = 200, 2**12
+# L2 of leaves, and the least sum of second derivatives on a side, where no rate
+# of a pair is read. Few rows tell persons apart; much of such a rate is chance,
+# and needs more of both.
+_WITHOUT_PAIRS = 1.0, 1.0
+
+
+class TreeFields(NamedTuple):
+  """Fields of trees beside numeric fields, lists and single rates.
+
+  Attributes:
+    pairs: of categorical fields, by their places.
+    categories: places of the fields that `category_splits` part; without any
+      there are no such trees.
+  """
+
+  pairs: Sequence[features.Pair] = ()
+  categories: Sequence[int] = ()
+
+
+class Candidate(NamedTuple):
+  """Trees that tasks may have.
+
+  Attributes:
+    form: of the trees.
+    places: of the columns that they read, i64[C].
+  """
+
+  form: boosting.Form
+  places: np.ndarray
+
+
+def by_rates(spec: types.FeatureSpec, fields: TreeFields) -> list[Candidate]:
+  """Oblivious trees without pairs and ids, with either, and with both.
+
+  Pairs of ids are ids too. Empty sets of columns and repeated ones are left
+  out.
+  """
+  ids, is_pair = _kinds(spec, fields.pairs)
+  found: list[np.ndarray] = []
+  for hidden in (is_pair | ids, ids, is_pair, np.zeros_like(ids)):
+    places = _places(spec, hidden)
+    if len(places) and not any(np.array_equal(places, one) for one in found):
+      found.append(places)
+  return [Candidate(oblivious.Oblivious(), places) for places in found]
+
+
+def by_categories(
+  spec: types.FeatureSpec, fields: TreeFields
+) -> list[Candidate]:
+  """Trees that part categories: with rates of pairs, and without these."""
+  if not fields.categories:
+    return []
+  sizes = [spec.categorical[i] for i in fields.categories]
+  width = max(boosting.BINS, *sizes)
+  behind = features.count_columns(spec, fields.pairs) + np.arange(len(sizes))
+  ids, is_pair = _kinds(spec, fields.pairs)
+  is_single = np.arange(len(ids)) < len(spec.categorical)
+
+  def of(hidden: np.ndarray, *limits: float) -> Candidate:
+    numbers = _places(spec, hidden | is_single)
+    form = category_splits.CategorySplits(len(numbers), width, *limits)
+    return Candidate(form, np.concatenate([numbers, behind]))
+
+  found = [of(ids)]
+  if np.any(is_pair & ~ids):
+    found.append(of(ids | is_pair, *_WITHOUT_PAIRS))
+  return found
+
+
+def _kinds(
+  spec: types.FeatureSpec, pairs: Sequence[features.Pair]
+) -> tuple[np.ndarray, np.ndarray]:
+  """Whether each field and pair is an id, and whether it is a pair."""
+  sizes = (*spec.categorical, *(size for size, _ in spec.multi_valued))
+  is_id = [n - 1 > _MOST_CATEGORIES for n in sizes]
+  ids = np.array([*is_id, *(is_id[i] or is_id[j] for i, j in pairs)], bool)
+  return ids, np.arange(len(ids)) >= len(sizes)
+
+
+def _places(spec: types.FeatureSpec, hidden: np.ndarray) -> np.ndarray:
+  """Of the columns of numbers, and of fields and pairs that aren't hidden."""
+  by_task = np.repeat(hidden, spec.num_tasks)
+  return np.flatnonzero(
+    ~np.concatenate([np.zeros(spec.numeric, bool), by_task])
+  )
