@@ -33,6 +33,7 @@ from rmtl_jax.runtime import (
   workdir,
   writers,
 )
+from rmtl_jax.runtime import stages as stages_lib
 from rmtl_jax.runtime.tracking import registry as tracking
 from rmtl_jax.training import (
   actor_stage,
@@ -49,7 +50,7 @@ from rmtl_jax.training import (
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.weighting import registry
 
-ORDER = ('pretrain', 'critic', 'finetune')
+ORDER = stages_lib.ORDER
 # Fewer steps an epoch than this are warned of, and how many would be enough.
 _FEW_STEPS, _ENOUGH_STEPS = 20, 50
 
