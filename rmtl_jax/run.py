@@ -151,9 +151,9 @@ def train(
     run, start = _begin(run, start_from, refit_of)
     _check_stages(run, stages)
     if start and not inputs:  # of an ensemble once
-      live.say(progress.filled(verdict.started(run.started_from)))
+      live.say(verdict.started(run.started_from))
     if run.refit_of and not inputs:
-      live.say(progress.filled(verdict.refit(run.refit_of)))
+      live.say(verdict.refit(run.refit_of))
     inputs = _read_and_build(run, config, live, layout, inputs)
     members = [
       _context(dataclasses.replace(run, config=one), inputs, live)
@@ -197,7 +197,7 @@ def train(
 
     def train_paper_model():
       if paper_model:
-        live.say(progress.filled(verdict.paper_model(paper.backbone)))
+        live.say(verdict.paper_model(paper.backbone))
         train_beside(
           paper,
           run.paper,
@@ -449,10 +449,8 @@ def _train_members(
       evaluation = workdir.read(path).config.evaluation
       member = dataclasses.replace(member, evaluation=evaluation)
     live.say(
-      progress.filled(
-        f'member {number + 1} of {len(paths)} (members/{number}):'
-        f' {variants.difference(config, number)}'
-      )
+      f'member {number + 1} of {len(paths)} (members/{number}):'
+      f' {variants.difference(config, number)}'
     )
     try:
       train_one(member, path)
