@@ -33,6 +33,7 @@ from rmtl_jax.runtime import (
   workdir,
   writers,
 )
+from rmtl_jax.runtime import stages as stages_lib
 from rmtl_jax.runtime.tracking import registry as tracking
 from rmtl_jax.training import (
   actor_stage,
@@ -49,7 +50,7 @@ from rmtl_jax.training import (
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.weighting import registry
 
-ORDER = ('pretrain', 'critic', 'finetune')
+ORDER = stages_lib.ORDER
 # Fewer steps an epoch than this are warned of, and how many would be enough.
 _FEW_STEPS, _ENOUGH_STEPS = 20, 50
 
@@ -150,9 +151,9 @@ def train(
     run, start = _begin(run, start_from, refit_of)
     _check_stages(run, stages)
     if start and not inputs:  # of an ensemble once
-      live.say(progress.filled(verdict.started(run.started_from)))
+      live.say(verdict.started(run.started_from))
     if run.refit_of and not inputs:
-      live.say(progress.filled(verdict.refit(run.refit_of)))
+      live.say(verdict.refit(run.refit_of))
     inputs = _read_and_build(run, config, live, layout, inputs)
     members = [
       _context(dataclasses.replace(run, config=one), inputs, live)
@@ -196,7 +197,7 @@ def train(
 
     def train_paper_model():
       if paper_model:
-        live.say(progress.filled(verdict.paper_model(paper.backbone)))
+        live.say(verdict.paper_model(paper.backbone))
         train_beside(
           paper,
           run.paper,
@@ -448,10 +449,8 @@ def _train_members(
       evaluation = workdir.read(path).config.evaluation
       member = dataclasses.replace(member, evaluation=evaluation)
     live.say(
-      progress.filled(
-        f'member {number + 1} of {len(paths)} (members/{number}):'
-        f' {variants.difference(config, number)}'
-      )
+      f'member {number + 1} of {len(paths)} (members/{number}):'
+      f' {variants.difference(config, number)}'
     )
     try:
       train_one(member, path)

@@ -136,9 +136,8 @@ def _check(values: flags.FlagValues) -> int:
   live = progress.Progress()
   checked = contract.check(data_dir, live.step)
   live.clear()
-  print('\n'.join(summary.splits(checked.manifest)))
-  for line in checked.warnings:
-    print(f'warning: {line}')
+  lines = summary.splits(checked.manifest)
+  print('\n'.join([*lines, *summary.warnings(checked.warnings)]))
   print(
     f'{data_dir} satisfies the contract of prepared data:'
     f' {checked.files} files of rows, {checked.vocabularies} vocabularies'

@@ -46,9 +46,11 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   flags.DEFINE_float(
     'minutes',
     0.0,
-    'No trial starts later than this after the start; 0 is no limit. The trial'
-    ' at hand is finished, and the best are confirmed as without. A search that'
-    ' is started again has its finished trials and all of the time again.',
+    'About how long the command takes; 0 is no limit. A trial starts only while'
+    ' there is time for it and for confirming the best, by the time that runs'
+    ' have taken so far. What has begun is finished, and the best trial is'
+    ' confirmed in any case. A search that is started again has its finished'
+    ' trials and all of the time again.',
     flag_values=values,
   )
   flags.DEFINE_list(

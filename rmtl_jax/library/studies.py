@@ -109,7 +109,8 @@ def tune(
       data.
     stage: the last stage of a trial, `pretrain` or `finetune`.
     trials: points to try.
-    minutes: no trial starts later than this; 0 is no limit.
+    minutes: of search and confirmation together, by the time of the runs so
+      far; 0 is no limit.
     seeds: runs of a trial; their mean decides.
     confirm: how many of the best trials run again with fresh seeds, which
       choose; 0 takes the best trial as it is.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import textwrap
+from collections.abc import Iterable
 from typing import Any
 
 from rmtl_jax.data import manifest as manifest_lib
@@ -34,13 +35,20 @@ def summary(manifest: manifest_lib.Manifest) -> str:
     if isinstance(count, int) and name != 'raw_rows':
       lines.append(f'{name.replace("_", " ")}: {count:,}')
   for reason, count in report.get('dropped', {}).items():
-    lines.append(f'dropped, {reason}: {count:,}')
+    lines += _wrapped(f'dropped, {reason}: {count:,}')
   for name, count in report.get('cut_values', {}).items():
     if count:
       lines.append(f'values cut from {name}: {count:,}')
   lines += _extension(report)
-  lines += [f'warning: {line}' for line in report.get('warnings', [])]
+  lines += warnings(report.get('warnings', []))
   return '\n'.join(lines)
+
+
+def warnings(sentences: Iterable[str]) -> list[str]:
+  """Lines of warnings."""
+  return [
+    line for sentence in sentences for line in _wrapped(f'warning: {sentence}')
+  ]
 
 
 def splits(manifest: manifest_lib.Manifest) -> list[str]:

@@ -16,7 +16,7 @@ from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import metrics, mixing, regression
 from rmtl_jax.networks import ensemble as ensemble_lib
-from rmtl_jax.runtime import workdir
+from rmtl_jax.runtime import stages, workdir
 from rmtl_jax.training import compiling, context, saved
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
@@ -126,15 +126,13 @@ class Ensemble:
 
 def in_order(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
   """Records of epochs, stage by stage, though one was trained again later."""
-  return sorted(
-    history, key=lambda entry: context.NUMBERS.get(entry['stage'], 3)
-  )
+  return sorted(history, key=lambda entry: stages.number(entry['stage']))
 
 
 def restore(
   run: workdir.Run,
   models: models_lib.Models,
-  names: Sequence[str] = workdir.STAGES,
+  names: Sequence[str] = stages.LEAVES,
 ) -> Ensemble:
   """The finished stages of a run, or of all members of an ensemble.
 

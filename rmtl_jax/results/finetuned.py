@@ -11,12 +11,12 @@ from typing import Any
 
 from rmtl_jax.results import calibrations, ensemble, summary, verdict
 from rmtl_jax.results import record as run_record
-from rmtl_jax.runtime import checkpoints, workdir
+from rmtl_jax.runtime import checkpoints, stages, workdir
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import saved
 
 # The control and the method; they train for the same number of epochs.
-ARMS = saved.LEAVES['finetune']
+ARMS = stages.RECORDS['finetune'].leaves
 
 
 def extend(

@@ -25,7 +25,7 @@ from rmtl_jax.results import (
   row_values,
   summary,
 )
-from rmtl_jax.runtime import workdir, writers
+from rmtl_jax.runtime import stages, workdir, writers
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 
@@ -85,7 +85,7 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
       data than the run's.
   """
   run = workdir.read(path)
-  finished = [name for name in workdir.STAGES if run.has(name)]
+  finished = [name for name in stages.LEAVES if run.has(name)]
   if (path / 'trials').is_dir():
     raise types.InputError(f'{path}: a search (rmtl tune) has no report')
   if not set(finished) & set(ensemble.ACTORS):

@@ -139,17 +139,20 @@ class Progress:
     self._note = note or f'({summary})'
     if self._brief or (self._live and self._stage_total):
       return
-    rate = f'{self._done / max(self._seconds, 1e-9):,.0f} rows/s'
+    line = f'{label or self._label}  {summary}'
+    rate = f'{self._done / max(self._seconds, 1e-9):,.0f}'
+    ends = (f'  {rate} rows/s', f'  {rate}/s', '')
     if self._compiles:
-      rate = '(compiled)'
-    self.say(f'{label or self._label}  {summary}  {rate}')
+      ends = ('  (compiled)', '')
+    # Of a line that is full the speed tells least.
+    self.say(next((line + e for e in ends if len(line + e) <= _COLUMNS), line))
 
   def say(self, text: str) -> None:
-    """Writes a permanent line."""
+    """Writes a permanent line, filled; several lines as they are."""
     if self._quiet:
       return
     self._draw('')
-    self._write(text + '\n')
+    self._write((text if '\n' in text else filled(text)) + '\n')
 
   def _draw(self, text: str) -> None:
     """Redraws the live line.

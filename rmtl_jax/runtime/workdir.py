@@ -35,11 +35,10 @@ from rmtl_jax.config import variants
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
-from rmtl_jax.runtime import checkpoints, mesh, processes, writers
+from rmtl_jax.runtime import checkpoints, mesh, processes, stages, writers
 
 _REMEDY = '; choose another --workdir'
 _NONE: Mapping[str, str] = {}
-STAGES = ('pretrain', 'critic', 'constant', 'finetune')
 # Settings that may change on resume: a comparison may get more seeds and
 # methods, and the others change no number.
 _FREE = ('compare.', 'batch.input', 'batch.resident_gib', 'faults.checkpoint')
@@ -194,7 +193,7 @@ def _refuse_stacked(run: Run) -> None:
     types.InputError: it is one.
   """
   directory = run.path / 'checkpoints'
-  stacked = any(map(_holds_checkpoint, map(directory.joinpath, STAGES)))
+  stacked = any(map(_holds_checkpoint, map(directory.joinpath, stages.LEAVES)))
   if run.config.ensemble > 1 and (stacked or (directory / 'state').is_dir()):
     raise types.InputError(
       f'{directory}: an earlier version trained this ensemble, as one stacked'

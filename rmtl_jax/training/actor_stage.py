@@ -14,6 +14,7 @@ from rmtl_jax import json_files
 from rmtl_jax.data import batches
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import monitor as monitor_lib
+from rmtl_jax.runtime import stages
 from rmtl_jax.training import (
   conflicts,
   feed,
@@ -164,7 +165,7 @@ class ActorStage:
       context.validation,
       batches.Epoch(
         context.validation.host.starts,
-        (context.config.seed, context_lib.NUMBERS[self.name], _GUIDE),
+        (context.config.seed, stages.number(self.name), _GUIDE),
         self.epoch + 1,
         context.config.batch,
         context.validation.cuts,

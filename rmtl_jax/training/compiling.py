@@ -23,7 +23,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.networks import critic as critic_network
-from rmtl_jax.runtime import checkpoints
+from rmtl_jax.runtime import checkpoints, stages
 from rmtl_jax.training import actor_stage, critic_stage
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import splits as splits_lib
@@ -62,11 +62,11 @@ def compile_ahead(
   """
 
   def submit(
-    context: context_lib.Context, stages: Collection[str], is_first: bool
+    context: context_lib.Context, wanted: Collection[str], is_first: bool
   ) -> None:
     begins = _begins(context)
     for name, jobs in _JOBS.items():
-      if name not in stages or not _has(name, context.config):
+      if name not in wanted or not _has(name, context.config):
         continue
       if not is_first:  # the run itself begins at once
         pool.submit(begins[name])
@@ -75,8 +75,8 @@ def compile_ahead(
         program.compile_ahead(pool, arguments)
 
   # Building a program takes a moment too.
-  for number, (context, stages) in enumerate(models):
-    pool.submit(submit, context, stages, number == 0)
+  for number, (context, wanted) in enumerate(models):
+    pool.submit(submit, context, wanted, number == 0)
 
 
 def compile_predictions_ahead(
@@ -104,7 +104,7 @@ def _needs_critics(config: config_lib.Config) -> bool:
 
 
 def _has(stage: str, config: config_lib.Config) -> bool:
-  return stage != 'critic' or _needs_critics(config)
+  return not stages.trains_critics(stage) or _needs_critics(config)
 
 
 def _begins(context: context_lib.Context) -> dict[str, Callable[[], object]]:

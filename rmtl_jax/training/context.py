@@ -13,12 +13,10 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
-from rmtl_jax.runtime import checkpoints, processes, progress
+from rmtl_jax.runtime import checkpoints, processes, progress, stages
 from rmtl_jax.training import models, outliers, warm_start
 from rmtl_jax.training import splits as splits_lib
 
-# Stage numbers tell the stages' keys and shuffles apart.
-NUMBERS = {'pretrain': 1, 'critic': 2, 'finetune': 3}
 _ACTOR_INIT, _CRITIC_INIT = 101, 102
 # Of an epoch's batches one in so many compares task gradients, at most.
 _SAMPLED_ONE_IN = 20
@@ -71,7 +69,7 @@ class Context:
 
   def key(self, stage: str) -> jax.Array:
     """The stage's key; steps fold in their own number."""
-    return self._key(NUMBERS[stage])
+    return self._key(stages.number(stage))
 
   def _key(self, number: int) -> jax.Array:
     return jax.random.fold_in(jax.random.key(self.config.seed), number)
@@ -146,7 +144,7 @@ class Context:
     """One pass over the train rows."""
     return batches.Epoch(
       self.train.host.starts,
-      (self.config.seed, NUMBERS[stage]),
+      (self.config.seed, stages.number(stage)),
       number,
       self.config.batch,
       self.train.cuts,

@@ -27,7 +27,7 @@ from rmtl_jax.networks import functional, ignore, pretrained, tables
 from rmtl_jax.networks import registry as networks
 from rmtl_jax.objectives import factory as objectives
 from rmtl_jax.ops import task_losses
-from rmtl_jax.runtime import checkpoints, mesh
+from rmtl_jax.runtime import checkpoints, mesh, stages
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import trainer
 from rmtl_jax.updates import (
@@ -245,6 +245,11 @@ class Models:
 
     key = (config.backbone, config.network, _of_network(config.critic))
     return self._once('shapes', key, build)
+
+  def shapes_left(self, config: config_lib.Config, name: str) -> Any:
+    """Shapes and types of the parameters that a stage leaves under a name."""
+    actor, critic = self.shapes(config)
+    return critic if stages.trains_critics(name) else actor
 
   def _in_steps(
     self, config: config_lib.Config

@@ -12,8 +12,8 @@ import pathlib
 from typing import NamedTuple
 
 from rmtl_jax import durable, types
-from rmtl_jax.runtime import checkpoints, workdir
-from rmtl_jax.training import context, saved
+from rmtl_jax.runtime import checkpoints, stages, workdir
+from rmtl_jax.training import saved
 
 _OF_MOMENTS = tuple(map(workdir.moments, ('pretrain', 'critic')))
 
@@ -62,7 +62,7 @@ def check(run: workdir.Run) -> None:
   Raises:
     types.InputError: see `prune`.
   """
-  if not any(run.has(name) for name in workdir.STAGES):
+  if not any(run.has(name) for name in stages.LEAVES):
     raise types.InputError(f'{run.path}: no stage is finished; nothing to drop')
   stage = in_training(run)
   if stage:
@@ -70,7 +70,7 @@ def check(run: workdir.Run) -> None:
       f'{run.path}: stage {stage} is not finished, and goes on from what would'
       ' be dropped: start its rmtl train again first'
     )
-  for name in workdir.STAGES:
+  for name in stages.LEAVES:
     if run.has(name):
       store = run.checkpoint(name)
       try:
@@ -84,10 +84,10 @@ def in_training(run: workdir.Run) -> str:
   directory = _state(run)
   names = os.listdir(directory) if directory.is_dir() else []
   newest = max((int(name) for name in names if name.isdigit()), default=0)
-  for stage, leaves in saved.LEAVES.items():
-    if saved.stage_number(newest) == context.NUMBERS[stage]:
-      left = [n for n in leaves if n != 'constant' or run.config.control]
-      return '' if all(map(run.has, left)) else stage
+  for name, one in stages.RECORDS.items():
+    if saved.stage_number(newest) == one.number:
+      left = [n for n in one.leaves if n != 'constant' or run.config.control]
+      return '' if all(map(run.has, left)) else name
   return ''
 
 
@@ -100,7 +100,7 @@ def drop(run: workdir.Run) -> None:
   if in_training(run):
     return
   durable.remove_tree(_state(run))
-  for name in (*workdir.STAGES, *_OF_MOMENTS):
+  for name in (*stages.LEAVES, *_OF_MOMENTS):
     checkpoints.remove_partial(run.path / 'checkpoints' / name)
 
 

@@ -15,17 +15,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax import types
-from rmtl_jax.runtime import checkpoints, processes, workdir
+from rmtl_jax.runtime import checkpoints, processes, stages, workdir
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.updates import state
 
-# What each stage leaves: names of checkpoints, which are those of records.
-LEAVES = {
-  'pretrain': ('pretrain',),
-  'critic': ('critic',),
-  'finetune': ('constant', 'finetune'),
-}
 # Units of the numbers of checkpoints in training.
 _STAGE, _EPOCH = 10**12, 10**6
 
@@ -65,7 +59,7 @@ class FinishedStages:
   """The finished stages of a run.
 
   Attributes:
-    results: by the names of `LEAVES`.
+    results: by the names of `stages.LEAVES`.
     history: as the last finished stage knew it.
     damaged: one line per checkpoint that could not be used.
   """
@@ -78,10 +72,10 @@ class FinishedStages:
     """Whether a stage has left all that it leaves.
 
     Args:
-      stage: of LEAVES.
+      stage: of `stages.ORDER`.
       control: whether stage 3 leaves its control.
     """
-    leaves = LEAVES[stage] if control else (stage,)
+    leaves = stages.RECORDS[stage].leaves if control else (stage,)
     return all(name in self.results for name in leaves)
 
   def needed(self, name: str, stage: str, path: Any) -> Any:
@@ -107,7 +101,7 @@ def restore(
   run: workdir.Run,
   models: models_lib.Models,
   trains: bool = False,
-  names: Sequence[str] = workdir.STAGES,
+  names: Sequence[str] = stages.LEAVES,
 ) -> FinishedStages:
   """The finished stages of a run that is one model.
 
@@ -121,11 +115,10 @@ def restore(
     checkpoints.Damaged: a damaged checkpoint, which is named.
   """
   finished = FinishedStages()
-  actor, critic = models.shapes(run.config)
   for name in names:
     if not run.has(name):
       continue
-    shapes = critic if name == 'critic' else actor
+    shapes = models.shapes_left(run.config, name)
     store = run.checkpoint(name)
     try:
       restored = store.restore(lambda record, shapes=shapes: shapes)
@@ -284,14 +277,13 @@ def begin(
   if context.store is None:
     return
   newest = context.store.restore(lambda record: None)
-  numbers = context_lib.NUMBERS
-  if newest and numbers[newest.record['stage']] > numbers[stage]:
+  if newest and stages.number(newest.record['stage']) > stages.number(stage):
     context.store.clear()
   stays = [
     name
-    for other, leaves in LEAVES.items()
-    if other != stage and leaves[-1] in finished.results
-    for name in leaves
+    for other in stages.RECORDS.values()
+    if other.name != stage and other.leaves[-1] in finished.results
+    for name in other.leaves
   ]
   context.history[:] = [e for e in context.history if e['stage'] in stays]
 
@@ -335,7 +327,7 @@ def save(
     **record,
   }
   # Later stages, epochs and dispatches have higher numbers.
-  number = context_lib.NUMBERS[stage] * _STAGE + epoch * _EPOCH + dispatches
+  number = stages.number(stage) * _STAGE + epoch * _EPOCH + dispatches
   context.save_moments()
   try:
     context.store.save(number, arrays, record)

@@ -61,9 +61,10 @@ class Validation(NamedTuple):
     others = [
       one for one in (monitor_lib.AUC, monitor_lib.LOGLOSS) if one != monitor
     ]
-    return '  '.join(
+    figures = '  '.join(
       f'{one.word} {self.value(one):.4f}' for one in (monitor, *others)
     )
+    return figures.replace('relative', 'rel.')  # 80 columns hold few words
 
 
 def validate(context: context_lib.Context, params: Any) -> Validation:

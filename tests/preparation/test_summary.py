@@ -111,3 +111,15 @@ def test_many_tasks_have_a_line_each():
   assert [line.split() for line in lines[6:]] == [
     [name, '15.00%', '15.00%', '15.00%'] for name in names
   ]
+
+
+def test_long_lines_are_wrapped():
+  path = 'p' * 90
+  report = {
+    'raw_rows': 9,
+    'dropped': {'a reason ' * 12: 3},
+    'warnings': [f'{path}: ' + 'words ' * 20, 'short'],
+  }
+  lines = summary.summary(make(report=report)).splitlines()
+  assert all(len(line) <= 80 for line in lines if path not in line)
+  assert f'  {path}:' in lines and lines[-1] == 'warning: short'

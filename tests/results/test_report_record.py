@@ -10,7 +10,7 @@ import pytest
 
 from rmtl_jax import cli, run, types
 from rmtl_jax.results import report_record
-from rmtl_jax.runtime import progress, workdir, writers
+from rmtl_jax.runtime import progress, stages, writers
 from tests import test_run, tiny
 
 QUIET = progress.Progress(quiet=True)
@@ -36,7 +36,7 @@ def test_what_was_measured_is_taken_as_it_is(trained, gathered):
   on_disk = json.loads((trained / 'metrics.json').read_text())
   assert gathered['metrics'] == on_disk
   assert gathered['history'] == writers.read_history(trained)
-  assert gathered['stages'] == list(workdir.STAGES)
+  assert gathered['stages'] == list(stages.LEAVES)
   assert gathered['data']['splits']['test']['sessions'] == 40
   assert gathered['config']['pretrain.max_epochs'] == 2
   assert gathered['defaults']['pretrain.max_epochs'] == 20

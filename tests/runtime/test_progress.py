@@ -149,3 +149,31 @@ def test_a_first_pass_says_that_it_was_compiled():
   first, second = stream.getvalue().splitlines()
   assert first == 'pretrain epoch 1  loss 0.5  (compiled)'
   assert second.endswith(' rows/s')
+
+
+@pytest.mark.parametrize(
+  ('summary', 'end'),
+  [('x' * 46, ' rows/s'), ('x' * 50, '/s'), ('x' * 60, 'x')],
+)
+def test_a_line_of_a_pass_has_80_columns(monkeypatch, summary, end):
+  stream, clock = io.StringIO(), iter([0.0, 1.0])
+  monkeypatch.setattr(progress.time, 'perf_counter', lambda: next(clock))
+  live = progress.Progress(stream)
+  live.start('pretrain epoch 1', 0)
+  live.advance(123_456)
+  live.finish(summary)
+  (line,) = stream.getvalue().splitlines()
+  assert line.startswith(f'pretrain epoch 1  {summary}') and len(line) <= 80
+  assert line.endswith(end) and ('123,456/s' in line) == (end == '/s')
+
+
+def test_a_sentence_is_filled_and_tables_are_not():
+  stream = io.StringIO()
+  live = progress.Progress(stream)
+  path, table = 'p' * 90, 'a  ' * 40 + '\n' + 'b  ' * 40
+  live.say(f'WARNING: {path}: ' + 'words ' * 20)
+  live.say(table)
+  *said, first, second = stream.getvalue().splitlines()
+  assert f'  {path}:' in said and len(said) > 2
+  assert all(len(line) <= 80 for line in said if path not in line)
+  assert f'{first}\n{second}' == table

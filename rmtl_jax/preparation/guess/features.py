@@ -10,9 +10,11 @@ from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import names
 
 # Numbers without a telling name: codes if there are few, or if most of a range
-# from 0 or 1 on is there. Few small ones are codes even of an amount (age 0 to
-# 7).
+# from 0 or 1 on is there. Of more codes nearly all of the range is, and each
+# comes back: what amounts are large leaves gaps. Few small ones are codes even
+# of an amount (age 0 to 7).
 _FEW_CODES, _MOST_CODES, _DENSE = 20, 1000, 0.5
+_DENSE_OF_MANY, _ROWS_OF_MANY = 0.98, 5
 _LEAST_AMOUNT = 10
 # Mean words of a sentence, and share of different values of text that tells
 # nothing of the next row.
@@ -97,8 +99,11 @@ def _of_numbers(facts: facts_lib.Facts) -> Feature:
   if few:
     return Feature('categorical', 'few whole numbers')
   span = facts.largest - facts.least + 1
-  is_dense = facts.distinct > _DENSE * span and facts.least in (0, 1)
-  if facts.distinct <= _MOST_CODES and is_dense:
+  is_many = facts.distinct > _MOST_CODES
+  dense = _DENSE_OF_MANY if is_many else _DENSE
+  comes_back = facts.filled >= _ROWS_OF_MANY * facts.distinct or not is_many
+  is_dense = facts.distinct > dense * span and facts.least in (0, 1)
+  if is_dense and comes_back:
     return Feature(
       'categorical',
       f'codes that fill {facts.least:.0f} to {facts.largest:.0f}',

@@ -102,6 +102,10 @@ def guess(
   two_valued.check_given(facts, labels)
   others = [one for one in facts if one.name not in labels]
   time, other_times = times.find(sample, others)
+  may_be_times: list[str] = []
+  if time is None:
+    by_names = keys.by_names(sample, others)
+    time, may_be_times = times.by_values(sample, others, by_names)
   roles = keys.find(sample, others, has_time=time is not None)
   # {column: (role, why)} of all that is no feature.
   found = {
@@ -138,7 +142,9 @@ def guess(
     rows=sample.rows,
     log_rows=sample.log_rows,
     is_whole=sample.is_whole,
-    notes=tuple(writing.notes(sample, roles, time, tasks, schema)),
+    notes=tuple(
+      writing.notes(sample, roles, time, tasks, schema, may_be_times)
+    ),
     any_dates=time is not None and time.needs_any_dates,
     split_column=_split_column(sample, facts),
     problem=writing.problem(log, sample, facts, taken, happened, schema),

@@ -47,6 +47,22 @@ def find(
     facts: of the columns.
     has_time: whether rows have a time, which cuts a user's rows to sessions.
   """
+  found = by_names(sample, facts)
+  if 'session' in found or ('user' in found and has_time):
+    return found
+  taken = {key.column for key in found.values()}
+  together = _stand_together(sample, facts, taken)
+  if not has_time and (session := _session_by_rows(sample, together, found)):
+    found['session'] = session
+  elif together and 'user' not in found:
+    found['user'] = _user_by_rows(together)
+  return found
+
+
+def by_names(
+  sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts]
+) -> dict[str, Key]:
+  """Those of which names tell."""
   found: dict[str, Key] = {}
   for role in ('user', 'item', 'session', 'domain'):
     named = [
@@ -65,14 +81,6 @@ def find(
         said = ', of one user each' if 'user' in found else ''
         found[role] = Key(one.name, f'{why}, {_rows_each(one)}{said}')
         break
-  if 'session' in found or ('user' in found and has_time):
-    return found
-  taken = {key.column for key in found.values()}
-  together = _stand_together(sample, facts, taken)
-  if not has_time and (session := _session_by_rows(sample, together, found)):
-    found['session'] = session
-  elif together and 'user' not in found:
-    found['user'] = _user_by_rows(together)
   return found
 
 

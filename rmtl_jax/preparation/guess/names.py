@@ -36,12 +36,15 @@ _KEYS = {
 }
 _TIME = _listed('time timestamp ts date datetime dt at when epoch day')
 _GLUED_TIME = '(event|log|visit|create|order)(date|time)$|timestamp$'
-# Times of something else than the row, and lengths of time.
-_NO_TIME = _listed(
+# Times of a user or of an item, not of the row.
+_TIME_OF_KEY = _listed(
+  'since birth birthday birthdate born dob register registered registration'
+  ' signup joined release released publish published expire expiry'
+)
+# Those, parts of times and lengths of time.
+_NO_TIME = _TIME_OF_KEY | _listed(
   'hour hourmin weekday dow month year minute tz zone play watch dwell stay'
-  ' spent duration delay gap since birth dob register registered registration'
-  ' signup joined release released publish published expire expiry listen'
-  ' read per avg mean'
+  ' spent duration delay gap listen read per avg mean'
 )
 _LABEL = _listed(
   'click clicked clk conversion convert converted conv ctcvr buy bought'
@@ -145,6 +148,24 @@ def is_time(name: str) -> bool:
     ''.join(words(name)),
   )
   return (bool(found & _TIME) or glued is not None) and not found & _NO_TIME
+
+
+def is_time_of_key(name: str) -> bool:
+  """Whether a name is that of a time of a user or an item, such as a birthday.
+
+  >>> is_time_of_key('birth_date'), is_time_of_key('zeitpunkt')
+  (True, False)
+  """
+  return bool({*words(name)} & _TIME_OF_KEY)
+
+
+def is_nearly_time(name: str) -> bool:
+  """Whether a part of a word is that of a time.
+
+  >>> is_nearly_time('purchasetime'), is_nearly_time('zeitpunkt')
+  (True, False)
+  """
+  return re.search('time|date|stamp', name.lower()) is not None
 
 
 def is_label(name: str) -> bool:

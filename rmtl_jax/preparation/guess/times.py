@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.guess import facts as facts_lib
+from rmtl_jax.preparation.guess import keys as keys_lib
 from rmtl_jax.preparation.guess import names
 from rmtl_jax.preparation.guess import sample as sample_lib
 
@@ -42,6 +43,11 @@ _PATTERNS = (
 )
 # Least times that are counted from a log's beginning.
 _LEAST_RELATIVE = 100
+# Of a time that no name tells: the year from which on numbers may be seconds
+# (1990), least different dates and numbers, and the share of changes from row
+# to row, or of users and items who come back, that is enough.
+_FIRST_S, _LEAST_DATES, _LEAST_NUMBERS = 631_152_000, 3, 100
+_IN_ORDER, _VARIED = 0.95, 0.5
 
 
 class Time(NamedTuple):
@@ -55,6 +61,7 @@ class Time(NamedTuple):
     rank: of several the greatest is the row's.
     is_date: whether it tells days since 1970, not times from a beginning.
     days: between the first and the last.
+    different: times in the sample.
     has_clock: whether it tells more than days.
     is_old: whether it begins before the year 2000.
   """
@@ -65,6 +72,7 @@ class Time(NamedTuple):
   rank: tuple[float, ...]
   is_date: bool = True
   days: float = 0.0
+  different: int = 0
   has_clock: bool = True
   is_old: bool = False
 
@@ -104,6 +112,108 @@ def find(
   return best, others
 
 
+def by_values(
+  sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
+  keys: Mapping[str, keys_lib.Key],
+) -> tuple[Time | None, list[str]]:
+  """The time of the rows of a log in which no name says it.
+
+  Every row has one, that of a user or an item is not the same in all rows (as
+  a birthday is), and rows stand in its order; or it differs within users and
+  within items alike. Seconds since 1970 look like ids: they need the order.
+
+  Args:
+    sample: the rows.
+    facts: of the columns.
+    keys: of user and item, by their names.
+
+  Returns:
+    The time, and the columns that may be it where these are several.
+  """
+  fitting = [
+    time._replace(why=f'{time.why}; no name says time, but {why}')
+    for one in facts
+    if (time := _unnamed(sample, one)) and (why := _of_rows(sample, one, keys))
+  ]
+  near = [time for time in fitting if names.is_nearly_time(time.column)]
+  for found in (fitting, near):
+    if len(found) == 1:
+      return found[0], []
+  return None, [time.column for time in fitting]
+
+
+def _unnamed(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
+  """The time in a column, whatever its name, unless that says what else."""
+  name = facts.name
+  if names.is_label(name) or names.is_time_of_key(name):
+    return None
+  if facts.filled < facts.rows:
+    return None
+  if facts.kind == 'time' and facts.distinct >= _LEAST_DATES:
+    return _of_column(sample, facts)
+  if not facts.whole or facts.distinct < _LEAST_NUMBERS or names.measure(name):
+    return None
+  # Numbers that rows count on are ids.
+  is_counted = facts.distinct == facts.rows
+  is_counted &= facts.largest - facts.least < 2 * facts.rows
+  unit = _unit(facts, _FIRST_S)
+  return _since_1970(facts, unit) if unit and not is_counted else None
+
+
+def _of_rows(
+  sample: sample_lib.Sample,
+  facts: facts_lib.Facts,
+  keys: Mapping[str, keys_lib.Key],
+) -> str:
+  """Why times are those of rows, or ''."""
+  value = _value(sample, facts)
+  varied = {
+    role: _varied(sample, value, keys[role].column)
+    for role in ('user', 'item')
+    if role in keys
+  }
+  if any(share < _VARIED for share in varied.values() if share is not None):
+    return ''
+  by = [None, *(keys[role].column for role in ('user',) if role in keys)]
+  if any(_is_in_order(sample, value, column) for column in by):
+    return 'rows stand in its order'
+  is_sure = facts.kind == 'time' or facts.largest > _FIRST_S * 100
+  if is_sure and len(varied) == 2 and None not in varied.values():
+    return 'it differs within users and within items'
+  return ''
+
+
+def _value(sample: sample_lib.Sample, facts: facts_lib.Facts) -> str:
+  """SQL of values in the order of time."""
+  if facts.kind == 'time':
+    return f'TRY_CAST({facts_lib.text(sample, facts)} AS TIMESTAMPTZ)'
+  return facts_lib.number(sample, facts)
+
+
+def _varied(sample: sample_lib.Sample, value: str, column: str) -> float | None:
+  """The share of keys with several rows that have several values, if any."""
+  key = sample.column(column)
+  return sample.connection.execute(
+    'SELECT avg(CAST(n > 1 AS INT)) FROM (SELECT count(DISTINCT'
+    f' {value}) AS n FROM {sample.table} WHERE {key} IS NOT NULL'
+    f' GROUP BY {key} HAVING count(*) > 1)'
+  ).fetchall()[0][0]
+
+
+def _is_in_order(
+  sample: sample_lib.Sample, value: str, column: str | None
+) -> bool:
+  """Whether values rise or fall with the rows, of all or of each key."""
+  part = f'PARTITION BY {sample.column(column)}' if column else ''
+  up, down = sample.connection.execute(
+    'SELECT count(*) FILTER (v > before), count(*) FILTER (v < before) FROM'
+    f' (SELECT {value} AS v, lag({value}) OVER ({part} ORDER BY'
+    f' {sample_lib.ORDER}) AS before FROM {sample.table})'
+  ).fetchall()[0]
+  return max(up, down) >= _IN_ORDER * max(up + down, 1)
+
+
 def _of_column(
   sample: sample_lib.Sample, facts: facts_lib.Facts
 ) -> Time | None:
@@ -111,8 +221,7 @@ def _of_column(
     return None
   named = names.is_time(facts.name)
   if facts.kind == 'time':
-    value = f'TRY_CAST({facts_lib.text(sample, facts)} AS TIMESTAMPTZ)'
-    return _of_texts(sample, facts, value, {'unit': 'iso'})
+    return _of_texts(sample, facts, _value(sample, facts), {'unit': 'iso'})
   if named and facts.kind in ('text', 'list'):
     return _of_patterns(sample, facts, _PATTERNS)
   if facts.kind != 'number' or not facts.whole:
@@ -186,6 +295,7 @@ def _of_texts(
     why,
     (True, not is_day, facts.distinct),
     days=(last - first) / _DAY_S,
+    different=facts.distinct,
     has_clock=not is_day,
     is_old=first < _USUAL_S,
   )
@@ -202,6 +312,7 @@ def _since_1970(facts: facts_lib.Facts, unit: str) -> Time:
     f'in {unit} since 1970 {_span(first, last)}',
     (True, True, facts.distinct),
     days=(last - first) / _DAY_S,
+    different=facts.distinct,
     is_old=first < _USUAL_S,
   )
 

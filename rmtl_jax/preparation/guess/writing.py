@@ -104,7 +104,9 @@ def _from_time(facts: Sequence[facts_lib.Facts], time: times.Time) -> list[str]:
   made = []
   if time.is_date and time.has_clock and time.days >= _LEAST_DAYS['hour']:
     made += [] if words & {'hour', 'hourmin'} else ['hour']
-  if time.is_date and time.days >= _LEAST_DAYS['weekday']:
+  least = _LEAST_DAYS['weekday']
+  # The days of four years tell the year.
+  if time.is_date and time.days >= least and time.different >= least:
     made += [] if words & {'weekday', 'dow'} else ['weekday']
   return made
 
@@ -166,8 +168,18 @@ def notes(
   time: times.Time | None,
   tasks: Sequence[labels.Label],
   record: Mapping[str, Any],
+  may_be_times: Sequence[str] = (),
 ) -> list[str]:
-  """What a person should know, in sentences."""
+  """What a person should know, in sentences.
+
+  Args:
+    sample: the rows.
+    roles: keys by role.
+    time: of the rows.
+    tasks: the labels.
+    record: the schema.
+    may_be_times: columns that may be the time, where none was taken.
+  """
   found = []
   if 'events' in record:
     shown = ', '.join(record['events']['impressions'])
@@ -207,12 +219,19 @@ def notes(
       'No time of the rows: sessions are drawn for the splits, and there are no'
       ' as-of features.'
     )
-  elif not time.is_date:
+    if may_be_times:
+      found.append(
+        f'Columns that may be it, of which none was taken:'
+        f' {", ".join(may_be_times)}; "time" in the schema says which.'
+      )
+  elif not names.is_time(time.column):
+    found.append(f'The time is {time.column} by its values: {time.why}.')
+  if time and not time.is_date:
     found.append(
       f'{time.column} counts from the beginning of the log, so `rmtl prepare`'
       ' needs --any_dates.'
     )
-  elif time.is_old:
+  elif time and time.is_old:
     found.append(
       f'{time.column} begins before the year 2000, so `rmtl prepare` needs'
       ' --any_dates.'

@@ -12,6 +12,7 @@ from rmtl_jax.report.page import content, sections, vector
 from rmtl_jax.report.run import balance, pictures, words
 from rmtl_jax.report.run import tables as run_tables
 from rmtl_jax.results import verdict
+from rmtl_jax.runtime import stages
 from rmtl_jax.weighting import registry
 
 Record = Mapping[str, Any]
@@ -86,10 +87,13 @@ def _verdict(record: Record) -> list[content.Block]:
 
 def _warnings(record: Record) -> list[content.Block]:
   lines = list(record['metrics'].get('warnings', []))
-  wanted = ['pretrain', 'critic', 'finetune']
-  if not registry.asks_critics(record['config']['weighting.name']):
-    wanted.remove('critic')
-  lacking = [stage for stage in wanted if stage not in record['stages']]
+  asks_critics = registry.asks_critics(record['config']['weighting.name'])
+  lacking = [
+    stage
+    for stage in stages.ORDER
+    if stage not in record['stages']
+    and (asks_critics or not stages.trains_critics(stage))
+  ]
   if lacking:
     lines.append(f'not finished, so not on this page: {", ".join(lacking)}')
   if record['missing']:

@@ -17,6 +17,7 @@ from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.report import models, pictures
 from rmtl_jax.report.page import content, panels, vector
+from rmtl_jax.runtime import stages as stages_lib
 
 Record = Mapping[str, Any]
 
@@ -203,8 +204,10 @@ def td_error(record: Record) -> content.Picture | None:
   kinds = {'td_error': 'train', 'validation_td_error': 'validation'}
   lines: dict[tuple[str, Any], list[tuple[int, float]]] = {}
   for entry in record['history']:
+    if not stages_lib.trains_critics(entry['stage']):
+      continue
     for key in kinds:
-      if entry['stage'] == 'critic' and entry.get(key) is not None:
+      if entry.get(key) is not None:
         point = entry['epoch'], entry[key]
         lines.setdefault((key, entry.get('member')), []).append(point)
   if not lines:

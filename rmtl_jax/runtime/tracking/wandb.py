@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rmtl_jax import extras
+from rmtl_jax.runtime import stages
 
 _PROJECT = 'rmtl_jax'
 
@@ -35,7 +36,7 @@ class Run:
     self.run_id: str = self._run.id
     # Stages count their epochs from 1, and W&B's own steps only rise.
     self._run.define_metric('epoch')
-    for stage in ('pretrain', 'critic', 'constant', 'finetune'):
+    for stage in stages.LEAVES:
       self._run.define_metric(f'{stage}/*', step_metric='epoch')
 
   def parameters(self, values: Mapping[str, Any]) -> None:

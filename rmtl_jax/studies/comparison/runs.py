@@ -444,8 +444,7 @@ class Runs:
     key = (stage, method, seed)
     if key not in self._params:
       config = method.config(self.config)
-      actor, critic = self._share(config).models.shapes(config)
-      shapes = critic if stage == 'critic' else actor
+      shapes = self._share(config).models.shapes_left(config, stage)
       self._params[key] = self._files.load_params(*key, shapes)
     return self._params[key]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Sequence
@@ -102,6 +103,10 @@ def variant(
   return comparison_runs.Variant(method, rate)
 
 
+def _key(point: Record) -> str:
+  return json.dumps(point, sort_keys=True)
+
+
 class Trainer:
   """Trains trials and estimates the time left."""
 
@@ -121,6 +126,8 @@ class Trainer:
     self._runs, self._config, self._stage = runs, config, stage
     self._monitor = monitor_lib.of(config.evaluation.monitor)
     self._seconds, self._trained = 0.0, 0
+    # Seconds and runs of each point that this start has trained.
+    self._of_point: dict[str, tuple[float, int]] = {}
 
   def trials(
     self,
@@ -182,6 +189,24 @@ class Trainer:
       # One of them diverged and its program stopped for all: train each alone.
       return [self.measure([point], seeds)[0] for point in points]
 
+  def seconds(self, points: Sequence[Record | None], seeds: int) -> float:
+    """Estimates how long points take, by the runs of this start.
+
+    Args:
+      points: each as fast as its own runs, if it had any; None is one that
+        nobody knows yet, as fast as the mean.
+      seeds: runs of each.
+
+    Returns:
+      Seconds; 0 before any run.
+    """
+    whole = self._seconds, self._trained
+    found = [
+      whole if point is None else self._of_point.get(_key(point), whole)
+      for point in points
+    ]
+    return sum(seeds * seconds / max(runs, 1) for seconds, runs in found)
+
   def left(self, runs: int, limited: int = 0, limit: float = math.inf) -> str:
     """Formats ', at most 12:30 left'; '' if unknown.
 
@@ -208,8 +233,13 @@ class Trainer:
       self._runs.train(variants, seeds)
     # Runs that an earlier start finished take no time, which is no estimate.
     if self._runs.finished > finished:
-      self._seconds += time.monotonic() - begin
+      seconds = time.monotonic() - begin
+      self._seconds += seconds
       self._trained += len(points) * len(seeds)
+      for key in map(_key, points):
+        before, runs = self._of_point.get(key, (0.0, 0))
+        each = before + seconds / len(points)
+        self._of_point[key] = each, runs + len(seeds)
     return [[self._validated(v, seed) for seed in seeds] for v in variants]
 
   def _validated(self, v: comparison_runs.Variant, seed: int) -> Validated:

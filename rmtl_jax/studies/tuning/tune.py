@@ -40,8 +40,10 @@ class Options(NamedTuple):
     confirm: number of best trials that run again with fresh seeds, which
       decide between them and the given settings; 0 takes the best trial.
     confirm_seeds: the fresh seeds; () takes four that the search does not use.
-    minutes: no trial starts later than this; 0 is no limit. Neither earlier
-      starts of an interrupted search count, nor the confirmation.
+    minutes: of the search and its confirmation; 0 is no limit. No trial starts
+      that would leave too little for confirming the best ones, by the time of
+      the runs so far. What has begun is finished, and the best trial confirmed.
+      Earlier starts of an interrupted search do not count.
     storage: the URL of a database for a copy of the trials; '' for none.
   """
 
@@ -126,6 +128,7 @@ def tune(
   """
   optuna = _optuna()
   options.check()
+  end = time.monotonic() + (60 * options.minutes or math.inf)
   config_values.validate(config)
   config = rounding.resolved(path, config)
   live = live or progress_lib.Progress(brief=True)
@@ -149,9 +152,9 @@ def tune(
     starts = search.start_points(options.space, config, run.manifest)
     spec = run.manifest.feature_spec()
     tried = _search(
-      optuna, config, options, spec, starts, trainer, batch, live, copy
+      optuna, config, options, spec, starts, trainer, batch, live, copy, end
     )
-    decision = _confirm(options, monitor, trainer, tried, live)
+    decision = _confirm(options, monitor, trainer, tried, live, end)
     record = _record(config, options, tried, decision)
     writers.write_json(path / 'tuning.json', record)
     best = config_values.with_settings(config, record['chosen'])
@@ -178,9 +181,9 @@ def _search(
   batch: int,
   live: progress_lib.Progress,
   copy: storage.Copy,
+  end: float,
 ) -> list[Record]:
-  """Trains trials until there is no time, the given settings first."""
-  end = time.monotonic() + (60 * options.minutes or math.inf)
+  """Trains trials while there is time for more, the given settings first."""
   monitor = monitor_lib.of(config.evaluation.monitor)
   study = optuna.create_study(
     direction=monitor.direction,
@@ -191,11 +194,15 @@ def _search(
   tried = trainer.trials([{}], options.seeds, [])
   copy.add(tried[0], 0)
   while len(tried) <= options.trials:
-    if time.monotonic() >= end:
-      done = len(tried) - 1
-      live.say(f'--minutes are over after {done} of {options.trials} trials')
-      break
     count = min(batch, options.trials + 1 - len(tried))
+    begin = time.monotonic()
+    needed = trainer.seconds([None] * count, len(options.seeds))
+    needed += _confirmation_seconds(options, monitor, trainer, tried, count)
+    if begin + needed >= end:
+      what = 'are over' if begin >= end else 'leave the confirmation its time'
+      done = len(tried) - 1
+      live.say(f'--minutes {what} after {done} of {options.trials} trials')
+      break
     asked = [study.ask() for _ in range(count)]
     points = [search.suggest(t, options.space, config, spec) for t in asked]
     records = trainer.trials(points, options.seeds, tried)
@@ -205,9 +212,34 @@ def _search(
       study.tell(trial, record[monitor.figure])
       copy.add(record, len(tried), trial)
       tried.append(record)
-      seconds = end - time.monotonic()
+      kept = _confirmation_seconds(options, monitor, trainer, tried)
+      seconds = end - time.monotonic() - kept
       live.say(_line(tried, options, monitor, trainer, seconds))
   return tried
+
+
+def _confirmation_seconds(
+  options: Options,
+  monitor: monitor_lib.Monitor,
+  trainer: trials.Trainer,
+  tried: Sequence[Record],
+  more: int = 0,
+) -> float:
+  """Estimates the time of the confirmation, if the search ended soon.
+
+  Args:
+    options: of the search.
+    monitor: what decides.
+    trainer: of the trials.
+    tried: trials so far.
+    more: trials until then, each of which may become a candidate.
+  """
+  best = confirmation.candidates(tried, options.confirm, monitor)
+  points: list[Record | None] = [trial['settings'] for trial in best]
+  points += [None] * min(more, options.confirm - len(best))
+  if not points:
+    return 0.0
+  return trainer.seconds([{}, *points], len(options.fresh))
 
 
 def _line(
@@ -217,7 +249,7 @@ def _line(
   trainer: trials.Trainer,
   seconds: float,
 ) -> str:
-  """One trial's result; `seconds` are those in which others may start."""
+  """One trial's result; `seconds` are those that other trials may take."""
   best, last = trials.best(tried, monitor), tried[-1]
   done = len(tried) - 1
   value = f'validation {monitor.word} {last[monitor.figure]:.4f}'
@@ -228,9 +260,6 @@ def _line(
   seeds = len(options.seeds)
   more = options.trials - done if seconds > 0 else 0
   runs = (1 + options.confirm) * len(options.fresh) if options.confirm else 0
-  if more:
-    # The last one may start just before the end, and is finished.
-    runs, more = runs + seeds, more - 1
   return (
     f'trial {done} of {options.trials}: {value}, best'
     f' {best[monitor.figure]:.4f} at trial {tried.index(best)}'
@@ -244,8 +273,12 @@ def _confirm(
   trainer: trials.Trainer,
   tried: Sequence[Record],
   live: progress_lib.Progress,
+  end: float,
 ) -> Record:
-  """Runs the candidates with fresh seeds; see confirmation.decide."""
+  """Runs the candidates with fresh seeds; see confirmation.decide.
+
+  The best one whatever the time is, the others until it is over.
+  """
   if not options.confirm:
     chosen = trials.best(tried, monitor)['settings']
     return {'confirmed': [], 'chosen': chosen, 'base_kept': not chosen}
@@ -254,6 +287,14 @@ def _confirm(
     return {'confirmed': [], 'chosen': {}, 'base_kept': True}
   measured: list[list[trials.Validated]] = []
   for trial in [tried[0], *best]:
+    if len(measured) > 1 and time.monotonic() >= end:
+      done = len(measured) - 1
+      live.say(
+        f'--minutes are over: {done} of the {len(best)} best trials confirmed,'
+        ' the others are not taken'
+      )
+      best = best[:done]
+      break
     measured += trainer.measure([trial['settings']], options.fresh)
     if not measured[0]:
       raise FloatingPointError(

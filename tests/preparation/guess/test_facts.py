@@ -91,6 +91,21 @@ def test_fields(tmp_path, name, values, kind, transform):
   assert (found.kind, found.more) == (kind, expected)
 
 
+@pytest.mark.parametrize(
+  ('values', 'kind'),
+  [
+    ([i % 1200 + 1 for i in range(7200)], 'categorical'),
+    # Values that hardly come back, and amounts, which leave gaps.
+    ([i % 2400 + 1 for i in range(7200)], 'numeric'),
+    ([(i % 2000) ** 2 // 2000 for i in range(10_000)], 'numeric'),
+    ([i % 1200 + 100 for i in range(7200)], 'numeric'),
+  ],
+)
+def test_many_codes_fill_a_range_and_come_back(tmp_path, values, kind):
+  _, (facts, _) = logs.sample_of(tmp_path, {'x': values, 'y': values})
+  assert features.guess(facts).kind == kind
+
+
 @pytest.mark.parametrize('number', ['1e31', '-2e43'])
 def test_numbers_that_prepare_refuses_are_left_out(tmp_path, number):
   feature = features.guess(_facts(tmp_path, [number, '5', '1.5'] * 100))

@@ -116,6 +116,43 @@ def test_a_log_without_times_and_users_leaves_them_out(tmp_path):
   assert any('session of its own' in note for note in found.notes)
 
 
+def test_a_time_of_an_unknown_name_is_said(tmp_path):
+  columns = {
+    'wann': [1_600_000_000 + 97 * i for i in range(100)],
+    'farbe': ['rot', 'blau'] * 50,
+    'click': [int(i % 3 == 0) for i in range(100)],
+  }
+  found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  assert found.schema['time'] == {'column': 'wann', 'unit': 's'}
+  assert found.schema['categorical'] == ['farbe'] and not found.any_dates
+  assert found.columns[0].role == 'time'
+  assert any('The time is wann by its values: in s' in x for x in found.notes)
+
+
+def test_times_of_which_none_is_taken_are_said(tmp_path):
+  days = [f'2024-05-{i // 10 + 1:02}' for i in range(100)]
+  columns = {
+    'wann': days,
+    'gebucht': days,
+    'farbe': ['rot', 'blau'] * 50,
+    'click': [int(i % 3 == 0) for i in range(100)],
+  }
+  found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  assert 'time' not in found.schema
+  said = 'Columns that may be it, of which none was taken: wann, gebucht;'
+  assert any(said in note for note in found.notes)
+
+
+def test_four_days_have_no_weekday(tmp_path):
+  columns = {
+    'date': [f'{2020 + i // 25}-05-01' for i in range(100)],
+    'farbe': ['rot', 'blau'] * 50,
+    'click': [int(i % 3 == 0) for i in range(100)],
+  }
+  found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  assert 'time' in found.schema and 'from_time' not in found.schema
+
+
 def test_names_that_no_field_may_have_are_replaced(tmp_path):
   columns = {
     'user id': [i // 5 for i in range(100)],

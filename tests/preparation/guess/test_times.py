@@ -5,8 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax.preparation.guess import facts as facts_lib
+from rmtl_jax.preparation.guess import keys, times
 from rmtl_jax.preparation.guess import sample as sample_lib
-from rmtl_jax.preparation.guess import times
 from tests.preparation.guess import logs
 
 N = 300
@@ -123,3 +123,93 @@ def test_times_of_parquet_are_iso(tmp_path):
   sample = sample_lib.read(path, 1000)
   found, _ = times.find(sample, facts_lib.find(sample))
   assert found and (found.column, found.form) == ('at', {'unit': 'iso'})
+
+
+def _by_values(tmp_path, **columns):
+  sample, facts = logs.sample_of(tmp_path, columns)
+  assert times.find(sample, facts)[0] is None
+  return times.by_values(sample, facts, keys.by_names(sample, facts))
+
+
+# Two rows each of 150 users in turn, of 20 items; every 97th second.
+USERS = [i % 150 for i in range(N)]
+ITEMS = [i * 7 % 20 for i in range(N)]
+SECONDS = [1_600_000_000 + 97 * i for i in range(N)]
+DAYS = [f'2024-05-{i // 10 + 1:02}' for i in range(N)]
+SHUFFLED = [i * 77 % N for i in range(N)]
+
+
+@pytest.mark.parametrize(
+  ('values', 'form'),
+  [
+    (SECONDS, {'unit': 's'}),
+    ([1000 * x for x in SECONDS], {'unit': 'ms'}),
+    ([f'{x}.0' for x in SECONDS], {'unit': 's'}),
+    (SECONDS[::-1], {'unit': 's'}),
+    ([640_000_000 + 97 * i for i in range(N)], {'unit': 's'}),
+    (DAYS, {'unit': 'iso'}),
+    ([f'{x} 12:00:00' for x in DAYS], {'unit': 'iso'}),
+    # Not of all rows, but of the rows of every user.
+    ([SECONDS[i // 2 + N // 2 * (i % 2)] for i in range(N)], None),
+  ],
+)
+def test_a_time_of_an_unknown_name_is_in_the_order_of_rows(
+  tmp_path, values, form
+):
+  found, _ = _by_values(tmp_path, zeitpunkt=values, x=ITEMS)
+  assert (found.form if found else None) == form
+  if found:
+    assert 'no name says time, but rows stand in its order' in found.why
+
+
+def test_the_rows_of_each_user_may_be_in_order_alone(tmp_path):
+  values = [SECONDS[100 * (i % 3) + i // 3 * 37 % 100] for i in range(N)]
+  columns = {'wann': values, 'x': ITEMS}
+  assert _by_values(tmp_path, **columns) == (None, [])
+  found, _ = _by_values(tmp_path, user=[i // 3 for i in range(N)], **columns)
+  assert found and found.column == 'wann'
+
+
+@pytest.mark.parametrize(
+  ('name', 'values'),
+  [
+    # Ids that rows count on, and others by their names or without an order.
+    ('rank', range(1_600_000_000, 1_600_000_000 + N)),
+    ('phone_number', SECONDS),
+    ('orderId', SECONDS),
+    ('beleg', [SECONDS[i] for i in SHUFFLED]),
+    # Of a user, and of an item, in any order.
+    ('geburt', [f'{1950 + user // 4}-01-{user % 4 + 1:02}' for user in USERS]),
+    ('erschienen', [f'2020-01-{item + 1:02}' for item in ITEMS]),
+    ('birth_date', DAYS),
+    # Beyond tomorrow, before 1990, too few, not of all rows.
+    ('bis', [4_000_000_000 + 97 * i for i in range(N)]),
+    ('zahl', [600_000_000 + 97 * i for i in range(N)]),
+    ('stichtag', ['2024-05-01', '2024-05-02'] * 150),
+    ('gekauft', [x if i % 3 else '' for i, x in enumerate(SECONDS)]),
+  ],
+)
+def test_ids_birthdays_and_others_are_no_times_of_rows(tmp_path, name, values):
+  columns = {name: values, 'user_id': USERS, 'item_id': ITEMS}
+  assert _by_values(tmp_path, **columns) == (None, [])
+
+
+def test_a_birthday_in_the_order_of_rows_is_the_users(tmp_path):
+  users = [i // 2 for i in range(N)]
+  days = [f'{1950 + user // 4}-01-{user % 4 + 1:02}' for user in users]
+  assert _by_values(tmp_path, geburt=days, user_id=users) == (None, [])
+
+
+def test_dates_without_an_order_differ_within_users_and_items(tmp_path):
+  days = [DAYS[i] for i in SHUFFLED]
+  columns = {'wann': days, 'user_id': USERS}
+  assert _by_values(tmp_path, **columns) == (None, [])
+  found, _ = _by_values(tmp_path, **columns, item_id=ITEMS)
+  assert found and 'differs within users and within items' in found.why
+
+
+def test_of_several_times_one_is_nearly_named(tmp_path):
+  columns = {'wann': SECONDS, 'gebucht': DAYS}
+  assert _by_values(tmp_path, **columns) == (None, ['wann', 'gebucht'])
+  found, others = _by_values(tmp_path, **columns, buchungstimestmp=SECONDS)
+  assert found and found.column == 'buchungstimestmp' and not others

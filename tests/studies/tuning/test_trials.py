@@ -89,3 +89,14 @@ def test_the_time_left_ends_with_the_limit():
   assert trainer.left(3) == ', at most 0:30 left'
   assert trainer.left(3, 9) == ', at most 2:00 left'
   assert trainer.left(3, 9, 50.0) == ', at most 1:20 left'
+
+
+def test_a_point_takes_as_long_as_its_own_runs():
+  trainer = trials.Trainer(None, config_lib.Config(), 'pretrain')
+  assert trainer.seconds([{}, None], 4) == 0.0
+  # Five runs, three of them of the given settings.
+  trainer._seconds, trainer._trained = 20.0, 5
+  trainer._of_point = {'{}': (6.0, 3), '{"a": 1}': (14.0, 2)}
+  assert trainer.seconds([{}], 2) == 4.0
+  assert trainer.seconds([{'a': 1}], 2) == 14.0
+  assert trainer.seconds([None, {'a': 2}], 2) == 16.0

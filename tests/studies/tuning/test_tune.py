@@ -1,6 +1,7 @@
 """Searches on tiny data."""
 
 import dataclasses
+import itertools
 import json
 import re
 import shutil
@@ -15,7 +16,7 @@ from rmtl_jax import types
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import values as config_values
 from rmtl_jax.runtime import progress
-from rmtl_jax.studies.tuning import search, tune
+from rmtl_jax.studies.tuning import search, trials, tune
 from rmtl_jax.training import trainer
 from tests import tiny
 from tests.studies.comparison import test_compare
@@ -114,7 +115,8 @@ def test_no_trial_starts_after_the_time_is_over(
 ):
   shutil.copytree(tuned[0] / 'trials', tmp_path / 'trials')
   # The start, before each trial (two are in time) and after each.
-  ticks = iter([0.0, 1.0, 30.0, 59.0, 70.0, 71.0])
+  begin = [0.0, 1.0, 30.0, 59.0, 70.0]
+  ticks = itertools.chain(begin, itertools.repeat(71.0))
   clock = types_lib.SimpleNamespace(monotonic=lambda: next(ticks))
   said = []
   live = progress.Progress(quiet=True)
@@ -130,9 +132,36 @@ def test_no_trial_starts_after_the_time_is_over(
     for t in record['trials'][1:]
     if t['validation_auc'] > record['trials'][0]['validation_auc']
   ]
-  assert len(record['confirmed']) == (1 + len(better) if better else 0)
+  # The best one is confirmed, and the others are not any more.
+  assert len(record['confirmed']) == (2 if better else 0)
+  late = '1 of the 2 best trials confirmed, the others are not taken'
+  assert (f'--minutes are over: {late}' in said) == (len(better) > 1)
   # A start without a limit goes on from there.
   assert tune.tune(CONFIG, RATE, tmp_path, data_dir, QUIET) == tuned[1]
+
+
+def test_the_time_of_the_confirmation_is_kept_back(
+  tmp_path, data_dir, tuned, monkeypatch
+):
+  shutil.copytree(tuned[0] / 'trials', tmp_path / 'trials')
+  # A run takes 10 s. The first trial and its confirmation, two points with two
+  # seeds each, fit into a minute that has begun; a second one does not.
+  ticks = itertools.chain([0.0, 1.0], itertools.repeat(11.0))
+  clock = types_lib.SimpleNamespace(monotonic=lambda: next(ticks))
+  said = []
+  live = progress.Progress(quiet=True)
+  monkeypatch.setattr(live, 'say', said.append)
+  monkeypatch.setattr(tune, 'time', clock)
+  monkeypatch.setattr(
+    trials.Trainer,
+    'seconds',
+    lambda self, points, seeds: 10 * len(points) * seeds,
+  )
+  options = RATE._replace(minutes=1, confirm=2, confirm_seeds=(8, 9))
+  record = tune.tune(CONFIG, options, tmp_path, data_dir, live)
+  assert record['trials'] == tuned[1]['trials'][:2]
+  told = '--minutes leave the confirmation its time after 1 of 3 trials'
+  assert told in said
 
 
 def test_ids_and_batches_are_searched(tmp_path, data_dir):
