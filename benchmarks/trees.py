@@ -110,11 +110,11 @@ class Ours:
     self._forms = [
       (one, rows.of(one))
       for of in (candidates.by_rates, candidates.by_categories)
-      for one in of(log.spec, self._fields)[:1]
+      for one in of(log.spec, self._fields)
     ]
 
   def _grow(self, number: int) -> Any:
-    (form, *_), rows = self._forms[number]
+    (form, _), rows = self._forms[number]
     return boosting.boost_again(form, rows, self._rounds, self._trees, seed=0)
 
   def oblivious(self) -> Any:
@@ -130,7 +130,7 @@ class Ours:
     spec, trees = self._log.spec, [self.oblivious(), self.categories()]
     halves = [
       one._replace(columns=places[one.columns], leaves=one.leaves / 2)
-      for one, ((_, places, _), _) in zip(trees, self._forms, strict=True)
+      for one, ((_, places), _) in zip(trees, self._forms, strict=True)
     ]
     grown = growing._parameters(spec, self._fields, self._learnt, halves)
     _, bind, _ = functional.from_module(

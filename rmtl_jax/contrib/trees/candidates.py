@@ -22,11 +22,6 @@ from rmtl_jax.contrib.trees import (
 # A field of more values is an id, and one of more values can't be parted; row 0
 # of a vocabulary is no value.
 _MOST_CATEGORIES, MOST_PARTED = 200, 2**12
-# Levels of oblivious trees that tell fewer rows apart.
-_SHALLOW = 3
-# Of validation's logloss, what trees that read rates of pairs and ids must
-# save, since those of later rows are worth less.
-_WORTH = 0.005
 # L2 of leaves, and the least sum of second derivatives on a side, where no rate
 # of a pair is read. Few rows tell persons apart; much of such a rate is chance,
 # and needs more of both.
@@ -52,20 +47,17 @@ class Candidate(NamedTuple):
   Attributes:
     form: of the trees.
     places: of the columns that they read, i64[C].
-    saves: of the first candidate's logloss on validation rows, what they must
-      save to be chosen.
   """
 
   form: boosting.Form
   places: np.ndarray
-  saves: float = 0.0
 
 
 def by_rates(spec: types.FeatureSpec, fields: TreeFields) -> list[Candidate]:
   """Oblivious trees without pairs and ids, with either, and with both.
 
-  Those without may be shallow too. Pairs of ids are ids too. Empty sets of
-  columns and repeated ones are left out.
+  Pairs of ids are ids too. Empty sets of columns and repeated ones are left
+  out.
   """
   ids, is_pair = _kinds(spec, fields.pairs)
   found: list[np.ndarray] = []
@@ -73,12 +65,7 @@ def by_rates(spec: types.FeatureSpec, fields: TreeFields) -> list[Candidate]:
     places = _places(spec, hidden)
     if len(places) and not any(np.array_equal(places, one) for one in found):
       found.append(places)
-  plain, *others = found
-  return [
-    Candidate(oblivious.Oblivious(), plain),
-    Candidate(oblivious.Oblivious(_SHALLOW), plain),
-    *(Candidate(oblivious.Oblivious(), one, _WORTH) for one in others),
-  ]
+  return [Candidate(oblivious.Oblivious(), places) for places in found]
 
 
 def by_categories(

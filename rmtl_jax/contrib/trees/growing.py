@@ -22,9 +22,10 @@ from rmtl_jax.contrib.trees import (
 )
 from rmtl_jax.networks import functional
 
-# Of validation's logloss, what else than the mean of both forms, those that
-# part categories with rates of pairs, must save.
-_WORTH_OTHERS = 0.01
+# Of validation's logloss, what oblivious trees of rates of pairs and ids must
+# save, since those of later rows are worth less; and what else than the mean of
+# both forms, those that part categories with rates of pairs, must save.
+_WORTH_RATES, _WORTH_OTHERS = 0.005, 0.01
 # What each form counts.
 _SHARES = ((0.5, 0.5), (1.0, 0.0), (0.0, 1.0))
 
@@ -42,7 +43,7 @@ class _Rows(NamedTuple):
 
   def of(self, candidate: candidates.Candidate) -> boosting.Rows:
     """Rows with the columns that its trees read."""
-    form, places, _ = candidate
+    form, places = candidate
     count = len(self.binned.bins)
     parts = (
       self.binned.bins[places[places < count]],
@@ -110,7 +111,7 @@ def grow(
     return boosting.boost(one.form, *rows, count, seed, next(of_parts))
 
   found = [list(map(boost, of)) for of in forms]
-  choices = _chosen(forms, found, of_validation)
+  choices = _chosen(found, of_validation)
   trees = [[one.trees for one in of] for of in found]
   if again is not None:
     learnt = features.learn(spec, fields.pairs, again, seed)
@@ -141,7 +142,7 @@ def compile_ahead(
   validation: int,
 ) -> None:
   """Compiles what `grow` runs for as many rows, in whatever thread."""
-  for form, places, _ in (
+  for form, places in (
     *candidates.by_rates(spec, fields),
     *candidates.by_categories(spec, fields),
   ):
@@ -157,23 +158,23 @@ def _rows(
 
 
 def _chosen(
-  forms: Sequence[Sequence[candidates.Candidate]],
-  found: Sequence[Sequence[boosting.Grown]],
-  validation: boosting.Rows,
+  found: Sequence[Sequence[boosting.Grown]], validation: boosting.Rows
 ) -> list[_Choice]:
   """What tasks have, of one or both forms.
 
   Args:
-    forms: the candidates of each one; the first form reads rates.
-    found: what these have become.
+    found: of each form, what its candidates have become; the first form reads
+      rates, and its first candidate neither pairs nor ids.
     validation: the rows of which these have logits.
   """
   by_rates, *others = found
-  asked = [
-    grown.losses / (1 - one.saves)
-    for one, grown in zip(forms[0], by_rates, strict=True)
-  ]
-  best = np.argmin(asked, 0)
+  best = np.argmin(
+    [
+      one.losses / (1 - _WORTH_RATES * (i > 0))
+      for i, one in enumerate(by_rates)
+    ],
+    0,
+  )
   choices = [_Choice(best, _rounds(by_rates, best), np.ones(len(best)))]
   logits = _picked([one.logits for one in by_rates], best)
   for of in others:

@@ -35,31 +35,17 @@ class ObliviousTrees(NamedTuple):
 
 
 class Oblivious(NamedTuple):
-  """The form; see `boosting.Form`.
+  """The form; see `boosting.Form`."""
 
-  Attributes:
-    depth: levels with a question, DEPTH at most; behind them all answer no.
-  """
-
-  depth: int = DEPTH
-
-  @property
-  def dtype(self) -> np.dtype[Any]:
-    """Of bins."""
-    return np.dtype(np.uint8)
+  dtype = np.dtype(np.uint8)
 
   def grow(
     self, bins: jax.Array, derivatives: jax.Array, key: jax.Array
   ) -> ObliviousTrees:
     """See `boosting.Form`."""
-    sampled = boosting.sample_columns(key, len(bins), _SHARE, self.depth)
-    columns, last, leaves = _grow(bins[sampled], derivatives, self.depth)
-    behind = DEPTH - self.depth
-    return ObliviousTrees(
-      jnp.pad(sampled[columns], (0, behind)),
-      jnp.pad(last, (0, behind), constant_values=boosting.BINS - 1),
-      jnp.zeros(2**DEPTH).at[:: 2**behind].set(leaves),
-    )
+    sampled = boosting.sample_columns(key, len(bins), _SHARE, DEPTH)
+    columns, last, leaves = _grow(bins[sampled], derivatives)
+    return ObliviousTrees(sampled[columns], last, leaves)
 
   def predict(self, bins: jax.Array, tree: ObliviousTrees) -> jax.Array:
     """See `boosting.Form`."""
@@ -70,20 +56,19 @@ class Oblivious(NamedTuple):
 
 
 def _grow(
-  bins: jax.Array, derivatives: jax.Array, depth: int
+  bins: jax.Array, derivatives: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """One oblivious tree.
 
   Args:
     bins: of the columns that it samples, u8[C, R].
     derivatives: first and second, f32[R, 2].
-    depth: its levels, D.
 
   Returns:
-    Columns and last bins of its levels, i32[D], and the Newton step of
-    each leaf, f32[2**D].
+    Columns and last bins of its levels, i32[DEPTH], and the Newton step of
+    each leaf, f32[2**DEPTH].
   """
-  nodes = 2 ** (depth - 1)  # of the last level; one program for all levels
+  nodes = 2 ** (DEPTH - 1)  # of the last level; one program for all levels
 
   def level(leaf, _):
     sums = boosting.histograms(bins, leaf, derivatives, nodes, boosting.BINS)
@@ -92,5 +77,5 @@ def _grow(
     return leaf * 2 + (bins[column] > bin_), (column, bin_)
 
   nothing = jnp.zeros(bins.shape[1], jnp.int32)
-  leaf, (columns, last) = jax.lax.scan(level, nothing, None, depth)
-  return columns, last, boosting.steps(leaf, derivatives, depth)
+  leaf, (columns, last) = jax.lax.scan(level, nothing, None, DEPTH)
+  return columns, last, boosting.steps(leaf, derivatives, DEPTH)

@@ -20,12 +20,10 @@ def test_ids_are_a_candidate_of_their_own():
   spec = types.FeatureSpec((300, 3), (), numeric=1, num_tasks=2)
   nothing = candidates.TreeFields()
   found = candidates.by_rates(spec, nothing)
-  deep, shallow = oblivious.Oblivious(), oblivious.Oblivious(3)
-  assert [one.form for one in found] == [deep, shallow, deep]
-  assert [one.saves for one in found] == [0, 0, 0.005]
-  assert places(found) == [[0, 3, 4], [0, 3, 4], [*range(5)]]
+  assert {one.form for one in found} == {oblivious.Oblivious()}
+  assert places(found) == [[0, 3, 4], [*range(5)]]
   alone = types.FeatureSpec((300,), (), 0, 1)
-  assert places(candidates.by_rates(alone, nothing)) == [[0], [0]]
+  assert places(candidates.by_rates(alone, nothing)) == [[0]]
   assert not candidates.by_categories(spec, nothing)
 
 
@@ -33,7 +31,6 @@ def test_rates_are_without_pairs_and_ids_first():
   """Price; user, segment, brand, tags, seen; segment-brand and user-brand."""
   plain = [0, 3, 4, 5, 6, 7, 8]
   assert places(candidates.by_rates(SPEC, FIELDS)) == [
-    plain,
     plain,
     [*plain, 11, 12],
     [*range(11)],
@@ -43,7 +40,7 @@ def test_rates_are_without_pairs_and_ids_first():
   spec = dataclasses.replace(SPEC, categorical=(400, 400, 5), numeric=0)
   fields = candidates.TreeFields(((0, 2), (1, 2)))
   found = candidates.by_rates(spec, fields)
-  assert [len(one.places) for one in found] == [4, 4, 10, 14]
+  assert [len(one.places) for one in found] == [4, 10, 14]
 
 
 def test_categories_are_behind_all_rates():

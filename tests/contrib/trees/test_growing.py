@@ -22,20 +22,11 @@ def of_tasks(*rows):
   return np.stack([one[k] for k, one in enumerate(rows)])
 
 
-def candidate(saves=0.0):
-  return candidates.Candidate(oblivious.Oblivious(), np.arange(1), saves)
-
-
-PLAIN = [candidate()]
-
-
 def test_each_task_takes_ids_where_they_are_worth_it():
   """With ids task 2 saves too little, and task 3 loses."""
   plain = grown(NOTHING, 3, losses=[2.0, 2.0, 1.0])
   with_ids = grown(RIGHT, 5, losses=[1.98, 1.995, 2.0])
-  (found,) = growing._chosen(
-    [[*PLAIN, candidate(0.005)]], [[plain, with_ids]], ROWS
-  )
+  (found,) = growing._chosen([[plain, with_ids]], ROWS)
   np.testing.assert_array_equal(found.candidate, [1, 0, 0])
   np.testing.assert_array_equal(found.rounds, [5, 3, 3])
   np.testing.assert_array_equal(found.share, 1)
@@ -45,7 +36,7 @@ def test_a_form_counts_alone_where_it_is_clearly_better():
   """Task 1: the first alone; task 2: the other; task 3: they say the same."""
   first = grown(of_tasks(RIGHT, NOTHING, RIGHT))
   other = grown(of_tasks(NOTHING, RIGHT, RIGHT))
-  found = growing._chosen([PLAIN, PLAIN], [[first], [other]], ROWS)
+  found = growing._chosen([[first], [other]], ROWS)
   np.testing.assert_array_equal(found[0].share, [1, 0, 0.5])
   np.testing.assert_array_equal(found[1].share, [0, 1, 0.5])
 
@@ -55,9 +46,7 @@ def test_trees_without_pairs_are_taken_where_they_are_clearly_better():
   first = grown(of_tasks(0.5 * RIGHT, NOTHING, RIGHT))
   with_pairs = grown(of_tasks(0.5 * RIGHT, NOTHING, RIGHT), 2)
   without = grown(of_tasks(0.51 * RIGHT, RIGHT, NOTHING), 4)
-  rates, categories = growing._chosen(
-    [PLAIN, PLAIN * 2], [[first], [with_pairs, without]], ROWS
-  )
+  rates, categories = growing._chosen([[first], [with_pairs, without]], ROWS)
   np.testing.assert_array_equal(categories.candidate, [0, 1, 0])
   np.testing.assert_array_equal(categories.rounds, [2, 4, 2])
   np.testing.assert_array_equal(categories.share, [0.5, 1, 0.5])

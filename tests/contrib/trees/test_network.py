@@ -303,20 +303,21 @@ def test_a_network_predicts_as_trees_that_part_categories_do(
   params = network.init(jax.random.key(0))
   told = []
   found = network.fit(tastes(3000, 0), tastes(1000, 1), 0, told.append)
-  # The first of four parts has no more than a quarter.
-  assert told[0] == pytest.approx(1 / 12) and told[-1] <= 1
+  # The first of three parts has no more than a third.
+  assert told[0] == pytest.approx(1 / 9) and told[-1] <= 1
   shapes = [jax.tree.map(np.shape, one['trees']) for one in (found, params)]
   assert shapes[0] == shapes[1]
   given = jax.tree.map(lambda x: x[None], tastes(1000, 1).inputs)
   logits = small.run(network, {**params, **found}, given)
   logits = np.asarray(logits - small.run(network, params, given))[0]
-  # Single rates, shallow trees of these, with ids as well, then categories; of
-  # each task by itself where networks are a task's own.
-  *by_rates, of_categories = (
-    np.concatenate([one.logits for one in kept[i::4]]) for i in range(4)
-  )
+  # Single rates, with ids as well, then categories; of each task by itself
+  # where networks are a task's own.
+  of_categories = [one.logits for one in kept[2::3]]
+  plain = np.stack([one.logits for one in kept[0::3]])
+  plain, of_categories = plain.reshape(2, -1), np.concatenate(of_categories)
+  with_ids = np.concatenate([one.logits for one in kept[1::3]])
   for k in range(2):
-    means = [(one[k] + of_categories[k]) / 2 for one in by_rates]
+    means = [(one[k] + of_categories[k]) / 2 for one in (plain, with_ids)]
     off = [np.abs(logits[:, k] - one).max() for one in means]
     assert min(off) < 2e-5
   likes = given.categorical[0, :, 1] == given.categorical[0, :, 2]
@@ -379,8 +380,8 @@ def test_progress_of_a_refit_goes_on():
   rows = tastes(600, 0), tastes(300, 1)
   network.fit(*rows, 0, told.append, rows[0])
   assert told == sorted(told) and told[-1] == 1
-  # Three of rates, and categories; then what was chosen of these.
-  assert told[0] == pytest.approx(1 / 24)
+  # Both sets of columns, and categories; then what was chosen of these.
+  assert told[0] == pytest.approx(1 / 18)
 
 
 def test_parted_fields_that_are_ignored_are_left_out():
