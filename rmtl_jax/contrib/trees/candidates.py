@@ -22,9 +22,9 @@ from rmtl_jax.contrib.trees import (
 # A field of more values is an id, and one of more values can't be parted; row 0
 # of a vocabulary is no value.
 _MOST_CATEGORIES, MOST_PARTED = 200, 2**12
-# L2 of leaves, and the least sum of second derivatives on a side, where no rate
-# of a pair is read. Few rows tell persons apart; much of such a rate is chance,
-# and needs more of both.
+# L2 of leaves, and the least sum of second derivatives on a side, of trees that
+# read no rates of pairs. Such rates are partly chance, which larger limits keep
+# from being learnt; without them, smaller ones can tell persons apart.
 _WITHOUT_PAIRS = 1.0, 1.0
 
 
