@@ -148,15 +148,15 @@ def _unnamed(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
   name = facts.name
   if names.is_label(name) or names.is_time_of_key(name):
     return None
-  if facts.filled < facts.rows:
+  if facts.filled < facts.rows or facts.sentinel is not None:
     return None
   if facts.kind == 'time' and facts.distinct >= _LEAST_DATES:
     return _of_column(sample, facts)
   if not facts.whole or facts.distinct < _LEAST_NUMBERS or names.measure(name):
     return None
-  # Numbers that rows count on are ids.
+  # Numbers that rows of the log count on are ids.
   is_counted = facts.distinct == facts.rows
-  is_counted &= facts.largest - facts.least < 2 * facts.rows
+  is_counted &= facts.largest - facts.least < 2 * sample.log_rows
   unit = _unit(facts, _FIRST_S)
   return _since_1970(facts, unit) if unit and not is_counted else None
 

@@ -174,7 +174,7 @@ def test_the_rows_of_each_user_may_be_in_order_alone(tmp_path):
   ('name', 'values'),
   [
     # Ids that rows count on, and others by their names or without an order.
-    ('rank', range(1_600_000_000, 1_600_000_000 + N)),
+    ('rang', range(1_600_000_000, 1_600_000_000 + N)),
     ('phone_number', SECONDS),
     ('orderId', SECONDS),
     ('beleg', [SECONDS[i] for i in SHUFFLED]),
@@ -187,6 +187,7 @@ def test_the_rows_of_each_user_may_be_in_order_alone(tmp_path):
     ('zahl', [600_000_000 + 97 * i for i in range(N)]),
     ('stichtag', ['2024-05-01', '2024-05-02'] * 150),
     ('gekauft', [x if i % 3 else '' for i, x in enumerate(SECONDS)]),
+    ('gesehen', [x if i != 7 else -1 for i, x in enumerate(SECONDS)]),
   ],
 )
 def test_ids_birthdays_and_others_are_no_times_of_rows(tmp_path, name, values):
@@ -213,3 +214,13 @@ def test_of_several_times_one_is_nearly_named(tmp_path):
   assert _by_values(tmp_path, **columns) == (None, ['wann', 'gebucht'])
   found, others = _by_values(tmp_path, **columns, buchungstimestmp=SECONDS)
   assert found and found.column == 'buchungstimestmp' and not others
+
+
+def test_ids_of_a_large_log_are_no_times_in_a_sample(tmp_path):
+  """Blocks of rows all over the log, whose ids are further apart."""
+  count = 200_000
+  ids = [1_600_000_000 + i for i in range(count)]
+  path = logs.write(tmp_path / 'log.csv', {'beleg': ids, 'x': [1, 2] * 100_000})
+  sample = sample_lib.read(path, 2000)
+  assert sample.rows < 0.1 * count
+  assert times.by_values(sample, facts_lib.find(sample), {}) == (None, [])
