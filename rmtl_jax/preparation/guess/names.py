@@ -143,10 +143,7 @@ def is_time(name: str) -> bool:
   (False, False)
   """
   found = set(words(name))
-  glued = re.search(
-    '(event|log|visit|create|order)(date|time)$|timestamp$',
-    ''.join(words(name)),
-  )
+  glued = re.search(_GLUED_TIME, ''.join(words(name)))
   return (bool(found & _TIME) or glued is not None) and not found & _NO_TIME
 
 
