@@ -134,7 +134,9 @@ def by_values(
   fitting = [
     time._replace(why=f'{time.why}; no name says time, but {why}')
     for one in facts
-    if (time := _unnamed(sample, one)) and (why := _of_rows(sample, one, keys))
+    if (time := _unnamed(sample, one))
+    and time.form
+    and (why := _of_rows(sample, one, keys))
   ]
   near = [time for time in fitting if names.is_nearly_time(time.column)]
   for found in (fitting, near):
@@ -285,6 +287,8 @@ def _of_texts(
   first, last, days = sample.fetch(
     f'epoch(min({value})), epoch(max({value})), count(DISTINCT {value}::DATE)'
   )[0]
+  if first is None or last is None:
+    return Time(facts.name, {}, 'times, some of them infinite', ())
   is_day = days == facts.distinct
   why = f'{"days" if is_day else "times"} {_span(first, last)}'
   if 'format' in form:

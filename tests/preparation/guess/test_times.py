@@ -216,6 +216,15 @@ def test_of_several_times_one_is_nearly_named(tmp_path):
   assert found and found.column == 'buchungstimestmp' and not others
 
 
+@pytest.mark.parametrize('name', ['date', 'wann'])
+@pytest.mark.parametrize('end', ['infinity', '-infinity'])
+def test_times_that_never_end_are_no_times_of_rows(tmp_path, name, end):
+  sample, facts = logs.sample_of(tmp_path, {name: [*DAYS[1:], end]})
+  time, others = times.find(sample, facts)
+  assert time is None and 'which no schema reads' in others[name]
+  assert times.by_values(sample, facts, {}) == (None, [])
+
+
 def test_ids_of_a_large_log_are_no_times_in_a_sample(tmp_path):
   """Blocks of rows all over the log, whose ids are further apart."""
   count = 200_000
