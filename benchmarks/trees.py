@@ -107,10 +107,11 @@ class Ours:
     self._fields = candidates.TreeFields((), range(len(log.spec.categorical)))
     self._learnt = features.learn(log.spec, (), log.rows, seed=0)
     rows = growing._rows(self._fields, self._learnt.rows, log.rows)
+    # The last one of a form reads all that it may.
     self._forms = [
       (one, rows.of(one))
       for of in (candidates.by_rates, candidates.by_categories)
-      for one in of(log.spec, self._fields)
+      for one in of(log.spec, self._fields)[-1:]
     ]
 
   def _grow(self, number: int) -> Any:
@@ -314,8 +315,8 @@ def define_flags() -> None:
   """Defines the flags; not on import, since a test imports this module."""
   flags.DEFINE_integer('rows', 20_000, 'Rows that trees are grown from.')
   flags.DEFINE_integer('requests', 2048, 'Rows to predict.')
-  flags.DEFINE_integer('numbers', 20, 'Numeric fields.')
-  flags.DEFINE_integer('fields', 5, 'Categorical fields.')
+  flags.DEFINE_integer('numbers', 20, 'Numeric fields.', lower_bound=1)
+  flags.DEFINE_integer('fields', 5, 'Categorical fields.', lower_bound=1)
   flags.DEFINE_integer('values', 50, 'Values of a categorical field.')
   flags.DEFINE_integer('trees', 300, 'Of each form.')
   flags.DEFINE_integer('repetitions', 5, 'Turns; ten times in predictions.')

@@ -12,8 +12,8 @@ from benchmarks import trees
 SPREAD = {'median', 'least', 'most'}
 
 
-def small():
-  return trees.simulate(rows=300, requests=16, numbers=3, fields=2, values=4)
+def small(values=4):
+  return trees.simulate(300, requests=16, numbers=3, fields=2, values=values)
 
 
 def test_ratios_are_of_the_same_turn():
@@ -60,9 +60,10 @@ def test_what_is_measured(beside):
   json.dumps(rows, allow_nan=False)
 
 
-def test_all_trees_predict():
-  """The mean of what both forms predict."""
-  log = small()
+@pytest.mark.parametrize('values', [4, 300])
+def test_all_trees_predict(values):
+  """The mean of what both forms predict, of ids too."""
+  log = small(values)
   ours = trees.Ours(log, 10)
   found = np.asarray(ours.predictor()())
   assert found.shape == (16, 1) and np.std(found) > 0.05
