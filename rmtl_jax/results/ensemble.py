@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -125,8 +126,14 @@ class Ensemble:
 
 
 def in_order(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-  """Records of epochs, stage by stage, though one was trained again later."""
-  return sorted(history, key=lambda entry: stages.number(entry['stage']))
+  """Records of epochs, stage by stage, though one was trained again later.
+
+  Histories of other versions may name more stages; these come last.
+  """
+  return sorted(
+    history,
+    key=lambda entry: stages.NUMBERS.get(entry['stage'], math.inf),
+  )
 
 
 def restore(

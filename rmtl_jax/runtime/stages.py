@@ -33,6 +33,7 @@ RECORDS = {
 ORDER = tuple(RECORDS)
 # What all of them leave.
 LEAVES = tuple(name for one in RECORDS.values() for name in one.leaves)
+NUMBERS = {name: one.number for one in RECORDS.values() for name in one.leaves}
 
 
 def number(name: str) -> int:
@@ -41,7 +42,7 @@ def number(name: str) -> int:
   >>> number('pretrain'), number('constant')
   (1, 3)
   """
-  return next(one for one in RECORDS.values() if name in one.leaves).number
+  return NUMBERS[name]
 
 
 def trains_critics(name: str) -> bool:

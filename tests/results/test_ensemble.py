@@ -61,6 +61,14 @@ def test_intervals_are_the_ensembles():
   assert member(0).evaluation.gradient_batches > 0
 
 
+def test_epochs_are_in_the_order_of_stages():
+  names = 'finetune', 'distil', 'constant', 'pretrain', 'critic', 'finetune'
+  found = ensemble.in_order([{'stage': name} for name in names])
+  assert [entry['stage'] for entry in found] == [
+    *('pretrain', 'critic', 'finetune', 'constant', 'finetune', 'distil')
+  ]
+
+
 @pytest.fixture(scope='module')
 def data_dir(tmp_path_factory):
   path = tmp_path_factory.mktemp('data')
