@@ -197,9 +197,11 @@ def _search(
     count = min(batch, options.trials + 1 - len(tried))
     begin = time.monotonic()
     needed = trainer.seconds([None] * count, len(options.seeds))
-    needed += _confirmation_seconds(options, monitor, trainer, tried, count)
-    if begin + needed >= end:
-      what = 'are over' if begin >= end else 'leave the confirmation its time'
+    kept = _confirmation_seconds(options, monitor, trainer, tried, count)
+    if begin + needed + kept >= end:
+      what = 'are over'
+      if begin < end:
+        what = 'leave the confirmation its time' if kept else 'are too short'
       done = len(tried) - 1
       live.say(f'--minutes {what} after {done} of {options.trials} trials')
       break

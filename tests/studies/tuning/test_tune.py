@@ -140,12 +140,17 @@ def test_no_trial_starts_after_the_time_is_over(
   assert tune.tune(CONFIG, RATE, tmp_path, data_dir, QUIET) == tuned[1]
 
 
+# A run takes 10 s. The first trial and its confirmation, two points with two
+# seeds each, fit into a minute that has begun; a second one does not. Without
+# confirmation 18 s are enough for as many.
+@pytest.mark.parametrize(
+  ('minutes', 'confirm', 'what'),
+  [(1, 2, 'leave the confirmation its time'), (0.3, 0, 'are too short')],
+)
 def test_the_time_of_the_confirmation_is_kept_back(
-  tmp_path, data_dir, tuned, monkeypatch
+  tmp_path, data_dir, tuned, monkeypatch, minutes, confirm, what
 ):
   shutil.copytree(tuned[0] / 'trials', tmp_path / 'trials')
-  # A run takes 10 s. The first trial and its confirmation, two points with two
-  # seeds each, fit into a minute that has begun; a second one does not.
   ticks = itertools.chain([0.0, 1.0], itertools.repeat(11.0))
   clock = types_lib.SimpleNamespace(monotonic=lambda: next(ticks))
   said = []
@@ -157,11 +162,12 @@ def test_the_time_of_the_confirmation_is_kept_back(
     'seconds',
     lambda self, points, seeds: 10 * len(points) * seeds,
   )
-  options = RATE._replace(minutes=1, confirm=2, confirm_seeds=(8, 9))
+  options = RATE._replace(
+    minutes=minutes, confirm=confirm, confirm_seeds=(8, 9)
+  )
   record = tune.tune(CONFIG, options, tmp_path, data_dir, live)
   assert record['trials'] == tuned[1]['trials'][:2]
-  told = '--minutes leave the confirmation its time after 1 of 3 trials'
-  assert told in said
+  assert f'--minutes {what} after 1 of 3 trials' in said
 
 
 def test_ids_and_batches_are_searched(tmp_path, data_dir):
