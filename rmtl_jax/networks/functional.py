@@ -302,7 +302,7 @@ def _one_per_task(network: Network, count: int) -> Network:
         train.of_task(k),
         validation.of_task(k),
         seed,
-        progress,
+        lambda fraction, k=k: progress((k + fraction) / count),
         again and again.of_task(k),
       )
       for k in range(count)
