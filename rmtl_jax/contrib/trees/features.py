@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.config import kinds
 from rmtl_jax.contrib.trees import boosting
 from rmtl_jax.networks import functional
 
@@ -119,7 +118,7 @@ def learn(
   """Rates of all fields' and pairs' values, bins, and the rows in them."""
   fold = np.random.default_rng(seed).integers(0, _FOLDS, len(rows.labels))
   known = {
-    field: rates_of(spec, rows, weights(spec, rows), field, fold)
+    field: rates_of(spec, rows, weights(rows), field, fold)
     for field in (*fields_with_rates(spec), *pairs)
   }
 
@@ -129,7 +128,7 @@ def learn(
 
   values = columns(spec, pairs, rows.inputs, from_other_folds, np)
   edges = [bin_edges(column) for column in values.T]
-  return Learnt(known, edges, binned(spec, values, edges, rows))
+  return Learnt(known, edges, binned(values, edges, rows))
 
 
 def others(
@@ -146,16 +145,12 @@ def others(
     lambda field, ids: learnt.known[field].all_rows[ids],
     np,
   )
-  return binned(spec, values, learnt.edges, rows)
+  return binned(values, learnt.edges, rows)
 
 
-def weights(spec: types.FeatureSpec, rows: functional.Rows) -> np.ndarray:
-  """Of the labels, f32[R, K]; 0 of tasks that are not binary."""
-  weight = np.ones_like(rows.labels) if rows.weight is None else rows.weight
-  if not spec.losses:
-    return weight
-  binary = [one.kind == kinds.BINARY for one in spec.losses]
-  return weight * np.array(binary, np.float32)[None, :]
+def weights(rows: functional.Rows) -> np.ndarray:
+  """Of the labels, f32[R, K]."""
+  return np.ones_like(rows.labels) if rows.weight is None else rows.weight
 
 
 def sizes(spec: types.FeatureSpec, field: Field) -> tuple[int, ...]:
@@ -219,7 +214,6 @@ def bin_edges(values: np.ndarray) -> np.ndarray:
 
 
 def binned(
-  spec: types.FeatureSpec,
   values: np.ndarray,
   edges: list[np.ndarray],
   rows: functional.Rows,
@@ -232,5 +226,5 @@ def binned(
   return boosting.Rows(
     np.stack(bins).astype(np.uint8),
     np.ascontiguousarray(rows.labels.T, np.float32),
-    np.ascontiguousarray(weights(spec, rows).T, np.float32),
+    np.ascontiguousarray(weights(rows).T, np.float32),
   )

@@ -468,12 +468,15 @@ def test_networks_of_a_task_each_have_its_trees():
     assert added[0, positive, k].mean() > added[0, ~positive, k].mean() + 0.3
 
 
-def test_tasks_that_are_not_binary_have_no_trees():
-  losses = (types.TaskLoss(), types.TaskLoss('squared_error', 'regression'))
-  spec = dataclasses.replace(SPEC, losses=losses)
-  _, _, found = fitted(spec=spec)
+@pytest.mark.parametrize('backbone', ['linear', 'single_task'])
+@pytest.mark.parametrize('binary', [0, 1])
+def test_tasks_that_are_not_binary_have_no_trees(backbone, binary):
+  losses = [types.TaskLoss('squared_error', 'regression')] * 2
+  losses[binary] = types.TaskLoss()
+  spec = dataclasses.replace(SPEC, losses=tuple(losses))
+  _, _, found = fitted(backbone=backbone, spec=spec)
   leaves = found['trees']['frozen']['leaves']
-  assert np.any(leaves[0]) and not np.any(leaves[1])
+  assert np.any(leaves[binary]) and not np.any(leaves[1 - binary])
 
 
 @pytest.mark.parametrize('categories', ['', 'segment+brand'])
