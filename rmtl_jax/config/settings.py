@@ -101,9 +101,9 @@ class NetworkConfig:
       read the rates of their values too, where validation is better with them.
     tree_categories: categorical fields, joined by `+`: beside the trees that
       read rates are grown as many whose nodes part the categories of these
-      fields in two sets; and where pairs are read, as many without their rates
-      and with smaller leaves. A task has the mean of both forms, or what else
-      saves 1 % of validation's logloss.
+      fields in two sets; and where pairs without ids are read, as many without
+      their rates and with smaller leaves. A task has the mean of both forms, or
+      what else saves 1 % of validation's logloss.
     numeric_encoding: how numeric fields are read: `linear`, one linear layer
       to one block for all; or `piecewise`, by the bins between their quantiles
       over train rows, which manifest.json has, to a block for each
