@@ -108,16 +108,16 @@ class Ours:
     self._fields = candidates.TreeFields((), range(len(log.spec.categorical)))
     self._learnt = features.learn(log.spec, (), log.rows, seed=0)
     rows = growing._rows(self._fields, self._learnt.rows, log.rows)
-    # The last one of a form reads all that it may.
     self._forms = [
-      (one, rows.of(one))
-      for of in (candidates.by_rates, candidates.by_categories)
-      for one in of(log.spec, self._fields)[-1:]
+      (of, rows.of(of)) for of in candidates.forms(log.spec, self._fields)
     ]
 
   def _grow(self, number: int) -> Any:
-    (form, _), rows = self._forms[number]
-    return boosting.boost_again(form, rows, self._rounds, self._trees, seed=0)
+    (form, _, limits), rows = self._forms[number]
+    # The last candidate reads all that it may.
+    return boosting.boost_again(
+      form, limits[-1], rows, self._rounds, self._trees, seed=0
+    )
 
   def oblivious(self) -> Any:
     """Trees that read categories by their rates."""
@@ -132,7 +132,7 @@ class Ours:
     spec, trees = self._log.spec, [self.oblivious(), self.categories()]
     halves = [
       one._replace(columns=places[one.columns], leaves=one.leaves / 2)
-      for one, ((_, places), _) in zip(trees, self._forms, strict=True)
+      for one, ((_, places, _), _) in zip(trees, self._forms, strict=True)
     ]
     grown = growing._parameters(spec, self._fields, self._learnt, halves)
     _, bind, _ = functional.from_module(

@@ -12,7 +12,7 @@ import concurrent.futures
 import functools
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -46,6 +46,25 @@ class Rows(NamedTuple):
   weight: Any
 
 
+class Limits(NamedTuple):
+  """What trees may ask; those of one form share a program, whatever it is.
+
+  Attributes:
+    columns: numbers of those that trees of the form may ask of, those of these
+      trees first, i32[C].
+    allowed: how many these trees may ask of, i32.
+    sampled: how many of these a tree samples, i32.
+    l2: of leaves, f32.
+    least: sum of second derivatives on a side that counts, f32.
+  """
+
+  columns: Any
+  allowed: Any
+  sampled: Any
+  l2: Any
+  least: Any
+
+
 class Form(Protocol):
   """What the nodes of trees ask; equal ones share a compiled program."""
 
@@ -54,14 +73,23 @@ class Form(Protocol):
     """Of the columns."""
     ...
 
+  def count_sampled(self, columns: int) -> int:
+    """How many of so many columns a tree samples."""
+    ...
+
   def grow(
-    self, bins: jax.Array, derivatives: jax.Array, key: jax.Array
+    self,
+    bins: jax.Array,
+    derivatives: jax.Array,
+    limits: Limits,
+    key: jax.Array,
   ) -> Any:
     """One tree.
 
     Args:
       bins: of all columns, as in `Rows`, [C, R].
       derivatives: first and second, of the losses, f32[R, 2].
+      limits: of the tree.
       key: of the columns that the tree samples.
 
     Returns:
@@ -90,8 +118,32 @@ class Grown(NamedTuple):
   logits: np.ndarray
 
 
+def make_limits(
+  form: Form,
+  columns: int,
+  places: Sequence[int] | np.ndarray,
+  l2: float = L2,
+  least: float = LEAST,
+) -> Limits:
+  """Limits of trees that ask of these columns only.
+
+  Args:
+    form: of the trees.
+    columns: C.
+    places: of columns, below C.
+    l2: of leaves.
+    least: sum of second derivatives on a side that counts.
+  """
+  others = np.setdiff1d(np.arange(columns), places)
+  order = np.concatenate([places, others]).astype(np.int32)
+  sampled = form.count_sampled(len(places)) if len(places) else 0
+  counts = map(np.int32, (len(places), sampled))
+  return Limits(order, *counts, *map(np.float32, (l2, least)))
+
+
 def boost(
   form: Form,
+  limits: Limits,
   train: Rows,
   validation: Rows,
   count: int,
@@ -102,6 +154,7 @@ def boost(
 
   Args:
     form: of the trees.
+    limits: of the trees.
     train: the rows that are learnt from.
     validation: those that say how many trees are best; logloss.
     count: of trees.
@@ -118,7 +171,7 @@ def boost(
   best = losses(logits, validation)
   rounds = np.zeros(len(base), np.int64)
   grown: list[Any] = []
-  for trees, beside in _rounds(form, train, validation, count, seed):
+  for trees, beside in _rounds(form, limits, train, validation, count, seed):
     grown.append(trees)
     found = losses(beside, validation)
     is_better = found < best
@@ -134,6 +187,7 @@ def boost(
 
 def compile_ahead(
   form: Form,
+  limits: Limits,
   columns: int,
   tasks: int,
   rows: int,
@@ -143,7 +197,8 @@ def compile_ahead(
 
   Args:
     form: of the trees.
-    columns: C.
+    limits: any.
+    columns: of the rows.
     tasks: K.
     rows: of train.
     others: rows of validation.
@@ -153,11 +208,12 @@ def compile_ahead(
     zeros = np.zeros((tasks, count), np.float32)
     return Rows(np.zeros((columns, count), form.dtype), zeros, zeros)
 
-  next(_rounds(form, nothing(rows), nothing(others), ROUND, 0))
+  next(_rounds(form, limits, nothing(rows), nothing(others), ROUND, 0))
 
 
 def boost_again(
   form: Form,
+  limits: Limits,
   train: Rows,
   rounds: np.ndarray,
   count: int,
@@ -168,6 +224,7 @@ def boost_again(
 
   Args:
     form: of the trees.
+    limits: of the trees.
     train: the rows that are learnt from.
     rounds: of each task, i64[K].
     count: of trees, of each task.
@@ -177,7 +234,7 @@ def boost_again(
   nothing = Rows(*(part[:, :0] for part in train))
   wanted = max(int(rounds.max()), 1)
   grown: list[Any] = []
-  for trees, _ in _rounds(form, train, nothing, count, seed):
+  for trees, _ in _rounds(form, limits, train, nothing, count, seed):
     grown.append(trees)
     progress(len(grown) / wanted)
     if len(grown) >= wanted:
@@ -186,7 +243,12 @@ def boost_again(
 
 
 def _rounds(
-  form: Form, train: Rows, validation: Rows, count: int, seed: int
+  form: Form,
+  limits: Limits,
+  train: Rows,
+  validation: Rows,
+  count: int,
+  seed: int,
 ) -> Iterator[tuple[Any, np.ndarray]]:
   """ROUND trees at a time, with validation's logits so far, f32[K, V].
 
@@ -198,7 +260,7 @@ def _rounds(
 
   def of_task(k, key, left, logits):
     of = bins, labels[k], weight[k], others
-    return _round(form, *of, *logits[k], key, k, left, tasks)
+    return _round(form, limits, *of, *logits[k], key, k, left, tasks)
 
   # Of each task, those of train and of validation.
   logits = list(
@@ -256,9 +318,10 @@ def _filled(
   return jax.tree.map(padded, trees._replace(leaves=leaves))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 10))
+@functools.partial(jax.jit, static_argnums=(0, 11))
 def _round(
   form: Form,
+  limits: Limits,
   bins: jax.Array,
   labels: jax.Array,
   weight: jax.Array,
@@ -274,6 +337,7 @@ def _round(
 
   Args:
     form: of the trees.
+    limits: of the trees.
     bins: of train rows, [C, R].
     labels: f32[R].
     weight: f32[R].
@@ -301,7 +365,7 @@ def _round(
     probability = jax.nn.sigmoid(logit)
     first = (probability - label) * counted
     second = probability * (1.0 - probability) * counted
-    found = form.grow(asked, jnp.stack([first, second], 1), which)
+    found = form.grow(asked, jnp.stack([first, second], 1), limits, which)
     step = jnp.where(number < left, _LEARNING_RATE, 0.0)
     one = found._replace(leaves=found.leaves * step)
     after = logits + form.predict(bins, one), beside + form.predict(others, one)
@@ -311,26 +375,46 @@ def _round(
   return jax.lax.scan(tree, (logits, beside), drawn)
 
 
+def count_sampled(columns: int, share: float, least: int) -> int:
+  """Columns that a tree samples: a share, rounded up, but not too few.
+
+  Args:
+    columns: C.
+    share: of them.
+    least: columns, if there are as many.
+  """
+  return max(int(np.ceil(share * columns)), min(columns, least))
+
+
 def sample_columns(
-  key: jax.Array, columns: int, share: float, least: int
+  form: Form,
+  columns: jax.Array | np.ndarray,
+  allowed: jax.Array | int,
+  key: jax.Array,
 ) -> jax.Array:
   """Samples the columns of one tree, without replacement.
 
   Args:
-    key: of the draw.
-    columns: C.
-    share: of them that is sampled, rounded up.
-    least: columns, if there are as many.
+    form: of the tree.
+    columns: numbers of them, i32[C].
+    allowed: how many of these, the first ones, may be sampled; no program
+      depends on it.
+    key: of the draw, which is the same for any C.
 
   Returns:
-    Their places, i32[S].
+    As many as a tree samples of C, i32[S]: first all that are allowed, if these
+    are fewer.
   """
-  count = max(int(np.ceil(share * columns)), min(columns, least))
-  return jax.random.permutation(key, columns)[:count]
+  order = jnp.arange(len(columns))
+  bits = jax.random.bits(jax.random.split(key)[1], (len(columns),))
+  bits = jnp.where(order < allowed, bits, ~jnp.zeros_like(bits))
+  _, drawn = jax.lax.sort_key_val(bits, jnp.asarray(columns))
+  return drawn[: form.count_sampled(len(columns))]
 
 
 def histograms(
   columns: jax.Array,
+  count: jax.Array | int,
   leaf: jax.Array,
   derivatives: jax.Array,
   nodes: int,
@@ -342,6 +426,7 @@ def histograms(
 
   Args:
     columns: whole numbers below `bins`, [C, R].
+    count: of the columns, those that are wanted; sums of others are 0.
     leaf: the node of each row, i32[R].
     derivatives: f32[R, 2].
     nodes: N.
@@ -351,30 +436,30 @@ def histograms(
     f32[C, N, B, 2].
   """
 
-  def of(column):
-    place = leaf * bins + column.astype(jnp.int32)
-    return jnp.zeros((nodes * bins, 2)).at[place].add(derivatives)
+  def add(number, sums):
+    place = leaf * bins + columns[number].astype(jnp.int32)
+    own = jnp.zeros((nodes * bins, 2)).at[place].add(derivatives)
+    return sums.at[number].set(own)
 
-  return jax.lax.map(of, columns).reshape(-1, nodes, bins, 2)
+  nothing = jnp.zeros((len(columns), nodes * bins, 2))
+  sums = jax.lax.fori_loop(0, count, add, nothing)
+  return sums.reshape(-1, nodes, bins, 2)
 
 
 def steps(
-  leaf: jax.Array, derivatives: jax.Array, depth: int, l2: float = L2
+  leaf: jax.Array, derivatives: jax.Array, depth: int, l2: jax.Array
 ) -> jax.Array:
   """The Newton step of each leaf, f32[2**depth]."""
   sums = jnp.zeros((2**depth, 2)).at[leaf].add(derivatives)
   return -sums[:, 0] / (sums[:, 1] + l2)
 
 
-def gains(
-  sums: jax.Array, l2: float = L2, least: float = LEAST, more: float = 0.0
-) -> jax.Array:
+def gains(sums: jax.Array, limits: Limits, more: float = 0.0) -> jax.Array:
   """What it gains to part the bins of a node behind each one.
 
   Args:
     sums: of both derivatives, f32[..., B, 2].
-    l2: of leaves.
-    least: sum of second derivatives on a side that counts.
+    limits: of the tree.
     more: L2 that both parts have beside that of leaves.
 
   Returns:
@@ -387,6 +472,7 @@ def gains(
   def score(side, l2):
     return jnp.square(side[..., 0]) / (side[..., 1] + l2)
 
+  least, l2 = limits.least, limits.l2
   counts = (no[..., 1] >= least) & (yes[..., 1] >= least)
   gain = score(no, l2 + more) + score(yes, l2 + more) - score(whole, l2)
   return jnp.where(counts, gain, 0.0)

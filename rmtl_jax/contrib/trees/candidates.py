@@ -41,19 +41,27 @@ class TreeFields(NamedTuple):
   categories: Sequence[int] = ()
 
 
-class Candidate(NamedTuple):
-  """Trees that tasks may have.
+class Candidates(NamedTuple):
+  """Trees of one form, of which tasks have those with some of the limits.
 
   Attributes:
     form: of the trees.
-    places: of the columns that they read, i64[C].
+    places: of the form's columns among all, i64[C].
+    limits: of each candidate.
   """
 
   form: boosting.Form
   places: np.ndarray
+  limits: Sequence[boosting.Limits]
 
 
-def by_rates(spec: types.FeatureSpec, fields: TreeFields) -> list[Candidate]:
+def forms(spec: types.FeatureSpec, fields: TreeFields) -> list[Candidates]:
+  """Those that read rates, then those that part categories, if any do."""
+  found = by_rates(spec, fields), by_categories(spec, fields)
+  return [of for of in found if of]
+
+
+def by_rates(spec: types.FeatureSpec, fields: TreeFields) -> Candidates:
   """Oblivious trees without pairs and ids, with either, and with both.
 
   Pairs of ids are ids too. Empty sets of columns and repeated ones are left
@@ -65,30 +73,31 @@ def by_rates(spec: types.FeatureSpec, fields: TreeFields) -> list[Candidate]:
     places = _places(spec, hidden)
     if len(places) and not any(np.array_equal(places, one) for one in found):
       found.append(places)
-  return [Candidate(oblivious.Oblivious(), places) for places in found]
+  form = oblivious.Oblivious()
+  count = features.count_columns(spec, fields.pairs)
+  limits = [boosting.make_limits(form, count, places) for places in found]
+  return Candidates(form, np.arange(count), limits)
 
 
 def by_categories(
   spec: types.FeatureSpec, fields: TreeFields
-) -> list[Candidate]:
+) -> Candidates | None:
   """Trees that part categories: with rates of pairs, and without these."""
   if not fields.categories:
-    return []
+    return None
   sizes = [spec.categorical[i] for i in fields.categories]
-  width = max(boosting.BINS, *sizes)
-  behind = features.count_columns(spec, fields.pairs) + np.arange(len(sizes))
+  form = category_splits.CategorySplits(max(boosting.BINS, *sizes))
   ids, is_pair = _kinds(spec, fields.pairs)
   is_single = np.arange(len(ids)) < len(spec.categorical)
-
-  def of(hidden: np.ndarray, *limits: float) -> Candidate:
-    numbers = _places(spec, hidden | is_single)
-    form = category_splits.CategorySplits(len(numbers), width, *limits)
-    return Candidate(form, np.concatenate([numbers, behind]))
-
-  found = [of(ids)]
+  numbers = _places(spec, ids | is_single)
+  count = len(numbers)
+  limits = [boosting.make_limits(form, count, np.arange(count))]
   if np.any(is_pair & ~ids):
-    found.append(of(ids | is_pair, *_WITHOUT_PAIRS))
-  return found
+    without = _places(spec, ids | is_single | is_pair)
+    places = np.flatnonzero(np.isin(numbers, without))
+    limits.append(boosting.make_limits(form, count, places, *_WITHOUT_PAIRS))
+  behind = features.count_columns(spec, fields.pairs) + np.arange(len(sizes))
+  return Candidates(form, np.concatenate([numbers, behind]), limits)
 
 
 def _kinds(

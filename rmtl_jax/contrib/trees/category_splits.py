@@ -31,6 +31,8 @@ _MORE_L2, _PSEUDO_ROWS, _LEAST = 10.0, 10.0, 1.0
 # for all nodes.
 _WORD = 16
 WORDS = -(-NODES // _WORD)
+# Ranks of categories with too few rows: the bits of infinity, and more.
+_RARE = int(np.float32(np.inf).view(np.int32))
 
 
 class CategoryTrees(NamedTuple):
@@ -51,40 +53,50 @@ class CategoryTrees(NamedTuple):
 class CategorySplits(NamedTuple):
   """The form; see `boosting.Form`.
 
+  Its limits are of the columns that are bins of numbers; those behind them are
+  categories, of which all trees may ask.
+
   Attributes:
-    numbers: columns that are bins of numbers; those behind them are categories.
     width: W, more than any bin or category.
-    l2: of leaves.
-    least: sum of second derivatives on either side of a question.
   """
 
-  numbers: int
   width: int
-  l2: float = boosting.L2
-  least: float = boosting.LEAST
 
   @property
   def dtype(self) -> np.dtype[Any]:
     """Of the columns, whole numbers below the width."""
     return np.min_scalar_type(self.width - 1)
 
+  def count_sampled(self, columns: int) -> int:
+    """See `boosting.Form`."""
+    return boosting.count_sampled(columns, _SHARE, _LEAST_SHOWN)
+
   def grow(
-    self, bins: jax.Array, derivatives: jax.Array, key: jax.Array
+    self,
+    bins: jax.Array,
+    derivatives: jax.Array,
+    limits: boosting.Limits,
+    key: jax.Array,
   ) -> CategoryTrees:
     """See `boosting.Form`."""
     rows, nodes = bins.shape[1], 2 ** (DEPTH - 1)
-    keys = jax.random.split(key)
-    counts = self.numbers, len(bins) - self.numbers
-    sampled = [
-      start + boosting.sample_columns(one, count, _SHARE, _LEAST_SHOWN)
-      for one, count, start in zip(keys, counts, (0, self.numbers), strict=True)
-    ]
+    categories = np.arange(len(limits.columns), len(bins))
+    of_questions = {
+      _threshold: (limits.columns, limits.allowed),
+      _set: (categories, len(categories)),
+    }
+    sampled = {
+      question: boosting.sample_columns(self, *of, own_key)
+      for (question, of), own_key in zip(
+        of_questions.items(), jax.random.split(key), strict=True
+      )
+      if len(of[0])
+    }
 
     def level(leaf, _):
       found = [
-        question(self, bins[which], which, leaf, derivatives, nodes)
-        for question, which in zip((_threshold, _set), sampled, strict=True)
-        if len(which)
+        question(self, bins[which], which, leaf, derivatives, limits, nodes)
+        for question, which in sampled.items()
       ]
       gain, column, yes = (
         jnp.stack(parts) for parts in zip(*found, strict=True)
@@ -101,7 +113,7 @@ class CategorySplits(NamedTuple):
     columns, yes = (
       jnp.concatenate([part[i, : 2**i] for i in range(DEPTH)]) for part in asked
     )
-    leaves = boosting.steps(leaf, derivatives, DEPTH, self.l2)
+    leaves = boosting.steps(leaf, derivatives, DEPTH, limits.l2)
     return CategoryTrees(columns, yes, leaves)
 
   def predict(self, bins: jax.Array, tree: CategoryTrees) -> jax.Array:
@@ -174,6 +186,7 @@ def _threshold(
   places: jax.Array,
   leaf: jax.Array,
   derivatives: jax.Array,
+  limits: boosting.Limits,
   nodes: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """The best question of numbers: is the bin above another?
@@ -184,14 +197,17 @@ def _threshold(
     places: of these among all columns, i32[C].
     leaf: the node of each row, i32[R].
     derivatives: f32[R, 2].
+    limits: of the tree.
     nodes: N.
 
   Returns:
     Of each node: the gain, f32[N]; the column, i32[N]; and where the answer is
     yes, bool[N, W].
   """
-  sums = boosting.histograms(bins, leaf, derivatives, nodes, boosting.BINS)
-  gain, column, last = _best(boosting.gains(sums, form.l2, form.least))
+  sums = boosting.histograms(
+    bins, limits.sampled, leaf, derivatives, nodes, boosting.BINS
+  )
+  gain, column, last = _best(boosting.gains(sums, limits))
   yes = (jnp.arange(form.width)[None] > last[:, None]) & (gain > 0)[:, None]
   return gain, places[column], yes
 
@@ -202,25 +218,54 @@ def _set(
   places: jax.Array,
   leaf: jax.Array,
   derivatives: jax.Array,
+  limits: boosting.Limits,
   nodes: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """The best question of categories: is it one of these? As `_threshold`."""
-  sums = boosting.histograms(bins, leaf, derivatives, nodes, form.width)
-  first, second = sums[..., 0], sums[..., 1]
-  # Those with too few rows are behind all others, in no order.
-  mean = jnp.where(second >= _LEAST, first / (second + _PSEUDO_ROWS), jnp.inf)
-  order = jnp.argsort(mean, -1)
+  sums = boosting.histograms(
+    bins, len(bins), leaf, derivatives, nodes, form.width
+  )
+  ranks = _ranks(sums)
+  ordered = jax.lax.sort(ranks, is_stable=False)
+  order = ordered & (2 ** _bits(form.width) - 1)
   sums = jnp.take_along_axis(sums, order[..., None], 2)
-  gain = boosting.gains(sums, form.l2, form.least, _MORE_L2)
-  # Categories of the same mean, those with too few rows among them, stay
-  # together, as in the answer below.
-  ordered = jnp.take_along_axis(mean, order, -1)
-  parts = ordered < jnp.roll(ordered, -1, -1)
-  gain, column, last = _best(jnp.where(parts, gain, 0.0))
-  means = mean[column, jnp.arange(nodes)]
-  at = jnp.take_along_axis(order[column, jnp.arange(nodes)], last[:, None], 1)
-  yes = means > jnp.take_along_axis(means, at, 1)
+  gain = boosting.gains(sums, limits, _MORE_L2)
+  # Those with too few rows stay together.
+  gain = jnp.where(ordered < _RARE, gain, 0.0)
+  gain, column, last = _best(gain)
+  nodes_own = column, jnp.arange(nodes)
+  at = jnp.take_along_axis(ordered[nodes_own], last[:, None], 1)
+  yes = ranks[nodes_own] > at
   return gain, places[column], yes & (gain > 0)[:, None]
+
+
+def _ranks(sums: jax.Array) -> jax.Array:
+  """Numbers in the order of categories by their mean gradient.
+
+  A number's last bits are the category itself: to sort whole numbers is several
+  times as fast as to sort means and to say what was where. Means that differ by
+  less than these bits can tell are in the order of their categories; those with
+  too few rows are behind all others, from _RARE on.
+
+  Args:
+    sums: of both derivatives, f32[..., W, 2].
+
+  Returns:
+    i32[..., W], all different.
+  """
+  first, second = sums[..., 0], sums[..., 1]
+  mean = jnp.where(second >= _LEAST, first / (second + _PSEUDO_ROWS), jnp.inf)
+  # The bits of floats are in order, once those of negative ones are turned.
+  bits = jax.lax.bitcast_convert_type(mean, jnp.int32)
+  bits = jnp.where(bits < 0, bits ^ np.iinfo(np.int32).max, bits)
+  room = _bits(bits.shape[-1])
+  own = jax.lax.broadcasted_iota(jnp.int32, bits.shape, bits.ndim - 1)
+  return (bits >> room << room) | own
+
+
+def _bits(width: int) -> int:
+  """That numbers below the width have."""
+  return (width - 1).bit_length()
 
 
 def _best(gain: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -41,9 +41,9 @@ class _Rows(NamedTuple):
   binned: boosting.Rows
   categories: np.ndarray
 
-  def of(self, candidate: candidates.Candidate) -> boosting.Rows:
+  def of(self, found: candidates.Candidates) -> boosting.Rows:
     """Rows with the columns that its trees read."""
-    form, places = candidate
+    form, places, _ = found
     count = len(self.binned.bins)
     parts = (
       self.binned.bins[places[places < count]],
@@ -91,34 +91,30 @@ def grow(
     again: rows of which trees are grown again, as many and of the candidates
       that validation chose; these are the result.
   """
-  forms = [
-    of
-    for of in (
-      candidates.by_rates(spec, fields),
-      candidates.by_categories(spec, fields),
-    )
-    if of
-  ]
-  parts = sum(map(len, forms))
+  forms = candidates.forms(spec, fields)
+  parts = sum(len(of.limits) for of in forms)
   of_parts = _parts(progress, parts if again is None else 2 * parts)
   learnt = features.learn(spec, fields.pairs, train, seed)
   of_validation = features.others(spec, fields.pairs, learnt, validation)
   some = _rows(fields, learnt.rows, train)
   others = _rows(fields, of_validation, validation)
 
-  def boost(one: candidates.Candidate) -> boosting.Grown:
-    rows = some.of(one), others.of(one)
-    return boosting.boost(one.form, *rows, count, seed, next(of_parts))
+  def boost(of: candidates.Candidates) -> list[boosting.Grown]:
+    rows = some.of(of), others.of(of)
+    return [
+      boosting.boost(of.form, limits, *rows, count, seed, next(of_parts))
+      for limits in of.limits
+    ]
 
-  found = [list(map(boost, of)) for of in forms]
+  found = list(map(boost, forms))
   choices = _chosen(found, of_validation)
   trees = [[one.trees for one in of] for of in found]
   if again is not None:
     learnt = features.learn(spec, fields.pairs, again, seed)
     rows = _rows(fields, learnt.rows, again)
     trees = [
-      _grown_again(rows, *of, count, seed, of_parts)
-      for of in zip(forms, choices, strict=True)
+      _grown_again(rows.of(of), of, choice, count, seed, of_parts)
+      for of, choice in zip(forms, choices, strict=True)
     ]
   of_forms = zip(forms, trees, choices, strict=True)
   return _parameters(spec, fields, learnt, [_of_tasks(*of) for of in of_forms])
@@ -142,11 +138,10 @@ def compile_ahead(
   validation: int,
 ) -> None:
   """Compiles what `grow` runs for as many rows, in whatever thread."""
-  for form, places in (
-    *candidates.by_rates(spec, fields),
-    *candidates.by_categories(spec, fields),
-  ):
-    boosting.compile_ahead(form, len(places), spec.num_tasks, train, validation)
+  for form, places, limits in candidates.forms(spec, fields):
+    boosting.compile_ahead(
+      form, limits[0], len(places), spec.num_tasks, train, validation
+    )
 
 
 def _rows(
@@ -221,8 +216,8 @@ def _picked(of: Sequence[np.ndarray], which: np.ndarray) -> np.ndarray:
 
 
 def _grown_again(
-  rows: _Rows,
-  of: Sequence[candidates.Candidate],
+  rows: boosting.Rows,
+  of: candidates.Candidates,
   choice: _Choice,
   count: int,
   seed: int,
@@ -240,16 +235,18 @@ def _grown_again(
   """
   return [
     boosting.boost_again(
-      one.form, rows.of(one), choice.rounds, count, seed, progress
+      of.form, limits, rows, choice.rounds, count, seed, progress
     )
     if number in choice.candidate
     else None
-    for number, (one, progress) in enumerate(zip(of, of_parts, strict=False))
+    for number, (limits, progress) in enumerate(
+      zip(of.limits, of_parts, strict=False)
+    )
   ]
 
 
 def _of_tasks(
-  of: Sequence[candidates.Candidate], trees: Sequence[Any], choice: _Choice
+  of: candidates.Candidates, trees: Sequence[Any], choice: _Choice
 ) -> Any:
   """Each task's trees of a form; `columns` are places among all.
 
@@ -263,7 +260,7 @@ def _of_tasks(
     found = trees[number]
     parts = type(found)(*(part[task] for part in found))
     return parts._replace(
-      columns=of[number].places[parts.columns],
+      columns=of.places[parts.columns],
       leaves=parts.leaves * choice.share[task],
     )
 

@@ -39,12 +39,20 @@ class Oblivious(NamedTuple):
 
   dtype = np.dtype(np.uint8)
 
+  def count_sampled(self, columns: int) -> int:
+    """See `boosting.Form`."""
+    return boosting.count_sampled(columns, _SHARE, DEPTH)
+
   def grow(
-    self, bins: jax.Array, derivatives: jax.Array, key: jax.Array
+    self,
+    bins: jax.Array,
+    derivatives: jax.Array,
+    limits: boosting.Limits,
+    key: jax.Array,
   ) -> ObliviousTrees:
     """See `boosting.Form`."""
-    sampled = boosting.sample_columns(key, len(bins), _SHARE, DEPTH)
-    columns, last, leaves = _grow(bins[sampled], derivatives)
+    sampled = boosting.sample_columns(self, limits.columns, limits.allowed, key)
+    columns, last, leaves = _grow(bins[sampled], derivatives, limits)
     return ObliviousTrees(sampled[columns], last, leaves)
 
   def predict(self, bins: jax.Array, tree: ObliviousTrees) -> jax.Array:
@@ -56,13 +64,14 @@ class Oblivious(NamedTuple):
 
 
 def _grow(
-  bins: jax.Array, derivatives: jax.Array
+  bins: jax.Array, derivatives: jax.Array, limits: boosting.Limits
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """One oblivious tree.
 
   Args:
     bins: of the columns that it samples, u8[C, R].
     derivatives: first and second, f32[R, 2].
+    limits: of the tree.
 
   Returns:
     Columns and last bins of its levels, i32[DEPTH], and the Newton step of
@@ -71,11 +80,13 @@ def _grow(
   nodes = 2 ** (DEPTH - 1)  # of the last level; one program for all levels
 
   def level(leaf, _):
-    sums = boosting.histograms(bins, leaf, derivatives, nodes, boosting.BINS)
-    best = jnp.argmax(jnp.sum(boosting.gains(sums), 1))
+    sums = boosting.histograms(
+      bins, limits.sampled, leaf, derivatives, nodes, boosting.BINS
+    )
+    best = jnp.argmax(jnp.sum(boosting.gains(sums, limits), 1))
     column, bin_ = best // boosting.BINS, best % boosting.BINS
     return leaf * 2 + (bins[column] > bin_), (column, bin_)
 
   nothing = jnp.zeros(bins.shape[1], jnp.int32)
   leaf, (columns, last) = jax.lax.scan(level, nothing, None, DEPTH)
-  return columns, last, boosting.steps(leaf, derivatives, DEPTH)
+  return columns, last, boosting.steps(leaf, derivatives, DEPTH, limits.l2)

@@ -12,6 +12,7 @@ import pytest
 from rmtl_jax.contrib.trees import boosting, oblivious
 
 FORM = oblivious.Oblivious()
+LIMITS = boosting.make_limits(FORM, 7, range(7))
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,7 @@ def test_the_gain_of_a_question_by_hand():
   """One column, one leaf; 6 and 10 rows of second derivative 1."""
   sums = np.zeros((1, 1, boosting.BINS, 2), np.float32)
   sums[0, 0, 0], sums[0, 0, 1] = (-12.0, 6.0), (8.0, 10.0)
-  found = np.asarray(boosting.gains(jnp.asarray(sums)))
+  found = np.asarray(boosting.gains(jnp.asarray(sums), LIMITS))
   # G^2 / (H + 20): 144 / 26 + 64 / 30 - 16 / 36.
   assert found[0, 0, 0] == pytest.approx(7.22735, abs=1e-4)
   # Then all rows are on one side.
@@ -60,13 +61,13 @@ def test_the_gain_of_a_question_by_hand():
 def test_a_side_with_few_rows_gains_nothing():
   sums = np.zeros((1, 1, boosting.BINS, 2), np.float32)
   sums[0, 0, 0], sums[0, 0, 1] = (-12.0, 4.9), (8.0, 10.0)
-  np.testing.assert_array_equal(boosting.gains(jnp.asarray(sums)), 0)
+  np.testing.assert_array_equal(boosting.gains(jnp.asarray(sums), LIMITS), 0)
 
 
 def test_trees_learn_what_two_columns_tell_together():
   train, validation, test = (rows(4000, seed) for seed in range(3))
   trees, rounds, losses, logits = boosting.boost(
-    FORM, train, validation, 50, seed=0
+    FORM, LIMITS, train, validation, 50, seed=0
   )
   assert trees.leaves.shape == (2, 50, 2**oblivious.DEPTH)
   rate = train.labels.mean(1)
@@ -83,7 +84,7 @@ def test_trees_learn_what_two_columns_tell_together():
 def test_a_last_round_has_no_more_trees_than_are_asked_for():
   train, validation = rows(2000, 0), rows(1000, 1)
   trees, rounds, losses, logits = boosting.boost(
-    FORM, train, validation, 15, seed=0
+    FORM, LIMITS, train, validation, 15, seed=0
   )
   assert trees.leaves.shape[1] == 15 and rounds.tolist() == [2, 2]
   assert np.all(np.any(trees.leaves[:, 14] != 0, 1))
@@ -103,7 +104,7 @@ def test_without_anything_to_learn_trees_predict_the_rate():
 
   train, validation = noise(), noise()
   # Validation rows are those of train with other labels: noise is no help.
-  trees = boosting.boost(FORM, train, validation, 80, seed=1).trees
+  trees = boosting.boost(FORM, LIMITS, train, validation, 80, seed=1).trees
   used = np.any(trees.leaves[0] != trees.leaves[0, :, :1], 1)
   assert used.sum() <= boosting.ROUND
   rate = (train.labels.sum() + 0.5) / 3001
@@ -119,12 +120,17 @@ def test_labels_without_weight_do_not_count():
   other[0, ::2] = 1 - other[0, ::2]
   first, second = (
     boosting.boost(
-      FORM, train._replace(labels=labels, weight=weight), validation, 10, seed=3
+      FORM,
+      LIMITS,
+      train._replace(labels=labels, weight=weight),
+      validation,
+      10,
+      seed=3,
     ).trees
     for labels in (train.labels, other)
   )
   jax.tree.map(np.testing.assert_array_equal, first, second)
-  third = boosting.boost(FORM, train, validation, 10, seed=3).trees
+  third = boosting.boost(FORM, LIMITS, train, validation, 10, seed=3).trees
   assert np.any(third.leaves[0] != first.leaves[0])
   # Tasks have trees of their own.
   np.testing.assert_array_equal(third.leaves[1], first.leaves[1])
@@ -133,7 +139,7 @@ def test_labels_without_weight_do_not_count():
 def test_a_task_without_weight_has_no_trees():
   train, validation = rows(1000), rows(500, 1)
   train.weight[1], validation.weight[1] = 0, 0
-  trees = boosting.boost(FORM, train, validation, 20, seed=0).trees
+  trees = boosting.boost(FORM, LIMITS, train, validation, 20, seed=0).trees
   np.testing.assert_array_equal(trees.leaves[1], 0)
   assert np.any(trees.leaves[0])
 
@@ -143,8 +149,8 @@ def test_many_rows_are_sampled_for_every_tree(monkeypatch):
   boosting._round.clear_cache()
   try:
     train, validation = rows(3000), rows(1000, 1)
-    trees = boosting.boost(FORM, train, validation, 30, seed=0).trees
-    again = boosting.boost(FORM, train, validation, 30, seed=0).trees
+    trees = boosting.boost(FORM, LIMITS, train, validation, 30, seed=0).trees
+    again = boosting.boost(FORM, LIMITS, train, validation, 30, seed=0).trees
   finally:
     boosting._round.clear_cache()
   jax.tree.map(np.testing.assert_array_equal, trees, again)
@@ -157,12 +163,12 @@ def test_progress_is_by_rounds_and_the_last_is_cut():
   seen = []
   train, validation = rows(500), rows(200, 1)
   whole = boosting.boost(
-    FORM, train, validation, 20, seed=0, progress=seen.append
+    FORM, LIMITS, train, validation, 20, seed=0, progress=seen.append
   ).trees
   assert seen == [0.5, 1.0]
   seen.clear()
   part = boosting.boost(
-    FORM, train, validation, 13, seed=0, progress=seen.append
+    FORM, LIMITS, train, validation, 13, seed=0, progress=seen.append
   ).trees
   assert seen == [10 / 13, 1.0]
   jax.tree.map(
@@ -173,13 +179,17 @@ def test_progress_is_by_rounds_and_the_last_is_cut():
 def test_trees_of_the_same_rows_again_are_the_same():
   """Each task has as many rounds as validation wanted."""
   train, validation = rows(800), rows(300, 1)
-  found = boosting.boost(FORM, train, validation, 60, seed=0)
+  found = boosting.boost(FORM, LIMITS, train, validation, 60, seed=0)
   seen = []
-  again = boosting.boost_again(FORM, train, found.rounds, 60, 0, seen.append)
+  again = boosting.boost_again(
+    FORM, LIMITS, train, found.rounds, 60, 0, seen.append
+  )
   jax.tree.map(np.testing.assert_array_equal, again, found.trees)
   assert seen[-1] == 1.0 and len(seen) == found.rounds.max()
   # Other rows, other trees; without rounds only the rates.
-  other = boosting.boost_again(FORM, rows(800, 2), np.array([2, 0]), 60, 0)
+  other = boosting.boost_again(
+    FORM, LIMITS, rows(800, 2), np.array([2, 0]), 60, 0
+  )
   used = np.any(other.leaves != other.leaves[..., :1], 2).sum(1)
   assert used[0] == 2 * boosting.ROUND and used[1] == 0
   rate = (rows(800, 2).labels[1].sum() + 0.5) / 801

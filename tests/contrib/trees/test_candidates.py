@@ -13,18 +13,23 @@ FIELDS = candidates.TreeFields(((1, 2), (0, 2)), (1, 2))
 
 
 def places(found):
-  return [list(one.places) for one in found]
+  """Of all columns, those that each candidate may ask of."""
+  behind = found.places[len(found.limits[0].columns) :]
+  return [
+    [*found.places[one.columns[: one.allowed]], *behind] for one in found.limits
+  ]
 
 
 def test_ids_are_a_candidate_of_their_own():
   spec = types.FeatureSpec((300, 3), (), numeric=1, num_tasks=2)
   nothing = candidates.TreeFields()
   found = candidates.by_rates(spec, nothing)
-  assert {one.form for one in found} == {oblivious.Oblivious()}
+  assert found.form == oblivious.Oblivious()
   assert places(found) == [[0, 3, 4], [*range(5)]]
   alone = types.FeatureSpec((300,), (), 0, 1)
   assert places(candidates.by_rates(alone, nothing)) == [[0]]
-  assert not candidates.by_categories(spec, nothing)
+  assert candidates.by_categories(spec, nothing) is None
+  assert len(candidates.forms(spec, nothing)) == 1
 
 
 def test_rates_are_without_pairs_and_ids_first():
@@ -40,23 +45,24 @@ def test_rates_are_without_pairs_and_ids_first():
   spec = dataclasses.replace(SPEC, categorical=(400, 400, 5), numeric=0)
   fields = candidates.TreeFields(((0, 2), (1, 2)))
   found = candidates.by_rates(spec, fields)
-  assert [len(one.places) for one in found] == [4, 10, 14]
+  assert [one.allowed for one in found.limits] == [4, 10, 14]
 
 
 def test_categories_are_behind_all_rates():
   """Price, tags and the pair segment-brand; then without the pair."""
-  first, other = candidates.by_categories(SPEC, FIELDS)
+  found = candidates.by_categories(SPEC, FIELDS)
   assert features.count_columns(SPEC, FIELDS.pairs) == 15
-  assert places([first, other]) == [
+  assert places(found) == [
     [0, 7, 8, 11, 12, 15, 16],
     [0, 7, 8, 15, 16],
   ]
-  assert first.form.numbers == 5 and other.form.numbers == 3
-  assert first.form.l2 == boosting.L2 > other.form.l2
-  assert first.form.least == boosting.LEAST > other.form.least
+  first, other = found.limits
+  assert (first.sampled, other.sampled) == (3, 2)
+  assert first.l2 == boosting.L2 > other.l2
+  assert first.least == boosting.LEAST > other.least
 
 
 def test_pairs_of_ids_alone_are_no_reason_for_others():
   fields = candidates.TreeFields(((0, 2),), (1, 2))
-  (only,) = candidates.by_categories(SPEC, fields)
-  assert only.form.l2 == boosting.L2
+  (only,) = candidates.by_categories(SPEC, fields).limits
+  assert only.l2 == boosting.L2

@@ -12,7 +12,8 @@ import pytest
 from rmtl_jax.contrib.trees import boosting, category_splits
 
 # Two columns of numbers, then two of categories.
-FORM = category_splits.CategorySplits(2, boosting.BINS)
+FORM = category_splits.CategorySplits(boosting.BINS)
+LIMITS = boosting.make_limits(FORM, 2, range(2))
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +79,7 @@ def test_nodes_ask_what_a_plain_search_would(monkeypatch):
   tree = FORM.grow(
     jnp.asarray(found.bins),
     jnp.asarray(np.stack([slope, curve], 1)),
+    LIMITS,
     jax.random.key(0),
   )
   tree = jax.tree.map(np.asarray, tree)
@@ -113,6 +115,7 @@ def test_a_set_by_hand():
     jnp.array([7]),
     jnp.zeros(120, jnp.int32),
     both,
+    LIMITS,
     1,
   )
   # Each side has 60 rows, of slope 30 and curve 15; the whole has none.
@@ -129,11 +132,12 @@ def test_categories_with_too_few_rows_stay_together():
   slope = np.select([column == 1, column == 2, column < 43], [0.5, -0.5, -0.5])
   slope = np.where(column >= 43, 0.5, slope).astype(np.float32)
   gain, _, yes = category_splits._set(
-    category_splits.CategorySplits(0, 100),
+    category_splits.CategorySplits(100),
     jnp.asarray(column[None].astype(np.uint8)),
     jnp.array([0]),
     jnp.zeros(len(column), jnp.int32),
     jnp.asarray(np.stack([slope, np.full_like(slope, 0.25)], 1)),
+    LIMITS,
     1,
   )
   # Category 2 against all others, of curve 10 and 70, slope -20 and 20.
@@ -141,18 +145,19 @@ def test_categories_with_too_few_rows_stay_together():
   np.testing.assert_array_equal(yes[0], np.arange(100) != 2)
 
 
-def test_a_form_has_limits_of_its_own():
+def test_trees_keep_their_limits():
   """10 rows of curve 2.5 each: too few for one form, enough for the other."""
   column = np.repeat([1, 2], 10).astype(np.uint8)
   slope = np.where(column == 1, 0.5, -0.5).astype(np.float32)
   both = jnp.asarray(np.stack([slope, np.full_like(slope, 0.25)], 1))
-  rest = jnp.array([0]), jnp.zeros(20, jnp.int32), both, 1
+  tight = boosting.make_limits(FORM, 1, range(1))
+  loose = boosting.make_limits(FORM, 1, range(1), 1.0, 1.0)
 
-  def gain(form, question):
-    return float(question(form, jnp.asarray(column[None]), *rest)[0][0])
+  def gain(limits, question):
+    leaf, place = jnp.zeros(20, jnp.int32), jnp.array([0])
+    of = jnp.asarray(column[None]), place, leaf, both, limits
+    return float(question(FORM, *of, 1)[0][0])
 
-  tight = category_splits.CategorySplits(1, boosting.BINS)
-  loose = category_splits.CategorySplits(1, boosting.BINS, 1.0, 1.0)
   # Each side has 10 rows, of slope 5 and curve 2.5.
   for question, more in (
     (category_splits._threshold, 0),
@@ -162,8 +167,10 @@ def test_a_form_has_limits_of_its_own():
     expected = 2 * 5**2 / (2.5 + 1 + more)
     assert gain(loose, question) == pytest.approx(expected, rel=1e-5)
   trees = [
-    form.grow(jnp.asarray(column[None]), both, jax.random.key(0))
-    for form in (tight, loose)
+    FORM.grow(
+      jnp.asarray(np.stack([column, column])), both, limits, jax.random.key(0)
+    )
+    for limits in (tight, loose)
   ]
   np.testing.assert_allclose(trees[0].leaves, 0)
   assert np.abs(trees[1].leaves).max() == pytest.approx(5 / 3.5, rel=1e-5)
@@ -171,7 +178,7 @@ def test_a_form_has_limits_of_its_own():
 
 def test_trees_tell_what_each_category_likes():
   train, validation, test = (rows(3000, seed) for seed in range(3))
-  grown = boosting.boost(FORM, train, validation, 40, seed=0)
+  grown = boosting.boost(FORM, LIMITS, train, validation, 40, seed=0)
   logits = sum(
     grown.trees.leaves[0, n, answers(tree, test.bins)]
     for n in range(40)
@@ -179,33 +186,60 @@ def test_trees_tell_what_each_category_likes():
   )
   likes = test.bins[2] % 3 + 1 == test.bins[3]
   assert logits[likes].mean() > logits[~likes].mean() + 1.0
-  again = boosting.boost_again(FORM, train, grown.rounds, 40, seed=0)
+  again = boosting.boost_again(FORM, LIMITS, train, grown.rounds, 40, seed=0)
   jax.tree.map(np.testing.assert_array_equal, again, grown.trees)
 
 
 def test_more_categories_than_bytes_number():
-  form = category_splits.CategorySplits(1, 400)
+  form = category_splits.CategorySplits(400)
   assert form.dtype == np.uint16
   draw = np.random.default_rng(0)
   column = draw.integers(0, 400, 4000)
   labels = (draw.random(4000) < np.where(column % 2, 0.9, 0.1)).astype('f4')
   bins = np.stack([column % 7, column]).astype(form.dtype)
   train = boosting.Rows(bins, labels[None], np.ones((1, 4000), np.float32))
-  grown = boosting.boost(form, train, train, 10, seed=0)
+  limits = boosting.make_limits(form, 1, range(1))
+  grown = boosting.boost(form, limits, train, train, 10, seed=0)
   assert grown.logits[0, column % 2 == 1].mean() > 0.2
   assert grown.logits[0, column % 2 == 0].mean() < -0.2
 
 
-def test_without_numbers_or_without_a_gain():
+def test_without_a_gain():
   """Nodes that gain nothing send all rows to the same side."""
-  form = category_splits.CategorySplits(0, boosting.BINS)
   found = rows(200)
   slope = np.zeros((200, 2), np.float32)
   slope[:, 1] = 0.25
-  tree = form.grow(
-    jnp.asarray(found.bins[2:]), jnp.asarray(slope), jax.random.key(0)
+  tree = FORM.grow(
+    jnp.asarray(found.bins), jnp.asarray(slope), LIMITS, jax.random.key(0)
   )
   assert not np.any(tree.yes) and not np.any(tree.leaves)
+
+
+@pytest.mark.parametrize('numbers', [0, 2])
+def test_without_numbers(numbers):
+  """There are none, or none may be asked of."""
+  found = rows(700)
+  slope = np.stack([0.3 - found.labels[0], np.full(700, 0.21)], 1)
+  limits = boosting.make_limits(FORM, numbers, ())
+  tree = FORM.grow(
+    jnp.asarray(found.bins[2 - numbers :]),
+    jnp.asarray(slope, jnp.float32),
+    limits,
+    jax.random.key(0),
+  )
+  asked = tree.columns[np.any(tree.yes, 1)]
+  assert len(asked) > 3 and np.all(asked >= numbers)
+
+
+def test_ranks_follow_the_means():
+  """Of both signs; category 3 has too few rows, category 4 none."""
+  first = np.array([2.0, -3.0, 0.0, -0.9, 0.0, 1.0, -0.5])
+  second = np.array([3.0, 4.0, 2.0, 0.9, 0.0, 5.0, 1.0])
+  sums = jnp.asarray(np.stack([first, second], 1), jnp.float32)
+  ranks = np.asarray(category_splits._ranks(sums))
+  assert [*np.argsort(ranks)] == [1, 6, 2, 5, 0, 3, 4]
+  rare = ranks >= category_splits._RARE
+  np.testing.assert_array_equal(np.flatnonzero(rare), [3, 4])
 
 
 def test_answers_are_kept_in_numbers_of_16_bits():

@@ -55,20 +55,17 @@ def test_trees_without_pairs_are_taken_where_they_are_clearly_better():
 
 
 def test_trees_of_tasks_ask_of_columns_among_all():
-  of = [
-    candidates.Candidate(oblivious.Oblivious(), np.array(places))
-    for places in ([0, 3, 4], [0, 1, 2, 3, 4])
-  ]
+  of = candidates.Candidates(oblivious.Oblivious(), np.array([0, 3, 4, 6]), ())
   trees = [
     oblivious.ObliviousTrees(
       np.full((3, 1, 5), last), *(np.full((3, 1, 5), float(last)),) * 2
     )
-    for last in (2, 4)
+    for last in (2, 3)
   ]
   choice = growing._Choice(
     np.array([1, 0, 0]), np.array([5, 3, 3]), np.array([1.0, 0.5, 0.0])
   )
   found = growing._of_tasks(of, trees, choice)
-  np.testing.assert_array_equal(found.columns[:, 0, 0], [4, 4, 4])
-  np.testing.assert_array_equal(found.last[:, 0, 0], [4, 2, 2])
-  np.testing.assert_array_equal(found.leaves[:, 0, 0], [4, 1, 0])
+  np.testing.assert_array_equal(found.columns[:, 0, 0], [6, 4, 4])
+  np.testing.assert_array_equal(found.last[:, 0, 0], [3, 2, 2])
+  np.testing.assert_array_equal(found.leaves[:, 0, 0], [3, 1, 0])

@@ -202,8 +202,8 @@ def test_a_network_predicts_as_boosting_does(monkeypatch):
   kept = {}
   boost = boosting.boost
 
-  def spy(form, train, validation, *args, **keys):
-    found = boost(form, train, validation, *args, **keys)
+  def spy(form, limits, train, validation, *args, **keys):
+    found = boost(form, limits, train, validation, *args, **keys)
     if not kept:  # without ids, whose rates would only overfit here
       kept.update(trees=found.trees, losses=found.losses, validation=validation)
     else:
@@ -334,8 +334,8 @@ def test_trees_without_pairs_keep_their_columns(number, again, monkeypatch):
   spied = 'boost_again' if again else 'boost'
   boost = getattr(boosting, spied)
 
-  def spy(form, rows, *rest):
-    kept.append((form, rows, boost(form, rows, *rest)))
+  def spy(form, limits, rows, *rest):
+    kept.append((form, limits, rows, boost(form, limits, rows, *rest)))
     return kept[-1][-1]
 
   monkeypatch.setattr(boosting, spied, spy)
@@ -359,9 +359,9 @@ def test_trees_without_pairs_keep_their_columns(number, again, monkeypatch):
     one
     for one in kept
     if isinstance(one[0], category_splits.CategorySplits)
-    and (one[0].l2 == boosting.L2) == (number == 0)
+    and (one[1].l2 == boosting.L2) == (number == 0)
   ]
-  ((form, rows, grown),) = parted
+  ((form, _, rows, grown),) = parted
   trees = jax.device_put(grown if again else grown.trees)
   bins = jnp.asarray(rows.bins)
   for task in range(2):

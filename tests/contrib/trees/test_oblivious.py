@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax.contrib.trees import oblivious
+from rmtl_jax.contrib.trees import boosting, oblivious
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,9 @@ def test_a_tree_asks_what_a_plain_search_would():
   slope = (0.3 - labels).astype(np.float32)
   curve = np.full_like(slope, 0.21)
   columns, last, steps = oblivious._grow(
-    jnp.asarray(bins), jnp.asarray(np.stack([slope, curve], 1))
+    jnp.asarray(bins),
+    jnp.asarray(np.stack([slope, curve], 1)),
+    boosting.make_limits(oblivious.Oblivious(), 5, range(5)),
   )
 
   def gain(leaf, yes):
