@@ -12,8 +12,9 @@ import numpy as np
 from scipy import special
 
 # What the squared distance to equal weights costs, in the rows' summed logloss:
-# so few rows say little of whom to believe.
-PRIOR = 10.0
+# once, so that few rows say little of whom to believe, and again for every so
+# many rows, since members chose their epoch by the rows that weigh them.
+_PRIOR, _ROWS = 1.0, 1000
 # A probability's distance to 0 and 1, ahead of its logit.
 _LEAST = 1e-7
 
@@ -26,7 +27,7 @@ def fit_weights(
 ) -> np.ndarray:
   """The weights of the members' logits with the lowest logloss, by task.
 
-  They minimise the mean logloss plus PRIOR / R |w - 1 / M|^2.
+  They minimise the summed logloss plus `prior_cost(R)` |w - 1 / M|^2.
 
   Args:
     probabilities: f32[M, R, K].
@@ -52,6 +53,11 @@ def fit_weights(
   return weights.astype(np.float32)
 
 
+def prior_cost(rows: float) -> float:
+  """Of the squared distance to equal weights, for (weights of) so many rows."""
+  return _PRIOR * (1 + rows / _ROWS)
+
+
 def _of_task(
   logits: np.ndarray, labels: np.ndarray, rows: np.ndarray
 ) -> np.ndarray:
@@ -60,13 +66,14 @@ def _of_task(
   from scipy import optimize
 
   count, total = logits.shape[1], np.sum(rows, dtype=np.float64)
+  prior = prior_cost(total)
 
   def logloss(weights):
     z, away = logits @ weights, weights - 1 / count
     losses = rows * (np.logaddexp(0.0, z) - labels * z)
-    value = np.sum(losses) + PRIOR * away @ away
+    value = np.sum(losses) + prior * away @ away
     slopes = rows * (special.expit(z) - labels)
-    gradient = logits.T @ slopes + 2 * PRIOR * away
+    gradient = logits.T @ slopes + 2 * prior * away
     return value / total, gradient / total
 
   found = optimize.minimize(
