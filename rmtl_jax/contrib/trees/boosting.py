@@ -412,6 +412,16 @@ def sample_columns(
   return drawn[: form.count_sampled(len(columns))]
 
 
+def sample_depth(depths: Sequence[int], key: jax.Array) -> jax.Array:
+  """Samples the levels of one tree, each as often, i32[].
+
+  Deep trees tell what several columns say together, and overfit where rows come
+  from elsewhere; some of each err less than either.
+  """
+  which = jax.random.randint(jax.random.fold_in(key, 0), (), 0, len(depths))
+  return jnp.array(depths)[which]
+
+
 def histograms(
   columns: jax.Array,
   count: jax.Array | int,

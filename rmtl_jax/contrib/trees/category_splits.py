@@ -20,6 +20,8 @@ from rmtl_jax.contrib.trees import boosting
 
 DEPTH = 6
 NODES = 2**DEPTH - 1
+# Levels of a tree, one of these; nodes of the rest say no.
+_DEPTHS = 3, DEPTH
 # Of the columns, and of the fields, what a tree is shown.
 # Two can say something together.
 _SHARE, _LEAST_SHOWN = 0.5, 2
@@ -93,7 +95,8 @@ class CategorySplits(NamedTuple):
       if len(of[0])
     }
 
-    def level(leaf, _):
+    def level(number, grown):
+      leaf, *asked = grown
       found = [
         question(self, bins[which], which, leaf, derivatives, limits, nodes)
         for question, which in sampled.items()
@@ -105,11 +108,18 @@ class CategorySplits(NamedTuple):
       column = jnp.take_along_axis(column, best, 0)[0]
       yes = jnp.take_along_axis(yes, best[..., None], 0)[0]
       value = bins.reshape(-1)[column[leaf] * rows + jnp.arange(rows)]
-      after = leaf * 2 + yes[leaf, value.astype(jnp.int32)]
-      return after, (column, yes)
+      leaf = leaf * 2 + yes[leaf, value.astype(jnp.int32)]
+      new = zip(asked, (column, yes), strict=True)
+      return leaf, *(all_.at[number].set(own) for all_, own in new)
 
-    nothing = jnp.zeros(rows, jnp.int32)
-    leaf, asked = jax.lax.scan(level, nothing, None, DEPTH)
+    depth = boosting.sample_depth(_DEPTHS, key)
+    nothing = (
+      jnp.zeros(rows, jnp.int32),
+      jnp.zeros((DEPTH, nodes), jnp.int32),
+      jnp.zeros((DEPTH, nodes, self.width), bool),
+    )
+    leaf, *asked = jax.lax.fori_loop(0, depth, level, nothing)
+    leaf = leaf << (DEPTH - depth)
     columns, yes = (
       jnp.concatenate([part[i, : 2**i] for i in range(DEPTH)]) for part in asked
     )

@@ -233,16 +233,19 @@ def _grown_again(
     seed: as for `grow`.
     of_parts: the callback of each candidate.
   """
-  return [
-    boosting.boost_again(
-      of.form, limits, rows, choice.rounds, count, seed, progress
+  counts = choice.share > 0
+
+  def grown(number: int, limits: boosting.Limits, progress: Any) -> Any:
+    if number not in choice.candidate:
+      return None
+    # A task that has none of it waits for none of its rounds.
+    rounds = choice.rounds * (counts & (choice.candidate == number))
+    return boosting.boost_again(
+      of.form, limits, rows, rounds, count, seed, progress
     )
-    if number in choice.candidate
-    else None
-    for number, (limits, progress) in enumerate(
-      zip(of.limits, of_parts, strict=False)
-    )
-  ]
+
+  of_candidates = enumerate(zip(of.limits, of_parts, strict=False))
+  return [grown(number, *one) for number, one in of_candidates]
 
 
 def _of_tasks(

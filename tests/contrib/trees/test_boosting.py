@@ -195,3 +195,10 @@ def test_trees_of_the_same_rows_again_are_the_same():
   rate = (rows(800, 2).labels[1].sum() + 0.5) / 801
   logits = predict(other, train.bins)[1]
   np.testing.assert_allclose(logits, np.log(rate / (1 - rate)), rtol=1e-5)
+
+
+def test_depths_are_drawn_alike():
+  keys = jax.random.split(jax.random.key(0), 3000)
+  found = jax.vmap(lambda key: boosting.sample_depth((3, 5), key))(keys)
+  counts = np.bincount(found)
+  assert counts.nonzero()[0].tolist() == [3, 5] and abs(counts[3] - 1500) < 120
