@@ -9,6 +9,7 @@ label is in what trees know of it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -83,16 +84,11 @@ class CategorySplits(NamedTuple):
     """See `boosting.Form`."""
     rows, nodes = bins.shape[1], 2 ** (DEPTH - 1)
     categories = np.arange(len(limits.columns), len(bins))
-    of_questions = {
-      _threshold: (limits.columns, limits.allowed),
-      _set: (categories, len(categories)),
-    }
+    numbers_key, categories_key = jax.random.split(key)
+    sample = functools.partial(boosting.sample_columns, self)
     sampled = {
-      question: boosting.sample_columns(self, *of, own_key)
-      for (question, of), own_key in zip(
-        of_questions.items(), jax.random.split(key), strict=True
-      )
-      if len(of[0])
+      _threshold: sample(limits.columns, limits.allowed, numbers_key),
+      _set: sample(categories, len(categories), categories_key),
     }
 
     def level(number, grown):
@@ -100,6 +96,7 @@ class CategorySplits(NamedTuple):
       found = [
         question(self, bins[which], which, leaf, derivatives, limits, nodes)
         for question, which in sampled.items()
+        if len(which)
       ]
       gain, column, yes = (
         jnp.stack(parts) for parts in zip(*found, strict=True)
