@@ -27,7 +27,8 @@ def fit_weights(
 ) -> np.ndarray:
   """The weights of the members' logits with the lowest logloss, by task.
 
-  They minimise the summed logloss plus `prior_cost(R)` |w - 1 / M|^2.
+  They minimise the summed logloss plus `prior_cost(W)` |w - 1 / M|^2, where W
+  is the sum of the task's weights of rows.
 
   Args:
     probabilities: f32[M, R, K].
@@ -53,9 +54,9 @@ def fit_weights(
   return weights.astype(np.float32)
 
 
-def prior_cost(rows: float) -> float:
-  """Of the squared distance to equal weights, for (weights of) so many rows."""
-  return _PRIOR * (1 + rows / _ROWS)
+def prior_cost(total: float) -> float:
+  """Of the squared distance to equal weights, for rows of this total weight."""
+  return _PRIOR * (1 + total / _ROWS)
 
 
 def _of_task(
