@@ -109,7 +109,7 @@ class Ours:
     self._learnt = features.learn(log.spec, (), log.rows, seed=0)
     rows = growing._rows(self._fields, self._learnt.rows, log.rows)
     self._forms = [
-      (of, rows.of(of)) for of in candidates.forms(log.spec, self._fields)
+      (of, rows.of(of)) for of in candidates.by_form(log.spec, self._fields)
     ]
 
   def _grow(self, number: int) -> Any:

@@ -42,10 +42,10 @@ class TreeFields(NamedTuple):
 
 
 class Candidates(NamedTuple):
-  """Trees of one form, of which tasks have those with some of the limits.
+  """The candidates of one form, which differ in their limits only.
 
   Attributes:
-    form: of the trees.
+    form: of all their trees.
     places: of the form's columns among all, i64[C].
     limits: of each candidate.
   """
@@ -55,10 +55,10 @@ class Candidates(NamedTuple):
   limits: Sequence[boosting.Limits]
 
 
-def forms(spec: types.FeatureSpec, fields: TreeFields) -> list[Candidates]:
+def by_form(spec: types.FeatureSpec, fields: TreeFields) -> list[Candidates]:
   """Those that read rates, then those that part categories, if any do."""
   found = by_rates(spec, fields), by_categories(spec, fields)
-  return [of for of in found if of]
+  return [of for of in found if of is not None]
 
 
 def by_rates(spec: types.FeatureSpec, fields: TreeFields) -> Candidates:

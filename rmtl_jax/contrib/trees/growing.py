@@ -42,7 +42,7 @@ class _Rows(NamedTuple):
   categories: np.ndarray
 
   def of(self, found: candidates.Candidates) -> boosting.Rows:
-    """Rows with the columns that its trees read."""
+    """Rows with the columns of the candidates' form."""
     form, places, _ = found
     count = len(self.binned.bins)
     parts = (
@@ -85,14 +85,15 @@ def grow(
     count: of trees, of each task and form.
     train: the rows that are learnt from.
     validation: those that choose how many trees a task has, and which.
-    seed: of folds, and of the columns and rows that a tree samples.
+    seed: of folds, and of the columns, the depth and the rows that a tree
+      samples.
     progress: called now and then, with the fraction of the trees that is grown;
       each candidate is an equal part, and so is each of `again`.
     again: rows of which trees are grown again, as many and of the candidates
       that validation chose; these are the result.
   """
-  forms = candidates.forms(spec, fields)
-  parts = sum(len(of.limits) for of in forms)
+  by_form = candidates.by_form(spec, fields)
+  parts = sum(len(of.limits) for of in by_form)
   of_parts = _parts(progress, parts if again is None else 2 * parts)
   learnt = features.learn(spec, fields.pairs, train, seed)
   of_validation = features.others(spec, fields.pairs, learnt, validation)
@@ -106,7 +107,7 @@ def grow(
       for limits in of.limits
     ]
 
-  found = list(map(boost, forms))
+  found = list(map(boost, by_form))
   choices = _chosen(found, of_validation)
   trees = [[one.trees for one in of] for of in found]
   if again is not None:
@@ -114,9 +115,9 @@ def grow(
     rows = _rows(fields, learnt.rows, again)
     trees = [
       _grown_again(rows.of(of), of, choice, count, seed, of_parts)
-      for of, choice in zip(forms, choices, strict=True)
+      for of, choice in zip(by_form, choices, strict=True)
     ]
-  of_forms = zip(forms, trees, choices, strict=True)
+  of_forms = zip(by_form, trees, choices, strict=True)
   return _parameters(spec, fields, learnt, [_of_tasks(*of) for of in of_forms])
 
 
@@ -138,7 +139,7 @@ def compile_ahead(
   validation: int,
 ) -> None:
   """Compiles what `grow` runs for as many rows, in whatever thread."""
-  for form, places, limits in candidates.forms(spec, fields):
+  for form, places, limits in candidates.by_form(spec, fields):
     boosting.compile_ahead(
       form, limits[0], len(places), spec.num_tasks, train, validation
     )
@@ -233,19 +234,18 @@ def _grown_again(
     seed: as for `grow`.
     of_parts: the callback of each candidate.
   """
-  counts = choice.share > 0
-
-  def grown(number: int, limits: boosting.Limits, progress: Any) -> Any:
-    if number not in choice.candidate:
-      return None
-    # A task that has none of it waits for none of its rounds.
-    rounds = choice.rounds * (counts & (choice.candidate == number))
-    return boosting.boost_again(
-      of.form, limits, rows, rounds, count, seed, progress
+  trees: list[Any] = []
+  for number, limits in enumerate(of.limits):
+    progress, is_chosen = next(of_parts), choice.candidate == number
+    if not np.any(is_chosen):
+      trees.append(None)
+      continue
+    # Rounds that no task counts need not be grown.
+    rounds = np.where(is_chosen & (choice.share > 0), choice.rounds, 0)
+    trees.append(
+      boosting.boost_again(of.form, limits, rows, rounds, count, seed, progress)
     )
-
-  of_candidates = enumerate(zip(of.limits, of_parts, strict=False))
-  return [grown(number, *one) for number, one in of_candidates]
+  return trees
 
 
 def _of_tasks(

@@ -29,7 +29,7 @@ def test_ids_are_a_candidate_of_their_own():
   alone = types.FeatureSpec((300,), (), 0, 1)
   assert places(candidates.by_rates(alone, nothing)) == [[0]]
   assert candidates.by_categories(spec, nothing) is None
-  assert len(candidates.forms(spec, nothing)) == 1
+  assert len(candidates.by_form(spec, nothing)) == 1
 
 
 def test_rates_are_without_pairs_and_ids_first():

@@ -54,6 +54,23 @@ def test_trees_without_pairs_are_taken_where_they_are_clearly_better():
   np.testing.assert_array_equal(rates.candidate, 0)
 
 
+def test_only_rounds_that_count_are_grown_again(monkeypatch):
+  """Task 1 has the first candidate, tasks 2 and 3 the third; 2 counts none."""
+  monkeypatch.setattr(boosting, 'boost_again', lambda *args: args[1::2])
+  of = candidates.Candidates(oblivious.Oblivious(), np.arange(3), 'abc')
+  choice = growing._Choice(
+    np.array([0, 2, 2]), np.array([5, 7, 3]), np.array([1.0, 0.0, 0.5])
+  )
+  left = iter(range(4))
+  found = growing._grown_again(ROWS, of, choice, 80, 0, left)
+  limits, rounds, seed = found[0]
+  assert limits == 'a' and [*rounds] == [5, 0, 0] and seed == 0
+  assert found[1] is None
+  assert found[2][0] == 'c' and [*found[2][1]] == [0, 0, 3]
+  # Of the next form.
+  assert next(left) == 3
+
+
 def test_trees_of_tasks_ask_of_columns_among_all():
   of = candidates.Candidates(oblivious.Oblivious(), np.array([0, 3, 4, 6]), ())
   trees = [
