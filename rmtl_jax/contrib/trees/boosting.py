@@ -47,13 +47,12 @@ class Rows(NamedTuple):
 
 
 class Limits(NamedTuple):
-  """What trees may ask; those of one form share a program, whatever it is.
+  """What trees may ask; a form compiles once, whatever its limits.
 
   Attributes:
-    columns: numbers of those that trees of the form may ask of, those of these
-      trees first, i32[C].
-    allowed: how many these trees may ask of, i32.
-    sampled: how many of these a tree samples, i32.
+    columns: places of C columns, the allowed ones first, i32[C].
+    allowed: how many of them trees may ask of, i32.
+    sampled: how many of the allowed ones a tree samples, i32.
     l2: of leaves, f32.
     least: sum of second derivatives on a side that counts, f32.
   """
@@ -90,7 +89,7 @@ class Form(Protocol):
       bins: of all columns, as in `Rows`, [C, R].
       derivatives: first and second, of the losses, f32[R, 2].
       limits: of the tree.
-      key: of the columns that the tree samples.
+      key: of the columns and the depth that the tree samples.
 
     Returns:
       A NamedTuple of arrays, among them `leaves`, the Newton step of each leaf.
@@ -130,15 +129,19 @@ def make_limits(
   Args:
     form: of the trees.
     columns: C.
-    places: of columns, below C.
+    places: of the allowed ones, below C.
     l2: of leaves.
     least: sum of second derivatives on a side that counts.
   """
   others = np.setdiff1d(np.arange(columns), places)
   order = np.concatenate([places, others]).astype(np.int32)
-  sampled = form.count_sampled(len(places)) if len(places) else 0
-  counts = map(np.int32, (len(places), sampled))
-  return Limits(order, *counts, *map(np.float32, (l2, least)))
+  return Limits(
+    columns=order,
+    allowed=np.int32(len(places)),
+    sampled=np.int32(form.count_sampled(len(places))),
+    l2=np.float32(l2),
+    least=np.float32(least),
+  )
 
 
 def boost(
@@ -158,7 +161,7 @@ def boost(
     train: the rows that are learnt from.
     validation: those that say how many trees are best; logloss.
     count: of trees.
-    seed: of the columns and rows that a tree samples.
+    seed: of the columns, the depth and the rows that a tree samples.
     progress: called after every round, with the fraction of `count` that is
       grown.
 
@@ -347,7 +350,7 @@ def _round(
     key: of the round, the same for all tasks.
     task: the number of the task.
     left: trees that are wanted; those behind are without effect.
-    tasks: K, each of which samples columns and rows by itself.
+    tasks: K, each of which samples by itself.
 
   Returns:
     New (logits, beside); and the task's part of the form's trees.
@@ -396,14 +399,13 @@ def sample_columns(
 
   Args:
     form: of the tree.
-    columns: numbers of them, i32[C].
-    allowed: how many of these, the first ones, may be sampled; no program
-      depends on it.
-    key: of the draw, which is the same for any C.
+    columns: their places, i32[C].
+    allowed: how many of these, the first ones, may be sampled.
+    key: of the draw; other columns behind the allowed ones don't change it.
 
   Returns:
-    As many as a tree samples of C, i32[S]: first all that are allowed, if these
-    are fewer.
+    As many places as a tree samples of C columns, i32[S]; where fewer are
+    allowed, others are behind these.
   """
   order = jnp.arange(len(columns))
   bits = jax.random.bits(jax.random.split(key)[1], (len(columns),))
@@ -413,7 +415,7 @@ def sample_columns(
 
 
 def sample_depth(depths: Sequence[int], key: jax.Array) -> jax.Array:
-  """Samples the levels of one tree, each as often, i32[].
+  """Samples how many levels one tree has, each of `depths` as often, i32[].
 
   Deep trees tell what several columns say together, and overfit where rows come
   from elsewhere; some of each err less than either.

@@ -23,9 +23,9 @@ DEPTH = 6
 NODES = 2**DEPTH - 1
 # Levels of a tree, one of these; nodes of the rest say no.
 _DEPTHS = 3, DEPTH
-# Of the columns, and of the fields, what a tree is shown.
-# Two can say something together.
-_SHARE, _LEAST_SHOWN = 0.5, 2
+# Of the columns, and of the fields, what a tree samples: two at least, which
+# can say something together.
+_SHARE, _LEAST_SAMPLED = 0.5, 2
 # L2 that parts of categories have beside that of leaves; pseudo-rows that draw
 # a category to the middle of their order; and the least sum of second
 # derivatives of a category that takes part in it.
@@ -72,7 +72,7 @@ class CategorySplits(NamedTuple):
 
   def count_sampled(self, columns: int) -> int:
     """See `boosting.Form`."""
-    return boosting.count_sampled(columns, _SHARE, _LEAST_SHOWN)
+    return boosting.count_sampled(columns, _SHARE, _LEAST_SAMPLED)
 
   def grow(
     self,
@@ -92,7 +92,7 @@ class CategorySplits(NamedTuple):
     }
 
     def level(number, grown):
-      leaf, *asked = grown
+      leaf, columns, answers = grown
       found = [
         question(self, bins[which], which, leaf, derivatives, limits, nodes)
         for question, which in sampled.items()
@@ -105,9 +105,11 @@ class CategorySplits(NamedTuple):
       column = jnp.take_along_axis(column, best, 0)[0]
       yes = jnp.take_along_axis(yes, best[..., None], 0)[0]
       value = bins.reshape(-1)[column[leaf] * rows + jnp.arange(rows)]
-      leaf = leaf * 2 + yes[leaf, value.astype(jnp.int32)]
-      new = zip(asked, (column, yes), strict=True)
-      return leaf, *(all_.at[number].set(own) for all_, own in new)
+      return (
+        leaf * 2 + yes[leaf, value.astype(jnp.int32)],
+        columns.at[number].set(column),
+        answers.at[number].set(yes),
+      )
 
     depth = boosting.sample_depth(_DEPTHS, key)
     nothing = (
@@ -240,9 +242,9 @@ def _set(
   # Those with too few rows stay together.
   gain = jnp.where(ordered < _RARE, gain, 0.0)
   gain, column, last = _best(gain)
-  nodes_own = column, jnp.arange(nodes)
-  at = jnp.take_along_axis(ordered[nodes_own], last[:, None], 1)
-  yes = ranks[nodes_own] > at
+  best = column, jnp.arange(nodes)
+  at = jnp.take_along_axis(ordered[best], last[:, None], 1)
+  yes = ranks[best] > at
   return gain, places[column], yes & (gain > 0)[:, None]
 
 
@@ -271,7 +273,7 @@ def _ranks(sums: jax.Array) -> jax.Array:
 
 
 def _bits(width: int) -> int:
-  """That numbers below the width have."""
+  """How many bits numbers below the width have."""
   return (width - 1).bit_length()
 
 
