@@ -197,6 +197,44 @@ def test_trees_of_the_same_rows_again_are_the_same():
   np.testing.assert_allclose(logits, np.log(rate / (1 - rate)), rtol=1e-5)
 
 
+def test_limits_leave_the_other_columns_out():
+  """As if there were no others; and one program grows all."""
+  train, validation = rows(800), rows(300, 1)
+  boosting.boost(FORM, LIMITS, train, validation, 20, seed=0)
+  programs = boosting._round._cache_size()
+  for places in ([1], [0, 1, 4], [0, 1, 2, 4, 5, 6]):
+    limits = boosting.make_limits(FORM, 7, places)
+    found = boosting.boost(FORM, limits, train, validation, 20, seed=0).trees
+    assert boosting._round._cache_size() == programs
+    own = [one._replace(bins=one.bins[places]) for one in (train, validation)]
+    count = len(places)
+    limits = boosting.make_limits(FORM, count, range(count))
+    alone = boosting.boost(FORM, limits, *own, 20, seed=0).trees
+    alone = alone._replace(columns=np.array(places)[alone.columns])
+    jax.tree.map(np.testing.assert_array_equal, found, alone)
+    programs = boosting._round._cache_size()
+
+
+def test_limits_by_hand():
+  found = boosting.make_limits(FORM, 5, [3, 1], l2=2.0)
+  np.testing.assert_array_equal(found.columns, [3, 1, 0, 2, 4])
+  assert found[1:] == (2, 2, 2.0, boosting.LEAST)
+  assert boosting.make_limits(FORM, 5, ()).sampled == 0
+  assert boosting.make_limits(FORM, 50, range(40)).sampled == 12
+
+
+def test_allowed_columns_are_sampled_first():
+  columns = np.arange(50)[::-1]
+  draws = [
+    np.asarray(boosting.sample_columns(FORM, columns, allowed, key))
+    for allowed in (50, 4)
+    for key in jax.random.split(jax.random.key(0), 20)
+  ]
+  assert all(len({*one}) == len(one) == 15 for one in draws)
+  assert {*np.concatenate(draws[:20])} == {*range(50)}
+  assert all({*one[:4]} == {46, 47, 48, 49} for one in draws[20:])
+
+
 def test_depths_are_drawn_alike():
   keys = jax.random.split(jax.random.key(0), 3000)
   found = jax.vmap(lambda key: boosting.sample_depth((3, 5), key))(keys)

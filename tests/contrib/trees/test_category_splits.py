@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax.contrib.trees import boosting, category_splits
+from rmtl_jax.contrib.trees import boosting, candidates, category_splits
 
 # Two columns of numbers, then two of categories.
 FORM = category_splits.CategorySplits(boosting.BINS)
@@ -262,6 +262,19 @@ def test_ranks_follow_the_means():
   assert [*np.argsort(ranks)] == [1, 6, 2, 5, 0, 3, 4]
   rare = ranks >= category_splits._RARE
   np.testing.assert_array_equal(np.flatnonzero(rare), [3, 4])
+
+
+def test_ranks_of_as_many_categories_as_may_be_parted():
+  """A mean keeps 10 bits, and a rank has its category in the last 13."""
+  width = candidates.MOST_PARTED + 1
+  first = np.random.default_rng(0).normal(size=width).astype(np.float32)
+  sums = jnp.stack([jnp.asarray(first), jnp.full(width, 10.0)], 1)
+  ranks = np.sort(category_splits._ranks(sums))
+  order = ranks & (2**13 - 1)
+  np.testing.assert_array_equal(np.sort(order), np.arange(width))
+  ordered = first[order]
+  assert np.all(np.diff(ordered) > -(2**-10) * np.abs(ordered[1:]))
+  assert np.all(ranks < category_splits._RARE)
 
 
 def test_answers_are_kept_in_numbers_of_16_bits():
