@@ -89,7 +89,7 @@ class Form(Protocol):
       bins: of all columns, as in `Rows`, [C, R].
       derivatives: first and second, of the losses, f32[R, 2].
       limits: of the tree.
-      key: of the columns and the depth that the tree samples.
+      key: of the columns that the tree samples.
 
     Returns:
       A NamedTuple of arrays, among them `leaves`, the Newton step of each leaf.
@@ -161,7 +161,7 @@ def boost(
     train: the rows that are learnt from.
     validation: those that say how many trees are best; logloss.
     count: of trees.
-    seed: of the columns, the depth and the rows that a tree samples.
+    seed: of the columns and rows that a tree samples.
     progress: called after every round, with the fraction of `count` that is
       grown.
 
@@ -412,16 +412,6 @@ def sample_columns(
   bits = jnp.where(order < allowed, bits, ~jnp.zeros_like(bits))
   _, drawn = jax.lax.sort_key_val(bits, jnp.asarray(columns))
   return drawn[: form.count_sampled(len(columns))]
-
-
-def sample_depth(depths: Sequence[int], key: jax.Array) -> jax.Array:
-  """Samples how many levels one tree has, each of `depths` as often, i32[].
-
-  Deep trees tell what several columns say together, and overfit where rows come
-  from elsewhere; some of each err less than either.
-  """
-  which = jax.random.randint(jax.random.fold_in(key, 0), (), 0, len(depths))
-  return jnp.array(depths)[which]
 
 
 def histograms(

@@ -21,8 +21,6 @@ from rmtl_jax.contrib.trees import boosting
 
 DEPTH = 6
 NODES = 2**DEPTH - 1
-# Levels of a tree, one of these; nodes of the rest say no.
-_DEPTHS = 3, DEPTH
 # Of the columns, and of the fields, what a tree samples: two at least, which
 # can say something together.
 _SHARE, _LEAST_SAMPLED = 0.5, 2
@@ -91,8 +89,7 @@ class CategorySplits(NamedTuple):
       _set: sample(categories, len(categories), categories_key),
     }
 
-    def level(number, grown):
-      leaf, columns, answers = grown
+    def level(leaf, _):
       found = [
         question(self, bins[which], which, leaf, derivatives, limits, nodes)
         for question, which in sampled.items()
@@ -105,20 +102,11 @@ class CategorySplits(NamedTuple):
       column = jnp.take_along_axis(column, best, 0)[0]
       yes = jnp.take_along_axis(yes, best[..., None], 0)[0]
       value = bins.reshape(-1)[column[leaf] * rows + jnp.arange(rows)]
-      return (
-        leaf * 2 + yes[leaf, value.astype(jnp.int32)],
-        columns.at[number].set(column),
-        answers.at[number].set(yes),
-      )
+      after = leaf * 2 + yes[leaf, value.astype(jnp.int32)]
+      return after, (column, yes)
 
-    depth = boosting.sample_depth(_DEPTHS, key)
-    nothing = (
-      jnp.zeros(rows, jnp.int32),
-      jnp.zeros((DEPTH, nodes), jnp.int32),
-      jnp.zeros((DEPTH, nodes, self.width), bool),
-    )
-    leaf, *asked = jax.lax.fori_loop(0, depth, level, nothing)
-    leaf = leaf << (DEPTH - depth)
+    nothing = jnp.zeros(rows, jnp.int32)
+    leaf, asked = jax.lax.scan(level, nothing, None, DEPTH)
     columns, yes = (
       jnp.concatenate([part[i, : 2**i] for i in range(DEPTH)]) for part in asked
     )

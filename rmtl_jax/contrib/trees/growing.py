@@ -85,8 +85,7 @@ def grow(
     count: of trees, of each task and form.
     train: the rows that are learnt from.
     validation: those that choose how many trees a task has, and which.
-    seed: of folds, and of the columns, the depth and the rows that a tree
-      samples.
+    seed: of folds, and of the columns and rows that a tree samples.
     progress: called now and then, with the fraction of the trees that is grown;
       each candidate is an equal part, and so is each of `again`.
     again: rows of which trees are grown again, as many and of the candidates

@@ -15,8 +15,6 @@ import numpy as np
 from rmtl_jax.contrib.trees import boosting
 
 DEPTH = 5
-# Levels of a tree, one of these; the rest of DEPTH says no to all rows.
-_DEPTHS = 3, DEPTH
 # Of the columns, what a tree samples.
 _SHARE = 0.3
 
@@ -54,8 +52,7 @@ class Oblivious(NamedTuple):
   ) -> ObliviousTrees:
     """See `boosting.Form`."""
     sampled = boosting.sample_columns(self, limits.columns, limits.allowed, key)
-    depth = boosting.sample_depth(_DEPTHS, key)
-    columns, last, leaves = _grow(bins[sampled], derivatives, limits, depth)
+    columns, last, leaves = _grow(bins[sampled], derivatives, limits)
     return ObliviousTrees(sampled[columns], last, leaves)
 
   def predict(self, bins: jax.Array, tree: ObliviousTrees) -> jax.Array:
@@ -67,10 +64,7 @@ class Oblivious(NamedTuple):
 
 
 def _grow(
-  bins: jax.Array,
-  derivatives: jax.Array,
-  limits: boosting.Limits,
-  depth: jax.Array | int,
+  bins: jax.Array, derivatives: jax.Array, limits: boosting.Limits
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """One oblivious tree.
 
@@ -78,7 +72,6 @@ def _grow(
     bins: of the columns that it samples, u8[C, R].
     derivatives: first and second, f32[R, 2].
     limits: of the tree.
-    depth: its levels.
 
   Returns:
     Columns and last bins of its levels, i32[DEPTH], and the Newton step of
@@ -86,21 +79,14 @@ def _grow(
   """
   nodes = 2 ** (DEPTH - 1)  # of the last level; one program for all levels
 
-  def level(number, grown):
-    leaf, columns, last = grown
+  def level(leaf, _):
     sums = boosting.histograms(
       bins, limits.sampled, leaf, derivatives, nodes, boosting.BINS
     )
     best = jnp.argmax(jnp.sum(boosting.gains(sums, limits), 1))
     column, bin_ = best // boosting.BINS, best % boosting.BINS
-    leaf = leaf * 2 + (bins[column] > bin_)
-    return leaf, columns.at[number].set(column), last.at[number].set(bin_)
+    return leaf * 2 + (bins[column] > bin_), (column, bin_)
 
-  nothing = (
-    jnp.zeros(bins.shape[1], jnp.int32),
-    jnp.zeros(DEPTH, jnp.int32),
-    jnp.full(DEPTH, boosting.BINS - 1),
-  )
-  leaf, columns, last = jax.lax.fori_loop(0, depth, level, nothing)
-  leaf = leaf << (DEPTH - depth)
+  nothing = jnp.zeros(bins.shape[1], jnp.int32)
+  leaf, (columns, last) = jax.lax.scan(level, nothing, None, DEPTH)
   return columns, last, boosting.steps(leaf, derivatives, DEPTH, limits.l2)

@@ -233,10 +233,3 @@ def test_allowed_columns_are_sampled_first():
   assert all(len({*one}) == len(one) == 15 for one in draws)
   assert {*np.concatenate(draws[:20])} == {*range(50)}
   assert all({*one[:4]} == {46, 47, 48, 49} for one in draws[20:])
-
-
-def test_depths_are_drawn_alike():
-  keys = jax.random.split(jax.random.key(0), 3000)
-  found = jax.vmap(lambda key: boosting.sample_depth((3, 5), key))(keys)
-  counts = np.bincount(found)
-  assert counts.nonzero()[0].tolist() == [3, 5] and abs(counts[3] - 1500) < 120

@@ -73,7 +73,6 @@ def best_gain(bins, slope, curve):
 
 def test_nodes_ask_what_a_plain_search_would(monkeypatch):
   monkeypatch.setattr(category_splits, '_SHARE', 1.0)
-  monkeypatch.setattr(category_splits, '_DEPTHS', (category_splits.DEPTH,))
   found = rows(700)
   slope = (0.3 - found.labels[0]).astype(np.float32)
   curve = np.full_like(slope, 0.21)
@@ -103,27 +102,6 @@ def test_nodes_ask_what_a_plain_search_would(monkeypatch):
     at = leaf == number
     step = -slope[at].sum() / (curve[at].sum() + 20)
     assert tree.leaves[number] == pytest.approx(step, abs=1e-5)
-
-
-def test_a_shallow_tree_is_the_top_of_a_deep_one(monkeypatch):
-  found = rows(700)
-  slope = np.stack([0.3 - found.labels[0], np.full(700, 0.21)], 1)
-  given = jnp.asarray(found.bins), jnp.asarray(slope, jnp.float32), LIMITS
-  trees = []
-  for depth in (category_splits.DEPTH, 2):
-    monkeypatch.setattr(category_splits, '_DEPTHS', (depth,))
-    trees.append(FORM.grow(*given, jax.random.key(0)))
-  deep, shallow = (jax.tree.map(np.asarray, one) for one in trees)
-  np.testing.assert_array_equal(shallow.columns[:3], deep.columns[:3])
-  np.testing.assert_array_equal(shallow.yes[:3], deep.yes[:3])
-  assert not np.any(shallow.yes[3:]) and np.any(deep.yes[3:])
-  leaf = answers(shallow, found.bins)
-  assert {*leaf} == {0, 16, 32, 48}
-  for number in np.unique(leaf):
-    g, h = slope[leaf == number].sum(0)
-    assert shallow.leaves[number] == pytest.approx(-g / (h + 20), abs=1e-5)
-  said = FORM.predict(given[0], trees[1])
-  np.testing.assert_array_equal(said, shallow.leaves[leaf])
 
 
 def test_a_set_by_hand():

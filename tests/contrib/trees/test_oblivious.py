@@ -31,7 +31,6 @@ def test_a_tree_asks_what_a_plain_search_would():
     jnp.asarray(bins),
     jnp.asarray(np.stack([slope, curve], 1)),
     LIMITS,
-    oblivious.DEPTH,
   )
 
   def gain(leaf, yes):
@@ -57,29 +56,3 @@ def test_a_tree_asks_what_a_plain_search_would():
     at = leaf == number
     step = -slope[at].sum() / (curve[at].sum() + 20)
     assert steps[number] == pytest.approx(step, abs=1e-5)
-
-
-@pytest.mark.parametrize('depth', [1, 3])
-def test_a_shallow_tree_is_the_top_of_a_deep_one(depth):
-  draw = np.random.default_rng(0)
-  bins = jnp.asarray(draw.integers(0, boosting.BINS, (5, 900)).astype('u1'))
-  slope = np.where(bins[0] + draw.integers(0, 64, 900) > 60, 0.5, -0.5)
-  both = np.stack([slope, np.full(900, 0.25)], 1).astype('f4')
-  deep, shallow = (
-    oblivious.ObliviousTrees(
-      *oblivious._grow(bins, jnp.asarray(both), LIMITS, levels)
-    )
-    for levels in (oblivious.DEPTH, depth)
-  )
-  for part in ('columns', 'last'):
-    first = [getattr(one, part)[:depth] for one in (deep, shallow)]
-    np.testing.assert_array_equal(*first)
-  others = 2 ** (oblivious.DEPTH - depth)
-  leaf = np.zeros(900, int)
-  for level in range(depth):
-    column, last = shallow.columns[level], shallow.last[level]
-    leaf = 2 * leaf + np.asarray(bins[column] > last)
-  leaves = np.asarray(shallow.leaves).reshape(-1, others)
-  assert np.all(leaves[:, 1:] == 0) and np.std(leaves[:, 0]) > 0.1
-  found = oblivious.Oblivious().predict(bins, shallow)
-  np.testing.assert_array_equal(found, leaves[leaf, 0])
