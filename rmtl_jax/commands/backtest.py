@@ -34,7 +34,9 @@ _OWN = frozenset(
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   """Defines the flags of the command."""
-  common.define_workdir(values)
+  common.define_workdir(
+    values, 'Where the backtest goes; the same command goes on there.'
+  )
   flags.DEFINE_integer(
     'days',
     7,
@@ -74,6 +76,7 @@ def execute(values: flags.FlagValues) -> int:
   config_flags.parse(values)
   seeds = common.integers('seeds', common.value(values, 'seeds'))
   continued = _continued(common.value(values, 'continued'))
+  common.check_there(values, 'raw_dir')
   common.start_jax(values)
   from rmtl_jax import run
   from rmtl_jax.report import tables

@@ -222,11 +222,11 @@ def integers(name: str, texts: Sequence[str]) -> list[int]:
     ) from None
 
 
-def define_workdir(values: flags.FlagValues) -> None:
-  """Defines flags of commands that compute."""
-  flags.DEFINE_string(
-    'workdir', '', "RUN, the run's directory.", flag_values=values
-  )
+def define_workdir(
+  values: flags.FlagValues, holds: str = "RUN, the run's directory."
+) -> None:
+  """Defines flags of commands that compute; `holds` says what WORKDIR is."""
+  flags.DEFINE_string('workdir', '', holds, flag_values=values)
   flags.DEFINE_boolean(
     'compilation_cache',
     True,
@@ -279,6 +279,24 @@ def require(values: flags.FlagValues, name: str) -> None:
   """Refuses a command line without a flag."""
   if not values[name].value:
     raise types.InputError(f'--{name}: is needed')
+
+
+def check_there(values: flags.FlagValues, *names: str) -> None:
+  """Refuses inputs that are missing before JAX and other slow imports start.
+
+  Args:
+    values: the parsed flags.
+    names: flags of paths; those that are not given, and - for a stream, pass.
+
+  Raises:
+    types.InputError: nothing is there.
+  """
+  for name in names:
+    given = value(values, name)
+    if given and given != '-' and not os.path.exists(given):
+      if name in ('workdir', 'run'):
+        given += ' is not a run (make it with rmtl train)'
+      raise types.InputError(f'--{name}: {given}: not found')
 
 
 def bytes_text(number: int) -> str:

@@ -16,7 +16,9 @@ from rmtl_jax.data import manifest as manifest_lib
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   """Defines the flags of the command."""
-  common.define_workdir(values)
+  common.define_workdir(
+    values, 'Where the comparison goes; the same command goes on there.'
+  )
   common.define_data(values)
   flags.DEFINE_list(
     'methods',
@@ -42,6 +44,7 @@ def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   path = common.workdir(values)
   config = _compared(config_flags.parse(values), values)
+  common.check_paths(values, path)
   common.start_jax(values)
   from rmtl_jax.library import studies
   from rmtl_jax.report import opening, tables

@@ -43,6 +43,7 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   path = common.workdir(values)
+  common.check_there(values, 'workdir', 'data_dir')
   common.start_jax(values)
   layout = distributed.layout(values)
   from rmtl_jax.report import tables

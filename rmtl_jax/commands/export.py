@@ -35,6 +35,7 @@ def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   for name in ('workdir', 'output'):
     common.require(values, name)
+  common.check_there(values, 'workdir')
   common.start_jax(values)
   from rmtl_jax.serving import predictor
   from rmtl_jax.serving.export import writer as export_writer

@@ -264,6 +264,10 @@ def _of_flags(values: flags.FlagValues) -> Iterator[Entry]:
     # Of choices absl writes `<a|b>: `, which can't be wrapped.
     text = text.removeprefix(f'<{"|".join(choices)}>: ')
     default = '' if name == 'config' else flag.default_as_str or ''
+    if isinstance(flag, flags.MultiFlag):
+      # absl's own words on repeating are below the command's.
+      text = text.partition(';\n')[0]
+      default = default if flag.default else ''
     yield Entry(name, default.strip("'"), text, choices)
 
 

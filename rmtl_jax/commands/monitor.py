@@ -70,6 +70,7 @@ def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code, 1 where there is an alarm."""
   common.require(values, 'log')
   path = common.workdir(values)
+  common.check_there(values, 'workdir', 'log')
   common.start_jax(values)
   from rmtl_jax.report import monitor as report
   from rmtl_jax.report import tables

@@ -53,6 +53,7 @@ def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   for name in ('workdir', 'input', 'output'):
     common.require(values, name)
+  common.check_there(values, 'workdir', 'input', 'history')
   common.start_jax(values)
   import rmtl_jax
   from rmtl_jax.serving import predict

@@ -18,7 +18,7 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     'workdir',
     [],
     "RUN, a run's directory, or that of a comparison or a search. Once for"
-    ' each, or as `rmtl prune RUN RUN ...`.',
+    ' each; `rmtl prune RUN RUN` does the same.',
     flag_values=values,
   )
   flags.DEFINE_boolean(

@@ -29,6 +29,7 @@ def execute(values: flags.FlagValues) -> int:
   path = common.workdir(values)
   common.require(values, 'run')
   source = pathlib.Path(common.value(values, 'run'))
+  common.check_there(values, 'run')
   common.start_jax(values)
   layout = distributed.layout(values)
   from rmtl_jax import run

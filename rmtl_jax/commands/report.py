@@ -12,7 +12,7 @@ from rmtl_jax.commands import common
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   """Defines the flags of the command."""
   del argv
-  common.define_workdir(values)
+  common.define_workdir(values, 'RUN, or where a comparison is.')
   flags.DEFINE_string(
     'output',
     '',
@@ -31,6 +31,7 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   path = common.workdir(values)
+  common.check_there(values, 'workdir', 'data_dir')
   common.start_jax(values)
   from rmtl_jax.library import studies
   from rmtl_jax.report import tables

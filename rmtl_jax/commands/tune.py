@@ -17,7 +17,9 @@ _PLAIN = ('stage', 'trials', 'minutes', 'confirm', 'sampler_seed', 'storage')
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   """Defines the flags of the command."""
-  common.define_workdir(values)
+  common.define_workdir(
+    values, 'Where the search goes; the same command goes on there.'
+  )
   common.define_data(values)
   flags.DEFINE_list(
     'search',
@@ -99,6 +101,7 @@ def execute(values: flags.FlagValues) -> int:
     tuple(common.integers(name, common.value(values, name)))
     for name in ('seeds', 'confirm_seeds')
   )
+  common.check_paths(values, path)
   common.start_jax(values)
   from rmtl_jax.library import studies
   from rmtl_jax.report import opening, tables, tuning

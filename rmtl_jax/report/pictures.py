@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +21,8 @@ from rmtl_jax.results import verdict
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
 STYLES = ('-', '--', ':')
 ACTOR_STAGES = ('pretrain', 'constant', 'finetune')
+# Characters of the legend of tasks on one line, and for each mark in it.
+_LEGEND, _MARK = 50, 8
 
 
 @plain.figures()
@@ -82,8 +85,24 @@ def _aucs(axes: Any, record: Mapping[str, Any]) -> None:
   shown = ' or '.join(names) or 'AUC'
   axes.set_xlabel(f'{shown} with session-bootstrap interval')
   axes.set_title('How well each model ranks')
-  axes.legend()
+  _legend_above(axes, record['tasks'], len(rows))
   axes.grid(axis='x', alpha=0.3)
+
+
+def _legend_above(axes: Any, tasks: Sequence[str], rows: int) -> None:
+  """Adds a legend of tasks with room of its own, so that it hides no interval.
+
+  Args:
+    axes: with a row per model, at 0, -1, ...
+    tasks: names in the legend.
+    rows: the number of models.
+  """
+  columns = max(1, _LEGEND // (max(map(len, tasks)) + _MARK))
+  lines = math.ceil(len(tasks) / columns)
+  share = min(0.06 + 0.07 * lines, 0.6)
+  bottom, top = 0.4 - rows - 0.15 * len(tasks), 0.4
+  axes.set_ylim(bottom, top + (top - bottom) * share / (1.0 - share))
+  axes.legend(loc='upper right', ncols=columns)
 
 
 def _curves(

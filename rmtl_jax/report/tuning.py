@@ -30,7 +30,8 @@ def text(
   parts = [tables.text(_trials(record))]
   if record['confirmed']:
     parts.append(tables.text(_confirmed(record)))
-  return '\n'.join([*parts, decision(record), *_advice(record, path)])
+  sentences = tables.wrapped(decision(record))
+  return '\n'.join([*parts, sentences, *_advice(record, path)])
 
 
 def decision(record: Mapping[str, Any]) -> str:
@@ -151,8 +152,10 @@ def _advice(
   if record.get('ensemble', 1) > 1:
     method += f' --config={os.path.join(path, "config.json")}'
   return [
-    'It was chosen on the rows that it was measured on, so its'
-    f' {_monitor(record).word} is too good. Whether it gains, other seeds tell'
-    ' on the test split:',
+    tables.wrapped(
+      'It was chosen on the rows that it was measured on, so its'
+      f' {_monitor(record).word} is too good. Whether it gains, other seeds'
+      ' tell on the test split:'
+    ),
     f'  rmtl compare --methods={method} --seeds={seeds} ...',
   ]

@@ -43,6 +43,37 @@ def test_paths_are_checked_before_slow_imports(tmp_path, argv, part):
   assert sorted(tmp_path.rglob('*')) == before
 
 
+@pytest.mark.parametrize(
+  ('line', 'part'),
+  [
+    ('evaluate --workdir=no', '--workdir: no is not a run'),
+    ('evaluate --workdir=. --data_dir=no', '--data_dir: no: not found'),
+    ('report --workdir=no', '--workdir: no is not a run'),
+    ('importance --workdir=no', '--workdir: no is not a run'),
+    ('predict --workdir=no --input=- --output=x', 'no is not a run'),
+    ('predict --workdir=. --input=no --output=x', '--input: no: not found'),
+    ('monitor --workdir=. --log=no', '--log: no: not found'),
+    ('export --workdir=no --output=x', '--workdir: no is not a run'),
+    ('refit --workdir=x --run=no', '--run: no is not a run'),
+    ('compare --workdir=x --data_dir=no', 'no is not prepared data'),
+    ('tune --workdir=x --data_dir=no', 'no is not prepared data'),
+    ('serve --workdir=no', 'no: not found'),
+    ('backtest --workdir=x --source=table --raw_dir=no', '--raw_dir: no: not'),
+  ],
+)
+def test_missing_inputs_are_told_before_jax_starts(tmp_path, line, part):
+  found = subprocess.run(
+    [sys.executable, '-c', SCRIPT, *line.split()],
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  assert found.stdout in ('2 []\n', "2 ['duckdb']\n")
+  assert part in found.stderr and found.stderr.count('\n') == 1
+  assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize('command', cli.COMMANDS)
 def test_help_starts_no_jax(command):
   found = subprocess.run(

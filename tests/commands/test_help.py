@@ -63,6 +63,12 @@ def test_names_are_whole_and_choices_listed():
   assert '<' not in text.split('Settings', 1)[0]
 
 
+def test_a_flag_that_may_be_repeated_is_described_in_the_command_s_words():
+  text, _ = page('prune')
+  assert '  --workdir\n' in text and 'RUN RUN does the same.\n' in text
+  assert 'repeat this option' not in text
+
+
 def test_only_a_comparison_has_settings_of_comparisons():
   assert 'config.compare.seeds' not in names(page('train', full=True)[0])
   assert 'config.compare.learning_rates' in names(page('compare')[0])

@@ -145,6 +145,7 @@ def test_a_user_whom_no_file_knows():
   place = pathlib.Path(tempfile.mkdtemp(dir='/tmp'))
   try:
     place.chmod(0o777)
+    (place / 'no').mkdir()  # a path that is missing is told before JAX starts
     done = _as_nobody(place, 'evaluate', '--workdir=no')
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith('rmtl: no/config.json: not found')

@@ -205,6 +205,30 @@ def test_picture_with_and_without_critics(tmp_path):
     assert path.read_bytes().startswith(b'\x89PNG')
 
 
+@pytest.mark.parametrize('count', [1, 2, 6])
+def test_the_legend_of_the_picture_hides_no_interval(
+  tmp_path, monkeypatch, count
+):
+  tasks = [f'a_task_{i}' for i in range(count)]
+  metrics = {task: _metrics(0.5)['click'] for task in tasks}
+  stages = dict.fromkeys(('pretrain', 'constant', 'finetune'), metrics)
+  figures = []
+  monkeypatch.setattr(
+    pictures, 'save', lambda figure, _: figures.append(figure)
+  )
+  record = _record(
+    tasks=tasks, baseline=metrics, stages=stages, oracle=metrics, difference={}
+  )
+  pictures.overview(record, [], tmp_path / 'a.png')
+  (figure,) = figures
+  figure.canvas.draw()
+  axes = figure.axes[0]
+  legend = axes.get_legend().get_window_extent()
+  top = axes.transData.transform((0.5, 0.0))[1]  # of the first row
+  assert top < legend.y0 and legend.x0 > axes.get_window_extent().x0
+  assert legend.y1 <= axes.get_window_extent().y1
+
+
 def test_stage_3_follows_the_epoch_that_was_kept():
   points = [(1, 0.6), (2, 0.8), (3, 0.7)]
   record = _record(best_epoch={'pretrain': [3, 1]})

@@ -60,7 +60,7 @@ def test_what_was_chosen_and_what_to_do_next():
   text = tuning.text(record())
   assert (
     'Chosen: network.dropout=0.1, gain +0.0123 +- 0.0010 on validation over 4'
-    ' fresh seeds.' in text
+    ' fresh seeds.' in ' '.join(text.split())
   )
   # Seeds that nothing has used.
   assert (
@@ -78,8 +78,8 @@ def test_what_was_chosen_and_what_to_do_next():
   assert ['1', '0.7123', '+0.0123', '+-', '0.0010'] in [r[:5] for r in rows]
   assert ['3', '0.7000'] in rows
   assert text.count('network.dropout=0.3') == 1
-  tables = text[: text.index('Chosen')]
-  assert max(map(len, tables.splitlines())) <= 80
+  told, _ = text.split('  rmtl compare')
+  assert max(map(len, told.splitlines())) <= 80
 
 
 def test_an_ensemble_is_compared_from_its_own_settings():
@@ -118,7 +118,10 @@ KEPT = {'chosen': {}, 'base_kept': True, 'method': 'mmoe'}
 def test_why_nothing_was_chosen(changes, expected):
   kept = record(**KEPT, **changes)
   assert tuning.decision(kept) == expected
-  assert 'rmtl compare' not in tuning.text(kept)
+  text = tuning.text(kept)
+  assert 'rmtl compare' not in text
+  assert max(map(len, text.splitlines())) <= 80
+  assert expected in ' '.join(text.split())
 
 
 def test_without_a_confirmation():

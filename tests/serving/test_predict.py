@@ -227,6 +227,7 @@ def test_bad_usage(tmp_path, capsys, run_dir):
   raw = tmp_path / 'in.parquet'
   pq.write_table(table_run.table().append_column('l', [[[1]] * 400]), raw)
   (tmp_path / 'bad.parquet').write_bytes(b'PAR1 and no more')
+  (tmp_path / 'in.json').touch()
   for source, target, part in (
     (raw, raw, 'is the input'),
     (raw, tmp_path / 'out.txt', 'out.txt: expected a file that ends in'),
