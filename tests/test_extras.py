@@ -51,6 +51,7 @@ def test_commands_say_it_in_one_line(monkeypatch, capsys, tmp_path):
     2,
     'rmtl: rmtl train needs the package matplotlib: pip install matplotlib\n',
   )
+  (tmp_path / 'run').mkdir()  # a missing run would be told first
   assert _main(capsys, 'report', arguments[0]) == (
     2,
     'rmtl: rmtl report needs the package matplotlib: pip install matplotlib\n',

@@ -203,7 +203,7 @@ def test_first_states_are_made_before_a_run_asks_for_them(tmp_path):
   with compilations() as ahead_of_it:
     for begin in begins.values():
       begin()
-  found = candidates.by_rates(made.spec, candidates.TreeFields())
+  found = candidates.by_form(made.spec, candidates.TreeFields())
   assert ahead_of_it['jit(_round)'] == len(found) > 0
   with compilations() as count:
     actor = ran.init_actor()
