@@ -51,8 +51,9 @@ from rmtl_jax.training import context as context_lib
 from rmtl_jax.weighting import registry
 
 ORDER = stages_lib.ORDER
-# Fewer steps an epoch than this are warned of, and how many would be enough.
-_FEW_STEPS, _ENOUGH_STEPS = 20, 50
+# Fewer steps an epoch than this are warned of, and how many would be enough;
+# not where stages wait for so many steps without a better validation.
+_FEW_STEPS, _ENOUGH_STEPS, _LONG_WAIT = 20, 50, 100
 
 
 class Inputs(NamedTuple):
@@ -479,10 +480,11 @@ def _open_writer(
 def _step_advice(context: context_lib.Context) -> list[str]:
   """A line if passes have so few steps that early stopping is too early."""
   batch, steps = context.config.batch, context.epoch('pretrain', 0).steps
+  waits_long = steps * context.config.pretrain.patience >= _LONG_WAIT
   # A batch has as many lanes of each reader's.
   per_reader = steps * batch.lanes // (_ENOUGH_STEPS * batch.readers)
   lanes = max(per_reader, 1) * batch.readers
-  if steps >= _FEW_STEPS or lanes >= batch.lanes:
+  if steps >= _FEW_STEPS or waits_long or lanes >= batch.lanes:
     return []
   return [
     f'{steps} steps an epoch, so stages may stop before they have learnt;'

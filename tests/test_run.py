@@ -590,16 +590,24 @@ def test_data_that_are_streamed_are_held_and_watched(tmp_path):
 
 
 @pytest.mark.parametrize(
-  ('lanes', 'readers', 'told'),
+  ('lanes', 'readers', 'patience', 'told'),
   [
-    (64, 1, ['2 steps an epoch', 'lanes=2 makes about 64']),
-    (64, 4, ['6 steps an epoch', 'lanes=4 makes about 96']),
-    (1, 1, []),
+    (64, 1, 2, ['2 steps an epoch', 'lanes=2 makes about 64']),
+    (64, 4, 2, ['6 steps an epoch', 'lanes=4 makes about 96']),
+    (64, 1, 49, ['2 steps an epoch']),
+    (64, 1, 50, []),
+    (1, 1, 2, []),
   ],
 )
-def test_few_steps_an_epoch_are_told_of(data_dir, lanes, readers, told):
+def test_few_steps_an_epoch_are_told_of(
+  data_dir, lanes, readers, patience, told
+):
   config = config_values.from_dict(
-    {'batch': {'lanes': lanes, 'readers': readers}}, CONFIG
+    {
+      'batch': {'lanes': lanes, 'readers': readers},
+      'pretrain': {'patience': patience},
+    },
+    CONFIG,
   )
   manifest = manifest_lib.read(data_dir)
   train = splits.read(data_dir, manifest, 'train', config.batch)
