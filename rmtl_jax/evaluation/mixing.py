@@ -11,9 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
+from rmtl_jax.evaluation import groups
+
 # What the squared distance to equal weights costs, in the rows' summed logloss:
 # once, so that few rows say little of whom to believe, and again for every so
-# many rows, since members chose their epoch by the rows that weigh them.
+# many rows, since members chose their epoch by the rows that weigh them. Both
+# count as often as rows of one session repeat each other (`design_effect`).
 _PRIOR, _ROWS = 1.0, 1000
 # A probability's distance to 0 and 1, ahead of its logit.
 _LEAST = 1e-7
@@ -24,17 +27,20 @@ def fit_weights(
   labels: np.ndarray,
   is_binary: Sequence[bool] = (),
   sample_weight: np.ndarray | None = None,
+  session: np.ndarray | None = None,
 ) -> np.ndarray:
   """The weights of the members' logits with the lowest logloss, by task.
 
-  They minimise the summed logloss plus `prior_cost(W)` |w - 1 / M|^2, where W
-  is the sum of the task's weights of rows.
+  They minimise the summed logloss plus D `prior_cost(W)` |w - 1 / M|^2, where W
+  is the sum of the task's weights of rows and D the `design_effect` of their
+  sessions on what members' losses differ by.
 
   Args:
     probabilities: f32[M, R, K].
     labels: f32[R, K], of binary tasks 0 or 1.
     is_binary: of each task; () if all are.
     sample_weight: f32[R, K] >= 0, or None.
+    session: i64[R], the row's session, in any order; None: each row is one.
 
   Returns:
     f32[M, K], of sum 1 over the members; equal where a task is not binary, or
@@ -44,13 +50,14 @@ def fit_weights(
   weights = np.full((count, tasks), 1 / count)
   bounded = np.clip(probabilities, _LEAST, 1 - _LEAST, dtype=np.float64)
   logits = special.logit(bounded)
+  codes = None if session is None else groups.group_codes(session)[0]
   for k in range(tasks):
     if is_binary and not is_binary[k]:
       continue
     y = labels[:, k]
     own = np.ones_like(y) if sample_weight is None else sample_weight[:, k]
     if np.any(own[y > 0] > 0) and np.any(own[y == 0] > 0):
-      weights[:, k] = _of_task(logits[:, :, k].T, y, own)
+      weights[:, k] = _of_task(logits[:, :, k].T, y, own, codes)
   return weights.astype(np.float32)
 
 
@@ -59,8 +66,33 @@ def prior_cost(total: float) -> float:
   return _PRIOR * (1 + total / _ROWS)
 
 
+def design_effect(values: np.ndarray, session: np.ndarray) -> float:
+  """By how much sessions raise the variance of a sum over rows (Kish, 1965).
+
+  The variance of the sum if sessions are drawn, by that if rows are.
+
+  Args:
+    values: f64[R, M], of mean 0 over the rows; variances are added over M.
+    session: i64[R], from 0.
+
+  Returns:
+    1 if rows of one session are independent, the rows of a session if they are
+    equal; at least 1.
+  """
+  by_row = np.sum(values**2)
+  if not by_row:
+    return 1.0
+  by_session = sum(
+    np.sum(np.bincount(session, column) ** 2) for column in values.T
+  )
+  return max(1.0, float(by_session / by_row))
+
+
 def _of_task(
-  logits: np.ndarray, labels: np.ndarray, rows: np.ndarray
+  logits: np.ndarray,
+  labels: np.ndarray,
+  rows: np.ndarray,
+  session: np.ndarray | None,
 ) -> np.ndarray:
   """One task's weights, f64[M], of logits f64[R, M] and weights of rows."""
   # Only ensembles need it: 20 MiB.
@@ -68,6 +100,11 @@ def _of_task(
 
   count, total = logits.shape[1], np.sum(rows, dtype=np.float64)
   prior = prior_cost(total)
+  if session is not None:
+    losses = np.logaddexp(0.0, logits) - labels[:, None] * logits
+    differences = losses - np.mean(losses, axis=1, keepdims=True)
+    differences -= rows @ differences / total
+    prior *= design_effect(rows[:, None] * differences, session)
 
   def logloss(weights):
     z, away = logits @ weights, weights - 1 / count

@@ -202,6 +202,7 @@ def fitted(trained: Ensemble, validation: splits_lib.Split) -> Ensemble:
       host.labels,
       [one.kind == kinds.BINARY for one in host.losses],
       host.sample_weight,
+      host.session,
     )
 
   by_name = trained.once(fit)

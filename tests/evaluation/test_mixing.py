@@ -62,6 +62,46 @@ def test_the_prior_costs_more_for_more_rows():
   assert mixing.prior_cost(0) == 1 and mixing.prior_cost(9000) == 10
 
 
+def test_the_design_effect_by_hand():
+  """Sessions (1, 2), (-3): (1 + 2)^2 + (-3)^2 by 1 + 4 + 9; members add up."""
+  values = np.array([[1.0], [2.0], [-3.0]])
+  session = np.array([0, 0, 1])
+  assert mixing.design_effect(values, session) == 18 / 14
+  both = np.hstack([values, [[2.0], [2.0], [-4.0]]])
+  assert mixing.design_effect(both, session) == (18 + 32) / (14 + 24)
+  assert mixing.design_effect(values, np.arange(3)) == 1
+  assert mixing.design_effect(np.zeros((3, 2)), session) == 1
+
+
+@hypothesis.settings(max_examples=20, deadline=None)
+@hypothesis.given(strategies.integers(1, 9), strategies.integers(0, 2**31))
+def test_the_design_effect_of_repeated_rows_is_their_number(times, seed):
+  values = np.random.default_rng(seed).normal(size=(20, 3))
+  found = mixing.design_effect(
+    np.repeat(values, times, axis=0), np.repeat(np.arange(20), times)
+  )
+  np.testing.assert_allclose(found, times)
+
+
+def test_rows_of_a_session_that_repeat_say_what_one_says():
+  """The cost of few rows counts each session once, in any order of rows."""
+  labels, views, _ = drawn(3, 60)
+  members = special.expit(views)
+  repeated = np.repeat(members, 8, axis=1), np.repeat(labels, 8, axis=0)
+  session = np.repeat(np.arange(60) * 7, 8)
+  alone = mixing.fit_weights(*repeated)
+  np.testing.assert_allclose(
+    mixing.fit_weights(*repeated, session=np.arange(480)), alone, atol=1e-6
+  )
+  found = mixing.fit_weights(*repeated, session=session)
+  assert abs(found[0, 0] - 0.5) < abs(alone[0, 0] - 0.5) - 0.01
+  order = np.random.default_rng(4).permutation(480)
+  shuffled = mixing.fit_weights(
+    repeated[0][:, order], repeated[1][order], session=session[order]
+  )
+  np.testing.assert_allclose(shuffled, found, atol=1e-5)
+
+
 def test_one_class_tells_nothing_and_sure_members_stay_finite():
   labels = np.array([[0, 1], [0, 0]], np.float32)
   certain = np.array([[[0, 1], [0, 0]]] * 2, np.float32)

@@ -350,7 +350,9 @@ def test_members_that_differ_are_weighed_on_validation(tmp_path, data_dir):
     return np.array(own, np.float64), whole, host
 
   own, _, validation = probabilities('validation')
-  weights = mixing.fit_weights(own, validation.labels)
+  weights = mixing.fit_weights(
+    own, validation.labels, session=validation.session
+  )
   by_task = record['member_weights']['pretrain']
   found = np.array([by_task[task] for task in tiny.TASKS]).T
   np.testing.assert_allclose(found, weights, atol=1e-6)
