@@ -56,7 +56,11 @@ def fit_bin_edges(
   rows: str,
   fields: Sequence[source.SourceField],
 ) -> dict[str, list[float]]:
-  """Fits the inner edges of quantile bins on train rows; merges equal ones.
+  """Fits the inner edges of quantile bins on train rows.
+
+  Every bin has a train row: equal edges are one, and so are the two around an
+  empty bin. Else a value below all of train's, or between two that many rows
+  share, would be of a bin that no vocabulary knows.
 
   Args:
     connection: holds the rows.
@@ -84,14 +88,35 @@ def fit_bin_edges(
     found = sql.fetch_row(
       connection, f'SELECT quantile_cont(c_{i}, {quantiles}) FROM {train}'
     )[0]
-    edges[field.name] = sorted(set(found or []))
+    distinct = sorted(set(found or []))
+    edges[field.name] = _without_empty_bins(
+      connection, train, f'c_{i}', distinct
+    )
   connection.execute(f'DROP TABLE {train}')
   return edges
 
 
+def _without_empty_bins(
+  connection: duckdb.DuckDBPyConnection,
+  train: str,
+  column: str,
+  edges: list[float],
+) -> list[float]:
+  """Leaves out the edge behind each bin that none of the rows is in."""
+  found = connection.execute(
+    f'SELECT DISTINCT {_bin_of(column, edges)} FROM {train}'
+  )
+  filled = {number for (number,) in found.fetchall()}
+  return [edge for i, edge in enumerate(edges) if str(i) in filled]
+
+
 def bin_index(field: source.SourceField, edges: Sequence[float]) -> str:
   """SQL of a value's bin as text; NULL where the value is missing."""
-  value = transformed(field)
+  return _bin_of(transformed(field), edges)
+
+
+def _bin_of(value: str, edges: Sequence[float]) -> str:
+  """SQL of the number of edges at or below a value, as text."""
   cases = ' '.join(
     f"WHEN {value} < {sql.float_literal(edge)} THEN '{i}'"
     for i, edge in enumerate(edges)

@@ -82,10 +82,23 @@ def test_bins_by_hand(connection):
   ]  # fmt: skip
 
 
-def test_equal_edges_are_merged(connection):
-  fill(connection, [7.0] * 9 + [8.0])
+def test_every_bin_has_a_train_row(connection):
+  """Below all of train's values, and between two that many rows share."""
+  fill(connection, [5.0] * 2 + [7.0] * 5 + [9.0] * 2, [4.0, 6.0, 8.0, 10.0])
   field = source.SourceField('a', 'numeric', transform='bins', bins=5)
-  assert numbers.fit_bin_edges(connection, 'log', [field]) == {'a': [7.0]}
+  # Quantiles of rank 1.6, 3.2, 4.8 and 6.4 among the nine: 6.2, 7, 7 and 7.8;
+  # nothing is in [6.2, 7).
+  edges = numbers.fit_bin_edges(connection, 'log', [field])['a']
+  assert edges == [pytest.approx(6.2), pytest.approx(7.8)]
+  found = values(connection, numbers.bin_index(field, edges))
+  assert found == [*'00', *'11111', *'22', *'0022']
+
+
+def test_a_constant_has_one_bin(connection):
+  fill(connection, [7.0] * 9, [6.0, None])
+  field = source.SourceField('a', 'numeric', transform='bins', bins=5)
+  assert numbers.fit_bin_edges(connection, 'log', [field]) == {'a': []}
+  assert values(connection, numbers.bin_index(field, [])) == [*'0' * 10, None]
 
 
 def test_bins_without_train_values(connection):
@@ -160,12 +173,18 @@ def test_against_numpy(train, bins):
     np.testing.assert_allclose(
       edges, np.unique(edges), rtol=0, atol=0
     )  # increasing
-    for edge in expected:
-      assert np.min(np.abs(np.array(edges) - edge)) <= 1e-9 * (1 + abs(edge))
+    for edge in edges:
+      assert np.min(np.abs(expected - edge)) <= 1e-9 * (1 + abs(edge))
     found = values(connection, numbers.bin_index(field, edges))
-    assert found == [
-      str(n) for n in np.searchsorted(edges, train, side='right')
-    ]
+    numbered = np.searchsorted(edges, train, side='right')
+    assert found == list(map(str, numbered))
+    assert np.all(np.bincount(numbered, minlength=len(edges) + 1))
+    # What all quantiles part is parted.
+    shares = [n / bins for n in range(1, bins)]
+    query = f'SELECT quantile_cont(x_a, {shares}) FROM log'
+    ((quantiles,),) = connection.execute(query).fetchall()
+    parted = np.searchsorted(quantiles, train, side='right')
+    assert len(set(numbered)) == len(set(parted))
     scale = numbers.fit_normalisations(connection, 'log', ['x_a'])['x_a']
     assert scale.mean == pytest.approx(np.mean(train), rel=1e-9, abs=1e-9)
     if np.std(train) > 1e-6 * (1 + abs(np.mean(train))):
