@@ -18,7 +18,7 @@ from rmtl_jax.evaluation import metrics, power
 
 # How strongly `fit_platt` holds its map to the identity: rows per logit, and
 # the logits from which on the pull hardly grows. Measured on small logs; see
-# docs/results.md#calibration-of-few-rows.
+# docs/choosing_settings.md#calibration-of-few-rows.
 STRENGTH, REACH = 200.0, 0.03
 # Logits that are closer together than this are equal.
 _LEAST_DEVIATION = 1e-9
