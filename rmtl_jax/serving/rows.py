@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.data import parquet
+from rmtl_jax.data import parquet, tables
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import folders
@@ -83,18 +83,16 @@ def rows_of_table(table: Any, path: str = 'table') -> Rows:
   """Wraps rows that are in memory.
 
   Args:
-    table: a pyarrow.Table, or what `pyarrow.table` takes: a mapping of column
-      names to numpy arrays or lists, a record batch, a pandas frame.
+    table: a pyarrow.Table, or what `tables.to_arrow` takes: any frame, a list
+      of dicts, a dict of columns.
     path: what to call them in errors.
 
   Raises:
     types.InputError: not such a table.
   """
-  try:
-    found = table if isinstance(table, pa.Table) else pa.table(table)
-  except (pa.ArrowException, TypeError, ValueError) as error:
-    first = types.first_line(error)
-    raise types.InputError(f'{path}: not usable: {first}') from None
+  found = table
+  if not isinstance(table, pa.Table):
+    found = tables.to_arrow(table, path)
   _check_names(path, found.schema)
   return Rows(
     path,

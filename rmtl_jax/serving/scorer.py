@@ -53,6 +53,7 @@ class Scorer(abc.ABC):
   """A trained model that predicts for raw rows; threads may share it.
 
   Attributes:
+    path: of the run or export.
     manifest: of the data that the model was trained on.
     stage: the stage of the parameters.
     tasks: K names.
@@ -62,6 +63,7 @@ class Scorer(abc.ABC):
     lane_length: T; longer sessions are cut, and the encoder starts anew.
   """
 
+  path: pathlib.Path
   manifest: manifest_lib.Manifest
   stage: str
   chunk_rows: int
@@ -85,10 +87,17 @@ class Scorer(abc.ABC):
     Raises:
       types.InputError: vocabularies that are not the manifest's.
     """
-    self.manifest = manifest
+    self.path, self.manifest = path, manifest
     self.tasks = manifest.task_names
     self.encoder = encoder_lib.Encoder(path, manifest, ignored)
     self.needs = past_lib.Needs(self.encoder.as_of, has_sessions)
+
+  def __repr__(self) -> str:
+    past = ', takes the past' if self.needs else ''
+    return (
+      f'{type(self).__name__}: stage {self.stage}, tasks'
+      f' {", ".join(self.tasks)}{past}\n  {self.path}'
+    )
 
   @abc.abstractmethod
   def infer(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:
@@ -171,9 +180,8 @@ class Scorer(abc.ABC):
     """Predictions for raw rows; remarks go to `warnings.warn`.
 
     Args:
-      table: R rows: a pyarrow.Table, or what `pyarrow.table` takes: a mapping
-        of column names to numpy arrays or lists, a record batch, a pandas
-        frame. Of its columns those of the features are used, named as in the
+      table: R rows: a pyarrow.Table, or what `tables.to_arrow` takes: any
+        frame, a list of dicts, a dict of columns. Of its columns those of the features are used, named as in the
         raw log (source `table`) or as the fields (other sources); a model that
         needs the past needs session, user and time too (serving/log.py);
         labels are not needed.
@@ -382,7 +390,8 @@ class Scorer(abc.ABC):
       names = ', '.join(computed)
       raise types.InputError(
         f'{rows.path}: the model has as-of features, which take the past: give'
-        f' a history (--history), or all of them as columns ({names})'
+        ' a history (`history=`; on the command line --history), or all of them'
+        f' as columns ({names})'
       )
     if given:
       lacks = next(name for name in computed if name not in given)

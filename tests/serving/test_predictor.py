@@ -89,11 +89,24 @@ def test_a_mapping_of_numpy_and_no_rows(run_dir):
   np.testing.assert_array_equal(
     loaded.predict(columns)['click'], loaded.predict(raw)['click']
   )
+  listed = loaded.predict(raw.to_pylist())
+  np.testing.assert_array_equal(listed['click'], loaded.predict(raw)['click'])
   empty = loaded.predict(raw.slice(0, 0))
   assert {k: v.shape for k, v in empty.items()} == {
     'click': (0,),
     'conversion': (0,),
   }
+
+
+def test_frames_of_other_libraries_and_what_the_model_says_it_is(run_dir):
+  polars = pytest.importorskip('polars')
+  loaded = rmtl_jax.load(run_dir, warm_up=0)
+  raw = table_run.table().select(table_run.FEATURES)
+  found = loaded.predict(polars.from_arrow(raw))
+  np.testing.assert_array_equal(found['click'], loaded.predict(raw)['click'])
+  assert repr(loaded) == (
+    f'Predictor: stage finetune, tasks click, conversion\n  {run_dir}'
+  )
 
 
 def test_tables_that_are_refused(run_dir):
