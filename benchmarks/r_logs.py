@@ -33,66 +33,13 @@ chosen on.
 
 from __future__ import annotations
 
-import json
-import pathlib
-import sys
-from typing import Any, NamedTuple
+from benchmarks import raw_logs
 
-import duckdb
-from absl import app, flags
-
-from rmtl_jax import types
-from rmtl_jax.preparation import sql
-
-
-class Log(NamedTuple):
-  """How a data set becomes a log.
-
-  Attributes:
-    rows: SQL of its columns, from the table `input`.
-    schema: of `rmtl prepare --source=table`.
-  """
-
-  rows: str
-  schema: dict[str, Any]
-
-
-def _levels(first: str, second: str) -> list[dict[str, str]]:
-  """Two tasks, the second of which implies the first."""
-  return [
-    {'name': first, 'column': first},
-    {'name': second, 'column': second, 'after': first},
-  ]
-
-
-def _separate(*names: str) -> list[dict[str, str]]:
-  """Tasks that don't imply each other."""
-  return [{'name': name, 'column': name} for name in names]
-
-
-_BRANDS = ('sunshine', 'kleebler', 'nabisco', 'private')
 _MODES = ('TRAIN', 'SM', 'CAR')
 _PERSON = (
   *('ID', 'GROUP', 'SURVEY', 'PURPOSE', 'FIRST', 'TICKET', 'WHO', 'LUGGAGE'),
   *('AGE', 'MALE', 'INCOME', 'GA', 'ORIGIN', 'DEST'),
 )
-_LOG1P = {'transform': 'log1p'}
-
-
-def _brands() -> str:
-  """A row for each brand of an occasion, the least price beside its own."""
-  prices = ', '.join(f'"price.{one}"::DOUBLE' for one in _BRANDS)
-  parts = ' UNION ALL '.join(
-    f"""
-    SELECT rownames AS occasion, id AS household, '{one}' AS brand,
-      "price.{one}"::DOUBLE AS price, "disp.{one}" AS display,
-      "feat.{one}" AS feature, (choice = '{one}')::INTEGER AS chosen,
-      "price.{one}"::DOUBLE / least({prices}) AS price_rel
-    FROM input
-    """
-    for one in _BRANDS
-  )
-  return f'SELECT * FROM ({parts}) ORDER BY occasion::INTEGER, brand'
 
 
 def _modes() -> str:
@@ -118,7 +65,7 @@ def _modes() -> str:
 
 
 LOGS = {
-  'visits': Log(
+  'visits': raw_logs.Log(
     """
     SELECT * EXCLUDE (rownames, emr, hosp),
       (hosp::INTEGER > 0)::INTEGER AS hospital,
@@ -131,13 +78,13 @@ LOGS = {
         *('employed', 'privins', 'medicaid', 'region', 'hlth'),
       ],
       'numeric': [
-        *({'column': name, **_LOG1P} for name in ('ofnp', 'opp', 'opnp')),
+        *(raw_logs.log1p(name) for name in ('ofnp', 'opp', 'opnp')),
         *('age', 'faminc'),
       ],
-      'tasks': _separate('hospital', 'emergency'),
+      'tasks': raw_logs.separate('hospital', 'emergency'),
     },
   ),
-  'resume': Log(
+  'resume': raw_logs.Log(
     """
     SELECT * EXCLUDE (rownames) REPLACE ((call = 'yes')::INTEGER AS call)
     FROM input
@@ -150,10 +97,10 @@ LOGS = {
         *('reqexp', 'reqcomm', 'reqeduc', 'reqcomp', 'reqorg', 'industry'),
       ],
       'numeric': ['jobs', 'experience'],
-      'tasks': _separate('call'),
+      'tasks': raw_logs.separate('call'),
     },
   ),
-  'lending': Log(
+  'lending': raw_logs.Log(
     """
     SELECT * EXCLUDE (rownames, Class), (Class = 'bad')::INTEGER AS bad
     FROM input
@@ -164,28 +111,22 @@ LOGS = {
         'emp_length',
       ],
       'numeric': [
-        *('funded_amnt', 'int_rate', {'column': 'annual_inc', **_LOG1P}),
+        *('funded_amnt', 'int_rate', raw_logs.log1p('annual_inc')),
         *('delinq_2yrs', 'inq_last_6mths', 'revol_util', 'acc_now_delinq'),
         *('open_il_6m', 'open_il_12m', 'open_il_24m'),
-        *({'column': 'total_bal_il', **_LOG1P}, 'all_util', 'inq_fi'),
-        *('inq_last_12m', {'column': 'delinq_amnt', **_LOG1P}, 'num_il_tl'),
-        {'column': 'total_il_high_credit_limit', **_LOG1P},
+        *(raw_logs.log1p('total_bal_il'), 'all_util', 'inq_fi'),
+        *('inq_last_12m', raw_logs.log1p('delinq_amnt'), 'num_il_tl'),
+        raw_logs.log1p('total_il_high_credit_limit'),
       ],
-      'tasks': _separate('bad'),
+      'tasks': raw_logs.separate('bad'),
     },
   ),
-  'cracker': Log(
-    _brands(),
-    {
-      'session': 'occasion',
-      'user': 'household',
-      'item': 'brand',
-      'categorical': ['household', 'brand', 'display', 'feature'],
-      'numeric': ['price', 'price_rel'],
-      'tasks': _separate('chosen'),
-    },
+  'cracker': raw_logs.brands(
+    ('sunshine', 'kleebler', 'nabisco', 'private'),
+    display='disp',
+    feature='feat',
   ),
-  'star': Log(
+  'star': raw_logs.Log(
     """
     SELECT * EXCLUDE (rownames, read, math),
       (CASE gr WHEN 'K' THEN 1986 ELSE 1986 + gr::INTEGER END) || '-05-01'
@@ -198,19 +139,16 @@ LOGS = {
     {
       'user': 'id',
       'item': 'sch',
-      'time': {'column': 'year', 'unit': 'iso'},
+      'time': raw_logs.iso('year'),
       'categorical': [
         *('id', 'sch', 'gr', 'cltype', 'hdeg', 'clad', 'trace', 'ses'),
         *('schtype', 'sx', 'eth', 'yrs', 'tch', 'birthq'),
       ],
       'numeric': ['exp', 'birthy'],
-      'tasks': [
-        {'name': name, 'column': name, 'null': 'not_observed'}
-        for name in ('good_read', 'good_math')
-      ],
+      'tasks': raw_logs.partly_observed('good_read', 'good_math'),
     },
   ),
-  'swissmetro': Log(
+  'swissmetro': raw_logs.Log(
     _modes(),
     {
       'session': 'situation',
@@ -218,13 +156,13 @@ LOGS = {
       'item': 'mode',
       'categorical': [*_PERSON[:1], 'mode', *_PERSON[1:], 'seats'],
       'numeric': [
-        *({'column': name, **_LOG1P} for name in ('minutes', 'cost')),
+        *(raw_logs.log1p(name) for name in ('minutes', 'cost')),
         *('headway', 'minutes_over_fastest'),
       ],
-      'tasks': _separate('chosen'),
+      'tasks': raw_logs.separate('chosen'),
     },
   ),
-  'doctor': Log(
+  'doctor': raw_logs.Log(
     """
     SELECT id, year || '-01-01' AS time, edlevel, age, outwork, female, married,
       kids, hhninc, educ, self, (docvis::INTEGER > 0)::INTEGER AS doctor,
@@ -233,15 +171,15 @@ LOGS = {
     """,
     {
       'user': 'id',
-      'time': {'column': 'time', 'unit': 'iso'},
+      'time': raw_logs.iso('time'),
       'categorical': [
         *('id', 'edlevel', 'outwork', 'female', 'married', 'kids', 'self')
       ],
       'numeric': ['age', 'hhninc', 'educ'],
-      'tasks': _separate('doctor', 'hospital'),
+      'tasks': raw_logs.separate('doctor', 'hospital'),
     },
   ),
-  'insurance': Log(
+  'insurance': raw_logs.Log(
     """
     SELECT zper, plan, site, coins, tookphys, black, income, xage,
       female, educdec, num, mhi, disea, physlm, ghindx, mdeoff, pioff, child,
@@ -260,10 +198,10 @@ LOGS = {
         *('income', 'xage', 'educdec', 'num', 'mhi', 'disea', 'physlm'),
         *('ghindx', 'mdeoff', 'pioff'),
       ],
-      'tasks': _separate('doctor', 'hospital'),
+      'tasks': raw_logs.separate('doctor', 'hospital'),
     },
   ),
-  'chemistry': Log(
+  'chemistry': raw_logs.Log(
     """
     SELECT school, lea, gender, age, gcsescore,
       (score::DOUBLE >= 6)::INTEGER AS good,
@@ -274,10 +212,10 @@ LOGS = {
       'item': 'school',
       'categorical': ['school', 'lea', 'gender'],
       'numeric': ['age', 'gcsescore'],
-      'tasks': _levels('good', 'best'),
+      'tasks': raw_logs.levels('good', 'best'),
     },
   ),
-  'insteval': Log(
+  'insteval': raw_logs.Log(
     """
     SELECT s AS student, d AS lecturer, studage, lectage, service, dept,
       (y::INTEGER >= 4)::INTEGER AS good, (y::INTEGER = 5)::INTEGER AS best
@@ -289,10 +227,10 @@ LOGS = {
       'categorical': [
         *('student', 'lecturer', 'studage', 'lectage', 'service', 'dept')
       ],
-      'tasks': _levels('good', 'best'),
+      'tasks': raw_logs.levels('good', 'best'),
     },
   ),
-  'verbagg': Log(
+  'verbagg': raw_logs.Log(
     """
     SELECT id, item, Anger, Gender, btype, situ, mode,
       (resp <> 'no')::INTEGER AS perhaps, (resp = 'yes')::INTEGER AS yes
@@ -303,10 +241,10 @@ LOGS = {
       'item': 'item',
       'categorical': ['id', 'item', 'Gender', 'btype', 'situ', 'mode'],
       'numeric': ['Anger'],
-      'tasks': _levels('perhaps', 'yes'),
+      'tasks': raw_logs.levels('perhaps', 'yes'),
     },
   ),
-  'stops': Log(
+  'stops': raw_logs.Log(
     """
     SELECT date, problem, preRace, race, gender, lat, long, policePrecinct,
       neighborhood,
@@ -316,75 +254,18 @@ LOGS = {
     """,
     {
       'item': 'neighborhood',
-      'time': {'column': 'date', 'unit': 'iso'},
+      'time': raw_logs.iso('date'),
       'from_time': ['hour', 'weekday'],
       'categorical': [
         *('neighborhood', 'problem', 'preRace', 'race', 'gender'),
         'policePrecinct',
       ],
       'numeric': ['lat', 'long'],
-      'tasks': _separate('person_search', 'vehicle_search'),
+      'tasks': raw_logs.separate('person_search', 'vehicle_search'),
     },
   ),
 }
 
 
-def write(name: str, source: pathlib.Path, output: pathlib.Path) -> int:
-  """Writes `<name>.csv` and `schema.json`.
-
-  Args:
-    name: of LOGS.
-    source: the CSV file.
-    output: directory, made if it is not there.
-
-  Returns:
-    How many rows.
-
-  Raises:
-    types.InputError: the file is missing, or is not what it should be.
-  """
-  log, path = LOGS[name], output / f'{name}.csv'
-  output.mkdir(parents=True, exist_ok=True)
-  try:
-    with duckdb.connect() as connection:
-      # As texts, so that numbers and times stay as they are written.
-      connection.execute(
-        'CREATE TABLE input AS SELECT * FROM read_csv('
-        # One of them ends its lines in two ways, which is not strict.
-        f"{sql.literal(str(source))}, header = true, nullstr = ['', 'NA'],"
-        ' all_varchar = true, strict_mode = false)'
-      )
-      found = connection.execute(
-        f'COPY ({log.rows}) TO {sql.literal(str(path))} (HEADER)'
-      ).fetchone()
-  except duckdb.Error as error:
-    line = str(error).partition('\n')[0]
-    raise types.InputError(f'{source}: {line}') from error
-  (output / 'schema.json').write_text(json.dumps(log.schema, indent=2) + '\n')
-  return found[0] if found else 0
-
-
-def main(argv: list[str]) -> None:
-  """Writes the files and says how many rows there are."""
-  del argv
-  values = flags.FLAGS
-  try:
-    rows = write(
-      values.log, pathlib.Path(values.input), pathlib.Path(values.output)
-    )
-  except types.InputError as error:
-    print(f'r_logs: {error}', file=sys.stderr)
-    sys.exit(2)
-  print(f'{values.output}/{values.log}.csv: {rows:,} rows')
-
-
-def define_flags() -> None:
-  """Defines the flags; not on import, since a test imports this module."""
-  flags.DEFINE_enum('log', None, list(LOGS), 'Which.', required=True)
-  flags.DEFINE_string('input', None, 'Its CSV file.', required=True)
-  flags.DEFINE_string('output', None, 'Directory to write.', required=True)
-
-
 if __name__ == '__main__':
-  define_flags()
-  app.run(main)
+  raw_logs.run(LOGS)

@@ -1,14 +1,10 @@
 """Data sets of R packages as logs, which `rmtl prepare` takes; their labels."""
 
-import json
-
-import duckdb
 import pytest
 
-import rmtl_jax
-from benchmarks import r_logs
+from benchmarks import r_logs, raw_logs
 from rmtl_jax import types
-from rmtl_jax.config import prepare as prepare_config
+from tests.benchmarks import raw_tables
 
 _INPUTS = {
   'visits': (
@@ -129,37 +125,19 @@ _INPUTS = {
 
 
 def written(name, directory):
-  """The log of the rows above, and how many there are."""
-  header, rows = _INPUTS[name]
-  source = directory / f'{name}_input.csv'
-  source.write_text(header + '\n'.join(rows) + '\n')
-  count = r_logs.write(name, source, directory / name)
-  return directory / name / f'{name}.csv', count
+  return raw_tables.written(r_logs.LOGS, _INPUTS, name, directory)
 
 
 @pytest.mark.parametrize('name', r_logs.LOGS)
 def test_prepare_takes_every_log(name, tmp_path):
   path, count = written(name, tmp_path)
-  schema = json.loads((path.parent / 'schema.json').read_text())
-  manifest = rmtl_jax.prepare(
-    prepare_config.PrepareConfig(
-      source='table',
-      raw_dir=str(path),
-      schema=str(path.parent / 'schema.json'),
-      data_dir=str(tmp_path / 'data'),
-      any_dates=True,  # of years ago
-    )
-  )
-  kept = sum(one.rows for one in manifest.splits.values())
-  assert kept == count
-  assert list(manifest.task_names) == [t['name'] for t in schema['tasks']]
+  raw_tables.check_prepare_takes(path, count, tmp_path / 'data')
 
 
 def test_labels_by_hand(tmp_path):
   def rows(name, columns):
     path, _ = written(name, tmp_path)
-    with duckdb.connect() as connection:
-      return connection.execute(f"SELECT {columns} FROM '{path}'").fetchall()
+    return raw_tables.read(path, f"SELECT {columns} FROM '{{path}}'")
 
   # Marks of 1 to 5.
   assert rows('insteval', 'good, best')[:5] == [
@@ -186,8 +164,7 @@ def test_labels_by_hand(tmp_path):
 def test_labels_of_choices_and_grades_by_hand(tmp_path):
   def rows(name, query):
     path, _ = written(name, tmp_path)
-    with duckdb.connect() as connection:
-      return connection.execute(query.format(path=path)).fetchall()
+    return raw_tables.read(path, query)
 
   visits = rows('visits', "SELECT hospital, emergency FROM '{path}'")
   assert visits[:4] == [(0, 0), (0, 1), (1, 1), (1, 0)]
@@ -228,8 +205,8 @@ def test_labels_of_choices_and_grades_by_hand(tmp_path):
 def test_a_file_of_something_else_is_refused(tmp_path):
   source = tmp_path / 'other.csv'
   with pytest.raises(types.InputError, match=r'other\.csv'):
-    r_logs.write('stops', source, tmp_path / 'out')
+    raw_logs.write('stops', r_logs.LOGS['stops'], source, tmp_path / 'out')
   source.write_text('a,b\n1,2\n')
   with pytest.raises(types.InputError, match='MDC'):
-    r_logs.write('stops', source, tmp_path / 'out')
+    raw_logs.write('stops', r_logs.LOGS['stops'], source, tmp_path / 'out')
   assert not (tmp_path / 'out/schema.json').exists()

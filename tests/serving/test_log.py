@@ -166,7 +166,7 @@ def test_times_before_2000_need_data_that_has_such():
   [
     ({'timestamp': [1, 10**15]}, "row 2, column 'timestamp'"),
     ({'timestamp': ['1', 'x']}, "row 2, column 'timestamp': 'x', expected"),
-    ({'timestamp': [[1], [2]]}, "column 'timestamp' is of type list"),
+    ({'timestamp': [[1], [2]]}, "column 'timestamp' is of type large_list"),
     ({'visitor': None}, "no column 'session_id' or 'visitor'"),
     ({'click': [0, 2]}, "row 2, column 'click': 2, expected 0, 1 or nothing"),
     ({'click': ['0', 'yes']}, "row 2, column 'click': 'yes', expected 0, 1"),
