@@ -294,9 +294,14 @@ def check_there(values: flags.FlagValues, *names: str) -> None:
   for name in names:
     given = value(values, name)
     if given and given != '-' and not os.path.exists(given):
-      if name in ('workdir', 'run'):
-        given += ' is not a run (make it with rmtl train)'
-      raise types.InputError(f'--{name}: {given}: not found')
+      raise types.InputError(not_found(name, given))
+
+
+def not_found(name: str, given: str | os.PathLike[str]) -> str:
+  """The line that refuses the path of a flag where nothing is."""
+  is_run = name in ('workdir', 'run')
+  how = ' (make a run with rmtl train)' if is_run else ''
+  return f'--{name}: {given}: not found{how}'
 
 
 def bytes_text(number: int) -> str:

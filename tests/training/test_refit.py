@@ -294,7 +294,7 @@ def test_the_command(first, tmp_path, capsys):
   assert cli.main(line) == 2
   assert '--run: is needed' in capsys.readouterr().err
   assert cli.main([*line, f'--run={tmp_path}/no']) == 2
-  assert 'is not a run' in capsys.readouterr().err and not path.exists()
+  assert 'no: not found' in capsys.readouterr().err and not path.exists()
   assert cli.main([*line, f'--run={source}']) == 0
   shown = capsys.readouterr().out
   assert 'with the rows of validation among those of train' in ' '.join(
