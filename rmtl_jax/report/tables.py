@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import pathlib
-import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ import rich.console
 import rich.measure
 import rich.table
 
+from rmtl_jax import terminal
 from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.report import models as models_lib
 from rmtl_jax.report.page import content
@@ -22,8 +22,6 @@ from rmtl_jax.weighting import registry
 
 # The metrics of the short table where all tasks are binary.
 SHOWN = tuple(metrics_lib.RECORDS[name] for name in ('auc', 'logloss'))
-# Columns of a terminal that nobody has widened.
-WIDTH = 80
 
 
 def metrics_table(record: Mapping[str, Any]) -> rich.table.Table:
@@ -37,7 +35,7 @@ def metrics_table(record: Mapping[str, Any]) -> rich.table.Table:
   """
   rows = models_lib.models(record)
   beside, below = _beside(record, rows), _below(record, rows)
-  return beside if _natural_width(beside) <= WIDTH else below
+  return beside if _natural_width(beside) <= terminal.COLUMNS else below
 
 
 def _beside(
@@ -254,7 +252,7 @@ def _ensemble_sentences(record: Mapping[str, Any]) -> list[str]:
   ]
 
 
-def text(table: rich.table.Table, width: int = WIDTH) -> str:
+def text(table: rich.table.Table, width: int = terminal.COLUMNS) -> str:
   """Renders a table as plain text."""
   buffer = io.StringIO()
   _console(buffer, width).print(table)
@@ -285,7 +283,7 @@ def plain(
   for row in cells.rows:
     made.add_row(*row)
   made.padding = (0, 2, 0, 0)
-  if _natural_width(made) > WIDTH:
+  if _natural_width(made) > terminal.COLUMNS:
     made.padding = (0, 1, 0, 0)
   return made
 
@@ -299,9 +297,7 @@ def _console(file: io.StringIO, width: int) -> rich.console.Console:
 
 def wrapped(sentence: str) -> str:
   """A sentence in lines that fit a terminal; paths and names stay whole."""
-  return textwrap.fill(
-    sentence, WIDTH, break_long_words=False, break_on_hyphens=False
-  )
+  return terminal.filled(sentence, rest='')
 
 
 def provenance(record: Mapping[str, Any]) -> list[str]:

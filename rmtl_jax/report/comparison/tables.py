@@ -138,22 +138,20 @@ def differences(results: Results, task: str, metric: str) -> Table:
 def gains(results: Results) -> Table:
   """AUC, or XAUC, minus each control on every task, in 1e-4."""
   roles = control_roles(results)
-  columns = list(dict.fromkeys(roles.values()))
   cells: dict[tuple[str, str], dict[str, str]] = {}
   for d in results['differences']:
     if d['metric'] in metrics_lib.RANKING:
       cell = _mean_error(d, '+.1f', _UNIT)
       if d['low'] is not None and d['low'] <= 0.0 <= d['high']:
         cell += ' (0)'
-      row = cells.setdefault((d['task'], d['method']), {})
-      row[roles[d['control']]] = cell
+      row = cells.setdefault((d['method'], roles[d['control']]), {})
+      row[d['task']] = cell
+  tasks = results['tasks']
   rows = [
-    (task, method, *(row.get(c, content.NOTHING) for c in columns))
-    for task in results['tasks']
-    for (of, method), row in cells.items()
-    if of == task
+    (*names, *(row.get(task, content.NOTHING) for task in tasks))
+    for names, row in cells.items()
   ]
-  return Table(('task', 'method', *(f'- {c}' for c in columns)), rows, 2)
+  return Table(('method', 'minus', *tasks), rows, 2)
 
 
 def control_roles(results: Results) -> dict[str, str]:
