@@ -235,7 +235,11 @@ def boost_again(
     progress: called after every round, with the fraction that is grown.
   """
   nothing = Rows(*(part[:, :0] for part in train))
-  wanted = max(int(rounds.max()), 1)
+  wanted = int(rounds.max())
+  if not wanted:
+    progress(1.0)
+    none = _without_effect(form, limits, train)
+    return _filled([none], rounds, _logits_of_rates(train), count)
   grown: list[Any] = []
   for trees, _ in _rounds(form, limits, train, nothing, count, seed):
     grown.append(trees)
@@ -243,6 +247,18 @@ def boost_again(
     if len(grown) >= wanted:
       break
   return _filled(grown, rounds, _logits_of_rates(train), count)
+
+
+def _without_effect(form: Form, limits: Limits, train: Rows) -> Any:
+  """A tree of each task that is not grown; its leaves are 0."""
+  derivatives = jax.ShapeDtypeStruct((train.bins.shape[1], 2), np.float32)
+  tree = jax.eval_shape(
+    form.grow, train.bins, derivatives, limits, jax.random.key(0)
+  )
+  tasks = len(train.labels)
+  return jax.tree.map(
+    lambda part: np.zeros((tasks, 1, *part.shape), part.dtype), tree
+  )
 
 
 def _rounds(

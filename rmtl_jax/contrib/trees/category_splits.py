@@ -32,6 +32,8 @@ _MORE_L2, _PSEUDO_ROWS, _LEAST = 10.0, 10.0, 1.0
 # for all nodes.
 _WORD = 16
 WORDS = -(-NODES // _WORD)
+# Cells of a table that JAX numbers by 32 bits.
+_MOST_PLACES = 2**31 - 1
 # Ranks of categories with too few rows: the bits of infinity, and more.
 _RARE = int(np.float32(np.inf).view(np.int32))
 
@@ -80,7 +82,7 @@ class CategorySplits(NamedTuple):
     key: jax.Array,
   ) -> CategoryTrees:
     """See `boosting.Form`."""
-    rows, nodes = bins.shape[1], 2 ** (DEPTH - 1)
+    nodes = 2 ** (DEPTH - 1)
     categories = np.arange(len(limits.columns), len(bins))
     numbers_key, categories_key = jax.random.split(key)
     sample = functools.partial(boosting.sample_columns, self)
@@ -101,11 +103,10 @@ class CategorySplits(NamedTuple):
       best = jnp.argmax(gain, 0)[None]
       column = jnp.take_along_axis(column, best, 0)[0]
       yes = jnp.take_along_axis(yes, best[..., None], 0)[0]
-      value = bins.reshape(-1)[column[leaf] * rows + jnp.arange(rows)]
-      after = leaf * 2 + yes[leaf, value.astype(jnp.int32)]
+      after = leaf * 2 + yes[leaf, _values(bins, column[leaf])]
       return after, (column, yes)
 
-    nothing = jnp.zeros(rows, jnp.int32)
+    nothing = jnp.zeros(bins.shape[1], jnp.int32)
     leaf, asked = jax.lax.scan(level, nothing, None, DEPTH)
     columns, yes = (
       jnp.concatenate([part[i, : 2**i] for i in range(DEPTH)]) for part in asked
@@ -137,15 +138,26 @@ def leaf_values(
     answer: (nodes, their columns, values of these) of rows, i32[R] -> 0 or 1.
     leaves: f32[2**DEPTH].
   """
-  rows, flat = values.shape[1], values.reshape(-1)
-  leaf = jnp.zeros(rows, jnp.int32)
+  leaf = jnp.zeros(values.shape[1], jnp.int32)
   for level in range(DEPTH):
     node = leaf + (2**level - 1)
     column = columns.at[node].get(mode='clip')
-    place = column * rows + jnp.arange(rows)
-    value = flat.at[place].get(mode='clip').astype(jnp.int32)
-    leaf = leaf * 2 + answer(node, column, value)
+    leaf = leaf * 2 + answer(node, column, _values(values, column))
   return leaves.at[leaf].get(mode='promise_in_bounds')
+
+
+def _values(table: jax.Array, column: jax.Array) -> jax.Array:
+  """Of each row the value in one column, [C, R] and i32[R] -> i32[R].
+
+  A place in the flat table is faster to look up on a CPU than a column and a
+  row, but a large table has more of them than 32 bits can tell.
+  """
+  row = jnp.arange(table.shape[1])
+  if table.size <= _MOST_PLACES:
+    found = table.reshape(-1).at[column * len(row) + row].get(mode='clip')
+  else:
+    found = table.at[column, row].get(mode='clip')
+  return found.astype(jnp.int32)
 
 
 def answers_name(field: int) -> str:

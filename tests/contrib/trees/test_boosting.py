@@ -197,6 +197,26 @@ def test_trees_of_the_same_rows_again_are_the_same():
   np.testing.assert_allclose(logits, np.log(rate / (1 - rate)), rtol=1e-5)
 
 
+def test_without_rounds_nothing_is_grown_again(monkeypatch):
+  """There are the rates alone, in trees of the same form."""
+  train, seen = rows(800), []
+  usual = boosting.boost_again(FORM, LIMITS, train, np.array([1, 0]), 20, 0)
+  monkeypatch.setattr(boosting, '_round', None)
+  none = boosting.boost_again(
+    FORM, LIMITS, train, np.zeros(2, int), 20, 0, seen.append
+  )
+  assert seen == [1.0]
+  for one, other in zip(none, usual, strict=True):
+    assert (one.shape, one.dtype) == (other.shape, other.dtype)
+  np.testing.assert_array_equal(none.leaves[1], usual.leaves[1])
+  rate = (train.labels.sum(1) + 0.5) / 801
+  np.testing.assert_allclose(
+    predict(none, train.bins),
+    np.repeat(np.log(rate / (1 - rate))[:, None], 800, 1),
+    rtol=1e-5,
+  )
+
+
 def test_limits_leave_the_other_columns_out():
   """As if there were no others; and one program grows all."""
   train, validation = rows(800), rows(300, 1)

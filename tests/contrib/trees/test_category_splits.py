@@ -176,6 +176,29 @@ def test_trees_keep_their_limits():
   assert np.abs(trees[1].leaves).max() == pytest.approx(5 / 3.5, rel=1e-5)
 
 
+def test_places_of_a_large_table_do_not_overflow(monkeypatch):
+  """From 2^31 cells on a value is looked up by its column and its row."""
+
+  def looked_up(columns, count):
+    made = jax.make_jaxpr(category_splits._values)(
+      jax.ShapeDtypeStruct((columns, count), np.uint8),
+      jax.ShapeDtypeStruct((count,), np.int32),
+    )
+    return str(made)
+
+  assert 'mul' in looked_up(2**5, 2**26 - 1)
+  assert 'mul' not in looked_up(2**5, 2**26)
+  assert 'mul' not in looked_up(2**5, 2**27)
+  table = jnp.asarray(rows(50).bins)
+  column = jnp.asarray(np.random.default_rng(0).integers(0, 4, 50), jnp.int32)
+  flat = category_splits._values(table, column)
+  np.testing.assert_array_equal(flat, table[column, np.arange(50)])
+  monkeypatch.setattr(category_splits, '_MOST_PLACES', 199)
+  found = category_splits._values(table, column)
+  assert found.dtype == flat.dtype == jnp.int32
+  np.testing.assert_array_equal(found, flat)
+
+
 def test_trees_tell_what_each_category_likes():
   train, validation, test = (rows(3000, seed) for seed in range(3))
   grown = boosting.boost(FORM, LIMITS, train, validation, 40, seed=0)
