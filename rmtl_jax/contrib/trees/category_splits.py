@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rmtl_jax.contrib.trees import boosting
+from rmtl_jax.contrib.trees import forms
 
 DEPTH = 6
 NODES = 2**DEPTH - 1
@@ -54,7 +54,7 @@ class CategoryTrees(NamedTuple):
 
 
 class CategorySplits(NamedTuple):
-  """The form; see `boosting.Form`.
+  """The form; see `forms.Form`.
 
   Its limits are of the columns that are bins of numbers; those behind them are
   categories, of which all trees may ask.
@@ -71,21 +71,21 @@ class CategorySplits(NamedTuple):
     return np.min_scalar_type(self.width - 1)
 
   def count_sampled(self, columns: int) -> int:
-    """See `boosting.Form`."""
-    return boosting.count_sampled(columns, _SHARE, _LEAST_SAMPLED)
+    """See `forms.Form`."""
+    return forms.count_sampled(columns, _SHARE, _LEAST_SAMPLED)
 
   def grow(
     self,
     bins: jax.Array,
     derivatives: jax.Array,
-    limits: boosting.Limits,
+    limits: forms.Limits,
     key: jax.Array,
   ) -> CategoryTrees:
-    """See `boosting.Form`."""
+    """See `forms.Form`."""
     nodes = 2 ** (DEPTH - 1)
     categories = np.arange(len(limits.columns), len(bins))
     numbers_key, categories_key = jax.random.split(key)
-    sample = functools.partial(boosting.sample_columns, self)
+    sample = functools.partial(forms.sample_columns, self)
     sampled = {
       _threshold: sample(limits.columns, limits.allowed, numbers_key),
       _set: sample(categories, len(categories), categories_key),
@@ -111,11 +111,11 @@ class CategorySplits(NamedTuple):
     columns, yes = (
       jnp.concatenate([part[i, : 2**i] for i in range(DEPTH)]) for part in asked
     )
-    leaves = boosting.steps(leaf, derivatives, DEPTH, limits.l2)
+    leaves = forms.steps(leaf, derivatives, DEPTH, limits.l2)
     return CategoryTrees(columns, yes, leaves)
 
   def predict(self, bins: jax.Array, tree: CategoryTrees) -> jax.Array:
-    """See `boosting.Form`."""
+    """See `forms.Form`."""
 
     def answer(node, column, value):
       del column
@@ -195,7 +195,7 @@ def _threshold(
   places: jax.Array,
   leaf: jax.Array,
   derivatives: jax.Array,
-  limits: boosting.Limits,
+  limits: forms.Limits,
   nodes: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """The best question of numbers: is the bin above another?
@@ -213,10 +213,10 @@ def _threshold(
     Of each node: the gain, f32[N]; the column, i32[N]; and where the answer is
     yes, bool[N, W].
   """
-  sums = boosting.histograms(
-    bins, limits.sampled, leaf, derivatives, nodes, boosting.BINS
+  sums = forms.histograms(
+    bins, limits.sampled, leaf, derivatives, nodes, forms.BINS
   )
-  gain, column, last = _best(boosting.gains(sums, limits))
+  gain, column, last = _best(forms.gains(sums, limits))
   yes = (jnp.arange(form.width)[None] > last[:, None]) & (gain > 0)[:, None]
   return gain, places[column], yes
 
@@ -227,18 +227,16 @@ def _set(
   places: jax.Array,
   leaf: jax.Array,
   derivatives: jax.Array,
-  limits: boosting.Limits,
+  limits: forms.Limits,
   nodes: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """The best question of categories: is it one of these? As `_threshold`."""
-  sums = boosting.histograms(
-    bins, len(bins), leaf, derivatives, nodes, form.width
-  )
+  sums = forms.histograms(bins, len(bins), leaf, derivatives, nodes, form.width)
   ranks = _ranks(sums)
   ordered = jax.lax.sort(ranks, is_stable=False)
   order = ordered & (2 ** _bits(form.width) - 1)
   sums = jnp.take_along_axis(sums, order[..., None], 2)
-  gain = boosting.gains(sums, limits, _MORE_L2)
+  gain = forms.gains(sums, limits, _MORE_L2)
   # Those with too few rows stay together.
   gain = jnp.where(ordered < _RARE, gain, 0.0)
   gain, column, last = _best(gain)

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax.contrib.trees import boosting, candidates, category_splits
+from rmtl_jax.contrib.trees import boosting, candidates, category_splits, forms
 
 # Two columns of numbers, then two of categories.
-FORM = category_splits.CategorySplits(boosting.BINS)
-LIMITS = boosting.make_limits(FORM, 2, range(2))
+FORM = category_splits.CategorySplits(forms.BINS)
+LIMITS = forms.make_limits(FORM, 2, range(2))
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def best_gain(bins, slope, curve):
   for column in bins[:2]:
     found += [gain(slope, curve, column > b, 0) for b in range(7)]
   for column in bins[2:]:
-    means = np.full(boosting.BINS, np.inf)
+    means = np.full(forms.BINS, np.inf)
     for value in np.unique(column):
       at = column == value
       if curve[at].sum() >= 1:
@@ -150,8 +150,8 @@ def test_trees_keep_their_limits():
   column = np.repeat([1, 2], 10).astype(np.uint8)
   slope = np.where(column == 1, 0.5, -0.5).astype(np.float32)
   both = jnp.asarray(np.stack([slope, np.full_like(slope, 0.25)], 1))
-  tight = boosting.make_limits(FORM, 1, range(1))
-  loose = boosting.make_limits(FORM, 1, range(1), 1.0, 1.0)
+  tight = forms.make_limits(FORM, 1, range(1))
+  loose = forms.make_limits(FORM, 1, range(1), 1.0, 1.0)
 
   def gain(limits, question):
     leaf, place = jnp.zeros(20, jnp.int32), jnp.array([0])
@@ -221,7 +221,7 @@ def test_more_categories_than_bytes_number():
   labels = (draw.random(4000) < np.where(column % 2, 0.9, 0.1)).astype('f4')
   bins = np.stack([column % 7, column]).astype(form.dtype)
   train = boosting.Rows(bins, labels[None], np.ones((1, 4000), np.float32))
-  limits = boosting.make_limits(form, 1, range(1))
+  limits = forms.make_limits(form, 1, range(1))
   grown = boosting.boost(form, limits, train, train, 10, seed=0)
   assert grown.logits[0, column % 2 == 1].mean() > 0.2
   assert grown.logits[0, column % 2 == 0].mean() < -0.2
@@ -243,7 +243,7 @@ def test_without_numbers(numbers):
   """There are none, or none may be asked of."""
   found = rows(700)
   slope = np.stack([0.3 - found.labels[0], np.full(700, 0.21)], 1)
-  limits = boosting.make_limits(FORM, numbers, ())
+  limits = forms.make_limits(FORM, numbers, ())
   tree = FORM.grow(
     jnp.asarray(found.bins[2 - numbers :]),
     jnp.asarray(slope, jnp.float32),
