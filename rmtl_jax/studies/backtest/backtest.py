@@ -27,7 +27,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, run, types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import values as config_values
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import comparison, significance
 from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.runtime import progress, workdir, writers
@@ -180,7 +180,7 @@ def _runs(
         workdir.read(before).config, options.continued
       )
     else:
-      config = settings(manifest_lib.read(data.at_once))
+      config = settings(manifest_file.read(data.at_once))
       config = dataclasses.replace(config, seed=seed)
     live.say(f'day {day.number}, seed {seed}: {arm}')
     place = runs / str(day.number) / arm

@@ -15,7 +15,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import run as run_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.runtime import integrity, progress
 from rmtl_jax.studies.comparison import compare
 from rmtl_jax.training import trainer
@@ -433,7 +433,7 @@ def test_draws_without_a_positive_are_left_out(tmp_path):
   pq.write_table(table, file)
   one = dataclasses.replace(split, positives=dict.fromkeys(tiny.TASKS, 2))
   splits = {**manifest.splits, 'test': one}
-  manifest_lib.write(
+  manifest_file.write(
     dataclasses.replace(manifest, splits=splits), tmp_path / 'data'
   )
   config = dataclasses.replace(
