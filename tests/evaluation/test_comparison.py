@@ -7,7 +7,8 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmtl_jax.evaluation import comparison, intervals, metrics, significance
+from rmtl_jax.evaluation import comparison, intervals, significance
+from rmtl_jax.evaluation import registry as metric_registry
 from tests import registries
 
 CONTROLS = ['ple', 'ple+constant', 'ple+constant_mean', 'ple+q_shuffled']
@@ -60,7 +61,7 @@ def chosen(records, **labels):
 
 def test_a_registered_metric_is_tested_without_resampled_sessions():
   kept = registries.Registries()
-  metrics.register_metric('accuracy', lambda y, p, rows: 0.0)
+  metric_registry.register_metric('accuracy', lambda y, p, rows: 0.0)
   runs = pair([1e-3] * 16)
   for one in runs:
     better = 0.01 * (one['method'] == 'ple+critic')
@@ -368,7 +369,7 @@ def test_metrics_by_inverse_propensities_are_shown_and_not_tested():
   assert found['standard_error'] == pytest.approx(error)
   methods = [{'name': 'ple', 'controls': ['ple']}]
   tested = comparison.differences(methods, runs, tasks, {}, 0.95)
-  assert {d['metric'] for d in tested} == set(metrics.compared())
+  assert {d['metric'] for d in tested} == set(metric_registry.compared())
 
 
 def test_one_seed_has_no_standard_error():

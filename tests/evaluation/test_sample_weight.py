@@ -16,6 +16,7 @@ from rmtl_jax.evaluation import (
   monitor,
   reliability,
 )
+from rmtl_jax.evaluation import registry as metric_registry
 
 # Label, probability, session, weight of the task.
 ROWS = st.lists(
@@ -61,7 +62,7 @@ def test_a_row_of_weight_2_is_the_row_twice_and_of_0_none(rows):
   assert found['positives'] == np.count_nonzero(y[weight > 0])
   # NDCG and MRR rank rows, which count alike.
   ranked = {'ndcg', 'mrr'}
-  for name in {one.name for one in metrics.of_kind('binary')} - ranked:
+  for name in {one.name for one in metric_registry.of_kind('binary')} - ranked:
     values = [
       np.nan if one[name] is None else one[name] for one in (found, expected)
     ]

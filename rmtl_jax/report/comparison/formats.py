@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rmtl_jax import terminal
-from rmtl_jax.evaluation import metrics as metrics_lib
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import plain, tables
 from rmtl_jax.report.comparison import tables as comparison_tables
 from rmtl_jax.report.comparison import words
@@ -82,7 +82,7 @@ def runs_csv(results: Mapping[str, Any]) -> str:
   """Renders results.csv, one line per run and task."""
   buffer = io.StringIO()
   writer = csv.writer(buffer, lineterminator='\n')
-  names = [*metrics_lib.RECORDS.names()]
+  names = [*metric_registry.RECORDS.names()]
   names += [one.name for one in comparison_tables.inverse(results)]
   writer.writerow(
     ['method', 'seed', 'learning_rate', 'best_epoch', 'task', *names]
@@ -146,7 +146,7 @@ def _differences(results: Mapping[str, Any]) -> list[str]:
   return blocks
 
 
-def titled(metric: metrics_lib.Metric) -> str:
+def titled(metric: metric_registry.Metric) -> str:
   """A metric's label, and which way is better."""
   better = f' ({metric.better} is better)' if metric.better else ''
   return metric.label + better

@@ -23,6 +23,7 @@ from rmtl_jax import registry, types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import intervals, metrics, regression, shifts
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.description import drift
 from rmtl_jax.preparation.raw import times
@@ -316,7 +317,7 @@ class _Judge:
     if _both(live, test, name) and error is not None:
       rise = live[name] - test[name]
       if rise > max(self._least.error * test[name], self._z * error):
-        label = metrics.describe(name).label
+        label = metric_registry.describe(name).label
         alarms.append(
           f'{task}: {label} is {live[name]:.4f} (test rows {test[name]:.4f})'
         )

@@ -29,7 +29,7 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import comparison, significance
-from rmtl_jax.evaluation import metrics as metrics_lib
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.runtime import progress, workdir, writers
 from rmtl_jax.studies.backtest import days as days_lib
 
@@ -289,7 +289,7 @@ def summarise(days: Sequence[Record], task: str, metric: str) -> Record:
   found = significance.crossed_mean(differences)
   by_day = differences.mean(axis=1)
   better = {'higher': by_day > 0, 'lower': by_day < 0}
-  direction = metrics_lib.describe(metric).better
+  direction = metric_registry.describe(metric).better
   result['difference'] = {
     'mean': found.mean,
     'low': _finite(found.low),

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rmtl_jax.evaluation import metrics as metrics_lib
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report.comparison import formats, words
 from rmtl_jax.report.comparison import tables as comparison_tables
 from tests.report.comparison import example
@@ -362,7 +362,7 @@ def test_csv_has_a_line_per_run_and_task():
   results['runs'][0]['metrics']['click']['auc'] = None
   for run in results['runs']:
     for metrics in run['metrics'].values():
-      for name in metrics_lib.RECORDS:
+      for name in metric_registry.RECORDS:
         metrics.setdefault(name, 0.25)
   lines = list(csv.DictReader(io.StringIO(formats.runs_csv(results))))
   assert len(lines) == len(results['runs']) * len(results['tasks'])
