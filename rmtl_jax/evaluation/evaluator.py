@@ -12,6 +12,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import (
+  bootstrap,
   intervals,
   metrics,
   monitor,
@@ -173,7 +174,7 @@ def _intervals(
       found = intervals.difference_intervals(sets[0], sets[1], y, *rest, w)
     rarer = intervals.rarer_sessions(y, session, w)
     for i, k in enumerate(binary):
-      bounds[k] = {name: found.bounds[name][i] for name in intervals.METRICS}
+      bounds[k] = {name: found.bounds[name][i] for name in bootstrap.METRICS}
       extra[k] = {
         'rarer_sessions': int(rarer[i]),
         'undefined_draws': int(found.undefined_draws[i]),

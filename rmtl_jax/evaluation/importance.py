@@ -24,7 +24,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import kinds
-from rmtl_jax.evaluation import evaluator, groups, intervals
+from rmtl_jax.evaluation import bootstrap, evaluator, groups, intervals
 from rmtl_jax.evaluation import registry as metric_registry
 
 # Of the registry of metrics, those that are measured, by the task's kind;
@@ -294,9 +294,9 @@ class Importance:
     """Each task's metrics of resampled sessions, f64[B, M]; the same draws."""
     found: list[dict[str, np.ndarray]] = [{} for _ in self._tasks]
     weights = self._rows.weights
-    errors = functools.partial(intervals.error_replicates, paired=False)
+    errors = functools.partial(bootstrap.error_replicates, paired=False)
     for draw, places in (
-      (intervals.replicates, self._places(kinds.BINARY)),
+      (bootstrap.replicates, self._places(kinds.BINARY)),
       (errors, self._places(*kinds.KINDS[1:])),
     ):
       if not places:

@@ -22,7 +22,12 @@ import scipy.stats
 from rmtl_jax import registry, types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.evaluation import intervals, metrics, regression, shifts
+from rmtl_jax.evaluation import (
+  bootstrap,
+  metrics,
+  regression,
+  shifts,
+)
 from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.description import drift
@@ -297,9 +302,9 @@ class _Judge:
     if len(y) < 2:
       return []
     codes = np.arange(len(y)) if cluster is None else cluster
-    draws = intervals.replicates
+    draws = bootstrap.replicates
     if not binary:
-      draws = functools.partial(intervals.error_replicates, paired=False)
+      draws = functools.partial(bootstrap.error_replicates, paired=False)
     found = draws([p[:, None]], y[:, None], codes, _REPLICATES, 0)
     live, test, alarms = record['metrics'], record['test'], []
     rarer = min(record['positives'], len(y) - record['positives'])
