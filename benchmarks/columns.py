@@ -21,7 +21,7 @@ from absl import app, flags
 
 from benchmarks import machine
 from rmtl_jax import config as config_lib
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.training import splits
 
 _OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
@@ -50,7 +50,7 @@ def main(argv: list[str]) -> None:
   """Prints the table, writes the file."""
   del argv
   place = pathlib.Path(_DATA.value)
-  manifest = manifest_lib.read(place)
+  manifest = manifest_file.read(place)
   jax.block_until_ready(jax.device_put(np.zeros(1)))
   rows = [row('start', time.process_time())]
   begin = time.process_time()

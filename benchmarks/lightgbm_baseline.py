@@ -30,6 +30,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import extras, types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import baseline, comparison, metrics
 from rmtl_jax.results import summary
 
@@ -321,7 +322,7 @@ def measure(
   Raises:
     types.InputError: LightGBM is not installed, or bad data.
   """
-  manifest = manifest_lib.read(data_dir)
+  manifest = manifest_file.read(data_dir)
   splits = {
     name: columns_lib.read_split(data_dir, manifest, name)
     for name in manifest_lib.SPLITS

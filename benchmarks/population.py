@@ -22,7 +22,7 @@ from absl import app, flags
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.data import columns, manifest
+from rmtl_jax.data import columns, manifest, manifest_file
 from rmtl_jax.preparation import prepare
 from rmtl_jax.runtime import progress, workdir
 from rmtl_jax.studies import population
@@ -134,7 +134,7 @@ def main(argv: list[str]) -> None:
       lambda label, fraction: None,
     )
     path = pathlib.Path(directory)
-    described = manifest.read(path)
+    described = manifest_file.read(path)
     for size, network in SIZES.items():
       for backbone in BACKBONES:
         config = config_lib.Config(backbone=backbone, network=network)

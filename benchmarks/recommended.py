@@ -26,7 +26,7 @@ from benchmarks import machine
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, run, types
 from rmtl_jax.config import values as config_values
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import comparison
 from rmtl_jax.runtime import progress
 
@@ -50,7 +50,7 @@ def measure(
   Raises:
     types.InputError: bad data, or no such setting.
   """
-  manifest = manifest_lib.read(data_dir)
+  manifest = manifest_file.read(data_dir)
   start = config_lib.preset('recommended', manifest)
   known = config_values.flatten(start)
   changes = [

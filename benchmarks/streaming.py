@@ -26,7 +26,7 @@ from absl import app, flags
 
 from benchmarks import machine, workload
 from rmtl_jax import config as config_lib
-from rmtl_jax.data import batches
+from rmtl_jax.data import batches, manifest_file
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.training import actor_stage, feed, trainer
 from rmtl_jax.training import splits as splits_lib
@@ -97,7 +97,7 @@ def train(path: pathlib.Path, backbone: str) -> dict[str, Any]:
 
 def child(path: pathlib.Path) -> None:
   """Checks and reads a log; prints seconds and memory as JSON."""
-  manifest = manifest_lib.read(path)
+  manifest = manifest_file.read(path)
   config = _config('streaming').batch
   begin = time.perf_counter()
   split = splits_lib.read(path, manifest, 'train', config)
@@ -134,7 +134,7 @@ def _resident_mebibytes() -> float:
 def read(path: pathlib.Path) -> dict[str, Any]:
   """What reading alone reaches, in a process of its own."""
   log = workload.Workload(rows=_READ_ROWS.value)
-  manifest_lib.write(workload.write(log, path), path)
+  manifest_file.write(workload.write(log, path), path)
   found = subprocess.run(
     [sys.executable, __file__, f'--child={path}'],
     check=True,

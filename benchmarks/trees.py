@@ -30,6 +30,7 @@ from rmtl_jax.contrib.trees import (
   candidates,
   category_splits,
   features,
+  forms,
   growing,
   network,
   oblivious,
@@ -43,9 +44,9 @@ OURS, THEIRS = 'ours', 'lightgbm'
 _SETTINGS = {
   'objective': 'binary',
   'learning_rate': boosting._LEARNING_RATE,
-  'lambda_l2': boosting.L2,
-  'min_sum_hessian_in_leaf': boosting.LEAST,
-  'max_bin': boosting.BINS - 1,
+  'lambda_l2': forms.L2,
+  'min_sum_hessian_in_leaf': forms.LEAST,
+  'max_bin': forms.BINS - 1,
   'num_threads': 1,
   'verbose': -1,
 }

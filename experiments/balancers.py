@@ -32,7 +32,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files
 from rmtl_jax.balancing import registry
 from rmtl_jax.config import values, variants
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 
 BACKBONES = ('shared_bottom', 'mmoe', 'ple', 'esmm')
 # Weight of one task in units of the others'.
@@ -49,7 +49,7 @@ def get_config(argument: str) -> config_lib.Config:
     types.InputError: there is no such data.
   """
   data_dir, *chosen = argument.split(',')
-  manifest = manifest_lib.read(data_dir)
+  manifest = manifest_file.read(data_dir)
   start = config_lib.preset('recommended', manifest)
   methods = [
     method

@@ -23,7 +23,7 @@ from rmtl_jax import types
 from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import reading, vectors
+from rmtl_jax.data import manifest_file, reading, vectors
 from rmtl_jax.results import ensemble, evaluate, final, verdict
 from rmtl_jax.runtime import (
   mesh,
@@ -135,7 +135,7 @@ def train(
   if config is None and (start_from or refit_of):
     config = workdir.read(pathlib.Path(start_from or refit_of or '')).config
   if config is None:
-    config = presets.start(manifest_lib.read(data_dir))
+    config = presets.start(manifest_file.read(data_dir))
   config_values.validate(config)
   config = rounding.resolved(path, config, layout)
   tracking.check(trackers)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 
 NEW_ITEMS = 3
 
@@ -43,7 +44,7 @@ def values(manifest: manifest_lib.Manifest) -> dict[str, list[str]]:
 def write(old: pathlib.Path, path: pathlib.Path) -> None:
   """Writes the same rows, items numbered anew among new ones."""
   shutil.copytree(old, path)
-  manifest = manifest_lib.read(old)
+  manifest = manifest_file.read(old)
   texts = values(manifest)
   new_items = [f'new {i}' for i in range(NEW_ITEMS)]
   items = [*reversed(texts['item']), *new_items]
@@ -59,5 +60,5 @@ def write(old: pathlib.Path, path: pathlib.Path) -> None:
     dataclasses.replace(f, size=f.size + NEW_ITEMS) if f.name == 'item' else f
     for f in manifest.fields
   )
-  manifest_lib.write(dataclasses.replace(manifest, fields=fields), path)
+  manifest_file.write(dataclasses.replace(manifest, fields=fields), path)
   write_vocabulary(path, {**texts, 'item': items})

@@ -330,6 +330,8 @@ def test_compare_writes_a_report(tmp_path, capsys):
   out = capsys.readouterr().out
   assert 'esmm+q_shuffled' in out and 'Not tested: 2 seeds' in out
   path = tmp_path / 'comparison'
+  others = [line for line in out.splitlines() if str(path) not in line]
+  assert max(map(len, others)) <= 80
   report = (path / 'results.md').read_text()
   assert '## Verdict' in report and '`esmm+critic`' in report
   results = json.loads((path / 'results.json').read_text())

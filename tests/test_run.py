@@ -18,6 +18,7 @@ from rmtl_jax import run, types
 from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.preparation import writer
 from rmtl_jax.results import evaluate, report_record
@@ -609,7 +610,7 @@ def test_few_steps_an_epoch_are_told_of(
     },
     CONFIG,
   )
-  manifest = manifest_lib.read(data_dir)
+  manifest = manifest_file.read(data_dir)
   train = splits.read(data_dir, manifest, 'train', config.batch)
   shared = context.Context(
     config,

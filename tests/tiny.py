@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 
 TASKS = ('click', 'conversion')
 
@@ -67,7 +68,7 @@ def write_prepared(
     item_field='item',
     has_oracle=True,
   )
-  manifest_lib.write(manifest, path)
+  manifest_file.write(manifest, path)
   return manifest
 
 

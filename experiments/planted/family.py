@@ -37,6 +37,7 @@ import pyarrow.parquet as pq
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 
 ROWS_OF_E, ROWS_OF_H = 1, 30
 SLOPE = 1.5
@@ -116,7 +117,7 @@ def write_prepared(
     tasks=(manifest_lib.Task('click'),),
     splits=splits,
   )
-  manifest_lib.write(manifest, path)
+  manifest_file.write(manifest, path)
   return manifest
 
 

@@ -38,6 +38,7 @@ from experiments.spark import work as work_lib
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import (
   given_splits,
   label_statistics,
@@ -131,7 +132,7 @@ def prepare(
       report=_report(raw_rows, described, places, encoded),
     )
     shutil.rmtree(work.directory)
-    manifest_lib.write(manifest, directory)
+    manifest_file.write(manifest, directory)
   return manifest
 
 

@@ -21,7 +21,7 @@ from absl import logging as absl_logging
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 
 # Seconds that work has to notice a signal, and in which a repeat counts as the
 # same signal; see _Signals.
@@ -128,7 +128,7 @@ def check_paths(values: flags.FlagValues, path: pathlib.Path) -> None:
       or holds something else.
   """
   if value(values, 'data_dir'):
-    manifest_lib.read(value(values, 'data_dir'))
+    manifest_file.read(value(values, 'data_dir'))
   elif not any(
     (path / name).exists() for name in ('config.json', 'data/manifest.json')
   ):
@@ -294,9 +294,14 @@ def check_there(values: flags.FlagValues, *names: str) -> None:
   for name in names:
     given = value(values, name)
     if given and given != '-' and not os.path.exists(given):
-      if name in ('workdir', 'run'):
-        given += ' is not a run (make it with rmtl train)'
-      raise types.InputError(f'--{name}: {given}: not found')
+      raise types.InputError(not_found(name, given))
+
+
+def not_found(name: str, given: str | os.PathLike[str]) -> str:
+  """The line that refuses the path of a flag where nothing is."""
+  is_run = name in ('workdir', 'run')
+  how = ' (make a run with rmtl train)' if is_run else ''
+  return f'--{name}: {given}: not found{how}'
 
 
 def bytes_text(number: int) -> str:

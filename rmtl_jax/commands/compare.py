@@ -11,7 +11,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.commands import common, streams
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import values as config_values
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -55,9 +55,9 @@ def execute(values: flags.FlagValues) -> int:
     values, path, progress.Progress(), common.simulated_as_of(config)
   )
   if not common.value(values, 'data_dir'):
-    streams.note(opening.data(manifest_lib.read(data_dir), data_dir))
+    streams.note(opening.data(manifest_file.read(data_dir), data_dir))
   config = _compared(
-    config_flags.parse(values, manifest_lib.read(data_dir), one_model=True),
+    config_flags.parse(values, manifest_file.read(data_dir), one_model=True),
     values,
   )
   live = progress.Progress(brief=True)

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import difflib
 import re
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from absl import flags
 
+from rmtl_jax import terminal
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
 
-WIDTH = 80
 _DEFAULTS = (
   "Settings are shown as the paper's; without --preset those of the preset"
   f' {presets.DEFAULT_PRESET} hold, chosen by the data, where no flag says'
@@ -197,7 +196,7 @@ def page(
   settings: Iterable[Entry],
   full: bool,
 ) -> str:
-  """The help of a command, lines of at most WIDTH columns.
+  """The help of a command, lines of at most 80 columns.
 
   Args:
     name: of the command.
@@ -299,14 +298,7 @@ def _group(title: str, entries: Sequence[Entry]) -> list[str]:
 
 def _wrapped(text: str, indent: str) -> list[str]:
   """Lines of whole words: names are not broken at hyphens or elsewhere."""
-  return textwrap.wrap(
-    ' '.join(text.split()),
-    WIDTH,
-    initial_indent=indent,
-    subsequent_indent=indent,
-    break_long_words=False,
-    break_on_hyphens=False,
-  )
+  return terminal.lines(' '.join(text.split()), indent, indent)
 
 
 def unknown_flag(

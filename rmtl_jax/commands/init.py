@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from rmtl_jax import durable, types
+from rmtl_jax import durable, terminal, types
 from rmtl_jax.commands import common
 
 
@@ -85,7 +85,7 @@ def execute(values: flags.FlagValues) -> int:
     print(tables.wrapped(note))
   print(f'\n{tables.text_of_paths(schema=schema, reasons=reasons)}\n\nNext:')
   for parts in guessed.commands(found, schema):
-    print(guessed.shell_lines(parts, tables.WIDTH))
+    print(guessed.shell_lines(parts, terminal.COLUMNS))
   return 0
 
 

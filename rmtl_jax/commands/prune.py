@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Sequence
+from typing import NoReturn
 
 from absl import flags
 
@@ -35,19 +36,24 @@ def execute(values: flags.FlagValues) -> int:
   if not common.value(values, 'workdir'):
     raise types.InputError('name a RUN: rmtl prune RUN')
   paths = [pathlib.Path(text) for text in common.value(values, 'workdir')]
+  # What is refused does not keep the others from being pruned.
+  refused = [
+    common.not_found('workdir', path) for path in paths if not path.exists()
+  ]
+  if len(refused) == len(paths):
+    _refuse(refused)
   common.start_jax(values)
   from rmtl_jax.studies import prune as studies
   from rmtl_jax.training import prune as runs
 
-  refused = []
-  for path in paths:
+  for path in filter(pathlib.Path.exists, paths):
     try:
       before, after = (
         studies.prune(path)
         if studies.is_study(path)
         else runs.prune(path, common.value(values, 'keep_moments'))
       )
-    except types.InputError as error:  # the others are pruned all the same
+    except types.InputError as error:
       refused.append(str(error))
       continue
     freed = before - after
@@ -56,6 +62,11 @@ def execute(values: flags.FlagValues) -> int:
       f' {common.bytes_text(before)} ({freed / max(before, 1):.0%})'
     )
   if refused:
-    more = f' (and {len(refused) - 1} more)' if refused[1:] else ''
-    raise types.InputError(f'{refused[0]}{more}')
+    _refuse(refused)
   return 0
+
+
+def _refuse(lines: Sequence[str]) -> NoReturn:
+  """Says the first of the lines, and how many there are beside it."""
+  more = f' (and {len(lines) - 1} more)' if lines[1:] else ''
+  raise types.InputError(f'{lines[0]}{more}')

@@ -12,7 +12,7 @@ from rmtl_jax import durable, types
 from rmtl_jax.commands import common, distributed, streams
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import presets
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.runtime import writers
 from rmtl_jax.runtime.tracking import registry as tracking
 
@@ -98,7 +98,7 @@ def execute(values: flags.FlagValues) -> int:
 
   processes.on_first(data, types.InputError)
   data_dir = data()
-  manifest = manifest_lib.read(data_dir)
+  manifest = manifest_file.read(data_dir)
   source = common.path(values, 'start_from')
   own = path if (path / 'config.json').exists() else source
   config = config_flags.parse(

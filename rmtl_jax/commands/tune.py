@@ -9,7 +9,7 @@ from absl import flags
 
 from rmtl_jax.commands import common, streams
 from rmtl_jax.config import flags as config_flags
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 
 # Flags that are arguments of the search as they stand.
 _PLAIN = ('stage', 'trials', 'minutes', 'confirm', 'sampler_seed', 'storage')
@@ -119,10 +119,10 @@ def execute(values: flags.FlagValues) -> int:
     values, path, progress.Progress(), common.simulated_as_of(config)
   )
   if not common.value(values, 'data_dir'):
-    streams.note(opening.data(manifest_lib.read(data_dir), data_dir))
+    streams.note(opening.data(manifest_file.read(data_dir), data_dir))
   config = config_flags.parse(
     values,
-    manifest_lib.read(data_dir),
+    manifest_file.read(data_dir),
     one_model=not studies.tunes_ensembles(plain['stage']),
   )
   live = progress.Progress(brief=True)

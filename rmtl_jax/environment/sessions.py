@@ -21,8 +21,7 @@ from flax import struct
 
 from rmtl_jax import extras, registry, types
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import reading
+from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.environment import spaces
 from rmtl_jax.ops import rewards, task_losses
 
@@ -351,7 +350,7 @@ def make(
   """
   path = pathlib.Path(data_dir)
   with reading.shared_lock(path):
-    manifest = manifest_lib.read(path)
+    manifest = manifest_file.read(path)
     rows = columns_lib.read_split(path, manifest, split)
   return SessionEnvironment(rows, manifest.feature_spec(), reward, encode)
 

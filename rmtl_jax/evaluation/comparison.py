@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from rmtl_jax.config import kinds
-from rmtl_jax.evaluation import intervals, metrics, significance
+from rmtl_jax.evaluation import intervals, significance
+from rmtl_jax.evaluation import registry as metric_registry
 
 # Paired seeds that a test needs; with fewer, figures are shown, not tested.
 MIN_PAIRS = 16
@@ -54,7 +55,7 @@ def differences(
     only) and `p_holm` (`p` after Holm over all records). The p-values are None
     below MIN_PAIRS pairs, the other entries where they are undefined.
   """
-  names = {task: metrics.compared(_kind(runs, task)) for task in tasks}
+  names = {task: metric_registry.compared(_kind(runs, task)) for task in tasks}
   values = _values(runs, names)
   rarer = _rarer_sessions(runs, tasks)
   records = [
@@ -102,7 +103,9 @@ def _values(
 
 def _kind(runs: Sequence[Mapping[str, Any]], task: str) -> str:
   """The task's kind; all runs share the data."""
-  return metrics.kind_of(runs[0]['metrics'][task]) if runs else kinds.BINARY
+  return (
+    metric_registry.kind_of(runs[0]['metrics'][task]) if runs else kinds.BINARY
+  )
 
 
 def _rarer_sessions(
@@ -206,7 +209,7 @@ def verdicts(
   found = {
     (d['method'], d['control'], d['task']): d
     for d in differences
-    if d['metric'] in metrics.RANKING
+    if d['metric'] in metric_registry.RANKING
   }
   records = []
   for method in methods:
@@ -237,7 +240,7 @@ def _verdict(against: Sequence[Mapping[str, Any]]) -> tuple[bool | None, str]:
   reason = (
     f'gains over {count(len(against), "control")}: least over'
     f' {least["control"]}, {least["mean"]:+.5f}'
-    f' {metrics.describe(least["metric"]).label}; every p at most'
+    f' {metric_registry.describe(least["metric"]).label}; every p at most'
     f' {worst:.3g} after Holm'
   )
   # The p-values are about seeds: a pass may still rest on these sessions.
@@ -256,7 +259,7 @@ def _failure(difference: Mapping[str, Any]) -> str | None:
   """Says why a tested AUC difference is no gain; None if it is one."""
   mean, p_value = difference['mean'], difference['p_holm']
   control = difference['control']
-  label = metrics.describe(difference['metric']).label
+  label = metric_registry.describe(difference['metric']).label
   figures = f'{mean:+.5f} {label}, p {p_value:.3g} after Holm'
   if p_value >= LEVEL:
     return f'no gain over {control}: {figures}'
@@ -304,8 +307,8 @@ def summarise(
 def _shown(runs: Sequence[Mapping[str, Any]], task: str) -> tuple[str, ...]:
   """Names of a task's metrics in tables; all runs share the data."""
   found = runs[0]['metrics'][task] if runs else {}
-  inverse = [one.name for one in metrics.INVERSE if one.name in found]
-  return *metrics.compared(_kind(runs, task)), *inverse
+  inverse = [one.name for one in metric_registry.INVERSE if one.name in found]
+  return *metric_registry.compared(_kind(runs, task)), *inverse
 
 
 def mean_and_error(values: Sequence[float | None]) -> Record:

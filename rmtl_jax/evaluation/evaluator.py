@@ -12,12 +12,14 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import (
+  bootstrap,
   intervals,
   metrics,
   monitor,
   propensities,
   regression,
 )
+from rmtl_jax.evaluation import registry as metric_registry
 
 TaskMetrics = dict[str, Any]
 
@@ -55,12 +57,12 @@ def evaluate(
   Returns:
     Per task: `rows` and `positives` (labels other than 0) where its label is
     observed, with weights `rate` (the weighted share of positives), every
-    metric of its kind (`metrics.RECORDS`), and `<metric>_interval` as [low,
+    metric of its kind (`registry.RECORDS`), and `<metric>_interval` as [low,
     high] of those that have one. Of a binary task `rarer_sessions`, how many
     sessions hold the rarer label, and `undefined_draws`, resamples with one
     label only, which the AUC's interval leaves out; of others `kind`, and
     `deciles`, mean prediction / mean label of each tenth of the rows by
-    prediction. Where propensities are known, metrics.INVERSE with their
+    prediction. Where propensities are known, metric_registry.INVERSE with their
     intervals, and `ips_rows`, as how many rows of equal weight their rows tell.
     Undefined values are None.
 
@@ -88,7 +90,7 @@ def evaluate(
       **({'rate': _rate(is_positive, rows)} if weights is not None else {}),
       **{
         one.name: _number(one.function(y, p, rows))
-        for one in metrics.of_kind(of[k])
+        for one in metric_registry.of_kind(of[k])
       },
     }
     for name, found in bounds[k].items():
@@ -126,7 +128,7 @@ def _inverse(record: TaskMetrics) -> TaskMetrics:
   """The metrics of weighted rows that are shown, under names of their own."""
   names = [
     one.name.removeprefix('ips_') + end
-    for one in metrics.INVERSE
+    for one in metric_registry.INVERSE
     for end in ('', '_interval')
   ]
   return {f'ips_{name}': record[name] for name in names if name in record}
@@ -172,7 +174,7 @@ def _intervals(
       found = intervals.difference_intervals(sets[0], sets[1], y, *rest, w)
     rarer = intervals.rarer_sessions(y, session, w)
     for i, k in enumerate(binary):
-      bounds[k] = {name: found.bounds[name][i] for name in intervals.METRICS}
+      bounds[k] = {name: found.bounds[name][i] for name in bootstrap.METRICS}
       extra[k] = {
         'rarer_sessions': int(rarer[i]),
         'undefined_draws': int(found.undefined_draws[i]),
@@ -232,8 +234,8 @@ def evaluate_difference(
     if weights is not None:
       seen, rows = observed(session, user, config, weights[:, k])
       y, pair = y[seen], tuple(p[seen] for p in pair)
-    for name in metrics.compared(of[k]):
-      value = metrics.RECORDS[name].function
+    for name in metric_registry.compared(of[k]):
+      value = metric_registry.RECORDS[name].function
       a, b = (value(y, p, rows) for p in pair)
       record[name] = _number(a - b)
       if name in bounds[k]:
@@ -337,7 +339,7 @@ def monitored_sum(
     The sum; NaN where a metric is undefined on these rows.
   """
   every, total = rows_of(session, user, config), 0.0
-  inverse = {one.name: one for one in metrics.INVERSE}
+  inverse = {one.name: one for one in metric_registry.INVERSE}
   for task, metric, factor in what.terms:
     k = list(tasks).index(task)
     y, p, rows = labels[:, k], predictions[:, k], every
@@ -355,7 +357,7 @@ def monitored_sum(
     if own is not None:
       seen, rows = observed(session, user, config, own)
       y, p = y[seen], p[seen]
-    total += factor * metrics.RECORDS[metric].function(y, p, rows)
+    total += factor * metric_registry.RECORDS[metric].function(y, p, rows)
   return total if math.isfinite(total) else math.nan
 
 
@@ -363,14 +365,14 @@ def rows_of(
   session: np.ndarray,
   user: np.ndarray | None,
   config: config_lib.EvaluationConfig,
-) -> metrics.Rows:
+) -> metric_registry.Rows:
   """The rows as metrics see them; without users none has a group."""
   grouped, group = np.arange(len(session)), session
   if config.group != 'session':
     found = np.zeros(0, np.int64) if user is None else user
     grouped = np.flatnonzero(found >= 0)
     group = found[grouped]
-  return metrics.Rows(
+  return metric_registry.Rows(
     session, grouped, group, config.calibration_bins, config.top
   )
 
@@ -380,7 +382,7 @@ def observed(
   user: np.ndarray | None,
   config: config_lib.EvaluationConfig,
   weight: np.ndarray,
-) -> tuple[np.ndarray, metrics.Rows]:
+) -> tuple[np.ndarray, metric_registry.Rows]:
   """Places of the rows in which a task is observed, and these as metrics see
   them; weights that are all 1 are none."""
   seen = np.flatnonzero(weight > 0.0)
@@ -389,7 +391,7 @@ def observed(
   return seen, rows._replace(weight=None if np.all(own == 1.0) else own)
 
 
-def _rate(is_positive: np.ndarray, rows: metrics.Rows) -> float | None:
+def _rate(is_positive: np.ndarray, rows: metric_registry.Rows) -> float | None:
   if not len(is_positive):
     return None
   return float(np.average(is_positive, weights=rows.weight))

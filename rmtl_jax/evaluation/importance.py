@@ -24,7 +24,8 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import kinds
-from rmtl_jax.evaluation import evaluator, groups, intervals, metrics
+from rmtl_jax.evaluation import bootstrap, evaluator, groups, intervals
+from rmtl_jax.evaluation import registry as metric_registry
 
 # Of the registry of metrics, those that are measured, by the task's kind;
 # the first decides the order of tables.
@@ -237,7 +238,7 @@ class Importance:
     found: dict[str, Any] = {task: {} for task in self._tasks}
     for k, task in enumerate(self._tasks):
       for name, base in self._values[k].items():
-        sign = 1.0 if metrics.RECORDS[name].better == 'higher' else -1.0
+        sign = 1.0 if metric_registry.RECORDS[name].better == 'higher' else -1.0
         # Differences first, so that equal predictions lose exactly 0.
         losses = [sign * (base - one[k][name]) for one in values]
         bounds = np.full(2, np.nan)
@@ -280,7 +281,10 @@ class Importance:
         )
       y, p = labels[seen, k], predictions[seen, k]
       found.append(
-        {n: metrics.RECORDS[n].function(y, p, rows) for n in METRICS[kind]}
+        {
+          n: metric_registry.RECORDS[n].function(y, p, rows)
+          for n in METRICS[kind]
+        }
       )
     return found
 
@@ -290,9 +294,9 @@ class Importance:
     """Each task's metrics of resampled sessions, f64[B, M]; the same draws."""
     found: list[dict[str, np.ndarray]] = [{} for _ in self._tasks]
     weights = self._rows.weights
-    errors = functools.partial(intervals.error_replicates, paired=False)
+    errors = functools.partial(bootstrap.error_replicates, paired=False)
     for draw, places in (
-      (intervals.replicates, self._places(kinds.BINARY)),
+      (bootstrap.replicates, self._places(kinds.BINARY)),
       (errors, self._places(*kinds.KINDS[1:])),
     ):
       if not places:

@@ -14,7 +14,7 @@ from scipy import special
 
 from rmtl_jax import registry, types
 from rmtl_jax.config import kinds, monitors
-from rmtl_jax.evaluation import metrics
+from rmtl_jax.evaluation import registry as metric_registry
 
 Record = Mapping[str, Any]
 
@@ -128,7 +128,9 @@ def check(
         f' data ({", ".join(tasks)})'
       )
     kind = losses[list(tasks).index(task)].kind if losses else kinds.BINARY
-    known = {one.name: one for one in metrics.of_kind(kind, task in inverse)}
+    known = {
+      one.name: one for one in metric_registry.of_kind(kind, task in inverse)
+    }
     if metric not in known:
       raise types.InputError(
         f'evaluation.monitor: {task}.{metric}:'

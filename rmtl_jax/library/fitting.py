@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from rmtl_jax import durable, json_files, partial, types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import parquet, reading
+from rmtl_jax.data import manifest_file, parquet, reading
 from rmtl_jax.preparation import prepare as prepare_lib
 from rmtl_jax.runtime import progress, workdir, writers
 
@@ -83,7 +83,7 @@ def prepare(
   _write(place, rows, wanted, raw, earlier)
   if (place / DATA / 'manifest.json').is_file():
     (place / _ADDED).unlink(missing_ok=True)
-    return manifest_lib.read(place / DATA)
+    return manifest_file.read(place / DATA)
   settings = wanted['prepare'] if earlier is None else earlier.options
   options: dict[str, Any] = {
     name: tuple(value) if isinstance(value, list) else value

@@ -13,7 +13,7 @@ import numpy as np
 
 from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import importance as importance_lib
 from rmtl_jax.networks import ignore
 from rmtl_jax.runtime import progress, workdir, writers
@@ -80,7 +80,7 @@ def importance(
   place = pathlib.Path(data_dir) if data_dir else run.data_dir
   with contextlib.ExitStack() as held:
     workdir.hold_data(held, place)
-    manifest = manifest_lib.read(place)
+    manifest = manifest_file.read(place)
     workdir.check_compatible(run, manifest, str(place))
     if not data_dir:
       workdir.check_own_data(run, (split,))

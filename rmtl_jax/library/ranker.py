@@ -22,7 +22,7 @@ from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import tables
-from rmtl_jax.evaluation import metrics as metrics_lib
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.library import columns, fitting, starting
 from rmtl_jax.runtime import progress, workdir
 from rmtl_jax.runtime.tracking import registry as tracking
@@ -337,7 +337,7 @@ class Ranker:
     for task, found in self.metrics_.items():
       values = '  '.join(
         f'{one.label} {found[one.name]:{one.form}}'
-        for one in metrics_lib.short(found)
+        for one in metric_registry.short(found)
         if found.get(one.name) is not None
       )
       lines.append(f'  test {task}: {values}')

@@ -14,7 +14,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import durable, json_files
 from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.results import report_record
 from rmtl_jax.runtime import progress, workdir, writers
 from rmtl_jax.studies.comparison import compare as comparison
@@ -147,7 +147,7 @@ def tune(
     storage,
   )
   options.check()
-  manifest = manifest_lib.read(data_dir)
+  manifest = manifest_file.read(data_dir)
   if not search:
     texts = search_lib.defaults(stage, config, manifest)
     space = tuple(search_lib.parse(text, config) for text in texts)
@@ -165,7 +165,7 @@ def _recommended(
   data_dir: pathlib.Path, ensemble: bool = False
 ) -> config_lib.Config:
   """The recommended settings for the data, of one model or of all members."""
-  start = presets.start(manifest_lib.read(data_dir))
+  start = presets.start(manifest_file.read(data_dir))
   return start if ensemble else variants.first(start)
 
 

@@ -19,7 +19,7 @@ import duckdb
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import reading
+from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.preparation import (
   checks,
   counts,
@@ -130,7 +130,7 @@ def _prepare(
           connection, record.read, given, base, directory, progress
         )
     shutil.rmtree(directory / 'spill', ignore_errors=True)
-    manifest_lib.write(manifest, directory)
+    manifest_file.write(manifest, directory)
   progress('done', 1.0)
   return manifest
 

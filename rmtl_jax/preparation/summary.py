@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import textwrap
 from collections.abc import Iterable
 from typing import Any
 
+from rmtl_jax import terminal
 from rmtl_jax.data import manifest as manifest_lib
-
-_COLUMNS = 80
 
 
 def summary(manifest: manifest_lib.Manifest) -> str:
@@ -35,7 +33,7 @@ def summary(manifest: manifest_lib.Manifest) -> str:
     if isinstance(count, int) and name != 'raw_rows':
       lines.append(f'{name.replace("_", " ")}: {count:,}')
   for reason, count in report.get('dropped', {}).items():
-    lines += _wrapped(f'dropped, {reason}: {count:,}')
+    lines += terminal.lines(f'dropped, {reason}: {count:,}')
   for name, count in report.get('cut_values', {}).items():
     if count:
       lines.append(f'values cut from {name}: {count:,}')
@@ -47,7 +45,9 @@ def summary(manifest: manifest_lib.Manifest) -> str:
 def warnings(sentences: Iterable[str]) -> list[str]:
   """Lines of warnings."""
   return [
-    line for sentence in sentences for line in _wrapped(f'warning: {sentence}')
+    line
+    for sentence in sentences
+    for line in terminal.lines(f'warning: {sentence}')
   ]
 
 
@@ -77,7 +77,7 @@ def splits(manifest: manifest_lib.Manifest) -> list[str]:
       ]
     )
   lines = _table(rows)
-  if len(lines[0]) <= _COLUMNS:
+  if len(lines[0]) <= terminal.COLUMNS:
     return lines
   counts = [[*row[:3], row[-1]] for row in rows]
   by_task = zip(*(row[3:-1] for row in rows[1:]), strict=True)
@@ -113,7 +113,7 @@ def _fields(manifest: manifest_lib.Manifest) -> list[str]:
       shown.append(f'{field.name} {field.size:,} x {field.width}')
     else:
       shown.append(f'{field.name} {field.size:,}')
-  return _wrapped(f'fields and vocabulary rows: {", ".join(shown)}')
+  return terminal.lines(f'fields and vocabulary rows: {", ".join(shown)}')
 
 
 def _as_of(manifest: manifest_lib.Manifest) -> list[str]:
@@ -129,7 +129,7 @@ def _as_of(manifest: manifest_lib.Manifest) -> list[str]:
   if names:
     reasons = (f'{", ".join(some)} ({why})' for why, some in names.items())
     line += f'; left out: {", ".join(reasons)}'
-  return _wrapped(line)
+  return terminal.lines(line)
 
 
 def _extension(report: dict[str, Any]) -> list[str]:
@@ -138,7 +138,7 @@ def _extension(report: dict[str, Any]) -> list[str]:
   added = {n: c for n, c in report.get('new_values', {}).items() if c}
   if 'new_values' in report:
     shown = ', '.join(f'{name} {count:,}' for name, count in added.items())
-    lines += _wrapped(f'new values: {shown or "none"}')
+    lines += terminal.lines(f'new values: {shown or "none"}')
   if 'drift' in report:
     shown = ', '.join(
       f'{name} {index:.2f}'
@@ -146,19 +146,8 @@ def _extension(report: dict[str, Any]) -> list[str]:
         report['drift'].items(), key=lambda pair: -pair[1]
       )
     )
-    lines += _wrapped(f'drift of the new rows from train (PSI): {shown}')
+    lines += terminal.lines(f'drift of the new rows from train (PSI): {shown}')
   return lines
-
-
-def _wrapped(line: str) -> list[str]:
-  """The line on as many of 80 columns as it takes; words stay whole."""
-  return textwrap.wrap(
-    line,
-    _COLUMNS,
-    subsequent_indent='  ',
-    break_long_words=False,
-    break_on_hyphens=False,
-  )
 
 
 def _time(ms: int | None) -> str:

@@ -13,7 +13,7 @@ import rich.box
 import rich.table
 
 from rmtl_jax import durable, types
-from rmtl_jax.evaluation import metrics as metrics_lib
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import pictures, plain
 from rmtl_jax.report.page import content, vector
 
@@ -33,9 +33,9 @@ _KEY = (
 )
 
 
-def _metrics(record: Record, task: str) -> list[metrics_lib.Metric]:
+def _metrics(record: Record, task: str) -> list[metric_registry.Metric]:
   """The metrics of a task, the one that decides the order first."""
-  return [metrics_lib.RECORDS[name] for name in record['base'][task]]
+  return [metric_registry.RECORDS[name] for name in record['base'][task]]
 
 
 def in_order(record: Record, task: str) -> list[Record]:
@@ -76,7 +76,7 @@ def _permutations(record: Record) -> str:
   return f'mean of {count} permutations' if count > 1 else 'one permutation'
 
 
-def _cell(of: Record, one: metrics_lib.Metric, bounds: bool = True) -> str:
+def _cell(of: Record, one: metric_registry.Metric, bounds: bool = True) -> str:
   """'0.0123 [0.0101, 0.0145]', or without the interval."""
   value, interval, form = of[one.name], of[f'{one.name}_interval'], one.form
   if value is None:

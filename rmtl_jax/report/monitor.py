@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.evaluation import metrics as metrics_lib
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import pictures
 from rmtl_jax.report import tables as report_tables
 from rmtl_jax.report.page import content, panels, vector
@@ -125,7 +125,7 @@ def labels(record: Record) -> content.Table:
   rows = []
   for of in record['labels']:
     for name, value in of['metrics'].items():
-      one = metrics_lib.describe(name)
+      one = metric_registry.describe(name)
       rows.append(
         (
           of['task'],

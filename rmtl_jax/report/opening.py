@@ -6,11 +6,11 @@ import math
 import os
 
 from rmtl_jax import config as config_lib
+from rmtl_jax import terminal
 from rmtl_jax.config import presets
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.preparation import summary
-from rmtl_jax.runtime import progress
 from rmtl_jax.weighting import registry
 
 
@@ -28,8 +28,8 @@ def text(
   """
   paragraphs = [
     data(manifest, data_dir),
-    progress.filled(_settings(config, manifest)),
-    progress.filled(_stages(config)),
+    terminal.filled(_settings(config, manifest)),
+    terminal.filled(_stages(config)),
   ]
   return '\n\n'.join(paragraphs) + '\n'
 
@@ -43,7 +43,7 @@ def data(
   if as_of:
     fields += f', {as_of} of them as-of features'
   return '\n'.join(
-    [progress.filled(f'data: {data_dir} ({fields})'), *summary.splits(manifest)]
+    [terminal.filled(f'data: {data_dir} ({fields})'), *summary.splits(manifest)]
   )
 
 

@@ -12,8 +12,8 @@ import matplotlib.figure
 import numpy as np
 
 from rmtl_jax import durable
-from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.evaluation import monitor as monitor_lib
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import models, plain, tables
 from rmtl_jax.results import verdict
 
@@ -66,11 +66,11 @@ def _aucs(axes: Any, record: Mapping[str, Any]) -> None:
   for k, task in enumerate(record['tasks']):
     for i, row in enumerate(rows):
       values = row.shown[task]
-      name = metrics_lib.ranking_of(values)
+      name = metric_registry.ranking_of(values)
       value = values[name]
       if value is None:
         continue
-      names[metrics_lib.describe(name).label] = True
+      names[metric_registry.describe(name).label] = True
       low, high = values.get(f'{name}_interval') or (value, value)
       axes.errorbar(
         value,

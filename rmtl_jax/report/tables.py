@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import pathlib
-import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -14,16 +13,15 @@ import rich.console
 import rich.measure
 import rich.table
 
-from rmtl_jax.evaluation import metrics as metrics_lib
+from rmtl_jax import terminal
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import models as models_lib
 from rmtl_jax.report.page import content
 from rmtl_jax.results import verdict
 from rmtl_jax.weighting import registry
 
 # The metrics of the short table where all tasks are binary.
-SHOWN = tuple(metrics_lib.RECORDS[name] for name in ('auc', 'logloss'))
-# Columns of a terminal that nobody has widened.
-WIDTH = 80
+SHOWN = tuple(metric_registry.RECORDS[name] for name in ('auc', 'logloss'))
 
 
 def metrics_table(record: Mapping[str, Any]) -> rich.table.Table:
@@ -37,7 +35,7 @@ def metrics_table(record: Mapping[str, Any]) -> rich.table.Table:
   """
   rows = models_lib.models(record)
   beside, below = _beside(record, rows), _below(record, rows)
-  return beside if _natural_width(beside) <= WIDTH else below
+  return beside if _natural_width(beside) <= terminal.COLUMNS else below
 
 
 def _beside(
@@ -58,9 +56,9 @@ def _beside(
 
 def columns_of(
   rows: Sequence[models_lib.Model], task: str
-) -> Sequence[metrics_lib.Metric]:
+) -> Sequence[metric_registry.Metric]:
   """The two metrics of the short table that a task has."""
-  return metrics_lib.short(rows[0].shown[task]) if rows else SHOWN
+  return metric_registry.short(rows[0].shown[task]) if rows else SHOWN
 
 
 def _below(
@@ -71,14 +69,14 @@ def _below(
   table.add_column('task', overflow='fold')
   table.add_column('model')
   of_tasks = [
-    metrics_lib.short(row.shown[task]) for row in rows for task in row.shown
+    metric_registry.short(row.shown[task]) for row in rows for task in row.shown
   ]
   columns = list(dict.fromkeys(itertools.chain(*of_tasks))) or list(SHOWN)
   for one in columns:
     table.add_column(one.label, justify='right', no_wrap=True)
   for task in record['tasks']:
     for row in rows:
-      shown = metrics_lib.short(row.shown[task])
+      shown = metric_registry.short(row.shown[task])
       found = dict(zip(shown, cells_of(row, task), strict=True))
       cells = [found.get(one, content.NOTHING) for one in columns]
       table.add_row(task, row.folded, *cells)
@@ -111,7 +109,7 @@ def cells_of(row: models_lib.Model, task: str) -> list[str]:
   values = row.shown[task]
   return [
     content.number(values[one.name], one.form, 'undefined')
-    for one in metrics_lib.short(values)
+    for one in metric_registry.short(values)
   ]
 
 
@@ -240,7 +238,7 @@ def _ensemble_sentences(record: Mapping[str, Any]) -> list[str]:
       value = record['stages'][stage][task][name]
       if value is None or None in own:
         continue
-      label = metrics_lib.describe(name).label
+      label = metric_registry.describe(name).label
       parts.append(
         f'{task} {label} {value - sum(own) / len(own):+.4f} (members'
         f' {min(own):.4f} to {max(own):.4f})'
@@ -254,7 +252,7 @@ def _ensemble_sentences(record: Mapping[str, Any]) -> list[str]:
   ]
 
 
-def text(table: rich.table.Table, width: int = WIDTH) -> str:
+def text(table: rich.table.Table, width: int = terminal.COLUMNS) -> str:
   """Renders a table as plain text."""
   buffer = io.StringIO()
   _console(buffer, width).print(table)
@@ -285,7 +283,7 @@ def plain(
   for row in cells.rows:
     made.add_row(*row)
   made.padding = (0, 2, 0, 0)
-  if _natural_width(made) > WIDTH:
+  if _natural_width(made) > terminal.COLUMNS:
     made.padding = (0, 1, 0, 0)
   return made
 
@@ -299,9 +297,7 @@ def _console(file: io.StringIO, width: int) -> rich.console.Console:
 
 def wrapped(sentence: str) -> str:
   """A sentence in lines that fit a terminal; paths and names stay whole."""
-  return textwrap.fill(
-    sentence, WIDTH, break_long_words=False, break_on_hyphens=False
-  )
+  return terminal.filled(sentence, rest='')
 
 
 def provenance(record: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.results import calibrations, ensemble, finetuned, row_values
 from rmtl_jax.results import record as run_record
 from rmtl_jax.runtime import memory, mesh, processes, workdir, writers
@@ -70,7 +70,7 @@ def _evaluate(
   layout: mesh.Layout | None,
 ) -> dict[str, Any]:
   """As `evaluate`, with the data locked."""
-  path, manifest = run.path, manifest_lib.read(data_dir)
+  path, manifest = run.path, manifest_file.read(data_dir)
   workdir.check_compatible(run, manifest, str(data_dir))
   models = models_lib.Models(run.manifest.feature_spec(), layout)
   check(layout, models, run.config, run, copies=1)

@@ -14,7 +14,7 @@ from rmtl_jax import json_files, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import reading
+from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.evaluation import regression, reliability
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.description import drift
@@ -152,7 +152,7 @@ def comparison(path: pathlib.Path) -> Record:
   return {
     **results,
     'name': path.resolve().name,
-    'splits': _data(manifest_lib.read(path))['splits'],
+    'splits': _data(manifest_file.read(path))['splits'],
     'defaults': config_values.flatten(config_lib.Config()),
     'settings': config_values.flatten(
       config_values.from_dict(results['config'], path=f'{file}: config')
@@ -166,7 +166,7 @@ def _with_data(
   """Sets the run's `data_dir`; also returns why it can't be read, or ''."""
   place = data_dir or run.data_dir
   try:
-    manifest = manifest_lib.read(place)
+    manifest = manifest_file.read(place)
   except types.InputError as error:
     if data_dir:
       raise

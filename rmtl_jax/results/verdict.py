@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rmtl_jax.evaluation import comparison, metrics
+from rmtl_jax.evaluation import comparison
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.weighting import registry
 
 Record = Mapping[str, Any]
@@ -119,14 +120,18 @@ def difference(task: str, values: Record) -> str:
 
 def ranking(by_task: Record) -> str:
   """'AUC', or 'XAUC' or both where tasks are not binary."""
-  names = {metrics.ranking_of(values) for values in by_task.values()}
-  labels = [metrics.describe(n).label for n in metrics.RANKING if n in names]
+  names = {metric_registry.ranking_of(values) for values in by_task.values()}
+  labels = [
+    metric_registry.describe(n).label
+    for n in metric_registry.RANKING
+    if n in names
+  ]
   return ' or '.join(labels)
 
 
 def _ranked(values: Record) -> tuple[float | None, Sequence[float] | None]:
   """The value that a verdict is about, and its interval if it has one."""
-  name = metrics.ranking_of(values)
+  name = metric_registry.ranking_of(values)
   return values[name], values.get(f'{name}_interval')
 
 

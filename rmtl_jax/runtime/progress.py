@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
-# Assumed where a terminal does not tell its width.
-_COLUMNS = 80
+from rmtl_jax import terminal
 
 
 class Progress:
@@ -145,14 +143,16 @@ class Progress:
     if self._compiles:
       ends = ('  (compiled)', '')
     # Of a line that is full the speed tells least.
-    self.say(next((line + e for e in ends if len(line + e) <= _COLUMNS), line))
+    self.say(
+      next((line + e for e in ends if len(line + e) <= terminal.COLUMNS), line)
+    )
 
   def say(self, text: str) -> None:
     """Writes a permanent line, filled; several lines as they are."""
     if self._quiet:
       return
     self._draw('')
-    self._write((text if '\n' in text else filled(text)) + '\n')
+    self._write((text if '\n' in text else terminal.filled(text)) + '\n')
 
   def _draw(self, text: str) -> None:
     """Redraws the live line.
@@ -173,20 +173,10 @@ class Progress:
 
   def _columns(self) -> int:
     try:
-      return os.get_terminal_size(self._stream.fileno()).columns or _COLUMNS
+      told = os.get_terminal_size(self._stream.fileno()).columns
     except (OSError, ValueError):  # no terminal, or no file at all
-      return _COLUMNS
-
-
-def filled(text: str) -> str:
-  """A sentence as lines for an unwidened terminal; words stay whole."""
-  return textwrap.fill(
-    text,
-    _COLUMNS,
-    subsequent_indent='  ',
-    break_long_words=False,
-    break_on_hyphens=False,
-  )
+      told = 0
+    return told or terminal.COLUMNS
 
 
 def clock(seconds: float) -> str:

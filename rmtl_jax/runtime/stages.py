@@ -13,21 +13,37 @@ class StageRecord(NamedTuple):
     number: tells its random keys, shuffles and checkpoints from the others'.
     leaves: names of its finished checkpoints and of its records of history.
     trains_critics: whether its parameters are the critics', not the actor's.
+    holds_critics: whether its state has the critics beside the actor.
+    keeps_moments: whether Adam's moments are kept beside what it leaves, for
+      runs that start from it.
+    keeps_last: whether the parameters of its last epoch are kept, where those
+      of another are the best.
   """
 
   name: str
   number: int
   leaves: tuple[str, ...]
   trains_critics: bool = False
+  holds_critics: bool = False
+  keeps_moments: bool = False
+  keeps_last: bool = False
 
 
 # In the order in which a run trains them.
 RECORDS = {
   record.name: record
   for record in (
-    StageRecord('pretrain', 1, ('pretrain',)),
-    StageRecord('critic', 2, ('critic',), trains_critics=True),
-    StageRecord('finetune', 3, ('constant', 'finetune')),
+    StageRecord('pretrain', 1, ('pretrain',), keeps_moments=True),
+    StageRecord(
+      'critic', 2, ('critic',), trains_critics=True, keeps_moments=True
+    ),
+    StageRecord(
+      'finetune',
+      3,
+      ('constant', 'finetune'),
+      holds_critics=True,
+      keeps_last=True,
+    ),
   )
 }
 ORDER = tuple(RECORDS)

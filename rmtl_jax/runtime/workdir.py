@@ -33,7 +33,7 @@ from rmtl_jax import durable, json_files, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.config import variants
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import reading
+from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from rmtl_jax.runtime import checkpoints, mesh, processes, stages, writers
 
@@ -254,7 +254,7 @@ def find(
     types.InputError: the directory has a run with other settings or data;
       names the first that differs.
   """
-  manifest = manifest_lib.read(data_dir)
+  manifest = manifest_file.read(data_dir)
   contract_vocabulary.check_sizes(data_dir, manifest)
   if not (path / 'config.json').exists():
     return Run(path, config, data_dir, manifest)
@@ -339,7 +339,7 @@ def check_own_data(run: Run, splits: Sequence[str]) -> None:
   Raises:
     types.InputError: names the first file that differs or is missing.
   """
-  manifest = manifest_lib.read(run.data_dir)
+  manifest = manifest_file.read(run.data_dir)
   if manifest != run.manifest:
     raise _replaced(run)
   digests = reading.Snapshot(run.data_dir, manifest, splits).digests()
@@ -446,7 +446,7 @@ def read(path: pathlib.Path) -> Run:
     path,
     config,
     data_dir,
-    manifest_lib.read(path),
+    manifest_file.read(path),
     digests,
     started_from=start,
     refit_of=refit,

@@ -21,6 +21,7 @@ import numpy as np
 
 from rmtl_jax import extras, types
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.serving import scorer
 from rmtl_jax.serving.export import files as files_lib
 from rmtl_jax.serving.export import program
@@ -94,7 +95,7 @@ def load(path: str | os.PathLike[str], warm_up: int = 0) -> Exported:
   files = files_lib.Files(directory, record['files'])
   files.check()
   files.require('manifest.json')
-  manifest = manifest_lib.read(directory)
+  manifest = manifest_file.read(directory)
   for field in manifest.fields:
     if field.kind != 'numeric' and field.vocabulary_owner is None:
       files.require(f'vocabulary/{field.name}.parquet')

@@ -86,7 +86,7 @@ class ActorStage:
 
   Attributes:
     context: the run.
-    name: 'pretrain' or 'finetune'.
+    name: of `stages.ORDER`.
     arms: by name.
     epoch: epochs that all of them have trained.
   """
@@ -95,6 +95,11 @@ class ActorStage:
   name: str
   arms: dict[str, Arm]
   epoch: int = 0
+
+  @property
+  def _declared(self) -> stages.StageRecord:
+    """What the stage holds and keeps."""
+    return stages.RECORDS[self.name]
 
   @property
   def limits(self) -> config_lib.StageConfig:
@@ -148,9 +153,11 @@ class ActorStage:
     """
     if arm.position.dispatches:
       return arm.state  # which was saved after the reset
-    if self.name != 'pretrain' or not (
-      self.context.config.pretrain.reset_embeddings and self.epoch
-    ):
+    limits = self.limits
+    resets = isinstance(limits, config_lib.PretrainConfig) and (
+      limits.reset_embeddings
+    )
+    if not resets or not self.epoch:
       return arm.state
     params = self.context.init_actor(self.epoch + 1)
     place = self.context.models.place
@@ -158,7 +165,7 @@ class ActorStage:
 
   def _guide(self, arm: Arm) -> feed.Guide | None:
     """Validation rows for an arm with a tuner, in an order of their own."""
-    if self.name == 'pretrain' or not arm.state.tuner:
+    if not self._declared.holds_critics or not arm.state.tuner:
       return None
     context = self.context
     return feed.Guide(
@@ -181,7 +188,8 @@ class ActorStage:
   ) -> None:
     """Early stopping and the record of an arm's epoch; see `Stage`."""
     context, epoch, arm = self.context, self.epoch + 1, self.arms[one.name]
-    actor = new_state if self.name == 'pretrain' else new_state.actor
+    holds_critics = self._declared.holds_critics
+    actor = new_state.actor if holds_critics else new_state
     found, words = None, ''
     if context.refit_epochs is None:
       try:
@@ -208,7 +216,7 @@ class ActorStage:
       ),
       'seconds': seconds,
     }
-    if self.name != 'pretrain' and new_state.tuner:
+    if holds_critics and new_state.tuner:
       record |= tuners.numbers(actor.weighting_state)
     record['learning_rate'] = state.learning_rate(
       actor.opt_state, self.limits.schedule
@@ -239,7 +247,7 @@ class ActorStage:
     context.record(**record)
     # A copy: the next pass donates the state, and its buffers are gone then.
     best_params = state.copy(actor.params) if is_best else arm.best_params
-    if is_best and self.name == 'pretrain':
+    if is_best and self._declared.keeps_moments:
       moments = state.moments(actor.opt_state)
       context.keep_moments(self.name, epoch, moments)
     self.arms[one.name] = Arm(
@@ -303,13 +311,13 @@ class ActorStage:
       yield f'{name}  {self.epoch} epochs  {kept}  validation {what}'
 
   def result(self) -> dict[str, saved.Result]:
-    """Every arm's parameters at its best epoch; of stage 3 the last one's too.
+    """Every arm's parameters at its best epoch, and maybe the last one's.
 
     Early stopping may keep the pre-trained parameters of both arms. The last
     epoch tells them apart: both have trained it, no score has chosen it for one
     of them, and its parameters are there without another copy.
     """
-    if self.context.start and self.arms.get('pretrain'):
+    if self.context.start and self._declared.keeps_moments:
       self._keep_started()
     return {
       name: saved.Result(
@@ -319,14 +327,14 @@ class ActorStage:
     }
 
   def _keep_started(self) -> None:
-    """Keeps the moments that stage 1 began with, where no epoch was better."""
-    if self.arms['pretrain'].stopping.best_epoch == 0:
+    """Keeps the moments that it began with, where no epoch was better."""
+    if all(arm.stopping.best_epoch == 0 for arm in self.arms.values()):
       started = self.context.started_actor()
       if started.moments:
-        self.context.keep_moments('pretrain', 0, started.moments)
+        self.context.keep_moments(self.name, 0, started.moments)
 
   def _last(self, arm: Arm) -> saved.Result | None:
-    if self.name == 'pretrain' or arm.stopping.best_epoch == self.epoch:
+    if not self._declared.keeps_last or arm.stopping.best_epoch == self.epoch:
       return None
     return saved.Result(arm.state.actor.params, self.epoch)
 

@@ -15,7 +15,11 @@ from rmtl_jax import durable, types
 from rmtl_jax.runtime import checkpoints, stages, workdir
 from rmtl_jax.training import saved
 
-_OF_MOMENTS = tuple(map(workdir.moments, ('pretrain', 'critic')))
+_OF_MOMENTS = tuple(
+  workdir.moments(one.name)
+  for one in stages.RECORDS.values()
+  if one.keeps_moments
+)
 
 
 class Pruned(NamedTuple):

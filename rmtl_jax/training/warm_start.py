@@ -26,7 +26,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.networks import functional, ignore, pretrained
 from rmtl_jax.preparation import vocabulary as vocabularies
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
-from rmtl_jax.runtime import checkpoints, workdir
+from rmtl_jax.runtime import checkpoints, stages, workdir
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import start_rules
 from rmtl_jax.updates import warm_start as moving
@@ -335,9 +335,9 @@ def _shapes(
 ) -> Any:
   """Shapes of a stage's parameters."""
   made = (
-    functional.make_actor(spec, config.backbone, network)
-    if stage == 'pretrain'
-    else functional.make_critic(spec, network, config.critic)
+    functional.make_critic(spec, network, config.critic)
+    if stages.trains_critics(stage)
+    else functional.make_actor(spec, config.backbone, network)
   )
   return jax.eval_shape(made.init, jax.eval_shape(lambda: jax.random.key(0)))
 

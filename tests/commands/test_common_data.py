@@ -11,7 +11,7 @@ from absl import flags
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.commands import common
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.runtime import progress, workdir
 from tests import tiny
 
@@ -46,11 +46,11 @@ def test_a_new_run_simulates_once(tmp_path):
   (path / '.lock').touch()
   (path / '.data.partial-01234567').mkdir()
   assert data_dir(path) == path / 'data'
-  made = manifest_lib.read(path / 'data')
+  made = manifest_file.read(path / 'data')
   # A start that was cut off before it wrote a run's config.
   (path / 'manifest.json').touch()
   assert data_dir(path, '--simulated_rows=400') == path / 'data'
-  assert manifest_lib.read(path / 'data') == made
+  assert manifest_file.read(path / 'data') == made
 
 
 @pytest.mark.parametrize('name', ['notes.txt', 'metrics.json', 'database'])
@@ -83,5 +83,5 @@ def test_simulated_data_have_the_as_of_features_of_their_run(tmp_path, as_of):
   common.define_data(values)
   values(['rmtl', '--simulated_rows=300'])
   made = common.data_dir(values, tmp_path / 'run', QUIET, (as_of,))
-  groups = manifest_lib.read(made).options.get('as_of')
+  groups = manifest_file.read(made).options.get('as_of')
   assert (groups is None) is (as_of == 'none')

@@ -23,6 +23,17 @@ def log(tmp_path):
   return logs.write(tmp_path / 'my log.csv', logs.shop())
 
 
+def test_a_row_without_a_time_is_told_before_prepare_is(tmp_path, capsys):
+  columns = logs.shop()
+  columns['shown_at'][5] = -1
+  log = logs.write(tmp_path / 'log.csv', columns)
+  schema = tmp_path / 'schema.json'
+  assert _init(log, f'--output={schema}') == 2
+  error = capsys.readouterr().err
+  assert error.startswith(f"rmtl: {log}: row 7, column 'shown_at': '-1', expec")
+  assert error.count('\n') == 1 and not schema.exists()
+
+
 def test_writes_a_schema_reasons_and_the_next_commands(log, tmp_path, capsys):
   schema = tmp_path / 'schema.json'
   assert _init(log, f'--output={schema}') == 0

@@ -14,7 +14,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import reading
+from rmtl_jax.data import manifest_file, reading
 from tests import tiny
 from tests.preparation import raw_files
 
@@ -71,7 +71,7 @@ def test_data_that_is_read_is_not_replaced(tmp_path, other):
     process.send_signal(signal.SIGKILL)
     process.wait()
   overwrite(tmp_path, 20)
-  assert manifest_lib.read(tmp_path / 'out').splits['train'].rows == 12
+  assert manifest_file.read(tmp_path / 'out').splits['train'].rows == 12
 
 
 def test_data_that_is_replaced_is_not_read(tmp_path, other):

@@ -7,7 +7,8 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmtl_jax.evaluation import comparison, intervals, metrics, significance
+from rmtl_jax.evaluation import bootstrap, comparison, intervals, significance
+from rmtl_jax.evaluation import registry as metric_registry
 from tests import registries
 
 CONTROLS = ['ple', 'ple+constant', 'ple+constant_mean', 'ple+q_shuffled']
@@ -60,12 +61,12 @@ def chosen(records, **labels):
 
 def test_a_registered_metric_is_tested_without_resampled_sessions():
   kept = registries.Registries()
-  metrics.register_metric('accuracy', lambda y, p, rows: 0.0)
+  metric_registry.register_metric('accuracy', lambda y, p, rows: 0.0)
   runs = pair([1e-3] * 16)
   for one in runs:
     better = 0.01 * (one['method'] == 'ple+critic')
     one['metrics']['click']['accuracy'] = 0.9 + better + 1e-4 * one['seed']
-  drawn = dict.fromkeys(intervals.METRICS, np.zeros((5, 1)))
+  drawn = dict.fromkeys(bootstrap.METRICS, np.zeros((5, 1)))
   replicates = {(one['method'], one['seed']): drawn for one in runs}
   try:
     records = compared(runs, replicates=replicates)
@@ -189,7 +190,7 @@ def test_the_bootstrap_interval_is_of_the_mean_over_seeds():
   offset = np.sin(np.arange(1.0, 120.0))[:, None]
   replicates = {}
   for seed in (0, 1):
-    same = {m: offset * (seed + 1) + 0.0 * b for m in intervals.METRICS}
+    same = {m: offset * (seed + 1) + 0.0 * b for m in bootstrap.METRICS}
     replicates['ple', seed] = same
     replicates['ple+critic', seed] = {
       m: v + b * (1 + 2 * seed) for m, v in same.items()
@@ -210,7 +211,7 @@ def test_the_bootstrap_interval_is_of_the_mean_over_seeds():
 @pytest.mark.parametrize('empty', [np.zeros((0, 1)), np.full((9, 1), np.nan)])
 def test_a_bootstrap_without_figures_is_none(empty):
   replicates = {
-    (m, 0): dict.fromkeys(intervals.METRICS, empty)
+    (m, 0): dict.fromkeys(bootstrap.METRICS, empty)
     for m in ('ple', 'ple+critic')
   }
   records = compared(pair([1e-3]), replicates=replicates)
@@ -231,7 +232,7 @@ def test_no_bootstrap_is_no_interval():
 def _replicates(values):
   """The method's; those of the control are 0."""
   return {
-    (m, 0): dict.fromkeys(intervals.METRICS, sign * values[:, None])
+    (m, 0): dict.fromkeys(bootstrap.METRICS, sign * values[:, None])
     for m, sign in (('ple', 0.0), ('ple+critic', 1.0))
   }
 
@@ -278,7 +279,7 @@ def test_a_pass_says_which_bootstrap_interval_includes_zero(shift, said):
   for r in runs:
     drawn = draws + shift if r['method'] == 'ple+critic' else 0.0 * draws
     key = r['method'], r['seed']
-    replicates[key] = dict.fromkeys(intervals.METRICS, drawn)
+    replicates[key] = dict.fromkeys(bootstrap.METRICS, drawn)
   found = compared(runs, replicates=replicates)
   (verdict,) = comparison.verdicts(METHODS, found, ['click'])
   assert verdict['passes'] is True
@@ -368,7 +369,7 @@ def test_metrics_by_inverse_propensities_are_shown_and_not_tested():
   assert found['standard_error'] == pytest.approx(error)
   methods = [{'name': 'ple', 'controls': ['ple']}]
   tested = comparison.differences(methods, runs, tasks, {}, 0.95)
-  assert {d['metric'] for d in tested} == set(metrics.compared())
+  assert {d['metric'] for d in tested} == set(metric_registry.compared())
 
 
 def test_one_seed_has_no_standard_error():

@@ -8,7 +8,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.evaluation import importance, intervals, metrics
+from rmtl_jax.evaluation import bootstrap, importance, intervals, metrics
 
 DATA_SETS = 500
 CONFIDENCE = 0.95
@@ -60,7 +60,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(sessions, rate):
     generator = np.random.default_rng([seed, sessions])
     models, labels, session = simulate(sessions, rate, generator)
     positives.append(labels.sum())
-    values = intervals.replicates(models, labels, session, 1000, seed)
+    values = bootstrap.replicates(models, labels, session, 1000, seed)
     (rarer,) = intervals.rarer_sessions(labels, session)
     for name, v in values.items():
       for i, drawn in enumerate((v[:, 0, 0], v[:, 0, 0] - v[:, 1, 0])):

@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn import metrics as sklearn_metrics
 
-from rmtl_jax.evaluation import intervals, metrics
+from rmtl_jax.evaluation import bootstrap, intervals, metrics
 
 
-def _sessions(sessions, seed, tasks=2):
+def sessions_of(sessions, seed, tasks=2):
   """Sessions with an effect of their own, and true probabilities."""
   generator = np.random.default_rng(seed)
   session = np.repeat(np.arange(sessions), generator.integers(1, 6, sessions))
@@ -24,33 +23,6 @@ def _own(*arguments, **settings):
 
 def _paired(*arguments, **settings):
   return intervals.difference_intervals(*arguments, **settings).bounds
-
-
-def test_replicates_equal_metrics_of_the_rows_drawn():
-  p, labels, session = _sessions(40, seed=1)
-  # Coarse predictions tie; shuffled rows must not matter.
-  p = np.round(p, 1)
-  order = np.random.default_rng(2).permutation(len(p))
-  p, labels, session = p[order], labels[order], session[order]
-  values = intervals.replicates([p, p**2], labels, session, 5, seed=11)
-  generator = np.random.default_rng(11)
-  for b in range(5):
-    draws = generator.integers(40, size=40)
-    rows = [np.flatnonzero(session == s) for s in draws]
-    copies = np.repeat(np.arange(40), [len(r) for r in rows])
-    drawn = np.concatenate(rows)
-    for m, power in enumerate((1, 2)):
-      for k in range(2):
-        y, q = labels[drawn, k], p[drawn, k] ** power
-        assert values['auc'][b, m, k] == pytest.approx(
-          sklearn_metrics.roc_auc_score(y, q), abs=1e-12
-        )
-        assert values['logloss'][b, m, k] == pytest.approx(
-          metrics.logloss(y, q), rel=1e-12
-        )
-        assert values['session_logloss'][b, m, k] == pytest.approx(
-          metrics.session_logloss(y, q, copies), rel=1e-12
-        )
 
 
 def test_percentiles_by_hand():
@@ -73,7 +45,7 @@ def test_few_sessions_with_positives_widen_the_interval_as_t_does(sessions):
 
 
 def test_one_session_with_positives_is_no_auc_interval():
-  p, labels, session = _sessions(50, seed=6)
+  p, labels, session = sessions_of(50, seed=6)
   labels[:] = session[:, None] == 3
   np.testing.assert_array_equal(intervals.rarer_sessions(labels, session), 1)
   found = intervals.session_intervals(p, labels, session, 99, 0.95, seed=0)
@@ -96,32 +68,6 @@ def test_rarer_sessions_by_hand():
   )
 
 
-def test_draws_do_not_depend_on_how_many_there_are():
-  p, labels, session = _sessions(60, seed=3)
-  few, many = (
-    intervals.replicates([p], labels, session, count, seed=4)
-    for count in (5, 41)
-  )
-  for name in intervals.METRICS:
-    np.testing.assert_array_equal(few[name], many[name][:5])
-
-
-def test_a_long_session_that_is_drawn_often_still_counts_exactly():
-  # Draws of 3 times as many rows as there are fit in no common word.
-  session = np.repeat([0, 1, 2], [400, 1, 1])
-  generator = np.random.default_rng(0)
-  p = generator.random((402, 1))
-  labels = (generator.random((402, 1)) < p).astype(np.float64)
-  values = intervals.replicates([p], labels, session, 200, seed=7)
-  draw, most = np.random.default_rng(7), 0
-  for b in range(200):
-    times = np.bincount(draw.integers(3, size=3), minlength=3)[session]
-    most = max(most, times.sum())
-    expected = metrics.auc(labels[:, 0], p[:, 0], times)
-    assert values['auc'][b, 0, 0] == expected or times[0] == 0
-  assert most == 1200
-
-
 def test_percentiles_leave_out_a_few_undefined_replicates():
   values = np.array([[1.0, 1.0], [np.nan, 3.0], [2.0, np.nan], [3.0, np.nan]])
   values[1, 1] = np.nan
@@ -133,7 +79,7 @@ def test_percentiles_leave_out_a_few_undefined_replicates():
 def test_intervals_hold_the_figure_and_narrow_with_data():
   widths = []
   for sessions in (100, 1600):
-    p, labels, session = _sessions(sessions, seed=4)
+    p, labels, session = sessions_of(sessions, seed=4)
     found = _own(p, labels, session, 200, 0.95, seed=0)
     for k in range(2):
       low, high = found['auc'][k]
@@ -148,11 +94,11 @@ def test_intervals_hold_the_figure_and_narrow_with_data():
 
 def test_intervals_cover_the_truth():
   # The population's logloss, from one large draw; 80 draws of 80 sessions.
-  p, labels, _ = _sessions(200_000, seed=0, tasks=1)
+  p, labels, _ = sessions_of(200_000, seed=0, tasks=1)
   truth = metrics.logloss(labels[:, 0], p[:, 0])
   covered = 0
   for seed in range(1, 81):
-    p, labels, session = _sessions(80, seed, tasks=1)
+    p, labels, session = sessions_of(80, seed, tasks=1)
     found = _own(p, labels, session, 200, 0.9, seed)
     low, high = found['logloss'][0]
     covered += low <= truth <= high
@@ -168,12 +114,12 @@ def test_sessions_not_rows_are_resampled():
   p, labels = np.repeat(base, 10, 0), np.repeat(base_labels, 10, 0)
   by_session = _own(p, labels, np.repeat(np.arange(200), 10), 200, 0.95, seed=0)
   alone = _own(base, base_labels, np.arange(200), 200, 0.95, seed=0)
-  for name in intervals.METRICS:
+  for name in bootstrap.METRICS:
     np.testing.assert_allclose(by_session[name], alone[name], rtol=1e-9)
 
 
 def test_paired_differences():
-  p, labels, session = _sessions(300, seed=6)
+  p, labels, session = sessions_of(300, seed=6)
   worse = np.clip(p * 1.3, 0.0, 0.99)
   found = _paired(worse, p, labels, session, 200, 0.95, seed=0)
   # Too high by 30 %: certain, although the models' own intervals overlap.
@@ -187,14 +133,14 @@ def test_paired_differences():
 
 
 def test_a_model_does_not_differ_from_itself():
-  p, labels, session = _sessions(50, seed=6)
+  p, labels, session = sessions_of(50, seed=6)
   found = _paired(p, p.copy(), labels, session, 20, 0.95, seed=0)
   for bounds in found.values():
     np.testing.assert_array_equal(bounds, 0.0)
 
 
 def test_the_seed_decides():
-  p, labels, session = _sessions(50, seed=6)
+  p, labels, session = sessions_of(50, seed=6)
   first, again, other = (
     _own(p, labels, session, 20, 0.95, seed)['auc'] for seed in (1, 1, 2)
   )

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.evaluation import evaluator, intervals, metrics, pairs, regression
+from rmtl_jax.evaluation import (
+  bootstrap,
+  evaluator,
+  metrics,
+  pairs,
+  regression,
+)
 
 # Label, prediction, and the row's weight in two weightings.
 ROWS = st.lists(
@@ -79,7 +85,7 @@ def test_a_resample_is_the_xauc_of_the_drawn_rows(weighted):
   weights = None
   if weighted:
     weights = np.random.default_rng(4).choice([0.0, 0.5, 2.0], labels.shape)
-  found = intervals.error_replicates(
+  found = bootstrap.error_replicates(
     [predictions, -predictions], labels, session, 11, 5, weights
   )['xauc']
   generator, codes = np.random.default_rng(5), np.unique(session)
@@ -97,11 +103,11 @@ def test_a_resample_is_the_xauc_of_the_drawn_rows(weighted):
 def test_calibration_leaves_resamples_and_they_are_not_drawn_again(monkeypatch):
   predictions, labels, session = data()
   rest = labels, session, 9, 1
-  first = intervals.error_replicates([predictions], *rest)['xauc']
+  first = bootstrap.error_replicates([predictions], *rest)['xauc']
   monkeypatch.setattr(pairs, 'pair', None)  # would fail
-  again = intervals.error_replicates([np.exp(predictions / 9)], *rest)['xauc']
+  again = bootstrap.error_replicates([np.exp(predictions / 9)], *rest)['xauc']
   np.testing.assert_array_equal(first, again)
-  assert 'xauc' not in intervals.error_replicates(
+  assert 'xauc' not in bootstrap.error_replicates(
     [predictions + session[:, None]], *rest, paired=False
   )
 
@@ -130,6 +136,6 @@ def test_intervals_stand_beside_and_above_many_rows_there_are_none(monkeypatch):
   )['a']
   low, high = difference['xauc_interval']
   assert 0 < low < difference['xauc'] < high
-  monkeypatch.setattr(intervals, 'MOST_PAIRED', len(labels) - 1)
+  monkeypatch.setattr(bootstrap, 'MOST_PAIRED', len(labels) - 1)
   found = evaluate(-predictions)
   assert 'xauc_interval' not in found and found['mae_interval'] is not None

@@ -6,6 +6,7 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.evaluation import evaluator, metrics, propensities
+from rmtl_jax.evaluation import registry as metric_registry
 
 CONFIG = config_lib.EvaluationConfig(bootstrap=0)
 TASKS = ('click', 'buy')
@@ -115,11 +116,11 @@ def test_simulated_exposure_biases_the_unweighted_metrics_alone():
 
 def test_short_tables_show_them_beside():
   found = evaluate(PREDICTIONS, LABELS, logged([0.1, 1.0, 0.3]))
-  names = [one.name for one in metrics.short(found['buy'])]
+  names = [one.name for one in metric_registry.short(found['buy'])]
   assert names == ['auc', 'logloss', 'ips_auc', 'ips_logloss']
-  assert [one.label for one in metrics.short(found['click'])] == [
+  assert [one.label for one in metric_registry.short(found['click'])] == [
     'AUC',
     'logloss',
   ]
-  known = metrics.known(found['buy'], compared=True)
-  assert known[-2:] == metrics.short(found['buy'])[2:]
+  known = metric_registry.known(found['buy'], compared=True)
+  assert known[-2:] == metric_registry.short(found['buy'])[2:]

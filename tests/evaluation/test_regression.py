@@ -11,8 +11,8 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.evaluation import (
   baseline,
+  bootstrap,
   evaluator,
-  intervals,
   metrics,
   mixing,
   regression,
@@ -150,7 +150,7 @@ def test_resampled_errors_by_hand():
   labels = np.array([[0.0], [0.0], [0.0]])
   predictions = np.array([[1.0], [3.0], [5.0]])
   session = np.array([7, 7, 8])
-  found = intervals.error_replicates([predictions], labels, session, 30, 0)
+  found = bootstrap.error_replicates([predictions], labels, session, 30, 0)
   # A draw of two sessions of two and one rows: one of three means.
   means = {2.0, 5.0, 3.0}
   assert set(found['mae'][:, 0, 0].round(6)) <= means

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import (
   baseline,
+  bootstrap,
   calibration,
   evaluator,
   intervals,
@@ -16,6 +17,7 @@ from rmtl_jax.evaluation import (
   monitor,
   reliability,
 )
+from rmtl_jax.evaluation import registry as metric_registry
 
 # Label, probability, session, weight of the task.
 ROWS = st.lists(
@@ -61,7 +63,7 @@ def test_a_row_of_weight_2_is_the_row_twice_and_of_0_none(rows):
   assert found['positives'] == np.count_nonzero(y[weight > 0])
   # NDCG and MRR rank rows, which count alike.
   ranked = {'ndcg', 'mrr'}
-  for name in {one.name for one in metrics.of_kind('binary')} - ranked:
+  for name in {one.name for one in metric_registry.of_kind('binary')} - ranked:
     values = [
       np.nan if one[name] is None else one[name] for one in (found, expected)
     ]
@@ -119,13 +121,13 @@ def test_replicates_of_weighted_rows_share_the_draws():
   session = np.repeat(np.arange(12), 4)
   y = rng.integers(0, 2, (48, 2)).astype(float)
   p = rng.random((48, 2))
-  plain = intervals.replicates([p], y, session, 20, 3)
-  ones = intervals.replicates([p], y, session, 20, 3, np.ones((48, 2)))
+  plain = bootstrap.replicates([p], y, session, 20, 3)
+  ones = bootstrap.replicates([p], y, session, 20, 3, np.ones((48, 2)))
   for name, values in plain.items():
     np.testing.assert_allclose(ones[name], values, rtol=1e-12)
   # Rows of the first task alone: the second one's figures stay.
   weights = np.stack([session < 6, np.ones(48)], axis=1).astype(float)
-  some = intervals.replicates([p], y, session, 20, 3, weights)
+  some = bootstrap.replicates([p], y, session, 20, 3, weights)
   np.testing.assert_allclose(some['auc'][..., 1], plain['auc'][..., 1])
   assert not np.allclose(some['logloss'][..., 0], plain['logloss'][..., 0])
   found = intervals.session_intervals(p, y, session, 50, 0.9, 3, weights)

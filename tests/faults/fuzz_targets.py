@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.serving import predictor
 from rmtl_jax.serving.export import writer as export_writer
@@ -405,7 +405,7 @@ def _configured(name: str) -> Callable[[pathlib.Path], list[str]]:
 
 def check_prepared(out: pathlib.Path) -> None:
   """The manifest agrees with the files, and the files with its counts."""
-  manifest = manifest_lib.read(out)
+  manifest = manifest_file.read(out)
   kept = 0
   for name, split in manifest.splits.items():
     columns = columns_lib.read_split(out, manifest, name)

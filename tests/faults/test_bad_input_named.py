@@ -10,6 +10,7 @@ import pytest
 
 from rmtl_jax import cli
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from tests import tiny
 from tests.faults import fuzz_targets, fuzz_worker, mutations
 from tests.preparation import raw_files
@@ -63,7 +64,7 @@ def _handled(tmp_path, found, rows=20):
   code, error = found
   assert code == 0, error
   fuzz_targets.check_prepared(tmp_path / 'out')
-  manifest = manifest_lib.read(tmp_path / 'out')
+  manifest = manifest_file.read(tmp_path / 'out')
   assert sum(split.rows for split in manifest.splits.values()) == rows
 
 
@@ -218,7 +219,7 @@ def test_a_session_of_a_million_rows(tmp_path):
   found = _prepare(tmp_path, _text(lines), '--as_of=gap,position,rates')
   code, error = found
   assert code == 0, error
-  manifest = manifest_lib.read(tmp_path / 'out')
+  manifest = manifest_file.read(tmp_path / 'out')
   assert manifest.report['session_rows']['p100'] == rows
   fuzz_targets.check_prepared(tmp_path / 'out')
 

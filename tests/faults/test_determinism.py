@@ -15,7 +15,7 @@ import pytest
 
 from rmtl_jax import run
 from rmtl_jax.config import values as config_values
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.runtime import progress, writers
 from tests import test_run
 from tests.faults import runs
@@ -26,7 +26,7 @@ QUIET = progress.Progress(quiet=True)
 def _cut(data: pathlib.Path, target: pathlib.Path, parts: int) -> None:
   """The same rows in more files, sessions cut between them too."""
   shutil.copytree(data, target)
-  manifest = manifest_lib.read(target)
+  manifest = manifest_file.read(target)
   splits = {}
   for name, split in manifest.splits.items():
     table = pq.read_table(target / split.files[0])
@@ -35,7 +35,7 @@ def _cut(data: pathlib.Path, target: pathlib.Path, parts: int) -> None:
     for i, file in enumerate(files):
       pq.write_table(table.slice(i * size, size), target / file)
     splits[name] = dataclasses.replace(split, files=files)
-  manifest_lib.write(dataclasses.replace(manifest, splits=splits), target)
+  manifest_file.write(dataclasses.replace(manifest, splits=splits), target)
 
 
 def _bytes(path: pathlib.Path) -> bytes:

@@ -15,7 +15,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax import cli, types
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.report import plain, tables
 from rmtl_jax.report.comparison import formats
@@ -237,7 +237,7 @@ def test_names_of_a_manifest_stay_in_the_directory(base, part, name):
   record = json.loads(path.read_text())
   record[part][0]['name'] = name
   with pytest.raises(types.InputError, match=f'{part}: entry 1: name is'):
-    manifest_lib.parse(record)
+    manifest_file.parse(record)
 
 
 @pytest.mark.parametrize('name', _ELSEWHERE)
@@ -257,7 +257,7 @@ def test_files_of_a_manifest_stay_in_the_directory(base, name):
   record = json.loads(path.read_text())
   record['splits']['test']['files'] = [name]
   with pytest.raises(types.InputError, match='leaves the directory'):
-    manifest_lib.parse(record)
+    manifest_file.parse(record)
 
 
 def test_a_vocabulary_is_never_read_from_elsewhere(base, tmp_path):

@@ -15,6 +15,7 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import checks, prepare, sources, sql
 from rmtl_jax.preparation import source as source_lib
 
@@ -127,7 +128,7 @@ def fails(tmp_path: pathlib.Path, call: Any, *words: str) -> str:
 
 def read(tmp_path: pathlib.Path, split: str = '') -> list[dict[str, Any]]:
   """Rows of one split, or of all, in order, as dicts."""
-  manifest = manifest_lib.read(tmp_path / 'out')
+  manifest = manifest_file.read(tmp_path / 'out')
   splits = [split] if split else manifest_lib.SPLITS
   tables = [
     pq.read_table(tmp_path / 'out' / file, partitioning=None)

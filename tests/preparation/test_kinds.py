@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.data import columns
+from rmtl_jax.data import columns, manifest_file
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import label_statistics, schema
 from rmtl_jax.preparation.contract import rules
@@ -89,7 +89,7 @@ def test_prepared_data_keep_their_contract_and_are_read(tmp_path):
   run(tmp_path)
   out = tmp_path / 'out'
   assert rules.check(out).warnings == ()
-  manifest = manifest_lib.read(out)
+  manifest = manifest_file.read(out)
   assert [loss.kind for loss in manifest.losses] == [
     *('binary', 'binary', 'regression', 'ordinal', 'regression'),
   ]
@@ -114,7 +114,7 @@ def test_binary_tasks_are_written_as_before(tmp_path):
     {'name': 'click', 'after': None},
     {'name': 'like', 'after': 'click'},
   ]
-  spec = manifest_lib.read(tmp_path / 'out').feature_spec()
+  spec = manifest_file.read(tmp_path / 'out').feature_spec()
   assert (spec.losses, spec.parents) == ((), ())
 
 
@@ -195,7 +195,7 @@ def test_schema_survives_its_json():
 )
 def test_a_manifest_with_other_tasks_is_refused(tmp_path, change, word):
   manifest = run(tmp_path)
-  record = manifest_lib.to_dict(manifest)
+  record = manifest_file.to_dict(manifest)
   record['tasks'][3 if 'levels' in change else 4] |= change
   with pytest.raises(types.InputError, match=word):
-    manifest_lib.parse(json.loads(json.dumps(record)))
+    manifest_file.parse(json.loads(json.dumps(record)))

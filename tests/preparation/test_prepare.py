@@ -10,7 +10,7 @@ import pytest
 
 from rmtl_jax import partial, types
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.data import columns
+from rmtl_jax.data import columns, manifest_file
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import prepare, source, sources, sql
 from rmtl_jax.preparation.sources import table as table_source
@@ -20,7 +20,7 @@ from tests.preparation import raw_files
 
 def test_contract(tmp_path):
   manifest = raw_files.run_table(tmp_path, raw_files.table_lines(20))
-  assert manifest == manifest_lib.read(tmp_path / 'out')
+  assert manifest == manifest_file.read(tmp_path / 'out')
   file = tmp_path / 'out' / manifest.splits['train'].files[0]
   schema = pq.read_schema(file)
   assert {name: str(schema.field(name).type) for name in schema.names} == {
@@ -429,7 +429,7 @@ def test_killed_run_leaves_nothing_that_looks_finished(tmp_path, monkeypatch):
     raise Killed
 
   # As if the power went: nothing of ours runs any more.
-  monkeypatch.setattr(manifest_lib, 'write', killed)
+  monkeypatch.setattr(manifest_file, 'write', killed)
   monkeypatch.setattr(partial.shutil, 'rmtree', lambda *a, **k: None)
   with pytest.raises(Killed):
     raw_files.run_table(tmp_path, raw_files.table_lines(20))

@@ -6,6 +6,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import summary as summary_lib
 from rmtl_jax.preparation.contract import rules as contract
 from tests.preparation import raw_files
@@ -164,11 +165,11 @@ def test_the_contract_knows_the_delay(tmp_path):
   manifest = run(tmp_path, (0, 0))
   for task in manifest.options['schema']['tasks']:
     task['known_after_seconds'] = 3600
-  manifest_lib.write(manifest, tmp_path / 'out')
+  manifest_file.write(manifest, tmp_path / 'out')
   contract.check(tmp_path / 'out')
   for task in manifest.options['schema']['tasks']:
     task['known_after_seconds'] = 43_200
-  manifest_lib.write(manifest, tmp_path / 'out')
+  manifest_file.write(manifest, tmp_path / 'out')
   with pytest.raises(types.InputError) as caught:
     contract.check(tmp_path / 'out')
   assert str(caught.value).endswith(

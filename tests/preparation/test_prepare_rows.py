@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.data import columns, streaming
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import columns, manifest_file, streaming
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.contract import rules as contract
@@ -95,7 +94,7 @@ def test_propensities_are_columns_of_their_own(tmp_path):
   cycle = ['1,1,1,0.5', '1,0,1,0.25', '0,0,1,1']
   manifest = run(tmp_path, buy={'propensity': 'trust'}, cycle=cycle)
   assert [t.propensity for t in manifest.tasks] == [False, True]
-  record = manifest_lib.to_dict(manifest)
+  record = manifest_file.to_dict(manifest)
   assert record['tasks'][1]['propensity'] is True
   assert 'propensity' not in record['tasks'][0]
   rows = raw_files.read(tmp_path, 'train')[:3]
@@ -277,7 +276,7 @@ def test_rates_before_a_row_count_observed_labels_alone(tmp_path):
 
 def test_data_without_any_of_it_say_nothing_of_it(tmp_path):
   manifest = run(tmp_path, cycle=FULL)
-  record = manifest_lib.to_dict(manifest)
+  record = manifest_file.to_dict(manifest)
   assert list(record['tasks']) == [
     {'name': 'click', 'after': None},
     {'name': 'buy', 'after': 'click'},

@@ -11,6 +11,7 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import splits
 from rmtl_jax.preparation.contract import rules as contract
 from tests.preparation import raw_files
@@ -75,7 +76,7 @@ def test_a_row_without_time_and_session_is_a_session(tmp_path):
     manifest.report['warnings']
   )
   assert {row['timestamp'] for row in raw_files.read(tmp_path)} == {0}
-  assert manifest_lib.read(tmp_path / 'out') == manifest
+  assert manifest_file.read(tmp_path / 'out') == manifest
   found = rows_of(tmp_path)
   assert sorted(row for some in found for row in some) == list(range(40))
   # A seed draws one split, another one another.

@@ -8,8 +8,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.data import columns, reading
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import columns, manifest_file, reading
 from rmtl_jax.preparation import prepare
 from rmtl_jax.preparation.contract import rules as contract
 from tests.preparation import raw_files
@@ -84,7 +83,7 @@ def test_splits_are_those_of_the_other_rows_and_one_more(data):
   dropped = out.report['dropped']
   assert dropped['random row before the test period'] == 2
   contract.check(path / 'out')
-  assert manifest_lib.read(path / 'out') == out
+  assert manifest_file.read(path / 'out') == out
   assert not (path / 'out' / 'past').exists()
 
 

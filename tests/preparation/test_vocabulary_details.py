@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.data import vectors as data_vectors
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import vocabulary
@@ -256,9 +256,9 @@ def test_a_manifest_says_what_vectors_may_be(tmp_path):
   record = json.loads((tmp_path / 'out' / 'manifest.json').read_text())
   record['fields'][1]['details']['vectors']['width'] = 0
   with pytest.raises(types.InputError, match='vectors: width is 0'):
-    manifest_lib.parse(record)
+    manifest_file.parse(record)
   path = tmp_path / 'out' / 'vectors' / 'item.parquet'
-  manifest = manifest_lib.read(tmp_path / 'out')
+  manifest = manifest_file.read(tmp_path / 'out')
   pq.write_table(pq.read_table(path, partitioning=None).slice(1), path)
   with pytest.raises(
     types.InputError, match='has 5 rows, the vocabulary has 6'

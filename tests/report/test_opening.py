@@ -4,7 +4,7 @@ import dataclasses
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import presets
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.report import opening
 from tests import tiny
 
@@ -15,7 +15,7 @@ def _said(text):
 
 def test_recommended_settings_are_said_in_80_columns(tmp_path):
   tiny.write_prepared(tmp_path, sessions=60)
-  manifest = manifest_lib.read(tmp_path)
+  manifest = manifest_file.read(tmp_path)
   config = presets.preset('recommended', manifest)
   text = opening.text(config, manifest, 'data')
   assert max(map(len, text.split('\n'))) <= 80
@@ -35,7 +35,7 @@ def test_recommended_settings_are_said_in_80_columns(tmp_path):
 
 def test_other_settings(tmp_path):
   tiny.write_prepared(tmp_path, sessions=60)
-  manifest = manifest_lib.read(tmp_path)
+  manifest = manifest_file.read(tmp_path)
   config = config_lib.Config()
   config = dataclasses.replace(
     config,

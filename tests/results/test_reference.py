@@ -5,6 +5,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.description import drift, splits
 from rmtl_jax.results import reference
@@ -27,7 +28,7 @@ def test_a_value_belongs_above_the_edges_that_it_exceeds():
 
 def test_groups_are_counted_by_hand(tmp_path):
   path = data.small(tmp_path / 'data')
-  manifest = manifest_lib.read(path)
+  manifest = manifest_file.read(path)
   with sql.connect() as connection, splits.scan(path, manifest) as rows:
     for field in manifest.fields:
       found = drift.grouped(connection, path, rows, field)

@@ -16,3 +16,15 @@ def test_critics_are_left_by_one_stage_alone():
   assert [*filter(stages.trains_critics, stages.LEAVES)] == ['critic']
   # Histories of other versions may name more.
   assert not stages.trains_critics('distil')
+
+
+def test_what_stages_keep():
+  kept = {
+    name: (one.holds_critics, one.keeps_moments, one.keeps_last)
+    for name, one in stages.RECORDS.items()
+  }
+  assert kept == {
+    'pretrain': (False, True, False),
+    'critic': (False, True, False),
+    'finetune': (True, False, True),
+  }

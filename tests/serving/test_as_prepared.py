@@ -12,6 +12,7 @@ import pytest
 
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import sql
 from rmtl_jax.serving import encoder, log, log_columns, rows
 from tests.preparation import raw_files
@@ -224,7 +225,7 @@ def test_local_hours(tmp_path):
   assert [hours[row['f_hour']] for row in stored[:4]] == ['21', '22', '23', '0']
   begin = round(utc(START).timestamp() * 1000)
   assert stored[0]['timestamp'] == begin - 2 * 3_600_000
-  manifest = manifest_lib.read(tmp_path / 'out')
+  manifest = manifest_file.read(tmp_path / 'out')
   fields = {field.name: field.details for field in manifest.fields}
   assert fields['hour'] == {
     'column': 'ts',

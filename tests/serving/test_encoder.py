@@ -10,6 +10,7 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.serving import encoder, notes, rows
 from tests.serving import table_run
 
@@ -97,7 +98,7 @@ def test_lists_and_other_types(by_hand):
 
 def test_raw_rows_get_what_their_prepared_rows_have(run_dir):
   raw = pq.read_table(run_dir.parent / 'log.parquet')
-  manifest = manifest_lib.read(run_dir)
+  manifest = manifest_file.read(run_dir)
   encode = encoder.Encoder(run_dir, manifest).encode
   for split in manifest_lib.SPLITS:
     columns = columns_lib.read_split(run_dir.parent / 'data', manifest, split)
@@ -309,7 +310,7 @@ def test_a_log_of_floats_is_prepared_as_one_of_whole_numbers(tmp_path, kind):
   # Either log is encoded by the other's vocabularies as by its own.
   for name in ('whole', 'other'):
     model = encoder.Encoder(
-      found[name, 'data'], manifest_lib.read(found[name, 'data'])
+      found[name, 'data'], manifest_file.read(found[name, 'data'])
     )
     one, other = (
       model.encode(_chunk(found[log, 'log'])) for log in ('whole', 'other')
@@ -337,7 +338,7 @@ def test_vocabularies_that_were_made_of_floats(by_hand, written):
 
 def test_as_of_features_are_taken_where_they_are_given(tmp_path):
   data = table_run.prepare_table(tmp_path, as_of=('gap',))
-  found = encoder.Encoder(data, manifest_lib.read(data))
+  found = encoder.Encoder(data, manifest_file.read(data))
   raw = table_run.table()
   with pytest.raises(types.InputError, match="no column 'asof_gap'"):
     found.check(raw.schema, 'log.parquet')

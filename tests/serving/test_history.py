@@ -14,6 +14,7 @@ from rmtl_jax import run as run_lib
 from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.networks import functional
 from rmtl_jax.runtime import workdir
 from rmtl_jax.serving import encoder, rows
@@ -55,7 +56,7 @@ def chunk(table):
 
 
 def test_raw_items_get_what_their_prepared_rows_have(data):
-  manifest = manifest_lib.read(data)
+  manifest = manifest_file.read(data)
   found = encoder.Encoder(data, manifest)
   table = raw()
   found.check(table.schema, 'log.parquet')
@@ -83,7 +84,7 @@ def test_the_last_known_items_stay(data):
   table = table_run.table(len(lists)).append_column(
     FIELD, [pa.array(lists, pa.list_(pa.string()))]
   )
-  found = encoder.Encoder(data, manifest_lib.read(data))
+  found = encoder.Encoder(data, manifest_file.read(data))
   np.testing.assert_array_equal(
     found.encode(chunk(table)).multi_valued[:, -ITEMS:],
     [
@@ -97,7 +98,7 @@ def test_the_last_known_items_stay(data):
 
 
 def test_it_has_to_be_given(data):
-  found = encoder.Encoder(data, manifest_lib.read(data))
+  found = encoder.Encoder(data, manifest_file.read(data))
   with pytest.raises(types.InputError, match="no column 'asof_history'"):
     found.check(table_run.table().schema, 'log.parquet')
 
@@ -136,7 +137,7 @@ def test_predict_equals_evaluate(data, tmp_path):
 
 def test_later_rows_change_no_earlier_prediction(data, tmp_path):
   """From prepare to probabilities: another future, the same past."""
-  manifest = manifest_lib.read(data)
+  manifest = manifest_file.read(data)
   past = 360  # in the test split: vocabularies stay
   table = table_run.table()
   future = table.slice(past)
@@ -158,7 +159,7 @@ def test_later_rows_change_no_earlier_prediction(data, tmp_path):
   outputs = []
   for directory in (data, other):
     split = columns_lib.read_split(
-      directory, manifest_lib.read(directory), 'test'
+      directory, manifest_file.read(directory), 'test'
     )
     inputs = types.Inputs(
       split.categorical[None], split.multi_valued[None], split.numeric[None]

@@ -162,5 +162,10 @@ def test_the_command_takes_several_runs(copied, capsys):
   assert states(copied) == ['run/members/1/checkpoints/state']
   assert cli.main(['rmtl', 'prune']) == 2
   assert 'name a RUN' in capsys.readouterr().err
-  assert cli.main(['rmtl', 'prune', str(copied / 'no')]) == 2
+  # Nor does a path that is missing keep others from it, or a directory.
+  assert cli.main(['rmtl', 'prune', str(copied / 'no'), str(first)]) == 2
+  out, error = capsys.readouterr()
+  assert error.startswith(f'rmtl: --workdir: {copied / "no"}: not found')
+  assert out.startswith(f'{first}: freed 0 B')
+  assert cli.main(['rmtl', 'prune', str(copied)]) == 2
   assert 'is not a run' in capsys.readouterr().err

@@ -16,6 +16,7 @@ import pytest
 from rmtl_jax import cli, run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.results import evaluate
 from rmtl_jax.runtime import progress, workdir, writers
 from rmtl_jax.training import context, models, refit, splits, trainer
@@ -150,7 +151,7 @@ def test_trees_are_grown_of_all_rows_as_many_as_before(data_dir):
   config = config_values.with_settings(
     CONFIG, {'backbone': 'linear', 'network.trees': 20}
   )
-  manifest = manifest_lib.read(data_dir)
+  manifest = manifest_file.read(data_dir)
   both = manifest.with_validation()
   assert both.splits['test'] == manifest.splits['test']
   parts = [manifest.splits[name] for name in ('train', 'validation')]
@@ -294,7 +295,7 @@ def test_the_command(first, tmp_path, capsys):
   assert cli.main(line) == 2
   assert '--run: is needed' in capsys.readouterr().err
   assert cli.main([*line, f'--run={tmp_path}/no']) == 2
-  assert 'is not a run' in capsys.readouterr().err and not path.exists()
+  assert 'no: not found' in capsys.readouterr().err and not path.exists()
   assert cli.main([*line, f'--run={source}']) == 0
   shown = capsys.readouterr().out
   assert 'with the rows of validation among those of train' in ' '.join(

@@ -5,12 +5,13 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.training import splits
 from tests import tiny
 
 
 def _read(path, **settings):
-  manifest = manifest_lib.read(path)
+  manifest = manifest_file.read(path)
   batch = config_lib.BatchConfig(lanes=2, lane_length=8, **settings)
   return {
     name: splits.read(path, manifest, name, batch)

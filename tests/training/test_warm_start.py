@@ -12,6 +12,7 @@ import pytest
 from rmtl_jax import cli, run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.results import evaluate
 from rmtl_jax.runtime import progress, workdir, writers
 from rmtl_jax.training import start_rules, trainer
@@ -282,7 +283,7 @@ def test_other_fields_and_tasks_are_refused(places, tmp_path, change, match):
 
 def _binned(places, **details):
   """Monday's manifest, the price in bins."""
-  manifest = manifest_lib.read(places / 'monday')
+  manifest = manifest_file.read(places / 'monday')
   fields = [f for f in manifest.fields if f.name != 'price']
   details = {'transform': 'bins', 'edges': [1.0], **details}
   price = manifest_lib.Field('price', 'categorical', 3, details=details)

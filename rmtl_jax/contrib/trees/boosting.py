@@ -1,9 +1,7 @@
-"""Gradient boosting of trees of some form, for binary tasks.
+"""Rounds of gradient boosting, for binary tasks; `forms` says how a tree grows.
 
-Splits are found by second-order gains over histograms of binned columns (Chen
-and Guestrin, "XGBoost", KDD 2016, Eq. 5-7; Ke et al., "LightGBM", NeurIPS
-2017). The form of the trees says what their nodes ask: `oblivious` and
-`category_splits` have one each.
+Every tree fits what those before have left of the losses; validation rows say
+how many a task has.
 """
 
 from __future__ import annotations
@@ -12,21 +10,19 @@ import concurrent.futures
 import functools
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Bins of a column, which bytes number.
-BINS = 64
+from rmtl_jax.contrib.trees import forms
+
 # Trees that are grown before validation is looked at again, and rounds that
 # may pass without a better one.
 ROUND, _PATIENCE = 10, 5
 _LEARNING_RATE = 0.1
-# L2 of leaves, and the least sum of second derivatives on a side that counts.
-L2, LEAST = 20.0, 5.0
 # Of the rows, what a tree is grown from, at most.
 _ROWS = 2**16
 
@@ -46,61 +42,6 @@ class Rows(NamedTuple):
   weight: Any
 
 
-class Limits(NamedTuple):
-  """What trees may ask; a form compiles once, whatever its limits.
-
-  Attributes:
-    columns: places of C columns, the allowed ones first, i32[C].
-    allowed: how many of them trees may ask of, i32.
-    sampled: how many of the allowed ones a tree samples, i32.
-    l2: of leaves, f32.
-    least: sum of second derivatives on a side that counts, f32.
-  """
-
-  columns: Any
-  allowed: Any
-  sampled: Any
-  l2: Any
-  least: Any
-
-
-class Form(Protocol):
-  """What the nodes of trees ask; equal ones share a compiled program."""
-
-  @property
-  def dtype(self) -> np.dtype[Any]:
-    """Of the columns."""
-    ...
-
-  def count_sampled(self, columns: int) -> int:
-    """How many of so many columns a tree samples."""
-    ...
-
-  def grow(
-    self,
-    bins: jax.Array,
-    derivatives: jax.Array,
-    limits: Limits,
-    key: jax.Array,
-  ) -> Any:
-    """One tree.
-
-    Args:
-      bins: of all columns, as in `Rows`, [C, R].
-      derivatives: first and second, of the losses, f32[R, 2].
-      limits: of the tree.
-      key: of the columns that the tree samples.
-
-    Returns:
-      A NamedTuple of arrays, among them `leaves`, the Newton step of each leaf.
-    """
-    ...
-
-  def predict(self, bins: jax.Array, tree: Any) -> jax.Array:
-    """What a tree adds to the logits of rows, bins [C, R] -> f32[R]."""
-    ...
-
-
 class Grown(NamedTuple):
   """What `boost` has grown.
 
@@ -117,36 +58,9 @@ class Grown(NamedTuple):
   logits: np.ndarray
 
 
-def make_limits(
-  form: Form,
-  columns: int,
-  places: Sequence[int] | np.ndarray,
-  l2: float = L2,
-  least: float = LEAST,
-) -> Limits:
-  """Limits of trees that ask of these columns only.
-
-  Args:
-    form: of the trees.
-    columns: C.
-    places: of the allowed ones, below C.
-    l2: of leaves.
-    least: sum of second derivatives on a side that counts.
-  """
-  others = np.setdiff1d(np.arange(columns), places)
-  order = np.concatenate([places, others]).astype(np.int32)
-  return Limits(
-    columns=order,
-    allowed=np.int32(len(places)),
-    sampled=np.int32(form.count_sampled(len(places))),
-    l2=np.float32(l2),
-    least=np.float32(least),
-  )
-
-
 def boost(
-  form: Form,
-  limits: Limits,
+  form: forms.Form,
+  limits: forms.Limits,
   train: Rows,
   validation: Rows,
   count: int,
@@ -189,8 +103,8 @@ def boost(
 
 
 def compile_ahead(
-  form: Form,
-  limits: Limits,
+  form: forms.Form,
+  limits: forms.Limits,
   columns: int,
   tasks: int,
   rows: int,
@@ -215,8 +129,8 @@ def compile_ahead(
 
 
 def boost_again(
-  form: Form,
-  limits: Limits,
+  form: forms.Form,
+  limits: forms.Limits,
   train: Rows,
   rounds: np.ndarray,
   count: int,
@@ -235,7 +149,11 @@ def boost_again(
     progress: called after every round, with the fraction that is grown.
   """
   nothing = Rows(*(part[:, :0] for part in train))
-  wanted = max(int(rounds.max()), 1)
+  wanted = int(rounds.max())
+  if not wanted:
+    progress(1.0)
+    none = _without_effect(form, limits, train)
+    return _filled([none], rounds, _logits_of_rates(train), count)
   grown: list[Any] = []
   for trees, _ in _rounds(form, limits, train, nothing, count, seed):
     grown.append(trees)
@@ -245,9 +163,21 @@ def boost_again(
   return _filled(grown, rounds, _logits_of_rates(train), count)
 
 
+def _without_effect(form: forms.Form, limits: forms.Limits, train: Rows) -> Any:
+  """A tree of each task that is not grown; its leaves are 0."""
+  derivatives = jax.ShapeDtypeStruct((train.bins.shape[1], 2), np.float32)
+  tree = jax.eval_shape(
+    form.grow, train.bins, derivatives, limits, jax.random.key(0)
+  )
+  tasks = len(train.labels)
+  return jax.tree.map(
+    lambda part: np.zeros((tasks, 1, *part.shape), part.dtype), tree
+  )
+
+
 def _rounds(
-  form: Form,
-  limits: Limits,
+  form: forms.Form,
+  limits: forms.Limits,
   train: Rows,
   validation: Rows,
   count: int,
@@ -323,8 +253,8 @@ def _filled(
 
 @functools.partial(jax.jit, static_argnums=(0, 11))
 def _round(
-  form: Form,
-  limits: Limits,
+  form: forms.Form,
+  limits: forms.Limits,
   bins: jax.Array,
   labels: jax.Array,
   weight: jax.Array,
@@ -376,105 +306,3 @@ def _round(
 
   drawn = jax.random.split(key, ROUND), jnp.arange(ROUND)
   return jax.lax.scan(tree, (logits, beside), drawn)
-
-
-def count_sampled(columns: int, share: float, least: int) -> int:
-  """Columns that a tree samples: a share, rounded up, but not too few.
-
-  Args:
-    columns: C.
-    share: of them.
-    least: columns, if there are as many.
-  """
-  return max(int(np.ceil(share * columns)), min(columns, least))
-
-
-def sample_columns(
-  form: Form,
-  columns: jax.Array | np.ndarray,
-  allowed: jax.Array | int,
-  key: jax.Array,
-) -> jax.Array:
-  """Samples the columns of one tree, without replacement.
-
-  Args:
-    form: of the tree.
-    columns: their places, i32[C].
-    allowed: how many of these, the first ones, may be sampled.
-    key: of the draw; other columns behind the allowed ones don't change it.
-
-  Returns:
-    As many places as a tree samples of C columns, i32[S]; where fewer are
-    allowed, others are behind these.
-  """
-  order = jnp.arange(len(columns))
-  bits = jax.random.bits(jax.random.split(key)[1], (len(columns),))
-  bits = jnp.where(order < allowed, bits, ~jnp.zeros_like(bits))
-  _, drawn = jax.lax.sort_key_val(bits, jnp.asarray(columns))
-  return drawn[: form.count_sampled(len(columns))]
-
-
-def histograms(
-  columns: jax.Array,
-  count: jax.Array | int,
-  leaf: jax.Array,
-  derivatives: jax.Array,
-  nodes: int,
-  bins: int,
-) -> jax.Array:
-  """Sums of both derivatives, by column, node and bin.
-
-  One column after the other: a sum over places of one is fast on a CPU.
-
-  Args:
-    columns: whole numbers below `bins`, [C, R].
-    count: of the columns, those that are wanted; sums of others are 0.
-    leaf: the node of each row, i32[R].
-    derivatives: f32[R, 2].
-    nodes: N.
-    bins: B.
-
-  Returns:
-    f32[C, N, B, 2].
-  """
-
-  def add(number, sums):
-    place = leaf * bins + columns[number].astype(jnp.int32)
-    own = jnp.zeros((nodes * bins, 2)).at[place].add(derivatives)
-    return sums.at[number].set(own)
-
-  nothing = jnp.zeros((len(columns), nodes * bins, 2))
-  sums = jax.lax.fori_loop(0, count, add, nothing)
-  return sums.reshape(-1, nodes, bins, 2)
-
-
-def steps(
-  leaf: jax.Array, derivatives: jax.Array, depth: int, l2: jax.Array
-) -> jax.Array:
-  """The Newton step of each leaf, f32[2**depth]."""
-  sums = jnp.zeros((2**depth, 2)).at[leaf].add(derivatives)
-  return -sums[:, 0] / (sums[:, 1] + l2)
-
-
-def gains(sums: jax.Array, limits: Limits, more: float = 0.0) -> jax.Array:
-  """What it gains to part the bins of a node behind each one.
-
-  Args:
-    sums: of both derivatives, f32[..., B, 2].
-    limits: of the tree.
-    more: L2 that both parts have beside that of leaves.
-
-  Returns:
-    f32[..., B]; 0 where a part has too few rows.
-  """
-  no = jnp.cumsum(sums, -2)
-  whole = no[..., -1:, :]
-  yes = whole - no
-
-  def score(side, l2):
-    return jnp.square(side[..., 0]) / (side[..., 1] + l2)
-
-  least, l2 = limits.least, limits.l2
-  counts = (no[..., 1] >= least) & (yes[..., 1] >= least)
-  gain = score(no, l2 + more) + score(yes, l2 + more) - score(whole, l2)
-  return jnp.where(counts, gain, 0.0)

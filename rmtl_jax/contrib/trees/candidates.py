@@ -12,12 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.contrib.trees import (
-  boosting,
-  category_splits,
-  features,
-  oblivious,
-)
+from rmtl_jax.contrib.trees import category_splits, features, forms, oblivious
 
 # A field of more values is an id, and one of more values can't be parted; row 0
 # of a vocabulary is no value.
@@ -50,9 +45,9 @@ class Candidates(NamedTuple):
     limits: of each candidate.
   """
 
-  form: boosting.Form
+  form: forms.Form
   places: np.ndarray
-  limits: Sequence[boosting.Limits]
+  limits: Sequence[forms.Limits]
 
 
 def by_form(spec: types.FeatureSpec, fields: TreeFields) -> list[Candidates]:
@@ -75,7 +70,7 @@ def by_rates(spec: types.FeatureSpec, fields: TreeFields) -> Candidates:
       found.append(places)
   form = oblivious.Oblivious()
   count = features.count_columns(spec, fields.pairs)
-  limits = [boosting.make_limits(form, count, places) for places in found]
+  limits = [forms.make_limits(form, count, places) for places in found]
   return Candidates(form, np.arange(count), limits)
 
 
@@ -86,16 +81,16 @@ def by_categories(
   if not fields.categories:
     return None
   sizes = [spec.categorical[i] for i in fields.categories]
-  form = category_splits.CategorySplits(max(boosting.BINS, *sizes))
+  form = category_splits.CategorySplits(max(forms.BINS, *sizes))
   ids, is_pair = _kinds(spec, fields.pairs)
   is_single = np.arange(len(ids)) < len(spec.categorical)
   numbers = _places(spec, ids | is_single)
   count = len(numbers)
-  limits = [boosting.make_limits(form, count, np.arange(count))]
+  limits = [forms.make_limits(form, count, np.arange(count))]
   if np.any(is_pair & ~ids):
     without = _places(spec, ids | is_single | is_pair)
     places = np.flatnonzero(np.isin(numbers, without))
-    limits.append(boosting.make_limits(form, count, places, *_WITHOUT_PAIRS))
+    limits.append(forms.make_limits(form, count, places, *_WITHOUT_PAIRS))
   behind = features.count_columns(spec, fields.pairs) + np.arange(len(sizes))
   return Candidates(form, np.concatenate([numbers, behind]), limits)
 

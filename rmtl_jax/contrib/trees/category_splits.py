@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rmtl_jax.contrib.trees import boosting
+from rmtl_jax.contrib.trees import forms
 
 DEPTH = 6
 NODES = 2**DEPTH - 1
@@ -32,6 +32,8 @@ _MORE_L2, _PSEUDO_ROWS, _LEAST = 10.0, 10.0, 1.0
 # for all nodes.
 _WORD = 16
 WORDS = -(-NODES // _WORD)
+# Cells of a table that JAX numbers by 32 bits.
+_MOST_PLACES = 2**31 - 1
 # Ranks of categories with too few rows: the bits of infinity, and more.
 _RARE = int(np.float32(np.inf).view(np.int32))
 
@@ -52,7 +54,7 @@ class CategoryTrees(NamedTuple):
 
 
 class CategorySplits(NamedTuple):
-  """The form; see `boosting.Form`.
+  """The form; see `forms.Form`.
 
   Its limits are of the columns that are bins of numbers; those behind them are
   categories, of which all trees may ask.
@@ -69,21 +71,21 @@ class CategorySplits(NamedTuple):
     return np.min_scalar_type(self.width - 1)
 
   def count_sampled(self, columns: int) -> int:
-    """See `boosting.Form`."""
-    return boosting.count_sampled(columns, _SHARE, _LEAST_SAMPLED)
+    """See `forms.Form`."""
+    return forms.count_sampled(columns, _SHARE, _LEAST_SAMPLED)
 
   def grow(
     self,
     bins: jax.Array,
     derivatives: jax.Array,
-    limits: boosting.Limits,
+    limits: forms.Limits,
     key: jax.Array,
   ) -> CategoryTrees:
-    """See `boosting.Form`."""
-    rows, nodes = bins.shape[1], 2 ** (DEPTH - 1)
+    """See `forms.Form`."""
+    nodes = 2 ** (DEPTH - 1)
     categories = np.arange(len(limits.columns), len(bins))
     numbers_key, categories_key = jax.random.split(key)
-    sample = functools.partial(boosting.sample_columns, self)
+    sample = functools.partial(forms.sample_columns, self)
     sampled = {
       _threshold: sample(limits.columns, limits.allowed, numbers_key),
       _set: sample(categories, len(categories), categories_key),
@@ -101,20 +103,19 @@ class CategorySplits(NamedTuple):
       best = jnp.argmax(gain, 0)[None]
       column = jnp.take_along_axis(column, best, 0)[0]
       yes = jnp.take_along_axis(yes, best[..., None], 0)[0]
-      value = bins.reshape(-1)[column[leaf] * rows + jnp.arange(rows)]
-      after = leaf * 2 + yes[leaf, value.astype(jnp.int32)]
+      after = leaf * 2 + yes[leaf, _values(bins, column[leaf])]
       return after, (column, yes)
 
-    nothing = jnp.zeros(rows, jnp.int32)
+    nothing = jnp.zeros(bins.shape[1], jnp.int32)
     leaf, asked = jax.lax.scan(level, nothing, None, DEPTH)
     columns, yes = (
       jnp.concatenate([part[i, : 2**i] for i in range(DEPTH)]) for part in asked
     )
-    leaves = boosting.steps(leaf, derivatives, DEPTH, limits.l2)
+    leaves = forms.steps(leaf, derivatives, DEPTH, limits.l2)
     return CategoryTrees(columns, yes, leaves)
 
   def predict(self, bins: jax.Array, tree: CategoryTrees) -> jax.Array:
-    """See `boosting.Form`."""
+    """See `forms.Form`."""
 
     def answer(node, column, value):
       del column
@@ -137,15 +138,26 @@ def leaf_values(
     answer: (nodes, their columns, values of these) of rows, i32[R] -> 0 or 1.
     leaves: f32[2**DEPTH].
   """
-  rows, flat = values.shape[1], values.reshape(-1)
-  leaf = jnp.zeros(rows, jnp.int32)
+  leaf = jnp.zeros(values.shape[1], jnp.int32)
   for level in range(DEPTH):
     node = leaf + (2**level - 1)
     column = columns.at[node].get(mode='clip')
-    place = column * rows + jnp.arange(rows)
-    value = flat.at[place].get(mode='clip').astype(jnp.int32)
-    leaf = leaf * 2 + answer(node, column, value)
+    leaf = leaf * 2 + answer(node, column, _values(values, column))
   return leaves.at[leaf].get(mode='promise_in_bounds')
+
+
+def _values(table: jax.Array, column: jax.Array) -> jax.Array:
+  """Of each row the value in one column, [C, R] and i32[R] -> i32[R].
+
+  A place in the flat table is faster to look up on a CPU than a column and a
+  row, but a large table has more of them than 32 bits can tell.
+  """
+  row = jnp.arange(table.shape[1])
+  if table.size <= _MOST_PLACES:
+    found = table.reshape(-1).at[column * len(row) + row].get(mode='clip')
+  else:
+    found = table.at[column, row].get(mode='clip')
+  return found.astype(jnp.int32)
 
 
 def answers_name(field: int) -> str:
@@ -183,7 +195,7 @@ def _threshold(
   places: jax.Array,
   leaf: jax.Array,
   derivatives: jax.Array,
-  limits: boosting.Limits,
+  limits: forms.Limits,
   nodes: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """The best question of numbers: is the bin above another?
@@ -201,10 +213,10 @@ def _threshold(
     Of each node: the gain, f32[N]; the column, i32[N]; and where the answer is
     yes, bool[N, W].
   """
-  sums = boosting.histograms(
-    bins, limits.sampled, leaf, derivatives, nodes, boosting.BINS
+  sums = forms.histograms(
+    bins, limits.sampled, leaf, derivatives, nodes, forms.BINS
   )
-  gain, column, last = _best(boosting.gains(sums, limits))
+  gain, column, last = _best(forms.gains(sums, limits))
   yes = (jnp.arange(form.width)[None] > last[:, None]) & (gain > 0)[:, None]
   return gain, places[column], yes
 
@@ -215,18 +227,16 @@ def _set(
   places: jax.Array,
   leaf: jax.Array,
   derivatives: jax.Array,
-  limits: boosting.Limits,
+  limits: forms.Limits,
   nodes: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """The best question of categories: is it one of these? As `_threshold`."""
-  sums = boosting.histograms(
-    bins, len(bins), leaf, derivatives, nodes, form.width
-  )
+  sums = forms.histograms(bins, len(bins), leaf, derivatives, nodes, form.width)
   ranks = _ranks(sums)
   ordered = jax.lax.sort(ranks, is_stable=False)
   order = ordered & (2 ** _bits(form.width) - 1)
   sums = jnp.take_along_axis(sums, order[..., None], 2)
-  gain = boosting.gains(sums, limits, _MORE_L2)
+  gain = forms.gains(sums, limits, _MORE_L2)
   # Those with too few rows stay together.
   gain = jnp.where(ordered < _RARE, gain, 0.0)
   gain, column, last = _best(gain)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.contrib.trees import boosting
+from rmtl_jax.contrib.trees import boosting, forms
 from rmtl_jax.networks import functional
 
 # A field of more values has no rates.
@@ -203,11 +203,11 @@ def bin_edges(values: np.ndarray) -> np.ndarray:
   Values that fill a bin begin one each; all others share those that are left.
   """
   distinct, counts = np.unique(values, return_counts=True)
-  if len(distinct) <= boosting.BINS:
+  if len(distinct) <= forms.BINS:
     return distinct[1:]
-  often = counts * boosting.BINS > len(values)
+  often = counts * forms.BINS > len(values)
   others, rows = distinct[~often], np.cumsum(counts[~often])
-  shares = np.arange(boosting.BINS - 1 - often.sum())
+  shares = np.arange(forms.BINS - 1 - often.sum())
   at = np.searchsorted(rows, shares * rows[-1] / max(len(shares), 1), 'right')
   found = np.union1d(distinct[often], others[at])
   return found[found > distinct[0]]

@@ -19,6 +19,7 @@ from rmtl_jax.contrib.trees import (
   candidates,
   category_splits,
   features,
+  forms,
 )
 from rmtl_jax.networks import functional
 
@@ -278,7 +279,7 @@ def _parameters(
 ) -> dict[str, Any]:
   """As networks have them; of `grow`."""
   edges = learnt.edges
-  table = np.full((len(edges), boosting.BINS), np.finfo(np.float32).max)
+  table = np.full((len(edges), forms.BINS), np.finfo(np.float32).max)
   for row, found in zip(table, edges, strict=True):
     row[: len(found)] = found
   oblivious, *by_categories = trees
@@ -313,7 +314,7 @@ def _category_parameters(
     edges: of the bins of all columns, f64[C, BINS].
   """
   # Bins up to the last say no.
-  last = boosting.BINS - 1 - trees.yes[..., : boosting.BINS].sum(-1)
+  last = forms.BINS - 1 - trees.yes[..., : forms.BINS].sum(-1)
   answers = {
     category_splits.answers_name(i): category_splits.packed(
       np.moveaxis(

@@ -24,10 +24,10 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import crosses
 from rmtl_jax.contrib.trees import (
-  boosting,
   candidates,
   category_splits,
   features,
+  forms,
   growing,
   oblivious,
 )
@@ -45,7 +45,7 @@ class _CategoryStructure(nnx.Module):
     fields: candidates.TreeFields,
   ):
     tasks, nodes = spec.num_tasks, category_splits.NODES
-    self.edges = nnx.Param(jnp.zeros((columns, boosting.BINS - 1)))
+    self.edges = nnx.Param(jnp.zeros((columns, forms.BINS - 1)))
     self.columns = nnx.Param(jnp.zeros((tasks, count, nodes)))
     self.last = nnx.Param(jnp.zeros((tasks, count, nodes)))
     self.leaves = nnx.Param(jnp.zeros((tasks, count, 2**category_splits.DEPTH)))

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rmtl_jax.contrib.trees import boosting
+from rmtl_jax.contrib.trees import forms
 
 DEPTH = 5
 # Of the columns, what a tree samples.
@@ -35,28 +35,28 @@ class ObliviousTrees(NamedTuple):
 
 
 class Oblivious(NamedTuple):
-  """The form; see `boosting.Form`."""
+  """The form; see `forms.Form`."""
 
   dtype = np.dtype(np.uint8)
 
   def count_sampled(self, columns: int) -> int:
-    """See `boosting.Form`."""
-    return boosting.count_sampled(columns, _SHARE, DEPTH)
+    """See `forms.Form`."""
+    return forms.count_sampled(columns, _SHARE, DEPTH)
 
   def grow(
     self,
     bins: jax.Array,
     derivatives: jax.Array,
-    limits: boosting.Limits,
+    limits: forms.Limits,
     key: jax.Array,
   ) -> ObliviousTrees:
-    """See `boosting.Form`."""
-    sampled = boosting.sample_columns(self, limits.columns, limits.allowed, key)
+    """See `forms.Form`."""
+    sampled = forms.sample_columns(self, limits.columns, limits.allowed, key)
     columns, last, leaves = _grow(bins[sampled], derivatives, limits)
     return ObliviousTrees(sampled[columns], last, leaves)
 
   def predict(self, bins: jax.Array, tree: ObliviousTrees) -> jax.Array:
-    """See `boosting.Form`."""
+    """See `forms.Form`."""
     leaf = jnp.zeros(bins.shape[1], jnp.int32)
     for level in range(DEPTH):
       leaf = leaf * 2 + (bins[tree.columns[level]] > tree.last[level])
@@ -64,7 +64,7 @@ class Oblivious(NamedTuple):
 
 
 def _grow(
-  bins: jax.Array, derivatives: jax.Array, limits: boosting.Limits
+  bins: jax.Array, derivatives: jax.Array, limits: forms.Limits
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """One oblivious tree.
 
@@ -80,13 +80,13 @@ def _grow(
   nodes = 2 ** (DEPTH - 1)  # of the last level; one program for all levels
 
   def level(leaf, _):
-    sums = boosting.histograms(
-      bins, limits.sampled, leaf, derivatives, nodes, boosting.BINS
+    sums = forms.histograms(
+      bins, limits.sampled, leaf, derivatives, nodes, forms.BINS
     )
-    best = jnp.argmax(jnp.sum(boosting.gains(sums, limits), 1))
-    column, bin_ = best // boosting.BINS, best % boosting.BINS
+    best = jnp.argmax(jnp.sum(forms.gains(sums, limits), 1))
+    column, bin_ = best // forms.BINS, best % forms.BINS
     return leaf * 2 + (bins[column] > bin_), (column, bin_)
 
   nothing = jnp.zeros(bins.shape[1], jnp.int32)
   leaf, (columns, last) = jax.lax.scan(level, nothing, None, DEPTH)
-  return columns, last, boosting.steps(leaf, derivatives, DEPTH, limits.l2)
+  return columns, last, forms.steps(leaf, derivatives, DEPTH, limits.l2)

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import parquet, reading, vectors
+from rmtl_jax.data import manifest_file, parquet, reading, vectors
 from rmtl_jax.preparation import labels as labels_lib
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import source, writer
@@ -65,7 +65,7 @@ def check(
   """
   directory = pathlib.Path(data_dir)
   with reading.shared_lock(directory):
-    manifest = manifest_lib.read(directory)
+    manifest = manifest_file.read(directory)
     _check_files(directory, manifest)
     vocabularies = contract_vocabulary.check(directory, manifest)
     vectors.read(directory, manifest)

@@ -7,8 +7,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import reading
+from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.description import drift, rows, splits
 
@@ -37,7 +36,7 @@ def describe(
   """
   directory = pathlib.Path(data_dir)
   with reading.shared_lock(directory), sql.connect() as connection:
-    manifest = manifest_lib.read(directory)
+    manifest = manifest_file.read(directory)
     with splits.scan(directory, manifest) as relations:
       progress('labels', 0.0)
       found = {

@@ -11,6 +11,7 @@ from typing import Any
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import in_memory, windows
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.extending import past
@@ -70,7 +71,7 @@ def read_base(
       setting that contradicts it.
   """
   directory = pathlib.Path(config.extend)
-  manifest = manifest_lib.read(directory)
+  manifest = manifest_file.read(directory)
   if not manifest.split_by_time or manifest.splits['validation'].end_ms is None:
     raise types.InputError(
       f'{directory}: its splits do not follow each other in time, so nothing'

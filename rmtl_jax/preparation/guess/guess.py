@@ -147,7 +147,8 @@ def guess(
     ),
     any_dates=time is not None and time.needs_any_dates,
     split_column=_split_column(sample, facts),
-    problem=writing.problem(log, sample, facts, taken, happened, schema),
+    problem=times.fault(log, sample, facts, time)
+    or writing.problem(log, sample, facts, taken, happened, schema),
   )
 
 

@@ -53,6 +53,7 @@ class Sample:
     delimiter: of CSV files, if it is not that of their names.
     faulty: rows of files that are read whole with too few or too many values.
     partial: columns that some files have and others lack; not among `names`.
+    files: the log's, with their rows, where the sample is the log.
   """
 
   connection: duckdb.DuckDBPyConnection
@@ -65,6 +66,7 @@ class Sample:
   delimiter: str
   faulty: int = 0
   partial: tuple[str, ...] = ()
+  files: tuple[raw.RawFile, ...] = ()
 
   def column(self, name: str) -> str:
     """SQL of a column of the log."""
@@ -75,6 +77,30 @@ class Sample:
     return self.connection.execute(
       f'SELECT {select} FROM {self.table} {rest}'
     ).fetchall()
+
+  def fault(
+    self, log: pathlib.Path, column: str, condition: str, expected: str
+  ) -> str:
+    """The line for the first row with a fault; it has a row in a whole log.
+
+    Args:
+      log: for the line of a log that is not read whole.
+      column: of the value that is wrong.
+      condition: SQL of the rows that are.
+      expected: what the value should have been.
+    """
+    ((row, count),) = self.fetch(
+      f'min({ORDER}), count(*)', f'WHERE {condition}'
+    )
+    if not self.files:
+      return (
+        f'{log}: column {column!r}: wrong in {count:,} of {self.rows:,} rows'
+        f' that were read, expected {expected}'
+      )
+    try:
+      raw.RawTable(self.table, self.files).fail(row, column, expected)
+    except types.InputError as error:
+      return str(error)
 
 
 def read(log: pathlib.Path, rows: int, delimiter: str = '') -> Sample:
@@ -112,6 +138,7 @@ def _of_csv(paths: Sequence[pathlib.Path], rows: int, delimiter: str) -> Sample:
   headers = [raw_csv.read_header(path, delimiter) for path in chosen]
   header, partial = _shared(chosen, headers)
   records: list[Sequence[str]] = []
+  files: list[raw.RawFile] = []
   of_folders: dict[str, list[str | None]] = {}
   estimated, faulty, is_whole = 0, 0, len(chosen) == len(paths)
   for path, own in zip(chosen, headers, strict=True):
@@ -121,6 +148,9 @@ def _of_csv(paths: Sequence[pathlib.Path], rows: int, delimiter: str) -> Sample:
     if found:
       _check_header(path, own, list(zip(*found, strict=True)))
     raw.check_columns(path, own, ())
+    files.append(
+      raw.RawFile(path, len(records), len(found), delimiter=delimiter)
+    )
     places = [own.index(name) for name in header]
     records += [[record[place] for place in places] for record in found]
     for name, value in folders.values(path, None, header).items():
@@ -138,7 +168,12 @@ def _of_csv(paths: Sequence[pathlib.Path], rows: int, delimiter: str) -> Sample:
       arrays.append(pa.array(values, pa.string()))
   total = estimated * len(paths) // len(chosen)
   made = _sample(header, arrays, total, is_whole, delimiter, paths[0])
-  return dataclasses.replace(made, faulty=faulty, partial=partial)
+  return dataclasses.replace(
+    made,
+    faulty=faulty,
+    partial=partial,
+    files=tuple(files) if is_whole and not faulty else (),
+  )
 
 
 def _shared(
@@ -277,6 +312,8 @@ def _increase(numbers: Sequence[int]) -> bool:
 
 def _of_parquet(paths: Sequence[pathlib.Path], rows: int) -> Sample:
   chosen, parts, total = _spread(paths, _MOST_FILES), [], 0
+  files: list[raw.RawFile] = []
+  rows_before = 0
   for path in chosen:
     try:
       with parquet.open_file(path) as file:
@@ -292,6 +329,8 @@ def _of_parquet(paths: Sequence[pathlib.Path], rows: int) -> Sample:
         f'{path}: not readable as Parquet: {first}'
       ) from None
     raw.check_columns(path, found.column_names, ())
+    files.append(raw.RawFile(path, rows_before, found.num_rows, 0, ''))
+    rows_before += found.num_rows
     parts.append(found)
   names, partial = _shared(chosen, [part.column_names for part in parts])
   try:
@@ -308,7 +347,9 @@ def _of_parquet(paths: Sequence[pathlib.Path], rows: int) -> Sample:
   is_whole = len(chosen) == len(paths) and table.num_rows == total
   total = total * len(paths) // len(chosen)
   made = _sample(names, table.columns, total, is_whole, '', paths[0])
-  return dataclasses.replace(made, partial=partial)
+  return dataclasses.replace(
+    made, partial=partial, files=tuple(files) if is_whole else ()
+  )
 
 
 def _parquet_rows(file: Any, rows: int) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import pathlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -110,6 +111,31 @@ def find(
     else:
       others[time.column] = f'{time.why}; not the time of a row by its name'
   return best, others
+
+
+def fault(
+  log: pathlib.Path,
+  sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
+  time: Time | None,
+) -> str:
+  """The line for a row whose date stands for nothing; '' if there is none.
+
+  `rmtl prepare` takes no row without a time, where the log has times. A number
+  since the log began may be negative.
+  """
+  if time is None or not time.is_date:
+    return ''
+  one = next(one for one in facts if one.name == time.column)
+  if one.sentinel is None:
+    return ''
+  return sample.fault(
+    log,
+    one.name,
+    f'{facts_lib.number(sample, one)} = {one.sentinel:g}',
+    "the row's time, as the column is named; leave rows without one out, or"
+    ' rename the column',
+  )
 
 
 def by_values(

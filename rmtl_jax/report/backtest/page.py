@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rmtl_jax.evaluation import metrics as metrics_lib
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import pictures
 from rmtl_jax.report.backtest import tables
 from rmtl_jax.report.page import content, panels, sections, vector
@@ -77,11 +77,11 @@ def headline(record: Record) -> list[str]:
   """What came out, a sentence per task that has a ranking metric."""
   lines = []
   for task, by_metric in record['summary'].items():
-    name = metrics_lib.ranking_of(by_metric)
+    name = metric_registry.ranking_of(by_metric)
     one = by_metric.get(name, {}).get('difference')
     if one is None:
       continue
-    label = metrics_lib.describe(name).label
+    label = metric_registry.describe(name).label
     clear = one['low'] is not None and not one['low'] <= 0.0 <= one['high']
     interval = ''
     if one['low'] is not None:
@@ -128,7 +128,7 @@ def _picture(record: Record, task: str, metric: str) -> content.Picture:
       label=name,
     )
     spoken.append(f'{name} {", ".join(f"{v:.4f}" for _, v in points)}')
-  label = metrics_lib.describe(metric).label
+  label = metric_registry.describe(metric).label
   panels.finish(axes, 'day', label)
   return content.Picture(
     f'{metric}-{record["tasks"].index(task)}',

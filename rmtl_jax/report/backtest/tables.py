@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rmtl_jax.evaluation import metrics as metrics_lib
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report.page import content
 from rmtl_jax.studies.backtest import backtest
 
@@ -42,7 +42,8 @@ def of_task(record: Record, task: str) -> content.Table:
     )
   ]
   header = tuple(
-    f'{metrics_lib.describe(name).label}: {NAMES[arm]}' for name, arm in columns
+    f'{metric_registry.describe(name).label}: {NAMES[arm]}'
+    for name, arm in columns
   )
   rows = [
     (
@@ -118,7 +119,7 @@ def differences(record: Record) -> content.Table:
       better = content.NOTHING
       if one['better'] is not None:
         better = f'{one["better"]} of {one["days"]}'
-      label_of = metrics_lib.describe(name).label
+      label_of = metric_registry.describe(name).label
       rows.append((task, label_of, f'{one["mean"]:+.4f}', interval, better))
   header = ('task', 'metric', 'difference', '95 % interval', 'better on')
   return content.Table(header, rows, 2)
@@ -187,4 +188,4 @@ def label(day: Record) -> str:
 
 
 def _cell(value: float | None, metric: str) -> str:
-  return content.number(value, metrics_lib.describe(metric).form)
+  return content.number(value, metric_registry.describe(metric).form)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import rich.box
-import rich.table
-
-from rmtl_jax.evaluation import metrics as metrics_lib
+from rmtl_jax import terminal
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import plain, tables
 from rmtl_jax.report.comparison import tables as comparison_tables
 from rmtl_jax.report.comparison import words
@@ -46,6 +45,9 @@ logged probability of that, so that figures are of all rows. They are not
 tested."""
 # The columns whose cells are set as code.
 CODE = ('method', 'minus', 'critic')
+# On a terminal, what a column of names has at least, and what the heading of
+# one of numbers has at most.
+_NAME, _HEADING = 16, 18
 
 
 def markdown(results: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:
@@ -80,7 +82,7 @@ def runs_csv(results: Mapping[str, Any]) -> str:
   """Renders results.csv, one line per run and task."""
   buffer = io.StringIO()
   writer = csv.writer(buffer, lineterminator='\n')
-  names = [*metrics_lib.RECORDS.names()]
+  names = [*metric_registry.RECORDS.names()]
   names += [one.name for one in comparison_tables.inverse(results)]
   writer.writerow(
     ['method', 'seed', 'learning_rate', 'best_epoch', 'task', *names]
@@ -144,7 +146,7 @@ def _differences(results: Mapping[str, Any]) -> list[str]:
   return blocks
 
 
-def titled(metric: metrics_lib.Metric) -> str:
+def titled(metric: metric_registry.Metric) -> str:
   """A metric's label, and which way is better."""
   better = f' ({metric.better} is better)' if metric.better else ''
   return metric.label + better
@@ -207,40 +209,62 @@ def _table(table: content.Table) -> str:
   return page_markdown.table(table, CODE)
 
 
-def text(results: Mapping[str, Any], width: int = 120) -> str:
+def text(results: Mapping[str, Any]) -> str:
   """Renders the metrics, the gains and the verdicts for a terminal.
 
   Args:
     results: as for `markdown`.
-    width: of the terminal, in columns.
+
+  Returns:
+    Lines of 80 columns, unless names are longer.
   """
   blocks = []
   for task in results['tasks']:
     table = comparison_tables.metrics(results, task, described=False)
-    title = f'{task}, {results["split"]} split'
-    blocks.append(tables.text(_rich(table, title), width))
+    blocks += _plain(table, f'{task}, {results["split"]} split')
   gains = comparison_tables.gains(results)
   if gains.rows:
     is_mixed = any(d['metric'] == 'xauc' for d in results['differences'])
     name = 'AUC or XAUC' if is_mixed else 'AUC'
     title = f'{name} minus each control, 1e-4; (0): the interval includes 0'
-    blocks.append(tables.text(_rich(gains, title), width))
-  lines = words.headlines(results)
+    blocks += _plain(gains, title)
+  sentences = words.headlines(results)
   if any(v['passes'] is not None for v in results['verdicts']):
-    lines += [f'  {method}, {why}' for method, why in words.reasons(results)]
-  lines += [f'WARNING: {warning}.' for warning in results['warnings']]
-  return '\n'.join([*blocks, *lines]) + '\n'
+    sentences += [f'{method}, {why}' for method, why in words.reasons(results)]
+  sentences += [f'WARNING: {warning}.' for warning in results['warnings']]
+  return '\n'.join([*blocks, *map(terminal.filled, sentences)]) + '\n'
 
 
-def _rich(table: content.Table, title: str) -> rich.table.Table:
-  rendered = rich.table.Table(
-    title=title, box=rich.box.SIMPLE_HEAD, title_justify='left'
-  )
-  for i, name in enumerate(table.header):
-    is_name = i < table.names
-    rendered.add_column(
-      name, justify='left' if is_name else 'right', overflow='fold'
-    )
-  for row in table.rows:
-    rendered.add_row(*row)
-  return rendered
+def _plain(table: content.Table, title: str) -> Iterator[str]:
+  """The table as text; where it is too wide, in parts."""
+  lines = '\n'.join(terminal.lines(title))
+  for part in _parts(table):
+    yield f'{lines}\n\n{tables.text(tables.plain(part))}'
+
+
+def _parts(table: content.Table) -> Iterator[content.Table]:
+  """As many columns of numbers as 80 columns have beside those of names."""
+  names = table.names
+  header = [
+    name if i < names else '\n'.join(textwrap.wrap(name, _HEADING))
+    for i, name in enumerate(table.header)
+  ]
+  columns = list(zip(header, *table.rows, strict=True))
+  room = terminal.COLUMNS - names * (_NAME + 1)
+  part: list[tuple[str, ...]] = []
+  used = 0
+  for column in columns[names:]:
+    needs = 1 + max(len(line) for cell in column for line in cell.split('\n'))
+    if part and used + needs > room:
+      yield _of_columns([*columns[:names], *part], names)
+      part, used = [], 0
+    part.append(column)
+    used += needs
+  yield _of_columns([*columns[:names], *part], names)
+
+
+def _of_columns(
+  columns: Sequence[tuple[str, ...]], names: int
+) -> content.Table:
+  header, *rows = zip(*columns, strict=True)
+  return content.Table(header, rows, names)

@@ -14,7 +14,7 @@ import matplotlib.figure
 import numpy as np
 
 from rmtl_jax.evaluation import comparison
-from rmtl_jax.evaluation import metrics as metrics_lib
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import pictures, plain
 from rmtl_jax.report.comparison import curves, tables
 
@@ -67,7 +67,7 @@ def differences(results: Results) -> Figure | None:
   records = [
     d
     for d in results['differences']
-    if d['metric'] in metrics_lib.RANKING and d['mean'] is not None
+    if d['metric'] in metric_registry.RANKING and d['mean'] is not None
   ]
   if not records:
     return None

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rmtl_jax.evaluation import comparison
-from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.evaluation import monitor as monitor_lib
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report.page import content
 from rmtl_jax.weighting import registry
 
@@ -29,15 +29,15 @@ _CRITIC_COLUMNS = (
 )
 
 
-def compared(results: Results) -> list[metrics_lib.Metric]:
+def compared(results: Results) -> list[metric_registry.Metric]:
   """The metrics of a comparison's tables."""
   names = dict.fromkeys(s['metric'] for s in results['summary'])
-  return [metrics_lib.describe(name) for name in names]
+  return [metric_registry.describe(name) for name in names]
 
 
-def inverse(results: Results) -> list[metrics_lib.Metric]:
+def inverse(results: Results) -> list[metric_registry.Metric]:
   """Those of them with inverse propensities, which it does not test."""
-  return [one for one in compared(results) if one in metrics_lib.INVERSE]
+  return [one for one in compared(results) if one in metric_registry.INVERSE]
 
 
 def by_backbone(results: Results) -> list[Mapping[str, Any]]:
@@ -114,7 +114,7 @@ def differences(results: Results, task: str, metric: str) -> Table:
   ]
   tested = any(d['p'] is not None for d in records)
   bootstrap = any(d['bootstrap'] for d in records)
-  one = metrics_lib.describe(metric)
+  one = metric_registry.describe(metric)
   unit, form = (_UNIT, '+.1f') if one.form.endswith('f') else (1.0, '+.4g')
   label = f'{one.label}, 1e-4' if unit == _UNIT else one.label
   header = ['method', 'minus', 'seeds', label]
@@ -138,22 +138,20 @@ def differences(results: Results, task: str, metric: str) -> Table:
 def gains(results: Results) -> Table:
   """AUC, or XAUC, minus each control on every task, in 1e-4."""
   roles = control_roles(results)
-  columns = list(dict.fromkeys(roles.values()))
   cells: dict[tuple[str, str], dict[str, str]] = {}
   for d in results['differences']:
-    if d['metric'] in metrics_lib.RANKING:
+    if d['metric'] in metric_registry.RANKING:
       cell = _mean_error(d, '+.1f', _UNIT)
       if d['low'] is not None and d['low'] <= 0.0 <= d['high']:
         cell += ' (0)'
-      row = cells.setdefault((d['task'], d['method']), {})
-      row[roles[d['control']]] = cell
+      row = cells.setdefault((d['method'], roles[d['control']]), {})
+      row[d['task']] = cell
+  tasks = results['tasks']
   rows = [
-    (task, method, *(row.get(c, content.NOTHING) for c in columns))
-    for task in results['tasks']
-    for (of, method), row in cells.items()
-    if of == task
+    (*names, *(row.get(task, content.NOTHING) for task in tasks))
+    for names, row in cells.items()
   ]
-  return Table(('task', 'method', *(f'- {c}' for c in columns)), rows, 2)
+  return Table(('method', 'minus', *tasks), rows, 2)
 
 
 def control_roles(results: Results) -> dict[str, str]:
@@ -249,7 +247,7 @@ def _runs(
 
 
 def _single(
-  values: Mapping[str, Any], shown: Sequence[metrics_lib.Metric]
+  values: Mapping[str, Any], shown: Sequence[metric_registry.Metric]
 ) -> Sequence[str]:
   return [
     content.number(values.get(one.name), one.form, 'undefined') for one in shown

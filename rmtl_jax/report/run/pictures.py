@@ -14,7 +14,7 @@ import numpy as np
 
 from rmtl_jax import types
 from rmtl_jax.config import kinds
-from rmtl_jax.evaluation import metrics as metrics_lib
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import models, pictures
 from rmtl_jax.report.page import content, panels, vector
 from rmtl_jax.runtime import stages as stages_lib
@@ -31,7 +31,8 @@ def auc(record: Record, task: str) -> content.Picture | None:
   found = [
     row
     for row in models.models(metrics)
-    if row.metrics[task][metrics_lib.ranking_of(row.metrics[task])] is not None
+    if row.metrics[task][metric_registry.ranking_of(row.metrics[task])]
+    is not None
   ]
   if not found:
     return None
@@ -39,7 +40,7 @@ def auc(record: Record, task: str) -> content.Picture | None:
   spoken = []
   for i, row in enumerate(found):
     values = row.metrics[task]
-    name = metrics_lib.ranking_of(values)
+    name = metric_registry.ranking_of(values)
     value = values[name]
     low, high = values.get(f'{name}_interval') or (value, value)
     is_own = row.kind == models.TRAINED
@@ -56,8 +57,8 @@ def auc(record: Record, task: str) -> content.Picture | None:
     [-i for i in range(len(found))], [row.folded for row in found]
   )
   axes.set_ylim(-len(found) + 0.4, 0.6)
-  label = metrics_lib.describe(
-    metrics_lib.ranking_of(found[0].metrics[task])
+  label = metric_registry.describe(
+    metric_registry.ranking_of(found[0].metrics[task])
   ).label
   axes.set_xlabel(label)
   axes.grid(axis='x', alpha=0.4)
@@ -266,7 +267,7 @@ def calibration(record: Record, task: str) -> content.Picture | None:
       f' {off / rows:.4f}'
     )
   words = 'mean probability of the bin', 'share of positives'
-  if metrics_lib.kind_of(_first(record, task)) != kinds.BINARY:
+  if metric_registry.kind_of(_first(record, task)) != kinds.BINARY:
     words = 'mean prediction of the bin', 'mean label'
   panels.finish(axes, *words, False)
   return _picture(

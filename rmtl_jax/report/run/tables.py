@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rmtl_jax.config import kinds
-from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.evaluation import monitor as monitor_lib
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import models
 from rmtl_jax.report import tables as report_tables
 from rmtl_jax.report.page import content
@@ -76,9 +76,9 @@ def ranking(record: Record, task: str) -> Table:
 
 def _shown(
   values: Iterable[Mapping[str, Any]], compared: bool
-) -> list[metrics_lib.Metric]:
+) -> list[metric_registry.Metric]:
   """The metrics of either kind that a task's records have."""
-  return metrics_lib.known(itertools.chain(*values), compared)
+  return metric_registry.known(itertools.chain(*values), compared)
 
 
 def further(record: Record, task: str) -> Table:
@@ -182,7 +182,7 @@ def calibration(record: Record) -> Table:
     for version, where in (('raw', 'stages'), ('calibrated', 'calibrated')):
       of = metrics.get(where, {}).get(stage, {}).get(task)
       if of:
-        is_binary = metrics_lib.kind_of(of) == kinds.BINARY
+        is_binary = metric_registry.kind_of(of) == kinds.BINARY
         found = (
           of.get('calibration_error' if is_binary else 'decile_error'),
           of.get('predicted_over_actual'),

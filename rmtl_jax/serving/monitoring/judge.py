@@ -22,7 +22,13 @@ import scipy.stats
 from rmtl_jax import registry, types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.evaluation import intervals, metrics, regression, shifts
+from rmtl_jax.evaluation import (
+  bootstrap,
+  metrics,
+  regression,
+  shifts,
+)
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.description import drift
 from rmtl_jax.preparation.raw import times
@@ -296,9 +302,9 @@ class _Judge:
     if len(y) < 2:
       return []
     codes = np.arange(len(y)) if cluster is None else cluster
-    draws = intervals.replicates
+    draws = bootstrap.replicates
     if not binary:
-      draws = functools.partial(intervals.error_replicates, paired=False)
+      draws = functools.partial(bootstrap.error_replicates, paired=False)
     found = draws([p[:, None]], y[:, None], codes, _REPLICATES, 0)
     live, test, alarms = record['metrics'], record['test'], []
     rarer = min(record['positives'], len(y) - record['positives'])
@@ -316,7 +322,7 @@ class _Judge:
     if _both(live, test, name) and error is not None:
       rise = live[name] - test[name]
       if rise > max(self._least.error * test[name], self._z * error):
-        label = metrics.describe(name).label
+        label = metric_registry.describe(name).label
         alarms.append(
           f'{task}: {label} is {live[name]:.4f} (test rows {test[name]:.4f})'
         )

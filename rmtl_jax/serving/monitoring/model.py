@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from rmtl_jax import json_files, types
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.results import reference as reference_lib
 from rmtl_jax.runtime import workdir
 from rmtl_jax.serving import exported, predictor
@@ -85,7 +86,7 @@ def _exported(path: pathlib.Path) -> Model:
   files = files_lib.Files(path, record['files'])
   files.check()
   files.require('manifest.json')
-  manifest = manifest_lib.read(path)
+  manifest = manifest_file.read(path)
   where = path / reference_lib.FILE
   return Model(
     path,

@@ -27,9 +27,9 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, run, types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import values as config_values
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import comparison, significance
-from rmtl_jax.evaluation import metrics as metrics_lib
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.runtime import progress, workdir, writers
 from rmtl_jax.studies.backtest import days as days_lib
 
@@ -180,7 +180,7 @@ def _runs(
         workdir.read(before).config, options.continued
       )
     else:
-      config = settings(manifest_lib.read(data.at_once))
+      config = settings(manifest_file.read(data.at_once))
       config = dataclasses.replace(config, seed=seed)
     live.say(f'day {day.number}, seed {seed}: {arm}')
     place = runs / str(day.number) / arm
@@ -289,7 +289,7 @@ def summarise(days: Sequence[Record], task: str, metric: str) -> Record:
   found = significance.crossed_mean(differences)
   by_day = differences.mean(axis=1)
   better = {'higher': by_day > 0, 'lower': by_day < 0}
-  direction = metrics_lib.describe(metric).better
+  direction = metric_registry.describe(metric).better
   result['difference'] = {
     'mean': found.mean,
     'low': _finite(found.low),

@@ -21,8 +21,7 @@ import pyarrow.compute as pc
 
 from rmtl_jax import json_files, types
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import parquet
+from rmtl_jax.data import manifest_file, parquet
 from rmtl_jax.preparation import prepare as prepare_lib
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.description import drift
@@ -193,9 +192,9 @@ def prepared(
     writers.write_json(note, known)
   if 'rows' in known:
     return Data(path, at_once, known)
-  manifest = manifest_lib.read(path)
+  manifest = manifest_file.read(path)
   test = manifest.splits['test']
-  other = manifest_lib.read(at_once).splits['test']
+  other = manifest_file.read(at_once).splits['test']
   if (test.rows, test.positives) != (other.rows, other.positives):
     raise types.InputError(
       f'{path}: has {test.rows} test rows, {at_once} has {other.rows}: the arms'
@@ -239,7 +238,7 @@ def _drift(path: pathlib.Path) -> dict[str, Any]:
     `field` and `psi` of the field that drifts most, `unseen` {user's and item's
     field: share of the test rows without a row of the vocabulary}.
   """
-  manifest = manifest_lib.read(path)
+  manifest = manifest_file.read(path)
   with sql.connect() as connection:
     fields = drift.of_fields(connection, path, manifest)
   worst = max(fields, key=lambda one: one['psi']['test'])

@@ -55,7 +55,7 @@ def compare(
 
   Raises:
     types.InputError: bad data or methods, a directory of another comparison,
-      or a stage 1 that has not converged.
+      or a stage 1 that has not converged, or can't.
     trainer.Interrupted: a signal arrived; a later call resumes.
     FloatingPointError: a loss was not finite.
   """
@@ -69,6 +69,7 @@ def compare(
       run, config, live or progress_lib.Progress(brief=True), interrupted
     )
     runs.check(method.config(config) for method in methods)
+    runs.check_epochs(methods)
     workdir.create(path, config, data_dir, snapshot.digests())
     runs.expect(methods)
     weighted = [m for m in methods if m.weighting]

@@ -12,7 +12,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import kinds
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.evaluation import evaluator, intervals, propensities
+from rmtl_jax.evaluation import bootstrap, evaluator, propensities
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.results import ensemble, summary
 from rmtl_jax.training import actor_stage, critic_stage, saved, validation
@@ -198,12 +198,12 @@ def _replicates(
   """f64[B, 1, K] of each metric that has them, NaN for tasks of other kinds."""
   rest = host.session, count, _BOOTSTRAP_SEED
   if not host.losses:
-    return intervals.replicates([predictions], host.labels, *rest, weights)
+    return bootstrap.replicates([predictions], host.labels, *rest, weights)
   is_binary = np.array([one.kind == kinds.BINARY for one in host.losses])
   found: dict[str, np.ndarray] = {}
   for draw, columns in (
-    (intervals.replicates, is_binary),
-    (intervals.error_replicates, ~is_binary),
+    (bootstrap.replicates, is_binary),
+    (bootstrap.error_replicates, ~is_binary),
   ):
     if not columns.any():
       continue

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.config import variants
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import vectors
 from rmtl_jax.evaluation import monitor as monitor_lib
@@ -118,6 +119,26 @@ class Runs:
     for config in configs:
       self._share(config).models.check(config)
 
+  def check_epochs(self, methods: Iterable[Method]) -> None:
+    """Raises InputError if stage 1 of a method can't converge.
+
+    After the best epoch as many must follow as the patience is, and the best
+    one is epoch 0 at the earliest where a part is fitted before, else epoch 1.
+    """
+    for method in methods:
+      config = method.config(self.config)
+      for one in variants.of_members(config):
+        is_fitted = self._share(config).models.actor(one).fit is not None
+        least = one.pretrain.patience + (0 if is_fitted else 1)
+        if one.pretrain.max_epochs < least:
+          raise types.InputError(
+            f'method {method.name}: pretrain.max_epochs is'
+            f" {one.pretrain.max_epochs}, and stage 1 can't converge in fewer"
+            f' than {least} epochs with pretrain.patience='
+            f'{one.pretrain.patience}: unequal training would look like a'
+            ' difference between methods'
+          )
+
   def _share(self, config: config_lib.Config) -> _Shared:
     """What runs with these settings share with others of the same batches."""
     batch = config.batch
@@ -199,7 +220,8 @@ class Runs:
     population_lib.fit_together(stages, self.population)
     for one, (method, seed) in zip(stages, jobs, strict=True):
       arm = one.arms['pretrain']
-      self._check_converged(arm.stopping, method, seed)
+      limits = one.context.config.pretrain
+      self._check_converged(arm.stopping, method, seed, limits)
       self._keep('pretrain', method, seed, arm.best_params)
       self._finish(one, method, seed, None, {})
 
@@ -220,7 +242,7 @@ class Runs:
       members.append(actor_stage.pretrain(context))
       stage.run(members[-1])
       stopping = members[-1].arms['pretrain'].stopping
-      self._check_converged(stopping, method, config.seed)
+      self._check_converged(stopping, method, config.seed, one.pretrain)
     record = {
       'method': method.name,
       'seed': config.seed,
@@ -238,9 +260,12 @@ class Runs:
     )
 
   def _check_converged(
-    self, stopping: actor_stage.EarlyStopping, method: Method, seed: int
+    self,
+    stopping: actor_stage.EarlyStopping,
+    method: Method,
+    seed: int,
+    limits: config_lib.PretrainConfig,
   ) -> None:
-    limits = method.config(self.config).pretrain
     if stopping.bad < limits.patience and not self._searching:
       raise types.InputError(
         f'stage 1 of {method.name}, seed {seed}, has not converged in'

@@ -5,14 +5,13 @@ from __future__ import annotations
 import itertools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax.contrib.trees import boosting, oblivious
+from rmtl_jax.contrib.trees import boosting, forms, oblivious
 
 FORM = oblivious.Oblivious()
-LIMITS = boosting.make_limits(FORM, 7, range(7))
+LIMITS = forms.make_limits(FORM, 7, range(7))
 
 
 @pytest.fixture(autouse=True)
@@ -45,23 +44,6 @@ def predict(trees, bins):
 def logloss(trees, found):
   logits = predict(trees, found.bins)
   return np.mean(np.logaddexp(0, logits) - found.labels * logits, 1)
-
-
-def test_the_gain_of_a_question_by_hand():
-  """One column, one leaf; 6 and 10 rows of second derivative 1."""
-  sums = np.zeros((1, 1, boosting.BINS, 2), np.float32)
-  sums[0, 0, 0], sums[0, 0, 1] = (-12.0, 6.0), (8.0, 10.0)
-  found = np.asarray(boosting.gains(jnp.asarray(sums), LIMITS))
-  # G^2 / (H + 20): 144 / 26 + 64 / 30 - 16 / 36.
-  assert found[0, 0, 0] == pytest.approx(7.22735, abs=1e-4)
-  # Then all rows are on one side.
-  np.testing.assert_array_equal(found[0, 0, 1:], 0)
-
-
-def test_a_side_with_few_rows_gains_nothing():
-  sums = np.zeros((1, 1, boosting.BINS, 2), np.float32)
-  sums[0, 0, 0], sums[0, 0, 1] = (-12.0, 4.9), (8.0, 10.0)
-  np.testing.assert_array_equal(boosting.gains(jnp.asarray(sums), LIMITS), 0)
 
 
 def test_trees_learn_what_two_columns_tell_together():
@@ -197,39 +179,39 @@ def test_trees_of_the_same_rows_again_are_the_same():
   np.testing.assert_allclose(logits, np.log(rate / (1 - rate)), rtol=1e-5)
 
 
+def test_without_rounds_nothing_is_grown_again(monkeypatch):
+  """There are the rates alone, in trees of the same form."""
+  train, seen = rows(800), []
+  usual = boosting.boost_again(FORM, LIMITS, train, np.array([1, 0]), 20, 0)
+  monkeypatch.setattr(boosting, '_round', None)
+  none = boosting.boost_again(
+    FORM, LIMITS, train, np.zeros(2, int), 20, 0, seen.append
+  )
+  assert seen == [1.0]
+  for one, other in zip(none, usual, strict=True):
+    assert (one.shape, one.dtype) == (other.shape, other.dtype)
+  np.testing.assert_array_equal(none.leaves[1], usual.leaves[1])
+  rate = (train.labels.sum(1) + 0.5) / 801
+  np.testing.assert_allclose(
+    predict(none, train.bins),
+    np.repeat(np.log(rate / (1 - rate))[:, None], 800, 1),
+    rtol=1e-5,
+  )
+
+
 def test_limits_leave_the_other_columns_out():
   """As if there were no others; and one program grows all."""
   train, validation = rows(800), rows(300, 1)
   boosting.boost(FORM, LIMITS, train, validation, 20, seed=0)
   programs = boosting._round._cache_size()
   for places in ([1], [0, 1, 4], [0, 1, 2, 4, 5, 6]):
-    limits = boosting.make_limits(FORM, 7, places)
+    limits = forms.make_limits(FORM, 7, places)
     found = boosting.boost(FORM, limits, train, validation, 20, seed=0).trees
     assert boosting._round._cache_size() == programs
     own = [one._replace(bins=one.bins[places]) for one in (train, validation)]
     count = len(places)
-    limits = boosting.make_limits(FORM, count, range(count))
+    limits = forms.make_limits(FORM, count, range(count))
     alone = boosting.boost(FORM, limits, *own, 20, seed=0).trees
     alone = alone._replace(columns=np.array(places)[alone.columns])
     jax.tree.map(np.testing.assert_array_equal, found, alone)
     programs = boosting._round._cache_size()
-
-
-def test_limits_by_hand():
-  found = boosting.make_limits(FORM, 5, [3, 1], l2=2.0)
-  np.testing.assert_array_equal(found.columns, [3, 1, 0, 2, 4])
-  assert found[1:] == (2, 2, 2.0, boosting.LEAST)
-  assert boosting.make_limits(FORM, 5, ()).sampled == 0
-  assert boosting.make_limits(FORM, 50, range(40)).sampled == 12
-
-
-def test_allowed_columns_are_sampled_first():
-  columns = np.arange(50)[::-1]
-  draws = [
-    np.asarray(boosting.sample_columns(FORM, columns, allowed, key))
-    for allowed in (50, 4)
-    for key in jax.random.split(jax.random.key(0), 20)
-  ]
-  assert all(len({*one}) == len(one) == 15 for one in draws)
-  assert {*np.concatenate(draws[:20])} == {*range(50)}
-  assert all({*one[:4]} == {46, 47, 48, 49} for one in draws[20:])

@@ -3,7 +3,7 @@
 import dataclasses
 
 from rmtl_jax import types
-from rmtl_jax.contrib.trees import boosting, candidates, features, oblivious
+from rmtl_jax.contrib.trees import candidates, features, forms, oblivious
 
 # User, segment, brand; tags, seen.
 SPEC = types.FeatureSpec(
@@ -58,11 +58,11 @@ def test_categories_are_behind_all_rates():
   ]
   first, other = found.limits
   assert (first.sampled, other.sampled) == (3, 2)
-  assert first.l2 == boosting.L2 > other.l2
-  assert first.least == boosting.LEAST > other.least
+  assert first.l2 == forms.L2 > other.l2
+  assert first.least == forms.LEAST > other.least
 
 
 def test_pairs_of_ids_alone_are_no_reason_for_others():
   fields = candidates.TreeFields(((0, 2),), (1, 2))
   (only,) = candidates.by_categories(SPEC, fields).limits
-  assert only.l2 == boosting.L2
+  assert only.l2 == forms.L2

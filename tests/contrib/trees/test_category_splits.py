@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax.contrib.trees import boosting, candidates, category_splits
+from rmtl_jax.contrib.trees import boosting, candidates, category_splits, forms
 
 # Two columns of numbers, then two of categories.
-FORM = category_splits.CategorySplits(boosting.BINS)
-LIMITS = boosting.make_limits(FORM, 2, range(2))
+FORM = category_splits.CategorySplits(forms.BINS)
+LIMITS = forms.make_limits(FORM, 2, range(2))
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def best_gain(bins, slope, curve):
   for column in bins[:2]:
     found += [gain(slope, curve, column > b, 0) for b in range(7)]
   for column in bins[2:]:
-    means = np.full(boosting.BINS, np.inf)
+    means = np.full(forms.BINS, np.inf)
     for value in np.unique(column):
       at = column == value
       if curve[at].sum() >= 1:
@@ -150,8 +150,8 @@ def test_trees_keep_their_limits():
   column = np.repeat([1, 2], 10).astype(np.uint8)
   slope = np.where(column == 1, 0.5, -0.5).astype(np.float32)
   both = jnp.asarray(np.stack([slope, np.full_like(slope, 0.25)], 1))
-  tight = boosting.make_limits(FORM, 1, range(1))
-  loose = boosting.make_limits(FORM, 1, range(1), 1.0, 1.0)
+  tight = forms.make_limits(FORM, 1, range(1))
+  loose = forms.make_limits(FORM, 1, range(1), 1.0, 1.0)
 
   def gain(limits, question):
     leaf, place = jnp.zeros(20, jnp.int32), jnp.array([0])
@@ -176,6 +176,29 @@ def test_trees_keep_their_limits():
   assert np.abs(trees[1].leaves).max() == pytest.approx(5 / 3.5, rel=1e-5)
 
 
+def test_places_of_a_large_table_do_not_overflow(monkeypatch):
+  """From 2^31 cells on a value is looked up by its column and its row."""
+
+  def looked_up(columns, count):
+    made = jax.make_jaxpr(category_splits._values)(
+      jax.ShapeDtypeStruct((columns, count), np.uint8),
+      jax.ShapeDtypeStruct((count,), np.int32),
+    )
+    return str(made)
+
+  assert 'mul' in looked_up(2**5, 2**26 - 1)
+  assert 'mul' not in looked_up(2**5, 2**26)
+  assert 'mul' not in looked_up(2**5, 2**27)
+  table = jnp.asarray(rows(50).bins)
+  column = jnp.asarray(np.random.default_rng(0).integers(0, 4, 50), jnp.int32)
+  flat = category_splits._values(table, column)
+  np.testing.assert_array_equal(flat, table[column, np.arange(50)])
+  monkeypatch.setattr(category_splits, '_MOST_PLACES', 199)
+  found = category_splits._values(table, column)
+  assert found.dtype == flat.dtype == jnp.int32
+  np.testing.assert_array_equal(found, flat)
+
+
 def test_trees_tell_what_each_category_likes():
   train, validation, test = (rows(3000, seed) for seed in range(3))
   grown = boosting.boost(FORM, LIMITS, train, validation, 40, seed=0)
@@ -198,7 +221,7 @@ def test_more_categories_than_bytes_number():
   labels = (draw.random(4000) < np.where(column % 2, 0.9, 0.1)).astype('f4')
   bins = np.stack([column % 7, column]).astype(form.dtype)
   train = boosting.Rows(bins, labels[None], np.ones((1, 4000), np.float32))
-  limits = boosting.make_limits(form, 1, range(1))
+  limits = forms.make_limits(form, 1, range(1))
   grown = boosting.boost(form, limits, train, train, 10, seed=0)
   assert grown.logits[0, column % 2 == 1].mean() > 0.2
   assert grown.logits[0, column % 2 == 0].mean() < -0.2
@@ -220,7 +243,7 @@ def test_without_numbers(numbers):
   """There are none, or none may be asked of."""
   found = rows(700)
   slope = np.stack([0.3 - found.labels[0], np.full(700, 0.21)], 1)
-  limits = boosting.make_limits(FORM, numbers, ())
+  limits = forms.make_limits(FORM, numbers, ())
   tree = FORM.grow(
     jnp.asarray(found.bins[2 - numbers :]),
     jnp.asarray(slope, jnp.float32),

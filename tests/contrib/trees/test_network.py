@@ -20,6 +20,7 @@ from rmtl_jax.contrib.trees import (
   boosting,
   category_splits,
   features,
+  forms,
   growing,
   oblivious,
 )
@@ -174,7 +175,7 @@ def test_few_values_are_bins_of_their_own():
   draw = np.random.default_rng(0)
   many = draw.normal(size=6300).astype(np.float32)
   edges = features.bin_edges(many)
-  assert len(edges) == boosting.BINS - 2  # the first value begins the first
+  assert len(edges) == forms.BINS - 2  # the first value begins the first
   sizes = np.bincount(np.searchsorted(edges, many, 'right'))
   np.testing.assert_array_equal(sizes, 100)
 
@@ -182,7 +183,7 @@ def test_few_values_are_bins_of_their_own():
 def test_a_frequent_value_leaves_bins_to_the_others():
   values = np.where(np.arange(10_000) < 9000, 0.0, np.arange(10_000))
   edges = features.bin_edges(values)
-  assert len(edges) >= boosting.BINS - 3
+  assert len(edges) >= forms.BINS - 3
   bins = np.searchsorted(edges, values, 'right')
   assert np.bincount(bins)[0] == 9000
   assert np.bincount(bins)[1:].max() <= 20
@@ -193,7 +194,7 @@ def test_a_frequent_value_leaves_bins_to_the_others():
 )
 def test_edges_rise_and_bytes_number_the_bins(values):
   edges = features.bin_edges(values)
-  assert len(edges) < boosting.BINS and np.all(np.diff(edges) > 0)
+  assert len(edges) < forms.BINS and np.all(np.diff(edges) > 0)
   assert np.all(edges > values.min()) and np.all(np.isin(edges, values))
 
 
@@ -359,7 +360,7 @@ def test_trees_without_pairs_keep_their_columns(number, again, monkeypatch):
     one
     for one in kept
     if isinstance(one[0], category_splits.CategorySplits)
-    and (one[1].l2 == boosting.L2) == (number == 0)
+    and (one[1].l2 == forms.L2) == (number == 0)
   ]
   ((form, _, rows, grown),) = parted
   trees = jax.device_put(grown if again else grown.trees)

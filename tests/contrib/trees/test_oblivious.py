@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax.contrib.trees import boosting, oblivious
+from rmtl_jax.contrib.trees import forms, oblivious
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +16,7 @@ def strict():
     yield
 
 
-LIMITS = boosting.make_limits(oblivious.Oblivious(), 5, range(5))
+LIMITS = forms.make_limits(oblivious.Oblivious(), 5, range(5))
 
 
 def test_a_tree_asks_what_a_plain_search_would():

@@ -8,6 +8,7 @@ import pytest
 from rmtl_jax import run
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.results import evaluate
 from rmtl_jax.runtime import progress
 from rmtl_jax.training import actor_stage, context, models, stage, trainer
@@ -35,7 +36,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def shared(data_dir):
-  manifest = manifest_lib.read(data_dir)
+  manifest = manifest_file.read(data_dir)
   rows = [
     splits_lib.read(data_dir, manifest, name, CONFIG.batch)
     for name in manifest_lib.SPLITS[:2]
@@ -91,7 +92,7 @@ def test_a_run_that_was_cut_off_ends_with_the_same_bits(data_dir, tmp_path):
 
 
 def test_a_split_on_disk_grows_the_same_trees(data_dir, shared):
-  manifest = manifest_lib.read(data_dir)
+  manifest = manifest_file.read(data_dir)
   batch = config_values.from_dict({'batch': {'input': 'streaming'}}, CONFIG)
   streamed = [
     splits_lib.read(data_dir, manifest, name, batch.batch)

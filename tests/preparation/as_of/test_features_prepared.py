@@ -9,8 +9,7 @@ from sklearn import metrics
 
 from rmtl_jax import cli, types
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.data import columns
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import columns, manifest_file
 from tests.preparation import raw_files
 
 MINUTE, DAY = 60_000, 86_400_000
@@ -602,4 +601,4 @@ def test_the_flag(tmp_path, flag, expected):
     '--any_dates',
   ]
   assert cli.main(argv) == 0
-  assert manifest_lib.read(tmp_path / 'out').options.get('as_of') == expected
+  assert manifest_file.read(tmp_path / 'out').options.get('as_of') == expected

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 
 HOUR = 3_600_000
 TYPES = {
@@ -92,7 +93,7 @@ def write(
     pa.table({'value': [None, 'red', 'green', 'blue'], 'count': [0, 6, 2, 2]}),
     path / 'vocabulary' / 'colour.parquet',
   )
-  manifest_lib.write(manifest_lib.Manifest('table', FIELDS, TASKS, made), path)
+  manifest_file.write(manifest_lib.Manifest('table', FIELDS, TASKS, made), path)
   return path
 
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation.description import describe, drift, rows
 from tests.preparation.description import data
 
@@ -26,10 +26,10 @@ def found(path):
 
 def test_values_in_buckets_are_unseen(tmp_path):
   path = data.small(tmp_path / 'data')
-  manifest = manifest_lib.read(path)
+  manifest = manifest_file.read(path)
   colour = dataclasses.replace(manifest.fields[0], details={'buckets': 2})
   fields = (colour, *manifest.fields[1:])
-  manifest_lib.write(dataclasses.replace(manifest, fields=fields), path)
+  manifest_file.write(dataclasses.replace(manifest, fields=fields), path)
   found, *_ = describe.describe(path)['fields']
   counts = pq.read_table(path / 'train', partitioning=None)['f_colour']
   ids = counts.to_numpy()
@@ -179,6 +179,6 @@ def test_labels_of_a_task_that_is_never_observed_are_undefined(tmp_path):
 
 
 def test_every_field_is_told_of(found, path):
-  names = [field.name for field in manifest_lib.read(path).fields]
+  names = [field.name for field in manifest_file.read(path).fields]
   assert [field['name'] for field in found['fields']] == names
   assert tuple(sorted(rows.SPANS)) == rows.SPANS

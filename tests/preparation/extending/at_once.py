@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import (
   encode,
   lists,
@@ -44,7 +45,7 @@ def prepare_at_once(
     config: reads the whole log.
     extended: whose vocabularies, bins and scales it gets.
   """
-  like = manifest_lib.read(extended)
+  like = manifest_file.read(extended)
   with _fitted_as(extended, like):
     return prepare.prepare(
       dataclasses.replace(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import prepare, windows
 from rmtl_jax.preparation.contract import rules as contract
 from tests.preparation import raw_files
@@ -93,7 +93,7 @@ def until(day):
 
 def compare(tmp_path, name, whole):
   """Compares the rows of extended data with those prepared at once."""
-  extended = manifest_lib.read(tmp_path / name)
+  extended = manifest_file.read(tmp_path / name)
   once = at_once.prepare_at_once(whole, tmp_path / name)
   place = pathlib.Path(whole.data_dir)
   new = at_once.read(tmp_path / name, extended, 'test')

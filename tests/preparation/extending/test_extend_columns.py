@@ -11,8 +11,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import vectors
+from rmtl_jax.data import manifest_file, vectors
 from rmtl_jax.preparation import prepare, windows
 from rmtl_jax.preparation.contract import rules as contract
 from tests.preparation import raw_files
@@ -161,7 +160,7 @@ def test_columns_of_every_kind(tmp_path, name):
 
 def check_vectors(tmp_path, old):
   """Known items keep their vectors, new ones have the mean."""
-  new = manifest_lib.read(tmp_path / 'to5')
+  new = manifest_file.read(tmp_path / 'to5')
   first = vectors.read(tmp_path / 'old', old)['item']
   last = vectors.read(tmp_path / 'to5', new)['item']
   assert len(last) > len(first) and np.any(first)

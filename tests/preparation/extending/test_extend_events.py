@@ -10,7 +10,7 @@ import pytest
 from pyarrow import csv
 
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import prepare, windows
 from rmtl_jax.preparation.contract import rules as contract
 from tests.preparation import raw_files
@@ -74,7 +74,7 @@ def compare(tmp_path, name, source, last, shift):
   once = at_once.prepare_at_once(
     settings(tmp_path, 'all', source, 0, last, overwrite=True), tmp_path / name
   )
-  extended = manifest_lib.read(tmp_path / name)
+  extended = manifest_file.read(tmp_path / name)
   new = at_once.read(tmp_path / name, extended, 'test')
   expected = at_once.read(tmp_path / 'all', once, 'test')
   assert len(new) == len(expected) > 20

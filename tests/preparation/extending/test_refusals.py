@@ -13,7 +13,7 @@ import pytest
 
 from rmtl_jax import cli
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import prepare, sql, summary
 from rmtl_jax.preparation.contract import rules as contract
 from rmtl_jax.preparation.description import drift
@@ -83,7 +83,7 @@ def test_old_files_are_linked_and_old_data_stay(data):
     p: p.read_bytes() for p in (data / 'old').rglob('*') if p.is_file()
   }
   contract.check(data / 'new')
-  old = manifest_lib.read(data / 'old')
+  old = manifest_file.read(data / 'old')
   pairs = zip(
     manifest.splits['train'].files,
     (*old.splits['train'].files, *old.splits['validation'].files),

@@ -43,6 +43,44 @@ def test_units(tmp_path, name, values, unit):
   assert (found.form if found else None) == (unit and {'unit': unit})
 
 
+def _fault(path, rows=10_000):
+  sample = sample_lib.read(path, rows)
+  facts = facts_lib.find(sample)
+  return times.fault(path, sample, facts, times.find(sample, facts)[0])
+
+
+@pytest.mark.parametrize('first', [1_600_000_000, 874_724_710])
+def test_a_date_that_stands_for_nothing_is_named_by_its_row(tmp_path, first):
+  """In the words of `rmtl prepare`, whichever file it is in."""
+  values = [first + i for i in range(N)]
+  whole = logs.write(tmp_path / 'whole.csv', {'ts': values})
+  assert _fault(whole) == ''
+  some = [-1 if i in (7, 9) else value for i, value in enumerate(values)]
+  log = logs.write(
+    tmp_path / 'log.csv', {'x': ['"a\nb"', *'c' * 299], 'ts': some}
+  )
+  said = _fault(log)
+  # Below the header, and a value of two lines.
+  assert said.startswith(
+    f"{log}: row 10, column 'ts': '-1', expected the row's"
+  )
+  folder = tmp_path / 'folder'
+  folder.mkdir()
+  for name, part in (('a', values), ('b', some)):
+    pq.write_table(pa.table({'ts': part}), folder / f'{name}.parquet')
+  assert _fault(folder).startswith(
+    f"{folder / 'b.parquet'}: row 8, column 'ts'"
+  )
+  # Of a log that is not read whole no rows are known.
+  long = logs.write(tmp_path / 'long.csv', {'ts': some * 100})
+  assert "long.csv: column 'ts': wrong in " in _fault(long, 1000)
+
+
+def test_a_time_since_the_log_began_may_be_negative(tmp_path):
+  log = logs.write(tmp_path / 'log.csv', {'time_ms': [-1, *range(N)]})
+  assert _fault(log) == ''
+
+
 @pytest.mark.parametrize(
   ('first', 'why', 'needs'),
   [

@@ -10,7 +10,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from tests.preparation import raw_files
 from tests.preparation.sources import test_rees46 as rees46
 from tests.preparation.sources import test_retailrocket as retailrocket
@@ -295,4 +295,4 @@ def test_as_the_reader_of_a_real_rees46(tmp_path):
   whole = raw[: raw.rindex(b'\n') + 1]
   (tmp_path / 'raw' / '2019-Oct.csv').write_bytes(whole)
   assert_equal(tmp_path, 'rees46', tmp_path / 'raw', REES46)
-  assert manifest_lib.read(tmp_path / 'table' / 'out').tasks[0].name == 'click'
+  assert manifest_file.read(tmp_path / 'table' / 'out').tasks[0].name == 'click'

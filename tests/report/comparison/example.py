@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rmtl_jax.evaluation import comparison, intervals
+from rmtl_jax.evaluation import bootstrap, comparison
 
 CONTROLS = ('', '+constant', '+constant_mean', '+q_shuffled')
 # Gain over the pre-trained model's AUC, as fine-tuning tends to give.
@@ -180,7 +180,7 @@ def _run(method, seed, tasks, noise, generator):
 
 def _replicates(run, tasks, draws, generator):
   values = {}
-  for metric in intervals.METRICS:
+  for metric in bootstrap.METRICS:
     means = [run['metrics'][task][metric] for task in tasks]
     values[metric] = draws + means + generator.normal(0.0, 8e-4, draws.shape)
   return values

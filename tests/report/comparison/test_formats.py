@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rmtl_jax.evaluation import metrics as metrics_lib
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report.comparison import formats, words
 from rmtl_jax.report.comparison import tables as comparison_tables
 from tests.report.comparison import example
@@ -30,6 +30,11 @@ def row(rows, **labels):
   found = [r for r in rows if all(r[k] == v for k, v in labels.items())]
   assert len(found) == 1
   return found[0]
+
+
+def words_of(results):
+  """What a terminal shows, on one line."""
+  return ' '.join(formats.text(results).split())
 
 
 def constant_gain(results, gain):
@@ -66,7 +71,7 @@ def test_a_method_that_fails_names_the_control():
   markdown = formats.markdown(results)
   assert '**Does not pass: ple+critic.**' in markdown
   assert 'too small a gain over ple+constant: +0.00010 AUC' in markdown
-  assert 'too small a gain over ple+constant: +0.00010' in formats.text(results)
+  assert 'too small a gain over ple+constant: +0.00010' in words_of(results)
 
 
 def test_passing_on_one_of_two_tasks_is_said():
@@ -81,7 +86,7 @@ def test_too_few_seeds_are_not_tested(seeds):
   results = example.build(seeds=seeds)
   said = f'Not tested: {seeds} seed'
   markdown = formats.markdown(results)
-  assert f'**{said}' in markdown and said in formats.text(results)
+  assert f'**{said}' in markdown and said in words_of(results)
   rows = tables(markdown)['AUC (higher is better), click']
   assert 'p' not in rows[0] and 'p after Holm' not in rows[0]
   assert rows[0]['seeds'] == str(seeds)
@@ -138,16 +143,10 @@ def test_a_difference_that_includes_zero_says_so():
   assert zero['p after Holm'] == '1'
   clear = row(rows, minus='ple')
   assert 'includes' not in clear['interval (seeds)']
-  gains = row(
-    [
-      dict(zip(table.header, cells, strict=True))
-      for table in [comparison_tables.gains(results)]
-      for cells in table.rows
-    ],
-    method='ple+critic',
-  )
-  assert gains['- constant'].endswith(' (0)')
-  assert not gains['- pre-trained'].endswith(' (0)')
+  table = comparison_tables.gains(results)
+  gains = [dict(zip(table.header, cells, strict=True)) for cells in table.rows]
+  assert row(gains, minus='constant')['click'].endswith(' (0)')
+  assert not row(gains, minus='pre-trained')['click'].endswith(' (0)')
 
 
 def _unmoved(results, methods):
@@ -170,7 +169,7 @@ def test_a_difference_of_zero_says_that_nothing_was_kept_of_fine_tuning():
   )
   markdown = formats.markdown(results)
   assert said in markdown
-  assert said in ' '.join(formats.text(results).split())
+  assert said in words_of(results)
   rows = tables(markdown)['AUC (higher is better), click']
   for control in ('ple', 'ple+constant'):
     assert row(rows, minus=control)['AUC, 1e-4'] == '+0.0 ± 0.0'
@@ -293,8 +292,30 @@ def test_many_methods_and_tasks(tasks):
   for task in tasks:
     assert len(found[task]) == 36 + 4 + 2
     assert len(found[f'AUC (higher is better), {task}']) == 36 * 4
-  text = formats.text(results, width=100)
-  assert max(len(line) for line in text.splitlines()[:-1]) <= 100
+
+
+@pytest.mark.parametrize('replicates', [0, 200])
+def test_a_terminal_needs_80_columns_and_loses_no_number(replicates):
+  tasks = ('a', 'b' * 20, 'c d', 'd')
+  judged = (
+    'shared_bottom+critic',
+    'ple+critic@esmm:network.bottom_units=256-128:pretrain.learning_rate=0.01',
+  )
+  results = example.build(
+    seeds=2, tasks=tasks, judged=judged, replicates=replicates
+  )
+  results['warnings'] = ['the critic of a has collapsed ' * 4]
+  for one in results['summary']:
+    if one['metric'] == 'logloss':
+      one['mean'] *= 1e9
+  text = formats.text(results)
+  assert max(map(len, text.splitlines())) <= 80
+  shown = set(text.split())
+  for one in results['summary']:
+    assert format(one['mean'], '.4f') in shown
+  for one in results['differences']:
+    if one['metric'] == 'auc':
+      assert format(one['mean'] * 1e4, '+.1f') in shown
 
 
 def test_undefined_metrics_are_said_to_be():
@@ -341,7 +362,7 @@ def test_csv_has_a_line_per_run_and_task():
   results['runs'][0]['metrics']['click']['auc'] = None
   for run in results['runs']:
     for metrics in run['metrics'].values():
-      for name in metrics_lib.RECORDS:
+      for name in metric_registry.RECORDS:
         metrics.setdefault(name, 0.25)
   lines = list(csv.DictReader(io.StringIO(formats.runs_csv(results))))
   assert len(lines) == len(results['runs']) * len(results['tasks'])

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.server.state import reading
 from rmtl_jax.serving import past
 from rmtl_jax.serving import rows as rows_lib
@@ -30,7 +30,7 @@ def reader(tmp_path_factory):
   run = past_run.prepare_run(
     tmp_path_factory.mktemp('reading'), raw=past_run.log(300), as_of=('none',)
   )
-  return reading.Reader(manifest_lib.read(run))
+  return reading.Reader(manifest_file.read(run))
 
 
 def both(reader, table, monkeypatch):
@@ -152,7 +152,7 @@ def test_labels_of_every_kind_are_no_part_of_a_row(tmp_path):
     schema=schema,
     as_of=('none',),
   )
-  of_stay = reading.Reader(manifest_lib.read(run))
+  of_stay = reading.Reader(manifest_file.read(run))
   labels = {'clicked': [None], 'bought': [None], 'seconds': [None]}
   row = KEYS
   found = []

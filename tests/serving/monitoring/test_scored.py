@@ -9,7 +9,7 @@ import pytest
 import rmtl_jax
 from rmtl_jax import cli, types
 from rmtl_jax.commands import monitor as command
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.description import drift
 from rmtl_jax.serving import predictor
@@ -41,7 +41,7 @@ def read(run_dir, log_file):
 
 def test_live_groups_are_those_of_prepared_rows(run_dir, read):
   """All rows of the log: train's groups plus those of the other splits."""
-  manifest = manifest_lib.read(run_dir.parent / 'data')
+  manifest = manifest_file.read(run_dir.parent / 'data')
   with (
     sql.connect() as connection,
     drift.splits.scan(run_dir.parent / 'data', manifest) as rows,

@@ -15,7 +15,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import run as run_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
-from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from rmtl_jax.runtime import integrity, progress
 from rmtl_jax.studies.comparison import compare
 from rmtl_jax.training import trainer
@@ -300,13 +300,40 @@ def test_data_that_were_replaced_are_refused(compared, data_dir, tmp_path):
     compare.compare(CONFIG, path, data, QUIET)
 
 
+@pytest.mark.parametrize(
+  ('method', 'epochs', 'said'),
+  [
+    (
+      'esmm',
+      3,
+      'method esmm: pretrain.max_epochs is 3, .* fewer than 4 epochs',
+    ),
+    ('esmm+critic', 3, 'method esmm: '),
+    ('esmm:pretrain.patience=9', 4, r'method esmm:.*=9: .* fewer than 10 '),
+    # Trees, fitted before the first epoch, may be the best.
+    ('linear:network.trees=4', 3, 'method linear: .* fewer than 4'),
+    ('linear:network.trees=4:pretrain.patience=9', 4, 'fewer than 9 epochs'),
+  ],
+)
+def test_too_few_epochs_to_converge_are_refused_before_training(
+  tmp_path, data_dir, method, epochs, said
+):
+  short = dataclasses.replace(
+    changed(methods=(method,)),
+    pretrain=config_lib.PretrainConfig(max_epochs=epochs, patience=3),
+  )
+  with pytest.raises(types.InputError, match=said):
+    compare.compare(short, tmp_path / 'new', data_dir, QUIET)
+  assert not (tmp_path / 'new').exists()
+
+
 def test_an_unconverged_stage_1_is_refused(tmp_path, data_dir):
   short = dataclasses.replace(
     changed(methods=('esmm',), seeds=(3,)),
-    pretrain=config_lib.PretrainConfig(max_epochs=1, patience=1),
+    pretrain=config_lib.PretrainConfig(max_epochs=2, patience=1),
   )
   with pytest.raises(
-    types.InputError, match='stage 1 of esmm, seed 3, has not converged in 1'
+    types.InputError, match='stage 1 of esmm, seed 3, has not converged in 2'
   ):
     compare.compare(short, tmp_path, data_dir, QUIET)
   assert not list(tmp_path.glob('runs/**/*.json'))
@@ -406,7 +433,7 @@ def test_draws_without_a_positive_are_left_out(tmp_path):
   pq.write_table(table, file)
   one = dataclasses.replace(split, positives=dict.fromkeys(tiny.TASKS, 2))
   splits = {**manifest.splits, 'test': one}
-  manifest_lib.write(
+  manifest_file.write(
     dataclasses.replace(manifest, splits=splits), tmp_path / 'data'
   )
   config = dataclasses.replace(

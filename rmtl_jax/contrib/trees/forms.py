@@ -1,0 +1,205 @@
+"""What forms of trees share: their limits, and how one tree is grown.
+
+Splits are found by second-order gains over histograms of binned columns (Chen
+and Guestrin, "XGBoost", KDD 2016, Eq. 5-7; Ke et al., "LightGBM", NeurIPS
+2017). A form says what the nodes of its trees ask: `oblivious` and
+`category_splits` are one each. `boosting` grows many trees of a form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# Bins of a column, which bytes number.
+BINS = 64
+# L2 of leaves, and the least sum of second derivatives on a side that counts.
+L2, LEAST = 20.0, 5.0
+
+
+class Limits(NamedTuple):
+  """What trees may ask; a form compiles once, whatever its limits.
+
+  Attributes:
+    columns: places of C columns, the allowed ones first, i32[C].
+    allowed: how many of them trees may ask of, i32.
+    sampled: how many of the allowed ones a tree samples, i32.
+    l2: of leaves, f32.
+    least: sum of second derivatives on a side that counts, f32.
+  """
+
+  columns: Any
+  allowed: Any
+  sampled: Any
+  l2: Any
+  least: Any
+
+
+class Form(Protocol):
+  """What the nodes of trees ask; equal ones share a compiled program."""
+
+  @property
+  def dtype(self) -> np.dtype[Any]:
+    """Of the columns."""
+    ...
+
+  def count_sampled(self, columns: int) -> int:
+    """How many of so many columns a tree samples."""
+    ...
+
+  def grow(
+    self,
+    bins: jax.Array,
+    derivatives: jax.Array,
+    limits: Limits,
+    key: jax.Array,
+  ) -> Any:
+    """One tree.
+
+    Args:
+      bins: of all columns, as in `Rows`, [C, R].
+      derivatives: first and second, of the losses, f32[R, 2].
+      limits: of the tree.
+      key: of the columns that the tree samples.
+
+    Returns:
+      A NamedTuple of arrays, among them `leaves`, the Newton step of each leaf.
+    """
+    ...
+
+  def predict(self, bins: jax.Array, tree: Any) -> jax.Array:
+    """What a tree adds to the logits of rows, bins [C, R] -> f32[R]."""
+    ...
+
+
+def make_limits(
+  form: Form,
+  columns: int,
+  places: Sequence[int] | np.ndarray,
+  l2: float = L2,
+  least: float = LEAST,
+) -> Limits:
+  """Limits of trees that ask of these columns only.
+
+  Args:
+    form: of the trees.
+    columns: C.
+    places: of the allowed ones, below C.
+    l2: of leaves.
+    least: sum of second derivatives on a side that counts.
+  """
+  others = np.setdiff1d(np.arange(columns), places)
+  order = np.concatenate([places, others]).astype(np.int32)
+  return Limits(
+    columns=order,
+    allowed=np.int32(len(places)),
+    sampled=np.int32(form.count_sampled(len(places))),
+    l2=np.float32(l2),
+    least=np.float32(least),
+  )
+
+
+def count_sampled(columns: int, share: float, least: int) -> int:
+  """Columns that a tree samples: a share, rounded up, but not too few.
+
+  Args:
+    columns: C.
+    share: of them.
+    least: columns, if there are as many.
+  """
+  return max(int(np.ceil(share * columns)), min(columns, least))
+
+
+def sample_columns(
+  form: Form,
+  columns: jax.Array | np.ndarray,
+  allowed: jax.Array | int,
+  key: jax.Array,
+) -> jax.Array:
+  """Samples the columns of one tree, without replacement.
+
+  Args:
+    form: of the tree.
+    columns: their places, i32[C].
+    allowed: how many of these, the first ones, may be sampled.
+    key: of the draw; other columns behind the allowed ones don't change it.
+
+  Returns:
+    As many places as a tree samples of C columns, i32[S]; where fewer are
+    allowed, others are behind these.
+  """
+  order = jnp.arange(len(columns))
+  bits = jax.random.bits(jax.random.split(key)[1], (len(columns),))
+  bits = jnp.where(order < allowed, bits, ~jnp.zeros_like(bits))
+  _, drawn = jax.lax.sort_key_val(bits, jnp.asarray(columns))
+  return drawn[: form.count_sampled(len(columns))]
+
+
+def histograms(
+  columns: jax.Array,
+  count: jax.Array | int,
+  leaf: jax.Array,
+  derivatives: jax.Array,
+  nodes: int,
+  bins: int,
+) -> jax.Array:
+  """Sums of both derivatives, by column, node and bin.
+
+  One column after the other: a sum over places of one is fast on a CPU.
+
+  Args:
+    columns: whole numbers below `bins`, [C, R].
+    count: of the columns, those that are wanted; sums of others are 0.
+    leaf: the node of each row, i32[R].
+    derivatives: f32[R, 2].
+    nodes: N.
+    bins: B.
+
+  Returns:
+    f32[C, N, B, 2].
+  """
+
+  def add(number, sums):
+    place = leaf * bins + columns[number].astype(jnp.int32)
+    own = jnp.zeros((nodes * bins, 2)).at[place].add(derivatives)
+    return sums.at[number].set(own)
+
+  nothing = jnp.zeros((len(columns), nodes * bins, 2))
+  sums = jax.lax.fori_loop(0, count, add, nothing)
+  return sums.reshape(-1, nodes, bins, 2)
+
+
+def steps(
+  leaf: jax.Array, derivatives: jax.Array, depth: int, l2: jax.Array
+) -> jax.Array:
+  """The Newton step of each leaf, f32[2**depth]."""
+  sums = jnp.zeros((2**depth, 2)).at[leaf].add(derivatives)
+  return -sums[:, 0] / (sums[:, 1] + l2)
+
+
+def gains(sums: jax.Array, limits: Limits, more: float = 0.0) -> jax.Array:
+  """What it gains to part the bins of a node behind each one.
+
+  Args:
+    sums: of both derivatives, f32[..., B, 2].
+    limits: of the tree.
+    more: L2 that both parts have beside that of leaves.
+
+  Returns:
+    f32[..., B]; 0 where a part has too few rows.
+  """
+  no = jnp.cumsum(sums, -2)
+  whole = no[..., -1:, :]
+  yes = whole - no
+
+  def score(side, l2):
+    return jnp.square(side[..., 0]) / (side[..., 1] + l2)
+
+  least, l2 = limits.least, limits.l2
+  counts = (no[..., 1] >= least) & (yes[..., 1] >= least)
+  gain = score(no, l2 + more) + score(yes, l2 + more) - score(whole, l2)
+  return jnp.where(counts, gain, 0.0)

@@ -1,0 +1,413 @@
+"""DATA/manifest.json: written last, read and checked.
+
+A directory without one is not prepared data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+import sys
+from typing import Any
+
+from rmtl_jax import durable, json_files, types
+from rmtl_jax.config import kinds
+from rmtl_jax.data import manifest as manifest_lib
+
+# In bytes; what a file's name may have beside it fits too.
+_LONGEST_NAME = 200
+# Attributes that have another key in the file.
+_KEYS = {'vocabulary_owner': 'shares'}
+# Attributes of tasks that are not binary.
+_OF_KIND = ('kind', 'loss', 'settings', 'levels', 'statistics')
+# Attributes that are in the file only where they say something.
+_SPARSE = (
+  *('weighted', 'only_after', 'negatives_kept', 'propensity'),
+  'observed',
+)
+# Entries that are in the file only where they are false.
+_USUAL = ('has_time', 'split_by_time')
+# How many quantiles a numeric field has (`details`), and their largest size.
+_QUANTILES = (2, 1025)
+_LARGEST_QUANTILE = 1e30
+# Vocabulary rows are int32.
+_LARGEST_SIZE = 2**31 - 1
+
+
+def to_dict(manifest: manifest_lib.Manifest) -> dict[str, Any]:
+  """The JSON object that `parse` reads."""
+  record = dataclasses.asdict(
+    manifest,
+    dict_factory=lambda pairs: {
+      _KEYS.get(k, k): v for k, v in pairs if k not in _SPARSE or v
+    },
+  )
+  for entry in _USUAL:  # as before there were other logs
+    if record[entry]:
+      del record[entry]
+  # Of a binary task as before there were others.
+  record['tasks'] = [
+    {
+      name: value
+      for name, value in task.items()
+      if name not in _OF_KIND or not one.is_binary
+    }
+    for task, one in zip(record['tasks'], manifest.tasks, strict=True)
+  ]
+  return record
+
+
+def write(
+  manifest: manifest_lib.Manifest, data_dir: str | os.PathLike[str]
+) -> None:
+  """Writes DATA/manifest.json atomically."""
+  text = json.dumps(to_dict(manifest), indent=2, allow_nan=False)
+  durable.write_text(pathlib.Path(data_dir) / 'manifest.json', text + '\n')
+
+
+def read(data_dir: str | os.PathLike[str]) -> manifest_lib.Manifest:
+  """Reads DATA/manifest.json and checks its form.
+
+  Raises:
+    types.InputError: no such file, not JSON, another format version, or a
+      field that is missing or of the wrong form.
+  """
+  path = pathlib.Path(data_dir) / 'manifest.json'
+  missing = f'{data_dir} is not prepared data (make it with rmtl prepare)'
+  return parse(json_files.read(path, missing), str(path))
+
+
+def parse(record: Any, path: str = 'manifest.json') -> manifest_lib.Manifest:
+  """Turns the decoded JSON into a Manifest.
+
+  Raises:
+    types.InputError: as for `read`.
+  """
+  if not isinstance(record, dict):
+    raise types.InputError(f'{path}: expected a JSON object')
+  version = record.get('format_version')
+  if type(version) is not int or version != manifest_lib.FORMAT_VERSION:
+    raise types.InputError(
+      f'{path}: format_version is {version!r:.80}, this program reads'
+      f' {manifest_lib.FORMAT_VERSION}'
+    )
+  # What a later program adds without a new version is not read.
+  known = {field.name for field in dataclasses.fields(manifest_lib.Manifest)}
+  manifest = _build(
+    manifest_lib.Manifest, {k: v for k, v in record.items() if k in known}, path
+  )
+  manifest = dataclasses.replace(
+    manifest,
+    fields=_parts(manifest_lib.Field, manifest.fields, f'{path}: fields'),
+    tasks=_parts(manifest_lib.Task, manifest.tasks, f'{path}: tasks'),
+    splits=_splits(manifest.splits, f'{path}: splits'),
+    source_files=tuple(
+      _expect(record.get('source_files', []), list, f'{path}: source_files')
+    ),
+  )
+  _expect(manifest.source, str, f'{path}: source')
+  _expect(manifest.has_oracle, bool, f'{path}: has_oracle')
+  for entry in _USUAL:
+    _expect(getattr(manifest, entry), bool, f'{path}: {entry}')
+  _expect(manifest.options, dict, f'{path}: options')
+  _expect(manifest.report, dict, f'{path}: report')
+  for file in manifest.source_files:
+    _expect(file, dict, f'{path}: source_files: entry')
+  _check_fields(manifest, path)
+  _check_tasks(manifest, path)
+  for name, split in manifest.splits.items():
+    _check_split(split, manifest, f'{path}: splits: {name!r}')
+  return manifest
+
+
+def _expect(value: Any, kind: type, what: str) -> Any:
+  """The value, if it is of that very type (a bool is no int)."""
+  if type(value) is not kind:
+    names = {dict: 'an object', list: 'a list', str: 'a text', bool: 'a bool'}
+    raise types.InputError(
+      f'{what} is {value!r:.80}, expected {names.get(kind, "a whole number")}'
+    )
+  return value
+
+
+def _expect_count(value: Any, what: str, low: int = 0) -> None:
+  if _expect(value, int, what) < low:
+    raise types.InputError(f'{what} is {value!r:.80}, expected at least {low}')
+
+
+def _build(kind: Any, record: Any, what: str) -> Any:
+  """The dataclass with the entries of a JSON object."""
+  _expect(record, dict, what)
+  fields = {_KEYS.get(f.name, f.name): f for f in dataclasses.fields(kind)}
+  for name in record:
+    if name not in fields:
+      raise types.InputError(f'{what}: no such entry: {name!r:.80}')
+  for name, field in fields.items():
+    optional = (
+      field.default is not dataclasses.MISSING
+      or field.default_factory is not dataclasses.MISSING
+    )
+    if name not in record and not optional:
+      raise types.InputError(f'{what} lacks {name!r}')
+  return kind(**{fields[key].name: value for key, value in record.items()})
+
+
+def _parts(kind: Any, records: Any, what: str) -> tuple[Any, ...]:
+  """One dataclass per entry of a list; their names differ."""
+  parts = {}
+  for i, record in enumerate(_expect(records, list, what)):
+    part = _build(kind, record, f'{what}: entry {i + 1}')
+    _check_name(part.name, f'{what}: entry {i + 1}: name')
+    if part.name in parts:
+      raise types.InputError(f'{what}: {part.name!r} stands twice')
+    parts[part.name] = part
+  return tuple(parts.values())
+
+
+def _check_name(name: Any, what: str) -> None:
+  """Refuses a name that can't be part of a file's name or leaves the folder."""
+  _expect(name, str, what)
+  if (
+    not name.isprintable()
+    or set(name) & set('/\\')
+    or name in ('', '.', '..')
+    or len(name.encode()) > _LONGEST_NAME
+  ):
+    raise types.InputError(f'{what} is {name!r:.80}, which can name no file')
+
+
+def _splits(records: Any, what: str) -> dict[str, manifest_lib.Split]:
+  _expect(records, dict, what)
+  splits = {}
+  for name, record in records.items():
+    split = _build(manifest_lib.Split, record, f'{what}: {name!r}')
+    files = _expect(split.files, list, f'{what}: {name!r}: files')
+    splits[name] = dataclasses.replace(split, files=tuple(files))
+  for name in splits:
+    if name not in manifest_lib.ALL_SPLITS:
+      raise types.InputError(f'{what}: no such split: {name!r:.80}')
+  for name in manifest_lib.SPLITS:
+    if name not in splits:
+      raise types.InputError(f'{what} lacks {name!r}')
+  return {
+    name: splits[name] for name in manifest_lib.ALL_SPLITS if name in splits
+  }
+
+
+def _check_fields(manifest: manifest_lib.Manifest, path: str) -> None:
+  """Refuses fields that no network could have."""
+  for field in manifest.fields:
+    what = f'{path}: fields: {field.name!r}'
+    if field.kind not in manifest_lib.KINDS:
+      raise types.InputError(
+        f'{what} has kind {field.kind!r:.80}, expected one of'
+        f' {", ".join(manifest_lib.KINDS)}'
+      )
+    _expect(field.details, dict, f'{what}: details')
+    _expect_count(field.size, f'{what}: size', int(field.kind != 'numeric'))
+    _expect_count(
+      field.width, f'{what}: width', int(field.kind == 'multi_valued')
+    )
+    if field.size > _LARGEST_SIZE or field.width > _LARGEST_SIZE:
+      raise types.InputError(
+        f'{what} has more than {_LARGEST_SIZE} vocabulary rows or slots'
+      )
+    row = field.details.get('previous', 0)
+    _expect_count(row, f'{what}: details: previous')
+    if row >= max(field.size, 1):
+      raise types.InputError(
+        f'{what}: details: previous is {row}, expected a row of the vocabulary'
+        f' of {field.size}'
+      )
+    if 'vectors' in field.details:
+      _check_vectors(field, what)
+    if field.kind == 'categorical' and 'order' in field.details:
+      _check_order(field, what)
+    if field.kind == 'numeric' and 'quantiles' in field.details:
+      _check_quantiles(field.details['quantiles'], what)
+    if field.vocabulary_owner is not None:
+      _check_shares(field, manifest, what)
+  categorical = [field.name for field in manifest.of_kind('categorical')]
+  for role in ('user_field', 'item_field', 'domain_field'):
+    name = getattr(manifest, role)
+    if name is not None and name not in categorical:
+      raise types.InputError(
+        f'{path}: {role} is {name!r:.80}, expected a categorical field'
+      )
+
+
+def _check_vectors(field: manifest_lib.Field, what: str) -> None:
+  """Refuses what can't describe vectors of a vocabulary."""
+  what = f'{what}: details: vectors'
+  found = _expect(field.details['vectors'], dict, what)
+  if field.kind != 'categorical':
+    raise types.InputError(f'{what}: only a categorical field has vectors')
+  _expect_count(found.get('width'), f'{what}: width', 1)
+  _expect(found.get('trained'), bool, f'{what}: trained')
+
+
+def _check_quantiles(found: Any, what: str) -> None:
+  """Refuses what can't be the edges of bins."""
+  least, most = _QUANTILES
+  right = (
+    type(found) is list
+    and least <= len(found) <= most
+    and all(type(q) in (int, float) for q in found)
+    and all(abs(q) <= _LARGEST_QUANTILE for q in found)
+    and all(a < b for a, b in itertools.pairwise(found))
+  )
+  if not right:
+    raise types.InputError(
+      f'{what}: details: quantiles are {found!r:.80}, expected a list of'
+      f' {least} to {most} increasing numbers of at most'
+      f' {_LARGEST_QUANTILE:.0e}'
+    )
+
+
+def _check_order(field: manifest_lib.Field, what: str) -> None:
+  """Refuses what can't be the bins of a vocabulary's rows."""
+  edges = _expect(field.details.get('edges'), list, f'{what}: details: edges')
+  rate = field.details.get('train_rate', 0.0)
+  for number in (*edges, rate):
+    if (
+      type(number) not in (int, float) or not abs(number) <= sys.float_info.max
+    ):
+      raise types.InputError(
+        f'{what}: details: {number!r:.80} among edges and train_rate, expected'
+        ' a number'
+      )
+  order = field.details['order']
+  right = (
+    type(order) is list
+    and len(order) < field.size
+    and all(type(row) is int and 0 <= row <= len(edges) for row in order)
+  )
+  if not right:
+    raise types.InputError(
+      f'{what}: details: order is {order!r:.80}, expected a bin of at most'
+      f' {len(edges)} for each row of the vocabulary'
+    )
+
+
+def _check_shares(
+  field: manifest_lib.Field, manifest: manifest_lib.Manifest, what: str
+) -> None:
+  """Refuses an owner that is missing or has another vocabulary size."""
+  sizes = {f.name: f.size for f in manifest.of_kind('categorical')}
+  if field.kind != 'multi_valued':
+    raise types.InputError(f'{what} shares, expected that of multi_valued only')
+  if (
+    type(field.vocabulary_owner) is not str
+    or field.vocabulary_owner not in sizes
+  ):
+    raise types.InputError(
+      f'{what} shares {field.vocabulary_owner!r:.80}, expected a categorical'
+      ' field'
+    )
+  if field.size != sizes[field.vocabulary_owner]:
+    raise types.InputError(
+      f'{what} has {field.size} vocabulary rows and shares those of'
+      f' {field.vocabulary_owner!r}, which has {sizes[field.vocabulary_owner]}'
+    )
+
+
+def _check_tasks(manifest: manifest_lib.Manifest, path: str) -> None:
+  """Refuses tasks that form no funnel."""
+  if not manifest.tasks:
+    raise types.InputError(f'{path}: tasks is empty')
+  for i, task in enumerate(manifest.tasks):
+    if task.after is not None and task.after not in manifest.task_names[:i]:
+      raise types.InputError(
+        f'{path}: tasks: {task.name!r} comes after {task.after!r:.80},'
+        ' expected a task listed before'
+      )
+    _check_kind(task, f'{path}: tasks: {task.name!r}')
+    _check_task_rows(task, f'{path}: tasks: {task.name!r}')
+  if sum(t.negatives_kept is not None for t in manifest.tasks) > 1:
+    raise types.InputError(
+      f'{path}: tasks: several have negatives_kept, expected one at most'
+    )
+
+
+def _check_kind(task: manifest_lib.Task, what: str) -> None:
+  """Refuses a kind, a loss or statistics that no network could use."""
+  possible = kinds.losses_of(task.kind) if task.kind in kinds.KINDS else ()
+  if task.loss not in possible:
+    raise types.InputError(
+      f'{what} has kind {task.kind!r:.80} and loss {task.loss!r:.80}, expected'
+      f' a loss of {", ".join(kinds.KINDS)}'
+    )
+  if task.is_binary:
+    return
+  levels = list(task.levels) if type(task.levels) in (list, tuple) else []
+  if task.kind == kinds.ORDINAL and not (
+    2 <= len(levels) <= kinds.MOST_LEVELS
+    and all(type(n) is int for n in levels)
+    and sorted(set(levels)) == levels
+  ):
+    raise types.InputError(
+      f'{what}: levels are {task.levels!r:.80}, expected 2 to'
+      f' {kinds.MOST_LEVELS} increasing whole numbers'
+    )
+  statistics = _expect(task.statistics, dict, f'{what}: statistics')
+  numbers = {**_expect(task.settings, dict, f'{what}: settings'), **statistics}
+  shares = numbers.pop('shares', [])
+  wanted = kinds.STATISTICS[task.kind]
+  for name in wanted:
+    if name not in statistics:
+      raise types.InputError(f'{what}: statistics lacks {name!r}')
+  shares = shares if type(shares) in (list, tuple) else [None]
+  if 'shares' in wanted and len(shares) != len(levels):
+    raise types.InputError(
+      f'{what}: statistics: shares are {shares!r:.80}, expected one per level'
+    )
+  for name, value in [*numbers.items(), *(('shares', s) for s in shares)]:
+    if type(value) not in (int, float) or not abs(value) <= _LARGEST_QUANTILE:
+      raise types.InputError(
+        f'{what}: {name} is {value!r:.80}, expected a number'
+      )
+
+
+def _check_task_rows(task: manifest_lib.Task, what: str) -> None:
+  """Refuses what can't say which rows of a task count."""
+  for entry in ('weighted', 'only_after', 'propensity'):
+    _expect(getattr(task, entry), bool, f'{what}: {entry}')
+  if task.only_after and not (task.weighted and task.after is not None):
+    raise types.InputError(
+      f'{what}: only_after is true, expected after and weighted beside it'
+    )
+  rate = task.negatives_kept
+  if rate is not None and not (type(rate) in (int, float) and 0 < rate <= 1):
+    raise types.InputError(
+      f'{what}: negatives_kept is {rate!r:.80}, expected a rate in (0, 1]'
+    )
+
+
+def _check_split(
+  split: manifest_lib.Split, manifest: manifest_lib.Manifest, what: str
+) -> None:
+  """Refuses counts that are none, and files outside of the directory."""
+  _expect_count(split.rows, f'{what}: rows')
+  _expect_count(split.sessions, f'{what}: sessions')
+  _expect(split.positives, dict, f'{what}: positives')
+  for name in manifest.task_names:
+    if name not in split.positives:
+      raise types.InputError(f'{what}: positives lacks {name!r}')
+  for name, count in split.positives.items():
+    _expect_count(count, f'{what}: positives: {name!r:.80}')
+  _expect(split.observed, dict, f'{what}: observed')
+  for task in manifest.tasks:
+    if task.weighted:
+      found = split.observed.get(task.name)
+      _expect_count(found, f'{what}: observed: {task.name!r:.80}')
+  for entry in ('start_ms', 'end_ms'):
+    value = getattr(split, entry)
+    if value is not None:
+      _expect(value, int, f'{what}: {entry}')
+  for name in split.files:
+    inside = pathlib.PurePosixPath(_expect(name, str, f'{what}: file'))
+    if inside.is_absolute() or '..' in inside.parts or '\0' in name:
+      raise types.InputError(f'{what}: file {name!r:.80} leaves the directory')

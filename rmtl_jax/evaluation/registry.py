@@ -1,0 +1,298 @@
+"""The metrics: tables, comparisons and tests ask the record of each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rmtl_jax import registry
+from rmtl_jax.config import kinds
+from rmtl_jax.evaluation import groups as groups_lib
+from rmtl_jax.evaluation import lists, metrics, regression
+
+
+class Rows(NamedTuple):
+  """What metrics read beside labels and predictions.
+
+  Attributes:
+    session: i64[R], the row's session, in any order.
+    grouped: i64[G], places of the rows that have a group.
+    group: i64[G], their session or user (`config.evaluation.group`).
+    bins: of calibration errors.
+    top: ranks that NDCG counts.
+    weight: f64[R] > 0, how much each row counts; None: 1. Rows in which the
+      task's label is not observed are not among the R.
+  """
+
+  session: np.ndarray
+  grouped: np.ndarray
+  group: np.ndarray
+  bins: int
+  top: int = 10
+  weight: np.ndarray | None = None
+
+  @property
+  def group_weight(self) -> np.ndarray | None:
+    """The weights of the rows that have a group."""
+    return None if self.weight is None else self.weight[self.grouped]
+
+
+Function = Callable[[np.ndarray, np.ndarray, Rows], float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+  """One metric of a task's predictions.
+
+  Attributes:
+    name: its key in metrics.json.
+    label: what it is, in tables.
+    function: (labels [R], probabilities [R], rows) -> its value, NaN where the
+      rows don't define it.
+    better: `higher` or `lower`; '' where neither is.
+    compared: whether it stands in the first table of a report, and
+      comparisons test it.
+    form: its figures in tables, as `format` takes it.
+    kinds: of the tasks that have it.
+  """
+
+  name: str
+  label: str
+  function: Function
+  better: str = ''
+  compared: bool = False
+  form: str = '.4f'
+  kinds: tuple[str, ...] = (kinds.BINARY,)
+
+
+_NUMBERS = (kinds.REGRESSION, kinds.ORDINAL)
+# Of the rows where a label is seen, by inverse propensities (propensities.py):
+# each as the metric without `ips_`. A task has them where these are known.
+INVERSE = tuple(
+  Metric(
+    f'ips_{name}',
+    f'IPS {label}',
+    lambda *_: float('nan'),
+    better,
+    compared=True,
+    form=form,
+    kinds=of_kinds,
+  )
+  for name, label, better, form, of_kinds in (
+    ('auc', 'AUC', 'higher', '.4f', (kinds.BINARY,)),
+    ('logloss', 'logloss', 'lower', '.4f', (kinds.BINARY,)),
+    ('xauc', 'XAUC', 'higher', '.4f', _NUMBERS),
+    ('mae', 'MAE', 'lower', '.4g', _NUMBERS),
+    ('rmse', 'RMSE', 'lower', '.4g', _NUMBERS),
+  )
+)
+# What a verdict is about: a task has one of them.
+RANKING = ('auc', 'xauc')
+
+
+RECORDS = registry.Registry(
+  'metric',
+  (
+    Metric(
+      'auc',
+      'AUC',
+      lambda y, p, rows: metrics.auc(y, p, rows.weight),
+      'higher',
+      compared=True,
+    ),
+    Metric(
+      'logloss',
+      'logloss',
+      lambda y, p, rows: metrics.logloss(y, p, rows.weight),
+      'lower',
+      compared=True,
+    ),
+    Metric(
+      'session_logloss',
+      's-logloss',
+      lambda y, p, rows: metrics.session_logloss(
+        y, p, rows.session, rows.weight
+      ),
+      'lower',
+      compared=True,
+    ),
+    Metric(
+      'gauc',
+      'GAUC',
+      lambda y, p, rows: metrics.gauc(
+        y[rows.grouped], p[rows.grouped], rows.group, rows.group_weight
+      ),
+      'higher',
+    ),
+    Metric(
+      'pr_auc',
+      'PR-AUC',
+      lambda y, p, rows: metrics.pr_auc(y, p, rows.weight),
+      'higher',
+    ),
+    Metric(
+      'ndcg',
+      'NDCG',
+      lambda y, p, rows: lists.ndcg(
+        y[rows.grouped],
+        p[rows.grouped],
+        *groups_lib.group_codes(rows.group),
+        rows.top,
+      ),
+      'higher',
+      kinds=(kinds.BINARY, kinds.ORDINAL),
+    ),
+    Metric(
+      'mrr',
+      'MRR',
+      lambda y, p, rows: lists.mrr(
+        y[rows.grouped], p[rows.grouped], *groups_lib.group_codes(rows.group)
+      ),
+      'higher',
+    ),
+    Metric(
+      'calibration_error',
+      'calibration error',
+      lambda y, p, rows: metrics.calibration_error(
+        y, p, rows.bins, rows.weight
+      ),
+      'lower',
+    ),
+    Metric(
+      'predicted_over_actual',
+      'predicted / actual',
+      lambda y, p, rows: metrics.predicted_over_actual(y, p, rows.weight),
+      kinds=kinds.KINDS,
+    ),
+    Metric(
+      'xauc',
+      'XAUC',
+      lambda y, p, rows: regression.xauc(y, p, rows.weight),
+      'higher',
+      compared=True,
+      kinds=_NUMBERS,
+    ),
+    Metric(
+      'mae',
+      'MAE',
+      lambda y, p, rows: regression.mae(y, p, rows.weight),
+      'lower',
+      compared=True,
+      form='.4g',
+      kinds=_NUMBERS,
+    ),
+    Metric(
+      'rmse',
+      'RMSE',
+      lambda y, p, rows: regression.rmse(y, p, rows.weight),
+      'lower',
+      compared=True,
+      form='.4g',
+      kinds=_NUMBERS,
+    ),
+    Metric(
+      'decile_error',
+      'decile error',
+      lambda y, p, rows: regression.decile_error(y, p, rows.weight),
+      'lower',
+      kinds=_NUMBERS,
+    ),
+  ),
+)
+
+
+def register_metric(
+  name: str,
+  function: Function,
+  *,
+  label: str = '',
+  better: str = 'higher',
+  compared: bool = True,
+  form: str = '.4f',
+  of_kinds: tuple[str, ...] = (kinds.BINARY,),
+) -> None:
+  """Adds a metric of the caller's own under a new name, in this process.
+
+  From then on it stands in metrics.json, reports and comparisons.
+
+  Examples:
+    The share of the rows whose probability is on the label's side of a half:
+
+        def accuracy(labels, probabilities, rows):
+          return float(np.mean((probabilities > 0.5) == (labels > 0.5)))
+
+        register_metric('accuracy', accuracy)
+
+  Args:
+    name: not one that exists.
+    function: (labels [R], probabilities [R], rows) -> its value; NaN where the
+      rows, see `Rows`, don't define it.
+    label: what it is, in tables; the name if empty.
+    better: `higher` or `lower`.
+    compared: whether it stands in the first table of a report, and
+      comparisons test it: every test makes Holm's correction stricter.
+    form: its figures in tables, as `format` takes it.
+    of_kinds: kinds of the tasks that have it.
+
+  Raises:
+    types.InputError: the name is taken.
+  """
+  RECORDS.register(
+    Metric(name, label or name, function, better, compared, form, of_kinds)
+  )
+
+
+def of_kind(kind: str, inverse: bool = False) -> list[Metric]:
+  """The metrics of tasks of a kind, if asked for with INVERSE's."""
+  every = (*RECORDS.values(), *(INVERSE if inverse else ()))
+  return [one for one in every if kind in one.kinds]
+
+
+def compared(kind: str = kinds.BINARY) -> tuple[str, ...]:
+  """Names of the metrics of such tasks that comparisons test."""
+  return tuple(one.name for one in of_kind(kind) if one.compared)
+
+
+def kind_of(record: Mapping[str, Any]) -> str:
+  """The kind of a task, of its metrics (evaluator.evaluate)."""
+  return record.get('kind', kinds.BINARY)
+
+
+def short(record: Mapping[str, Any]) -> list[Metric]:
+  """The metrics of a task that stand for all: AUC and logloss, say.
+
+  Where propensities are known, the same two with them besides.
+  """
+  found = [RECORDS[name] for name in compared(kind_of(record))][:2]
+  names = [f'ips_{one.name}' for one in found]
+  return found + [one for one in INVERSE if one.name in {*names} & {*record}]
+
+
+def ranking_of(record: Mapping[str, Any]) -> str:
+  """The metric of a task's metrics or differences that a verdict is about."""
+  return next((name for name in RANKING if name in record), RANKING[0])
+
+
+def known(values: Iterable[str], compared: bool) -> list[Metric]:
+  """The records of the metrics among some names, in the registry's order.
+
+  Args:
+    values: keys of a task's metrics, in a record of this or an earlier process.
+    compared: which of the two kinds is wanted.
+  """
+  names = set(values)
+  return [
+    one
+    for one in (*RECORDS.values(), *INVERSE)
+    if one.name in names and one.compared == compared
+  ]
+
+
+def describe(name: str) -> Metric:
+  """The record of a metric; one that is not registered here stays a name."""
+  undefined = Metric(name, name, lambda *_: float('nan'), compared=True)
+  inverse = (one for one in INVERSE if one.name == name)
+  return RECORDS.get(name) or next(inverse, undefined)

@@ -1,0 +1,56 @@
+"""What forms of trees share."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rmtl_jax.contrib.trees import forms, oblivious
+
+FORM = oblivious.Oblivious()
+LIMITS = forms.make_limits(FORM, 7, range(7))
+
+
+@pytest.fixture(autouse=True)
+def strict():
+  with jax.numpy_rank_promotion('raise'):
+    yield
+
+
+def test_the_gain_of_a_question_by_hand():
+  """One column, one leaf; 6 and 10 rows of second derivative 1."""
+  sums = np.zeros((1, 1, forms.BINS, 2), np.float32)
+  sums[0, 0, 0], sums[0, 0, 1] = (-12.0, 6.0), (8.0, 10.0)
+  found = np.asarray(forms.gains(jnp.asarray(sums), LIMITS))
+  # G^2 / (H + 20): 144 / 26 + 64 / 30 - 16 / 36.
+  assert found[0, 0, 0] == pytest.approx(7.22735, abs=1e-4)
+  # Then all rows are on one side.
+  np.testing.assert_array_equal(found[0, 0, 1:], 0)
+
+
+def test_a_side_with_few_rows_gains_nothing():
+  sums = np.zeros((1, 1, forms.BINS, 2), np.float32)
+  sums[0, 0, 0], sums[0, 0, 1] = (-12.0, 4.9), (8.0, 10.0)
+  np.testing.assert_array_equal(forms.gains(jnp.asarray(sums), LIMITS), 0)
+
+
+def test_limits_by_hand():
+  found = forms.make_limits(FORM, 5, [3, 1], l2=2.0)
+  np.testing.assert_array_equal(found.columns, [3, 1, 0, 2, 4])
+  assert found[1:] == (2, 2, 2.0, forms.LEAST)
+  assert forms.make_limits(FORM, 5, ()).sampled == 0
+  assert forms.make_limits(FORM, 50, range(40)).sampled == 12
+
+
+def test_allowed_columns_are_sampled_first():
+  columns = np.arange(50)[::-1]
+  draws = [
+    np.asarray(forms.sample_columns(FORM, columns, allowed, key))
+    for allowed in (50, 4)
+    for key in jax.random.split(jax.random.key(0), 20)
+  ]
+  assert all(len({*one}) == len(one) == 15 for one in draws)
+  assert {*np.concatenate(draws[:20])} == {*range(50)}
+  assert all({*one[:4]} == {46, 47, 48, 49} for one in draws[20:])

@@ -1,0 +1,384 @@
+"""DATA/manifest.json: written, read, and what is refused."""
+
+import copy
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
+
+FULL = manifest_lib.Manifest(
+  source='table',
+  fields=(
+    manifest_lib.Field('user', 'categorical', size=30, details={'kept': 2}),
+    manifest_lib.Field('item', 'categorical', size=20),
+    manifest_lib.Field('tags', 'multi_valued', size=8, width=3),
+    manifest_lib.Field('price', 'numeric', details={'mean': 1.5}),
+    manifest_lib.Field('seen', 'multi_valued', 20, 4, vocabulary_owner='item'),
+  ),
+  tasks=(
+    manifest_lib.Task('click'),
+    manifest_lib.Task('conversion', 'click'),
+  ),
+  splits={
+    name: manifest_lib.Split(
+      rows=rows,
+      sessions=rows // 2,
+      files=(f'{name}/part-00000.parquet', f'{name}/part-00001.parquet'),
+      positives={'click': 3, 'conversion': 1},
+      start_ms=1000,
+      end_ms=None if name == 'test' else 2000,
+    )
+    for name, rows in (('train', 60), ('validation', 20), ('test', 20))
+  },
+  user_field='user',
+  item_field='item',
+  has_oracle=True,
+  options={'split': [6, 2, 2]},
+  source_files=({'name': 'log.csv', 'bytes': 10, 'sha256': 'ab'},),
+  report={'dropped': {'exact duplicate': 4}},
+)
+
+
+def record():
+  """FULL as json.load gives it."""
+  return json.loads(json.dumps(manifest_file.to_dict(FULL)))
+
+
+def at(tree, *path):
+  """The container that holds the last step of a path."""
+  for step in path[:-1]:
+    tree = tree[step]
+  return tree
+
+
+def test_write_then_read(tmp_path):
+  manifest_file.write(FULL, tmp_path)
+  assert manifest_file.read(tmp_path) == FULL
+  assert [path.name for path in tmp_path.iterdir()] == ['manifest.json']
+  assert (tmp_path / 'manifest.json').read_text().endswith('}\n')
+
+
+def test_write_replaces_the_old_one(tmp_path):
+  manifest_file.write(FULL, tmp_path)
+  other = dataclasses.replace(FULL, source='simulated', has_oracle=False)
+  manifest_file.write(other, tmp_path)
+  assert manifest_file.read(tmp_path) == other
+
+
+def test_write_keeps_the_old_one_if_the_new_is_no_json(tmp_path):
+  manifest_file.write(FULL, tmp_path)
+  with pytest.raises(ValueError):
+    manifest_file.write(
+      dataclasses.replace(FULL, report={'mean': float('nan')}), tmp_path
+    )
+  assert manifest_file.read(tmp_path) == FULL
+
+
+def test_what_has_a_default_may_lack():
+  short = record()
+  for name in (
+    'user_field',
+    'item_field',
+    'domain_field',
+    'has_oracle',
+    'options',
+    'source_files',
+    'report',
+  ):
+    short.pop(name)
+  short['fields'][3] = {'name': 'price', 'kind': 'numeric'}
+  parsed = manifest_file.parse(short)
+  assert parsed.user_field is None and parsed.source_files == ()
+  assert parsed.fields[3] == manifest_lib.Field('price', 'numeric')
+
+
+@pytest.mark.parametrize('row', [30, -1, True, '1', None])
+def test_a_row_that_the_vocabulary_lacks(row):
+  wrong = record()
+  wrong['fields'][0]['details'] = {'previous': row}
+  with pytest.raises(types.InputError, match=r"'user'.*details: previous"):
+    manifest_file.parse(wrong)
+
+
+def test_quantiles_of_numeric_fields():
+  assert FULL.feature_spec().quantiles == ()  # data of earlier versions
+  given = record()
+  given['fields'][3]['details'] = {'quantiles': [-1, 0.5, 2.0]}
+  assert manifest_file.parse(given).feature_spec().quantiles == (
+    (-1, 0.5, 2.0),
+  )
+  given['fields'].append({'name': 'age', 'kind': 'numeric'})
+  assert manifest_file.parse(given).feature_spec().quantiles == (
+    (-1, 0.5, 2.0),
+    (),
+  )
+
+
+@pytest.mark.parametrize(
+  'quantiles',
+  [
+    None,
+    [],
+    [1.0],
+    [0.0, 0.0],
+    [1.0, 0.0],
+    [0.0, True],
+    [0.0, '1'],
+    [0.0, float('nan')],
+    [0.0, float('inf')],
+    [-(10**400), 0.0],
+    [0.0, 2e30],
+    {'0': 1.0},
+    list(range(1026)),
+  ],
+)
+def test_quantiles_that_are_no_edges(quantiles):
+  wrong = record()
+  wrong['fields'][3]['details'] = {'quantiles': quantiles}
+  expected = r"'price': details: quantiles are .* 2 to 1025 increasing numbers"
+  with pytest.raises(types.InputError, match=expected) as error:
+    manifest_file.parse(wrong)
+  assert '\n' not in str(error.value)
+
+
+BINS = {'transform': 'bins', 'edges': [0.5, 2.0], 'order': [2, 0]}
+
+
+def test_numbers_of_a_binned_field():
+  given = record()
+  given['fields'][0] |= {'size': 3, 'details': BINS}
+  derived = manifest_file.parse(given).feature_spec().derived
+  assert [one.places for one in derived] == [(0,)]
+  assert FULL.feature_spec().derived == ()  # data of earlier versions
+
+
+@pytest.mark.parametrize(
+  ('changed', 'message'),
+  [
+    ({'order': [2, 3]}, 'order is .* a bin of at most 2 for each row'),
+    ({'order': [0, 1, 2]}, 'order is'),  # the vocabulary has two rows
+    ({'order': [True]}, 'order is'),
+    ({'order': 1}, 'order is'),
+    ({'edges': None}, 'edges is None, expected a list'),
+    ({'edges': [float('inf')]}, 'inf among edges and train_rate'),
+    ({'edges': [10**400]}, 'among edges and train_rate'),
+    ({'train_rate': 'x'}, "'x' among edges and train_rate"),
+  ],
+)
+def test_an_order_of_no_bins(changed, message):
+  wrong = record()
+  wrong['fields'][0] |= {'size': 3, 'details': BINS | changed}
+  with pytest.raises(types.InputError, match=message):
+    manifest_file.parse(wrong)
+
+
+def test_what_later_programs_add_is_not_read():
+  assert manifest_file.parse({**record(), 'added_later': [1]}) == FULL
+
+
+@pytest.mark.parametrize(
+  'path, value, expected',
+  [
+    (('format_version',), 2, r'format_version is 2, this program reads 1'),
+    (('format_version',), True, r'format_version is True'),
+    (('source',), 3, r'source is 3, expected a text'),
+    (('has_oracle',), 1, r'has_oracle is 1, expected a bool'),
+    (('options',), [], r'options is \[\], expected an object'),
+    (('report',), None, r'report is None, expected an object'),
+    (('source_files',), {}, r'source_files is \{\}, expected a list'),
+    (('source_files', 0), 'x', r"source_files: entry is 'x', expected an obj"),
+    (('fields',), {}, r'fields is \{\}, expected a list'),
+    (('fields', 1), 'item', r"fields: entry 2 is 'item', expected an object"),
+    (('fields', 0, 'name'), None, r'fields: entry 1: name is None'),
+    (('fields', 1, 'name'), 'user', r"fields: 'user' stands twice"),
+    (('fields', 0, 'kind'), 'text', r"'user' has kind 'text', expected one of"),
+    (('fields', 0, 'kind'), [], r"'user' has kind \[\], expected one of"),
+    (('fields', 0, 'size'), 0, r"'user': size is 0, expected at least 1"),
+    (('fields', 0, 'size'), 1.0, r'size is 1.0, expected a whole number'),
+    (('fields', 0, 'size'), True, r'size is True, expected a whole number'),
+    (('fields', 0, 'size'), 2**31, r"'user' has more than 2147483647"),
+    (('fields', 2, 'width'), 0, r"'tags': width is 0, expected at least 1"),
+    (('fields', 3, 'size'), -1, r"'price': size is -1, expected at least 0"),
+    (('fields', 0, 'details'), [], r"'user': details is \[\], expected an obj"),
+    (('fields', 0, 'rows'), 3, r"fields: entry 1: no such entry: 'rows'"),
+    (('fields', 4, 'shares'), 'tags', r"'seen' shares 'tags', expected a cat"),
+    (
+      ('fields', 4, 'shares'),
+      [],
+      r"'seen' shares \[\], expected a categorical",
+    ),
+    (
+      ('fields', 4, 'shares'),
+      'user',
+      r'has 20 vocabulary rows .* which has 30',
+    ),
+    (('fields', 0, 'shares'), 'item', r"'user' shares, expected that of multi"),
+    (('tasks',), [], r'tasks is empty'),
+    (('tasks', 0), 'click', r"tasks: entry 1 is 'click', expected an object"),
+    (('tasks', 1, 'name'), 'click', r"tasks: 'click' stands twice"),
+    (('tasks', 0, 'after'), 'conversion', r"'click' comes after 'conversion'"),
+    (('tasks', 0, 'after'), {}, r"'click' comes after \{\}, expected a task"),
+    (('splits',), [], r'splits is \[\], expected an object'),
+    (('splits', 'test'), 3, r"splits: 'test' is 3, expected an object"),
+    (('splits', 'test', 'rows'), '20', r"'test': rows is '20', expected a who"),
+    (('splits', 'test', 'sessions'), -1, r"'test': sessions is -1, expected"),
+    (('splits', 'test', 'files'), 'part', r"'test': files is 'part', expected"),
+    (('splits', 'test', 'files'), [3], r"'test': file is 3, expected a text"),
+    (('splits', 'test', 'files'), ['../x'], r"file '../x' leaves the direc"),
+    (('splits', 'test', 'files'), ['/x'], r"file '/x' leaves the directory"),
+    (('splits', 'test', 'files'), ['a\0b'], r'leaves the directory'),
+    (('splits', 'test', 'positives'), 3, r'positives is 3, expected an object'),
+    (('splits', 'test', 'positives'), {'click': 1}, r"lacks 'conversion'"),
+    (('splits', 'test', 'positives', 'click'), None, r"'click' is None, exp"),
+    (('splits', 'test', 'start_ms'), '0', r"start_ms is '0', expected a whole"),
+    (('user_field',), 'price', r"user_field is 'price', expected a categori"),
+    (('item_field',), 3, r'item_field is 3, expected a categorical field'),
+    (('domain_field',), 'tags', r"domain_field is 'tags', expected a categori"),
+  ],
+)
+def test_malformed_entries_are_named(path, value, expected):
+  broken = record()
+  at(broken, *path)[path[-1]] = value
+  with pytest.raises(types.InputError, match=expected) as error:
+    manifest_file.parse(broken, 'DATA/manifest.json')
+  assert str(error.value).startswith('DATA/manifest.json: ')
+  assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  'path',
+  [
+    ('format_version',),
+    ('source',),
+    ('fields',),
+    ('tasks',),
+    ('splits',),
+    ('fields', 0, 'name'),
+    ('fields', 0, 'kind'),
+    ('tasks', 1, 'name'),
+    ('splits', 'validation'),
+    ('splits', 'train', 'rows'),
+    ('splits', 'train', 'sessions'),
+    ('splits', 'train', 'files'),
+    ('splits', 'train', 'positives'),
+  ],
+)
+def test_missing_entries_are_named(path):
+  broken = record()
+  del at(broken, *path)[path[-1]]
+  with pytest.raises(types.InputError, match=f"{path[-1]}|'{path[-1]}'"):
+    manifest_file.parse(broken)
+
+
+@pytest.mark.parametrize('value', [None, [], 'x', 3, True])
+def test_a_manifest_is_an_object(value):
+  with pytest.raises(types.InputError, match='expected a JSON object'):
+    manifest_file.parse(value)
+
+
+@pytest.mark.parametrize(
+  'content',
+  [
+    b'',
+    b'{"format_version": 1',
+    b'\xff\xfe{}',
+    b'[' * 100_000,
+    b'{"report": NaN}',
+    b'{"report": -Infinity}',
+    b'9' * 10_000,
+  ],
+  ids=['empty', 'cut off', 'no utf-8', 'deep', 'nan', 'infinity', 'long'],
+)
+def test_what_is_no_json_is_said_in_one_line(tmp_path, content):
+  (tmp_path / 'manifest.json').write_bytes(content)
+  with pytest.raises(types.InputError, match=r'manifest\.json: ') as error:
+    manifest_file.read(tmp_path)
+  assert 'not valid JSON' in str(error.value) or 'not readable' in str(
+    error.value
+  )
+  assert '\n' not in str(error.value)
+
+
+def test_no_manifest_says_what_to_do(tmp_path):
+  with pytest.raises(types.InputError, match='rmtl prepare'):
+    manifest_file.read(tmp_path)
+  with pytest.raises(types.InputError, match='rmtl prepare'):
+    manifest_file.read(tmp_path / 'nowhere')
+
+
+def test_a_manifest_that_is_a_directory(tmp_path):
+  (tmp_path / 'manifest.json').mkdir()
+  with pytest.raises(types.InputError, match='not readable'):
+    manifest_file.read(tmp_path)
+
+
+SCALARS = (
+  st.none()
+  | st.booleans()
+  | st.integers(-3, 3)
+  | st.sampled_from([2**31, 2**63, -(10**30)])
+  | st.floats(allow_nan=False)
+  | st.sampled_from(['', 'user', 'click', 'numeric', '../x', '\0', '\ud800'])
+)
+VALUES = st.recursive(
+  SCALARS,
+  lambda inner: (
+    st.lists(inner, max_size=2)
+    | st.dictionaries(
+      st.sampled_from(['name', 'kind', 'rows', 'files', 'x']),
+      inner,
+      max_size=2,
+    )
+  ),
+  max_leaves=4,
+)
+
+
+def paths(tree, prefix=()):
+  """Every path into nested JSON."""
+  items = ()
+  if isinstance(tree, dict):
+    items = tree.items()
+  elif isinstance(tree, list):
+    items = enumerate(tree)
+  result = []
+  for step, inner in items:
+    result += [(*prefix, step), *paths(inner, (*prefix, step))]
+  return result
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_mutated_manifests_parse_or_are_refused(data):
+  """Nothing but InputError escapes; what passes is fit for use."""
+  broken = copy.deepcopy(record())
+  for _ in range(data.draw(st.integers(1, 3))):
+    path = data.draw(st.sampled_from(paths(broken)))
+    holder = at(broken, *path)
+    how = data.draw(st.sampled_from(['replace', 'delete', 'repeat']))
+    if how == 'delete':
+      del holder[path[-1]]
+    elif how == 'repeat' and isinstance(holder, list):
+      holder.append(copy.deepcopy(holder[path[-1]]))
+    else:
+      holder[path[-1]] = data.draw(VALUES)
+    if not paths(broken):
+      break
+  try:
+    manifest = manifest_file.parse(broken)
+  except types.InputError as error:
+    assert '\n' not in str(error)
+    return
+  spec = manifest.feature_spec()
+  assert spec.num_tasks == len(manifest.tasks) > 0
+  assert all(type(size) is int and size > 0 for size in spec.categorical)
+  assert all(size > 0 and width > 0 for size, width in spec.multi_valued)
+  assert all(isinstance(field.column, str) for field in manifest.fields)
+  again = json.loads(json.dumps(manifest_file.to_dict(manifest)))
+  assert manifest_file.parse(again) == manifest
