@@ -181,10 +181,10 @@ class Scorer(abc.ABC):
 
     Args:
       table: R rows: a pyarrow.Table, or what `tables.to_arrow` takes: any
-        frame, a list of dicts, a dict of columns. Of its columns those of the features are used, named as in the
-        raw log (source `table`) or as the fields (other sources); a model that
-        needs the past needs session, user and time too (serving/log.py);
-        labels are not needed.
+        frame, a list of dicts, a dict of columns. Of its columns those of the
+        features are used, named as in the raw log (source `table`) or as the
+        fields (other sources); a model that needs the past needs session, user
+        and time too (serving/log.py); labels are not needed.
       history: earlier raw rows, labels included: a table, or the path of a
         Parquet or CSV file or of a directory of such, or what `keep_history`
         gave.
