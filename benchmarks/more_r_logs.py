@@ -363,14 +363,13 @@ LOGS = {
         ), '%Y-%m-%d %H:%M:%S'
       ) AS time, month, lat, long, status, category, wind, pressure,
       (lead(wind::DOUBLE) OVER own > wind::DOUBLE)::INTEGER AS stronger,
-      (lead(status) OVER own = 'hurricane')::INTEGER AS hurricane,
-      lead(wind) OVER own AS nxt
+      (lead(status) OVER own = 'hurricane')::INTEGER AS hurricane
     FROM input
     WINDOW own AS (
       PARTITION BY name, year
       ORDER BY month::INTEGER, day::INTEGER, hour::INTEGER, rowid
     )
-    QUALIFY nxt IS NOT NULL ORDER BY time, storm, rowid
+    QUALIFY lead(wind) OVER own IS NOT NULL ORDER BY time, storm, rowid
     """,
     {
       'user': 'storm',

@@ -48,12 +48,18 @@ def find(
     has_time: whether rows have a time, which cuts a user's rows to sessions.
   """
   found = by_names(sample, facts)
+  if has_time and 'user' not in found:
+    found |= _user_by_id(facts, found)
   if 'session' in found or ('user' in found and has_time):
     return found
   taken = {key.column for key in found.values()}
   together = _stand_together(sample, facts, taken)
   if not has_time and (session := _session_by_rows(sample, together, found)):
     found['session'] = session
+    if 'user' not in found:
+      users = _user_by_id(facts, found)
+      if _one_user_each(sample, session.column, users.get('user')) >= _NESTED:
+        found |= users
   elif together and 'user' not in found:
     found['user'] = _user_by_rows(together)
   return found
@@ -76,7 +82,7 @@ def by_names(
       if role != 'session':
         found[role] = Key(one.name, why)
         break
-      nested = _one_user_each(sample, one, found.get('user'))
+      nested = _one_user_each(sample, one.name, found.get('user'))
       if nested >= _NESTED:
         said = ', of one user each' if 'user' in found else ''
         found[role] = Key(one.name, f'{why}, {_rows_each(one)}{said}')
@@ -103,17 +109,39 @@ def _rows_each(facts: facts_lib.Facts) -> str:
 
 
 def _one_user_each(
-  sample: sample_lib.Sample, session: facts_lib.Facts, user: Key | None
+  sample: sample_lib.Sample, session: str, user: Key | None
 ) -> float:
-  """The share of sessions with one user; 1 without users."""
+  """The share of a column's sessions with one user; 1 without users."""
   if user is None:
     return 1.0
-  value = sample.column(session.name)
+  value = sample.column(session)
   return sample.connection.execute(
     f'SELECT avg(CAST(users = 1 AS INT)) FROM (SELECT count(DISTINCT'
     f' {sample.column(user.column)}) AS users FROM {sample.table}'
     f' WHERE {value} IS NOT NULL GROUP BY {value})'
   ).fetchall()[0][0]
+
+
+def _user_by_id(
+  facts: Sequence[facts_lib.Facts], found: Mapping[str, Key]
+) -> dict[str, Key]:
+  """A column that is named `id` alone and comes back: the user, or nothing."""
+  taken = {key.column for key in found.values()}
+  low, high = _ROWS_OF_VALUE
+  for one in facts:
+    if (
+      names.is_bare_id(one.name)
+      and one.name not in taken
+      and one.is_key
+      and one.distinct >= _LEAST_VALUES
+      and low <= one.filled / one.distinct <= high
+    ):
+      why = (
+        f'an id that comes back, {_rows_each(one)}, and no name says user: who'
+        ' or what rows are about'
+      )
+      return {'user': Key(one.name, why)}
+  return {}
 
 
 class _Together(NamedTuple):
@@ -186,7 +214,7 @@ def _session_by_rows(
       and runs <= _RUNS * facts.distinct
       and facts.distinct > users
       and names.measure(facts.name) != 'amount'
-      and _one_user_each(sample, facts, user) >= _NESTED
+      and _one_user_each(sample, facts.name, user) >= _NESTED
     ):
       who = 'session' if user else 'user or session'
       return Key(

@@ -14,7 +14,8 @@ _ID = '(id|ids|key|hash|no|nr|num|number|uuid|guid|code|token|index|idx)'
 _USERS = (
   'user|uid|visitor|customer|client|member|viewer|buyer|shopper|consumer'
   '|subscriber|player|listener|reader|person|profile|account|msno|device|cookie'
-  '|household|panelist|respondent'
+  '|household|panelist|respondent|subject|participant|patient|student|employee'
+  '|borrower|donor|driver'
 )
 _ITEMS = (
   'item|product|sku|asin|article|video|movie|song|track|book|news|story|doc'
@@ -61,7 +62,8 @@ _LABEL = _listed(
 # whole, and where no surer name is there.
 _WHOLE_LABEL = _listed(
   'choice choose selected class default call called bad good badgood goodbad'
-  ' fraud'
+  ' fraud spam approve approved rejected survived attrition readmitted canceled'
+  ' cancelled'
 )
 _VIEWS = {'long', 'valid', 'effective', 'full', 'finish', 'complete'}
 # Of what was before the row, of counts, and of who or what is shown.
@@ -132,6 +134,15 @@ def rank(name: str, role: str) -> int | None:
     return None
   listed = {'user': _USERS, 'item': _ITEMS}.get(role, '').split('|')
   return next((i for i, w in enumerate(listed) if w in found.groups()), 0)
+
+
+def is_bare_id(name: str) -> bool:
+  """Whether a name says that a column is an id, and not of what.
+
+  >>> is_bare_id('ID'), is_bare_id('nr'), is_bare_id('shop_id')
+  (True, True, False)
+  """
+  return ''.join(words(name)) in ('id', 'ids', 'nr', 'no', 'key', 'pid', 'uuid')
 
 
 def is_time(name: str) -> bool:

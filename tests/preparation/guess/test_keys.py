@@ -81,6 +81,30 @@ def test_rows_of_a_choice_are_a_session_beside_a_user(tmp_path):
   assert _keys(tmp_path, has_time=False, **mixed) == {'user': 'user'}
 
 
+def test_an_id_that_comes_back_is_the_user(tmp_path):
+  ids = [i % 80 for i in range(N)]
+  assert _keys(tmp_path, id=ids) == {'user': 'id'}
+  assert _keys(tmp_path, id=range(N)) == {}
+  assert _keys(tmp_path, id=[i % 5 for i in range(N)]) == {}
+  assert _keys(tmp_path, unit_id=ids) == {}
+  both = _keys(tmp_path, id=ids, user=[i % 50 for i in range(N)])
+  assert both == {'user': 'user'}
+  # Beside the session of a choice, whose rows are of one each.
+  persons = _choices(id=[i // 8 for i in range(N)])
+  assert _keys(tmp_path, has_time=False, **persons) == {
+    'session': 'occasion',
+    'user': 'id',
+  }
+  assert _keys(tmp_path, has_time=False, **_choices(id=ids)) == {
+    'session': 'occasion'
+  }
+
+
+def test_an_id_of_a_choice_alone_is_its_session(tmp_path):
+  ids = [i // 4 for i in range(N)]
+  assert _keys(tmp_path, has_time=False, id=ids) == {'session': 'id'}
+
+
 def test_values_that_come_back_are_no_session(tmp_path):
   # Half of the values stand in two places, as a user does who comes again.
   values = [i // 4 if i < N // 2 else (i - N // 2) // 4 for i in range(N)]
