@@ -1,7 +1,7 @@
 """Settings by the size and the fields of prepared data: preset `recommended`.
 
 Chosen on RetailRocket, Criteo attribution, KuaiRand, Census-Income, REES46 and
-simulated logs, and what each choice is worth there: docs/results.md.
+simulated logs; docs/choosing_settings.md says what each choice is worth there.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _variants(ids: list[str], manifest: Any) -> str:
 def _crossed(manifest: Any, rows: int) -> list[tuple[str, str]]:
   """Pairs of few categories, with some rows for each pair of categories.
 
-  And where rows are not few: what fewer gain is in docs/results.md.
+  And where rows are not few: docs/choosing_settings.md has what fewer gain.
 
   Args:
     manifest: of the prepared data.

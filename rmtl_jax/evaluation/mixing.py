@@ -76,8 +76,8 @@ def design_effect(values: np.ndarray, session: np.ndarray) -> float:
     session: i64[R], from 0.
 
   Returns:
-    1 if rows of one session are independent, the rows of a session if they are
-    equal; at least 1.
+    1 if rows of one session are independent, their number in a session if they
+    are equal; at least 1.
   """
   by_row = np.sum(values**2)
   if not by_row:

@@ -58,9 +58,9 @@ def fit_bin_edges(
 ) -> dict[str, list[float]]:
   """Fits the inner edges of quantile bins on train rows.
 
-  Every bin has a train row: equal edges are one, and so are the two around an
-  empty bin. Else a value below all of train's, or between two that many rows
-  share, would be of a bin that no vocabulary knows.
+  Every bin has a train row: equal edges are one, and an empty bin is joined
+  with the next. Else a value below all of train's, or between two that many
+  rows share, would be of a bin that no vocabulary knows.
 
   Args:
     connection: holds the rows.
@@ -102,7 +102,7 @@ def _without_empty_bins(
   column: str,
   edges: list[float],
 ) -> list[float]:
-  """Leaves out the edge behind each bin that none of the rows is in."""
+  """The edges without the upper one of each bin that has no row."""
   found = connection.execute(
     f'SELECT DISTINCT {_bin_of(column, edges)} FROM {train}'
   )

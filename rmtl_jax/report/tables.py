@@ -105,7 +105,7 @@ def _empty(
 
 
 def cells_of(row: models_lib.Model, task: str) -> list[str]:
-  """A model's cells of `metrics.short`, of the predictions that are used."""
+  """Cells of `metric_registry.short`, of the predictions that are used."""
   values = row.shown[task]
   return [
     content.number(values[one.name], one.form, 'undefined')

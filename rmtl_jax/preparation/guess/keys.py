@@ -125,7 +125,7 @@ def _one_user_each(
 def _user_by_id(
   facts: Sequence[facts_lib.Facts], found: Mapping[str, Key]
 ) -> dict[str, Key]:
-  """A column that is named `id` alone and comes back: the user, or nothing."""
+  """The user: an id that comes back, and no name says of what; or nothing."""
   taken = {key.column for key in found.values()}
   low, high = _ROWS_OF_VALUE
   for one in facts:
