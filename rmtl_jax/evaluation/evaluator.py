@@ -62,7 +62,7 @@ def evaluate(
     sessions hold the rarer label, and `undefined_draws`, resamples with one
     label only, which the AUC's interval leaves out; of others `kind`, and
     `deciles`, mean prediction / mean label of each tenth of the rows by
-    prediction. Where propensities are known, metric_registry.INVERSE with their
+    prediction. Where propensities are known, `registry.INVERSE` with their
     intervals, and `ips_rows`, as how many rows of equal weight their rows tell.
     Undefined values are None.
 
