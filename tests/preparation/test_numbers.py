@@ -94,6 +94,17 @@ def test_every_bin_has_a_train_row(connection):
   assert found == [*'00', *'11111', *'22', *'0022']
 
 
+@pytest.mark.parametrize('some', [1, 4, 20_000])
+def test_bins_that_some_rows_lack_are_looked_for_in_all(
+  connection, monkeypatch, some
+):
+  monkeypatch.setattr(numbers, '_SOME_ROWS', some)
+  fill(connection, [5.0] * 2 + [7.0] * 5 + [9.0] * 2, [4.0])
+  field = source.SourceField('a', 'numeric', transform='bins', bins=5)
+  edges = numbers.fit_bin_edges(connection, 'log', [field])['a']
+  assert edges == [pytest.approx(6.2), pytest.approx(7.8)]
+
+
 def test_a_constant_has_one_bin(connection):
   fill(connection, [7.0] * 9, [6.0, None])
   field = source.SourceField('a', 'numeric', transform='bins', bins=5)
