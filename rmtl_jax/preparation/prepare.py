@@ -49,6 +49,8 @@ Progress = Callable[[str, float], None]
 _RECORDED = ('idle_minutes', 'min_count', 'max_values', 'any_dates')
 # Those that are recorded only where they are given.
 _RECORDED_IF = ('since', 'until')
+# Share of the rows from which exact duplicates are worth a warning.
+_MANY_DUPLICATES = 0.05
 # Fraction of a split's rows that may be immature without a warning.
 _MAX_IMMATURE = 0.1
 # From this share on, a warning says what makes the split longer.
@@ -332,6 +334,7 @@ def _report(
       *rows.table.warnings,
       *rows.warnings,
       *session_warnings(rows),
+      *_duplicate_warnings(rows, duplicates),
       *immature_warnings(rows, places),
       *_late_warnings(connection, encoded, rows, places),
       *_field_warnings(connection, encoded, rows),
@@ -370,6 +373,21 @@ def session_warnings(rows: source.SourceTable) -> list[str]:
   return [
     f'the log has no {lack}: each row is a session of its own, so critics have'
     ' no later row to foresee, and their values are rewards'
+  ]
+
+
+def _duplicate_warnings(
+  rows: source.SourceTable, duplicates: int
+) -> list[str]:
+  """Says how to keep rows that only look alike, where many do."""
+  share = duplicates / max(rows.table.rows, 1)
+  if share < _MANY_DUPLICATES:
+    return []
+  return [
+    f'{share:.0%} of the rows equal an earlier one of their session and time in'
+    ' every column, and are dropped; if they are rows of their own (times that'
+    ' are days or years make them alike), give the log a column that numbers'
+    ' its rows'
   ]
 
 

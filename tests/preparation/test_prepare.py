@@ -212,6 +212,20 @@ def test_duplicates_are_dropped_and_counted(tmp_path):
   assert sorted(row['row_id'] for row in rows) == [*range(20), 21]
 
 
+def test_many_duplicates_are_told_and_a_number_of_rows_keeps_them(tmp_path):
+  lines = raw_files.table_lines(20)
+  alike = [*lines, lines[3], lines[7]]
+  manifest = raw_files.run_table(tmp_path / 'alike', alike)
+  assert manifest.report['dropped']['exact duplicate'] == 2
+  told = [line for line in manifest.report['warnings'] if 'equal' in line]
+  assert len(told) == 1 and told[0].startswith('9% of the rows')
+  header, *rows = alike
+  numbered = [f'{header},number', *(f'{row},{i}' for i, row in enumerate(rows))]
+  manifest = raw_files.run_table(tmp_path / 'numbered', numbered)
+  assert manifest.report['dropped']['exact duplicate'] == 0
+  assert not any('equal' in line for line in manifest.report['warnings'])
+
+
 def test_rows_past_a_boundary_are_dropped_and_counted(tmp_path):
   lines = raw_files.table_lines(20)
   # User z's session starts before 12e7 and runs over it.
