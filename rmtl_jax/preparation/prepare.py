@@ -376,9 +376,7 @@ def session_warnings(rows: source.SourceTable) -> list[str]:
   ]
 
 
-def _duplicate_warnings(
-  rows: source.SourceTable, duplicates: int
-) -> list[str]:
+def _duplicate_warnings(rows: source.SourceTable, duplicates: int) -> list[str]:
   """Says how to keep rows that only look alike, where many do."""
   share = duplicates / max(rows.table.rows, 1)
   if share < _MANY_DUPLICATES:
