@@ -150,11 +150,13 @@ def _values(table: jax.Array, column: jax.Array) -> jax.Array:
   """Of each row the value in one column, [C, R] and i32[R] -> i32[R].
 
   A place in the flat table is faster to look up on a CPU than a column and a
-  row, but a large table has more of them than 32 bits can tell.
+  row, but a large table has more of them than 32 bits can tell. An export, of
+  which the number of rows is a symbol, has few.
   """
-  row = jnp.arange(table.shape[1])
-  if table.size <= _MOST_PLACES:
-    found = table.reshape(-1).at[column * len(row) + row].get(mode='clip')
+  rows = table.shape[1]
+  row = jnp.arange(rows)
+  if not isinstance(rows, int) or table.size <= _MOST_PLACES:
+    found = table.reshape(-1).at[column * rows + row].get(mode='clip')
   else:
     found = table.at[column, row].get(mode='clip')
   return found.astype(jnp.int32)

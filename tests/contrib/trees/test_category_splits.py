@@ -187,6 +187,9 @@ def test_places_of_a_large_table_do_not_overflow(monkeypatch):
     return str(made)
 
   assert 'mul' in looked_up(2**5, 2**26 - 1)
+  # Exports know no number of rows.
+  (symbol,) = jax.export.symbolic_shape('b')
+  assert 'mul' in looked_up(2**5, symbol)
   assert 'mul' not in looked_up(2**5, 2**26)
   assert 'mul' not in looked_up(2**5, 2**27)
   table = jnp.asarray(rows(50).bins)
