@@ -144,7 +144,7 @@ def rank(
 def fit_bin_edges(
   ranked: Ranked, bins: Mapping[str, int]
 ) -> dict[str, list[float]]:
-  """Inner edges of quantile bins; merges equal ones.
+  """Inner edges of quantile bins, each of which has a row.
 
   Args:
     ranked: the values.
@@ -158,7 +158,7 @@ def fit_bin_edges(
   }
   found = ranked.values_at(
     {
-      name: [rank for at in some for rank in (math.floor(at), math.ceil(at))]
+      name: [0, *(f(at) for at in some for f in (math.floor, math.ceil))]
       for name, some in places.items()
     }
   )
@@ -166,12 +166,17 @@ def fit_bin_edges(
   with duckdb_sql.connect() as connection:
     for name, some in places.items():
       of = found[name]
-      edges[name] = sorted(
-        {
-          _between(connection, of[math.floor(at)], of[math.ceil(at)], at % 1)
-          for at in some
-        }
-      )
+      # Of each edge the least value that is not below it.
+      reached = {}
+      for at in some:
+        low, high = of[math.floor(at)], of[math.ceil(at)]
+        edge = _between(connection, low, high, at % 1)
+        reached[edge] = low if low >= edge else high
+      least = of[0]
+      for edge in sorted(reached):
+        if least < edge:
+          edges[name].append(edge)
+        least = reached[edge]
   return edges
 
 
