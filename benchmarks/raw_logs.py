@@ -74,7 +74,7 @@ def brands(
   Args:
     names: of the brands; their prices are the columns `price.<name>`.
     household: column of who took one.
-    choice: column of which.
+    choice: column of the brand that they took.
     **offers: further columns of the log, by what comes before `.<name>` in
       those of the input.
   """

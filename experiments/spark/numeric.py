@@ -144,7 +144,7 @@ def rank(
 def fit_bin_edges(
   ranked: Ranked, bins: Mapping[str, int]
 ) -> dict[str, list[float]]:
-  """Inner edges of quantile bins, each of which has a row.
+  """Inner edges of quantile bins; every bin has a row.
 
   Args:
     ranked: the values.

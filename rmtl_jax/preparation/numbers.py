@@ -13,7 +13,7 @@ from rmtl_jax.preparation import source, sql
 
 # Equally full bins of a numeric field, for piecewise-linear encodings.
 BINS = 32
-# Of which most bins are known to have rows.
+# Rows that fill most bins; what they leave empty is looked for in all rows.
 _SOME_ROWS = 20_000
 
 

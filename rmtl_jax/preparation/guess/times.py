@@ -119,7 +119,7 @@ def fault(
   facts: Sequence[facts_lib.Facts],
   time: Time | None,
 ) -> str:
-  """The line for a row whose date stands for nothing; '' if there is none.
+  """The line that names a row without a real date; '' if every row has one.
 
   `rmtl prepare` takes no row without a time, where the log has times. A number
   since the log began may be negative.
