@@ -19,6 +19,7 @@ from rmtl_jax.preparation import sql as duckdb_sql
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import rates as asof_rates
+from rmtl_jax.preparation.as_of import slates as asof_slates
 
 # Spark walks such a window once, and one of following rows anew for each row.
 _FROM_HERE = 'ORDER BY timestamp DESC'
@@ -42,6 +43,7 @@ def compute(
   described: source.SourceTable,
   groups: Sequence[str],
   idle_ms: int,
+  numbers: Sequence[str] = (),
 ) -> Features:
   """Computes the features of groups.
 
@@ -51,9 +53,12 @@ def compute(
     described: what the log has.
     groups: some of prepare_config.AS_OF, not `history`; at least one.
     idle_ms: the idle time after which a label counts as known.
+    numbers: names of the log's numbers that `slate` compares.
   """
   keys, tasks = asof_groups.keys(described), described.binary_tasks
-  keyed = work.keep(_with_keys(work, places, described, keys), 'keyed')
+  if asof_slates.GROUP not in groups:
+    numbers = ()
+  keyed = work.keep(_with_keys(work, places, described, keys, numbers), 'keyed')
   train: Sequence[float] = ()
   if set(groups) & set(asof_groups.LABELLED):
     query = asof_rates.train_rates_sql('keyed', _is_train(places, tasks))
@@ -72,6 +77,10 @@ def compute(
   if 'feedback' in groups:
     tables.append(_feedback(work, keyed, tasks, train))
     details |= asof_feedback.feedback_details(tasks, train)
+  if asof_slates.GROUP in groups:
+    query = asof_slates.features_sql('keyed', numbers)
+    tables.append(work.query(query, keyed=keyed))
+    details |= asof_slates.details(numbers)
   tables = [work.keep(table, f'features_{i}') for i, table in enumerate(tables)]
   # Rows without a key have no rates of it.
   whole = keyed.select('row_id')
@@ -85,8 +94,9 @@ def _with_keys(
   places: sessions.RowPlaces,
   described: source.SourceTable,
   keys: Sequence[str],
+  numbers: Sequence[str],
 ) -> sql.DataFrame:
-  """Past rows: places, time, keys and labels."""
+  """Past rows: places, time, keys, labels and numbers."""
   columns = ['row_id', 'session_id', 'split', 'timestamp']
   given = {'user': 'user', 'item': described.item_column}
   for key in keys:
@@ -98,6 +108,7 @@ def _with_keys(
   columns += labels.label_and_time_columns(
     described.binary_tasks, places.record.boundaries, 'split'
   )
+  columns += asof_slates.number_columns(described, numbers)
   return work.query(f'SELECT {", ".join(columns)} FROM past', past=places.past)
 
 

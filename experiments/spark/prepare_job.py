@@ -49,6 +49,7 @@ from rmtl_jax.preparation import prepare as prepare_lib
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import writer as writer_lib
 from rmtl_jax.preparation.as_of import groups as asof_groups
+from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.preparation.raw import files as raw_files
 from rmtl_jax.preparation.raw import folders
 
@@ -92,7 +93,7 @@ def prepare(
     idle_ms = round(config.idle_minutes * 60_000)
     places = sessions.split_sessions(work, rows, described, rule, idle_ms)
     prepare_lib.check_split(described, places.record, config, rule)
-    described, kept = _add_features(work, described, places, config)
+    described, kept = _add_features(work, rows, described, places, config)
     encoded = encode.encode(work, kept, places.past, described.fields, config)
     described = asof_groups.without_fields(described, encoded.left_out)
     vocabulary.write(
@@ -162,17 +163,27 @@ def _describe(
 
 def _add_features(
   work: work_lib.Work,
+  log: sql.DataFrame,
   described: source.SourceTable,
   places: sessions.RowPlaces,
   config: prepare_config.PrepareConfig,
 ) -> tuple[source.SourceTable, sql.DataFrame]:
-  """Adds as-of features to the description and to the rows."""
-  found = asof_groups.find_supported(described, places.record.in_order, config)
+  """Adds as-of features to the description and to the rows of the log."""
+  slates = None
+  if asof_groups.looks_at_slates(described, config):
+    query = asof_slates.find_sql(described, 'log')
+    counted = work.query(query, log=log).collect()[0]
+    slates = asof_slates.found_of(described, counted)
+  found = asof_groups.find_supported(
+    described, places.record.in_order, config, slates
+  )
   described = asof_groups.declare(described, found, config)
   if not found.binned:
     return described, places.rows
   idle_ms = round(config.idle_minutes * 60_000)
-  made = as_of.compute(work, places, described, found.binned, idle_ms)
+  made = as_of.compute(
+    work, places, described, found.binned, idle_ms, found.numbers
+  )
   fields = asof_groups.binned_fields(described, found.binned, made.details)
   features = made.rows.select(
     'row_id',

@@ -12,7 +12,14 @@ from rmtl_jax.config.limits import ListOf, Positive, Range, Registered
 
 # Groups of as-of features.
 AsOf = Literal[
-  'gap', 'position', 'views', 'counts', 'rates', 'feedback', 'history'
+  'gap',
+  'position',
+  'views',
+  'counts',
+  'rates',
+  'feedback',
+  'history',
+  'slate',
 ]
 AS_OF: tuple[str, ...] = typing.get_args(AsOf)
 # Columns of KuaiRand's log that answer an exposure, beside the click.
@@ -98,12 +105,14 @@ class PrepareConfig:
     validation_share: fraction of train's rows that become validation where a
       log brings a test split alone: train's last sessions, or drawn ones where
       there is no time.
-    as_of: groups of as-of features to make, from strictly earlier rows:
+    as_of: groups of as-of features to make, all but the last from strictly
+      earlier rows:
       `gap` (since the session's previous row), `position` (rows before in the
       session, time since its start), `views` (of this item by this user),
       `counts` (rows of the user, of the item), `rates` (their label rates),
       `feedback` (what the session so far has answered), `history` (the items
-      that the user was shown before the session); `all` that the log can
+      that the user was shown before the session), `slate` (numbers beside
+      those of the rows that were shown with it); `all` that the log can
       support, with a warning for each that it can't; `auto`, those of `all`
       that vary over the train rows, without warnings; or `none`.
     history_items: most items of `history`; the most recent ones stay.

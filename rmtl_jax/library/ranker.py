@@ -451,7 +451,7 @@ class Ranker:
     self.model_: scorer.Scorer = predictor.load(path)
     self.run_dir_, self.data_dir_ = path, fitting.data_dir(self._run)
     self.tasks_ = self.model_.tasks
-    computed = self.model_.needs.columns
+    computed = self.model_.computed
     self.feature_names_in_ = tuple(
       name for name in self.model_.encoder.columns if name not in computed
     )

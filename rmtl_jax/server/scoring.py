@@ -62,8 +62,8 @@ def score(
   while waiting:
     numbers = waiting.pop()
     try:
-      whole = pa.concat_tables([tables[n] for n in numbers])
-      encoded.append(_encode(model.scorer, pasts, whole, numbers, notes))
+      parts = [tables[n] for n in numbers]
+      encoded.append(_encode(model.scorer, pasts, parts, numbers, notes))
     # The state can't be read now, which would take as long for each of them.
     except bodies.Refused as error:
       found |= dict.fromkeys(numbers, error)
@@ -98,7 +98,7 @@ class _Encoded:
 def _encode(
   scorer: scorer_lib.Scorer,
   pasts: Pasts | None,
-  table: pa.Table,
+  tables: Sequence[pa.Table],
   numbers: Sequence[int],
   notes: notes_lib.Notes,
 ) -> _Encoded:
@@ -107,6 +107,9 @@ def _encode(
   Raises:
     types.InputError: a column or a value that can't be used.
   """
+  # Rows of different requests were not shown together.
+  tables = [scorer.with_slates(table, bodies.WHERE) for table in tables]
+  table = pa.concat_tables(tables)
   rows = rows_lib.rows_of_table(table, bodies.WHERE)
   needs, sessions = scorer.needs, []
   if pasts is None or not needs:
@@ -124,8 +127,7 @@ def _encode(
       )
     scorer.encoder.check(rows.schema, rows.path, needs.columns)
     past, sessions = pasts.look_up(scorer, rows)
-    for name in past.column_names:
-      table = table.append_column(name, past[name])
+    table = scorer_lib.with_columns(table, past)
   chunk = rows_lib.Chunk(table, rows.path, range(1, table.num_rows + 1))
   return _Encoded(scorer.encoder.encode(chunk, notes), sessions, numbers)
 

@@ -309,7 +309,19 @@ def _without(values: list[Any], nothing: frozenset[str]) -> list[str]:
 def _numbers(
   column: pa.Array, raw: source.SourceField, missing: readings.Missing
 ) -> np.ndarray:
+  """`numbers` of a field."""
+  found = numbers(column, missing)
+  if raw.transform == 'log1p' and np.any(found <= -1.0):
+    raise Undecided
+  return found
+
+
+def numbers(column: pa.Array, missing: readings.Missing) -> np.ndarray:
   """As `readings.given` and its cast, f64[R]; NaN where missing.
+
+  Args:
+    column: types as `raw_fields.to_duckdb_types` gives them.
+    missing: what stands for nothing.
 
   Raises:
     Undecided: a value that is at fault (checks.field_faults), among others.
@@ -336,8 +348,6 @@ def _numbers(
       raise Undecided
     found = np.where(np.isin(found, missing.numbers), np.nan, found)
   if np.any(np.abs(found) > checks.LARGEST):
-    raise Undecided
-  if raw.transform == 'log1p' and np.any(found <= -1.0):
     raise Undecided
   return found
 

@@ -384,21 +384,29 @@ class Past:
 
 
 @contextlib.contextmanager
+def scratch_directory() -> Iterator[pathlib.Path]:
+  """Gives a directory until the block ends.
+
+  It is in TMPDIR, readable by its owner alone. Left-overs of killed processes
+  are removed.
+  """
+  target = pathlib.Path(tempfile.gettempdir(), _SCRATCH)
+  with partial.staging_directory(target, str(target), mode=0o700) as directory:
+    yield directory
+
+
+@contextlib.contextmanager
 def scratch_database(
   memory_limit: str = '',
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, pathlib.Path]]:
-  """Gives a database that spills, and a directory until the block ends.
-
-  The directory is in TMPDIR, readable by its owner alone. Left-overs of killed
-  processes are removed.
+  """Gives a database that spills, and a directory, until the block ends.
 
   Raises:
     types.InputError: the memory limit is none, or too small.
     KeyboardInterrupt: Ctrl-C arrived while DuckDB worked.
   """
-  target = pathlib.Path(tempfile.gettempdir(), _SCRATCH)
   with (
-    partial.staging_directory(target, str(target), mode=0o700) as directory,
+    scratch_directory() as directory,
     sql.translate_errors(),
     sql.connect(memory_limit, temp_dir=f'{directory}/spill') as connection,
   ):

@@ -102,6 +102,11 @@ def rows_of_table(table: Any, path: str = 'table') -> Rows:
   )
 
 
+def are_read_once(rows: Rows) -> bool:
+  """Whether rows are gone once they were read."""
+  return rows.path == _STDIN
+
+
 def make_rereadable(rows: Rows, directory: pathlib.Path) -> Rows:
   """Makes rows readable many times; copies standard input to a file.
 
@@ -109,7 +114,7 @@ def make_rereadable(rows: Rows, directory: pathlib.Path) -> Rows:
     rows: what `open_rows` gave.
     directory: where the copy goes.
   """
-  if rows.path != _STDIN:
+  if not are_read_once(rows):
     return rows
   file = directory / 'input.arrow'
   count = 0

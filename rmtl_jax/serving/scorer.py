@@ -16,17 +16,20 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import batches
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.serving import encoder as encoder_lib
 from rmtl_jax.serving import kept as kept_lib
 from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import past as past_lib
 from rmtl_jax.serving import rows as rows_lib
 from rmtl_jax.serving import session_rows, sizes
+from rmtl_jax.serving import slates as slates_lib
 from rmtl_jax.serving import vocabulary as vocabulary_lib
 
 _LEAST_ROWS = 8
@@ -59,6 +62,7 @@ class Scorer(abc.ABC):
     tasks: K names.
     encoder: encodes raw rows.
     needs: what the model reads of the past.
+    slates: computes what it reads of rows that are shown together.
     chunk_rows: most rows of a call of the network.
     lane_length: T; longer sessions are cut, and the encoder starts anew.
   """
@@ -90,7 +94,12 @@ class Scorer(abc.ABC):
     self.path, self.manifest = path, manifest
     self.tasks = manifest.task_names
     self.encoder = encoder_lib.Encoder(path, manifest, ignored)
-    self.needs = past_lib.Needs(self.encoder.as_of, has_sessions)
+    past, slate = [], []
+    for field in self.encoder.as_of:
+      is_slate = field.details['as_of'] == asof_slates.GROUP
+      (slate if is_slate else past).append(field)
+    self.needs = past_lib.Needs(tuple(past), has_sessions)
+    self.slates = slates_lib.Slates(manifest, slate)
 
   def __repr__(self) -> str:
     past = ', takes the past' if self.needs else ''
@@ -98,6 +107,11 @@ class Scorer(abc.ABC):
       f'{type(self).__name__}: stage {self.stage}, tasks'
       f' {", ".join(self.tasks)}{past}\n  {self.path}'
     )
+
+  @property
+  def computed(self) -> tuple[str, ...]:
+    """The as-of columns that rows need not have."""
+    return self.needs.columns + self.slates.columns
 
   @abc.abstractmethod
   def infer(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:
@@ -237,7 +251,7 @@ class Scorer(abc.ABC):
 
     Args:
       table: as for `predict`, with as-of features as columns if the model has
-        some.
+        some, but for those of rows that are shown together.
 
     Returns:
       `categorical` i32[R, F], `multi_valued` i32[R, M] and `numeric` f32[R, N].
@@ -246,8 +260,8 @@ class Scorer(abc.ABC):
       types.InputError: as for `predict`.
     """
     rows = rows_lib.rows_of_table(table)
-    self.encoder.check(rows.schema, rows.path)
-    chunks = [self.encoder.encode(c) for c in rows.chunks(self.chunk_rows)]
+    self.encoder.check(rows.schema, rows.path, self._own(rows))
+    chunks = [inputs for _, inputs in self._encoded(rows, notes_lib.Notes())]
     found = {}
     for name in ('categorical', 'multi_valued', 'numeric'):
       parts = [np.asarray(getattr(chunk, name)) for chunk in chunks]
@@ -316,12 +330,17 @@ class Scorer(abc.ABC):
     # Without a past, rows stream through; with one, all of them are needed
     # before the first can be predicted for.
     if self._is_complete(rows, history, notes):
-      self.encoder.check(rows.schema, rows.path)
-      for chunk in rows.chunks(self.chunk_rows):
-        inputs = self.encoder.encode(chunk, notes)
-        yield chunk, self.infer(inputs, _one_session(chunk.table.num_rows))
+      self.encoder.check(rows.schema, rows.path, self._own(rows))
+      with contextlib.ExitStack() as stack:
+        if self.slates.columns and rows_lib.are_read_once(rows):
+          directory = stack.enter_context(past_lib.scratch_directory())
+          rows = rows_lib.make_rereadable(rows, directory)
+        for chunk, inputs in self._encoded(rows, notes):
+          yield chunk, self.infer(inputs, _one_session(chunk.table.num_rows))
       return
-    self.encoder.check(rows.schema, rows.path, self.needs.columns)
+    self.encoder.check(
+      rows.schema, rows.path, (*self.needs.columns, *self._own(rows))
+    )
     with past_lib.scratch_database(memory_limit) as (connection, directory):
       again = rows_lib.make_rereadable(rows, directory)
       past = past_lib.Past(connection, self.manifest, self.needs)
@@ -337,12 +356,12 @@ class Scorer(abc.ABC):
       past.compute(self._items())
       notes.lines += past.warnings
       if not self.needs.sessions:
-        for chunk, inputs in self._encoded(again, past, notes):
+        for chunk, inputs in self._encoded(again, notes, past):
           yield chunk, self.infer(inputs, _one_session(chunk.table.num_rows))
       else:
         found = session_rows.infer(
           past,
-          self._encoded(again, past, notes),
+          self._encoded(again, notes, past),
           self.infer,
           self.chunk_rows,
           self.lane_length,
@@ -401,27 +420,52 @@ class Scorer(abc.ABC):
       )
     return False
 
+  def with_slates(self, table: pa.Table, path: str) -> pa.Table:
+    """Rows with the columns of their slates.
+
+    Args:
+      table: rows that are shown together and no others.
+      path: what to call them in errors.
+
+    Raises:
+      types.InputError: a column that is missing or of another type.
+    """
+    found = self.slates.of_table(table, path)
+    return table if found is None else with_columns(table, found)
+
+  def _own(self, rows: rows_lib.Rows) -> list[str]:
+    """The columns of slates that rows lack, which are computed."""
+    return [n for n in self.slates.columns if n not in rows.schema.names]
+
   def _items(self) -> vocabulary_lib.Vocabulary | None:
     """The run's vocabulary of items; None if it reads none."""
     field = self.manifest.item_field
     return self.encoder.vocabulary(field) if field is not None else None
 
   def _encoded(
-    self, rows: rows_lib.Rows, past: past_lib.Past, notes: notes_lib.Notes
+    self,
+    rows: rows_lib.Rows,
+    notes: notes_lib.Notes,
+    past: past_lib.Past | None = None,
   ) -> Iterator[tuple[rows_lib.Chunk, types.Inputs]]:
     """Encodes rows in their order, with their as-of features."""
-    computed = past.columns() if self.needs.columns else None
+    computed = [self.slates.of_rows(rows)]
+    if past is not None and self.needs.columns:
+      computed.append(past.columns())
+    readers = [reader for reader in computed if reader is not None]
     for chunk in rows.chunks(self.chunk_rows):
       table = chunk.table
-      if computed is not None:
-        for field, column in zip(
-          self.needs.columns,
-          computed.take(table.num_rows).columns,
-          strict=True,
-        ):
-          table = table.append_column(field, column)
+      for reader in readers:
+        table = with_columns(table, reader.take(chunk.table.num_rows))
       whole = rows_lib.Chunk(table, chunk.path, chunk.lines)
       yield chunk, self.encoder.encode(whole, notes)
+
+
+def with_columns(table: pa.Table, others: pa.Table) -> pa.Table:
+  """The table with the columns of another, row by row."""
+  for name, column in zip(others.column_names, others.columns, strict=True):
+    table = table.append_column(name, column)
+  return table
 
 
 def _lanes(starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:

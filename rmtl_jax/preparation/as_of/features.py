@@ -1,5 +1,7 @@
 """As-of features: statistics of a row's session, user and item before the row.
 
+And of what was shown with it (rmtl_jax.preparation.as_of.slates).
+
 A row's past consists of strictly earlier rows; rows of one time do not see each
 other. It covers the rows of prepared data of the row's own split and earlier
 ones, as serving would see them. Labels that come too late for their split count
@@ -23,6 +25,7 @@ from rmtl_jax.preparation import labels, sessions, source, sql
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import rates as asof_rates
+from rmtl_jax.preparation.as_of import slates as asof_slates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,13 +66,21 @@ def add_features(
   Raises:
     types.InputError: as groups.find_supported.
   """
-  supported = asof_groups.find_supported(rows, places.in_order, config)
+  slates = None
+  if asof_groups.looks_at_slates(rows, config):
+    slates = asof_slates.find(connection, rows)
+  supported = asof_groups.find_supported(rows, places.in_order, config, slates)
   rows = asof_groups.declare(rows, supported, config)
   if not supported.binned:
     return rows
   idle_ms = round(config.idle_minutes * 60_000)
   table, details = compute_features(
-    connection, rows, places, supported.binned, idle_ms
+    connection,
+    rows,
+    places,
+    supported.binned,
+    idle_ms,
+    numbers=supported.numbers,
   )
   fields = asof_groups.binned_fields(rows, supported.binned, details)
   return dataclasses.replace(
@@ -88,6 +99,7 @@ def compute_features(
   train: Sequence[float] | None = None,
   labelled: str = '',
   earlier: Earlier | None = None,
+  numbers: Sequence[str] = (),
 ) -> tuple[str, dict[str, dict[str, Any]]]:
   """Computes the features of groups, not yet binned.
 
@@ -101,12 +113,13 @@ def compute_features(
     labelled: SQL condition, over the rows as `r`, that a row has labels; other
       rows count in no rate. Empty if all have.
     earlier: the past of these rows' users and items; None if there is none.
+    numbers: names of the log's numbers that `slate` compares.
 
   Returns:
     A table with `row_id` and a DOUBLE per feature, named without PREFIX, and
     details for the manifest, by name.
   """
-  keyed = _with_keys(connection, rows, places, groups, labelled)
+  keyed = _with_keys(connection, rows, places, groups, labelled, numbers)
   if train is None and set(groups) & set(asof_groups.LABELLED):
     train = asof_rates.train_rates(
       connection,
@@ -117,7 +130,7 @@ def compute_features(
       ],
     )
   tables, details = _compute_groups(
-    connection, keyed, rows, groups, idle_ms, train, earlier
+    connection, keyed, rows, groups, idle_ms, train, earlier, numbers
   )
   connection.execute(f'DROP TABLE {keyed}')
   # Joined two by two, once: every join of a view takes memory at every use.
@@ -139,8 +152,9 @@ def _with_keys(
   places: sessions.RowPlaces,
   groups: tuple[str, ...],
   labelled: str,
+  numbers: Sequence[str],
 ) -> str:
-  """Makes a table of past rows: places, time, and keys and labels if needed."""
+  """Makes a table of past rows: places, time, and what groups read of them."""
   # Only what the groups read: the view joins further tables (users, items),
   # which every column of theirs would make DuckDB do.
   columns = ['r.row_id, p.session_id, p.split, r.timestamp']
@@ -149,6 +163,7 @@ def _with_keys(
     *asof_groups.PAIRED,
     *asof_groups.KEYED,
     *asof_groups.LABELLED,
+    asof_slates.GROUP,
   }:
     relation = rows.view
   if set(groups) & {*asof_groups.PAIRED, *asof_groups.KEYED}:
@@ -160,6 +175,8 @@ def _with_keys(
     columns += labels.label_and_time_columns(
       rows.binary_tasks, places.boundaries, 'p.split', labelled
     )
+  if asof_slates.GROUP in groups:
+    columns += asof_slates.number_columns(rows, numbers)
   table = sql.unique_name('keyed')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT {", ".join(columns)} FROM {relation} r'
@@ -176,6 +193,7 @@ def _compute_groups(
   idle_ms: int,
   train: Sequence[float] | None,
   earlier: Earlier | None,
+  numbers: Sequence[str],
 ) -> tuple[list[str], dict[str, dict[str, Any]]]:
   """Computes each group's table, keyed by `row_id`, and details by name."""
   tables, made = [], []
@@ -199,6 +217,8 @@ def _compute_groups(
     made.append(
       asof_feedback.make_feedback(connection, keyed, rows.binary_tasks, train)
     )
+  if asof_slates.GROUP in groups:
+    made.append(asof_slates.make_slates(connection, keyed, numbers))
   details = {n: values for one in made for n, values in one.details.items()}
   return tables + [one.table for one in made], details
 

@@ -15,6 +15,7 @@ from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import history
 from rmtl_jax.preparation.as_of import rates as asof_rates
+from rmtl_jax.preparation.as_of import slates as asof_slates
 
 BINS = 32
 PREFIX = 'asof_'
@@ -100,11 +101,19 @@ _FEATURES = (
 
 @dataclasses.dataclass(frozen=True)
 class Supported:
-  """What to compute, what to warn of, and what is left out quietly, and why."""
+  """What to compute, what to warn of, and what is left out quietly, and why.
+
+  Attributes:
+    groups: what to compute.
+    warnings: what is not, though it was asked for.
+    left_out: what is not and was not asked for, and why.
+    numbers: names of the numbers that `slate` compares.
+  """
 
   groups: tuple[str, ...]
   warnings: tuple[str, ...]
   left_out: dict[str, str]
+  numbers: tuple[str, ...] = ()
 
   @property
   def binned(self) -> tuple[str, ...]:
@@ -116,6 +125,7 @@ def find_supported(
   rows: source.SourceTable,
   in_order: bool,
   config: prepare_config.PrepareConfig,
+  slates: asof_slates.Found | None = None,
 ) -> Supported:
   """Finds the groups that the options name and the log supports.
 
@@ -123,6 +133,7 @@ def find_supported(
     rows: the reader's result.
     in_order: as in sessions.RowPlaces.
     config: `as_of`.
+    slates: what the log's sessions are, where `looks_at_slates`.
 
   Returns:
     The groups. `all` leaves out those that the log can't support, and `counts`
@@ -139,6 +150,8 @@ def find_supported(
   for group in prepare_config.as_of_groups(config):
     auto = prepare_config.is_auto(config, group)
     lack = _missing_input(rows, group)
+    if looks_at_slates(rows, config, group):
+      lack = _missing_slates(slates)
     if group == 'rates' and not in_order and not lack:
       # Rates of train rows would count earlier labels of test rows.
       if group in config.as_of:
@@ -172,7 +185,24 @@ def find_supported(
           left_out[f'{group} of {part}'] = why.short
         else:
           warnings.append(f'as_of: {group!r} leaves out {why.long}')
-  return Supported(tuple(groups), tuple(warnings), left_out)
+  compared = tuple(field.name for field in asof_slates.fields_of(rows))
+  if slates is not None:
+    compared = slates.numbers
+  return Supported(tuple(groups), tuple(warnings), left_out, compared)
+
+
+def looks_at_slates(
+  rows: source.SourceTable,
+  config: prepare_config.PrepareConfig,
+  group: str = asof_slates.GROUP,
+) -> bool:
+  """Whether the log's sessions decide what a group compares, if anything."""
+  return (
+    group == asof_slates.GROUP
+    and group in prepare_config.as_of_groups(config)
+    and group not in config.as_of
+    and _missing_input(rows, group) is None
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,6 +215,8 @@ class _Lack:
 
 def _missing_input(rows: source.SourceTable, group: str) -> _Lack | None:
   """What a group needs that the log lacks; None if nothing."""
+  if group == asof_slates.GROUP:
+    return _missing_for_slates(rows)
   if not rows.has_time:
     return _Lack('no time', 'needs a time, and the log has none')
   lacking = _lacking(rows)
@@ -207,6 +239,29 @@ def _missing_input(rows: source.SourceTable, group: str) -> _Lack | None:
       _NO_TIMES,
       'needs a task that tells when its labels become known, and the log has'
       ' none; in a schema, "known_after_seconds" of a task tells',
+    )
+  return None
+
+
+def _missing_for_slates(rows: source.SourceTable) -> _Lack | None:
+  if not asof_slates.fields_of(rows):
+    return _Lack('no number', 'compares numbers, and the log has none')
+  if not (rows.has_session or (rows.has_user and rows.has_time)):
+    return _Lack('no session', 'needs sessions, and the log has none')
+  return None
+
+
+def _missing_slates(found: asof_slates.Found | None) -> _Lack | None:
+  """What sessions lack to be slates."""
+  if found is None or not found.at_once:
+    return _Lack(
+      'rows come one by one',
+      "needs sessions whose rows have one time, and the log's have several",
+    )
+  if not found.numbers:
+    return _Lack(
+      'no number differs',
+      'compares numbers within a session, and none differs there',
     )
   return None
 
@@ -261,6 +316,8 @@ def _names(rows: source.SourceTable, group: str) -> list[str]:
     return asof_rates.rate_names(keys(rows), rows.binary_tasks)
   if group == 'feedback':
     return asof_feedback.feedback_names(rows.binary_tasks)
+  if group == asof_slates.GROUP:
+    return asof_slates.names([f.name for f in asof_slates.fields_of(rows)])
   return [feature.name for feature in window_features(rows, (group,))]
 
 
@@ -326,6 +383,7 @@ def binned_fields(
     )
     for group in groups
     for name in _names(rows, group)
+    if group != asof_slates.GROUP or name in details
   )
 
 

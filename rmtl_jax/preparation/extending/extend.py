@@ -29,6 +29,7 @@ from rmtl_jax.preparation import (
 from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import history
+from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.preparation.extending import (
   drift,
   earlier,
@@ -259,6 +260,7 @@ def _with_features(
       idle_ms,
       train=_train_rates(base.manifest, rows),
       earlier=earlier.find(connection, rows, past, boundaries, idle_ms, groups),
+      numbers=asof_slates.compared(made),
     )
     binned = tuple(f for f in fields if f.transform == 'bins')
     view = asof.join(connection, rows, table, binned)

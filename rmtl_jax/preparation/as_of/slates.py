@@ -1,0 +1,193 @@
+"""Numbers of a row beside those of its slate: its session's rows of one time.
+
+What is shown at once is a slate: the answers to a search, the goods on a shelf.
+Which of them somebody takes depends on the others: that a price is the lowest
+says more than the price. Only features of the other rows are read, never their
+labels. A log without a time has one slate per session.
+
+The values are such that every engine computes them alike to the last bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import duckdb
+
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import source, sql
+from rmtl_jax.preparation.as_of import rates as asof_rates
+from rmtl_jax.preparation.schema import fields as fields_lib
+
+GROUP = 'slate'
+# Details of a feature: the number that it compares, and one of KINDS.
+NUMBER, KIND = 'number', 'compares'
+# How many rows the slate has.
+ROWS = 'slate_rows'
+# What a number becomes: how far it lies over the mean of the slate, over the
+# least and over the largest of the other rows', and how many of them are less.
+OVER_MEAN, OVER_LEAST = 'over_mean', 'over_least'
+OVER_LARGEST, RANK = 'over_largest', 'rank'
+KINDS = (OVER_MEAN, OVER_LEAST, OVER_LARGEST, RANK)
+# Of the sessions with several rows, the share that must be one slate.
+_ONE_SLATE = 0.9
+# Share of the slates in which a number must differ, and how many numbers are
+# compared at most if nobody asks: those that differ in the most slates.
+_DIFFERS, _NUMBERS = 0.1, 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+  """What the log's sessions are.
+
+  Attributes:
+    sessions: those of several rows.
+    slates: those of them whose rows have one time.
+    differ: in how many slates a number differs, by its field's name.
+  """
+
+  sessions: int
+  slates: int
+  differ: dict[str, int]
+
+  @property
+  def at_once(self) -> bool:
+    """Whether a session's rows are shown at once."""
+    return 0 < self.sessions * _ONE_SLATE <= self.slates
+
+  @property
+  def numbers(self) -> tuple[str, ...]:
+    """The numbers to compare if nobody asks for all."""
+    telling = [n for n, d in self.differ.items() if d >= _DIFFERS * self.slates]
+    kept = sorted(telling, key=lambda name: -self.differ[name])[:_NUMBERS]
+    return tuple(name for name in telling if name in kept)
+
+
+def fields_of(rows: source.SourceTable) -> list[source.SourceField]:
+  """The log's own numbers."""
+  return [
+    field
+    for field in rows.fields
+    if field.kind == 'numeric'
+    and 'as_of' not in field.details
+    and not fields_lib.is_made(field)
+  ]
+
+
+def find(
+  connection: duckdb.DuckDBPyConnection, rows: source.SourceTable
+) -> Found:
+  """Looks at the log's own sessions; those without an id are not counted."""
+  return found_of(rows, sql.fetch_row(connection, find_sql(rows, rows.view)))
+
+
+def find_sql(rows: source.SourceTable, view: str) -> str:
+  """SQL of the row that `found_of` takes.
+
+  Args:
+    rows: the reader's result.
+    view: its rows.
+  """
+  values = [_number_sql(field) for field in fields_of(rows)]
+  differ = ''.join(
+    f', min({value}) < max({value}) AS d_{i}' for i, value in enumerate(values)
+  )
+  counts = ''.join(
+    f', count(*) FILTER (WHERE slate AND d_{i})' for i in range(len(values))
+  )
+  return (
+    f'SELECT count(*), count(*) FILTER (WHERE slate){counts} FROM ('
+    f' SELECT min(timestamp) = max(timestamp) AS slate{differ} FROM {view}'
+    ' WHERE session IS NOT NULL GROUP BY session HAVING count(*) > 1)'
+  )
+
+
+def found_of(rows: source.SourceTable, row: Sequence[int]) -> Found:
+  """What the row of `find_sql` says."""
+  sessions, slates, *differ = row
+  names = [field.name for field in fields_of(rows)]
+  return Found(sessions, slates, dict(zip(names, differ, strict=True)))
+
+
+def _number_sql(field: source.SourceField) -> str:
+  """SQL of a number of the log; NaN counts as missing."""
+  value = sql.quote(field.source_column)
+  return f'CASE WHEN NOT isnan({value}) THEN {value} END'
+
+
+def number_columns(
+  rows: source.SourceTable, numbers: Sequence[str]
+) -> list[str]:
+  """SQL of the columns `n_<i>` that `features_sql` takes."""
+  by_name = {field.name: field for field in rows.fields}
+  return [
+    f'{_number_sql(by_name[name])} AS n_{i}' for i, name in enumerate(numbers)
+  ]
+
+
+def names(numbers: Sequence[str]) -> list[str]:
+  """Names of the features that compare numbers."""
+  return list(details(numbers))
+
+
+def details(numbers: Sequence[str]) -> dict[str, dict[str, Any]]:
+  """Details of the features for the manifest, by name."""
+  return {ROWS: {}} | {
+    f'{GROUP}_{number}_{kind}': {NUMBER: number, KIND: kind}
+    for number in numbers
+    for kind in KINDS
+  }
+
+
+def compared(fields: Iterable[manifest_lib.Field]) -> list[str]:
+  """The numbers that prepared data compare, each once."""
+  found = [field.details[NUMBER] for field in fields if NUMBER in field.details]
+  return list(dict.fromkeys(map(str, found)))
+
+
+def make_slates(
+  connection: duckdb.DuckDBPyConnection, keyed: str, numbers: Sequence[str]
+) -> asof_rates.FeatureTable:
+  """Computes the features; `keyed` and `numbers` as for `features_sql`."""
+  table = sql.unique_name('slates')
+  connection.execute(f'CREATE TABLE {table} AS {features_sql(keyed, numbers)}')
+  return asof_rates.FeatureTable(table, details(numbers))
+
+
+def features_sql(keyed: str, numbers: Sequence[str]) -> str:
+  """SQL of `row_id` and a DOUBLE per feature; NULL where a number is missing.
+
+  Args:
+    keyed: table with `row_id`, `session_id`, `timestamp` and the numbers as
+      `n_<i>`.
+    numbers: their fields' names.
+  """
+  slate = 'PARTITION BY session_id, timestamp'
+  columns = [f'CAST(count(*) OVER ({slate}) AS DOUBLE)']
+  windows = []
+  for i in range(len(numbers)):
+    windows += [
+      f'up_{i} AS ({slate} ORDER BY n_{i} NULLS LAST)',
+      f'down_{i} AS ({slate} ORDER BY n_{i} DESC NULLS LAST)',
+    ]
+    # Numbers of 32 bits have the same sum of 64 bits in any order, unless they
+    # are of very different sizes; then rounding takes care of the last bits.
+    short = f'CAST(CAST(n_{i} AS FLOAT) AS DOUBLE)'
+    over_mean = f'{short} - avg({short}) OVER ({slate})'
+    columns.append(f'CAST(CAST({over_mean} AS FLOAT) AS DOUBLE)')
+    # The first in an order looks at the second, all others at the first.
+    columns += [
+      f'n_{i} - CASE WHEN row_number() OVER {order} = 1'
+      f' THEN lead(n_{i}) OVER {order} ELSE first_value(n_{i}) OVER {order} END'
+      for order in (f'up_{i}', f'down_{i}')
+    ]
+    less = f'CAST(rank() OVER up_{i} - 1 AS DOUBLE)'
+    columns.append(f'CASE WHEN n_{i} IS NOT NULL THEN {less} END')
+  named = (
+    f'{column} AS {sql.quote(name)}'
+    for column, name in zip(columns, names(numbers), strict=True)
+  )
+  query = f'SELECT row_id, {", ".join(named)} FROM {keyed}'
+  return f'{query} WINDOW {", ".join(windows)}' if windows else query

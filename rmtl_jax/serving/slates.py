@@ -1,0 +1,268 @@
+"""Numbers of raw rows beside those of their slate, in memory.
+
+What rmtl_jax.preparation.as_of.slates computes of a log. A slate is made of the
+rows at hand with one session and one time, so rows that are shown together are
+sent together. Session and time are compared as they are written.
+"""
+
+from __future__ import annotations
+
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import parquet
+from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation import source, sql
+from rmtl_jax.preparation.as_of import groups as asof_groups
+from rmtl_jax.preparation.as_of import slates as asof_slates
+from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import parquet as raw_parquet
+from rmtl_jax.preparation.raw import readings
+from rmtl_jax.serving import log_columns, lookup, raw_fields
+from rmtl_jax.serving import rows as rows_lib
+
+# Rows that are read at a time.
+_CHUNK = 65_536
+
+
+class _Feature(NamedTuple):
+  """A column to add: the number that it compares ('': none), and how."""
+
+  column: str
+  number: str
+  kind: str
+
+
+class _Number(NamedTuple):
+  """A number of the raw rows, and what stands for nothing in it."""
+
+  field: source.SourceField
+  missing: readings.Missing
+
+  def values(self, table: pa.Table) -> np.ndarray:
+    """The numbers, f64[R]; NaN where missing, or where there is none.
+
+    Those that are at fault are told of by whoever encodes the field.
+    """
+    column = table[self.field.column].combine_chunks()
+    try:
+      return lookup.numbers(column, self.missing)
+    except lookup.Undecided:
+      pass
+    given = readings.given('number', column.type, self.missing)
+    with sql.connect() as connection:
+      connection.register('raw', pa.table({'number': column}))
+      found = connection.sql(
+        f'SELECT TRY_CAST({given} AS DOUBLE) AS number FROM raw'
+      ).to_arrow_table()
+    return found['number'].combine_chunks().fill_null(math.nan).to_numpy()
+
+
+class Slates:
+  """Computes the features of raw rows for one model; threads may share it."""
+
+  def __init__(
+    self,
+    manifest: manifest_lib.Manifest,
+    fields: Sequence[source.SourceField],
+  ):
+    """Reads nothing yet.
+
+    Args:
+      manifest: the run's.
+      fields: as-of features of the group `slate`, as raw columns.
+
+    Raises:
+      types.InputError: the manifest does not say what a feature compares.
+    """
+    self._log_schema = log_columns.make_log_schema(manifest)
+    schema = schema_lib.schema_of_manifest(manifest)
+    by_name = {f.name: f for f in manifest.fields if 'as_of' not in f.details}
+    self._features = [_feature(field, by_name) for field in fields]
+    self._numbers: dict[str, _Number] = {}
+    for feature in self._features:
+      if feature.number:
+        field = raw_fields.source_field(by_name[feature.number], manifest)
+        missing = readings.Missing()
+        if schema is not None:
+          missing = schema.missing_in(field.column)
+        self._numbers[feature.number] = _Number(field, missing)
+
+  @property
+  def columns(self) -> tuple[str, ...]:
+    """The columns to add."""
+    return tuple(feature.column for feature in self._features)
+
+  def of_rows(self, rows: rows_lib.Rows) -> rows_lib.RowReader | None:
+    """The columns of rows, in their order.
+
+    Args:
+      rows: that can be read again.
+
+    Returns:
+      None where there is nothing to compute, or the rows have the columns.
+
+    Raises:
+      types.InputError: a column that is missing or of another type, or some of
+        the columns to add are there.
+    """
+    if not self._is_wanted(rows.schema, rows.path):
+      return None
+    read = self._read(rows.schema, rows.path)
+    parts = [c.table.select(read) for c in rows.chunks(_CHUNK)]
+    whole = pa.concat_tables(parts) if parts else rows.schema.empty_table()
+    return rows_lib.RowReader(self._compute(whole).to_reader())
+
+  def of_table(self, table: pa.Table, path: str) -> pa.Table | None:
+    """As `of_rows`, of rows that are shown together and no others."""
+    if not self._is_wanted(table.schema, path):
+      return None
+    return self._compute(table.select(self._read(table.schema, path)))
+
+  def _is_wanted(self, schema: pa.Schema, path: str) -> bool:
+    given = [name for name in self.columns if name in schema.names]
+    if given and len(given) < len(self.columns):
+      lacks = next(name for name in self.columns if name not in given)
+      raise types.InputError(
+        f'{path}: has column {given[0]!r} and no column {lacks!r}; give all'
+        ' features of the slate or none'
+      )
+    return len(given) < len(self.columns)
+
+  def _read(self, schema: pa.Schema, path: str) -> list[str]:
+    """The columns to read, checked."""
+    of, place = self._log_schema, pathlib.Path(path)
+    keys = list(of.keys(schema).values())
+    if not of.optional:
+      # Rows without a session's id are told apart by their user, if they can.
+      keys = list(dict.fromkeys([str(of.session or of.user), *keys]))
+    elif not keys:
+      raise types.InputError(
+        f'{path}: no column {of.session!r} or {of.user!r}, to tell what was'
+        ' shown together'
+      )
+    numbers = [one.field.column for one in self._numbers.values()]
+    times = [] if of.time is None else [of.time]
+    read = list(dict.fromkeys([*keys, *times, *numbers]))
+    raw.check_columns(place, schema.names, read)
+    for column in read:
+      kind = 'DOUBLE' if column in numbers else ''
+      if column in times:
+        kind = of.clock.type
+      found = schema.field(column).type
+      raw_parquet.check_type(place, column, found, kind)
+    return read
+
+  def _compute(self, table: pa.Table) -> pa.Table:
+    """The columns to add, DOUBLE; missing where the number is."""
+    table = raw_fields.to_duckdb_types(table)
+    slate = self._slates(table)
+    compared = {
+      name: _compare(slate, one.values(table))
+      for name, one in self._numbers.items()
+    }
+    counts = np.bincount(slate)[slate].astype(np.float64)
+    found = {}
+    for feature in self._features:
+      column = counts
+      if feature.number:
+        column = compared[feature.number][feature.kind]
+      found[feature.column] = pa.array(column, mask=np.isnan(column))
+    return pa.table(found)
+
+  def _slates(self, table: pa.Table) -> np.ndarray:
+    """Numbers of the rows' slates, from 0, i64[R]."""
+    of, rows = self._log_schema, table.num_rows
+    # A session overrides the user, as in sessions.number_sessions.
+    owner = -1 - np.arange(rows)
+    for place, column in enumerate((of.user, of.session)):
+      if column is not None and column in table.column_names:
+        code = _codes(table[column], of.missing_in(column).texts)
+        owner = np.where(code < 0, owner, 2 * code + place)
+    time = np.zeros(rows, np.int64)
+    if of.time is not None:
+      time = _codes(table[of.time])
+    _, first = np.unique(
+      np.stack([owner, time], axis=1), axis=0, return_inverse=True
+    )
+    return first.reshape(-1)
+
+
+def _feature(
+  field: source.SourceField, by_name: Mapping[str, manifest_lib.Field]
+) -> _Feature:
+  if field.name == asof_groups.PREFIX + asof_slates.ROWS:
+    return _Feature(field.column, '', '')
+  number = str(field.details.get(asof_slates.NUMBER))
+  kind = str(field.details.get(asof_slates.KIND))
+  if number not in by_name or kind not in asof_slates.KINDS:
+    raise types.InputError(
+      f'field {field.name!r}: no such as-of feature; prepare the data again'
+    )
+  return _Feature(field.column, number, kind)
+
+
+def _codes(column: pa.ChunkedArray, missing: Sequence[str] = ()) -> np.ndarray:
+  """Equal whole numbers for equal values, i64[R]; -1 where there is none."""
+  whole = column.combine_chunks()
+  encoded = whole.dictionary_encode()
+  codes = encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
+  if parquet.is_text(whole.type):
+    nothing = pa.array(['', *missing], encoded.dictionary.type)
+    options = pc.SetLookupOptions(value_set=nothing)
+    is_missing = pc.call_function('is_in', [encoded.dictionary], options)
+    lost = np.flatnonzero(is_missing.to_numpy(zero_copy_only=False))
+    codes[np.isin(codes, lost)] = -1
+  return codes
+
+
+def _compare(slate: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:
+  """Each kind of comparison of a number within slates, f64[R]; NaN if missing.
+
+  Args:
+    slate: each row's, i64[R].
+    values: f64[R]; NaN where missing.
+  """
+  found = {asof_slates.OVER_MEAN: _over_mean(slate, values)}
+  for kind, sign in (
+    (asof_slates.OVER_LEAST, 1.0),
+    (asof_slates.OVER_LARGEST, -1.0),
+  ):
+    # NaN comes last in both orders.
+    order = np.lexsort((sign * values, slate))
+    ordered, of = values[order], slate[order]
+    begins = np.diff(of, prepend=-1) > 0
+    first = np.maximum.accumulate(np.where(begins, np.arange(len(of)), 0))
+    follows = np.append(~begins[1:], False)
+    second = np.where(follows, np.append(ordered[1:], np.nan), np.nan)
+    found[kind] = np.empty_like(values)
+    found[kind][order] = ordered - np.where(begins, second, ordered[first])
+    if kind == asof_slates.OVER_LEAST:
+      differs = begins | (np.diff(ordered, prepend=np.nan) != 0)
+      run = np.maximum.accumulate(np.where(differs, np.arange(len(of)), 0))
+      rank = np.empty_like(values)
+      rank[order] = np.where(np.isnan(ordered), np.nan, run - first)
+      found[asof_slates.RANK] = rank
+  return found
+
+
+def _over_mean(slate: np.ndarray, values: np.ndarray) -> np.ndarray:
+  """As the SQL rounds it."""
+  short = _rounded(values)
+  given = ~np.isnan(short)
+  sums = np.bincount(slate, np.where(given, short, 0.0))
+  counts = np.bincount(slate, given)
+  with np.errstate(invalid='ignore'):
+    return _rounded(short - (sums / counts)[slate])
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+  return values.astype(np.float32).astype(np.float64)
