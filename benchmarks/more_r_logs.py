@@ -109,18 +109,16 @@ def _category(values: Mapping[str, str], otherwise: str | None = None) -> str:
 
 
 def _journeys() -> str:
-  """A row for each of two journeys, the other's price and time beside it."""
+  """A row for each of two journeys."""
   parts = ' UNION ALL '.join(
     f"""
     SELECT rownames AS occasion, id, '{place}' AS place,
       price{this}::DOUBLE AS price, time{this}::DOUBLE AS minutes,
       change{this} AS changes, comfort{this} AS comfort,
-      price{this}::DOUBLE - price{other}::DOUBLE AS price_diff,
-      time{this}::DOUBLE - time{other}::DOUBLE AS time_diff,
       (choice = 'choice{this}')::INTEGER AS chosen
     FROM input
     """
-    for place, this, other in (('first', 1, 2), ('second', 2, 1))
+    for this, place in enumerate(('first', 'second'), 1)
   )
   return f'SELECT * FROM ({parts}) ORDER BY occasion::INTEGER, place'
 
@@ -433,7 +431,7 @@ LOGS = {
       'session': 'occasion',
       'user': 'id',
       'categorical': ['id', 'place', 'changes', 'comfort'],
-      'numeric': ['price', 'minutes', 'price_diff', 'time_diff'],
+      'numeric': ['price', 'minutes'],
       'tasks': raw_logs.separate('chosen'),
     },
   ),

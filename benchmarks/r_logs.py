@@ -45,18 +45,13 @@ _PERSON = (
 def _modes() -> str:
   """A row for each way to travel that there was."""
   person = ', '.join(f'"{name}"' for name in _PERSON)
-  times = ', '.join(
-    f'CASE WHEN {one}_AV::INTEGER = 1 THEN {one}_TT::DOUBLE END'
-    for one in _MODES
-  )
   parts = ' UNION ALL '.join(
     f"""
     SELECT rowid AS situation, {person}, '{one}' AS mode,
       {one}_TT::DOUBLE AS minutes, {one}_CO::DOUBLE AS cost,
       {'NULL' if one == 'CAR' else f'{one}_HE'} AS headway,
       {'SM_SEATS' if one == 'SM' else 'NULL'} AS seats,
-      (CHOICE::INTEGER = {place})::INTEGER AS chosen,
-      {one}_TT::DOUBLE - least({times}) AS minutes_over_fastest
+      (CHOICE::INTEGER = {place})::INTEGER AS chosen
     FROM input WHERE CHOICE <> '0' AND {one}_AV::INTEGER = 1
     """
     for place, one in enumerate(_MODES, 1)
@@ -157,7 +152,7 @@ LOGS = {
       'categorical': [*_PERSON[:1], 'mode', *_PERSON[1:], 'seats'],
       'numeric': [
         *(raw_logs.log1p(name) for name in ('minutes', 'cost')),
-        *('headway', 'minutes_over_fastest'),
+        'headway',
       ],
       'tasks': raw_logs.separate('chosen'),
     },

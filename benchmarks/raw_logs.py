@@ -69,7 +69,7 @@ def brands(
   choice: str = 'choice',
   **offers: str,
 ) -> Log:
-  """A row for each brand of an occasion, the least price beside its own.
+  """A row for each brand of an occasion.
 
   Args:
     names: of the brands; their prices are the columns `price.<name>`.
@@ -84,13 +84,11 @@ def brands(
       f'"{its}.{brand}" AS {column}, ' for column, its in offers.items()
     )
 
-  prices = ', '.join(f'"price.{one}"::DOUBLE' for one in names)
   parts = ' UNION ALL '.join(
     f"""
     SELECT rownames AS occasion, "{household}" AS household, '{one}' AS brand,
       "price.{one}"::DOUBLE AS price, {offered(one)}
-      ("{choice}" = '{one}')::INTEGER AS chosen,
-      "price.{one}"::DOUBLE / least({prices}) AS price_rel
+      ("{choice}" = '{one}')::INTEGER AS chosen
     FROM input
     """
     for one in names
@@ -102,7 +100,7 @@ def brands(
       'user': 'household',
       'item': 'brand',
       'categorical': ['household', 'brand', *offers],
-      'numeric': ['price', 'price_rel'],
+      'numeric': ['price'],
       'tasks': separate('chosen'),
     },
   )

@@ -245,12 +245,6 @@ def _compare(slate: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:
     second = np.where(follows, np.append(ordered[1:], np.nan), np.nan)
     found[kind] = np.empty_like(values)
     found[kind][order] = ordered - np.where(begins, second, ordered[first])
-    if kind == asof_slates.OVER_LEAST:
-      differs = begins | (np.diff(ordered, prepend=np.nan) != 0)
-      run = np.maximum.accumulate(np.where(differs, np.arange(len(of)), 0))
-      rank = np.empty_like(values)
-      rank[order] = np.where(np.isnan(ordered), np.nan, run - first)
-      found[asof_slates.RANK] = rank
   return found
 
 

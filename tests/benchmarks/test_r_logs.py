@@ -170,14 +170,14 @@ def test_labels_of_choices_and_grades_by_hand(tmp_path):
   assert visits[:4] == [(0, 0), (0, 1), (1, 1), (1, 0)]
   assert rows('resume', "SELECT call FROM '{path}'")[:3] == [(0,), (0,), (1,)]
   assert rows('lending', "SELECT bad FROM '{path}'")[:3] == [(0,), (1,), (0,)]
-  # Four rows of an occasion, of which one was chosen; the cheapest costs 40.
+  # Four rows of an occasion, of which one was chosen.
   cracker = rows('cracker', "SELECT * EXCLUDE feature FROM '{path}'")
   assert len(cracker) == 160
   assert cracker[:4] == [
-    (0, 1, 'kleebler', 88.0, 0, 0, 2.2),
-    (0, 1, 'nabisco', 120.0, 0, 1, 3.0),
-    (0, 1, 'private', 40.0, 0, 0, 1.0),
-    (0, 1, 'sunshine', 98.0, 0, 0, 2.45),
+    (0, 1, 'kleebler', 88.0, 0, 0),
+    (0, 1, 'nabisco', 120.0, 0, 1),
+    (0, 1, 'private', 40.0, 0, 0),
+    (0, 1, 'sunshine', 98.0, 0, 0),
   ]
   # Above the median of its grade: 404.5 of eight who read, 496 of nine.
   star = rows(
@@ -193,12 +193,12 @@ def test_labels_of_choices_and_grades_by_hand(tmp_path):
   modes = rows(
     'swissmetro',
     """
-    SELECT situation, mode, chosen, minutes_over_fastest FROM '{path}' LIMIT 5
+    SELECT situation, mode, chosen, minutes FROM '{path}' LIMIT 5
     """,
   )
   assert modes == [
-    *[(1, 'SM', 0, 0.0), (1, 'TRAIN', 1, 50.0)],
-    *[(2, 'CAR', 0, 55.0), (2, 'SM', 1, 0.0), (2, 'TRAIN', 0, 50.0)],
+    *[(1, 'SM', 0, 61.0), (1, 'TRAIN', 1, 111.0)],
+    *[(2, 'CAR', 0, 117.0), (2, 'SM', 1, 62.0), (2, 'TRAIN', 0, 112.0)],
   ]
 
 

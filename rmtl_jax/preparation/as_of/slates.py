@@ -27,10 +27,10 @@ NUMBER, KIND = 'number', 'compares'
 # How many rows the slate has.
 ROWS = 'slate_rows'
 # What a number becomes: how far it lies over the mean of the slate, over the
-# least and over the largest of the other rows', and how many of them are less.
-OVER_MEAN, OVER_LEAST = 'over_mean', 'over_least'
-OVER_LARGEST, RANK = 'over_largest', 'rank'
-KINDS = (OVER_MEAN, OVER_LEAST, OVER_LARGEST, RANK)
+# least and over the largest of the other rows'.
+OVER_MEAN = 'over_mean'
+OVER_LEAST, OVER_LARGEST = 'over_least', 'over_largest'
+KINDS = (OVER_MEAN, OVER_LEAST, OVER_LARGEST)
 # Of the sessions with several rows, the share that must be one slate.
 _ONE_SLATE = 0.9
 # Share of the slates in which a number must differ, and how many numbers are
@@ -183,8 +183,6 @@ def features_sql(keyed: str, numbers: Sequence[str]) -> str:
       f' THEN lead(n_{i}) OVER {order} ELSE first_value(n_{i}) OVER {order} END'
       for order in (f'up_{i}', f'down_{i}')
     ]
-    less = f'CAST(rank() OVER up_{i} - 1 AS DOUBLE)'
-    columns.append(f'CASE WHEN n_{i} IS NOT NULL THEN {less} END')
   named = (
     f'{column} AS {sql.quote(name)}'
     for column, name in zip(columns, names(numbers), strict=True)

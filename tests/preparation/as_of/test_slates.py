@@ -64,12 +64,12 @@ def computed(rows):
 
 
 def reference(rows):
-  """The same by loops: rows, over the mean, the least, the largest, rank."""
+  """The same by loops: rows, over the mean, the least and the largest."""
   found = []
   for i, (session, time, number) in enumerate(rows):
     slate = [j for j, row in enumerate(rows) if row[:2] == (session, time)]
     if number is None:
-      found.append((len(slate), None, None, None, None))
+      found.append((len(slate), None, None, None))
       continue
     given = [rows[j][2] for j in slate if rows[j][2] is not None]
     others = [rows[j][2] for j in slate if j != i and rows[j][2] is not None]
@@ -81,7 +81,6 @@ def reference(rows):
         float(np.float32(over_mean)),
         number - min(others) if others else None,
         number - max(others) if others else None,
-        sum(other < number for other in given),
       )
     )
   return found
@@ -98,13 +97,13 @@ def test_by_hand():
     (2, 0, 1.0),  # another session
   ]
   assert computed(rows) == [
-    (5, -10.0, 20.0, -30.0, 1),
-    (5, 20.0, 50.0, 0.0, 2),
-    (5, 20.0, 50.0, 0.0, 2),
-    (5, None, None, None, None),
-    (5, -30.0, -20.0, -50.0, 0),
-    (1, 0.0, None, None, 0),
-    (1, 0.0, None, None, 0),
+    (5, -10.0, 20.0, -30.0),
+    (5, 20.0, 50.0, 0.0),
+    (5, 20.0, 50.0, 0.0),
+    (5, None, None, None),
+    (5, -30.0, -20.0, -50.0),
+    (1, 0.0, None, None),
+    (1, 0.0, None, None),
   ]
   assert reference(rows) == computed(rows)
 
@@ -138,11 +137,11 @@ def test_searches_compare_the_numbers_that_differ(tmp_path):
     for kind in slates.KINDS
   ]
   by_name = {field.name: field for field in manifest.fields}
-  details = by_name['asof_slate_price_rank'].details
-  assert (details['number'], details['compares']) == ('price', 'rank')
-  ranks = raw_files.decoded(tmp_path, 'asof_slate_price_rank', 'test')
-  # Bins of 0, 1 and 2; the fourth has no price.
-  assert ranks[:5] == ['1', '2', '2', None, '0']
+  details = by_name['asof_slate_price_over_least'].details
+  assert (details['number'], details['compares']) == ('price', 'over_least')
+  bins = raw_files.decoded(tmp_path, 'asof_slate_price_over_least', 'test')
+  # 20, 50, 50, none, -20.
+  assert bins[:5] == ['1', '2', '2', None, '0']
 
 
 def test_without_a_time_a_session_is_a_slate(tmp_path):
