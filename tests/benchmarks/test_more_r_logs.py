@@ -11,6 +11,8 @@ from tests.benchmarks import raw_tables
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _INDUSTRIES = 'agric,bus,construc,ent,fin,manuf,min,per,pro,pub,tra,trad'
+_CAR = ('type', 'fuel', 'price', 'range', 'acc', 'speed', 'pollution', 'size')
+_CAR += ('space', 'cost', 'station')
 _LOAN = more_r_logs.LOGS['loanapp'].schema
 
 
@@ -235,6 +237,39 @@ _INPUTS = {
       for i in range(80)
     ],
   ),
+  'car': (
+    'rownames,choice,college,hsg2,coml5,'
+    + ','.join(f'{name}{car}' for name in _CAR for car in range(1, 7))
+    + '\n',
+    [
+      f'{i},choice{1 + i % 6},0,{i % 2},0,'
+      + ','.join(
+        {'type': 'van', 'fuel': 'cng'}.get(name, str(10 * car + i % 7))
+        for name in _CAR
+        for car in range(1, 7)
+      )
+      for i in range(40)
+    ],
+  ),
+  'catsup': (
+    'rownames,id,disp.heinz41,disp.heinz32,disp.heinz28,disp.hunts32,'
+    'feat.heinz41,feat.heinz32,feat.heinz28,feat.hunts32,price.heinz41,'
+    'price.heinz32,price.heinz28,price.hunts32,choice\n',
+    [
+      f'{i},{1 + i // 4},0,0,1,0,{i % 2},0,0,0,4.6,3.{i},5.2,3.4,'
+      f'{("heinz28", "hunts32")[i % 2]}'
+      for i in range(40)
+    ],
+  ),
+  'fishing': (
+    'rownames,mode,price,catch,pbeach,ppier,pboat,pcharter,cbeach,cpier,cboat,'
+    'ccharter,income\n',
+    [
+      f'{i},{("charter", "pier")[i % 2]},18.5,0.5,15.{i},15.5,10.5,18.5,0.1,'
+      f'0.05,0.3,0.5,{1000 + i}.9'
+      for i in range(40)
+    ],
+  ),
 }
 
 
@@ -361,6 +396,17 @@ def test_choices_by_hand(rows):
   assert rows('train', '* EXCLUDE (id, comfort)')[2:4] == [
     (1, 'first', 2400.0, 150.0, 0, 0),
     (1, 'second', 3201.0, 130.0, 1, 1),
+  ]
+  assert rows('car', 'household, price, station, type, chosen')[6:9] == [
+    *[(1, 11, 11, 'van', 0), (1, 21, 21, 'van', 1), (1, 31, 31, 'van', 0)]
+  ]
+  assert rows('catsup', '* EXCLUDE display')[:4] == [
+    *[(0, 1, 'heinz28', 5.2, 0, 1), (0, 1, 'heinz32', 3.0, 0, 0)],
+    *[(0, 1, 'heinz41', 4.6, 0, 0), (0, 1, 'hunts32', 3.4, 0, 0)],
+  ]
+  assert rows('fishing', '*')[4:8] == [
+    *[(1, 'beach', 15.1, 0.1, 1001.9, 0), (1, 'boat', 10.5, 0.3, 1001.9, 0)],
+    *[(1, 'charter', 18.5, 0.5, 1001.9, 0), (1, 'pier', 15.5, 0.05, 1001.9, 1)],
   ]
   assert rows('electricity', 'occasion, alt, chosen')[4:8] == [
     *[(2, 1, 0), (2, 2, 1), (2, 3, 0), (2, 4, 0)]
