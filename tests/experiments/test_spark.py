@@ -308,7 +308,9 @@ def test_same_data_as_prepare(made, case):
 def test_every_group_of_features_is_compared(made):
   groups = {
     group
-    for case in ('users by idle time', 'late labels')
+    for case in (
+      *('users by idle time', 'late labels', 'by files, validation drawn'),
+    )
     for group in made(case)[1].options['as_of']
   }
   assert groups == set(prepare_config.AS_OF)

@@ -69,11 +69,15 @@ SCHEMAS = {
   | {'categorical': ['user']},
   'no user': {k: v for k, v in BASE.items() if k != 'user'}
   | {'session': 'visit', 'categorical': ['item']},
+  'slates': BASE | {'session': 'page', 'numeric': ['price']},
 }
 
 
-def write_log(tmp_path, seed=0, days=6, users=9, items=8):
-  """A Parquet file a day, with ids that are numbers."""
+def write_log(tmp_path, seed=0, days=6, users=9, items=8, shown=1):
+  """A Parquet file a day, with ids that are numbers.
+
+  Each row stands there as often as one is `shown`, at other prices.
+  """
   rng = np.random.default_rng(seed)
   found: list[list[dict]] = [[] for _ in range(days)]
   for user in range(users):
@@ -85,6 +89,7 @@ def write_log(tmp_path, seed=0, days=6, users=9, items=8):
       found[day].append(
         {
           'visit': f'{user}-{visit}',
+          'page': f'{user}-{visit}-{time}',
           'user': user,
           'item': int(rng.integers(0, items)) + day,
           'seen': '|'.join(map(str, rng.integers(0, 16, rng.integers(0, 4)))),
@@ -102,7 +107,11 @@ def write_log(tmp_path, seed=0, days=6, users=9, items=8):
       visit += far
       time += int(rng.integers(*((40, 400) if far else (1, 29))) * MINUTE)
   for day, rows in enumerate(found):
-    rows.sort(key=lambda row: row['ts'])
+    rows = [
+      row | {'price': row['price'] * (1 + i % 3)}
+      for row in sorted(rows, key=lambda row: row['ts'])
+      for i in range(shown)
+    ]
     path = tmp_path / f'day{day}' / f'{day}.parquet'
     path.parent.mkdir()
     pq.write_table(pa.Table.from_pylist(rows), path)
@@ -117,7 +126,7 @@ def write_log(tmp_path, seed=0, days=6, users=9, items=8):
 
 @pytest.mark.parametrize('name', SCHEMAS)
 def test_columns_of_every_kind(tmp_path, name):
-  write_log(tmp_path)
+  write_log(tmp_path, shown=4 if name == 'slates' else 1)
   schema = SCHEMAS[name]
   path = raw_files.write_schema(tmp_path / 'schema.json', schema)
 
@@ -130,6 +139,7 @@ def test_columns_of_every_kind(tmp_path, name):
     )
 
   old = prepare.prepare(settings('all-days', 'old', 4, schema=path))
+  assert ('slate' in old.options['as_of']) == (name == 'slates')
   before = 'old'
   for day in (4, 5):
     config = settings(
