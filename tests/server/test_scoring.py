@@ -19,11 +19,11 @@ def score(monkeypatch):
   calls = []
 
   def run(fail):
-    def encode(scorer, pasts, table, numbers, notes):
+    def encode(scorer, pasts, tables, numbers, notes):
       calls.append(list(numbers))
       if 3 in numbers:
         fail()
-      inputs = types.Inputs(np.zeros((len(table), 1)), None, None)
+      inputs = types.Inputs(np.zeros((sum(map(len, tables)), 1)), None, None)
       return scoring._Encoded(inputs, [], numbers)
 
     monkeypatch.setattr(scoring, '_encode', encode)
