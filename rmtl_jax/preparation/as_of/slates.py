@@ -164,28 +164,41 @@ def features_sql(keyed: str, numbers: Sequence[str]) -> str:
       `n_<i>`.
     numbers: their fields' names.
   """
-  slate = 'PARTITION BY session_id, timestamp'
-  columns = [f'CAST(count(*) OVER ({slate}) AS DOUBLE)']
-  windows = []
+  # Numbers of 32 bits have the same sum of 64 bits in any order, unless they
+  # are of very different sizes; then rounding takes care of the last bits.
+  short = 'CAST(CAST(n_{} AS FLOAT) AS DOUBLE)'
+  first, second, kept = ['count(*) AS n'], [], []
+  columns = ['CAST(n AS DOUBLE)']
   for i in range(len(numbers)):
-    windows += [
-      f'up_{i} AS ({slate} ORDER BY n_{i} NULLS LAST)',
-      f'down_{i} AS ({slate} ORDER BY n_{i} DESC NULLS LAST)',
-    ]
-    # Numbers of 32 bits have the same sum of 64 bits in any order, unless they
-    # are of very different sizes; then rounding takes care of the last bits.
-    short = f'CAST(CAST(n_{i} AS FLOAT) AS DOUBLE)'
-    over_mean = f'{short} - avg({short}) OVER ({slate})'
-    columns.append(f'CAST(CAST({over_mean} AS FLOAT) AS DOUBLE)')
-    # The first in an order looks at the second, all others at the first.
-    columns += [
-      f'n_{i} - CASE WHEN row_number() OVER {order} = 1'
-      f' THEN lead(n_{i}) OVER {order} ELSE first_value(n_{i}) OVER {order} END'
-      for order in (f'up_{i}', f'down_{i}')
-    ]
-  named = (
+    mean = short.format(i)
+    first.append(
+      f'min(n_{i}) AS least_{i}, max(n_{i}) AS largest_{i},'
+      f' avg({mean}) AS mean_{i}'
+    )
+    kept += [f'least_{i}', f'largest_{i}', f'mean_{i}']
+    columns.append(f'CAST(CAST({mean} - mean_{i} AS FLOAT) AS DOUBLE)')
+    for end, further, next_ in (('least', '>', 'min'), ('largest', '<', 'max')):
+      second.append(
+        f'count(*) FILTER (WHERE n_{i} = {end}_{i}) AS ties_{end}_{i},'
+        f' {next_}(n_{i}) FILTER (WHERE n_{i} {further} {end}_{i})'
+        f' AS next_{end}_{i}'
+      )
+      # What is at an end alone is compared with the next.
+      columns.append(
+        f'n_{i} - CASE WHEN n_{i} {further} {end}_{i} OR ties_{end}_{i} > 1'
+        f' THEN {end}_{i} ELSE next_{end}_{i} END'
+      )
+  slate = 'session_id, timestamp'
+  whole = ', '.join(f'min({name}) AS {name}' for name in ('n', *kept))
+  of_slates = (
+    f'SELECT {", ".join([slate, whole, *second])} FROM {keyed} JOIN ('
+    f' SELECT {", ".join([slate, *first])} FROM {keyed} GROUP BY {slate})'
+    f' USING ({slate}) GROUP BY {slate}'
+  )
+  named = ', '.join(
     f'{column} AS {sql.quote(name)}'
     for column, name in zip(columns, names(numbers), strict=True)
   )
-  query = f'SELECT row_id, {", ".join(named)} FROM {keyed}'
-  return f'{query} WINDOW {", ".join(windows)}' if windows else query
+  return (
+    f'SELECT row_id, {named} FROM {keyed} JOIN ({of_slates}) USING ({slate})'
+  )

@@ -216,8 +216,8 @@ def notes(
     )
   if time is None:
     found.append(
-      'No time of the rows: sessions are drawn for the splits, and there are no'
-      ' as-of features.'
+      'No time of the rows: sessions are drawn for the splits, and no feature'
+      ' tells what came before a row.'
     )
     if may_be_times:
       found.append(
