@@ -14,11 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import parquet
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.as_of import groups as asof_groups
@@ -180,20 +178,20 @@ class Slates:
 
   def _slates(self, table: pa.Table) -> np.ndarray:
     """Numbers of the rows' slates, from 0, i64[R]."""
-    of, rows = self._log_schema, table.num_rows
+    of = self._log_schema
+    alone = -1 - np.arange(table.num_rows)
+    owner = alone
     # A session overrides the user, as in sessions.number_sessions.
-    owner = -1 - np.arange(rows)
     for place, column in enumerate((of.user, of.session)):
       if column is not None and column in table.column_names:
-        code = _codes(table[column], of.missing_in(column).texts)
+        code = _codes(table[column], of.missing_in(column))
         owner = np.where(code < 0, owner, 2 * code + place)
-    time = np.zeros(rows, np.int64)
+    time = np.zeros(table.num_rows, np.int64)
     if of.time is not None:
-      time = _codes(table[of.time])
-    _, first = np.unique(
-      np.stack([owner, time], axis=1), axis=0, return_inverse=True
-    )
-    return first.reshape(-1)
+      time = _codes(table[of.time], of.missing_in(of.time))
+      owner = np.where(time < 0, alone, owner)
+    pairs = np.stack([owner, time], axis=1)
+    return np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def _feature(
@@ -210,17 +208,18 @@ def _feature(
   return _Feature(field.column, number, kind)
 
 
-def _codes(column: pa.ChunkedArray, missing: Sequence[str] = ()) -> np.ndarray:
+def _codes(column: pa.ChunkedArray, missing: readings.Missing) -> np.ndarray:
   """Equal whole numbers for equal values, i64[R]; -1 where there is none."""
-  whole = column.combine_chunks()
-  encoded = whole.dictionary_encode()
+  encoded = column.combine_chunks().dictionary_encode()
   codes = encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
-  if parquet.is_text(whole.type):
-    nothing = pa.array(['', *missing], encoded.dictionary.type)
-    options = pc.SetLookupOptions(value_set=nothing)
-    is_missing = pc.call_function('is_in', [encoded.dictionary], options)
-    lost = np.flatnonzero(is_missing.to_numpy(zero_copy_only=False))
-    codes[np.isin(codes, lost)] = -1
+  try:
+    texts = lookup.texts(encoded.dictionary, missing)
+  except (
+    lookup.Undecided
+  ):  # of a type in which nothing is declared to be missing
+    return codes
+  lost = [i for i, text in enumerate(texts) if text in (None, '', 'nan')]
+  codes[np.isin(codes, lost)] = -1
   return codes
 
 

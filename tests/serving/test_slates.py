@@ -176,3 +176,22 @@ def test_requests_are_not_shown_together(model):
     np.testing.assert_allclose(
       answer.values[:, 0], model.predict(part)['book'], rtol=1e-5
     )
+
+
+def test_rows_that_nothing_binds(model):
+  table = searches(20).drop_columns(['booked'])
+  assert model.predict(table.slice(0, 0))['book'].shape == (0,)
+  columns = table.to_pydict()
+  codes = [float('nan') if name == '?' else 1.0 for name in columns['search']]
+  numbered = table.set_column(0, 'search', pa.array(codes, pa.float64()))
+  sizes = model.slates.of_table(numbered, 'rows')[0].to_pylist()
+  for i, (guest, time, code) in enumerate(
+    zip(columns['guest'], columns['ts'], codes, strict=True)
+  ):
+    same = [
+      j
+      for j in range(len(codes))
+      if columns['ts'][j] == time
+      and (codes[j] == code or (code != code and columns['guest'][j] == guest))
+    ]
+    assert sizes[i] == len(same)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rmtl_jax.preparation.as_of import slates
 from rmtl_jax.preparation.description import drift
 from rmtl_jax.report.description import tables
 
@@ -55,12 +56,14 @@ def differences(fields: Sequence[Record]) -> list[str]:
 
 
 def _drift(fields: Sequence[Record]) -> list[str]:
-  """Which fields differ much, as-of fields apart."""
+  """Which fields differ much, those apart that count what came before."""
   names: dict[bool, list[str]] = {False: [], True: []}
   for field in tables.worst_first(fields):
     index, chance = field['psi']['test'], field['chance']['test']
     if index > drift.DIFFERENT + chance:
-      names[bool(field['as_of'])].append(field['name'])
+      # Slates count nothing that came before.
+      grows = field['as_of'] not in ('', slates.GROUP)
+      names[grows].append(field['name'])
   found = []
   if names[False]:
     found.append(
