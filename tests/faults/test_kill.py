@@ -27,6 +27,7 @@ STAGES = (
   '--config.critic.min_passes=5',
   '--config.finetune.max_epochs=4',
   '--config.finetune.patience=9',
+  '--config.faults.checkpoint_seconds=0',  # every pass is saved
   '--keep_checkpoints',  # the optimizers' states are compared
   *runs.SMALL,
 )
