@@ -26,6 +26,7 @@ def test_groups_of_as_of_fields():
     'rates': ('asof_x', 'asof_y'),
     'feedback': (),
     'history': (),
+    'slate': (),
   }
 
 

@@ -200,7 +200,7 @@ CASES = {
   'by files, validation drawn': (
     'parquet',
     without('time', 'user') | {'session': 'user'},
-    {'test_dir': 'test'},
+    {'test_dir': 'test', 'as_of': ('auto', 'slate')},
   ),
 }
 # Cases in which rows are left out as they know no label in time.

@@ -256,7 +256,8 @@ def _missing_slates(found: asof_slates.Found | None) -> _Lack | None:
   if found is None or not found.at_once:
     return _Lack(
       'rows come one by one',
-      "needs sessions whose rows have one time, and the log's have several",
+      'needs sessions that are shown at once: rows of one time of day, or of'
+      " which one is taken; the log's are not",
     )
   if not found.numbers:
     return _Lack(

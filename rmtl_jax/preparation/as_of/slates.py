@@ -5,6 +5,9 @@ Which of them somebody takes depends on the others: that a price is the lowest
 says more than the price. Only features of the other rows are read, never their
 labels. A log without a time has one slate per session.
 
+Where nobody asks for them, slates are looked for: rows that are not shown at
+once would be compared with later ones, which serving does not have.
+
 The values are such that every engine computes them alike to the last bit.
 """
 
@@ -31,8 +34,11 @@ ROWS = 'slate_rows'
 OVER_MEAN = 'over_mean'
 OVER_LEAST, OVER_LARGEST = 'over_least', 'over_largest'
 KINDS = (OVER_MEAN, OVER_LEAST, OVER_LARGEST)
-# Of the sessions with several rows, the share that must be one slate.
-_ONE_SLATE = 0.9
+# Of the sessions with several rows, the share that must be one slate; and of
+# slates, where times don't tell, the share in which one row is taken.
+_ONE_SLATE = _ONE_TAKEN = 0.9
+# Times that are days differ in this part at most twice, with daylight saving.
+_DAY_MS, _OF_DAYS = 86_400_000, 2
 # Share of the slates in which a number must differ, and how many numbers are
 # compared at most if nobody asks: those that differ in the most slates.
 _DIFFERS, _NUMBERS = 0.1, 16
@@ -45,17 +51,28 @@ class Found:
   Attributes:
     sessions: those of several rows.
     slates: those of them whose rows have one time.
+    times: at how many times of a day they begin.
+    taken: in how many slates one row is positive, by task.
     differ: in how many slates a number differs, by its field's name.
   """
 
   sessions: int
   slates: int
+  times: int
+  taken: tuple[int, ...]
   differ: dict[str, int]
 
   @property
   def at_once(self) -> bool:
-    """Whether a session's rows are shown at once."""
-    return 0 < self.sessions * _ONE_SLATE <= self.slates
+    """Whether a session's rows are shown at once.
+
+    Rows of one day may have come one by one; so may those without a time. They
+    are a slate where one of them is taken.
+    """
+    if not 0 < self.sessions * _ONE_SLATE <= self.slates:
+      return False
+    least = _ONE_TAKEN * self.slates
+    return self.times > _OF_DAYS or max(self.taken, default=0) >= least
 
   @property
   def numbers(self) -> tuple[str, ...]:
@@ -91,24 +108,34 @@ def find_sql(rows: source.SourceTable, view: str) -> str:
     view: its rows.
   """
   values = [_number_sql(field) for field in fields_of(rows)]
-  differ = ''.join(
-    f', min({value}) < max({value}) AS d_{i}' for i, value in enumerate(values)
-  )
+  positives = [
+    f'count({sql.quote(f"t_{task.name}")})'
+    if task.timed
+    else f'count(*) FILTER (WHERE {sql.quote(f"y_{task.name}")} = 1)'
+    for task in rows.binary_tasks
+  ]
+  marks = [f'{count} = 1' for count in positives]
+  marks += [f'min({value}) < max({value})' for value in values]
+  made = ''.join(f', {mark} AS m_{i}' for i, mark in enumerate(marks))
   counts = ''.join(
-    f', count(*) FILTER (WHERE slate AND d_{i})' for i in range(len(values))
+    f', count(*) FILTER (WHERE slate AND m_{i})' for i in range(len(marks))
   )
   return (
-    f'SELECT count(*), count(*) FILTER (WHERE slate){counts} FROM ('
-    f' SELECT min(timestamp) = max(timestamp) AS slate{differ} FROM {view}'
+    'SELECT count(*), count(*) FILTER (WHERE slate),'
+    f' count(DISTINCT start % {_DAY_MS}){counts} FROM ('
+    ' SELECT min(timestamp) AS start, min(timestamp) = max(timestamp) AS slate'
+    f' {made} FROM {view}'
     ' WHERE session IS NOT NULL GROUP BY session HAVING count(*) > 1)'
   )
 
 
 def found_of(rows: source.SourceTable, row: Sequence[int]) -> Found:
   """What the row of `find_sql` says."""
-  sessions, slates, *differ = row
+  sessions, slates, times, *others = row
+  tasks = len(rows.binary_tasks)
   names = [field.name for field in fields_of(rows)]
-  return Found(sessions, slates, dict(zip(names, differ, strict=True)))
+  differ = dict(zip(names, others[tasks:], strict=True))
+  return Found(sessions, slates, times, tuple(others[:tasks]), differ)
 
 
 def _number_sql(field: source.SourceField) -> str:

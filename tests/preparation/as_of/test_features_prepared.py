@@ -22,7 +22,8 @@ SCHEMA = {
   'categorical': ['user', 'item'],
   'tasks': [{'name': 'click', 'column': 'clicked'}],
 }
-ALL = list(prepare_config.AS_OF)
+# Without numbers there is no slate (test_slates.py).
+ALL = [group for group in prepare_config.AS_OF if group != 'slate']
 WITHOUT = {
   'user': {k: v for k, v in SCHEMA.items() if k != 'user'},
   'item': {k: v for k, v in SCHEMA.items() if k != 'item'},
@@ -152,8 +153,9 @@ def test_groups_add_columns_and_change_no_other(tmp_path):
   assert full.options.pop('as_of') == [g for g in ALL if g != 'feedback']
   assert full.options.pop('history_items') == 20
   assert plain.report['warnings'] == []
-  assert len(full.report['warnings']) == 1
+  assert len(full.report['warnings']) == 2
   assert "as_of: 'feedback' is left out" in full.report['warnings'][0]
+  assert "as_of: 'slate' is left out" in full.report['warnings'][1]
   assert full.options == plain.options
   assert [f.name for f in full.fields] == [
     'user',
@@ -415,13 +417,16 @@ def test_all_leaves_out_what_the_log_cannot_support(tmp_path, lack, other, why):
   assert manifest.options['as_of'] == ['gap', 'position', 'counts', 'rates']
   made = [f.name for f in manifest.fields if 'as_of' in f.details]
   assert made[3:] == [f'asof_{other}_rows', f'asof_{other}_click_rate']
-  views, counts, rates, feedback, history = manifest.report['warnings']
+  views, counts, rates, feedback, history, slate = manifest.report['warnings']
   needed = f'needs a{"n" if lack == "item" else ""} {lack}'
   assert views == f"as_of: 'views' is left out: it {needed}, and {why}"
   assert counts == f"as_of: 'counts' leaves out the {lack}'s: {why}"
   assert rates == f"as_of: 'rates' leaves out the {lack}'s: {why}"
   assert feedback.startswith("as_of: 'feedback' is left out: it needs a task")
   assert history == f"as_of: 'history' is left out: it {needed}, and {why}"
+  assert slate == (
+    "as_of: 'slate' is left out: it compares numbers, and the log has none"
+  )
 
 
 @pytest.mark.parametrize(
@@ -484,6 +489,7 @@ def test_auto_makes_what_the_log_supports_and_what_varies(tmp_path):
   assert manifest.report['warnings'] == []
   assert manifest.report['as_of_left_out'] == {
     'feedback': 'no label times',
+    'slate': 'no number',
     **dict.fromkeys(('gap', 'position', 'views'), 'one value in train'),
   }
   words = {path.stem for path in (tmp_path / 'out' / 'vocabulary').iterdir()}
@@ -513,10 +519,10 @@ def test_auto_leaves_out_single_fields_of_a_group(tmp_path):
   assert manifest.options['as_of'] == ['counts', 'rates']
   assert 'history_items' not in manifest.options
   assert as_of_fields(manifest) == ['asof_item_rows', 'asof_item_click_rate']
-  assert list(manifest.report['as_of_left_out']) == [
-    *('gap', 'position', 'views', 'feedback', 'history'),
+  assert set(manifest.report['as_of_left_out']) == {
+    *('gap', 'position', 'views', 'feedback', 'history', 'slate'),
     *('asof_user_rows', 'asof_user_click_rate'),
-  ]
+  }
 
 
 @pytest.mark.parametrize(

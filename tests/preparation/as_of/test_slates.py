@@ -26,10 +26,13 @@ TIMELESS = {key: value for key, value in SCHEMA.items() if key != 'time'}
 PRICES = (90, 120, 120, '', 70)
 
 
-def searches(count=40, step=0):
-  """Rows of searches; `step` seconds lie between the rows of one."""
+def searches(count=40, step=0, apart=100, taken=(1, 3)):
+  """Rows of searches: `step` and `apart` are seconds within and between."""
   return [
-    (s, f'h{i}', 1_700_000_000 + 100 * s + step * i, price, i, s % 9, i % 2)
+    (
+      *(s, f'h{i}', 86_400 * 19_000 + apart * s + step * i, price, i, s % 9),
+      int((i + s) % len(PRICES) in taken),
+    )
     for s in range(count)
     for i, price in enumerate(PRICES)
   ]
@@ -144,9 +147,23 @@ def test_searches_compare_the_numbers_that_differ(tmp_path):
   assert bins[:5] == ['1', '2', '2', None, '0']
 
 
-def test_without_a_time_a_session_is_a_slate(tmp_path):
-  manifest = run(tmp_path, searches(), TIMELESS, split_by='random')
+def test_without_a_time_a_session_of_which_one_row_is_taken_is_a_slate(
+  tmp_path,
+):
+  rows = searches(taken=(2,))
+  manifest = run(tmp_path, rows, TIMELESS, split_by='random')
   assert manifest.options['as_of'] == ['slate']
+  several = run(
+    tmp_path, searches(), TIMELESS, split_by='random', overwrite=True
+  )
+  assert several.report['as_of_left_out']['slate'] == 'rows come one by one'
+
+
+def test_rows_of_one_day_may_have_come_one_by_one(tmp_path):
+  days = run(tmp_path, searches(apart=86_400))
+  assert days.report['as_of_left_out']['slate'] == 'rows come one by one'
+  rows = searches(apart=86_400, taken=(2,))
+  assert 'slate' in run(tmp_path, rows, overwrite=True).options['as_of']
 
 
 def test_rows_that_come_one_by_one_are_no_slate(tmp_path):
@@ -155,7 +172,7 @@ def test_rows_that_come_one_by_one_are_no_slate(tmp_path):
   assert manifest.report['as_of_left_out']['slate'] == 'rows come one by one'
   whole = run(tmp_path, searches(step=1), as_of=('all',), overwrite=True)
   assert 'slate' not in whole.options['as_of']
-  assert "as_of: 'slate' is left out: it needs sessions whose rows have" in (
+  assert "as_of: 'slate' is left out: it needs sessions that are shown" in (
     '\n'.join(whole.report['warnings'])
   )
 
@@ -185,12 +202,16 @@ def test_what_the_log_lacks(tmp_path, schema, words):
 
 def test_which_numbers_are_compared_if_nobody_asks():
   differ = {f'n{i:02}': 100 - i for i in range(20)} | {'seldom': 9}
-  found = slates.Found(100, 100, differ)
+  found = slates.Found(100, 100, 3, (), differ)
   assert found.at_once
   assert found.numbers == tuple(f'n{i:02}' for i in range(16))
-  assert slates.Found(100, 100, {'a': 9, 'b': 10}).numbers == ('b',)
-  assert not slates.Found(100, 89, {}).at_once
-  assert not slates.Found(0, 0, {}).at_once
+  few = slates.Found(100, 100, 3, (), {'a': 9, 'b': 10})
+  assert few.numbers == ('b',)
+  assert not slates.Found(100, 89, 3, (), {}).at_once
+  assert not slates.Found(0, 0, 0, (), {}).at_once
+  # Times of days, where one row is taken in most slates, or not.
+  assert slates.Found(100, 95, 2, (3, 86), {}).at_once
+  assert not slates.Found(100, 95, 2, (3, 85), {}).at_once
 
 
 def test_labels_play_no_part(tmp_path):
