@@ -62,7 +62,7 @@ class Served:
         for field in scorer.encoder.fields
         if 'as_of' not in field.details
       ],
-      'as_of': list(scorer.needs.columns),
+      'as_of': list(scorer.computed),
       'reads_sessions': scorer.needs.sessions,
     }
 

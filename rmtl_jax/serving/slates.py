@@ -2,14 +2,15 @@
 
 What rmtl_jax.preparation.as_of.slates computes of a log. A slate is made of the
 rows at hand with one session and one time, so rows that are shown together are
-sent together. Session and time are compared as they are written.
+sent together. Exact repeats, which `rmtl prepare` drops, count here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,18 +18,22 @@ import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import checks, source, sql
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
-from rmtl_jax.preparation.raw import readings
+from rmtl_jax.preparation.raw import readings, times
+from rmtl_jax.preparation.schema import fields as fields_lib
 from rmtl_jax.serving import log_columns, lookup, raw_fields
 from rmtl_jax.serving import rows as rows_lib
 
 # Rows that are read at a time.
 _CHUNK = 65_536
+_NO_TIME = np.iinfo(np.int64).min
+# Larger numbers are none (checks.LARGEST); a difference may be.
+_LARGEST = checks.LARGEST
 
 
 class _Feature(NamedTuple):
@@ -56,12 +61,9 @@ class _Number(NamedTuple):
     except lookup.Undecided:
       pass
     given = readings.given('number', column.type, self.missing)
-    with sql.connect() as connection:
-      connection.register('raw', pa.table({'number': column}))
-      found = connection.sql(
-        f'SELECT TRY_CAST({given} AS DOUBLE) AS number FROM raw'
-      ).to_arrow_table()
-    return found['number'].combine_chunks().fill_null(math.nan).to_numpy()
+    number = f'TRY_CAST({given} AS DOUBLE)'
+    found = _queried(column, 'number', number, 'DOUBLE')
+    return found.fill_null(math.nan).to_numpy()
 
 
 class Slates:
@@ -83,12 +85,34 @@ class Slates:
     """
     self._log_schema = log_columns.make_log_schema(manifest)
     schema = schema_lib.schema_of_manifest(manifest)
-    by_name = {f.name: f for f in manifest.fields if 'as_of' not in f.details}
-    self._features = [_feature(field, by_name) for field in fields]
+    numbers = {
+      number.name: number
+      for field in manifest.fields
+      if 'as_of' not in field.details
+      and (number := raw_fields.source_field(field, manifest)).kind == 'numeric'
+      and not fields_lib.is_made(number)
+    }
+    made = [
+      f for f in manifest.fields if f.name in {one.name for one in fields}
+    ]
+    asof_groups.check_slates(made, numbers)
+    if made and not (self._log_schema.session or self._log_schema.user):
+      raise types.InputError(
+        'manifest.json: options: schema: no session or user, which features of'
+        ' slates need'
+      )
+    self._features = [
+      _Feature(
+        field.column,
+        str(field.details.get(asof_slates.NUMBER, '')),
+        str(field.details.get(asof_slates.KIND, '')),
+      )
+      for field in fields
+    ]
     self._numbers: dict[str, _Number] = {}
     for feature in self._features:
       if feature.number:
-        field = raw_fields.source_field(by_name[feature.number], manifest)
+        field = numbers[feature.number]
         missing = readings.Missing()
         if schema is not None:
           missing = schema.missing_in(field.column)
@@ -117,13 +141,13 @@ class Slates:
     read = self._read(rows.schema, rows.path)
     parts = [c.table.select(read) for c in rows.chunks(_CHUNK)]
     whole = pa.concat_tables(parts) if parts else rows.schema.empty_table()
-    return rows_lib.RowReader(self._compute(whole).to_reader())
+    return rows_lib.RowReader(self._compute(whole, rows.path).to_reader())
 
   def of_table(self, table: pa.Table, path: str) -> pa.Table | None:
     """As `of_rows`, of rows that are shown together and no others."""
     if not self._is_wanted(table.schema, path):
       return None
-    return self._compute(table.select(self._read(table.schema, path)))
+    return self._compute(table.select(self._read(table.schema, path)), path)
 
   def _is_wanted(self, schema: pa.Schema, path: str) -> bool:
     given = [name for name in self.columns if name in schema.names]
@@ -148,79 +172,99 @@ class Slates:
         ' shown together'
       )
     numbers = [one.field.column for one in self._numbers.values()]
-    times = [] if of.time is None else [of.time]
-    read = list(dict.fromkeys([*keys, *times, *numbers]))
+    clock = [] if of.time is None else [of.time]
+    read = list(dict.fromkeys([*keys, *clock, *numbers]))
     raw.check_columns(place, schema.names, read)
     for column in read:
       kind = 'DOUBLE' if column in numbers else ''
-      if column in times:
+      if column in clock:
         kind = of.clock.type
       found = schema.field(column).type
       raw_parquet.check_type(place, column, found, kind)
     return read
 
-  def _compute(self, table: pa.Table) -> pa.Table:
+  def _compute(self, table: pa.Table, path: str) -> pa.Table:
     """The columns to add, DOUBLE; missing where the number is."""
     table = raw_fields.to_duckdb_types(table)
-    slate = self._slates(table)
-    compared = {
-      name: _compare(slate, one.values(table))
-      for name, one in self._numbers.items()
-    }
+    slate = self._slates(table, path)
     counts = np.bincount(slate)[slate].astype(np.float64)
     found = {}
-    for feature in self._features:
-      column = counts
-      if feature.number:
-        column = compared[feature.number][feature.kind]
-      found[feature.column] = pa.array(column, mask=np.isnan(column))
-    return pa.table(found)
+    # One number after the other: rows may be many.
+    for number in dict.fromkeys(one.number for one in self._features):
+      compared = {'': counts}
+      if number:
+        compared = _compare(slate, self._numbers[number].values(table))
+      for feature in self._features:
+        if feature.number == number:
+          column = compared[feature.kind]
+          found[feature.column] = pa.array(column, mask=np.isnan(column))
+    return pa.table({name: found[name] for name in self.columns})
 
-  def _slates(self, table: pa.Table) -> np.ndarray:
-    """Numbers of the rows' slates, from 0, i64[R]."""
+  def _slates(self, table: pa.Table, path: str) -> np.ndarray:
+    """Numbers of the rows' slates, from 0, i64[R].
+
+    As sessions.number_sessions: a session overrides the user, and a row without
+    a session belongs to one of its user only where there is a time.
+    """
     of = self._log_schema
     alone = -1 - np.arange(table.num_rows)
-    owner = alone
-    # A session overrides the user, as in sessions.number_sessions.
-    for place, column in enumerate((of.user, of.session)):
-      if column is not None and column in table.column_names:
-        code = _codes(table[column], of.missing_in(column))
-        owner = np.where(code < 0, owner, 2 * code + place)
+    owner = np.full(table.num_rows, -1)
+    if of.session is not None and of.session in table.column_names:
+      owner = _codes(table[of.session], of.missing_in(of.session))
+    lacks = owner < 0
+    if of.time is not None and of.user is not None and lacks.any():
+      if of.user not in table.column_names:
+        raise types.InputError(
+          f'{path}: no column {of.user!r}: rows without {of.session!r} are told'
+          ' apart by it'
+        )
+      user = _codes(table[of.user], of.missing_in(of.user))
+      owner = np.where(lacks & (user >= 0), user + owner.max() + 1, owner)
     time = np.zeros(table.num_rows, np.int64)
     if of.time is not None:
-      time = _codes(table[of.time], of.missing_in(of.time))
-      owner = np.where(time < 0, alone, owner)
+      time = _times(table[of.time], of.clock, of.missing_in(of.time))
+    owner = np.where((owner < 0) | (time == _NO_TIME), alone, owner)
     pairs = np.stack([owner, time], axis=1)
     return np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _feature(
-  field: source.SourceField, by_name: Mapping[str, manifest_lib.Field]
-) -> _Feature:
-  if field.name == asof_groups.PREFIX + asof_slates.ROWS:
-    return _Feature(field.column, '', '')
-  number = str(field.details.get(asof_slates.NUMBER))
-  kind = str(field.details.get(asof_slates.KIND))
-  if number not in by_name or kind not in asof_slates.KINDS:
-    raise types.InputError(
-      f'field {field.name!r}: no such as-of feature; prepare the data again'
-    )
-  return _Feature(field.column, number, kind)
-
-
 def _codes(column: pa.ChunkedArray, missing: readings.Missing) -> np.ndarray:
   """Equal whole numbers for equal values, i64[R]; -1 where there is none."""
-  encoded = column.combine_chunks().dictionary_encode()
-  codes = encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
+  values = column.combine_chunks()
+  if pa.types.is_dictionary(values.type):
+    values = values.cast(values.type.value_type)
   try:
+    encoded = values.dictionary_encode()
+  except pa.ArrowNotImplementedError:
+    encoded = values.cast(pa.string()).dictionary_encode()
+  codes = encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
+  # Of a type that only a query writes as text nothing else is missing.
+  with contextlib.suppress(lookup.Undecided):
     texts = lookup.texts(encoded.dictionary, missing)
-  except (
-    lookup.Undecided
-  ):  # of a type in which nothing is declared to be missing
-    return codes
-  lost = [i for i, text in enumerate(texts) if text in (None, '', 'nan')]
-  codes[np.isin(codes, lost)] = -1
+    lost = [i for i, text in enumerate(texts) if text in (None, '', 'nan')]
+    codes[np.isin(codes, lost)] = -1
   return codes
+
+
+def _times(
+  column: pa.ChunkedArray, clock: times.Time, missing: readings.Missing
+) -> np.ndarray:
+  """Times in ms, or in s where all are whole, i64[R]; _NO_TIME for none."""
+  values = column.combine_chunks()
+  is_whole = pa.types.is_integer(values.type) and clock.unit in ('ms', 's')
+  if is_whole and clock.is_plain and not missing.values:
+    return values.cast(pa.int64()).fill_null(_NO_TIME).to_numpy()
+  given = readings.given('time', values.type, missing)
+  found = _queried(values, 'time', clock.ms(given, values.type), 'BIGINT')
+  return found.fill_null(_NO_TIME).to_numpy()
+
+
+def _queried(values: pa.Array, name: str, value: str, kind: str) -> pa.Array:
+  """What SQL makes of a column, in its order."""
+  with sql.connect() as connection:
+    connection.register('raw', pa.table({name: values}))
+    found = connection.sql(f'SELECT CAST({value} AS {kind}) AS found FROM raw')
+    return found.to_arrow_table()['found'].combine_chunks()
 
 
 def _compare(slate: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:
@@ -243,8 +287,9 @@ def _compare(slate: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:
     follows = np.append(~begins[1:], False)
     second = np.where(follows, np.append(ordered[1:], np.nan), np.nan)
     found[kind] = np.empty_like(values)
-    found[kind][order] = ordered - np.where(begins, second, ordered[first])
-  return found
+    less = np.where(begins, second, ordered[first])
+    found[kind][order] = ordered - less
+  return {k: np.clip(v, -_LARGEST, _LARGEST) for k, v in found.items()}
 
 
 def _over_mean(slate: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import pathlib
 
 import numpy as np
@@ -65,12 +66,16 @@ def searches(count=120) -> pa.Table:
 
 
 def prepared(
-  directory: pathlib.Path, schema: dict, kind: str = 'parquet', **options
+  directory: pathlib.Path,
+  schema: dict,
+  kind: str = 'parquet',
+  table: pa.Table | None = None,
+  **options,
 ) -> tuple[pathlib.Path, manifest_lib.Manifest]:
-  """Prepares the searches into DIRECTORY/data; their file and manifest."""
+  """Prepares searches into DIRECTORY/data; their file and manifest."""
   path = directory / f'log.{kind}'
   write = pq.write_table if kind == 'parquet' else pa_csv.write_csv
-  write(searches(), path)
+  write(searches() if table is None else table, path)
   config = prepare_config.PrepareConfig(
     source='table',
     raw_dir=str(path),
@@ -83,13 +88,78 @@ def prepared(
   return path, prepare.prepare(config)
 
 
-@pytest.mark.parametrize('kind', ['parquet', 'csv'])
-@pytest.mark.parametrize('has_time', [True, False])
-def test_rows_get_what_prepared_data_have(tmp_path, kind, has_time):
-  schema, options = SCHEMA, {}
-  if not has_time:
-    schema, options = TIMELESS, {'split_by': 'random'}
-  path, manifest = prepared(tmp_path, schema, kind, **options)
+def changed(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+  return table.set_column(table.schema.get_field_index(name), name, values)
+
+
+def in_micros(table: pa.Table) -> pa.Table:
+  """Times that differ within a ms."""
+  times = [
+    ts * 1_000_000 + i % 7 for i, ts in enumerate(table['ts'].to_pylist())
+  ]
+  return changed(table, 'ts', pa.array(times))
+
+
+def in_words(table: pa.Table) -> pa.Table:
+  """One time in two forms."""
+  found = []
+  for i, ts in enumerate(table['ts'].to_pylist()):
+    time = datetime.datetime.fromtimestamp(ts, datetime.UTC)
+    found.append(f'{time:%Y-%m-%dT%H:%M:%S}{("Z", "+00:00", "")[i % 3]}')
+  return changed(table, 'ts', pa.array(found))
+
+
+def in_fractions(table: pa.Table) -> pa.Table:
+  times = [ts + i % 5 * 1e-5 for i, ts in enumerate(table['ts'].to_pylist())]
+  return changed(table, 'ts', pa.array(times))
+
+
+def in_numbers(table: pa.Table) -> pa.Table:
+  """Searches that are floats, NaN where there is none."""
+  names = table['search'].to_pylist()
+  codes = [float('nan') if s == '?' else float(s[1:]) for s in names]
+  return changed(table, 'search', pa.array(codes))
+
+
+def in_a_dictionary(table: pa.Table) -> pa.Table:
+  values = table['search'].combine_chunks().dictionary_encode()
+  indices = values.indices.cast(pa.uint32())
+  kept = pa.DictionaryArray.from_arrays(indices, values.dictionary)
+  return changed(table, 'search', kept)
+
+
+def as_it_is(table: pa.Table) -> pa.Table:
+  return table
+
+
+def of_time(unit: str) -> dict:
+  return SCHEMA | {'time': {'column': 'ts', 'unit': unit}}
+
+
+FORMS = {
+  'parquet': (SCHEMA, as_it_is),
+  'csv': (SCHEMA, as_it_is),
+  'no time, no user': (TIMELESS, as_it_is),
+  'no time': (
+    {key: value for key, value in SCHEMA.items() if key != 'time'},
+    as_it_is,
+  ),
+  'us': (of_time('us'), in_micros),
+  'iso': (of_time('iso'), in_words),
+  'fractions': (SCHEMA, in_fractions),
+  'floats': (SCHEMA, in_numbers),
+  'a dictionary': (SCHEMA, in_a_dictionary),
+}
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_rows_get_what_prepared_data_have(tmp_path, form):
+  schema, change = FORMS[form]
+  options = {} if 'time' in schema else {'split_by': 'random'}
+  kind = 'csv' if form == 'csv' else 'parquet'
+  path, manifest = prepared(
+    tmp_path, schema, kind, table=change(searches()), **options
+  )
   encode = encoder.Encoder(tmp_path / 'data', manifest)
   found = slates.Slates(manifest, encode.as_of)
   assert len(found.columns) == 1 + 2 * len(asof_slates.KINDS)
@@ -195,3 +265,47 @@ def test_rows_that_nothing_binds(model):
       and (codes[j] == code or (code != code and columns['guest'][j] == guest))
     ]
     assert sizes[i] == len(same)
+
+
+def test_rows_without_a_session_need_their_user(model):
+  table = searches(20).drop_columns(['booked', 'guest'])
+  with pytest.raises(types.InputError, match="no column 'guest': rows without"):
+    model.slates.of_table(table, 'rows')
+  given = [name != '?' for name in table['search'].to_pylist()]
+  assert model.slates.of_table(table.filter(pa.array(given)), 'rows')
+
+
+def test_differences_of_the_largest_numbers_are_numbers(model):
+  table = searches(20).drop_columns(['booked'])
+  prices = [1e30 if i % 2 else -1e30 for i in range(len(table))]
+  found = model.predict(changed(table, 'price', pa.array(prices)))['book']
+  assert np.all(np.isfinite(found))
+
+
+@pytest.mark.parametrize(
+  'details',
+  [
+    {'number': 'none'},
+    {'number': 'guest'},
+    {'number': ['price']},
+    {'compares': 'rank'},
+    {'compares': 7},
+  ],
+)
+def test_features_that_nobody_can_compute_are_refused(model, details):
+  fields = tuple(
+    dataclasses.replace(field, details=field.details | details)
+    if field.name == 'asof_slate_price_over_mean'
+    else field
+    for field in model.manifest.fields
+  )
+  manifest = dataclasses.replace(model.manifest, fields=fields)
+  with pytest.raises(
+    types.InputError, match=r'slate_price_over_mean.: no such'
+  ):
+    slates.Slates(manifest, model.encoder.as_of)
+
+
+def test_the_server_tells_what_is_computed(model):
+  served = models.Served(model, '', '1', (), 0.0, 64)
+  assert served.described()['as_of'] == list(model.slates.columns)

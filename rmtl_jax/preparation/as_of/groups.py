@@ -6,11 +6,12 @@ Whatever computes them: DuckDB (rmtl_jax.preparation.as_of.features) or Spark.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import history
@@ -243,6 +244,31 @@ def _missing_input(rows: source.SourceTable, group: str) -> _Lack | None:
   return None
 
 
+def check_slates(
+  fields: Iterable[manifest_lib.Field], numbers: Collection[str]
+) -> None:
+  """Refuses features of the group `slate` that can't be computed.
+
+  Args:
+    fields: of a manifest, which anybody may have written.
+    numbers: names of the log's own numbers.
+
+  Raises:
+    types.InputError: names the first.
+  """
+  for field in fields:
+    if field.details.get('as_of') != asof_slates.GROUP:
+      continue
+    number = field.details.get(asof_slates.NUMBER)
+    known = [number] if isinstance(number, str) and number in numbers else []
+    expected = asof_slates.details(known).get(field.name.removeprefix(PREFIX))
+    if expected is None or not expected.items() <= field.details.items():
+      raise types.InputError(
+        f'manifest.json: fields: {field.name!r}: no such as-of feature; prepare'
+        ' the data again'
+      )
+
+
 def _missing_for_slates(rows: source.SourceTable) -> _Lack | None:
   if not asof_slates.fields_of(rows):
     return _Lack('no number', 'compares numbers, and the log has none')
@@ -256,8 +282,8 @@ def _missing_slates(found: asof_slates.Found | None) -> _Lack | None:
   if found is None or not found.at_once:
     return _Lack(
       'rows come one by one',
-      'needs sessions that are shown at once: rows of one time of day, or of'
-      " which one is taken; the log's are not",
+      'needs sessions that are shown at once: rows of one second, or of which'
+      " exactly one is positive; the log's are not",
     )
   if not found.numbers:
     return _Lack(

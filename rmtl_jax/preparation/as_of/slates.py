@@ -37,8 +37,9 @@ KINDS = (OVER_MEAN, OVER_LEAST, OVER_LARGEST)
 # Of the sessions with several rows, the share that must be one slate; and of
 # slates, where times don't tell, the share in which one row is taken.
 _ONE_SLATE = _ONE_TAKEN = 0.9
-# Times that are days differ in this part at most twice, with daylight saving.
-_DAY_MS, _OF_DAYS = 86_400_000, 2
+# Of the sessions, the share that must not begin with a minute: else times may
+# be rounded, to hours or days, and rows of one time may have come one by one.
+_EXACT, _MINUTE_MS = 0.5, 60_000
 # Share of the slates in which a number must differ, and how many numbers are
 # compared at most if nobody asks: those that differ in the most slates.
 _DIFFERS, _NUMBERS = 0.1, 16
@@ -51,14 +52,14 @@ class Found:
   Attributes:
     sessions: those of several rows.
     slates: those of them whose rows have one time.
-    times: at how many times of a day they begin.
-    taken: in how many slates one row is positive, by task.
+    exact: those of them that don't begin with a minute.
+    taken: in how many slates exactly one row is positive, by task.
     differ: in how many slates a number differs, by its field's name.
   """
 
   sessions: int
   slates: int
-  times: int
+  exact: int
   taken: tuple[int, ...]
   differ: dict[str, int]
 
@@ -66,13 +67,14 @@ class Found:
   def at_once(self) -> bool:
     """Whether a session's rows are shown at once.
 
-    Rows of one day may have come one by one; so may those without a time. They
-    are a slate where one of them is taken.
+    Rows of one hour or day may have come one by one; so may those without a
+    time. They are a slate where exactly one of them is taken.
     """
     if not 0 < self.sessions * _ONE_SLATE <= self.slates:
       return False
-    least = _ONE_TAKEN * self.slates
-    return self.times > _OF_DAYS or max(self.taken, default=0) >= least
+    if self.exact >= _EXACT * self.sessions:
+      return True
+    return max(self.taken, default=0) >= _ONE_TAKEN * self.slates
 
   @property
   def numbers(self) -> tuple[str, ...]:
@@ -122,7 +124,7 @@ def find_sql(rows: source.SourceTable, view: str) -> str:
   )
   return (
     'SELECT count(*), count(*) FILTER (WHERE slate),'
-    f' count(DISTINCT start % {_DAY_MS}){counts} FROM ('
+    f' count(*) FILTER (WHERE start % {_MINUTE_MS} <> 0){counts} FROM ('
     ' SELECT min(timestamp) AS start, min(timestamp) = max(timestamp) AS slate'
     f' {made} FROM {view}'
     ' WHERE session IS NOT NULL GROUP BY session HAVING count(*) > 1)'
@@ -131,11 +133,11 @@ def find_sql(rows: source.SourceTable, view: str) -> str:
 
 def found_of(rows: source.SourceTable, row: Sequence[int]) -> Found:
   """What the row of `find_sql` says."""
-  sessions, slates, times, *others = row
+  sessions, slates, exact, *others = row
   tasks = len(rows.binary_tasks)
   names = [field.name for field in fields_of(rows)]
   differ = dict(zip(names, others[tasks:], strict=True))
-  return Found(sessions, slates, times, tuple(others[:tasks]), differ)
+  return Found(sessions, slates, exact, tuple(others[:tasks]), differ)
 
 
 def _number_sql(field: source.SourceField) -> str:

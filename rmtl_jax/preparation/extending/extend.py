@@ -250,6 +250,8 @@ def _with_features(
   made = [f for f in base.manifest.fields if 'as_of' in f.details]
   groups = tuple(dict.fromkeys(str(f.details['as_of']) for f in made))
   groups = tuple(group for group in groups if group != history.GROUP)
+  numbers = [field.name for field in asof_slates.fields_of(rows)]
+  asof_groups.check_slates(made, numbers)
   fields = tuple(_declared(field) for field in made)
   if groups:
     table, _ = asof.compute_features(

@@ -159,10 +159,11 @@ def test_without_a_time_a_session_of_which_one_row_is_taken_is_a_slate(
   assert several.report['as_of_left_out']['slate'] == 'rows come one by one'
 
 
-def test_rows_of_one_day_may_have_come_one_by_one(tmp_path):
-  days = run(tmp_path, searches(apart=86_400))
-  assert days.report['as_of_left_out']['slate'] == 'rows come one by one'
-  rows = searches(apart=86_400, taken=(2,))
+@pytest.mark.parametrize('apart', [86_400, 3600])
+def test_rows_of_one_hour_may_have_come_one_by_one(tmp_path, apart):
+  rounded = run(tmp_path, searches(apart=apart))
+  assert rounded.report['as_of_left_out']['slate'] == 'rows come one by one'
+  rows = searches(apart=apart, taken=(2,))
   assert 'slate' in run(tmp_path, rows, overwrite=True).options['as_of']
 
 
@@ -202,16 +203,17 @@ def test_what_the_log_lacks(tmp_path, schema, words):
 
 def test_which_numbers_are_compared_if_nobody_asks():
   differ = {f'n{i:02}': 100 - i for i in range(20)} | {'seldom': 9}
-  found = slates.Found(100, 100, 3, (), differ)
+  found = slates.Found(100, 100, 99, (), differ)
   assert found.at_once
   assert found.numbers == tuple(f'n{i:02}' for i in range(16))
-  few = slates.Found(100, 100, 3, (), {'a': 9, 'b': 10})
+  few = slates.Found(100, 100, 99, (), {'a': 9, 'b': 10})
   assert few.numbers == ('b',)
-  assert not slates.Found(100, 89, 3, (), {}).at_once
+  assert not slates.Found(100, 89, 99, (), {}).at_once
   assert not slates.Found(0, 0, 0, (), {}).at_once
-  # Times of days, where one row is taken in most slates, or not.
-  assert slates.Found(100, 95, 2, (3, 86), {}).at_once
-  assert not slates.Found(100, 95, 2, (3, 85), {}).at_once
+  # Rounded times, where one row is taken in most slates, or not.
+  assert slates.Found(100, 95, 49, (3, 86), {}).at_once
+  assert not slates.Found(100, 95, 49, (3, 85), {}).at_once
+  assert slates.Found(100, 95, 50, (3, 85), {}).at_once
 
 
 def test_labels_play_no_part(tmp_path):

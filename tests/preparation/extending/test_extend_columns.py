@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 
 import numpy as np
 import pyarrow as pa
@@ -161,11 +162,24 @@ def test_columns_of_every_kind(tmp_path, name):
         'row_id': 0
       }
       assert row['row_id'] - other['row_id'] == shift
+  if name == 'slates':
+    refuse_other_numbers(tmp_path, config)
   if name == 'columns':
     check_vectors(tmp_path, old)
     (tmp_path / 'to4' / 'vectors' / 'item.parquet').unlink()
     with pytest.raises(types.InputError, match=r'vectors/item\.parquet: '):
       prepare.prepare(dataclasses.replace(config, overwrite=True))
+
+
+def refuse_other_numbers(tmp_path, config):
+  """A manifest may say anything of what its features compare."""
+  path = pathlib.Path(config.extend) / 'manifest.json'
+  text = path.read_text()
+  for number in ('none', 'item'):
+    path.write_text(text.replace('"number": "price"', f'"number": "{number}"'))
+    with pytest.raises(types.InputError, match='no such as-of feature'):
+      prepare.prepare(dataclasses.replace(config, overwrite=True))
+  path.write_text(text)
 
 
 def check_vectors(tmp_path, old):
