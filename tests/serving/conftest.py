@@ -14,5 +14,7 @@ def run_dir(tmp_path_factory):
 def past_dir(tmp_path_factory):
   """A run, nothing in it trained, of a log with all as-of features."""
   return past_run.prepare_run(
-    tmp_path_factory.mktemp('past'), raw=past_run.log()
+    tmp_path_factory.mktemp('past'),
+    raw=past_run.log(),
+    as_of=('all', 'slate'),
   )

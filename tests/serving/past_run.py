@@ -119,7 +119,7 @@ def prepare_run(
       data_dir=str(data),
       history_items=4,
       any_dates=True,
-      **{'as_of': ('all', 'slate'), **options},
+      **{'as_of': ('all',), **options},
     )
   )
   (directory / 'run').mkdir()

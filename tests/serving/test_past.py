@@ -65,7 +65,7 @@ def test_a_table_with_all_of_the_past(loaded, expected):
 def test_the_simulated_source(tmp_path):
   options = {'source': 'simulated', 'simulated_rows': 1200, 'simulated_seed': 3}
   scorer = past_run.untrained(
-    past_run.prepare_run(tmp_path, as_of=('all',), **options),
+    past_run.prepare_run(tmp_path, **options),
     **{
       'network.session_encoder': 'none',
       'network.affinity_dim': 3,
