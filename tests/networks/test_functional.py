@@ -54,6 +54,11 @@ def test_batched_equals_separate_even_with_dropout(name):
   assert (np.abs(separate[0] - separate[1]).max() > 1e-3) == (name != 'linear')
 
 
+@pytest.mark.parametrize('name', NAMES)
+def test_parameters_have_strong_types(name):
+  assert not small.weak(named(name)[0])
+
+
 def test_auto_is_separate_on_cpu():
   if jax.default_backend() != 'cpu':
     pytest.skip('needs the CPU backend')

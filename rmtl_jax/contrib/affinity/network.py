@@ -108,8 +108,10 @@ class Affinity(nnx.Module):
       self.numeric = nnx.Param(jnp.zeros((spec.numeric, tasks)))
     self.scale = nnx.Param(jnp.ones((tasks,)))
     if self.moves:
-      self.pull = nnx.Param(jnp.full((len(spec.previous),), _logit(PULL)))
-      self.back = nnx.Param(jnp.full((), _logit(RETURN)))
+      self.pull = nnx.Param(
+        jnp.full((len(spec.previous),), _logit(PULL), jnp.float32)
+      )
+      self.back = nnx.Param(jnp.full((), _logit(RETURN), jnp.float32))
 
   def __call__(
     self, inputs: types.Inputs, key: jax.Array | None = None

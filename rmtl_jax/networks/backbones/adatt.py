@@ -43,7 +43,8 @@ class Adatt(backbones.Backbone):
           setattr(self, f'{name}_{i}', linear)
       activation = layers.Activation(count, setup)
       setattr(self, f'activation_{i}', activation)
-      own = jnp.full((self.num_tasks, self.per_task), 1.0 / self.per_task)
+      share = jnp.float32(1.0 / self.per_task)
+      own = jnp.full((self.num_tasks, self.per_task), share)
       setattr(self, f'native_{i}', nnx.Param(own))
     self.towers = layers.Towers(self.num_tasks, setup)
 

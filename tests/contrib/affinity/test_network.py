@@ -62,6 +62,10 @@ def actor(backbone='shared_bottom', config=CONFIG):
   return functional.make_actor(SPEC, backbone, config)
 
 
+def test_parameters_have_strong_types():
+  assert not small.weak(actor())
+
+
 def drawn_params(network):
   """Random parameters; a table's are of the size that it has."""
   found = small.params(network)
