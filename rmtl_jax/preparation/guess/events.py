@@ -39,7 +39,8 @@ def find(
 ) -> Events | None:
   """The column that says what happened, of a log with a row per event."""
   for one in facts:
-    if names.rank(one.name, 'event') is None or not one.is_key:
+    named = names.rank(one.name, 'event') is not None
+    if not (named or names.words(one.name) == ['type']) or not one.is_key:
       continue
     is_number = one.kind == 'number'
     if not 2 <= one.distinct <= (_MOST_CODES if is_number else _MOST_EVENTS):
@@ -51,7 +52,8 @@ def find(
         f'WHERE {value} IS NOT NULL GROUP BY v ORDER BY n DESC, v',
       )
     )
-    if is_number or any(map(names.event, counts)):
+    known = [names.event(value) for value in counts]
+    if (named and (is_number or any(known))) or all(known):
       return Events(one.name, counts)
   return None
 

@@ -12,6 +12,12 @@ from rmtl_jax.preparation.guess import sample as sample_lib
 _MOST_DOMAINS = 50
 # Least share of sessions with one user, of ids that are unique over the log.
 _NESTED = 0.99
+# Of a user or an item: so few values with so many rows each are none, such as
+# the kinds of a device; nor is what has one value in most rows, such as the
+# device that stands for all unknown ones.
+_FEW_VALUES, _MANY_ROWS, _MOST_OF_ONE = 10, 100, 0.5
+# Most rows of a session that no session has, by its name.
+_WITHOUT_SESSION = 0.05
 # Of a key that only rows tell of: least values, rows of a value, and share of
 # rows that follow a row of the same value, of those that could; most of all
 # rows that one value may have.
@@ -58,7 +64,7 @@ def find(
     found['session'] = session
     if 'user' not in found:
       users = _user_by_id(facts, found)
-      if _one_user_each(sample, session.column, users.get('user')) >= _NESTED:
+      if _one_each(sample, session.column, users.get('user')) >= _NESTED:
         found |= users
   elif together and 'user' not in found:
     found['user'] = _user_by_rows(together)
@@ -70,33 +76,68 @@ def by_names(
 ) -> dict[str, Key]:
   """Those of which names tell."""
   found: dict[str, Key] = {}
-  for role in ('user', 'item', 'session', 'domain'):
+  for role in ('user', 'session', 'item', 'domain'):
     named = [
       (place, -one.distinct, one)
       for one in facts
       if (place := names.rank(one.name, role)) is not None
       and _fits(sample, one, role)
     ]
-    for _, _, one in sorted(named, key=lambda entry: entry[:2]):
-      why = f'named like {"an" if role == "item" else "a"} {role}'
-      if role != 'session':
-        found[role] = Key(one.name, why)
-        break
-      nested = _one_user_each(sample, one.name, found.get('user'))
-      if nested >= _NESTED:
-        said = ', of one user each' if 'user' in found else ''
-        found[role] = Key(one.name, f'{why}, {_rows_each(one)}{said}')
-        break
+    fitting = [one for *_, one in sorted(named, key=lambda entry: entry[:2])]
+    if role == 'session':
+      fitting = [
+        one
+        for one in fitting
+        if _one_each(sample, one.name, found.get('user')) >= _NESTED
+      ]
+    if role == 'item':
+      fitting = _not_of_session(sample, fitting, found.get('session'))
+    if not fitting:
+      continue
+    one, why = (
+      fitting[0],
+      f'named like {"an" if role == "item" else "a"} {role}',
+    )
+    if role == 'session':
+      why += f', {_rows_each(one)}'
+      why += ', of one user each' if 'user' in found else ''
+    found[role] = Key(one.name, why)
   return found
+
+
+def _not_of_session(
+  sample: sample_lib.Sample,
+  items: Sequence[facts_lib.Facts],
+  session: Key | None,
+) -> Sequence[facts_lib.Facts]:
+  """Without those that are one in every session, such as the page; else all."""
+  if session is None or len(items) < 2:
+    return items
+  several = [
+    one
+    for one in items
+    if _one_each(sample, session.column, Key(one.name, '')) < _NESTED
+  ]
+  return several or items
 
 
 def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
   """Whether a column's values can be of a role."""
-  if not facts.is_key or facts.distinct < 2 or facts.is_binary:
+  if facts.distinct < 2 or facts.is_binary:
+    return False
+  # An id may have a point in it, as those of Google Analytics.
+  is_text = sample.kinds[sample.names.index(facts.name)] == 'text'
+  pointed = facts.kind == 'number' and is_text and names.ends_in_id(facts.name)
+  if not (facts.is_key or pointed) or is_row_id(sample, facts):
     return False
   if role == 'domain':
     return facts.distinct <= _MOST_DOMAINS
-  return not is_row_id(sample, facts)
+  if role == 'session':
+    return facts.missing <= _WITHOUT_SESSION
+  rows = facts.filled / facts.distinct
+  if facts.distinct < _FEW_VALUES and rows > _MANY_ROWS:
+    return False
+  return role == 'item' or _share_of_one(sample, facts) <= _MOST_OF_ONE
 
 
 def is_row_id(sample: sample_lib.Sample, facts: facts_lib.Facts) -> bool:
@@ -104,20 +145,30 @@ def is_row_id(sample: sample_lib.Sample, facts: facts_lib.Facts) -> bool:
   return sample.is_whole and facts.distinct == facts.rows and facts.is_key
 
 
+def _share_of_one(sample: sample_lib.Sample, facts: facts_lib.Facts) -> float:
+  """The share of rows with the most frequent value."""
+  value = facts_lib.text(sample, facts)
+  most = sample.fetch(
+    'count(*) AS n',
+    f'WHERE {value} IS NOT NULL GROUP BY {value} ORDER BY n DESC LIMIT 1',
+  )
+  return most[0][0] / facts.rows
+
+
 def _rows_each(facts: facts_lib.Facts) -> str:
   return f'{facts.filled / facts.distinct:.1f} rows each'
 
 
-def _one_user_each(
-  sample: sample_lib.Sample, session: str, user: Key | None
+def _one_each(
+  sample: sample_lib.Sample, session: str, key: Key | None
 ) -> float:
-  """The share of a column's sessions with one user; 1 without users."""
-  if user is None:
+  """The share of a column's sessions with one user or item; 1 without any."""
+  if key is None:
     return 1.0
   value = sample.column(session)
   return sample.connection.execute(
-    f'SELECT avg(CAST(users = 1 AS INT)) FROM (SELECT count(DISTINCT'
-    f' {sample.column(user.column)}) AS users FROM {sample.table}'
+    f'SELECT avg(CAST(n <= 1 AS INT)) FROM (SELECT count(DISTINCT'
+    f' {sample.column(key.column)}) AS n FROM {sample.table}'
     f' WHERE {value} IS NOT NULL GROUP BY {value})'
   ).fetchall()[0][0]
 
@@ -214,7 +265,7 @@ def _session_by_rows(
       and runs <= _RUNS * facts.distinct
       and facts.distinct > users
       and names.measure(facts.name) != 'amount'
-      and _one_user_each(sample, facts.name, user) >= _NESTED
+      and _one_each(sample, facts.name, user) >= _NESTED
     ):
       who = 'session' if user else 'user or session'
       return Key(

@@ -96,6 +96,11 @@ def find(
   together = _together(sample, binary)
   if not given:
     chosen |= _nested_in(together, binary, chosen)
+    chosen |= {
+      column: f'named like a label; 1 wherever {label} is'
+      for column, label in _around(together, binary, chosen).items()
+      if names.may_be_label(column)
+    }
   labels = _funnel(together, [b for b in binary if b.name in chosen], chosen)
   labels += [
     _of_numbers(sample, one, chosen[one.name])
@@ -103,6 +108,7 @@ def find(
     if one.name in given and not one.is_binary
   ]
   others = two_valued.related(sample, free, chosen, keys)
+  others |= _earlier(sample, together, binary, chosen, keys)
   others |= _others(free, chosen)
   if not labels:
     labels = _outcome(sample, [one for one in free if one.name in others])
@@ -203,6 +209,7 @@ def _by_place(
     for one in free
     if two_valued.fits(one)
     and names.measure(one.name) != 'code'
+    and not names.is_known_before(one.name)
     and not two_valued.is_fixed(sample, one, keys)
   }
   chosen: dict[str, str] = {}
@@ -230,6 +237,44 @@ def _nested_in(
     if one.name not in chosen
     for parent in chosen
     if together.is_after(one.name, parent)
+  }
+
+
+def _around(
+  together: _Together,
+  binary: Sequence[facts_lib.Facts],
+  chosen: Collection[str],
+) -> dict[str, str]:
+  """Further columns that are 1 wherever a label is, {column: label}."""
+  return {
+    one.name: label
+    for one in binary
+    if one.name not in chosen
+    for label in chosen
+    if label in together.places and together.is_after(label, one.name)
+  }
+
+
+def _earlier(
+  sample: sample_lib.Sample,
+  together: _Together,
+  binary: Sequence[facts_lib.Facts],
+  chosen: Collection[str],
+  keys: Mapping[str, keys_lib.Key],
+) -> dict[str, str]:
+  """Why columns that are 1 wherever a label is are left out.
+
+  A step before the label, such as the visit before a sale, tells much of it.
+  What describes the user or the item is none.
+  """
+  around = _around(together, binary, chosen)
+  return {
+    one.name: (
+      f'1 wherever {around[one.name]} is: may be an earlier answer;'
+      f' --label={around[one.name]} --label={one.name} makes both tasks'
+    )
+    for one in binary
+    if one.name in around and not two_valued.is_fixed(sample, one, keys)
   }
 
 

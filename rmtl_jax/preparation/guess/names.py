@@ -18,18 +18,21 @@ _USERS = (
   '|borrower|donor|driver'
 )
 _ITEMS = (
-  'item|product|sku|asin|article|video|movie|song|track|book|news|story|doc'
+  'item|product|sku|asin|isbn|article|video|movie|song|track|book|news|story|doc'
   '|document|post|photo|listing|goods|recipe|game|course|hotel|prop|property'
-  '|restaurant|offer|coupon|note|feed|clip|episode|podcast|show|content|ad|ads'
-  '|advert|creative|banner|campaign'
+  '|restaurant|offer|coupon|note|feed|clip|episode|podcast|show|content|anime'
+  '|manga|stockcode|ad|ads|aid|adgroup|advert|creative|banner|question|problem'
+  '|exercise|lexeme|campaign'
 )
 # From the surest word to the least sure one.
 _KEYS = {
   'user': rf'(full|anonymous|anon|app|web|hashed|raw)?({_USERS})(pseudo)?'
   rf'({_ID}|name)?',
-  'item': rf'(target|candidate)?({_ITEMS}){_ID}?',
-  'session': rf'(user|web|app)?(session|sess|visit|sid|slate){_ID}?'
-  rf'|(search|srch|query|request|req|pageview|pv|impression|trace){_ID}',
+  'item': rf'(target|candidate)?({_ITEMS}){_ID}?(clean)?',
+  'session': r'(user|web|app|ga|browser|visitor|customer|client)?'
+  rf'(session|sess|visit|sid|slate){_ID}?'
+  r'|(search|srch|query|request|req|pageview|pv|impression|trace|display'
+  rf'|auction|order|invoice|basket|receipt){_ID}',
   'domain': rf'(domain|scenario|scene|tab|market|site|surface|placement){_ID}?',
   'weight': '(instance|sample|row|example)weight',
   'split': '(split|fold|partition|subset)',
@@ -45,7 +48,8 @@ _TIME_OF_KEY = _listed(
 # Those, parts of times and lengths of time.
 _NO_TIME = _TIME_OF_KEY | _listed(
   'hour hourmin weekday dow month year minute tz zone play watch dwell stay'
-  ' spent duration delay gap listen read per avg mean'
+  ' spent duration delay gap listen read per avg mean lead elapsed reaction'
+  ' wait waiting travel'
 )
 _LABEL = _listed(
   'click clicked clk conversion convert converted conv ctcvr buy bought'
@@ -56,26 +60,29 @@ _LABEL = _listed(
   ' viewed label target y outcome response responded churn churned attribution'
   ' attributed win won booking booked accept accepted save saved skip skipped'
   ' enter success retained engaged upvote downvote vote played listened opened'
-  ' reacted redeemed cvr read chosen defaulted callback'
+  ' reacted redeemed cvr read chosen defaulted callback correct correctly'
+  ' reordered noshow'
 )
 # Names of answers that are words of many other columns too: they count as a
 # whole, and where no surer name is there.
 _WHOLE_LABEL = _listed(
   'choice choose selected class default call called bad good badgood goodbad'
   ' fraud spam approve approved rejected survived attrition readmitted canceled'
-  ' cancelled'
+  ' cancelled visit visited returned refunded exposure exposed'
 )
 _VIEWS = {'long', 'valid', 'effective', 'full', 'finish', 'complete'}
 # Of what was before the row, of counts, and of who or what is shown.
 _NO_LABEL = _listed(
-  'user item count cnt num last prev previous history past before ever total'
-  ' avg mean rate ratio days ago feat random rand'
+  'user item count cnt num last prev previous prior history past before ever'
+  ' total avg mean rate ratio days daily weekly monthly ago feat random rand'
 )
 # What a row led to, as a number.
 _OUTCOME = _listed(
   'rating stars play watch watched watching dwell stay listen spent revenue gmv'
   ' sales profit'
 )
+# What a row led to as a share, where other shares are of what was before.
+_SHARE = _listed('watchratio playratio completionratio completionrate')
 # Of the search that rows answer, which was before them: what of the words of
 # labels and outcomes may be asked for.
 _REQUEST = _listed('srch search query request')
@@ -86,21 +93,24 @@ _CODE = _listed(
   ' state brand segment group cluster bucket range channel platform os browser'
   ' device lang language status flag index key hash genre slot pos position'
   ' rank domain market store shop seller publisher advertiser campaign'
-  ' occupation education'
+  ' occupation education url uri link ip subcategory subcat weekend holiday'
 )
 _AMOUNT = _listed(
   'price amount cost count cnt num number qty quantity age days duration length'
   ' len size score rate ratio ctr cvr avg mean sum total min max distance time'
   ' sec seconds ms views clicks likes sales revenue balance income height width'
   ' weight bid budget discount popularity stars rating percent pct freq'
-  ' frequency gap value'
+  ' frequency gap value tenure window hours minutes weeks months year years'
 )
+# Words that say of a column that it has two values.
+_MARKS = 'is has was did bool boolean flag ind indicator bin binary yn'
 # Words that say nothing of which columns belong together.
 _COMMON = frozenset(
-  [*_USERS.split('|'), *_ITEMS.split('|'), *_CODE, 'is', 'has', 'was', 'did']
+  [*_USERS.split('|'), *_ITEMS.split('|'), *_CODE, *_listed(_MARKS)]
 )
 _IMPRESSIONS = _listed(
-  'view pv pageview impression show exposure display detail detailview'
+  'view pv pageview impression show exposure display detail detailview viewitem'
+  ' itemview viewproduct productview'
 )
 _CARTS = _listed('cart addtocart addcart basket addtobasket')
 _PURCHASES = _listed('buy purchase transaction order pay checkout')
@@ -145,6 +155,15 @@ def is_bare_id(name: str) -> bool:
   return ''.join(words(name)) in ('id', 'ids', 'nr', 'no', 'key', 'pid', 'uuid')
 
 
+def ends_in_id(name: str) -> bool:
+  """Whether a name says that a column is the id of something.
+
+  >>> ends_in_id('user_pseudo_id'), ends_in_id('user')
+  (True, False)
+  """
+  return words(name)[-1:] == ['id']
+
+
 def is_time(name: str) -> bool:
   """Whether a name is that of the time of something.
 
@@ -156,6 +175,15 @@ def is_time(name: str) -> bool:
   found = set(words(name))
   glued = re.search(_GLUED_TIME, ''.join(words(name)))
   return (bool(found & _TIME) or glued is not None) and not found & _NO_TIME
+
+
+def may_be_time(name: str) -> bool:
+  """Whether a name may be that of a time: an hour may come with its date.
+
+  >>> may_be_time('hour'), may_be_time('hour_of_day')
+  (True, False)
+  """
+  return is_time(name) or words(name)[-1:] == ['hour']
 
 
 def is_time_of_key(name: str) -> bool:
@@ -201,6 +229,15 @@ def may_be_label(name: str) -> bool:
   return bool({joined, joined.removeprefix('is')} & _WHOLE_LABEL)
 
 
+def is_known_before(name: str) -> bool:
+  """Whether a name is of what was before a row, or of who or what is shown.
+
+  >>> is_known_before('prior_visit'), is_known_before('visit')
+  (True, False)
+  """
+  return bool({*words(name)} & _NO_LABEL)
+
+
 def shared_end(name: str, label: str) -> str:
   """The first or the last word, if a column shares it with a label; else ''.
 
@@ -231,9 +268,13 @@ def is_outcome(name: str) -> bool:
 
   >>> is_outcome('play_time_ms'), is_outcome('duration_ms')
   (True, False)
+  >>> is_outcome('watch_ratio'), is_outcome('user_watch_ratio')
+  (True, False)
   """
-  found = set(words(name))
-  return bool(found & _OUTCOME) and not found & _NO_LABEL
+  parts = words(name)
+  found = set(parts)
+  named = bool(found & _OUTCOME) and not found & _NO_LABEL
+  return named or ''.join(parts) in _SHARE
 
 
 def is_of_request(name: str) -> bool:
@@ -265,19 +306,22 @@ def measure(name: str) -> str:
 def event(value: str) -> str:
   """What happened: `impression`, `cart`, `purchase`, `other`; '' if unknown.
 
-  >>> event('view'), event('add_to_cart'), event('transaction')
+  >>> event('view'), event('add_to_cart'), event('transactions')
   ('impression', 'cart', 'purchase')
   >>> event('remove_from_cart'), event('blue')
   ('other', '')
   """
   word = ''.join(words(value))
+  one = word.removesuffix('s')
   groups = {
     'impression': _IMPRESSIONS,
     'cart': _CARTS,
     'purchase': _PURCHASES,
     'other': _OTHER_EVENTS,
   }
-  return next((name for name, known in groups.items() if word in known), '')
+  return next(
+    (name for name, known in groups.items() if {word, one} & known), ''
+  )
 
 
 def takes_back(value: str) -> bool:

@@ -21,8 +21,6 @@ from rmtl_jax.preparation.guess import sample as sample_lib
 _USUAL_S, _EARLIEST_S = 946_684_800, 315_532_800
 _DAY_S = 86_400
 _PER_SECOND = {'s': 1, 'ms': 10**3, 'us': 10**6, 'ns': 10**9}
-# Days as numbers, such as 20240501.
-_FIRST_DAY, _LAST_DAY = 19_000_101, 21_001_231
 # Dates and times of day that are not ISO's.
 _WRITTEN = r'\d{1,4}[-/.]\d{1,2}|\d{1,2}:\d\d'
 # Patterns of text that is not ISO's, the day before the month where both fit.
@@ -42,8 +40,17 @@ _PATTERNS = (
   '%m/%d/%Y %I:%M:%S %p',
   '%d/%b/%Y:%H:%M:%S %z',
 )
-# Least times that are counted from a log's beginning.
-_LEAST_RELATIVE = 100
+# Patterns of digits alone, by how many there are, and the first of them: of
+# 1980, or since 2000 where the year has two digits.
+_DIGITS = {
+  8: (('%Y%m%d', 19_000_101), ('%y%m%d%H', 0)),
+  10: (('%Y%m%d%H', 1_980_010_100),),
+  12: (('%Y%m%d%H%M', 198_001_010_000),),
+  14: (('%Y%m%d%H%M%S', 19_800_101_000_000),),
+}
+# Least times that are counted from a log's beginning, and the most seconds of
+# one, 20 years: more are milliseconds.
+_LEAST_RELATIVE, _MOST_RELATIVE_S = 100, 630_720_000
 # Of a time that no name tells: the year from which on numbers may be seconds
 # (1990), least different dates and numbers, and the share of changes from row
 # to row, or of users and items who come back, that is enough.
@@ -92,12 +99,12 @@ def find(
   rows = [
     time
     for time in found
-    if time.form
-    and time.column in complete
-    and names.is_time(time.column)
-    and not names.is_label(time.column)
+    if time.form and time.column in complete and names.may_be_time(time.column)
   ]
-  best = max(rows, key=lambda time: time.rank, default=None)
+  # What is named like an answer is the row's where nothing else is: every row
+  # of a log of clicks has the time of one.
+  sure = [time for time in rows if not names.is_label(time.column)]
+  best = max(sure or rows, key=lambda time: time.rank, default=None)
   others = {}
   for time in found:
     if time is best:
@@ -252,12 +259,14 @@ def _of_column(
     return _of_texts(sample, facts, _value(sample, facts), {'unit': 'iso'})
   if named and facts.kind in ('text', 'list'):
     return _of_patterns(sample, facts, _PATTERNS)
-  if facts.kind != 'number' or not facts.whole:
+  if facts.kind != 'number':
     return None
-  is_days = facts.least >= _FIRST_DAY and facts.largest <= _LAST_DAY
-  # Only text has a pattern, as all values of CSV files are.
-  is_text = sample.kinds[sample.names.index(facts.name)] == 'text'
-  if named and is_days and (found := _of_patterns(sample, facts, ('%Y%m%d',))):
+  if not facts.whole:
+    is_since_1970 = named and _unit(facts, _USUAL_S) == 's'
+    return _since_1970(facts, 's') if is_since_1970 else None
+  if names.may_be_time(facts.name) and (found := _of_digits(sample, facts)):
+    # Only text has a pattern, as all values of CSV files are.
+    is_text = sample.kinds[sample.names.index(facts.name)] == 'text'
     return found if is_text else found._replace(form={})
   unit = _unit(facts, _USUAL_S)
   # Numbers of ten digits may be ids.
@@ -267,7 +276,8 @@ def _of_column(
     return _since_1970(facts, unit)
   is_relative = facts.least >= 0 and facts.distinct >= _LEAST_RELATIVE
   if named and is_relative and names.measure(facts.name) != 'code':
-    unit = next((u for u in _PER_SECOND if u in names.words(facts.name)), 's')
+    unit = 's' if facts.largest < _MOST_RELATIVE_S else 'ms'
+    unit = next((u for u in _PER_SECOND if u in names.words(facts.name)), unit)
     why = (
       f'named like a time, from {facts.least:.0f} to {facts.largest:.0f}: not'
       f' since 1970, so read as {unit} since the log began'
@@ -275,6 +285,19 @@ def _of_column(
     rank = False, True, facts.distinct
     return Time(facts.name, {'unit': unit}, why, rank, is_date=False)
   return None
+
+
+def _of_digits(
+  sample: sample_lib.Sample, facts: facts_lib.Facts
+) -> Time | None:
+  """Dates as numbers, such as 20240501 and 24050113."""
+  digits = {len(f'{end:.0f}') for end in (facts.least, facts.largest)}
+  patterns = [
+    pattern
+    for pattern, first in _DIGITS.get(max(digits), ())
+    if len(digits) == 1 and facts.least >= first
+  ]
+  return _of_patterns(sample, facts, patterns) if patterns else None
 
 
 def _of_patterns(
@@ -288,12 +311,30 @@ def _of_patterns(
   shown, *counts = sample.fetch(
     ', '.join([f'min({text})', *(f'count({value})' for value in values)])
   )[0]
-  for pattern, value, count in zip(patterns, values, counts, strict=True):
-    if count == facts.filled:
-      return _of_texts(sample, facts, value, {'format': pattern})
+  fitting = {
+    pattern: value
+    for pattern, value, count in zip(patterns, values, counts, strict=True)
+    if count == facts.filled
+  }
+  if fitting:
+    pattern = min(fitting, key=lambda each: _spread(sample, fitting[each]))
+    return _of_texts(sample, facts, fitting[pattern], {'format': pattern})
   if not re.match(_WRITTEN, shown or ''):
     return None
   return Time(facts.name, {}, f'times such as {shown!r}', ())
+
+
+def _spread(sample: sample_lib.Sample, value: str) -> tuple[bool, float]:
+  """The less, the likelier a pattern among several that read every time.
+
+  The twelfth of May may be the fifth of December. A log is of a few days in a
+  row rather than of the same day of many months, unless that is the first.
+  """
+  is_first, seconds = sample.fetch(
+    f'bool_and(day({value}) = 1),'
+    f" date_diff('second', min({value}), max({value}))"
+  )[0]
+  return not is_first, seconds
 
 
 def _of_texts(

@@ -100,7 +100,12 @@ def text(record: Mapping[str, Any]) -> str:
 
 def _from_time(facts: Sequence[facts_lib.Facts], time: times.Time) -> list[str]:
   """Categories to make of the time, which the log has not and which vary."""
-  words = {word for one in facts for word in names.words(one.name)}
+  words = {
+    word
+    for one in facts
+    if one.name != time.column
+    for word in names.words(one.name)
+  }
   made = []
   if time.is_date and time.has_clock and time.days >= _LEAST_DAYS['hour']:
     made += [] if words & {'hour', 'hourmin'} else ['hour']
@@ -224,7 +229,7 @@ def notes(
         f'Columns that may be it, of which none was taken:'
         f' {", ".join(may_be_times)}; "time" in the schema says which.'
       )
-  elif not names.is_time(time.column):
+  elif not names.may_be_time(time.column):
     found.append(f'The time is {time.column} by its values: {time.why}.')
   if time and not time.is_date:
     found.append(

@@ -43,6 +43,44 @@ def test_an_id_for_every_row_is_no_key(tmp_path):
   assert found == {'item': 'item'}
 
 
+def test_a_column_of_few_values_is_no_user_and_no_item(tmp_path):
+  many = {'x': [i % 40 for i in range(1200)]}
+  few = {'device': [i % 6 for i in range(1200)]}
+  assert _keys(tmp_path, **many, **few) == {}
+  coupons = {'coupon': [i % 6 for i in range(1200)]}
+  assert _keys(tmp_path, **many, **coupons) == {}
+  # Six rows of each are few enough.
+  assert _keys(tmp_path, device=[i % 6 for i in range(36)]) == {
+    'user': 'device'
+  }
+
+
+def test_a_user_of_most_rows_stands_for_all_unknown_ones(tmp_path):
+  users = [0 if i % 5 else i for i in range(N)]
+  assert _keys(tmp_path, user_id=users) == {}
+  users = [0 if i % 5 < 2 else i for i in range(N)]
+  assert _keys(tmp_path, user_id=users) == {'user': 'user_id'}
+  # The most frequent item may be in most rows.
+  items = [0 if i % 5 else i for i in range(N)]
+  assert _keys(tmp_path, item_id=items) == {'item': 'item_id'}
+
+
+def test_the_item_differs_within_a_session(tmp_path):
+  pages = {
+    'session_id': [i // 5 for i in range(N)],
+    'document_id': [i // 5 % 30 for i in range(N)],
+  }
+  found = _keys(tmp_path, **pages, ad_id=[i % 80 for i in range(N)])
+  assert found == {'session': 'session_id', 'item': 'ad_id'}
+  assert _keys(tmp_path, **pages)['item'] == 'document_id'
+
+
+def test_an_id_of_some_rows_alone_is_no_session(tmp_path):
+  some = [i // 5 if i % 3 else '' for i in range(N)]
+  found = _keys(tmp_path, user=[i // 10 for i in range(N)], order_id=some)
+  assert found == {'user': 'user'}
+
+
 def test_rows_that_stand_together_tell_of_a_key(tmp_path):
   found = _keys(
     tmp_path,

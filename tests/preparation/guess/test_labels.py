@@ -56,14 +56,14 @@ def test_what_was_searched_for_is_no_answer(tmp_path):
   window = [i % 40 for i in range(N)]
   columns = {
     'srch_booking_window': window,
-    'booking_window': window,
+    'booking_deal': window,
     'search_length_of_stay': [1 + i % 9 for i in range(N)],
     'search_dwell': window,
     'click': _every(3),
   }
   found, others = _labels(tmp_path, columns)
   assert [*found] == ['click']
-  assert [*others] == ['booking_window', 'search_dwell']
+  assert [*others] == ['booking_deal', 'search_dwell']
 
 
 def test_without_names_the_last_columns_count(tmp_path):

@@ -112,6 +112,44 @@ def test_other_text_has_a_pattern(tmp_path, value, pattern):
 
 
 @pytest.mark.parametrize(
+  ('values', 'pattern'),
+  [
+    # Ten days of March, or the third of ten months.
+    ([f'03/{i % 10 + 1:02}/2024 10:00' for i in range(N)], '%m/%d/%Y %H:%M'),
+    ([f'{i % 10 + 1:02}/03/2024 10:00' for i in range(N)], '%d/%m/%Y %H:%M'),
+    # The first of ten months.
+    ([f'{i % 10 + 1:02}/01/2024' for i in range(N)], '%m/%d/%Y'),
+    ([f'01/{i % 10 + 1:02}/2024' for i in range(N)], '%d/%m/%Y'),
+    ([f'240501{i % 24:02}' for i in range(N)], '%y%m%d%H'),
+    ([f'20240501{i % 24:02}' for i in range(N)], '%Y%m%d%H'),
+    ([f'20240501{i % 24:02}{i % 60:02}' for i in range(N)], '%Y%m%d%H%M'),
+    ([f'20240501{i % 24:02}{i % 60:02}00' for i in range(N)], '%Y%m%d%H%M%S'),
+  ],
+)
+def test_the_likeliest_of_several_patterns(tmp_path, values, pattern):
+  found, _ = _times(tmp_path, date=values)
+  assert found and found.form == {'format': pattern}
+
+
+def test_of_many_times_since_the_beginning_the_unit_is_milliseconds(tmp_path):
+  found, _ = _times(tmp_path, timestamp=[i * 10**7 for i in range(N)])
+  assert found and found.form == {'unit': 'ms'}
+  assert found.why.endswith('so read as ms since the log began')
+
+
+def test_the_time_of_an_answer_is_the_row_s_where_nothing_else_is(tmp_path):
+  days = [f'2024-05-{i % 28 + 1:02}' for i in range(N)]
+  found, others = _times(tmp_path, click_time=days)
+  assert found and found.column == 'click_time' and not others
+  hours = [f'{day} 0{i % 9}:00' for i, day in enumerate(days)]
+  found, _ = _times(tmp_path, time=days, click_time=hours)
+  assert found and found.column == 'time'
+  # Not of rows that have none.
+  found, _ = _times(tmp_path, x=range(N), click_time=['', *days[1:]])
+  assert found is None
+
+
+@pytest.mark.parametrize(
   ('name', 'values', 'said'),
   [
     (

@@ -1,0 +1,257 @@
+"""Logs with the columns of well-known public ones: what each is taken for."""
+
+import datetime
+
+import pytest
+
+from rmtl_jax.preparation.guess import guess
+from tests.preparation.guess import logs
+
+N = 600
+_START = datetime.datetime(2020, 3, 1, tzinfo=datetime.UTC)
+
+
+def _every(step, offset=0, one=1, zero=0):
+  return [one if i % step == offset else zero for i in range(N)]
+
+
+def _times(minutes, pattern='%Y-%m-%d %H:%M:%S'):
+  step = datetime.timedelta(minutes=minutes)
+  return [(_START + step * i).strftime(pattern) for i in range(N)]
+
+
+def _codes(count, first=0):
+  return [first + i * 7 % count for i in range(N)]
+
+
+def _fractions(scale=1.0):
+  return [round(scale * ((i * 37 % N) + 0.5) / N, 4) for i in range(N)]
+
+
+def _avazu():
+  return {
+    'id': [10**15 + 17 * i for i in range(N)],
+    'click': _every(5),
+    'hour': _times(20, '%y%m%d%H'),
+    'site_id': [f'{i % 60:08x}' for i in range(N)],
+    'device_id': [f'd{i}' if i % 3 == 0 else 'a99f214a' for i in range(N)],
+    'device_type': _codes(3),
+  }
+
+
+def _google_analytics():
+  return {
+    'event_date': _times(60, '%Y%m%d'),
+    'event_timestamp': [10**6 * (1_600_000_000 + 60 * i) for i in range(N)],
+    'event_name': ['page_view', 'view_item', 'page_view', 'purchase'] * 150,
+    'user_pseudo_id': [f'{i // 8}.{i // 8 * 13}' for i in range(N)],
+    'ga_session_id': [10**9 + i // 4 for i in range(N)],
+    'item_id': [f'GGOE{i % 50}' for i in range(N)],
+  }
+
+
+def _outbrain():
+  return {
+    'display_id': [1 + i // 6 for i in range(N)],
+    'ad_id': _codes(90, 1),
+    'clicked': _every(6, 2),
+    'uuid': [f'u{i // 12}' for i in range(N)],
+    'document_id': [1000 + i // 6 % 40 for i in range(N)],
+    'timestamp': [61_000 + 10_000_000 * (i // 6) for i in range(N)],
+  }
+
+
+def _instacart():
+  return {
+    'order_id': [1 + i // 5 for i in range(N)],
+    'product_id': _codes(90),
+    'add_to_cart_order': [1 + i % 5 for i in range(N)],
+    'reordered': _every(2),
+    'user_id': [i // 20 for i in range(N)],
+    'order_dow': [i // 5 % 7 for i in range(N)],
+  }
+
+
+def _hillstrom():
+  return {
+    'recency': _codes(11, 1),
+    'history': _fractions(300),
+    'newbie': _every(2, 1),
+    'visit': _every(3),
+    'conversion': _every(12),
+    'spend': _every(12, one=29.99),
+  }
+
+
+def _riiid():
+  return {
+    'row_id': range(N),
+    'timestamp': [40_000_000 * (i % 30) + i for i in range(N)],
+    'user_id': [115 + i // 30 for i in range(N)],
+    'content_id': _codes(80),
+    'answered_correctly': _every(3, 1),
+    'prior_question_elapsed_time': [1000 + i * 31 % 500 for i in range(N)],
+    'prior_question_had_explanation': _every(2, 0, 'True', 'False'),
+  }
+
+
+def _shoppers():
+  return {
+    'BounceRates': _fractions(),
+    'Month': ['Feb', 'Mar', 'Nov'] * 200,
+    'Weekend': _every(7, 0, 'TRUE', 'FALSE'),
+    'Revenue': _every(6, 1, 'TRUE', 'FALSE'),
+  }
+
+
+def _talking_data():
+  times = _times(3)
+  return {
+    'ip': [i * 7919 % 211 for i in range(N)],
+    'app': _codes(40),
+    'device': _every(10),
+    'click_time': times,
+    'attributed_time': [times[i] if i % 9 == 0 else '' for i in range(N)],
+    'is_attributed': _every(9),
+  }
+
+
+def _telco():
+  return {
+    'customerID': [f'{i:04}-XYZ' for i in range(N)],
+    'tenure': _codes(73),
+    'Contract': ['Month-to-month', 'One year', 'Two year'] * 200,
+    'Churn': _every(4, 0, 'Yes', 'No'),
+  }
+
+
+def _bank():
+  return {
+    'age': _codes(60, 18),
+    'default': _every(40, 3, 'yes', 'no'),
+    'campaign': [1 + i % 3 for i in range(N)],
+    'y': _every(8, 0, 'yes', 'no'),
+  }
+
+
+def _otto():
+  return {
+    'session': [i // 8 for i in range(N)],
+    'aid': _codes(90),
+    'ts': [1_661_724_000_000 + 60_000 * i for i in range(N)],
+    'type': ['clicks', 'clicks', 'carts', 'clicks', 'orders', 'clicks'] * 100,
+  }
+
+
+def _online_retail():
+  return {
+    'InvoiceNo': [536_365 + i // 5 for i in range(N)],
+    'StockCode': _codes(90, 10_000),
+    'InvoiceDate': _times(30, '%m/%d/%Y %H:%M'),
+    'CustomerID': [17_850 + i // 20 for i in range(N)],
+  }
+
+
+def _kuairec():
+  return {
+    'user_id': [i // 10 for i in range(N)],
+    'video_id': _codes(80),
+    'play_duration': [500 + i * 31 % 900 for i in range(N)],
+    'video_duration': [900 + i * 17 % 300 for i in range(N)],
+    'timestamp': [1_593_907_200.12 + 60 * i for i in range(N)],
+    'watch_ratio': _fractions(),
+  }
+
+
+def _expedia():
+  return {
+    'srch_id': [1 + i // 10 for i in range(N)],
+    'date_time': [_times(9)[i // 10] for i in range(N)],
+    'prop_id': _codes(90),
+    'srch_booking_window': _codes(120),
+    'srch_saturday_night_bool': _every(2),
+    'click_bool': _every(10, 3),
+    'booking_bool': _every(20, 3),
+  }
+
+
+@pytest.mark.parametrize(
+  ('log', 'roles'),
+  [
+    (_avazu, 'left out, label, time, category, category, category'),
+    (_google_analytics, 'left out, time, event, user, session, item'),
+    (_outbrain, 'session, item, label, user, category, time'),
+    (_instacart, 'session, item, left out, label, user, category'),
+    (_hillstrom, 'category, number, category, label, label, leak'),
+    (_riiid, 'left out, time, user, item, label, number, category'),
+    (_shoppers, 'number, category, category, label'),
+    (_talking_data, 'category, category, category, time, leak, label'),
+    (_telco, 'left out, number, category, label'),
+    (_bank, 'number, category, category, label'),
+    (_otto, 'session, item, time, event'),
+    (_online_retail, 'session, item, time, user'),
+    (_kuairec, 'user, item, label, number, time, left out'),
+    (
+      _expedia,
+      'session, time, item, number, category, label, label',
+    ),
+  ],
+)
+def test_roles(tmp_path, log, roles):
+  found = guess.guess(logs.write(tmp_path / 'log.csv', log()))
+  assert ', '.join(column.role for column in found.columns) == roles
+
+
+@pytest.mark.parametrize(
+  ('log', 'form'),
+  [
+    (_avazu, {'format': '%y%m%d%H'}),
+    (_outbrain, {'unit': 'ms'}),
+    (_riiid, {'unit': 'ms'}),
+    (_online_retail, {'format': '%m/%d/%Y %H:%M'}),
+    (_kuairec, {'unit': 's'}),
+  ],
+)
+def test_how_times_are_written(tmp_path, log, form):
+  found = guess.guess(logs.write(tmp_path / 'log.csv', log()))
+  assert found.schema['time'].pop('column')
+  assert found.schema['time'] == form
+
+
+def test_an_hour_with_its_date_makes_hours(tmp_path):
+  found = guess.guess(logs.write(tmp_path / 'log.csv', _avazu()))
+  assert found.schema['from_time'] == ['hour']
+
+
+def test_views_of_several_names_are_impressions(tmp_path):
+  log = logs.write(tmp_path / 'log.csv', _google_analytics())
+  events = guess.guess(log).schema['events']
+  assert events['impressions'] == ['page_view', 'view_item']
+  assert events['labels'] == {'purchase': ['purchase']}
+
+
+def test_a_step_before_a_label_is_no_feature(tmp_path):
+  """With the name of an answer it is one; what describes the user is none."""
+  columns = {
+    'user': [i // 2 for i in range(N)],
+    'reached': _every(3),
+    'member': [int(i // 2 % 3 != 1) for i in range(N)],
+    'often': [int(i % 60 != 1) for i in range(N)],
+    'conversion': [int(i % 12 == 0 and i // 2 % 3 != 1) for i in range(N)],
+    'x': _codes(9),
+  }
+  found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  roles = {column.name: column.role for column in found.columns}
+  assert roles['reached'] == 'left out'
+  assert roles['member'] == roles['often'] == 'category'
+  why = next(c.why for c in found.columns if c.name == 'reached')
+  assert why == (
+    '1 wherever conversion is: may be an earlier answer; --label=conversion'
+    ' --label=reached makes both tasks'
+  )
+  columns['visited'] = columns.pop('reached')
+  found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  assert found.schema['tasks'] == [
+    {'name': 'visited', 'column': 'visited'},
+    {'name': 'conversion', 'column': 'conversion', 'after': 'visited'},
+  ]
