@@ -51,6 +51,8 @@ _RECORDED = ('idle_minutes', 'min_count', 'max_values', 'any_dates')
 _RECORDED_IF = ('since', 'until')
 # Share of the rows from which exact duplicates are worth a warning.
 _MANY_DUPLICATES = 0.05
+# Share of the rows from which those that a split's end cuts off are.
+_MANY_CUT = 0.1
 # Fraction of a split's rows that may be immature without a warning.
 _MAX_IMMATURE = 0.1
 # From this share on, a warning says what makes the split longer.
@@ -335,6 +337,7 @@ def _report(
       *rows.warnings,
       *session_warnings(rows),
       *_duplicate_warnings(rows, duplicates),
+      *_cut_warnings(rows, places),
       *immature_warnings(rows, places),
       *_late_warnings(connection, encoded, rows, places),
       *_field_warnings(connection, encoded, rows),
@@ -386,6 +389,25 @@ def _duplicate_warnings(rows: source.SourceTable, duplicates: int) -> list[str]:
     ' every column, and are dropped; if they are rows of their own (times that'
     ' are days or years make them alike), give the log a column that numbers'
     ' its rows'
+  ]
+
+
+def _cut_warnings(
+  rows: source.SourceTable, places: sessions.RowPlaces
+) -> list[str]:
+  """Says what ends sessions earlier, where splits cut many rows off them."""
+  cut = sum(places.dropped)
+  share = cut / max(cut + sum(places.rows), 1)
+  if share < _MANY_CUT:
+    return []
+  remedy = (
+    'if an id of the session stands for a user, name it so in the schema'
+    if rows.has_session
+    else '--idle_minutes ends sessions at shorter gaps, or the user is not one'
+  )
+  return [
+    f'{share:.0%} of the rows are left out, as they come after the end of a'
+    f' split in a session that starts before it: {remedy}'
   ]
 
 

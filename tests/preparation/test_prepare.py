@@ -235,6 +235,23 @@ def test_rows_past_a_boundary_are_dropped_and_counted(tmp_path):
   reason = 'after the end of train, in a session that starts in it'
   assert manifest.report['dropped'] == {'exact duplicate': 0, reason: 2}
   assert manifest.splits['train'].rows == 13
+  assert not any('left out' in line for line in manifest.report['warnings'])
+
+
+def test_many_rows_past_a_boundary_are_told(tmp_path):
+  lines = raw_files.table_lines(20)
+  # User z comes every 20 minutes, from the tenth row on.
+  lines += [f'z,i0,{10**8 + 20 * 60_000 * i},1,0,0' for i in range(16)]
+  manifest = raw_files.run_table(tmp_path / 'long', lines)
+  (told,) = [w for w in manifest.report['warnings'] if 'are left out' in w]
+  dropped = sum(manifest.report['dropped'].values())
+  assert told == (
+    f'{dropped / 36:.0%} of the rows are left out, as they come after the end'
+    ' of a split in a session that starts before it: --idle_minutes ends'
+    ' sessions at shorter gaps, or the user is not one'
+  )
+  manifest = raw_files.run_table(tmp_path / 'short', lines, idle_minutes=10)
+  assert not any('left out' in line for line in manifest.report['warnings'])
 
 
 def test_idle_minutes_cut_sessions(tmp_path):
