@@ -115,7 +115,10 @@ def guess(
     **({time.column: ('time', time.why)} if time else {}),
   }
   taken = {*found}
-  tasks, no_tasks = labels_lib.find(sample, facts, roles, found, labels)
+  happened = events.find(sample, facts)
+  tasks, no_tasks = labels_lib.find(
+    sample, facts, roles, found, labels, may_be_number=happened is None
+  )
   found |= {name: ('left out', why) for name, why in no_tasks.items()}
   found |= {task.column: ('label', task.why) for task in tasks}
   may_leak = [
@@ -126,7 +129,7 @@ def guess(
   for name, why in leaks.find(sample, may_leak, tasks).items():
     said = f'; {found[name][1]}' if name in found else ''
     found[name] = 'leak', why + said
-  happened = None if tasks else events.find(sample, facts)
+  happened = None if tasks else happened
   if happened:
     found[happened.column] = 'event', f'what happened: {happened.listed()}'
     for name, why in events.of_some(sample, facts, happened).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -72,6 +73,7 @@ def find(
   keys: Mapping[str, keys_lib.Key],
   taken: Collection[str],
   given: Collection[str] = (),
+  may_be_number: bool = True,
 ) -> tuple[list[Label], dict[str, str]]:
   """Labels, parents first, and notes about other columns.
 
@@ -81,6 +83,8 @@ def find(
     keys: of user and item.
     taken: columns that are something else.
     given: columns that are the labels, whatever their names; empty: guessed.
+    may_be_number: whether what a row led to is the label of a log without any
+      of two values; not of a log of events.
 
   Returns:
     The labels, and {column: why} of those that might be labels and are not.
@@ -110,7 +114,7 @@ def find(
   others = two_valued.related(sample, free, chosen, keys)
   others |= _earlier(sample, together, binary, chosen, keys)
   others |= _others(free, chosen)
-  if not labels:
+  if not labels and may_be_number:
     labels = _outcome(sample, [one for one in free if one.name in others])
     others = {
       name: why
@@ -208,7 +212,7 @@ def _by_place(
     one.name: one.is_binary
     for one in free
     if two_valued.fits(one)
-    and names.measure(one.name) != 'code'
+    and (names.measure(one.name) != 'code' or names.may_be_state(one.name))
     and not names.is_known_before(one.name)
     and not two_valued.is_fixed(sample, one, keys)
   }
@@ -324,9 +328,14 @@ def _others(
 ) -> dict[str, str]:
   """Why columns that look like labels are none."""
   found = {}
+  series = collections.Counter(names.without_digits(f.name) for f in facts)
   for one in facts:
     several = one.kind == 'number' and one.distinct > 2
-    if one.name in chosen or (several and names.is_of_request(one.name)):
+    # Numbered columns of one name, such as PAY_1 to PAY_6, are of the past.
+    in_series = series[names.without_digits(one.name)] > 1
+    if one.name in chosen or (
+      several and (in_series or names.is_of_request(one.name))
+    ):
       continue
     if several and names.is_outcome(one.name):
       found[one.name] = (

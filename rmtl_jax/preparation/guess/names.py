@@ -15,22 +15,24 @@ _USERS = (
   'user|uid|visitor|customer|client|member|viewer|buyer|shopper|consumer'
   '|subscriber|player|listener|reader|person|profile|account|msno|device|cookie'
   '|household|panelist|respondent|subject|participant|patient|student|employee'
-  '|borrower|donor|driver'
+  '|borrower|donor|driver|sender|candidate|applicant|passenger|learner|worker'
 )
 _ITEMS = (
   'item|product|sku|asin|isbn|article|video|movie|song|track|book|news|story|doc'
   '|document|post|photo|listing|goods|recipe|game|course|hotel|prop|property'
   '|restaurant|offer|coupon|note|feed|clip|episode|podcast|show|content|anime'
   '|manga|stockcode|ad|ads|aid|adgroup|advert|creative|banner|question|problem'
-  '|exercise|lexeme|campaign'
+  '|exercise|lexeme|job|vacancy|vendor|merchant|receiver|recipient|template'
+  '|campaign'
 )
 # From the surest word to the least sure one.
 _KEYS = {
   'user': rf'(full|anonymous|anon|app|web|hashed|raw)?({_USERS})(pseudo)?'
-  rf'({_ID}|name)?',
-  'item': rf'(target|candidate)?({_ITEMS}){_ID}?(clean)?',
+  rf'({_ID}{{1,2}}|name)?',
+  'item': rf'(target|candidate|clicke?d?|product)?({_ITEMS}){_ID}{{0,2}}'
+  r'(clean)?',
   'session': r'(user|web|app|ga|browser|visitor|customer|client)?'
-  rf'(session|sess|visit|sid|slate){_ID}?'
+  rf'(session|sess|visit|sid|slate){_ID}{{0,2}}'
   r'|(search|srch|query|request|req|pageview|pv|impression|trace|display'
   rf'|auction|order|invoice|basket|receipt){_ID}',
   'domain': rf'(domain|scenario|scene|tab|market|site|surface|placement){_ID}?',
@@ -61,7 +63,7 @@ _LABEL = _listed(
   ' attributed win won booking booked accept accepted save saved skip skipped'
   ' enter success retained engaged upvote downvote vote played listened opened'
   ' reacted redeemed cvr read chosen defaulted callback correct correctly'
-  ' reordered noshow'
+  ' reordered noshow signup bounce bounced unsubscribed'
 )
 # Names of answers that are words of many other columns too: they count as a
 # whole, and where no surer name is there.
@@ -70,11 +72,14 @@ _WHOLE_LABEL = _listed(
   ' fraud spam approve approved rejected survived attrition readmitted canceled'
   ' cancelled visit visited returned refunded exposure exposed'
 )
+# What is still to come, whatever else a name says.
+_TO_COME = {'next', 'future'}
 _VIEWS = {'long', 'valid', 'effective', 'full', 'finish', 'complete'}
 # Of what was before the row, of counts, and of who or what is shown.
 _NO_LABEL = _listed(
   'user item count cnt num last prev previous prior history past before ever'
-  ' total avg mean rate ratio days daily weekly monthly ago feat random rand'
+  ' total avg mean rate rates ratio days daily weekly monthly ago feat random'
+  ' rand'
 )
 # What a row led to, as a number.
 _OUTCOME = _listed(
@@ -82,7 +87,10 @@ _OUTCOME = _listed(
   ' sales profit'
 )
 # What a row led to as a share, where other shares are of what was before.
-_SHARE = _listed('watchratio playratio completionratio completionrate')
+_SHARE = _listed(
+  'watchratio playratio playedratio playedratiopct completionratio'
+  ' completionrate'
+)
 # Of the search that rows answer, which was before them: what of the words of
 # labels and outcomes may be asked for.
 _REQUEST = _listed('srch search query request')
@@ -102,6 +110,7 @@ _AMOUNT = _listed(
   ' weight bid budget discount popularity stars rating percent pct freq'
   ' frequency gap value tenure window hours minutes weeks months year years'
 )
+_GLUED_AMOUNT = '(price|amount|cost|count|fee)$'
 # Words that say of a column that it has two values.
 _MARKS = 'is has was did bool boolean flag ind indicator bin binary yn'
 # Words that say nothing of which columns belong together.
@@ -128,6 +137,15 @@ def words(name: str) -> list[str]:
   """
   parts = re.findall(r'[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+', name)
   return [part.lower() for part in parts]
+
+
+def without_digits(name: str) -> str:
+  """The words of a name that are no numbers.
+
+  >>> without_digits('PAY_AMT1') == without_digits('pay_amt_2')
+  True
+  """
+  return ' '.join(word for word in words(name) if not word.isdigit())
 
 
 def rank(name: str, role: str) -> int | None:
@@ -209,9 +227,13 @@ def is_label(name: str) -> bool:
 
   >>> is_label('is_click'), is_label('long_view'), is_label('click_count')
   (True, True, False)
+  >>> is_label('default payment next month')
+  True
   """
   parts = words(name)
   found, joined = set(parts), ''.join(parts).removeprefix('is')
+  if found & _TO_COME:
+    return True
   is_view = 'view' in found and bool(found & _VIEWS)
   named = bool(found & _LABEL) or joined in _LABEL or is_view
   return named and not found & _NO_LABEL
@@ -227,6 +249,15 @@ def may_be_label(name: str) -> bool:
   """
   joined = ''.join(words(name))
   return bool({joined, joined.removeprefix('is')} & _WHOLE_LABEL)
+
+
+def may_be_state(name: str) -> bool:
+  """Whether a name is of what became of something, as `Loan_Status`.
+
+  >>> may_be_state('Loan_Status'), may_be_state('status_code')
+  (True, False)
+  """
+  return words(name)[-1:] in (['status'], ['class'], ['flag'])
 
 
 def is_known_before(name: str) -> bool:
@@ -294,13 +325,18 @@ def measure(name: str) -> str:
 
   >>> measure('cat1'), measure('price'), measure('price_range'), measure('x')
   ('code', 'amount', 'code', '')
+  >>> measure('shopid'), measure('payprice')
+  ('code', 'amount')
   """
   for word in reversed(words(name)):
     if word in _CODE:
       return 'code'
     if word in _AMOUNT:
       return 'amount'
-  return 'code' if re.search('id$', ''.join(words(name))) else ''
+  joined = ''.join(words(name))
+  if re.search(_GLUED_AMOUNT, joined):
+    return 'amount'
+  return 'code' if joined.endswith('id') else ''
 
 
 def event(value: str) -> str:

@@ -47,6 +47,7 @@ _DIGITS = {
   10: (('%Y%m%d%H', 1_980_010_100),),
   12: (('%Y%m%d%H%M', 198_001_010_000),),
   14: (('%Y%m%d%H%M%S', 19_800_101_000_000),),
+  17: (('%Y%m%d%H%M%S%g', 19_800_101_000_000_000),),
 }
 # Least times that are counted from a log's beginning, and the most seconds of
 # one, 20 years: more are milliseconds.

@@ -175,6 +175,70 @@ def _expedia():
   }
 
 
+def _credit_default():
+  return {
+    'ID': range(1, N + 1),
+    'AGE': _codes(50, 21),
+    'PAY_0': [i % 8 - 2 for i in range(N)],
+    'PAY_2': [i // 3 % 8 - 2 for i in range(N)],
+    'BILL_AMT1': [i * 7919 % 20_000 for i in range(N)],
+    'default payment next month': _every(5, 3),
+  }
+
+
+def _loan():
+  return {
+    'Loan_ID': [f'LP{i:06}' for i in range(N)],
+    'Married': _every(2, 0, 'Yes', 'No'),
+    'LoanAmount': [100 + i * 31 % 500 for i in range(N)],
+    'Loan_Status': _every(3, 1, 'N', 'Y'),
+  }
+
+
+def _coveo():
+  return {
+    'session_id_hash': [f'{i // 6:032x}' for i in range(N)],
+    'event_type': ['pageview', 'detail', 'detail', 'add', 'purchase'] * 120,
+    'product_sku_hash': [f'{i * 7 % 90:032x}' for i in range(N)],
+    'server_timestamp_epoch_ms': [
+      1_550_885_210_881 + 7000 * i for i in range(N)
+    ],
+  }
+
+
+def _yambda():
+  return {
+    'uid': [i // 20 for i in range(N)],
+    'timestamp': [15 * i for i in range(N)],
+    'item_id': _codes(90),
+    'played_ratio_pct': [i * 31 % 100 for i in range(N)],
+    'event_type': ['listen', 'listen', 'like', 'listen', 'dislike'] * 120,
+  }
+
+
+def _jobs():
+  return {
+    'application_date': _times(60 * 24, '%Y-%m-%d'),
+    'candidate_id': _codes(110),
+    'job_id': [i * 11 % 90 for i in range(N)],
+    'years_experience': [i * 13 % 29 for i in range(N)],
+    'shortlisted': _every(4),
+    'viewed_by_recruiter': _every(2),
+    'signup': _every(9),
+  }
+
+
+def _ipinyou():
+  return {
+    'click': _every(11),
+    'timestamp': [
+      f'{time}{i % 1000:03}' for i, time in enumerate(_times(7, '%Y%m%d%H%M%S'))
+    ],
+    'slotprice': [i * 31 % 100 for i in range(N)],
+    'creative': _codes(60),
+  }
+
+
 @pytest.mark.parametrize(
   ('log', 'roles'),
   [
@@ -195,6 +259,12 @@ def _expedia():
       _expedia,
       'session, time, item, number, category, label, label',
     ),
+    (_credit_default, 'left out, number, category, category, number, label'),
+    (_loan, 'left out, category, number, label'),
+    (_coveo, 'session, event, item, time'),
+    (_yambda, 'user, time, item, left out, event'),
+    (_jobs, 'time, user, item, number, label, label, label'),
+    (_ipinyou, 'label, time, number, item'),
   ],
 )
 def test_roles(tmp_path, log, roles):
@@ -210,6 +280,7 @@ def test_roles(tmp_path, log, roles):
     (_riiid, {'unit': 'ms'}),
     (_online_retail, {'format': '%m/%d/%Y %H:%M'}),
     (_kuairec, {'unit': 's'}),
+    (_ipinyou, {'format': '%Y%m%d%H%M%S%g'}),
   ],
 )
 def test_how_times_are_written(tmp_path, log, form):
