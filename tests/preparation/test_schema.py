@@ -322,6 +322,7 @@ def test_events():
       of_events(events=EVENTS | {'labels': {'z': ['b']}}, tasks=['y']),
       "events: labels: 'z' is none of the tasks",
     ),
+    (of_events(tasks=[{'name': []}]), 'tasks[0].name: found [], expected text'),
     (
       of_events(tasks=[{'name': 'y', 'column': 'c'}]),
       'tasks[0].column: events gives its labels, so leave it out',

@@ -160,18 +160,27 @@ def test_numbers_of_16_bits_are_numbers(by_hand):
 
 
 @pytest.mark.parametrize(
-  'values', [[None, b'\xff'], [None, ['a']], [None, 7], [None, True]]
+  ('column', 'values'),
+  [
+    ('value', [None, b'\xff']),
+    ('value', [None, ['a']]),
+    ('value', [None, 7]),
+    ('value', [None, True]),
+    ('count', ['x', 'y']),
+    ('count', [[1], [2]]),
+  ],
 )
-def test_a_vocabulary_is_text(by_hand, values):
+def test_a_vocabulary_is_text_and_counts_are_numbers(by_hand, column, values):
   directory, manifest = by_hand
   path = directory / 'vocabulary' / 'item.parquet'
-  pq.write_table(pa.table({'value': values}), path)
+  pq.write_table(pa.table({'value': [None, 'a'], column: values}), path)
   size = len(values)
   fields = tuple(
     dataclasses.replace(f, size=size) if f.name == 'item' else f
     for f in manifest.fields
   )
-  with pytest.raises(types.InputError, match=r"item\.parquet: column 'value'"):
+  said = rf"item\.parquet: column '{column}'"
+  with pytest.raises(types.InputError, match=said):
     encoder.Encoder(directory, dataclasses.replace(manifest, fields=fields))
 
 

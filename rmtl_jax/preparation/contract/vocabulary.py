@@ -82,8 +82,8 @@ def read(path: pathlib.Path, field: manifest_lib.Field) -> pa.Table:
     field: has the vocabulary.
 
   Raises:
-    types.InputError: the file is missing or unreadable, lacks text, or has
-      another number of rows than the manifest says.
+    types.InputError: the file is missing or unreadable, lacks text, has counts
+      that are no numbers, or another number of rows than the manifest says.
   """
   with column_reader.one_line_errors(path), parquet.open_file(path) as file:
     schema = file.schema_arrow
@@ -95,6 +95,12 @@ def read(path: pathlib.Path, field: manifest_lib.Field) -> pa.Table:
   found = schema.field('value').type
   if not parquet.is_text(found):
     raise types.InputError(f"{path}: column 'value': is {found}, expected text")
+  if has_counts:
+    found = schema.field('count').type
+    if not (pa.types.is_integer(found) or pa.types.is_floating(found)):
+      raise types.InputError(
+        f"{path}: column 'count': is {found}, expected numbers"
+      )
   return table
 
 

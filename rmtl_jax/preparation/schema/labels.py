@@ -50,7 +50,7 @@ def parse_labels(
   Raises:
     types.InputError: a key that is missing, wrong or contradicts another.
   """
-  if events and entry.record.get('name') in events.labels:
+  if events and entry.optional('name') in events.labels:
     _refuse(
       entry, kind, (*_OF_LABELS, 'time_column'), 'events gives its labels'
     )
