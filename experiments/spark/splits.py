@@ -36,7 +36,7 @@ def split(
     return _by_time(work, groups, order, rule)
   groups = work.keep(groups, 'sessions')
   if rule.is_given:
-    found = _given(work, groups, order, rule)
+    found = _given(work, groups, rule)
   else:
     found = _drawn(work, groups, rule)
   order = [F.col('split').asc(), *order]
@@ -110,7 +110,6 @@ def _drawn(
 def _given(
   work: work_lib.Work,
   groups: sql.DataFrame,
-  order: Sequence[sql.Column],
   rule: splits.SplitRule,
 ) -> sql.DataFrame:
   """Takes the log's own split, and fills validation."""
@@ -119,9 +118,10 @@ def _given(
     return found
   train = found.where('split = 0')
   total = _total(train)
-  if not rule.has_time:
-    row_id = F.col('row_id')
-    order = [_hashed(rule, row_id.cast('string')).asc(), row_id.asc()]
+  row_id = F.col('row_id')
+  order = [_hashed(rule, row_id.cast('string')).asc(), row_id.asc()]
+  if rule.has_time:
+    order = [F.col('start').asc(), *order]
   ordered = work.number(train, order, 'carved', weight='rows')
   rest = F.lit(total) - F.col('before') - F.col('rows')
   last = rest < F.lit(total * rule.validation_share)

@@ -85,9 +85,11 @@ def sql_by_column(
   """
   values = column_values(options.split_values)
   column = sql.quote(raw.PREFIX + options.split_column)
-  text = sql.value_text(column)
+  kind = sql.column_types(connection, table.name)[
+    raw.PREFIX + options.split_column
+  ]
   cases = ' '.join(
-    f'WHEN {text} IN ({", ".join(map(sql.literal, values[name]))}) THEN {i}'
+    f'WHEN {_is_one_of(column, kind, values[name])} THEN {i}'
     for i, name in enumerate(manifest_lib.SPLITS)
     if values[name]
   )
@@ -98,6 +100,19 @@ def sql_by_column(
     [(options.split_column, f'{found} IS NULL', expected_value(options))],
   )
   return found
+
+
+def _is_one_of(column: str, kind: str, values: Sequence[str]) -> str:
+  """SQL of whether a value, as text or as what its column holds, is given.
+
+  A time of the log is no text, so 2024-05-01 stands for its first moment.
+  """
+  texts = ', '.join(map(sql.literal, values))
+  same = f'{sql.value_text(column)} IN ({texts})'
+  if kind == 'VARCHAR':
+    return same
+  typed = ', '.join(f'TRY_CAST({sql.literal(v)} AS {kind})' for v in values)
+  return f'({same} OR coalesce({column} IN ({typed}), FALSE))'
 
 
 def expected_value(options: prepare_config.PrepareConfig) -> str:

@@ -171,8 +171,8 @@ def split_sessions(
   identifies them: a session's first `row_id`, or the user as text. As many
   come into train as reach its part of the rows, then into validation. A split
   that the log gives stays; without validation rows, as many of the last
-  sessions of train (drawn ones without a time) as hold `validation_share` of
-  its rows become validation.
+  sessions of train (of one start, or without a time, drawn ones) as hold
+  `validation_share` of its rows become validation.
 
   Args:
     connection: holds the numbered rows.
@@ -261,9 +261,10 @@ def _given(
   """SQL of the sessions with the log's `split`, validation filled."""
   if sql.any_row(connection, found, 'split = 1'):
     return found
-  order = 'start, session_number'
-  if not rule.has_time:
-    order = f'{_hashed(rule, "CAST(row_id AS VARCHAR)")}, row_id'
+  # Of one start drawn ones: a file may have them in the order of anything.
+  order = f'{_hashed(rule, "CAST(row_id AS VARCHAR)")}, row_id'
+  if rule.has_time:
+    order = f'start, {order}'
   share = sql.float_literal(rule.validation_share)
   return (
     '(SELECT * REPLACE (CASE WHEN split = 0 AND total - before - rows <'

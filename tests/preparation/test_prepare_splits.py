@@ -175,6 +175,55 @@ def test_a_column_and_validation_carved_from_the_end_of_train(tmp_path):
   assert manifest.options['split_by'] == 'column'
 
 
+def test_of_sessions_that_start_at_once_validation_is_drawn(tmp_path):
+  # Two waves of 20 persons, those with a label first in each.
+  days = [10**9 + 10**8 * (i // 20) for i in range(40)]
+  log = [
+    'user,part,time,y',
+    *(f'{i},train,{day},{int(i % 20 < 10)}' for i, day in enumerate(days)),
+    *(f'{i},test,{10**9 + 10**9},{i % 2}' for i in range(8)),
+  ]
+  record = {
+    'user': 'user',
+    'time': {'column': 'time', 'unit': 'ms'},
+    'categorical': ['user'],
+    'tasks': ['y'],
+  }
+  path = raw_files.write_schema(tmp_path / 'schema.json', record)
+  raw_files.run_table(
+    tmp_path,
+    log,
+    schema=path,
+    split_column='part',
+    validation_share=0.25,
+    any_dates=True,
+  )
+  _, validation, _ = rows_of(tmp_path)
+  assert len(validation) == 10 and min(validation) >= 20
+  assert 0 < sum(i < 30 for i in validation) < 10
+
+
+def test_times_are_values_of_a_column_too(tmp_path):
+  log = [
+    'user,day,y',
+    *(f'{i},2024-05-0{i % 3 + 1},{i % 2}' for i in range(30)),
+  ]
+  record = {
+    'user': 'user',
+    'time': {'column': 'day', 'unit': 'iso'},
+    'categorical': ['user'],
+    'tasks': ['y'],
+  }
+  path = raw_files.write_schema(tmp_path / 'schema.json', record)
+  values = ('train=2024-05-01', 'validation=2024-05-02', 'test=2024-05-03')
+  raw_files.run_table(
+    tmp_path, log, schema=path, split_column='day', split_values=values
+  )
+  assert [sorted(found) for found in rows_of(tmp_path)] == [
+    [*range(part, 30, 3)] for part in range(3)
+  ]
+
+
 def test_values_of_a_column(tmp_path):
   log = lines(parts=('a', 'b', 'c', 'd'))
   values = ('train=a', 'train=b', 'validation=c', 'test=d')
