@@ -35,6 +35,7 @@ from rmtl_jax.preparation import (
   splits,
   sql,
   vectors,
+  waves,
   windows,
   writer,
 )
@@ -206,7 +207,7 @@ def _run(
     | rule.record()
     | rows.options,
     source_files=source_files,
-    report=_report(connection, encoded, rows, places, duplicates),
+    report=_report(connection, encoded, rows, places, duplicates, rule),
   )
 
 
@@ -321,6 +322,7 @@ def _report(
   rows: source.SourceTable,
   places: sessions.RowPlaces,
   duplicates: int,
+  rule: splits.SplitRule,
 ) -> dict[str, Any]:
   """Counts of what was read, kept and dropped, and session lengths."""
   return {
@@ -338,6 +340,7 @@ def _report(
       *session_warnings(rows),
       *_duplicate_warnings(rows, duplicates),
       *_cut_warnings(rows, places),
+      *waves.warnings(connection, rows, places, rule),
       *immature_warnings(rows, places),
       *_late_warnings(connection, encoded, rows, places),
       *_field_warnings(connection, encoded, rows),
