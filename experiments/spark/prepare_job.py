@@ -175,7 +175,7 @@ def _add_features(
     counted = work.query(query, log=log).collect()[0]
     slates = asof_slates.found_of(described, counted)
   found = asof_groups.find_supported(
-    described, places.record.in_order, config, slates
+    described, places.record.rate_keys, config, slates
   )
   described = asof_groups.declare(described, found, config)
   if not found.binned:
@@ -184,7 +184,7 @@ def _add_features(
   made = as_of.compute(
     work, places, described, found.binned, idle_ms, found.numbers
   )
-  fields = asof_groups.binned_fields(described, found.binned, made.details)
+  fields = asof_groups.binned_fields(described, found, made.details)
   features = made.rows.select(
     'row_id',
     *(

@@ -15,6 +15,7 @@ from pyspark.sql import window
 from experiments.spark import splits as splits_lib
 from experiments.spark import work as work_lib
 from rmtl_jax.preparation import sessions, source, splits
+from rmtl_jax.preparation.as_of import groups as asof_groups
 
 _FOREVER = 2**63 - 1
 # A session is one of these keys and `part_of_key`.
@@ -183,6 +184,9 @@ def _record(
     *(counts.get(split, [0] * 4)[:4] for split in range(3)), strict=True
   )
   spans = [counts[split][4:] for split in sorted(counts)]
+  in_order = rule.by_time or all(
+    a[1] <= b[0] for a, b in itertools.pairwise(spans)
+  )
   return sessions.RowPlaces(
     table='',
     boundaries=boundaries,
@@ -192,6 +196,5 @@ def _record(
     immature=immature,
     delay_ms=delay_ms,
     by_time=rule.by_time,
-    in_order=rule.by_time
-    or all(a[1] <= b[0] for a, b in itertools.pairwise(spans)),
+    rate_keys=tuple(asof_groups.KEYS) if in_order else rule.whole_keys,
   )

@@ -70,7 +70,9 @@ class RowPlaces:
     whole_condition: SQL that joins `r` to its `p` of `whole`.
     session: SQL of the log's own session id, where `r` is joined to `whole`.
     by_time: whether sessions are split by time.
-    in_order: whether no session starts before one of an earlier split.
+    rate_keys: `user` and `item` where no session starts before one of an
+      earlier split; `user` where each user is in one split; otherwise none. By
+      these, what is known before a train row has no label of another split.
     condition: SQL that joins `r` to its `p`.
     columns: SQL of the columns that `r` gets from `p`; `step` needs `marker`.
     order: SQL that orders rows with these columns.
@@ -90,7 +92,7 @@ class RowPlaces:
   whole_condition: str = 'r.row_id = p.row_id'
   session: str = 'r.session'
   by_time: bool = True
-  in_order: bool = True
+  rate_keys: tuple[str, ...] = ('user', 'item')
   condition: str = 'r.row_id = p.row_id'
   columns: str = 'p.session_id, p.split, p.step AS marker, p.position'
   order: str = 'position'

@@ -60,6 +60,11 @@ class SplitRule:
     return ('user',) if self.by == 'user' else ()
 
   @property
+  def whole_keys(self) -> tuple[str, ...]:
+    """The keys whose rows are all of one split."""
+    return ('user',) if self.by == 'user' else ()
+
+  @property
   def words(self) -> str:
     """How rows are split, to end the sentence `cannot be split ...`."""
     ratio = ':'.join(map(str, self.ratio))
@@ -207,7 +212,10 @@ def split_sessions(
     'falls',
   )
   connection.execute(f'DROP TABLE {ordered}')
-  return dataclasses.replace(places, by_time=False, in_order=in_order)
+  if not in_order:
+    rate_keys = rule.whole_keys
+    return dataclasses.replace(places, by_time=False, rate_keys=rate_keys)
+  return dataclasses.replace(places, by_time=False)
 
 
 def without_split(

@@ -44,6 +44,7 @@ def run(tmp_path, log=None, columns=(), **options):
   known = {
     'user': {'user': 'who'},
     'session': {'session': 'who'},
+    'item': {'item': 'item'},
     'time': {'time': {'column': 'at'}},
     'who': {'categorical': ['item', 'who']},
   }
@@ -370,7 +371,7 @@ def test_a_label_delay_needs_a_time(tmp_path):
 
 
 def test_rates_where_splits_overlap_in_time(tmp_path):
-  columns, drawn = ['time', 'user', 'who'], {'split_by': 'user'}
+  columns, drawn = ['time', 'user', 'who'], {'split_by': 'random'}
   manifest = run(tmp_path, columns=columns, as_of=('auto',), **drawn)
   left_out = manifest.report['as_of_left_out']
   assert left_out['rates'] == 'splits overlap in time'
@@ -389,6 +390,32 @@ def test_rates_where_splits_overlap_in_time(tmp_path):
     overwrite=True,
   )
   assert not any('other splits' in w for w in manifest.report['warnings'])
+
+
+def test_users_rates_where_users_are_drawn(tmp_path):
+  """All rows of a user are in one split, so no train row's counts others."""
+  log = lines(120)
+  log = [line.replace('u', f'u{i // 40}') for i, line in enumerate(log)]
+  settings = {'columns': ['time', 'user', 'item', 'who'], 'split_by': 'user'}
+  manifest = run(tmp_path / 'log', log, as_of=('auto',), **settings)
+  assert manifest.report['as_of_left_out']['rates of items'] == (
+    'splits overlap in time'
+  )
+  made = [f.name for f in manifest.fields]
+  assert 'asof_user_click_rate' in made
+  assert 'asof_item_rows' in made and 'asof_item_click_rate' not in made
+  # The labels of other splits change nothing of train.
+  other = {i for part in rows_of(tmp_path / 'log')[1:] for i in part}
+  flipped = [
+    line[:-1] + str(1 - int(line[-1])) if i - 1 in other else line
+    for i, line in enumerate(log)
+  ]
+  run(tmp_path / 'other', flipped, as_of=('auto',), **settings)
+  assert flipped != log
+  found, expected = (
+    raw_files.read(tmp_path / name, 'train') for name in ('other', 'log')
+  )
+  assert found == expected
 
 
 def test_the_check_finds_a_time_in_a_log_without_one(tmp_path):

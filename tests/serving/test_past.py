@@ -9,6 +9,7 @@ import types as types_lib
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -103,6 +104,22 @@ def test_a_log_without_users_or_items(tmp_path, lack, other):
   close(stacked(scored.probabilities), expected)
   alone = stacked(scorer.predict(rows, earlier.slice(0, 0)))
   assert np.abs(alone - expected).max() > 1e-3
+
+
+def test_a_log_whose_users_were_drawn(tmp_path):
+  """It has its users' rates and not the items'."""
+  raw = past_run.log(900)
+  # Every session is of one user.
+  raw = raw.filter(pc.is_valid(raw['who']))
+  scorer = past_run.untrained(
+    past_run.prepare_run(tmp_path, raw=raw, as_of=('auto',), split_by='user'),
+    **{'network.session_encoder': 'none', 'network.history_encoder': 'none'},
+  )
+  rates = [c for c in scorer.needs.columns if c.endswith('click_rate')]
+  assert rates == ['asof_user_click_rate', 'asof_session_click_rate']
+  row_id, expected = past_run.evaluated(scorer)
+  rows, earlier = parts(raw, row_id)
+  close(stacked(scorer.score(rows, earlier).probabilities), expected)
 
 
 def test_a_log_with_an_item_that_is_no_field(tmp_path):

@@ -69,7 +69,7 @@ def add_features(
   slates = None
   if asof_groups.looks_at_slates(rows, config):
     slates = asof_slates.find(connection, rows)
-  supported = asof_groups.find_supported(rows, places.in_order, config, slates)
+  supported = asof_groups.find_supported(rows, places.rate_keys, config, slates)
   rows = asof_groups.declare(rows, supported, config)
   if not supported.binned:
     return rows
@@ -82,7 +82,7 @@ def add_features(
     idle_ms,
     numbers=supported.numbers,
   )
-  fields = asof_groups.binned_fields(rows, supported.binned, details)
+  fields = asof_groups.binned_fields(rows, supported, details)
   return dataclasses.replace(
     rows,
     view=join(connection, rows, table, fields),

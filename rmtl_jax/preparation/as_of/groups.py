@@ -27,7 +27,7 @@ KEYED = ('counts', 'rates')
 LABELLED = ('rates', 'feedback')
 # Short reasons for what is left out.
 _NO_TIMES = 'no label times'
-_ONE_VALUE = 'one value in train'
+_ONE_VALUE, _OVERLAP = 'one value in train', 'splits overlap in time'
 # The rows of a window that are strictly earlier: times are whole ms.
 _EARLIER = 'RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING'
 _WINDOWS = {
@@ -109,12 +109,14 @@ class Supported:
     warnings: what is not, though it was asked for.
     left_out: what is not and was not asked for, and why.
     numbers: names of the numbers that `slate` compares.
+    rate_keys: whose label rates are made.
   """
 
   groups: tuple[str, ...]
   warnings: tuple[str, ...]
   left_out: dict[str, str]
   numbers: tuple[str, ...] = ()
+  rate_keys: tuple[str, ...] = ()
 
   @property
   def binned(self) -> tuple[str, ...]:
@@ -124,7 +126,7 @@ class Supported:
 
 def find_supported(
   rows: source.SourceTable,
-  in_order: bool,
+  rate_keys: Collection[str],
   config: prepare_config.PrepareConfig,
   slates: asof_slates.Found | None = None,
 ) -> Supported:
@@ -132,7 +134,7 @@ def find_supported(
 
   Args:
     rows: the reader's result.
-    in_order: as in sessions.RowPlaces.
+    rate_keys: as in sessions.RowPlaces.
     config: `as_of`.
     slates: what the log's sessions are, where `looks_at_slates`.
 
@@ -145,6 +147,7 @@ def find_supported(
     types.InputError: a named group needs a user, an item or label times that
       the log lacks, or a field has the name of a feature.
   """
+  made = tuple(KEYS) if 'rates' in config.as_of else tuple(rate_keys)
   groups: list[str] = []
   warnings: list[str] = []
   left_out: dict[str, str] = {}
@@ -153,17 +156,14 @@ def find_supported(
     lack = _missing_input(rows, group)
     if looks_at_slates(rows, config, group):
       lack = _missing_slates(slates)
-    if group == 'rates' and not in_order and not lack:
+    if group == 'rates' and not lack:
       # Rates of train rows would count earlier labels of test rows.
-      if group in config.as_of:
+      if not {*keys(rows)} & {*made}:
+        lack = _Lack(_OVERLAP, 'needs splits that follow each other in time')
+      elif {*keys(rows)} & {*made} - {*rate_keys}:
         warnings.append(
           "as_of: 'rates' of train rows count labels of other splits, as splits"
           ' overlap in time'
-        )
-      else:
-        lack = _Lack(
-          'splits overlap in time',
-          'needs splits that follow each other in time',
         )
     taken = _taken_name(rows, group) if not lack else ''
     if lack and group in config.as_of:
@@ -181,7 +181,7 @@ def find_supported(
       warnings.append(f'as_of: {group!r} is left out: it {lack.long}')
     else:
       groups.append(group)
-      for part, why in _missing_parts(rows, group).items():
+      for part, why in _missing_parts(rows, group, made).items():
         if auto:
           left_out[f'{group} of {part}'] = why.short
         else:
@@ -189,7 +189,7 @@ def find_supported(
   compared = tuple(field.name for field in asof_slates.fields_of(rows))
   if slates is not None:
     compared = slates.numbers
-  return Supported(tuple(groups), tuple(warnings), left_out, compared)
+  return Supported(tuple(groups), tuple(warnings), left_out, compared, made)
 
 
 def looks_at_slates(
@@ -293,12 +293,18 @@ def _missing_slates(found: asof_slates.Found | None) -> _Lack | None:
   return None
 
 
-def _missing_parts(rows: source.SourceTable, group: str) -> dict[str, _Lack]:
+def _missing_parts(
+  rows: source.SourceTable, group: str, rate_keys: Collection[str]
+) -> dict[str, _Lack]:
   """The parts of a group that the log can't support: keys or tasks."""
   if group in KEYED:
-    return {
+    parts = {
       f'{key}s': _Lack(f'no {key}', f"the {key}'s: {why}")
       for key, why in _lacking(rows).items()
+    }
+    told = {*keys(rows)} - {*rate_keys} if group == 'rates' else ()
+    return parts | {
+      f'{key}s': _Lack(_OVERLAP, f"the {key}'s: {_OVERLAP}") for key in told
     }
   if group == 'feedback':
     names = ', '.join(asof_feedback.tasks_without_label_time(rows.binary_tasks))
@@ -390,14 +396,14 @@ def declare(
 
 def binned_fields(
   rows: source.SourceTable,
-  groups: Sequence[str],
+  supported: Supported,
   details: Mapping[str, Mapping[str, Any]],
 ) -> tuple[source.SourceField, ...]:
-  """The fields of groups, but of histories.
+  """The fields of what is supported, but of histories.
 
   Args:
     rows: the reader's result.
-    groups: some of prepare_config.AS_OF, not `history`.
+    supported: from `find_supported`.
     details: for the manifest, by name without PREFIX.
   """
   return tuple(
@@ -408,9 +414,10 @@ def binned_fields(
       bins=BINS,
       details={'as_of': group, **details.get(name, {})},
     )
-    for group in groups
+    for group in supported.binned
     for name in _names(rows, group)
     if group != asof_slates.GROUP or name in details
+    if group != 'rates' or details[name]['key'] in supported.rate_keys
   )
 
 
