@@ -404,9 +404,10 @@ def _cut_warnings(
   if share < _MANY_CUT:
     return []
   remedy = (
-    'if an id of the session stands for a user, name it so in the schema'
+    'its ids may be those of users, which "user" in the schema says'
     if rows.has_session
-    else '--idle_minutes ends sessions at shorter gaps, or the user is not one'
+    else 'the time may be no time, or the user no user, in the schema;'
+    ' --idle_minutes ends sessions at shorter gaps'
   )
   return [
     f'{share:.0%} of the rows are left out, as they come after the end of a'

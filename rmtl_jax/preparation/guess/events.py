@@ -25,6 +25,12 @@ class Events(NamedTuple):
   column: str
   counts: dict[str, int]
 
+  @property
+  def are_known(self) -> bool:
+    """Whether most rows hold words that are known."""
+    known = sum(n for kind, n in self.counts.items() if names.event(kind))
+    return 2 * known >= sum(self.counts.values())
+
   def listed(self) -> str:
     """The most frequent kinds and their rows."""
     return ', '.join(f'{v} ({n:,})' for v, n in [*self.counts.items()][:6])

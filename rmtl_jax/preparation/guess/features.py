@@ -37,6 +37,10 @@ class Feature:
   why: str
   more: dict[str, Any] = dataclasses.field(default_factory=dict)
 
+  def because(self, why: str) -> Feature:
+    """The same for a further reason."""
+    return dataclasses.replace(self, why=f'{self.why}; {why}')
+
 
 def guess(facts: facts_lib.Facts) -> Feature:
   """The kind of field that a column is, and why."""

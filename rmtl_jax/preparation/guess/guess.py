@@ -117,7 +117,12 @@ def guess(
   taken = {*found}
   happened = events.find(sample, facts)
   tasks, no_tasks = labels_lib.find(
-    sample, facts, roles, found, labels, may_be_number=happened is None
+    sample,
+    facts,
+    roles,
+    found,
+    labels,
+    may_be_number=happened is None or not happened.are_known,
   )
   found |= {name: ('left out', why) for name, why in no_tasks.items()}
   found |= {task.column: ('label', task.why) for task in tasks}
@@ -137,6 +142,9 @@ def guess(
   fields = {
     one.name: features.guess(one) for one in facts if one.name not in found
   }
+  for name, why in keys.refused(sample, facts).items():
+    if name in fields:
+      fields[name] = fields[name].because(why)
   schema = writing.schema(sample, facts, roles, time, tasks, fields, happened)
   return Guess(
     log=log,
@@ -146,7 +154,7 @@ def guess(
     log_rows=sample.log_rows,
     is_whole=sample.is_whole,
     notes=tuple(
-      writing.notes(sample, roles, time, tasks, schema, may_be_times)
+      writing.notes(sample, facts, roles, time, tasks, schema, may_be_times)
     ),
     any_dates=time is not None and time.needs_any_dates,
     split_column=_split_column(sample, facts),

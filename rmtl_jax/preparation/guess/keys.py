@@ -17,7 +17,7 @@ _NESTED = 0.99
 # device that stands for all unknown ones.
 _FEW_VALUES, _MANY_ROWS, _MOST_OF_ONE = 10, 100, 0.5
 # Most rows of a session that no session has, by its name.
-_WITHOUT_SESSION = 0.05
+_WITHOUT_SESSION = 0.5
 # Of a key that only rows tell of: least values, rows of a value, and share of
 # rows that follow a row of the same value, of those that could; most of all
 # rows that one value may have.
@@ -105,6 +105,20 @@ def by_names(
   return found
 
 
+def refused(
+  sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts]
+) -> dict[str, str]:
+  """Why columns that are named like a user are none, where one value is why."""
+  found = {}
+  for one in facts:
+    if names.rank(one.name, 'user') is None or not one.is_key:
+      continue
+    share = _share_of_one(sample, one)
+    if one.distinct > 1 and share > _MOST_OF_ONE:
+      found[one.name] = f'no user, as {share:.0%} of the rows have one value'
+  return found
+
+
 def _not_of_session(
   sample: sample_lib.Sample,
   items: Sequence[facts_lib.Facts],
@@ -128,14 +142,19 @@ def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
   # An id may have a point in it, as those of Google Analytics.
   is_text = sample.kinds[sample.names.index(facts.name)] == 'text'
   pointed = facts.kind == 'number' and is_text and names.ends_in_id(facts.name)
-  if not (facts.is_key or pointed) or is_row_id(sample, facts):
+  if not (facts.is_key or pointed):
+    return False
+  if sample.is_whole and facts.distinct == facts.rows:
     return False
   if role == 'domain':
     return facts.distinct <= _MOST_DOMAINS
   if role == 'session':
-    return facts.missing <= _WITHOUT_SESSION
+    # A sample has blocks of rows, which some sessions fill.
+    comes_back = facts.distinct < facts.filled
+    return comes_back and facts.missing <= _WITHOUT_SESSION
   rows = facts.filled / facts.distinct
-  if facts.distinct < _FEW_VALUES and rows > _MANY_ROWS:
+  few = facts.distinct < _FEW_VALUES and rows > _MANY_ROWS
+  if few and not names.is_sure_key(facts.name, role):
     return False
   return role == 'item' or _share_of_one(sample, facts) <= _MOST_OF_ONE
 
@@ -165,10 +184,14 @@ def _one_each(
   """The share of a column's sessions with one user or item; 1 without any."""
   if key is None:
     return 1.0
-  value = sample.column(session)
+  # An empty text of CSV is none.
+  value, of_key = (
+    f"nullif(trim(CAST({sample.column(name)} AS VARCHAR)), '')"
+    for name in (session, key.column)
+  )
   return sample.connection.execute(
     f'SELECT avg(CAST(n <= 1 AS INT)) FROM (SELECT count(DISTINCT'
-    f' {sample.column(key.column)}) AS n FROM {sample.table}'
+    f' {of_key}) AS n FROM {sample.table}'
     f' WHERE {value} IS NOT NULL GROUP BY {value})'
   ).fetchall()[0][0]
 

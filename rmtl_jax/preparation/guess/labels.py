@@ -18,6 +18,8 @@ _CHANCE = 1e-3
 _NEARLY = 0.97
 # The highest level of a rating.
 _MOST_LEVEL = 10
+# Fewest columns that differ by a number alone and so are of the past.
+_SERIES = 3
 
 
 class Label(NamedTuple):
@@ -103,7 +105,7 @@ def find(
     chosen |= {
       column: f'named like a label; 1 wherever {label} is'
       for column, label in _around(together, binary, chosen).items()
-      if names.may_be_label(column)
+      if names.may_be_label(column) or names.may_be_step(column)
     }
   labels = _funnel(together, [b for b in binary if b.name in chosen], chosen)
   labels += [
@@ -112,7 +114,8 @@ def find(
     if one.name in given and not one.is_binary
   ]
   others = two_valued.related(sample, free, chosen, keys)
-  others |= _earlier(sample, together, binary, chosen, keys)
+  beside = _beside([one.name for one in facts], together, binary, chosen)
+  others |= _earlier(sample, together, binary, chosen, keys, beside)
   others |= _others(free, chosen)
   if not labels and may_be_number:
     labels = _outcome(sample, [one for one in free if one.name in others])
@@ -129,14 +132,19 @@ def _by_name(facts: Sequence[facts_lib.Facts]) -> dict[str, str]:
   chosen = [
     one.name
     for one in facts
-    if names.is_label(one.name)
-    and (one.is_binary or (one.kind == 'text' and two_valued.fits(one)))
+    if names.is_label(one.name) and (one.is_binary or _is_answer_in_words(one))
   ] or [
     one.name
     for one in facts
     if names.may_be_label(one.name) and two_valued.fits(one)
   ]
   return dict.fromkeys(chosen, 'named like a label')
+
+
+def _is_answer_in_words(facts: facts_lib.Facts) -> bool:
+  """Whether two words may be an answer and its contrary, by the name."""
+  is_text = facts.kind == 'text' and two_valued.fits(facts)
+  return is_text and not names.tells_how(facts.name)
 
 
 class _Together(NamedTuple):
@@ -259,17 +267,36 @@ def _around(
   }
 
 
+def _beside(
+  columns: Sequence[str],
+  together: _Together,
+  binary: Sequence[facts_lib.Facts],
+  chosen: Collection[str],
+) -> set[str]:
+  """The columns between which and a label stand none but such, and labels."""
+  around = _around(together, binary, chosen)
+  found: set[str] = set()
+  for places in (columns, columns[::-1]):
+    is_near = False
+    for column in places:
+      is_near = column in chosen or (is_near and column in around)
+      if is_near and column in around:
+        found.add(column)
+  return found
+
+
 def _earlier(
   sample: sample_lib.Sample,
   together: _Together,
   binary: Sequence[facts_lib.Facts],
   chosen: Collection[str],
   keys: Mapping[str, keys_lib.Key],
+  beside: Collection[str],
 ) -> dict[str, str]:
   """Why columns that are 1 wherever a label is are left out.
 
   A step before the label, such as the visit before a sale, tells much of it.
-  What describes the user or the item is none.
+  It stands beside the labels; what describes the user or the item is none.
   """
   around = _around(together, binary, chosen)
   return {
@@ -278,7 +305,10 @@ def _earlier(
       f' --label={around[one.name]} --label={one.name} makes both tasks'
     )
     for one in binary
-    if one.name in around and not two_valued.is_fixed(sample, one, keys)
+    if one.name in around
+    and one.name in beside
+    and not (names.is_owned(one.name) or names.is_known_before(one.name))
+    and not two_valued.is_fixed(sample, one, keys)
   }
 
 
@@ -332,12 +362,16 @@ def _others(
   for one in facts:
     several = one.kind == 'number' and one.distinct > 2
     # Numbered columns of one name, such as PAY_1 to PAY_6, are of the past.
-    in_series = series[names.without_digits(one.name)] > 1
-    if one.name in chosen or (
-      several and (in_series or names.is_of_request(one.name))
+    in_series = series[names.without_digits(one.name)] >= _SERIES
+    in_series &= not names.is_outcome(one.name)
+    if (
+      one.name in chosen
+      or names.tells_how(one.name)
+      or (several and (in_series or names.is_of_request(one.name)))
     ):
       continue
-    if several and names.is_outcome(one.name):
+    is_code = names.measure(one.name) == 'code'
+    if several and names.is_outcome(one.name) and not is_code:
       found[one.name] = (
         f'what a row led to, by its name; could be a task of kind {_kind(one)}'
       )

@@ -10,31 +10,39 @@ def _listed(text: str) -> frozenset[str]:
   return frozenset(text.split())
 
 
-_ID = '(id|ids|key|hash|no|nr|num|number|uuid|guid|code|token|index|idx)'
+_SURE_ID = '(id|ids|key|hash|no|nr|uuid|guid|code|token)'
+_ID = f'({_SURE_ID}|nbr|num|number|index|idx)'
 _USERS = (
   'user|uid|visitor|customer|client|member|viewer|buyer|shopper|consumer'
   '|subscriber|player|listener|reader|person|profile|account|msno|device|cookie'
   '|household|panelist|respondent|subject|participant|patient|student|employee'
-  '|borrower|donor|driver|sender|candidate|applicant|passenger|learner|worker'
+  '|borrower|donor|driver|sender|candidate|applicant|learner'
 )
 _ITEMS = (
   'item|product|sku|asin|isbn|article|video|movie|song|track|book|news|story|doc'
   '|document|post|photo|listing|goods|recipe|game|course|hotel|prop|property'
   '|restaurant|offer|coupon|note|feed|clip|episode|podcast|show|content|anime'
-  '|manga|stockcode|ad|ads|aid|adgroup|advert|creative|banner|question|problem'
-  '|exercise|lexeme|job|vacancy|vendor|merchant|receiver|recipient|template'
-  '|campaign'
+  '|manga|stockcode|ad|ads|aid|adgroup|advert|creative|banner|campaign'
 )
+# Words of many other columns too, which are items only as ids.
+_ITEM_IDS = (
+  'question|problem|exercise|lexeme|job|vacancy|venue|business|poi|place|vendor'
+  '|merchant|receiver|recipient|template'
+)
+# Of the session by name; the last ones where no other is.
+_SESSIONS = 'session|sess|visit|sid|slate'
+_REQUESTS = (
+  'search|srch|query|request|req|pageview|pv|impression|trace|display|auction'
+)
+_ORDERS = 'order|invoice|basket|receipt'
 # From the surest word to the least sure one.
 _KEYS = {
   'user': rf'(full|anonymous|anon|app|web|hashed|raw)?({_USERS})(pseudo)?'
-  rf'({_ID}{{1,2}}|name)?',
-  'item': rf'(target|candidate|clicke?d?|product)?({_ITEMS}){_ID}{{0,2}}'
-  r'(clean)?',
+  rf'({_ID}{{1,2}}|name)?|(card|cc){_ID}',
+  'item': rf'(target|candidate|click|clicked|product)?({_ITEMS}){_ID}{{0,2}}'
+  rf'(clean)?|({_ITEM_IDS}){_SURE_ID}',
   'session': r'(user|web|app|ga|browser|visitor|customer|client)?'
-  rf'(session|sess|visit|sid|slate){_ID}{{0,2}}'
-  r'|(search|srch|query|request|req|pageview|pv|impression|trace|display'
-  rf'|auction|order|invoice|basket|receipt){_ID}',
+  rf'({_SESSIONS}){_ID}{{0,2}}|({_REQUESTS}){_ID}|({_ORDERS}){_SURE_ID}',
   'domain': rf'(domain|scenario|scene|tab|market|site|surface|placement){_ID}?',
   'weight': '(instance|sample|row|example)weight',
   'split': '(split|fold|partition|subset)',
@@ -51,7 +59,8 @@ _TIME_OF_KEY = _listed(
 _NO_TIME = _TIME_OF_KEY | _listed(
   'hour hourmin weekday dow month year minute tz zone play watch dwell stay'
   ' spent duration delay gap listen read per avg mean lead elapsed reaction'
-  ' wait waiting travel'
+  ' wait waiting travel response reply delivery completion finish passed'
+  ' processing load loading service cook prep preparation'
 )
 _LABEL = _listed(
   'click clicked clk conversion convert converted conv ctcvr buy bought'
@@ -70,10 +79,12 @@ _LABEL = _listed(
 _WHOLE_LABEL = _listed(
   'choice choose selected class default call called bad good badgood goodbad'
   ' fraud spam approve approved rejected survived attrition readmitted canceled'
-  ' cancelled visit visited returned refunded exposure exposed'
+  ' cancelled returned refunded readmission'
 )
-# What is still to come, whatever else a name says.
-_TO_COME = {'next', 'future'}
+# Of steps before an answer, where one is there.
+_STEP = _listed('visit visited exposure exposed')
+# Of what is still to come, at the end of a name.
+_TO_COME = r'next( \d+)? (day|week|month|quarter|year|period)s?$'
 _VIEWS = {'long', 'valid', 'effective', 'full', 'finish', 'complete'}
 # Of what was before the row, of counts, and of who or what is shown.
 _NO_LABEL = _listed(
@@ -108,9 +119,15 @@ _AMOUNT = _listed(
   ' len size score rate ratio ctr cvr avg mean sum total min max distance time'
   ' sec seconds ms views clicks likes sales revenue balance income height width'
   ' weight bid budget discount popularity stars rating percent pct freq'
-  ' frequency gap value tenure window hours minutes weeks months year years'
+  ' frequency gap value tenure window hours minutes weeks months year years pop'
+  ' population'
 )
-_GLUED_AMOUNT = '(price|amount|cost|count|fee)$'
+_GLUED_AMOUNT = '(price|amount|cost|(?<!ac)count|(?<!cof)fee)$'
+# The last words of columns that say how something was done.
+_HOW = _listed(
+  'channel type method source cat category app flow mode platform device answer'
+  ' option plan'
+)
 # Words that say of a column that it has two values.
 _MARKS = 'is has was did bool boolean flag ind indicator bin binary yn'
 # Words that say nothing of which columns belong together.
@@ -124,7 +141,8 @@ _IMPRESSIONS = _listed(
 _CARTS = _listed('cart addtocart addcart basket addtobasket')
 _PURCHASES = _listed('buy purchase transaction order pay checkout')
 _OTHER_EVENTS = _listed(
-  'click removefromcart fav favorite like share follow install search play wish'
+  'click removefromcart fav favorite like dislike share follow install search'
+  ' play listen wish'
   ' wishlist rate'
 )
 
@@ -160,8 +178,13 @@ def rank(name: str, role: str) -> int | None:
   found = re.fullmatch(_KEYS[role], joined)
   if not found:
     return None
-  listed = {'user': _USERS, 'item': _ITEMS}.get(role, '').split('|')
-  return next((i for i, w in enumerate(listed) if w in found.groups()), 0)
+  listed = {
+    'user': _USERS,
+    'item': f'{_ITEMS}|{_ITEM_IDS}',
+    'session': f'|{_ORDERS}',
+  }.get(role, '')
+  places = enumerate(listed.split('|'))
+  return next((i for i, w in places if w in found.groups()), 0)
 
 
 def is_bare_id(name: str) -> bool:
@@ -171,6 +194,18 @@ def is_bare_id(name: str) -> bool:
   (True, True, False)
   """
   return ''.join(words(name)) in ('id', 'ids', 'nr', 'no', 'key', 'pid', 'uuid')
+
+
+def is_sure_key(name: str, role: str) -> bool:
+  """Whether a name says that a column is a key, however few values it has.
+
+  >>> is_sure_key('subject', 'user'), is_sure_key('ad_id', 'item')
+  (True, True)
+  >>> is_sure_key('device', 'user'), is_sure_key('hotel', 'item')
+  (False, False)
+  """
+  is_id = re.search(f'{_SURE_ID}$', ''.join(words(name))) is not None
+  return is_id or (role == 'user' and words(name) != ['device'])
 
 
 def ends_in_id(name: str) -> bool:
@@ -232,7 +267,7 @@ def is_label(name: str) -> bool:
   """
   parts = words(name)
   found, joined = set(parts), ''.join(parts).removeprefix('is')
-  if found & _TO_COME:
+  if re.search(_TO_COME, ' '.join(parts)):
     return True
   is_view = 'view' in found and bool(found & _VIEWS)
   named = bool(found & _LABEL) or joined in _LABEL or is_view
@@ -249,6 +284,33 @@ def may_be_label(name: str) -> bool:
   """
   joined = ''.join(words(name))
   return bool({joined, joined.removeprefix('is')} & _WHOLE_LABEL)
+
+
+def may_be_step(name: str) -> bool:
+  """Whether a name may be that of a step before an answer.
+
+  >>> may_be_step('visit'), may_be_step('first_visit')
+  (True, False)
+  """
+  return ''.join(words(name)) in _STEP
+
+
+def is_owned(name: str) -> bool:
+  """Whether a name says that somebody or something has a thing.
+
+  >>> is_owned('has_app'), is_owned('is_visited')
+  (True, False)
+  """
+  return bool({*words(name)} & {'has', 'have', 'had', 'own', 'owns', 'with'})
+
+
+def tells_how(name: str) -> bool:
+  """Whether a name says how something was done, not whether.
+
+  >>> tells_how('signup_method'), tells_how('signup')
+  (True, False)
+  """
+  return bool({*words(name)[-1:]} & _HOW)
 
 
 def may_be_state(name: str) -> bool:

@@ -39,10 +39,13 @@ _PATTERNS = (
   '%m/%d/%Y',
   '%m/%d/%Y %I:%M:%S %p',
   '%d/%b/%Y:%H:%M:%S %z',
+  '%a %b %d %H:%M:%S %z %Y',
+  '%b-%Y',
 )
 # Patterns of digits alone, by how many there are, and the first of them: of
 # 1980, or since 2000 where the year has two digits.
 _DIGITS = {
+  6: (('%Y%m', 190_001), ('%y%m%d', 0)),
   8: (('%Y%m%d', 19_000_101), ('%y%m%d%H', 0)),
   10: (('%Y%m%d%H', 1_980_010_100),),
   12: (('%Y%m%d%H%M', 198_001_010_000),),
@@ -102,10 +105,12 @@ def find(
     for time in found
     if time.form and time.column in complete and names.may_be_time(time.column)
   ]
-  # What is named like an answer is the row's where nothing else is: every row
+  # What is named like an answer is the row's where no other date is: every row
   # of a log of clicks has the time of one.
   sure = [time for time in rows if not names.is_label(time.column)]
-  best = max(sure or rows, key=lambda time: time.rank, default=None)
+  dates = [time for time in rows if time.is_date]
+  fitting = [time for time in sure if time.is_date] or dates or sure
+  best = max(fitting, key=lambda time: time.rank, default=None)
   others = {}
   for time in found:
     if time is best:
@@ -298,7 +303,8 @@ def _of_digits(
     for pattern, first in _DIGITS.get(max(digits), ())
     if len(digits) == 1 and facts.least >= first
   ]
-  return _of_patterns(sample, facts, patterns) if patterns else None
+  found = (_of_patterns(sample, facts, (pattern,)) for pattern in patterns)
+  return next((time for time in found if time), None)
 
 
 def _of_patterns(
@@ -332,7 +338,7 @@ def _spread(sample: sample_lib.Sample, value: str) -> tuple[bool, float]:
   row rather than of the same day of many months, unless that is the first.
   """
   is_first, seconds = sample.fetch(
-    f'bool_and(day({value}) = 1),'
+    f"bool_and({value} = date_trunc('month', {value})),"
     f" date_diff('second', min({value}), max({value}))"
   )[0]
   return not is_first, seconds

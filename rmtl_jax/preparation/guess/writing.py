@@ -167,8 +167,21 @@ def problem(
   return ''
 
 
+def _without_user(facts: Sequence[facts_lib.Facts], user: str) -> list[str]:
+  """Says that some rows have no user, where no session has them."""
+  one = next(one for one in facts if one.name == user)
+  if one.filled == one.rows:
+    return []
+  return [
+    f'{one.missing:.1%} of the rows have no {user}, and `rmtl prepare` takes no'
+    ' row without a user or a session: leave them out, give each a name of its'
+    ' own, or name a session.'
+  ]
+
+
 def notes(
   sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
   roles: Mapping[str, keys.Key],
   time: times.Time | None,
   tasks: Sequence[labels.Label],
@@ -179,6 +192,7 @@ def notes(
 
   Args:
     sample: the rows.
+    facts: of all columns.
     roles: keys by role.
     time: of the rows.
     tasks: the labels.
@@ -205,6 +219,7 @@ def notes(
       f'Sessions: rows of one {roles["user"].column}, until a gap above'
       ' --idle_minutes (30).'
     )
+    found += _without_user(facts, roles['user'].column)
   else:
     found.append(
       'No session, and no user with a time: every row is a session of its own,'

@@ -196,3 +196,52 @@ def test_only_labels_are_nothing_to_learn_from(tmp_path):
   path = logs.write(tmp_path / 'log.csv', columns)
   with pytest.raises(types.InputError, match='no column is left'):
     rmtl_jax.guess_schema(path)
+
+
+def _log_of_users(users):
+  rows = range(len(users))
+  return {
+    'customer_id': users,
+    'item_id': [i % 50 for i in rows],
+    'time': [1_700_000_000 + 600 * i for i in rows],
+    'click': [int(i % 4 == 0) for i in rows],
+  }
+
+
+def test_why_a_user_is_none_is_said(tmp_path):
+  users = ['guest' if i % 5 else f'u{i % 90}' for i in range(600)]
+  found = guess.guess(logs.write(tmp_path / 'log.csv', _log_of_users(users)))
+  assert 'user' not in found.schema
+  assert found.columns[0].role == 'category'
+  assert found.columns[0].why == (
+    'text; no user, as 80% of the rows have one value'
+  )
+
+
+def test_rows_without_a_user_are_said(tmp_path):
+  users = [f'u{i // 5 % 90}' if i % 20 else '' for i in range(600)]
+  columns = _log_of_users(users)
+  found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  assert found.schema['user'] == 'customer_id'
+  assert any(
+    note.startswith('5.0% of the rows have no customer_id, and')
+    for note in found.notes
+  )
+  columns['session_id'] = [f's{i // 5}' for i in range(600)]
+  found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  assert not any('have no customer_id' in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+  ('name', 'values'),
+  [
+    ('interaction', [i % 4 for i in range(600)]),
+    ('activity', [['play', 'run', 'swim'][i % 3] for i in range(600)]),
+  ],
+)
+def test_a_column_of_codes_does_not_outdo_a_rating(tmp_path, name, values):
+  columns = _log_of_users([f'u{i % 90}' for i in range(600)])
+  del columns['click']
+  columns |= {name: values, 'rating': [1 + i // 7 % 5 for i in range(600)]}
+  found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  assert [task['name'] for task in found.schema['tasks']] == ['rating']

@@ -1,6 +1,10 @@
 """Users, items and sessions, by names and by rows."""
 
+import pytest
+
 from rmtl_jax.preparation.guess import events, keys
+from rmtl_jax.preparation.guess import facts as facts_lib
+from rmtl_jax.preparation.guess import sample as sample_lib
 from tests.preparation.guess import logs
 
 N = 400
@@ -76,9 +80,68 @@ def test_the_item_differs_within_a_session(tmp_path):
 
 
 def test_an_id_of_some_rows_alone_is_no_session(tmp_path):
-  some = [i // 5 if i % 3 else '' for i in range(N)]
+  some = [i // 5 if i % 5 > 2 else '' for i in range(N)]
   found = _keys(tmp_path, user=[i // 10 for i in range(N)], order_id=some)
   assert found == {'user': 'user'}
+
+
+def test_a_session_may_lack_in_some_rows(tmp_path):
+  some = [f's{i // 5}' if i % 11 else '' for i in range(N)]
+  found = _keys(tmp_path, user=[i // 10 for i in range(N)], session_id=some)
+  assert found == {'user': 'user', 'session': 'session_id'}
+  # Rows without a user are of no other user.
+  users = [i // 10 if i % 11 else '' for i in range(N)]
+  found = _keys(tmp_path, user=users, session_id=[i // 5 for i in range(N)])
+  assert found == {'user': 'user', 'session': 'session_id'}
+
+
+def test_an_order_is_the_session_where_nothing_else_is(tmp_path):
+  columns = {'user': [i // 20 for i in range(N)]}
+  orders = {'order_id': [i // 2 for i in range(N)]}
+  found = _keys(tmp_path, **columns, **orders)
+  assert found['session'] == 'order_id'
+  found = _keys(
+    tmp_path, **columns, **orders, session_id=[i // 10 for i in range(N)]
+  )
+  assert found['session'] == 'session_id'
+
+
+@pytest.mark.parametrize(
+  ('name', 'values'),
+  [
+    ('order_num', [i % 30 for i in range(N)]),
+    ('passenger_num', [i % 12 for i in range(N)]),
+    ('job', [f'job {i % 12}' for i in range(N)]),
+    ('exercise', [i % 12 for i in range(N)]),
+    ('problem_number', [i % 40 for i in range(N)]),
+    ('account', [i % 60 for i in range(N)]),
+    ('user_pseudo_id', [f'{i}.{i * 7}' for i in range(N)]),
+  ],
+)
+def test_columns_that_are_no_keys(tmp_path, name, values):
+  found = _keys(tmp_path, **{name: values, 'x': [i % 7 for i in range(N)]})
+  assert found in ({}, {'user': 'account'})
+
+
+def test_people_are_users_however_few_they_are(tmp_path):
+  subjects = [i // 150 for i in range(1200)]
+  arms = [i % 5 for i in range(1200)]
+  found = _keys(tmp_path, subject=subjects, ad_id=arms)
+  assert found == {'user': 'subject', 'item': 'ad_id'}
+
+
+def test_in_a_part_of_a_log_a_session_comes_back(tmp_path):
+  log = logs.write(
+    tmp_path / 'log.csv',
+    {
+      'user_id': [i // 40 for i in range(8000)],
+      'session_id': [i // 5 for i in range(8000)],
+      'request_id': range(8000),
+    },
+  )
+  sample = sample_lib.read(log, 800)
+  found = keys.find(sample, facts_lib.find(sample), True)
+  assert found['session'].column == 'session_id'
 
 
 def test_rows_that_stand_together_tell_of_a_key(tmp_path):

@@ -56,6 +56,7 @@ def test_what_was_searched_for_is_no_answer(tmp_path):
   window = [i % 40 for i in range(N)]
   columns = {
     'srch_booking_window': window,
+    'booking_window': window,
     'booking_deal': window,
     'search_length_of_stay': [1 + i % 9 for i in range(N)],
     'search_dwell': window,
@@ -64,6 +65,40 @@ def test_what_was_searched_for_is_no_answer(tmp_path):
   found, others = _labels(tmp_path, columns)
   assert [*found] == ['click']
   assert [*others] == ['booking_deal', 'search_dwell']
+
+
+@pytest.mark.parametrize(
+  ('name', 'values'),
+  [
+    ('next_day_delivery', _every(3)),
+    ('has_app', [int(i % 4 < 2) for i in range(N)]),
+    ('exposed', _every(7)),
+    ('signup_method', [('basic', 'phone')[i % 2] for i in range(N)]),
+    ('signup_source', [i % 7 for i in range(N)]),
+    ('correct_answer', [('A', 'B')[i % 2] for i in range(N)]),
+    ('sales_channel', [i % 9 for i in range(N)]),
+    ('prior_purchase', _every(2)),
+  ],
+)
+def test_features_that_sound_like_answers(tmp_path, name, values):
+  columns = {name: values, 'click': _every(4)}
+  found, others = _labels(tmp_path, columns)
+  assert [*found] == ['click'] and not others
+
+
+def test_what_is_to_come_is_an_answer(tmp_path):
+  for name in ('default payment next month', 'churn_next_30_days'):
+    columns = {'x': _every(2), name: _every(5), 'x2': _every(3)}
+    assert [*_labels(tmp_path, columns)[0]] == [name]
+
+
+def test_numbered_columns_are_of_the_past_unless_they_are_outcomes(tmp_path):
+  pays = {f'PAY_{i}': [(k // i) % 8 for k in range(N)] for i in (1, 2, 3)}
+  found, others = _labels(tmp_path, {**pays, 'click': _every(4)})
+  assert [*found] == ['click'] and not others
+  ratings = {f'rating_{i}': [(k // i) % 5 for k in range(N)] for i in (1, 2, 3)}
+  found, others = _labels(tmp_path, ratings)
+  assert [*found] == ['rating_1'] and [*others] == ['rating_2', 'rating_3']
 
 
 def test_without_names_the_last_columns_count(tmp_path):

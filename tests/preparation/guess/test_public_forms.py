@@ -128,6 +128,7 @@ def _telco():
 def _bank():
   return {
     'age': _codes(60, 18),
+    'job': [f'job {i % 12}' for i in range(N)],
     'default': _every(40, 3, 'yes', 'no'),
     'campaign': [1 + i % 3 for i in range(N)],
     'y': _every(8, 0, 'yes', 'no'),
@@ -181,6 +182,7 @@ def _credit_default():
     'AGE': _codes(50, 21),
     'PAY_0': [i % 8 - 2 for i in range(N)],
     'PAY_2': [i // 3 % 8 - 2 for i in range(N)],
+    'PAY_3': [i // 5 % 8 - 2 for i in range(N)],
     'BILL_AMT1': [i * 7919 % 20_000 for i in range(N)],
     'default payment next month': _every(5, 3),
   }
@@ -251,7 +253,7 @@ def _ipinyou():
     (_shoppers, 'number, category, category, label'),
     (_talking_data, 'category, category, category, time, leak, label'),
     (_telco, 'left out, number, category, label'),
-    (_bank, 'number, category, category, label'),
+    (_bank, 'number, category, category, category, label'),
     (_otto, 'session, item, time, event'),
     (_online_retail, 'session, item, time, user'),
     (_kuairec, 'user, item, label, number, time, left out'),
@@ -259,7 +261,10 @@ def _ipinyou():
       _expedia,
       'session, time, item, number, category, label, label',
     ),
-    (_credit_default, 'left out, number, category, category, number, label'),
+    (
+      _credit_default,
+      'left out, number, category, category, category, number, label',
+    ),
     (_loan, 'left out, category, number, label'),
     (_coveo, 'session, event, item, time'),
     (_yambda, 'user, time, item, left out, event'),
@@ -305,22 +310,28 @@ def test_a_step_before_a_label_is_no_feature(tmp_path):
   """With the name of an answer it is one; what describes the user is none."""
   columns = {
     'user': [i // 2 for i in range(N)],
+    'offered': _every(2),
+    'x': _codes(9),
     'reached': _every(3),
     'member': [int(i // 2 % 3 != 1) for i in range(N)],
-    'often': [int(i % 60 != 1) for i in range(N)],
     'conversion': [int(i % 12 == 0 and i // 2 % 3 != 1) for i in range(N)],
-    'x': _codes(9),
+    'often': [int(i % 60 != 1) for i in range(N)],
   }
   found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
   roles = {column.name: column.role for column in found.columns}
   assert roles['reached'] == 'left out'
   assert roles['member'] == roles['often'] == 'category'
+  # Not beside the label.
+  assert roles['offered'] == 'category'
   why = next(c.why for c in found.columns if c.name == 'reached')
   assert why == (
     '1 wherever conversion is: may be an earlier answer; --label=conversion'
     ' --label=reached makes both tasks'
   )
-  columns['visited'] = columns.pop('reached')
+  columns = {
+    'visited' if name == 'reached' else name: values
+    for name, values in columns.items()
+  }
   found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
   assert found.schema['tasks'] == [
     {'name': 'visited', 'column': 'visited'},

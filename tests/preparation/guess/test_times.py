@@ -117,6 +117,17 @@ def test_other_text_has_a_pattern(tmp_path, value, pattern):
     # Ten days of March, or the third of ten months.
     ([f'03/{i % 10 + 1:02}/2024 10:00' for i in range(N)], '%m/%d/%Y %H:%M'),
     ([f'{i % 10 + 1:02}/03/2024 10:00' for i in range(N)], '%d/%m/%Y %H:%M'),
+    # Ten days, and not the hours of one.
+    ([f'201205{i % 10 + 1:02}' for i in range(N)], '%Y%m%d'),
+    ([f'930{i % 9 + 1}{i % 28 + 1:02}' for i in range(N)], '%y%m%d'),
+    ([f'2009{i % 12 + 1:02}' for i in range(N)], '%Y%m'),
+    ([f'{["Jan", "Dec"][i % 2]}-2015' for i in range(N)], '%b-%Y'),
+    (
+      [f'Tue Apr 03 18:{i % 60:02}:09 +0000 2012' for i in range(N)],
+      '%a %b %d %H:%M:%S %z %Y',
+    ),
+    # Of one month, with times of the day.
+    ([f'01/{i % 10 + 1:02}/2024 13:05' for i in range(N)], '%m/%d/%Y %H:%M'),
     # The first of ten months.
     ([f'{i % 10 + 1:02}/01/2024' for i in range(N)], '%m/%d/%Y'),
     ([f'01/{i % 10 + 1:02}/2024' for i in range(N)], '%d/%m/%Y'),
@@ -144,6 +155,12 @@ def test_the_time_of_an_answer_is_the_row_s_where_nothing_else_is(tmp_path):
   hours = [f'{day} 0{i % 9}:00' for i, day in enumerate(days)]
   found, _ = _times(tmp_path, time=days, click_time=hours)
   assert found and found.column == 'time'
+  # A length of time is none, and no time since the beginning beats a date.
+  lengths = [50 + i * 31 % 5000 for i in range(N)]
+  found, _ = _times(tmp_path, response_time=lengths)
+  assert found is None
+  found, _ = _times(tmp_path, time=lengths, opened_at=hours)
+  assert found and found.column == 'opened_at'
   # Not of rows that have none.
   found, _ = _times(tmp_path, x=range(N), click_time=['', *days[1:]])
   assert found is None
