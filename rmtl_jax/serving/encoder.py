@@ -134,7 +134,7 @@ class Encoder:
       found = schema.field(field.column).type
       wanted = _COLUMN_TYPES.get(field.kind)
       if fields_lib.FROM_TIME in field.details:
-        wanted = self._clock.type
+        wanted = self._clock.column_type
       if wanted is None:
         wanted = 'VARCHAR[]' if pa.types.is_nested(found) else 'VARCHAR'
       raw_parquet.check_type(pathlib.Path(path), field.column, found, wanted)

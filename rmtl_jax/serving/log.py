@@ -63,7 +63,7 @@ def check(
   raw.check_columns(pathlib.Path(path), schema.names, wanted)
   kinds = {}
   if log_schema.time is not None:
-    kinds[log_schema.time] = log_schema.clock.type
+    kinds[log_schema.time] = log_schema.clock.column_type
   texts = [*log_schema.keys(schema).values(), log_schema.item]
   kinds |= {c: '' for c in texts if c is not None and c in schema.names}
   kinds |= {

@@ -178,7 +178,7 @@ class Slates:
     for column in read:
       kind = 'DOUBLE' if column in numbers else ''
       if column in clock:
-        kind = of.clock.type
+        kind = of.clock.column_type
       found = schema.field(column).type
       raw_parquet.check_type(place, column, found, kind)
     return read

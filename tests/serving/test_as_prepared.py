@@ -123,6 +123,10 @@ FORMS = {
     {'ts': [f'{t:%d.%m.%y %H}' for t in TIMES]},
     {'time': {'column': 'ts', 'format': '%d.%m.%y %H'}},
   ),
+  'pattern of numbers': (
+    {'ts': pa.array([int(f'{t:%Y%m%d%H}') for t in TIMES], pa.int64())},
+    {'time': {'column': 'ts', 'format': '%Y%m%d%H'}},
+  ),
   'timestamps': (
     {'ts': pa.array(TIMES, pa.timestamp('us'))},
     {'time': BERLIN},

@@ -271,9 +271,7 @@ def _of_column(
     is_since_1970 = named and _unit(facts, _USUAL_S) == 's'
     return _since_1970(facts, 's') if is_since_1970 else None
   if names.may_be_time(facts.name) and (found := _of_digits(sample, facts)):
-    # Only text has a pattern, as all values of CSV files are.
-    is_text = sample.kinds[sample.names.index(facts.name)] == 'text'
-    return found if is_text else found._replace(form={})
+    return found
   unit = _unit(facts, _USUAL_S)
   # Numbers of ten digits may be ids.
   if unit and (named or unit != 's'):
@@ -303,17 +301,23 @@ def _of_digits(
     for pattern, first in _DIGITS.get(max(digits), ())
     if len(digits) == 1 and facts.least >= first
   ]
-  found = (_of_patterns(sample, facts, (pattern,)) for pattern in patterns)
-  return next((time for time in found if time), None)
+  text = facts_lib.text(sample, facts)
+  for value in (text, sql.strip_zero_fraction(text)):
+    for pattern in patterns:
+      found = _of_patterns(sample, facts, (pattern,), value)
+      if found:  # no pattern reads 20240501.0
+        return found if value == text else found._replace(form={})
+  return None
 
 
 def _of_patterns(
   sample: sample_lib.Sample,
   facts: facts_lib.Facts,
   patterns: Sequence[str],
+  text: str = '',
 ) -> Time | None:
-  """Text of times; one pattern reads every value."""
-  text = facts_lib.text(sample, facts)
+  """Text of times (SQL, by default the column's); one pattern reads all."""
+  text = text or facts_lib.text(sample, facts)
   values = [f'try_strptime({text}, {sql.literal(p)})' for p in patterns]
   shown, *counts = sample.fetch(
     ', '.join([f'min({text})', *(f'count({value})' for value in values)])

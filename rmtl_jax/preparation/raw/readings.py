@@ -160,7 +160,7 @@ def of_time(column: str, clock: times.Time, missing: Missing) -> Reading:
     expected = f'a time as {clock.format!r} writes it'
   return Reading(
     column,
-    clock.type,
+    clock.column_type,
     lambda value, found: given(value, found, missing),
     clock.ms,
     expected,

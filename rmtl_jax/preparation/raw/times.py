@@ -38,7 +38,8 @@ class Time:
   Attributes:
     unit: one of UNITS; `iso` is text, and Parquet's and Arrow's own times.
     zone: of text and times that name none, and of the hour and the weekday.
-    format: pattern of the text, as of `strptime`; empty for ISO 8601.
+    format: pattern of text and of whole numbers, as of `strptime`; empty for
+      ISO 8601.
   """
 
   unit: str = 'ms'
@@ -49,6 +50,14 @@ class Time:
   def type(self) -> str:
     """The DuckDB type that a raw column can become."""
     return _UNITS[self.unit][0]
+
+  @property
+  def column_type(self) -> str:
+    """The type that a file's column must become, as for parquet.check_type.
+
+    A pattern is of text, of whole numbers or, in vain, of Arrow's own times.
+    """
+    return '' if self.format else self.type
 
   @property
   def is_plain(self) -> bool:
@@ -68,6 +77,9 @@ class Time:
     """
     if self.is_plain:
       return self.typed_ms(f'TRY_CAST({value} AS {self.type})')
+    if self.format and pa.types.is_integer(found):
+      # 20240501, as frames and Parquet files have it.
+      value, found = f'CAST({value} AS VARCHAR)', pa.string()
     zone, instant = sql.literal(self.zone), f'TRY_CAST({value} AS TIMESTAMPTZ)'
     local = f'timezone({zone}, TRY_CAST({value} AS TIMESTAMP))'
     if not parquet.is_text(found):

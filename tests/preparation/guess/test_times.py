@@ -183,13 +183,18 @@ def test_times_that_are_not_the_rows_are_said(tmp_path, name, values, said):
   assert said in others[name]
 
 
-def test_days_that_are_numbers_in_parquet_are_none(tmp_path):
+def test_days_that_are_numbers_in_parquet(tmp_path):
+  """Whole ones are read by their pattern; 20240501.0 is not."""
   path = tmp_path / 'log.parquet'
-  days = [20240501 + i % 28 for i in range(N)]
-  pq.write_table(pa.table({'date': days, 'x': range(N)}), path)
-  sample = sample_lib.read(path, 1000)
-  found, others = times.find(sample, facts_lib.find(sample))
-  assert found is None and 'which no schema reads' in others['date']
+  for kind in (pa.int64(), pa.uint32(), pa.float64()):
+    days = pa.array([20240501 + i % 28 for i in range(N)], kind)
+    pq.write_table(pa.table({'date': days, 'x': range(N)}), path)
+    sample = sample_lib.read(path, 1000)
+    found, others = times.find(sample, facts_lib.find(sample))
+    if kind == pa.float64():
+      assert found is None and 'which no schema reads' in others['date']
+    else:
+      assert found and found.form == {'format': '%Y%m%d'} and not others
 
 
 def test_the_finest_complete_time_is_the_rows(tmp_path):

@@ -78,7 +78,9 @@ def test_patterns():
   assert ms(texts, day) == [NOON, None, None]
   offset = times.Time('iso', 'Europe/Berlin', '%d/%b/%Y:%H:%M:%S %z')
   assert ms(['01/May/2024:14:00:00 +0200'], offset) == [NOON]
-  # A pattern is of text; a time of Arrow has none.
+  # Whole numbers may be dates; a time of Arrow has no pattern.
+  digits = times.Time('iso', 'Europe/Berlin', '%Y%m%d%H')
+  assert ms([2024050114, 7, None], digits, pa.int64()) == [NOON, None, None]
   assert ms([datetime.datetime(2024, 5, 1, 14)], day) == [NOON]
 
 
