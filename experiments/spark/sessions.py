@@ -159,6 +159,19 @@ def _join(
   )
 
 
+def _whole_keys(
+  placed: sql.DataFrame, rule: splits.SplitRule
+) -> tuple[str, ...]:
+  """`user` if all rows of each user are in one split."""
+  if rule.by != 'user':
+    return ()
+  rows, users = F.count('*'), F.count('user')
+  several = F.count_distinct('user') > 1
+  mixed = several | ((users > 0) & (users < rows))
+  found = placed.groupBy('session_id').agg(mixed.alias('mixed'))
+  return ('user',) if found.where('mixed').isEmpty() else ()
+
+
 def _record(
   placed: sql.DataFrame,
   boundaries: tuple[int | None, int | None],
@@ -196,5 +209,7 @@ def _record(
     immature=immature,
     delay_ms=delay_ms,
     by_time=rule.by_time,
-    rate_keys=tuple(asof_groups.KEYS) if in_order else rule.whole_keys,
+    rate_keys=tuple(asof_groups.KEYS)
+    if in_order
+    else _whole_keys(placed, rule),
   )

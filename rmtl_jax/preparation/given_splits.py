@@ -103,13 +103,13 @@ def sql_by_column(
 
 
 def _is_one_of(column: str, kind: str, values: Sequence[str]) -> str:
-  """SQL of whether a value, as text or as what its column holds, is given.
+  """SQL of whether a value, as text or as a time, is one of the given.
 
-  A time of the log is no text, so 2024-05-01 stands for its first moment.
+  2024-05-01 stands for its first moment.
   """
   texts = ', '.join(map(sql.literal, values))
   same = f'{sql.value_text(column)} IN ({texts})'
-  if kind == 'VARCHAR':
+  if not kind.startswith('TIMESTAMP'):
     return same
   typed = ', '.join(f'TRY_CAST({sql.literal(v)} AS {kind})' for v in values)
   return f'({same} OR coalesce({column} IN ({typed}), FALSE))'

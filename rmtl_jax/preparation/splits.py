@@ -60,11 +60,6 @@ class SplitRule:
     return ('user',) if self.by == 'user' else ()
 
   @property
-  def whole_keys(self) -> tuple[str, ...]:
-    """The keys whose rows are all of one split."""
-    return ('user',) if self.by == 'user' else ()
-
-  @property
   def words(self) -> str:
     """How rows are split, to end the sentence `cannot be split ...`."""
     ratio = ':'.join(map(str, self.ratio))
@@ -212,10 +207,30 @@ def split_sessions(
     'falls',
   )
   connection.execute(f'DROP TABLE {ordered}')
+  rate_keys = places.rate_keys
   if not in_order:
-    rate_keys = rule.whole_keys
-    return dataclasses.replace(places, by_time=False, rate_keys=rate_keys)
-  return dataclasses.replace(places, by_time=False)
+    rate_keys = _whole_keys(connection, numbered, rule)
+  return dataclasses.replace(places, by_time=False, rate_keys=rate_keys)
+
+
+def _whole_keys(
+  connection: duckdb.DuckDBPyConnection,
+  numbered: sessions.NumberedRows,
+  rule: SplitRule,
+) -> tuple[str, ...]:
+  """`user` if all rows of each user are in one split.
+
+  A session goes where its first row's user goes; it may have further users.
+  """
+  if rule.by != 'user':
+    return ()
+  is_mixed = sql.any_row(
+    connection,
+    '(SELECT count(DISTINCT "user") > 1 OR count("user") NOT IN (0, count(*))'
+    f' AS mixed FROM {numbered.table} GROUP BY session_number)',
+    'mixed',
+  )
+  return () if is_mixed else ('user',)
 
 
 def without_split(

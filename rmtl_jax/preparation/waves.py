@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-
 import duckdb
 
 from rmtl_jax.preparation import sessions, source, splits, sql
@@ -11,7 +9,6 @@ from rmtl_jax.preparation.raw import files as raw
 
 # Fewest times of which train can have two, and most that a flag lists.
 _FEWEST, _MOST = 3, 10
-_PER_SECOND = {'s': 1, 'ms': 10**3, 'us': 10**6, 'ns': 10**9}
 
 
 def warnings(
@@ -37,27 +34,35 @@ def warnings(
   ).fetchall()
   if not _FEWEST <= len(starts) <= _MOST or starts[1][1] == 0:
     return []
-  kinds = sql.column_types(connection, rows.table.name)
-  flags = f'--split_column={rows.time_column}'
-  # Text of a pattern of its own is not known here.
-  if kinds.get(raw.PREFIX + rows.time_column, 'VARCHAR') != 'VARCHAR':
-    times = [_written(ms, rows.time_unit) for ms, _ in starts]
-    *train, test = times
-    values = [*(f'train={time}' for time in train), f'test={test}']
-    flags += f' --split_values={",".join(values)}'
+  *train, test = _written(connection, rows) or ('FIRST', 'SECOND', 'LAST')
+  values = [*(f'train={time}' for time in train), f'test={test}']
   return [
     'all train rows are of one time, so none has a past, and what was known'
     ' before a row can tell nothing: its features are left out. With'
-    f' {flags} train has the others, and validation is drawn of the last of'
+    f' --split_column={rows.time_column} --split_values={",".join(values)}'
+    ' train has all times but the last, and validation is drawn of the last of'
     ' these'
   ]
 
 
-def _written(ms: int, unit: str) -> str:
-  """A time as its column has it."""
-  if unit != 'iso':
-    return str(ms * _PER_SECOND[unit] // 1000)
-  time = datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC)
-  if not ms % 86_400_000:
-    return time.date().isoformat()
-  return time.replace(tzinfo=None).isoformat() + 'Z'
+def _written(
+  connection: duckdb.DuckDBPyConnection, rows: source.SourceTable
+) -> list[str]:
+  """The times as `split_values` takes them; none of text with a pattern."""
+  name = raw.PREFIX + rows.time_column
+  kind = sql.column_types(connection, rows.table.name).get(name, 'VARCHAR')
+  if kind == 'VARCHAR':
+    return []
+  column = sql.quote(name)
+  text = sql.value_text(column)
+  if kind.startswith('TIMESTAMP'):
+    text = (
+      f"CASE WHEN {column} = date_trunc('day', {column})"
+      f' THEN CAST(CAST({column} AS DATE) AS VARCHAR)'
+      f" ELSE replace({text}, ' ', 'T') END"
+    )
+  found = connection.execute(
+    f'SELECT DISTINCT {column} AS time, {text} FROM {rows.table.name}'
+    f' WHERE {column} IS NOT NULL ORDER BY time LIMIT {_MOST + 1}'
+  ).fetchall()
+  return [text for _, text in found] if len(found) <= _MOST else []

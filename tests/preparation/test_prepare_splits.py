@@ -418,6 +418,34 @@ def test_users_rates_where_users_are_drawn(tmp_path):
   assert found == expected
 
 
+def test_users_rates_are_left_out_where_sessions_have_several(tmp_path):
+  """A session goes where its first user goes, and takes others along."""
+  log = ['visit,who,item,at,part,clicked']
+  for i in range(120):
+    who = '' if i % 40 == 39 else f'u{i // 8 % 12 + i % 2}'
+    log.append(
+      f's{i // 4},{who},i{i % 5},{DAY * DAY_MS + i * DAY_MS},x,{i % 2}'
+    )
+  record = {'session': 'visit', 'user': 'who', 'time': {'column': 'at'}}
+  manifest = raw_files.run_table(
+    tmp_path,
+    log,
+    schema=schema(tmp_path, **record),
+    as_of=('auto',),
+    split_by='user',
+  )
+  assert manifest.report['as_of_left_out']['rates'] == 'splits overlap in time'
+
+
+def test_a_number_is_not_rounded_to_a_split(tmp_path):
+  with pytest.raises(types.InputError, match="column 'clicked': '1', expected"):
+    run(
+      tmp_path,
+      split_column='clicked',
+      split_values=('train=0.4', 'train=0', 'test=0.6'),
+    )
+
+
 def test_the_check_finds_a_time_in_a_log_without_one(tmp_path):
   run(tmp_path, columns=['time'])
   path = tmp_path / 'out' / 'manifest.json'

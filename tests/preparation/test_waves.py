@@ -33,8 +33,15 @@ def _told(manifest):
   ('times', 'unit'),
   [
     (('2020-01-01', '2022-01-01', '2024-01-01'), {'unit': 'iso'}),
-    (('2020-01-01T08:00:00Z', '2022-01-01', '2024-01-01'), {'unit': 'iso'}),
-    (('1600000000', '1650000000', '1700000000'), {'unit': 's'}),
+    (
+      ('2020-01-01T08:00:00.25+00', '2022-01-01', '2024-01-01'),
+      {'unit': 'iso'},
+    ),
+    (('1600000000', '1650000000.5', '1700000000'), {'unit': 's'}),
+    (
+      ('1600000000000001', '1650000000000000', '1700000000000000'),
+      {'unit': 'us'},
+    ),
     (('1600000000000', '1650000000000', '1700000000000'), {'unit': 'ms'}),
   ],
 )
@@ -56,7 +63,7 @@ def test_what_is_told_gives_train_rows_a_past(tmp_path, times, unit):
 def test_a_pattern_s_text_is_not_known(tmp_path):
   times = ('01.01.2020', '01.01.2022', '01.01.2024')
   (told,) = _told(_run(tmp_path, times, {'format': '%d.%m.%Y'}))
-  assert 'With --split_column=at train has the others' in told
+  assert '--split_values=train=FIRST,train=SECOND,test=LAST' in told
 
 
 def test_more_times_in_train_are_enough(tmp_path):

@@ -59,7 +59,8 @@ def find(
       )
     )
     known = [names.event(value) for value in counts]
-    if (named and (is_number or any(known))) or all(known):
+    sold = {'cart', 'purchase'} & {*known}
+    if (named and (is_number or any(known))) or (sold and all(known)):
       return Events(one.name, counts)
   return None
 

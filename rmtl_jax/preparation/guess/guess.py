@@ -132,7 +132,9 @@ def guess(
     if one.name not in found or found[one.name][0] == 'left out'
   ]
   for name, why in leaks.find(sample, may_leak, tasks).items():
-    said = f'; {found[name][1]}' if name in found else ''
+    # An answer that tells another is no task beside it.
+    said = found.get(name, ('', ''))[1]
+    said = f'; {said}' if said and '--label' not in said else ''
     found[name] = 'leak', why + said
   happened = None if tasks else happened
   if happened:

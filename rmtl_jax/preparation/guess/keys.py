@@ -151,7 +151,14 @@ def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
   if role == 'session':
     # A sample has blocks of rows, which some sessions fill.
     comes_back = facts.distinct < facts.filled
-    return comes_back and facts.missing <= _WITHOUT_SESSION
+    # A number on an order or on the page.
+    is_order = names.rank(facts.name, role) != 0
+    many = facts.filled > _ROWS_OF_SESSION * facts.distinct
+    return (
+      comes_back
+      and facts.missing <= _WITHOUT_SESSION
+      and not (is_order and many)
+    )
   rows = facts.filled / facts.distinct
   few = facts.distinct < _FEW_VALUES and rows > _MANY_ROWS
   if few and not names.is_sure_key(facts.name, role):
@@ -241,6 +248,8 @@ def _stand_together(
   found = []
   for one in facts:
     if one.name in taken or not one.is_key or one.distinct < _LEAST_VALUES:
+      continue
+    if names.is_nearly_time(one.name):
       continue
     low, high = _ROWS_OF_VALUE
     if low <= one.filled / one.distinct <= high:

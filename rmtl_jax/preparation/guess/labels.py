@@ -144,7 +144,8 @@ def _by_name(facts: Sequence[facts_lib.Facts]) -> dict[str, str]:
 def _is_answer_in_words(facts: facts_lib.Facts) -> bool:
   """Whether two words may be an answer and its contrary, by the name."""
   is_text = facts.kind == 'text' and two_valued.fits(facts)
-  return is_text and not names.tells_how(facts.name)
+  is_length = names.words(facts.name)[-1:] == ['time']
+  return is_text and not is_length and not names.tells_how(facts.name)
 
 
 class _Together(NamedTuple):
@@ -307,7 +308,7 @@ def _earlier(
     for one in binary
     if one.name in around
     and one.name in beside
-    and not (names.is_owned(one.name) or names.is_known_before(one.name))
+    and not (names.is_condition(one.name) or names.is_known_before(one.name))
     and not two_valued.is_fixed(sample, one, keys)
   }
 
@@ -370,8 +371,7 @@ def _others(
       or (several and (in_series or names.is_of_request(one.name)))
     ):
       continue
-    is_code = names.measure(one.name) == 'code'
-    if several and names.is_outcome(one.name) and not is_code:
+    if several and names.is_outcome(one.name):
       found[one.name] = (
         f'what a row led to, by its name; could be a task of kind {_kind(one)}'
       )

@@ -13,10 +13,11 @@ def _listed(text: str) -> frozenset[str]:
 _SURE_ID = '(id|ids|key|hash|no|nr|uuid|guid|code|token)'
 _ID = f'({_SURE_ID}|nbr|num|number|index|idx)'
 _USERS = (
-  'user|uid|visitor|customer|client|member|viewer|buyer|shopper|consumer'
+  'user|uid|visitor|customer|client|member|viewer|shopper|consumer'
   '|subscriber|player|listener|reader|person|profile|account|msno|device|cookie'
   '|household|panelist|respondent|subject|participant|patient|student|employee'
-  '|borrower|donor|driver|sender|candidate|applicant|learner'
+  '|borrower|donor|rider|driver|sender|applicant|learner|cust|guest|buyer'
+  '|eater|seeker|kunde'
 )
 _ITEMS = (
   'item|product|sku|asin|isbn|article|video|movie|song|track|book|news|story|doc'
@@ -27,7 +28,7 @@ _ITEMS = (
 # Words of many other columns too, which are items only as ids.
 _ITEM_IDS = (
   'question|problem|exercise|lexeme|job|vacancy|venue|business|poi|place|vendor'
-  '|merchant|receiver|recipient|template'
+  '|merchant|receiver|recipient|template|title|room|flight|jobposting|artikel'
 )
 # Of the session by name; the last ones where no other is.
 _SESSIONS = 'session|sess|visit|sid|slate'
@@ -37,8 +38,8 @@ _REQUESTS = (
 _ORDERS = 'order|invoice|basket|receipt'
 # From the surest word to the least sure one.
 _KEYS = {
-  'user': rf'(full|anonymous|anon|app|web|hashed|raw)?({_USERS})(pseudo)?'
-  rf'({_ID}{{1,2}}|name)?|(card|cc){_ID}',
+  'user': rf'(?:full|anonymous|anon|app|web|hashed|raw|{_USERS})?({_USERS})'
+  rf'(pseudo)?({_ID}{{1,2}}|name)?|(card|cc)(num|number|nr|no|hash)',
   'item': rf'(target|candidate|click|clicked|product)?({_ITEMS}){_ID}{{0,2}}'
   rf'(clean)?|({_ITEM_IDS}){_SURE_ID}',
   'session': r'(user|web|app|ga|browser|visitor|customer|client)?'
@@ -53,7 +54,8 @@ _GLUED_TIME = '(event|log|visit|create|order)(date|time)$|timestamp$'
 # Times of a user or of an item, not of the row.
 _TIME_OF_KEY = _listed(
   'since birth birthday birthdate born dob register registered registration'
-  ' signup joined release released publish published expire expiry'
+  ' signup joined subscribe subscribed install installed release released'
+  ' publish published expire expiry'
 )
 # Those, parts of times and lengths of time.
 _NO_TIME = _TIME_OF_KEY | _listed(
@@ -71,9 +73,10 @@ _LABEL = _listed(
   ' viewed label target y outcome response responded churn churned attribution'
   ' attributed win won booking booked accept accepted save saved skip skipped'
   ' enter success retained engaged upvote downvote vote played listened opened'
-  ' reacted redeemed cvr read chosen defaulted callback correct correctly'
-  ' reordered noshow signup bounce bounced unsubscribed'
+  ' reacted redeemed cvr read chosen defaulted callback correctly'
 )
+# Those that are words of other columns too, and count as a whole.
+_SURE_LABEL = _listed('correct reordered noshow signup signedup unsubscribed')
 # Names of answers that are words of many other columns too: they count as a
 # whole, and where no surer name is there.
 _WHOLE_LABEL = _listed(
@@ -82,21 +85,29 @@ _WHOLE_LABEL = _listed(
   ' cancelled returned refunded readmission'
 )
 # Of steps before an answer, where one is there.
-_STEP = _listed('visit visited exposure exposed')
+_STEP = _listed('visit visited')
 # Of what is still to come, at the end of a name.
 _TO_COME = r'next( \d+)? (day|week|month|quarter|year|period)s?$'
 _VIEWS = {'long', 'valid', 'effective', 'full', 'finish', 'complete'}
 # Of what was before the row, of counts, and of who or what is shown.
 _NO_LABEL = _listed(
   'user item count cnt num last prev previous prior history past before ever'
-  ' total avg mean rate rates ratio days daily weekly monthly ago feat random'
-  ' rand'
+  ' total avg mean rate rates ratio days ago feat random rand'
+)
+# Of those the words of what was before the row.
+_BEFORE = _listed('last prev previous prior history past before ever ago')
+# Of what somebody has or is, and of what there is.
+_CONDITION = _listed(
+  'has have had own owns with in stock open eligible available logged enabled'
+  ' ok active valid online'
 )
 # What a row led to, as a number.
 _OUTCOME = _listed(
   'rating stars play watch watched watching dwell stay listen spent revenue gmv'
   ' sales profit'
 )
+# Of what is usual, not of a row.
+_USUALLY = _listed('daily weekly monthly yearly')
 # What a row led to as a share, where other shares are of what was before.
 _SHARE = _listed(
   'watchratio playratio playedratio playedratiopct completionratio'
@@ -126,8 +137,10 @@ _GLUED_AMOUNT = '(price|amount|cost|(?<!ac)count|(?<!cof)fee)$'
 # The last words of columns that say how something was done.
 _HOW = _listed(
   'channel type method source cat category app flow mode platform device answer'
-  ' option plan'
+  ' option plan country os group region language city price size promo bonus'
 )
+# Between what is counted and of what.
+_PER = _listed('to per since until')
 # Words that say of a column that it has two values.
 _MARKS = 'is has was did bool boolean flag ind indicator bin binary yn'
 # Words that say nothing of which columns belong together.
@@ -136,10 +149,12 @@ _COMMON = frozenset(
 )
 _IMPRESSIONS = _listed(
   'view pv pageview impression show exposure display detail detailview viewitem'
-  ' itemview viewproduct productview'
+  ' itemview viewproduct productview productviewed'
 )
-_CARTS = _listed('cart addtocart addcart basket addtobasket')
-_PURCHASES = _listed('buy purchase transaction order pay checkout')
+_CARTS = _listed('cart addtocart addcart basket addtobasket productadded')
+_PURCHASES = _listed(
+  'buy purchase transaction order pay checkout ordercompleted purchased'
+)
 _OTHER_EVENTS = _listed(
   'click removefromcart fav favorite like dislike share follow install search'
   ' play listen wish'
@@ -204,8 +219,9 @@ def is_sure_key(name: str, role: str) -> bool:
   >>> is_sure_key('device', 'user'), is_sure_key('hotel', 'item')
   (False, False)
   """
-  is_id = re.search(f'{_SURE_ID}$', ''.join(words(name))) is not None
-  return is_id or (role == 'user' and words(name) != ['device'])
+  joined = ''.join(words(name))
+  is_id = len(joined) > 3 and re.search(f'{_SURE_ID}$', joined) is not None
+  return is_id or (role == 'user' and joined != 'device')
 
 
 def ends_in_id(name: str) -> bool:
@@ -267,10 +283,10 @@ def is_label(name: str) -> bool:
   """
   parts = words(name)
   found, joined = set(parts), ''.join(parts).removeprefix('is')
-  if re.search(_TO_COME, ' '.join(parts)):
+  if re.search(_TO_COME, ' '.join(parts)) and found & (_LABEL | _WHOLE_LABEL):
     return True
   is_view = 'view' in found and bool(found & _VIEWS)
-  named = bool(found & _LABEL) or joined in _LABEL or is_view
+  named = bool(found & _LABEL) or joined in _LABEL | _SURE_LABEL or is_view
   return named and not found & _NO_LABEL
 
 
@@ -295,13 +311,13 @@ def may_be_step(name: str) -> bool:
   return ''.join(words(name)) in _STEP
 
 
-def is_owned(name: str) -> bool:
-  """Whether a name says that somebody or something has a thing.
+def is_condition(name: str) -> bool:
+  """Whether a name is of what somebody has or is, or of what there is.
 
-  >>> is_owned('has_app'), is_owned('is_visited')
-  (True, False)
+  >>> is_condition('has_app'), is_condition('in_stock'), is_condition('reached')
+  (True, True, False)
   """
-  return bool({*words(name)} & {'has', 'have', 'had', 'own', 'owns', 'with'})
+  return bool({*words(name)} & _CONDITION)
 
 
 def tells_how(name: str) -> bool:
@@ -323,12 +339,12 @@ def may_be_state(name: str) -> bool:
 
 
 def is_known_before(name: str) -> bool:
-  """Whether a name is of what was before a row, or of who or what is shown.
+  """Whether a name is of what was before a row.
 
-  >>> is_known_before('prior_visit'), is_known_before('visit')
+  >>> is_known_before('prior_visit'), is_known_before('user_clicked')
   (True, False)
   """
-  return bool({*words(name)} & _NO_LABEL)
+  return bool({*words(name)} & _BEFORE)
 
 
 def shared_end(name: str, label: str) -> str:
@@ -342,7 +358,7 @@ def shared_end(name: str, label: str) -> str:
   ''
   """
   ours, theirs = words(name), words(label)
-  if not ours or not theirs or {*ours} & _NO_LABEL:
+  if not ours or not theirs or {*ours} & (_NO_LABEL | _USUALLY):
     return ''
   return next(
     (
@@ -350,6 +366,7 @@ def shared_end(name: str, label: str) -> str:
       for end in (0, -1)
       if ours[end] == theirs[end]
       and not ours[end].isdigit()
+      and len(ours[end]) > 1
       and ours[end] not in _COMMON
     ),
     '',
@@ -363,10 +380,12 @@ def is_outcome(name: str) -> bool:
   (True, False)
   >>> is_outcome('watch_ratio'), is_outcome('user_watch_ratio')
   (True, False)
+  >>> is_outcome('daily_time_spent')
+  False
   """
   parts = words(name)
   found = set(parts)
-  named = bool(found & _OUTCOME) and not found & _NO_LABEL
+  named = bool(found & _OUTCOME) and not found & (_NO_LABEL | _USUALLY)
   return named or ''.join(parts) in _SHARE
 
 
@@ -387,10 +406,12 @@ def measure(name: str) -> str:
 
   >>> measure('cat1'), measure('price'), measure('price_range'), measure('x')
   ('code', 'amount', 'code', '')
-  >>> measure('shopid'), measure('payprice')
-  ('code', 'amount')
+  >>> measure('shopid'), measure('payprice'), measure('days_to_holiday')
+  ('code', 'amount', 'amount')
   """
-  for word in reversed(words(name)):
+  parts = words(name)
+  ends = (i for i, word in enumerate(parts) if word in _PER and i)
+  for word in reversed(parts[: next(ends, len(parts))]):
     if word in _CODE:
       return 'code'
     if word in _AMOUNT:

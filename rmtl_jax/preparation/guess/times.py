@@ -40,6 +40,9 @@ _PATTERNS = (
   '%m/%d/%Y %I:%M:%S %p',
   '%d/%b/%Y:%H:%M:%S %z',
   '%a %b %d %H:%M:%S %z %Y',
+  '%d-%b-%Y %H:%M:%S',
+  '%d-%b-%Y %H:%M',
+  '%d-%b-%Y',
   '%b-%Y',
 )
 # Patterns of digits alone, by how many there are, and the first of them: of
@@ -105,12 +108,11 @@ def find(
     for time in found
     if time.form and time.column in complete and names.may_be_time(time.column)
   ]
-  # What is named like an answer is the row's where no other date is: every row
-  # of a log of clicks has the time of one.
+  # The date of an answer is the row's where nothing else is: every row of a log
+  # of clicks has one.
   sure = [time for time in rows if not names.is_label(time.column)]
   dates = [time for time in rows if time.is_date]
-  fitting = [time for time in sure if time.is_date] or dates or sure
-  best = max(fitting, key=lambda time: time.rank, default=None)
+  best = max(sure or dates, key=lambda time: time.rank, default=None)
   others = {}
   for time in found:
     if time is best:

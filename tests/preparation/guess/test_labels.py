@@ -77,13 +77,45 @@ def test_what_was_searched_for_is_no_answer(tmp_path):
     ('signup_source', [i % 7 for i in range(N)]),
     ('correct_answer', [('A', 'B')[i % 2] for i in range(N)]),
     ('sales_channel', [i % 9 for i in range(N)]),
-    ('prior_purchase', _every(2)),
+    ('prior_purchase', _every(3)),
+    ('ships_next_day', _every(3)),
+    ('signup_country', [('de', 'at')[i % 2] for i in range(N)]),
+    ('correct_price', _every(3)),
+    ('f_click_os', [('a', 'b')[i % 2] for i in range(N)]),
   ],
 )
 def test_features_that_sound_like_answers(tmp_path, name, values):
   columns = {name: values, 'click': _every(4)}
   found, others = _labels(tmp_path, columns)
   assert [*found] == ['click'] and not others
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    'user_clicked',
+    'item_sold',
+    'bought_weekly_box',
+    'customer_churn_monthly',
+    'reached_user_goal',
+  ],
+)
+def test_answers_whose_names_have_words_of_features(tmp_path, name):
+  columns = {'x': [i % 7 for i in range(N)], name: _every(4)}
+  assert [*_labels(tmp_path, columns)[0]] == [name]
+
+
+@pytest.mark.parametrize('name', ['in_stock', 'is_logged_in', 'eligible'])
+def test_what_was_there_before_a_label_is_a_feature(tmp_path, name):
+  columns = {name: [int(i % 3 < 2) for i in range(N)], 'bought': _every(6)}
+  found, others = _labels(tmp_path, columns)
+  assert [*found] == ['bought'] and not others
+
+
+def test_outcomes_in_buckets_are_left_out(tmp_path):
+  buckets = [i // 5 % 4 for i in range(N)]
+  columns = {'watch_time_bucket': buckets, 'click': _every(4)}
+  assert [*_labels(tmp_path, columns)[1]] == ['watch_time_bucket']
 
 
 def test_what_is_to_come_is_an_answer(tmp_path):

@@ -221,7 +221,7 @@ def _yambda():
 def _jobs():
   return {
     'application_date': _times(60 * 24, '%Y-%m-%d'),
-    'candidate_id': _codes(110),
+    'applicant_id': _codes(110),
     'job_id': [i * 11 % 90 for i in range(N)],
     'years_experience': [i * 13 % 29 for i in range(N)],
     'shortlisted': _every(4),

@@ -152,15 +152,15 @@ def test_the_time_of_an_answer_is_the_row_s_where_nothing_else_is(tmp_path):
   days = [f'2024-05-{i % 28 + 1:02}' for i in range(N)]
   found, others = _times(tmp_path, click_time=days)
   assert found and found.column == 'click_time' and not others
-  hours = [f'{day} 0{i % 9}:00' for i, day in enumerate(days)]
-  found, _ = _times(tmp_path, time=days, click_time=hours)
-  assert found and found.column == 'time'
-  # A length of time is none, and no time since the beginning beats a date.
-  lengths = [50 + i * 31 % 5000 for i in range(N)]
-  found, _ = _times(tmp_path, response_time=lengths)
+  # When somebody subscribed is of the user.
+  found, _ = _times(tmp_path, subscribed_at=days)
   assert found is None
-  found, _ = _times(tmp_path, time=lengths, opened_at=hours)
-  assert found and found.column == 'opened_at'
+  # Times since the beginning beat it, and are never those of an answer.
+  lengths = [50 + i * 31 % 5000 for i in range(N)]
+  found, _ = _times(tmp_path, timestamp=lengths, click_time=days)
+  assert found and found.column == 'timestamp'
+  for name in ('click_time', 'response_time'):
+    assert _times(tmp_path, **{name: lengths})[0] is None
   # Not of rows that have none.
   found, _ = _times(tmp_path, x=range(N), click_time=['', *days[1:]])
   assert found is None
