@@ -16,7 +16,7 @@ _NESTED = 0.99
 # the kinds of a device; nor is what has one value in most rows, such as the
 # device that stands for all unknown ones.
 _FEW_VALUES, _MANY_ROWS, _MOST_OF_ONE = 10, 100, 0.5
-# Most rows of a session that no session has, by its name.
+# Most rows that may lack a session of a column that is named like one.
 _WITHOUT_SESSION = 0.5
 # Of a key that only rows tell of: least values, rows of a value, and share of
 # rows that follow a row of the same value, of those that could; most of all
@@ -94,10 +94,8 @@ def by_names(
       fitting = _not_of_session(sample, fitting, found.get('session'))
     if not fitting:
       continue
-    one, why = (
-      fitting[0],
-      f'named like {"an" if role == "item" else "a"} {role}',
-    )
+    one = fitting[0]
+    why = f'named like {"an" if role == "item" else "a"} {role}'
     if role == 'session':
       why += f', {_rows_each(one)}'
       why += ', of one user each' if 'user' in found else ''

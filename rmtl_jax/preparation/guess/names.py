@@ -157,8 +157,7 @@ _PURCHASES = _listed(
 )
 _OTHER_EVENTS = _listed(
   'click removefromcart fav favorite like dislike share follow install search'
-  ' play listen wish'
-  ' wishlist rate'
+  ' play listen wish wishlist rate'
 )
 
 
