@@ -52,6 +52,10 @@ _RECORDED = ('idle_minutes', 'min_count', 'max_values', 'any_dates')
 _RECORDED_IF = ('since', 'until')
 # Share of the rows from which exact duplicates are worth a warning.
 _MANY_DUPLICATES = 0.05
+# What splits a log of few times or long sessions.
+_OTHER_SPLITS = (
+  '; --split_by=random draws sessions, --split_column reads a column'
+)
 # Share of the rows from which those that a split's end cuts off are.
 _MANY_CUT = 0.1
 # Fraction of a split's rows that may be immature without a warning.
@@ -304,11 +308,12 @@ def check_split(
         f' than {name}, so at its end no label is known'
       )
     if not count:
+      other = _OTHER_SPLITS if rule.by_time else ''
       read = sum(places.rows) + sum(places.dropped) + sum(places.immature)
       raise types.InputError(
         f'{where}: {_count(read, "row")} in'
         f' {_count(sum(places.sessions), "session")} cannot be split'
-        f' {rule.words}: {name} would be empty'
+        f' {rule.words}: {name} would be empty{other}'
       )
 
 
