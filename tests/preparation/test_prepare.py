@@ -367,7 +367,7 @@ def row(at, **changes):
       raw_files.table_lines(1),
       (
         '1 row in 1 session cannot be split 6:2:2',
-        'would be empty; --split_by=random draws sessions, --split_column reads',
+        'would be empty; --split_by=random draws sessions, --split_column',
       ),
     ),
     (['user,item,ts,clicked,bought'], ("no column 'price'",)),

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax.preparation import sources
+from rmtl_jax.preparation.guess import event_names, names
 from rmtl_jax.preparation.guess import facts as facts_lib
-from rmtl_jax.preparation.guess import names
 from rmtl_jax.preparation.guess import sample as sample_lib
 
 # Most kinds of events, of texts and of numbers.
@@ -28,7 +28,7 @@ class Events(NamedTuple):
   @property
   def are_known(self) -> bool:
     """Whether most rows hold words that are known."""
-    known = sum(n for kind, n in self.counts.items() if names.event(kind))
+    known = sum(n for kind, n in self.counts.items() if event_names.event(kind))
     return 2 * known >= sum(self.counts.values())
 
   def listed(self) -> str:
@@ -58,7 +58,7 @@ def find(
         f'WHERE {value} IS NOT NULL GROUP BY v ORDER BY n DESC, v',
       )
     )
-    known = [names.event(value) for value in counts]
+    known = [event_names.event(value) for value in counts]
     sold = {'cart', 'purchase'} & {*known}
     if (named and (is_number or any(known))) or (sold and all(known)):
       return Events(one.name, counts)
@@ -75,11 +75,13 @@ def declare(happened: Events) -> tuple[dict[str, Any], list[dict[str, Any]]]:
   Returns:
     The values of `events` and of `tasks`.
   """
-  kinds = {kind: names.event(kind) for kind in happened.counts}
+  kinds = {kind: event_names.event(kind) for kind in happened.counts}
   shown = [kind for kind, what in kinds.items() if what == 'impression']
   shown = shown or [next(iter(kinds))]
   answers = [
-    kind for kind in kinds if kind not in shown and not names.takes_back(kind)
+    kind
+    for kind in kinds
+    if kind not in shown and not event_names.takes_back(kind)
   ]
   bought = [kind for kind in answers if kinds[kind] == 'purchase']
   # Codes are no names.

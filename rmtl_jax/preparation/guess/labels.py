@@ -105,7 +105,7 @@ def find(
     chosen |= {
       column: f'named like a label; 1 wherever {label} is'
       for column, label in _around(together, binary, chosen).items()
-      if names.may_be_label(column) or names.may_be_step(column)
+      if names.may_be_step(column)
     }
   labels = _funnel(together, [b for b in binary if b.name in chosen], chosen)
   labels += [
@@ -362,16 +362,17 @@ def _others(
   series = collections.Counter(names.without_digits(f.name) for f in facts)
   for one in facts:
     several = one.kind == 'number' and one.distinct > 2
-    # Numbered columns of one name, such as PAY_1 to PAY_6, are of the past.
+    # Numbered payments, such as PAY_1 to PAY_6, are of the past.
     in_series = series[names.without_digits(one.name)] >= _SERIES
-    in_series &= not names.is_outcome(one.name)
+    in_series &= names.is_payment(one.name)
     if (
       one.name in chosen
       or names.tells_how(one.name)
       or (several and (in_series or names.is_of_request(one.name)))
     ):
       continue
-    if several and names.is_outcome(one.name):
+    is_usual = chosen and names.is_usual(one.name)
+    if several and names.is_outcome(one.name) and not is_usual:
       found[one.name] = (
         f'what a row led to, by its name; could be a task of kind {_kind(one)}'
       )

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 
-def _listed(text: str) -> frozenset[str]:
+def listed(text: str) -> frozenset[str]:
+  """The words of a text."""
   return frozenset(text.split())
 
 
@@ -30,6 +31,8 @@ _ITEM_IDS = (
   'question|problem|exercise|lexeme|job|vacancy|venue|business|poi|place|vendor'
   '|merchant|receiver|recipient|template|title|room|flight|jobposting|artikel'
 )
+# Those that may be kinds, of which a log has few.
+_KINDS = listed('campaign coupon hotel show note feed prop banner creative aid')
 # Of the session by name; the last ones where no other is.
 _SESSIONS = 'session|sess|visit|sid|slate'
 _REQUESTS = (
@@ -49,22 +52,26 @@ _KEYS = {
   'split': '(split|fold|partition|subset)',
   'event': '(event|action|behaviou?r|activity|interaction)(type|name)?',
 }
-_TIME = _listed('time timestamp ts date datetime dt at when epoch day')
+_TIME = listed('time timestamp ts date datetime dt at when epoch day')
 _GLUED_TIME = '(event|log|visit|create|order)(date|time)$|timestamp$'
 # Times of a user or of an item, not of the row.
-_TIME_OF_KEY = _listed(
+_TIME_OF_KEY = listed(
   'since birth birthday birthdate born dob register registered registration'
-  ' signup joined subscribe subscribed install installed release released'
-  ' publish published expire expiry'
+  ' signup joined release released publish published expire expiry'
 )
 # Those, parts of times and lengths of time.
-_NO_TIME = _TIME_OF_KEY | _listed(
+_NO_TIME = _TIME_OF_KEY | listed(
   'hour hourmin weekday dow month year minute tz zone play watch dwell stay'
-  ' spent duration delay gap listen read per avg mean lead elapsed reaction'
-  ' wait waiting travel response reply delivery completion finish passed'
-  ' processing load loading service cook prep preparation'
+  ' spent duration delay gap listen read per avg mean'
 )
-_LABEL = _listed(
+# Words of times that are dates or lengths, as their numbers are.
+_MAY_BE_LENGTH = listed(
+  'lead elapsed reaction wait waiting travel response reply delivery completion'
+  ' finish passed processing load loading service cook prep preparation'
+)
+# Of what a user does once, as far as the rows tell.
+_ONCE = listed('subscribe subscribed install installed')
+_LABEL = listed(
   'click clicked clk conversion convert converted conv ctcvr buy bought'
   ' purchase purchased order ordered pay paid cart addtocart like liked follow'
   ' followed share shared forward comment commented favorite favourite fav'
@@ -76,48 +83,46 @@ _LABEL = _listed(
   ' reacted redeemed cvr read chosen defaulted callback correctly'
 )
 # Those that are words of other columns too, and count as a whole.
-_SURE_LABEL = _listed('correct reordered noshow signup signedup unsubscribed')
+_SURE_LABEL = listed('correct reordered noshow signup signedup unsubscribed')
 # Names of answers that are words of many other columns too: they count as a
 # whole, and where no surer name is there.
-_WHOLE_LABEL = _listed(
+_WHOLE_LABEL = listed(
   'choice choose selected class default call called bad good badgood goodbad'
   ' fraud spam approve approved rejected survived attrition readmitted canceled'
   ' cancelled returned refunded readmission'
 )
 # Of steps before an answer, where one is there.
-_STEP = _listed('visit visited')
+_STEP = listed('visit visited')
 # Of what is still to come, at the end of a name.
 _TO_COME = r'next( \d+)? (day|week|month|quarter|year|period)s?$'
 _VIEWS = {'long', 'valid', 'effective', 'full', 'finish', 'complete'}
 # Of what was before the row, of counts, and of who or what is shown.
-_NO_LABEL = _listed(
+_NO_LABEL = listed(
   'user item count cnt num last prev previous prior history past before ever'
   ' total avg mean rate rates ratio days ago feat random rand'
 )
 # Of those the words of what was before the row.
-_BEFORE = _listed('last prev previous prior history past before ever ago')
+_BEFORE = listed('last prev previous prior history past before ever ago')
 # Of what somebody has or is, and of what there is.
-_CONDITION = _listed(
+_CONDITION = listed(
   'has have had own owns with in stock open eligible available logged enabled'
-  ' ok active valid online'
+  ' ok active valid online member new mobile weekend holiday promo free'
+  ' treatment control group first auto organic status'
 )
 # What a row led to, as a number.
-_OUTCOME = _listed(
+_OUTCOME = listed(
   'rating stars play watch watched watching dwell stay listen spent revenue gmv'
   ' sales profit'
 )
 # Of what is usual, not of a row.
-_USUALLY = _listed('daily weekly monthly yearly')
+_USUALLY = listed('daily weekly monthly yearly')
 # What a row led to as a share, where other shares are of what was before.
-_SHARE = _listed(
-  'watchratio playratio playedratio playedratiopct completionratio'
-  ' completionrate'
-)
+_SHARE = listed('watchratio playratio playedratio playedratiopct')
 # Of the search that rows answer, which was before them: what of the words of
 # labels and outcomes may be asked for.
-_REQUEST = _listed('srch search query request')
-_ASKED_FOR = _listed('stay booking order')
-_CODE = _listed(
+_REQUEST = listed('srch search query request')
+_ASKED_FOR = listed('stay booking order')
+_CODE = listed(
   'id ids code cat category type kind class level tab zip zipcode postal gender'
   ' sex feat feature hour hourmin weekday dow month day country region city'
   ' state brand segment group cluster bucket range channel platform os browser'
@@ -125,7 +130,7 @@ _CODE = _listed(
   ' rank domain market store shop seller publisher advertiser campaign'
   ' occupation education url uri link ip subcategory subcat weekend holiday'
 )
-_AMOUNT = _listed(
+_AMOUNT = listed(
   'price amount cost count cnt num number qty quantity age days duration length'
   ' len size score rate ratio ctr cvr avg mean sum total min max distance time'
   ' sec seconds ms views clicks likes sales revenue balance income height width'
@@ -134,30 +139,23 @@ _AMOUNT = _listed(
   ' population'
 )
 _GLUED_AMOUNT = '(price|amount|cost|(?<!ac)count|(?<!cof)fee)$'
-# The last words of columns that say how something was done.
-_HOW = _listed(
+# The last words of columns that say how something was done, and what.
+_HOW = listed(
   'channel type method source cat category app flow mode platform device answer'
   ' option plan country os group region language city price size promo bonus'
 )
+_DONE = listed(
+  'signup order install sales click subscribe download correct pay payment'
+)
+# Answers that are given month by month, and so are features of later ones.
+_PAYMENTS = listed('pay paid payment order')
 # Between what is counted and of what.
-_PER = _listed('to per since until')
+_PER = listed('to per since until')
 # Words that say of a column that it has two values.
 _MARKS = 'is has was did bool boolean flag ind indicator bin binary yn'
 # Words that say nothing of which columns belong together.
 _COMMON = frozenset(
-  [*_USERS.split('|'), *_ITEMS.split('|'), *_CODE, *_listed(_MARKS)]
-)
-_IMPRESSIONS = _listed(
-  'view pv pageview impression show exposure display detail detailview viewitem'
-  ' itemview viewproduct productview productviewed'
-)
-_CARTS = _listed('cart addtocart addcart basket addtobasket productadded')
-_PURCHASES = _listed(
-  'buy purchase transaction order pay checkout ordercompleted purchased'
-)
-_OTHER_EVENTS = _listed(
-  'click removefromcart fav favorite like dislike share follow install search'
-  ' play listen wish wishlist rate'
+  [*_USERS.split('|'), *_ITEMS.split('|'), *_CODE, *listed(_MARKS)]
 )
 
 
@@ -215,12 +213,13 @@ def is_sure_key(name: str, role: str) -> bool:
 
   >>> is_sure_key('subject', 'user'), is_sure_key('ad_id', 'item')
   (True, True)
-  >>> is_sure_key('device', 'user'), is_sure_key('hotel', 'item')
+  >>> is_sure_key('device', 'user'), is_sure_key('campaign', 'item')
   (False, False)
   """
   joined = ''.join(words(name))
-  is_id = len(joined) > 3 and re.search(f'{_SURE_ID}$', joined) is not None
-  return is_id or (role == 'user' and joined != 'device')
+  if role == 'user':
+    return joined != 'device'
+  return joined not in _KINDS
 
 
 def ends_in_id(name: str) -> bool:
@@ -243,6 +242,24 @@ def is_time(name: str) -> bool:
   found = set(words(name))
   glued = re.search(_GLUED_TIME, ''.join(words(name)))
   return (bool(found & _TIME) or glued is not None) and not found & _NO_TIME
+
+
+def may_be_length(name: str) -> bool:
+  """Whether a time may be a length of time, by its name.
+
+  >>> may_be_length('response_time'), may_be_length('event_time')
+  (True, False)
+  """
+  return bool({*words(name)} & _MAY_BE_LENGTH)
+
+
+def is_once(name: str) -> bool:
+  """Whether a time is that of something that a user does once.
+
+  >>> is_once('subscribed_at'), is_once('clicked_at')
+  (True, False)
+  """
+  return bool({*words(name)} & _ONCE)
 
 
 def may_be_time(name: str) -> bool:
@@ -325,7 +342,8 @@ def tells_how(name: str) -> bool:
   >>> tells_how('signup_method'), tells_how('signup')
   (True, False)
   """
-  return bool({*words(name)[-1:]} & _HOW)
+  parts = words(name)
+  return bool({*parts[-1:]} & _HOW and {*parts[:-1]} & _DONE)
 
 
 def may_be_state(name: str) -> bool:
@@ -379,13 +397,29 @@ def is_outcome(name: str) -> bool:
   (True, False)
   >>> is_outcome('watch_ratio'), is_outcome('user_watch_ratio')
   (True, False)
-  >>> is_outcome('daily_time_spent')
-  False
   """
   parts = words(name)
   found = set(parts)
-  named = bool(found & _OUTCOME) and not found & (_NO_LABEL | _USUALLY)
+  named = bool(found & _OUTCOME) and not found & _NO_LABEL
   return named or ''.join(parts) in _SHARE
+
+
+def is_usual(name: str) -> bool:
+  """Whether a number is what is usual, or of a day, not of a row.
+
+  >>> is_usual('daily_time_spent'), is_usual('time_spent')
+  (True, False)
+  """
+  return bool({*words(name)} & _USUALLY)
+
+
+def is_payment(name: str) -> bool:
+  """Whether a name is of what somebody pays or orders again and again.
+
+  >>> is_payment('PAY_AMT1'), is_payment('target_1')
+  (True, False)
+  """
+  return bool({*words(name)} & _PAYMENTS)
 
 
 def is_of_request(name: str) -> bool:
@@ -419,37 +453,6 @@ def measure(name: str) -> str:
   if re.search(_GLUED_AMOUNT, joined):
     return 'amount'
   return 'code' if joined.endswith('id') else ''
-
-
-def event(value: str) -> str:
-  """What happened: `impression`, `cart`, `purchase`, `other`; '' if unknown.
-
-  >>> event('view'), event('add_to_cart'), event('transactions')
-  ('impression', 'cart', 'purchase')
-  >>> event('remove_from_cart'), event('blue')
-  ('other', '')
-  """
-  word = ''.join(words(value))
-  one = word.removesuffix('s')
-  groups = {
-    'impression': _IMPRESSIONS,
-    'cart': _CARTS,
-    'purchase': _PURCHASES,
-    'other': _OTHER_EVENTS,
-  }
-  return next(
-    (name for name, known in groups.items() if {word, one} & known), ''
-  )
-
-
-def takes_back(value: str) -> bool:
-  """Whether an event undoes another one.
-
-  >>> takes_back('remove_from_cart'), takes_back('unlike'), takes_back('cart')
-  (True, True, False)
-  """
-  word = ''.join(words(value))
-  return word.startswith(('remove', 'un', 'delete', 'cancel', 'return'))
 
 
 def unique(columns: Iterable[str]) -> dict[str, str]:

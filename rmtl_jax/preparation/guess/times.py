@@ -111,7 +111,7 @@ def find(
   # The date of an answer is the row's where nothing else is: every row of a log
   # of clicks has one.
   sure = [time for time in rows if not names.is_label(time.column)]
-  dates = [time for time in rows if time.is_date]
+  dates = [t for t in rows if t.is_date and not names.is_once(t.column)]
   best = max(sure or dates, key=lambda time: time.rank, default=None)
   others = {}
   for time in found:
@@ -281,6 +281,7 @@ def _of_column(
   if named and (unit := _unit(facts, _EARLIEST_S)):
     return _since_1970(facts, unit)
   is_relative = facts.least >= 0 and facts.distinct >= _LEAST_RELATIVE
+  is_relative &= not names.may_be_length(facts.name)
   if named and is_relative and names.measure(facts.name) != 'code':
     unit = 's' if facts.largest < _MOST_RELATIVE_S else 'ms'
     unit = next((u for u in _PER_SECOND if u in names.words(facts.name)), unit)

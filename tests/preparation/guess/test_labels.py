@@ -112,6 +112,28 @@ def test_what_was_there_before_a_label_is_a_feature(tmp_path, name):
   assert [*found] == ['bought'] and not others
 
 
+def test_what_is_usual_is_an_answer_only_where_no_other_is(tmp_path):
+  sales = [round(i * 7 % 90 + 0.5, 1) for i in range(N)]
+  columns = {'daily_sales': sales, 'click': _every(4)}
+  assert not _labels(tmp_path, columns)[1]
+  others = {'x': [i % 7 for i in range(N)], 'daily_sales': sales}
+  found, _ = _labels(tmp_path, others)
+  assert [*found] == ['daily_sales']
+
+
+@pytest.mark.parametrize('name', ['outcome_type', 'response_category'])
+def test_answers_in_two_words(tmp_path, name):
+  values = [('kept', 'moved')[i % 3 == 0] for i in range(N)]
+  found, _ = _labels(tmp_path, {'x': [i % 7 for i in range(N)], name: values})
+  assert [*found] == [name]
+
+
+def test_numbered_answers_are_no_features(tmp_path):
+  columns = {f'target_{i}': [(k // i) % 5 for k in range(N)] for i in (1, 2, 3)}
+  found, others = _labels(tmp_path, {**columns, 'click': _every(4)})
+  assert [*found] == ['click'] and [*others] == [*columns]
+
+
 def test_outcomes_in_buckets_are_left_out(tmp_path):
   buckets = [i // 5 % 4 for i in range(N)]
   columns = {'watch_time_bucket': buckets, 'click': _every(4)}

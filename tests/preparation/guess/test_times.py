@@ -161,6 +161,10 @@ def test_the_time_of_an_answer_is_the_row_s_where_nothing_else_is(tmp_path):
   assert found and found.column == 'timestamp'
   for name in ('click_time', 'response_time'):
     assert _times(tmp_path, **{name: lengths})[0] is None
+  # Numbers since 1970 are no lengths.
+  seconds = [1_600_000_000 + 60 * i for i in range(N)]
+  found, _ = _times(tmp_path, delivery_timestamp=seconds)
+  assert found and found.form == {'unit': 's'}
   # Not of rows that have none.
   found, _ = _times(tmp_path, x=range(N), click_time=['', *days[1:]])
   assert found is None
