@@ -158,7 +158,10 @@ def fit_bin_edges(
   }
   found = ranked.values_at(
     {
-      name: [0, *(f(at) for at in some for f in (math.floor, math.ceil))]
+      name: [
+        *(0, ranked.spans[name][1] - 1),
+        *(f(at) for at in some for f in (math.floor, math.ceil)),
+      ]
       for name, some in places.items()
     }
   )
@@ -172,9 +175,9 @@ def fit_bin_edges(
         low, high = of[math.floor(at)], of[math.ceil(at)]
         edge = _between(connection, low, high, at % 1)
         reached[edge] = low if low >= edge else high
-      least = of[0]
+      least, largest = of[0], of[ranked.spans[name][1] - 1]
       for edge in sorted(reached):
-        if least < edge:
+        if least < edge <= largest:
           edges[name].append(edge)
         least = reached[edge]
   return edges

@@ -87,10 +87,12 @@ def fit_bin_edges(
   edges = {}
   for i, field in enumerate(fields):
     quantiles = [n / field.bins for n in range(1, field.bins)]
-    found = sql.fetch_row(
-      connection, f'SELECT quantile_cont(c_{i}, {quantiles}) FROM {train}'
-    )[0]
-    distinct = sorted(set(found or []))
+    found, largest = sql.fetch_row(
+      connection,
+      f'SELECT quantile_cont(c_{i}, {quantiles}), max(c_{i}) FROM {train}',
+    )
+    # Between two equal values a quantile may be rounded to beyond them.
+    distinct = sorted({edge for edge in found or [] if edge <= largest})
     edges[field.name] = _without_empty_bins(
       connection, train, f'c_{i}', distinct
     )

@@ -406,7 +406,8 @@ def _cut_warnings(
   """Says what ends sessions earlier, where splits cut many rows off them."""
   cut = sum(places.dropped)
   share = cut / max(cut + sum(places.rows), 1)
-  if share < _MANY_CUT:
+  # Of the public logs nobody chose the columns.
+  if share < _MANY_CUT or 'schema' not in rows.options:
     return []
   remedy = (
     'its ids may be those of users, which "user" in the schema says'

@@ -26,7 +26,8 @@ def warnings(
     rule: how they were split.
   """
   has_keys = rows.has_user or rows.item_column
-  if not (rule.by_time and rows.time_column and has_keys):
+  is_own = 'schema' in rows.options  # whose splits may be a column
+  if not (rule.by_time and is_own and rows.time_column and has_keys):
     return []
   starts = connection.execute(
     f'SELECT start, min(split) FROM {places.table} GROUP BY start ORDER BY'

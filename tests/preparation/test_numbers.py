@@ -174,6 +174,7 @@ def test_quantiles_against_numpy(train):
   train=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30),
   bins=st.integers(2, 9),
 )
+@hypothesis.example(train=[117669.0, 117669.0], bins=9)  # rounded to beyond
 def test_against_numpy(train, bins):
   with duckdb.connect() as connection:
     connection.execute('CREATE TABLE log (x_a DOUBLE, split BIGINT)')
