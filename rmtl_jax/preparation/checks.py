@@ -20,7 +20,7 @@ _LATEST_MS = 32_503_680_000_000
 _USUAL_MS = 946_684_800_000
 _DAY_MS = 86_400_000
 # Milliseconds per unit.
-_UNITS = {'s': 1e3, 'ms': 1.0, 'us': 1e-3, 'ns': 1e-6}
+_UNITS = {'d': 864e5, 's': 1e3, 'ms': 1.0, 'us': 1e-3, 'ns': 1e-6}
 # Labels are stored as float32, which has these whole numbers.
 LARGEST_LEVEL = 2**24
 # Squares of normalised values must stay within double precision.

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 from rmtl_jax.preparation import checks
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import names
+from rmtl_jax.preparation.guess import sample as sample_lib
 
 # Numbers without a telling name: codes if there are few, or if most of a range
 # from 0 or 1 on is there. Of more codes nearly all of the range is, and each
@@ -15,6 +18,9 @@ from rmtl_jax.preparation.guess import names
 # of an amount (age 0 to 7).
 _FEW_CODES, _MOST_CODES, _DENSE = 20, 1000, 0.5
 _DENSE_OF_MANY, _ROWS_OF_MANY = 0.98, 5
+# Least correlation of the rows of a number with those of the next one, which
+# amounts have and codes hardly.
+_SMOOTH = 0.75
 _LEAST_AMOUNT = 10
 # Mean words of a sentence, and share of different values of text that tells
 # nothing of the next row.
@@ -42,7 +48,7 @@ class Feature:
     return dataclasses.replace(self, why=f'{self.why}; {why}')
 
 
-def guess(facts: facts_lib.Facts) -> Feature:
+def guess(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
   """The kind of field that a column is, and why."""
   left_out = _useless(facts)
   if left_out:
@@ -56,7 +62,7 @@ def guess(facts: facts_lib.Facts) -> Feature:
     return Feature('categorical', 'true and false')
   if facts.kind == 'text':
     return Feature('categorical', 'text')
-  return _of_numbers(facts)
+  return _of_numbers(sample, facts)
 
 
 def _useless(facts: facts_lib.Facts) -> str:
@@ -87,7 +93,7 @@ def _useless(facts: facts_lib.Facts) -> str:
   return ''
 
 
-def _of_numbers(facts: facts_lib.Facts) -> Feature:
+def _of_numbers(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
   if not facts.whole:
     return _numeric(facts, 'fractions')
   measure = names.measure(facts.name)
@@ -108,11 +114,33 @@ def _of_numbers(facts: facts_lib.Facts) -> Feature:
   comes_back = facts.filled >= _ROWS_OF_MANY * facts.distinct or not is_many
   is_dense = facts.distinct > dense * span and facts.least in (0, 1)
   if is_dense and comes_back:
+    if _is_smooth(sample, facts):
+      return _numeric(facts, 'as many rows of a number as of the next, about')
     return Feature(
       'categorical',
       f'codes that fill {facts.least:.0f} to {facts.largest:.0f}',
     )
   return _numeric(facts, 'whole numbers')
+
+
+def _is_smooth(sample: sample_lib.Sample, facts: facts_lib.Facts) -> bool:
+  """Whether rows per number rise and fall as those of amounts do.
+
+  Codes that are numbered by how many rows have them do not.
+  """
+  value = facts_lib.number(sample, facts)
+  numbers, counts = np.array(
+    sample.fetch(
+      f'{value} AS n, count(*)', f'WHERE {value} IS NOT NULL GROUP BY n'
+    )
+  ).T
+  rows = np.zeros(int(facts.largest - facts.least) + 1)
+  rows[(numbers - facts.least).astype(int)] = counts
+  if not np.any(np.diff(rows) > 0):
+    return False
+  logs = np.log1p(rows)
+  logs -= logs.mean()
+  return bool(logs[1:] @ logs[:-1] >= _SMOOTH * (logs @ logs) > 0)
 
 
 def _numeric(facts: facts_lib.Facts, why: str) -> Feature:

@@ -16,6 +16,7 @@ from rmtl_jax.preparation.guess import (
   keys,
   leaks,
   names,
+  panels,
   times,
   two_valued,
   writing,
@@ -103,10 +104,15 @@ def guess(
   others = [one for one in facts if one.name not in labels]
   time, other_times = times.find(sample, others)
   may_be_times: list[str] = []
+  panel = None
+  by_names = keys.by_names(sample, others)
   if time is None:
-    by_names = keys.by_names(sample, others)
     time, may_be_times = times.by_values(sample, others, by_names)
+    panel = None if time else panels.find(sample, others, by_names)
+    time = panel.time if panel else time
   roles = keys.find(sample, others, has_time=time is not None)
+  if panel and not {'user', 'item'} & {*by_names}:
+    roles['user'] = panel.key
   # {column: (role, why)} of all that is no feature.
   found = {
     **{name: ('left out', why) for name, why in _named(others).items()},
@@ -142,7 +148,9 @@ def guess(
     for name, why in events.of_some(sample, facts, happened).items():
       found[name] = 'leak', why
   fields = {
-    one.name: features.guess(one) for one in facts if one.name not in found
+    one.name: features.guess(sample, one)
+    for one in facts
+    if one.name not in found
   }
   for name, why in keys.refused(sample, facts).items():
     if name in fields:

@@ -59,7 +59,7 @@ def find(
   if 'session' in found or ('user' in found and has_time):
     return found
   taken = {key.column for key in found.values()}
-  together = _stand_together(sample, facts, taken)
+  together = stand_together(sample, facts, taken)
   if not has_time and (session := _session_by_rows(sample, together, found)):
     found['session'] = session
     if 'user' not in found:
@@ -97,7 +97,7 @@ def by_names(
     one = fitting[0]
     why = f'named like {"an" if role == "item" else "a"} {role}'
     if role == 'session':
-      why += f', {_rows_each(one)}'
+      why += f', {rows_each(one)}'
       why += ', of one user each' if 'user' in found else ''
     found[role] = Key(one.name, why)
   return found
@@ -179,7 +179,7 @@ def _share_of_one(sample: sample_lib.Sample, facts: facts_lib.Facts) -> float:
   return most[0][0] / facts.rows
 
 
-def _rows_each(facts: facts_lib.Facts) -> str:
+def rows_each(facts: facts_lib.Facts) -> str:
   return f'{facts.filled / facts.distinct:.1f} rows each'
 
 
@@ -206,24 +206,17 @@ def _user_by_id(
 ) -> dict[str, Key]:
   """The user: an id that comes back, and no name says of what; or nothing."""
   taken = {key.column for key in found.values()}
-  low, high = _ROWS_OF_VALUE
   for one in facts:
-    if (
-      names.is_bare_id(one.name)
-      and one.name not in taken
-      and one.is_key
-      and one.distinct >= _LEAST_VALUES
-      and low <= one.filled / one.distinct <= high
-    ):
+    if names.is_bare_id(one.name) and one.name not in taken and comes_back(one):
       why = (
-        f'an id that comes back, {_rows_each(one)}, and no name says user: who'
+        f'an id that comes back, {rows_each(one)}, and no name says user: who'
         ' or what rows are about'
       )
       return {'user': Key(one.name, why)}
   return {}
 
 
-class _Together(NamedTuple):
+class Together(NamedTuple):
   """A column whose values' rows stand together in the file.
 
   Attributes:
@@ -237,20 +230,27 @@ class _Together(NamedTuple):
   runs: int
 
 
-def _stand_together(
+def comes_back(facts: facts_lib.Facts) -> bool:
+  """Whether a column's values may be of somebody who has several rows."""
+  low, high = _ROWS_OF_VALUE
+  return (
+    facts.is_key
+    and facts.distinct >= _LEAST_VALUES
+    and low <= facts.filled / facts.distinct <= high
+    and not names.is_nearly_time(facts.name)
+    and not names.is_year(facts.name)
+  )
+
+
+def stand_together(
   sample: sample_lib.Sample,
   facts: Sequence[facts_lib.Facts],
   taken: Collection[str],
-) -> list[_Together]:
+) -> list[Together]:
   """Columns whose values' rows stand together, the most values first."""
   found = []
   for one in facts:
-    if one.name in taken or not one.is_key or one.distinct < _LEAST_VALUES:
-      continue
-    if names.is_nearly_time(one.name):
-      continue
-    low, high = _ROWS_OF_VALUE
-    if low <= one.filled / one.distinct <= high:
+    if one.name not in taken and comes_back(one):
       value = sample.column(one.name)
       runs, most = sample.connection.execute(
         f'SELECT count(*) FILTER ({value} IS DISTINCT FROM before),'
@@ -260,22 +260,22 @@ def _stand_together(
       ).fetchall()[0]
       share = (one.rows - runs) / (one.rows - one.distinct)
       if share >= _CONTIGUOUS and most <= _MOST_SHARE * one.rows:
-        found.append(_Together(one, share, runs))
+        found.append(Together(one, share, runs))
   return sorted(found, key=lambda one: -one.facts.distinct)
 
 
-def _user_by_rows(together: Sequence[_Together]) -> Key:
+def _user_by_rows(together: Sequence[Together]) -> Key:
   facts, share, _ = together[0]
   return Key(
     facts.name,
-    f'no name says user or session; {_rows_each(facts)}, which stand together'
+    f'no name says user or session; {rows_each(facts)}, which stand together'
     f' in the file ({share:.0%}); it may be the session',
   )
 
 
 def _session_by_rows(
   sample: sample_lib.Sample,
-  together: Sequence[_Together],
+  together: Sequence[Together],
   found: Mapping[str, Key],
 ) -> Key | None:
   """The column whose values' few rows stand together and never come again.
@@ -300,7 +300,7 @@ def _session_by_rows(
       who = 'session' if user else 'user or session'
       return Key(
         facts.name,
-        f'no name says {who}; {_rows_each(facts)}, which stand together in the'
+        f'no name says {who}; {rows_each(facts)}, which stand together in the'
         f' file ({share:.0%}) and do not come back: taken for a session, such'
         ' as a choice among alternatives, which no split may cut',
       )

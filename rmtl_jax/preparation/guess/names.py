@@ -53,7 +53,10 @@ _KEYS = {
   'event': '(event|action|behaviou?r|activity|interaction)(type|name)?',
 }
 _TIME = listed('time timestamp ts date datetime dt at when epoch day')
-_GLUED_TIME = '(event|log|visit|create|order)(date|time)$|timestamp$'
+_GLUED_TIME = (
+  '(event|log|visit|create|order)(date|time)$|timestamp$'
+  '|(start|begin|end|sale|issue|purchase|transaction|request)date$'
+)
 # Times of a user or of an item, not of the row.
 _TIME_OF_KEY = listed(
   'since birth birthday birthdate born dob register registered registration'
@@ -71,6 +74,9 @@ _MAY_BE_LENGTH = listed(
 )
 # Of what a user does once, as far as the rows tell.
 _ONCE = listed('subscribe subscribed install installed')
+# Of when somebody is asked, counted or measured again.
+_YEARS = listed('year yr')
+_WAVES = _YEARS | listed('wave round period occasion season quarter semester')
 _LABEL = listed(
   'click clicked clk conversion convert converted conv ctcvr buy bought'
   ' purchase purchased order ordered pay paid cart addtocart like liked follow'
@@ -89,7 +95,7 @@ _SURE_LABEL = listed('correct reordered noshow signup signedup unsubscribed')
 _WHOLE_LABEL = listed(
   'choice choose selected class default call called bad good badgood goodbad'
   ' fraud spam approve approved rejected survived attrition readmitted canceled'
-  ' cancelled returned refunded readmission'
+  ' cancelled returned refunded readmission dead died death deceased'
 )
 # Of steps before an answer, where one is there.
 _STEP = listed('visit visited')
@@ -136,8 +142,9 @@ _AMOUNT = listed(
   ' sec seconds ms views clicks likes sales revenue balance income height width'
   ' weight bid budget discount popularity stars rating percent pct freq'
   ' frequency gap value tenure window hours minutes weeks months year years pop'
-  ' population'
+  ' population calls visits orders reviews trips sessions logins followers'
 )
+_GLUED_ID = '(?<!andro)(?<!hybr)(?<!cov)(?<!val)(?<!sol)(?<!pa)(?<!gr)id$'
 _GLUED_AMOUNT = '(price|amount|cost|(?<!ac)count|(?<!cof)fee)$'
 # The last words of columns that say how something was done, and what.
 _HOW = listed(
@@ -244,6 +251,16 @@ def is_time(name: str) -> bool:
   return (bool(found & _TIME) or glued is not None) and not found & _NO_TIME
 
 
+def is_end(name: str) -> bool:
+  """Whether a time is that of the end of something.
+
+  >>> is_end('enddate'), is_end('trend_date')
+  (True, False)
+  """
+  first, *_ = words(name) or ['']
+  return re.match('(end|finish|stop)(ed)?(date|time|$)', first) is not None
+
+
 def may_be_length(name: str) -> bool:
   """Whether a time may be a length of time, by its name.
 
@@ -287,6 +304,25 @@ def is_nearly_time(name: str) -> bool:
   (True, False)
   """
   return re.search('time|date|stamp', name.lower()) is not None
+
+
+def is_year(name: str) -> bool:
+  """Whether a name is that of a year, which may be the row's.
+
+  >>> is_year('Year'), is_year('year_of_birth'), is_year('years')
+  (True, False, False)
+  """
+  return is_wave(name) and words(name)[-1] in _YEARS
+
+
+def is_wave(name: str) -> bool:
+  """Whether a name is that of a year or of a wave of a survey.
+
+  >>> is_wave('Year'), is_wave('survey_wave'), is_wave('birth_year')
+  (True, True, False)
+  """
+  parts = words(name)
+  return bool({*parts[-1:]} & _WAVES) and not {*parts} & _TIME_OF_KEY
 
 
 def is_label(name: str) -> bool:
@@ -452,7 +488,7 @@ def measure(name: str) -> str:
   joined = ''.join(words(name))
   if re.search(_GLUED_AMOUNT, joined):
     return 'amount'
-  return 'code' if joined.endswith('id') else ''
+  return 'code' if re.search(_GLUED_ID, joined) else ''
 
 
 def unique(columns: Iterable[str]) -> dict[str, str]:

@@ -58,6 +58,10 @@ _DIGITS = {
 # Least times that are counted from a log's beginning, and the most seconds of
 # one, 20 years: more are milliseconds.
 _LEAST_RELATIVE, _MOST_RELATIVE_S = 100, 630_720_000
+# Most rows without a time of a column that might be the rows'.
+_FEW_MISSING = 0.01
+# Years that `rmtl prepare` reads as dates.
+_YEARS = 1900, 2999
 # Of a time that no name tells: the year from which on numbers may be seconds
 # (1990), least different dates and numbers, and the share of changes from row
 # to row, or of users and items who come back, that is enough.
@@ -112,12 +116,19 @@ def find(
   # of clicks has one.
   sure = [time for time in rows if not names.is_label(time.column)]
   dates = [t for t in rows if t.is_date and not names.is_once(t.column)]
-  best = max(sure or dates, key=lambda time: time.rank, default=None)
+  best = max(sure or dates, key=_fitness, default=None)
+  filled = {one.name: one.filled for one in facts}
   others = {}
   for time in found:
     if time is best:
       continue
-    if time.column not in complete:
+    missing = sample.rows - filled[time.column]
+    if time.form and 0 < missing < _FEW_MISSING * sample.rows:
+      others[time.column] = (
+        f'{time.why}; it might be the time, but rows without one:'
+        f' {missing:,} of {sample.rows:,}, which `rmtl prepare` does not take'
+      )
+    elif missing:
       others[time.column] = f'{time.why}, of something that not every row has'
     elif best:
       others[time.column] = f'{time.why}; {best.column} is the time'
@@ -126,6 +137,12 @@ def find(
     else:
       others[time.column] = f'{time.why}; not the time of a row by its name'
   return best, others
+
+
+def _fitness(time: Time) -> tuple[float, ...]:
+  """The greater, the likelier a time is the row's: its end tells its length."""
+  is_date, has_clock, distinct = time.rank
+  return is_date, has_clock, not names.is_end(time.column), distinct
 
 
 def fault(
@@ -211,18 +228,18 @@ def _of_rows(
 ) -> str:
   """Why times are those of rows, or ''."""
   value = _value(sample, facts)
-  varied = {
+  shares = {
     role: _varied(sample, value, keys[role].column)
     for role in ('user', 'item')
     if role in keys
   }
-  if any(share < _VARIED for share in varied.values() if share is not None):
+  if any(share < _VARIED for share in shares.values() if share is not None):
     return ''
   by = [None, *(keys[role].column for role in ('user',) if role in keys)]
   if any(_is_in_order(sample, value, column) for column in by):
     return 'rows stand in its order'
   is_sure = facts.kind == 'time' or facts.largest > _FIRST_S * 100
-  if is_sure and len(varied) == 2 and None not in varied.values():
+  if is_sure and len(shares) == 2 and None not in shares.values():
     return 'it differs within users and within items'
   return ''
 
@@ -255,6 +272,16 @@ def _is_in_order(
     f' {sample_lib.ORDER}) AS before FROM {sample.table})'
   ).fetchall()[0]
   return max(up, down) >= _IN_ORDER * max(up + down, 1)
+
+
+def of_years(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
+  """The time in a column of years of four digits, or None."""
+  first, last = _YEARS
+  if not first <= facts.least <= facts.largest <= last:
+    return None
+  found = _of_patterns(sample, facts, ('%Y',))
+  # No weekday is made of years.
+  return found._replace(different=0) if found and found.form else None
 
 
 def _of_column(

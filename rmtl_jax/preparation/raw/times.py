@@ -19,6 +19,7 @@ _UNITS = {
   's': ('DOUBLE', 'TRY_CAST(round({} * 1000) AS BIGINT)'),
   'us': ('BIGINT', '{} // 1000'),
   'ns': ('BIGINT', '{} // 1000000'),
+  'd': ('DOUBLE', 'TRY_CAST(round({} * 86400000) AS BIGINT)'),
   'iso': ('TIMESTAMPTZ', 'epoch_ms({})'),
 }
 UNITS = tuple(_UNITS)

@@ -1,5 +1,7 @@
 """What values of a column are."""
 
+import math
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +17,12 @@ N = 300
 def _facts(tmp_path, values, name='x'):
   _, facts = logs.sample_of(tmp_path, {name: values, 'n': range(N)})
   return facts[0]
+
+
+def _guess(tmp_path, values, name='x'):
+  columns = {name: values, 'n': range(len(values))}
+  sample, (facts, _) = logs.sample_of(tmp_path, columns)
+  return features.guess(sample, facts)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +94,7 @@ def test_types_of_parquet(tmp_path):
   ],
 )
 def test_fields(tmp_path, name, values, kind, transform):
-  found = features.guess(_facts(tmp_path, values, name))
+  found = _guess(tmp_path, values, name)
   expected = {'transform': 'log1p'} if transform == 'log1p' else {}
   assert (found.kind, found.more) == (kind, expected)
 
@@ -102,24 +110,48 @@ def test_fields(tmp_path, name, values, kind, transform):
   ],
 )
 def test_many_codes_fill_a_range_and_come_back(tmp_path, values, kind):
-  _, (facts, _) = logs.sample_of(tmp_path, {'x': values, 'y': values})
-  assert features.guess(facts).kind == kind
+  assert _guess(tmp_path, values).kind == kind
+
+
+def _bell(middle, width, numbers):
+  """Numbers as often as a bell curve says, at most 40 times."""
+  return [
+    number
+    for number in range(numbers)
+    for _ in range(round(40 * math.exp(-(((number - middle) / width) ** 2))))
+  ]
+
+
+@pytest.mark.parametrize(
+  ('values', 'kind'),
+  [
+    (_bell(30, 15, 80), 'numeric'),
+    (_bell(6, 20, 60), 'numeric'),
+    # The same numbers of rows, of codes in another order.
+    ([value * 37 % 80 for value in _bell(30, 15, 80)], 'categorical'),
+    # Numbered by how many rows a code has.
+    (_bell(0, 30, 80), 'categorical'),
+  ],
+)
+def test_amounts_have_as_many_rows_as_the_next_one(tmp_path, values, kind):
+  assert _guess(tmp_path, values).kind == kind
 
 
 @pytest.mark.parametrize('number', ['1e31', '-2e43'])
 def test_numbers_that_prepare_refuses_are_left_out(tmp_path, number):
-  feature = features.guess(_facts(tmp_path, [number, '5', '1.5'] * 100))
+  feature = _guess(tmp_path, [number, '5', '1.5'] * 100)
   assert feature.kind == ''
   assert feature.why == 'numbers beyond 1e+30 in size, which no field reads'
 
 
 def test_a_single_negative_number_stands_for_nothing(tmp_path):
-  facts = _facts(tmp_path, ['-1', '0.5', '2.5'] * 100, 'price')
+  values = ['-1', '0.5', '2.5'] * 100
+  facts = _facts(tmp_path, values, 'price')
   assert (facts.sentinel, facts.least) == (-1, 0.5)
-  assert features.guess(facts).more == {'null': ['-1']}
+  assert _guess(tmp_path, values, 'price').more == {'null': ['-1']}
   # A code of its own among codes, and a number among others.
-  assert features.guess(_facts(tmp_path, [-1, 0, 1] * 100)).more == {}
-  assert features.guess(_facts(tmp_path, [-1, -2, 900] * 100)).more == {}
+  assert _guess(tmp_path, [-1, 0, 1] * 100).more == {}
+  assert _guess(tmp_path, [-1, -2, 900] * 100).more == {}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,155 @@
+"""Panels: the same persons, firms or schools in several years or waves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from rmtl_jax.preparation.guess import facts as facts_lib
+from rmtl_jax.preparation.guess import keys as keys_lib
+from rmtl_jax.preparation.guess import names, times
+from rmtl_jax.preparation.guess import sample as sample_lib
+
+# Least and most waves, and least share of rows that are the only one of
+# somebody in a wave.
+_WAVES, _ALONE = (3, 1000), 0.8
+# What somebody is or does stays: most values of a column that shows it, and its
+# least agreement of somebody's rows.
+_MOST_VALUES, _AGREEMENT = 50, 0.3
+
+
+class Panel(NamedTuple):
+  """Rows of somebody in waves.
+
+  Attributes:
+    key: whose rows these are.
+    time: the wave.
+  """
+
+  key: keys_lib.Key
+  time: times.Time
+
+
+def find(
+  sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
+  by_names: Mapping[str, keys_lib.Key],
+) -> Panel | None:
+  """The panel that a log is, for one in which no column tells times.
+
+  A column is named like a year or a wave, and somebody has one row in each.
+  Ids that every wave counts anew are nobody's: rows of one value stand together
+  in the file, or agree in something, such as the year of birth.
+
+  Args:
+    sample: the rows; of a part of a log nothing is found.
+    facts: of the columns that may be either.
+    by_names: keys by role, of which names tell.
+  """
+  if not sample.is_whole:
+    return None
+  named = {key.column for role, key in by_names.items() if role != 'domain'}
+  best, panel = (False, 0.0, 0), None
+  for wave in filter(_may_be_wave, facts):
+    for one in facts:
+      is_named = one.name in named
+      if not is_named and (named or not _may_be_key(one)):
+        continue
+      alone = _alone(sample, one.name, wave.name)
+      rank = names.ends_in_id(one.name), alone, one.distinct
+      if alone < _ALONE or rank <= best:
+        continue
+      if is_named or _is_somebody(sample, facts, one, wave):
+        best, panel = (
+          rank,
+          Panel(_key(one, wave), _time(sample, wave, one.name)),
+        )
+  return panel
+
+
+def _may_be_wave(facts: facts_lib.Facts) -> bool:
+  least, most = _WAVES
+  return (
+    names.is_wave(facts.name)
+    and facts.kind == 'number'
+    and facts.filled == facts.rows
+    and facts.sentinel is None
+    and least <= facts.distinct <= most
+  )
+
+
+def _may_be_key(facts: facts_lib.Facts) -> bool:
+  return keys_lib.comes_back(facts) and not names.is_wave(facts.name)
+
+
+def _alone(sample: sample_lib.Sample, key: str, wave: str) -> float:
+  """The share of rows that are their key's only one in a wave."""
+  key, wave = sample.column(key), sample.column(wave)
+  return sample.connection.execute(
+    'SELECT avg(CAST(n = 1 AS INT)) FROM (SELECT count(*) OVER (PARTITION BY'
+    f' {key}, {wave}) AS n FROM {sample.table} WHERE {key} IS NOT NULL)'
+  ).fetchall()[0][0]
+
+
+def _is_somebody(
+  sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
+  key: facts_lib.Facts,
+  wave: facts_lib.Facts,
+) -> bool:
+  if keys_lib.stand_together(sample, [key], ()):
+    return True
+  return any(
+    2 <= one.distinct <= _MOST_VALUES
+    and one.name not in (key.name, wave.name)
+    and _agreement(sample, one, key.name, wave.name) >= _AGREEMENT
+    for one in facts
+  )
+
+
+def _agreement(
+  sample: sample_lib.Sample, facts: facts_lib.Facts, key: str, wave: str
+) -> float:
+  """Cohen's kappa of a row's value and that of its key's row before.
+
+  Chance is that of rows of the same two waves: what all change at once, such as
+  a law, is nobody's own.
+  """
+  columns = [sample.column(key), sample.column(wave)]
+  rows = sample.connection.execute(
+    'SELECT dense_rank() OVER (ORDER BY k) AS k, dense_rank() OVER (ORDER BY w)'
+    ' - 1 AS w, dense_rank() OVER (ORDER BY v) - 1 AS v FROM (SELECT'
+    f' {columns[0]} AS k, {columns[1]} AS w, {facts_lib.text(sample, facts)}'
+    f' AS v FROM {sample.table}) WHERE k IS NOT NULL AND v IS NOT NULL'
+    ' ORDER BY k, w'
+  ).fetchnumpy()
+  keys, waves, values = rows['k'], rows['w'], rows['v']
+  is_next = keys[1:] == keys[:-1]
+  if not is_next.any():
+    return 0.0
+  shares = np.zeros((waves.max() + 1, values.max() + 1))
+  np.add.at(shares, (waves, values), 1.0)
+  shares /= np.maximum(shares.sum(1, keepdims=True), 1.0)
+  met = np.mean((values[1:] == values[:-1])[is_next])
+  expected = np.mean(np.sum(shares[waves[1:]] * shares[waves[:-1]], 1)[is_next])
+  return float((met - expected) / max(1 - expected, 1e-9))
+
+
+def _key(facts: facts_lib.Facts, wave: facts_lib.Facts) -> keys_lib.Key:
+  return keys_lib.Key(
+    facts.name,
+    f'{keys_lib.rows_each(facts)}, one in each {wave.name}: who or what rows'
+    ' are about, again and again',
+  )
+
+
+def _time(
+  sample: sample_lib.Sample, wave: facts_lib.Facts, key: str
+) -> times.Time:
+  why = f'one row of each {key} in each'
+  if years := times.of_years(sample, wave):
+    return years._replace(why=f'years, {why}')
+  why = f'{wave.least:g} to {wave.largest:g}, {why}: read as days'
+  return times.Time(wave.name, {'unit': 'd'}, why, (), is_date=False)

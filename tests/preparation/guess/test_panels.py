@@ -1,0 +1,95 @@
+"""Panels: rows of somebody in years or waves."""
+
+import numpy as np
+import pytest
+
+from rmtl_jax.preparation.guess import guess
+from tests.preparation.guess import logs
+
+PERSONS, YEARS = 60, 6
+
+
+def _panel(first=1990, **columns):
+  """A row of each person in each year, by person."""
+  rows = [(p, t) for p in range(PERSONS) for t in range(YEARS)]
+  made = {
+    'nr': [1000 + 13 * p for p, _ in rows],
+    'year': [first + t for _, t in rows],
+    'south': [int(p % 3 == 0) for p, _ in rows],
+    'wage': [1.5 + 0.01 * p + 0.3 * t for p, t in rows],
+    'union': [int((p + t // 3) % 4 == 0) for p, t in rows],
+  }
+  return made | columns
+
+
+def _by_year(columns):
+  order = np.argsort(columns['year'], kind='stable')
+  return {name: [values[i] for i in order] for name, values in columns.items()}
+
+
+def _guess(tmp_path, columns):
+  path = logs.write(tmp_path / 'log.csv', columns)
+  return guess.guess(path, labels=['union'])
+
+
+@pytest.mark.parametrize('in_order', [lambda columns: columns, _by_year])
+def test_years_of_persons_are_the_time(tmp_path, in_order):
+  found = _guess(tmp_path, in_order(_panel()))
+  assert found.schema['user'] == 'nr'
+  assert found.schema['time'] == {'column': 'year', 'format': '%Y'}
+  assert found.any_dates
+  assert 'from_time' not in found.schema
+
+
+@pytest.mark.parametrize('first', [1, 68, 1871])
+def test_other_waves_are_read_as_days(tmp_path, first):
+  found = _guess(tmp_path, _panel(first))
+  assert found.schema['time'] == {'column': 'year', 'unit': 'd'}
+  assert found.any_dates
+
+
+def test_waves_of_an_item_leave_it_the_item(tmp_path):
+  columns = _panel()
+  found = _guess(tmp_path, {'product_id': columns.pop('nr'), **columns})
+  assert found.schema['item'] == 'product_id'
+  assert found.schema['time'] == {'column': 'year', 'format': '%Y'}
+  assert 'user' not in found.schema
+
+
+def test_ids_that_every_wave_counts_anew_are_nobody(tmp_path):
+  random = np.random.default_rng(0)
+  size = PERSONS * YEARS
+  columns = _panel(
+    south=random.integers(0, 2, size).tolist(),
+    union=random.integers(0, 2, size).tolist(),
+    wage=random.random(size).tolist(),
+    # All of the first years differ from the later ones, whoever they are.
+    law=[int(i % YEARS >= 3) for i in range(size)],
+  )
+  found = _guess(tmp_path, _by_year(columns))
+  assert 'time' not in found.schema
+
+
+@pytest.mark.parametrize(
+  'columns',
+  [
+    # Several rows of a person in a year; years of few rows each.
+    {'year': [1990 + i % 2 for i in range(PERSONS * YEARS)]},
+    {'year': [1990 + i % 3 * (i % 7 == 0) for i in range(PERSONS * YEARS)]},
+    # What a name says to be something else's.
+    {'nr': list(range(PERSONS * YEARS))},
+  ],
+)
+def test_no_panel(tmp_path, columns):
+  assert 'time' not in _guess(tmp_path, _panel(**columns)).schema
+
+
+def test_a_year_is_never_whose_rows_stand_together(tmp_path):
+  size = PERSONS * YEARS
+  columns = {
+    'Year': [1960 + i // 12 for i in range(size)],
+    'team': [f't{i % 18}' for i in range(size)],
+    'union': [int(i * 7 % 5 == 0) for i in range(size)],
+  }
+  found = _guess(tmp_path, columns)
+  assert not {'user', 'session'} & {*found.schema}
