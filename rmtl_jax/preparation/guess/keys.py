@@ -180,6 +180,7 @@ def _share_of_one(sample: sample_lib.Sample, facts: facts_lib.Facts) -> float:
 
 
 def rows_each(facts: facts_lib.Facts) -> str:
+  """How many rows a value has on average, in words."""
   return f'{facts.filled / facts.distinct:.1f} rows each'
 
 
