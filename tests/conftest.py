@@ -62,6 +62,21 @@ _SLOW = (
   *('updates/test_warm_start.py', 'training/test_warm_start.py'),
   'training/test_refit.py',
   *('server/test_processes.py', 'server/state/test_replay_events.py'),
+  *(
+    f'test_run.py::test_{name}'
+    for name in (
+      *('a_pass_goes_on_where', 'a_long_pass_is_saved', 'an_interrupted_run'),
+      *('weighting_from_scratch', 'other_weightings', 'lambda_zero_is'),
+      *('official_preset_runs', 'the_papers_model_beside', 'one_task'),
+      *('settings_against_overfitting', 'each_setting_of_stage_1'),
+      *('a_network_that_reads_numbers', 'stages_one_by_one', 'all_stages_'),
+    )
+  ),
+  *('test_cli.py::test_own_table', 'test_cli.py::test_compare_writes'),
+  *('training/test_compiling.py', 'training/test_own_parts.py'),
+  'training/test_prune.py::test_a_pruned_ensemble',
+  'results/test_report_record.py::test_what_was_measured',
+  'documentation/test_pages.py::test_code_of_a_page_runs',
 )
 
 

@@ -228,7 +228,7 @@ def _unit(table: pa.Table, column: str) -> str:
       return unit
   raise types.InputError(
     f'time: column {column!r} goes from {low:g} to {high:g}, which tells no'
-    " unit: pass time_unit='s', 'ms', 'us', 'ns' or 'iso'"
+    " unit: pass time_unit='s', 'ms', 'us', 'ns', 'd' or 'iso'"
   )
 
 

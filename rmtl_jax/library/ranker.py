@@ -93,7 +93,7 @@ class Ranker:
       item: column of items.
       time: column of times; 'auto' finds it by its type or name, None says that
         there is none: rows are then split at random.
-      time_unit: `ms`, `s`, `us` or `ns` since 1970, or `iso`; None: by the
+      time_unit: `ms`, `s`, `us`, `ns` or `d` since 1970, or `iso`; None: by the
         column.
       time_zone: of times that name none, as `Europe/Berlin`, and of
         `from_time`; None: UTC.

@@ -69,6 +69,7 @@ START = 1_714_521_600  # 2024-05-01 00:00 UTC, s
     ('ns', lambda i: (START + i * 3600) * 10**9 + 999_999),
     ('s', lambda i: START + i * 3600),
     ('s', lambda i: START + i * 3600 + 0.0004),
+    ('d', lambda i: (START + i * 3600) / 86_400),
     ('iso', lambda i: f'2024-05-01 {i:02d}:00:00'),
     ('iso', lambda i: f'2024-05-01T{i:02d}:00:00Z'),
     ('iso', lambda i: f'2024-05-01 {i:02d}:00:00 UTC'),
