@@ -44,6 +44,7 @@ from rmtl_jax.preparation import (
   label_statistics,
   source,
   splits,
+  warning_lines,
 )
 from rmtl_jax.preparation import prepare as prepare_lib
 from rmtl_jax.preparation import schema as schema_lib
@@ -215,8 +216,8 @@ def _report(
     **({'as_of_left_out': left_out} if left_out else {}),
     'warnings': [
       *described.warnings,
-      *prepare_lib.session_warnings(described),
-      *prepare_lib.immature_warnings(described, places.record),
+      *warning_lines.sessions(described),
+      *warning_lines.immature(described, places.record),
     ],
   }
 

@@ -26,7 +26,6 @@ from rmtl_jax.preparation import (
   encode,
   in_memory,
   label_statistics,
-  labels,
   random_split,
   session_names,
   sessions,
@@ -35,6 +34,7 @@ from rmtl_jax.preparation import (
   splits,
   sql,
   vectors,
+  warning_lines,
   waves,
   windows,
   writer,
@@ -50,19 +50,10 @@ Progress = Callable[[str, float], None]
 _RECORDED = ('idle_minutes', 'min_count', 'max_values', 'any_dates')
 # Those that are recorded only where they are given.
 _RECORDED_IF = ('since', 'until')
-# Share of the rows from which exact duplicates are worth a warning.
-_MANY_DUPLICATES = 0.05
 # What splits a log of few times or long sessions.
 _OTHER_SPLITS = (
   '; --split_by=random draws sessions, --split_column reads a column'
 )
-# Share of the rows from which those that a split's end cuts off are.
-_MANY_CUT = 0.1
-# Fraction of a split's rows that may be immature without a warning.
-_MAX_IMMATURE = 0.1
-# From this share on, a warning says what makes the split longer.
-_MOST_OF_SPLIT = 0.5
-_LONGER = '; --split_dates or --split can make {} longer than that'
 
 
 def prepare(
@@ -193,13 +184,14 @@ def _run(
     if config.keep_past and can_grow:
       past.write(connection, logged, places, encoded.users, directory)
     source_files = tuple(digests)
+  of_splits = counts.of_splits(connection, encoded, rows, places, files)
   return manifest_lib.Manifest(
     source=config.source,
     fields=encoded.fields,
     tasks=label_statistics.tasks(
       connection, encoded.table, rows.tasks, config.raw_dir or config.source
     ),
-    splits=counts.of_splits(connection, encoded, rows, places, files),
+    splits=of_splits,
     user_field=rows.user_field,
     item_field=rows.item_field,
     domain_field=rows.domain_field,
@@ -211,7 +203,9 @@ def _run(
     | rule.record()
     | rows.options,
     source_files=source_files,
-    report=_report(connection, encoded, rows, places, duplicates, rule),
+    report=_report(
+      connection, encoded, rows, places, duplicates, rule, of_splits
+    ),
   )
 
 
@@ -304,8 +298,8 @@ def check_split(
   ):
     if immature and not count:
       raise types.InputError(
-        f'{where}: {name} would be empty: {_fastest(rows)}, which is longer'
-        f' than {name}, so at its end no label is known'
+        f'{where}: {name} would be empty: {warning_lines.fastest(rows)}, which'
+        f' is longer than {name}, so at its end no label is known'
       )
     if not count:
       other = _OTHER_SPLITS if rule.by_time else ''
@@ -328,6 +322,7 @@ def _report(
   places: sessions.RowPlaces,
   duplicates: int,
   rule: splits.SplitRule,
+  of_splits: Mapping[str, manifest_lib.Split],
 ) -> dict[str, Any]:
   """Counts of what was read, kept and dropped, and session lengths."""
   return {
@@ -342,13 +337,14 @@ def _report(
     'warnings': [
       *rows.table.warnings,
       *rows.warnings,
-      *session_warnings(rows),
-      *_duplicate_warnings(rows, duplicates),
-      *_cut_warnings(rows, places),
+      *warning_lines.sessions(rows),
+      *warning_lines.duplicates(rows, duplicates),
+      *warning_lines.cut(rows, places),
       *waves.warnings(connection, rows, places, rule),
-      *immature_warnings(rows, places),
-      *_late_warnings(connection, encoded, rows, places),
-      *_field_warnings(connection, encoded, rows),
+      *warning_lines.immature(rows, places),
+      *warning_lines.late(connection, encoded, rows, places),
+      *warning_lines.one_class(rows, of_splits),
+      *warning_lines.fields(connection, encoded, rows),
     ],
   }
 
@@ -374,165 +370,3 @@ def count_dropped(
       if count:
         dropped[reason.format(name)] = count
   return dropped
-
-
-def session_warnings(rows: source.SourceTable) -> list[str]:
-  """Says what a log without sessions has no use for."""
-  if rows.has_session or (rows.has_user and rows.has_time):
-    return []
-  lack = 'session or user' if rows.has_time else 'session and no time'
-  return [
-    f'the log has no {lack}: each row is a session of its own, so critics have'
-    ' no later row to foresee, and their values are rewards'
-  ]
-
-
-def _duplicate_warnings(rows: source.SourceTable, duplicates: int) -> list[str]:
-  """Says how to keep rows that only look alike, where many do."""
-  share = duplicates / max(rows.table.rows, 1)
-  if share < _MANY_DUPLICATES:
-    return []
-  return [
-    f'{share:.0%} of the rows equal an earlier one of their session and time in'
-    ' every column, and are dropped; if they are rows of their own (times that'
-    ' are days or years make them alike), give the log a column that numbers'
-    ' its rows'
-  ]
-
-
-def _cut_warnings(
-  rows: source.SourceTable, places: sessions.RowPlaces
-) -> list[str]:
-  """Says what ends sessions earlier, where splits cut many rows off them."""
-  cut = sum(places.dropped)
-  share = cut / max(cut + sum(places.rows), 1)
-  # Of the public logs nobody chose the columns.
-  if share < _MANY_CUT or 'schema' not in rows.options:
-    return []
-  remedy = (
-    'its ids may be those of users, which "user" in the schema says'
-    if rows.has_session
-    else 'the time may be no time, or the user no user, in the schema;'
-    ' --idle_minutes ends sessions at shorter gaps'
-  )
-  return [
-    f'{share:.0%} of the rows are left out, as they come after the end of a'
-    f' split in a session that starts before it: {remedy}'
-  ]
-
-
-def immature_warnings(
-  rows: source.SourceTable, places: sessions.RowPlaces
-) -> list[str]:
-  """Warns about splits that lose many rows to labels known too late."""
-  lines = []
-  for name, kept, lost in zip(
-    manifest_lib.ALL_SPLITS, places.rows, places.immature, strict=False
-  ):
-    if lost > _MAX_IMMATURE * (kept + lost):
-      lines.append(
-        f'{lost / (kept + lost):.0%} of the rows of {name} are left out, as'
-        f' their labels are not known at its end: {_fastest(rows)}'
-        + _remedy(lost / (kept + lost), name)
-      )
-  return lines
-
-
-def _late_warnings(
-  connection: duckdb.DuckDBPyConnection,
-  encoded: encode.Encoded,
-  rows: source.SourceTable,
-  places: sessions.RowPlaces,
-) -> list[str]:
-  """Warns about splits in which many labels of a task are known too late."""
-  lines = []
-  for task in labels.late(rows.tasks):
-    for i, end in enumerate(places.boundaries):
-      if end is None:
-        continue
-      late = f'split = {i} AND timestamp + {task.known_after_ms} >= {end}'
-      count = sql.fetch_row(
-        connection,
-        f'SELECT count(*) FROM {encoded.table} WHERE {late}',
-      )[0]
-      if count > _MAX_IMMATURE * places.rows[i]:
-        lines.append(
-          f'{count / places.rows[i]:.0%} of the labels of'
-          f' {manifest_lib.SPLITS[i]} are not observed, as they are not known'
-          f' at its end: {_known(task)}'
-          + _remedy(count / places.rows[i], manifest_lib.SPLITS[i])
-        )
-  return lines
-
-
-def _fastest(rows: source.SourceTable) -> str:
-  return _known(source.fastest(rows.tasks))
-
-
-def _known(task: source.SourceTask) -> str:
-  delay = _duration((task.known_after_ms or 0) / 1000)
-  return (
-    f'task {task.name!r} is known {delay} after its row (known_after_seconds)'
-  )
-
-
-def _remedy(lost: float, split: str) -> str:
-  """What to do about a split that loses most of its labels, or ''."""
-  return _LONGER.format(split) if lost > _MOST_OF_SPLIT else ''
-
-
-def _duration(seconds: float) -> str:
-  """A duration in the largest unit of which it has two or more.
-
-  >>> _duration(1209600), _duration(7200), _duration(90.5)
-  ('14 days', '2 hours', '90.5 s')
-  """
-  for unit, size in (('days', 86_400), ('hours', 3_600)):
-    if seconds >= 2 * size:
-      return f'{seconds / size:g} {unit}'
-  return f'{seconds:g} s'
-
-
-def _field_warnings(
-  connection: duckdb.DuckDBPyConnection,
-  encoded: encode.Encoded,
-  rows: source.SourceTable,
-) -> list[str]:
-  """Warns about fields that were likely declared by mistake."""
-  warnings = []
-  if encoded.constant:
-    names = ', '.join(map(repr, encoded.constant))
-    noun = 'field' if len(encoded.constant) == 1 else 'fields'
-    warnings.append(
-      f'{noun} {names}: one value over all train rows, which tells nothing'
-    )
-  for name, value, count in _null_texts(connection, encoded):
-    remedy = 'empty it in the log'
-    if 'schema' in rows.options:
-      remedy = f'add {value!r} to "missing" in the schema'
-    warnings.append(
-      f'field {name!r}: {value!r} is a value like others, in'
-      f' {_count(count, "train row")}; if it stands for nothing, {remedy}'
-    )
-  return warnings
-
-
-def _null_texts(
-  connection: duckdb.DuckDBPyConnection, encoded: encode.Encoded
-) -> list[tuple[str, str, int]]:
-  """(field, value, train rows) of values that likely stand for nothing."""
-  names = list(encoded.vocabularies)
-  if not names:
-    return []
-  nothing = ', '.join(map(sql.literal, raw.NULL_TEXTS))
-  found = ' UNION ALL '.join(
-    f'SELECT {i} AS field, id, value, count'
-    f' FROM {vocabulary.table} WHERE value IN ({nothing})'
-    for i, vocabulary in enumerate(encoded.vocabularies.values())
-  )
-  return [
-    (names[i], value, count)
-    for i, value, count in connection.execute(
-      f'SELECT field, value, count FROM ({found}) ORDER BY field, id'
-    ).fetchall()
-  ]

@@ -63,10 +63,7 @@ def splits(manifest: manifest_lib.Manifest) -> list[str]:
   header = ['split', 'rows', 'sessions', *names, 'from (UTC)']
   rows = [header]
   for name, split in manifest.splits.items():
-    rates = [
-      f'{split.positives.get(task, 0) / max(split.rows_of(task), 1):.2%}'
-      for task in manifest.task_names
-    ]
+    rates = [_rate(split, task) for task in manifest.task_names]
     rows.append(
       [
         name,
@@ -90,6 +87,12 @@ def splits(manifest: manifest_lib.Manifest) -> list[str]:
     '',
     *_table([['label not 0', *manifest.splits], *rates]),
   ]
+
+
+def _rate(split: manifest_lib.Split, task: str) -> str:
+  """The share of labels that are not 0; '-' where none is observed."""
+  known = split.rows_of(task)
+  return f'{split.positives.get(task, 0) / known:.2%}' if known else '-'
 
 
 def _table(rows: list[list[str]]) -> list[str]:

@@ -1,0 +1,209 @@
+"""What `rmtl prepare` warns of, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import duckdb
+
+from rmtl_jax.config import kinds
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import encode, labels, source, sql
+from rmtl_jax.preparation import sessions as sessions_lib
+from rmtl_jax.preparation.raw import files as raw
+
+# Share of the rows from which exact duplicates are worth a warning.
+_MANY_DUPLICATES = 0.05
+# Share of the rows from which those that a split's end cuts off are.
+_MANY_CUT = 0.1
+# Fraction of a split's rows that may be immature without a warning.
+_MAX_IMMATURE = 0.1
+# From this share on, a warning says what makes the split longer.
+_MOST_OF_SPLIT = 0.5
+_LONGER = '; --split_dates or --split can make {} longer than that'
+
+
+def sessions(rows: source.SourceTable) -> list[str]:
+  """Says what a log without sessions has no use for."""
+  if rows.has_session or (rows.has_user and rows.has_time):
+    return []
+  lack = 'session or user' if rows.has_time else 'session and no time'
+  return [
+    f'the log has no {lack}: each row is a session of its own, so critics have'
+    ' no later row to foresee, and their values are rewards'
+  ]
+
+
+def duplicates(rows: source.SourceTable, count: int) -> list[str]:
+  """Says how to keep rows that only look alike, where many do."""
+  share = count / max(rows.table.rows, 1)
+  if share < _MANY_DUPLICATES:
+    return []
+  return [
+    f'{share:.0%} of the rows equal an earlier one of their session and time in'
+    ' every column, and are dropped; if they are rows of their own (times that'
+    ' are days or years make them alike), give the log a column that numbers'
+    ' its rows'
+  ]
+
+
+def cut(rows: source.SourceTable, places: sessions_lib.RowPlaces) -> list[str]:
+  """Says what ends sessions earlier, where splits cut many rows off them."""
+  cut = sum(places.dropped)
+  share = cut / max(cut + sum(places.rows), 1)
+  # Of the public logs nobody chose the columns.
+  if share < _MANY_CUT or 'schema' not in rows.options:
+    return []
+  remedy = (
+    'its ids may be those of users, which "user" in the schema says'
+    if rows.has_session
+    else 'the time may be no time, or the user no user, in the schema;'
+    ' --idle_minutes ends sessions at shorter gaps'
+  )
+  return [
+    f'{share:.0%} of the rows are left out, as they come after the end of a'
+    f' split in a session that starts before it: {remedy}'
+  ]
+
+
+def immature(
+  rows: source.SourceTable, places: sessions_lib.RowPlaces
+) -> list[str]:
+  """Warns about splits that lose many rows to labels known too late."""
+  lines = []
+  for name, kept, lost in zip(
+    manifest_lib.ALL_SPLITS, places.rows, places.immature, strict=False
+  ):
+    if lost > _MAX_IMMATURE * (kept + lost):
+      lines.append(
+        f'{lost / (kept + lost):.0%} of the rows of {name} are left out, as'
+        f' their labels are not known at its end: {fastest(rows)}'
+        + _remedy(lost / (kept + lost), name)
+      )
+  return lines
+
+
+def late(
+  connection: duckdb.DuckDBPyConnection,
+  encoded: encode.Encoded,
+  rows: source.SourceTable,
+  places: sessions_lib.RowPlaces,
+) -> list[str]:
+  """Warns about splits in which many labels of a task are known too late."""
+  lines = []
+  for task in labels.late(rows.tasks):
+    for i, end in enumerate(places.boundaries):
+      if end is None:
+        continue
+      late = f'split = {i} AND timestamp + {task.known_after_ms} >= {end}'
+      count = sql.fetch_row(
+        connection,
+        f'SELECT count(*) FROM {encoded.table} WHERE {late}',
+      )[0]
+      if count > _MAX_IMMATURE * places.rows[i]:
+        lines.append(
+          f'{count / places.rows[i]:.0%} of the labels of'
+          f' {manifest_lib.SPLITS[i]} are not observed, as they are not known'
+          f' at its end: {_known(task)}'
+          + _remedy(count / places.rows[i], manifest_lib.SPLITS[i])
+        )
+  return lines
+
+
+def one_class(
+  rows: source.SourceTable, splits: Mapping[str, manifest_lib.Split]
+) -> list[str]:
+  """Warns about splits in which a task has one class only, or no label."""
+  lines = []
+  for task in rows.tasks:
+    found: dict[str, list[str]] = {}
+    for name, split in splits.items():
+      known, ones = split.rows_of(task.name), split.positives[task.name]
+      if not known:
+        found.setdefault('no label', []).append(name)
+      elif task.kind == kinds.BINARY and ones in (0, known):
+        only = 'no positive' if ones == 0 else 'no negative'
+        found.setdefault(only, []).append(name)
+    lines += [
+      f'task {task.name!r} has {what} in {" and ".join(names)}, so nothing can'
+      f' be {"learnt or " * ("train" in names)}measured there: other splits'
+      ' (--split_by=random, --split_dates) may have both classes, or the label'
+      ' is not what it seems'
+      for what, names in found.items()
+    ]
+  return lines
+
+
+def fastest(rows: source.SourceTable) -> str:
+  """Which task's labels are known first, and when."""
+  return _known(source.fastest(rows.tasks))
+
+
+def _known(task: source.SourceTask) -> str:
+  delay = _duration((task.known_after_ms or 0) / 1000)
+  return (
+    f'task {task.name!r} is known {delay} after its row (known_after_seconds)'
+  )
+
+
+def _remedy(lost: float, split: str) -> str:
+  """What to do about a split that loses most of its labels, or ''."""
+  return _LONGER.format(split) if lost > _MOST_OF_SPLIT else ''
+
+
+def _duration(seconds: float) -> str:
+  """A duration in the largest unit of which it has two or more.
+
+  >>> _duration(1209600), _duration(7200), _duration(90.5)
+  ('14 days', '2 hours', '90.5 s')
+  """
+  for unit, size in (('days', 86_400), ('hours', 3_600)):
+    if seconds >= 2 * size:
+      return f'{seconds / size:g} {unit}'
+  return f'{seconds:g} s'
+
+
+def fields(
+  connection: duckdb.DuckDBPyConnection,
+  encoded: encode.Encoded,
+  rows: source.SourceTable,
+) -> list[str]:
+  """Warns about fields that were likely declared by mistake."""
+  warnings = []
+  if encoded.constant:
+    names = ', '.join(map(repr, encoded.constant))
+    noun = 'field' if len(encoded.constant) == 1 else 'fields'
+    warnings.append(
+      f'{noun} {names}: one value over all train rows, which tells nothing'
+    )
+  for name, value, count in _null_texts(connection, encoded):
+    remedy = 'empty it in the log'
+    if 'schema' in rows.options:
+      remedy = f'add {value!r} to "missing" in the schema'
+    warnings.append(
+      f'field {name!r}: {value!r} is a value like others, in'
+      f' {count} train row{"" if count == 1 else "s"}; if it stands for'
+      f' nothing, {remedy}'
+    )
+  return warnings
+
+
+def _null_texts(
+  connection: duckdb.DuckDBPyConnection, encoded: encode.Encoded
+) -> list[tuple[str, str, int]]:
+  """(field, value, train rows) of values that likely stand for nothing."""
+  names = list(encoded.vocabularies)
+  if not names:
+    return []
+  nothing = ', '.join(map(sql.literal, raw.NULL_TEXTS))
+  found = ' UNION ALL '.join(
+    f'SELECT {i} AS field, id, value, count'
+    f' FROM {vocabulary.table} WHERE value IN ({nothing})'
+    for i, vocabulary in enumerate(encoded.vocabularies.values())
+  )
+  return [
+    (names[i], value, count)
+    for i, value, count in connection.execute(
+      f'SELECT field, value, count FROM ({found}) ORDER BY field, id'
+    ).fetchall()
+  ]
