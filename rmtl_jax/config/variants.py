@@ -37,6 +37,12 @@ def of_members(config: settings_lib.Config) -> list[settings_lib.Config]:
       f' --config.ensemble={len(variants)} or more, or --config.variants= for'
       ' members that differ in their seed alone'
     )
+  if config.variants and config.ensemble == 1:
+    raise types.InputError(
+      f'config.variants: {config.variants!r:.80} is of the members of an'
+      ' ensemble, and config.ensemble is 1; expected these settings without'
+      ' --config.variants, or two members or more'
+    )
   return [
     config_values.with_settings(
       config, {**variants[m % len(variants)], 'ensemble': 1, 'variants': ''}
