@@ -325,6 +325,26 @@ def is_wave(name: str) -> bool:
   return bool({*parts[-1:]} & _WAVES) and not {*parts} & _TIME_OF_KEY
 
 
+def parts_of_date(columns: Iterable[str]) -> list[str]:
+  """The columns of year, month and day, where a log has one of each.
+
+  >>> parts_of_date(['day_of_week', 'arrival_year', 'arrival_month', 'day'])
+  ['arrival_year', 'arrival_month', 'day']
+  >>> parts_of_date(['birth_year', 'month', 'day'])
+  []
+  """
+  found: dict[str, list[str]] = {'year': [], 'month': [], 'day': []}
+  for column in columns:
+    parts = {*words(column)}
+    named = [*({*found} & parts)]
+    of_week = parts & {'week', 'days', 'months', 'years'}
+    if not of_week and not parts & _TIME_OF_KEY and named:
+      # The day of the month is a day.
+      found['day' if 'day' in named else named[0]].append(column)
+  one_each = all(len(named) == 1 for named in found.values())
+  return [named[0] for named in found.values()] if one_each else []
+
+
 def is_label(name: str) -> bool:
   """Whether a name is that of an answer to a row.
 

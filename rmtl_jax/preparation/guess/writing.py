@@ -239,6 +239,11 @@ def notes(
       'No time of the rows: sessions are drawn for the splits, and no feature'
       ' tells what came before a row.'
     )
+    if parts := names.parts_of_date(one.name for one in facts):
+      found.append(
+        f'{", ".join(parts)} may be the parts of a date: a column that joins'
+        ' them, as 2024-05-01, is read as the time.'
+      )
     if may_be_times:
       found.append(
         f'Columns that may be it, of which none was taken:'

@@ -143,6 +143,22 @@ def test_times_of_which_none_is_taken_are_said(tmp_path):
   assert any(said in note for note in found.notes)
 
 
+def test_parts_of_a_date_are_said(tmp_path):
+  log = logs.write(
+    tmp_path / 'log.csv',
+    {
+      'arrival_year': [2016 + i % 2 for i in range(logs.ROWS)],
+      'arrival_month': [1 + i * 7 % 12 for i in range(logs.ROWS)],
+      'arrival_day_of_month': [1 + i * 11 % 28 for i in range(logs.ROWS)],
+      'booked': [i % 2 for i in range(logs.ROWS)],
+    },
+  )
+  assert any(
+    note.startswith('arrival_year, arrival_month, arrival_day_of_month may be')
+    for note in guess.guess(log).notes
+  )
+
+
 def test_four_days_have_no_weekday(tmp_path):
   columns = {
     'date': [f'{2020 + i // 25}-05-01' for i in range(100)],
