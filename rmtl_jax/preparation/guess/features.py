@@ -21,6 +21,10 @@ _DENSE_OF_MANY, _ROWS_OF_MANY = 0.98, 5
 # Least correlation of the rows of a number with those of the next one, which
 # amounts have and codes hardly.
 _SMOOTH = 0.75
+# Of numbers whose rows fall (or rise) nearly all along: the rank correlation,
+# the share of rows in the last tenth of the range below which these are a thin
+# tail, and least rows of a number on average that can tell.
+_FALLING, _THIN, _ROWS_OF_A_TAIL = 0.8, 0.002, 20
 _LEAST_AMOUNT = 10
 # Mean words of a sentence, and share of different values of text that tells
 # nothing of the next row.
@@ -126,21 +130,38 @@ def _of_numbers(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
 def _is_smooth(sample: sample_lib.Sample, facts: facts_lib.Facts) -> bool:
   """Whether rows per number rise and fall as those of amounts do.
 
-  Codes that are numbered by how many rows have them do not.
+  Codes may be numbered by how many rows have them: their rows fall as slowly as
+  popularity does, where amounts end in a thin tail.
   """
   value = facts_lib.number(sample, facts)
   numbers, counts = np.array(
     sample.fetch(
-      f'{value} AS n, count(*)', f'WHERE {value} IS NOT NULL GROUP BY n'
+      f'{value} AS n, count(*)', f'WHERE {value} >= {facts.least} GROUP BY n'
     )
   ).T
   rows = np.zeros(int(facts.largest - facts.least) + 1)
   rows[(numbers - facts.least).astype(int)] = counts
-  if not np.any(np.diff(rows) > 0):
+  tenth = -(-len(rows) // 10)
+  enough = np.sum(rows) >= _ROWS_OF_A_TAIL * len(rows)
+  for one_way in (rows, rows[::-1]):
+    is_thin = enough and np.sum(one_way[-tenth:]) < _THIN * np.sum(rows)
+    if _rank_correlation(one_way) < -_FALLING and not is_thin:
+      return False
+  if np.ptp(rows) == 0:
     return False
   logs = np.log1p(rows)
   logs -= logs.mean()
-  return bool(logs[1:] @ logs[:-1] >= _SMOOTH * (logs @ logs) > 0)
+  return bool(logs[1:] @ logs[:-1] >= _SMOOTH * (logs @ logs))
+
+
+def _rank_correlation(values: np.ndarray) -> float:
+  """Of values with their places (Spearman), where some are different."""
+  _, number, count = np.unique(values, return_inverse=True, return_counts=True)
+  ranks = (np.cumsum(count) - (count - 1) / 2)[number]
+  deviations = ranks - ranks.mean()
+  places = np.arange(len(values)) - (len(values) - 1) / 2
+  sizes = np.linalg.norm(deviations) * np.linalg.norm(places)
+  return float(deviations @ places / sizes) if sizes else 0.0
 
 
 def _numeric(facts: facts_lib.Facts, why: str) -> Feature:

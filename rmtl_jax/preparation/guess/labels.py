@@ -233,11 +233,8 @@ def _by_place(
   has_events = any(names.rank(one.name, 'event') is not None for one in facts)
   if not chosen and facts[-1].name in possible and not has_events:
     chosen[facts[-1].name] = 'the last column, with two values'
-  first = facts[0].name
-  if not chosen and possible.get(first):
-    chosen[first] = '0 and 1 in the first column'
-  elif not chosen and first in possible and names.may_be_state(first):
-    chosen[first] = 'the first column, with two values, named like an outcome'
+  if not chosen and possible.get(facts[0].name):
+    chosen[facts[0].name] = '0 and 1 in the first column'
   return chosen
 
 

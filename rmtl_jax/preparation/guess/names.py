@@ -53,10 +53,9 @@ _KEYS = {
   'event': '(event|action|behaviou?r|activity|interaction)(type|name)?',
 }
 _TIME = listed('time timestamp ts date datetime dt at when epoch day')
-_GLUED_TIME = (
-  '(event|log|visit|create|order)(date|time)$|timestamp$'
-  '|(start|begin|end|sale|issue|purchase|transaction|request)date$'
-)
+_GLUED_TIME = '(event|log|visit|create|order)(date|time)$|timestamp$'
+# Of the row where no other name says time.
+_GLUED_DATE = '(start|begin|end|sale|issue|purchase|transaction|request)date$'
 # Times of a user or of an item, not of the row.
 _TIME_OF_KEY = listed(
   'since birth birthday birthdate born dob register registered registration'
@@ -74,9 +73,12 @@ _MAY_BE_LENGTH = listed(
 )
 # Of what a user does once, as far as the rows tell.
 _ONCE = listed('subscribe subscribed install installed')
-# Of when somebody is asked, counted or measured again.
-_YEARS = listed('year yr')
-_WAVES = _YEARS | listed('wave round period occasion season quarter semester')
+# Of when somebody is asked or counted again, and what may stand before it.
+_WAVES = listed('year yr wave')
+_OF_WAVES = listed(
+  'survey panel study interview fiscal financial academic school calendar'
+  ' report reporting observation obs'
+)
 _LABEL = listed(
   'click clicked clk conversion convert converted conv ctcvr buy bought'
   ' purchase purchased order ordered pay paid cart addtocart like liked follow'
@@ -95,7 +97,7 @@ _SURE_LABEL = listed('correct reordered noshow signup signedup unsubscribed')
 _WHOLE_LABEL = listed(
   'choice choose selected class default call called bad good badgood goodbad'
   ' fraud spam approve approved rejected survived attrition readmitted canceled'
-  ' cancelled returned refunded readmission dead died death deceased'
+  ' cancelled returned refunded readmission'
 )
 # Of steps before an answer, where one is there.
 _STEP = listed('visit visited')
@@ -142,9 +144,12 @@ _AMOUNT = listed(
   ' sec seconds ms views clicks likes sales revenue balance income height width'
   ' weight bid budget discount popularity stars rating percent pct freq'
   ' frequency gap value tenure window hours minutes weeks months year years pop'
-  ' population calls visits orders reviews trips sessions logins followers'
+  ' population calls'
 )
-_GLUED_ID = '(?<!andro)(?<!hybr)(?<!cov)(?<!val)(?<!sol)(?<!pa)(?<!gr)id$'
+# Words that end as the names of ids do.
+_NO_ID = listed(
+  'android hybrid covid valid invalid solid paid unpaid prepaid grid bid'
+)
 _GLUED_AMOUNT = '(price|amount|cost|(?<!ac)count|(?<!cof)fee)$'
 # The last words of columns that say how something was done, and what.
 _HOW = listed(
@@ -251,14 +256,25 @@ def is_time(name: str) -> bool:
   return (bool(found & _TIME) or glued is not None) and not found & _NO_TIME
 
 
+def may_be_date(name: str) -> bool:
+  """Whether a date may be the row's, by its name, where no other's surely is.
+
+  >>> may_be_date('startdate'), may_be_date('enddates')
+  (True, False)
+  """
+  return re.search(_GLUED_DATE, ''.join(words(name))) is not None
+
+
 def is_end(name: str) -> bool:
   """Whether a time is that of the end of something.
 
-  >>> is_end('enddate'), is_end('trend_date')
-  (True, False)
+  >>> is_end('enddate'), is_end('contract_end_date'), is_end('trend_date')
+  (True, True, False)
   """
-  first, *_ = words(name) or ['']
-  return re.match('(end|finish|stop)(ed)?(date|time|$)', first) is not None
+  glued = re.search(
+    '(^|contract|_)end(ed)?_?(date|time)$', '_'.join(words(name))
+  )
+  return glued is not None
 
 
 def may_be_length(name: str) -> bool:
@@ -307,22 +323,22 @@ def is_nearly_time(name: str) -> bool:
 
 
 def is_year(name: str) -> bool:
-  """Whether a name is that of a year, which may be the row's.
+  """Whether a name is that of a year, of a row as of anything else.
 
-  >>> is_year('Year'), is_year('year_of_birth'), is_year('years')
-  (True, False, False)
+  >>> is_year('Year'), is_year('model_year'), is_year('years')
+  (True, True, False)
   """
-  return is_wave(name) and words(name)[-1] in _YEARS
+  return words(name)[-1:] in (['year'], ['yr'])
 
 
 def is_wave(name: str) -> bool:
-  """Whether a name is that of a year or of a wave of a survey.
+  """Whether a name is that of the year of a row, or of a survey's wave.
 
-  >>> is_wave('Year'), is_wave('survey_wave'), is_wave('birth_year')
+  >>> is_wave('Year'), is_wave('survey_wave'), is_wave('model_year')
   (True, True, False)
   """
-  parts = words(name)
-  return bool({*parts[-1:]} & _WAVES) and not {*parts} & _TIME_OF_KEY
+  *before, last = words(name) or ['']
+  return last in _WAVES and {*before} <= _OF_WAVES
 
 
 def parts_of_date(columns: Iterable[str]) -> list[str]:
@@ -508,7 +524,8 @@ def measure(name: str) -> str:
   joined = ''.join(words(name))
   if re.search(_GLUED_AMOUNT, joined):
     return 'amount'
-  return 'code' if re.search(_GLUED_ID, joined) else ''
+  is_id = joined.endswith('id') and not {*parts} & _NO_ID
+  return 'code' if is_id else ''
 
 
 def unique(columns: Iterable[str]) -> dict[str, str]:

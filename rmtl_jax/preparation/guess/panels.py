@@ -12,9 +12,9 @@ from rmtl_jax.preparation.guess import keys as keys_lib
 from rmtl_jax.preparation.guess import names, times
 from rmtl_jax.preparation.guess import sample as sample_lib
 
-# Least and most waves, and least share of rows that are the only one of
-# somebody in a wave.
-_WAVES, _ALONE = (3, 1000), 0.8
+# Least and most waves; least share of rows that are the only one of somebody in
+# a wave, and of somebody's next rows that are of the next wave.
+_WAVES, _ALONE, _NEXT = (4, 1000), 0.8, 0.5
 # What somebody is or does stays: most values of a column that shows it, and its
 # least agreement of somebody's rows.
 _MOST_VALUES, _AGREEMENT = 50, 0.3
@@ -48,24 +48,25 @@ def find(
     facts: of the columns that may be either.
     by_names: keys by role, of which names tell.
   """
-  if not sample.is_whole:
+  if not sample.is_whole or 'session' in by_names:
     return None
-  named = {key.column for role, key in by_names.items() if role != 'domain'}
+  named = {
+    by_names[role].column for role in ('user', 'item') if role in by_names
+  }
+  others = {key.column for key in by_names.values()} - named
   best, panel = (False, 0.0, 0), None
   for wave in filter(_may_be_wave, facts):
     for one in facts:
       is_named = one.name in named
-      if not is_named and (named or not _may_be_key(one)):
+      if not is_named and (one.name in others or not keys_lib.comes_back(one)):
         continue
-      alone = _alone(sample, one.name, wave.name)
+      alone, follows = _in_waves(sample, one.name, wave.name)
       rank = names.ends_in_id(one.name), alone, one.distinct
-      if alone < _ALONE or rank <= best:
+      if alone < _ALONE or follows < _NEXT or rank <= best:
         continue
       if is_named or _is_somebody(sample, facts, one, wave):
-        best, panel = (
-          rank,
-          Panel(_key(one, wave), _time(sample, wave, one.name)),
-        )
+        best = rank
+        panel = Panel(_key(one, wave), _time(sample, wave, one.name))
   return panel
 
 
@@ -80,17 +81,36 @@ def _may_be_wave(facts: facts_lib.Facts) -> bool:
   )
 
 
-def _may_be_key(facts: facts_lib.Facts) -> bool:
-  return keys_lib.comes_back(facts) and not names.is_wave(facts.name)
+def _in_waves(
+  sample: sample_lib.Sample, key: str, wave: str
+) -> tuple[float, float]:
+  """How rows of a key follow each other in waves.
+
+  Returns:
+    The share of rows that are their key's only one in a wave; and that of the
+    steps from a key's wave to its next one that skip none. Years of what a key
+    has several of, such as models of cars, skip many.
+  """
+  rows = sample.connection.execute(
+    f'SELECT {_code("k")} AS k, {_code("w")} AS w FROM (SELECT'
+    f' {_given(sample, key)} AS k, TRY_CAST({_given(sample, wave)} AS DOUBLE)'
+    f' AS w FROM {sample.table}) WHERE k IS NOT NULL'
+  ).fetchnumpy()
+  waves = rows['w'].max() + 2
+  places, count = np.unique(rows['k'] * waves + rows['w'], return_counts=True)
+  steps = np.diff(places)[np.diff(places // waves) == 0]
+  alone = np.sum(count == 1) / np.sum(count)
+  return float(alone), float(np.mean(steps == 1)) if len(steps) else 0.0
 
 
-def _alone(sample: sample_lib.Sample, key: str, wave: str) -> float:
-  """The share of rows that are their key's only one in a wave."""
-  key, wave = sample.column(key), sample.column(wave)
-  return sample.connection.execute(
-    'SELECT avg(CAST(n = 1 AS INT)) FROM (SELECT count(*) OVER (PARTITION BY'
-    f' {key}, {wave}) AS n FROM {sample.table} WHERE {key} IS NOT NULL)'
-  ).fetchall()[0][0]
+def _given(sample: sample_lib.Sample, column: str) -> str:
+  """SQL of values as text; NULL where there is none."""
+  return f"nullif(trim(CAST({sample.column(column)} AS VARCHAR)), '')"
+
+
+def _code(column: str) -> str:
+  """SQL of whole numbers from 0 on, in the order of values."""
+  return f'dense_rank() OVER (ORDER BY {column}) - 1'
 
 
 def _is_somebody(
@@ -117,13 +137,11 @@ def _agreement(
   Chance is that of rows of the same two waves: what all change at once, such as
   a law, is nobody's own.
   """
-  columns = [sample.column(key), sample.column(wave)]
   rows = sample.connection.execute(
-    'SELECT dense_rank() OVER (ORDER BY k) AS k, dense_rank() OVER (ORDER BY w)'
-    ' - 1 AS w, dense_rank() OVER (ORDER BY v) - 1 AS v FROM (SELECT'
-    f' {columns[0]} AS k, {columns[1]} AS w, {facts_lib.text(sample, facts)}'
-    f' AS v FROM {sample.table}) WHERE k IS NOT NULL AND v IS NOT NULL'
-    ' ORDER BY k, w'
+    f'SELECT {_code("k")} AS k, {_code("w")} AS w, {_code("v")} AS v FROM ('
+    f'SELECT {_given(sample, key)} AS k, TRY_CAST({_given(sample, wave)} AS'
+    f' DOUBLE) AS w, {facts_lib.text(sample, facts)} AS v FROM {sample.table})'
+    ' WHERE k IS NOT NULL AND v IS NOT NULL ORDER BY k, w'
   ).fetchnumpy()
   keys, waves, values = rows['k'], rows['w'], rows['v']
   is_next = keys[1:] == keys[:-1]

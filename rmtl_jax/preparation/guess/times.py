@@ -116,7 +116,13 @@ def find(
   # of clicks has one.
   sure = [time for time in rows if not names.is_label(time.column)]
   dates = [t for t in rows if t.is_date and not names.is_once(t.column)]
-  best = max(sure or dates, key=_fitness, default=None)
+  glued = [
+    t
+    for t in found
+    if t.form and t.is_date and t.column in complete
+    if names.may_be_date(t.column)
+  ]
+  best = max(sure or dates or glued, key=_fitness, default=None)
   filled = {one.name: one.filled for one in facts}
   others = {}
   for time in found:

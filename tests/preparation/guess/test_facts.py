@@ -113,12 +113,12 @@ def test_many_codes_fill_a_range_and_come_back(tmp_path, values, kind):
   assert _guess(tmp_path, values).kind == kind
 
 
-def _bell(middle, width, numbers):
-  """Numbers as often as a bell curve says, at most 40 times."""
+def _bell(middle, width, numbers, most=40):
+  """Numbers as often as a bell curve says."""
   return [
     number
     for number in range(numbers)
-    for _ in range(round(40 * math.exp(-(((number - middle) / width) ** 2))))
+    for _ in range(round(most * math.exp(-(((number - middle) / width) ** 2))))
   ]
 
 
@@ -126,11 +126,26 @@ def _bell(middle, width, numbers):
   ('values', 'kind'),
   [
     (_bell(30, 15, 80), 'numeric'),
-    (_bell(6, 20, 60), 'numeric'),
+    (_bell(6, 20, 60, 400), 'numeric'),
+    # A number that stands for nothing is none of them.
+    (['-99'] * 9 + _bell(30, 15, 80), 'numeric'),
+    (['-99'] * 9 + [i % 60 for i in range(600)], 'categorical'),
     # The same numbers of rows, of codes in another order.
     ([value * 37 % 80 for value in _bell(30, 15, 80)], 'categorical'),
-    # Numbered by how many rows a code has.
-    (_bell(0, 30, 80), 'categorical'),
+    # Numbered by how many rows a code has, from the most on or to the most;
+    # and the same with some rows more or less.
+    (
+      [code for code in range(60) for _ in range(600 // (code + 5))],
+      'categorical',
+    ),
+    (
+      [59 - code for code in range(60) for _ in range(600 // (code + 5))],
+      'categorical',
+    ),
+    (
+      [code for code in range(60) for _ in range(600 // (code + 5) + code % 3)],
+      'categorical',
+    ),
   ],
 )
 def test_amounts_have_as_many_rows_as_the_next_one(tmp_path, values, kind):

@@ -70,14 +70,33 @@ def test_ids_that_every_wave_counts_anew_are_nobody(tmp_path):
   assert 'time' not in found.schema
 
 
+@pytest.mark.parametrize('name', ['model_year', 'release_year', 'round'])
+def test_names_of_other_years_are_no_time(tmp_path, name):
+  columns = _panel()
+  found = _guess(tmp_path, {name: columns.pop('year'), **columns})
+  assert 'time' not in found.schema
+
+
+def test_a_person_who_is_missing_in_some_rows(tmp_path):
+  columns = _panel()
+  columns['nr'] = [nr if i % 20 else '' for i, nr in enumerate(columns['nr'])]
+  assert _guess(tmp_path, columns).schema['user'] == 'nr'
+
+
 @pytest.mark.parametrize(
   'columns',
   [
     # Several rows of a person in a year; years of few rows each.
     {'year': [1990 + i % 2 for i in range(PERSONS * YEARS)]},
     {'year': [1990 + i % 3 * (i % 7 == 0) for i in range(PERSONS * YEARS)]},
-    # What a name says to be something else's.
+    # Three of these, of which train would have one.
+    {'year': [1990 + i % 3 for i in range(PERSONS * YEARS)]},
+    # Every row is somebody else's.
     {'nr': list(range(PERSONS * YEARS))},
+    # Years of what somebody has several of, such as cars.
+    {'year': [1990 + (i * 17 + i // 6 * 5) % 30 for i in range(360)]},
+    # Rounds of a session.
+    {'session_id': [i // YEARS for i in range(PERSONS * YEARS)]},
   ],
 )
 def test_no_panel(tmp_path, columns):

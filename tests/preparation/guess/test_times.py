@@ -335,3 +335,31 @@ def test_ids_of_a_large_log_are_no_times_in_a_sample(tmp_path):
   sample = sample_lib.read(path, 2000)
   assert sample.rows < 0.1 * count
   assert times.by_values(sample, facts_lib.find(sample), {}) == (None, [])
+
+
+def _days(first, month=5):
+  return [f'2024-{month:02}-{first + i % 20:02}' for i in range(N)]
+
+
+@pytest.mark.parametrize(
+  ('columns', 'time'),
+  [
+    (['startdate', 'enddate'], 'startdate'),
+    (['end_date', 'start_date'], 'start_date'),
+    (['issuedate'], 'issuedate'),
+    # The row's date is surer than since when somebody is a customer.
+    (['startdate', 'orderdate'], 'orderdate'),
+    (['contractenddate', 'date'], 'date'),
+  ],
+)
+def test_dates_of_several(tmp_path, columns, time):
+  found, _ = _times(tmp_path, **{name: _days(1) for name in columns})
+  assert found.column == time
+
+
+def test_a_date_that_few_rows_lack_is_told(tmp_path):
+  found, others = _times(tmp_path, date=['', *_days(1)[1:]], x=range(N))
+  assert found is None
+  assert (
+    'it might be the time, but rows without one: 1 of 300' in others['date']
+  )
