@@ -11,8 +11,8 @@ does not say it. Columns keep their names and values; a label is a column of
 0 and 1 behind the others where the table has none, and what tells it is left
 out. `rmtl init` finds everything else. Where no name tells the label, --label
 does: union of nlswork, cat of pets, sex of rats, votetrump of tv16, good of
-egsingle, immun of immun, eliminated of dragrace, abany, abpoor and abrape of
-gss.
+egsingle, immun of immun, eliminated of dragrace, Status of credit, dead of
+nass, death of flchain, abany, abpoor and abrape of gss.
 
 - hotel (modeldata's hotel_rates): a night costs 100 euros or more.
 - birds (openintro): a plane that struck birds had to land, or the like.
