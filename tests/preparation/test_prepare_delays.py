@@ -46,6 +46,15 @@ def run(tmp_path, delays, visits=20, item=lambda day: f'i{day}', **options):
   )
 
 
+def told(manifest):
+  """What is warned of, but for clicks, of which all are positive."""
+  return [
+    warning
+    for warning in manifest.report['warnings']
+    if not warning.startswith("task 'click' has no negative in train and")
+  ]
+
+
 def days(tmp_path, split):
   return [row['timestamp'] / DAY for row in raw_files.read(tmp_path, split)]
 
@@ -74,7 +83,7 @@ def test_rows_whose_label_is_not_known_at_the_end_are_left_out(tmp_path):
     'label not yet known at the end of train': 5,
     'label not yet known at the end of validation': 5,
   }
-  assert manifest.report['warnings'] == [
+  assert told(manifest) == [
     f'{share}% of the rows of {split} are left out, as their labels are not'
     " known at its end: task 'click' is known 2.5 days after its row"
     f' (known_after_seconds){more}'
@@ -90,7 +99,7 @@ def test_labels_that_are_known_at_once_leave_out_nothing(tmp_path, delays):
   manifest = run(tmp_path, delays)
   assert [manifest.splits[s].rows for s in manifest_lib.SPLITS] == [24, 8, 8]
   assert manifest.report['dropped'] == {'exact duplicate': 0}
-  assert manifest.report['warnings'] == []
+  assert told(manifest) == []
 
 
 def test_a_few_rows_are_no_reason_to_warn(tmp_path):
@@ -100,7 +109,7 @@ def test_a_few_rows_are_no_reason_to_warn(tmp_path):
     'label not yet known at the end of train': 1,
     'label not yet known at the end of validation': 1,
   }
-  assert manifest.report['warnings'] == []
+  assert told(manifest) == []
 
 
 @pytest.mark.parametrize(
@@ -195,7 +204,7 @@ def test_a_late_label_is_not_observed_and_its_row_stays(tmp_path):
   assert manifest.splits['train'].positives == {'click': 24, 'bought': 9}
   assert manifest.splits['test'].observed == {'bought': 8}
   assert manifest.report['dropped'] == {'exact duplicate': 0}
-  assert manifest.report['warnings'] == [
+  assert told(manifest) == [
     f'{share}% of the labels of {split} are not observed, as they are not'
     " known at its end: task 'bought' is known 2.5 days after its row"
     f' (known_after_seconds){more}'
