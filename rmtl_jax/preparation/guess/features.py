@@ -12,11 +12,11 @@ from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import names
 from rmtl_jax.preparation.guess import sample as sample_lib
 
-# Numbers without a telling name: codes if there are few, or if most of a range
-# from 0 or 1 on is there. Of more codes nearly all of the range is, and each
-# comes back: what amounts are large leaves gaps. Few small ones are codes even
-# of an amount (age 0 to 7).
-_FEW_CODES, _MOST_CODES, _DENSE = 20, 1000, 0.5
+# Numbers without a telling name: few are amounts where most of their range is
+# there, or small ones from 0 or 1 on; and codes elsewhere. More are codes if
+# most of a range from 0 or 1 on is there. Of still more codes nearly all of the
+# range is, and each comes back: what amounts are large leaves gaps.
+_FEW_CODES, _MOST_CODES, _DENSE, _SMALL = 20, 1000, 0.5, 100
 _DENSE_OF_MANY, _ROWS_OF_MANY = 0.98, 5
 # Least correlation of the rows of a number with those of the next one, which
 # amounts have and codes hardly.
@@ -25,7 +25,6 @@ _SMOOTH = 0.75
 # the share of rows in the last tenth of the range below which these are a thin
 # tail, and least rows of a number on average that can tell.
 _FALLING, _THIN, _ROWS_OF_A_TAIL = 0.8, 0.002, 20
-_LEAST_AMOUNT = 10
 # Mean words of a sentence, and share of different values of text that tells
 # nothing of the next row.
 _WORDS, _UNIQUE = 3.0, 0.9
@@ -107,12 +106,11 @@ def _of_numbers(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
     return Feature('categorical', 'two values')
   if measure == 'code':
     return Feature('categorical', 'codes by the name')
-  few = facts.distinct <= _FEW_CODES
-  if measure == 'amount' and not (few and facts.largest < _LEAST_AMOUNT):
+  if measure == 'amount':
     return _numeric(facts, 'an amount by the name')
-  if few:
-    return Feature('categorical', 'few whole numbers')
   span = facts.largest - facts.least + 1
+  if facts.distinct <= _FEW_CODES:
+    return _of_few(facts, span)
   is_many = facts.distinct > _MOST_CODES
   dense = _DENSE_OF_MANY if is_many else _DENSE
   comes_back = facts.filled >= _ROWS_OF_MANY * facts.distinct or not is_many
@@ -125,6 +123,16 @@ def _of_numbers(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
       f'codes that fill {facts.least:.0f} to {facts.largest:.0f}',
     )
   return _numeric(facts, 'whole numbers')
+
+
+def _of_few(facts: facts_lib.Facts, span: float) -> Feature:
+  """Of few whole numbers: grades and counts have an order, codes leave gaps."""
+  # Of -1, 0 and 1 the first one may be an answer as well as none.
+  few = facts.distinct - (facts.sentinel is not None)
+  is_small = facts.least in (0, 1) and facts.largest < _SMALL
+  if few > 2 and (facts.distinct > _DENSE * span or is_small):
+    return _numeric(facts, 'few whole numbers')
+  return Feature('categorical', 'few whole numbers, as of codes')
 
 
 def _is_smooth(sample: sample_lib.Sample, facts: facts_lib.Facts) -> bool:

@@ -108,6 +108,9 @@ def guess(
   by_names = keys.by_names(sample, others)
   if time is None:
     time, may_be_times = times.by_values(sample, others, by_names)
+    more = ROWS <= rows < sample.log_rows and time is None
+    if more and panels.needs_all(sample, others):
+      return guess(log, sample.log_rows, delimiter, labels)
     panel = None if time else panels.find(sample, others, by_names)
     time = panel.time if panel else time
   roles = keys.find(sample, others, has_time=time is not None)

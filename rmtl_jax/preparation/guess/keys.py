@@ -12,9 +12,10 @@ from rmtl_jax.preparation.guess import sample as sample_lib
 _MOST_DOMAINS = 50
 # Least share of sessions with one user, of ids that are unique over the log.
 _NESTED = 0.99
-# Of a user or an item: so few values with so many rows each are none, such as
-# the kinds of a device; nor is what has one value in most rows, such as the
-# device that stands for all unknown ones.
+# Of a user, an item or a session: so few values with so many rows each are
+# none, such as the kinds of a device or the number of a visit. Nor is a user
+# what has one value in most rows, such as the device that stands for all
+# unknown ones.
 _FEW_VALUES, _MANY_ROWS, _MOST_OF_ONE = 10, 100, 0.5
 # Most rows that may lack a session of a column that is named like one.
 _WITHOUT_SESSION = 0.5
@@ -146,19 +147,20 @@ def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
     return False
   if role == 'domain':
     return facts.distinct <= _MOST_DOMAINS
+  rows = facts.filled / facts.distinct
+  few = facts.distinct < _FEW_VALUES and rows > _MANY_ROWS
   if role == 'session':
     # A sample has blocks of rows, which some sessions fill.
     comes_back = facts.distinct < facts.filled
     # A number on an order or on the page.
     is_order = names.rank(facts.name, role) != 0
-    many = facts.filled > _ROWS_OF_SESSION * facts.distinct
+    many = rows > _ROWS_OF_SESSION
     return (
       comes_back
+      and not few
       and facts.missing <= _WITHOUT_SESSION
       and not (is_order and many)
     )
-  rows = facts.filled / facts.distinct
-  few = facts.distinct < _FEW_VALUES and rows > _MANY_ROWS
   if few and not names.is_sure_key(facts.name, role):
     return False
   return role == 'item' or _share_of_one(sample, facts) <= _MOST_OF_ONE

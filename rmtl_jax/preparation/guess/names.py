@@ -144,7 +144,15 @@ _AMOUNT = listed(
   ' sec seconds ms views clicks likes sales revenue balance income height width'
   ' weight bid budget discount popularity stars rating percent pct freq'
   ' frequency gap value tenure window hours minutes weeks months year years pop'
-  ' population calls'
+  ' population calls nights adults children kids siblings people persons rooms'
+  ' bedrooms bathrooms floors visits orders purchases points pages passengers'
+  ' guests employees'
+)
+# Of kinds that numbers stand for, at the end of a name.
+_KINDS_AT_END = listed(
+  'race ethnicity ethnic marital religion nationality zone precinct district'
+  ' department dept team industry sector color colour mode job profession'
+  ' carrier vendor warehouse office branch'
 )
 # Words that end as the names of ids do.
 _NO_ID = listed(
@@ -524,6 +532,8 @@ def measure(name: str) -> str:
   joined = ''.join(words(name))
   if re.search(_GLUED_AMOUNT, joined):
     return 'amount'
+  if {*without_digits(name).split()[-1:]} & _KINDS_AT_END:
+    return 'code'
   is_id = joined.endswith('id') and not {*parts} & _NO_ID
   return 'code' if is_id else ''
 

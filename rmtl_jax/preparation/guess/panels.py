@@ -18,6 +18,8 @@ _WAVES, _ALONE, _NEXT = (4, 1000), 0.8, 0.5
 # What somebody is or does stays: most values of a column that shows it, and its
 # least agreement of somebody's rows.
 _MOST_VALUES, _AGREEMENT = 50, 0.3
+# A log of more rows is not read whole to find its panel.
+_MOST_ROWS = 1_000_000
 
 
 class Panel(NamedTuple):
@@ -30,6 +32,20 @@ class Panel(NamedTuple):
 
   key: keys_lib.Key
   time: times.Time
+
+
+def needs_all(
+  sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts]
+) -> bool:
+  """Whether a part of a log may be that of a panel, which only all rows tell.
+
+  Args:
+    sample: the rows.
+    facts: of the columns that may be a wave.
+  """
+  if sample.is_whole or sample.log_rows > _MOST_ROWS:
+    return False
+  return any(_may_be_wave(one) for one in facts)
 
 
 def find(

@@ -42,6 +42,12 @@ def test_session_numbers_within_the_user_are_no_session_ids(tmp_path):
   assert found == {'user': 'user'}
 
 
+def test_the_number_of_a_visit_is_no_session(tmp_path):
+  few = {'session': [i % 4 for i in range(1200)]}
+  assert _keys(tmp_path, x=[i % 40 for i in range(1200)], **few) == {}
+  assert 'session' in _keys(tmp_path, session=[i // 10 for i in range(1200)])
+
+
 def test_an_id_for_every_row_is_no_key(tmp_path):
   found = _keys(tmp_path, user_id=range(N), item=[i % 9 for i in range(N)])
   assert found == {'item': 'item'}

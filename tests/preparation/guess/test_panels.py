@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rmtl_jax.preparation.guess import guess
+from rmtl_jax.preparation.guess import guess, panels
 from tests.preparation.guess import logs
 
 PERSONS, YEARS = 60, 6
@@ -46,6 +46,17 @@ def test_other_waves_are_read_as_days(tmp_path, first):
   found = _guess(tmp_path, _panel(first))
   assert found.schema['time'] == {'column': 'year', 'unit': 'd'}
   assert found.any_dates
+
+
+@pytest.mark.parametrize('most', [0, 1_000_000])
+def test_a_log_with_a_wave_is_read_whole(tmp_path, monkeypatch, most):
+  monkeypatch.setattr(guess, 'ROWS', 100)
+  monkeypatch.setattr(panels, '_MOST_ROWS', most)
+  path = logs.write(tmp_path / 'log.csv', _by_year(_panel()))
+  found = guess.guess(path, 100, labels=['union'])
+  assert found.is_whole == ('user' in found.schema) == (most > 0)
+  # Fewer rows than usual were asked for.
+  assert not guess.guess(path, 99, labels=['union']).is_whole
 
 
 def test_waves_of_an_item_leave_it_the_item(tmp_path):

@@ -248,7 +248,7 @@ def _ipinyou():
     (_google_analytics, 'left out, time, event, user, session, item'),
     (_outbrain, 'session, item, label, user, category, time'),
     (_instacart, 'session, item, left out, label, user, category'),
-    (_hillstrom, 'category, number, category, label, label, leak'),
+    (_hillstrom, 'number, number, category, label, label, leak'),
     (_riiid, 'left out, time, user, item, label, number, category'),
     (_shoppers, 'number, category, category, label'),
     (_talking_data, 'category, category, category, time, leak, label'),
@@ -263,7 +263,7 @@ def _ipinyou():
     ),
     (
       _credit_default,
-      'left out, number, category, category, category, number, label',
+      'left out, number, number, number, number, number, label',
     ),
     (_loan, 'left out, category, number, label'),
     (_coveo, 'session, event, item, time'),

@@ -75,7 +75,7 @@ def test_surer_names_leave_words_of_other_columns_alone(tmp_path):
   log = _log(tmp_path, choice=_every(2, 'a', 'b'), click=_every(3))
   found = guess.guess(log)
   assert [task['name'] for task in found.schema['tasks']] == ['click']
-  assert found.schema['categorical'] == ['x', 'choice']
+  assert found.schema['categorical'] == ['choice']
 
 
 def test_kinds_of_events_in_the_last_column_are_no_label(tmp_path):
