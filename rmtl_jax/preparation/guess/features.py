@@ -12,11 +12,12 @@ from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import names
 from rmtl_jax.preparation.guess import sample as sample_lib
 
-# Numbers without a telling name: few are amounts where most of their range is
-# there, or small ones from 0 or 1 on; and codes elsewhere. More are codes if
-# most of a range from 0 or 1 on is there. Of still more codes nearly all of the
-# range is, and each comes back: what amounts are large leaves gaps.
-_FEW_CODES, _MOST_CODES, _DENSE, _SMALL = 20, 1000, 0.5, 100
+# Numbers without a telling name. Few are amounts where most of their range is
+# there, where they are small and begin at 0 or 1, or round; codes elsewhere.
+# More are codes if most of a range from 0 or 1 on is there. Of still more codes
+# nearly all of the range is, and each comes back: what amounts are large leaves
+# gaps.
+_FEW_CODES, _MOST_CODES, _DENSE, _SMALL, _ROUND = 20, 1000, 0.5, 100, 5
 _DENSE_OF_MANY, _ROWS_OF_MANY = 0.98, 5
 # Least correlation of the rows of a number with those of the next one, which
 # amounts have and codes hardly.
@@ -110,7 +111,7 @@ def _of_numbers(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
     return _numeric(facts, 'an amount by the name')
   span = facts.largest - facts.least + 1
   if facts.distinct <= _FEW_CODES:
-    return _of_few(facts, span)
+    return _of_few(sample, facts, span)
   is_many = facts.distinct > _MOST_CODES
   dense = _DENSE_OF_MANY if is_many else _DENSE
   comes_back = facts.filled >= _ROWS_OF_MANY * facts.distinct or not is_many
@@ -125,12 +126,16 @@ def _of_numbers(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
   return _numeric(facts, 'whole numbers')
 
 
-def _of_few(facts: facts_lib.Facts, span: float) -> Feature:
+def _of_few(
+  sample: sample_lib.Sample, facts: facts_lib.Facts, span: float
+) -> Feature:
   """Of few whole numbers: grades and counts have an order, codes leave gaps."""
   # Of -1, 0 and 1 the first one may be an answer as well as none.
   few = facts.distinct - (facts.sentinel is not None)
   is_small = facts.least in (0, 1) and facts.largest < _SMALL
-  if few > 2 and (facts.distinct > _DENSE * span or is_small):
+  value = facts_lib.number(sample, facts)
+  is_round = sample.fetch(f'bool_and({value} % {_ROUND} = 0)')[0][0]
+  if few > 2 and (facts.distinct > _DENSE * span or is_small or is_round):
     return _numeric(facts, 'few whole numbers')
   return Feature('categorical', 'few whole numbers, as of codes')
 

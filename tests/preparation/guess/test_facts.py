@@ -80,6 +80,12 @@ def test_types_of_parquet(tmp_path):
     ('x', [i % 5 for i in range(N)], 'numeric', 'standard'),
     ('x', [i % 5 + 80 for i in range(N)], 'numeric', 'standard'),
     ('x', [i % 4 * 10 + 1 for i in range(N)], 'numeric', 'standard'),
+    (
+      'x',
+      [(2500, 6250, 30000)[i % 3] for i in range(N)],
+      'numeric',
+      'standard',
+    ),
     ('x', [(101, 108, 113)[i % 3] for i in range(N)], 'categorical', ''),
     ('x', [(1, 204, 900)[i % 3] for i in range(N)], 'categorical', ''),
     ('x', [i % 3 - 1 for i in range(N)], 'categorical', ''),
