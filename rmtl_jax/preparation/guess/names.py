@@ -23,13 +23,14 @@ _USERS = (
 _ITEMS = (
   'item|product|sku|asin|isbn|article|video|movie|song|track|book|news|story|doc'
   '|document|post|photo|listing|goods|recipe|game|course|hotel|prop|property'
-  '|restaurant|offer|coupon|note|feed|clip|episode|podcast|show|content|anime'
+  '|restaurant|offer|coupon|note|feed|clip|podcast|show|content|anime'
   '|manga|stockcode|ad|ads|aid|adgroup|advert|creative|banner|campaign'
 )
 # Words of many other columns too, which are items only as ids.
 _ITEM_IDS = (
   'question|problem|exercise|lexeme|job|vacancy|venue|business|poi|place|vendor'
   '|merchant|receiver|recipient|template|title|room|flight|jobposting|artikel'
+  '|episode'
 )
 # Those that may be kinds, of which a log has few.
 _KINDS = listed('campaign coupon hotel show note feed prop banner creative aid')
