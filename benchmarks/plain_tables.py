@@ -54,8 +54,8 @@ The second batch was made to judge how `rmtl init` reads few whole numbers:
   HealthInsurance and GSS7402): at a doctor's, denied a mortgage, insured, three
   children or more.
 - monica (DAAG): a patient died. benefits, hi, tobacco, unempdur (Ecdat's
-  Benefits, HI, Tobacco and UnempDur): benefits are paid, a husband is insured, a
-  household smokes, a spell without work ends in a job.
+  Benefits, HI, Tobacco and UnempDur): benefits are paid, a husband is insured,
+  a household smokes, a spell without work ends in a job.
 - pneumon (KMsurv): an infant in hospital. youthrisk, kershaw (Stat2Data's
   YouthRisk and Kershaw): rode with a driver who drank; a pitch was swung at.
 - beps, gssvocab (carData's BEPS and GSSvocab): votes Labour; knows seven words.

@@ -43,7 +43,8 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   flags.DEFINE_integer(
     'rows',
     100_000,
-    'Rows to read, about, from all over the log.',
+    'Rows to read, about, from all over the log; all of them, if not given, of'
+    ' a small log that may be a panel of years.',
     lower_bound=1,
     upper_bound=10**8,
     flag_values=values,

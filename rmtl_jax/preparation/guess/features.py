@@ -12,12 +12,13 @@ from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import names
 from rmtl_jax.preparation.guess import sample as sample_lib
 
-# Numbers without a telling name. Few are amounts where most of their range is
-# there, where they are small and begin at 0 or 1, or round; codes elsewhere.
-# More are codes if most of a range from 0 or 1 on is there. Of still more codes
-# nearly all of the range is, and each comes back: what amounts are large leaves
-# gaps.
-_FEW_CODES, _MOST_CODES, _DENSE, _SMALL, _ROUND = 20, 1000, 0.5, 100, 5
+# Numbers without a telling name. Few are amounts where they are small and begin
+# at 0 or 1, round, or most of their range; not where one gap is half of it, as
+# of codes and of answers such as 99, or where many rows have none. More are
+# codes if most of a range from 0 or 1 on is there. Of still more codes nearly
+# all of the range is, and each comes back: what amounts are large leaves gaps.
+_FEW_CODES, _MOST_CODES, _DENSE = 20, 1000, 0.5
+_SMALL, _ROUND, _GAP, _WITHOUT = 100, 5, 0.5, 0.1
 _DENSE_OF_MANY, _ROWS_OF_MANY = 0.98, 5
 # Least correlation of the rows of a number with those of the next one, which
 # amounts have and codes hardly.
@@ -109,9 +110,9 @@ def _of_numbers(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
     return Feature('categorical', 'codes by the name')
   if measure == 'amount':
     return _numeric(facts, 'an amount by the name')
-  span = facts.largest - facts.least + 1
   if facts.distinct <= _FEW_CODES:
-    return _of_few(sample, facts, span)
+    return _of_few(sample, facts)
+  span = facts.largest - facts.least + 1
   is_many = facts.distinct > _MOST_CODES
   dense = _DENSE_OF_MANY if is_many else _DENSE
   comes_back = facts.filled >= _ROWS_OF_MANY * facts.distinct or not is_many
@@ -126,18 +127,31 @@ def _of_numbers(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
   return _numeric(facts, 'whole numbers')
 
 
-def _of_few(
-  sample: sample_lib.Sample, facts: facts_lib.Facts, span: float
-) -> Feature:
-  """Of few whole numbers: grades and counts have an order, codes leave gaps."""
-  # Of -1, 0 and 1 the first one may be an answer as well as none.
-  few = facts.distinct - (facts.sentinel is not None)
-  is_small = facts.least in (0, 1) and facts.largest < _SMALL
+def _of_few(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
+  """Of few whole numbers: grades and counts have an order, codes leave gaps.
+
+  Of a log that is not read whole they stay categories, which take any value.
+  """
+  why = 'few whole numbers'
   value = facts_lib.number(sample, facts)
-  is_round = sample.fetch(f'bool_and({value} % {_ROUND} = 0)')[0][0]
-  if few > 2 and (facts.distinct > _DENSE * span or is_small or is_round):
-    return _numeric(facts, 'few whole numbers')
-  return Feature('categorical', 'few whole numbers, as of codes')
+  rows = sample.fetch(
+    f'DISTINCT {value} AS n', f'WHERE {value} IS NOT NULL ORDER BY n'
+  )
+  values = np.array([n for (n,) in rows])
+  span = values[-1] - values[0]
+  gaps = np.diff(values)
+  is_small = values[0] in (0, 1) and values[-1] < _SMALL
+  is_round = np.all(values % _ROUND == 0)
+  if (
+    sample.is_whole
+    and len(values) > 2
+    and facts.sentinel is None
+    and facts.missing <= _WITHOUT
+    and (np.max(gaps) < _GAP * span or np.ptp(gaps) == 0)
+    and (is_small or is_round or len(values) > _DENSE * (span + 1))
+  ):
+    return _numeric(facts, why)
+  return Feature('categorical', why)
 
 
 def _is_smooth(sample: sample_lib.Sample, facts: facts_lib.Facts) -> bool:

@@ -108,8 +108,8 @@ def guess(
   by_names = keys.by_names(sample, others)
   if time is None:
     time, may_be_times = times.by_values(sample, others, by_names)
-    more = ROWS <= rows < sample.log_rows and time is None
-    if more and panels.needs_all(sample, others):
+    may_be_panel = time is None and rows == ROWS
+    if may_be_panel and panels.needs_all(sample, others, by_names):
       return guess(log, sample.log_rows, delimiter, labels)
     panel = None if time else panels.find(sample, others, by_names)
     time = panel.time if panel else time

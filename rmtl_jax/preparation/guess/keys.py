@@ -17,6 +17,8 @@ _NESTED = 0.99
 # what has one value in most rows, such as the device that stands for all
 # unknown ones.
 _FEW_VALUES, _MANY_ROWS, _MOST_OF_ONE = 10, 100, 0.5
+# Of an item that is counted within something else, such as an episode.
+_MOST_COUNTED = 20
 # Most rows that may lack a session of a column that is named like one.
 _WITHOUT_SESSION = 0.5
 # Of a key that only rows tell of: least values, rows of a value, and share of
@@ -155,13 +157,17 @@ def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
     # A number on an order or on the page.
     is_order = names.rank(facts.name, role) != 0
     many = rows > _ROWS_OF_SESSION
+    number_of = few and sample.is_whole and not names.ends_in_id(facts.name)
     return (
       comes_back
-      and not few
+      and not number_of
       and facts.missing <= _WITHOUT_SESSION
       and not (is_order and many)
     )
   if few and not names.is_sure_key(facts.name, role):
+    return False
+  is_counted = facts.kind == 'number' and names.is_counted(facts.name)
+  if is_counted and facts.distinct <= _MOST_COUNTED:
     return False
   return role == 'item' or _share_of_one(sample, facts) <= _MOST_OF_ONE
 
@@ -233,9 +239,14 @@ class Together(NamedTuple):
   runs: int
 
 
-def comes_back(facts: facts_lib.Facts) -> bool:
-  """Whether a column's values may be of somebody who has several rows."""
-  low, high = _ROWS_OF_VALUE
+def comes_back(facts: facts_lib.Facts, low: float = _ROWS_OF_VALUE[0]) -> bool:
+  """Whether a column's values may be of somebody who has several rows.
+
+  Args:
+    facts: of the column.
+    low: least rows of a value on average.
+  """
+  high = _ROWS_OF_VALUE[1]
   return (
     facts.is_key
     and facts.distinct >= _LEAST_VALUES

@@ -23,14 +23,13 @@ _USERS = (
 _ITEMS = (
   'item|product|sku|asin|isbn|article|video|movie|song|track|book|news|story|doc'
   '|document|post|photo|listing|goods|recipe|game|course|hotel|prop|property'
-  '|restaurant|offer|coupon|note|feed|clip|podcast|show|content|anime'
+  '|restaurant|offer|coupon|note|feed|clip|episode|podcast|show|content|anime'
   '|manga|stockcode|ad|ads|aid|adgroup|advert|creative|banner|campaign'
 )
 # Words of many other columns too, which are items only as ids.
 _ITEM_IDS = (
   'question|problem|exercise|lexeme|job|vacancy|venue|business|poi|place|vendor'
   '|merchant|receiver|recipient|template|title|room|flight|jobposting|artikel'
-  '|episode'
 )
 # Those that may be kinds, of which a log has few.
 _KINDS = listed('campaign coupon hotel show note feed prop banner creative aid')
@@ -151,10 +150,18 @@ _AMOUNT = listed(
 )
 # Of kinds that numbers stand for, at the end of a name.
 _KINDS_AT_END = listed(
-  'race ethnicity ethnic marital religion nationality zone precinct district'
-  ' department dept team industry sector color colour mode job profession'
-  ' carrier vendor warehouse office branch'
+  'race ethnicity ethnic marital marriage religion nationality party relation'
+  ' zone precinct district continent location origin destination department'
+  ' dept team industry sector profession employment discipline color colour'
+  ' mode carrier vendor operator warehouse office branch source src referrer'
+  ' medium network isp section format template layout theme variant arm algo'
+  ' algorithm policy strategy experiment maker make model material topic tag'
+  ' plan role version method currency reason machine sensor unit weather'
+  ' direction season hero map opponent subject skill period exchange cate'
 )
+_GLUED_KIND = '(type|group|category|class|code|bannerpos)$'
+# What is counted within something else, where its name is no more than that.
+_COUNTED = listed('episode')
 # Words that end as the names of ids do.
 _NO_ID = listed(
   'android hybrid covid valid invalid solid paid unpaid prepaid grid bid'
@@ -525,7 +532,11 @@ def measure(name: str) -> str:
   """
   parts = words(name)
   ends = (i for i, word in enumerate(parts) if word in _PER and i)
-  for word in reversed(parts[: next(ends, len(parts))]):
+  parts = parts[: next(ends, len(parts))]
+  last = [word for word in parts if not word.isdigit()][-1:]
+  if {*last} & _KINDS_AT_END:
+    return 'code'
+  for word in reversed(parts):
     if word in _CODE:
       return 'code'
     if word in _AMOUNT:
@@ -533,10 +544,25 @@ def measure(name: str) -> str:
   joined = ''.join(words(name))
   if re.search(_GLUED_AMOUNT, joined):
     return 'amount'
-  if {*without_digits(name).split()[-1:]} & _KINDS_AT_END:
+  if re.search(_GLUED_KIND, joined) or _names_something(name):
     return 'code'
   is_id = joined.endswith('id') and not {*parts} & _NO_ID
   return 'code' if is_id else ''
+
+
+def is_counted(name: str) -> bool:
+  """Whether numbers of this name count on within something else.
+
+  >>> is_counted('episode'), is_counted('episode_id')
+  (True, False)
+  """
+  return bool({*words(name)[-1:]} & _COUNTED)
+
+
+def _names_something(name: str) -> bool:
+  """Whether a name is that of somebody or something, of whatever number."""
+  roles = () if is_counted(name) else ('user', 'item', 'domain')
+  return any(rank(name, role) is not None for role in roles)
 
 
 def unique(columns: Iterable[str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +18,8 @@ _WAVES, _ALONE, _NEXT = (4, 1000), 0.8, 0.5
 # What somebody is or does stays: most values of a column that shows it, and its
 # least agreement of somebody's rows.
 _MOST_VALUES, _AGREEMENT = 50, 0.3
-# A log of more rows is not read whole to find its panel.
-_MOST_ROWS = 1_000_000
+# A log of more values is not read whole to find its panel.
+_MOST_VALUES_READ, _ROWS_IN_A_PART = 10_000_000, 1.1
 
 
 class Panel(NamedTuple):
@@ -35,17 +35,21 @@ class Panel(NamedTuple):
 
 
 def needs_all(
-  sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts]
+  sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
+  by_names: Mapping[str, keys_lib.Key],
 ) -> bool:
   """Whether a part of a log may be that of a panel, which only all rows tell.
 
   Args:
     sample: the rows.
-    facts: of the columns that may be a wave.
+    facts: of the columns that may be a wave or a key.
+    by_names: keys by role, of which names tell.
   """
-  if sample.is_whole or sample.log_rows > _MOST_ROWS:
+  is_small = sample.log_rows * len(sample.names) <= _MOST_VALUES_READ
+  if sample.is_whole or not is_small:
     return False
-  return any(_may_be_wave(one) for one in facts)
+  return any(True for _ in _keys_in_waves(sample, facts, by_names))
 
 
 def find(
@@ -64,26 +68,44 @@ def find(
     facts: of the columns that may be either.
     by_names: keys by role, of which names tell.
   """
-  if not sample.is_whole or 'session' in by_names:
+  if not sample.is_whole:
     return None
-  named = {
-    by_names[role].column for role in ('user', 'item') if role in by_names
-  }
-  others = {key.column for key in by_names.values()} - named
+  named = _named(by_names)
   best, panel = (False, 0.0, 0), None
+  for one, wave, alone, follows in _keys_in_waves(sample, facts, by_names):
+    rank = names.ends_in_id(one.name), alone, one.distinct
+    if follows < _NEXT or rank <= best:
+      continue
+    if one.name in named or _is_somebody(sample, facts, one, wave):
+      best = rank
+      panel = Panel(_key(one, wave), _time(sample, wave, one.name))
+  return panel
+
+
+def _named(by_names: Mapping[str, keys_lib.Key]) -> set[str]:
+  roles = {'user', 'item'} & {*by_names}
+  return {by_names[role].column for role in roles}
+
+
+def _keys_in_waves(
+  sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
+  by_names: Mapping[str, keys_lib.Key],
+) -> Iterator[tuple[facts_lib.Facts, facts_lib.Facts, float, float]]:
+  """Columns with one row in each wave, and `_in_waves` of both."""
+  if 'session' in by_names:
+    return
+  named = _named(by_names)
+  others = {key.column for key in by_names.values()} - named
+  # A part of a log has few of somebody's rows.
+  least = {} if sample.is_whole else {'low': _ROWS_IN_A_PART}
   for wave in filter(_may_be_wave, facts):
     for one in facts:
-      is_named = one.name in named
-      if not is_named and (one.name in others or not keys_lib.comes_back(one)):
-        continue
-      alone, follows = _in_waves(sample, one.name, wave.name)
-      rank = names.ends_in_id(one.name), alone, one.distinct
-      if alone < _ALONE or follows < _NEXT or rank <= best:
-        continue
-      if is_named or _is_somebody(sample, facts, one, wave):
-        best = rank
-        panel = Panel(_key(one, wave), _time(sample, wave, one.name))
-  return panel
+      is_free = one.name not in others and keys_lib.comes_back(one, **least)
+      if one.name in named or is_free:
+        alone, follows = _in_waves(sample, one.name, wave.name)
+        if alone >= _ALONE:
+          yield one, wave, alone, follows
 
 
 def _may_be_wave(facts: facts_lib.Facts) -> bool:

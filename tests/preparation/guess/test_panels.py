@@ -48,15 +48,25 @@ def test_other_waves_are_read_as_days(tmp_path, first):
   assert found.any_dates
 
 
-@pytest.mark.parametrize('most', [0, 1_000_000])
-def test_a_log_with_a_wave_is_read_whole(tmp_path, monkeypatch, most):
+@pytest.mark.parametrize('most', [0, 10**7])
+def test_a_log_that_may_be_a_panel_is_read_whole(tmp_path, monkeypatch, most):
   monkeypatch.setattr(guess, 'ROWS', 100)
-  monkeypatch.setattr(panels, '_MOST_ROWS', most)
+  monkeypatch.setattr(panels, '_MOST_VALUES_READ', most)
   path = logs.write(tmp_path / 'log.csv', _by_year(_panel()))
   found = guess.guess(path, 100, labels=['union'])
   assert found.is_whole == ('user' in found.schema) == (most > 0)
-  # Fewer rows than usual were asked for.
+  # Another number of rows was asked for.
   assert not guess.guess(path, 99, labels=['union']).is_whole
+
+
+def test_a_year_of_what_rows_are_about_needs_no_other_row(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(guess, 'ROWS', 100)
+  columns = _panel()
+  columns['year'] = [1990 + p % 7 for p in columns['nr']]
+  path = logs.write(tmp_path / 'log.csv', columns)
+  assert not guess.guess(path, 100, labels=['union']).is_whole
 
 
 def test_waves_of_an_item_leave_it_the_item(tmp_path):
