@@ -19,6 +19,8 @@ from rmtl_jax.preparation.guess import sample as sample_lib
 # all of the range is, and each comes back: what amounts are large leaves gaps.
 _FEW_CODES, _MOST_CODES, _DENSE = 20, 1000, 0.5
 _SMALL, _ROUND, _GAP, _WITHOUT = 100, 5, 0.5, 0.1
+# Of few whose name speaks of an amount and of a kind: an amount has as much.
+_LEAST_AMOUNT = 10
 _DENSE_OF_MANY, _ROWS_OF_MANY = 0.98, 5
 # Least correlation of the rows of a number with those of the next one, which
 # amounts have and codes hardly.
@@ -104,13 +106,17 @@ def _of_numbers(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
   measure = names.measure(facts.name)
   if facts.codes:
     return Feature('categorical', 'numbers with leading zeros: codes')
-  if facts.distinct == 2:
-    return Feature('categorical', 'two values')
-  if measure == 'code':
+  if facts.distinct <= 2:
+    several = 'two values' if facts.distinct > 1 else 'one value or none'
+    return Feature('categorical', several)
+  few = facts.distinct <= _FEW_CODES
+  is_kind = few and names.is_kind(facts.name)
+  is_amount = measure == 'amount'
+  if measure == 'code' or (is_kind and not is_amount):
     return Feature('categorical', 'codes by the name')
-  if measure == 'amount':
+  if is_amount and not (is_kind and facts.largest < _LEAST_AMOUNT):
     return _numeric(facts, 'an amount by the name')
-  if facts.distinct <= _FEW_CODES:
+  if few:
     return _of_few(sample, facts)
   span = facts.largest - facts.least + 1
   is_many = facts.distinct > _MOST_CODES
@@ -144,6 +150,7 @@ def _of_few(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
   is_round = np.all(values % _ROUND == 0)
   if (
     sample.is_whole
+    and not names.is_kind(facts.name)
     and len(values) > 2
     and facts.sentinel is None
     and facts.missing <= _WITHOUT

@@ -110,7 +110,7 @@ def guess(
     time, may_be_times = times.by_values(sample, others, by_names)
     may_be_panel = time is None and rows == ROWS
     if may_be_panel and panels.needs_all(sample, others, by_names):
-      return guess(log, sample.log_rows, delimiter, labels)
+      return guess(log, sample_lib.ALL_ROWS, delimiter, labels)
     panel = None if time else panels.find(sample, others, by_names)
     time = panel.time if panel else time
   roles = keys.find(sample, others, has_time=time is not None)

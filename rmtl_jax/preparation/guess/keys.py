@@ -157,7 +157,8 @@ def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
     # A number on an order or on the page.
     is_order = names.rank(facts.name, role) != 0
     many = rows > _ROWS_OF_SESSION
-    number_of = few and sample.is_whole and not names.ends_in_id(facts.name)
+    is_count = facts.kind == 'number' and names.measure(facts.name) != 'code'
+    number_of = few and sample.is_whole and is_count
     return (
       comes_back
       and not number_of

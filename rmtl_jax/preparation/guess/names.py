@@ -148,7 +148,7 @@ _AMOUNT = listed(
   ' bedrooms bathrooms floors visits orders purchases points pages passengers'
   ' guests employees'
 )
-# Of kinds that numbers stand for, at the end of a name.
+# Of kinds that few numbers stand for, at the end of a name.
 _KINDS_AT_END = listed(
   'race ethnicity ethnic marital marriage religion nationality party relation'
   ' zone precinct district continent location origin destination department'
@@ -532,11 +532,7 @@ def measure(name: str) -> str:
   """
   parts = words(name)
   ends = (i for i, word in enumerate(parts) if word in _PER and i)
-  parts = parts[: next(ends, len(parts))]
-  last = [word for word in parts if not word.isdigit()][-1:]
-  if {*last} & _KINDS_AT_END:
-    return 'code'
-  for word in reversed(parts):
+  for word in reversed(parts[: next(ends, len(parts))]):
     if word in _CODE:
       return 'code'
     if word in _AMOUNT:
@@ -544,10 +540,21 @@ def measure(name: str) -> str:
   joined = ''.join(words(name))
   if re.search(_GLUED_AMOUNT, joined):
     return 'amount'
-  if re.search(_GLUED_KIND, joined) or _names_something(name):
-    return 'code'
   is_id = joined.endswith('id') and not {*parts} & _NO_ID
   return 'code' if is_id else ''
+
+
+def is_kind(name: str) -> bool:
+  """Whether few numbers of this name stand for kinds, persons or things.
+
+  >>> is_kind('race_4'), is_kind('devicetype'), is_kind('banner'), is_kind('x')
+  (True, True, True, False)
+  """
+  last = without_digits(name).split()[-1:]
+  if {*last} & _KINDS_AT_END or re.search(_GLUED_KIND, ''.join(last)):
+    return True
+  roles = () if is_counted(name) else ('user', 'item', 'domain')
+  return any(rank(name, role) is not None for role in roles)
 
 
 def is_counted(name: str) -> bool:
@@ -557,12 +564,6 @@ def is_counted(name: str) -> bool:
   (True, False)
   """
   return bool({*words(name)[-1:]} & _COUNTED)
-
-
-def _names_something(name: str) -> bool:
-  """Whether a name is that of somebody or something, of whatever number."""
-  roles = () if is_counted(name) else ('user', 'item', 'domain')
-  return any(rank(name, role) is not None for role in roles)
 
 
 def unique(columns: Iterable[str]) -> dict[str, str]:

@@ -47,7 +47,7 @@ def needs_all(
     by_names: keys by role, of which names tell.
   """
   is_small = sample.log_rows * len(sample.names) <= _MOST_VALUES_READ
-  if sample.is_whole or not is_small:
+  if sample.is_whole or not (is_small and sample.of_all_files):
     return False
   return any(True for _ in _keys_in_waves(sample, facts, by_names))
 

@@ -32,6 +32,8 @@ _BLOCKS = 16
 # A log with no more than so many times the rows that are wanted is read whole.
 _ALL = 1.5
 _MOST_FILES = 16
+# More than any log has that is read whole.
+ALL_ROWS = 10**9
 _HEAD_BYTES = 2**20
 # Compressed text can't be skipped: blocks come from its first gigabytes.
 _MOST_UNPACKED = 2**31
@@ -54,6 +56,7 @@ class Sample:
     faulty: rows of files that are read whole with too few or too many values.
     partial: columns that some files have and others lack; not among `names`.
     files: the log's, with their rows, where the sample is the log.
+    of_all_files: whether there are rows of each of the log's files.
   """
 
   connection: duckdb.DuckDBPyConnection
@@ -67,6 +70,7 @@ class Sample:
   faulty: int = 0
   partial: tuple[str, ...] = ()
   files: tuple[raw.RawFile, ...] = ()
+  of_all_files: bool = True
 
   def column(self, name: str) -> str:
     """SQL of a column of the log."""
@@ -173,6 +177,7 @@ def _of_csv(paths: Sequence[pathlib.Path], rows: int, delimiter: str) -> Sample:
     faulty=faulty,
     partial=partial,
     files=tuple(files) if is_whole and not faulty else (),
+    of_all_files=len(chosen) == len(paths),
   )
 
 
@@ -348,7 +353,10 @@ def _of_parquet(paths: Sequence[pathlib.Path], rows: int) -> Sample:
   total = total * len(paths) // len(chosen)
   made = _sample(names, table.columns, total, is_whole, '', paths[0])
   return dataclasses.replace(
-    made, partial=partial, files=tuple(files) if is_whole else ()
+    made,
+    partial=partial,
+    files=tuple(files) if is_whole else (),
+    of_all_files=len(chosen) == len(paths),
   )
 
 

@@ -46,6 +46,8 @@ def test_the_number_of_a_visit_is_no_session(tmp_path):
   few = {'session': [i % 4 for i in range(1200)]}
   assert _keys(tmp_path, x=[i % 40 for i in range(1200)], **few) == {}
   assert 'session' in _keys(tmp_path, session=[i // 10 for i in range(1200)])
+  assert 'session' in _keys(tmp_path, sessionid=few['session'])
+  assert 'session' in _keys(tmp_path, session=[f's{i}' for i in few['session']])
 
 
 def test_an_id_for_every_row_is_no_key(tmp_path):

@@ -59,6 +59,27 @@ def test_a_log_that_may_be_a_panel_is_read_whole(tmp_path, monkeypatch, most):
   assert not guess.guess(path, 99, labels=['union']).is_whole
 
 
+def test_what_can_not_be_read_whole_is_not_read_again(tmp_path, monkeypatch):
+  monkeypatch.setattr(guess, 'ROWS', 300)
+  columns = _panel()
+  (tmp_path / 'log').mkdir()
+  for i in range(18):  # of some of so many files no row is read
+    part = {name: values[20 * i :][:20] for name, values in columns.items()}
+    logs.write(tmp_path / 'log' / f'{i:02}.csv', part)
+  assert not guess.guess(tmp_path / 'log', 300, labels=['union']).is_whole
+
+
+def test_a_large_file_beside_small_ones_is_read_whole(tmp_path, monkeypatch):
+  monkeypatch.setattr(guess, 'ROWS', 100)
+  columns = _panel()
+  (tmp_path / 'log').mkdir()
+  for i, (start, end) in enumerate([(0, 12), (12, 30), (30, 360)]):
+    part = {name: values[start:end] for name, values in columns.items()}
+    logs.write(tmp_path / 'log' / f'{i}.csv', part)
+  found = guess.guess(tmp_path / 'log', 100, labels=['union'])
+  assert found.is_whole and found.schema['user'] == 'nr'
+
+
 def test_a_year_of_what_rows_are_about_needs_no_other_row(
   tmp_path, monkeypatch
 ):

@@ -71,6 +71,12 @@ def test_two_values_in_the_last_column_are_a_label(tmp_path, one, zero):
   assert manifest.task_names == ('outdoors',)
 
 
+@pytest.mark.parametrize('name', ['placement', 'subscriber', 'party', 'policy'])
+def test_a_last_column_is_a_label_whatever_few_numbers_mean(tmp_path, name):
+  found = guess.guess(_log(tmp_path, **{name: _every(3)}))
+  assert [task['name'] for task in found.schema['tasks']] == [name]
+
+
 def test_surer_names_leave_words_of_other_columns_alone(tmp_path):
   log = _log(tmp_path, choice=_every(2, 'a', 'b'), click=_every(3))
   found = guess.guess(log)
