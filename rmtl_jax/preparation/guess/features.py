@@ -19,7 +19,7 @@ from rmtl_jax.preparation.guess import sample as sample_lib
 # all of the range is, and each comes back: what amounts are large leaves gaps.
 _FEW_CODES, _MOST_CODES, _DENSE = 20, 1000, 0.5
 _SMALL, _ROUND, _GAP, _WITHOUT = 100, 5, 0.5, 0.1
-# Of few whose name speaks of an amount and of a kind: an amount has as much.
+# Least of few whose name speaks of an amount and of a kind, as `time_zone` does.
 _LEAST_AMOUNT = 10
 _DENSE_OF_MANY, _ROWS_OF_MANY = 0.98, 5
 # Least correlation of the rows of a number with those of the next one, which
@@ -111,11 +111,11 @@ def _of_numbers(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
     return Feature('categorical', several)
   few = facts.distinct <= _FEW_CODES
   is_kind = few and names.is_kind(facts.name)
-  is_amount = measure == 'amount'
-  if measure == 'code' or (is_kind and not is_amount):
-    return Feature('categorical', 'codes by the name')
-  if is_amount and not (is_kind and facts.largest < _LEAST_AMOUNT):
+  has_much = facts.largest >= _LEAST_AMOUNT or not is_kind
+  if measure == 'amount' and has_much:
     return _numeric(facts, 'an amount by the name')
+  if measure == 'code' or is_kind:
+    return Feature('categorical', 'codes by the name')
   if few:
     return _of_few(sample, facts)
   span = facts.largest - facts.least + 1
@@ -150,7 +150,6 @@ def _of_few(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
   is_round = np.all(values % _ROUND == 0)
   if (
     sample.is_whole
-    and not names.is_kind(facts.name)
     and len(values) > 2
     and facts.sentinel is None
     and facts.missing <= _WITHOUT
