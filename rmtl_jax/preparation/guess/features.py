@@ -19,7 +19,7 @@ from rmtl_jax.preparation.guess import sample as sample_lib
 # all of the range is, and each comes back: what amounts are large leaves gaps.
 _FEW_CODES, _MOST_CODES, _DENSE = 20, 1000, 0.5
 _SMALL, _ROUND, _GAP, _WITHOUT = 100, 5, 0.5, 0.1
-# Least of few whose name speaks of an amount and of a kind, as `time_zone` does.
+# Least of few whose name tells an amount and a kind, as `time_zone` does.
 _LEAST_AMOUNT = 10
 _DENSE_OF_MANY, _ROWS_OF_MANY = 0.98, 5
 # Least correlation of the rows of a number with those of the next one, which
