@@ -27,9 +27,8 @@ os.environ.setdefault('JAX_NUMPY_RANK_PROMOTION', 'raise')
 if 'PYTEST_XDIST_WORKER' not in os.environ:
   if 'XLA_FLAGS' not in os.environ:
     os.environ['XLA_FLAGS'] = _quick_flags()
-  if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
-    _CACHE = tempfile.TemporaryDirectory(prefix='rmtl_jax_tests_')
-    os.environ['JAX_COMPILATION_CACHE_DIR'] = _CACHE.name
+  _CACHE = tempfile.TemporaryDirectory(prefix='rmtl_jax_tests_')
+  os.environ['JAX_COMPILATION_CACHE_DIR'] = _CACHE.name
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 
