@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import rich.table
 
 from rmtl_jax.preparation.guess import guess as guess_lib
-from rmtl_jax.preparation.guess import names
+from rmtl_jax.preparation.guess import schema_names
 from rmtl_jax.report import tables
 from rmtl_jax.report.page import content
 
@@ -51,7 +51,7 @@ def page(found: guess_lib.Guess, schema: pathlib.Path) -> content.Page:
 def commands(found: guess_lib.Guess, schema: pathlib.Path) -> list[list[str]]:
   """The command lines to go on with, in parts that may stand on a line each."""
   stem = found.log.resolve().name.split('.')[0]
-  name = names.unique([stem])[stem]
+  name = schema_names.unique([stem])[stem]
   return [
     [
       'rmtl prepare --source=table',

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from rmtl_jax.preparation.guess import names
+from rmtl_jax.preparation.guess import words
 
-_IMPRESSIONS = names.listed(
+_IMPRESSIONS = words.listed(
   'view pv pageview impression show exposure display detail detailview viewitem'
   ' itemview viewproduct productview productviewed'
 )
-_CARTS = names.listed('cart addtocart addcart basket addtobasket productadded')
-_PURCHASES = names.listed(
+_CARTS = words.listed('cart addtocart addcart basket addtobasket productadded')
+_PURCHASES = words.listed(
   'buy purchase transaction order pay checkout ordercompleted purchased'
 )
-_OTHER_EVENTS = names.listed(
+_OTHER_EVENTS = words.listed(
   'click removefromcart fav favorite like dislike share follow install search'
   ' play listen wish wishlist rate'
 )
@@ -26,7 +26,7 @@ def event(value: str) -> str:
   >>> event('remove_from_cart'), event('blue')
   ('other', '')
   """
-  word = ''.join(names.words(value))
+  word = ''.join(words.of(value))
   one = word.removesuffix('s')
   groups = {
     'impression': _IMPRESSIONS,
@@ -45,5 +45,5 @@ def takes_back(value: str) -> bool:
   >>> takes_back('remove_from_cart'), takes_back('unlike'), takes_back('cart')
   (True, True, False)
   """
-  word = ''.join(names.words(value))
+  word = ''.join(words.of(value))
   return word.startswith(('remove', 'un', 'delete', 'cancel', 'return'))

@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax.preparation import sources
-from rmtl_jax.preparation.guess import event_names, names
+from rmtl_jax.preparation.guess import (
+  event_names,
+  key_names,
+  schema_names,
+  words,
+)
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import sample as sample_lib
 
@@ -45,8 +50,8 @@ def find(
 ) -> Events | None:
   """The column that says what happened, of a log with a row per event."""
   for one in facts:
-    named = names.rank(one.name, 'event') is not None
-    if not (named or names.words(one.name) == ['type']) or not one.is_key:
+    named = key_names.rank(one.name, 'event') is not None
+    if not (named or words.of(one.name) == ['type']) or not one.is_key:
       continue
     is_number = one.kind == 'number'
     if not 2 <= one.distinct <= (_MOST_CODES if is_number else _MOST_EVENTS):
@@ -86,7 +91,7 @@ def declare(happened: Events) -> tuple[dict[str, Any], list[dict[str, Any]]]:
   bought = [kind for kind in answers if kinds[kind] == 'purchase']
   # Codes are no names.
   named = {k: k if kinds[k] else f'{happened.column}_{k}' for k in answers}
-  task_names = names.unique(named.values())
+  task_names = schema_names.unique(named.values())
   labels, tasks = {}, []
   for kind in sorted(answers, key=lambda kind: kinds[kind] == 'purchase'):
     task = task_names[named[kind]]

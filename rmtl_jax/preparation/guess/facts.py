@@ -109,8 +109,7 @@ def number(sample: sample_lib.Sample, facts: Facts) -> str:
 def _text(
   sample: sample_lib.Sample, name: str, nothing: tuple[str, ...]
 ) -> str:
-  value = f'trim(CAST({sample.column(name)} AS VARCHAR))'
-  return sql.null_if_in(value, ('', *nothing))
+  return sql.null_if_in(sample.given(name), nothing)
 
 
 def find(sample: sample_lib.Sample) -> list[Facts]:

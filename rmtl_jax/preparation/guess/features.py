@@ -9,7 +9,7 @@ import numpy as np
 
 from rmtl_jax.preparation import checks
 from rmtl_jax.preparation.guess import facts as facts_lib
-from rmtl_jax.preparation.guess import names
+from rmtl_jax.preparation.guess import number_names
 from rmtl_jax.preparation.guess import sample as sample_lib
 
 # Numbers without a telling name. Few are amounts where they are small and begin
@@ -86,7 +86,7 @@ def _useless(facts: facts_lib.Facts) -> str:
     return 'without a name, as pandas writes the number of a row'
   if facts.distinct == facts.rows and facts.is_key:
     span = facts.largest - facts.least + 1
-    is_code = names.measure(facts.name) == 'code' or span == facts.rows
+    is_code = number_names.measure(facts.name) == 'code' or span == facts.rows
     if facts.kind == 'text' or is_code:
       return 'every row has a value of its own'
   if facts.kind == 'number' and not (
@@ -103,14 +103,14 @@ def _useless(facts: facts_lib.Facts) -> str:
 def _of_numbers(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
   if not facts.whole:
     return _numeric(facts, 'fractions')
-  measure = names.measure(facts.name)
+  measure = number_names.measure(facts.name)
   if facts.codes:
     return Feature('categorical', 'numbers with leading zeros: codes')
   if facts.distinct <= 2:
     several = 'two values' if facts.distinct > 1 else 'one value or none'
     return Feature('categorical', several)
   few = facts.distinct <= _FEW_CODES
-  is_kind = few and names.is_kind(facts.name)
+  is_kind = few and number_names.is_kind(facts.name)
   has_much = facts.largest >= _LEAST_AMOUNT or not is_kind
   if measure == 'amount' and has_much:
     return _numeric(facts, 'an amount by the name')

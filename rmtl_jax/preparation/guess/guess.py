@@ -13,9 +13,9 @@ from rmtl_jax.preparation import given_splits
 from rmtl_jax.preparation.guess import (
   events,
   features,
+  key_names,
   keys,
   leaks,
-  names,
   panels,
   times,
   two_valued,
@@ -220,7 +220,7 @@ def _named(facts: Sequence[facts_lib.Facts]) -> dict[str, str]:
       'split': one.distinct <= _MOST_SPLITS,
     }
     for role, why in _LEFT_OUT.items():
-      if fits[role] and names.rank(one.name, role) is not None:
+      if fits[role] and key_names.rank(one.name, role) is not None:
         found[one.name] = why
   return found
 
@@ -231,7 +231,7 @@ def _split_column(
   """The column that says train and test in words that prepare knows."""
   known = {v for values in given_splits.VALUES.values() for v in values}
   for one in facts:
-    if names.rank(one.name, 'split') is None or one.distinct > _MOST_SPLITS:
+    if key_names.rank(one.name, 'split') is None or one.distinct > _MOST_SPLITS:
       continue
     rows = sample.fetch(f'DISTINCT {facts_lib.text(sample, one)}')
     if {'train', 'test'} <= {row[0] for row in rows} <= known:

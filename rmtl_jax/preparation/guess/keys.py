@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from rmtl_jax.preparation.guess import facts as facts_lib
-from rmtl_jax.preparation.guess import names
+from rmtl_jax.preparation.guess import key_names, number_names, time_names
 from rmtl_jax.preparation.guess import sample as sample_lib
 
 _MOST_DOMAINS = 50
@@ -83,7 +83,7 @@ def by_names(
     named = [
       (place, -one.distinct, one)
       for one in facts
-      if (place := names.rank(one.name, role)) is not None
+      if (place := key_names.rank(one.name, role)) is not None
       and _fits(sample, one, role)
     ]
     fitting = [one for *_, one in sorted(named, key=lambda entry: entry[:2])]
@@ -112,7 +112,7 @@ def refused(
   """Why columns that are named like a user are none, where one value is why."""
   found = {}
   for one in facts:
-    if names.rank(one.name, 'user') is None or not one.is_key:
+    if key_names.rank(one.name, 'user') is None or not one.is_key:
       continue
     share = _share_of_one(sample, one)
     if one.distinct > 1 and share > _MOST_OF_ONE:
@@ -142,7 +142,9 @@ def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
     return False
   # An id may have a point in it, as those of Google Analytics.
   is_text = sample.kinds[sample.names.index(facts.name)] == 'text'
-  pointed = facts.kind == 'number' and is_text and names.ends_in_id(facts.name)
+  pointed = (
+    facts.kind == 'number' and is_text and key_names.ends_in_id(facts.name)
+  )
   if not (facts.is_key or pointed):
     return False
   if sample.is_whole and facts.distinct == facts.rows:
@@ -155,9 +157,11 @@ def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
     # A sample has blocks of rows, which some sessions fill.
     comes_back = facts.distinct < facts.filled
     # A number on an order or on the page.
-    is_order = names.rank(facts.name, role) != 0
+    is_order = key_names.rank(facts.name, role) != 0
     many = rows > _ROWS_OF_SESSION
-    is_count = facts.kind == 'number' and names.measure(facts.name) != 'code'
+    is_count = (
+      facts.kind == 'number' and number_names.measure(facts.name) != 'code'
+    )
     number_of = few and sample.is_whole and is_count
     return (
       comes_back
@@ -165,9 +169,9 @@ def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
       and facts.missing <= _WITHOUT_SESSION
       and not (is_order and many)
     )
-  if few and not names.is_sure_key(facts.name, role):
+  if few and not key_names.is_sure_key(facts.name, role):
     return False
-  is_counted = facts.kind == 'number' and names.is_counted(facts.name)
+  is_counted = facts.kind == 'number' and number_names.is_counted(facts.name)
   if is_counted and facts.distinct <= _MOST_COUNTED:
     return False
   return role == 'item' or _share_of_one(sample, facts) <= _MOST_OF_ONE
@@ -199,14 +203,10 @@ def _one_each(
   """The share of a column's sessions with one user or item; 1 without any."""
   if key is None:
     return 1.0
-  # An empty text of CSV is none.
-  value, of_key = (
-    f"nullif(trim(CAST({sample.column(name)} AS VARCHAR)), '')"
-    for name in (session, key.column)
-  )
+  value = sample.given(session)
   return sample.connection.execute(
     f'SELECT avg(CAST(n <= 1 AS INT)) FROM (SELECT count(DISTINCT'
-    f' {of_key}) AS n FROM {sample.table}'
+    f' {sample.given(key.column)}) AS n FROM {sample.table}'
     f' WHERE {value} IS NOT NULL GROUP BY {value})'
   ).fetchall()[0][0]
 
@@ -217,7 +217,11 @@ def _user_by_id(
   """The user: an id that comes back, and no name says of what; or nothing."""
   taken = {key.column for key in found.values()}
   for one in facts:
-    if names.is_bare_id(one.name) and one.name not in taken and comes_back(one):
+    if (
+      key_names.is_bare_id(one.name)
+      and one.name not in taken
+      and comes_back(one)
+    ):
       why = (
         f'an id that comes back, {rows_each(one)}, and no name says user: who'
         ' or what rows are about'
@@ -252,8 +256,8 @@ def comes_back(facts: facts_lib.Facts, low: float = _ROWS_OF_VALUE[0]) -> bool:
     facts.is_key
     and facts.distinct >= _LEAST_VALUES
     and low <= facts.filled / facts.distinct <= high
-    and not names.is_nearly_time(facts.name)
-    and not names.is_year(facts.name)
+    and not time_names.is_nearly_time(facts.name)
+    and not time_names.is_year(facts.name)
   )
 
 
@@ -309,7 +313,7 @@ def _session_by_rows(
       and share >= _TOGETHER
       and runs <= _RUNS * facts.distinct
       and facts.distinct > users
-      and names.measure(facts.name) != 'amount'
+      and number_names.measure(facts.name) != 'amount'
       and _one_each(sample, facts.name, user) >= _NESTED
     ):
       who = 'session' if user else 'user or session'

@@ -9,8 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rmtl_jax.preparation.guess import facts as facts_lib
+from rmtl_jax.preparation.guess import (
+  key_names,
+  label_names,
+  number_names,
+  two_valued,
+  words,
+)
 from rmtl_jax.preparation.guess import keys as keys_lib
-from rmtl_jax.preparation.guess import names, two_valued
 from rmtl_jax.preparation.guess import sample as sample_lib
 
 # Chance of a funnel, were the two labels independent, from which on it is one.
@@ -105,7 +111,7 @@ def find(
     chosen |= {
       column: f'named like a label; 1 wherever {label} is'
       for column, label in _around(together, binary, chosen).items()
-      if names.may_be_step(column)
+      if label_names.may_be_step(column)
     }
   labels = _funnel(together, [b for b in binary if b.name in chosen], chosen)
   labels += [
@@ -132,11 +138,12 @@ def _by_name(facts: Sequence[facts_lib.Facts]) -> dict[str, str]:
   chosen = [
     one.name
     for one in facts
-    if names.is_label(one.name) and (one.is_binary or _is_answer_in_words(one))
+    if label_names.is_label(one.name)
+    and (one.is_binary or _is_answer_in_words(one))
   ] or [
     one.name
     for one in facts
-    if names.may_be_label(one.name) and two_valued.fits(one)
+    if label_names.may_be_label(one.name) and two_valued.fits(one)
   ]
   return dict.fromkeys(chosen, 'named like a label')
 
@@ -144,8 +151,8 @@ def _by_name(facts: Sequence[facts_lib.Facts]) -> dict[str, str]:
 def _is_answer_in_words(facts: facts_lib.Facts) -> bool:
   """Whether two words may be an answer and its contrary, by the name."""
   is_text = facts.kind == 'text' and two_valued.fits(facts)
-  is_length = names.words(facts.name)[-1:] == ['time']
-  return is_text and not is_length and not names.tells_how(facts.name)
+  is_length = words.of(facts.name)[-1:] == ['time']
+  return is_text and not is_length and not label_names.tells_how(facts.name)
 
 
 class _Together(NamedTuple):
@@ -221,8 +228,11 @@ def _by_place(
     one.name: one.is_binary
     for one in free
     if two_valued.fits(one)
-    and (names.measure(one.name) != 'code' or names.may_be_state(one.name))
-    and not names.is_known_before(one.name)
+    and (
+      number_names.measure(one.name) != 'code'
+      or label_names.may_be_state(one.name)
+    )
+    and not label_names.is_known_before(one.name)
     and not two_valued.is_fixed(sample, one, keys)
   }
   chosen: dict[str, str] = {}
@@ -230,7 +240,9 @@ def _by_place(
     if not possible.get(one.name):
       break
     chosen[one.name] = '0 and 1 in the last columns'
-  has_events = any(names.rank(one.name, 'event') is not None for one in facts)
+  has_events = any(
+    key_names.rank(one.name, 'event') is not None for one in facts
+  )
   if not chosen and facts[-1].name in possible and not has_events:
     chosen[facts[-1].name] = 'the last column, with two values'
   if not chosen and possible.get(facts[0].name):
@@ -308,7 +320,10 @@ def _earlier(
     for one in binary
     if one.name in around
     and one.name in beside
-    and not (names.is_condition(one.name) or names.is_known_before(one.name))
+    and not (
+      label_names.is_condition(one.name)
+      or label_names.is_known_before(one.name)
+    )
     and not two_valued.is_fixed(sample, one, keys)
   }
 
@@ -359,24 +374,24 @@ def _others(
 ) -> dict[str, str]:
   """Why columns that look like labels are none."""
   found = {}
-  series = collections.Counter(names.without_digits(f.name) for f in facts)
+  series = collections.Counter(words.without_digits(f.name) for f in facts)
   for one in facts:
     several = one.kind == 'number' and one.distinct > 2
     # Numbered payments, such as PAY_1 to PAY_6, are of the past.
-    in_series = series[names.without_digits(one.name)] >= _SERIES
-    in_series &= names.is_payment(one.name)
+    in_series = series[words.without_digits(one.name)] >= _SERIES
+    in_series &= label_names.is_payment(one.name)
     if (
       one.name in chosen
-      or names.tells_how(one.name)
-      or (several and (in_series or names.is_of_request(one.name)))
+      or label_names.tells_how(one.name)
+      or (several and (in_series or label_names.is_of_request(one.name)))
     ):
       continue
-    is_usual = chosen and names.is_usual(one.name)
-    if several and names.is_outcome(one.name) and not is_usual:
+    is_usual = chosen and label_names.is_usual(one.name)
+    if several and label_names.is_outcome(one.name) and not is_usual:
       found[one.name] = (
         f'what a row led to, by its name; could be a task of kind {_kind(one)}'
       )
-    elif not names.is_label(one.name):
+    elif not label_names.is_label(one.name):
       continue
     elif one.distinct == 1 and one.kind in ('number', 'bool'):
       value = f'{one.least:g}' if one.kind == 'number' else 'the same'
@@ -385,7 +400,7 @@ def _others(
       found[one.name] = 'named like a label that --label does not name'
     elif one.distinct == 2:
       found[one.name] = 'named like a label, with two values, none of them 0'
-    elif one.kind == 'number' and not names.measure(one.name):
+    elif one.kind == 'number' and not number_names.measure(one.name):
       found[one.name] = (
         f'named like a label, with {one.distinct:,} values; could be a task of'
         f' kind {_kind(one)}'

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rmtl_jax.preparation.guess import facts as facts_lib
+from rmtl_jax.preparation.guess import key_names, time_names, times
 from rmtl_jax.preparation.guess import keys as keys_lib
-from rmtl_jax.preparation.guess import names, times
 from rmtl_jax.preparation.guess import sample as sample_lib
 
 # Least and most waves; least share of rows that are the only one of somebody in
@@ -73,7 +73,7 @@ def find(
   named = _named(by_names)
   best, panel = (False, 0.0, 0), None
   for one, wave, alone, follows in _keys_in_waves(sample, facts, by_names):
-    rank = names.ends_in_id(one.name), alone, one.distinct
+    rank = key_names.ends_in_id(one.name), alone, one.distinct
     if follows < _NEXT or rank <= best:
       continue
     if one.name in named or _is_somebody(sample, facts, one, wave):
@@ -111,7 +111,7 @@ def _keys_in_waves(
 def _may_be_wave(facts: facts_lib.Facts) -> bool:
   least, most = _WAVES
   return (
-    names.is_wave(facts.name)
+    time_names.is_wave(facts.name)
     and facts.kind == 'number'
     and facts.filled == facts.rows
     and facts.sentinel is None
@@ -131,7 +131,7 @@ def _in_waves(
   """
   rows = sample.connection.execute(
     f'SELECT {_code("k")} AS k, {_code("w")} AS w FROM (SELECT'
-    f' {_given(sample, key)} AS k, TRY_CAST({_given(sample, wave)} AS DOUBLE)'
+    f' {sample.given(key)} AS k, TRY_CAST({sample.given(wave)} AS DOUBLE)'
     f' AS w FROM {sample.table}) WHERE k IS NOT NULL'
   ).fetchnumpy()
   waves = rows['w'].max() + 2
@@ -139,11 +139,6 @@ def _in_waves(
   steps = np.diff(places)[np.diff(places // waves) == 0]
   alone = np.sum(count == 1) / np.sum(count)
   return float(alone), float(np.mean(steps == 1)) if len(steps) else 0.0
-
-
-def _given(sample: sample_lib.Sample, column: str) -> str:
-  """SQL of values as text; NULL where there is none."""
-  return f"nullif(trim(CAST({sample.column(column)} AS VARCHAR)), '')"
 
 
 def _code(column: str) -> str:
@@ -177,7 +172,7 @@ def _agreement(
   """
   rows = sample.connection.execute(
     f'SELECT {_code("k")} AS k, {_code("w")} AS w, {_code("v")} AS v FROM ('
-    f'SELECT {_given(sample, key)} AS k, TRY_CAST({_given(sample, wave)} AS'
+    f'SELECT {sample.given(key)} AS k, TRY_CAST({sample.given(wave)} AS'
     f' DOUBLE) AS w, {facts_lib.text(sample, facts)} AS v FROM {sample.table})'
     ' WHERE k IS NOT NULL AND v IS NOT NULL ORDER BY k, w'
   ).fetchnumpy()

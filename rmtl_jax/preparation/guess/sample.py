@@ -76,6 +76,10 @@ class Sample:
     """SQL of a column of the log."""
     return f'c{self.names.index(name)}'
 
+  def given(self, name: str) -> str:
+    """SQL of a column's values as text; NULL for the empty text of CSV."""
+    return f"nullif(trim(CAST({self.column(name)} AS VARCHAR)), '')"
+
   def fetch(self, select: str, rest: str = '') -> list[tuple[Any, ...]]:
     """Rows of a query over the sample."""
     return self.connection.execute(

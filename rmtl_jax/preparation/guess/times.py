@@ -13,7 +13,12 @@ import numpy as np
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import keys as keys_lib
-from rmtl_jax.preparation.guess import names
+from rmtl_jax.preparation.guess import (
+  label_names,
+  number_names,
+  time_names,
+  words,
+)
 from rmtl_jax.preparation.guess import sample as sample_lib
 
 # Seconds since 1970 of the years in which logs were written: 2000, and of old
@@ -110,17 +115,19 @@ def find(
   rows = [
     time
     for time in found
-    if time.form and time.column in complete and names.may_be_time(time.column)
+    if time.form
+    and time.column in complete
+    and time_names.may_be_time(time.column)
   ]
   # The date of an answer is the row's where nothing else is: every row of a log
   # of clicks has one.
-  sure = [time for time in rows if not names.is_label(time.column)]
-  dates = [t for t in rows if t.is_date and not names.is_once(t.column)]
+  sure = [time for time in rows if not label_names.is_label(time.column)]
+  dates = [t for t in rows if t.is_date and not time_names.is_once(t.column)]
   glued = [
     t
     for t in found
     if t.form and t.is_date and t.column in complete
-    if names.may_be_date(t.column)
+    if time_names.may_be_date(t.column)
   ]
   best = max(sure or dates or glued, key=_fitness, default=None)
   filled = {one.name: one.filled for one in facts}
@@ -148,7 +155,7 @@ def find(
 def _fitness(time: Time) -> tuple[float, ...]:
   """The greater, the likelier a time is the row's: its end tells its length."""
   is_date, has_clock, distinct = time.rank
-  return is_date, has_clock, not names.is_end(time.column), distinct
+  return is_date, has_clock, not time_names.is_end(time.column), distinct
 
 
 def fault(
@@ -202,7 +209,7 @@ def by_values(
     and time.form
     and (why := _of_rows(sample, one, keys))
   ]
-  near = [time for time in fitting if names.is_nearly_time(time.column)]
+  near = [time for time in fitting if time_names.is_nearly_time(time.column)]
   for found in (fitting, near):
     if len(found) == 1:
       return found[0], []
@@ -212,13 +219,17 @@ def by_values(
 def _unnamed(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
   """The time in a column, whatever its name, unless that says what else."""
   name = facts.name
-  if names.is_label(name) or names.is_time_of_key(name):
+  if label_names.is_label(name) or time_names.is_time_of_key(name):
     return None
   if facts.filled < facts.rows or facts.sentinel is not None:
     return None
   if facts.kind == 'time' and facts.distinct >= _LEAST_DATES:
     return _of_column(sample, facts)
-  if not facts.whole or facts.distinct < _LEAST_NUMBERS or names.measure(name):
+  if (
+    not facts.whole
+    or facts.distinct < _LEAST_NUMBERS
+    or number_names.measure(name)
+  ):
     return None
   # Numbers that rows of the log count on are ids.
   is_counted = facts.distinct == facts.rows
@@ -295,7 +306,7 @@ def _of_column(
 ) -> Time | None:
   if facts.distinct < 2:
     return None
-  named = names.is_time(facts.name)
+  named = time_names.is_time(facts.name)
   if facts.kind == 'time':
     return _of_texts(sample, facts, _value(sample, facts), {'unit': 'iso'})
   if named and facts.kind in ('text', 'list'):
@@ -305,7 +316,9 @@ def _of_column(
   if not facts.whole:
     is_since_1970 = named and _unit(facts, _USUAL_S) == 's'
     return _since_1970(facts, 's') if is_since_1970 else None
-  if names.may_be_time(facts.name) and (found := _of_digits(sample, facts)):
+  if time_names.may_be_time(facts.name) and (
+    found := _of_digits(sample, facts)
+  ):
     return found
   unit = _unit(facts, _USUAL_S)
   # Numbers of ten digits may be ids.
@@ -314,10 +327,10 @@ def _of_column(
   if named and (unit := _unit(facts, _EARLIEST_S)):
     return _since_1970(facts, unit)
   is_relative = facts.least >= 0 and facts.distinct >= _LEAST_RELATIVE
-  is_relative &= not names.may_be_length(facts.name)
-  if named and is_relative and names.measure(facts.name) != 'code':
+  is_relative &= not time_names.may_be_length(facts.name)
+  if named and is_relative and number_names.measure(facts.name) != 'code':
     unit = 's' if facts.largest < _MOST_RELATIVE_S else 'ms'
-    unit = next((u for u in _PER_SECOND if u in names.words(facts.name)), unit)
+    unit = next((u for u in _PER_SECOND if u in words.of(facts.name)), unit)
     why = (
       f'named like a time, from {facts.least:.0f} to {facts.largest:.0f}: not'
       f' since 1970, so read as {unit} since the log began'

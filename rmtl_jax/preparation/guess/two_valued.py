@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from rmtl_jax import types
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import keys as keys_lib
-from rmtl_jax.preparation.guess import names
+from rmtl_jax.preparation.guess import label_names
 from rmtl_jax.preparation.guess import sample as sample_lib
 
 # Columns that an error names.
@@ -102,7 +102,7 @@ def related(
     if one.name in labels or not fits(one):
       continue
     for label in labels:
-      word = names.shared_end(one.name, label)
+      word = label_names.shared_end(one.name, label)
       if word and not is_fixed(sample, one, keys):
         found[one.name] = (
           f'two values, and {word!r} in its name as in {label}: may be another'

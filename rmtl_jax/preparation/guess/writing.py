@@ -13,9 +13,11 @@ from rmtl_jax.preparation.guess import (
   features,
   keys,
   labels,
-  names,
+  schema_names,
+  time_names,
   times,
   two_valued,
+  words,
 )
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import sample as sample_lib
@@ -50,7 +52,7 @@ def schema(
   if time and (made := _from_time(facts, time)):
     record['from_time'] = made
   if tasks:
-    task_names = names.of_tasks([task.column for task in tasks])
+    task_names = schema_names.of_tasks([task.column for task in tasks])
     record['tasks'] = [task.entry(task_names) for task in tasks]
   elif happened and time and 'item' in roles and {'user', 'session'} & {*roles}:
     record['events'], record['tasks'] = events.declare(happened)
@@ -100,19 +102,19 @@ def text(record: Mapping[str, Any]) -> str:
 
 def _from_time(facts: Sequence[facts_lib.Facts], time: times.Time) -> list[str]:
   """Categories to make of the time, which the log has not and which vary."""
-  words = {
+  named = {
     word
     for one in facts
     if one.name != time.column
-    for word in names.words(one.name)
+    for word in words.of(one.name)
   }
   made = []
   if time.is_date and time.has_clock and time.days >= _LEAST_DAYS['hour']:
-    made += [] if words & {'hour', 'hourmin'} else ['hour']
+    made += [] if named & {'hour', 'hourmin'} else ['hour']
   least = _LEAST_DAYS['weekday']
   # The days of four years tell the year.
   if time.is_date and time.days >= least and time.different >= least:
-    made += [] if words & {'weekday', 'dow'} else ['weekday']
+    made += [] if named & {'weekday', 'dow'} else ['weekday']
   return made
 
 
@@ -128,7 +130,9 @@ def _fields(
   """
   kinds = {column: 'categorical' for column in keys_}
   kinds |= {column: field.kind for column, field in fields.items()}
-  field_names = names.unique(column for column, kind in kinds.items() if kind)
+  field_names = schema_names.unique(
+    column for column, kind in kinds.items() if kind
+  )
   found: dict[str, list[Any]] = {kind: [] for kind in manifest_lib.KINDS}
   for column, name in field_names.items():
     entry: dict[str, Any] = {'column': column}
@@ -239,7 +243,7 @@ def notes(
       'No time of the rows: sessions are drawn for the splits, and no feature'
       ' tells what came before a row.'
     )
-    if parts := names.parts_of_date(one.name for one in facts):
+    if parts := time_names.parts_of_date(one.name for one in facts):
       found.append(
         f'{", ".join(parts)} may be the parts of a date: a column that joins'
         ' them, as 2024-05-01, is read as the time.'
@@ -249,7 +253,7 @@ def notes(
         f'Columns that may be it, of which none was taken:'
         f' {", ".join(may_be_times)}; "time" in the schema says which.'
       )
-  elif not names.may_be_time(time.column):
+  elif not time_names.may_be_time(time.column):
     found.append(f'The time is {time.column} by its values: {time.why}.')
   if time and not time.is_date:
     counts = 'counts from the beginning of the log'

@@ -1,0 +1,112 @@
+"""What names of columns say of keys: users, items, sessions."""
+
+from __future__ import annotations
+
+import re
+
+from rmtl_jax.preparation.guess import words
+
+_SURE_ID = '(id|ids|key|hash|no|nr|uuid|guid|code|token)'
+_ID = f'({_SURE_ID}|nbr|num|number|index|idx)'
+USERS = (
+  'user|uid|visitor|customer|client|member|viewer|shopper|consumer'
+  '|subscriber|player|listener|reader|person|profile|account|msno|device|cookie'
+  '|household|panelist|respondent|subject|participant|patient|student|employee'
+  '|borrower|donor|rider|driver|sender|applicant|learner|cust|guest|buyer'
+  '|eater|seeker|kunde'
+)
+ITEMS = (
+  'item|product|sku|asin|isbn|article|video|movie|song|track|book|news|story|doc'
+  '|document|post|photo|listing|goods|recipe|game|course|hotel|prop|property'
+  '|restaurant|offer|coupon|note|feed|clip|episode|podcast|show|content|anime'
+  '|manga|stockcode|ad|ads|aid|adgroup|advert|creative|banner|campaign'
+)
+# Words of many other columns too, which are items only as ids.
+_ITEM_IDS = (
+  'question|problem|exercise|lexeme|job|vacancy|venue|business|poi|place|vendor'
+  '|merchant|receiver|recipient|template|title|room|flight|jobposting|artikel'
+)
+# Those that may be kinds, of which a log has few.
+_KINDS = words.listed(
+  'campaign coupon hotel show note feed prop banner creative aid'
+)
+# Of the session by name; the last ones where no other is.
+_SESSIONS = 'session|sess|visit|sid|slate'
+_REQUESTS = (
+  'search|srch|query|request|req|pageview|pv|impression|trace|display|auction'
+)
+_ORDERS = 'order|invoice|basket|receipt'
+# From the surest word to the least sure one.
+_KEYS = {
+  'user': rf'(?:full|anonymous|anon|app|web|hashed|raw|{USERS})?({USERS})'
+  rf'(pseudo)?({_ID}{{1,2}}|name)?|(card|cc)(num|number|nr|no|hash)',
+  'item': rf'(target|candidate|click|clicked|product)?({ITEMS}){_ID}{{0,2}}'
+  rf'(clean)?|({_ITEM_IDS}){_SURE_ID}',
+  'session': r'(user|web|app|ga|browser|visitor|customer|client)?'
+  rf'({_SESSIONS}){_ID}{{0,2}}|({_REQUESTS}){_ID}|({_ORDERS}){_SURE_ID}',
+  'domain': rf'(domain|scenario|scene|tab|market|site|surface|placement){_ID}?',
+  'weight': '(instance|sample|row|example)weight',
+  'split': '(split|fold|partition|subset)',
+  'event': '(event|action|behaviou?r|activity|interaction)(type|name)?',
+}
+
+
+def rank(name: str, role: str) -> int | None:
+  """How well a name fits a role: 0 is best, None is not at all.
+
+  >>> rank('user_id', 'user'), rank('user_active_degree', 'user')
+  (0, None)
+  >>> rank('video_id', 'item') < rank('campaign', 'item')
+  True
+  """
+  joined = ''.join(words.of(name))
+  found = re.fullmatch(_KEYS[role], joined)
+  if not found:
+    return None
+  words.listed = {
+    'user': USERS,
+    'item': f'{ITEMS}|{_ITEM_IDS}',
+    'session': f'|{_ORDERS}',
+  }.get(role, '')
+  places = enumerate(words.listed.split('|'))
+  return next((i for i, w in places if w in found.groups()), 0)
+
+
+def is_bare_id(name: str) -> bool:
+  """Whether a name says that a column is an id, and not of what.
+
+  >>> is_bare_id('ID'), is_bare_id('nr'), is_bare_id('shop_id')
+  (True, True, False)
+  """
+  return ''.join(words.of(name)) in (
+    'id',
+    'ids',
+    'nr',
+    'no',
+    'key',
+    'pid',
+    'uuid',
+  )
+
+
+def is_sure_key(name: str, role: str) -> bool:
+  """Whether a name says that a column is a key, however few values it has.
+
+  >>> is_sure_key('subject', 'user'), is_sure_key('ad_id', 'item')
+  (True, True)
+  >>> is_sure_key('device', 'user'), is_sure_key('campaign', 'item')
+  (False, False)
+  """
+  joined = ''.join(words.of(name))
+  if role == 'user':
+    return joined != 'device'
+  return joined not in _KINDS
+
+
+def ends_in_id(name: str) -> bool:
+  """Whether a name says that a column is the id of something.
+
+  >>> ends_in_id('user_pseudo_id'), ends_in_id('user')
+  (True, False)
+  """
+  return words.of(name)[-1:] == ['id']

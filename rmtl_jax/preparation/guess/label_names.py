@@ -1,0 +1,227 @@
+"""What names of columns say of labels and of what rows led to."""
+
+from __future__ import annotations
+
+import re
+
+from rmtl_jax.preparation.guess import key_names, number_names, words
+
+_LABEL = words.listed(
+  'click clicked clk conversion convert converted conv ctcvr buy bought'
+  ' purchase purchased order ordered pay paid cart addtocart like liked follow'
+  ' followed share shared forward comment commented favorite favourite fav'
+  ' collect collected hate dislike disliked subscribe subscribed reply install'
+  ' installed download downloaded finish finished complete completed watched'
+  ' viewed label target y outcome response responded churn churned attribution'
+  ' attributed win won booking booked accept accepted save saved skip skipped'
+  ' enter success retained engaged upvote downvote vote played listened opened'
+  ' reacted redeemed cvr read chosen defaulted callback correctly'
+)
+# Those that are words of other columns too, and count as a whole.
+_SURE_LABEL = words.listed(
+  'correct reordered noshow signup signedup unsubscribed'
+)
+# Names of answers that are words of many other columns too: they count as a
+# whole, and where no surer name is there.
+_WHOLE_LABEL = words.listed(
+  'choice choose selected class default call called bad good badgood goodbad'
+  ' fraud spam approve approved rejected survived attrition readmitted canceled'
+  ' cancelled returned refunded readmission'
+)
+# Of steps before an answer, where one is there.
+_STEP = words.listed('visit visited')
+# Of what is still to come, at the end of a name.
+_TO_COME = r'next( \d+)? (day|week|month|quarter|year|period)s?$'
+_VIEWS = {'long', 'valid', 'effective', 'full', 'finish', 'complete'}
+# Of what was before the row, of counts, and of who or what is shown.
+_NO_LABEL = words.listed(
+  'user item count cnt num last prev previous prior history past before ever'
+  ' total avg mean rate rates ratio days ago feat random rand'
+)
+# Of those the words of what was before the row.
+_BEFORE = words.listed('last prev previous prior history past before ever ago')
+# Of what somebody has or is, and of what there is.
+_CONDITION = words.listed(
+  'has have had own owns with in stock open eligible available logged enabled'
+  ' ok active valid online member new mobile weekend holiday promo free'
+  ' treatment control group first auto organic status'
+)
+# What a row led to, as a number.
+_OUTCOME = words.listed(
+  'rating stars play watch watched watching dwell stay listen spent revenue gmv'
+  ' sales profit'
+)
+# Of what is usual, not of a row.
+_USUALLY = words.listed('daily weekly monthly yearly')
+# What a row led to as a share, where other shares are of what was before.
+_SHARE = words.listed('watchratio playratio playedratio playedratiopct')
+# Of the search that rows answer, which was before them: what of the words of
+# labels and outcomes may be asked for.
+_REQUEST = words.listed('srch search query request')
+_ASKED_FOR = words.listed('stay booking order')
+# The last words of columns that say how something was done, and what.
+_HOW = words.listed(
+  'channel type method source cat category app flow mode platform device answer'
+  ' option plan country os group region language city price size promo bonus'
+)
+_DONE = words.listed(
+  'signup order install sales click subscribe download correct pay payment'
+)
+# Answers that are given month by month, and so are features of later ones.
+_PAYMENTS = words.listed('pay paid payment order')
+# Words that say of a column that it has two values.
+_MARKS = 'is has was did bool boolean flag ind indicator bin binary yn'
+# Words that say nothing of which columns belong together.
+_COMMON = frozenset(
+  [
+    *key_names.USERS.split('|'),
+    *key_names.ITEMS.split('|'),
+    *number_names.CODES,
+    *words.listed(_MARKS),
+  ]
+)
+
+
+def is_label(name: str) -> bool:
+  """Whether a name is that of an answer to a row.
+
+  >>> is_label('is_click'), is_label('long_view'), is_label('click_count')
+  (True, True, False)
+  >>> is_label('default payment next month')
+  True
+  """
+  parts = words.of(name)
+  found, joined = set(parts), ''.join(parts).removeprefix('is')
+  if re.search(_TO_COME, ' '.join(parts)) and found & (_LABEL | _WHOLE_LABEL):
+    return True
+  is_view = 'view' in found and bool(found & _VIEWS)
+  named = bool(found & _LABEL) or joined in _LABEL | _SURE_LABEL or is_view
+  return named and not found & _NO_LABEL
+
+
+def may_be_label(name: str) -> bool:
+  """Whether a name is that of an answer, if no other column's surely is.
+
+  >>> may_be_label('Class'), may_be_label('is_selected')
+  (True, True)
+  >>> may_be_label('cabin_class')
+  False
+  """
+  joined = ''.join(words.of(name))
+  return bool({joined, joined.removeprefix('is')} & _WHOLE_LABEL)
+
+
+def may_be_step(name: str) -> bool:
+  """Whether a name may be that of a step before an answer.
+
+  >>> may_be_step('visit'), may_be_step('first_visit')
+  (True, False)
+  """
+  return ''.join(words.of(name)) in _STEP
+
+
+def is_condition(name: str) -> bool:
+  """Whether a name is of what somebody has or is, or of what there is.
+
+  >>> is_condition('has_app'), is_condition('in_stock'), is_condition('reached')
+  (True, True, False)
+  """
+  return bool({*words.of(name)} & _CONDITION)
+
+
+def tells_how(name: str) -> bool:
+  """Whether a name says how something was done, not whether.
+
+  >>> tells_how('signup_method'), tells_how('signup')
+  (True, False)
+  """
+  parts = words.of(name)
+  return bool({*parts[-1:]} & _HOW and {*parts[:-1]} & _DONE)
+
+
+def may_be_state(name: str) -> bool:
+  """Whether a name is of what became of something, as `Loan_Status`.
+
+  >>> may_be_state('Loan_Status'), may_be_state('status_code')
+  (True, False)
+  """
+  return words.of(name)[-1:] in (['status'], ['class'], ['flag'])
+
+
+def is_known_before(name: str) -> bool:
+  """Whether a name is of what was before a row.
+
+  >>> is_known_before('prior_visit'), is_known_before('user_clicked')
+  (True, False)
+  """
+  return bool({*words.of(name)} & _BEFORE)
+
+
+def shared_end(name: str, label: str) -> str:
+  """The first or the last word, if a column shares it with a label; else ''.
+
+  Words of who or what is shown, and of what was before, tell nothing.
+
+  >>> shared_end('good_math', 'good_read'), shared_end('ad_new', 'ad_click')
+  ('good', '')
+  >>> shared_end('last_click', 'is_click')
+  ''
+  """
+  ours, theirs = words.of(name), words.of(label)
+  if not ours or not theirs or {*ours} & (_NO_LABEL | _USUALLY):
+    return ''
+  return next(
+    (
+      ours[end]
+      for end in (0, -1)
+      if ours[end] == theirs[end]
+      and not ours[end].isdigit()
+      and len(ours[end]) > 1
+      and ours[end] not in _COMMON
+    ),
+    '',
+  )
+
+
+def is_outcome(name: str) -> bool:
+  """Whether a name is that of a number that the row led to.
+
+  >>> is_outcome('play_time_ms'), is_outcome('duration_ms')
+  (True, False)
+  >>> is_outcome('watch_ratio'), is_outcome('user_watch_ratio')
+  (True, False)
+  """
+  parts = words.of(name)
+  found = set(parts)
+  named = bool(found & _OUTCOME) and not found & _NO_LABEL
+  return named or ''.join(parts) in _SHARE
+
+
+def is_usual(name: str) -> bool:
+  """Whether a number is what is usual, or of a day, not of a row.
+
+  >>> is_usual('daily_time_spent'), is_usual('time_spent')
+  (True, False)
+  """
+  return bool({*words.of(name)} & _USUALLY)
+
+
+def is_payment(name: str) -> bool:
+  """Whether a name is of what somebody pays or orders again and again.
+
+  >>> is_payment('PAY_AMT1'), is_payment('target_1')
+  (True, False)
+  """
+  return bool({*words.of(name)} & _PAYMENTS)
+
+
+def is_of_request(name: str) -> bool:
+  """Whether a name is that of something that was searched for.
+
+  >>> is_of_request('srch_length_of_stay'), is_of_request('length_of_stay')
+  (True, False)
+  >>> is_of_request('search_dwell')
+  False
+  """
+  first, *rest = words.of(name) or ['']
+  return first in _REQUEST and {*rest} & (_LABEL | _OUTCOME) <= _ASKED_FOR

@@ -1,0 +1,91 @@
+"""What names of columns say of numbers: codes or amounts."""
+
+from __future__ import annotations
+
+import re
+
+from rmtl_jax.preparation.guess import key_names, words
+
+CODES = words.listed(
+  'id ids code cat category type kind class level tab zip zipcode postal gender'
+  ' sex feat feature hour hourmin weekday dow month day country region city'
+  ' state brand segment group cluster bucket range channel platform os browser'
+  ' device lang language status flag index key hash genre slot pos position'
+  ' rank domain market store shop seller publisher advertiser campaign'
+  ' occupation education url uri link ip subcategory subcat weekend holiday'
+)
+_AMOUNT = words.listed(
+  'price amount cost count cnt num number qty quantity age days duration length'
+  ' len size score rate ratio ctr cvr avg mean sum total min max distance time'
+  ' sec seconds ms views clicks likes sales revenue balance income height width'
+  ' weight bid budget discount popularity stars rating percent pct freq'
+  ' frequency gap value tenure window hours minutes weeks months year years pop'
+  ' population calls nights adults children kids siblings people persons rooms'
+  ' bedrooms bathrooms floors visits orders purchases points pages passengers'
+  ' guests employees'
+)
+# Of kinds that few numbers stand for, at the end of a name.
+_KINDS_AT_END = words.listed(
+  'race ethnicity ethnic marital marriage religion nationality party relation'
+  ' zone precinct district continent location origin destination department'
+  ' dept team industry sector profession employment discipline color colour'
+  ' mode carrier vendor operator warehouse office branch source src referrer'
+  ' medium network isp section format template layout theme variant arm algo'
+  ' algorithm policy strategy experiment maker make model material topic tag'
+  ' plan role version method currency reason machine sensor unit weather'
+  ' direction season hero map opponent subject skill period exchange cate'
+)
+_GLUED_KIND = '(type|group|category|class|code|bannerpos)$'
+# What is counted within something else, where its name is no more than that.
+_COUNTED = words.listed('episode')
+# Words that end as the names of ids do.
+_NO_ID = words.listed(
+  'android hybrid covid valid invalid solid paid unpaid prepaid grid bid'
+)
+_GLUED_AMOUNT = '(price|amount|cost|(?<!ac)count|(?<!cof)fee)$'
+# Between what is counted and of what.
+_PER = words.listed('to per since until')
+
+
+def measure(name: str) -> str:
+  """`code` or `amount` if a name says that its numbers are; else ''.
+
+  >>> measure('cat1'), measure('price'), measure('price_range'), measure('x')
+  ('code', 'amount', 'code', '')
+  >>> measure('shopid'), measure('payprice'), measure('days_to_holiday')
+  ('code', 'amount', 'amount')
+  """
+  parts = words.of(name)
+  ends = (i for i, word in enumerate(parts) if word in _PER and i)
+  for word in reversed(parts[: next(ends, len(parts))]):
+    if word in CODES:
+      return 'code'
+    if word in _AMOUNT:
+      return 'amount'
+  joined = ''.join(words.of(name))
+  if re.search(_GLUED_AMOUNT, joined):
+    return 'amount'
+  is_id = joined.endswith('id') and not {*parts} & _NO_ID
+  return 'code' if is_id else ''
+
+
+def is_kind(name: str) -> bool:
+  """Whether few numbers of this name stand for kinds, persons or things.
+
+  >>> is_kind('race_4'), is_kind('devicetype'), is_kind('banner'), is_kind('x')
+  (True, True, True, False)
+  """
+  last = words.without_digits(name).split()[-1:]
+  if {*last} & _KINDS_AT_END or re.search(_GLUED_KIND, ''.join(last)):
+    return True
+  roles = () if is_counted(name) else ('user', 'item', 'domain')
+  return any(key_names.rank(name, role) is not None for role in roles)
+
+
+def is_counted(name: str) -> bool:
+  """Whether numbers of this name count on within something else.
+
+  >>> is_counted('episode'), is_counted('episode_id')
+  (True, False)
+  """
+  return bool({*words.of(name)[-1:]} & _COUNTED)

@@ -1,0 +1,154 @@
+"""What names of columns say of times."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from rmtl_jax.preparation.guess import words
+
+_TIME = words.listed('time timestamp ts date datetime dt at when epoch day')
+_GLUED_TIME = '(event|log|visit|create|order)(date|time)$|timestamp$'
+# Of the row where no other name says time.
+_GLUED_DATE = '(start|begin|end|sale|issue|purchase|transaction|request)date$'
+# Times of a user or of an item, not of the row.
+_TIME_OF_KEY = words.listed(
+  'since birth birthday birthdate born dob register registered registration'
+  ' signup joined release released publish published expire expiry'
+)
+# Those, parts of times and lengths of time.
+_NO_TIME = _TIME_OF_KEY | words.listed(
+  'hour hourmin weekday dow month year minute tz zone play watch dwell stay'
+  ' spent duration delay gap listen read per avg mean'
+)
+# Words of times that are dates or lengths, as their numbers are.
+_MAY_BE_LENGTH = words.listed(
+  'lead elapsed reaction wait waiting travel response reply delivery completion'
+  ' finish passed processing load loading service cook prep preparation'
+)
+# Of what a user does once, as far as the rows tell.
+_ONCE = words.listed('subscribe subscribed install installed')
+# Of when somebody is asked or counted again, and what may stand before it.
+_WAVES = words.listed('year yr wave')
+_OF_WAVES = words.listed(
+  'survey panel study interview fiscal financial academic school calendar'
+  ' report reporting observation obs'
+)
+
+
+def is_time(name: str) -> bool:
+  """Whether a name is that of the time of something.
+
+  >>> is_time('time_ms'), is_time('eventTime'), is_time('createdate')
+  (True, True, True)
+  >>> is_time('play_time'), is_time('candidate')
+  (False, False)
+  """
+  found = set(words.of(name))
+  glued = re.search(_GLUED_TIME, ''.join(words.of(name)))
+  return (bool(found & _TIME) or glued is not None) and not found & _NO_TIME
+
+
+def may_be_date(name: str) -> bool:
+  """Whether a date may be the row's, by its name, where no other's surely is.
+
+  >>> may_be_date('startdate'), may_be_date('enddates')
+  (True, False)
+  """
+  return re.search(_GLUED_DATE, ''.join(words.of(name))) is not None
+
+
+def is_end(name: str) -> bool:
+  """Whether a time is that of the end of something.
+
+  >>> is_end('enddate'), is_end('contract_end_date'), is_end('trend_date')
+  (True, True, False)
+  """
+  glued = re.search(
+    '(^|contract|_)end(ed)?_?(date|time)$', '_'.join(words.of(name))
+  )
+  return glued is not None
+
+
+def may_be_length(name: str) -> bool:
+  """Whether a time may be a length of time, by its name.
+
+  >>> may_be_length('response_time'), may_be_length('event_time')
+  (True, False)
+  """
+  return bool({*words.of(name)} & _MAY_BE_LENGTH)
+
+
+def is_once(name: str) -> bool:
+  """Whether a time is that of something that a user does once.
+
+  >>> is_once('subscribed_at'), is_once('clicked_at')
+  (True, False)
+  """
+  return bool({*words.of(name)} & _ONCE)
+
+
+def may_be_time(name: str) -> bool:
+  """Whether a name may be that of a time: an hour may come with its date.
+
+  >>> may_be_time('hour'), may_be_time('hour_of_day')
+  (True, False)
+  """
+  return is_time(name) or words.of(name)[-1:] == ['hour']
+
+
+def is_time_of_key(name: str) -> bool:
+  """Whether a name is that of a time of a user or an item, such as a birthday.
+
+  >>> is_time_of_key('birth_date'), is_time_of_key('zeitpunkt')
+  (True, False)
+  """
+  return bool({*words.of(name)} & _TIME_OF_KEY)
+
+
+def is_nearly_time(name: str) -> bool:
+  """Whether a part of a word is that of a time.
+
+  >>> is_nearly_time('purchasetime'), is_nearly_time('zeitpunkt')
+  (True, False)
+  """
+  return re.search('time|date|stamp', name.lower()) is not None
+
+
+def is_year(name: str) -> bool:
+  """Whether a name is that of a year, of a row as of anything else.
+
+  >>> is_year('Year'), is_year('model_year'), is_year('years')
+  (True, True, False)
+  """
+  return words.of(name)[-1:] in (['year'], ['yr'])
+
+
+def is_wave(name: str) -> bool:
+  """Whether a name is that of the year of a row, or of a survey's wave.
+
+  >>> is_wave('Year'), is_wave('survey_wave'), is_wave('model_year')
+  (True, True, False)
+  """
+  *before, last = words.of(name) or ['']
+  return last in _WAVES and {*before} <= _OF_WAVES
+
+
+def parts_of_date(columns: Iterable[str]) -> list[str]:
+  """The columns of year, month and day, where a log has one of each.
+
+  >>> parts_of_date(['day_of_week', 'arrival_year', 'arrival_month', 'day'])
+  ['arrival_year', 'arrival_month', 'day']
+  >>> parts_of_date(['birth_year', 'month', 'day'])
+  []
+  """
+  found: dict[str, list[str]] = {'year': [], 'month': [], 'day': []}
+  for column in columns:
+    parts = {*words.of(column)}
+    named = [*({*found} & parts)]
+    of_week = parts & {'week', 'days', 'months', 'years'}
+    if not of_week and not parts & _TIME_OF_KEY and named:
+      # The day of the month is a day.
+      found['day' if 'day' in named else named[0]].append(column)
+  one_each = all(len(named) == 1 for named in found.values())
+  return [named[0] for named in found.values()] if one_each else []
