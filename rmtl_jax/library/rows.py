@@ -11,7 +11,7 @@ import numpy as np
 from rmtl_jax import types
 from rmtl_jax.data import reading
 from rmtl_jax.evaluation import critic_statistics
-from rmtl_jax.ops import rewards
+from rmtl_jax.ops import rewards, task_losses
 from rmtl_jax.results import ensemble
 from rmtl_jax.results import row_values as values_lib
 from rmtl_jax.runtime import workdir
@@ -63,7 +63,7 @@ def row_values(
   if not members:
     raise types.InputError(f'{path}: no critics; rmtl train goes on with them')
   host, config = rows.host, run.config.critic
-  reward = rewards.REWARDS[config.reward]
+  reward = task_losses.reward_function(config.reward, host.losses)
   returns = [
     critic_statistics.discounted_returns(
       np.asarray(

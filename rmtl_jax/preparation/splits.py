@@ -7,7 +7,6 @@ their sessions. A split that the log itself has (`given`) cuts them.
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from typing import Any
 
 import duckdb
@@ -80,10 +79,7 @@ class SplitRule:
     if self.ratio:
       found['split'] = list(self.ratio)
     if self.boundaries is not None:
-      found['split_dates'] = [
-        datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC).isoformat()
-        for ms in self.boundaries
-      ]
+      found['split_dates'] = list(map(windows.shown, self.boundaries))
     if not self.by_time:
       found['split_seed'] = self.seed
     if self.is_given:

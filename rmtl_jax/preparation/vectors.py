@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmtl_jax import types
+from rmtl_jax.data import column_reader, parquet
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import parquet
 from rmtl_jax.data import vectors as data_vectors
 from rmtl_jax.preparation import sql, vocabulary
 
@@ -132,15 +132,8 @@ def _read(
 
 
 def _check_columns(path: pathlib.Path, asked: dict[str, Any]) -> None:
-  try:
-    with parquet.open_file(path) as file:
-      schema = file.schema_arrow
-  except FileNotFoundError:
-    raise types.InputError(f'{path}: not found') from None
-  except (OSError, ValueError) as error:
-    raise types.InputError(
-      f'{path}: not readable: {types.first_line(error)}'
-    ) from None
+  with column_reader.one_line_errors(path), parquet.open_file(path) as file:
+    schema = file.schema_arrow
   for column in (asked['key'], asked['vector']):
     if schema.names.count(column) != 1:
       raise types.InputError(

@@ -47,12 +47,13 @@ def evaluate(
   place = pathlib.Path(data_dir) if data_dir else run.data_dir
   with contextlib.ExitStack() as held:
     workdir.hold_data(held, place)
-    if not data_dir:
+    is_own = place.resolve() == run.data_dir.resolve()
+    if is_own:
       processes.on_first(
         lambda: workdir.check_own_data(run, tuple(run.manifest.splits)),
         types.InputError,
       )
-    return _evaluate(run, split, place, layout)
+    return _evaluate(run, split, place, is_own, layout)
 
 
 def _with_propensities(run: workdir.Run, propensities: str) -> workdir.Run:
@@ -67,6 +68,7 @@ def _evaluate(
   run: workdir.Run,
   split: str,
   data_dir: pathlib.Path,
+  is_own: bool,
   layout: mesh.Layout | None,
 ) -> dict[str, Any]:
   """As `evaluate`, with the data locked."""
@@ -78,7 +80,7 @@ def _evaluate(
   if not trained.actors:
     raise types.InputError(f'{path}: no finished stage to evaluate')
   # The rates are of the rows that the model has learnt from.
-  is_refit = run.refit_of and data_dir == run.data_dir
+  is_refit = run.refit_of and is_own
   rows = manifest.with_validation() if is_refit else manifest
   data = run_record.Data(
     manifest,
@@ -90,7 +92,7 @@ def _evaluate(
   maps = calibrations.saved(run)
   last_maps: calibrations.Maps | None
   last_maps = calibrations.saved(run, 'finetuned_at')
-  if data_dir == run.data_dir:
+  if is_own:
     # An interrupted run has not fitted them yet. Other data must not fit them:
     # its rows are those to evaluate.
     if not trained.weights:

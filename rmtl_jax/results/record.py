@@ -126,7 +126,7 @@ def paper_model(run: workdir.Run) -> dict[str, Any]:
   path = run.paper / 'metrics.json'
   if not path.exists():
     return {}
-  found = json_files.read(path, f'{path}: not found')
+  found = json_files.read(path)
   with json_files.parsing(str(path)):
     kept = {
       'backbone': found['backbone'],

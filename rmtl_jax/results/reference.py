@@ -103,10 +103,11 @@ def of_run(run: workdir.Run, stage: str, calibrated: bool) -> Record:
     types.InputError: a file is missing or lacks an entry: an earlier version
       wrote the run.
   """
-  again = f'{run.path / FILE}: not found; the command that trained the run'
-  fields = json_files.read(run.path / FILE, f'{again} writes it')
+  fields = json_files.read(
+    run.path / FILE, 'the command that trained the run writes it'
+  )
   path = run.path / 'metrics.json'
-  metrics = json_files.read(path, f'{path}: not found (rmtl train writes it)')
+  metrics = json_files.read(path, 'rmtl train writes it')
   kind = 'calibrated' if calibrated else 'stages'
   with json_files.parsing(f'{path}'):
     tasks = {
@@ -138,8 +139,8 @@ def read(path: pathlib.Path, manifest: manifest_lib.Manifest) -> Record:
   Raises:
     types.InputError: not there, or not of these fields and tasks.
   """
-  missing = f'{path}: not found; export the run again'
-  return checked(json_files.read(path, missing), manifest, str(path))
+  found = json_files.read(path, 'export the run again')
+  return checked(found, manifest, str(path))
 
 
 def checked(record: Any, manifest: manifest_lib.Manifest, where: str) -> Record:

@@ -105,6 +105,7 @@ def _work(
   """Serves in this process."""
   # Until there is a model that could be replaced.
   signal.signal(signal.SIGHUP, signal.SIG_IGN)
+  signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
   say('starting JAX')
   prepare()
   from rmtl_jax.server import app, worker
@@ -200,7 +201,10 @@ class _Supervisor:
       target=_work_in_process,
       args=(self._settings, self._listening, self._prepare),
     )
+    # Until it minds the signal itself, one that asks to reload would end it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     process.start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     self._workers[place] = process, time.monotonic()
 
   def _signal(self, number: int) -> None:

@@ -148,7 +148,8 @@ class Worker:
       self._take_up()
     while not self._stopped:
       asked = self._wake.wait(self.settings.reload_seconds or None)
-      self._wake.clear()
+      if asked:  # else a signal since then would be lost
+        self._wake.clear()
       if self._stopped:
         return
       found = models.mark(self.settings.workdir)

@@ -111,10 +111,9 @@ def values(
   params: Any,
   inputs: types.Inputs,
   actions: jax.Array,
-  key: jax.Array | None = None,
 ) -> jax.Array:
   """Q_k(s_t, a_{k,t}) of the critics, f32[L, T, K]: their members' mean."""
-  return values_and_deviation(network, params, inputs, actions, key)[0]
+  return values_and_deviation(network, params, inputs, actions)[0]
 
 
 def values_and_deviation(

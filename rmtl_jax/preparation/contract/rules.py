@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -73,6 +74,7 @@ def check(
     split_counts: dict[str, contract_sessions.SplitCounts] = {}
     counts = contract_vocabulary.ValueCounts(manifest)
     users = contract_users.Users(manifest)
+    delays = _delays(manifest)
     done = 0
     for name in manifest.splits:
       min_start = _min_start(manifest, split_counts, name)
@@ -86,6 +88,7 @@ def check(
           name,
           totals,
           min_start,
+          delays,
           counts,
           users,
         )
@@ -168,17 +171,27 @@ def _min_start(
   return max(starts, default=None)
 
 
-def _delay_ms(manifest: manifest_lib.Manifest) -> int:
-  """Delay after its row of the first label, ms; 0 without a schema."""
-  schema = schema_lib.schema_of_manifest(manifest)
-  return source.fastest(schema.tasks).delay_ms if schema else 0
+class _Delays(NamedTuple):
+  """How long after a row its labels are known, ms.
+
+  Attributes:
+    first: of the first label; 0 without a schema.
+    late: of the tasks whose labels some rows don't know in time.
+  """
+
+  first: int
+  late: dict[str, int]
 
 
-def _late(manifest: manifest_lib.Manifest) -> dict[str, int]:
-  """Delays, ms, of the tasks whose labels some rows don't know in time."""
+def _delays(manifest: manifest_lib.Manifest) -> _Delays:
   schema = schema_lib.schema_of_manifest(manifest)
-  late = labels_lib.late(schema.tasks) if schema else []
-  return {task.name: task.known_after_ms or 0 for task in late}
+  if schema is None:
+    return _Delays(0, {})
+  late = labels_lib.late(schema.tasks)
+  return _Delays(
+    source.fastest(schema.tasks).delay_ms,
+    {task.name: task.known_after_ms or 0 for task in late},
+  )
 
 
 def _check_batch(
@@ -189,6 +202,7 @@ def _check_batch(
   split: str,
   totals: contract_sessions.SplitCounts,
   min_start: int | None,
+  delays: _Delays,
   counts: contract_vocabulary.ValueCounts,
   users: contract_users.Users,
 ) -> None:
@@ -208,7 +222,7 @@ def _check_batch(
     totals,
     min_start,
     manifest.splits[split].end_ms,
-    _delay_ms(manifest),
+    delays.first,
   )
   values.integers('row_id')
   users.check(values, split)
@@ -231,7 +245,9 @@ def _check_batch(
     task.name: values.labels(task, weights.get(task.name))
     for task in manifest.tasks
   }
-  _check_weights(values, manifest, labels, weights, manifest.splits[split])
+  _check_weights(
+    values, manifest, labels, weights, manifest.splits[split], delays.late
+  )
   for name, found in weights.items():
     totals.observed[name] = totals.observed.get(name, 0) + int(
       np.count_nonzero(found)
@@ -263,9 +279,10 @@ def _check_weights(
   labels: dict[str, np.ndarray],
   weights: dict[str, np.ndarray],
   split: manifest_lib.Split,
+  late: dict[str, int],
 ) -> None:
   """Checks where rows have weight 0, and that their labels are 0 there."""
-  time, late = values.integers('timestamp'), _late(manifest)
+  time = values.integers('timestamp')
   for task in manifest.tasks:
     if not task.weighted:
       continue

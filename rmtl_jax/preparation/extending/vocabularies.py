@@ -28,13 +28,11 @@ class Grown:
     values: for looking up new rows; `table` has the values that these have.
     everything: table of `id`, `value` and `count` of every id.
     added: number of new ids.
-    unseen: new rows' values without an id, in rows.
   """
 
   values: vocabulary.Vocabulary
   everything: str
   added: int
-  unseen: int
 
 
 def grow(
@@ -75,10 +73,8 @@ def grow(
     f' CASE WHEN new THEN CAST({size} + rowid AS INTEGER) ELSE id END AS id'
     f' FROM {found}_0 WHERE new OR id IS NOT NULL'
   )
-  added, unseen = sql.fetch_row(
-    connection,
-    'SELECT count(*) FILTER (new), coalesce(sum(count) FILTER (id IS NULL AND'
-    f' NOT new), 0)::BIGINT FROM {found}_0',
+  (added,) = sql.fetch_row(
+    connection, f'SELECT count(*) FILTER (new) FROM {found}_0'
   )
   everything = sql.unique_name('everything')
   connection.execute(
@@ -91,7 +87,6 @@ def grow(
     vocabulary.Vocabulary(found, size + added, 0, buckets),
     everything,
     added,
-    unseen,
   )
 
 

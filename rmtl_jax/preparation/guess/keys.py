@@ -177,11 +177,6 @@ def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
   return role == 'item' or _share_of_one(sample, facts) <= _MOST_OF_ONE
 
 
-def is_row_id(sample: sample_lib.Sample, facts: facts_lib.Facts) -> bool:
-  """Whether every row of the whole log has a value of its own."""
-  return sample.is_whole and facts.distinct == facts.rows and facts.is_key
-
-
 def _share_of_one(sample: sample_lib.Sample, facts: facts_lib.Facts) -> float:
   """The share of rows with the most frequent value."""
   value = facts_lib.text(sample, facts)

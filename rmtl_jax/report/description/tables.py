@@ -26,13 +26,15 @@ def splits(record: Record) -> Table:
   has_time = record['over_time']['span_ms'] is not None
   rows = []
   for name, split in record['splits'].items():
-    ends = map(time, record['over_time']['ends'][name])
+    # Rows that a random split holds out beside test have no ends of their own.
+    ends = record['over_time']['ends'].get(name)
+    shown = map(time, ends) if ends else (content.NOTHING,) * 2
     rows.append(
       (
         name,
         f'{split["rows"]:,}',
         f'{split["sessions"]:,}',
-        *(ends if has_time else ()),
+        *(shown if has_time else ()),
       )
     )
   times = ('from (UTC)', 'to') if has_time else ()

@@ -48,8 +48,12 @@ class Keeper:
     self.where = self._writes.where
     self._lock = threading.Lock()
     self._readers: dict[int, _Model] = {}
-    with self._usable():
-      self._check_shape()
+    try:
+      with self._usable():
+        self._check_shape()
+    except BaseException:
+      self.close()
+      raise
 
   def _check_shape(self) -> None:
     with self._writing() as change:

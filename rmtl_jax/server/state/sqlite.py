@@ -263,7 +263,7 @@ class Store:
   # What is read.
 
   def visits(self, owner: str) -> list[records.Visit]:
-    """All visits of an owner, in the order of time."""
+    """See `stores.Reads`."""
     return self._visits('owner = ? ORDER BY first', owner)
 
   def visit(self, number: int) -> records.Visit:
@@ -271,16 +271,7 @@ class Store:
     return self._visits('id = ?', number)[0]
 
   def near(self, owner: str, low: int, high: int) -> list[records.Visit]:
-    """Visits of an owner that reach into a range of time.
-
-    Args:
-      owner: whose.
-      low: ms.
-      high: ms; no more than two rests later.
-
-    Returns:
-      In the order of time.
-    """
+    """See `stores.Reads`."""
     # Visits lie a rest apart, so no more than two do.
     found = self._visits(
       'owner = ? AND first <= ? ORDER BY first DESC LIMIT 2', owner, high
@@ -298,7 +289,7 @@ class Store:
     return [records.Visit(*row) for row in rows]
 
   def events(self, visits: Sequence[int]) -> list[records.Event]:
-    """The rows of visits, in the order of time."""
+    """See `stores.Reads`."""
     found: list[records.Event] = []
     for visit in visits:
       found += [
@@ -312,12 +303,7 @@ class Store:
   def open_events(
     self, key: str, value: str
   ) -> list[tuple[records.Event, int]]:
-    """Rows that are not in the counters yet, and when their visit ended.
-
-    Args:
-      key: `user` or `item`.
-      value: of the key.
-    """
+    """See `stores.Reads`."""
     return [
       (_event(row[:-1]), row[-1])
       for row in self._rows(
@@ -328,13 +314,7 @@ class Store:
     ]
 
   def pair(self, user: str, item: str, time: int) -> tuple[int, int | None]:
-    """Earlier rows of a user with an item: how many, and the last one's time.
-
-    Args:
-      user: who.
-      item: what.
-      time: ms.
-    """
+    """See `stores.Reads`."""
     return self._rows(
       'SELECT count(*), max(time) FROM events WHERE user = ? AND item = ?'
       ' AND time < ?',
@@ -344,12 +324,7 @@ class Store:
     )[0]
 
   def shown(self, user: str, time: int) -> Iterator[str]:
-    """Items of a user's earlier rows, the last first.
-
-    Args:
-      user: who.
-      time: ms.
-    """
+    """See `stores.Reads`."""
     cursor = self._connection.execute(
       'SELECT item FROM events WHERE user = ? AND time < ? AND item IS NOT NULL'
       ' ORDER BY time DESC, item DESC',
@@ -358,14 +333,7 @@ class Store:
     return (item for (item,) in cursor)
 
   def count(self, key: str, what: str, value: str, time: int) -> int:
-    """What a counter has of earlier times.
-
-    Args:
-      key: `user` or `item`.
-      what: is counted.
-      value: of the key.
-      time: ms.
-    """
+    """See `stores.Reads`."""
     name = f'{key}:{what}:{value}'
     asked: list[Any] = []
     parts = []

@@ -55,9 +55,7 @@ def read(
       )
     return _exported(path)
   run = workdir.read(path)
-  metrics = json_files.read(
-    path / 'metrics.json', f'{path}: has no metrics.json; rmtl train writes it'
-  )
+  metrics = json_files.read(path / 'metrics.json', 'rmtl train writes it')
   with json_files.parsing(str(path / 'metrics.json')):
     stages, maps = list(metrics['stages']), metrics.get('calibrated', {})
     has_maps = {name: name in maps for name in stages}
