@@ -132,12 +132,16 @@ def test_a_run_is_evaluated_on_it(tmp_path):
   assert cli.main([*train, '--config.backbone=shared_bottom', *flags]) == 0
   assert cli.main(['rmtl', 'evaluate', run, '--split=random']) == 0
   assert (tmp_path / 'run' / 'evaluation' / 'random.json').exists()
+  assert cli.main(['rmtl', 'describe', f'{tmp_path}/data']) == 0
   # A file of random rows counts as the run's data.
   other = tmp_path / 'data' / 'test' / 'part-00000.parquet'
   own = tmp_path / 'data' / 'random' / 'part-00000.parquet'
   own.chmod(0o644)
   shutil.copy(other, own)
   assert cli.main(['rmtl', 'evaluate', run, '--split=random']) == 2
+  # However the run's own data are named.
+  same = f'--data_dir={tmp_path}/run/../data'
+  assert cli.main(['rmtl', 'evaluate', run, same, '--split=random']) == 2
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,12 @@ _TRUTHS = (
 _SENTINELS = (-1.0, -9.0, -99.0, -999.0, -9999.0)
 # Between the values of a list. The first two stand in hardly any other text.
 _SEPARATORS = ('|', ';', ',', ' ')
+# Numbers as people write them: with a decimal comma or commas of thousands, and
+# what stands before or behind them.
+_WRITTEN = (
+  r'[$€£¥]?\s?-?(\d{1,3}(,\d{3})+(\.\d+)?|\d{1,3}(\.\d{3})*,\d{2}|\d+(\.\d+)?)'
+  r'\s?[%$€£¥]?'
+)
 # Least share of rows in which a separator parts the text.
 _LEAST_SPLIT = 0.005
 
@@ -51,6 +57,8 @@ class Facts:
     truth: the texts of 1 and of 0, of two values that are not these; the empty
       text for a missing value.
     sentinel: the only negative number, if it is one that stands for nothing.
+    is_written: whether texts are numbers as people write them, such as `$1.50`,
+      `1,50` and `1,500`.
   """
 
   name: str
@@ -69,6 +77,7 @@ class Facts:
   nothing: tuple[str, ...] = ()
   truth: tuple[str, str] | None = None
   sentinel: float | None = None
+  is_written: bool = False
 
   @property
   def missing(self) -> float:
@@ -99,11 +108,18 @@ def number(sample: sample_lib.Sample, facts: Facts) -> str:
   """SQL of a column's values as numbers, NULL where there is none."""
   if facts.kind == 'bool':
     return f'CAST({sample.column(facts.name)} AS DOUBLE)'
-  if facts.truth is not None:
-    one, zero = map(sql.literal, facts.truth)
-    value = f"coalesce({text(sample, facts)}, '')"
-    return f'CASE {value} WHEN {one} THEN 1.0 WHEN {zero} THEN 0.0 END'
-  return f'TRY_CAST({text(sample, facts)} AS DOUBLE)'
+  value = f'TRY_CAST({text(sample, facts)} AS DOUBLE)'
+  if facts.truth is None:
+    return value
+  one, zero = facts.truth
+  if facts.kind == 'number':  # 1 may be written as 1.0
+    rest = f'{value} = {zero}' if zero else f'{value} IS NULL'
+    return f'CASE WHEN {value} = {one} THEN 1.0 WHEN {rest} THEN 0.0 END'
+  value = f"coalesce({text(sample, facts)}, '')"
+  return (
+    f'CASE {value} WHEN {sql.literal(one)} THEN 1.0'
+    f' WHEN {sql.literal(zero)} THEN 0.0 END'
+  )
 
 
 def _text(
@@ -124,7 +140,7 @@ def _of_column(sample: sample_lib.Sample, name: str, kind: str) -> Facts:
   if kind in ('list', 'other'):
     return _nested(sample, name, kind)
   found = _nothing(sample, name)
-  sure = tuple(one for one in found if one in _NOTHING)
+  sure = tuple(one for one in found if one in _NOTHING or not one.strip())
   for nothing in dict.fromkeys((sure, found)):
     facts = _of_numbers(sample, name, kind, nothing)
     if facts is not None:
@@ -180,15 +196,16 @@ def _of_text(
   sample: sample_lib.Sample, name: str, nothing: tuple[str, ...]
 ) -> Facts:
   value = _text(sample, name, nothing)
-  filled, distinct, times, words = sample.fetch(
+  filled, distinct, times, words, is_written = sample.fetch(
     f'count({value}), count(DISTINCT {value}),'
     f' count(TRY_CAST({value} AS TIMESTAMPTZ)),'
-    f" avg(len(string_split({value}, ' ')))"
+    f" avg(len(string_split({value}, ' '))),"
+    f' bool_and(regexp_full_match({value}, {sql.literal(_WRITTEN)}))'
   )[0]
   kind, separator, tokens = 'text', '', 0
   if times == filled:
     kind = 'time'
-  else:
+  elif not is_written:
     separator, tokens = _separator(sample, value, filled, distinct)
     kind = 'list' if separator else 'text'
   return Facts(
@@ -201,12 +218,16 @@ def _of_text(
     separator=separator,
     tokens=tokens,
     nothing=nothing,
-    truth=_truth(sample, value) if distinct == 2 else None,
+    truth=_truth(sample, value) if distinct <= 2 else None,
+    is_written=bool(is_written),
   )
 
 
 def _truth(sample: sample_lib.Sample, value: str) -> tuple[str, str] | None:
-  """The texts of yes and no, if the two values of a text are such."""
+  """The texts of yes and no, if the values of a text are such.
+
+  A column that says yes or nothing says no in its empty rows.
+  """
   found = [
     row[0]
     for row in sample.fetch(
@@ -217,6 +238,8 @@ def _truth(sample: sample_lib.Sample, value: str) -> tuple[str, str] | None:
   for one, zero in _TRUTHS:
     if {*known} == {one, zero}:
       return known[one], known[zero]
+    if {*known} == {one}:
+      return known[one], ''
   return None
 
 
@@ -240,6 +263,11 @@ def _nothing(sample: sample_lib.Sample, name: str) -> tuple[str, ...]:
   value = _text(sample, name, ())
   listed = ', '.join(map(sql.literal, _NOTHING_IN_NUMBERS))
   rows = sample.fetch(f'DISTINCT {value}', f'WHERE {value} IN ({listed})')
+  # Blanks, which `rmtl prepare` takes for a text.
+  given = f'CAST({sample.column(name)} AS VARCHAR)'
+  rows += sample.fetch(
+    f'DISTINCT {given}', f"WHERE trim({given}) = '' AND {given} <> ''"
+  )
   return tuple(sorted(row[0] for row in rows))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,10 @@ _FALLING, _THIN, _ROWS_OF_A_TAIL = 0.8, 0.002, 20
 # Mean words of a sentence, and share of different values of text that tells
 # nothing of the next row.
 _WORDS, _UNIQUE = 3.0, 0.9
+# Why `1,50` and `$1.50` are no numbers.
+_AS_TEXT = 'numbers as text, which are numbers if written as 1234.5'
+# What pandas names the number of a row.
+_INDEX = r'Unnamed: \d+|__index_level_\d+__'
 # How far from the median the largest number is, to take its logarithm.
 _SKEWED = 10
 
@@ -68,21 +73,21 @@ def guess(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
   if facts.kind == 'bool':
     return Feature('categorical', 'true and false')
   if facts.kind == 'text':
-    return Feature('categorical', 'text')
+    return Feature('categorical', _AS_TEXT if facts.is_written else 'text')
   return _of_numbers(sample, facts)
 
 
 def _useless(facts: facts_lib.Facts) -> str:
   """Why a column can't be a feature, or ''."""
-  if facts.kind == 'other':
-    return 'of a type that no field can have (a struct, a map, bytes)'
   if not facts.filled:
     return 'constant: empty'
+  if facts.kind == 'other':
+    return 'of a type that no field can have (a struct, a duration, bytes)'
   if facts.distinct == 1 and facts.filled == facts.rows:
     return 'constant'
   if facts.kind == 'time':
     return 'times, which no field reads'
-  if facts.name.startswith('(column '):
+  if facts.name.startswith('(column ') or re.fullmatch(_INDEX, facts.name):
     return 'without a name, as pandas writes the number of a row'
   if facts.distinct == facts.rows and facts.is_key:
     span = facts.largest - facts.least + 1
@@ -96,7 +101,7 @@ def _useless(facts: facts_lib.Facts) -> str:
   if facts.kind == 'text' and facts.words > _WORDS and facts.distinct > 50:
     return f'free text of {facts.words:.0f} words, which no field reads'
   if facts.kind == 'text' and facts.distinct > _UNIQUE * facts.filled:
-    return 'text that hardly comes back'
+    return _AS_TEXT if facts.is_written else 'text that hardly comes back'
   return ''
 
 

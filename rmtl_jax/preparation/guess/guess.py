@@ -257,7 +257,8 @@ def _column(
   else:
     role, why = _ROLES[fields[facts.name].kind], fields[facts.name].why
   if facts.nothing:
-    why += f'; {", ".join(facts.nothing)} stands for nothing'
+    listed = dict.fromkeys(text.strip() or 'blank' for text in facts.nothing)
+    why += f'; {", ".join(listed)} stands for nothing'
   return ColumnGuess(
     facts.name, role, why, facts.kind, facts.distinct, facts.missing
   )

@@ -21,6 +21,8 @@ ITEMS = (
   '|restaurant|offer|coupon|note|feed|clip|episode|podcast|show|content|anime'
   '|manga|stockcode|ad|ads|aid|adgroup|advert|creative|banner|campaign'
 )
+# Ids of which a name does not say of what.
+_BARE_IDS = words.listed('id ids nr no key pid uuid')
 # Words of many other columns too, which are items only as ids.
 _ITEM_IDS = (
   'question|problem|exercise|lexeme|job|vacancy|venue|business|poi|place|vendor'
@@ -38,12 +40,14 @@ _REQUESTS = (
 _ORDERS = 'order|invoice|basket|receipt'
 # From the surest word to the least sure one.
 _KEYS = {
-  'user': rf'(?:full|anonymous|anon|app|web|hashed|raw|{USERS})?({USERS})'
+  'user': r'(?:id)?'
+  rf'(?:full|anonymous|anon|app|web|hashed|raw|{USERS})?({USERS})'
   rf'(pseudo)?({_ID}{{1,2}}|name)?|(card|cc)(num|number|nr|no|hash)',
-  'item': rf'(target|candidate|click|clicked|product)?({ITEMS}){_ID}{{0,2}}'
-  rf'(clean)?|({_ITEM_IDS}){_SURE_ID}',
-  'session': r'(user|web|app|ga|browser|visitor|customer|client)?'
-  rf'({_SESSIONS}){_ID}{{0,2}}|({_REQUESTS}){_ID}|({_ORDERS}){_SURE_ID}',
+  'item': rf'(?:id)?(target|candidate|click|clicked|product)?({ITEMS})'
+  rf'{_ID}{{0,2}}(clean)?|({_ITEM_IDS}){_SURE_ID}|id({_ITEM_IDS})',
+  'session': r'(?:id)?(user|web|app|ga|browser|visitor|customer|client)?'
+  rf'({_SESSIONS}){_ID}{{0,2}}|({_REQUESTS}){_ID}|({_ORDERS}){_SURE_ID}'
+  rf'|id({_ORDERS})',
   'domain': rf'(domain|scenario|scene|tab|market|site|surface|placement){_ID}?',
   'weight': '(instance|sample|row|example)weight',
   'split': '(split|fold|partition|subset)',
@@ -56,6 +60,8 @@ def rank(name: str, role: str) -> int | None:
 
   >>> rank('user_id', 'user'), rank('user_active_degree', 'user')
   (0, None)
+  >>> rank('id_item', 'item'), rank('idea', 'item')
+  (0, None)
   >>> rank('video_id', 'item') < rank('campaign', 'item')
   True
   """
@@ -63,12 +69,12 @@ def rank(name: str, role: str) -> int | None:
   found = re.fullmatch(_KEYS[role], joined)
   if not found:
     return None
-  words.listed = {
+  named = {
     'user': USERS,
     'item': f'{ITEMS}|{_ITEM_IDS}',
     'session': f'|{_ORDERS}',
   }.get(role, '')
-  places = enumerate(words.listed.split('|'))
+  places = enumerate(named.split('|'))
   return next((i for i, w in places if w in found.groups()), 0)
 
 
@@ -78,15 +84,7 @@ def is_bare_id(name: str) -> bool:
   >>> is_bare_id('ID'), is_bare_id('nr'), is_bare_id('shop_id')
   (True, True, False)
   """
-  return ''.join(words.of(name)) in (
-    'id',
-    'ids',
-    'nr',
-    'no',
-    'key',
-    'pid',
-    'uuid',
-  )
+  return ''.join(words.of(name)) in _BARE_IDS
 
 
 def is_sure_key(name: str, role: str) -> bool:

@@ -159,13 +159,12 @@ def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
     # A number on an order or on the page.
     is_order = key_names.rank(facts.name, role) != 0
     many = rows > _ROWS_OF_SESSION
-    is_count = (
-      facts.kind == 'number' and number_names.measure(facts.name) != 'code'
-    )
-    number_of = few and sample.is_whole and is_count
+    is_id = number_names.measure(facts.name) == 'code'
+    # Blocks of a sample are of few sessions each.
+    is_few = few and not is_id and rows > sample.longest_block
     return (
       comes_back
-      and not number_of
+      and not is_few
       and facts.missing <= _WITHOUT_SESSION
       and not (is_order and many)
     )

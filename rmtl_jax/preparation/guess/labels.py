@@ -65,9 +65,7 @@ class Label(NamedTuple):
     one, zero = self.facts.truth or ('true', 'false')
     # Of these two a schema needs no word.
     if one.lower() != 'true':
-      entry['positive'] = [one]
-      # Without a list of the others, all else is negative: an empty value too.
-      entry |= {'negative': [zero]} if zero else {}
+      entry |= {'positive': [one], 'negative': [zero]}
     if self.facts.filled < self.facts.rows and zero:
       entry['null'] = 'not_observed'
     if self.kind != 'binary':

@@ -34,6 +34,8 @@ _KINDS_AT_END = words.listed(
   ' algorithm policy strategy experiment maker make model material topic tag'
   ' plan role version method currency reason machine sensor unit weather'
   ' direction season hero map opponent subject skill period exchange cate'
+  ' nation housing shipping vehicle insurer supplier cuisine ward teacher'
+  ' doctor job breed species'
 )
 _GLUED_KIND = '(type|group|category|class|code|bannerpos)$'
 # What is counted within something else, where its name is no more than that.
@@ -55,9 +57,7 @@ def measure(name: str) -> str:
   >>> measure('shopid'), measure('payprice'), measure('days_to_holiday')
   ('code', 'amount', 'amount')
   """
-  parts = words.of(name)
-  ends = (i for i, word in enumerate(parts) if word in _PER and i)
-  for word in reversed(parts[: next(ends, len(parts))]):
+  for word in reversed(_counted_words(name)):
     if word in CODES:
       return 'code'
     if word in _AMOUNT:
@@ -65,8 +65,15 @@ def measure(name: str) -> str:
   joined = ''.join(words.of(name))
   if re.search(_GLUED_AMOUNT, joined):
     return 'amount'
-  is_id = joined.endswith('id') and not {*parts} & _NO_ID
+  is_id = joined.endswith('id') and not {*words.of(name)} & _NO_ID
   return 'code' if is_id else ''
+
+
+def _counted_words(name: str) -> list[str]:
+  """The words of what is counted, without those of what it is counted in."""
+  parts = words.of(name)
+  ends = (i for i, word in enumerate(parts) if word in _PER and i)
+  return parts[: next(ends, len(parts))]
 
 
 def is_kind(name: str) -> bool:
@@ -74,8 +81,10 @@ def is_kind(name: str) -> bool:
 
   >>> is_kind('race_4'), is_kind('devicetype'), is_kind('banner'), is_kind('x')
   (True, True, True, False)
+  >>> is_kind('nights_per_plan')
+  False
   """
-  last = words.without_digits(name).split()[-1:]
+  last = [word for word in _counted_words(name) if not word.isdigit()][-1:]
   if {*last} & _KINDS_AT_END or re.search(_GLUED_KIND, ''.join(last)):
     return True
   roles = () if is_counted(name) else ('user', 'item', 'domain')

@@ -72,6 +72,11 @@ class Sample:
   files: tuple[raw.RawFile, ...] = ()
   of_all_files: bool = True
 
+  @property
+  def longest_block(self) -> float:
+    """Rows of a block, which may be of one session; 0 of a whole log."""
+    return 0.0 if self.is_whole else self.rows / _BLOCKS
+
   def column(self, name: str) -> str:
     """SQL of a column of the log."""
     return f'c{self.names.index(name)}'

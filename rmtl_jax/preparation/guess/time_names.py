@@ -14,7 +14,7 @@ _GLUED_DATE = '(start|begin|end|sale|issue|purchase|transaction|request)date$'
 # Times of a user or of an item, not of the row.
 _TIME_OF_KEY = words.listed(
   'since birth birthday birthdate born dob register registered registration'
-  ' signup joined release released publish published expire expiry'
+  ' signup joined release released publish published expire expiry status'
 )
 # Those, parts of times and lengths of time.
 _NO_TIME = _TIME_OF_KEY | words.listed(
@@ -25,6 +25,16 @@ _NO_TIME = _TIME_OF_KEY | words.listed(
 _MAY_BE_LENGTH = words.listed(
   'lead elapsed reaction wait waiting travel response reply delivery completion'
   ' finish passed processing load loading service cook prep preparation'
+)
+# What may stand beside a time of rows, and its units.
+_OF_ROWS = words.listed(
+  'event log row action click view visit request interaction created server'
+  ' local utc gmt unix epoch absolute relative transaction purchase order'
+  ' s ms us ns sec secs seconds millis'
+)
+# Of what came of a row later.
+_LATER = words.listed(
+  'updated modified estimated expected due closed resolved delivered returned'
 )
 # Of what a user does once, as far as the rows tell.
 _ONCE = words.listed('subscribe subscribed install installed')
@@ -49,6 +59,17 @@ def is_time(name: str) -> bool:
   return (bool(found & _TIME) or glued is not None) and not found & _NO_TIME
 
 
+def is_sure_time(name: str) -> bool:
+  """Whether a name says no more than that it is the time of a row.
+
+  >>> is_sure_time('event_time'), is_sure_time('time_ms')
+  (True, True)
+  >>> is_sure_time('session_time'), is_sure_time('total day calls')
+  (False, False)
+  """
+  return {*words.of(name)} <= _TIME | _OF_ROWS
+
+
 def may_be_date(name: str) -> bool:
   """Whether a date may be the row's, by its name, where no other's surely is.
 
@@ -59,15 +80,17 @@ def may_be_date(name: str) -> bool:
 
 
 def is_end(name: str) -> bool:
-  """Whether a time is that of the end of something.
+  """Whether a time is that of the end of something, or of what came of it.
 
   >>> is_end('enddate'), is_end('contract_end_date'), is_end('trend_date')
   (True, True, False)
+  >>> is_end('updated_at')
+  True
   """
   glued = re.search(
     '(^|contract|_)end(ed)?_?(date|time)$', '_'.join(words.of(name))
   )
-  return glued is not None
+  return glued is not None or bool({*words.of(name)} & _LATER)
 
 
 def may_be_length(name: str) -> bool:

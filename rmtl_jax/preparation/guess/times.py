@@ -27,7 +27,7 @@ _USUAL_S, _EARLIEST_S = 946_684_800, 315_532_800
 _DAY_S = 86_400
 _PER_SECOND = {'s': 1, 'ms': 10**3, 'us': 10**6, 'ns': 10**9}
 # Dates and times of day that are not ISO's.
-_WRITTEN = r'\d{1,4}[-/.]\d{1,2}|\d{1,2}:\d\d'
+_WRITTEN = r'\d{1,4}[-/.]\d{1,2}|\d{1,2}:\d\d|[A-Z][a-z]+\.? \d|\d+ [A-Z][a-z]'
 # Patterns of text that is not ISO's, the day before the month where both fit.
 _PATTERNS = (
   '%Y-%m-%d %H',
@@ -49,6 +49,16 @@ _PATTERNS = (
   '%d-%b-%Y %H:%M',
   '%d-%b-%Y',
   '%b-%Y',
+  '%b %d, %Y %I:%M:%S %p',
+  '%b %d, %Y %I:%M %p',
+  '%b %d, %Y %H:%M:%S',
+  '%b %d, %Y %H:%M',
+  '%b %d, %Y',
+  '%B %d, %Y',
+  '%d %b %Y %H:%M:%S',
+  '%d %b %Y %H:%M',
+  '%d %b %Y',
+  '%d %B %Y',
 )
 # Patterns of digits alone, by how many there are, and the first of them: of
 # 1980, or since 2000 where the year has two digits.
@@ -64,7 +74,7 @@ _DIGITS = {
 # one, 20 years: more are milliseconds.
 _LEAST_RELATIVE, _MOST_RELATIVE_S = 100, 630_720_000
 # Most rows without a time of a column that might be the rows'.
-_FEW_MISSING = 0.01
+_FEW_MISSING = 0.05
 # Years that `rmtl prepare` reads as dates.
 _YEARS = 1900, 2999
 # Of a time that no name tells: the year from which on numbers may be seconds
@@ -110,7 +120,12 @@ def find(
   sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts]
 ) -> tuple[Time | None, dict[str, str]]:
   """The time of the rows, and why other columns of times are not it."""
-  found = [time for one in facts if (time := _of_column(sample, one))]
+  found = [
+    time
+    for one in facts
+    if (time := _of_column(sample, one))
+    if time.is_date or _counts_on(sample, one, facts)
+  ]
   complete = {one.name for one in facts if one.filled == one.rows}
   rows = [
     time
@@ -150,6 +165,24 @@ def find(
     else:
       others[time.column] = f'{time.why}; not the time of a row by its name'
   return best, others
+
+
+def _counts_on(
+  sample: sample_lib.Sample,
+  facts: facts_lib.Facts,
+  others: Sequence[facts_lib.Facts],
+) -> bool:
+  """Whether numbers named like times are a log's own, not counts and lengths.
+
+  Where the name says more than that, they rise with the rows, of all or of each
+  user, as those of `session_time` and of `total day calls` don't.
+  """
+  if time_names.is_sure_time(facts.name):
+    return True
+  user = keys_lib.by_names(sample, others).get('user')
+  by = [None, *([user.column] if user else [])]
+  value = _value(sample, facts)
+  return any(_is_in_order(sample, value, column) for column in by)
 
 
 def _fitness(time: Time) -> tuple[float, ...]:

@@ -24,6 +24,8 @@ from rmtl_jax.preparation.guess import sample as sample_lib
 
 # Of an object in the schema.
 _LONGEST_LINE = 70
+# Columns that a line names.
+_MOST_SHOWN = 20
 # From how many days on the hour and the weekday tell something.
 _LEAST_DAYS = {'hour': 2, 'weekday': 14}
 
@@ -164,11 +166,19 @@ def problem(
     return (
       f'{log}: no column looks like a label: none holds two values and is'
       ' named like an answer, or stands last;'
-      f' {two_valued.candidates(facts, taken)}'
+      f' {two_valued.candidates(facts, taken)}{_some_have(sample)}'
     )
   if not record.keys() & set(manifest_lib.KINDS):
     return f'{log}: no column is left that a model could learn from'
   return ''
+
+
+def _some_have(sample: sample_lib.Sample) -> str:
+  """Says which columns were not looked at, as some files lack them."""
+  if not sample.partial:
+    return ''
+  shown = ', '.join(sample.partial[:_MOST_SHOWN])
+  return f'; columns that only some of its files have: {shown}'
 
 
 def _without_user(facts: Sequence[facts_lib.Facts], user: str) -> list[str]:

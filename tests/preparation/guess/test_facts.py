@@ -38,6 +38,11 @@ def _guess(tmp_path, values, name='x'):
     (['a|b', 'b|c', 'a'] * 100, 'list', ()),
     (['"1,12"', '"12,7"', '"7"', '"1,7"'] * 75, 'list', ()),
     (['"[1,3)"', '"[3,5)"'] * 150, 'text', ()),
+    # Numbers as people write them are no lists.
+    (['"1,50"', '"12,75"', '"1.200,00"'] * 100, 'text', ()),
+    (['"1,500"', '"12,750"', '7'] * 100, 'text', ()),
+    # `rmtl prepare` takes blanks for a text.
+    (['1', ' ', '3.5'] * 100, 'number', (' ',)),
     (['n12 45', '45 n7', 'n12 n7', '45'] * 75, 'list', ()),
     (['yes', 'no', ''] * 100, 'text', ()),
     (['New York', 'Los Angeles', 'York'] * 100, 'text', ()),
@@ -104,6 +109,8 @@ def test_types_of_parquet(tmp_path):
     ('episode', [i % 15 for i in range(N)], 'numeric', 'standard'),
     ('race_4', [i % 5 for i in range(N)], 'categorical', ''),
     ('race_size', [i % 5 for i in range(N)], 'numeric', 'standard'),
+    ('nights_per_plan', [i % 5 for i in range(N)], 'numeric', 'standard'),
+    ('teacher', [i % 8 for i in range(N)], 'categorical', ''),
     ('x', [i % 100 for i in range(N)], 'categorical', ''),
     ('x', [3 * i for i in range(N)], 'numeric', 'standard'),
     ('x', [i**3 for i in range(N)], 'numeric', 'standard'),
@@ -206,7 +213,39 @@ def test_a_single_negative_number_stands_for_nothing(tmp_path):
     ([0, 1, 1] * 100, None),
     (['red', 'blue', 'red'] * 100, None),
     ([1, 1, 1] * 100, None),
+    (['yes', '', ''] * 100, ('yes', '')),
+    (['red', '', ''] * 100, None),
   ],
 )
 def test_values_that_stand_for_0_and_1(tmp_path, values, truth):
   assert _facts(tmp_path, values).truth == truth
+
+
+@pytest.mark.parametrize('values', [(1.0, -1.0), (1.0, ''), ('y', '')])
+def test_numbers_of_two_values(tmp_path, values):
+  columns = {'x': [*values] * 150, 'n': range(300)}
+  sample, (facts, _) = logs.sample_of(tmp_path, columns)
+  found = sample.fetch(
+    facts_lib.number(sample, facts), 'ORDER BY row_of_sample'
+  )
+  assert found == [(1.0,), (0.0,)] * 150
+
+
+@pytest.mark.parametrize(
+  ('values', 'said'),
+  [
+    (['$12.30', '$7.50', '12%'], 'numbers as text'),
+    (['"1,500"', '"12,750"', '7'], 'numbers as text'),
+    (['1-2', '12', 'a7'], 'text'),
+  ],
+)
+def test_numbers_in_text_are_said(tmp_path, values, said):
+  found = _guess(tmp_path, values * 100)
+  assert found.kind == 'categorical'
+  assert found.why.startswith(said)
+
+
+def test_the_number_of_a_row_is_known_by_its_name(tmp_path):
+  for name in ('Unnamed: 0', '__index_level_0__'):
+    found = _guess(tmp_path, [i // 2 for i in range(N)], name)
+    assert (found.kind, 'pandas' in found.why) == ('', True)

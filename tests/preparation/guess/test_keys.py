@@ -47,7 +47,27 @@ def test_the_number_of_a_visit_is_no_session(tmp_path):
   assert _keys(tmp_path, x=[i % 40 for i in range(1200)], **few) == {}
   assert 'session' in _keys(tmp_path, session=[i // 10 for i in range(1200)])
   assert 'session' in _keys(tmp_path, sessionid=few['session'])
-  assert 'session' in _keys(tmp_path, session=[f's{i}' for i in few['session']])
+  texts = [f's{i}' for i in few['session']]
+  assert 'session' not in _keys(tmp_path, session=texts)
+  # Nor where it fills whole blocks of a part of a log.
+  log = {'session': [i % 4 for i in range(20_000)], 'x': range(20_000)}
+  sample = sample_lib.read(logs.write(tmp_path / 'log.csv', log), 4000)
+  assert not sample.is_whole
+  assert not keys.find(sample, facts_lib.find(sample), False)
+
+
+def test_an_id_may_stand_before_its_word(tmp_path):
+  found = _keys(
+    tmp_path,
+    id_user=[i // 10 for i in range(N)],
+    id_item=[i % 40 for i in range(N)],
+    id_session=[i // 5 for i in range(N)],
+  )
+  assert found == {
+    'user': 'id_user',
+    'item': 'id_item',
+    'session': 'id_session',
+  }
 
 
 def test_an_id_for_every_row_is_no_key(tmp_path):

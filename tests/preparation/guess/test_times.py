@@ -103,6 +103,8 @@ def test_times_before_2000_need_a_flag(tmp_path, first, why, needs):
     ('01.05.2024 13:30', '%d.%m.%Y %H:%M'),
     ('05/31/2024', '%m/%d/%Y'),
     ('05/05/2024', '%d/%m/%Y'),
+    ('"May 01, 2024 12:05 AM"', '%b %d, %Y %I:%M %p'),
+    ('1 May 2024', '%d %b %Y'),
   ],
 )
 def test_other_text_has_a_pattern(tmp_path, value, pattern):
@@ -216,6 +218,27 @@ def test_the_finest_complete_time_is_the_rows(tmp_path):
 def test_a_time_from_the_beginning_is_no_date(tmp_path):
   found, _ = _times(tmp_path, timestamp=range(N))
   assert found and not found.is_date
+
+
+@pytest.mark.parametrize(
+  'name', ['total day calls', 'time_taken', 'session_time', 'time_on_page']
+)
+def test_counts_and_lengths_are_no_times(tmp_path, name):
+  users = [i % 20 for i in range(N)]
+  lengths = {name: [i * 7919 % 509 for i in range(N)]}
+  found, others = _times(tmp_path, user_id=users, **lengths)
+  assert found is None and not others
+  # What rises with the rows of each user is one.
+  rising = {name: [i * 7919 % 20 + i // 20 * 20 for i in range(N)]}
+  found, _ = _times(tmp_path, user_id=users, **rising)
+  assert found and found.column == name
+
+
+def test_a_state_has_a_date_of_its_own(tmp_path):
+  days = [f'2024-05-{i % 28 + 1:02}' for i in range(N)]
+  assert _times(tmp_path, reservation_status_date=days)[0] is None
+  found, _ = _times(tmp_path, updated_at=days[::-1], created_at=days)
+  assert found and found.column == 'created_at'
 
 
 def test_times_of_parquet_are_iso(tmp_path):
