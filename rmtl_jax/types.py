@@ -234,6 +234,16 @@ class FeatureSpec:
   derived: tuple[Derived, ...] = ()
 
   @property
+  def input_widths(self) -> tuple[tuple[int, str], ...]:
+    """Last dimension and dtype of categorical, multi_valued and numeric."""
+    slots = sum(width for _, width in self.multi_valued)
+    return (
+      (len(self.categorical), 'int32'),
+      (slots, 'int32'),
+      (self.numeric, 'float32'),
+    )
+
+  @property
   def outputs(self) -> tuple[int, ...]:
     """Columns of the network for each task, which stand one after the other."""
     if not self.losses:

@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 
 from absl import flags
 
 from rmtl_jax.commands import common
+from rmtl_jax.config import flags as config_flags
+from rmtl_jax.serving.monitoring import thresholds
 
-# By threshold: its default (serving/monitoring/judge.py; a test compares the
-# two, as that module is slow to import) and what it is of.
-_THRESHOLDS = {
-  'psi': (
-    0.2,
-    'Drift (population stability index) of a field from the train rows, beyond'
-    " chance and beyond the run's own test rows; of predictions from those of"
-    ' the test rows.',
-  ),
-  'unseen': (
-    0.1,
-    'Rise of the share of values that are missing or not in the vocabulary.',
-  ),
-  'missing': (0.1, 'Rise of the share of rows without a value.'),
-  'calibration': (
-    0.2,
-    'By which share predicted / actual is further from 1 than on the test'
-    ' rows.',
-  ),
-  'auc': (0.02, 'Fall of AUC below that of the test rows.'),
-  'error': (
-    0.2,
-    'Rise of logloss (of tasks that are not binary, RMSE) over that of the test'
-    ' rows, as a share of it.',
-  ),
-}
+# {name: default}.
+_THRESHOLDS = dataclasses.asdict(thresholds.Thresholds())
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -61,8 +40,11 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     ' WORKDIR/monitor if not given.',
     flag_values=values,
   )
-  for name, (default, text) in _THRESHOLDS.items():
-    flags.DEFINE_float(name, default, text, lower_bound=0.0, flag_values=values)
+  texts = config_flags.attribute_texts(thresholds.Thresholds)
+  for name, default in _THRESHOLDS.items():
+    flags.DEFINE_float(
+      name, default, texts[name], lower_bound=0.0, flag_values=values
+    )
   common.define_stage(values)
 
 

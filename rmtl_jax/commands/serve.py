@@ -12,10 +12,9 @@ from absl import flags
 
 from rmtl_jax import extras, types
 from rmtl_jax.commands import common
+from rmtl_jax.serving import sizes
 
 _LOOPBACK = ('127.0.0.1', '::1', 'localhost')
-# Above, a run answers by the loop over batches, which compiles on its own.
-_MOST_ROWS = 1024
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -46,7 +45,7 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     'Most rows of a request and of a batch; programs up to this size are'
     ' compiled at the start.',
     lower_bound=1,
-    upper_bound=_MOST_ROWS,
+    upper_bound=sizes.MOST_ROWS,
     flag_values=values,
   )
   flags.DEFINE_integer(

@@ -84,11 +84,7 @@ def prepare(
   if (place / DATA / 'manifest.json').is_file():
     (place / _ADDED).unlink(missing_ok=True)
     return manifest_file.read(place / DATA)
-  settings = wanted['prepare'] if earlier is None else earlier.options
-  options: dict[str, Any] = {
-    name: tuple(value) if isinstance(value, list) else value
-    for name, value in settings.items()
-  }
+  options = dict(asked['prepare'] if earlier is None else earlier.options)
   if earlier is None:
     options['schema'] = str(place / _SCHEMA)
   else:

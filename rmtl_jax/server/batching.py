@@ -55,11 +55,6 @@ class Batcher:
     self._thread = concurrent.futures.ThreadPoolExecutor(max_workers=1)
     self._task: asyncio.Task[None] | None = None
 
-  @property
-  def waiting(self) -> int:
-    """Size of what waits."""
-    return self._size
-
   async def run(self, item: Any, size: int) -> Any:
     """The result of an item, once its batch is done.
 

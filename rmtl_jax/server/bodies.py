@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -339,10 +339,37 @@ def alike(tables: Sequence[pa.Table]) -> list[list[int]]:
   return list(groups.values())
 
 
-def halves(numbers: list[int]) -> list[list[int]]:
-  """Two halves of two tables or more: one of the tables is at fault."""
-  middle = len(numbers) // 2
-  return [numbers[:middle], numbers[middle:]]
+def work_together(
+  tables: Sequence[pa.Table], work: Callable[[list[int]], Any]
+) -> tuple[list[tuple[list[int], Any]], dict[int, Exception]]:
+  """Works on tables with the same columns in one call, which costs one's time.
+
+  Args:
+    tables: of several requests.
+    work: on the tables of some numbers.
+
+  Returns:
+    Numbers of tables and the result of each call; and for the tables at fault
+    what is wrong with them.
+  """
+  done: list[tuple[list[int], Any]] = []
+  faults: dict[int, Exception] = {}
+  waiting = alike(tables)
+  while waiting:
+    numbers = waiting.pop()
+    try:
+      done.append((numbers, work(numbers)))
+    # What is not there now would take as long for each of them.
+    except Refused as error:
+      faults |= dict.fromkeys(numbers, error)
+    # Even what nobody expects is the fault of one request, and of no other.
+    except Exception as error:
+      if len(numbers) == 1:
+        faults[numbers[0]] = error
+      else:  # whose fault it is, and in which of its rows
+        middle = len(numbers) // 2
+        waiting += [numbers[:middle], numbers[middle:]]
+  return done, faults
 
 
 def of_predictions(table: pa.Table) -> bytes:

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.server import bodies, models
+from rmtl_jax.server.state import keeper as keeper_lib
 from rmtl_jax.server.state import lanes
 from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import rows as rows_lib
 from rmtl_jax.serving import scorer as scorer_lib
-
-
-class Pasts(Protocol):
-  """What computes the past of rows (rmtl_jax.server.state)."""
-
-  def look_up(
-    self, scorer: scorer_lib.Scorer, rows: rows_lib.Rows
-  ) -> tuple[pa.Table, list[lanes.Earlier]]:
-    """As-of columns of rows, and their sessions if the model reads them."""
-    ...
 
 
 class Answer(NamedTuple):
@@ -41,7 +32,7 @@ class Answer(NamedTuple):
 
 def score(
   model: models.Served,
-  pasts: Pasts | None,
+  keeper: keeper_lib.Keeper | None,
   tables: Sequence[pa.Table],
   notes: notes_lib.Notes,
 ) -> list[Answer | Exception]:
@@ -49,36 +40,26 @@ def score(
 
   Args:
     model: what predicts.
-    pasts: the state; None for none, as-of features are columns then.
+    keeper: the state; None for none, as-of features are columns then.
     tables: the rows of each request.
     notes: counts values.
 
   Returns:
     The answer to each request, or what it is refused with.
   """
-  found: dict[int, Answer | Exception] = {}
-  encoded: list[_Encoded] = []
-  waiting = bodies.alike(tables)
-  while waiting:
-    numbers = waiting.pop()
-    try:
-      parts = [tables[n] for n in numbers]
-      encoded.append(_encode(model.scorer, pasts, parts, numbers, notes))
-    # The state can't be read now, which would take as long for each of them.
-    except bodies.Refused as error:
-      found |= dict.fromkeys(numbers, error)
-    # Even what nobody expects is the fault of one request, and of no other.
-    except Exception as error:
-      if len(numbers) == 1:
-        found[numbers[0]] = error
-      else:  # whose fault it is, and in which of its rows
-        waiting += bodies.halves(numbers)
-  values = _infer(model, encoded)
-  for one, of_group in zip(encoded, values, strict=True):
-    ends = np.cumsum([len(tables[n]) for n in one.numbers])
+  done, faults = bodies.work_together(
+    tables,
+    lambda numbers: _encode(
+      model.scorer, keeper, [tables[n] for n in numbers], notes
+    ),
+  )
+  found: dict[int, Answer | Exception] = {**faults}
+  values = _infer(model, [encoded for _, encoded in done])
+  for (numbers, _), of_group in zip(done, values, strict=True):
+    ends = np.cumsum([len(tables[n]) for n in numbers])
     parts = np.split(of_group, ends[:-1])
     found |= {
-      n: Answer(part, model) for n, part in zip(one.numbers, parts, strict=True)
+      n: Answer(part, model) for n, part in zip(numbers, parts, strict=True)
     }
   return [found[n] for n in range(len(tables))]
 
@@ -89,7 +70,6 @@ class _Encoded:
 
   inputs: types.Inputs
   sessions: Sequence[lanes.Earlier]
-  numbers: Sequence[int]
 
   def __len__(self) -> int:
     return len(self.inputs.categorical)
@@ -97,9 +77,8 @@ class _Encoded:
 
 def _encode(
   scorer: scorer_lib.Scorer,
-  pasts: Pasts | None,
+  keeper: keeper_lib.Keeper | None,
   tables: Sequence[pa.Table],
-  numbers: Sequence[int],
   notes: notes_lib.Notes,
 ) -> _Encoded:
   """Encodes the rows of some requests.
@@ -112,7 +91,7 @@ def _encode(
   table = pa.concat_tables(tables)
   rows = rows_lib.rows_of_table(table, bodies.WHERE)
   needs, sessions = scorer.needs, []
-  if pasts is None or not needs:
+  if keeper is None or not needs:
     if needs.sessions:
       raise types.InputError(
         'server: the model reads sessions; start it with --state'
@@ -126,10 +105,10 @@ def _encode(
         ' from the state; leave it out'
       )
     scorer.encoder.check(rows.schema, rows.path, needs.columns)
-    past, sessions = pasts.look_up(scorer, rows)
+    past, sessions = keeper.look_up(scorer, rows)
     table = scorer_lib.with_columns(table, past)
   chunk = rows_lib.Chunk(table, rows.path, range(1, table.num_rows + 1))
-  return _Encoded(scorer.encoder.encode(chunk, notes), sessions, numbers)
+  return _Encoded(scorer.encoder.encode(chunk, notes), sessions)
 
 
 def _infer(

@@ -109,7 +109,7 @@ def load(path: str | os.PathLike[str], warm_up: int = 0) -> Exported:
     program.check_signature(
       function,
       [(values.shape, values.dtype.name) for values in parameters],
-      _widths(manifest),
+      manifest.feature_spec().input_widths,
       len(manifest.tasks),
       record['sessions'],
     )
@@ -126,16 +126,6 @@ def load(path: str | os.PathLike[str], warm_up: int = 0) -> Exported:
   if warm_up:
     loaded.warm_up(warm_up)
   return loaded
-
-
-def _widths(manifest: manifest_lib.Manifest) -> list[tuple[int, str]]:
-  """(last dimension, dtype) of each input of features."""
-  slots = sum(field.width for field in manifest.of_kind('multi_valued'))
-  return [
-    (len(manifest.of_kind('categorical')), 'int32'),
-    (slots, 'int32'),
-    (len(manifest.of_kind('numeric')), 'float32'),
-  ]
 
 
 def read_record(directory: pathlib.Path) -> dict[str, Any]:

@@ -47,7 +47,6 @@ class KeptHistory:
     manifest: manifest_lib.Manifest,
     needs: past.Needs,
     items: vocabulary_lib.Vocabulary | None,
-    memory_limit: str = '',
   ):
     """Keeps no rows yet.
 
@@ -55,14 +54,11 @@ class KeptHistory:
       manifest: the run's.
       needs: what the model takes.
       items: the run's vocabulary of items; None if it reads none.
-      memory_limit: memory of the rows before they spill to disk.
     """
     self.manifest, self.needs = manifest, needs
     self._items, self._lock = items, threading.Lock()
     stack = contextlib.ExitStack()
-    self._connection, _ = stack.enter_context(
-      past.scratch_database(memory_limit)
-    )
+    self._connection, _ = stack.enter_context(past.scratch_database())
     self.close = weakref.finalize(self, stack.close)
     self._past = past.Past(self._connection, manifest, needs)
     self._item = log.item_column(log_columns.make_log_schema(manifest))

@@ -17,7 +17,7 @@ from rmtl_jax.evaluation import calibration
 from rmtl_jax.networks import ignore
 from rmtl_jax.results import calibrations, ensemble
 from rmtl_jax.runtime import memory, workdir
-from rmtl_jax.serving import scorer
+from rmtl_jax.serving import scorer, sizes
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import forward
@@ -25,8 +25,6 @@ from rmtl_jax.updates import forward
 # Actors of a run; by default the first that exists.
 STAGES = ('finetune', 'pretrain', 'constant')
 _CHUNK_ROWS = 65_536
-# Above, the loop over batches, which computes whole ones, takes less time.
-_FEW_ROWS = 1_024
 
 
 class Predictor(scorer.Scorer):
@@ -101,7 +99,7 @@ class Predictor(scorer.Scorer):
     """See `Scorer.infer`."""
     found = (
       self._infer_padded(inputs, starts)
-      if len(inputs.categorical) <= _FEW_ROWS
+      if len(inputs.categorical) <= sizes.MOST_ROWS
       else self._infer_many(inputs, starts)
     )
     if self._sampling is not None:

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet, tables
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
@@ -131,6 +132,13 @@ def make_rereadable(rows: Rows, directory: pathlib.Path) -> Rows:
       yield from _grouped(_STDIN, _ARROW, again, size)
 
   return dataclasses.replace(rows, total=count, chunks=chunks)
+
+
+def log_delimiter(manifest: manifest_lib.Manifest) -> str:
+  """The delimiter of CSV, of a run's log; '' for that of a file's name."""
+  schema = manifest.options.get('schema')
+  found = schema.get('delimiter') if isinstance(schema, dict) else None
+  return found if isinstance(found, str) and len(found) == 1 else ''
 
 
 @contextlib.contextmanager

@@ -32,8 +32,6 @@ from rmtl_jax.serving import session_rows, sizes
 from rmtl_jax.serving import slates as slates_lib
 from rmtl_jax.serving import vocabulary as vocabulary_lib
 
-_LEAST_ROWS = 8
-
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
@@ -147,18 +145,10 @@ class Scorer(abc.ABC):
     self.encoder.warm_up()
     rows = min(rows, self.chunk_rows)
     if self.needs.sessions:
-      leads = [
-        (lanes, self.lane_length)
-        for lanes in sizes.up_to(-(-rows // _LEAST_ROWS))
-      ]
+      leads = [(lanes, self.lane_length) for lanes in sizes.lanes_of(rows)]
     else:
-      leads = [(size,) for size in sizes.up_to(rows, _LEAST_ROWS)]
-    spec = self.manifest.feature_spec()
-    widths = [
-      (len(spec.categorical), np.int32),
-      (sum(width for _, width in spec.multi_valued), np.int32),
-      (spec.numeric, np.float32),
-    ]
+      leads = [(size,) for size in sizes.up_to(rows, sizes.LEAST_ROWS)]
+    widths = self.manifest.feature_spec().input_widths
     for lead in leads:
       inputs = [np.zeros((*lead, width), kind) for width, kind in widths]
       if self.needs.sessions:
@@ -172,7 +162,7 @@ class Scorer(abc.ABC):
     columns = (inputs.categorical, inputs.multi_valued, inputs.numeric)
     count = len(columns[0])
     if not self.needs.sessions:
-      missing = [(0, sizes.padded(count, _LEAST_ROWS) - count), (0, 0)]
+      missing = [(0, sizes.padded(count, sizes.LEAST_ROWS) - count), (0, 0)]
       padded = [np.pad(np.asarray(x), missing) for x in columns]
       return self.network(*padded)[:count].copy()
     row, segment = _lanes(starts, self.lane_length)
@@ -186,9 +176,7 @@ class Scorer(abc.ABC):
   @property
   def delimiter(self) -> str:
     """The delimiter of CSV, of the run's log; '' for that of a file's name."""
-    schema = self.manifest.options.get('schema')
-    found = schema.get('delimiter') if isinstance(schema, dict) else None
-    return found if isinstance(found, str) and len(found) == 1 else ''
+    return rows_lib.log_delimiter(self.manifest)
 
   def predict(self, table: Any, history: Any = None) -> dict[str, np.ndarray]:
     """Predictions for raw rows; remarks go to `warnings.warn`.

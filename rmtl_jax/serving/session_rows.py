@@ -74,18 +74,15 @@ def infer(
 def _inputs(table: pa.Table, manifest: manifest_lib.Manifest) -> types.Inputs:
   """Inputs of sessions' rows; rows of the history have their item alone."""
   own = table['c'].is_valid().to_numpy()
-  kinds = manifest.of_kind
-  widths = {
-    'c': (len(kinds('categorical')), np.int32),
-    'm': (sum(f.width for f in kinds('multi_valued')), np.int32),
-    'x': (len(kinds('numeric')), np.float32),
-  }
+  widths = manifest.feature_spec().input_widths
   found = {}
-  for name, (width, dtype) in widths.items():
+  for name, (width, dtype) in zip('cmx', widths, strict=True):
     found[name] = np.zeros((table.num_rows, width), dtype)
     found[name][own] = _matrix(table[name].drop_null(), width, dtype)
   # Encoders of the session read nothing else of earlier rows.
-  at = [f.name for f in kinds('categorical')].index(str(manifest.item_field))
+  at = [f.name for f in manifest.of_kind('categorical')].index(
+    str(manifest.item_field)
+  )
   found['c'][~own, at] = table['item'].to_numpy()[~own]
   time = np.cumsum(table['begins_time'].to_numpy()).astype(np.int32)
   return types.Inputs(found['c'], found['m'], found['x'], time=time)
@@ -110,7 +107,7 @@ def _insert(
   writer.unregister('inserted')
 
 
-def _matrix(column: pa.ChunkedArray, width: int, dtype: type) -> np.ndarray:
+def _matrix(column: pa.ChunkedArray, width: int, dtype: Any) -> np.ndarray:
   """Fixed-length lists as an array, [R, width]."""
   parts = [chunk.flatten().to_numpy() for chunk in column.chunks]
   flat = np.concatenate(parts) if parts else np.zeros(0)

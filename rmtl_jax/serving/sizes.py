@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Rows of the smallest call, and of the largest that is padded: above, a loop
+# over batches, which computes whole ones, takes less time.
+LEAST_ROWS, MOST_ROWS = 8, 1024
 # Steps of four while padding costs less than a program; then powers of two.
 _COARSE = 64
 
@@ -21,6 +24,11 @@ def padded(count: int, least: int = 1) -> int:
   while size < count:
     size *= 4 if size < _COARSE * least else 2
   return size
+
+
+def lanes_of(rows: int) -> list[int]:
+  """How many lanes calls of up to so many rows have, smallest first."""
+  return up_to(-(-rows // LEAST_ROWS))
 
 
 def up_to(count: int, least: int = 1) -> list[int]:

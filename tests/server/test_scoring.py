@@ -19,12 +19,12 @@ def score(monkeypatch):
   calls = []
 
   def run(fail):
-    def encode(scorer, pasts, tables, numbers, notes):
-      calls.append(list(numbers))
-      if 3 in numbers:
+    def encode(scorer, keeper, tables, notes):
+      calls.append([len(table) - 1 for table in tables])
+      if 3 in calls[-1]:
         fail()
       inputs = types.Inputs(np.zeros((sum(map(len, tables)), 1)), None, None)
-      return scoring._Encoded(inputs, [], numbers)
+      return scoring._Encoded(inputs, [])
 
     monkeypatch.setattr(scoring, '_encode', encode)
     monkeypatch.setattr(

@@ -11,7 +11,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax.runtime import programs
-from rmtl_jax.serving import encoder, exported, predictor, scorer
+from rmtl_jax.serving import encoder, exported, predictor, sizes
 from rmtl_jax.serving.export import writer as export_writer
 from tests.serving import past_run, table_run
 
@@ -89,7 +89,7 @@ def test_small_requests_get_the_numbers_of_large_ones(
 ):
   model, raw = past_run.untrained(run_dir, **settings), _raw(200)
   few = model.predict(raw)
-  monkeypatch.setattr(predictor, '_FEW_ROWS', 0)
+  monkeypatch.setattr(sizes, 'MOST_ROWS', 0)
   many = model.predict(raw)
   assert np.ptp(few['click']) > 0.05
   for task, values in few.items():
@@ -116,7 +116,7 @@ def test_small_sessions_get_the_numbers_of_large_ones(past_dir, monkeypatch):
   model, raw = past_run.untrained(past_dir), past_run.log(300)
   request = raw.slice(100, 150), raw.slice(0, 100)
   few = model.predict(*request)
-  monkeypatch.setattr(predictor, '_FEW_ROWS', 0)
+  monkeypatch.setattr(sizes, 'MOST_ROWS', 0)
   many = model.predict(*request)
   assert np.ptp(few['click']) > 0.05
   for task, values in few.items():
@@ -173,4 +173,4 @@ def test_sizes_of_a_warm_model_end_at_a_chunk(run_dir):
   model.chunk_rows = 16
   model.warm_up(10**9)
   assert _compiled(model) == 2
-  assert scorer._LEAST_ROWS == 8
+  assert sizes.LEAST_ROWS == 8

@@ -246,24 +246,18 @@ class _Model:
     self, tables: Sequence[pa.Table]
   ) -> list[list[reading.Row | None] | Exception]:
     """Reads rows of several requests, or what is wrong with each."""
-    found: dict[int, list[reading.Row | None] | Exception] = {}
-    waiting = bodies.alike(tables)
-    while waiting:
-      numbers = waiting.pop()
-      try:
-        # A query costs the same for one row as for many.
-        whole = pa.concat_tables([tables[n] for n in numbers])
-        rows = rows_lib.rows_of_table(whole, bodies.WHERE)
-        read = iter(list(self.shown_rows(rows)))
-      # Even what nobody expects is the fault of one request, and of no other.
-      except Exception as error:
-        if len(numbers) == 1:
-          found[numbers[0]] = error
-        else:  # whose fault it is, and in which of its rows
-          waiting += bodies.halves(numbers)
-        continue
+
+    def read(numbers: list[int]) -> list[reading.Row | None]:
+      whole = pa.concat_tables([tables[n] for n in numbers])
+      rows = rows_lib.rows_of_table(whole, bodies.WHERE)
+      return list(self.shown_rows(rows))
+
+    done, faults = bodies.work_together(tables, read)
+    found: dict[int, list[reading.Row | None] | Exception] = {**faults}
+    for numbers, rows in done:
+      left = iter(rows)
       for n in numbers:
-        found[n] = list(itertools.islice(read, len(tables[n])))
+        found[n] = list(itertools.islice(left, len(tables[n])))
     return [found[n] for n in range(len(tables))]
 
   def earlier(

@@ -18,10 +18,6 @@ from rmtl_jax.data import batches
 from rmtl_jax.serving import scorer as scorer_lib
 from rmtl_jax.serving import sizes
 
-# Of one call: above, a run answers by another program.
-_MOST_SLOTS = 1024
-_LEAST_ROWS = 8
-
 
 class Earlier(NamedTuple):
   """The earlier rows of a session, shared by its rows of one time.
@@ -124,10 +120,10 @@ def _calls(
 ) -> Iterator[list[_Piece]]:
   """Groups pieces that fit the lanes which programs are compiled for."""
   length = scorer.lane_length
-  lanes = sizes.up_to(-(-min(most, scorer.chunk_rows) // _LEAST_ROWS))[-1]
+  lanes = sizes.lanes_of(min(most, scorer.chunk_rows))[-1]
   # Lanes are filled one after the other, so any two neighbours hold more than
   # one lane's slots.
-  slots = max(length, min(_MOST_SLOTS, (lanes - 1) * length // 2))
+  slots = max(length, min(sizes.MOST_ROWS, (lanes - 1) * length // 2))
   held: list[_Piece] = []
   count = 0
   for piece in pieces:

@@ -201,12 +201,9 @@ def _input_shapes(scorer: predictor.Predictor) -> list[jax.ShapeDtypeStruct]:
   """Shapes and types of the inputs, with symbolic leading dimensions."""
   sizes = 'b, t' if scorer.needs.sessions else 'b'
   lead = jax_export.symbolic_shape(sizes)
-  spec = scorer.manifest.feature_spec()
-  slots = sum(width for _, width in spec.multi_valued)
   shapes = [
-    jax.ShapeDtypeStruct((*lead, len(spec.categorical)), jnp.int32),
-    jax.ShapeDtypeStruct((*lead, slots), jnp.int32),
-    jax.ShapeDtypeStruct((*lead, spec.numeric), jnp.float32),
+    jax.ShapeDtypeStruct((*lead, width), dtype)
+    for width, dtype in scorer.manifest.feature_spec().input_widths
   ]
   if scorer.needs.sessions:
     shapes += [jax.ShapeDtypeStruct(lead, jnp.int32)] * 2

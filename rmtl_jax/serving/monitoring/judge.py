@@ -36,6 +36,7 @@ from rmtl_jax.preparation.schema import fields as fields_lib
 from rmtl_jax.results import reference as reference_lib
 from rmtl_jax.serving.monitoring import model as model_lib
 from rmtl_jax.serving.monitoring import scored as scored_lib
+from rmtl_jax.serving.monitoring import thresholds as limits
 
 Record = dict[str, Any]
 
@@ -45,31 +46,6 @@ _REPLICATES = 200
 _BINS = 20
 # With fewer labels that tell, resampling doesn't say how much chance makes.
 _LEAST_LABELS = 10
-
-
-@dataclasses.dataclass(frozen=True)
-class Thresholds:
-  """What a difference has to exceed; each is at least 0.
-
-  Attributes:
-    psi: population stability index of a field against train, beyond chance and
-      beyond what the run's own test rows had; of predictions against those of
-      the test rows.
-    unseen: rise of the share of values without a row in the vocabulary.
-    missing: rise of the share of rows without a value.
-    calibration: by which share predicted / actual is further from 1 than on
-      the test rows.
-    auc: fall of AUC below the test rows'.
-    error: rise of logloss, of other tasks RMSE, over the test rows', as a
-      share.
-  """
-
-  psi: float = 0.2
-  unseen: float = 0.1
-  missing: float = 0.1
-  calibration: float = 0.2
-  auc: float = 0.02
-  error: float = 0.2
 
 
 def monitor(
@@ -84,8 +60,8 @@ def monitor(
   Args:
     path: RUN, or OUT of `rmtl export`.
     log: what `rmtl predict` wrote: a file, or a directory of files.
-    thresholds: of the alarms, names of `Thresholds`; the others, or all where
-      it is None, are the defaults.
+    thresholds: of the alarms, names of limits.Thresholds; the others, or all
+      where it is None, are the defaults.
     stage: of a run, the one that the log was scored by; as for `load`.
     calibrated: likewise.
 
@@ -107,18 +83,20 @@ def monitor(
   }
 
 
-def _thresholds(given: Mapping[str, float]) -> Thresholds:
-  names = [field.name for field in dataclasses.fields(Thresholds)]
+def _thresholds(given: Mapping[str, float]) -> limits.Thresholds:
+  names = [field.name for field in dataclasses.fields(limits.Thresholds)]
   for name, value in given.items():
     if name not in names:
       raise types.InputError(f'thresholds: {registry.not_one_of(name, names)}')
     if not (math.isfinite(value) and value >= 0):
       raise types.InputError(f'{name}: {value} is no threshold, expected >= 0')
-  return Thresholds(**given)
+  return limits.Thresholds(**given)
 
 
 def compare(
-  model: model_lib.Model, live: scored_lib.Scored, thresholds: Thresholds
+  model: model_lib.Model,
+  live: scored_lib.Scored,
+  thresholds: limits.Thresholds,
 ) -> Record:
   """The figures and alarms of `monitor`.
 
@@ -155,7 +133,7 @@ class _Judge:
     self,
     model: model_lib.Model,
     live: scored_lib.Scored,
-    thresholds: Thresholds,
+    thresholds: limits.Thresholds,
   ):
     self._live, self._least = live, thresholds
     self._reference = model.reference

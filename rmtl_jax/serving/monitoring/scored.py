@@ -90,10 +90,7 @@ def read(model: model_lib.Model, log: str) -> Scored:
     types.InputError: no such file, no rows, a column that is missing, or a
       value that its field, prediction or label can't have; names it.
   """
-  options = model.manifest.options.get('schema')
-  found = options.get('delimiter') if isinstance(options, dict) else None
-  delimiter = found if isinstance(found, str) and len(found) == 1 else ''
-  with rows.open_log(log, delimiter) as parts:
+  with rows.open_log(log, rows.log_delimiter(model.manifest)) as parts:
     reader: _Reader | None = None
     for part in parts:
       if reader is None:

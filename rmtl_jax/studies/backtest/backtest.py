@@ -32,6 +32,7 @@ from rmtl_jax.evaluation import comparison, significance
 from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.runtime import progress, workdir, writers
 from rmtl_jax.studies.backtest import days as days_lib
+from rmtl_jax.training import context as context_lib
 
 Record = dict[str, Any]
 Settings = Callable[[Any], config_lib.Config]
@@ -271,7 +272,9 @@ def summarise(days: Sequence[Record], task: str, metric: str) -> Record:
       [of_day(day, arm, task, metric) for day in days], np.float64
     )
     defined = np.isfinite(found).any()
-    result[arm] = _finite(float(np.nanmean(found))) if defined else None
+    result[arm] = (
+      context_lib.finite(float(np.nanmean(found))) if defined else None
+    )
   first, second = (
     np.array(
       [
@@ -292,8 +295,8 @@ def summarise(days: Sequence[Record], task: str, metric: str) -> Record:
   direction = metric_registry.describe(metric).better
   result['difference'] = {
     'mean': found.mean,
-    'low': _finite(found.low),
-    'high': _finite(found.high),
+    'low': context_lib.finite(found.low),
+    'high': context_lib.finite(found.high),
     'days': differences.shape[0],
     'seeds': differences.shape[1],
     'better': int(better[direction].sum()) if direction in better else None,
@@ -340,7 +343,3 @@ def means(runs: Sequence[Record]) -> Record:
     }
     found[arm] = {'metrics': by_task, **costs}
   return found
-
-
-def _finite(value: float) -> float | None:
-  return float(value) if np.isfinite(value) else None

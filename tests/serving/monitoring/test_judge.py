@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies
 
-from rmtl_jax.serving.monitoring import judge, scored
+from rmtl_jax.serving.monitoring import judge, scored, thresholds
 from tests.serving.monitoring import live
 
-THRESHOLDS = judge.Thresholds()
+THRESHOLDS = thresholds.Thresholds()
 
 
 def _alarms(model, log):
@@ -160,7 +160,7 @@ def test_a_threshold_decides():
   group = np.where(rng.random(3000) < 0.1, 7, log.fields['item'].group)
   moved = _with_field(log, 'item', group=group)
   assert not _alarms(model, moved)
-  assert judge.compare(model, moved, judge.Thresholds(psi=0.02))['alarms']
+  assert judge.compare(model, moved, thresholds.Thresholds(psi=0.02))['alarms']
 
 
 def test_a_field_without_values_is_judged():

@@ -8,7 +8,6 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax import cli, types
-from rmtl_jax.commands import monitor as command
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.description import drift
@@ -219,9 +218,3 @@ def test_a_run_without_a_reference_says_what_to_do(
   (tmp_path / 'run' / 'reference.json').write_text('{"fields": {}}')
   assert _run(tmp_path / 'run', log_file, tmp_path / 'page') == 2
   assert "lacks 'user'" in capsys.readouterr().err
-
-
-def test_flags_have_the_defaults_of_the_thresholds():
-  assert judge.Thresholds() == judge.Thresholds(
-    **{name: default for name, (default, _) in command._THRESHOLDS.items()}
-  )
