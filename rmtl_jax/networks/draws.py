@@ -12,14 +12,15 @@ import numpy as np
 from jax import core
 
 Params = Any
-# Values that the program draws; larger arrays are drawn in their own shape.
-_ROOM = 2**20
+# Values that the programs draw, of which the first ones are taken: most arrays
+# of a network are small. Larger ones are drawn in their own shape.
+_ROOMS = 2**14, 2**20
 
 
 def draw(
   sample: Callable[..., jax.Array], key: jax.Array, shape: Sequence[int]
 ) -> jax.Array:
-  """sample(key, shape), bit for bit, compiled once for all small shapes.
+  """sample(key, shape), bit for bit, compiled at most twice for small shapes.
 
   Compiling a draw costs a third of a CPU second for every shape, and networks
   have a dozen. A value depends on the key and its place in the flattened array
@@ -33,14 +34,15 @@ def draw(
   size = math.prod(shape)
   if not _is_small(key, size):
     return sample(key, shape)
-  values = jax.device_get(sample(key, (_ROOM,)))[:size].reshape(shape)
+  room = next(room for room in _ROOMS if size <= room)
+  values = jax.device_get(sample(key, (room,)))[:size].reshape(shape)
   return jnp.array(values)  # a copy, so that the rest of the draw is freed
 
 
 def _is_small(key: jax.Array, size: int) -> bool:
-  """Whether an array is cut from a vector of `_ROOM` values."""
+  """Whether an array is cut from a vector of `_ROOMS` values."""
   return (
-    size <= _ROOM
+    size <= _ROOMS[-1]
     and not isinstance(key, core.Tracer)
     and getattr(jax.config, 'jax_threefry_partitionable', True)
   )
