@@ -9,7 +9,9 @@ import tempfile
 def _quick_flags() -> str:
   """XLA's flags with which tests compile in a quarter of the time.
 
-  Their programs run for milliseconds. `XLA_FLAGS= pytest` compiles as users do.
+  Their programs run for milliseconds; those of walks and notebooks for longer
+  than they are compiled, so these do without. `XLA_FLAGS= pytest` compiles all
+  as users do.
   """
   least = '--xla_backend_optimization_level=0'
   flags = f'{least} --xla_cpu_use_fusion_emitters=false'

@@ -66,6 +66,7 @@ def run(
     text=True,
     env={
       **os.environ,
+      'XLA_FLAGS': '',  # thousands of rows: see conftest.py
       'PYTHONPATH': str(ROOT),
       'XDG_CACHE_HOME': str(directory / 'cache'),
     },

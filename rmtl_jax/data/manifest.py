@@ -49,6 +49,11 @@ class Field:
   vocabulary_owner: str | None = None
 
   @property
+  def has_vocabulary(self) -> bool:
+    """Whether it has a vocabulary of its own."""
+    return self.kind != 'numeric' and self.vocabulary_owner is None
+
+  @property
   def column(self) -> str:
     """The field's column in the Parquet files."""
     prefix = {'categorical': 'f_', 'multi_valued': 'm_', 'numeric': 'x_'}

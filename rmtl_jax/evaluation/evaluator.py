@@ -168,10 +168,7 @@ def _intervals(
   rest = session, config.bootstrap, config.confidence, seed
   if binary:
     *sets, y, w = columns(binary)
-    if len(sets) == 1:
-      found = intervals.session_intervals(sets[0], y, *rest, w)
-    else:
-      found = intervals.difference_intervals(sets[0], sets[1], y, *rest, w)
+    found = intervals.session_intervals(sets, y, *rest, w)
     rarer = intervals.rarer_sessions(y, session, w)
     for i, k in enumerate(binary):
       bounds[k] = {name: found.bounds[name][i] for name in bootstrap.METRICS}

@@ -121,7 +121,7 @@ def _tail(confidence: float, sessions: int | None) -> float | None:
 
 
 def session_intervals(
-  predictions: np.ndarray,
+  predictions: Sequence[np.ndarray],
   labels: np.ndarray,
   session: np.ndarray,
   count: int,
@@ -129,10 +129,11 @@ def session_intervals(
   seed: int,
   weights: np.ndarray | None = None,
 ) -> Intervals:
-  """Computes the interval of each metric in `bootstrap.METRICS`.
+  """Intervals of `bootstrap.METRICS`, or paired ones of a difference.
 
   Args:
-    predictions: [R, K], finite.
+    predictions: one prediction set [R, K], or two, whose metrics are
+      subtracted; finite.
     labels: [R, K], 0 or 1.
     session: i64[R].
     count: number of replicates; 0 gives NaN.
@@ -144,43 +145,29 @@ def session_intervals(
     The intervals; NaN with fewer than two sessions (of AUC: with the rarer
     label), which can't tell how sessions vary.
   """
-  values = _checked_replicates(
-    [predictions], labels, session, count, seed, weights
+  # Every draw repeats a single session.
+  if len(session) and np.all(session == session[0]):
+    count = 0
+  replicates = bootstrap.replicates(
+    predictions, labels, session, count, seed, weights
   )
-  single = {name: v[:, 0] for name, v in values.items()}
-  return _intervals(single, labels, session, confidence, weights)
+  values = {name: _first_or_difference(v) for name, v in replicates.items()}
+  rarer = rarer_sessions(labels, session, weights)
+  bounds = {
+    name: np.stack(
+      [
+        percentile_interval(v[:, k], confidence, clusters(name, int(n)))
+        for k, n in enumerate(rarer)
+      ]
+    )
+    for name, v in values.items()
+  }
+  return Intervals(bounds, np.isnan(values['auc']).sum(0))
 
 
-def difference_intervals(
-  first: np.ndarray,
-  second: np.ndarray,
-  labels: np.ndarray,
-  session: np.ndarray,
-  count: int,
-  confidence: float,
-  seed: int,
-  weights: np.ndarray | None = None,
-) -> Intervals:
-  """Computes paired intervals of metric(first) - metric(second).
-
-  Args:
-    first: [R, K], finite.
-    second: [R, K], another model's predictions of the same rows; finite.
-    labels: [R, K], 0 or 1.
-    session: i64[R].
-    count: number of replicates; 0 gives NaN.
-    confidence: coverage, in (0, 1).
-    seed: of the draws.
-    weights: [R, K] >= 0, or None.
-
-  Returns:
-    As `session_intervals`.
-  """
-  values = _checked_replicates(
-    [first, second], labels, session, count, seed, weights
-  )
-  differences = {name: v[:, 0] - v[:, 1] for name, v in values.items()}
-  return _intervals(differences, labels, session, confidence, weights)
+def _first_or_difference(values: np.ndarray) -> np.ndarray:
+  """Of one set's replicates f64[B, 1, K] these, of two sets' the difference."""
+  return values[:, 0] - values[:, 1] if values.shape[1] == 2 else values[:, 0]
 
 
 def error_intervals(
@@ -212,47 +199,6 @@ def error_intervals(
     predictions, labels, session, count, seed, weights
   )
   return {
-    name: percentile_interval(
-      v[:, 0] - v[:, 1] if len(predictions) == 2 else v[:, 0],
-      confidence,
-      sessions,
-    )
+    name: percentile_interval(_first_or_difference(v), confidence, sessions)
     for name, v in values.items()
   }
-
-
-def _checked_replicates(
-  predictions: Sequence[np.ndarray],
-  labels: np.ndarray,
-  session: np.ndarray,
-  count: int,
-  seed: int,
-  weights: np.ndarray | None,
-) -> dict[str, np.ndarray]:
-  """Replicates; none of a single session, which every draw repeats."""
-  if len(session) and np.all(session == session[0]):
-    count = 0
-  return bootstrap.replicates(
-    predictions, labels, session, count, seed, weights
-  )
-
-
-def _intervals(
-  values: dict[str, np.ndarray],
-  labels: np.ndarray,
-  session: np.ndarray,
-  confidence: float,
-  weights: np.ndarray | None,
-) -> Intervals:
-  """Intervals from replicates f64[B, K] of each metric."""
-  rarer = rarer_sessions(labels, session, weights)
-  bounds = {
-    name: np.stack(
-      [
-        percentile_interval(v[:, k], confidence, clusters(name, int(n)))
-        for k, n in enumerate(rarer)
-      ]
-    )
-    for name, v in values.items()
-  }
-  return Intervals(bounds, np.isnan(values['auc']).sum(0))

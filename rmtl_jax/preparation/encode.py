@@ -178,7 +178,7 @@ def encode(
       if field.kind == 'multi_valued'
       else vocabularies[field.column]
       for field in fields
-      if field.kind != 'numeric' and field.vocabulary_owner is None
+      if field.has_vocabulary
     },
     cut_values={
       f.name: found[f.source_column].cut

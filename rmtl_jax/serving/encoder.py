@@ -95,7 +95,7 @@ class Encoder:
     self._vocabularies = {
       f.name: _read_vocabulary(run_dir, f)
       for f in self.read
-      if f.kind != 'numeric' and f.vocabulary_owner is None
+      if f.has_vocabulary
     }
     where = f'{run_dir / "manifest.json"}: fields'
     self._values = [

@@ -97,7 +97,7 @@ def load(path: str | os.PathLike[str], warm_up: int = 0) -> Exported:
   files.require('manifest.json')
   manifest = manifest_file.read(directory)
   for field in manifest.fields:
-    if field.kind != 'numeric' and field.vocabulary_owner is None:
+    if field.has_vocabulary:
       files.require(f'vocabulary/{field.name}.parquet')
   parameters = [
     files.read_array(entry['file'], tuple(entry['shape']), entry['dtype'])

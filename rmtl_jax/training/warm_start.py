@@ -87,7 +87,7 @@ class Start:
       for old, new in zip(
         self.source.manifest.fields, self.run.manifest.fields, strict=True
       )
-      if new.kind != 'numeric' and new.vocabulary_owner is None
+      if new.has_vocabulary
     }
 
   def member(self, place: pathlib.Path) -> pathlib.Path:

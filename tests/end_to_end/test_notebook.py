@@ -106,6 +106,7 @@ def test_notebook_defines_nothing_of_its_own(name):
 def execute(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
   """name -> (its cells with outputs, text that they show, runs/name)."""
   monkeypatch.setenv('RMTL_QUICK', '1')
+  monkeypatch.setenv('XLA_FLAGS', '')  # as for walks
   monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
   monkeypatch.setenv('PYTHONPATH', str(_ROOT))
   for name in ('IPYTHONDIR', 'JUPYTER_CONFIG_DIR', 'JUPYTER_RUNTIME_DIR'):

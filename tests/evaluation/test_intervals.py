@@ -17,12 +17,16 @@ def sessions_of(sessions, seed, tasks=2):
   return p.astype(np.float32), labels, session
 
 
-def _own(*arguments, **settings):
-  return intervals.session_intervals(*arguments, **settings).bounds
+def _own(predictions, *arguments, **settings):
+  return intervals.session_intervals(
+    [predictions], *arguments, **settings
+  ).bounds
 
 
-def _paired(*arguments, **settings):
-  return intervals.difference_intervals(*arguments, **settings).bounds
+def _paired(first, second, *arguments, **settings):
+  return intervals.session_intervals(
+    [first, second], *arguments, **settings
+  ).bounds
 
 
 def test_percentiles_by_hand():
@@ -48,7 +52,7 @@ def test_one_session_with_positives_is_no_auc_interval():
   p, labels, session = sessions_of(50, seed=6)
   labels[:] = session[:, None] == 3
   np.testing.assert_array_equal(intervals.rarer_sessions(labels, session), 1)
-  found = intervals.session_intervals(p, labels, session, 99, 0.95, seed=0)
+  found = intervals.session_intervals([p], labels, session, 99, 0.95, seed=0)
   assert np.isnan(found.bounds['auc']).all()
   assert np.isfinite(found.bounds['logloss']).all()
   # A session is missing from a draw with chance (1 - 1 / S)^S, about 1 / e.

@@ -139,11 +139,7 @@ def _with_vocabulary(
   manifest: manifest_lib.Manifest,
 ) -> list[manifest_lib.Field]:
   """The fields that have a vocabulary of their own."""
-  return [
-    field
-    for field in manifest.fields
-    if field.kind != 'numeric' and field.vocabulary_owner is None
-  ]
+  return [field for field in manifest.fields if field.has_vocabulary]
 
 
 def _check(path: pathlib.Path, field: manifest_lib.Field) -> None:

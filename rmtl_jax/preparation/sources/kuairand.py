@@ -20,7 +20,7 @@ import duckdb
 from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.preparation import source, sql
+from rmtl_jax.preparation import lists, source, sql
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import times
@@ -289,12 +289,11 @@ def _read_features(
 
 
 def _video_columns() -> dict[str, str]:
-  tags = "list_transform(string_split(v.tag, ','), lambda t: trim(t))"
   uploaded = 'epoch_ms(CAST(TRY_CAST(v.upload_dt AS DATE) AS TIMESTAMP))'
   age = f'(g.time_ms + {_OFFSET_MS} - {uploaded}) / 86400000'
   return {
     **{f'f_{name}': f'v.{name}' for name in _VIDEO_CATEGORICAL},
-    'm_tag': f"list_filter({tags}, lambda t: t <> '')",
+    'm_tag': lists.split_values('v.tag', ','),
     **{f'x_{name}': f'v.{name}' for name in _VIDEO_NUMERIC},
     # Days; a row can seem older than its video, whose time of day is unknown.
     'x_video_age': f'CASE WHEN {uploaded} IS NULL THEN NULL'

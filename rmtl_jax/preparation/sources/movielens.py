@@ -22,7 +22,9 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
-from rmtl_jax.preparation.sources import movielens_files
+from rmtl_jax.preparation.sources import movielens_files, official
+
+_WHAT = 'a directory with u.data, ratings.dat or ratings.csv'
 
 _LIKE, _LOVE = 4, 5
 
@@ -50,7 +52,7 @@ def read(
   for key, what in (('movie', form.movies), ('user', form.users)):
     if what is None:
       continue
-    found = _find_file(raw_dir, what)
+    found = official.find_file(raw_dir, what.name.lower(), _WHAT)
     if found is None:
       warnings.append(f'no {what.name}: its fields are left out')
       continue
@@ -103,7 +105,7 @@ def _find(raw_dir: pathlib.Path) -> tuple[movielens_files.Form, pathlib.Path]:
   found = [
     (form, path)
     for form in movielens_files.FORMS
-    if (path := _find_file(raw_dir, form.ratings))
+    if (path := official.find_file(raw_dir, form.ratings.name.lower(), _WHAT))
   ]
   names = ', '.join(form.ratings.name for form in movielens_files.FORMS)
   if not found:
@@ -112,21 +114,6 @@ def _find(raw_dir: pathlib.Path) -> tuple[movielens_files.Form, pathlib.Path]:
     listed = ' and '.join(path.name for _, path in found)
     raise types.InputError(f'{raw_dir}: has {listed}, expected one log')
   return found[0]
-
-
-def _find_file(
-  raw_dir: pathlib.Path, file: movielens_files.File
-) -> pathlib.Path | None:
-  """A file of the directory, plain or gzipped; None if there is none."""
-  found = raw.find_files(
-    raw_dir,
-    [file.name, f'{file.name}.gz'],
-    'a directory with u.data, ratings.dat or ratings.csv',
-  )
-  if len(found) > 1:
-    listed = ' and '.join(path.name for path in found)
-    raise types.InputError(f'{raw_dir}: has {listed}, expected one of them')
-  return found[0] if found else None
 
 
 def _load(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import pathlib
 from collections.abc import Sequence
 
@@ -18,7 +19,7 @@ def find_file(
 
   Args:
     raw_dir: the directory.
-    name: of the plain file.
+    name: of the plain file, in lower case; may have wildcards.
     what: what the directory should hold, for errors.
 
   Raises:
@@ -27,7 +28,9 @@ def find_file(
   found = [
     path
     for path in raw.find_files(raw_dir, ['*'], what)
-    if path.name.lower() in (name, f'{name}.gz')
+    if any(
+      fnmatch.fnmatch(path.name.lower(), each) for each in (name, f'{name}.gz')
+    )
   ]
   if len(found) > 1:
     raise types.InputError(
