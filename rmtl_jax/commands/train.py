@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from rmtl_jax import types
+from rmtl_jax import durable, types
 from rmtl_jax.commands import common, distributed, streams
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import presets
 from rmtl_jax.data import manifest_file
+from rmtl_jax.runtime import writers
 from rmtl_jax.runtime.tracking import registry as tracking
 
 _STARTS = 'starting; compiling takes about a minute in all the first time'
@@ -86,8 +87,7 @@ def execute(values: flags.FlagValues) -> int:
   common.start_jax(values)
   layout = distributed.layout(values)
   from rmtl_jax import run
-  from rmtl_jax.library import studies
-  from rmtl_jax.report import opening, tables
+  from rmtl_jax.report import opening, pictures, tables
   from rmtl_jax.runtime import processes, progress, rounding, workdir
 
   live = progress.Progress(quiet=not processes.is_first())
@@ -137,7 +137,9 @@ def execute(values: flags.FlagValues) -> int:
   if not processes.is_first():
     return 0
   common.print_report(record)
-  picture = studies.draw_overview(path)
+  picture = path / 'report' / 'overview.png'
+  with durable.name_errors(picture):
+    pictures.overview(record, writers.read_history(path), picture)
   print(tables.text_of_paths(metrics=path / 'metrics.json', picture=picture))
   print(f'next: rmtl report --workdir={shlex.quote(str(path))}')
   return 0

@@ -307,8 +307,10 @@ VALUES = st.recursive(
 def test_any_record_is_a_config_or_refused(changes):
   record = {}
   for name, value in changes.items():
-    *group, last = name.split('.')
-    inner = record.setdefault(group[0], {}) if group else record
+    *groups, last = name.split('.')
+    inner = record
+    for group in groups:
+      inner = inner.setdefault(group, {})
     inner[last] = value
   try:
     config = config_values.from_dict(record)
