@@ -98,6 +98,11 @@ class Facts:
     span = (self.least, self.largest) == (0.0, 1.0)
     return self.distinct == 2 and (self.kind == 'bool' or (numbers and span))
 
+  @property
+  def is_mark(self) -> bool:
+    """Whether some rows have one word and the others nothing."""
+    return self.kind == 'text' and self.truth is not None and not self.truth[1]
+
 
 def text(sample: sample_lib.Sample, facts: Facts) -> str:
   """SQL of a column's values as text, NULL where there is none."""
@@ -199,9 +204,9 @@ def _of_text(
   filled, distinct, times, words, is_written = sample.fetch(
     f'count({value}), count(DISTINCT {value}),'
     f' count(TRY_CAST({value} AS TIMESTAMPTZ)),'
-    f" avg(len(string_split({value}, ' '))),"
-    f' bool_and(regexp_full_match({value}, {sql.literal(_WRITTEN)}))'
+    f" avg(len(string_split({value}, ' '))), {_is_written(value)}"
   )[0]
+  may_be_truth = distinct == 2 or (distinct == 1 and filled < sample.rows)
   kind, separator, tokens = 'text', '', 0
   if times == filled:
     kind = 'time'
@@ -218,8 +223,26 @@ def _of_text(
     separator=separator,
     tokens=tokens,
     nothing=nothing,
-    truth=_truth(sample, value) if distinct <= 2 else None,
+    truth=_truth(sample, value) if may_be_truth else None,
     is_written=bool(is_written),
+  )
+
+
+def _is_written(value: str) -> str:
+  """SQL of whether all texts are numbers as people write them.
+
+  Without a sign of money or the like, `123,456` may be two ids: of numbers,
+  what stands before the first comma has one digit or more.
+  """
+  head = f"regexp_extract({value}, '[0-9]+')"
+  signed = f"bool_or(regexp_matches({value}, '[.%$€£¥]'))"
+  varies = (
+    f"count(DISTINCT len({head})) > 1 AND NOT bool_or({head} LIKE '0_%')"
+    f" AND max(len({value}) - len(replace({value}, ',', ''))) <= 3"
+  )
+  return (
+    f'bool_and(regexp_full_match({value}, {sql.literal(_WRITTEN)}))'
+    f' AND ({signed} OR ({varies}))'
   )
 
 
@@ -238,8 +261,8 @@ def _truth(sample: sample_lib.Sample, value: str) -> tuple[str, str] | None:
   for one, zero in _TRUTHS:
     if {*known} == {one, zero}:
       return known[one], known[zero]
-    if {*known} == {one}:
-      return known[one], ''
+    if [*map(str.lower, found)] == [one]:
+      return found[0], ''
   return None
 
 

@@ -111,6 +111,8 @@ def guess(
     may_be_panel = time is None and rows == ROWS
     if may_be_panel and panels.needs_all(sample, others, by_names):
       return guess(log, sample_lib.ALL_ROWS, delimiter, labels)
+    if time is None:
+      may_be_times += times.may_be_relative(sample, others)
     panel = None if time else panels.find(sample, others, by_names)
     time = panel.time if panel else time
   roles = keys.find(sample, others, has_time=time is not None)

@@ -211,11 +211,7 @@ def _user_by_id(
   """The user: an id that comes back, and no name says of what; or nothing."""
   taken = {key.column for key in found.values()}
   for one in facts:
-    if (
-      key_names.is_bare_id(one.name)
-      and one.name not in taken
-      and comes_back(one)
-    ):
+    if one.name not in taken and is_id_that_comes_back(one):
       why = (
         f'an id that comes back, {rows_each(one)}, and no name says user: who'
         ' or what rows are about'
@@ -253,6 +249,11 @@ def comes_back(facts: facts_lib.Facts, low: float = _ROWS_OF_VALUE[0]) -> bool:
     and not time_names.is_nearly_time(facts.name)
     and not time_names.is_year(facts.name)
   )
+
+
+def is_id_that_comes_back(facts: facts_lib.Facts) -> bool:
+  """Whether a column is an id of who or what has several rows."""
+  return key_names.is_bare_id(facts.name) and comes_back(facts)
 
 
 def stand_together(

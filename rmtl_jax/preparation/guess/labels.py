@@ -63,8 +63,8 @@ class Label(NamedTuple):
     if self.after:
       entry['after'] = names_of[self.after]
     one, zero = self.facts.truth or ('true', 'false')
-    # Of these two a schema needs no word.
-    if one.lower() != 'true':
+    # Of true and false a schema needs no word.
+    if one.lower() != 'true' or not zero:
       entry |= {'positive': [one], 'negative': [zero]}
     if self.facts.filled < self.facts.rows and zero:
       entry['null'] = 'not_observed'
@@ -223,7 +223,7 @@ def _by_place(
   What has one value for every user or every item describes these.
   """
   possible = {
-    one.name: one.is_binary
+    one.name: one.is_binary and not one.is_mark
     for one in free
     if two_valued.fits(one)
     and (

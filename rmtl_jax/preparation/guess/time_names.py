@@ -14,7 +14,7 @@ _GLUED_DATE = '(start|begin|end|sale|issue|purchase|transaction|request)date$'
 # Times of a user or of an item, not of the row.
 _TIME_OF_KEY = words.listed(
   'since birth birthday birthdate born dob register registered registration'
-  ' signup joined release released publish published expire expiry status'
+  ' signup joined release released publish published expire expiry'
 )
 # Those, parts of times and lengths of time.
 _NO_TIME = _TIME_OF_KEY | words.listed(
@@ -26,15 +26,18 @@ _MAY_BE_LENGTH = words.listed(
   'lead elapsed reaction wait waiting travel response reply delivery completion'
   ' finish passed processing load loading service cook prep preparation'
 )
-# What may stand beside a time of rows, and its units.
-_OF_ROWS = words.listed(
+# Words that make a time that of a row, and what may stand beside one.
+_SURE_TIME = words.listed('timestamp stamp ts at start')
+_UNITS = words.listed('s ms us ns sec secs seconds millis')
+_OF_ROWS = _UNITS | words.listed(
   'event log row action click view visit request interaction created server'
-  ' local utc gmt unix epoch absolute relative transaction purchase order'
-  ' s ms us ns sec secs seconds millis'
+  ' local utc gmt unix epoch absolute relative rel transaction purchase order'
+  ' impression impr show exposure query search recorded rating offset'
 )
 # Of what came of a row later.
 _LATER = words.listed(
   'updated modified estimated expected due closed resolved delivered returned'
+  ' status'
 )
 # Of what a user does once, as far as the rows tell.
 _ONCE = words.listed('subscribe subscribed install installed')
@@ -60,14 +63,27 @@ def is_time(name: str) -> bool:
 
 
 def is_sure_time(name: str) -> bool:
-  """Whether a name says no more than that it is the time of a row.
+  """Whether a name says that it is the time of a row, and no length.
 
-  >>> is_sure_time('event_time'), is_sure_time('time_ms')
+  >>> is_sure_time('event_time'), is_sure_time('session_start_time')
   (True, True)
   >>> is_sure_time('session_time'), is_sure_time('total day calls')
   (False, False)
   """
-  return {*words.of(name)} <= _TIME | _OF_ROWS
+  found = {*words.without_digits(name).split()}
+  glued = re.search(_GLUED_TIME, ''.join(words.of(name)))
+  is_sure = glued is not None or bool(found & _SURE_TIME)
+  return is_sure or found <= _TIME | _OF_ROWS
+
+
+def ends_in_time(name: str) -> bool:
+  """Whether the last word of a name, but for its unit, is a time.
+
+  >>> ends_in_time('screen_time_ms'), ends_in_time('total day calls')
+  (True, False)
+  """
+  named = [w for w in words.of(name) if w not in _UNITS and not w.isdigit()]
+  return {*named[-1:]} <= _TIME and bool(named)
 
 
 def may_be_date(name: str) -> bool:
@@ -80,17 +96,24 @@ def may_be_date(name: str) -> bool:
 
 
 def is_end(name: str) -> bool:
-  """Whether a time is that of the end of something, or of what came of it.
+  """Whether a time is that of the end of something.
 
   >>> is_end('enddate'), is_end('contract_end_date'), is_end('trend_date')
   (True, True, False)
-  >>> is_end('updated_at')
-  True
   """
   glued = re.search(
     '(^|contract|_)end(ed)?_?(date|time)$', '_'.join(words.of(name))
   )
-  return glued is not None or bool({*words.of(name)} & _LATER)
+  return glued is not None
+
+
+def is_later(name: str) -> bool:
+  """Whether a time is that of what came of a row, or may come.
+
+  >>> is_later('updated_at'), is_later('due_date'), is_later('order_date')
+  (True, True, False)
+  """
+  return bool({*words.of(name)} & _LATER)
 
 
 def may_be_length(name: str) -> bool:

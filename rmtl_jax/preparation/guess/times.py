@@ -27,7 +27,10 @@ _USUAL_S, _EARLIEST_S = 946_684_800, 315_532_800
 _DAY_S = 86_400
 _PER_SECOND = {'s': 1, 'ms': 10**3, 'us': 10**6, 'ns': 10**9}
 # Dates and times of day that are not ISO's.
-_WRITTEN = r'\d{1,4}[-/.]\d{1,2}|\d{1,2}:\d\d|[A-Z][a-z]+\.? \d|\d+ [A-Z][a-z]'
+_MONTH = '(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*'
+_WRITTEN = (
+  rf'\d{{1,4}}[-/.]\d{{1,2}}|\d{{1,2}}:\d\d|{_MONTH}\.? \d|\d+ {_MONTH}'
+)
 # Patterns of text that is not ISO's, the day before the month where both fit.
 _PATTERNS = (
   '%Y-%m-%d %H',
@@ -82,6 +85,8 @@ _YEARS = 1900, 2999
 # to row, or of users and items who come back, that is enough.
 _FIRST_S, _LEAST_DATES, _LEAST_NUMBERS = 631_152_000, 3, 100
 _IN_ORDER, _VARIED = 0.95, 0.5
+# Least changes that tell an order.
+_LEAST_CHANGES = 20
 
 
 class Time(NamedTuple):
@@ -136,7 +141,12 @@ def find(
   ]
   # The date of an answer is the row's where nothing else is: every row of a log
   # of clicks has one.
-  sure = [time for time in rows if not label_names.is_label(time.column)]
+  sure = [
+    time
+    for time in rows
+    if not label_names.is_label(time.column)
+    and not time_names.is_later(time.column)
+  ]
   dates = [t for t in rows if t.is_date and not time_names.is_once(t.column)]
   glued = [
     t
@@ -175,20 +185,45 @@ def _counts_on(
   """Whether numbers named like times are a log's own, not counts and lengths.
 
   Where the name says more than that, they rise with the rows, of all or of each
-  user, as those of `session_time` and of `total day calls` don't.
+  user or session, as those of `screen_time` don't.
   """
   if time_names.is_sure_time(facts.name):
     return True
-  user = keys_lib.by_names(sample, others).get('user')
-  by = [None, *([user.column] if user else [])]
+  if not time_names.ends_in_time(facts.name):
+    return False
+  named = keys_lib.by_names(sample, others)
+  ids = [one.name for one in others if keys_lib.is_id_that_comes_back(one)]
+  by = [
+    None,
+    *(named[role].column for role in ('user', 'session') if role in named),
+  ]
   value = _value(sample, facts)
-  return any(_is_in_order(sample, value, column) for column in by)
+  return any(
+    _is_in_order(sample, value, column, _LEAST_CHANGES)
+    for column in [*by, *ids]
+  )
+
+
+def may_be_relative(
+  sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts]
+) -> list[str]:
+  """Columns that are named like times since the log began, in no order."""
+  return [
+    one.name
+    for one in facts
+    if time_names.ends_in_time(one.name)
+    and (time := _of_column(sample, one))
+    and not time.is_date
+    and not _counts_on(sample, one, facts)
+  ]
 
 
 def _fitness(time: Time) -> tuple[float, ...]:
   """The greater, the likelier a time is the row's: its end tells its length."""
   is_date, has_clock, distinct = time.rank
-  return is_date, has_clock, not time_names.is_end(time.column), distinct
+  is_end = time_names.is_end(time.column)
+  is_later = time_names.is_later(time.column)
+  return is_date, not is_later, has_clock, not is_end, distinct
 
 
 def fault(
@@ -312,16 +347,23 @@ def _varied(sample: sample_lib.Sample, value: str, column: str) -> float | None:
 
 
 def _is_in_order(
-  sample: sample_lib.Sample, value: str, column: str | None
+  sample: sample_lib.Sample, value: str, column: str | None, least: int = 0
 ) -> bool:
-  """Whether values rise or fall with the rows, of all or of each key."""
+  """Whether values rise or fall with the rows, of all or of each key.
+
+  Args:
+    sample: the rows.
+    value: SQL of the values.
+    column: the key, or None.
+    least: changes that there are.
+  """
   part = f'PARTITION BY {sample.column(column)}' if column else ''
   up, down = sample.connection.execute(
     'SELECT count(*) FILTER (v > before), count(*) FILTER (v < before) FROM'
     f' (SELECT {value} AS v, lag({value}) OVER ({part} ORDER BY'
     f' {sample_lib.ORDER}) AS before FROM {sample.table})'
   ).fetchall()[0]
-  return max(up, down) >= _IN_ORDER * max(up + down, 1)
+  return up + down >= least and max(up, down) >= _IN_ORDER * max(up + down, 1)
 
 
 def of_years(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:

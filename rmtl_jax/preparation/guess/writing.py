@@ -265,6 +265,11 @@ def notes(
       )
   elif not time_names.may_be_time(time.column):
     found.append(f'The time is {time.column} by its values: {time.why}.')
+  elif time_names.is_later(time.column):
+    found.append(
+      f'{time.column} may be later than its row, by its name; "time" in the'
+      ' schema says which column is the time.'
+    )
   if time and not time.is_date:
     counts = 'counts from the beginning of the log'
     if time.form.get('unit') == 'd':

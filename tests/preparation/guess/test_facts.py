@@ -41,6 +41,10 @@ def _guess(tmp_path, values, name='x'):
     # Numbers as people write them are no lists.
     (['"1,50"', '"12,75"', '"1.200,00"'] * 100, 'text', ()),
     (['"1,500"', '"12,750"', '7'] * 100, 'text', ()),
+    # Unless they may be ids.
+    ([f'"{100 + i % 7},{110 + i % 5}"' for i in range(N)], 'list', ()),
+    ([f'"{10 + i % 7},{20 + i % 5}"' for i in range(N)], 'list', ()),
+    ([f'"{i % 7:03},{i % 5:03}"' for i in range(N)], 'list', ()),
     # `rmtl prepare` takes blanks for a text.
     (['1', ' ', '3.5'] * 100, 'number', (' ',)),
     (['n12 45', '45 n7', 'n12 n7', '45'] * 75, 'list', ()),
@@ -214,6 +218,8 @@ def test_a_single_negative_number_stands_for_nothing(tmp_path):
     (['red', 'blue', 'red'] * 100, None),
     ([1, 1, 1] * 100, None),
     (['yes', '', ''] * 100, ('yes', '')),
+    (['Yes', 'yes', ''] * 100, None),
+    (['yes', 'yes', 'yes'] * 100, None),
     (['red', '', ''] * 100, None),
   ],
 )

@@ -219,6 +219,7 @@ def test_a_rating_is_the_label_where_there_is_no_other(tmp_path):
     (['no', 'no', 'yes'], {'positive': ['yes'], 'negative': ['no']}),
     (['', '', '1'], {'positive': ['1'], 'negative': ['']}),
     (['', '', 'yes'], {'positive': ['yes'], 'negative': ['']}),
+    (['', '', 'true'], {'positive': ['true'], 'negative': ['']}),
     (['-1', '-1', '1'], {'positive': ['1'], 'negative': ['-1']}),
     (['False', 'False', 'True'], {}),
     # Of two other texts the rarer one is the positive.

@@ -221,24 +221,46 @@ def test_a_time_from_the_beginning_is_no_date(tmp_path):
 
 
 @pytest.mark.parametrize(
-  'name', ['total day calls', 'time_taken', 'session_time', 'time_on_page']
+  'name', ['total day calls', 'time_on_page', 'session_time', 'arrival_time']
 )
 def test_counts_and_lengths_are_no_times(tmp_path, name):
-  users = [i % 20 for i in range(N)]
+  keys_of = [i % 20 for i in range(N)]
   lengths = {name: [i * 7919 % 509 for i in range(N)]}
-  found, others = _times(tmp_path, user_id=users, **lengths)
+  columns = {'user_id': keys_of, **lengths}
+  found, others = _times(tmp_path, **columns)
   assert found is None and not others
-  # What rises with the rows of each user is one.
+  sample, facts = logs.sample_of(tmp_path, columns)
+  is_told = name.endswith('time')
+  assert times.may_be_relative(sample, facts) == [name] * is_told
+  # What rises with the rows of each user, or of each id, is one.
   rising = {name: [i * 7919 % 20 + i // 20 * 20 for i in range(N)]}
-  found, _ = _times(tmp_path, user_id=users, **rising)
-  assert found and found.column == name
+  for key in ('user_id', 'session_id', 'id'):
+    found, _ = _times(tmp_path, **{key: keys_of}, **rising)
+    assert (found is not None) == is_told
 
 
-def test_a_state_has_a_date_of_its_own(tmp_path):
+@pytest.mark.parametrize(
+  'name', ['time_stamp', 'impr_ts', 'session_start_time', 'eventtime', 'time_1']
+)
+def test_times_of_rows_need_no_order(tmp_path, name):
+  found, _ = _times(tmp_path, **{name: [i * 7919 % 509 for i in range(N)]})
+  assert found and found.form == {'unit': 's'}
+
+
+def test_what_came_later_is_the_time_where_nothing_else_is(tmp_path):
   days = [f'2024-05-{i % 28 + 1:02}' for i in range(N)]
-  assert _times(tmp_path, reservation_status_date=days)[0] is None
-  found, _ = _times(tmp_path, updated_at=days[::-1], created_at=days)
-  assert found and found.column == 'created_at'
+  clock = [f'{day} 12:{i % 60:02}:00' for i, day in enumerate(days)]
+  for later in ('updated_at', 'due_at', 'order_status_date'):
+    found, _ = _times(tmp_path, **{later: clock})
+    assert found and found.column == later
+    found, _ = _times(tmp_path, **{later: clock, 'order_date': days})
+    assert found and found.column == 'order_date'
+
+
+@pytest.mark.parametrize('text', ['Day 1', 'Slot 2', '2 Weeks'])
+def test_a_word_and_a_number_are_no_date(tmp_path, text):
+  found, others = _times(tmp_path, day=[text, f'{text}0'] * 150)
+  assert found is None and not others
 
 
 def test_times_of_parquet_are_iso(tmp_path):
