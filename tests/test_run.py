@@ -546,6 +546,19 @@ def test_other_data_in_the_same_place_are_refused(moved):
   assert evaluate.evaluate(path, data_dir=data)['split'] == 'test'
 
 
+def test_own_data_are_known_by_any_name(moved, monkeypatch):
+  path, data = moved
+  found = []
+  monkeypatch.setattr(evaluate, '_evaluate', lambda *a: found.append(a[3]))
+  monkeypatch.chdir(data.parent)
+  for name in (None, data, data.name, f'{path}/../{data.name}'):
+    evaluate.evaluate(path, data_dir=name)
+  shutil.rmtree(data)
+  tiny.write_prepared(data, seed=5)
+  evaluate.evaluate(path, data_dir=data.name)
+  assert found == [True] * 4 + [False]
+
+
 def test_a_run_that_knows_no_digests_goes_on(moved, trained):
   """As those that earlier versions began."""
   path, data = moved

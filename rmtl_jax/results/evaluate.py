@@ -49,10 +49,15 @@ def evaluate(
     workdir.hold_data(held, place)
     is_own = place.resolve() == run.data_dir.resolve()
     if is_own:
-      processes.on_first(
-        lambda: workdir.check_own_data(run, tuple(run.manifest.splits)),
-        types.InputError,
-      )
+      try:
+        processes.on_first(
+          lambda: workdir.check_own_data(run, tuple(run.manifest.splits)),
+          types.InputError,
+        )
+      except types.InputError:
+        if not data_dir:
+          raise
+        is_own = False  # named, they are data like any other
     return _evaluate(run, split, place, is_own, layout)
 
 
