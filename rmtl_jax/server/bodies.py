@@ -342,7 +342,7 @@ def alike(tables: Sequence[pa.Table]) -> list[list[int]]:
 def work_together(
   tables: Sequence[pa.Table], work: Callable[[list[int]], Any]
 ) -> tuple[list[tuple[list[int], Any]], dict[int, Exception]]:
-  """Works on tables with the same columns in one call, which costs one's time.
+  """Works on tables with the same columns in one call, as long as on one table.
 
   Args:
     tables: of several requests.

@@ -231,8 +231,8 @@ def _of_text(
 def _is_written(value: str) -> str:
   """SQL of whether all texts are numbers as people write them.
 
-  Without a sign of money or the like, `123,456` may be two ids: of numbers,
-  what stands before the first comma has one digit or more.
+  Without a sign of money or the like, `123,456` may be two ids: only of numbers
+  has what stands before the first comma now one digit, now several.
   """
   head = f"regexp_extract({value}, '[0-9]+')"
   signed = f"bool_or(regexp_matches({value}, '[.%$€£¥]'))"
