@@ -445,10 +445,6 @@ def _train_members(
   paths = [one.path for one in run.members]
   members = workdir.member_configs(config)
   for number, (member, path) in enumerate(zip(members, paths, strict=True)):
-    if (path / 'config.json').exists():
-      # Earlier versions began members that evaluate more.
-      evaluation = workdir.read(path).config.evaluation
-      member = dataclasses.replace(member, evaluation=evaluation)
     live.say(
       f'member {number + 1} of {len(paths)} (members/{number}):'
       f' {variants.difference(config, number)}'

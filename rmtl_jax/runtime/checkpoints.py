@@ -98,7 +98,6 @@ class Store:
       {
         **record,
         'format_version': records.FORMAT_VERSION,
-        'digest_form': records.BLOCKS,
         'digests': records.digests(arrays),
         'forms': records.layouts(arrays),
       }
@@ -219,11 +218,11 @@ class Store:
     self, step: int, abstract: Callable[[dict[str, Any]], Any]
   ) -> Restored:
     path = self.directory / str(step)
-    # The record comes first: it says how the arrays are laid out, and a newer
+    # The record comes first: it says how the arrays are laid out, and another
     # format is refused before anything of it is read.
     as_json = {_RECORD: ocp.args.JsonRestore()}
     record = processes.all_or_raise(
-      lambda: records.current(self._read(step, **as_json)[_RECORD], path),
+      lambda: records.checked(self._read(step, **as_json)[_RECORD], path),
       Damaged,
     )
     template = abstract(record)
@@ -240,7 +239,7 @@ class Store:
     arrays = processes.all_or_raise(
       lambda: self._read(step, **as_arrays)[_ARRAYS], Damaged
     )
-    digests = records.digests(arrays, record['digest_form'])
+    digests = records.digests(arrays)
     for leaf, digest in digests.items():
       if record['digests'].get(leaf) != digest:
         raise Damaged(f'{path}: damaged: {leaf} is not what was saved')

@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -25,8 +25,6 @@ from rmtl_jax.runtime import processes
 from rmtl_jax.updates import state
 
 FORMAT_VERSION = 5
-# How leaves are digested: tables by blocks of rows, or (up to version 2) whole.
-BLOCKS, WHOLE = 'blocks', 'whole'
 # Most blocks of a table, 2^8 * 3^2 * 5 * 7: shards end where blocks do if the
 # number of shards divides it, so it has many divisors.
 MOST_BLOCKS = 80640
@@ -38,7 +36,6 @@ _LARGE = 1e308
 _KINDS = {
   'digests': dict,
   'forms': dict,
-  'digest_form': str,
   'stage': str,
   'epoch': int,
   'epochs': dict,
@@ -63,17 +60,17 @@ class Record(dict[str, Any]):
     raise Damaged(f'{self._path}: damaged: its record lacks {name!r}')
 
 
-def digests(arrays: Any, kind: str = BLOCKS) -> dict[str, str]:
+def digests(arrays: Any) -> dict[str, str]:
   """Digests bytes, shape and type of every leaf, by its path in the tree.
 
   Args:
-    arrays: a tree; embedding tables may be sharded over processes.
-    kind: BLOCKS or WHOLE.
+    arrays: a tree; embedding tables, which are digested by blocks of rows, may
+      be sharded over processes.
   """
   result, sums = {}, {}
   for path, leaf in jax.tree_util.tree_leaves_with_path(arrays):
     name = jax.tree_util.keystr(path)
-    if kind == BLOCKS and state.is_embedding(path):
+    if state.is_embedding(path):
       sums[name] = (leaf, _own_blocks(leaf))
       continue
     host = np.ascontiguousarray(_whole(leaf))
@@ -209,37 +206,27 @@ def _record_digest(record: Mapping[str, Any]) -> str:
   return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def current(record: Any, path: pathlib.Path) -> dict[str, Any]:
-  """Migrates a record to this version.
+def checked(record: Any, path: pathlib.Path) -> Record:
+  """The record, if it is whole and of this version.
 
   Args:
     record: the checkpoint's JSON.
     path: of the checkpoint, for errors.
 
   Raises:
-    Damaged: the record differs from the saved one, or is that of an actor stage
-      that an earlier version left unfinished.
-    types.InputError: a newer program wrote it.
+    Damaged: the record differs from the saved one.
+    types.InputError: a program of another version wrote it.
   """
   version = record.get('format_version') if isinstance(record, dict) else None
   if type(version) is not int or version < 1:
     raise Damaged(f'{path}: damaged: its record has no format_version')
-  if version > FORMAT_VERSION:
+  if version != FORMAT_VERSION:
     raise types.InputError(
-      f'{path}: checkpoint format {version}, this program reads formats up to'
-      f' {FORMAT_VERSION}: a newer one has written it'
+      f'{path}: checkpoint format {version}, this program reads'
+      f' {FORMAT_VERSION}: another version has written it'
     )
-  if version > 1 and not is_whole(record):
+  if not is_whole(record):
     raise Damaged(f'{path}: damaged: its record is not what was saved')
-  # Until version 5 actors had no balancer: such a state can't be read, and the
-  # stage is trained again. What a stage left is the same.
-  if version < 5 and 'stopping' in record:
-    raise Damaged(
-      f'{path}: an earlier version left this stage unfinished, in a layout that'
-      ' this one does not read'
-    )
-  for old in range(version, FORMAT_VERSION):
-    record = MIGRATIONS[old](record)
   _check(record, path)
   return Record(record, path)
 
@@ -271,45 +258,6 @@ def _is_entry(entry: Any) -> bool:
   )
 
 
-def _from_version_1(record: dict[str, Any]) -> dict[str, Any]:
-  """Version 1 had no digest of the record and no forms."""
-  return {**record, 'format_version': 2, 'forms': {}}
-
-
-def _from_version_2(record: dict[str, Any]) -> dict[str, Any]:
-  """Marks tables as digested whole, as in version 2."""
-  return {**record, 'format_version': 3, 'digest_form': WHOLE}
-
-
-def _from_version_3(record: dict[str, Any]) -> dict[str, Any]:
-  """Version 3 had lists in finished stages' records: one entry per member.
-
-  Version 1 had no histories in them. A run is one model now; ensembles of
-  then are refused by their directory (workdir.py).
-  """
-  new = {**record, 'format_version': 4}
-  if 'history' not in record:
-    new.pop('epochs', None)
-    histories = new.pop('histories', [])
-    is_list = isinstance(histories, list) and histories
-    new['history'] = histories[0] if is_list else []
-  return new
-
-
-def _from_version_4(record: dict[str, Any]) -> dict[str, Any]:
-  """Only states of unfinished stages changed."""
-  return {**record, 'format_version': 5}
-
-
-# Of a record of each older version: what makes it one of the next.
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
-  1: _from_version_1,
-  2: _from_version_2,
-  3: _from_version_3,
-  4: _from_version_4,
-}
-
-
 def check_layout(
   path: pathlib.Path, record: Mapping[str, Any], template: Any
 ) -> None:
@@ -323,11 +271,10 @@ def check_layout(
   Raises:
     types.InputError: names the first leaf that differs.
   """
-  # Records of version 1 have the names of the leaves only.
-  saved = dict(record['forms']) or dict.fromkeys(record['digests'])
+  saved = dict(record['forms'])
   for leaf, expected in layouts(template).items():
     found = saved.pop(leaf, 'missing')
-    if found not in (None, expected):
+    if found != expected:
       raise types.InputError(
         f'{path}: checkpoint is of another form: {leaf} is {found}, expected'
         f' {expected}'

@@ -35,7 +35,7 @@ from rmtl_jax.config import variants
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
-from rmtl_jax.runtime import checkpoints, mesh, processes, stages, writers
+from rmtl_jax.runtime import checkpoints, mesh, processes, writers
 
 _REMEDY = '; choose another --workdir'
 _NONE: Mapping[str, str] = {}
@@ -184,22 +184,6 @@ def member_configs(config: config_lib.Config) -> tuple[config_lib.Config, ...]:
     member_of(one, number)
     for number, one in enumerate(variants.of_members(config))
   )
-
-
-def _refuse_stacked(run: Run) -> None:
-  """Refuses an ensemble that earlier versions trained as one stacked model.
-
-  Raises:
-    types.InputError: it is one.
-  """
-  directory = run.path / 'checkpoints'
-  stacked = any(map(_holds_checkpoint, map(directory.joinpath, stages.LEAVES)))
-  if run.config.ensemble > 1 and (stacked or (directory / 'state').is_dir()):
-    raise types.InputError(
-      f'{directory}: an earlier version trained this ensemble, as one stacked'
-      ' model, where each member is a run of its own now (RUN/members): use'
-      ' that version, or train it again in another --workdir'
-    )
 
 
 @contextlib.contextmanager
@@ -421,8 +405,7 @@ def read(path: pathlib.Path) -> Run:
   """Reads the description of a run.
 
   Raises:
-    types.InputError: not a run's directory, a malformed file in it, or an
-      ensemble of an earlier version.
+    types.InputError: not a run's directory, or a malformed file in it.
   """
   file = path / 'config.json'
   missing = f'{path} is not a run (make it with rmtl train)'
@@ -442,7 +425,7 @@ def read(path: pathlib.Path) -> Run:
   for name, value in (('started_from', start), ('refit_of', refit)):
     if not isinstance(value, dict) or not isinstance(value.get('run', ''), str):
       raise types.InputError(f'{file}: expected {name!r}, an object')
-  run = Run(
+  return Run(
     path,
     config,
     data_dir,
@@ -451,8 +434,6 @@ def read(path: pathlib.Path) -> Run:
     started_from=start,
     refit_of=refit,
   )
-  _refuse_stacked(run)
-  return run
 
 
 def check_compatible(run: Run, data: manifest_lib.Manifest, path: str) -> None:

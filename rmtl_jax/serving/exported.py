@@ -152,15 +152,10 @@ def read_record(directory: pathlib.Path) -> dict[str, Any]:
     if not isinstance(record, dict) or type(record.get(name)) is not kind:
       raise types.InputError(f'{path}: {name} is missing or no {kind.__name__}')
   version = record['format_version']
-  if version == 1 and record['sessions']:
+  if version != FORMAT_VERSION:
     raise types.InputError(
-      f'{path}: format_version is 1: the model reads the session and sees rows'
-      ' of the same time; export the run again'
-    )
-  if version not in (1, FORMAT_VERSION):
-    raise types.InputError(
-      f'{path}: format_version is {version}, this program reads 1 and'
-      f' {FORMAT_VERSION}'
+      f'{path}: format_version is {version}, this program reads'
+      f' {FORMAT_VERSION}; export the run again'
     )
   if not 0 < record['lane_length'] <= _LONGEST_LANE:
     raise types.InputError(

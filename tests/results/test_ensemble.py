@@ -19,7 +19,6 @@ from rmtl_jax.evaluation import mixing
 from rmtl_jax.report import pictures, tables
 from rmtl_jax.results import ensemble, evaluate
 from rmtl_jax.runtime import progress, workdir, writers
-from rmtl_jax.serving import predictor
 from rmtl_jax.training import models, saved, trainer
 from rmtl_jax.training import splits as splits_lib
 from tests import tiny
@@ -246,40 +245,11 @@ def test_a_member_is_a_run_like_any_other(trained, data_dir):
   assert not (path / 'checkpoints').exists()
 
 
-def test_members_that_evaluate_more_go_on(trained, tmp_path, data_dir):
-  """As those that an earlier version began."""
-  path = shutil.copytree(trained[0], tmp_path / 'run')
-  file = path / 'members/1/config.json'
-  record = json.loads(file.read_text())
-  record['config']['evaluation'] |= {'bootstrap': 20, 'gradient_batches': 4}
-  file.write_text(json.dumps(record))
-  again = run.train(CONFIG, path, data_dir, live=QUIET)
-  assert timeless(again) == timeless(trained[1])
-
-
 def test_a_stage_counts_once_all_members_have_it(trained, tmp_path):
   path = shutil.copytree(trained[0], tmp_path / 'run')
   shutil.rmtree(path / 'members/1/checkpoints/finetune')
   assert list(evaluate.evaluate(path)['stages']) == ['pretrain', 'constant']
   assert not workdir.read(path).has('finetune')
-
-
-@pytest.mark.parametrize('left', ['pretrain/1', 'state/member_0'])
-def test_an_ensemble_of_an_earlier_version_is_refused(
-  trained, tmp_path, data_dir, left
-):
-  """Its members' checkpoints were stacked."""
-  path = shutil.copytree(trained[0], tmp_path / 'run')
-  shutil.rmtree(path / 'members')
-  (path / 'checkpoints' / left).mkdir(parents=True)
-  for call in (
-    lambda: run.train(CONFIG, path, data_dir, live=QUIET),
-    lambda: evaluate.evaluate(path),
-    lambda: predictor.load(path),
-  ):
-    with pytest.raises(types.InputError, match='train it again in another --w'):
-      call()
-  assert not (path / 'members').exists()
 
 
 def test_a_collapsed_member_is_named(trained, monkeypatch):

@@ -362,15 +362,7 @@ BAD = {
     lambda d: changed(
       d, 'export.json', with_record(lambda r: r.update(format_version=9))
     ),
-    'format_version is 9',
-  ),
-  'sessions of the first version': (
-    lambda d: changed(
-      d,
-      'export.json',
-      with_record(lambda r: r.update(format_version=1, sessions=True)),
-    ),
-    'rows of the same time; export the run again',
+    'format_version is 9, this program reads 2; export the run again',
   ),
   'a part missing': (
     lambda d: changed(
@@ -404,16 +396,6 @@ def test_what_is_no_exported_model_is_refused(model_dir, tmp_path, name):
   with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
     exported.load(tmp_path / 'out')
   assert message in str(error.value)
-
-
-def test_the_first_version_serves_what_reads_no_sessions(model_dir, tmp_path):
-  raw = table_run.table(20)
-  shutil.copytree(model_dir, tmp_path / 'out')
-  older = with_record(lambda r: r.update(format_version=1))
-  changed(tmp_path / 'out', 'export.json', older)
-  found = exported.load(tmp_path / 'out').predict(raw)
-  for task, values in exported.load(model_dir).predict(raw).items():
-    np.testing.assert_array_equal(found[task], values)
 
 
 def test_a_network_that_could_not_be_served_is_not_exported(

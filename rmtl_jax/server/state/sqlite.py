@@ -90,24 +90,16 @@ class Store:
       run('PRAGMA cache_size = -65536')
       run('PRAGMA trusted_schema = OFF')
       version = run('PRAGMA user_version').fetchone()[0]
-      if not 0 <= version <= _VERSION:
+      if version not in (0, _VERSION):
         raise types.InputError(
           f'{self._where}: is of version {version}, expected {_VERSION}'
         )
-      if version < _VERSION:
+      if not version:
         with self.writing(records.Asked()):
-          self._make_tables()
-
-  def _make_tables(self) -> None:
-    """Makes the tables, or what those of version 1 lack."""
-    run = self._connection.execute
-    # Another process may have done it by now.
-    version = run('PRAGMA user_version').fetchone()[0]
-    if version == 1:
-      run('ALTER TABLE events ADD COLUMN rest INTEGER')
-    for statement in _TABLES.split(';'):
-      run(statement)
-    run(f'PRAGMA user_version = {_VERSION}')
+          # Another process may have made them by now.
+          for statement in _TABLES.split(';'):
+            run(statement)
+          run(f'PRAGMA user_version = {_VERSION}')
 
   def _write_ahead(self) -> None:
     until = time.monotonic() + _PATIENCE

@@ -127,8 +127,8 @@ def _confirm(
     paired([monitor.gain(a.halves[half], b.halves[half]) for a, b in pairs])
     for half in range(2)
   ]
-  # A gain in one half alone is a fit to that period's rows; a half without an
-  # value (one class, or a file of an earlier version) can't object.
+  # A gain in one half alone is a fit to that period's rows; a half without a
+  # value (one class) can't object.
   halves = [half for half in halves if not math.isnan(half[0])]
   return record | {
     'gain': gain,

@@ -245,10 +245,9 @@ class Trainer:
   def _validated(self, v: comparison_runs.Variant, seed: int) -> Validated:
     rate = v.learning_rate if v.method.weighting else None
     record = self._runs.record(v.method, seed, rate)
-    # Files of an earlier version have no halves.
     earlier, later = (
       math.nan if value is None else value
-      for value in record.get('validation_halves', (None, None))
+      for value in record['validation_halves']
     )
     value = self._runs.best(v.method, seed, rate)
     return Validated(value, (earlier, later))

@@ -6,7 +6,6 @@ import collections
 import contextlib
 import itertools
 import logging
-import sqlite3
 import threading
 import time
 from concurrent import futures
@@ -102,19 +101,6 @@ def test_a_new_store_is_opened_by_several_at_once(tmp_path):
 
     with futures.ThreadPoolExecutor(4) as pool:
       list(pool.map(open_stores, [str(tmp_path / str(n))] * 4))
-
-
-def test_a_file_of_the_version_before_goes_on(scorer, raw, tmp_path):
-  place = tmp_path / 'state'
-  with keeping(scorer, str(place)) as keeper:
-    keeper.append(scorer, [raw.slice(0, 200)])
-    expected = looked_up(keeper, scorer, raw.slice(200, 20))
-  with contextlib.closing(sqlite3.connect(place / 'state.sqlite')) as file:
-    file.execute('ALTER TABLE events DROP COLUMN rest')
-    file.execute('PRAGMA user_version = 1')
-  with keeping(scorer, str(place)) as keeper:
-    assert looked_up(keeper, scorer, raw.slice(200, 20)) == expected
-    keeper.append(scorer, [raw.slice(200, 20)])
 
 
 def test_only_its_owner_can_read_a_state(tmp_path):
