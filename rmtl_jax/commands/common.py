@@ -20,7 +20,9 @@ from absl import logging as absl_logging
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.commands import streams
 from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 
 # Seconds that work has to notice a signal, and in which a repeat counts as the
@@ -114,6 +116,30 @@ def data_dir(
     _check_unused(path)
     _simulate(path / 'data', value(values, 'simulated_rows'), live, as_of)
   return path / 'data'
+
+
+def study_data(
+  values: flags.FlagValues, path: pathlib.Path, config: config_lib.Config
+) -> tuple[pathlib.Path, manifest_lib.Manifest]:
+  """Finds the prepared data of a comparison or a search, and their manifest.
+
+  Args:
+    values: the parsed flags.
+    path: RUN.
+    config: says what data that are simulated have.
+
+  Raises:
+    types.InputError: the directory has other files.
+  """
+  from rmtl_jax.report import opening
+  from rmtl_jax.runtime import progress
+
+  live = progress.Progress()
+  found = data_dir(values, path, live, simulated_as_of(config))
+  manifest = manifest_file.read(found)
+  if not value(values, 'data_dir'):
+    streams.note(opening.data(manifest, found))
+  return found, manifest
 
 
 def check_paths(values: flags.FlagValues, path: pathlib.Path) -> None:

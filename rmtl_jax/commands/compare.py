@@ -8,10 +8,9 @@ from typing import Any
 from absl import flags
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.commands import common, streams
+from rmtl_jax.commands import common
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import values as config_values
-from rmtl_jax.data import manifest_file
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -47,18 +46,13 @@ def execute(values: flags.FlagValues) -> int:
   common.check_paths(values, path)
   common.start_jax(values)
   from rmtl_jax.library import studies
-  from rmtl_jax.report import opening, tables
+  from rmtl_jax.report import tables
   from rmtl_jax.report.comparison import formats
   from rmtl_jax.runtime import progress
 
-  data_dir = common.data_dir(
-    values, path, progress.Progress(), common.simulated_as_of(config)
-  )
-  if not common.value(values, 'data_dir'):
-    streams.note(opening.data(manifest_file.read(data_dir), data_dir))
+  data_dir, manifest = common.study_data(values, path, config)
   config = _compared(
-    config_flags.parse(values, manifest_file.read(data_dir), one_model=True),
-    values,
+    config_flags.parse(values, manifest, one_model=True), values
   )
   live = progress.Progress(brief=True)
   results = common.interruptible(

@@ -7,9 +7,8 @@ from typing import Any
 
 from absl import flags
 
-from rmtl_jax.commands import common, streams
+from rmtl_jax.commands import common
 from rmtl_jax.config import flags as config_flags
-from rmtl_jax.data import manifest_file
 
 # Flags that are arguments of the search as they stand.
 _PLAIN = ('stage', 'trials', 'minutes', 'confirm', 'sampler_seed', 'storage')
@@ -104,7 +103,7 @@ def execute(values: flags.FlagValues) -> int:
   common.check_paths(values, path)
   common.start_jax(values)
   from rmtl_jax.library import studies
-  from rmtl_jax.report import opening, tables, tuning
+  from rmtl_jax.report import tables, tuning
   from rmtl_jax.runtime import progress
   from rmtl_jax.studies.tuning import search, tune
 
@@ -115,14 +114,10 @@ def execute(values: flags.FlagValues) -> int:
   # Faults are told of before data are simulated.
   space = tuple(search.parse(text, config) for text in named)
   tune.Options(space, **plain).check()
-  data_dir = common.data_dir(
-    values, path, progress.Progress(), common.simulated_as_of(config)
-  )
-  if not common.value(values, 'data_dir'):
-    streams.note(opening.data(manifest_file.read(data_dir), data_dir))
+  data_dir, manifest = common.study_data(values, path, config)
   config = config_flags.parse(
     values,
-    manifest_file.read(data_dir),
+    manifest,
     one_model=not studies.tunes_ensembles(plain['stage']),
   )
   live = progress.Progress(brief=True)

@@ -69,26 +69,6 @@ class Metric:
 
 
 _NUMBERS = (kinds.REGRESSION, kinds.ORDINAL)
-# Of the rows where a label is seen, by inverse propensities (propensities.py):
-# each as the metric without `ips_`. A task has them where these are known.
-INVERSE = tuple(
-  Metric(
-    f'ips_{name}',
-    f'IPS {label}',
-    lambda *_: float('nan'),
-    better,
-    compared=True,
-    form=form,
-    kinds=of_kinds,
-  )
-  for name, label, better, form, of_kinds in (
-    ('auc', 'AUC', 'higher', '.4f', (kinds.BINARY,)),
-    ('logloss', 'logloss', 'lower', '.4f', (kinds.BINARY,)),
-    ('xauc', 'XAUC', 'higher', '.4f', _NUMBERS),
-    ('mae', 'MAE', 'lower', '.4g', _NUMBERS),
-    ('rmse', 'RMSE', 'lower', '.4g', _NUMBERS),
-  )
-)
 # What a verdict is about: a task has one of them.
 RANKING = ('auc', 'xauc')
 
@@ -201,6 +181,17 @@ RECORDS = registry.Registry(
       kinds=_NUMBERS,
     ),
   ),
+)
+# Of the rows where a label is seen, by inverse propensities (propensities.py):
+# each as the metric without `ips_`. A task has them where these are known.
+INVERSE = tuple(
+  dataclasses.replace(
+    RECORDS[name],
+    name=f'ips_{name}',
+    label=f'IPS {RECORDS[name].label}',
+    function=lambda *_: float('nan'),
+  )
+  for name in ('auc', 'logloss', 'xauc', 'mae', 'rmse')
 )
 
 

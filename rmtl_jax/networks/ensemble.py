@@ -109,10 +109,7 @@ def _vmapped(network: functional.Network, count: int) -> functional.Network:
   """As `functional.side_by_side`, with members that run together."""
 
   def lane(params, shared, inputs, *, dropout_key=None):
-    keys = None
-    if dropout_key is not None:
-      numbers = jnp.arange(count)
-      keys = jax.vmap(jax.random.fold_in, (None, 0))(dropout_key, numbers)
+    keys = functional.lane_keys(dropout_key, count)
 
     def one(params, shared, key):
       return network.lane(params, shared, inputs, dropout_key=key)

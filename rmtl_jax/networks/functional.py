@@ -145,10 +145,7 @@ def apply(
     f32[L, T, O] of an actor, f32[L, T, K] of critics.
   """
   shared = network.share(params, inputs)
-  keys = None
-  if dropout_key is not None:
-    lanes = jnp.arange(inputs.categorical.shape[0])
-    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(dropout_key, lanes)
+  keys = lane_keys(dropout_key, inputs.categorical.shape[0])
 
   def lane(shared, key, inputs, *args):
     return network.lane(params, shared, inputs, *args, dropout_key=key)
@@ -157,6 +154,13 @@ def apply(
   return jax.vmap(lane, in_axes=axes + (0,) * (1 + len(args)))(
     shared, keys, inputs, *args
   )
+
+
+def lane_keys(key: jax.Array | None, lanes: int) -> jax.Array | None:
+  """One key per lane, or None where dropout is off."""
+  if key is None:
+    return None
+  return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(lanes))
 
 
 def from_module(

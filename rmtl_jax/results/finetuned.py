@@ -65,7 +65,7 @@ def _evaluate(
   Returns:
     `epoch` (of an ensemble a list, one per member), `stages`, `difference`,
     `calibrated` and `calibration`; {} where stage 3 has not finished or has no
-    epoch, or where an earlier version trained the run.
+    epoch.
 
   Raises:
     checkpoints.Damaged: the checkpoint of an arm's last epoch is damaged.

@@ -294,8 +294,8 @@ class ActorStage:
           arm_state,
           best_params,
           EarlyStopping(**record['stopping'][name]),
-          record.get('epochs', {}).get(name, self.epoch),
-          trainer.position_of(record.get('positions', {}).get(name)),
+          record['epochs'][name],
+          trainer.Position(**record['positions'][name]),
         )
 
   def summary(self) -> Iterator[str]:

@@ -191,7 +191,7 @@ class CriticStage:
       self.critic, self.best_params = arrays
     self.errors = list(record['errors'])
     with json_files.parsing('checkpoint of critic'):
-      self.position = trainer.position_of(record.get('position'))
+      self.position = trainer.Position(**record['position'])
 
   def summary(self) -> Iterator[str]:
     """One line."""

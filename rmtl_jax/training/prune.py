@@ -7,6 +7,7 @@ stage has finished, nothing reads these checkpoints again.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 from typing import NamedTuple
@@ -76,11 +77,8 @@ def check(run: workdir.Run) -> None:
     )
   for name in stages.LEAVES:
     if run.has(name):
-      store = run.checkpoint(name)
-      try:
+      with contextlib.closing(run.checkpoint(name)) as store:
         store.restore(lambda record: None)
-      finally:
-        store.close()
 
 
 def in_training(run: workdir.Run) -> str:

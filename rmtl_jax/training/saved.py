@@ -119,16 +119,14 @@ def restore(
     if not run.has(name):
       continue
     shapes = models.shapes_left(run.config, name)
-    store = run.checkpoint(name)
     try:
-      restored = store.restore(lambda record, shapes=shapes: shapes)
+      with contextlib.closing(run.checkpoint(name)) as store:
+        restored = store.restore(lambda record, shapes=shapes: shapes)
     except checkpoints.Damaged as error:
       if not trains:
         raise
       finished.damaged.append(str(error))
       continue
-    finally:
-      store.close()
     assert restored is not None
     epoch, history = restored.record['epoch'], restored.record['history']
     finished.results[name] = Result(restored.arrays, epoch)
@@ -188,11 +186,12 @@ class Moments:
     if self._held is None:
       return
     stage, epoch, moments = self._held
-    store = self._run.checkpoint(workdir.moments(stage))
     # Moments that are not finite end the stage when it is saved itself.
-    with contextlib.suppress(FloatingPointError):
+    with (
+      contextlib.suppress(FloatingPointError),
+      contextlib.closing(self._run.checkpoint(workdir.moments(stage))) as store,
+    ):
       store.save(epoch, moments, {'stage': stage, 'epoch': epoch})
-    store.close()
     self._held = None
 
 
@@ -204,9 +203,8 @@ def _keep(
     'epoch': result.epoch,
     'history': context.history,
   }
-  store = run.checkpoint(name)
-  store.save(result.epoch, result.params, record)
-  store.close()
+  with contextlib.closing(run.checkpoint(name)) as store:
+    store.save(result.epoch, result.params, record)
 
 
 def restore_last(
@@ -220,22 +218,13 @@ def restore_last(
     name: 'constant' or 'finetune'.
 
   Returns:
-    None where the run has no such checkpoint: the last epoch was the best, or
-    an earlier version trained it.
+    None where the run has no such checkpoint: the last epoch was the best.
 
   Raises:
     checkpoints.Damaged: it is damaged.
   """
-  if not run.has(workdir.last(name)):
-    return None
-  store = run.checkpoint(workdir.last(name))
-  actor, _ = models.shapes(run.config)
-  try:
-    restored = store.restore(lambda record: actor)
-  finally:
-    store.close()
-  assert restored is not None
-  return Result(restored.arrays, restored.record['epoch'])
+  last = workdir.last(name)
+  return restore(run, models, names=(last,)).results.get(last)
 
 
 def latest_history(

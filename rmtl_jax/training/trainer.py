@@ -54,18 +54,13 @@ class Position(NamedTuple):
   totals: Mapping[str, Any] = MappingProxyType({})
 
   def as_json(self) -> dict[str, Any]:
-    """What `position_of` reads, of one state's pass."""
+    """The attributes as JSON has them, of one state's pass."""
     totals = {name: float(value) for name, value in self.totals.items()}
     return {
       'dispatches': self.dispatches,
       'steps': int(self.steps),
       'totals': totals,
     }
-
-
-def position_of(record: Mapping[str, Any] | None) -> Position:
-  """The position that a checkpoint says, or the start where it says none."""
-  return Position(**record) if record else START
 
 
 START = Position()

@@ -9,6 +9,7 @@ was; from then on it needs it no more.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import pathlib
@@ -352,10 +353,7 @@ def _read(run: workdir.Run, name: str, template: Any) -> checkpoints.Restored:
     raise types.InputError(
       f'--start_from: {run.path}: its {name} checkpoint is gone'
     )
-  store = run.checkpoint(name)
-  try:
+  with contextlib.closing(run.checkpoint(name)) as store:
     restored = store.restore(lambda record: template)
-  finally:
-    store.close()
   assert restored is not None
   return restored

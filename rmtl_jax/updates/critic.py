@@ -14,7 +14,7 @@ from rmtl_jax import types
 from rmtl_jax.networks import functional
 from rmtl_jax.ops import actions as actions_lib
 from rmtl_jax.ops import look_ahead, losses, rewards, targets, task_losses
-from rmtl_jax.updates import forward, state
+from rmtl_jax.updates import state
 
 Metrics = dict[str, jax.Array]
 
@@ -117,7 +117,7 @@ def td_losses(
     batch,
     actions,
     target_actions,
-    forward.lane_keys(key, batch.mask.shape[0]),
+    functional.lane_keys(key, batch.mask.shape[0]),
   )
 
 

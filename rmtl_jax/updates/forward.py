@@ -14,13 +14,6 @@ from rmtl_jax.objectives import within_session
 from rmtl_jax.ops import losses, task_losses
 
 
-def lane_keys(key: jax.Array | None, lanes: int) -> jax.Array | None:
-  """One key per lane, or None where dropout is off."""
-  if key is None:
-    return None
-  return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(lanes))
-
-
 def actor_losses(
   network: functional.Network,
   params: Any,
@@ -82,7 +75,7 @@ def actor_losses(
     batch.segment,
     None if weight is None else weight > 0.0,
     batch.propensity,
-    lane_keys(key, batch.mask.shape[0]),
+    functional.lane_keys(key, batch.mask.shape[0]),
   )
 
 

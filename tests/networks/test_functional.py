@@ -316,3 +316,14 @@ def test_nothing_to_learn_is_an_input_error(change, message):
     functional.make_actor(spec, 'mmoe', small.CONFIG)
   with pytest.raises(types.InputError, match=message):
     functional.make_critic(spec, small.CONFIG, config_lib.CriticConfig())
+
+
+def test_lane_keys_differ_and_follow_the_key():
+  assert functional.lane_keys(None, 3) is None
+  keys = functional.lane_keys(jax.random.key(0), 3)
+  assert keys is not None and keys.shape == (3,)
+  data = jax.random.key_data(keys)
+  assert len(np.unique(data, axis=0)) == 3
+  np.testing.assert_array_equal(
+    data[2], jax.random.key_data(jax.random.fold_in(jax.random.key(0), 2))
+  )

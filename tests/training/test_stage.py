@@ -81,7 +81,7 @@ class Counting:
 
   def resume(self, record, arrays):
     self.epoch, self.state = record['epoch'], arrays
-    self.start = trainer.position_of(record['position'])
+    self.start = trainer.Position(**record['position'])
 
   def summary(self):
     yield f'{self.epoch} epochs'

@@ -10,7 +10,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import functional
 from rmtl_jax.ops import rewards, targets
 from rmtl_jax.updates import critic as critic_lib
-from rmtl_jax.updates import forward, state
+from rmtl_jax.updates import state
 from tests.updates import problem, reference
 
 ROWS = problem.columns()
@@ -195,7 +195,7 @@ def test_dropout_in_targets_is_a_setting(target_dropout):
       shared,
       batch.inputs,
       target_actions,
-      forward.lane_keys(key, batch.mask.shape[0]),
+      functional.lane_keys(key, batch.mask.shape[0]),
     )
     reward = rewards.log_likelihood(actions, batch.labels)
     target_t = jax.vmap(targets.lane_targets, (0, 0, 0, None))(

@@ -12,17 +12,6 @@ from tests.updates import problem
 ROWS = problem.columns()
 
 
-def test_lane_keys_differ_and_follow_the_key():
-  assert forward.lane_keys(None, 3) is None
-  keys = forward.lane_keys(jax.random.key(0), 3)
-  assert keys is not None and keys.shape == (3,)
-  data = jax.random.key_data(keys)
-  assert len(np.unique(data, axis=0)) == 3
-  np.testing.assert_array_equal(
-    data[2], jax.random.key_data(jax.random.fold_in(jax.random.key(0), 2))
-  )
-
-
 def test_mean_cotangent_by_hand():
   # Three rows, two tasks: every loss counts for a sixth, padding for nothing.
   mask = jnp.array([[True, True, False], [True, False, False]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import pathlib
 import re
@@ -75,9 +76,9 @@ class Files:
     self, stage: str, method: Method, seed: int, params: Any
   ) -> None:
     """Saves the parameters that later stages start from."""
-    store = checkpoints.Store(self._params(stage, method, seed), keep=1)
-    store.save(0, params, {'stage': stage, 'epoch': 0})
-    store.close()
+    place = self._params(stage, method, seed)
+    with contextlib.closing(checkpoints.Store(place, keep=1)) as store:
+      store.save(0, params, {'stage': stage, 'epoch': 0})
 
   def has_params(self, stage: str, method: Method, seed: int) -> bool:
     """Whether these parameters are there; `rmtl prune` drops them."""
@@ -98,9 +99,8 @@ class Files:
       types.InputError: they are damaged or gone.
     """
     directory = self._params(stage, method, seed)
-    store = checkpoints.Store(directory, keep=1)
-    restored = store.restore(lambda record: template)
-    store.close()
+    with contextlib.closing(checkpoints.Store(directory, keep=1)) as store:
+      restored = store.restore(lambda record: template)
     if restored is None:
       raise types.InputError(
         f'{directory}: no checkpoint, though the stage is finished: remove its'
