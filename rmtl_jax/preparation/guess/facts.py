@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.guess import sample as sample_lib
@@ -20,6 +21,8 @@ _TRUTHS = (
   ('t', 'f'),
   ('on', 'off'),
 )
+# Most texts of yes, no and nothing, in several spellings.
+_MOST_TRUTHS = 8
 # Numbers that stand for nothing where no other is negative.
 _SENTINELS = (-1.0, -9.0, -99.0, -999.0, -9999.0)
 # Between the values of a list. The first two stand in hardly any other text.
@@ -28,8 +31,10 @@ _SEPARATORS = ('|', ';', ',', ' ')
 # what stands before or behind them.
 _WRITTEN = (
   r'[$€£¥]?\s?-?(\d{1,3}(,\d{3})+(\.\d+)?|\d{1,3}(\.\d{3})*,\d{2}|\d+(\.\d+)?)'
-  r'\s?[%$€£¥]?'
+  r'\s?[%$€£¥]?|[$€£¥]\s?-?\d+,\d+|-?\d+,\d+\s?[%$€£¥]'
 )
+# Least different ends of decimals that a comma begins.
+_LEAST_TAILS = 5
 # Least share of rows in which a separator parts the text.
 _LEAST_SPLIT = 0.005
 
@@ -56,6 +61,7 @@ class Facts:
     nothing: texts that stand for a missing value.
     truth: the texts of 1 and of 0, of two values that are not these; the empty
       text for a missing value.
+    spellings: further texts of these, in other cases.
     sentinel: the only negative number, if it is one that stands for nothing.
     is_written: whether texts are numbers as people write them, such as `$1.50`,
       `1,50` and `1,500`.
@@ -76,6 +82,7 @@ class Facts:
   tokens: int = 0
   nothing: tuple[str, ...] = ()
   truth: tuple[str, str] | None = None
+  spellings: tuple[str, ...] = ()
   sentinel: float | None = None
   is_written: bool = False
 
@@ -121,6 +128,8 @@ def number(sample: sample_lib.Sample, facts: Facts) -> str:
     rest = f'{value} = {zero}' if zero else f'{value} IS NULL'
     return f'CASE WHEN {value} = {one} THEN 1.0 WHEN {rest} THEN 0.0 END'
   value = f"coalesce({text(sample, facts)}, '')"
+  if facts.spellings:
+    value, one, zero = f'lower({value})', one.lower(), zero.lower()
   return (
     f'CASE {value} WHEN {sql.literal(one)} THEN 1.0'
     f' WHEN {sql.literal(zero)} THEN 0.0 END'
@@ -150,7 +159,12 @@ def _of_column(sample: sample_lib.Sample, name: str, kind: str) -> Facts:
     facts = _of_numbers(sample, name, kind, nothing)
     if facts is not None:
       return facts
-  return _of_text(sample, name, sure)
+  facts = _of_text(sample, name, sure)
+  if found != sure and facts.distinct <= _MOST_TRUTHS:
+    of_truths = _of_text(sample, name, found)
+    if of_truths.truth and of_truths.truth[1]:
+      return of_truths
+  return facts
 
 
 def _of_numbers(
@@ -206,7 +220,7 @@ def _of_text(
     f' count(TRY_CAST({value} AS TIMESTAMPTZ)),'
     f" avg(len(string_split({value}, ' '))), {_is_written(value)}"
   )[0]
-  may_be_truth = distinct == 2 or (distinct == 1 and filled < sample.rows)
+  truth, *spellings = _truth(sample, value, filled, distinct) or (None,)
   kind, separator, tokens = 'text', '', 0
   if times == filled:
     kind = 'time'
@@ -223,7 +237,8 @@ def _of_text(
     separator=separator,
     tokens=tokens,
     nothing=nothing,
-    truth=_truth(sample, value) if may_be_truth else None,
+    truth=truth,
+    spellings=tuple(spellings),
     is_written=bool(is_written),
   )
 
@@ -232,37 +247,48 @@ def _is_written(value: str) -> str:
   """SQL of whether all texts are numbers as people write them.
 
   Without a sign of money or the like, `123,456` may be two ids: only of numbers
-  has what stands before the first comma now one digit, now several.
+  has what stands before the first comma now one digit, now several, or what
+  stands behind it begin with a 0. So may `12,5` and `3,25`: no number is
+  written as `3,250` beside these.
   """
   head = f"regexp_extract({value}, '[0-9]+')"
+  tail = f"regexp_extract({value}, ',([0-9]+)$', 1)"
   signed = f"bool_or(regexp_matches({value}, '[.%$€£¥]'))"
   varies = (
-    f"count(DISTINCT len({head})) > 1 AND NOT bool_or({head} LIKE '0_%')"
+    f"(count(DISTINCT len({head})) > 1 OR bool_or({tail} LIKE '0%'))"
+    f" AND NOT bool_or({head} LIKE '0_%')"
     f" AND max(len({value}) - len(replace({value}, ',', ''))) <= 3"
   )
+  is_decimal = (
+    f"bool_and(regexp_full_match({value}, '-?[0-9]+,[0-9]+'))"
+    f' AND count(DISTINCT {tail}) >= {_LEAST_TAILS}'
+    f" AND NOT bool_or({tail} LIKE '_%0')"
+  )
   return (
-    f'bool_and(regexp_full_match({value}, {sql.literal(_WRITTEN)}))'
-    f' AND ({signed} OR ({varies}))'
+    f'(bool_and(regexp_full_match({value}, {sql.literal(_WRITTEN)}))'
+    f' AND ({signed} OR ({varies}))) OR ({is_decimal})'
   )
 
 
-def _truth(sample: sample_lib.Sample, value: str) -> tuple[str, str] | None:
-  """The texts of yes and no, if the values of a text are such.
+def _truth(
+  sample: sample_lib.Sample, value: str, filled: int, distinct: int
+) -> tuple[Any, ...] | None:
+  """The texts of yes and no, then others of the same in other cases; or None.
 
   A column that says yes or nothing says no in its empty rows.
   """
-  found = [
-    row[0]
-    for row in sample.fetch(
-      f'DISTINCT {value} AS v', f'WHERE {value} IS NOT NULL'
-    )
-  ]
-  known = {text.lower(): text for text in found}
+  if not 0 < distinct <= _MOST_TRUTHS:
+    return None
+  rows = sample.fetch(
+    f'{value} AS v', f'WHERE {value} IS NOT NULL GROUP BY v ORDER BY v DESC'
+  )
+  found = {row[0].lower(): row[0] for row in rows}
+  spellings = [row[0] for row in rows if row[0] not in found.values()]
   for one, zero in _TRUTHS:
-    if {*known} == {one, zero}:
-      return known[one], known[zero]
-    if [*map(str.lower, found)] == [one]:
-      return found[0], ''
+    if {*found} == {one, zero}:
+      return ((found[one], found[zero]), *spellings)
+    if {*found} == {one} and filled < sample.rows:
+      return ((found[one], ''), *spellings)
   return None
 
 

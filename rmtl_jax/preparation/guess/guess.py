@@ -17,6 +17,7 @@ from rmtl_jax.preparation.guess import (
   keys,
   leaks,
   panels,
+  time_names,
   times,
   two_valued,
   writing,
@@ -106,16 +107,25 @@ def guess(
   may_be_times: list[str] = []
   panel = None
   by_names = keys.by_names(sample, others)
+  if time is None or time_names.is_later(time.column):
+    unnamed, may_be_times = times.by_values(sample, others, by_names)
+    if time and unnamed and unnamed.column != time.column:
+      other_times[time.column] = f'{time.why}; {unnamed.column} is the time'
+      time = None
+    time = time or unnamed
   if time is None:
-    time, may_be_times = times.by_values(sample, others, by_names)
     may_be_panel = time is None and rows == ROWS
     if may_be_panel and panels.needs_all(sample, others, by_names):
       return guess(log, sample_lib.ALL_ROWS, delimiter, labels)
     if time is None:
       may_be_times += times.may_be_relative(sample, others)
+      may_be_times += [
+        name for name, why in other_times.items() if times.NO_FORMAT in why
+      ]
     panel = None if time else panels.find(sample, others, by_names)
     time = panel.time if panel else time
-  roles = keys.find(sample, others, has_time=time is not None)
+  all_times = {*other_times, *([time.column] if time else [])}
+  roles = keys.find(sample, others, time is not None, all_times)
   if panel and not {'user', 'item'} & {*by_names}:
     roles['user'] = panel.key
   # {column: (role, why)} of all that is no feature.

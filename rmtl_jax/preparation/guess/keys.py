@@ -19,6 +19,8 @@ _NESTED = 0.99
 _FEW_VALUES, _MANY_ROWS, _MOST_OF_ONE = 10, 100, 0.5
 # Of an item that is counted within something else, such as an episode.
 _MOST_COUNTED = 20
+# Most of half of the rows, of a count that is named like a kind of items.
+_USUAL_COUNT = 3
 # Most rows that may lack a session of a column that is named like one.
 _WITHOUT_SESSION = 0.5
 # Of a key that only rows tell of: least values, rows of a value, and share of
@@ -48,6 +50,7 @@ def find(
   sample: sample_lib.Sample,
   facts: Sequence[facts_lib.Facts],
   has_time: bool,
+  times: Collection[str] = (),
 ) -> dict[str, Key]:
   """The columns of `user`, `item`, `session` and `domain` that there are.
 
@@ -55,13 +58,14 @@ def find(
     sample: the rows.
     facts: of the columns.
     has_time: whether rows have a time, which cuts a user's rows to sessions.
+    times: columns of times, which are keys by name alone.
   """
   found = by_names(sample, facts)
   if has_time and 'user' not in found:
     found |= _user_by_id(facts, found)
   if 'session' in found or ('user' in found and has_time):
     return found
-  taken = {key.column for key in found.values()}
+  taken = {*times, *(key.column for key in found.values())}
   together = stand_together(sample, facts, taken)
   if not has_time and (session := _session_by_rows(sample, together, found)):
     found['session'] = session
@@ -112,10 +116,11 @@ def refused(
   """Why columns that are named like a user are none, where one value is why."""
   found = {}
   for one in facts:
-    if key_names.rank(one.name, 'user') is None or not one.is_key:
+    named = key_names.rank(one.name, 'user') is not None
+    if not (named and one.is_key and one.distinct > 1):
       continue
     share = _share_of_one(sample, one)
-    if one.distinct > 1 and share > _MOST_OF_ONE:
+    if share > _MOST_OF_ONE:
       found[one.name] = f'no user, as {share:.0%} of the rows have one value'
   return found
 
@@ -168,10 +173,16 @@ def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
       and facts.missing <= _WITHOUT_SESSION
       and not (is_order and many)
     )
-  if few and not key_names.is_sure_key(facts.name, role):
+  is_sure = key_names.is_sure_key(facts.name, role)
+  if few and not is_sure:
     return False
-  is_counted = facts.kind == 'number' and number_names.is_counted(facts.name)
+  is_number = facts.kind == 'number'
+  is_counted = is_number and number_names.is_counted(facts.name)
   if is_counted and facts.distinct <= _MOST_COUNTED:
+    return False
+  # How often somebody was called in a campaign, and the like.
+  is_count = is_number and facts.least >= 0 and facts.median <= _USUAL_COUNT
+  if role == 'item' and is_count and not is_sure:
     return False
   return role == 'item' or _share_of_one(sample, facts) <= _MOST_OF_ONE
 

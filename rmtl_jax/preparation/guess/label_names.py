@@ -14,8 +14,8 @@ _LABEL = words.listed(
   ' installed download downloaded finish finished complete completed watched'
   ' viewed label target y outcome response responded churn churned attribution'
   ' attributed win won booking booked accept accepted save saved skip skipped'
-  ' enter success retained engaged upvote downvote vote played listened opened'
-  ' reacted redeemed cvr read chosen defaulted callback correctly'
+  ' enter success retained engaged upvote downvote vote voted played listened'
+  ' opened reacted redeemed cvr read chosen defaulted callback correctly'
 )
 # Those that are words of other columns too, and count as a whole.
 _SURE_LABEL = words.listed(
@@ -26,7 +26,7 @@ _SURE_LABEL = words.listed(
 _WHOLE_LABEL = words.listed(
   'choice choose selected class default call called bad good badgood goodbad'
   ' fraud spam approve approved rejected survived attrition readmitted canceled'
-  ' cancelled returned refunded readmission'
+  ' cancelled returned refunded readmission recommended'
 )
 # Of steps before an answer, where one is there.
 _STEP = words.listed('visit visited')
@@ -36,7 +36,7 @@ _VIEWS = {'long', 'valid', 'effective', 'full', 'finish', 'complete'}
 # Of what was before the row, of counts, and of who or what is shown.
 _NO_LABEL = words.listed(
   'user item count cnt num last prev previous prior history past before ever'
-  ' total avg mean rate rates ratio days ago feat random rand'
+  ' total avg mean rate rates ratio days ago feat random rand changes'
 )
 # Of those the words of what was before the row.
 _BEFORE = words.listed('last prev previous prior history past before ever ago')
@@ -70,14 +70,16 @@ _DONE = words.listed(
 # Answers that are given month by month, and so are features of later ones.
 _PAYMENTS = words.listed('pay paid payment order')
 # Words that say of a column that it has two values.
-_MARKS = 'is has was did bool boolean flag ind indicator bin binary yn'
+_MARKS = words.listed(
+  'is has was did bool boolean flag ind indicator bin binary yn'
+)
 # Words that say nothing of which columns belong together.
 _COMMON = frozenset(
   [
     *key_names.USERS.split('|'),
     *key_names.ITEMS.split('|'),
     *number_names.CODES,
-    *words.listed(_MARKS),
+    *_MARKS,
   ]
 )
 
@@ -102,13 +104,14 @@ def is_label(name: str) -> bool:
 def may_be_label(name: str) -> bool:
   """Whether a name is that of an answer, if no other column's surely is.
 
-  >>> may_be_label('Class'), may_be_label('is_selected')
+  >>> may_be_label('Class'), may_be_label('Attrition_Flag')
   (True, True)
   >>> may_be_label('cabin_class')
   False
   """
-  joined = ''.join(words.of(name))
-  return bool({joined, joined.removeprefix('is')} & _WHOLE_LABEL)
+  joined = ''.join(words.of(name)).removeprefix('is')
+  unmarked = ''.join(word for word in words.of(name) if word not in _MARKS)
+  return bool({joined, unmarked} & _WHOLE_LABEL)
 
 
 def may_be_step(name: str) -> bool:

@@ -65,7 +65,10 @@ class Label(NamedTuple):
     one, zero = self.facts.truth or ('true', 'false')
     # Of true and false a schema needs no word.
     if one.lower() != 'true' or not zero:
-      entry |= {'positive': [one], 'negative': [zero]}
+      spelled = {text: [text] for text in (one, zero)}
+      for other in self.facts.spellings:
+        spelled[one if other.lower() == one.lower() else zero].append(other)
+      entry |= {'positive': spelled[one], 'negative': spelled[zero]}
     if self.facts.filled < self.facts.rows and zero:
       entry['null'] = 'not_observed'
     if self.kind != 'binary':
@@ -111,6 +114,8 @@ def find(
       for column, label in _around(together, binary, chosen).items()
       if label_names.may_be_step(column)
     }
+  same = {} if given else together.same(chosen)
+  chosen = {name: why for name, why in chosen.items() if name not in same}
   labels = _funnel(together, [b for b in binary if b.name in chosen], chosen)
   labels += [
     _of_numbers(sample, one, chosen[one.name])
@@ -120,7 +125,7 @@ def find(
   others = two_valued.related(sample, free, chosen, keys)
   beside = _beside([one.name for one in facts], together, binary, chosen)
   others |= _earlier(sample, together, binary, chosen, keys, beside)
-  others |= _others(free, chosen)
+  others |= _others(free, chosen) | same
   if not labels and may_be_number:
     labels = _outcome(sample, [one for one in free if one.name in others])
     others = {
@@ -187,6 +192,19 @@ class _Together(NamedTuple):
       and self.rate(label) < rate
       and rate ** self.ones[i, j] < _CHANCE
     )
+
+  def same(self, labels: Collection[str]) -> dict[str, str]:
+    """Why labels that are another one in all rows are no task beside it."""
+    found: dict[str, str] = {}
+    names = [name for name in labels if name in self.places]
+    for i, name in enumerate(names):
+      for other in names[:i]:
+        a, b = self.places[name], self.places[other]
+        counts = {self.both[a, b], *self.ones[[a, b], [a, b]], self.ones[a, b]}
+        rows = {*self.rows[[a, a, b], [a, b, b]]}
+        if other not in found and len(counts) == len(rows) == 1:
+          found[name] = f'the same as {other} in every row'
+    return found
 
 
 def _together(

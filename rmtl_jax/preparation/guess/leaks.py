@@ -49,7 +49,7 @@ def _of_column(
 ) -> str:
   """Why a column is a leak, or ''."""
   is_number = facts.kind in ('number', 'bool')
-  few = facts.distinct * _ROWS_OF_VALUE <= facts.rows
+  few = facts.distinct * _ROWS_OF_VALUE <= facts.filled
   value = (
     facts_lib.number(sample, facts)
     if is_number

@@ -22,7 +22,7 @@ _AMOUNT = words.listed(
   ' frequency gap value tenure window hours minutes weeks months year years pop'
   ' population calls nights adults children kids siblings people persons rooms'
   ' bedrooms bathrooms floors visits orders purchases points pages passengers'
-  ' guests employees'
+  ' guests employees spend'
 )
 # Of kinds that few numbers stand for, at the end of a name.
 _KINDS_AT_END = words.listed(
@@ -46,7 +46,7 @@ _NO_ID = words.listed(
 )
 _GLUED_AMOUNT = '(price|amount|cost|(?<!ac)count|(?<!cof)fee)$'
 # Between what is counted and of what.
-_PER = words.listed('to per since until')
+_PER = words.listed('to per since until at')
 
 
 def measure(name: str) -> str:
@@ -54,7 +54,7 @@ def measure(name: str) -> str:
 
   >>> measure('cat1'), measure('price'), measure('price_range'), measure('x')
   ('code', 'amount', 'code', '')
-  >>> measure('shopid'), measure('payprice'), measure('days_to_holiday')
+  >>> measure('shopid'), measure('payprice'), measure('price_at_visit')
   ('code', 'amount', 'amount')
   """
   for word in reversed(_counted_words(name)):

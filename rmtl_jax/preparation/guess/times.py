@@ -12,13 +12,14 @@ import numpy as np
 
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.guess import facts as facts_lib
-from rmtl_jax.preparation.guess import keys as keys_lib
 from rmtl_jax.preparation.guess import (
+  key_names,
   label_names,
   number_names,
   time_names,
   words,
 )
+from rmtl_jax.preparation.guess import keys as keys_lib
 from rmtl_jax.preparation.guess import sample as sample_lib
 
 # Seconds since 1970 of the years in which logs were written: 2000, and of old
@@ -29,29 +30,33 @@ _PER_SECOND = {'s': 1, 'ms': 10**3, 'us': 10**6, 'ns': 10**9}
 # Dates and times of day that are not ISO's.
 _MONTH = '(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*'
 _WRITTEN = (
-  rf'\d{{1,4}}[-/.]\d{{1,2}}|\d{{1,2}}:\d\d|{_MONTH}\.? \d|\d+ {_MONTH}'
+  rf'\d{{1,4}}[-/.]\d{{1,2}}|\d{{1,2}}:\d\d|{_MONTH}[. -]{{1,2}}\d'
+  rf'|\d+[ -]{_MONTH}'
 )
+# The same, or a day of the week before them.
+_MAY_BE_WRITTEN = rf'{_WRITTEN}|[A-Z][a-z]{{2}},? '
 # Patterns of text that is not ISO's, the day before the month where both fit.
 _PATTERNS = (
   '%Y-%m-%d %H',
+  '%Y-%m-%d %H:%M:%S %z',
   '%Y/%m/%d %H:%M:%S',
   '%Y/%m/%d %H:%M',
-  '%d.%m.%Y %H:%M:%S',
-  '%d.%m.%Y %H:%M',
-  '%d.%m.%Y',
-  '%d/%m/%Y %H:%M:%S',
-  '%d/%m/%Y %H:%M',
-  '%d/%m/%Y',
-  '%m/%d/%Y %H:%M:%S',
-  '%m/%d/%Y %H:%M',
-  '%m/%d/%Y',
-  '%m/%d/%Y %I:%M:%S %p',
+  *(
+    f'{day}{clock}'
+    for day in (
+      *('%d.%m.%Y', '%d/%m/%Y', '%m/%d/%Y', '%d-%m-%Y', '%m-%d-%Y'),
+      *('%d.%m.%y', '%d/%m/%y', '%m/%d/%y', '%d-%m-%y'),
+    )
+    for clock in ('', ' %H:%M', ' %H:%M:%S', ' %I:%M %p', ' %I:%M:%S %p')
+  ),
   '%d/%b/%Y:%H:%M:%S %z',
   '%a %b %d %H:%M:%S %z %Y',
   '%d-%b-%Y %H:%M:%S',
   '%d-%b-%Y %H:%M',
   '%d-%b-%Y',
+  '%d-%b-%y',
   '%b-%Y',
+  '%b %Y',
   '%b %d, %Y %I:%M:%S %p',
   '%b %d, %Y %I:%M %p',
   '%b %d, %Y %H:%M:%S',
@@ -78,13 +83,18 @@ _DIGITS = {
 _LEAST_RELATIVE, _MOST_RELATIVE_S = 100, 630_720_000
 # Most rows without a time of a column that might be the rows'.
 _FEW_MISSING = 0.05
-# Years that `rmtl prepare` reads as dates.
+# Years that `rmtl prepare` reads as dates, and the first day of these.
 _YEARS = 1900, 2999
+_FIRST_DAY = f"DATE '{_YEARS[0]}-01-01'"
 # Of a time that no name tells: the year from which on numbers may be seconds
 # (1990), least different dates and numbers, and the share of changes from row
 # to row, or of users and items who come back, that is enough.
 _FIRST_S, _LEAST_DATES, _LEAST_NUMBERS = 631_152_000, 3, 100
 _IN_ORDER, _VARIED = 0.95, 0.5
+# What is said of times that are not read, and of those that a format may tell.
+_UNREAD, NO_FORMAT = 'which no schema reads', 'in no format known here'
+# Roles by whose names a number is no time.
+_KEYS = 'user', 'item', 'session'
 # Least changes that tell an order.
 _LEAST_CHANGES = 20
 
@@ -171,7 +181,7 @@ def find(
     elif best:
       others[time.column] = f'{time.why}; {best.column} is the time'
     elif not time.form:
-      others[time.column] = f'{time.why}, which no schema reads'
+      others[time.column] = time.why
     else:
       others[time.column] = f'{time.why}; not the time of a row by its name'
   return best, others
@@ -275,10 +285,11 @@ def by_values(
     for one in facts
     if (time := _unnamed(sample, one))
     and time.form
-    and (why := _of_rows(sample, one, keys))
+    and (why := _of_rows(sample, one, time, keys))
   ]
-  near = [time for time in fitting if time_names.is_nearly_time(time.column)]
-  for found in (fitting, near):
+  first = [time for time in fitting if not time_names.is_later(time.column)]
+  near = [time for time in first if time_names.is_nearly_time(time.column)]
+  for found in (fitting, first, near):
     if len(found) == 1:
       return found[0], []
   return None, [time.column for time in fitting]
@@ -291,12 +302,14 @@ def _unnamed(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
     return None
   if facts.filled < facts.rows or facts.sentinel is not None:
     return None
-  if facts.kind == 'time' and facts.distinct >= _LEAST_DATES:
-    return _of_column(sample, facts)
+  if facts.kind in ('time', 'text', 'list'):
+    is_enough = facts.distinct >= _LEAST_DATES
+    return _of_column(sample, facts) if is_enough else None
   if (
     not facts.whole
     or facts.distinct < _LEAST_NUMBERS
     or number_names.measure(name)
+    or any(key_names.rank(name, role) is not None for role in _KEYS)
   ):
     return None
   # Numbers that rows of the log count on are ids.
@@ -309,10 +322,11 @@ def _unnamed(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
 def _of_rows(
   sample: sample_lib.Sample,
   facts: facts_lib.Facts,
+  time: Time,
   keys: Mapping[str, keys_lib.Key],
 ) -> str:
   """Why times are those of rows, or ''."""
-  value = _value(sample, facts)
+  value = _value(sample, facts, time.form.get('format', ''))
   shares = {
     role: _varied(sample, value, keys[role].column)
     for role in ('user', 'item')
@@ -323,17 +337,22 @@ def _of_rows(
   by = [None, *(keys[role].column for role in ('user',) if role in keys)]
   if any(_is_in_order(sample, value, column) for column in by):
     return 'rows stand in its order'
-  is_sure = facts.kind == 'time' or facts.largest > _FIRST_S * 100
+  is_sure = facts.kind != 'number' or facts.largest > _FIRST_S * 100
   if is_sure and len(shares) == 2 and None not in shares.values():
     return 'it differs within users and within items'
   return ''
 
 
-def _value(sample: sample_lib.Sample, facts: facts_lib.Facts) -> str:
+def _value(
+  sample: sample_lib.Sample, facts: facts_lib.Facts, pattern: str = ''
+) -> str:
   """SQL of values in the order of time."""
-  if facts.kind == 'time':
-    return f'TRY_CAST({facts_lib.text(sample, facts)} AS TIMESTAMPTZ)'
-  return facts_lib.number(sample, facts)
+  if facts.kind == 'number':
+    return facts_lib.number(sample, facts)
+  text = facts_lib.text(sample, facts)
+  if pattern:
+    return f'try_strptime({text}, {sql.literal(pattern)})'
+  return f'TRY_CAST({text} AS TIMESTAMPTZ)'
 
 
 def _varied(sample: sample_lib.Sample, value: str, column: str) -> float | None:
@@ -384,8 +403,9 @@ def _of_column(
   named = time_names.is_time(facts.name)
   if facts.kind == 'time':
     return _of_texts(sample, facts, _value(sample, facts), {'unit': 'iso'})
-  if named and facts.kind in ('text', 'list'):
-    return _of_patterns(sample, facts, _PATTERNS)
+  if facts.kind in ('text', 'list') and not facts.truth:
+    found = _of_patterns(sample, facts, _PATTERNS)
+    return found if found and (named or found.form) else None
   if facts.kind != 'number':
     return None
   if not facts.whole:
@@ -430,7 +450,9 @@ def _of_digits(
     for pattern in patterns:
       found = _of_patterns(sample, facts, (pattern,), value)
       if found:  # no pattern reads 20240501.0
-        return found if value == text else found._replace(form={})
+        if value == text:
+          return found
+        return found._replace(form={}, why=f'{found.why}, {_UNREAD}')
   return None
 
 
@@ -442,9 +464,12 @@ def _of_patterns(
 ) -> Time | None:
   """Text of times (SQL, by default the column's); one pattern reads all."""
   text = text or facts_lib.text(sample, facts)
+  shown = sample.fetch(f'min({text})')[0][0] or ''
+  if patterns is _PATTERNS and not re.match(_MAY_BE_WRITTEN, shown):
+    return None
   values = [f'try_strptime({text}, {sql.literal(p)})' for p in patterns]
-  shown, *counts = sample.fetch(
-    ', '.join([f'min({text})', *(f'count({value})' for value in values)])
+  counts = sample.fetch(
+    ', '.join(f'count(*) FILTER ({value} >= {_FIRST_DAY})' for value in values)
   )[0]
   fitting = {
     pattern: value
@@ -454,9 +479,13 @@ def _of_patterns(
   if fitting:
     pattern = min(fitting, key=lambda each: _spread(sample, fitting[each]))
     return _of_texts(sample, facts, fitting[pattern], {'format': pattern})
-  if not re.match(_WRITTEN, shown or ''):
+  if not re.match(_WRITTEN, shown):
     return None
-  return Time(facts.name, {}, f'times such as {shown!r}', ())
+  why = (
+    f'times such as {shown!r}, {NO_FORMAT}: "format" beside'
+    ' "column" in the schema\'s "time" says how to read them'
+  )
+  return Time(facts.name, {}, why, ())
 
 
 def _spread(sample: sample_lib.Sample, value: str) -> tuple[bool, float]:
@@ -490,7 +519,8 @@ def _of_texts(
     f'epoch(min({value})), epoch(max({value})), count(DISTINCT {value}::DATE)'
   )[0]
   if first is None or last is None:
-    return Time(facts.name, {}, 'times, some of them infinite', ())
+    why = f'times, some of them infinite, {_UNREAD}'
+    return Time(facts.name, {}, why, ())
   is_day = days == facts.distinct
   why = f'{"days" if is_day else "times"} {_span(first, last)}'
   if 'format' in form:

@@ -51,8 +51,10 @@ def schema(
     roles[role].column for role in ('user', 'item', 'domain') if role in roles
   ]
   record |= _fields(as_fields, fields)
-  if time and (made := _from_time(facts, time)):
-    record['from_time'] = made
+  # A later time may tell what it is later than.
+  if time and not time_names.is_later(time.column):
+    made = _from_time(facts, time)
+    record |= {'from_time': made} if made else {}
   if tasks:
     task_names = schema_names.of_tasks([task.column for task in tasks])
     record['tasks'] = [task.entry(task_names) for task in tasks]
@@ -181,16 +183,22 @@ def _some_have(sample: sample_lib.Sample) -> str:
   return f'; columns that only some of its files have: {shown}'
 
 
-def _without_user(facts: Sequence[facts_lib.Facts], user: str) -> list[str]:
-  """Says that some rows have no user, where no session has them."""
-  one = next(one for one in facts if one.name == user)
+def _without_key(
+  facts: Sequence[facts_lib.Facts], key: str, remedy: str
+) -> list[str]:
+  """Says that some rows lack a key without which none is taken."""
+  one = next(one for one in facts if one.name == key)
   if one.filled == one.rows:
     return []
   return [
-    f'{one.missing:.1%} of the rows have no {user}, and `rmtl prepare` takes no'
-    ' row without a user or a session: leave them out, give each a name of its'
-    ' own, or name a session.'
+    f'{one.missing:.1%} of the rows have no {key}, and `rmtl prepare` takes no'
+    f' row without {remedy}.'
   ]
+
+
+_OF_USER = (
+  'a user or a session: leave them out, give each a name of its own, or name'
+)
 
 
 def notes(
@@ -220,6 +228,8 @@ def notes(
       'A log of events, not of impressions: a row will be a pair of session and'
       f' item with an event {shown}, its labels the other events of the pair.'
     )
+    item = roles['item'].column
+    found += _without_key(facts, item, 'an item here: leave them out')
   known = events.source_of(sample.names)
   if known:
     found.append(
@@ -227,13 +237,17 @@ def notes(
       ' reads, with the tables beside it.'
     )
   if 'session' in roles:
-    found.append(f'Sessions: the rows of one {roles["session"].column}.')
+    session = roles['session'].column
+    found.append(f'Sessions: the rows of one {session}.')
+    if 'user' not in roles:
+      found += _without_key(facts, session, f'{_OF_USER} a user')
   elif 'user' in roles and time:
     found.append(
       f'Sessions: rows of one {roles["user"].column}, until a gap above'
       ' --idle_minutes (30).'
     )
-    found += _without_user(facts, roles['user'].column)
+    user = roles['user'].column
+    found += _without_key(facts, user, f'{_OF_USER} a session')
   else:
     found.append(
       'No session, and no user with a time: every row is a session of its own,'

@@ -218,7 +218,10 @@ def test_a_single_negative_number_stands_for_nothing(tmp_path):
     (['red', 'blue', 'red'] * 100, None),
     ([1, 1, 1] * 100, None),
     (['yes', '', ''] * 100, ('yes', '')),
-    (['Yes', 'yes', ''] * 100, None),
+    (['Yes', 'yes', ''] * 100, ('Yes', '')),
+    (['Yes', 'yes', 'No'] * 100, ('Yes', 'No')),
+    (['Yes', 'NA', 'No'] * 100, ('Yes', 'No')),
+    (['Yes', 'NA', 'maybe'] * 100, None),
     (['yes', 'yes', 'yes'] * 100, None),
     (['red', '', ''] * 100, None),
   ],
@@ -242,6 +245,10 @@ def test_numbers_of_two_values(tmp_path, values):
   [
     (['$12.30', '$7.50', '12%'], 'numbers as text'),
     (['"1,500"', '"12,750"', '7'], 'numbers as text'),
+    ([f'"{i % 30 + 1},{i % 7}"' for i in range(70)], 'numbers as text'),
+    ([f'"{i},{i * 7 % 40}{i % 9 + 1}"' for i in range(35)], 'numbers as text'),
+    ([f'"{i % 9},{i:03}"' for i in range(90)], 'numbers as text'),
+    (['"12,5 %"', '"7,25 %"'], 'numbers as text'),
     (['1-2', '12', 'a7'], 'text'),
   ],
 )

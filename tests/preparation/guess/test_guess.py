@@ -248,6 +248,43 @@ def test_rows_without_a_user_are_said(tmp_path):
   assert not any('have no customer_id' in note for note in found.notes)
 
 
+def test_rows_without_a_session_are_said(tmp_path):
+  sessions = [f's{i // 5}' if i % 20 else '' for i in range(600)]
+  columns = {'session_id': sessions, 'click': [i % 3 // 2 for i in range(600)]}
+  log = logs.write(tmp_path / 'log.csv', columns | {'x': range(600)})
+  said = '5.0% of the rows have no session_id, and'
+  assert any(note.startswith(said) for note in guess.guess(log).notes)
+
+
+def test_events_without_an_item_are_said(tmp_path):
+  columns = _log_of_users([f'u{i % 90}' for i in range(600)])
+  del columns['click']
+  columns['event'] = [['view', 'view', 'buy'][i % 3] for i in range(600)]
+  columns['item_id'] = ['' if i % 10 == 0 else i % 50 for i in range(600)]
+  found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  assert 'events' in found.schema
+  said = '10.0% of the rows have no item_id, and'
+  assert any(note.startswith(said) for note in found.notes)
+
+
+def test_a_later_time_tells_no_weekday(tmp_path):
+  days = [f'2024-05-{i * 11 % 28 + 1:02}' for i in range(600)]
+  click = [i % 3 // 2 for i in range(600)]
+  for name, made in (('status_date', None), ('date', ['weekday'])):
+    columns = {name: days, 'x': range(600), 'click': click}
+    found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+    assert found.schema['time']['column'] == name
+    assert found.schema.get('from_time') == made
+  # Beside a date that only its order tells, it is not the time.
+  rows = [f'2024-05-{i // 30 + 1:02}' for i in range(600)]
+  columns = {'created': rows, 'status_date': days, 'x': range(600)}
+  log = logs.write(tmp_path / 'log.csv', columns | {'click': click})
+  found = guess.guess(log)
+  assert found.schema['time']['column'] == 'created'
+  why = {one.name: one.why for one in found.columns}
+  assert 'created is the time' in why['status_date']
+
+
 @pytest.mark.parametrize(
   ('name', 'values'),
   [

@@ -87,6 +87,33 @@ def test_a_column_of_few_values_is_no_user_and_no_item(tmp_path):
   }
 
 
+def test_how_often_a_campaign_called_is_no_item(tmp_path):
+  calls = [min(i % 7 * (i % 5), 12) // 2 + 1 for i in range(N)]
+  calls[:11] = range(1, 12)
+  assert _keys(tmp_path, campaign=calls) == {}
+  assert _keys(tmp_path, ad_id=calls) == {'item': 'ad_id'}
+
+
+def test_times_are_no_keys_by_their_rows(tmp_path):
+  columns = {'ts': [1_700_000_000 + i // 5 for i in range(N)]}
+  sample, facts = logs.sample_of(tmp_path, columns)
+  assert keys.find(sample, facts, has_time=True)['user'].column == 'ts'
+  assert keys.find(sample, facts, has_time=True, times=['ts']) == {}
+
+
+def test_an_empty_column_is_no_user(tmp_path):
+  columns = {'user_id': [''] * N, 'x': range(N)}
+  assert keys.refused(*logs.sample_of(tmp_path, columns)) == {}
+
+
+@pytest.mark.parametrize(
+  'name', ['customer_unique_id', 'author.steamid', 'Kunden-Nr', 'Kundennummer']
+)
+def test_further_names_of_users(tmp_path, name):
+  users = [f'u{i // 4}' for i in range(N)]
+  assert _keys(tmp_path, **{name: users}) == {'user': name}
+
+
 def test_a_user_of_most_rows_stands_for_all_unknown_ones(tmp_path):
   users = [0 if i % 5 else i for i in range(N)]
   assert _keys(tmp_path, user_id=users) == {}

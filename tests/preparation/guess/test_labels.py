@@ -243,6 +243,39 @@ def test_words_of_a_label_are_declared(tmp_path, values, more):
   }
 
 
+def test_spellings_of_a_label_are_declared(tmp_path):
+  found, _ = _labels(
+    tmp_path, {'bought': ['Yes', 'yes', 'No', 'NA'] * (N // 4)}
+  )
+  label = found['bought']
+  assert label.rate == pytest.approx(2 / 3)
+  assert label.entry({'bought': 'buy'}) == {
+    'name': 'buy',
+    'column': 'bought',
+    'positive': ['Yes', 'yes'],
+    'negative': ['No'],
+    'null': 'not_observed',
+  }
+
+
+def test_a_label_that_stands_twice_is_one_task(tmp_path):
+  click = _every(3)
+  columns = {'click': click, 'clicked': ['Yes' if c else 'No' for c in click]}
+  found, others = _labels(tmp_path, columns)
+  assert {*found} == {'click'}
+  assert others['clicked'] == 'the same as click in every row'
+  columns['clicked'][0] = 'No'
+  assert {*_labels(tmp_path, columns)[0]} == {'click', 'clicked'}
+
+
+@pytest.mark.parametrize(
+  'name', ['voted_up', 'Attrition_Flag', 'Recommended IND']
+)
+def test_further_names_of_labels(tmp_path, name):
+  found, _ = _labels(tmp_path, {name: _every(3), 'x': range(N)})
+  assert {*found} == {name}
+
+
 def _leaks(tmp_path, **columns):
   sample, facts = logs.sample_of(tmp_path, columns)
   found, _ = labels_lib.find(sample, facts, {}, ())
@@ -267,6 +300,11 @@ def test_leaks(tmp_path):
   assert found['filled'] == 'filled only where click is 1'
   assert found['above'] == 'other than 0 only where click is 1'
   assert 'nearly alone' in found['score']
+
+
+def test_codes_of_few_rows_are_no_leak(tmp_path):
+  voucher = [f'v{i}' if i % 20 == 0 else '' for i in range(N)]
+  assert not _leaks(tmp_path, click=_every(3), voucher=voucher)
 
 
 def test_few_positives_are_no_evidence_of_a_leak(tmp_path):

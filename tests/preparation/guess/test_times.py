@@ -105,6 +105,10 @@ def test_times_before_2000_need_a_flag(tmp_path, first, why, needs):
     ('05/05/2024', '%d/%m/%Y'),
     ('"May 01, 2024 12:05 AM"', '%b %d, %Y %I:%M %p'),
     ('1 May 2024', '%d %b %Y'),
+    ('01-05-2024', '%d-%m-%Y'),
+    ('05/31/2024 01:30 PM', '%m/%d/%Y %I:%M %p'),
+    ('31/05/2024 01:30:00 PM', '%d/%m/%Y %I:%M:%S %p'),
+    ('2024-05-01 13:30:00 -0400', '%Y-%m-%d %H:%M:%S %z'),
   ],
 )
 def test_other_text_has_a_pattern(tmp_path, value, pattern):
@@ -178,7 +182,7 @@ def test_the_time_of_an_answer_is_the_row_s_where_nothing_else_is(tmp_path):
     (
       'time',
       ['12:30', '12:40', '13:10'] * 100,
-      "'12:30', which no schema reads",
+      "'12:30', in no format known here",
     ),
     ('birth_date', ['1990-05-01', '1991-05-02'] * 150, 'by its name'),
   ],
@@ -240,6 +244,31 @@ def test_counts_and_lengths_are_no_times(tmp_path, name):
 
 
 @pytest.mark.parametrize(
+  'name',
+  ['income_at_application', 'price_at_visit', 'spend_to_date', 'stock_at_ms'],
+)
+def test_when_a_number_was_true_is_no_time(tmp_path, name):
+  found, others = _times(tmp_path, **{name: range(1000, 1000 + N)})
+  assert (found is not None) == (name == 'stock_at_ms') and not others
+
+
+@pytest.mark.parametrize('name', ['last_login_date', 'first_seen_at'])
+def test_what_was_before_is_no_time_of_the_row(tmp_path, name):
+  days = [f'2024-05-{i * 11 % 28 + 1:02}' for i in range(N)]
+  found, others = _times(tmp_path, **{name: days})
+  assert found is None and 'not the time of a row' in others[name]
+
+
+def test_years_of_two_digits(tmp_path):
+  for clock in ('', ' 13:30'):
+    days = [f'05/{i % 28 + 1:02}/24{clock}' for i in range(N)]
+    found, _ = _times(tmp_path, date=days)
+    pattern = '%m/%d/%y' + (' %H:%M' if clock else '')
+    assert found and found.form == {'format': pattern}
+    assert 'from 2024-05-01 to 2024-05-28' in found.why
+
+
+@pytest.mark.parametrize(
   'name', ['time_stamp', 'impr_ts', 'session_start_time', 'eventtime', 'time_1']
 )
 def test_times_of_rows_need_no_order(tmp_path, name):
@@ -296,6 +325,10 @@ SHUFFLED = [i * 77 % N for i in range(N)]
     ([640_000_000 + 97 * i for i in range(N)], {'unit': 's'}),
     (DAYS, {'unit': 'iso'}),
     ([f'{x} 12:00:00' for x in DAYS], {'unit': 'iso'}),
+    (
+      [f'{x[-2:]}.05.2024 12:00' for x in DAYS],
+      {'format': '%d.%m.%Y %H:%M'},
+    ),
     # Not of all rows, but of the rows of every user.
     ([SECONDS[i // 2 + N // 2 * (i % 2)] for i in range(N)], None),
   ],
@@ -324,6 +357,7 @@ def test_the_rows_of_each_user_may_be_in_order_alone(tmp_path):
     ('rang', range(1_600_000_000, 1_600_000_000 + N)),
     ('phone_number', SECONDS),
     ('orderId', SECONDS),
+    ('CLIENTNUM', SECONDS),
     ('beleg', [SECONDS[i] for i in SHUFFLED]),
     # Of a user, and of an item, in any order.
     ('geburt', [f'{1950 + user // 4}-01-{user % 4 + 1:02}' for user in USERS]),
@@ -340,6 +374,19 @@ def test_the_rows_of_each_user_may_be_in_order_alone(tmp_path):
 def test_ids_birthdays_and_others_are_no_times_of_rows(tmp_path, name, values):
   columns = {name: values, 'user_id': USERS, 'item_id': ITEMS}
   assert _by_values(tmp_path, **columns) == (None, [])
+
+
+def test_a_later_time_gives_way_to_the_one_of_the_rows(tmp_path):
+  columns = {'gebucht': DAYS, 'geändert': DAYS[::-1]}
+  assert _by_values(tmp_path, **columns)[0] is None
+  found, _ = _by_values(tmp_path, gebucht=DAYS, updated=DAYS[::-1])
+  assert found and found.column == 'gebucht'
+
+
+def test_dates_in_no_known_format_are_told(tmp_path):
+  values = [f'2024/5/{i % 28 + 1} 1:30 PM' for i in range(N)]
+  found, others = _times(tmp_path, date=values)
+  assert found is None and times.NO_FORMAT in others['date']
 
 
 def test_a_birthday_in_the_order_of_rows_is_the_users(tmp_path):
