@@ -228,9 +228,7 @@ def train(
       )
       history = trained.history
       writer = _open_writer(held, run, history, trackers, live)
-      return final.write(
-        run, trained, inputs.models, inputs.splits, history, writer
-      )
+      return final.write(run, trained, inputs.splits, history, writer)
 
     # --- Restore what is finished; a damaged stage is trained again.
     finished = saved.restore(run, inputs.models, trains=True)
@@ -288,9 +286,7 @@ def train(
     history = ensemble.in_order(context.history)
     writer.rewrite(history)
     trained = ensemble.Ensemble(inputs.models, (run.config,), (finished,))
-    record = final.write(
-      run, trained, inputs.models, inputs.splits, history, writer
-    )
+    record = final.write(run, trained, inputs.splits, history, writer)
 
     # --- Drop what a resume would have needed.
     opened.close()

@@ -59,7 +59,7 @@ def row_values(
     models = models_lib.Models(run.manifest.feature_spec())
     trained = ensemble.restore(run, models)
     rows = splits_lib.read(run.data_dir, run.manifest, split, run.config.batch)
-    members = values_lib.critic_values(models, trained, rows)
+    members = values_lib.critic_values(trained, rows)
   if not members:
     raise types.InputError(f'{path}: no critics; rmtl train goes on with them')
   host, config = rows.host, run.config.critic

@@ -102,17 +102,15 @@ def _evaluate(
     # its rows are those to evaluate.
     if not trained.weights:
       trained = ensemble.weighed(trained, data.validation, run)
-    maps = maps or run_record.fit_calibrations(
-      run, models, trained, data.validation
-    )
+    maps = maps or run_record.fit_calibrations(run, trained, data.validation)
     last_maps = last_maps or None
-  critic_values = row_values.critic_values(models, trained, data.validation)
+  critic_values = row_values.critic_values(trained, data.validation)
   record = {
     'split': split,
-    **run_record.build(run, models, trained, data, maps, critic_values),
+    **run_record.build(run, trained, data, maps, critic_values),
   }
   record = finetuned.extend(
-    record, run, models, trained, data, trained.history, last_maps
+    record, run, trained, data, trained.history, last_maps
   )
   if processes.is_first():
     (path / 'evaluation').mkdir(exist_ok=True)

@@ -15,14 +15,12 @@ from rmtl_jax.results import (
 )
 from rmtl_jax.results import record as run_record
 from rmtl_jax.runtime import processes, workdir, writers
-from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 
 
 def write(
   run: workdir.Run,
   trained: ensemble.Ensemble,
-  models: models_lib.Models,
   rows: Mapping[str, splits_lib.Split],
   history: Sequence[dict[str, Any]],
   writer: writers.Writer | writers.NoWriter,
@@ -32,7 +30,6 @@ def write(
   Args:
     run: the run.
     trained: its finished stages, of every member of an ensemble.
-    models: of its data.
     rows: train, validation and test, by name.
     history: one record per epoch or pass.
     writer: of its logs.
@@ -41,17 +38,17 @@ def write(
   data = run_record.Data(
     run.manifest, rows['train'], rows['validation'], rows['test']
   )
-  judged = row_values.critic_values(models, trained, data.validation)
+  judged = row_values.critic_values(trained, data.validation)
   _plot_critics(writer, run, trained, data, judged, history)
-  maps = run_record.fit_calibrations(run, models, trained, data.validation)
+  maps = run_record.fit_calibrations(run, trained, data.validation)
   record = {
     'split': 'test',
-    **run_record.build(run, models, trained, data, maps, judged),
+    **run_record.build(run, trained, data, maps, judged),
   }
   record['warnings'] += summary.history_warnings(
     history, run.config.weighting.name
   )
-  record = finetuned.extend(record, run, models, trained, data, history)
+  record = finetuned.extend(record, run, trained, data, history)
   if run.started_from:
     record['started_from'] = run.started_from
   if run.refit_of:
@@ -83,7 +80,7 @@ def _plot_critics(
     judged,
     data.validation,
     row_values.lambdas(run.config, history, trained.best_epochs('finetune')),
-    lambda: row_values.critic_values(trained.models, trained, data.train),
+    lambda: row_values.critic_values(trained, data.train),
   )
   values = {'critic/q': [one.q_values for one in judged]}
   values['finetune/weight'] = weights

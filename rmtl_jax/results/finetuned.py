@@ -12,7 +12,6 @@ from typing import Any
 from rmtl_jax.results import calibrations, ensemble, summary, verdict
 from rmtl_jax.results import record as run_record
 from rmtl_jax.runtime import checkpoints, stages, workdir
-from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import saved
 
 # The control and the method; they train for the same number of epochs.
@@ -22,7 +21,6 @@ ARMS = stages.RECORDS['finetune'].leaves
 def extend(
   record: Mapping[str, Any],
   run: workdir.Run,
-  models: models_lib.Models,
   trained: ensemble.Ensemble,
   data: run_record.Data,
   history: Sequence[Mapping[str, Any]],
@@ -33,7 +31,6 @@ def extend(
   Args:
     record: of the run, from record.build.
     run: the run.
-    models: of its data.
     trained: its finished stages.
     data: the rows.
     history: one record per epoch.
@@ -41,7 +38,7 @@ def extend(
   """
   record = dict(record)
   try:
-    found = _evaluate(run, models, trained, data, history, maps)
+    found = _evaluate(run, trained, data, history, maps)
   except checkpoints.Damaged as error:
     line = f'{error}: no figures of stage 3 after its last epoch'
     record['warnings'] = [*record['warnings'], line]
@@ -54,7 +51,6 @@ def extend(
 
 def _evaluate(
   run: workdir.Run,
-  models: models_lib.Models,
   trained: ensemble.Ensemble,
   data: run_record.Data,
   history: Sequence[Mapping[str, Any]],
@@ -77,14 +73,16 @@ def _evaluate(
   for name in ARMS:
     if name not in trained.actors:
       continue
-    params = _params(run, models, trained, name, epochs)
+    params = _params(run, trained, name, epochs)
     if params is None:
       return {}
-    predictions[name] = models.probabilities(run.config, params, data.evaluated)
+    predictions[name] = trained.models.probabilities(
+      run.config, params, data.evaluated
+    )
     if maps is None:
       fitted |= calibrations.fit(
         (name,),
-        lambda _, params=params: models.probabilities(
+        lambda _, params=params: trained.models.probabilities(
           run.config, params, data.validation
         ),
         data.validation.host,
@@ -120,7 +118,6 @@ def last_epochs(
 
 def _params(
   run: workdir.Run,
-  models: models_lib.Models,
   trained: ensemble.Ensemble,
   name: str,
   epochs: Sequence[int],
@@ -132,7 +129,7 @@ def _params(
   ):
     result: saved.Result | None = member.results[name]
     if result.epoch != epoch:
-      result = saved.restore_last(one, models, name)
+      result = saved.restore_last(one, trained.models, name)
     if result is None:
       return None
     found.append(result.params)

@@ -44,7 +44,6 @@ class Data:
 
 def build(
   run: workdir.Run,
-  models: models_lib.Models,
   trained: ensemble.Ensemble,
   data: Data,
   maps: calibrations.Maps,
@@ -54,7 +53,6 @@ def build(
 
   Args:
     run: the run.
-    models: of its data.
     trained: its finished stages.
     data: the rows.
     maps: calibration maps by stage; {} without calibration.
@@ -62,7 +60,7 @@ def build(
   """
   tasks = run.manifest.task_names
   predict = trained.once(
-    lambda name: models.probabilities(
+    lambda name: trained.models.probabilities(
       run.config, trained.actors[name], data.evaluated
     )
   )
@@ -98,11 +96,11 @@ def build(
   warnings += calibrations.warnings(record)
   if run.config.ensemble > 1:
     record['ensemble'] = run.config.ensemble
-    record['members'] = _members(run, models, trained, data)
+    record['members'] = _members(run, trained, data)
   if trained.weights:
     record['member_weights'] = ensemble.weights_record(trained, tasks)
   if critic_values:
-    found, lines = _critics(run, models, critic_values, data.validation)
+    found, lines = _critics(run, trained.models, critic_values, data.validation)
     record |= found
     warnings += lines
   return {
@@ -150,7 +148,6 @@ def _best_epochs(
 
 def _members(
   run: workdir.Run,
-  models: models_lib.Models,
   trained: ensemble.Ensemble,
   data: Data,
 ) -> dict[str, Any]:
@@ -160,7 +157,9 @@ def _members(
   def metrics(name: str) -> dict[str, Any]:
     return ensemble.member_metrics(
       [
-        models.probabilities(config, one.results[name].params, data.evaluated)
+        trained.models.probabilities(
+          config, one.results[name].params, data.evaluated
+        )
         for config, one in zip(trained.configs, trained.members, strict=True)
       ],
       host.labels,
@@ -221,7 +220,6 @@ def _critics(
 
 def fit_calibrations(
   run: workdir.Run,
-  models: models_lib.Models,
   trained: ensemble.Ensemble,
   validation: splits_lib.Split,
 ) -> calibrations.Maps:
@@ -232,7 +230,7 @@ def fit_calibrations(
   """
   tasks = run.manifest.task_names
   predict = trained.once(
-    lambda name: models.probabilities(
+    lambda name: trained.models.probabilities(
       run.config, trained.actors[name], validation
     )
   )

@@ -254,13 +254,11 @@ def _of_rows(
   def split(name):
     return splits_lib.read(run.data_dir, run.manifest, name, run.config.batch)
 
-  rows = {
-    'reliability': _reliability(run, models, trained, split('test'), metrics)
-  }
+  rows = {'reliability': _reliability(run, trained, split('test'), metrics)}
   if not trained.has_critics:
     return rows
   validation = split('validation')
-  critic_values = row_values.critic_values(models, trained, validation)
+  critic_values = row_values.critic_values(trained, validation)
   lambdas = row_values.lambdas(
     run.config, history, trained.best_epochs('finetune')
   )
@@ -270,7 +268,7 @@ def _of_rows(
     critic_values,
     validation,
     lambdas,
-    lambda: row_values.critic_values(models, trained, split('train')),
+    lambda: row_values.critic_values(trained, split('train')),
   )
   if weights:
     rows['weights'] = {
@@ -284,14 +282,15 @@ def _of_rows(
 
 def _reliability(
   run: workdir.Run,
-  models: models_lib.Models,
   trained: ensemble.Ensemble,
   test: splits_lib.Split,
   metrics: Record,
 ) -> Record:
   """{'stage', 'points': {task: {'raw': [...], 'calibrated': [...]}}}."""
   stage = next(n for n in reversed(ensemble.ACTORS) if n in trained.actors)
-  predictions = models.probabilities(run.config, trained.actors[stage], test)
+  predictions = trained.models.probabilities(
+    run.config, trained.actors[stage], test
+  )
   weights = columns_lib.metric_weight(test.host)
   where = f'{run.path / "metrics.json"}: calibration'
   maps = calibrations.of_record(metrics, where).get(stage, {})

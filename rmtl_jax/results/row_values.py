@@ -43,17 +43,14 @@ class CriticValues(NamedTuple):
 
 
 def critic_values(
-  models: models_lib.Models,
-  trained: ensemble.Ensemble,
-  split: splits_lib.Split,
+  trained: ensemble.Ensemble, split: splits_lib.Split
 ) -> list[CriticValues]:
   """Computes Q(s, pi(s)) of every row, by member.
 
   Each member's critics evaluate its own policy.
 
   Args:
-    models: of the run's data.
-    trained: its finished stages; the critics' may be missing.
+    trained: finished stages; the critics' may be missing.
     split: the rows.
 
   Returns:
@@ -64,8 +61,8 @@ def critic_values(
   found = []
   for config, one in zip(trained.configs, trained.members, strict=True):
     actor, critic = (one.results[n].params for n in ('pretrain', 'critic'))
-    policy = models.policy(config, actor, split)
-    q_values = models.values(config, critic, split, policy)
+    policy = trained.models.policy(config, actor, split)
+    q_values = trained.models.values(config, critic, split, policy)
     counted = split.host.sample_weight
     found.append(CriticValues(config, critic, policy, q_values, counted))
   return found
