@@ -12,12 +12,6 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import limits, rules
 
-# Settings that every actor stage had once, with the value that does nothing:
-# records of then name them, and the setting that there is.
-_GONE = {
-  'pretrain.start': ('pretrained', 'finetune.start'),
-  'finetune.reset_embeddings': (False, 'pretrain.reset_embeddings'),
-}
 # What other programs call a setting.
 ALIASES = {
   'batch_size': ('batch.lanes', 'batch.lane_length'),
@@ -207,23 +201,18 @@ def from_dict(
     ) from None
 
 
-def _merge(group: Any, record: Any, path: str, prefix: str = '') -> Any:
+def _merge(group: Any, record: Any, path: str) -> Any:
   if not isinstance(record, dict):
     raise types.InputError(f'{path}: expected a group of settings')
   known = [field.name for field in dataclasses.fields(group)]
   changes = {}
   for name, value in record.items():
     where = f'{path}.{name}'
-    if f'{prefix}{name}' in _GONE:
-      idle, successor = _GONE[f'{prefix}{name}']
-      if value != idle:
-        raise types.InputError(unknown_setting(where, [successor]))
-      continue
     if name not in known:
       raise types.InputError(unknown_setting(where, known))
     old = getattr(group, name)
     if dataclasses.is_dataclass(old):
-      changes[name] = _merge(old, value, where, f'{prefix}{name}.')
+      changes[name] = _merge(old, value, where)
     else:
       changes[name] = _converted(value, old, where)
   return dataclasses.replace(group, **changes)

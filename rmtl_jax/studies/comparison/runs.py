@@ -437,19 +437,8 @@ class Runs:
   def best(
     self, method: Method, seed: int, learning_rate: float | None = None
   ) -> float:
-    """The best epoch's value of what is monitored, of a finished run.
-
-    Raises:
-      types.InputError: its file, of an earlier version, does not have it.
-    """
+    """The best epoch's value of what is monitored, of a finished run."""
     record = self.record(method, seed, learning_rate)
-    if self.monitor.figure not in record:
-      path = self._files.run(method, seed, learning_rate)
-      raise types.InputError(
-        f'{path}: has no {self.monitor.figure}, which decides'
-        f' (--config.evaluation.monitor={self.monitor.name}): start in another'
-        ' --workdir'
-      )
     return self.monitor.best(record[self.monitor.figure])
 
   def critics_record(self, method: Method, seed: int) -> Record:

@@ -16,7 +16,7 @@ from rmtl_jax import run as run_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
-from rmtl_jax.runtime import integrity, progress
+from rmtl_jax.runtime import progress
 from rmtl_jax.studies.comparison import compare
 from rmtl_jax.training import trainer
 from tests import tiny
@@ -171,13 +171,6 @@ def test_what_is_monitored_chooses_learning_rates(tmp_path, data_dir):
   assert before['validation_logloss'][kept] == min(before['validation_logloss'])
   for figure in ('validation_auc', 'validation_logloss'):
     assert run[figure][0] == before[figure][kept]
-  # A run of an earlier version does not say what decides.
-  path = next((tmp_path / 'runs').glob('*constant*/**/*.json'))
-  record = json.loads(path.read_text())
-  del record['validation_logloss'], record['record_digest']
-  path.write_text(json.dumps(integrity.sealed(record)))
-  with pytest.raises(types.InputError, match='has no validation_logloss'):
-    compare.compare(config, tmp_path, data_dir, QUIET)
 
 
 def test_differences_are_of_paired_seeds(compared):
