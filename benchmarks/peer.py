@@ -74,8 +74,9 @@ class Ours:
 
   def evaluate(self) -> None:
     """Probabilities and both AUCs of every row."""
-    predictions = self.predict()
-    evaluator.validation_auc(predictions, self.context.train.host.labels)
+    host, tasks = self.context.train.host, self.context.tasks
+    rows = evaluator.Labelled.of(host, tasks)
+    evaluator.validation_auc(self.predict(), rows)
 
 
 class Theirs:

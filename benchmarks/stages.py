@@ -94,15 +94,8 @@ def evaluation(
 
   def run():
     predictions = context.predict(params, split)
-    evaluator.evaluate(
-      predictions,
-      split.host.labels,
-      split.host.session,
-      split.host.user,
-      context.tasks,
-      settings,
-      0,
-    )
+    rows = evaluator.Labelled.of(split.host, context.tasks)
+    evaluator.evaluate(predictions, rows, settings, 0)
     return predictions
 
   seconds = machine.seconds(run, _REPETITIONS.value)

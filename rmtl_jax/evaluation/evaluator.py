@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import kinds
+from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import (
   bootstrap,
   intervals,
@@ -24,35 +25,94 @@ from rmtl_jax.evaluation import registry as metric_registry
 TaskMetrics = dict[str, Any]
 
 
+class Labelled(NamedTuple):
+  """Rows that predictions are compared with.
+
+  Attributes:
+    labels: [R, K], of binary tasks 0 or 1.
+    session: i64[R], the row's session.
+    tasks: K names.
+    user: i64[R], the row's user, negative where unknown (such rows are left
+      out of GAUC by user), or None where the data has no users.
+    losses: K of them; () if all tasks are binary.
+    weights: [R, K] >= 0, how much a row counts for a task, 0 where its label
+      is not observed; None: every row counts 1.
+    selection: how likely labels are seen, for metrics with inverse
+      propensities; None: for none.
+  """
+
+  labels: np.ndarray
+  session: np.ndarray
+  tasks: Sequence[str]
+  user: np.ndarray | None = None
+  losses: Sequence[types.TaskLoss] = ()
+  weights: np.ndarray | None = None
+  selection: propensities.Seen | None = None
+
+  @classmethod
+  def of(
+    cls,
+    split: columns_lib.Rows,
+    tasks: Sequence[str],
+    selection: propensities.Seen | None = None,
+  ) -> Labelled:
+    """The rows of a split.
+
+    Args:
+      split: the rows.
+      tasks: K names.
+      selection: None: as logged.
+    """
+    return cls(
+      split.labels,
+      split.session,
+      tasks,
+      split.user,
+      split.losses,
+      columns_lib.metric_weight(split),
+      selection or propensities.logged(split.propensity, split.parents),
+    )
+
+  @property
+  def kinds(self) -> tuple[str, ...]:
+    """The kind of each task."""
+    return tuple(one.kind for one in self.losses) or (
+      (kinds.BINARY,) * len(self.tasks)
+    )
+
+  def take(self, rows: slice) -> Labelled:
+    """Some of the rows."""
+    user, weights, selection = self.user, self.weights, self.selection
+    if selection is not None and selection.propensity is not None:
+      logged = selection.propensity[rows]
+      selection = selection._replace(propensity=logged)
+    return self._replace(
+      labels=self.labels[rows],
+      session=self.session[rows],
+      user=None if user is None else user[rows],
+      weights=None if weights is None else weights[rows],
+      selection=selection,
+    )
+
+  def weight(self, k: int) -> np.ndarray | None:
+    """How much the rows count for one task, [R]; None: 1."""
+    return None if self.weights is None else self.weights[:, k]
+
+
 def evaluate(
   predictions: np.ndarray,
-  labels: np.ndarray,
-  session: np.ndarray,
-  user: np.ndarray | None,
-  tasks: Sequence[str],
+  rows: Labelled,
   config: config_lib.EvaluationConfig,
   seed: int,
-  losses: Sequence[types.TaskLoss] = (),
-  weights: np.ndarray | None = None,
-  selection: propensities.Seen | None = None,
 ) -> dict[str, TaskMetrics]:
   """Computes every metric of every task.
 
   Args:
     predictions: f32[R, K] or f64[R, K], on the labels' scale; of binary tasks
       probabilities.
-    labels: [R, K], of binary tasks 0 or 1.
-    session: i64[R], the row's session.
-    user: i64[R], the row's user, negative where unknown (such rows are left
-      out of GAUC by user), or None where the data has no users.
-    tasks: K names.
+    rows: what they are compared with.
     config: intervals, bins, and what GAUC groups by.
     seed: of the bootstrap.
-    losses: K of them; () if all tasks are binary.
-    weights: [R, K] >= 0, how much a row counts for a task, 0 where its label
-      is not observed; None: every row counts 1.
-    selection: how likely labels are seen, for metrics with inverse
-      propensities; None: for none.
 
   Returns:
     Per task: `rows` and `positives` (labels other than 0) where its label is
@@ -70,28 +130,24 @@ def evaluate(
     ValueError: shapes that don't fit, or a prediction that is no probability,
       or not finite.
   """
-  of = _kinds(tasks, losses)
-  _check(predictions, labels, session, user, tasks, of)
-  every = rows_of(session, user, config)
-  bounds, extra = _intervals(
-    [predictions], labels, session, of, config, seed, weights
-  )
+  of = rows.kinds
+  _check(predictions, rows)
+  bounds, extra = _intervals([predictions], rows, config, seed)
   results = {}
-  for k, task in enumerate(tasks):
-    p, y, rows = predictions[:, k], labels[:, k], every
-    if weights is not None:
-      seen, rows = observed(session, user, config, weights[:, k])
-      p, y = p[seen], y[seen]
+  for k, task in enumerate(rows.tasks):
+    seen, seen_rows = observed(rows, config, rows.weight(k))
+    p, y = predictions[seen, k], rows.labels[seen, k]
     record: TaskMetrics = {} if of[k] == kinds.BINARY else {'kind': of[k]}
     is_positive = y > 0.5 if of[k] == kinds.BINARY else y != 0
     record |= {
       'rows': len(y),
       'positives': int(np.count_nonzero(is_positive)),
-      **({'rate': _rate(is_positive, rows)} if weights is not None else {}),
-      **{
-        one.name: _number(one.function(y, p, rows))
-        for one in metric_registry.of_kind(of[k])
-      },
+    }
+    if rows.weights is not None:
+      record['rate'] = _rate(is_positive, seen_rows)
+    record |= {
+      one.name: _number(one.function(y, p, seen_rows))
+      for one in metric_registry.of_kind(of[k])
     }
     for name, found in bounds[k].items():
       record[f'{name}_interval'] = _interval(found)
@@ -99,28 +155,26 @@ def evaluate(
     if of[k] != kinds.BINARY:
       record['deciles'] = [
         a / b if b else None
-        for a, b, _ in regression.deciles(y, p, weights=rows.weight)
+        for a, b, _ in regression.deciles(y, p, weights=seen_rows.weight)
       ]
     results[task] = record
-  if selection is not None:
+  if rows.selection is not None:
     is_binary = [kind == kinds.BINARY for kind in of]
     found = propensities.weighted(
-      predictions, labels, is_binary, selection, weights
+      predictions, rows.labels, is_binary, rows.selection, rows.weights
     )
     at = found.places
-    inverse = evaluate(
-      found.rates,
-      labels[:, at],
-      session,
-      user,
-      [tasks[k] for k in at],
-      config,
-      seed,
-      [losses[k] for k in at] if losses else (),
+    weighted = Labelled(
+      rows.labels[:, at],
+      rows.session,
+      [rows.tasks[k] for k in at],
+      rows.user,
+      [rows.losses[k] for k in at] if rows.losses else (),
       found.weights,
     )
-    for task, rows in zip(inverse, found.effective_rows(), strict=True):
-      results[task] |= _inverse(inverse[task]) | {'ips_rows': _number(rows)}
+    inverse = evaluate(found.rates, weighted, config, seed)
+    for task, count in zip(inverse, found.effective_rows(), strict=True):
+      results[task] |= _inverse(inverse[task]) | {'ips_rows': _number(count)}
   return results
 
 
@@ -134,26 +188,18 @@ def _inverse(record: TaskMetrics) -> TaskMetrics:
   return {f'ips_{name}': record[name] for name in names if name in record}
 
 
-def _kinds(
-  tasks: Sequence[str], losses: Sequence[types.TaskLoss]
-) -> tuple[str, ...]:
-  return tuple(one.kind for one in losses) or (kinds.BINARY,) * len(tasks)
-
-
 def _intervals(
   predictions: Sequence[np.ndarray],
-  labels: np.ndarray,
-  session: np.ndarray,
-  of: Sequence[str],
+  rows: Labelled,
   config: config_lib.EvaluationConfig,
   seed: int,
-  weights: np.ndarray | None,
 ) -> tuple[list[dict[str, np.ndarray]], list[TaskMetrics]]:
   """Intervals of each task's metrics, or of the first set minus the second.
 
   Returns:
     {metric: f64[2]} of each task, and what else the bootstrap says.
   """
+  of, session = rows.kinds, rows.session
   bounds: list[dict[str, np.ndarray]] = [{} for _ in of]
   extra: list[TaskMetrics] = [{} for _ in of]
   binary = [k for k, kind in enumerate(of) if kind == kinds.BINARY]
@@ -162,7 +208,7 @@ def _intervals(
   def columns(places: list[int]) -> list[Any]:
     return [
       values if len(places) == len(of) or values is None else values[:, places]
-      for values in (*predictions, labels, weights)
+      for values in (*predictions, rows.labels, rows.weights)
     ]
 
   rest = session, config.bootstrap, config.confidence, seed
@@ -187,28 +233,18 @@ def _intervals(
 def evaluate_difference(
   first: np.ndarray,
   second: np.ndarray,
-  labels: np.ndarray,
-  session: np.ndarray,
-  tasks: Sequence[str],
+  rows: Labelled,
   config: config_lib.EvaluationConfig,
   seed: int,
-  user: np.ndarray | None = None,
-  losses: Sequence[types.TaskLoss] = (),
-  weights: np.ndarray | None = None,
 ) -> dict[str, TaskMetrics]:
   """Computes metric(first) - metric(second) of two models on the same rows.
 
   Args:
     first: [R, K], as for `evaluate`.
     second: [R, K].
-    labels: [R, K].
-    session: i64[R], the row's session.
-    tasks: K names.
+    rows: what they are compared with.
     config: of the intervals, and what groups are.
     seed: of the bootstrap.
-    user: i64[R], as for `evaluate`.
-    losses: as for `evaluate`.
-    weights: [R, K], as for `evaluate`.
 
   Returns:
     Per task: differences of the registered metrics of its kind that are
@@ -218,22 +254,17 @@ def evaluate_difference(
   Raises:
     ValueError: as for `evaluate`.
   """
-  of = _kinds(tasks, losses)
   for predictions in (first, second):
-    _check(predictions, labels, session, user, tasks, of)
-  bounds, _ = _intervals(
-    [first, second], labels, session, of, config, seed, weights
-  )
-  every, results = rows_of(session, user, config), {}
-  for k, task in enumerate(tasks):
+    _check(predictions, rows)
+  bounds, _ = _intervals([first, second], rows, config, seed)
+  results = {}
+  for k, task in enumerate(rows.tasks):
     record: TaskMetrics = {}
-    y, pair, rows = labels[:, k], (first[:, k], second[:, k]), every
-    if weights is not None:
-      seen, rows = observed(session, user, config, weights[:, k])
-      y, pair = y[seen], tuple(p[seen] for p in pair)
-    for name in metric_registry.compared(of[k]):
+    seen, seen_rows = observed(rows, config, rows.weight(k))
+    y = rows.labels[seen, k]
+    for name in metric_registry.compared(rows.kinds[k]):
       value = metric_registry.RECORDS[name].function
-      a, b = (value(y, p, rows) for p in pair)
+      a, b = (value(y, p[seen, k], seen_rows) for p in (first, second))
       record[name] = _number(a - b)
       if name in bounds[k]:
         record[f'{name}_interval'] = _interval(bounds[k][name])
@@ -241,124 +272,91 @@ def evaluate_difference(
   return results
 
 
-def validation_auc(
-  predictions: np.ndarray,
-  labels: np.ndarray,
-  losses: Sequence[types.TaskLoss] = (),
-  weights: np.ndarray | None = None,
-) -> np.ndarray:
+def validation_auc(predictions: np.ndarray, rows: Labelled) -> np.ndarray:
   """Computes the AUC of every task, for early stopping; of others the XAUC.
 
   Args:
     predictions: [R, K].
-    labels: [R, K], of binary tasks 0 or 1.
-    losses: as for `evaluate`.
-    weights: as for `evaluate`.
+    rows: what they are compared with.
 
   Returns:
     f64[K]; NaN where a task has one class only, or a prediction is NaN.
   """
-  types.check_ranks((2, 2), predictions, labels)
-  types.check_same_shape(predictions, labels)
-  return np.array(
-    [
-      (
-        regression.xauc
-        if losses and losses[k].kind != kinds.BINARY
-        else metrics.auc
-      )(
-        labels[:, k],
-        predictions[:, k],
-        None if weights is None else weights[:, k],
-      )
-      for k in range(labels.shape[1])
-    ]
-  )
+  types.check_ranks((2, 2), predictions, rows.labels)
+  types.check_same_shape(predictions, rows.labels)
+  found = []
+  for k, kind in enumerate(rows.kinds):
+    auc = metrics.auc if kind == kinds.BINARY else regression.xauc
+    found.append(auc(rows.labels[:, k], predictions[:, k], rows.weight(k)))
+  return np.array(found)
 
 
 def validation_errors(
-  predictions: np.ndarray,
-  labels: np.ndarray,
-  losses: Sequence[types.TaskLoss] = (),
-  weights: np.ndarray | None = None,
+  predictions: np.ndarray, rows: Labelled
 ) -> tuple[np.ndarray, np.ndarray]:
   """Computes every task's logloss, of others the RMSE, for early stopping.
 
   Args:
     predictions: [R, K].
-    labels: [R, K], of binary tasks 0 or 1.
-    losses: as for `evaluate`.
-    weights: as for `evaluate`.
+    rows: what they are compared with.
 
   Returns:
     The errors, f64[K], and the same in units of those of the label's mean
     (regression.relative_error), f64[K]; NaN where all labels are equal.
   """
-  errors, relative = np.empty((2, labels.shape[1]))
-  rates = monitor.rates_logloss(labels, weights)
-  for k in range(labels.shape[1]):
-    y, p = labels[:, k], predictions[:, k]
-    w = None if weights is None else weights[:, k]
-    if not losses or losses[k].kind == kinds.BINARY:
+  errors, relative = np.empty((2, len(rows.tasks)))
+  rates = monitor.rates_logloss(rows.labels, rows.weights)
+  for k, kind in enumerate(rows.kinds):
+    y, p, w = rows.labels[:, k], predictions[:, k], rows.weight(k)
+    if kind == kinds.BINARY:
       errors[k] = metrics.logloss(y, p, w)
       relative[k] = errors[k] / rates[k]
     else:
       errors[k] = regression.rmse(y, p, w)
-      relative[k] = regression.relative_error(losses[k].name, y, p, w)
+      loss = rows.losses[k].name
+      relative[k] = regression.relative_error(loss, y, p, w)
   return errors, relative
 
 
 def monitored_sum(
   what: monitor.Monitor,
   predictions: np.ndarray,
-  labels: np.ndarray,
-  session: np.ndarray,
-  user: np.ndarray | None,
-  tasks: Sequence[str],
+  rows: Labelled,
   config: config_lib.EvaluationConfig,
-  weights: np.ndarray | None = None,
-  selection: propensities.Seen | None = None,
 ) -> float:
   """The weighted sum of metrics that a monitor with terms is.
 
   Args:
     what: the monitor.
     predictions: [R, K].
-    labels: [R, K].
-    session: i64[R].
-    user: i64[R], as for `evaluate`.
-    tasks: K names.
+    rows: what they are compared with.
     config: what groups are.
-    weights: as for `evaluate`.
-    selection: as for `evaluate`, where a term has inverse propensities.
 
   Returns:
     The sum; NaN where a metric is undefined on these rows.
   """
-  every, total = rows_of(session, user, config), 0.0
+  total = 0.0
   inverse = {one.name: one for one in metric_registry.INVERSE}
   for task, metric, factor in what.terms:
-    k = list(tasks).index(task)
-    y, p, rows = labels[:, k], predictions[:, k], every
-    own = None if weights is None else weights[:, k]
+    k = list(rows.tasks).index(task)
+    p, own = predictions[:, k], rows.weight(k)
     if metric in inverse:
       is_binary = kinds.BINARY in inverse[metric].kinds
       found = None
-      if selection is not None:
+      if rows.selection is not None:
         found = propensities.of_task(
-          k, predictions, labels, is_binary, selection, weights
+          k, predictions, rows.labels, is_binary, rows.selection, rows.weights
         )
       if found is None:
         return math.nan
       (p, own), metric = found, metric.removeprefix('ips_')
-    if own is not None:
-      seen, rows = observed(session, user, config, own)
-      y, p = y[seen], p[seen]
-    total += factor * metric_registry.RECORDS[metric].function(y, p, rows)
+    seen, seen_rows = observed(rows, config, own)
+    value = metric_registry.RECORDS[metric].function
+    total += factor * value(rows.labels[seen, k], p[seen], seen_rows)
   return total if math.isfinite(total) else math.nan
 
 
-def rows_of(
+def _rows_of(
   session: np.ndarray,
   user: np.ndarray | None,
   config: config_lib.EvaluationConfig,
@@ -375,17 +373,25 @@ def rows_of(
 
 
 def observed(
-  session: np.ndarray,
-  user: np.ndarray | None,
+  rows: Labelled,
   config: config_lib.EvaluationConfig,
-  weight: np.ndarray,
-) -> tuple[np.ndarray, metric_registry.Rows]:
+  weight: np.ndarray | None,
+) -> tuple[np.ndarray | slice, metric_registry.Rows]:
   """Places of the rows in which a task is observed, and these as metrics see
-  them; weights that are all 1 are none."""
+  them; weights that are all 1 are none.
+
+  Args:
+    rows: all of them.
+    config: what groups are.
+    weight: [R] >= 0, of the task; None: all rows are observed and count 1.
+  """
+  if weight is None:
+    return slice(None), _rows_of(rows.session, rows.user, config)
   seen = np.flatnonzero(weight > 0.0)
-  rows = rows_of(session[seen], None if user is None else user[seen], config)
+  user = None if rows.user is None else rows.user[seen]
+  found = _rows_of(rows.session[seen], user, config)
   own = np.asarray(weight[seen], np.float64)
-  return seen, rows._replace(weight=None if np.all(own == 1.0) else own)
+  return seen, found._replace(weight=None if np.all(own == 1.0) else own)
 
 
 def _rate(is_positive: np.ndarray, rows: metric_registry.Rows) -> float | None:
@@ -394,17 +400,11 @@ def _rate(is_positive: np.ndarray, rows: metric_registry.Rows) -> float | None:
   return float(np.average(is_positive, weights=rows.weight))
 
 
-def _check(
-  predictions: np.ndarray,
-  labels: np.ndarray,
-  session: np.ndarray,
-  user: np.ndarray | None,
-  tasks: Sequence[str],
-  of: Sequence[str],
-) -> None:
+def _check(predictions: np.ndarray, rows: Labelled) -> None:
+  labels, session, tasks = rows.labels, rows.session, rows.tasks
   types.check_ranks((2, 2, 1), predictions, labels, session)
   types.check_same_shape(predictions, labels)
-  for ids in (session, user):
+  for ids in (session, rows.user):
     if ids is not None and ids.shape != labels.shape[:1]:
       raise ValueError(
         f'expected {len(labels)} session and user ids, found {ids.shape}'
@@ -414,7 +414,7 @@ def _check(
       f'expected {len(tasks)} tasks ({", ".join(tasks)}), found'
       f' {labels.shape[1]} columns of labels'
     )
-  is_binary = np.array([kind == kinds.BINARY for kind in of], bool)
+  is_binary = np.array([kind == kinds.BINARY for kind in rows.kinds], bool)
   wrong = np.where(
     is_binary,
     ~((predictions >= 0.0) & (predictions <= 1.0)),  # true for NaN too

@@ -271,14 +271,11 @@ class Importance:
 
   def _metrics(self, predictions: np.ndarray) -> list[dict[str, float]]:
     """Each task's metrics."""
-    labels, session, weights = self._rows[1:]
+    _, labels, session, weights = self._rows
+    every = evaluator.Labelled(labels, session, self._tasks, weights=weights)
     found = []
     for k, kind in enumerate(self._kinds):
-      seen, rows = slice(None), evaluator.rows_of(session, None, self._config)
-      if weights is not None:
-        seen, rows = evaluator.observed(
-          session, None, self._config, weights[:, k]
-        )
+      seen, rows = evaluator.observed(every, self._config, every.weight(k))
       y, p = labels[seen, k], predictions[seen, k]
       found.append(
         {

@@ -72,27 +72,13 @@ def _metrics(
   config: config_lib.Config,
 ) -> Record:
   """Every metric of one model, {task: metrics}."""
-  return evaluator.evaluate(
-    predictions,
-    split.labels,
-    split.session,
-    split.user,
-    tasks,
-    config.evaluation,
-    config.seed,
-    split.losses,
-    columns_lib.metric_weight(split),
-    _seen(split, config.evaluation),
-  )
-
-
-def _seen(
-  split: columns_lib.Rows, config: config_lib.EvaluationConfig
-) -> propensities.Seen | None:
-  """How likely labels are seen, where the log says so or the model is asked."""
-  if config.propensities == 'predicted':
-    return propensities.Seen(split.propensity, split.parents, predicted=True)
-  return propensities.logged(split.propensity, split.parents)
+  selection = None
+  if config.evaluation.propensities == 'predicted':
+    selection = propensities.Seen(
+      split.propensity, split.parents, predicted=True
+    )
+  rows = evaluator.Labelled.of(split, tasks, selection)
+  return evaluator.evaluate(predictions, rows, config.evaluation, config.seed)
 
 
 def rate_baseline(
@@ -245,14 +231,9 @@ def differences(
     f'finetune_minus_{other}': evaluator.evaluate_difference(
       predictions['finetune'],
       predictions[other],
-      split.labels,
-      split.session,
-      tasks,
+      evaluator.Labelled.of(split, tasks),
       config.evaluation,
       config.seed,
-      split.user,
-      split.losses,
-      columns_lib.metric_weight(split),
     )
     for other in ('constant', 'pretrain')
     if other in predictions and 'finetune' in predictions

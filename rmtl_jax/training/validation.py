@@ -8,8 +8,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.evaluation import evaluator, propensities
+from rmtl_jax.evaluation import evaluator
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.training import context as context_lib
 
@@ -78,43 +77,32 @@ def validate(context: context_lib.Context, params: Any) -> Validation:
   if not np.all(np.isfinite(predictions)):
     # The step that broke the parameters was the last before validation.
     raise FloatingPointError('predictions on validation are not finite')
-  host, losses = context.validation.host, context.models.spec.losses
-  labels, weights = host.labels, columns_lib.metric_weight(host)
-  auc = evaluator.validation_auc(predictions, labels, losses, weights)
+  rows = evaluator.Labelled.of(context.validation.host, context.tasks)
+  auc = evaluator.validation_auc(predictions, rows)
   if np.all(np.isnan(auc)):
     raise types.InputError(
       'validation: every task has one class only, so AUC is undefined and'
       ' early stopping has nothing to look at'
     )
-  errors = evaluator.validation_errors(predictions, labels, losses, weights)
-  return Validation(auc, *errors, _score(context, predictions, weights))
+  errors = evaluator.validation_errors(predictions, rows)
+  return Validation(auc, *errors, _score(context, predictions, rows))
 
 
 def _score(
   context: context_lib.Context,
   predictions: np.ndarray,
-  weights: np.ndarray | None,
+  rows: evaluator.Labelled,
 ) -> float:
   """The monitored sum, where a sum is monitored.
 
   Raises:
     types.InputError: a metric is undefined on the validation rows.
   """
-  config, host = context.config.evaluation, context.validation.host
+  config = context.config.evaluation
   monitor = monitor_lib.of(config.monitor)
   if not monitor.terms:
     return float('nan')
-  found = evaluator.monitored_sum(
-    monitor,
-    predictions,
-    host.labels,
-    host.session,
-    host.user,
-    context.tasks,
-    config,
-    weights,
-    propensities.logged(host.propensity, host.parents),
-  )
+  found = evaluator.monitored_sum(monitor, predictions, rows, config)
   if not np.isfinite(found):
     raise types.InputError(
       f'evaluation.monitor: {monitor.name!r} is undefined on the validation'

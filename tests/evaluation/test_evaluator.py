@@ -38,9 +38,13 @@ def _rows(rows=400, seed=0):
   return p, labels, session, user
 
 
+def rows_of(labels, session, user, tasks=TASKS):
+  return evaluator.Labelled(labels, session, tasks, user)
+
+
 def test_every_metric_is_its_own_function():
   p, labels, session, user = _rows()
-  found = evaluator.evaluate(p, labels, session, user, TASKS, CONFIG, 0)
+  found = evaluator.evaluate(p, rows_of(labels, session, user), CONFIG, 0)
   assert list(found) == list(TASKS)
   for k, task in enumerate(TASKS):
     record = found[task]
@@ -64,7 +68,7 @@ def test_every_metric_is_its_own_function():
 
 def test_json_holds_the_result_unchanged():
   p, labels, session, user = _rows()
-  found = evaluator.evaluate(p, labels, session, user, TASKS, CONFIG, 0)
+  found = evaluator.evaluate(p, rows_of(labels, session, user), CONFIG, 0)
   assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
@@ -72,10 +76,10 @@ def test_gauc_by_user_leaves_out_unknown_users():
   p, labels, session, user = _rows()
   user[:100] = -1
   by_user = config_lib.EvaluationConfig(bootstrap=0, group='user')
-  found = evaluator.evaluate(p, labels, session, user, TASKS, by_user, 0)
+  found = evaluator.evaluate(p, rows_of(labels, session, user), by_user, 0)
   expected = metrics.gauc(labels[100:, 0], p[100:, 0], user[100:])
   assert found['click']['gauc'] == expected
-  without = evaluator.evaluate(p, labels, session, None, TASKS, by_user, 0)
+  without = evaluator.evaluate(p, rows_of(labels, session, None), by_user, 0)
   assert without['click']['gauc'] is None
   assert without['click']['auc'] == found['click']['auc']
 
@@ -83,7 +87,7 @@ def test_gauc_by_user_leaves_out_unknown_users():
 def test_bins_come_from_the_config():
   p, labels, session, _ = _rows()
   config = config_lib.EvaluationConfig(bootstrap=0, calibration_bins=3)
-  found = evaluator.evaluate(p, labels, session, None, TASKS, config, 0)
+  found = evaluator.evaluate(p, rows_of(labels, session, None), config, 0)
   assert found['click']['calibration_error'] == metrics.calibration_error(
     labels[:, 0], p[:, 0], 3
   )
@@ -93,7 +97,7 @@ def test_undefined_metrics_are_null():
   p = np.full((3, 2), 0.25)
   labels = np.zeros((3, 2))
   found = evaluator.evaluate(
-    p, labels, np.array([1, 1, 2]), None, TASKS, CONFIG, 0
+    p, rows_of(labels, np.array([1, 1, 2]), None), CONFIG, 0
   )['click']
   for name in ('auc', 'gauc', 'pr_auc', 'predicted_over_actual'):
     assert found[name] is None
@@ -107,7 +111,7 @@ def test_undefined_metrics_are_null():
 def test_no_rows():
   none = np.zeros((0, 2), np.float32)
   ids = np.zeros(0, np.int64)
-  found = evaluator.evaluate(none, none, ids, ids, TASKS, CONFIG, 0)
+  found = evaluator.evaluate(none, rows_of(none, ids, ids), CONFIG, 0)
   record = found['conversion']
   for name in ('rows', 'positives', 'rarer_sessions'):
     assert record.pop(name) == 0
@@ -120,7 +124,7 @@ def test_draws_without_a_positive_are_counted():
   labels[:, 1] = 0
   labels[[3, 30], 1] = 1
   session[3], session[30] = 900, 901
-  record = evaluator.evaluate(p, labels, session, user, TASKS, CONFIG, 0)
+  record = evaluator.evaluate(p, rows_of(labels, session, user), CONFIG, 0)
   assert record['click']['undefined_draws'] == 0
   found = record['conversion']
   assert found['rarer_sessions'] == 2
@@ -133,7 +137,7 @@ def test_draws_without_a_positive_are_counted():
 def test_no_intervals_without_a_bootstrap():
   p, labels, session, _ = _rows()
   config = config_lib.EvaluationConfig(bootstrap=0)
-  found = evaluator.evaluate(p, labels, session, None, TASKS, config, 0)
+  found = evaluator.evaluate(p, rows_of(labels, session, None), config, 0)
   assert found['click']['auc_interval'] is None
   assert found['click']['auc'] is not None
 
@@ -144,10 +148,10 @@ def test_the_oracle_beats_noise_around_it():
     p + np.random.default_rng(1).normal(0, 0.2, p.shape), 0.01, 0.99
   )
   difference = evaluator.evaluate_difference(
-    p, noisy, labels, session, TASKS, CONFIG, 0
+    p, noisy, rows_of(labels, session, None), CONFIG, 0
   )
-  oracle = evaluator.evaluate(p, labels, session, user, TASKS, CONFIG, 0)
-  other = evaluator.evaluate(noisy, labels, session, user, TASKS, CONFIG, 0)
+  oracle = evaluator.evaluate(p, rows_of(labels, session, user), CONFIG, 0)
+  other = evaluator.evaluate(noisy, rows_of(labels, session, user), CONFIG, 0)
   for task in TASKS:
     for name in ('auc', 'logloss', 'session_logloss'):
       assert difference[task][name] == oracle[task][name] - other[task][name]
@@ -159,7 +163,7 @@ def test_the_oracle_beats_noise_around_it():
 def test_validation_auc():
   labels = np.array([[1, 0], [0, 0], [1, 0]])
   p = np.array([[0.9, 0.1], [0.5, 0.2], [0.5, 0.3]], np.float32)
-  found = evaluator.validation_auc(p, labels)
+  found = evaluator.validation_auc(p, rows_of(labels, np.arange(3), None))
   assert found.dtype == np.float64
   np.testing.assert_array_equal(found, [0.75, np.nan])
 
@@ -169,16 +173,16 @@ def test_what_is_no_probability_is_refused(value):
   p, labels, session, user = _rows()
   p[7, 1] = value
   with pytest.raises(ValueError, match=r"'conversion': prediction of row 7 is"):
-    evaluator.evaluate(p, labels, session, user, TASKS, CONFIG, 0)
+    evaluator.evaluate(p, rows_of(labels, session, user), CONFIG, 0)
 
 
 def test_shapes_must_belong_together():
   p, labels, session, user = _rows()
   with pytest.raises(ValueError, match='expected 400'):
-    evaluator.evaluate(p, labels, session[1:], user, TASKS, CONFIG, 0)
+    evaluator.evaluate(p, rows_of(labels, session[1:], user), CONFIG, 0)
   with pytest.raises(ValueError, match='expected 400'):
-    evaluator.evaluate(p, labels, session, user[1:], TASKS, CONFIG, 0)
+    evaluator.evaluate(p, rows_of(labels, session, user[1:]), CONFIG, 0)
   with pytest.raises(ValueError, match='expected 1 tasks'):
-    evaluator.evaluate(p, labels, session, user, ('click',), CONFIG, 0)
+    evaluator.evaluate(p, rows_of(labels, session, user, ('click',)), CONFIG, 0)
   with pytest.raises(ValueError, match='one shape'):
-    evaluator.evaluate(p[1:], labels, session, user, TASKS, CONFIG, 0)
+    evaluator.evaluate(p[1:], rows_of(labels, session, user), CONFIG, 0)

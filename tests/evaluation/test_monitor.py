@@ -53,9 +53,8 @@ def test_a_sum_of_named_metrics():
   expected = 2 * 0.75 - 0.5 * -np.mean(np.log([0.8, 0.6, 0.7, 0.9]))
 
   def value(weights=None):
-    return evaluator.monitored_sum(
-      found, predictions, labels, session, None, TASKS, config, weights
-    )
+    rows = evaluator.Labelled(labels, session, TASKS, weights=weights)
+    return evaluator.monitored_sum(found, predictions, rows, config)
 
   assert value() == pytest.approx(expected)
   # Of observed labels alone: of the first task rows 0 and 1.
@@ -77,9 +76,8 @@ def test_a_sum_with_inverse_propensities():
 
   def value(selection):
     session = np.zeros(3, np.int64)
-    return evaluator.monitored_sum(
-      what, predictions, labels, session, None, TASKS, config, None, selection
-    )
+    rows = evaluator.Labelled(labels, session, TASKS, selection=selection)
+    return evaluator.monitored_sum(what, predictions, rows, config)
 
   # Of the clicked rows: rates 4/5 and 1/2, weights 10 and 1.
   loss = -(10 * math.log(0.8) + math.log(0.5)) / 11

@@ -116,23 +116,16 @@ def test_intervals_stand_beside_and_above_many_rows_there_are_none(monkeypatch):
   predictions, labels, session = data()
   config = config_lib.EvaluationConfig(bootstrap=99)
   losses = (types.TaskLoss('squared', 'regression'),) * 2
+  rows = evaluator.Labelled(labels, session, ('a', 'b'), losses=losses)
 
   def evaluate(scores):
-    rest = labels, session, None, ('a', 'b'), config, 0, losses
-    return evaluator.evaluate(scores, *rest)['a']
+    return evaluator.evaluate(scores, rows, config, 0)['a']
 
   found = evaluate(predictions)
   low, high = found['xauc_interval']
   assert low < found['xauc'] < high < low + 0.3
   difference = evaluator.evaluate_difference(
-    predictions,
-    -predictions,
-    labels,
-    session,
-    ('a', 'b'),
-    config,
-    0,
-    losses=losses,
+    predictions, -predictions, rows, config, 0
   )['a']
   low, high = difference['xauc_interval']
   assert 0 < low < difference['xauc'] < high

@@ -16,18 +16,9 @@ PREDICTIONS = np.array([[0.5, 0.25], [0.2, 0.1], [0.5, 0.1]])
 
 def evaluate(predictions, labels, seen, weights=None, losses=()):
   session = np.arange(len(labels)) // 4
-  return evaluator.evaluate(
-    predictions,
-    labels,
-    session,
-    None,
-    TASKS[: labels.shape[1]],
-    CONFIG,
-    0,
-    losses,
-    weights,
-    seen,
-  )
+  tasks = TASKS[: labels.shape[1]]
+  rows = evaluator.Labelled(labels, session, tasks, None, losses, weights, seen)
+  return evaluator.evaluate(predictions, rows, CONFIG, 0)
 
 
 def logged(column, parents=(None, 0)):

@@ -99,12 +99,18 @@ def _rows():
   return predictions.astype(np.float32), labels, session
 
 
+def _labelled(labels, session):
+  losses = BINARY, SQUARED, ORDINAL
+  tasks = 'click', 'watch', 'rating'
+  return evaluator.Labelled(labels, session, tasks, losses=losses)
+
+
 def test_a_task_has_the_metrics_of_its_kind():
   predictions, labels, session = _rows()
   config = config_lib.EvaluationConfig(bootstrap=40)
   tasks, losses = ('click', 'watch', 'rating'), (BINARY, SQUARED, ORDINAL)
-  rest = (labels, session, None, tasks, config, 0)
-  found = evaluator.evaluate(predictions, *rest, losses)
+  every = _labelled(labels, session)
+  found = evaluator.evaluate(predictions, every, config, 0)
   assert 'kind' not in found['click']
   assert 'mae' not in found['click']
   for k, task in enumerate(tasks[1:], 1):
@@ -120,9 +126,8 @@ def test_a_task_has_the_metrics_of_its_kind():
     assert low < values['mae'] < high
     assert 'auc' not in values
   # The binary task has what it has alone.
-  alone = evaluator.evaluate(
-    predictions[:, :1], labels[:, :1], session, None, tasks[:1], config, 0
-  )
+  click = evaluator.Labelled(labels[:, :1], session, tasks[:1])
+  alone = evaluator.evaluate(predictions[:, :1], click, config, 0)
   assert alone['click'] == found['click']
 
 
@@ -131,14 +136,7 @@ def test_difference_of_errors_is_paired():
   config = config_lib.EvaluationConfig(bootstrap=40)
   other = predictions + np.array([0.0, 1.0, 0.0], np.float32)
   found = evaluator.evaluate_difference(
-    other,
-    predictions,
-    labels,
-    session,
-    ('click', 'watch', 'rating'),
-    config,
-    0,
-    losses=(BINARY, SQUARED, ORDINAL),
+    other, predictions, _labelled(labels, session), config, 0
   )
   low, high = found['watch']['mae_interval']
   assert 0 < low < found['watch']['mae'] < high
@@ -165,13 +163,9 @@ def test_predictions_of_numbers_are_finite(value):
   with pytest.raises(ValueError, match="task 'watch': prediction of row 3"):
     evaluator.evaluate(
       predictions,
-      labels,
-      session,
-      None,
-      ('click', 'watch', 'rating'),
+      _labelled(labels, session),
       config_lib.EvaluationConfig(bootstrap=0),
       0,
-      (BINARY, SQUARED, ORDINAL),
     )
 
 

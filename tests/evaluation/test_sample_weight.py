@@ -46,16 +46,8 @@ def test_a_row_of_weight_2_is_the_row_twice_and_of_0_none(rows):
   twice = np.repeat(np.arange(len(y)), weight)
 
   def every(y, p, session, weights=None):
-    return evaluator.evaluate(
-      p[:, None],
-      y[:, None],
-      session,
-      None,
-      ('a',),
-      CONFIG,
-      0,
-      weights=weights,
-    )['a']
+    rows = evaluator.Labelled(y[:, None], session, ('a',), weights=weights)
+    return evaluator.evaluate(p[:, None], rows, CONFIG, 0)['a']
 
   found = every(y, p, session, weight[:, None].astype(np.float32))
   expected = every(y[twice], p[twice], session[twice])

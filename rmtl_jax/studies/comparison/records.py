@@ -11,8 +11,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import kinds
-from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.evaluation import bootstrap, evaluator, propensities
+from rmtl_jax.evaluation import bootstrap, evaluator
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.results import ensemble, summary
 from rmtl_jax.training import actor_stage, critic_stage, saved, validation
@@ -164,22 +163,16 @@ def _test_metrics(
   context: context_lib.Context, params: Any, test: splits_lib.Split
 ) -> Record:
   predictions = context.probabilities(params, test)
-  host, config = test.host, context.config.evaluation
-  weights = columns_lib.metric_weight(host)
-  replicates = _replicates(predictions, host, config.bootstrap, weights)
+  config = context.config.evaluation
+  rows = evaluator.Labelled.of(test.host, context.tasks)
+  replicates = _replicates(predictions, rows, config.bootstrap)
   return {
     'metrics': evaluator.evaluate(
       predictions,
-      host.labels,
-      host.session,
-      host.user,
-      context.tasks,
+      rows,
       # Intervals are of differences, from the replicates.
       dataclasses.replace(config, bootstrap=0),
       context.config.seed,
-      host.losses,
-      weights,
-      propensities.logged(host.propensity, host.parents),
     ),
     # A draw of one class has no AUC: None, because JSON has no NaN.
     'replicates': {
@@ -190,16 +183,10 @@ def _test_metrics(
 
 
 def _replicates(
-  predictions: np.ndarray,
-  host: columns_lib.Rows,
-  count: int,
-  weights: np.ndarray | None,
+  predictions: np.ndarray, rows: evaluator.Labelled, count: int
 ) -> dict[str, np.ndarray]:
   """f64[B, 1, K] of each metric that has them, NaN for tasks of other kinds."""
-  rest = host.session, count, _BOOTSTRAP_SEED
-  if not host.losses:
-    return bootstrap.replicates([predictions], host.labels, *rest, weights)
-  is_binary = np.array([one.kind == kinds.BINARY for one in host.losses])
+  is_binary = np.array([kind == kinds.BINARY for kind in rows.kinds])
   found: dict[str, np.ndarray] = {}
   for draw, columns in (
     (bootstrap.replicates, is_binary),
@@ -209,9 +196,11 @@ def _replicates(
       continue
     drawn = draw(
       [predictions[:, columns]],
-      host.labels[:, columns],
-      *rest,
-      None if weights is None else weights[:, columns],
+      rows.labels[:, columns],
+      rows.session,
+      count,
+      _BOOTSTRAP_SEED,
+      None if rows.weights is None else rows.weights[:, columns],
     )
     for name, values in drawn.items():
       found[name] = np.full((count, 1, len(columns)), np.nan)
@@ -228,34 +217,18 @@ def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
   host = context.validation.host
   monitor = monitor_lib.of(context.config.evaluation.monitor)
   predictions = context.probabilities(params, context.validation)
-  weights = columns_lib.metric_weight(host)
   # At a session's end: a session in both halves would tie them together.
   cut = int(host.starts[np.searchsorted(host.starts, host.rows / 2)])
-  means = []
+  every, means = evaluator.Labelled.of(host, context.tasks), []
   for half in (slice(0, cut), slice(cut, None)):
-    p, labels = predictions[half], host.labels[half]
-    own = None if weights is None else weights[half]
+    p, rows = predictions[half], every.take(half)
     if monitor.terms:
-      user = None if host.user is None else host.user[half]
-      values = [
-        evaluator.monitored_sum(
-          monitor,
-          p,
-          labels,
-          host.session[half],
-          user,
-          context.tasks,
-          context.config.evaluation,
-          own,
-          None
-          if host.propensity is None
-          else propensities.logged(host.propensity[half], host.parents),
-        )
-      ]
+      config = context.config.evaluation
+      values = [evaluator.monitored_sum(monitor, p, rows, config)]
     elif monitor == monitor_lib.AUC:
-      values = evaluator.validation_auc(p, labels, host.losses, own)
-    elif len(labels):
-      values = evaluator.validation_errors(p, labels, host.losses, own)[1]
+      values = evaluator.validation_auc(p, rows)
+    elif len(p):
+      values = evaluator.validation_errors(p, rows)[1]
     else:
       values = [np.nan]
     means.append(monitor_lib.mean(values))
