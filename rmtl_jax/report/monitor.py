@@ -20,8 +20,6 @@ Record = Mapping[str, Any]
 
 # Fields that a terminal and a picture show.
 _MOST_SHOWN = 20
-# The least index that the logarithmic axis shows.
-_LEAST = 1e-3
 _ALARM = 'ALARM'
 _MOST_NAMES = 3
 _KEY = (
@@ -208,29 +206,21 @@ def _worst_first(record: Record) -> Sequence[Record]:
 def _drifts(record: Record) -> content.Picture:
   """Draws the fields that drift most, live and on the test rows."""
   shown = _worst_first(record)[:_MOST_SHOWN]
-  figure, axes = panels.figure((6.4, 1.3 + 0.26 * max(len(shown), 1)))
-  places = range(0, -len(shown), -1)
-  for i, (key, name, marker) in enumerate(
-    (('psi', 'log', 'o'), ('chance', 'chance', '|'), ('test', 'test', 's'))
-  ):
-    values = [max(of[key] or 0.0, _LEAST) for of in shown]
-    axes.plot(
-      values,
-      places,
-      linestyle='',
-      marker=marker,
-      color=pictures.COLOURS[i],
-      label=name,
-    )
-  axes.axvline(
-    max(record['thresholds']['psi'], _LEAST), color='#767676', linestyle=':'
+  kinds = (
+    ('psi', 'log', 'o'),
+    ('chance', 'chance', '|'),
+    ('test', 'test', 's'),
   )
-  axes.set_xscale('log')
-  axes.xaxis.set_major_formatter('{x:g}')
-  axes.set_xlim(left=0.8 * _LEAST)
-  axes.set_yticks(places, [types.one_line(of['name']) for of in shown])
-  axes.set_ylim(-len(shown) + 0.4, 0.6)
-  panels.finish(axes, 'population stability index against train', '', None)
+  figure = panels.drifts(
+    [of['name'] for of in shown],
+    [
+      (name, marker, colour, [of[key] or 0.0 for of in shown])
+      for (key, name, marker), colour in zip(
+        kinds, pictures.COLOURS, strict=False
+      )
+    ],
+    [record['thresholds']['psi']],
+  )
   spoken = '; '.join(f'{of["name"]} {_number(of["psi"])}' for of in shown)
   return content.Picture(
     'live-drift',

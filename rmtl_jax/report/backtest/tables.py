@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rmtl_jax.evaluation import registry as metric_registry
@@ -41,10 +41,20 @@ def of_task(record: Record, task: str) -> content.Table:
       backtest.of_day(day, arm, task, name) is not None for day in shown(record)
     )
   ]
-  header = tuple(
+  header = [
     f'{metric_registry.describe(name).label}: {NAMES[arm]}'
     for name, arm in columns
-  )
+  ]
+  return _by_day(record, task, columns, header)
+
+
+def _by_day(
+  record: Record,
+  task: str,
+  columns: Sequence[tuple[str, str]],
+  header: Iterable[str],
+) -> content.Table:
+  """A table of columns (metric, arm), a row per day and one of means."""
   rows = [
     (
       label(day),
@@ -91,18 +101,9 @@ def brief(record: Record, task: str) -> content.Table:
     if summary[name][arm] is not None
   ]
   header = [f'{short}: {_SHORT[arm]}' for _, short, arm in columns]
-  rows = [
-    (
-      label(day),
-      *(
-        _cell(backtest.of_day(day, arm, task, name), name)
-        for name, _, arm in columns
-      ),
-    )
-    for day in shown(record)
-  ]
-  means = [_cell(summary[name][arm], name) for name, _, arm in columns]
-  return content.Table(('day', *header), [*rows, ('mean', *means)], 1)
+  return _by_day(
+    record, task, [(name, arm) for name, _, arm in columns], header
+  )
 
 
 def differences(record: Record) -> content.Table:

@@ -23,8 +23,6 @@ Record = Mapping[str, Any]
 MOST_FIELDS = 25
 _MARKERS = ('o', 's', 'D')
 _MS_PER_DAY = 86_400_000
-# The least index that the logarithmic axis shows.
-_LEAST = 1e-3
 _WORDS = {
   60_000: 'minute',
   3_600_000: 'hour',
@@ -126,28 +124,14 @@ def _finish_dates(record: Record, axes: Any, y: str) -> None:
 def drifts(record: Record) -> content.Picture:
   """Draws the drift of the fields that drift most."""
   shown = tables.worst_first(record['fields'])[:MOST_FIELDS]
-  height = 1.3 + 0.26 * len(shown)
-  figure, axes = panels.figure((6.4, height))
-  for i, name in enumerate(drift.OTHERS):
-    values = [max(field['psi'][name], _LEAST) for field in shown]
-    axes.plot(
-      values,
-      range(0, -len(shown), -1),
-      linestyle='',
-      marker=_MARKERS[i + 1],
-      color=pictures.COLOURS[i + 1],
-      label=name,
-    )
-  for limit in (drift.ALIKE, drift.DIFFERENT):
-    axes.axvline(limit, color='#767676', linestyle=':')
-  axes.set_xscale('log')
-  axes.xaxis.set_major_formatter('{x:g}')
-  axes.set_xlim(left=0.8 * _LEAST)
-  axes.set_yticks(
-    range(0, -len(shown), -1), [types.one_line(f['name']) for f in shown]
+  figure = panels.drifts(
+    [field['name'] for field in shown],
+    [
+      (name, _MARKERS[i], pictures.COLOURS[i], [f['psi'][name] for f in shown])
+      for i, name in enumerate(drift.OTHERS, 1)
+    ],
+    [drift.ALIKE, drift.DIFFERENT],
   )
-  axes.set_ylim(-len(shown) + 0.4, 0.6)
-  panels.finish(axes, 'population stability index against train', '', None)
   spoken = '; '.join(
     f'{field["name"]} {field["psi"]["test"]:.3f}' for field in shown
   )

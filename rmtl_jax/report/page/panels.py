@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import matplotlib.figure
 
+from rmtl_jax import types
+
 SIZE = (4.8, 3.5)
+# The least drift that is drawn, on a logarithmic axis.
+_LEAST_DRIFT = 1e-3
 # Characters of a legend on one line, 8 for each mark.
 _LEGEND = 66
 
@@ -17,6 +22,36 @@ def figure(
   """A figure and its axes."""
   made = matplotlib.figure.Figure(figsize=size, layout='constrained')
   return made, made.subplots()
+
+
+def drifts(
+  names: Sequence[str],
+  series: Iterable[tuple[str, str, str, Sequence[float]]],
+  limits: Iterable[float],
+) -> matplotlib.figure.Figure:
+  """Draws how far fields drift from train, a line per field.
+
+  Args:
+    names: of the fields.
+    series: (label, marker, colour, population stability index per field).
+    limits: where dotted lines stand.
+  """
+  made, axes = figure((6.4, 1.3 + 0.26 * max(len(names), 1)))
+  places = range(0, -len(names), -1)
+  for label, marker, colour, values in series:
+    shown = [max(value, _LEAST_DRIFT) for value in values]
+    axes.plot(
+      shown, places, linestyle='', marker=marker, color=colour, label=label
+    )
+  for limit in limits:
+    axes.axvline(max(limit, _LEAST_DRIFT), color='#767676', linestyle=':')
+  axes.set_xscale('log')
+  axes.xaxis.set_major_formatter('{x:g}')
+  axes.set_xlim(left=0.8 * _LEAST_DRIFT)
+  axes.set_yticks(places, list(map(types.one_line, names)))
+  axes.set_ylim(-len(names) + 0.4, 0.6)
+  finish(axes, 'population stability index against train', '', None)
+  return made
 
 
 def finish(axes: Any, x: str, y: str, whole: bool | None = True) -> None:

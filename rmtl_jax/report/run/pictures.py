@@ -6,7 +6,7 @@ None where the record lacks what the picture shows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.figure
@@ -171,65 +171,59 @@ def cosines(
     f'gradient_cosine_{a}_and_{b}': f'{a}, {b}'
     for a, b in pairs[: min(len(_DASHES), len(pictures.COLOURS))]
   }
-  lines: dict[tuple[str, Any], list[tuple[int, float]]] = {}
-  for entry in entries:
-    if entry['stage'] != 'pretrain':
-      continue
-    for key in labels:
-      point = entry['epoch'], entry[key]
-      lines.setdefault((key, entry.get('member')), []).append(point)
-  if not lines:
-    return None
   figure, axes = panels.figure()
   axes.axhline(0.0, color='#767676', linestyle=':')
-  _plot(axes, lines, labels)
+  of_stage = [entry for entry in entries if entry['stage'] == 'pretrain']
+  spoken = _over_epochs(axes, of_stage, labels, '.2f')
   panels.finish(axes, 'epoch of stage 1', "cosine of the tasks' gradients")
-  spoken = [
-    labels[key]
-    + ('' if member is None else f', member {member}')
-    + f': from {points[0][1]:.2f} to {points[-1][1]:.2f}'
-    for (key, member), points in lines.items()
-  ]
-  return _picture(
-    record,
-    'cosines',
-    '',
-    figure,
-    "The cosine of the tasks' gradients in stage 1",
-    '; '.join(spoken) + '.',
-  )
+  title = "The cosine of the tasks' gradients in stage 1"
+  if not spoken:
+    return None
+  return _picture(record, 'cosines', '', figure, title, spoken)
 
 
 def td_error(record: Record) -> content.Picture | None:
   """Draws the critics' TD error, pass by pass."""
   kinds = {'td_error': 'train', 'validation_td_error': 'validation'}
+  figure, axes = panels.figure()
+  of_critics = [
+    entry
+    for entry in record['history']
+    if stages_lib.trains_critics(entry['stage'])
+  ]
+  spoken = _over_epochs(axes, of_critics, kinds, '.4g')
+  panels.finish(axes, 'pass of stage 2', 'mean squared TD error')
+  title = "The critics' TD error in stage 2"
+  if not spoken:
+    return None
+  return _picture(record, 'td_error', '', figure, title, spoken)
+
+
+def _over_epochs(
+  axes: Any, entries: Iterable[Record], labels: Mapping[str, str], form: str
+) -> str:
+  """Draws figures over epochs, a line per member; what they say, or ''.
+
+  Args:
+    axes: to draw on.
+    entries: of a history.
+    labels: of the figures, by their name in the entries.
+    form: of a figure that is spoken.
+  """
   lines: dict[tuple[str, Any], list[tuple[int, float]]] = {}
-  for entry in record['history']:
-    if not stages_lib.trains_critics(entry['stage']):
-      continue
-    for key in kinds:
+  for entry in entries:
+    for key in labels:
       if entry.get(key) is not None:
         point = entry['epoch'], entry[key]
         lines.setdefault((key, entry.get('member')), []).append(point)
-  if not lines:
-    return None
-  figure, axes = panels.figure()
-  _plot(axes, lines, kinds)
+  _plot(axes, lines, labels)
   spoken = [
-    kinds[key]
+    labels[key]
     + ('' if member is None else f', member {member}')
-    + f': from {points[0][1]:.4g} to {points[-1][1]:.4g}'
+    + f': from {points[0][1]:{form}} to {points[-1][1]:{form}}'
     for (key, member), points in lines.items()
   ]
-  panels.finish(axes, 'pass of stage 2', 'mean squared TD error')
-  return _picture(
-    record,
-    'td_error',
-    '',
-    figure,
-    "The critics' TD error in stage 2",
-    '; '.join(spoken) + '.',
-  )
+  return '; '.join(spoken) + '.' * bool(spoken)
 
 
 def calibration(record: Record, task: str) -> content.Picture | None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rmtl_jax.config import kinds
@@ -62,37 +62,35 @@ def short(record: Record) -> Table:
 
 def ranking(record: Record, task: str) -> Table:
   """The metrics that are compared, of every model, with intervals."""
-  rows_of = models.models(record['metrics'])
-  shown = _shown((row.metrics[task] for row in rows_of), compared=True)
-  rows = [
-    (
-      row.label,
-      *(_with_interval(row.metrics[task], one.name, one.form) for one in shown),
-    )
-    for row in rows_of
-  ]
-  return Table(('model', *(one.label for one in shown)), rows, 1)
-
-
-def _shown(
-  values: Iterable[Mapping[str, Any]], compared: bool
-) -> list[metric_registry.Metric]:
-  """The metrics of either kind that a task's records have."""
-  return metric_registry.known(itertools.chain(*values), compared)
+  return _by_model(record, task, True, _with_interval)
 
 
 def further(record: Record, task: str) -> Table:
   """What practitioners read besides."""
+  return _by_model(
+    record,
+    task,
+    False,
+    lambda values, name, form: content.number(values.get(name), form),
+  )
+
+
+def _by_model(
+  record: Record, task: str, compared: bool, cell: Callable[..., str]
+) -> Table:
+  """A task's metrics of either kind, a row per model.
+
+  Args:
+    record: of the report.
+    task: its name.
+    compared: which metrics.
+    cell: (a model's values, name and form of a metric) -> text.
+  """
   rows_of = models.models(record['metrics'])
-  shown = _shown((row.metrics[task] for row in rows_of), compared=False)
+  known = itertools.chain(*(row.metrics[task] for row in rows_of))
+  shown = metric_registry.known(known, compared)
   rows = [
-    (
-      row.label,
-      *(
-        content.number(row.metrics[task].get(one.name), one.form)
-        for one in shown
-      ),
-    )
+    (row.label, *(cell(row.metrics[task], one.name, one.form) for one in shown))
     for row in rows_of
   ]
   return Table(('model', *(one.label for one in shown)), rows, 1)
@@ -116,7 +114,8 @@ def differences(record: Record) -> Table:
     for key, of in metrics.get('difference', {}).items()
     if not models.same(metrics, *key.split('_minus_'))
   ]
-  shown = _shown((of[task] for *_, of in found for task in of), compared=True)
+  known = itertools.chain(*(of[task] for *_, of in found for task in of))
+  shown = metric_registry.known(known, compared=True)
   rows = []
   for key, note, of in found:
     first, second = key.split('_minus_')
