@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.guess import sample as sample_lib
@@ -34,7 +33,7 @@ _WRITTEN = (
   r'\s?[%$€£¥]?|[$€£¥]\s?-?\d+,\d+|-?\d+,\d+\s?[%$€£¥]'
 )
 # Least different ends of decimals that a comma begins.
-_LEAST_TAILS = 5
+_LEAST_TAILS = 30
 # Least share of rows in which a separator parts the text.
 _LEAST_SPLIT = 0.005
 
@@ -62,6 +61,7 @@ class Facts:
     truth: the texts of 1 and of 0, of two values that are not these; the empty
       text for a missing value.
     spellings: further texts of these, in other cases.
+    unseen: texts beside these that say of a label that nobody knows it.
     sentinel: the only negative number, if it is one that stands for nothing.
     is_written: whether texts are numbers as people write them, such as `$1.50`,
       `1,50` and `1,500`.
@@ -83,6 +83,7 @@ class Facts:
   nothing: tuple[str, ...] = ()
   truth: tuple[str, str] | None = None
   spellings: tuple[str, ...] = ()
+  unseen: tuple[str, ...] = ()
   sentinel: float | None = None
   is_written: bool = False
 
@@ -159,12 +160,7 @@ def _of_column(sample: sample_lib.Sample, name: str, kind: str) -> Facts:
     facts = _of_numbers(sample, name, kind, nothing)
     if facts is not None:
       return facts
-  facts = _of_text(sample, name, sure)
-  if found != sure and facts.distinct <= _MOST_TRUTHS:
-    of_truths = _of_text(sample, name, found)
-    if of_truths.truth and of_truths.truth[1]:
-      return of_truths
-  return facts
+  return _of_text(sample, name, sure)
 
 
 def _of_numbers(
@@ -217,10 +213,10 @@ def _of_text(
   value = _text(sample, name, nothing)
   filled, distinct, times, words, is_written = sample.fetch(
     f'count({value}), count(DISTINCT {value}),'
-    f' count(TRY_CAST({value} AS TIMESTAMPTZ)),'
+    f' count(*) FILTER ({_is_iso(value)}),'
     f" avg(len(string_split({value}, ' '))), {_is_written(value)}"
   )[0]
-  truth, *spellings = _truth(sample, value, filled, distinct) or (None,)
+  truth, spellings, unseen = _truth(sample, value, filled, distinct)
   kind, separator, tokens = 'text', '', 0
   if times == filled:
     kind = 'time'
@@ -238,9 +234,20 @@ def _of_text(
     tokens=tokens,
     nothing=nothing,
     truth=truth,
-    spellings=tuple(spellings),
+    spellings=spellings,
+    unseen=unseen,
     is_written=bool(is_written),
   )
+
+
+def _is_iso(value: str) -> str:
+  """SQL of whether a text is a time as ISO has it, with a year of four digits.
+
+  DuckDB reads `01/03/24` as of the year 1.
+  """
+  time = f'TRY_CAST({value} AS TIMESTAMPTZ)'
+  has_year = f"regexp_matches({value}, '^[0-9]{{4}}-|infinity$')"
+  return f"{time} >= '1000-01-01' OR {time} IS NOT NULL AND {has_year}"
 
 
 def _is_written(value: str) -> str:
@@ -248,8 +255,8 @@ def _is_written(value: str) -> str:
 
   Without a sign of money or the like, `123,456` may be two ids: only of numbers
   has what stands before the first comma now one digit, now several, or what
-  stands behind it begin with a 0. So may `12,5` and `3,25`: no number is
-  written as `3,250` beside these.
+  stands behind it begin with a 0. So may `12,5` and `3,25`: but no number is
+  written as `3,250` beside these, and whole ones as `12,0` beside `7,5`.
   """
   head = f"regexp_extract({value}, '[0-9]+')"
   tail = f"regexp_extract({value}, ',([0-9]+)$', 1)"
@@ -260,9 +267,12 @@ def _is_written(value: str) -> str:
     f" AND max(len({value}) - len(replace({value}, ',', ''))) <= 3"
   )
   is_decimal = (
-    f"bool_and(regexp_full_match({value}, '-?[0-9]+,[0-9]+'))"
-    f' AND count(DISTINCT {tail}) >= {_LEAST_TAILS}'
+    f"bool_and(regexp_full_match({value}, '-?[0-9]+,[0-9]+')) AND ("
+    f' count(DISTINCT {tail}) >= {_LEAST_TAILS}'
+    f' AND count(DISTINCT len({tail})) > 1'
     f" AND NOT bool_or({tail} LIKE '_%0')"
+    f" OR max(len({tail})) = 1 AND bool_or({tail} = '0')"
+    f' AND max(len({head})) > 1)'
   )
   return (
     f'(bool_and(regexp_full_match({value}, {sql.literal(_WRITTEN)}))'
@@ -272,24 +282,26 @@ def _is_written(value: str) -> str:
 
 def _truth(
   sample: sample_lib.Sample, value: str, filled: int, distinct: int
-) -> tuple[Any, ...] | None:
-  """The texts of yes and no, then others of the same in other cases; or None.
+) -> tuple[tuple[str, str] | None, tuple[str, ...], tuple[str, ...]]:
+  """`truth`, `spellings` and `unseen` of a text.
 
   A column that says yes or nothing says no in its empty rows.
   """
   if not 0 < distinct <= _MOST_TRUTHS:
-    return None
+    return None, (), ()
   rows = sample.fetch(
     f'{value} AS v', f'WHERE {value} IS NOT NULL GROUP BY v ORDER BY v DESC'
   )
-  found = {row[0].lower(): row[0] for row in rows}
-  spellings = [row[0] for row in rows if row[0] not in found.values()]
+  unseen = tuple(text for (text,) in rows if text in _NOTHING_IN_NUMBERS)
+  texts = [text for (text,) in rows if text not in unseen]
+  found = {text.lower(): text for text in texts}
+  spellings = tuple(text for text in texts if text not in found.values())
   for one, zero in _TRUTHS:
     if {*found} == {one, zero}:
-      return ((found[one], found[zero]), *spellings)
-    if {*found} == {one} and filled < sample.rows:
-      return ((found[one], ''), *spellings)
-  return None
+      return (found[one], found[zero]), spellings, unseen
+    if {*found} == {one} and filled < sample.rows and not unseen:
+      return (found[one], ''), spellings, ()
+  return None, (), ()
 
 
 def _nested(sample: sample_lib.Sample, name: str, kind: str) -> Facts:

@@ -13,7 +13,7 @@ USERS = (
   '|subscriber|player|listener|reader|person|profile|account|msno|device|cookie'
   '|household|panelist|respondent|subject|participant|patient|student|employee'
   '|borrower|donor|rider|driver|sender|applicant|learner|cust|guest|buyer'
-  '|eater|seeker|kunden?|steam'
+  '|eater|seeker|kunde'
 )
 ITEMS = (
   'item|product|sku|asin|isbn|article|video|movie|song|track|book|news|story|doc'
@@ -41,8 +41,9 @@ _ORDERS = 'order|invoice|basket|receipt'
 # From the surest word to the least sure one.
 _KEYS = {
   'user': r'(?:id)?'
-  rf'(?:full|anonymous|anon|app|web|hashed|raw|author|{USERS})?({USERS})'
-  rf'(pseudo|unique)?({_ID}{{1,2}}|name)?|(card|cc)(num|number|nr|no|hash)',
+  rf'(?:full|anonymous|anon|app|web|hashed|raw|{USERS})?({USERS})'
+  rf'(pseudo|unique)?({_ID}{{1,2}}|name)?|(card|cc)(num|number|nr|no|hash)'
+  rf'|(?:author)?(?:steam|kunden){_ID}',
   'item': rf'(?:id)?(target|candidate|click|clicked|product)?({ITEMS})'
   rf'{_ID}{{0,2}}(clean)?|({_ITEM_IDS}){_SURE_ID}|id({_ITEM_IDS})',
   'session': r'(?:id)?(user|web|app|ga|browser|visitor|customer|client)?'

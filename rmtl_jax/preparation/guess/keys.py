@@ -99,6 +99,9 @@ def by_names(
       ]
     if role == 'item':
       fitting = _not_of_session(sample, fitting, found.get('session'))
+    # Of whom nobody knows may be counted how often a campaign called.
+    if role == 'item' and not {'user', 'session'} & {*found}:
+      fitting = [one for one in fitting if not _may_be_count(one)]
     if not fitting:
       continue
     one = fitting[0]
@@ -108,6 +111,13 @@ def by_names(
       why += ', of one user each' if 'user' in found else ''
     found[role] = Key(one.name, why)
   return found
+
+
+def _may_be_count(facts: facts_lib.Facts) -> bool:
+  """Whether an item that its name leaves open may be a count."""
+  is_small = facts.kind == 'number' and 0 <= facts.least <= 1
+  is_sure = key_names.is_sure_key(facts.name, 'item')
+  return is_small and facts.median <= _USUAL_COUNT and not is_sure
 
 
 def refused(
@@ -179,10 +189,6 @@ def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
   is_number = facts.kind == 'number'
   is_counted = is_number and number_names.is_counted(facts.name)
   if is_counted and facts.distinct <= _MOST_COUNTED:
-    return False
-  # How often somebody was called in a campaign, and the like.
-  is_count = is_number and facts.least >= 0 and facts.median <= _USUAL_COUNT
-  if role == 'item' and is_count and not is_sure:
     return False
   return role == 'item' or _share_of_one(sample, facts) <= _MOST_OF_ONE
 

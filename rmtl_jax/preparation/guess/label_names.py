@@ -14,20 +14,22 @@ _LABEL = words.listed(
   ' installed download downloaded finish finished complete completed watched'
   ' viewed label target y outcome response responded churn churned attribution'
   ' attributed win won booking booked accept accepted save saved skip skipped'
-  ' enter success retained engaged upvote downvote vote voted played listened'
-  ' opened reacted redeemed cvr read chosen defaulted callback correctly'
+  ' enter success retained engaged upvote downvote vote played listened opened'
+  ' reacted redeemed cvr read chosen defaulted callback correctly'
 )
 # Those that are words of other columns too, and count as a whole.
 _SURE_LABEL = words.listed(
-  'correct reordered noshow signup signedup unsubscribed'
+  'correct reordered noshow signup signedup unsubscribed votedup'
 )
 # Names of answers that are words of many other columns too: they count as a
 # whole, and where no surer name is there.
 _WHOLE_LABEL = words.listed(
   'choice choose selected class default call called bad good badgood goodbad'
   ' fraud spam approve approved rejected survived attrition readmitted canceled'
-  ' cancelled returned refunded readmission recommended'
+  ' cancelled returned refunded readmission'
 )
+# Those of features where there is any other answer.
+_LAST_LABEL = words.listed('recommended voted')
 # Of steps before an answer, where one is there.
 _STEP = words.listed('visit visited')
 # Of what is still to come, at the end of a name.
@@ -104,14 +106,23 @@ def is_label(name: str) -> bool:
 def may_be_label(name: str) -> bool:
   """Whether a name is that of an answer, if no other column's surely is.
 
-  >>> may_be_label('Class'), may_be_label('Attrition_Flag')
+  >>> may_be_label('Class'), may_be_label('is_selected')
   (True, True)
   >>> may_be_label('cabin_class')
   False
   """
-  joined = ''.join(words.of(name)).removeprefix('is')
+  joined = ''.join(words.of(name))
+  return bool({joined, joined.removeprefix('is')} & _WHOLE_LABEL)
+
+
+def may_be_last(name: str) -> bool:
+  """Whether a name is that of an answer, if no name or place tells another.
+
+  >>> may_be_last('Attrition_Flag'), may_be_last('Recommended IND')
+  (True, True)
+  """
   unmarked = ''.join(word for word in words.of(name) if word not in _MARKS)
-  return bool({joined, unmarked} & _WHOLE_LABEL)
+  return unmarked in _WHOLE_LABEL | _LAST_LABEL
 
 
 def may_be_step(name: str) -> bool:

@@ -69,7 +69,9 @@ class Label(NamedTuple):
       for other in self.facts.spellings:
         spelled[one if other.lower() == one.lower() else zero].append(other)
       entry |= {'positive': spelled[one], 'negative': spelled[zero]}
-    if self.facts.filled < self.facts.rows and zero:
+    if self.facts.unseen:
+      entry['null'] = [*self.facts.unseen]
+    elif self.facts.filled < self.facts.rows and zero:
       entry['null'] = 'not_observed'
     if self.kind != 'binary':
       entry['kind'] = self.kind
@@ -238,7 +240,8 @@ def _by_place(
   """Columns of 0 and 1 at the end of the rows, or the first column.
 
   Two other values count in the last column alone, and in no log of events.
-  What has one value for every user or every item describes these.
+  What has one value for every user or every item describes these. Names that
+  may say label come last.
   """
   possible = {
     one.name: one.is_binary and not one.is_mark
@@ -263,6 +266,12 @@ def _by_place(
     chosen[facts[-1].name] = 'the last column, with two values'
   if not chosen and possible.get(facts[0].name):
     chosen[facts[0].name] = '0 and 1 in the first column'
+  if not chosen:
+    chosen |= {
+      one.name: 'named like a label'
+      for one in free
+      if label_names.may_be_last(one.name) and two_valued.fits(one)
+    }
   return chosen
 
 
@@ -359,6 +368,8 @@ def _funnel(
     after = min(parents, key=together.rate, default='')
     one = (by_name[column].truth or ('1', '0'))[0]
     reason = f'{why[column]}, {together.rate(column):.1%} are {one}'
+    if by_name[column].unseen:
+      reason += f' ({", ".join(by_name[column].unseen)}: not observed)'
     if after:
       reason += f'; every 1 has a 1 in {after}, so it is after it'
     else:

@@ -12,8 +12,9 @@ from rmtl_jax.preparation.guess import labels as labels_lib
 from rmtl_jax.preparation.guess import sample as sample_lib
 
 AUC = 0.98
-# Least rows of either label, and least rows per value of a category.
-_LEAST_ROWS, _ROWS_OF_VALUE = 10, 20
+# Least rows of either label, and least rows per value of a category: of all
+# rows, and of those that have one.
+_LEAST_ROWS, _ROWS_OF_VALUE, _FILLED_OF_VALUE = 10, 20, 5
 # A column that is filled only where the label is 1: share, chance were the two
 # independent.
 _FILLED, _CHANCE = 0.995, 1e-3
@@ -49,7 +50,8 @@ def _of_column(
 ) -> str:
   """Why a column is a leak, or ''."""
   is_number = facts.kind in ('number', 'bool')
-  few = facts.distinct * _ROWS_OF_VALUE <= facts.filled
+  few = facts.distinct * _ROWS_OF_VALUE <= facts.rows
+  few &= facts.distinct * _FILLED_OF_VALUE <= facts.filled
   value = (
     facts_lib.number(sample, facts)
     if is_number

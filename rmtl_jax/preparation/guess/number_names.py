@@ -46,7 +46,7 @@ _NO_ID = words.listed(
 )
 _GLUED_AMOUNT = '(price|amount|cost|(?<!ac)count|(?<!cof)fee)$'
 # Between what is counted and of what.
-_PER = words.listed('to per since until at')
+_PER = words.listed('to per since until')
 
 
 def measure(name: str) -> str:

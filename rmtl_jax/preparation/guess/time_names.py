@@ -29,8 +29,9 @@ _MAY_BE_LENGTH = words.listed(
 )
 # Words that make a time that of a row, and what may stand beside one.
 _SURE_TIME = words.listed('timestamp stamp ts at start')
-_UNITS = words.listed('s ms us ns sec secs seconds millis')
-_ZONES = words.listed('utc gmt local server')
+_UNITS = words.listed('s ms us ns sec secs seconds millis milliseconds')
+# Words behind the `at` of a time.
+_ZONES = words.listed('utc gmt est jst cet local server tz iso unix epoch')
 _OF_ROWS = _UNITS | words.listed(
   'event log row action click view visit request interaction created server'
   ' local utc gmt unix epoch absolute relative rel transaction purchase order'
@@ -51,34 +52,32 @@ _OF_WAVES = words.listed(
 )
 
 
-def _words(name: str) -> list[str]:
-  """The words of a name, but for those that say when a number was true.
-
-  >>> _words('price_at_purchase'), _words('clicked_at_ms')
-  (['price', 'purchase'], ['clicked', 'at', 'ms'])
-  >>> _words('spend_to_date')
-  ['spend', 'to']
-  """
-  parts = words.of(name)
-  return [
-    word
-    for i, word in enumerate(parts)
-    if not (word == 'at' and {*parts[i + 1 :]} - _UNITS - _ZONES)
-    and not (word == 'date' and parts[i - 1 : i] == ['to'])
-  ]
-
-
 def is_time(name: str) -> bool:
   """Whether a name is that of the time of something.
 
   >>> is_time('time_ms'), is_time('eventTime'), is_time('createdate')
   (True, True, True)
-  >>> is_time('play_time'), is_time('price_at_visit'), is_time('last_login_at')
+  >>> is_time('play_time'), is_time('candidate'), is_time('last_login_at')
   (False, False, False)
   """
-  found = {*_words(name)}
+  found = set(words.of(name))
   glued = re.search(_GLUED_TIME, ''.join(words.of(name)))
   return (bool(found & _TIME) or glued is not None) and not found & _NO_TIME
+
+
+def is_of_moment(name: str) -> bool:
+  """Whether a number is what was so at some time, and no time itself.
+
+  >>> is_of_moment('price_at_purchase'), is_of_moment('spend_to_date')
+  (True, True)
+  >>> is_of_moment('clicked_at_ms'), is_of_moment('created_at_unix')
+  (False, False)
+  """
+  parts = words.of(name)
+  if parts[-2:] == ['to', 'date']:
+    return True
+  behind = {*parts[parts.index('at') + 1 :]} if 'at' in parts else set()
+  return bool(behind - _UNITS - _ZONES)
 
 
 def is_sure_time(name: str) -> bool:
@@ -89,7 +88,7 @@ def is_sure_time(name: str) -> bool:
   >>> is_sure_time('session_time'), is_sure_time('total day calls')
   (False, False)
   """
-  found = {word for word in _words(name) if not word.isdigit()}
+  found = {*words.without_digits(name).split()}
   glued = re.search(_GLUED_TIME, ''.join(words.of(name)))
   is_sure = glued is not None or bool(found & _SURE_TIME)
   return is_sure or found <= _TIME | _OF_ROWS
@@ -101,7 +100,7 @@ def ends_in_time(name: str) -> bool:
   >>> ends_in_time('screen_time_ms'), ends_in_time('total day calls')
   (True, False)
   """
-  named = [w for w in _words(name) if w not in _UNITS and not w.isdigit()]
+  named = [w for w in words.of(name) if w not in _UNITS and not w.isdigit()]
   return {*named[-1:]} <= _TIME and bool(named)
 
 

@@ -45,7 +45,8 @@ _PATTERNS = (
     f'{day}{clock}'
     for day in (
       *('%d.%m.%Y', '%d/%m/%Y', '%m/%d/%Y', '%d-%m-%Y', '%m-%d-%Y'),
-      *('%d.%m.%y', '%d/%m/%y', '%m/%d/%y', '%d-%m-%y'),
+      *('%d.%m.%y', '%d/%m/%y', '%m/%d/%y', '%d-%m-%y', '%m-%d-%y'),
+      *('%Y.%m.%d', '%y.%m.%d', '%y/%m/%d', '%y-%m-%d'),
     )
     for clock in ('', ' %H:%M', ' %H:%M:%S', ' %I:%M %p', ' %I:%M:%S %p')
   ),
@@ -303,8 +304,12 @@ def _unnamed(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
   if facts.filled < facts.rows or facts.sentinel is not None:
     return None
   if facts.kind in ('time', 'text', 'list'):
-    is_enough = facts.distinct >= _LEAST_DATES
-    return _of_column(sample, facts) if is_enough else None
+    if facts.distinct < _LEAST_DATES or facts.truth:
+      return None
+    # Versions such as 3.1.12 are no dates: these have years of four digits.
+    return _of_column(sample, facts) or _of_patterns(
+      sample, facts, [p for p in _PATTERNS if '%y' not in p]
+    )
   if (
     not facts.whole
     or facts.distinct < _LEAST_NUMBERS
@@ -337,7 +342,7 @@ def _of_rows(
   by = [None, *(keys[role].column for role in ('user',) if role in keys)]
   if any(_is_in_order(sample, value, column) for column in by):
     return 'rows stand in its order'
-  is_sure = facts.kind != 'number' or facts.largest > _FIRST_S * 100
+  is_sure = facts.kind == 'time' or facts.largest > _FIRST_S * 100
   if is_sure and len(shares) == 2 and None not in shares.values():
     return 'it differs within users and within items'
   return ''
@@ -400,12 +405,13 @@ def _of_column(
 ) -> Time | None:
   if facts.distinct < 2:
     return None
-  named = time_names.is_time(facts.name)
+  named = time_names.is_time(facts.name) and not (
+    facts.kind == 'number' and time_names.is_of_moment(facts.name)
+  )
   if facts.kind == 'time':
     return _of_texts(sample, facts, _value(sample, facts), {'unit': 'iso'})
-  if facts.kind in ('text', 'list') and not facts.truth:
-    found = _of_patterns(sample, facts, _PATTERNS)
-    return found if found and (named or found.form) else None
+  if named and facts.kind in ('text', 'list'):
+    return _of_patterns(sample, facts, _PATTERNS)
   if facts.kind != 'number':
     return None
   if not facts.whole:
@@ -465,7 +471,7 @@ def _of_patterns(
   """Text of times (SQL, by default the column's); one pattern reads all."""
   text = text or facts_lib.text(sample, facts)
   shown = sample.fetch(f'min({text})')[0][0] or ''
-  if patterns is _PATTERNS and not re.match(_MAY_BE_WRITTEN, shown):
+  if len(patterns) > 1 and not re.match(_MAY_BE_WRITTEN, shown):
     return None
   values = [f'try_strptime({text}, {sql.literal(p)})' for p in patterns]
   counts = sample.fetch(
@@ -485,6 +491,8 @@ def _of_patterns(
     f'times such as {shown!r}, {NO_FORMAT}: "format" beside'
     ' "column" in the schema\'s "time" says how to read them'
   )
+  if re.match(r'\d{1,2}:\d\d', shown):
+    why = f'times of day such as {shown!r}, {_UNREAD}'
   return Time(facts.name, {}, why, ())
 
 

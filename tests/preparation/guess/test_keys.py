@@ -92,6 +92,8 @@ def test_how_often_a_campaign_called_is_no_item(tmp_path):
   calls[:11] = range(1, 12)
   assert _keys(tmp_path, campaign=calls) == {}
   assert _keys(tmp_path, ad_id=calls) == {'item': 'ad_id'}
+  users = [f'u{i // 4}' for i in range(N)]
+  assert _keys(tmp_path, campaign=calls, user=users)['item'] == 'campaign'
 
 
 def test_times_are_no_keys_by_their_rows(tmp_path):
@@ -104,6 +106,11 @@ def test_times_are_no_keys_by_their_rows(tmp_path):
 def test_an_empty_column_is_no_user(tmp_path):
   columns = {'user_id': [''] * N, 'x': range(N)}
   assert keys.refused(*logs.sample_of(tmp_path, columns)) == {}
+
+
+@pytest.mark.parametrize('name', ['Kunden', 'steam'])
+def test_counts_are_no_users(tmp_path, name):
+  assert _keys(tmp_path, **{name: [i % 90 for i in range(N)]}) == {}
 
 
 @pytest.mark.parametrize(

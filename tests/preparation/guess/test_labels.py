@@ -254,8 +254,9 @@ def test_spellings_of_a_label_are_declared(tmp_path):
     'column': 'bought',
     'positive': ['Yes', 'yes'],
     'negative': ['No'],
-    'null': 'not_observed',
+    'null': ['NA'],
   }
+  assert '(NA: not observed)' in label.why
 
 
 def test_a_label_that_stands_twice_is_one_task(tmp_path):
@@ -274,6 +275,12 @@ def test_a_label_that_stands_twice_is_one_task(tmp_path):
 def test_further_names_of_labels(tmp_path, name):
   found, _ = _labels(tmp_path, {name: _every(3), 'x': range(N)})
   assert {*found} == {name}
+
+
+def test_flags_give_way_to_the_last_column(tmp_path):
+  columns = {'fraud_flag': _every(3), 'has_voted': _every(4)}
+  columns |= {'recommended': _every(5), 'x': range(N), 'renewed': _every(7)}
+  assert {*_labels(tmp_path, columns)[0]} == {'renewed'}
 
 
 def _leaks(tmp_path, **columns):
@@ -305,6 +312,10 @@ def test_leaks(tmp_path):
 def test_codes_of_few_rows_are_no_leak(tmp_path):
   voucher = [f'v{i}' if i % 20 == 0 else '' for i in range(N)]
   assert not _leaks(tmp_path, click=_every(3), voucher=voucher)
+  # Each of a few codes implies one outcome.
+  code = [f'c{i % 2}' if i % 15 < 2 else '' for i in range(N)]
+  label = [i % 2 if i % 15 < 2 else int(i % 7 < 3) for i in range(N)]
+  assert {*_leaks(tmp_path, click=label, code=code)} == {'code'}
 
 
 def test_few_positives_are_no_evidence_of_a_leak(tmp_path):

@@ -182,7 +182,7 @@ def test_the_time_of_an_answer_is_the_row_s_where_nothing_else_is(tmp_path):
     (
       'time',
       ['12:30', '12:40', '13:10'] * 100,
-      "'12:30', in no format known here",
+      "times of day such as '12:30', which no schema reads",
     ),
     ('birth_date', ['1990-05-01', '1991-05-02'] * 150, 'by its name'),
   ],
@@ -260,12 +260,34 @@ def test_what_was_before_is_no_time_of_the_row(tmp_path, name):
 
 
 def test_years_of_two_digits(tmp_path):
-  for clock in ('', ' 13:30'):
-    days = [f'05/{i % 28 + 1:02}/24{clock}' for i in range(N)]
+  for day, pattern in (
+    ('05/{}/24', '%m/%d/%y'),
+    ('{}-05-24', '%d-%m-%y'),
+    ('24.05.{}', '%y.%m.%d'),
+    ('{}/05/24 13:30', '%d/%m/%y %H:%M'),
+  ):
+    days = [day.format(f'{i % 28 + 1:02}') for i in range(N)]
     found, _ = _times(tmp_path, date=days)
-    pattern = '%m/%d/%y' + (' %H:%M' if clock else '')
     assert found and found.form == {'format': pattern}
     assert 'from 2024-05-01 to 2024-05-28' in found.why
+
+
+@pytest.mark.parametrize('name', ['created_at_unix', 'at_ms', 'clicked_at_utc'])
+def test_times_whose_names_say_more(tmp_path, name):
+  shuffled = [1_600_000_000 + i * 7919 % 509 for i in range(N)]
+  found, _ = _times(tmp_path, **{name: shuffled})
+  assert found and found.form == {'unit': 's'}
+
+
+@pytest.mark.parametrize('value', ['{}.1.2', '16.5.{}', '12-05-{}', '{}/12/14'])
+def test_versions_and_codes_are_no_dates(tmp_path, value):
+  versions = [value.format(i % 7 + 1) for i in range(N)]
+  columns = {'app_version': versions, 'user_id': USERS, 'item_id': ITEMS}
+  sample, facts = logs.sample_of(tmp_path, columns)
+  time, others = times.find(sample, facts)
+  assert time is None and not others
+  keys_of = keys.by_names(sample, facts)
+  assert times.by_values(sample, facts, keys_of) == (None, [])
 
 
 @pytest.mark.parametrize(
