@@ -51,8 +51,9 @@ _SMOKE = (
 )
 
 
-# Half of all the time of tests: whole runs, studies, processes, and what is not
-# in the core. `.ci/run` runs them behind the others.
+# Most of all the time of tests: whole runs, studies, processes, and what is not
+# in the core. `.ci/run` runs them behind the others. Entries of long tables are
+# marked by tests/tiers.py.
 _SLOW = (
   *('end_to_end/', 'studies/', 'faults/', 'contrib/'),
   *('results/test_ensemble.py', 'results/test_finetuned.py'),
@@ -76,9 +77,64 @@ _SLOW = (
   ),
   *('test_cli.py::test_own_table', 'test_cli.py::test_compare_writes'),
   *('training/test_compiling.py', 'training/test_own_parts.py'),
-  'training/test_prune.py::test_a_pruned_ensemble',
-  'results/test_report_record.py::test_what_was_measured',
-  'documentation/test_pages.py::test_code_of_a_page_runs',
+  *(
+    f'training/test_prune.py::test_{name}'
+    for name in (
+      *('a_pruned_ensemble', 'a_run_that_was_killed', 'a_stage_in_training'),
+      *('partial_saves', 'a_damaged_stage', 'a_disk_that_refuses'),
+      'the_command_takes',
+    )
+  ),
+  *(
+    f'training/test_actor_stage.py::test_{name}'
+    for name in ('a_population_resets', 'from_scratch_is', 'the_mean_weights')
+  ),
+  'training/test_balancing.py::test_a_state_resumes',
+  *(
+    f'training/test_critic_stage.py::test_{name}'
+    for name in ('a_stage_that_was_cut_off', 'uniform_actions_are')
+  ),
+  *(
+    f'results/test_report_record.py::test_{name}'
+    for name in (
+      *('what_was_measured', 'the_command_writes', 'points_are', 'weights_are'),
+      *('without_its_data', 'a_run_that_has_not', 'damaged_files'),
+    )
+  ),
+  *(
+    f'library/test_importance.py::test_{name}'
+    for name in ('from_a_run', 'bad_arguments')
+  ),
+  *(
+    f'library/test_studies.py::test_{name}'
+    for name in ('a_comparison_leaves', 'a_search_is_asked_for')
+  ),
+  'runtime/tracking/test_trackers.py::test_an_ensemble',
+  *(
+    f'serving/test_predictor.py::test_{name}'
+    for name in ('an_ensemble_equals', 'numbers_by_their_quantiles')
+  ),
+  'serving/test_past.py::test_the_simulated_source',
+  'server/state/test_replay.py::test_predictions_equal',
+  'server/test_events.py::test_a_state_goes_on_after',
+  'serving/test_scorer.py::test_threads_whose_models_take_the_past',
+  'benchmarks/test_commits.py::test_preparation_is_timed',
+  'benchmarks/test_lightgbm_baseline.py::test_a_search_on_tiny_data',
+  'runtime/test_programs.py::test_a_cut_program',
+  *(
+    f'documentation/test_pages.py::test_{name}'
+    for name in ('code_of_a_page_runs', 'the_site_builds')
+  ),
+  # Real logs, and whole preparations beside each other.
+  'commands/test_init.py::test_real_logs',
+  'preparation/sources/test_real_logs.py',
+  'preparation/sources/test_table_events.py::test_as_the_reader_of_a_real',
+  'preparation/test_random_split.py::test_a_run_is_evaluated',
+  'preparation/extending/test_refusals.py::test_simulated_days',
+  *(
+    f'preparation/as_of/test_features_prepared.py::test_{name}'
+    for name in ('order_threads_and_memory', 'a_source_with_label_times')
+  ),
 )
 
 

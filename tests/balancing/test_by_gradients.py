@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rmtl_jax.balancing import by_gradients, registry
+from tests import tiers
 
 GOLDEN = json.loads(
   (pathlib.Path(__file__).parent / 'golden' / 'gradients.json').read_text()
@@ -27,6 +28,12 @@ MAKERS: dict[str, Callable[..., Any]] = {
   'multibalance': by_gradients.multibalance,
 }
 by_name = pytest.mark.parametrize('name', MAKERS)
+by_few = pytest.mark.parametrize(
+  'name', tiers.some(MAKERS, ('gradnorm', 'graddrop'))
+)
+by_few = pytest.mark.parametrize(
+  'name', tiers.some(MAKERS, ('gradnorm', 'graddrop'))
+)
 by_case = pytest.mark.parametrize('case', GOLDEN)
 
 matrices = hnp.arrays(
@@ -273,7 +280,7 @@ def test_multibalance_by_hand():
 # Properties.
 
 
-@by_name
+@by_few
 @settings(deadline=None, max_examples=25)
 @given(matrices, st.permutations(range(3)))
 def test_the_order_of_tasks_does_not_matter(name, matrix, order):
@@ -413,7 +420,7 @@ def _extras(key=0):
   return {'losses': jnp.array([0.4, 0.7]), 'key': jax.random.key(key)}
 
 
-@by_name
+@by_few
 def test_scan_and_vmap_are_the_loop(name):
   gradients = np.random.default_rng(0).normal(size=(2, 4, 2, 6))
   link = MAKERS[name](2)

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from benchmarks import more_r_logs
+from tests import tiers
 from tests.benchmarks import raw_tables
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -288,7 +289,9 @@ def rows(tmp_path):
   return read
 
 
-@pytest.mark.parametrize('name', more_r_logs.LOGS)
+@pytest.mark.parametrize(
+  'name', tiers.some(more_r_logs.LOGS, ('car', 'fishing', 'tuna'))
+)
 def test_prepare_takes_every_log(name, tmp_path):
   path, count = written(name, tmp_path)
   raw_tables.check_prepare_takes(path, count, tmp_path / 'data')

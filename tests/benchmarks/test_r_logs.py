@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks import r_logs, raw_logs
 from rmtl_jax import types
+from tests import tiers
 from tests.benchmarks import raw_tables
 
 _INPUTS = {
@@ -128,7 +129,9 @@ def written(name, directory):
   return raw_tables.written(r_logs.LOGS, _INPUTS, name, directory)
 
 
-@pytest.mark.parametrize('name', r_logs.LOGS)
+@pytest.mark.parametrize(
+  'name', tiers.some(r_logs.LOGS, ('star', 'swissmetro', 'insteval'))
+)
 def test_prepare_takes_every_log(name, tmp_path):
   path, count = written(name, tmp_path)
   raw_tables.check_prepare_takes(path, count, tmp_path / 'data')

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import trees
+from tests import tiers
 
 SPREAD = {'median', 'least', 'most'}
 
@@ -39,7 +40,7 @@ def test_simulated_rows_are_as_many_as_asked_for():
   assert log.rows.inputs.categorical.min() == 1
 
 
-@pytest.mark.parametrize('beside', [False, True])
+@pytest.mark.parametrize('beside', tiers.some((False, True), (True,)))
 def test_what_is_measured(beside):
   lightgbm = pytest.importorskip('lightgbm') if beside else None
   rows = trees.measure(small(), 10, 1, lightgbm)

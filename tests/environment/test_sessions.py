@@ -183,7 +183,7 @@ def test_spaces_hold_what_there_is(made):
   for encode in (None, environment.one_hot(spec)):
     env = environment.make(path, encode=encode)
     space = env.observation_space()
-    observations, states = jax.vmap(env.reset)(
+    observations, states = jax.jit(jax.vmap(env.reset))(
       jax.random.split(jax.random.key(0), 50)
     )
     assert jax.vmap(space.contains)(observations).all()

@@ -13,21 +13,29 @@ from tests.studies.comparison import test_compare
 QUIET = rmtl_jax.Progress(quiet=True)
 
 
-@pytest.fixture(scope='module')
-def trained(tmp_path_factory):
+def train(path, size):
   """(RUN, record, prepared data) of an ensemble after stages 1 and 2."""
-  path = tmp_path_factory.mktemp('rows')
   tiny.write_prepared(path / 'data')
-  config = dataclasses.replace(test_compare.CONFIG, ensemble=2)
+  config = dataclasses.replace(test_compare.CONFIG, ensemble=size)
   record = rmtl_jax.train(
     config, path / 'run', path / 'data', ['pretrain', 'critic'], QUIET
   )
   return path / 'run', record, path / 'data'
 
 
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+  return train(tmp_path_factory.mktemp('rows'), 1)
+
+
+@pytest.fixture(scope='module')
+def ensemble(tmp_path_factory):
+  return train(tmp_path_factory.mktemp('ensemble'), 2)
+
+
 def test_returns_are_discounted_sums_of_log_likelihoods(trained):
   run, _, data = trained
-  found = rmtl_jax.row_values(run / 'members' / '0')
+  found = rmtl_jax.row_values(run)
   rows = pq.read_table(data / 'validation')
   labels = np.stack([rows[f'y_{task}'].to_numpy() for task in tiny.TASKS], 1)
   reward = np.log(np.where(labels > 0.5, found.policy, 1.0 - found.policy))
@@ -44,8 +52,9 @@ def test_returns_are_discounted_sums_of_log_likelihoods(trained):
   assert found.rows_left[first].tolist() == (count - 1).tolist()
 
 
-def test_values_of_an_ensemble_are_means_over_its_members(trained):
-  run, record, _ = trained
+@pytest.mark.slow
+def test_values_of_an_ensemble_are_means_over_its_members(ensemble):
+  run, record, _ = ensemble
   found = rmtl_jax.row_values(run)
   members = [rmtl_jax.row_values(run / 'members' / str(m)) for m in range(2)]
   for name in ('policy', 'q_values', 'returns'):

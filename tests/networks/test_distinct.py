@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import hypothesis
 import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
 import jax
@@ -14,21 +13,27 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import distinct, functional
 from rmtl_jax.networks import registry as networks_registry
+from tests import tiers
 from tests.networks import small
 
 find = jax.jit(distinct.distinct, static_argnums=(1, 2))
 
 
-@hypothesis.settings(deadline=None, max_examples=100)
-@hypothesis.given(
-  st.integers(1, 60).flatmap(
-    lambda top: hnp.arrays(np.int32, (3, 4), elements=st.integers(0, top))
-  ),
-  st.sampled_from([2, 5, 12]),
-  # Looked through, and sorted.
-  st.sampled_from([61, 61 * distinct.VALUES_PER_SLOT]),
-)
-def test_distinct_values_are_numpys(array, room, size):
+@pytest.mark.parametrize('examples', tiers.examples(40, 100))
+def test_distinct_values_are_numpys(examples):
+  tiers.check(
+    distinct_values_are_numpys,
+    examples,
+    st.integers(1, 60).flatmap(
+      lambda top: hnp.arrays(np.int32, (3, 4), elements=st.integers(0, top))
+    ),
+    st.sampled_from([2, 5, 12]),
+    # Looked through, and sorted.
+    st.sampled_from([61, 61 * distinct.VALUES_PER_SLOT]),
+  )
+
+
+def distinct_values_are_numpys(array, room, size):
   found = find(array, room, size)
   values, inverse = np.unique(array, return_inverse=True)
   kept = min(len(values), room)
@@ -54,9 +59,10 @@ def batch(variety: int) -> types.Inputs:
 VARIETIES = (1, 8, 12, 90)
 ROOMY = dataclasses.replace(SPEC, distinct=(3, 12, 12, 12))
 NAMES = (*small.FIRST_LAYERS, 'shared', 'separate')
+QUICK = ('mmoe', 'esmm', 'separate')
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', tiers.some(NAMES, QUICK))
 def test_distinct_equals_plain_in_values_and_gradients(name):
   functions = []
   for spec, form in ((SPEC, 'plain'), (ROOMY, 'distinct')):

@@ -41,7 +41,8 @@ def test_a_first_layer_by_hand(form):
     np.array([[[3.0, 1.0], [0.0, 4.0]]]),
   )
   lanes = jax.vmap(layer, in_axes=(layer.shared_axes, 0))
-  (hidden,), gates = lanes(layer.share(inputs), inputs)
+  run = jax.jit(lambda inputs: lanes(layer.share(inputs), inputs))
+  (hidden,), gates = run(inputs)
   # 1 + 10 * 3 + 100 * (4 + 0) / 2 + 1000 * (2 + 3 - 1) + 0.5
   # 0 + 10 * 2 + 100 * 4 + 1000 * (2 - 4) + 0.5
   np.testing.assert_allclose(hidden, [[[4231.5], [-1579.5]]], rtol=1e-6)

@@ -12,6 +12,7 @@ from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import first_layer, functional
 from rmtl_jax.networks import registry as networks_registry
+from tests import tiers
 from tests.networks import small
 
 
@@ -34,7 +35,10 @@ def named(name, **changes):
   return network, (small.actions(2),)
 
 
-@pytest.mark.parametrize('name', NAMES)
+BATCHED = ('mmoe', 'ple', 'single_task', 'shared')
+
+
+@pytest.mark.parametrize('name', tiers.some(NAMES, BATCHED))
 def test_batched_equals_separate_even_with_dropout(name):
   inputs = small.inputs(small.spec())
   results = []
@@ -54,7 +58,7 @@ def test_batched_equals_separate_even_with_dropout(name):
   assert (np.abs(separate[0] - separate[1]).max() > 1e-3) == (name != 'linear')
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', tiers.some(NAMES, tiers.NETWORKS))
 def test_parameters_have_strong_types(name):
   assert not small.weak(named(name)[0])
 
@@ -77,10 +81,12 @@ def test_auto_is_separate_on_cpu():
 
 # Some paths of `stem` and `pepnet` are seen and not trained, by their papers:
 # test_later_backbones.py.
+# Gates, a link, and critics of their own.
+QUICK = ('mmoe', 'esmm', 'separate')
 TRAINED = [name for name in NAMES if name not in ('stem', 'pepnet')]
 
 
-@pytest.mark.parametrize('name', TRAINED)
+@pytest.mark.parametrize('name', tiers.some(TRAINED, QUICK))
 def test_gradients_equal_finite_differences(name):
   network, args = named(name, dropout=0.3)
   inputs = small.inputs(small.spec())
@@ -131,7 +137,7 @@ def test_q_of_a_task_depends_on_its_own_action_only(form):
   np.testing.assert_array_equal(jacobian - np.diag(np.diag(jacobian)), 0)
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', tiers.some(NAMES, tiers.NETWORKS))
 def test_nothing_is_compiled_twice(name):
   network, args = named(name)
   traces = []

@@ -22,6 +22,7 @@ from rmtl_jax.networks import (
   id_dropout,
 )
 from rmtl_jax.networks import registry as networks_registry
+from tests import tiers
 from tests.networks import reference, small
 
 
@@ -102,7 +103,11 @@ CASES = [(name, 'target_attention') for name in NAMES]
 CASES += [('mmoe', 'mean'), ('separate', 'mean'), ('shared', 'none')]
 
 
-@pytest.mark.parametrize(('name', 'encoder'), CASES)
+# Critics, and each way to encode.
+QUICK = [('separate', 'target_attention'), ('mmoe', 'mean'), ('shared', 'none')]
+
+
+@pytest.mark.parametrize(('name', 'encoder'), tiers.some(CASES, QUICK))
 def test_networks_equal_numpy(name, encoder):
   network, args = named(name, encoder)
   params = small.params(network)

@@ -10,6 +10,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import functional, ignore
 from rmtl_jax.networks import registry as networks_registry
+from tests import tiers
 from tests.networks import small
 
 SPEC = types.FeatureSpec(
@@ -160,8 +161,13 @@ FORMS = [
 ]
 
 
-@pytest.mark.parametrize(('name', 'form'), FORMS)
-@pytest.mark.parametrize('encoding', ['linear', 'piecewise'])
+@pytest.mark.parametrize(
+  ('name', 'form'),
+  tiers.some(FORMS, [('ple', 'plain'), ('shared', 'distinct')]),
+)
+@pytest.mark.parametrize(
+  'encoding', tiers.some(('linear', 'piecewise'), ('piecewise',))
+)
 def test_equals_a_network_for_data_without_the_fields(name, form, encoding):
   more = {
     'first_layer': form,

@@ -14,6 +14,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import functional, ignore, pretrained
 from rmtl_jax.updates import rows, state
+from tests import tiers
 from tests.networks import reference, small
 
 SPEC = dataclasses.replace(
@@ -63,7 +64,9 @@ def test_distinct_categories_change_nothing():
   )
 
 
-@pytest.mark.parametrize('backbone', ['single_task', 'stem', 'ple'])
+@pytest.mark.parametrize(
+  'backbone', tiers.some(('single_task', 'stem', 'ple'), ('single_task', 'ple'))
+)
 def test_parameters_are_filled_wherever_a_first_layer_is(backbone):
   params = made(backbone).init(jax.random.key(0))
   filled = pretrained.fill(params, VECTORS)
@@ -124,7 +127,9 @@ def test_without_vectors_an_optimizer_is_as_it_was():
   )
 
 
-@pytest.mark.parametrize('backbone', ['mmoe', 'single_task'])
+@pytest.mark.parametrize(
+  'backbone', tiers.some(('mmoe', 'single_task'), ('single_task',))
+)
 def test_critics_start_with_the_vectors_of_the_actor(backbone):
   actor = pretrained.fill(made(backbone).init(jax.random.key(0)), VECTORS)
   critic = functional.make_critic(

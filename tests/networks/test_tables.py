@@ -12,11 +12,14 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax.networks import functional, tables
 from rmtl_jax.networks import registry as networks_registry
+from tests import tiers
 from tests.networks import small, test_distinct
 
 
-@pytest.mark.parametrize('name', test_distinct.NAMES)
-@pytest.mark.parametrize('rows', [2**15, 160, 0])
+@pytest.mark.parametrize(
+  'name', tiers.some(test_distinct.NAMES, test_distinct.QUICK)
+)
+@pytest.mark.parametrize('rows', tiers.some((2**15, 160, 0), (160,)))
 def test_tables_equal_plain(name, rows, monkeypatch):
   """With tables of all fields, of those up to 160 rows, and of none."""
   monkeypatch.setattr(tables, 'TABLE_ROWS', rows)

@@ -56,7 +56,9 @@ def test_actors(backbone):
     assert_uniform(kernel, kernel.shape[-2] ** -0.5)
     assert_uniform(bias, kernel.shape[-2] ** -0.5)
   scaled = dataclasses.replace(NETWORK, init='scaled')
-  shapes = functional.make_actor(SPEC, backbone, scaled).init(KEY)
+  shapes = jax.eval_shape(
+    functional.make_actor(SPEC, backbone, scaled).init, KEY
+  )
   assert jax.tree.map(np.shape, shapes) == jax.tree.map(np.shape, params)
 
 

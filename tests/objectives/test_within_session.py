@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,11 +16,11 @@ SEGMENT = np.array([0, 0, 0, 0, 1, 1, 2, -1, -1], np.int32)
 LANE = within_session.Lane(SEGMENT)
 LABELS = jnp.array([1.0, 0, 1, 0, 0, 1, 1, 0, 0])[:, None]
 LOGITS = np.array([0.3, 1.2, -0.5, 0.0, 2.0, -1.0, 4.0, 9.0, 7.0])[:, None]
-FUNCTIONS = [
-  within_session.pairwise,
-  within_session.listwise,
-  within_session.by_class,
-]
+# Each compiled as a whole: op by op takes longer.
+pairwise = jax.jit(within_session.pairwise)
+listwise = jax.jit(within_session.listwise)
+by_class = jax.jit(within_session.by_class)
+FUNCTIONS = [pairwise, listwise, by_class]
 
 
 def softplus(x):
@@ -26,7 +28,7 @@ def softplus(x):
 
 
 def test_pairwise_by_hand():
-  found = within_session.pairwise(jnp.float32(LOGITS), LABELS, LANE)[:, 0]
+  found = pairwise(jnp.float32(LOGITS), LABELS, LANE)[:, 0]
   expected = [
     (softplus(0.9) + softplus(-0.3)) / 2,  # row 0 against rows 1 and 3
     (softplus(0.9) + softplus(1.7)) / 2,
@@ -42,7 +44,7 @@ def test_pairwise_by_hand():
 
 
 def test_listwise_by_hand():
-  found = within_session.listwise(jnp.float32(LOGITS), LABELS, LANE)[:, 0]
+  found = listwise(jnp.float32(LOGITS), LABELS, LANE)[:, 0]
   of_first = np.log(np.exp(LOGITS[:4, 0]).sum())
   of_second = np.log(np.exp(LOGITS[4:6, 0]).sum())
   expected = np.zeros(9)
@@ -55,16 +57,16 @@ def test_sums_are_those_of_rax():
   logits, labels = jnp.float32(LOGITS[:, 0]), LABELS[:, 0]
   segments = jnp.asarray(SEGMENT)
   where = segments >= 0
-  whole = rax.softmax_loss(
-    logits, labels, segments=segments, where=where, reduce_fn=jnp.sum
+  whole = jax.jit(functools.partial(rax.softmax_loss, reduce_fn=jnp.sum))(
+    logits, labels, segments=segments, where=where
   )
-  rows = within_session.listwise(logits[:, None], labels[:, None], LANE)
+  rows = listwise(logits[:, None], labels[:, None], LANE)
   np.testing.assert_allclose(rows[where].sum(), whole, rtol=1e-6)
-  pairs = rax.pairwise_logistic_loss(
-    logits, labels, segments=segments, where=where, reduce_fn=jnp.sum
-  )
+  pairs = jax.jit(
+    functools.partial(rax.pairwise_logistic_loss, reduce_fn=jnp.sum)
+  )(logits, labels, segments=segments, where=where)
   # Rows have the mean over their pairs; sums count each pair at both rows.
-  own = within_session.pairwise(logits[:, None], labels[:, None], LANE)[:, 0]
+  own = pairwise(logits[:, None], labels[:, None], LANE)[:, 0]
   counts = np.array([2, 2, 2, 2, 1, 1, 0, 0, 0])
   np.testing.assert_allclose((own * counts).sum() / 2, pairs, rtol=1e-6)
 
@@ -92,10 +94,11 @@ def test_gradient_is_that_of_differences(function):
   with jax.enable_x64(True):
     logits = jnp.asarray(LOGITS, jnp.float64)
 
+    @jax.jit
     def total(z):
       return jnp.sum(function(z, jnp.float64(LABELS), LANE)[:7])
 
-    found = jax.grad(total)(logits)
+    found = jax.jit(jax.grad(total))(logits)
     for i in range(len(LOGITS)):
       step = jnp.zeros_like(logits).at[i].set(1e-6)
       by_hand = (total(logits + step) - total(logits - step)) / 2e-6
@@ -105,7 +108,7 @@ def test_gradient_is_that_of_differences(function):
 def test_graded_labels_are_pairs_too():
   labels = jnp.array([[3.0], [1.0], [2.0]])
   lane = within_session.Lane(np.zeros(3, np.int32))
-  found = within_session.pairwise(jnp.zeros((3, 1)), labels, lane)
+  found = pairwise(jnp.zeros((3, 1)), labels, lane)
   np.testing.assert_allclose(found, np.log(2.0), rtol=1e-6)
 
 
@@ -114,7 +117,7 @@ def test_objectives_mix_with_the_pointwise_loss():
   mix = factory.make_objective(config)
   assert mix is not None
   logits, pointwise = jnp.float32(LOGITS), jnp.ones((9, 1))
-  own = within_session.listwise(logits, LABELS, LANE)
+  own = listwise(logits, LABELS, LANE)
   np.testing.assert_allclose(
     mix(pointwise, logits, LABELS, LANE), 0.25 + 0.75 * own, rtol=1e-6
   )
@@ -131,7 +134,7 @@ def test_classes_compete_in_lists_of_their_own():
   z = np.array([1.0, -0.5, 0.75, 4.0])
   labels = jnp.array([[1.0], [0.0], [0.0], [1.0]])
   lane = within_session.Lane(np.array([0, 0, 0, 1], np.int32))
-  found = within_session.by_class(jnp.float32(z[:, None]), labels, lane)
+  found = by_class(jnp.float32(z[:, None]), labels, lane)
   positive, negative = (np.log(np.exp(s * z[:3] / 2).sum()) for s in (1, -1))
   expected = [
     positive - 0.5,

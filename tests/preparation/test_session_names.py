@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import duckdb
-import hypothesis
 import pytest
 from hypothesis import strategies as st
 
 from rmtl_jax.preparation import session_names, sessions
+from tests import tiers
 from tests.preparation import raw_files
 
 SHARES = (6, 2, 2)
@@ -59,9 +59,12 @@ LOGS = st.lists(
 )
 
 
-@hypothesis.settings(deadline=None, max_examples=80)
-@hypothesis.given(rows=LOGS)
-def test_places_are_those_of_sorting(rows):
+@pytest.mark.parametrize('examples', tiers.examples(20, 80))
+def test_places_are_those_of_sorting(examples):
+  tiers.check(places_are_those_of_sorting, examples, LOGS)
+
+
+def places_are_those_of_sorting(rows):
   connection = log(rows)
   expected = by_sorting(connection)
   found = session_names.split_named_sessions(connection, 'log', SHARES)
@@ -70,9 +73,12 @@ def test_places_are_those_of_sorting(rows):
   assert placed_rows(connection, found) == placed_rows(connection, expected)
 
 
-@hypothesis.settings(deadline=None, max_examples=80)
-@hypothesis.given(rows=LOGS, in_order=st.booleans())
-def test_duplicates_are_left_to_sorting(rows, in_order):
+@pytest.mark.parametrize('examples', tiers.examples(20, 80))
+def test_duplicates_are_left_to_sorting(examples):
+  tiers.check(duplicates_are_left_to_sorting, examples, LOGS, st.booleans())
+
+
+def duplicates_are_left_to_sorting(rows, in_order):
   connection = log(sorted(rows) if in_order else rows)
   found = session_names.split_named_sessions(
     connection, 'log', SHARES, ('payload',)

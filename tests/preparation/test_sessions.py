@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import duckdb
-import hypothesis
 import pytest
 from hypothesis import strategies as st
 
 from rmtl_jax.preparation import sessions
+from tests import tiers
 
 IDLE = 10
 
@@ -125,9 +125,12 @@ LOGS = st.lists(
 )
 
 
-@hypothesis.settings(deadline=None, max_examples=60)
-@hypothesis.given(rows=LOGS)
-def test_numbering_is_that_of_a_plain_loop(rows):
+@pytest.mark.parametrize('examples', tiers.examples(20, 60))
+def test_numbering_is_that_of_a_plain_loop(examples):
+  tiers.check(numbering_is_that_of_a_plain_loop, examples, LOGS)
+
+
+def numbering_is_that_of_a_plain_loop(rows):
   _, _, table = numbered(rows, has_session=True)
   expected = [
     (n, row) for n, session in enumerate(reference(rows)) for row in session
@@ -135,9 +138,12 @@ def test_numbering_is_that_of_a_plain_loop(rows):
   assert table == expected
 
 
-@hypothesis.settings(deadline=None, max_examples=60)
-@hypothesis.given(rows=LOGS)
-def test_split_keeps_time_apart(rows):
+@pytest.mark.parametrize('examples', tiers.examples(20, 60))
+def test_split_keeps_time_apart(examples):
+  tiers.check(split_keeps_time_apart, examples, LOGS)
+
+
+def split_keeps_time_apart(rows):
   connection, found, _ = numbered(rows, has_session=True)
   places = sessions.split_sessions(connection, found, (6, 2, 2))
   table = connection.execute(

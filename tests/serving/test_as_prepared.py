@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import sql
 from rmtl_jax.serving import encoder, log, log_columns, rows
+from tests import tiers
 from tests.preparation import raw_files
 
 ROWS = 60
@@ -138,8 +140,23 @@ FORMS = {
 }
 
 
-def prepared(tmp_path, form, kind):
-  """Prepares a table of a form; its path and manifest."""
+@pytest.fixture(scope='module')
+def prepared(tmp_path_factory):
+  """Prepares a table of a form, once; its path and manifest."""
+  return functools.cache(
+    lambda form, kind: prepare(tmp_path_factory.mktemp('log'), form, kind)
+  )
+
+
+# Text, numbers, values of several fields, and times.
+QUICK = ('text', 'numbers', 'crossed numbers', 'some zones', 'pattern')
+
+
+# Text, numbers, values of several fields, and times.
+QUICK = ('text', 'numbers', 'crossed numbers', 'some zones', 'pattern')
+
+
+def prepare(tmp_path, form, kind):
   changes, schema = FORMS[form]
   path = tmp_path / f'log.{kind}'
   raw = pa.table(table(**changes))
@@ -161,31 +178,35 @@ def prepared(tmp_path, form, kind):
 @pytest.mark.parametrize('few', [True, False])
 @pytest.mark.parametrize(
   ('form', 'kind'),
-  [
-    *((form, 'parquet') for form in FORMS),
-    *((form, 'csv') for form in ('text', 'some zones', 'pattern')),
-  ],
+  tiers.some(
+    [
+      *((form, 'parquet') for form in FORMS),
+      *((form, 'csv') for form in ('text', 'some zones', 'pattern')),
+    ],
+    [*((form, 'parquet') for form in QUICK), ('text', 'csv')],
+  ),
 )
-def test_encoded_as_prepared(tmp_path, monkeypatch, form, kind, few):
-  path, manifest = prepared(tmp_path, form, kind)
+def test_encoded_as_prepared(prepared, monkeypatch, form, kind, few):
+  path, manifest = prepared(form, kind)
   if not few:
     monkeypatch.setattr(encoder, '_FEW_ROWS', 0)
-  encode = encoder.Encoder(tmp_path / 'out', manifest)
+  data = path.parent / 'out'
+  encode = encoder.Encoder(data, manifest)
   with rows.open_rows(str(path)) as found:
     encode.check(found.schema, found.path)
     chunk = next(found.chunks(ROWS))
   inputs = encode.encode(chunk)
   for split in manifest_lib.SPLITS:
-    expected = columns_lib.read_split(tmp_path / 'out', manifest, split)
+    expected = columns_lib.read_split(data, manifest, split)
     for name in ('categorical', 'multi_valued', 'numeric'):
       np.testing.assert_array_equal(
         getattr(inputs, name)[expected.row_id], getattr(expected, name), name
       )
 
 
-@pytest.mark.parametrize('form', FORMS)
-def test_logged_as_prepared(tmp_path, form):
-  path, manifest = prepared(tmp_path, form, 'parquet')
+@pytest.mark.parametrize('form', tiers.some(FORMS, QUICK))
+def test_logged_as_prepared(prepared, form):
+  path, manifest = prepared(form, 'parquet')
   log_schema = log_columns.make_log_schema(manifest)
   with sql.connect() as connection, rows.open_rows(str(path)) as found:
     log.check(log_schema, found.schema, found.path, needs_labels=True)
@@ -195,12 +216,12 @@ def test_logged_as_prepared(tmp_path, form):
     logged = connection.execute(
       'SELECT timestamp, y_clicked FROM log ORDER BY row_id'
     ).fetchall()
-  stored = sorted(raw_files.read(tmp_path), key=lambda row: row['row_id'])
+  stored = sorted(raw_files.read(path.parent), key=lambda row: row['row_id'])
   assert logged == [(r['timestamp'], r['y_clicked']) for r in stored]
 
 
 def test_values_by_hand(tmp_path):
-  prepared(tmp_path, 'text', 'csv')
+  prepare(tmp_path, 'text', 'csv')
   stored = sorted(raw_files.read(tmp_path), key=lambda row: row['row_id'])
   items = raw_files.vocabulary(tmp_path, 'item')
   assert [items[row['f_item']] for row in stored[:7]] == [
@@ -223,7 +244,7 @@ def test_values_by_hand(tmp_path):
 
 
 def test_local_hours(tmp_path):
-  prepared(tmp_path, 'local time', 'parquet')
+  prepare(tmp_path, 'local time', 'parquet')
   stored = sorted(raw_files.read(tmp_path), key=lambda row: row['row_id'])
   hours = raw_files.vocabulary(tmp_path, 'hour')
   assert [hours[row['f_hour']] for row in stored[:4]] == ['21', '22', '23', '0']
@@ -240,7 +261,7 @@ def test_local_hours(tmp_path):
 
 
 def test_a_time_that_is_none(tmp_path):
-  path, manifest = prepared(tmp_path, 'some zones', 'csv')
+  path, manifest = prepare(tmp_path, 'some zones', 'csv')
   lines = path.read_text().splitlines()
   lines[2] = lines[2].replace(ISO[1], 'at night')
   raw_files.write(path, lines)

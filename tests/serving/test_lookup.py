@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.serving import encoder, notes, rows, vocabulary
+from tests import tiers
 
 _WORDS = {
   'item': ['7', 'b', '118', '-nan', '', ' b ', 'true', '2.5', '1e+16'],
@@ -250,12 +251,14 @@ _PLAIN = {
   'weight': pa.array([1, None, -3]),
   'time': pa.array([0, 23 * 3_600_000, None]),
 }
-_EXAMPLES = 100
 
 
-@settings(max_examples=_EXAMPLES, deadline=None)
-@given(st.data())
-def test_both_paths_agree(any_model, data):
+@pytest.mark.parametrize('examples', tiers.examples(25, 100))
+def test_both_paths_agree(any_model, examples):
+  tiers.check(_both_paths_agree, examples, st.data(), any_model=any_model)
+
+
+def _both_paths_agree(any_model, data):
   """Any values in one column, and plain ones in the others."""
   name = data.draw(st.sampled_from(sorted(_PLAIN)))
   column = data.draw(_lists() if name == 'seen' else _single() | _lists())

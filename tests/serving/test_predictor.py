@@ -19,6 +19,7 @@ from rmtl_jax.runtime import workdir
 from rmtl_jax.serving import predictor
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
+from tests import tiers
 from tests.serving import table_run
 
 
@@ -33,7 +34,10 @@ def _evaluated(run_dir, stage):
   return dict(zip(host.row_id.tolist(), found, strict=True))
 
 
-@pytest.mark.parametrize('stage', ['', 'finetune', 'constant', 'pretrain'])
+@pytest.mark.parametrize(
+  'stage',
+  tiers.some(('', 'finetune', 'constant', 'pretrain'), ('', 'pretrain')),
+)
 def test_equals_evaluation(run_dir, stage):
   _check_equals_evaluation(run_dir, stage)
 

@@ -17,6 +17,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.serving.export import writer as export_writer
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
+from tests import tiers
 from tests.serving import past_run
 
 ROWS = 900
@@ -91,7 +92,14 @@ def runs(tmp_path_factory):
 
 @pytest.mark.parametrize(
   ('how', 'reads'),
-  [*(('resident', reads) for reads in SETTINGS), ('streaming', 'gru')],
+  tiers.some(
+    [*(('resident', reads) for reads in SETTINGS), ('streaming', 'gru')],
+    [
+      ('resident', 'transformer'),
+      ('resident', 'affinity'),
+      ('streaming', 'gru'),
+    ],
+  ),
 )
 def test_of_prepared_data(runs, how, reads):
   found, models = {}, None
@@ -119,7 +127,9 @@ def test_of_prepared_data(runs, how, reads):
     np.testing.assert_allclose(other, first, rtol=0.0, atol=ROUNDING)
 
 
-@pytest.mark.parametrize('reads', ['transformer', 'affinity'])
+@pytest.mark.parametrize(
+  'reads', tiers.some(('transformer', 'affinity'), ('affinity',))
+)
 def test_of_raw_rows(runs, tmp_path, reads):
   pytest.importorskip('flatbuffers')
   order, run_dir = runs['as it comes']

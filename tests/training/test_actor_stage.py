@@ -20,7 +20,7 @@ from rmtl_jax.training import (
 )
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import state
-from tests import tiny
+from tests import tiers, tiny
 
 CONFIG = config_values.from_dict(
   {
@@ -190,7 +190,7 @@ def test_the_mean_weights_are_of_the_policy_that_the_critics_know(shared):
   assert np.all(np.asarray(found[0]) > 1)
 
 
-@pytest.mark.parametrize('epochs', [3, 5])
+@pytest.mark.parametrize('epochs', tiers.some((3, 5), (3,)))
 def test_lambda_falls_over_all_epochs_by_one_program(shared, epochs):
   def start(**weighting):
     one, _, _ = finetune_of(

@@ -56,6 +56,26 @@ def same(one, other):
   }
 
 
+def test_a_pruned_stage_evaluates(tmp_path):
+  tiny.write_prepared(tmp_path / 'data')
+  path = tmp_path / 'run'
+  run.train(
+    dataclasses.replace(CONFIG, ensemble=1),
+    path,
+    tmp_path / 'data',
+    ['pretrain'],
+    live=test_run.QUIET,
+    keep_checkpoints=True,
+  )
+  before = evaluate.evaluate(path)
+  assert states(path) == ['checkpoints/state']
+  expected = prune.size(path / 'checkpoints' / 'state')
+  found = prune.prune(path)
+  assert found.before - found.after == expected > 0
+  assert states(path) == []
+  assert same(evaluate.evaluate(path), before)
+
+
 def test_a_pruned_ensemble_evaluates_and_is_finished(kept, copied):
   path = copied / 'run'
   before = evaluate.evaluate(path)

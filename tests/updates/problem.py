@@ -71,6 +71,10 @@ def slots(lanes: int, lane_length: int = LANE_LENGTH) -> loop.Slots:
   return loop.Slots(*batches.Epoch(starts, (3,), 1, config).plan)
 
 
+# Compiled as a whole: each of its parts alone would be compiled too.
+_gather = jax.jit(loop.gather)
+
+
 def batch(
   rows: loop.Columns, lanes: int = 14, lane_length: int = LANE_LENGTH
 ) -> types.Batch:
@@ -79,7 +83,7 @@ def batch(
   if len(plan.row) > 1:
     raise ValueError('expected one batch')
   one = jax.tree.map(lambda x: jnp.asarray(x[0]), plan)
-  return loop.gather(rows, one)
+  return _gather(rows, one)
 
 
 def two_batches(rows: loop.Columns) -> list[types.Batch]:
@@ -88,7 +92,7 @@ def two_batches(rows: loop.Columns) -> list[types.Batch]:
   if len(plan.row) != 2:
     raise ValueError('expected two batches')
   return [
-    loop.gather(rows, jax.tree.map(lambda x, i=i: jnp.asarray(x[i]), plan))
+    _gather(rows, jax.tree.map(lambda x, i=i: jnp.asarray(x[i]), plan))
     for i in range(2)
   ]
 
@@ -154,7 +158,7 @@ def lively(network: Any, seed: int) -> Any:
     values = 0.7 * rng.normal(size=leaf.shape)
     # Signs would cancel where tasks' units are added up.
     values = abs(values) if path[-1].key.startswith('stitch') else values
-    return jnp.asarray(values, jnp.float32)
+    return jnp.asarray(np.float32(values))
 
   return jax.tree.map_with_path(draw, shapes)
 
@@ -168,7 +172,10 @@ def assert_varies(values: Any) -> None:
 def recorder() -> optax.GradientTransformation:
   """An optimizer that moves nothing and keeps the gradient as its state."""
   return optax.GradientTransformation(
-    lambda params: jax.tree.map(jnp.zeros_like, params),
+    # By numpy: jnp.zeros_like would be compiled for every shape.
+    lambda params: jax.tree.map(
+      lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)), params
+    ),
     lambda updates, state, params=None: (
       jax.tree.map(jnp.zeros_like, updates),
       updates,

@@ -29,10 +29,12 @@ def test_norms_and_cosines_are_those_of_shared_parameters():
     own = jnp.where(batch.mask, losses[..., k], 0.0)
     return jnp.sum(own) / jnp.sum(batch.mask)
 
+  gradients = jax.jit(
+    lambda params: [jax.grad(mean_loss)(params, k) for k in range(2)]
+  )(params)
   flat = []
-  for k in range(2):
-    gradient = jax.grad(mean_loss)(params, k)
-    seen = jax.tree.map(lambda g, m: jnp.where(m, g, 0.0), gradient, masks)
+  for gradient in jax.device_get(gradients):
+    seen = jax.tree.map(lambda g, m: np.where(m, g, 0.0), gradient, masks)
     leaves = [np.ravel(leaf) for leaf in jax.tree.leaves(seen)]
     flat.append(np.concatenate(leaves).astype(np.float64))
   norms = [np.linalg.norm(one) for one in flat]
@@ -52,7 +54,7 @@ def test_a_task_without_a_gradient_has_no_conflict():
     lambda leaf: np.False_,
     jax.eval_shape(network.init, jax.random.key(0)),
   )
-  step = conflicts.make_conflict_step(network, masks)
+  step = jax.jit(conflicts.make_conflict_step(network, masks))
   params, batch = problem.actor_params(network), problem.batch(ROWS)
   _, metrics = step(_looked(params), batch, jax.random.key(0))
   assert float(metrics['norm_0']) == float(metrics['cosine_0_1']) == 0.0

@@ -128,16 +128,20 @@ def test_critics_members_agree_on_a_mean_and_differ_by_a_deviation():
   params = problem.lively(network, 1)
   batch = problem.batch(problem.columns())
   actions = jnp.full((*batch.mask.shape, 2), 0.3)
-  q = functional.apply(network, params, batch.inputs, actions)
+
+  @jax.jit
+  def run(*args):
+    return (
+      functional.apply(network, *args),
+      *forward.values_and_deviation(network, *args),
+      forward.values(network, *args),
+    )
+
+  q, mean, deviation, values = run(params, batch.inputs, actions)
   members = np.asarray(q).reshape(*batch.mask.shape, 3, 2)
-  mean, deviation = forward.values_and_deviation(
-    network, params, batch.inputs, actions
-  )
   np.testing.assert_allclose(mean, members.mean(-2), rtol=1e-5, atol=1e-6)
   np.testing.assert_allclose(deviation, members.std(-2), rtol=1e-4, atol=1e-6)
-  np.testing.assert_array_equal(
-    forward.values(network, params, batch.inputs, actions), mean
-  )
+  np.testing.assert_array_equal(values, mean)
 
 
 def test_an_objective_sees_the_propensities_of_the_batch():

@@ -10,6 +10,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import finetune, loop, pretrain, state
 from rmtl_jax.weighting import factory
+from tests import tiers
 from tests.updates import problem
 
 KEY = jax.random.key(3)
@@ -252,7 +253,7 @@ def finetuning(name):
   return step, start
 
 
-@pytest.mark.parametrize('name', ['critic', 'ddpg'])
+@pytest.mark.parametrize('name', tiers.some(('critic', 'ddpg'), ('critic',)))
 def test_members_are_trained_as_if_alone(name):
   """Seeds, keys, orders of batches, learning rates and lambdas differ."""
   step, start = finetuning(name)
@@ -360,7 +361,7 @@ def test_a_nan_label_is_counted_in_training():
   assert float(sums['nonfinite']) == 1
 
 
-@pytest.mark.parametrize('together', [False, True])
+@pytest.mark.parametrize('together', tiers.some((False, True), (True,)))
 def test_steps_that_are_not_finite_are_left_out(together):
   """As if their batches were not there: state, counter, keys and metrics."""
   step, start, _ = pretraining(dropout=0.2)

@@ -110,7 +110,9 @@ def test_targets_are_the_released_ones(record):
   network, actor_params = actor(record)
   critic_network = functional.make_critic(spec(record), NETWORK, CRITIC)
   one, logged = batch(record, 0)
-  policy = forward.policy(network, actor_params, one.inputs)
+  policy = jax.jit(functools.partial(forward.policy, network))(
+    actor_params, one.inputs
+  )
   value = jax.jit(functools.partial(functional.apply, critic_network))
   estimates = [
     value(critics(record, 0, letter), one.inputs, policy) for letter in 'ct'

@@ -17,6 +17,7 @@ from rmtl_jax.networks import functional
 from rmtl_jax.training import models
 from rmtl_jax.updates import pretrain, rows, state
 from rmtl_jax.weighting import factory
+from tests import tiers
 from tests.networks import small
 from tests.updates import problem
 
@@ -26,6 +27,7 @@ SPEC = types.FeatureSpec(
   (20, 50), ((30, 2), (20, 2)), 1, 2, vocabulary_owners=(None, 0)
 )
 STARTS = (0, 20, 70)
+touched = jax.jit(rows.touched, static_argnums=0)
 
 
 def inputs() -> types.Inputs:
@@ -45,7 +47,7 @@ def test_a_batch_in_terms_of_its_own_rows():
   # 4 slots and 4 x 2 of the history, and row 0; 4; 4 x 2.
   assert spec.categorical == (13, 5)
   assert spec.multi_valued == ((9, 2), (13, 2))
-  found = rows.touched(SPEC, inputs())
+  found = touched(SPEC, inputs())
   item, second, tags = np.split(np.asarray(found.rows), [13, 18])
   assert item.tolist() == [0, 3, 7, 9, 19] + [rows.NOWHERE] * 8
   assert second.tolist() == [20, 25, 69] + [rows.NOWHERE] * 2
@@ -68,7 +70,7 @@ def test_small_vocabularies_stay_whole():
   some = inputs()._replace(
     categorical=inputs().categorical % 5, multi_valued=inputs().multi_valued % 8
   )
-  found = rows.touched(spec, some)
+  found = touched(spec, some)
   assert found.rows[:13].tolist() == list(range(13))
   np.testing.assert_array_equal(found.inputs.categorical, some.categorical)
 
@@ -81,7 +83,11 @@ CONFIGS = [(name, {}) for name in small.FIRST_LAYERS] + [
 ]
 
 
-@pytest.mark.parametrize(('backbone', 'changes'), CONFIGS)
+# Groups and gates, a link, and a setting of the first layer.
+QUICK = [('mmoe', {}), ('esmm', {'id_dropout': '0.4'})]
+
+
+@pytest.mark.parametrize(('backbone', 'changes'), tiers.some(CONFIGS, QUICK))
 def test_a_step_equals_the_dense_one_on_the_rows_of_its_batch(
   backbone, changes
 ):
@@ -136,7 +142,9 @@ def test_rows_that_are_not_in_the_batch_stay_as_they_are():
   small = functional.make_actor(
     rows.small_spec(spec, 2), 'shared_bottom', config
   )
-  step = rows.on_rows(pretrain.make_pretrain_step(small, optimizer), spec)
+  step = jax.jit(
+    rows.on_rows(pretrain.make_pretrain_step(small, optimizer), spec)
+  )
   network = functional.make_actor(spec, 'shared_bottom', config)
   actor = state.init_actor(
     network.init(jax.random.key(3)), optimizer, optax.identity()

@@ -9,6 +9,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
 from rmtl_jax.updates import finetune, forward, loop
 from rmtl_jax.weighting import factory
+from tests import tiers
 from tests.updates import problem, reference
 
 ROWS = problem.columns()
@@ -54,7 +55,9 @@ def test_rows_are_scored_alike_wherever_their_session_is_packed(encoder):
   assert np.abs(cut - evaluated).max() > 1e-3
 
 
-@pytest.mark.parametrize('encoder', ENCODERS)
+@pytest.mark.parametrize(
+  'encoder', tiers.some(ENCODERS, ('target_attention', 'gru'))
+)
 def test_actor_and_critics_learn_to_encode(encoder):
   actor = problem.actor(session_encoder=encoder, first_layer='distinct')
   critic = problem.critic(session_encoder=encoder)

@@ -10,6 +10,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import functional
 from rmtl_jax.updates import shared
+from tests import tiers
 
 SPEC = types.FeatureSpec(
   (50, 6),
@@ -129,7 +130,9 @@ def _by_leaf(backbone, sizes=SIZES):
   }
 
 
-@pytest.mark.parametrize('backbone', OWN)
+@pytest.mark.parametrize(
+  'backbone', tiers.some(OWN, ('shared_bottom', 'mmoe', 'ple', 'esmm', 'aitm'))
+)
 def test_what_is_shared(backbone):
   found, own = _by_leaf(backbone), OWN[backbone]
   for name, value in found.items():

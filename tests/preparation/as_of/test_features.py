@@ -3,13 +3,13 @@ from __future__ import annotations
 import math
 
 import duckdb
-import hypothesis
 import pytest
 from hypothesis import strategies as st
 
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import rates as asof_rates
+from tests import tiers
 from tests.preparation.as_of import reference as asof_reference
 from tests.preparation.as_of.reference import Row
 
@@ -263,15 +263,22 @@ BOUNDARIES = st.sampled_from(
   [(None, None), (2 * MINUTE, None), (MINUTE, 3 * MINUTE)]
 )
 KNOWN_AFTER = st.sampled_from([None, 0, 1, MINUTE // 2, 3 * MINUTE])
-SETTINGS = hypothesis.settings(max_examples=40, deadline=None)
 
 
+@pytest.mark.parametrize('examples', tiers.examples(12, 40))
 @pytest.mark.parametrize('keys', [asof_reference.KEYS, ('user',), ('item',)])
-@SETTINGS
-@hypothesis.given(
-  st.lists(ROWS, min_size=1, max_size=12), BOUNDARIES, KNOWN_AFTER
-)
-def test_as_plain_loops_have_it(keys, rows, boundaries, known_after):
+def test_as_plain_loops_have_it(keys, examples):
+  tiers.check(
+    as_plain_loops_have_it,
+    examples,
+    st.lists(ROWS, min_size=1, max_size=12),
+    BOUNDARIES,
+    KNOWN_AFTER,
+    keys=keys,
+  )
+
+
+def as_plain_loops_have_it(keys, rows, boundaries, known_after):
   rows = [FIRST, *rows]
   plain = [row._replace(item=row.item or None) for row in rows]
   expected = asof_reference.reference(plain, boundaries, known_after, keys)
@@ -284,16 +291,21 @@ def test_as_plain_loops_have_it(keys, rows, boundaries, known_after):
       assert near(value, other.get(name)), name
 
 
-@SETTINGS
-@hypothesis.given(
-  st.lists(ROWS, min_size=1, max_size=8),
-  st.lists(ROWS, max_size=6),
-  ROWS,
-  BOUNDARIES,
-  st.booleans(),
-  KNOWN_AFTER,
-)
-def test_the_future_changes_nothing(
+@pytest.mark.parametrize('examples', tiers.examples(12, 40))
+def test_the_future_changes_nothing(examples):
+  tiers.check(
+    the_future_changes_nothing,
+    examples,
+    st.lists(ROWS, min_size=1, max_size=8),
+    st.lists(ROWS, max_size=6),
+    ROWS,
+    BOUNDARIES,
+    st.booleans(),
+    KNOWN_AFTER,
+  )
+
+
+def the_future_changes_nothing(
   rows, others, me, boundaries, liked, known_after
 ):
   """Rows and events at or after a row's time may be anything."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import duckdb
-import hypothesis
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from rmtl_jax import types
 from rmtl_jax.preparation.as_of import slates
+from tests import tiers
 from tests.preparation import raw_files
 
 HEADER = 'search,hotel,ts,price,stars,age,booked'
@@ -114,11 +114,13 @@ def test_by_hand():
 NUMBERS = st.sampled_from([None, 0.1, 0.2, 0.3, -1.5, 0.0, 7.0, 1e9])
 
 
-@hypothesis.settings(deadline=None, max_examples=50)
-@hypothesis.given(
-  st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), NUMBERS), max_size=9)
-)
-def test_as_loops_over_all_rows(rows):
+@pytest.mark.parametrize('examples', tiers.examples(15, 50))
+def test_as_loops_over_all_rows(examples):
+  row = st.tuples(st.integers(0, 2), st.integers(0, 1), NUMBERS)
+  tiers.check(as_loops_over_all_rows, examples, st.lists(row, max_size=9))
+
+
+def as_loops_over_all_rows(rows):
   found, expected = computed(rows), reference(rows)
   assert [row[:1] + row[2:] for row in found] == [
     row[:1] + row[2:] for row in expected

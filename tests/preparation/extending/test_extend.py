@@ -119,9 +119,9 @@ def compare(tmp_path, name, whole):
 @pytest.mark.parametrize(
   'seed, named, late',
   [
-    (0, False, (None, None)),
-    (1, True, (0, 0)),
-    (2, False, (10, 300)),
+    pytest.param(0, False, (None, None), marks=pytest.mark.slow),
+    pytest.param(1, True, (0, 0), marks=pytest.mark.slow),
+    pytest.param(2, False, (10, 300), marks=pytest.mark.slow),
     (3, True, (45, 45)),
     *(
       pytest.param(seed, named, late, marks=pytest.mark.slow)

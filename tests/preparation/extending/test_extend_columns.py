@@ -15,6 +15,7 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest_file, vectors
 from rmtl_jax.preparation import prepare, windows
 from rmtl_jax.preparation.contract import rules as contract
+from tests import tiers
 from tests.preparation import raw_files
 from tests.preparation.extending import at_once
 
@@ -125,7 +126,7 @@ def write_log(tmp_path, seed=0, days=6, users=9, items=8, shown=1):
   pq.write_table(known, tmp_path / 'vectors.parquet')
 
 
-@pytest.mark.parametrize('name', SCHEMAS)
+@pytest.mark.parametrize('name', tiers.some(SCHEMAS, ('columns', 'no user')))
 def test_columns_of_every_kind(tmp_path, name):
   write_log(tmp_path, shown=4 if name == 'slates' else 1)
   schema = SCHEMAS[name]

@@ -88,7 +88,7 @@ def compare(tmp_path, name, source, last, shift):
   'seed, source',
   [
     (0, 'retailrocket'),
-    (1, 'table'),
+    pytest.param(1, 'table', marks=pytest.mark.slow),
     pytest.param(2, 'retailrocket', marks=pytest.mark.slow),
     pytest.param(3, 'table', marks=pytest.mark.slow),
   ],

@@ -359,7 +359,14 @@ def test_the_past_is_left_out_where_nobody_wants_it(data):
   assert not (data / 'new' / 'past').exists()
 
 
-@pytest.mark.parametrize('asked', [('all',), ('auto', 'gap'), ('all', 'views')])
+@pytest.mark.parametrize(
+  'asked',
+  [
+    ('all',),
+    pytest.param(('auto', 'gap'), marks=pytest.mark.slow),
+    pytest.param(('all', 'views'), marks=pytest.mark.slow),
+  ],
+)
 def test_as_of_features_may_be_asked_for_as_before(tmp_path, asked):
   """The log has no label times, so `all` is not every group."""
   raw_files.write(tmp_path / 'old.csv', lines(0, 20))

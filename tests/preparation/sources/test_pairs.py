@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import duckdb
-import hypothesis
+import pytest
 from hypothesis import strategies as st
 
 from rmtl_jax.preparation.sources import pairs
+from tests import tiers
 
 EVENTS = st.lists(
   st.tuples(
@@ -45,9 +46,12 @@ def reference(events, keep):
   return sorted(rows), sum(pair['view'] is None for pair in found.values())
 
 
-@hypothesis.settings(deadline=None, max_examples=60)
-@hypothesis.given(events=EVENTS, keep=st.booleans())
-def test_pairs_are_those_of_a_plain_loop(events, keep):
+@pytest.mark.parametrize('examples', tiers.examples(20, 60))
+def test_pairs_are_those_of_a_plain_loop(examples):
+  tiers.check(pairs_are_those_of_a_plain_loop, examples, EVENTS, st.booleans())
+
+
+def pairs_are_those_of_a_plain_loop(events, keep):
   with duckdb.connect() as connection:
     connection.execute(
       'CREATE TABLE log (row_id BIGINT, session BIGINT, "user" BIGINT,'

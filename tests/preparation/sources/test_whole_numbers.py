@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 
 import duckdb
-import hypothesis
 import pytest
 from hypothesis import strategies as st
 
 from rmtl_jax import types
 from rmtl_jax.preparation.raw import csv as raw_csv
+from tests import tiers
 from tests.preparation import raw_files
 
 HEADER = 'visit,user,item,shop,ts,price,clicked,bought'
@@ -60,8 +60,12 @@ LOGS = {
 }
 
 
-@pytest.mark.parametrize('name', LOGS)
-@pytest.mark.parametrize('as_of', [(), ('auto',)])
+@pytest.mark.parametrize(
+  'name', tiers.some(LOGS, ('leading zeros', 'words', 'duplicates'))
+)
+@pytest.mark.parametrize(
+  'as_of', [pytest.param((), marks=pytest.mark.slow), ('auto',)]
+)
 def test_prepared_data_is_that_of_text(tmp_path, monkeypatch, name, as_of):
   monkeypatch.setattr(raw_csv, '_SAMPLE', 20)
   schema = raw_files.write_schema(tmp_path / 'schema.json', SCHEMA)
@@ -116,14 +120,18 @@ def test_faults_are_named_as_ever(tmp_path, visit):
     raw_files.run_table(tmp_path, rows, schema=schema)
 
 
-@hypothesis.settings(deadline=None, max_examples=200)
-@hypothesis.given(
-  text=st.one_of(
-    st.integers(-(10**20), 10**20).map(str),
-    st.text('0123456789-+.eE_x ', min_size=1, max_size=8),
+@pytest.mark.parametrize('examples', tiers.examples(50, 200))
+def test_only_the_text_of_a_number_is_one(tmp_path_factory, examples):
+  tiers.check(
+    only_the_text_of_a_number_is_one,
+    examples,
+    st.integers(-(10**20), 10**20).map(str)
+    | st.text('0123456789-+.eE_x ', min_size=1, max_size=8),
+    tmp_path_factory=tmp_path_factory,
   )
-)
-def test_only_the_text_of_a_number_is_one(tmp_path_factory, text):
+
+
+def only_the_text_of_a_number_is_one(tmp_path_factory, text):
   """A column is kept as numbers if SQL writes each as it stood."""
   path = tmp_path_factory.mktemp('csv') / 'log.csv'
   raw_files.write(path, ['a,b', f'{text},1', '5,2', ',3'])

@@ -66,7 +66,11 @@ def test_what_has_nothing_to_show_is_skipped(tmp_path):
 
 
 @pytest.mark.parametrize(
-  'judged', [('ple+critic', 'esmm+critic', 'mmoe+critic'), LONG]
+  'judged',
+  [
+    ('ple+critic', 'esmm+critic', 'mmoe+critic'),
+    pytest.param(LONG, marks=pytest.mark.slow),
+  ],
 )
 def test_labels_do_not_overlap(judged):
   results = example.build(seeds=2, judged=judged, replicates=50)

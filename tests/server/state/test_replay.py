@@ -15,6 +15,7 @@ from rmtl_jax.serving import log as log_lib
 from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import past as past_lib
 from rmtl_jax.serving import rows as rows_lib
+from tests import tiers
 from tests.serving import past_run
 
 LABELS = ['clicked', 'bought']
@@ -129,7 +130,7 @@ def check(replay, raw, expected, every=1):
   return compared
 
 
-@pytest.mark.parametrize('seed', [3, 4])
+@pytest.mark.parametrize('seed', tiers.some((3, 4), (3,)))
 def test_features_are_those_of_training(place, tmp_path, seed):
   raw = in_order(past_run.log(400, seed=seed))
   scorer = scorer_of(tmp_path / 'run', raw)
@@ -148,7 +149,7 @@ def test_labels_of_every_kind(place, tmp_path):
   check(Replay(scorer, place), raw, of_all_rows(scorer, raw), every=2)
 
 
-@pytest.mark.parametrize('key', ['user', 'item'])
+@pytest.mark.parametrize('key', tiers.some(('user', 'item'), ('user',)))
 def test_logs_without_a_key(place, tmp_path, key):
   raw, schema = past_run.log_without(key)
   raw = in_order(raw.slice(0, 300))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import strategies
 
 from rmtl_jax.serving.monitoring import judge, scored, thresholds
+from tests import tiers
 from tests.serving.monitoring import live
 
 THRESHOLDS = thresholds.Thresholds()
@@ -15,7 +16,7 @@ def _alarms(model, log):
   return judge.compare(model, log, THRESHOLDS)['alarms']
 
 
-@pytest.mark.parametrize('rows', [30, 200, 2000])
+@pytest.mark.parametrize('rows', tiers.some((30, 200, 2000), (30, 200)))
 @pytest.mark.parametrize('clustered', [False, True])
 def test_a_log_as_in_training_raises_hardly_an_alarm(rows, clustered):
   rng = np.random.default_rng(rows + clustered)
