@@ -14,6 +14,7 @@ also do not depend on the number of threads.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -176,6 +177,51 @@ def error_replicates(
     means /= np.where(drawn > 0.0, drawn, np.nan)
     values['mae'][b], values['rmse'][b] = means[0], np.sqrt(means[1])
   return values
+
+
+def of_kinds(
+  predictions: Sequence[np.ndarray],
+  labels: np.ndarray,
+  session: np.ndarray,
+  count: int,
+  seed: int,
+  is_binary: Sequence[bool],
+  weights: np.ndarray | None = None,
+  paired: bool = True,
+) -> dict[str, np.ndarray]:
+  """`replicates` of the binary tasks and `error_replicates` of the others.
+
+  Args:
+    predictions: M prediction sets [R, K] of the same rows; finite.
+    labels: [R, K].
+    session: i64[R], in any order.
+    count: B.
+    seed: of the draws, which are the same for all tasks.
+    is_binary: of each task.
+    weights: [R, K] >= 0, or None.
+    paired: as for `error_replicates`.
+
+  Returns:
+    Each metric to f64[B, M, K], NaN for tasks of other kinds.
+  """
+  errors = functools.partial(error_replicates, paired=paired)
+  binary = np.asarray(is_binary, bool)
+  found: dict[str, np.ndarray] = {}
+  for draw, columns in ((replicates, binary), (errors, ~binary)):
+    if not columns.any():
+      continue
+    drawn = draw(
+      [scores[:, columns] for scores in predictions],
+      labels[:, columns],
+      session,
+      count,
+      seed,
+      None if weights is None else weights[:, columns],
+    )
+    for name, values in drawn.items():
+      found[name] = np.full((*values.shape[:2], len(columns)), np.nan)
+      found[name][..., columns] = values
+  return found
 
 
 def _xauc_replicates(

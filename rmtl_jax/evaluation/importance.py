@@ -289,29 +289,21 @@ class Importance:
     self, predictions: list[np.ndarray]
   ) -> list[dict[str, np.ndarray]]:
     """Each task's metrics of resampled sessions, f64[B, M]; the same draws."""
-    found: list[dict[str, np.ndarray]] = [{} for _ in self._tasks]
-    weights = self._rows.weights
-    errors = functools.partial(bootstrap.error_replicates, paired=False)
-    for draw, places in (
-      (bootstrap.replicates, self._places(kinds.BINARY)),
-      (errors, self._places(*kinds.KINDS[1:])),
-    ):
-      if not places:
-        continue
-      values = draw(
-        [p[:, places] for p in predictions],
-        self._rows.labels[:, places],
-        self._rows.session,
-        self._draws,
-        self._seed,
-        None if weights is None else weights[:, places],
-      )
-      for i, k in enumerate(places):
-        found[k] = {name: v[:, :, i] for name, v in values.items()}
-    return found
-
-  def _places(self, *of: str) -> list[int]:
-    return [k for k, kind in enumerate(self._kinds) if kind in of]
+    _, labels, session, weights = self._rows
+    values = bootstrap.of_kinds(
+      predictions,
+      labels,
+      session,
+      self._draws,
+      self._seed,
+      [kind == kinds.BINARY for kind in self._kinds],
+      weights,
+      paired=False,
+    )
+    return [
+      {name: values[name][:, :, k] for name in METRICS[kind] if name in values}
+      for k, kind in enumerate(self._kinds)
+    ]
 
 
 def _number(value: float) -> float | None:

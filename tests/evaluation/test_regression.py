@@ -156,6 +156,23 @@ def test_resampled_errors_by_hand():
   assert set(found['rmse'][:, 0, 0].round(6)) <= squares
 
 
+def test_replicates_of_both_kinds_are_those_of_each():
+  predictions, labels, session = _rows()
+  rest = session, 20, 3
+  is_binary = [True, False, False]
+  found = bootstrap.of_kinds([predictions], labels, *rest, is_binary)
+  binary = bootstrap.replicates([predictions[:, :1]], labels[:, :1], *rest)
+  others = bootstrap.error_replicates(
+    [predictions[:, 1:]], labels[:, 1:], *rest
+  )
+  assert {*found} == {*binary, *others}
+  for name, values in found.items():
+    ours = values[..., :1] if name in binary else values[..., 1:]
+    rest_of = values[..., 1:] if name in binary else values[..., :1]
+    np.testing.assert_array_equal(ours, (binary | others)[name])
+    assert np.isnan(rest_of).all()
+
+
 @pytest.mark.parametrize('value', [np.nan, np.inf])
 def test_predictions_of_numbers_are_finite(value):
   predictions, labels, session = _rows()

@@ -165,7 +165,15 @@ def _test_metrics(
   predictions = context.probabilities(params, test)
   config = context.config.evaluation
   rows = evaluator.Labelled.of(test.host, context.tasks)
-  replicates = _replicates(predictions, rows, config.bootstrap)
+  replicates = bootstrap.of_kinds(
+    [predictions],
+    rows.labels,
+    rows.session,
+    config.bootstrap,
+    _BOOTSTRAP_SEED,
+    [kind == kinds.BINARY for kind in rows.kinds],
+    rows.weights,
+  )
   return {
     'metrics': evaluator.evaluate(
       predictions,
@@ -180,32 +188,6 @@ def _test_metrics(
       for name, values in replicates.items()
     },
   }
-
-
-def _replicates(
-  predictions: np.ndarray, rows: evaluator.Labelled, count: int
-) -> dict[str, np.ndarray]:
-  """f64[B, 1, K] of each metric that has them, NaN for tasks of other kinds."""
-  is_binary = np.array([kind == kinds.BINARY for kind in rows.kinds])
-  found: dict[str, np.ndarray] = {}
-  for draw, columns in (
-    (bootstrap.replicates, is_binary),
-    (bootstrap.error_replicates, ~is_binary),
-  ):
-    if not columns.any():
-      continue
-    drawn = draw(
-      [predictions[:, columns]],
-      rows.labels[:, columns],
-      rows.session,
-      count,
-      _BOOTSTRAP_SEED,
-      None if rows.weights is None else rows.weights[:, columns],
-    )
-    for name, values in drawn.items():
-      found[name] = np.full((count, 1, len(columns)), np.nan)
-      found[name][..., columns] = values
-  return found
 
 
 def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
