@@ -198,7 +198,7 @@ class Store:
     Raises:
       Damaged: every checkpoint is damaged.
       types.InputError: the newest sound one has other shapes or types, or a
-        newer program wrote it.
+        program of another version wrote it.
     """
     failures = []
     for step in self._steps():

@@ -220,13 +220,14 @@ def checked(record: Any, path: pathlib.Path) -> Record:
   version = record.get('format_version') if isinstance(record, dict) else None
   if type(version) is not int or version < 1:
     raise Damaged(f'{path}: damaged: its record has no format_version')
+  # What a newer version writes beside the record is not known.
+  if version <= FORMAT_VERSION and not is_whole(record):
+    raise Damaged(f'{path}: damaged: its record is not what was saved')
   if version != FORMAT_VERSION:
     raise types.InputError(
       f'{path}: checkpoint format {version}, this program reads'
       f' {FORMAT_VERSION}: another version has written it'
     )
-  if not is_whole(record):
-    raise Damaged(f'{path}: damaged: its record is not what was saved')
   _check(record, path)
   return Record(record, path)
 

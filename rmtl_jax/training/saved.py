@@ -218,7 +218,8 @@ def restore_last(
     name: 'constant' or 'finetune'.
 
   Returns:
-    None where the run has no such checkpoint: the last epoch was the best.
+    None where the run has no such checkpoint: it is gone, or the last epoch is
+    the one that was kept.
 
   Raises:
     checkpoints.Damaged: it is damaged.

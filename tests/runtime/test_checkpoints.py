@@ -117,6 +117,15 @@ def test_another_format_version_is_refused(tmp_path, tree, monkeypatch):
   assert not isinstance(caught.value, checkpoints.Damaged)
 
 
+def test_a_version_that_a_flipped_bit_changed_is_damaged():
+  record = records.sealed({'format_version': records.FORMAT_VERSION})
+  older = {**record, 'format_version': records.FORMAT_VERSION - 1}
+  with pytest.raises(checkpoints.Damaged, match='its record is not what'):
+    records.checked(older, pathlib.Path('x'))
+  with pytest.raises(types.InputError, match='another version has written it'):
+    records.checked(records.sealed(older), pathlib.Path('x'))
+
+
 @pytest.mark.parametrize('record', [None, [], {}, {'format_version': True}])
 def test_a_record_without_a_version_is_damaged(record):
   with pytest.raises(

@@ -110,20 +110,18 @@ def guess(
   if time is None or time_names.is_later(time.column):
     unnamed, may_be_times = times.by_values(sample, others, by_names)
     if time and unnamed and unnamed.column != time.column:
-      other_times[time.column] = f'{time.why}; {unnamed.column} is the time'
+      other_times = times.because_of(unnamed, time, other_times)
       time = None
     time = time or unnamed
   if time is None:
-    may_be_panel = time is None and rows == ROWS
-    if may_be_panel and panels.needs_all(sample, others, by_names):
+    if rows == ROWS and panels.needs_all(sample, others, by_names):
       return guess(log, sample_lib.ALL_ROWS, delimiter, labels)
-    if time is None:
-      may_be_times += times.may_be_relative(sample, others)
-      may_be_times += [
-        name for name, why in other_times.items() if times.NO_FORMAT in why
-      ]
-    panel = None if time else panels.find(sample, others, by_names)
-    time = panel.time if panel else time
+    may_be_times += times.may_be_relative(sample, others)
+    may_be_times += [
+      name for name, why in other_times.items() if times.NO_FORMAT in why
+    ]
+    panel = panels.find(sample, others, by_names)
+    time = panel.time if panel else None
   all_times = {*other_times, *([time.column] if time else [])}
   roles = keys.find(sample, others, time is not None, all_times)
   if panel and not {'user', 'item'} & {*by_names}:

@@ -183,11 +183,9 @@ def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
       and facts.missing <= _WITHOUT_SESSION
       and not (is_order and many)
     )
-  is_sure = key_names.is_sure_key(facts.name, role)
-  if few and not is_sure:
+  if few and not key_names.is_sure_key(facts.name, role):
     return False
-  is_number = facts.kind == 'number'
-  is_counted = is_number and number_names.is_counted(facts.name)
+  is_counted = facts.kind == 'number' and number_names.is_counted(facts.name)
   if is_counted and facts.distinct <= _MOST_COUNTED:
     return False
   return role == 'item' or _share_of_one(sample, facts) <= _MOST_OF_ONE

@@ -16,11 +16,16 @@ _TIME_OF_KEY = words.listed(
   'since birth birthday birthdate born dob register registered registration'
   ' signup joined release released publish published expire expiry'
 )
-# Those, parts of times, lengths of time, and what was before the row.
-_NO_TIME = _TIME_OF_KEY | words.listed(
-  'hour hourmin weekday dow month year minute tz zone play watch dwell stay'
-  ' spent duration delay gap listen read per avg mean'
-  ' last latest previous prev prior recent first'
+# Of what was before the row.
+_BEFORE = words.listed('last latest previous prev prior recent first')
+# Those, parts of times and lengths of time.
+_NO_TIME = (
+  _TIME_OF_KEY
+  | _BEFORE
+  | words.listed(
+    'hour hourmin weekday dow month year minute tz zone play watch dwell stay'
+    ' spent duration delay gap listen read per avg mean'
+  )
 )
 # Words of times that are dates or lengths, as their numbers are.
 _MAY_BE_LENGTH = words.listed(
@@ -29,9 +34,11 @@ _MAY_BE_LENGTH = words.listed(
 )
 # Words that make a time that of a row, and what may stand beside one.
 _SURE_TIME = words.listed('timestamp stamp ts at start')
-_UNITS = words.listed('s ms us ns sec secs seconds millis milliseconds')
+_UNITS = words.listed(
+  's ms us ns sec secs seconds millis milliseconds micros nanos'
+)
 # Words behind the `at` of a time.
-_ZONES = words.listed('utc gmt est jst cet local server tz iso unix epoch')
+_ZONES = words.listed('utc gmt est pst jst cet local server tz iso unix epoch')
 _OF_ROWS = _UNITS | words.listed(
   'event log row action click view visit request interaction created server'
   ' local utc gmt unix epoch absolute relative rel transaction purchase order'
@@ -70,14 +77,15 @@ def is_of_moment(name: str) -> bool:
 
   >>> is_of_moment('price_at_purchase'), is_of_moment('spend_to_date')
   (True, True)
-  >>> is_of_moment('clicked_at_ms'), is_of_moment('created_at_unix')
+  >>> is_of_moment('clicked_at_ms'), is_of_moment('created_at_timestamp')
   (False, False)
   """
   parts = words.of(name)
   if parts[-2:] == ['to', 'date']:
     return True
   behind = {*parts[parts.index('at') + 1 :]} if 'at' in parts else set()
-  return bool(behind - _UNITS - _ZONES)
+  told = (w for w in behind - _UNITS - _ZONES - _TIME if not w.isdigit())
+  return any(told)
 
 
 def is_sure_time(name: str) -> bool:
@@ -168,6 +176,15 @@ def is_time_of_key(name: str) -> bool:
   (True, False)
   """
   return bool({*words.of(name)} & _TIME_OF_KEY)
+
+
+def is_before(name: str) -> bool:
+  """Whether a time is that of what was before a row.
+
+  >>> is_before('last_login_date'), is_before('login_date')
+  (True, False)
+  """
+  return bool({*words.of(name)} & _BEFORE)
 
 
 def is_nearly_time(name: str) -> bool:

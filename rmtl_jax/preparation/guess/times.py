@@ -30,11 +30,11 @@ _PER_SECOND = {'s': 1, 'ms': 10**3, 'us': 10**6, 'ns': 10**9}
 # Dates and times of day that are not ISO's.
 _MONTH = '(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*'
 _WRITTEN = (
-  rf'\d{{1,4}}[-/.]\d{{1,2}}|\d{{1,2}}:\d\d|{_MONTH}[. -]{{1,2}}\d'
-  rf'|\d+[ -]{_MONTH}'
+  rf'(?i)\d{{1,4}}[-/.]\d{{1,2}}|\d{{1,2}}:\d\d|{_MONTH}[. -]{{1,2}}\d'
+  rf'|\d+[ /-]{_MONTH}'
 )
 # The same, or a day of the week before them.
-_MAY_BE_WRITTEN = rf'{_WRITTEN}|[A-Z][a-z]{{2}},? '
+_MAY_BE_WRITTEN = rf'{_WRITTEN}|[a-z]{{3}},? '
 # Patterns of text that is not ISO's, the day before the month where both fit.
 _PATTERNS = (
   '%Y-%m-%d %H',
@@ -215,6 +215,16 @@ def _counts_on(
   )
 
 
+def because_of(
+  time: Time, before: Time, others: Mapping[str, str]
+) -> dict[str, str]:
+  """Why other columns are not the time, where one took the place of another."""
+  said = f'; {before.column} is the time'
+  instead = f'; {time.column} is the time'
+  reasons = {name: why.replace(said, instead) for name, why in others.items()}
+  return reasons | {before.column: before.why + instead}
+
+
 def may_be_relative(
   sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts]
 ) -> list[str]:
@@ -299,7 +309,11 @@ def by_values(
 def _unnamed(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
   """The time in a column, whatever its name, unless that says what else."""
   name = facts.name
-  if label_names.is_label(name) or time_names.is_time_of_key(name):
+  if (
+    label_names.is_label(name)
+    or time_names.is_time_of_key(name)
+    or time_names.is_before(name)
+  ):
     return None
   if facts.filled < facts.rows or facts.sentinel is not None:
     return None

@@ -26,6 +26,10 @@ from rmtl_jax.preparation.guess import sample as sample_lib
 _LONGEST_LINE = 70
 # Columns that a line names.
 _MOST_SHOWN = 20
+# What rows without a user or a session need.
+_OF_USER = (
+  'a user or a session: leave them out, give each a name of its own, or name'
+)
 # From how many days on the hour and the weekday tell something.
 _LEAST_DAYS = {'hour': 2, 'weekday': 14}
 
@@ -194,11 +198,6 @@ def _without_key(
     f'{one.missing:.1%} of the rows have no {key}, and `rmtl prepare` takes no'
     f' row without {remedy}.'
   ]
-
-
-_OF_USER = (
-  'a user or a session: leave them out, give each a name of its own, or name'
-)
 
 
 def notes(

@@ -171,59 +171,63 @@ def cosines(
     f'gradient_cosine_{a}_and_{b}': f'{a}, {b}'
     for a, b in pairs[: min(len(_DASHES), len(pictures.COLOURS))]
   }
+  lines = _lines([e for e in entries if e['stage'] == 'pretrain'], labels)
+  if not lines:
+    return None
   figure, axes = panels.figure()
   axes.axhline(0.0, color='#767676', linestyle=':')
-  of_stage = [entry for entry in entries if entry['stage'] == 'pretrain']
-  spoken = _over_epochs(axes, of_stage, labels, '.2f')
+  _plot(axes, lines, labels)
   panels.finish(axes, 'epoch of stage 1', "cosine of the tasks' gradients")
   title = "The cosine of the tasks' gradients in stage 1"
-  if not spoken:
-    return None
+  spoken = _spoken(lines, labels, '.2f')
   return _picture(record, 'cosines', '', figure, title, spoken)
 
 
 def td_error(record: Record) -> content.Picture | None:
   """Draws the critics' TD error, pass by pass."""
   kinds = {'td_error': 'train', 'validation_td_error': 'validation'}
-  figure, axes = panels.figure()
   of_critics = [
     entry
     for entry in record['history']
     if stages_lib.trains_critics(entry['stage'])
   ]
-  spoken = _over_epochs(axes, of_critics, kinds, '.4g')
+  lines = _lines(of_critics, kinds)
+  if not lines:
+    return None
+  figure, axes = panels.figure()
+  _plot(axes, lines, kinds)
   panels.finish(axes, 'pass of stage 2', 'mean squared TD error')
   title = "The critics' TD error in stage 2"
-  if not spoken:
-    return None
+  spoken = _spoken(lines, kinds, '.4g')
   return _picture(record, 'td_error', '', figure, title, spoken)
 
 
-def _over_epochs(
-  axes: Any, entries: Iterable[Record], labels: Mapping[str, str], form: str
-) -> str:
-  """Draws figures over epochs, a line per member; what they say, or ''.
-
-  Args:
-    axes: to draw on.
-    entries: of a history.
-    labels: of the figures, by their name in the entries.
-    form: of a figure that is spoken.
-  """
+def _lines(
+  entries: Iterable[Record], keys: Iterable[str]
+) -> dict[tuple[str, Any], list[tuple[int, float]]]:
+  """Figures of a history over epochs, by their name and the member."""
   lines: dict[tuple[str, Any], list[tuple[int, float]]] = {}
   for entry in entries:
-    for key in labels:
+    for key in keys:
       if entry.get(key) is not None:
         point = entry['epoch'], entry[key]
         lines.setdefault((key, entry.get('member')), []).append(point)
-  _plot(axes, lines, labels)
+  return lines
+
+
+def _spoken(
+  lines: Mapping[tuple[str, Any], Sequence[tuple[int, float]]],
+  labels: Mapping[str, str],
+  form: str,
+) -> str:
+  """From where to where each line goes."""
   spoken = [
     labels[key]
     + ('' if member is None else f', member {member}')
     + f': from {points[0][1]:{form}} to {points[-1][1]:{form}}'
     for (key, member), points in lines.items()
   ]
-  return '; '.join(spoken) + '.' * bool(spoken)
+  return '; '.join(spoken) + '.'
 
 
 def calibration(record: Record, task: str) -> content.Picture | None:

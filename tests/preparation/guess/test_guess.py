@@ -278,11 +278,13 @@ def test_a_later_time_tells_no_weekday(tmp_path):
   # Beside a date that only its order tells, it is not the time.
   rows = [f'2024-05-{i // 30 + 1:02}' for i in range(600)]
   columns = {'created': rows, 'status_date': days, 'x': range(600)}
+  columns['closed_at'] = [f'{day} 12:00:00' for day in days]
   log = logs.write(tmp_path / 'log.csv', columns | {'click': click})
   found = guess.guess(log)
   assert found.schema['time']['column'] == 'created'
   why = {one.name: one.why for one in found.columns}
-  assert 'created is the time' in why['status_date']
+  for name in ('status_date', 'closed_at'):
+    assert why[name].endswith('; created is the time')
 
 
 @pytest.mark.parametrize(

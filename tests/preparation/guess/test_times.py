@@ -1,5 +1,7 @@
 """The unit of times, and which of several is the row's."""
 
+import datetime
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -109,6 +111,9 @@ def test_times_before_2000_need_a_flag(tmp_path, first, why, needs):
     ('05/31/2024 01:30 PM', '%m/%d/%Y %I:%M %p'),
     ('31/05/2024 01:30:00 PM', '%d/%m/%Y %I:%M:%S %p'),
     ('2024-05-01 13:30:00 -0400', '%Y-%m-%d %H:%M:%S %z'),
+    ('01/May/2024:10:00:00 +0000', '%d/%b/%Y:%H:%M:%S %z'),
+    ('01-MAY-2024', '%d-%b-%Y'),
+    ('"may 05, 2024"', '%b %d, %Y'),
   ],
 )
 def test_other_text_has_a_pattern(tmp_path, value, pattern):
@@ -272,7 +277,10 @@ def test_years_of_two_digits(tmp_path):
     assert 'from 2024-05-01 to 2024-05-28' in found.why
 
 
-@pytest.mark.parametrize('name', ['created_at_unix', 'at_ms', 'clicked_at_utc'])
+@pytest.mark.parametrize(
+  'name',
+  ['created_at_unix', 'at_ms', 'clicked_at_utc', 'created_at_ts', 'begun_at_1'],
+)
 def test_times_whose_names_say_more(tmp_path, name):
   shuffled = [1_600_000_000 + i * 7919 % 509 for i in range(N)]
   found, _ = _times(tmp_path, **{name: shuffled})
@@ -395,6 +403,20 @@ def test_the_rows_of_each_user_may_be_in_order_alone(tmp_path):
 )
 def test_ids_birthdays_and_others_are_no_times_of_rows(tmp_path, name, values):
   columns = {name: values, 'user_id': USERS, 'item_id': ITEMS}
+  assert _by_values(tmp_path, **columns) == (None, [])
+
+
+def test_every_pattern_is_found(tmp_path):
+  first = datetime.datetime(2024, 5, 13, 13, 30, tzinfo=datetime.UTC)
+  for pattern in times._PATTERNS:
+    moments = [first + datetime.timedelta(days=i % 50) for i in range(N)]
+    columns = {'date': [f'"{at.strftime(pattern)}"' for at in moments]}
+    found, _ = _times(tmp_path, **columns)
+    assert found and found.form, pattern
+
+
+def test_what_was_before_is_no_time_in_the_order_of_rows_either(tmp_path):
+  columns = {'last_seen_at': DAYS, 'user_id': USERS, 'item_id': ITEMS}
   assert _by_values(tmp_path, **columns) == (None, [])
 
 
