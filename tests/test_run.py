@@ -25,7 +25,7 @@ from rmtl_jax.results import evaluate, report_record
 from rmtl_jax.runtime import checkpoints, progress, workdir, writers
 from rmtl_jax.runtime import integrity as checkpoint_records
 from rmtl_jax.training import context, models, splits, trainer
-from tests import tiny
+from tests import signals, tiny
 from tests.runtime import test_writers
 
 CONFIG = config_values.from_dict(
@@ -220,7 +220,7 @@ def test_settings_against_overfitting_in_a_whole_run(
         tmp_path,
         data_dir,
         live=QUIET,
-        interrupted=_StopAfter(9),
+        interrupted=signals.After(9),
       )
       break
     except trainer.Interrupted:
@@ -257,7 +257,7 @@ def test_weighting_from_scratch_is_exact_under_resume(tmp_path, data_dir):
   interruptions = 0
   while interruptions < 5:
     # Each start gets further than the one before, whatever it saves.
-    stop = _StopAfter(8 + 6 * interruptions)
+    stop = signals.After(8 + 6 * interruptions)
     try:
       again = run.train(
         config, tmp_path / 'cut', data_dir, live=QUIET, interrupted=stop
@@ -307,17 +307,6 @@ def test_history_and_logs(trained):
   assert any((path / 'tensorboard').iterdir())
 
 
-class _StopAfter:
-  """Says SIGTERM after some calls: an interruption between dispatches."""
-
-  def __init__(self, calls):
-    self.calls = calls
-
-  def __call__(self):
-    self.calls -= 1
-    return signal.SIGTERM if self.calls < 0 else 0
-
-
 @pytest.mark.parametrize(
   ('calls', 'source'), [(1, 'resident'), (7, 'streaming')]
 )
@@ -334,7 +323,7 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(
         tmp_path,
         data_dir,
         live=QUIET,
-        interrupted=_StopAfter(calls + 5 * interruptions),
+        interrupted=signals.After(calls + 5 * interruptions),
       )
       break
     except trainer.Interrupted as stop:
@@ -364,7 +353,7 @@ def test_a_pass_goes_on_where_a_signal_cut_it_off(
   while starts < 40:
     live = progress.Progress(told)
     try:
-      run.train(CONFIG, tmp_path, data_dir, (stage,), live, _StopAfter(2))
+      run.train(CONFIG, tmp_path, data_dir, (stage,), live, signals.After(2))
       break
     except trainer.Interrupted:
       starts += 1

@@ -320,10 +320,4 @@ def register_balancer(record: Balancer) -> None:
   RECORDS.register(record)
 
 
-def find(name: str) -> Balancer:
-  """The balancer of that name.
-
-  Raises:
-    types.InputError: no such balancer.
-  """
-  return RECORDS.find(name)
+find = RECORDS.find

@@ -87,10 +87,4 @@ RECORDS = registry.Registry(
 )
 
 
-def find(name: str) -> Objective:
-  """The record of an objective.
-
-  Raises:
-    types.InputError: no such objective.
-  """
-  return RECORDS.find(name)
+find = RECORDS.find

@@ -176,13 +176,7 @@ def register(record: Weighting) -> None:
     FORMS.register(record)
 
 
-def find(name: str) -> Weighting:
-  """The weighting of that name.
-
-  Raises:
-    types.InputError: no such weighting.
-  """
-  return RECORDS.find(name)
+find = RECORDS.find
 
 
 def form_of(config: config_lib.WeightingConfig) -> Weighting:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import jax
 import numpy as np
 import pytest
 
@@ -14,13 +13,6 @@ from rmtl_jax.networks import functional
 from rmtl_jax.networks import registry as networks_registry
 from tests import tiers
 from tests.networks import reference, small
-
-
-@pytest.fixture(autouse=True)
-def strict():
-  with jax.numpy_rank_promotion('raise'):
-    yield
-
 
 # Both kinds of field for every K, and each kind alone for two tasks.
 FIELDS = [

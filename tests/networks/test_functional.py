@@ -15,13 +15,6 @@ from rmtl_jax.networks import registry as networks_registry
 from tests import tiers
 from tests.networks import small
 
-
-@pytest.fixture(autouse=True)
-def strict():
-  with jax.numpy_rank_promotion('raise'):
-    yield
-
-
 NAMES = (*networks_registry.BACKBONES, 'shared', 'separate')
 
 

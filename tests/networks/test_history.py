@@ -25,13 +25,6 @@ from rmtl_jax.networks import registry as networks_registry
 from tests import tiers
 from tests.networks import reference, small
 
-
-@pytest.fixture(autouse=True)
-def strict():
-  with jax.numpy_rank_promotion('raise'):
-    yield
-
-
 ENCODERS = ('mean', 'target_attention')
 WIDTH, ITEMS = 4, 6
 # The history stands between the tags and another list.

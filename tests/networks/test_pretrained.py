@@ -31,12 +31,6 @@ VECTORS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def strict():
-  with jax.numpy_rank_promotion('raise'):
-    yield
-
-
 def made(backbone='mmoe', spec=SPEC, **changes):
   config = dataclasses.replace(small.CONFIG, **changes)
   return functional.make_actor(spec, backbone, config)

@@ -19,13 +19,6 @@ from rmtl_jax.networks import registry as networks_registry
 from tests import tiers
 from tests.networks import reference_session, small
 
-
-@pytest.fixture(autouse=True)
-def strict():
-  with jax.numpy_rank_promotion('raise'):
-    yield
-
-
 ENCODERS = ('mean', 'target_attention', 'gru', 'transformer')
 # Sessions of 3, 1, 4 and 2 rows, padding in between and at the end.
 SEGMENT = np.array([5, 5, 5, 2, -1, 0, 0, 0, 0, 7, 7, -1], np.int32)

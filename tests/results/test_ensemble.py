@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import shutil
-import signal
 
 import hypothesis
 import jax
@@ -21,7 +20,7 @@ from rmtl_jax.results import ensemble, evaluate
 from rmtl_jax.runtime import progress, workdir, writers
 from rmtl_jax.training import models, saved, trainer
 from rmtl_jax.training import splits as splits_lib
-from tests import tiny
+from tests import signals, tiny
 
 QUIET = progress.Progress(quiet=True)
 ONE = config_values.from_dict(
@@ -181,21 +180,12 @@ def test_reports_of_an_ensemble(trained, tmp_path):
   assert (tmp_path / 'p.png').stat().st_size > 10_000
 
 
-class _StopAfter:
-  def __init__(self, calls):
-    self.calls = calls
-
-  def __call__(self):
-    self.calls -= 1
-    return signal.SIGTERM if self.calls < 0 else 0
-
-
 def _train_with_cuts(config, path, data_dir, stages, calls):
   """(what it ends with, how often it was interrupted)."""
   for interruptions in range(60):
     try:
       record = run.train(
-        config, path, data_dir, stages, QUIET, _StopAfter(calls)
+        config, path, data_dir, stages, QUIET, signals.After(calls)
       )
       return record, interruptions
     except trainer.Interrupted:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import signal
 
 import jax
 import numpy as np
@@ -14,7 +13,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.results import evaluate, finetuned
 from rmtl_jax.runtime import progress, workdir
 from rmtl_jax.training import actor_stage, models, saved, splits, trainer
-from tests import tiny
+from tests import signals, tiny
 
 # At this learning rate no epoch of stage 3 is better than epoch 0.
 CONFIG = config_values.from_dict(
@@ -133,15 +132,6 @@ def test_evaluate_restores_it(trained, tmp_path):
   assert other['calibrated'] != record['finetuned_at']['calibrated']
 
 
-class _StopAfter:
-  def __init__(self, calls):
-    self.calls = calls
-
-  def __call__(self):
-    self.calls -= 1
-    return signal.SIGTERM if self.calls < 0 else 0
-
-
 def test_an_interrupted_run_ends_with_the_same_bits(
   tmp_path, data_dir, trained
 ):
@@ -150,7 +140,11 @@ def test_an_interrupted_run_ends_with_the_same_bits(
   for _ in range(60):
     try:
       again = run.train(
-        CONFIG, tmp_path, data_dir, live=QUIET, interrupted=_StopAfter(9)
+        CONFIG,
+        tmp_path,
+        data_dir,
+        live=QUIET,
+        interrupted=signals.After(9),
       )
       break
     except trainer.Interrupted:

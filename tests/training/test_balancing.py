@@ -1,7 +1,6 @@
 """Balanced runs: resumed, and as a reader sees them."""
 
 import json
-import signal
 import types
 
 import numpy as np
@@ -11,7 +10,7 @@ import rmtl_jax
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.training import context, splits, trainer
-from tests import tiny
+from tests import signals, tiny
 
 QUIET = rmtl_jax.Progress(quiet=True)
 
@@ -42,17 +41,6 @@ def _settings(name, **changes):
   )
 
 
-class _Stop:
-  """A signal that arrives at one of the questions for it."""
-
-  def __init__(self, question):
-    self.left = question
-
-  def __call__(self):
-    self.left -= 1
-    return signal.SIGTERM if not self.left else 0
-
-
 def _assert_resumes(config, tmp_path, stages, questions):
   """Cut off at some questions, a run ends with the figures of a whole one."""
   data, run = tmp_path / 'data', tmp_path / 'run'
@@ -61,7 +49,12 @@ def _assert_resumes(config, tmp_path, stages, questions):
   for question in questions:
     with pytest.raises(trainer.Interrupted):
       rmtl_jax.train(
-        config, run, data, stages, live=QUIET, interrupted=_Stop(question)
+        config,
+        run,
+        data,
+        stages,
+        live=QUIET,
+        interrupted=signals.At(question),
       )
   again = rmtl_jax.train(config, run, data, stages, live=QUIET)
   assert again['stages'] == record['stages']

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import signal
 from typing import NamedTuple
 
 import jax
@@ -21,7 +20,7 @@ from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.studies.comparison import methods
 from rmtl_jax.training import trainer
 from tests import registries as registries_lib
-from tests import tiny
+from tests import signals, tiny
 
 
 def _read(connection, raw_dir, options):
@@ -182,17 +181,6 @@ def test_a_source_a_backbone_and_a_metric_reach_every_table(tmp_path, capsys):
   assert cli.main(['rmtl', 'report', f'--workdir={compared}']) == 0
 
 
-class _Stop:
-  """A signal that arrives at one of the questions for it."""
-
-  def __init__(self, question: int):
-    self.left = question
-
-  def __call__(self) -> int:
-    self.left -= 1
-    return signal.SIGTERM if not self.left else 0
-
-
 def _small(weighting: str) -> config_lib.Config:
   return config_values.from_dict(
     {
@@ -235,7 +223,11 @@ def test_a_weighting_with_a_state_resumes_and_is_reported(tmp_path):
   for question in range(5, 99, 11):
     try:
       again = rmtl_jax.train(
-        config, run, data, live=quiet, interrupted=_Stop(question)
+        config,
+        run,
+        data,
+        live=quiet,
+        interrupted=signals.At(question),
       )
       break
     except trainer.Interrupted:

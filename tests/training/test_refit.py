@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import signal
 
 import jax
 import numpy as np
@@ -20,7 +19,7 @@ from rmtl_jax.data import manifest_file
 from rmtl_jax.results import evaluate
 from rmtl_jax.runtime import progress, workdir, writers
 from rmtl_jax.training import context, models, refit, splits, trainer
-from tests import tiny
+from tests import signals, tiny
 
 QUIET = progress.Progress(quiet=True)
 CONFIG = config_values.from_dict(
@@ -190,23 +189,12 @@ def test_trees_are_grown_of_all_rows_as_many_as_before(data_dir):
   np.testing.assert_allclose(after['rates_1'][3], expected, rtol=1e-5)
 
 
-class _StopAfter:
-  """A signal after so many questions."""
-
-  def __init__(self, count):
-    self.left = count
-
-  def __call__(self):
-    self.left -= 1
-    return signal.SIGTERM if self.left < 0 else 0
-
-
 def test_a_refit_that_was_cut_off_goes_on(several, tmp_path):
   source, _ = several
   whole = again(source, tmp_path / 'whole')
   path = tmp_path / 'cut'
   with pytest.raises(trainer.Interrupted):
-    again(source, path, interrupted=_StopAfter(2))
+    again(source, path, interrupted=signals.After(2))
   found = again(source, path)
   assert found['stages'] == whole['stages']
   with pytest.raises(types.InputError, match=r'is the refit of .*, not of'):

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import shutil
-import signal
 import types as python_types
 
 import pyarrow as pa
@@ -16,7 +15,7 @@ from rmtl_jax.data import manifest_file
 from rmtl_jax.results import evaluate
 from rmtl_jax.runtime import progress, workdir, writers
 from rmtl_jax.training import start_rules, trainer
-from tests import next_day, tiny
+from tests import next_day, signals, tiny
 
 QUIET = progress.Progress(quiet=True)
 CONFIG = config_values.from_dict(
@@ -178,22 +177,15 @@ def test_a_killed_one_ends_as_an_undisturbed_one(started, places, tmp_path):
   for _ in range(60):
     try:
       record = _next(
-        places, tmp_path / 'run', interrupted=_StopAfter(3 + 4 * interruptions)
+        places,
+        tmp_path / 'run',
+        interrupted=signals.After(3 + 4 * interruptions),
       )
       break
     except trainer.Interrupted:
       interruptions += 1
   assert interruptions >= 2
   assert _without_times(record) == _without_times(started[1])
-
-
-class _StopAfter:
-  def __init__(self, calls):
-    self.calls = calls
-
-  def __call__(self):
-    self.calls -= 1
-    return signal.SIGTERM if self.calls < 0 else 0
 
 
 def test_a_finished_one_needs_the_other_no_more(places, tmp_path):
@@ -332,7 +324,12 @@ def test_a_start_that_was_trained_again_is_refused(places, tmp_path):
   run.train(one, old, places / 'monday', ('pretrain',), live=QUIET)
   with pytest.raises(trainer.Interrupted):
     run.train(
-      one, new, data, live=QUIET, start_from=old, interrupted=_StopAfter(0)
+      one,
+      new,
+      data,
+      live=QUIET,
+      start_from=old,
+      interrupted=signals.After(0),
     )
   shutil.rmtree(old)
   other = dataclasses.replace(one, seed=5)

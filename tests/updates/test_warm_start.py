@@ -43,12 +43,6 @@ SOURCES = {
 PLAIN = warm_start.Filling('zero_row', 0.0)
 
 
-@pytest.fixture(autouse=True)
-def strict():
-  with jax.numpy_rank_promotion('raise'):
-    yield
-
-
 def rows(source, base=None):
   source = np.array(source, np.int32)
   own = np.maximum(source, 0) if base is None else np.array(base, np.int32)

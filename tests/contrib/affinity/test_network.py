@@ -15,13 +15,6 @@ from rmtl_jax.networks import functional
 from rmtl_jax.updates import rows as rows_lib
 from tests.networks import small
 
-
-@pytest.fixture(autouse=True)
-def strict():
-  with jax.numpy_rank_promotion('raise'):
-    yield
-
-
 # Fields: user, item, what is known of the row before, tags of the item, and
 # the user's earlier items.
 SPEC = types.FeatureSpec(

@@ -13,13 +13,6 @@ from rmtl_jax.networks import functional
 from rmtl_jax.updates import shared
 from tests.networks import small
 
-
-@pytest.fixture(autouse=True)
-def strict():
-  with jax.numpy_rank_promotion('raise'):
-    yield
-
-
 SPEC = types.FeatureSpec(
   categorical=(4, 3, 5),
   multi_valued=(),

@@ -14,12 +14,6 @@ FORM = oblivious.Oblivious()
 LIMITS = forms.make_limits(FORM, 7, range(7))
 
 
-@pytest.fixture(autouse=True)
-def strict():
-  with jax.numpy_rank_promotion('raise'):
-    yield
-
-
 def rows(count, seed=0, columns=7, tasks=2):
   """Rows whose labels depend on the first two columns together."""
   draw = np.random.default_rng(seed)

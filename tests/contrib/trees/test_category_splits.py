@@ -16,12 +16,6 @@ FORM = category_splits.CategorySplits(forms.BINS)
 LIMITS = forms.make_limits(FORM, 2, range(2))
 
 
-@pytest.fixture(autouse=True)
-def strict():
-  with jax.numpy_rank_promotion('raise'):
-    yield
-
-
 def rows(count, seed=0):
   """Each category of the first field likes one of the second's."""
   draw = np.random.default_rng(seed)

@@ -13,12 +13,6 @@ FORM = oblivious.Oblivious()
 LIMITS = forms.make_limits(FORM, 7, range(7))
 
 
-@pytest.fixture(autouse=True)
-def strict():
-  with jax.numpy_rank_promotion('raise'):
-    yield
-
-
 def test_the_gain_of_a_question_by_hand():
   """One column, one leaf; 6 and 10 rows of second derivative 1."""
   sums = np.zeros((1, 1, forms.BINS, 2), np.float32)

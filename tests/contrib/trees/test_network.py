@@ -28,13 +28,6 @@ from rmtl_jax.networks import functional
 from rmtl_jax.updates import shared, state
 from tests.networks import small
 
-
-@pytest.fixture(autouse=True)
-def strict():
-  with jax.numpy_rank_promotion('raise'):
-    yield
-
-
 SPEC = types.FeatureSpec(
   categorical=(400, 3, 5),
   multi_valued=((4, 2), (900, 2)),

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from rmtl_jax.contrib.trees import forms, oblivious
-
-
-@pytest.fixture(autouse=True)
-def strict():
-  with jax.numpy_rank_promotion('raise'):
-    yield
-
 
 LIMITS = forms.make_limits(oblivious.Oblivious(), 5, range(5))
 
