@@ -13,7 +13,7 @@ import dataclasses
 import pathlib
 import tempfile
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import duckdb
 import numpy as np
@@ -25,7 +25,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sessions, source, sql
 from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
-from rmtl_jax.preparation.as_of import history
+from rmtl_jax.preparation.as_of import history, rates
 from rmtl_jax.serving import log, log_columns, log_events, rows
 from rmtl_jax.serving import vocabulary as vocabulary_lib
 
@@ -337,7 +337,7 @@ class Past:
       self._places,
       groups,
       idle_ms(self.manifest),
-      _train_rates(self.manifest, self._log_schema.tasks),
+      rates.recorded(self.manifest, self._log_schema.tasks),
       labelled='r.labelled',
     )
     known = self.connection.execute(f'FROM {made} LIMIT 0').description
@@ -426,25 +426,3 @@ def idle_ms(manifest: manifest_lib.Manifest) -> int:
       ' minutes'
     )
   return round(minutes * 60_000)
-
-
-def _train_rates(
-  manifest: manifest_lib.Manifest, tasks: Sequence[source.SourceTask]
-) -> list[float]:
-  """Each task's train rate, as the run's features record it."""
-  rates = []
-  for task in tasks:
-    found = [
-      field.details['train_rate']
-      for field in manifest.fields
-      if field.details.get('task') == task.name
-      and 'train_rate' in field.details
-    ]
-    if found and type(found[0]) not in (int, float):
-      raise types.InputError(
-        f'manifest.json: fields: train_rate is {found[0]!r:.80}, expected a'
-        ' number'
-      )
-    # A task without a recorded rate has no feature that reads it.
-    rates.append(float(found[0]) if found else 0.0)
-  return rates

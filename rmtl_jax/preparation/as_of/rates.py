@@ -15,6 +15,8 @@ from typing import Any
 
 import duckdb
 
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source, sql
 
 # Pseudo-rows with train's rate that a user or an item starts from.
@@ -133,6 +135,28 @@ def train_rates(
     K rates; 0 for a task without such rows.
   """
   return sql.fetch_row(connection, train_rates_sql(keyed, is_train))
+
+
+def recorded(
+  manifest: manifest_lib.Manifest, tasks: Sequence[source.SourceTask]
+) -> list[float]:
+  """Each task's train rate, as the features of prepared data record it.
+
+  Raises:
+    types.InputError: a rate is no number.
+  """
+  found = {}
+  for field in manifest.fields:
+    if 'train_rate' in field.details:
+      rate = field.details['train_rate']
+      if type(rate) not in (int, float):
+        raise types.InputError(
+          f'manifest.json: fields: train_rate is {rate!r:.80}, expected a'
+          ' number'
+        )
+      found[field.details.get('task')] = float(rate)
+  # A task without a recorded rate has no feature that reads it.
+  return [found.get(task.name, 0.0) for task in tasks]
 
 
 def train_rates_sql(keyed: str, is_train: Sequence[str]) -> str:

@@ -29,6 +29,7 @@ from rmtl_jax.preparation import (
 from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import history
+from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.preparation.extending import (
   drift,
@@ -260,7 +261,7 @@ def _with_features(
       stitched.places,
       groups,
       idle_ms,
-      train=_train_rates(base.manifest, rows),
+      train=asof_rates.recorded(base.manifest, rows.binary_tasks),
       earlier=earlier.find(connection, rows, past, boundaries, idle_ms, groups),
       numbers=asof_slates.compared(made),
     )
@@ -284,18 +285,6 @@ def _declared(field: manifest_lib.Field) -> source.SourceField:
     bins=asof_groups.BINS,
     details={'as_of': field.details['as_of']},
   )
-
-
-def _train_rates(
-  manifest: manifest_lib.Manifest, rows: source.SourceTable
-) -> list[float]:
-  """Each task's prior rate, as the data's features record it."""
-  found = {
-    field.details['task']: field.details['train_rate']
-    for field in manifest.fields
-    if 'train_rate' in field.details
-  }
-  return [float(found.get(task.name, 0.0)) for task in rows.binary_tasks]
 
 
 def _write_vocabularies(
