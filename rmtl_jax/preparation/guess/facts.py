@@ -256,7 +256,8 @@ def _is_written(value: str) -> str:
   Without a sign of money or the like, `123,456` may be two ids: only of numbers
   has what stands before the first comma now one digit, now several, or what
   stands behind it begin with a 0. So may `12,5` and `3,25`: but no number is
-  written as `3,250` beside these, and whole ones as `12,0` beside `7,5`.
+  written as `3,250` beside these, and whole ones as `12,0` beside `7,5`; ids
+  are not negative, and as long on both sides.
   """
   head = f"regexp_extract({value}, '[0-9]+')"
   tail = f"regexp_extract({value}, ',([0-9]+)$', 1)"
@@ -272,7 +273,10 @@ def _is_written(value: str) -> str:
     f' AND count(DISTINCT len({tail})) > 1'
     f" AND NOT bool_or({tail} LIKE '_%0')"
     f" OR max(len({tail})) = 1 AND bool_or({tail} = '0')"
-    f' AND max(len({head})) > 1)'
+    f' AND max(len({head})) > 1'
+    f" OR bool_or({value} LIKE '-%')"
+    f' OR min(len({tail})) = max(len({tail})) AND min(len({tail})) > 3'
+    f' AND max(len({head})) < 4)'
   )
   return (
     f'(bool_and(regexp_full_match({value}, {sql.literal(_WRITTEN)}))'

@@ -109,7 +109,8 @@ def guess(
   by_names = keys.by_names(sample, others)
   if time is None or time_names.is_later(time.column):
     unnamed, may_be_times = times.by_values(sample, others, by_names)
-    if time and unnamed and unnamed.column != time.column:
+    is_ordered = unnamed is not None and times.IN_ORDER in unnamed.why
+    if time and unnamed and is_ordered and unnamed.column != time.column:
       other_times = times.because_of(unnamed, time, other_times)
       time = None
     time = time or unnamed

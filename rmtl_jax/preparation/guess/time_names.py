@@ -19,13 +19,9 @@ _TIME_OF_KEY = words.listed(
 # Of what was before the row.
 _BEFORE = words.listed('last latest previous prev prior recent first')
 # Those, parts of times and lengths of time.
-_NO_TIME = (
-  _TIME_OF_KEY
-  | _BEFORE
-  | words.listed(
-    'hour hourmin weekday dow month year minute tz zone play watch dwell stay'
-    ' spent duration delay gap listen read per avg mean'
-  )
+_NO_TIME = _TIME_OF_KEY | words.listed(
+  'hour hourmin weekday dow month year minute tz zone play watch dwell stay'
+  ' spent duration delay gap listen read per avg mean'
 )
 # Words of times that are dates or lengths, as their numbers are.
 _MAY_BE_LENGTH = words.listed(
@@ -46,8 +42,14 @@ _OF_ROWS = _UNITS | words.listed(
 )
 # Of what came of a row later.
 _LATER = words.listed(
-  'updated modified estimated expected due closed resolved delivered returned'
-  ' status'
+  'update updated modified estimated expected due closed resolved delivered'
+  ' returned status'
+)
+# Of orders, and of what comes of one.
+_ORDER = words.listed('order ordered booking booked purchase purchased')
+_AFTER_ORDER = words.listed(
+  'ship shipped shipping delivery delivered arrival arrived departure required'
+  ' checkin checkout return returned approved'
 )
 # Of what a user does once, as far as the rows tell.
 _ONCE = words.listed('subscribe subscribed install installed')
@@ -64,8 +66,8 @@ def is_time(name: str) -> bool:
 
   >>> is_time('time_ms'), is_time('eventTime'), is_time('createdate')
   (True, True, True)
-  >>> is_time('play_time'), is_time('candidate'), is_time('last_login_at')
-  (False, False, False)
+  >>> is_time('play_time'), is_time('candidate')
+  (False, False)
   """
   found = set(words.of(name))
   glued = re.search(_GLUED_TIME, ''.join(words.of(name)))
@@ -83,9 +85,10 @@ def is_of_moment(name: str) -> bool:
   parts = words.of(name)
   if parts[-2:] == ['to', 'date']:
     return True
-  behind = {*parts[parts.index('at') + 1 :]} if 'at' in parts else set()
-  told = (w for w in behind - _UNITS - _ZONES - _TIME if not w.isdigit())
-  return any(told)
+  if 'at' not in parts or {*parts[: parts.index('at')]} & _TIME:
+    return False
+  behind = {*parts[parts.index('at') + 1 :]} - _UNITS - _ZONES - _TIME
+  return any(not word.isdigit() for word in behind)
 
 
 def is_sure_time(name: str) -> bool:
@@ -181,10 +184,28 @@ def is_time_of_key(name: str) -> bool:
 def is_before(name: str) -> bool:
   """Whether a time is that of what was before a row.
 
-  >>> is_before('last_login_date'), is_before('login_date')
+  >>> is_before('last_login_date'), is_before('last_updated')
   (True, False)
   """
-  return bool({*words.of(name)} & _BEFORE)
+  return bool({*words.of(name)} & _BEFORE) and not is_later(name)
+
+
+def is_order(name: str) -> bool:
+  """Whether a time is that of an order, and of nothing that comes of one.
+
+  >>> is_order('Order Date'), is_order('order_delivered_at')
+  (True, False)
+  """
+  return bool({*words.of(name)} & _ORDER) and not comes_of_order(name)
+
+
+def comes_of_order(name: str) -> bool:
+  """Whether a time is that of what comes of an order.
+
+  >>> comes_of_order('Ship Date'), comes_of_order('arrival_time')
+  (True, True)
+  """
+  return bool({*words.of(name)} & _AFTER_ORDER)
 
 
 def is_nearly_time(name: str) -> bool:

@@ -31,10 +31,10 @@ _PER_SECOND = {'s': 1, 'ms': 10**3, 'us': 10**6, 'ns': 10**9}
 _MONTH = '(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*'
 _WRITTEN = (
   rf'(?i)\d{{1,4}}[-/.]\d{{1,2}}|\d{{1,2}}:\d\d|{_MONTH}[. -]{{1,2}}\d'
-  rf'|\d+[ /-]{_MONTH}'
+  rf'|\d+[ /-]{_MONTH}|\d{{8}}T'
 )
 # The same, or a day of the week before them.
-_MAY_BE_WRITTEN = rf'{_WRITTEN}|[a-z]{{3}},? '
+_MAY_BE_WRITTEN = rf'{_WRITTEN}|(mon|tue|wed|thu|fri|sat|sun)[a-z]*,? '
 # Patterns of text that is not ISO's, the day before the month where both fit.
 _PATTERNS = (
   '%Y-%m-%d %H',
@@ -55,9 +55,19 @@ _PATTERNS = (
   '%d-%b-%Y %H:%M:%S',
   '%d-%b-%Y %H:%M',
   '%d-%b-%Y',
+  '%d-%b-%y %H:%M',
   '%d-%b-%y',
+  '%d/%b/%Y %H:%M',
+  '%d/%b/%y %I:%M %p',
+  '%Y-%m',
   '%b-%Y',
+  '%b-%y',
   '%b %Y',
+  '%B %Y',
+  '%m/%d/%Y, %I:%M:%S %p',
+  '%d/%m/%Y, %H:%M:%S',
+  '%a, %d %b %Y %H:%M:%S %z',
+  '%Y%m%dT%H%M%SZ',
   '%b %d, %Y %I:%M:%S %p',
   '%b %d, %Y %I:%M %p',
   '%b %d, %Y %H:%M:%S',
@@ -94,6 +104,8 @@ _FIRST_S, _LEAST_DATES, _LEAST_NUMBERS = 631_152_000, 3, 100
 _IN_ORDER, _VARIED = 0.95, 0.5
 # What is said of times that are not read, and of those that a format may tell.
 _UNREAD, NO_FORMAT = 'which no schema reads', 'in no format known here'
+# Why a time is that of rows.
+IN_ORDER = 'rows stand in its order'
 # Roles by whose names a number is no time.
 _KEYS = 'user', 'item', 'session'
 # Least changes that tell an order.
@@ -149,7 +161,10 @@ def find(
     if time.form
     and time.column in complete
     and time_names.may_be_time(time.column)
+    and not time_names.is_before(time.column)
   ]
+  if any(time_names.is_order(time.column) for time in rows):
+    rows = [t for t in rows if not time_names.comes_of_order(t.column)]
   # The date of an answer is the row's where nothing else is: every row of a log
   # of clicks has one.
   sure = [
@@ -164,6 +179,7 @@ def find(
     for t in found
     if t.form and t.is_date and t.column in complete
     if time_names.may_be_date(t.column)
+    if not time_names.is_before(t.column)
   ]
   best = max(sure or dates or glued, key=_fitness, default=None)
   filled = {one.name: one.filled for one in facts}
@@ -320,9 +336,9 @@ def _unnamed(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
   if facts.kind in ('time', 'text', 'list'):
     if facts.distinct < _LEAST_DATES or facts.truth:
       return None
-    # Versions such as 3.1.12 are no dates: these have years of four digits.
+    # Versions such as 3.1.12 are no dates.
     return _of_column(sample, facts) or _of_patterns(
-      sample, facts, [p for p in _PATTERNS if '%y' not in p]
+      sample, facts, [p for p in _PATTERNS if '%y' not in p or ':' in p]
     )
   if (
     not facts.whole
@@ -355,7 +371,7 @@ def _of_rows(
     return ''
   by = [None, *(keys[role].column for role in ('user',) if role in keys)]
   if any(_is_in_order(sample, value, column) for column in by):
-    return 'rows stand in its order'
+    return IN_ORDER
   is_sure = facts.kind == 'time' or facts.largest > _FIRST_S * 100
   if is_sure and len(shares) == 2 and None not in shares.values():
     return 'it differs within users and within items'
@@ -488,8 +504,14 @@ def _of_patterns(
   if len(patterns) > 1 and not re.match(_MAY_BE_WRITTEN, shown):
     return None
   values = [f'try_strptime({text}, {sql.literal(p)})' for p in patterns]
+  # Years of two digits are no later than next year.
+  until = ' AND {} < now()::TIMESTAMP + INTERVAL 1 YEAR'
   counts = sample.fetch(
-    ', '.join(f'count(*) FILTER ({value} >= {_FIRST_DAY})' for value in values)
+    ', '.join(
+      f'count(*) FILTER ({value} >= {_FIRST_DAY}'
+      f'{until.format(value) if "%y" in pattern else ""})'
+      for pattern, value in zip(patterns, values, strict=True)
+    )
   )[0]
   fitting = {
     pattern: value
@@ -499,7 +521,7 @@ def _of_patterns(
   if fitting:
     pattern = min(fitting, key=lambda each: _spread(sample, fitting[each]))
     return _of_texts(sample, facts, fitting[pattern], {'format': pattern})
-  if not re.match(_WRITTEN, shown):
+  if not re.match(_MAY_BE_WRITTEN, shown):
     return None
   why = (
     f'times such as {shown!r}, {NO_FORMAT}: "format" beside'

@@ -250,7 +250,10 @@ def test_numbers_of_two_values(tmp_path, values):
     ([f'"{i % 9},{i:03}"' for i in range(90)], 'numbers as text'),
     (['"12,5 %"', '"7,25 %"'], 'numbers as text'),
     (['1-2', '12', 'a7'], 'text'),
+    (['"0,2340"', '"12,3450"'], 'numbers as text'),
+    (['"-1,234567"', '"2,1"'], 'numbers as text'),
     # Pairs of ids.
+    ([f'"{i % 30 + 1000},{i % 29 + 1800}"' for i in range(90)], 'lists of'),
     ([f'"{i % 8 + 1},{i % 7 + 1}"' for i in range(70)], 'lists of 8'),
     ([f'"{i % 30 + 10},{i % 29 + 11}"' for i in range(90)], 'lists of 30'),
   ],

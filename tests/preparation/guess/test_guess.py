@@ -267,6 +267,16 @@ def test_events_without_an_item_are_said(tmp_path):
   assert any(note.startswith(said) for note in found.notes)
 
 
+def test_a_later_time_gives_way_to_an_order_alone(tmp_path):
+  rows = [f'2024-05-{i // 30 + 1:02}' for i in range(600)]
+  travel = [f'2024-06-{i * 11 % 28 + 1:02}' for i in range(600)]
+  columns = _log_of_users([f'u{i % 90}' for i in range(600)])
+  del columns['time']
+  columns |= {'travel': travel, 'updated_at': rows}
+  found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  assert found.schema['time']['column'] == 'updated_at'
+
+
 def test_a_later_time_tells_no_weekday(tmp_path):
   days = [f'2024-05-{i * 11 % 28 + 1:02}' for i in range(600)]
   click = [i % 3 // 2 for i in range(600)]

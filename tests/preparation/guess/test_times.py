@@ -259,9 +259,33 @@ def test_when_a_number_was_true_is_no_time(tmp_path, name):
 
 @pytest.mark.parametrize('name', ['last_login_date', 'first_seen_at'])
 def test_what_was_before_is_no_time_of_the_row(tmp_path, name):
-  days = [f'2024-05-{i * 11 % 28 + 1:02}' for i in range(N)]
-  found, others = _times(tmp_path, **{name: days})
-  assert found is None and 'not the time of a row' in others[name]
+  days = [i * 11 % 28 + 1 for i in range(N)]
+  for values in (
+    [f'2024-05-{day:02}' for day in days],
+    [f'{day:02}/05/2024' for day in days],
+    [1_700_000_000 + 86_400 * day for day in days],
+  ):
+    found, others = _times(tmp_path, **{name: values})
+    assert found is None and 'not the time of a row' in others[name]
+
+
+@pytest.mark.parametrize('name', ['last_updated_at', 'LastModifiedDate'])
+def test_the_last_change_is_a_later_time(tmp_path, name):
+  days = [f'2024-05-{i * 11 % 28 + 1:02} 12:00:00' for i in range(N)]
+  found, _ = _times(tmp_path, **{name: days})
+  assert found and found.column == name
+
+
+def test_the_order_is_the_time_and_not_what_comes_of_it(tmp_path):
+  order = [f'2024-05-{i * 11 % 28 + 1:02}' for i in range(N)]
+  ship = [f'2024-06-{i * 11 % 28 + 1:02} 12:{i % 60:02}:00' for i in range(N)]
+  for first, then in (('Order Date', 'Ship Date'), ('booking', 'arrival')):
+    columns = {f'{then}_time': ship, f'{first}_time': order}
+    found, _ = _times(tmp_path, **columns)
+    assert found and found.column == f'{first}_time'
+  # Alone it is the row's.
+  found, _ = _times(tmp_path, arrival_time=ship)
+  assert found and found.column == 'arrival_time'
 
 
 def test_years_of_two_digits(tmp_path):
@@ -270,16 +294,22 @@ def test_years_of_two_digits(tmp_path):
     ('{}-05-24', '%d-%m-%y'),
     ('24.05.{}', '%y.%m.%d'),
     ('{}/05/24 13:30', '%d/%m/%y %H:%M'),
+    # No later than next year.
+    ('{}/05/01', '%d/%m/%y'),
   ):
     days = [day.format(f'{i % 28 + 1:02}') for i in range(N)]
     found, _ = _times(tmp_path, date=days)
     assert found and found.form == {'format': pattern}
-    assert 'from 2024-05-01 to 2024-05-28' in found.why
+    year = found.why.split('from ')[1][:4]
+    assert f'from {year}-05-01 to {year}-05-28' in found.why
 
 
 @pytest.mark.parametrize(
   'name',
-  ['created_at_unix', 'at_ms', 'clicked_at_utc', 'created_at_ts', 'begun_at_1'],
+  [
+    *('created_at_unix', 'at_ms', 'clicked_at_utc', 'created_at_ts'),
+    *('begun_at_1', 'timestamp_at_impression'),
+  ],
 )
 def test_times_whose_names_say_more(tmp_path, name):
   shuffled = [1_600_000_000 + i * 7919 % 509 for i in range(N)]
@@ -425,6 +455,10 @@ def test_a_later_time_gives_way_to_the_one_of_the_rows(tmp_path):
   assert _by_values(tmp_path, **columns)[0] is None
   found, _ = _by_values(tmp_path, gebucht=DAYS, updated=DAYS[::-1])
   assert found and found.column == 'gebucht'
+  # In no order, dates of several kinds may be it where nothing else is.
+  clock = [f'{day[-2:]}/05/24 12:00' for day in DAYS]
+  found, _ = _by_values(tmp_path, gebucht=clock)
+  assert found and found.form == {'format': '%d/%m/%y %H:%M'}
 
 
 def test_dates_in_no_known_format_are_told(tmp_path):
