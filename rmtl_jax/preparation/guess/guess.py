@@ -17,6 +17,7 @@ from rmtl_jax.preparation.guess import (
   keys,
   leaks,
   panels,
+  time_forms,
   time_names,
   times,
   two_valued,
@@ -119,7 +120,7 @@ def guess(
       return guess(log, sample_lib.ALL_ROWS, delimiter, labels)
     may_be_times += times.may_be_relative(sample, others)
     may_be_times += [
-      name for name, why in other_times.items() if times.NO_FORMAT in why
+      name for name, why in other_times.items() if time_forms.NO_FORMAT in why
     ]
     panel = panels.find(sample, others, by_names)
     time = panel.time if panel else None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rmtl_jax.preparation.guess import facts as facts_lib
-from rmtl_jax.preparation.guess import key_names, time_names, times
+from rmtl_jax.preparation.guess import key_names, time_forms, time_names
 from rmtl_jax.preparation.guess import keys as keys_lib
 from rmtl_jax.preparation.guess import sample as sample_lib
 
@@ -31,7 +31,7 @@ class Panel(NamedTuple):
   """
 
   key: keys_lib.Key
-  time: times.Time
+  time: time_forms.Time
 
 
 def needs_all(
@@ -198,9 +198,9 @@ def _key(facts: facts_lib.Facts, wave: facts_lib.Facts) -> keys_lib.Key:
 
 def _time(
   sample: sample_lib.Sample, wave: facts_lib.Facts, key: str
-) -> times.Time:
+) -> time_forms.Time:
   why = f'one row of each {key} in each'
-  if years := times.of_years(sample, wave):
+  if years := time_forms.of_years(sample, wave):
     return years._replace(why=f'years, {why}')
   why = f'{wave.least:g} to {wave.largest:g}, {why}: read as days'
-  return times.Time(wave.name, {'unit': 'd'}, why, (), is_date=False)
+  return time_forms.Time(wave.name, {'unit': 'd'}, why, (), is_date=False)

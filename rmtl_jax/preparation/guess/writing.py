@@ -14,8 +14,8 @@ from rmtl_jax.preparation.guess import (
   keys,
   labels,
   schema_names,
+  time_forms,
   time_names,
-  times,
   two_valued,
   words,
 )
@@ -38,7 +38,7 @@ def schema(
   sample: sample_lib.Sample,
   facts: Sequence[facts_lib.Facts],
   roles: Mapping[str, keys.Key],
-  time: times.Time | None,
+  time: time_forms.Time | None,
   tasks: Sequence[labels.Label],
   fields: Mapping[str, features.Feature],
   happened: events.Events | None,
@@ -108,7 +108,9 @@ def text(record: Mapping[str, Any]) -> str:
   return '{\n' + ',\n'.join(lines) + '\n}\n'
 
 
-def _from_time(facts: Sequence[facts_lib.Facts], time: times.Time) -> list[str]:
+def _from_time(
+  facts: Sequence[facts_lib.Facts], time: time_forms.Time
+) -> list[str]:
   """Categories to make of the time, which the log has not and which vary."""
   named = {
     word
@@ -204,7 +206,7 @@ def notes(
   sample: sample_lib.Sample,
   facts: Sequence[facts_lib.Facts],
   roles: Mapping[str, keys.Key],
-  time: times.Time | None,
+  time: time_forms.Time | None,
   tasks: Sequence[labels.Label],
   record: Mapping[str, Any],
   may_be_times: Sequence[str] = (),

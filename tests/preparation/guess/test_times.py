@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax.preparation.guess import facts as facts_lib
-from rmtl_jax.preparation.guess import keys, times
+from rmtl_jax.preparation.guess import keys, time_forms, times
 from rmtl_jax.preparation.guess import sample as sample_lib
 from tests.preparation.guess import logs
 
@@ -438,7 +438,7 @@ def test_ids_birthdays_and_others_are_no_times_of_rows(tmp_path, name, values):
 
 def test_every_pattern_is_found(tmp_path):
   first = datetime.datetime(2024, 5, 13, 13, 30, tzinfo=datetime.UTC)
-  for pattern in times._PATTERNS:
+  for pattern in time_forms.PATTERNS:
     moments = [first + datetime.timedelta(days=i % 50) for i in range(N)]
     columns = {'date': [f'"{at.strftime(pattern)}"' for at in moments]}
     found, _ = _times(tmp_path, **columns)
@@ -464,7 +464,7 @@ def test_a_later_time_gives_way_to_the_one_of_the_rows(tmp_path):
 def test_dates_in_no_known_format_are_told(tmp_path):
   values = [f'2024/5/{i % 28 + 1} 1:30 PM' for i in range(N)]
   found, others = _times(tmp_path, date=values)
-  assert found is None and times.NO_FORMAT in others['date']
+  assert found is None and time_forms.NO_FORMAT in others['date']
 
 
 def test_a_birthday_in_the_order_of_rows_is_the_users(tmp_path):
