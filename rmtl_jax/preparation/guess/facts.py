@@ -257,7 +257,7 @@ def _is_written(value: str) -> str:
   has what stands before the first comma now one digit, now several, or what
   stands behind it begin with a 0. So may `12,5` and `3,25`: but no number is
   written as `3,250` beside these, and whole ones as `12,0` beside `7,5`; ids
-  are not negative, and as long on both sides.
+  are not negative, nor 0 before as many digits each.
   """
   head = f"regexp_extract({value}, '[0-9]+')"
   tail = f"regexp_extract({value}, ',([0-9]+)$', 1)"
@@ -274,9 +274,9 @@ def _is_written(value: str) -> str:
     f" AND NOT bool_or({tail} LIKE '_%0')"
     f" OR max(len({tail})) = 1 AND bool_or({tail} = '0')"
     f' AND max(len({head})) > 1'
-    f" OR bool_or({value} LIKE '-%')"
+    f" OR bool_or({value} LIKE '-%') AND max(len({tail})) > 1"
     f' OR min(len({tail})) = max(len({tail})) AND min(len({tail})) > 3'
-    f' AND max(len({head})) < 4)'
+    f" AND bool_or({head} = '0'))"
   )
   return (
     f'(bool_and(regexp_full_match({value}, {sql.literal(_WRITTEN)}))'

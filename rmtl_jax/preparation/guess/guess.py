@@ -110,8 +110,7 @@ def guess(
   by_names = keys.by_names(sample, others)
   if time is None or time_names.is_later(time.column):
     unnamed, may_be_times = times.by_values(sample, others, by_names)
-    is_ordered = unnamed is not None and times.IN_ORDER in unnamed.why
-    if time and unnamed and is_ordered and unnamed.column != time.column:
+    if time and unnamed and times.outdoes(unnamed, time):
       other_times = times.because_of(unnamed, time, other_times)
       time = None
     time = time or unnamed
@@ -120,7 +119,9 @@ def guess(
       return guess(log, sample_lib.ALL_ROWS, delimiter, labels)
     may_be_times += times.may_be_relative(sample, others)
     may_be_times += [
-      name for name, why in other_times.items() if time_forms.NO_FORMAT in why
+      name
+      for name, why in other_times.items()
+      if time_forms.NO_FORMAT in why or time_names.is_before(name)
     ]
     panel = panels.find(sample, others, by_names)
     time = panel.time if panel else None

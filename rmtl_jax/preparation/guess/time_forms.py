@@ -20,13 +20,16 @@ _USUAL_S, _EARLIEST_S = 946_684_800, 315_532_800
 _DAY_S = 86_400
 _PER_SECOND = {'s': 1, 'ms': 10**3, 'us': 10**6, 'ns': 10**9}
 # Dates and times of day that are not ISO's.
-_MONTH = '(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*'
+_MONTH = (
+  '(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)'
+  r'(uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?\b'
+)
 _WRITTEN = (
   rf'(?i)\d{{1,4}}[-/.]\d{{1,2}}|\d{{1,2}}:\d\d|{_MONTH}[. -]{{1,2}}\d'
   rf'|\d+[ /-]{_MONTH}|\d{{8}}T'
 )
 # The same, or a day of the week before them.
-_MAY_BE_WRITTEN = rf'{_WRITTEN}|(mon|tue|wed|thu|fri|sat|sun)[a-z]*,? '
+_MAY_BE_WRITTEN = rf'{_WRITTEN}|(mon|tue|wed|thu|fri|sat|sun)(s|nes|rs|ur)?(day)?,? (\d|{_MONTH})'
 # Patterns of text that is not ISO's, the day before the month where both fit.
 PATTERNS = (
   '%Y-%m-%d %H',
@@ -87,6 +90,8 @@ _LEAST_RELATIVE, _MOST_RELATIVE_S = 100, 630_720_000
 # Years that `rmtl prepare` reads as dates, and the first day of these.
 _YEARS = 1900, 2999
 _FIRST_DAY = f"DATE '{_YEARS[0]}-01-01'"
+# By how much a log must be shorter if years of two digits stand first.
+_YEAR_FIRST = 30
 # What is said of times that are not read, and of those that a format may tell.
 _UNREAD, NO_FORMAT = 'which no schema reads', 'in no format known here'
 
@@ -233,7 +238,7 @@ def of_patterns(
     if count == facts.filled
   }
   if fitting:
-    pattern = min(fitting, key=lambda each: _spread(sample, fitting[each]))
+    pattern = min(fitting, key=lambda p: _spread(sample, p, fitting[p]))
     return _of_texts(sample, facts, fitting[pattern], {'format': pattern})
   if not re.match(_MAY_BE_WRITTEN, shown):
     return None
@@ -246,17 +251,20 @@ def of_patterns(
   return Time(facts.name, {}, why, ())
 
 
-def _spread(sample: sample_lib.Sample, value: str) -> tuple[bool, float]:
+def _spread(
+  sample: sample_lib.Sample, pattern: str, value: str
+) -> tuple[bool, float]:
   """The less, the likelier a pattern among several that read every time.
 
   The twelfth of May may be the fifth of December. A log is of a few days in a
-  row rather than of the same day of many months, unless that is the first.
+  row rather than of the same day of many months, unless that is the first. A
+  year of two digits stands first only where it spans far less so.
   """
   is_first, seconds = sample.fetch(
     f"bool_and({value} = date_trunc('month', {value})),"
     f" date_diff('second', min({value}), max({value}))"
   )[0]
-  return not is_first, seconds
+  return not is_first, seconds * (_YEAR_FIRST if pattern[:2] == '%y' else 1)
 
 
 def _of_texts(

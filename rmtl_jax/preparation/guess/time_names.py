@@ -38,7 +38,7 @@ _ZONES = words.listed('utc gmt est pst jst cet local server tz iso unix epoch')
 _OF_ROWS = _UNITS | words.listed(
   'event log row action click view visit request interaction created server'
   ' local utc gmt unix epoch absolute relative rel transaction purchase order'
-  ' impression impr show exposure query search recorded rating offset'
+  ' impression impr show exposure query search recorded rating offset placed'
 )
 # Of what came of a row later.
 _LATER = words.listed(
@@ -46,7 +46,7 @@ _LATER = words.listed(
   ' returned status'
 )
 # Of orders, and of what comes of one.
-_ORDER = words.listed('order ordered booking booked purchase purchased')
+_ORDER = words.listed('order ordered booking booked')
 _AFTER_ORDER = words.listed(
   'ship shipped shipping delivery delivered arrival arrived departure required'
   ' checkin checkout return returned approved'
@@ -191,12 +191,17 @@ def is_before(name: str) -> bool:
 
 
 def is_order(name: str) -> bool:
-  """Whether a time is that of an order, and of nothing that comes of one.
+  """Whether a time is that of an order, by a name that says no more.
 
-  >>> is_order('Order Date'), is_order('order_delivered_at')
-  (True, False)
+  >>> is_order('Order Date'), is_order('order_purchase_timestamp')
+  (True, True)
+  >>> is_order('order_delivered_at'), is_order('order_status_date')
+  (False, False)
   """
-  return bool({*words.of(name)} & _ORDER) and not comes_of_order(name)
+  found = {*words.without_digits(name).split()}
+  return bool(found & _ORDER) and found <= _ORDER | _TIME | _OF_ROWS | {
+    'placed'
+  }
 
 
 def comes_of_order(name: str) -> bool:

@@ -23,6 +23,14 @@ _FEW_MISSING = 0.05
 # to row, or of users and items who come back, that is enough.
 _FIRST_S, _LEAST_DATES, _LEAST_NUMBERS = 631_152_000, 3, 100
 _IN_ORDER, _VARIED = 0.95, 0.5
+# Patterns of a column that no name calls a time: months such as 2020-01, and
+# versions such as 3.1.12, may be anything.
+_SURE_PATTERNS = [
+  pattern
+  for pattern in time_forms.PATTERNS
+  if ':' in pattern
+  or ('%d' in pattern and '%Y' in pattern and pattern != '%Y.%m.%d')
+]
 # Why a time is that of rows.
 IN_ORDER = 'rows stand in its order'
 # Roles by whose names a number is no time.
@@ -50,7 +58,7 @@ def find(
     and time_names.may_be_time(time.column)
     and not time_names.is_before(time.column)
   ]
-  if any(time_names.is_order(time.column) for time in rows):
+  if any(t.is_date and time_names.is_order(t.column) for t in rows):
     rows = [t for t in rows if not time_names.comes_of_order(t.column)]
   # The date of an answer is the row's where nothing else is: every row of a log
   # of clicks has one.
@@ -115,6 +123,17 @@ def _counts_on(
   return any(
     _is_in_order(sample, value, column, _LEAST_CHANGES)
     for column in [*by, *ids]
+  )
+
+
+def outdoes(time: time_forms.Time, later: time_forms.Time) -> bool:
+  """Whether a time that no name tells is surer than one that may be later.
+
+  It is where rows stand in its order; numbers may be ids.
+  """
+  is_other = time.column != later.column
+  return (
+    is_other and IN_ORDER in time.why and time.form.get('unit', 'iso') == 'iso'
   )
 
 
@@ -194,19 +213,32 @@ def by_values(
   Returns:
     The time, and the columns that may be it where these are several.
   """
-  fitting = [
-    time._replace(why=f'{time.why}; no name says time, but {why}')
-    for one in facts
-    if (time := _unnamed(sample, one))
-    and time.form
-    and (why := _of_rows(sample, one, time, keys))
-  ]
+  # Dates that DuckDB reads without a format are surer than other texts.
+  of_texts = 'text', 'list'
+  texts = [one for one in facts if one.kind in of_texts]
+  others = [one for one in facts if one.kind not in of_texts]
+  fitting = _fitting(sample, others, keys) or _fitting(sample, texts, keys)
   first = [time for time in fitting if not time_names.is_later(time.column)]
   near = [time for time in first if time_names.is_nearly_time(time.column)]
   for found in (fitting, first, near):
     if len(found) == 1:
       return found[0], []
   return None, [time.column for time in fitting]
+
+
+def _fitting(
+  sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
+  keys: Mapping[str, keys_lib.Key],
+) -> list[time_forms.Time]:
+  """The columns that may be the time by their values."""
+  return [
+    time._replace(why=f'{time.why}; no name says time, but {why}')
+    for one in facts
+    if (time := _unnamed(sample, one))
+    and time.form
+    and (why := _of_rows(sample, one, time, keys))
+  ]
 
 
 def _unnamed(
@@ -225,11 +257,8 @@ def _unnamed(
   if facts.kind in ('time', 'text', 'list'):
     if facts.distinct < _LEAST_DATES or facts.truth:
       return None
-    # Versions such as 3.1.12 are no dates.
     return time_forms.of_column(sample, facts) or time_forms.of_patterns(
-      sample,
-      facts,
-      [p for p in time_forms.PATTERNS if '%y' not in p or ':' in p],
+      sample, facts, _SURE_PATTERNS
     )
   if (
     not facts.whole

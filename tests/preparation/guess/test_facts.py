@@ -254,6 +254,7 @@ def test_numbers_of_two_values(tmp_path, values):
     (['"-1,234567"', '"2,1"'], 'numbers as text'),
     # Pairs of ids.
     ([f'"{i % 30 + 1000},{i % 29 + 1800}"' for i in range(90)], 'lists of'),
+    ([f'"{i % 9 + 1},1000{i % 7}"' for i in range(90)], 'lists of'),
     ([f'"{i % 8 + 1},{i % 7 + 1}"' for i in range(70)], 'lists of 8'),
     ([f'"{i % 30 + 10},{i % 29 + 11}"' for i in range(90)], 'lists of 30'),
   ],

@@ -273,8 +273,22 @@ def test_a_later_time_gives_way_to_an_order_alone(tmp_path):
   columns = _log_of_users([f'u{i % 90}' for i in range(600)])
   del columns['time']
   columns |= {'travel': travel, 'updated_at': rows}
+  columns['message'] = [1_600_000_000_000 + 7919 * i for i in range(600)]
+  columns['season'] = [f'20{i // 100 + 10}-10' for i in range(600)]
+  for later in (rows, travel[::-1]):
+    columns['updated_at'] = later
+    found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+    assert found.schema['time']['column'] == 'updated_at'
+
+
+def test_a_time_before_the_row_is_told_where_no_other_is(tmp_path):
+  days = [f'2024-06-{i * 11 % 28 + 1:02}' for i in range(600)]
+  columns = {'last_login': days, 'last_login_date': days, 'x': range(600)}
+  columns['churned'] = [i % 3 // 2 for i in range(600)]
   found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
-  assert found.schema['time']['column'] == 'updated_at'
+  assert 'time' not in found.schema
+  said = [note for note in found.notes if 'last_login_date' in note]
+  assert said and said[0].startswith('Columns that may be it')
 
 
 def test_a_later_time_tells_no_weekday(tmp_path):

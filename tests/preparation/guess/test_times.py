@@ -283,9 +283,15 @@ def test_the_order_is_the_time_and_not_what_comes_of_it(tmp_path):
     columns = {f'{then}_time': ship, f'{first}_time': order}
     found, _ = _times(tmp_path, **columns)
     assert found and found.column == f'{first}_time'
-  # Alone it is the row's.
-  found, _ = _times(tmp_path, arrival_time=ship)
-  assert found and found.column == 'arrival_time'
+  # Alone it is the row's, and beside numbers or what is said of an order.
+  for name, values in (
+    ('order_time', [i * 7 % 1440 for i in range(N)]),
+    ('booking_updated_at', order),
+    ('order_expected_date', order),
+    ('membership_purchase_date', order),
+  ):
+    found, _ = _times(tmp_path, arrival_time=ship, **{name: values})
+    assert found and found.column == 'arrival_time'
 
 
 def test_years_of_two_digits(tmp_path):
@@ -346,7 +352,16 @@ def test_what_came_later_is_the_time_where_nothing_else_is(tmp_path):
     assert found and found.column == 'order_date'
 
 
-@pytest.mark.parametrize('text', ['Day 1', 'Slot 2', '2 Weeks'])
+def test_the_year_stands_first_where_days_follow_each_other(tmp_path):
+  months = [f'15/{i % 12 + 1:02}/{19 + i // 12 % 4}' for i in range(N)]
+  found, _ = _times(tmp_path, date=months)
+  assert found and found.form == {'format': '%d/%m/%y'}
+  assert 'from 2019-01-15 to 2022-12-15' in found.why
+
+
+@pytest.mark.parametrize(
+  'text', ['Day 1', 'Slot 2', '2 Weeks', 'Fri evening', '3 decades', 'Sunny 1']
+)
 def test_a_word_and_a_number_are_no_date(tmp_path, text):
   found, others = _times(tmp_path, day=[text, f'{text}0'] * 150)
   assert found is None and not others
@@ -455,7 +470,14 @@ def test_a_later_time_gives_way_to_the_one_of_the_rows(tmp_path):
   assert _by_values(tmp_path, **columns)[0] is None
   found, _ = _by_values(tmp_path, gebucht=DAYS, updated=DAYS[::-1])
   assert found and found.column == 'gebucht'
-  # In no order, dates of several kinds may be it where nothing else is.
+  # Months and versions are no rivals, nor dates that need a format.
+  months = [f'2024-{i // 25 + 1:02}' for i in range(N)]
+  days = [f'{day[-2:]}.05.2024' for day in DAYS]
+  for other in (months, days, [f'2020.01.{i // 25 + 1}' for i in range(N)]):
+    found, _ = _by_values(tmp_path, gebucht=DAYS, other=other)
+    assert found and found.column == 'gebucht'
+  assert _by_values(tmp_path, other=months) == (None, [])
+  # Such dates may be it where nothing else is.
   clock = [f'{day[-2:]}/05/24 12:00' for day in DAYS]
   found, _ = _by_values(tmp_path, gebucht=clock)
   assert found and found.form == {'format': '%d/%m/%y %H:%M'}
