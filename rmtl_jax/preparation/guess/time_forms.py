@@ -29,7 +29,8 @@ _WRITTEN = (
   rf'|\d+[ /-]{_MONTH}|\d{{8}}T'
 )
 # The same, or a day of the week before them.
-_MAY_BE_WRITTEN = rf'{_WRITTEN}|(mon|tue|wed|thu|fri|sat|sun)(s|nes|rs|ur)?(day)?,? (\d|{_MONTH})'
+_WEEKDAY = '(mon|tue|wed|thu|fri|sat|sun)(s|nes|rs|ur)?(day)?'
+_MAY_BE_WRITTEN = rf'{_WRITTEN}|{_WEEKDAY},? (\d|{_MONTH})'
 # Patterns of text that is not ISO's, the day before the month where both fit.
 PATTERNS = (
   '%Y-%m-%d %H',
