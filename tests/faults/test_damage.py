@@ -148,7 +148,7 @@ def test_parameters_that_differ_are_named(tmp_path, pair):
   other = {**tree, 'b': jnp.ones(2)}
   record = records.sealed(
     {
-      'format_version': 2,
+      'format_version': records.FORMAT_VERSION,
       'digests': records.digests(tree),
       'forms': records.layouts(tree),
     }
