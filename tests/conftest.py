@@ -60,8 +60,11 @@ _SLOW = (
   *('serving/test_exported.py', 'library/test_ranker.py'),
   *('library/test_start_from.py', 'library/test_refit.py'),
   *('runtime/test_mesh.py', 'networks/test_precision.py'),
-  *('balancing/test_own_loop.py', 'benchmarks/test_accelerator.py'),
-  'benchmarks/test_balancers.py::test_a_step_is_measured',
+  *('balancing/test_own_loop.py', 'benchmarks/'),
+  'serving/test_ties.py::test_of_prepared_data',
+  'serving/test_latency.py::test_small_requests_are_calibrated',
+  'serving/test_kept.py::test_requests_see',
+  'preparation/extending/test_extend_columns.py::test_columns_of_every',
   *('updates/test_warm_start.py', 'training/test_warm_start.py'),
   'training/test_refit.py',
   *('server/test_processes.py', 'server/state/test_replay_events.py'),
@@ -118,8 +121,6 @@ _SLOW = (
   'server/state/test_replay.py::test_predictions_equal',
   'server/test_events.py::test_a_state_goes_on_after',
   'serving/test_scorer.py::test_threads_whose_models_take_the_past',
-  'benchmarks/test_commits.py::test_preparation_is_timed',
-  'benchmarks/test_lightgbm_baseline.py::test_a_search_on_tiny_data',
   'runtime/test_programs.py::test_a_cut_program',
   *(
     f'documentation/test_pages.py::test_{name}'
