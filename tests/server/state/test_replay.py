@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from rmtl_jax.preparation.as_of import features as asof
-from rmtl_jax.preparation.as_of import groups, history
+from rmtl_jax.preparation.as_of import groups, history, rates
 from rmtl_jax.server.state import changes
 from rmtl_jax.server.state import keeper as keeper_lib
 from rmtl_jax.server.state import state as state_lib
@@ -76,7 +76,7 @@ def of_all_rows(scorer, raw):
       places,
       tuple(g for g in scorer.needs.groups if g != history.GROUP),
       past_lib.idle_ms(scorer.manifest),
-      past_lib._train_rates(scorer.manifest, schema.tasks),
+      rates.recorded(scorer.manifest, schema.tasks),
       labelled='r.labelled',
     )
     found = connection.sql(

@@ -8,7 +8,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.preparation.as_of import features as asof
-from rmtl_jax.preparation.as_of import history
+from rmtl_jax.preparation.as_of import history, rates
 from rmtl_jax.server.state import keeper as keeper_lib
 from rmtl_jax.server.state import state as state_lib
 from rmtl_jax.serving import log as log_lib
@@ -95,7 +95,7 @@ def of_all_rows(scorer, raw):
       places,
       tuple(g for g in scorer.needs.groups if g != history.GROUP),
       idle,
-      past_lib._train_rates(scorer.manifest, schema.tasks),
+      rates.recorded(scorer.manifest, schema.tasks),
       labelled='r.labelled',
     )
     found = connection.sql(
