@@ -32,7 +32,7 @@ _SURE_PATTERNS = [
   or ('%d' in pattern and '%Y' in pattern and pattern != '%Y.%m.%d')
 ]
 # Why a time is that of rows.
-IN_ORDER = 'rows stand in its order'
+_WHY_ORDERED = 'rows stand in its order'
 # Roles by whose names a number is no time.
 _KEYS = 'user', 'item', 'session'
 # Least changes that tell an order.
@@ -133,7 +133,9 @@ def outdoes(time: time_forms.Time, later: time_forms.Time) -> bool:
   """
   is_other = time.column != later.column
   return (
-    is_other and IN_ORDER in time.why and time.form.get('unit', 'iso') == 'iso'
+    is_other
+    and _WHY_ORDERED in time.why
+    and time.form.get('unit', 'iso') == 'iso'
   )
 
 
@@ -291,7 +293,7 @@ def _of_rows(
     return ''
   by = [None, *(keys[role].column for role in ('user',) if role in keys)]
   if any(_is_in_order(sample, value, column) for column in by):
-    return IN_ORDER
+    return _WHY_ORDERED
   is_sure = facts.kind == 'time' or facts.largest > _FIRST_S * 100
   if is_sure and len(shares) == 2 and None not in shares.values():
     return 'it differs within users and within items'
