@@ -131,12 +131,9 @@ def outdoes(time: time_forms.Time, later: time_forms.Time) -> bool:
 
   It is where rows stand in its order; numbers may be ids.
   """
-  is_other = time.column != later.column
-  return (
-    is_other
-    and _WHY_ORDERED in time.why
-    and time.form.get('unit', 'iso') == 'iso'
-  )
+  is_date = time.form.get('unit', 'iso') == 'iso'
+  is_ordered = _WHY_ORDERED in time.why
+  return time.column != later.column and is_ordered and is_date
 
 
 def because_of(
