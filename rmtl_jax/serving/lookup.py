@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet
 from rmtl_jax.preparation import checks, source, sql
-from rmtl_jax.preparation.raw import readings, times
+from rmtl_jax.preparation.raw import readings, times, written_numbers
 from rmtl_jax.preparation.schema import fields as fields_lib
 from rmtl_jax.preparation.schema import vocabularies
 
@@ -310,25 +310,28 @@ def _numbers(
   column: pa.Array, raw: source.SourceField, missing: readings.Missing
 ) -> np.ndarray:
   """`numbers` of a field."""
-  found = numbers(column, missing)
+  found = numbers(column, missing, fields_lib.decimal_of(raw))
   if raw.transform == 'log1p' and np.any(found <= -1.0):
     raise Undecided
   return found
 
 
-def numbers(column: pa.Array, missing: readings.Missing) -> np.ndarray:
+def numbers(
+  column: pa.Array, missing: readings.Missing, decimal: str = ''
+) -> np.ndarray:
   """As `readings.given` and its cast, f64[R]; NaN where missing.
 
   Args:
     column: types as `raw_fields.to_duckdb_types` gives them.
     missing: what stands for nothing.
+    decimal: as for `written_numbers.number`.
 
   Raises:
     Undecided: a value that is at fault (checks.field_faults), among others.
   """
   kind = column.type
   if parquet.is_text(kind):
-    found = np.array([_number(v, missing) for v in column.to_pylist()])
+    found = np.array([_number(v, missing, decimal) for v in column.to_pylist()])
   elif pa.types.is_null(kind):
     found = np.full(len(column), np.nan)
   elif (
@@ -352,10 +355,12 @@ def numbers(column: pa.Array, missing: readings.Missing) -> np.ndarray:
   return found
 
 
-def _number(text: str | None, missing: readings.Missing) -> float:
+def _number(text: str | None, missing: readings.Missing, decimal: str) -> float:
   text = '' if text in missing.texts else (text or '').strip(_SPACES)
   if not text or text in missing.values:
     return math.nan
+  if decimal:
+    text = written_numbers.plain(text, decimal) or ''
   if not _PLAIN_NUMBER.fullmatch(text):
     raise Undecided
   number = float(text)

@@ -262,6 +262,10 @@ def test_what_stands_for_nothing():
       'missing_indicator: a missing value has a bin of its own',
     ),
     (
+      {'numeric': [{'column': 'n', 'decimal': ';'}]},
+      "decimal: ';' is not one of ,, .",
+    ),
+    (
       {
         'categorical': ['n_missing'],
         'numeric': [{'column': 'n', 'missing_indicator': True}],

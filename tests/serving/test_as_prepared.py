@@ -73,6 +73,7 @@ OF_NUMBERS = {
   'tasks': ['clicked'],
 }
 ISO = [f'{t:%Y-%m-%d %H:%M}' for t in TIMES]
+WRITTEN = ['1.250,50 €', '-0,5', '', '12', '-1', '1,5e2']
 PASTS = [['a', 'zz', 'b', 'c', 'a'], [' b', 'a'], [], None, ['zz']]
 # Items of the last rows, in validation and test, are in no vocabulary.
 NEW = [f'new{i % 7}' if i > 40 else ['a', 'b', 'c'][i % 3] for i in range(ROWS)]
@@ -116,6 +117,29 @@ FORMS = {
     {'categorical': [{'column': 'item', 'buckets': 2}]},
   ),
   'numbers': (NUMBERS, OF_NUMBERS),
+  'written numbers': (
+    {
+      'price': [WRITTEN[i % 6] for i in range(ROWS)],
+      'age': [['1,250.5', '12 %', '?', '$3'][i % 4] for i in range(ROWS)],
+    },
+    {
+      'numeric': [
+        {
+          'column': 'price',
+          'null': ['-1'],
+          'decimal': ',',
+          'missing_indicator': True,
+        },
+        {
+          'column': 'age',
+          'null': ['?'],
+          'decimal': '.',
+          'transform': 'bins',
+          'bins': 3,
+        },
+      ]
+    },
+  ),
   'local time': ({'ts': ISO}, {'time': BERLIN}),
   'some zones': (
     {'ts': [f'{t}Z' if i % 2 else t for i, t in enumerate(ISO)]},
@@ -149,11 +173,10 @@ def prepared(tmp_path_factory):
 
 
 # Text, numbers, values of several fields, and times.
-QUICK = ('text', 'numbers', 'crossed numbers', 'some zones', 'pattern')
-
-
-# Text, numbers, values of several fields, and times.
-QUICK = ('text', 'numbers', 'crossed numbers', 'some zones', 'pattern')
+QUICK = (
+  *('text', 'numbers', 'written numbers', 'crossed numbers'),
+  *('some zones', 'pattern'),
+)
 
 
 def prepare(tmp_path, form, kind):
@@ -181,7 +204,8 @@ def prepare(tmp_path, form, kind):
   tiers.some(
     [
       *((form, 'parquet') for form in FORMS),
-      *((form, 'csv') for form in ('text', 'some zones', 'pattern')),
+      *((form, 'csv') for form in QUICK if 'numbers' not in form),
+      ('written numbers', 'csv'),
     ],
     [*((form, 'parquet') for form in QUICK), ('text', 'csv')],
   ),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import pyarrow as pa
+
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.guess import sample as sample_lib
 from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import written_numbers
 
 # Texts that stand for nothing wherever they are, and those that do among
 # numbers alone (`NA` may be a country).
@@ -32,6 +35,7 @@ _WRITTEN = (
   r'[$€£¥]?\s?-?(\d{1,3}(,\d{3})+(\.\d+)?|\d{1,3}(\.\d{3})*,\d{2}|\d+(\.\d+)?)'
   r'\s?[%$€£¥]?|[$€£¥]\s?-?\d+,\d+|-?\d+,\d+\s?[%$€£¥]'
 )
+_NOT_WRITTEN = '', 0.0, 0.0, 0.0
 # Least different ends of decimals that a comma begins.
 _LEAST_TAILS = 30
 # Least share of rows in which a separator parts the text.
@@ -51,7 +55,7 @@ class Facts:
     distinct: different values.
     whole: whether all numbers are whole.
     codes: whether numbers have leading zeros, so are codes.
-    least: number; 0 of other kinds.
+    least: number, also of text with a `decimal`; 0 of other kinds.
     largest: number.
     median: number.
     words: mean words of a text.
@@ -63,8 +67,8 @@ class Facts:
     spellings: further texts of these, in other cases.
     unseen: texts beside these that say of a label that nobody knows it.
     sentinel: the only negative number, if it is one that stands for nothing.
-    is_written: whether texts are numbers as people write them, such as `$1.50`,
-      `1,50` and `1,500`.
+    decimal: the decimal sign of text that is numbers as people write them, such
+      as `$1.50`, `1,50` and `1,500`; else ''.
   """
 
   name: str
@@ -85,7 +89,7 @@ class Facts:
   spellings: tuple[str, ...] = ()
   unseen: tuple[str, ...] = ()
   sentinel: float | None = None
-  is_written: bool = False
+  decimal: str = ''
 
   @property
   def missing(self) -> float:
@@ -121,14 +125,15 @@ def number(sample: sample_lib.Sample, facts: Facts) -> str:
   """SQL of a column's values as numbers, NULL where there is none."""
   if facts.kind == 'bool':
     return f'CAST({sample.column(facts.name)} AS DOUBLE)'
-  value = f'TRY_CAST({text(sample, facts)} AS DOUBLE)'
+  given = text(sample, facts)
+  value = written_numbers.number(given, pa.string(), facts.decimal)
   if facts.truth is None:
     return value
   one, zero = facts.truth
   if facts.kind == 'number':  # 1 may be written as 1.0
     rest = f'{value} = {zero}' if zero else f'{value} IS NULL'
     return f'CASE WHEN {value} = {one} THEN 1.0 WHEN {rest} THEN 0.0 END'
-  value = f"coalesce({text(sample, facts)}, '')"
+  value = f"coalesce({given}, '')"
   if facts.spellings:
     value, one, zero = f'lower({value})', one.lower(), zero.lower()
   return (
@@ -160,7 +165,8 @@ def _of_column(sample: sample_lib.Sample, name: str, kind: str) -> Facts:
     facts = _of_numbers(sample, name, kind, nothing)
     if facts is not None:
       return facts
-  return _of_text(sample, name, sure)
+  as_text = [_of_text(sample, name, nothing) for nothing in (sure, found)]
+  return as_text[bool(as_text[1].decimal)]
 
 
 def _of_numbers(
@@ -217,6 +223,8 @@ def _of_text(
     f" avg(len(string_split({value}, ' '))), {_is_written(value)}"
   )[0]
   truth, spellings, unseen = _truth(sample, value, filled, distinct)
+  written = _decimal(sample, value) if is_written else _NOT_WRITTEN
+  decimal, least, largest, median = written
   kind, separator, tokens = 'text', '', 0
   if times == filled:
     kind = 'time'
@@ -236,7 +244,10 @@ def _of_text(
     truth=truth,
     spellings=spellings,
     unseen=unseen,
-    is_written=bool(is_written),
+    decimal=decimal,
+    least=least,
+    largest=largest,
+    median=median,
   )
 
 
@@ -248,6 +259,21 @@ def _is_iso(value: str) -> str:
   time = f'TRY_CAST({value} AS TIMESTAMPTZ)'
   has_year = f"regexp_matches({value}, '^[0-9]{{4}}-|infinity$')"
   return f"{time} >= '1000-01-01' OR {time} IS NOT NULL AND {has_year}"
+
+
+def _decimal(
+  sample: sample_lib.Sample, value: str
+) -> tuple[str, float, float, float]:
+  """The decimal sign of numbers that people wrote, least, largest, median."""
+  for decimal in ('.', ','):
+    number = written_numbers.number(value, pa.string(), decimal)
+    unread, least, largest, median = sample.fetch(
+      f'count(*) FILTER ({value} IS NOT NULL AND {number} IS NULL),'
+      f' min({number}), max({number}), median({number})'
+    )[0]
+    if not unread:
+      return decimal, least, largest, median
+  return _NOT_WRITTEN
 
 
 def _is_written(value: str) -> str:

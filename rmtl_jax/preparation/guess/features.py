@@ -12,6 +12,7 @@ from rmtl_jax.preparation import checks
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import number_names
 from rmtl_jax.preparation.guess import sample as sample_lib
+from rmtl_jax.preparation.raw import written_numbers
 
 # Numbers without a telling name. Few are amounts where they are small and begin
 # at 0 or 1, round, or most of their range; not where one gap is half of it, as
@@ -33,8 +34,6 @@ _FALLING, _THIN, _ROWS_OF_A_TAIL = 0.8, 0.002, 20
 # Mean words of a sentence, and share of different values of text that tells
 # nothing of the next row.
 _WORDS, _UNIQUE = 3.0, 0.9
-# Why `1,50` and `$1.50` are no numbers.
-_AS_TEXT = 'numbers as text, which are numbers if written as 1234.5'
 # What pandas names the number of a row.
 _INDEX = r'Unnamed: \d+|__index_level_\d+__'
 # How far from the median the largest number is, to take its logarithm.
@@ -72,8 +71,13 @@ def guess(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
     return Feature('multi_valued', why, more)
   if facts.kind == 'bool':
     return Feature('categorical', 'true and false')
+  if facts.decimal:
+    like = written_numbers.LIKE[facts.decimal]
+    written = _numeric(facts, f'numbers written like {like}')
+    more = {'decimal': facts.decimal} | written.more
+    return dataclasses.replace(written, more=more)
   if facts.kind == 'text':
-    return Feature('categorical', _AS_TEXT if facts.is_written else 'text')
+    return Feature('categorical', 'text')
   return _of_numbers(sample, facts)
 
 
@@ -89,6 +93,8 @@ def _useless(facts: facts_lib.Facts) -> str:
     return 'times, which no field reads'
   if facts.name.startswith('(column ') or re.fullmatch(_INDEX, facts.name):
     return 'without a name, as pandas writes the number of a row'
+  if facts.decimal:
+    return ''
   if facts.distinct == facts.rows and facts.is_key:
     span = facts.largest - facts.least + 1
     is_code = number_names.measure(facts.name) == 'code' or span == facts.rows
@@ -101,7 +107,7 @@ def _useless(facts: facts_lib.Facts) -> str:
   if facts.kind == 'text' and facts.words > _WORDS and facts.distinct > 50:
     return f'free text of {facts.words:.0f} words, which no field reads'
   if facts.kind == 'text' and facts.distinct > _UNIQUE * facts.filled:
-    return _AS_TEXT if facts.is_written else 'text that hardly comes back'
+    return 'text that hardly comes back'
   return ''
 
 

@@ -49,7 +49,7 @@ def _of_column(
   labels: Sequence[labels_lib.Label],
 ) -> str:
   """Why a column is a leak, or ''."""
-  is_number = facts.kind in ('number', 'bool')
+  is_number = facts.kind in ('number', 'bool') or bool(facts.decimal)
   few = facts.distinct * _ROWS_OF_VALUE <= facts.rows
   few &= facts.distinct * _FILLED_OF_VALUE <= facts.filled
   value = (

@@ -74,8 +74,9 @@ of text and among the values of a multi-valued field. `null` of a field, or of
 a key that is given as `{"column": "visitor", "null": ["-1"]}`, lists values of
 that column alone, which may be numbers; of a task it lists labels that are not
 observed. `"missing_indicator": true` adds a field `<name>_missing` to a number,
-1 where it is missing. `session`, `user`, `item`, `domain`, `time`, `delimiter`,
-`missing` and any kind of field can be left out.
+1 where it is missing, and `"decimal": ","` reads numbers that people wrote,
+such as `1.250,50 €` (`"."`: `$1,250.50`). `session`, `user`, `item`, `domain`,
+`time`, `delimiter`, `missing` and any kind of field can be left out.
 """
 
 from __future__ import annotations

@@ -241,17 +241,30 @@ def test_numbers_of_two_values(tmp_path, values):
 
 
 @pytest.mark.parametrize(
+  ('values', 'decimal', 'largest'),
+  [
+    (['$12.30', '$7.50', '12%'], '.', 12.3),
+    (['"1,500"', '"12,750"', '7'], '.', 12750.0),
+    ([f'"{i % 30 + 1},{i % 7}"' for i in range(70)], ',', 30.3),
+    ([f'"{i},{i * 7 % 40}{i % 9 + 1}"' for i in range(35)], ',', 34.388),
+    ([f'"{i % 9},{i:03}"' for i in range(90)], ',', 8.089),
+    (['"12,5 %"', '"7,25 %"'], ',', 12.5),
+    (['"1.250,00 €"', '"7,25 €"', 'NA'], ',', 1250.0),
+    (['"0,2340"', '"12,3450"'], ',', 12.345),
+    (['"-1,234567"', '"2,1"'], ',', 2.1),
+  ],
+)
+def test_numbers_that_people_wrote(tmp_path, values, decimal, largest):
+  found = _guess(tmp_path, values * 100)
+  assert (found.kind, found.more['decimal']) == ('numeric', decimal)
+  assert f' to {largest:g}, median' in found.why
+
+
+@pytest.mark.parametrize(
   ('values', 'said'),
   [
-    (['$12.30', '$7.50', '12%'], 'numbers as text'),
-    (['"1,500"', '"12,750"', '7'], 'numbers as text'),
-    ([f'"{i % 30 + 1},{i % 7}"' for i in range(70)], 'numbers as text'),
-    ([f'"{i},{i * 7 % 40}{i % 9 + 1}"' for i in range(35)], 'numbers as text'),
-    ([f'"{i % 9},{i:03}"' for i in range(90)], 'numbers as text'),
-    (['"12,5 %"', '"7,25 %"'], 'numbers as text'),
     (['1-2', '12', 'a7'], 'text'),
-    (['"0,2340"', '"12,3450"'], 'numbers as text'),
-    (['"-1,234567"', '"2,1"'], 'numbers as text'),
+    (['"1,234.50"', '"12,50"', '7'], 'text'),
     # Pairs of ids.
     ([f'"{i % 30 + 1000},{i % 29 + 1800}"' for i in range(90)], 'lists of'),
     ([f'"{i % 9 + 1},1000{i % 7}"' for i in range(90)], 'lists of'),
@@ -259,7 +272,7 @@ def test_numbers_of_two_values(tmp_path, values):
     ([f'"{i % 30 + 10},{i % 29 + 11}"' for i in range(90)], 'lists of 30'),
   ],
 )
-def test_numbers_in_text_are_said(tmp_path, values, said):
+def test_text_that_is_no_number(tmp_path, values, said):
   found = _guess(tmp_path, values * 100)
   is_list = said.startswith('lists')
   assert found.kind == ('multi_valued' if is_list else 'categorical')
