@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
+from typing import Any
+
+from rmtl_jax.training import trainer
 
 
 class After:
@@ -25,3 +29,32 @@ class At(After):
     """The number of a signal, or 0."""
     self._left -= 1
     return signal.SIGTERM if not self._left else 0
+
+
+def train_in_pieces(
+  train: Callable[..., dict[str, Any]],
+  questions: Callable[[int], int],
+  most: int = 60,
+) -> tuple[dict[str, Any], int]:
+  """Trains until the run ends, however often it is interrupted.
+
+  Args:
+    train: is given `interrupted`.
+    questions: of a start, by how often it was interrupted before.
+    most: interruptions; a run that has not ended then never does.
+
+  Returns:
+    The record, and how often the run was interrupted.
+  """
+  for interruptions in range(most):
+    try:
+      asked = After(questions(interruptions))
+      return train(interrupted=asked), interruptions
+    except trainer.Interrupted as stop:
+      assert stop.signal_number == signal.SIGTERM
+  raise AssertionError(f'not at its end after {most} interruptions')
+
+
+def without_times(record: dict[str, Any]) -> dict[str, Any]:
+  """A record of metrics without what may differ between two runs."""
+  return {k: v for k, v in record.items() if k not in ('seconds', 'device')}

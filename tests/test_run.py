@@ -1,12 +1,12 @@
 """Whole runs on tiny data: results, resume, restore, refusals."""
 
 import dataclasses
+import functools
 import io
 import json
 import os
 import re
 import shutil
-import signal
 
 import numpy as np
 import pyarrow as pa
@@ -75,10 +75,6 @@ def data_dir(tmp_path_factory):
 def trained(tmp_path_factory, data_dir):
   path = tmp_path_factory.mktemp('run')
   return path, run.train(CONFIG, path, data_dir, live=QUIET)
-
-
-def _without_times(record):
-  return {k: v for k, v in record.items() if k not in ('seconds', 'device')}
 
 
 def test_metrics_have_the_promised_keys(trained):
@@ -212,21 +208,12 @@ def test_settings_against_overfitting_in_a_whole_run(
   tmp_path, data_dir, generalising
 ):
   """Schedules and new tables are exact under resume: cut in every epoch."""
-  interruptions = 0
-  for _ in range(50):
-    try:
-      again = run.train(
-        GENERALISING,
-        tmp_path,
-        data_dir,
-        live=QUIET,
-        interrupted=signals.After(9),
-      )
-      break
-    except trainer.Interrupted:
-      interruptions += 1
+  train = functools.partial(
+    run.train, GENERALISING, tmp_path, data_dir, live=QUIET
+  )
+  again, interruptions = signals.train_in_pieces(train, lambda n: 9)
   assert interruptions >= 3
-  assert _without_times(again) == _without_times(generalising)
+  assert signals.without_times(again) == signals.without_times(generalising)
   kind = again['calibration']['finetune']['click']['kind']
   assert kind == 'isotonic'
 
@@ -254,19 +241,15 @@ def test_weighting_from_scratch_is_exact_under_resume(tmp_path, data_dir):
   mean, deviation = np.transpose(weights)
   np.testing.assert_allclose(mean, 1.0, atol=1e-4)
   assert deviation[0] > deviation[1] > deviation[2] > 0
-  interruptions = 0
-  while interruptions < 5:
-    # Each start gets further than the one before, whatever it saves.
-    stop = signals.After(8 + 6 * interruptions)
-    try:
-      again = run.train(
-        config, tmp_path / 'cut', data_dir, live=QUIET, interrupted=stop
-      )
-      break
-    except trainer.Interrupted:
-      interruptions += 1
-  assert 1 < interruptions < 5
-  assert _without_times(again) == _without_times(record)
+  # Each start gets further than the one before, whatever it saves.
+  train = functools.partial(
+    run.train, config, tmp_path / 'cut', data_dir, live=QUIET
+  )
+  again, interruptions = signals.train_in_pieces(
+    train, lambda n: 8 + 6 * n, most=5
+  )
+  assert interruptions > 1
+  assert signals.without_times(again) == signals.without_times(record)
 
 
 @pytest.mark.parametrize(
@@ -315,22 +298,10 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(
 ):
   _, record = trained
   config = config_values.from_dict({'batch': {'input': source}}, CONFIG)
-  interruptions = 0
-  for _ in range(50):
-    try:
-      again = run.train(
-        config,
-        tmp_path,
-        data_dir,
-        live=QUIET,
-        interrupted=signals.After(calls + 5 * interruptions),
-      )
-      break
-    except trainer.Interrupted as stop:
-      assert stop.signal_number == signal.SIGTERM
-      interruptions += 1
+  train = functools.partial(run.train, config, tmp_path, data_dir, live=QUIET)
+  again, interruptions = signals.train_in_pieces(train, lambda n: calls + 5 * n)
   assert interruptions >= 1
-  assert _without_times(again) == _without_times(record)
+  assert signals.without_times(again) == signals.without_times(record)
   records = [
     {k: v for k, v in r.items() if k != 'seconds'}
     for r in writers.read_history(tmp_path)
@@ -362,7 +333,7 @@ def test_a_pass_goes_on_where_a_signal_cut_it_off(
   for later in run.ORDER[run.ORDER.index(stage) + 1 :]:
     run.train(CONFIG, tmp_path, data_dir, (later,), QUIET)
   again = json.loads((tmp_path / 'metrics.json').read_text())
-  assert _without_times(again) == _without_times(trained[1])
+  assert signals.without_times(again) == signals.without_times(trained[1])
 
 
 def test_a_long_pass_is_saved_within_itself(
@@ -380,7 +351,7 @@ def test_a_long_pass_is_saved_within_itself(
     {'faults': {'checkpoint_minutes': 0.0}}, CONFIG
   )
   again = run.train(config, tmp_path, data_dir, live=QUIET)
-  assert _without_times(again) == _without_times(trained[1])
+  assert signals.without_times(again) == signals.without_times(trained[1])
   numbers = [step for step in saved if step > 10**6]
   assert numbers == sorted(set(numbers))
   assert sum(step % 10**6 > 0 for step in numbers) > len(numbers) / 2
@@ -389,7 +360,7 @@ def test_a_long_pass_is_saved_within_itself(
 def test_the_same_directory_is_finished_already(trained, data_dir):
   path, record = trained
   again = run.train(CONFIG, path, data_dir, live=QUIET)
-  assert _without_times(again) == _without_times(record)
+  assert signals.without_times(again) == signals.without_times(record)
 
 
 def test_the_papers_model_beside_a_run(
@@ -412,13 +383,13 @@ def test_the_papers_model_beside_a_run(
   alone = run.train(
     paper, tmp_path / 'alone', data_dir, ('pretrain',), live=QUIET
   )
-  assert _without_times(own) == _without_times(alone)
+  assert signals.without_times(own) == signals.without_times(alone)
   assert record.pop('paper_model') == {
     'backbone': 'esmm',
     'metrics': own['stages']['pretrain'],
     'calibrated': own['calibrated']['pretrain'],
   }
-  assert _without_times(record) == _without_times(trained[1])
+  assert signals.without_times(record) == signals.without_times(trained[1])
   # It stays in the record of a command that goes on without the flag, and goes
   # on as it began where a later version would begin otherwise.
   monkeypatch.setattr(presets, 'paper_model', lambda *_: CONFIG)
@@ -431,7 +402,7 @@ def test_stages_one_by_one_equal_all_at_once(tmp_path, data_dir, trained):
   for stage in run.ORDER:
     record = run.train(CONFIG, tmp_path, data_dir, (stage,), QUIET)
     assert not (tmp_path / 'checkpoints' / 'state').exists()
-  assert _without_times(record) == _without_times(trained[1])
+  assert signals.without_times(record) == signals.without_times(trained[1])
 
 
 def test_a_later_stage_needs_the_earlier(tmp_path, data_dir):
@@ -558,7 +529,7 @@ def test_a_run_that_knows_no_digests_goes_on(moved, trained):
   ]
   (path / 'config.json').write_text(json.dumps(record))
   again = run.train(CONFIG, path, data, live=QUIET)
-  assert _without_times(again) == _without_times(trained[1])
+  assert signals.without_times(again) == signals.without_times(trained[1])
   record['data_sha256'] = [1]
   (path / 'config.json').write_text(json.dumps(record))
   with pytest.raises(types.InputError, match="expected 'data_sha256'"):

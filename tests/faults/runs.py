@@ -18,6 +18,7 @@ from rmtl_jax.results import ensemble
 from rmtl_jax.runtime import integrity as records
 from rmtl_jax.runtime import workdir, writers
 from rmtl_jax.training import models
+from tests import signals
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Small networks; lanes of few rows, so that an epoch has many dispatches.
@@ -130,8 +131,8 @@ def outcome(path: pathlib.Path) -> dict[str, Any]:
     assert newest is not None
     states.append((newest.step, newest.record['digests']))
   return {
-    'metrics': without_times(record),
-    'history': [without_times(entry) for entry in history],
+    'metrics': signals.without_times(record),
+    'history': [signals.without_times(entry) for entry in history],
     'parameters': [
       {name: records.digests(left.params) for name, left in one.results.items()}
       for one in trained.members
@@ -140,8 +141,3 @@ def outcome(path: pathlib.Path) -> dict[str, Any]:
     # The optimizers' states too.
     'states': states,
   }
-
-
-def without_times(record: dict[str, Any]) -> dict[str, Any]:
-  """A record of metrics without what may differ between two runs."""
-  return {k: v for k, v in record.items() if k not in ('seconds', 'device')}

@@ -16,8 +16,7 @@ from rmtl_jax import cli, run, types
 from rmtl_jax.results import evaluate
 from rmtl_jax.runtime import checkpoints, progress, writers
 from rmtl_jax.runtime import integrity as records
-from tests import test_run
-from tests.faults import runs
+from tests import signals, test_run
 
 TREE = {
   'network': {'kernel': np.random.default_rng(0).normal(size=(40, 30))},
@@ -214,7 +213,7 @@ def test_damaged_stages_are_trained_again(finished, tmp_path, capsys, stages):
   out = ''.join(capsys.readouterr())
   for stage in stages:
     assert f'checkpoints/{stage}/' in out and 'trained again' in out
-  assert runs.without_times(again) == runs.without_times(record)
+  assert signals.without_times(again) == signals.without_times(record)
   assert _history(path) == _history(finished[0] / 'run')
 
 
@@ -222,7 +221,7 @@ def test_damaged_stages_are_trained_again(finished, tmp_path, capsys, stages):
 def test_a_run_survives_the_loss_of_all_that_is_unfinished(finished, tmp_path):
   path, data, record = _damaged_copy(finished, tmp_path, 'state', 'finetune')
   again = run.train(test_run.CONFIG, path, data, live=QUIET)
-  assert runs.without_times(again) == runs.without_times(record)
+  assert signals.without_times(again) == signals.without_times(record)
   assert _history(path) == _history(finished[0] / 'run')
 
 
@@ -251,4 +250,4 @@ def test_another_backbone_under_the_same_settings_is_named(finished, tmp_path):
 
 
 def _history(path):
-  return [runs.without_times(entry) for entry in writers.read_history(path)]
+  return [signals.without_times(entry) for entry in writers.read_history(path)]

@@ -17,8 +17,7 @@ from rmtl_jax import run
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
 from rmtl_jax.runtime import progress, writers
-from tests import test_run
-from tests.faults import runs
+from tests import signals, test_run
 
 QUIET = progress.Progress(quiet=True)
 
@@ -41,7 +40,7 @@ def _cut(data: pathlib.Path, target: pathlib.Path, parts: int) -> None:
 def _bytes(path: pathlib.Path) -> bytes:
   """metrics.json without times and device, as it would stand on disk."""
   record = json.loads((path / 'metrics.json').read_bytes())
-  return json.dumps(runs.without_times(record)).encode()
+  return json.dumps(signals.without_times(record)).encode()
 
 
 @pytest.mark.parametrize(
@@ -69,7 +68,7 @@ def test_metrics_are_the_same_bytes(tmp_path, finished, parts, source):
   run.train(config, tmp_path / 'run', data, live=QUIET)
   assert _bytes(tmp_path / 'run') == _bytes(first / 'run')
   ours, theirs = (
-    [runs.without_times(e) for e in writers.read_history(path / 'run')]
+    [signals.without_times(e) for e in writers.read_history(path / 'run')]
     for path in (tmp_path, first)
   )
   assert ours == theirs

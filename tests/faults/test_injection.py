@@ -23,6 +23,7 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 import pytest
 
+from tests import signals
 from tests.faults import fuzz_targets, runs
 
 FULL, BROKEN, KILLED = 1, 2, 3
@@ -203,7 +204,7 @@ def _trained(place: pathlib.Path) -> bool:
   path = place / 'run' / 'metrics.json'
   if not path.exists():
     return False
-  record = runs.without_times(json.loads(path.read_text()))
+  record = signals.without_times(json.loads(path.read_text()))
   _metrics.append(record)
   assert record == _metrics[0]
   return True

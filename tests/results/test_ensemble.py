@@ -1,6 +1,7 @@
 """Whole ensembles on tiny data: members, resume, records."""
 
 import dataclasses
+import functools
 import json
 import shutil
 
@@ -18,7 +19,7 @@ from rmtl_jax.evaluation import mixing
 from rmtl_jax.report import pictures, tables
 from rmtl_jax.results import ensemble, evaluate
 from rmtl_jax.runtime import progress, workdir, writers
-from rmtl_jax.training import models, saved, trainer
+from rmtl_jax.training import models, saved
 from rmtl_jax.training import splits as splits_lib
 from tests import signals, tiny
 
@@ -80,12 +81,8 @@ def trained(tmp_path_factory, data_dir):
   return path, run.train(CONFIG, path, data_dir, live=QUIET)
 
 
-def timeless(record):
-  return {k: v for k, v in record.items() if k not in ('seconds', 'device')}
-
-
 def history(path):
-  return [timeless(entry) for entry in writers.read_history(path)]
+  return [signals.without_times(entry) for entry in writers.read_history(path)]
 
 
 @hypothesis.given(
@@ -180,28 +177,14 @@ def test_reports_of_an_ensemble(trained, tmp_path):
   assert (tmp_path / 'p.png').stat().st_size > 10_000
 
 
-def _train_with_cuts(config, path, data_dir, stages, calls):
-  """(what it ends with, how often it was interrupted)."""
-  for interruptions in range(60):
-    try:
-      record = run.train(
-        config, path, data_dir, stages, QUIET, signals.After(calls)
-      )
-      return record, interruptions
-    except trainer.Interrupted:
-      pass
-  raise AssertionError('never ends')
-
-
 def test_an_interrupted_ensemble_ends_as_an_undisturbed_one(
   tmp_path, data_dir, trained
 ):
   path, record = trained
-  again, interruptions = _train_with_cuts(
-    CONFIG, tmp_path, data_dir, run.ORDER, 12
-  )
+  train = functools.partial(run.train, CONFIG, tmp_path, data_dir, live=QUIET)
+  again, interruptions = signals.train_in_pieces(train, lambda n: 12)
   assert interruptions >= 2
-  assert timeless(again) == timeless(record)
+  assert signals.without_times(again) == signals.without_times(record)
   assert history(tmp_path) == history(path)
 
 
@@ -213,10 +196,11 @@ def test_members_that_end_apart_resume_exactly(tmp_path, data_dir):
   )
   stages, whole, cut = ('pretrain',), tmp_path / 'whole', tmp_path / 'cut'
   record = run.train(config, whole, data_dir, stages, QUIET)
-  again, interruptions = _train_with_cuts(config, cut, data_dir, stages, 4)
+  train = functools.partial(run.train, config, cut, data_dir, stages, QUIET)
+  again, interruptions = signals.train_in_pieces(train, lambda n: 4)
   epochs = [entry['member'] for entry in history(whole)]
   assert interruptions >= 2 and epochs.count(0) != epochs.count(1)
-  assert timeless(again) == timeless(record)
+  assert signals.without_times(again) == signals.without_times(record)
   assert history(whole) == history(cut)
 
 
@@ -231,7 +215,7 @@ def test_a_member_is_a_run_like_any_other(trained, data_dir):
       auc = record['members']['finetune'][task]['auc'][m]
       assert alone['stages']['finetune'][task]['auc'] == auc
     again = run.train(own.config, own.path, data_dir, live=QUIET)
-    assert timeless(again) == timeless(alone)
+    assert signals.without_times(again) == signals.without_times(alone)
   assert not (path / 'checkpoints').exists()
 
 

@@ -1,5 +1,6 @@
 """Stage 3 after its last epoch: kept, restored, evaluated."""
 
+import functools
 import json
 import shutil
 
@@ -12,7 +13,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.results import evaluate, finetuned
 from rmtl_jax.runtime import progress, workdir
-from rmtl_jax.training import actor_stage, models, saved, splits, trainer
+from rmtl_jax.training import actor_stage, models, saved, splits
 from tests import signals, tiny
 
 # At this learning rate no epoch of stage 3 is better than epoch 0.
@@ -54,10 +55,6 @@ def trained(tmp_path_factory, data_dir):
     patch.setattr(actor_stage.ActorStage, 'result', result)
     record = run.train(CONFIG, path, data_dir, live=QUIET)
   return path, record, ends
-
-
-def timeless(record):
-  return {k: v for k, v in record.items() if k not in ('seconds', 'device')}
 
 
 def test_both_arms_are_evaluated_after_the_last_epoch(trained, data_dir):
@@ -136,21 +133,10 @@ def test_an_interrupted_run_ends_with_the_same_bits(
   tmp_path, data_dir, trained
 ):
   _, record, ends = trained
-  interruptions = 0
-  for _ in range(60):
-    try:
-      again = run.train(
-        CONFIG,
-        tmp_path,
-        data_dir,
-        live=QUIET,
-        interrupted=signals.After(9),
-      )
-      break
-    except trainer.Interrupted:
-      interruptions += 1
+  train = functools.partial(run.train, CONFIG, tmp_path, data_dir, live=QUIET)
+  again, interruptions = signals.train_in_pieces(train, lambda n: 9)
   assert interruptions > 3
-  assert timeless(again) == timeless(record)
+  assert signals.without_times(again) == signals.without_times(record)
   one = workdir.read(tmp_path)
   made = models.Models(one.manifest.feature_spec())
   for arm in finetuned.ARMS:
@@ -172,7 +158,7 @@ def test_a_run_killed_while_stage_3_was_kept_ends_the_same(
     shutil.rmtree(copied / 'checkpoints' / name)
   (copied / 'metrics.json').unlink()
   again = run.train(CONFIG, copied, data_dir, live=QUIET)
-  assert timeless(again) == timeless(trained[1])
+  assert signals.without_times(again) == signals.without_times(trained[1])
 
 
 def test_a_run_of_an_earlier_version_is_evaluated_without(copied, trained):

@@ -1,6 +1,7 @@
 """Runs that start from another's models, on data of grown vocabularies."""
 
 import dataclasses
+import functools
 import json
 import shutil
 import types as python_types
@@ -64,10 +65,6 @@ def _next(places, path, settings=None, **more):
     start_from=places / 'run',
     **more,
   )
-
-
-def _without_times(record):
-  return {k: v for k, v in record.items() if k not in ('seconds', 'device')}
 
 
 @pytest.fixture(scope='module')
@@ -173,19 +170,11 @@ def test_moments_are_not_kept_where_nobody_wants_them(places, tmp_path):
 
 
 def test_a_killed_one_ends_as_an_undisturbed_one(started, places, tmp_path):
-  interruptions, record = 0, {}
-  for _ in range(60):
-    try:
-      record = _next(
-        places,
-        tmp_path / 'run',
-        interrupted=signals.After(3 + 4 * interruptions),
-      )
-      break
-    except trainer.Interrupted:
-      interruptions += 1
+  record, interruptions = signals.train_in_pieces(
+    functools.partial(_next, places, tmp_path / 'run'), lambda n: 3 + 4 * n
+  )
   assert interruptions >= 2
-  assert _without_times(record) == _without_times(started[1])
+  assert signals.without_times(record) == signals.without_times(started[1])
 
 
 def test_a_finished_one_needs_the_other_no_more(places, tmp_path):
@@ -196,7 +185,7 @@ def test_a_finished_one_needs_the_other_no_more(places, tmp_path):
   shutil.rmtree(tmp_path / 'old')
   assert evaluate.evaluate(tmp_path / 'new')['stages'] == record['stages']
   again = run.train(*arguments, live=QUIET)
-  assert _without_times(again) == _without_times(record)
+  assert signals.without_times(again) == signals.without_times(record)
 
 
 def test_another_start_in_the_same_directory_is_refused(started, places):
