@@ -65,15 +65,30 @@ def null_if_empty(value: str, kind: str = '') -> str:
     # DuckDB plans by `typeof`: integers, which can't be empty, cost nothing.
     kept = (
       f"typeof({value}) IN {INTEGERS} OR {written} <> '' AND"
-      f" NOT (typeof({value}) IN {(*EXACT,)} AND {written} = 'nan')"
+      f' NOT {_is_nan_of_any_type(value)}'
     )
   elif kind in INTEGERS:
     return value
   else:
     kept = f"{written} <> ''"
     if kind in EXACT:
-      kept += f" AND {written} <> 'nan'"
+      kept += f' AND NOT {is_nan(value)}'
   return f'CASE WHEN {kept} THEN {value} END'
+
+
+def is_nan(value: str) -> str:
+  """SQL of whether a float is NaN.
+
+  Of a column of a Parquet file DuckDB takes `isnan` for false: it concludes so
+  from the least and the largest value of the file, which leave NaN out.
+  """
+  return f'(NOT isfinite({value}) AND NOT isinf({value}))'
+
+
+def _is_nan_of_any_type(value: str) -> str:
+  """`is_nan` of a value that may be no float; NaN can have a sign as text."""
+  written = f'CAST({value} AS VARCHAR)'
+  return f"(typeof({value}) IN {(*EXACT,)} AND suffix({written}, 'nan'))"
 
 
 def null_if_in(value: str, texts: Iterable[str]) -> str:
@@ -109,7 +124,7 @@ def value_text(value: str, kind: str = '') -> str:
 
   Pandas turns integers into floats if a value is missing, so whole floats are
   written as integers: 118.0 is '118'. Floats beyond EXACT keep their text, as
-  one float may stand for two neighbouring ids.
+  one float may stand for two neighbouring ids. NaN has none.
 
   Args:
     value: SQL of the value.
@@ -120,7 +135,10 @@ def value_text(value: str, kind: str = '') -> str:
   size = f'abs(TRY_CAST({written} AS DOUBLE))'
   if kind in EXACT:
     exact = f'{size} < {EXACT[kind]}'
-    return f'CASE WHEN {exact} THEN {whole} ELSE {written} END'
+    return (
+      f'CASE WHEN {exact} THEN {whole}'
+      f' WHEN NOT {is_nan(value)} THEN {written} END'
+    )
   if kind:
     return whole if kind.startswith('DECIMAL') else written
   # `typeof` is known when the query is planned: other types cost nothing.
@@ -129,7 +147,8 @@ def value_text(value: str, kind: str = '') -> str:
     for of, limit in EXACT.items()
   )
   decimal = f"WHEN typeof({value}) LIKE 'DECIMAL%' THEN {whole}"
-  return f'CASE {cases} {decimal} ELSE {written} END'
+  nothing = f'WHEN {_is_nan_of_any_type(value)} THEN NULL'
+  return f'CASE {nothing} {cases} {decimal} ELSE {written} END'
 
 
 def crossed(values: Iterable[str]) -> str:

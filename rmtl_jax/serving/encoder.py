@@ -312,7 +312,7 @@ class Encoder:
     # do sequences, which may hold more than the log.
     is_own = 'as_of' not in field.details and field.vocabulary_owner is None
     if is_own and len(vocabulary):
-      given = _is_given(column, is_text)
+      given = _is_given(column)
       counts = values.notes.fields.setdefault(
         field.name, notes_lib.FieldCounts(raw_field.column, vocabulary.rest)
       )
@@ -384,10 +384,9 @@ def _holds_text(found: pa.DataType) -> bool:
   return parquet.is_text(found)
 
 
-def _is_given(values: pa.Array, is_text: bool) -> np.ndarray:
-  """Which values are not missing, bool[len(values)]; see sql.null_if_empty."""
-  missing = pa.array([None, ''] if is_text else [None, '', 'nan'])
-  options = pc.SetLookupOptions(value_set=missing)
+def _is_given(values: pa.Array) -> np.ndarray:
+  """Which texts are not missing, bool[len(values)]."""
+  options = pc.SetLookupOptions(value_set=pa.array([None, '']))
   found = pc.call_function('is_in', [values], options)
   return ~found.to_numpy(zero_copy_only=False)
 

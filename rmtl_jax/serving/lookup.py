@@ -246,10 +246,8 @@ def _float_texts(column: pa.Array, kind: type, exact: int) -> list[str | None]:
   """
 
   def text(value: float | None) -> str | None:
-    if value is None:
+    if value is None or math.isnan(value):
       return None
-    if value != value:  # DuckDB writes the sign of NaN
-      return '-nan' if math.copysign(1.0, value) < 0.0 else 'nan'
     if abs(value) < exact and value == int(value):
       return str(int(value))
     return str(kind(value))

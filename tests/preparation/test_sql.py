@@ -4,6 +4,8 @@ import math
 
 import duckdb
 import hypothesis
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies as st
 
@@ -77,13 +79,26 @@ def test_empty_text_is_a_missing_key():
 
 def test_nan_is_a_missing_key():
   key = sql.null_if_empty
-  rows = "(VALUES ('nan'::DOUBLE, 'nan'::FLOAT, 'nan', 'inf'::DOUBLE))"
+  rows = "(VALUES ('nan'::DOUBLE, '-nan'::FLOAT, 'nan', 'inf'::DOUBLE))"
+  typed = [key('d', 'DOUBLE'), key('f', 'FLOAT')]
   with sql.connect() as connection:
     found = sql.fetch_row(
       connection,
-      f'SELECT {", ".join(map(key, "dfti"))} FROM {rows} x(d, f, t, i)',
+      f'SELECT {", ".join([*map(key, "dfti"), *typed])}'
+      f' FROM {rows} x(d, f, t, i)',
     )
-  assert found == (None, None, 'nan', float('inf'))
+  assert found == (None, None, 'nan', math.inf, None, None)
+
+
+def test_nan_is_found_in_a_parquet_file(tmp_path):
+  """Whose least and largest value leave it out."""
+  path = tmp_path / 'log.parquet'
+  values = [1.0, math.nan, -math.nan, None, math.inf, -math.inf, 0.0]
+  pq.write_table(pa.table({'x': values}), path)
+  with sql.connect() as connection, sql.scan_file(path, 'parquet') as rows:
+    found = connection.execute(f'SELECT {sql.is_nan("x")} FROM {rows}')
+    is_nan = [one for (one,) in found.fetchall()]
+  assert is_nan == [False, True, True, None, False, False, False]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +111,8 @@ def test_nan_is_a_missing_key():
     ('9007199254740991::DOUBLE', '9007199254740991'),
     ('9007199254740992::DOUBLE', '9007199254740992.0'),
     ('1e300::DOUBLE', '1e+300'),
-    ("'nan'::DOUBLE", 'nan'),
+    ("'nan'::DOUBLE", None),
+    ("'-nan'::DOUBLE", None),
     ("'-inf'::DOUBLE", '-inf'),
     ('16777215::FLOAT', '16777215'),
     ('16777216::FLOAT', '16777216.0'),

@@ -124,9 +124,10 @@ def given(value: str, found: pa.DataType, missing: Missing) -> str:
 
 
 def _means_nothing(value: str, found: pa.DataType, missing: Missing) -> str:
-  """SQL of whether a value is declared to mean nothing; '' for never."""
+  """SQL of whether a value is NaN or declared to mean nothing; '' for never."""
+  is_nan = sql.is_nan(value) if pa.types.is_floating(found) else ''
   if not missing.values:
-    return ''
+    return is_nan
   listed = ', '.join(map(sql.literal, missing.values))
   condition = f'CAST({value} AS VARCHAR) IN ({listed})'
   has_numbers = (
@@ -138,7 +139,7 @@ def _means_nothing(value: str, found: pa.DataType, missing: Missing) -> str:
   if missing.numbers and has_numbers:
     numbers = ', '.join(map(sql.float_literal, missing.numbers))
     condition += f' OR TRY_CAST({value} AS DOUBLE) IN ({numbers})'
-  return condition
+  return f'{is_nan} OR {condition}' if is_nan else condition
 
 
 def _null_if(value: str, condition: str) -> str:

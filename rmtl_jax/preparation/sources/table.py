@@ -204,7 +204,7 @@ def _write_whole(
     value = sql.quote(raw.PREFIX + column)
     if kinds[raw.PREFIX + column] != 'VARCHAR':
       continue
-    ends = f"suffix({value}, '.0')"
+    ends = f'regexp_matches({value}, {sql.literal(sql.WHOLE)})'
     is_number = f'regexp_matches({value}, {sql.literal(sql.NUMBER)})'
     if sql.any_row(connection, table, ends) and not sql.any_row(
       connection, table, f"{value} <> '' AND NOT {is_number}"

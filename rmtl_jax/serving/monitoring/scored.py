@@ -265,10 +265,7 @@ class _Reader:
     if pa.types.is_nested(kind):
       return f'coalesce(len({value}), 0) = 0'
     missing = self._encoder.missing_in(field.column)
-    found = f'({readings.given(value, kind, missing)}) IS NULL'
-    if pa.types.is_floating(kind):
-      found += f' OR isnan({value})'
-    return f'({found})'
+    return f'({readings.given(value, kind, missing)}) IS NULL'
 
   def _key(self, schema: pa.Schema) -> str:
     """SQL of a number that rows of one user or session share.

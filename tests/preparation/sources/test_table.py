@@ -200,9 +200,13 @@ def test_delimiter_gzip_and_directory(tmp_path):
   ('other', 'expected'),
   [('', ['2', '3', '1', None, '1', '2']), ('x', ['2', '3', '1', 'x', '1.0'])],
 )
-def test_ids_of_which_one_file_has_floats(tmp_path, other, expected):
+@pytest.mark.parametrize('zeros', ['0', '00'])
+def test_ids_of_which_one_file_has_floats(tmp_path, other, expected, zeros):
   """As pandas writes them where one is missing."""
-  for name, ids in (('1', [*'123']), ('2', [other, '1.0', '2.0', '3.0'])):
+  if other:
+    expected = [*expected[:-1], f'1.{zeros}']
+  floats = [f'{n}.{zeros}' for n in (1, 2, 3)]
+  for name, ids in (('1', [*'123']), ('2', [other, *floats])):
     ids = (ids * ROWS)[: ROWS // 2]
     first = int(name) * ROWS
     lines = [f'v{i + first},{i + first},{n},0' for i, n in enumerate(ids)]

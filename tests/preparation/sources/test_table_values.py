@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import math
 import os
 
 import pyarrow as pa
@@ -106,6 +107,52 @@ def test_a_label_that_is_no_declared_word(tmp_path, form):
     lambda: run(tmp_path, path, tasks=[task]),
     f"row {row - 2}, column 'clicked': nothing, expected one of 'yes'",
   )
+
+
+@pytest.mark.parametrize(
+  'words', [{}, {'positive': ['1']}, {'negative': ['0']}]
+)
+@pytest.mark.parametrize('nothing', [None, math.nan, -math.nan])
+def test_nan_is_a_missing_label(tmp_path, words, nothing):
+  """Parquet's statistics, which leave NaN out, are no reason to overlook it."""
+  values = [nothing if i % 5 == 4 else float(n) for i, n in enumerate(LABELS)]
+  path = write(tmp_path / 'log.parquet', columns(clicked=values))
+  task = {'column': 'clicked', **words}
+  schema(tmp_path, tasks=[task])
+  raw_files.fails(
+    tmp_path,
+    lambda: run(tmp_path, path, tasks=[task]),
+    "row 5, column 'clicked': n",
+    '"null": "not_observed" in its task takes missing labels',
+  )
+  run(tmp_path, path, tasks=[task | {'null': 'not_observed'}])
+  rows = sorted(raw_files.read(tmp_path), key=lambda row: row['row_id'])
+  observed = [float(i % 5 != 4) for i in range(ROWS)]
+  assert [row['w_clicked'] for row in rows] == observed
+  assert labels(tmp_path) == [
+    n * w for n, w in zip(LABELS, observed, strict=True)
+  ]
+
+
+def test_nan_is_no_category_and_no_time_of_a_label(tmp_path):
+  """Of either sign: 0.0 / 0.0 is a NaN with one on most machines."""
+  nothing = [math.nan, -math.nan, None]
+  table = columns(
+    item=[nothing[i % 3] if i % 2 else float(i % 4) for i in range(ROWS)],
+    tags=[[nothing[i % 3], 7.0, 2.5] for i in range(ROWS)],
+    clicked=[nothing[i % 3] if i % 2 else i * 3600.0 for i in range(ROWS)],
+  )
+  time = {'column': 'clicked', 'unit': 's'}
+  run(
+    tmp_path,
+    write(tmp_path / 'log.parquet', table),
+    categorical=['item'],
+    multi_valued=['tags'],
+    tasks=[{'name': 'clicked', 'time_column': time}],
+  )
+  assert raw_files.vocabulary(tmp_path, 'item') == [None, '0', '2']
+  assert raw_files.vocabulary(tmp_path, 'tags') == [None, '2.5', '7']
+  assert labels(tmp_path) == [1 - n for n in LABELS]
 
 
 def test_a_label_may_be_a_weight_too(tmp_path):
