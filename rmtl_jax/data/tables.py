@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from rmtl_jax import types
@@ -102,6 +103,14 @@ def _plain_values(column: pa.Array) -> pa.Array:
     values = column.dictionary.cast(kind)
     coded = pa.DictionaryArray.from_arrays(column.indices, values)
     return coded.dictionary_decode()
+  if _is_list_view(column.type):
+    # Arrow's own cast of views gives lists without the last one's end.
+    lengths = column.value_lengths().fill_null(0).to_numpy()
+    return pa.LargeListArray.from_arrays(
+      np.append(0, np.cumsum(lengths)),
+      _plain_values(column.flatten()),
+      mask=column.is_null(),
+    )
   return column if column.type == kind else column.cast(kind)
 
 
@@ -122,6 +131,10 @@ def is_list(kind: pa.DataType) -> bool:
     pa.types.is_list(kind)
     or pa.types.is_large_list(kind)
     or pa.types.is_fixed_size_list(kind)
-    or pa.types.is_list_view(kind)
-    or pa.types.is_large_list_view(kind)
+    or _is_list_view(kind)
   )
+
+
+def _is_list_view(kind: pa.DataType) -> bool:
+  """Whether values of a type are lists that stand anywhere among the values."""
+  return pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind)

@@ -57,6 +57,17 @@ def test_views_and_dictionaries_become_plain():
   assert found.to_pydict() == given.to_pydict()
 
 
+@pytest.mark.parametrize('kind', [pa.list_view, pa.large_list_view, pa.list_])
+def test_lists_of_any_layout(kind):
+  values = [['a', 'b'], None, [], ['c', None]] * 15
+  given = pa.table({'l': pa.array(values, kind(pa.string()))})
+  for part in (given, given.slice(3, 9)):
+    found = tables.to_arrow(part)
+    found.validate(full=True)
+    assert found.schema.types == [pa.large_list(pa.string())]
+    assert found.to_pydict() == part.to_pydict()
+
+
 @pytest.mark.parametrize(
   ('given', 'told'),
   [
