@@ -19,7 +19,8 @@ from rmtl_jax.preparation import sql
 
 _FOREVER = 2**63 - 1
 # Starts of validation and test, ms, and where it is known the end of the log;
-# None where there is no such session, or sessions are not split by time.
+# None where there is no such session. Where sessions are not split by time, all
+# of them are the end of the log, or None.
 Boundaries = tuple[int | None, ...]
 
 
@@ -116,11 +117,13 @@ class RowPlaces:
     Args:
       delay_ms: of a label, of which rows are left out that don't know it.
     """
-    if not self.by_time:
-      return f'row_id IN (SELECT row_id FROM {self.table} WHERE split = 0)'
-    first = self.boundaries[0]
+    end = self.boundaries[0]
     delay_ms = max(delay_ms, self.delay_ms)
-    return 'true' if first is None else f'timestamp < {first - delay_ms}'
+    known = 'true' if end is None else f'timestamp < {end - delay_ms}'
+    if self.by_time:
+      return known
+    train = f'(SELECT row_id FROM {self.table} WHERE split = 0)'
+    return f'row_id IN {train} AND {known}'
 
 
 def number_sessions(

@@ -211,3 +211,24 @@ def test_a_late_label_is_not_observed_and_its_row_stays(tmp_path):
     for share, split, more in ((21, 'train', ''), (62, 'validation', _LONGER))
   ]
   contract.check(tmp_path / 'out')
+
+
+def test_prior_rates_are_of_labels_that_are_known(tmp_path):
+  """At the end of the log too, which all drawn splits have."""
+  manifest = run(
+    tmp_path,
+    (0, 5),
+    until='1970-01-16',
+    split_by='random',
+    as_of=('feedback',),
+    any_dates=True,
+  )
+  train = raw_files.read(tmp_path, 'train')
+  known = [row['y_bought'] for row in train if row['w_bought']]
+  assert 0 < len(known) < len(train)
+  rates = {
+    field.details['task']: field.details['train_rate']
+    for field in manifest.fields
+    if 'train_rate' in field.details
+  }
+  assert rates == {'click': 1.0, 'bought': sum(known) / len(known)}
