@@ -402,7 +402,8 @@ def open_text(
 
 def delimiter_of(path: pathlib.Path, declared: str) -> str:
   """The delimiter of a CSV file: the declared one, or by its name."""
-  return declared or ('\t' if '.tsv' in path.suffixes else ',')
+  plain = path if compression(path) == 'none' else path.with_suffix('')
+  return declared or ('\t' if plain.suffix.lower() == '.tsv' else ',')
 
 
 def _csv_value(

@@ -205,6 +205,8 @@ def test_dictionaries_and_booleans_are_categories(tmp_path):
     ('log.csv', '\t', {'delimiter': '\t'}),
     ('log.tsv', '\t', {}),
     ('log.tsv.gz', '\t', {}),
+    ('LOG.TSV', '\t', {}),
+    ('log.tsv.csv', ',', {}),
     ('log.csv.zst', ',', {}),
     ('log.tsv.zst', '|', {'delimiter': '|'}),
   ],
