@@ -135,7 +135,7 @@ def _kind(found: pa.DataType) -> str:
 def _cast(value: str, wanted: str) -> str:
   """SQL of a column as the wanted type, for `load`."""
   if wanted == 'VARCHAR[]':
-    return sql.value_texts(value)
+    return f'CAST({sql.value_texts(value)} AS VARCHAR[])'
   if wanted == 'VARCHAR':
     return sql.value_text(value)
   return f'TRY_CAST({value} AS {wanted})' if wanted else value

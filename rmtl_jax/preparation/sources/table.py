@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import pathlib
 from collections.abc import Sequence
@@ -120,7 +121,7 @@ def _load(
 ) -> tuple[raw.RawTable, set[str]]:
   """Reads the files; the raw table, and the columns that hold lists."""
   is_parquet = paths[0].name.lower().endswith(folders.PARQUET)
-  nested = _list_columns(paths[0]) if is_parquet else set()
+  nested = _list_columns(paths) if is_parquet else set()
   # Parquet has types of its own: keys are faster as they are.
   key = '' if is_parquet else 'VARCHAR'
   kinds = table_columns.types(schema, key, nested, readings)
@@ -175,14 +176,17 @@ def _load_csv(
     whole = [column for column in whole if column not in wrong]
 
 
-def _list_columns(path: pathlib.Path) -> set[str]:
-  """Columns of lists; the loader reports unreadable files."""
-  try:
-    with parquet.open_file(path) as file:
-      found = file.schema_arrow
-  except (OSError, ValueError):
-    return set()
-  return {field.name for field in found if field.type.num_fields}
+def _list_columns(paths: Sequence[pathlib.Path]) -> set[str]:
+  """Columns of lists; the loader reports unreadable files.
+
+  A file in which such a column has no value does not tell.
+  """
+  found: set[str] = set()
+  with contextlib.suppress(OSError, ValueError):
+    for path in paths:
+      with parquet.open_file(path) as file:
+        found |= {f.name for f in file.schema_arrow if f.type.num_fields}
+  return found
 
 
 def _write_whole(

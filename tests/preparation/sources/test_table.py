@@ -164,6 +164,30 @@ def test_multi_valued(tmp_path, form):
   assert manifest.fields[-1].width == 2
 
 
+def test_lists_of_which_a_file_has_none(tmp_path):
+  """Such a column has the type of nothing, as frames and Arrow write it."""
+  tags = [['a', 'b'][: 1 + i % 2] for i in range(ROWS)]
+  place = tmp_path / 'raw'
+  place.mkdir()
+  data = pa.table(columns(tags=tags))
+  at = data.column_names.index('tags')
+  nothing = data.set_column(at, 'tags', pa.nulls(ROWS))
+  for i, part in enumerate((nothing[:3], data[3:9], nothing[9:12], data[12:])):
+    pq.write_table(part, place / f'{i}.parquet')
+  raw_files.run(
+    tmp_path,
+    'table',
+    place,
+    schema=schema(tmp_path, multi_valued=['tags']),
+    min_count=1,
+  )
+  words = raw_files.vocabulary(tmp_path, 'tags')
+  rows = sorted(raw_files.read(tmp_path), key=lambda row: row['row_id'])
+  assert [[words[n] for n in row['m_tags']] for row in rows] == [
+    [None] if i in (0, 1, 2, 9, 10, 11) else tags[i] for i in range(ROWS)
+  ]
+
+
 def test_bins_become_categories(tmp_path):
   data = columns(age=[float(i) if i % 5 else None for i in range(ROWS)])
   field = {'column': 'age', 'transform': 'bins', 'bins': 2}
