@@ -340,6 +340,7 @@ def _report(
       *warning_lines.sessions(rows),
       *warning_lines.duplicates(rows, duplicates),
       *warning_lines.cut(rows, places),
+      *warning_lines.parted_users(connection, encoded, rule),
       *waves.warnings(connection, rows, places, rule),
       *warning_lines.immature(rows, places),
       *warning_lines.late(connection, encoded, rows, places),

@@ -8,7 +8,7 @@ import duckdb
 
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import encode, labels, source, sql
+from rmtl_jax.preparation import encode, labels, source, splits, sql
 from rmtl_jax.preparation import sessions as sessions_lib
 from rmtl_jax.preparation.raw import files as raw
 
@@ -66,6 +66,28 @@ def cut(rows: source.SourceTable, places: sessions_lib.RowPlaces) -> list[str]:
   ]
 
 
+def parted_users(
+  connection: duckdb.DuckDBPyConnection,
+  encoded: encode.Encoded,
+  rule: splits.SplitRule,
+) -> list[str]:
+  """Says that drawn users are in several splits, as their sessions are."""
+  if rule.by != 'user':
+    return []
+  users = f'SELECT user_id FROM {encoded.table} WHERE user_id IS NOT NULL'
+  count = sql.fetch_row(
+    connection,
+    f'SELECT count(*) FROM ({users} GROUP BY user_id'
+    ' HAVING min(split) < max(split))',
+  )[0]
+  if not count:
+    return []
+  return [
+    f'{count:,} user{"" if count == 1 else "s"} with rows in several splits: a'
+    " session with several users goes where its first row's user goes"
+  ]
+
+
 def immature(
   rows: source.SourceTable, places: sessions_lib.RowPlaces
 ) -> list[str]:
@@ -111,13 +133,13 @@ def late(
 
 
 def one_class(
-  rows: source.SourceTable, splits: Mapping[str, manifest_lib.Split]
+  rows: source.SourceTable, of_splits: Mapping[str, manifest_lib.Split]
 ) -> list[str]:
   """Warns about splits in which a task has one class only, or no label."""
   lines = []
   for task in rows.tasks:
     found: dict[str, list[str]] = {}
-    for name, split in splits.items():
+    for name, split in of_splits.items():
       known, ones = split.rows_of(task.name), split.positives[task.name]
       if not known:
         found.setdefault('no label', []).append(name)

@@ -435,6 +435,18 @@ def test_users_rates_are_left_out_where_sessions_have_several(tmp_path):
     split_by='user',
   )
   assert manifest.report['as_of_left_out']['rates'] == 'splits overlap in time'
+  splits_of = collections.defaultdict(set)
+  for split in manifest_lib.SPLITS:
+    for row in raw_files.read(tmp_path, split):
+      splits_of[row['user_id']].add(split)
+  parted = sum(len(s) > 1 for u, s in splits_of.items() if u is not None)
+  assert parted > 1
+  told = (
+    f'{parted} users with rows in several splits: a session with several users'
+    " goes where its first row's user goes"
+  )
+  assert told in manifest.report['warnings']
+  contract.check(tmp_path / 'out')
 
 
 def test_a_number_is_not_rounded_to_a_split(tmp_path):

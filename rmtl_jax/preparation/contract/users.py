@@ -1,4 +1,7 @@
-"""Checks that no user is in two splits, where data is split by user."""
+"""Checks that users stay whole where data is split by user.
+
+A session goes where its first row's user goes, whoever comes after.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,12 @@ class Users:
     """Adds the users of some rows.
 
     Args:
-      values: the rows; a user that is null is none.
+      values: the rows; a user that is null is none, and of a session its first
+        row's user counts.
       split: theirs.
 
     Raises:
-      types.InputError: a row's user is in another split too.
+      types.InputError: such a user is in another split too.
     """
     if _COLUMN not in values.table.column_names:
       return
@@ -34,6 +38,7 @@ class Users:
     if not self._stay_whole:
       return
     known = values.table[_COLUMN].is_valid().to_numpy()
+    known &= values.integers('step') == 0
     for other, others in self._of_split.items():
       if other != split:
         values.require(
