@@ -68,6 +68,14 @@ def test_documented_example():
     minimal(),
     documented(),
     minimal(tasks=[{'column': 'y', 'known_after_seconds': 0.0015}]),
+    # Times of labels are in the zone of rows unless they say another.
+    *(
+      minimal(
+        time={'column': 't', 'unit': 'iso', 'zone': 'Asia/Tokyo'},
+        tasks=[{'name': 'y', 'time_column': {'column': 'at', **zone}}],
+      )
+      for zone in ({}, {'zone': 'UTC'}, {'zone': 'Europe/Berlin'})
+    ),
   ],
 )
 def test_round_trip(record):

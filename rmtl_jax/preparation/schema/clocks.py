@@ -37,10 +37,10 @@ def parse_clock(
   return times.Time(unit, zone, pattern)
 
 
-def clock_entries(clock: times.Time) -> dict[str, Any]:
-  """The keys that `parse_clock` reads."""
+def clock_entries(clock: times.Time, default: times.Time) -> dict[str, Any]:
+  """The keys that `parse_clock` reads, with the same default."""
   entries = {'unit': clock.unit}
-  if clock.zone != times.UTC:
+  if {clock.zone, default.zone} != {times.UTC}:
     entries['zone'] = clock.zone
   if clock.format:
     entries['format'] = clock.format

@@ -76,13 +76,15 @@ def parse_labels(
 
 
 def label_entries(
-  task: source.SourceTask, nulls_of: dict[str, tuple[str, ...]]
+  task: source.SourceTask,
+  nulls_of: dict[str, tuple[str, ...]],
+  clock: times.Time,
 ) -> dict[str, Any]:
-  """The keys that `parse_labels` reads."""
+  """The keys that `parse_labels` reads; `clock` is the form of rows' times."""
   null = nulls.null_entry(nulls_of, task.column)
   if task.clock is not None:
-    clock = clocks.clock_entries(task.clock)
-    return {'time_column': {'column': task.column} | clock | null}
+    own = clocks.clock_entries(task.clock, clock)
+    return {'time_column': {'column': task.column} | own | null}
   if task.timed:
     return {}
   after = task.known_after_ms

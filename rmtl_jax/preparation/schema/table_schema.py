@@ -60,7 +60,7 @@ class TableSchema:
     record: dict[str, Any] = {
       'tasks': [
         {'name': t.name}
-        | labels.label_entries(t, self.nulls)
+        | labels.label_entries(t, self.nulls, self.clock)
         | ({'after': t.after} if t.after is not None else {})
         | _kind_entries(t)
         | _rows_of(t, self.weight)
@@ -68,7 +68,8 @@ class TableSchema:
       ],
     }
     if self.time is not None:
-      record['time'] = {'column': self.time} | clocks.clock_entries(self.clock)
+      clock = clocks.clock_entries(self.clock, times.Time())
+      record['time'] = {'column': self.time} | clock
     columns = {part.column for part in (*self.fields, *self.tasks)}
     for role in ('session', 'user', 'item', 'domain', 'weight'):
       column = getattr(self, role)
