@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rmtl_jax.balancing import tasks
+from rmtl_jax.balancing import checks, tasks
 from rmtl_jax.ops import hashing
 
 # Norms this much smaller than what they are brought to count as 0.
@@ -267,8 +267,12 @@ def graddrop(
 
   Returns:
     A transformation without a state that needs `key`.
+
+  Raises:
+    types.InputError: a leak out of range.
   """
   del num_tasks
+  checks.check_share('graddrop', 'alpha', alpha)
 
   def update(updates, state, params=None, *, key=None, **extra):
     del params, extra
@@ -358,7 +362,11 @@ def db_mtl(
 
   Returns:
     A transformation that needs `losses`, which are at least 0.
+
+  Raises:
+    types.InputError: a decay that is no share.
   """
+  checks.check_share('db_mtl', 'decay', decay)
 
   def init(params):
     return AveragedState(jnp.ones(num_tasks), _zeros(num_tasks, params))
@@ -421,7 +429,12 @@ def metabalance(
     alpha: the relax factor, from 0 (nothing changes) to 1 (the target's norm).
     decay: of the moving averages; they start at 0, which cancels out.
     target: number of the target task; settings of a run have the first.
+
+  Raises:
+    types.InputError: a factor or decay that is no share.
   """
+  checks.check_share('metabalance', 'alpha', alpha)
+  checks.check_share('metabalance', 'decay', decay)
 
   def init(params):
     leaves = len(jax.tree.leaves(params))
@@ -468,7 +481,12 @@ def multibalance(
     num_tasks: K.
     alpha: the relax factor, from 0 (nothing changes) to 1 (the same norm).
     decay: of the moving averages; they start at 0, which cancels out.
+
+  Raises:
+    types.InputError: a factor or decay that is no share.
   """
+  checks.check_share('multibalance', 'alpha', alpha)
+  checks.check_share('multibalance', 'decay', decay)
 
   def init(params):
     del params

@@ -24,7 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rmtl_jax.balancing import gram_weights, solvers, tasks
+from rmtl_jax import types
+from rmtl_jax.balancing import checks, gram_weights, solvers, tasks
 
 
 class GramState(NamedTuple):
@@ -146,11 +147,11 @@ def pareto(
     averaging: of weights over steps.
 
   Raises:
-    ValueError: the minima of all tasks are more than 1.
+    types.InputError: the minima of all tasks are more than 1.
   """
   if not 0.0 <= minimum * num_tasks <= 1.0 + 1e-6:
-    raise ValueError(
-      f'minimum: expected from 0 to 1 / {num_tasks}, found {minimum}'
+    raise types.InputError(
+      f'pareto: minimum={minimum}: expected from 0 to 1 / {num_tasks}'
     )
   bounded = min(minimum, 1.0 / num_tasks)
   return _stateless(
@@ -202,7 +203,11 @@ def gradvac(
   Returns:
     A transformation that needs `key`, for more than two tasks. Its memory is
     the targets, f32[K, K].
+
+  Raises:
+    types.InputError: a decay that is no share.
   """
+  checks.check_share('gradvac', 'decay', decay)
 
   def weights_of(gram, memory, key, losses):
     del losses

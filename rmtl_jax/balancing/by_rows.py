@@ -69,8 +69,7 @@ def hard_examples(
     types.InputError: a share that is not in (0, 1].
   """
   checks.check_above_0('hard_examples', 'alpha', alpha)
-  if alpha > 1.0:
-    raise types.InputError(f'hard_examples: alpha={alpha}: expected at most 1')
+  checks.check_share('hard_examples', 'alpha', alpha)
 
   def weights_of(losses, counts):
     rows = jnp.sum(counts, 0)

@@ -49,6 +49,12 @@ def check_above_0(name: str, setting: str, value: float) -> None:
     raise types.InputError(f'{name}: {setting}={value}: expected above 0')
 
 
+def check_share(name: str, setting: str, value: float) -> None:
+  """Raises InputError unless a balancer's setting is from 0 to 1."""
+  if not 0 <= value <= 1:
+    raise types.InputError(f'{name}: {setting}={value}: expected from 0 to 1')
+
+
 def check_at_least(name: str, setting: str, value: float, least: float) -> None:
   """Raises InputError if a balancer's setting is below its least value."""
   if not value >= least:

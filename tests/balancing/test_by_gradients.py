@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from rmtl_jax import types
 from rmtl_jax.balancing import by_gradients, registry
 from tests import tiers
 
@@ -377,6 +378,24 @@ def test_neutral_settings_leave_the_gradient_as_it_is(name):
     steps(MAKERS[name](3, **neutral), gradients), gradients, strict=True
   ):
     close(combined, g.sum(0))
+
+
+@pytest.mark.parametrize(
+  ('name', 'setting'),
+  [
+    ('graddrop', 'alpha'),
+    ('db_mtl', 'decay'),
+    ('metabalance', 'alpha'),
+    ('metabalance', 'decay'),
+    ('multibalance', 'alpha'),
+    ('multibalance', 'decay'),
+  ],
+)
+def test_what_is_no_share_is_refused(name, setting):
+  """Relax factors above 1 would ascend losses, and averages would grow."""
+  said = f'{name}: {setting}=1.5: expected from 0 to 1'
+  with pytest.raises(types.InputError, match=said):
+    MAKERS[name](2, **{setting: 1.5})
 
 
 @by_name

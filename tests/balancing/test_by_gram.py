@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 
+from rmtl_jax import types
 from rmtl_jax.balancing import by_gram, gram_weights, registry
 from tests import tiers
 
@@ -289,11 +290,17 @@ def test_a_preference_is_divided_by_its_mean():
 
 
 def test_pareto_refuses_minima_that_are_more_than_all():
-  with pytest.raises(ValueError, match=r'minimum: expected from 0 to 1 / 3'):
+  said = r'pareto: minimum=0.4: expected from 0 to 1 / 3'
+  with pytest.raises(types.InputError, match=said):
     by_gram.pareto(3, minimum=0.4)
   link = _make('pareto', 3, minimum=1 / 3)
   _, state = link.update(_gradients('pareto', 3), link.init(None))
   np.testing.assert_allclose(state.task_weights, 1, rtol=1e-5)
+
+
+def test_gradvac_refuses_a_decay_that_is_no_share():
+  with pytest.raises(types.InputError, match=r'gradvac: decay=2.0: expected'):
+    by_gram.gradvac(2, decay=2.0)
 
 
 def test_products_of_halves_are_those_of_their_own_means():

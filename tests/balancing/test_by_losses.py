@@ -504,7 +504,7 @@ def test_states_share_no_buffers(name):
     (lambda: by_losses.imtl_l(2, -1.0), 'imtl_l: learning_rate=-1.0'),
     (lambda: by_rows.focal(2, -0.5), 'focal: alpha=-0.5: expected at least'),
     (lambda: by_rows.hard_examples(2, 0.0), 'hard_examples: alpha=0.0'),
-    (lambda: by_rows.hard_examples(2, 1.5), 'alpha=1.5: expected at most 1'),
+    (lambda: by_rows.hard_examples(2, 1.5), 'alpha=1.5: expected from 0 to 1'),
     (
       lambda: by_losses.homoscedastic_uncertainty(2, noise='gauss'),  # pyright: ignore[reportArgumentType]
       "noise='gauss': expected classification or regression",
