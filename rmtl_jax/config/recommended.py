@@ -125,8 +125,8 @@ def _variants(ids: list[str], manifest: Any) -> str:
   linear = f'backbone=linear:network.trees={_TREES}:{_WITH_IDS}'
   if not ids:
     return f'backbone={_BACKBONE};{linear}'
-  # Without ids a network would see nothing.
-  if len(ids) == len(manifest.fields):
+  # Without ids a network would see nothing; or settings can't hide them.
+  if len(ids) == len(manifest.fields) or not all(map(_can_be_named, ids)):
     return f'{_WITH_IDS};{linear}'
   return f'network.ignore={hidden};{_WITH_IDS};{linear}'
 
@@ -224,5 +224,10 @@ def _small_fields(manifest: Any, most: float = MOST_CATEGORIES) -> list[Any]:
     if field.kind == 'categorical'
     and 2 < field.size <= most + 1  # one value tells nothing
     and field.details.get('transform') != 'bins'
-    and not {*'*+:;='} & set(field.name)
+    and _can_be_named(field.name)
   ]
+
+
+def _can_be_named(name: str) -> bool:
+  """Whether settings can have a field's name: other engines may write any."""
+  return not {*'*+:;='} & set(name)

@@ -63,6 +63,14 @@ def test_a_log_of_ids_alone_has_no_member_without_them():
   assert {one.pretrain.learning_rate for one in found} == {3e-4}
 
 
+def test_ids_whose_names_settings_can_not_have_are_not_hidden():
+  for name in ('user:id', 'user;id', 'user+id'):
+    id_field = manifest_lib.Field(name, 'categorical', 5000)
+    found = variants.of_members(config(50_000, (SMALL, id_field)))
+    assert not any(one.network.ignore for one in found)
+    assert [one.backbone for one in found] == ['ple', 'linear', 'ple']
+
+
 def sided(name, size, side, **details):
   return manifest_lib.Field(
     name, 'categorical', size, details={'side': side, **details}
