@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rmtl_jax import types
 from rmtl_jax.balancing import checks
 from rmtl_jax.weighting import leafwise
 

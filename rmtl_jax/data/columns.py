@@ -208,6 +208,25 @@ def metric_weight(rows: Rows) -> np.ndarray | None:
   )
 
 
+def mean_one(weight: np.ndarray | None) -> np.ndarray | None:
+  """Weights of rows over the mean of a task's own, of those above 0.
+
+  What counts rows (a prior of so many of them, a least number) takes these: a
+  log may write all weights ten times as large, or have them sum to 1.
+
+  Args:
+    weight: f32[R, K], or None.
+
+  Returns:
+    f32[R, K], or None; weights that are 0 or 1 as they are.
+  """
+  if weight is None:
+    return None
+  count = np.maximum(np.count_nonzero(weight, 0), 1)
+  mean = weight.sum(0, dtype=np.float64) / count
+  return (weight / np.where(mean > 0, mean, 1.0)).astype(np.float32)
+
+
 def row_means(values: Any, sample_weight: np.ndarray | None) -> Any:
   """Each task's mean over its rows, [K]; 1 for a task without any.
 

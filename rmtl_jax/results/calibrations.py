@@ -90,7 +90,7 @@ def fit(
   if method == 'none':
     return {}
   losses, maps = validation.losses, Maps()
-  weights = columns_lib.metric_weight(validation)
+  weights = columns_lib.mean_one(columns_lib.metric_weight(validation))
   fits = {
     task: (k, fit_one)
     for k, task in enumerate(tasks)

@@ -15,6 +15,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
+from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import metrics, mixing, regression
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.runtime import stages, workdir
@@ -201,7 +202,7 @@ def fitted(trained: Ensemble, validation: splits_lib.Split) -> Ensemble:
       np.stack(probabilities),
       host.labels,
       [one.kind == kinds.BINARY for one in host.losses],
-      host.sample_weight,
+      columns_lib.mean_one(host.sample_weight),
       host.session,
     )
 

@@ -106,7 +106,7 @@ def rate_baseline(
     train.labels,
     0 if user is None else sizes[user],
     0 if item is None else sizes[item],
-    weights=columns_lib.metric_weight(train),
+    weights=columns_lib.mean_one(columns_lib.metric_weight(train)),
   )
   predictions = baseline.predict(
     rates,

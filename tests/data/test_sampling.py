@@ -56,6 +56,14 @@ def test_which_tasks_are_corrected(tasks, expected):
   assert (found and (found.task, found.corrected)) == expected
 
 
+def test_weights_of_mean_one_are_over_the_rows_that_count():
+  weight = np.array([[0.1, 0, 0], [0, 1, 0], [0.3, 1, 0]], np.float32)
+  found = columns.mean_one(weight)
+  assert found.dtype == np.float32
+  np.testing.assert_allclose(found, [[0.5, 0, 0], [0, 1, 0], [1.5, 1, 0]])
+  assert columns.mean_one(None) is None
+
+
 def test_negatives_stand_for_those_that_were_sampled_away():
   class Rows:
     labels = np.array([[1, 1], [1, 0], [0, 0], [0, 0]], np.float32)

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import shutil
+import types as python_types
 
 import hypothesis
 import jax
@@ -323,6 +324,35 @@ def test_variants_may_come_to_the_same_model(tmp_path, data_dir, hidden):
   assert not record.get('member_weights')
   again = evaluate.evaluate(tmp_path)
   assert again['stages'] == record['stages']
+
+
+def test_weights_of_members_do_not_react_to_the_scale_of_rows():
+  draw = np.random.default_rng(0)
+  good, bad = draw.random((2, 500, 1))
+  labels = (draw.random((500, 1)) < good).astype(np.float32)
+  models_of_both = python_types.SimpleNamespace(
+    predict=lambda config, params, split: params
+  )
+  members = tuple(
+    saved.FinishedStages({'pretrain': saved.Result(one, 1)})
+    for one in (good, bad)
+  )
+  configs = ONE, dataclasses.replace(ONE, backbone='mmoe')
+  trained = ensemble.Ensemble(models_of_both, configs, members)
+
+  def weights(scale):
+    host = python_types.SimpleNamespace(
+      labels=labels,
+      losses=(),
+      sample_weight=np.full_like(labels, scale),
+      session=np.arange(500),
+    )
+    split = python_types.SimpleNamespace(host=host)
+    return ensemble.fitted(trained, split).weights['pretrain']
+
+  assert weights(1.0)[0] > 0.9
+  for scale in (1e-4, 1e4):
+    np.testing.assert_allclose(weights(scale), weights(1.0), atol=1e-4)
 
 
 def test_weights_that_are_none_are_refused(tmp_path, data_dir):

@@ -1,11 +1,15 @@
 """What a run says in words, by hand."""
 
+import dataclasses
 import types
 
 import numpy as np
 
 from rmtl_jax import config as config_lib
+from rmtl_jax.config import values as config_values
+from rmtl_jax.data import columns
 from rmtl_jax.results import summary
+from tests import tiny
 
 
 def test_tasks_of_one_class_are_said():
@@ -40,6 +44,23 @@ def test_steps_that_were_left_out_are_counted_by_stage():
     'pretrain: 5 steps were left out',
     'member 1: critic: 1 steps were left out',
   ]
+
+
+def test_the_baseline_does_not_react_to_the_scale_of_weights(tmp_path):
+  manifest = tiny.write_prepared(tmp_path, sessions=60)
+  train, test = (
+    columns.read_split(tmp_path, manifest, name) for name in ('train', 'test')
+  )
+  draw = np.random.default_rng(0).integers(0, 4, train.labels.shape)
+  config = config_values.from_dict({'evaluation': {'bootstrap': 0}})
+
+  def auc(scale):
+    weight = (scale * draw).astype(np.float32)
+    weighed = dataclasses.replace(train, sample_weight=weight)
+    found = summary.rate_baseline(weighed, test, manifest, config)
+    return found['click']['auc']
+
+  assert auc(2.0**-20) == auc(1.0) == auc(2.0**20)
 
 
 def test_critics_whose_error_rises_diverge():

@@ -14,6 +14,7 @@ import numpy as np
 
 from rmtl_jax import types
 from rmtl_jax.contrib.trees import boosting, forms
+from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.networks import functional
 
 # A field of more values has no rates.
@@ -149,8 +150,9 @@ def others(
 
 
 def weights(rows: functional.Rows) -> np.ndarray:
-  """Of the labels, f32[R, K]."""
-  return np.ones_like(rows.labels) if rows.weight is None else rows.weight
+  """Of the labels, f32[R, K], of mean one: limits and priors count rows."""
+  found = columns_lib.mean_one(rows.weight)
+  return np.ones_like(rows.labels) if found is None else found
 
 
 def sizes(spec: types.FeatureSpec, field: Field) -> tuple[int, ...]:

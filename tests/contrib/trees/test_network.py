@@ -18,6 +18,7 @@ from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.contrib.trees import (
   boosting,
+  candidates,
   category_splits,
   features,
   forms,
@@ -140,6 +141,21 @@ def test_rates_of_train_rows_come_from_other_folds():
   np.testing.assert_allclose(found.without[1, 1], [(3 + prior) / 23])
   np.testing.assert_allclose(found.without[1, 2], [prior / 20])
   np.testing.assert_allclose(found.without[4, 1], [(1 + prior) / 22])
+
+
+def test_trees_do_not_react_to_the_scale_of_weights():
+  """Limits and priors count rows, also where the weights of all sum to 1."""
+  rows, fields = sample(2000), candidates.TreeFields()
+  weight = np.random.default_rng(0).integers(0, 4, rows.labels.shape)
+
+  def grown(scale):
+    weighed = rows._replace(weight=(scale * weight).astype(np.float32))
+    return growing.grow(SPEC, fields, 10, weighed, weighed, 0)
+
+  plain = grown(1.0)
+  assert np.all(np.any(plain['leaves'], (1, 2)))
+  for scale in (2.0**-12, 2.0**12):
+    jax.tree.map(np.testing.assert_array_equal, grown(scale), plain)
 
 
 def test_a_list_counts_all_of_its_values():
