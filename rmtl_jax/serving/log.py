@@ -164,7 +164,10 @@ def _columns(log_schema: log_columns.LogSchema) -> dict[str, str]:
     'user': 'VARCHAR',
     'timestamp': 'BIGINT',
     item_column(log_schema): 'VARCHAR',
-    **dict.fromkeys(_labels(log_schema), 'DOUBLE'),
+    **{
+      name: 'BIGINT' if task.timed else 'DOUBLE'
+      for task, name in zip(log_schema.tasks, _labels(log_schema), strict=True)
+    },
     'scored': 'BOOLEAN',
     'labelled': 'BOOLEAN',
     'same': 'UBIGINT',
@@ -214,6 +217,8 @@ def _select(
       )
       given = label.given(_column(column), kind)
       value = label.value(given, kind)
+      if task.timed:
+        value = f'TRY_CAST({value} AS BIGINT)'
     columns.append(f'{value} AS {sql.quote(name)}')
     columns.append(f'{given} AS {sql.quote("given_" + name)}')
     # A missing time means that there was no such event, which is a label.

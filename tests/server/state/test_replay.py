@@ -23,7 +23,8 @@ NO_ENCODERS = {
   'network.session_encoder': 'none',
   'network.history_encoder': 'none',
 }
-# Labels of every kind: late ones, missing ones, ones that need a parent's.
+# Labels of every kind: late ones, missing ones, ones that need a parent's, and
+# times, some of them later than the rest that ends a session.
 KINDS_OF_LABELS = past_run.SCHEMA | {
   'tasks': [
     {
@@ -39,6 +40,7 @@ KINDS_OF_LABELS = past_run.SCHEMA | {
       'known_after_seconds': 20,
     },
     {'name': 'liked', 'column': 'liked', 'null': 'not_observed'},
+    {'name': 'shared', 'time_column': 'shared_at'},
   ],
 }
 
@@ -53,7 +55,13 @@ def in_order(table):
 def with_likes(table):
   rng = np.random.default_rng(9)
   values = rng.choice([0, 1, None], len(table), p=[0.5, 0.2, 0.3])
-  return table.append_column('liked', pa.array(list(values), pa.int64()))
+  later = rng.choice([5, 300 * past_run.MINUTE], len(table))
+  shared = pa.array(
+    table['time'].to_numpy() + later, mask=rng.random(len(table)) < 0.6
+  )
+  return table.append_column(
+    'liked', pa.array(list(values), pa.int64())
+  ).append_column('shared_at', shared)
 
 
 def scorer_of(directory, raw, schema=past_run.SCHEMA, **settings):
