@@ -21,6 +21,16 @@ def test_distributions_have_equal_shares_between_their_edges():
   assert tied['click'] == {'edges': [0.25], 'counts': [5, 0]}
 
 
+def test_calibrated_predictions_are_counted_as_they_are_served():
+  # An isotonic map has few values, of 64 bits; predictions are of 32.
+  values = np.repeat([0.1, 0.2, 0.3, 0.7], 25)
+  assert np.any(values.astype(np.float32) > values)
+  found = reference.distributions(values[:, None], ['click'])['click']
+  live = reference.place(values.astype(np.float32), found['edges'])
+  counts = np.bincount(live, minlength=len(found['counts']))
+  assert counts.tolist() == found['counts']
+
+
 def test_a_value_belongs_above_the_edges_that_it_exceeds():
   found = reference.place(np.array([-1.0, 0.0, 0.5, 2.0]), [0.0, 1.0])
   assert found.tolist() == [0, 0, 1, 2]
