@@ -257,11 +257,25 @@ def _number(
 def _text(
   log_schema: log_columns.LogSchema, schema: pa.Schema, column: str | None
 ) -> str:
-  """SQL of a key as text; NULL where it is missing (see sql.null_if_empty)."""
+  """SQL of a key as text; NULL where it is missing."""
   if column is None:
     return 'NULL::VARCHAR'
-  value, kind = _column(column), schema.field(column).type
-  given = readings.text(value, kind, log_schema.missing_in(column))
+  return key_text(log_schema, schema, column, _column(column))
+
+
+def key_text(
+  log_schema: log_columns.LogSchema, schema: pa.Schema, column: str, value: str
+) -> str:
+  """SQL of a key as text; NULL where it is missing (see sql.null_if_empty).
+
+  Args:
+    log_schema: the run's.
+    schema: of the raw rows.
+    column: the raw column.
+    value: SQL of it.
+  """
+  kind, missing = schema.field(column).type, log_schema.missing_in(column)
+  given = readings.text(value, kind, missing)
   return f'CASE WHEN {sql.null_if_empty(value)} IS NOT NULL THEN {given} END'
 
 

@@ -31,6 +31,7 @@ from rmtl_jax.serving import (
   raw_fields,
   rows,
 )
+from rmtl_jax.serving import log as log_lib
 from rmtl_jax.serving import predict as predict_lib
 from rmtl_jax.serving.monitoring import model as model_lib
 
@@ -251,6 +252,9 @@ class _Reader:
     kind = schema.field(column).type
     reading = log_columns.label_reading(self._log_schema, task)
     given = reading.given(sql.quote(column), kind)
+    given = (
+      f"CASE WHEN CAST({given} AS VARCHAR) NOT ILIKE 'nan' THEN {given} END"
+    )
     value = reading.value(given, kind)
     if task.timed:  # no time: no such event so far
       value = (
@@ -275,7 +279,9 @@ class _Reader:
     """
     keys = self._log_schema.keys(schema)
     texts = [
-      f"nullif(CAST({sql.quote(keys[role])} AS VARCHAR), '')"
+      log_lib.key_text(
+        self._log_schema, schema, keys[role], sql.quote(keys[role])
+      )
       for role in ('user', 'session')
       if role in keys
     ]

@@ -5,6 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
 import rmtl_jax
 from rmtl_jax import cli, types
@@ -62,6 +63,36 @@ def test_users_bind_rows_and_labels_are_read(read, log):
   assert len(set(read.cluster)) == len({*users} - {None}) + len(alone)
   np.testing.assert_array_equal(read.labels['click'], log['click'])
   np.testing.assert_array_equal(read.predictions['click'], log['p_click'])
+
+
+def with_column(log, name, values):
+  at = log.column_names.index(name)
+  return log.set_column(at, name, pa.array(values))
+
+
+def test_labels_that_are_nan_are_not_there_yet(run_dir, log, tmp_path):
+  click = log['click'].to_numpy().astype(float)
+  click[:7] = np.nan
+  log = with_column(log, 'click', click)
+  pq.write_table(log, tmp_path / 'scored.parquet')
+  csv.write_csv(log, tmp_path / 'scored.csv')
+  assert b'nan' in (tmp_path / 'scored.csv').read_bytes()
+  for name in ('scored.parquet', 'scored.csv'):
+    found = scored.read(model.read(run_dir), str(tmp_path / name))
+    np.testing.assert_array_equal(found.labels['click'], click)
+
+
+def test_users_that_are_nan_are_none(run_dir, log, tmp_path):
+  """As a frame has them that knows no other missing number."""
+  users = log['Customer No'].to_pylist()
+  numbers = [float(u[1:]) if u and u[1:].isdigit() else np.nan for u in users]
+  pq.write_table(
+    with_column(log, 'Customer No', numbers), tmp_path / 'scored.parquet'
+  )
+  found = scored.read(model.read(run_dir), str(tmp_path / 'scored.parquet'))
+  visits = log['Visit'].to_numpy()[np.isnan(numbers)]
+  known = {number for number in numbers if number == number}
+  assert len(set(found.cluster)) == len(known) + len(np.unique(visits))
 
 
 def test_missing_values_are_counted_in_raw_columns(read, log):
