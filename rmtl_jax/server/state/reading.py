@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import decimal
 import hashlib
 import json
 import math
@@ -26,6 +27,8 @@ _CHUNK = 4096
 
 # ms of a unit.
 _SCALES = {'ms': 1, 's': 1000}
+# Of Arrow's units.
+_NANOSECONDS = {'s': 10**9, 'ms': 10**6, 'us': 10**3}
 
 
 class Row(NamedTuple):
@@ -233,17 +236,23 @@ class Reader:
 def _comparable(column: pa.ChunkedArray) -> list[Any]:
   """Values that are equal however a request wrote them: 3.0 is 3, NaN nothing.
 
-  A column's type is that of all rows of its request.
+  A column's type is that of all rows of its request. Times are whole numbers of
+  ns, whatever their unit.
   """
   kind = column.type
   if pa.types.is_temporal(kind):  # Python has no ns
-    column = column.cast(pa.int32() if kind.bit_width == 32 else pa.int64())
+    whole = column.cast(pa.int32() if kind.bit_width == 32 else pa.int64())
+    scale = _NANOSECONDS.get(getattr(kind, 'unit', ''), 1)
+    return [None if n is None else n * scale for n in whole.to_pylist()]
   values = column.to_pylist()
   is_exact = parquet.is_text(kind) or pa.types.is_integer(kind)
   return values if is_exact else [_compared(value) for value in values]
 
 
 def _compared(value: Any) -> Any:
+  if isinstance(value, decimal.Decimal):
+    is_whole = value == value.to_integral_value()
+    return int(value) if is_whole else float(value)
   if isinstance(value, float):
     if math.isnan(value):
       return None

@@ -108,8 +108,16 @@ def test_rows_are_the_same_however_they_are_written(reader):
   assert once == identities(
     price=[3], tags=[[1, 2]], more=pa.array([float('nan')])
   )
+  assert once == identities(price=[decimal.Decimal('3.00')], tags=[[1, 2]])
   assert once != identities(price=[3.5], tags=[[1, 2]])
   assert once != identities(price=['3'], tags=[[1, 2]])
+  half = decimal.Decimal('3.50')
+  assert identities(price=[3.5]) == identities(price=[half])
+  once, again, other = (
+    identities(at=pa.array([number], pa.timestamp(unit)))
+    for number, unit in ((5, 'ms'), (5_000_000, 'ns'), (5, 'us'))
+  )
+  assert once == again != other
 
 
 @pytest.mark.parametrize(
