@@ -157,8 +157,25 @@ def _parquet_writer(
   return write
 
 
+class _Lines:
+  """Lines of CSV that end in LF.
+
+  The csv module is told that they end in CR LF: before Python 3.13 it quotes a
+  CR within a value for no other reason, and unquoted it would end the line.
+  """
+
+  END = '\r\n'
+
+  def __init__(self, file: Any):
+    self._file = file
+
+  def write(self, line: str) -> None:
+    self._file.write(line.removesuffix(self.END) + '\n')
+
+
 def _csv_writer(name: str, file, schema: pa.Schema, delimiter: str) -> Write:
-  writer = csv.writer(file, delimiter=delimiter, lineterminator='\n')
+  lines = _Lines(file)
+  writer = csv.writer(lines, delimiter=delimiter, lineterminator=lines.END)
   writer.writerow(schema.names)
 
   def write(table: pa.Table) -> None:
