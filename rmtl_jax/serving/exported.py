@@ -71,10 +71,6 @@ class Exported(scorer.Scorer):
       first = types.first_line(error)[:300]
       raise types.InputError(f'{self._where}: not run: {first}') from None
 
-  def infer(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:
-    """See `Scorer.infer`."""
-    return self._infer_padded(inputs, starts)
-
 
 def load(path: str | os.PathLike[str], warm_up: int = 0) -> Exported:
   """Reads an exported model and checks its files.

@@ -98,7 +98,7 @@ class Predictor(scorer.Scorer):
   def infer(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:
     """See `Scorer.infer`."""
     found = (
-      self._infer_padded(inputs, starts)
+      super().infer(inputs, starts)
       if len(inputs.categorical) <= sizes.MOST_ROWS
       else self._infer_many(inputs, starts)
     )

@@ -112,16 +112,6 @@ class Scorer(abc.ABC):
     return self.needs.columns + self.slates.columns
 
   @abc.abstractmethod
-  def infer(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:
-    """Predictions for up to `chunk_rows` encoded rows, f32[R, K].
-
-    Args:
-      inputs: leading dimension R; with times where sessions count.
-      starts: i64[S + 1], the first row of every session (or piece of one, of
-        at most `lane_length` rows), then R; [0, R] where sessions don't count.
-    """
-
-  @abc.abstractmethod
   def network(self, *inputs: Any) -> np.ndarray:
     """Probabilities of encoded rows.
 
@@ -155,10 +145,16 @@ class Scorer(abc.ABC):
         inputs += [np.zeros(lead, np.int32)] * 2
       self.network(*inputs)
 
-  def _infer_padded(
-    self, inputs: types.Inputs, starts: np.ndarray
-  ) -> np.ndarray:
-    """`infer` by one call of `network`, on one of few sizes."""
+  def infer(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:
+    """Predictions for up to `chunk_rows` encoded rows, f32[R, K].
+
+    By one call of `network`, on one of few sizes.
+
+    Args:
+      inputs: leading dimension R; with times where sessions count.
+      starts: i64[S + 1], the first row of every session (or piece of one, of
+        at most `lane_length` rows), then R; [0, R] where sessions don't count.
+    """
     columns = (inputs.categorical, inputs.multi_valued, inputs.numeric)
     count = len(columns[0])
     if not self.needs.sessions:
