@@ -15,8 +15,8 @@ from rmtl_jax.server.state import records, sqlite
 _URL = re.compile(r'[a-zA-Z][\w+.-]*://')
 
 
-class Reads(Protocol):
-  """One commit, for the rows that it was asked for."""
+class Visits(Protocol):
+  """Visits and their rows, as whoever reads or changes a state finds them."""
 
   def visits(self, owner: str) -> Sequence[records.Visit]:
     """All visits of an owner, in the order of time."""
@@ -38,6 +38,10 @@ class Reads(Protocol):
   def events(self, visits: Sequence[int]) -> Sequence[records.Event]:
     """The rows of visits, in the order of time."""
     ...
+
+
+class Reads(Visits, Protocol):
+  """One commit, for the rows that it was asked for."""
 
   def open_events(
     self, key: str, value: str
@@ -81,7 +85,7 @@ class Reads(Protocol):
     ...
 
 
-class Change(Protocol):
+class Change(Visits, Protocol):
   """A change, which sees what it has changed; one writer at a time."""
 
   def fact(self, name: str) -> Any:
@@ -106,18 +110,6 @@ class Change(Protocol):
 
   def put_event(self, event: records.Event) -> None:
     """Replaces the time, the labels and the rest of a row."""
-    ...
-
-  def visits(self, owner: str) -> Sequence[records.Visit]:
-    """See `Reads.visits`."""
-    ...
-
-  def near(self, owner: str, low: int, high: int) -> Sequence[records.Visit]:
-    """See `Reads.near`."""
-    ...
-
-  def events(self, visits: Sequence[int]) -> Sequence[records.Event]:
-    """See `Reads.events`."""
     ...
 
   def visit(self, number: int) -> records.Visit:
