@@ -15,14 +15,14 @@ _AT_ONCE = 100
 class Run:
   """See registry.Tracker."""
 
-  def __init__(self, mlflow: Any, workdir: pathlib.Path, run_id: str):
+  def __init__(self, workdir: pathlib.Path, run_id: str):
     """Goes on with a run, or begins one.
 
     Args:
-      mlflow: the package.
       workdir: RUN, which names a new run.
       run_id: of a run that was cut off, or ''.
     """
+    mlflow = extras.require('mlflow', 'tracker mlflow')
     self._mlflow, self._is_finished = mlflow, False
     active = mlflow.active_run()
     # A run that the caller has begun is the caller's to end.
@@ -62,8 +62,3 @@ class Run:
     """Ends the run, as killed where it has no artifacts yet."""
     if self._is_own:
       self._mlflow.end_run('FINISHED' if self._is_finished else 'KILLED')
-
-
-def open(workdir: pathlib.Path, run_id: str) -> Run:
-  """The MLflow run of RUN; see registry.TrackerRecord."""
-  return Run(extras.require('mlflow', 'tracker mlflow'), workdir, run_id)

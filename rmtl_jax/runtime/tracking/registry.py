@@ -62,11 +62,11 @@ TRACKERS = registry.Registry(
   (
     TrackerRecord(
       'tensorboard',
-      registry.lazy(f'{_ROOM}.tensorboard', 'open'),
+      registry.lazy(f'{_ROOM}.tensorboard', 'Board'),
       is_local=True,
     ),
-    TrackerRecord('mlflow', registry.lazy(f'{_ROOM}.mlflow', 'open'), 'mlflow'),
-    TrackerRecord('wandb', registry.lazy(f'{_ROOM}.wandb', 'open'), 'wandb'),
+    TrackerRecord('mlflow', registry.lazy(f'{_ROOM}.mlflow', 'Run'), 'mlflow'),
+    TrackerRecord('wandb', registry.lazy(f'{_ROOM}.wandb', 'Run'), 'wandb'),
   ),
 )
 DEFAULT = ('tensorboard',)

@@ -42,12 +42,14 @@ class Board:
 
   run_id = ''
 
-  def __init__(self, workdir: pathlib.Path):
+  def __init__(self, workdir: pathlib.Path, run_id: str):
     """Removes what an earlier start has left.
 
     Args:
       workdir: RUN.
+      run_id: always ''.
     """
+    del run_id
     board = workdir / 'tensorboard'
     for old in board.glob('events.out.tfevents.*'):
       old.unlink()
@@ -98,9 +100,3 @@ class Board:
     """Flushes everything."""
     with durable.name_errors(self._path):
       self._board.close()
-
-
-def open(workdir: pathlib.Path, run_id: str) -> Board:
-  """The board of a run; see registry.TrackerRecord."""
-  del run_id
-  return Board(workdir)

@@ -16,14 +16,14 @@ _PROJECT = 'rmtl_jax'
 class Run:
   """See registry.Tracker."""
 
-  def __init__(self, wandb: Any, workdir: pathlib.Path, run_id: str):
+  def __init__(self, workdir: pathlib.Path, run_id: str):
     """Goes on with a run, or begins one.
 
     Args:
-      wandb: the package.
       workdir: RUN, which names a new run.
       run_id: of a run that was cut off, or ''.
     """
+    wandb = extras.require('wandb', 'tracker wandb')
     self._wandb, self._is_finished = wandb, False
     # A run that the caller has begun is the caller's to end.
     self._is_own = wandb.run is None
@@ -62,8 +62,3 @@ class Run:
     """Ends the run, as failed where it has no artifacts yet."""
     if self._is_own:
       self._run.finish(exit_code=0 if self._is_finished else 1)
-
-
-def open(workdir: pathlib.Path, run_id: str) -> Run:
-  """The W&B run of RUN; see registry.TrackerRecord."""
-  return Run(extras.require('wandb', 'tracker wandb'), workdir, run_id)
