@@ -17,7 +17,6 @@ from rmtl_jax.preparation.guess import (
   keys,
   leaks,
   panels,
-  time_forms,
   time_names,
   times,
   two_valued,
@@ -117,12 +116,7 @@ def guess(
   if time is None:
     if rows == ROWS and panels.needs_all(sample, others, by_names):
       return guess(log, sample_lib.ALL_ROWS, delimiter, labels)
-    may_be_times += times.may_be_relative(sample, others)
-    may_be_times += [
-      name
-      for name, why in other_times.items()
-      if time_forms.NO_FORMAT in why or time_names.is_before(name)
-    ]
+    may_be_times = may_be_times or times.may_be(sample, others)
     panel = panels.find(sample, others, by_names)
     time = panel.time if panel else None
   all_times = {*other_times, *([time.column] if time else [])}

@@ -19,6 +19,9 @@ from rmtl_jax.preparation.guess import sample as sample_lib
 _USUAL_S, _EARLIEST_S = 946_684_800, 315_532_800
 _DAY_S = 86_400
 _PER_SECOND = {'s': 1, 'ms': 10**3, 'us': 10**6, 'ns': 10**9}
+# Numbers that count days since 1970, from the year 2000 on, or since 1900, as
+# those of spreadsheets; more may be seconds.
+_DAYS = 10_957, 100_000
 # Dates and times of day that are not ISO's.
 _MONTH = (
   '(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)'
@@ -60,10 +63,14 @@ PATTERNS = (
   '%b-%y',
   '%b %Y',
   '%B %Y',
-  '%m/%d/%Y, %I:%M:%S %p',
-  '%d/%m/%Y, %H:%M:%S',
+  *(
+    f'{day}, {clock}'
+    for day in ('%d.%m.%Y', '%d/%m/%Y', '%m/%d/%Y', '%d/%m/%y', '%m/%d/%y')
+    for clock in ('%H:%M', '%H:%M:%S', '%I:%M %p', '%I:%M:%S %p')
+  ),
   '%a, %d %b %Y %H:%M:%S %z',
   '%Y%m%dT%H%M%SZ',
+  '%b %d, %Y, %I:%M:%S %p',
   '%b %d, %Y %I:%M:%S %p',
   '%b %d, %Y %I:%M %p',
   '%b %d, %Y %H:%M:%S',
@@ -75,6 +82,14 @@ PATTERNS = (
   '%d %b %Y',
   '%d %B %Y',
 )
+# Of these the ones of a column that no name calls a time: months such as
+# 2020-01, and versions such as 3.1.12, may be anything.
+_SURE_PATTERNS = [
+  pattern
+  for pattern in PATTERNS
+  if ':' in pattern
+  or ('%d' in pattern and '%Y' in pattern and pattern != '%Y.%m.%d')
+]
 # Patterns of digits alone, by how many there are, and the first of them: of
 # 1980, or since 2000 where the year has two digits.
 _DIGITS = {
@@ -160,8 +175,9 @@ def of_column(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
   )
   if facts.kind == 'time':
     return _of_texts(sample, facts, value(sample, facts), {'unit': 'iso'})
-  if named and facts.kind in ('text', 'list'):
-    return of_patterns(sample, facts, PATTERNS)
+  if facts.kind in ('text', 'list'):
+    found = of_patterns(sample, facts, PATTERNS if named else _SURE_PATTERNS)
+    return found if found and (named or found.form) else None
   if facts.kind != 'number':
     return None
   if not facts.whole:
@@ -171,6 +187,10 @@ def of_column(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
     found := _of_digits(sample, facts)
   ):
     return found
+  first, last = _DAYS
+  is_day = named and time_names.is_day(facts.name)
+  if is_day and first <= facts.least <= facts.largest <= last:
+    return _of_days(facts)
   unit = unit_of(facts, _USUAL_S)
   # Numbers of ten digits may be ids.
   if unit and (named or unit != 's'):
@@ -189,6 +209,29 @@ def of_column(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
     rank = False, True, facts.distinct
     return Time(facts.name, {'unit': unit}, why, rank, is_date=False)
   return None
+
+
+def _of_days(facts: facts_lib.Facts) -> Time:
+  """Days as numbers, since 1970 or as spreadsheets have them."""
+  first, last = facts.least * _DAY_S, facts.largest * _DAY_S
+  is_date = first >= _USUAL_S and last < _tomorrow()
+  why = (
+    f'in days since 1970 {_span(first, last)}'
+    if is_date
+    else f'named like a date, from {facts.least:.0f} to {facts.largest:.0f}:'
+    ' read as days, as spreadsheets count them'
+  )
+  rank = is_date, False, facts.distinct
+  return Time(
+    facts.name,
+    {'unit': 'd'},
+    why,
+    rank,
+    is_date,
+    days=facts.largest - facts.least,
+    different=facts.distinct,
+    has_clock=False,
+  )
 
 
 def _of_digits(
@@ -331,12 +374,17 @@ def _span(first: float, last: float) -> str:
 
 def unit_of(facts: facts_lib.Facts, earliest: int) -> str:
   """The unit in which all values are `earliest` (s) to tomorrow, or ''."""
-  now = datetime.datetime.now(datetime.UTC).timestamp() + 2 * _DAY_S
+  until = _tomorrow()
   return next(
     (
       unit
       for unit, times in _PER_SECOND.items()
-      if facts.least / times >= earliest and facts.largest / times < now
+      if facts.least / times >= earliest and facts.largest / times < until
     ),
     '',
   )
+
+
+def _tomorrow() -> float:
+  """In seconds since 1970, with a day more for time zones."""
+  return datetime.datetime.now(datetime.UTC).timestamp() + 2 * _DAY_S

@@ -7,7 +7,10 @@ from collections.abc import Iterable
 
 from rmtl_jax.preparation.guess import words
 
-_TIME = words.listed('time timestamp ts date datetime dt at when epoch day')
+_TIME = words.listed(
+  'time timestamp ts date datetime dt at when epoch day datum fecha zeitpunkt'
+  ' zeitstempel horodatage'
+)
 _GLUED_TIME = '(event|log|visit|create|order)(date|time)$|timestamp$'
 # Of the row where no other name says time.
 _GLUED_DATE = '(start|begin|end|sale|issue|purchase|transaction|request)date$'
@@ -43,7 +46,7 @@ _OF_ROWS = _UNITS | words.listed(
 # Of what came of a row later.
 _LATER = words.listed(
   'update updated modified estimated expected due closed resolved delivered'
-  ' returned status'
+  ' returned status discharge discharged dropoff resolution'
 )
 # Of orders, and of what comes of one.
 _ORDER = words.listed('order ordered booking booked')
@@ -64,14 +67,16 @@ _OF_WAVES = words.listed(
 def is_time(name: str) -> bool:
   """Whether a name is that of the time of something.
 
-  >>> is_time('time_ms'), is_time('eventTime'), is_time('createdate')
+  >>> is_time('time_ms'), is_time('eventTime'), is_time('viewed_on')
   (True, True, True)
   >>> is_time('play_time'), is_time('candidate')
   (False, False)
   """
   found = set(words.of(name))
   glued = re.search(_GLUED_TIME, ''.join(words.of(name)))
-  return (bool(found & _TIME) or glued is not None) and not found & _NO_TIME
+  is_on = words.of(name)[1:][-1:] == ['on']
+  named = is_on or bool(found & _TIME) or glued is not None
+  return named and not found & _NO_TIME
 
 
 def is_of_moment(name: str) -> bool:
@@ -124,14 +129,23 @@ def may_be_date(name: str) -> bool:
   return re.search(_GLUED_DATE, ''.join(words.of(name))) is not None
 
 
+def is_day(name: str) -> bool:
+  """Whether whole numbers of a time may count days, by its name.
+
+  >>> is_day('Order Date'), is_day('DAY'), is_day('event_time')
+  (True, True, False)
+  """
+  return words.of(name)[-1:] in (['day'], ['date'])
+
+
 def is_end(name: str) -> bool:
   """Whether a time is that of the end of something.
 
-  >>> is_end('enddate'), is_end('contract_end_date'), is_end('trend_date')
+  >>> is_end('enddate'), is_end('contract_end'), is_end('trend_date')
   (True, True, False)
   """
   glued = re.search(
-    '(^|contract|_)end(ed)?_?(date|time)$', '_'.join(words.of(name))
+    '(^|contract|_)end(ed)?(_?(date|time)|_at)?$', '_'.join(words.of(name))
   )
   return glued is not None
 

@@ -23,14 +23,6 @@ _FEW_MISSING = 0.05
 # to row, or of users and items who come back, that is enough.
 _FIRST_S, _LEAST_DATES, _LEAST_NUMBERS = 631_152_000, 3, 100
 _IN_ORDER, _VARIED = 0.95, 0.5
-# Patterns of a column that no name calls a time: months such as 2020-01, and
-# versions such as 3.1.12, may be anything.
-_SURE_PATTERNS = [
-  pattern
-  for pattern in time_forms.PATTERNS
-  if ':' in pattern
-  or ('%d' in pattern and '%Y' in pattern and pattern != '%Y.%m.%d')
-]
 # Why a time is that of rows.
 _WHY_ORDERED = 'rows stand in its order'
 # Roles by whose names a number is no time.
@@ -76,13 +68,17 @@ def find(
     if time_names.may_be_date(t.column)
     if not time_names.is_before(t.column)
   ]
-  best = max(sure or dates or glued, key=_fitness, default=None)
-  filled = {one.name: one.filled for one in facts}
+  by_name = {one.name: one for one in facts}
+  best = max(
+    sure or dates or glued,
+    key=lambda time: _fitness(sample, by_name[time.column], time),
+    default=None,
+  )
   others = {}
   for time in found:
     if time is best:
       continue
-    missing = sample.rows - filled[time.column]
+    missing = sample.rows - by_name[time.column].filled
     if time.form and 0 < missing < _FEW_MISSING * sample.rows:
       others[time.column] = (
         f'{time.why}; it might be the time, but rows without one:'
@@ -146,26 +142,35 @@ def because_of(
   return reasons | {before.column: before.why + instead}
 
 
-def may_be_relative(
+def may_be(
   sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts]
 ) -> list[str]:
-  """Columns that are named like times since the log began, in no order."""
+  """Columns of which one may be the time of a log where none surely is.
+
+  These are dates that every row has, but for a user's or an item's, be they
+  numbers or in no known format; and what is named like times since the log
+  began, in no order.
+  """
   return [
     one.name
     for one in facts
-    if time_names.ends_in_time(one.name)
-    and (time := time_forms.of_column(sample, one))
-    and not time.is_date
-    and not _counts_on(sample, one, facts)
+    if one.filled == one.rows and not time_names.is_time_of_key(one.name)
+    if (time := time_forms.of_column(sample, one) or _unnamed(sample, one))
+    if time.form or time_forms.NO_FORMAT in time.why
+    if time.is_date or time_names.ends_in_time(one.name)
   ]
 
 
-def _fitness(time: time_forms.Time) -> tuple[float, ...]:
+def _fitness(
+  sample: sample_lib.Sample, facts: facts_lib.Facts, time: time_forms.Time
+) -> tuple[float, ...]:
   """The greater, the likelier a time is the row's: its end tells its length."""
   is_date, has_clock, distinct = time.rank
   is_end = time_names.is_end(time.column)
   is_later = time_names.is_later(time.column)
-  return is_date, not is_later, has_clock, not is_end, distinct
+  value = time_forms.value(sample, facts, time.form.get('format', ''))
+  is_ordered = _is_in_order(sample, value, None)
+  return is_date, not is_later, has_clock, not is_end, is_ordered, distinct
 
 
 def fault(
@@ -217,7 +222,11 @@ def by_values(
   texts = [one for one in facts if one.kind in of_texts]
   others = [one for one in facts if one.kind not in of_texts]
   fitting = _fitting(sample, others, keys) or _fitting(sample, texts, keys)
-  first = [time for time in fitting if not time_names.is_later(time.column)]
+  first = [
+    time
+    for time in fitting
+    if not (time_names.is_later(time.column) or time_names.is_end(time.column))
+  ]
   near = [time for time in first if time_names.is_nearly_time(time.column)]
   for found in (fitting, first, near):
     if len(found) == 1:
@@ -256,9 +265,7 @@ def _unnamed(
   if facts.kind in ('time', 'text', 'list'):
     if facts.distinct < _LEAST_DATES or facts.truth:
       return None
-    return time_forms.of_column(sample, facts) or time_forms.of_patterns(
-      sample, facts, _SURE_PATTERNS
-    )
+    return time_forms.of_column(sample, facts)
   if (
     not facts.whole
     or facts.distinct < _LEAST_NUMBERS

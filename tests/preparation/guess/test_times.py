@@ -240,7 +240,7 @@ def test_counts_and_lengths_are_no_times(tmp_path, name):
   assert found is None and not others
   sample, facts = logs.sample_of(tmp_path, columns)
   is_told = name.endswith('time')
-  assert times.may_be_relative(sample, facts) == [name] * is_told
+  assert times.may_be(sample, facts) == [name] * is_told
   # What rises with the rows of each user, or of each id, is one.
   rising = {name: [i * 7919 % 20 + i // 20 * 20 for i in range(N)]}
   for key in ('user_id', 'session_id', 'id'):
@@ -411,7 +411,7 @@ SHUFFLED = [i * 77 % N for i in range(N)]
 def test_a_time_of_an_unknown_name_is_in_the_order_of_rows(
   tmp_path, values, form
 ):
-  found, _ = _by_values(tmp_path, zeitpunkt=values, x=ITEMS)
+  found, _ = _by_values(tmp_path, gesehen=values, x=ITEMS)
   assert (found.form if found else None) == form
   if found:
     assert 'no name says time, but rows stand in its order' in found.why
@@ -555,3 +555,86 @@ def test_a_date_that_few_rows_lack_is_told(tmp_path):
   assert (
     'it might be the time, but rows without one: 1 of 300' in others['date']
   )
+
+
+def _minutes(step, offset=0):
+  """Times of a day's every `step` minutes, with a clock."""
+  first = datetime.datetime(2024, 5, 1, tzinfo=datetime.UTC)
+  return [
+    first + datetime.timedelta(minutes=step * i + offset) for i in range(N)
+  ]
+
+
+@pytest.mark.parametrize('name', ['dropoff_datetime', 'receipt_datetime'])
+def test_of_two_times_the_rows_stand_in_one(tmp_path, name):
+  """A name says that one is later, or the order of the rows."""
+  starts = _minutes(7)
+  ends = [
+    at + datetime.timedelta(minutes=i * 37 % 90) for i, at in enumerate(starts)
+  ]
+  starts[1] = starts[0]  # fewer different ones
+  columns = {'pickup_datetime': starts, name: ends}
+  found, _ = _times(tmp_path, **columns)
+  assert found and found.column == 'pickup_datetime'
+
+
+def test_dates_of_an_unknown_name_are_no_lists(tmp_path):
+  """In no order they are no time, but may be it."""
+  texts = [at.strftime('%d.%m.%Y %H:%M') for at in _minutes(30)]
+  shuffled = [texts[i * 7 % N] for i in range(N)]
+  sample, facts = logs.sample_of(tmp_path, {'besuch': shuffled})
+  assert facts[0].kind == 'list'
+  found, others = times.find(sample, facts)
+  assert found is None and [*others] == ['besuch']
+  assert times.may_be(sample, facts) == ['besuch']
+
+
+@pytest.mark.parametrize(
+  ('name', 'values', 'may_be'),
+  [
+    ('gesehen_am', [f'2024-05-{i * 7 % 28 + 1:02}' for i in range(N)], True),
+    ('t', [1_700_000_000 + i * 7919 % 100_003 for i in range(N)], True),
+    ('birth_date', [f'1984-05-{i * 7 % 28 + 1:02}' for i in range(N)], False),
+    (
+      'besuch',
+      [f'2024-05-{i % 28 + 1:02}' if i else '' for i in range(N)],
+      False,
+    ),
+  ],
+)
+def test_what_may_be_the_time_in_no_order(tmp_path, name, values, may_be):
+  sample, facts = logs.sample_of(tmp_path, {name: values, 'x': ITEMS})
+  assert times.find(sample, facts)[0] is None
+  assert times.may_be(sample, facts) == [name] * may_be
+
+
+@pytest.mark.parametrize('name', ['viewed_on', 'datum', 'fecha', 'Zeitpunkt'])
+def test_further_names_of_times(tmp_path, name):
+  found, _ = _times(tmp_path, **{name: DAYS[::2] + DAYS[1::2]})
+  assert found and found.column == name
+
+
+@pytest.mark.parametrize(
+  ('name', 'first', 'unit', 'is_date'),
+  [
+    ('Date', 45_352, 'd', False),  # as spreadsheets count
+    ('date', 19_800, 'd', True),  # since 1970
+    ('TransactionDT', 86_400, 's', False),
+  ],
+)
+def test_days_as_numbers(tmp_path, name, first, unit, is_date):
+  values = [first + i * 5 // 2 for i in range(N)]
+  found, _ = _times(tmp_path, **{name: values})
+  assert found and (found.form, found.is_date) == ({'unit': unit}, is_date)
+
+
+def test_days_of_a_month_or_a_year_are_no_times(tmp_path):
+  for most in (31, 366):
+    values = [i * 37 % most + 1 for i in range(N)]
+    assert _times(tmp_path, day=values)[0] is None
+
+
+def test_an_end_gives_way_to_a_beginning_without_a_word_of_times(tmp_path):
+  columns = {'trial_start': DAYS, 'trial_end': DAYS}
+  found, _ = _by_values(tmp_path, **columns)
+  assert found and found.column == 'trial_start'
