@@ -22,6 +22,10 @@ _TRUTHS = (
   ('y', 'n'),
   ('t', 'f'),
   ('on', 'off'),
+  ('ja', 'nein'),
+  ('oui', 'non'),
+  ('si', 'no'),
+  ('sí', 'no'),
 )
 # Most texts of yes, no and nothing, in several spellings.
 _MOST_TRUTHS = 8

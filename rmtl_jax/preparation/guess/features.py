@@ -81,6 +81,15 @@ def guess(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
   return _of_numbers(sample, facts)
 
 
+def is_row_number(name: str) -> bool:
+  """Whether a column has no name, or the one of the number of a row in pandas.
+
+  >>> is_row_number('Unnamed: 0'), is_row_number('Unnamed')
+  (True, False)
+  """
+  return name.startswith('(column ') or re.fullmatch(_INDEX, name) is not None
+
+
 def _useless(facts: facts_lib.Facts) -> str:
   """Why a column can't be a feature, or ''."""
   if not facts.filled:
@@ -91,13 +100,14 @@ def _useless(facts: facts_lib.Facts) -> str:
     return 'constant'
   if facts.kind == 'time':
     return 'times, which no field reads'
-  if facts.name.startswith('(column ') or re.fullmatch(_INDEX, facts.name):
+  if is_row_number(facts.name):
     return 'without a name, as pandas writes the number of a row'
   if facts.decimal:
     return ''
   if facts.distinct == facts.rows and facts.is_key:
     span = facts.largest - facts.least + 1
     is_code = number_names.measure(facts.name) == 'code' or span == facts.rows
+    is_code |= number_names.may_be_number_of(facts.name)
     if facts.kind == 'text' or is_code:
       return 'every row has a value of its own'
   if facts.kind == 'number' and not (

@@ -13,20 +13,22 @@ USERS = (
   '|subscriber|player|listener|reader|person|profile|account|msno|device|cookie'
   '|household|panelist|respondent|subject|participant|patient|student|employee'
   '|borrower|donor|rider|driver|sender|applicant|learner|cust|guest|buyer'
-  '|eater|seeker|kunde'
+  '|eater|seeker|bettor|pupil|mrn|kunde|nutzer|benutzer|cliente|usuario'
+  '|utilisateur'
 )
 ITEMS = (
   'item|product|sku|asin|isbn|article|video|movie|song|track|book|news|story|doc'
   '|document|post|photo|listing|goods|recipe|game|course|hotel|prop|property'
   '|restaurant|offer|coupon|note|feed|clip|episode|podcast|show|content|anime'
-  '|manga|stockcode|ad|ads|aid|adgroup|advert|creative|banner|campaign'
+  '|manga|stockcode|tweet|artikel|produkt|produit|producto|ad|ads|aid|adgroup'
+  '|advert|creative|banner|campaign'
 )
 # Ids of which a name does not say of what.
 _BARE_IDS = words.listed('id ids nr no key pid uuid')
 # Words of many other columns too, which are items only as ids.
 _ITEM_IDS = (
   'question|problem|exercise|lexeme|job|vacancy|venue|business|poi|place|vendor'
-  '|merchant|receiver|recipient|template|title|room|flight|jobposting|artikel'
+  '|merchant|receiver|recipient|template|title|room|flight|jobposting'
 )
 # Those that may be kinds, of which a log has few.
 _KINDS = words.listed(
@@ -42,7 +44,7 @@ _ORDERS = 'order|invoice|basket|receipt'
 _KEYS = {
   'user': r'(?:id)?'
   rf'(?:full|anonymous|anon|app|web|hashed|raw|{USERS})?({USERS})'
-  rf'(pseudo|unique)?({_ID}{{1,2}}|name)?|(card|cc)(num|number|nr|no|hash)'
+  rf'(pseudo|unique)?({_ID}{{1,2}}|name|email)?|(card|cc)(num|number|nr|no|hash)'
   rf'|(?:author)?(?:steam|kunden){_ID}',
   'item': rf'(?:id)?(target|candidate|click|clicked|product)?({ITEMS})'
   rf'{_ID}{{0,2}}(clean)?|({_ITEM_IDS}){_SURE_ID}|id({_ITEM_IDS})',

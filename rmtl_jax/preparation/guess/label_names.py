@@ -15,18 +15,19 @@ _LABEL = words.listed(
   ' viewed label target y outcome response responded churn churned attribution'
   ' attributed win won booking booked accept accepted save saved skip skipped'
   ' enter success retained engaged upvote downvote vote played listened opened'
-  ' reacted redeemed cvr read chosen defaulted callback correctly'
+  ' reacted redeemed cvr read chosen defaulted callback correctly contacted'
+  ' retweet retweeted'
 )
 # Those that are words of other columns too, and count as a whole.
 _SURE_LABEL = words.listed(
-  'correct reordered noshow signup signedup unsubscribed votedup'
+  'correct reordered noshow signup signedup unsubscribed votedup resolved'
 )
 # Names of answers that are words of many other columns too: they count as a
 # whole, and where no surer name is there.
 _WHOLE_LABEL = words.listed(
   'choice choose selected class default call called bad good badgood goodbad'
   ' fraud spam approve approved rejected survived attrition readmitted canceled'
-  ' cancelled returned refunded readmission'
+  ' cancelled returned refunded readmission winner admitted'
 )
 # Those of features where there is any other answer.
 _LAST_LABEL = words.listed('recommended voted')
@@ -35,13 +36,12 @@ _STEP = words.listed('visit visited')
 # Of what is still to come, at the end of a name.
 _TO_COME = r'next( \d+)? (day|week|month|quarter|year|period)s?$'
 _VIEWS = {'long', 'valid', 'effective', 'full', 'finish', 'complete'}
-# Of what was before the row, of counts, and of who or what is shown.
-_NO_LABEL = words.listed(
-  'user item count cnt num last prev previous prior history past before ever'
-  ' total avg mean rate rates ratio days ago feat random rand changes'
-)
-# Of those the words of what was before the row.
+# Of what was before the row; with these of counts, and of who or what is shown.
 _BEFORE = words.listed('last prev previous prior history past before ever ago')
+_NO_LABEL = _BEFORE | words.listed(
+  'user item count cnt num total avg mean rate rates ratio days feat random'
+  ' rand changes'
+)
 # Of what somebody has or is, and of what there is.
 _CONDITION = words.listed(
   'has have had own owns with in stock open eligible available logged enabled'
@@ -55,19 +55,25 @@ _OUTCOME = words.listed(
 )
 # Of what is usual, not of a row.
 _USUALLY = words.listed('daily weekly monthly yearly')
-# What a row led to as a share, where other shares are of what was before.
-_SHARE = words.listed('watchratio playratio playedratio playedratiopct')
+# What a row led to, as names that count as a whole: their parts may be of what
+# was before.
+_WHOLE_OUTCOME = words.listed(
+  'watchratio playratio playedratio playedratiopct msplayed secondsplayed'
+  ' activetime timeonpage engagementtimemsec'
+)
 # Of the search that rows answer, which was before them: what of the words of
 # labels and outcomes may be asked for.
 _REQUEST = words.listed('srch search query request')
 _ASKED_FOR = words.listed('stay booking order')
-# The last words of columns that say how something was done, and what.
+# The last words of columns that say how or why something was done, and what.
 _HOW = words.listed(
   'channel type method source cat category app flow mode platform device answer'
   ' option plan country os group region language city price size promo bonus'
+  ' reason'
 )
 _DONE = words.listed(
   'signup order install sales click subscribe download correct pay payment'
+  ' churn'
 )
 # Answers that are given month by month, and so are features of later ones.
 _PAYMENTS = words.listed('pay paid payment order')
@@ -159,7 +165,7 @@ def may_be_state(name: str) -> bool:
   >>> may_be_state('Loan_Status'), may_be_state('status_code')
   (True, False)
   """
-  return words.of(name)[-1:] in (['status'], ['class'], ['flag'])
+  return words.of(name)[-1:] in (['status'], ['state'], ['class'], ['flag'])
 
 
 def is_known_before(name: str) -> bool:
@@ -208,7 +214,7 @@ def is_outcome(name: str) -> bool:
   parts = words.of(name)
   found = set(parts)
   named = bool(found & _OUTCOME) and not found & _NO_LABEL
-  return named or ''.join(parts) in _SHARE
+  return named or ''.join(parts) in _WHOLE_OUTCOME
 
 
 def is_usual(name: str) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import (
+  features,
   key_names,
   label_names,
   number_names,
@@ -240,8 +241,9 @@ def _by_place(
   """Columns of 0 and 1 at the end of the rows, or the first column.
 
   Two other values count in the last column alone, and in no log of events.
-  What has one value for every user or every item describes these. Names that
-  may say label come last.
+  What has one value for every user or every item describes these; so does what
+  somebody has or is, but for the last column. Names that may say label come
+  last.
   """
   possible = {
     one.name: one.is_binary and not one.is_mark
@@ -256,7 +258,8 @@ def _by_place(
   }
   chosen: dict[str, str] = {}
   for one in reversed(facts):
-    if not possible.get(one.name):
+    is_condition = chosen and label_names.is_condition(one.name)
+    if is_condition or not possible.get(one.name):
       break
     chosen[one.name] = '0 and 1 in the last columns'
   has_events = any(
@@ -264,8 +267,10 @@ def _by_place(
   )
   if not chosen and facts[-1].name in possible and not has_events:
     chosen[facts[-1].name] = 'the last column, with two values'
-  if not chosen and possible.get(facts[0].name):
-    chosen[facts[0].name] = '0 and 1 in the first column'
+  named = (f.name for f in facts if not features.is_row_number(f.name))
+  first = next(named, '')
+  if not chosen and possible.get(first):
+    chosen[first] = '0 and 1 in the first column'
   if not chosen:
     chosen |= {
       one.name: 'named like a label'
@@ -425,8 +430,10 @@ def _others(
       found[one.name] = f'named like a label, but always {value}'
     elif one.is_binary:
       found[one.name] = 'named like a label that --label does not name'
-    elif one.distinct == 2:
+    elif one.distinct == 2 and number_names.measure(one.name) != 'amount':
       found[one.name] = 'named like a label, with two values, none of them 0'
+    elif one.is_key and one.distinct == one.rows:
+      continue
     elif one.kind == 'number' and not number_names.measure(one.name):
       found[one.name] = (
         f'named like a label, with {one.distinct:,} values; could be a task of'

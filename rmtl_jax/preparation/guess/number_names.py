@@ -37,6 +37,8 @@ _KINDS_AT_END = words.listed(
   ' nation housing shipping vehicle insurer supplier cuisine ward teacher'
   ' doctor job breed species'
 )
+# Of numbers that tell which or in which place, at the end of a name.
+_NUMBERED = words.listed('no nr nbr nummer order')
 _GLUED_KIND = '(type|group|category|class|code|bannerpos)$'
 # What is counted within something else, where its name is no more than that.
 _COUNTED = words.listed('episode')
@@ -56,8 +58,11 @@ def measure(name: str) -> str:
   ('code', 'amount', 'code', '')
   >>> measure('shopid'), measure('payprice'), measure('price_at_visit')
   ('code', 'amount', 'amount')
+  >>> measure('policy_no'), measure('sort_order'), measure('order_cost')
+  ('code', 'code', 'amount')
   """
-  for word in reversed(_counted_words(name)):
+  counted = _counted_words(name)
+  for word in reversed(counted):
     if word in CODES:
       return 'code'
     if word in _AMOUNT:
@@ -66,7 +71,16 @@ def measure(name: str) -> str:
   if re.search(_GLUED_AMOUNT, joined):
     return 'amount'
   is_id = joined.endswith('id') and not {*words.of(name)} & _NO_ID
-  return 'code' if is_id else ''
+  return 'code' if is_id or {*counted[1:][-1:]} & _NUMBERED else ''
+
+
+def may_be_number_of(name: str) -> bool:
+  """Whether a number that is no other row's may be that of a thing.
+
+  >>> may_be_number_of('Lead Number'), may_be_number_of('number_of_leads')
+  (True, False)
+  """
+  return words.of(name)[-1:] == ['number']
 
 
 def _counted_words(name: str) -> list[str]:

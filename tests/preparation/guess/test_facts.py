@@ -57,6 +57,13 @@ def test_kinds(tmp_path, values, kind, nothing):
   assert (facts.kind, facts.nothing) == (kind, nothing)
 
 
+@pytest.mark.parametrize('values', ['ja nein', 'Oui Non', 'si no', 'sí no'])
+def test_yes_and_no_of_other_languages(tmp_path, values):
+  """The rarer of the two is not the positive one."""
+  one, zero = values.split()
+  assert _facts(tmp_path, [one, one, zero] * 100).truth == (one, zero)
+
+
 def test_numbers_of_a_column(tmp_path):
   facts = _facts(tmp_path, ['', '5', '1.5'] * 100)
   assert (facts.filled, facts.distinct, facts.whole) == (200, 2, False)
@@ -283,3 +290,10 @@ def test_the_number_of_a_row_is_known_by_its_name(tmp_path):
   for name in ('Unnamed: 0', '__index_level_0__'):
     found = _guess(tmp_path, [i // 2 for i in range(N)], name)
     assert (found.kind, 'pandas' in found.why) == ('', True)
+
+
+@pytest.mark.parametrize('name', ['Lead Number', 'policy_no'])
+def test_the_only_number_of_a_thing_is_no_amount(tmp_path, name):
+  assert (
+    _guess(tmp_path, [i * 7919 % 100_003 for i in range(N)], name).kind == ''
+  )

@@ -335,3 +335,19 @@ def test_of_codes_the_most_frequent_is_the_impression():
   assert declared['impressions'] == ['1']
   assert declared['labels'] == {'behavior_3': ['3']}
   assert tasks == [{'name': 'behavior_3'}]
+
+
+@pytest.mark.parametrize(
+  ('user', 'item'),
+  [
+    ('id_usuario', 'id_producto'),
+    ('Benutzer', 'Artikelnummer'),
+    ('Customer Email', 'tweet_id'),
+  ],
+)
+def test_names_of_keys_in_other_words(tmp_path, user, item):
+  columns = {
+    user: [f'u{i // 10}' for i in range(N)],
+    item: [f'i{i % 80}' for i in range(N)],
+  }
+  assert _keys(tmp_path, **columns) == {'user': user, 'item': item}

@@ -176,6 +176,53 @@ def test_without_names_the_first_column_counts_next(tmp_path):
   assert [*found] == ['t']
 
 
+def test_the_number_of_a_row_is_no_first_column(tmp_path):
+  columns = {'Unnamed: 0': range(N), 'late': _every(3), 'x': range(N)}
+  found, _ = _labels(tmp_path, columns)
+  assert [*found] == ['late']
+
+
+def test_a_condition_before_the_last_column_is_a_feature(tmp_path):
+  columns = {'x': range(N), 'is_mobile': _every(2), 'left': _every(3)}
+  found, _ = _labels(tmp_path, columns)
+  assert [*found] == ['left']
+  # In the last column it is the only thing that may be told.
+  columns = {'x': range(N), 'loan_status': _every(2, 1)}
+  assert [*_labels(tmp_path, columns)[0]] == ['loan_status']
+
+
+@pytest.mark.parametrize(
+  ('name', 'values'),
+  [
+    # A number of its own in each row, and amounts of two values.
+    ('Order #', [1000 + i for i in range(N)]),
+    ('amount_paid', [99, 149] * (N // 2)),
+    ('click_amount', [99, 149] * (N // 2)),
+  ],
+)
+def test_ids_and_amounts_are_not_said_to_be_answers(tmp_path, name, values):
+  _, others = _labels(tmp_path, {name: values, 'click': _every(3)})
+  assert others == {}
+
+
+@pytest.mark.parametrize('name', ['ms_played', 'activeTime', 'Time on page'])
+def test_how_long_somebody_stayed_is_what_a_row_led_to(tmp_path, name):
+  columns = {name: [i * 37 % 211 for i in range(N)], 'skipped': _every(3)}
+  _, others = _labels(tmp_path, columns)
+  assert 'what a row led to' in others[name]
+
+
+def test_why_somebody_left_is_no_answer(tmp_path):
+  columns = {'churn_reason': ['price', 'moved', ''] * 200, 'churn': _every(3)}
+  assert [*_labels(tmp_path, columns)[0]] == ['churn']
+
+
+@pytest.mark.parametrize('name', ['state', 'winner', 'admitted'])
+def test_words_of_what_became_of_a_row(tmp_path, name):
+  columns = {'x': range(N), name: ['lost', 'won', 'lost'] * 200}
+  assert [*_labels(tmp_path, columns)[0]] == [name]
+
+
 def test_missing_labels_are_not_observed(tmp_path):
   buy = [int(i % 4 == 0) if i % 2 == 0 else '' for i in range(N)]
   found, _ = _labels(tmp_path, {'click': _every(3), 'buy': buy})
