@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from rmtl_jax import types
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import keys as keys_lib
-from rmtl_jax.preparation.guess import label_names
+from rmtl_jax.preparation.guess import label_names, number_names
 from rmtl_jax.preparation.guess import sample as sample_lib
 
 # Columns that an error names.
@@ -99,7 +99,8 @@ def related(
   """
   found = {}
   for one in facts:
-    if one.name in labels or not fits(one):
+    is_amount = number_names.measure(one.name) == 'amount'
+    if one.name in labels or is_amount or not fits(one):
       continue
     for label in labels:
       word = label_names.shared_end(one.name, label)

@@ -288,7 +288,7 @@ def notes(
   if time and not time.is_date:
     counts = 'counts from the beginning of the log'
     if time.form.get('unit') == 'd':
-      counts = 'is no date'
+      counts = 'is read as days'
     found.append(
       f'{time.column} {counts}, so `rmtl prepare` needs --any_dates.'
     )
