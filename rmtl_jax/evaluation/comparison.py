@@ -57,7 +57,12 @@ def differences(
   """
   names = {task: metric_registry.compared(_kind(runs, task)) for task in tasks}
   values = _values(runs, names)
-  rarer = _rarer_sessions(runs, tasks)
+  counts = {
+    task: [
+      _sessions(runs, task, name) for name in ('sessions', 'rarer_sessions')
+    ]
+    for task in tasks
+  }
   records = [
     _difference(
       {'method': m['name'], 'control': c, 'task': task, 'metric': metric},
@@ -65,7 +70,7 @@ def differences(
       replicates,
       k,
       confidence,
-      intervals.clusters(metric, rarer[task]),
+      intervals.clusters(metric, *counts[task]),
     )
     for m in methods
     for c in m['controls']
@@ -108,21 +113,12 @@ def _kind(runs: Sequence[Mapping[str, Any]], task: str) -> str:
   )
 
 
-def _rarer_sessions(
-  runs: Sequence[Mapping[str, Any]], tasks: Sequence[str]
-) -> dict[str, int | None]:
-  """Reads `rarer_sessions` by task; any run has it, all share the rows."""
-  return {
-    task: next(
-      (
-        run['metrics'][task]['rarer_sessions']
-        for run in runs
-        if 'rarer_sessions' in run['metrics'][task]
-      ),
-      None,
-    )
-    for task in tasks
-  }
+def _sessions(
+  runs: Sequence[Mapping[str, Any]], task: str, name: str
+) -> int | None:
+  """Reads a count of sessions; any run that has it, as all share the rows."""
+  found = (run['metrics'][task].get(name) for run in runs)
+  return next((count for count in found if count is not None), None)
 
 
 def _difference(

@@ -115,12 +115,12 @@ def evaluate(
     seed: of the bootstrap.
 
   Returns:
-    Per task: `rows` and `positives` (labels other than 0) where its label is
-    observed, with weights `rate` (the weighted share of positives), every
-    metric of its kind (`registry.RECORDS`), and `<metric>_interval` as [low,
-    high] of those that have one. Of a binary task `rarer_sessions`, how many
-    sessions hold the rarer label, and `undefined_draws`, resamples with one
-    label only, which the AUC's interval leaves out; of others `kind`, and
+    Per task: `rows`, `positives` (labels other than 0) and `sessions` where its
+    label is observed, with weights `rate` (the weighted share of positives),
+    every metric of its kind (`registry.RECORDS`), and `<metric>_interval` as
+    [low, high] of those that have one. Of a binary task `rarer_sessions`, how
+    many sessions hold the rarer label, and `undefined_draws`, resamples with
+    one label only, which the AUC's interval leaves out; of others `kind`, and
     `deciles`, mean prediction / mean label of each tenth of the rows by
     prediction. Where propensities are known, `registry.INVERSE` with their
     intervals, and `ips_rows`, as how many rows of equal weight their rows tell.
@@ -133,6 +133,9 @@ def evaluate(
   of = rows.kinds
   _check(predictions, rows)
   bounds, extra = _intervals([predictions], rows, config, seed)
+  sessions = intervals.observed_sessions(
+    rows.labels, rows.session, rows.weights
+  )
   results = {}
   for k, task in enumerate(rows.tasks):
     seen, seen_rows = observed(rows, config, rows.weight(k))
@@ -142,6 +145,7 @@ def evaluate(
     record |= {
       'rows': len(y),
       'positives': int(np.count_nonzero(is_positive)),
+      'sessions': int(sessions[k]),
     }
     if rows.weights is not None:
       record['rate'] = _rate(is_positive, seen_rows)

@@ -258,16 +258,16 @@ class Importance:
     return found
 
   @functools.cached_property
-  def _rarer(self) -> np.ndarray:
-    """Sessions with the rarer label, of binary tasks, i64[K]."""
-    rows = self._rows
-    return intervals.rarer_sessions(rows.labels, rows.session, rows.weights)
+  def _counts(self) -> tuple[np.ndarray, np.ndarray]:
+    """Sessions in which a task is observed, with the rarer label, i64[K]."""
+    rows = self._rows.labels, self._rows.session, self._rows.weights
+    return intervals.observed_sessions(*rows), intervals.rarer_sessions(*rows)
 
   def _clusters(self, k: int, name: str) -> int | None:
     """The number of sessions that an interval's correction counts."""
-    if self._kinds[k] != kinds.BINARY:
-      return self._sessions
-    return intervals.clusters(name, int(self._rarer[k]))
+    observed, rarer = (int(counts[k]) for counts in self._counts)
+    is_binary = self._kinds[k] == kinds.BINARY
+    return intervals.clusters(name, observed, rarer if is_binary else None)
 
   def _metrics(self, predictions: np.ndarray) -> list[dict[str, float]]:
     """Each task's metrics."""

@@ -49,31 +49,52 @@ def rarer_sessions(
     session: i64[R], in any order.
     weights: [R, K] >= 0, or None; rows of weight 0 are left out.
   """
-  types.check_ranks((2, 1), labels, session)
+  is_positive = labels > 0.5
+  return np.minimum(
+    *(_holding(rows, session, weights) for rows in (is_positive, ~is_positive))
+  )
+
+
+def observed_sessions(
+  labels: np.ndarray,
+  session: np.ndarray,
+  weights: np.ndarray | None = None,
+) -> np.ndarray:
+  """Counts the sessions in which a task is observed, i64[K]; as above."""
+  return _holding(np.ones(labels.shape, bool), session, weights)
+
+
+def _holding(
+  rows: np.ndarray, session: np.ndarray, weights: np.ndarray | None
+) -> np.ndarray:
+  """Counts the sessions with one of the rows, bool[R, K], that count."""
+  types.check_ranks((2, 1), rows, session)
   codes, sessions = groups.group_codes(session)
-  counted = np.ones(labels.shape, bool) if weights is None else weights > 0.0
-  found = []
-  for column, counts in zip(labels.T, counted.T, strict=True):
-    is_positive = column > 0.5
-    held = [
-      np.count_nonzero(np.bincount(codes[rows & counts], minlength=sessions))
-      for rows in (is_positive, ~is_positive)
-    ]
-    found.append(min(held))
-  return np.array(found, np.int64)
+  if weights is not None:
+    rows = rows & (weights > 0.0)
+  held = [np.bincount(codes[of], minlength=sessions) for of in rows.T]
+  return np.array([np.count_nonzero(of) for of in held], np.int64)
 
 
-def clusters(metric: str, rarer: int | None) -> int | None:
+def clusters(
+  metric: str, sessions: int | None, rarer: int | None
+) -> int | None:
   """The number of sessions n in the correction of a metric's interval.
 
   Args:
-    metric: one of `bootstrap.METRICS`.
-    rarer: sessions with the rarer label, None if unknown.
+    metric: one of `bootstrap.METRICS` or `bootstrap.ERRORS`.
+    sessions: those in which the task is observed, None if unknown.
+    rarer: those with the rarer label, None where the task is not binary.
 
   Returns:
-    `rarer`, but at least 2 for metrics that one class defines.
+    `sessions` without `rarer`; else that, but at least 2 for metrics that one
+    class defines, where there are as many.
   """
-  return rarer if rarer is None or metric == 'auc' else max(rarer, 2)
+  if rarer is None:
+    return sessions
+  if metric == 'auc':
+    return rarer
+  return max(rarer, 2 if sessions is None else min(sessions, 2))
 
 
 def percentile_interval(
@@ -142,22 +163,20 @@ def session_intervals(
     weights: [R, K] >= 0, or None.
 
   Returns:
-    The intervals; NaN with fewer than two sessions (of AUC: with the rarer
-    label), which can't tell how sessions vary.
+    The intervals; NaN where fewer than two sessions are observed (of AUC: with
+    the rarer label), which can't tell how sessions vary.
   """
-  # Every draw repeats a single session.
-  if len(session) and np.all(session == session[0]):
-    count = 0
   replicates = bootstrap.replicates(
     predictions, labels, session, count, seed, weights
   )
   values = {name: _first_or_difference(v) for name, v in replicates.items()}
-  rarer = rarer_sessions(labels, session, weights)
+  observed = observed_sessions(labels, session, weights).tolist()
+  rarer = rarer_sessions(labels, session, weights).tolist()
   bounds = {
     name: np.stack(
       [
-        percentile_interval(v[:, k], confidence, clusters(name, int(n)))
-        for k, n in enumerate(rarer)
+        percentile_interval(v[:, k], confidence, clusters(name, *n))
+        for k, n in enumerate(zip(observed, rarer, strict=True))
       ]
     )
     for name, v in values.items()
@@ -191,14 +210,19 @@ def error_intervals(
     weights: [R, K] >= 0, or None.
 
   Returns:
-    What `bootstrap.error_replicates` has to f64[K, 2]; NaN with fewer than two
-    sessions.
+    What `bootstrap.error_replicates` has to f64[K, 2]; NaN where fewer than two
+    sessions are observed.
   """
-  sessions = groups.group_codes(session)[1]
+  sessions = observed_sessions(labels, session, weights).tolist()
   values = bootstrap.error_replicates(
     predictions, labels, session, count, seed, weights
   )
   return {
-    name: percentile_interval(_first_or_difference(v), confidence, sessions)
+    name: np.stack(
+      [
+        percentile_interval(_first_or_difference(v)[:, k], confidence, n)
+        for k, n in enumerate(sessions)
+      ]
+    )
     for name, v in values.items()
   }

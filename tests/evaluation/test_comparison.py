@@ -254,6 +254,32 @@ def test_few_sessions_with_positives_widen_the_interval():
   assert widths[0] < widths[1] < widths[2]
 
 
+def test_few_sessions_widen_the_interval_of_an_error():
+  values = np.arange(1.0, 1000.0)[:, None]
+  runs = [
+    {
+      'method': name,
+      'seed': 0,
+      'metrics': {'watch': {'kind': 'regression', 'mae': 1.0, 'sessions': 5}},
+    }
+    for name in ('ple', 'ple+critic')
+  ]
+  (record,) = [
+    r
+    for r in comparison.differences(
+      [{'name': 'ple+critic', 'controls': ['ple']}],
+      runs,
+      ('watch',),
+      {('ple+critic', 0): {'mae': values}, ('ple', 0): {'mae': 0.0 * values}},
+      0.95,
+    )
+    if r['metric'] == 'mae'
+  ]
+  np.testing.assert_allclose(
+    record['bootstrap'], intervals.percentile_interval(values[:, 0], 0.95, 5)
+  )
+
+
 def test_draws_without_an_auc_are_counted():
   values = np.arange(1.0, 120.0)
   values[[3, 50]] = np.nan

@@ -65,7 +65,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(sessions, rate):
     for name, v in values.items():
       for i, drawn in enumerate((v[:, 0, 0], v[:, 0, 0] - v[:, 1, 0])):
         low, high = intervals.percentile_interval(
-          drawn, CONFIDENCE, intervals.clusters(name, int(rarer))
+          drawn, CONFIDENCE, intervals.clusters(name, sessions, int(rarer))
         )
         held[name, i] += low <= truth[name][i] <= high
   error = np.sqrt(CONFIDENCE * (1 - CONFIDENCE) / DATA_SETS)

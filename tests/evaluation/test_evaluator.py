@@ -23,6 +23,7 @@ KEYS = {
   'auc_interval',
   'logloss_interval',
   'session_logloss_interval',
+  'sessions',
   'rarer_sessions',
   'undefined_draws',
 }
@@ -113,7 +114,7 @@ def test_no_rows():
   ids = np.zeros(0, np.int64)
   found = evaluator.evaluate(none, rows_of(none, ids, ids), CONFIG, 0)
   record = found['conversion']
-  for name in ('rows', 'positives', 'rarer_sessions'):
+  for name in ('rows', 'positives', 'sessions', 'rarer_sessions'):
     assert record.pop(name) == 0
   assert record.pop('undefined_draws') == CONFIG.bootstrap
   assert set(record.values()) == {None}

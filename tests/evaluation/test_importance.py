@@ -203,15 +203,18 @@ def test_tasks_of_other_kinds_lose_by_their_error():
     values = 2.0 * np.asarray(inputs.numeric)[:, 0]
     return np.stack([values, np.full(len(values), 0.5)], axis=1)
 
-  measured = importance.Importance(
-    predict,
-    rows._replace(labels=labels),
-    dataclasses.replace(SPEC, losses=losses),
-    ('watch', 'click'),
-    CONFIG,
-    repeats=3,
-    seed=0,
-  )
+  def measure(weights):
+    return importance.Importance(
+      predict,
+      rows._replace(labels=labels, weights=weights),
+      dataclasses.replace(SPEC, losses=losses),
+      ('watch', 'click'),
+      CONFIG,
+      repeats=3,
+      seed=0,
+    )
+
+  measured = measure(None)
   assert measured.base['watch'] == {'rmse': 0.0, 'xauc': 1.0}
   assert list(measured.base['click']) == ['auc', 'logloss']
   found = measured.measure(_part('price'))['tasks']
@@ -223,6 +226,10 @@ def test_tasks_of_other_kinds_lose_by_their_error():
   assert watch['xauc'] == pytest.approx(0.5, abs=0.05)
   assert watch['xauc_interval'] is None
   assert found['click']['auc'] == 0.0
+  # Of one session that is observed nobody knows how others differ.
+  one = (rows.session == 0)[:, None].repeat(2, axis=1).astype(float)
+  watch = measure(one).measure(_part('price'))['tasks']['watch']
+  assert watch['rmse'] > 0.0 and watch['rmse_interval'] is None
 
 
 def test_rows_that_count_nothing_might_as_well_not_be_there():

@@ -59,6 +59,32 @@ def test_one_session_with_positives_is_no_auc_interval():
   assert (np.abs(found.undefined_draws - 99 / np.e) < 20).all()
 
 
+def _first_sessions(count):
+  """Rows of 50 sessions that count in the first `count` alone."""
+  p, labels, session = sessions_of(50, seed=6)
+  weights = np.repeat(session[:, None] < count, labels.shape[1], axis=1)
+  return p, labels, session, weights.astype(float)
+
+
+def test_one_observed_session_is_no_interval():
+  p, labels, session, weights = _first_sessions(1)
+  drawn = session, 99, 0.95, 0, weights
+  found = intervals.session_intervals([p], labels, *drawn).bounds
+  found |= intervals.error_intervals([p], labels, *drawn)
+  for name, bounds in found.items():
+    assert np.isnan(bounds).all(), name
+
+
+def test_sessions_that_are_not_observed_do_not_narrow_an_interval():
+  p, labels, session, weights = _first_sessions(5)
+  drawn = bootstrap.error_replicates([p], labels, session, 400, 0, weights)
+  found = intervals.error_intervals([p], labels, session, 400, 0.9, 0, weights)
+  for name, values in drawn.items():
+    np.testing.assert_array_equal(
+      found[name], intervals.percentile_interval(values[:, 0], 0.9, 5)
+    )
+
+
 def test_rarer_sessions_by_hand():
   session = np.array([5, 5, 2, 9, 2])
   labels = np.array([[1, 1], [0, 1], [0, 1], [0, 1], [0, 0]])
@@ -69,6 +95,13 @@ def test_rarer_sessions_by_hand():
   labels[3, 0] = 1
   np.testing.assert_array_equal(
     intervals.rarer_sessions(labels, session), [2, 1]
+  )
+  seen = np.array([[1, 0], [1, 0], [0, 0], [0, 3], [0, 0]])
+  np.testing.assert_array_equal(
+    intervals.observed_sessions(labels, session, seen), [1, 1]
+  )
+  np.testing.assert_array_equal(
+    intervals.observed_sessions(labels, session), [3, 3]
   )
 
 
