@@ -78,7 +78,7 @@ def _aucs(axes: Any, record: Mapping[str, Any]) -> None:
         xerr=[[max(value - low, 0)], [max(high - value, 0)]],
         fmt='o',
         color=COLOURS[k % len(COLOURS)],
-        label=task if i == 0 else None,
+        label=plain.legend(task) if i == 0 else None,
         capsize=3,
       )
   axes.set_yticks([-i for i in range(len(rows))], [row.folded for row in rows])
@@ -216,7 +216,7 @@ def _weights(axes: Any, record: Mapping[str, Any]) -> None:
       range(1, len(values) + 1),
       values,
       marker='.',
-      label=task,
+      label=plain.legend(task),
       color=COLOURS[k % len(COLOURS)],
     )
   axes.xaxis.get_major_locator().set_params(integer=True)
@@ -238,7 +238,7 @@ def _q_values(axes: Any, record: Mapping[str, Any]) -> None:
     axes.stairs(
       counts / counts.sum(),
       histogram['edges'],
-      label=task,
+      label=plain.legend(task),
       color=COLOURS[k % len(COLOURS)],
       fill=True,
       alpha=0.5,

@@ -209,7 +209,7 @@ def test_picture_with_and_without_critics(tmp_path):
 def test_the_legend_of_the_picture_hides_no_interval(
   tmp_path, monkeypatch, count
 ):
-  tasks = [f'a_task_{i}' for i in range(count)]
+  tasks = [f'_a_task_{i}' for i in range(count)]
   metrics = {task: _metrics(0.5)['click'] for task in tasks}
   stages = dict.fromkeys(('pretrain', 'constant', 'finetune'), metrics)
   figures = []
@@ -223,6 +223,8 @@ def test_the_legend_of_the_picture_hides_no_interval(
   (figure,) = figures
   figure.canvas.draw()
   axes = figure.axes[0]
+  named = [text.get_text().strip() for text in axes.get_legend().get_texts()]
+  assert named == tasks
   legend = axes.get_legend().get_window_extent()
   top = axes.transData.transform((0.5, 0.0))[1]  # of the first row
   assert top < legend.y0 and legend.x0 > axes.get_window_extent().x0

@@ -15,7 +15,7 @@ import numpy as np
 from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import registry as metric_registry
-from rmtl_jax.report import models, pictures
+from rmtl_jax.report import models, pictures, plain
 from rmtl_jax.report.page import content, panels, vector
 from rmtl_jax.runtime import stages as stages_lib
 
@@ -168,7 +168,7 @@ def cosines(
     pairs: of tasks; the first few are drawn.
   """
   labels = {
-    f'gradient_cosine_{a}_and_{b}': f'{a}, {b}'
+    f'gradient_cosine_{a}_and_{b}': plain.legend(f'{a}, {b}')
     for a, b in pairs[: min(len(_DASHES), len(pictures.COLOURS))]
   }
   lines = _lines([e for e in entries if e['stage'] == 'pretrain'], labels)

@@ -63,3 +63,19 @@ def test_members_are_told_apart():
 
 def test_runs_without_such_figures_have_no_chapter():
   assert balance.section(example.build()) is None
+
+
+def test_the_legend_has_pairs_of_any_name():
+  history = [
+    {
+      'stage': 'pretrain',
+      'epoch': epoch,
+      'gradient_cosine__a_and_b': 0.5,
+      'gradient_conflict__a_and_b': 0.0,
+    }
+    for epoch in (1, 2)
+  ]
+  section = balance.section(example.build(('_a', 'b'), history=history))
+  assert section is not None
+  (pictures,) = _blocks(content.Pictures, section)
+  assert '_a, b<' in pictures.pictures[0].svg
