@@ -25,6 +25,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, run, types
+from rmtl_jax.config import limits
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
@@ -89,6 +90,7 @@ def backtest(
   """
   live = live or progress.Progress()
   step = days_lib.parse_step(options.step)
+  limits.check('--seeds', options.seeds, config_values.kind('compare.seeds'))
   with contextlib.ExitStack() as held:
     held.enter_context(workdir.locked(path))
     asked = _asked(path, source, settings, options)

@@ -13,10 +13,11 @@ import math
 import pathlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import extras, types
+from rmtl_jax.config import limits
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import reading
 from rmtl_jax.evaluation import monitor as monitor_lib
@@ -26,6 +27,14 @@ from rmtl_jax.studies.comparison import runs as comparison_runs
 from rmtl_jax.studies.tuning import confirmation, search, storage, trials
 
 Record = dict[str, Any]
+
+_LIMITS: dict[str, Any] = {
+  'stage': Literal['pretrain', 'finetune'],
+  'trials': limits.Positive,
+  'seeds': config_values.kind('compare.seeds'),
+  'sampler_seed': limits.Count,
+  'confirm': limits.Count,
+}
 
 
 class Options(NamedTuple):
@@ -73,7 +82,9 @@ class Options(NamedTuple):
     }
 
   def check(self) -> None:
-    """Raises InputError unless fresh seeds are fresh, and time is a time."""
+    """Raises InputError unless all have sense, and fresh seeds are fresh."""
+    for name, kind in _LIMITS.items():
+      limits.check(f'--{name}', getattr(self, name), kind)
     if not self.minutes >= 0:
       raise types.InputError(
         f'--minutes: {self.minutes} is not a time, expected 0 (no limit) or'
@@ -87,10 +98,11 @@ class Options(NamedTuple):
         f'--confirm_seeds: {stale[0]} is one of --seeds, which have chosen'
         ' the trials: name others'
       )
-    if len(set(self.fresh)) < max(len(self.fresh), 2):
+    limits.check('--confirm_seeds', self.fresh, _LIMITS['seeds'])
+    if len(self.fresh) < 2:
       raise types.InputError(
-        f'--confirm_seeds: {",".join(map(str, self.fresh))} is not a list of'
-        ' at least two different seeds'
+        f'--confirm_seeds: {",".join(map(str, self.fresh))} is not a list of at'
+        ' least two seeds'
       )
 
 

@@ -91,3 +91,10 @@ def test_what_is_done_is_not_done_again(done, tmp_path):
 def test_another_backtest_in_the_same_place_is_refused(done):
   with pytest.raises(types.InputError, match='another days: 2, not 3'):
     run(done[0], OPTIONS._replace(days=3))
+
+
+@pytest.mark.parametrize('seeds', [(), (0, 0), (0, -1)])
+def test_seeds_that_are_no_pairs_are_refused_at_once(tmp_path, seeds):
+  with pytest.raises(types.InputError, match='--seeds: '):
+    run(tmp_path / 'new', OPTIONS._replace(seeds=seeds))
+  assert not (tmp_path / 'new').exists()
