@@ -72,7 +72,7 @@ def splits(of: Mapping[str, Any], tasks: Sequence[str]) -> content.Grid:
   header = ('split', 'rows', 'sessions', 'rows per session')
   header += tuple(f'{task} rate' for task in tasks)
   return content.Grid(
-    'Splits, by time; a rate is the share of labels other than 0',
+    'Splits; a rate is the share of labels other than 0',
     content.Table(header, rows, 1),
   )
 

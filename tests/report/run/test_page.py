@@ -65,7 +65,7 @@ def test_figures_stand_in_the_tables(read):
   assert read.tables["Settings that differ from the paper's"][1:] == [
     ['pretrain.max_epochs', '3', '20']
   ]
-  rates = 'Splits, by time; a rate is the share of labels other than 0'
+  rates = 'Splits; a rate is the share of labels other than 0'
   assert read.tables[rates][1] == [
     *('train', '200', '50', '4.0'),
     *('10.00%', '10.50%'),
