@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.config import crosses, presets, recommended, variants
+from rmtl_jax.config import crosses, limits, presets, recommended, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.networks import ignore, registry
@@ -296,11 +295,14 @@ def parse(text: str, base: config_lib.Config) -> Dimension:
   """
   name, _, values = text.strip().partition('=')
   label = f'search {text!r:.80}'
+
+  def read(value: str) -> Any:
+    found = methods.setting(label, f'{name}={value}', base)[1]
+    limits.check(f'{label}: {name}', found, config_values.kind(name))
+    return found
+
   if '|' in values:
-    choices = tuple(
-      methods.setting(label, f'{name}={value}', base)[1]
-      for value in values.split('|')
-    )
+    choices = tuple(map(read, values.split('|')))
     if any(isinstance(choice, tuple) for choice in choices):
       raise types.InputError(
         f'{label}: {name} is a list, which no search varies; compare such'
@@ -312,13 +314,8 @@ def parse(text: str, base: config_lib.Config) -> Dimension:
     raise types.InputError(
       f'{label}: expected SETTING=LOW:HIGH[:log] or SETTING=A|B|...'
     )
-  ends = [
-    methods.setting(label, f'{name}={value}', base)[1]
-    for value in (low, rest[0])
-  ]
-  if any(
-    type(end) not in (int, float) or not math.isfinite(end) for end in ends
-  ):
+  ends = [read(low), read(rest[0])]
+  if any(type(end) not in (int, float) for end in ends):
     raise types.InputError(
       f'{label}: {name} is no number: name A|B|... instead'
     )

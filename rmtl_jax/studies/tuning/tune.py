@@ -85,6 +85,10 @@ class Options(NamedTuple):
     """Raises InputError unless all have sense, and fresh seeds are fresh."""
     for name, kind in _LIMITS.items():
       limits.check(f'--{name}', getattr(self, name), kind)
+    names = [dimension.name for dimension in self.space]
+    for name in names:
+      if names.count(name) > 1:
+        raise types.InputError(f'--search: has {name} twice')
     if not self.minutes >= 0:
       raise types.InputError(
         f'--minutes: {self.minutes} is not a time, expected 0 (no limit) or'

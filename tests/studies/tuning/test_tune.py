@@ -324,6 +324,7 @@ def test_lost_trials_are_spared_their_other_seeds(
     ({'confirm_seeds': (8,)}, '--confirm_seeds: 8 is not a list of at least'),
     ({'confirm_seeds': (8, 8)}, r'--confirm_seeds: \(8, 8\) names one twice'),
     ({'confirm_seeds': (8, -1)}, r'--confirm_seeds: \(8, -1\) is not a list'),
+    ({'space': RATE.space * 2}, '--search: has pretrain.learning_rate twice'),
     ({'seeds': ()}, r'--seeds: \(\) is not a list of seeds'),
     ({'seeds': (5, 5)}, r'--seeds: \(5, 5\) names one twice'),
     ({'stage': 'critic'}, "--stage: 'critic' is not one of pretrain, finetune"),
