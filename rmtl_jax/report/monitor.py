@@ -124,6 +124,7 @@ def labels(record: Record) -> content.Table:
   for of in record['labels']:
     for name, value in of['metrics'].items():
       one = metric_registry.describe(name)
+      about = f'{of["task"]}: {one.label}'
       rows.append(
         (
           of['task'],
@@ -132,7 +133,7 @@ def labels(record: Record) -> content.Table:
           content.number(of['test'].get(name), one.form, 'undefined'),
           f'{of["rows"]:,}',
           f'{of["positives"]:,}',
-          _ALARM if any(one.label in a for a in of['alarms']) else '',
+          _ALARM if any(a.startswith(about) for a in of['alarms']) else '',
         )
       )
   header = ('labels', 'metric', 'live', 'test', 'rows', 'positives', '')
