@@ -60,47 +60,25 @@ def reliability(
   types.check_same_shape(labels, probabilities)
   if np.isnan(probabilities).any():
     raise ValueError('probabilities: not every one is a number')
-  if weights is not None:
-    seen = weights > 0
-    labels, probabilities = labels[seen], probabilities[seen]
-    weights = np.asarray(weights[seen], np.float64)
+  w = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
+  seen = w > 0.0
+  labels, probabilities, w = labels[seen], probabilities[seen], w[seen]
   if not len(labels):
     return []
   order = np.argsort(probabilities, kind='stable')
-  p = probabilities[order].astype(np.float64)
-  if weights is not None:
-    return _weighted(p, labels[order], weights[order], bins, confidence)
-  row_bin = groups.equal_mass_bins(p, bins)
-  rows = np.bincount(row_bin)
-  predicted = np.bincount(row_bin, p)
-  positives = np.bincount(row_bin, labels[order] > 0.5)
+  p, y, w = (
+    probabilities[order].astype(np.float64),
+    labels[order] > 0.5,
+    w[order],
+  )
+  row_bin = groups.equal_mass_bins(p, bins, w)
+  sums = (np.bincount(row_bin, of).tolist() for of in (w, w * p, w * y, w * w))
   points = []
-  for n, total, hits in zip(rows, predicted, positives, strict=True):
+  for n, predicted, hits, squares in zip(*sums, strict=True):
     if n:
-      low, high = wilson(int(hits), int(n), confidence)
-      points.append(Point(int(n), float(total / n), float(hits / n), low, high))
-  return points
-
-
-def _weighted(
-  p: np.ndarray,
-  labels: np.ndarray,
-  weights: np.ndarray,
-  bins: int,
-  confidence: float,
-) -> list[Point]:
-  """`reliability` of rows with weights, by ascending probability."""
-  row_bin = groups.equal_mass_bins(p, bins, weights)
-  points = []
-  for number in np.unique(row_bin):
-    own = row_bin == number
-    w, y = weights[own], labels[own] > 0.5
-    total = float(w.sum())
-    predicted = float(np.average(p[own], weights=w))
-    actual = float(np.average(y, weights=w))
-    tells = total**2 / float(np.sum(w * w))
-    interval = wilson(actual * tells, tells, confidence)
-    points.append(Point(total, predicted, actual, *interval))
+      tells = n / squares
+      interval = wilson(hits * tells, n * tells, confidence)
+      points.append(Point(n, predicted / n, hits / n, *interval))
   return points
 
 
