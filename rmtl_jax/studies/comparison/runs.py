@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
@@ -217,7 +218,8 @@ class Runs:
       actor_stage.pretrain(self._context(method, seed, 'pretrain'))
       for method, seed in jobs
     ]
-    population_lib.fit_together(stages, self.population)
+    with _named(_run(method, seed) for method, seed in jobs):
+      population_lib.fit_together(stages, self.population)
     for one, (method, seed) in zip(stages, jobs, strict=True):
       arm = one.arms['pretrain']
       limits = one.context.config.pretrain
@@ -240,7 +242,8 @@ class Runs:
     for one in workdir.member_configs(config):
       context = self._context_of(one, method, 'pretrain')
       members.append(actor_stage.pretrain(context))
-      stage.run(members[-1])
+      with _named([_run(method, config.seed)]):
+        stage.run(members[-1])
       stopping = members[-1].arms['pretrain'].stopping
       self._check_converged(stopping, method, config.seed, one.pretrain)
     record = {
@@ -255,7 +258,7 @@ class Runs:
     for member in members:
       member.context.drop_store()
     self._report_finished(
-      f'{method.name}, seed {config.seed}: validation {self.monitor.word}'
+      f'{_run(method, config.seed)}: validation {self.monitor.word}'
       f' {record[self.monitor.figure][0]:.4f}, {record["seconds"]:.1f} s'
     )
 
@@ -298,7 +301,8 @@ class Runs:
       )
       for seed in missing
     ]
-    left = population_lib.fit_together(stages, self.population)
+    with _named(f'critics of {_run(method, seed)}' for seed in missing):
+      left = population_lib.fit_together(stages, self.population)
     for one, seed, results in zip(stages, missing, left, strict=True):
       self._keep('critic', method, seed, results['critic'].params)
       record = {
@@ -330,7 +334,8 @@ class Runs:
       )
       for v, seed in jobs
     ]
-    population_lib.fit_together(stages, self.population)
+    with _named(_run(v.method, seed, v.learning_rate) for v, seed in jobs):
+      population_lib.fit_together(stages, self.population)
     for one, (variant, seed) in zip(stages, jobs, strict=True):
       method, before = variant.method, {}
       if one.context.config.finetune.start == 'pretrained':
@@ -409,9 +414,8 @@ class Runs:
     }
     self._files.write(self._files.run(method, seed, learning_rate), record)
     context.drop_store()
-    rate = '' if learning_rate is None else f' at {learning_rate:g}'
     self._report_finished(
-      f'{method.name}{rate}, seed {seed}: validation {self.monitor.word}'
+      f'{_run(method, seed, learning_rate)}: validation {self.monitor.word}'
       f' {self.monitor.best(record[self.monitor.figure]):.4f}, kept epoch'
       f' {arm.stopping.best_epoch},'
       f' {record["seconds"]:.1f} s'
@@ -461,6 +465,25 @@ class Runs:
       shapes = self._share(config).models.shapes_left(config, stage)
       self._params[key] = self._files.load_params(*key, shapes)
     return self._params[key]
+
+
+def _run(method: Method, seed: int, learning_rate: float | None = None) -> str:
+  """What a run is called in lines and errors."""
+  rate = '' if learning_rate is None else f' at {learning_rate:g}'
+  return f'{method.name}{rate}, seed {seed}'
+
+
+@contextlib.contextmanager
+def _named(runs: Iterable[str]) -> Iterator[None]:
+  """Says whose loss is not finite, or whose it may be, of several together.
+
+  Raises:
+    FloatingPointError: in place of every such error.
+  """
+  try:
+    yield
+  except FloatingPointError as error:
+    raise FloatingPointError(f'{" or ".join(runs)}: {error}') from None
 
 
 def _kept(record: Record) -> dict[str, float]:

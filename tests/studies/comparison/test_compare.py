@@ -545,3 +545,13 @@ def test_members_of_several_networks_are_those_of_a_run(tmp_path, data_dir):
     for name in ('auc', 'logloss'):
       value = found['metrics'][task][name]
       assert value == pytest.approx(figures[name], abs=1e-6)
+
+
+def test_a_run_that_diverges_is_named(tmp_path, data_dir):
+  wild = 'shared_bottom:pretrain.learning_rate=2e9'
+  config = changed(methods=(wild,), seeds=(5,))
+  with pytest.raises(
+    FloatingPointError,
+    match=r'^shared_bottom:pretrain.learning_rate=2.*, seed 5: pretrain epoch',
+  ):
+    compare.compare(config, tmp_path, data_dir, QUIET)
