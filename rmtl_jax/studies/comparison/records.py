@@ -44,10 +44,10 @@ def of_actor(
 
   Returns:
     `best_epoch`, `validation_auc` (means over tasks, by epoch) and, where
-    something else is monitored, that (`validation_logloss`, `_score`),
-    `weights`, `seconds`; `lambda` of the best epoch, where lambda was learnt;
-    with `test`, its `metrics` and bootstrap `replicates`, without,
-    `validation_halves`.
+    something else is monitored, that (`validation_logloss`, `_score`), `kept`
+    (the same of the parameters that are kept: of epoch 0 too), `weights`,
+    `seconds`; `lambda` of the best epoch, where lambda was learnt; with `test`,
+    its `metrics` and bootstrap `replicates`, without, `validation_halves`.
   """
   begin = time.perf_counter()
   history = [entry for entry in context.history if entry['stage'] == name]
@@ -55,6 +55,7 @@ def of_actor(
   return {
     'best_epoch': arm.stopping.best_epoch,
     **_curves(context.config, history, tasks, before),
+    'kept': _validated(context, arm.best_params),
     'weights': _weights(history, tasks),
     **_learnt_lambda(history, arm.stopping.best_epoch),
     **_evaluate(context, arm.best_params, test),
@@ -101,21 +102,25 @@ def of_ensemble(
     whole.validation,
   )
   params = trained.actors['pretrain']
-  found = validation.validate(whole, params)
-  monitor = monitor_lib.of(config.evaluation.monitor)
-  figures = {
-    one.figure: [found.value(one)] for one in {monitor_lib.AUC, monitor}
-  }
+  kept = _validated(whole, params)
   return {
     'ensemble': config.ensemble,
     'best_epoch': max(trained.best_epochs('pretrain')),
-    **figures,
+    **{name: [value] for name, value in kept.items()},
+    'kept': kept,
     'weights': None,
     **_evaluate(whole, params, test),
     'seconds': sum(e['seconds'] for m in members for e in m.context.history)
     + time.perf_counter()
     - begin,
   }
+
+
+def _validated(context: context_lib.Context, params: Any) -> dict[str, float]:
+  """The validation figures of parameters, means over tasks."""
+  found = validation.validate(context, params)
+  monitor = monitor_lib.of(context.config.evaluation.monitor)
+  return {one.figure: found.value(one) for one in {monitor_lib.AUC, monitor}}
 
 
 def _evaluate(

@@ -259,7 +259,7 @@ class Runs:
       member.context.drop_store()
     self._report_finished(
       f'{_run(method, config.seed)}: validation {self.monitor.word}'
-      f' {record[self.monitor.figure][0]:.4f}, {record["seconds"]:.1f} s'
+      f' {record["kept"][self.monitor.figure]:.4f}, {record["seconds"]:.1f} s'
     )
 
   def _check_converged(
@@ -340,7 +340,7 @@ class Runs:
       method, before = variant.method, {}
       if one.context.config.finetune.start == 'pretrained':
         # Epoch 0 is the pre-trained model, at its best.
-        before = _kept(self.record(method.pretrained, seed))
+        before = self.record(method.pretrained, seed)['kept']
       self._finish(one, method, seed, variant.learning_rate, before)
 
   def _context(
@@ -416,7 +416,7 @@ class Runs:
     context.drop_store()
     self._report_finished(
       f'{_run(method, seed, learning_rate)}: validation {self.monitor.word}'
-      f' {self.monitor.best(record[self.monitor.figure]):.4f}, kept epoch'
+      f' {record["kept"][self.monitor.figure]:.4f}, kept epoch'
       f' {arm.stopping.best_epoch},'
       f' {record["seconds"]:.1f} s'
     )
@@ -441,9 +441,9 @@ class Runs:
   def best(
     self, method: Method, seed: int, learning_rate: float | None = None
   ) -> float:
-    """The best epoch's value of what is monitored, of a finished run."""
+    """The kept epoch's value of what is monitored, of a finished run."""
     record = self.record(method, seed, learning_rate)
-    return self.monitor.best(record[self.monitor.figure])
+    return record['kept'][self.monitor.figure]
 
   def critics_record(self, method: Method, seed: int) -> Record:
     """Reads finished critics' record."""
@@ -484,17 +484,3 @@ def _named(runs: Iterable[str]) -> Iterator[None]:
     yield
   except FloatingPointError as error:
     raise FloatingPointError(f'{" or ".join(runs)}: {error}') from None
-
-
-def _kept(record: Record) -> dict[str, float]:
-  """The validation figures of a finished stage 1 at the epoch it kept."""
-  figures = {
-    one.figure: record[one.figure]
-    for one in (monitor_lib.AUC, monitor_lib.LOGLOSS, monitor_lib.SCORE)
-    if one.figure in record
-  }
-  # Epochs count from 1; an ensemble has one value, when it was finished.
-  return {
-    name: values[min(record['best_epoch'], len(values)) - 1]
-    for name, values in figures.items()
-  }

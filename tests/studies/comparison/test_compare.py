@@ -555,3 +555,20 @@ def test_a_run_that_diverges_is_named(tmp_path, data_dir):
     match=r'^shared_bottom:pretrain.learning_rate=2.*, seed 5: pretrain epoch',
   ):
     compare.compare(config, tmp_path, data_dir, QUIET)
+
+
+def test_a_part_that_was_fitted_before_is_what_is_kept(tmp_path, data_dir):
+  """Trees alone, epoch 0, are better than what wild steps make of them."""
+  config = dataclasses.replace(
+    changed(methods=('linear+constant',), seeds=(5,), learning_rates=(1e-3,)),
+    network=dataclasses.replace(CONFIG.network, trees=4),
+    pretrain=dataclasses.replace(CONFIG.pretrain, learning_rate=30.0),
+  )
+  results = compare.compare(config, tmp_path, data_dir, QUIET)
+  (first,) = runs_of(results, 'linear')
+  (tuned,) = runs_of(results, 'linear+constant')
+  assert first['best_epoch'] == 0
+  kept = first['kept']['validation_auc']
+  assert kept > max(first['validation_auc'])
+  assert tuned['validation_auc'][0] == kept
+  assert tuned['kept']['validation_auc'] == max(tuned['validation_auc'])
