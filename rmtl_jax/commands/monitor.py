@@ -28,9 +28,9 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   flags.DEFINE_string(
     'log',
     '',
-    'What rmtl predict wrote: a .parquet, .csv, .csv.gz, .tsv or .tsv.gz file'
-    ' or a directory of such, with the raw rows, a column p_<task> per task,'
-    ' and labels where they have come.',
+    'What rmtl predict wrote: a .parquet, .csv or .tsv file (text also as .gz'
+    ' or .zst) or a directory of such, with the raw rows, a column p_<task> per'
+    ' task, and labels where they have come.',
     flag_values=values,
   )
   flags.DEFINE_string(

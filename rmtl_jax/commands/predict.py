@@ -17,10 +17,10 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   flags.DEFINE_string(
     'input',
     '',
-    'Raw rows: a .parquet, .csv, .csv.gz, .tsv or .tsv.gz file, or - for an'
-    ' Arrow IPC stream on standard input. The columns of the features are'
-    ' needed, no labels: named as in the raw log where the run was trained on'
-    ' source table, as the fields (RUN/manifest.json) for other sources.',
+    'Raw rows: a .parquet, .csv or .tsv file (text also as .gz or .zst), or -'
+    ' for an Arrow IPC stream on standard input. The columns of the features'
+    ' are needed, no labels: named as in the raw log where the run was trained'
+    ' on source table, as the fields (RUN/manifest.json) for other sources.',
     flag_values=values,
   )
   flags.DEFINE_string(
