@@ -45,7 +45,7 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     100_000,
     'Rows to read, about, from all over the log; all of them, if not given, of'
     ' a small log that may be a panel of years.',
-    lower_bound=1,
+    lower_bound=1000,
     upper_bound=10**8,
     flag_values=values,
   )

@@ -89,13 +89,7 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax import run
   from rmtl_jax.report import opening, pictures, tables
   from rmtl_jax.runtime import processes, progress, rounding, workdir
-  from rmtl_jax.studies import prune as studies
 
-  # rmtl prune would drop the run's parameters as the study's.
-  if studies.is_study(path):
-    raise types.InputError(
-      f'{path}: holds a comparison or a search; choose another --workdir'
-    )
   live = progress.Progress(quiet=not processes.is_first())
 
   def data():

@@ -64,13 +64,18 @@ def _monitor(record: Mapping[str, Any]) -> monitor_lib.Monitor:
   return monitor_lib.of(record.get('monitor', monitor_lib.AUC.name))
 
 
+def _heading(record: Mapping[str, Any]) -> str:
+  """What is monitored, a word on a line: four gains leave it little room."""
+  return _monitor(record).word.replace(' ', '\n')
+
+
 def _trials(record: Mapping[str, Any]) -> rich.table.Table:
   monitor = _monitor(record)
   seeds = comparison.count(len(record['seeds']), 'seed')
   table = _table(
     f'{_model(record)}, {len(record["trials"]) - 1} trials: mean'
     f' validation {monitor.word} over tasks and {seeds}',
-    ('rank', monitor.word),
+    ('rank', _heading(record)),
   )
   table.add_column('settings')
   base = record['trials'][0]
@@ -87,7 +92,7 @@ def _confirmed(record: Mapping[str, Any]) -> rich.table.Table:
   seeds = comparison.count(len(record['confirm_seeds']), 'fresh seed')
   table = _table(
     f'again with {seeds}, the gain also in each half of the validation period',
-    ('rank', _monitor(record).word, 'gain', 'earlier', 'later'),
+    ('rank', _heading(record), 'gain', 'earlier', 'later'),
   )
   ranks = [trial['settings'] for trial in _ranked(record)]
   for entry in record['confirmed']:

@@ -37,6 +37,8 @@ from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from rmtl_jax.runtime import checkpoints, mesh, processes, writers
 
+# What a directory holds; a study's is described like a run's.
+RUN, COMPARISON, SEARCH = KINDS = 'run', 'comparison', 'search'
 _REMEDY = '; choose another --workdir'
 _NONE: Mapping[str, str] = {}
 # Settings that may change on resume: a comparison may get more seeds and
@@ -74,6 +76,7 @@ class Run:
       training/warm_start.py describes it; {} if it began anew.
     refit_of: the run that this one trains again, with validation rows too, as
       training/refit.py describes it; {} if it is none.
+    kind: one of KINDS.
   """
 
   path: pathlib.Path
@@ -84,6 +87,7 @@ class Run:
   layout: mesh.Layout | None = None
   started_from: dict[str, Any] = dataclasses.field(default_factory=dict)
   refit_of: dict[str, Any] = dataclasses.field(default_factory=dict)
+  kind: str = RUN
 
   def on(self, layout: mesh.Layout | None) -> Run:
     """The run with the settings and shardings of a mesh, if there is one."""
@@ -225,7 +229,10 @@ def _remove_unused(path: pathlib.Path) -> None:
 
 
 def find(
-  path: pathlib.Path, config: config_lib.Config, data_dir: pathlib.Path
+  path: pathlib.Path,
+  config: config_lib.Config,
+  data_dir: pathlib.Path,
+  kind: str = RUN,
 ) -> Run:
   """Reads the run of the directory, or describes a new one for `create`.
 
@@ -233,16 +240,19 @@ def find(
     path: the run's directory.
     config: settings.
     data_dir: prepared data.
+    kind: one of KINDS.
 
   Raises:
-    types.InputError: the directory has a run with other settings or data;
-      names the first that differs.
+    types.InputError: the directory has a run with other settings or data, or
+      something of another kind; names the first that differs.
   """
   manifest = manifest_file.read(data_dir)
   contract_vocabulary.check_sizes(data_dir, manifest)
   if not (path / 'config.json').exists():
-    return Run(path, config, data_dir, manifest)
+    return Run(path, config, data_dir, manifest, kind=kind)
   old = read(path)
+  if old.kind != kind:
+    raise types.InputError(f'{path}: holds a {old.kind}{_REMEDY}')
   _compare(
     path, config_values.flatten(old.config), config_values.flatten(config)
   )
@@ -266,6 +276,7 @@ def create(
   digests: Mapping[str, str] = _NONE,
   started_from: Mapping[str, Any] = _NONE,
   refit_of: Mapping[str, Any] = _NONE,
+  kind: str = RUN,
 ) -> Run:
   """Writes the description of the run unless it exists.
 
@@ -276,12 +287,13 @@ def create(
     digests: of its Parquet files; files without one are not compared later.
     started_from: see `Run`.
     refit_of: see `Run`.
+    kind: one of KINDS.
 
   Raises:
     types.InputError: as `find`, or the data's files changed since the run
       began.
   """
-  run = find(path, config, data_dir)
+  run = find(path, config, data_dir, kind)
   if (path / 'config.json').exists():
     reading.compare_digests(data_dir, run.digests, digests, str(path), _REMEDY)
     return run
@@ -296,6 +308,7 @@ def create(
   writers.write_json(
     path / 'config.json',
     {
+      'kind': kind,
       'config': config_values.to_dict(config),
       'data_dir': str(data_dir.resolve()),
       'manifest_sha256': reading.sha256(path / 'manifest.json'),
@@ -425,6 +438,11 @@ def read(path: pathlib.Path) -> Run:
   for name, value in (('started_from', start), ('refit_of', refit)):
     if not isinstance(value, dict) or not isinstance(value.get('run', ''), str):
       raise types.InputError(f'{file}: expected {name!r}, an object')
+  kind = record.get('kind', RUN)
+  if kind not in KINDS:
+    raise types.InputError(
+      f'{file}: kind: found {kind!r:.80}, expected one of {", ".join(KINDS)}'
+    )
   return Run(
     path,
     config,
@@ -433,6 +451,7 @@ def read(path: pathlib.Path) -> Run:
     digests,
     started_from=start,
     refit_of=refit,
+    kind=kind,
   )
 
 

@@ -15,10 +15,14 @@ from rmtl_jax.training import prune as runs
 
 
 def is_study(path: pathlib.Path) -> bool:
-  """Whether a directory is a comparison's or a search's."""
-  return (path / 'config.json').exists() and any(
-    (path / name).is_dir() for name in ('runs', 'trials')
-  )
+  """Whether a directory is a comparison's or a search's.
+
+  Raises:
+    types.InputError: its description is malformed.
+  """
+  if not (path / 'config.json').exists():
+    return False
+  return workdir.read(path).kind != workdir.RUN
 
 
 def prune(path: pathlib.Path) -> runs.Pruned:

@@ -132,7 +132,7 @@ def test_events_without_an_item_are_one_line(tmp_path, capsys):
     (('{log}', '--output={tmp}'), 'is a directory'),
     (('{log}', '--output=.'), '--output: .: is a directory'),
     (('{log}', '--output='), '--output: is needed'),
-    (('{log}', '--rows=0'), 'rows'),
+    (('{log}', '--rows=999'), 'rows'),
     (('{log}', '--label=is_clik'), 'did you mean is_click?'),
   ],
 )

@@ -39,11 +39,3 @@ def test_the_papers_model_is_trained_beside_a_first_run(
   # The same command, which goes on with what is there.
   assert cli.main(['rmtl', 'train', *argv]) == 0
   assert asked == [beside] * 2
-
-
-@pytest.mark.parametrize('name', ['runs', 'trials'])
-def test_a_study_is_no_place_for_a_run(tmp_path, capsys, name):
-  (tmp_path / name).mkdir()
-  (tmp_path / 'config.json').write_text('{}')
-  assert cli.main(['rmtl', 'train', f'--workdir={tmp_path}']) == 2
-  assert 'holds a comparison or a search' in capsys.readouterr().err

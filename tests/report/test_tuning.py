@@ -149,3 +149,14 @@ def test_a_search_by_logloss_says_so():
   assert 'mean validation relative logloss' in text and 'AUC' not in text
   # The lowest comes first.
   assert text.index('0.8800') < text.index('0.9000')
+
+
+def test_the_tables_fit_the_width_whatever_is_monitored(monkeypatch):
+  monkeypatch.setenv('COLUMNS', '80')
+  of = record(monitor='logloss')
+  for one in of['trials']:
+    one['validation_logloss'] = one['validation_auc']
+  text = tuning.text(of)
+  tables = text.partition('Chosen:')[0]
+  assert 'relative' in tables and '…' not in tables
+  assert max(map(len, tables.splitlines())) <= 80

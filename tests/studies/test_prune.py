@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from rmtl_jax import cli, types
+from rmtl_jax.runtime import workdir
 from rmtl_jax.studies import prune
 from rmtl_jax.studies.comparison import compare
 from tests import tiny
@@ -53,9 +54,11 @@ def without_times(value):
 
 @pytest.mark.parametrize('left', ['', 'unfinished/pretrain-ple-None-0'])
 def test_a_comparison_that_is_not_finished_is_refused(tmp_path, left):
-  (tmp_path / 'runs').mkdir()
+  tiny.write_prepared(tmp_path / 'data')
+  workdir.create(
+    tmp_path, test_compare.CONFIG, tmp_path / 'data', kind=workdir.COMPARISON
+  )
   (tmp_path / 'checkpoints').mkdir()
-  (tmp_path / 'config.json').touch()
   if left:
     (tmp_path / 'results.json').touch()
     (tmp_path / left).mkdir(parents=True)

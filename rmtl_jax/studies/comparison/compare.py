@@ -63,14 +63,15 @@ def compare(
   config = rounding.resolved(path, config)
   methods = methods_lib.expand(config)
   with reading.shared_lock(data_dir), workdir.locked(path):
-    run = workdir.find(path, config, data_dir)
+    run = workdir.find(path, config, data_dir, workdir.COMPARISON)
     snapshot = reading.Snapshot(data_dir, run.manifest)
     runs = comparison_runs.Runs(
       run, config, live or progress_lib.Progress(brief=True), interrupted
     )
     runs.check(method.config(config) for method in methods)
     runs.check_epochs(methods)
-    workdir.create(path, config, data_dir, snapshot.digests())
+    digests = snapshot.digests()
+    workdir.create(path, config, data_dir, digests, kind=workdir.COMPARISON)
     runs.expect(methods)
     weighted = [m for m in methods if m.weighting]
     tuning = _tune(runs, weighted)

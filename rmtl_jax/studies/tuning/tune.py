@@ -149,7 +149,7 @@ def tune(
   config = rounding.resolved(path, config)
   live = live or progress_lib.Progress(brief=True)
   with reading.shared_lock(data_dir), workdir.locked(path):
-    run, base = workdir.find(path, config, data_dir), config
+    run, base = workdir.find(path, config, data_dir, workdir.SEARCH), config
     snapshot = reading.Snapshot(data_dir, run.manifest, ('train', 'validation'))
     config = dataclasses.replace(
       config,
@@ -160,7 +160,8 @@ def tune(
     monitor = monitor_lib.of(config.evaluation.monitor)
     follows = {**options.follows, 'monitor': monitor.name}
     copy = storage.open_copy(optuna, options.storage, path, follows, monitor)
-    workdir.create(path, base, data_dir, snapshot.digests())
+    digests = snapshot.digests()
+    workdir.create(path, base, data_dir, digests, kind=workdir.SEARCH)
     trainer = trials.Trainer(runs, config, options.stage)
     # The sampler draws as many trials as one program can train together before
     # it learns the value of any.

@@ -1,0 +1,40 @@
+"""What a directory holds: a run, a comparison or a search."""
+
+import json
+
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.runtime import workdir
+from rmtl_jax.studies import prune
+from tests import tiny
+
+
+@pytest.mark.parametrize('kind', workdir.KINDS)
+def test_a_directory_is_of_one_kind(tmp_path, kind):
+  data, path, config = tmp_path / 'data', tmp_path / 'it', config_lib.Config()
+  tiny.write_prepared(data)
+  path.mkdir()
+  workdir.create(path, config, data, kind=kind)
+  assert prune.is_study(path) == (kind != workdir.RUN)
+  for other in workdir.KINDS:
+    if other == kind:
+      assert workdir.find(path, config, data, other).kind == kind
+      continue
+    with pytest.raises(types.InputError, match=f': holds a {kind}; choose'):
+      workdir.find(path, config, data, other)
+
+
+def test_a_kind_that_is_none_is_told(tmp_path):
+  data, path = tmp_path / 'data', tmp_path / 'it'
+  tiny.write_prepared(data)
+  path.mkdir()
+  workdir.create(path, config_lib.Config(), data)
+  file = path / 'config.json'
+  record = json.loads(file.read_text()) | {'kind': ['run']}
+  file.write_text(json.dumps(record))
+  with pytest.raises(
+    types.InputError, match=r"config.json: kind: found \['run"
+  ):
+    workdir.read(path)
