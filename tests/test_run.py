@@ -174,6 +174,8 @@ def test_evaluate_takes_the_calibration_that_was_kept(trained, tmp_path):
   other = evaluate.evaluate(path, data_dir=tmp_path / 'other')
   assert other['calibration'] == record['calibration']
   assert other['calibrated'] != record['calibrated']
+  assert other['data_dir'] == str((tmp_path / 'other').resolve())
+  assert 'data_dir' not in evaluate.evaluate(path)
 
 
 def test_a_calibration_that_lacks_a_task_is_named(trained, tmp_path):

@@ -35,7 +35,8 @@ def evaluate(
     propensities: in place of the run's `config.evaluation.propensities`.
 
   Returns:
-    The content of the file: metrics.json without the entries of training.
+    The content of the file: metrics.json without the entries of training, and
+    of other data than the run's own `data_dir`.
 
   Raises:
     types.InputError: not a run, no checkpoint, data with other fields, or the
@@ -107,6 +108,7 @@ def _evaluate(
   critic_values = row_values.critic_values(trained, data.validation)
   record = {
     'split': split,
+    **({} if is_own else {'data_dir': str(data_dir.resolve())}),
     **run_record.build(run, trained, data, maps, critic_values),
   }
   record = finetuned.extend(
