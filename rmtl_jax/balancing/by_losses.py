@@ -5,7 +5,9 @@ losses ([..., K], or a pytree of such), which multiplies each task's part by a
 weight; the weights average 1 unless a docstring says otherwise. `update` takes
 `losses`, like the cotangent, and `key` where a maker says so. Losses of tasks
 are means over the batch's rows, of losses times the weights that rows have
-already (balancing/tasks.mean_losses). Losses are at least 0; they may be 0.
+already (balancing/tasks.mean_losses). Losses are at least 0; they may be 0. A
+task that no row of the batch tells of has none: it counts as the geometric mean
+of the others, and states stay as they were.
 
     balancer = gls(num_tasks=2)
     grad_fn = value_and_weighted_grad(losses_of_rows, balancer)
@@ -36,6 +38,7 @@ def from_losses(
   num_tasks: int,
   weights_of: Callable[[jax.Array, Any, Any], tuple[jax.Array, Any]],
   init_state: Callable[[], Any] = optax.EmptyState,
+  unobserved: Callable[[jax.Array, Any], Any] = lambda losses, state: state,
 ) -> optax.GradientTransformationExtraArgs:
   """A transformation from a function of the tasks' losses.
 
@@ -52,6 +55,8 @@ def from_losses(
     weights_of: (losses f32[K], state, key or None) -> (weights f32[K], new
       state). Losses have no gradient: weights are constants of the step.
     init_state: gives the state before the first step.
+    unobserved: (losses f32[K], state) -> the state after a batch without any
+      row of some task, whose loss is 0 here.
 
   Returns:
     A transformation that needs `losses`, and hands `key` on.
@@ -69,7 +74,15 @@ def from_losses(
     del params, extra
     checks.check_losses(updates, losses, num_tasks)
     of_tasks = jax.lax.stop_gradient(tasks.mean_losses(updates, losses))
-    weights, new_state = weights_of(of_tasks, state, key)
+    seen = tasks.observed(updates)
+    logs = jnp.log(jnp.maximum(of_tasks, _LEAST_LOSS))
+    rest = jnp.exp(jnp.sum(logs * seen) / jnp.maximum(jnp.sum(seen), 1))
+    weights, new_state = weights_of(jnp.where(seen, of_tasks, rest), state, key)
+    new_state = jax.tree.map(
+      lambda new, old: jnp.where(jnp.all(seen), new, old),
+      new_state,
+      unobserved(of_tasks, state),
+    )
     return tasks.scale(updates, weights), new_state
 
   return optax.GradientTransformationExtraArgs(init, update)
@@ -420,7 +433,13 @@ def famo(
     weights = num_tasks * jax.nn.softmax(log_weights)
     return weights, state._replace(before=losses)
 
-  return from_losses(num_tasks, weights_of, init_state)
+  return from_losses(
+    num_tasks,
+    weights_of,
+    init_state,
+    # Without a loss before and after the step, none has fallen.
+    unobserved=lambda losses, state: state._replace(before=losses),
+  )
 
 
 def observe_famo(state: FamoState, losses: jax.Array) -> FamoState:

@@ -53,6 +53,16 @@ def mean_losses(cotangent: Any, losses: Any) -> jax.Array:
   return tasks * jnp.concatenate(sums)
 
 
+def observed(cotangent: Any) -> jax.Array:
+  """Whether any row tells of a task, bool[K]: where its cotangent is not 0."""
+  return jnp.concatenate(
+    [
+      jnp.any(leaf != 0.0, axis=tuple(range(leaf.ndim - 1)))
+      for leaf in jax.tree.leaves(cotangent)
+    ]
+  )
+
+
 def scale(cotangent: Any, weights: jax.Array) -> Any:
   """The cotangent with each task's part times its weight, in its dtype.
 

@@ -313,6 +313,44 @@ def test_extreme_losses_give_finite_weights(name):
   assert np.isfinite(state.logits).all()
 
 
+@pytest.mark.parametrize('name', [*MAKERS])
+def test_batches_without_a_task_teach_nothing_of_it(name):
+  """Interleaved, they leave the weights of the others as they are."""
+  make, _ = MAKERS[name]
+  observe = registry.find('famo').observe if name == 'famo' else None
+  link, whole = make(3), np.exp(np.random.default_rng(0).normal(size=(6, 3)))
+  part = jnp.array([[1.0, 3.0, 0.0]])
+  even = jnp.array([[1 / 3, 1 / 3, 0.0]])
+  state, found = link.init(()), []
+  for row in whole:
+    weighted, state = link.update(even, state, losses=part, key=KEY)
+    assert np.isfinite(weighted).all() and np.all(weighted[0, :2] > 1e-3)
+    if observe:
+      state = observe(state, part[0])
+    weights, state = weights_of(link, state, row)
+    found.append(weights)
+    if observe:
+      state = observe(state, jnp.asarray(0.9 * row, jnp.float32))
+  state, expected = link.init(()), []
+  for row in whole:
+    if observe:  # Adam counts its steps
+      state = observe(state._replace(before=part[0]), part[0])
+    weights, state = weights_of(link, state, row)
+    expected.append(weights)
+    if observe:
+      state = observe(state, jnp.asarray(0.9 * row, jnp.float32))
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_gls_of_the_tasks_that_a_batch_tells_of():
+  even = jnp.array([[1 / 3, 1 / 3, 0.0]])
+  weighted, _ = by_losses.gls(3).update(
+    even, optax.EmptyState(), losses=jnp.array([[1.0, 4.0, 9.0]])
+  )
+  # The geometric mean of 1 and 4 over each: 2 / 1 and 2 / 4.
+  np.testing.assert_allclose(weighted[0] * 3, [2.0, 0.5, 0.0], rtol=1e-6)
+
+
 @pytest.mark.parametrize('name', ['classification', 'regression', 'imtl_l'])
 def test_scales_of_a_task_without_losses_end_somewhere(name):
   make = {
