@@ -118,8 +118,9 @@ def learn(
 ) -> Learnt:
   """Rates of all fields' and pairs' values, bins, and the rows in them."""
   fold = np.random.default_rng(seed).integers(0, _FOLDS, len(rows.labels))
+  weight = weights(rows)
   known = {
-    field: rates_of(spec, rows, weights(rows), field, fold)
+    field: rates_of(spec, rows, weight, field, fold)
     for field in (*fields_with_rates(spec), *pairs)
   }
 

@@ -169,8 +169,11 @@ def _of_column(sample: sample_lib.Sample, name: str, kind: str) -> Facts:
     facts = _of_numbers(sample, name, kind, nothing)
     if facts is not None:
       return facts
-  as_text = [_of_text(sample, name, nothing) for nothing in (sure, found)]
-  return as_text[bool(as_text[1].decimal)]
+  as_text = _of_text(sample, name, sure)
+  if found != sure and not as_text.decimal:
+    written = _of_text(sample, name, found)
+    return written if written.decimal else as_text
+  return as_text
 
 
 def _of_numbers(
@@ -268,8 +271,18 @@ def _is_iso(value: str) -> str:
 def _decimal(
   sample: sample_lib.Sample, value: str
 ) -> tuple[str, float, float, float]:
-  """The decimal sign of numbers that people wrote, least, largest, median."""
-  for decimal in ('.', ','):
+  """The decimal sign of numbers that people wrote, least, largest, median.
+
+  Of `1.250 €` and `850 €` the point parts thousands.
+  """
+  in_thousands = sample.fetch(
+    f"bool_and(NOT contains({value}, ',') AND"
+    f" (NOT contains({value}, '.') OR"
+    f" regexp_matches({value}, '[.][0-9]{{3}}([^0-9]|$)')))"
+    f" AND bool_or(contains({value}, '.'))"
+    f" AND bool_or(regexp_matches({value}, '€|[0-9] ?[$£¥₹]$'))"
+  )[0][0]
+  for decimal in (',', '.') if in_thousands else ('.', ','):
     number = written_numbers.number(value, pa.string(), decimal)
     unread, least, largest, median = sample.fetch(
       f'count(*) FILTER ({value} IS NOT NULL AND {number} IS NULL),'

@@ -165,7 +165,7 @@ def may_be_state(name: str) -> bool:
   >>> may_be_state('Loan_Status'), may_be_state('status_code')
   (True, False)
   """
-  return words.of(name)[-1:] in (['status'], ['state'], ['class'], ['flag'])
+  return words.of(name)[-1:] in (['status'], ['class'], ['flag'])
 
 
 def is_known_before(name: str) -> bool:

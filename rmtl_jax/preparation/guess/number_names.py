@@ -38,7 +38,7 @@ _KINDS_AT_END = words.listed(
   ' doctor job breed species'
 )
 # Of numbers that tell which or in which place, at the end of a name.
-_NUMBERED = words.listed('no nr nbr nummer order')
+_NUMBERED = words.listed('no nr nbr nummer')
 _GLUED_KIND = '(type|group|category|class|code|bannerpos)$'
 # What is counted within something else, where its name is no more than that.
 _COUNTED = words.listed('episode')
@@ -58,8 +58,8 @@ def measure(name: str) -> str:
   ('code', 'amount', 'code', '')
   >>> measure('shopid'), measure('payprice'), measure('price_at_visit')
   ('code', 'amount', 'amount')
-  >>> measure('policy_no'), measure('sort_order'), measure('order_cost')
-  ('code', 'code', 'amount')
+  >>> measure('policy_no'), measure('items_in_order')
+  ('code', '')
   """
   counted = _counted_words(name)
   for word in reversed(counted):
@@ -77,10 +77,11 @@ def measure(name: str) -> str:
 def may_be_number_of(name: str) -> bool:
   """Whether a number that is no other row's may be that of a thing.
 
-  >>> may_be_number_of('Lead Number'), may_be_number_of('number_of_leads')
+  >>> may_be_number_of('Lead Number'), may_be_number_of('balance_number')
   (True, False)
   """
-  return words.of(name)[-1:] == ['number']
+  *of, last = words.of(name) or ['']
+  return last == 'number' and measure(' '.join(of)) != 'amount'
 
 
 def _counted_words(name: str) -> list[str]:

@@ -188,7 +188,8 @@ def of_column(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
   ):
     return found
   first, last = _DAYS
-  is_day = named and time_names.is_day(facts.name)
+  is_day = time_names.is_day(facts.name) and named
+  is_day &= time_names.is_sure_time(facts.name)
   if is_day and first <= facts.least <= facts.largest <= last:
     return _of_days(facts)
   unit = unit_of(facts, _USUAL_S)

@@ -36,6 +36,8 @@ _SURE_TIME = words.listed('timestamp stamp ts at start')
 _UNITS = words.listed(
   's ms us ns sec secs seconds millis milliseconds micros nanos'
 )
+# Those of them that are words of other languages, or of numbers.
+_NO_SURE_TIME = words.listed('datum')
 # Words behind the `at` of a time.
 _ZONES = words.listed('utc gmt est pst jst cet local server tz iso unix epoch')
 _OF_ROWS = _UNITS | words.listed(
@@ -107,7 +109,7 @@ def is_sure_time(name: str) -> bool:
   found = {*words.without_digits(name).split()}
   glued = re.search(_GLUED_TIME, ''.join(words.of(name)))
   is_sure = glued is not None or bool(found & _SURE_TIME)
-  return is_sure or found <= _TIME | _OF_ROWS
+  return is_sure or found <= _TIME - _NO_SURE_TIME | _OF_ROWS
 
 
 def ends_in_time(name: str) -> bool:

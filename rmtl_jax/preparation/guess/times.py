@@ -69,9 +69,10 @@ def find(
     if not time_names.is_before(t.column)
   ]
   by_name = {one.name: one for one in facts}
+  keys = keys_lib.by_names(sample, facts)
   best = max(
     sure or dates or glued,
-    key=lambda time: _fitness(sample, by_name[time.column], time),
+    key=lambda time: _fitness(sample, by_name[time.column], time, keys),
     default=None,
   )
   others = {}
@@ -162,14 +163,27 @@ def may_be(
 
 
 def _fitness(
-  sample: sample_lib.Sample, facts: facts_lib.Facts, time: time_forms.Time
+  sample: sample_lib.Sample,
+  facts: facts_lib.Facts,
+  time: time_forms.Time,
+  keys: Mapping[str, keys_lib.Key],
 ) -> tuple[float, ...]:
-  """The greater, the likelier a time is the row's: its end tells its length."""
+  """The greater, the likelier a time is the row's: its end tells its length.
+
+  Rows may stand in the order of a user's or a session's time too, so the order
+  counts where these have several times.
+  """
   is_date, has_clock, distinct = time.rank
   is_end = time_names.is_end(time.column)
   is_later = time_names.is_later(time.column)
   value = time_forms.value(sample, facts, time.form.get('format', ''))
-  is_ordered = _is_in_order(sample, value, None)
+  shares = [
+    _varied(sample, value, keys[role].column)
+    for role in ('user', 'session')
+    if role in keys
+  ]
+  is_varied = all(share is None or share >= _VARIED for share in shares)
+  is_ordered = is_varied and _is_in_order(sample, value, None)
   return is_date, not is_later, has_clock, not is_end, is_ordered, distinct
 
 

@@ -54,7 +54,8 @@ class Reading:
     meant = self.value(self.given(value, found), found)
     if self.is_number and parquet.is_text(found):
       # Most text is a plain number, of which nothing else needs to be asked.
-      return f'coalesce(TRY_CAST({value} AS DOUBLE), {meant})'
+      number = f"nullif(TRY_CAST({value} AS DOUBLE), 'nan'::DOUBLE)"
+      return f'coalesce({number}, {meant})'
     return meant
 
 
@@ -120,7 +121,13 @@ def given(value: str, found: pa.DataType, missing: Missing) -> str:
   """
   if parquet.is_text(found):
     value = f"nullif(trim({sql.null_if_in(value, missing.texts)}), '')"
+    value = _null_if(value, _is_nan_text(value))
   return _null_if(value, _means_nothing(value, found, missing))
+
+
+def _is_nan_text(value: str) -> str:
+  """SQL of whether a text is what programs write for NaN."""
+  return f"lower(ltrim({value}, '+-')) = 'nan'"
 
 
 def _means_nothing(value: str, found: pa.DataType, missing: Missing) -> str:
@@ -203,17 +210,20 @@ def of_label(task: source.SourceTask, missing: Missing) -> Reading:
       expected=raw.EXPECTED_LABEL,
     )
   # An empty text is no text elsewhere; here it may be a label.
-  empty = '' in (*task.positive, *task.negative)
+  words = *task.positive, *task.negative
+  empty = '' in words
 
   def written(value: str, found: pa.DataType) -> str:
     word = f"nullif(trim({text(value, found, missing)}), '')"
+    if not any(one.lower() == 'nan' for one in words):
+      word = _null_if(word, _is_nan_text(word))
     return f"coalesce({word}, '')" if empty else word
 
   def label(value: str, found: pa.DataType) -> str:
     cases = [f'WHEN {value} IS NULL THEN NULL']
-    for words, meaning in ((task.positive, 1), (task.negative, 0)):
-      if words:
-        cases.append(f'WHEN {sql.is_in(value, words)} THEN {meaning}')
+    for ones, meaning in ((task.positive, 1), (task.negative, 0)):
+      if ones:
+        cases.append(f'WHEN {sql.is_in(value, ones)} THEN {meaning}')
     # One list alone says that all else is the other label.
     both = task.positive and task.negative
     rest = 'NULL' if both else '0' if task.positive else '1'

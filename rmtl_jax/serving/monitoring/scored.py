@@ -252,9 +252,6 @@ class _Reader:
     kind = schema.field(column).type
     reading = log_columns.label_reading(self._log_schema, task)
     given = reading.given(sql.quote(column), kind)
-    given = (
-      f"CASE WHEN CAST({given} AS VARCHAR) NOT ILIKE 'nan' THEN {given} END"
-    )
     value = reading.value(given, kind)
     if task.timed:  # no time: no such event so far
       value = (

@@ -217,7 +217,7 @@ def test_why_somebody_left_is_no_answer(tmp_path):
   assert [*_labels(tmp_path, columns)[0]] == ['churn']
 
 
-@pytest.mark.parametrize('name', ['state', 'winner', 'admitted'])
+@pytest.mark.parametrize('name', ['winner', 'admitted'])
 def test_words_of_what_became_of_a_row(tmp_path, name):
   columns = {'x': range(N), name: ['lost', 'won', 'lost'] * 200}
   assert [*_labels(tmp_path, columns)[0]] == [name]

@@ -638,3 +638,23 @@ def test_an_end_gives_way_to_a_beginning_without_a_word_of_times(tmp_path):
   columns = {'trial_start': DAYS, 'trial_end': DAYS}
   found, _ = _by_values(tmp_path, **columns)
   assert found and found.column == 'trial_start'
+
+
+def test_amounts_are_no_days(tmp_path):
+  values = [11_000 + i * 7919 % 9000 for i in range(N)]
+  for name in ('visitors_day', 'steps_day', 'datum'):
+    assert _times(tmp_path, **{name: values})[0] is None, name
+
+
+def test_a_time_of_users_in_whose_order_rows_stand_is_not_theirs(tmp_path):
+  """Users one after the other, each with rows all over the months."""
+  first = datetime.date(2024, 1, 1)
+  users = [i // 30 for i in range(N)]
+  day = lambda n: str(first + datetime.timedelta(days=n))
+  found, _ = _times(
+    tmp_path,
+    user_id=users,
+    cohort_date=[day(user) for user in users],
+    event_date=[day(user + i * 37 % 90) for i, user in enumerate(users)],
+  )
+  assert found and found.column == 'event_date'

@@ -51,7 +51,7 @@ def test_names_of_answers_in_the_midst(tmp_path, name, values, more):
 )
 def test_two_values_in_the_last_column_are_a_label(tmp_path, one, zero):
   log = _log(
-    tmp_path, region=_every(3, one, zero), outdoors=_every(4, one, zero)
+    tmp_path, state=_every(3, one, zero), outdoors=_every(4, one, zero)
   )
   found = guess.guess(log)
   (task,) = found.schema['tasks']
