@@ -269,7 +269,7 @@ def _build_values(base: pathlib.Path) -> None:
     'categorical': ['user', {'column': 'item', 'null': ['none']}],
     'numeric': [
       {'column': 'price', 'null': ['?'], 'missing_indicator': True},
-      {'column': 'weight', 'decimal': ','},
+      {'column': 'weight', 'decimal': '.'},
     ],
     'tasks': [
       {'column': 'liked', 'positive': ['yes'], 'negative': ['no']},
@@ -282,7 +282,7 @@ def _build_values(base: pathlib.Path) -> None:
     'item': [f'i{i % 4}' if i % 7 else 'none' for i in rows],
     'at': [f'{t:%Y-%m-%d %H:%M}' + '+02' * (t.hour % 5 == 0) for t in times],
     'price': ['?' if i % 6 == 0 else f'{i / 2}' for i in rows],
-    'weight': [f'{i}.{i % 9}00,5 €' for i in rows],
+    'weight': [f'${i + 1} {i % 9}00.5' for i in rows],
     'liked': ['yes' if i % 2 else 'no' for i in rows],
     'bought': [f'{t}' if i % 4 == 1 else '' for i, t in enumerate(times)],
   }
