@@ -60,7 +60,13 @@ def observed_sessions(
   session: np.ndarray,
   weights: np.ndarray | None = None,
 ) -> np.ndarray:
-  """Counts the sessions in which a task is observed, i64[K]; as above."""
+  """Counts the sessions in which a task is observed, i64[K].
+
+  Args:
+    labels: [R, K].
+    session: i64[R], in any order.
+    weights: [R, K] >= 0, or None; rows of weight 0 are left out.
+  """
   return _holding(np.ones(labels.shape, bool), session, weights)
 
 
