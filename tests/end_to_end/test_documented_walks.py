@@ -47,7 +47,10 @@ def test_quick_start_beats_the_table_of_rates(tmp_path):
   named = set(re.findall(r'`([\w./]+)`', ' '.join(names)))
   assert {'metrics.json', 'members/'} < named
   # Other commands leave these.
-  others = {'tracking/', 'evaluation/', 'importance.json', 'importance.csv'}
+  others = {
+    *('tracking/', 'evaluation/', 'monitor/'),
+    *('importance.json', 'importance.csv'),
+  }
   for name in named - others:
     assert (run / name).exists(), name
 
