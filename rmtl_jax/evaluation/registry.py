@@ -68,28 +68,27 @@ class Metric:
   kinds: tuple[str, ...] = (kinds.BINARY,)
 
 
-_NUMBERS = (kinds.REGRESSION, kinds.ORDINAL)
 # What a verdict is about: a task has one of them.
 RANKING = ('auc', 'xauc')
+
+
+def _of_rows(function: Callable[..., float]) -> Function:
+  """A metric of labels, predictions and the weights of rows."""
+  return lambda y, p, rows: function(y, p, rows.weight)
+
+
+def _of_numbers(
+  name: str, label: str, function: Callable[..., float], *details: Any
+) -> Metric:
+  kinds_ = (kinds.REGRESSION, kinds.ORDINAL)
+  return Metric(name, label, _of_rows(function), *details, kinds=kinds_)
 
 
 RECORDS = registry.Registry(
   'metric',
   (
-    Metric(
-      'auc',
-      'AUC',
-      lambda y, p, rows: metrics.auc(y, p, rows.weight),
-      'higher',
-      compared=True,
-    ),
-    Metric(
-      'logloss',
-      'logloss',
-      lambda y, p, rows: metrics.logloss(y, p, rows.weight),
-      'lower',
-      compared=True,
-    ),
+    Metric('auc', 'AUC', _of_rows(metrics.auc), 'higher', True),
+    Metric('logloss', 'logloss', _of_rows(metrics.logloss), 'lower', True),
     Metric(
       'session_logloss',
       's-logloss',
@@ -97,7 +96,7 @@ RECORDS = registry.Registry(
         y, p, rows.session, rows.weight
       ),
       'lower',
-      compared=True,
+      True,
     ),
     Metric(
       'gauc',
@@ -107,12 +106,7 @@ RECORDS = registry.Registry(
       ),
       'higher',
     ),
-    Metric(
-      'pr_auc',
-      'PR-AUC',
-      lambda y, p, rows: metrics.pr_auc(y, p, rows.weight),
-      'higher',
-    ),
+    Metric('pr_auc', 'PR-AUC', _of_rows(metrics.pr_auc), 'higher'),
     Metric(
       'ndcg',
       'NDCG',
@@ -144,41 +138,14 @@ RECORDS = registry.Registry(
     Metric(
       'predicted_over_actual',
       'predicted / actual',
-      lambda y, p, rows: metrics.predicted_over_actual(y, p, rows.weight),
+      _of_rows(metrics.predicted_over_actual),
       kinds=kinds.KINDS,
     ),
-    Metric(
-      'xauc',
-      'XAUC',
-      lambda y, p, rows: regression.xauc(y, p, rows.weight),
-      'higher',
-      compared=True,
-      kinds=_NUMBERS,
-    ),
-    Metric(
-      'mae',
-      'MAE',
-      lambda y, p, rows: regression.mae(y, p, rows.weight),
-      'lower',
-      compared=True,
-      form='.4g',
-      kinds=_NUMBERS,
-    ),
-    Metric(
-      'rmse',
-      'RMSE',
-      lambda y, p, rows: regression.rmse(y, p, rows.weight),
-      'lower',
-      compared=True,
-      form='.4g',
-      kinds=_NUMBERS,
-    ),
-    Metric(
-      'decile_error',
-      'decile error',
-      lambda y, p, rows: regression.decile_error(y, p, rows.weight),
-      'lower',
-      kinds=_NUMBERS,
+    _of_numbers('xauc', 'XAUC', regression.xauc, 'higher', True),
+    _of_numbers('mae', 'MAE', regression.mae, 'lower', True, '.4g'),
+    _of_numbers('rmse', 'RMSE', regression.rmse, 'lower', True, '.4g'),
+    _of_numbers(
+      'decile_error', 'decile error', regression.decile_error, 'lower'
     ),
   ),
 )
