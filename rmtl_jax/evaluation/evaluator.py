@@ -203,34 +203,27 @@ def _intervals(
   Returns:
     {metric: f64[2]} of each task, and what else the bootstrap says.
   """
-  of, session = rows.kinds, rows.session
-  bounds: list[dict[str, np.ndarray]] = [{} for _ in of]
-  extra: list[TaskMetrics] = [{} for _ in of]
-  binary = [k for k, kind in enumerate(of) if kind == kinds.BINARY]
-  others = [k for k, kind in enumerate(of) if kind != kinds.BINARY]
-
-  def columns(places: list[int]) -> list[Any]:
-    return [
-      values if len(places) == len(of) or values is None else values[:, places]
-      for values in (*predictions, rows.labels, rows.weights)
-    ]
-
-  rest = session, config.bootstrap, config.confidence, seed
-  if binary:
-    *sets, y, w = columns(binary)
-    found = intervals.session_intervals(sets, y, *rest, w)
-    rarer = intervals.rarer_sessions(y, session, w)
-    for i, k in enumerate(binary):
-      bounds[k] = {name: found.bounds[name][i] for name in bootstrap.METRICS}
-      extra[k] = {
-        'rarer_sessions': int(rarer[i]),
-        'undefined_draws': int(found.undefined_draws[i]),
-      }
-  if others:
-    *sets, y, w = columns(others)
-    errors = intervals.error_intervals(sets, y, *rest, w)
-    for i, k in enumerate(others):
-      bounds[k] = {name: found[i] for name, found in errors.items()}
+  is_binary = [kind == kinds.BINARY for kind in rows.kinds]
+  found = intervals.session_intervals(
+    predictions,
+    rows.labels,
+    rows.session,
+    is_binary,
+    config.bootstrap,
+    config.confidence,
+    seed,
+    rows.weights,
+  )
+  bounds, extra = [], []
+  for k, binary in enumerate(is_binary):
+    names = bootstrap.METRICS if binary else bootstrap.ERRORS
+    own = {n: found.bounds[n][k] for n in names if n in found.bounds}
+    bounds.append(own)
+    counts = {
+      'rarer_sessions': int(found.rarer_sessions[k]),
+      'undefined_draws': int(found.undefined_draws[k]),
+    }
+    extra.append(counts if binary else {})
   return bounds, extra
 
 

@@ -25,14 +25,16 @@ class Intervals(NamedTuple):
   """Intervals of all tasks.
 
   Attributes:
-    bounds: each of `bootstrap.METRICS` to f64[K, 2], low and high, NaN where
-      undefined.
+    bounds: each of `bootstrap.METRICS`, of tasks that are not binary
+      `bootstrap.ERRORS`, to f64[K, 2], low and high, NaN where undefined.
     undefined_draws: i64[K], replicates with one label only, which have no AUC
       and are left out of its interval.
+    rarer_sessions: i64[K], see `rarer_sessions`; of binary tasks.
   """
 
   bounds: dict[str, np.ndarray]
   undefined_draws: np.ndarray
+  rarer_sessions: np.ndarray
 
 
 def rarer_sessions(
@@ -151,18 +153,20 @@ def session_intervals(
   predictions: Sequence[np.ndarray],
   labels: np.ndarray,
   session: np.ndarray,
+  is_binary: Sequence[bool],
   count: int,
   confidence: float,
   seed: int,
   weights: np.ndarray | None = None,
 ) -> Intervals:
-  """Intervals of `bootstrap.METRICS`, or paired ones of a difference.
+  """Intervals of each task's metrics, or paired ones of a difference.
 
   Args:
     predictions: one prediction set [R, K], or two, whose metrics are
       subtracted; finite.
-    labels: [R, K], 0 or 1.
+    labels: [R, K], of binary tasks 0 or 1.
     session: i64[R].
+    is_binary: of each task.
     count: number of replicates; 0 gives NaN.
     confidence: coverage, in (0, 1).
     seed: of the draws.
@@ -172,63 +176,29 @@ def session_intervals(
     The intervals; NaN where fewer than two sessions are observed (of AUC: with
     the rarer label), which can't tell how sessions vary.
   """
-  replicates = bootstrap.replicates(
-    predictions, labels, session, count, seed, weights
+  replicates = bootstrap.of_kinds(
+    predictions, labels, session, count, seed, is_binary, weights
   )
-  values = {name: _first_or_difference(v) for name, v in replicates.items()}
+  values = {
+    name: v[:, 0] - v[:, 1] if len(predictions) == 2 else v[:, 0]
+    for name, v in replicates.items()
+  }
   observed = observed_sessions(labels, session, weights).tolist()
-  rarer = rarer_sessions(labels, session, weights).tolist()
+  rarer = rarer_sessions(labels, session, weights)
+  sessions = [
+    (n, least if binary else None)
+    for n, least, binary in zip(
+      observed, rarer.tolist(), is_binary, strict=True
+    )
+  ]
   bounds = {
     name: np.stack(
       [
         percentile_interval(v[:, k], confidence, clusters(name, *n))
-        for k, n in enumerate(zip(observed, rarer, strict=True))
-      ]
-    )
-    for name, v in values.items()
-  }
-  return Intervals(bounds, np.isnan(values['auc']).sum(0))
-
-
-def _first_or_difference(values: np.ndarray) -> np.ndarray:
-  """Of one set's replicates f64[B, 1, K] these, of two sets' the difference."""
-  return values[:, 0] - values[:, 1] if values.shape[1] == 2 else values[:, 0]
-
-
-def error_intervals(
-  predictions: Sequence[np.ndarray],
-  labels: np.ndarray,
-  session: np.ndarray,
-  count: int,
-  confidence: float,
-  seed: int,
-  weights: np.ndarray | None = None,
-) -> dict[str, np.ndarray]:
-  """Intervals of errors, or paired ones of the first minus the second's.
-
-  Args:
-    predictions: one prediction set [R, K], or two.
-    labels: [R, K], of tasks that are not binary.
-    session: i64[R].
-    count: number of replicates; 0 gives NaN.
-    confidence: coverage, in (0, 1).
-    seed: of the draws.
-    weights: [R, K] >= 0, or None.
-
-  Returns:
-    What `bootstrap.error_replicates` has to f64[K, 2]; NaN where fewer than two
-    sessions are observed.
-  """
-  sessions = observed_sessions(labels, session, weights).tolist()
-  values = bootstrap.error_replicates(
-    predictions, labels, session, count, seed, weights
-  )
-  return {
-    name: np.stack(
-      [
-        percentile_interval(_first_or_difference(v)[:, k], confidence, n)
         for k, n in enumerate(sessions)
       ]
     )
     for name, v in values.items()
   }
+  undefined = np.isnan(values.get('auc', np.empty((0, len(sessions))))).sum(0)
+  return Intervals(bounds, undefined, rarer)

@@ -17,15 +17,25 @@ def sessions_of(sessions, seed, tasks=2):
   return p.astype(np.float32), labels, session
 
 
-def _own(predictions, *arguments, **settings):
+def _found(predictions, labels, session, *arguments, **settings):
+  is_binary = np.ones(labels.shape[1], bool)
   return intervals.session_intervals(
-    [predictions], *arguments, **settings
-  ).bounds
+    predictions, labels, session, is_binary, *arguments, **settings
+  )
+
+
+def _own(predictions, *arguments, **settings):
+  return _found([predictions], *arguments, **settings).bounds
 
 
 def _paired(first, second, *arguments, **settings):
+  return _found([first, second], *arguments, **settings).bounds
+
+
+def _errors(predictions, labels, session, *arguments):
+  is_binary = np.zeros(labels.shape[1], bool)
   return intervals.session_intervals(
-    [first, second], *arguments, **settings
+    [predictions], labels, session, is_binary, *arguments
   ).bounds
 
 
@@ -52,7 +62,7 @@ def test_one_session_with_positives_is_no_auc_interval():
   p, labels, session = sessions_of(50, seed=6)
   labels[:] = session[:, None] == 3
   np.testing.assert_array_equal(intervals.rarer_sessions(labels, session), 1)
-  found = intervals.session_intervals([p], labels, session, 99, 0.95, seed=0)
+  found = _found([p], labels, session, 99, 0.95, seed=0)
   assert np.isnan(found.bounds['auc']).all()
   assert np.isfinite(found.bounds['logloss']).all()
   # A session is missing from a draw with chance (1 - 1 / S)^S, about 1 / e.
@@ -69,8 +79,8 @@ def _first_sessions(count):
 def test_one_observed_session_is_no_interval():
   p, labels, session, weights = _first_sessions(1)
   drawn = session, 99, 0.95, 0, weights
-  found = intervals.session_intervals([p], labels, *drawn).bounds
-  found |= intervals.error_intervals([p], labels, *drawn)
+  found = _own(p, labels, *drawn)
+  found |= _errors(p, labels, *drawn)
   for name, bounds in found.items():
     assert np.isnan(bounds).all(), name
 
@@ -78,7 +88,7 @@ def test_one_observed_session_is_no_interval():
 def test_sessions_that_are_not_observed_do_not_narrow_an_interval():
   p, labels, session, weights = _first_sessions(5)
   drawn = bootstrap.error_replicates([p], labels, session, 400, 0, weights)
-  found = intervals.error_intervals([p], labels, session, 400, 0.9, 0, weights)
+  found = _errors(p, labels, session, 400, 0.9, 0, weights)
   for name, values in drawn.items():
     np.testing.assert_array_equal(
       found[name], intervals.percentile_interval(values[:, 0], 0.9, 5)

@@ -123,7 +123,10 @@ def test_replicates_of_weighted_rows_share_the_draws():
   some = bootstrap.replicates([p], y, session, 20, 3, weights)
   np.testing.assert_allclose(some['auc'][..., 1], plain['auc'][..., 1])
   assert not np.allclose(some['logloss'][..., 0], plain['logloss'][..., 0])
-  found = intervals.session_intervals([p], y, session, 50, 0.9, 3, weights)
+  binary = [True, True]
+  found = intervals.session_intervals(
+    [p], y, session, binary, 50, 0.9, 3, weights
+  )
   assert np.isfinite(found.bounds['auc']).all()
 
 
