@@ -1,7 +1,9 @@
 """The contract between readers of raw logs and `prepare`.
 
-A reader is a function `read(connection, raw_dir, options) -> SourceTable`; it
-leaves a table or view in the connection with these columns:
+A reader is a function `read(connection, raw_dir, options) -> SourceTable`. The
+raw files are those of the directory `raw_dir`, or that file alone; a missing or
+a faulty one raises types.InputError. It leaves a table or view in the connection
+with these columns:
 
 | column | type | meaning |
 |---|---|---|
@@ -29,13 +31,14 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import duckdb
 
 from rmtl_jax.config import kinds
 from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import times
 
@@ -253,6 +256,16 @@ class SourceTable:
   def binary_tasks(self) -> tuple[SourceTask, ...]:
     """The tasks from whose labels as-of features are made."""
     return binary(self.tasks)
+
+
+def make_view(
+  connection: duckdb.DuckDBPyConnection, columns: Mapping[str, str], rows: str
+) -> str:
+  """Makes a view with SQL of columns, by name, from SQL of rows."""
+  view = sql.unique_name('rows')
+  listed = ', '.join(f'{e} AS {sql.quote(name)}' for name, e in columns.items())
+  connection.execute(f'CREATE VIEW {view} AS SELECT {listed} FROM {rows}')
+  return view
 
 
 Reader = Callable[

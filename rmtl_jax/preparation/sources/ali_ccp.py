@@ -83,16 +83,7 @@ def read(
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
-  """Reads the impressions and joins their common features.
-
-  Args:
-    connection: where tables are made.
-    raw_dir: directory of the files.
-    options: `max_values`.
-
-  Raises:
-    types.InputError: a missing or a faulty file.
-  """
+  """Reads impressions and joins their common features; option `max_values`."""
   paths = {
     kind: official.find_pair(
       raw_dir, f'{kind}_train.csv', f'{kind}_test.csv', _WHAT
@@ -111,24 +102,23 @@ def read(
   of_user = _view_columns(_OF_USER, _LISTS_OF_USER)
   of_row = _view_columns(_OF_ROW | _CROSSED, _LISTS_OF_ROW)
   of_row += tuple(f'x_{name}_value' for name in _CROSSED.values())
-  start = (
-    f'SELECT i.row_id, i.{_KEY} AS session, u.f_user_id AS "user",'
-    ' 0::BIGINT AS timestamp, i.split'
-  )
-  view, keys = sql.unique_name('rows'), sql.unique_name('keys')
-  connection.execute(f'CREATE VIEW {keys} AS {start} FROM {shown} JOIN {join}')
-  features = ', '.join([f'u.{n}' for n in of_user] + [f'i.{n}' for n in of_row])
-  connection.execute(
-    f'CREATE VIEW {view} AS {start}, {features}, i.click AS y_click,'
-    f' i.buy AS y_conversion FROM {shown} JOIN {join}'
-  )
+  columns = {
+    'row_id': 'i.row_id',
+    'session': f'i.{_KEY}',
+    'user': 'u.f_user_id',
+    'timestamp': '0::BIGINT',
+    'split': 'i.split',
+  }
+  keys = source.make_view(connection, columns, f'{shown} JOIN {join}')
+  columns |= {n: f'u.{n}' for n in of_user} | {n: f'i.{n}' for n in of_row}
+  columns |= {'y_click': 'i.click', 'y_conversion': 'i.buy'}
   kept, clicked = sql.fetch_row(
     connection,
     f'SELECT (SELECT count(*) FROM {keys}),'
     f' (SELECT count(*) FROM {rows.name} WHERE click >= buy)',
   )
   return source.SourceTable(
-    view=view,
+    view=source.make_view(connection, columns, f'{shown} JOIN {join}'),
     keys=keys,
     fields=_fields(),
     tasks=(

@@ -15,7 +15,7 @@ A session is a search. Rows have no time, but the test file is later.
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import duckdb
 
@@ -55,17 +55,7 @@ def read(
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
-  """Reads the files of one country.
-
-  Args:
-    connection: where tables are made.
-    raw_dir: directory of the files.
-    options: `variant`, the country.
-
-  Raises:
-    types.InputError: no such files, files of several countries, or a faulty
-      one.
-  """
+  """Reads the files of one country, the option `variant`."""
   country = _find_country(raw_dir, options.variant)
   if country:
     return _read_raw(connection, raw_dir, country)
@@ -119,17 +109,14 @@ def _read_raw(
     f' FROM {items.name}) i'
   )
   join = f'{searches} s ON s.{_SEARCH} = i.{_SHOWN} AND s.split = i.split'
-  keys = _make_view(connection, _SHOWN, {}, f'{shown} SEMI JOIN {join}')
-  labels = {
-    'y_click': f'({_LABEL} >= 1)::DOUBLE',
-    'y_conversion': f'({_LABEL} = 2)::DOUBLE',
-  }
-  columns = {_column(FIELDS[name]): name for name in FIELDS}
+  columns = _keys(_SHOWN)
+  keys = source.make_view(connection, columns, f'{shown} SEMI JOIN {join}')
+  columns |= {_column(FIELDS[name]): name for name in FIELDS}
+  columns['y_click'] = f'({_LABEL} >= 1)::DOUBLE'
+  columns['y_conversion'] = f'({_LABEL} = 2)::DOUBLE'
   kept = sql.fetch_row(connection, f'SELECT count(*) FROM {keys}')[0]
   return source.SourceTable(
-    view=_make_view(
-      connection, _SHOWN, columns | labels, f'{shown} JOIN {join}'
-    ),
+    view=source.make_view(connection, columns, f'{shown} JOIN {join}'),
     keys=keys,
     fields=tuple(_field(field, name) for name, field in FIELDS.items()),
     tasks=(
@@ -168,11 +155,12 @@ def _read_joined(
     f'(SELECT rowid AS row_id, {official.split_sql(table)} AS split, *'
     f' FROM {table.name}) i'
   )
-  columns = {_column(name): name for name in names}
+  keys = _keys('search_id')
+  columns = keys | {_column(name): name for name in names}
   columns |= {f'y_{name}': name for name in labels}
   return source.SourceTable(
-    view=_make_view(connection, 'search_id', columns, shown),
-    keys=_make_view(connection, 'search_id', {}, shown),
+    view=source.make_view(connection, columns, shown),
+    keys=source.make_view(connection, keys, shown),
     fields=tuple(_field(name, name) for name in names),
     tasks=(
       source.SourceTask('click', None, 'click'),
@@ -213,20 +201,15 @@ def _read_searches(
   return table
 
 
-def _make_view(
-  connection: duckdb.DuckDBPyConnection,
-  session: str,
-  columns: Mapping[str, str],
-  rows: str,
-) -> str:
-  """Makes a view of the contract over rows `i`, with further columns."""
-  view = sql.unique_name('rows')
-  extra = ''.join(f', {value} AS {name}' for name, value in columns.items())
-  connection.execute(
-    f'CREATE VIEW {view} AS SELECT i.row_id, i.{session} AS session,'
-    f' NULL AS "user", 0::BIGINT AS timestamp, i.split{extra} FROM {rows}'
-  )
-  return view
+def _keys(session: str) -> dict[str, str]:
+  """SQL of the view's columns that are no features, over rows `i`."""
+  return {
+    'row_id': 'i.row_id',
+    'session': f'i.{session}',
+    'user': 'NULL',
+    'timestamp': '0::BIGINT',
+    'split': 'i.split',
+  }
 
 
 def _type(field: str) -> str:

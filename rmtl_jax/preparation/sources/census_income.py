@@ -97,16 +97,7 @@ def read(
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
-  """Reads the two files, or the one that is there.
-
-  Args:
-    connection: where tables are made.
-    raw_dir: directory of the files.
-    options: none are used.
-
-  Raises:
-    types.InputError: neither file, or a faulty one.
-  """
+  """Reads the two files, or the one that is there."""
   del options
   found = [official.find_file(raw_dir, name, _WHAT) for name in _FILES]
   paths = [path for path in found if path]
@@ -114,21 +105,20 @@ def read(
     raise types.InputError(f'{raw_dir}: no {" or ".join(_FILES)}')
   is_whole = len(paths) == len(_FILES)
   table = _load(connection, paths)
-  split = f', {official.split_sql(table)} AS split' if is_whole else ''
-  features = [f'{_text(name)} AS f_{name}' for name in _CATEGORICAL]
-  features += [f'{name} AS x_{name}' for name in _NUMERIC]
-  view = sql.unique_name('rows')
-  connection.execute(
-    f'CREATE VIEW {view} AS SELECT rowid AS row_id, NULL AS session,'
-    f' NULL AS "user", 0::BIGINT AS timestamp{split},'
-    f' {", ".join(features)},'
-    f" (trim(income) = '50000+.')::DOUBLE AS y_income,"
-    f" (trim(marital_status) = '{_MARITAL[0]}')::DOUBLE AS y_never_married"
-    f' FROM {table.name}'
-  )
+  columns = {
+    'row_id': 'rowid',
+    'session': 'NULL',
+    'user': 'NULL',
+    'timestamp': '0::BIGINT',
+    **({'split': official.split_sql(table)} if is_whole else {}),
+    **{f'f_{name}': _text(name) for name in _CATEGORICAL},
+    **{f'x_{name}': name for name in _NUMERIC},
+    'y_income': "(trim(income) = '50000+.')::DOUBLE",
+    'y_never_married': f"(trim(marital_status) = '{_MARITAL[0]}')::DOUBLE",
+  }
   missing = [name for name, path in zip(_FILES, found, strict=True) if not path]
   return source.SourceTable(
-    view=view,
+    view=source.make_view(connection, columns, table.name),
     fields=(
       *(source.SourceField(name, 'categorical') for name in _CATEGORICAL),
       *(

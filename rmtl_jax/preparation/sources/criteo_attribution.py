@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import duckdb
 
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.preparation import source, sql
+from rmtl_jax.preparation import source
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import times
@@ -35,16 +35,7 @@ def read(
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
-  """Reads the log.
-
-  Args:
-    connection: where tables are made.
-    raw_dir: the file, or a directory that holds it alone.
-    options: none are used.
-
-  Raises:
-    types.InputError: no such file, several, or a faulty one.
-  """
+  """Reads the log, the only file of its directory."""
   del options
   path = official.only_file(
     raw_dir, ['*.tsv', '*.tsv.gz'], 'criteo_attribution_dataset.tsv.gz'
@@ -53,20 +44,12 @@ def read(
   optional = [name for name in (_SINCE, _CONVERTED) if name in header]
   table = _load(connection, path, optional)
   is_timed = _CONVERTED in optional
+  keys = {'row_id': 'rowid', 'session': 'NULL', 'user': 'uid'}
+  keys['timestamp'] = 'timestamp * 1000'
   columns = _features(optional) | {'y_click': 'click'} | _labels(is_timed)
-  view, keys = sql.unique_name('rows'), sql.unique_name('keys')
-  start = (
-    'SELECT rowid AS row_id, NULL AS session, uid AS "user",'
-    ' timestamp * 1000 AS timestamp'
-  )
-  listed = ', '.join(f'{value} AS {name}' for name, value in columns.items())
-  connection.execute(
-    f'CREATE VIEW {view} AS {start}, {listed} FROM {table.name}'
-  )
-  connection.execute(f'CREATE VIEW {keys} AS {start} FROM {table.name}')
   return source.SourceTable(
-    view=view,
-    keys=keys,
+    view=source.make_view(connection, keys | columns, table.name),
+    keys=source.make_view(connection, keys, table.name),
     fields=tuple(map(_field, _features(optional))),
     tasks=(
       source.SourceTask('click', None, 'click'),

@@ -79,15 +79,8 @@ def read(
 ) -> source.SourceTable:
   """Reads the log and joins users and videos to it.
 
-  Args:
-    connection: where tables are made.
-    raw_dir: directory of the files.
-    options: `variant`, `conversion`, `feedback`, `include_random` and
-      `random_split`.
-
-  Raises:
-    types.InputError: no log, files of two variants, or a faulty file; or both
-      settings of random rows.
+  Of the options it reads `variant`, `conversion`, `feedback`, `include_random`
+  and `random_split`; of the last two one at most may be set.
   """
   if options.include_random and options.random_split:
     raise types.InputError(
@@ -135,15 +128,14 @@ def read(
     warnings.append(
       'no video_features_basic_*.csv: fields of videos are left out'
     )
-  view, keys = sql.unique_name('rows'), sql.unique_name('keys')
-  apart = {}
+  keys = {'row_id': 'g.row_id', 'session': 'NULL', 'user': 'g.user_id'}
+  keys |= {'timestamp': 'g.time_ms', raw.ROW_HASH: f'g.{raw.ROW_HASH}'}
   if options.random_split:
-    apart['is_random'] = 'coalesce(g.is_rand = 1, false)'
-  _make_view(connection, view, log, columns | labels | apart, joins)
-  _make_view(connection, keys, log, apart, '')
+    keys['is_random'] = 'coalesce(g.is_rand = 1, false)'
+  rows = f'(SELECT rowid AS row_id, * FROM {log.name}) g'
   return source.SourceTable(
-    view=view,
-    keys=keys,
+    view=source.make_view(connection, keys | columns | labels, rows + joins),
+    keys=source.make_view(connection, keys, rows),
     fields=tuple(_field(column) for column in columns),
     tasks=tasks,
     table=log,
@@ -309,18 +301,3 @@ def _field(column: str) -> source.SourceField:
     return source.SourceField(name, 'multi_valued')
   transform = _VIDEO_NUMERIC.get(name, 'log1p')
   return source.SourceField(name, 'numeric', transform=transform)
-
-
-def _make_view(
-  connection: duckdb.DuckDBPyConnection,
-  view: str,
-  log: raw.RawTable,
-  columns: dict[str, str],
-  joins: str,
-) -> None:
-  extra = ''.join(f', {value} AS {name}' for name, value in columns.items())
-  connection.execute(
-    f'CREATE VIEW {view} AS SELECT g.row_id, NULL AS session,'
-    f' g.user_id AS "user", g.time_ms AS timestamp, g.{raw.ROW_HASH}{extra}'
-    f' FROM (SELECT rowid AS row_id, * FROM {log.name}) g {joins}'
-  )

@@ -34,16 +34,7 @@ def read(
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
-  """Reads ratings and joins movies and users to them.
-
-  Args:
-    connection: where tables are made.
-    raw_dir: directory of the files.
-    options: `ratings`.
-
-  Raises:
-    types.InputError: no ratings, ratings in several forms, or a faulty file.
-  """
+  """Reads ratings and joins movies and users to them; option `ratings`."""
   form, path = _find(raw_dir)
   table = _load(connection, form.ratings, path)
   log = _read_log(connection, table, form.ratings)
@@ -61,19 +52,13 @@ def read(
     joins += f' LEFT JOIN {features} {key}s ON {key}s.key = g."{key}"'
     columns |= {name: f'{key}s.{name}' for name in what.columns}
   tasks, labels = _tasks(connection, log, options.ratings)
-  start = (
-    'SELECT g.row_id, NULL AS session, g."user", g.seconds * 1000 AS timestamp'
-  )
-  listed = ', '.join(f'{v} AS {name}' for name, v in (columns | labels).items())
-  view, keys = sql.unique_name('rows'), sql.unique_name('keys')
-  connection.execute(
-    f'CREATE VIEW {view} AS {start}, {listed} FROM {log} g{joins}'
-  )
-  connection.execute(f'CREATE VIEW {keys} AS {start} FROM {log} g')
+  keys = {'row_id': 'g.row_id', 'session': 'NULL', 'user': 'g."user"'}
+  keys['timestamp'] = 'g.seconds * 1000'
+  every = keys | columns | labels
   user, _, rating, time = form.ratings.kinds
   return source.SourceTable(
-    view=view,
-    keys=keys,
+    view=source.make_view(connection, every, f'{log} g{joins}'),
+    keys=source.make_view(connection, keys, f'{log} g'),
     fields=tuple(map(_field, columns)),
     tasks=tuple(
       source.SourceTask(

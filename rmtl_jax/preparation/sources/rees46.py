@@ -57,16 +57,7 @@ def read(
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
-  """Reads the log.
-
-  Args:
-    connection: where tables are made.
-    raw_dir: directory of the CSV files, which are read in name order.
-    options: `idle_minutes` and `keep_unviewed`.
-
-  Raises:
-    types.InputError: no CSV files, or a faulty one.
-  """
+  """Reads files in name order; options `idle_minutes` and `keep_unviewed`."""
   what = 'a directory with CSV files such as 2019-Oct.csv'
   paths = raw.find_files(raw_dir, ['*.csv', '*.csv.gz'], what)
   if not paths:

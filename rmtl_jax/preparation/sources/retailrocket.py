@@ -49,16 +49,7 @@ def read(
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
-  """Reads the log.
-
-  Args:
-    connection: where tables are made.
-    raw_dir: directory of the files.
-    options: `idle_minutes` and `keep_unviewed`.
-
-  Raises:
-    types.InputError: no events.csv, or a faulty file.
-  """
+  """Reads the log; options `idle_minutes` and `keep_unviewed`."""
   properties = raw.find_files(
     raw_dir, ['item_properties_part*.csv*'], 'a directory with events.csv'
   )

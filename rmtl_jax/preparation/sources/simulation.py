@@ -24,16 +24,7 @@ def read(
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
-  """Simulates a log.
-
-  Args:
-    connection: where tables are made.
-    raw_dir: not used.
-    options: `simulated_rows` and `simulated_seed`.
-
-  Raises:
-    types.InputError: a setting out of range.
-  """
+  """Simulates a log; options `simulated_rows` and `simulated_seed`."""
   del raw_dir
   log = simulated.simulate(options.simulated_rows, options.simulated_seed)
   table, view = sql.unique_name('raw'), sql.unique_name('rows')

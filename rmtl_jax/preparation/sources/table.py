@@ -31,13 +31,8 @@ def read(
 ) -> source.SourceTable:
   """Reads one file, or all CSV or all Parquet files of a directory.
 
-  Args:
-    connection: where tables are made.
-    raw_dir: the file or the directory; its files are read in name order.
-    options: `schema` names the JSON file (see rmtl_jax.preparation.schema).
-
-  Raises:
-    types.InputError: no schema or a faulty one, no files, or faulty ones.
+  Files are read in name order. The option `schema` names the JSON file (see
+  rmtl_jax.preparation.schema).
   """
   if not options.schema:
     raise types.InputError(

@@ -32,16 +32,7 @@ def read(
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
-  """Reads one log.
-
-  Args:
-    connection: where tables are made.
-    raw_dir: the file, or a directory that holds it alone.
-    options: none are used.
-
-  Raises:
-    types.InputError: no such file, several, or a faulty one.
-  """
+  """Reads one log, the only file of its directory."""
   del options
   path = official.only_file(
     raw_dir, ['*.csv', '*.csv.gz'], 'a video log such as ctr_data_1M.csv'
@@ -69,22 +60,14 @@ def read(
       f'list_filter([{", ".join(history)}], lambda item: item <> 0)'
     )
   columns |= {f'y_{name}': sql.quote(name) for name in _TASKS}
-  listed = ', '.join(f'{value} AS {name}' for name, value in columns.items())
-  start = (
-    'SELECT rowid AS row_id, NULL AS session, user_id AS "user",'
-    ' 0::BIGINT AS timestamp'
-  )
-  view, keys = sql.unique_name('rows'), sql.unique_name('keys')
-  connection.execute(
-    f'CREATE VIEW {view} AS {start}, {listed} FROM {table.name}'
-  )
-  connection.execute(f'CREATE VIEW {keys} AS {start} FROM {table.name}')
+  keys = {'row_id': 'rowid', 'session': 'NULL', 'user': 'user_id'}
+  keys['timestamp'] = '0::BIGINT'
   fields = [source.SourceField(name, 'categorical') for name in _CATEGORICAL]
   if history:
     fields.append(source.SourceField('hist', 'multi_valued', history[0]))
   return source.SourceTable(
-    view=view,
-    keys=keys,
+    view=source.make_view(connection, keys | columns, table.name),
+    keys=source.make_view(connection, keys, table.name),
     fields=tuple(fields),
     tasks=tuple(source.SourceTask(name, None, name) for name in _TASKS),
     table=table,
