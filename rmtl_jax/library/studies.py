@@ -63,7 +63,8 @@ def compare(
       comparison.
     FloatingPointError: a loss was not finite.
   """
-  from rmtl_jax.report.comparison import formats, pictures
+  from rmtl_jax.report.comparison import formats, page, pictures
+  from rmtl_jax.report.page import markdown
 
   changes: dict[str, Any] = {}
   if methods:
@@ -75,7 +76,8 @@ def compare(
     {'compare': changes}, config or _recommended(data_dir)
   )
   results = comparison.compare(config, path, data_dir, live, interrupted)
-  text = formats.markdown(results, pictures.draw(results, path))
+  summary = page.summary(results, pictures.draw(results, path))
+  text = markdown.render(summary, '{}.png')
   durable.write_text(path / 'results.md', text)
   durable.write_text(path / 'results.csv', formats.runs_csv(results))
   return results

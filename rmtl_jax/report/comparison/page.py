@@ -1,21 +1,52 @@
-"""The page of `rmtl report` on a comparison: results.md as HTML.
+"""The pages of a comparison: results.md, and what `rmtl report` makes of it.
 
-Sentences, tables and pictures are those of results.md. `results` is the
-content of results.json and what results/report_record.py adds.
+`results` is the content of results.json, for the report with what
+results/report_record.py adds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import plain
-from rmtl_jax.report.comparison import formats, pictures, tables, words
+from rmtl_jax.report import tables as report_tables
+from rmtl_jax.report.comparison import pictures, tables, words
 from rmtl_jax.report.page import content, sections, vector
 
 Results = Mapping[str, Any]
 Drawn = Mapping[str, content.Picture]
 
+_CAPTIONS = {
+  'differences': 'AUC minus each control',
+  'weights': 'Weight over the position in the session',
+  'q_values': 'Distribution of Q',
+  'learning': 'Learning curves',
+}
+_DIFFERENCES = """\
+Paired by seed, in units of 1e-4, ± standard error. The interval over seeds is
+Student's; the interval over sessions is the bootstrap's, of the mean over the
+same seeds. Seeds and sessions are two kinds of noise: a difference is clear
+where both intervals leave 0 out. An interval that holds 0 says so."""
+_CRITICS = """\
+Means over seeds, on the validation rows. R2 is of Q as a prediction of the
+realised returns: 0 is as good as their mean, negative is worse. The dead share
+is that of rows where Q is exactly 0. A collapsed critic gives constant
+weights."""
+_LEARNING = """\
+Mean over tasks and tuning seeds, on validation, at every learning rate that was
+tried (a logloss in units of that of the mean rate); then, over all seeds, the
+epoch of stage 3 that was kept (0: the pre-trained model)."""
+_METRICS = """\
+Mean ± standard error over seeds. The errors of two rows do not tell whether
+they differ: seeds are paired, see the differences below."""
+_INVERSE = """\
+IPS: over the rows where the label is seen, each weighed by the inverse of the
+logged probability of that, so that figures are of all rows. They are not
+tested."""
+# The columns whose cells are set as code.
+_CODE = ('method', 'minus', 'critic')
 _ALT = {
   'differences': (
     "Each method's mean AUC difference to each control, with the interval over"
@@ -39,27 +70,46 @@ _ALT = {
 
 
 def build(results: Results) -> content.Page:
-  """Builds the page: verdict and warnings, then the setting and figures."""
+  """Builds the report: verdict and warnings, then the setting and figures."""
   drawn = _draw(results)
-  chapters = [
-    _verdict(results),
-    _setting(results),
-    _data(results),
-    _metrics(results),
-    _differences(results, drawn),
-    _learning(results, drawn),
-    _critics(results, drawn),
-    sections.provenance(results),
+  setting = [
+    content.Items(words.setting(results)),
+    *sections.settings(
+      results['settings'],
+      results['defaults'],
+      "Settings that differ from the paper's, of all methods",
+      'Settings before those of the methods',
+    ),
   ]
-  lead: list[content.Block] = [
-    content.Text(line, strong=True) for line in words.headlines(results)
-  ]
-  if results['warnings']:
-    lead.append(content.Alert(results['warnings']))
+  data = [sections.splits(results['splits'], results['tasks'])]
   return content.Page(
     f'Comparison {results["name"]}',
-    lead,
-    [chapter for chapter in chapters if chapter is not None],
+    _lead(results),
+    [
+      *_verdict(results),
+      content.Section('Setting', setting),
+      content.Section('Data', data),
+      *_figures(results, drawn),
+    ],
+  )
+
+
+def summary(results: Results, names: Collection[str] = ()) -> content.Page:
+  """Builds results.md.
+
+  Args:
+    results: the content of results.json.
+    names: of the pictures beside it; see pictures.draw.
+  """
+  drawn = {
+    name: content.Picture(name, '', _CAPTIONS[name], _ALT[name])
+    for name in names
+  }
+  setting = content.Section('Setting', [content.Items(words.setting(results))])
+  return content.Page(
+    f'Comparison on {results["data"]["source"]}',
+    _lead(results),
+    [*_verdict(results), setting, *_figures(results, drawn)],
   )
 
 
@@ -67,60 +117,48 @@ def build(results: Results) -> content.Page:
 def _draw(results: Results) -> Drawn:
   return {
     name: content.Picture(
-      name,
-      vector.draw(figure),
-      formats.CAPTIONS[f'{name}.png'],
-      _ALT[name],
-      wide=True,
+      name, vector.draw(figure), _CAPTIONS[name], _ALT[name], wide=True
     )
     for name, figure in pictures.figures(results).items()
   }
 
 
-def _verdict(results: Results) -> content.Section | None:
+def _lead(results: Results) -> list[content.Block]:
+  lines = words.headlines(results)
+  lead: list[content.Block] = [content.Text(line, True) for line in lines]
+  warnings = results['warnings']
+  return [*lead, *([content.Alert(warnings)] if warnings else [])]
+
+
+def _figures(results: Results, drawn: Drawn) -> list[content.Section]:
+  chapters = [
+    _metrics(results),
+    _differences(results, drawn),
+    _learning(results, drawn),
+    _critics(results, drawn),
+    sections.provenance(results),
+  ]
+  return [chapter for chapter in chapters if chapter is not None]
+
+
+def _verdict(results: Results) -> list[content.Section]:
   if not results['verdicts']:
-    return None
-  reasons = words.reasons(results)
-  return content.Section(
-    'Verdict',
-    [
-      content.Text(words.rule()),
-      content.Items([f'{method}, {why}' for method, why in reasons]),
-    ],
-  )
-
-
-def _setting(results: Results) -> content.Section:
-  return content.Section(
-    'Setting',
-    [
-      content.Items(words.setting(results)),
-      *sections.settings(
-        results['settings'],
-        results['defaults'],
-        "Settings that differ from the paper's, of all methods",
-        'Settings before those of the methods',
-      ),
-    ],
-  )
-
-
-def _data(results: Results) -> content.Section:
-  return content.Section(
-    'Data', [sections.splits(results['splits'], results['tasks'])]
-  )
+    return []
+  lines = [f'{method}, {why}' for method, why in words.reasons(results)]
+  blocks = [content.Text(words.rule()), content.Items(lines)]
+  return [content.Section('Verdict', blocks)]
 
 
 def _metrics(results: Results) -> content.Section:
   blocks: list[content.Block] = [
-    content.Text(text) for text in formats.about_metrics(results)
+    content.Text(text) for text in _about_metrics(results)
   ]
   for task in results['tasks']:
     table = tables.metrics(results, task)
     caption = f'{task}, {results["split"]} split'
     blocks += [
       content.Heading(task),
-      content.Grid(caption, table, formats.CODE),
+      content.Grid(caption, table, _CODE),
     ]
   return content.Section('Metrics', blocks)
 
@@ -128,19 +166,19 @@ def _metrics(results: Results) -> content.Section:
 def _differences(results: Results, drawn: Drawn) -> content.Section | None:
   if not results['differences']:
     return None
-  blocks = [*_pictures(drawn, 'differences'), content.Text(formats.DIFFERENCES)]
-  tests = formats.about_tests(results)
+  blocks = [*_pictures(drawn, 'differences'), content.Text(_DIFFERENCES)]
+  tests = _about_tests(results)
   blocks += [content.Text(tests)] if tests else []
-  blocks += map(content.Text, formats.about_draws(results))
+  blocks += map(content.Text, _about_draws(results))
   for one in tables.compared(results):
     for task in results['tasks']:
       table = tables.differences(results, task, one.name)
       if not table.rows:
         continue
-      title = f'{formats.titled(one)}, {task}'
+      title = f'{_titled(one)}, {task}'
       blocks += [
         content.Heading(title),
-        content.Grid(title, table, formats.CODE),
+        content.Grid(title, table, _CODE),
       ]
   return content.Section('Differences to the controls', blocks)
 
@@ -150,8 +188,8 @@ def _learning(results: Results, drawn: Drawn) -> content.Section | None:
   blocks: list[content.Block] = [*_pictures(drawn, 'learning')]
   if table.rows:
     blocks += [
-      content.Text(formats.LEARNING),
-      content.Grid('Learning rates and epochs', table, formats.CODE),
+      content.Text(_LEARNING),
+      content.Grid('Learning rates and epochs', table, _CODE),
     ]
   return content.Section('Learning', blocks) if blocks else None
 
@@ -161,16 +199,49 @@ def _critics(results: Results, drawn: Drawn) -> content.Section | None:
   table = tables.critics(results)
   if table.rows:
     blocks += [
-      content.Text(formats.CRITICS),
-      content.Grid('What the critics knew', table, formats.CODE),
+      content.Text(_CRITICS),
+      content.Grid('What the critics knew', table, _CODE),
     ]
   table = tables.weights(results)
   if table.rows:
     caption = 'Weights of the rows, means over seeds ± standard error'
-    blocks.append(content.Grid(caption, table, formats.CODE))
+    blocks.append(content.Grid(caption, table, _CODE))
   blocks += _pictures(drawn, 'weights', 'q_values')
   return content.Section('Critics and weights', blocks) if blocks else None
 
 
 def _pictures(drawn: Drawn, *wanted: str) -> list[content.Block]:
   return [content.Pictures([drawn[name]]) for name in wanted if name in drawn]
+
+
+def _about_metrics(results: Mapping[str, Any]) -> list[str]:
+  """Explains the tables of metrics."""
+  return [_METRICS, *([_INVERSE] if tables.inverse(results) else [])]
+
+
+def _titled(metric: metric_registry.Metric) -> str:
+  """A metric's label, and which way is better."""
+  better = f' ({metric.better} is better)' if metric.better else ''
+  return metric.label + better
+
+
+def _about_tests(results: Mapping[str, Any]) -> str:
+  """Explains the p-values; '' where nothing was tested."""
+  tests = sum(d['p'] is not None for d in results['differences'])
+  if not tests:
+    return ''
+  return (
+    f'p: two-sided paired t-test; after Holm over all {tests} tests of this'
+    " page; Wilcoxon's signed-rank test stands beside it, uncorrected."
+  )
+
+
+def _about_draws(results: Mapping[str, Any]) -> list[str]:
+  """Counts the resamples that the intervals leave out, if any."""
+  return report_tables.left_out(
+    {
+      d['task']: d.get('undefined_draws') or 0
+      for d in results['differences']
+      if d['metric'] == 'auc'
+    }
+  )

@@ -37,14 +37,13 @@ def draw(results: Results, directory: pathlib.Path) -> list[str]:
     directory: created if missing.
 
   Returns:
-    Names of the files in `directory`.
+    Names of the files in `directory`, without `.png`.
   """
   directory.mkdir(parents=True, exist_ok=True)
-  names = []
-  for name, figure in figures(results).items():
+  drawn = figures(results)
+  for name, figure in drawn.items():
     pictures.save(figure, directory / f'{name}.png')
-    names.append(f'{name}.png')
-  return names
+  return list(drawn)
 
 
 def figures(results: Results) -> dict[str, Figure]:

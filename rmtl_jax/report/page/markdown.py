@@ -8,21 +8,21 @@ from rmtl_jax.report import plain
 from rmtl_jax.report.page import content
 
 
-def render(page: content.Page, directory: str = 'pictures') -> str:
+def render(page: content.Page, file: str = 'pictures/{}.svg') -> str:
   """Renders the page.
 
   Args:
     page: the report.
-    directory: of the picture files, relative to the text.
+    file: of a picture with the name `{}`, relative to the text.
   """
-  parts = [f'# {plain.markdown(page.title)}', *_blocks(page.lead, directory)]
+  parts = [f'# {plain.markdown(page.title)}', *_blocks(page.lead, file)]
   for section in page.sections:
     parts.append(f'## {plain.markdown(section.title)}')
-    parts += _blocks(section.blocks, directory)
+    parts += _blocks(section.blocks, file)
   return '\n\n'.join(parts) + '\n'
 
 
-def _blocks(blocks: Iterable[content.Block], directory: str) -> Iterator[str]:
+def _blocks(blocks: Iterable[content.Block], file: str) -> Iterator[str]:
   for block in blocks:
     if isinstance(block, content.Text):
       mark = '**' if block.strong else ''
@@ -39,10 +39,10 @@ def _blocks(blocks: Iterable[content.Block], directory: str) -> Iterator[str]:
     elif isinstance(block, content.Pictures):
       for picture in block.pictures:
         alt = plain.markdown(f'{picture.title}. {picture.alt}')
-        yield f'![{alt}]({directory}/{picture.name}.svg)'
+        yield f'![{alt}]({file.format(picture.name)})'
     else:
       yield f'<details><summary>{plain.markdown(block.summary)}</summary>'
-      yield from _blocks(block.blocks, directory)
+      yield from _blocks(block.blocks, file)
       yield '</details>'
 
 

@@ -5,17 +5,23 @@ import json
 import pytest
 
 from rmtl_jax.evaluation import registry as metric_registry
-from rmtl_jax.report.comparison import formats, words
+from rmtl_jax.report.comparison import formats, page, words
 from rmtl_jax.report.comparison import tables as comparison_tables
+from rmtl_jax.report.page import markdown as page_markdown
 from tests.report.comparison import example
 
 
+def rendered(results, names=()):
+  """The text of results.md."""
+  return page_markdown.render(page.summary(results, names), '{}.png')
+
+
 def tables(markdown):
-  """Every pipe table under its heading, as {heading: [row dicts]}."""
+  """Every pipe table by its caption, as {caption: [row dicts]}."""
   found, heading, header = {}, None, None
   for line in markdown.splitlines():
-    if line.startswith('#'):
-      heading, header = line.lstrip('# '), None
+    if line.endswith(':'):
+      heading, header = line[:-1], None
     elif line.startswith('|'):
       cells = [c.strip('` ') for c in line[1:-1].replace('\\|', '/').split('|')]
       if header is None:
@@ -52,23 +58,24 @@ def constant_gain(results, gain):
 
 
 def test_the_verdict_comes_first_and_in_words():
-  markdown = formats.markdown(example.build())
+  markdown = rendered(example.build())
   assert markdown.startswith('# Comparison on simulated\n')
   headings = [h for h in markdown.splitlines() if h.startswith('## ')]
-  assert headings[:3] == [
+  assert headings[:4] == [
     '## Verdict',
+    '## Setting',
     '## Metrics',
     '## Differences to the controls',
   ]
   assert '**Passes on every task: ple+critic.**' in markdown
-  assert '- `ple+critic`, click: passes (gains over 4 controls' in markdown
+  assert '- ple+critic, click: passes (gains over 4 controls' in markdown
   assert '36,000 train, 12,000 validation, 12,000 test' in markdown
   assert 'tried for every method and control: 0.001, 0.0003' in markdown
 
 
 def test_a_method_that_fails_names_the_control():
   results = constant_gain(example.build(tasks=('click',)), 1e-4)
-  markdown = formats.markdown(results)
+  markdown = rendered(results)
   assert '**Does not pass: ple+critic.**' in markdown
   assert 'too small a gain over ple+constant: +0.00010 AUC' in markdown
   assert 'too small a gain over ple+constant: +0.00010' in words_of(results)
@@ -85,7 +92,7 @@ def test_passing_on_one_of_two_tasks_is_said():
 def test_too_few_seeds_are_not_tested(seeds):
   results = example.build(seeds=seeds)
   said = f'Not tested: {seeds} seed'
-  markdown = formats.markdown(results)
+  markdown = rendered(results)
   assert f'**{said}' in markdown and said in words_of(results)
   rows = tables(markdown)['AUC (higher is better), click']
   assert 'p' not in rows[0] and 'p after Holm' not in rows[0]
@@ -97,7 +104,7 @@ def test_metrics_are_means_and_errors_by_backbone():
   results = example.build(
     judged=('ple+critic', 'esmm+critic', 'ple+label_times_q')
   )
-  rows = tables(formats.markdown(results))['click']
+  rows = tables(rendered(results))['click, test split']
   names = [r['method'] for r in rows]
   assert names[0] == 'user rate x item rate' and names[-1] == 'oracle'
   backbones = [name.partition('+')[0] for name in names[1:-1]]
@@ -119,24 +126,24 @@ def test_what_starts_from_scratch_and_what_is_shuffled_is_said():
     'ple+q_shuffled:weighting.form=advantage',
   )
   results = example.build(seeds=2, judged=names)
-  text = formats.markdown(results)
+  text = rendered(results)
   assert f'without that epoch 0: {names[0]}.' in text
-  found = row(tables(text)['click'], method=names[1])
+  found = row(tables(text)['click, test split'], method=names[1])
   assert found['weights'] == 'control: weights of advantage, shuffled over rows'
   results['config'] = {'finetune': {'start': 'scratch'}}
-  assert 'epoch 0: ple+constant, ' in formats.markdown(results)
+  assert 'epoch 0: ple+constant, ' in rendered(results)
 
 
 def test_models_that_do_not_exist_have_no_row():
   results = example.build(seeds=2)
   results['baseline'] = results['oracle'] = None
-  names = [r['method'] for r in tables(formats.markdown(results))['click']]
+  names = [r['method'] for r in tables(rendered(results))['click, test split']]
   assert names == [m['name'] for m in results['methods']]
 
 
 def test_a_difference_that_includes_zero_says_so():
   results = constant_gain(example.build(tasks=('click',)), 0.0)
-  rows = tables(formats.markdown(results))['AUC (higher is better), click']
+  rows = tables(rendered(results))['AUC (higher is better), click']
   zero = row(rows, minus='ple+constant')
   assert zero['AUC, 1e-4'] == '+0.0 ± 0.0' or zero['AUC, 1e-4'] == '-0.0 ± 0.0'
   assert zero['interval (seeds)'].endswith(', includes 0')
@@ -167,7 +174,7 @@ def test_a_difference_of_zero_says_that_nothing_was_kept_of_fine_tuning():
     ' validation than the pre-trained parameters, so those were kept: the'
     ' difference to ple, ple+constant is 0 by construction.'
   )
-  markdown = formats.markdown(results)
+  markdown = rendered(results)
   assert said in markdown
   assert said in words_of(results)
   rows = tables(markdown)['AUC (higher is better), click']
@@ -175,29 +182,27 @@ def test_a_difference_of_zero_says_that_nothing_was_kept_of_fine_tuning():
     assert row(rows, minus=control)['AUC, 1e-4'] == '+0.0 ± 0.0'
   # One run that moved is a difference.
   results['runs'][-1]['best_epoch'] = 2
-  assert 'by construction' not in formats.markdown(results)
+  assert 'by construction' not in rendered(results)
 
 
 def test_a_method_that_moved_is_not_said_to_have_stayed():
   results = _unmoved(example.build(), ('ple+constant',))
-  assert 'by construction' not in formats.markdown(results)
+  assert 'by construction' not in rendered(results)
 
 
 def test_draws_that_are_left_out_are_counted():
   results = example.build(seeds=2)
-  assert 'left out of its interval' not in formats.markdown(results)
+  assert 'left out of its interval' not in rendered(results)
   for d in results['differences']:
     if d['task'] == 'conversion' and d['metric'] == 'auc':
       d['undefined_draws'] = 7
-  assert 'left out of its interval: 7 of conversion.' in formats.markdown(
-    results
-  )
+  assert 'left out of its interval: 7 of conversion.' in rendered(results)
 
 
 def test_the_bootstrap_stands_beside_the_seeds():
   results = example.build()
   title = 'logloss (lower is better), conversion'
-  rows = tables(formats.markdown(results))[title]
+  rows = tables(rendered(results))[title]
   record = next(
     d
     for d in results['differences']
@@ -207,7 +212,7 @@ def test_the_bootstrap_stands_beside_the_seeds():
   found = row(rows, method=record['method'], minus=record['control'])
   assert found['interval (sessions)'].startswith(f'{low:+.1f} to {high:+.1f}')
   without = example.build(replicates=0)
-  assert 'interval (sessions)' not in formats.markdown(without)
+  assert 'interval (sessions)' not in rendered(without)
 
 
 def test_critics_and_weights_are_means_over_seeds():
@@ -219,11 +224,14 @@ def test_critics_and_weights_are_means_over_seeds():
   for run in results['runs']:
     if run['method'] == 'ple+critic':
       run['weights'] = {'click': {'mean': 1.5 + run['seed'], 'deviation': 0.5}}
-  found = tables(formats.markdown(results))
+  found = tables(rendered(results))
   (critic,) = found['What the critics knew']
   assert (critic['R2 of Q'], critic['collapsed']) == ('0.125', '1 of 2')
   assert critic['corr(-Q, own loss)'] == '-'
-  weights = row(found['Weights'], method='ple+critic')
+  weights = row(
+    found['Weights of the rows, means over seeds ± standard error'],
+    method='ple+critic',
+  )
   assert weights['mean weight'] == '2.0000 ± 0.5000'
 
 
@@ -237,7 +245,7 @@ def test_learning_rates_say_what_was_tried_and_kept():
       method['learning_rate'] = 1e-3
   for run in results['runs']:
     run['best_epoch'] = 3 * run['seed']
-  rows = tables(formats.markdown(results))['Learning rates and early stopping']
+  rows = tables(rendered(results))['Learning rates and epochs']
   assert row(rows, method='ple+critic') == {
     'method': 'ple+critic',
     'AUC at 0.001': '0.75000',
@@ -254,9 +262,9 @@ def test_rates_that_logloss_chose_say_so():
   results['config'] = {'evaluation': {'monitor': 'logloss'}}
   for entry in results['tuning']:
     entry['validation_logloss'] = entry['learning_rate']
-  text = formats.markdown(results)
+  text = rendered(results)
   assert 'the best mean validation relative logloss over' in text
-  rows = tables(text)['Learning rates and early stopping']
+  rows = tables(text)['Learning rates and epochs']
   assert (
     row(rows, method='ple+critic')['relative logloss at 0.0003'] == '0.00030'
   )
@@ -265,19 +273,19 @@ def test_rates_that_logloss_chose_say_so():
 def test_without_tuning_the_rate_is_said_not_to_be_tuned():
   results = example.build(seeds=2)
   results['budget']['learning_rates'], results['tuning'] = [1e-3], []
-  assert 'stage 3: 0.001 for all, not tuned' in formats.markdown(results)
+  assert 'stage 3: 0.001 for all, not tuned' in rendered(results)
 
 
 def test_no_critics_and_no_judged_method():
   results = example.build(seeds=3, judged=('ple+critic',), with_critics=False)
   results['methods'] = [m for m in results['methods'] if not m['weighting']]
   example.judge(results)
-  markdown, text = formats.markdown(results), formats.text(results)
+  markdown, text = rendered(results), formats.text(results)
   said = 'No method is judged'
   assert said in markdown and said in text
   for heading in (
     'critics knew',
-    '## Weights',
+    'Weights of the rows',
     '## Differences',
     '## Learning',
   ):
@@ -288,9 +296,9 @@ def test_no_critics_and_no_judged_method():
 def test_many_methods_and_tasks(tasks):
   judged = [f'ple+critic:weighting.lambda_=0.{i:02}' for i in range(36)]
   results = example.build(seeds=2, tasks=tasks, judged=judged, replicates=0)
-  found = tables(formats.markdown(results))
+  found = tables(rendered(results))
   for task in tasks:
-    assert len(found[task]) == 36 + 4 + 2
+    assert len(found[f'{task}, test split']) == 36 + 4 + 2
     assert len(found[f'AUC (higher is better), {task}']) == 36 * 4
 
 
@@ -323,8 +331,10 @@ def test_undefined_metrics_are_said_to_be():
   for run in results['runs']:
     run['metrics']['click']['auc'] = None
   example.judge(results)
-  found = tables(formats.markdown(results))
-  assert row(found['click'], method='ple+critic')['AUC'] == 'undefined'
+  found = tables(rendered(results))
+  assert (
+    row(found['click, test split'], method='ple+critic')['AUC'] == 'undefined'
+  )
   rows = found['AUC (higher is better), click']
   assert {r['AUC, 1e-4'] for r in rows} == {'undefined'}
   assert {r['seeds'] for r in rows} == {'0'}
@@ -332,18 +342,19 @@ def test_undefined_metrics_are_said_to_be():
 
 def test_pictures_are_embedded_by_name():
   results = example.build(seeds=2)
-  markdown = formats.markdown(results, ['differences.png', 'learning.png'])
-  assert '![AUC minus each control](differences.png)' in markdown
+  markdown = rendered(results, ['differences', 'learning'])
+  assert '![AUC minus each control. ' in markdown
+  assert '](differences.png)' in markdown
   assert '](learning.png)' in markdown
   assert 'weights.png' not in markdown
-  assert '![' not in formats.markdown(results)
+  assert '![' not in rendered(results)
 
 
 def test_warnings_and_provenance_are_shown():
   results = example.build(seeds=2)
   results['warnings'] = ['the critic of click has collapsed']
   results['commit'] = None
-  markdown = formats.markdown(results)
+  markdown = rendered(results)
   assert '- the critic of click has collapsed' in markdown
   assert 'jax 0.10.2' in markdown and 'Commit: unknown' in markdown
   assert 'Device: cpu, 2 cores' in markdown
@@ -353,8 +364,8 @@ def test_warnings_and_provenance_are_shown():
 def test_a_pipe_in_a_name_breaks_no_table():
   results = example.build(seeds=2, tasks=('click',))
   text = json.dumps(results).replace('ple+critic', 'ple|critic')
-  found = tables(formats.markdown(json.loads(text)))
-  assert row(found['click'], method='ple/critic')
+  found = tables(rendered(json.loads(text)))
+  assert row(found['click, test split'], method='ple/critic')
 
 
 def test_csv_has_a_line_per_run_and_task():

@@ -44,21 +44,16 @@ def panel(figure, title):
 def test_every_picture_is_written(tmp_path):
   results = example.build(seeds=3)
   names = pictures.draw(results, tmp_path / 'pictures')
-  assert names == [
-    'differences.png',
-    'weights.png',
-    'q_values.png',
-    'learning.png',
-  ]
+  assert names == ['differences', 'weights', 'q_values', 'learning']
   for name in names:
-    image = matplotlib.image.imread(tmp_path / 'pictures' / name)
+    image = matplotlib.image.imread(tmp_path / 'pictures' / f'{name}.png')
     assert image[..., :3].std() > 0.05  # not one colour
 
 
 def test_what_has_nothing_to_show_is_skipped(tmp_path):
   results = example.build(seeds=2, with_critics=False)
   results['differences'] = []
-  assert pictures.draw(results, tmp_path) == ['learning.png']
+  assert pictures.draw(results, tmp_path) == ['learning']
   for run in results['runs']:
     run['validation_auc'] = []
   assert pictures.draw(results, tmp_path / 'none') == []
@@ -193,7 +188,7 @@ def test_a_critic_of_one_value_is_drawn(tmp_path):
     'edges': edges.tolist(),
     'counts': counts.tolist(),
   }
-  assert 'q_values.png' in pictures.draw(results, tmp_path)
+  assert 'q_values' in pictures.draw(results, tmp_path)
 
 
 def test_stage_three_shows_the_gain_since_its_start():
