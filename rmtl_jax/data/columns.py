@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
+import typing
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet, prepared_file
+
+if typing.TYPE_CHECKING:
+  from rmtl_jax.data import streaming
 
 # An odd number whose bits look random (SplitMix64's second multiplier).
 _HASH_FACTOR = np.uint64(0x94D049BB133111EB)
@@ -22,87 +26,8 @@ _BLOCK = 65_536
 # Bytes: from such an address on, a device that is the CPU takes an array as it
 # is, where it copies others.
 _ALIGNMENT = 64
-
-
-class Rows(Protocol):
-  """A split in memory or on disk; SplitColumns describes the columns."""
-
-  @property
-  def rows(self) -> int:
-    """R."""
-    ...
-
-  @property
-  def starts(self) -> np.ndarray:
-    """First row of every session, then R: i64[S + 1]."""
-    ...
-
-  @property
-  def labels(self) -> np.ndarray:
-    """f32[R, K]."""
-    ...
-
-  @property
-  def sample_weight(self) -> np.ndarray | None:
-    """f32[R, K], or None where every row counts 1."""
-    ...
-
-  @property
-  def sampling(self) -> types.Sampling | None:
-    """How the log was sampled, or None."""
-    ...
-
-  @property
-  def propensity(self) -> np.ndarray | None:
-    """f32[R, K], or None where the log has none."""
-    ...
-
-  @property
-  def parents(self) -> tuple[int | None, ...]:
-    """See Manifest.parents_over_all."""
-    ...
-
-  @property
-  def session(self) -> np.ndarray:
-    """i64[R]."""
-    ...
-
-  @property
-  def user(self) -> np.ndarray | None:
-    """i64[R] or None."""
-    ...
-
-  @property
-  def row_id(self) -> np.ndarray:
-    """i64[R]."""
-    ...
-
-  @property
-  def oracle(self) -> np.ndarray | None:
-    """f64[R, K] or None."""
-    ...
-
-  @property
-  def losses(self) -> tuple[types.TaskLoss, ...]:
-    """What the labels stand for; () if all are binary."""
-    ...
-
-  def field(self, number: int) -> np.ndarray:
-    """A categorical field of all rows, i32[R]."""
-    ...
-
-  def begins_time(self, rows: np.ndarray) -> np.ndarray:
-    """Which rows are the first of their session and time, bool[n] of int[n]."""
-    ...
-
-  def take(self, rows: np.ndarray) -> prepared_file.Features:
-    """Some rows; -1 stands for the first."""
-    ...
-
-  @property
-  def features(self) -> prepared_file.Features:
-    """All rows: not a copy, of a split in memory."""
-    ...
+# A split in memory or on disk.
+Rows: TypeAlias = 'SplitColumns | streaming.StreamedColumns'
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,7 +25,7 @@ _OPEN = 16
 
 
 class StreamedColumns:
-  """One split, sorted by session and time, as columns.Rows.
+  """One split, sorted by session and time, as columns.SplitColumns has it.
 
   Whole columns are read anew whenever they are asked for.
 
