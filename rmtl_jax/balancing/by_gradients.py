@@ -1,11 +1,11 @@
 """Balancers that read task gradients themselves, or whose weights learn.
 
-Every maker here gives an Optax transformation from K task gradients, a tree
-whose leaves are [K, ...] and whose sum over K is the gradient as it is (that
-of the mean of the tasks' losses), to one gradient. `init` takes the
-parameters. `update` takes `losses`, the tasks' own f32[K], and `key` where a
-maker says so. Norms are taken in single precision over all parameters that the
-gradients have; who balances shared parameters alone hands over 0 for the
+Every maker here gives an Optax transformation from K (`num_tasks`) task
+gradients, a tree whose leaves are [K, ...] and whose sum over K is the gradient
+as it is (that of the mean of the tasks' losses), to one gradient. `init` takes
+the parameters. `update` takes `losses`, the tasks' own f32[K], and `key` where
+a maker says so. Norms are taken in single precision over all parameters that
+the gradients have; who balances shared parameters alone hands over 0 for the
 others.
 
 Where the result is sum_k w_k g_k, the state has these weights as
@@ -71,7 +71,6 @@ def excess_mtl(
   steps that find any.
 
   Args:
-    num_tasks: K.
     learning_rate: of the weights' update (the robust step size); the default
       is the authors' code's.
     warmup_steps: first steps, of equal weights; the first step always is one,
@@ -175,7 +174,6 @@ def gradnorm(
   gradients of mean losses are small.
 
   Args:
-    num_tasks: K.
     alpha: how strongly slow tasks are pulled; 0 evens out norms alone.
     learning_rate: of Adam on the weights.
 
@@ -357,7 +355,6 @@ def db_mtl(
   (`embedding_adam=rows`) keep their averages, and are not in the norms.
 
   Args:
-    num_tasks: K.
     decay: share of the past in the averages; 0 takes every step's own.
 
   Returns:
@@ -425,7 +422,6 @@ def metabalance(
   those before; leaves have factors of their own.
 
   Args:
-    num_tasks: K.
     alpha: the relax factor, from 0 (nothing changes) to 1 (the target's norm).
     decay: of the moving averages; they start at 0, which cancels out.
     target: number of the target task; settings of a run have the first.
@@ -478,7 +474,6 @@ def multibalance(
   MetaBalance's, as both defaults are.
 
   Args:
-    num_tasks: K.
     alpha: the relax factor, from 0 (nothing changes) to 1 (the same norm).
     decay: of the moving averages; they start at 0, which cancels out.
 

@@ -10,8 +10,9 @@ balancing/gram_weights.py. So a whole loop of one's own is
     optimizer = optax.chain(pcgrad(num_tasks=2), optax.adam(1e-3))
     updates, state = optimizer.update(gradients, state, params, key=key)
 
-Every maker takes `averaging`: the share of the weights before in those of a
-step (CR-MOGM: Zhou et al., NeurIPS 2022, Algorithm 1), which start at 1.
+Every maker takes `num_tasks`, K, and `averaging`: the share of the weights
+before in those of a step (CR-MOGM: Zhou et al., NeurIPS 2022, Algorithm 1),
+which start at 1.
 """
 
 from __future__ import annotations
@@ -74,7 +75,6 @@ def from_gram(
     ([7.0], 0)
 
   Args:
-    num_tasks: K.
     weights_of: (gram f32[K, K], memory, key, losses f32[K] or None) ->
       (weights f32[K], whether a solver converged, new memory). The function
       alone decides what it reads.
@@ -142,9 +142,7 @@ def pareto(
   """PE-LTR: `gram_weights.pareto_weights`.
 
   Args:
-    num_tasks: K.
     minimum: the least share of a task, from 0 to 1 / K.
-    averaging: of weights over steps.
 
   Raises:
     types.InputError: the minima of all tasks are more than 1.
@@ -173,10 +171,6 @@ def pcgrad(
 ) -> optax.GradientTransformationExtraArgs:
   """PCGrad: `gram_weights.pcgrad_weights` in a random order.
 
-  Args:
-    num_tasks: K.
-    averaging: of weights over steps.
-
   Returns:
     A transformation that needs `key`, for more than two tasks.
   """
@@ -196,9 +190,7 @@ def gradvac(
   """GradVac: `gram_weights.gradvac_weights`, one target for the whole model.
 
   Args:
-    num_tasks: K.
     decay: beta, the share of a new cosine in the targets.
-    averaging: of weights over steps.
 
   Returns:
     A transformation that needs `key`, for more than two tasks. Its memory is
@@ -229,9 +221,7 @@ def cagrad(
   """CAGrad: `gram_weights.cagrad_weights`.
 
   Args:
-    num_tasks: K.
     alpha: the paper's c.
-    averaging: of weights over steps.
   """
   return _stateless(
     num_tasks, lambda gram: gram_weights.cagrad_weights(gram, alpha), averaging
@@ -265,9 +255,7 @@ def nash_mtl(
   """Nash-MTL: `gram_weights.nash_mtl_weights`.
 
   Args:
-    num_tasks: K.
     period: steps from one solution to the next; it is in the state.
-    averaging: of weights over steps.
   """
 
   def weights_of(gram, memory, key, losses):
@@ -297,9 +285,7 @@ def fairgrad(
   """FairGrad: `gram_weights.fairgrad_weights`.
 
   Args:
-    num_tasks: K.
     alpha: 0 is equal weights, 1 Nash-MTL.
-    averaging: of weights over steps.
   """
   return _stateless(
     num_tasks,
@@ -316,10 +302,8 @@ def upgrad(
   """UPGrad: `gram_weights.upgrad_weights`.
 
   Args:
-    num_tasks: K.
     weights: the preference, K numbers >= 0, divided by their mean; None: 1.
       They are in the state.
-    averaging: of weights over steps.
   """
   return _preferring(num_tasks, gram_weights.upgrad_weights, weights, averaging)
 
@@ -332,9 +316,7 @@ def dualproj(
   """DualProj: `gram_weights.dualproj_weights`.
 
   Args:
-    num_tasks: K.
     weights: the preference, as in `upgrad`.
-    averaging: of weights over steps.
   """
   return _preferring(
     num_tasks, gram_weights.dualproj_weights, weights, averaging
@@ -347,9 +329,7 @@ def sdmgrad(
   """SDMGrad: `gram_weights.sdmgrad_shares`.
 
   Args:
-    num_tasks: K.
     alpha: the paper's lambda.
-    averaging: of weights over steps.
 
   Returns:
     A transformation of leaves [2, K, ...]. Its memory is the shares, f32[K].
@@ -374,10 +354,8 @@ def modo(
   The weights of a step are those that its own products give.
 
   Args:
-    num_tasks: K.
     learning_rate: the paper's gamma.
     decay: the paper's rho.
-    averaging: of weights over steps.
 
   Returns:
     A transformation of leaves [2, K, ...]. Its memory is the shares, f32[K].

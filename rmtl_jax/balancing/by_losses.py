@@ -1,13 +1,13 @@
 """Balancers that weigh the tasks' losses: one backward pass.
 
 Every maker here gives an Optax transformation of the cotangent of the row
-losses ([..., K], or a pytree of such), which multiplies each task's part by a
-weight; the weights average 1 unless a docstring says otherwise. `update` takes
-`losses`, like the cotangent, and `key` where a maker says so. Losses of tasks
-are means over the batch's rows, of losses times the weights that rows have
-already (balancing/tasks.mean_losses). Losses are at least 0; they may be 0. A
-task that no row of the batch tells of has none: it counts as the geometric mean
-of the others, and states stay as they were.
+losses ([..., K], or a pytree of such; K is `num_tasks`), which multiplies each
+task's part by a weight; the weights average 1 unless a docstring says
+otherwise. `update` takes `losses`, like the cotangent, and `key` where a maker
+says so. Losses of tasks are means over the batch's rows, of losses times the
+weights that rows have already (balancing/tasks.mean_losses). Losses are at
+least 0; they may be 0. A task that no row of the batch tells of has none: it
+counts as the geometric mean of the others, and states stay as they were.
 
     balancer = gls(num_tasks=2)
     grad_fn = value_and_weighted_grad(losses_of_rows, balancer)
@@ -51,7 +51,6 @@ def from_losses(
     [[0.25, 1.0]]
 
   Args:
-    num_tasks: K.
     weights_of: (losses f32[K], state, key or None) -> (weights f32[K], new
       state). Losses have no gradient: weights are constants of the step.
     init_state: gives the state before the first step.
@@ -112,7 +111,6 @@ def static(
     [[0.5, 1.5], [0.5, 1.5]]
 
   Args:
-    num_tasks: K.
     weights: K numbers >= 0, divided by their mean; None: all 1.
 
   Raises:
@@ -143,9 +141,6 @@ def rlw(num_tasks: int) -> optax.GradientTransformationExtraArgs:
 
   Lin et al., "Reasonable Effectiveness of Random Weighting: A Litmus Test for
   Multi-Task Learning" (TMLR 2022), Algorithm 2.
-
-  Args:
-    num_tasks: K.
 
   Returns:
     A transformation that needs `losses` and `key`.
@@ -188,7 +183,6 @@ def homoscedastic_uncertainty(
   where losses no longer change. |s| stays within 20.
 
   Args:
-    num_tasks: K.
     learning_rate: of s.
     noise: which of the two.
 
@@ -223,7 +217,6 @@ def imtl_l(
   within 20.
 
   Args:
-    num_tasks: K.
     learning_rate: of s.
 
   Raises:
@@ -247,7 +240,6 @@ def _learnt(
 
   Args:
     name: of the balancer, for errors.
-    num_tasks: K.
     learning_rate: of Adam.
     weights_and_gradient: (losses f32[K], s f32[K]) -> (weights, derivative of
       what is descended in s), f32[K] each.
@@ -298,7 +290,6 @@ def dwa(
   by that of the period before. Weights are equal until two periods are over.
 
   Args:
-    num_tasks: K.
     temperature: T; the larger, the more even the weights.
     period: steps; an epoch in the paper.
 
@@ -346,9 +337,6 @@ def gls(num_tasks: int) -> optax.GradientTransformationExtraArgs:
   Geometric Loss Strategy for Multi-Task Learning" (CVPR workshops 2019):
   F = (prod_k L_k)^(1/K) has the derivative F / (K L_k). So the weights in the
   mean are F / L_k: 1 where losses are equal, and else at least 1 on average.
-
-  Args:
-    num_tasks: K.
   """
 
   def weights_of(losses, state, key):
@@ -403,7 +391,6 @@ def famo(
     [-0.025  0.025]
 
   Args:
-    num_tasks: K.
     learning_rate: beta of the paper, of Adam on the logits.
     decay: gamma of the paper: draws logits to 0.
     minima: b, a lower bound of each loss, f32[K]; None: 0.
@@ -497,7 +484,6 @@ def stch(
   losses.
 
   Args:
-    num_tasks: K.
     temperature: mu; the smaller, the more the largest alone counts.
     warmup_steps: steps of the warm-up.
 

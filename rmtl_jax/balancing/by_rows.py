@@ -27,7 +27,6 @@ def focal(
   paper's scale: weights don't average 1, and are small where L is.
 
   Args:
-    num_tasks: K.
     alpha: gamma of the paper; 0 is the cross-entropy.
 
   Returns:
@@ -61,7 +60,6 @@ def hard_examples(
   last of the hard ones are hard too.
 
   Args:
-    num_tasks: K.
     alpha: share of the batch's rows that are hard, rounded up.
 
   Raises:
@@ -91,7 +89,6 @@ def _of_rows(
   """A transformation from weights of rows.
 
   Args:
-    num_tasks: K.
     weights_of: (losses f32[rows, K], which of them count bool[rows, K]) ->
       weights f32[rows, K]; called for each leaf of the row losses.
   """

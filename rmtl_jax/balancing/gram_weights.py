@@ -46,9 +46,6 @@ def mgda_weights(gram: jax.Array) -> solvers.Solution:
     [1.5, 0.5]
     >>> mgda_weights(jnp.array([[1.0, 2.0], [2.0, 9.0]])).weights.tolist()
     [2.0, 0.0]
-
-  Args:
-    gram: [K, K].
   """
   return pareto_weights(gram)
 
@@ -67,7 +64,6 @@ def pareto_weights(gram: jax.Array, minimum: float = 0.0) -> solvers.Solution:
     [1.5, 0.5]
 
   Args:
-    gram: [K, K].
     minimum: the least share, from 0 to 1 / K.
   """
   tasks = len(gram)
@@ -97,7 +93,6 @@ def pcgrad_weights(
     [2.0, 1.25]
 
   Args:
-    gram: [K, K].
     order: for every task the order of the others, i32[K, K] with permutations
       in its rows; None: from the first to the last. It has no effect for K
       = 2.
@@ -134,7 +129,6 @@ def gradvac_weights(
   (`whole_model` in the paper, which also has one target per layer).
 
   Args:
-    gram: [K, K].
     targets: moving averages of cosines, [K, K]; zeros at first.
     decay: beta, the share of a new cosine.
     order: as in `pcgrad_weights`.
@@ -186,7 +180,6 @@ def cagrad_weights(gram: jax.Array, c: float = 0.5) -> solvers.Solution:
     [1.5, 1.5]
 
   Args:
-    gram: [K, K].
     c: radius over the norm of the mean gradient; 0 is the mean.
   """
   norms, cosines, present = solvers.geometry(gram)
@@ -225,9 +218,6 @@ def aligned_mtl_weights(gram: jax.Array) -> solvers.Solution:
     >>> gram = jnp.array([[1.0, 0.0], [0.0, 4.0]])
     >>> aligned_mtl_weights(gram).weights.tolist()
     [1.0, 0.5]
-
-  Args:
-    gram: [K, K].
   """
   values, vectors, converged = solvers.eigen(gram)
   kept = values > 0.0
@@ -248,9 +238,6 @@ def config_weights(gram: jax.Array) -> solvers.Solution:
   Examples:
     >>> config_weights(jnp.array([[1.0, 0.0], [0.0, 9.0]])).weights.tolist()
     [2.0, 0.6666666865348816]
-
-  Args:
-    gram: [K, K].
   """
   norms, cosines, present = solvers.geometry(gram)
   total = jnp.sum(jnp.where(present, norms, 0.0))
@@ -284,9 +271,6 @@ def imtl_g_weights(gram: jax.Array) -> solvers.Solution:
   Examples:
     >>> imtl_g_weights(jnp.array([[1.0, 0.0], [0.0, 9.0]])).weights.tolist()
     [1.5, 0.5]
-
-  Args:
-    gram: [K, K].
 
   Returns:
     Weights that average 1. Where the shares sum to 0 and so have no scale,
@@ -323,9 +307,6 @@ def nash_mtl_weights(gram: jax.Array) -> solvers.Solution:
   Examples:
     >>> nash_mtl_weights(jnp.array([[1.0, 0.5], [0.5, 9.0]])).weights.tolist()
     [1.5, 0.5]
-
-  Args:
-    gram: [K, K].
   """
   return fairgrad_weights(gram, alpha=1.0)
 
@@ -343,7 +324,6 @@ def fairgrad_weights(gram: jax.Array, alpha: float = 2.0) -> solvers.Solution:
     Array([1.6, 0.4], dtype=float32)
 
   Args:
-    gram: [K, K].
     alpha: 0 is equal weights, 1 Nash-MTL; more is fairer.
   """
   norms, cosines, present = solvers.geometry(gram)
@@ -380,7 +360,6 @@ def upgrad_weights(
     [2.0, 1.625]
 
   Args:
-    gram: [K, K].
     preference: weights where nothing conflicts, >= 0, [K]; None: 1.
   """
   norms, cosines, _ = solvers.geometry(gram)
@@ -406,7 +385,6 @@ def dualproj_weights(
     [2.0, 1.0]
 
   Args:
-    gram: [K, K].
     preference: weights where nothing conflicts, >= 0, [K]; None: 1.
   """
   norms, cosines, _ = solvers.geometry(gram)

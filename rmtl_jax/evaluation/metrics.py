@@ -2,9 +2,9 @@
 
 Nothing is binned where an exact form exists, ties count as ties, and an
 undefined metric (AUC of one class, say) is NaN, never an exception. A row of
-weight 2 is the row twice, one of weight 0 is not there. `registry` has a record
-of each. Labels are 0 or 1 unless said otherwise; `R` is the number of rows, all
-arrays are one-dimensional.
+weight 2 is the row twice, one of weight 0 is not there; without weights (None)
+rows count alike. `registry` has a record of each. Labels are 0 or 1 unless said
+otherwise; `R` is the number of rows, all arrays are [R] unless said otherwise.
 """
 
 from __future__ import annotations
@@ -33,9 +33,7 @@ def auc(
     0.75
 
   Args:
-    labels: [R], 0 or 1.
     scores: [R], any increasing function of the probability.
-    weights: [R] >= 0, or None for rows that count alike.
 
   Returns:
     AUC in [0, 1]; NaN with one class only, or where a score is NaN.
@@ -70,11 +68,6 @@ def pr_auc(
 
   It is the area under the precision-recall steps without interpolation. Rows of
   equal score enter together, so their order doesn't matter.
-
-  Args:
-    labels: [R], 0 or 1.
-    scores: [R].
-    weights: [R] >= 0, or None for rows that count alike.
 
   Returns:
     Average precision in (0, 1]; NaN without positives, or where a score is
@@ -140,9 +133,7 @@ def logloss(
     0.4581
 
   Args:
-    labels: [R], 0 or 1.
     probabilities: [R], clipped to [1e-7, 1 - 1e-7].
-    weights: [R] >= 0, or None for rows that count alike.
 
   Returns:
     The mean; NaN without rows.
@@ -174,7 +165,6 @@ def session_logloss(
     0.4581
 
   Args:
-    labels: [R], 0 or 1.
     probabilities: [R], clipped to [1e-7, 1 - 1e-7].
     session: i64[R], the row's session, in any order.
     weights: [R] >= 0, or None; those of a session make its mean, and sessions
@@ -217,10 +207,7 @@ def gauc(
   are left out.
 
   Args:
-    labels: [R], 0 or 1.
-    scores: [R].
     group: i64[R], the row's session or user, in any order.
-    weights: [R] >= 0, or None for rows that count alike.
 
   Returns:
     GAUC in [0, 1]; NaN where no group has both labels, or a score is NaN.
@@ -304,10 +291,7 @@ def calibration_error(
   many ties make bins uneven, and some may then be empty.
 
   Args:
-    labels: [R], 0 or 1.
-    probabilities: [R].
     bins: number of bins, >= 1.
-    weights: [R] >= 0, or None for rows that count alike.
 
   Returns:
     The error in [0, 1]; NaN without rows, or where a probability is NaN.
@@ -333,11 +317,6 @@ def predicted_over_actual(
   weights: np.ndarray | None = None,
 ) -> float:
   """Sum of probabilities / number of positives; 1 if calibrated overall.
-
-  Args:
-    labels: [R], 0 or 1.
-    probabilities: [R].
-    weights: [R] >= 0, or None for rows that count alike.
 
   Returns:
     The ratio; NaN without positives.

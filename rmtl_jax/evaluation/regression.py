@@ -1,6 +1,7 @@
 """Exact metrics of tasks of numbers: regression and ordinal ones.
 
-As in metrics.py, `R` is the number of rows, and an undefined metric is NaN.
+As in metrics.py, `R` is the number of rows, arrays are [R], weights are >= 0 or
+None, and an undefined metric is NaN. Labels are any numbers.
 """
 
 from __future__ import annotations
@@ -60,8 +61,6 @@ def xauc(
     0.6666666666666666
 
   Args:
-    labels: [R], any numbers.
-    predictions: [R].
     weights: [R] >= 0, or None for rows that count alike; that of a pair is the
       product.
 
@@ -106,10 +105,8 @@ def deciles(
   empty bins are left out.
 
   Args:
-    labels: [R], any numbers.
     predictions: [R], finite.
     bins: how many.
-    weights: [R] >= 0, or None for rows that count alike.
   """
   types.check_ranks((1, 1), labels, predictions)
   types.check_same_shape(labels, predictions)
@@ -138,11 +135,6 @@ def decile_error(
   sum over deciles of rows |mean prediction - mean label| / sum of |label|: 0 if
   every decile's predictions sum to its labels.
 
-  Args:
-    labels: [R], any numbers.
-    predictions: [R].
-    weights: [R] >= 0, or None for rows that count alike.
-
   Returns:
     >= 0; NaN without a label other than 0, or where a prediction is NaN.
   """
@@ -169,8 +161,6 @@ def relative_error(
   Args:
     loss: its name (config/kinds.py).
     labels: [R], of a regression or ordinal task.
-    predictions: [R].
-    weights: [R] >= 0, or None for rows that count alike.
 
   Returns:
     >= 0; NaN where all labels are equal.

@@ -9,7 +9,6 @@ what is only just measurable.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import os
 import pathlib
@@ -280,10 +279,8 @@ class _Judge:
     if len(y) < 2:
       return []
     codes = np.arange(len(y)) if cluster is None else cluster
-    draws = bootstrap.replicates
-    if not binary:
-      draws = functools.partial(bootstrap.error_replicates, paired=False)
-    found = draws([p[:, None]], y[:, None], codes, _REPLICATES, 0)
+    rows = [p[:, None]], y[:, None], codes
+    found = bootstrap.of_kinds(*rows, _REPLICATES, 0, [binary], paired=False)
     live, test, alarms = record['metrics'], record['test'], []
     rarer = min(record['positives'], len(y) - record['positives'])
     there = test.get('positives') or 0
