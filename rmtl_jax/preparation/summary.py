@@ -13,9 +13,6 @@ from rmtl_jax.data import manifest as manifest_lib
 def summary(manifest: manifest_lib.Manifest) -> str:
   """A table of the splits, and lines about fields and dropped rows.
 
-  Args:
-    manifest: of prepared data.
-
   Returns:
     Text of several lines, as wide as 80 columns unless names are long.
   """

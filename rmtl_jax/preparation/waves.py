@@ -17,14 +17,7 @@ def warnings(
   places: sessions.RowPlaces,
   rule: splits.SplitRule,
 ) -> list[str]:
-  """Says that no train row has a past, and which split would give it one.
-
-  Args:
-    connection: holds the rows.
-    rows: the reader's result.
-    places: of the rows that are kept.
-    rule: how they were split.
-  """
+  """Says that no train row has a past, and which split would give it one."""
   has_keys = rows.has_user or rows.item_column
   is_own = 'schema' in rows.options  # whose splits may be a column
   if not (rule.by_time and is_own and rows.time_column and has_keys):

@@ -100,11 +100,6 @@ def restrict(
 
   A reader of events leaves out events, so its rows are all inside.
 
-  Args:
-    connection: holds the rows.
-    rows: the reader's result.
-    window: what to keep.
-
   Raises:
     types.InputError: the log has no time, or no row inside.
   """

@@ -103,12 +103,7 @@ def find(
 
 
 def find_sql(rows: source.SourceTable, view: str) -> str:
-  """SQL of the row that `found_of` takes.
-
-  Args:
-    rows: the reader's result.
-    view: its rows.
-  """
+  """SQL of the row that `found_of` takes."""
   values = [_number_sql(field) for field in fields_of(rows)]
   positives = [
     f'count({sql.quote(f"t_{task.name}")})'

@@ -157,11 +157,6 @@ def check_disjoint(
 ) -> None:
   """Checks that no session is in two splits.
 
-  Args:
-    directory: DATA.
-    manifest: its manifest.
-    split_counts: through all rows of every split.
-
   Raises:
     types.InputError: names such a session and its splits.
   """

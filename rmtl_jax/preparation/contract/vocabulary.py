@@ -55,10 +55,6 @@ class ValueCounts:
 def check(directory: pathlib.Path, manifest: manifest_lib.Manifest) -> int:
   """Checks every vocabulary that the manifest's fields have.
 
-  Args:
-    directory: DATA.
-    manifest: its manifest.
-
   Returns:
     The number of vocabularies.
 
@@ -76,10 +72,6 @@ def read(path: pathlib.Path, field: manifest_lib.Field) -> pa.Table:
   """Reads `value` and, where it is there, `count`, in the order of ids.
 
   Less strict than `check`: predictions need no counts.
-
-  Args:
-    path: the field's vocabulary.
-    field: has the vocabulary.
 
   Raises:
     types.InputError: the file is missing or unreadable, lacks text, has counts

@@ -17,10 +17,6 @@ def scan(
 ) -> Iterator[dict[str, str]]:
   """SQL of the rows of every split, read from the files as it runs.
 
-  Args:
-    data_dir: DATA.
-    manifest: of the data.
-
   Raises:
     types.InputError: a file that can't be read, or lacks a column.
   """

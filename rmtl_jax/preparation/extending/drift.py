@@ -39,13 +39,7 @@ def of_new_rows(
   encoded: encoding.Encoding,
   train: Sequence[pathlib.Path],
 ) -> Drift:
-  """Compares every field but those that share a vocabulary.
-
-  Args:
-    connection: holds the rows.
-    encoded: the new rows.
-    train: files of train's rows.
-  """
+  """Compares every field but those that share a vocabulary."""
   found: dict[str, float] = {}
   warnings = []
   for field in encoded.rows.fields:

@@ -29,11 +29,6 @@ def roll(
 ) -> dict[str, tuple[str, ...]]:
   """Links the files of prepared data into the splits that they move to.
 
-  Args:
-    data_dir: the data.
-    manifest: of it.
-    target: directory of the extended data.
-
   Returns:
     The files of train and validation, relative to the target, in order.
   """

@@ -39,10 +39,6 @@ _FORMAT = 'FORMAT parquet, COMPRESSION zstd'
 def check(data_dir: pathlib.Path, extensions: int) -> None:
   """Refuses data that lacks its past.
 
-  Args:
-    data_dir: the data.
-    extensions: that it was made by.
-
   Raises:
     types.InputError: names what is missing.
   """

@@ -118,11 +118,6 @@ class RawTable:
   def fail(self, row_id: int, column: str, expected: str) -> NoReturn:
     """Raises the error for a value of a raw column.
 
-    Args:
-      row_id: the table's row.
-      column: the raw column.
-      expected: what it should have been.
-
     Raises:
       types.InputError: always.
     """
@@ -189,14 +184,7 @@ def find_first(
   relation: str,
   row_id: str,
 ) -> tuple[int, Fault] | None:
-  """The first row that has one of the faults, and that fault; None if none.
-
-  Args:
-    connection: holds the relation.
-    faults: what to look for.
-    relation: SQL of the rows to scan.
-    row_id: the column that numbers them.
-  """
+  """The first row that has one of the faults, and that fault; None if none."""
   # Most logs have none, which one condition tells at half the cost.
   any_fault = ' OR '.join(f'({condition})' for _, condition, _ in faults)
   if not faults or not sql.any_row(connection, relation, any_fault):

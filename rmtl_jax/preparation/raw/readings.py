@@ -84,10 +84,7 @@ class Missing:
 def kept(value: str, found: pa.DataType, missing: Missing) -> str:
   """SQL of a raw column of keys in its own type; NULL where it is missing.
 
-  Args:
-    value: SQL of the raw column.
-    found: its type.
-    missing: what stands for nothing.
+  Of its SQL and its type, as `text` and `given` are.
   """
   if pa.types.is_nested(found):
     return value
@@ -98,13 +95,7 @@ def kept(value: str, found: pa.DataType, missing: Missing) -> str:
 
 
 def text(value: str, found: pa.DataType, missing: Missing) -> str:
-  """SQL of a raw column as text; NULL where it is missing, but for empty text.
-
-  Args:
-    value: SQL of the raw column.
-    found: its type.
-    missing: what stands for nothing.
-  """
+  """SQL of a raw column as text; NULL where it is missing, not where empty."""
   value = kept(value, found, missing)
   if parquet.is_text(found):
     return f'CAST({value} AS VARCHAR)'
@@ -112,13 +103,7 @@ def text(value: str, found: pa.DataType, missing: Missing) -> str:
 
 
 def given(value: str, found: pa.DataType, missing: Missing) -> str:
-  """SQL of a raw number, time or label; NULL where it is missing.
-
-  Args:
-    value: SQL of the raw column.
-    found: its type.
-    missing: what stands for nothing.
-  """
+  """SQL of a raw number, time or label; NULL where it is missing."""
   if parquet.is_text(found):
     value = f"nullif(trim({sql.null_if_in(value, missing.texts)}), '')"
     value = _null_if(value, _is_nan_text(value))
@@ -194,12 +179,7 @@ def of_number(column: str, missing: Missing, decimal: str = '') -> Reading:
 
 
 def of_label(task: source.SourceTask, missing: Missing) -> Reading:
-  """Reads labels, DOUBLE.
-
-  Args:
-    task: of the labels.
-    missing: what stands for nothing.
-  """
+  """Reads labels, DOUBLE."""
   number = of_number(task.column, missing)
   if task.kind != kinds.BINARY:
     return number

@@ -131,10 +131,6 @@ def read(path: pathlib.Path) -> TableSchema:
 def parse(record: Any, path: str = 'schema') -> TableSchema:
   """Turns the decoded JSON into a TableSchema.
 
-  Args:
-    record: as in the module's docstring.
-    path: what to call it in errors.
-
   Raises:
     types.InputError: as for `read`.
   """

@@ -45,9 +45,6 @@ class Events:
 def parse_events(part: part_lib.Part) -> Events | None:
   """The key `events`; None if the schema has none.
 
-  Args:
-    part: the schema.
-
   Raises:
     types.InputError: a key that is missing, unknown or wrong.
   """

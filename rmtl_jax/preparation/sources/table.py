@@ -191,11 +191,6 @@ def _write_whole(
 
   Pandas writes a file's ids as floats if one is missing, and those of the next
   file as integers.
-
-  Args:
-    connection: holds the table.
-    table: the raw table.
-    columns: of keys.
   """
   described = connection.execute(f'DESCRIBE {table}').fetchall()
   kinds = {name: kind for name, kind, *_ in described}

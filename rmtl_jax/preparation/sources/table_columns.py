@@ -65,14 +65,7 @@ def types(
   nested: set[str],
   read: Mapping[str, readings_lib.Reading],
 ) -> dict[str, str]:
-  """DuckDB types of the raw columns that are cast.
-
-  Args:
-    schema: the columns' meaning.
-    key: the type of keys and categories.
-    nested: columns of lists.
-    read: the readings.
-  """
+  """DuckDB types of the raw columns that are cast."""
   found = {
     column: key
     for column in (schema.session, schema.user, schema.item)
