@@ -37,11 +37,7 @@ class _Json(responses.Response):
 
 
 def make(worker: worker_lib.Worker) -> applications.Starlette:
-  """The application of a worker.
-
-  Args:
-    worker: started and stopped with the application.
-  """
+  """The application of a worker."""
   routes = _Routes(worker)
 
   @contextlib.asynccontextmanager

@@ -40,12 +40,7 @@ class Worker:
     settings: settings_lib.Settings,
     say: Callable[[str], None] = lambda line: None,
   ):
-    """Reads nothing yet.
-
-    Args:
-      settings: the server's.
-      say: takes lines for a person.
-    """
+    """Reads nothing yet."""
     self.settings, self._say = settings, say
     self.metrics = metrics.Metrics()
     models.count_compilations(self.metrics)

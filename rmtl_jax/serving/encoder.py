@@ -117,11 +117,6 @@ class Encoder:
   ) -> None:
     """Refuses columns that can't be encoded, before any row is read.
 
-    Args:
-      schema: of the raw rows.
-      path: for errors.
-      computed: columns that are computed later.
-
     Raises:
       types.InputError: a column of a field is missing, stands twice or has a
         type that its field can't have.

@@ -266,14 +266,7 @@ def _text(
 def key_text(
   log_schema: log_columns.LogSchema, schema: pa.Schema, column: str, value: str
 ) -> str:
-  """SQL of a key as text; NULL where it is missing (see sql.null_if_empty).
-
-  Args:
-    log_schema: the run's.
-    schema: of the raw rows.
-    column: the raw column.
-    value: SQL of it.
-  """
+  """SQL of a key as text; NULL where it is missing (see sql.null_if_empty)."""
   kind, missing = schema.field(column).type, log_schema.missing_in(column)
   given = readings.text(value, kind, missing)
   return f'CASE WHEN {sql.null_if_empty(value)} IS NOT NULL THEN {given} END'

@@ -103,11 +103,6 @@ class Past:
   ):
     """Starts with an empty log.
 
-    Args:
-      connection: where tables are made.
-      manifest: the run's.
-      needs: what the model takes.
-
     Raises:
       types.InputError: the manifest does not say how its features were made.
     """

@@ -127,11 +127,7 @@ class Scorer(abc.ABC):
     """
 
   def warm_up(self, rows: int = 1) -> None:
-    """Compiles the programs of requests, and makes look-ups ready.
-
-    Args:
-      rows: of the largest request.
-    """
+    """Compiles the programs of requests, and makes look-ups ready."""
     self.encoder.warm_up()
     rows = min(rows, self.chunk_rows)
     if self.needs.sessions:

@@ -54,9 +54,6 @@ class Store:
   def __init__(self, url: str):
     """Connects.
 
-    Args:
-      url: see redis_url.
-
     Raises:
       types.InputError: there is no Redis, or none that a state can be in.
     """

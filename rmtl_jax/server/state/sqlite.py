@@ -63,9 +63,6 @@ class Store:
   def __init__(self, directory: pathlib.Path):
     """Opens the file, and makes it if it is not there.
 
-    Args:
-      directory: made if it is not there.
-
     Raises:
       types.InputError: it is no such file, or can't be used.
     """

@@ -97,13 +97,7 @@ def compare(
   live: scored_lib.Scored,
   thresholds: limits.Thresholds,
 ) -> Record:
-  """The figures and alarms of `monitor`.
-
-  Args:
-    model: what scored the log.
-    live: the log.
-    thresholds: of the alarms.
-  """
+  """The figures and alarms of `monitor`."""
   judge = _Judge(model, live, thresholds)
   found = {
     'fields': [judge.field(name) for name in live.fields],
