@@ -145,10 +145,6 @@ def study_data(
 def check_paths(values: flags.FlagValues, path: pathlib.Path) -> None:
   """Refuses paths of a new run before JAX and other slow imports start.
 
-  Args:
-    values: the parsed flags.
-    path: RUN.
-
   Raises:
     types.InputError: --data_dir is no prepared data, or RUN can't be written
       or holds something else.
@@ -359,11 +355,7 @@ def start_jax(values: flags.FlagValues) -> None:
 
 
 def set_up_jax(caches: bool) -> None:
-  """Sets JAX up: strict mode, quiet logs, small memory, cached programs.
-
-  Args:
-    caches: keep compiled programs on disk.
-  """
+  """Sets JAX up: strict mode, quiet logs, small memory, cached programs."""
   absl_logging.set_verbosity(absl_logging.WARNING)
   absl_logging.use_absl_handler()
   _quiet_orbax()

@@ -204,12 +204,7 @@ def _initialize(values: flags.FlagValues) -> None:
 
 
 def supervise(argv: Sequence[str], values: flags.FlagValues) -> int:
-  """Runs the command line in a worker; returns the exit code.
-
-  Args:
-    argv: the command and its flags.
-    values: as parsed.
-  """
+  """Runs the command line in a worker; returns the exit code."""
   common.require(values, 'workdir')
   log = _log_path(values)
   log.parent.mkdir(parents=True, exist_ok=True)

@@ -53,12 +53,7 @@ class Failure(NamedTuple):
 
 
 def of(error: Exception, command: str) -> Failure:
-  """Describes an exception.
-
-  Args:
-    error: the exception.
-    command: the command's name.
-  """
+  """Describes an exception."""
   if isinstance(error, types.InputError | flags.Error):
     return Failure(str(error), _BAD)
   if isinstance(error, ModuleNotFoundError):

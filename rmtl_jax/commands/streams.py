@@ -34,9 +34,6 @@ def prepare() -> None:
 def finish(code: int) -> int:
   """Flushes the streams; the interpreter's own flush could only exit 120.
 
-  Args:
-    code: the command's exit code.
-
   Returns:
     The process's exit code: 1 if the command succeeded but its output is lost.
   """

@@ -19,10 +19,6 @@ def pairs(crosses: str, setting: str = 'crosses') -> list[tuple[str, str]]:
     >>> pairs('segment*category+segment*brand')
     [('segment', 'category'), ('segment', 'brand')]
 
-  Args:
-    crosses: of NetworkConfig.
-    setting: its name there.
-
   Raises:
     types.InputError: it has another form, or names a pair twice.
   """
@@ -46,11 +42,6 @@ def places(
   spec: types.FeatureSpec, crosses: str, setting: str = 'crosses'
 ) -> list[tuple[int, int]]:
   """Places of the pairs' fields among the categorical ones.
-
-  Args:
-    spec: the data's fields.
-    crosses: of NetworkConfig.
-    setting: its name there.
 
   Raises:
     types.InputError: a name that is no categorical field of the data.

@@ -135,10 +135,6 @@ def _crossed(manifest: Any, rows: int) -> list[tuple[str, str]]:
   """Pairs of few categories, with some rows for each pair of categories.
 
   And where rows are not few: docs/choosing_settings.md has what fewer gain.
-
-  Args:
-    manifest: of the prepared data.
-    rows: of train.
   """
   if rows <= _FEW_ROWS:
     return []
@@ -160,9 +156,6 @@ def tree_pairs_with_ids(manifest: Any) -> str:
 
   Recommended where rows are parted at random, so that all parts have the same
   users and items; elsewhere a search finds out whether they gain.
-
-  Args:
-    manifest: of the prepared data.
   """
   small = [names for names, _ in _across_sides(manifest)]
   most = min(manifest.splits['train'].rows, _ID_PAIR_VALUES)
@@ -178,10 +171,6 @@ def _across_sides(
   manifest: Any, most: float = MOST_CATEGORIES
 ) -> list[tuple[tuple[str, str], int]]:
   """Every small field of the user's side with every one of the item's.
-
-  Args:
-    manifest: of the prepared data.
-    most: values of a small field.
 
   Returns:
     Their names, and how many pairs of categories there are; the smallest first.
