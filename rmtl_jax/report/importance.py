@@ -211,12 +211,7 @@ def overview(record: Record, path: pathlib.Path) -> None:
 
 
 def write(record: Record, path: pathlib.Path) -> None:
-  """Writes RUN/importance.csv and RUN/report/importance.png.
-
-  Args:
-    record: the content of importance.json.
-    path: RUN.
-  """
+  """Writes RUN/importance.csv and RUN/report/importance.png."""
   picture = path / 'report' / 'importance.png'
   with durable.name_errors(picture):
     overview(record, picture)
@@ -224,11 +219,7 @@ def write(record: Record, path: pathlib.Path) -> None:
 
 
 def section(record: Record | None) -> content.Section | None:
-  """The chapter of a run's page; None before `rmtl importance` has run.
-
-  Args:
-    record: the content of importance.json.
-  """
+  """The chapter of a run's page; None before `rmtl importance` has run."""
   if record is None:
     return None
   drawn: list[content.Picture] = []

@@ -21,12 +21,7 @@ _SHOWN = 10
 def text(
   record: Mapping[str, Any], path: str | os.PathLike[str] = 'TUNING'
 ) -> str:
-  """Renders the best trials, the decision and the next command.
-
-  Args:
-    record: the content of tuning.json.
-    path: TUNING.
-  """
+  """Renders the best trials, the decision and the next command."""
   parts = [tables.text(_trials(record))]
   if record['confirmed']:
     parts.append(tables.text(_confirmed(record)))
@@ -35,11 +30,7 @@ def text(
 
 
 def decision(record: Mapping[str, Any]) -> str:
-  """Says in one sentence which settings best.json has, and why.
-
-  Args:
-    record: the content of tuning.json.
-  """
+  """Says in one sentence which settings best.json has, and why."""
   seeds = comparison.count(len(record['confirm_seeds']), 'fresh seed')
   kept = 'Kept the settings you started from: '
   if record['base_kept']:

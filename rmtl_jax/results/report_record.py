@@ -134,9 +134,6 @@ def is_comparison(path: pathlib.Path) -> bool:
 def comparison(path: pathlib.Path) -> Record:
   """Reads COMPARISON/results.json, and adds `splits`, `settings`, `defaults`.
 
-  Args:
-    path: COMPARISON.
-
   Raises:
     types.InputError: a damaged file.
   """

@@ -35,12 +35,7 @@ _STYLES = {'baseline': ':', 'continued': '-', 'scratch': '--', 'oracle': ':'}
 
 @vector.style()
 def build(record: Record, name: str) -> content.Page:
-  """Builds the page.
-
-  Args:
-    record: the content of backtest.json.
-    name: of the backtest.
-  """
+  """Builds the page."""
   options = record['options']
   seeds = ', '.join(map(str, options['seeds']))
   has_oracle = 'oracle' in record['days'][1]['mean']

@@ -26,12 +26,7 @@ def shown(record: Record) -> list[Record]:
 
 
 def of_task(record: Record, task: str) -> content.Table:
-  """A task's metrics by day, then their means and what going on gains.
-
-  Args:
-    record: the content of backtest.json.
-    task: its name.
-  """
+  """A task's metrics by day, then their means and what going on gains."""
   names = list(record['summary'][task])
   columns = [
     (name, arm)

@@ -32,10 +32,6 @@ _CELLS = 240
 def draw(results: Results, directory: pathlib.Path) -> list[str]:
   """Writes the pictures of the comparison as PNG files.
 
-  Args:
-    results: the content of results.json.
-    directory: created if missing.
-
   Returns:
     Names of the files in `directory`, without `.png`.
   """

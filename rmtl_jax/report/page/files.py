@@ -11,10 +11,6 @@ from rmtl_jax.report.page import content, html, markdown
 def write(page: content.Page, place: pathlib.Path) -> pathlib.Path:
   """Writes a page into a directory, created if missing.
 
-  Args:
-    page: the report.
-    place: the directory.
-
   Returns:
     report.html.
 

@@ -106,12 +106,9 @@ def last_row(
   scratch: pathlib.Path,
   progress: Progress,
 ) -> int:
-  """The time of the log's last row, ms, found by preparing it.
+  """The time of the log's last row, ms, found by preparing it into `scratch`.
 
-  Args:
-    config: reads the log.
-    scratch: a directory that is removed again.
-    progress: told how far it is.
+  That directory is removed again.
 
   Raises:
     types.InputError: the log has no times.

@@ -25,12 +25,7 @@ class Files:
   """Reads and writes the files; a run is finished when its file exists."""
 
   def __init__(self, path: pathlib.Path, runs: str = 'runs'):
-    """Remembers the directory; reads nothing.
-
-    Args:
-      path: the directory.
-      runs: the folder of finished runs' files.
-    """
+    """Remembers the directory; reads nothing."""
     self._path, self._runs = path, path / runs
 
   def run(

@@ -133,10 +133,7 @@ def _evaluate(
 
 
 def of_critics(stage: critic_stage.CriticStage) -> Record:
-  """Of stage 2: what the critics know of validation rows.
-
-  Args:
-    stage: after its last pass.
+  """Of a finished stage 2: what the critics know of validation rows.
 
   Returns:
     `statistics` and `curves` as in a run's record, `validation_<stopping>`

@@ -343,12 +343,6 @@ def suggest(
 ) -> dict[str, Any]:
   """Samples a point of the space.
 
-  Args:
-    trial: an optuna.Trial.
-    space: its dimensions.
-    base: the given settings.
-    spec: the data's fields.
-
   Returns:
     {'group.field': value} of the settings that differ from `base`. A point that
     ignores the item has nothing that reads it, whatever was sampled.
@@ -380,11 +374,6 @@ def start_points(
   manifest: manifest_lib.Manifest,
 ) -> list[dict[str, Any]]:
   """Projects pairs of ids for trees, then START_POINTS, on the space.
-
-  Args:
-    space: the dimensions.
-    base: the given settings.
-    manifest: of the data.
 
   Returns:
     Different points with a value for every dimension, for

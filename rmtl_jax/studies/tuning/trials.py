@@ -75,13 +75,7 @@ def is_hopeless(
   trials: Sequence[Record],
   monitor: monitor_lib.Monitor = monitor_lib.AUC,
 ) -> bool:
-  """Whether to prune a trial after its first seed.
-
-  Args:
-    first: its value with the first seed.
-    trials: the earlier ones.
-    monitor: what decides.
-  """
+  """Whether to prune a trial after its first seed."""
   # The same seed of the best trial, not its mean: some seeds are easier.
   of_best = best(trials, monitor)['by_seed'][0]
   return monitor.sign * first < monitor.sign * of_best - margin(trials)
@@ -116,13 +110,7 @@ class Trainer:
     config: config_lib.Config,
     stage: str,
   ):
-    """Trains nothing yet.
-
-    Args:
-      runs: of the search; they read finished runs and train the others.
-      config: the given settings.
-      stage: the last stage of a trial.
-    """
+    """Trains nothing yet."""
     self._runs, self._config, self._stage = runs, config, stage
     self._monitor = monitor_lib.of(config.evaluation.monitor)
     self._seconds, self._trained = 0.0, 0
