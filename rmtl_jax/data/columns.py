@@ -396,13 +396,6 @@ def check_count(
 ) -> None:
   """Refuses an empty split and one with another count than the manifest's.
 
-  Args:
-    data_dir: the directory that holds manifest.json.
-    split: its name.
-    noun: 'rows' or 'sessions'.
-    found: how many there are.
-    said: by the manifest.
-
   Raises:
     types.InputError: names the split and both numbers.
   """

@@ -49,10 +49,6 @@ class PreparedFile:
   def __init__(self, path: pathlib.Path, manifest: manifest_lib.Manifest):
     """Reads the footer.
 
-    Args:
-      path: of the file.
-      manifest: says which columns there must be.
-
     Raises:
       types.InputError: the file is missing or unreadable, or a column is
         missing or stands twice.

@@ -31,10 +31,6 @@ def read(
 ) -> dict[str, np.ndarray]:
   """The vectors of all fields that have some.
 
-  Args:
-    data_dir: DATA.
-    manifest: its contents.
-
   Returns:
     f32[size, width] by field.
 

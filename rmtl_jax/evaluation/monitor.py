@@ -90,9 +90,6 @@ def of(name: str) -> Monitor:
     >>> of('logloss').sign, of('click.auc=1,buy.logloss=-0.5').figure
     (-1.0, 'validation_score')
 
-  Args:
-    name: a value of evaluation.monitor.
-
   Raises:
     types.InputError: it is none.
   """

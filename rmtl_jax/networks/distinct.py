@@ -33,10 +33,6 @@ def is_wanted(first_layer: str, spec: types.FeatureSpec) -> bool:
   `auto` does on a single CPU device, where the room that a batch's categories
   need is known. Several devices would have to sort the whole batch together,
   and on other backends one large GEMM was not beaten yet.
-
-  Args:
-    first_layer: NetworkConfig.first_layer.
-    spec: the data's fields.
   """
   if first_layer == 'plain' or not spec.categorical:
     return False

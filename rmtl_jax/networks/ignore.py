@@ -83,11 +83,6 @@ def fields(
 ) -> frozenset[str]:
   """The names of the fields that are ignored.
 
-  Args:
-    setting: NetworkConfig.ignore.
-    spec: the data's fields.
-    what: the setting's name in errors.
-
   Raises:
     types.InputError: a name that is no field's and no group's (near matches
       are listed).

@@ -34,10 +34,6 @@ _NARROWEST = 1e-30
 def num_blocks(spec: types.FeatureSpec, numeric_encoding: str) -> int:
   """Blocks of the numeric fields.
 
-  Args:
-    spec: the data's fields.
-    numeric_encoding: of NetworkConfig.
-
   Returns:
     One for all fields together if `linear`, else one for each.
   """

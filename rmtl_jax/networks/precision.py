@@ -34,11 +34,7 @@ Axes = tuple[
 
 @contextlib.contextmanager
 def traced_with(name: str) -> Iterator[None]:
-  """Products that are traced inside have this precision.
-
-  Args:
-    name: NetworkConfig.matmul_precision.
-  """
+  """Products that are traced inside have this precision."""
   token = _current.set(name)
   try:
     yield

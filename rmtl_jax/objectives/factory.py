@@ -48,9 +48,6 @@ def check(
 def make_objective(config: config_lib.ObjectiveConfig) -> Mix | None:
   """The row losses that are descended, of one lane.
 
-  Args:
-    config: name and settings.
-
   Returns:
     mix(point-wise losses f32[T, K], logits f32[T, K], labels f32[T, K], lane)
     -> f32[T, K]; None where the point-wise losses are descended as they are.

@@ -81,11 +81,6 @@ class Store:
     Checkpoints from `step` on are replaced: after a restore these are the
     damaged ones.
 
-    Args:
-      step: its number.
-      arrays: a tree of arrays.
-      record: a JSON object.
-
     Raises:
       FloatingPointError: an array is not finite; nothing is saved.
       OSError: this or the save before could not be written.

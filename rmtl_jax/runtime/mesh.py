@@ -241,10 +241,6 @@ class Layout:
   def check(self, config: config_lib.Config, table_rows: int) -> None:
     """Refuses settings that this mesh can't shard.
 
-    Args:
-      config: of the run.
-      table_rows: of the joint embedding table.
-
     Raises:
       types.InputError: says what to set.
     """

@@ -63,9 +63,6 @@ def drop_cut(place: pathlib.Path) -> None:
   JAX can't read them, and never writes over a file that is there. A program is
   checked once; those of zstd, JAX's choice where it finds zstandard, are not.
 
-  Args:
-    place: the directory of the programs.
-
   Raises:
     OSError: it can't be read or written.
   """

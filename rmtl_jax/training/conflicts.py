@@ -16,10 +16,6 @@ from rmtl_jax.updates import conflicts, state
 def figures(context: context_lib.Context, params: Any) -> dict[str, float]:
   """What the history says of the tasks' gradients on shared parameters.
 
-  Args:
-    context: of the run.
-    params: the actor's.
-
   Returns:
     Means over a few train batches: `gradient_norm_<task>`; of each pair of
     tasks `gradient_cosine_<a>_and_<b>` and `gradient_conflict_<a>_and_<b>`, the

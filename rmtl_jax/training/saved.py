@@ -212,11 +212,6 @@ def restore_last(
 ) -> Result | None:
   """An arm of stage 3 after its last epoch.
 
-  Args:
-    run: one model's.
-    models: of the run's data.
-    name: 'constant' or 'finetune'.
-
   Returns:
     None where the run has no such checkpoint: it is gone, or the last epoch is
     the one that was kept.

@@ -162,12 +162,7 @@ class Start:
     }
 
   def actor(self, models: models_lib.Models, key: jax.Array) -> Started:
-    """The pre-trained model in the form of the new data.
-
-    Args:
-      models: of the new data.
-      key: of a new network's parameters.
-    """
+    """The pre-trained model in the form of the new data."""
     fresh = models.init_actor(self.run.config, key)
     return self._moved(models, 'pretrain', fresh, key)
 

@@ -33,11 +33,6 @@ def shared_parameters(
   The gradient of each task's outputs is taken at positive parameters and
   inputs, so that no unit is off: what it does not reach then, no step reaches.
 
-  Args:
-    spec: the data's fields and tasks.
-    backbone: of the actor.
-    config: its sizes.
-
   Returns:
     A tree like the actor's parameters, of bool arrays that broadcast to them:
     one number where a leaf is shared as a whole.

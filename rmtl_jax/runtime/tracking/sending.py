@@ -25,11 +25,6 @@ class Sender:
   ):
     """Opens the tracker.
 
-    Args:
-      record: of the tracker.
-      workdir: RUN.
-      say: where a warning goes.
-
     Raises:
       types.InputError: it can't be opened.
     """

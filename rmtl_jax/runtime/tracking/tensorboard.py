@@ -43,12 +43,7 @@ class Board:
   run_id = ''
 
   def __init__(self, workdir: pathlib.Path, run_id: str):
-    """Removes what an earlier start has left.
-
-    Args:
-      workdir: RUN.
-      run_id: always ''.
-    """
+    """Removes what an earlier start has left."""
     del run_id
     board = workdir / 'tensorboard'
     for old in board.glob('events.out.tfevents.*'):
