@@ -67,13 +67,7 @@ def of_splits(
 def session_rows(
   connection: duckdb.DuckDBPyConnection, table: str, step: str
 ) -> dict[str, float]:
-  """Quantiles and mean of the sessions' rows.
-
-  Args:
-    connection: holds the rows.
-    table: of encoded rows.
-    step: SQL of a row's place in its session.
-  """
+  """Quantiles and mean of the sessions' rows."""
   # The number of rows with step n is the number of sessions longer than n, so
   # one small GROUP BY replaces a count per session.
   longer = connection.execute(

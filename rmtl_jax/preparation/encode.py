@@ -567,14 +567,7 @@ def columns(
   scales: dict[str, numbers.Normalisation],
   step: str,
 ) -> tuple[str, ...]:
-  """SQL of the columns to write, with the names of the contract.
-
-  Args:
-    rows: the reader's result.
-    fields: as the manifest has them.
-    scales: of numeric fields, by column.
-    step: SQL of the row's place in its session.
-  """
+  """SQL of the columns to write, with the names of the contract."""
   found = ['session_id', 'user_id', 'row_id', f'{step} AS step', 'timestamp']
   found += [f'{_value(f, scales)} AS {sql.quote(f.column)}' for f in fields]
   found += [sql.quote(f'y_{task.name}') for task in rows.tasks]

@@ -75,11 +75,6 @@ def sql_by_column(
 ) -> str:
   """SQL of a raw row's split by `split_column`.
 
-  Args:
-    connection: holds the raw table.
-    table: has the column, with raw.PREFIX.
-    options: `split_column` and `split_values`.
-
   Raises:
     types.InputError: a value that names no split; names file, column and row.
   """

@@ -312,13 +312,7 @@ def find_boundaries(
   by_start: str,
   split_ratio: Sequence[int],
 ) -> tuple[int | None, int | None]:
-  """Finds the boundaries for `split_sessions`.
-
-  Args:
-    connection: holds the table.
-    by_start: sessions with `start`, `rows` and `before`, as `add_session_ids`.
-    split_ratio: of train, validation and test.
-  """
+  """Finds the boundaries for `split_sessions`."""
   reached = [split_ratio[0], split_ratio[0] + split_ratio[1]]
   firsts = ', '.join(
     f'min(start) FILTER (WHERE before * {sum(split_ratio)} >= {share} * total)'

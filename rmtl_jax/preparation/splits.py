@@ -92,10 +92,6 @@ def find_rule(
 ) -> SplitRule:
   """The rule that the settings ask for, or that suits the log.
 
-  Args:
-    rows: the reader's result.
-    config: its `split...` and `validation...` settings.
-
   Raises:
     types.InputError: the log lacks what the rule needs.
   """

@@ -263,12 +263,6 @@ def join(
 ) -> str:
   """Joins the features to the reader's view, as columns `x_asof_<name>`.
 
-  Args:
-    connection: holds the rows.
-    rows: the reader's result.
-    table: of `compute_features`.
-    fields: the features to join.
-
   Returns:
     A view.
   """

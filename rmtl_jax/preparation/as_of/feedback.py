@@ -117,10 +117,6 @@ def rows_sql(keyed: str, tasks: Sequence[source.SourceTask]) -> str:
 def past_sql(rows: str, tasks: Sequence[source.SourceTask]) -> str:
   """SQL of the positives of each task that are known before a row.
 
-  Args:
-    rows: of `rows_sql`.
-    tasks: the reader's.
-
   Returns:
     SQL of `row_id`, `position`, and for each task with a label time `n_<i>`,
     the known positives, and `last_<i>`, the position of the last row with one.
@@ -154,13 +150,7 @@ def past_sql(rows: str, tasks: Sequence[source.SourceTask]) -> str:
 def features_sql(
   past: str, tasks: Sequence[source.SourceTask], train: Sequence[float]
 ) -> str:
-  """SQL of `row_id` and the features.
-
-  Args:
-    past: of `past_sql`.
-    tasks: the reader's.
-    train: each task's prior rate.
-  """
+  """SQL of `row_id` and the features."""
   columns = []
   for i in _timed(tasks):
     number, rate, since = map(sql.quote, _names(tasks[i]))

@@ -369,11 +369,6 @@ def declare(
   """Adds what is supported to the result's options, warnings and fields.
 
   Of the fields the histories alone, which `encode` computes.
-
-  Args:
-    rows: the reader's result.
-    supported: from `find_supported`.
-    config: `history_items`.
   """
   options = dict(rows.options)
   if supported.groups:
@@ -399,13 +394,7 @@ def binned_fields(
   supported: Supported,
   details: Mapping[str, Mapping[str, Any]],
 ) -> tuple[source.SourceField, ...]:
-  """The fields of what is supported, but of histories.
-
-  Args:
-    rows: the reader's result.
-    supported: from `find_supported`.
-    details: for the manifest, by name without PREFIX.
-  """
+  """The fields of what is supported, but of histories."""
   return tuple(
     source.SourceField(
       PREFIX + name,
@@ -425,10 +414,6 @@ def without_fields(
   rows: source.SourceTable, names: Sequence[str]
 ) -> source.SourceTable:
   """Leaves out as-of features that have one value over all train rows.
-
-  Args:
-    rows: with as-of features.
-    names: of the fields to leave out.
 
   Returns:
     The result without them; a group without fields is not in its options.

@@ -55,10 +55,6 @@ def expected_types(manifest: manifest_lib.Manifest) -> dict[str, Kind]:
 def check_types(path: pathlib.Path, expected: dict[str, Kind]) -> list[str]:
   """Refuses columns that are missing, stand twice or are of another type.
 
-  Args:
-    path: a file of rows.
-    expected: of `expected_types`.
-
   Returns:
     The expected columns that the file has.
 
@@ -112,13 +108,7 @@ class BatchColumns(column_reader.ColumnReader):
   """Columns of some rows of a file; `check_types` has checked the types."""
 
   def __init__(self, path: pathlib.Path, first_row: int, batch: pa.RecordBatch):
-    """Takes rows of a file.
-
-    Args:
-      path: the file.
-      first_row: of the file, counted from 0.
-      batch: the rows.
-    """
+    """Takes rows of a file."""
     super().__init__(path, pa.Table.from_batches([batch]), first_row)
 
   def require(

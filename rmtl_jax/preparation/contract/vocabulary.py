@@ -104,10 +104,6 @@ def check_sizes(
   Reads only the files' footers, before tables of that size are allocated.
   Missing vocabularies are accepted.
 
-  Args:
-    directory: DATA, or RUN.
-    manifest: its manifest.
-
   Raises:
     types.InputError: names the file and both numbers.
   """

@@ -19,11 +19,6 @@ def extend(
   """Links vectors, or writes them with zeros, the mean, for new values.
 
   Those of known values were centred and scaled with train's, and stay.
-
-  Args:
-    encoded: the new rows.
-    base: the data.
-    directory: where the files go.
   """
   for field in base.manifest.fields:
     if 'vectors' not in field.details:

@@ -130,15 +130,7 @@ def write(
   joined: Sequence[pathlib.Path],
   path: pathlib.Path,
 ) -> None:
-  """Writes a vocabulary, with the counts of the rows that joined train.
-
-  Args:
-    connection: holds the vocabulary.
-    grown: the vocabulary.
-    field: has it.
-    joined: files of the rows that joined train.
-    path: where it goes.
-  """
+  """Writes a vocabulary, with the counts of the rows that joined train."""
   with (
     sql.name_errors(joined[0], 'not readable'),
     sql.scan_files(joined, 'parquet') as scan,

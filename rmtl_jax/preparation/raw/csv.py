@@ -196,13 +196,7 @@ def not_whole(
   table: raw.RawTable,
   whole: Sequence[str],
 ) -> set[str]:
-  """The columns that the table should not have kept as numbers.
-
-  Args:
-    connection: holds the table.
-    table: from `load`.
-    whole: as for `load`.
-  """
+  """The columns that the table should not have kept as numbers."""
   if not whole:
     return set()
   found = connection.execute(

@@ -141,13 +141,7 @@ def _null_if(value: str, condition: str) -> str:
 
 
 def of_time(column: str, clock: times.Time, missing: Missing) -> Reading:
-  """Reads times, ms since 1970.
-
-  Args:
-    column: the file's.
-    clock: their form.
-    missing: what stands for nothing.
-  """
+  """Reads times, ms since 1970."""
   expected = raw.EXPECTED[clock.type]
   if clock.format:
     expected = f'a time as {clock.format!r} writes it'

@@ -31,10 +31,6 @@ def parse_fields(
 ) -> tuple[source.SourceField, ...]:
   """The fields by kind, in their order.
 
-  Args:
-    part: the schema.
-    time: column of the time, or None.
-
   Raises:
     types.InputError: a key of a field that is missing, unknown or wrong.
   """

@@ -166,11 +166,6 @@ def _read_visits(
   Lists of hundreds of values would be copied to every impression, so they are
   cut here.
 
-  Args:
-    connection: where the table is made.
-    paths: train and test.
-    width: most values of a list.
-
   Returns:
     The table, and how many rows of the files have a longer list.
   """

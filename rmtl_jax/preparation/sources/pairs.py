@@ -51,14 +51,7 @@ TASKS = (
 def shop_events(
   column: str, view: str, cart: str, purchase: str
 ) -> events_lib.Events:
-  """A shop's kinds of event as a schema declares them.
-
-  Args:
-    column: of the kind.
-    view: the kind that is an impression.
-    cart: the item was put in the cart.
-    purchase: the item was bought.
-  """
+  """A shop's kinds of event as a schema declares them."""
   names = {VIEW: view, CART: cart, PURCHASE: purchase}
   return events_lib.Events(
     column,

@@ -149,15 +149,7 @@ def _load_csv(
   whole: Sequence[str],
   **settings: Any,
 ) -> raw.RawTable:
-  """Reads CSV files; keys that are whole numbers in all rows as numbers.
-
-  Args:
-    connection: where the table is made.
-    paths: the files.
-    kinds: DuckDB types of the wanted columns.
-    whole: columns that may be kept as numbers.
-    settings: of `raw_csv.load`.
-  """
+  """Reads CSV files; keys that are whole numbers in all rows as numbers."""
   # Numbers are grouped and joined in half the time of text.
   whole = raw_csv.look_whole(
     paths, whole, settings['delimiter'], settings['missing']

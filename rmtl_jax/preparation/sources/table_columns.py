@@ -93,12 +93,7 @@ def types(
 def single_keys(
   schema: schema_lib.TableSchema, kinds: Mapping[str, str]
 ) -> list[str]:
-  """The raw columns of single keys and categories, which are text in CSV.
-
-  Args:
-    schema: the columns' meaning.
-    kinds: from `types`.
-  """
+  """The raw columns of single keys and categories, which are text in CSV."""
   lists = {f.column for f in schema.fields if f.kind == 'multi_valued'}
   return [
     c for c, kind in kinds.items() if kind == 'VARCHAR' and c not in lists
