@@ -344,10 +344,6 @@ def work_together(
 ) -> tuple[list[tuple[list[int], Any]], dict[int, Exception]]:
   """Works on tables with the same columns in one call, as long as on one table.
 
-  Args:
-    tables: of several requests.
-    work: on the tables of some numbers.
-
   Returns:
     Numbers of tables and the result of each call; and for the tables at fault
     what is wrong with them.

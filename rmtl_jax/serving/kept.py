@@ -74,10 +74,6 @@ class KeptHistory:
   def append(self, parts: Iterable[rows.Rows], size: int) -> None:
     """Adds rows, all or none.
 
-    Args:
-      parts: raw rows.
-      size: how many are read at a time.
-
     Raises:
       types.InputError: a column or a value that can't be used.
     """

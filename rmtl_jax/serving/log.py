@@ -102,13 +102,6 @@ def append_rows(
 ) -> None:
   """Appends raw rows to the table.
 
-  Args:
-    connection: holds the table.
-    log_schema: the run's.
-    chunk: rows whose columns have passed `check`.
-    first: `row_id` of the first of them.
-    scored: whether to predict for them.
-
   Raises:
     types.InputError: a time, key or label that can't be used; names file,
       column and row.

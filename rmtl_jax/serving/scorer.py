@@ -205,10 +205,6 @@ class Scorer(abc.ABC):
   def score(self, table: Any, history: Any = None) -> Predictions:
     """Probabilities of raw rows, with remarks.
 
-    Args:
-      table: as for `predict`.
-      history: as for `predict`.
-
     Raises:
       types.InputError: as for `predict`.
     """
@@ -252,9 +248,6 @@ class Scorer(abc.ABC):
 
   def keep_history(self, history: Any) -> kept_lib.KeptHistory:
     """Reads a history once, for many calls of `predict`.
-
-    Args:
-      history: as for `predict`.
 
     Returns:
       What `predict` takes as its history; `extend_history` appends to it.

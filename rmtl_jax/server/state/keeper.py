@@ -169,10 +169,6 @@ class Keeper:
   ) -> list[dict[str, int] | Exception]:
     """Adds the rows of several requests by one commit.
 
-    Args:
-      scorer: the model, for the log's columns.
-      tables: rows of each request, with labels.
-
     Returns:
       What became of the rows of each request, or what it is refused with; of
       such none is kept.

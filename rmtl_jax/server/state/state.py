@@ -114,12 +114,7 @@ class Look:
   """Reads the state for rows to predict for."""
 
   def __init__(self, store: stores.Reads, of: Shape):
-    """Nothing is read yet.
-
-    Args:
-      store: of `Store.reading` for these rows.
-      of: the state's shape.
-    """
+    """Nothing is read yet."""
     self._store, self._shape = store, of
     self._sessions: dict[tuple[str, int], Session] = {}
     self._rates: dict[tuple[str, str, int], Counter[str]] = {}
@@ -168,13 +163,7 @@ class Look:
     return self._store.shown(user, time)
 
   def rate(self, row: reading.Row, key: str, task: int) -> tuple[int, int]:
-    """Positives and rows of a task that count for a row's user or item.
-
-    Args:
-      row: to predict for.
-      key: `user` or `item`.
-      task: its place.
-    """
+    """Positives and rows of a task that count for a row's user or item."""
     value = getattr(row, key)
     if value is None:
       return 0, 0

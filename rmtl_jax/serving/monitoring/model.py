@@ -39,11 +39,6 @@ def read(
 ) -> Model:
   """Reads a run or an export.
 
-  Args:
-    path: RUN, or OUT of `rmtl export`.
-    stage: of a run, as for `rmtl predict`.
-    calibrated: of a run, as for `rmtl predict`.
-
   Raises:
     types.InputError: neither of the two, no such stage, or one that was written
       without a reference.
