@@ -97,12 +97,6 @@ def data_dir(
 ) -> pathlib.Path:
   """Finds the prepared data: --data_dir, the run's own, or new simulated data.
 
-  Args:
-    values: the parsed flags.
-    path: RUN.
-    live: shows progress.
-    as_of: of `rmtl prepare`, for data that are simulated.
-
   Raises:
     types.InputError: the directory has other files.
   """
@@ -122,11 +116,6 @@ def study_data(
   values: flags.FlagValues, path: pathlib.Path, config: config_lib.Config
 ) -> tuple[pathlib.Path, manifest_lib.Manifest]:
   """Finds the prepared data of a comparison or a search, and their manifest.
-
-  Args:
-    values: the parsed flags.
-    path: RUN.
-    config: says what data that are simulated have.
 
   Raises:
     types.InputError: the directory has other files.

@@ -196,15 +196,7 @@ def page(
   settings: Iterable[Entry],
   full: bool,
 ) -> str:
-  """The help of a command, lines of at most 80 columns.
-
-  Args:
-    name: of the command.
-    summary: one line.
-    values: its flags.
-    settings: its settings, as flags.
-    full: whether all flags are shown.
-  """
+  """The help of a command, lines of at most 80 columns."""
   own = {entry.name: entry for entry in _of_flags(values)}
   of_settings = {entry.name: entry for entry in settings}
   known = own | of_settings
@@ -232,11 +224,7 @@ def page(
 
 
 def settings(compares: bool = False) -> list[Entry]:
-  """Every setting of a run as a flag.
-
-  Args:
-    compares: with the group `compare`, which only comparisons read.
-  """
+  """Every setting of a run as a flag."""
   return [
     Entry(
       f'config.{name}',

@@ -33,12 +33,7 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
 def define_settings(
   values: flags.FlagValues, without: Collection[str] = ()
 ) -> None:
-  """Defines a flag per setting of PrepareConfig.
-
-  Args:
-    values: where they are defined.
-    without: names of settings that get none.
-  """
+  """Defines a flag per setting of PrepareConfig."""
   texts = config_flags.attribute_texts(prepare_config.PrepareConfig)
   kinds = limits.fields(prepare_config.PrepareConfig)
   for field in dataclasses.fields(prepare_config.PrepareConfig):
@@ -81,10 +76,6 @@ def settings(
   values: flags.FlagValues, without: Collection[str] = ()
 ) -> prepare_config.PrepareConfig:
   """The settings in the flags of `define_settings`.
-
-  Args:
-    values: the parsed flags.
-    without: names of settings that have no flag.
 
   Raises:
     types.InputError: a split that is no list of numbers.

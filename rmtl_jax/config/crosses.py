@@ -55,11 +55,6 @@ def places(
 def fields(spec: types.FeatureSpec, names: str, setting: str) -> list[int]:
   """Places of fields among the categorical ones.
 
-  Args:
-    spec: the data's fields.
-    names: joined by `+`.
-    setting: of NetworkConfig.
-
   Raises:
     types.InputError: a name that is no categorical field of the data, or is
       there twice.
@@ -91,22 +86,12 @@ def joined(found: Iterable[tuple[str, str]]) -> str:
 
 
 def without(crosses: str, gone: Collection[str]) -> str:
-  """The pairs of which both fields stay.
-
-  Args:
-    crosses: of NetworkConfig.
-    gone: names of fields that networks don't see.
-  """
+  """The pairs of which both fields stay."""
   if not crosses:
     return crosses
   return joined(pair for pair in pairs(crosses) if not {*pair} & {*gone})
 
 
 def fields_without(names: str, gone: Collection[str]) -> str:
-  """The fields that stay.
-
-  Args:
-    names: joined by `+`.
-    gone: names of fields that networks don't see.
-  """
+  """The fields that stay."""
   return '+'.join(name for name in names.split('+') if name not in gone)

@@ -58,11 +58,7 @@ _SIZES = (
 
 
 def settings(manifest: Any) -> Mapping[str, Any]:
-  """{'group.field': value} over the paper's settings.
-
-  Args:
-    manifest: of the prepared data (data/manifest.py).
-  """
+  """{'group.field': value} over the paper's settings."""
   rows = manifest.splits['train'].rows
   size = next(one for one in _SIZES if rows <= one.rows)
   least, most = _LANES
@@ -116,10 +112,6 @@ def _variants(ids: list[str], manifest: Any) -> str:
   One knows who and what, one what is known of them, and one adds up what each
   field says to what boosted trees say: which of them to believe is for
   validation to say.
-
-  Args:
-    ids: of `id_fields`.
-    manifest: of the prepared data.
   """
   hidden = '+'.join(ids)
   linear = f'backbone=linear:network.trees={_TREES}:{_WITH_IDS}'

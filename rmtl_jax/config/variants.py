@@ -22,9 +22,6 @@ _GROUPS = (
 def of_members(config: settings_lib.Config) -> list[settings_lib.Config]:
   """The settings of each member, seeds apart.
 
-  Args:
-    config: an ensemble's, or those of one model.
-
   Raises:
     types.InputError: a variant that is no list of settings, or settings that
       members must share.
@@ -62,12 +59,7 @@ def first(config: settings_lib.Config) -> settings_lib.Config:
 
 
 def difference(config: settings_lib.Config, number: int) -> str:
-  """What a member's settings are beside the ensemble's, in words.
-
-  Args:
-    config: an ensemble's.
-    number: of the member, from 0 on.
-  """
+  """What a member's settings are beside the ensemble's, in words."""
   if not config.variants:
     return 'a seed of its own'
   common = config_values.flatten(config)
