@@ -110,10 +110,6 @@ class Described:
 def describe(table: pa.Table, wanted: Wanted) -> Described:
   """Says what the columns of a table mean.
 
-  Args:
-    table: raw rows, as tables.to_arrow gives them.
-    wanted: what is known.
-
   Raises:
     types.InputError: a column that is missing, or a role that no column or
       more than one could have; says what to pass.

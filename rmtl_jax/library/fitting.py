@@ -205,10 +205,6 @@ def refitting(source: pathlib.Path, place: pathlib.Path) -> Iterator[None]:
 
   Nothing of it stays if the refit can't begin.
 
-  Args:
-    source: RUN of a fitted Ranker.
-    place: RUN of its refit, new or begun before.
-
   Raises:
     types.InputError: it holds something else, or can't be written.
   """

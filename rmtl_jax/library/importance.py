@@ -131,10 +131,6 @@ def find_groups(
 ) -> list[importance_lib.Part]:
   """The groups that are meant.
 
-  Args:
-    texts: as for `importance`.
-    spec: the data's fields.
-
   Raises:
     types.InputError: no such field or group, no name, or one that is taken.
   """

@@ -85,10 +85,6 @@ def read(path: str | os.PathLike[str]) -> Start:
 def check(start: Start, params: Mapping[str, Any]) -> None:
   """Refuses parameters that say something else than what is gone on from.
 
-  Args:
-    start: what is gone on from.
-    params: of the Ranker that is fitted.
-
   Raises:
     types.InputError: names the first parameter that differs.
   """

@@ -197,11 +197,7 @@ def _undefined_draws(record: Mapping[str, Any]) -> dict[str, int]:
 
 
 def left_out(draws: Mapping[str, int]) -> list[str]:
-  """Says how many resamples have no AUC, if any.
-
-  Args:
-    draws: how many, by task.
-  """
+  """Says how many resamples have no AUC, if any."""
   counts = [f'{count} of {task}' for task, count in draws.items() if count]
   if not counts:
     return []

@@ -212,11 +212,7 @@ def apply(
 
 
 def warnings(record: Mapping[str, Any]) -> list[str]:
-  """Warns of maps that reverse a model's ranking, one line each.
-
-  Args:
-    record: the result of `evaluate`.
-  """
+  """Warns of maps that reverse a model's ranking, one line each."""
   return [
     f'the calibration of {task} after stage {stage} has slope'
     f' {fitted["slope"]:.3g}: the model ranks the validation rows worse than'

@@ -144,11 +144,6 @@ def restore(
 ) -> Ensemble:
   """The finished stages of a run, or of all members of an ensemble.
 
-  Args:
-    run: where they are kept.
-    models: of its data.
-    names: of what stages leave, to restore.
-
   Raises:
     checkpoints.Damaged: a damaged checkpoint, which is named.
     types.InputError: metrics.json has no valid weights.

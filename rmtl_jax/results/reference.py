@@ -91,11 +91,6 @@ def write(run: workdir.Run) -> None:
 def of_run(run: workdir.Run, stage: str, calibrated: bool) -> Record:
   """The reference of one model of a run.
 
-  Args:
-    run: the run.
-    stage: of the model.
-    calibrated: whether its predictions are.
-
   Returns:
     `fields` and `tasks` (see `read`).
 

@@ -40,9 +40,6 @@ def runs_csv(results: Mapping[str, Any]) -> str:
 def text(results: Mapping[str, Any]) -> str:
   """Renders the metrics, the gains and the verdicts for a terminal.
 
-  Args:
-    results: the content of results.json.
-
   Returns:
     Lines of 80 columns, unless names are longer.
   """

@@ -17,11 +17,7 @@ _MOST_SHOWN = 20
 
 @vector.style()
 def build(record: Record) -> content.Page:
-  """Builds the page.
-
-  Args:
-    record: from preparation/description/describe.describe.
-  """
+  """Builds the page."""
   return content.Page(
     f'Data {record["name"]}',
     [

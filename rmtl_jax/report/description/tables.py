@@ -96,11 +96,7 @@ def together(record: Record) -> Table:
 
 
 def fields(of: Sequence[Record]) -> Table:
-  """Drift and unseen values of every field, the worst first.
-
-  Args:
-    of: from drift.of_fields.
-  """
+  """Drift and unseen values of every field, the worst first."""
   rows = [
     (
       field['name'],

@@ -20,11 +20,7 @@ _STAGES = {'pretrain': 'stage 1', 'finetune': 'stage 3', 'constant': 'control'}
 
 
 def section(record: Record) -> content.Section | None:
-  """Words, a picture of the cosines, and every epoch's figures.
-
-  Args:
-    record: from results/report_record.gather.
-  """
+  """Words, a picture of the cosines, and every epoch's figures."""
   tasks = record['metrics']['tasks']
   pairs = list(itertools.combinations(tasks, 2))
   entries = [

@@ -36,11 +36,7 @@ _CALIBRATION = (
 
 @vector.style()
 def build(record: Record) -> content.Page:
-  """Builds the page: verdict and warnings, the setting, the data, figures.
-
-  Args:
-    record: from results/report_record.gather.
-  """
+  """Builds the page: verdict and warnings, the setting, the data, figures."""
   metrics = record['metrics']
   weighting = registry.label(metrics['weighting'], metrics.get('form', ''))
   chapters = [

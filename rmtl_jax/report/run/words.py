@@ -48,11 +48,7 @@ def key(metrics: Record) -> list[str]:
 
 
 def weights(record: Record) -> list[str]:
-  """Describes the weights that are shown, and their rows.
-
-  Args:
-    record: from results/report_record.gather.
-  """
+  """Describes the weights that are shown, and their rows."""
   config, metrics = record['config'], record['metrics']
   record_of = registry.find(metrics['weighting'])
   if record_of.objective is not None:

@@ -317,9 +317,6 @@ def of_day(
 def means(runs: Sequence[Record]) -> Record:
   """A day's figures over its seeds.
 
-  Args:
-    runs: of the day, one per seed.
-
   Returns:
     By arm, as far as runs have it: `metrics` {task: {name: mean, None where no
     run defines it}}, and of trained ones `seconds` and `passes`.

@@ -84,12 +84,6 @@ class Files:
   ) -> Any:
     """Restores these parameters.
 
-    Args:
-      stage: 'pretrain' or 'critic'.
-      method: the pre-trained model or the critics.
-      seed: the run's.
-      template: a tree with their shapes and types.
-
     Raises:
       types.InputError: they are damaged or gone.
     """

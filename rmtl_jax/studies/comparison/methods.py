@@ -286,11 +286,6 @@ def parse(text: str, base: config_lib.Config) -> Method:
 def setting(label: str, text: str, base: config_lib.Config) -> tuple[str, Any]:
   """Parses one setting that a method may change.
 
-  Args:
-    label: of its method or dimension, for errors.
-    text: 'group.field=value'.
-    base: the given settings.
-
   Returns:
     (name, value of the setting's type).
 
