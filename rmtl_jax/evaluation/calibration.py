@@ -128,10 +128,6 @@ Calibration = Platt | Isotonic | power.Power
 def from_json(record: Any, path: str = 'calibration') -> Calibration:
   """Reads the result of `to_json`.
 
-  Args:
-    record: a JSON value.
-    path: its name in errors.
-
   Raises:
     types.InputError: not a calibration.
   """

@@ -88,12 +88,7 @@ def columns(spec: types.FeatureSpec) -> dict[str, tuple[str, slice]]:
 
 
 def is_of_session(rows: Rows, places: Sequence[tuple[str, slice]]) -> bool:
-  """Whether some columns are constant within every session.
-
-  Args:
-    rows: the rows.
-    places: the columns, as `columns` gives them.
-  """
+  """Whether some columns are constant within every session."""
   same = rows.session[1:] == rows.session[:-1]
   for kind, where in places:
     values = np.asarray(getattr(rows.inputs, kind))[:, where]

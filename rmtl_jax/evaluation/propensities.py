@@ -118,14 +118,6 @@ def of_task(
 ) -> tuple[np.ndarray, np.ndarray] | None:
   """Rates and weights of one task, f64[R] each, as `weighted` has them.
 
-  Args:
-    k: the task's place.
-    predictions: as for `weighted`.
-    labels: as for `weighted`.
-    is_binary: of this task.
-    seen: parents and propensities.
-    weights: as for `weighted`.
-
   Returns:
     None for a task without propensities.
   """

@@ -58,10 +58,6 @@ def with_tasks(
 ) -> functional.Network:
   """An actor whose outputs are the tasks' columns, and that knows the tasks.
 
-  Args:
-    network: its `lane` gives the towers' outputs.
-    spec: of all tasks.
-
   Returns:
     The network; with thresholds among its parameters where a task is ordinal.
     What it fits to rows sees no labels of tasks that are not binary.

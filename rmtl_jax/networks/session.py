@@ -322,10 +322,6 @@ _ENCODERS = {
 def make(config: config_lib.NetworkConfig, rngs: nnx.Rngs) -> Any:
   """The encoder that the settings name.
 
-  Args:
-    config: `session_encoder`, other than none, and sizes.
-    rngs: where the initial values come from.
-
   Returns:
     A module: (items f32[T, D], segment i32[T], time i32[T]) -> f32[T, D].
   """

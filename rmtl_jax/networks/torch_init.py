@@ -20,10 +20,6 @@ def redraw(params: _Group, key: jax.Array) -> dict[str, Any]:
   Kernels and biases of a layer with n inputs are uniform in +-1 / sqrt(n), as
   in `torch.nn.Linear`. Biases are added to what they are: a module that starts
   one elsewhere than at 0 means it. What is no kernel beside a bias stays.
-
-  Args:
-    params: of an actor or of a critic (functional.py).
-    key: of the draws.
   """
   new_params = _redraw(params, key)
   # The first layer's inputs are all blocks, a critic's action among them.

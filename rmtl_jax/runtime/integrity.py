@@ -209,10 +209,6 @@ def _record_digest(record: Mapping[str, Any]) -> str:
 def checked(record: Any, path: pathlib.Path) -> Record:
   """The record, if it is whole and of this version.
 
-  Args:
-    record: the checkpoint's JSON.
-    path: of the checkpoint, for errors.
-
   Raises:
     Damaged: the record differs from the saved one.
     types.InputError: a program of another version wrote it.
@@ -263,11 +259,6 @@ def check_layout(
   path: pathlib.Path, record: Mapping[str, Any], template: Any
 ) -> None:
   """Refuses a checkpoint of another backbone, vocabulary or task set.
-
-  Args:
-    path: of the checkpoint, for errors.
-    record: of this version.
-    template: a tree with the expected shapes and types.
 
   Raises:
     types.InputError: names the first leaf that differs.

@@ -236,12 +236,6 @@ def find(
 ) -> Run:
   """Reads the run of the directory, or describes a new one for `create`.
 
-  Args:
-    path: the run's directory.
-    config: settings.
-    data_dir: prepared data.
-    kind: one of KINDS.
-
   Raises:
     types.InputError: the directory has a run with other settings or data, or
       something of another kind; names the first that differs.
@@ -329,10 +323,6 @@ def create(
 def check_own_data(run: Run, splits: Sequence[str]) -> None:
   """Refuses data that replaced the run's own.
 
-  Args:
-    run: with `data_dir`.
-    splits: of the files to compare.
-
   Raises:
     types.InputError: names the first file that differs or is missing.
   """
@@ -352,10 +342,6 @@ def _replaced(run: Run, remedy: str = '') -> types.InputError:
 
 def hold_data(held: contextlib.ExitStack, data_dir: pathlib.Path) -> None:
   """Locks the data against replacement, in every process.
-
-  Args:
-    held: releases the lock when it closes.
-    data_dir: prepared data.
 
   Raises:
     types.InputError: a preparation is replacing it.

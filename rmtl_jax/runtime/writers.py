@@ -102,11 +102,7 @@ class Writer:
         take(name, values)
 
   def finish(self, record: Mapping[str, Any]) -> None:
-    """Hands the metrics and files of a finished run to trackers.
-
-    Args:
-      record: the content of metrics.json, which is written.
-    """
+    """Hands the metrics and files of a finished run to trackers."""
     values = _results(record)
     names = ('config.json', 'manifest.json', 'metrics.json', 'metrics.jsonl')
     paths = [self._path.parent / name for name in names]

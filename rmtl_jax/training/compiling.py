@@ -84,13 +84,7 @@ def compile_predictions_ahead(
   context: context_lib.Context,
   shapes: Callable[[], Any],
 ) -> None:
-  """Has an ensemble's predictions compiled, after what is asked for already.
-
-  Args:
-    pool: from `threads`.
-    context: of the run.
-    shapes: of the joined parameters, where they will be.
-  """
+  """Has an ensemble's predictions compiled, after what is asked for already."""
   program = context.models.policy_map(context.config)
 
   def arguments():

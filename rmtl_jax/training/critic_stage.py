@@ -216,12 +216,7 @@ class CriticStage:
 
 
 def start(context: context_lib.Context, actor_params: Any) -> CriticStage:
-  """Stage 2 of a run, before its first pass.
-
-  Args:
-    context: the run.
-    actor_params: the pre-trained actor's.
-  """
+  """Stage 2 of a run, before its first pass."""
   config = context.config
   # pi(s) of all rows at once: the actor stays as it is in this stage, and every
   # pass reads the same numbers.
@@ -299,12 +294,7 @@ def _returns(
 
 
 def converged(errors: list[float], config: config_lib.CriticConfig) -> bool:
-  """The last validation error is hardly better than the best of two before.
-
-  Args:
-    errors: of all passes.
-    config: `min_improvement`, `min_passes`.
-  """
+  """The last validation error is hardly better than the best of two before."""
   if len(errors) < max(config.min_passes, 3):
     return False
   best = min(errors[-3:-1])

@@ -55,12 +55,7 @@ def find(
 
 
 def describe(run: workdir.Run, path: pathlib.Path) -> dict[str, Any]:
-  """See `find`: of a new run.
-
-  Args:
-    run: new.
-    path: of the run that it trains again.
-  """
+  """See `find`: of a new run that trains the one of a path again."""
   if path == run.path.resolve():
     raise types.InputError(f'--run: {path}: is this --workdir')
   source = workdir.read(path)

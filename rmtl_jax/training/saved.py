@@ -79,12 +79,7 @@ class FinishedStages:
     return all(name in self.results for name in leaves)
 
   def needed(self, name: str, stage: str, path: Any) -> Any:
-    """The parameters that a later stage starts from.
-
-    Args:
-      name: the earlier stage.
-      stage: the later one.
-      path: of the run, for the error.
+    """The parameters that stage `name` has left, for a later `stage`.
 
     Raises:
       types.InputError: the earlier stage has not been trained.
@@ -253,11 +248,6 @@ def begin(
   Of the history that stays which belongs to finished stages; `resume` brings
   back what the unfinished one has. Where the store holds a later stage (this
   one's own checkpoint was lost), that is dropped: numbers of checkpoints rise.
-
-  Args:
-    context: the run.
-    finished: its finished stages.
-    stage: that begins, or goes on.
   """
   if context.store is None:
     return

@@ -109,9 +109,6 @@ class Stage(Protocol):
 def run(stage: Stage) -> dict[str, saved.Result]:
   """Trains a stage until it has ended; goes on where it was cut off.
 
-  Args:
-    stage: changed in place.
-
   Returns:
     What it leaves.
 

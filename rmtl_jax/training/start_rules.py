@@ -75,12 +75,6 @@ def check(
 ) -> None:
   """Refuses a run that another can't start from.
 
-  Args:
-    source: the run that is started from.
-    config: the settings of the one that starts.
-    manifest: of its data.
-    place: of these data.
-
   Raises:
     types.InputError: there is no pre-trained model; or names the first
       difference, and both values.

@@ -169,13 +169,7 @@ class Start:
   def critic(
     self, models: models_lib.Models, key: jax.Array, actor_params: Any
   ) -> Started | None:
-    """The critics likewise; None where there are none to start from.
-
-    Args:
-      models: of the new data.
-      key: of new critics' parameters.
-      actor_params: the pre-trained actor's, whose tables new critics have.
-    """
+    """The critics likewise; None where there are none to start from."""
     if 'critic' not in self.run.started_from['stages']:
       return None
     fresh = models.init_critic(self.run.config, key, actor_params)

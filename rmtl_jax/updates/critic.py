@@ -157,11 +157,6 @@ def make_critic_step(
 ) -> Callable[..., tuple[state.CriticState, Metrics]]:
   """The step of stage 2, and of critics that learn along in stage 3.
 
-  Args:
-    network: the critics.
-    optimizer: of their parameters.
-    config: behaviour, targets, soft update.
-
   Returns:
     step(state, batch, key, logged, target_policy) -> (new state, metrics);
     `logged` as for `behaviour_actions`, both f32[L, T, K]. `td_error` is the

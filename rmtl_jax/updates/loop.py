@@ -158,10 +158,6 @@ def make_population_loop(
   Members share the columns and the program; their states hold what else they
   differ in. Each ends where it would alone, up to rounding.
 
-  Args:
-    step: as for `make_loop`, of one member.
-    skips: as for `make_loop`.
-
   Returns:
     A jitted loop(state, columns, extras, slots, count, key) -> (state, sums)
     that donates the state. The state's leaves are [P, ...], `extras` a tuple

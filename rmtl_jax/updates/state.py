@@ -276,9 +276,6 @@ def with_learning_rate(opt_state: Any, value: float | jax.Array) -> Any:
 def moments(opt_state: Any) -> dict[str, Any]:
   """Adam's count and moments, as `with_moments` takes them.
 
-  Args:
-    opt_state: of a `make_optimizer`.
-
   Returns:
     {'count': i32[], 'mu': means, 'nu': means of squares}, trees of the
     parameters without frozen vectors.
@@ -293,10 +290,6 @@ def moments(opt_state: Any) -> dict[str, Any]:
 
 def with_moments(opt_state: Any, found: Mapping[str, Any]) -> Any:
   """The state of a `make_optimizer` with the moments of another.
-
-  Args:
-    opt_state: of the optimizer.
-    found: of `moments`, of the same shapes.
 
   Returns:
     A state that shares its other buffers with `opt_state`.

@@ -232,11 +232,6 @@ def wrap(
 ) -> functional.Network:
   """The actor with the affinity added to its towers' outputs.
 
-  Args:
-    network: the actor without it.
-    spec: the data's fields, which name an item.
-    config: `affinity_dim` and `affinity_state`.
-
   Returns:
     The same with a group of parameters `affinity`.
   """

@@ -69,11 +69,6 @@ def wrap(
 ) -> functional.Network:
   """The actor with the terms added to its towers' outputs.
 
-  Args:
-    network: the actor without them.
-    spec: the data's fields.
-    config: `crosses`.
-
   Returns:
     The same with a group of parameters `crosses`.
   """

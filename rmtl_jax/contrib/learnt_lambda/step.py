@@ -34,10 +34,6 @@ def make(
 ) -> Callable[..., tuple[state.ActorState, Any]]:
   """Moves lambda so that the step just taken would have helped more.
 
-  Args:
-    network: the actor.
-    config: `weighting`, `finetune`.
-
   Returns:
     tune(taken, new actor, validation batch, state) -> (the actor with another
     lambda, the next state of lambda's optimizer).

@@ -112,13 +112,7 @@ def compile_ahead(
 ) -> None:
   """Runs a round of no rows that count, so that its program is there.
 
-  Args:
-    form: of the trees.
-    limits: any.
-    columns: of the rows.
-    tasks: K.
-    rows: of train.
-    others: rows of validation.
+  As many `rows` as train has, and as many `others` as validation.
   """
 
   def nothing(count):

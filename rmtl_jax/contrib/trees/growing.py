@@ -224,16 +224,7 @@ def _grown_again(
   seed: int,
   of_parts: Iterator[Callable[[float], object]],
 ) -> list[Any]:
-  """Trees of other rows, of each candidate that a task has; None of others.
-
-  Args:
-    rows: that are learnt from.
-    of: the candidates of a form.
-    choice: among them.
-    count: of trees.
-    seed: as for `grow`.
-    of_parts: the callback of each candidate.
-  """
+  """Trees of other rows, of each candidate that a task has; None of others."""
   trees: list[Any] = []
   for number, limits in enumerate(of.limits):
     progress, is_chosen = next(of_parts), choice.candidate == number
@@ -251,13 +242,7 @@ def _grown_again(
 def _of_tasks(
   of: candidates.Candidates, trees: Sequence[Any], choice: _Choice
 ) -> Any:
-  """Each task's trees of a form; `columns` are places among all.
-
-  Args:
-    of: the candidates of the form.
-    trees: of each of them, or None.
-    choice: among them.
-  """
+  """Each task's trees of a form; `columns` are places among all."""
 
   def own(task: int, number: int) -> Any:
     found = trees[number]

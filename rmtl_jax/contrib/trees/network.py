@@ -249,11 +249,6 @@ def wrap(
 ) -> functional.Network:
   """The actor with the trees added to its towers' outputs.
 
-  Args:
-    network: the actor without them.
-    spec: the data's fields.
-    config: `trees`, `tree_pairs`, `tree_categories`.
-
   Returns:
     The same with a group of parameters `trees`, `fit` and `compile_fit`.
 
