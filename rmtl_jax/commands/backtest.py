@@ -14,20 +14,9 @@ from rmtl_jax.config import values as config_values
 # Settings of the preparation that are the backtest's own.
 _OWN = frozenset(
   {
-    'data_dir',
-    'overwrite',
-    'extend',
-    'since',
-    'until',
-    'split',
-    'split_by',
-    'split_dates',
-    'split_column',
-    'split_values',
-    'split_seed',
-    'validation_dir',
-    'test_dir',
-    'validation_share',
+    *('data_dir', 'overwrite', 'extend', 'since', 'until', 'split', 'split_by'),
+    *('split_dates', 'split_column', 'split_values', 'split_seed'),
+    *('validation_dir', 'test_dir', 'validation_share'),
   }
 )
 

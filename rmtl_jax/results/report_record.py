@@ -33,26 +33,9 @@ Record = dict[str, Any]
 
 # Entries of results.json that the report of a comparison needs.
 _OF_COMPARISON = (
-  'split',
-  'tasks',
-  'seeds',
-  'data',
-  'budget',
-  'methods',
-  'summary',
-  'differences',
-  'verdicts',
-  'tuning',
-  'critics',
-  'baseline',
-  'oracle',
-  'warnings',
-  'runs',
-  'config',
-  'versions',
-  'device',
-  'commit',
-  'seconds',
+  *('split', 'tasks', 'seeds', 'data', 'budget', 'methods', 'summary'),
+  *('differences', 'verdicts', 'tuning', 'critics', 'baseline', 'oracle'),
+  *('warnings', 'runs', 'config', 'versions', 'device', 'commit', 'seconds'),
 )
 
 # Most positions in the session that are shown, and least rows at each.

@@ -100,21 +100,9 @@ from rmtl_jax.preparation.schema.table_schema import UNITS as UNITS
 from rmtl_jax.preparation.schema.table_schema import TableSchema as TableSchema
 
 _KEYS = (
-  'session',
-  'user',
-  'item',
-  'domain',
-  'time',
-  'categorical',
-  'multi_valued',
-  'numeric',
-  'from_time',
-  'crossed',
-  'tasks',
-  'events',
-  'weight',
-  'delimiter',
-  'missing',
+  *('session', 'user', 'item', 'domain', 'time', 'categorical', 'multi_valued'),
+  *('numeric', 'from_time', 'crossed', 'tasks', 'events', 'weight'),
+  *('delimiter', 'missing'),
 )
 
 

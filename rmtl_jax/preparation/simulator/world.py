@@ -18,26 +18,8 @@ DAY_MS = 86_400_000
 DEVICES = ('mobile', 'desktop', 'tablet')
 AGE_GROUPS = ('18-24', '25-34', '35-44', '45-54', '55+')
 COUNTRIES = (
-  'US',
-  'BR',
-  'DE',
-  'IN',
-  'JP',
-  'FR',
-  'GB',
-  'MX',
-  'ES',
-  'IT',
-  'PL',
-  'NL',
-  'SE',
-  'TR',
-  'KR',
-  'AU',
-  'CA',
-  'AR',
-  'CL',
-  'PT',
+  *('US', 'BR', 'DE', 'IN', 'JP', 'FR', 'GB', 'MX', 'ES', 'IT', 'PL', 'NL'),
+  *('SE', 'TR', 'KR', 'AU', 'CA', 'AR', 'CL', 'PT'),
 )
 NUM_TAGS = 40
 
