@@ -122,8 +122,9 @@ def _curves(
     for number, (_, member) in enumerate(own):
       points, before = lines[stage, member], lines.get(('pretrain', member))
       if stage != 'pretrain' and before and goes_on:
-        kept, value = kept_point(record, member, before, monitor)
-        points = [(kept, value), *((kept + x, y) for x, y in points)]
+        kept = kept_point(record, member, before)
+        if kept:
+          points = [kept, *((kept[0] + x, y) for x, y in points)]
       axes.plot(
         *zip(*points, strict=True),
         marker='o',
@@ -146,22 +147,20 @@ def kept_point(
   record: Mapping[str, Any],
   member: int | None,
   points: Sequence[tuple[int, float]],
-  monitor: monitor_lib.Monitor = monitor_lib.AUC,
-) -> tuple[int, float]:
+) -> tuple[int, float] | None:
   """The point of the epoch of stage 1 that was kept.
 
   Args:
     record: the content of metrics.json.
     member: of an ensemble, from 0 on, or None.
-    points: (epoch, value) of stage 1; the best where none was kept.
-    monitor: what the values are.
+    points: (epoch, value) of stage 1.
+
+  Returns:
+    None where what stage 1 started with was kept: it has no record.
   """
-  best = record.get('best_epoch', {}).get('pretrain')
+  best = record['best_epoch']['pretrain']
   epoch = best[member or 0] if isinstance(best, list) else best
-  found = [point for point in points if point[0] == epoch]
-  if found:
-    return found[0]
-  return max(points, key=lambda point: monitor.sign * point[1])
+  return next((point for point in points if point[0] == epoch), None)
 
 
 def _label(name: str, member: int | None, record: Mapping[str, Any]) -> str:

@@ -102,8 +102,9 @@ def _learning(
     before = all_lines.get(('pretrain', member))
     is_tuned = metrics.get('start', 'pretrained') == 'pretrained'
     if stage != 'pretrain' and before and is_tuned:
-      kept = pictures.kept_point(metrics, member, before, monitor)
-      points = [(0, kept[1]), *points]
+      kept = pictures.kept_point(metrics, member, before)
+      if kept:
+        points = [(0, kept[1]), *points]
     lines[stage, member] = points
   if not lines:
     return None
