@@ -10,6 +10,7 @@ from rmtl_jax import types
 from rmtl_jax.balancing import registry as balancers
 from rmtl_jax.config import crosses, limits, monitors, settings
 from rmtl_jax.networks import registry as backbones
+from rmtl_jax.objectives import registry as objectives
 from rmtl_jax.ops import look_ahead
 from rmtl_jax.weighting import registry, tuners
 
@@ -179,7 +180,22 @@ def _monitor_is_a_sum(config: settings.Config) -> str:
   return ''
 
 
-# Each gives its error, from the setting's name on, or '' where it is kept.
+def _rates_given_a_parent_are_below_1(config: settings.Config) -> str:
+  """A rate above 1 is taken as 1, where the loss is flat."""
+  objective = config.objective
+  if (
+    not objectives.find(objective.name).needs_parents
+    or objective.pointwise_share
+    or backbones.BACKBONES.find(config.backbone).of_all_rows
+  ):
+    return ''
+  return (
+    f'objective.pointwise_share: {objective.name} alone does not learn where'
+    f' {config.backbone} says more of a task than of the one before; set it'
+    ' above 0, or take esmm'
+  )
+
+
 def _crosses_are_pairs_of_dense_tables(config: settings.Config) -> str:
   network = config.network
   crosses.pairs(network.crosses)
@@ -212,6 +228,7 @@ def _trees_stand_beside_dense_tables(config: settings.Config) -> str:
   return ''
 
 
+# Each gives its error, from the setting's name on, or '' where it is kept.
 RULES: tuple[Callable[[settings.Config], str], ...] = (
   _readers_divide_lanes,
   _backbone_has_its_experts,
@@ -224,6 +241,7 @@ RULES: tuple[Callable[[settings.Config], str], ...] = (
   _groups_have_lanes,
   _balanced_losses_are_of_tasks,
   _monitor_is_a_sum,
+  _rates_given_a_parent_are_below_1,
   _crosses_are_pairs_of_dense_tables,
   _trees_stand_beside_dense_tables,
 )

@@ -271,6 +271,16 @@ def test_ple_needs_two_experts():
   assert config_values.from_dict({**record, 'backbone': 'mmoe'})
 
 
+@pytest.mark.parametrize('name', ['escm2_ips', 'escm2_dr', 'dcmt'])
+def test_rates_given_a_parent_need_esmm_or_cross_entropy(name):
+  record = {'objective': {'name': name, 'pointwise_share': 0.0}}
+  with pytest.raises(types.InputError, match=f'{name} alone does not learn'):
+    config_values.from_dict(record)
+  assert config_values.from_dict({**record, 'backbone': 'esmm'})
+  record['objective']['pointwise_share'] = 0.1
+  assert config_values.from_dict(record)
+
+
 @pytest.mark.parametrize('stage', ['pretrain', 'finetune'])
 def test_embedding_l2_is_l2_or_a_number(stage):
   for value in (-1, 0, 1e-5):
