@@ -260,7 +260,8 @@ def find(
       f'{path}: this run was trained on other data than {data_dir};'
       ' choose another --workdir'
     )
-  return dataclasses.replace(old, data_dir=data_dir)
+  # Those that may change are as they are asked for now.
+  return dataclasses.replace(old, config=config, data_dir=data_dir)
 
 
 def create(

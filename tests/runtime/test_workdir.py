@@ -6,6 +6,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.runtime import workdir
 from rmtl_jax.studies import prune
 from tests import tiny
@@ -24,6 +25,25 @@ def test_a_directory_is_of_one_kind(tmp_path, kind):
       continue
     with pytest.raises(types.InputError, match=f': holds a {kind}; choose'):
       workdir.find(path, config, data, other)
+
+
+def test_settings_that_change_no_number_are_those_asked_for(tmp_path):
+  data, path, config = tmp_path / 'data', tmp_path / 'it', config_lib.Config()
+  tiny.write_prepared(data)
+  path.mkdir()
+  workdir.create(path, config, data)
+  asked = config_values.with_settings(
+    config,
+    {
+      'batch.input': 'streaming',
+      'batch.resident_gib': 2.0,
+      'faults.checkpoint_minutes': 1.0,
+    },
+  )
+  assert workdir.find(path, asked, data).config == asked
+  other = config_values.with_settings(asked, {'seed': 1})
+  with pytest.raises(types.InputError, match=r'has config.seed=0, not 1'):
+    workdir.find(path, other, data)
 
 
 def test_a_kind_that_is_none_is_told(tmp_path):
