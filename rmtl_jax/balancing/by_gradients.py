@@ -9,7 +9,9 @@ the gradients have; who balances shared parameters alone hands over 0 for the
 others.
 
 Where the result is sum_k w_k g_k, the state has these weights as
-`task_weights`, f32[K]. A whole loop of one's own is
+`task_weights`, f32[K]. After a batch without any row of some task, whose
+loss is 0, states stay as they were, but for `db_mtl`'s averages. A whole
+loop of one's own is
 
     gradients = jax.jacrev(losses_of_tasks)(params)  # of losses / K
     optimizer = optax.chain(gradnorm(num_tasks=2), optax.adam(1e-3))
@@ -87,7 +89,7 @@ def excess_mtl(
       step=jnp.zeros((), jnp.int32),
     )
 
-  def update(updates, state, params=None, **extra):
+  def update(updates, state, params=None, *, losses=None, **extra):
     del params, extra
     square_sums = jax.tree.map(
       lambda total, g: total + jnp.square(g.astype(jnp.float32)),
@@ -114,7 +116,8 @@ def excess_mtl(
       state.warmup_steps,
       state.step + 1,
     )
-    return tasks.combine(updates, weights), new_state
+    new_state = tasks.unless_absent(losses, new_state, state)
+    return tasks.combine(updates, new_state.task_weights), new_state
 
   return optax.GradientTransformationExtraArgs(init, update)
 
@@ -212,6 +215,7 @@ def gradnorm(
     new_state = GradNormState(
       weights, new_weights, initial, state.step + 1, optimizer_state
     )
+    new_state = tasks.unless_absent(losses, new_state, state)
     return tasks.combine(updates, weights), new_state
 
   return optax.GradientTransformationExtraArgs(init, update)
@@ -437,10 +441,11 @@ def metabalance(
     # One array: a tree like the parameters would pass for embedding tables.
     return NormsState(jnp.ones(num_tasks), jnp.zeros((num_tasks, leaves)))
 
-  def update(updates, state, params=None, **extra):
+  def update(updates, state, params=None, *, losses=None, **extra):
     del params, extra
     found = _leaf_norms(updates)
     norms = decay * state.norms + (1.0 - decay) * found
+    norms = tasks.unless_absent(losses, norms, state.norms)
     targets = norms[target][None]
     factors = jnp.where(
       targets > 0.0, alpha * _scales_to(targets, norms) + 1.0 - alpha, 1.0
@@ -487,10 +492,13 @@ def multibalance(
     del params
     return NormsState(jnp.ones(num_tasks), jnp.zeros(num_tasks))
 
-  def update(updates, state, params=None, **extra):
+  def update(updates, state, params=None, *, losses=None, **extra):
     del params, extra
     norms = decay * state.norms + (1.0 - decay) * _norms(updates)
-    weights = alpha * _scales_to(jnp.mean(norms), norms) + 1.0 - alpha
+    norms = tasks.unless_absent(losses, norms, state.norms)
+    mean = jnp.mean(norms)
+    scales = jnp.where(mean > 0.0, _scales_to(mean, norms), 1.0)
+    weights = alpha * scales + 1.0 - alpha
     return tasks.combine(updates, weights), NormsState(weights, norms)
 
   return optax.GradientTransformationExtraArgs(init, update)

@@ -63,6 +63,7 @@ def from_gram(
   init_memory: Callable[[], Any] = tuple,
   averaging: float = 0.0,
   groups: int = 1,
+  least_norm: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
   """A transformation from a function of the gradients' products.
 
@@ -83,6 +84,9 @@ def from_gram(
       et al., NeurIPS 2022, Algorithm 1), which start at 1.
     groups: 2: leaves are [2, K, ...], of two disjoint halves of the batch, and
       sum over both axes to the gradient; `weights_of` gets `cross_gram`.
+    least_norm: whether `weights_of` gives all to a gradient of 0. A batch
+      without any row of some task, whose loss is 0, then has the weights of the
+      step before; in any case the state stays as it was.
 
   Raises:
     ValueError: when it is called, where gradients lack the axes.
@@ -105,11 +109,16 @@ def from_gram(
         )
     gram = tasks.gram(updates) if groups == 1 else cross_gram(updates)
     weights, converged, memory = weights_of(gram, state.memory, key, losses)
+    if least_norm:
+      weights = tasks.unless_absent(losses, weights, state.task_weights)
     # A gradient that is no finite number ends a run; no solver hides it.
     weights = jnp.where(jnp.all(jnp.isfinite(gram)), weights, jnp.nan)
     weights = averaging * state.task_weights + (1.0 - averaging) * weights
     failures = state.failures + jnp.where(converged, 0, 1)
-    new_state = GramState(weights, failures, memory)
+    learnt = tasks.unless_absent(
+      losses, (weights, memory), (state.task_weights, state.memory)
+    )
+    new_state = GramState(learnt[0], failures, learnt[1])
     if groups > 1:
       updates = tasks.total(updates)
     return tasks.combine(updates, weights), new_state
@@ -156,6 +165,7 @@ def pareto(
     num_tasks,
     lambda gram: gram_weights.pareto_weights(gram, bounded),
     averaging,
+    least_norm=True,
   )
 
 
@@ -163,7 +173,9 @@ def mgda(
   num_tasks: int, averaging: float = 0.0
 ) -> optax.GradientTransformationExtraArgs:
   """MGDA: `gram_weights.mgda_weights`."""
-  return _stateless(num_tasks, gram_weights.mgda_weights, averaging)
+  return _stateless(
+    num_tasks, gram_weights.mgda_weights, averaging, least_norm=True
+  )
 
 
 def pcgrad(
@@ -373,6 +385,7 @@ def _stateless(
   num_tasks: int,
   method: Callable[[jax.Array], solvers.Solution],
   averaging: float,
+  least_norm: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
   """One that reads the Gram matrix and remembers nothing."""
 
@@ -381,7 +394,9 @@ def _stateless(
     found = method(gram)
     return found.weights, found.converged, memory
 
-  return from_gram(num_tasks, weights_of, averaging=averaging)
+  return from_gram(
+    num_tasks, weights_of, averaging=averaging, least_norm=least_norm
+  )
 
 
 def _preferring(
@@ -414,6 +429,7 @@ def _of_halves(
     lambda: jnp.full(num_tasks, 1.0 / num_tasks, jnp.float32),
     averaging,
     groups=2,
+    least_norm=True,
   )
 
 

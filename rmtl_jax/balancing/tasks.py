@@ -63,6 +63,26 @@ def observed(cotangent: Any) -> jax.Array:
   )
 
 
+def unless_absent(losses: jax.Array | None, new_state: Any, state: Any) -> Any:
+  """The new state; the old one after a batch without any row of some task.
+
+  Such a task has neither a loss nor a gradient, and nothing is to be learnt of
+  that.
+
+  Args:
+    losses: of the tasks, f32[K]; None where nobody tells: all have rows.
+    new_state: after the batch.
+    state: before it.
+  """
+  if losses is None:
+    return new_state
+  return jax.tree.map(
+    lambda new, old: jnp.where(jnp.all(losses != 0.0), new, old),
+    new_state,
+    state,
+  )
+
+
 def scale(cotangent: Any, weights: jax.Array) -> Any:
   """The cotangent with each task's part times its weight, in its dtype.
 

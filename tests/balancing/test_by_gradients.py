@@ -32,9 +32,6 @@ by_name = pytest.mark.parametrize('name', MAKERS)
 by_few = pytest.mark.parametrize(
   'name', tiers.some(MAKERS, ('gradnorm', 'graddrop'))
 )
-by_few = pytest.mark.parametrize(
-  'name', tiers.some(MAKERS, ('gradnorm', 'graddrop'))
-)
 by_case = pytest.mark.parametrize('case', GOLDEN)
 
 matrices = hnp.arrays(
@@ -276,6 +273,23 @@ def test_multibalance_by_hand():
   # The averages are 2.5 and 2.5.
   close(second[:2], [4.0, 2.0])
   close(state.norms, [2.5, 2.5])
+
+
+@pytest.mark.parametrize(
+  'name', ('excess_mtl', 'gradnorm', 'metabalance', 'multibalance')
+)
+def test_batches_without_a_task_teach_nothing_of_it(name):
+  """Interleaved, the first one too, they leave the other steps as they are."""
+  rng, link = np.random.default_rng(0), MAKERS[name](3)
+  whole, losses = rng.normal(size=(5, 3, 6)), np.exp(rng.normal(size=(5, 3)))
+  seen = np.array([1.0, 1.0, 0.0])
+  both = np.stack([whole * seen[:, None], whole], 1).reshape(10, 3, 6)
+  found = steps(link, both, np.stack([losses * seen, losses], 1).reshape(10, 3))
+  expected = steps(link, whole, losses)
+  for (combined, _), (alone, _) in zip(found[1::2], expected, strict=True):
+    close(combined, alone)
+  # Before any batch with all of them they count alike.
+  close(found[0][0], both[0].sum(0))
 
 
 # Properties.

@@ -351,3 +351,29 @@ def test_a_loop_of_ones_own_descends_both_losses(name):
   after = losses(w)
   assert np.all(np.asarray(after) < np.asarray(before))
   assert int(optax.tree.get(state, 'failures')) == 0
+
+
+@pytest.mark.parametrize('name', ['mgda', 'pareto', 'sdmgrad', 'modo'])
+def test_batches_without_a_task_leave_the_others_their_weights(name):
+  """A gradient of 0 has the least norm; here it says that there is no row."""
+  link: Any = _by_record(name, 2)
+  whole, losses = _gradients(name, 2), jnp.ones(2)
+  axis = len(_lead(name, 2)) - 1
+
+  def without_second(leaf):
+    shape = [1] * leaf.ndim
+    shape[axis] = 2
+    return leaf * jnp.array([1.0, 0.0]).reshape(shape)
+
+  part = jax.tree.map(without_second, whole)
+  state = link.init(None)
+  _, learnt = link.update(whole, state, losses=losses, key=KEY)
+  combined, kept = link.update(
+    part, learnt, losses=jnp.array([1.0, 0.0]), key=KEY
+  )
+  jax.tree.map(np.testing.assert_array_equal, kept, learnt)
+  total = jax.tree.map(lambda g: g.sum(0), part) if axis else part
+  for leaf, own in zip(
+    jax.tree.leaves(combined), jax.tree.leaves(total), strict=True
+  ):
+    np.testing.assert_allclose(leaf, learnt.task_weights[0] * own[0], rtol=1e-6)
