@@ -282,7 +282,8 @@ def fit_isotonic(
 
   Ayer et al. (1955); the same function has the least logloss. Rates of 0 and 1
   move 1 / (R + 2) inwards: R rows can't tell that an event is impossible, and
-  every other rate is further inside.
+  every other rate is further inside. Rows of one class would make all
+  predictions one number.
 
   Args:
     labels: [R], 0 or 1.
@@ -290,7 +291,7 @@ def fit_isotonic(
     weights: [R] >= 0, or None; R is their sum then.
 
   Returns:
-    The map; without rows the identity.
+    The map; the identity where there is one class, or no row.
   """
   types.check_ranks((1, 1), labels, probabilities)
   types.check_same_shape(labels, probabilities)
@@ -298,7 +299,8 @@ def fit_isotonic(
     seen = weights > 0
     labels, probabilities = labels[seen], probabilities[seen]
     weights = np.asarray(weights[seen], np.float64)
-  if not len(labels):
+  y = labels > 0.5
+  if y.all() or not y.any():
     return Isotonic((0.0, 1.0), (0.0, 1.0))
   # Equal probabilities can't get different values, so they start as one pool.
   p, group = np.unique(
@@ -306,10 +308,10 @@ def fit_isotonic(
   )
   if weights is None:
     rows = np.bincount(group)
-    positives = np.bincount(group, labels > 0.5).astype(np.int64)
+    positives = np.bincount(group, y).astype(np.int64)
   else:
     rows = np.bincount(group, weights)
-    positives = np.bincount(group, weights * (labels > 0.5))
+    positives = np.bincount(group, weights * y)
   pools: list[tuple[int, float, float]] = []  # first of p, rows, positives
   for first, (n, hits) in enumerate(
     zip(rows.tolist(), positives.tolist(), strict=True)

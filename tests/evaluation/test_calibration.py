@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 from sklearn import isotonic
@@ -198,6 +198,7 @@ def test_isotonic_by_hand():
 )
 def test_isotonic_is_that_of_scikit_learn(rows):
   labels = np.array([y for y, _ in rows])
+  assume(0 < labels.sum() < len(rows))
   # Coarse: scikit-learn takes numbers that are almost equal to be ties.
   p = np.float32([n / 32 for _, n in rows])
   fitted = calibration.fit_isotonic(labels, p)
@@ -213,9 +214,9 @@ def test_isotonic_is_that_of_scikit_learn(rows):
 @settings(deadline=None, max_examples=200)
 @given(ROWS, st.lists(st.floats(0.0, 1.0), min_size=2, max_size=20))
 def test_isotonic_keeps_order(rows, others):
-  fitted = calibration.fit_isotonic(
-    np.array([y for y, _ in rows]), np.float32([p for _, p in rows])
-  )
+  labels = np.array([y for y, _ in rows])
+  assume(0 < labels.sum() < len(rows))
+  fitted = calibration.fit_isotonic(labels, np.float32([p for _, p in rows]))
   after = fitted.apply(np.sort(others))
   assert np.all(np.diff(after) >= 0.0)
   assert np.all((after > 0.0) & (after < 1.0))
@@ -233,8 +234,10 @@ def test_isotonic_mends_what_no_slope_can():
   )
 
 
-def test_isotonic_of_no_rows_changes_nothing():
-  fitted = calibration.fit_isotonic(np.zeros(0), np.zeros(0))
+@pytest.mark.parametrize('labels', [[], [0, 0, 0], [1, 1]])
+def test_isotonic_learns_nothing_from_one_class(labels):
+  p = np.linspace(0.1, 0.4, len(labels))
+  fitted = calibration.fit_isotonic(np.array(labels), p)
   np.testing.assert_array_equal(fitted.apply(np.array([0.0, 0.3])), [0.0, 0.3])
 
 
