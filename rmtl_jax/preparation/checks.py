@@ -208,6 +208,12 @@ def _time_faults(
   return faults
 
 
+def weight_fault(column: str, value: str) -> tuple[str, str, str]:
+  """The fault of a weight (SQL), for `raw.check`."""
+  wrong = f'{value} IS NULL OR NOT {value} BETWEEN 0 AND {_LARGEST_WEIGHT}'
+  return column, wrong, f'a weight from 0 to {_LARGEST_WEIGHT:g}'
+
+
 def number_fault(column: str, value: str) -> tuple[str, str, str]:
   """The fault of a number (SQL) too large for a feature, for `raw.check`."""
   # NaN means missing, as NULL does; DuckDB orders it above all numbers.
@@ -235,10 +241,7 @@ def _task_faults(
       else ''
     )
     faults.append((column, f'{value} IS NULL', f'{expected}{remedy}'))
-  for weight in task.weights:
-    given = sql.quote(f'v_{weight}')
-    wrong = f'{given} IS NULL OR NOT {given} BETWEEN 0 AND {_LARGEST_WEIGHT}'
-    faults.append((weight, wrong, f'a weight from 0 to {_LARGEST_WEIGHT:g}'))
+  faults += [weight_fault(c, sql.quote(f'v_{c}')) for c in task.weights]
   if task.propensity is not None:
     given = sql.quote(f'v_{task.propensity}')
     right = f'{given} BETWEEN {column_reader.LEAST_PROPENSITY} AND 1'

@@ -215,8 +215,10 @@ class _Judge:
   def labels(self, task: str) -> Record:
     """Judges a task's metrics over the rows whose labels have come."""
     y, p = self._live.labels[task], self._live.predictions[task]
-    seen = np.flatnonzero(np.isfinite(y))
+    weights = self._live.weights.get(task, np.ones(len(y)))
+    seen = np.flatnonzero(np.isfinite(y) & (weights > 0.0))
     y, p, cluster = y[seen], p[seen], self._cluster(seen)
+    w = weights[seen]
     test = self._reference['tasks'][task]['metrics']
     binary = self._kinds[task] == kinds.BINARY
     record: Record = {
@@ -224,11 +226,11 @@ class _Judge:
       'kind': self._kinds[task],
       'rows': len(y),
       'positives': int(np.count_nonzero(y)),
-      'metrics': figures(y, p, binary),
+      'metrics': figures(y, p, binary, w),
       'test': test,
     }
-    alarms = self._ratio(task, y, p, cluster, record)
-    alarms += self._figures(task, y, p, cluster, record, binary)
+    alarms = self._ratio(task, y, p, w, cluster, record)
+    alarms += self._figures(task, y, p, w, cluster, record, binary)
     return {**record, 'alarms': alarms}
 
   def _ratio(
@@ -236,6 +238,7 @@ class _Judge:
     task: str,
     y: np.ndarray,
     p: np.ndarray,
+    w: np.ndarray,
     cluster: np.ndarray | None,
     record: Record,
   ) -> list[str]:
@@ -253,7 +256,9 @@ class _Judge:
     away = abs(math.log(ratio)) - abs(math.log(before))
     ours = record['positives']
     theirs = record['test'].get('positives') or ours
-    error = shifts.ratio_error(p, y, cluster) * math.sqrt(1 + ours / theirs)
+    error = shifts.ratio_error(w * p, w * y, cluster) * math.sqrt(
+      1 + ours / theirs
+    )
     if away <= math.log1p(self._least.calibration) or away <= self._z * error:
       return []
     return [
@@ -265,6 +270,7 @@ class _Judge:
     task: str,
     y: np.ndarray,
     p: np.ndarray,
+    w: np.ndarray,
     cluster: np.ndarray | None,
     record: Record,
     binary: bool,
@@ -273,8 +279,17 @@ class _Judge:
     if len(y) < 2:
       return []
     codes = np.arange(len(y)) if cluster is None else cluster
-    rows = [p[:, None]], y[:, None], codes
-    found = bootstrap.of_kinds(*rows, _REPLICATES, 0, [binary], paired=False)
+    weights = None if np.all(w == 1.0) else w[:, None]
+    found = bootstrap.of_kinds(
+      [p[:, None]],
+      y[:, None],
+      codes,
+      _REPLICATES,
+      0,
+      [binary],
+      weights,
+      paired=False,
+    )
     live, test, alarms = record['metrics'], record['test'], []
     rarer = min(record['positives'], len(y) - record['positives'])
     there = test.get('positives') or 0
@@ -361,22 +376,28 @@ def _is_of_time(field: manifest_lib.Field) -> bool:
   return fields_lib.FROM_TIME in field.details or (is_part and has_no_side)
 
 
-def figures(y: np.ndarray, p: np.ndarray, binary: bool) -> Record:
+def figures(
+  y: np.ndarray, p: np.ndarray, binary: bool, w: np.ndarray | None = None
+) -> Record:
   """Metrics of observed rows; None where undefined.
 
   Args:
     y: labels, [R].
     p: predictions, [R].
     binary: whether labels are 0 or 1.
+    w: weights, [R] > 0; None for rows that count alike.
   """
-  found = {'predicted_over_actual': metrics.predicted_over_actual(y, p)}
+  if w is not None and np.all(w == 1.0):
+    w = None
+  found = {'predicted_over_actual': metrics.predicted_over_actual(y, p, w)}
   if binary:
-    found['auc'] = metrics.auc(y, p)
-    found['logloss'] = metrics.logloss(y, p)
-    found['calibration_error'] = metrics.calibration_error(y, p, _BINS)
+    found['auc'] = metrics.auc(y, p, w)
+    found['logloss'] = metrics.logloss(y, p, w)
+    found['calibration_error'] = metrics.calibration_error(y, p, _BINS, w)
   elif len(y):
-    found['rmse'], found['mae'] = regression.rmse(y, p), regression.mae(y, p)
-    found['xauc'] = regression.xauc(y, p)
+    found['rmse'] = regression.rmse(y, p, w)
+    found['mae'] = regression.mae(y, p, w)
+    found['xauc'] = regression.xauc(y, p, w)
   return {
     name: float(value) if math.isfinite(value) else None
     for name, value in found.items()

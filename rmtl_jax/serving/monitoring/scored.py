@@ -18,8 +18,8 @@ import pyarrow as pa
 from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import checks, source, sql
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.description import drift
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import readings
@@ -68,6 +68,8 @@ class Scored:
     predictions: f64[R] by task.
     labels: f64[R] by task, NaN where not observed; only of tasks of which the
       log has a column of labels.
+    weights: f64[R] by task, how much a label counts in metrics; only of tasks
+      with labels whose columns of weights the log has.
     cluster: i64[R], codes from 0 of the rows' user, or of their session; None
       without either.
   """
@@ -77,6 +79,7 @@ class Scored:
   absent: tuple[str, ...]
   predictions: dict[str, np.ndarray]
   labels: dict[str, np.ndarray]
+  weights: dict[str, np.ndarray]
   cluster: np.ndarray | None
 
 
@@ -136,6 +139,13 @@ class _Reader:
       for task, column in self._tasks
       if column in schema.names
     }
+    self._weights = {
+      task.name: task.weights
+      for task, _ in self._tasks
+      if task.name in self._labels
+      and task.weights
+      and {*task.weights} <= {*schema.names}
+    }
     self._connection = sql.connect()
 
   def check(self, part: rows.Rows) -> None:
@@ -150,7 +160,11 @@ class _Reader:
     raw.check_columns(
       pathlib.Path(part.path),
       part.schema.names,
-      [*wanted, *self._labels.values()],
+      [
+        *wanted,
+        *self._labels.values(),
+        *(c for columns in self._weights.values() for c in columns),
+      ],
     )
 
   def add(self, chunk: rows.Chunk) -> None:
@@ -192,6 +206,7 @@ class _Reader:
       self._absent,
       {name: whole['p_' + name] for name in self._manifest.task_names},
       labels,
+      {name: whole['w_' + name] for name in self._weights},
       cluster,
     )
 
@@ -202,7 +217,7 @@ class _Reader:
     """Missing values, keys, predictions and labels, by SQL."""
     table = raw_fields.to_duckdb_types(chunk.table.combine_chunks())
     schema = table.schema
-    columns, checks = [], []
+    columns, faulty = [], []
     for i, task in enumerate(self._manifest.tasks):
       name = predict_lib.PREFIX + task.name
       column = f'TRY_CAST({sql.quote(name)} AS DOUBLE)'
@@ -212,7 +227,7 @@ class _Reader:
         fault += f' OR p{i} < 0 OR p{i} > 1'
       is_binary = task.kind == kinds.BINARY
       expected = 'a probability' if is_binary else 'a number'
-      checks.append((name, fault, expected))
+      faulty.append((name, fault, expected))
     for i, (task, name) in enumerate(self._tasks):
       if task.name in self._labels:
         given, value = self._label(task, name, schema)
@@ -220,7 +235,12 @@ class _Reader:
         fault = f'y{i} IS NULL AND given_y{i} IS NOT NULL'
         if task.kind == kinds.BINARY:
           fault += f' OR y{i} NOT IN (0, 1)'
-        checks.append((name, fault, f'{task.expected}, or nothing'))
+        faulty.append((name, fault, f'{task.expected}, or nothing'))
+      # A row without a label may have no weight yet.
+      for j, weight in enumerate(self._weights.get(task.name, ())):
+        columns.append(f'{self._weight(weight, schema)} AS w{i}_{j}')
+        _, fault, expected = checks.weight_fault(weight, f'w{i}_{j}')
+        faulty.append((weight, f'y{i} IS NOT NULL AND ({fault})', expected))
     for i, field in enumerate(self._encoder.fields):
       columns.append(f'{self._is_missing(field, schema)} AS m{i}')
     columns.append(f'{self._key(schema)} AS key')
@@ -231,7 +251,7 @@ class _Reader:
     self._connection.register('chunk', table)
     try:
       with sql.name_errors(chunk.path, 'not usable'):
-        faults.check(self._connection, chunk, query, checks)
+        faults.check(self._connection, chunk, query, faulty)
         found = self._connection.execute(query).fetchnumpy()
     finally:
       self._connection.unregister('chunk')
@@ -241,6 +261,12 @@ class _Reader:
       if task.name in self._labels:
         values = np.ma.filled(found[f'y{i}'].astype(np.float64), np.nan)
         self._keep('y_' + task.name, values)
+      if task.name in self._weights:
+        factors = [
+          np.ma.filled(found[f'w{i}_{j}'], 0.0)
+          for j in range(len(task.weights))
+        ]
+        self._keep('w_' + task.name, np.prod(factors, axis=0))
     for i, field in enumerate(self._encoder.read):
       self._missing[field.name] += int(np.sum(found[f'm{i}']))
     self._keep('key', np.ma.getdata(found['key']))
@@ -259,6 +285,11 @@ class _Reader:
         ' END'
       )
     return given, value
+
+  def _weight(self, column: str, schema: pa.Schema) -> str:
+    """SQL of a column of weights."""
+    reading = readings.of_number(column, readings.Missing())
+    return reading.sql(sql.quote(column), schema.field(column).type)
 
   def _is_missing(self, field: source.SourceField, schema: pa.Schema) -> str:
     """SQL of whether a raw column has no value."""

@@ -64,6 +64,7 @@ def log(rng, rows: int, clustered: bool = False) -> scored.Scored:
     (),
     {'click': rate, 'buy': 0.3 * rate},
     {'click': click, 'buy': buy},
+    {},
     cluster,
   )
 

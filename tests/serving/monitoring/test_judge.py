@@ -155,6 +155,30 @@ def test_labels_that_have_not_come_count_for_nothing():
   assert set(found['metrics'].values()) == {None}
 
 
+def test_weights_count_as_in_the_metrics_of_the_test_rows():
+  """A row of weight 2 is the row twice, and one of weight 0 is not there."""
+  rng = np.random.default_rng(4)
+  model, log = live.trained(0), live.log(rng, 3000)
+  weights = dict.fromkeys(log.labels, rng.integers(0, 3, 3000).astype(float))
+  (click, buy) = judge.compare(
+    model, dataclasses.replace(log, weights=weights), THRESHOLDS
+  )['labels']
+  times = weights['click'].astype(int)
+  for found in (click, buy):
+    y, p = (
+      np.repeat(of[found['task']], times)
+      for of in (log.labels, log.predictions)
+    )
+    expected = judge.figures(y, p, True)
+    # Bins of equal mass may cut a row in two.
+    del expected['calibration_error']
+    assert {name: found['metrics'][name] for name in expected} == (
+      pytest.approx(expected)
+    )
+    assert found['rows'] == np.count_nonzero(times)
+    assert not found['alarms']
+
+
 def test_a_threshold_decides():
   rng = np.random.default_rng(1)
   model, log = live.trained(0), live.log(rng, 3000)

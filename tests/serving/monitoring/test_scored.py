@@ -1,3 +1,5 @@
+import copy
+import dataclasses
 import json
 import shutil
 
@@ -80,6 +82,37 @@ def test_labels_that_are_nan_are_not_there_yet(run_dir, log, tmp_path):
   for name in ('scored.parquet', 'scored.csv'):
     found = scored.read(model.read(run_dir), str(tmp_path / name))
     np.testing.assert_array_equal(found.labels['click'], click)
+
+
+def test_weights_are_read_where_labels_are(run_dir, log, tmp_path):
+  """Those of the row and of the task multiply."""
+  of = model.read(run_dir)
+  schema = copy.deepcopy(of.manifest.options['schema'])
+  schema |= {'weight': 'trust'}
+  schema['tasks'][1]['weight'] = 'worth'
+  options = {**of.manifest.options, 'schema': schema}
+  of = of._replace(manifest=dataclasses.replace(of.manifest, options=options))
+  click = pa.array([None, *log['click'].to_pylist()[1:]])
+  trust = [None, *np.arange(1, len(log)) % 3]
+  weighted = with_column(log, 'click', click).append_column(
+    'trust', pa.array(trust, pa.float64())
+  )
+  path = tmp_path / 'scored.parquet'
+  pq.write_table(weighted, path)
+  found = scored.read(of, str(path))
+  assert list(found.weights) == ['click']  # the log has no column "worth"
+  np.testing.assert_array_equal(found.weights['click'][1:], trust[1:])
+  weighted = weighted.append_column('worth', pa.array(np.full(len(log), 0.5)))
+  weighted = with_column(weighted, 'buy', click)
+  csv.write_csv(weighted, tmp_path / 'scored.csv')
+  found = scored.read(of, str(tmp_path / 'scored.csv'))
+  half = 0.5 * np.array(trust[1:])
+  np.testing.assert_array_equal(found.weights['conversion'][1:], half)
+  trust[7] = -1.0
+  weighted = with_column(weighted, 'trust', trust)
+  pq.write_table(weighted, path)
+  with pytest.raises(types.InputError, match=r"row 8, column 'trust': -1\.0, "):
+    scored.read(of, str(path))
 
 
 def test_users_that_are_nan_are_none(run_dir, log, tmp_path):
