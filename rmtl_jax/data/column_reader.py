@@ -16,6 +16,8 @@ from rmtl_jax.data import manifest as manifest_lib
 
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
 _LARGEST_INTEGER = 2**63 - 1
+# What a null is among integers: ids may be negative, as hashes are.
+NULL = -(2**63)
 # Less is no propensity: 0 stands for tasks without one.
 LEAST_PROPENSITY = 1e-30
 PROPENSITY = 'a probability above 0, at most 1'
@@ -52,22 +54,25 @@ class ColumnReader:
     self.path, self.table, self._before = path, table, first
 
   def integers(self, name: str, nullable: bool = False) -> np.ndarray:
-    """An integer column as i64[R]; nulls are an error, or -1."""
+    """An integer column as i64[R]; nulls are an error, or NULL."""
     values = self._integers(name, nullable)
     if values.dtype == np.uint64:
       right = values <= _LARGEST_INTEGER
       self._check(name, right, values, 'a signed integer of 64 bits')
-    return values.astype(np.int64, copy=False)
+    values = values.astype(np.int64, copy=False)
+    if not self.table[name].null_count:
+      return values
+    return np.where(self.table[name].is_valid().to_numpy(), values, NULL)
 
   def _integers(self, name: str, nullable: bool = False) -> np.ndarray:
-    """`integers` in the column's own type."""
+    """`integers` in the column's own type; nulls are 0."""
     column = self.table[name]
     if not pa.types.is_integer(column.type):
       self.fail(name, None, f'is {column.type}', 'an integer')
     if column.null_count:
       if not nullable:
         self.fail(name, self._first(column.is_null()), 'is null', 'an integer')
-      column = column.fill_null(-1)
+      column = column.fill_null(0)
     return column.to_numpy()
 
   def ids(self, field: manifest_lib.Field) -> np.ndarray:

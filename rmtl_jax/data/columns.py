@@ -40,7 +40,7 @@ class SplitColumns:
     numeric: f32[R, N].
     labels: f32[R, K].
     session: i64[R], the session's number.
-    user: i64[R] or None.
+    user: i64[R], column_reader.NULL where it is unknown; or None.
     row_id: i64[R], the row of the raw file.
     oracle: f64[R, K] true probabilities (simulated data) or None.
     time: i32[R], distinct pairs of session and timestamp before the row's:

@@ -11,6 +11,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import kinds
+from rmtl_jax.data import column_reader
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import (
   bootstrap,
@@ -362,7 +363,7 @@ def _rows_of(
   grouped, group = np.arange(len(session)), session
   if config.group != 'session':
     found = np.zeros(0, np.int64) if user is None else user
-    grouped = np.flatnonzero(found >= 0)
+    grouped = np.flatnonzero(found != column_reader.NULL)
     group = found[grouped]
   return metric_registry.Rows(
     session, grouped, group, config.calibration_bins, config.top

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmtl_jax import types
+from rmtl_jax.data import column_reader
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from tests import tiny
@@ -151,7 +152,8 @@ def test_users_may_be_unknown(prepared, tmp_path):
   )
   read = columns_lib.read_split(path, manifest, 'train')
   assert read.user is not None
-  assert read.user[2] == -1 and read.user[1] == table['user_id'][1].as_py()
+  assert read.user[2] == column_reader.NULL
+  assert read.user[1] == table['user_id'][1].as_py()
 
 
 @pytest.mark.parametrize(

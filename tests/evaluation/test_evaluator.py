@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax import config as config_lib
+from rmtl_jax.data import column_reader
 from rmtl_jax.evaluation import evaluator, metrics
 
 TASKS = ('click', 'conversion')
@@ -75,7 +76,8 @@ def test_json_holds_the_result_unchanged():
 
 def test_gauc_by_user_leaves_out_unknown_users():
   p, labels, session, user = _rows()
-  user[:100] = -1
+  user[:100] = column_reader.NULL
+  user[100:] -= 7  # ids may be negative, as hashes are
   by_user = config_lib.EvaluationConfig(bootstrap=0, group='user')
   found = evaluator.evaluate(p, rows_of(labels, session, user), by_user, 0)
   expected = metrics.gauc(labels[100:, 0], p[100:, 0], user[100:])
