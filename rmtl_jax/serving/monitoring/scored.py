@@ -191,6 +191,12 @@ class _Reader:
       blank, missing = whole['blank/' + name], self._missing[name]
       fields[name] = Field(group, row, blank, missing)
     labels = {name: whole['y_' + name] for name in self._labels}
+    timed = [t for t, _ in self._tasks if t.timed and t.name in labels]
+    for task in reversed(timed):
+      # An event makes what it implies positive too.
+      if task.after in {one.name for one in timed}:
+        found = labels[task.after], labels[task.name]
+        labels[task.after] = np.maximum(*found)
     for task in self._manifest.tasks:
       # Judged on the positives of its parent, as in training.
       if task.only_after and task.name in labels:

@@ -84,14 +84,34 @@ def test_labels_that_are_nan_are_not_there_yet(run_dir, log, tmp_path):
     np.testing.assert_array_equal(found.labels['click'], click)
 
 
+def with_schema(of, schema):
+  """A model of data with another schema."""
+  options = {**of.manifest.options, 'schema': schema}
+  return of._replace(manifest=dataclasses.replace(of.manifest, options=options))
+
+
+def test_events_imply_those_before_them(run_dir, log, tmp_path):
+  """As in prepared data, where a sale without a click has been clicked."""
+  of = model.read(run_dir)
+  schema = copy.deepcopy(of.manifest.options['schema'])
+  for task in schema['tasks']:
+    task['time_column'] = task.pop('column')
+  times = {'click': [50, None, None, 52], 'buy': [60, None, 61, None]}
+  for name, values in times.items():
+    log = with_column(log, name, values + [None] * (len(log) - 4))
+  pq.write_table(log, tmp_path / 'scored.parquet')
+  found = scored.read(with_schema(of, schema), str(tmp_path / 'scored.parquet'))
+  assert found.labels['click'][:4].tolist() == [1, 0, 1, 1]
+  assert found.labels['conversion'][:4].tolist() == [1, 0, 1, 0]
+
+
 def test_weights_are_read_where_labels_are(run_dir, log, tmp_path):
   """Those of the row and of the task multiply."""
   of = model.read(run_dir)
   schema = copy.deepcopy(of.manifest.options['schema'])
   schema |= {'weight': 'trust'}
   schema['tasks'][1]['weight'] = 'worth'
-  options = {**of.manifest.options, 'schema': schema}
-  of = of._replace(manifest=dataclasses.replace(of.manifest, options=options))
+  of = with_schema(of, schema)
   click = pa.array([None, *log['click'].to_pylist()[1:]])
   trust = [None, *np.arange(1, len(log)) % 3]
   weighted = with_column(log, 'click', click).append_column(
