@@ -28,7 +28,8 @@ def append(
   Returns:
     How many are `added`, `changed` (known, with other labels), `repeated`
     (known), `late` (after the end of the split in which their session began,
-    as prepared data leaves them out) and `ignored` (None). Of events those are
+    as prepared data leaves them out; those that came before its first row are
+    taken out then) and `ignored` (None). Of events those are
     `added` that make a row.
   """
   change = Change(store, of) if of.events is None else OfEvents(store, of)
@@ -58,19 +59,17 @@ class Change:
       return
     idle = self._shape.idle_ms
     near = self._store.near(row.owner, row.time - idle, row.time + idle)
-    start = min([row.time, *(visit.first for visit in near)])
-    if row.session is not None:
-      # A session with an id goes on after any rest.
-      first = self._store.visits(row.owner)[:1]
-      start = min([start, *(visit.first for visit in first)])
-    end = self._shape.split_end(start)
+    # A session with an id goes on after any rest.
+    whole = near if row.session is None else self._store.visits(row.owner)
+    end = self._shape.split_end(min([row.time, *(v.first for v in whole)]))
+    # Rows that came before those with which their session began.
+    late = {v.id: self._emptied(v) for v in whole if v.first >= end}
+    near = [late.get(visit.id, visit) for visit in near]
     if row.time >= end:
-      for visit in near:
-        reach = max(visit.reach, row.time)
-        self._store.put_visit(visit._replace(reach=reach))
+      self._stretch(near, row.time)
       self.found['late'] += 1
       return
-    visit = self._visit(near, row)
+    visit = self._visit(near, row, [v.last for v in near if v.id not in late])
     labels = labels_lib.censored(row.labels, self._shape.tasks, end)
     self._store.add_event(
       records.Event(0, visit.id, row.user, row.item, row.time, labels),
@@ -91,10 +90,45 @@ class Change:
       if value is not None:
         self._counts[records.Count(key, 'rows', value, time)] += sign
 
+  def _emptied(self, visit: records.Visit) -> records.Visit:
+    """The visit without rows, as all lie behind the end of their split."""
+    for event in self._store.events([visit.id]):
+      if event.time < records.NEVER:
+        self._remove(event)
+    return self._store.visit(visit.id)
+
+  def _remove(
+    self, event: records.Event, labels: labels_lib.Labels = ()
+  ) -> None:
+    """Makes a row none."""
+    self._reopened(self._store.visit(event.visit))
+    self._store.put_event(
+      event._replace(time=records.NEVER, labels=labels, rest=None)
+    )
+    if event.time < records.NEVER:
+      self._count_row(event, event.time, -1)
+
+  def _stretch(self, near: Sequence[records.Visit], time: int) -> None:
+    """Lets visits go on to a late row, which may join an emptied one."""
+    for kept in near[:1]:
+      reach = max([time, *(visit.reach for visit in near)])
+      self._store.put_visit(kept._replace(reach=reach))
+      for other in near[1:]:
+        self._store.join_visits(kept.id, other.id)
+
   def _visit(
-    self, near: Sequence[records.Visit], row: reading.Row
+    self,
+    near: Sequence[records.Visit],
+    row: reading.Row,
+    last: Sequence[int],
   ) -> records.Visit:
-    """The visit of a row, which grows by it and may join two."""
+    """The visit of a row, which grows by it and may join two.
+
+    Args:
+      near: what it may belong to.
+      row: the row.
+      last: times of the last rows of those that have some.
+    """
     if not near:
       return self._store.add_visit(row.owner, row.time)
     kept, *others = [self._reopened(visit) for visit in near]
@@ -102,13 +136,16 @@ class Change:
       self._store.join_visits(kept.id, other.id)
     kept = kept._replace(
       first=min(row.time, kept.first),
-      last=max([row.time, kept.last, *(v.last for v in others)]),
+      last=max([row.time, *last]),
       reach=max([row.time, kept.reach, *(v.reach for v in others)]),
     )
     self._store.put_visit(kept)
     return kept
 
   def _relabel(self, event: records.Event, labels: labels_lib.Labels) -> None:
+    if event.time == records.NEVER:
+      self.found['late'] += 1
+      return
     visit = self._store.visit(event.visit)
     start = visit.first
     if visit.owner.startswith('s'):
@@ -180,12 +217,12 @@ class OfEvents(Change):
       if row.session is None
       else [one.id for one in self._store.visits(row.owner)]
     )
-    pair = _find(members, row.item)
     time = self._view_time(row)
-    labels = self._merged(pair, row.labels, time, row)
-    time = time if pair is None else min(time, pair.time)
     start = min([time, *(event.time for event in members)])
     end = self._shape.split_end(start)
+    pair = _find(self._before(members, end), row.item)
+    labels = self._merged(pair, row.labels, time, row)
+    time = time if pair is None else min(time, pair.time)
     if records.NEVER > time >= end:
       self.found['late'] += 1
       return
@@ -203,6 +240,18 @@ class OfEvents(Change):
       self._reopened(self._store.visit(pair.visit))
       self._store.put_labels(pair, labels)
       self.found['changed'] += 1
+
+  def _before(
+    self, members: Sequence[records.Event], end: int
+  ) -> list[records.Event]:
+    """A session's rows; those behind the end of its split wait instead."""
+    found = []
+    for event in members:
+      if end <= event.time < records.NEVER:
+        self._drop(event, event.labels)
+        event = event._replace(time=records.NEVER, rest=None)
+      found.append(event)
+    return found
 
   def _view_time(self, row: reading.Row) -> int:
     """The time of an impression; a row without a kind is one."""
@@ -306,14 +355,10 @@ class OfEvents(Change):
       self._count_row(row, time, 1)
       self._settle(visit)
 
-  def _drop(self, event: records.Event) -> None:
-    """Makes a row none, as another one is in its place."""
-    self._reopened(self._store.visit(event.visit))
-    self._store.put_event(
-      event._replace(time=records.NEVER, labels=(), rest=None)
-    )
+  def _drop(self, event: records.Event, labels: labels_lib.Labels = ()) -> None:
+    """Makes a row none; without labels, as another one is in its place."""
+    self._remove(event, labels)
     if event.time < records.NEVER:
-      self._count_row(event, event.time, -1)
       self._settle(event.visit)
 
   def _settle(self, number: int) -> None:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 # The time of what is no row: of a pair that was not viewed yet, or that has
-# another row by now. What asks for earlier rows does not see it.
+# another row by now, and of a row whose session turned out to have begun in an
+# earlier split. What asks for earlier rows does not see it.
 NEVER = 2**52
 
 
