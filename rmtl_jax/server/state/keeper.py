@@ -126,7 +126,7 @@ class Keeper:
       with rows_lib.open_log(history, scorer.delimiter) as parts:
         found = [row for part in parts for row in model.shown_rows(part)]
       rows = [row for row in found if row is not None]
-      # A session's first row tells its split: the others then stay.
+      # A session's first row tells its split, so none is taken out again.
       rows.sort(key=lambda row: row.time)
       for start in range(0, len(rows), _CHUNK):
         done = start + _CHUNK >= len(rows)
