@@ -97,6 +97,13 @@ class Encoder:
       for f in self.read
       if f.has_vocabulary
     }
+    # Of the fields that are crossed, which may be ignored themselves.
+    self._parts = {
+      part.name: self._vocabularies.get(part.name)
+      or _read_vocabulary(run_dir, part)
+      for f in self.read
+      for part in raw_fields.crossed(f, manifest)
+    }
     where = f'{run_dir / "manifest.json"}: fields'
     self._values = [
       raw_fields.value_sql(f, s, where)
@@ -303,10 +310,14 @@ class Encoder:
     vocabulary = self._vocabularies[field.vocabulary_owner or field.name]
     is_text = raw_field.column in values.texts
     ids = vocabulary.rows(column, is_text)
+    if self._crossed[field.name]:
+      spelled = self._spelled(field, column, ids)
+      if spelled is not column:
+        column, ids = spelled, vocabulary.rows(spelled)
     # As-of features don't count as unseen: without a past they are missing; nor
     # do sequences, which may hold more than the log.
     is_own = 'as_of' not in field.details and field.vocabulary_owner is None
-    if is_own and len(vocabulary):
+    if is_own and field.size > 1:
       given = _is_given(column)
       counts = values.notes.fields.setdefault(
         field.name, notes_lib.FieldCounts(raw_field.column, vocabulary.rest)
@@ -314,10 +325,35 @@ class Encoder:
       counts.add(values.rows, given.sum(), (given & (ids == 0)).sum())
       if buckets := field.details.get(vocabularies.BUCKETS):
         places = np.flatnonzero(given & (ids == 0))
-        texts = column.take(pa.array(places)).to_pylist()
-        found = [prepared_vocabulary.bucket_of(text, buckets) for text in texts]
+        texts = column.take(pa.array(places))
+        if not self._crossed[field.name]:
+          texts = vocabulary.spelled(texts)
+        found = [
+          prepared_vocabulary.bucket_of(t, buckets) for t in texts.to_pylist()
+        ]
         ids[places] = np.array(found, np.int64) + field.size - buckets
     return ids
+
+  def _spelled(
+    self, field: manifest_lib.Field, column: pa.Array, ids: np.ndarray
+  ) -> pa.Array:
+    """Crossed values, unknown ones as the vocabularies of their parts spell."""
+    lacking = np.flatnonzero(_is_given(column) & (ids == 0))
+    texts = column.to_pylist()
+    names = [part.name for part in self._crossed[field.name]]
+    split = {n: texts[n].split(sql.CROSS) for n in lacking.tolist()}
+    # A value may hold what separates them.
+    split = {n: one for n, one in split.items() if len(one) == len(names)}
+    if not split:
+      return column
+    columns = zip(*split.values(), strict=True)
+    spelled = [
+      self._parts[name].spelled(pa.array(values, pa.string())).to_pylist()
+      for name, values in zip(names, columns, strict=True)
+    ]
+    for n, *values in zip(split, *spelled, strict=True):
+      texts[n] = sql.CROSS.join(values)
+    return pa.array(texts, pa.string())
 
   def _slots(
     self, field: manifest_lib.Field, values: _ColumnValues
@@ -408,11 +444,13 @@ def _recent(
 def _read_vocabulary(
   run_dir: pathlib.Path, field: manifest_lib.Field
 ) -> vocabulary_lib.Vocabulary:
-  """Reads the values of a field's vocabulary from row 1 on."""
+  """Reads the values of a field's vocabulary from row 1 on, no buckets."""
   path = run_dir / 'vocabulary' / f'{field.name}.parquet'
   table = contract_vocabulary.read(path, field)
   values = table['value'].cast(pa.string()).combine_chunks()
-  return vocabulary_lib.Vocabulary(values[1:], _rest(table))
+  buckets = field.details.get(vocabularies.BUCKETS, 0)
+  values = values[1 : len(values) - buckets]
+  return vocabulary_lib.Vocabulary(values, _rest(table))
 
 
 def _rest(vocabulary: pa.Table) -> float:

@@ -25,7 +25,7 @@ class Vocabulary:
   have one and rows to predict for the other.
 
   Attributes:
-    values: the vocabulary from row 1 on, text[size - 1].
+    values: the vocabulary from row 1 on, without buckets.
     rest: fraction of train values that are row 0 (missing ones included).
   """
 
@@ -58,10 +58,11 @@ class Vocabulary:
     return found.fill_null(-1).to_numpy() + 1
 
   def spelled(self, values: pa.Array) -> pa.Array:
-    """Rewrites known values in the vocabulary's spelling."""
+    """Rewrites values in the vocabulary's spelling, unknown ones as its own."""
     rows = self.rows(values, is_text=True)
     taken = self.values.take(pa.array(rows - 1, mask=rows == 0))
-    return _call('coalesce', taken, values)
+    others = whole(values) if self._is_whole else values
+    return _call('coalesce', taken, others)
 
   def warm_up(self) -> None:
     """Makes what the first look-up of one value would make."""
@@ -90,8 +91,12 @@ class Vocabulary:
   def _whole_places(self) -> _Places | None:
     if self._whole is None:
       return None
-    same = self._whole.equals(self.values)
-    return self._places if same else _Places(self._whole)
+    return self._places if self._is_whole else _Places(self._whole)
+
+  @functools.cached_property
+  def _is_whole(self) -> bool:
+    """Whether it is of numbers and has 118 for 118.0 itself."""
+    return self._whole is not None and self._whole.equals(self.values)
 
   @functools.cached_property
   def _whole(self) -> pa.Array | None:
