@@ -106,6 +106,9 @@ class _Routes:
         response = _error(422, str(error))
       except requests.ClientDisconnect:
         response = _error(400, 'request: ended early')
+      except asyncio.CancelledError:
+        # It was still coming, or waited, when the time to stop was over.
+        response = _error(503, 'server: has stopped')
       except Exception:
         # What happened is for the log alone.
         _LOG.exception('%s', path)
