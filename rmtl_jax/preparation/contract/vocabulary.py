@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -135,6 +136,7 @@ def _check(path: pathlib.Path, field: manifest_lib.Field) -> None:
     _check_types(path, file.schema_arrow)
   table = read(path, field)
   _check_values(path, table['value'])
+  _check_order(path, field, table['value'].to_pylist()[1:])
   counts = table['count']
   wrong = counts.fill_null(-1).to_numpy() < 0
   if wrong.any():
@@ -161,24 +163,48 @@ def _check_types(path: pathlib.Path, schema: pa.Schema) -> None:
 
 def _check_values(path: pathlib.Path, values: pa.ChunkedArray) -> None:
   """Refuses null outside of row 0, and values that stand twice."""
-  where = f"{path}: row {{}}, column 'value': "
   if values[0].is_valid:
-    raise types.InputError(
-      where.format(1) + f'{values[0].as_py()!r:.80}, expected null: row 0'
-      ' stands for what is missing, unseen or rare'
+    _fail(
+      path,
+      1,
+      f'{values[0].as_py()!r:.80}, expected null: row 0 stands for what is'
+      ' missing, unseen or rare',
     )
   rest = values[1:].combine_chunks()
   lengths = pc.call_function('binary_length', [rest.fill_null('')])
   empty = lengths.to_numpy() == 0
   if empty.any():
-    raise types.InputError(
-      where.format(int(np.argmax(empty)) + 2) + 'is empty, expected text'
-    )
+    _fail(path, int(np.argmax(empty)) + 2, 'is empty, expected text')
   codes = rest.dictionary_encode().indices.to_numpy()
   # A value that is new has the next code.
   again = codes != np.arange(len(codes))
   if again.any():
     row = int(np.argmax(again))
+    _fail(path, row + 2, f'{rest[row].as_py()!r:.80} stands twice')
+
+
+def _check_order(
+  path: pathlib.Path, field: manifest_lib.Field, values: list[str]
+) -> None:
+  """Refuses an order of bins that is not that of the vocabulary's rows."""
+  if 'order' not in field.details:
+    return
+  order = list(map(str, field.details['order']))
+  if len(order) != len(values):
     raise types.InputError(
-      where.format(row + 2) + f'{rest[row].as_py()!r:.80} stands twice'
+      f'{path}: has {len(values)} bins, and their order in manifest.json'
+      f' {len(order)}'
     )
+  for row, (value, bin_number) in enumerate(zip(values, order, strict=True), 2):
+    if value != bin_number:
+      _fail(
+        path,
+        row,
+        f'{value!r:.80}, and the order of bins in manifest.json says'
+        f' {bin_number}',
+      )
+
+
+def _fail(path: pathlib.Path, row: int, fault: str) -> NoReturn:
+  """Raises for a value of a vocabulary, row counted from 1."""
+  raise types.InputError(f"{path}: row {row}, column 'value': {fault}")

@@ -328,15 +328,42 @@ def test_a_vocabulary_that_is_wrong(data, make, expected):
   fails(data, 'vocabulary/item.parquet', *expected)
 
 
-@pytest.mark.parametrize('field', ['item', 'age', 'tags'])
-def test_a_vocabulary_in_another_order(data, field):
+@pytest.mark.parametrize(
+  ('field', 'expected'),
+  [
+    ('item', 'in the order of ids'),
+    ('age', 'the order of bins in manifest.json says'),
+    ('tags', 'in the order of ids'),
+  ],
+)
+def test_a_vocabulary_in_another_order(data, field, expected):
   def swap(table):
     # The most and the least frequent value.
     order = [0, len(table) - 1, *range(2, len(table) - 1), 1]
     return table.take(order)
 
   words(data, field, swap)
-  fails(data, f'vocabulary/{field}.parquet', 'row 2', 'in the order of ids')
+  fails(data, f'vocabulary/{field}.parquet', 'row 2', expected)
+
+
+def test_an_order_of_bins_that_is_not_the_vocabularys(data):
+  path = data / 'manifest.json'
+  record = json.loads(path.read_text())
+  age = next(f for f in record['fields'] if f['name'] == 'age')
+  order = age['details']['order']
+  assert len(order) == 4
+  last = order.pop()
+  path.write_text(json.dumps(record))
+  fails(data, 'age.parquet: has 4 bins, and their order in manifest.json 3')
+  order.append(order[0])
+  path.write_text(json.dumps(record))
+  fails(data, 'age.parquet: row 5', f"'{last}', and the order of bins in")
+
+
+def test_a_directory_with_braces_in_its_name(data, tmp_path):
+  named = shutil.copytree(data, tmp_path / '{data}')
+  words(named, 'item', replaced('value', 3, 'i0'))
+  fails(named, '{data}/vocabulary/item.parquet: row 4', 'stands twice')
 
 
 def test_a_vocabulary_that_is_missing(data):
