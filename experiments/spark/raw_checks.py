@@ -26,7 +26,7 @@ _LARGEST, _LARGEST_WEIGHT = 1e30, 1e15
 Fault = tuple[str, sql.Column, str]
 
 
-def faults(schema: schema_lib.TableSchema) -> list[Fault]:
+def faults(rows: sql.DataFrame, schema: schema_lib.TableSchema) -> list[Fault]:
   """The faults that a row of a log may have."""
   found: list[Fault] = []
   if schema.time is not None:
@@ -35,7 +35,8 @@ def faults(schema: schema_lib.TableSchema) -> list[Fault]:
     found.append((schema.time, ~F.coalesce(right, F.lit(False)), expected))
   if schema.session or schema.user:
     missing = [
-      raw_columns.key(name).isNull() for name in (schema.session, schema.user)
+      raw_columns.key(rows, name).isNull()
+      for name in (schema.session, schema.user)
     ]
     expected = 'a session id or a user'
     name = schema.session or schema.user or ''

@@ -10,9 +10,9 @@ from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import sql as duckdb_sql
 from rmtl_jax.preparation.raw import files as raw_files
 
-_TYPES = {'s': 'double', 'iso': 'timestamp'}
-# Of units that are whole numbers, how many are a millisecond.
-_PER_MS = {'ms': 1, 'us': 1000}
+# How many of the units that times are counted in are a ms; seconds are counted
+# in microseconds.
+_PER_MS = {'ms': 1, 'us': 1000, 's': 1000}
 
 
 def quoted(name: str) -> str:
@@ -52,26 +52,24 @@ def time(schema: schema_lib.TableSchema) -> sql.Column:
   if schema.time is None:
     return F.lit(0).cast('bigint')
   value = column(schema.time)
-  if schema.unit in _PER_MS:
-    value = value.try_cast('decimal(38, 6)')
-    # Fractions are rounded, as a cast to a whole number does elsewhere.
-    value = F.round(value).try_cast('bigint')
-    per_ms = _PER_MS[schema.unit]
-    return (
-      value if per_ms == 1 else F.call_function('div', value, F.lit(per_ms))
-    )
-  value = value.try_cast(_TYPES[schema.unit])
+  if schema.unit == 'iso':
+    return F.unix_millis(value.try_cast('timestamp'))
   if schema.unit == 's':
-    return F.round(value * 1000).try_cast('bigint')
-  return F.unix_millis(value)
+    value = F.round(value.try_cast('double') * 1_000_000)
+  else:
+    # Fractions are rounded, as a cast to a whole number does elsewhere.
+    value = F.round(value.try_cast('decimal(38, 6)'))
+  value, per_ms = value.try_cast('bigint'), F.lit(_PER_MS[schema.unit])
+  # `div` rounds to 0, and ms are rounded down.
+  return F.call_function('div', value - F.pmod(value, per_ms), per_ms)
 
 
-def key(name: str | None) -> sql.Column:
-  """A session or user; null where it is missing or empty."""
+def key(rows: sql.DataFrame, name: str | None) -> sql.Column:
+  """A session or user of rows; null where it is missing, empty or NaN."""
   if name is None:
     return F.lit(None).cast('string')
   value = column(name)
-  return F.when(value.cast('string') != '', value)
+  return F.when(text(value, kind(rows, name)) != '', value)
 
 
 def number(name: str) -> sql.Column:

@@ -70,7 +70,7 @@ def read(
   ]
   places = places.withColumn('row_hash', F.xxhash64(*everything))
   rows = _number_rows(work, places, paths)
-  faults = raw_checks.faults(schema)
+  faults = raw_checks.faults(rows, schema)
   if config.split_column:
     rows = rows.withColumn('split', _named_split(rows, config))
     expected = given_splits.expected_value(config)
@@ -167,9 +167,11 @@ def _columns(
 ) -> list[sql.Column]:
   columns = [
     F.col('row_id'),
-    raw_columns.key(schema.session).alias('session'),
-    raw_columns.key(schema.user).alias('user'),
-    *([raw_columns.key(schema.item).alias('item')] if schema.item else []),
+    raw_columns.key(rows, schema.session).alias('session'),
+    raw_columns.key(rows, schema.user).alias('user'),
+    *(
+      [raw_columns.key(rows, schema.item).alias('item')] if schema.item else []
+    ),
     raw_columns.time(schema).alias('timestamp'),
     F.col('row_hash'),
     *([F.col('split')] if 'split' in rows.columns else []),
