@@ -13,14 +13,17 @@ from rmtl_jax.data import parquet
 from rmtl_jax.preparation import sql
 
 UTC = 'UTC'
-# By unit: DuckDB type of the raw column, and SQL of ms.
+# By unit: DuckDB type of the raw column, and SQL of ms. They are rounded down:
+# the last microsecond of a day, or before `until`, is no part of the next. `//`
+# would round to 0, and `epoch_ms` to the nearest. Days may be spreadsheets'
+# fractions, which end a little before the second that they mean.
 _UNITS = {
   'ms': ('BIGINT', '{}'),
-  's': ('DOUBLE', 'TRY_CAST(round({} * 1000) AS BIGINT)'),
-  'us': ('BIGINT', '{} // 1000'),
-  'ns': ('BIGINT', '{} // 1000000'),
+  's': ('DOUBLE', 'TRY_CAST(floor(round({} * 1000000) / 1000) AS BIGINT)'),
+  'us': ('BIGINT', '{0} // 1000 - CAST({0} % 1000 < 0 AS BIGINT)'),
+  'ns': ('BIGINT', '{0} // 1000000 - CAST({0} % 1000000 < 0 AS BIGINT)'),
   'd': ('DOUBLE', 'TRY_CAST(round({} * 86400000) AS BIGINT)'),
-  'iso': ('TIMESTAMPTZ', 'epoch_ms({})'),
+  'iso': ('TIMESTAMPTZ', 'CAST(floor(epoch_us({}) / 1000) AS BIGINT)'),
 }
 UNITS = tuple(_UNITS)
 # Parts of the local time that make categories.

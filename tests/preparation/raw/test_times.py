@@ -65,6 +65,27 @@ def test_times_of_arrow(unit):
   ]
 
 
+@pytest.mark.parametrize(('unit', 'of_ms'), [('us', 1_000), ('ns', 1_000_000)])
+def test_ms_are_rounded_down(unit, of_ms):
+  numbers = [-of_ms - 1_000, -of_ms, -1_000, 0, of_ms - of_ms // 1_000, of_ms]
+  expected = [n // of_ms for n in numbers]
+  assert ms(numbers, times.Time(unit)) == expected
+  for zone in ('UTC', 'Europe/Berlin'):
+    kind = pa.timestamp(unit, 'UTC')
+    assert ms(numbers, times.Time('iso', zone), kind) == expected
+  assert ms([n / of_ms / 1_000 for n in numbers], times.Time('s')) == expected
+
+
+def test_the_last_microsecond_of_a_day_is_of_that_day():
+  text = ['2024-05-01 23:59:59.999999']
+  last = [NOON + 12 * HOUR - 1]
+  assert ms(text, times.Time('iso')) == last
+  assert ms(text, times.Time('iso', format='%Y-%m-%d %H:%M:%S.%f')) == last
+  assert ms([last[0] / 1_000 + 0.0009], times.Time('s')) == last
+  # Spreadsheets write fractions of days with few digits.
+  assert ms([19_844.33333333], times.Time('d')) == [1_714_550_400_000]
+
+
 @pytest.mark.parametrize('kind', [pa.date32(), pa.date64()])
 def test_dates_are_midnights(kind):
   day = [datetime.date(2024, 5, 1), None]
