@@ -119,7 +119,9 @@ def load(
       kept += f', hash({everything}) AS {raw.ROW_HASH}'
     if late_hash:
       others = {*header, *named} - set(column_types) | {*(nulls or {})}
-      rest, row_hash_sql = raw.rest_hash(column_types, others, prefix)
+      rest, row_hash_sql = raw.rest_hash(
+        column_types, {name: sql.quote(name) for name in others}, prefix
+      )
       kept += f', {rest}'
     condition = f' WHERE {where}' if where else ''
     columns = {name: wanted.get(name, 'VARCHAR') for name in header}

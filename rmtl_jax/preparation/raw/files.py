@@ -232,20 +232,20 @@ def append_rows(
 
 
 def rest_hash(
-  kept: Iterable[str], others: Iterable[str], prefix: str = ''
+  kept: Iterable[str], others: Mapping[str, str], prefix: str = ''
 ) -> tuple[str, str]:
   """SQL of a row hash that is computed on demand, not while reading.
 
   Args:
     kept: columns that the table keeps as they are.
-    others: the other columns of the files.
+    others: SQL of the other columns of a file, by name.
     prefix: of the kept columns' names in the table.
 
   Returns:
     SQL of one more column to read (a hash of the others), and SQL of the row
     hash over the table.
   """
-  rest = sql.quote_all(sorted(others))
+  rest = ', '.join(others[name] for name in sorted(others))
   column = f'hash({rest})' if rest else '0::UBIGINT'
   everything = [sql.quote(prefix + name) for name in sorted(kept)]
   everything.append(REST_HASH)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -62,12 +63,10 @@ def load(
     _checked(path, schema, added, wanted)
     for path, schema, added in zip(paths, schemas, named, strict=True)
   ]
-  # DuckDB would round the values of one file to the type of another.
-  mixed = {
-    name
-    for name, wanted in column_types.items()
-    if not wanted and len({_kind(s.field(name).type) for s in schemas}) > 1
-  }
+  # DuckDB would round the values of one file to the type of another, and hash
+  # them differently.
+  differing = _differing(schemas)
+  mixed = {n for n, wanted in column_types.items() if not wanted} & differing
   column_types = dict(column_types) | dict.fromkeys(mixed, 'VARCHAR')
   for path, schema, added in zip(paths, schemas, named, strict=True):
     given = {
@@ -87,8 +86,15 @@ def load(
     for made in readings_lib.select(readings, kinds.__getitem__):
       kept += f', {made}'
     if late_hash:
-      changed = {*_changed(schema, column_types), *nulls}
-      rest, row_hash_sql = raw.rest_hash(column_types, changed, prefix)
+      changed = {*_changed(schema, column_types), *nulls, *differing}
+      others = {
+        name: sql.value_text(sql.quote(name))
+        if name in differing
+        else sql.quote(name)
+        for name in schema.names
+        if name in changed
+      }
+      rest, row_hash_sql = raw.rest_hash(column_types, others, prefix)
       kept += f', {rest}'
     with (
       sql.name_errors(path, 'not readable'),
@@ -125,6 +131,13 @@ def _checked(
   for name, kind in wanted:
     check_type(path, name, schema.field(name).type, kind)
   return schema
+
+
+def _differing(schemas: Sequence[pa.Schema]) -> set[str]:
+  """The columns that files have in several types."""
+  kinds = {(field.name, _kind(field.type)) for s in schemas for field in s}
+  counts = collections.Counter(name for name, _ in kinds)
+  return {name for name, count in counts.items() if count > 1}
 
 
 def _kind(found: pa.DataType) -> str:

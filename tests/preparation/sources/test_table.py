@@ -249,6 +249,43 @@ def test_ids_of_which_one_file_has_floats(tmp_path, other, expected, zeros):
   assert found[: len(expected)] == expected
 
 
+def test_rows_that_repeat_in_a_file_of_other_types(tmp_path):
+  """As pandas writes a day, and a day of which some values are missing."""
+  raw_dir = tmp_path / 'raw'
+  raw_dir.mkdir()
+  columns: dict[str, list] = {
+    'user': [n % 5 for n in range(30)],
+    'price': [n * 3 % 7 for n in range(30)],
+    'note': [n % 2 for n in range(30)],
+    'ts': [n * 60_000 for n in range(30)],
+    'y': [n % 2 for n in range(30)],
+  }
+  day = pa.table(columns)
+  pq.write_table(day, raw_dir / 'a.parquet')
+  floats = pa.table(
+    {
+      name: day[name] if name in ('ts', 'y') else day[name].cast(pa.float64())
+      for name in reversed(columns)
+    }
+  )
+  pq.write_table(floats.slice(20), raw_dir / 'b.parquet')
+  schema = {
+    'user': 'user',
+    'time': {'column': 'ts'},
+    'categorical': ['user'],
+    'numeric': ['price'],
+    'tasks': [{'name': 'y', 'column': 'y'}],
+  }
+  manifest = raw_files.run(
+    tmp_path,
+    'table',
+    raw_dir,
+    schema=raw_files.write_schema(tmp_path / 'schema.json', schema),
+    idle_minutes=3.0,
+  )
+  assert manifest.report['dropped']['exact duplicate'] == 10
+
+
 def test_fault_in_a_later_file_names_it(tmp_path):
   good = columns()
   bad = columns(visit=['w'] * ROWS)
