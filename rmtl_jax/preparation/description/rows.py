@@ -24,7 +24,8 @@ SPANS = (
   *(_DAY, 7 * _DAY, 28 * _DAY, 364 * _DAY),
 )
 _MOST_POINTS = 60
-QUANTILES = {'median': 0.5, 'p90': 0.9, 'p99': 0.99}
+# In percent.
+_QUANTILES = {'median': 50, 'p90': 90, 'p99': 99}
 
 
 def over_time(
@@ -149,10 +150,11 @@ def session_lengths(
       ).fetchall()
     )[:, 0]
     sessions = longer[0]
-    # The least length that at least this share of sessions don't exceed.
+    # The least length that at least this share of sessions don't exceed, in
+    # whole numbers: (1 - 0.9) 10 is below 1.
     quantiles = {
-      shown: int((longer > (1 - q) * sessions).sum()) or 1
-      for shown, q in QUANTILES.items()
+      shown: int((100 * longer > (100 - percent) * sessions).sum()) or 1
+      for shown, percent in _QUANTILES.items()
     }
     found[name] = {
       'mean': float(longer.sum() / sessions),

@@ -9,6 +9,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest_file
+from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.description import describe, drift, rows
 from tests.preparation.description import data
 
@@ -142,6 +143,14 @@ def test_lengths_of_sessions(found):
     'longer': [4, 3, 2, 1],
   }
   assert found['session_lengths']['test']['longest'] == 1
+
+
+def test_nine_of_ten_sessions_are_no_longer_than_their_p90():
+  steps = [0] * 10 + [1, 2, 3]
+  with sql.connect() as connection:
+    split = f'(SELECT unnest({steps}) AS step)'
+    found = rows.session_lengths(connection, {'train': split})['train']
+  assert (found['p90'], found['p99'], found['longest']) == (1, 4, 4)
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path):
