@@ -26,7 +26,6 @@ _ROWS_OF_A_PAIR, _ROWS_OF_A_TERM = 20, 8
 # Ids overfit within few steps: smaller ones, so that an epoch can be chosen.
 _WITH_IDS = 'pretrain.learning_rate=0.0003'
 _LANES = (2, 32)
-_BACKBONE = 'ple'
 # Another seed where rows are few: a mean is better there, and compiling, which
 # seeds of a form share, is most of a run.
 _FEW_ROWS, _FEW_ROWS_MEMBERS, _MEMBERS = 10_000, 4, 3
@@ -67,7 +66,7 @@ def settings(manifest: Any) -> Mapping[str, Any]:
   steps = max(rows / (lanes * _SLOTS), 1)
   ids = id_fields(manifest)
   return {
-    'backbone': _BACKBONE,
+    'backbone': 'ple',
     'ensemble': _FEW_ROWS_MEMBERS if rows <= _FEW_ROWS else _MEMBERS,
     'variants': _variants(ids, manifest),
     'network.embedding_dim': size.embedding_dim,
@@ -116,7 +115,7 @@ def _variants(ids: list[str], manifest: Any) -> str:
   hidden = '+'.join(ids)
   linear = f'backbone=linear:network.trees={_TREES}:{_WITH_IDS}'
   if not ids:
-    return f'backbone={_BACKBONE};{linear}'
+    return f';{linear}'
   # Without ids a network would see nothing; or settings can't hide them.
   if len(ids) == len(manifest.fields) or not all(map(_can_be_named, ids)):
     return f'{_WITH_IDS};{linear}'

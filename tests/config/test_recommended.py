@@ -49,6 +49,13 @@ def test_without_ids_one_form_has_two_seeds():
   assert not any(one.network.ignore for one in found)
 
 
+def test_without_ids_a_backbone_of_ones_own_is_that_of_the_networks():
+  found = config_lib.preset('recommended', manifest(50_000, (SMALL, BINS)))
+  esmm = config_values.with_settings(found, {'backbone': 'esmm'})
+  backbones = [one.backbone for one in variants.of_members(esmm)]
+  assert backbones == ['esmm', 'linear', 'esmm']
+
+
 def test_few_rows_get_another_seed():
   first, second, third, fourth = variants.of_members(config(10_000))
   assert fourth == first and len({first, second, third}) == 3
