@@ -27,15 +27,19 @@ SHOWN = tuple(metric_registry.RECORDS[name] for name in ('auc', 'logloss'))
 def metrics_table(record: Mapping[str, Any]) -> rich.table.Table:
   """AUC and logloss of every model and task, in 80 columns.
 
-  Tasks stand side by side where that fits, else one below the other. Trained
-  models have the figures of their calibrated probabilities, if there are any.
+  Tasks stand side by side where that fits, else one below the other; where
+  even that is too wide, metrics of several kinds of tasks share columns.
+  Trained models have the figures of their calibrated probabilities, if there
+  are any.
 
   Args:
     record: the content of metrics.json.
   """
   rows = models_lib.models(record)
-  beside, below = _beside(record, rows), _below(record, rows)
-  return beside if _natural_width(beside) <= terminal.COLUMNS else below
+  for table in (_beside(record, rows), _below(record, rows, shared=False)):
+    if _natural_width(table) <= terminal.COLUMNS:
+      return table
+  return _below(record, rows, shared=True)
 
 
 def _beside(
@@ -62,23 +66,34 @@ def columns_of(
 
 
 def _below(
-  record: Mapping[str, Any], rows: Sequence[models_lib.Model]
+  record: Mapping[str, Any], rows: Sequence[models_lib.Model], shared: bool
 ) -> rich.table.Table:
-  """One row per task and model."""
+  """One row per task and model; shared: AUC has the column of XAUC, say."""
   table = _empty(record, rows)
   table.add_column('task', overflow='fold')
   table.add_column('model')
   of_tasks = [
     metric_registry.short(row.shown[task]) for row in rows for task in row.shown
+  ] or [list(SHOWN)]
+  columns = [
+    dict.fromkeys(one for one in column if one)
+    for column in (
+      itertools.zip_longest(*of_tasks)
+      if shared
+      else ([one] for one in dict.fromkeys(itertools.chain(*of_tasks)))
+    )
   ]
-  columns = list(dict.fromkeys(itertools.chain(*of_tasks))) or list(SHOWN)
-  for one in columns:
-    table.add_column(one.label, justify='right', no_wrap=True)
+  for column in columns:
+    heading = '\n'.join(one.label for one in column)
+    table.add_column(heading, justify='right', no_wrap=True)
   for task in record['tasks']:
     for row in rows:
       shown = metric_registry.short(row.shown[task])
       found = dict(zip(shown, cells_of(row, task), strict=True))
-      cells = [found.get(one, content.NOTHING) for one in columns]
+      cells = [
+        next((found[one] for one in column if one in found), content.NOTHING)
+        for column in columns
+      ]
       table.add_row(task, row.folded, *cells)
     table.add_section()
   return table
