@@ -1,5 +1,17 @@
-"""`python -m rmtl_jax` is the launcher `rmtl`."""
+"""The console script `rmtl`, and `python -m rmtl_jax`."""
 
-from rmtl_jax import cli
+import sys
 
-cli.run()
+
+def run() -> None:
+  """Runs the launcher; Ctrl-C is one line while it is imported, too."""
+  try:
+    from rmtl_jax import cli
+  except KeyboardInterrupt:
+    print('rmtl: interrupted', file=sys.stderr)
+    sys.exit(130)
+  cli.run()
+
+
+if __name__ == '__main__':
+  run()

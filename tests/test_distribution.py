@@ -63,7 +63,7 @@ def test_the_wheel_holds_the_package(built):
   assert names - info == _package()
   assert 'rmtl_jax/py.typed' in names
   assert f'{_NAME}.dist-info/licenses/LICENSE' in info
-  assert 'rmtl = rmtl_jax.cli:run' in points
+  assert 'rmtl = rmtl_jax.__main__:run' in points
   header, description = metadata.split('\n\n', 1)
   for line in (
     'License-Expression: Apache-2.0',

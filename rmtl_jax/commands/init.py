@@ -96,6 +96,11 @@ def _reasons(schema: pathlib.Path, overwrite: bool) -> pathlib.Path:
   Raises:
     types.InputError: one of the two is there already, or can't be a file.
   """
+  if schema == pathlib.Path('-'):
+    raise types.InputError(
+      "--output: '-': the reasons go beside the schema; expected the name of a"
+      ' file, such as schema.json'
+    )
   if schema.suffix == '.md':
     raise types.InputError(
       f'--output: {schema}: the reasons get this ending; expected .json'

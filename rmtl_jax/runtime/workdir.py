@@ -455,13 +455,14 @@ def check_compatible(run: Run, data: manifest_lib.Manifest, path: str) -> None:
     ]
     for manifest in (run.manifest, data)
   )
-  for before, after in zip(old, new, strict=False):
-    if before != after:
-      raise types.InputError(
-        f'{path}: field {after[0]!r} is {after[1:]}, the run has'
-        f' {before[0]!r} {before[1:]} (kind, vocabulary rows, slots, whose'
-        ' vocabulary)'
-      )
+  said = ('name', 'kind', 'vocabulary rows', 'slots', 'vocabulary')
+  for number, fields in enumerate(zip(old, new, strict=False), start=1):
+    for what, before, after in zip(said, *fields, strict=True):
+      if before != after:
+        raise types.InputError(
+          f'{path}: field number {number}, {fields[1][0]!r}: {what}:'
+          f' {after!r}, the run has {before!r}'
+        )
   if len(old) != len(new):
     raise types.InputError(
       f'{path}: has {len(new)} fields, the run has {len(old)}'

@@ -132,6 +132,7 @@ def test_events_without_an_item_are_one_line(tmp_path, capsys):
     (('{log}', '--output={tmp}'), 'is a directory'),
     (('{log}', '--output=.'), '--output: .: is a directory'),
     (('{log}', '--output='), '--output: is needed'),
+    (('{log}', '--output=-'), 'expected the name of a file'),
     (('{log}', '--rows=999'), 'rows'),
     (('{log}', '--label=is_clik'), 'did you mean is_click?'),
   ],
@@ -142,7 +143,7 @@ def test_bad_usage_is_one_line(log, tmp_path, capsys, monkeypatch, argv, part):
   assert _init(*given) == 2
   err = capsys.readouterr().err
   assert part in err and err.count('\n') == 1
-  assert not list(tmp_path.glob('*.json'))
+  assert not [*tmp_path.glob('*.json'), *tmp_path.glob('-*')]
 
 
 @pytest.mark.skipif(

@@ -1,5 +1,6 @@
 """What a directory holds: a run, a comparison or a search."""
 
+import dataclasses
 import json
 
 import pytest
@@ -58,3 +59,24 @@ def test_a_kind_that_is_none_is_told(tmp_path):
     types.InputError, match=r"config.json: kind: found \['run"
   ):
     workdir.read(path)
+
+
+@pytest.mark.parametrize(
+  ('change', 'said'),
+  [
+    ({'name': 'other'}, "'other': name: 'other', the run has '{name}'"),
+    ({'size': 77}, "'{name}': vocabulary rows: 77, the run has {size}"),
+  ],
+)
+def test_a_field_that_differs_is_named_with_both_values(tmp_path, change, said):
+  data, path = tmp_path / 'data', tmp_path / 'it'
+  manifest = tiny.write_prepared(data)
+  path.mkdir()
+  run = workdir.create(path, config_lib.Config(), data)
+  first, *rest = manifest.fields
+  fields = (dataclasses.replace(first, **change), *rest)
+  line = said.format(name=first.name, size=first.size)
+  with pytest.raises(types.InputError, match=f'^x: field number 1, {line}$'):
+    workdir.check_compatible(
+      run, dataclasses.replace(manifest, fields=fields), 'x'
+    )

@@ -218,15 +218,17 @@ def read_header(path: pathlib.Path, delimiter: str = ',') -> list[str]:
     # The text layer decodes ahead, so strict decoding would blame the header
     # for a fault below it.
     with raw.open_text(path, errors='surrogateescape') as text:
-      header = next(raw.csv_records(text, delimiter), [])
+      header = next(raw.csv_records(text, delimiter), None)
   except FileNotFoundError:
     raise types.InputError(f'{path}: not found') from None
   except (OSError, EOFError, zlib.error, csv.Error) as error:
     raise types.InputError(f'{path}: not readable: {error}') from None
+  if header is None:
+    raise types.InputError(f'{path}: is empty, expected a header and rows')
+  if not header:
+    raise types.InputError(f'{path}: row 1: is blank, expected a header')
   if any('\udc80' <= sign <= '\udcff' for name in header for sign in name):
     raise types.InputError(f'{path}: row 1: not valid UTF-8')
-  if not header:
-    raise types.InputError(f'{path}: is empty, expected a header and rows')
   # A file that pandas wrote with its index has a column without a name.
   return [name or f'(column {i + 1})' for i, name in enumerate(header)]
 

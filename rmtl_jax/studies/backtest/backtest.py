@@ -97,7 +97,10 @@ def backtest(
     last = asked.get('last')
     if last is None:
       live.say('reading the log for its last row')
-      last = days_lib.last_row(source, path / 'data' / 'whole', live.step)
+      first, last = days_lib.first_and_last_row(
+        source, path / 'data' / 'whole', live.step
+      )
+      days_lib.check_room(first, last, options.days, step)
       writers.write_json(path / 'asked.json', asked | {'last': last})
     days = days_lib.plan(last, options.days, step)
     found = []

@@ -101,12 +101,12 @@ def _times(path: pathlib.Path) -> pa.ChunkedArray:
     return file.read(['timestamp'])['timestamp']
 
 
-def last_row(
+def first_and_last_row(
   config: prepare_config.PrepareConfig,
   scratch: pathlib.Path,
   progress: Progress,
-) -> int:
-  """The time of the log's last row, ms, found by preparing it into `scratch`.
+) -> tuple[int, int]:
+  """The times of the log's first and last row, ms, found by preparing it.
 
   That directory is removed again.
 
@@ -121,13 +121,36 @@ def last_row(
       f'{config.raw_dir or config.source}: has no times, so no days follow each'
       ' other'
     )
-  found = max(
-    pc.call_function('max', [_times(scratch / name)]).as_py()
+  ends = [
+    pc.call_function('min_max', [_times(scratch / name)]).as_py()
     for split in manifest.splits.values()
     for name in split.files
-  )
+  ]
   shutil.rmtree(scratch, ignore_errors=True)
-  return int(found)
+  return min(one['min'] for one in ends), max(one['max'] for one in ends)
+
+
+def check_room(first: int, last: int, count: int, step: int) -> None:
+  """Refuses more days than a log has, beside day 0 and what it learns from.
+
+  Args:
+    first: time of the first row, ms.
+    last: time of the last row, ms.
+    count: days to evaluate on, beside day 0.
+    step: length of one, ms.
+
+  Raises:
+    types.InputError: day 0 has no train rows before its validation.
+  """
+  day = plan(last, count, step)[0]
+  if first < day.since - step:
+    return
+  most = count - 1 - (first - day.since + step) // step
+  raise types.InputError(
+    f'--days: the log is from {iso(first)} to {iso(last)}, which has no train'
+    f' rows before {count} steps and the two before them; expected'
+    + (f' {most} or fewer' if most > 0 else ' a shorter --step')
+  )
 
 
 class Data(NamedTuple):

@@ -92,6 +92,7 @@ def test_late_hash_covers_all_columns(connection, tmp_path, wanted):
   ('data', 'line'),
   [
     (b'', 'is empty, expected a header and rows'),
+    (b'\na,b\n1,2\n', 'row 1: is blank, expected a header'),
     (b'a,b,c\n', 'no rows below the header'),
     (b'a,b\n1,2\n', "no column 'c'; the file has a, b"),
     (b'a;b;c\n1;2;3\n', 'has a;b;c, one column; give the schema\'s "delim'),

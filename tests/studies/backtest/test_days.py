@@ -36,6 +36,26 @@ def test_days_follow_each_other_and_end_behind_the_last_row():
   assert days.plan(100 * DAY, 1, DAY // 2)[-1].until == 100 * DAY + 1
 
 
+@pytest.mark.parametrize(
+  ('count', 'step', 'expected'),
+  [
+    (8, DAY, None),
+    (9, DAY, 'expected 8 or fewer'),
+    (40, DAY, 'expected 8 or fewer'),
+    (2, 999_999 * DAY, 'expected a shorter --step'),
+    (2, 3 * DAY, 'expected 1 or fewer'),
+  ],
+)
+def test_a_log_is_longer_than_its_days(count, step, expected):
+  """Ten days and an hour, the last of which ends at midnight."""
+  log = (20_000 * DAY - DAY // 24, 20_010 * DAY - 1)
+  if expected is None:
+    days.check_room(*log, count, step)
+    return
+  with pytest.raises(types.InputError, match=f'^--days: .*{expected}$'):
+    days.check_room(*log, count, step)
+
+
 def test_times_are_iso_in_utc():
   assert days.iso(DAY + 1) == '1970-01-02T00:00:00.001'
 
@@ -49,7 +69,7 @@ def test_seconds_are_known_after_a_kill(tmp_path):
   def progress(stage, fraction):
     del stage, fraction
 
-  last = days.last_row(source, tmp_path / 'whole', progress)
+  _, last = days.first_and_last_row(source, tmp_path / 'whole', progress)
   first, second = days.plan(last, 1, DAY)
   days.prepared(source, first, tmp_path, progress)
   found = days.prepared(source, second, tmp_path, progress)
