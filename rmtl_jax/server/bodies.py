@@ -143,9 +143,11 @@ def _raise_fault(name: str, values: Sequence[Any]) -> NoReturn:
       continue
     first = first or kind
     if kind == 'an object' or kind != first:
-      expected = 'no object' if kind == 'an object' else f'{first}, as above'
+      is_object = kind == 'an object'
+      expected = 'no object' if is_object else f'{first}, as above'
+      found = kind if is_object else repr(value)[:40]
       raise types.InputError(
-        f'{WHERE}: row {row}, {where}: {kind}, expected {expected}'
+        f'{WHERE}: row {row}, {where}: {found}, expected {expected}'
       )
     try:
       column = pa.array([value])

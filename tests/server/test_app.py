@@ -120,7 +120,7 @@ def test_nothing_is_compiled_for_a_request(plain_model):
     (422, "no column 'tags'", {'json': [{'item': 'i1', 'who': 'u1'}]}),
     (
       422,
-      "row 2, column 'price': text, expected a number",
+      "row 2, column 'price': 'dear', expected a number, as",
       {'json': [ROW, ROW | {'price': 'dear'}]},
     ),
     (
