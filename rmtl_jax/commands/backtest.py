@@ -97,7 +97,8 @@ def execute(values: flags.FlagValues) -> int:
   if isinstance(record, int):
     return record
   report = files.write(page.build(record, path.name), path / 'report')
-  print(tables.text(tables.plain(backtest_tables.of_days(record), 'Days')))
+  days = backtest_tables.of_days(record)
+  print(tables.text(tables.plain(days, 'Days', numbers=('day',))))
   for task in record['tasks']:
     cells = backtest_tables.brief(record, task)
     print(tables.text(tables.plain(cells, task)))

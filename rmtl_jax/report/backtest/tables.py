@@ -65,13 +65,9 @@ def _by_day(
   return content.Table(('day', *header), [*rows, ('mean', *means)], 1)
 
 
-# Columns of a terminal's table: metric, its short name, the arms.
-_BRIEF = (
-  ('auc', 'AUC', tuple(NAMES)),
-  ('logloss', 'logloss', ('continued', 'scratch')),
-  ('predicted_over_actual', 'pred/act', ('continued', 'scratch')),
-)
+# Names in a terminal's table.
 _SHORT = {
+  'predicted_over_actual': 'pred/act',
   'baseline': 'rates',
   'continued': 'going on',
   'scratch': 'anew',
@@ -80,25 +76,24 @@ _SHORT = {
 
 
 def brief(record: Record, task: str) -> content.Table:
-  """As `of_task`, for a terminal: some metrics of a binary task.
+  """As `of_task`, for a terminal: rates and truth by the first metric alone.
 
   Args:
     record: the content of backtest.json.
-    task: its name; of another kind of task the whole table.
+    task: its name.
   """
   summary = record['summary'][task]
-  if not all(name in summary for name, *_ in _BRIEF):
-    return of_task(record, task)
   columns = [
-    (name, short, arm)
-    for name, short, arms in _BRIEF
-    for arm in arms
+    (name, arm)
+    for i, name in enumerate(summary)
+    for arm in (NAMES if i == 0 else ('continued', 'scratch'))
     if summary[name][arm] is not None
   ]
-  header = [f'{short}: {_SHORT[arm]}' for _, short, arm in columns]
-  return _by_day(
-    record, task, [(name, arm) for name, _, arm in columns], header
-  )
+  header = [
+    f'{_SHORT.get(name) or metric_registry.describe(name).label}: {_SHORT[arm]}'
+    for name, arm in columns
+  ]
+  return _by_day(record, task, columns, header)
 
 
 def differences(record: Record) -> content.Table:
@@ -124,26 +119,20 @@ def differences(record: Record) -> content.Table:
 def of_days(record: Record) -> content.Table:
   """Rows, drift and unseen values of every day."""
   keys = list(shown(record)[0]['drift']['unseen'])
-  header = (
-    'day',
-    'train rows',
-    'test rows',
-    *(f'unseen {key}' for key in keys),
-    'largest PSI',
-    'of',
-  )
+  unseen = [f'unseen {key}' for key in keys]
+  header = ('day', 'drifts most', 'PSI', 'train rows', 'test rows', *unseen)
   rows = [
     (
       label(day),
+      day['drift']['field'],
+      f'{day["drift"]["psi"]:.2f}',
       f'{day["train_rows"]:,}',
       f'{day["rows"]:,}',
       *(f'{day["drift"]["unseen"][key]:.1%}' for key in keys),
-      f'{day["drift"]["psi"]:.2f}',
-      day['drift']['field'],
     )
     for day in shown(record)
   ]
-  return content.Table(header, rows, 1)
+  return content.Table(header, rows, 2)
 
 
 def times(record: Record) -> content.Table:

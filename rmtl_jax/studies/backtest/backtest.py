@@ -153,11 +153,20 @@ def _asked(
   old = json_files.read(file)
   for name, value in asked.items():
     if old.get(name) != value:
+      which, before, after = _first_unlike(name, old.get(name), value)
       raise types.InputError(
-        f'{path}: this backtest has another {name}: {old.get(name)!r:.200}, not'
-        f' {value!r:.200}; choose another --workdir'
+        f'{path}: this backtest has {which}={before!r:.80}, not {after!r:.80};'
+        ' choose another --workdir'
       )
   return old
+
+
+def _first_unlike(name: str, old: Any, new: Any) -> tuple[str, Any, Any]:
+  """The first part in which two records of JSON differ, and both values."""
+  if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
+    key = next(key for key in new if old[key] != new[key])
+    return _first_unlike(f'{name}.{key}', old[key], new[key])
+  return name, old, new
 
 
 def _runs(

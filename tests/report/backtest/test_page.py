@@ -4,6 +4,7 @@ import copy
 
 import pytest
 
+from rmtl_jax.report import tables as report_tables
 from rmtl_jax.report.backtest import page, tables
 from rmtl_jax.report.page import html, markdown
 from rmtl_jax.studies.backtest import backtest
@@ -113,7 +114,25 @@ def test_tables_have_a_row_per_day(record):
     *('4.0', '8.0'),
   )
   assert times.rows[-1][1:5] == ('3.0', '6.0', '9.0', '12.0')
-  assert tables.of_days(record).rows[0][-3:] == ('25.0%', '0.30', 'hour')
+  found = tables.of_days(record).rows[0]
+  assert found[1:3] == ('hour', '0.30') and found[-1] == '25.0%'
+
+
+def test_tasks_of_numbers_fit_a_terminal(record):
+  record = copy.deepcopy(record)
+  values = {'baseline': 0.5, 'continued': 0.6, 'scratch': 0.7, 'oracle': None}
+  names = ('xauc', 'rmse', 'predicted_over_actual')
+  record['summary']['watch'] = dict.fromkeys(names, values)
+  for day in record['days'][1:]:
+    for run in day['runs']:
+      for arm in ('baseline', 'continued', 'scratch'):
+        run[arm]['metrics']['watch'] = dict.fromkeys(names, 0.6)
+    day['mean'] = backtest.means(day['runs'])
+  found = tables.brief(record, 'watch')
+  assert found.header[1:4] == ('XAUC: rates', 'XAUC: going on', 'XAUC: anew')
+  assert len(found.header) == 8
+  printed = report_tables.text(report_tables.plain(found))
+  assert '2024-05-02' in printed and '…' not in printed
 
 
 def test_the_page_says_what_came_out(record):

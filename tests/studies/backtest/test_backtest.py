@@ -89,8 +89,18 @@ def test_what_is_done_is_not_done_again(done, tmp_path):
 
 
 def test_another_backtest_in_the_same_place_is_refused(done):
-  with pytest.raises(types.InputError, match='another days: 2, not 3'):
+  with pytest.raises(types.InputError, match='has days=2, not 3; choose'):
     run(done[0], OPTIONS._replace(days=3))
+  with pytest.raises(
+    types.InputError, match=r'has continued.pretrain.max_epochs=2, not 3;'
+  ):
+    run(done[0], OPTIONS._replace(continued={'pretrain.max_epochs': 3}))
+
+
+def test_a_log_that_is_too_short_leaves_no_backtest(tmp_path):
+  with pytest.raises(types.InputError, match='--days: .* expected 25 or fewer'):
+    run(tmp_path, OPTIONS._replace(days=40))
+  assert not (tmp_path / 'asked.json').exists()
 
 
 @pytest.mark.parametrize('seeds', [(), (0, 0), (0, -1)])
