@@ -108,7 +108,7 @@ def first_and_last_row(
 ) -> tuple[int, int]:
   """The times of the log's first and last row, ms, found by preparing it.
 
-  That directory is removed again.
+  `scratch`, where that is done, is removed again.
 
   Raises:
     types.InputError: the log has no times.
