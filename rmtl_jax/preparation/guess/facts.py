@@ -26,6 +26,11 @@ _TRUTHS = (
   ('oui', 'non'),
   ('si', 'no'),
   ('sí', 'no'),
+  ('sim', 'não'),
+  ('ja', 'nee'),
+  ('ja', 'nej'),
+  ('tak', 'nie'),
+  ('да', 'нет'),
 )
 # Most texts of yes, no and nothing, in several spellings.
 _MOST_TRUTHS = 8
@@ -35,10 +40,15 @@ _SENTINELS = (-1.0, -9.0, -99.0, -999.0, -9999.0)
 _SEPARATORS = ('|', ';', ',', ' ')
 # Numbers as people write them: with a decimal comma or commas of thousands, and
 # what stands before or behind them.
+_SIGN = rf'(%|{written_numbers.MONEY})'
+_SPACES = written_numbers.SPACES
 _WRITTEN = (
-  r'[$€£¥]?\s?-?(\d{1,3}(,\d{3})+(\.\d+)?|\d{1,3}(\.\d{3})*,\d{2}|\d+(\.\d+)?)'
-  r'\s?[%$€£¥]?|[$€£¥]\s?-?\d+,\d+|-?\d+,\d+\s?[%$€£¥]'
+  rf"{_SIGN}?\s?-?(\d{{1,3}}([,'{_SPACES}]\d{{3}})+(\.\d+)?"
+  rf'|\d{{1,3}}([.{_SPACES}]\d{{3}})*,\d{{2}}|\d+(\.\d+)?)'
+  rf'\s?{_SIGN}?|{_SIGN}\s?-?\d+,\d+|-?\d+,\d+\s?{_SIGN}'
 )
+# Money of those who write decimals with a comma.
+_MONEY_BEHIND = rf'€|R[$]|[0-9] ?{written_numbers.MONEY}$'
 _NOT_WRITTEN = '', 0.0, 0.0, 0.0
 # Least different ends of decimals that a comma begins.
 _LEAST_TAILS = 30
@@ -280,7 +290,7 @@ def _decimal(
     f" (NOT contains({value}, '.') OR"
     f" regexp_matches({value}, '[.][0-9]{{3}}([^0-9]|$)')))"
     f" AND bool_or(contains({value}, '.'))"
-    f" AND bool_or(regexp_matches({value}, '€|[0-9] ?[$£¥₹]$'))"
+    f' AND bool_or(regexp_matches({value}, {sql.literal(_MONEY_BEHIND)}))'
   )[0][0]
   for decimal in (',', '.') if in_thousands else ('.', ','):
     number = written_numbers.number(value, pa.string(), decimal)
@@ -304,11 +314,12 @@ def _is_written(value: str) -> str:
   """
   head = f"regexp_extract({value}, '[0-9]+')"
   tail = f"regexp_extract({value}, ',([0-9]+)$', 1)"
-  signed = f"bool_or(regexp_matches({value}, '[.%$€£¥]'))"
+  signed = f'bool_or(regexp_matches({value}, {sql.literal(f"[.]|{_SIGN}")}))'
   varies = (
     f"(count(DISTINCT len({head})) > 1 OR bool_or({tail} LIKE '0%'))"
     f" AND NOT bool_or({head} LIKE '0_%')"
     f" AND max(len({value}) - len(replace({value}, ',', ''))) <= 3"
+    f" AND bool_or(regexp_matches({value}, '[,'']'))"
   )
   is_decimal = (
     f"bool_and(regexp_full_match({value}, '-?[0-9]+,[0-9]+')) AND ("

@@ -12,21 +12,24 @@ from rmtl_jax.preparation.raw import files as raw
 
 # By the decimal sign: what parts thousands, and a number so written, with signs
 # of money or %. RE2, which DuckDB has, and Python read the patterns alike.
-_SPACES = ' \u00a0\u202f'
-_THOUSANDS = {',': f"[.{_SPACES}']", '.': f"[,{_SPACES}']"}
-_SPACE, _MONEY = f'[{_SPACES}]?', '[$€£¥₹]'
+SPACES = ' \u00a0\u202f'
+_THOUSANDS = {',': f"[.{SPACES}']", '.': f"[,{SPACES}']"}
+_SPACE = f'[{SPACES}]?'
+MONEY = (
+  '(R?[$]|[€£¥₹₽₺]|zł|kr|Kč|Ft|AUD|CAD|CHF|DKK|EUR|GBP|INR|JPY|NOK|PLN|SEK|USD)'
+)
 _WRITTEN = {
   sign: (
-    rf'([+-]?{_SPACE}{_MONEY}?|{_MONEY}{_SPACE}[+-]){_SPACE}'
+    rf'([+-]?{_SPACE}{MONEY}?|{MONEY}{_SPACE}[+-]){_SPACE}'
     rf'(([1-9][0-9]{{0,2}}({parts}[0-9]{{3}})+|[0-9]+)([{sign}][0-9]*)?'
-    rf'|[{sign}][0-9]+)([eE][+-]?[0-9]+)?{_SPACE}({_MONEY}|%)?'
+    rf'|[{sign}][0-9]+)([eE][+-]?[0-9]+)?{_SPACE}({MONEY}|%)?'
   )
   for sign, parts in _THOUSANDS.items()
 }
 DECIMALS = tuple(_THOUSANDS)
 LIKE = {',': '1.200,50', '.': '1,200.50'}
 # What is no part of a number.
-_NO_NUMBER = {sign: f'[^0-9eE+{sign}-]' for sign in DECIMALS}
+_NO_NUMBER = {sign: f'EUR|SEK|[^0-9eE+{sign}-]' for sign in DECIMALS}
 
 
 def number(value: str, found: pa.DataType, decimal: str = '') -> str:
