@@ -35,9 +35,13 @@ _LAST_LABEL = words.listed('recommended voted')
 _STEP = words.listed('visit visited')
 # Of what is still to come, at the end of a name.
 _TO_COME = r'next( \d+)? (day|week|month|quarter|year|period)s?$'
+# Between what is told and of what, also as the end of a word.
+_OF = '(day|week|month|year|date|time|type|number)?of'
 _VIEWS = {'long', 'valid', 'effective', 'full', 'finish', 'complete'}
 # Of what was before the row; with these of counts, and of who or what is shown.
-_BEFORE = words.listed('last prev previous prior history past before ever ago')
+_BEFORE = words.listed(
+  'last prev previous prior history past before ever ago today yesterday'
+)
 _NO_LABEL = _BEFORE | words.listed(
   'user item count cnt num total avg mean rate rates ratio days feat random'
   ' rand changes'
@@ -81,6 +85,10 @@ _PAYMENTS = words.listed('pay paid payment order')
 _MARKS = words.listed(
   'is has was did bool boolean flag ind indicator bin binary yn'
 )
+# What somebody is.
+_TRAITS = words.listed(
+  'male female black white asian hispanic hispan hisp afam married'
+)
 # Words that say nothing of which columns belong together.
 _COMMON = frozenset(
   [
@@ -97,16 +105,22 @@ def is_label(name: str) -> bool:
 
   >>> is_label('is_click'), is_label('long_view'), is_label('click_count')
   (True, True, False)
-  >>> is_label('default payment next month')
-  True
+  >>> is_label('default payment next month'), is_label('day_of_purchase')
+  (True, False)
   """
-  parts = words.of(name)
+  parts = _before_of(words.of(name))
   found, joined = set(parts), ''.join(parts).removeprefix('is')
   if re.search(_TO_COME, ' '.join(parts)) and found & (_LABEL | _WHOLE_LABEL):
     return True
   is_view = 'view' in found and bool(found & _VIEWS)
   named = bool(found & _LABEL) or joined in _LABEL | _SURE_LABEL or is_view
   return named and not found & _NO_LABEL
+
+
+def _before_of(parts: list[str]) -> list[str]:
+  """The words before `of`, which say what is told of the words behind it."""
+  ends = (i + 1 for i, word in enumerate(parts) if re.fullmatch(_OF, word))
+  return parts[: next(ends, len(parts))]
 
 
 def may_be_label(name: str) -> bool:
@@ -147,6 +161,25 @@ def is_condition(name: str) -> bool:
   (True, True, False)
   """
   return bool({*words.of(name)} & _CONDITION)
+
+
+def is_trait(name: str) -> bool:
+  """Whether a name is of what somebody is, and no more than that.
+
+  >>> is_trait('is_female'), is_trait('black'), is_trait('black_list')
+  (True, True, False)
+  """
+  unmarked = (word for word in words.of(name) if word not in _MARKS)
+  return ''.join(unmarked) in _TRAITS
+
+
+def stem(name: str) -> str:
+  """The words before the last one, if they say more than that there are two.
+
+  >>> stem('city_rome'), stem('edlevel3'), stem('is_click'), stem('churn')
+  ('city', 'edlevel', '', '')
+  """
+  return ' '.join(word for word in words.of(name)[:-1] if word not in _MARKS)
 
 
 def tells_how(name: str) -> bool:

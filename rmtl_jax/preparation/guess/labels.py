@@ -242,9 +242,10 @@ def _by_place(
 
   Two other values count in the last column alone, and in no log of events.
   What has one value for every user or every item describes these; so does what
-  somebody has or is, but for the last column. Names that may say label come
-  last.
+  somebody has or is, but for the last column. Dummies of one column are none.
+  Names that may say label come last.
   """
+  dummies = _dummies(sample, [one for one in free if one.is_binary])
   possible = {
     one.name: one.is_binary and not one.is_mark
     for one in free
@@ -254,6 +255,8 @@ def _by_place(
       or label_names.may_be_state(one.name)
     )
     and not label_names.is_known_before(one.name)
+    and not label_names.is_trait(one.name)
+    and one.name not in dummies
     and not two_valued.is_fixed(sample, one, keys)
   }
   chosen: dict[str, str] = {}
@@ -278,6 +281,28 @@ def _by_place(
       if label_names.may_be_last(one.name) and two_valued.fits(one)
     }
   return chosen
+
+
+def _dummies(
+  sample: sample_lib.Sample, binary: Sequence[facts_lib.Facts]
+) -> set[str]:
+  """Columns of 0 and 1 that were one of more values, such as `city_rome`.
+
+  Their names differ in the last word, and no two are 1 in any row, of rows that
+  would have both by chance.
+  """
+  groups: dict[str, list[facts_lib.Facts]] = {}
+  for one in binary:
+    if stem := label_names.stem(one.name):
+      groups.setdefault(stem, []).append(one)
+  found: set[str] = set()
+  for group in groups.values():
+    together = _together(sample, group)
+    ones = np.diag(together.both)
+    by_chance = np.triu(np.outer(ones, ones), 1).sum() / sample.rows
+    if together.both.sum() == ones.sum() and by_chance > -np.log(_CHANCE):
+      found |= {one.name for one in group}
+  return found
 
 
 def _nested_in(

@@ -15,9 +15,9 @@ AUC = 0.98
 # Least rows of either label, and least rows per value of a category: of all
 # rows, and of those that have one.
 _LEAST_ROWS, _ROWS_OF_VALUE, _FILLED_OF_VALUE = 10, 20, 5
-# A column that is filled only where the label is 1: share, chance were the two
-# independent.
-_FILLED, _CHANCE = 0.995, 1e-3
+# A column that is filled only where the label is 1: share, most of the share of
+# other rows that the log has, chance were the two independent.
+_FILLED, _MOST_OF_OTHERS, _CHANCE = 0.995, 0.1, 1e-3
 
 
 def find(
@@ -98,7 +98,8 @@ def _filled(
     inside, outside = ones[places].sum(), zeros[places].sum()
     if all(places) or inside < _LEAST_ROWS:
       continue
-    if inside / (inside + outside) >= _FILLED and rate**inside < _CHANCE:
+    most = min(1 - _FILLED, _MOST_OF_OTHERS * (1 - rate)) * (inside + outside)
+    if outside <= most and rate**inside < _CHANCE:
       return what
   return ''
 

@@ -374,3 +374,48 @@ def test_labels_of_the_first_column_are_named_in_the_table(tmp_path):
   columns = {'label': _every(2), 'x': [i % 7 for i in range(N)]}
   found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
   assert found.columns[0].why == 'named like a label, 50.0% are 1'
+
+
+def test_dummies_of_a_column_are_no_answers(tmp_path):
+  kinds = [i % 3 for i in range(N)]
+  ports = {f'port_{k}': [int(v == k) for v in kinds] for k in range(3)}
+  assert not _labels(tmp_path, {'age': range(N), **ports})[0]
+  # Both at once, or none of both by chance alone.
+  votes = {'vote_a': _every(2), 'vote_b': _every(3)}
+  assert {*_labels(tmp_path, {'age': range(N), **votes})[0]} == {*votes}
+  rare = {'pain_a': _every(100), 'pain_b': _every(100, 1)}
+  assert {*_labels(tmp_path, {'age': range(N), **rare})[0]} == {*rare}
+
+
+@pytest.mark.parametrize('name', ['black', 'is_female'])
+def test_what_somebody_is_stands_for_no_answer(tmp_path, name):
+  assert not _labels(tmp_path, {name: _every(3), 'age': range(N)})[0]
+  columns = {'age': range(N), name: _every(3), 'deny': _every(4)}
+  assert [*_labels(tmp_path, columns)[0]] == ['deny']
+
+
+def test_a_flag_of_today_is_no_answer(tmp_path):
+  columns = {
+    'x': range(N),
+    'rain_today': _every(3),
+    'rain_tomorrow': _every(2),
+  }
+  assert [*_labels(tmp_path, columns)[0]] == ['rain_tomorrow']
+
+
+@pytest.mark.parametrize('name', ['WeekofPurchase', 'Ease of booking'])
+def test_what_is_told_of_an_answer_is_a_feature(tmp_path, name):
+  columns = {name: [i % 40 for i in range(N)], 'churn': _every(5)}
+  assert not _labels(tmp_path, columns)[1]
+
+
+def test_of_a_frequent_label_rows_without_the_other_are_no_leak(tmp_path):
+  """99.2 % of all are 1, and 99.6 % of those with a count."""
+  rows = range(4000)
+  passed = [int(i % 125 != 0) for i in rows]
+  some = [i % 2 and (i % 125 != 0 or i < 1700) for i in rows]
+  count = [i % 5 + 1 if one else 0 for i, one in enumerate(some)]
+  sample, facts = logs.sample_of(tmp_path, {'count': count, 'passed': passed})
+  labels, _ = labels_lib.find(sample, facts, {}, ())
+  assert [label.column for label in labels] == ['passed']
+  assert not leaks.find(sample, facts[:1], labels)
