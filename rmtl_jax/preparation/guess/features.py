@@ -10,7 +10,7 @@ import numpy as np
 
 from rmtl_jax.preparation import checks
 from rmtl_jax.preparation.guess import facts as facts_lib
-from rmtl_jax.preparation.guess import number_names
+from rmtl_jax.preparation.guess import key_names, number_names
 from rmtl_jax.preparation.guess import sample as sample_lib
 from rmtl_jax.preparation.raw import written_numbers
 
@@ -116,8 +116,11 @@ def _useless(facts: facts_lib.Facts) -> str:
     return f'numbers beyond {checks.LARGEST:g} in size, which no field reads'
   if facts.kind == 'text' and facts.words > _WORDS and facts.distinct > 50:
     return f'free text of {facts.words:.0f} words, which no field reads'
-  if facts.kind == 'text' and facts.distinct > _UNIQUE * facts.filled:
-    return 'text that hardly comes back'
+  if facts.distinct > _UNIQUE * facts.filled:
+    if facts.kind == 'text':
+      return 'text that hardly comes back'
+    if key_names.ends_in_id(facts.name) or key_names.is_numbered(facts.name):
+      return 'ids that hardly come back'
   return ''
 
 

@@ -14,17 +14,18 @@ USERS = (
   '|household|panelist|respondent|subject|participant|patient|student|employee'
   '|borrower|donor|rider|driver|sender|applicant|learner|cust|guest|buyer'
   '|eater|seeker|bettor|pupil|mrn|kunde|nutzer|benutzer|cliente|usuario'
-  '|utilisateur'
+  '|utilisateur|klant|gebruiker|utente|paciente|paziente'
 )
 ITEMS = (
   'item|product|sku|asin|isbn|article|video|movie|song|track|book|news|story|doc'
   '|document|post|photo|listing|goods|recipe|game|course|hotel|prop|property'
   '|restaurant|offer|coupon|note|feed|clip|episode|podcast|show|content|anime'
-  '|manga|stockcode|tweet|artikel|produkt|produit|producto|ad|ads|aid|adgroup'
+  '|manga|stockcode|tweet|artikel|produkt|produit|producto|prodotto|produto|ad|ads|aid|adgroup'
   '|advert|creative|banner|campaign'
 )
 # Ids of which a name does not say of what.
-_BARE_IDS = words.listed('id ids nr no key pid uuid')
+_ID_NUMBERS = words.listed('idno idnr idnum idnumber')
+_BARE_IDS = _ID_NUMBERS | words.listed('id ids nr no key pid uuid')
 # Words of many other columns too, which are items only as ids.
 _ITEM_IDS = (
   'question|problem|exercise|lexeme|job|vacancy|venue|business|poi|place|vendor'
@@ -45,9 +46,10 @@ _KEYS = {
   'user': r'(?:id)?'
   rf'(?:full|anonymous|anon|app|web|hashed|raw|{USERS})?({USERS})'
   rf'(pseudo|unique)?({_ID}{{1,2}}|name|email)?|(card|cc)(num|number|nr|no|hash)'
-  rf'|(?:author)?(?:steam|kunden){_ID}',
-  'item': rf'(?:id)?(target|candidate|click|clicked|product)?({ITEMS})'
-  rf'{_ID}{{0,2}}(clean)?|({_ITEM_IDS}){_SURE_ID}|id({_ITEM_IDS})',
+  rf'|(?:author)?(?:steam|kunden){_ID}'
+  rf'|(?:candidate|passenger){_SURE_ID}',
+  'item': r'(?:id)?(target|candidate|click|clicked|view|viewed|product)?'
+  rf'({ITEMS}){_ID}{{0,2}}(clean)?|({_ITEM_IDS}){_SURE_ID}|id({_ITEM_IDS})',
   'session': r'(?:id)?(user|web|app|ga|browser|visitor|customer|client)?'
   rf'({_SESSIONS}){_ID}{{0,2}}|({_REQUESTS}){_ID}|({_ORDERS}){_SURE_ID}'
   rf'|id({_ORDERS})',
@@ -88,6 +90,17 @@ def is_bare_id(name: str) -> bool:
   (True, True, False)
   """
   return ''.join(words.of(name)) in _BARE_IDS
+
+
+def is_numbered(name: str) -> bool:
+  """Whether a name is that of the number which somebody or something has.
+
+  >>> is_numbered('Customer Number'), is_numbered('id_no'), is_numbered('NO')
+  (True, True, False)
+  """
+  parts = words.of(name)
+  is_key = any(rank(name, role) is not None for role in ('user', 'item'))
+  return (is_key and parts[-1] == 'number') or ''.join(parts) in _ID_NUMBERS
 
 
 def is_sure_key(name: str, role: str) -> bool:

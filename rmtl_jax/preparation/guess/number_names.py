@@ -22,7 +22,11 @@ _AMOUNT = words.listed(
   ' frequency gap value tenure window hours minutes weeks months year years pop'
   ' population calls nights adults children kids siblings people persons rooms'
   ' bedrooms bathrooms floors visits orders purchases points pages passengers'
-  ' guests employees spend'
+  ' guests employees spend episodes seasons chapters seats reviews ratings'
+  ' votes comments followers friends stores trips recency'
+  # Age, number and price in other languages.
+  ' alter edad idade eta leeftijd anciennete menge anzahl antal aantal preis'
+  ' prix precio prezzo prijs pris'
 )
 # Of kinds that few numbers stand for, at the end of a name.
 _KINDS_AT_END = words.listed(
@@ -58,10 +62,12 @@ def measure(name: str) -> str:
   ('code', 'amount', 'code', '')
   >>> measure('shopid'), measure('payprice'), measure('price_at_visit')
   ('code', 'amount', 'amount')
-  >>> measure('policy_no'), measure('items_in_order')
-  ('code', '')
+  >>> measure('policy_no'), measure('items_in_order'), measure('client number')
+  ('code', '', 'code')
   """
   counted = _counted_words(name)
+  if key_names.is_numbered(name):
+    return 'code'
   for word in reversed(counted):
     if word in CODES:
       return 'code'

@@ -70,6 +70,7 @@ PATTERNS = (
   ),
   '%a, %d %b %Y %H:%M:%S %z',
   '%Y%m%dT%H%M%SZ',
+  '%Y%m%dT%H%M%S.%gZ',
   '%b %d, %Y, %I:%M:%S %p',
   '%b %d, %Y %I:%M:%S %p',
   '%b %d, %Y %I:%M %p',
@@ -82,13 +83,14 @@ PATTERNS = (
   '%d %b %Y',
   '%d %B %Y',
 )
-# Of these the ones of a column that no name calls a time: months such as
-# 2020-01, and versions such as 3.1.12, may be anything.
+# Of these the ones of a column that no name calls a time: 2020-01, Mar-15 and
+# versions such as 3.1.12 may be anything.
 _SURE_PATTERNS = [
   pattern
   for pattern in PATTERNS
   if ':' in pattern
   or ('%d' in pattern and '%Y' in pattern and pattern != '%Y.%m.%d')
+  or pattern in ('%b-%Y', '%b %Y', '%B %Y')
 ]
 # Patterns of digits alone, by how many there are, and the first of them: of
 # 1980, or since 2000 where the year has two digits.

@@ -17,7 +17,9 @@ _GLUED_DATE = '(start|begin|end|sale|issue|purchase|transaction|request)date$'
 # Times of a user or of an item, not of the row.
 _TIME_OF_KEY = words.listed(
   'since birth birthday birthdate born dob register registered registration'
-  ' signup joined release released publish published expire expiry'
+  ' signup joined release released publish published expire expiry hired'
+  ' hiring bind inception alta naissance nacimiento nascimento nascita'
+  ' geburtsdatum geburtstag'
 )
 # Of what was before the row.
 _BEFORE = words.listed('last latest previous prev prior recent first')

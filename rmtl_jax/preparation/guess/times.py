@@ -12,6 +12,7 @@ from rmtl_jax.preparation.guess import (
   number_names,
   time_forms,
   time_names,
+  words,
 )
 from rmtl_jax.preparation.guess import keys as keys_lib
 from rmtl_jax.preparation.guess import sample as sample_lib
@@ -103,10 +104,11 @@ def _counts_on(
 ) -> bool:
   """Whether numbers named like times are a log's own, not counts and lengths.
 
-  Where the name says more than that, they rise with the rows, of all or of each
-  user or session, as those of `screen_time` don't.
+  Where the name says more than that, or `time` alone, they rise with the rows,
+  of all or of each user or session, as those of `screen_time` and of survival
+  don't.
   """
-  if time_names.is_sure_time(facts.name):
+  if time_names.is_sure_time(facts.name) and words.of(facts.name) != ['time']:
     return True
   if not time_names.ends_in_time(facts.name):
     return False

@@ -225,6 +225,8 @@ def test_a_single_negative_number_stands_for_nothing(tmp_path):
     (['red', 'blue', 'red'] * 100, None),
     ([1, 1, 1] * 100, None),
     (['yes', '', ''] * 100, ('yes', '')),
+    (['não', 'sim', 'sim'] * 100, ('sim', 'não')),
+    (['ja', 'nee', 'ja'] * 100, ('ja', 'nee')),
     (['Yes', 'yes', ''] * 100, ('Yes', '')),
     (['Yes', 'yes', 'No'] * 100, ('Yes', 'No')),
     (['Yes', 'NA', 'No'] * 100, ('Yes', 'No')),
@@ -258,6 +260,15 @@ def test_numbers_of_two_values(tmp_path, values):
     (['"12,5 %"', '"7,25 %"'], ',', 12.5),
     (['"1.250,00 €"', '"7,25 €"', 'NA'], ',', 1250.0),
     (['"0,2340"', '"12,3450"'], ',', 12.345),
+    (['"12,50 zł"', '"7,25 zł"'], ',', 12.5),
+    (['"R$ 1.250,00"', '"R$ 7,25"'], ',', 1250.0),
+    (['"EUR 12,50"', '"EUR 7,25"'], ',', 12.5),
+    (['"1 250,50 kr"', '"7,25 kr"'], ',', 1250.5),
+    (['"₹1,500"', '₹750'], '.', 1500.0),
+    (["CHF 1'250.50", 'CHF 7.25'], '.', 1250.5),
+    (['1.250 kr', '850 kr'], ',', 1250.0),
+    (['1 250 €', '12 500 €', '7 €'], '.', 12500.0),
+    (['"1\u202f250,00"', '"12\u202f500,50"'], ',', 12500.5),
     # Thousands of those who write decimals with a comma.
     (['1.250 €', '850 €', '12.500 €'], ',', 12500.0),
     (['$1.250', '$3.499', '$0.999'], '.', 3.499),
@@ -276,6 +287,7 @@ def test_numbers_that_people_wrote(tmp_path, values, decimal, largest):
     (['1-2', '12', 'a7'], 'text'),
     (['"1,234.50"', '"12,50"', '7'], 'text'),
     # Pairs of ids.
+    ([f'{i % 30 + 1} {i % 29 + 800}' for i in range(90)], 'lists of'),
     ([f'"{i % 30 + 1000},{i % 29 + 1800}"' for i in range(90)], 'lists of'),
     ([f'"{i % 9 + 1},1000{i % 7}"' for i in range(90)], 'lists of'),
     ([f'"{i % 8 + 1},{i % 7 + 1}"' for i in range(70)], 'lists of 8'),
@@ -299,4 +311,29 @@ def test_the_number_of_a_row_is_known_by_its_name(tmp_path):
 def test_the_only_number_of_a_thing_is_no_amount(tmp_path, name):
   assert (
     _guess(tmp_path, [i * 7919 % 100_003 for i in range(N)], name).kind == ''
+  )
+
+
+@pytest.mark.parametrize('name', ['idno', 'Customer Number'])
+def test_numbers_that_nobody_shares_are_no_amounts(tmp_path, name):
+  assert (
+    _guess(tmp_path, [i * 7919 % 100_003 for i in range(N)], name).kind == ''
+  )
+
+
+@pytest.mark.parametrize('name', ['id', 'order_id'])
+def test_ids_that_hardly_come_back_are_left_out(tmp_path, name):
+  values = [max(i, 9) * 7919 % 100_003 for i in range(N)]
+  assert _guess(tmp_path, values, name).why == 'ids that hardly come back'
+
+
+@pytest.mark.parametrize('name', ['Alter', 'episodes', 'precio'])
+def test_further_names_of_amounts(tmp_path, name):
+  assert _guess(tmp_path, [i % 40 for i in range(N)], name).kind == 'numeric'
+
+
+def test_an_amount_may_be_called_no(tmp_path):
+  """Nitric oxide, of the air."""
+  assert _guess(tmp_path, [i * 7 % 290 + 5 for i in range(N)], 'NO').kind == (
+    'numeric'
   )

@@ -108,7 +108,7 @@ def test_an_empty_column_is_no_user(tmp_path):
   assert keys.refused(*logs.sample_of(tmp_path, columns)) == {}
 
 
-@pytest.mark.parametrize('name', ['Kunden', 'steam'])
+@pytest.mark.parametrize('name', ['Kunden', 'steam', 'passenger_num'])
 def test_counts_are_no_users(tmp_path, name):
   assert _keys(tmp_path, **{name: [i % 90 for i in range(N)]}) == {}
 
@@ -343,6 +343,8 @@ def test_of_codes_the_most_frequent_is_the_impression():
     ('id_usuario', 'id_producto'),
     ('Benutzer', 'Artikelnummer'),
     ('Customer Email', 'tweet_id'),
+    ('klantnummer', 'prodotto_id'),
+    ('candidate_id', 'VIEW_COUPON_ID'),
   ],
 )
 def test_names_of_keys_in_other_words(tmp_path, user, item):

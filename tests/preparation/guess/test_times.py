@@ -114,6 +114,7 @@ def test_times_before_2000_need_a_flag(tmp_path, first, why, needs):
     ('01/May/2024:10:00:00 +0000', '%d/%b/%Y:%H:%M:%S %z'),
     ('01-MAY-2024', '%d-%b-%Y'),
     ('"may 05, 2024"', '%b %d, %Y'),
+    ('20240501T133000.000Z', '%Y%m%dT%H%M%S.%gZ'),
   ],
 )
 def test_other_text_has_a_pattern(tmp_path, value, pattern):
@@ -658,3 +659,26 @@ def test_a_time_of_users_in_whose_order_rows_stand_is_not_theirs(tmp_path):
     event_date=[day(user + i * 37 % 90) for i, user in enumerate(users)],
   )
   assert found and found.column == 'event_date'
+
+
+def test_a_time_in_no_order_may_be_a_length(tmp_path):
+  """As that of survival, beside who lived so long."""
+  lengths = [i * 7919 % 3000 for i in range(N)]
+  assert _times(tmp_path, time=lengths)[0] is None
+  found, _ = _times(tmp_path, time=sorted(lengths))
+  assert found and found.form == {'unit': 's'}
+
+
+def test_months_by_their_names_are_dates(tmp_path):
+  months = ['Jan-2024'] * 100 + ['Feb-2024'] * 100 + ['Mar-2024'] * 100
+  found, _ = _by_values(tmp_path, issue_d=months)
+  assert found and found.form == {'format': '%b-%Y'}
+  # As spreadsheets write 3-15.
+  found, _ = _by_values(tmp_path, size=[m[:4] + m[-2:] for m in months])
+  assert not found
+
+
+@pytest.mark.parametrize('name', ['inception_date', 'fecha_alta', 'bind_date'])
+def test_when_somebody_came_is_no_time_of_the_row(tmp_path, name):
+  found, others = _times(tmp_path, **{name: DAYS})
+  assert not found and 'not the time of a row' in others[name]
