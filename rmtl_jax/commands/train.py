@@ -106,15 +106,15 @@ def execute(values: flags.FlagValues) -> int:
   )
   config = workdir.padded(path, config, layout.shape if layout else None)
   config = rounding.resolved(path, config, layout)
+  stage = common.value(values, 'stage')
+  stages = run.ORDER if stage == 'all' else (stage,)
   if not (path / 'config.json').exists():
-    live.say(opening.text(config, manifest, data_dir))
+    live.say(opening.text(config, manifest, data_dir, stages))
   paper_model = common.value(values, 'paper_model')
   if paper_model is None:
     is_first = config.preset == presets.DEFAULT_PRESET and not source
     is_simulated = data_dir.resolve() == (path / 'data').resolve()
     paper_model = is_first and is_simulated
-  stage = common.value(values, 'stage')
-  stages = run.ORDER if stage == 'all' else (stage,)
   record = common.interruptible(
     lambda number: run.train(
       config,

@@ -70,7 +70,7 @@ def importance(
   if repeats < 1 or rows < 0:
     what, least = ('repeats', 1) if repeats < 1 else ('rows', 0)
     raise types.InputError(f'{what}: expected at least {least}')
-  run = workdir.read(path)
+  run = workdir.read_run(path)
   spec = run.manifest.feature_spec()
   parts = [
     *(importance_lib.Part(f.name, (f.name,)) for f in run.manifest.fields),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import terminal
@@ -11,6 +12,7 @@ from rmtl_jax.config import presets
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.preparation import summary
+from rmtl_jax.runtime import stages as stages_lib
 from rmtl_jax.weighting import registry
 
 
@@ -18,6 +20,7 @@ def text(
   config: config_lib.Config,
   manifest: manifest_lib.Manifest,
   data_dir: str | os.PathLike[str],
+  stages: Sequence[str] = stages_lib.ORDER,
 ) -> str:
   """Some paragraphs of at most 80 columns, unless names are longer.
 
@@ -25,11 +28,12 @@ def text(
     config: of the run.
     manifest: of its data.
     data_dir: where these are.
+    stages: those that are trained.
   """
   paragraphs = [
     data(manifest, data_dir),
     terminal.filled(_settings(config, manifest)),
-    terminal.filled(_stages(config)),
+    terminal.filled(_stages(config, stages)),
   ]
   return '\n\n'.join(paragraphs) + '\n'
 
@@ -76,15 +80,18 @@ def _units(units: tuple[int, ...]) -> str:
   return '-'.join(map(str, units)) or '0'
 
 
-def _stages(config: config_lib.Config) -> str:
-  words = 'stages: pretrain trains the model; '
+def _stages(config: config_lib.Config, stages: Sequence[str]) -> str:
+  says = {'pretrain': 'pretrain trains the model'}
   if registry.find(config.weighting.name).needs_critics:
-    words += 'critic trains the critics that will weigh its losses; '
-  words += f'finetune goes on with weighting {config.weighting.name}'
-  if config.control:
-    words += ' and, as its control, with constant weights'
+    says['critic'] = 'critic trains the critics that will weigh its losses'
+  control = ' and, as its control, with constant weights'
+  says['finetune'] = (
+    f'finetune goes on with weighting {config.weighting.name}'
+    f'{control if config.control else ""}'
+  )
+  words = '; '.join(text for stage, text in says.items() if stage in stages)
   return (
-    f'{words}. Their lines have the loss of the train rows and, of the'
+    f'stages: {words}. Their lines have the loss of the train rows and, of the'
     " validation rows, the mean of the tasks' AUC and logloss (1 is that of"
     ' the mean rate). best: the best'
     f' {monitored(config)} so far, which is kept.'

@@ -42,7 +42,7 @@ def evaluate(
     types.InputError: not a run, no checkpoint, data with other fields, or the
       run's own data was replaced.
   """
-  run = workdir.read(pathlib.Path(path)).on(layout)
+  run = workdir.read_run(pathlib.Path(path)).on(layout)
   if propensities is not None:
     run = _with_propensities(run, propensities)
   place = pathlib.Path(data_dir) if data_dir else run.data_dir

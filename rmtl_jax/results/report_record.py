@@ -69,8 +69,13 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
   """
   run = workdir.read(path)
   finished = [name for name in stages.LEAVES if run.has(name)]
-  if (path / 'trials').is_dir():
+  if run.kind == workdir.SEARCH:
     raise types.InputError(f'{path}: a search (rmtl tune) has no report')
+  if run.kind == workdir.COMPARISON:
+    raise types.InputError(
+      f'{path}: no finished comparison to report on (rmtl compare goes on with'
+      ' it)'
+    )
   if not set(finished) & set(ensemble.ACTORS):
     raise types.InputError(
       f'{path}: no finished stage to report on (rmtl train goes on with it)'
@@ -99,19 +104,8 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
 
 
 def is_comparison(path: pathlib.Path) -> bool:
-  """Whether a directory is a comparison's.
-
-  Raises:
-    types.InputError: it is one, and has not finished.
-  """
-  if (path / 'results.json').exists():
-    return True
-  if (path / 'config.json').exists() and (path / 'runs').is_dir():
-    raise types.InputError(
-      f'{path}: no finished comparison to report on (rmtl compare goes on with'
-      ' it)'
-    )
-  return False
+  """Whether a directory is that of a comparison that has finished."""
+  return (path / 'results.json').exists()
 
 
 def comparison(path: pathlib.Path) -> Record:

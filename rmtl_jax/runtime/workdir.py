@@ -442,6 +442,18 @@ def read(path: pathlib.Path) -> Run:
   )
 
 
+def read_run(path: pathlib.Path) -> Run:
+  """As `read`, of a run and not of a comparison or a search.
+
+  Raises:
+    types.InputError: as for `read`, or a directory of another kind.
+  """
+  found = read(path)
+  if found.kind != RUN:
+    raise types.InputError(f'{path}: holds a {found.kind}, expected a run')
+  return found
+
+
 def check_compatible(run: Run, data: manifest_lib.Manifest, path: str) -> None:
   """Refuses data with other features or tasks than the run's.
 

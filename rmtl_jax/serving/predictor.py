@@ -147,7 +147,7 @@ def load(
   Raises:
     types.InputError: not a run, no such stage in it, or no calibration of it.
   """
-  run = workdir.read(pathlib.Path(workdir_path))
+  run = workdir.read_run(pathlib.Path(workdir_path))
   if stage and stage not in STAGES:
     raise types.InputError(
       f'stage: {stage!r} is not one of {", ".join(STAGES)}'

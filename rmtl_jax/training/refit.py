@@ -58,7 +58,7 @@ def describe(run: workdir.Run, path: pathlib.Path) -> dict[str, Any]:
   """See `find`: of a new run that trains the one of a path again."""
   if path == run.path.resolve():
     raise types.InputError(f'--run: {path}: is this --workdir')
-  source = workdir.read(path)
+  source = workdir.read_run(path)
   what = f'--run: {path}'
   if source.started_from:
     raise types.InputError(

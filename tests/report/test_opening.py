@@ -47,3 +47,13 @@ def test_other_settings(tmp_path):
   assert '--preset=paper' not in said and 'members' not in said
   assert 'critic' not in said and 'control' not in said
   assert 'the best AUC so far' in said
+
+
+def test_only_the_stages_that_follow_are_told(tmp_path):
+  tiny.write_prepared(tmp_path, sessions=60)
+  manifest = manifest_file.read(tmp_path)
+  config = config_lib.Config()
+  said = _said(opening.text(config, manifest, 'data', ['pretrain']))
+  assert 'stages: pretrain trains the model. Their lines' in said
+  said = _said(opening.text(config, manifest, 'data', ['critic', 'finetune']))
+  assert 'stages: critic trains the critics that' in said

@@ -285,11 +285,8 @@ def test_an_undefined_metric_of_a_member_is_left_out():
 
 def test_a_table_of_many_metrics_names_task_and_model_of_each_row():
   inverse = {'ips_auc': 0.7, 'ips_logloss': 0.4}
-  watch = {
-    'kind': 'regression',
-    **{'xauc': 0.7123, 'mae': 21.54, 'rmse': 40.0},
-    **{'ips_xauc': 0.6123, 'ips_mae': 31.54, 'ips_rmse': 50.0},
-  }
+  watch = {'kind': 'regression', 'xauc': 0.7123, 'mae': 21.54, 'rmse': 40.0}
+  watch |= {'ips_xauc': 0.6123, 'ips_mae': 31.54, 'ips_rmse': 50.0}
   buy = {**_metrics(0.6)['click'], **inverse}
   every = {**_metrics(0.6), 'conversion': buy, 'watch': watch}
   record = _record(

@@ -10,7 +10,7 @@ import pytest
 
 from rmtl_jax import cli, run, types
 from rmtl_jax.results import report_record
-from rmtl_jax.runtime import progress, stages, writers
+from rmtl_jax.runtime import progress, stages, workdir, writers
 from tests import test_run, tiny
 
 QUIET = progress.Progress(quiet=True)
@@ -129,9 +129,22 @@ def test_a_run_that_has_not_been_evaluated_is(trained, tmp_path):
   shutil.rmtree(path / 'checkpoints' / 'pretrain')
   with pytest.raises(types.InputError, match='no finished stage'):
     report_record.gather(path)
-  (path / 'trials').mkdir()
-  with pytest.raises(types.InputError, match='rmtl tune'):
+
+
+@pytest.mark.parametrize(
+  ('kind', 'said'),
+  [('comparison', 'no finished comparison'), ('search', 'rmtl tune')],
+)
+def test_what_is_no_run_is_told(trained, tmp_path, kind, said):
+  path = tmp_path / 'it'
+  shutil.copytree(trained, path)
+  file = path / 'config.json'
+  record = json.loads(file.read_text()) | {'kind': kind}
+  file.write_text(json.dumps(record))
+  with pytest.raises(types.InputError, match=said):
     report_record.gather(path)
+  with pytest.raises(types.InputError, match=f'holds a {kind}, expected a run'):
+    workdir.read_run(path)
 
 
 def test_damaged_files_are_named(trained, tmp_path):
@@ -147,10 +160,6 @@ def test_damaged_files_are_named(trained, tmp_path):
 
 def test_what_is_a_comparison(tmp_path):
   assert not report_record.is_comparison(tmp_path)
-  (tmp_path / 'config.json').write_text('{}')
-  (tmp_path / 'runs').mkdir()
-  with pytest.raises(types.InputError, match='no finished comparison'):
-    report_record.is_comparison(tmp_path)
   (tmp_path / 'results.json').write_text('{"tasks": []}')
   assert report_record.is_comparison(tmp_path)
   with pytest.raises(types.InputError, match=r"results\.json: lacks 'split'"):

@@ -49,7 +49,7 @@ def read(
         f'{path}: was exported with its stage and calibration; leave them out'
       )
     return _exported(path)
-  run = workdir.read(path)
+  run = workdir.read_run(path)
   metrics = json_files.read(path / 'metrics.json', 'rmtl train writes it')
   with json_files.parsing(str(path / 'metrics.json')):
     stages, maps = list(metrics['stages']), metrics.get('calibrated', {})

@@ -163,7 +163,7 @@ def _asked(
 
 def _first_unlike(name: str, old: Any, new: Any) -> tuple[str, Any, Any]:
   """The first part in which two records of JSON differ, and both values."""
-  if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
+  if isinstance(old, dict) and isinstance(new, dict) and set(old) == set(new):
     key = next(key for key in new if old[key] != new[key])
     return _first_unlike(f'{name}.{key}', old[key], new[key])
   return name, old, new
