@@ -7,6 +7,7 @@ import decimal
 import hashlib
 import json
 import math
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -29,6 +30,14 @@ _CHUNK = 4096
 _SCALES = {'ms': 1, 's': 1000}
 # Of Arrow's units.
 _NANOSECONDS = {'s': 10**9, 'ms': 10**6, 'us': 10**3}
+
+
+# Numbers as programs write them; a code such as 007 is none.
+_WHOLE = re.compile(r'-?(0|[1-9][0-9]{0,30})')
+_WRITTEN = re.compile(
+  _WHOLE.pattern + r'(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?'
+)
+_TRUTH = {'true': True, 'false': False}
 
 
 class Row(NamedTuple):
@@ -236,8 +245,8 @@ class Reader:
 def _comparable(column: pa.ChunkedArray) -> list[Any]:
   """Values that are equal however a request wrote them: 3.0 is 3, NaN nothing.
 
-  A column's type is that of all rows of its request. Times are whole numbers of
-  ns, whatever their unit.
+  A column's type is that of all rows of its request, or of its file. Times are
+  whole numbers of ns, whatever their unit.
   """
   kind = column.type
   if pa.types.is_temporal(kind):  # Python has no ns
@@ -245,8 +254,21 @@ def _comparable(column: pa.ChunkedArray) -> list[Any]:
     scale = _NANOSECONDS.get(getattr(kind, 'unit', ''), 1)
     return [None if n is None else n * scale for n in whole.to_pylist()]
   values = column.to_pylist()
-  is_exact = parquet.is_text(kind) or pa.types.is_integer(kind)
+  if parquet.is_text(kind):
+    return [_of_text(text) for text in values]
+  is_exact = pa.types.is_integer(kind)
   return values if is_exact else [_compared(value) for value in values]
+
+
+def _of_text(text: str | None) -> Any:
+  """What a text stands for: all values of CSV are text, a history's too."""
+  if not text or text.lower() == 'nan':
+    return None
+  if _WHOLE.fullmatch(text):
+    return int(text)
+  if _WRITTEN.fullmatch(text):
+    return _compared(float(text))
+  return _TRUTH.get(text.lower(), text)
 
 
 def _compared(value: Any) -> Any:

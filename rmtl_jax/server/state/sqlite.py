@@ -22,7 +22,7 @@ from rmtl_jax.server.state import counters, records
 
 FILE = 'state.sqlite'
 _LOCK = 'lock'
-_VERSION = 2
+_VERSION = 3
 # Seconds that a writer waits for another process's commit.
 _PATIENCE = 30.0
 _TABLES = """

@@ -110,7 +110,9 @@ def test_rows_are_the_same_however_they_are_written(reader):
   )
   assert once == identities(price=[decimal.Decimal('3.00')], tags=[[1, 2]])
   assert once != identities(price=[3.5], tags=[[1, 2]])
-  assert once != identities(price=['3'], tags=[[1, 2]])
+  assert once == identities(price=['3.0'], tags=[[1, 2]], more=[''])
+  assert identities(flag=[True]) == identities(flag=['True'])
+  assert identities(code=['007']) != identities(code=['7'])
   half = decimal.Decimal('3.50')
   assert identities(price=[3.5]) == identities(price=[half])
   once, again, other = (
