@@ -18,7 +18,8 @@ from rmtl_jax import cli, types
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.report import plain, tables
-from rmtl_jax.report.comparison import formats
+from rmtl_jax.report.comparison import formats, page
+from rmtl_jax.report.page import markdown
 from tests.faults import fuzz_targets, fuzz_worker
 from tests.preparation import raw_files
 from tests.report.comparison import example as comparison_results
@@ -298,7 +299,7 @@ def test_markdown_shows_what_came_from_data():
   evil = json.loads(text)
   evil['data']['source'] = _EVIL
   evil['warnings'] = [_EVIL]
-  report = formats.markdown(evil)
+  report = markdown.render(page.summary(evil))
   assert 'alert(1)' in report
   assert '<script' not in report and '[x](' not in report
   assert _EVIL[:8] in formats.text(evil)  # a terminal shows it as it is
