@@ -65,14 +65,12 @@ class CategorySplits(NamedTuple):
 
   width: int
 
+  sampled = _SHARE, _LEAST_SAMPLED
+
   @property
   def dtype(self) -> np.dtype[Any]:
     """Of the columns, whole numbers below the width."""
     return np.min_scalar_type(self.width - 1)
-
-  def count_sampled(self, columns: int) -> int:
-    """See `forms.Form`."""
-    return forms.count_sampled(columns, _SHARE, _LEAST_SAMPLED)
 
   def grow(
     self,

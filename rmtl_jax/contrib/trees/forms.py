@@ -47,8 +47,9 @@ class Form(Protocol):
     """Of the columns."""
     ...
 
-  def count_sampled(self, columns: int) -> int:
-    """How many of so many columns a tree samples."""
+  @property
+  def sampled(self) -> tuple[float, int]:
+    """The share of columns that a tree samples, and how many at least."""
     ...
 
   def grow(
@@ -97,20 +98,15 @@ def make_limits(
   return Limits(
     columns=order,
     allowed=np.int32(len(places)),
-    sampled=np.int32(form.count_sampled(len(places))),
+    sampled=np.int32(count_sampled(form, len(places))),
     l2=np.float32(l2),
     least=np.float32(least),
   )
 
 
-def count_sampled(columns: int, share: float, least: int) -> int:
-  """Columns that a tree samples: a share, rounded up, but not too few.
-
-  Args:
-    columns: C.
-    share: of them.
-    least: columns, if there are as many.
-  """
+def count_sampled(form: Form, columns: int) -> int:
+  """How many of so many columns a tree samples."""
+  share, least = form.sampled
   return max(int(np.ceil(share * columns)), min(columns, least))
 
 
@@ -136,7 +132,7 @@ def sample_columns(
   bits = jax.random.bits(jax.random.split(key)[1], (len(columns),))
   bits = jnp.where(order < allowed, bits, ~jnp.zeros_like(bits))
   _, drawn = jax.lax.sort_key_val(bits, jnp.asarray(columns))
-  return drawn[: form.count_sampled(len(columns))]
+  return drawn[: count_sampled(form, len(columns))]
 
 
 def histograms(

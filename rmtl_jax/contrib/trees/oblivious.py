@@ -38,10 +38,7 @@ class Oblivious(NamedTuple):
   """The form; see `forms.Form`."""
 
   dtype = np.dtype(np.uint8)
-
-  def count_sampled(self, columns: int) -> int:
-    """See `forms.Form`."""
-    return forms.count_sampled(columns, _SHARE, DEPTH)
+  sampled = _SHARE, DEPTH
 
   def grow(
     self,
