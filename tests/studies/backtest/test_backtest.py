@@ -98,9 +98,7 @@ def test_another_backtest_in_the_same_place_is_refused(done):
 
 
 def test_a_log_that_is_too_short_leaves_no_backtest(tmp_path):
-  with pytest.raises(
-    types.InputError, match=r'^--days: .* 25 or fewer'
-  ):
+  with pytest.raises(types.InputError, match=r'^--days: .* 25 or fewer'):
     run(tmp_path, OPTIONS._replace(days=40))
   assert not (tmp_path / 'asked.json').exists()
 
