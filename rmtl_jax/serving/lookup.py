@@ -162,7 +162,7 @@ def _time_parts(
   if unit is None or clock.zone != times.UTC or missing.values or not whole:
     raise Undecided
   values = column.to_pylist()
-  # Earlier ones are rounded to 0.
+  # Earlier and later ones are left to the query.
   if any(value is not None and not 0 <= value < 2**63 for value in values):
     raise Undecided
   hours = [None if value is None else value // unit for value in values]
