@@ -66,7 +66,9 @@ def find(
   if 'session' in found or ('user' in found and has_time):
     return found
   taken = {*times, *(key.column for key in found.values())}
-  together = stand_together(sample, facts, taken)
+  # A key that lacks in a row is refused, and here no name says that one is.
+  filled = [one for one in facts if one.filled == one.rows]
+  together = stand_together(sample, filled, taken)
   if not has_time and (session := _session_by_rows(sample, together, found)):
     found['session'] = session
     if 'user' not in found:

@@ -22,8 +22,8 @@ _AMOUNT = words.listed(
   ' frequency gap value tenure window hours minutes weeks months year years pop'
   ' population calls nights adults children kids siblings people persons rooms'
   ' bedrooms bathrooms floors visits orders purchases points pages passengers'
-  ' guests employees spend episodes seasons chapters seats reviews ratings'
-  ' votes comments followers friends stores trips recency'
+  ' guests employees spend hrs mins secs wks episodes seasons chapters seats'
+  ' reviews ratings votes comments followers friends stores trips recency'
   # Age, number and price in other languages.
   ' alter edad idade eta leeftijd anciennete menge anzahl antal aantal preis'
   ' prix precio prezzo prijs pris'
@@ -60,7 +60,7 @@ def measure(name: str) -> str:
 
   >>> measure('cat1'), measure('price'), measure('price_range'), measure('x')
   ('code', 'amount', 'code', '')
-  >>> measure('shopid'), measure('payprice'), measure('price_at_visit')
+  >>> measure('shopid'), measure('payprice'), measure('hrs_at_work')
   ('code', 'amount', 'amount')
   >>> measure('policy_no'), measure('items_in_order'), measure('client number')
   ('code', '', 'code')

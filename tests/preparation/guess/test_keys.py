@@ -220,6 +220,9 @@ def test_rows_that_stand_together_tell_of_a_key(tmp_path):
     g=[i // 8 * 13 for i in range(N)],
   )
   assert found == {'user': 'g'}
+  # `rmtl prepare` would refuse rows without one.
+  some = ['' if i == N - 1 else str(i // 8 * 13) for i in range(N)]
+  assert not _keys(tmp_path, x=[i % 40 for i in range(N)], g=some)
 
 
 def _choices(**columns):
