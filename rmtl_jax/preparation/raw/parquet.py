@@ -14,7 +14,7 @@ from rmtl_jax import types
 from rmtl_jax.data import parquet
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import files as raw
-from rmtl_jax.preparation.raw import folders
+from rmtl_jax.preparation.raw import folders, times
 from rmtl_jax.preparation.raw import readings as readings_lib
 
 
@@ -78,6 +78,11 @@ def load(
       for name in column_types
     }
     given |= {name: sql.null_if_empty(given[name]) for name in mixed}
+    given |= {
+      name: times.whole_us(given[name], schema.field(name).type)
+      for name, wanted in column_types.items()
+      if wanted == 'TIMESTAMPTZ'
+    }
     kept = ', '.join(
       f'{_cast(given[name], wanted)} AS {sql.quote(prefix + name)}'
       for name, wanted in column_types.items()

@@ -79,6 +79,7 @@ class Time:
       value: SQL of the raw column; of text without spaces around it.
       found: its type.
     """
+    value = whole_us(value, found)
     if self.is_plain:
       return self.typed_ms(f'TRY_CAST({value} AS {self.type})')
     if self.format and pa.types.is_integer(found):
@@ -110,6 +111,18 @@ class Time:
     moment = f'CAST(make_timestamp_ms({timestamp}) AS TIMESTAMPTZ)'
     local = f'timezone({sql.literal(self.zone)}, {moment})'
     return f'hour({local})' if name == 'hour' else f'isodow({local}) - 1'
+
+
+def whole_us(value: str, found: pa.DataType) -> str:
+  """SQL of a column, an Arrow time of ns rounded down to us.
+
+  DuckDB's times have us, and a cast would round to the nearest.
+  """
+  if not (pa.types.is_timestamp(found) and found.unit == 'ns'):
+    return value
+  us = _UNITS['us'][1].format(f'epoch_ns({value})')
+  moment = f'make_timestamp({us})'
+  return f'CAST({moment} AS TIMESTAMPTZ)' if found.tz else moment
 
 
 def parts(timestamp: str, offset_ms: int = 0) -> dict[str, str]:
