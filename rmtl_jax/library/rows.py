@@ -53,7 +53,7 @@ def row_values(
   Raises:
     types.InputError: not a run, one without critics, or its data was replaced.
   """
-  run = workdir.read(pathlib.Path(path))
+  run = workdir.read_run(pathlib.Path(path))
   with reading.shared_lock(run.data_dir):
     workdir.check_own_data(run, (split,))
     models = models_lib.Models(run.manifest.feature_spec())

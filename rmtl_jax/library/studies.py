@@ -209,7 +209,7 @@ def draw_overview(path: Path) -> pathlib.Path:
   """
   from rmtl_jax.report import pictures
 
-  run = workdir.read(pathlib.Path(path))
+  run = workdir.read_run(pathlib.Path(path))
   file = run.path / 'metrics.json'
   picture = run.path / 'report' / 'overview.png'
   with json_files.parsing(f'{file} or metrics.jsonl'):

@@ -71,7 +71,7 @@ class Start:
       types.InputError: it is not there, or can't be split as the mesh wants.
     """
     try:
-      found = workdir.read(self.path).on(self.run.layout)
+      found = workdir.read_run(self.path).on(self.run.layout)
     except types.InputError as error:
       raise types.InputError(f'--start_from: {error}') from None
     return found

@@ -1,6 +1,7 @@
 """Q-values and returns of a run's rows, and its picture, from Python."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -80,3 +81,15 @@ def test_what_is_no_run_or_has_no_critics_is_told(trained, tmp_path):
   rmtl_jax.train(config, tmp_path / 'run', data, ['pretrain'], QUIET)
   with pytest.raises(rmtl_jax.InputError, match='no critics'):
     rmtl_jax.row_values(tmp_path / 'run')
+  file = tmp_path / 'run' / 'config.json'
+  record = json.loads(file.read_text()) | {'kind': 'comparison'}
+  file.write_text(json.dumps(record))
+  for call in (
+    lambda: rmtl_jax.row_values(tmp_path / 'run'),
+    lambda: rmtl_jax.draw_overview(tmp_path / 'run'),
+    lambda: rmtl_jax.train(
+      config, tmp_path / 'new', data, live=QUIET, start_from=tmp_path / 'run'
+    ),
+  ):
+    with pytest.raises(rmtl_jax.InputError, match='holds a comparison'):
+      call()
