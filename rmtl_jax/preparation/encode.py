@@ -512,8 +512,11 @@ def _field(
     size = vocabularies[id_column(field)].size
     details |= bins[field.name]
   elif field.kind == 'categorical':
-    size = vocabularies[id_column(field)].size
+    own = vocabularies[id_column(field)]
+    size = own.size
     details['min_count'] = options.min_count
+    if own.fractions:
+      details['fractions'] = True
   else:
     scale = scales[field.source_column]
     details |= {'transform': field.transform, **dataclasses.asdict(scale)}

@@ -19,6 +19,8 @@ from rmtl_jax.preparation import sql
 
 # Columns of one pass; GROUPING_ID has 64 bits.
 _COLUMNS_AT_ONCE = 32
+# A whole number with a fraction, or crossed with other values.
+_FRACTION = rf'(^|{sql.CROSS})-?\d+\.0+($|{sql.CROSS})'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Vocabulary:
     rest: number of train values that are row 0.
     buckets: rows at the end, for the values that have none of their own.
     others: train values in each of them.
+    fractions: whether some of those are text such as 118.0, so that it isn't
+      118 there: of a column of words, which no reader takes for numbers.
   """
 
   table: str
@@ -40,6 +44,7 @@ class Vocabulary:
   rest: int
   buckets: int = 0
   others: tuple[int, ...] = ()
+  fractions: bool = False
 
   def id_sql(self, value: str, found: str) -> str:
     """SQL of a value's row.
@@ -169,17 +174,20 @@ def _vocabulary(
   """A table of `_number`, its values of no row dealt out to the buckets."""
   if not buckets:
     return Vocabulary(table, size + 1, rest)
-  others, missing = [0] * buckets, 0
-  for bucket, count in connection.execute(
+  others, missing, fractions = [0] * buckets, 0, False
+  for bucket, count, holds in connection.execute(
     f'SELECT CASE WHEN {sql.null_if_empty("key")} IS NOT NULL THEN'
-    f' {bucket_sql("value", buckets)} END AS bucket, sum(count)::BIGINT'
+    f' {bucket_sql("value", buckets)} END AS bucket, sum(count)::BIGINT,'
+    f' bool_or(regexp_matches(value, {sql.literal(_FRACTION)}))'
     f' FROM {table}_0 WHERE NOT kept GROUP BY bucket'
   ).fetchall():
     if bucket is None:
       missing = count
     else:
       others[bucket] = count
-  return Vocabulary(table, size + 1 + buckets, missing, buckets, tuple(others))
+      fractions |= holds
+  size += 1 + buckets
+  return Vocabulary(table, size, missing, buckets, tuple(others), fractions)
 
 
 def build_categorical(

@@ -327,7 +327,7 @@ class Encoder:
         places = np.flatnonzero(given & (ids == 0))
         texts = column.take(pa.array(places))
         if not self._crossed[field.name]:
-          texts = vocabulary.spelled(texts)
+          texts = vocabulary.spelled(texts, _keeps_fractions(field))
         found = [
           prepared_vocabulary.bucket_of(t, buckets) for t in texts.to_pylist()
         ]
@@ -348,7 +348,9 @@ class Encoder:
       return column
     columns = zip(*split.values(), strict=True)
     spelled = [
-      self._parts[name].spelled(pa.array(values, pa.string())).to_pylist()
+      self._parts[name]
+      .spelled(pa.array(values, pa.string()), _keeps_fractions(field))
+      .to_pylist()
       for name, values in zip(names, columns, strict=True)
     ]
     for n, *values in zip(split, *spelled, strict=True):
@@ -400,6 +402,11 @@ class _ColumnValues:
 def _is_checked(field: source.SourceField) -> bool:
   """Whether a value of the field can be at fault."""
   return field.kind == 'numeric' or fields_lib.FROM_TIME in field.details
+
+
+def _keeps_fractions(field: manifest_lib.Field) -> bool:
+  """Whether 118.0 beyond the vocabulary was text, not 118, in train."""
+  return bool(field.details.get('fractions'))
 
 
 def _joined(column: pa.ChunkedArray) -> pa.Array:

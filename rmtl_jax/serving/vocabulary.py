@@ -57,11 +57,16 @@ class Vocabulary:
       found = _call('coalesce', found, _index(others, self._whole))
     return found.fill_null(-1).to_numpy() + 1
 
-  def spelled(self, values: pa.Array) -> pa.Array:
-    """Rewrites values in the vocabulary's spelling, unknown ones as its own."""
+  def spelled(self, values: pa.Array, as_given: bool = False) -> pa.Array:
+    """Rewrites values in the vocabulary's spelling, unknown ones as its own.
+
+    Args:
+      values: text.
+      as_given: whether unknown ones stay as they are.
+    """
     rows = self.rows(values, is_text=True)
     taken = self.values.take(pa.array(rows - 1, mask=rows == 0))
-    others = whole(values) if self._is_whole else values
+    others = whole(values) if self._is_whole and not as_given else values
     return _call('coalesce', taken, others)
 
   def warm_up(self) -> None:

@@ -38,7 +38,9 @@ _OF_CRITICS = tuple(
   f'critic.{name}' for name in ('form', 'head', 'members', 'sees_remaining')
 )
 # What a field's details say that no parameter depends on.
-_REMARKS = ('column', 'min_count', 'order', 'previous', 'rate', 'weight')
+_REMARKS = (
+  *('column', 'fractions', 'min_count', 'order', 'previous', 'rate', 'weight'),
+)
 _OF_VECTORS = ('width', 'trained')
 _OF_TASKS = (
   'after',

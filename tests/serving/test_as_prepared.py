@@ -169,7 +169,9 @@ FORMS = {
 def prepared(tmp_path_factory):
   """Prepares a table of a form, once; its path and manifest."""
   return functools.cache(
-    lambda form, kind: prepare(tmp_path_factory.mktemp('log'), form, kind)
+    lambda form, kind: prepare(
+      tmp_path_factory.mktemp('log'), FORMS[form], kind
+    )
   )
 
 
@@ -180,8 +182,8 @@ QUICK = (
 )
 
 
-def prepare(tmp_path, form, kind):
-  changes, schema = FORMS[form]
+def prepare(tmp_path, form, kind, **options):
+  changes, schema = form
   path = tmp_path / f'log.{kind}'
   raw = pa.table(table(**changes))
   if kind == 'csv':
@@ -195,6 +197,7 @@ def prepare(tmp_path, form, kind):
     path,
     schema=raw_files.write_schema(tmp_path / 'schema.json', record),
     as_of=('none',),
+    **options,
   )
   return path, manifest
 
@@ -227,6 +230,25 @@ def test_encoded_as_prepared(prepared, monkeypatch, form, kind, few):
       np.testing.assert_array_equal(
         getattr(inputs, name)[expected.row_id], getattr(expected, name), name
       )
+
+
+def test_text_of_floats_among_words_stays_text(tmp_path):
+  """Versions, of which only whole ones are usual enough for a row."""
+  rare = {5: 'beta'} | {i: f'{i}.0' for i in range(9, ROWS, 4)}
+  changes = {'item': [rare.get(i, str(i % 2)) for i in range(ROWS)]}
+  schema = {
+    'categorical': [{'column': 'item', 'buckets': 64}],
+    'crossed': [{'fields': ['item', 'hour'], 'name': 'c', 'buckets': 64}],
+  }
+  path, manifest = prepare(tmp_path, (changes, schema), 'csv', min_count=3)
+  encode = encoder.Encoder(tmp_path / 'out', manifest)
+  with rows.open_rows(str(path)) as found:
+    inputs = encode.encode(next(found.chunks(ROWS)))
+  for split in manifest_lib.SPLITS:
+    expected = columns_lib.read_split(tmp_path / 'out', manifest, split)
+    np.testing.assert_array_equal(
+      inputs.categorical[expected.row_id], expected.categorical
+    )
 
 
 @pytest.mark.parametrize('form', ['crossed numbers', 'buckets of numbers'])
@@ -265,7 +287,7 @@ def test_logged_as_prepared(prepared, form):
 
 
 def test_values_by_hand(tmp_path):
-  prepare(tmp_path, 'text', 'csv')
+  prepare(tmp_path, FORMS['text'], 'csv')
   stored = sorted(raw_files.read(tmp_path), key=lambda row: row['row_id'])
   items = raw_files.vocabulary(tmp_path, 'item')
   assert [items[row['f_item']] for row in stored[:7]] == [
@@ -288,7 +310,7 @@ def test_values_by_hand(tmp_path):
 
 
 def test_local_hours(tmp_path):
-  prepare(tmp_path, 'local time', 'parquet')
+  prepare(tmp_path, FORMS['local time'], 'parquet')
   stored = sorted(raw_files.read(tmp_path), key=lambda row: row['row_id'])
   hours = raw_files.vocabulary(tmp_path, 'hour')
   assert [hours[row['f_hour']] for row in stored[:4]] == ['21', '22', '23', '0']
@@ -305,7 +327,7 @@ def test_local_hours(tmp_path):
 
 
 def test_a_time_that_is_none(tmp_path):
-  path, manifest = prepare(tmp_path, 'some zones', 'csv')
+  path, manifest = prepare(tmp_path, FORMS['some zones'], 'csv')
   lines = path.read_text().splitlines()
   lines[2] = lines[2].replace(ISO[1], 'at night')
   raw_files.write(path, lines)
