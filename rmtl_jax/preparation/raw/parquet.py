@@ -93,7 +93,7 @@ def load(
     if late_hash:
       changed = {*_changed(schema, column_types), *nulls, *differing}
       others = {
-        name: sql.value_text(sql.quote(name))
+        name: _as_text(sql.quote(name), kinds[name])
         if name in differing
         else sql.quote(name)
         for name in schema.names
@@ -157,6 +157,12 @@ def _cast(value: str, wanted: str) -> str:
   if wanted == 'VARCHAR':
     return sql.value_text(value)
   return f'TRY_CAST({value} AS {wanted})' if wanted else value
+
+
+def _as_text(value: str, found: pa.DataType) -> str:
+  """SQL of a column as text, or of one of lists as lists of text."""
+  is_list = pa.types.is_list(found) or pa.types.is_large_list(found)
+  return sql.value_texts(value) if is_list else sql.value_text(value)
 
 
 def _changed(schema: pa.Schema, column_types: Mapping[str, str]) -> list[str]:

@@ -260,13 +260,14 @@ def test_rows_that_repeat_in_a_file_of_other_types(tmp_path):
     'ts': [n * 60_000 for n in range(30)],
     'y': [n % 2 for n in range(30)],
   }
-  day = pa.table(columns)
+  day = pa.table(columns | {'list': [[n, 1] for n in range(30)]})
   pq.write_table(day, raw_dir / 'a.parquet')
   floats = pa.table(
     {
       name: day[name] if name in ('ts', 'y') else day[name].cast(pa.float64())
       for name in reversed(columns)
     }
+    | {'list': day['list'].cast(pa.list_(pa.float64()))}
   )
   pq.write_table(floats.slice(20), raw_dir / 'b.parquet')
   schema = {
