@@ -17,10 +17,13 @@ from rmtl_jax.contrib.trees import category_splits, features, forms, oblivious
 # A field of more values is an id, and one of more values can't be parted; row 0
 # of a vocabulary is no value.
 _MOST_CATEGORIES, MOST_PARTED = 200, 2**12
-# L2 of leaves, and the least sum of second derivatives on a side, of trees that
-# read no rates of pairs. Such rates are partly chance, which larger limits keep
-# from being learnt; without them, smaller ones can tell persons apart.
-_WITHOUT_PAIRS = 1.0, 1.0
+# L2 of leaves, and the least sum of second derivatives on a side, of small
+# leaves. Rates of pairs and ids are partly chance, which larger limits keep from
+# being learnt; without them, small leaves can tell persons apart.
+_SMALL = 1.0, 1.0
+# Of validation's logloss, what trees must save that read rates of pairs or ids,
+# since those of later rows are worth less; and what those of small leaves must.
+_WORTH_RATES, _WORTH_SMALL = 0.005, 0.01
 
 
 class TreeFields(NamedTuple):
@@ -43,11 +46,14 @@ class Candidates(NamedTuple):
     form: of all their trees.
     places: of the form's columns among all, i64[C].
     limits: of each candidate.
+    worth: the share of validation's logloss that each must save to be taken in
+      place of the first.
   """
 
   form: forms.Form
   places: np.ndarray
   limits: Sequence[forms.Limits]
+  worth: Sequence[float]
 
 
 def by_form(spec: types.FeatureSpec, fields: TreeFields) -> list[Candidates]:
@@ -60,24 +66,29 @@ def by_rates(spec: types.FeatureSpec, fields: TreeFields) -> Candidates:
   """Oblivious trees without pairs and ids, with either, and with both.
 
   Pairs of ids are ids too. Empty sets of columns and repeated ones are left
-  out.
+  out. The last ones are without pairs and ids, and have small leaves.
   """
   ids, is_pair = _kinds(spec, fields.pairs)
+  plain, *others = (is_pair | ids, ids, is_pair, np.zeros_like(ids))
   found: list[np.ndarray] = []
-  for hidden in (is_pair | ids, ids, is_pair, np.zeros_like(ids)):
+  for hidden in (plain, *others):
     places = _places(spec, hidden)
     if len(places) and not any(np.array_equal(places, one) for one in found):
       found.append(places)
   form = oblivious.Oblivious()
   count = features.count_columns(spec, fields.pairs)
   limits = [forms.make_limits(form, count, places) for places in found]
-  return Candidates(form, np.arange(count), limits)
+  worth = [0.0, *[_WORTH_RATES] * (len(found) - 1)]
+  if len(places := _places(spec, plain)):
+    limits.append(forms.make_limits(form, count, places, *_SMALL))
+    worth.append(_WORTH_SMALL)
+  return Candidates(form, np.arange(count), limits, worth)
 
 
 def by_categories(
   spec: types.FeatureSpec, fields: TreeFields
 ) -> Candidates | None:
-  """Trees that part categories: with rates of pairs, and without these."""
+  """Trees that part categories; then without pairs, and of small leaves."""
   if not fields.categories:
     return None
   sizes = [spec.categorical[i] for i in fields.categories]
@@ -86,13 +97,15 @@ def by_categories(
   is_single = np.arange(len(ids)) < len(spec.categorical)
   numbers = _places(spec, ids | is_single)
   count = len(numbers)
-  limits = [forms.make_limits(form, count, np.arange(count))]
-  if np.any(is_pair & ~ids):
-    without = _places(spec, ids | is_single | is_pair)
-    places = np.flatnonzero(np.isin(numbers, without))
-    limits.append(forms.make_limits(form, count, places, *_WITHOUT_PAIRS))
+  without = _places(spec, ids | is_single | is_pair)
+  places = np.flatnonzero(np.isin(numbers, without))
+  limits = [
+    forms.make_limits(form, count, np.arange(count)),
+    forms.make_limits(form, count, places, *_SMALL),
+  ]
   behind = features.count_columns(spec, fields.pairs) + np.arange(len(sizes))
-  return Candidates(form, np.concatenate([numbers, behind]), limits)
+  of_form = np.concatenate([numbers, behind])
+  return Candidates(form, of_form, limits, (0.0, _WORTH_SMALL))
 
 
 def _kinds(

@@ -1,7 +1,7 @@
 """Trees from rows, and which of the candidates a task has, by validation rows.
 
-Rates of pairs and ids overfit where later rows have others: a task has them
-only where they are worth it. Trees with `category_splits` err elsewhere than
+Rates of pairs and ids overfit where later rows have others, and small leaves
+where rows are few: a task has them only where they are worth it. Trees with `category_splits` err elsewhere than
 oblivious ones, so a task has the mean of both forms unless one alone is clearly
 better.
 """
@@ -23,10 +23,9 @@ from rmtl_jax.contrib.trees import (
 )
 from rmtl_jax.networks import functional
 
-# Of validation's logloss, what oblivious trees of rates of pairs and ids must
-# save, since those of later rows are worth less; and what else than the mean of
-# both forms, those that part categories with rates of pairs, must save.
-_WORTH_RATES, _WORTH_OTHERS = 0.005, 0.01
+# Of validation's logloss, what another share than the mean of both forms must
+# save.
+_WORTH_SHARE = 0.01
 # What each form counts.
 _SHARES = ((0.5, 0.5), (1.0, 0.0), (0.0, 1.0))
 
@@ -44,13 +43,12 @@ class _Rows(NamedTuple):
 
   def of(self, found: candidates.Candidates) -> boosting.Rows:
     """Rows with the columns of the candidates' form."""
-    form, places, _ = found
-    count = len(self.binned.bins)
+    count, places = len(self.binned.bins), found.places
     parts = (
       self.binned.bins[places[places < count]],
       self.categories[places[places >= count] - count],
     )
-    bins = np.concatenate([part.astype(form.dtype) for part in parts])
+    bins = np.concatenate([part.astype(found.form.dtype) for part in parts])
     return self.binned._replace(bins=bins)
 
 
@@ -108,7 +106,8 @@ def grow(
     ]
 
   found = list(map(boost, by_form))
-  choices = _chosen(found, of_validation)
+  worth = [of.worth for of in by_form]
+  choices = _chosen(found, worth, of_validation)
   trees = [[one.trees for one in of] for of in found]
   if again is not None:
     learnt = features.learn(spec, fields.pairs, again, seed)
@@ -139,9 +138,9 @@ def compile_ahead(
   validation: int,
 ) -> None:
   """Compiles what `grow` runs for as many rows, in whatever thread."""
-  for form, places, limits in candidates.by_form(spec, fields):
+  for of in candidates.by_form(spec, fields):
     boosting.compile_ahead(
-      form, limits[0], len(places), spec.num_tasks, train, validation
+      of.form, of.limits[0], len(of.places), spec.num_tasks, train, validation
     )
 
 
@@ -154,28 +153,26 @@ def _rows(
 
 
 def _chosen(
-  found: Sequence[Sequence[boosting.Grown]], validation: boosting.Rows
+  found: Sequence[Sequence[boosting.Grown]],
+  worth: Sequence[Sequence[float]],
+  validation: boosting.Rows,
 ) -> list[_Choice]:
   """What tasks have, of one or both forms.
 
   Args:
-    found: of each form, what its candidates have become; the first form reads
-      rates, and its first candidate neither pairs nor ids.
+    found: of each form, what its candidates have become.
+    worth: what each of these must save.
     validation: the rows of which these have logits.
   """
   by_rates, *others = found
-  best = np.argmin(
-    [
-      one.losses / (1 - _WORTH_RATES * (i > 0))
-      for i, one in enumerate(by_rates)
-    ],
-    0,
-  )
+  of_rates, *of_others = worth
+  pairs = zip(by_rates, of_rates, strict=True)
+  best = np.argmin([one.losses / (1 - least) for one, least in pairs], 0)
   choices = [_Choice(best, _rounds(by_rates, best), np.ones(len(best)))]
   logits = _picked([one.logits for one in by_rates], best)
-  for of in others:
+  for of, of_form in zip(others, of_others, strict=True):
     ways = [(i, *shares) for i in range(len(of)) for shares in _SHARES]
-    losses = _losses(ways, logits, of, validation)
+    losses = _losses(ways, logits, of, of_form, validation)
     best, share, rest = np.array(ways)[np.argmin(losses, 0)].T
     best = best.astype(int)
     choices = [
@@ -189,6 +186,7 @@ def _losses(
   ways: Sequence[tuple[int, float, float]],
   logits: np.ndarray,
   found: Sequence[boosting.Grown],
+  worth: Sequence[float],
   validation: boosting.Rows,
 ) -> list[np.ndarray]:
   """Of each task with each way, f64[K]; more than it is, but of the first.
@@ -197,12 +195,13 @@ def _losses(
     ways: numbers of candidates, the share of `logits` and that of theirs.
     logits: of the first form, f32[K, V].
     found: what the candidates have become.
+    worth: what each of these must save.
     validation: rows.
   """
   return [
     boosting.losses(share * logits + rest * found[i].logits, validation)
-    / (1 - _WORTH_OTHERS * (number > 0))
-    for number, (i, share, rest) in enumerate(ways)
+    / (1 - max(worth[i], _WORTH_SHARE * (share != rest)))
+    for i, share, rest in ways
   ]
 
 

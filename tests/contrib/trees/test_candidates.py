@@ -25,7 +25,8 @@ def test_ids_are_a_candidate_of_their_own():
   nothing = candidates.TreeFields()
   found = candidates.by_rates(spec, nothing)
   assert found.form == oblivious.Oblivious()
-  assert places(found) == [[0, 3, 4], [*range(5)]]
+  assert places(found) == [[0, 3, 4], [*range(5)], [0, 3, 4]]
+  assert found.worth == [0, 0.005, 0.01]
   alone = types.FeatureSpec((300,), (), 0, 1)
   assert places(candidates.by_rates(alone, nothing)) == [[0]]
   assert candidates.by_categories(spec, nothing) is None
@@ -40,12 +41,13 @@ def test_rates_are_without_pairs_and_ids_first():
     [*plain, 11, 12],
     [*range(11)],
     [*range(15)],
+    plain,
   ]
   # Nothing but ids, and pairs of these.
   spec = dataclasses.replace(SPEC, categorical=(400, 400, 5), numeric=0)
   fields = candidates.TreeFields(((0, 2), (1, 2)))
   found = candidates.by_rates(spec, fields)
-  assert [one.allowed for one in found.limits] == [4, 10, 14]
+  assert [one.allowed for one in found.limits] == [4, 10, 14, 4]
 
 
 def test_categories_are_behind_all_rates():
@@ -62,7 +64,11 @@ def test_categories_are_behind_all_rates():
   assert first.least == forms.LEAST > other.least
 
 
-def test_pairs_of_ids_alone_are_no_reason_for_others():
+def test_small_leaves_are_the_last_of_either_form():
   fields = candidates.TreeFields(((0, 2),), (1, 2))
-  (only,) = candidates.by_categories(SPEC, fields).limits
-  assert only.l2 == forms.L2
+  for found in candidates.by_form(SPEC, fields):
+    *others, last = found.limits
+    assert {one.l2 for one in others} == {forms.L2} and last.l2 < forms.L2
+    assert {one.least for one in others} == {forms.LEAST}
+    assert last.least < forms.LEAST
+    assert last.allowed == others[0].allowed

@@ -26,7 +26,7 @@ def test_each_task_takes_ids_where_they_are_worth_it():
   """With ids task 2 saves too little, and task 3 loses."""
   plain = grown(NOTHING, 3, losses=[2.0, 2.0, 1.0])
   with_ids = grown(RIGHT, 5, losses=[1.98, 1.995, 2.0])
-  (found,) = growing._chosen([[plain, with_ids]], ROWS)
+  (found,) = growing._chosen([[plain, with_ids]], [(0, 0.005)], ROWS)
   np.testing.assert_array_equal(found.candidate, [1, 0, 0])
   np.testing.assert_array_equal(found.rounds, [5, 3, 3])
   np.testing.assert_array_equal(found.share, 1)
@@ -36,7 +36,7 @@ def test_a_form_counts_alone_where_it_is_clearly_better():
   """Task 1: the first alone; task 2: the other; task 3: they say the same."""
   first = grown(of_tasks(RIGHT, NOTHING, RIGHT))
   other = grown(of_tasks(NOTHING, RIGHT, RIGHT))
-  found = growing._chosen([[first], [other]], ROWS)
+  found = growing._chosen([[first], [other]], [(0,), (0,)], ROWS)
   np.testing.assert_array_equal(found[0].share, [1, 0, 0.5])
   np.testing.assert_array_equal(found[1].share, [0, 1, 0.5])
 
@@ -46,7 +46,8 @@ def test_trees_without_pairs_are_taken_where_they_are_clearly_better():
   first = grown(of_tasks(0.5 * RIGHT, NOTHING, RIGHT))
   with_pairs = grown(of_tasks(0.5 * RIGHT, NOTHING, RIGHT), 2)
   without = grown(of_tasks(0.51 * RIGHT, RIGHT, NOTHING), 4)
-  rates, categories = growing._chosen([[first], [with_pairs, without]], ROWS)
+  found = [[first], [with_pairs, without]]
+  rates, categories = growing._chosen(found, [(0,), (0, 0.01)], ROWS)
   np.testing.assert_array_equal(categories.candidate, [0, 1, 0])
   np.testing.assert_array_equal(categories.rounds, [2, 4, 2])
   np.testing.assert_array_equal(categories.share, [0.5, 1, 0.5])
@@ -57,7 +58,7 @@ def test_trees_without_pairs_are_taken_where_they_are_clearly_better():
 def test_only_rounds_that_count_are_grown_again(monkeypatch):
   """Task 1 has the first candidate, tasks 2 and 3 the third; 2 counts none."""
   monkeypatch.setattr(boosting, 'boost_again', lambda *args: args[1::2])
-  of = candidates.Candidates(oblivious.Oblivious(), np.arange(3), 'abc')
+  of = candidates.Candidates(oblivious.Oblivious(), np.arange(3), 'abc', ())
   choice = growing._Choice(
     np.array([0, 2, 2]), np.array([5, 7, 3]), np.array([1.0, 0.0, 0.5])
   )
@@ -72,7 +73,9 @@ def test_only_rounds_that_count_are_grown_again(monkeypatch):
 
 
 def test_trees_of_tasks_ask_of_columns_among_all():
-  of = candidates.Candidates(oblivious.Oblivious(), np.array([0, 3, 4, 6]), ())
+  of = candidates.Candidates(
+    oblivious.Oblivious(), np.array([0, 3, 4, 6]), (), ()
+  )
   trees = [
     oblivious.ObliviousTrees(
       np.full((3, 1, 5), last), *(np.full((3, 1, 5), float(last)),) * 2

@@ -308,26 +308,27 @@ def test_a_network_predicts_as_trees_that_part_categories_do(
     return kept[-1]
 
   monkeypatch.setattr(boosting, 'boost', spy)
-  monkeypatch.setattr(growing, '_WORTH_OTHERS', 0.5)  # the mean, then
+  monkeypatch.setattr(growing, '_WORTH_SHARE', 0.5)  # the mean, then
+  monkeypatch.setattr(candidates, '_WORTH_SMALL', 0.5)
   network = functional.make_actor(TASTES, backbone, PARTED)
   params = network.init(jax.random.key(0))
   told = []
   found = network.fit(tastes(3000, 0), tastes(1000, 1), 0, told.append)
-  # The first of three parts, of each network, has no more than a third.
+  # The first of five parts, of each network, has no more than a third.
   networks = 2 if backbone == 'single_task' else 1
-  assert told[0] == pytest.approx(1 / 9 / networks) and told[-1] <= 1
+  assert told[0] == pytest.approx(1 / 15 / networks) and told[-1] <= 1
   assert told == sorted(told)
   shapes = [jax.tree.map(np.shape, one['trees']) for one in (found, params)]
   assert shapes[0] == shapes[1]
   given = jax.tree.map(lambda x: x[None], tastes(1000, 1).inputs)
   logits = small.run(network, {**params, **found}, given)
   logits = np.asarray(logits - small.run(network, params, given))[0]
-  # Single rates, with ids as well, then categories; of each task by itself
-  # where networks are a task's own.
-  of_categories = [one.logits for one in kept[2::3]]
-  plain = np.stack([one.logits for one in kept[0::3]])
+  # Single rates, with ids as well, small leaves, then categories, and small
+  # leaves; of each task by itself where networks are a task's own.
+  of_categories = [one.logits for one in kept[3::5]]
+  plain = np.stack([one.logits for one in kept[0::5]])
   plain, of_categories = plain.reshape(2, -1), np.concatenate(of_categories)
-  with_ids = np.concatenate([one.logits for one in kept[1::3]])
+  with_ids = np.concatenate([one.logits for one in kept[1::5]])
   for k in range(2):
     means = [(one[k] + of_categories[k]) / 2 for one in (plain, with_ids)]
     off = [np.abs(logits[:, k] - one).max() for one in means]
@@ -392,8 +393,9 @@ def test_progress_of_a_refit_goes_on():
   rows = tastes(600, 0), tastes(300, 1)
   network.fit(*rows, 0, told.append, rows[0])
   assert told == sorted(told) and told[-1] == 1
-  # Both sets of columns, and categories; then what was chosen of these.
-  assert told[0] == pytest.approx(1 / 18)
+  # Both sets of columns, small leaves, categories, and small leaves of these;
+  # then what was chosen of these.
+  assert told[0] == pytest.approx(1 / 30)
 
 
 def test_parted_fields_that_are_ignored_are_left_out():
