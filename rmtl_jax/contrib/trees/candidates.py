@@ -18,8 +18,8 @@ from rmtl_jax.contrib.trees import category_splits, features, forms, oblivious
 # of a vocabulary is no value.
 _MOST_CATEGORIES, MOST_PARTED = 200, 2**12
 # L2 of leaves, and the least sum of second derivatives on a side, of small
-# leaves. Rates of pairs and ids are partly chance, which larger limits keep from
-# being learnt; without them, small leaves can tell persons apart.
+# leaves. Rates of pairs and ids are partly chance, which larger limits keep
+# from being learnt; without them, small leaves can tell persons apart.
 _SMALL = 1.0, 1.0
 # Of validation's logloss, what trees must save that read rates of pairs or ids,
 # since those of later rows are worth less; and what those of small leaves must.

@@ -1,9 +1,9 @@
 """Trees from rows, and which of the candidates a task has, by validation rows.
 
 Rates of pairs and ids overfit where later rows have others, and small leaves
-where rows are few: a task has them only where they are worth it. Trees with `category_splits` err elsewhere than
-oblivious ones, so a task has the mean of both forms unless one alone is clearly
-better.
+where rows are few: a task has them only where they are worth it. Trees with
+`category_splits` err elsewhere than oblivious ones, so a task has the mean of
+both forms unless one alone is clearly better.
 """
 
 from __future__ import annotations

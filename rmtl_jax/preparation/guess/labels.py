@@ -255,7 +255,7 @@ def _by_place(
       or label_names.may_be_state(one.name)
     )
     and not label_names.is_known_before(one.name)
-    and not label_names.is_trait(one.name)
+    and (one is facts[-1] or not label_names.is_trait(one.name))
     and one.name not in dummies
     and not two_valued.is_fixed(sample, one, keys)
   }

@@ -392,6 +392,9 @@ def test_what_somebody_is_stands_for_no_answer(tmp_path, name):
   assert not _labels(tmp_path, {name: _every(3), 'age': range(N)})[0]
   columns = {'age': range(N), name: _every(3), 'deny': _every(4)}
   assert [*_labels(tmp_path, columns)[0]] == ['deny']
+  # Where nothing stands behind it, it may be one.
+  last = {'age': range(N), name: _every(3)}
+  assert [*_labels(tmp_path, last)[0]] == [name]
 
 
 def test_a_flag_of_today_is_no_answer(tmp_path):
