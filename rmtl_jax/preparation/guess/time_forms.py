@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -269,19 +270,28 @@ def of_patterns(
   shown = sample.fetch(f'min({text})')[0][0] or ''
   if len(patterns) > 1 and not re.match(_MAY_BE_WRITTEN, shown):
     return None
-  values = [f'try_strptime({text}, {sql.literal(p)})' for p in patterns]
+
+  def read(value: str, pattern: str) -> str:
+    return f'try_strptime({value}, {sql.literal(pattern)})'
+
+  # What doesn't read one of the texts need not be tried on all.
+  is_read = sql.fetch_row(
+    sample.connection,
+    'SELECT '
+    + ', '.join(f'{read(sql.literal(shown), p)} IS NOT NULL' for p in patterns),
+  )
+  values = {p: read(text, p) for p in itertools.compress(patterns, is_read)}
   # Years of two digits are no later than next year.
   until = ' AND {} < now()::TIMESTAMP + INTERVAL 1 YEAR'
-  counts = sample.fetch(
-    ', '.join(
-      f'count(*) FILTER ({value} >= {_FIRST_DAY}'
-      f'{until.format(value) if "%y" in pattern else ""})'
-      for pattern, value in zip(patterns, values, strict=True)
-    )
-  )[0]
+  counts = [
+    f'count(*) FILTER ({value} >= {_FIRST_DAY}'
+    f'{until.format(value) if "%y" in pattern else ""})'
+    for pattern, value in values.items()
+  ]
+  found = sample.fetch(', '.join(counts))[0] if counts else ()
   fitting = {
     pattern: value
-    for pattern, value, count in zip(patterns, values, counts, strict=True)
+    for (pattern, value), count in zip(values.items(), found, strict=True)
     if count == facts.filled
   }
   if fitting:

@@ -454,10 +454,14 @@ def test_ids_birthdays_and_others_are_no_times_of_rows(tmp_path, name, values):
 
 def test_every_pattern_is_found(tmp_path):
   first = datetime.datetime(2024, 5, 13, 13, 30, tzinfo=datetime.UTC)
-  for pattern in time_forms.PATTERNS:
-    moments = [first + datetime.timedelta(days=i % 50) for i in range(N)]
-    columns = {'date': [f'"{at.strftime(pattern)}"' for at in moments]}
-    found, _ = _times(tmp_path, **columns)
+  moments = [first + datetime.timedelta(days=i % 50) for i in range(N)]
+  columns = {
+    f'date_{number}': [f'"{at.strftime(pattern)}"' for at in moments]
+    for number, pattern in enumerate(time_forms.PATTERNS)
+  }
+  sample, facts = logs.sample_of(tmp_path, columns)
+  for one, pattern in zip(facts, time_forms.PATTERNS, strict=True):
+    found = time_forms.of_column(sample, one)
     assert found and found.form, pattern
 
 
