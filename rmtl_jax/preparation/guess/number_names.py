@@ -23,7 +23,8 @@ _AMOUNT = words.listed(
   ' population calls nights adults children kids siblings people persons rooms'
   ' bedrooms bathrooms floors visits orders purchases points pages passengers'
   ' guests employees spend hrs mins secs wks episodes seasons chapters seats'
-  ' reviews ratings votes comments followers friends stores trips recency'
+  ' reviews ratings votes comments followers friends stores trips recency amt'
+  ' amnt salary wage fare tip tips profit mileage km kg usd eur gbp'
   # Age, number and price in other languages.
   ' alter edad idade eta leeftijd anciennete menge anzahl antal aantal preis'
   ' prix precio prezzo prijs pris'
@@ -60,8 +61,10 @@ def measure(name: str) -> str:
 
   >>> measure('cat1'), measure('price'), measure('price_range'), measure('x')
   ('code', 'amount', 'code', '')
-  >>> measure('shopid'), measure('payprice'), measure('hrs_at_work')
+  >>> measure('shopid'), measure('payprice'), measure('txn_amt')
   ('code', 'amount', 'amount')
+  >>> measure('price_at_visit'), measure('hrs_at_work')
+  ('amount', 'amount')
   >>> measure('policy_no'), measure('items_in_order'), measure('client number')
   ('code', '', 'code')
   """
