@@ -114,10 +114,10 @@ class Ours:
     ]
 
   def _grow(self, number: int) -> Any:
-    (form, _, limits), rows = self._forms[number]
-    # The last candidate reads all that it may.
+    of, rows = self._forms[number]
+    # Without pairs and ids the first candidate reads all columns.
     return boosting.boost_again(
-      form, limits[-1], rows, self._rounds, self._trees, seed=0
+      of.form, of.limits[0], rows, self._rounds, self._trees, seed=0
     )
 
   def oblivious(self) -> Any:
@@ -132,8 +132,8 @@ class Ours:
     """A call that predicts with all trees, half of each form's sum."""
     spec, trees = self._log.spec, [self.oblivious(), self.categories()]
     halves = [
-      one._replace(columns=places[one.columns], leaves=one.leaves / 2)
-      for one, ((_, places, _), _) in zip(trees, self._forms, strict=True)
+      one._replace(columns=of.places[one.columns], leaves=one.leaves / 2)
+      for one, (of, _) in zip(trees, self._forms, strict=True)
     ]
     grown = growing._parameters(spec, self._fields, self._learnt, halves)
     _, bind, _ = functional.from_module(

@@ -232,7 +232,9 @@ def test_other_vocabularies_are_named(finished, tmp_path):
   manifest.write_text(
     manifest.read_text().replace('"size": 20', '"size": 21', 1)
   )
-  with pytest.raises(types.InputError, match=r"field 'item' .* 21.* 20"):
+  with pytest.raises(
+    types.InputError, match=r"'item': vocabulary rows: 21, .* 20$"
+  ):
     run.train(test_run.CONFIG, path, tmp_path / 'other', live=QUIET)
 
 
