@@ -198,12 +198,12 @@ def _tasks(
 
 def _find(role: str, table: pa.Table, names: Sequence[str]) -> str | None:
   """The only column that looks like the role; None if none does."""
+  found = [n for n in names if _bare(n) in _NAMES[role]]
   if role == 'time':
     temporal = [n for n in names if _is_time(table.schema.field(n).type)]
-    if len(temporal) == 1:
-      return temporal[0]
-    names = temporal or names
-  found = [n for n in names if _bare(n) in _NAMES[role]]
+    both = [n for n in found if n in temporal]
+    # A date of birth beside numbers called timestamp is no time of the rows.
+    found = both if len(both) == 1 else [*dict.fromkeys([*found, *temporal])]
   if len(found) > 1:
     _ask(found, f'{role}: which of the columns that look like it is it', role)
   return found[0] if found else None

@@ -67,6 +67,9 @@ def test_a_column_of_times_needs_no_name():
   at = [datetime.datetime(2024, 5, 1)] * 8
   found = described({**without('timestamp'), 'seen': at})
   assert found.schema['time'] == {'column': 'seen', 'unit': 'iso'}
+  # Of several the one whose name says so too.
+  found = described({**without('timestamp'), 'seen': at, 'event_time': at})
+  assert found.schema['time'] == {'column': 'event_time', 'unit': 'iso'}
 
 
 def test_types_tell_the_kinds_of_fields():
@@ -154,6 +157,11 @@ def test_what_is_named_is_taken_as_it_is():
       {**small.table(8), 'customer': ['c'] * 8},
       {},
       "user: which of .* Pass user='COLUMN', one of user_id, customer",
+    ),
+    (
+      {**small.table(8), 'born': [datetime.date(1990, 5, 1)] * 8},
+      {},
+      "time: which of .* Pass time='COLUMN', one of timestamp, born",
     ),
     ({**without('timestamp'), 'time': [5] * 8}, {}, "pass time_unit='s'"),
     (small.table(8), {'tasks': ('clik',)}, 'did you mean click'),
