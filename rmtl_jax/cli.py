@@ -56,7 +56,7 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
   rmtl evaluate --workdir=RUN [--split=test] [--data_dir=DATA]
                           restores a run and computes its metrics
   rmtl report --workdir=RUN [--output=DIR]
-                          a run or a comparison as a page with pictures
+                          a run, a comparison or a backtest as a page
   rmtl importance --workdir=RUN [--groups=NAME:FIELD+FIELD,...]
                           what the model owes to each field, with intervals
   rmtl predict --workdir=RUN --input=FILE|- --output=FILE|- [--history=LOG]

@@ -132,8 +132,10 @@ def train(
     FloatingPointError: a loss was not finite.
   """
   path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
-  if config is None and (start_from or refit_of):
-    config = workdir.read(pathlib.Path(start_from or refit_of or '')).config
+  if config is None and start_from:
+    config = warm_start.read_source(pathlib.Path(start_from)).config
+  if config is None and refit_of:
+    config = workdir.read(pathlib.Path(refit_of)).config
   if config is None:
     config = presets.start(manifest_file.read(data_dir))
   config_values.validate(config)

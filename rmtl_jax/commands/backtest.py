@@ -96,7 +96,7 @@ def execute(values: flags.FlagValues) -> int:
   )
   if isinstance(record, int):
     return record
-  report = files.write(page.build(record, path.name), path / 'report')
+  report = files.write(page.build(record, path.resolve().name), path / 'report')
   days = backtest_tables.of_days(record)
   print(tables.text(tables.plain(days, 'Days', numbers=('day',))))
   for task in record['tasks']:

@@ -1,4 +1,4 @@
-"""`rmtl report`: a run or a comparison as Markdown and as one HTML page."""
+"""`rmtl report`: a run or a study as Markdown and as one HTML page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rmtl_jax.commands import common
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   """Defines the flags of the command."""
   del argv
-  common.define_workdir(values, 'RUN, or where a comparison is.')
+  common.define_workdir(values, 'RUN, or where a comparison or a backtest is.')
   flags.DEFINE_string(
     'output',
     '',

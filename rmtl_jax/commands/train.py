@@ -89,6 +89,7 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax import run
   from rmtl_jax.report import opening, pictures, tables
   from rmtl_jax.runtime import processes, progress, rounding, workdir
+  from rmtl_jax.training import warm_start
 
   live = progress.Progress(quiet=not processes.is_first())
 
@@ -100,10 +101,12 @@ def execute(values: flags.FlagValues) -> int:
   data_dir = data()
   manifest = manifest_file.read(data_dir)
   source = common.path(values, 'start_from')
-  own = path if (path / 'config.json').exists() else source
-  config = config_flags.parse(
-    values, manifest, workdir.read(own).config if own else None
-  )
+  begun = None
+  if (path / 'config.json').exists():
+    begun = workdir.read(path).config
+  elif source:
+    begun = warm_start.read_source(source).config
+  config = config_flags.parse(values, manifest, begun)
   config = workdir.padded(path, config, layout.shape if layout else None)
   config = rounding.resolved(path, config, layout)
   stage = common.value(values, 'stage')
@@ -150,7 +153,6 @@ def _check_start(values: flags.FlagValues, path: pathlib.Path) -> None:
   source = common.path(values, 'start_from')
   if source is None:
     return
-  if not (source / 'config.json').exists():
-    raise types.InputError(f'--start_from: {source} is not a run')
+  common.check_there(values, 'start_from')
   if not (common.value(values, 'data_dir') or (path / 'config.json').exists()):
     raise types.InputError('--data_dir: is needed beside --start_from')

@@ -20,6 +20,7 @@ import contextlib
 import dataclasses
 import fcntl
 import importlib.metadata
+import itertools
 import pathlib
 import platform
 import subprocess
@@ -39,6 +40,13 @@ from rmtl_jax.runtime import checkpoints, mesh, processes, writers
 
 # What a directory holds; a study's is described like a run's.
 RUN, COMPARISON, SEARCH = KINDS = 'run', 'comparison', 'search'
+# What a backtest's directory holds first, as others config.json.
+BACKTEST = 'asked.json'
+# Of a run's or a study's directory what is no place for another.
+_PARTS = (
+  *('checkpoints', 'data', 'evaluation', 'report', 'tensorboard', 'tracking'),
+  'vocabulary',
+)
 _REMEDY = '; choose another --workdir'
 _NONE: Mapping[str, str] = {}
 # Settings that may change on resume: a comparison may get more seeds and
@@ -238,11 +246,12 @@ def find(
 
   Raises:
     types.InputError: the directory has a run with other settings or data, or
-      something of another kind; names the first that differs.
+      something of another kind; names the first that differs; or `check_place`.
   """
   manifest = manifest_file.read(data_dir)
   contract_vocabulary.check_sizes(data_dir, manifest)
   if not (path / 'config.json').exists():
+    check_place(path)
     return Run(path, config, data_dir, manifest, kind=kind)
   old = read(path)
   if old.kind != kind:
@@ -262,6 +271,28 @@ def find(
     )
   # Those that may change are as they are asked for now.
   return dataclasses.replace(old, config=config, data_dir=data_dir)
+
+
+def check_place(path: pathlib.Path) -> None:
+  """Refuses a new run or study in what belongs to something else.
+
+  Raises:
+    types.InputError: it holds prepared data or a study, or is a run's part.
+  """
+  held = ''
+  if (path / 'manifest.json').exists() and (path / 'train').exists():
+    held = 'holds prepared data'
+  elif (path / 'config.json').exists():
+    held = f'holds a {read(path).kind}'
+  elif (path / BACKTEST).exists():
+    held = 'holds a backtest'
+  place = path.resolve()
+  for part, whole in itertools.pairwise([place, *place.parents]):
+    files = ('config.json', 'manifest.json')
+    if part.name in _PARTS and all((whole / name).exists() for name in files):
+      held = f'is a part of {whole}'
+  if held:
+    raise types.InputError(f'{path}: {held}{_REMEDY}')
 
 
 def create(
@@ -409,6 +440,8 @@ def read(path: pathlib.Path) -> Run:
   """
   file = path / 'config.json'
   missing = f'{path} is not a run (make it with rmtl train)'
+  if not file.exists() and (path / BACKTEST).exists():
+    raise types.InputError(f'{path}: holds a backtest, expected a run')
   record = json_files.read(file, missing)
   for name, kind in (('config', dict), ('data_dir', str)):
     if not isinstance(record, dict) or not isinstance(record.get(name), kind):

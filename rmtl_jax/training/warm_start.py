@@ -51,6 +51,18 @@ class Started(NamedTuple):
   moments: Any
 
 
+def read_source(path: pathlib.Path) -> workdir.Run:
+  """The run that another one is to start from.
+
+  Raises:
+    types.InputError: it is not there, or something else.
+  """
+  try:
+    return workdir.read_run(path)
+  except types.InputError as error:
+    raise types.InputError(f'--start_from: {error}') from None
+
+
 class Start:
   """What a run starts from.
 
@@ -70,11 +82,7 @@ class Start:
     Raises:
       types.InputError: it is not there, or can't be split as the mesh wants.
     """
-    try:
-      found = workdir.read_run(self.path).on(self.run.layout)
-    except types.InputError as error:
-      raise types.InputError(f'--start_from: {error}') from None
-    return found
+    return read_source(self.path).on(self.run.layout)
 
   @functools.cached_property
   def rows(self) -> dict[str, moving.Rows]:

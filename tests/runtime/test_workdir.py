@@ -28,6 +28,42 @@ def test_a_directory_is_of_one_kind(tmp_path, kind):
       workdir.find(path, config, data, other)
 
 
+@pytest.mark.parametrize(
+  ('place', 'told'),
+  [
+    ('run/checkpoints', 'is a part of .*/run; choose'),
+    ('run/report/mine', 'is a part of .*/run; choose'),
+    ('data', 'holds prepared data; choose'),
+    ('other', 'holds prepared data; choose'),
+    ('backtest', 'holds a backtest; choose'),
+  ],
+)
+def test_nothing_is_begun_in_what_belongs_to_something_else(
+  tmp_path, place, told
+):
+  data, config = tmp_path / 'data', config_lib.Config()
+  for one in (data, tmp_path / 'other'):
+    tiny.write_prepared(one)
+  for name in ('run/checkpoints', 'run/report/mine', 'backtest'):
+    (tmp_path / name).mkdir(parents=True)
+  (tmp_path / 'backtest' / workdir.BACKTEST).write_text('{}')
+  workdir.create(tmp_path / 'run', config, data)
+  for kind in workdir.KINDS:
+    with pytest.raises(types.InputError, match=told):
+      workdir.create(tmp_path / place, config, data, kind=kind)
+  assert not (tmp_path / place / 'config.json').exists()
+  # Runs of an ensemble's members and the paper's model have their places.
+  member = tmp_path / 'run' / 'members' / '0'
+  member.mkdir(parents=True)
+  assert workdir.create(member, config, data).path == member
+
+
+def test_a_backtest_is_no_run(tmp_path):
+  (tmp_path / workdir.BACKTEST).write_text('{}')
+  with pytest.raises(types.InputError, match='holds a backtest, expected a'):
+    workdir.read(tmp_path)
+
+
 def test_settings_that_change_no_number_are_those_asked_for(tmp_path):
   data, path, config = tmp_path / 'data', tmp_path / 'it', config_lib.Config()
   tiny.write_prepared(data)

@@ -344,6 +344,18 @@ def test_stage_1_alone_gives_stage_1_alone(places, tmp_path):
   assert set(record['stages']) == {'pretrain', 'finetune'}
 
 
+@pytest.mark.parametrize('config', [None, CONFIG])
+def test_a_study_is_told_of_as_what_was_to_start_from(places, tmp_path, config):
+  study, data = tmp_path / 'study', places / 'monday'
+  study.mkdir()
+  workdir.create(study, CONFIG, data, kind=workdir.COMPARISON)
+  with pytest.raises(
+    types.InputError, match=r'^--start_from: .*: holds a comparison, expected'
+  ):
+    run.train(config, tmp_path / 'new', data, live=QUIET, start_from=study)
+  assert not (tmp_path / 'new').exists()
+
+
 def test_the_command_takes_the_settings_of_its_start(places, tmp_path, capsys):
   start = ['rmtl', 'train', f'--start_from={places / "run"}']
   more = [f'--workdir={tmp_path / "run"}', '--stage=pretrain']

@@ -9,7 +9,7 @@ was cut off goes on.
 DIR/data/K        prepared data of day K, extended from those of the day before;
                   K_at_once/ the same window from the raw log, K.json both
 DIR/runs/SEED/K   runs: continued/ and scratch/
-DIR/days/K-SEED.json, backtest.json
+DIR/days/K-SEED.json, asked.json (what was asked for), backtest.json
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def backtest(
         source, path / 'data' / 'whole', live.step
       )
       days_lib.check_room(first, last, options.days, step)
-      writers.write_json(path / 'asked.json', asked | {'last': last})
+      writers.write_json(path / workdir.BACKTEST, asked | {'last': last})
     days = days_lib.plan(last, options.days, step)
     found = []
     for day in days:
@@ -147,8 +147,9 @@ def _asked(
     'stages': list(options.stages),
   }
   asked = json.loads(json.dumps(asked))  # as it comes back from the file
-  file = path / 'asked.json'
+  file = path / workdir.BACKTEST
   if not file.exists():
+    workdir.check_place(path)
     return asked
   old = json_files.read(file)
   for name, value in asked.items():

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+import rmtl_jax
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import values as config_values
@@ -86,6 +87,20 @@ def test_what_is_done_is_not_done_again(done, tmp_path):
   shutil.copytree(path, tmp_path / 'copy')
   shutil.rmtree(tmp_path / 'copy' / 'runs')
   assert run(tmp_path / 'copy') == record
+
+
+def test_a_report_is_written_of_what_is_done(done, tmp_path):
+  page = rmtl_jax.write_report(done[0], tmp_path)
+  assert page == tmp_path / 'report.html'
+  text = (tmp_path / 'report.md').read_text()
+  assert text.startswith(f'# Backtest {done[0].name}')
+
+
+def test_a_backtest_is_not_begun_in_a_run(done):
+  place = done[0] / 'runs' / '0' / '0' / 'scratch'
+  with pytest.raises(types.InputError, match='scratch: holds a run; choose'):
+    run(place)
+  assert not (place / 'asked.json').exists()
 
 
 def test_another_backtest_in_the_same_place_is_refused(done):
