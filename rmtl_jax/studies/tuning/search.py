@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
@@ -361,11 +362,48 @@ def suggest(
       # Rounding may leave the range at its ends.
       rounded = float(f'{sampled:.{_DIGITS}g}')
       values[d.name] = min(max(rounded, d.low), d.high)
-  gone = ignore.fields(values.get('network.ignore', ''), spec)
+  return _point(values, base, spec)
+
+
+def _point(
+  values: Mapping[str, Any], base: config_lib.Config, spec: types.FeatureSpec
+) -> dict[str, Any]:
+  """What differs from `base` of values of dimensions; see `suggest`."""
+  flat, found = config_values.flatten(base), dict(values)
+  gone = ignore.fields(found.get('network.ignore', ''), spec)
   if spec.item is not None and spec.names[spec.item] in gone:
     for name, off in registry.without_item().items():
-      values[f'network.{name}'] = off
-  return {k: v for k, v in values.items() if v != flat[k]}
+      found[f'network.{name}'] = off
+  return {k: v for k, v in found.items() if v != flat[k]}
+
+
+def corners(
+  space: Sequence[Dimension], base: config_lib.Config, spec: types.FeatureSpec
+) -> Iterator[dict[str, Any]]:
+  """Points whose settings tell whether all of the space may be tried.
+
+  What a setting may be depends on one other at most, so two dimensions at a
+  time leave `base`: those of each alone come first.
+
+  Yields:
+    Points as of `suggest`.
+  """
+  values, seen = {d.name: _values(d) for d in space}, [{}]
+  for count in (1, 2):
+    for names in itertools.combinations(values, count):
+      for each in itertools.product(*(values[name] for name in names)):
+        point = _point(dict(zip(names, each, strict=True)), base, spec)
+        if point not in seen:
+          seen.append(point)
+          yield point
+
+
+def _values(d: Dimension) -> tuple[Any, ...]:
+  """The choices of a dimension, or the ends of its range and one between."""
+  if d.choices:
+    return d.choices
+  between = d.low + 1 if isinstance(d.low, int) else (d.low + d.high) / 2.0
+  return tuple(dict.fromkeys((d.low, between, d.high)))
 
 
 def start_points(

@@ -157,6 +157,8 @@ def tune(
     )
     runs = comparison_runs.Runs(run, config, live, interrupted, searching=True)
     runs.check([base])
+    spec = run.manifest.feature_spec()
+    _check_space(runs, config, options, spec)
     monitor = monitor_lib.of(config.evaluation.monitor)
     follows = {**options.follows, 'monitor': monitor.name}
     copy = storage.open_copy(optuna, options.storage, path, follows, monitor)
@@ -167,7 +169,6 @@ def tune(
     # it learns the value of any.
     batch = max(runs.population // len(options.seeds), 1)
     starts = search.start_points(options.space, config, run.manifest)
-    spec = run.manifest.feature_spec()
     tried = _search(
       optuna, config, options, spec, starts, trainer, batch, live, copy, end
     )
@@ -180,6 +181,33 @@ def tune(
       path / 'best.json', {'config': config_values.to_dict(best)}
     )
     return record
+
+
+def _check_space(
+  runs: comparison_runs.Runs,
+  config: config_lib.Config,
+  options: Options,
+  spec: types.FeatureSpec,
+) -> None:
+  """Refuses a space with values that others, or the data, forbid."""
+  for point in search.corners(options.space, config, spec):
+    try:
+      method = trials.variant(config, options.stage, point).method
+      name, value = next(iter(point.items()))
+      # Numbers of these fit all data, and a network takes a while to build.
+      fits = name.startswith(('network.', 'batch.')) and not isinstance(
+        value, str
+      )
+      if len(point) == 1 and not fits:
+        runs.check([method.config(config)])
+    except types.InputError as error:
+      texts = [
+        f'{name}={config_values.setting_text(value)}'
+        for name, value in point.items()
+      ]
+      raise types.InputError(
+        f'--search: {" and ".join(texts)}: {error}'
+      ) from None
 
 
 def _optuna() -> Any:

@@ -455,3 +455,16 @@ def test_numbers_have_three_digits_and_stay_inside():
     'critic.max_passes': 9,
     'network.id_dropout': '0.3',
   }
+
+
+def test_corners_leave_the_given_settings_in_two_dimensions_at_most():
+  texts = ('network.dropout=0.2:0.6', 'network.affinity_dim=0|8')
+  space = [search.parse(text, BASE) for text in texts]
+  spec = manifest().feature_spec()
+  assert list(search.corners(space, BASE, spec)) == [
+    {'network.dropout': 0.4},
+    {'network.dropout': 0.6},
+    {'network.affinity_dim': 8},
+    {'network.dropout': 0.4, 'network.affinity_dim': 8},
+    {'network.dropout': 0.6, 'network.affinity_dim': 8},
+  ]

@@ -80,6 +80,36 @@ def test_settings_that_do_not_fit_leave_no_search(tmp_path, data_dir):
   assert not (tmp_path / 'new').exists()
 
 
+@pytest.mark.parametrize(
+  ('texts', 'told'),
+  [
+    (
+      (
+        'pretrain.balancing.name=equal|gradnorm',
+        'pretrain.balancing.alpha=1:2',
+      ),
+      r'--search: pretrain.balancing.alpha=1.0: config.pretrain.balancing.alpha:'
+      ' equal does not know it',
+    ),
+    (
+      ('network.embedding_adam=dense|rows', 'network.crosses=|user*item'),
+      r'--search: network.embedding_adam=rows and network.crosses=user\*item: ',
+    ),
+    (('batch.lanes=4:8',), '--search: batch.lanes=5: config.batch.readers: 4'),
+    (('network.crosses=|user*itme',), "network.crosses=.*'itme' is no"),
+  ],
+)
+def test_a_space_that_settings_or_data_forbid_leaves_no_search(
+  tmp_path, data_dir, texts, told
+):
+  config = config_values.with_settings(
+    CONFIG, {'batch.lanes': 8, 'batch.readers': 4}
+  )
+  with pytest.raises(types.InputError, match=told):
+    tune.tune(config, wanted(*texts), tmp_path / 'new', data_dir, QUIET)
+  assert not (tmp_path / 'new').exists()
+
+
 def test_data_that_were_replaced_are_refused(tuned, data_dir, tmp_path):
   path = shutil.copytree(tuned[0], tmp_path / 'tuning')
   data = shutil.copytree(data_dir, tmp_path / 'data')
