@@ -72,8 +72,8 @@ def make_actor_step(
     step(actor, batch, key, weighting_key, values=None, instead=None) -> (new
     actor, metrics, Step). `values(actions)` gives more extra arguments of the
     chain by name. `instead(row losses, actions)` gives what is descended
-    instead of the row losses, f32[L, T, K]. In the metrics `loss` is the sum
-    of row losses without weights, whatever is descended, and `weight_<k>` and
+    instead of the row losses, f32[L, T, K]. In the metrics are the losses of
+    `loss_metrics` without weights, whatever is descended, and `weight_<k>` and
     `weight_square_<k>` are the sums of task k's weights and of their squares, a
     balancer's weights of tasks included; `solver_failures` is 1 where the
     balancer has a solver that did not converge.
@@ -178,15 +178,19 @@ def loss_metrics(
   Args:
     row_losses: f32[L, T, K].
     mask: bool[L, T].
-    even: of rows with sample weights, the cotangent of their mean loss: `loss`
-      is that mean times the number of rows; None: every row counts 1.
+    even: of rows with sample weights, the cotangent of their mean loss: the
+      `loss_<k>` are each task's mean times the number of rows, and `rows_<k>`
+      this number, 0 where no row of the batch counts for the task; None: every
+      row counts 1, and `loss` is of all tasks.
   """
   rows = jnp.sum(mask).astype(jnp.float32)
-  if even is not None:
-    # A row that does not count may have any loss.
-    loss = jnp.sum(jnp.where(even > 0.0, even * row_losses, 0.0))
-    return {'loss': rows * loss, 'rows': rows}
-  return {'loss': jnp.sum(jnp.mean(row_losses, -1), where=mask), 'rows': rows}
+  if even is None:
+    return {'loss': jnp.sum(jnp.mean(row_losses, -1), where=mask), 'rows': rows}
+  # A row that does not count may have any loss.
+  losses = jnp.where(even > 0.0, even * row_losses, 0.0)
+  counts = rows * jnp.any(even > 0.0, (0, 1))
+  sums = rows * row_losses.shape[-1] * jnp.sum(losses, (0, 1))
+  return {'rows': rows} | _by_task(loss=sums, rows=counts)
 
 
 def weight_metrics(
@@ -207,16 +211,18 @@ def weight_metrics(
       rows * tasks * jnp.sum(even * x, (0, 1))
       for x in (weights, jnp.square(weights))
     )
-    return _by_task(sums, squares)
+    return _by_task(weight=sums, weight_square=squares)
   # The cotangent of the plain mean is 1 / (rows * tasks).
   weights = jnp.where(mask[..., None], weighted * (rows * tasks), 0.0)
   sums = jnp.sum(weights, (0, 1))
   squares = jnp.sum(jnp.square(weights), (0, 1))
-  return _by_task(sums, squares)
+  return _by_task(weight=sums, weight_square=squares)
 
 
-def _by_task(sums: jax.Array, squares: jax.Array) -> Metrics:
-  tasks = range(len(sums))
-  return {f'weight_{k}': sums[k] for k in tasks} | {
-    f'weight_square_{k}': squares[k] for k in tasks
+def _by_task(**values: jax.Array) -> Metrics:
+  """Metrics `<name>_<k>` of arrays f32[K]."""
+  return {
+    f'{name}_{k}': value
+    for name, of_tasks in values.items()
+    for k, value in enumerate(of_tasks)
   }

@@ -39,9 +39,8 @@ def make_pretrain_step(
       loss.
 
   Returns:
-    step(state, batch, key) -> (new state, metrics): `loss` is the batch's
-    sum of row losses (mean over tasks, labels as they are), `rows` its number
-    of rows.
+    step(state, batch, key) -> (new state, metrics): those of the actor's step,
+    without weights where all are 1.
   """
   actor_step = actor_lib.make_actor_step(
     network,
@@ -56,7 +55,11 @@ def make_pretrain_step(
     weighting_key = jax.random.fold_in(key, 1)
     new_actor, metrics, _ = actor_step(actor, batch, key, weighting_key)
     if weighting is None and balance is None:  # every weight is 1
-      metrics = {name: metrics[name] for name in ('loss', 'rows')}
+      metrics = {
+        name: value
+        for name, value in metrics.items()
+        if not name.startswith('weight_')
+      }
     return new_actor, metrics
 
   return step

@@ -49,9 +49,8 @@ def test_a_step_descends_each_tasks_weighted_mean(fraction):
     jax.random.key(0),
   )
   problem.assert_trees_close(actor.opt_state, expected, rtol=1e-5, atol=1e-6)
-  np.testing.assert_allclose(
-    metrics['loss'] / metrics['rows'], (share * losses).sum(), rtol=1e-5
-  )
+  means = [metrics[f'loss_{k}'] / metrics[f'rows_{k}'] for k in range(2)]
+  np.testing.assert_allclose(np.mean(means), (share * losses).sum(), rtol=1e-5)
 
 
 def test_a_row_of_weight_2_is_the_row_twice_and_of_0_none():
@@ -92,8 +91,24 @@ def test_metrics_of_weights_are_means_over_sample_weights():
   assert means == {
     'weight_0': 2.0,
     'weight_square_0': 7.0,
-    'loss': 7.0,
+    'loss_0': 7.0,
     'rows': 1.0,
+    'rows_0': 1.0,
+  }
+
+
+def test_a_batch_without_a_row_of_a_task_adds_nothing_to_its_means():
+  mask = jnp.ones((1, 4), bool)
+  weight = jnp.array([[[1.0, 0.0], [3.0, 0.0], [0.0, 0.0], [0.0, 0.0]]])
+  even = forward.mean_cotangent(mask, 2, weight)
+  losses = jnp.array([[[4.0, 9.0], [8.0, 9.0], [9.0, 9.0], [9.0, 9.0]]])
+  found = actor_lib.loss_metrics(losses, mask, even)
+  assert {name: float(value) for name, value in found.items()} == {
+    'rows': 4.0,
+    'loss_0': 28.0,
+    'loss_1': 0.0,
+    'rows_0': 4.0,
+    'rows_1': 0.0,
   }
 
 

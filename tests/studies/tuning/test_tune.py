@@ -88,8 +88,8 @@ def test_settings_that_do_not_fit_leave_no_search(tmp_path, data_dir):
         'pretrain.balancing.name=equal|gradnorm',
         'pretrain.balancing.alpha=1:2',
       ),
-      r'--search: pretrain.balancing.alpha=1.0: config.pretrain.balancing.alpha:'
-      ' equal does not know it',
+      r'--search: pretrain.balancing.alpha=1.0: config.pretrain.balancing'
+      '.alpha: equal does not know it',
     ),
     (
       ('network.embedding_adam=dense|rows', 'network.crosses=|user*item'),
