@@ -19,6 +19,11 @@ from rmtl_jax.data import manifest as manifest_lib
 
 # In bytes; what a file's name may have beside it fits too.
 _LONGEST_NAME = 200
+# Files that tell what has a copy of its data's manifest.
+_COPY_HOLDERS = {
+  'config.json': 'a run or a study',
+  'export.json': 'an exported model',
+}
 # Attributes that have another key in the file.
 _KEYS = {'vocabulary_owner': 'shares'}
 # Attributes of tasks that are not binary.
@@ -72,12 +77,42 @@ def read(data_dir: str | os.PathLike[str]) -> manifest_lib.Manifest:
   """Reads DATA/manifest.json and checks its form.
 
   Raises:
-    types.InputError: no such file, not JSON, another format version, or a
+    types.InputError: no prepared data, not JSON, another format version, or a
       field that is missing or of the wrong form.
   """
-  path = pathlib.Path(data_dir) / 'manifest.json'
+  directory = pathlib.Path(data_dir)
+  if holder := copy_holder(directory):
+    data = _data_of(directory)
+    raise types.InputError(
+      f'{data_dir}: is {holder}, expected prepared data'
+      f'{f", such as its own: {data}" if data else ""}'
+    )
   missing = f'{data_dir} is not prepared data (make it with rmtl prepare)'
+  return read_copy(directory, missing)
+
+
+def read_copy(
+  directory: pathlib.Path, missing: str = ''
+) -> manifest_lib.Manifest:
+  """As `read`, of a run, a study or an exported model, which have a copy."""
+  path = directory / 'manifest.json'
   return parse(json_files.read(path, missing), str(path))
+
+
+def copy_holder(directory: pathlib.Path) -> str:
+  """What has but a copy of its data's manifest, in words; '' if not that."""
+  for name, holder in _COPY_HOLDERS.items():
+    if (directory / name).is_file():
+      return holder
+  return ''
+
+
+def _data_of(directory: pathlib.Path) -> str:
+  """The prepared data that a run or a study names; '' if none."""
+  try:
+    return str(json_files.read(directory / 'config.json')['data_dir'])
+  except (types.InputError, LookupError, TypeError):
+    return ''
 
 
 def parse(record: Any, path: str = 'manifest.json') -> manifest_lib.Manifest:
@@ -224,6 +259,8 @@ def _check_fields(manifest: manifest_lib.Manifest, path: str) -> None:
       )
     if 'vectors' in field.details:
       _check_vectors(field, what)
+    if 'edges' in field.details:
+      _check_edges(field.details['edges'], what)
     if field.kind == 'categorical' and 'order' in field.details:
       _check_order(field, what)
     if field.kind == 'numeric' and 'quantiles' in field.details:
@@ -267,18 +304,29 @@ def _check_quantiles(found: Any, what: str) -> None:
     )
 
 
+def _check_edges(edges: Any, what: str) -> None:
+  """Refuses what can't be the edges of bins."""
+  _expect(edges, list, f'{what}: details: edges')
+  for number in edges:
+    _expect_number(number, f'{what}: details: edges: entry')
+  for low, high in itertools.pairwise(edges):
+    if low > high:
+      raise types.InputError(
+        f'{what}: details: edges: {high!r} follows {low!r}, expected rising'
+        ' numbers'
+      )
+
+
+def _expect_number(value: Any, what: str) -> None:
+  if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
+    raise types.InputError(f'{what} is {value!r:.80}, expected a number')
+
+
 def _check_order(field: manifest_lib.Field, what: str) -> None:
   """Refuses what can't be the bins of a vocabulary's rows."""
   edges = _expect(field.details.get('edges'), list, f'{what}: details: edges')
   rate = field.details.get('train_rate', 0.0)
-  for number in (*edges, rate):
-    if (
-      type(number) not in (int, float) or not abs(number) <= sys.float_info.max
-    ):
-      raise types.InputError(
-        f'{what}: details: {number!r:.80} among edges and train_rate, expected'
-        ' a number'
-      )
+  _expect_number(rate, f'{what}: details: train_rate')
   order = field.details['order']
   right = (
     type(order) is list

@@ -16,7 +16,7 @@ import duckdb
 
 from rmtl_jax import partial, types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import reading
+from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.preparation import encode, sql
 
 # Rows of a row group, the least that can be read. Streaming reads blocks of
@@ -49,6 +49,8 @@ def check_target(data_dir: pathlib.Path, overwrite: bool) -> None:
     raise types.InputError(f'{data_dir}: is a file, expected a directory')
   if not any(data_dir.iterdir()):
     return
+  if holder := manifest_file.copy_holder(data_dir):
+    raise types.InputError(f'{data_dir}: is {holder}; name a new directory')
   if not (data_dir / 'manifest.json').is_file():
     raise types.InputError(
       f'{data_dir}: is not empty and not prepared data; name a new directory'

@@ -126,7 +126,7 @@ def comparison(path: pathlib.Path) -> Record:
   return {
     **results,
     'name': path.resolve().name,
-    'splits': _data(manifest_file.read(path))['splits'],
+    'splits': _data(manifest_file.read_copy(path))['splits'],
     'defaults': config_values.flatten(config_lib.Config()),
     'settings': config_values.flatten(
       config_values.from_dict(results['config'], path=f'{file}: config')

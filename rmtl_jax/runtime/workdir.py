@@ -277,13 +277,16 @@ def check_place(path: pathlib.Path) -> None:
   """Refuses a new run or study in what belongs to something else.
 
   Raises:
-    types.InputError: it holds prepared data or a study, or is a run's part.
+    types.InputError: it holds prepared data, an exported model or a study, or
+      is a run's part.
   """
   held = ''
   if (path / 'manifest.json').exists() and (path / 'train').exists():
     held = 'holds prepared data'
   elif (path / 'config.json').exists():
     held = f'holds a {read(path).kind}'
+  elif (path / 'export.json').exists():
+    held = 'holds an exported model'
   elif (path / BACKTEST).exists():
     held = 'holds a backtest'
   place = path.resolve()
@@ -467,7 +470,7 @@ def read(path: pathlib.Path) -> Run:
     path,
     config,
     data_dir,
-    manifest_file.read(path),
+    manifest_file.read_copy(path),
     digests,
     started_from=start,
     refit_of=refit,

@@ -91,7 +91,7 @@ def load(path: str | os.PathLike[str], warm_up: int = 0) -> Exported:
   files = files_lib.Files(directory, record['files'])
   files.check()
   files.require('manifest.json')
-  manifest = manifest_file.read(directory)
+  manifest = manifest_file.read_copy(directory)
   for field in manifest.fields:
     if field.has_vocabulary:
       files.require(f'vocabulary/{field.name}.parquet')

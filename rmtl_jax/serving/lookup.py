@@ -135,8 +135,6 @@ def _maker(
     return lambda column: _lists(column, field, missing)
   if raw.transform == 'bins':
     edges = np.array(field.details['edges'], np.float64)
-    if np.any(np.diff(edges) < 0.0):  # no edges of `rmtl prepare`
-      return _undecided
     return lambda column: _bins(_numbers(column, raw, missing), edges)
   mean = float(field.details['mean'])
   deviation = float(field.details['deviation'])

@@ -166,9 +166,11 @@ def test_numbers_of_a_binned_field():
     ({'order': [True]}, 'order is'),
     ({'order': 1}, 'order is'),
     ({'edges': None}, 'edges is None, expected a list'),
-    ({'edges': [float('inf')]}, 'inf among edges and train_rate'),
-    ({'edges': [10**400]}, 'among edges and train_rate'),
-    ({'train_rate': 'x'}, "'x' among edges and train_rate"),
+    ({'edges': [float('inf')]}, 'edges: entry is inf, expected a number'),
+    ({'edges': [10**400]}, 'edges: entry is 1000'),
+    ({'edges': ["1'"]}, 'edges: entry is "1\'", expected a number'),
+    ({'edges': [2, 1.5]}, 'edges: 1.5 follows 2, expected rising numbers'),
+    ({'train_rate': 'x'}, "train_rate is 'x', expected a number"),
   ],
 )
 def test_an_order_of_no_bins(changed, message):
@@ -310,6 +312,22 @@ def test_no_manifest_says_what_to_do(tmp_path):
     manifest_file.read(tmp_path)
   with pytest.raises(types.InputError, match='rmtl prepare'):
     manifest_file.read(tmp_path / 'nowhere')
+
+
+@pytest.mark.parametrize(
+  ('name', 'text', 'said'),
+  [
+    ('config.json', '{"data_dir": "d"}', 'a run or a study, .*, such as .*: d'),
+    ('config.json', '{', 'a run or a study, expected prepared data'),
+    ('export.json', '{}', 'an exported model, expected prepared data'),
+  ],
+)
+def test_a_copy_is_not_read_as_that_of_data(tmp_path, name, text, said):
+  manifest_file.write(FULL, tmp_path)
+  (tmp_path / name).write_text(text)
+  with pytest.raises(types.InputError, match=f'is {said}$'):
+    manifest_file.read(tmp_path)
+  assert manifest_file.read_copy(tmp_path) == FULL
 
 
 def test_a_manifest_that_is_a_directory(tmp_path):

@@ -80,6 +80,15 @@ def test_other_contents_are_never_replaced(tmp_path, overwrite):
   assert (target / 'thesis.tex').exists()
 
 
+@pytest.mark.parametrize('name', ['config.json', 'export.json'])
+def test_a_run_is_never_replaced(tmp_path, name):
+  target = prepared(tmp_path / 'out')
+  (target / name).write_text('{}')
+  with pytest.raises(types.InputError, match='name a new directory'):
+    fill(target, overwrite=True)
+  assert (target / 'old').exists()
+
+
 def test_file_in_the_way(tmp_path):
   (tmp_path / 'out').write_text('')
   with pytest.raises(types.InputError, match='is a file'):

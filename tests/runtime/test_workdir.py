@@ -36,6 +36,7 @@ def test_a_directory_is_of_one_kind(tmp_path, kind):
     ('data', 'holds prepared data; choose'),
     ('other', 'holds prepared data; choose'),
     ('backtest', 'holds a backtest; choose'),
+    ('export', 'holds an exported model; choose'),
   ],
 )
 def test_nothing_is_begun_in_what_belongs_to_something_else(
@@ -44,9 +45,10 @@ def test_nothing_is_begun_in_what_belongs_to_something_else(
   data, config = tmp_path / 'data', config_lib.Config()
   for one in (data, tmp_path / 'other'):
     tiny.write_prepared(one)
-  for name in ('run/checkpoints', 'run/report/mine', 'backtest'):
+  for name in ('run/checkpoints', 'run/report/mine', 'backtest', 'export'):
     (tmp_path / name).mkdir(parents=True)
   (tmp_path / 'backtest' / workdir.BACKTEST).write_text('{}')
+  (tmp_path / 'export' / 'export.json').write_text('{}')
   workdir.create(tmp_path / 'run', config, data)
   for kind in workdir.KINDS:
     with pytest.raises(types.InputError, match=told):
@@ -62,6 +64,15 @@ def test_a_backtest_is_no_run(tmp_path):
   (tmp_path / workdir.BACKTEST).write_text('{}')
   with pytest.raises(types.InputError, match='holds a backtest, expected a'):
     workdir.read(tmp_path)
+
+
+def test_a_description_that_was_cut_off_is_written_again(tmp_path):
+  data, path = tmp_path / 'data', tmp_path / 'it'
+  tiny.write_prepared(data)
+  path.mkdir()
+  workdir.create(path, config_lib.Config(), data)
+  (path / 'config.json').unlink()
+  assert workdir.create(path, config_lib.Config(), data).data_dir == data
 
 
 def test_settings_that_change_no_number_are_those_asked_for(tmp_path):

@@ -98,7 +98,7 @@ def test_lists_and_other_types(by_hand):
 
 def test_raw_rows_get_what_their_prepared_rows_have(run_dir):
   raw = pq.read_table(run_dir.parent / 'log.parquet')
-  manifest = manifest_file.read(run_dir)
+  manifest = manifest_file.read_copy(run_dir)
   encode = encoder.Encoder(run_dir, manifest).encode
   for split in manifest_lib.SPLITS:
     columns = columns_lib.read_split(run_dir.parent / 'data', manifest, split)
@@ -199,10 +199,8 @@ def test_a_vocabulary_must_be_the_runs(by_hand):
   [
     ('price', {'mean': 1}, "'price': details: deviation is None"),
     ('price', {'mean': "0'; --"}, "'price': details: mean is"),
-    ('age', {'transform': 'bins', 'edges': ["1'"]}, "'age': details: edges"),
     ('tags', {'separator': 5}, "'tags': details: separator is 5"),
     ('price', {'mean': 10**400}, "'price': details: mean is 1000"),
-    ('age', {'transform': 'bins', 'edges': [10**400]}, "'age': details: edges"),
   ],
 )
 def test_a_manifest_that_prepare_does_not_write(

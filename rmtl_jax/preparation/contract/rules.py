@@ -70,6 +70,7 @@ def check(
     _check_files(directory, manifest)
     vocabularies = contract_vocabulary.check(directory, manifest)
     vectors.read(directory, manifest)
+    _check_ends(directory, manifest)
     total = max(1, sum(split.rows for split in manifest.splits.values()))
     split_counts: dict[str, contract_sessions.SplitCounts] = {}
     counts = contract_vocabulary.ValueCounts(manifest)
@@ -77,7 +78,7 @@ def check(
     delays = _delays(manifest)
     done = 0
     for name in manifest.splits:
-      min_start = _min_start(manifest, split_counts, name)
+      min_start = _min_start(manifest, name)
       totals = split_counts[name] = contract_sessions.SplitCounts()
       for path, first_row, batch in _batches(directory, manifest, name):
         _check_batch(
@@ -136,6 +137,19 @@ def _check_files(
         )
 
 
+def _check_ends(
+  directory: pathlib.Path, manifest: manifest_lib.Manifest
+) -> None:
+  """Refuses splits by time without the ends that part them."""
+  for name in ('train', 'validation') if manifest.split_by_time else ():
+    if manifest.splits[name].end_ms is None:
+      raise types.InputError(
+        f'{directory / "manifest.json"}: splits: {name!r}: end_ms is null,'
+        ' expected a time, as splits follow each other in time'
+        ' (split_by_time)'
+      )
+
+
 def _batches(
   directory: pathlib.Path, manifest: manifest_lib.Manifest, split: str
 ) -> Iterator[tuple[pathlib.Path, int, pa.RecordBatch]]:
@@ -150,25 +164,15 @@ def _batches(
       first_row += len(batch)
 
 
-def _min_start(
-  manifest: manifest_lib.Manifest,
-  split_counts: dict[str, contract_sessions.SplitCounts],
-  split: str,
-) -> int | None:
+def _min_start(manifest: manifest_lib.Manifest, split: str) -> int | None:
   """The earliest allowed start of a split's sessions, ms.
 
   None for the first, and where sessions are not split by time.
   """
-  if not manifest.split_by_time:
+  if not manifest.split_by_time or split == 'train':
     return None
-  before = [*split_counts]
-  if split == manifest_lib.RANDOM:  # beside test
-    before.remove('test')
-  starts = [split_counts[name].last_start for name in before]
-  starts += [
-    end for name in before if (end := manifest.splits[name].end_ms) is not None
-  ]
-  return max(starts, default=None)
+  before = 'train' if split == 'validation' else 'validation'
+  return manifest.splits[before].end_ms
 
 
 class _Delays(NamedTuple):

@@ -27,7 +27,6 @@ class SplitCounts:
     last: session id, step and timestamp of the last row; None before it.
     last_file: the file of that row.
     first_time: earliest row, ms.
-    last_start: latest start of a session, ms.
   """
 
   rows: int = 0
@@ -38,7 +37,6 @@ class SplitCounts:
   last: tuple[int, int, int] | None = None
   last_file: pathlib.Path = pathlib.Path()
   first_time: int = 2**63 - 1
-  last_start: int = -(2**63)
 
 
 def check_rows(
@@ -88,8 +86,6 @@ def check_rows(
   totals.sessions += int(np.count_nonzero(begins))
   totals.last = int(session[-1]), int(step[-1]), int(time[-1])
   totals.first_time = min(totals.first_time, int(time.min()))
-  if begins.any():
-    totals.last_start = max(totals.last_start, int(time[begins].max()))
 
 
 def _check_order(

@@ -79,7 +79,7 @@ def _exported(path: pathlib.Path) -> Model:
   files = files_lib.Files(path, record['files'])
   files.check()
   files.require('manifest.json')
-  manifest = manifest_file.read(path)
+  manifest = manifest_file.read_copy(path)
   where = path / reference_lib.FILE
   return Model(
     path,

@@ -250,10 +250,15 @@ def test_a_session_in_two_splits(data):
   fails(data, "'session_id'", 'session 2 is in train and in validation')
 
 
-def test_splits_without_ends_are_parted_by_their_starts(data):
-  for name in ('train', 'validation'):
-    edit(data, 'splits', name, 'end_ms', value=None)
+@pytest.mark.parametrize('name', ['train', 'validation'])
+def test_splits_by_time_without_an_end(data, name):
+  edit(data, 'splits', name, 'end_ms', value=None)
+  fails(data, f"splits: '{name}': end_ms is null", 'split_by_time')
+  edit(data, 'split_by_time', value=False)
   contract.check(data)
+
+
+def test_splits_by_time_are_parted_by_their_starts(data):
   change(data / VALIDATION, 'timestamp', 0, 10**7)
   fails(data, VALIDATION, 'row 1', 'where the split before has not ended')
 

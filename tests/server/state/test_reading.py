@@ -30,7 +30,7 @@ def reader(tmp_path_factory):
   run = past_run.prepare_run(
     tmp_path_factory.mktemp('reading'), raw=past_run.log(300), as_of=('none',)
   )
-  return reading.Reader(manifest_file.read(run))
+  return reading.Reader(manifest_file.read_copy(run))
 
 
 def both(reader, table, monkeypatch):
@@ -162,7 +162,7 @@ def test_labels_of_every_kind_are_no_part_of_a_row(tmp_path):
     schema=schema,
     as_of=('none',),
   )
-  of_stay = reading.Reader(manifest_file.read(run))
+  of_stay = reading.Reader(manifest_file.read_copy(run))
   labels = {'clicked': [None], 'bought': [None], 'seconds': [None]}
   row = KEYS
   found = []
