@@ -450,7 +450,7 @@ def _train_members(
     try:
       train_one(member, path)
     except FloatingPointError as error:
-      raise FloatingPointError(f'member {number}: {error}') from None
+      raise FloatingPointError(f'member {number + 1}: {error}') from None
 
 
 def _open_writer(

@@ -192,7 +192,7 @@ def _critics(
     records.append(
       summary.critic(one.q_values, one.policy, host, tasks, one.config.critic)
     )
-    title = f'member {member}: ' if count > 1 else ''
+    title = f'member {member + 1}: ' if count > 1 else ''
     warnings += [title + line for line in summary.critic_warnings(records[-1])]
   weighting = registry.find(run.config.weighting.name)
   if weighting.by_row:

@@ -314,7 +314,7 @@ def history_warnings(
     runs.setdefault((entry.get('member'), entry['stage']), []).append(entry)
   lines = []
   for (member, stage), entries in runs.items():
-    title = stage if member is None else f'member {member}: {stage}'
+    title = stage if member is None else f'member {member + 1}: {stage}'
     skipped = sum(entry.get('skipped_steps', 0) for entry in entries)
     if skipped:
       lines.append(

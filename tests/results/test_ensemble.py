@@ -245,7 +245,7 @@ def test_a_collapsed_member_is_named(trained, monkeypatch):
   assert record['critic']['mean_q'][task] < mean_q < 0.0
   assert found['critic']['zero_share'][task] == pytest.approx(0.5)
   (line,) = [w for w in found['warnings'] if 'collapsed' in w]
-  assert line.startswith(f'member 1: the critic of {task} has collapsed')
+  assert line.startswith(f'member 2: the critic of {task} has collapsed')
 
 
 def test_arms_that_kept_the_pre_trained_actor_are_computed_once():

@@ -42,7 +42,7 @@ def test_steps_that_were_left_out_are_counted_by_stage():
   )
   assert [line.split(' because')[0] for line in lines] == [
     'pretrain: 5 steps were left out',
-    'member 1: critic: 1 steps were left out',
+    'member 2: critic: 1 steps were left out',
   ]
 
 

@@ -90,7 +90,7 @@ def _table(
   weighs = any(f'weight_mean_{tasks[0]}' in entry for entry in entries)
   rows = []
   for entry in entries:
-    member = f', member {entry["member"]}' if 'member' in entry else ''
+    member = f', member {entry["member"] + 1}' if 'member' in entry else ''
     stage = _STAGES.get(entry['stage'], entry['stage'])
     cells = [f'{stage}{member}', str(entry['epoch'])]
     if weighs:

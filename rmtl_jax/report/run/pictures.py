@@ -95,9 +95,6 @@ def _learning(
   for (stage, member), points in all_lines.items():
     if stage not in stages:
       continue
-    of = '' if member is None else f' of member {member}'
-    best = monitor.best(value for _, value in points)
-    spoken.append(f'{names[stage]}{of}: best epoch at {best:.4f}')
     # Fine-tuning may keep epoch 0, so the pre-trained model is a point too.
     before = all_lines.get(('pretrain', member))
     is_tuned = metrics.get('start', 'pretrained') == 'pretrained'
@@ -105,6 +102,9 @@ def _learning(
       kept = pictures.kept_point(metrics, member, before)
       if kept:
         points = [(0, kept[1]), *points]
+    of = '' if member is None else f' of member {member + 1}'
+    best = monitor.best(value for _, value in points)
+    spoken.append(f'{names[stage]}{of}: best epoch at {best:.4f}')
     lines[stage, member] = points
   if not lines:
     return None
@@ -224,7 +224,7 @@ def _spoken(
   """From where to where each line goes."""
   spoken = [
     labels[key]
-    + ('' if member is None else f', member {member}')
+    + ('' if member is None else f', member {member + 1}')
     + f': from {points[0][1]:{form}} to {points[-1][1]:{form}}'
     for (key, member), points in lines.items()
   ]

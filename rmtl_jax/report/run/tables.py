@@ -137,11 +137,10 @@ def epochs(record: Record) -> Table:
   has_members = any('member' in entry for entry in record['history'])
   rows = []
   for entry in record['history']:
-    member = (str(entry.get('member', content.NOTHING)),) if has_members else ()
     rows.append(
       (
         entry['stage'],
-        *member,
+        *([str(entry['member'] + 1)] if has_members else []),
         str(entry['epoch']),
         content.number(entry.get('loss'), '.4f'),
         *(
@@ -205,7 +204,7 @@ def applied_weights(record: Record) -> Table:
   for entry in record['history']:
     if entry['stage'] != 'finetune' or f'weight_mean_{tasks[0]}' not in entry:
       continue
-    of = f', member {entry["member"]}' if 'member' in entry else ''
+    of = f', member {entry["member"] + 1}' if 'member' in entry else ''
     cells = [
       f'{entry[f"weight_mean_{task}"]:.3f} ±'
       f' {entry[f"weight_deviation_{task}"]:.3f}'

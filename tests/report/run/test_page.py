@@ -133,12 +133,32 @@ def test_pictures_can_be_heard(read):
     'calibrated: 2 bins, mean distance from the diagonal 0.0250'
     in (spoken['Calibration of click, test split'])
   )
+  # Epoch 0 is kept: what stage 1 left, at 0.62 after its second epoch.
+  assert 'RMTL: best epoch at 0.6200' in spoken[titles[3]]
   assert 'row 2: 1.750' in spoken['Weights of click over the session']
   for tag, attributes in read.elements:
     if tag == 'svg':
       assert attributes['role'] == 'img'
       assert attributes['aria-labelledby']
     assert tag != 'img' or attributes.get('alt')
+
+
+def test_members_are_counted_from_one():
+  record = example.build()
+  record['metrics']['best_epoch'] = {'pretrain': [2, 1], 'finetune': [1, 0]}
+  record['history'] = [
+    {**entry, 'member': member}
+    for member in (0, 1)
+    for entry in record['history']
+  ]
+  read = reading.Reader(html.render(run_page.build(record)))
+  epochs = read.tables['Epochs and passes, in order']
+  assert epochs[0][1] == 'member'
+  assert {row[1] for row in epochs[1:]} == {'1', '2'}
+  (applied,) = (rows for c, rows in read.tables.items() if 'applied' in c)
+  assert [row[0] for row in applied[1:]] == ['1, member 1', '1, member 2']
+  spoken = dict(read.pictures)['Stage 1: mean validation AUC over tasks']
+  assert 'pre-trained of member 2: best epoch' in spoken
 
 
 def test_tables_and_language_are_told(read):
