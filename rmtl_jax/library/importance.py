@@ -82,7 +82,9 @@ def importance(
     workdir.hold_data(held, place)
     manifest = manifest_file.read(place)
     workdir.check_compatible(run, manifest, str(place))
-    if not data_dir:
+    if data_dir:
+      workdir.check_encoding(run, manifest, place)
+    else:
       workdir.check_own_data(run, (split,))
     host = splits_lib.read(place, manifest, split, run.config.batch, live).host
     seen, starts = _sample(host, rows, seed)

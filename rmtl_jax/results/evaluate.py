@@ -80,6 +80,8 @@ def _evaluate(
   """As `evaluate`, with the data locked."""
   path, manifest = run.path, manifest_file.read(data_dir)
   workdir.check_compatible(run, manifest, str(data_dir))
+  if not is_own:
+    workdir.check_encoding(run, manifest, data_dir)
   models = models_lib.Models(run.manifest.feature_spec(), layout)
   check(layout, models, run.config, run, copies=1)
   trained = ensemble.restore(run, models)

@@ -48,6 +48,10 @@ _PARTS = (
   'vocabulary',
 )
 _REMEDY = '; choose another --workdir'
+_APART = (
+  '; data that were prepared apart are encoded in another way (rmtl predict'
+  ' reads raw rows)'
+)
 _NONE: Mapping[str, str] = {}
 # Settings that may change on resume: a comparison may get more seeds and
 # methods, and the others change no number.
@@ -520,6 +524,50 @@ def check_compatible(run: Run, data: manifest_lib.Manifest, path: str) -> None:
       f'{path}: tasks are {", ".join(data.task_names)}, the run has'
       f' {", ".join(run.manifest.task_names)}'
     )
+  for known, task in zip(run.manifest.tasks, data.tasks, strict=True):
+    for what in ('kind', 'levels'):
+      before, after = getattr(known, what), getattr(task, what)
+      if before != after:
+        raise types.InputError(
+          f'{path}: task {task.name!r}: {what}: {after!r}, the run has'
+          f' {before!r}'
+        )
+
+
+def check_encoding(
+  run: Run, data: manifest_lib.Manifest, data_dir: pathlib.Path
+) -> None:
+  """Refuses compatible data whose ids or numbers mean something else.
+
+  Data that were prepared apart have vocabularies, bins and scales of their own,
+  and vocabularies may have the run's sizes by chance. One that either side
+  lacks, as data of other engines may, is not compared.
+
+  Raises:
+    types.InputError: names the first field that differs.
+  """
+  for known, field in zip(run.manifest.fields, data.fields, strict=True):
+    where = f'{data_dir}: field {field.name!r}'
+    for what in ('transform', 'edges', 'mean', 'deviation'):
+      before, after = (f.details.get(what) for f in (known, field))
+      if before != after:
+        raise types.InputError(
+          f'{where}: {what}: {after!r:.80}, the run has {before!r:.80}{_APART}'
+        )
+    file = f'vocabulary/{field.name}.parquet'
+    paths = [place / file for place in (run.path, data_dir)]
+    if not (field.has_vocabulary and all(path.exists() for path in paths)):
+      continue
+    before, after = (
+      contract_vocabulary.read(path, field)['value'].to_pylist()
+      for path in paths
+    )
+    for row, (old, new) in enumerate(zip(before, after, strict=True)):
+      if old != new:
+        raise types.InputError(
+          f'{where}: vocabulary row {row}: {new!r:.80}, the run has'
+          f' {old!r:.80}{_APART}'
+        )
 
 
 def versions() -> dict[str, str]:

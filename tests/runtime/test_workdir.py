@@ -3,11 +3,14 @@
 import dataclasses
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
+from rmtl_jax.data import manifest_file
 from rmtl_jax.runtime import workdir
 from rmtl_jax.studies import prune
 from tests import tiny
@@ -92,6 +95,62 @@ def test_settings_that_change_no_number_are_those_asked_for(tmp_path):
   other = config_values.with_settings(asked, {'seed': 1})
   with pytest.raises(types.InputError, match=r'has config.seed=0, not 1'):
     workdir.find(path, other, data)
+
+
+@pytest.mark.parametrize(
+  ('change', 'said'),
+  [
+    ({'kind': 'regression'}, "kind: 'regression', the run has 'binary'"),
+    ({'levels': (1, 2)}, r'levels: \(1, 2\), the run has '),
+  ],
+)
+def test_a_task_of_another_kind_is_named(tmp_path, change, said):
+  manifest = tiny.write_prepared(tmp_path / 'data')
+  (tmp_path / 'it').mkdir()
+  run = workdir.create(tmp_path / 'it', config_lib.Config(), tmp_path / 'data')
+  first, *rest = manifest.tasks
+  tasks = (dataclasses.replace(first, **change), *rest)
+  with pytest.raises(types.InputError, match=f"^x: task 'click': {said}"):
+    workdir.check_compatible(
+      run, dataclasses.replace(manifest, tasks=tasks), 'x'
+    )
+
+
+def test_ids_and_numbers_that_mean_something_else_are_refused(tmp_path):
+  run_dir, data, other = (tmp_path / name for name in ('it', 'data', 'other'))
+  values: list[str | None] = [None, *map(str, range(19))]
+  swapped = [*values[:2], values[3], values[2], *values[4:]]
+  scale = {'transform': 'standard', 'mean': 1.0, 'deviation': 2.0}
+  for path, words in ((data, values), (other, swapped)):
+    manifest = tiny.write_prepared(path)
+    fields = [
+      dataclasses.replace(f, details=scale) if f.name == 'price' else f
+      for f in manifest.fields
+    ]
+    manifest = dataclasses.replace(manifest, fields=tuple(fields))
+    manifest_file.write(manifest, path)
+    (path / 'vocabulary').mkdir()
+    table = pa.table({'value': words, 'count': range(20)})
+    pq.write_table(table, path / 'vocabulary' / 'item.parquet')
+  run_dir.mkdir()
+  run = workdir.create(run_dir, config_lib.Config(), data)
+  manifest = run.manifest
+  workdir.check_encoding(run, manifest, data)
+  with pytest.raises(
+    types.InputError, match="'item': vocabulary row 2: '2', the run has '1';"
+  ):
+    workdir.check_encoding(run, manifest, other)
+  # Without one there is nothing to compare.
+  (other / 'vocabulary' / 'item.parquet').unlink()
+  workdir.check_encoding(run, manifest, other)
+  *rest, price = manifest.fields
+  fields = (*rest, dataclasses.replace(price, details=scale | {'mean': 1.5}))
+  with pytest.raises(
+    types.InputError, match=r"'price': mean: 1.5, the run has 1.0;"
+  ):
+    workdir.check_encoding(
+      run, dataclasses.replace(manifest, fields=fields), data
+    )
 
 
 def test_a_kind_that_is_none_is_told(tmp_path):
