@@ -246,9 +246,14 @@ class _Judge:
     ratio = record['metrics'].get('predicted_over_actual')
     before = record['test'].get('predicted_over_actual')
     if not record['positives']:
-      # Of none at all the chance is exp(-expected).
+      # Of none at all the chance is exp(-expected). A test split without one
+      # had a ratio as far from 1.
       expected = float(p.sum()) / self._effect()
-      if record['kind'] != kinds.BINARY or expected <= -math.log(self._level):
+      if (
+        record['kind'] != kinds.BINARY
+        or record['test'].get('positives') == 0
+        or expected <= -math.log(self._level)
+      ):
         return []
       return [f'{task}: predicted / actual: {p.sum():.0f} positives / none']
     if not (ratio and ratio > 0 and before and before > 0):

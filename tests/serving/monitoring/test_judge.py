@@ -140,6 +140,14 @@ def test_no_positive_at_all_is_an_alarm_where_some_were_expected():
     assert bool(_alarms(model, log)) == alarm
 
 
+def test_no_positive_is_no_alarm_where_the_test_rows_had_none():
+  model, log = live.trained(0), live.log(np.random.default_rng(3), 5000)
+  of = model.reference['tasks']['buy']
+  of['metrics'] |= {'positives': 0, 'predicted_over_actual': None, 'auc': None}
+  none = dataclasses.replace(log, labels={'buy': np.zeros(5000)})
+  assert not judge.compare(model, none, THRESHOLDS)['alarms']
+
+
 def test_labels_that_have_not_come_count_for_nothing():
   rng = np.random.default_rng(4)
   model, log = live.trained(0), live.log(rng, 3000)
