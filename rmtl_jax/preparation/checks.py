@@ -193,19 +193,31 @@ def _time_faults(
   """The faults of a label that is a time of its own."""
   if task.clock is None:
     return []
-  faults = [label_time_fault(task)]
-  parent = next((t for t in table.tasks if t.name == task.after), None)
-  if parent is not None and not (parent.timed or task.only_after):
-    value, before = sql.quote(f't_{task.name}'), sql.quote(f'y_{parent.name}')
-    faults.append(
-      (
-        task.column,
-        f'{value} IS NOT NULL AND {before} = 0',
-        f'nothing where {parent.column or parent.name!r} is 0 ({task.name}'
-        f' implies {parent.name})',
-      )
+  return [label_time_fault(task), *parent_faults(task, table.tasks)]
+
+
+def parent_faults(
+  task: source.SourceTask, tasks: Sequence[source.SourceTask]
+) -> list[tuple[str, str, str]]:
+  """The fault of a positive whose parent's label is 0, where it can be."""
+  parent = next((t for t in tasks if t.name == task.after), None)
+  # What only the parent's positives are judged on may be anything elsewhere.
+  if parent is None or parent.timed or task.only_after:
+    return []
+  if task.timed and task.clock is None:  # of events
+    return []
+  is_positive, right = f'{sql.quote(f"y_{task.name}")} <> 0', '0'
+  if task.timed:
+    is_positive = f'{sql.quote(f"t_{task.name}")} IS NOT NULL'
+    right = 'nothing'
+  return [
+    (
+      task.column or task.name,
+      f'{is_positive} AND {sql.quote(f"y_{parent.name}")} = 0',
+      f'{right} where {parent.column or parent.name!r} is 0 ({task.name}'
+      f' implies {parent.name})',
     )
-  return faults
+  ]
 
 
 def weight_fault(column: str, value: str) -> tuple[str, str, str]:
@@ -247,15 +259,4 @@ def _task_faults(
     right = f'{given} BETWEEN {column_reader.LEAST_PROPENSITY} AND 1'
     wrong = f'{given} IS NULL OR NOT {right}'
     faults.append((task.propensity, wrong, column_reader.PROPENSITY))
-  parent = next((t for t in table.tasks if t.name == task.after), None)
-  # What only the parent's positives are judged on may be anything elsewhere.
-  if parent is not None and not (parent.timed or task.only_after):
-    faults.append(
-      (
-        column,
-        f'{value} <> 0 AND {sql.quote(f"y_{parent.name}")} = 0',
-        f'0 where {parent.column or parent.name!r} is 0 ({task.name} implies'
-        f' {parent.name})',
-      )
-    )
-  return faults
+  return faults + parent_faults(task, table.tasks)

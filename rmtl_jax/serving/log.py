@@ -298,4 +298,8 @@ def _faults(
       if task.positive or task.negative:
         expected = log_columns.label_reading(log_schema, task).expected
       found.append((column, fault, f'{expected} or nothing'))
+    found += [
+      (column, *of_parent)
+      for _, *of_parent in checks.parent_faults(task, log_schema.tasks)
+    ]
   return found

@@ -114,6 +114,10 @@ def test_bad_events_are_refused_whole(past_model, raw, place):
     answer = client.post('/v1/events', json=bad)
     assert answer.status_code == 422
     assert "row 3, column 'clicked': 7" in answer.json()['error']
+    bad = [*rows[:2], rows[2] | {'clicked': 0, 'bought': 1}]
+    answer = client.post('/v1/events', json=bad)
+    assert answer.status_code == 422
+    assert "row 3, column 'bought': 1" in answer.json()['error']
     less = [{k: v for k, v in row.items() if k != 'bought'} for row in rows]
     answer = client.post('/v1/events', json=less)
     assert "no column 'bought'" in answer.json()['error']

@@ -170,6 +170,10 @@ def test_times_before_2000_need_data_that_has_such():
     ({'visitor': None}, "no column 'session_id' or 'visitor'"),
     ({'click': [0, 2]}, "row 2, column 'click': 2, expected 0, 1 or nothing"),
     ({'click': ['0', 'yes']}, "row 2, column 'click': 'yes', expected 0, 1"),
+    (
+      {'click': [0, 0], 'conversion': [None, 1]},
+      "row 2, column 'conversion': 1, expected 0 where 'click' is 0",
+    ),
   ],
 )
 def test_what_is_refused(change, message):
