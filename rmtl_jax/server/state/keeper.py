@@ -56,11 +56,14 @@ class Keeper:
       raise
 
   def _check_shape(self) -> None:
+    wanted = self._shape.described()
     with self._writing() as change:
-      found = change.fact(_SHAPE)
-      if found is None:
-        change.put_fact(_SHAPE, self._shape.described())
-    if found is not None and found != self._shape.described():
+      found = change.fact(_SHAPE) or wanted
+      # Earlier versions did not record what labels mean.
+      found = {'labels': wanted['labels'], **found}
+      if found == wanted:
+        change.put_fact(_SHAPE, wanted)
+    if found != wanted:
       raise types.InputError(
         f'{self.where}: is the state of another log (columns, tasks or idle'
         ' time differ); name another place'
@@ -132,7 +135,7 @@ class Keeper:
         done = start + _CHUNK >= len(rows)
         part = rows[start : start + _CHUNK]
         with self._writing(part) as change:
-          changes.append(change, self._shape, part)
+          changes.append(change, model.shape, part)
           change.put_fact(_HISTORY, 'done' if done else 'begun')
       say(f'history: {len(rows):,} rows')
 
@@ -176,7 +179,8 @@ class Keeper:
     Raises:
       bodies.Refused: the state can't be written now; nothing is kept.
     """
-    found = self._readers[id(scorer)].shown(tables)
+    model = self._readers[id(scorer)]
+    found = model.shown(tables)
     rows = [
       row
       for one in found
@@ -188,7 +192,7 @@ class Keeper:
       return [
         one
         if isinstance(one, Exception)
-        else dict(changes.append(change, self._shape, one))
+        else dict(changes.append(change, model.shape, one))
         for one in found
       ]
 
@@ -204,18 +208,20 @@ class Keeper:
     asked = list(model.rows(rows))
     with (
       self._available(),
-      self._reads.reading(self._shape.asked(asked)) as reads,
+      self._reads.reading(model.shape.asked(asked)) as reads,
     ):
-      look = state_lib.Look(reads, self._shape)
+      look = state_lib.Look(reads, model.shape)
       columns = {name: make(look, asked) for name, make in model.columns}
       earlier = model.earlier(look, asked) if scorer.needs.sessions else []
     return pa.table(columns), earlier
 
 
 class _Model:
-  """What a model reads of the state."""
+  """What a model reads of the state, and how it adds to it."""
 
   def __init__(self, scorer: scorer_lib.Scorer, shape: state_lib.Shape):
+    # Its own: a newer model's data may be split at other times.
+    self.shape = shape
     self._reader = reading.Reader(scorer.manifest)
     self._needs: past.Needs = scorer.needs
     field = scorer.manifest.item_field

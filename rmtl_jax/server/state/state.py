@@ -63,6 +63,18 @@ class Shape:
     found: dict[str, object] = {
       'columns': list(self.columns),
       'tasks': [task.name for task in self.tasks],
+      'labels': [
+        [
+          task.after,
+          task.timed,
+          task.known_after_ms,
+          [*task.positive],
+          [*task.negative],
+          task.nullable,
+          task.only_after,
+        ]
+        for task in self.tasks
+      ],
       'idle_ms': self.idle_ms,
     }
     if self.events is not None:
