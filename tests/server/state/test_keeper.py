@@ -68,9 +68,11 @@ def test_labels_that_mean_something_else_are_of_another_log(
   """What is counted of older rows would be read in another way."""
   model = rmtl_jax.load(past_model, warm_up=0)
   other = with_task(model, **changed)
-  with opened(model, str(tmp_path)) as keeper:
-    with pytest.raises(types.InputError, match='state of another log'):
-      keeper.take_up(other)
+  with (
+    opened(model, str(tmp_path)) as keeper,
+    pytest.raises(types.InputError, match='state of another log'),
+  ):
+    keeper.take_up(other)
   with pytest.raises(types.InputError, match='state of another log'):
     keeper_lib.Keeper(other, str(tmp_path))
 
