@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 import prometheus_client as prometheus
@@ -22,61 +23,48 @@ class Metrics:
   """Counters of one process."""
 
   def __init__(self):
-    """All are zero."""
-    self._registry = registry = prometheus.CollectorRegistry()
-    self.requests = prometheus.Counter(
-      'rmtl_requests', 'Requests.', ('path', 'status'), registry=registry
-    )
-    self.seconds = prometheus.Histogram(
+    self._registry = prometheus.CollectorRegistry()
+    counter = functools.partial(prometheus.Counter, registry=self._registry)
+    histogram = functools.partial(prometheus.Histogram, registry=self._registry)
+    self.requests = counter('rmtl_requests', 'Requests.', ('path', 'status'))
+    self.seconds = histogram(
       'rmtl_request_seconds',
-      'From the whole body to the response.',
+      'From the head of a request to its response.',
       ('path',),
       buckets=_SECONDS,
-      registry=registry,
     )
-    self.rows = prometheus.Counter(
-      'rmtl_rows',
-      'Rows of requests that were answered.',
-      ('path',),
-      registry=registry,
+    self.rows = counter(
+      'rmtl_rows', 'Rows of requests that were answered.', ('path',)
     )
-    self.batch_rows = prometheus.Histogram(
-      'rmtl_batch_rows', 'Rows of a batch.', buckets=_ROWS, registry=registry
+    self.batch_rows = histogram(
+      'rmtl_batch_rows', 'Rows of a batch.', buckets=_ROWS
     )
-    self.batch_wait = prometheus.Histogram(
+    self.batch_wait = histogram(
       'rmtl_batch_wait_seconds',
       'How long the first request of a batch waited.',
       buckets=_SECONDS,
-      registry=registry,
     )
-    self.compilations = prometheus.Counter(
+    self.compilations = counter(
       'rmtl_compilations',
       'Programs that were compiled: at start or reload, or while requests wait'
       ' (which never happens).',
       ('when',),
-      registry=registry,
     )
     for when in ('start', 'request'):
       self.compilations.labels(when)
-    self.unseen = prometheus.Counter(
+    self.unseen = counter(
       'rmtl_unseen_values',
       "Values that the model's vocabulary lacks.",
       ('field',),
-      registry=registry,
     )
-    self.values = prometheus.Counter(
-      'rmtl_values',
-      'Values of fields with a vocabulary.',
-      ('field',),
-      registry=registry,
+    self.values = counter(
+      'rmtl_values', 'Values of fields with a vocabulary.', ('field',)
     )
-    self.reloads = prometheus.Counter(
-      'rmtl_reloads', 'Newer models.', ('result',), registry=registry
-    )
+    self.reloads = counter('rmtl_reloads', 'Newer models.', ('result',))
     self.ready = prometheus.Gauge(
       'rmtl_ready',
       'Workers with a model that is ready.',
-      registry=registry,
+      registry=self._registry,
       multiprocess_mode='livesum',
     )
 

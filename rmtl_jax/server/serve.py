@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
@@ -76,17 +77,12 @@ def run(
   Returns:
     The exit code.
   """
+  work = functools.partial(_work, settings, listening, prepare)
   if settings.workers == 1:
-    return _work(settings, listening, prepare)
-  with _shared_metrics():
-    return _Supervisor(settings, listening, prepare).run()
-
-
-@contextlib.contextmanager
-def _shared_metrics() -> Iterator[None]:
+    return work()
   with tempfile.TemporaryDirectory(prefix='rmtl-serve-') as directory:
     os.environ[settings_lib.SHARED_METRICS] = directory
-    yield
+    return _Supervisor(settings, work).run()
 
 
 class _Server(uvicorn.Server):
@@ -142,11 +138,7 @@ def _work(
   return 0
 
 
-def _work_in_process(
-  settings: settings_lib.Settings,
-  listening: socket.socket,
-  prepare: Callable[[], None],
-) -> None:
+def _work_in_process(work: Callable[[], int]) -> None:
   parent = multiprocessing.parent_process()
   assert parent is not None
 
@@ -156,20 +148,14 @@ def _work_in_process(
     os.kill(os.getpid(), signal.SIGTERM)
 
   threading.Thread(target=follow, daemon=True).start()
-  sys.exit(_work(settings, listening, prepare))
+  sys.exit(work())
 
 
 class _Supervisor:
   """Starts workers and starts them again when they end."""
 
-  def __init__(
-    self,
-    settings: settings_lib.Settings,
-    listening: socket.socket,
-    prepare: Callable[[], None],
-  ):
-    self._settings, self._listening = settings, listening
-    self._prepare = prepare
+  def __init__(self, settings: settings_lib.Settings, work: Callable[[], int]):
+    self._settings, self._work = settings, work
     # A forked JAX would hang.
     self._spawn = multiprocessing.get_context('spawn')
     self._workers: dict[int, tuple[Any, float]] = {}
@@ -197,10 +183,7 @@ class _Supervisor:
     return self._end()
 
   def _start(self, place: int) -> None:
-    process = self._spawn.Process(
-      target=_work_in_process,
-      args=(self._settings, self._listening, self._prepare),
-    )
+    process = self._spawn.Process(target=_work_in_process, args=(self._work,))
     # Until it minds the signal itself, one that asks to reload would end it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     process.start()

@@ -93,21 +93,9 @@ def _number(count: int) -> float | None:
   return float(count) if count else None
 
 
-def _session_rows(look: state_lib.Look, row: reading.Row) -> float | None:
-  return _number(len(look.session(row).events))
-
-
-def _session_age(look: state_lib.Look, row: reading.Row) -> float | None:
-  return _number(row.time - look.session(row).start)
-
-
 def _session_gap(look: state_lib.Look, row: reading.Row) -> float | None:
   events = look.session(row).events
   return float(row.time - events[-1].time) if events else None
-
-
-def _pair_rows(look: state_lib.Look, row: reading.Row) -> float | None:
-  return _number(look.pair(row)[0])
 
 
 def _pair_gap(look: state_lib.Look, row: reading.Row) -> float | None:
@@ -115,26 +103,16 @@ def _pair_gap(look: state_lib.Look, row: reading.Row) -> float | None:
   return None if last is None else float(row.time - last)
 
 
-def _user_rows(look: state_lib.Look, row: reading.Row) -> float | None:
-  if row.user is None:
-    return None
-  return _number(look.rows('user', row.user, row.time))
-
-
-def _item_rows(look: state_lib.Look, row: reading.Row) -> float | None:
-  if row.item is None:
-    return None
-  return _number(look.rows('item', row.item, row.time))
-
-
 _WINDOWS: dict[tuple[str, str], _Value] = {
-  ('session', 'rows'): _session_rows,
-  ('session', 'first'): _session_age,
+  ('session', 'rows'): lambda look, row: _number(len(look.session(row).events)),
+  ('session', 'first'): lambda look, row: _number(
+    row.time - look.session(row).start
+  ),
   ('session', 'last'): _session_gap,
-  ('pair', 'rows'): _pair_rows,
+  ('pair', 'rows'): lambda look, row: _number(look.pair(row)[0]),
   ('pair', 'last'): _pair_gap,
-  ('user', 'rows'): _user_rows,
-  ('item', 'rows'): _item_rows,
+  ('user', 'rows'): lambda look, row: _number(look.rows(row, 'user')),
+  ('item', 'rows'): lambda look, row: _number(look.rows(row, 'item')),
 }
 
 

@@ -138,7 +138,8 @@ class Change:
     self._put_events.add(event.id)
     self._moved.add(event.id)
 
-  def _all_visits(self, owner: str) -> list[records.Visit]:
+  def visits(self, owner: str) -> list[records.Visit]:
+    """See `stores.Change`."""
     if owner not in self._owners or owner in self._ranges:
       self._ranges.pop(owner, None)
       self._learn_visits(owner, self._read_visits(owner))
@@ -148,17 +149,11 @@ class Change:
     found = [self._visits[number] for number in self._owners[owner]]
     return sorted(found, key=lambda visit: visit.first)
 
-  def visits(self, owner: str) -> list[records.Visit]:
-    """See `stores.Change`."""
-    return self._all_visits(owner)
-
   def near(self, owner: str, low: int, high: int) -> list[records.Visit]:
     """See `stores.Change`."""
     first, last = self._ranges.get(owner, (high + 1, high))
     found = (
-      self._known_visits(owner)
-      if first <= high <= last
-      else self._all_visits(owner)
+      self._known_visits(owner) if first <= high <= last else self.visits(owner)
     )
     # Visits lie a rest apart, so no more than two do.
     found = [visit for visit in found if visit.first <= high][-2:]

@@ -13,6 +13,7 @@ import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
@@ -141,11 +142,7 @@ class Look:
       if row.session is not None:
         visits = self._store.visits(row.owner)
       else:
-        visits = [
-          visit
-          for visit in self._store.near(row.owner, row.time - idle, row.time)
-          if visit.first <= row.time
-        ]
+        visits = self._store.near(row.owner, row.time - idle, row.time)
       events = self._store.events([visit.id for visit in visits])
       start = min([row.time, *(event.time for event in events[:1])])
       self._sessions[at] = Session(
@@ -155,11 +152,13 @@ class Look:
       )
     return self._sessions[at]
 
-  def rows(self, key: str, value: str, time: int) -> int:
-    """How many earlier rows of a user or an item there are."""
-    return self._number(records.Count(key, 'rows', value, time))
+  def rows(self, row: reading.Row, key: str) -> int:
+    """How many earlier rows of a row's user or item there are."""
+    value = getattr(row, key)
+    return 0 if value is None else self._number(key, 'rows', value, row.time)
 
-  def _number(self, at: records.Count) -> int:
+  def _number(self, *where: Any) -> int:
+    at = records.Count(*where)
     if at not in self._numbers:
       self._numbers[at] = self._store.count(*at)
     return self._numbers[at]
@@ -183,7 +182,7 @@ class Look:
     own = self._of_session(row, key).get(value, Counter())
     sums = []
     for what in (f's{task}', labels_lib.rows_count(self._shape.tasks, task)):
-      closed = self._number(records.Count(key, what, value, row.time))
+      closed = self._number(key, what, value, row.time)
       sums.append(closed + open_[what] - own[what])
     return sums[0], sums[1]
 
