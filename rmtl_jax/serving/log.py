@@ -221,8 +221,9 @@ def _select(
     any_of.append(has_label)
     if not task.nullable:
       labelled.append(has_label)
-  # A row of which every task may lack its label has labels if it has one.
-  whole = ' AND '.join(labelled) or f'({" OR ".join(any_of)})'
+  # A row of which every task may lack its label has labels if it has one, and
+  # one without binary tasks lacks none.
+  whole = ' AND '.join(labelled) or f'({" OR ".join(any_of) or "true"})'
   columns.append(f'{scored} AS scored, {whole} AS labelled')
   # Rows to predict for are never duplicates: each gets its own prediction.
   same = (

@@ -112,38 +112,25 @@ class Reader:
         yield from few
         continue
       found = self._select(chunk, scored)
-      keys = zip(
-        *(
-          vocabulary_lib.whole(found[name].combine_chunks()).to_pylist()
-          for name in ('session', 'user', 'item')
-        ),
-        found['timestamp'].to_pylist(),
-        strict=True,
-      )
+      columns = found.to_pydict()
+      for name in ('session', 'user', 'item'):
+        values = vocabulary_lib.whole(found[name].combine_chunks())
+        columns[name] = values.to_pylist()
+      names = ('session', 'user', 'item', 'timestamp')
+      keys = zip(*(columns[name] for name in names), strict=True)
+      whole = [Row(*key) for key in keys]
       if scored:
-        yield from (Row(*key) for key in keys)
+        yield from whole
         continue
-      tasks = range(len(self.schema.tasks))
-      told = zip(
-        *(
-          zip(
-            found[f'y_{i}'].to_pylist(),
-            found[f't_{i}'].to_pylist(),
-            strict=True,
-          )
-          for i in tasks
-        ),
-        strict=True,
-      )
       rows: list[Row | None] = [None] * chunk.table.num_rows
-      for number, event, key, labels in zip(
-        found['row_id'].to_pylist(),
-        found['event'].to_pylist(),
-        keys,
-        told,
-        strict=True,
-      ):
-        rows[number] = Row(*key)._replace(labels=labels, event=event)
+      for n, number in enumerate(columns['row_id']):
+        labels = tuple(
+          (columns[f'y_{i}'][n], columns[f't_{i}'][n])
+          for i in range(len(self.schema.tasks))
+        )
+        rows[number] = whole[n]._replace(
+          labels=labels, event=columns['event'][n]
+        )
       identities = self._identities(chunk.table)
       for row, identity in zip(rows, identities, strict=True):
         yield row and row._replace(identity=identity)

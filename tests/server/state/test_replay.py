@@ -165,6 +165,19 @@ def test_logs_without_a_key(place, tmp_path, key):
   check(Replay(scorer, place), raw, of_all_rows(scorer, raw), every=2)
 
 
+def test_logs_of_numbers_alone(place, tmp_path):
+  raw = in_order(past_run.log(300, seed=5)).drop_columns(LABELS)
+  dwell = np.random.default_rng(0).exponential(size=len(raw)).round(2)
+  raw = raw.append_column('dwell', pa.array(dwell))
+  task = {'name': 'dwell', 'column': 'dwell', 'kind': 'regression'}
+  schema = past_run.SCHEMA | {'tasks': [task]}
+  scorer = scorer_of(tmp_path / 'run', raw, schema)
+  replay = Replay(scorer, place)
+  assert check(replay, raw, of_all_rows(scorer, raw), every=2) > 100
+  row = raw.slice(200, 1).drop_columns(['dwell'])
+  assert scorer.predict_proba(row, raw.slice(0, 200)).shape == (1, 1)
+
+
 def test_rows_in_any_order_and_labels_that_come_later(place, tmp_path):
   """The state is the same in the end, whatever the order of what came."""
   raw = in_order(past_run.log(400, seed=5))
