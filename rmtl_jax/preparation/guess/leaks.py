@@ -15,8 +15,8 @@ AUC = 0.98
 # Least rows of either label, and least rows per value of a category: of all
 # rows, and of those that have one.
 _LEAST_ROWS, _ROWS_OF_VALUE, _FILLED_OF_VALUE = 10, 20, 5
-# A column that is filled only where the label is 1: share, most of the share of
-# other rows that the log has, chance were the two independent.
+# A column that is filled only where the label is 1, or 0: share, most of the
+# share of other rows that the log has, chance were the two independent.
 _FILLED, _MOST_OF_OTHERS, _CHANCE = 0.995, 0.1, 1e-3
 
 
@@ -73,9 +73,12 @@ def _of_column(
     zeros = np.array([row[2 + 2 * i] for row in rows], np.float64)
     if min(ones.sum(), zeros.sum()) < _LEAST_ROWS:
       continue
-    why = _filled([row[0] for row in rows], ones, zeros, is_number)
-    if why:
+    values = [row[0] for row in rows]
+    if why := _filled(values, ones, zeros, is_number):
       return f'{why} where {label.column} is 1'
+    # Such as why something was lost; a 0 may say so of much else.
+    if why := _filled(values, zeros, ones, is_number=False):
+      return f'{why} where {label.column} is 0'
     given = [j for j, row in enumerate(rows) if row[0] is not None]
     auc = _auc(ones[given], zeros[given], few)
     if auc > AUC:

@@ -356,6 +356,20 @@ def test_leaks(tmp_path):
   assert 'nearly alone' in found['score']
 
 
+def test_what_is_filled_only_of_negatives_is_a_leak(tmp_path):
+  won = _every(3)
+  reason = ['' if w else f'r{i % 4}' for i, w in enumerate(won)]
+  days = ['' if w or i % 2 else i % 90 for i, w in enumerate(won)]
+  found = _leaks(tmp_path, won=won, lost_reason=reason, idle_days=days)
+  assert {*found} == {'lost_reason', 'idle_days'}
+  assert found['lost_reason'] == 'filled only where won is 0'
+  # Without a positive by chance, or of a number that is 0 otherwise.
+  clicked = _every(60)
+  some = [f's{i % 3}' if i % 20 == 1 else '' for i in range(N)]
+  zero = [0 if c else i % 2 for i, c in enumerate(clicked)]
+  assert not _leaks(tmp_path, clicked=clicked, some=some, zero=zero)
+
+
 def test_codes_of_few_rows_are_no_leak(tmp_path):
   voucher = [f'v{i}' if i % 20 == 0 else '' for i in range(N)]
   assert not _leaks(tmp_path, click=_every(3), voucher=voucher)
