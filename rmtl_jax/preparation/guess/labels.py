@@ -126,8 +126,7 @@ def find(
     if one.name in given and not one.is_binary
   ]
   others = two_valued.related(sample, free, chosen, keys)
-  beside = _beside([one.name for one in facts], together, binary, chosen)
-  others |= _earlier(sample, together, binary, chosen, keys, beside)
+  others |= _answers(sample, facts, together, binary, chosen, keys)
   others |= _others(free, chosen) | same
   if not labels and may_be_number:
     labels = _outcome(sample, [one for one in free if one.name in others])
@@ -195,6 +194,12 @@ class _Together(NamedTuple):
       and self.rate(label) < rate
       and rate ** self.ones[i, j] < _CHANCE
     )
+
+  def exclude(self, label: str, other: str) -> bool:
+    """Whether no row has both, and not by chance."""
+    i, j = self.places[label], self.places[other]
+    by_chance = self.ones[i, j] * self.ones[j, i] / max(self.rows[i, j], 1)
+    return self.both[i, j] == 0 and by_chance > -np.log(_CHANCE)
 
   def same(self, labels: Collection[str]) -> dict[str, str]:
     """Why labels that are another one in all rows are no task beside it."""
@@ -335,52 +340,69 @@ def _around(
   }
 
 
-def _beside(
-  columns: Sequence[str],
-  together: _Together,
-  binary: Sequence[facts_lib.Facts],
-  chosen: Collection[str],
-) -> set[str]:
-  """The columns between which and a label stand none but such, and labels."""
-  around = _around(together, binary, chosen)
-  found: set[str] = set()
-  for places in (columns, columns[::-1]):
-    is_near = False
-    for column in places:
-      is_near = column in chosen or (is_near and column in around)
-      if is_near and column in around:
-        found.add(column)
-  return found
-
-
-def _earlier(
+def _answers(
   sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
   together: _Together,
   binary: Sequence[facts_lib.Facts],
   chosen: Collection[str],
   keys: Mapping[str, keys_lib.Key],
-  beside: Collection[str],
 ) -> dict[str, str]:
-  """Why columns that are 1 wherever a label is are left out.
+  """Why columns that are 1 wherever a label is, or never, are left out.
 
-  A step before the label, such as the visit before a sale, tells much of it.
-  It stands beside the labels; what describes the user or the item is none.
+  A step before the label, such as the visit before a sale, tells much of it,
+  and so does another answer. It stands beside the labels; what describes the
+  user or the item is none. Of a table without these, a flag that no positive
+  has is rather what tells it, as the smell of mushrooms does; dummies are so.
   """
+  dummies = _dummies(sample, binary)
   around = _around(together, binary, chosen)
-  return {
-    one.name: (
-      f'1 wherever {around[one.name]} is: may be an earlier answer;'
-      f' --label={around[one.name]} --label={one.name} makes both tasks'
-    )
+  why = {
+    column: f'1 wherever {label} is: may be an earlier answer; --label={label}'
+    for column, label in around.items()
+  } | {
+    one.name: f'never 1 where {label} is: may be another answer;'
+    f' --label={label}'
     for one in binary
-    if one.name in around
-    and one.name in beside
+    if keys and one.name not in {*chosen, *dummies}
+    for label in chosen
+    if label in together.places and together.exclude(label, one.name)
+  }
+  beside = _beside(facts, why, chosen)
+  return {
+    one.name: f'{why[one.name]} --label={one.name} makes both tasks'
+    for one in binary
+    if one.name in beside
     and not (
       label_names.is_condition(one.name)
       or label_names.is_known_before(one.name)
     )
     and not two_valued.is_fixed(sample, one, keys)
   }
+
+
+def _beside(
+  facts: Sequence[facts_lib.Facts],
+  answers: Collection[str],
+  chosen: Collection[str],
+) -> set[str]:
+  """The answers between which and a label stand none but such, and labels.
+
+  Nor do columns part them that some rows lack, such as the time of an answer.
+  """
+  columns = [
+    one.name
+    for one in facts
+    if one.filled == one.rows or one.name in {*answers, *chosen}
+  ]
+  found: set[str] = set()
+  for places in (columns, columns[::-1]):
+    is_near = False
+    for column in places:
+      is_near = column in chosen or (is_near and column in answers)
+      if is_near and column in answers:
+        found.add(column)
+  return found
 
 
 def _funnel(

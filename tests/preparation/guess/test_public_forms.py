@@ -337,3 +337,33 @@ def test_a_step_before_a_label_is_no_feature(tmp_path):
     {'name': 'visited', 'column': 'visited'},
     {'name': 'conversion', 'column': 'conversion', 'after': 'visited'},
   ]
+
+
+def test_what_excludes_a_label_is_no_feature(tmp_path):
+  """Columns that some rows lack do not part answers."""
+  opened = _every(4)
+  columns = {
+    'user': [i // 2 for i in range(N)],
+    'is_new': [int(i % 8 == 3) for i in range(N)],
+    'offered': [int(i % 4 == 2) for i in range(N)],
+    'x': _codes(9),
+    'dismissed': [int(i % 4 == 1) for i in range(N)],
+    'opened': opened,
+    'opened_at': ['2024-05-01' if o else '' for o in opened],
+    'bounced': [int(i % 12 == 3) for i in range(N)],
+    'seldom': [int(i in (1, 2, 3)) for i in range(N)],
+  }
+  found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  why = {column.name: (column.role, column.why) for column in found.columns}
+  for name in ('dismissed', 'bounced'):
+    assert why[name] == (
+      'left out',
+      f'never 1 where opened is: may be another answer; --label=opened'
+      f' --label={name} makes both tasks',
+    )
+  # Not beside the label, or none of both by chance.
+  roles = [why[name][0] for name in ('is_new', 'offered', 'seldom')]
+  assert roles == ['category'] * 3
+  del columns['user']
+  found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  assert all(column.role != 'left out' for column in found.columns)
