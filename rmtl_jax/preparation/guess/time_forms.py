@@ -126,7 +126,7 @@ class Time(NamedTuple):
     rank: of several the greatest is the row's.
     is_date: whether it tells days since 1970, not times from a beginning.
     days: between the first and the last.
-    different: times in the sample.
+    different: times in the sample; 0 where each stands for a whole month.
     has_clock: whether it tells more than days.
     is_old: whether it begins before the year 2000.
   """
@@ -165,8 +165,7 @@ def of_years(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
   if not first <= facts.least <= facts.largest <= last:
     return None
   found = of_patterns(sample, facts, ('%Y',))
-  # No weekday is made of years.
-  return found._replace(different=0) if found and found.form else None
+  return found if found and found.form else None
 
 
 def of_column(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
@@ -338,8 +337,9 @@ def _of_texts(
     value: SQL of the times.
     form: for the schema.
   """
-  first, last, days = sample.fetch(
-    f'epoch(min({value})), epoch(max({value})), count(DISTINCT {value}::DATE)'
+  first, last, days, is_first = sample.fetch(
+    f'epoch(min({value})), epoch(max({value})), count(DISTINCT {value}::DATE),'
+    f" bool_and({value} = date_trunc('month', {value}))"
   )[0]
   if first is None or last is None:
     why = f'times, some of them infinite, {_UNREAD}'
@@ -354,7 +354,8 @@ def _of_texts(
     why,
     (True, not is_day, facts.distinct),
     days=(last - first) / _DAY_S,
-    different=facts.distinct,
+    # The first of a month stands for all of it, which has no weekday.
+    different=0 if is_first else facts.distinct,
     has_clock=not is_day,
     is_old=first < _USUAL_S,
   )

@@ -1,5 +1,6 @@
 """What is guessed of whole logs, and that prepare takes the schema."""
 
+import datetime
 import json
 
 import pytest
@@ -164,6 +165,18 @@ def test_four_days_have_no_weekday(tmp_path):
     'date': [f'{2020 + i // 25}-05-01' for i in range(100)],
     'farbe': ['rot', 'blau'] * 50,
     'click': [int(i % 3 == 0) for i in range(100)],
+  }
+  found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  assert 'time' in found.schema and 'from_time' not in found.schema
+
+
+@pytest.mark.parametrize('pattern', ['%b-%Y', '%Y-%m-01', '%Y%m'])
+def test_months_have_no_weekday(tmp_path, pattern):
+  months = [datetime.date(2020 + i // 12, i % 12 + 1, 1) for i in range(50)]
+  columns = {
+    'date': [month.strftime(pattern) for month in months for _ in range(4)],
+    'farbe': ['rot', 'blau'] * 100,
+    'click': [int(i % 3 == 0) for i in range(200)],
   }
   found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
   assert 'time' in found.schema and 'from_time' not in found.schema
