@@ -47,9 +47,11 @@ _KEYS = {
   rf'(?:full|anonymous|anon|app|web|hashed|raw|{USERS})?({USERS})'
   rf'(pseudo|unique)?({_ID}{{1,2}}|name|email)?|(card|cc)(num|number|nr|no|hash)'
   rf'|(?:author)?(?:steam|kunden){_ID}'
-  rf'|(?:candidate|passenger){_SURE_ID}',
+  rf'|(?:candidate|passenger){_SURE_ID}|(anonymous|distinct){_SURE_ID}'
+  r'|email(?:address|hash)?',
   'item': r'(?:id)?(target|candidate|click|clicked|view|viewed|product)?'
-  rf'({ITEMS}){_ID}{{0,2}}(clean)?|({_ITEM_IDS}){_SURE_ID}|id({_ITEM_IDS})',
+  rf'({ITEMS})(?:{_ID}{{0,2}}(clean)?|name|title)'
+  rf'|({_ITEM_IDS}){_SURE_ID}|id({_ITEM_IDS})',
   'session': r'(?:id)?(user|web|app|ga|browser|visitor|customer|client)?'
   rf'({_SESSIONS}){_ID}{{0,2}}|({_REQUESTS}){_ID}|({_ORDERS}){_SURE_ID}'
   rf'|id({_ORDERS})',
@@ -63,11 +65,15 @@ _KEYS = {
 def rank(name: str, role: str) -> int | None:
   """How well a name fits a role: 0 is best, None is not at all.
 
+  What somebody or something is called comes after its id.
+
   >>> rank('user_id', 'user'), rank('user_active_degree', 'user')
   (0, None)
   >>> rank('id_item', 'item'), rank('idea', 'item')
   (0, None)
   >>> rank('video_id', 'item') < rank('campaign', 'item')
+  True
+  >>> rank('player_id', 'user') < rank('user_name', 'user')
   True
   """
   joined = ''.join(words.of(name))
@@ -75,12 +81,17 @@ def rank(name: str, role: str) -> int | None:
   if not found:
     return None
   named = {
-    'user': USERS,
+    'user': f'{USERS}|anonymous|distinct',
     'item': f'{ITEMS}|{_ITEM_IDS}',
     'session': f'|{_ORDERS}',
   }.get(role, '')
-  places = enumerate(named.split('|'))
-  return next((i for i, w in places if w in found.groups()), 0)
+  places = named.split('|')
+  place = next((i for i, w in enumerate(places) if w in found.groups()), 0)
+  return place + len(places) * _is_called(joined)
+
+
+def _is_called(joined: str) -> bool:
+  return re.search('(name|title|email(address)?)$', joined) is not None
 
 
 def is_bare_id(name: str) -> bool:
@@ -110,11 +121,13 @@ def is_sure_key(name: str, role: str) -> bool:
   (True, True)
   >>> is_sure_key('device', 'user'), is_sure_key('campaign', 'item')
   (False, False)
+  >>> is_sure_key('product_name', 'item')
+  False
   """
   joined = ''.join(words.of(name))
   if role == 'user':
     return joined != 'device'
-  return joined not in _KINDS
+  return joined not in _KINDS and not _is_called(joined)
 
 
 def ends_in_id(name: str) -> bool:

@@ -6,7 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from rmtl_jax.preparation.guess import facts as facts_lib
-from rmtl_jax.preparation.guess import key_names, number_names, time_names
+from rmtl_jax.preparation.guess import (
+  key_names,
+  number_names,
+  time_names,
+  words,
+)
 from rmtl_jax.preparation.guess import sample as sample_lib
 
 _MOST_DOMAINS = 50
@@ -21,8 +26,9 @@ _FEW_VALUES, _MANY_ROWS, _MOST_OF_ONE = 10, 100, 0.5
 _MOST_COUNTED = 20
 # Most of half of the rows, of a count that is named like a kind of items.
 _USUAL_COUNT = 3
-# Most rows that may lack a session of a column that is named like one.
-_WITHOUT_SESSION = 0.5
+# Most rows that may lack a session of a column that is named like one, and
+# that may lack a user where others that are named so have one.
+_WITHOUT_SESSION, _WITHOUT_USER = 0.5, 0.05
 # Of a key that only rows tell of: least values, rows of a value, and share of
 # rows that follow a row of the same value, of those that could; most of all
 # rows that one value may have.
@@ -87,12 +93,17 @@ def by_names(
   found: dict[str, Key] = {}
   for role in ('user', 'session', 'item', 'domain'):
     named = [
-      (place, -one.distinct, one)
+      (
+        role == 'user' and one.missing > _WITHOUT_USER,
+        place,
+        -one.distinct,
+        one,
+      )
       for one in facts
       if (place := key_names.rank(one.name, role)) is not None
       and _fits(sample, one, role)
     ]
-    fitting = [one for *_, one in sorted(named, key=lambda entry: entry[:2])]
+    fitting = [one for *_, one in sorted(named, key=lambda entry: entry[:3])]
     if role == 'session':
       fitting = [
         one
@@ -156,6 +167,9 @@ def _not_of_session(
 def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
   """Whether a column's values can be of a role."""
   if facts.distinct < 2 or facts.is_binary:
+    return False
+  # How many mails somebody got.
+  if facts.kind == 'number' and words.of(facts.name) == ['email']:
     return False
   # An id may have a point in it, as those of Google Analytics.
   is_text = sample.kinds[sample.names.index(facts.name)] == 'text'

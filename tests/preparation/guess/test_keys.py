@@ -356,3 +356,39 @@ def test_names_of_keys_in_other_words(tmp_path, user, item):
     item: [f'i{i % 80}' for i in range(N)],
   }
   assert _keys(tmp_path, **columns) == {'user': user, 'item': item}
+
+
+def test_ids_come_before_names(tmp_path):
+  users = [i // 10 for i in range(N)]
+  items = [i % 80 for i in range(N)]
+  names = {
+    'player_name': [f'p{i}' for i in users],
+    'game_title': [f'Game {i}' for i in items],
+  }
+  assert _keys(tmp_path, **names) == {
+    'user': 'player_name',
+    'item': 'game_title',
+  }
+  assert _keys(tmp_path, **names, device_id=users, clip_id=items) == {
+    'user': 'device_id',
+    'item': 'clip_id',
+  }
+  # Few of them are rather kinds.
+  few = [f'k{i % 4}' for i in range(4 * N)]
+  assert not _keys(tmp_path, product_name=few, x=range(4 * N))
+
+
+@pytest.mark.parametrize(
+  'name', ['Email', 'email_address', 'anonymous_id', 'distinct_id']
+)
+def test_a_user_that_all_rows_have_comes_first(tmp_path, name):
+  users = [i // 10 for i in range(N)]
+  known = [i if i % 3 else '' for i in users]
+  people = {'user_id': known, name: [f'{i}@x.org' for i in users]}
+  assert _keys(tmp_path, **people) == {'user': name}
+  few = {'user_id': [i or '' for i in users]}
+  assert _keys(tmp_path, **{**people, **few}) == {'user': 'user_id'}
+
+
+def test_how_many_mails_somebody_got_is_no_user(tmp_path):
+  assert not _keys(tmp_path, email=[i % 5 for i in range(1600)])
