@@ -52,8 +52,9 @@ _MONEY_BEHIND = rf'€|R[$]|[0-9] ?{written_numbers.MONEY}$'
 _NOT_WRITTEN = '', 0.0, 0.0, 0.0
 # Least different ends of decimals that a comma begins.
 _LEAST_TAILS = 30
-# Least share of rows in which a separator parts the text.
-_LEAST_SPLIT = 0.005
+# Least share of rows in which a separator parts the text, and of values with a
+# digit, of lists of ids.
+_LEAST_SPLIT, _IDS = 0.005, 0.95
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Facts:
     words: mean words of a text.
     separator: of a list in a text.
     tokens: different values of a list.
+    listed: values of all lists.
     nothing: texts that stand for a missing value.
     truth: the texts of 1 and of 0, of two values that are not these; the empty
       text for a missing value.
@@ -98,6 +100,7 @@ class Facts:
   words: float = 1.0
   separator: str = ''
   tokens: int = 0
+  listed: int = 0
   nothing: tuple[str, ...] = ()
   truth: tuple[str, str] | None = None
   spellings: tuple[str, ...] = ()
@@ -242,11 +245,11 @@ def _of_text(
   truth, spellings, unseen = _truth(sample, value, filled, distinct)
   written = _decimal(sample, value) if is_written else _NOT_WRITTEN
   decimal, least, largest, median = written
-  kind, separator, tokens = 'text', '', 0
+  kind, separator, tokens, listed = 'text', '', 0, 0
   if times == filled:
     kind = 'time'
   elif not is_written:
-    separator, tokens = _separator(sample, value, filled, distinct)
+    separator, tokens, listed = _separator(sample, value, filled, distinct)
     kind = 'list' if separator else 'text'
   return Facts(
     name,
@@ -257,6 +260,7 @@ def _of_text(
     words=words,
     separator=separator,
     tokens=tokens,
+    listed=listed,
     nothing=nothing,
     truth=truth,
     spellings=spellings,
@@ -371,10 +375,12 @@ def _nested(sample: sample_lib.Sample, name: str, kind: str) -> Facts:
   filled, distinct = sample.fetch(
     f'count({column}), count(DISTINCT CAST({column} AS VARCHAR))'
   )[0]
-  tokens = sample.fetch(
-    'count(DISTINCT v)', f', unnest({column}) AS of_list(v)'
-  )[0][0]
-  return Facts(name, kind, sample.rows, filled, distinct, tokens=tokens)
+  tokens, listed = sample.fetch(
+    'count(DISTINCT v), count(v)', f', unnest({column}) AS of_list(v)'
+  )[0]
+  return Facts(
+    name, kind, sample.rows, filled, distinct, tokens=tokens, listed=listed
+  )
 
 
 def _nothing(sample: sample_lib.Sample, name: str) -> tuple[str, ...]:
@@ -392,8 +398,8 @@ def _nothing(sample: sample_lib.Sample, name: str) -> tuple[str, ...]:
 
 def _separator(
   sample: sample_lib.Sample, value: str, filled: int, distinct: int
-) -> tuple[str, int]:
-  """What parts the lists of a text and their different values; ('', 0)."""
+) -> tuple[str, int, int]:
+  """What parts the lists of a text, their different and all values; or ''."""
   counts = ', '.join(
     f'count(*) FILTER (contains({value}, {sql.literal(sign)}))'
     for sign in _SEPARATORS
@@ -401,17 +407,21 @@ def _separator(
   brackets = f"count(*) FILTER (regexp_matches({value}, '[\\[({{]'))"
   *parted, bracketed = sample.fetch(f'{counts}, {brackets}')[0]
   if bracketed > _LEAST_SPLIT * filled:
-    return '', 0
+    return '', 0, 0
   for sign, count in zip(_SEPARATORS, parted, strict=True):
     if count <= _LEAST_SPLIT * filled:
       continue
-    tokens, with_digits = sample.fetch(
-      "count(DISTINCT v), avg(CAST(regexp_matches(v, '[0-9]') AS INT))",
+    tokens, listed, with_digits = sample.fetch(
+      'count(DISTINCT v), count(v),'
+      " avg(CAST(regexp_matches(v, '[0-9]') AS INT))",
       f', unnest(string_split({value}, {sql.literal(sign)})) AS of_text(v)',
     )[0]
-    # Words of sentences and of names are no lists; hashed tokens are.
-    if sign == ' ' and with_digits < 0.95:
+    # Words of sentences and of names are no lists; ids and hashed tokens are.
+    are_ids = with_digits >= _IDS
+    if sign == ' ' and not are_ids:
       continue
-    if sign in '|;' or tokens < distinct:
-      return sign, tokens
-  return '', 0
+    # Few long lists have more values than they are, which come back.
+    come_back = are_ids and 2 * tokens <= listed / filled * distinct
+    if sign in '|;' or tokens < distinct or come_back:
+      return sign, tokens, listed
+  return '', 0, 0

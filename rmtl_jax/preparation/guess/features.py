@@ -95,13 +95,15 @@ def _useless(facts: facts_lib.Facts) -> str:
   if not facts.filled:
     return 'constant: empty'
   if facts.kind == 'other':
-    return 'of a type that no field can have (a struct, a duration, bytes)'
+    return 'of a type that no field can have (a struct, lists of lists, bytes)'
   if facts.distinct == 1 and facts.filled == facts.rows:
     return 'constant'
   if facts.kind == 'time':
     return 'times, which no field reads'
   if is_row_number(facts.name):
     return 'without a name, as pandas writes the number of a row'
+  if facts.kind == 'list' and facts.tokens > _UNIQUE * facts.listed:
+    return 'lists of values that hardly come back'
   if facts.decimal:
     return ''
   if facts.distinct == facts.rows and facts.is_key:

@@ -398,7 +398,8 @@ def _kind(found: pa.DataType) -> str:
   ):
     return 'number'
   is_list = pa.types.is_list(found) or pa.types.is_large_list(found)
-  return 'list' if is_list else 'other'
+  is_flat = is_list and not pa.types.is_nested(found.value_type)
+  return 'list' if is_flat else 'other'
 
 
 def _readable(column: Any, kind: str) -> Any:

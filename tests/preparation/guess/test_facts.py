@@ -77,16 +77,18 @@ def test_types_of_parquet(tmp_path):
       'flag': [True, False, None] * 100,
       'tags': [['a', 'b'], ['c'], None] * 100,
       'more': [{'a': 1}] * N,
+      'nested': [[{'a': 1}], None, []] * 100,
       'coded': pa.array(['x', 'y', 'x'] * 100).dictionary_encode(),
       'gaps': pa.array([1.0, float('nan'), 2.0] * 100),
     }
   )
   pq.write_table(table, tmp_path / 'log.parquet')
   sample = sample_lib.read(tmp_path / 'log.parquet', 1000)
-  flag, tags, more, coded, gaps = facts_lib.find(sample)
+  flag, tags, more, nested, coded, gaps = facts_lib.find(sample)
   assert (flag.kind, flag.is_binary, flag.filled) == ('bool', True, 200)
   assert (tags.kind, tags.tokens, tags.filled) == ('list', 3, 200)
-  assert (more.kind, coded.kind) == ('other', 'text')
+  assert tags.listed == 300
+  assert (more.kind, nested.kind, coded.kind) == ('other', 'other', 'text')
   assert (gaps.kind, gaps.filled, gaps.whole) == ('number', 200, True)
 
 
@@ -195,6 +197,27 @@ def _bell(middle, width, numbers, most=40):
 )
 def test_amounts_have_as_many_rows_as_the_next_one(tmp_path, values, kind):
   assert _guess(tmp_path, values).kind == kind
+
+
+@pytest.mark.parametrize('sign', [' ', ','])
+def test_few_long_lists_of_ids(tmp_path, sign):
+  # 40 histories of twelve news each, of 240 different ones.
+  news = [[f'N{(i * 13 + 20 * k) % 240}' for k in range(12)] for i in range(40)]
+  values = ['"' + sign.join(news[i % 40]) + '"' for i in range(N)]
+  found = _guess(tmp_path, values)
+  assert (found.kind, found.more) == ('multi_valued', {'separator': sign})
+
+
+def test_lists_of_values_that_hardly_come_back_are_left_out(tmp_path):
+  vectors = [[0.001 * i + k for k in range(4)] for i in range(N)]
+  table = pa.table({'x': vectors})
+  pq.write_table(table, tmp_path / 'log.parquet')
+  sample = sample_lib.read(tmp_path / 'log.parquet', 1000)
+  found = features.guess(sample, facts_lib.find(sample)[0])
+  assert (found.kind, found.why) == (
+    '',
+    'lists of values that hardly come back',
+  )
 
 
 @pytest.mark.parametrize('number', ['1e31', '-2e43'])
