@@ -6,11 +6,12 @@ from rmtl_jax.preparation.guess import words
 
 _IMPRESSIONS = words.listed(
   'view pv pageview impression show exposure display detail detailview viewitem'
-  ' itemview viewproduct productview productviewed'
+  ' itemview viewproduct productview seen shown'
 )
 _CARTS = words.listed('cart addtocart addcart basket addtobasket productadded')
 _PURCHASES = words.listed(
-  'buy purchase transaction order pay checkout ordercompleted purchased'
+  'buy purchase transaction order pay checkout ordercompleted placeorder bought'
+  ' paid'
 )
 _OTHER_EVENTS = words.listed(
   'click removefromcart fav favorite like dislike share follow install search'
@@ -25,18 +26,23 @@ def event(value: str) -> str:
   ('impression', 'cart', 'purchase')
   >>> event('remove_from_cart'), event('blue')
   ('other', '')
+  >>> event('Video Viewed'), event('Added to Cart'), event('Song Liked')
+  ('impression', 'cart', 'other')
   """
-  word = ''.join(words.of(value))
-  one = word.removesuffix('s')
+  parts = words.of(value)
+  word = ''.join(parts)
+  # What was done: `viewed` of `view`, `liked` of `like`.
+  done = [part for part in parts if part.endswith('ed')]
+  verbs = {part[:-end] for part in done for end in (1, 2)}
+  now = ''.join(part.removesuffix('ed') for part in parts)
+  forms = {word, word.removesuffix('s'), now, *verbs}
   groups = {
     'impression': _IMPRESSIONS,
     'cart': _CARTS,
     'purchase': _PURCHASES,
     'other': _OTHER_EVENTS,
   }
-  return next(
-    (name for name, known in groups.items() if {word, one} & known), ''
-  )
+  return next((name for name, known in groups.items() if forms & known), '')
 
 
 def takes_back(value: str) -> bool:

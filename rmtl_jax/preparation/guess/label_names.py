@@ -192,6 +192,18 @@ def tells_how(name: str) -> bool:
   return bool({*parts[-1:]} & _HOW and {*parts[:-1]} & _DONE)
 
 
+def may_be_answer(name: str) -> bool:
+  """Whether one of a column's values may be an answer, by its name.
+
+  >>> may_be_answer('readmitted'), may_be_answer('loan_status')
+  (True, True)
+  >>> may_be_answer('signup_method')
+  False
+  """
+  named = is_label(name) or may_be_label(name) or may_be_state(name)
+  return named and not tells_how(name)
+
+
 def may_be_state(name: str) -> bool:
   """Whether a name is of what became of something, as `Loan_Status`.
 

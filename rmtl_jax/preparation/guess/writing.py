@@ -11,7 +11,9 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation.guess import (
   events,
   features,
+  key_names,
   keys,
+  label_names,
   labels,
   schema_names,
   time_forms,
@@ -24,8 +26,8 @@ from rmtl_jax.preparation.guess import sample as sample_lib
 
 # Of an object in the schema.
 _LONGEST_LINE = 70
-# Columns that a line names.
-_MOST_SHOWN = 20
+# Columns that a line names, and texts of a column that may hold answers.
+_MOST_SHOWN, _MOST_ANSWERS = 20, 30
 # What rows without a user or a session need.
 _OF_USER = (
   'a user or a session: leave them out, give each a name of its own, or name'
@@ -174,11 +176,28 @@ def problem(
     return (
       f'{log}: no column looks like a label: none holds two values and is'
       ' named like an answer, or stands last;'
-      f' {two_valued.candidates(facts, taken)}{_some_have(sample)}'
+      f' {two_valued.candidates(facts, taken)}{_others_may_be(facts)}'
+      f'{_some_have(sample)}'
     )
   if not record.keys() & set(manifest_lib.KINDS):
     return f'{log}: no column is left that a model could learn from'
   return ''
+
+
+def _others_may_be(facts: Sequence[facts_lib.Facts]) -> str:
+  """Says which columns of several texts may hold answers."""
+  found = ''
+  for one in facts:
+    if one.kind != 'text' or not 2 < one.distinct <= _MOST_ANSWERS:
+      continue
+    if key_names.rank(one.name, 'event') is not None:
+      found += f'; {one.name} may say what happened, which "events" in a schema declares'
+    elif label_names.may_be_answer(one.name):
+      found += (
+        f'; {one.name} holds {one.distinct} texts: as 0 and 1, or by "positive"'
+        ' in a task, it is a label'
+      )
+  return found
 
 
 def _some_have(sample: sample_lib.Sample) -> str:

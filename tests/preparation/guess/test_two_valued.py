@@ -98,6 +98,20 @@ def test_columns_that_may_be_labels_are_named(tmp_path):
   )
 
 
+def test_columns_of_several_texts_that_may_hold_answers_are_named(tmp_path):
+  columns = {
+    'action_type': ['scroll', 'zoom', 'pan', 'scroll'] * 100,
+    'signup_method': ['mail', 'google', 'phone', 'mail'] * 100,
+    'readmitted': ['NO', '<30', '>30', 'NO'] * 100,
+  }
+  problem = guess.guess(logs.write(tmp_path / 'log.csv', columns)).problem
+  assert problem.endswith(
+    '; action_type may say what happened, which "events" in a schema declares'
+    '; readmitted holds 3 texts: as 0 and 1, or by "positive" in a task, it is'
+    ' a label'
+  )
+
+
 def test_labels_that_a_person_names_are_all(tmp_path):
   log = _log(
     tmp_path,
