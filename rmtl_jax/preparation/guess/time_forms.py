@@ -178,7 +178,8 @@ def of_column(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
   if facts.kind == 'time':
     return _of_texts(sample, facts, value(sample, facts), {'unit': 'iso'})
   if facts.kind in ('text', 'list'):
-    found = of_patterns(sample, facts, PATTERNS if named else _SURE_PATTERNS)
+    may_be = time_names.may_be_time(facts.name)
+    found = of_patterns(sample, facts, PATTERNS if may_be else _SURE_PATTERNS)
     return found if found and (named or found.form) else None
   if facts.kind != 'number':
     return None

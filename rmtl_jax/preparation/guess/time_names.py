@@ -16,7 +16,7 @@ _GLUED_TIME = '(event|log|visit|create|order)(date|time)$|timestamp$'
 _GLUED_DATE = '(start|begin|end|sale|issue|purchase|transaction|request)date$'
 # Times of a user or of an item, not of the row.
 _TIME_OF_KEY = words.listed(
-  'since birth birthday birthdate born dob register registered registration'
+  'since cohort birth birthday birthdate born dob register registered registration'
   ' signup joined release released publish published expire expiry hired'
   ' hiring bind inception alta naissance nacimiento nascimento nascita'
   ' geburtsdatum geburtstag'
@@ -184,10 +184,16 @@ def is_once(name: str) -> bool:
 def may_be_time(name: str) -> bool:
   """Whether a name may be that of a time: an hour may come with its date.
 
+  So may a month with its year.
+
   >>> may_be_time('hour'), may_be_time('hour_of_day')
   (True, False)
+  >>> may_be_time('snapshot_month'), may_be_time('signup_month')
+  (True, False)
   """
-  return is_time(name) or words.of(name)[-1:] == ['hour']
+  last = words.of(name)[-1:]
+  is_month = last == ['month'] and not is_time_of_key(name)
+  return is_time(name) or last == ['hour'] or is_month
 
 
 def is_time_of_key(name: str) -> bool:

@@ -686,3 +686,21 @@ def test_months_by_their_names_are_dates(tmp_path):
 def test_when_somebody_came_is_no_time_of_the_row(tmp_path, name):
   found, others = _times(tmp_path, **{name: DAYS})
   assert not found and 'not the time of a row' in others[name]
+
+
+@pytest.mark.parametrize('pattern', ['%Y-%m', '%Y%m', '%b-%y'])
+def test_a_month_with_its_year_is_the_time(tmp_path, pattern):
+  months = [datetime.date(2022 + i // 12, i % 12 + 1, 1) for i in range(20)]
+  written = [month.strftime(pattern) for month in months] * 20
+  found, others = _times(tmp_path, snapshot_month=written)
+  assert found and (found.column, found.form) == (
+    'snapshot_month',
+    {'format': pattern},
+  )
+  # Not where it is of a user, nor without a year, nor beside a finer time.
+  assert _times(tmp_path, cohort_month=written)[0] is None
+  months_alone = [month.month for month in months] * 20
+  assert _times(tmp_path, month=months_alone) == (None, {})
+  days = [f'2022-05-{i % 28 + 1:02}' for i in range(400)]
+  found, others = _times(tmp_path, month=written, date=days)
+  assert found and found.column == 'date' and {*others} == {'month'}
