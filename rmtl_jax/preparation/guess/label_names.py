@@ -21,6 +21,7 @@ _LABEL = words.listed(
 # Those that are words of other columns too, and count as a whole.
 _SURE_LABEL = words.listed(
   'correct reordered noshow signup signedup unsubscribed votedup resolved'
+  ' applied hired match matched'
 )
 # Names of answers that are words of many other columns too: they count as a
 # whole, and where no surer name is there.
@@ -43,7 +44,7 @@ _BEFORE = words.listed(
   'last prev previous prior history past before ever ago today yesterday'
 )
 _NO_LABEL = _BEFORE | words.listed(
-  'user item count cnt num total avg mean rate rates ratio days feat random'
+  'user item count cnt num number total avg mean rate rates ratio days feat random'
   ' rand changes'
 )
 # Of what somebody has or is, and of what there is.

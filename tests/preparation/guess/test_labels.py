@@ -82,6 +82,8 @@ def test_what_was_searched_for_is_no_answer(tmp_path):
     ('signup_country', [('de', 'at')[i % 2] for i in range(N)]),
     ('correct_price', _every(3)),
     ('f_click_os', [('a', 'b')[i % 2] for i in range(N)]),
+    ('coupon_applied', _every(3)),
+    ('Number of Sales Activities', [i * 7 % 90 for i in range(N)]),
   ],
 )
 def test_features_that_sound_like_answers(tmp_path, name, values):
@@ -317,7 +319,8 @@ def test_a_label_that_stands_twice_is_one_task(tmp_path):
 
 
 @pytest.mark.parametrize(
-  'name', ['voted_up', 'Attrition_Flag', 'Recommended IND']
+  'name',
+  ['voted_up', 'Attrition_Flag', 'Recommended IND', 'applied', 'is_match'],
 )
 def test_further_names_of_labels(tmp_path, name):
   found, _ = _labels(tmp_path, {name: _every(3), 'x': range(N)})
