@@ -12,6 +12,8 @@ from rmtl_jax.preparation.guess import keys as keys_lib
 from rmtl_jax.preparation.guess import label_names, number_names
 from rmtl_jax.preparation.guess import sample as sample_lib
 
+# Least users that come back with either value of a label.
+_LEAST_OF_EACH = 10
 # Columns that an error names.
 _MOST_SHOWN = 30
 
@@ -79,6 +81,23 @@ def _is_fixed(
     f' GROUP BY {key} HAVING count(*) > 1)'
   ).fetchall()[0]
   return several > 0 and varied == 0
+
+
+def is_same_for(
+  sample: sample_lib.Sample, facts: facts_lib.Facts, key: str
+) -> bool:
+  """Whether a label is one for all rows of each user or session, and differs.
+
+  Of those alone that come back, several of which have either value.
+  """
+  value, key = facts_lib.number(sample, facts), sample.column(key)
+  varied, ones, zeros = sample.connection.execute(
+    'SELECT count(*) FILTER (low < high), count(*) FILTER (low = 1),'
+    ' count(*) FILTER (high = 0) FROM (SELECT'
+    f' min({value}) AS low, max({value}) AS high FROM {sample.table}'
+    f' WHERE {key} IS NOT NULL GROUP BY {key} HAVING count(*) > 1)'
+  ).fetchall()[0]
+  return varied == 0 and min(ones, zeros) >= _LEAST_OF_EACH
 
 
 def related(

@@ -221,6 +221,33 @@ def _without_key(
   ]
 
 
+def _told_by_other_rows(
+  sample: sample_lib.Sample,
+  roles: Mapping[str, keys.Key],
+  time: time_forms.Time | None,
+  tasks: Sequence[labels.Label],
+) -> list[str]:
+  """Says which labels are one for all rows of a user, or of a session."""
+  if 'user' not in roles:
+    return []
+  remedies = {'user': '--split_by=user'}
+  if time:  # of which there are rates of labels before a row
+    without_rates = '--as_of=gap,position,views,counts, without rates,'
+    remedies['user'] += f' and {without_rates}'
+    remedies['session'] = without_rates
+  found = {
+    task.column: f'{task.column} is the same in all rows of each'
+    f' {roles[role].column}, so other rows tell it:'
+    f' {remedies[role]} keeps it from a model.'
+    for role in ('session', 'user')
+    if role in roles and role in remedies
+    for task in tasks
+    if task.kind == 'binary'
+    and two_valued.is_same_for(sample, task.facts, roles[role].column)
+  }
+  return [*found.values()]
+
+
 def notes(
   sample: sample_lib.Sample,
   facts: Sequence[facts_lib.Facts],
@@ -320,6 +347,7 @@ def notes(
     found.append(
       f'Categories made of the time: {" and ".join(record["from_time"])}.'
     )
+  found += _told_by_other_rows(sample, roles, time, tasks)
   if tasks and time:  # of events they have times of their own
     found.append(
       'If labels become known late, say so: "known_after_seconds" in a task.'

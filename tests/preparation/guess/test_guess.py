@@ -160,6 +160,35 @@ def test_parts_of_a_date_are_said(tmp_path):
   )
 
 
+@pytest.mark.parametrize('key', ['user_id', 'session_id'])
+def test_a_label_that_other_rows_tell_is_said(tmp_path, key):
+  columns = {
+    'user_id': [i // (4 if key == 'user_id' else 8) for i in range(400)],
+    'session_id': [i // 4 for i in range(400)],
+    'time': [1_700_000_000 + 60 * i for i in range(400)],
+    'object': [f'o{i % 7}' for i in range(400)],
+    'label': [i // 4 % 2 for i in range(400)],
+  }
+
+  def said():
+    log = logs.write(tmp_path / 'log.csv', columns)
+    return [n for n in guess.guess(log).notes if n.startswith('label is')]
+
+  split = '--split_by=user and ' if key == 'user_id' else ''
+  assert said() == [
+    f'label is the same in all rows of each {key}, so other rows tell it:'
+    f' {split}--as_of=gap,position,views,counts, without rates, keeps it from a'
+    ' model.'
+  ]
+  # Without a time no rates are made, and sessions are not cut.
+  time = columns.pop('time')
+  shown = [note.split('tell it: ')[1] for note in said()]
+  assert shown == ['--split_by=user keeps it from a model.'] * (split != '')
+  columns['time'] = time
+  columns['label'][5] = 0
+  assert not said()
+
+
 def test_four_days_have_no_weekday(tmp_path):
   columns = {
     'date': [f'{2020 + i // 25}-05-01' for i in range(100)],
