@@ -23,6 +23,7 @@ _PER_SECOND = {'s': 1, 'ms': 10**3, 'us': 10**6, 'ns': 10**9}
 # Numbers that count days since 1970, from the year 2000 on, or since 1900, as
 # those of spreadsheets; more may be seconds.
 _DAYS = 10_957, 100_000
+_DAYS_OF_YEAR = 366
 # Dates and times of day that are not ISO's.
 _MONTH = (
   '(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)'
@@ -193,7 +194,10 @@ def of_column(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
   first, last = _DAYS
   is_day = time_names.is_day(facts.name) and named
   is_day &= time_names.is_sure_time(facts.name)
-  if is_day and first <= facts.least <= facts.largest <= last:
+  is_known = first <= facts.least <= facts.largest <= last
+  # Beyond a year's, days count on since the log began.
+  counts_on = facts.least >= 0 and _DAYS_OF_YEAR < facts.largest < first
+  if is_day and (is_known or counts_on):
     return _of_days(facts)
   unit = unit_of(facts, _USUAL_S)
   # Numbers of ten digits may be ids.
@@ -219,11 +223,14 @@ def _of_days(facts: facts_lib.Facts) -> Time:
   """Days as numbers, since 1970 or as spreadsheets have them."""
   first, last = facts.least * _DAY_S, facts.largest * _DAY_S
   is_date = first >= _USUAL_S and last < _tomorrow()
+  as_they = 'as spreadsheets count them'
+  if facts.largest < _DAYS[0]:
+    as_they = 'since the log began'
   why = (
     f'in days since 1970 {_span(first, last)}'
     if is_date
     else f'named like a date, from {facts.least:.0f} to {facts.largest:.0f}:'
-    ' read as days, as spreadsheets count them'
+    f' read as days, {as_they}'
   )
   rank = is_date, False, facts.distinct
   return Time(

@@ -104,11 +104,12 @@ def _counts_on(
 ) -> bool:
   """Whether numbers named like times are a log's own, not counts and lengths.
 
-  Where the name says more than that, or `time` alone, they rise with the rows,
-  of all or of each user or session, as those of `screen_time` and of survival
-  don't.
+  Where the name says more than that, or `time` or `day` alone, they rise with
+  the rows, of all or of each user or session, as those of `screen_time` and of
+  survival don't.
   """
-  if time_names.is_sure_time(facts.name) and words.of(facts.name) != ['time']:
+  is_alone = words.of(facts.name) in (['time'], ['day'])
+  if time_names.is_sure_time(facts.name) and not is_alone:
     return True
   if not time_names.ends_in_time(facts.name):
     return False

@@ -637,6 +637,14 @@ def test_days_of_a_month_or_a_year_are_no_times(tmp_path):
   for most in (31, 366):
     values = [i * 37 % most + 1 for i in range(N)]
     assert _times(tmp_path, day=values)[0] is None
+    assert _times(tmp_path, day=sorted(values))[0] is None
+
+
+def test_days_since_the_log_began(tmp_path):
+  found, _ = _times(tmp_path, DAY=[i * 2 + 1 for i in range(N)])
+  assert found and (found.form, found.is_date) == ({'unit': 'd'}, False)
+  assert 'since the log began' in found.why
+  assert _times(tmp_path, DAY=[i * 37 % 700 for i in range(N)])[0] is None
 
 
 def test_an_end_gives_way_to_a_beginning_without_a_word_of_times(tmp_path):
