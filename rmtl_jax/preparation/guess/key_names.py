@@ -50,7 +50,7 @@ _KEYS = {
   rf'|(?:candidate|passenger){_SURE_ID}|(anonymous|distinct){_SURE_ID}'
   r'|email(?:address|hash)?',
   'item': r'(?:id)?(target|candidate|click|clicked|view|viewed|product)?'
-  rf'({ITEMS})(?:{_ID}{{0,2}}(clean)?|name|title)'
+  rf'({ITEMS})(?:{_ID}{{0,2}}(clean)?|name|title|uri|url)'
   rf'|({_ITEM_IDS}){_SURE_ID}|id({_ITEM_IDS})',
   'session': r'(?:id)?(user|web|app|ga|browser|visitor|customer|client)?'
   rf'({_SESSIONS}){_ID}{{0,2}}|({_REQUESTS}){_ID}|({_ORDERS}){_SURE_ID}'
@@ -91,7 +91,7 @@ def rank(name: str, role: str) -> int | None:
 
 
 def _is_called(joined: str) -> bool:
-  return re.search('(name|title|email(address)?)$', joined) is not None
+  return re.search('(name|title|ur[il]|email(address)?)$', joined) is not None
 
 
 def is_bare_id(name: str) -> bool:

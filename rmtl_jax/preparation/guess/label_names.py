@@ -64,7 +64,7 @@ _USUALLY = words.listed('daily weekly monthly yearly')
 # was before.
 _WHOLE_OUTCOME = words.listed(
   'watchratio playratio playedratio playedratiopct msplayed secondsplayed'
-  ' activetime timeonpage engagementtimemsec'
+  ' activetime timeonpage engagementtimemsec relevance'
 )
 # Of the search that rows answer, which was before them: what of the words of
 # labels and outcomes may be asked for.

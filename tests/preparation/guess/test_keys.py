@@ -348,6 +348,7 @@ def test_of_codes_the_most_frequent_is_the_impression():
     ('Customer Email', 'tweet_id'),
     ('klantnummer', 'prodotto_id'),
     ('candidate_id', 'VIEW_COUPON_ID'),
+    ('profile_url', 'episode_uri'),
   ],
 )
 def test_names_of_keys_in_other_words(tmp_path, user, item):

@@ -207,7 +207,9 @@ def test_ids_and_amounts_are_not_said_to_be_answers(tmp_path, name, values):
   assert others == {}
 
 
-@pytest.mark.parametrize('name', ['ms_played', 'activeTime', 'Time on page'])
+@pytest.mark.parametrize(
+  'name', ['ms_played', 'activeTime', 'Time on page', 'Relevance']
+)
 def test_how_long_somebody_stayed_is_what_a_row_led_to(tmp_path, name):
   columns = {name: [i * 37 % 211 for i in range(N)], 'skipped': _every(3)}
   _, others = _labels(tmp_path, columns)
