@@ -23,9 +23,11 @@ ITEMS = (
   '|manga|stockcode|tweet|artikel|produkt|produit|producto|prodotto|produto|ad|ads|aid|adgroup'
   '|advert|creative|banner|campaign'
 )
-# Ids of which a name does not say of what.
-_ID_NUMBERS = words.listed('idno idnr idnum idnumber')
-_BARE_IDS = _ID_NUMBERS | words.listed('id ids nr no key pid uuid')
+# Ids of something, and ids of which a name does not say of what: `ID`, `nr`.
+ends_in_id = words.ends_in('id')
+_ID_NUMBERS = 'idno idnr idnum idnumber'
+_is_id_number = words.is_one_of(_ID_NUMBERS)
+is_bare_id = words.is_one_of(f'{_ID_NUMBERS} id ids nr no key pid uuid')
 # Words of many other columns too, which are items only as ids.
 _ITEM_IDS = (
   'question|problem|exercise|lexeme|job|vacancy|venue|business|poi|place|vendor'
@@ -94,15 +96,6 @@ def _is_called(joined: str) -> bool:
   return re.search('(name|title|ur[il]|email(address)?)$', joined) is not None
 
 
-def is_bare_id(name: str) -> bool:
-  """Whether a name says that a column is an id, and not of what.
-
-  >>> is_bare_id('ID'), is_bare_id('nr'), is_bare_id('shop_id')
-  (True, True, False)
-  """
-  return ''.join(words.of(name)) in _BARE_IDS
-
-
 def is_numbered(name: str) -> bool:
   """Whether a name is that of the number which somebody or something has.
 
@@ -111,7 +104,7 @@ def is_numbered(name: str) -> bool:
   """
   parts = words.of(name)
   is_key = any(rank(name, role) is not None for role in ('user', 'item'))
-  return (is_key and parts[-1] == 'number') or ''.join(parts) in _ID_NUMBERS
+  return (is_key and parts[-1] == 'number') or _is_id_number(name)
 
 
 def is_sure_key(name: str, role: str) -> bool:
@@ -128,12 +121,3 @@ def is_sure_key(name: str, role: str) -> bool:
   if role == 'user':
     return joined != 'device'
   return joined not in _KINDS and not _is_called(joined)
-
-
-def ends_in_id(name: str) -> bool:
-  """Whether a name says that a column is the id of something.
-
-  >>> ends_in_id('user_pseudo_id'), ends_in_id('user')
-  (True, False)
-  """
-  return words.of(name)[-1:] == ['id']

@@ -32,23 +32,25 @@ _WHOLE_LABEL = words.listed(
 )
 # Those of features where there is any other answer.
 _LAST_LABEL = words.listed('recommended voted')
-# Of steps before an answer, where one is there.
-_STEP = words.listed('visit visited')
+# What may be a step before an answer, where one is there: no `first_visit`.
+may_be_step = words.is_one_of('visit visited')
 # Of what is still to come, at the end of a name.
 _TO_COME = r'next( \d+)? (day|week|month|quarter|year|period)s?$'
 # Between what is told and of what, also as the end of a word.
 _OF = '(day|week|month|year|date|time|type|number)?of'
 _VIEWS = {'long', 'valid', 'effective', 'full', 'finish', 'complete'}
-# Of what was before the row; with these of counts, and of who or what is shown.
-_BEFORE = words.listed(
+# What was before a row, as `prior_visit`.
+_BEFORE = (
   'last prev previous prior history past before ever ago today yesterday'
 )
-_NO_LABEL = _BEFORE | words.listed(
-  'user item count cnt num number total avg mean rate rates ratio days feat random'
-  ' rand changes'
+is_known_before = words.any_of(_BEFORE)
+# With these of counts, and of who or what is shown.
+_NO_LABEL = words.listed(
+  f'{_BEFORE} user item count cnt num number total avg mean rate rates ratio'
+  ' days feat random rand changes'
 )
-# Of what somebody has or is, and of what there is.
-_CONDITION = words.listed(
+# What somebody has or is, and what there is: `has_app`, `in_stock`.
+is_condition = words.any_of(
   'has have had own owns with in stock open eligible available logged enabled'
   ' ok active valid online member new mobile weekend holiday promo free'
   ' treatment control group first auto organic status'
@@ -58,8 +60,8 @@ _OUTCOME = words.listed(
   'rating stars play watch watched watching dwell stay listen spent revenue gmv'
   ' sales profit'
 )
-# Of what is usual, not of a row.
-_USUALLY = words.listed('daily weekly monthly yearly')
+# What is usual, or of a day, not of a row: `daily_time_spent`.
+is_usual = words.any_of('daily weekly monthly yearly')
 # What a row led to, as names that count as a whole: their parts may be of what
 # was before.
 _WHOLE_OUTCOME = words.listed(
@@ -80,8 +82,11 @@ _DONE = words.listed(
   'signup order install sales click subscribe download correct pay payment'
   ' churn'
 )
-# Answers that are given month by month, and so are features of later ones.
-_PAYMENTS = words.listed('pay paid payment order')
+# What somebody pays or orders again and again, and so a feature of later
+# answers: `PAY_AMT1`.
+is_payment = words.any_of('pay paid payment order')
+# What became of something: `Loan_Status`, but no `status_code`.
+may_be_state = words.ends_in('status class flag')
 # Words that say of a column that it has two values.
 _MARKS = words.listed(
   'is has was did bool boolean flag ind indicator bin binary yn'
@@ -146,24 +151,6 @@ def may_be_last(name: str) -> bool:
   return unmarked in _WHOLE_LABEL | _LAST_LABEL
 
 
-def may_be_step(name: str) -> bool:
-  """Whether a name may be that of a step before an answer.
-
-  >>> may_be_step('visit'), may_be_step('first_visit')
-  (True, False)
-  """
-  return ''.join(words.of(name)) in _STEP
-
-
-def is_condition(name: str) -> bool:
-  """Whether a name is of what somebody has or is, or of what there is.
-
-  >>> is_condition('has_app'), is_condition('in_stock'), is_condition('reached')
-  (True, True, False)
-  """
-  return bool({*words.of(name)} & _CONDITION)
-
-
 def is_trait(name: str) -> bool:
   """Whether a name is of what somebody is, and no more than that.
 
@@ -205,24 +192,6 @@ def may_be_answer(name: str) -> bool:
   return named and not tells_how(name)
 
 
-def may_be_state(name: str) -> bool:
-  """Whether a name is of what became of something, as `Loan_Status`.
-
-  >>> may_be_state('Loan_Status'), may_be_state('status_code')
-  (True, False)
-  """
-  return words.of(name)[-1:] in (['status'], ['class'], ['flag'])
-
-
-def is_known_before(name: str) -> bool:
-  """Whether a name is of what was before a row.
-
-  >>> is_known_before('prior_visit'), is_known_before('user_clicked')
-  (True, False)
-  """
-  return bool({*words.of(name)} & _BEFORE)
-
-
 def shared_end(name: str, label: str) -> str:
   """The first or the last word, if a column shares it with a label; else ''.
 
@@ -234,7 +203,7 @@ def shared_end(name: str, label: str) -> str:
   ''
   """
   ours, theirs = words.of(name), words.of(label)
-  if not ours or not theirs or {*ours} & (_NO_LABEL | _USUALLY):
+  if not ours or not theirs or {*ours} & _NO_LABEL or is_usual(name):
     return ''
   return next(
     (
@@ -261,24 +230,6 @@ def is_outcome(name: str) -> bool:
   found = set(parts)
   named = bool(found & _OUTCOME) and not found & _NO_LABEL
   return named or ''.join(parts) in _WHOLE_OUTCOME
-
-
-def is_usual(name: str) -> bool:
-  """Whether a number is what is usual, or of a day, not of a row.
-
-  >>> is_usual('daily_time_spent'), is_usual('time_spent')
-  (True, False)
-  """
-  return bool({*words.of(name)} & _USUALLY)
-
-
-def is_payment(name: str) -> bool:
-  """Whether a name is of what somebody pays or orders again and again.
-
-  >>> is_payment('PAY_AMT1'), is_payment('target_1')
-  (True, False)
-  """
-  return bool({*words.of(name)} & _PAYMENTS)
 
 
 def is_of_request(name: str) -> bool:

@@ -45,8 +45,8 @@ _KINDS_AT_END = words.listed(
 # Of numbers that tell which or in which place, at the end of a name.
 _NUMBERED = words.listed('no nr nbr nummer')
 _GLUED_KIND = '(type|group|category|class|code|bannerpos)$'
-# What is counted within something else, where its name is no more than that.
-_COUNTED = words.listed('episode')
+# Numbers that count on within something else: `episode`, but no `episode_id`.
+is_counted = words.ends_in('episode')
 # Words that end as the names of ids do.
 _NO_ID = words.listed(
   'android hybrid covid valid invalid solid paid unpaid prepaid grid bid'
@@ -113,12 +113,3 @@ def is_kind(name: str) -> bool:
     return True
   roles = () if is_counted(name) else ('user', 'item', 'domain')
   return any(key_names.rank(name, role) is not None for role in roles)
-
-
-def is_counted(name: str) -> bool:
-  """Whether numbers of this name count on within something else.
-
-  >>> is_counted('episode'), is_counted('episode_id')
-  (True, False)
-  """
-  return bool({*words.of(name)[-1:]} & _COUNTED)

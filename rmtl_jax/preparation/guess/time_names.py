@@ -14,22 +14,23 @@ _TIME = words.listed(
 _GLUED_TIME = '(event|log|visit|create|order)(date|time)$|timestamp$'
 # Of the row where no other name says time.
 _GLUED_DATE = '(start|begin|end|sale|issue|purchase|transaction|request)date$'
-# Times of a user or of an item, not of the row.
-_TIME_OF_KEY = words.listed(
-  'since cohort birth birthday birthdate born dob register registered registration'
-  ' signup joined release released publish published expire expiry hired'
+# Times of a user or of an item, not of the row: `birth_date`.
+_TIME_OF_KEY = (
+  'since cohort birth birthday birthdate born dob register registered'
+  ' registration signup joined release released publish published expire expiry hired'
   ' hiring bind inception alta naissance nacimiento nascimento nascita'
   ' geburtsdatum geburtstag'
 )
+is_time_of_key = words.any_of(_TIME_OF_KEY)
 # Of what was before the row.
 _BEFORE = words.listed('last latest previous prev prior recent first')
 # Those, parts of times and lengths of time.
-_NO_TIME = _TIME_OF_KEY | words.listed(
-  'hour hourmin weekday dow month year minute tz zone play watch dwell stay'
-  ' spent duration delay gap listen read per avg mean'
+_NO_TIME = words.listed(
+  f'{_TIME_OF_KEY} hour hourmin weekday dow month year minute tz zone play'
+  ' watch dwell stay spent duration delay gap listen read per avg mean'
 )
-# Words of times that are dates or lengths, as their numbers are.
-_MAY_BE_LENGTH = words.listed(
+# Times that may be dates or lengths, as their numbers are: `response_time`.
+may_be_length = words.any_of(
   'lead elapsed reaction wait waiting travel response reply delivery completion'
   ' finish passed processing load loading service cook prep preparation'
 )
@@ -47,19 +48,23 @@ _OF_ROWS = _UNITS | words.listed(
   ' local utc gmt unix epoch absolute relative rel transaction purchase order'
   ' impression impr show exposure query search recorded rating offset placed'
 )
-# Of what came of a row later.
-_LATER = words.listed(
+# Times of what came of a row later, or may come: `updated_at`, `due_date`.
+is_later = words.any_of(
   'update updated modified estimated expected due closed resolved delivered'
   ' returned status discharge discharged dropoff resolution'
 )
-# Of orders, and of what comes of one.
+# Of orders, and times of what comes of one: `Ship Date`, `arrival_time`.
 _ORDER = words.listed('order ordered booking booked')
-_AFTER_ORDER = words.listed(
+comes_of_order = words.any_of(
   'ship shipped shipping delivery delivered arrival arrived departure required'
   ' checkin checkout return returned approved'
 )
-# Of what a user does once, as far as the rows tell.
-_ONCE = words.listed('subscribe subscribed install installed')
+# Times of what a user does once, as far as the rows tell: `subscribed_at`.
+is_once = words.any_of('subscribe subscribed install installed')
+# Whole numbers of such times may count days: `Order Date`, `DAY`.
+is_day = words.ends_in('day date')
+# Years, of a row as of anything else: `Year`, `model_year`, but no `years`.
+is_year = words.ends_in('year yr')
 # Of when somebody is asked or counted again, and what may stand before it.
 _WAVES = words.listed('year yr wave')
 _OF_WAVES = words.listed(
@@ -133,15 +138,6 @@ def may_be_date(name: str) -> bool:
   return re.search(_GLUED_DATE, ''.join(words.of(name))) is not None
 
 
-def is_day(name: str) -> bool:
-  """Whether whole numbers of a time may count days, by its name.
-
-  >>> is_day('Order Date'), is_day('DAY'), is_day('event_time')
-  (True, True, False)
-  """
-  return words.of(name)[-1:] in (['day'], ['date'])
-
-
 def is_end(name: str) -> bool:
   """Whether a time is that of the end of something.
 
@@ -152,33 +148,6 @@ def is_end(name: str) -> bool:
     '(^|contract|_)end(ed)?(_?(date|time)|_at)?$', '_'.join(words.of(name))
   )
   return glued is not None
-
-
-def is_later(name: str) -> bool:
-  """Whether a time is that of what came of a row, or may come.
-
-  >>> is_later('updated_at'), is_later('due_date'), is_later('order_date')
-  (True, True, False)
-  """
-  return bool({*words.of(name)} & _LATER)
-
-
-def may_be_length(name: str) -> bool:
-  """Whether a time may be a length of time, by its name.
-
-  >>> may_be_length('response_time'), may_be_length('event_time')
-  (True, False)
-  """
-  return bool({*words.of(name)} & _MAY_BE_LENGTH)
-
-
-def is_once(name: str) -> bool:
-  """Whether a time is that of something that a user does once.
-
-  >>> is_once('subscribed_at'), is_once('clicked_at')
-  (True, False)
-  """
-  return bool({*words.of(name)} & _ONCE)
 
 
 def may_be_time(name: str) -> bool:
@@ -194,15 +163,6 @@ def may_be_time(name: str) -> bool:
   last = words.of(name)[-1:]
   is_month = last == ['month'] and not is_time_of_key(name)
   return is_time(name) or last == ['hour'] or is_month
-
-
-def is_time_of_key(name: str) -> bool:
-  """Whether a name is that of a time of a user or an item, such as a birthday.
-
-  >>> is_time_of_key('birth_date'), is_time_of_key('zeitpunkt')
-  (True, False)
-  """
-  return bool({*words.of(name)} & _TIME_OF_KEY)
 
 
 def is_before(name: str) -> bool:
@@ -228,15 +188,6 @@ def is_order(name: str) -> bool:
   }
 
 
-def comes_of_order(name: str) -> bool:
-  """Whether a time is that of what comes of an order.
-
-  >>> comes_of_order('Ship Date'), comes_of_order('arrival_time')
-  (True, True)
-  """
-  return bool({*words.of(name)} & _AFTER_ORDER)
-
-
 def is_nearly_time(name: str) -> bool:
   """Whether a part of a word is that of a time.
 
@@ -244,15 +195,6 @@ def is_nearly_time(name: str) -> bool:
   (True, False)
   """
   return re.search('time|date|stamp', name.lower()) is not None
-
-
-def is_year(name: str) -> bool:
-  """Whether a name is that of a year, of a row as of anything else.
-
-  >>> is_year('Year'), is_year('model_year'), is_year('years')
-  (True, True, False)
-  """
-  return words.of(name)[-1:] in (['year'], ['yr'])
 
 
 def is_wave(name: str) -> bool:
@@ -278,7 +220,7 @@ def parts_of_date(columns: Iterable[str]) -> list[str]:
     parts = {*words.of(column)}
     named = [*({*found} & parts)]
     of_week = parts & {'week', 'days', 'months', 'years'}
-    if not of_week and not parts & _TIME_OF_KEY and named:
+    if not of_week and not is_time_of_key(column) and named:
       # The day of the month is a day.
       found['day' if 'day' in named else named[0]].append(column)
   one_each = all(len(named) == 1 for named in found.values())

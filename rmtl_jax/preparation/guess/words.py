@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 
 def listed(text: str) -> frozenset[str]:
@@ -27,3 +28,36 @@ def without_digits(name: str) -> str:
   True
   """
   return ' '.join(word for word in of(name) if not word.isdigit())
+
+
+def any_of(text: str) -> Callable[[str], bool]:
+  """Tells whether a name has one of the words of a text.
+
+  >>> is_promo = any_of('sale promo')
+  >>> is_promo('on_sale'), is_promo('salesman')
+  (True, False)
+  """
+  known = listed(text)
+  return lambda name: not known.isdisjoint(of(name))
+
+
+def ends_in(text: str) -> Callable[[str], bool]:
+  """Tells whether the last word of a name is among those of a text.
+
+  >>> is_day = ends_in('day date')
+  >>> is_day('Order Date'), is_day('date_of_birth')
+  (True, False)
+  """
+  known = listed(text)
+  return lambda name: not known.isdisjoint(of(name)[-1:])
+
+
+def is_one_of(text: str) -> Callable[[str], bool]:
+  """Tells whether all of a name, its words joined, is a word of a text.
+
+  >>> is_number = is_one_of('idno nr')
+  >>> is_number('id_no'), is_number('house_nr')
+  (True, False)
+  """
+  known = listed(text)
+  return lambda name: ''.join(of(name)) in known
