@@ -103,10 +103,10 @@ def guess(
   facts = facts_lib.find(sample)
   two_valued.check_given(facts, labels)
   others = [one for one in facts if one.name not in labels]
-  time, other_times = times.find(sample, others)
+  by_names = keys.by_names(sample, others)
+  time, other_times = times.find(sample, others, by_names)
   may_be_times: list[str] = []
   panel = None
-  by_names = keys.by_names(sample, others)
   if time is None or time_names.is_later(time.column):
     unnamed, may_be_times = times.by_values(sample, others, by_names)
     if time and unnamed and times.outdoes(unnamed, time):
@@ -120,7 +120,7 @@ def guess(
     panel = panels.find(sample, others, by_names)
     time = panel.time if panel else None
   all_times = {*other_times, *([time.column] if time else [])}
-  roles = keys.find(sample, others, time is not None, all_times)
+  roles = keys.find(sample, others, by_names, time is not None, all_times)
   if panel and not {'user', 'item'} & {*by_names}:
     roles['user'] = panel.key
   # {column: (role, why)} of all that is no feature.

@@ -55,6 +55,7 @@ class Key(NamedTuple):
 def find(
   sample: sample_lib.Sample,
   facts: Sequence[facts_lib.Facts],
+  named: Mapping[str, Key],
   has_time: bool,
   times: Collection[str] = (),
 ) -> dict[str, Key]:
@@ -63,10 +64,11 @@ def find(
   Args:
     sample: the rows.
     facts: of the columns.
+    named: `by_names` of these.
     has_time: whether rows have a time, which cuts a user's rows to sessions.
     times: columns of times, which are keys by name alone.
   """
-  found = by_names(sample, facts)
+  found = {**named}
   if has_time and 'user' not in found:
     found |= _user_by_id(facts, found)
   if 'session' in found or ('user' in found and has_time):
@@ -123,6 +125,28 @@ def by_names(
       why += f', {rows_each(one)}'
       why += ', of one user each' if 'user' in found else ''
     found[role] = Key(one.name, why)
+  return found
+
+
+def varied(
+  sample: sample_lib.Sample,
+  value: str,
+  keys: Mapping[str, Key],
+  roles: Collection[str],
+) -> dict[str, float | None]:
+  """The share of keys with several rows that have several values, by role.
+
+  None where no key has several rows; `value` is SQL.
+  """
+  found = {}
+  for role in roles:
+    if role in keys:
+      key = sample.column(keys[role].column)
+      found[role] = sample.connection.execute(
+        'SELECT avg(CAST(n > 1 AS INT)) FROM (SELECT count(DISTINCT'
+        f' {value}) AS n FROM {sample.table} WHERE {key} IS NOT NULL'
+        f' GROUP BY {key} HAVING count(*) > 1)'
+      ).fetchall()[0][0]
   return found
 
 

@@ -33,14 +33,22 @@ _LEAST_CHANGES = 20
 
 
 def find(
-  sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts]
+  sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
+  keys: Mapping[str, keys_lib.Key],
 ) -> tuple[time_forms.Time | None, dict[str, str]]:
-  """The time of the rows, and why other columns of times are not it."""
+  """The time of the rows, and why other columns of times are not it.
+
+  Args:
+    sample: the rows.
+    facts: of the columns.
+    keys: by role, as names tell them.
+  """
   found = [
     time
     for one in facts
     if (time := time_forms.of_column(sample, one))
-    if time.is_date or _counts_on(sample, one, facts)
+    if time.is_date or _counts_on(sample, one, facts, keys)
   ]
   complete = {one.name for one in facts if one.filled == one.rows}
   rows = [
@@ -70,7 +78,6 @@ def find(
     if not time_names.is_before(t.column)
   ]
   by_name = {one.name: one for one in facts}
-  keys = keys_lib.by_names(sample, facts)
   best = max(
     sure or dates or glued,
     key=lambda time: _fitness(sample, by_name[time.column], time, keys),
@@ -101,6 +108,7 @@ def _counts_on(
   sample: sample_lib.Sample,
   facts: facts_lib.Facts,
   others: Sequence[facts_lib.Facts],
+  keys: Mapping[str, keys_lib.Key],
 ) -> bool:
   """Whether numbers named like times are a log's own, not counts and lengths.
 
@@ -113,16 +121,12 @@ def _counts_on(
     return True
   if not time_names.ends_in_time(facts.name):
     return False
-  named = keys_lib.by_names(sample, others)
+  named = [keys[role].column for role in ('user', 'session') if role in keys]
   ids = [one.name for one in others if keys_lib.is_id_that_comes_back(one)]
-  by = [
-    None,
-    *(named[role].column for role in ('user', 'session') if role in named),
-  ]
   value = time_forms.value(sample, facts)
   return any(
     _is_in_order(sample, value, column, _LEAST_CHANGES)
-    for column in [*by, *ids]
+    for column in [None, *named, *ids]
   )
 
 
@@ -180,11 +184,7 @@ def _fitness(
   is_end = time_names.is_end(time.column)
   is_later = time_names.is_later(time.column)
   value = time_forms.value(sample, facts, time.form.get('format', ''))
-  shares = [
-    _varied(sample, value, keys[role].column)
-    for role in ('user', 'session')
-    if role in keys
-  ]
+  shares = keys_lib.varied(sample, value, keys, ('user', 'session')).values()
   is_varied = all(share is None or share >= _VARIED for share in shares)
   is_ordered = is_varied and _is_in_order(sample, value, None)
   return is_date, not is_later, has_clock, not is_end, is_ordered, distinct
@@ -305,30 +305,16 @@ def _of_rows(
 ) -> str:
   """Why times are those of rows, or ''."""
   value = time_forms.value(sample, facts, time.form.get('format', ''))
-  shares = {
-    role: _varied(sample, value, keys[role].column)
-    for role in ('user', 'item')
-    if role in keys
-  }
+  shares = keys_lib.varied(sample, value, keys, ('user', 'item'))
   if any(share < _VARIED for share in shares.values() if share is not None):
     return ''
-  by = [None, *(keys[role].column for role in ('user',) if role in keys)]
-  if any(_is_in_order(sample, value, column) for column in by):
+  user = keys['user'].column if 'user' in keys else None
+  if any(_is_in_order(sample, value, by) for by in {None, user}):
     return _WHY_ORDERED
   is_sure = facts.kind == 'time' or facts.largest > _FIRST_S * 100
   if is_sure and len(shares) == 2 and None not in shares.values():
     return 'it differs within users and within items'
   return ''
-
-
-def _varied(sample: sample_lib.Sample, value: str, column: str) -> float | None:
-  """The share of keys with several rows that have several values, if any."""
-  key = sample.column(column)
-  return sample.connection.execute(
-    'SELECT avg(CAST(n > 1 AS INT)) FROM (SELECT count(DISTINCT'
-    f' {value}) AS n FROM {sample.table} WHERE {key} IS NOT NULL'
-    f' GROUP BY {key} HAVING count(*) > 1)'
-  ).fetchall()[0][0]
 
 
 def _is_in_order(

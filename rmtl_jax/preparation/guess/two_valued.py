@@ -64,23 +64,8 @@ def is_fixed(
   keys: Mapping[str, keys_lib.Key],
 ) -> bool:
   """Whether every user, or every item, that comes back has one value."""
-  return any(
-    _is_fixed(sample, facts, keys[role].column)
-    for role in ('user', 'item')
-    if role in keys
-  )
-
-
-def _is_fixed(
-  sample: sample_lib.Sample, facts: facts_lib.Facts, key: str
-) -> bool:
-  value, key = sample.column(facts.name), sample.column(key)
-  varied, several = sample.connection.execute(
-    'SELECT count(*) FILTER (n > 1), count(*) FROM (SELECT count(DISTINCT'
-    f' {value}) AS n FROM {sample.table} WHERE {key} IS NOT NULL'
-    f' GROUP BY {key} HAVING count(*) > 1)'
-  ).fetchall()[0]
-  return several > 0 and varied == 0
+  value = sample.column(facts.name)
+  return 0 in keys_lib.varied(sample, value, keys, ('user', 'item')).values()
 
 
 def is_same_for(

@@ -10,8 +10,13 @@ from tests.preparation.guess import logs
 N = 400
 
 
+def _find(sample, facts, has_time, times=()):
+  named = keys.by_names(sample, facts)
+  return keys.find(sample, facts, named, has_time, times)
+
+
 def _keys(tmp_path, has_time=True, **columns):
-  found = keys.find(*logs.sample_of(tmp_path, columns), has_time)
+  found = _find(*logs.sample_of(tmp_path, columns), has_time)
   return {role: key.column for role, key in found.items()}
 
 
@@ -53,7 +58,7 @@ def test_the_number_of_a_visit_is_no_session(tmp_path):
   log = {'session': [i % 4 for i in range(20_000)], 'x': range(20_000)}
   sample = sample_lib.read(logs.write(tmp_path / 'log.csv', log), 4000)
   assert not sample.is_whole
-  assert not keys.find(sample, facts_lib.find(sample), False)
+  assert not _find(sample, facts_lib.find(sample), False)
 
 
 def test_an_id_may_stand_before_its_word(tmp_path):
@@ -99,8 +104,8 @@ def test_how_often_a_campaign_called_is_no_item(tmp_path):
 def test_times_are_no_keys_by_their_rows(tmp_path):
   columns = {'ts': [1_700_000_000 + i // 5 for i in range(N)]}
   sample, facts = logs.sample_of(tmp_path, columns)
-  assert keys.find(sample, facts, has_time=True)['user'].column == 'ts'
-  assert keys.find(sample, facts, has_time=True, times=['ts']) == {}
+  assert _find(sample, facts, has_time=True)['user'].column == 'ts'
+  assert _find(sample, facts, has_time=True, times=['ts']) == {}
 
 
 def test_an_empty_column_is_no_user(tmp_path):
@@ -207,7 +212,7 @@ def test_in_a_part_of_a_log_a_session_comes_back(tmp_path):
     },
   )
   sample = sample_lib.read(log, 800)
-  found = keys.find(sample, facts_lib.find(sample), True)
+  found = _find(sample, facts_lib.find(sample), True)
   assert found['session'].column == 'session_id'
 
 

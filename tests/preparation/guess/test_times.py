@@ -14,8 +14,12 @@ from tests.preparation.guess import logs
 N = 300
 
 
+def _find(sample, facts):
+  return times.find(sample, facts, keys.by_names(sample, facts))
+
+
 def _times(tmp_path, **columns):
-  return times.find(*logs.sample_of(tmp_path, columns))
+  return _find(*logs.sample_of(tmp_path, columns))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +52,7 @@ def test_units(tmp_path, name, values, unit):
 def _fault(path, rows=10_000):
   sample = sample_lib.read(path, rows)
   facts = facts_lib.find(sample)
-  return times.fault(path, sample, facts, times.find(sample, facts)[0])
+  return times.fault(path, sample, facts, _find(sample, facts)[0])
 
 
 @pytest.mark.parametrize('first', [1_600_000_000, 874_724_710])
@@ -206,7 +210,7 @@ def test_days_that_are_numbers_in_parquet(tmp_path):
     days = pa.array([20240501 + i % 28 for i in range(N)], kind)
     pq.write_table(pa.table({'date': days, 'x': range(N)}), path)
     sample = sample_lib.read(path, 1000)
-    found, others = times.find(sample, facts_lib.find(sample))
+    found, others = _find(sample, facts_lib.find(sample))
     if kind == pa.float64():
       assert found is None and 'which no schema reads' in others['date']
     else:
@@ -329,7 +333,7 @@ def test_versions_and_codes_are_no_dates(tmp_path, value):
   versions = [value.format(i % 7 + 1) for i in range(N)]
   columns = {'app_version': versions, 'user_id': USERS, 'item_id': ITEMS}
   sample, facts = logs.sample_of(tmp_path, columns)
-  time, others = times.find(sample, facts)
+  time, others = _find(sample, facts)
   assert time is None and not others
   keys_of = keys.by_names(sample, facts)
   assert times.by_values(sample, facts, keys_of) == (None, [])
@@ -373,13 +377,13 @@ def test_times_of_parquet_are_iso(tmp_path):
   stamps = pa.array(range(N), pa.timestamp('us', 'UTC'))
   pq.write_table(pa.table({'at': stamps, 'x': range(N)}), path)
   sample = sample_lib.read(path, 1000)
-  found, _ = times.find(sample, facts_lib.find(sample))
+  found, _ = _find(sample, facts_lib.find(sample))
   assert found and (found.column, found.form) == ('at', {'unit': 'iso'})
 
 
 def _by_values(tmp_path, **columns):
   sample, facts = logs.sample_of(tmp_path, columns)
-  assert times.find(sample, facts)[0] is None
+  assert _find(sample, facts)[0] is None
   return times.by_values(sample, facts, keys.by_names(sample, facts))
 
 
@@ -519,7 +523,7 @@ def test_of_several_times_one_is_nearly_named(tmp_path):
 @pytest.mark.parametrize('end', ['infinity', '-infinity'])
 def test_times_that_never_end_are_no_times_of_rows(tmp_path, name, end):
   sample, facts = logs.sample_of(tmp_path, {name: [*DAYS[1:], end]})
-  time, others = times.find(sample, facts)
+  time, others = _find(sample, facts)
   assert time is None and 'which no schema reads' in others[name]
   assert times.by_values(sample, facts, {}) == (None, [])
 
@@ -589,7 +593,7 @@ def test_dates_of_an_unknown_name_are_no_lists(tmp_path):
   shuffled = [texts[i * 7 % N] for i in range(N)]
   sample, facts = logs.sample_of(tmp_path, {'besuch': shuffled})
   assert facts[0].kind == 'list'
-  found, others = times.find(sample, facts)
+  found, others = _find(sample, facts)
   assert found is None and [*others] == ['besuch']
   assert times.may_be(sample, facts) == ['besuch']
 
@@ -609,7 +613,7 @@ def test_dates_of_an_unknown_name_are_no_lists(tmp_path):
 )
 def test_what_may_be_the_time_in_no_order(tmp_path, name, values, may_be):
   sample, facts = logs.sample_of(tmp_path, {name: values, 'x': ITEMS})
-  assert times.find(sample, facts)[0] is None
+  assert _find(sample, facts)[0] is None
   assert times.may_be(sample, facts) == [name] * may_be
 
 
