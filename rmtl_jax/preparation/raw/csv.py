@@ -26,10 +26,6 @@ _CUT_OFF = ('MISSING COLUMNS', 'UNQUOTED VALUE')
 # holds such numbers.
 _WHOLE = re.compile(r'0|-?[1-9]\d{0,17}')
 _SAMPLE = 200
-# Number of the column whose text is no whole number, NULL for most rows; that
-# text, while the table is made.
-_NOT_WHOLE = 'not_whole'
-_TEXT = 'text_{}'
 
 
 def load(
@@ -72,8 +68,8 @@ def load(
     missing: values that become NULL, as empty ones do.
     nulls: values of a column of text that become NULL.
     readings: of further columns, by the name that they get in the table.
-    whole: wanted columns of text that the table keeps as BIGINT; `not_whole`
-      tells which have other values, so that the table can't be used.
+    whole: wanted columns of text that the table keeps as BIGINT; the table's
+      `not_whole` are those with other values, and it can't be used.
     names: of all columns of files without a header.
     quote: around values that hold a delimiter; empty: there are none such.
     encoding: `utf-8` or `latin-1`.
@@ -86,8 +82,12 @@ def load(
   table = sql.unique_name('raw')
   files: list[raw.RawFile] = []
   warnings: list[str] = []
+  not_whole: set[str] = set()
   start, row_hash_sql = 0, ''
-  readings = readings or {}
+  readings, nulls = {**(readings or {})}, nulls or {}
+  for name in whole:
+    reading = readings_lib.of_whole(name, _missing(name, nulls))
+    readings[prefix + name] = reading
   read_as_text = {reading.column for reading in readings.values()}
   wanted = dict(column_types) | dict.fromkeys(read_as_text, 'VARCHAR')
   for path in paths:
@@ -107,18 +107,17 @@ def load(
     raw.check_columns(path, [*header, *named], wanted)
     rejects = sql.unique_name('rejects')
     kept = select or ', '.join(
-      _as_whole(name, nulls or {}, prefix, whole.index(name))
-      if name in whole
-      else f'{_kept(name, nulls or {})} AS {sql.quote(prefix + name)}'
+      f'{_kept(name, nulls)} AS {sql.quote(prefix + name)}'
       for name in column_types
+      if name not in whole
     )
-    for made in readings_lib.select(readings, _text):
-      kept += f', {made}'
+    made = readings_lib.select(readings, _text)
+    kept = ', '.join([kept, *made] if kept else made)
     if row_hash:
       everything = sql.quote_all(sorted(header))
       kept += f', hash({everything}) AS {raw.ROW_HASH}'
     if late_hash:
-      others = {*header, *named} - set(column_types) | {*(nulls or {})}
+      others = {*header, *named} - set(column_types) | {*nulls}
       rest, row_hash_sql = raw.rest_hash(
         column_types, {name: sql.quote(name) for name in others}, prefix
       )
@@ -129,9 +128,7 @@ def load(
     try:
       with sql.scan_file(path, 'csv', options) as source:
         source = folders.with_values(source, path, named, wanted)
-        query = _checked(
-          f'SELECT {kept} FROM {source}{condition}', whole, prefix
-        )
+        query = f'SELECT {kept} FROM {source}{condition}'
         query = readings_lib.checked(query, readings, _text)
         rows = raw.append_rows(connection, table, query, first=not files)
     except (duckdb.OutOfMemoryException, duckdb.InterruptException):
@@ -142,13 +139,18 @@ def load(
     if warning:
       warnings.append(warning)
     files.append(dataclasses.replace(layout, rows=rows, folder_values=named))
-    readings_lib.check(connection, table, files[-1], readings)
+    not_whole |= readings_lib.check(connection, table, files[-1], readings)
     start += rows
   if not start and not where:
     where_rows = 'no rows' if names else 'no rows below the header'
     raise types.InputError(f'{paths[0]}: {where_rows}')
   return raw.RawTable(
-    table, tuple(files), tuple(warnings), row_hash_sql, frozenset(whole)
+    table,
+    tuple(files),
+    tuple(warnings),
+    row_hash_sql,
+    frozenset(whole),
+    frozenset(not_whole),
   )
 
 
@@ -193,21 +195,6 @@ def look_whole(
   return tuple(wanted)
 
 
-def not_whole(
-  connection: duckdb.DuckDBPyConnection,
-  table: raw.RawTable,
-  whole: Sequence[str],
-) -> set[str]:
-  """The columns that the table should not have kept as numbers."""
-  if not whole:
-    return set()
-  found = connection.execute(
-    f'SELECT DISTINCT {_NOT_WHOLE} FROM {table.name}'
-    f' WHERE {_NOT_WHOLE} IS NOT NULL'
-  ).fetchall()
-  return {whole[int(i)] for (i,) in found}
-
-
 def read_header(path: pathlib.Path, delimiter: str = ',') -> list[str]:
   """The column names of a CSV file.
 
@@ -239,40 +226,16 @@ def _text(name: str) -> pa.DataType:
   return pa.string()
 
 
-def _as_whole(
-  name: str, nulls: Mapping[str, Sequence[str]], prefix: str, place: int
-) -> str:
-  """SQL of a column of text as a number, and of the text for `_checked`."""
-  kept = _kept(name, nulls)
-  return (
-    f'TRY_CAST({kept} AS BIGINT) AS {sql.quote(prefix + name)},'
-    f' {kept} AS {_TEXT.format(place)}'
-  )
-
-
-def _checked(query: str, whole: Sequence[str], prefix: str) -> str:
-  """A query with the column that `not_whole` looks at, if it has numbers."""
-  if not whole:
-    return query
-  wrong = []
-  for i, name in enumerate(whole):
-    text, number = _TEXT.format(i), sql.quote(prefix + name)
-    wrong.append(
-      f'WHEN {text} <> CAST({number} AS VARCHAR)'
-      f' OR {number} IS NULL AND {text} IS NOT NULL THEN {i}'
-    )
-  texts = ', '.join(_TEXT.format(i) for i in range(len(whole)))
-  return (
-    f'SELECT * EXCLUDE ({texts}),'
-    f' CAST(CASE {" ".join(wrong)} END AS USMALLINT) AS {_NOT_WHOLE}'
-    f' FROM ({query})'
-  )
-
-
 def _kept(name: str, nulls: Mapping[str, Sequence[str]]) -> str:
-  """SQL of a column; the reader itself leaves out what is missing in all."""
-  values = readings_lib.Missing(values=tuple(nulls.get(name, ())))
-  return readings_lib.kept(sql.quote(name), pa.string(), values)
+  """SQL of a column."""
+  return readings_lib.kept(sql.quote(name), pa.string(), _missing(name, nulls))
+
+
+def _missing(
+  name: str, nulls: Mapping[str, Sequence[str]]
+) -> readings_lib.Missing:
+  """What the reader itself does not leave out, as it does in all columns."""
+  return readings_lib.Missing(values=tuple(nulls.get(name, ())))
 
 
 def ends_with_newline(path: pathlib.Path) -> bool:

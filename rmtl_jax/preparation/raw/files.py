@@ -97,6 +97,7 @@ class RawTable:
     row_hash: SQL of a hash of all raw columns; empty if there is none.
     whole: columns of text that the table keeps as BIGINT, as each value is the
       text of one.
+    not_whole: those of them with a value that is not.
   """
 
   name: str
@@ -104,6 +105,7 @@ class RawTable:
   warnings: tuple[str, ...] = ()
   row_hash: str = ''
   whole: frozenset[str] = frozenset()
+  not_whole: frozenset[str] = frozenset()
 
   @property
   def place(self) -> str:

@@ -40,6 +40,7 @@ class Reading:
       it means nothing.
     expected: what a value should have been, for errors.
     is_number: whether text that SQL reads as a number means that number.
+    must_fit: whether another value is an error; else `check` tells of it.
   """
 
   column: str
@@ -48,6 +49,7 @@ class Reading:
   value: Callable[[str, pa.DataType], str]
   expected: str
   is_number: bool = False
+  must_fit: bool = True
 
   def sql(self, value: str, found: pa.DataType) -> str:
     """SQL of the value; NULL where it is missing or means nothing."""
@@ -172,6 +174,24 @@ def of_number(column: str, missing: Missing, decimal: str = '') -> Reading:
   )
 
 
+def of_whole(column: str, missing: Missing) -> Reading:
+  """Reads text of whole numbers, BIGINT: 7, but neither 07 nor 7.0."""
+
+  def number(value: str, found: pa.DataType) -> str:
+    del found
+    whole = f'TRY_CAST({value} AS BIGINT)'
+    return f'CASE WHEN CAST({whole} AS VARCHAR) = {value} THEN {whole} END'
+
+  return Reading(
+    column,
+    'VARCHAR',
+    lambda value, found: kept(value, found, missing),
+    number,
+    raw.EXPECTED['BIGINT'],
+    must_fit=False,
+  )
+
+
 def of_label(task: source.SourceTask, missing: Missing) -> Reading:
   """Reads labels, DOUBLE."""
   number = of_number(task.column, missing)
@@ -244,7 +264,7 @@ def checked(
 
   Args:
     query: selects them, beside others.
-    readings: as for `select`.
+    readings: as for `select`; those that must fit come first.
     type_of: as for `select`.
   """
   if not readings:
@@ -269,8 +289,8 @@ def check(
   table: str,
   file: raw.RawFile,
   readings: Mapping[str, Reading],
-) -> None:
-  """Raises for the first value that means nothing.
+) -> set[str]:
+  """Raises for the first value that means nothing and must mean something.
 
   Args:
     connection: holds the table.
@@ -278,17 +298,24 @@ def check(
     file: the last one that was read into it.
     readings: as for `select`.
 
+  Returns:
+    The columns with other values than they may have without an error; not
+    those that have them only beside others.
+
   Raises:
     types.InputError: names file, column and row.
   """
   if not readings:
-    return
+    return set()
   found = connection.execute(
-    f'SELECT rowid, {_FAULT} FROM {table} WHERE rowid >= {file.first_row}'
-    f' AND {_FAULT} IS NOT NULL ORDER BY rowid LIMIT 1'
+    f'SELECT min(rowid) AS row, {_FAULT} FROM {table} WHERE rowid >='
+    f' {file.first_row} AND {_FAULT} IS NOT NULL GROUP BY {_FAULT} ORDER BY row'
   ).fetchall()
-  if found:
-    row, number = found[0]
+  unfit = set()
+  for row, number in found:
     reading = list(readings.values())[number]
-    whole = raw.RawTable(table, (file,))
-    whole.fail(row, reading.column, reading.expected)
+    if reading.must_fit:
+      whole = raw.RawTable(table, (file,))
+      whole.fail(row, reading.column, reading.expected)
+    unfit.add(reading.column)
+  return unfit

@@ -156,11 +156,10 @@ def _load_csv(
   )
   while True:
     table = raw_csv.load(connection, paths, kinds, whole=whole, **settings)
-    wrong = raw_csv.not_whole(connection, table, whole)
-    if not wrong:
+    if not table.not_whole:
       return table
     connection.execute(f'DROP TABLE {table.name}')
-    whole = [column for column in whole if column not in wrong]
+    whole = [column for column in whole if column not in table.not_whole]
 
 
 def _list_columns(paths: Sequence[pathlib.Path]) -> set[str]:
