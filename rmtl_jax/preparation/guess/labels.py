@@ -111,10 +111,10 @@ def find(
   binary = [one for one in free if one.is_binary]
   together = _together(sample, binary)
   if not given:
-    chosen |= _nested_in(together, binary, chosen)
+    chosen |= _nested_in(together, chosen)
     chosen |= {
       column: f'named like a label; 1 wherever {label} is'
-      for column, label in _around(together, binary, chosen).items()
+      for column, label in _around(together, chosen).items()
       if label_names.may_be_step(column)
     }
   same = {} if given else together.same(chosen)
@@ -262,7 +262,7 @@ def _by_place(
     and not label_names.is_known_before(one.name)
     and (one is facts[-1] or not label_names.is_trait(one.name))
     and one.name not in dummies
-    and not two_valued.is_fixed(sample, one, keys)
+    and not two_valued.is_fixed(sample, one.name, keys)
   }
   chosen: dict[str, str] = {}
   for one in reversed(facts):
@@ -311,32 +311,26 @@ def _dummies(
 
 
 def _nested_in(
-  together: _Together,
-  binary: Sequence[facts_lib.Facts],
-  chosen: Mapping[str, str],
+  together: _Together, chosen: Mapping[str, str]
 ) -> dict[str, str]:
   """Further columns of 0 and 1 that are 1 only where a label is."""
   return {
-    one.name: f'1 only where {parent} is'
-    for one in binary
-    if one.name not in chosen
+    column: f'1 only where {parent} is'
+    for column in together.places
+    if column not in chosen
     for parent in chosen
-    if together.is_after(one.name, parent)
+    if together.is_after(column, parent)
   }
 
 
-def _around(
-  together: _Together,
-  binary: Sequence[facts_lib.Facts],
-  chosen: Collection[str],
-) -> dict[str, str]:
+def _around(together: _Together, chosen: Collection[str]) -> dict[str, str]:
   """Further columns that are 1 wherever a label is, {column: label}."""
   return {
-    one.name: label
-    for one in binary
-    if one.name not in chosen
+    column: label
+    for column in together.places
+    if column not in chosen
     for label in chosen
-    if label in together.places and together.is_after(label, one.name)
+    if label in together.places and together.is_after(label, column)
   }
 
 
@@ -356,28 +350,25 @@ def _answers(
   has is rather what tells it, as the smell of mushrooms does; dummies are so.
   """
   dummies = _dummies(sample, binary)
-  around = _around(together, binary, chosen)
   why = {
     column: f'1 wherever {label} is: may be an earlier answer; --label={label}'
-    for column, label in around.items()
+    for column, label in _around(together, chosen).items()
   } | {
-    one.name: f'never 1 where {label} is: may be another answer;'
+    column: f'never 1 where {label} is: may be another answer;'
     f' --label={label}'
-    for one in binary
-    if keys and one.name not in {*chosen, *dummies}
+    for column in together.places
+    if keys and column not in {*chosen, *dummies}
     for label in chosen
-    if label in together.places and together.exclude(label, one.name)
+    if label in together.places and together.exclude(label, column)
   }
   beside = _beside(facts, why, chosen)
   return {
-    one.name: f'{why[one.name]} --label={one.name} makes both tasks'
-    for one in binary
-    if one.name in beside
-    and not (
-      label_names.is_condition(one.name)
-      or label_names.is_known_before(one.name)
-    )
-    and not two_valued.is_fixed(sample, one, keys)
+    column: f'{why[column]} --label={column} makes both tasks'
+    for column in together.places
+    if column in beside
+    and not label_names.is_condition(column)
+    and not label_names.is_known_before(column)
+    and not two_valued.is_fixed(sample, column, keys)
   }
 
 

@@ -59,12 +59,10 @@ def check_given(
 
 
 def is_fixed(
-  sample: sample_lib.Sample,
-  facts: facts_lib.Facts,
-  keys: Mapping[str, keys_lib.Key],
+  sample: sample_lib.Sample, column: str, keys: Mapping[str, keys_lib.Key]
 ) -> bool:
   """Whether every user, or every item, that comes back has one value."""
-  value = sample.column(facts.name)
+  value = sample.column(column)
   return 0 in keys_lib.varied(sample, value, keys, ('user', 'item')).values()
 
 
@@ -108,7 +106,7 @@ def related(
       continue
     for label in labels:
       word = label_names.shared_end(one.name, label)
-      if word and not is_fixed(sample, one, keys):
+      if word and not is_fixed(sample, one.name, keys):
         found[one.name] = (
           f'two values, and {word!r} in its name as in {label}: may be another'
           f' answer; --label={label} --label={one.name} makes both tasks'
