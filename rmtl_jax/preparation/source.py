@@ -48,6 +48,8 @@ AFTER_END = 'after the end of {}, in a session that starts in it'
 LABEL_UNKNOWN = 'label not yet known at the end of {}'
 # The side of a field that describes neither user nor item, such as the hour.
 NO_SIDE = ''
+# Of the view's columns, by the kind of their field.
+_PREFIXES = {'categorical': 'f', 'multi_valued': 'm', 'numeric': 'x'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,8 +84,24 @@ class SourceField:
   @property
   def source_column(self) -> str:
     """The field's column in the reader's view."""
-    prefix = {'categorical': 'f_', 'multi_valued': 'm_', 'numeric': 'x_'}
-    return prefix[self.kind] + self.name
+    return f'{_PREFIXES[self.kind]}_{self.name}'
+
+
+def field_of(column: str, transform: str = 'standard') -> SourceField:
+  """A field by its column in the view: `f_hour`, `m_tags`, `x_price`.
+
+  Parts of the time describe neither user nor item.
+
+  Args:
+    column: with the prefix of the field's kind.
+    transform: of a number.
+  """
+  prefix, name = column.split('_', 1)
+  kind = next(kind for kind, of in _PREFIXES.items() if of == prefix)
+  if kind == 'numeric':
+    return SourceField(name, kind, transform=transform)
+  no_side = {'side': NO_SIDE} if name in times.PARTS else {}
+  return SourceField(name, kind, details=no_side)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ from rmtl_jax.preparation import source
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import times
-from rmtl_jax.preparation.sources import official, pairs
+from rmtl_jax.preparation.sources import official
 
 _LABELS = ('click', 'conversion', 'attribution')
 _CATEGORICAL = ('uid', 'campaign', *(f'cat{i}' for i in range(1, 10)))
@@ -50,7 +50,9 @@ def read(
   return source.SourceTable(
     view=source.make_view(connection, keys | columns, table.name),
     keys=source.make_view(connection, keys, table.name),
-    fields=tuple(map(_field, _features(optional))),
+    fields=tuple(
+      source.field_of(column, 'log1p') for column in _features(optional)
+    ),
     tasks=(
       source.SourceTask('click', None, 'click'),
       source.SourceTask('conversion', 'click', 'conversion', timed=is_timed),
@@ -92,12 +94,6 @@ def _labels(is_timed: bool) -> dict[str, str]:
     else:
       columns[f'y_{name}'] = value
   return columns
-
-
-def _field(column: str) -> source.SourceField:
-  if column[0] == 'f':
-    return pairs.categorical_field(column[2:])
-  return source.SourceField(column[2:], 'numeric', transform='log1p')
 
 
 def _load(

@@ -24,7 +24,6 @@ from rmtl_jax.preparation import lists, source, sql
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import times
-from rmtl_jax.preparation.sources import pairs
 
 # The app's users live in Asia/Shanghai, which has no daylight saving.
 _OFFSET_MS = 8 * 3_600_000
@@ -136,7 +135,10 @@ def read(
   return source.SourceTable(
     view=source.make_view(connection, keys | columns | labels, rows + joins),
     keys=source.make_view(connection, keys, rows),
-    fields=tuple(_field(column) for column in columns),
+    fields=tuple(
+      source.field_of(column, _VIDEO_NUMERIC.get(column[2:], 'log1p'))
+      for column in columns
+    ),
     tasks=tasks,
     table=log,
     files=(*files['log'], *files['user'], *files['video']),
@@ -291,13 +293,3 @@ def _video_columns() -> dict[str, str]:
     'x_video_age': f'CASE WHEN {uploaded} IS NULL THEN NULL'
     f' ELSE greatest({age}, 0) END',
   }
-
-
-def _field(column: str) -> source.SourceField:
-  kind, name = column[0], column[2:]
-  if kind == 'f':
-    return pairs.categorical_field(name)
-  if kind == 'm':
-    return source.SourceField(name, 'multi_valued')
-  transform = _VIDEO_NUMERIC.get(name, 'log1p')
-  return source.SourceField(name, 'numeric', transform=transform)

@@ -59,7 +59,7 @@ def read(
   return source.SourceTable(
     view=source.make_view(connection, every, f'{log} g{joins}'),
     keys=source.make_view(connection, keys, f'{log} g'),
-    fields=tuple(map(_field, columns)),
+    fields=tuple(map(source.field_of, columns)),
     tasks=tuple(
       source.SourceTask(
         name,
@@ -189,12 +189,3 @@ def _tasks(
   return [('rating', None, kinds.ORDINAL, levels)], {
     'y_rating': f'g.rating * {scale}'
   }
-
-
-def _field(column: str) -> source.SourceField:
-  kind, name = column[0], column[2:]
-  if kind == 'x':
-    return source.SourceField(name, 'numeric', transform='standard')
-  return source.SourceField(
-    name, 'multi_valued' if kind == 'm' else 'categorical'
-  )

@@ -16,7 +16,6 @@ from collections.abc import Mapping
 import duckdb
 
 from rmtl_jax.preparation import sessions, source, sql, windows
-from rmtl_jax.preparation.raw import times
 from rmtl_jax.preparation.schema import events as events_lib
 
 
@@ -217,12 +216,6 @@ def _open_events(
   return table
 
 
-def categorical_field(name: str) -> source.SourceField:
-  """A field; parts of the time describe neither user nor item."""
-  no_side = {'side': source.NO_SIDE} if name in times.PARTS else {}
-  return source.SourceField(name, 'categorical', details=no_side)
-
-
 def make_view(
   connection: duckdb.DuckDBPyConnection,
   pairs: Pairs,
@@ -237,14 +230,14 @@ def make_view(
     columns: SQL of further columns, by name.
     joins: SQL that joins other tables to `p`.
   """
-  view = sql.unique_name('rows')
-  extra = ', '.join(f'{e} AS {sql.quote(name)}' for name, e in columns.items())
-  labels = ', '.join(f'p.{sql.quote(f"t_{task}")}' for task in pairs.tasks)
-  connection.execute(
-    f'CREATE VIEW {view} AS SELECT p.row_id, p.session, p.timestamp,'
-    f' {labels}, {extra} FROM {pairs.table} p {joins}'
+  times_of_labels = [f't_{task}' for task in pairs.tasks]
+  own = {
+    name: f'p.{sql.quote(name)}'
+    for name in ('row_id', 'session', 'timestamp', *times_of_labels)
+  }
+  return source.make_view(
+    connection, {**own, **columns}, f'{pairs.table} p {joins}'
   )
-  return view
 
 
 def count_pairs(

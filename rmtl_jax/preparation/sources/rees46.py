@@ -96,8 +96,8 @@ def read(
   return source.SourceTable(
     view=view,
     fields=(
-      *(pairs.categorical_field(name) for name in categorical),
-      source.SourceField('price', 'numeric', transform='log1p'),
+      *(source.field_of(f'f_{name}') for name in categorical),
+      source.field_of('x_price', 'log1p'),
     ),
     tasks=pairs.TASKS,
     table=table,

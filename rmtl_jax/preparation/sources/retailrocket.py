@@ -78,16 +78,14 @@ def read(
       columns['category_parent'] = 'c.parent'
       files.append(tree)
   columns |= times.parts('p.timestamp')
+  columns = {f'f_{name}': value for name, value in columns.items()}
   view = pairs.make_view(
-    connection,
-    found,
-    {'user': 'p."user"'} | {f'f_{name}': e for name, e in columns.items()},
-    joins,
+    connection, found, {'user': 'p."user"'} | columns, joins
   )
   dropped, counts = pairs.count_pairs(found, options.keep_unviewed)
   return source.SourceTable(
     view=view,
-    fields=tuple(map(pairs.categorical_field, columns)),
+    fields=tuple(map(source.field_of, columns)),
     tasks=pairs.TASKS,
     table=table,
     keys=found.table,

@@ -10,7 +10,6 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.simulator import log as simulated
-from rmtl_jax.preparation.sources import pairs
 
 # The simulator's user answers a row before it meets the next.
 TASKS = (
@@ -32,13 +31,11 @@ def read(
   connection.execute(f'CREATE TABLE {table} AS FROM simulated_log')
   connection.unregister('simulated_log')
   fields = [
-    *(pairs.categorical_field(n) for n in simulated.CATEGORICAL),
-    *(source.SourceField(n, 'multi_valued') for n in simulated.MULTI_VALUED),
+    *(source.field_of(f'f_{n}') for n in simulated.CATEGORICAL),
+    *(source.field_of(f'm_{n}') for n in simulated.MULTI_VALUED),
     *(
       # Prices are lognormal; ages are days.
-      source.SourceField(
-        n, 'numeric', transform='log1p' if n == 'price' else 'standard'
-      )
+      source.field_of(f'x_{n}', 'log1p' if n == 'price' else 'standard')
       for n in simulated.NUMERIC
     ),
   ]
