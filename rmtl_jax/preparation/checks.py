@@ -134,12 +134,9 @@ def _date_fault(
 
 
 def _expected_date(ms: int | None, unit: str, end: int) -> str:
-  """The expected value in the error for such a time.
+  """What to expect in place of a time in its unit, or of none.
 
-  Args:
-    ms: the time in the unit that was declared; None if it is missing.
-    unit: one of schema.UNITS.
-    end: ms at which tomorrow ends.
+  Tomorrow ends at `end`.
   """
   usual = 'a time from 2000-01-01 to tomorrow'
   if ms is None:

@@ -218,12 +218,7 @@ def _find_places(
 ) -> tuple[source.SourceTable, sessions.RowPlaces, int]:
   """Finds the places of rows: rows, places and the number of duplicates.
 
-  Args:
-    connection: holds the rows.
-    rows: the reader's result.
-    config: `idle_minutes`.
-    rule: how rows are split.
-    end: of the log, ms; None if nobody says.
+  The log has an `end`, ms, if somebody says so.
   """
   idle_ms, boundaries = round(config.idle_minutes * 60_000), rule.boundaries
   if rows.has_random:

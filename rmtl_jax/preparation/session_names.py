@@ -134,10 +134,7 @@ def _rises(
 ) -> bool:
   """Whether each session is one run of rows with strictly rising time.
 
-  Args:
-    connection: holds the rows.
-    rows: table or subquery with `session` and `timestamp`.
-    found: table or subquery with a row for each session of theirs.
+  `found` has a row for each session of the rows.
   """
   runs, stays = sql.fetch_row(
     connection,
@@ -170,11 +167,7 @@ def _drop_late(
 ) -> str:
   """Recounts sessions without the rows at or after their split's end.
 
-  Args:
-    connection: holds the relation.
-    relation: as for `split_named_sessions`.
-    found: the sessions; dropped.
-    places: their view; dropped.
+  Drops the table of the sessions `found`, and the view of their `places`.
   """
   late, table = sql.unique_name('late'), sql.unique_name('sessions')
   connection.execute(

@@ -124,14 +124,7 @@ def _number(
   min_count: int,
   kind: str = '',
 ) -> str:
-  """Makes the table of a vocabulary, as `build` does.
-
-  Args:
-    connection: see `build`.
-    counts: see `build`.
-    min_count: see `build`.
-    kind: DuckDB type of the key, if it is known.
-  """
+  """Makes the table of a vocabulary, as `build` does; `kind` is the key's."""
   table = sql.unique_name('vocabulary')
   is_given = f'{sql.null_if_empty("key", kind)} IS NOT NULL'
   # Kept values stand first, so that `rowid` numbers them without a window.

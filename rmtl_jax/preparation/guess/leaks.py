@@ -108,12 +108,9 @@ def _filled(
 
 
 def _auc(ones: np.ndarray, zeros: np.ndarray, by_rate: bool) -> float:
-  """The AUC of values in order, in the better direction.
+  """The AUC of values in order, or in that of their rates, whichever way.
 
-  Args:
-    ones: rows with label 1 of every value.
-    zeros: with label 0.
-    by_rate: whether the values may be ordered by their rates.
+  Of every value there are so many rows with label 1, and with label 0.
   """
   if not min(ones.sum(), zeros.sum()):
     return 0.5

@@ -153,7 +153,7 @@ def _of_csv(paths: Sequence[pathlib.Path], rows: int, delimiter: str) -> Sample:
   records: list[Sequence[str]] = []
   files: list[raw.RawFile] = []
   of_folders: dict[str, list[str | None]] = {}
-  estimated, faulty, is_whole = 0, 0, len(chosen) == len(paths)
+  estimated, faulty, is_whole = 0, 0, True
   for path, own in zip(chosen, headers, strict=True):
     found, in_file, wrong = _csv_records(
       path, max(rows // len(chosen), 1), delimiter, len(own)
@@ -179,15 +179,9 @@ def _of_csv(paths: Sequence[pathlib.Path], rows: int, delimiter: str) -> Sample:
     if len(values) == len(records):  # folders of all files name it
       header = [*header, name]
       arrays.append(pa.array(values, pa.string()))
-  total = estimated * len(paths) // len(chosen)
-  made = _sample(header, arrays, total, is_whole, delimiter, paths[0])
-  return dataclasses.replace(
-    made,
-    faulty=faulty,
-    partial=partial,
-    files=tuple(files) if is_whole and not faulty else (),
-    of_all_files=len(chosen) == len(paths),
-  )
+  made = _sample(paths, files, header, arrays, estimated, is_whole, delimiter)
+  made = dataclasses.replace(made, faulty=faulty, partial=partial)
+  return dataclasses.replace(made, files=()) if faulty else made
 
 
 def _shared(
@@ -242,13 +236,9 @@ def _csv_records(
 
 
 def _blocks(file: Any, head: bytes, size: int, block: int) -> Iterator[bytes]:
-  """Blocks of a file from its beginning to its end.
+  """Blocks of so many bytes from a file's beginning to its end.
 
-  Args:
-    file: of which `head` has been read.
-    head: its first bytes.
-    size: of the file, about.
-    block: bytes of a block.
+  Of the file, which has about `size` bytes, `head` has been read.
   """
   place, rest = len(head), head
   for start in np.linspace(0, max(size - block, 0), _BLOCKS).astype(int):
@@ -358,15 +348,9 @@ def _of_parquet(paths: Sequence[pathlib.Path], rows: int) -> Sample:
     ) from None
   if not table.num_rows:
     raise types.InputError(f'{paths[0]}: has no rows')
-  is_whole = len(chosen) == len(paths) and table.num_rows == total
-  total = total * len(paths) // len(chosen)
-  made = _sample(names, table.columns, total, is_whole, '', paths[0])
-  return dataclasses.replace(
-    made,
-    partial=partial,
-    files=tuple(files) if is_whole else (),
-    of_all_files=len(chosen) == len(paths),
-  )
+  is_whole = table.num_rows == total
+  made = _sample(paths, files, names, table.columns, total, is_whole, '')
+  return dataclasses.replace(made, partial=partial)
 
 
 def _parquet_rows(file: Any, rows: int) -> pa.Table:
@@ -411,14 +395,18 @@ def _readable(column: Any, kind: str) -> Any:
 
 
 def _sample(
+  paths: Sequence[pathlib.Path],
+  files: Sequence[raw.RawFile],
   names: Sequence[str],
   columns: Sequence[Any],
-  log_rows: int,
+  rows: int,
   is_whole: bool,
   delimiter: str,
-  path: pathlib.Path,
 ) -> Sample:
-  """Puts the columns into a table of their own database."""
+  """Puts the columns into a table of their own database.
+
+  The files, of the log's at these paths, have so many rows, about.
+  """
   connection, name = sql.connect(), sql.unique_name('sample')
   kinds = tuple(_kind(column.type) for column in columns)
   table = pa.table(
@@ -429,16 +417,19 @@ def _sample(
     [*(f'c{i}' for i in range(len(columns))), ORDER],
   )
   connection.register('arrow_rows', table)
-  with sql.name_errors(path, 'not readable'):
+  with sql.name_errors(paths[0], 'not readable'):
     connection.execute(f'CREATE TABLE {name} AS SELECT * FROM arrow_rows')
   connection.unregister('arrow_rows')
+  of_all = len(files) == len(paths)
   return Sample(
     connection,
     name,
     tuple(names),
     kinds,
     table.num_rows,
-    log_rows,
-    is_whole,
-    '' if raw.delimiter_of(path, '') == delimiter else delimiter,
+    rows * len(paths) // len(files),
+    is_whole and of_all,
+    '' if raw.delimiter_of(paths[0], '') == delimiter else delimiter,
+    files=tuple(files) if is_whole and of_all else (),
+    of_all_files=of_all,
   )

@@ -337,14 +337,7 @@ def _of_texts(
   value: str,
   form: dict[str, str],
 ) -> Time:
-  """Times that are text, or of a type of their own.
-
-  Args:
-    sample: the rows.
-    facts: of the column.
-    value: SQL of the times.
-    form: for the schema.
-  """
+  """Times (`value` is their SQL) that are text, or of a type of their own."""
   first, last, days, is_first = sample.fetch(
     f'epoch(min({value})), epoch(max({value})), count(DISTINCT {value}::DATE),'
     f" bool_and({value} = date_trunc('month', {value}))"

@@ -322,11 +322,7 @@ def _is_in_order(
 ) -> bool:
   """Whether values rise or fall with the rows, of all or of each key.
 
-  Args:
-    sample: the rows.
-    value: SQL of the values.
-    column: the key, or None.
-    least: changes that there are.
+  There are at least so many changes; `value` is SQL.
   """
   part = f'PARTITION BY {sample.column(column)}' if column else ''
   up, down = sample.connection.execute(

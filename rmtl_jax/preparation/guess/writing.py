@@ -134,12 +134,7 @@ def _fields(
   keys_: Sequence[str],
   fields: Mapping[str, features.Feature],
 ) -> dict[str, list[Any]]:
-  """Entries of the fields by kind; a name alone where that says all.
-
-  Args:
-    keys_: columns that are categorical, whatever else they are.
-    fields: the other columns.
-  """
+  """Entries of keys and fields by kind; a name alone where that says all."""
   kinds = {column: 'categorical' for column in keys_}
   kinds |= {column: field.kind for column, field in fields.items()}
   field_names = schema_names.unique(

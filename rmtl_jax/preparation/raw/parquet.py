@@ -250,12 +250,8 @@ def _check_text(
 ) -> None:
   """Raises for text that did not become the wanted number or time.
 
-  Args:
-    connection: where SQL runs.
-    file: for the error.
-    source: SQL of its rows.
-    texts: SQL of its wanted columns of text, by name.
-    column_types: as for `load`.
+  `source` is SQL of the file's rows, `texts` that of its wanted columns of
+  text, by name.
   """
   wrong = {
     name: f'{given} IS NOT NULL AND {_cast(given, column_types[name])} IS NULL'

@@ -201,13 +201,8 @@ def _load(
 ) -> raw.RawTable:
   """Reads and checks files of one form, their features taken apart.
 
-  Args:
-    connection: where the table is made.
-    paths: train and test.
-    names: of the files' columns.
-    columns: SQL of what to take from `features`, by name.
-    labels: columns of 0 and 1.
-    required: the field that every row has, and what it is.
+  `columns` is SQL of what to take from `features`, by name; of the `required`
+  field every row has a feature.
   """
   code, what = required
   # The strings are the bulk of the files: only what is taken from them is kept.
