@@ -26,57 +26,20 @@
       "missing": ["NULL", "N/A"]
     }
 
-`session` names the column of session ids, unique over the whole log. Without it
-(or where it is empty) rows of one `user` form sessions that end with a gap
-above the idle time; without a user or a time a row is a session of its own.
-Rows of a session without a time keep the order of the file. `time.unit` is
-`ms`, `s`, `us` or `ns` since 1970, or `iso` for text such as
-`2024-05-01 12:30:00` or `2024-05-01`, and for Parquet's own times and dates.
-`time.zone` (`Europe/Berlin`; UTC if not given) is that of text and times that
-name none; `time.format` is the pattern of other text, as of `strptime`:
-`{"column": "shown_at", "format": "%d.%m.%Y %H:%M"}`. A field's `name` is its
-column's unless given. `separator` splits text; Parquet lists need none.
-`transform` is `standard` (the default), `log1p` or `bins`. `domain` names the
-column of the domain (scenario) that a row is of, a categorical field: the
-backbones pepnet and star need it. `"from_time": ["hour", "weekday"]` makes
-categories of the time, in its zone.
+`session`, `user`, `item`, `domain`, `time`, `delimiter`, `missing` and any kind
+of field can be left out. docs/own_data.md says what each key means and what a
+file may hold, docs/rows.md what a row says of a task (missing labels, weights,
+samples), docs/task_kinds.md what else than binary a task may be. In short:
 
-Labels of a binary task are 0 or 1, or true or false; `"positive": ["yes", "Y"]`
-and `negative` list other texts, and one of the two lists alone says that all
-else is the other label. `kind` (`binary`, `regression` or `ordinal`), `loss`
-and its settings say what else a task may be (docs/task_kinds.md):
-`{"name": "watch", "column": "seconds", "kind": "regression", "loss": "huber",
-"delta": 30}`. `levels` lists those of an ordinal label, which are else found in
-the log. `after` names the task that a positive implies; `known_after_seconds`
-is the delay after its row at which a label is known at the latest: as-of
-features of group `feedback` need it, and a label of train and validation that
-is unknown before its split's end is not observed. Without it all are, and
-labels count after the idle timeout.
-
-`time_column` in place of `column` names times at which the task became
-positive, empty where it did not, in the form of `time` or, as
-`{"column": "bought_at", "unit": "s", "null": ["0"]}`, in one of its own. A log
-of events says which are impressions and which are labels; a row is then a
-(session, item) pair with an impression, and `tasks` name no columns:
-`"events": {"column": "event", "impressions": ["view"], "labels": {"cart":
-["addtocart"], "buy": ["transaction"]}, "keep_unviewed": false}`.
-
-What a row says of a task (docs/rows.md): `"null": "not_observed"` takes empty
-labels, of rows that don't count for the task; `"only_after": true` judges the
-task on the positives of `after` alone; `weight`, of a task or of all beside
-`tasks`, names a column of weights >= 0; `negatives_kept` is the rate at which
-the task's negatives were kept when the log was sampled; `propensity` names a
-column of the probability, in (0, 1], that the row's label is seen (of a task
-with `after` that of the parent's positive).
-
-`missing` lists texts that mean a missing value, as empty text does, in columns
-of text and among the values of a multi-valued field. `null` of a field, or of
-a key that is given as `{"column": "visitor", "null": ["-1"]}`, lists values of
-that column alone, which may be numbers; of a task it lists labels that are not
-observed. `"missing_indicator": true` adds a field `<name>_missing` to a number,
-1 where it is missing, and `"decimal": ","` reads numbers that people wrote,
-such as `1.250,50 €` (`"."`: `$1,250.50`). `session`, `user`, `item`, `domain`,
-`time`, `delimiter`, `missing` and any kind of field can be left out.
+- Rows of one `session`, whose ids are unique over the whole log, are a session;
+  without it rows of one `user` up to a gap above the idle time; without a user
+  or a time each row. Rows of a session without a time keep the file's order.
+- `name` is the column's unless given; an entry that needs no more than its
+  column is that column's name alone.
+- `after` names the task that a positive implies; `known_after_seconds` is the
+  delay after its row at which a label is known at the latest. A label that is
+  unknown before the end of its split is not observed there; without the key all
+  are, and as-of features count labels after the idle timeout.
 """
 
 from __future__ import annotations
