@@ -135,7 +135,7 @@ class Facts:
 
 def text(sample: sample_lib.Sample, facts: Facts) -> str:
   """SQL of a column's values as text, NULL where there is none."""
-  return _text(sample, facts.name, facts.nothing)
+  return sql.null_if_in(sample.given(facts.name), facts.nothing)
 
 
 def number(sample: sample_lib.Sample, facts: Facts) -> str:
@@ -157,12 +157,6 @@ def number(sample: sample_lib.Sample, facts: Facts) -> str:
     f'CASE {value} WHEN {sql.literal(one)} THEN 1.0'
     f' WHEN {sql.literal(zero)} THEN 0.0 END'
   )
-
-
-def _text(
-  sample: sample_lib.Sample, name: str, nothing: tuple[str, ...]
-) -> str:
-  return sql.null_if_in(sample.given(name), nothing)
 
 
 def find(sample: sample_lib.Sample) -> list[Facts]:
@@ -193,7 +187,7 @@ def _of_numbers(
   sample: sample_lib.Sample, name: str, kind: str, nothing: tuple[str, ...]
 ) -> Facts | None:
   """Facts of a column that is no text; None where it is."""
-  value = _text(sample, name, nothing)
+  value = sql.null_if_in(sample.given(name), nothing)
   number = f'TRY_CAST({value} AS DOUBLE)'
   filled, distinct, numbers, whole, codes, below, above, *spread = sample.fetch(
     f'count({value}), count(DISTINCT {value}), count({number}),'
@@ -236,7 +230,7 @@ def _of_numbers(
 def _of_text(
   sample: sample_lib.Sample, name: str, nothing: tuple[str, ...]
 ) -> Facts:
-  value = _text(sample, name, nothing)
+  value = sql.null_if_in(sample.given(name), nothing)
   filled, distinct, times, words, is_written = sample.fetch(
     f'count({value}), count(DISTINCT {value}),'
     f' count(*) FILTER ({_is_iso(value)}),'
@@ -385,7 +379,7 @@ def _nested(sample: sample_lib.Sample, name: str, kind: str) -> Facts:
 
 def _nothing(sample: sample_lib.Sample, name: str) -> tuple[str, ...]:
   """Texts of a column that may stand for nothing."""
-  value = _text(sample, name, ())
+  value = sample.given(name)
   listed = ', '.join(map(sql.literal, _NOTHING_IN_NUMBERS))
   rows = sample.fetch(f'DISTINCT {value}', f'WHERE {value} IN ({listed})')
   # Blanks, which `rmtl prepare` takes for a text.

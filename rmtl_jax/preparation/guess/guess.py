@@ -124,9 +124,9 @@ def guess(
   if panel and not {'user', 'item'} & {*by_names}:
     roles['user'] = panel.key
   # {column: (role, why)} of all that is no feature.
+  not_used = _named(others) | other_times
   found = {
-    **{name: ('left out', why) for name, why in _named(others).items()},
-    **{name: ('left out', why) for name, why in other_times.items()},
+    **{name: ('left out', why) for name, why in not_used.items()},
     **{key.column: (role, key.why) for role, key in roles.items()},
     **({time.column: ('time', time.why)} if time else {}),
   }

@@ -51,32 +51,23 @@ def find(
     if time.is_date or _counts_on(sample, one, facts, keys)
   ]
   complete = {one.name for one in facts if one.filled == one.rows}
-  rows = [
-    time
-    for time in found
-    if time.form
-    and time.column in complete
-    and time_names.may_be_time(time.column)
-    and not time_names.is_before(time.column)
+  whole = [
+    t
+    for t in found
+    if t.form and t.column in complete and not time_names.is_before(t.column)
   ]
+  rows = [t for t in whole if time_names.may_be_time(t.column)]
   if any(t.is_date and time_names.is_order(t.column) for t in rows):
     rows = [t for t in rows if not time_names.comes_of_order(t.column)]
   # The date of an answer is the row's where nothing else is: every row of a log
   # of clicks has one.
   sure = [
-    time
-    for time in rows
-    if not label_names.is_label(time.column)
-    and not time_names.is_later(time.column)
+    t
+    for t in rows
+    if not (label_names.is_label(t.column) or time_names.is_later(t.column))
   ]
   dates = [t for t in rows if t.is_date and not time_names.is_once(t.column)]
-  glued = [
-    t
-    for t in found
-    if t.form and t.is_date and t.column in complete
-    if time_names.may_be_date(t.column)
-    if not time_names.is_before(t.column)
-  ]
+  glued = [t for t in whole if t.is_date and time_names.may_be_date(t.column)]
   by_name = {one.name: one for one in facts}
   best = max(
     sure or dates or glued,
@@ -89,18 +80,17 @@ def find(
       continue
     missing = sample.rows - by_name[time.column].filled
     if time.form and 0 < missing < _FEW_MISSING * sample.rows:
-      others[time.column] = (
-        f'{time.why}; it might be the time, but rows without one:'
-        f' {missing:,} of {sample.rows:,}, which `rmtl prepare` does not take'
+      said = (
+        f'; it might be the time, but rows without one: {missing:,} of'
+        f' {sample.rows:,}, which `rmtl prepare` does not take'
       )
     elif missing:
-      others[time.column] = f'{time.why}, of something that not every row has'
+      said = ', of something that not every row has'
     elif best:
-      others[time.column] = f'{time.why}; {best.column} is the time'
-    elif not time.form:
-      others[time.column] = time.why
+      said = f'; {best.column} is the time'
     else:
-      others[time.column] = f'{time.why}; not the time of a row by its name'
+      said = '; not the time of a row by its name' if time.form else ''
+    others[time.column] = time.why + said
   return best, others
 
 
