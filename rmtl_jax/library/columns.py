@@ -242,7 +242,7 @@ def _fields(
   fields: dict[str, list[dict[str, Any]]] = {}
   named: set[str] = set()
   for kind, entries in given.items():
-    fields[kind] = [_entry(entry) for entry in entries or ()]
+    fields[kind] = [_entry(one) for one in (() if entries is None else entries)]
     for entry in fields[kind]:
       _check(kind, str(entry.get('column')), names)
       named.add(str(entry['column']))

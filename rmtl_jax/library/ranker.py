@@ -45,7 +45,8 @@ class Ranker:
     record_: the content of metrics.json.
     schema_: what the columns mean, as `rmtl prepare --schema` takes it.
     left_out_: why, by the columns that are nothing of it.
-    feature_names_in_: columns that predictions read.
+    feature_names_in_: columns of its features. Models that read the past read
+      those of sessions, users, items and times beside them.
     run_dir_: RUN, for `evaluate`, `write_report` and the commands.
     data_dir_: the prepared data, for `compare` and `tune`.
     model_: what predicts, a Scorer.
@@ -528,5 +529,5 @@ def _shown(params: Mapping[str, Any]) -> str:
   return ', '.join(
     f'{name}={value!r}'
     for name, value in params.items()
-    if value is not defaults[name].default and value != defaults[name].default
+    if repr(value) != repr(defaults[name].default)
   )

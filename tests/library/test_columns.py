@@ -2,6 +2,7 @@
 
 import datetime
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -103,6 +104,12 @@ def test_types_tell_the_kinds_of_fields():
     'empty': 'holds nothing',
     'nested': 'is of type struct<a: int64>',
   }
+
+
+def test_columns_of_frames_may_name_fields():
+  names = np.array(['price', 'age'])  # neither true nor false, as an Index
+  found = described({**small.table(8), 'age': [30] * 8}, numeric=names)
+  assert [e['name'] for e in found.schema['numeric']] == ['price', 'age']
 
 
 def test_integers_of_few_values_are_categories():

@@ -305,6 +305,10 @@ def test_unfitted_use_is_one_clear_error(tmp_path):
   assert repr(rmtl_jax.Ranker(tasks=TASKS, seed=3)) == (
     "Ranker(tasks=('click', 'buy'), seed=3)"
   )
+  columns = np.array(['price', 'age'])  # neither true nor false
+  assert repr(rmtl_jax.Ranker(tasks=TASKS, numeric=columns)) == (
+    f"Ranker(tasks=('click', 'buy'), numeric={columns!r})"
+  )
 
 
 def test_parameters_are_read_and_set_as_scikit_learn_does():
