@@ -90,9 +90,11 @@ def build(
   if rates is not None:
     record['baseline'] = rates
   validation = data.validation.host
-  warnings = summary.one_class_warnings(
-    validation.labels, tasks, validation.sample_weight
-  )
+  warnings = []
+  if not run.refit_of:  # which stops by none of these rows
+    warnings += summary.one_class_warnings(
+      validation.labels, tasks, validation.sample_weight
+    )
   warnings += calibrations.warnings(record)
   if run.config.ensemble > 1:
     record['ensemble'] = run.config.ensemble

@@ -90,7 +90,8 @@ def _warnings(record: Record) -> list[content.Block]:
     if stage not in record['stages']
     and (asks_critics or not stages.trains_critics(stage))
   ]
-  if lacking:
+  # A refit has no other stage than the first.
+  if lacking and 'refit_of' not in record['metrics']:
     lines.append(f'not finished, so not on this page: {", ".join(lacking)}')
   if record['missing']:
     lines.append(

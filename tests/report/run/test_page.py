@@ -225,6 +225,10 @@ def test_what_a_run_lacks_is_left_out():
   ]
   assert 'not finished, so not on this page: critic, finetune' in found.text
   assert '(gone)' in found.text and 'calibration plot' in found.text
+  # A refit lacks them for good.
+  metrics['refit_of'] = {'run': 'first', 'epochs': [2]}
+  found = reading.Reader(html.render(run_page.build(record)))
+  assert 'not finished' not in found.text
 
 
 def test_undefined_metrics_are_said_so():
