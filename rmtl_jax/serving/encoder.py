@@ -159,7 +159,7 @@ class Encoder:
         and row.
     """
     table = raw_fields.to_duckdb_types(
-      chunk.table.select(list(self.columns)).combine_chunks()
+      chunk.table.select(list(self.columns)).combine_chunks(), chunk.path
     )
     found = None
     if 0 < table.num_rows <= _FEW_ROWS:

@@ -132,8 +132,7 @@ def read_record(directory: pathlib.Path) -> dict[str, Any]:
   """
   path = directory / RECORD
   record = files_lib.read_record(
-    path,
-    f'{directory} is not an exported model (make it with rmtl export)',
+    path, f'{directory} is not an exported model (make it with rmtl export)'
   )
   kinds = {
     'format_version': int,

@@ -106,26 +106,25 @@ def append_rows(
     types.InputError: a time, key or label that can't be used; names file,
       column and row.
   """
-  values = raw_fields.to_duckdb_types(chunk.table.combine_chunks())
+  values = raw_fields.to_duckdb_types(chunk.table.combine_chunks(), chunk.path)
   schema = values.schema
   names = [raw.PREFIX + name for name in schema.names]
+  # After an error it stays: a transaction that failed takes no more commands.
   connection.register('chunk', values.rename_columns(names))
-  try:
-    with sql.name_errors(chunk.path, 'not usable'):
-      selected = _select(log_schema, schema, first, scored)
-      faults.check(
-        connection, chunk, selected, _faults(log_schema, schema, scored)
-      )
-      names = sql.quote_all(_columns(log_schema))
-      # Events of other kinds count for nothing.
-      where = ''
-      if log_schema.events is not None:
-        where = ' WHERE event IS NOT NULL OR given_event IS NULL'
-      connection.execute(
-        f'INSERT INTO {TABLE} BY NAME SELECT {names} FROM ({selected}){where}'
-      )
-  finally:
-    connection.unregister('chunk')
+  with sql.name_errors(chunk.path, 'not usable'):
+    selected = _select(log_schema, schema, first, scored)
+    faults.check(
+      connection, chunk, selected, _faults(log_schema, schema, scored)
+    )
+    names = sql.quote_all(_columns(log_schema))
+    # Events of other kinds count for nothing.
+    where = ''
+    if log_schema.events is not None:
+      where = ' WHERE event IS NOT NULL OR given_event IS NULL'
+    connection.execute(
+      f'INSERT INTO {TABLE} BY NAME SELECT {names} FROM ({selected}){where}'
+    )
+  connection.unregister('chunk')
 
 
 def source_table(log_schema: log_columns.LogSchema) -> source.SourceTable:

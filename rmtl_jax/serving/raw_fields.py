@@ -75,12 +75,23 @@ def given_column(field: source.SourceField) -> str:
   return sql.quote(f'given_{field.name}')
 
 
-def to_duckdb_types(table: pa.Table) -> pa.Table:
+def to_duckdb_types(table: pa.Table, path: str) -> pa.Table:
   """Casts types to those that DuckDB reads from Parquet for them.
 
   DuckDB reads some Arrow types differently from Parquet, or not at all.
+
+  Raises:
+    types.InputError: a time beyond those of DuckDB, which count in us; to write
+      it as text would end its database, for all later rows too.
   """
   for i, field in enumerate(table.schema):
+    if pa.types.is_timestamp(field.type) and field.type.unit in ('s', 'ms'):
+      try:
+        table.column(i).cast(pa.timestamp('us', field.type.tz))
+      except pa.ArrowInvalid:
+        raise types.InputError(
+          f'{path}: column {field.name!r} has a time that is none'
+        ) from None
     wanted = _of_parquet(field.type)
     if wanted != field.type:
       table = table.set_column(i, field.name, table.column(i).cast(wanted))

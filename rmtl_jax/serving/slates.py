@@ -71,9 +71,7 @@ class Slates:
   """Computes the features of raw rows for one model; threads may share it."""
 
   def __init__(
-    self,
-    manifest: manifest_lib.Manifest,
-    fields: Sequence[source.SourceField],
+    self, manifest: manifest_lib.Manifest, fields: Sequence[source.SourceField]
   ):
     """Reads nothing yet.
 
@@ -186,7 +184,7 @@ class Slates:
 
   def _compute(self, table: pa.Table, path: str) -> pa.Table:
     """The columns to add, DOUBLE; missing where the number is."""
-    table = raw_fields.to_duckdb_types(table)
+    table = raw_fields.to_duckdb_types(table, path)
     slate = self._slates(table, path)
     counts = np.bincount(slate)[slate].astype(np.float64)
     found = {}

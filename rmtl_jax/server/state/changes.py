@@ -117,10 +117,7 @@ class Change:
         self._store.join_visits(kept.id, other.id)
 
   def _visit(
-    self,
-    near: Sequence[records.Visit],
-    row: reading.Row,
-    last: Sequence[int],
+    self, near: Sequence[records.Visit], row: reading.Row, last: Sequence[int]
   ) -> records.Visit:
     """The visit of a row, which grows by it and may join two.
 

@@ -101,10 +101,7 @@ class Keeper:
       return self._writes.size()
 
   def load(
-    self,
-    scorer: scorer_lib.Scorer,
-    history: str,
-    say: Callable[[str], None],
+    self, scorer: scorer_lib.Scorer, history: str, say: Callable[[str], None]
   ) -> None:
     """Adds the rows of a history, unless another state is there.
 

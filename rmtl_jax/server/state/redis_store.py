@@ -219,9 +219,7 @@ class Store:
     return json.loads(found)
 
 
-def _spans(
-  asked: records.Asked,
-) -> dict[str, tuple[int | None, int | None]]:
+def _spans(asked: records.Asked) -> dict[str, tuple[int | None, int | None]]:
   """First times of visits that rows may be near to: of sessions all."""
   found: dict[str, tuple[int | None, int | None]] = {}
   for row in asked.rows:

@@ -43,7 +43,7 @@ class Reads(Visits, Protocol):
     """
 
   def pair(self, user: str, item: str, time: int) -> tuple[int, int | None]:
-    """Earlier rows of a user with an item: how many, and the last one's time."""
+    """How many earlier rows of a user and item there are, and the last time."""
 
   def shown(self, user: str, time: int) -> Iterable[str]:
     """Items of a user's earlier rows, the last first."""

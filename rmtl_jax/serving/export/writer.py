@@ -129,9 +129,7 @@ def _write(
   return record
 
 
-def forward_pass(
-  scorer: predictor.Predictor,
-) -> Callable[..., jax.Array]:
+def forward_pass(scorer: predictor.Predictor) -> Callable[..., jax.Array]:
   """The forward pass as a function of arrays.
 
   Of (list of parameters, categorical i32[b, F], multi_valued i32[b, M], numeric

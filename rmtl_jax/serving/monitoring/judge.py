@@ -21,12 +21,7 @@ import scipy.stats
 from rmtl_jax import registry, types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.evaluation import (
-  bootstrap,
-  metrics,
-  regression,
-  shifts,
-)
+from rmtl_jax.evaluation import bootstrap, metrics, regression, shifts
 from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.description import drift
@@ -93,9 +88,7 @@ def _thresholds(given: Mapping[str, float]) -> limits.Thresholds:
 
 
 def compare(
-  model: model_lib.Model,
-  live: scored_lib.Scored,
-  thresholds: limits.Thresholds,
+  model: model_lib.Model, live: scored_lib.Scored, thresholds: limits.Thresholds
 ) -> Record:
   """The figures and alarms of `monitor`."""
   judge = _Judge(model, live, thresholds)

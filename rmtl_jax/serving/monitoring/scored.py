@@ -25,12 +25,7 @@ from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import readings
 from rmtl_jax.results import reference as reference_lib
 from rmtl_jax.serving import encoder as encoder_lib
-from rmtl_jax.serving import (
-  faults,
-  log_columns,
-  raw_fields,
-  rows,
-)
+from rmtl_jax.serving import faults, log_columns, raw_fields, rows
 from rmtl_jax.serving import log as log_lib
 from rmtl_jax.serving import predict as predict_lib
 from rmtl_jax.serving.monitoring import model as model_lib
@@ -221,7 +216,7 @@ class _Reader:
 
   def _read_raw(self, chunk: rows.Chunk) -> None:
     """Missing values, keys, predictions and labels, by SQL."""
-    table = raw_fields.to_duckdb_types(chunk.table.combine_chunks())
+    table = raw_fields.to_duckdb_types(chunk.table.combine_chunks(), chunk.path)
     schema = table.schema
     columns, faulty = [], []
     for i, task in enumerate(self._manifest.tasks):
