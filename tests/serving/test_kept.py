@@ -117,7 +117,7 @@ def test_bad_rows_leave_a_history_as_it_was(loaded):
   raw = in_order(past_run.log())
   kept = loaded.keep_history(raw.slice(0, 600))
   bad = raw.slice(600, 5).drop_columns(['clicked'])
-  bad = bad.append_column('clicked', pa.array([0, 1, 0, 2, 0]))
+  bad = bad.append_column('clicked', pa.array([1, 1, 1, 2, 1]))
   with pytest.raises(types.InputError, match="row 4, column 'clicked'"):
     loaded.extend_history(kept, bad)
   assert len(kept) == 600

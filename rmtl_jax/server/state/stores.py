@@ -20,15 +20,18 @@ class Visits(Protocol):
 
   def visits(self, owner: str) -> Sequence[records.Visit]:
     """All visits of an owner, in the order of time."""
+    ...
 
   def near(self, owner: str, low: int, high: int) -> Sequence[records.Visit]:
     """Visits of an owner that reach into a range of time, in its order.
 
     The range, in ms, is no longer than two rests.
     """
+    ...
 
   def events(self, visits: Sequence[int]) -> Sequence[records.Event]:
     """The rows of visits, in the order of time."""
+    ...
 
 
 class Reads(Visits, Protocol):
@@ -41,15 +44,19 @@ class Reads(Visits, Protocol):
 
     They are those of a `key`, `user` or `item`, with a value.
     """
+    ...
 
   def pair(self, user: str, item: str, time: int) -> tuple[int, int | None]:
     """How many earlier rows of a user and item there are, and the last time."""
+    ...
 
   def shown(self, user: str, time: int) -> Iterable[str]:
     """Items of a user's earlier rows, the last first."""
+    ...
 
   def count(self, key: str, what: str, value: str, time: int) -> int:
     """What a counter (records.Count) has of earlier times."""
+    ...
 
 
 class Change(Visits, Protocol):
@@ -57,42 +64,55 @@ class Change(Visits, Protocol):
 
   def fact(self, name: str) -> Any:
     """What is kept under a name; None for nothing."""
+    ...
 
   def put_fact(self, name: str, value: Any) -> None:
     """Keeps JSON under a name."""
+    ...
 
   def find_event(self, identity: bytes) -> records.Event | None:
     """The row with an identity."""
+    ...
 
   def add_event(self, event: records.Event, identity: bytes) -> None:
     """Adds a row; its `id` is ignored."""
+    ...
 
   def put_labels(self, event: records.Event, labels: Any) -> None:
     """Replaces the labels of a row."""
+    ...
 
   def put_event(self, event: records.Event) -> None:
     """Replaces the time, the labels and the rest of a row."""
+    ...
 
   def visit(self, number: int) -> records.Visit:
     """The visit with an id."""
+    ...
 
   def rested(self, time: int, most: int) -> Sequence[records.Visit]:
     """Open visits whose last row is earlier, the earliest first."""
+    ...
 
   def add_visit(self, owner: str, time: int) -> records.Visit:
     """Adds a visit of one moment."""
+    ...
 
   def put_visit(self, visit: records.Visit) -> None:
     """Replaces a visit."""
+    ...
 
   def put_open(self, visit: records.Visit) -> None:
     """Says of a visit and its rows whether they are in the counters."""
+    ...
 
   def join_visits(self, kept: int, gone: int) -> None:
     """Moves all rows of one visit to another and deletes it."""
+    ...
 
   def add_counts(self, counts: Counter[records.Count]) -> None:
     """Adds to counters."""
+    ...
 
 
 class Store(Protocol):
@@ -110,20 +130,25 @@ class Store(Protocol):
     self, asked: records.Asked
   ) -> contextlib.AbstractContextManager[Reads]:
     """Reads, for rows that are asked for, which see one commit."""
+    ...
 
   def writing(
     self, asked: records.Asked
   ) -> contextlib.AbstractContextManager[Change]:
     """A change, by rows that are asked for: all of it is kept, or none."""
+    ...
 
   def alone(self) -> contextlib.AbstractContextManager[None]:
     """Keeps other processes out of the same block."""
+    ...
 
   def size(self) -> int:
     """How many rows there are."""
+    ...
 
   def close(self) -> None:
     """Closes what is open."""
+    ...
 
 
 def is_url(where: str) -> bool:
