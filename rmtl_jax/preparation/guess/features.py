@@ -95,7 +95,7 @@ def _useless(facts: facts_lib.Facts) -> str:
   if not facts.filled:
     return 'constant: empty'
   if facts.kind == 'other':
-    return 'of a type that no field can have (a struct, lists of lists, bytes)'
+    return 'of a type that no field can have (as a struct or a duration)'
   if facts.distinct == 1 and facts.filled == facts.rows:
     return 'constant'
   if facts.kind == 'time':

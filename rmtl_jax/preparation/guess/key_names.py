@@ -83,7 +83,7 @@ def rank(name: str, role: str) -> int | None:
   if not found:
     return None
   named = {
-    'user': f'{USERS}|anonymous|distinct',
+    'user': f'unique|{USERS}|anonymous|distinct',
     'item': f'{ITEMS}|{_ITEM_IDS}',
     'session': f'|{_ORDERS}',
   }.get(role, '')

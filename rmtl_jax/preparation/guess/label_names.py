@@ -42,6 +42,7 @@ _VIEWS = {'long', 'valid', 'effective', 'full', 'finish', 'complete'}
 # What was before a row, as `prior_visit`.
 _BEFORE = (
   'last prev previous prior history past before ever ago today yesterday'
+  ' verified'
 )
 is_known_before = words.any_of(_BEFORE)
 # With these of counts, and of who or what is shown.
@@ -66,7 +67,7 @@ is_usual = words.any_of('daily weekly monthly yearly')
 # was before.
 _WHOLE_OUTCOME = words.listed(
   'watchratio playratio playedratio playedratiopct msplayed secondsplayed'
-  ' activetime timeonpage engagementtimemsec relevance'
+  ' activetime timeonpage engagementtimemsec relevance reviewscore'
 )
 # Of the search that rows answer, which was before them: what of the words of
 # labels and outcomes may be asked for.

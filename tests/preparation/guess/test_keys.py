@@ -379,6 +379,12 @@ def test_ids_come_before_names(tmp_path):
     'user': 'device_id',
     'item': 'clip_id',
   }
+  # Nor is one who is new in each order.
+  orders = {
+    'customer_id': [i // 2 for i in range(N)],
+    'customer_unique_id': users,
+  }
+  assert _keys(tmp_path, **orders) == {'user': 'customer_unique_id'}
   # Few of them are rather kinds.
   few = [f'k{i % 4}' for i in range(4 * N)]
   assert not _keys(tmp_path, product_name=few, x=range(4 * N))

@@ -264,6 +264,12 @@ def test_a_rating_is_the_label_where_there_is_no_other(tmp_path):
   assert not others
 
 
+@pytest.mark.parametrize('name', ['rating', 'review_score'])
+def test_a_rating_comes_before_what_was_so(tmp_path, name):
+  columns = {name: [1, 3, 5] * 200, 'verified_purchase': _every(7)}
+  assert [*_labels(tmp_path, columns)[0]] == [name]
+
+
 @pytest.mark.parametrize(
   ('values', 'more'),
   [
