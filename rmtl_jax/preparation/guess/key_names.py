@@ -69,7 +69,7 @@ def rank(name: str, role: str) -> int | None:
 
   What somebody or something is called comes after its id.
 
-  >>> rank('user_id', 'user'), rank('user_active_degree', 'user')
+  >>> rank('session_id', 'session'), rank('user_active_degree', 'user')
   (0, None)
   >>> rank('id_item', 'item'), rank('idea', 'item')
   (0, None)

@@ -186,7 +186,10 @@ def _others_may_be(facts: Sequence[facts_lib.Facts]) -> str:
     if one.kind != 'text' or not 2 < one.distinct <= _MOST_ANSWERS:
       continue
     if key_names.rank(one.name, 'event') is not None:
-      found += f'; {one.name} may say what happened, which "events" in a schema declares'
+      found += (
+        f'; {one.name} may say what happened, which "events" in a schema'
+        ' declares'
+      )
     elif label_names.may_be_answer(one.name):
       found += (
         f'; {one.name} holds {one.distinct} texts: as 0 and 1, or by "positive"'
