@@ -354,8 +354,7 @@ def _answers(
     column: f'1 wherever {label} is: may be an earlier answer; --label={label}'
     for column, label in _around(together, chosen).items()
   } | {
-    column: f'never 1 where {label} is: may be another answer;'
-    f' --label={label}'
+    column: f'never 1 where {label} is: may be another answer; --label={label}'
     for column in together.places
     if keys and column not in {*chosen, *dummies}
     for label in chosen

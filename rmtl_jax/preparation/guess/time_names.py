@@ -16,9 +16,8 @@ _GLUED_TIME = '(event|log|visit|create|order)(date|time)$|timestamp$'
 _GLUED_DATE = '(start|begin|end|sale|issue|purchase|transaction|request)date$'
 # Times of a user or of an item, not of the row: `birth_date`.
 _TIME_OF_KEY = (
-  'since birth birthday birthdate born dob register registered'
-  ' registration signup joined release released publish published expire expiry'
-  ' hired'
+  'since birth birthday birthdate born dob register registered registration'
+  ' signup joined release released publish published expire expiry hired'
   ' hiring bind inception alta naissance nacimiento nascimento nascita'
   ' geburtsdatum geburtstag cohort'
 )
