@@ -379,23 +379,28 @@ def _point(
 
 def corners(
   space: Sequence[Dimension], base: config_lib.Config, spec: types.FeatureSpec
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
   """Points whose settings tell whether all of the space may be tried.
 
   What a setting may be depends on one other at most, so two dimensions at a
-  time leave `base`: those of each alone come first.
+  time leave the value of `base`, or where the space lacks it the first one.
 
   Yields:
-    Points as of `suggest`.
+    (the dimensions that leave it, the point as of `suggest`): first none, then
+    each alone.
   """
-  values, seen = {d.name: _values(d) for d in space}, [{}]
-  for count in (1, 2):
-    for names in itertools.combinations(values, count):
-      for each in itertools.product(*(values[name] for name in names)):
-        point = _point(dict(zip(names, each, strict=True)), base, spec)
-        if point not in seen:
-          seen.append(point)
-          yield point
+  flat = config_values.flatten(base)
+  first, others = {}, {}
+  for d in space:
+    values, given = _values(d), flat[d.name]
+    has_given = given in d.choices if d.choices else d.low <= given <= d.high
+    first[d.name] = given if has_given else values[0]
+    others[d.name] = [value for value in values if value != first[d.name]]
+  for count in (0, 1, 2):
+    for names in itertools.combinations(others, count):
+      for each in itertools.product(*(others[name] for name in names)):
+        values = first | dict(zip(names, each, strict=True))
+        yield names, _point(values, base, spec)
 
 
 def _values(d: Dimension) -> tuple[Any, ...]:

@@ -21,6 +21,7 @@ from rmtl_jax.config import limits
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import reading
 from rmtl_jax.evaluation import monitor as monitor_lib
+from rmtl_jax.networks import registry
 from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.runtime import rounding, workdir, writers
 from rmtl_jax.studies.comparison import runs as comparison_runs
@@ -190,15 +191,14 @@ def _check_space(
   spec: types.FeatureSpec,
 ) -> None:
   """Refuses a space with values that others, or the data, forbid."""
-  for point in search.corners(options.space, config, spec):
+  for names, point in search.corners(options.space, config, spec):
     try:
       method = trials.variant(config, options.stage, point).method
-      name, value = next(iter(point.items()))
-      # Numbers of these fit all data, and a network takes a while to build.
-      fits = name.startswith(('network.', 'batch.')) and not isinstance(
-        value, str
+      # These make another network, which takes a while to build.
+      builds = any(
+        n.startswith(('network.', 'batch.', 'critic.')) for n in names
       )
-      if len(point) == 1 and not fits:
+      if not builds or (len(names) == 1 and _may_not_fit(names[0], point)):
         runs.check([method.config(config)])
     except types.InputError as error:
       texts = [
@@ -208,6 +208,12 @@ def _check_space(
       raise types.InputError(
         f'--search: {" and ".join(texts)}: {error}'
       ) from None
+
+
+def _may_not_fit(name: str, point: Record) -> bool:
+  """Whether some data forbid a value: text, or what reads the item."""
+  is_text = isinstance(point.get(name), str)
+  return is_text or name.removeprefix('network.') in registry.without_item()
 
 
 def _optuna() -> Any:

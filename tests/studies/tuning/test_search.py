@@ -458,13 +458,15 @@ def test_numbers_have_three_digits_and_stay_inside():
 
 
 def test_corners_leave_the_given_settings_in_two_dimensions_at_most():
-  texts = ('network.dropout=0.2:0.6', 'network.affinity_dim=0|8')
+  texts = ('network.dropout=0.4:0.6', 'network.affinity_dim=0|8')
   space = [search.parse(text, BASE) for text in texts]
   spec = manifest().feature_spec()
+  dropout, affinity = 'network.dropout', 'network.affinity_dim'
   assert list(search.corners(space, BASE, spec)) == [
-    {'network.dropout': 0.4},
-    {'network.dropout': 0.6},
-    {'network.affinity_dim': 8},
-    {'network.dropout': 0.4, 'network.affinity_dim': 8},
-    {'network.dropout': 0.6, 'network.affinity_dim': 8},
+    ((), {dropout: 0.4}),
+    ((dropout,), {dropout: 0.5}),
+    ((dropout,), {dropout: 0.6}),
+    ((affinity,), {dropout: 0.4, affinity: 8}),
+    ((dropout, affinity), {dropout: 0.5, affinity: 8}),
+    ((dropout, affinity), {dropout: 0.6, affinity: 8}),
   ]

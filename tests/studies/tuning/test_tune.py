@@ -97,6 +97,13 @@ def test_settings_that_do_not_fit_leave_no_search(tmp_path, data_dir):
     ),
     (('batch.lanes=4:8',), '--search: batch.lanes=5: config.batch.readers: 4'),
     (('network.crosses=|user*itme',), "network.crosses=.*'itme' is no"),
+    (
+      (
+        'pretrain.balancing.name=gradnorm|metabalance',
+        'pretrain.balancing.alpha=0.5:1.5',
+      ),
+      'name=metabalance and pretrain.balancing.alpha=1.5: .* from 0 to 1',
+    ),
   ],
 )
 def test_a_space_that_settings_or_data_forbid_leaves_no_search(
@@ -108,6 +115,34 @@ def test_a_space_that_settings_or_data_forbid_leaves_no_search(
   with pytest.raises(types.InputError, match=told):
     tune.tune(config, wanted(*texts), tmp_path / 'new', data_dir, QUIET)
   assert not (tmp_path / 'new').exists()
+
+
+def test_a_space_without_an_item_has_nothing_that_reads_it(tmp_path, data_dir):
+  config = config_values.with_settings(CONFIG, {'network.ignore': 'item'})
+  options = wanted('network.affinity_dim=0|8')
+  with pytest.raises(types.InputError, match=r'--search: .*affinity_dim=8'):
+    tune.tune(config, options, tmp_path / 'new', data_dir, QUIET)
+
+
+@pytest.mark.parametrize(
+  'texts',
+  [
+    ('batch.lanes=6|12', 'batch.readers=3|6'),
+    (
+      'pretrain.balancing.name=gradnorm|metabalance',
+      'pretrain.balancing.alpha=0.5:0.8',
+    ),
+  ],
+)
+def test_values_that_only_the_given_settings_forbid_may_be_searched(
+  tmp_path, data_dir, texts
+):
+  config = config_values.with_settings(
+    CONFIG, {'batch.lanes': 8, 'batch.readers': 4}
+  )
+  options = wanted(*texts, trials=1)
+  record = tune.tune(config, options, tmp_path / 'new', data_dir, QUIET)
+  assert len(record['trials']) == 2
 
 
 def test_data_that_were_replaced_are_refused(tuned, data_dir, tmp_path):
