@@ -540,8 +540,8 @@ def check_encoding(
   """Refuses compatible data whose ids or numbers mean something else.
 
   Data that were prepared apart have vocabularies, bins and scales of their own,
-  and vocabularies may have the run's sizes by chance. One that either side
-  lacks, as data of other engines may, is not compared.
+  and vocabularies may have the run's sizes by chance. What either side lacks,
+  as data of other engines may, is not compared.
 
   Raises:
     types.InputError: names the first field that differs.
@@ -550,7 +550,7 @@ def check_encoding(
     where = f'{data_dir}: field {field.name!r}'
     for what in ('transform', 'edges', 'mean', 'deviation'):
       before, after = (f.details.get(what) for f in (known, field))
-      if before != after:
+      if before != after and None not in (before, after):
         raise types.InputError(
           f'{where}: {what}: {after!r:.80}, the run has {before!r:.80}{_APART}'
         )

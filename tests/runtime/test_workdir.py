@@ -144,6 +144,10 @@ def test_ids_and_numbers_that_mean_something_else_are_refused(tmp_path):
   (other / 'vocabulary' / 'item.parquet').unlink()
   workdir.check_encoding(run, manifest, other)
   *rest, price = manifest.fields
+  fields = (*rest, dataclasses.replace(price, details={}))
+  workdir.check_encoding(
+    run, dataclasses.replace(manifest, fields=fields), data
+  )
   fields = (*rest, dataclasses.replace(price, details=scale | {'mean': 1.5}))
   with pytest.raises(
     types.InputError, match=r"'price': mean: 1.5, the run has 1.0;"
