@@ -378,12 +378,12 @@ def _beside(
 ) -> set[str]:
   """The answers between which and a label stand none but such, and labels.
 
-  Nor do columns part them that some rows lack, such as the time of an answer.
+  Nor do columns part them that most rows lack, such as the time of an answer.
   """
   columns = [
     one.name
     for one in facts
-    if one.filled == one.rows or one.name in {*answers, *chosen}
+    if 2 * one.filled > one.rows or one.name in {*answers, *chosen}
   ]
   found: set[str] = set()
   for places in (columns, columns[::-1]):
