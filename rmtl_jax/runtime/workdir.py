@@ -287,10 +287,8 @@ def check_place(path: pathlib.Path) -> None:
   held = ''
   if (path / 'manifest.json').exists() and (path / 'train').exists():
     held = 'holds prepared data'
-  elif (path / 'config.json').exists():
-    held = f'holds a {read(path).kind}'
-  elif (path / 'export.json').exists():
-    held = 'holds an exported model'
+  elif holder := manifest_file.copy_holder(path):
+    held = f'holds {holder}'
   elif (path / BACKTEST).exists():
     held = 'holds a backtest'
   place = path.resolve()

@@ -98,7 +98,7 @@ def test_a_report_is_written_of_what_is_done(done, tmp_path):
 
 def test_a_backtest_is_not_begun_in_a_run(done):
   place = done[0] / 'runs' / '0' / '0' / 'scratch'
-  with pytest.raises(types.InputError, match='scratch: holds a run; choose'):
+  with pytest.raises(types.InputError, match='holds a run or a study; choose'):
     run(place)
   assert not (place / 'asked.json').exists()
 
