@@ -6,12 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from rmtl_jax.preparation.guess import facts as facts_lib
-from rmtl_jax.preparation.guess import (
-  key_names,
-  number_names,
-  time_names,
-  words,
-)
+from rmtl_jax.preparation.guess import key_names, number_names, time_names
 from rmtl_jax.preparation.guess import sample as sample_lib
 
 _MOST_DOMAINS = 50
@@ -192,8 +187,7 @@ def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
   """Whether a column's values can be of a role."""
   if facts.distinct < 2 or facts.is_binary:
     return False
-  # How many mails somebody got.
-  if facts.kind == 'number' and words.of(facts.name) == ['email']:
+  if facts.kind == 'number' and number_names.is_number_of_mails(facts.name):
     return False
   # An id may have a point in it, as those of Google Analytics.
   is_text = sample.kinds[sample.names.index(facts.name)] == 'text'

@@ -47,6 +47,8 @@ _NUMBERED = words.listed('no nr nbr nummer')
 _GLUED_KIND = '(type|group|category|class|code|bannerpos)$'
 # Numbers that count on within something else: `episode`, but no `episode_id`.
 is_counted = words.ends_in('episode')
+# Numbers of mails that somebody got, beside those of calls: no codes of users.
+is_number_of_mails = words.is_one_of('email')
 # Words that end as the names of ids do.
 _NO_ID = words.listed(
   'android hybrid covid valid invalid solid paid unpaid prepaid grid bid'
@@ -111,5 +113,6 @@ def is_kind(name: str) -> bool:
   last = [word for word in _counted_words(name) if not word.isdigit()][-1:]
   if {*last} & _KINDS_AT_END or re.search(_GLUED_KIND, ''.join(last)):
     return True
-  roles = () if is_counted(name) else ('user', 'item', 'domain')
+  is_count = is_counted(name) or is_number_of_mails(name)
+  roles = () if is_count else ('user', 'item', 'domain')
   return any(key_names.rank(name, role) is not None for role in roles)

@@ -120,6 +120,7 @@ def test_types_of_parquet(tmp_path):
     ('time_zone', [i % 5 for i in range(N)], 'categorical', ''),
     ('banner', [i % 5 for i in range(N)], 'categorical', ''),
     ('episode', [i % 15 for i in range(N)], 'numeric', 'standard'),
+    ('Email', [i % 15 for i in range(N)], 'numeric', 'standard'),
     ('race_4', [i % 5 for i in range(N)], 'categorical', ''),
     ('race_size', [i % 5 for i in range(N)], 'numeric', 'standard'),
     ('nights_per_plan', [i % 5 for i in range(N)], 'numeric', 'standard'),

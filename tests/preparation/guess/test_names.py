@@ -29,6 +29,7 @@ from rmtl_jax.preparation.guess import (
     (key_names.ends_in_id, 'user_pseudo_id', 'user'),
     (key_names.is_bare_id, 'ID nr', 'shop_id'),
     (number_names.is_counted, 'episode', 'episode_id'),
+    (number_names.is_number_of_mails, 'Email', 'email_id'),
   ],
 )
 def test_words_say_it_of_some_names_alone(says, names, others):
