@@ -49,6 +49,7 @@ def find(
     for one in facts
     if (time := time_forms.of_column(sample, one))
     if time.is_date or _counts_on(sample, one, facts, keys)
+    if not _is_month_of_user(sample, one.name, keys)
   ]
   complete = {one.name for one in facts if one.filled == one.rows}
   whole = [
@@ -92,6 +93,16 @@ def find(
       said = '; not the time of a row by its name' if time.form else ''
     others[time.column] = time.why + said
   return best, others
+
+
+def _is_month_of_user(
+  sample: sample_lib.Sample, column: str, keys: Mapping[str, keys_lib.Key]
+) -> bool:
+  """Whether a month, whose name says no more, is one for each user."""
+  if time_names.is_time(column) or words.of(column)[-1:] != ['month']:
+    return False
+  value = sample.column(column)
+  return 0 in keys_lib.varied(sample, value, keys, ('user',)).values()
 
 
 def _counts_on(

@@ -711,6 +711,8 @@ def test_a_month_with_its_year_is_the_time(tmp_path, pattern):
   )
   # Not where it is of a user, nor without a year, nor beside a finer time.
   assert _times(tmp_path, cohort_month=written)[0] is None
+  users = [i % 20 for i in range(400)]
+  assert _times(tmp_path, joining_month=written, user=users) == (None, {})
   months_alone = [month.month for month in months] * 20
   assert _times(tmp_path, month=months_alone) == (None, {})
   days = [f'2022-05-{i % 28 + 1:02}' for i in range(400)]
