@@ -24,8 +24,8 @@ def event(value: str) -> str:
 
   >>> event('view'), event('add_to_cart'), event('transactions')
   ('impression', 'cart', 'purchase')
-  >>> event('remove_from_cart'), event('blue')
-  ('other', '')
+  >>> event('remove_from_cart'), event('blue'), event('Cart Viewed')
+  ('other', '', '')
   >>> event('Video Viewed'), event('Added to Cart'), event('Song Liked')
   ('impression', 'cart', 'other')
   """
@@ -35,7 +35,10 @@ def event(value: str) -> str:
   done = [part for part in parts if part.endswith('ed')]
   verbs = {part[:-end] for part in done for end in (1, 2)}
   now = ''.join(part.removesuffix('ed') for part in parts)
-  forms = {word, word.removesuffix('s'), now, *verbs}
+  forms = {word, word.removesuffix('s'), now}
+  # Who views a cart or an order is shown no item.
+  if not {*parts} & (_CARTS | _PURCHASES):
+    forms |= verbs
   groups = {
     'impression': _IMPRESSIONS,
     'cart': _CARTS,
