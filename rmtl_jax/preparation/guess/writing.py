@@ -230,7 +230,8 @@ def _told_by_other_rows(
     return []
   remedies = {'user': '--split_by=user'}
   if time:  # of which there are rates of labels before a row
-    without_rates = '--as_of=gap,position,views,counts, without rates,'
+    views = 'views,' if 'item' in roles else ''
+    without_rates = f'--as_of=gap,position,{views}counts, without rates,'
     remedies['user'] += f' and {without_rates}'
     remedies['session'] = without_rates
   found = {

@@ -177,9 +177,12 @@ def test_a_label_that_other_rows_tell_is_said(tmp_path, key):
   split = '--split_by=user and ' if key == 'user_id' else ''
   assert said() == [
     f'label is the same in all rows of each {key}, so other rows tell it:'
-    f' {split}--as_of=gap,position,views,counts, without rates, keeps it from a'
+    f' {split}--as_of=gap,position,counts, without rates, keeps it from a'
     ' model.'
   ]
+  items = {'video_id': [f'o{i % 7}' for i in range(400)]}
+  with_items = guess.guess(logs.write(tmp_path / 'log.csv', columns | items))
+  assert any('position,views,counts' in note for note in with_items.notes)
   # Without a time no rates are made, and sessions are not cut.
   time = columns.pop('time')
   shown = [note.split('tell it: ')[1] for note in said()]
