@@ -100,7 +100,12 @@ def read_copy(
 
 
 def copy_holder(directory: pathlib.Path) -> str:
-  """What has but a copy of its data's manifest, in words; '' if not that."""
+  """What has but a copy of its data's manifest, in words; '' if not that.
+
+  Data have rows, whatever else somebody keeps beside them.
+  """
+  if (directory / 'train').is_dir():
+    return ''
   for name, holder in _COPY_HOLDERS.items():
     if (directory / name).is_file():
       return holder

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 import pyarrow as pa
@@ -138,7 +138,7 @@ def describe(table: pa.Table, wanted: Wanted) -> Described:
   for role in ROLES:
     if role not in roles:
       others = [n for n in names if n not in {*labels, *roles.values()}]
-      roles[role] = _find(role, table, others)
+      roles[role] = _find(role, table, others, wanted.exclude)
   time = roles['time']
   if time is None and wanted.time == AUTO:
     _ask(names, 'time: which column has the times of the rows', 'time')
@@ -196,7 +196,9 @@ def _tasks(
   return entries
 
 
-def _find(role: str, table: pa.Table, names: Sequence[str]) -> str | None:
+def _find(
+  role: str, table: pa.Table, names: Sequence[str], excluded: Collection[str]
+) -> str | None:
   """The only column that looks like the role; None if none does."""
   found = [n for n in names if _bare(n) in _NAMES[role]]
   if role == 'time':
@@ -204,6 +206,8 @@ def _find(role: str, table: pa.Table, names: Sequence[str]) -> str | None:
     both = [n for n in found if n in temporal]
     # A date of birth beside numbers called timestamp is no time of the rows.
     found = both if len(both) == 1 else [*dict.fromkeys([*found, *temporal])]
+  if len(found) > 1:  # what is no feature is the role only if nothing else is
+    found = [n for n in found if n not in excluded] or found
   if len(found) > 1:
     _ask(found, f'{role}: which of the columns that look like it is it', role)
   return found[0] if found else None

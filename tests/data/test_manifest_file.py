@@ -330,6 +330,13 @@ def test_a_copy_is_not_read_as_that_of_data(tmp_path, name, text, said):
   assert manifest_file.read_copy(tmp_path) == FULL
 
 
+def test_settings_may_lie_beside_data(tmp_path):
+  manifest_file.write(FULL, tmp_path)
+  (tmp_path / 'config.json').write_text('{}')
+  (tmp_path / 'train').mkdir()
+  assert manifest_file.read(tmp_path) == FULL
+
+
 def test_a_manifest_that_is_a_directory(tmp_path):
   (tmp_path / 'manifest.json').mkdir()
   with pytest.raises(types.InputError, match='not readable'):

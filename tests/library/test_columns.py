@@ -182,6 +182,14 @@ def test_doubt_is_one_line_that_says_what_to_pass(table, wanted, told):
     described(table, **wanted)
 
 
+def test_what_is_excluded_leaves_no_doubt():
+  table = {**small.table(8), 'born': [datetime.date(1990, 5, 1)] * 8}
+  found = described(table, exclude=['born'])
+  assert found.schema['time']['column'] == 'timestamp'
+  # An id that is no feature is the user all the same.
+  assert described(table, exclude=['born', 'user_id']).schema['user']
+
+
 def test_a_table_without_a_time_or_sessions_says_so():
   table = without('timestamp', 'session_id', 'user_id')
   found = described(table, time=None, session=None, user=None)
