@@ -49,7 +49,7 @@ def test_from_a_run_to_a_table_a_picture_and_a_chapter(path, capsys):
   assert 'who (2 fields)' in printed
   assert 'Not read by the model: discount.' in printed
   record = json.loads((path / 'importance.json').read_text())
-  fields = [f.name for f in manifest_file.read(path).fields]
+  fields = [f.name for f in manifest_file.read_copy(path).fields]
   assert [part['name'] for part in record['parts']] == [*fields, 'who']
   by_name = {part['name']: part for part in record['parts']}
   assert by_name['who']['fields'] == ['user', 'age']
