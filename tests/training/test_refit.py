@@ -81,7 +81,7 @@ def test_it_trains_as_a_run_on_both_splits_would(
 ):
   """Of data whose train rows are those of both, for the same epochs."""
   source, record = first
-  # It has no early stopping of which this could warn.
+  # It has no early stopping to warn of.
   monkeypatch.setattr(summary, 'one_class_warnings', lambda *rows: ['it stops'])
   found = again(source, tmp_path / 'again')
   epochs = record['best_epoch']['pretrain']

@@ -71,7 +71,7 @@ def is_same_for(
 ) -> bool:
   """Whether a label is one for all rows of each user or session, and differs.
 
-  Of those alone that come back, several of which have either value.
+  Only users and sessions with several rows count; each value needs several.
   """
   value, key = facts_lib.number(sample, facts), sample.column(key)
   varied, ones, zeros = sample.connection.execute(
