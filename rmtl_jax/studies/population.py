@@ -17,13 +17,14 @@ import numpy as np
 
 from rmtl_jax.data import batches
 from rmtl_jax.networks import ensemble
-from rmtl_jax.training import feed, models, saved, stage, trainer
+from rmtl_jax.training import feed, saved, stage, trainer
+from rmtl_jax.training import program as program_lib
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import loop as loop_lib
 
 _Member = TypeVar('_Member')
 # A program is compiled once, however many calls train its stages.
-_LOOPS: weakref.WeakKeyDictionary[models.Program, Callable[..., Any]] = (
+_LOOPS: weakref.WeakKeyDictionary[program_lib.Program, Callable[..., Any]] = (
   weakref.WeakKeyDictionary()
 )
 
@@ -42,10 +43,10 @@ def size(setting: int, runs: int) -> int:
 
 
 def by_program(
-  members: Iterable[tuple[models.Program, _Member]], limit: int
-) -> Iterator[tuple[models.Program, list[_Member]]]:
+  members: Iterable[tuple[program_lib.Program, _Member]], limit: int
+) -> Iterator[tuple[program_lib.Program, list[_Member]]]:
   """Members in groups of one program each, at most `limit` in a group."""
-  found: dict[models.Program, list[_Member]] = {}
+  found: dict[program_lib.Program, list[_Member]] = {}
   for program, member in members:
     found.setdefault(program, []).append(member)
   for program, own in found.items():

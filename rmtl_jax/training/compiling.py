@@ -26,12 +26,15 @@ from rmtl_jax.networks import critic as critic_network
 from rmtl_jax.runtime import checkpoints, stages
 from rmtl_jax.training import actor_stage, critic_stage
 from rmtl_jax.training import context as context_lib
+from rmtl_jax.training import program as program_lib
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import ahead, conflicts, loop
 from rmtl_jax.weighting import registry, tuners
 
 # A program, and what gives the arguments of its calls, or their shapes.
-_Job = tuple[ahead.Compiled, Callable[[], tuple[Any, ...]]]
+_Job = tuple[
+  ahead.Compiled | program_lib.Program, Callable[[], tuple[Any, ...]]
+]
 
 
 @contextlib.contextmanager
@@ -166,11 +169,11 @@ def _pretrain(context: context_lib.Context) -> Iterator[_Job]:
     looked = conflicts.Looked(placed(actor), step)
     return looked, *lanes, context.key('pretrain')
 
-  yield models.pretrain(config).compiled, first_pass
+  yield models.pretrain(config), first_pass
   yield models.policy_map(config), policy
   program = models.conflicts(config) if context.compares_gradients else None
   if program is not None:
-    yield program.compiled, compared
+    yield program, compared
 
 
 def _critic(context: context_lib.Context) -> Iterator[_Job]:
@@ -193,7 +196,7 @@ def _critic(context: context_lib.Context) -> Iterator[_Job]:
     _, critic = models.shapes(config)
     return placed(critic), *_lanes(context.validation, 1)
 
-  yield models.train_critics(config).compiled, first_pass
+  yield models.train_critics(config), first_pass
   yield models.td_errors(config), errors
   yield models.value_map(config), values
 
@@ -209,7 +212,7 @@ def _finetune(context: context_lib.Context) -> Iterator[_Job]:
       start = jax.eval_shape(init, actor, used)
       return placed(start), *_lanes(context.train), context.key('finetune')
 
-    yield models.finetune(config).compiled, first_pass
+    yield models.finetune(config), first_pass
 
 
 # In the order in which a run comes to them.

@@ -7,7 +7,6 @@ learning rates, lambda and constant weights are numbers in a state or a key.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -28,6 +27,7 @@ from rmtl_jax.networks import registry as networks
 from rmtl_jax.objectives import factory as objectives
 from rmtl_jax.ops import task_losses
 from rmtl_jax.runtime import checkpoints, mesh, stages
+from rmtl_jax.training import program as program_lib
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import trainer
 from rmtl_jax.updates import (
@@ -47,58 +47,12 @@ from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.weighting import factory, registry
 
 _Part = TypeVar('_Part')
-_STOP = config_lib.FaultsConfig()
 # What a stage alone calls: of the paper's sizes, some 35 MiB a loop.
 _OF_STAGE = {
   'pretrain': ('pretrain',),
   'critic': ('train_critics', 'td_errors'),
   'finetune': ('finetune', 'conflicts'),
 }
-
-
-class Program:
-  """A step, and its compiled loop.
-
-  Attributes:
-    step: step(state, batch, key, *extras) -> (state, metrics).
-    skips: whether steps that are not finite are left out.
-    compiled: the loop, which may be compiled before it is asked for.
-  """
-
-  def __init__(
-    self,
-    step: Callable[..., Any],
-    faults: config_lib.FaultsConfig = _STOP,
-    layout: mesh.Layout | None = None,
-    options: Mapping[str, Any] | None = None,
-  ):
-    """Compiles nothing yet.
-
-    Args:
-      step: see the class.
-      faults: what is done with steps that are not finite.
-      layout: the mesh, or None.
-      options: of the compiler.
-    """
-    self.step = layout.pin_step(step) if layout else step
-    self.skips = faults.on_nonfinite == 'skip'
-    self.compiled = ahead.Compiled(
-      loop.make_loop(self.step, self.skips, options)
-    )
-
-  @property
-  def is_compiled(self) -> bool:
-    """Whether the loop has been asked for."""
-    return 'loop' in vars(self)
-
-  @functools.cached_property
-  def loop(self) -> Callable[..., Any]:
-    """See updates/loop.make_loop."""
-    return self.compiled.function
-
-  def forget(self) -> None:
-    """See ahead.Compiled.forget."""
-    self.compiled.forget()
 
 
 class Models:
@@ -306,7 +260,7 @@ class Models:
       'shared', key, lambda: shared.shared_parameters(self._plain, *key)
     )
 
-  def pretrain(self, config: config_lib.Config) -> Program:
+  def pretrain(self, config: config_lib.Config) -> program_lib.Program:
     """Stage 1's."""
     stage = dataclasses.replace(config.pretrain, learning_rate=0.0)
 
@@ -320,7 +274,9 @@ class Models:
         objective=objectives.make_objective(config.objective),
       )
       options = _options(config, quick.STEPS)
-      return Program(wrap(step), config.faults, self.layout, options)
+      return program_lib.Program(
+        wrap(step), config.faults, self.layout, options
+      )
 
     key = (
       config.backbone,
@@ -333,7 +289,7 @@ class Models:
     )
     return self._once('pretrain', key, build)
 
-  def conflicts(self, config: config_lib.Config) -> Program | None:
+  def conflicts(self, config: config_lib.Config) -> program_lib.Program | None:
     """What compares the tasks' gradients; None where they share nothing."""
     if networks.BACKBONES.find(config.backbone).by_task:
       return None
@@ -347,7 +303,9 @@ class Models:
       )
       # A few batches of an epoch run it.
       options = quick.options(quick.SMALL)
-      return Program(wrap(step), layout=self.layout, options=options)
+      return program_lib.Program(
+        wrap(step), layout=self.layout, options=options
+      )
 
     key = (
       config.backbone,
@@ -357,7 +315,7 @@ class Models:
     )
     return self._once('conflicts', key, build)
 
-  def train_critics(self, config: config_lib.Config) -> Program:
+  def train_critics(self, config: config_lib.Config) -> program_lib.Program:
     """Stage 2's; its extra rows are pi(s) and perhaps the logged actions.
 
     pi(s) is pi'(s) too, since the actor is frozen.
@@ -368,7 +326,7 @@ class Models:
       step = critic_lib.make_critic_step(
         critic, state.make_optimizer(config.critic), config.critic
       )
-      return Program(
+      return program_lib.Program(
         wrap(
           lambda s, batch, key, pi, logged=None: step(
             s, batch, key, pi if logged is None else logged, pi
@@ -388,7 +346,7 @@ class Models:
     )
     return self._once('train_critics', key, build)
 
-  def finetune(self, config: config_lib.Config) -> Program:
+  def finetune(self, config: config_lib.Config) -> program_lib.Program:
     """Stage 3's; lambda, its warmup and its steps are in the state."""
     weighting = dataclasses.replace(
       config.weighting, lambda_=0.0, lambda_warmup_steps=0
@@ -410,22 +368,22 @@ class Models:
 
     def build():
       actor, critic_network, wrap = self._in_steps(config)
-      return Program(
-        wrap(
-          finetune.make_finetune_step(
-            actor,
-            state.make_optimizer(stage),
-            factory.make_weighting(weighting, np.ones(self.spec.num_tasks)),
-            dataclasses.replace(config, weighting=weighting),
-            critic_network,
-            state.make_optimizer(config.critic),
-            self._balance(config, 'finetune'),
-          )
-        ),
-        config.faults,
-        self.layout,
-        _options(config),
+      step = wrap(
+        finetune.make_finetune_step(
+          actor,
+          state.make_optimizer(stage),
+          factory.make_weighting(weighting, np.ones(self.spec.num_tasks)),
+          dataclasses.replace(config, weighting=weighting),
+          critic_network,
+          state.make_optimizer(config.critic),
+          self._balance(config, 'finetune'),
+        )
       )
+      of_run = config.faults, self.layout
+      if registry.find(weighting.name).leaves_losses and _steps_alike(config):
+        own = self.pretrain(config), self.spec.num_tasks
+        return program_lib.OfStage1(step, *own, *of_run)
+      return program_lib.Program(step, *of_run, _options(config))
 
     return self._once('finetune', key, build)
 
@@ -561,8 +519,10 @@ class Models:
       loop.make_row_map(shared_out, prepare, layout.replicate, options)
     )
 
-  def forget(self, stage: str) -> None:
+  def forget(self, stage: str, config: config_lib.Config) -> None:
     """Drops what is compiled for a stage alone, once it has ended."""
+    if stage == 'pretrain' and config.control and _steps_alike(config):
+      return  # stage 3's control goes on with it
     kinds = _OF_STAGE[stage]
     with self._building:
       found = [built for key, built in self._built.items() if key[0] in kinds]
@@ -600,6 +560,17 @@ def _of_prediction(network: config_lib.NetworkConfig) -> Any:
 def _of_network(critic: config_lib.CriticConfig) -> tuple[Any, ...]:
   """The settings of critics that make another network."""
   return critic.form, critic.head, critic.members, critic.sees_remaining
+
+
+def _steps_alike(config: config_lib.Config) -> bool:
+  """Whether stages 1 and 3 have one step, but for the weights of losses."""
+
+  def common(stage: config_lib.StageConfig) -> dict[str, Any]:
+    known = _of_step(dataclasses.replace(stage, learning_rate=0.0))
+    fields = dataclasses.fields(config_lib.StageConfig)
+    return {field.name: getattr(known, field.name) for field in fields}
+
+  return common(config.pretrain) == common(config.finetune)
 
 
 def _of_step(stage: config_lib.StageConfig) -> config_lib.StageConfig:

@@ -12,7 +12,8 @@ import jax
 from rmtl_jax.data import batches
 from rmtl_jax.runtime import memory
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import feed, models, saved, trainer
+from rmtl_jax.training import feed, saved, trainer
+from rmtl_jax.training import program as program_lib
 
 
 class Pass(NamedTuple):
@@ -32,7 +33,7 @@ class Pass(NamedTuple):
 
   name: str
   label: str
-  program: models.Program
+  program: program_lib.Program
   state: Any
   plan: batches.Epoch
   key: jax.Array

@@ -74,6 +74,11 @@ class Weighting:
     return self.asks == STEP
 
   @property
+  def leaves_losses(self) -> bool:
+    """Whether what is descended are the row losses as they are."""
+    return self.make is None and self.objective is None
+
+  @property
   def by_row(self) -> bool:
     """Whether rows differ in weight by what critics say: it can be shuffled."""
     return (

@@ -14,7 +14,8 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.runtime import progress as progress_lib
-from rmtl_jax.training import feed, models, trainer
+from rmtl_jax.training import feed, trainer
+from rmtl_jax.training import program as program_lib
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import finetune, forward, loop, pretrain, state
@@ -156,7 +157,7 @@ def counter():
 
 @functools.cache
 def trail_program():
-  return models.Program(trail)
+  return program_lib.Program(trail)
 
 
 def test_one_pass_sees_every_row_once_and_says_so():
