@@ -26,8 +26,8 @@ _MOST_NEWTON_STEPS = 100
 # Newton's method stops at this gradient of the mean loss, in nats per standard
 # deviation of the logits.
 _FLAT = 1e-12
-# A level is found to within so many logits, no further from 0 than this.
-_SAME_SHIFT, _LARGEST_SHIFT = 1e-9, 64.0
+# A level is found by halving where it may be so often.
+_HALVINGS = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +73,11 @@ class Platt:
     if not y.any() or y.all():
       return self
     rate = np.average(y > 0.5, weights=w)
-    low, high = -_LARGEST_SHIFT, _LARGEST_SHIFT
-    while high - low > _SAME_SHIFT:
+    # With the largest logit at the rate's no row is above it. A steep slope has
+    # logits of any size.
+    of_rate = float(np.log(rate) - np.log1p(-rate))
+    low, high = of_rate - float(z.max()), of_rate - float(z.min())
+    for _ in range(_HALVINGS):
       middle = (low + high) / 2
       too_low = np.average(_sigmoid(z + middle), weights=w) < rate
       low, high = (middle, high) if too_low else (low, middle)

@@ -166,6 +166,9 @@ def test_a_map_gets_the_level_of_other_rows():
     found = calibration.Platt(slope, -3.0).levelled(labels, p)
     assert found.slope == slope
     assert np.mean(found.apply(p)) == pytest.approx(2 / 3, abs=1e-8)
+  # Predictions that hardly differ have a steep slope: logits are at -120.
+  close = calibration.Platt(40.0, 117.0).levelled(labels, p * 0 + 0.05)
+  assert np.mean(close.apply(0.05)) == pytest.approx(2 / 3, abs=1e-8)
   # Weights as rows; labels without any say nothing.
   weights = np.array([3.0, 1.0, 0.0])
   found = calibration.Platt(0.7).levelled(labels, p, weights)
