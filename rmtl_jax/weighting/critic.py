@@ -188,7 +188,9 @@ def shuffle_weights(
   """The control q_shuffled: the weights of `inner` at the batch's other rows.
 
   Same weights, same batch, no information about the row: what a weighting
-  gains over this it gains from what the critics know.
+  gains over this it gains from what the critics know. With sample weights
+  (`sample_weight` f32[..., K]) a task's rows are those where its label is
+  observed.
 
   Args:
     inner: a transformation that multiplies by a weight that does not depend
@@ -202,7 +204,9 @@ def shuffle_weights(
   def update(updates, state, params=None, **extra):
     weights, new_state = _weights(inner, updates, state, params, extra)
     shuffle = stateless(
-      lambda updates, mask, key, **_: shuffle_rows(key, updates, mask)
+      lambda updates, mask, key, sample_weight=None, **_: shuffle_rows(
+        key, updates, mask, sample_weight
+      )
     )
     # Leaves of one shape are shuffled alike: the key is one.
     shuffled, _ = shuffle.update(weights, optax.EmptyState(), **extra)
@@ -223,7 +227,10 @@ def _times(updates: Any, weights: Any) -> Any:
 
 
 def shuffle_rows(
-  key: jax.Array, values: jax.Array, mask: jax.Array
+  key: jax.Array,
+  values: jax.Array,
+  mask: jax.Array,
+  sample_weight: jax.Array | None = None,
 ) -> jax.Array:
   """Permutes the valid rows of a batch, all tasks of a row together.
 
@@ -231,6 +238,9 @@ def shuffle_rows(
     key: a random key.
     values: f32[..., K].
     mask: bool[...]; where false, values stay.
+    sample_weight: f32[..., K]; where 0, values of the task stay, as those of
+      other rows would change the mean. Tasks that are observed in the same rows
+      stay together. None: all rows count.
 
   Returns:
     f32[..., K].
@@ -238,11 +248,19 @@ def shuffle_rows(
   leafwise.check_mask(values, mask)
   flat, valid = values.reshape(-1, values.shape[-1]), mask.reshape(-1)
   draws = jax.random.uniform(key, valid.shape)
-  # Both orders list the valid rows first, so they map valid to valid rows.
-  source = jnp.argsort(jnp.where(valid, draws, 2.0))
-  goal = jnp.argsort(~valid, stable=True)
-  moved = flat.at[goal].set(flat[source])
-  return jnp.where(valid[:, None], moved, flat).reshape(values.shape)
+
+  def permuted(columns, counts):
+    # Both orders list the rows that count first, so they map these to these.
+    source = jnp.argsort(jnp.where(counts, draws, 2.0))
+    goal = jnp.argsort(~counts, stable=True)
+    moved = columns.at[goal].set(columns[source])
+    return jnp.where(counts[:, None], moved, columns)
+
+  if sample_weight is None:
+    return permuted(flat, valid).reshape(values.shape)
+  counts = valid[:, None] & (sample_weight.reshape(flat.shape) > 0.0)
+  by_task = jax.vmap(permuted, 1, 1)(flat[..., None], counts)
+  return by_task.reshape(values.shape)
 
 
 def stateless(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rmtl_jax.weighting import critic
+from rmtl_jax.weighting import critic, relative
 
 SHUFFLE = jax.jit(critic.shuffle_rows)
 
@@ -75,6 +75,39 @@ def test_shuffle_sends_every_row_everywhere():
   # All six orders: mean 200, standard deviation 12.9.
   assert len(orders) == 6
   assert np.all(np.abs(counts - 200) < 5 * 12.9)
+
+
+def test_shuffle_keeps_the_values_of_rows_where_a_task_is_observed():
+  """Tasks 0 and 2 in rows 0, 1 and 3, task 1 in rows 2 and 4."""
+  mask = np.array([[True, True, True, True, True, False]])
+  weight = np.array([[[2, 0, 1], [1, 0, 1], [0, 1, 0], [3, 0, 1], [0, 1, 0]]])
+  weight = np.pad(weight, ((0, 0), (0, 1), (0, 0)), constant_values=1)
+  weight = weight.astype(np.float32)
+  rows = np.arange(6, dtype=np.float32)
+  values = np.stack([rows, rows, rows], -1)[None]
+  keys = jax.random.split(jax.random.key(0), 50)
+  moved = jax.vmap(SHUFFLE, (0, None, None, None))(keys, values, mask, weight)
+  moved = np.asarray(moved)[:, 0]
+  for task, seen in enumerate(([0, 1, 3], [2, 4], [0, 1, 3])):
+    own = moved[:, seen, task]
+    np.testing.assert_array_equal(np.sort(own), np.tile(seen, (50, 1)))
+    assert len(np.unique(own, axis=0)) == (2 if task == 1 else 6)
+    others = np.setdiff1d(np.arange(6), seen)
+    assert np.all(moved[:, others, task] == others)
+  np.testing.assert_array_equal(moved[..., 0], moved[..., 2])
+  # So the control of weights that average 1 averages 1 too.
+  link = critic.shuffle_weights(relative.scale_by_advantage(0.5))
+  ones = jnp.ones((1, 6, 3))
+  weighted, _ = link.update(
+    ones,
+    link.init(ones),
+    q_values=-jnp.asarray(values),
+    mask=mask,
+    key=keys[0],
+    sample_weight=(weight > 0).astype(np.float32),
+  )
+  for task, seen in enumerate(([0, 1, 3], [2, 4], [0, 1, 3])):
+    assert np.mean(weighted[0, seen, task]) == pytest.approx(1.0, abs=1e-6)
 
 
 def test_scale_by_task_takes_one_weight_per_task():
