@@ -133,6 +133,16 @@ def metric_weight(rows: Rows) -> np.ndarray | None:
   )
 
 
+def observed(weight: np.ndarray | None, k: int) -> np.ndarray | slice:
+  """The rows in which a task's label is observed, of weights of rows.
+
+  Args:
+    weight: f32[R, K]; None: all are.
+    k: the task.
+  """
+  return slice(None) if weight is None else np.flatnonzero(weight[:, k] > 0.0)
+
+
 def mean_one(weight: np.ndarray | None) -> np.ndarray | None:
   """Weights of rows over the mean of a task's own, of those above 0.
 

@@ -248,7 +248,10 @@ def _of_rows(
     rows['weights'] = {
       'lambdas': lambdas,
       'by_position': by_position(
-        weights, validation.host.starts, run.manifest.task_names
+        weights,
+        validation.host.starts,
+        run.manifest.task_names,
+        validation.host.sample_weight,
       ),
     }
   return rows
@@ -313,7 +316,10 @@ def _deciles(
 
 
 def by_position(
-  weights: Sequence[np.ndarray], starts: np.ndarray, tasks: Sequence[str]
+  weights: Sequence[np.ndarray],
+  starts: np.ndarray,
+  tasks: Sequence[str],
+  sample_weight: np.ndarray | None = None,
 ) -> dict[str, dict[str, list[float]]]:
   """Mean and quantiles of the weights by position in the session.
 
@@ -321,21 +327,28 @@ def by_position(
     weights: f32[R, K] of each member.
     starts: i64[S + 1], first row of every session, then R.
     tasks: K names.
+    sample_weight: f32[R, K], 0 where a task's label is not observed: no loss
+      has the weights of such rows; None: all are.
 
   Returns:
     {task: {'mean', 'low', 'high' (quantiles 0.1 and 0.9, members pooled),
-    'rows'}}, lists up to the first position with few rows.
+    'rows'}}, lists up to the first position with few rows; without tasks that
+    no first row of a session tells of.
   """
   lengths = np.diff(starts)
-  position = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
-  counts = np.bincount(position)[:_POSITIONS]
-  few = np.flatnonzero(counts < _LEAST_ROWS)
-  shown = max(int(few[0]) if len(few) else len(counts), 1)
+  every = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
   found = {}
   for k, task in enumerate(tasks):
+    seen = columns_lib.observed(sample_weight, k)
+    position = every[seen]
+    counts = np.bincount(position, minlength=1)[:_POSITIONS]
+    if not counts[0]:
+      continue
+    few = np.flatnonzero(counts < _LEAST_ROWS)
+    shown = max(int(few[0]) if len(few) else len(counts), 1)
     curve: dict[str, list[float]] = {'mean': [], 'low': [], 'high': []}
     for at in range(shown):
-      here = np.concatenate([w[position == at, k] for w in weights])
+      here = np.concatenate([w[seen][position == at, k] for w in weights])
       low, high = np.quantile(here.astype(np.float64), _SPREAD)
       for name, value in (('mean', here.mean()), ('low', low), ('high', high)):
         curve[name].append(float(value))

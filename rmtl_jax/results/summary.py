@@ -204,17 +204,20 @@ def curves(
     bins: of the histograms.
 
   Returns:
-    `weight_by_step` {task: mean weight at row 1, 2, ... of the session},
+    `weight_by_step` {task: mean weight at row 1, 2, ... of the session, of rows
+    where its label is observed, up to the first without such},
     `q_histogram` {task: {'edges', 'counts'}}.
   """
   lengths = np.diff(split.starts)
   step = np.arange(split.rows) - np.repeat(split.starts[:-1], lengths)
-  count = np.bincount(step)[:steps]
   by_step, histograms = {}, {}
   for k, task in enumerate(tasks):
     q = q_values[:, k].astype(np.float64)
-    sums = np.bincount(step, weights=weights[:, k])[:steps]
-    by_step[task] = (sums / count).tolist()
+    seen = columns_lib.observed(split.sample_weight, k)
+    count = np.bincount(step[seen], minlength=1)[:steps]
+    sums = np.bincount(step[seen], weights[seen, k], minlength=1)[:steps]
+    shown = int(np.append(count, 0).argmin())
+    by_step[task] = (sums[:shown] / count[:shown]).tolist()
     counts, edges = np.histogram(q, bins)
     histograms[task] = {'edges': edges.tolist(), 'counts': counts.tolist()}
   return {'weight_by_step': by_step, 'q_histogram': histograms}

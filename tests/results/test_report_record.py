@@ -86,6 +86,24 @@ def test_by_position_by_hand():
   assert curve['low'] == [1.0, 2.0] and curve['high'] == [1.0, 18.0]
 
 
+def test_by_position_without_rows_that_lack_the_label():
+  # Twenty-one sessions of two rows; half of a's second rows tell nothing.
+  starts = np.arange(0, 44, 2)
+  weights = np.ones((42, 2), np.float32)
+  weights[1::2] = 3.0
+  weights[::2][20] = 22.0
+  sample_weight = np.ones((42, 2), np.float32)
+  sample_weight[1::4, 0] = 0.0
+  sample_weight[::2, 1] = 0.0
+  sample_weight[40, 0] = 0.0
+  found = report_record.by_position(
+    [weights], starts, ['a', 'b'], sample_weight
+  )
+  assert found == {
+    'a': {'mean': [1.0], 'low': [1.0], 'high': [1.0], 'rows': [20]}
+  }
+
+
 def test_without_its_data_a_run_has_what_it_measured(trained, tmp_path):
   path = tmp_path / 'run'
   shutil.copytree(trained, path)

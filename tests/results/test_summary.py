@@ -139,7 +139,9 @@ def test_models_that_predict_the_same_are_evaluated_once(monkeypatch):
 
 def test_curves_by_hand():
   # Two sessions, of two rows and of one.
-  split = types.SimpleNamespace(starts=np.array([0, 2, 3]), rows=3)
+  split = types.SimpleNamespace(
+    starts=np.array([0, 2, 3]), rows=3, sample_weight=None
+  )
   q_values = np.array([[-1.0], [-3.0], [-1.0]], np.float32)
   weights = np.array([[2.0], [0.5], [4.0]], np.float32)
   found = summary.curves(q_values, split, ('a',), weights, bins=2)
@@ -147,3 +149,15 @@ def test_curves_by_hand():
   assert found['q_histogram'] == {
     'a': {'edges': [-3.0, -2.0, -1.0], 'counts': [1, 2]}
   }
+
+
+def test_weights_of_rows_without_the_label_are_in_no_curve():
+  split = types.SimpleNamespace(
+    starts=np.array([0, 2, 4]),
+    rows=4,
+    sample_weight=np.array([[2, 0, 0], [1, 0, 1], [0, 0, 0], [1, 0, 0]]),
+  )
+  weights = np.repeat(np.array([[2.0], [0.5], [4.0], [1.5]]), 3, axis=1)
+  found = summary.curves(-weights, split, ('a', 'b', 'c'), weights)
+  # No first row of a session tells of b and c.
+  assert found['weight_by_step'] == {'a': [2.0, 1.0], 'b': [], 'c': []}
