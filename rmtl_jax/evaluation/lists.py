@@ -25,6 +25,7 @@ def ndcg(
   DCG sums (2^y - 1) / log2(rank + 1) over the first `top` ranks (Järvelin and
   Kekäläinen, TOIS 2002; gains of Burges et al., ICML 2005); rows of one score
   share the mean of their ranks' discounts (McSherry and Najork, ECIR 2008).
+  Labels below 0 gain nothing, as those of 0.
 
   Examples:
     >>> one_group = np.zeros(3, int)
@@ -33,7 +34,7 @@ def ndcg(
     0.6309
 
   Args:
-    labels: [R] >= 0.
+    labels: [R].
     scores: [R].
     codes: i64[R], the row's group, in any order.
     groups: number of groups.
@@ -45,7 +46,12 @@ def ndcg(
   types.check_same_shape(labels, scores, codes)
   if not len(labels) or np.isnan(scores).any():
     return float('nan')
-  gains = np.exp2(labels.astype(np.float64)) - 1.0
+  # Over 2^y of the group's largest label, which may be too large for a power.
+  positive = np.maximum(labels.astype(np.float64), 0.0)
+  largest = np.zeros(groups)
+  np.maximum.at(largest, codes, positive)
+  own = largest[codes]
+  gains = np.exp2(positive - own) - np.exp2(-own)
   # Groups without a positive have no best order. In logs they are most groups.
   has_gain = np.bincount(codes, gains, minlength=groups) > 0.0
   kept = np.flatnonzero(has_gain[codes])

@@ -68,6 +68,16 @@ def test_graded_gains():
   np.testing.assert_allclose(found, (1 + 7 * discount) / (7 + discount))
 
 
+def test_gains_of_levels_below_0_and_of_large_ones():
+  one, scores = np.zeros(3, int), np.array([0.9, 0.5, 0.1])
+  below = lists.ndcg(np.array([-2, 1, -1]), scores, one, 1, 5)
+  np.testing.assert_allclose(below, 1 / np.log2(3))
+  # No power of 2 has so many bits; what is 1,000 less counts for nothing.
+  large = lists.ndcg(np.array([1000, 2000, 0]), scores, one, 1, 5)
+  np.testing.assert_allclose(large, 1 / np.log2(3))
+  assert np.isnan(lists.ndcg(np.array([-2, 0, -1]), scores, one, 1, 5))
+
+
 @pytest.mark.parametrize('scores', [np.array([0.1, np.nan]), np.zeros(0)])
 def test_undefined_is_nan(scores):
   labels = np.ones(len(scores), int)
