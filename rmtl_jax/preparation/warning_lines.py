@@ -21,6 +21,12 @@ _MAX_IMMATURE = 0.1
 # From this share on, a warning says what makes the split longer.
 _MOST_OF_SPLIT = 0.5
 _LONGER = '; --split_dates or --split can make {} longer than that'
+_OTHER_SPLITS = (
+  'other splits (--split_by=random, --split_dates) may have both classes'
+)
+# Instead, of rows that are added to data.
+ADD_MORE = '; they stay so: add more days at a time, to lose fewer'
+MORE_DAYS = 'more days at a time may have both classes'
 
 
 def sessions(rows: source.SourceTable) -> list[str]:
@@ -89,7 +95,9 @@ def parted_users(
 
 
 def immature(
-  rows: source.SourceTable, places: sessions_lib.RowPlaces
+  rows: source.SourceTable,
+  places: sessions_lib.RowPlaces,
+  remedy: str = _LONGER,
 ) -> list[str]:
   """Warns about splits that lose many rows to labels known too late."""
   lines = []
@@ -100,7 +108,7 @@ def immature(
       lines.append(
         f'{lost / (kept + lost):.0%} of the rows of {name} are left out, as'
         f' their labels are not known at its end: {fastest(rows)}'
-        + _remedy(lost / (kept + lost), name)
+        + _remedy(lost / (kept + lost), name, remedy)
       )
   return lines
 
@@ -110,6 +118,7 @@ def late(
   encoded: encode.Encoded,
   rows: source.SourceTable,
   places: sessions_lib.RowPlaces,
+  remedy: str = _LONGER,
 ) -> list[str]:
   """Warns about splits in which many labels of a task are known too late."""
   lines = []
@@ -127,13 +136,15 @@ def late(
           f'{count / places.rows[i]:.0%} of the labels of'
           f' {manifest_lib.SPLITS[i]} are not observed, as they are not known'
           f' at its end: {_known(task)}'
-          + _remedy(count / places.rows[i], manifest_lib.SPLITS[i])
+          + _remedy(count / places.rows[i], manifest_lib.SPLITS[i], remedy)
         )
   return lines
 
 
 def one_class(
-  rows: source.SourceTable, of_splits: Mapping[str, manifest_lib.Split]
+  rows: source.SourceTable,
+  of_splits: Mapping[str, manifest_lib.Split],
+  remedy: str = _OTHER_SPLITS,
 ) -> list[str]:
   """Warns about splits in which a task has one class only, or no label."""
   lines = []
@@ -148,9 +159,8 @@ def one_class(
         found.setdefault(only, []).append(name)
     lines += [
       f'task {task.name!r} has {what} in {" and ".join(names)}, so nothing can'
-      f' be {"learnt or " * ("train" in names)}measured there: other splits'
-      ' (--split_by=random, --split_dates) may have both classes, or the label'
-      ' is not what it seems'
+      f' be {"learnt or " * ("train" in names)}measured there: {remedy}, or'
+      ' the label is not what it seems'
       for what, names in found.items()
     ]
   return lines
@@ -168,9 +178,9 @@ def _known(task: source.SourceTask) -> str:
   )
 
 
-def _remedy(lost: float, split: str) -> str:
+def _remedy(lost: float, split: str, remedy: str) -> str:
   """What to do about a split that loses most of its labels, or ''."""
-  return _LONGER.format(split) if lost > _MOST_OF_SPLIT else ''
+  return remedy.format(split) if lost > _MOST_OF_SPLIT else ''
 
 
 def _duration(seconds: float) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import duckdb
 
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import counts, source, windows
+from rmtl_jax.preparation import counts, source, warning_lines, windows
 from rmtl_jax.preparation.extending import (
   drift,
   encoding,
@@ -59,19 +60,22 @@ def manifest(
     'rows': stitched.places.rows[2],
     'first_row_id': first_row,
   }
+  splits = files.merge(old, written, seam) | of_new
   options = {k: v for k, v in old.options.items() if k not in _REPLACED}
   if config.until:
     options['until'] = config.until
   return dataclasses.replace(
     old,
     fields=encoded.rows.fields,
-    splits=files.merge(old, written, seam) | of_new,
+    splits=splits,
     options=options
     | {
       'split_by': 'rolling',
       'extended': [*old.options.get('extended', ()), step],
     },
-    report=_report(connection, rows, base, stitched, encoded, drifted),
+    report=_report(
+      connection, rows, base, stitched, encoded, drifted, splits
+    ),
   )
 
 
@@ -82,16 +86,16 @@ def _report(
   stitched: stitch.Stitched,
   encoded: encoding.Encoding,
   drifted: drift.Drift,
+  of_splits: Mapping[str, manifest_lib.Split],
 ) -> dict[str, Any]:
   """Counts of the new rows; `raw_rows` are those of all logs so far."""
-  dropped = dict(rows.dropped)
+  dropped, places = dict(rows.dropped), stitched.places
   if rows.identity:
     dropped['exact duplicate'] = stitched.duplicates
   if stitched.left_out:
     dropped['in a session that began before the new rows'] = stitched.left_out
-  if stitched.places.immature[2]:
-    reason = source.LABEL_UNKNOWN.format('test')
-    dropped[reason] = stitched.places.immature[2]
+  if places.immature[2]:
+    dropped[source.LABEL_UNKNOWN.format('test')] = places.immature[2]
   left_out = base.manifest.report.get('as_of_left_out')
   return {
     'raw_rows': base.manifest.report['raw_rows'] + rows.table.rows,
@@ -104,5 +108,15 @@ def _report(
     'new_values': {n: one.added for n, one in encoded.grown.items()},
     'drift': drifted.psi,
     **({'as_of_left_out': left_out} if left_out else {}),
-    'warnings': [*rows.table.warnings, *rows.warnings, *drifted.warnings],
+    'warnings': [
+      *rows.table.warnings,
+      *rows.warnings,
+      *warning_lines.duplicates(rows, stitched.duplicates),
+      *warning_lines.immature(rows, places, warning_lines.ADD_MORE),
+      *warning_lines.late(
+        connection, encoded.rows, rows, places, warning_lines.ADD_MORE
+      ),
+      *warning_lines.one_class(rows, of_splits, warning_lines.MORE_DAYS),
+      *drifted.warnings,
+    ],
   }

@@ -450,3 +450,33 @@ def test_a_schema_in_memory_may_be_given_again(tmp_path, monkeypatch):
     raw_dir='new.csv', data_dir='new', extend='old'
   )
   assert prepare.prepare(new, schema=schema).splits['test'].rows == 10
+
+
+def test_what_new_days_lose_for_good_is_said(tmp_path):
+  """Ten days at first, then one whose purchases are known a day later."""
+  tasks = [
+    {'name': 'click', 'column': 'clicked', 'known_after_seconds': 0},
+    {'name': 'buy', 'column': 'clicked', 'known_after_seconds': 86_400},
+  ]
+  schema = SCHEMA | {'tasks': tasks}
+  raw_files.write(tmp_path / 'old.csv', lines(0, 240))
+  config = prepare_config.PrepareConfig(
+    raw_dir=str(tmp_path / 'old.csv'),
+    data_dir=str(tmp_path / 'old'),
+    until='2023-11-24T22:00',
+    as_of=('none',),
+  )
+  prepare.prepare(config, schema=schema)
+  day = lines(240, 264)
+  rows = [*day, *day[1:3]]
+  found = extend(tmp_path, rows, until='2023-11-25T22:00').report
+  assert [text.partition(':')[0] for text in found['warnings']] == [
+    '8% of the rows equal an earlier one of their session and time in every'
+    ' column, and are dropped; if they are rows of their own (times that are'
+    ' days or years make them alike), give the log a column that numbers its'
+    ' rows',
+    '100% of the labels of test are not observed, as they are not known at its'
+    ' end',
+    "task 'buy' has no label in test, so nothing can be measured there",
+  ]
+  assert 'stay so: add more days at a time' in found['warnings'][1]
