@@ -73,9 +73,7 @@ def manifest(
       'split_by': 'rolling',
       'extended': [*old.options.get('extended', ()), step],
     },
-    report=_report(
-      connection, rows, base, stitched, encoded, drifted, splits
-    ),
+    report=_report(connection, rows, base, stitched, encoded, drifted, splits),
   )
 
 

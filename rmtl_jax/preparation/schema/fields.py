@@ -86,6 +86,13 @@ def _from_time(
   return fields
 
 
+def is_of_time(field: manifest_lib.Field) -> bool:
+  """Whether a field is a part of the time, of which a log has few values."""
+  is_part = field.name in times.PARTS
+  has_no_side = field.details.get('side') == source.NO_SIDE
+  return FROM_TIME in field.details or (is_part and has_no_side)
+
+
 def _of_kind(part: part_lib.Part, kind: str) -> list[source.SourceField]:
   fields = []
   for entry in part.entries(kind):

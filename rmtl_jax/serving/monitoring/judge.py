@@ -20,12 +20,9 @@ import scipy.stats
 
 from rmtl_jax import registry, types
 from rmtl_jax.config import kinds
-from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import bootstrap, metrics, regression, shifts
 from rmtl_jax.evaluation import registry as metric_registry
-from rmtl_jax.preparation import source
 from rmtl_jax.preparation.description import drift
-from rmtl_jax.preparation.raw import times
 from rmtl_jax.preparation.schema import fields as fields_lib
 from rmtl_jax.results import reference as reference_lib
 from rmtl_jax.serving.monitoring import model as model_lib
@@ -154,7 +151,7 @@ class _Judge:
       'test': before,
       'unseen': blank if has_vocabulary else {},
       'missing': missing,
-      'judged': not _is_of_time(field),
+      'judged': not fields_lib.is_of_time(field),
     }
     alarms = []
     excess = max(before - chance, 0.0)
@@ -365,13 +362,6 @@ def _shown(found: shifts.Shift) -> Record:
     'psi': found.psi if tells else None,
     'chance': found.chance if tells else None,
   }
-
-
-def _is_of_time(field: manifest_lib.Field) -> bool:
-  """Whether a field is a part of the time, of which a log has few values."""
-  is_part = field.name in times.PARTS
-  has_no_side = field.details.get('side') == source.NO_SIDE
-  return fields_lib.FROM_TIME in field.details or (is_part and has_no_side)
 
 
 def figures(

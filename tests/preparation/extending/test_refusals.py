@@ -458,7 +458,7 @@ def test_what_new_days_lose_for_good_is_said(tmp_path):
     {'name': 'click', 'column': 'clicked', 'known_after_seconds': 0},
     {'name': 'buy', 'column': 'clicked', 'known_after_seconds': 86_400},
   ]
-  schema = SCHEMA | {'tasks': tasks}
+  schema = SCHEMA | {'tasks': tasks, 'from_time': ['weekday']}
   raw_files.write(tmp_path / 'old.csv', lines(0, 240))
   config = prepare_config.PrepareConfig(
     raw_dir=str(tmp_path / 'old.csv'),
@@ -480,3 +480,5 @@ def test_what_new_days_lose_for_good_is_said(tmp_path):
     "task 'buy' has no label in test, so nothing can be measured there",
   ]
   assert 'stay so: add more days at a time' in found['warnings'][1]
+  # A day has one weekday, which is no drift.
+  assert found['drift']['weekday'] > drift.DIFFERENT
