@@ -7,6 +7,7 @@ releases its lock, so the next process that writes there can remove it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import pathlib
@@ -135,6 +136,23 @@ def _remove_parents(made: list[pathlib.Path]) -> None:
       parent.rmdir()
 
 
+def move(path: pathlib.Path, target: pathlib.Path) -> None:
+  """Renames a finished directory to a target that is empty or not there.
+
+  Raises:
+    types.InputError: another process has written the target meanwhile.
+  """
+  try:
+    durable.replace(path, target)
+  except OSError as error:
+    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+      raise
+    raise types.InputError(
+      f'{target}: was written by another process meanwhile, and stays as that'
+      ' one wrote it'
+    ) from None
+
+
 def publish(path: pathlib.Path, target: pathlib.Path) -> None:
   """Renames a finished directory to the target, over older data."""
   if target.exists() and any(target.iterdir()):
@@ -142,13 +160,13 @@ def publish(path: pathlib.Path, target: pathlib.Path) -> None:
     old = path.with_name(path.name.replace(_MAKING, _OLD))
     target.rename(old)
     try:
-      durable.replace(path, target)
-    except OSError:
+      move(path, target)
+    except (OSError, types.InputError):
       _put_back(old, target)
       raise
     shutil.rmtree(old, ignore_errors=True)
   else:
-    durable.replace(path, target)
+    move(path, target)
 
 
 def sweep(target: pathlib.Path) -> None:

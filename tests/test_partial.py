@@ -9,7 +9,7 @@ import sys
 import pyarrow as pa
 import pytest
 
-from rmtl_jax import partial, types
+from rmtl_jax import durable, partial, types
 from rmtl_jax.preparation import writer
 from rmtl_jax.serving import sinks
 from tests.preparation import raw_files
@@ -68,6 +68,27 @@ def test_publish_replaces_whole_directories(tmp_path):
       partial.publish(path, target)
     assert names(tmp_path) == ['out'] and names(target) == ['some']
     assert (target / 'some').read_text() == text
+
+
+@pytest.mark.parametrize('overwrite', [False, True])
+def test_the_first_of_two_writers_wins(tmp_path, monkeypatch, overwrite):
+  """Another one is done while what was written is synced, as disks are slow."""
+  target = tmp_path / 'out'
+  sync = durable.sync_tree
+
+  def sync_slowly(path):
+    sync(path)
+    target.mkdir()
+    (target / 'manifest.json').write_text('theirs')
+
+  monkeypatch.setattr(durable, 'sync_tree', sync_slowly)
+  with (
+    pytest.raises(types.InputError, match='out: was written by another'),
+    writer.new_directory(target, overwrite) as path,
+  ):
+    (path / 'manifest.json').write_text('ours')
+  assert names(tmp_path) == ['out']
+  assert (target / 'manifest.json').read_text() == 'theirs'
 
 
 def test_parents_that_were_made_are_removed_again(tmp_path):

@@ -84,7 +84,7 @@ def new_directory(
     with reading.exclusive_lock(data_dir):
       yield directory
       check_target(data_dir, overwrite)
-      partial.publish(directory, target)
+      (partial.publish if overwrite else partial.move)(directory, target)
 
 
 def write_parts(

@@ -71,8 +71,7 @@ def export(
   with partial.staging_directory(target, str(output)) as directory:
     record = _write(scorer, directory, with_saved_model)
     _check_target(output)
-    # Takes the place of an empty directory too.
-    durable.replace(directory, target)
+    partial.move(directory, target)
   return record
 
 
