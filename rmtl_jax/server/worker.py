@@ -51,7 +51,7 @@ class Worker:
     self._pause, self._again = 0.0, 0.0
     self._wake = threading.Event()
     self._stopped = False
-    self._seen: tuple[Any, ...] = ()
+    self._seen: tuple[Any, ...] | None = None
 
   def load(self) -> None:
     """Loads the model now, so that no request comes before it is ready."""
@@ -148,14 +148,19 @@ class Worker:
       if self._stopped:
         return
       found = models.mark(self.settings.workdir)
-      is_new = self._model is None or found != self._model.mark
-      if (asked or is_new) and found:
+      if not asked:
+        if self._model is not None and found == self._model.mark:
+          self._failed = None
+          continue
         # Half-written files change again: they are read once they rest.
-        if not asked and found != self._seen:
+        if found != self._seen:
           self._seen = found
           continue
-        if asked or found != self._failed or time.monotonic() >= self._again:
-          self._take_up()
+        # Where no model stands, trying again finds none.
+        again = bool(found) and time.monotonic() >= self._again
+        if found == self._failed and not again:
+          continue
+      self._take_up()
 
   def _take_up(self) -> None:
     """Reads the model; the one that serves stays until the new one is warm."""

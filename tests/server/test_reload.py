@@ -53,8 +53,12 @@ def test_a_link_that_is_moved(links):
     assert client_lib.metric(client, test_app.COMPILED) == 0
 
 
-def test_a_damaged_model_does_not_take_over(links):
-  (links / 'two' / 'model.bin').write_bytes(b'damaged')
+@pytest.mark.parametrize('damaged', ['model.bin', 'nothing is there'])
+def test_a_damaged_model_does_not_take_over(links, damaged):
+  if damaged == 'model.bin':
+    (links / 'two' / damaged).write_bytes(b'damaged')
+  else:
+    shutil.rmtree(links / 'two')
   with client_lib.serving(links / 'now') as (client, _):
     first = client.get('/ready').json()['version']
     move(links, 'two')
