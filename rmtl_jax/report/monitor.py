@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -215,7 +216,7 @@ def _drifts(record: Record) -> content.Picture:
   figure = panels.drifts(
     [of['name'] for of in shown],
     [
-      (name, marker, colour, [of[key] or 0.0 for of in shown])
+      (name, marker, colour, [_place(of[key]) for of in shown])
       for (key, name, marker), colour in zip(
         kinds, pictures.COLOURS, strict=False
       )
@@ -229,6 +230,11 @@ def _drifts(record: Record) -> content.Picture:
     'Drift of fields; dotted at the threshold',
     types.one_line(f'Points per field. Log: {spoken}.'),
   )
+
+
+def _place(index: float | None) -> float:
+  """Where an index is drawn; nowhere if too few rows tell it."""
+  return math.nan if index is None else index
 
 
 def _distribution(of: Record, number: int) -> content.Picture:

@@ -1,6 +1,9 @@
 """What `rmtl monitor` shows."""
 
+import numpy as np
+
 from rmtl_jax.report import monitor
+from rmtl_jax.report.page import panels
 
 
 def test_an_alarm_stands_beside_its_own_metric():
@@ -22,3 +25,19 @@ def test_an_alarm_stands_beside_its_own_metric():
     ('AUC', ''),
     ('logloss', 'ALARM'),
   ]
+
+
+def test_a_field_that_too_few_rows_tell_has_no_point(monkeypatch):
+  """Where it has no figure, a point at the least drift would call it alike."""
+  figures, draw = [], panels.drifts
+  monkeypatch.setattr(
+    panels, 'drifts', lambda *args: figures.append(draw(*args)) or figures[-1]
+  )
+  known = {'name': 'price', 'psi': 0.5, 'chance': 0.1, 'test': 0.0}
+  unknown = {'name': 'user', 'psi': None, 'chance': None, 'test': 0.2}
+  fields = [known | {'alarms': []}, unknown | {'alarms': []}]
+  monitor._drifts({'fields': fields, 'thresholds': {'psi': 0.2}})
+  points = [line.get_xdata() for line in figures[0].axes[0].lines[:3]]
+  np.testing.assert_allclose(
+    points, [[0.5, np.nan], [0.1, np.nan], [0.001, 0.2]]
+  )
