@@ -90,7 +90,8 @@ def check(
   for one in differences:
     raise types.InputError(
       f'--start_from: {one.what} is {one.old!r:.200} in {source.path}, and'
-      f' {one.new!r:.200} in {place}'
+      f' {one.new!r:.200} in {place}; rmtl prepare --extend makes data to go on'
+      ' with, on other data train anew'
     )
 
 

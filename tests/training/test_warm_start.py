@@ -255,7 +255,8 @@ def _forged(places, tmp_path, change):
 )
 def test_other_fields_and_tasks_are_refused(places, tmp_path, change, match):
   data = _forged(places, tmp_path, change)
-  with pytest.raises(types.InputError, match=match):
+  told = f'{match}.*; rmtl prepare --extend makes data to go on with'
+  with pytest.raises(types.InputError, match=told):
     run.train(
       CONFIG, tmp_path / 'run', data, live=QUIET, start_from=places / 'run'
     )
