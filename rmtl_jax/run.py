@@ -5,7 +5,7 @@ What a stage starts from, in this order (training/saved.py):
   2. else the newest sound checkpoint of the unfinished stage, with its place
      in the data;
   3. else what the stage before has left.
-A directory of other settings or other data is refused (runtime/workdir.py).
+A directory of other settings or other data is refused (runtime/checks.py).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import importance as importance_lib
 from rmtl_jax.networks import ignore
-from rmtl_jax.runtime import progress, workdir, writers
+from rmtl_jax.runtime import checks, progress, workdir, writers
 from rmtl_jax.serving import predictor
 from rmtl_jax.training import splits as splits_lib
 
@@ -81,11 +81,11 @@ def importance(
   with contextlib.ExitStack() as held:
     workdir.hold_data(held, place)
     manifest = manifest_file.read(place)
-    workdir.check_compatible(run, manifest, str(place))
+    checks.check_compatible(run, manifest, str(place))
     if data_dir:
-      workdir.check_encoding(run, manifest, place)
+      checks.check_encoding(run, manifest, place)
     else:
-      workdir.check_own_data(run, (split,))
+      checks.check_own_data(run, (split,))
     host = splits_lib.read(place, manifest, split, run.config.batch, live).host
     seen, starts = _sample(host, rows, seed)
   live.start('importance', 0, compiles=True)

@@ -13,7 +13,7 @@ from rmtl_jax import types
 from rmtl_jax.data import manifest_file
 from rmtl_jax.results import calibrations, ensemble, finetuned, row_values
 from rmtl_jax.results import record as run_record
-from rmtl_jax.runtime import memory, mesh, processes, workdir, writers
+from rmtl_jax.runtime import checks, memory, mesh, processes, workdir, writers
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 
@@ -52,7 +52,7 @@ def evaluate(
     if is_own:
       try:
         processes.on_first(
-          lambda: workdir.check_own_data(run, tuple(run.manifest.splits)),
+          lambda: checks.check_own_data(run, tuple(run.manifest.splits)),
           types.InputError,
         )
       except types.InputError:
@@ -79,9 +79,9 @@ def _evaluate(
 ) -> dict[str, Any]:
   """As `evaluate`, with the data locked."""
   path, manifest = run.path, manifest_file.read(data_dir)
-  workdir.check_compatible(run, manifest, str(data_dir))
+  checks.check_compatible(run, manifest, str(data_dir))
   if not is_own:
-    workdir.check_encoding(run, manifest, data_dir)
+    checks.check_encoding(run, manifest, data_dir)
   models = models_lib.Models(run.manifest.feature_spec(), layout)
   check(layout, models, run.config, run, copies=1)
   trained = ensemble.restore(run, models)

@@ -20,11 +20,10 @@ import contextlib
 import dataclasses
 import fcntl
 import importlib.metadata
-import itertools
 import pathlib
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -36,26 +35,11 @@ from rmtl_jax.config import variants
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
-from rmtl_jax.runtime import checkpoints, mesh, processes, writers
+from rmtl_jax.runtime import checkpoints, checks, mesh, processes, writers
 
 # What a directory holds; a study's is described like a run's.
 RUN, COMPARISON, SEARCH = KINDS = 'run', 'comparison', 'search'
-# What a backtest's directory holds first, as others config.json.
-BACKTEST = 'asked.json'
-# Of a run's or a study's directory what is no place for another.
-_PARTS = (
-  *('checkpoints', 'data', 'evaluation', 'report', 'tensorboard', 'tracking'),
-  'vocabulary',
-)
-_REMEDY = '; choose another --workdir'
-_APART = (
-  '; data that were prepared apart are encoded in another way (rmtl predict'
-  ' reads raw rows)'
-)
 _NONE: Mapping[str, str] = {}
-# Settings that may change on resume: a comparison may get more seeds and
-# methods, and the others change no number.
-_FREE = ('compare.', 'batch.input', 'batch.resident_gib', 'faults.checkpoint')
 # A prime: ensembles whose seeds are nearer to each other share no member.
 _SEED_STRIDE = 1_000_003
 _SEEDS = 2**31
@@ -250,54 +234,23 @@ def find(
 
   Raises:
     types.InputError: the directory has a run with other settings or data, or
-      something of another kind; names the first that differs; or `check_place`.
+      something of another kind; names the first that differs; or as
+      `checks.check_place`.
   """
   manifest = manifest_file.read(data_dir)
   contract_vocabulary.check_sizes(data_dir, manifest)
   if not (path / 'config.json').exists():
-    check_place(path)
+    checks.check_place(path)
     return Run(path, config, data_dir, manifest, kind=kind)
   old = read(path)
   if old.kind != kind:
-    raise types.InputError(f'{path}: holds a {old.kind}{_REMEDY}')
-  _compare(
+    raise types.InputError(f'{path}: holds a {old.kind}{checks.REMEDY}')
+  checks.check_settings(
     path, config_values.flatten(old.config), config_values.flatten(config)
   )
-  if reading.sha256(path / 'manifest.json') != reading.sha256(
-    data_dir / 'manifest.json'
-  ):
-    if data_dir.resolve() == old.data_dir:
-      raise _replaced(old, _REMEDY)
-    check_compatible(old, manifest, f'{path}: {data_dir}')
-    raise types.InputError(
-      f'{path}: this run was trained on other data than {data_dir};'
-      ' choose another --workdir'
-    )
+  checks.check_same_data(old, manifest, data_dir)
   # Those that may change are as they are asked for now.
   return dataclasses.replace(old, config=config, data_dir=data_dir)
-
-
-def check_place(path: pathlib.Path) -> None:
-  """Refuses a new run or study in what belongs to something else.
-
-  Raises:
-    types.InputError: it holds prepared data, an exported model or a study, or
-      is a run's part.
-  """
-  held = ''
-  if (path / 'manifest.json').exists() and (path / 'train').exists():
-    held = 'holds prepared data'
-  elif holder := manifest_file.copy_holder(path):
-    held = f'holds {holder}'
-  elif (path / BACKTEST).exists():
-    held = 'holds a backtest'
-  place = path.resolve()
-  for part, whole in itertools.pairwise([place, *place.parents]):
-    files = ('config.json', 'manifest.json')
-    if part.name in _PARTS and all((whole / name).exists() for name in files):
-      held = f'is a part of {whole}'
-  if held:
-    raise types.InputError(f'{path}: {held}{_REMEDY}')
 
 
 def create(
@@ -326,7 +279,9 @@ def create(
   """
   run = find(path, config, data_dir, kind)
   if (path / 'config.json').exists():
-    reading.compare_digests(data_dir, run.digests, digests, str(path), _REMEDY)
+    reading.compare_digests(
+      data_dir, run.digests, digests, str(path), checks.REMEDY
+    )
     return run
   # config.json comes last and marks the description as complete, so the other
   # files are synced before it.
@@ -354,26 +309,6 @@ def create(
     digests=dict(digests),
     started_from=dict(started_from),
     refit_of=dict(refit_of),
-  )
-
-
-def check_own_data(run: Run, splits: Sequence[str]) -> None:
-  """Refuses data that replaced the run's own.
-
-  Raises:
-    types.InputError: names the first file that differs or is missing.
-  """
-  manifest = manifest_file.read(run.data_dir)
-  if manifest != run.manifest:
-    raise _replaced(run)
-  digests = reading.Snapshot(run.data_dir, manifest, splits).digests()
-  reading.compare_digests(run.data_dir, run.digests, digests, str(run.path))
-
-
-def _replaced(run: Run, remedy: str = '') -> types.InputError:
-  return types.InputError(
-    f'{run.data_dir / "manifest.json"}: the data were replaced since'
-    f' {run.path} began{remedy}'
   )
 
 
@@ -445,7 +380,7 @@ def read(path: pathlib.Path) -> Run:
   """
   file = path / 'config.json'
   missing = f'{path} is not a run (make it with rmtl train)'
-  if not file.exists() and (path / BACKTEST).exists():
+  if not file.exists() and (path / checks.BACKTEST).exists():
     raise types.InputError(f'{path}: holds a backtest, expected a run')
   record = json_files.read(file, missing)
   for name, kind in (('config', dict), ('data_dir', str)):
@@ -492,82 +427,6 @@ def read_run(path: pathlib.Path) -> Run:
   return found
 
 
-def check_compatible(run: Run, data: manifest_lib.Manifest, path: str) -> None:
-  """Refuses data with other features or tasks than the run's.
-
-  Raises:
-    types.InputError: names the first field or task that differs.
-  """
-  old, new = (
-    [
-      (f.name, f.kind, f.size, f.width, f.vocabulary_owner)
-      for f in manifest.fields
-    ]
-    for manifest in (run.manifest, data)
-  )
-  said = ('name', 'kind', 'vocabulary rows', 'slots', 'vocabulary')
-  for number, fields in enumerate(zip(old, new, strict=False), start=1):
-    for what, before, after in zip(said, *fields, strict=True):
-      if before != after:
-        raise types.InputError(
-          f'{path}: field number {number}, {fields[1][0]!r}: {what}:'
-          f' {after!r}, the run has {before!r}'
-        )
-  if len(old) != len(new):
-    raise types.InputError(
-      f'{path}: has {len(new)} fields, the run has {len(old)}'
-    )
-  if run.manifest.task_names != data.task_names:
-    raise types.InputError(
-      f'{path}: tasks are {", ".join(data.task_names)}, the run has'
-      f' {", ".join(run.manifest.task_names)}'
-    )
-  for known, task in zip(run.manifest.tasks, data.tasks, strict=True):
-    for what in ('kind', 'levels'):
-      before, after = getattr(known, what), getattr(task, what)
-      if before != after:
-        raise types.InputError(
-          f'{path}: task {task.name!r}: {what}: {after!r}, the run has'
-          f' {before!r}'
-        )
-
-
-def check_encoding(
-  run: Run, data: manifest_lib.Manifest, data_dir: pathlib.Path
-) -> None:
-  """Refuses compatible data whose ids or numbers mean something else.
-
-  Data that were prepared apart have vocabularies, bins and scales of their own,
-  and vocabularies may have the run's sizes by chance. What either side lacks,
-  as data of other engines may, is not compared.
-
-  Raises:
-    types.InputError: names the first field that differs.
-  """
-  for known, field in zip(run.manifest.fields, data.fields, strict=True):
-    where = f'{data_dir}: field {field.name!r}'
-    for what in ('transform', 'edges', 'mean', 'deviation'):
-      before, after = (f.details.get(what) for f in (known, field))
-      if before != after and None not in (before, after):
-        raise types.InputError(
-          f'{where}: {what}: {after!r:.80}, the run has {before!r:.80}{_APART}'
-        )
-    file = f'vocabulary/{field.name}.parquet'
-    paths = [place / file for place in (run.path, data_dir)]
-    if not (field.has_vocabulary and all(path.exists() for path in paths)):
-      continue
-    before, after = (
-      contract_vocabulary.read(path, field)['value'].to_pylist()
-      for path in paths
-    )
-    for row, (old, new) in enumerate(zip(before, after, strict=True)):
-      if old != new:
-        raise types.InputError(
-          f'{where}: vocabulary row {row}: {new!r:.80}, the run has'
-          f' {old!r:.80}{_APART}'
-        )
-
-
 def versions() -> dict[str, str]:
   """Versions of Python and of the packages that numbers depend on."""
   found = {'python': platform.python_version()}
@@ -598,14 +457,3 @@ def commit() -> str | None:
   except (OSError, subprocess.CalledProcessError):
     return None
   return found.stdout.strip()
-
-
-def _compare(
-  path: pathlib.Path, old: dict[str, Any], new: dict[str, Any]
-) -> None:
-  for name, value in new.items():
-    if old.get(name) != value and not name.startswith(_FREE):
-      raise types.InputError(
-        f'{path}: this run has config.{name}={old.get(name)!r}, not'
-        f' {value!r}; choose another --workdir'
-      )

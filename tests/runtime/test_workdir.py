@@ -1,17 +1,12 @@
 """What a directory holds: a run, a comparison or a search."""
 
-import dataclasses
 import json
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.config import values as config_values
-from rmtl_jax.data import manifest_file
-from rmtl_jax.runtime import workdir
+from rmtl_jax.runtime import checks, workdir
 from rmtl_jax.studies import prune
 from tests import tiny
 
@@ -31,40 +26,8 @@ def test_a_directory_is_of_one_kind(tmp_path, kind):
       workdir.find(path, config, data, other)
 
 
-@pytest.mark.parametrize(
-  ('place', 'told'),
-  [
-    ('run/checkpoints', 'is a part of .*/run; choose'),
-    ('run/report/mine', 'is a part of .*/run; choose'),
-    ('data', 'holds prepared data; choose'),
-    ('other', 'holds prepared data; choose'),
-    ('backtest', 'holds a backtest; choose'),
-    ('export', 'holds an exported model; choose'),
-  ],
-)
-def test_nothing_is_begun_in_what_belongs_to_something_else(
-  tmp_path, place, told
-):
-  data, config = tmp_path / 'data', config_lib.Config()
-  for one in (data, tmp_path / 'other'):
-    tiny.write_prepared(one)
-  for name in ('run/checkpoints', 'run/report/mine', 'backtest', 'export'):
-    (tmp_path / name).mkdir(parents=True)
-  (tmp_path / 'backtest' / workdir.BACKTEST).write_text('{}')
-  (tmp_path / 'export' / 'export.json').write_text('{}')
-  workdir.create(tmp_path / 'run', config, data)
-  for kind in workdir.KINDS:
-    with pytest.raises(types.InputError, match=told):
-      workdir.create(tmp_path / place, config, data, kind=kind)
-  assert not (tmp_path / place / 'config.json').exists()
-  # Runs of an ensemble's members and the paper's model have their places.
-  member = tmp_path / 'run' / 'members' / '0'
-  member.mkdir(parents=True)
-  assert workdir.create(member, config, data).path == member
-
-
 def test_a_backtest_is_no_run(tmp_path):
-  (tmp_path / workdir.BACKTEST).write_text('{}')
+  (tmp_path / checks.BACKTEST).write_text('{}')
   with pytest.raises(types.InputError, match='holds a backtest, expected a'):
     workdir.read(tmp_path)
 
@@ -76,85 +39,6 @@ def test_a_description_that_was_cut_off_is_written_again(tmp_path):
   workdir.create(path, config_lib.Config(), data)
   (path / 'config.json').unlink()
   assert workdir.create(path, config_lib.Config(), data).data_dir == data
-
-
-def test_settings_that_change_no_number_are_those_asked_for(tmp_path):
-  data, path, config = tmp_path / 'data', tmp_path / 'it', config_lib.Config()
-  tiny.write_prepared(data)
-  path.mkdir()
-  workdir.create(path, config, data)
-  asked = config_values.with_settings(
-    config,
-    {
-      'batch.input': 'streaming',
-      'batch.resident_gib': 2.0,
-      'faults.checkpoint_minutes': 1.0,
-    },
-  )
-  assert workdir.find(path, asked, data).config == asked
-  other = config_values.with_settings(asked, {'seed': 1})
-  with pytest.raises(types.InputError, match=r'has config.seed=0, not 1'):
-    workdir.find(path, other, data)
-
-
-@pytest.mark.parametrize(
-  ('change', 'said'),
-  [
-    ({'kind': 'regression'}, "kind: 'regression', the run has 'binary'"),
-    ({'levels': (1, 2)}, r'levels: \(1, 2\), the run has '),
-  ],
-)
-def test_a_task_of_another_kind_is_named(tmp_path, change, said):
-  manifest = tiny.write_prepared(tmp_path / 'data')
-  (tmp_path / 'it').mkdir()
-  run = workdir.create(tmp_path / 'it', config_lib.Config(), tmp_path / 'data')
-  first, *rest = manifest.tasks
-  tasks = (dataclasses.replace(first, **change), *rest)
-  with pytest.raises(types.InputError, match=f"^x: task 'click': {said}"):
-    workdir.check_compatible(
-      run, dataclasses.replace(manifest, tasks=tasks), 'x'
-    )
-
-
-def test_ids_and_numbers_that_mean_something_else_are_refused(tmp_path):
-  run_dir, data, other = (tmp_path / name for name in ('it', 'data', 'other'))
-  values: list[str | None] = [None, *map(str, range(19))]
-  swapped = [*values[:2], values[3], values[2], *values[4:]]
-  scale = {'transform': 'standard', 'mean': 1.0, 'deviation': 2.0}
-  for path, words in ((data, values), (other, swapped)):
-    manifest = tiny.write_prepared(path)
-    fields = [
-      dataclasses.replace(f, details=scale) if f.name == 'price' else f
-      for f in manifest.fields
-    ]
-    manifest = dataclasses.replace(manifest, fields=tuple(fields))
-    manifest_file.write(manifest, path)
-    (path / 'vocabulary').mkdir()
-    table = pa.table({'value': words, 'count': range(20)})
-    pq.write_table(table, path / 'vocabulary' / 'item.parquet')
-  run_dir.mkdir()
-  run = workdir.create(run_dir, config_lib.Config(), data)
-  manifest = run.manifest
-  workdir.check_encoding(run, manifest, data)
-  with pytest.raises(
-    types.InputError, match="'item': vocabulary row 2: '2', the run has '1';"
-  ):
-    workdir.check_encoding(run, manifest, other)
-  # Without one there is nothing to compare.
-  (other / 'vocabulary' / 'item.parquet').unlink()
-  workdir.check_encoding(run, manifest, other)
-  *rest, price = manifest.fields
-  fields = (*rest, dataclasses.replace(price, details={}))
-  workdir.check_encoding(
-    run, dataclasses.replace(manifest, fields=fields), data
-  )
-  fields = (*rest, dataclasses.replace(price, details=scale | {'mean': 1.5}))
-  with pytest.raises(
-    types.InputError, match=r"'price': mean: 1.5, the run has 1.0;"
-  ):
-    workdir.check_encoding(
-      run, dataclasses.replace(manifest, fields=fields), data
-    )
 
 
 def test_a_kind_that_is_none_is_told(tmp_path):
@@ -169,24 +53,3 @@ def test_a_kind_that_is_none_is_told(tmp_path):
     types.InputError, match=r"config.json: kind: found \['run"
   ):
     workdir.read(path)
-
-
-@pytest.mark.parametrize(
-  ('change', 'said'),
-  [
-    ({'name': 'other'}, "'other': name: 'other', the run has '{name}'"),
-    ({'size': 77}, "'{name}': vocabulary rows: 77, the run has {size}"),
-  ],
-)
-def test_a_field_that_differs_is_named_with_both_values(tmp_path, change, said):
-  data, path = tmp_path / 'data', tmp_path / 'it'
-  manifest = tiny.write_prepared(data)
-  path.mkdir()
-  run = workdir.create(path, config_lib.Config(), data)
-  first, *rest = manifest.fields
-  fields = (dataclasses.replace(first, **change), *rest)
-  line = said.format(name=first.name, size=first.size)
-  with pytest.raises(types.InputError, match=f'^x: field number 1, {line}$'):
-    workdir.check_compatible(
-      run, dataclasses.replace(manifest, fields=fields), 'x'
-    )

@@ -31,7 +31,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import comparison, significance
 from rmtl_jax.evaluation import registry as metric_registry
-from rmtl_jax.runtime import progress, workdir, writers
+from rmtl_jax.runtime import checks, progress, workdir, writers
 from rmtl_jax.studies.backtest import days as days_lib
 from rmtl_jax.training import context as context_lib
 
@@ -101,7 +101,7 @@ def backtest(
         source, path / 'data' / 'whole', live.step
       )
       days_lib.check_room(first, last, options.days, step)
-      writers.write_json(path / workdir.BACKTEST, asked | {'last': last})
+      writers.write_json(path / checks.BACKTEST, asked | {'last': last})
     days = days_lib.plan(last, options.days, step)
     found = []
     for day in days:
@@ -147,9 +147,9 @@ def _asked(
     'stages': list(options.stages),
   }
   asked = json.loads(json.dumps(asked))  # as it comes back from the file
-  file = path / workdir.BACKTEST
+  file = path / checks.BACKTEST
   if not file.exists():
-    workdir.check_place(path)
+    checks.check_place(path)
     return asked
   old = json_files.read(file)
   for name, value in asked.items():

@@ -1,0 +1,201 @@
+"""What a run's directory refuses: places, settings and data that do not fit."""
+
+from __future__ import annotations
+
+import itertools
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file, reading
+from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
+
+if TYPE_CHECKING:
+  from rmtl_jax.runtime import workdir
+
+# What a backtest's directory holds first, as others config.json.
+BACKTEST = 'asked.json'
+REMEDY = '; choose another --workdir'
+# Of a run's or a study's directory what is no place for another.
+_PARTS = (
+  *('checkpoints', 'data', 'evaluation', 'report', 'tensorboard', 'tracking'),
+  'vocabulary',
+)
+_APART = (
+  '; data that were prepared apart are encoded in another way (rmtl predict'
+  ' reads raw rows)'
+)
+# Settings that may change on resume: a comparison may get more seeds and
+# methods, and the others change no number.
+_FREE = ('compare.', 'batch.input', 'batch.resident_gib', 'faults.checkpoint')
+
+
+def check_place(path: pathlib.Path) -> None:
+  """Refuses a new run or study in what belongs to something else.
+
+  Raises:
+    types.InputError: it holds prepared data, an exported model or a study, or
+      is a run's part.
+  """
+  held = ''
+  if (path / 'manifest.json').exists() and (path / 'train').exists():
+    held = 'holds prepared data'
+  elif holder := manifest_file.copy_holder(path):
+    held = f'holds {holder}'
+  elif (path / BACKTEST).exists():
+    held = 'holds a backtest'
+  place = path.resolve()
+  for part, whole in itertools.pairwise([place, *place.parents]):
+    files = ('config.json', 'manifest.json')
+    if part.name in _PARTS and all((whole / name).exists() for name in files):
+      held = f'is a part of {whole}'
+  if held:
+    raise types.InputError(f'{path}: {held}{REMEDY}')
+
+
+def check_settings(
+  path: pathlib.Path, old: Mapping[str, Any], new: Mapping[str, Any]
+) -> None:
+  """Refuses other settings than a run's, but for those that may change.
+
+  Args:
+    path: the run's directory.
+    old: its settings (`config.values.flatten`).
+    new: those asked for.
+
+  Raises:
+    types.InputError: names the first that differs.
+  """
+  for name, value in new.items():
+    if old.get(name) != value and not name.startswith(_FREE):
+      raise types.InputError(
+        f'{path}: this run has config.{name}={old.get(name)!r}, not'
+        f' {value!r}{REMEDY}'
+      )
+
+
+def check_same_data(
+  run: workdir.Run, manifest: manifest_lib.Manifest, data_dir: pathlib.Path
+) -> None:
+  """Refuses data whose manifest is not the run's copy.
+
+  Args:
+    run: from its directory.
+    manifest: of the data.
+    data_dir: the data.
+
+  Raises:
+    types.InputError: says whether they were replaced, or names the first field
+      or task that differs.
+  """
+  own, asked = (
+    reading.sha256(place / 'manifest.json') for place in (run.path, data_dir)
+  )
+  if own == asked:
+    return
+  if data_dir.resolve() == run.data_dir:
+    raise _replaced(run, REMEDY)
+  check_compatible(run, manifest, f'{run.path}: {data_dir}')
+  raise types.InputError(
+    f'{run.path}: this run was trained on other data than {data_dir}{REMEDY}'
+  )
+
+
+def check_own_data(run: workdir.Run, splits: Sequence[str]) -> None:
+  """Refuses data that replaced the run's own.
+
+  Raises:
+    types.InputError: names the first file that differs or is missing.
+  """
+  manifest = manifest_file.read(run.data_dir)
+  if manifest != run.manifest:
+    raise _replaced(run)
+  digests = reading.Snapshot(run.data_dir, manifest, splits).digests()
+  reading.compare_digests(run.data_dir, run.digests, digests, str(run.path))
+
+
+def _replaced(run: workdir.Run, remedy: str = '') -> types.InputError:
+  return types.InputError(
+    f'{run.data_dir / "manifest.json"}: the data were replaced since'
+    f' {run.path} began{remedy}'
+  )
+
+
+def check_compatible(
+  run: workdir.Run, data: manifest_lib.Manifest, path: str
+) -> None:
+  """Refuses data with other features or tasks than the run's.
+
+  Raises:
+    types.InputError: names the first field or task that differs.
+  """
+  old, new = (
+    [
+      (f.name, f.kind, f.size, f.width, f.vocabulary_owner)
+      for f in manifest.fields
+    ]
+    for manifest in (run.manifest, data)
+  )
+  said = ('name', 'kind', 'vocabulary rows', 'slots', 'vocabulary')
+  for number, fields in enumerate(zip(old, new, strict=False), start=1):
+    for what, before, after in zip(said, *fields, strict=True):
+      if before != after:
+        raise types.InputError(
+          f'{path}: field number {number}, {fields[1][0]!r}: {what}:'
+          f' {after!r}, the run has {before!r}'
+        )
+  if len(old) != len(new):
+    raise types.InputError(
+      f'{path}: has {len(new)} fields, the run has {len(old)}'
+    )
+  if run.manifest.task_names != data.task_names:
+    raise types.InputError(
+      f'{path}: tasks are {", ".join(data.task_names)}, the run has'
+      f' {", ".join(run.manifest.task_names)}'
+    )
+  for known, task in zip(run.manifest.tasks, data.tasks, strict=True):
+    for what in ('kind', 'levels'):
+      before, after = getattr(known, what), getattr(task, what)
+      if before != after:
+        raise types.InputError(
+          f'{path}: task {task.name!r}: {what}: {after!r}, the run has'
+          f' {before!r}'
+        )
+
+
+def check_encoding(
+  run: workdir.Run, data: manifest_lib.Manifest, data_dir: pathlib.Path
+) -> None:
+  """Refuses compatible data whose ids or numbers mean something else.
+
+  Data that were prepared apart have vocabularies, bins and scales of their own,
+  and vocabularies may have the run's sizes by chance. What either side lacks,
+  as data of other engines may, is not compared.
+
+  Raises:
+    types.InputError: names the first field that differs.
+  """
+  for known, field in zip(run.manifest.fields, data.fields, strict=True):
+    where = f'{data_dir}: field {field.name!r}'
+    for what in ('transform', 'edges', 'mean', 'deviation'):
+      before, after = (f.details.get(what) for f in (known, field))
+      if before != after and None not in (before, after):
+        raise types.InputError(
+          f'{where}: {what}: {after!r:.80}, the run has {before!r:.80}{_APART}'
+        )
+    file = f'vocabulary/{field.name}.parquet'
+    paths = [place / file for place in (run.path, data_dir)]
+    if not (field.has_vocabulary and all(path.exists() for path in paths)):
+      continue
+    before, after = (
+      contract_vocabulary.read(path, field)['value'].to_pylist()
+      for path in paths
+    )
+    for row, (old, new) in enumerate(zip(before, after, strict=True)):
+      if old != new:
+        raise types.InputError(
+          f'{where}: vocabulary row {row}: {new!r:.80}, the run has'
+          f' {old!r:.80}{_APART}'
+        )
