@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from absl import flags
 
@@ -37,6 +37,7 @@ from rmtl_jax.commands import (
   tune,
 )
 from rmtl_jax.commands import help as help_lib
+from rmtl_jax.config import flags as config_flags
 
 _OVERVIEW = """\
 rmtl: multi-task recommendation whose critics weigh every row's loss.
@@ -94,17 +95,27 @@ class Command(NamedTuple):
 
   Attributes:
     summary: one line for --help.
-    define: called with (flag values, command line), defines its flags.
-    execute: called with the parsed flags, returns the exit code.
-    settings: returns the settings that are flags of it, for --help.
+    module: of rmtl_jax/commands: `define` defines flags of its own, `execute`
+      is called with the parsed flags and returns the exit code.
+    settings: gives the settings of a run, which are flags of it too, for
+      --help; None: it takes none.
     arguments: the flag that words without dashes are of.
   """
 
   summary: str
-  define: Callable[[flags.FlagValues, Sequence[str]], None]
-  execute: Callable[[flags.FlagValues], int]
-  settings: Callable[[], Sequence[help_lib.Entry]] = tuple
+  module: Any
+  settings: Callable[[], Sequence[help_lib.Entry]] | None = None
   arguments: str = ''
+
+  def define(self, values: flags.FlagValues, line: Sequence[str]) -> None:
+    """Defines its flags; a command line names the settings to override."""
+    self.module.define(common.Definer(values))
+    if self.settings:
+      config_flags.define(values, line)
+
+  def listed_settings(self) -> Sequence[help_lib.Entry]:
+    """Its settings as --help lists them."""
+    return self.settings() if self.settings else ()
 
 
 def run() -> None:
@@ -162,7 +173,9 @@ def _run(argv: Sequence[str]) -> int:
   if any(a in _HELP for a in argv[2:]):
     full = any(a.endswith('helpfull') for a in argv[2:])
     print(
-      help_lib.page(name, command.summary, values, command.settings(), full),
+      help_lib.page(
+        name, command.summary, values, command.listed_settings(), full
+      ),
       end='',
     )
     return 0
@@ -178,7 +191,7 @@ def _run(argv: Sequence[str]) -> int:
     raise types.InputError(f'{rest[0]!r}: flags start with --')
   if distributed.is_asked(values) and not distributed.is_worker():
     return distributed.supervise(argv[1:], values)
-  return command.execute(values)
+  return command.module.execute(values)
 
 
 def _take(words: Sequence[str], flag: flags.Flag) -> None:
@@ -219,94 +232,68 @@ def _unknown_flag(flag: str, name: str, values: flags.FlagValues) -> str:
     command.define(theirs, [other])
     elsewhere[other] = set(theirs)
   return help_lib.unknown_flag(
-    flag, name, values, COMMANDS[name].settings(), elsewhere
+    flag, name, values, COMMANDS[name].listed_settings(), elsewhere
   )
 
 
 COMMANDS = {
   'init': Command(
-    'guesses the schema of a raw log, and says why',
-    init.define,
-    init.execute,
-    arguments='raw_dir',
+    'guesses the schema of a raw log, and says why', init, arguments='raw_dir'
   ),
-  'prepare': Command(
-    'raw logs to prepared sessions', prepare.define, prepare.execute
-  ),
+  'prepare': Command('raw logs to prepared sessions', prepare),
   'describe': Command(
     'what is in prepared data: rates, drift, unseen values, sessions',
-    describe.define,
-    describe.execute,
+    describe,
     arguments='data_dir',
   ),
   'train': Command(
     'the three stages of RMTL, then metrics, a table and a picture',
-    train.define,
-    train.execute,
+    train,
     help_lib.settings,
   ),
   'refit': Command(
-    "a run's stage 1 again, with validation rows to learn from",
-    refit.define,
-    refit.execute,
+    "a run's stage 1 again, with validation rows to learn from", refit
   ),
   'evaluate': Command(
-    "restores a run's best checkpoints and computes all metrics",
-    evaluate.define,
-    evaluate.execute,
+    "restores a run's best checkpoints and computes all metrics", evaluate
   ),
   'report': Command(
-    'a run or a comparison as Markdown and one self-contained HTML page',
-    report.define,
-    report.execute,
+    'a run or a comparison as Markdown and one self-contained HTML page', report
   ),
   'importance': Command(
-    'what AUC and logloss lose when a field or a group is permuted',
-    importance.define,
-    importance.execute,
+    'what AUC and logloss lose when a field or a group is permuted', importance
   ),
   'predict': Command(
-    'raw rows to the same rows with a probability per task',
-    predict.define,
-    predict.execute,
+    'raw rows to the same rows with a probability per task', predict
   ),
   'monitor': Command(
-    'a scored log beside what its model was trained on, with alarms',
-    monitor.define,
-    monitor.execute,
+    'a scored log beside what its model was trained on, with alarms', monitor
   ),
   'serve': Command(
     'answers requests over HTTP; events of sessions and users are its state',
-    serve.define,
-    serve.execute,
+    serve,
   ),
   'export': Command(
-    'a trained model as StableHLO, with all that it takes to serve it',
-    export.define,
-    export.execute,
+    'a trained model as StableHLO, with all that it takes to serve it', export
   ),
   'compare': Command(
     'methods x seeds on the same data, with controls and paired tests',
-    compare.define,
-    compare.execute,
+    compare,
     lambda: help_lib.settings(compares=True),
   ),
   'backtest': Command(
     'the last days of a log: going on every day against starting anew',
-    backtest.define,
-    backtest.execute,
+    backtest,
     help_lib.settings,
   ),
   'tune': Command(
     'searches settings on validation rows; the test split is not read',
-    tune.define,
-    tune.execute,
+    tune,
     help_lib.settings,
   ),
   'prune': Command(
     'drops what only a resume needs, of runs that have finished',
-    prune.define,
-    prune.execute,
+    prune,
     arguments='workdir',
   ),
 }

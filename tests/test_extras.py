@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from rmtl_jax import cli, extras, types
+from rmtl_jax.commands import evaluate
 from tests import tiny
 
 
@@ -64,8 +65,7 @@ def test_other_modules_are_a_fault_of_ours(monkeypatch, capsys):
   def fail(values):
     raise ModuleNotFoundError('no', name='rmtl_jax.nothing')
 
-  broken = cli.COMMANDS['evaluate']._replace(execute=fail)
-  monkeypatch.setitem(cli.COMMANDS, 'evaluate', broken)
+  monkeypatch.setattr(evaluate, 'execute', fail)
   assert cli.main(['rmtl', 'evaluate']) == 1
   assert 'unexpected ModuleNotFoundError: no' in capsys.readouterr().err
 

@@ -21,41 +21,33 @@ _OWN = frozenset(
 )
 
 
-def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+def define(flag: common.Definer) -> None:
   """Defines the flags of the command."""
   common.define_workdir(
-    values, 'Where the backtest goes; the same command goes on there.'
+    flag, 'Where the backtest goes; the same command goes on there.'
   )
-  flags.DEFINE_integer(
+  flag.integer(
     'days',
     7,
     'Days to evaluate on, the last ones of the log.',
     lower_bound=1,
     upper_bound=10_000,
-    flag_values=values,
   )
-  flags.DEFINE_string(
-    'step', '1d', 'Length of a day: 1d, 7d, 12h, ...', flag_values=values
-  )
-  flags.DEFINE_list(
-    'seeds', ['0'], 'Of paired runs, each a chain.', flag_values=values
-  )
-  flags.DEFINE_list(
+  flag.string('step', '1d', 'Length of a day: 1d, 7d, 12h, ...')
+  flag.list('seeds', ['0'], 'Of paired runs, each a chain.')
+  flag.list(
     'continued',
     [],
     'Settings of runs that go on, as pretrain.max_epochs=3; the others are'
     ' those of the run that they go on from.',
-    flag_values=values,
   )
-  flags.DEFINE_enum(
+  flag.enum(
     'stage',
     'all',
     ['all', 'pretrain'],
     'Which stages runs have: pretrain is a model without stages 2 and 3.',
-    flag_values=values,
   )
-  prepare.define_settings(values, _OWN)
-  config_flags.define(values, argv)
+  prepare.define_settings(flag, _OWN)
 
 
 def execute(values: flags.FlagValues) -> int:
@@ -63,8 +55,8 @@ def execute(values: flags.FlagValues) -> int:
   path = common.workdir(values)
   source = prepare.settings(values, _OWN)
   config_flags.parse(values)
-  seeds = common.integers('seeds', common.value(values, 'seeds'))
-  continued = _continued(common.value(values, 'continued'))
+  seeds = common.integers('seeds', values.seeds)
+  continued = _continued(values.continued)
   common.check_there(values, 'raw_dir')
   common.start_jax(values)
   from rmtl_jax import run
@@ -75,10 +67,10 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.runtime import progress
   from rmtl_jax.studies.backtest import backtest
 
-  stage = common.value(values, 'stage')
+  stage = values.stage
   options = backtest.Options(
-    common.value(values, 'days'),
-    common.value(values, 'step'),
+    values.days,
+    values.step,
     tuple(seeds),
     continued,
     run.ORDER if stage == 'all' else (stage,),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import pathlib
@@ -30,6 +31,26 @@ from rmtl_jax.data import manifest_file
 GRACE = 5.0
 # Presets of published forms; data that are simulated for them stay plain.
 _PLAIN_PRESETS = ('paper', 'official')
+
+
+class Definer:
+  """Defines flags of a command: absl's DEFINE functions, by kind of flag."""
+
+  def __init__(self, values: flags.FlagValues):
+    """Defines nothing yet.
+
+    Args:
+      values: where the flags are defined.
+    """
+    self.boolean = functools.partial(flags.DEFINE_boolean, flag_values=values)
+    self.enum = functools.partial(flags.DEFINE_enum, flag_values=values)
+    self.float = functools.partial(flags.DEFINE_float, flag_values=values)
+    self.integer = functools.partial(flags.DEFINE_integer, flag_values=values)
+    self.list = functools.partial(flags.DEFINE_list, flag_values=values)
+    self.multi_string = functools.partial(
+      flags.DEFINE_multi_string, flag_values=values
+    )
+    self.string = functools.partial(flags.DEFINE_string, flag_values=values)
 
 
 class Terminated(KeyboardInterrupt):
@@ -64,21 +85,19 @@ def cleaning_up() -> Iterator[None]:
     signal.signal(signal.SIGTERM, old)
 
 
-def define_data(values: flags.FlagValues) -> None:
+def define_data(flag: Definer) -> None:
   """Defines flags of commands that read prepared data or simulate it."""
-  flags.DEFINE_string(
+  flag.string(
     'data_dir',
     '',
     'Prepared data. Without it, a run that is there takes its own, and a new'
     ' one simulates sessions into WORKDIR/data first.',
-    flag_values=values,
   )
-  flags.DEFINE_integer(
+  flag.integer(
     'simulated_rows',
     60_000,
     'Rows to simulate where --data_dir is not given.',
     lower_bound=100,
-    flag_values=values,
   )
 
 
@@ -102,13 +121,13 @@ def data_dir(
   """
   from rmtl_jax.runtime import workdir as workdir_lib
 
-  if value(values, 'data_dir'):
-    return pathlib.Path(value(values, 'data_dir'))
+  if values.data_dir:
+    return pathlib.Path(values.data_dir)
   if (path / 'config.json').exists():
     return workdir_lib.read(path).data_dir
   if not (path / 'data' / 'manifest.json').exists():
     _check_unused(path)
-    _simulate(path / 'data', value(values, 'simulated_rows'), live, as_of)
+    _simulate(path / 'data', values.simulated_rows, live, as_of)
   return path / 'data'
 
 
@@ -126,7 +145,7 @@ def study_data(
   live = progress.Progress()
   found = data_dir(values, path, live, simulated_as_of(config))
   manifest = manifest_file.read(found)
-  if not value(values, 'data_dir'):
+  if not values.data_dir:
     streams.note(opening.data(manifest, found))
   return found, manifest
 
@@ -138,8 +157,8 @@ def check_paths(values: flags.FlagValues, path: pathlib.Path) -> None:
     types.InputError: --data_dir is no prepared data, or RUN can't be written
       or holds something else.
   """
-  if value(values, 'data_dir'):
-    manifest_file.read(value(values, 'data_dir'))
+  if values.data_dir:
+    manifest_file.read(values.data_dir)
   elif not any(
     (path / name).exists() for name in ('config.json', 'data/manifest.json')
   ):
@@ -234,45 +253,37 @@ def integers(name: str, texts: Sequence[str]) -> list[int]:
 
 
 def define_workdir(
-  values: flags.FlagValues, holds: str = "RUN, the run's directory."
+  flag: Definer, holds: str = "RUN, the run's directory."
 ) -> None:
   """Defines flags of commands that compute; `holds` says what WORKDIR is."""
-  flags.DEFINE_string('workdir', '', holds, flag_values=values)
-  flags.DEFINE_boolean(
+  flag.string('workdir', '', holds)
+  flag.boolean(
     'compilation_cache',
     True,
     "Keep compiled programs under the user's cache directory.",
-    flag_values=values,
   )
 
 
-def define_stage(values: flags.FlagValues) -> None:
+def define_stage(flag: Definer) -> None:
   """Defines flags of commands that use a trained model."""
-  flags.DEFINE_enum(
+  flag.enum(
     'stage',
     None,
     ['finetune', 'constant', 'pretrain'],
     'Whose parameters; if not given finetune, or pretrain where that is all'
     ' there is. constant is the control.',
-    flag_values=values,
   )
-  flags.DEFINE_boolean(
+  flag.boolean(
     'calibrated',
     None,
     'Whether to apply the calibration that was fitted on validation; if not'
     ' given, where one was.',
-    flag_values=values,
   )
-
-
-def value(values: flags.FlagValues, name: str) -> Any:
-  """The value of a flag."""
-  return values[name].value
 
 
 def path(values: flags.FlagValues, name: str) -> pathlib.Path | None:
   """The path in a flag; None if it is not given."""
-  given = value(values, name)
+  given = getattr(values, name)
   return pathlib.Path(given) if given else None
 
 
@@ -283,12 +294,12 @@ def workdir(values: flags.FlagValues) -> pathlib.Path:
     types.InputError: it is not given.
   """
   require(values, 'workdir')
-  return pathlib.Path(value(values, 'workdir'))
+  return pathlib.Path(values.workdir)
 
 
 def require(values: flags.FlagValues, name: str) -> None:
   """Refuses a command line without a flag."""
-  if not values[name].value:
+  if not getattr(values, name):
     raise types.InputError(f'--{name}: is needed')
 
 
@@ -303,7 +314,7 @@ def check_there(values: flags.FlagValues, *names: str) -> None:
     types.InputError: nothing is there.
   """
   for name in names:
-    given = value(values, name)
+    given = getattr(values, name)
     if given and given != '-' and not os.path.exists(given):
       raise types.InputError(not_found(name, given))
 
@@ -338,9 +349,7 @@ def print_report(record: dict[str, Any]) -> None:
 
 def start_jax(values: flags.FlagValues) -> None:
   """`set_up_jax` by the flags of a command."""
-  set_up_jax(
-    'compilation_cache' in values and value(values, 'compilation_cache')
-  )
+  set_up_jax('compilation_cache' in values and values.compilation_cache)
 
 
 def set_up_jax(caches: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
@@ -13,13 +12,13 @@ from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import values as config_values
 
 
-def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+def define(flag: common.Definer) -> None:
   """Defines the flags of the command."""
   common.define_workdir(
-    values, 'Where the comparison goes; the same command goes on there.'
+    flag, 'Where the comparison goes; the same command goes on there.'
   )
-  common.define_data(values)
-  flags.DEFINE_list(
+  common.define_data(flag)
+  flag.list(
     'methods',
     None,
     'What to compare (config.compare.methods), as'
@@ -28,15 +27,12 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     ' ple+critic is RMTL, ple+critic@esmm takes the critics of esmm,'
     ' ple+critic:weighting.lambda_=0.3 changes a setting. The controls of'
     ' methods are added.',
-    flag_values=values,
   )
-  flags.DEFINE_list(
+  flag.list(
     'seeds',
     None,
     'Seeds of the paired runs (config.compare.seeds); 16 for a claim.',
-    flag_values=values,
   )
-  config_flags.define(values, argv)
 
 
 def execute(values: flags.FlagValues) -> int:
@@ -77,8 +73,8 @@ def _compared(
 ) -> config_lib.Config:
   """Sets --methods and --seeds in the config."""
   changes: dict[str, Any] = {}
-  methods = common.value(values, 'methods')
-  seeds = common.value(values, 'seeds')
+  methods = values.methods
+  seeds = values.seeds
   if methods:
     changes['methods'] = methods
   if seeds:

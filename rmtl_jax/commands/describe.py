@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import logging
 import pathlib
-from collections.abc import Sequence
 
 from absl import flags
 
 from rmtl_jax.commands import common
 
 
-def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+def define(flag: common.Definer) -> None:
   """Defines the flags of the command."""
-  del argv
-  flags.DEFINE_string(
-    'data_dir',
-    '',
-    'DATA, prepared; `rmtl describe DATA` says the same.',
-    flag_values=values,
+  flag.string(
+    'data_dir', '', 'DATA, prepared; `rmtl describe DATA` says the same.'
   )
-  flags.DEFINE_string(
+  flag.string(
     'output',
     '',
     'Where report.html, report.md and pictures/ go; DATA/report if not given.',
-    flag_values=values,
   )
 
 
@@ -39,7 +33,7 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.report.page import files
   from rmtl_jax.runtime import progress
 
-  data_dir = pathlib.Path(common.value(values, 'data_dir'))
+  data_dir = pathlib.Path(values.data_dir)
   live = progress.Progress()
   record = describe.describe(data_dir, live.step)
   live.clear()

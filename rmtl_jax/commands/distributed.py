@@ -64,43 +64,30 @@ _log: TextIO | None = None  # in a worker
 _is_own_failure = False  # whether the worker's error can't be a lost peer
 
 
-def define(values: flags.FlagValues) -> None:
+def define(flag: common.Definer) -> None:
   """Defines flags for many devices and many processes."""
-  flags.DEFINE_string(
+  flag.string(
     'mesh',
     '',
     'Devices on two axes, as data:4,model:2: batches are split over data,'
     ' embedding tables over model. Without it one device computes; in a job of'
     ' several processes all devices, on data.',
-    flag_values=values,
   )
-  flags.DEFINE_boolean(
+  flag.boolean(
     'distributed',
     False,
     'One of several processes, each started with the same flags; the three'
     ' flags below, or else what JAX finds in the environment (SLURM, Open MPI,'
     ' Kubernetes, TPU), say which.',
-    flag_values=values,
   )
-  flags.DEFINE_string(
-    'coordinator_address',
-    None,
-    'HOST:PORT of process 0, where processes meet.',
-    flag_values=values,
+  flag.string(
+    'coordinator_address', None, 'HOST:PORT of process 0, where processes meet.'
   )
-  flags.DEFINE_integer(
-    'num_processes',
-    None,
-    'How many processes the job has.',
-    lower_bound=1,
-    flag_values=values,
+  flag.integer(
+    'num_processes', None, 'How many processes the job has.', lower_bound=1
   )
-  flags.DEFINE_integer(
-    'process_id',
-    None,
-    'Which of them this is, from 0 on.',
-    lower_bound=0,
-    flag_values=values,
+  flag.integer(
+    'process_id', None, 'Which of them this is, from 0 on.', lower_bound=0
   )
 
 
@@ -113,11 +100,11 @@ def is_asked(values: flags.FlagValues) -> bool:
   if 'distributed' not in values:
     return False
   address, number, own = (
-    common.value(values, name)
+    getattr(values, name)
     for name in ('coordinator_address', 'num_processes', 'process_id')
   )
   given = [x is not None for x in (address, number, own)]
-  if not common.value(values, 'distributed'):
+  if not values.distributed:
     if any(given) and not all(given):
       raise types.InputError(
         '--coordinator_address, --num_processes and --process_id belong'
@@ -165,7 +152,7 @@ def layout(values: flags.FlagValues) -> Any:
       unknown.
     ConnectionError: another process did not connect.
   """
-  asked, text = is_asked(values), common.value(values, 'mesh')
+  asked, text = is_asked(values), values.mesh
   if asked:
     _initialize(values)
   if not asked and not text:
@@ -182,7 +169,7 @@ def _initialize(values: flags.FlagValues) -> None:
   import jax
 
   names = ('coordinator_address', 'num_processes', 'process_id')
-  given = {name: common.value(values, name) for name in names}
+  given = {name: getattr(values, name) for name in names}
   # The service would handle SIGTERM itself; training does.
   jax.config.update('jax_enable_preemption_service', False)
   try:
@@ -231,15 +218,15 @@ def supervise(argv: Sequence[str], values: flags.FlagValues) -> int:
 
 def _only_peer(values: flags.FlagValues) -> int | None:
   """The other process of a job of two; else None."""
-  own = common.value(values, 'process_id')
-  is_one_of_two = common.value(values, 'num_processes') == 2
+  own = values.process_id
+  is_one_of_two = values.num_processes == 2
   return 1 - own if is_one_of_two and own is not None else None
 
 
 def _log_path(values: flags.FlagValues) -> pathlib.Path:
-  own = common.value(values, 'process_id')
+  own = values.process_id
   name = f'process_{own}' if own is not None else f'process_{os.getpid()}'
-  path = pathlib.Path(common.value(values, 'workdir')) / 'logs'
+  path = pathlib.Path(values.workdir) / 'logs'
   return path / f'{socket.gethostname()}_{name}.log'
 
 

@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from absl import flags
 
 from rmtl_jax.commands import common, distributed
 
 
-def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+def define(flag: common.Definer) -> None:
   """Defines the flags of the command."""
-  del argv
-  common.define_workdir(values)
-  distributed.define(values)
-  flags.DEFINE_string(
+  common.define_workdir(flag)
+  distributed.define(flag)
+  flag.string(
     'data_dir',
     '',
     'Prepared data with the fields of the run; what it was trained on if not'
     ' given.',
-    flag_values=values,
   )
-  flags.DEFINE_enum(
+  flag.enum(
     'split',
     'test',
     ['train', 'validation', 'test', 'random'],
     'The rows to evaluate on; random: those of random exposure, where the data'
     ' have them (random_split of prepare).',
-    flag_values=values,
   )
-  flags.DEFINE_enum(
+  flag.enum(
     'propensities',
     None,
     ['logged', 'predicted'],
     'Of metrics with inverse propensities: those that the log has, or also what'
     ' the model predicts for the task before; as the run has it'
     ' (evaluation.propensities) if not given.',
-    flag_values=values,
   )
 
 
@@ -50,13 +44,13 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.results import evaluate
   from rmtl_jax.runtime import processes
 
-  split = common.value(values, 'split')
+  split = values.split
   record = evaluate.evaluate(
     path,
     split,
     common.path(values, 'data_dir'),
     layout,
-    common.value(values, 'propensities'),
+    values.propensities,
   )
   if not processes.is_first():
     return 0

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
 
 from absl import flags
 
 from rmtl_jax.commands import common
 
 
-def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+def define(flag: common.Definer) -> None:
   """Defines the flags of the command."""
-  del argv
-  common.define_workdir(values)
-  flags.DEFINE_string(
+  common.define_workdir(flag)
+  flag.string(
     'output',
     '',
     'Where the model goes: a new directory, which appears when it is complete.',
-    flag_values=values,
   )
-  flags.DEFINE_enum(
+  flag.enum(
     'format',
     'stablehlo',
     ['stablehlo', 'saved_model'],
     'saved_model writes a TensorFlow SavedModel too, in OUTPUT/saved_model, as'
     ' TF Serving takes it (extra saved_model).',
-    flag_values=values,
   )
-  common.define_stage(values)
+  common.define_stage(flag)
 
 
 def execute(values: flags.FlagValues) -> int:
@@ -40,12 +36,12 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.serving import predictor
   from rmtl_jax.serving.export import writer as export_writer
 
-  output = pathlib.Path(common.value(values, 'output'))
-  asked = common.value(values, 'format')
+  output = pathlib.Path(values.output)
+  asked = values.format
   scorer = predictor.load(
     common.workdir(values),
-    common.value(values, 'stage') or '',
-    common.value(values, 'calibrated'),
+    values.stage or '',
+    values.calibrated,
   )
   with common.cleaning_up():
     record = export_writer.export(scorer, output, asked == 'saved_model')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
 
 from absl import flags
 
@@ -11,59 +10,48 @@ from rmtl_jax import durable, terminal, types
 from rmtl_jax.commands import common
 
 
-def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+def define(flag: common.Definer) -> None:
   """Defines the flags of the command."""
-  del argv
-  flags.DEFINE_string(
+  flag.string(
     'raw_dir',
     '',
     'LOG: a CSV or Parquet file, or a directory of such; `rmtl init LOG` says'
     ' the same.',
-    flag_values=values,
   )
-  flags.DEFINE_string(
+  flag.string(
     'output',
     'schema.json',
     'Where the schema goes; the reasons go beside it, as schema.md.',
-    flag_values=values,
   )
-  flags.DEFINE_string(
+  flag.string(
     'delimiter',
     '',
     "Between a CSV file's values; if not given, what parts its header.",
-    flag_values=values,
   )
-  flags.DEFINE_multi_string(
+  flag.multi_string(
     'label',
     [],
     'A column that is a label, whatever its name. Once for each; if not given,'
     ' labels are guessed.',
-    flag_values=values,
   )
-  flags.DEFINE_integer(
+  flag.integer(
     'rows',
     100_000,
     'Rows to read, about, from all over the log; all of them, if not given, of'
     ' a small log that may be a panel of years.',
     lower_bound=1000,
     upper_bound=10**8,
-    flag_values=values,
   )
-  flags.DEFINE_boolean(
-    'overwrite',
-    False,
-    'Replace a schema that is there already.',
-    flag_values=values,
-  )
+  flag.boolean('overwrite', False, 'Replace a schema that is there already.')
 
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   for name in ('raw_dir', 'output'):
     common.require(values, name)
-  schema = pathlib.Path(common.value(values, 'output'))
-  reasons = _reasons(schema, common.value(values, 'overwrite'))
-  delimiter = common.value(values, 'delimiter')
+  schema = pathlib.Path(values.output)
+  reasons = _reasons(schema, values.overwrite)
+  delimiter = values.delimiter
   if delimiter and (len(delimiter) > 1 or delimiter in '"\r\n'):
     raise types.InputError(f'--delimiter: {delimiter!r} is not one character')
   from rmtl_jax.preparation.guess import guess as guess_lib
@@ -72,10 +60,10 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.report.page import markdown
 
   found = guess_lib.guess(
-    common.value(values, 'raw_dir'),
-    common.value(values, 'rows'),
+    values.raw_dir,
+    values.rows,
     delimiter,
-    tuple(dict.fromkeys(common.value(values, 'label'))),
+    tuple(dict.fromkeys(values.label)),
   )
   print(tables.text(guessed.terminal_table(found)))
   if found.problem:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Sequence
 
 from absl import flags
 
@@ -16,36 +14,26 @@ from rmtl_jax.serving.monitoring import thresholds
 _THRESHOLDS = dataclasses.asdict(thresholds.Thresholds())
 
 
-def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+def define(flag: common.Definer) -> None:
   """Defines the flags of the command."""
-  del argv
-  flags.DEFINE_string(
-    'workdir',
-    '',
-    'RUN, or the directory that rmtl export wrote.',
-    flag_values=values,
-  )
-  flags.DEFINE_string(
+  flag.string('workdir', '', 'RUN, or the directory that rmtl export wrote.')
+  flag.string(
     'log',
     '',
     'What rmtl predict wrote: a .parquet, .csv or .tsv file (text also as .gz'
     ' or .zst) or a directory of such, with the raw rows, a column p_<task> per'
     ' task, and labels where they have come.',
-    flag_values=values,
   )
-  flags.DEFINE_string(
+  flag.string(
     'output',
     '',
     'Where monitor.json, report.html, report.md and pictures/ go;'
     ' WORKDIR/monitor if not given.',
-    flag_values=values,
   )
   texts = config_flags.attribute_texts(thresholds.Thresholds)
   for name, default in _THRESHOLDS.items():
-    flags.DEFINE_float(
-      name, default, texts[name], lower_bound=0.0, flag_values=values
-    )
-  common.define_stage(values)
+    flag.float(name, default, texts[name], lower_bound=0.0)
+  common.define_stage(flag)
 
 
 def execute(values: flags.FlagValues) -> int:
@@ -60,13 +48,12 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.runtime import writers
   from rmtl_jax.serving.monitoring import judge
 
-  value = functools.partial(common.value, values)
   record = judge.monitor(
     path,
-    value('log'),
-    {name: value(name) for name in _THRESHOLDS},
-    value('stage') or '',
-    value('calibrated'),
+    values.log,
+    {name: getattr(values, name) for name in _THRESHOLDS},
+    values.stage or '',
+    values.calibrated,
   )
   place = common.path(values, 'output') or path / 'monitor'
   page = files.write(report.build(record), place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 from absl import flags
@@ -17,21 +17,19 @@ from rmtl_jax.config import prepare as prepare_config
 _ROLLING = 'rolling'
 
 
-def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+def define(flag: common.Definer) -> None:
   """Defines the flags of the command."""
-  del argv
-  flags.DEFINE_boolean(
+  flag.boolean(
     'check',
     False,
     'Say whether --data_dir satisfies the contract of prepared data, whatever'
     ' wrote it; writes nothing.',
-    flag_values=values,
   )
-  define_settings(values)
+  define_settings(flag)
 
 
 def define_settings(
-  values: flags.FlagValues, without: Collection[str] = ()
+  flag: common.Definer, without: Collection[str] = ()
 ) -> None:
   """Defines a flag per setting of PrepareConfig."""
   texts = config_flags.attribute_texts(prepare_config.PrepareConfig)
@@ -42,16 +40,16 @@ def define_settings(
     default = field.default
     text = config_flags.described(texts[field.name], kinds[field.name])
     if isinstance(default, bool):
-      flags.DEFINE_boolean(field.name, default, text, flag_values=values)
+      flag.boolean(field.name, default, text)
     elif isinstance(default, int):
-      flags.DEFINE_integer(field.name, default, text, flag_values=values)
+      flag.integer(field.name, default, text)
     elif isinstance(default, float):
-      flags.DEFINE_float(field.name, default, text, flag_values=values)
+      flag.float(field.name, default, text)
     elif isinstance(default, tuple):
       shown = ','.join(map(str, default))
-      flags.DEFINE_list(field.name, shown, text, flag_values=values)
+      flag.list(field.name, shown, text)
     else:
-      flags.DEFINE_string(field.name, str(default), text, flag_values=values)
+      flag.string(field.name, str(default), text)
 
 
 def execute(values: flags.FlagValues) -> int:
@@ -105,7 +103,7 @@ def settings(
 
 def _check_rolling(values: flags.FlagValues) -> None:
   """Refuses --split=rolling beside another split."""
-  by = common.value(values, 'split_by')
+  by = values.split_by
   if by not in ('auto', _ROLLING):
     raise types.InputError(
       f'--split={_ROLLING}: and --split_by={by}: give one of the two'
@@ -123,7 +121,7 @@ def _check(values: flags.FlagValues) -> int:
       raise types.InputError(
         f'--{field.name}: means nothing to --check, which reads --data_dir'
       )
-  data_dir = common.value(values, 'data_dir')
+  data_dir = values.data_dir
   live = progress.Progress()
   checked = contract.check(data_dir, live.step)
   live.clear()

@@ -12,30 +12,27 @@ from rmtl_jax import types
 from rmtl_jax.commands import common
 
 
-def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+def define(flag: common.Definer) -> None:
   """Defines the flags of the command."""
-  del argv
-  flags.DEFINE_multi_string(
+  flag.multi_string(
     'workdir',
     [],
     "RUN, a run's directory, or that of a comparison or a search. Once for"
     ' each; `rmtl prune RUN RUN` does the same.',
-    flag_values=values,
   )
-  flags.DEFINE_boolean(
+  flag.boolean(
     'keep_moments',
     True,
     "Keep Adam's moments beside the models of stages 1 and 2, with which"
     ' rmtl train --start_from goes on.',
-    flag_values=values,
   )
 
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
-  if not common.value(values, 'workdir'):
+  if not values.workdir:
     raise types.InputError('name a RUN: rmtl prune RUN')
-  paths = [pathlib.Path(text) for text in common.value(values, 'workdir')]
+  paths = [pathlib.Path(text) for text in values.workdir]
   # What is refused does not keep the others from being pruned.
   refused = [
     common.not_found('workdir', path) for path in paths if not path.exists()
@@ -51,7 +48,7 @@ def execute(values: flags.FlagValues) -> int:
       before, after = (
         studies.prune(path)
         if studies.is_study(path)
-        else runs.prune(path, common.value(values, 'keep_moments'))
+        else runs.prune(path, values.keep_moments)
       )
     except types.InputError as error:
       refused.append(str(error))

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import pathlib
 import shlex
-from collections.abc import Sequence
 
 from absl import flags
 
 from rmtl_jax.commands import common, distributed
 
 
-def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+def define(flag: common.Definer) -> None:
   """Defines the flags of the command."""
-  del argv
-  flags.DEFINE_string(
+  flag.string(
     'run',
     '',
     'The finished run whose stage 1 is trained again; it stays as it is.',
-    flag_values=values,
   )
-  common.define_workdir(values)
-  distributed.define(values)
+  common.define_workdir(flag)
+  distributed.define(flag)
 
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   path = common.workdir(values)
   common.require(values, 'run')
-  source = pathlib.Path(common.value(values, 'run'))
+  source = pathlib.Path(values.run)
   common.check_there(values, 'run')
   common.start_jax(values)
   layout = distributed.layout(values)

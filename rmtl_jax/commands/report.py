@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from absl import flags
 
 from rmtl_jax.commands import common
 
 
-def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+def define(flag: common.Definer) -> None:
   """Defines the flags of the command."""
-  del argv
-  common.define_workdir(values, 'RUN, or where a comparison or a backtest is.')
-  flags.DEFINE_string(
+  common.define_workdir(flag, 'RUN, or where a comparison or a backtest is.')
+  flag.string(
     'output',
     '',
     'Where report.html, report.md and pictures/ go; WORKDIR/report if not'
     ' given.',
-    flag_values=values,
   )
-  flags.DEFINE_string(
+  flag.string(
     'data_dir',
     '',
     "The run's prepared data, where it is no longer where it was trained on.",
-    flag_values=values,
   )
 
 
@@ -36,8 +31,6 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.library import studies
   from rmtl_jax.report import tables
 
-  report = studies.write_report(
-    path, common.value(values, 'output'), common.value(values, 'data_dir')
-  )
+  report = studies.write_report(path, values.output, values.data_dir)
   print(tables.text_of_paths(report=report, markdown=report.with_suffix('.md')))
   return 0

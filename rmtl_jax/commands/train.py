@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pathlib
 import shlex
-from collections.abc import Sequence
 
 from absl import flags
 
@@ -20,56 +19,49 @@ _STARTS = 'starting; compiling takes about a minute in all the first time'
 _KEPT = ', and is kept'
 
 
-def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+def define(flag: common.Definer) -> None:
   """Defines the flags of the command."""
-  common.define_workdir(values)
-  common.define_data(values)
-  distributed.define(values)
-  flags.DEFINE_string(
+  common.define_workdir(flag)
+  common.define_data(flag)
+  distributed.define(flag)
+  flag.string(
     'start_from',
     '',
     'Another RUN, whose models and settings this one starts with, on data of'
     ' the same fields with other vocabularies (rmtl prepare --extend). Flags'
     ' may change the settings that make no other network.',
-    flag_values=values,
   )
-  flags.DEFINE_boolean(
+  flag.boolean(
     'keep_moments',
     True,
     "Keep Adam's moments beside the models of stages 1 and 2, for runs that"
     ' start from this one: twice what these models take on disk.',
-    flag_values=values,
   )
-  flags.DEFINE_enum(
+  flag.enum(
     'stage',
     'all',
     ['all', 'pretrain', 'critic', 'finetune'],
     'Train one stage only; earlier ones must have been trained in RUN.',
-    flag_values=values,
   )
-  flags.DEFINE_list(
+  flag.list(
     'tracker',
     list(tracking.DEFAULT),
     'What keeps track of the run beside RUN/metrics.jsonl:'
     f' {", ".join(tracking.TRACKERS)}, or several joined by commas. mlflow and'
     ' wandb find their server in their own environment variables.',
-    flag_values=values,
   )
-  flags.DEFINE_boolean(
+  flag.boolean(
     'keep_checkpoints',
     False,
     'Keep what only a resume needed (optimizer states, the place in the data)'
     ' when the stages have finished; rmtl prune drops it later.',
-    flag_values=values,
   )
-  flags.DEFINE_boolean(
+  flag.boolean(
     'paper_model',
     None,
     "Train stage 1 of the paper's model too, in RUN/paper: a row of the table"
     ' beside this run. If not given: where a new log is simulated for it.',
-    flag_values=values,
   )
-  config_flags.define(values, argv)
 
 
 def execute(values: flags.FlagValues) -> int:
@@ -77,12 +69,12 @@ def execute(values: flags.FlagValues) -> int:
   path = common.workdir(values)
   # What is wrong is said before any work.
   given = config_flags.parse(values)
-  trackers = common.value(values, 'tracker')
+  trackers = values.tracker
   tracking.check(trackers)
   if not distributed.is_worker():
     common.check_paths(values, path)
     _check_start(values, path)
-    kept = common.value(values, 'compilation_cache')
+    kept = values.compilation_cache
     streams.note(_STARTS + (_KEPT if kept else ''))
   common.start_jax(values)
   layout = distributed.layout(values)
@@ -109,11 +101,11 @@ def execute(values: flags.FlagValues) -> int:
   config = config_flags.parse(values, manifest, begun)
   config = workdir.padded(path, config, layout.shape if layout else None)
   config = rounding.resolved(path, config, layout)
-  stage = common.value(values, 'stage')
+  stage = values.stage
   stages = run.ORDER if stage == 'all' else (stage,)
   if not (path / 'config.json').exists():
     live.say(opening.text(config, manifest, data_dir, stages))
-  paper_model = common.value(values, 'paper_model')
+  paper_model = values.paper_model
   if paper_model is None:
     is_first = config.preset == presets.DEFAULT_PRESET and not source
     is_simulated = data_dir.resolve() == (path / 'data').resolve()
@@ -128,9 +120,9 @@ def execute(values: flags.FlagValues) -> int:
       number,
       layout,
       trackers=trackers,
-      keep_checkpoints=common.value(values, 'keep_checkpoints'),
+      keep_checkpoints=values.keep_checkpoints,
       start_from=source,
-      keep_moments=common.value(values, 'keep_moments'),
+      keep_moments=values.keep_moments,
       paper_model=paper_model,
     ),
     processes.all_max,
@@ -154,5 +146,5 @@ def _check_start(values: flags.FlagValues, path: pathlib.Path) -> None:
   if source is None:
     return
   common.check_there(values, 'start_from')
-  if not (common.value(values, 'data_dir') or (path / 'config.json').exists()):
+  if not (values.data_dir or (path / 'config.json').exists()):
     raise types.InputError('--data_dir: is needed beside --start_from')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
@@ -14,13 +13,13 @@ from rmtl_jax.config import flags as config_flags
 _PLAIN = ('stage', 'trials', 'minutes', 'confirm', 'sampler_seed', 'storage')
 
 
-def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+def define(flag: common.Definer) -> None:
   """Defines the flags of the command."""
   common.define_workdir(
-    values, 'Where the search goes; the same command goes on there.'
+    flag, 'Where the search goes; the same command goes on there.'
   )
-  common.define_data(values)
-  flags.DEFINE_list(
+  common.define_data(flag)
+  flag.list(
     'search',
     None,
     'The space: SETTING=LOW:HIGH, SETTING=LOW:HIGH:log or SETTING=A|B|...'
@@ -32,19 +31,12 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     ' networks and trees read, and how numbers and bins are read, as far as the'
     ' data have them, and the lanes of a batch where an epoch has fewer than 50'
     ' steps; of stage 3 learning rate, lambda and gamma.',
-    flag_values=values,
   )
-  flags.DEFINE_enum(
-    'stage',
-    'pretrain',
-    ['pretrain', 'finetune'],
-    'The last stage of a trial.',
-    flag_values=values,
+  flag.enum(
+    'stage', 'pretrain', ['pretrain', 'finetune'], 'The last stage of a trial.'
   )
-  flags.DEFINE_integer(
-    'trials', 30, 'Points to try.', lower_bound=1, flag_values=values
-  )
-  flags.DEFINE_float(
+  flag.integer('trials', 30, 'Points to try.', lower_bound=1)
+  flag.float(
     'minutes',
     0.0,
     'About how long the command takes; 0 is no limit. A trial starts only while'
@@ -52,17 +44,15 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     ' have taken so far. What has begun is finished, and the best trial is'
     ' confirmed in any case. A search that is started again has its finished'
     ' trials and all of the time again.',
-    flag_values=values,
   )
-  flags.DEFINE_list(
+  flag.list(
     'seeds',
     ['0', '1'],
     'Runs of a trial; their mean decides. On a CPU, where runs are trained one'
     ' after the other, a trial that has lost after the first seed is spared'
     ' the others.',
-    flag_values=values,
   )
-  flags.DEFINE_integer(
+  flag.integer(
     'confirm',
     3,
     'How many of the best trials run again, beside the settings given, with'
@@ -70,26 +60,20 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     ' gain by more than seed noise, in both halves of the validation period,'
     ' is not taken. 0 takes the best trial as it is.',
     lower_bound=0,
-    flag_values=values,
   )
-  flags.DEFINE_list(
+  flag.list(
     'confirm_seeds',
     [],
     'The seeds of the confirmation, none of --seeds; by default four.',
-    flag_values=values,
   )
-  flags.DEFINE_integer(
-    'sampler_seed', 0, 'Of the search.', lower_bound=0, flag_values=values
-  )
-  flags.DEFINE_string(
+  flag.integer('sampler_seed', 0, 'Of the search.', lower_bound=0)
+  flag.string(
     'storage',
     '',
     'A database in which Optuna keeps a copy of the trials, as'
     ' sqlite:///trials.db, for its dashboard and other processes to look at;'
     ' the search is the same without it.',
-    flag_values=values,
   )
-  config_flags.define(values, argv)
 
 
 def execute(values: flags.FlagValues) -> int:
@@ -97,7 +81,7 @@ def execute(values: flags.FlagValues) -> int:
   path = common.workdir(values)
   config = config_flags.parse(values)
   seeds, confirm_seeds = (
-    tuple(common.integers(name, common.value(values, name)))
+    tuple(common.integers(name, getattr(values, name)))
     for name in ('seeds', 'confirm_seeds')
   )
   common.check_paths(values, path)
@@ -107,10 +91,11 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.runtime import progress
   from rmtl_jax.studies.tuning import search, tune
 
-  named = common.value(values, 'search') or ()
-  plain: dict[str, Any] = {
-    name: common.value(values, name) for name in _PLAIN
-  } | {'seeds': seeds, 'confirm_seeds': confirm_seeds}
+  named = values.search or ()
+  plain: dict[str, Any] = {name: getattr(values, name) for name in _PLAIN} | {
+    'seeds': seeds,
+    'confirm_seeds': confirm_seeds,
+  }
   # Faults are told of before data are simulated.
   space = tuple(search.parse(text, config) for text in named)
   tune.Options(space, **plain).check()

@@ -20,7 +20,7 @@ QUIET = progress.Progress(quiet=True)
 
 def data_dir(path: pathlib.Path, *line: str) -> pathlib.Path:
   values = flags.FlagValues()
-  common.define_data(values)
+  common.define_data(common.Definer(values))
   values(['rmtl', '--simulated_rows=300', *line])
   return common.data_dir(values, path, QUIET)
 
@@ -80,7 +80,7 @@ def test_data_that_are_simulated_for_the_papers_presets_are_plain(
 @pytest.mark.parametrize('as_of', ['auto', 'none'])
 def test_simulated_data_have_the_as_of_features_of_their_run(tmp_path, as_of):
   values = flags.FlagValues()
-  common.define_data(values)
+  common.define_data(common.Definer(values))
   values(['rmtl', '--simulated_rows=300'])
   made = common.data_dir(values, tmp_path / 'run', QUIET, (as_of,))
   groups = manifest_file.read(made).options.get('as_of')

@@ -15,7 +15,7 @@ import pytest
 from absl import flags
 
 from rmtl_jax import cli, types
-from rmtl_jax.commands import common, distributed
+from rmtl_jax.commands import common, distributed, train
 
 ROOT = pathlib.Path(__file__).parents[2]
 THREE = (
@@ -27,8 +27,9 @@ THREE = (
 
 def _values(*line: str) -> flags.FlagValues:
   values = flags.FlagValues()
-  common.define_workdir(values)
-  distributed.define(values)
+  flag = common.Definer(values)
+  common.define_workdir(flag)
+  distributed.define(flag)
   values(['rmtl train', *line])
   return values
 
@@ -171,8 +172,7 @@ def test_who_knows_the_reason_does_not_wait(monkeypatch, capsys, error, waits):
   def execute(values):
     raise error
 
-  command = cli.Command('', lambda values, line: None, execute)
-  monkeypatch.setitem(cli.COMMANDS, 'train', command)
+  monkeypatch.setattr(train, 'execute', execute)
   monkeypatch.setattr(distributed, '_is_own_failure', False)
   code = cli.main(['rmtl', 'train'])
   assert code == 1 and capsys.readouterr().err.startswith('rmtl: ')
@@ -194,8 +194,9 @@ import sys
 from absl import flags
 from rmtl_jax.commands import common, distributed
 values = flags.FlagValues()
-common.define_workdir(values)
-distributed.define(values)
+flag = common.Definer(values)
+common.define_workdir(flag)
+distributed.define(flag)
 values(['rmtl', '--workdir=' + sys.argv[1], '--distributed'])
 sys.executable = sys.argv[2]
 sys.exit(distributed.supervise([], values))

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from rmtl_jax import cli
-from rmtl_jax.commands import failures
+from rmtl_jax.commands import evaluate, failures
 
 
 def _deep():
@@ -112,8 +112,7 @@ HAPPENS = {
 
 def _main(monkeypatch, action):
   """The exit code of a command that does nothing else."""
-  command = cli.COMMANDS['evaluate']._replace(execute=lambda values: action())
-  monkeypatch.setitem(cli.COMMANDS, 'evaluate', command)
+  monkeypatch.setattr(evaluate, 'execute', lambda values: action())
   return cli.main(['rmtl', 'evaluate'])
 
 

@@ -12,7 +12,9 @@ from rmtl_jax.commands import help as help_lib
 def page(name, full=False):
   command, values = cli.COMMANDS[name], flags.FlagValues()
   command.define(values, [name])
-  text = help_lib.page(name, command.summary, values, command.settings(), full)
+  text = help_lib.page(
+    name, command.summary, values, command.listed_settings(), full
+  )
   return text, values
 
 
@@ -38,7 +40,7 @@ def test_help_shows_the_first_flags_in_groups(name):
 def test_helpfull_shows_every_flag_once(name):
   text, values = page(name, full=True)
   expected = {flag for flag in values if not flag.startswith('config.')}
-  expected |= {entry.name for entry in cli.COMMANDS[name].settings()}
+  expected |= {entry.name for entry in cli.COMMANDS[name].listed_settings()}
   assert sorted(names(text)) == sorted(expected)
   missing = len(expected) - len(names(page(name)[0]))
   line = f'All flags, {missing} more: rmtl {name} --helpfull\n'
