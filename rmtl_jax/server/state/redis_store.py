@@ -14,7 +14,7 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import redis
@@ -47,7 +47,11 @@ class _Lost(redis.RedisError):
 
 
 class Store:
-  """See `stores.Store`; threads may share it."""
+  """See `stores.Store`; threads may share it.
+
+  Attributes:
+    prefix: of all keys.
+  """
 
   errors: type[Exception] = redis.RedisError
 
@@ -58,7 +62,7 @@ class Store:
       types.InputError: there is no Redis, or none that a state can be in.
     """
     place = redis_url.read(url)
-    self.where, self._prefix = place.shown, place.prefix
+    self.where, self.prefix = place.shown, place.prefix
     # A connection that was closed meanwhile is made anew at once. All may be
     # asked twice: scripts change nothing without the lock, of which a commit
     # makes an end.
@@ -79,7 +83,7 @@ class Store:
       raise types.InputError(f'{self.where}: not usable: {first}') from None
 
   def _check(self) -> None:
-    facts = self._prefix + 'facts'
+    facts = self.prefix + 'facts'
     self._client.hsetnx(facts, 'version', str(_VERSION))
     version = self._client.hget(facts, 'version')
     if version != str(_VERSION).encode():
@@ -108,18 +112,18 @@ class Store:
     self._client.close()
 
   def _run(self, name: str, *values: Any) -> Any:
-    return self._scripts[name](keys=[self._prefix], args=values)
+    return self._scripts[name](keys=[self.prefix], args=values)
 
   def size(self) -> int:
     """See `stores.Store`."""
-    found: Any = self._client.hget(self._prefix + 'facts', 'events')
+    found: Any = self._client.hget(self.prefix + 'facts', 'events')
     return int(found or 0)
 
   @contextlib.contextmanager
   def alone(self) -> Iterator[None]:
     """See `stores.Store`; for as long as this process lives."""
     lock = self._client.lock(
-      self._prefix + 'loading', _LEASE, thread_local=False
+      self.prefix + 'loading', _LEASE, thread_local=False
     )
     done = threading.Event()
 
@@ -143,7 +147,7 @@ class Store:
 
     def page(user: str, before: int, start: int, most: int) -> Any:
       return self._client.zrevrangebyscore(
-        f'{self._prefix}shown:{user}', f'({before}', '-inf', start, most
+        f'{self.prefix}shown:{user}', f'({before}', '-inf', start, most
       )
 
     yield redis_look.read(asked, lambda text: self._run('LOOK', text), page)
@@ -185,16 +189,9 @@ class Store:
         raise _Lost('others are writing')
       time.sleep(random.uniform(*_PAUSE))
     known, events, owners = map(json.loads, found[1:])
+    facts = zip(found[0][::2], found[0][1::2], strict=True)
     change = redis_change.Change(
-      self._prefix,
-      {
-        name.decode(): json.loads(text)
-        for name, text in zip(found[0][::2], found[0][1::2], strict=True)
-      },
-      lambda visits: self._run('WHOLES', *visits),
-      lambda before, most: self._run('RESTED', before, most),
-      self._visits,
-      self._event,
+      self, {name.decode(): json.loads(text) for name, text in facts}
     )
     change.learn(
       asked,
@@ -207,15 +204,25 @@ class Store:
     )
     return change
 
-  def _visits(self, owner: str) -> list[Any]:
-    ids: Any = self._client.zrange(f'{self._prefix}owner:{owner}', 0, -1)
-    return [visit for visit, _ in json.loads(self._run('WHOLES', *ids))]
+  def read_wholes(self, visits: Sequence[int]) -> str:
+    """Visits with their events, by number: JSON."""
+    return self._run('WHOLES', *visits)
 
-  def _event(self, identity: bytes) -> Any:
-    number: Any = self._client.hget(self._prefix + 'identities', identity.hex())
+  def read_rested(self, time: int, most: int) -> str:
+    """The visits of `stores.Change.rested`, with their events: JSON."""
+    return self._run('RESTED', time, most)
+
+  def read_visits(self, owner: str) -> list[Any]:
+    """All visits of an owner, as JSON's values."""
+    ids: Any = self._client.zrange(f'{self.prefix}owner:{owner}', 0, -1)
+    return [visit for visit, _ in json.loads(self.read_wholes(ids))]
+
+  def read_event(self, identity: bytes) -> Any:
+    """The event with an identity, as JSON's values; None if there is none."""
+    number: Any = self._client.hget(self.prefix + 'identities', identity.hex())
     if number is None:
       return None
-    found: Any = self._client.hget(self._prefix + 'events', number.decode())
+    found: Any = self._client.hget(self.prefix + 'events', number.decode())
     return json.loads(found)
 
 
