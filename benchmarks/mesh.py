@@ -124,10 +124,10 @@ class Program:
     self.tables = bytes_of_tables(self._state)
     columns, slots = dispatch(spec)
     self._loop = program.loop
-    self._inputs = layout.put_lanes((columns, (), slots), 1)
+    self._inputs = layout.put_lanes((columns, (), slots))
     self._count = layout.put(np.int32(_STEPS.value))
     one = jax.tree.map(lambda x: x[:1], (columns, slots))
-    columns, slots = layout.put_lanes(one, 1)
+    columns, slots = layout.put_lanes(one)
 
     def step(actor, columns, slots, key):
       columns, slots = jax.tree.map(lambda x: x[0], (columns, slots))

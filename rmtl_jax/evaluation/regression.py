@@ -96,7 +96,6 @@ def xauc(
 def deciles(
   labels: np.ndarray,
   predictions: np.ndarray,
-  bins: int = 10,
   weights: np.ndarray | None = None,
 ) -> list[tuple[float, float, float]]:
   """Mean prediction, mean label and weight of each tenth of the rows.
@@ -106,7 +105,6 @@ def deciles(
 
   Args:
     predictions: [R], finite.
-    bins: how many.
   """
   types.check_ranks((1, 1), labels, predictions)
   types.check_same_shape(labels, predictions)
@@ -115,7 +113,7 @@ def deciles(
   order = np.argsort(predictions, kind='stable')
   p = predictions[order].astype(np.float64)
   w = np.ones_like(p) if weights is None else weights[order]
-  row_bin = groups.equal_mass_bins(p, bins, None if weights is None else w)
+  row_bin = groups.equal_mass_bins(p, 10, None if weights is None else w)
   found = zip(
     np.bincount(row_bin, w * p),
     np.bincount(row_bin, w * labels[order]),

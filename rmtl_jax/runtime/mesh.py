@@ -95,10 +95,6 @@ class Layout:
     """The sharding of an array that is whole on every device."""
     return NamedSharding(self.mesh, PartitionSpec())
 
-  def lanes(self, axis: int) -> NamedSharding:
-    """The sharding over `data` of an array with lanes on `axis`."""
-    return NamedSharding(self.mesh, PartitionSpec(*[None] * axis, 'data'))
-
   def shardings(self, tree: Any) -> Any:
     """Shardings of all leaves of a state, parameters or their abstract values.
 
@@ -173,20 +169,19 @@ class Layout:
     )
     return compiled(*args)
 
-  def put_lanes(self, tree: Any, axis: int) -> Any:
-    """Shards a batch over `data`.
+  def put_lanes(self, tree: Any) -> Any:
+    """Shards batches over `data`.
 
     Args:
-      tree: of numpy arrays with this process's lanes (`own_lanes`) on `axis`.
-      axis: of the lanes.
+      tree: of numpy arrays [S, this process's lanes (`own_lanes`), ...].
     """
-    sharding = self.lanes(axis)
+    sharding = NamedSharding(self.mesh, PartitionSpec(None, 'data'))
     # Global lanes over this process's: all processes have equally many.
     factor = self.shape.data // len(self.own_parts())
 
     def put_one(local):
       shape = list(local.shape)
-      shape[axis] *= factor
+      shape[1] *= factor
       return jax.make_array_from_process_local_data(
         sharding, np.asarray(local), tuple(shape)
       )

@@ -168,7 +168,7 @@ def _put(split: splits_lib.Split, arrays: Any, count: np.int32) -> Any:
   """Arrays [S, own lanes, ...], and a number, on the device or the mesh."""
   if split.layout is None:
     return jax.device_put((arrays, count))
-  return split.layout.put_lanes(arrays, 1), split.layout.put(count)
+  return split.layout.put_lanes(arrays), split.layout.put(count)
 
 
 def _pieces(

@@ -81,7 +81,7 @@ def make_optimizer(
   Not AdamW: the decay goes through Adam's normalisation (method of the
   authors' code). Clipping, where set, comes first, a schedule last. The
   learning rate and the schedule's steps are numbers in the optimizer's state:
-  one compiled step serves every value, see `with_learning_rate`.
+  one compiled step serves every value.
 
   Args:
     config: of the stage.
@@ -251,26 +251,6 @@ def learning_rate(opt_state: Any, schedule: str) -> float:
       last = jnp.maximum(state.step - 1, 0)
       rate *= _progress_factor(schedule, last, state)
   return float(rate)
-
-
-def with_learning_rate(opt_state: Any, value: float | jax.Array) -> Any:
-  """The state of a `make_optimizer` with another learning rate.
-
-  Args:
-    opt_state: of the optimizer, or of a population's.
-    value: the new rate, f32[]; f32[P] where the state has a member axis.
-
-  Returns:
-    A state that shares all other buffers with `opt_state`.
-
-  Raises:
-    ValueError: the state has no learning rate.
-  """
-  if not optax.tree.get_all_with_path(opt_state, 'learning_rate'):
-    raise ValueError('learning_rate: the optimizer has no such number')
-  # A copy: a step that donates the state must not delete the caller's array.
-  new_value = jnp.array(value, jnp.float32)
-  return optax.tree.set(opt_state, learning_rate=new_value)
 
 
 def moments(opt_state: Any) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def run(layout: mesh.Layout | None, backbone: str, adam: str) -> dict[str, Any]:
       extras = (np.full((STEPS, LANES, LENGTH, 2), 0.3, np.float32),)
     inputs, count = (columns, extras, slots), np.int32(STEPS)
     if layout:
-      inputs, count = layout.put_lanes(inputs, 1), layout.put(count)
+      inputs, count = layout.put_lanes(inputs), layout.put(count)
     found[stage] = figures(program, before, inputs, count)
   return found
 

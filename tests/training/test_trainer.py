@@ -72,7 +72,7 @@ def pretraining():
       problem.lively(network, p + 1), optimizer, weighting
     )
     return actor._replace(
-      opt_state=state.with_learning_rate(actor.opt_state, RATES[p])
+      opt_state=problem.with_rate(actor.opt_state, RATES[p])
     )
 
   return pretrain.make_pretrain_step(network, optimizer), start
@@ -110,7 +110,7 @@ def finetuning():
       config,
     )
     actor = full.actor._replace(
-      opt_state=state.with_learning_rate(full.actor.opt_state, RATES[p]),
+      opt_state=problem.with_rate(full.actor.opt_state, RATES[p]),
       weighting_state=factory.with_values(
         full.actor.weighting_state, lambda_=(0.0, 0.7, 2.0)[p]
       ),

@@ -241,7 +241,7 @@ def finetuning(name):
       config,
     )
     new_actor = full.actor._replace(
-      opt_state=state.with_learning_rate(full.actor.opt_state, rate)
+      opt_state=problem.with_rate(full.actor.opt_state, rate)
     )
     if lambda_ is not None:
       new_state = factory.with_values(

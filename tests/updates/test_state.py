@@ -89,7 +89,7 @@ def test_one_compiled_step_serves_every_learning_rate():
   found = []
   for rate in (0.0, 0.05, jnp.float32(0.3)):
     params = start
-    opt_state = state.with_learning_rate(optimizer.init(params), rate)
+    opt_state = problem.with_rate(optimizer.init(params), rate)
     for gradient in GRADIENTS:
       params, opt_state = step(params, opt_state, gradient)
     found.append(params)
@@ -206,7 +206,7 @@ def test_a_schedule_multiplies_the_traced_rate():
   for rate, total, warmup, factors in ((0.1, 4, 0, 2.5), (0.3, 3, 2, 2.5)):
     other = dataclasses.replace(config, warmup_steps=warmup)
     params = jax.tree.map(jnp.asarray, PARAMS)
-    opt_state = state.with_learning_rate(
+    opt_state = problem.with_rate(
       state.make_optimizer(other, total).init(params), rate
     )
     for _ in range(total):
@@ -244,20 +244,6 @@ def test_new_embeddings_leave_all_else_alone():
       for _, tree in optax.tree.get_all_with_path(found.opt_state, name)
     )
     assert not np.any(moment)
-
-
-def test_a_rate_is_copied_into_the_state():
-  """A donated state would else take the caller's array with it."""
-  rate = jnp.float32(0.1)
-  optimizer = state.make_optimizer(config_lib.StageConfig())
-  opt_state = state.with_learning_rate(optimizer.init(PARAMS), rate)
-  (found,) = (v for _, v in rates(opt_state))
-  assert found == rate and pointers(found) != pointers(rate)
-
-
-def test_a_state_without_a_rate_is_refused():
-  with pytest.raises(ValueError, match='learning_rate: the optimizer has no'):
-    state.with_learning_rate(optax.adam(0.1).init(PARAMS), 0.2)
 
 
 def rates(opt_state):
