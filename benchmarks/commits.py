@@ -43,7 +43,6 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import prepare as prepare_lib
 from rmtl_jax.training import actor_stage, feed
-from rmtl_jax.training import program as program_lib
 
 # Settings of the network, lanes of a batch, and steps of a dispatch.
 SIZES: dict[str, tuple[Mapping[str, Any], int, int]] = {
@@ -77,7 +76,7 @@ def dispatch_of(
   )
   context = workload.context(workload.Workload(rows=60_000), config)
   arm = actor_stage.pretrain(context).arms['pretrain']
-  program = program_lib.Program(arm.program.step, options=options)
+  program = type(arm.program)(arm.program.step, options=options)
   slots, count = feed.chunks(context.epoch('pretrain', 1).plan, steps)[0]
   slots, key = jax.device_put(slots), context.key('pretrain')
   current = [arm.state]

@@ -17,14 +17,13 @@ import numpy as np
 
 from rmtl_jax.data import batches
 from rmtl_jax.networks import ensemble
-from rmtl_jax.training import feed, saved, stage, trainer
-from rmtl_jax.training import program as program_lib
+from rmtl_jax.training import feed, programs, saved, stage, trainer
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import loop as loop_lib
 
 _Member = TypeVar('_Member')
 # A program is compiled once, however many calls train its stages.
-_LOOPS: weakref.WeakKeyDictionary[program_lib.Program, Callable[..., Any]] = (
+_LOOPS: weakref.WeakKeyDictionary[programs.Program, Callable[..., Any]] = (
   weakref.WeakKeyDictionary()
 )
 
@@ -43,10 +42,10 @@ def size(setting: int, runs: int) -> int:
 
 
 def by_program(
-  members: Iterable[tuple[program_lib.Program, _Member]], limit: int
-) -> Iterator[tuple[program_lib.Program, list[_Member]]]:
+  members: Iterable[tuple[programs.Program, _Member]], limit: int
+) -> Iterator[tuple[programs.Program, list[_Member]]]:
   """Members in groups of one program each, at most `limit` in a group."""
-  found: dict[program_lib.Program, list[_Member]] = {}
+  found: dict[programs.Program, list[_Member]] = {}
   for program, member in members:
     found.setdefault(program, []).append(member)
   for program, own in found.items():

@@ -18,13 +18,13 @@ from rmtl_jax.runtime import stages
 from rmtl_jax.training import (
   conflicts,
   feed,
+  programs,
   saved,
   stage,
   trainer,
   validation,
 )
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import program as program_lib
 from rmtl_jax.updates import finetune as finetune_lib
 from rmtl_jax.updates import state
 from rmtl_jax.weighting import critic as weights_lib
@@ -70,7 +70,7 @@ class Arm:
     position: in a pass that was cut off.
   """
 
-  program: program_lib.Program
+  program: programs.Program
   state: Any
   best_params: Any
   stopping: EarlyStopping

@@ -24,17 +24,14 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax.networks import critic as critic_network
 from rmtl_jax.runtime import checkpoints, stages
-from rmtl_jax.training import actor_stage, critic_stage
+from rmtl_jax.training import actor_stage, critic_stage, programs
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import program as program_lib
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import ahead, conflicts, loop
 from rmtl_jax.weighting import registry, tuners
 
 # A program, and what gives the arguments of its calls, or their shapes.
-_Job = tuple[
-  ahead.Compiled | program_lib.Program, Callable[[], tuple[Any, ...]]
-]
+_Job = tuple[ahead.Compiled | programs.Program, Callable[[], tuple[Any, ...]]]
 
 
 @contextlib.contextmanager

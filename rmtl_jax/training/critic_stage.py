@@ -15,8 +15,7 @@ from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.networks import critic as critic_network
 from rmtl_jax.ops import rewards, task_losses
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import program as program_lib
-from rmtl_jax.training import saved, stage, trainer
+from rmtl_jax.training import programs, saved, stage, trainer
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import quick, state
 
@@ -48,7 +47,7 @@ class CriticStage:
   """
 
   context: context_lib.Context
-  program: program_lib.Program
+  program: programs.Program
   critic: state.CriticState
   extras: tuple[jax.Array | np.ndarray, ...]
   validation_extras: tuple[jax.Array | np.ndarray, ...]

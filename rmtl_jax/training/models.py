@@ -22,14 +22,13 @@ from rmtl_jax.balancing import registry as balancer_records
 from rmtl_jax.config import variants
 from rmtl_jax.evaluation import monitor
 from rmtl_jax.networks import ensemble as ensemble_lib
-from rmtl_jax.networks import functional, ignore, pretrained, tables
+from rmtl_jax.networks import functional, ignore, pretrained
 from rmtl_jax.networks import registry as networks
 from rmtl_jax.objectives import factory as objectives
 from rmtl_jax.ops import task_losses
 from rmtl_jax.runtime import checkpoints, mesh, stages
-from rmtl_jax.training import program as program_lib
+from rmtl_jax.training import programs, trainer
 from rmtl_jax.training import splits as splits_lib
-from rmtl_jax.training import trainer
 from rmtl_jax.updates import (
   ahead,
   conflicts,
@@ -99,7 +98,7 @@ class Models:
     """
     if variants.differ(config):
       members = tuple(
-        (one.backbone, _of_prediction(one.network))
+        (one.backbone, programs.of_prediction(one.network))
         for one in variants.of_members(config)
       )
       return self._once(
@@ -111,7 +110,7 @@ class Models:
       )
     # Variants may come to the same for all members.
     one, count = variants.first(config), config.ensemble
-    settings = _of_prediction(one.network)
+    settings = programs.of_prediction(one.network)
 
     def build():
       network = functional.make_actor(self._plain, one.backbone, settings)
@@ -125,7 +124,7 @@ class Models:
     """The critics' network, the same for every backbone."""
     return self._once(
       'critic',
-      (config.network, _of_network(config.critic)),
+      (config.network, programs.of_network(config.critic)),
       lambda: functional.make_critic(self.spec, config.network, config.critic),
     )
 
@@ -197,7 +196,7 @@ class Models:
       actor = jax.eval_shape(init, key, self._vectors)
       return actor, jax.eval_shape(self._critic_init(config), key, actor)
 
-    key = (config.backbone, config.network, _of_network(config.critic))
+    key = (config.backbone, config.network, programs.of_network(config.critic))
     return self._once('shapes', key, build)
 
   def shapes_left(self, config: config_lib.Config, name: str) -> Any:
@@ -209,7 +208,7 @@ class Models:
     self, config: config_lib.Config
   ) -> tuple[functional.Network, functional.Network, Callable[..., Any]]:
     """The actor and the critics that steps see, and how to wrap a step."""
-    slots = _row_slots(config)
+    slots = programs.row_slots(config)
     if not slots:
       return self.actor(config), self.critic(config), lambda step: step
     spec, narrow = self.spec, lambda inputs: inputs
@@ -260,7 +259,7 @@ class Models:
       'shared', key, lambda: shared.shared_parameters(self._plain, *key)
     )
 
-  def pretrain(self, config: config_lib.Config) -> program_lib.Program:
+  def pretrain(self, config: config_lib.Config) -> programs.Program:
     """Stage 1's."""
     stage = dataclasses.replace(config.pretrain, learning_rate=0.0)
 
@@ -273,23 +272,21 @@ class Models:
         balance=self._balance(config, 'pretrain'),
         objective=objectives.make_objective(config.objective),
       )
-      options = _options(config, quick.STEPS)
-      return program_lib.Program(
-        wrap(step), config.faults, self.layout, options
-      )
+      options = programs.options(config, quick.STEPS)
+      return programs.Program(wrap(step), config.faults, self.layout, options)
 
     key = (
       config.backbone,
       config.network,
       config.objective,
-      _of_step(stage),
+      programs.of_step(stage),
       config.faults,
-      _row_slots(config),
+      programs.row_slots(config),
       config.batch.compiling,
     )
     return self._once('pretrain', key, build)
 
-  def conflicts(self, config: config_lib.Config) -> program_lib.Program | None:
+  def conflicts(self, config: config_lib.Config) -> programs.Program | None:
     """What compares the tasks' gradients; None where they share nothing."""
     if networks.BACKBONES.find(config.backbone).by_task:
       return None
@@ -303,19 +300,17 @@ class Models:
       )
       # A few batches of an epoch run it.
       options = quick.options(quick.SMALL)
-      return program_lib.Program(
-        wrap(step), layout=self.layout, options=options
-      )
+      return programs.Program(wrap(step), layout=self.layout, options=options)
 
     key = (
       config.backbone,
       config.network,
       config.objective,
-      _row_slots(config),
+      programs.row_slots(config),
     )
     return self._once('conflicts', key, build)
 
-  def train_critics(self, config: config_lib.Config) -> program_lib.Program:
+  def train_critics(self, config: config_lib.Config) -> programs.Program:
     """Stage 2's; its extra rows are pi(s) and perhaps the logged actions.
 
     pi(s) is pi'(s) too, since the actor is frozen.
@@ -326,7 +321,7 @@ class Models:
       step = critic_lib.make_critic_step(
         critic, state.make_optimizer(config.critic), config.critic
       )
-      return program_lib.Program(
+      return programs.Program(
         wrap(
           lambda s, batch, key, pi, logged=None: step(
             s, batch, key, pi if logged is None else logged, pi
@@ -334,19 +329,19 @@ class Models:
         ),
         config.faults,
         self.layout,
-        _options(config),
+        programs.options(config),
       )
 
     key = (
       config.network,
       config.critic,
       config.faults,
-      _row_slots(config),
+      programs.row_slots(config),
       config.batch.compiling,
     )
     return self._once('train_critics', key, build)
 
-  def finetune(self, config: config_lib.Config) -> program_lib.Program:
+  def finetune(self, config: config_lib.Config) -> programs.Program:
     """Stage 3's; lambda, its warmup and its steps are in the state."""
     weighting = dataclasses.replace(
       config.weighting, lambda_=0.0, lambda_warmup_steps=0
@@ -358,11 +353,11 @@ class Models:
       config.backbone,
       config.network,
       config.objective,
-      _of_step(stage),
+      programs.of_step(stage),
       weighting,
       critic,
       config.faults,
-      _row_slots(config),
+      programs.row_slots(config),
       config.batch.compiling,
     )
 
@@ -380,10 +375,11 @@ class Models:
         )
       )
       of_run = config.faults, self.layout
-      if registry.find(weighting.name).leaves_losses and _steps_alike(config):
+      leaves_losses = registry.find(weighting.name).leaves_losses
+      if leaves_losses and programs.steps_alike(config):
         own = self.pretrain(config), self.spec.num_tasks
-        return program_lib.OfStage1(step, *own, *of_run)
-      return program_lib.Program(step, *of_run, _options(config))
+        return programs.OfStage1(step, *own, *of_run)
+      return programs.Program(step, *of_run, programs.options(config))
 
     return self._once('finetune', key, build)
 
@@ -458,11 +454,15 @@ class Models:
   def value_map(self, config: config_lib.Config) -> ahead.Compiled:
     """The program of `values`."""
     network = functional.make_critic(
-      self._plain, _of_prediction(config.network), config.critic
+      self._plain, programs.of_prediction(config.network), config.critic
     )
     return self._once(
       'value_map',
-      (config.network, _of_network(config.critic), config.batch.compiling),
+      (
+        config.network,
+        programs.of_network(config.critic),
+        config.batch.compiling,
+      ),
       lambda: self.row_map(
         config,
         lambda params, batch, actions: forward.values(
@@ -507,7 +507,7 @@ class Models:
     prepare: Callable[[Any], Any] = lambda params: params,
   ) -> ahead.Compiled:
     """See updates/loop.make_row_map; every process gets all values."""
-    layout, options = self.layout, _options(config)
+    layout, options = self.layout, programs.options(config)
     if layout is None:
       made = loop.make_row_map(function, prepare, options=options)
       return ahead.Compiled(made)
@@ -521,7 +521,7 @@ class Models:
 
   def forget(self, stage: str, config: config_lib.Config) -> None:
     """Drops what is compiled for a stage alone, once it has ended."""
-    if stage == 'pretrain' and config.control and _steps_alike(config):
+    if stage == 'pretrain' and config.control and programs.steps_alike(config):
       return  # stage 3's control goes on with it
     kinds = _OF_STAGE[stage]
     with self._building:
@@ -535,56 +535,3 @@ class Models:
       if (kind, key) not in self._built:
         self._built[kind, key] = build()
       return self._built[kind, key]
-
-
-def _options(
-  config: config_lib.Config, work: int = quick.LARGE
-) -> Mapping[str, Any]:
-  """Of the compiler, for programs of a run."""
-  return quick.options(work) if config.batch.compiling == 'quick' else {}
-
-
-def _row_slots(config: config_lib.Config) -> int:
-  """Slots of a batch where steps see its embedding rows alone, else 0."""
-  if config.network.embedding_adam == 'dense':
-    return 0
-  return config.batch.lanes * config.batch.lane_length
-
-
-def _of_prediction(network: config_lib.NetworkConfig) -> Any:
-  """The settings of what predicts: products in tables, where that pays."""
-  uses = tables.pay(network.first_layer, network.embedding_dim)
-  return dataclasses.replace(network, first_layer='tables' if uses else 'plain')
-
-
-def _of_network(critic: config_lib.CriticConfig) -> tuple[Any, ...]:
-  """The settings of critics that make another network."""
-  return critic.form, critic.head, critic.members, critic.sees_remaining
-
-
-def _steps_alike(config: config_lib.Config) -> bool:
-  """Whether stages 1 and 3 have one step, but for the weights of losses."""
-
-  def common(stage: config_lib.StageConfig) -> dict[str, Any]:
-    known = _of_step(dataclasses.replace(stage, learning_rate=0.0))
-    fields = dataclasses.fields(config_lib.StageConfig)
-    return {field.name: getattr(known, field.name) for field in fields}
-
-  return common(config.pretrain) == common(config.finetune)
-
-
-def _of_step(stage: config_lib.StageConfig) -> config_lib.StageConfig:
-  """The stage with what its step does not know at its default."""
-  default = type(stage)()
-  balancing = dataclasses.replace(stage.balancing, period=1, warmup_steps=1)
-  if balancer_records.find(balancing.name).is_static:
-    balancing = dataclasses.replace(balancing, weights='')
-  unknown = ('max_epochs', 'patience', 'reset_embeddings', 'start')
-  return dataclasses.replace(
-    stage,
-    # Its number is in the state; a step knows whether there is a warmup.
-    warmup_steps=min(stage.warmup_steps, 1),
-    # Numbers of a run are in the balancer's state.
-    balancing=balancing,
-    **{n: getattr(default, n) for n in unknown if hasattr(default, n)},
-  )

@@ -12,8 +12,7 @@ import jax
 from rmtl_jax.data import batches
 from rmtl_jax.runtime import memory
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import feed, saved, trainer
-from rmtl_jax.training import program as program_lib
+from rmtl_jax.training import feed, programs, saved, trainer
 
 
 class Pass(NamedTuple):
@@ -33,7 +32,7 @@ class Pass(NamedTuple):
 
   name: str
   label: str
-  program: program_lib.Program
+  program: programs.Program
   state: Any
   plan: batches.Epoch
   key: jax.Array

@@ -21,8 +21,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.runtime import integrity as records
 from rmtl_jax.runtime import mesh
-from rmtl_jax.training import models
-from rmtl_jax.training import program as program_lib
+from rmtl_jax.training import models, programs
 from rmtl_jax.updates import finetune, loop, state
 from rmtl_jax.weighting import factory
 from tests.updates import problem
@@ -98,7 +97,7 @@ def dispatch(seed: int) -> tuple[loop.SlotRows, loop.Slots]:
 
 def stages(
   made: models.Models, config: config_lib.Config
-) -> Iterator[tuple[str, program_lib.Program, Any]]:
+) -> Iterator[tuple[str, programs.Program, Any]]:
   """Each stage's program, and the state before its first step."""
   actor_params = made.init_actor(config, jax.random.key(1))
   critic_params = made.init_critic(config, jax.random.key(2), actor_params)
@@ -151,7 +150,7 @@ def run(layout: mesh.Layout | None, backbone: str, adam: str) -> dict[str, Any]:
 
 
 def figures(
-  program: program_lib.Program, before: Any, inputs: Any, count: Any
+  program: programs.Program, before: Any, inputs: Any, count: Any
 ) -> dict[str, Any]:
   """Metrics of two dispatches, sums over the state, shares of tables."""
   digests = records.digests(before)

@@ -9,8 +9,7 @@ import pytest
 from rmtl_jax.data import batches
 from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.studies import population
-from rmtl_jax.training import program as program_lib
-from rmtl_jax.training import stage, trainer
+from rmtl_jax.training import programs, stage, trainer
 from tests.training import test_stage
 from tests.training import test_trainer as alone
 from tests.updates import problem
@@ -34,7 +33,7 @@ def test_members_end_where_they_end_alone(parts):
   assert [len(plan.row) for plan in PLANS[:2]] == [1, 3]
   assert len(PLANS[2].row) > 4  # more than two chunks
   step, start = parts()
-  program = program_lib.Program(step)
+  program = programs.Program(step)
   extras = [
     alone.policies(p) if parts is alone.critics else () for p in range(3)
   ]
@@ -120,7 +119,7 @@ def test_the_member_at_fault_is_named():
 
 
 def test_members_are_cut_by_program():
-  a, b = program_lib.Program(int), program_lib.Program(int)
+  a, b = programs.Program(int), programs.Program(int)
   members = [(a, 0), (b, 1), (a, 2), (a, 3)]
   groups = [group for _, group in population.by_program(members, 2)]
   assert groups == [[0, 2], [3], [1]]

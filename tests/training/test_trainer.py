@@ -14,8 +14,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.runtime import progress as progress_lib
-from rmtl_jax.training import feed, trainer
-from rmtl_jax.training import program as program_lib
+from rmtl_jax.training import feed, programs, trainer
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import finetune, forward, loop, pretrain, state
@@ -157,7 +156,7 @@ def counter():
 
 @functools.cache
 def trail_program():
-  return program_lib.Program(trail)
+  return programs.Program(trail)
 
 
 def test_one_pass_sees_every_row_once_and_says_so():

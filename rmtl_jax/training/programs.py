@@ -1,15 +1,18 @@
-"""A step and its compiled loop, and stage 1's for a stage 3 without weights."""
+"""A step's compiled loop, and which settings make another one."""
 
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from rmtl_jax import config as config_lib
+from rmtl_jax.balancing import registry as balancers
+from rmtl_jax.networks import tables
 from rmtl_jax.runtime import mesh
-from rmtl_jax.updates import ahead, loop
+from rmtl_jax.updates import ahead, loop, quick
 
 _STOP = config_lib.FaultsConfig()
 
@@ -142,3 +145,56 @@ def with_weights_of_1(sums: Mapping[str, Any], tasks: int) -> dict[str, Any]:
   names = ('weight', 'weight_square')
   of_1 = {f'{name}_{k}': rows[k] for name in names for k in range(tasks)}
   return of_1 | dict(sums)
+
+
+def options(
+  config: config_lib.Config, work: int = quick.LARGE
+) -> Mapping[str, Any]:
+  """Of the compiler, for programs of a run."""
+  return quick.options(work) if config.batch.compiling == 'quick' else {}
+
+
+def row_slots(config: config_lib.Config) -> int:
+  """Slots of a batch where steps see its embedding rows alone, else 0."""
+  if config.network.embedding_adam == 'dense':
+    return 0
+  return config.batch.lanes * config.batch.lane_length
+
+
+def of_prediction(network: config_lib.NetworkConfig) -> Any:
+  """The settings of what predicts: products in tables, where that pays."""
+  uses = tables.pay(network.first_layer, network.embedding_dim)
+  return dataclasses.replace(network, first_layer='tables' if uses else 'plain')
+
+
+def of_network(critic: config_lib.CriticConfig) -> tuple[Any, ...]:
+  """The settings of critics that make another network."""
+  return critic.form, critic.head, critic.members, critic.sees_remaining
+
+
+def of_step(stage: config_lib.StageConfig) -> config_lib.StageConfig:
+  """The stage with what its step does not know at its default."""
+  default = type(stage)()
+  balancing = dataclasses.replace(stage.balancing, period=1, warmup_steps=1)
+  if balancers.find(balancing.name).is_static:
+    balancing = dataclasses.replace(balancing, weights='')
+  unknown = ('max_epochs', 'patience', 'reset_embeddings', 'start')
+  return dataclasses.replace(
+    stage,
+    # Its number is in the state; a step knows whether there is a warmup.
+    warmup_steps=min(stage.warmup_steps, 1),
+    # Numbers of a run are in the balancer's state.
+    balancing=balancing,
+    **{n: getattr(default, n) for n in unknown if hasattr(default, n)},
+  )
+
+
+def steps_alike(config: config_lib.Config) -> bool:
+  """Whether stages 1 and 3 have one step, but for the weights of losses."""
+
+  def common(stage: config_lib.StageConfig) -> dict[str, Any]:
+    known = of_step(dataclasses.replace(stage, learning_rate=0.0))
+    fields = dataclasses.fields(config_lib.StageConfig)
+    return {field.name: getattr(known, field.name) for field in fields}
+
+  return common(config.pretrain) == common(config.finetune)

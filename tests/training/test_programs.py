@@ -6,8 +6,14 @@ import pytest
 
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns, manifest
-from rmtl_jax.training import actor_stage, context, feed, models, trainer
-from rmtl_jax.training import program as program_lib
+from rmtl_jax.training import (
+  actor_stage,
+  context,
+  feed,
+  models,
+  programs,
+  trainer,
+)
 from rmtl_jax.training import splits as splits_lib
 from tests import test_run, tiny
 from tests.updates import problem
@@ -62,8 +68,8 @@ def test_the_loop_of_stage_1_does_what_stage_3s_own_would(log, changes):
   """Parameters, optimizer, and every metric, weights included."""
   ran = context_of(log, {'finetune.learning_rate': 0.05, **changes})
   taken = ran.models.finetune(ran.config)
-  assert isinstance(taken, program_lib.OfStage1)
-  own = program_lib.Program(taken.step)
+  assert isinstance(taken, programs.OfStage1)
+  own = programs.Program(taken.step)
   after, sums = epoch(ran, taken)
   expected_after, expected_sums = epoch(ran, own)
   problem.assert_trees_close(after, expected_after, rtol=1e-5, atol=1e-6)
@@ -82,7 +88,7 @@ def test_rows_with_sample_weights_weigh_1_where_a_task_has_rows():
   """The weights' sums are of the rows that count for each task."""
   sums = {'rows': 9.0, 'rows_0': 9.0, 'rows_1': 4.0, 'loss_0': 1.0}
   found = actor_stage.weight_statistics(
-    program_lib.with_weights_of_1(sums, 2), tiny.TASKS
+    programs.with_weights_of_1(sums, 2), tiny.TASKS
   )
   assert found == {
     'weight_mean_click': 1.0,
@@ -112,7 +118,7 @@ def test_the_loop_of_stage_1_is_taken_where_steps_are_the_same(
 ):
   ran = context_of(log, changes)
   taken = ran.models.finetune(ran.config)
-  assert isinstance(taken, program_lib.OfStage1) == is_taken
+  assert isinstance(taken, programs.OfStage1) == is_taken
 
 
 @pytest.mark.parametrize('changes', [{}, {'finetune.l2': 0.1}])
