@@ -101,20 +101,20 @@ def define_data(flag: Definer) -> None:
   )
 
 
-def simulated_as_of(
-  config: config_lib.Config,
-) -> tuple[prepare_config.AsOfChoice, ...]:
-  """The `as_of` of data that are simulated for a run: none for the papers'."""
-  return ('none',) if config.preset in _PLAIN_PRESETS else ('auto',)
-
-
 def data_dir(
   values: flags.FlagValues,
   path: pathlib.Path,
+  config: config_lib.Config,
   live: Any,
-  as_of: tuple[prepare_config.AsOfChoice, ...] = ('auto',),
 ) -> pathlib.Path:
   """Finds the prepared data: --data_dir, the run's own, or new simulated data.
+
+  Args:
+    values: the flags of `define_data`.
+    path: RUN.
+    config: settings; data that are simulated for the papers' presets have no
+      as-of features.
+    live: where progress goes.
 
   Raises:
     types.InputError: the directory has other files.
@@ -127,7 +127,8 @@ def data_dir(
     return workdir_lib.read(path).data_dir
   if not (path / 'data' / 'manifest.json').exists():
     _check_unused(path)
-    _simulate(path / 'data', values.simulated_rows, live, as_of)
+    as_of = 'none' if config.preset in _PLAIN_PRESETS else 'auto'
+    _simulate(path / 'data', values.simulated_rows, live, (as_of,))
   return path / 'data'
 
 
@@ -143,7 +144,7 @@ def study_data(
   from rmtl_jax.runtime import progress
 
   live = progress.Progress()
-  found = data_dir(values, path, live, simulated_as_of(config))
+  found = data_dir(values, path, config, live)
   manifest = manifest_file.read(found)
   if not values.data_dir:
     streams.note(opening.data(manifest, found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import shlex
 
@@ -85,12 +86,9 @@ def execute(values: flags.FlagValues) -> int:
 
   live = progress.Progress(quiet=not processes.is_first())
 
-  def data():
-    as_of = common.simulated_as_of(given)
-    return common.data_dir(values, path, live, as_of)
-
-  processes.on_first(data, types.InputError)
-  data_dir = data()
+  find_data = functools.partial(common.data_dir, values, path, given, live)
+  processes.on_first(find_data, types.InputError)
+  data_dir = find_data()
   manifest = manifest_file.read(data_dir)
   source = common.path(values, 'start_from')
   begun = None

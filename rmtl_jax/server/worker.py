@@ -53,10 +53,6 @@ class Worker:
     self._stopped = False
     self._seen: tuple[Any, ...] | None = None
 
-  def load(self) -> None:
-    """Loads the model now, so that no request comes before it is ready."""
-    self._take_up()
-
   def start(self) -> None:
     """Takes requests, within a running event loop; a thread loads models."""
     self.predictions = batching.Batcher(
@@ -69,7 +65,7 @@ class Worker:
     self.appended = batching.Batcher(
       self._append, most=_EVENTS, queue=self.settings.queue_rows
     )
-    threading.Thread(target=self._load, daemon=True).start()
+    threading.Thread(target=self._follow, daemon=True).start()
 
   async def stop(self) -> None:
     """Finishes what waits."""
@@ -137,10 +133,10 @@ class Worker:
     assert self._model is not None and self._keeper is not None
     return self._keeper.append(self._model.scorer, tables)
 
-  def _load(self) -> None:
+  def _follow(self) -> None:
     """Loads the model, then newer ones, until the worker stops."""
     if self._model is None and self._failed is None:
-      self._take_up()
+      self.load()
     while not self._stopped:
       asked = self._wake.wait(self.settings.reload_seconds or None)
       if asked:  # else a signal since then would be lost
@@ -160,9 +156,9 @@ class Worker:
         again = bool(found) and time.monotonic() >= self._again
         if found == self._failed and not again:
           continue
-      self._take_up()
+      self.load()
 
-  def _take_up(self) -> None:
+  def load(self) -> None:
     """Reads the model; the one that serves stays until the new one is warm."""
     first, found = self._model is None, models.mark(self.settings.workdir)
     self._say(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 
 import pytest
@@ -11,18 +10,20 @@ from absl import flags
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.commands import common
+from rmtl_jax.config import presets
 from rmtl_jax.data import manifest_file
 from rmtl_jax.runtime import progress, workdir
 from tests import tiny
 
 QUIET = progress.Progress(quiet=True)
+RECOMMENDED = config_lib.Config(preset=presets.DEFAULT_PRESET)
 
 
 def data_dir(path: pathlib.Path, *line: str) -> pathlib.Path:
   values = flags.FlagValues()
   common.define_data(common.Definer(values))
   values(['rmtl', '--simulated_rows=300', *line])
-  return common.data_dir(values, path, QUIET)
+  return common.data_dir(values, path, RECOMMENDED, QUIET)
 
 
 def names(path):
@@ -66,22 +67,13 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path, name):
   assert names(tmp_path) == ['.lock', name]
 
 
-@pytest.mark.parametrize(
-  ('preset', 'expected'),
-  [('paper', ('none',)), ('official', ('none',)), ('another', ('auto',))],
-)
-def test_data_that_are_simulated_for_the_papers_presets_are_plain(
-  preset, expected
-):
-  config = dataclasses.replace(config_lib.Config(), preset=preset)
-  assert common.simulated_as_of(config) == expected
-
-
-@pytest.mark.parametrize('as_of', ['auto', 'none'])
-def test_simulated_data_have_the_as_of_features_of_their_run(tmp_path, as_of):
+@pytest.mark.parametrize('preset', ['paper', 'official', 'another'])
+def test_simulated_data_have_the_as_of_features_of_their_run(tmp_path, preset):
   values = flags.FlagValues()
   common.define_data(common.Definer(values))
   values(['rmtl', '--simulated_rows=300'])
-  made = common.data_dir(values, tmp_path / 'run', QUIET, (as_of,))
+  made = common.data_dir(
+    values, tmp_path / 'run', config_lib.Config(preset=preset), QUIET
+  )
   groups = manifest_file.read(made).options.get('as_of')
-  assert (groups is None) is (as_of == 'none')
+  assert (groups is None) is (preset != 'another')

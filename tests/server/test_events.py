@@ -153,7 +153,7 @@ def test_a_model_of_sessions_needs_a_state(past_model):
 
   lines = []
   own = worker.Worker(settings.Settings(str(past_model)), lines.append)
-  own._take_up()
+  own.load()
   assert 'give --state' in lines[-1]
 
 

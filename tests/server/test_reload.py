@@ -107,7 +107,7 @@ def test_what_can_not_be_loaded_is_not_tried_all_the_time(
 
   monkeypatch.setattr(models, 'load', load)
   own = worker.Worker(settings.Settings(str(tmp_path), reload_seconds=0.01))
-  thread = threading.Thread(target=own._load)
+  thread = threading.Thread(target=own._follow)
   thread.start()
 
   def wait_for(count):
