@@ -26,7 +26,6 @@ from rmtl_jax.evaluation import power as power_lib
 from rmtl_jax.evaluation import regression
 from rmtl_jax.results import ensemble
 from rmtl_jax.runtime import workdir
-from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits
 
 Map = Callable[[np.ndarray], np.ndarray]
@@ -85,14 +84,15 @@ def main(argv: list[str]) -> None:
   """Prints a table."""
   del argv
   run = workdir.read(pathlib.Path(flags.FLAGS.workdir))
-  models = models_lib.Models(run.manifest.feature_spec())
-  trained = ensemble.restore(run, models)
+  trained = ensemble.restore(run)
   hosts, predictions = {}, {}
   for name in ('validation', 'test'):
     rows = splits.read(run.data_dir, run.manifest, name, run.config.batch)
     hosts[name] = rows.host
     predictions[name] = np.asarray(
-      models.probabilities(run.config, trained.actors['pretrain'], rows),
+      trained.models.probabilities(
+        run.config, trained.actors['pretrain'], rows
+      ),
       np.float64,
     )
   print('| task | map | RMSE | deviance / that of the mean', end='')

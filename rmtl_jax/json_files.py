@@ -1,4 +1,4 @@
-"""Reads JSON strictly; errors are one line."""
+"""Reads JSON strictly, errors are one line; numbers as JSON has them."""
 
 from __future__ import annotations
 
@@ -61,6 +61,11 @@ def read(path: str | os.PathLike[str], missing: str = '') -> Any:
   except (OSError, ValueError) as error:  # no UTF-8, a name with NUL, ...
     said = error.strerror if isinstance(error, OSError) else error
     raise types.InputError(f'{path}: not readable: {said}') from None
+
+
+def number(value: float) -> float | None:
+  """A number as JSON has it: None where it is not finite."""
+  return float(value) if math.isfinite(value) else None
 
 
 @contextlib.contextmanager

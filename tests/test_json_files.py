@@ -85,3 +85,8 @@ def test_many_keys_take_as_long_as_they_are_long(tmp_path):
   keys = ','.join(f'"k{i}":1' for i in range(300_000))
   with pytest.raises(types.InputError, match="'k299999' stands twice"):
     read(tmp_path, f'{{{keys},"k299999":2}}'.encode())
+
+
+def test_a_number_that_json_lacks_is_none():
+  found = [json_files.number(x) for x in (0.5, float('nan'), float('-inf'))]
+  assert found == [0.5, None, None]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rmtl_jax import json_files
 from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import intervals, significance
 from rmtl_jax.evaluation import registry as metric_registry
@@ -153,7 +154,7 @@ def _difference(
   a, b = [first[s] for s in seeds], [second[s] for s in seeds]
   test = significance.paired_t_test(a, b, confidence)
   for name in ('mean', 'standard_error', 'low', 'high'):
-    record[name] = _number(getattr(test, name))
+    record[name] = json_files.number(getattr(test, name))
   if len(seeds) >= MIN_PAIRS:
     record['p'] = test.p_value
     record['wilcoxon_p'] = significance.signed_rank(a, b).p_value
@@ -327,7 +328,3 @@ def mean_and_error(values: Sequence[float | None]) -> Record:
 def count(number: int, noun: str) -> str:
   """Formats '1 seed' or '2 seeds'."""
   return f'{number} {noun}' if number == 1 else f'{number} {noun}s'
-
-
-def _number(value: float) -> float | None:
-  return value if math.isfinite(value) else None

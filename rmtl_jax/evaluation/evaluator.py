@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import column_reader
 from rmtl_jax.data import columns as columns_lib
@@ -151,7 +151,7 @@ def evaluate(
     if rows.weights is not None:
       record['rate'] = _rate(is_positive, seen_rows)
     record |= {
-      one.name: _number(one.function(y, p, seen_rows))
+      one.name: json_files.number(one.function(y, p, seen_rows))
       for one in metric_registry.of_kind(of[k])
     }
     for name, found in bounds[k].items():
@@ -179,7 +179,9 @@ def evaluate(
     )
     inverse = evaluate(found.rates, weighted, config, seed)
     for task, count in zip(inverse, found.effective_rows(), strict=True):
-      results[task] |= _inverse(inverse[task]) | {'ips_rows': _number(count)}
+      results[task] |= _inverse(inverse[task]) | {
+        'ips_rows': json_files.number(count)
+      }
   return results
 
 
@@ -263,7 +265,7 @@ def evaluate_difference(
     for name in metric_registry.compared(rows.kinds[k]):
       value = metric_registry.RECORDS[name].function
       a, b = (value(y, p[seen, k], seen_rows) for p in (first, second))
-      record[name] = _number(a - b)
+      record[name] = json_files.number(a - b)
       if name in bounds[k]:
         record[f'{name}_interval'] = _interval(bounds[k][name])
     results[task] = record
@@ -426,11 +428,6 @@ def _check(predictions: np.ndarray, rows: Labelled) -> None:
       f' {"probability" if is_binary[task] else "finite number"}'
       f' ({np.count_nonzero(wrong)} predictions are none)'
     )
-
-
-def _number(value: float) -> float | None:
-  """Turns NaN into None: JSON has no NaN."""
-  return float(value) if math.isfinite(value) else None
 
 
 def _interval(bounds: np.ndarray) -> list[float] | None:

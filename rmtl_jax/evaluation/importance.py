@@ -15,14 +15,13 @@ tests/evaluation/test_coverage.py has the coverage by simulation.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import bootstrap, evaluator, groups, intervals
 from rmtl_jax.evaluation import registry as metric_registry
@@ -176,7 +175,7 @@ class Importance:
     self._draws = config.bootstrap if self._sessions > 1 else 0
     self._replicates = self._resampled([self._first])
     self.base = {
-      task: {name: _number(value) for name, value in found.items()}
+      task: {name: json_files.number(value) for name, value in found.items()}
       for task, found in zip(self._tasks, self._values, strict=True)
     }
 
@@ -244,11 +243,11 @@ class Importance:
             spread, self._config.confidence, self._clusters(k, name)
           )
         found[task] |= {
-          name: _number(float(np.mean(losses))),
+          name: json_files.number(float(np.mean(losses))),
           f'{name}_interval': bounds.tolist()
           if np.isfinite(bounds).all()
           else None,
-          f'{name}_repeats': [_number(loss) for loss in losses],
+          f'{name}_repeats': [json_files.number(loss) for loss in losses],
         }
     return found
 
@@ -299,8 +298,3 @@ class Importance:
       {name: values[name][:, :, k] for name in METRICS[kind] if name in values}
       for k, kind in enumerate(self._kinds)
     ]
-
-
-def _number(value: float) -> float | None:
-  """Turns NaN into None: JSON has no NaN."""
-  return float(value) if math.isfinite(value) else None

@@ -15,7 +15,6 @@ from rmtl_jax.ops import rewards, task_losses
 from rmtl_jax.results import ensemble
 from rmtl_jax.results import row_values as values_lib
 from rmtl_jax.runtime import checks, workdir
-from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 
 
@@ -56,8 +55,7 @@ def row_values(
   run = workdir.read_run(pathlib.Path(path))
   with reading.shared_lock(run.data_dir):
     checks.check_own_data(run, (split,))
-    models = models_lib.Models(run.manifest.feature_spec())
-    trained = ensemble.restore(run, models)
+    trained = ensemble.restore(run)
     rows = splits_lib.read(run.data_dir, run.manifest, split, run.config.batch)
     members = values_lib.critic_values(trained, rows)
   if not members:

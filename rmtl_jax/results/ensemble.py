@@ -19,7 +19,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import metrics, mixing, regression
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.runtime import stages, workdir
-from rmtl_jax.training import compiling, context, saved
+from rmtl_jax.training import compiling, saved
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 
@@ -139,16 +139,22 @@ def in_order(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def restore(
   run: workdir.Run,
-  models: models_lib.Models,
+  models: models_lib.Models | None = None,
   names: Sequence[str] = stages.LEAVES,
 ) -> Ensemble:
   """The finished stages of a run, or of all members of an ensemble.
+
+  Args:
+    run: the run.
+    models: of its data; None: built here, on one device.
+    names: of what stages leave.
 
   Raises:
     checkpoints.Damaged: a damaged checkpoint, which is named.
     types.InputError: metrics.json has no valid weights.
   """
   runs = run.members
+  models = models or models_lib.Models(run.manifest.feature_spec())
   return Ensemble(
     models,
     tuple(one.config for one in runs),
@@ -284,7 +290,8 @@ def member_metrics(
     own = None if weights is None else weights[:, k]
     return {
       name: [
-        context.finite(metric(labels[:, k], p[:, k], own)) for p in predictions
+        json_files.number(metric(labels[:, k], p[:, k], own))
+        for p in predictions
       ]
       for name, metric in (of_binary if binary else of_others).items()
     }

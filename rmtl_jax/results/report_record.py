@@ -26,7 +26,6 @@ from rmtl_jax.results import (
   summary,
 )
 from rmtl_jax.runtime import checks, stages, workdir, writers
-from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 
 Record = dict[str, Any]
@@ -222,8 +221,7 @@ def _of_rows(
   run: workdir.Run, metrics: Record, history: Sequence[Record]
 ) -> Record:
   """Computes `reliability` of test rows and `weights` of validation rows."""
-  models = models_lib.Models(run.manifest.feature_spec())
-  trained = ensemble.restore(run, models)
+  trained = ensemble.restore(run)
 
   def split(name):
     return splits_lib.read(run.data_dir, run.manifest, name, run.config.batch)
@@ -238,7 +236,7 @@ def _of_rows(
   )
   weights = row_values.weights(
     run.config,
-    models,
+    trained.models,
     critic_values,
     validation,
     lambdas,

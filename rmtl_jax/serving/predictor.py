@@ -163,8 +163,7 @@ def load(
     run.config.network.embedding_dim * run.config.ensemble,
     copies=1,
   )
-  models = models_lib.Models(run.manifest.feature_spec())
-  params = ensemble.restore(run, models, (name,)).actors[name]
+  params = ensemble.restore(run, names=(name,)).actors[name]
   maps = None
   if calibrated is not False:
     maps = calibrations.saved(run).get(name)

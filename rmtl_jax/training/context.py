@@ -192,8 +192,3 @@ class Context:
     """Deletes the checkpoints of what is finished, where they are its own."""
     if isinstance(self.store, checkpoints.LateStore):
       self.store.remove()
-
-
-def finite(value: float) -> float | None:
-  """A number for JSON: None where it is not finite."""
-  return float(value) if np.isfinite(value) else None

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import json_files, types
 from rmtl_jax.evaluation import evaluator
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.training import context as context_lib
@@ -33,7 +33,7 @@ class Validation(NamedTuple):
   def figures(self, context: context_lib.Context) -> dict[str, float | None]:
     """What the record of an epoch has of it."""
     found = {
-      f'validation_{name}_{task}': context_lib.finite(value)
+      f'validation_{name}_{task}': json_files.number(value)
       for name in ('auc', 'logloss')
       for task, value in zip(context.tasks, getattr(self, name), strict=True)
     }

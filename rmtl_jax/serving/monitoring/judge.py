@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from rmtl_jax import registry, types
+from rmtl_jax import json_files, registry, types
 from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import bootstrap, metrics, regression, shifts
 from rmtl_jax.evaluation import registry as metric_registry
@@ -386,10 +386,7 @@ def figures(
     found['rmse'] = regression.rmse(y, p, w)
     found['mae'] = regression.mae(y, p, w)
     found['xauc'] = regression.xauc(y, p, w)
-  return {
-    name: float(value) if math.isfinite(value) else None
-    for name, value in found.items()
-  }
+  return {name: json_files.number(value) for name, value in found.items()}
 
 
 def _both(live: Record, test: Record, name: str) -> bool:

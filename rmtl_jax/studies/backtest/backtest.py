@@ -33,7 +33,6 @@ from rmtl_jax.evaluation import comparison, significance
 from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.runtime import checks, progress, workdir, writers
 from rmtl_jax.studies.backtest import days as days_lib
-from rmtl_jax.training import context as context_lib
 
 Record = dict[str, Any]
 Settings = Callable[[Any], config_lib.Config]
@@ -288,7 +287,7 @@ def summarise(days: Sequence[Record], task: str, metric: str) -> Record:
     )
     defined = np.isfinite(found).any()
     result[arm] = (
-      context_lib.finite(float(np.nanmean(found))) if defined else None
+      json_files.number(float(np.nanmean(found))) if defined else None
     )
   first, second = (
     np.array(
@@ -310,8 +309,8 @@ def summarise(days: Sequence[Record], task: str, metric: str) -> Record:
   direction = metric_registry.describe(metric).better
   result['difference'] = {
     'mean': found.mean,
-    'low': context_lib.finite(found.low),
-    'high': context_lib.finite(found.high),
+    'low': json_files.number(found.low),
+    'high': json_files.number(found.high),
     'days': differences.shape[0],
     'seeds': differences.shape[1],
     'better': int(better[direction].sum()) if direction in better else None,

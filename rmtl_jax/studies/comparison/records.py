@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rmtl_jax import config as config_lib
+from rmtl_jax import json_files
 from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import bootstrap, evaluator
 from rmtl_jax.evaluation import monitor as monitor_lib
@@ -186,7 +187,7 @@ def _test_metrics(
     ),
     # A draw of one class has no AUC: None, because JSON has no NaN.
     'replicates': {
-      name: [[context_lib.finite(v) for v in draw] for draw in values[:, 0]]
+      name: [[json_files.number(v) for v in draw] for draw in values[:, 0]]
       for name, values in replicates.items()
     },
   }
