@@ -5,6 +5,8 @@ import subprocess
 import sys
 import tempfile
 
+import pytest
+
 
 def _quick_flags() -> str:
   """XLA's flags with which tests compile in a quarter of the time.
@@ -147,3 +149,13 @@ def pytest_collection_modifyitems(items):
       item.add_marker('smoke')
     elif name.startswith(_SLOW) and not item.get_closest_marker('long'):
       item.add_marker('slow')
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+  """Tiny prepared data (tests/tiny.py); a module may have data of its own."""
+  from tests import tiny
+
+  path = tmp_path_factory.mktemp('data')
+  tiny.write_prepared(path)
+  return path

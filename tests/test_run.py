@@ -65,13 +65,6 @@ QUIET = progress.Progress(quiet=True)
 
 
 @pytest.fixture(scope='module')
-def data_dir(tmp_path_factory):
-  path = tmp_path_factory.mktemp('data')
-  tiny.write_prepared(path)
-  return path
-
-
-@pytest.fixture(scope='module')
 def trained(tmp_path_factory, data_dir):
   path = tmp_path_factory.mktemp('run')
   return path, run.train(CONFIG, path, data_dir, live=QUIET)

@@ -7,17 +7,9 @@ import pytest
 import rmtl_jax
 from rmtl_jax import types
 from rmtl_jax.runtime import progress
-from tests import tiny
 from tests.studies.comparison import test_compare
 
 QUIET = progress.Progress(quiet=True)
-
-
-@pytest.fixture(scope='module')
-def data_dir(tmp_path_factory):
-  path = tmp_path_factory.mktemp('data')
-  tiny.write_prepared(path)
-  return path
 
 
 def test_a_comparison_leaves_tables_pictures_and_a_page(tmp_path, data_dir):

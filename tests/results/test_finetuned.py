@@ -33,13 +33,6 @@ LAST = ('constant_last', 'finetune_last')
 
 
 @pytest.fixture(scope='module')
-def data_dir(tmp_path_factory):
-  path = tmp_path_factory.mktemp('data')
-  tiny.write_prepared(path)
-  return path
-
-
-@pytest.fixture(scope='module')
 def trained(tmp_path_factory, data_dir):
   """A run, its record, and what the arms were when stage 3 ended."""
   path, ends = tmp_path_factory.mktemp('run'), {}

@@ -7,18 +7,15 @@ import numpy as np
 import pytest
 
 from rmtl_jax.config import values as config_values
-from rmtl_jax.data import columns, manifest
 from rmtl_jax.runtime import progress
 from rmtl_jax.studies import population
 from rmtl_jax.training import (
   actor_stage,
   context,
-  models,
   stage,
   trainer,
   validation,
 )
-from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import state
 from tests import tiers, tiny
 
@@ -36,18 +33,6 @@ CONFIG = config_values.from_dict(
     },
   }
 )
-
-
-@pytest.fixture(scope='module')
-def shared(tmp_path_factory):
-  """Data and compiled programs that all runs share."""
-  path = tmp_path_factory.mktemp('data')
-  written = tiny.write_prepared(path, sessions=60)
-  splits = [
-    splits_lib.place(columns.read_split(path, written, name), CONFIG.batch)
-    for name in manifest.SPLITS[:2]
-  ]
-  return (*splits, models.Models(written.feature_spec()))
 
 
 def stage_of(shared, seed=0, **changes):

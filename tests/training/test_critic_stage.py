@@ -5,12 +5,10 @@ import numpy as np
 import pytest
 
 from rmtl_jax.config import values as config_values
-from rmtl_jax.data import columns, manifest
 from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.ops import rewards
 from rmtl_jax.runtime import checkpoints, progress
-from rmtl_jax.training import context, critic_stage, models, stage, trainer
-from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import context, critic_stage, stage, trainer
 from tests import tiny
 
 CONFIG = config_values.from_dict(
@@ -28,18 +26,6 @@ CONFIG = config_values.from_dict(
     },
   }
 )
-
-
-@pytest.fixture(scope='module')
-def shared(tmp_path_factory):
-  """Data and compiled programs that all runs share."""
-  path = tmp_path_factory.mktemp('data')
-  written = tiny.write_prepared(path, sessions=60)
-  splits = [
-    splits_lib.place(columns.read_split(path, written, name), CONFIG.batch)
-    for name in manifest.SPLITS[:2]
-  ]
-  return (*splits, models.Models(written.feature_spec()))
 
 
 def start(shared, changes=(), **kwargs):

@@ -15,7 +15,8 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import batches
 from rmtl_jax.networks import functional
-from rmtl_jax.updates import loop
+from rmtl_jax.updates import finetune, loop
+from rmtl_jax.weighting import factory
 
 SPEC = types.FeatureSpec(
   categorical=(7, 5),
@@ -242,3 +243,38 @@ def assert_all_moved(new_params: Any, params: Any) -> None:
   ):
     moved = np.any(np.asarray(new) != np.asarray(old))
     assert moved, jax.tree_util.keystr(path)
+
+
+def two_steps(actor: Any, critic: Any, rows: loop.Columns) -> Any:
+  """The state of stage 3 after two steps, compiled once, that move nothing.
+
+  Critics learn along; the optimizers' states are the gradients.
+  """
+  config = config_lib.Config(
+    critic=config_lib.CriticConfig(in_finetune='learning')
+  )
+  optimizer = recorder()
+  weighting = factory.make_weighting(config.weighting, (1.0, 1.0))
+  traces = []
+  step = finetune.make_finetune_step(
+    actor, optimizer, weighting, config, critic, optimizer
+  )
+
+  @jax.jit
+  def run(full, batch, key):
+    traces.append(1)
+    return step(full, batch, key)
+
+  full = finetune.init_finetune(
+    actor_params(actor),
+    critic_params(critic, 'shared'),
+    optimizer,
+    optimizer,
+    weighting,
+    config,
+  )
+  for batch in two_batches(rows):
+    full, metrics = run(full, batch, jax.random.key(0))
+    assert_finite(metrics)
+  assert len(traces) == 1
+  return full

@@ -8,8 +8,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.networks import functional
-from rmtl_jax.updates import finetune, loop
-from rmtl_jax.weighting import factory
+from rmtl_jax.updates import loop
 from tests.updates import problem
 
 WIDTH = 3
@@ -46,33 +45,7 @@ def test_actor_and_critics_learn_from_histories():
   )
   actor = functional.make_actor(SPEC, 'shared_bottom', network)
   critic = functional.make_critic(SPEC, network, config_lib.CriticConfig())
-  config = config_lib.Config(
-    critic=config_lib.CriticConfig(in_finetune='learning')
-  )
-  optimizer = problem.recorder()
-  weighting = factory.make_weighting(config.weighting, (1.0, 1.0))
-  traces = []
-  step = finetune.make_finetune_step(
-    actor, optimizer, weighting, config, critic, optimizer
-  )
-
-  @jax.jit
-  def run(full, batch, key):
-    traces.append(1)
-    return step(full, batch, key)
-
-  full = finetune.init_finetune(
-    problem.actor_params(actor),
-    problem.critic_params(critic, 'shared'),
-    optimizer,
-    optimizer,
-    weighting,
-    config,
-  )
-  for batch in problem.two_batches(columns()):
-    full, metrics = run(full, batch, jax.random.key(0))
-    problem.assert_finite(metrics)
-  assert len(traces) == 1
+  full = problem.two_steps(actor, critic, columns())
   for gradient in (full.actor.opt_state, full.critic.opt_state):
     problem.assert_finite(gradient)
     assert gradient['first']['table'].shape[0] == 7 + 5 + 4

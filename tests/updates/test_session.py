@@ -7,8 +7,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
-from rmtl_jax.updates import finetune, forward, loop
-from rmtl_jax.weighting import factory
+from rmtl_jax.updates import forward, loop
 from tests import tiers
 from tests.updates import problem, reference
 
@@ -61,33 +60,7 @@ def test_rows_are_scored_alike_wherever_their_session_is_packed(encoder):
 def test_actor_and_critics_learn_to_encode(encoder):
   actor = problem.actor(session_encoder=encoder, first_layer='distinct')
   critic = problem.critic(session_encoder=encoder)
-  config = config_lib.Config(
-    critic=config_lib.CriticConfig(in_finetune='learning')
-  )
-  optimizer = problem.recorder()
-  weighting = factory.make_weighting(config.weighting, (1.0, 1.0))
-  traces = []
-  step = finetune.make_finetune_step(
-    actor, optimizer, weighting, config, critic, optimizer
-  )
-
-  @jax.jit
-  def run(full, batch, key):
-    traces.append(1)
-    return step(full, batch, key)
-
-  full = finetune.init_finetune(
-    problem.actor_params(actor),
-    problem.critic_params(critic, 'shared'),
-    optimizer,
-    optimizer,
-    weighting,
-    config,
-  )
-  for batch in problem.two_batches(ROWS):
-    full, metrics = run(full, batch, jax.random.key(0))
-    problem.assert_finite(metrics)
-  assert len(traces) == 1
+  full = problem.two_steps(actor, critic, ROWS)
   for gradient in (full.actor.opt_state, full.critic.opt_state):
     problem.assert_finite(gradient)
     own = gradient['first'].get('session', {})

@@ -52,13 +52,6 @@ def changed(**changes):
 
 
 @pytest.fixture(scope='module')
-def data_dir(tmp_path_factory):
-  path = tmp_path_factory.mktemp('data')
-  tiny.write_prepared(path)
-  return path
-
-
-@pytest.fixture(scope='module')
 def compared(tmp_path_factory, data_dir):
   path = tmp_path_factory.mktemp('comparison')
   return path, compare.compare(CONFIG, path, data_dir, QUIET)
