@@ -24,8 +24,8 @@ class LookAhead:
     is_set: whether the critics' settings ask for it.
     values: (rewards of pi'(s_t) f32[T, K], Q'(s_t, pi'(s_t)) f32[T, K],
       whether the session ends here bool[T], whether the next slot goes on with
-      it bool[T], settings) -> the values of these rows f32[T, K], which
-      `targets.lane_targets` shifts by one slot.
+      it bool[T], gamma, the setting's value) -> the values of these rows
+      f32[T, K], which `targets.lane_targets` shifts by one slot.
   """
 
   name: str

@@ -161,7 +161,11 @@ class Moments:
   """
 
   def __init__(self, run: workdir.Run):
-    """Args: run: one model's."""
+    """Holds nothing yet.
+
+    Args:
+      run: of one model.
+    """
     self._run = run
     self._held: tuple[str, int, Any] | None = None
 

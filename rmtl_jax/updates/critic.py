@@ -98,7 +98,8 @@ def td_losses(
         target_q_t,
         lane_batch.is_last,
         targets.goes_on(lane_batch.segment),
-        config,
+        config.discount,
+        getattr(config, further.name),
       )
     target_t = targets.lane_targets(
       r_t, target_q_t, lane_batch.is_last, config.discount

@@ -11,13 +11,13 @@ look_ahead.RECORDS.register(
   look_ahead.LookAhead(
     'n_steps',
     lambda config: config.n_steps > 1,
-    registry.lazy(_MODULE, 'of_n_steps'),
+    registry.lazy(_MODULE, 'n_step_values'),
   )
 )
 look_ahead.RECORDS.register(
   look_ahead.LookAhead(
     'td_lambda',
     lambda config: config.td_lambda > 0.0,
-    registry.lazy(_MODULE, 'of_td_lambda'),
+    registry.lazy(_MODULE, 'lambda_values'),
   )
 )

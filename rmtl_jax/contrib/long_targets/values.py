@@ -5,34 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
-
-
-def of_n_steps(
-  r_t: types.Array,
-  q_t: types.Array,
-  is_last_t: types.Array,
-  goes_on_t: types.Array,
-  config: config_lib.CriticConfig,
-) -> types.Array:
-  """`n_step_values` of the settings."""
-  return n_step_values(
-    r_t, q_t, is_last_t, goes_on_t, config.discount, config.n_steps
-  )
-
-
-def of_td_lambda(
-  r_t: types.Array,
-  q_t: types.Array,
-  is_last_t: types.Array,
-  goes_on_t: types.Array,
-  config: config_lib.CriticConfig,
-) -> types.Array:
-  """`lambda_values` of the settings."""
-  return lambda_values(
-    r_t, q_t, is_last_t, goes_on_t, config.discount, config.td_lambda
-  )
 
 
 def n_step_values(
