@@ -76,7 +76,12 @@ def _in_module(
 def _by_gram(name: str, label: str, paper: str, **details: Any) -> Balancer:
   """One whose weights rest on the products of task gradients alone."""
   settings = {**details.pop('settings', {}), 'averaging': 0.0}
-  details = {'cost': _K_PASSES, 'settings': settings, **details}
+  details = {
+    'cost': _K_PASSES,
+    'invariant': 'scale of all losses: weights',
+    **details,
+    'settings': settings,
+  }
   return _in_module('by_gram', GRADIENTS, name, label, paper, **details)
 
 
@@ -174,7 +179,6 @@ RECORDS = registry.Registry(
       'least norm with least weights',
       'Lin et al., RecSys 2019',
       settings={'minimum': 0.0},
-      invariant='scale of all losses: weights',
     ),
     _by_gradients(
       'gradnorm',
@@ -188,13 +192,11 @@ RECORDS = registry.Registry(
       'mgda',
       'least norm',
       'Sener and Koltun, NeurIPS 2018, Eq. (3)',
-      invariant='scale of all losses: weights',
     ),
     _by_gram(
       'pcgrad',
       'conflicts projected out',
       'Yu et al., NeurIPS 2020, Algorithm 1',
-      invariant='scale of all losses: weights',
       needs='a key where K > 2',
     ),
     _by_gram(
@@ -202,7 +204,6 @@ RECORDS = registry.Registry(
       'gradients turned to a usual angle',
       'Wang et al., ICLR 2021, Algorithm 1, whole model',
       settings={'decay': 0.01},
-      invariant='scale of all losses: weights',
       needs='a key where K > 2',
     ),
     _by_gradients(
@@ -217,13 +218,11 @@ RECORDS = registry.Registry(
       'near the mean, best for the worst task',
       'Liu et al., NeurIPS 2021, Algorithm 1',
       settings={'alpha': 0.5},
-      invariant='scale of all losses: weights',
     ),
     _by_gram(
       'aligned_mtl',
       'gradients made orthogonal and equal',
       'Senushkin et al., CVPR 2023, Algorithm 1',
-      invariant='scale of all losses: weights',
     ),
     _by_gram(
       'conflict_free',
@@ -249,21 +248,18 @@ RECORDS = registry.Registry(
       'alpha-fair decrease of the losses',
       'Ban and Ji, ICML 2024, Eq. (4)',
       settings={'alpha': 2.0},
-      invariant='scale of all losses: weights',
     ),
     _by_gram(
       'upgrad',
       'mean of gradients projected on the dual cone',
       'Quinton and Rey, 2024, Equation 3',
       settings={'weights': ''},
-      invariant='scale of all losses: weights',
     ),
     _by_gram(
       'dualproj',
       'the mean projected on the dual cone',
       'Lopez-Paz and Ranzato, NeurIPS 2017, Eq. (11)',
       settings={'weights': ''},
-      invariant='scale of all losses: weights',
     ),
     _by_gradients(
       'db_mtl',
@@ -279,7 +275,6 @@ RECORDS = registry.Registry(
       'direction with a preference, from two samples',
       'Xiao et al., NeurIPS 2023, Algorithm 1',
       settings={'alpha': 0.3},
-      invariant='scale of all losses: weights',
       groups=2,
       cost='1 forward, 2 K backward',
       needs='gradients of two halves of the batch',
@@ -289,6 +284,7 @@ RECORDS = registry.Registry(
       'weights by double sampling',
       'Chen et al., JMLR 2024, Equation 2.9',
       settings={'learning_rate': 0.1, 'decay': 0.1},
+      invariant='',
       groups=2,
       cost='1 forward, 2 K backward',
       needs='gradients of two halves of the batch',

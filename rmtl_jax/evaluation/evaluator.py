@@ -81,6 +81,11 @@ class Labelled(NamedTuple):
       (kinds.BINARY,) * len(self.tasks)
     )
 
+  @property
+  def is_binary(self) -> list[bool]:
+    """Of each task."""
+    return [kind == kinds.BINARY for kind in self.kinds]
+
   def take(self, rows: slice) -> Labelled:
     """Some of the rows."""
     user, weights, selection = self.user, self.weights, self.selection
@@ -164,9 +169,8 @@ def evaluate(
       ]
     results[task] = record
   if rows.selection is not None:
-    is_binary = [kind == kinds.BINARY for kind in of]
     found = propensities.weighted(
-      predictions, rows.labels, is_binary, rows.selection, rows.weights
+      predictions, rows.labels, rows.is_binary, rows.selection, rows.weights
     )
     at = found.places
     weighted = Labelled(
@@ -206,19 +210,18 @@ def _intervals(
   Returns:
     {metric: f64[2]} of each task, and what else the bootstrap says.
   """
-  is_binary = [kind == kinds.BINARY for kind in rows.kinds]
   found = intervals.session_intervals(
     predictions,
     rows.labels,
     rows.session,
-    is_binary,
+    rows.is_binary,
     config.bootstrap,
     config.confidence,
     seed,
     rows.weights,
   )
   bounds, extra = [], []
-  for k, binary in enumerate(is_binary):
+  for k, binary in enumerate(rows.is_binary):
     names = bootstrap.METRICS if binary else bootstrap.ERRORS
     own = {n: found.bounds[n][k] for n in names if n in found.bounds}
     bounds.append(own)
@@ -414,7 +417,7 @@ def _check(predictions: np.ndarray, rows: Labelled) -> None:
       f'expected {len(tasks)} tasks ({", ".join(tasks)}), found'
       f' {labels.shape[1]} columns of labels'
     )
-  is_binary = np.array([kind == kinds.BINARY for kind in rows.kinds], bool)
+  is_binary = np.array(rows.is_binary, bool)
   wrong = np.where(
     is_binary,
     ~((predictions >= 0.0) & (predictions <= 1.0)),  # true for NaN too

@@ -11,7 +11,6 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files
-from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import bootstrap, evaluator
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.results import ensemble, summary
@@ -174,7 +173,7 @@ def _test_metrics(
     rows.session,
     config.bootstrap,
     _BOOTSTRAP_SEED,
-    [kind == kinds.BINARY for kind in rows.kinds],
+    rows.is_binary,
     rows.weights,
   )
   return {
