@@ -112,6 +112,22 @@ class SplitColumns:
     )
 
 
+def log_rows(rows: Rows) -> np.ndarray | None:
+  """How many rows of the whole log each row stands for.
+
+  Returns:
+    f32[R]; None for a log that was not sampled.
+  """
+  if rows.sampling is None:
+    return None
+  place, weight = rows.sampling.task, rows.sample_weight
+  is_negative = rows.labels[:, place] == 0
+  if weight is not None:
+    is_negative &= weight[:, place] > 0
+  found = np.where(is_negative, np.float32(1.0 / rows.sampling.rate), 1.0)
+  return found.astype(np.float32)
+
+
 def metric_weight(rows: Rows) -> np.ndarray | None:
   """How much a row's labels count in metrics, which are of the whole log.
 
@@ -121,15 +137,12 @@ def metric_weight(rows: Rows) -> np.ndarray | None:
   Returns:
     f32[R, K]; None where every row counts 1.
   """
-  weight, sampling = rows.sample_weight, rows.sampling
-  if sampling is None:
+  weight, stand_for = rows.sample_weight, log_rows(rows)
+  if rows.sampling is None or stand_for is None:
     return weight
-  labels = rows.labels
-  weight = np.ones_like(labels) if weight is None else weight
-  is_negative = (labels[:, sampling.task] == 0) & (weight[:, sampling.task] > 0)
-  stands_for = np.where(is_negative, np.float32(1.0 / sampling.rate), 1.0)
-  return weight * np.where(sampling.corrected, stands_for[:, None], 1.0).astype(
-    np.float32
+  weight = np.ones_like(rows.labels) if weight is None else weight
+  return weight * np.where(
+    rows.sampling.corrected, stand_for[:, None], np.float32(1.0)
   )
 
 

@@ -82,7 +82,10 @@ def build(
     maps, predictions, data.evaluated.host, tasks, run.config
   )
   record['predicted'] = reference.predicted(
-    predictions, calibrations.apply(maps, predictions, tasks), tasks
+    predictions,
+    calibrations.apply(maps, predictions, tasks),
+    tasks,
+    columns_lib.log_rows(data.evaluated.host),
   )
   rates = summary.rate_baseline(
     data.train.host, data.evaluated.host, data.manifest, run.config

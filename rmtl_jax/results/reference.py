@@ -2,7 +2,9 @@
 
 RUN/reference.json has how often the train and the test rows have the values of
 every field. RUN/metrics.json has the metrics of the test rows, and how their
-predictions are distributed. An export has both in one reference.json.
+predictions are distributed. An export has both in one reference.json. Of a log
+whose negatives were sampled they are those of the whole log: negatives count
+1 / rate, and all rows together as many as tell as much (Kish).
 """
 
 from __future__ import annotations
@@ -36,13 +38,16 @@ _METRICS = (
 
 
 def distributions(
-  predictions: np.ndarray, tasks: Sequence[str]
+  predictions: np.ndarray,
+  tasks: Sequence[str],
+  log_rows: np.ndarray | None = None,
 ) -> dict[str, Record]:
   """How often predictions lie between their own deciles.
 
   Args:
     predictions: [R, K].
     tasks: K names.
+    log_rows: how many rows of the log each stands for, [R]; None: 1.
 
   Returns:
     {task: `edges`, rising, and `counts`, of one more: those at most the first
@@ -51,9 +56,12 @@ def distributions(
   found = {}
   # Of 32 bits, as they are served: an edge may be a value of many rows.
   values = predictions.astype(np.float32).astype(float)
+  if log_rows is not None:
+    log_rows = log_rows * (np.sum(log_rows) / np.sum(log_rows**2))
   for k, task in enumerate(tasks):
     edges = np.unique(np.quantile(values[:, k], _TENTHS))
-    counts = np.bincount(place(values[:, k], edges), minlength=len(edges) + 1)
+    group = place(values[:, k], edges)
+    counts = np.bincount(group, log_rows, len(edges) + 1)
     found[task] = {'edges': edges.tolist(), 'counts': counts.tolist()}
   return found
 
@@ -77,15 +85,45 @@ def write(run: workdir.Run) -> None:
     splits.scan(run.data_dir, manifest) as relations,
   ):
     rows = {name: relations[name] for name in SPLITS}
+    weight = _log_rows_sql(manifest)
+    told = _told(connection, rows, weight)
     for field in manifest.fields:
-      of = drift.grouped(connection, run.data_dir, rows, field)
+      of = drift.grouped(connection, run.data_dir, rows, field, weight)
       found[field.name] = {
         'groups': list(of.parts),
-        'counts': {n: c.astype(int).tolist() for n, c in of.counts.items()},
+        'counts': {
+          n: (told[n] * c).tolist() if weight else c.astype(int).tolist()
+          for n, c in of.counts.items()
+        },
         'blank': of.blank,
       }
   record = {'format_version': 1, 'fields': found}
   writers.write_json(run.path / FILE, record)
+
+
+def _log_rows_sql(manifest: manifest_lib.Manifest) -> str:
+  """SQL of how many rows of the log a row stands for; '': each for one."""
+  sampling = manifest_lib.sampling(manifest.tasks)
+  if sampling is None:
+    return ''
+  task = manifest.tasks[sampling.task]
+  negative = f'{sql.quote(f"y_{task.name}")} = 0'
+  if task.weighted:
+    negative += f' AND {sql.quote(f"w_{task.name}")} > 0'
+  kept = sql.float_literal(1.0 / sampling.rate)
+  return f'CASE WHEN {negative} THEN {kept} ELSE 1 END'
+
+
+def _told(
+  connection: Any, rows: Mapping[str, str], weight: str
+) -> dict[str, float]:
+  """By split what the rows of the log are multiplied by: what they tell."""
+  if not weight:
+    return {}
+  query = f'SELECT sum({weight}) / sum(({weight}) * ({weight})) FROM'
+  return {
+    n: sql.fetch_row(connection, f'{query} {r}')[0] for n, r in rows.items()
+  }
 
 
 def of_run(run: workdir.Run, stage: str, calibrated: bool) -> Record:
@@ -186,6 +224,7 @@ def predicted(
   predictions: Mapping[str, np.ndarray],
   calibrated: Mapping[str, np.ndarray],
   tasks: Sequence[str],
+  log_rows: np.ndarray | None = None,
 ) -> Record:
   """`predicted` of metrics.json: distributions of every stage's predictions.
 
@@ -193,9 +232,10 @@ def predicted(
     predictions: [R, K] by stage, of the model itself.
     calibrated: the same, calibrated.
     tasks: K names.
+    log_rows: as for `distributions`.
   """
   return {
-    kind: {stage: distributions(p, tasks) for stage, p in of.items()}
+    kind: {stage: distributions(p, tasks, log_rows) for stage, p in of.items()}
     for kind, of in (('stages', predictions), ('calibrated', calibrated))
     if of
   }

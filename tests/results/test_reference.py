@@ -1,4 +1,6 @@
+import dataclasses
 import json
+import types as types_lib
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.description import drift, splits
 from rmtl_jax.results import reference
 from tests.preparation.description import data
+from tests.preparation.extending import at_once
 
 
 def test_distributions_have_equal_shares_between_their_edges():
@@ -54,6 +57,40 @@ def test_groups_are_counted_by_hand(tmp_path):
         if field.kind != 'numeric':
           assert found.blank[name] == record['unseen'][name]
           assert found.parts[0] == 0
+
+
+def test_rows_of_a_sampled_log_count_as_those_that_they_stand_for(tmp_path):
+  # Two negatives of four rows each, two positives: 10 rows, of 10 * 10 / 34.
+  p, log_rows = np.array([[0.1], [0.1], [0.7], [0.7]]), np.array([4, 4, 1, 1])
+  found = reference.distributions(p, ['click'], log_rows)['click']
+  low, high = found['counts'][: found['counts'].index(0)], found['counts']
+  np.testing.assert_allclose(sum(low), 80 / 34)
+  np.testing.assert_allclose(sum(high), 100 / 34)
+  path = data.small(tmp_path / 'data')
+  manifest = manifest_file.read(path)
+  first, *others = manifest.tasks
+  sampled = dataclasses.replace(first, negatives_kept=0.25)
+  manifest = dataclasses.replace(manifest, tasks=(sampled, *others))
+  run = types_lib.SimpleNamespace(
+    path=tmp_path, data_dir=path, manifest=manifest
+  )
+  reference.write(run)
+  record = json.loads((tmp_path / reference.FILE).read_text())['fields']
+  field = manifest.of_kind('categorical')[0]
+  of = record[field.name]
+  for split in reference.SPLITS:
+    rows = at_once.read(path, manifest, split)
+    weight = np.array([1 if row[f'y_{first.name}'] else 4 for row in rows])
+    weight = weight * weight.sum() / (weight**2).sum()
+    value = np.array([row[field.column] for row in rows])
+    expected = [weight[value == group].sum() for group in of['groups']]
+    np.testing.assert_allclose(of['counts'][split][:-1], expected)
+    np.testing.assert_allclose(sum(of['counts'][split]), weight.sum())
+    blank = weight[value == 0].sum() / weight.sum()
+    assert of['blank'][split] == pytest.approx(blank)
+  for name, one in record.items():
+    if name in manifest.numeric_names:
+      assert sum(one['counts']['test']) == pytest.approx(weight.sum())
 
 
 _FIELD = {

@@ -165,6 +165,7 @@ def grouped(
   data_dir: pathlib.Path,
   rows: Mapping[str, str],
   field: manifest_lib.Field,
+  weight: str = '',
 ) -> Groups:
   """The groups by which a field's index is computed.
 
@@ -173,13 +174,15 @@ def grouped(
     data_dir: DATA, for errors.
     rows: SQL of the rows of every split.
     field: the field.
+    weight: SQL of how many rows each row counts as; empty: 1.
 
   Raises:
     types.InputError: a column that can't be read.
   """
   if field.kind == 'numeric':
-    return _of_bins(*_count_bins(connection, data_dir, rows, field))
-  return _of_vocabulary(_count_values(connection, data_dir, rows, field), field)
+    return _of_bins(*_count_bins(connection, data_dir, rows, field, weight))
+  counts = _count_values(connection, data_dir, rows, field, weight)
+  return _of_vocabulary(counts, field)
 
 
 def _of_bins(edges: np.ndarray, sums: Mapping[str, np.ndarray]) -> Groups:
@@ -197,6 +200,7 @@ def _count_bins(
   data_dir: pathlib.Path,
   rows: Mapping[str, str],
   field: manifest_lib.Field,
+  weight: str = '',
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
   """Parts a number by train's deciles.
 
@@ -213,11 +217,13 @@ def _count_bins(
       f'SELECT approx_quantile({column}, [{ends}]) FROM {rows[TRAIN]}',
     )[0]
   place, bins = bin_sql(column, quantiles)
+  count = f'sum({weight})' if weight else 'count(*)'
   sums = {}
   for name, relation in rows.items():
     found = connection.execute(
-      f'SELECT {place} AS bin, count(*), sum({column}),'
-      f' count(*) FILTER ({column} = 0) FROM {relation} GROUP BY bin'
+      f'SELECT {place} AS bin, {count}, sum({column}),'
+      f' coalesce({count} FILTER ({column} = 0), 0) FROM {relation}'
+      ' GROUP BY bin'
     ).fetchall()
     if any(at is None for at, *_ in found):
       raise splits.broken(data_dir / name, field.column, 'no value in a row')
@@ -246,22 +252,24 @@ def _count_values(
   data_dir: pathlib.Path,
   rows: Mapping[str, str],
   field: manifest_lib.Field,
+  weight: str = '',
 ) -> dict[str, np.ndarray]:
   """Counts the rows of a vocabulary, of a list each of its values."""
   column = sql.quote(field.column)
+  count, beside = ('sum(w)', f', {weight} AS w') if weight else ('count(*)', '')
   value = f'unnest({column})' if field.kind == 'multi_valued' else column
   value = f'CAST({value} AS BIGINT)'
   counts = {}
   for name, relation in rows.items():
     found = connection.execute(
-      f'SELECT v, count(*) AS n FROM (SELECT {value} AS v FROM {relation})'
-      ' GROUP BY v'
+      f'SELECT v, {count} AS n FROM (SELECT {value} AS v{beside}'
+      f' FROM {relation}) GROUP BY v'
     ).fetchnumpy()
     places = np.ma.filled(found['v'], -1)
     if len(places) and not 0 <= places.min() <= places.max() < field.size:
       what = 'values outside of its vocabulary'
       raise splits.broken(data_dir / name, field.column, what)
-    counts[name] = np.zeros(field.size, np.int64)
+    counts[name] = np.zeros(field.size, float if weight else np.int64)
     counts[name][places] = found['n']
   return counts
 
