@@ -81,11 +81,11 @@ def importance(
   with contextlib.ExitStack() as held:
     workdir.hold_data(held, place)
     manifest = manifest_file.read(place)
-    checks.check_compatible(run, manifest, str(place))
+    checks.check_compatible(run.manifest, manifest, str(place))
     if data_dir:
-      checks.check_encoding(run, manifest, place)
+      checks.check_encoding(run.path, run.manifest, manifest, place)
     else:
-      checks.check_own_data(run, (split,))
+      workdir.check_own_data(run, (split,))
     host = splits_lib.read(place, manifest, split, run.config.batch, live).host
     seen, starts = _sample(host, rows, seed)
   live.start('importance', 0, compiles=True)

@@ -14,7 +14,7 @@ from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.ops import rewards, task_losses
 from rmtl_jax.results import ensemble
 from rmtl_jax.results import row_values as values_lib
-from rmtl_jax.runtime import checks, workdir
+from rmtl_jax.runtime import workdir
 from rmtl_jax.training import splits as splits_lib
 
 
@@ -54,7 +54,7 @@ def row_values(
   """
   run = workdir.read_run(pathlib.Path(path))
   with reading.shared_lock(run.data_dir):
-    checks.check_own_data(run, (split,))
+    workdir.check_own_data(run, (split,))
     trained = ensemble.restore(run)
     rows = splits_lib.read(run.data_dir, run.manifest, split, run.config.batch)
     members = values_lib.critic_values(trained, rows)

@@ -52,7 +52,7 @@ def evaluate(
     if is_own:
       try:
         processes.on_first(
-          lambda: checks.check_own_data(run, tuple(run.manifest.splits)),
+          lambda: workdir.check_own_data(run, tuple(run.manifest.splits)),
           types.InputError,
         )
       except types.InputError:
@@ -79,9 +79,9 @@ def _evaluate(
 ) -> dict[str, Any]:
   """As `evaluate`, with the data locked."""
   path, manifest = run.path, manifest_file.read(data_dir)
-  checks.check_compatible(run, manifest, str(data_dir))
+  checks.check_compatible(run.manifest, manifest, str(data_dir))
   if not is_own:
-    checks.check_encoding(run, manifest, data_dir)
+    checks.check_encoding(run.path, run.manifest, manifest, data_dir)
   models = models_lib.Models(run.manifest.feature_spec(), layout)
   check(layout, models, run.config, run, copies=1)
   trained = ensemble.restore(run, models)

@@ -25,7 +25,7 @@ from rmtl_jax.results import (
   row_values,
   summary,
 )
-from rmtl_jax.runtime import checks, stages, workdir, writers
+from rmtl_jax.runtime import stages, workdir, writers
 from rmtl_jax.training import splits as splits_lib
 
 Record = dict[str, Any]
@@ -149,7 +149,7 @@ def _with_data(
       f'{place}: is not the data that {run.path} was trained on'
     )
   run = dataclasses.replace(run, data_dir=place)
-  checks.check_own_data(run, manifest_lib.SPLITS)
+  workdir.check_own_data(run, manifest_lib.SPLITS)
   return run, ''
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import itertools
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import manifest_file, reading
+from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
-
-if TYPE_CHECKING:
-  from rmtl_jax.runtime import workdir
 
 # What a backtest's directory holds first, as others config.json.
 BACKTEST = 'asked.json'
@@ -76,57 +73,15 @@ def check_settings(
       )
 
 
-def check_same_data(
-  run: workdir.Run, manifest: manifest_lib.Manifest, data_dir: pathlib.Path
+def check_compatible(
+  own: manifest_lib.Manifest, data: manifest_lib.Manifest, path: str
 ) -> None:
-  """Refuses data whose manifest is not the run's copy.
+  """Refuses data with other features or tasks than a run's.
 
   Args:
-    run: from its directory.
-    manifest: of the data.
-    data_dir: the data.
-
-  Raises:
-    types.InputError: says whether they were replaced, or names the first field
-      or task that differs.
-  """
-  own, asked = (
-    reading.sha256(place / 'manifest.json') for place in (run.path, data_dir)
-  )
-  if own == asked:
-    return
-  if data_dir.resolve() == run.data_dir:
-    raise _replaced(run, REMEDY)
-  check_compatible(run, manifest, f'{run.path}: {data_dir}')
-  raise types.InputError(
-    f'{run.path}: this run was trained on other data than {data_dir}{REMEDY}'
-  )
-
-
-def check_own_data(run: workdir.Run, splits: Sequence[str]) -> None:
-  """Refuses data that replaced the run's own.
-
-  Raises:
-    types.InputError: names the first file that differs or is missing.
-  """
-  manifest = manifest_file.read(run.data_dir)
-  if manifest != run.manifest:
-    raise _replaced(run)
-  digests = reading.Snapshot(run.data_dir, manifest, splits).digests()
-  reading.compare_digests(run.data_dir, run.digests, digests, str(run.path))
-
-
-def _replaced(run: workdir.Run, remedy: str = '') -> types.InputError:
-  return types.InputError(
-    f'{run.data_dir / "manifest.json"}: the data were replaced since'
-    f' {run.path} began{remedy}'
-  )
-
-
-def check_compatible(
-  run: workdir.Run, data: manifest_lib.Manifest, path: str
-) -> None:
-  """Refuses data with other features or tasks than the run's.
+    own: the run's manifest.
+    data: that of the data.
+    path: what to call the data in errors.
 
   Raises:
     types.InputError: names the first field or task that differs.
@@ -136,7 +91,7 @@ def check_compatible(
       (f.name, f.kind, f.size, f.width, f.vocabulary_owner)
       for f in manifest.fields
     ]
-    for manifest in (run.manifest, data)
+    for manifest in (own, data)
   )
   said = ('name', 'kind', 'vocabulary rows', 'slots', 'vocabulary')
   for number, fields in enumerate(zip(old, new, strict=False), start=1):
@@ -150,12 +105,12 @@ def check_compatible(
     raise types.InputError(
       f'{path}: has {len(new)} fields, the run has {len(old)}'
     )
-  if run.manifest.task_names != data.task_names:
+  if own.task_names != data.task_names:
     raise types.InputError(
       f'{path}: tasks are {", ".join(data.task_names)}, the run has'
-      f' {", ".join(run.manifest.task_names)}'
+      f' {", ".join(own.task_names)}'
     )
-  for known, task in zip(run.manifest.tasks, data.tasks, strict=True):
+  for known, task in zip(own.tasks, data.tasks, strict=True):
     for what in ('kind', 'levels'):
       before, after = getattr(known, what), getattr(task, what)
       if before != after:
@@ -166,7 +121,10 @@ def check_compatible(
 
 
 def check_encoding(
-  run: workdir.Run, data: manifest_lib.Manifest, data_dir: pathlib.Path
+  path: pathlib.Path,
+  own: manifest_lib.Manifest,
+  data: manifest_lib.Manifest,
+  data_dir: pathlib.Path,
 ) -> None:
   """Refuses compatible data whose ids or numbers mean something else.
 
@@ -174,10 +132,16 @@ def check_encoding(
   and vocabularies may have the run's sizes by chance. What either side lacks,
   as data of other engines may, is not compared.
 
+  Args:
+    path: the run's directory.
+    own: its manifest.
+    data: the manifest of the data.
+    data_dir: the data.
+
   Raises:
     types.InputError: names the first field that differs.
   """
-  for known, field in zip(run.manifest.fields, data.fields, strict=True):
+  for known, field in zip(own.fields, data.fields, strict=True):
     where = f'{data_dir}: field {field.name!r}'
     for what in ('transform', 'edges', 'mean', 'deviation'):
       before, after = (f.details.get(what) for f in (known, field))
@@ -186,12 +150,11 @@ def check_encoding(
           f'{where}: {what}: {after!r:.80}, the run has {before!r:.80}{_APART}'
         )
     file = f'vocabulary/{field.name}.parquet'
-    paths = [place / file for place in (run.path, data_dir)]
-    if not (field.has_vocabulary and all(path.exists() for path in paths)):
+    paths = [place / file for place in (path, data_dir)]
+    if not (field.has_vocabulary and all(one.exists() for one in paths)):
       continue
     before, after = (
-      contract_vocabulary.read(path, field)['value'].to_pylist()
-      for path in paths
+      contract_vocabulary.read(one, field)['value'].to_pylist() for one in paths
     )
     for row, (old, new) in enumerate(zip(before, after, strict=True)):
       if old != new:

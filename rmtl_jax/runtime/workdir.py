@@ -23,7 +23,7 @@ import importlib.metadata
 import pathlib
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -248,7 +248,16 @@ def find(
   checks.check_settings(
     path, config_values.flatten(old.config), config_values.flatten(config)
   )
-  checks.check_same_data(old, manifest, data_dir)
+  if reading.sha256(path / 'manifest.json') != reading.sha256(
+    data_dir / 'manifest.json'
+  ):
+    if data_dir.resolve() == old.data_dir:
+      raise _replaced(old, checks.REMEDY)
+    checks.check_compatible(old.manifest, manifest, f'{path}: {data_dir}')
+    raise types.InputError(
+      f'{path}: this run was trained on other data than'
+      f' {data_dir}{checks.REMEDY}'
+    )
   # Those that may change are as they are asked for now.
   return dataclasses.replace(old, config=config, data_dir=data_dir)
 
@@ -309,6 +318,26 @@ def create(
     digests=dict(digests),
     started_from=dict(started_from),
     refit_of=dict(refit_of),
+  )
+
+
+def check_own_data(run: Run, splits: Sequence[str]) -> None:
+  """Refuses data that replaced the run's own.
+
+  Raises:
+    types.InputError: names the first file that differs or is missing.
+  """
+  manifest = manifest_file.read(run.data_dir)
+  if manifest != run.manifest:
+    raise _replaced(run)
+  digests = reading.Snapshot(run.data_dir, manifest, splits).digests()
+  reading.compare_digests(run.data_dir, run.digests, digests, str(run.path))
+
+
+def _replaced(run: Run, remedy: str = '') -> types.InputError:
+  return types.InputError(
+    f'{run.data_dir / "manifest.json"}: the data were replaced since'
+    f' {run.path} began{remedy}'
   )
 
 

@@ -82,7 +82,7 @@ def test_a_field_that_differs_is_named_with_both_values(tmp_path, change, said):
   line = said.format(name=first.name, size=first.size)
   with pytest.raises(types.InputError, match=f'^x: field number 1, {line}$'):
     checks.check_compatible(
-      run, dataclasses.replace(manifest, fields=fields), 'x'
+      run.manifest, dataclasses.replace(manifest, fields=fields), 'x'
     )
 
 
@@ -101,7 +101,7 @@ def test_a_task_of_another_kind_is_named(tmp_path, change, said):
   tasks = (dataclasses.replace(first, **change), *rest)
   with pytest.raises(types.InputError, match=f"^x: task 'click': {said}"):
     checks.check_compatible(
-      run, dataclasses.replace(manifest, tasks=tasks), 'x'
+      run.manifest, dataclasses.replace(manifest, tasks=tasks), 'x'
     )
 
 
@@ -124,21 +124,23 @@ def test_ids_and_numbers_that_mean_something_else_are_refused(tmp_path):
   run_dir.mkdir()
   run = workdir.create(run_dir, config_lib.Config(), data)
   manifest = run.manifest
-  checks.check_encoding(run, manifest, data)
+  checks.check_encoding(run.path, run.manifest, manifest, data)
   with pytest.raises(
     types.InputError, match="'item': vocabulary row 2: '2', the run has '1';"
   ):
-    checks.check_encoding(run, manifest, other)
+    checks.check_encoding(run.path, run.manifest, manifest, other)
   # Without one there is nothing to compare.
   (other / 'vocabulary' / 'item.parquet').unlink()
-  checks.check_encoding(run, manifest, other)
+  checks.check_encoding(run.path, run.manifest, manifest, other)
   *rest, price = manifest.fields
   fields = (*rest, dataclasses.replace(price, details={}))
-  checks.check_encoding(run, dataclasses.replace(manifest, fields=fields), data)
+  checks.check_encoding(
+    run.path, run.manifest, dataclasses.replace(manifest, fields=fields), data
+  )
   fields = (*rest, dataclasses.replace(price, details=scale | {'mean': 1.5}))
   with pytest.raises(
     types.InputError, match=r"'price': mean: 1.5, the run has 1.0;"
   ):
     checks.check_encoding(
-      run, dataclasses.replace(manifest, fields=fields), data
+      run.path, run.manifest, dataclasses.replace(manifest, fields=fields), data
     )
