@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rmtl_jax.server.state import records, redis_keys
-
-if TYPE_CHECKING:
-  from rmtl_jax.server.state import redis_store
+from rmtl_jax.server.state import records, redis_keys, redis_scripts
 
 # Values of one command; Lua takes some thousands.
 _MOST = 1000
@@ -19,14 +16,14 @@ _MOST = 1000
 class Change:
   """See `stores.Change`."""
 
-  def __init__(self, store: redis_store.Store, facts: dict[str, Any]):
+  def __init__(self, scripts: redis_scripts.Scripts, facts: dict[str, Any]):
     """Nothing is changed yet.
 
     Args:
-      store: reads what was not read ahead.
+      scripts: read what was not read ahead.
       facts: as they are.
     """
-    self._store, self._facts = store, facts
+    self._scripts, self._facts = scripts, facts
     # What is known, as it is now.
     self._visits: dict[int, records.Visit] = {}
     self._owners: dict[str, set[int]] = {}
@@ -94,7 +91,7 @@ class Change:
   def find_event(self, identity: bytes) -> records.Event | None:
     """See `stores.Change`."""
     if identity not in self._identities:
-      found = self._store.read_event(identity)
+      found = self._scripts.event(identity)
       event = None if found is None else redis_keys.event(found)
       self._identities[identity] = None if event is None else event.id
       if event is not None:
@@ -131,7 +128,7 @@ class Change:
     """See `stores.Change`."""
     if owner not in self._owners or owner in self._ranges:
       self._ranges.pop(owner, None)
-      self._learn_visits(owner, self._store.read_visits(owner))
+      self._learn_visits(owner, self._scripts.visits(owner))
     return self._known_visits(owner)
 
   def _known_visits(self, owner: str) -> list[records.Visit]:
@@ -151,7 +148,7 @@ class Change:
   def visit(self, number: int) -> records.Visit:
     """See `stores.Change`."""
     if number not in self._visits:
-      self._learn_wholes(self._store.read_wholes([number]))
+      self._learn_wholes(self._scripts.wholes([number]))
     return self._visits[number]
 
   def events(self, visits: Sequence[int]) -> list[records.Event]:
@@ -161,7 +158,7 @@ class Change:
 
   def _of_visit(self, visit: int) -> list[int]:
     if visit not in self._members:
-      self._learn_wholes(self._store.read_wholes([visit]))
+      self._learn_wholes(self._scripts.wholes([visit]))
     return self._members[visit]
 
   def _learn_wholes(self, text: str) -> list[records.Visit]:
@@ -185,7 +182,7 @@ class Change:
     found = [
       visit
       for visit in self._learn_wholes(
-        self._store.read_rested(time, most + len(touched))
+        self._scripts.rested(time, most + len(touched))
       )
       if visit.id not in touched
     ]
@@ -238,7 +235,7 @@ class Change:
   def commands(self) -> list[list[str]]:
     """What makes the change, in any order."""
     return [
-      [name, self._store.prefix + key, *map(str, values)]
+      [name, self._scripts.prefix + key, *map(str, values)]
       for found in (
         self._of_facts(),
         self._of_visits(),

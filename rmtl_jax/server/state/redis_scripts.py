@@ -19,6 +19,12 @@ would lose digits, so that these stay texts too.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+
 _COMMON = """
 local p = KEYS[1]
 local function list(parts)
@@ -152,3 +158,42 @@ end
 return {list(sessions), list(near), list(counts), list(open), list(pairs_)}
 """
 )
+
+
+class Scripts:
+  """Runs the scripts, and reads what one or two commands find.
+
+  Attributes:
+    prefix: of all keys.
+  """
+
+  def __init__(self, client: redis.Redis, prefix: str):
+    """Runs nothing yet."""
+    self.prefix, self._client = prefix, client
+    texts = (BEGIN, COMMIT, WHOLES, RESTED, LOOK)
+    self._made = {text: client.register_script(text) for text in texts}
+
+  def run(self, script: str, *values: Any) -> Any:
+    """The answer of a script of this module."""
+    return self._made[script](keys=[self.prefix], args=values)
+
+  def wholes(self, visits: Sequence[int]) -> str:
+    """Visits with their events, by number: JSON."""
+    return self.run(WHOLES, *visits)
+
+  def rested(self, time: int, most: int) -> str:
+    """The visits of `stores.Change.rested`, with their events: JSON."""
+    return self.run(RESTED, time, most)
+
+  def visits(self, owner: str) -> list[Any]:
+    """All visits of an owner, as JSON's values."""
+    ids: Any = self._client.zrange(f'{self.prefix}owner:{owner}', 0, -1)
+    return [visit for visit, _ in json.loads(self.wholes(ids))]
+
+  def event(self, identity: bytes) -> Any:
+    """The event with an identity, as JSON's values; None if there is none."""
+    number: Any = self._client.hget(self.prefix + 'identities', identity.hex())
+    if number is None:
+      return None
+    found: Any = self._client.hget(self.prefix + 'events', number.decode())
+    return json.loads(found)

@@ -14,7 +14,7 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import redis
@@ -47,11 +47,7 @@ class _Lost(redis.RedisError):
 
 
 class Store:
-  """See `stores.Store`; threads may share it.
-
-  Attributes:
-    prefix: of all keys.
-  """
+  """See `stores.Store`; threads may share it."""
 
   errors: type[Exception] = redis.RedisError
 
@@ -62,7 +58,7 @@ class Store:
       types.InputError: there is no Redis, or none that a state can be in.
     """
     place = redis_url.read(url)
-    self.where, self.prefix = place.shown, place.prefix
+    self.where, self._prefix = place.shown, place.prefix
     # A connection that was closed meanwhile is made anew at once. All may be
     # asked twice: scripts change nothing without the lock, of which a commit
     # makes an end.
@@ -72,10 +68,7 @@ class Store:
       socket_connect_timeout=_CONNECT,
       retry=retry.Retry(backoff.NoBackoff(), 1),
     )
-    self._scripts = {
-      name: self._client.register_script(getattr(redis_scripts, name))
-      for name in ('BEGIN', 'COMMIT', 'WHOLES', 'RESTED', 'LOOK')
-    }
+    self._scripts = redis_scripts.Scripts(self._client, self._prefix)
     try:
       self._check()
     except redis.RedisError as error:
@@ -83,7 +76,7 @@ class Store:
       raise types.InputError(f'{self.where}: not usable: {first}') from None
 
   def _check(self) -> None:
-    facts = self.prefix + 'facts'
+    facts = self._prefix + 'facts'
     self._client.hsetnx(facts, 'version', str(_VERSION))
     version = self._client.hget(facts, 'version')
     if version != str(_VERSION).encode():
@@ -111,19 +104,16 @@ class Store:
     """See `stores.Store`."""
     self._client.close()
 
-  def _run(self, name: str, *values: Any) -> Any:
-    return self._scripts[name](keys=[self.prefix], args=values)
-
   def size(self) -> int:
     """See `stores.Store`."""
-    found: Any = self._client.hget(self.prefix + 'facts', 'events')
+    found: Any = self._client.hget(self._prefix + 'facts', 'events')
     return int(found or 0)
 
   @contextlib.contextmanager
   def alone(self) -> Iterator[None]:
     """See `stores.Store`; for as long as this process lives."""
     lock = self._client.lock(
-      self.prefix + 'loading', _LEASE, thread_local=False
+      self._prefix + 'loading', _LEASE, thread_local=False
     )
     done = threading.Event()
 
@@ -147,10 +137,12 @@ class Store:
 
     def page(user: str, before: int, start: int, most: int) -> Any:
       return self._client.zrevrangebyscore(
-        f'{self.prefix}shown:{user}', f'({before}', '-inf', start, most
+        f'{self._prefix}shown:{user}', f'({before}', '-inf', start, most
       )
 
-    yield redis_look.read(asked, lambda text: self._run('LOOK', text), page)
+    yield redis_look.read(
+      asked, lambda text: self._scripts.run(redis_scripts.LOOK, text), page
+    )
 
   @contextlib.contextmanager
   def writing(self, asked: records.Asked) -> Iterator[redis_change.Change]:
@@ -160,12 +152,12 @@ class Store:
       change = self._begin(token, asked)
       yield change
       commands = redis_keys.dumps(change.commands())
-      if not self._run('COMMIT', token, commands):
+      if not self._scripts.run(redis_scripts.COMMIT, token, commands):
         raise _Lost('a change took too long, others went on')
     except BaseException:
       # No command: the lock is given back, if it is held.
       with contextlib.suppress(redis.RedisError):
-        self._run('COMMIT', token, '[]')
+        self._scripts.run(redis_scripts.COMMIT, token, '[]')
       raise
 
   def _begin(self, token: str, asked: records.Asked) -> redis_change.Change:
@@ -182,7 +174,9 @@ class Store:
     )
     until = time.monotonic() + _PATIENCE
     while True:
-      found = self._run('BEGIN', token, round(1000 * _LEASE), question)
+      found = self._scripts.run(
+        redis_scripts.BEGIN, token, round(1000 * _LEASE), question
+      )
       if found is not None:
         break
       if time.monotonic() > until:
@@ -191,7 +185,8 @@ class Store:
     known, events, owners = map(json.loads, found[1:])
     facts = zip(found[0][::2], found[0][1::2], strict=True)
     change = redis_change.Change(
-      self, {name.decode(): json.loads(text) for name, text in facts}
+      self._scripts,
+      {name.decode(): json.loads(text) for name, text in facts},
     )
     change.learn(
       asked,
@@ -203,27 +198,6 @@ class Store:
       },
     )
     return change
-
-  def read_wholes(self, visits: Sequence[int]) -> str:
-    """Visits with their events, by number: JSON."""
-    return self._run('WHOLES', *visits)
-
-  def read_rested(self, time: int, most: int) -> str:
-    """The visits of `stores.Change.rested`, with their events: JSON."""
-    return self._run('RESTED', time, most)
-
-  def read_visits(self, owner: str) -> list[Any]:
-    """All visits of an owner, as JSON's values."""
-    ids: Any = self._client.zrange(f'{self.prefix}owner:{owner}', 0, -1)
-    return [visit for visit, _ in json.loads(self.read_wholes(ids))]
-
-  def read_event(self, identity: bytes) -> Any:
-    """The event with an identity, as JSON's values; None if there is none."""
-    number: Any = self._client.hget(self.prefix + 'identities', identity.hex())
-    if number is None:
-      return None
-    found: Any = self._client.hget(self.prefix + 'events', number.decode())
-    return json.loads(found)
 
 
 def _spans(asked: records.Asked) -> dict[str, tuple[int | None, int | None]]:

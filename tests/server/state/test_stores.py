@@ -183,19 +183,19 @@ def test_whoever_lost_the_lock_commits_nothing(store):
     store.writing(records.Asked()) as change,
   ):
     change.put_fact('mine', 1)
-    store._client.set(store.prefix + 'lock', 'another')
-  store._client.delete(store.prefix + 'lock')
+    store._client.set(store._prefix + 'lock', 'another')
+  store._client.delete(store._prefix + 'lock')
   with store.writing(records.Asked()) as change:
     assert change.fact('mine') is None
 
 
 def test_the_lock_of_a_killed_writer_ends(store):
-  store._client.set(store.prefix + 'lock', 'killed', px=200)
+  store._client.set(store._prefix + 'lock', 'killed', px=200)
   begun = time.monotonic()
   with store.writing(records.Asked()) as change:
     change.put_fact('mine', 1)
   assert time.monotonic() - begun > 0.1
-  assert store._client.get(store.prefix + 'lock') is None
+  assert store._client.get(store._prefix + 'lock') is None
 
 
 def test_a_redis_that_ends_and_comes_back(past_model, raw, caplog):
