@@ -153,9 +153,11 @@ def test_a_run_that_has_not_been_evaluated_is(trained, tmp_path):
   ('kind', 'said'),
   [('comparison', 'no finished comparison'), ('search', 'rmtl tune')],
 )
-def test_what_is_no_run_is_told(trained, tmp_path, kind, said):
+def test_what_is_no_run_is_told(tmp_path, kind, said):
   path = tmp_path / 'it'
-  shutil.copytree(trained, path)
+  tiny.write_prepared(tmp_path / 'data', sessions=30)
+  path.mkdir()
+  workdir.create(path, test_run.CONFIG, tmp_path / 'data')
   file = path / 'config.json'
   record = json.loads(file.read_text()) | {'kind': kind}
   file.write_text(json.dumps(record))
