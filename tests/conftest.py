@@ -16,7 +16,11 @@ def _quick_flags() -> str:
   as users do.
   """
   least = '--xla_backend_optimization_level=0'
-  flags = f'{least} --xla_cpu_use_fusion_emitters=false'
+  flags = (
+    f'{least} --xla_cpu_use_fusion_emitters=false'
+    # A program's parts in one module: 32, the default, each have LLVM's costs.
+    ' --xla_cpu_parallel_codegen_split_count=1'
+  )
   known = subprocess.run(  # XLA aborts on a flag that it does not know
     [sys.executable, '-c', 'import jax; jax.devices()'],
     env={**os.environ, 'XLA_FLAGS': flags},
