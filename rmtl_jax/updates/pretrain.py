@@ -52,7 +52,8 @@ def make_pretrain_step(
   )
 
   def step(actor, batch, key):
-    weighting_key = jax.random.fold_in(key, 1)
+    # Stage 3's draws: its control runs this step beside other weightings.
+    weighting_key, _ = jax.random.split(jax.random.fold_in(key, 1))
     new_actor, metrics, _ = actor_step(actor, batch, key, weighting_key)
     if weighting is None and balance is None:  # every weight is 1
       metrics = {

@@ -53,20 +53,14 @@ def epoch(ran, program):
   return after, {name: float(value) for name, value in sums.items()}
 
 
-@pytest.mark.parametrize(
-  'changes',
-  [
-    {},
-    {
-      f'{stage}.balancing.name': 'homoscedastic_uncertainty'
-      for stage in ('pretrain', 'finetune')
-    },
-  ],
-  ids=['plain', 'balanced'],
-)
-def test_the_loop_of_stage_1_does_what_stage_3s_own_would(log, changes):
-  """Parameters, optimizer, and every metric, weights included."""
-  ran = context_of(log, {'finetune.learning_rate': 0.05, **changes})
+@pytest.mark.parametrize('balancer', ['', 'homoscedastic_uncertainty', 'rlw'])
+def test_the_loop_of_stage_1_does_what_stage_3s_own_would(log, balancer):
+  """Parameters, optimizer, and every metric, weights and draws included."""
+  changes = {'finetune.learning_rate': 0.05}
+  if balancer:
+    for stage in ('pretrain', 'finetune'):
+      changes[f'{stage}.balancing.name'] = balancer
+  ran = context_of(log, changes)
   taken = ran.models.finetune(ran.config)
   assert isinstance(taken, programs.OfStage1)
   own = programs.Program(taken.step)
