@@ -521,8 +521,11 @@ class Models:
 
   def forget(self, stage: str, config: config_lib.Config) -> None:
     """Drops what is compiled for a stage alone, once it has ended."""
-    if stage == 'pretrain' and config.control and programs.steps_alike(config):
-      return  # stage 3's control goes on with it
+    unweighted = (
+      config.control or registry.find(config.weighting.name).leaves_losses
+    )
+    if stage == 'pretrain' and unweighted and programs.steps_alike(config):
+      return  # stage 3 goes on with it
     kinds = _OF_STAGE[stage]
     with self._building:
       found = [built for key, built in self._built.items() if key[0] in kinds]

@@ -115,9 +115,17 @@ def test_the_loop_of_stage_1_is_taken_where_steps_are_the_same(
   assert isinstance(taken, programs.OfStage1) == is_taken
 
 
-@pytest.mark.parametrize('changes', [{}, {'finetune.l2': 0.1}])
+@pytest.mark.parametrize(
+  ('changes', 'is_taken'),
+  [
+    ({}, True),
+    ({'control': False}, True),
+    ({'control': False, 'weighting.name': 'critic'}, False),
+    ({'finetune.l2': 0.1}, False),
+  ],
+)
 def test_stage_1s_loop_is_dropped_after_the_last_stage_that_runs_it(
-  log, changes
+  log, changes, is_taken
 ):
   ran = context_of(log, changes)
   forgotten = []
@@ -125,7 +133,7 @@ def test_stage_1s_loop_is_dropped_after_the_last_stage_that_runs_it(
   stage_1.forget = lambda: forgotten.append('pretrain')
   ran.models.finetune(ran.config)
   ran.models.forget('pretrain', ran.config)
-  assert forgotten == (['pretrain'] if changes else [])
+  assert forgotten == ([] if is_taken else ['pretrain'])
   forgotten.clear()
   ran.models.forget('finetune', ran.config)
-  assert forgotten == ([] if changes else ['pretrain'])
+  assert forgotten == (['pretrain'] if is_taken else [])
