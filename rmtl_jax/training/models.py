@@ -347,13 +347,16 @@ class Models:
       config.weighting, lambda_=0.0, lambda_warmup_steps=0
     )
     stage = dataclasses.replace(config.finetune, learning_rate=0.0)
-    asks = registry.find(weighting.name).asks_every_step
-    critic = config.critic if asks else None
+    record = registry.find(weighting.name)
+    critic = config.critic if record.asks_every_step else None
+    is_of_stage_1 = record.leaves_losses and programs.steps_alike(config)
     key = (
       config.backbone,
       config.network,
       config.objective,
       programs.of_step(stage),
+      # A resumed ensemble may not have built the program of a member before.
+      is_of_stage_1,
       weighting,
       critic,
       config.faults,
@@ -375,8 +378,7 @@ class Models:
         )
       )
       of_run = config.faults, self.layout
-      leaves_losses = registry.find(weighting.name).leaves_losses
-      if leaves_losses and programs.steps_alike(config):
+      if is_of_stage_1:
         own = self.pretrain(config), self.spec.num_tasks
         return programs.OfStage1(step, *own, *of_run)
       return programs.Program(step, *of_run, programs.options(config))

@@ -115,6 +115,14 @@ def test_the_loop_of_stage_1_is_taken_where_steps_are_the_same(
   assert isinstance(taken, programs.OfStage1) == is_taken
 
 
+def test_which_loop_a_member_runs_rests_on_its_own_settings(log):
+  """Else a resumed member would round otherwise than after the one before."""
+  ran = context_of(log, {})
+  other = config_values.with_settings(ran.config, {'pretrain.l2': 0.1})
+  found = [type(ran.models.finetune(one)) for one in (ran.config, other)]
+  assert found == [programs.OfStage1, programs.Program]
+
+
 @pytest.mark.parametrize(
   ('changes', 'is_taken'),
   [
