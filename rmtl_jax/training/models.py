@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 import jax
@@ -380,7 +380,7 @@ class Models:
       of_run = config.faults, self.layout
       if is_of_stage_1:
         own = self.pretrain(config), self.spec.num_tasks
-        return programs.OfStage1(step, *own, *of_run)
+        return programs.Unweighted(step, *own, *of_run)
       return programs.Program(step, *of_run, programs.options(config))
 
     return self._once('finetune', key, build)
@@ -521,13 +521,22 @@ class Models:
       loop.make_row_map(shared_out, prepare, layout.replicate, options)
     )
 
-  def forget(self, stage: str, config: config_lib.Config) -> None:
-    """Drops what is compiled for a stage alone, once it has ended."""
+  def forget(
+    self, stage: str, config: config_lib.Config, trained: Collection[str]
+  ) -> None:
+    """Drops what is compiled for a stage alone, once it has ended.
+
+    Args:
+      stage: that has ended.
+      config: of the run.
+      trained: the stages that the run trains.
+    """
     unweighted = (
       config.control or registry.find(config.weighting.name).leaves_losses
     )
-    if stage == 'pretrain' and unweighted and programs.steps_alike(config):
-      return  # stage 3 goes on with it
+    goes_on = stage == 'pretrain' and 'finetune' in trained and unweighted
+    if goes_on and programs.steps_alike(config):
+      return  # stage 3 takes its loop
     kinds = _OF_STAGE[stage]
     with self._building:
       found = [built for key, built in self._built.items() if key[0] in kinds]

@@ -69,7 +69,7 @@ class Program:
     self._compiled.forget()
 
 
-class OfStage1(Program):
+class Unweighted(Program):
   """Stage 3's step of unweighted losses, with the loop of stage 1.
 
   Both stages descend the same losses by the same optimizer, whose learning rate

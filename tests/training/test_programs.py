@@ -6,6 +6,7 @@ import pytest
 
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns, manifest
+from rmtl_jax.runtime.stages import ORDER
 from rmtl_jax.training import (
   actor_stage,
   context,
@@ -62,7 +63,7 @@ def test_the_loop_of_stage_1_does_what_stage_3s_own_would(log, balancer):
       changes[f'{stage}.balancing.name'] = balancer
   ran = context_of(log, changes)
   taken = ran.models.finetune(ran.config)
-  assert isinstance(taken, programs.OfStage1)
+  assert isinstance(taken, programs.Unweighted)
   own = programs.Program(taken.step)
   after, sums = epoch(ran, taken)
   expected_after, expected_sums = epoch(ran, own)
@@ -112,7 +113,7 @@ def test_the_loop_of_stage_1_is_taken_where_steps_are_the_same(
 ):
   ran = context_of(log, changes)
   taken = ran.models.finetune(ran.config)
-  assert isinstance(taken, programs.OfStage1) == is_taken
+  assert isinstance(taken, programs.Unweighted) == is_taken
 
 
 def test_which_loop_a_member_runs_rests_on_its_own_settings(log):
@@ -120,28 +121,30 @@ def test_which_loop_a_member_runs_rests_on_its_own_settings(log):
   ran = context_of(log, {})
   other = config_values.with_settings(ran.config, {'pretrain.l2': 0.1})
   found = [type(ran.models.finetune(one)) for one in (ran.config, other)]
-  assert found == [programs.OfStage1, programs.Program]
+  assert found == [programs.Unweighted, programs.Program]
 
 
 @pytest.mark.parametrize(
-  ('changes', 'is_taken'),
+  ('changes', 'stages', 'is_taken'),
   [
-    ({}, True),
-    ({'control': False}, True),
-    ({'control': False, 'weighting.name': 'critic'}, False),
-    ({'finetune.l2': 0.1}, False),
+    ({}, ORDER, True),
+    ({}, ORDER[:1], False),
+    ({'control': False}, ORDER, True),
+    ({'control': False, 'weighting.name': 'critic'}, ORDER, False),
+    ({'finetune.l2': 0.1}, ORDER, False),
   ],
 )
 def test_stage_1s_loop_is_dropped_after_the_last_stage_that_runs_it(
-  log, changes, is_taken
+  log, changes, stages, is_taken
 ):
   ran = context_of(log, changes)
   forgotten = []
   stage_1 = ran.models.pretrain(ran.config)
   stage_1.forget = lambda: forgotten.append('pretrain')
   ran.models.finetune(ran.config)
-  ran.models.forget('pretrain', ran.config)
+  ran.models.forget('pretrain', ran.config, stages)
   assert forgotten == ([] if is_taken else ['pretrain'])
-  forgotten.clear()
-  ran.models.forget('finetune', ran.config)
-  assert forgotten == (['pretrain'] if is_taken else [])
+  if stages == ORDER:
+    forgotten.clear()
+    ran.models.forget('finetune', ran.config, stages)
+    assert forgotten == (['pretrain'] if is_taken else [])
