@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.results import (
   ensemble,
   finetuned,
@@ -73,7 +74,10 @@ def _plot_critics(
   judged: Sequence[row_values.CriticValues],
   history: Sequence[dict[str, Any]],
 ) -> None:
-  """Histograms for TensorBoard, of validation rows: Q, stage 3's weights."""
+  """Histograms for TensorBoard, of validation rows: Q, stage 3's weights.
+
+  Weights are of rows where the task's label is observed: no loss has others.
+  """
   weights = row_values.weights(
     run.config,
     trained.models,
@@ -82,6 +86,7 @@ def _plot_critics(
     row_values.lambdas(run.config, history, trained.best_epochs('finetune')),
     lambda: row_values.critic_values(trained, data.train),
   )
+  sample_weight = data.validation.host.sample_weight
   values = {'critic/q': [one.q_values for one in judged]}
   values['finetune/weight'] = weights
   for tag, members in values.items():
@@ -89,7 +94,11 @@ def _plot_critics(
     for member, rows in enumerate(members):
       own = f'{group}/member_{member}' if len(members) > 1 else group
       for k, task in enumerate(run.manifest.task_names):
-        writer.histogram(f'{own}/{name}_{task}', rows[:, k])
+        shown = rows[:, k]
+        if group == 'finetune':
+          shown = shown[columns_lib.observed(sample_weight, k)]
+        if len(shown):
+          writer.histogram(f'{own}/{name}_{task}', shown)
 
 
 def _seconds(history: Sequence[dict[str, Any]]) -> dict[str, float]:
