@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import pyarrow as pa
 
-from rmtl_jax.preparation import sql
+from rmtl_jax.preparation import checks, sql
 from rmtl_jax.preparation.guess import sample as sample_lib
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import written_numbers
@@ -119,6 +120,13 @@ class Facts:
     return self.kind == 'text' or (self.kind == 'number' and self.whole)
 
   @property
+  def is_too_large(self) -> bool:
+    """Whether it has numbers that `rmtl prepare` refuses, as inf."""
+    return self.kind == 'number' and not (
+      -checks.LARGEST < self.least <= self.largest < checks.LARGEST
+    )
+
+  @property
   def is_binary(self) -> bool:
     """Whether values are 0 and 1, or stand for them, both."""
     if self.truth is not None:
@@ -159,12 +167,23 @@ def number(sample: sample_lib.Sample, facts: Facts) -> str:
   )
 
 
-def find(sample: sample_lib.Sample) -> list[Facts]:
-  """Facts of every column, in order."""
-  return [
-    _of_column(sample, name, kind)
-    for name, kind in zip(sample.names, sample.kinds, strict=True)
-  ]
+def find(
+  sample: sample_lib.Sample, log: str | os.PathLike[str] = 'log'
+) -> list[Facts]:
+  """Facts of every column, in order.
+
+  Args:
+    sample: of a log.
+    log: its path, for errors.
+
+  Raises:
+    types.InputError: values that DuckDB can't read, as times too far away.
+  """
+  found = []
+  for name, kind in zip(sample.names, sample.kinds, strict=True):
+    with sql.name_errors(f'{os.fspath(log)}: column {name!r}', 'not readable'):
+      found.append(_of_column(sample, name, kind))
+  return found
 
 
 def _of_column(sample: sample_lib.Sample, name: str, kind: str) -> Facts:

@@ -112,9 +112,7 @@ def _useless(facts: facts_lib.Facts) -> str:
     is_code |= number_names.may_be_number_of(facts.name)
     if facts.kind == 'text' or is_code:
       return 'every row has a value of its own'
-  if facts.kind == 'number' and not (
-    -checks.LARGEST < facts.least <= facts.largest < checks.LARGEST
-  ):
+  if facts.is_too_large:
     return f'numbers beyond {checks.LARGEST:g} in size, which no field reads'
   if facts.kind == 'text' and facts.words > _WORDS and facts.distinct > 50:
     return f'free text of {facts.words:.0f} words, which no field reads'

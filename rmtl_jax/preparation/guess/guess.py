@@ -100,7 +100,7 @@ def guess(
   """
   log = pathlib.Path(log)
   sample = sample_lib.read(log, rows, delimiter)
-  facts = facts_lib.find(sample)
+  facts = facts_lib.find(sample, log)
   two_valued.check_given(facts, labels)
   others = [one for one in facts if one.name not in labels]
   by_names = keys.by_names(sample, others)

@@ -451,6 +451,7 @@ def _others(
     in_series &= label_names.is_payment(one.name)
     if (
       one.name in chosen
+      or one.is_too_large
       or label_names.tells_how(one.name)
       or (several and (in_series or label_names.is_of_request(one.name)))
     ):

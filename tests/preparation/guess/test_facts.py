@@ -6,8 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rmtl_jax import types
 from rmtl_jax.preparation.guess import facts as facts_lib
-from rmtl_jax.preparation.guess import features
+from rmtl_jax.preparation.guess import features, guess
 from rmtl_jax.preparation.guess import sample as sample_lib
 from tests.preparation.guess import logs
 
@@ -69,6 +70,14 @@ def test_numbers_of_a_column(tmp_path):
   assert (facts.filled, facts.distinct, facts.whole) == (200, 2, False)
   assert (facts.least, facts.largest, facts.median) == (1.5, 5, 3.25)
   assert facts.missing == pytest.approx(1 / 3)
+
+
+def test_times_that_duckdb_can_not_read_are_named(tmp_path):
+  far = pa.array([2**62] * 8, pa.int64()).cast(pa.timestamp('ms'))
+  path = tmp_path / 'log.parquet'
+  pq.write_table(pa.table({'click': [0, 1] * 4, 'seen': far}), path)
+  with pytest.raises(types.InputError, match="column 'seen': not readable"):
+    guess.guess(path)
 
 
 def test_types_of_parquet(tmp_path):

@@ -216,6 +216,14 @@ def test_how_long_somebody_stayed_is_what_a_row_led_to(tmp_path, name):
   assert 'what a row led to' in others[name]
 
 
+def test_numbers_that_prepare_refuses_are_no_answer(tmp_path):
+  values = [i * 37 % 211 + 0.5 for i in range(N)]
+  columns = {'watch_time': values, 'x': range(N)}
+  assert [*_labels(tmp_path, columns)[0]] == ['watch_time']
+  found = _labels(tmp_path, columns | {'watch_time': [*values[1:], 'inf']})
+  assert found == ({}, {})
+
+
 def test_why_somebody_left_is_no_answer(tmp_path):
   columns = {'churn_reason': ['price', 'moved', ''] * 200, 'churn': _every(3)}
   assert [*_labels(tmp_path, columns)[0]] == ['churn']
