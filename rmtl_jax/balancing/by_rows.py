@@ -37,8 +37,8 @@ def focal(
   """
   checks.check_at_least('focal', 'alpha', alpha, 0)
 
-  def weights_of(losses, counts):
-    del counts
+  def weights_of(losses, cotangent):
+    del cotangent
     missed = -jnp.expm1(-losses)  # 1 - p
     # L / (1 - p) is 1 at L = 0.
     ratio = jnp.where(missed > 0.0, losses, 1.0) / jnp.where(
@@ -56,8 +56,9 @@ def hard_examples(
 
   Shrivastava et al., "Training Region-based Object Detectors with Online Hard
   Example Mining" (CVPR 2016), section 4, for rows. All hard rows of a task
-  count alike, and the weights of its rows average 1. Rows that tie with the
-  last of the hard ones are hard too.
+  have one weight, so that its cotangent sums to what it summed to: without
+  weights of rows, weights average 1. Rows that tie with the last of the hard
+  ones are hard too.
 
   Args:
     alpha: share of the batch's rows that are hard, rounded up.
@@ -68,7 +69,8 @@ def hard_examples(
   checks.check_above_0('hard_examples', 'alpha', alpha)
   checks.check_share('hard_examples', 'alpha', alpha)
 
-  def weights_of(losses, counts):
+  def weights_of(losses, cotangent):
+    counts = cotangent != 0.0
     rows = jnp.sum(counts, 0)
     hardness = jnp.where(counts, losses, -jnp.inf)
     # A share such as 0.3 is slightly more than 0.3 in single precision.
@@ -78,7 +80,9 @@ def hard_examples(
       jnp.sort(hardness, 0, descending=True), last, axis=0
     )
     is_hard = counts & (hardness >= bound)
-    return is_hard * (rows / jnp.maximum(jnp.sum(is_hard, 0), 1))[None]
+    left = jnp.sum(jnp.where(is_hard, cotangent, 0.0), 0)
+    share = jnp.sum(cotangent, 0) / jnp.where(rows, left, 1.0)
+    return is_hard * share[None]
 
   return _of_rows(num_tasks, weights_of)
 
@@ -89,17 +93,18 @@ def _of_rows(
   """A transformation from weights of rows.
 
   Args:
-    weights_of: (losses f32[rows, K], which of them count bool[rows, K]) ->
-      weights f32[rows, K]; called for each leaf of the row losses.
+    weights_of: (losses f32[rows, K], their cotangent f32[rows, K], 0 where
+      one does not count) -> weights f32[rows, K]; called for each leaf of the
+      row losses.
   """
 
   def of_leaf(leaf, losses):
-    counts = leaf != 0.0
     # Rows that don't count may have any loss.
-    own = jnp.where(counts, losses.astype(jnp.float32), 0.0)
+    own = jnp.where(leaf != 0.0, losses.astype(jnp.float32), 0.0)
     flat = (-1, leaf.shape[-1])
     weights = weights_of(
-      jax.lax.stop_gradient(own).reshape(flat), counts.reshape(flat)
+      jax.lax.stop_gradient(own).reshape(flat),
+      leaf.astype(jnp.float32).reshape(flat),
     )
     return (leaf * weights.reshape(leaf.shape)).astype(leaf.dtype)
 

@@ -235,6 +235,14 @@ def test_hard_examples_by_hand():
   )
 
 
+def test_hard_examples_leave_a_task_its_share_of_weighted_rows():
+  losses = jnp.array([[5.0], [4.0], [1.0], [0.5]])
+  cotangent = jnp.array([[0.1], [0.3], [3.6], [0.0]])  # of weights of rows
+  link = by_rows.hard_examples(1, alpha=0.5)
+  weighted, _ = link.update(cotangent, link.init(()), losses=losses)
+  np.testing.assert_allclose(weighted, [[1.0], [3.0], [0.0], [0.0]], rtol=1e-6)
+
+
 @pytest.mark.parametrize(('alpha', 'hard'), [(0.3, 3), (1.0, 10), (1e-6, 1)])
 def test_hard_examples_are_rounded_up(alpha, hard):
   losses, link = jnp.arange(10.0)[:, None], by_rows.hard_examples(1, alpha)
