@@ -56,11 +56,11 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
 
   Returns:
     `name`; `config` and `defaults` (flat); `data` (`source`, `fields`,
-    `splits`); `stages` that have finished; `metrics` (as metrics.json);
-    `history`; `importance` (as importance.json, None without);
-    `reliability` and `weights` ({} without data); `drift` (see
-    preparation/description/drift.of_fields, [] without data); `missing`, why
-    the data is, or ''.
+    `splits`); `stages` that have finished; `ended`, whether training has, with
+    these; `metrics` (as metrics.json); `history`; `importance` (as
+    importance.json, None without); `reliability` and `weights` ({} without
+    data); `drift` (see preparation/description/drift.of_fields, [] without
+    data); `missing`, why the data is, or ''.
 
   Raises:
     types.InputError: not a run, no finished stage, a damaged file, or other
@@ -81,7 +81,7 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
     )
   with reading.shared_lock(data_dir or run.data_dir):
     run, missing = _with_data(run, data_dir)
-    metrics = _metrics(run, finished, missing)
+    metrics, ended = _metrics(run, finished, missing)
     history = _history(path)
     rows = {} if missing else _of_rows(run, metrics, history)
     drifts = [] if missing else _drift(run)
@@ -91,6 +91,7 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
     'defaults': config_values.flatten(config_lib.Config()),
     'data': _data(run.manifest),
     'stages': finished,
+    'ended': ended,
     'metrics': metrics,
     'history': history,
     'reliability': {},
@@ -153,8 +154,14 @@ def _with_data(
   return run, ''
 
 
-def _metrics(run: workdir.Run, finished: Sequence[str], missing: str) -> Record:
-  """Reads metrics.json; evaluates the run if it is missing or outdated."""
+def _metrics(
+  run: workdir.Run, finished: Sequence[str], missing: str
+) -> tuple[Record, bool]:
+  """Reads metrics.json; evaluates the run if it is missing or outdated.
+
+  Returns:
+    The record, and whether it was there: training has ended with these stages.
+  """
   file = run.path / 'metrics.json'
   record = json_files.read(file) if file.exists() else {}
   actors = {name for name in finished if name in ensemble.ACTORS}
@@ -165,14 +172,14 @@ def _metrics(run: workdir.Run, finished: Sequence[str], missing: str) -> Record:
     and ('critic' in record) == ('critic' in finished)
   )
   if is_current:
-    return record
+    return record, True
   if missing:
     raise types.InputError(f'{missing}; {file} alone can not be reported on')
   record = evaluate.evaluate(run.path, data_dir=run.data_dir)
   record['warnings'] += summary.history_warnings(
     _history(run.path), run.config.weighting.name
   )
-  return record
+  return record, False
 
 
 def _history(path: pathlib.Path) -> list[Record]:

@@ -38,7 +38,6 @@ _CALIBRATION = (
 def build(record: Record) -> content.Page:
   """Builds the page: verdict and warnings, the setting, the data, figures."""
   metrics = record['metrics']
-  weighting = registry.label(metrics['weighting'], metrics.get('form', ''))
   chapters = [
     _setting(record),
     _data(record),
@@ -56,15 +55,24 @@ def build(record: Record) -> content.Page:
     [
       *_verdict(record),
       content.Text(
-        f'{metrics["backbone"]} on {record["data"]["source"]}, stage 3 by'
-        f' {weighting}'
-        f' ({tables.seed_text(metrics)}). Metrics are of the'
+        f'{metrics["backbone"]} on {record["data"]["source"]},'
+        f' {_stages(record)} ({tables.seed_text(metrics)}). Metrics are of the'
         f' {metrics["split"]} split.'
       ),
       *_warnings(record),
     ],
     [chapter for chapter in chapters if chapter is not None],
   )
+
+
+def _stages(record: Record) -> str:
+  """What stage 3 weighs by, or which stages the run has trained."""
+  metrics = record['metrics']
+  if record['ended'] and 'finetune' not in record['stages']:
+    trained = [str(stages.number(name)) for name in record['stages']]
+    return f'stage{"s" * (len(trained) > 1)} {" and ".join(trained)} alone'
+  label = registry.label(metrics['weighting'], metrics.get('form', ''))
+  return f'stage 3 by {label}'
 
 
 def _verdict(record: Record) -> list[content.Block]:
@@ -90,8 +98,7 @@ def _warnings(record: Record) -> list[content.Block]:
     if stage not in record['stages']
     and (asks_critics or not stages.trains_critics(stage))
   ]
-  # A refit has no other stage than the first.
-  if lacking and 'refit_of' not in record['metrics']:
+  if lacking and not record['ended']:
     lines.append(f'not finished, so not on this page: {", ".join(lacking)}')
   if record['missing']:
     lines.append(

@@ -52,6 +52,7 @@ def build(tasks=('click', 'conversion'), **changes):
       },
     },
     'drift': [],
+    'ended': True,
     'missing': '',
   }
   return {**record, **changes}

@@ -210,7 +210,12 @@ def test_names_of_data_are_text_and_no_more():
 
 def test_what_a_run_lacks_is_left_out():
   record = example.build(
-    stages=['pretrain'], history=[], reliability={}, weights={}, missing='gone'
+    stages=['pretrain'],
+    ended=False,
+    history=[],
+    reliability={},
+    weights={},
+    missing='gone',
   )
   metrics = record['metrics']
   for name in ('critic', 'curves', 'baseline', 'oracle', 'difference'):
@@ -225,10 +230,14 @@ def test_what_a_run_lacks_is_left_out():
   ]
   assert 'not finished, so not on this page: critic, finetune' in found.text
   assert '(gone)' in found.text and 'calibration plot' in found.text
-  # A refit lacks them for good.
-  metrics['refit_of'] = {'run': 'first', 'epochs': [2]}
+  # A refit, or a run of stage 1 alone, lacks them for good.
+  record['ended'] = True
   found = reading.Reader(html.render(run_page.build(record)))
-  assert 'not finished' not in found.text
+  assert 'not finished' not in found.text and 'stage 3 by' not in found.text
+  assert ', stage 1 alone (seed' in found.text
+  record['stages'] = ['pretrain', 'critic']
+  found = reading.Reader(html.render(run_page.build(record)))
+  assert ', stages 1 and 2 alone (seed' in found.text
 
 
 def test_undefined_metrics_are_said_so():
