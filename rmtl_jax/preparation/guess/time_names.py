@@ -17,9 +17,9 @@ _GLUED_DATE = '(start|begin|end|sale|issue|purchase|transaction|request)date$'
 # Times of a user or of an item, not of the row: `birth_date`.
 _TIME_OF_KEY = (
   'since birth birthday birthdate born dob register registered registration'
-  ' signup joined release released publish published expire expiry hired'
-  ' hiring bind inception alta naissance nacimiento nascimento nascita'
-  ' geburtsdatum geburtstag cohort'
+  ' signup join joined joining onboarding release released publish published'
+  ' expire expiry hired hiring bind inception alta naissance nacimiento'
+  ' nascimento nascita geburtsdatum geburtstag cohort'
 )
 is_time_of_key = words.any_of(_TIME_OF_KEY)
 # Of what was before the row.
@@ -158,6 +158,8 @@ def may_be_time(name: str) -> bool:
   >>> may_be_time('hour'), may_be_time('hour_of_day')
   (True, False)
   >>> may_be_time('snapshot_month'), may_be_time('signup_month')
+  (True, False)
+  >>> may_be_time('order_date'), may_be_time('joining_date')
   (True, False)
   """
   last = words.of(name)[-1:]
