@@ -90,7 +90,11 @@ def parse(
       return config_values.with_settings(own, changes)
     if manifest is not None and config_lib.PRESETS.find(name).needs_data:
       start = config_lib.preset(name, manifest)
-      start = variants.first(start) if one_model else start
+      start = (
+        variants.first(start)
+        if one_model
+        else variants.of_preset(start, changes)
+      )
       return _with_item(config_values.with_settings(start, changes), changes)
   flag_side: Any = values['config'].value
   return config_values.from_dict(dataclasses.asdict(flag_side))

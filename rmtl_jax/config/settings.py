@@ -568,7 +568,8 @@ class Config:
     seed: of parameters, shuffles, dropout and noise.
     ensemble: M members that differ in their seed, each a run of its own in
       RUN/members, and predict as one model, by the mean of their
-      probabilities. Member 0 is the model of the seed.
+      probabilities. Member 0 is the model of the seed. 1, of a preset that is
+      an ensemble, is its first member alone.
     variants: what the members of an ensemble differ in beside their seed:
       SETTING=VALUE:SETTING=VALUE for each variant, joined by `;`; the members
       take them in turn. `network.ignore=user;` makes every

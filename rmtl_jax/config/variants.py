@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rmtl_jax import types
@@ -56,6 +57,21 @@ def differ(config: settings_lib.Config) -> bool:
 def first(config: settings_lib.Config) -> settings_lib.Config:
   """One model in place of an ensemble: its first member."""
   return of_members(config)[0]
+
+
+def of_preset(
+  preset: settings_lib.Config, changes: Mapping[str, Any]
+) -> settings_lib.Config:
+  """What changes are made to: a preset, or its first member.
+
+  Whoever asks for one model has no members to tell apart.
+
+  Args:
+    preset: its settings.
+    changes: {'group.field': value}.
+  """
+  is_one = changes.get('ensemble') == 1 and 'variants' not in changes
+  return first(preset) if is_one else preset
 
 
 def difference(config: settings_lib.Config, number: int) -> str:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.config import presets
+from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import tables
@@ -403,6 +403,8 @@ class Ranker:
       if value is not None:
         changes[name] = value
     changes |= dict(self.settings or {})
+    if not start:
+      config = variants.of_preset(config, changes)
     return config_values.with_settings(config, changes, 'settings')
 
   def _options(self) -> dict[str, Any]:

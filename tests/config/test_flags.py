@@ -392,6 +392,11 @@ def test_studies_are_of_a_presets_first_member(monkeypatch):
   found = config_flags.parse(of_line(), 1, one_model=True)
   assert (found.ensemble, found.variants) == (1, '')
   assert found.network.ignore == 'user'
+  # Who asks for one model gets that member too.
+  values = of_line('--config.ensemble=1')
+  assert config_flags.parse(values, 1) == found
+  values = of_line('--config.ensemble=1', '--config.variants=')
+  assert not config_flags.parse(values, 1).network.ignore
   # An ensemble that a flag asks for stays one.
   values = of_line('--config.ensemble=3')
   assert config_flags.parse(values, 1, one_model=True).ensemble == 3

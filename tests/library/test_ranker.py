@@ -16,6 +16,7 @@ from rmtl_jax.library import ranker as ranker_lib
 from rmtl_jax.results import evaluate
 from rmtl_jax.serving import predictor
 from tests import registries as registries_lib
+from tests.config import test_recommended
 from tests.library import small
 from tests.runtime.tracking import test_trackers
 
@@ -232,6 +233,15 @@ def test_a_tracker_is_told_of_the_fit(model):
   )
   with pytest.raises(types.InputError, match='did you mean mlflow'):
     ranker(tracker='mlflo').fit(small.table())
+
+
+def test_one_model_is_the_first_member_of_the_recommended_ones():
+  fields = (test_recommended.SMALL, test_recommended.USER)
+  data = test_recommended.manifest(30_000, fields)
+  of = {'tasks': TASKS, 'settings': {'ensemble': 1}}
+  found = rmtl_jax.Ranker(**of)._config(manifest=data)
+  assert (found.ensemble, found.variants) == (1, '')
+  assert found.network.ignore == 'user'
 
 
 def test_private_directories_go_with_their_model():
