@@ -201,7 +201,7 @@ def load(
   from rmtl_jax.runtime import programs
 
   if warm_up:
-    programs.keep_unless_set(least_seconds=0.1)
+    programs.keep_unless_set()
   if os.path.isfile(os.path.join(workdir, 'export.json')):
     from rmtl_jax import types
     from rmtl_jax.serving import exported

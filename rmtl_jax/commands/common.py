@@ -367,7 +367,7 @@ def set_up_jax(caches: bool) -> None:
   memory.release_after_compiling()
   jax.config.update('jax_numpy_rank_promotion', 'raise')
   if caches:
-    programs.keep(least_seconds=0.1)
+    programs.keep()
 
 
 def _quiet_orbax() -> None:

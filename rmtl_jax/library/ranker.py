@@ -170,7 +170,8 @@ class Ranker:
     Rows are split by time into train, validation and test (`prepare={'split':
     ...}`, or `{'split_by': 'user'}` and other settings of PrepareConfig).
     Remarks go to `warnings.warn`. With `workdir` a call that was cut off goes
-    on when it is made again.
+    on when it is made again. Compiled programs are kept on disk for the next
+    fit, unless JAX has a cache of its own.
 
     Args:
       table: raw rows, labels included: a pandas or Polars frame, an Arrow
@@ -190,7 +191,9 @@ class Ranker:
       FloatingPointError: a loss was not finite.
     """
     from rmtl_jax import run
+    from rmtl_jax.runtime import programs
 
+    programs.keep_unless_set()
     rows = tables.to_arrow(table)
     start = self._start(start_from)
     schema, left_out = self._described(rows, start)
@@ -259,7 +262,9 @@ class Ranker:
         on from another one.
     """
     from rmtl_jax import run
+    from rmtl_jax.runtime import programs
 
+    programs.keep_unless_set()
     source = self._fitted().path
     live = progress.Progress(quiet=not self.verbose)
     scratch, place = _place(workdir)

@@ -12,6 +12,8 @@ import zlib
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
+# Compile time of a program that is worth keeping.
+_LEAST_SECONDS = 0.1
 _ENDING = '-cache'  # of JAX's files
 _CHECKED = '.checked'
 _SETTLED = 60.0  # seconds; an older file is not being written any more
@@ -29,7 +31,7 @@ def directory() -> pathlib.Path | None:
   return found if os.access(found, os.W_OK) else None
 
 
-def keep(least_seconds: float) -> None:
+def keep(least_seconds: float = _LEAST_SECONDS) -> None:
   """Keeps programs from now on, if there is a place for them.
 
   Args:
@@ -51,7 +53,7 @@ def keep(least_seconds: float) -> None:
   compilation_cache.reset_cache()
 
 
-def keep_unless_set(least_seconds: float) -> None:
+def keep_unless_set(least_seconds: float = _LEAST_SECONDS) -> None:
   """As `keep`, where the process has not been told a place of its own."""
   if getattr(jax.config, 'jax_compilation_cache_dir', None) is None:
     keep(least_seconds)

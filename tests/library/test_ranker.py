@@ -14,6 +14,7 @@ import rmtl_jax
 from rmtl_jax import types
 from rmtl_jax.library import ranker as ranker_lib
 from rmtl_jax.results import evaluate
+from rmtl_jax.runtime import programs
 from rmtl_jax.serving import predictor
 from tests import registries as registries_lib
 from tests.config import test_recommended
@@ -233,6 +234,15 @@ def test_a_tracker_is_told_of_the_fit(model):
   )
   with pytest.raises(types.InputError, match='did you mean mlflow'):
     ranker(tracker='mlflo').fit(small.table())
+
+
+def test_a_fit_keeps_what_it_compiles(monkeypatch):
+  """Else every process, and every fit in one, compiles the same again."""
+  asked = []
+  monkeypatch.setattr(programs, 'keep_unless_set', lambda: asked.append(1))
+  with pytest.raises(types.InputError):
+    ranker().fit({'click': []})
+  assert asked
 
 
 def test_one_model_is_the_first_member_of_the_recommended_ones():
