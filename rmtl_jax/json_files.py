@@ -1,4 +1,4 @@
-"""Reads JSON strictly, errors are one line; numbers as JSON has them."""
+"""Strict JSON: errors of one line, and None for numbers that are not finite."""
 
 from __future__ import annotations
 
