@@ -17,6 +17,7 @@ AsOf = Literal[
   'views',
   'counts',
   'rates',
+  'recency',
   'feedback',
   'history',
   'slate',
@@ -110,11 +111,12 @@ class PrepareConfig:
       `gap` (since the session's previous row), `position` (rows before in the
       session, time since its start), `views` (of this item by this user),
       `counts` (rows of the user, of the item), `rates` (their label rates),
-      `feedback` (what the session so far has answered), `history` (the items
-      that the user was shown before the session), `slate` (numbers beside
-      those of the rows that were shown with it); `all` that the log can
-      support, with a warning for each that it can't; `auto`, those of `all`
-      that vary over the train rows, without warnings; or `none`.
+      `recency` (since the user's last row, and last positive), `feedback` (what
+      the session so far has answered), `history` (the items that the user was
+      shown before the session), `slate` (numbers beside those of the rows that
+      were shown with it); `all` that the log can support, with a warning for
+      each that it can't; `auto`, those of `all` that vary over the train rows,
+      without warnings; or `none`.
     history_items: most items of `history`; the most recent ones stay.
     max_values: most slots of a multi-valued field; longer lists are cut.
     rows_per_file: about how many rows a Parquet file holds.

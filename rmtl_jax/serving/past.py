@@ -25,7 +25,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sessions, source, sql
 from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
-from rmtl_jax.preparation.as_of import history, rates
+from rmtl_jax.preparation.as_of import history, rates, recency
 from rmtl_jax.serving import log, log_columns, log_events, rows
 from rmtl_jax.serving import vocabulary as vocabulary_lib
 
@@ -35,8 +35,7 @@ if typing.TYPE_CHECKING:
 _BATCH_ROWS = 65_536
 _SCRATCH = 'rmtl-predict'
 # Groups that look beyond the session.
-_USER_HISTORY = ('views', 'counts', 'rates', history.GROUP)
-_LABELLED = ('rates', 'feedback')
+_USER_HISTORY = ('views', 'counts', 'rates', recency.GROUP, history.GROUP)
 # Keys that history and rows may spell in two ways.
 KEYS = ('session', 'user')
 
@@ -83,7 +82,7 @@ class Needs:
   @property
   def labels(self) -> bool:
     """Whether it reads earlier labels."""
-    return bool({*_LABELLED} & {*self.groups})
+    return any('task' in field.details for field in self.fields)
 
 
 class Past:

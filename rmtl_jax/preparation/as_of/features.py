@@ -25,6 +25,7 @@ from rmtl_jax.preparation import labels, sessions, source, sql
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import rates as asof_rates
+from rmtl_jax.preparation.as_of import recency as asof_recency
 from rmtl_jax.preparation.as_of import slates as asof_slates
 
 
@@ -37,11 +38,13 @@ class Earlier:
       `count` of earlier rows and the time of the `last`, ms.
     told: relations by key, as `make_rates` takes them.
     going_on: as `make_rates` takes it.
+    positive: as `make_gaps` takes earlier rows.
   """
 
   counted: Mapping[str, str]
   told: Mapping[str, str]
   going_on: str
+  positive: str = ''
 
 
 def add_features(
@@ -163,15 +166,20 @@ def _with_keys(
     *asof_groups.PAIRED,
     *asof_groups.KEYED,
     *asof_groups.LABELLED,
+    asof_recency.GROUP,
     asof_slates.GROUP,
   }:
     relation = rows.view
-  if set(groups) & {*asof_groups.PAIRED, *asof_groups.KEYED}:
+  if set(groups) & {
+    *asof_groups.PAIRED,
+    *asof_groups.KEYED,
+    asof_recency.GROUP,
+  }:
     given = {'user': 'user', 'item': rows.item_column}
     for key in asof_groups.keys(rows):
       value = sql.null_if_empty(f'r.{sql.quote(given[key])}')
       columns.append(f'{value} AS {sql.quote(key)}')
-  if set(groups) & set(asof_groups.LABELLED):
+  if set(groups) & {*asof_groups.LABELLED, asof_recency.GROUP}:
     columns += labels.label_and_time_columns(
       rows.binary_tasks, places.boundaries, 'p.split', labelled
     )
@@ -211,6 +219,15 @@ def _compute_groups(
       train,
       earlier.told if earlier else None,
       earlier.going_on if earlier else '',
+    )
+  if asof_recency.GROUP in groups and asof_recency.gap_names(rows.binary_tasks):
+    made.append(
+      asof_recency.make_gaps(
+        connection,
+        keyed,
+        rows.binary_tasks,
+        earlier.positive if earlier else '',
+      )
     )
   if 'feedback' in groups:
     assert train is not None

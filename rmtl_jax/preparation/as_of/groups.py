@@ -16,6 +16,7 @@ from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import history
 from rmtl_jax.preparation.as_of import rates as asof_rates
+from rmtl_jax.preparation.as_of import recency as asof_recency
 from rmtl_jax.preparation.as_of import slates as asof_slates
 
 BINS = 32
@@ -97,6 +98,7 @@ _FEATURES = (
   Feature('view_gap', 'views', 'pair', 'last'),
   Feature('user_rows', 'counts', 'user', 'rows'),
   Feature('item_rows', 'counts', 'item', 'rows'),
+  Feature('user_gap', asof_recency.GROUP, 'user', 'last'),
 )
 
 
@@ -110,6 +112,7 @@ class Supported:
     left_out: what is not and was not asked for, and why.
     numbers: names of the numbers that `slate` compares.
     rate_keys: whose label rates are made.
+    user_labels: whether a user's rows may know earlier labels of that user.
   """
 
   groups: tuple[str, ...]
@@ -117,6 +120,7 @@ class Supported:
   left_out: dict[str, str]
   numbers: tuple[str, ...] = ()
   rate_keys: tuple[str, ...] = ()
+  user_labels: bool = True
 
   @property
   def binned(self) -> tuple[str, ...]:
@@ -181,7 +185,8 @@ def find_supported(
       warnings.append(f'as_of: {group!r} is left out: it {lack.long}')
     else:
       groups.append(group)
-      for part, why in _missing_parts(rows, group, made).items():
+      told = rate_keys if group == asof_recency.GROUP else made
+      for part, why in _missing_parts(rows, group, told).items():
         if auto:
           left_out[f'{group} of {part}'] = why.short
         else:
@@ -189,7 +194,10 @@ def find_supported(
   compared = tuple(field.name for field in asof_slates.fields_of(rows))
   if slates is not None:
     compared = slates.numbers
-  return Supported(tuple(groups), tuple(warnings), left_out, compared, made)
+  return Supported(
+    *(tuple(groups), tuple(warnings), left_out, compared, made),
+    user_labels='user' in rate_keys,
+  )
 
 
 def looks_at_slates(
@@ -224,6 +232,8 @@ def _missing_input(rows: source.SourceTable, group: str) -> _Lack | None:
   if group in PAIRED and lacking:
     key, why = next(iter(lacking.items()))
     return _Lack(f'no {key}', f'needs {KEYS[key]}, and {why}')
+  if group == asof_recency.GROUP and 'user' in lacking:
+    return _Lack('no user', f'needs a user, and {lacking["user"]}')
   if group == history.GROUP and rows.item_field is None:
     why = 'no categorical field of the log is the item'
     return _Lack('no item field', f'needs the embeddings of items, and {why}')
@@ -306,7 +316,11 @@ def _missing_parts(
     return parts | {
       f'{key}s': _Lack(_OVERLAP, f"the {key}'s: {_OVERLAP}") for key in told
     }
-  if group == 'feedback':
+  if group == asof_recency.GROUP and 'user' not in rate_keys:
+    why = f"the user's positives: {_OVERLAP}"
+    timed = asof_recency.gap_names(rows.binary_tasks)
+    return {'positives': _Lack(_OVERLAP, why)} if timed else {}
+  if group in ('feedback', asof_recency.GROUP):
     names = ', '.join(asof_feedback.tasks_without_label_time(rows.binary_tasks))
     why = f'{names}: when such labels become known is not told'
     return {names: _Lack(_NO_TIMES, why)} if names else {}
@@ -351,6 +365,9 @@ def _names(rows: source.SourceTable, group: str) -> list[str]:
     return asof_feedback.feedback_names(rows.binary_tasks)
   if group == asof_slates.GROUP:
     return asof_slates.names([f.name for f in asof_slates.fields_of(rows)])
+  if group == asof_recency.GROUP:
+    timed = asof_recency.gap_names(rows.binary_tasks)
+    return [f.name for f in window_features(rows, (group,))] + timed
   return [feature.name for feature in window_features(rows, (group,))]
 
 
@@ -407,6 +424,9 @@ def binned_fields(
     for name in _names(rows, group)
     if group != asof_slates.GROUP or name in details
     if group != 'rates' or details[name]['key'] in supported.rate_keys
+    if group != asof_recency.GROUP
+    or supported.user_labels
+    or name not in details
   )
 
 

@@ -17,6 +17,7 @@ from rmtl_jax.preparation import sessions, source, sql
 from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import rates as asof_rates
+from rmtl_jax.preparation.as_of import recency as asof_recency
 from rmtl_jax.preparation.extending import past as past_lib
 
 
@@ -45,6 +46,9 @@ def find(
   wanted = {}
   if set(groups) & set(asof_groups.KEYED):
     wanted |= {key: (key,) for key in keys}
+  recent = asof_recency.GROUP in groups
+  if recent:
+    wanted['user'] = ('user',)
   if 'views' in groups:
     wanted['pair'] = tuple(asof_groups.KEYS)
   counted, told, going_on = {}, {}, ''
@@ -58,7 +62,8 @@ def find(
     )
     if with_labels:
       told[name] = _told(connection, rows, counted[name], key[0], boundaries)
-  return asof.Earlier(counted, told, going_on)
+  positive = _positive(connection, rows, seen) if recent else ''
+  return asof.Earlier(counted, told, going_on, positive)
 
 
 def _seen(
@@ -144,6 +149,20 @@ def _count(
     f'CREATE TABLE {table} AS SELECT {by}, count(*) AS count,'
     f' max(timestamp) AS last{sums} FROM {seen} SEMI JOIN (SELECT DISTINCT'
     f' {wanted} FROM {rows.view}) USING ({by}) GROUP BY {by}'
+  )
+  return table
+
+
+def _positive(
+  connection: duckdb.DuckDBPyConnection, rows: source.SourceTable, seen: str
+) -> str:
+  """Makes a table of the past rows of new rows' users with a positive."""
+  table, user = sql.unique_name('positive'), sql.null_if_empty('"user"')
+  positive = [f'y_{i} = 1' for i in range(len(rows.binary_tasks))]
+  connection.execute(
+    f'CREATE TABLE {table} AS FROM {seen} SEMI JOIN (SELECT DISTINCT {user} AS'
+    f' "user" FROM {rows.view}) USING ("user")'
+    f' WHERE {" OR ".join(positive) or "false"}'
   )
   return table
 

@@ -71,11 +71,9 @@ class Change:
       return
     visit = self._visit(near, row, [v.last for v in near if v.id not in late])
     labels = labels_lib.censored(row.labels, self._shape.tasks, end)
-    self._store.add_event(
-      records.Event(0, visit.id, row.user, row.item, row.time, labels),
-      row.identity,
-    )
-    self._count_row(row, row.time, 1)
+    event = records.Event(0, visit.id, row.user, row.item, row.time, labels)
+    self._store.add_event(event, row.identity)
+    self._count_row(event, 1)
     self._pass(row.time)
     self.found['added'] += 1
 
@@ -83,12 +81,24 @@ class Change:
     """Sets the clock to a time that has come."""
     self._clock = max(time, time if self._clock is None else self._clock)
 
-  def _count_row(
-    self, row: reading.Row | records.Event, time: int, sign: int
-  ) -> None:
-    for key, value in (('user', row.user), ('item', row.item)):
+  def _count_row(self, event: records.Event, sign: int) -> None:
+    for key, value in (('user', event.user), ('item', event.item)):
       if value is not None:
-        self._counts[records.Count(key, 'rows', value, time)] += sign
+        self._counts[records.Count(key, 'rows', value, event.time)] += sign
+    self._count_positives(event, sign)
+
+  def _count_positives(self, event: records.Event, sign: int) -> None:
+    if event.user is None or event.time == records.NEVER:
+      return
+    found = labels_lib.positives(event.labels, self._shape.tasks, event.time)
+    for what, time in found:
+      self._counts[records.Count('user', what, event.user, time)] += sign
+
+  def _put_labels(self, event: records.Event, labels: labels_lib.Labels) -> None:
+    """Replaces the labels of a row."""
+    self._count_positives(event, -1)
+    self._count_positives(event._replace(labels=labels), 1)
+    self._store.put_labels(event, labels)
 
   def _emptied(self, visit: records.Visit) -> records.Visit:
     """The visit without rows, as all lie behind the end of their split."""
@@ -106,7 +116,7 @@ class Change:
       event._replace(time=records.NEVER, labels=labels, rest=None)
     )
     if event.time < records.NEVER:
-      self._count_row(event, event.time, -1)
+      self._count_row(event, -1)
 
   def _stretch(self, near: Sequence[records.Visit], time: int) -> None:
     """Lets visits go on to a late row, which may join an emptied one."""
@@ -153,7 +163,7 @@ class Change:
       self.found['repeated'] += 1
       return
     self._reopened(visit)
-    self._store.put_labels(event, labels)
+    self._put_labels(event, labels)
     self.found['changed'] += 1
 
   def _reopened(self, visit: records.Visit) -> records.Visit:
@@ -235,7 +245,7 @@ class OfEvents(Change):
       self.found['repeated'] += 1
     else:
       self._reopened(self._store.visit(pair.visit))
-      self._store.put_labels(pair, labels)
+      self._put_labels(pair, labels)
       self.found['changed'] += 1
 
   def _before(
@@ -286,7 +296,7 @@ class OfEvents(Change):
       if not other.labels or first is None or first.id == other.id:
         continue
       labels = self._merged(first, other.labels, other.time)
-      self._store.put_labels(
+      self._put_labels(
         first, labels_lib.censored(labels, self._shape.tasks, end)
       )
       self._drop(other)
@@ -345,11 +355,10 @@ class OfEvents(Change):
   ) -> None:
     """Adds a row, or one of no time."""
     self._reopened(self._store.visit(visit))
-    self._store.add_event(
-      records.Event(0, visit, row.user, row.item, time, labels), row.identity
-    )
+    event = records.Event(0, visit, row.user, row.item, time, labels)
+    self._store.add_event(event, row.identity)
     if time < records.NEVER:
-      self._count_row(row, time, 1)
+      self._count_row(event, 1)
       self._settle(visit)
 
   def _drop(self, event: records.Event, labels: labels_lib.Labels = ()) -> None:

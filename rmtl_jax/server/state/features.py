@@ -1,7 +1,7 @@
 """As-of features of rows to predict for, from the state.
 
 The values are those of rmtl_jax.preparation.as_of, whose names and details say
-which: of windows, rates, feedback and histories.
+which: of windows, rates, recency, feedback and histories.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.preparation import source
-from rmtl_jax.preparation.as_of import feedback, groups, history, rates
+from rmtl_jax.preparation.as_of import (
+  feedback,
+  groups,
+  history,
+  rates,
+  recency,
+)
 from rmtl_jax.server.state import reading
 from rmtl_jax.server.state import state as state_lib
 from rmtl_jax.serving import vocabulary as vocabulary_lib
@@ -70,6 +76,8 @@ def _value(
   group = field.details['as_of']
   if group == 'rates' and place >= 0:
     return _rate(str(field.details['key']), place, _prior(field))
+  if group == recency.GROUP and place >= 0:
+    return _user_gap(f'k{place}')
   if group == 'feedback' and place >= 0:
     if 'counts' in field.details:
       return lambda look, row: _since(look, row, place)
@@ -103,6 +111,16 @@ def _pair_gap(look: state_lib.Look, row: reading.Row) -> float | None:
   return None if last is None else float(row.time - last)
 
 
+def _user_gap(what: str) -> _Value:
+  """Since the last of a user's rows or positives; see labels.dated."""
+
+  def value(look: state_lib.Look, row: reading.Row) -> float | None:
+    last = look.last(row, what)
+    return None if last is None else float(row.time - last)
+
+  return value
+
+
 _WINDOWS: dict[tuple[str, str], _Value] = {
   ('session', 'rows'): lambda look, row: _number(len(look.session(row).events)),
   ('session', 'first'): lambda look, row: _number(
@@ -112,6 +130,7 @@ _WINDOWS: dict[tuple[str, str], _Value] = {
   ('pair', 'rows'): lambda look, row: _number(look.pair(row)[0]),
   ('pair', 'last'): _pair_gap,
   ('user', 'rows'): lambda look, row: _number(look.rows(row, 'user')),
+  ('user', 'last'): _user_gap('rows'),
   ('item', 'rows'): lambda look, row: _number(look.rows(row, 'item')),
 }
 

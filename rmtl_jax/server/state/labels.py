@@ -71,6 +71,29 @@ def told(
       yield f'n{i}', judged
 
 
+def positives(
+  labels: Labels, tasks: Sequence[source.SourceTask], time: int
+) -> Iterator[tuple[str, int]]:
+  """A row's positives of tasks with a label time: (count, ms when known).
+
+  As rmtl_jax.preparation.as_of.recency has them.
+
+  Args:
+    labels: of the row.
+    tasks: the log's.
+    time: of the row.
+  """
+  for i, ((label, when), task) in enumerate(zip(labels, tasks, strict=True)):
+    if label == 1 and task.has_label_time:
+      yield f'k{i}', _later(time, when)
+
+
+def dated(tasks: Sequence[source.SourceTask]) -> list[str]:
+  """Names of what is counted of which the last time is asked for."""
+  timed = [f'k{i}' for i, task in enumerate(tasks) if task.has_label_time]
+  return ['rows', *timed]
+
+
 def counted(tasks: Sequence[source.SourceTask]) -> list[str]:
   """Names of all that is counted: rows, and what `told` tells of them."""
   positives = [f's{i}' for i in range(len(tasks))]

@@ -75,7 +75,7 @@ class Count(NamedTuple):
 
   Attributes:
     key: `user` or `item`.
-    what: is counted: `rows`, or what labels.told says.
+    what: is counted: `rows`, or what labels.told or labels.positives says.
     value: of the key.
     time: ms.
   """
@@ -93,8 +93,10 @@ class Asked(NamedTuple):
     rows: the rows.
     idle_ms: the longest gap within a visit.
     counts: names of all that is counted.
+    dated: names of counts of which the last time is asked for.
   """
 
   rows: Sequence[reading.Row] = ()
   idle_ms: int = 0
   counts: Sequence[str] = ()
+  dated: Sequence[str] = ()

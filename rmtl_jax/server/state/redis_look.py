@@ -36,6 +36,7 @@ def read(
     if value is not None
   )
   open_ = _unique(key for key, _ in keyed)
+  users = _unique((row.user, row.time) for row in rows if row.user is not None)
   pairs = _unique(
     (row.user, row.item, row.time)
     for row in rows
@@ -48,6 +49,10 @@ def read(
     'ranges': [redis_keys.before(time) for time in times],
     'counts': [(key, str(place[time])) for key, time in keyed],
     'open': open_,
+    'dated': asked.dated,
+    'users': [
+      (f'user:{user}', *redis_keys.earlier(time)) for user, time in users
+    ],
     'pairs': [
       (redis_keys.pair(user, item), str(time)) for user, item, time in pairs
     ],
@@ -56,10 +61,11 @@ def read(
   answers = [
     dict(zip(of, one, strict=True))
     for of, one in zip(
-      (sessions, near, keyed, open_, pairs), found, strict=True
+      (sessions, near, keyed, open_, users, pairs), found, strict=True
     )
   ]
-  return Look(answers, {name: n for n, name in enumerate(asked.counts)}, page)
+  names = asked.counts, asked.dated
+  return Look(answers, [{n: i for i, n in enumerate(o)} for o in names], page)
 
 
 def _unique(values: Any) -> list[Any]:
@@ -72,12 +78,13 @@ class Look:
   def __init__(
     self,
     answers: Sequence[dict[Any, Any]],
-    names: dict[str, int],
+    names: Sequence[dict[str, int]],
     page: Callable[[str, int, int, int], Sequence[bytes]],
   ):
     """Takes what `read` has found."""
-    self._sessions, self._near, self._counts, self._open, self._pairs = answers
-    self._names, self._page = names, page
+    self._sessions, self._near, self._counts, self._open, *others = answers
+    self._dates, self._pairs = others
+    (self._names, self._dated), self._page = names, page
     self._events: dict[int, list[Any]] = {}
 
   def _visits(self, found: list[Any]) -> list[records.Visit]:
@@ -126,3 +133,8 @@ class Look:
   def count(self, key: str, what: str, value: str, time: int) -> int:
     """See `stores.Reads`."""
     return self._counts[f'{key}:{value}', time][self._names[what]]
+
+  def last(self, key: str, what: str, value: str, time: int) -> int | None:
+    """See `stores.Reads`; of users."""
+    assert key == 'user'
+    return self._dates[value, time][self._dated[what]]

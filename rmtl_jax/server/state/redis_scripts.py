@@ -111,7 +111,7 @@ LOOK = (
   _COMMON
   + """
 local asked = cjson.decode(ARGV[1])
-local sessions, near, counts, open, pairs_ = {}, {}, {}, {}, {}
+local sessions, near, counts, open, dates, pairs_ = {}, {}, {}, {}, {}, {}
 for i, owner in ipairs(asked.sessions) do
   sessions[i] = wholes(redis.call('ZRANGE', p .. 'owner:' .. owner, 0, -1))
 end
@@ -148,6 +148,27 @@ for i, key in ipairs(asked.open) do
   end
   open[i] = '[' .. list(events) .. ',' .. list(many('visits', ids)) .. ']'
 end
+for i, one in ipairs(asked.users) do
+  local last, left, start = {}, #asked.dated, 0
+  for w = 1, left do last[w] = 'null' end
+  while left > 0 do
+    local times = redis.call('ZREVRANGEBYSCORE', p .. 'blocks:' .. one[1],
+                             one[3], one[2], 'LIMIT', start, 100)
+    if #times == 0 then break end
+    start = start + #times
+    for w, name in ipairs(asked.dated) do
+      local fields = {}
+      for b, time in ipairs(times) do fields[b] = name .. ':' .. time end
+      if last[w] ~= 'null' then fields = {} end
+      for b, n in ipairs(many('counts:' .. one[1], fields)) do
+        if n ~= 'null' and tonumber(n) > 0 and last[w] == 'null' then
+          last[w], left = times[b], left - 1
+        end
+      end
+    end
+  end
+  dates[i] = list(last)
+end
 for i, one in ipairs(asked.pairs) do
   local key, before = p .. 'pair:' .. one[1], '(' .. one[2]
   local last = redis.call(
@@ -155,7 +176,8 @@ for i, one in ipairs(asked.pairs) do
   pairs_[i] = '[' .. redis.call('ZCOUNT', key, '-inf', before) .. ',' ..
     (last[2] or 'null') .. ']'
 end
-return {list(sessions), list(near), list(counts), list(open), list(pairs_)}
+return {list(sessions), list(near), list(counts), list(open), list(dates),
+        list(pairs_)}
 """
 )
 

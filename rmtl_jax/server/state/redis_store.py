@@ -31,7 +31,7 @@ from rmtl_jax.server.state import (
 )
 
 _LOG = logging.getLogger('rmtl_jax.server')
-_VERSION = 2
+_VERSION = 3
 # Seconds until a change of a writer that was killed is given up.
 _LEASE = 10.0
 # Seconds that a writer waits for others.

@@ -22,7 +22,7 @@ from rmtl_jax.server.state import counters, records
 
 FILE = 'state.sqlite'
 _LOCK = 'lock'
-_VERSION = 3
+_VERSION = 4
 # Seconds that a writer waits for another process's commit.
 _PATIENCE = 30.0
 _TABLES = """
@@ -335,6 +335,16 @@ class Store:
       asked += [name, *(() if first is None else (first,)), end]
     query = f'SELECT coalesce(sum(n), 0) FROM ({" UNION ALL ".join(parts)})'
     return self._rows(query, *asked)[0][0]
+
+  def last(self, key: str, what: str, value: str, time: int) -> int | None:
+    """See `stores.Reads`."""
+    return self._rows(
+      # Single times are of level 0; not max(), which would read all of them.
+      'SELECT (SELECT block FROM counters WHERE key = ? AND level = 0 AND block'
+      ' < ? AND n > 0 ORDER BY block DESC LIMIT 1)',
+      f'{key}:{what}:{value}',
+      time,
+    )[0][0]
 
   def size(self) -> int:
     """How many rows there are."""

@@ -57,7 +57,12 @@ class Shape:
 
   def asked(self, rows: Sequence[reading.Row] = ()) -> records.Asked:
     """What a store is told of rows."""
-    return records.Asked(rows, self.idle_ms, labels_lib.counted(self.tasks))
+    return records.Asked(
+      rows,
+      self.idle_ms,
+      labels_lib.counted(self.tasks),
+      labels_lib.dated(self.tasks),
+    )
 
   def described(self) -> dict[str, object]:
     """What must stay for a state to go on."""
@@ -162,6 +167,17 @@ class Look:
     if at not in self._numbers:
       self._numbers[at] = self._store.count(*at)
     return self._numbers[at]
+
+  def last(self, row: reading.Row, what: str) -> int | None:
+    """The last earlier time of a user's rows or positives, ms.
+
+    Args:
+      row: of the user.
+      what: one of labels.dated.
+    """
+    if row.user is None:
+      return None
+    return self._store.last('user', what, row.user, row.time)
 
   def pair(self, row: reading.Row) -> tuple[int, int | None]:
     """Earlier rows of a row's user and item: number, time of the last."""

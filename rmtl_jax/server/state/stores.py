@@ -58,6 +58,10 @@ class Reads(Visits, Protocol):
     """What a counter (records.Count) has of earlier times."""
     ...
 
+  def last(self, key: str, what: str, value: str, time: int) -> int | None:
+    """The last earlier time of which a counter has something, ms."""
+    ...
+
 
 class Change(Visits, Protocol):
   """A change, which sees what it has changed; one writer at a time."""

@@ -138,6 +138,7 @@ def reference(
   every = list(places.values())
   return [
     _of_row(places[i], every, rates, keys)
+    | (_recency(places[i], every, told) if 'user' in keys else {})
     | _feedback(places[i], every, rates, told)
     if i in places
     else {}
@@ -190,6 +191,23 @@ def _of_row(me, places, rates, keys):
       positives = sum(_known(p, task, time) for p in known)
       rate = (positives + WEIGHT * rates[task]) / (len(known) + WEIGHT)
       found[f'{key}_{task}_rate'] = rate if known else None
+  return found
+
+
+def _recency(me, places, told):
+  time = me.row.time
+  past = [
+    p
+    for p in places
+    if p.row.user == me.row.user is not None and p.row.time < time
+  ]
+  found = {'user_gap': _since(time, past, max)}
+  for task in told:
+    # Nobody knows a click before its row.
+    known = [
+      max(getattr(p, task), p.row.time) for p in past if _known(p, task, time)
+    ]
+    found[f'user_{task}_gap'] = time - max(known) if known else None
   return found
 
 

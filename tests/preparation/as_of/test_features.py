@@ -61,6 +61,34 @@ def test_gap_position_views_and_counts_by_hand():
   ]
 
 
+def test_recency_by_hand():
+  found = asof_reference.features(
+    [
+      Row(1, 'u', 'a', 1000, click=3000),
+      Row(1, 'u', 'b', 1000, click=1000),  # a tie, known at once
+      Row(1, 'u', 'a', 1500),
+      Row(2, 'u', 'a', 3000),  # at 3000 the first click is not yet known
+      Row(2, 'u', 'a', 3001),  # but now
+      Row(3, 'u', 'a', 4000, click=2000),  # no click comes before its row
+      Row(3, 'u', 'a', 6000),
+      Row(4, 'v', 'a', 7000),
+      Row(5, None, 'a', 8000),
+    ]
+  )
+  assert only(found, 'user_gap', 'user_click_gap') == [
+    (None, None),
+    (None, None),
+    (500, 500),
+    (1500, 2000),
+    (1, 1),
+    (999, 1000),
+    (2000, 2000),
+    (None, None),
+    (None, None),
+  ]
+  assert 'user_like_gap' not in found[0]  # nobody says when a like is known
+
+
 def test_rates_by_hand():
   rows = [
     Row(1, 'u', 'a', 0, 1),

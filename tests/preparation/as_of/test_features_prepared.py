@@ -154,9 +154,13 @@ def test_groups_add_columns_and_change_no_other(tmp_path):
   assert full.options.pop('as_of') == [g for g in ALL if g != 'feedback']
   assert full.options.pop('history_items') == 20
   assert plain.report['warnings'] == []
-  assert len(full.report['warnings']) == 2
-  assert "as_of: 'feedback' is left out" in full.report['warnings'][0]
-  assert "as_of: 'slate' is left out" in full.report['warnings'][1]
+  recency, feedback, slate = full.report['warnings']
+  assert recency == (
+    "as_of: 'recency' leaves out click: when such labels become known is not"
+    ' told'
+  )
+  assert "as_of: 'feedback' is left out" in feedback
+  assert "as_of: 'slate' is left out" in slate
   assert full.options == plain.options
   assert [f.name for f in full.fields] == [
     'user',
@@ -171,6 +175,7 @@ def test_groups_add_columns_and_change_no_other(tmp_path):
     'asof_item_rows',
     'asof_user_click_rate',
     'asof_item_click_rate',
+    'asof_user_gap',
   ]
   assert full.fields[:2] == plain.fields
   rows = [
@@ -209,7 +214,7 @@ def test_a_source_with_label_times_and_windows(tmp_path):
   options = {'simulated_rows': 3000, 'as_of': ('all',)}
   manifest = raw_files.run(tmp_path, 'simulated', tmp_path, **options)
   made = [f for f in manifest.fields if f.name.startswith('asof_')]
-  assert len(made) == 7 + 2 * 2 + 3 * 2 + 1
+  assert len(made) == 7 + 2 * 2 + 3 + 3 * 2 + 1
   assert all(2 <= f.size <= 33 for f in made if f.kind == 'categorical')
   train = columns.read_split(tmp_path / 'out', manifest, 'train')
   at = [f.name for f in manifest.of_kind('categorical')].index('asof_gap')
@@ -326,7 +331,7 @@ def test_feedback_on_a_log_on_which_a_leak_would_tell_all(
 ):
   rows = list(log(np.random.default_rng(0)))
   manifest = run(
-    tmp_path, rows, known_after(seconds), as_of=('position', 'feedback')
+    tmp_path, rows, known_after(seconds), as_of=('position', 'recency', 'feedback')
   )
   for name, auc in learned_aucs(tmp_path, manifest).items():
     assert 0.42 < auc < 0.58, (name, auc)
@@ -419,14 +424,30 @@ def test_bad_groups(tmp_path, schema, options, words):
 )
 def test_all_leaves_out_what_the_log_cannot_support(tmp_path, lack, other, why):
   manifest = run(tmp_path, visits(), WITHOUT[lack], as_of=('all',))
-  assert manifest.options['as_of'] == ['gap', 'position', 'counts', 'rates']
+  recency = ['recency'] if other == 'user' else []
+  assert manifest.options['as_of'] == [
+    *('gap', 'position', 'counts', 'rates'),
+    *recency,
+  ]
   made = [f.name for f in manifest.fields if 'as_of' in f.details]
-  assert made[3:] == [f'asof_{other}_rows', f'asof_{other}_click_rate']
-  views, counts, rates, feedback, history, slate = manifest.report['warnings']
+  assert made[3:] == [
+    f'asof_{other}_rows',
+    f'asof_{other}_click_rate',
+    *(['asof_user_gap'] if recency else []),
+  ]
+  views, counts, rates, recent, feedback, history, slate = manifest.report[
+    'warnings'
+  ]
   needed = f'needs a{"n" if lack == "item" else ""} {lack}'
   assert views == f"as_of: 'views' is left out: it {needed}, and {why}"
   assert counts == f"as_of: 'counts' leaves out the {lack}'s: {why}"
   assert rates == f"as_of: 'rates' leaves out the {lack}'s: {why}"
+  assert recent == (
+    "as_of: 'recency' leaves out click: when such labels become known is not"
+    ' told'
+    if recency
+    else f"as_of: 'recency' is left out: it {needed}, and {why}"
+  )
   assert feedback.startswith("as_of: 'feedback' is left out: it needs a task")
   assert history == f"as_of: 'history' is left out: it {needed}, and {why}"
   assert slate == (
@@ -482,7 +503,7 @@ def as_of_fields(manifest):
 def test_auto_makes_what_the_log_supports_and_what_varies(tmp_path):
   # Twelve train rows: no session has two, nobody sees an item again.
   manifest = run(tmp_path, visits(), as_of=('auto',))
-  assert manifest.options['as_of'] == ['counts', 'rates', 'history']
+  assert manifest.options['as_of'] == SUPPORTED
   assert manifest.options['history_items'] == 20
   assert as_of_fields(manifest) == [
     'asof_history',
@@ -490,9 +511,11 @@ def test_auto_makes_what_the_log_supports_and_what_varies(tmp_path):
     'asof_item_rows',
     'asof_user_click_rate',
     'asof_item_click_rate',
+    'asof_user_gap',
   ]
   assert manifest.report['warnings'] == []
   assert manifest.report['as_of_left_out'] == {
+    'recency of click': 'no label times',
     'feedback': 'no label times',
     'slate': 'no number',
     **dict.fromkeys(('gap', 'position', 'views'), 'one value in train'),
@@ -525,24 +548,25 @@ def test_auto_leaves_out_single_fields_of_a_group(tmp_path):
   assert 'history_items' not in manifest.options
   assert as_of_fields(manifest) == ['asof_item_rows', 'asof_item_click_rate']
   assert set(manifest.report['as_of_left_out']) == {
-    *('gap', 'position', 'views', 'feedback', 'history', 'slate'),
+    *('gap', 'position', 'views', 'recency', 'feedback', 'history', 'slate'),
     *('asof_user_rows', 'asof_user_click_rate'),
   }
 
 
 @pytest.mark.parametrize(
-  ('lack', 'other'), [('user', 'item'), ('item', 'user')]
+  ('lack', 'made', 'lacks'),
+  [
+    ('user', ['item_rows', 'item_click_rate'], ['recency', 'history']),
+    ('item', ['user_rows', 'user_click_rate', 'user_gap'], ['history']),
+  ],
 )
-def test_auto_says_quietly_what_the_log_lacks(tmp_path, lack, other):
+def test_auto_says_quietly_what_the_log_lacks(tmp_path, lack, made, lacks):
   manifest = run(tmp_path, visits(), WITHOUT[lack], as_of=('auto',))
-  assert as_of_fields(manifest) == [
-    f'asof_{other}_rows',
-    f'asof_{other}_click_rate',
-  ]
+  assert as_of_fields(manifest) == [f'asof_{name}' for name in made]
   assert manifest.report['warnings'] == []
   left_out = manifest.report['as_of_left_out']
-  lacks = ('views', f'counts of {lack}s', f'rates of {lack}s', 'history')
-  assert [k for k, why in left_out.items() if why == f'no {lack}'] == [*lacks]
+  lacks = ['views', f'counts of {lack}s', f'rates of {lack}s', *lacks]
+  assert [k for k, why in left_out.items() if why == f'no {lack}'] == lacks
 
 
 def test_auto_names_tasks_without_label_times(tmp_path):
@@ -565,7 +589,7 @@ def test_auto_names_tasks_without_label_times(tmp_path):
 
 def test_auto_with_a_named_group_keeps_that(tmp_path):
   manifest = run(tmp_path, visits(), as_of=('auto', 'gap'))
-  assert manifest.options['as_of'] == ['gap', 'counts', 'rates', 'history']
+  assert manifest.options['as_of'] == ['gap', *SUPPORTED]
   with pytest.raises(types.InputError, match="'feedback' needs a task"):
     run(tmp_path, visits(), as_of=('auto', 'feedback'), overwrite=True)
 
@@ -574,7 +598,7 @@ def test_auto_keeps_a_field_of_the_log_with_the_name_of_a_feature(tmp_path):
   own = {'column': 'user', 'name': 'ASOF_item_rows'}
   schema = SCHEMA | {'categorical': [*SCHEMA['categorical'], own]}
   manifest = run(tmp_path, visits(), schema, as_of=('auto',))
-  assert manifest.options['as_of'] == ['rates', 'history']
+  assert manifest.options['as_of'] == ['rates', 'recency', 'history']
   assert manifest.report['as_of_left_out']['counts'] == (
     "the log has a field 'asof_item_rows'"
   )
@@ -587,7 +611,7 @@ def test_auto_of_a_log_that_supports_nothing(tmp_path):
   assert manifest.report['as_of_left_out']['rates'] == 'no user or item'
 
 
-SUPPORTED = ['counts', 'rates', 'history']
+SUPPORTED = ['counts', 'rates', 'recency', 'history']
 
 
 @pytest.mark.parametrize(

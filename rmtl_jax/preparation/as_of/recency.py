@@ -1,0 +1,94 @@
+"""How long ago a row's user had a positive of a task, as known before the row.
+
+Only tasks with a label time can be used (see feedback.py): a positive counts
+from when it was known, strictly before the row's own time, in whatever session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+
+from rmtl_jax.preparation import source, sql
+from rmtl_jax.preparation.as_of import rates as asof_rates
+
+GROUP = 'recency'
+
+
+def gap_names(tasks: Sequence[source.SourceTask]) -> list[str]:
+  """Names of the features of tasks with a label time."""
+  return [_name(task) for task in tasks if task.has_label_time]
+
+
+def _name(task: source.SourceTask) -> str:
+  return f'user_{task.name}_gap'
+
+
+def make_gaps(
+  connection: duckdb.DuckDBPyConnection,
+  keyed: str,
+  tasks: Sequence[source.SourceTask],
+  earlier: str = '',
+) -> asof_rates.FeatureTable:
+  """Computes the ms since a user's last positive of each task was known.
+
+  Args:
+    connection: holds the rows.
+    keyed: table with `row_id`, `timestamp`, `user` and the columns of
+      labels.label_and_time_columns.
+    tasks: the reader's; at least one has a label time.
+    earlier: table of further rows, as `keyed`, which get no features; empty if
+      there are none.
+  """
+  table = sql.unique_name('recency')
+  query = features_sql(keyed, tasks, earlier)
+  connection.execute(f'CREATE TABLE {table} AS {query}')
+  return asof_rates.FeatureTable(table, gap_details(tasks))
+
+
+def gap_details(tasks: Sequence[source.SourceTask]) -> dict[str, dict[str, Any]]:
+  """Details of the features for the manifest, by name."""
+  return {
+    _name(task): {'key': 'user', 'task': task.name}
+    for task in tasks
+    if task.has_label_time
+  }
+
+
+def features_sql(
+  keyed: str, tasks: Sequence[source.SourceTask], earlier: str = ''
+) -> str:
+  """SQL of `row_id` and the features; NULL where no positive is known.
+
+  Args:
+    keyed: as for `make_gaps`.
+    tasks: as for `make_gaps`.
+    earlier: as for `make_gaps`.
+  """
+  numbers = [i for i, task in enumerate(tasks) if task.has_label_time]
+  nothing = 'CAST(NULL AS BIGINT)'
+  # A positive is an event of its own, which rows see from the ms after it is
+  # known, as in feedback.past_sql.
+  none = ''.join(f', {nothing} AS k_{i}' for i in numbers)
+  parts = [f'SELECT row_id, "user", timestamp AS time{none} FROM {keyed}']
+  for i in numbers:
+    known = f'greatest(timestamp, t_{i})'
+    times = ''.join(f', {known if i == j else nothing}' for j in numbers)
+    parts += [
+      f'SELECT {nothing}, "user", {known} + 1{times} FROM {rows}'
+      f' WHERE y_{i} = 1 AND "user" IS NOT NULL'
+      for rows in (keyed, earlier)
+      if rows
+    ]
+  gaps = ', '.join(
+    f'CAST(time - max(k_{i}) OVER past AS DOUBLE) AS'
+    f' {sql.quote(_name(tasks[i]))}'
+    for i in numbers
+  )
+  return (
+    f'SELECT * FROM (SELECT row_id, {gaps} FROM ({" UNION ALL ".join(parts)})'
+    ' WINDOW past AS (PARTITION BY "user" ORDER BY time))'
+    ' WHERE row_id IS NOT NULL'
+  )
