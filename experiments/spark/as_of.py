@@ -19,6 +19,7 @@ from rmtl_jax.preparation import sql as duckdb_sql
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import rates as asof_rates
+from rmtl_jax.preparation.as_of import recency as asof_recency
 from rmtl_jax.preparation.as_of import slates as asof_slates
 
 # Spark walks such a window once, and one of following rows anew for each row.
@@ -74,6 +75,10 @@ def compute(
   if 'rates' in groups:
     tables += _rates(work, keyed, keys, tasks, idle_ms, train)
     details |= asof_rates.rate_details(keys, tasks, train)
+  if asof_recency.GROUP in groups and asof_recency.gap_names(tasks):
+    query = asof_recency.features_sql('keyed', tasks)
+    tables.append(work.query(query, keyed=keyed))
+    details |= asof_recency.gap_details(tasks)
   if 'feedback' in groups:
     tables.append(_feedback(work, keyed, tasks, train))
     details |= asof_feedback.feedback_details(tasks, train)

@@ -375,6 +375,7 @@ def test_rates_where_splits_overlap_in_time(tmp_path):
   manifest = run(tmp_path, columns=columns, as_of=('auto',), **drawn)
   left_out = manifest.report['as_of_left_out']
   assert left_out['rates'] == 'splits overlap in time'
+  assert 'recency of positives' not in left_out  # of no task, anyhow
   manifest = run(
     tmp_path, columns=columns, as_of=('rates',), overwrite=True, **drawn
   )
@@ -390,6 +391,35 @@ def test_rates_where_splits_overlap_in_time(tmp_path):
     overwrite=True,
   )
   assert not any('other splits' in w for w in manifest.report['warnings'])
+
+
+def test_recency_where_splits_overlap_in_time(tmp_path):
+  """Of rows alone: train rows would know labels of test rows."""
+  told = [{'name': 'click', 'column': 'clicked', 'known_after_seconds': 60}]
+  columns = {'user': 'who', 'time': {'column': 'at'}}
+  made = {}
+  for split_by in ('random', 'time'):
+    manifest = raw_files.run_table(
+      tmp_path / split_by,
+      lines(),
+      schema=schema(tmp_path, tasks=told, **columns),
+      as_of=('recency',),
+      split_by=split_by,
+    )
+    made[split_by] = [f.name for f in manifest.fields if 'as_of' in f.details]
+    warnings = [w for w in manifest.report['warnings'] if 'recency' in w]
+    assert warnings == (
+      [
+        "as_of: 'recency' leaves out the user's positives: splits overlap in"
+        ' time'
+      ]
+      if split_by == 'random'
+      else []
+    )
+  assert made == {
+    'random': ['asof_user_gap'],
+    'time': ['asof_user_gap', 'asof_user_click_gap'],
+  }
 
 
 def test_users_rates_where_users_are_drawn(tmp_path):

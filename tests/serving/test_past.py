@@ -398,7 +398,7 @@ def test_features_of_the_session_need_no_history(past_dir):
     past_dir,
     **{
       'network.session_encoder': 'none',
-      'network.ignore': 'views+counts+rates+history',
+      'network.ignore': 'views+counts+rates+recency+history',
     },
   )
   assert set(scorer.needs.groups) == {'gap', 'position', 'feedback'}
