@@ -48,7 +48,9 @@ def make_gaps(
   return asof_rates.FeatureTable(table, gap_details(tasks))
 
 
-def gap_details(tasks: Sequence[source.SourceTask]) -> dict[str, dict[str, Any]]:
+def gap_details(
+  tasks: Sequence[source.SourceTask],
+) -> dict[str, dict[str, Any]]:
   """Details of the features for the manifest, by name."""
   return {
     _name(task): {'key': 'user', 'task': task.name}

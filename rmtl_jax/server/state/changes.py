@@ -94,7 +94,9 @@ class Change:
     for what, time in found:
       self._counts[records.Count('user', what, event.user, time)] += sign
 
-  def _put_labels(self, event: records.Event, labels: labels_lib.Labels) -> None:
+  def _put_labels(
+    self, event: records.Event, labels: labels_lib.Labels
+  ) -> None:
     """Replaces the labels of a row."""
     self._count_positives(event, -1)
     self._count_positives(event._replace(labels=labels), 1)

@@ -331,7 +331,10 @@ def test_feedback_on_a_log_on_which_a_leak_would_tell_all(
 ):
   rows = list(log(np.random.default_rng(0)))
   manifest = run(
-    tmp_path, rows, known_after(seconds), as_of=('position', 'recency', 'feedback')
+    tmp_path,
+    rows,
+    known_after(seconds),
+    as_of=('position', 'recency', 'feedback'),
   )
   for name, auc in learned_aucs(tmp_path, manifest).items():
     assert 0.42 < auc < 0.58, (name, auc)
