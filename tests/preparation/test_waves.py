@@ -54,7 +54,7 @@ def test_what_is_told_gives_train_rows_a_past(tmp_path, times, unit):
   manifest = _run(
     tmp_path / 'two', times, unit, split_column='at', split_values=values
   )
-  assert manifest.options['as_of'] == ['counts', 'rates']
+  assert manifest.options['as_of'] == ['counts', 'rates', 'recency']
   assert not _told(manifest)
   rows = {name: split.rows for name, split in manifest.splits.items()}
   assert rows == {'train': 72, 'validation': 8, 'test': 40}
