@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -263,7 +263,8 @@ def layout(shape: Shape) -> Layout:
   """Arranges all devices of all processes on a mesh.
 
   Raises:
-    types.InputError: the shape has another number of devices.
+    types.InputError: the shape has another number of devices, or a process's
+      devices are no whole parts of `data`, nor a part of one.
   """
   # Devices of a process are neighbours, along `model` first: the lookups of
   # tables, which communicate most, then stay within a process.
@@ -276,4 +277,27 @@ def layout(shape: Shape) -> Layout:
   # jax.make_mesh would make explicit axes, with which a gather from sharded
   # rows raises because its sharding is ambiguous.
   grid = np.array(devices).reshape(shape)
+  _check_owners(shape, [[d.process_index for d in part] for part in grid])
   return Layout(jax.sharding.Mesh(grid, Shape._fields))
+
+
+def _check_owners(shape: Shape, owners: Sequence[Sequence[int]]) -> None:
+  """Refuses a mesh on which two processes share a part of `data` by halves.
+
+  A process reads the lanes of its parts, as many as every other process; those
+  that have one part in common have all of them in common.
+
+  Args:
+    shape: of the mesh.
+    owners: the process of each device, by part of `data`.
+  """
+  parts = {
+    frozenset(i for i, row in enumerate(owners) if process in row)
+    for process in {process for row in owners for process in row}
+  }
+  sizes = [len(part) for part in parts]
+  if len(set(sizes)) > 1 or sum(sizes) != shape.data:
+    raise types.InputError(
+      f'--mesh: {shape} cuts parts of data in two between processes; the'
+      ' devices of a process must be a multiple of model, or divide it'
+    )
