@@ -383,7 +383,7 @@ class StageConfig:
   label_smoothing: Annotated[float, Range(0.0, 0.9)] = 0.0
   clip_norm: NonNegative = 0.0
   max_epochs: Count = 20
-  patience: Count = 2
+  patience: Positive = 2
   balancing: BalancingConfig = BalancingConfig()
 
 

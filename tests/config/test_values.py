@@ -118,6 +118,12 @@ def test_numbers_have_bounds(name):
       config_values.from_dict(nested(name, value))
 
 
+@pytest.mark.parametrize('stage', ['pretrain', 'finetune'])
+def test_a_stage_has_the_patience_for_an_epoch(stage):
+  with pytest.raises(types.InputError, match='patience: 0 is not between 1'):
+    config_values.from_dict(nested(f'{stage}.patience', 0))
+
+
 def test_readers_divide_the_lanes():
   with pytest.raises(types.InputError, match='3 does not divide the 32 lanes'):
     config_values.from_dict(nested('batch.readers', 3))
