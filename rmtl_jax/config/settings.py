@@ -46,7 +46,8 @@ class NetworkConfig:
     embedding_adam: what a step of any stage does with the embedding tables:
       `dense` updates all rows, `rows` those that the batch has, so that a
       step's cost does not grow with the vocabulary. Other rows then keep their
-      moments and take no step (updates/rows.py).
+      moments and take no step (updates/rows.py). A vocabulary that is no larger
+      than the slots of a batch can show is updated as a whole.
     table_multiple: the embedding tables' rows are a multiple of it, the last
       ones unused: a mesh can split them where its `model` axis divides that
       number (docs/many_devices.md).

@@ -8,7 +8,8 @@ are written back. So a step's cost does not grow with the vocabulary.
 What differs from the dense Adam (config `embedding_adam=rows`): a row that is
 not in the batch stays as it is. Its moments do not decay, it takes no step
 with what they hold, and L2 does not shrink it. Rows that every batch has are
-updated alike; the bias correction counts all steps, as in the dense one.
+updated alike; the bias correction counts all steps, as in the dense one. A
+field with no more rows than a batch has room for is updated as a whole.
 """
 
 from __future__ import annotations
@@ -143,6 +144,17 @@ def _places(
   return jnp.where(used, found.values, size), places
 
 
+def _unpadded(inputs: types.Inputs, mask: types.Array) -> types.Inputs:
+  """Row 0, which every small table has, for what padding holds."""
+  valid = jnp.asarray(mask)[..., None]
+  return inputs._replace(
+    categorical=jnp.where(valid, inputs.categorical, 0),
+    multi_valued=jnp.where(
+      valid | (inputs.multi_valued < 0), inputs.multi_valued, 0
+    ),
+  )
+
+
 def on_rows(
   step: Callable[..., tuple[Any, dict[str, jax.Array]]],
   spec: types.FeatureSpec,
@@ -162,7 +174,7 @@ def on_rows(
   """
 
   def run(state, batch, key, *extras):
-    rows, inputs = touched(spec, narrow(batch.inputs))
+    rows, inputs = touched(spec, _unpadded(narrow(batch.inputs), batch.mask))
 
     def take(path, leaf):
       if not state_lib.is_embedding(path):

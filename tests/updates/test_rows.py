@@ -135,12 +135,15 @@ def test_a_step_equals_the_dense_one_on_the_rows_of_its_batch(
 
 
 def test_rows_that_are_not_in_the_batch_stay_as_they_are():
-  """Where the dense Adam moves them by what their moments hold."""
+  """Where the dense Adam moves them by what their moments hold.
+
+  Padding, which may hold any row, has none.
+  """
   spec = types.FeatureSpec((50,), (), 0, 1)
   config = dataclasses.replace(problem.NETWORK, embedding_dim=2)
   optimizer = state.make_optimizer(config_lib.StageConfig(l2=0.1))
   small = functional.make_actor(
-    rows.small_spec(spec, 2), 'shared_bottom', config
+    rows.small_spec(spec, 3), 'shared_bottom', config
   )
   step = jax.jit(
     rows.on_rows(pretrain.make_pretrain_step(small, optimizer), spec)
@@ -153,16 +156,16 @@ def test_rows_that_are_not_in_the_batch_stay_as_they_are():
   def batch(*items):
     return types.Batch(
       inputs=types.Inputs(
-        np.array(items, np.int32).reshape(1, -1, 1),
-        np.zeros((1, 2, 0), np.int32),
-        np.zeros((1, 2, 0), np.float32),
-        np.zeros((1, 2), np.int32),
+        np.array([*items, 40], np.int32).reshape(1, -1, 1),
+        np.zeros((1, 3, 0), np.int32),
+        np.zeros((1, 3, 0), np.float32),
+        np.array([[0, 0, -1]], np.int32),
       ),
-      labels=np.ones((1, 2, 1), np.float32),
-      mask=np.ones((1, 2), bool),
-      is_last=np.array([[False, True]]),
-      segment=np.zeros((1, 2), np.int32),
-      row=np.array([[0, 1]]),
+      labels=np.ones((1, 3, 1), np.float32),
+      mask=np.array([[True, True, False]]),
+      is_last=np.array([[False, True, False]]),
+      segment=np.array([[0, 0, -1]], np.int32),
+      row=np.array([[0, 1, -1]]),
     )
 
   first, _ = step(actor, batch(7, 9), jax.random.key(4))
