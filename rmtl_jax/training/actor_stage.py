@@ -509,13 +509,15 @@ def mean_weights(
 ) -> np.ndarray:
   """Mean of 1 - lambda Q over all train rows, f32[K]: constant_mean's.
 
-  Lambda is that of the settings, before its schedule.
+  Lambda is that of the settings, before its schedule; no weight is above
+  `max_weight`.
   """
   policy = context.policy(actor_params, context.train)
   q_values = context.values(critic_params, context.train, policy)
-  weights = weights_lib.critic_weights(
-    q_values, context.config.weighting.lambda_
-  )
+  config = context.config.weighting
+  weights = weights_lib.critic_weights(q_values, config.lambda_)
+  if config.max_weight:
+    weights = np.minimum(weights, config.max_weight)
   found = columns_lib.row_means(
     np.asarray(weights, np.float64), context.train.host.sample_weight
   )

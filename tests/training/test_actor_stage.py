@@ -175,6 +175,22 @@ def test_the_mean_weights_are_of_the_policy_that_the_critics_know(shared):
   assert np.all(np.asarray(found[0]) > 1)
 
 
+def test_the_mean_weights_are_of_bounded_ones(shared):
+  one, actor, critics = finetune_of(shared, ('constant_mean',))
+  run = one.context
+  q = run.values(critics, run.train, run.policy(actor, run.train))
+  weights = 1 - 0.7 * np.float64(q)
+  bound = float(np.median(weights[:, 0]))
+  bounded, *_ = finetune_of(
+    shared, ('constant_mean',), weighting={'max_weight': bound}
+  )
+  arm = bounded.arms['constant_mean']
+  found = np.asarray(arm.state.actor.weighting_state[0].task_weights)
+  expected = np.minimum(weights, bound).mean(0)
+  assert expected[0] < min(bound, weights[:, 0].mean()) - 1e-5
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize('epochs', tiers.some((3, 5), (3,)))
 def test_lambda_falls_over_all_epochs_by_one_program(shared, epochs):
   def start(**weighting):
