@@ -172,6 +172,18 @@ def _balanced_losses_are_of_tasks(config: settings.Config) -> str:
   return ''
 
 
+def _balanced_rows_have_losses_from_0(config: settings.Config) -> str:
+  objective = objectives.find(config.objective.name)
+  for stage in _STAGES if objective.below_0 else ():
+    balancer = balancers.find(getattr(config, stage).balancing.name)
+    if balancer.from_0:
+      return (
+        f'{stage}.balancing.name: {balancer.name} weighs rows by losses of at'
+        f' least 0, and those of {objective.name} may be below'
+      )
+  return ''
+
+
 def _monitor_is_a_sum(config: settings.Config) -> str:
   try:
     monitors.terms(config.evaluation.monitor)
@@ -240,6 +252,7 @@ RULES: tuple[Callable[[settings.Config], str], ...] = (
   _gradients_are_balanced_where_tasks_share,
   _groups_have_lanes,
   _balanced_losses_are_of_tasks,
+  _balanced_rows_have_losses_from_0,
   _monitor_is_a_sum,
   _rates_given_a_parent_are_below_1,
   _crosses_are_pairs_of_dense_tables,

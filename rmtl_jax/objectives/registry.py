@@ -27,6 +27,7 @@ class Objective:
       alone.
     settings: of ObjectiveConfig that the function takes, by name.
     needs_parents: whether it is about tasks that come after others.
+    below_0: whether the loss of a row may be below 0.
   """
 
   name: str
@@ -35,11 +36,15 @@ class Objective:
   function: Callable[..., Any] | None = None
   settings: tuple[str, ...] = ()
   needs_parents: bool = False
+  below_0: bool = False
 
 
-def _selection(name: str, label: str, paper: str) -> Objective:
+def _selection(
+  name: str, label: str, paper: str, below_0: bool = False
+) -> Objective:
   function = registry.lazy('rmtl_jax.objectives.selection', name)
-  return Objective(name, label, paper, function, ('least_propensity',), True)
+  settings = ('least_propensity',)
+  return Objective(name, label, paper, function, settings, True, below_0)
 
 
 def _within_session(name: str) -> Callable[..., Any]:
@@ -77,6 +82,7 @@ RECORDS = registry.Registry(
       'escm2_dr',
       'conversions over all rows, doubly robust',
       'Wang et al., SIGIR 2022, ESCM2-DR',
+      below_0=True,
     ),
     _selection(
       'dcmt',
