@@ -98,10 +98,13 @@ def _over_all_rows(
   ) -> jax.Array:
     columns = list(losses.binary_cross_entropy(logits, labels).T)
     for k, parent in enumerate(lane.parents):
-      if parent is not None:
-        columns[k] = loss(
-          given_parent(k, logits, labels, lane, least_propensity)
-        )
+      if parent is None:
+        continue
+      own = loss(given_parent(k, logits, labels, lane, least_propensity))
+      if lane.observed is not None:
+        # Whether the row was clicked is not known: its 0 is no negative.
+        own = jnp.where(lane.observed[:, parent], own, 0.0)
+      columns[k] = own
     return jnp.stack(columns, axis=1)
 
   return objective

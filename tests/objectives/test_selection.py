@@ -110,6 +110,20 @@ def test_simulated_exposure_biases_the_naive_mean_alone():
 
 
 @pytest.mark.parametrize('name', NAMES)
+def test_a_click_that_is_not_observed_is_no_negative(name):
+  function = registry.find(name).function
+  assert function is not None
+  known = np.array([[True, True], [False, True], [True, True]])
+  beside = lane(3)._replace(observed=jnp.asarray(known))
+  labels = jnp.float32([[1, 1], [0, 0], [0, 0]])
+  found = function(logits(CLICKS, RATES), labels, beside, least_propensity=1e-6)
+  np.testing.assert_array_equal(
+    found[:, 1] != 0, [True, False, name != 'escm2_ips']
+  )
+  np.testing.assert_allclose(found[1, 0], -np.log(0.8), rtol=1e-5)
+
+
+@pytest.mark.parametrize('name', NAMES)
 def test_propensities_are_not_trained(name):
   """With ESMM the loss reaches the tower of the rate alone."""
   network = functional.make_actor(small.spec(), 'esmm', small.CONFIG)
