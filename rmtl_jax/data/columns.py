@@ -18,8 +18,11 @@ from rmtl_jax.data import parquet, prepared_file
 if typing.TYPE_CHECKING:
   from rmtl_jax.data import streaming
 
-# An odd number whose bits look random (SplitMix64's second multiplier).
-_HASH_FACTOR = np.uint64(0x94D049BB133111EB)
+# Odd numbers whose bits look random (SplitMix64's multipliers).
+_HASH_FACTORS = (
+  np.uint64(0x94D049BB133111EB),
+  np.uint64(0xBF58476D1CE4E5B9),
+)
 # Rows that are read and checked at a time, and those that are compared.
 BLOCK_ROWS = 262_144
 _BLOCK = 65_536
@@ -201,41 +204,39 @@ class EqualRows(NamedTuple):
   number: np.ndarray
 
 
-def equal_rows(features: prepared_file.Features) -> EqualRows:
-  """Groups rows with bit-wise equal features.
+def equal_rows(split: Rows) -> EqualRows:
+  """Groups rows with bit-wise equal features, read block by block.
 
-  Rows are compared by a 64-bit hash. If two rows that differ have one hash,
-  every row becomes a group of its own, which is slower and still right.
+  Rows are compared by two 64-bit hashes: what differs in the second alone has
+  one hash by chance, and every row becomes a group of its own, which is slower
+  and still right.
   """
-  rows = len(features.labels)
-  words = [np.ascontiguousarray(part).view(np.uint32) for part in features[:3]]
-  # Block by block, as every other copy of a split: it may fill the memory.
+  rows = split.rows
+  codes = np.empty((len(_HASH_FACTORS), rows), np.uint64)
+  # Never all features at once: those of a split on disk may not fit in memory.
   blocks = [slice(at, at + _BLOCK) for at in range(0, rows, _BLOCK)]
-  code = np.empty(rows, np.uint64)
   for block in blocks:
-    code[block] = _hash([word[block] for word in words])
-  _, first, number = np.unique(code, return_index=True, return_inverse=True)
+    found = split.take(np.arange(block.start, min(block.stop, rows)))[:3]
+    words = [np.ascontiguousarray(part).view(np.uint32) for part in found]
+    for code, factor in zip(codes, _HASH_FACTORS, strict=True):
+      code[block] = _hash(words, factor)
+  _, first, number = np.unique(codes[0], return_index=True, return_inverse=True)
   # np.unique sorts by hash; groups in the order of their rows let a plan read
   # the split from front to back.
   order = np.argsort(first)
   rank = np.empty_like(order)
   rank[order] = np.arange(len(order))
   first, number = first[order], rank[number]
-  same = all(
-    np.array_equal(word[block], word[first[number[block]]])
-    for word in words
-    for block in blocks
-  )
-  if not same:
+  if not np.array_equal(codes[1], codes[1][first[number]]):
     first = number = np.arange(rows)
   return EqualRows(first, number)
 
 
-def _hash(words: list[np.ndarray]) -> np.ndarray:
+def _hash(words: list[np.ndarray], factor: np.uint64) -> np.ndarray:
   """A hash of each row of some u32[B, ...] side by side, u64[B]."""
   code = np.zeros(len(words[0]), np.uint64)
   for word in np.concatenate(words, axis=1).T:
-    code = (code ^ word) * _HASH_FACTOR
+    code = (code ^ word) * factor
     code ^= code >> np.uint64(29)
   return code
 

@@ -215,11 +215,6 @@ class StreamedColumns:
       *(x.reshape(*rows.shape, *x.shape[1:]) for x in result)
     )
 
-  @property
-  def features(self) -> prepared_file.Features:
-    """All rows, read anew."""
-    return self.take(np.arange(self.rows))
-
   def _group(self, number: int) -> prepared_file.Features:
     """Reads a row group; keeps the last one, for readers that go in order."""
     if self._kept is None or self._kept[0] != number:

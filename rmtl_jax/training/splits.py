@@ -72,7 +72,7 @@ class Split:
     """Which rows have the same features; None in splits that are too large."""
     if self.host.rows > _MOST_COMPARED:
       return None
-    return columns_lib.equal_rows(self.host.features)
+    return columns_lib.equal_rows(self.host)
 
   def beside(self, values: np.ndarray) -> jax.Array | np.ndarray:
     """Values of the rows, f32[R, K], kept where the rows are."""

@@ -365,14 +365,28 @@ def split_of(categorical, numeric):
 
 def test_equal_rows_are_numbered_in_their_order():
   split = split_of([[3, 1], [0, 0], [3, 1], [3, 1]], [0.5, 0.5, 0.5, -0.5])
-  equal = columns_lib.equal_rows(split.take(np.arange(split.rows)))
+  equal = columns_lib.equal_rows(split)
   assert equal.first.tolist() == [0, 1, 3]
   assert equal.number.tolist() == [0, 1, 0, 2]
 
 
+def test_equal_rows_are_found_in_a_block_at_a_time(monkeypatch):
+  split, taken = split_of([[3], [0], [3], [3], [0]], [0, 1, 0, 0, 1]), []
+
+  class OnDisk:
+    rows = split.rows
+
+    def take(self, rows):
+      taken.append(rows.tolist())
+      return split.take(rows)
+
+  monkeypatch.setattr(columns_lib, '_BLOCK', 2)
+  assert columns_lib.equal_rows(OnDisk()).number.tolist() == [0, 1, 0, 0, 1]
+  assert taken == [[0, 1], [2, 3], [4]]
+
+
 def test_rows_with_one_hash_are_not_taken_for_equal(monkeypatch):
-  monkeypatch.setattr(columns_lib, '_HASH_FACTOR', np.uint64(0))
-  equal = columns_lib.equal_rows(
-    split_of([[3], [0], [3]], [0, 0, 0]).take(np.arange(3))
-  )
+  factors = (np.uint64(0), columns_lib._HASH_FACTORS[1])
+  monkeypatch.setattr(columns_lib, '_HASH_FACTORS', factors)
+  equal = columns_lib.equal_rows(split_of([[3], [0], [3]], [0, 0, 0]))
   assert equal.first.tolist() == equal.number.tolist() == [0, 1, 2]
