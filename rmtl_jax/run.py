@@ -366,6 +366,12 @@ def _read_and_build(
     )
 
   processes.on_first(describe, types.InputError)
+  # With other settings, processes would wait for each other for ever.
+  processes.all_or_raise(
+    lambda: workdir.find(run.path, given, run.data_dir),
+    types.InputError,
+    'another process of this job has other settings or data',
+  )
   live.clear()
   processes.all_or_raise(inputs.snapshot.check, types.InputError)
   for line in layout.advice(config) if layout else ():

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -67,14 +68,23 @@ def _start(
   )
 
 
-def _two(path: pathlib.Path, *line: str) -> list[subprocess.Popen[str]]:
-  """A training job of two processes with four devices each, on loopback."""
+def _two(
+  path: pathlib.Path, *line: str, own: Sequence[tuple[str, ...]] = ((), ())
+) -> list[subprocess.Popen[str]]:
+  """A training job of two processes with four devices each, on loopback.
+
+  Args:
+    path: of the run.
+    *line: what both are told.
+    own: what one of them is told beside it.
+  """
   with socket.socket() as free:
     free.bind(('127.0.0.1', 0))
     port = free.getsockname()[1]
   job = (f'--coordinator_address=127.0.0.1:{port}', '--num_processes=2')
   return [
-    _start('train', path, 4, *line, *job, f'--process_id={i}') for i in (0, 1)
+    _start('train', path, 4, *line, *own[i], *job, f'--process_id={i}')
+    for i in (0, 1)
   ]
 
 
@@ -185,6 +195,15 @@ def test_a_mesh_that_does_not_fit_is_one_line(data, one_device, tmp_path):
     *before, line = error.splitlines()
     assert line.startswith('rmtl: --mesh: ') and said in line
     assert all(each.startswith('starting') for each in before)
+
+
+def test_processes_that_are_told_other_settings_are_refused(data, tmp_path):
+  line = (f'--data_dir={data}', *SHORT, '--stage=pretrain')
+  job = _two(tmp_path / 'run', *line, own=((), ('--config.seed=1',)))
+  errors = [process.communicate(timeout=300)[1] for process in job]
+  assert [process.returncode for process in job] == [2, 2], errors
+  assert 'another process of this job has other settings or data' in errors[0]
+  assert 'this run has config.seed=0, not 1' in errors[1]
 
 
 def _worker(process: subprocess.Popen[str]) -> int:
