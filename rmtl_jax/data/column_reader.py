@@ -24,8 +24,12 @@ PROPENSITY = 'a probability above 0, at most 1'
 
 
 @contextlib.contextmanager
-def one_line_errors(path: pathlib.Path) -> Iterator[None]:
-  """Turns errors of reading a Parquet file into one line.
+def one_line_errors(path: str | pathlib.Path, kind: str = '') -> Iterator[None]:
+  """Turns errors of reading a file into one line.
+
+  Args:
+    path: the file.
+    kind: what it should be.
 
   Raises:
     types.InputError: the file is missing or unreadable.
@@ -34,10 +38,10 @@ def one_line_errors(path: pathlib.Path) -> Iterator[None]:
     yield
   except FileNotFoundError:
     raise types.InputError(f'{path}: not found') from None
-  # Names that are no UTF-8 are a ValueError.
   except (OSError, pa.ArrowException, ValueError) as error:
     first = types.first_line(error)
-    raise types.InputError(f'{path}: not readable: {first}') from None
+    what = f'not readable as {kind}' if kind else 'not readable'
+    raise types.InputError(f'{path}: {what}: {first}') from None
 
 
 class ColumnReader:

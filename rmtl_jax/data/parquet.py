@@ -7,6 +7,8 @@ import pathlib
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rmtl_jax import types
+
 
 def open_file(path: str | pathlib.Path, buffer_size: int = 0) -> pq.ParquetFile:
   """Opens the Parquet file of that name.
@@ -19,8 +21,19 @@ def open_file(path: str | pathlib.Path, buffer_size: int = 0) -> pq.ParquetFile:
   Raises:
     OSError: no such file.
     pyarrow.ArrowException: not a Parquet file.
+    types.InputError: the name of a column is no text.
   """
-  return pq.ParquetFile(pathlib.Path(path).absolute(), buffer_size=buffer_size)
+  try:
+    return pq.ParquetFile(
+      pathlib.Path(path).absolute(), buffer_size=buffer_size
+    )
+  except UnicodeError:
+    raise not_text(path) from None
+
+
+def not_text(path: str | pathlib.Path) -> types.InputError:
+  """The error of a table in which the name of a column is no text."""
+  return types.InputError(f'{path}: the name of a column is not valid UTF-8')
 
 
 def is_text(kind: pa.DataType) -> bool:

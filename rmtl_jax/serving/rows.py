@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 
 from rmtl_jax import types
+from rmtl_jax.data import column_reader, parquet, tables
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import parquet, tables
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import folders
@@ -220,7 +220,7 @@ def open_rows(name: str, delimiter: str = '') -> Iterator[Rows]:
         f'standard input: is {what}, expected an Arrow IPC stream'
       )
     # Closing the stream must not close the process's standard input.
-    with _reading(_STDIN, _ARROW):
+    with column_reader.one_line_errors(_STDIN, _ARROW):
       stream = pa.ipc.open_stream(sys.stdin.buffer)
       _check_names(_STDIN, stream.schema)
     yield Rows(
@@ -232,9 +232,8 @@ def open_rows(name: str, delimiter: str = '') -> Iterator[Rows]:
   if path.exists() and not path.is_file():
     raise types.InputError(f'{name}: is not a regular file')
   if name.lower().endswith(folders.PARQUET):
-    with _reading(name, 'Parquet'):
+    with column_reader.one_line_errors(name, 'Parquet'):
       file = parquet.open_file(name)
-      _check_names(name, file.schema_arrow)
     with file:
       yield Rows(
         name,
@@ -255,20 +254,7 @@ def _check_names(path: str, schema: pa.Schema) -> None:
   try:
     _ = schema.names
   except UnicodeError:
-    raise types.InputError(
-      f'{path}: the name of a column is not valid UTF-8'
-    ) from None
-
-
-@contextlib.contextmanager
-def _reading(path: str, kind: str) -> Iterator[None]:
-  try:
-    yield
-  except FileNotFoundError:
-    raise types.InputError(f'{path}: not found') from None
-  except (OSError, pa.ArrowException) as error:
-    first = types.first_line(error)
-    raise types.InputError(f'{path}: not readable as {kind}: {first}') from None
+    raise parquet.not_text(path) from None
 
 
 def _grouped(
@@ -279,7 +265,7 @@ def _grouped(
   count, first = 0, 1
   source = iter(batches)
   for number in itertools.count(1):
-    with _reading(path, kind):
+    with column_reader.one_line_errors(path, kind):
       batch = next(source, None)
     if batch is None:
       break

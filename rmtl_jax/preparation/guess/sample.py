@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.data import parquet
+from rmtl_jax.data import column_reader, parquet
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
@@ -319,19 +319,14 @@ def _of_parquet(paths: Sequence[pathlib.Path], rows: int) -> Sample:
   files: list[raw.RawFile] = []
   rows_before = 0
   for path in chosen:
-    try:
-      with parquet.open_file(path) as file:
-        found = _parquet_rows(file, max(rows // len(chosen), 1))
-        total += file.metadata.num_rows
-      for name, value in folders.values(path, None, found.column_names).items():
-        found = found.append_column(
-          name, pa.array([value] * found.num_rows, pa.string())
-        )
-    except (OSError, pa.ArrowException) as error:
-      first = types.first_line(error)
-      raise types.InputError(
-        f'{path}: not readable as Parquet: {first}'
-      ) from None
+    reading = column_reader.one_line_errors(path, 'Parquet')
+    with reading, parquet.open_file(path) as file:
+      found = _parquet_rows(file, max(rows // len(chosen), 1))
+      total += file.metadata.num_rows
+    for name, value in folders.values(path, None, found.column_names).items():
+      found = found.append_column(
+        name, pa.array([value] * found.num_rows, pa.string())
+      )
     raw.check_columns(path, found.column_names, ())
     files.append(raw.RawFile(path, rows_before, found.num_rows, 0, ''))
     rows_before += found.num_rows

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.data import parquet
+from rmtl_jax.data import column_reader, parquet
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import folders, times
@@ -186,16 +186,9 @@ def _is_kept(found: pa.DataType, wanted: str | None) -> bool:
 
 
 def _read_schema(path: pathlib.Path) -> pa.Schema:
-  try:
-    with parquet.open_file(path) as file:
-      return file.schema_arrow
-  except FileNotFoundError:
-    raise types.InputError(f'{path}: not found') from None
-  except (OSError, pa.ArrowException) as error:
-    first = types.first_line(error)
-    raise types.InputError(
-      f'{path}: not readable as Parquet: {first}'
-    ) from None
+  reading = column_reader.one_line_errors(path, 'Parquet')
+  with reading, parquet.open_file(path) as file:
+    return file.schema_arrow
 
 
 def check_type(

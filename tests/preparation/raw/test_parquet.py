@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import types
+from rmtl_jax.preparation.guess import guess
 from rmtl_jax.preparation.raw import parquet as raw_parquet
 
 
@@ -133,6 +134,18 @@ def test_duplicate_column(connection, tmp_path):
   pq.write_table(table, path)
   with pytest.raises(types.InputError, match="column 'a' stands twice"):
     raw_parquet.load(connection, [path], {'a': ''})
+
+
+def test_a_name_that_is_no_text(connection, tmp_path):
+  """The error of Arrow names no file."""
+  path = tmp_path / 'x.parquet'
+  pq.write_table(pa.table({'name': [1], 'a': [1]}), path, store_schema=False)
+  path.write_bytes(path.read_bytes().replace(b'name', b'n\xff\xfee'))
+  message = '^.*x.parquet: the name of a column is not valid UTF-8$'
+  with pytest.raises(types.InputError, match=message):
+    raw_parquet.load(connection, [path], {'a': ''})
+  with pytest.raises(types.InputError, match=message):
+    guess.guess(path)
 
 
 def test_not_parquet(connection, tmp_path):
