@@ -15,9 +15,9 @@ from rmtl_jax.balancing import by_gram, gram_weights, registry
 from tests import tiers
 
 NAMES = [
-  *('pareto', 'mgda', 'pcgrad', 'gradvac', 'cagrad', 'aligned_mtl'),
-  *('conflict_free', 'imtl_g', 'nash_mtl', 'fairgrad', 'upgrad'),
-  *('dualproj', 'sdmgrad', 'modo'),
+  name
+  for name, record in registry.RECORDS.items()
+  if record.acts_on == registry.GRADIENTS and name in vars(by_gram)
 ]
 # Without a state, with targets, with shares from the step before; with groups.
 FEW = ('mgda', 'gradvac', 'sdmgrad', 'modo')

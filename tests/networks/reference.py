@@ -508,6 +508,7 @@ def actor_row(spec, backbone, config, params, row):
     ]
   if backbone in OF_ROWS:
     return OF_ROWS[backbone](spec, config, params, row)
+  assert backbone in BACKBONES, f'{backbone}: write it in numpy here'
   x = features(spec, config, params['first'], row)
   return BACKBONES[backbone](spec, config, params, x)
 

@@ -31,7 +31,8 @@ BY_LAMBDA = pytest.mark.parametrize('name', list(BUILT_ALONE))
 
 
 def test_the_table_has_every_weighting():
-  assert set(example.WEIGHTS) == set(registry.RECORDS)
+  by_hand = set(example.WEIGHTS)
+  assert by_hand == set(registry.RECORDS), 'extend tests/weighting/example.py'
 
 
 @EVERY
