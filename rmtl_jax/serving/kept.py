@@ -23,8 +23,6 @@ from rmtl_jax.serving import log, log_columns, past, rows
 from rmtl_jax.serving import vocabulary as vocabulary_lib
 
 _KEYS = 'keys'
-# Groups that look at earlier rows of the item, whosever they are.
-_OF_ITEMS = {'counts', 'rates'}
 
 
 class Snapshot(NamedTuple):
@@ -133,7 +131,7 @@ class KeptHistory:
       name: vocabulary_lib.whole(keys[name].combine_chunks())
       for name in ('session', 'user')
     }
-    if _OF_ITEMS & {*self.needs.groups}:
+    if self.needs.items:
       wanted['item'] = self._spelled_items(keys['item'].combine_chunks())
     # Keys are compared in one spelling; rows that the log tells apart after all
     # are more of the past than is needed, which changes nothing.

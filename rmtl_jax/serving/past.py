@@ -25,7 +25,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sessions, source, sql
 from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
-from rmtl_jax.preparation.as_of import history, rates, recency
+from rmtl_jax.preparation.as_of import history, rates
 from rmtl_jax.serving import log, log_columns, log_events, rows
 from rmtl_jax.serving import vocabulary as vocabulary_lib
 
@@ -34,8 +34,6 @@ if typing.TYPE_CHECKING:
 
 _BATCH_ROWS = 65_536
 _SCRATCH = 'rmtl-predict'
-# Groups that look beyond the session.
-_USER_HISTORY = ('views', 'counts', 'rates', recency.GROUP, history.GROUP)
 # Keys that history and rows may spell in two ways.
 KEYS = ('session', 'user')
 
@@ -68,16 +66,19 @@ class Needs:
   @property
   def user_history(self) -> bool:
     """Whether it reads more than the row's session."""
-    return bool({*_USER_HISTORY} & {*self.groups})
+    return any(asof_groups.window_of(f) != 'session' for f in self.fields)
 
   @property
   def users(self) -> bool:
     """Whether it reads earlier rows of the user, and not of the item alone."""
     return any(
-      field.details['as_of'] in _USER_HISTORY
-      and not field.column.startswith(f'{asof_groups.PREFIX}item_')
-      for field in self.fields
+      asof_groups.window_of(f) in ('user', 'pair') for f in self.fields
     )
+
+  @property
+  def items(self) -> bool:
+    """Whether it reads earlier rows of the item, whosever they are."""
+    return any(asof_groups.window_of(f) == 'item' for f in self.fields)
 
   @property
   def labels(self) -> bool:

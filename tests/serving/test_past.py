@@ -160,23 +160,25 @@ def test_a_log_where_parts_of_groups_were_left_out(tmp_path):
 
 
 @pytest.mark.parametrize(
-  ('name', 'group', 'users'),
+  ('name', 'group', 'key', 'users'),
   [
-    ('item_rows', 'counts', False),
-    ('item_click_rate', 'rates', False),
-    ('user_click_rate', 'rates', True),
-    ('views', 'views', True),
-    ('history', 'history', True),
-    ('gap', 'gap', False),
+    ('item_rows', 'counts', '', False),
+    ('item_click_rate', 'rates', 'item', False),
+    ('user_click_rate', 'rates', 'user', True),
+    ('views', 'views', '', True),
+    ('user_gap', 'recency', '', True),
+    ('user_click_gap', 'recency', 'user', True),
+    ('history', 'history', '', True),
+    ('gap', 'gap', '', False),
   ],
 )
-def test_features_of_items_alone_need_no_users(name, group, users):
+def test_features_of_items_alone_need_no_users(name, group, key, users):
   column = past.asof_groups.PREFIX + name
-  field = source.SourceField(
-    column, 'numeric', column, details={'as_of': group}
-  )
+  details = {'as_of': group, **({'key': key} if key else {})}
+  field = source.SourceField(column, 'numeric', column, details=details)
   needs = past.Needs((field,), sessions=False)
   assert needs.users == users
+  assert needs.items == name.startswith('item_')
   assert needs.user_history == (group != 'gap')
 
 

@@ -355,6 +355,20 @@ def window_feature(name: str) -> Feature | None:
   return next((f for f in _FEATURES if f.name == name), None)
 
 
+def window_of(field: source.SourceField) -> str:
+  """Of which earlier rows an as-of feature is.
+
+  Returns:
+    `session`, `user`, `item` or `pair`.
+  """
+  if key := field.details.get('key'):  # of rates
+    return str(key)
+  if field.details['as_of'] == history.GROUP:
+    return 'user'
+  window = window_feature(field.column.removeprefix(PREFIX))
+  return window.window if window else 'session'
+
+
 def _names(rows: source.SourceTable, group: str) -> list[str]:
   """Names of a group's fields, without PREFIX."""
   if group == history.GROUP:

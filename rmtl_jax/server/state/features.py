@@ -42,15 +42,11 @@ def column(
   Raises:
     types.InputError: there is no such feature.
   """
-  group = field.details['as_of']
-  if group == history.GROUP:
+  if field.details['as_of'] == history.GROUP:
     assert items is not None
     return lambda look, rows: _histories(look, rows, items, field.width)
   value = _value(field, tasks)
-  of_item = group == 'views' or 'item' in (
-    field.details.get('key'),
-    field.column.removeprefix(groups.PREFIX).partition('_')[0],
-  )
+  of_item = groups.window_of(field) in ('item', 'pair')
 
   def values(look: state_lib.Look, rows: Sequence[reading.Row]) -> pa.Array:
     # Candidates of one moment have most of their past in common.
