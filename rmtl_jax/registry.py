@@ -99,6 +99,23 @@ def not_one_of(value: Any, allowed: Iterable[str]) -> str:
   return f'{value!r:.80} is not one of {", ".join(names)}{hint}'
 
 
+def check(what: str, values: Iterable[Any], allowed: Iterable[str]) -> None:
+  """Refuses a record that says what nobody knows.
+
+  Args:
+    what: the record and its attribute, for errors.
+    values: all that it says there.
+    allowed: what it may say.
+
+  Raises:
+    types.InputError: names the first value that is not allowed.
+  """
+  names = [*allowed]
+  for value in values:
+    if value not in names:
+      raise types.InputError(f'{what}: {not_one_of(value, names)}')
+
+
 def lazy(module: str, name: str, **fixed: Any) -> Callable[..., Any]:
   """A function or class that is imported when it is called.
 

@@ -17,6 +17,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rmtl_jax import config as config_lib
 from rmtl_jax import registry
 
 # What a balancer turns into what: the cotangent of the row losses, [..., K],
@@ -65,6 +66,14 @@ class Balancer:
   observe: Callable[[Any, Any], Any] | None = None
   from_0: bool = False
   is_static: bool = False
+
+  def __post_init__(self):
+    """Raises types.InputError for what it can't act on, or no such setting."""
+    what = f'balancer {self.name}'
+    registry.check(f'{what}: acts_on', [self.acts_on], (LOSSES, GRADIENTS))
+    fields = dataclasses.fields(config_lib.BalancingConfig)
+    allowed = (field.name for field in fields)
+    registry.check(f'{what}: settings', self.settings, allowed)
 
 
 def _in_module(

@@ -67,6 +67,12 @@ class Metric:
   form: str = '.4f'
   kinds: tuple[str, ...] = (kinds.BINARY,)
 
+  def __post_init__(self):
+    """Raises types.InputError for a direction or a kind that there is not."""
+    what, said = f'metric {self.name}', [self.better] if self.better else ()
+    registry.check(f'{what}: better', said, ('higher', 'lower'))
+    registry.check(f'{what}: kinds', self.kinds, kinds.KINDS)
+
 
 # What a verdict is about: a task has one of them.
 RANKING = ('auc', 'xauc')
@@ -196,7 +202,7 @@ def register_metric(
     of_kinds: kinds of the tasks that have it.
 
   Raises:
-    types.InputError: the name is taken.
+    types.InputError: the name is taken, or there is no such direction or kind.
   """
   RECORDS.register(
     Metric(name, label or name, function, better, compared, form, of_kinds)

@@ -21,6 +21,12 @@ ANY, POSITIVE, NONE = 'any', 'positive', 'none'
 # What `make` is given: lambda, the link of `config.weighting.form`, or the mean
 # of RMTL's weights over the train rows.
 LAMBDA, LINK, MEANS = 'lambda', 'link', 'means'
+# What a step hands to weights beside `q_values`; `task_gradients` is a function
+# from a cotangent to one gradient per task (updates/weighted_grad.py).
+EXTRAS = (
+  *('labels', 'mask', 'losses', 'key', 'q_deviation', 'sample_weight'),
+  'task_gradients',
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +44,7 @@ class Weighting:
     short: its name in narrow tables; the name if empty.
     asks: when critics are asked: STEP, START or NEVER.
     lambda_: what lambda may be: ANY, POSITIVE or NONE.
-    needs: extra arguments that its weights read, beside `q_values`: `labels`,
-      `mask`, `losses`, `key`, `q_deviation`; `task_gradients` is a function
-      from a cotangent to one gradient per task (updates/weighted_grad.py).
+    needs: EXTRAS that its weights read.
     relative: whether means over the batch's rows go into its weights.
     own_shuffle: whether its control shuffles its own weights over the rows;
       else RMTL's are shuffled.
@@ -62,6 +66,14 @@ class Weighting:
   own_shuffle: bool = False
   control: bool = False
   objective: Callable[..., Any] | None = None
+
+  def __post_init__(self):
+    """Raises types.InputError for what no step asks, takes or hands over."""
+    what = f'weighting {self.name}'
+    registry.check(f'{what}: takes', [self.takes], (LAMBDA, LINK, MEANS))
+    registry.check(f'{what}: asks', [self.asks], (STEP, START, NEVER))
+    registry.check(f'{what}: lambda_', [self.lambda_], (ANY, POSITIVE, NONE))
+    registry.check(f'{what}: needs', self.needs, EXTRAS)
 
   @property
   def needs_critics(self) -> bool:
