@@ -168,8 +168,8 @@ def run_epochs(
   program = passes[0].program
   if program not in _LOOPS:
     _LOOPS[program] = loop_lib.make_population_loop(program.step, program.skips)
-  # One program: either every pass has a guide or none has.
-  guides = [one.guide for one in passes if one.guide is not None]
+  # One program: every pass has validation rows or none has.
+  validation = [one.validation for one in passes if one.validation is not None]
   stacked, totals = trainer.run_epoch(
     _LOOPS[program],
     ensemble.stack(*(one.state for one in passes)),
@@ -178,7 +178,7 @@ def run_epochs(
       [one.plan for one in passes],
       steps,
       ensemble.stack(*(one.extras for one in passes)),
-      guides,
+      validation,
     ),
     ensemble.stack(*(one.key for one in passes)),
     progress,
@@ -196,12 +196,12 @@ def _dispatches(
   epochs: Sequence[batches.Epoch | batches.Plan],
   size: int,
   extras: tuple[Any, ...],
-  guides: Sequence[feed.Guide],
+  validation: Sequence[feed.Validation],
 ) -> Iterator[feed.Dispatch]:
   """Passes of P members side by side, extras f32[P, R, K]; see feed.py."""
-  columns = feed.guided(split, guides[0] if guides else None)
+  columns = feed.columns_of(split, validation[0] if validation else None)
   plans = [feed.whole_plan(one) for one in epochs]
-  for slots, counts in chunks(plans, size, guides):
+  for slots, counts in chunks(plans, size, validation):
     placed, steps = jax.device_put((slots, counts))
     yield feed.Dispatch(columns, extras, placed, steps, feed.train_row(slots))
 
@@ -209,17 +209,17 @@ def _dispatches(
 def chunks(
   plans: Sequence[batches.Plan],
   size: int,
-  guides: Sequence[feed.Guide] = (),
+  validation: Sequence[feed.Validation] = (),
 ) -> list[tuple[Any, np.ndarray]]:
   """The plans side by side, in pieces of `size` batches.
 
   Args:
     plans: one per member, of S_p batches.
     size: batches of a piece.
-    guides: one per member, or none.
+    validation: one per member, or none.
 
   Returns:
-    (slots [size, P, L, T], WithValidation where there are guides; each
+    (slots [size, P, L, T], WithValidation where there is validation; each
     member's count i32[P]); the pieces go on to the end of the longest plan,
     with counts of 0 for members that are done.
   """
@@ -227,9 +227,9 @@ def chunks(
   for begin in range(0, max(len(plan.row) for plan in plans), size):
     members, counts = zip(
       *(
-        feed.piece(plan, begin, size, guide)
-        for plan, guide in zip(
-          plans, guides or [None] * len(plans), strict=True
+        feed.piece(plan, begin, size, rows)
+        for plan, rows in zip(
+          plans, validation or [None] * len(plans), strict=True
         )
       ),
       strict=True,

@@ -31,7 +31,7 @@ from rmtl_jax.weighting import critic as weights_lib
 from rmtl_jax.weighting import factory, registry, tuners
 
 # Tells the order of the validation rows of tuners from other shuffles.
-_GUIDE = 7
+_VALIDATION = 7
 # More than the dispatches of a pass: numbers of checkpoints rise.
 _ARM = 200_000
 
@@ -138,7 +138,7 @@ class ActorStage:
         self._before_epoch(arm),
         self.context.epoch(self.name, epoch),
         self.context.key(self.name),
-        guide=self._guide(arm),
+        validation=self._validation(arm),
         start=arm.position,
       )
       for name, arm in self.arms.items()
@@ -163,16 +163,16 @@ class ActorStage:
     place = self.context.models.place
     return place(state.with_new_embeddings, arm.state, params)
 
-  def _guide(self, arm: Arm) -> feed.Guide | None:
+  def _validation(self, arm: Arm) -> feed.Validation | None:
     """Validation rows for an arm with a tuner, in an order of their own."""
     if not self._declared.holds_critics or not arm.state.tuner:
       return None
     context = self.context
-    return feed.Guide(
+    return feed.Validation(
       context.validation,
       batches.Epoch(
         context.validation.host.starts,
-        (context.config.seed, stages.number(self.name), _GUIDE),
+        (context.config.seed, stages.number(self.name), _VALIDATION),
         self.epoch + 1,
         context.config.batch,
         context.validation.cuts,

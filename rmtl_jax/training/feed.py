@@ -24,8 +24,8 @@ from rmtl_jax.updates import loop as loop_lib
 _AHEAD = 2
 
 
-class Guide(NamedTuple):
-  """Rows of another split that every step sees beside its own batch.
+class Validation(NamedTuple):
+  """Validation rows that every step sees beside its own batch.
 
   Attributes:
     split: these rows.
@@ -41,9 +41,9 @@ class Dispatch(NamedTuple):
 
   Attributes:
     columns: the split's on the device, or rows in their slots; WithValidation
-      with a guide.
+      with validation rows.
     extras: f32[R, K] arrays beside the columns, or f32[S, L, T, K].
-    slots: which rows fill the slots; WithValidation with a guide.
+    slots: which rows fill the slots; WithValidation with validation rows.
     steps: how many, at most S; of a population i32[P].
     row: i32[S, L, T], or i32[S, P, L, T], on the host; -1 in padding. Of an
       Epoch that several processes read, the lanes of this one.
@@ -65,7 +65,7 @@ def dispatches(
   size: int,
   begin: int = 0,
   extras: tuple[Any, ...] = (),
-  guide: Guide | None = None,
+  validation: Validation | None = None,
 ) -> Iterator[Dispatch]:
   """A pass over a split, `size` steps at a time.
 
@@ -76,14 +76,14 @@ def dispatches(
     begin: dispatches that are left out.
     extras: f32[R, K] arrays that the step wants beside the batch, from
       `split.beside`.
-    guide: rows of another split for the step.
+    validation: rows that the step sees beside its batch.
 
   Returns:
     Arrays on the device; those of a split on disk are read ahead.
   """
   if split.device is not None:
-    return _resident(split, whole_plan(passes), size, begin, extras, guide)
-  return ahead(_streamed(split, passes, size, begin, extras, guide))
+    return _resident(split, whole_plan(passes), size, begin, extras, validation)
+  return ahead(_streamed(split, passes, size, begin, extras, validation))
 
 
 def whole_plan(passes: batches.Epoch | batches.Plan) -> batches.Plan:
@@ -97,24 +97,24 @@ def _resident(
   size: int,
   begin: int,
   extras: tuple[Any, ...],
-  guide: Guide | None,
+  validation: Validation | None,
 ) -> Iterator[Dispatch]:
-  columns = guided(split, guide)
-  for slots, count in chunks(plan, size, guide, begin):
+  columns = columns_of(split, validation)
+  for slots, count in chunks(plan, size, validation, begin):
     placed, steps = jax.device_put((slots, np.int32(count)))
     yield Dispatch(columns, extras, placed, steps, train_row(slots))
 
 
-def guided(split: splits_lib.Split, guide: Guide | None) -> Any:
-  """The columns of a split on the device, with those of its guide, if any."""
-  if guide is None:
+def columns_of(split: splits_lib.Split, validation: Validation | None) -> Any:
+  """The columns of a split on the device, with those of validation, if any."""
+  if validation is None:
     return split.device
-  if guide.split.device is None:
+  if validation.split.device is None:
     raise types.InputError(
       'config.batch.input: train data is in memory and validation data is'
       ' not, which no tuner can read; set streaming'
     )
-  return loop_lib.WithValidation(split.device, guide.split.device)
+  return loop_lib.WithValidation(split.device, validation.split.device)
 
 
 def train_row(slots: Any) -> np.ndarray:
@@ -130,7 +130,7 @@ def _streamed(
   size: int,
   begin: int,
   extras: tuple[Any, ...],
-  guide: Guide | None,
+  validation: Validation | None,
 ) -> Iterator[Dispatch]:
   """Each with rows of its own; of several processes with the lanes of this."""
   steps = passes.steps if isinstance(passes, batches.Epoch) else len(passes.row)
@@ -142,15 +142,15 @@ def _streamed(
     _pieces(split, passes, size, begin, lanes), begin
   ):
     slots, columns, values = arrange(*own, extras)
-    if guide is not None:
-      shown_beside = _guide_slots(guide, number * size, size)
+    if validation is not None:
+      shown_beside = _validation_slots(validation, number * size, size)
       plan = batches.Plan(
         *(np.asarray(part)[:, lanes] for part in shown_beside)
       )
-      beside = guide.split.host.take(plan.row)
-      guide_slots, guide_columns, _ = arrange(plan, beside, ())
-      columns = loop_lib.WithValidation(columns, guide_columns)
-      slots = loop_lib.WithValidation(slots, guide_slots)
+      beside = validation.split.host.take(plan.row)
+      validation_slots, validation_columns, _ = arrange(plan, beside, ())
+      columns = loop_lib.WithValidation(columns, validation_columns)
+      slots = loop_lib.WithValidation(slots, validation_slots)
     count = np.int32(min(size, steps - number * size))
     placed, on_device = _put(split, (columns, values, slots), count)
     columns, extra_rows, slots = placed
@@ -272,25 +272,31 @@ def _reader() -> concurrent.futures.ThreadPoolExecutor:
 
 
 def chunks(
-  plan: batches.Plan, size: int, guide: Guide | None = None, begin: int = 0
+  plan: batches.Plan,
+  size: int,
+  validation: Validation | None = None,
+  begin: int = 0,
 ) -> list[tuple[Any, int]]:
   """The plan in pieces of `size` batches, the last one padded, with counts.
 
-  A piece is Slots; with a guide it is WithValidation, of Slots both. The first
-  `begin` pieces are left out.
+  A piece is Slots; with validation rows it is WithValidation, of Slots both.
+  The first `begin` pieces are left out.
   """
   return [
-    piece(plan, first, size, guide)
+    piece(plan, first, size, validation)
     for first in range(begin * size, len(plan.row), size)
   ]
 
 
 def piece(
-  plan: batches.Plan, begin: int, size: int, guide: Guide | None = None
+  plan: batches.Plan,
+  begin: int,
+  size: int,
+  validation: Validation | None = None,
 ) -> tuple[Any, int]:
   """`size` batches of a plan from `begin` on, padded, and how many there are.
 
-  Slots; with a guide WithValidation, of Slots both.
+  Slots; with validation rows WithValidation, of Slots both.
   """
   count = min(size, max(len(plan.row) - begin, 0))
   pad = [(0, size - count), (0, 0), (0, 0)]
@@ -300,11 +306,15 @@ def piece(
     np.pad(plan.is_last[begin:end], pad),
     np.pad(plan.segment[begin:end], pad, constant_values=-1),
   )
-  if guide is None:
+  if validation is None:
     return slots, count
-  return loop_lib.WithValidation(slots, _guide_slots(guide, begin, size)), count
+  return loop_lib.WithValidation(
+    slots, _validation_slots(validation, begin, size)
+  ), count
 
 
-def _guide_slots(guide: Guide, begin: int, size: int) -> loop_lib.Slots:
-  at = np.arange(begin, begin + size) % len(guide.plan.row)
-  return loop_lib.Slots(*(part[at] for part in guide.plan))
+def _validation_slots(
+  validation: Validation, begin: int, size: int
+) -> loop_lib.Slots:
+  at = np.arange(begin, begin + size) % len(validation.plan.row)
+  return loop_lib.Slots(*(part[at] for part in validation.plan))

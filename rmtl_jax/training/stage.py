@@ -26,7 +26,7 @@ class Pass(NamedTuple):
     plan: its batches.
     key: of the stage; steps fold in their own number.
     extras: f32[R, K] arrays that the step wants beside the batch.
-    guide: rows of another split for the step, or None.
+    validation: rows that the step sees beside its batch, or None.
     start: how far the pass had come when it was cut off.
   """
 
@@ -37,7 +37,7 @@ class Pass(NamedTuple):
   plan: batches.Epoch
   key: jax.Array
   extras: tuple[Any, ...] = ()
-  guide: feed.Guide | None = None
+  validation: feed.Validation | None = None
   start: trainer.Position = trainer.START
 
 
@@ -135,7 +135,7 @@ def run(stage: Stage) -> dict[str, saved.Result]:
           context.config.batch.steps_per_dispatch,
           one.start.dispatches,
           one.extras,
-          one.guide,
+          one.validation,
         )
         with named_errors(context, one.label):
           new_state, sums = trainer.run_epoch(

@@ -36,7 +36,7 @@ def both(tmp_path_factory, request):
 
 
 def _batches(made):
-  """Every batch, with its extras and its guide's batch."""
+  """Every batch, with its extras and its batch of validation."""
   found = []
   for one in made:
     columns, slots = one.columns, one.slots
@@ -56,21 +56,21 @@ def _batches(made):
 
 
 @pytest.mark.parametrize('begin', [0, 2])
-@pytest.mark.parametrize('guided', [False, True])
-def test_streamed_batches_are_the_resident_ones(both, begin, guided):
-  """To the last bit, in padding too, with extra values and a guide."""
+@pytest.mark.parametrize('with_validation', [False, True])
+def test_streamed_batches_are_the_resident_ones(both, begin, with_validation):
+  """To the last bit, in padding too, with extra values and validation rows."""
   values = np.random.default_rng(0).random((both[0].host.rows, 2))
   epoch = batches.Epoch(both[0].host.starts, (1, 2), 3, BATCH)
   assert (epoch.plan.row < 0).any() and epoch.steps % 3
   lists = []
   for split in both:
-    guide = None
-    if guided:
+    validation = None
+    if with_validation:
       plan = batches.Epoch(split.host.starts, (9,), 1, BATCH).plan
-      guide = feed.Guide(split, jax.tree.map(lambda x: x[:5], plan))
+      validation = feed.Validation(split, jax.tree.map(lambda x: x[:5], plan))
     extras = (split.beside(values),)
     lists.append(
-      _batches(feed.dispatches(split, epoch, 3, begin, extras, guide))
+      _batches(feed.dispatches(split, epoch, 3, begin, extras, validation))
     )
   assert len(lists[0]) == epoch.steps - 3 * begin
   for resident, streamed in zip(*lists, strict=True):

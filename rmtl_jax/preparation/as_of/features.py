@@ -36,14 +36,14 @@ class Earlier:
   Attributes:
     counted: tables by window (`user`, `item`, `pair`), with its keys, the
       `count` of earlier rows and the time of the `last`, ms.
-    told: relations by key, as `make_rates` takes them.
-    going_on: as `make_rates` takes it.
+    known_sums: relations by key, as `make_rates` takes them.
+    open_rows: as `make_rates` takes it.
     positive: as `make_gaps` takes earlier rows.
   """
 
   counted: Mapping[str, str]
-  told: Mapping[str, str]
-  going_on: str
+  known_sums: Mapping[str, str]
+  open_rows: str
   positive: str = ''
 
 
@@ -217,8 +217,8 @@ def _compute_groups(
       rows.binary_tasks,
       idle_ms,
       train,
-      earlier.told if earlier else None,
-      earlier.going_on if earlier else '',
+      earlier.known_sums if earlier else None,
+      earlier.open_rows if earlier else '',
     )
   if asof_recency.GROUP in groups and asof_recency.gap_names(rows.binary_tasks):
     made.append(

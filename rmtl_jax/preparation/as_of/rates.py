@@ -59,8 +59,8 @@ def make_rates(
   tasks: Sequence[source.SourceTask],
   idle_ms: int,
   train: Sequence[float],
-  told: Mapping[str, str] | None = None,
-  going_on: str = '',
+  known_sums: Mapping[str, str] | None = None,
+  open_rows: str = '',
 ) -> tuple[FeatureTable, ...]:
   """Computes rates by each key.
 
@@ -75,25 +75,31 @@ def make_rates(
     tasks: the reader's.
     idle_ms: a session rests after a gap of more than this, ms.
     train: each task's prior rate.
-    told: relations by key, of earlier rows that are not at hand: the key, a
-      `time` and the columns of `event_sums`.
-    going_on: table of further rows, as `keyed`, which get no rates but count in
-      those of others; empty if there are none.
+    known_sums: relations by key, of earlier rows that are not at hand: the
+      key, a `time` and the columns of `event_sums`.
+    open_rows: table of further rows, as `keyed`, of sessions that may go on;
+      they get no rates but count in those of others. Empty if there are none.
 
   Returns:
     One table per key.
   """
   rested = sql.unique_name('rested')
   everything = keyed
-  if going_on:
-    everything = f'(FROM {keyed} UNION ALL BY NAME FROM {going_on})'
+  if open_rows:
+    everything = f'(FROM {keyed} UNION ALL BY NAME FROM {open_rows})'
   query = rested_sql(everything, keys, tasks, idle_ms)
   connection.execute(f'CREATE TABLE {rested} AS {query}')
   details = rate_details(keys, tasks, train)
   found = tuple(
     FeatureTable(
       _of_key(
-        connection, keyed, rested, key, tasks, train, (told or {}).get(key, '')
+        connection,
+        keyed,
+        rested,
+        key,
+        tasks,
+        train,
+        (known_sums or {}).get(key, ''),
       ),
       {name: one for name, one in details.items() if one['key'] == key},
     )
@@ -247,12 +253,12 @@ def _of_key(
   key: str,
   tasks: Sequence[source.SourceTask],
   train: Sequence[float],
-  told: str,
+  known_sums: str,
 ) -> str:
   """Makes a table of the rates by one key."""
   # What every session has told of the key, less what the row's own session has:
   # only sessions that go on after a rest can have told anything by then.
-  every = _running(connection, rested, [key], tasks, told)
+  every = _running(connection, rested, [key], tasks, known_sums)
   resumed = f'(FROM {rested} WHERE resumed)'
   own = _running(connection, resumed, ['session_id', key], tasks)
 
@@ -319,15 +325,15 @@ def _running(
   rested: str,
   keys: Sequence[str],
   tasks: Sequence[source.SourceTask],
-  told: str = '',
+  known_sums: str = '',
 ) -> str:
   """Makes running sums per key up to `time`.
 
   Rows `n`, positives `s_<i>`, and rows `n_<i>` of a task that not all have.
   """
   events = events_sql(rested, keys, tasks)
-  if told:
-    events += f' UNION ALL FROM {told}'
+  if known_sums:
+    events += f' UNION ALL FROM {known_sums}'
   by, sums = sql.quote_all(keys), event_sums(tasks)
   given = ' AND '.join(f'{sql.quote(key)} IS NOT NULL' for key in keys)
   totals = ', '.join(f'sum({name}) AS {name}' for name in sums)

@@ -51,19 +51,21 @@ def find(
     wanted['user'] = ('user',)
   if 'views' in groups:
     wanted['pair'] = tuple(asof_groups.KEYS)
-  counted, told, going_on = {}, {}, ''
+  counted, known_sums, open_rows = {}, {}, ''
   rated = 'rates' in groups
   if rated:
-    going_on = _going_on(connection, rows, seen, boundaries, idle_ms)
+    open_rows = _open_rows(connection, rows, seen, boundaries, idle_ms)
   for name, key in wanted.items():
     with_labels = rated and name != 'pair'
     counted[name] = _count(
-      connection, rows, seen, key, going_on if with_labels else ''
+      connection, rows, seen, key, open_rows if with_labels else ''
     )
     if with_labels:
-      told[name] = _told(connection, rows, counted[name], key[0], boundaries)
+      known_sums[name] = _known_sums(
+        connection, rows, counted[name], key[0], boundaries
+      )
   positive = _positive(connection, rows, seen) if recent else ''
-  return asof.Earlier(counted, told, going_on, positive)
+  return asof.Earlier(counted, known_sums, open_rows, positive)
 
 
 def _seen(
@@ -94,7 +96,7 @@ def _seen(
   return f'SELECT {", ".join(columns)} FROM {past.rows} WHERE timestamp < {end}'
 
 
-def _going_on(
+def _open_rows(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
   seen: str,
@@ -102,7 +104,7 @@ def _going_on(
   idle_ms: int,
 ) -> str:
   """Makes a table of the rows of sessions that may tell something later on."""
-  table = sql.unique_name('going_on')
+  table = sql.unique_name('open_rows')
   start = boundaries[1]
   late = [f'timestamp >= {start} - {idle_ms}']
   late += [f't_{i} >= {start}' for i in range(len(rows.binary_tasks))]
@@ -119,21 +121,21 @@ def _count(
   rows: source.SourceTable,
   seen: str,
   keys: Sequence[str],
-  going_on: str,
+  open_rows: str,
 ) -> str:
   """Makes a table of sums by key, for the keys of new rows.
 
   `count` and `last` (ms) of all rows; of those whose labels are told
-  the sums of asof_rates.event_sums, where `going_on` is the table of others.
+  the sums of asof_rates.event_sums, where `open_rows` is the table of others.
   """
   given = {'user': '"user"', 'item': sql.quote(rows.item_column)}
   wanted = ', '.join(
     f'{sql.null_if_empty(given[key])} AS {sql.quote(key)}' for key in keys
   )
   by, sums = sql.quote_all(keys), ''
-  if going_on:
+  if open_rows:
     tasks = rows.binary_tasks
-    rests = f'session_id NOT IN (SELECT session_id FROM {going_on})'
+    rests = f'session_id NOT IN (SELECT session_id FROM {open_rows})'
     some = [f'y_{i} IS NOT NULL' for i in range(len(tasks))]
     join = ' OR ' if asof_rates.lacking(tasks) else ' AND '
     told = {'n': f'count(*) FILTER ({rests} AND ({join.join(some)}))'}
@@ -167,15 +169,15 @@ def _positive(
   return table
 
 
-def _told(
+def _known_sums(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
   counted: str,
   key: str,
   boundaries: sessions.Boundaries,
 ) -> str:
-  """Makes a view of what was told of a key just before the first new row."""
-  view = sql.unique_name('told')
+  """Makes a view of the sums known of a key just before the first new row."""
+  view = sql.unique_name('known_sums')
   sums = ', '.join(asof_rates.event_sums(rows.binary_tasks))
   assert boundaries[1] is not None
   connection.execute(

@@ -20,8 +20,8 @@ def row_losses(params):
 
 
 def validation_loss(params):
-  guide = jnp.asarray(VALIDATION_X, jnp.float32)
-  return jnp.mean(jnp.square(guide @ params['w'] - VALIDATION_Y))
+  x = jnp.asarray(VALIDATION_X, jnp.float32)
+  return jnp.mean(jnp.square(x @ params['w'] - VALIDATION_Y))
 
 
 def weigh(lambda_):

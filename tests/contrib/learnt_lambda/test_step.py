@@ -25,10 +25,10 @@ def test_lambda_is_learnt_on_another_batch():
   actor, critic = problem.actor(dropout=0.2), problem.critic()
   optimizer = state.make_optimizer(config_lib.StageConfig())
   params = problem.actor_params(actor), problem.critic_params(critic, 'shared')
-  batch, guide = problem.two_batches(common.ROWS)
+  batch, validation = problem.two_batches(common.ROWS)
   step, init = common.make(actor, critic, config, optimizer)
   step, full = jax.jit(step), init(*params)
-  new_full, metrics = step(full, batch, common.KEY, guide)
+  new_full, metrics = step(full, batch, common.KEY, validation)
   moved = float(factory.lambda_of(new_full.actor.weighting_state)) - 0.7
   np.testing.assert_allclose(abs(moved), 0.03, rtol=1e-3)
   other, _ = step(full, batch, common.KEY, batch)
@@ -40,7 +40,7 @@ def test_lambda_is_learnt_on_another_batch():
     new_full.actor.params, expected.actor.params, rtol=1e-6, atol=1e-7
   )
   np.testing.assert_allclose(metrics['loss'], same['loss'], rtol=1e-6)
-  again, _ = step(new_full, guide, common.KEY, batch)
+  again, _ = step(new_full, validation, common.KEY, batch)
   problem.assert_finite(again)
   assert step._cache_size() == 1
 
