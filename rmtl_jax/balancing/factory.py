@@ -12,6 +12,7 @@ import optax
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.balancing import registry
+from rmtl_jax.config import limits
 
 # What stands for the value of the balancer's own paper.
 _OWN = -1
@@ -102,17 +103,10 @@ def task_weights(
       f'{label}.weights: {text!r:.80} has {len(parts)} numbers, expected'
       f' one for each of {num_tasks} tasks'
     )
-  weights = tuple(map(_number, parts))
+  weights = tuple(map(limits.number, parts))
   if not all(0 <= weight < math.inf for weight in weights) or not sum(weights):
     raise types.InputError(
       f'{label}.weights: {text!r:.80}: expected numbers that are at least 0,'
       ' not all 0'
     )
   return weights
-
-
-def _number(text: str) -> float:
-  try:
-    return float(text)
-  except ValueError:
-    return math.nan

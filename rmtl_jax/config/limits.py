@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import pkgutil
 import typing
 from collections.abc import Collection
@@ -31,6 +32,14 @@ _REGISTRIES = {
   'weighting': 'rmtl_jax.weighting.registry:RECORDS',
   'form': 'rmtl_jax.weighting.registry:FORMS',
 }
+
+
+def number(text: str) -> float:
+  """A number as a setting writes it; NaN for what is none."""
+  try:
+    return float(text)
+  except ValueError:
+    return math.nan
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ import re
 from typing import NamedTuple
 
 from rmtl_jax import types
+from rmtl_jax.config import limits
 
 # Figures that have a monitor of their own: means over all tasks.
 MEANS = ('auc', 'logloss')
@@ -47,7 +48,7 @@ def terms(text: str) -> tuple[Term, ...]:
   for part in re.split('[,+]', text):
     name, _, number = part.partition('=')
     task, _, metric = name.strip().rpartition('.')
-    weight = _number(number)
+    weight = limits.number(number)
     if not (task and metric and weight and math.isfinite(weight)):
       raise types.InputError(
         f'evaluation.monitor: {part!r:.80} is neither {" nor ".join(MEANS)}'
@@ -59,10 +60,3 @@ def terms(text: str) -> tuple[Term, ...]:
       )
     found[task, metric] = Term(task, metric, weight)
   return tuple(found.values())
-
-
-def _number(text: str) -> float:
-  try:
-    return float(text)
-  except ValueError:
-    return math.nan

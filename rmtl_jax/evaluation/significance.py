@@ -17,6 +17,7 @@ from scipy import special
 # Up to this many pairs the signed-rank distribution is enumerated: its
 # probabilities, multiples of 2^-50, are exact in double precision.
 EXACT_PAIRS = 50
+_CONFIDENCE = 0.95
 
 
 class PairedTTest(NamedTuple):
@@ -77,7 +78,7 @@ class SignedRank(NamedTuple):
 def paired_t_test(
   first: Sequence[float] | np.ndarray,
   second: Sequence[float] | np.ndarray,
-  confidence: float = 0.95,
+  confidence: float = _CONFIDENCE,
 ) -> PairedTTest:
   """Tests whether the mean of `first - second` over seeds is zero.
 
@@ -111,7 +112,7 @@ def paired_t_test(
   return PairedTTest(pairs, mean, error, mean - half, mean + half, t, p_value)
 
 
-def crossed_mean(values: np.ndarray, confidence: float = 0.95) -> CrossedMean:
+def crossed_mean(values: np.ndarray) -> CrossedMean:
   """The mean over days and seeds, both drawn from many others.
 
   A cell is mu + day + seed + rest, each of a variance of its own, so that the
@@ -123,7 +124,6 @@ def crossed_mean(values: np.ndarray, confidence: float = 0.95) -> CrossedMean:
 
   Args:
     values: [D, S], finite.
-    confidence: coverage of the interval.
 
   Raises:
     ValueError: no cell, or one that is not finite.
@@ -134,7 +134,7 @@ def crossed_mean(values: np.ndarray, confidence: float = 0.95) -> CrossedMean:
   rows, columns = values.shape
   if 1 in values.shape:
     flat = values.ravel()
-    test = paired_t_test(flat, np.zeros_like(flat), confidence)
+    test = paired_t_test(flat, np.zeros_like(flat))
     return CrossedMean(test.mean, test.low, test.high, float(test.pairs - 1))
   mean = float(values.mean())
   by_row, by_column = values.mean(axis=1), values.mean(axis=0)
@@ -156,7 +156,7 @@ def crossed_mean(values: np.ndarray, confidence: float = 0.95) -> CrossedMean:
   spread = sum(square**2 / degrees for square, _, degrees in parts)
   degrees = variance**2 / spread if spread else float(rest_degrees)
   error = math.sqrt(variance / values.size)
-  half = t_quantile(confidence, degrees) * error
+  half = t_quantile(_CONFIDENCE, degrees) * error
   return CrossedMean(mean, mean - half, mean + half, degrees)
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rmtl_jax import types
+from rmtl_jax.config import limits
 from rmtl_jax.networks import dropout, embeddings
 from rmtl_jax.ops import hashing
 
@@ -53,10 +54,7 @@ def rates(setting: str, spec: types.FeatureSpec) -> tuple[float, ...]:
 
 
 def _rate(text: str, setting: str) -> float:
-  try:
-    rate = float(text)
-  except ValueError:
-    rate = np.nan
+  rate = limits.number(text)
   if not 0.0 <= rate < 1.0:
     raise types.InputError(
       f'config.network.id_dropout: {setting!r:.80} is not a rate below 1, or'
