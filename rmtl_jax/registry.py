@@ -100,7 +100,7 @@ def not_one_of(value: Any, allowed: Iterable[str]) -> str:
 
 
 def check(what: str, values: Iterable[Any], allowed: Iterable[str]) -> None:
-  """Refuses a record that says what nobody knows.
+  """Refuses a record with a value that is not allowed.
 
   Args:
     what: the record and its attribute, for errors.

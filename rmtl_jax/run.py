@@ -251,7 +251,7 @@ def train(
 
     def keep(name, left):
       saved.keep(run, context, finished, left)
-      if is_own:  # nobody else trains with these programs
+      if is_own:  # no other run trains with these programs
         inputs.models.forget(name, run.config, stages)
 
     # --- Pre-train: the actor, on the unweighted loss.

@@ -1,4 +1,4 @@
-"""Sentences on a terminal that nobody has widened."""
+"""Sentences on a terminal of 80 columns."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ gradients, a tree whose leaves are [K, ...] and whose sum over K is the gradient
 as it is (that of the mean of the tasks' losses), to one gradient. `init` takes
 the parameters. `update` takes `losses`, the tasks' own f32[K], and `key` where
 a maker says so. Norms are taken in single precision over all parameters that
-the gradients have; who balances shared parameters alone hands over 0 for the
-others.
+the gradients have; a caller that balances shared parameters alone passes 0 for
+the others.
 
 Where the result is sum_k w_k g_k, the state has these weights as
 `task_weights`, f32[K]. After a batch without any row of some task, whose

@@ -70,7 +70,7 @@ def unless_absent(losses: jax.Array | None, new_state: Any, state: Any) -> Any:
   that.
 
   Args:
-    losses: of the tasks, f32[K]; None where nobody tells: all have rows.
+    losses: of the tasks, f32[K]; None: all have rows.
     new_state: after the batch.
     state: before it.
   """

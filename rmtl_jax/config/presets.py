@@ -14,7 +14,7 @@ from rmtl_jax import registry, types
 from rmtl_jax.config import recommended, settings
 
 Settings = Mapping[str, Any]
-# What settings start from where nobody says so.
+# What settings start from without --preset.
 DEFAULT_PRESET = 'recommended'
 
 

@@ -55,7 +55,7 @@ class SplitColumns:
     sampling: how the log was sampled, or None.
     propensity: f32[R, K], the logged probability that a row's label is seen,
       0 of tasks without; None: the log has none.
-    parents: see Manifest.parents_over_all; () where nobody asks.
+    parents: see Manifest.parents_over_all; () where it is not needed.
   """
 
   categorical: np.ndarray

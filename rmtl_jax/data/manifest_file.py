@@ -102,7 +102,7 @@ def read_copy(
 def copy_holder(directory: pathlib.Path) -> str:
   """What has but a copy of its data's manifest, in words; '' if not that.
 
-  Data have rows, whatever else somebody keeps beside them.
+  Data have rows, whatever other files are beside them.
   """
   if (directory / 'train').is_dir():
     return ''

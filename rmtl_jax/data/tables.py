@@ -37,7 +37,7 @@ def open_stream(table: Any, path: str = 'table') -> Stream:
   pandas frame is left out.
 
   Args:
-    table: what speaks Arrow's C stream interface (a pandas or Polars frame, a
+    table: what has Arrow's C stream interface (a pandas or Polars frame, a
       pyarrow.Table, RecordBatch or RecordBatchReader, a DuckDB relation), a
       list of dicts with a row each, or a dict of columns.
     path: what to call it in errors.

@@ -1,4 +1,4 @@
-"""What a run's critics foresee at every row, for pictures of one's own."""
+"""The critics' Q of a run at every row, for your own pictures."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Encoded:
     cut_values: number of values cut from multi-valued fields, by field name.
     constant: names of the log's own fields with one value over all train rows.
     left_out: names of as-of features that were not encoded, as they have one
-      value over all train rows and nobody named their group.
+      value over all train rows and their group was not asked for by name.
     users: table of numbered users (see UserNumbers); empty if there is none.
   """
 

@@ -80,7 +80,7 @@ def prepare(
   Args:
     config: source, places and options.
     progress: called with the stage's name and the fraction done, 0 to 1.
-    table: rows in place of `config.raw_dir`, of source `table`: what speaks
+    table: rows in place of `config.raw_dir`, of source `table`: what has
       Arrow's C stream interface (a pandas or Polars frame, a pyarrow.Table, a
       RecordBatchReader, a DuckDB relation), a list of dicts or a dict of
       columns. It is read once, batch by batch.
@@ -218,7 +218,7 @@ def _find_places(
 ) -> tuple[source.SourceTable, sessions.RowPlaces, int]:
   """Finds the places of rows: rows, places and the number of duplicates.
 
-  The log has an `end`, ms, if somebody says so.
+  `end` is that of the log, ms; None if unknown.
   """
   idle_ms, boundaries = round(config.idle_minutes * 60_000), rule.boundaries
   if rows.has_random:

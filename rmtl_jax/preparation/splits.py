@@ -121,7 +121,7 @@ def find_rule(
 def _suiting(
   rows: source.SourceTable, config: prepare_config.PrepareConfig
 ) -> str:
-  """What `auto` stands for."""
+  """The way to split that `auto` takes."""
   for by in ('dates', 'column', 'files'):
     if prepare_config.split_setting(config, by):
       return by

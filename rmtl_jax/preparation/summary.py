@@ -117,7 +117,7 @@ def _fields(manifest: manifest_lib.Manifest) -> list[str]:
 
 
 def _as_of(manifest: manifest_lib.Manifest) -> list[str]:
-  """A sentence about as-of features; none if nobody asked for any."""
+  """A sentence about as-of features; none if none were asked for."""
   made = manifest.options.get('as_of', ())
   left_out = manifest.report.get('as_of_left_out', {})
   if not made and not left_out:

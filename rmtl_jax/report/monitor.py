@@ -32,7 +32,7 @@ _KEY = (
 
 
 def headline(record: Record) -> str:
-  """What it comes to, in one sentence."""
+  """The outcome, in one sentence."""
   count = len(record['alarms'])
   model = f'the {record["stage"]} model of {record["name"]}'
   rows = f'{record["rows"]:,} rows of {record["log"]}'

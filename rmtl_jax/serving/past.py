@@ -77,7 +77,7 @@ class Needs:
 
   @property
   def items(self) -> bool:
-    """Whether it reads earlier rows of the item, whosever they are."""
+    """Whether it reads earlier rows of the item, of any user."""
     return any(asof_groups.window_of(f) == 'item' for f in self.fields)
 
   @property

@@ -102,7 +102,7 @@ def _has(stage: str, config: config_lib.Config) -> bool:
 
 
 def _begins(context: context_lib.Context) -> dict[str, Callable[[], object]]:
-  """What makes each stage's first state, of parameters that nobody uses."""
+  """What makes each stage's first state; its parameters are dropped."""
   models, config = context.models, context.config
   key = jax.random.key(config.seed)
 

@@ -210,6 +210,6 @@ def map_distinct_rows(
     return map_rows(row_map, params, split, config)
   plan = batches.rows_plan(equal.first, config)
   values = map_rows(row_map, params, split, config, plan=plan)
-  # Rows after the last session fill the split up; nobody asks for them.
+  # Rows after the last session are padding of the split.
   wanted = equal.number[: split.host.starts[-1]]
   return jax.tree.map(lambda x: x[wanted], values)

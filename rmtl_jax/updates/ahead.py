@@ -23,9 +23,9 @@ class Compiled:
     """
     self._function = function
     self._lock = threading.Lock()
-    self._is_wanted = False  # whether somebody has asked for it by now
+    self._is_wanted = False  # compiled, or being compiled
     self._pending: concurrent.futures.Future[Any] | None = None
-    # What JAX forgets once nobody holds it.
+    # JAX forgets a traced function without a reference.
     self._kept: Any = None
 
   def compile_ahead(

@@ -218,11 +218,10 @@ class Aitm(Backbone):
     self.towers = layers.Towers(self.num_tasks, setup)
 
   def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
-    """A task hears of its parent, which has heard of those before it."""
+    """Each task attends over its own and its parent's representation."""
     bottoms = self.bottoms(x, key)
     outputs: list[jax.Array] = []
     for k, parent in enumerate(parents(self.spec)):
-      # The first task has nobody to hear from.
       if parent is None:
         outputs.append(bottoms[k])
         continue

@@ -9,7 +9,7 @@ from rmtl_jax.networks import backbones, layers
 
 
 class Dbmtl(backbones.Backbone):
-  """A shared bottom, and tasks that read what earlier tasks came to.
+  """A shared bottom, and tasks that read the relation layers before them.
 
   The joint probability of the labels is the chain p(y_1 | x) p(y_2 | y_1, x)
   ..., each factor a network of the task's own representation and its parents'

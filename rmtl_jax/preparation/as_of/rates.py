@@ -233,7 +233,7 @@ def _observed_time(tasks: Sequence[source.SourceTask], number: int) -> str:
     parent = names.index(task.after)
     task = tasks[parent]
     times.append(f't_{parent}')
-  # NULLs, of labels whose time nobody tells, are passed over.
+  # NULLs, of labels of unknown time, are passed over.
   time = f'greatest({", ".join(times)})' if len(times) > 1 else times[0]
   return (
     f'CASE WHEN y_{number} = 1 THEN least({time}, greatest(known, t_{number}))'

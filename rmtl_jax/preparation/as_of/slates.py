@@ -1,12 +1,12 @@
 """Numbers of a row beside those of its slate: its session's rows of one time.
 
 What is shown at once is a slate: the answers to a search, the goods on a shelf.
-Which of them somebody takes depends on the others: that a price is the lowest
+Which of them a user takes depends on the others: that a price is the lowest
 says more than the price. Only features of the other rows are read, never their
 labels. A log without a time has one slate per session.
 
-Where nobody asks for them, slates are looked for: rows that are not shown at
-once would be compared with later ones, which serving does not have.
+Where `as_of` does not name `slate`, sessions are looked at first: rows that are
+not shown at once would be compared with later ones, which serving lacks.
 
 The values are such that every engine computes them alike to the last bit.
 """
@@ -41,7 +41,7 @@ _ONE_SLATE = _ONE_TAKEN = 0.9
 # be rounded, to hours or days, and rows of one time may have come one by one.
 _EXACT, _MINUTE_MS = 0.5, 60_000
 # Share of the slates in which a number must differ, and how many numbers are
-# compared at most if nobody asks: those that differ in the most slates.
+# compared at most where `slate` is not named: those that differ most often.
 _DIFFERS, _NUMBERS = 0.1, 16
 
 
@@ -78,7 +78,7 @@ class Found:
 
   @property
   def numbers(self) -> tuple[str, ...]:
-    """The numbers to compare if nobody asks for all."""
+    """The numbers to compare where `as_of` does not name `slate`."""
     telling = [n for n, d in self.differ.items() if d >= _DIFFERS * self.slates]
     kept = sorted(telling, key=lambda name: -self.differ[name])[:_NUMBERS]
     return tuple(name for name in telling if name in kept)

@@ -2,9 +2,9 @@
 
 All new rows come after all past ones. So a count of earlier rows is the count
 among new rows plus that of past ones, which takes one pass over the past and no
-window. The same goes for labels of sessions that had come to rest, with labels
-that were known, before the first new row; only the few other sessions go
-through the windows of rmtl_jax.preparation.as_of.
+window. The same holds for known labels of sessions that were idle before the
+first new row; only the few other sessions go through the windows of
+rmtl_jax.preparation.as_of.
 """
 
 from __future__ import annotations

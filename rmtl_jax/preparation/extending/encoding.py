@@ -69,7 +69,7 @@ def apply(
     places: of the rows in test.
     base: the data.
     past: the rows before.
-    shown: table of what users were shown before; empty if nobody asks.
+    shown: table of what users were shown before; empty without histories.
   """
   featured = _with_bins(connection, rows, places, base)
   grown, encoded_lists = {}, {}

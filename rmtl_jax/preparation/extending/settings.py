@@ -49,7 +49,7 @@ class Base:
 
   @property
   def boundaries(self) -> tuple[int, int | None]:
-    """Ends of the data's validation and test, ms; None if nobody says."""
+    """Ends of the data's validation and test, ms; None if unknown."""
     splits = self.manifest.splits
     first = splits['validation'].end_ms
     assert first is not None  # splits follow each other in time

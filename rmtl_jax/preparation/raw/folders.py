@@ -76,11 +76,11 @@ def values(
     path: the file.
     wanted: names of columns; None for all that folders name.
     found: the file's own columns.
-    missing: texts that stand for nothing.
+    missing: texts that mean a missing value.
 
   Returns:
-    The text of each, None where it stands for nothing. Folders count from the
-    file up to the first that is not named so.
+    The text of each, None where it means a missing value. Folders count
+    from the file up to the first that is not named so.
   """
   # Case does not count in SQL.
   own = {name.lower() for name in found}

@@ -63,7 +63,7 @@ class Reading:
 
 @dataclasses.dataclass(frozen=True)
 class Missing:
-  """What stands for nothing in a column, beside empty values.
+  """Values of a column that mean a missing one, beside empty ones.
 
   Attributes:
     texts: in columns of text.
@@ -161,7 +161,7 @@ def of_number(column: str, missing: Missing, decimal: str = '') -> Reading:
 
   Args:
     column: the file's.
-    missing: what stands for nothing.
+    missing: values that mean a missing one.
     decimal: as for `written_numbers.number`.
   """
   return Reading(

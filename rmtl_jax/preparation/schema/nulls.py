@@ -1,4 +1,4 @@
-"""What stands for nothing, as a schema declares it by column."""
+"""Values that mean a missing one, as a schema declares them by column."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def parse_role(part: part_lib.Part, role: str) -> str | None:
 
 
 def parse_nulls(part: part_lib.Part) -> dict[str, tuple[str, ...]]:
-  """Values that stand for nothing, by column.
+  """Values that mean a missing one, by column.
 
   Args:
     part: the schema; its keys, fields and tasks may have `null`.
@@ -35,7 +35,7 @@ def parse_nulls(part: part_lib.Part) -> dict[str, tuple[str, ...]]:
   for key in manifest_lib.KINDS:
     entries += part.entries(key)
   for task in part.entries('tasks'):
-    # The time of a label has its column, and what stands for none, in itself.
+    # `time_column` has a column and missing values of its own.
     timed = isinstance(task.record.get('time_column'), dict)
     entries.append(task.group('time_column') if timed else task)
   found: dict[str, tuple[str, ...]] = {}
@@ -43,7 +43,7 @@ def parse_nulls(part: part_lib.Part) -> dict[str, tuple[str, ...]]:
     if entry.record.get('null', NOT_OBSERVED) == NOT_OBSERVED:
       continue
     column = entry.text('column')
-    # An empty value always stands for nothing.
+    # An empty value is always missing.
     values = tuple(v for v in entry.texts('null', empty=True) if v)
     if found.setdefault(column, values) != values:
       entry.fail(f'null: column {column!r} has another list elsewhere')

@@ -112,7 +112,7 @@ class TableSchema:
     return self.clock.unit
 
   def missing_in(self, column: str) -> readings.Missing:
-    """What stands for nothing in a column."""
+    """The values of a column that mean a missing one."""
     return readings.Missing(self.missing, self.nulls.get(column, ()))
 
   def categorical_of(self, column: str | None) -> str | None:
