@@ -100,15 +100,12 @@ def not_one_of(value: Any, allowed: Iterable[str]) -> str:
 
 
 def check(what: str, values: Iterable[Any], allowed: Iterable[str]) -> None:
-  """Refuses a record with a value that is not allowed.
+  """Raises types.InputError for the first value that is not allowed.
 
   Args:
-    what: the record and its attribute, for errors.
-    values: all that it says there.
-    allowed: what it may say.
-
-  Raises:
-    types.InputError: names the first value that is not allowed.
+    what: a record and its attribute, for errors.
+    values: what the record has there.
+    allowed: what it may have.
   """
   names = [*allowed]
   for value in values:
