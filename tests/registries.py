@@ -23,7 +23,6 @@ class Registries:
       networks_registry.WRAPPERS._records,
       metric_registry.RECORDS._records,
       registry.RECORDS._records,
-      registry.FORMS._records,
       sources.RECORDS._records,
       presets.PRESETS._records,
       tracking.TRACKERS._records,

@@ -8,7 +8,7 @@ command lines are checked before anything heavy starts.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rmtl_jax import config as config_lib
@@ -168,10 +168,25 @@ RECORDS = registry.Registry(
     ),
   ),
 )
-# What `q_shuffled` can shuffle: `config.weighting.form`.
-FORMS = registry.Registry(
-  'weighting.form', (one for one in RECORDS.values() if one.by_row)
-)
+register, find = RECORDS.register, RECORDS.find
+
+
+class _Forms(Mapping[str, Weighting]):
+  """What `q_shuffled` can shuffle: `config.weighting.form`."""
+
+  def __getitem__(self, name: str) -> Weighting:
+    if name not in set(self):
+      raise KeyError(name)
+    return RECORDS[name]
+
+  def __iter__(self) -> Iterator[str]:
+    return (name for name, one in RECORDS.items() if one.by_row)
+
+  def __len__(self) -> int:
+    return sum(1 for _ in self)
+
+
+FORMS = _Forms()
 # Every method has to beat these: same batches, keys and steps, but nothing that
 # critics know of a row.
 CONTROLS = tuple(
@@ -180,20 +195,6 @@ CONTROLS = tuple(
     key=lambda name: (NEVER, START, STEP).index(RECORDS[name].asks),
   )
 )
-
-
-def register(record: Weighting) -> None:
-  """Adds a weighting under a new name, in this process.
-
-  Raises:
-    types.InputError: the name is taken.
-  """
-  RECORDS.register(record)
-  if record.by_row:
-    FORMS.register(record)
-
-
-find = RECORDS.find
 
 
 def form_of(config: config_lib.WeightingConfig) -> Weighting:

@@ -427,3 +427,12 @@ def test_an_unregistered_weighting_is_unknown():
     config_values.validate(config)
   with pytest.raises(types.InputError, match="'worst' is not one of critic,"):
     factory.make_weighting(config.weighting)
+
+
+def test_weights_by_row_are_a_form_however_they_are_registered():
+  kept, make = registries.Registries(), critic.scale_by_critic
+  for name, takes in (('mine', registry.LAMBDA), ('of_task', registry.MEANS)):
+    registry.RECORDS.register(registry.Weighting(name, name, make, takes=takes))
+  found = {'mine', 'of_task'} & {*registry.FORMS}
+  kept.undo()
+  assert found == {'mine'} and 'mine' not in registry.FORMS
