@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from rmtl_jax import types
 
 # How pandas names the column of an index.
 _INDEX = re.compile(r'__index_level_\d+__')
+# What Arrow raises for values that it can't use.
+_UNUSABLE = pa.ArrowException, OSError, TypeError, ValueError, OverflowError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +37,8 @@ def open_stream(table: Any, path: str = 'table') -> Stream:
   """A table as batches of plain types; one that is larger than memory may be.
 
   Text in views becomes text, dictionaries become their values. The index of a
-  pandas frame is left out.
+  pandas frame is left out. In lists NaN, NaT and pandas' NA are missing values,
+  as in frames.
 
   Args:
     table: what has Arrow's C stream interface (a pandas or Polars frame, a
@@ -48,9 +52,11 @@ def open_stream(table: Any, path: str = 'table') -> Stream:
   with _naming(path):
     if isinstance(table, Sequence) and not isinstance(table, str | bytes):
       table = _columns(table, path)
-    if not hasattr(table, '__arrow_c_stream__'):
+    if isinstance(table, Mapping):
+      table = _table(table.items(), path)
+    elif not hasattr(table, '__arrow_c_stream__'):
       table = pa.table(table)
-    reader = pa.RecordBatchReader.from_stream(table)
+    reader = _reader(table, path)
     kept = [
       i for i, n in enumerate(reader.schema.names) if not _INDEX.fullmatch(n)
     ]
@@ -77,7 +83,7 @@ def _naming(path: str) -> Iterator[None]:
   """Names the table in errors of reading it."""
   try:
     yield
-  except (pa.ArrowException, OSError, TypeError, ValueError) as error:
+  except _UNUSABLE as error:
     raise types.InputError(
       f'{path}: not usable, expected a frame, an Arrow table, a list of dicts'
       f' or a dict of columns: {types.first_line(error)}'
@@ -93,6 +99,79 @@ def _columns(rows: Sequence[Any], path: str) -> dict[str, list[Any]]:
       )
   names = dict.fromkeys(name for row in rows for name in row)
   return {name: [row.get(name) for row in rows] for name in names}
+
+
+def _reader(table: Any, path: str) -> pa.RecordBatchReader:
+  """The batches of what speaks Arrow's C stream interface."""
+  try:
+    return pa.RecordBatchReader.from_stream(table)
+  except (pa.ArrowException, OverflowError):
+    # Of a pandas frame, which does not say in which row.
+    if not hasattr(table, 'items'):
+      raise
+  columns = [(str(name), values) for name, values in table.items()]
+  return _table(columns, path).to_reader()
+
+
+def _table(columns: Iterable[tuple[Any, Any]], path: str) -> pa.Table:
+  """A table of named columns of values.
+
+  Raises:
+    types.InputError: names the column, and the row if one is at fault.
+  """
+  found = {}
+  for name, values in columns:
+    if not isinstance(name, str):
+      raise types.InputError(
+        f'{path}: column {name!r:.80}: its name is no text'
+      )
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+      found[name] = values
+      continue
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+      raise types.InputError(
+        f'{path}: column {name!r}: {values!r:.80}, expected a list of values'
+      )
+    if not isinstance(values, Collection) or getattr(values, 'ndim', 1) > 1:
+      values = list(values)  # rows of a matrix are lists
+    try:
+      found[name] = to_array(values)
+    except _UNUSABLE as error:
+      row = _first_fault(list(values))
+      shown = types.one_line(repr(list(values)[row - 1]))
+      raise types.InputError(
+        f'{path}: row {row}, column {name!r}: {shown:.80}, expected values of'
+        f' one type that Arrow has: {types.first_line(error)}'
+      ) from None
+  return pa.table(found)
+
+
+def _first_fault(values: Sequence[Any]) -> int:
+  """The first row, from 1, with which the rows so far are no column."""
+
+  def fails(rows: int) -> bool:
+    try:
+      to_array(values[:rows])
+    except _UNUSABLE:
+      return True
+    return False
+
+  return bisect.bisect_left(range(len(values)), True, lo=1, key=fails)
+
+
+def to_array(values: Any) -> pa.Array | pa.ChunkedArray:
+  """A column of values; those that pandas takes for missing are missing.
+
+  Raises:
+    OverflowError: or another one of what Arrow raises.
+  """
+  try:
+    return pa.array(values, from_pandas=True)
+  except OverflowError:
+    # Arrow takes whole numbers for signed ones.
+    with contextlib.suppress(*_UNUSABLE):
+      return pa.array(values, pa.uint64(), from_pandas=True)
+    raise
 
 
 def _plain_values(column: pa.Array) -> pa.Array:

@@ -2,6 +2,7 @@
 
 import datetime
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -75,13 +76,48 @@ def test_lists_of_any_layout(kind):
     ('log.parquet', 'not usable'),
     ([{'a': 1}, 2], 'row 2 is a int, expected a dict'),
     ({'a': [1, 2], 'b': [1]}, 'not usable'),
-    ({'a': [1, 'x']}, 'not usable'),
+    ({'a': [1, 2, 'x']}, "row 3, column 'a': 'x', expected values of one type"),
+    ([{'b': 1, 'a': 'x'}, {'a': 2}], "row 2, column 'a': 2, expected values"),
+    ([{'a': 1}, {'a': 2**64}], "row 2, column 'a': 18446744073709551616, exp"),
+    ({'a': (v for v in (1, 'x'))}, "row 2, column 'a': 'x', expected values"),
+    ({'a': 'x1'}, "column 'a': 'x1', expected a list of values"),
+    ({'a': 5}, "column 'a': 5, expected a list of values"),
+    ([{7: 1}], 'column 7: its name is no text'),
   ],
 )
 def test_others_are_refused_in_one_line(given, told):
   with pytest.raises(types.InputError, match=told) as error:
     tables.to_arrow(given)
   assert '\n' not in str(error.value)
+
+
+def test_lists_miss_what_frames_miss():
+  nan = float('nan')
+  given = [{'s': 'x', 'a': 1, 'b': True}, {'s': nan, 'a': nan, 'b': nan}]
+  found = tables.to_arrow(given)
+  assert found.schema.types == [pa.string(), pa.int64(), pa.bool_()]
+  assert found.to_pylist()[1] == {'s': None, 'a': None, 'b': None}
+
+
+def test_ids_of_64_bits_without_sign():
+  found = tables.to_arrow({'a': [2**64 - 1, None, 7]})
+  assert found['a'].to_pylist() == [2**64 - 1, None, 7]
+
+
+def test_rows_of_a_matrix_are_lists():
+  found = tables.to_arrow({'a': np.array([[1, 2], [3, 4]])})
+  assert found['a'].to_pylist() == [[1, 2], [3, 4]]
+
+
+def test_objects_of_pandas_frames():
+  pandas = pytest.importorskip('pandas')
+  frame = pandas.DataFrame({'a': [2**63, 1], 'm': ['x', 1]}, dtype=object)
+  found = tables.to_arrow(frame[['a']])
+  assert found['a'].to_pylist() == [2**63, 1]
+  with pytest.raises(types.InputError, match="row 2, column 'm': 1, expected"):
+    tables.to_arrow(frame)
+  missing = frame.assign(a=pandas.NA, m=['x', pandas.NaT]).to_dict('records')
+  assert tables.to_arrow(missing).to_pylist()[1] == {'a': None, 'm': None}
 
 
 def test_pandas_frames():
