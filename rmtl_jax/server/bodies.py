@@ -14,6 +14,7 @@ from flatbuffers import table as tables
 
 from rmtl_jax import types
 from rmtl_jax.data import parquet
+from rmtl_jax.data import tables as tables_lib
 
 JSON = 'application/json'
 ARROW = 'application/vnd.apache.arrow.stream'
@@ -94,6 +95,8 @@ def _of_json(body: bytes, most: int) -> pa.Table:
     names |= dict.fromkeys(row)
     if _is_wide(len(names), len(rows)):
       raise Refused(f'{WHERE}: row {number}: too many columns', 413)
+  if rows and not names:
+    raise types.InputError(f'{WHERE}: row 1: has no columns')
   columns = {
     name: _column(name, [row.get(name) for row in rows]) for name in names
   }
@@ -111,7 +114,7 @@ def _refuse_constant(name: str) -> NoReturn:
 def _column(name: str, values: Sequence[Any]) -> pa.Array:
   try:
     name.encode()
-    column = pa.array(values)
+    column = tables_lib.to_array(values)
   except UnicodeError:
     raise Refused(f'{WHERE}: text is not valid UTF-8') from None
   except (pa.ArrowException, TypeError, ValueError, OverflowError):
@@ -150,7 +153,7 @@ def _raise_fault(name: str, values: Sequence[Any]) -> NoReturn:
         f'{WHERE}: row {row}, {where}: {found}, expected {expected}'
       )
     try:
-      column = pa.array([value])
+      column = tables_lib.to_array([value])
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
       column = None
     inner = column is not None and pa.types.is_nested(column.type)

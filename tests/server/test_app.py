@@ -104,6 +104,7 @@ def test_nothing_is_compiled_for_a_request(plain_model):
     (400, 'expected a list of rows', {'json': {'row': []}}),
     (400, 'row 2: expected an object', {'json': [ROW, 3]}),
     (422, 'has no rows', {'json': []}),
+    (422, 'row 1: has no columns', {'json': [{}, {}]}),
     (413, 'more than 32 rows', {'json': [ROW] * 33}),
     (413, 'more than 8,000,000 bytes', {'content': b' ' * 8_000_001}),
     (415, "content-type is ''", {'content': b'x', 'headers': NO_TYPE}),

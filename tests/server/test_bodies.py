@@ -205,6 +205,14 @@ def test_streams_that_end_early_are_refused():
     assert caught.value.status == 400
 
 
+def test_whole_numbers_of_json_are_of_64_bits():
+  ends = [2**64 - 1, 0]
+  body = json.dumps([{'a': end, 'b': -(2**63)} for end in ends]).encode()
+  found = bodies.read(body, bodies.JSON, 2)
+  assert found['a'].to_pylist() == ends
+  assert found['b'].to_pylist() == [-(2**63)] * 2
+
+
 def test_columns_that_one_row_names_for_all_are_limited():
   wide = {f'c{i}': 1 for i in range(5_000)}
   assert bodies.read(json.dumps([wide]).encode(), bodies.JSON, 512).num_rows
