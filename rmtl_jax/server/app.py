@@ -72,9 +72,11 @@ async def _refused(
 ) -> responses.Response:
   """No such path, or not with this method."""
   assert isinstance(error, exceptions.HTTPException)
-  return _error(
+  answer = _error(
     error.status_code, f'{request.method} {request.url.path}: {error.detail}'
   )
+  answer.headers.update(error.headers or {})  # `allow`
+  return answer
 
 
 def _error(status: int, message: str) -> responses.Response:
@@ -190,6 +192,11 @@ class _Routes:
 
   async def _rows(self, request: requests.Request) -> pa.Table:
     """The rows of a request, of a body that is no larger than allowed."""
+    coding = request.headers.get('content-encoding', 'identity')
+    if coding.lower() != 'identity':
+      raise bodies.Refused(
+        f'request: content-encoding is {coding!r:.80}; send it as it is', 415
+      )
     most = self._settings.max_bytes
     too_large = bodies.Refused(f'request: more than {most:,} bytes', 413)
     length = request.headers.get('content-length', '')

@@ -114,6 +114,11 @@ def test_nothing_is_compiled_for_a_request(plain_model):
       {'content': b'x', 'headers': {'content-type': 'text/csv'}},
     ),
     (
+      415,
+      "content-encoding is 'gzip'; send it as it is",
+      {'content': b'x', 'headers': {'content-encoding': 'gzip'}},
+    ),
+    (
       400,
       'not readable as an Arrow stream',
       {'content': b'x', 'headers': {'content-type': bodies.ARROW}},
@@ -157,6 +162,7 @@ def test_a_body_without_a_length_is_limited(client):
 def test_paths_and_methods(client):
   refused(client, 404, '/v1/nothing', '/v1/nothing')
   refused(client, 405, 'POST /health', '/health')
+  assert client.get('/v1/predict').headers['allow'] == 'POST'
   refused(client, 404, 'keeps no state', '/v1/events', json=[ROW])
   host = {'host': 'elsewhere'}
   refused(client, 404, 'Not Found', '/v1/predict/', json=[ROW], headers=host)
