@@ -129,7 +129,7 @@ def test_a_table_with_a_schemas_file(tmp_path, from_file):
       {'user': ['a']},
       SCHEMA,
       {},
-      "table: no column 'item'; the file has user",
+      "table: no column 'item'; it has user",
     ),
     (columns(), SCHEMA | {'x': 1}, {}, 'schema: x: no such setting'),
     ({'user': []}, SCHEMA, {}, "table: no column 'item'"),

@@ -272,13 +272,12 @@ def check_columns(
     seen[name.lower()] = name
   for name in required:
     if name not in found:
-      listed = ', '.join(found[:20]) + (', ...' if len(found) > 20 else '')
+      listed = ', '.join(found[:20]) or 'none'
+      listed += ', ...' if len(found) > 20 else ''
       # The whole header in one name: values are parted by something else.
       if len(found) == 1 and name in found[0]:
         listed += ', one column; give the schema\'s "delimiter"'
-      raise types.InputError(
-        f'{path}: no column {name!r}; the file has {listed}'
-      )
+      raise types.InputError(f'{path}: no column {name!r}; it has {listed}')
 
 
 def find_files(

@@ -94,7 +94,7 @@ def test_late_hash_covers_all_columns(connection, tmp_path, wanted):
     (b'', 'is empty, expected a header and rows'),
     (b'\na,b\n1,2\n', 'row 1: is blank, expected a header'),
     (b'a,b,c\n', 'no rows below the header'),
-    (b'a,b\n1,2\n', "no column 'c'; the file has a, b"),
+    (b'a,b\n1,2\n', "no column 'c'; it has a, b"),
     (b'a;b;c\n1;2;3\n', 'has a;b;c, one column; give the schema\'s "delim'),
     (b'a,b,c,b\n1,2,3,4\n', "column 'b' stands twice"),
     (b'a,b,c,A\n1,2,3,4\n', "column 'A' stands twice (and 'a'; case does not"),

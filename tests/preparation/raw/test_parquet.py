@@ -101,7 +101,7 @@ def test_row_hash_covers_all_columns(connection, tmp_path, columns, kinds):
     ({'a': [[1]]}, 'DOUBLE', "column 'a' is of type list<"),
     ({'a': [1]}, 'VARCHAR[]', "column 'a' is of type int64, expected a list"),
     ({'a': [1]}, 'TIMESTAMPTZ', "column 'a' is of type int64, expected a time"),
-    ({'b': [1]}, 'DOUBLE', "no column 'a'; the file has b"),
+    ({'b': [1]}, 'DOUBLE', "no column 'a'; it has b"),
     ({'a': pa.array([], pa.int64())}, 'DOUBLE', 'has no rows'),
   ],
 )

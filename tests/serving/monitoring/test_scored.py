@@ -257,7 +257,7 @@ def test_the_model_and_its_calibration_are_chosen(run_dir, log_file):
   ('change', 'message'),
   [
     (lambda t: t.drop_columns(['p_click']), "no column 'p_click', which rmtl"),
-    (lambda t: t.drop_columns(['item']), "no column 'item'; the file has"),
+    (lambda t: t.drop_columns(['item']), "no column 'item'; it has"),
     (lambda t: t.slice(0, 0), 'has no rows'),
     (
       lambda t: _replaced(t, 'p_click', 2, 1.5),
