@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import pyarrow as pa
@@ -52,12 +52,15 @@ _ID = re.compile(r'(ids?|code|category|type|class|group|(cat|feat)\d+)$')
 _FEW_VALUES, _ROWS_PER_VALUE = 32, 20
 _ODD = re.compile(r'[^A-Za-z0-9_.-]')
 _LONGEST_NAME = 100
+_LISTS = ('from_time', *manifest_lib.KINDS, 'exclude', 'missing')
 Entry = str | Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
   """What a person says about the columns.
+
+  A text or an entry in place of a list of these is a list of one.
 
   Attributes:
     tasks: columns of labels, or {task: column, or an entry of a schema}.
@@ -93,6 +96,12 @@ class Wanted:
   weight: str | None = None
   domain: str | None = None
 
+  def __post_init__(self):
+    for name in _LISTS:
+      given = getattr(self, name)
+      if isinstance(given, str | Mapping):  # else it would be taken apart
+        object.__setattr__(self, name, (given,))
+
 
 @dataclasses.dataclass(frozen=True)
 class Described:
@@ -114,6 +123,8 @@ def describe(table: pa.Table, wanted: Wanted) -> Described:
     types.InputError: a column that is missing, or a role that no column or
       more than one could have; says what to pass.
   """
+  if not len(table):
+    raise types.InputError('table: has no rows')
   names = table.column_names
   for name in names:
     if names.count(name) > 1:
@@ -180,6 +191,9 @@ def _tasks(
 ) -> list[dict[str, Any]]:
   if isinstance(wanted, str):
     wanted = (wanted,)
+  expected = "tasks: expected columns of labels, as ('click',)"
+  if not isinstance(wanted, Iterable):
+    raise types.InputError(f'{expected}, found {wanted!r:.80}')
   entries = []
   pairs = (
     wanted.items()
@@ -187,12 +201,15 @@ def _tasks(
     else [(column, column) for column in wanted]
   )
   for name, given in pairs:
+    if not (isinstance(name, str) and isinstance(given, str | Mapping)):
+      odd = given if isinstance(name, str) else name
+      raise types.InputError(f'{expected}, found {odd!r:.80}')
     entry = {'column': given} if isinstance(given, str) else dict(given)
     entry.setdefault('column', name)
     entries.append({'name': _name(name), **entry})
     _check('tasks', entry['column'], names)
   if not entries:
-    raise types.InputError("tasks: expected columns of labels, as ('click',)")
+    raise types.InputError(expected)
   return entries
 
 
@@ -222,7 +239,10 @@ def _unit(table: pa.Table, column: str) -> str:
     ends = pc.call_function('min_max', [table[column]]).as_py()
     low, high = float(ends['min']), float(ends['max'])
   except (pa.ArrowException, TypeError):  # no numbers, or none at all
-    low = high = 0.0
+    raise types.InputError(
+      f'time: column {column!r} of type {kind} holds no times: expected times,'
+      ' dates, text or numbers'
+    ) from None
   for unit, per_second in _PER_SECOND.items():
     if _YEAR_2000 <= low / per_second <= high / per_second < _YEAR_2100:
       return unit

@@ -287,8 +287,8 @@ class Ranker:
     Args:
       table: R rows as for `fit`; labels are not needed.
       history: earlier rows, labels included, for models that read the past: a
-        table as for `fit`, or the path of a file. None: the rows that the
-        model was fitted on.
+        table as for `fit`, the path of a file, or what `model_.keep_history`
+        gave. None: the rows that the model was fitted on.
 
     Returns:
       f32[R, K], rows and `tasks_` in their order.
@@ -372,6 +372,11 @@ class Ranker:
     """What a fit goes on from, checked against the parameters."""
     if given is None:
       return None
+    if not isinstance(given, Ranker | str | os.PathLike):
+      raise types.InputError(
+        f'start_from: a {type(given).__name__}, expected a fitted Ranker or the'
+        ' path of one; labels are columns of the table'
+      )
     path = given._fitted().path if isinstance(given, Ranker) else given
     start = starting.read(path)
     starting.check(start, self.get_params())
@@ -446,8 +451,6 @@ class Ranker:
       if not given or not given <= set(rows.column_names):
         log = run.path / fitting.LOG
         history = log if log.is_file() else None
-    elif history is not None and not isinstance(history, str | os.PathLike):
-      history = tables.to_arrow(history, 'history')
     scored = self.model_.score(rows, history)
     for line in scored.warnings:
       warnings.warn(line, stacklevel=3)

@@ -155,6 +155,28 @@ def test_what_is_named_is_taken_as_it_is():
   assert found.left_out == {'session_id': 'not among categorical'}
 
 
+def test_one_of_a_list_may_be_given_alone():
+  price = {'column': 'price', 'transform': 'log1p'}
+  found = described(
+    small.table(8),
+    from_time='hour',
+    categorical='item_id',
+    numeric=price,
+    exclude='tags',
+    missing='NULL',
+  )
+  assert found.schema['from_time'] == ['hour']
+  assert found.schema['categorical'] == [
+    {'name': 'item_id', 'column': 'item_id'}
+  ]
+  assert found.schema['numeric'] == [{'name': 'price', **price}]
+  assert found.schema['missing'] == ['NULL']
+  assert found.left_out == {
+    'user_id': 'not among categorical',
+    'tags': 'excluded',
+  }
+
+
 @pytest.mark.parametrize(
   ('table', 'wanted', 'told'),
   [
@@ -171,6 +193,17 @@ def test_what_is_named_is_taken_as_it_is():
       "time: which of .* Pass time='COLUMN', one of timestamp, born",
     ),
     ({**without('timestamp'), 'time': [5] * 8}, {}, "pass time_unit='s'"),
+    (
+      {**small.table(8), 'timestamp': [datetime.timedelta(1)] * 8},
+      {},
+      r"column 'timestamp' of type duration\[us\] holds no times",
+    ),
+    ({**small.table(8), 'timestamp': [None] * 8}, {}, 'null holds no times'),
+    (small.table(0), {}, 'table: has no rows'),
+    (small.table(8), {'tasks': 5}, "as \\('click',\\), found 5"),
+    (small.table(8), {'tasks': ('click', 5)}, 'found 5'),
+    (small.table(8), {'tasks': {'click': 5}}, 'found 5'),
+    (small.table(8), {'tasks': {5: 'click'}}, 'found 5'),
     (small.table(8), {'tasks': ('clik',)}, 'did you mean click'),
     (small.table(8), {'tasks': ()}, 'tasks: expected columns of labels'),
     (small.table(8), {'user': 'who'}, "user: the table has no column 'who'"),

@@ -178,6 +178,8 @@ def test_the_past_is_the_fitted_table_unless_one_is_given(with_past, tmp_path):
   np.testing.assert_array_equal(found, with_past.predict_proba(new, table))
   first = {name: values[:40] for name, values in table.items()}
   assert not np.array_equal(found, with_past.predict_proba(new, first))
+  kept = with_past.model_.keep_history(table)
+  np.testing.assert_array_equal(found, with_past.predict_proba(new, kept))
   with_past.save(tmp_path / 'with')
   with_past.save(tmp_path / 'without', with_log=False)
   loaded = rmtl_jax.load(tmp_path / 'with')
@@ -312,6 +314,11 @@ def test_parameters_are_checked_before_anything_is_written(
   with pytest.raises(types.InputError, match=told):
     ranker(workdir=tmp_path / 'run', **more).fit(small.table())
   assert not (tmp_path / 'run').exists()
+
+
+def test_labels_apart_from_the_table_are_refused():
+  with pytest.raises(types.InputError, match='start_from: a Table, expected a'):
+    ranker().fit(small.table(), pa.table({'click': [0, 1]}))
 
 
 def test_unfitted_use_is_one_clear_error(tmp_path):
