@@ -28,6 +28,7 @@ from rmtl_jax.results import ensemble, evaluate, final, verdict
 from rmtl_jax.runtime import (
   mesh,
   processes,
+  programs,
   progress,
   rounding,
   workdir,
@@ -72,6 +73,7 @@ class Inputs(NamedTuple):
   digests: dict[str, str]
 
 
+@programs.in_32_bits
 def train(
   config: config_lib.Config | None,
   path: str | os.PathLike[str],

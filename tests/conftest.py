@@ -163,3 +163,13 @@ def data_dir(tmp_path_factory):
   path = tmp_path_factory.mktemp('data')
   tiny.write_prepared(path)
   return path
+
+
+@pytest.fixture
+def told_of_64_bits():
+  """A process that has told JAX to compute in 64 bits."""
+  import jax
+
+  jax.config.update('jax_enable_x64', True)
+  yield
+  jax.config.update('jax_enable_x64', False)

@@ -16,11 +16,12 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import importance as importance_lib
 from rmtl_jax.networks import ignore
-from rmtl_jax.runtime import checks, progress, workdir, writers
+from rmtl_jax.runtime import checks, programs, progress, workdir, writers
 from rmtl_jax.serving import predictor
 from rmtl_jax.training import splits as splits_lib
 
 
+@programs.in_32_bits
 def importance(
   path: str | os.PathLike[str],
   groups: Sequence[str] | None = None,

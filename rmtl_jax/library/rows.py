@@ -14,7 +14,7 @@ from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.ops import rewards, task_losses
 from rmtl_jax.results import ensemble
 from rmtl_jax.results import row_values as values_lib
-from rmtl_jax.runtime import workdir
+from rmtl_jax.runtime import programs, workdir
 from rmtl_jax.training import splits as splits_lib
 
 
@@ -36,6 +36,7 @@ class RowValues(NamedTuple):
   returns: np.ndarray
 
 
+@programs.in_32_bits
 def row_values(
   path: str | os.PathLike[str], split: str = 'validation'
 ) -> RowValues:

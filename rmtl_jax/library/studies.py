@@ -16,7 +16,7 @@ from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
 from rmtl_jax.results import report_record
-from rmtl_jax.runtime import progress, workdir, writers
+from rmtl_jax.runtime import programs, progress, workdir, writers
 from rmtl_jax.studies.comparison import compare as comparison
 from rmtl_jax.studies.tuning import search as search_lib
 from rmtl_jax.studies.tuning import tune as tuning
@@ -25,6 +25,7 @@ Path = str | os.PathLike[str]
 _DEFAULTS = tuning.Options(())
 
 
+@programs.in_32_bits
 def compare(
   path: Path,
   data_dir: Path,
@@ -83,6 +84,7 @@ def compare(
   return results
 
 
+@programs.in_32_bits
 def tune(
   path: Path,
   data_dir: Path,

@@ -13,11 +13,20 @@ from rmtl_jax import types
 from rmtl_jax.data import manifest_file
 from rmtl_jax.results import calibrations, ensemble, finetuned, row_values
 from rmtl_jax.results import record as run_record
-from rmtl_jax.runtime import checks, memory, mesh, processes, workdir, writers
+from rmtl_jax.runtime import (
+  checks,
+  memory,
+  mesh,
+  processes,
+  programs,
+  workdir,
+  writers,
+)
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 
 
+@programs.in_32_bits
 def evaluate(
   path: str | os.PathLike[str],
   split: str = 'test',

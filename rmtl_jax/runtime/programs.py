@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pathlib
 import time
 import warnings
 import zlib
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
@@ -18,6 +21,31 @@ _ENDING = '-cache'  # of JAX's files
 _CHECKED = '.checked'
 _SETTLED = 60.0  # seconds; an older file is not being written any more
 _ZSTD = b'\x28\xb5\x2f\xfd'
+_Given = ParamSpec('_Given')
+_Found = TypeVar('_Found')
+
+
+def in_32_bits(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
+  """The function, whose arrays are of 32 bits where JAX was told of 64.
+
+  Networks, checkpoints and exports are of 32 bits. A thread that the function
+  starts is not: `enter_32_bits` is for it.
+  """
+
+  @functools.wraps(function)
+  def computed(*args: _Given.args, **kwargs: _Given.kwargs) -> _Found:
+    if not jax.enable_x64.value:  # as it is told: nothing compiles anew
+      return function(*args, **kwargs)
+    with jax.enable_x64(False):
+      return function(*args, **kwargs)
+
+  return computed
+
+
+def enter_32_bits() -> None:
+  """What this thread computes from now on is of 32 bits."""
+  if jax.enable_x64.value:
+    jax.enable_x64(False).__enter__()
 
 
 def directory() -> pathlib.Path | None:

@@ -16,7 +16,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.networks import ignore
 from rmtl_jax.results import calibrations, ensemble
-from rmtl_jax.runtime import memory, workdir
+from rmtl_jax.runtime import memory, programs, workdir
 from rmtl_jax.serving import scorer, sizes
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
@@ -88,6 +88,7 @@ class Predictor(scorer.Scorer):
 
     self._few = jax.jit(predict)
 
+  @programs.in_32_bits
   def network(self, *inputs: Any) -> np.ndarray:
     """See `Scorer.network`."""
     if self.needs.sessions:
@@ -109,6 +110,7 @@ class Predictor(scorer.Scorer):
         found[:, k] = self.maps[task].apply(found[:, k])
     return found
 
+  @programs.in_32_bits
   def _infer_many(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:
     """`infer` by the loop over batches that evaluates a run."""
     split = _split(inputs, self.chunk_rows, len(self.tasks), starts)
@@ -125,6 +127,7 @@ def ignored(run: workdir.Run) -> frozenset[str]:
   )
 
 
+@programs.in_32_bits
 def load(
   workdir_path: str | os.PathLike[str],
   stage: str = '',

@@ -24,6 +24,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax.networks import critic as critic_network
 from rmtl_jax.runtime import checkpoints, stages
+from rmtl_jax.runtime import programs as runtime_programs
 from rmtl_jax.training import actor_stage, critic_stage, programs
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import splits as splits_lib
@@ -38,7 +39,9 @@ _Job = tuple[ahead.Compiled | programs.Program, Callable[[], tuple[Any, ...]]]
 def threads() -> Iterator[concurrent.futures.Executor]:
   """Threads that compile; what they have not begun at the end is dropped."""
   count = max((os.cpu_count() or 1) // 2, 1)
-  pool = concurrent.futures.ThreadPoolExecutor(min(count, 4), 'compiler')
+  pool = concurrent.futures.ThreadPoolExecutor(
+    min(count, 4), 'compiler', initializer=runtime_programs.enter_32_bits
+  )
   try:
     yield pool
   finally:

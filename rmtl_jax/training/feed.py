@@ -17,6 +17,7 @@ import numpy as np
 
 from rmtl_jax import types
 from rmtl_jax.data import batches, prepared_file, streaming
+from rmtl_jax.runtime import programs
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import loop as loop_lib
 
@@ -250,12 +251,11 @@ def _of_steps(features: Sequence[np.ndarray]) -> tuple[Any, ...]:
 
 def ahead(dispatches: Iterator[Dispatch]) -> Iterator[Dispatch]:
   """The same dispatches, read by another thread before they are asked for."""
-  waiting = collections.deque(
-    _reader().submit(next, dispatches, None) for _ in range(_AHEAD)
-  )
+  read = programs.in_32_bits(lambda: next(dispatches, None))
+  waiting = collections.deque(_reader().submit(read) for _ in range(_AHEAD))
   try:
     while (one := waiting.popleft().result()) is not None:
-      waiting.append(_reader().submit(next, dispatches, None))
+      waiting.append(_reader().submit(read))
       yield one
   finally:
     for future in waiting:

@@ -16,6 +16,7 @@ from rmtl_jax.library import ranker as ranker_lib
 from rmtl_jax.results import evaluate
 from rmtl_jax.runtime import programs
 from rmtl_jax.serving import predictor
+from rmtl_jax.serving.export import writer
 from tests import registries as registries_lib
 from tests.config import test_recommended
 from tests.library import small
@@ -129,6 +130,21 @@ def test_copies_share_the_model_and_pickles_say_what_to_do(model):
   unfitted = ranker(seed=3)
   for work in (copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))):
     assert work(unfitted).get_params() == unfitted.get_params()
+
+
+def test_where_jax_is_told_of_64_bits_the_model_is_the_same(
+  model, tmp_path, request
+):
+  new = without_labels(small.table(), slice(0, 6))
+  found = model.predict_proba(new)
+  request.getfixturevalue('told_of_64_bits')
+  loaded = rmtl_jax.load(model.run_dir_)
+  np.testing.assert_array_equal(loaded.predict_proba(new), found)
+  writer.export(loaded.model_, tmp_path / 'out')
+  exported = rmtl_jax.load(tmp_path / 'out')
+  np.testing.assert_allclose(exported.predict_proba(new), found, atol=1e-6)
+  again = quietly(ranker().fit, small.table())
+  np.testing.assert_array_equal(again.predict_proba(new), found)
 
 
 def test_a_private_directory_goes_without_a_warning():

@@ -7,6 +7,10 @@ import subprocess
 import sys
 import time
 import zlib
+from concurrent import futures
+
+import jax.numpy as jnp
+import pytest
 
 from rmtl_jax.runtime import programs
 
@@ -23,6 +27,21 @@ jax.jit(lambda x: x * 3.25 + 17.0)(np.arange(5.0)).block_until_ready()
 def _file(path, content, age):
   path.write_bytes(content)
   os.utime(path, (time.time() - age,) * 2)
+
+
+@pytest.mark.usefixtures('told_of_64_bits')
+def test_a_function_of_32_bits_and_a_thread_of_it():
+  def zero():
+    return jnp.zeros(())
+
+  def begun():
+    first = programs.enter_32_bits
+    with futures.ThreadPoolExecutor(1, initializer=first) as pool:
+      return zero(), pool.submit(zero).result()
+
+  found = programs.in_32_bits(begun)()
+  assert [one.dtype for one in found] == [jnp.float32] * 2
+  assert zero().dtype == jnp.float64  # what it was told is as it was
 
 
 def test_programs_that_were_cut_short_are_deleted_once_settled(tmp_path):

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -102,6 +103,12 @@ def test_what_is_made_ahead_comes_in_order_and_stops_when_left():
   assert [next(ahead) for _ in range(5)] == list(range(5))
   ahead.close()
   assert 5 <= len(made) < 12
+
+
+@pytest.mark.usefixtures('told_of_64_bits')
+def test_what_is_made_ahead_is_of_32_bits():
+  made = list(feed.ahead(jnp.zeros(()) for _ in range(3)))
+  assert [one.dtype for one in made] == [jnp.float32] * 3
 
 
 def test_an_error_ahead_is_raised_where_it_is_reached():

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rmtl_jax.contrib.trees import forms
+from rmtl_jax.runtime import programs
 
 # Trees that are grown before validation is looked at again, and rounds that
 # may pass without a better one.
@@ -195,7 +196,9 @@ def _rounds(
   )
   # A tree is the work of one core.
   threads = min(tasks, os.cpu_count() or 1)
-  with concurrent.futures.ThreadPoolExecutor(threads, 'trees') as pool:
+  with concurrent.futures.ThreadPoolExecutor(
+    threads, 'trees', initializer=programs.enter_32_bits
+  ) as pool:
     for number in itertools.count():
       key = jax.random.fold_in(jax.random.key(seed), number)
       left = max(count - number * ROUND, 0)

@@ -34,7 +34,7 @@ from rmtl_jax.data import reading
 from rmtl_jax.evaluation import calibration, metrics, power
 from rmtl_jax.networks import functional
 from rmtl_jax.results import reference
-from rmtl_jax.runtime import writers
+from rmtl_jax.runtime import programs, writers
 from rmtl_jax.serving import exported, predictor
 from rmtl_jax.serving.export import program, saved_model
 from rmtl_jax.training import models as models_lib
@@ -43,6 +43,7 @@ from rmtl_jax.updates import forward
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 
 
+@programs.in_32_bits
 def export(
   scorer: predictor.Predictor,
   output: pathlib.Path,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax.contrib.trees import boosting, forms, oblivious
+from rmtl_jax.runtime import programs
 
 FORM = oblivious.Oblivious()
 LIMITS = forms.make_limits(FORM, 7, range(7))
@@ -55,6 +56,17 @@ def test_trees_learn_what_two_columns_tell_together():
     losses, 4000 * logloss(trees, validation), rtol=1e-5
   )
   np.testing.assert_allclose(logits, predict(trees, validation.bins), atol=1e-5)
+
+
+def test_threads_that_grow_trees_compute_in_32_bits(request):
+  def boosted():
+    return boosting.boost(FORM, LIMITS, rows(200), rows(200, 1), 10, seed=0)
+
+  found = boosted()
+  request.getfixturevalue('told_of_64_bits')
+  jax.tree.map(
+    np.testing.assert_array_equal, programs.in_32_bits(boosted)(), found
+  )
 
 
 def test_a_last_round_has_no_more_trees_than_are_asked_for():
