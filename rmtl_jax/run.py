@@ -134,6 +134,13 @@ def train(
     FloatingPointError: a loss was not finite.
   """
   path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
+  stages = (stages,) if isinstance(stages, str) else tuple(stages)
+  trackers = (trackers,) if isinstance(trackers, str) else tuple(trackers)
+  for stage_name in stages:
+    if stage_name not in ORDER:
+      raise types.InputError(
+        f'stages: {stage_name!r} is not one of {", ".join(ORDER)}'
+      )
   if config is None and start_from:
     config = warm_start.read_source(pathlib.Path(start_from)).config
   if config is None and refit_of:
@@ -144,7 +151,6 @@ def train(
   config = rounding.resolved(path, config, layout)
   tracking.check(trackers)
   live = live or progress.Progress()
-  stages = tuple(stages)
   # A member's programs are its ensemble's to compile, and a study's runs share.
   is_new = not (inputs or start_from or (path / 'config.json').exists())
   is_own = inputs is None  # neither a member nor a run of a study

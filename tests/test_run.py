@@ -401,8 +401,19 @@ def test_stages_one_by_one_equal_all_at_once(tmp_path, data_dir, trained):
 
 
 def test_a_later_stage_needs_the_earlier(tmp_path, data_dir):
-  with pytest.raises(types.InputError, match='critic needs stage pretrain'):
-    run.train(CONFIG, tmp_path, data_dir, ('critic',), QUIET)
+  for given in (('critic',), 'critic'):
+    with pytest.raises(types.InputError, match='critic needs stage pretrain'):
+      run.train(CONFIG, tmp_path, data_dir, given, QUIET)
+
+
+def test_a_stage_that_there_is_not_leaves_no_run(tmp_path, data_dir):
+  with pytest.raises(types.InputError, match="stages: 'pretrian' is not one"):
+    run.train(CONFIG, tmp_path / 'run', data_dir, ['pretrian'], QUIET)
+  with pytest.raises(types.InputError, match="tracker: 'tensorbord'"):
+    run.train(
+      CONFIG, tmp_path / 'run', data_dir, live=QUIET, trackers='tensorbord'
+    )
+  assert not (tmp_path / 'run').exists()
 
 
 def test_another_setting_in_the_same_directory_is_refused(trained, data_dir):

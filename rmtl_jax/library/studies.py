@@ -10,6 +10,8 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from rmtl_jax import config as config_lib
 from rmtl_jax import durable, json_files
 from rmtl_jax.config import presets, variants
@@ -68,10 +70,11 @@ def compare(
   from rmtl_jax.report.page import markdown
 
   changes: dict[str, Any] = {}
-  if methods:
-    changes['methods'] = list(methods)
-  if seeds:
-    changes['seeds'] = list(seeds)
+  if len(methods):
+    is_one = isinstance(methods, str)
+    changes['methods'] = [methods] if is_one else list(methods)
+  if len(seeds):
+    changes['seeds'] = np.asarray(seeds).tolist()
   path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
   config = config_values.from_dict(
     {'compare': changes}, config or _recommended(data_dir)
@@ -139,8 +142,9 @@ def tune(
   path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
   config = config or _recommended(data_dir, tunes_ensembles(stage))
   config_values.validate(config)
+  texts = (search,) if isinstance(search, str) else search
   options = tuning.Options(
-    tuple(search_lib.parse(text, config) for text in search),
+    tuple(search_lib.parse(text, config) for text in texts),
     stage,
     trials,
     tuple(seeds),

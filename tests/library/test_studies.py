@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import rmtl_jax
@@ -56,6 +57,14 @@ def test_faults_are_told_of_before_anything_is_written(tmp_path, data_dir):
     rmtl_jax.compare(path, data_dir, ['nothing'], live=QUIET)
   with pytest.raises(types.InputError, match='expected SETTING=LOW:HIGH'):
     rmtl_jax.tune(path, data_dir, ['pretrain.learning_rate=3'], live=QUIET)
+  with pytest.raises(types.InputError, match="'mmoe\\+nothing'"):
+    rmtl_jax.compare(
+      path, data_dir, 'mmoe+nothing', seeds=np.arange(2), live=QUIET
+    )
+  with pytest.raises(types.InputError, match=r'seeds: \(-7,\) is not a list'):
+    rmtl_jax.compare(path, data_dir, seeds=np.array([-7]), live=QUIET)
+  with pytest.raises(types.InputError, match=r"search 'batch\.lanes=3': exp"):
+    rmtl_jax.tune(path, data_dir, 'batch.lanes=3', live=QUIET)
   with pytest.raises(types.InputError, match='is not a run'):
     rmtl_jax.write_report(path)
   assert not path.exists()
