@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import json
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -32,6 +34,9 @@ from rmtl_jax.runtime import progress, workdir, writers
 FILE, LOG, DATA = 'ranker.json', 'log.parquet', 'data'
 _ADDED = 'rows.parquet'
 _SCHEMA = 'schema.json'
+_OPTIONS = inspect.signature(prepare_config.PrepareConfig).parameters
+# Of `rmtl prepare`, in a line for a person.
+_FLAG = re.compile(r'--([a-z_]+)(?:=([^\s;)]*[^\s;),.]))?')
 # What must be the same when a fit goes on.
 _SAME = ('log', 'schema', 'prepare', 'start_from')
 # What a saved model has of its run: all but what only training needs.
@@ -105,9 +110,8 @@ def prepare(
     if isinstance(error, types.InputError):
       # The caller knows of a table and its columns, and of no files.
       told = str(error).replace(str(raw), 'table')
-      raise types.InputError(
-        told.replace(str(place / _SCHEMA), 'columns')
-      ) from None
+      told = told.replace(str(place / _SCHEMA), 'columns')
+      raise types.InputError(without_flags(told)) from None
     raise
   finally:
     (place / _ADDED).unlink(missing_ok=True)
@@ -115,6 +119,20 @@ def prepare(
       place.rmdir()
   live.clear()
   return manifest
+
+
+def without_flags(line: str) -> str:
+  """A line of `rmtl prepare` with a Ranker's `prepare` in place of flags."""
+
+  def setting(found: re.Match[str]) -> str:
+    name, value = found.groups()
+    if name not in _OPTIONS:
+      return found[0]
+    values = tuple(value.split(',')) if value else ()
+    given = repr(values if len(values) > 1 else value) if value else '...'
+    return f'prepare={{{name!r}: {given}}}'
+
+  return _FLAG.sub(setting, line)
 
 
 def _write(

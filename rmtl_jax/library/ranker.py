@@ -235,7 +235,7 @@ class Ranker:
     self._scratch = scratch  # that of an earlier fit goes now
     self._restore(place)
     for line in (
-      *manifest.report.get('warnings', ()),
+      *map(fitting.without_flags, manifest.report.get('warnings', ())),
       *record['warnings'],
       *_leaks(self.metrics_),
     ):

@@ -12,6 +12,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax import types
+from rmtl_jax.library import fitting
 from rmtl_jax.library import ranker as ranker_lib
 from rmtl_jax.results import evaluate
 from rmtl_jax.runtime import programs
@@ -302,6 +303,32 @@ def test_faults_leave_nothing_behind(tmp_path):
   with pytest.raises(types.InputError, match=r"holds 'log\.parquet' and no"):
     ranker(workdir=path).fit(table)
   assert [entry.name for entry in path.iterdir()] == ['log.parquet']
+
+
+@pytest.mark.parametrize(
+  ('line', 'expected'),
+  [
+    (
+      'table: none; --split_by=random draws, --split_column reads',
+      "table: none; prepare={'split_by': 'random'} draws,"
+      " prepare={'split_column': ...} reads",
+    ),
+    (
+      '(--split_column=day --split_values=1,2,3)',
+      "(prepare={'split_column': 'day'}"
+      " prepare={'split_values': ('1', '2', '3')})",
+    ),
+    ('Try --split_by=user.', "Try prepare={'split_by': 'user'}."),
+    ('rmtl predict --history, a -- b', 'rmtl predict --history, a -- b'),
+  ],
+)
+def test_remarks_name_settings_and_no_flags(line, expected):
+  assert fitting.without_flags(line) == expected
+
+
+def test_one_session_is_refused_by_what_a_ranker_takes():
+  with pytest.raises(types.InputError, match=r"prepare=\{'split_by': 'random'"):
+    ranker().fit(small.table(4))
 
 
 def test_a_label_among_the_features_is_told_of():
