@@ -130,6 +130,8 @@ def without_flags(line: str) -> str:
       return found[0]
     values = tuple(value.split(',')) if value else ()
     given = repr(values if len(values) > 1 else value) if value else '...'
+    if _OPTIONS[name].default is False:
+      given = 'True'
     return f'prepare={{{name!r}: {given}}}'
 
   return _FLAG.sub(setting, line)

@@ -318,6 +318,7 @@ def test_faults_leave_nothing_behind(tmp_path):
       "(prepare={'split_column': 'day'}"
       " prepare={'split_values': ('1', '2', '3')})",
     ),
+    ('--any_dates takes such', "prepare={'any_dates': True} takes such"),
     ('Try --split_by=user.', "Try prepare={'split_by': 'user'}."),
     ('rmtl predict --history, a -- b', 'rmtl predict --history, a -- b'),
   ],
