@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from rmtl_jax import types
 
-# How pandas names the column of an index.
-_INDEX = re.compile(r'__index_level_\d+__')
+# How pandas names the column of an index, in Arrow and (not at all) in CSV.
+_INDEX = re.compile(r'(__index_level_\d+__)?')
 # What Arrow raises for values that it can't use.
 _UNUSABLE = pa.ArrowException, OSError, TypeError, ValueError, OverflowError
 
@@ -37,8 +37,8 @@ def open_stream(table: Any, path: str = 'table') -> Stream:
   """A table as batches of plain types; one that is larger than memory may be.
 
   Text in views becomes text, dictionaries become their values. The index of a
-  pandas frame is left out. In lists NaN, NaT and pandas' NA are missing values,
-  as in frames.
+  pandas frame is left out, and so is a column without a name. In lists NaN, NaT
+  and pandas' NA are missing values, as in frames.
 
   Args:
     table: what has Arrow's C stream interface (a pandas or Polars frame, a

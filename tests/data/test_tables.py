@@ -91,6 +91,11 @@ def test_others_are_refused_in_one_line(given, told):
   assert '\n' not in str(error.value)
 
 
+def test_numbers_of_rows_are_left_out():
+  given = pa.table({'': [0, 1], 'a': [2, 3], '__index_level_0__': [4, 5]})
+  assert tables.to_arrow(given).to_pydict() == {'a': [2, 3]}
+
+
 def test_lists_miss_what_frames_miss():
   nan = float('nan')
   given = [{'s': 'x', 'a': 1, 'b': True}, {'s': nan, 'a': nan, 'b': nan}]

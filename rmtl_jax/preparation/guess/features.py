@@ -35,7 +35,7 @@ _FALLING, _THIN, _ROWS_OF_A_TAIL = 0.8, 0.002, 20
 # nothing of the next row.
 _WORDS, _UNIQUE = 3.0, 0.9
 # What pandas names the number of a row.
-_INDEX = r'Unnamed: \d+|__index_level_\d+__'
+_INDEX = r'|Unnamed: \d+|__index_level_\d+__'
 # How far from the median the largest number is, to take its logarithm.
 _SKEWED = 10
 
@@ -84,8 +84,8 @@ def guess(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
 def is_row_number(name: str) -> bool:
   """Whether a column has no name, or the one of the number of a row in pandas.
 
-  >>> is_row_number('Unnamed: 0'), is_row_number('Unnamed')
-  (True, False)
+  >>> [is_row_number(name) for name in ('', 'Unnamed: 0', 'Unnamed')]
+  [True, True, False]
   """
   return name.startswith('(column ') or re.fullmatch(_INDEX, name) is not None
 

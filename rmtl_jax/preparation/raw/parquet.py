@@ -97,7 +97,7 @@ def load(
         if name in differing
         else sql.quote(name)
         for name in schema.names
-        if name in changed
+        if name and name in changed  # SQL knows no empty ones
       }
       rest, row_hash_sql = raw.rest_hash(column_types, others, prefix)
       kept += f', {rest}'

@@ -93,6 +93,16 @@ def test_row_hash_covers_all_columns(connection, tmp_path, columns, kinds):
   assert hashes[0] == hashes[1] != hashes[2]
 
 
+@pytest.mark.parametrize('number', [[0, 1], [0.0, 1.0], ['0', '1']])
+def test_a_column_without_a_name_is_passed_over(connection, tmp_path, number):
+  columns = {'a': [7, 7], '': number}
+  path = tmp_path / 'x.parquet'
+  rows, table = load(connection, path, columns, {'a': ''}, late_hash=True)
+  assert [row[0] for row in rows] == [7, 7]
+  query = f'SELECT DISTINCT {table.row_hash} FROM {table.name}'
+  assert len(connection.execute(query).fetchall()) == 1
+
+
 @pytest.mark.parametrize(
   ('columns', 'kind', 'line'),
   [
