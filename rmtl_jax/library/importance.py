@@ -139,6 +139,8 @@ def find_groups(
   """
   if texts is None:
     texts = [name for name, names in spec.groups if len(names) > 1]
+  elif isinstance(texts, str):
+    texts = (texts,)
   taken = {*spec.names, *spec.numeric_names}
   found = []
   for text in texts:

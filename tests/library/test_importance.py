@@ -116,6 +116,9 @@ def test_groups_are_named_or_those_of_as_of_features():
     ('feedback', ('clicks', 'since'))
   ]
   assert importance.find_groups([], SPEC) == []
+  assert importance.find_groups('feedback', SPEC) == [
+    ('feedback', ('clicks', 'since'))
+  ]
   assert importance.find_groups(
     ['a:price+user', 'feedback', 'b:feedback+price'], SPEC
   ) == [
