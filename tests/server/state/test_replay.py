@@ -184,13 +184,23 @@ def test_rows_in_any_order_and_labels_that_come_later(place, tmp_path):
   scorer = scorer_of(tmp_path / 'run', raw)
   replay = Replay(scorer, place)
   rows = replay.rows(raw)
-  nothing = tuple((None, time) for _, time in rows[0].labels)
   rng = np.random.default_rng(0)
   # By 40 at a time, so that visits go into the counters and come out again.
   order = rng.permutation(len(rows))
   for start in range(0, len(order), 40):
     some = [rows[at] for at in order[start : start + 40]]
-    replay.post(*(row._replace(labels=nothing) for row in some))
+    # Of every second row other labels than the last ones, of others none yet.
+    replay.post(
+      *(
+        row._replace(
+          labels=tuple(
+            (None if at % 2 else 1 - (label or 0), time)
+            for label, time in row.labels
+          )
+        )
+        for at, row in enumerate(some)
+      )
+    )
     changed = replay.post(*some)
     assert set(changed) <= {'changed', 'repeated', 'late'}
   expected = of_all_rows(scorer, raw)
