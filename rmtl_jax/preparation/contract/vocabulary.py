@@ -75,8 +75,9 @@ def read(path: pathlib.Path, field: manifest_lib.Field) -> pa.Table:
   Less strict than `check`: predictions need no counts.
 
   Raises:
-    types.InputError: the file is missing or unreadable, lacks text, has counts
-      that are no numbers, or another number of rows than the manifest says.
+    types.InputError: the file is missing or unreadable, lacks text or has a
+      value twice, has counts that are no numbers, or another number of rows
+      than the manifest says.
   """
   with column_reader.one_line_errors(path), parquet.open_file(path) as file:
     schema = file.schema_arrow
@@ -94,6 +95,7 @@ def read(path: pathlib.Path, field: manifest_lib.Field) -> pa.Table:
       raise types.InputError(
         f"{path}: column 'count': is {found}, expected numbers"
       )
+  _check_values(path, table['value'])
   return table
 
 
@@ -135,7 +137,6 @@ def _check(path: pathlib.Path, field: manifest_lib.Field) -> None:
   with column_reader.one_line_errors(path), parquet.open_file(path) as file:
     _check_types(path, file.schema_arrow)
   table = read(path, field)
-  _check_values(path, table['value'])
   _check_order(path, field, table['value'].to_pylist()[1:])
   counts = table['count']
   wrong = counts.fill_null(-1).to_numpy() < 0

@@ -31,6 +31,7 @@ from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import history
 from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import slates as asof_slates
+from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from rmtl_jax.preparation.extending import (
   drift,
   earlier,
@@ -70,7 +71,8 @@ def run(
     The manifest of the extended data.
 
   Raises:
-    types.InputError: bad raw files, or rows that don't come after the data.
+    types.InputError: bad raw files, damaged vocabularies, or rows that don't
+      come after the data.
   """
   progress('read', 0.0)
   first_row = base.manifest.report.get('raw_rows')
@@ -79,6 +81,8 @@ def run(
       f'{base.directory}: manifest.json: report lacks raw_rows; prepare it'
       ' again'
     )
+  # A value that stands twice would double the rows that have it.
+  contract_vocabulary.check(base.directory, base.manifest)
   first_row = past_lib.next_row(connection, base.directory, first_row)
   past_lib.register_events(connection, base.directory, first_row)
   rows = reader(connection, pathlib.Path(config.raw_dir), config)

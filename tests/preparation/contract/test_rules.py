@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from rmtl_jax import cli, types
 from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import prepare
 from rmtl_jax.preparation.contract import rules as contract
 from rmtl_jax.preparation.contract import sessions as contract_sessions
+from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from tests.preparation import raw_files
 
 SCHEMA = {
@@ -331,6 +333,16 @@ def replaced(column, row, value):
 def test_a_vocabulary_that_is_wrong(data, make, expected):
   words(data, 'item', make)
   fails(data, 'vocabulary/item.parquet', *expected)
+
+
+def test_a_model_reads_no_vocabulary_with_a_value_twice(data):
+  """Rows that have it would be two, or get either id."""
+  (field,) = (f for f in manifest_file.read(data).fields if f.name == 'item')
+  path = data / 'vocabulary' / 'item.parquet'
+  assert contract_vocabulary.read(path, field)['value'][3].as_py() != 'i0'
+  words(data, 'item', replaced('value', 3, 'i0'))
+  with pytest.raises(types.InputError, match=r"row 4, .*'i0' stands twice"):
+    contract_vocabulary.read(path, field)
 
 
 @pytest.mark.parametrize(

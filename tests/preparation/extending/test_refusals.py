@@ -126,6 +126,20 @@ def test_vocabularies_grow_at_their_end_unless_they_have_buckets(data):
   assert all(i >= sizes['item'] - 3 for i in found['f_item'].to_pylist()[:3])
 
 
+def test_a_vocabulary_with_a_value_twice_is_refused(data):
+  """It would double every new row that has the value."""
+  path = data / 'old' / 'vocabulary' / 'user.parquet'
+  values, counts = vocabulary(data / 'old', 'user').values()
+  assert sorted(values[1:]) == ['0', '1']
+  pq.write_table(pa.table({'value': [None, '1', '1'], 'count': counts}), path)
+  raw_files.write(data / 'new.csv', [])
+  raw_files.fails(
+    data,
+    lambda: extend(data, lines(20, 23)),
+    f"{path}: row 3, column 'value': '1' stands twice",
+  )
+
+
 def test_a_user_who_comes_once_a_day_is_not_rare(data):
   def day(first):
     rows = lines(first, first + 5)
