@@ -202,7 +202,9 @@ def _check(place: pathlib.Path, asked: Mapping[str, Any]) -> None:
   """Refuses a directory that is not empty and not of the same fit."""
   file = place / FILE
   if not file.exists():
-    others = [e.name for e in place.iterdir() if not e.name.startswith('.')]
+    # A process that was killed leaves the hidden ones, and this one.
+    mine = '.', f'{FILE}.partial'
+    others = [e.name for e in place.iterdir() if not e.name.startswith(mine)]
     if others:
       raise types.InputError(
         f'{place}: holds {min(others)!r:.80} and no fitted Ranker; name another'
@@ -229,20 +231,29 @@ def refitting(source: pathlib.Path, place: pathlib.Path) -> Iterator[None]:
     types.InputError: it holds something else, or can't be written.
   """
   is_new = not place.exists()
+  # The first marks the directory as this refit's, which may be cut off.
+  kept = [n for n in (FILE, LOG, _SCHEMA) if (source / n).is_file()]
   try:
     place.mkdir(parents=True, exist_ok=True)
     _check(place, json_files.read(source / FILE))
-    for name in (LOG, _SCHEMA, FILE):
-      if (source / name).is_file() and not (place / name).exists():
-        shutil.copyfile(source / name, place / name)
   except OSError as error:
     raise types.InputError(f'{place}: not writable: {error.strerror}') from None
   try:
+    try:
+      for name in kept:
+        if not (place / name).exists():
+          durable.copy_file(source / name, place / f'.{name}.partial')
+          durable.replace(place / f'.{name}.partial', place / name)
+    except OSError as error:
+      raise types.InputError(
+        f'{place}: not writable: {error.strerror}'
+      ) from None
     yield
   finally:
     if not (place / 'config.json').exists():
-      for name in (LOG, _SCHEMA, FILE):
+      for name in kept:
         (place / name).unlink(missing_ok=True)
+        (place / f'.{name}.partial').unlink(missing_ok=True)
       with contextlib.suppress(OSError):  # others may have written to it
         if is_new:
           (place / '.lock').unlink(missing_ok=True)

@@ -1,0 +1,79 @@
+"""The directory of a Ranker, wherever a process was killed."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from rmtl_jax import durable, types
+from rmtl_jax.library import fitting
+
+
+def _fitted(tmp_path):
+  """What a refit takes of a fitted RUN, but for the model."""
+  source = tmp_path / 'source'
+  source.mkdir()
+  for name in (fitting.FILE, 'schema.json'):
+    (source / name).write_text('{"log": "its digest"}')
+  (source / fitting.LOG).write_bytes(b'all rows')
+  return source
+
+
+def test_a_refit_that_was_killed_while_it_copied_goes_on(tmp_path):
+  source, place = _fitted(tmp_path), tmp_path / 'again'
+  place.mkdir()
+  (place / fitting.FILE).write_bytes((source / fitting.FILE).read_bytes())
+  (place / f'.{fitting.LOG}.partial').write_bytes(b'all r')
+  with fitting.refitting(source, place):
+    (place / 'config.json').touch()  # the refit has begun
+  names = fitting.FILE, fitting.LOG, 'schema.json'
+  assert {p.name for p in place.iterdir()} == {'config.json', *names}
+  for name in names:
+    assert (place / name).read_bytes() == (source / name).read_bytes()
+
+
+def test_a_table_is_never_there_in_part(tmp_path, monkeypatch):
+  source, place = _fitted(tmp_path), tmp_path / 'again'
+  copy, found = durable.copy_file, []
+
+  def copied(path, target):
+    copy(path, target)
+    found.append(sorted(p.name for p in place.iterdir()))
+
+  monkeypatch.setattr(durable, 'copy_file', copied)
+  with (
+    pytest.raises(RuntimeError, match='cannot begin'),
+    fitting.refitting(source, place),
+  ):
+    raise RuntimeError('cannot begin')
+  assert found == [
+    ['.ranker.json.partial'],
+    ['.log.parquet.partial', 'ranker.json'],
+    ['.schema.json.partial', 'log.parquet', 'ranker.json'],
+  ]
+  assert not place.exists()
+
+
+def test_a_full_disk_leaves_nothing_of_a_refit(tmp_path, monkeypatch):
+  def full(path, target):
+    target.write_bytes(b'all')
+    raise OSError(errno.ENOSPC, 'No space left on device', str(target))
+
+  monkeypatch.setattr(durable, 'copy_file', full)
+  place = tmp_path / 'again'
+  with (
+    pytest.raises(types.InputError, match='not writable: No space left'),
+    fitting.refitting(_fitted(tmp_path), place),
+  ):
+    raise AssertionError
+  assert not place.exists()
+
+
+def test_a_fit_that_was_killed_before_it_was_named_begins_anew(tmp_path):
+  (tmp_path / 'ranker.json.partial').write_text('{"lo')
+  (tmp_path / '.log.parquet.partial').write_bytes(b'rows')
+  fitting._check(tmp_path, {})
+  (tmp_path / 'other').touch()
+  with pytest.raises(types.InputError, match="holds 'other' and no fitted"):
+    fitting._check(tmp_path, {})
