@@ -161,7 +161,7 @@ def publish(path: pathlib.Path, target: pathlib.Path) -> None:
     target.rename(old)
     try:
       move(path, target)
-    except (OSError, types.InputError):
+    except BaseException:  # a signal too
       _put_back(old, target)
       raise
     shutil.rmtree(old, ignore_errors=True)

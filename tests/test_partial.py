@@ -70,6 +70,27 @@ def test_publish_replaces_whole_directories(tmp_path):
     assert (target / 'some').read_text() == text
 
 
+def test_a_signal_between_the_two_renames_puts_the_old_data_back(
+  tmp_path, monkeypatch
+):
+  target = tmp_path / 'out'
+  target.mkdir()
+  (target / 'manifest.json').write_text('old')
+
+  def interrupted(path, target):
+    assert not target.exists()
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(durable, 'replace', interrupted)
+  with (
+    pytest.raises(KeyboardInterrupt),
+    writer.new_directory(target, True) as path,
+  ):
+    (path / 'manifest.json').write_text('new')
+  assert names(tmp_path) == ['out']
+  assert (target / 'manifest.json').read_text() == 'old'
+
+
 @pytest.mark.parametrize('overwrite', [False, True])
 def test_the_first_of_two_writers_wins(tmp_path, monkeypatch, overwrite):
   """Another one is done while what was written is synced, as disks are slow."""

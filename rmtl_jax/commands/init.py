@@ -68,8 +68,8 @@ def execute(values: flags.FlagValues) -> int:
   print(tables.text(guessed.terminal_table(found)))
   if found.problem:
     raise types.InputError(found.problem)
-  durable.write_text(schema, writing.text(found.schema))
   durable.write_text(reasons, markdown.render(guessed.page(found, schema)))
+  durable.write_text(schema, writing.text(found.schema))
   for note in found.notes:
     print(tables.wrapped(note))
   print(f'\n{tables.text_of_paths(schema=schema, reasons=reasons)}\n\nNext:')

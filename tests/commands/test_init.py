@@ -1,5 +1,6 @@
 """`rmtl init` as a person meets it: files, what is printed, exit codes."""
 
+import errno
 import json
 import os
 import pathlib
@@ -7,7 +8,7 @@ import shlex
 
 import pytest
 
-from rmtl_jax import cli
+from rmtl_jax import cli, durable
 from rmtl_jax.preparation.guess import guess
 from tests.preparation.guess import logs
 
@@ -53,6 +54,23 @@ def test_writes_a_schema_reasons_and_the_next_commands(log, tmp_path, capsys):
   # The first is taken at its word, the directory of the data aside.
   line = [w for w in words[0] if not w.startswith('--data_dir')]
   assert cli.main([*line, f'--data_dir={tmp_path}/data']) == 0
+
+
+def test_a_full_disk_leaves_no_schema_without_its_reasons(
+  log, tmp_path, capsys, monkeypatch
+):
+  write = durable.write_text
+
+  def full(path, text):
+    if path.suffix == '.md':
+      raise OSError(errno.ENOSPC, 'No space left on device', str(path))
+    write(path, text)
+
+  monkeypatch.setattr(durable, 'write_text', full)
+  assert _init(log, f'--output={tmp_path}/schema.json') == 1
+  assert 'schema.md: No space left on device' in capsys.readouterr().err
+  monkeypatch.undo()
+  assert _init(log, f'--output={tmp_path}/schema.json') == 0
 
 
 def test_lines_fit_a_terminal(log, tmp_path, capsys, monkeypatch):
