@@ -87,12 +87,13 @@ def load(settings: settings_lib.Settings) -> Served:
   """
   path = os.path.realpath(settings.workdir)
   seen = mark(path)
+  # Before the model: one that replaces it meanwhile has another version.
+  record = pathlib.Path(path, seen[1]).read_bytes() if seen else b''
   with loading():
     model = rmtl_jax.load(path, settings.stage, settings.calibrated, warm_up=0)
     # A Ranker serves by the model inside of it.
     scorer = model.model_ if isinstance(model, rmtl_jax.Ranker) else model
     scorer.warm_up(settings.max_rows)
-  record = pathlib.Path(path, seen[1]).read_bytes() if seen else b''
   digest = hashlib.sha256(path.encode() + b'\0' + record).hexdigest()
   return Served(scorer, path, digest[:12], seen, time.time(), settings.max_rows)
 

@@ -6,9 +6,11 @@ import concurrent.futures
 import os
 import shutil
 import threading
+from unittest import mock
 
 import pytest
 
+import rmtl_jax
 from tests.server import client as client_lib
 from tests.server import test_app
 
@@ -71,6 +73,28 @@ def test_a_damaged_model_does_not_take_over(links, damaged):
     assert client.get('/ready').json()['version'] == first
     answer = client.post('/v1/predict', json=[test_app.ROW])
     assert answer.status_code == 200
+
+
+def test_a_model_that_is_replaced_while_it_loads_has_another_version(
+  tmp_path, monkeypatch
+):
+  """The next look finds the newer one, whose answers tell it from this one."""
+  from rmtl_jax.server import models, settings
+
+  def load(path, *options, **more):
+    if not loads:
+      (tmp_path / 'export.json').write_text('newer')
+    loads.append(path)
+    return mock.Mock()
+
+  loads = []
+  monkeypatch.setattr(rmtl_jax, 'load', load)
+  (tmp_path / 'export.json').write_text('old')
+  first = models.load(settings.Settings(str(tmp_path)))
+  assert first.mark != models.mark(str(tmp_path))
+  second = models.load(settings.Settings(str(tmp_path)))
+  assert second.mark == models.mark(str(tmp_path))
+  assert first.version != second.version
 
 
 def test_no_model_at_all(tmp_path):
