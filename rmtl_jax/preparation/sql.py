@@ -298,12 +298,15 @@ def translate_errors() -> Iterator[None]:
 
   Raises:
     types.InputError: the memory limit is too small.
+    MemoryError: the system has less than the limit.
     KeyboardInterrupt: Ctrl-C arrived while DuckDB worked.
   """
   try:
     yield
   except duckdb.OutOfMemoryException as error:
     first = types.first_line(error)
+    if 'bad allocation' in first:  # of the system, which has no more
+      raise MemoryError(first) from None
     raise types.InputError(f'memory_limit: too small: {first}') from None
   except (duckdb.InterruptException, RuntimeError) as error:
     # DuckDB raises an error of its own for Ctrl-C.

@@ -200,6 +200,11 @@ def test_any_row():
       types.InputError,
       'memory_limit: too small: no room$',
     ),
+    (
+      duckdb.OutOfMemoryException('Failed to allocate (bad allocation)'),
+      MemoryError,
+      r'Failed to allocate \(bad allocation\)$',
+    ),
     (duckdb.InterruptException('INTERRUPT Error'), KeyboardInterrupt, '^$'),
     (RuntimeError('Query interrupted'), KeyboardInterrupt, '^$'),
     (RuntimeError('another'), RuntimeError, '^another$'),
