@@ -13,7 +13,7 @@ import errno
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 # Errors of a write that has no room left.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -101,8 +101,17 @@ def copy_file(source: pathlib.Path, target: pathlib.Path) -> None:
     raise
 
 
-def copy_tree(source: pathlib.Path, target: pathlib.Path) -> None:
+def copy_tree(
+  source: pathlib.Path,
+  target: pathlib.Path,
+  leave: Callable[[str, list[str]], list[str]] = lambda directory, names: [],
+) -> None:
   """Copies the files of a directory and those below it.
+
+  Args:
+    source: the directory.
+    target: made if it is not there.
+    leave: a directory and the names in it -> those that are not copied.
 
   Raises:
     OSError: as for `copy_file`; of the first file or directory that fails.
@@ -112,11 +121,14 @@ def copy_tree(source: pathlib.Path, target: pathlib.Path) -> None:
     raise error
 
   # Else a directory that can't be read would look like an empty one.
-  for place, _, names in os.walk(source, onerror=fail, followlinks=True):
+  for place, folders, names in os.walk(source, onerror=fail, followlinks=True):
+    left = leave(place, [*folders, *names])
+    folders[:] = [name for name in folders if name not in left]
     directory = target / pathlib.Path(place).relative_to(source)
     directory.mkdir(parents=True, exist_ok=True)
     for name in names:
-      copy_file(pathlib.Path(place, name), directory / name)
+      if name not in left:
+        copy_file(pathlib.Path(place, name), directory / name)
 
 
 def sync_tree(path: pathlib.Path) -> None:

@@ -17,7 +17,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -278,6 +277,7 @@ def save(
 
   Raises:
     types.InputError: the place is taken, or can't be written.
+    OSError: names the first file that could not be copied (a full disk).
   """
   real = pathlib.Path(os.path.realpath(target))
   if real == source.resolve():
@@ -294,11 +294,11 @@ def save(
     for name in (*_SAVED, *((LOG,) if with_log else ())):
       found = source / name
       if found.is_dir():
-        shutil.copytree(found, directory / name, ignore=leave)
+        durable.copy_tree(found, directory / name, leave)
       elif found.is_file():
-        shutil.copyfile(found, directory / name)
+        durable.copy_file(found, directory / name)
     if with_data is not None:
-      shutil.copytree(with_data, directory / DATA)
+      durable.copy_tree(with_data, directory / DATA)
     durable.sync_tree(directory)
     partial.publish(directory, real)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 
 import pytest
 
@@ -77,3 +78,41 @@ def test_a_fit_that_was_killed_before_it_was_named_begins_anew(tmp_path):
   (tmp_path / 'other').touch()
   with pytest.raises(types.InputError, match="holds 'other' and no fitted"):
     fitting._check(tmp_path, {})
+
+
+def test_what_is_saved_is_all_but_what_training_needs(tmp_path):
+  source = _fitted(tmp_path)
+  of_member = 'members/0/checkpoints'
+  for name in ('vocabulary/a.parquet', f'{of_member}/pretrain/0/array'):
+    (source / name).parent.mkdir(parents=True)
+    (source / name).write_text(name)
+  for name in (f'{of_member}/state/1', f'{of_member}/pretrain_moments/0'):
+    (source / name).mkdir(parents=True)
+  fitting.save(source, tmp_path / 'saved', False, None, False)
+  found = {str(p.relative_to(source)) for p in source.rglob('*')}
+  gone = {name for name in found if 'state' in name or 'moments' in name}
+  assert len(gone) == 4
+  saved = tmp_path / 'saved'
+  assert {str(p.relative_to(saved)) for p in saved.rglob('*')} == (
+    found - gone - {fitting.LOG}
+  )
+
+
+def test_a_full_disk_is_one_error_that_names_what_was_saved(
+  tmp_path, monkeypatch
+):
+  source = _fitted(tmp_path)
+  (source / 'vocabulary').mkdir()
+  for name in ('a', 'b'):
+    (source / 'vocabulary' / f'{name}.parquet').write_text(name)
+
+  def full(path, target, **more):
+    raise OSError(errno.ENOSPC, 'No space left on device', str(path))
+
+  monkeypatch.setattr(shutil, 'copyfile', full)
+  (source / 'schema.json').unlink()
+  (source / fitting.FILE).unlink()
+  with pytest.raises(OSError, match='No space left') as caught:
+    fitting.save(source, tmp_path / 'saved', False, None, False)
+  assert str(caught.value.filename).startswith(f'{tmp_path}/.saved.partial-')
+  assert [p.name for p in tmp_path.iterdir()] == ['source']

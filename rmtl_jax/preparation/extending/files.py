@@ -6,9 +6,8 @@ import dataclasses
 import errno
 import os
 import pathlib
-import shutil
 
-from rmtl_jax import types
+from rmtl_jax import durable, types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation.extending import past as past_lib
 
@@ -70,6 +69,7 @@ def link(path: pathlib.Path, new: pathlib.Path) -> None:
 
   Raises:
     types.InputError: the file is not there.
+    OSError: names the copy if its disk is full.
   """
   # Not to a symbolic link itself, which another directory would not resolve.
   real = os.path.realpath(path)
@@ -80,7 +80,7 @@ def link(path: pathlib.Path, new: pathlib.Path) -> None:
   except OSError as error:
     if error.errno not in _NO_LINK:
       raise
-    shutil.copyfile(real, new)
+    durable.copy_file(pathlib.Path(real), new)
 
 
 def merge(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 
 import pytest
 
@@ -119,6 +120,20 @@ def test_a_disk_that_refuses_is_no_reason_to_copy(tmp_path, monkeypatch):
   monkeypatch.undo()
   with pytest.raises(types.InputError, match='a: not found'):
     files.link(tmp_path / 'a', tmp_path / 'b')
+
+
+def test_a_full_disk_is_named_by_the_copy(tmp_path, monkeypatch):
+  def full(source, target):
+    raise OSError(errno.ENOSPC, 'No space left on device', source)
+
+  def other_disk(source, target):
+    raise OSError(errno.EXDEV, 'another disk')
+
+  monkeypatch.setattr(os, 'link', other_disk)
+  monkeypatch.setattr(shutil, 'copyfile', full)
+  with pytest.raises(OSError, match='No space left') as caught:
+    files.link(tmp_path / 'a', tmp_path / 'b')
+  assert caught.value.filename == str(tmp_path / 'b')
 
 
 def test_extended_data_need_those_before_no_more(data):
