@@ -20,8 +20,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from rmtl_jax import types
-from rmtl_jax.runtime import processes
+from rmtl_jax import json_files, types
+from rmtl_jax.runtime import processes, writers
 from rmtl_jax.updates import state
 
 FORMAT_VERSION = 5
@@ -198,6 +198,31 @@ def is_whole(record: Any) -> bool:
   return isinstance(record, dict) and (
     record.get('record_digest') == _record_digest(record)
   )
+
+
+def write_sealed(path: pathlib.Path, record: Mapping[str, Any]) -> None:
+  """Writes a JSON file atomically, with a digest of its record."""
+  writers.write_json(path, sealed(record))
+
+
+def read_sealed(path: pathlib.Path, remedy: str) -> dict[str, Any]:
+  """Reads a JSON file that `write_sealed` wrote.
+
+  Args:
+    path: the file.
+    remedy: how the error ends.
+
+  Raises:
+    types.InputError: it is damaged.
+  """
+  try:
+    record = json_files.read(path)
+  except types.InputError as error:
+    raise types.InputError(f'{error}: {remedy}') from None
+  if not is_whole(record):
+    raise types.InputError(f'{path}: is not as it was written: {remedy}')
+  del record['record_digest']
+  return record
 
 
 def _record_digest(record: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import comparison, significance
 from rmtl_jax.evaluation import registry as metric_registry
-from rmtl_jax.runtime import checks, progress, workdir, writers
+from rmtl_jax.runtime import checks, integrity, progress, workdir, writers
 from rmtl_jax.studies.backtest import days as days_lib
 
 Record = dict[str, Any]
@@ -100,7 +100,7 @@ def backtest(
         source, path / 'data' / 'whole', live.step
       )
       days_lib.check_room(first, last, options.days, step)
-      writers.write_json(path / checks.BACKTEST, asked | {'last': last})
+      integrity.write_sealed(path / checks.BACKTEST, asked | {'last': last})
     days = days_lib.plan(last, options.days, step)
     found = []
     for day in days:
@@ -150,7 +150,7 @@ def _asked(
   if not file.exists():
     checks.check_place(path)
     return asked
-  old = json_files.read(file)
+  old = integrity.read_sealed(file, 'choose another --workdir')
   for name, value in asked.items():
     if old.get(name) != value:
       which, before, after = _first_unlike(name, old.get(name), value)
@@ -182,7 +182,7 @@ def _runs(
   """Both models of a day and a seed; of day 0 the one that all start with."""
   file = path / 'days' / f'{day.number}-{seed}.json'
   if file.exists():
-    return json_files.read(file)
+    return integrity.read_sealed(file, 'remove it to evaluate the day again')
   runs = path / 'runs' / str(seed)
   found: Record = {'seed': seed}
   for arm in ARMS if day.number else ARMS[1:]:
@@ -216,7 +216,7 @@ def _runs(
           'metrics': {task: _shown(one) for task, one in trained[name].items()}
         }
   file.parent.mkdir(exist_ok=True)
-  writers.write_json(file, found)
+  integrity.write_sealed(file, found)
   return found
 
 

@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rmtl_jax import json_files, types
+from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest_file, parquet
 from rmtl_jax.preparation import prepare as prepare_lib
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.description import drift
-from rmtl_jax.runtime import writers
+from rmtl_jax.runtime import integrity
 
 Progress = Callable[[str, float], None]
 
@@ -201,7 +201,9 @@ def prepared(
       until=iso(day.until),
       split_by='rolling',
     )
-  known = json_files.read(note) if note.exists() else {'seconds': {}}
+  known: dict[str, Any] = {'seconds': {}}
+  if note.exists():
+    known = integrity.read_sealed(note, 'remove it to prepare the day again')
   for name, settings in wanted.items():
     there = (pathlib.Path(settings.data_dir) / 'manifest.json').exists()
     if there and name in known['seconds']:
@@ -209,7 +211,7 @@ def prepared(
     # Where the process was killed before it wrote the seconds, data are there.
     settings = dataclasses.replace(settings, overwrite=there)
     known = {'seconds': {name: _timed(settings, progress)} | known['seconds']}
-    writers.write_json(note, known)
+    integrity.write_sealed(note, known)
   if 'rows' in known:
     return Data(path, at_once, known)
   manifest = manifest_file.read(path)
@@ -227,7 +229,7 @@ def prepared(
     'positives': test.positives,
     'drift': _drift(at_once),
   }
-  writers.write_json(note, record)
+  integrity.write_sealed(note, record)
   return Data(path, at_once, record)
 
 

@@ -8,9 +8,8 @@ import pathlib
 import re
 from typing import Any
 
-from rmtl_jax import json_files, types
-from rmtl_jax.runtime import checkpoints, writers
-from rmtl_jax.runtime import integrity as checkpoint_records
+from rmtl_jax import types
+from rmtl_jax.runtime import checkpoints, integrity
 from rmtl_jax.studies.comparison import methods
 
 Method = methods.Method
@@ -45,20 +44,12 @@ class Files:
     Raises:
       types.InputError: it is damaged.
     """
-    remedy = 'remove it to train the run again'
-    try:
-      record = json_files.read(file)
-    except types.InputError as error:
-      raise types.InputError(f'{error}: {remedy}') from None
-    if not checkpoint_records.is_whole(record):
-      raise types.InputError(f'{file}: is not as it was written: {remedy}')
-    del record['record_digest']
-    return record
+    return integrity.read_sealed(file, 'remove it to train the run again')
 
   def write(self, file: pathlib.Path, record: Record) -> None:
     """Writes one of these files atomically, with a digest of its record."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    writers.write_json(file, checkpoint_records.sealed(record))
+    integrity.write_sealed(file, record)
 
   def unfinished(
     self, stage: str, method: Method, seed: int, learning_rate: float | None

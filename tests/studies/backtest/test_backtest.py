@@ -1,6 +1,7 @@
 """A whole backtest of two days, cut off and gone on with."""
 
 import json
+import re
 import shutil
 import signal
 
@@ -87,6 +88,23 @@ def test_what_is_done_is_not_done_again(done, tmp_path):
   shutil.copytree(path, tmp_path / 'copy')
   shutil.rmtree(tmp_path / 'copy' / 'runs')
   assert run(tmp_path / 'copy') == record
+
+
+@pytest.mark.parametrize('name', ['asked.json', 'days/1-0.json'])
+def test_a_file_that_was_changed_is_named(done, tmp_path, name):
+  file = tmp_path / name
+  file.parent.mkdir(exist_ok=True)
+  shutil.copytree(done[0] / 'data', tmp_path / 'data')
+  for one in ('asked.json', 'days/0-0.json', name):
+    (tmp_path / one).parent.mkdir(exist_ok=True)
+    shutil.copy(done[0] / one, tmp_path / one)
+  # A digit of a metric, or of the time of the last row.
+  text = re.sub(
+    r'(\d\d)(\d)', lambda m: m[1] + str(9 - int(m[2])), file.read_text()
+  )
+  file.write_text(text)
+  with pytest.raises(types.InputError, match=f'{name}: is not as it was writ'):
+    run(tmp_path)
 
 
 def test_a_report_is_written_of_what_is_done(done, tmp_path):

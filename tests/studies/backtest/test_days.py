@@ -1,6 +1,7 @@
 """The days of a backtest."""
 
 import itertools
+import json
 
 import pytest
 
@@ -74,6 +75,13 @@ def test_seconds_are_known_after_a_kill(tmp_path):
   days.prepared(source, first, tmp_path, progress)
   found = days.prepared(source, second, tmp_path, progress)
   assert days.prepared(source, second, tmp_path, progress) == found
+  noted = json.loads((tmp_path / '1.json').read_text())
+  for content in (noted | {'rows': 1}, [noted], noted | {'seconds': 1}):
+    (tmp_path / '1.json').write_text(json.dumps(content))
+    with pytest.raises(
+      types.InputError, match=r'1\.json: is not as it was wri'
+    ):
+      days.prepared(source, second, tmp_path, progress)
   (tmp_path / '1.json').unlink()
   again = days.prepared(source, second, tmp_path, progress)
   assert set(again.record['seconds']) == {'extend', 'prepare'}
