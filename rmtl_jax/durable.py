@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import pathlib
 import shutil
@@ -63,11 +64,13 @@ def write_text(path: pathlib.Path, text: str) -> None:
 def write_bytes(path: pathlib.Path, data: bytes) -> None:
   """Writes a file atomically and durably.
 
+  Several processes may write the same file: one after the other does.
+
   Raises:
     OSError: it could not be written; an older file stays as it was.
   """
   partial = path.with_name(path.name + '.partial')
-  with name_errors(path):
+  with name_errors(path), _alone(partial):
     try:
       partial.write_bytes(data)
       replace(partial, path)
@@ -75,6 +78,29 @@ def write_bytes(path: pathlib.Path, data: bytes) -> None:
       with contextlib.suppress(OSError):
         partial.unlink()
       raise
+
+
+@contextlib.contextmanager
+def _alone(path: pathlib.Path) -> Iterator[None]:
+  """Makes a file and locks it, so that no other process writes to it."""
+  while True:
+    held = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+    try:
+      with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(held, fcntl.LOCK_EX)
+      # Another process may have renamed or removed it before that.
+      if _is_at(held, path):
+        yield
+        return
+    finally:
+      os.close(held)
+
+
+def _is_at(held: int, path: pathlib.Path) -> bool:
+  try:
+    return os.path.samestat(os.fstat(held), os.stat(path))
+  except FileNotFoundError:
+    return False
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import threading
 
 import pytest
 
@@ -121,6 +122,24 @@ def test_a_link_to_a_directory_stays(tmp_path):
   (tmp_path / 'near').symlink_to(tmp_path / 'far')
   durable.remove_tree(tmp_path / 'near')
   assert (tmp_path / 'near').is_dir()
+
+
+def test_two_writers_of_a_file_take_turns(tmp_path, monkeypatch):
+  """The second comes while the first syncs, as disks are slow."""
+  path, sync = tmp_path / 'x', durable.sync_tree
+  second = threading.Thread(target=durable.write_text, args=(path, 'second'))
+
+  def sync_slowly(partial):
+    if not second.ident:
+      second.start()
+      second.join(0.2)
+      assert partial.read_text() == 'first' and not path.exists()
+    sync(partial)
+
+  monkeypatch.setattr(durable, 'sync_tree', sync_slowly)
+  durable.write_text(path, 'first')
+  second.join()
+  assert path.read_text() == 'second' and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_copy_names_the_disk_that_is_full(tmp_path):
