@@ -56,19 +56,21 @@ def test_writes_a_schema_reasons_and_the_next_commands(log, tmp_path, capsys):
   assert cli.main([*line, f'--data_dir={tmp_path}/data']) == 0
 
 
-def test_a_full_disk_leaves_no_schema_without_its_reasons(
-  log, tmp_path, capsys, monkeypatch
+@pytest.mark.parametrize('name', ['schema.json', 'schema.md'])
+def test_a_full_disk_leaves_neither_file(
+  log, tmp_path, capsys, monkeypatch, name
 ):
   write = durable.write_text
 
   def full(path, text):
-    if path.suffix == '.md':
+    if path.name == name:
       raise OSError(errno.ENOSPC, 'No space left on device', str(path))
     write(path, text)
 
   monkeypatch.setattr(durable, 'write_text', full)
   assert _init(log, f'--output={tmp_path}/schema.json') == 1
-  assert 'schema.md: No space left on device' in capsys.readouterr().err
+  assert f'{name}: No space left on device' in capsys.readouterr().err
+  assert list(tmp_path.iterdir()) == [log]
   monkeypatch.undo()
   assert _init(log, f'--output={tmp_path}/schema.json') == 0
 
