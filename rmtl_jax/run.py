@@ -378,7 +378,7 @@ def _read_and_build(
   processes.all_or_raise(
     lambda: workdir.find(run.path, given, run.data_dir),
     types.InputError,
-    'another process of this job has other settings or data',
+    workdir.OTHER,
   )
   live.clear()
   processes.all_or_raise(inputs.snapshot.check, types.InputError)

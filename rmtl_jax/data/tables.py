@@ -137,6 +137,10 @@ def _table(columns: Iterable[tuple[Any, Any]], path: str) -> pa.Table:
     try:
       found[name] = to_array(values)
     except _UNUSABLE as error:
+      if len(values) == 0:
+        raise types.InputError(
+          f'{path}: column {name!r}: {types.first_line(error)}'
+        ) from None
       row = _first_fault(list(values))
       shown = types.one_line(repr(list(values)[row - 1]))
       raise types.InputError(

@@ -39,6 +39,8 @@ from rmtl_jax.runtime import checkpoints, checks, mesh, processes, writers
 
 # What a directory holds; a study's is described like a run's.
 RUN, COMPARISON, SEARCH = KINDS = 'run', 'comparison', 'search'
+# What other processes hear where one of them finds no such run.
+OTHER = 'another process of this job has other settings or data'
 _NONE: Mapping[str, str] = {}
 # A prime: ensembles whose seeds are nearer to each other share no member.
 _SEED_STRIDE = 1_000_003
@@ -377,7 +379,10 @@ def opened(
     find(path, config, data_dir)
 
   processes.on_first(lock_and_find, types.InputError)
-  return find(path, config, data_dir).on(layout)
+  found = processes.all_or_raise(
+    lambda: find(path, config, data_dir), types.InputError, OTHER
+  )
+  return found.on(layout)
 
 
 def padded(

@@ -15,6 +15,7 @@ from typing import Any
 import jax.monitoring
 
 import rmtl_jax
+from rmtl_jax import types
 from rmtl_jax.server import settings as settings_lib
 from rmtl_jax.serving import scorer as scorer_lib
 
@@ -88,7 +89,10 @@ def load(settings: settings_lib.Settings) -> Served:
   path = os.path.realpath(settings.workdir)
   seen = mark(path)
   # Before the model: one that replaces it meanwhile has another version.
-  record = pathlib.Path(path, seen[1]).read_bytes() if seen else b''
+  try:
+    record = pathlib.Path(path, seen[1]).read_bytes() if seen else b''
+  except OSError as error:  # gone by now
+    raise types.InputError(f'{path}: {types.first_line(error)}') from None
   with loading():
     model = rmtl_jax.load(path, settings.stage, settings.calibrated, warm_up=0)
     # A Ranker serves by the model inside of it.

@@ -224,10 +224,10 @@ def _select(
   # one without binary tasks lacks none.
   whole = ' AND '.join(labelled) or f'({" OR ".join(any_of) or "true"})'
   columns.append(f'{scored} AS scored, {whole} AS labelled')
-  # Rows to predict for are never duplicates: each gets its own prediction.
-  same = (
-    '0' if scored else f'hash({", ".join(map(_column, sorted(schema.names)))})'
-  )
+  # Rows to predict for are never duplicates: each gets its own prediction. A
+  # column without a name is none, as in prepared data.
+  names = [name for name in schema.names if name]
+  same = '0' if scored else f'hash({", ".join(map(_column, sorted(names)))})'
   alone = 'position' if scored else '-1'
   columns.append(f'CAST({same} AS UBIGINT) AS same, {alone} AS alone, position')
   rows = 'SELECT row_number() OVER () - 1 AS position, * FROM chunk'

@@ -137,7 +137,8 @@ def _check(path: pathlib.Path, field: manifest_lib.Field) -> None:
   with column_reader.one_line_errors(path), parquet.open_file(path) as file:
     _check_types(path, file.schema_arrow)
   table = read(path, field)
-  _check_order(path, field, table['value'].to_pylist()[1:])
+  if 'order' in field.details:
+    _check_order(path, field, table['value'].to_pylist()[1:])
   counts = table['count']
   wrong = counts.fill_null(-1).to_numpy() < 0
   if wrong.any():
@@ -188,8 +189,6 @@ def _check_order(
   path: pathlib.Path, field: manifest_lib.Field, values: list[str]
 ) -> None:
   """Refuses an order of bins that is not that of the vocabulary's rows."""
-  if 'order' not in field.details:
-    return
   order = list(map(str, field.details['order']))
   if len(order) != len(values):
     raise types.InputError(

@@ -160,11 +160,12 @@ def _positive(
 ) -> str:
   """Makes a table of the past rows of new rows' users with a positive."""
   table, user = sql.unique_name('positive'), sql.null_if_empty('"user"')
-  positive = [f'y_{i} = 1' for i in range(len(rows.binary_tasks))]
+  timed = [i for i, t in enumerate(rows.binary_tasks) if t.has_label_time]
+  positive = ' OR '.join(f'y_{i} = 1' for i in timed) or 'false'
   connection.execute(
     f'CREATE TABLE {table} AS FROM {seen} SEMI JOIN (SELECT DISTINCT {user} AS'
     f' "user" FROM {rows.view}) USING ("user")'
-    f' WHERE {" OR ".join(positive) or "false"}'
+    f' WHERE {positive}'
   )
   return table
 

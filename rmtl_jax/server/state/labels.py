@@ -94,6 +94,11 @@ def dated(tasks: Sequence[source.SourceTask]) -> list[str]:
   return ['rows', *timed]
 
 
+def is_dated(key: str, what: str) -> bool:
+  """Whether `dated` may name what is counted of a key."""
+  return key == 'user' and (what == 'rows' or what.startswith('k'))
+
+
 def counted(tasks: Sequence[source.SourceTask]) -> list[str]:
   """Names of all that is counted: rows, and what `told` tells of them."""
   positives = [f's{i}' for i in range(len(tasks))]

@@ -219,7 +219,7 @@ class Reader:
 
   def _identities(self, table: pa.Table) -> Iterator[bytes]:
     """What tells rows apart, whatever came of them."""
-    names = sorted({*table.column_names} - self._outcomes)
+    names = sorted({*table.column_names} - self._outcomes - {''})
     columns = [_comparable(table[name]) for name in names]
     for values in zip(*columns, strict=True):
       given: list[Any] = [[n, v] for n, v in zip(names, values, strict=True)]

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rmtl_jax.server.state import labels as labels_lib
 from rmtl_jax.server.state import records, redis_keys, redis_scripts
 
 # Values of one command; Lua takes some thousands.
@@ -305,6 +306,8 @@ class Change:
   def _of_counts(self) -> Iterator[_Command]:
     of_blocks: Counter[tuple[str, str, int]] = Counter()
     for at, number in self._counts.items():
+      if number > 0 and labels_lib.is_dated(at.key, at.what):
+        yield 'ZADD', f'dates:{at.key}:{at.value}:{at.what}', (at.time, at.time)
       for block in redis_keys.blocks(at.time):
         of_blocks[f'{at.key}:{at.value}', at.what, block] += number
     for (key, what, block), number in of_blocks.items():

@@ -44,11 +44,6 @@ def blocks(time: int) -> Iterator[int]:
     yield level * _LEVEL + block
 
 
-def earlier(time: int) -> tuple[str, str]:
-  """The range of scores of all earlier times; a score is the time there."""
-  return str(-_LEVEL // 2), f'({time}'
-
-
 def before(time: int) -> list[tuple[str, str]]:
   """Ranges of scores that hold all earlier times, each once."""
   found = []

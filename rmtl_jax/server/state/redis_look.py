@@ -50,9 +50,7 @@ def read(
     'counts': [(key, str(place[time])) for key, time in keyed],
     'open': open_,
     'dated': asked.dated,
-    'users': [
-      (f'user:{user}', *redis_keys.earlier(time)) for user, time in users
-    ],
+    'users': [(f'user:{user}', str(time)) for user, time in users],
     'pairs': [
       (redis_keys.pair(user, item), str(time)) for user, item, time in pairs
     ],

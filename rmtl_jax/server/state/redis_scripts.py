@@ -11,7 +11,8 @@ All keys begin with the state's prefix:
   `open:user:U`, `open:item:I`: events of these;
 - `shown:U`: items of a user by time; `pair:U:I`: events of both by time;
 - `counts:user:U`, `counts:item:I`: numbers by what is counted and the block;
-  `blocks:...`: its blocks in order.
+  `blocks:...`: its blocks in order; `dates:user:U:rows`, `dates:user:U:k0`:
+  times that have, or had, some of what is counted.
 
 Answers are JSON texts, put together from those that are kept: Lua's numbers
 would lose digits, so that these stay texts too.
@@ -149,22 +150,20 @@ for i, key in ipairs(asked.open) do
   open[i] = '[' .. list(events) .. ',' .. list(many('visits', ids)) .. ']'
 end
 for i, one in ipairs(asked.users) do
-  local last, left, start = {}, #asked.dated, 0
-  for w = 1, left do last[w] = 'null' end
-  while left > 0 do
-    local times = redis.call('ZREVRANGEBYSCORE', p .. 'blocks:' .. one[1],
-                             one[3], one[2], 'LIMIT', start, 100)
-    if #times == 0 then break end
-    start = start + #times
-    for w, name in ipairs(asked.dated) do
-      local fields = {}
-      for b, time in ipairs(times) do fields[b] = name .. ':' .. time end
-      if last[w] ~= 'null' then fields = {} end
-      for b, n in ipairs(many('counts:' .. one[1], fields)) do
-        if n ~= 'null' and tonumber(n) > 0 and last[w] == 'null' then
-          last[w], left = times[b], left - 1
-        end
+  local last = {}
+  for w, name in ipairs(asked.dated) do
+    local key, start = p .. 'dates:' .. one[1] .. ':' .. name, 0
+    while not last[w] do
+      local time = redis.call('ZREVRANGEBYSCORE', key, '(' .. one[2], '-inf',
+                              'LIMIT', start, 1)[1]
+      local n = time and redis.call('HGET', p .. 'counts:' .. one[1],
+                                    name .. ':' .. time)
+      if not time then
+        last[w] = 'null'
+      elseif n and tonumber(n) > 0 then
+        last[w] = time
       end
+      start = start + 1
     end
   end
   dates[i] = list(last)

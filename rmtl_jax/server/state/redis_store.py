@@ -81,7 +81,8 @@ class Store:
     version = self._client.hget(facts, 'version')
     if version != str(_VERSION).encode():
       raise types.InputError(
-        f'{self.where}: is of another version than {_VERSION}'
+        f'{self.where}: is of another version than {_VERSION}; name another'
+        ' --state, and load the history again'
       )
     try:
       info: Any = self._client.info()

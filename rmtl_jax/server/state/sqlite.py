@@ -89,7 +89,8 @@ class Store:
       version = run('PRAGMA user_version').fetchone()[0]
       if version not in (0, _VERSION):
         raise types.InputError(
-          f'{self._where}: is of version {version}, expected {_VERSION}'
+          f'{self._where}: is of version {version}, expected {_VERSION}; name'
+          ' another --state, and load the history again'
         )
       if not version:
         with self.writing(records.Asked()):
