@@ -47,7 +47,8 @@ class NetworkConfig:
       `dense` updates all rows, `rows` those that the batch has, so that a
       step's cost does not grow with the vocabulary. Other rows then keep their
       moments and take no step (updates/rows.py). A vocabulary that is no larger
-      than the slots of a batch can show is updated as a whole.
+      than the slots of a batch can show is updated as a whole, and row 0 counts
+      as one of every batch.
     table_multiple: the embedding tables' rows are a multiple of it, the last
       ones unused: a mesh can split them where its `model` axis divides that
       number (docs/many_devices.md).

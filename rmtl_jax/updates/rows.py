@@ -9,7 +9,8 @@ What differs from the dense Adam (config `embedding_adam=rows`): a row that is
 not in the batch stays as it is. Its moments do not decay, it takes no step
 with what they hold, and L2 does not shrink it. Rows that every batch has are
 updated alike; the bias correction counts all steps, as in the dense one. A
-field with no more rows than a batch has room for is updated as a whole.
+field with no more rows than a batch has room for is updated as a whole, and
+row 0, of no known value, counts as one of every batch.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ def test_groups_of_as_of_fields():
     'views': (),
     'counts': (),
     'rates': ('asof_x', 'asof_y'),
+    'recency': (),
     'feedback': (),
     'history': (),
     'slate': (),

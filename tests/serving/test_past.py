@@ -285,7 +285,7 @@ BAD = {
     {'time': [0.0, float('nan')]},
     {},
     1,
-    ("table: row 2, column 'time': nan, expected a time",),
+    ("table: row 2, column 'time': nothing, expected a time",),
   ),
   'nobody': (
     {},

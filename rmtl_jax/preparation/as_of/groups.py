@@ -360,12 +360,19 @@ def window_of(field: source.SourceField) -> str:
 
   Returns:
     `session`, `user`, `item` or `pair`.
+
+  Raises:
+    types.InputError: there is no such feature.
   """
   if key := field.details.get('key'):  # of rates
     return str(key)
   if field.details['as_of'] == history.GROUP:
     return 'user'
   window = window_feature(field.column.removeprefix(PREFIX))
+  if window is None and field.details['as_of'] != asof_slates.GROUP:
+    raise types.InputError(
+      f'field {field.name!r}: no such as-of feature; prepare the data again'
+    )
   return window.window if window else 'session'
 
 

@@ -95,7 +95,7 @@ def read(path: pathlib.Path, field: manifest_lib.Field) -> pa.Table:
       raise types.InputError(
         f"{path}: column 'count': is {found}, expected numbers"
       )
-  _check_values(path, table['value'])
+  _check_unique(path, table['value'][1:].combine_chunks())
   return table
 
 
@@ -137,6 +137,7 @@ def _check(path: pathlib.Path, field: manifest_lib.Field) -> None:
   with column_reader.one_line_errors(path), parquet.open_file(path) as file:
     _check_types(path, file.schema_arrow)
   table = read(path, field)
+  _check_values(path, table['value'])
   if 'order' in field.details:
     _check_order(path, field, table['value'].to_pylist()[1:])
   counts = table['count']
@@ -164,7 +165,7 @@ def _check_types(path: pathlib.Path, schema: pa.Schema) -> None:
 
 
 def _check_values(path: pathlib.Path, values: pa.ChunkedArray) -> None:
-  """Refuses null outside of row 0, and values that stand twice."""
+  """Refuses values in row 0, and nothing in others."""
   if values[0].is_valid:
     _fail(
       path,
@@ -177,7 +178,11 @@ def _check_values(path: pathlib.Path, values: pa.ChunkedArray) -> None:
   empty = lengths.to_numpy() == 0
   if empty.any():
     _fail(path, int(np.argmax(empty)) + 2, 'is empty, expected text')
-  codes = rest.dictionary_encode().indices.to_numpy()
+
+
+def _check_unique(path: pathlib.Path, rest: pa.Array) -> None:
+  """Refuses values behind row 0 that stand twice."""
+  codes = rest.fill_null('').dictionary_encode().indices.to_numpy()
   # A value that is new has the next code.
   again = codes != np.arange(len(codes))
   if again.any():
