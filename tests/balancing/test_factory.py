@@ -8,7 +8,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.balancing import factory, registry
+from rmtl_jax.balancing import by_gradients, by_gram, factory, registry
 from rmtl_jax.config import values
 
 
@@ -29,6 +29,13 @@ def test_every_balancer_is_made_with_its_papers_settings(name):
   weights = getattr(state, 'task_weights', getattr(state, 'weights', None))
   if weights is not None:
     np.testing.assert_allclose(weights, np.ones(3), rtol=1e-6)
+
+
+def test_every_balancer_of_gradients_is_where_tests_look_for_it():
+  """tests/balancing/test_by_gradients.py and test_by_gram.py find them so."""
+  for name, record in registry.RECORDS.items():
+    if record.acts_on == registry.GRADIENTS:
+      assert hasattr(by_gradients, name) or hasattr(by_gram, name), name
 
 
 @pytest.mark.parametrize(('given', 'steps'), [(-1, 7), (0, 7), (5, 5)])
