@@ -44,6 +44,8 @@ _ALLOWED = {
   ('registry.py', 'import_module'),
   # The same: public names, and packages that extras bring.
   ('__init__.py', 'import_module'),
+  # The folders of that package.
+  ('contrib/__init__.py', 'import_module'),
   ('extras.py', 'import_module'),
   # malloc_trim of the C library that the process runs on: no path, no input.
   ('runtime/memory.py', 'ctypes'),

@@ -97,9 +97,10 @@ def test_a_log_without_users_or_items(tmp_path, lack, other):
     **{'network.session_encoder': 'none', 'network.history_encoder': 'none'},
   )
   keyed = [c for c in scorer.needs.columns if lack in c or other in c]
-  assert keyed == [
-    f'asof_{other}_{what}' for what in ('rows', 'click_rate', 'conversion_rate')
-  ]
+  made = ['rows', 'click_rate', 'conversion_rate']
+  if other == 'user':
+    made += ['gap', 'click_gap']
+  assert keyed == [f'asof_{other}_{what}' for what in made]
   row_id, expected = past_run.evaluated(scorer)
   rows, earlier = parts(raw, row_id)
   scored = scorer.score(rows, earlier)

@@ -198,7 +198,7 @@ def test_order_threads_and_memory_change_nothing(tmp_path):
   for name, lines, options in (
     ('a', rows, {'threads': 1}),
     ('b', rows[::-1], {'threads': 2}),
-    ('c', rows, {'threads': 1, 'memory_limit': '64MB'}),
+    ('c', rows, {'threads': 1, 'memory_limit': '96MB'}),
   ):
     (tmp_path / name).mkdir()
     schema = known_after(2)
