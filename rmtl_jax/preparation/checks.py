@@ -120,10 +120,10 @@ def _date_fault(
   end = (int(today) + 2) * _DAY_MS
 
   def expected(row: int) -> str:
-    ms = sql.fetch_row(
+    ms = sql.fetch_value(
       connection,
       f'SELECT timestamp FROM {table.keys or table.view} WHERE row_id = {row}',
-    )[0]
+    )
     return _expected_date(ms, table.time_unit, end)
 
   return (

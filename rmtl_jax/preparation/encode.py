@@ -225,10 +225,9 @@ def _join(
   """Makes views of the rows with their places, of train, and of the past."""
   # Train rows are known by their time alone, so fitting scans the view without
   # the join with the places.
-  train = sql.unique_name('train')
-  connection.execute(
-    f'CREATE VIEW {train} AS SELECT *, 0 AS split FROM {rows.view}'
-    f' WHERE {places.is_train()}'
+  train = sql.create_view(
+    connection,
+    f'SELECT *, 0 AS split FROM {rows.view} WHERE {places.is_train()}',
   )
   joined = with_places(connection, rows, places, places.table)
   past = joined
@@ -244,12 +243,11 @@ def with_places(
   table: str,
 ) -> str:
   """Makes a view of the rows that have a place, with it."""
-  view = sql.unique_name('joined')
-  connection.execute(
-    f'CREATE VIEW {view} AS SELECT r.*, {places.columns} FROM {rows.view} r'
-    f' JOIN {table} p ON {places.condition}'
+  return sql.create_view(
+    connection,
+    f'SELECT r.*, {places.columns} FROM {rows.view} r'
+    f' JOIN {table} p ON {places.condition}',
   )
-  return view
 
 
 def add_bins(
@@ -261,13 +259,11 @@ def add_bins(
   """Makes a view with each binned field's bin as a categorical column."""
   if not binned:
     return joined
-  view = sql.unique_name('featured')
   extra = ', '.join(
     f'{numbers.bin_index(f, edges[f.name])} AS {sql.quote(id_column(f))}'
     for f in binned
   )
-  connection.execute(f'CREATE VIEW {view} AS SELECT *, {extra} FROM {joined}')
-  return view
+  return sql.create_view(connection, f'SELECT *, {extra} FROM {joined}')
 
 
 def apply(
@@ -344,13 +340,12 @@ def apply(
       f'CAST({name} AS FLOAT) AS {name}'
       for name in (sql.quote(f'p_{task.name}') for task in rows.tasks)
     ]
-  table = sql.unique_name('encoded')
   with sql.joins_as_written(connection):
-    connection.execute(
-      f'CREATE TABLE {table} AS SELECT {", ".join(selected)} FROM {featured} r'
-      f' {" ".join(joins)} ORDER BY {places.order}'
+    return sql.create_table(
+      connection,
+      f'SELECT {", ".join(selected)} FROM {featured} r {" ".join(joins)}'
+      f' ORDER BY {places.order}',
     )
-  return table
 
 
 def _weight_column(label: labels.LabelColumn) -> str:
@@ -363,10 +358,10 @@ def _number_users(
   """Numbers users that are no numbers."""
   if not rows.has_user:
     return UserNumbers('NULL::BIGINT')
-  kind = sql.fetch_row(
+  kind = sql.fetch_value(
     connection,
     f"SELECT column_type FROM (DESCRIBE {featured}) WHERE column_name = 'user'",
-  )[0]
+  )
   if kind in sql.INTEGERS:
     return UserNumbers('CAST(r."user" AS BIGINT)')
   # Text of whole numbers keeps them, so that users can be found in the raw log;
@@ -377,11 +372,11 @@ def _number_users(
     f' name FROM {featured} WHERE {user} IS NOT NULL GROUP BY {user}'
     ' ORDER BY name'
   )
-  numbers_only = sql.fetch_row(
+  numbers_only = sql.fetch_value(
     connection,
     'SELECT coalesce(bool_and(coalesce(CAST(TRY_CAST(name AS BIGINT) AS'
     f' VARCHAR) = name, false)), true) FROM {table}_0',
-  )[0]
+  )
   number = 'TRY_CAST(name AS BIGINT)' if numbers_only else 'rowid'
   connection.execute(
     f'CREATE VIEW {table} AS SELECT *, {number} AS number FROM {table}_0'

@@ -47,11 +47,11 @@ def encode_lists(
     max_values: most slots.
   """
   keys = _distinct(connection, rows, column)
-  width = sql.fetch_row(
+  width = sql.fetch_value(
     connection,
     f'SELECT greatest(1, least({max_values}, coalesce(max(len(key)), 1)))'
     f' FROM {keys} WHERE train > 0',
-  )[0]
+  )
   return _encode_distinct(
     connection,
     keys,
@@ -100,26 +100,25 @@ def _encode_distinct(
   build: Callable[[str], vocabulary.Vocabulary],
 ) -> ListEncoding:
   """Encodes distinct lists by the vocabulary of a table of their values."""
-  flat, table = map(sql.unique_name, ('flat', 'lists'))
-  cut = sql.fetch_row(
+  cut = sql.fetch_value(
     connection,
     f'SELECT coalesce(sum(greatest(len(key) - {width}, 0) * count), 0)::BIGINT'
     f' FROM {keys}',
-  )[0]
-  connection.execute(
-    f'CREATE TABLE {flat} AS SELECT rowid AS list, train, count,'
-    f' unnest(key[:{width}]) AS value, generate_subscripts(key[:{width}], 1)'
-    f' AS slot FROM {keys}'
+  )
+  flat = sql.create_table(
+    connection,
+    f'SELECT rowid AS list, train, count, unnest(key[:{width}]) AS value,'
+    f' generate_subscripts(key[:{width}], 1) AS slot FROM {keys}',
   )
   values = build(flat)
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT any_value(k.key) AS key,'
+  table = sql.create_table(
+    connection,
+    'SELECT any_value(k.key) AS key,'
     ' list(coalesce(v.id, 0) ORDER BY f.slot) AS ids'
     f' FROM {flat} f JOIN {keys} k ON f.list = k.rowid'
-    f' LEFT JOIN {values.table} v ON f.value = v.key GROUP BY f.list'
+    f' LEFT JOIN {values.table} v ON f.value = v.key GROUP BY f.list',
   )
-  connection.execute(f'DROP TABLE {flat}')
-  connection.execute(f'DROP TABLE {keys}')
+  sql.drop_tables(connection, flat, keys)
   return ListEncoding(table, values, width, cut)
 
 
@@ -144,13 +143,13 @@ def encode_sequences(
     width: slots, where they are known; 0 for the longest list of train.
   """
   keys = _distinct(connection, rows, column)
-  flat, table = map(sql.unique_name, ('flat', 'lists'))
-  connection.execute(
-    f'CREATE TABLE {flat} AS SELECT f.list, list(v.id ORDER BY f.slot) AS ids'
+  flat = sql.create_table(
+    connection,
+    f'SELECT f.list, list(v.id ORDER BY f.slot) AS ids'
     ' FROM (SELECT rowid AS list, unnest(key) AS value,'
     f'  generate_subscripts(key, 1) AS slot FROM {keys}) f'
     # A sequence is text whatever the type of the field that it shares.
-    f' JOIN {values.table} v ON f.value = v.value GROUP BY f.list'
+    f' JOIN {values.table} v ON f.value = v.value GROUP BY f.list',
   )
   longest, cut = sql.fetch_row(
     connection,
@@ -161,12 +160,12 @@ def encode_sequences(
     f'  FROM {flat} f JOIN {keys} k ON f.list = k.rowid) ON true',
   )
   width = width or longest
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT k.key, f.ids[-{width}:] AS ids'
-    f' FROM {flat} f JOIN {keys} k ON f.list = k.rowid'
+  table = sql.create_table(
+    connection,
+    f'SELECT k.key, f.ids[-{width}:] AS ids'
+    f' FROM {flat} f JOIN {keys} k ON f.list = k.rowid',
   )
-  connection.execute(f'DROP TABLE {flat}')
-  connection.execute(f'DROP TABLE {keys}')
+  sql.drop_tables(connection, flat, keys)
   return ListEncoding(table, values, width, cut)
 
 
@@ -174,15 +173,14 @@ def _distinct(
   connection: duckdb.DuckDBPyConnection, rows: str, column: str
 ) -> str:
   """Makes a table of lists that are not empty, counted over all and train."""
-  keys = sql.unique_name('keys')
   # Lists repeat (an item's tags come with each of its rows), so each distinct
   # one is counted, unnested and looked up once.
-  connection.execute(
-    f'CREATE TABLE {keys} AS SELECT {sql.quote(column)} AS key,'
-    ' count(*) AS count, count(*) FILTER (WHERE split = 0) AS train'
-    f' FROM {rows} WHERE len({sql.quote(column)}) > 0 GROUP BY key'
+  return sql.create_table(
+    connection,
+    f'SELECT {sql.quote(column)} AS key, count(*) AS count,'
+    ' count(*) FILTER (WHERE split = 0) AS train'
+    f' FROM {rows} WHERE len({sql.quote(column)}) > 0 GROUP BY key',
   )
-  return keys
 
 
 def split_values(

@@ -77,12 +77,11 @@ def fit_bin_edges(
     return {}
   # A quantile holds its whole column in memory. So the columns are computed in
   # one pass over the view, which can be costly, and then taken one at a time.
-  train = sql.unique_name('train')
   columns = ', '.join(
     f'{transformed(f)} AS c_{i}' for i, f in enumerate(fields)
   )
-  connection.execute(
-    f'CREATE TABLE {train} AS SELECT {columns} FROM {rows} WHERE split = 0'
+  train = sql.create_table(
+    connection, f'SELECT {columns} FROM {rows} WHERE split = 0'
   )
   edges = {}
   for i, field in enumerate(fields):
@@ -96,7 +95,7 @@ def fit_bin_edges(
     edges[field.name] = _without_empty_bins(
       connection, train, f'c_{i}', distinct
     )
-  connection.execute(f'DROP TABLE {train}')
+  sql.drop_tables(connection, train)
   return edges
 
 
@@ -214,11 +213,11 @@ def fit_quantiles(
       f' AND {value} <> CAST({sql.float_literal(one)} AS FLOAT)'
       for one in without
     )
-    found = sql.fetch_row(
+    found = sql.fetch_value(
       connection,
       f'SELECT quantile_disc({value}, {shares}) FROM {rows}'
       f' WHERE split = 0{others}',
-    )[0]
+    )
     return found or []
 
   found = {}
@@ -240,7 +239,7 @@ def repeated(edges: Sequence[float]) -> list[float]:
 @contextlib.contextmanager
 def _one_thread(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
   """Runs DuckDB on one thread, so that sums have a fixed order."""
-  before = sql.fetch_row(connection, "SELECT current_setting('threads')")[0]
+  before = sql.fetch_value(connection, "SELECT current_setting('threads')")
   connection.execute('SET threads = 1')
   try:
     yield

@@ -60,10 +60,10 @@ def set_apart(
       f'{where}: no row of random exposure lies in the test period, so there'
       ' is no split of them; leave out random_split'
     )
-  left = sql.fetch_row(
+  left = sql.fetch_value(
     connection,
     f'SELECT count(*) FROM {keys} WHERE is_random AND timestamp < {start}',
-  )[0]
+  )
   marked = dataclasses.replace(
     rows,
     view=_marked(connection, rows.view, start),
@@ -82,9 +82,8 @@ def _boundaries(
   end: int | None,
 ) -> sessions.Boundaries:
   """Where the splits of the other rows begin."""
-  others = sql.unique_name('others')
-  connection.execute(
-    f'CREATE VIEW {others} AS FROM {rows.keys or rows.view} WHERE NOT is_random'
+  others = sql.create_view(
+    connection, f'FROM {rows.keys or rows.view} WHERE NOT is_random'
   )
   numbered = sessions.number_sessions(
     connection,
@@ -101,11 +100,10 @@ def _boundaries(
 def _marked(
   connection: duckdb.DuckDBPyConnection, relation: str, start: int
 ) -> str:
-  view = sql.unique_name('marked')
   place = manifest_lib.ALL_SPLITS.index(manifest_lib.RANDOM)
-  connection.execute(
-    f'CREATE VIEW {view} AS SELECT * EXCLUDE (is_random),'
+  return sql.create_view(
+    connection,
+    'SELECT * EXCLUDE (is_random),'
     f' CAST(CASE WHEN is_random THEN {place} ELSE 0 END AS TINYINT) AS split'
-    f' FROM {relation} WHERE NOT is_random OR timestamp >= {start}'
+    f' FROM {relation} WHERE NOT is_random OR timestamp >= {start}',
   )
-  return view

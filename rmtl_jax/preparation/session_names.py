@@ -51,14 +51,14 @@ def split_named_sessions(
     relation = f'(SELECT * REPLACE ({number} AS session) FROM {relation})'
   if sql.any_row(connection, relation, 'session IS NULL'):
     return None
-  found = sql.unique_name('sessions')
-  connection.execute(
-    f'CREATE TABLE {found} AS SELECT session{name}, min(timestamp) AS start,'
-    ' max(timestamp) AS last, count(*) AS rows, 0 AS dropped'
-    f' FROM {relation} GROUP BY session ORDER BY start, {order}'
+  found = sql.create_table(
+    connection,
+    f'SELECT session{name}, min(timestamp) AS start, max(timestamp) AS last,'
+    ' count(*) AS rows, 0 AS dropped'
+    f' FROM {relation} GROUP BY session ORDER BY start, {order}',
   )
   if identity and _has_duplicates(connection, relation, found, identity):
-    connection.execute(f'DROP TABLE {found}')
+    sql.drop_tables(connection, found)
     return None
   found = sessions.add_session_ids(connection, found)
   if boundaries is None:
@@ -104,17 +104,17 @@ def _has_duplicates(
     connection, sample, f'(SELECT DISTINCT session FROM {sample})'
   ) and _rises(connection, relation, found):
     return False
-  ordered, tied = sql.unique_name('ordered'), sql.unique_name('tied')
   # Hardly any rows share session and time, and the columns that tell whether
   # they are equal cost more: those two alone are sorted.
-  connection.execute(
-    f'CREATE TABLE {ordered} AS SELECT session, timestamp FROM {relation}'
-    ' ORDER BY session, timestamp'
+  ordered = sql.create_table(
+    connection,
+    f'SELECT session, timestamp FROM {relation} ORDER BY session, timestamp',
   )
-  connection.execute(
-    f'CREATE TABLE {tied} AS SELECT DISTINCT session, timestamp FROM (SELECT *,'
+  tied = sql.create_table(
+    connection,
+    'SELECT DISTINCT session, timestamp FROM (SELECT *,'
     ' session = lag(session) OVER () AND timestamp = lag(timestamp) OVER ()'
-    f' AS tied FROM {ordered}) WHERE tied'
+    f' AS tied FROM {ordered}) WHERE tied',
   )
   equal = (
     f'(SELECT count(*) AS n FROM {relation} SEMI JOIN {tied}'
@@ -124,8 +124,7 @@ def _has_duplicates(
   repeated = sql.any_row(connection, tied, 'true') and sql.any_row(
     connection, equal, 'n > 1'
   )
-  connection.execute(f'DROP TABLE {ordered}')
-  connection.execute(f'DROP TABLE {tied}')
+  sql.drop_tables(connection, ordered, tied)
   return repeated
 
 
@@ -143,7 +142,7 @@ def _rises(
     ' coalesce(session = lag(session) OVER (), false) AS same'
     f' FROM {rows})',
   )
-  count = sql.fetch_row(connection, f'SELECT count(*) FROM {found}')[0]
+  count = sql.fetch_value(connection, f'SELECT count(*) FROM {found}')
   return stays == 0 and runs == count
 
 
@@ -153,13 +152,11 @@ def _view(
   boundaries: sessions.Boundaries,
 ) -> str:
   """Makes a view of sessions with their split and the split's end."""
-  view = sql.unique_name('places')
-  connection.execute(
-    f'CREATE VIEW {view} AS SELECT *,'
-    f' {sessions.split_sql("start", boundaries)} AS split,'
-    f' {sessions.split_end_sql("split", boundaries)} AS ends FROM {found}'
+  return sql.create_view(
+    connection,
+    f'SELECT *, {sessions.split_sql("start", boundaries)} AS split,'
+    f' {sessions.split_end_sql("split", boundaries)} AS ends FROM {found}',
   )
-  return view
 
 
 def _drop_late(
@@ -169,19 +166,18 @@ def _drop_late(
 
   Drops the table of the sessions `found`, and the view of their `places`.
   """
-  late, table = sql.unique_name('late'), sql.unique_name('sessions')
-  connection.execute(
-    f'CREATE TABLE {late} AS SELECT session_id, count(*) AS n FROM {relation} r'
+  late = sql.create_table(
+    connection,
+    f'SELECT session_id, count(*) AS n FROM {relation} r'
     f' JOIN {places} p ON r.session = p.session'
-    ' WHERE p.last >= p.ends AND r.timestamp >= p.ends GROUP BY session_id'
+    ' WHERE p.last >= p.ends AND r.timestamp >= p.ends GROUP BY session_id',
   )
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT'
-    ' * EXCLUDE (session_id, before, split, ends, n)'
+  table = sql.create_table(
+    connection,
+    'SELECT * EXCLUDE (session_id, before, split, ends, n)'
     ' REPLACE (rows - coalesce(n, 0) AS rows, coalesce(n, 0) AS dropped)'
-    f' FROM {places} LEFT JOIN {late} USING (session_id) ORDER BY session_id'
+    f' FROM {places} LEFT JOIN {late} USING (session_id) ORDER BY session_id',
   )
   connection.execute(f'DROP VIEW {places}')
-  connection.execute(f'DROP TABLE {found}')
-  connection.execute(f'DROP TABLE {late}')
+  sql.drop_tables(connection, found, late)
   return sessions.add_session_ids(connection, table)

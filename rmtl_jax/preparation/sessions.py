@@ -173,21 +173,21 @@ def number_sessions(
   selected = ''.join(f'{value} AS {name}, ' for name, value in keys.items())
   # The one sort of all rows. What follows reads `rowid` and neighbours in this
   # order in streaming passes, which fit any log.
-  ordered = sql.unique_name('ordered')
-  connection.execute(
-    f'CREATE TABLE {ordered} AS SELECT {selected}{kept} FROM {relation}'
-    f' ORDER BY {", ".join([*keys, "timestamp", "row_id"])}'
+  ordered = sql.create_table(
+    connection,
+    f'SELECT {selected}{kept} FROM {relation}'
+    f' ORDER BY {", ".join([*keys, "timestamp", "row_id"])}',
   )
   gap = f'timestamp - earlier_timestamp > {idle_ms}'
   if not (has_user and has_time):
     gap = 'true'
   marked = _mark(connection, ordered, list(keys), kept, gap)
-  connection.execute(f'DROP TABLE {ordered}')
-  rows = sql.fetch_row(connection, f'SELECT count(*) FROM {marked}')[0]
+  sql.drop_tables(connection, ordered)
+  rows = sql.fetch_value(connection, f'SELECT count(*) FROM {marked}')
   if not identity:
     return NumberedRows(marked, rows, 0)
   duplicates = _find_duplicates(connection, marked, relation, identity)
-  found = sql.fetch_row(connection, f'SELECT count(*) FROM {duplicates}')[0]
+  found = sql.fetch_value(connection, f'SELECT count(*) FROM {duplicates}')
   if not found or not drop:
     return NumberedRows(marked, rows, found)
   table = _without(connection, marked, duplicates, kept)
@@ -230,17 +230,16 @@ def split_sessions(
   if boundaries is None:
     boundaries = find_boundaries(connection, by_start, split_ratio)
   boundaries = with_end(boundaries, end)
-  split = sql.unique_name('split')
   of_session = split_sql('start', boundaries)
   columns = f'*, {of_session} AS split'
   if has_random:
     columns = f'* REPLACE (greatest(split, {of_session}) AS split)'
-  connection.execute(f'CREATE VIEW {split} AS SELECT {columns} FROM {by_start}')
+  split = sql.create_view(connection, f'SELECT {columns} FROM {by_start}')
   places = place_rows(
     connection, numbered, split, delay_ms, boundaries=boundaries, always=always
   )
   connection.execute(f'DROP VIEW {split}')
-  connection.execute(f'DROP TABLE {by_start}')
+  sql.drop_tables(connection, by_start)
   return places
 
 
@@ -264,13 +263,13 @@ def place_rows(
     boundaries: as in RowPlaces.
     always: as for `split_sessions`.
   """
-  table = sql.unique_name('places')
   # A row's step counts from its session's first row, its position from the
   # first row of all: both follow from `rowid`, so nothing is sorted again.
   # `seen` rows lie before their split's end; `kept` ones have a label that is
   # known by then too: others have nothing to learn from.
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT n.row_id, s.session_id, s.split, s.start,'
+  table = sql.create_table(
+    connection,
+    'SELECT n.row_id, s.session_id, s.split, s.start,'
     ' CAST(n.rowid - s.first AS INTEGER) AS step,'
     ' s.before + n.rowid - s.first AS position,'
     f' n.timestamp < s.ends OR {always} AS seen,'
@@ -278,7 +277,7 @@ def place_rows(
     f' FROM {numbered.table} n JOIN ('
     '  SELECT session_number, session_id, start, first, before, split,'
     f'  {split_end_sql("split", boundaries)} AS ends FROM {found})'
-    ' s USING (session_number)'
+    ' s USING (session_number)',
   )
   rows, session_counts, dropped, immature = count_by_split(
     connection,
@@ -288,11 +287,9 @@ def place_rows(
     'count(*) FILTER (WHERE NOT seen)',
     'count(*) FILTER (WHERE seen AND NOT kept)',
   )
-  view, past = f'{table}_kept', ''
-  connection.execute(f'CREATE VIEW {view} AS FROM {table} WHERE kept')
+  view, past = sql.create_view(connection, f'FROM {table} WHERE kept'), ''
   if any(immature):
-    past = f'{table}_seen'
-    connection.execute(f'CREATE VIEW {past} AS FROM {table} WHERE seen')
+    past = sql.create_view(connection, f'FROM {table} WHERE seen')
   return RowPlaces(
     view,
     boundaries,
@@ -375,7 +372,6 @@ def _mark(
     gap: SQL of whether a session ends before a row of the same keys; sessions
       with an id don't.
   """
-  table = sql.unique_name('marked')
   if 'session_key' in keys:
     gap = f'session_key IS NULL AND {gap}'
   # A running count of session starts numbers the sessions, without a second
@@ -385,14 +381,13 @@ def _mark(
   earlier = ', '.join(
     f'lag({name}) OVER () AS earlier_{name}' for name in [*keys, 'timestamp']
   )
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT {kept},'
-    ' NOT begins AND timestamp = earlier_timestamp AS tied,'
+  return sql.create_table(
+    connection,
+    f'SELECT {kept}, NOT begins AND timestamp = earlier_timestamp AS tied,'
     ' count(*) FILTER (begins) OVER (ROWS UNBOUNDED PRECEDING) - 1'
     f' AS session_number FROM (SELECT *, {begins} AS begins'
-    f'  FROM (SELECT *, rowid, {earlier} FROM {ordered}))'
+    f'  FROM (SELECT *, rowid, {earlier} FROM {ordered}))',
   )
-  return table
 
 
 def _reaches(column: str, boundary: int | None) -> str:
@@ -406,11 +401,11 @@ def _find_duplicates(
   identity: Sequence[str],
 ) -> str:
   """Makes a table of the row ids of duplicates, each group's first excepted."""
-  table = sql.unique_name('duplicates')
   # Only rows that share session and time with a neighbour can be equal:
   # few, so the columns to compare are fetched for those alone.
-  connection.execute(
-    f'CREATE TABLE {table} AS WITH tied AS ('
+  return sql.create_table(
+    connection,
+    'WITH tied AS ('
     f' SELECT row_id, session_number, timestamp FROM {marked} m SEMI JOIN ('
     f'  SELECT rowid AS position FROM {marked} WHERE tied'
     f'  UNION SELECT rowid - 1 FROM {marked} WHERE tied) t'
@@ -418,9 +413,8 @@ def _find_duplicates(
     ' SELECT row_id FROM (SELECT r.row_id, row_number() OVER ('
     f'  PARTITION BY t.session_number, t.timestamp, {sql.quote_all(identity)}'
     f'  ORDER BY r.row_id) AS n FROM {relation} r JOIN tied t'
-    '  ON r.row_id = t.row_id) WHERE n > 1'
+    '  ON r.row_id = t.row_id) WHERE n > 1',
   )
-  return table
 
 
 def _without(
@@ -430,13 +424,13 @@ def _without(
   kept: str,
 ) -> str:
   """Copies the marked rows without the duplicates, in order."""
-  table = sql.unique_name('numbered')
   # A duplicate is never a session's first row, so no number gets lost.
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT session_number, {kept} FROM {marked}'
-    f' WHERE row_id NOT IN (SELECT row_id FROM {duplicates}) ORDER BY rowid'
+  table = sql.create_table(
+    connection,
+    f'SELECT session_number, {kept} FROM {marked}'
+    f' WHERE row_id NOT IN (SELECT row_id FROM {duplicates}) ORDER BY rowid',
   )
-  connection.execute(f'DROP TABLE {marked}')
+  sql.drop_tables(connection, marked)
   return table
 
 
@@ -449,11 +443,11 @@ def _sessions_by_start(
 
   Those of random rows come last, since the rows of a split stand together.
   """
-  table = sql.unique_name('sessions')
   carried = ('split',) if has_random else ()
-  connection.execute(
-    f'CREATE TABLE {table} AS FROM {session_list(numbered, *carried)}'
-    f' ORDER BY {", ".join([*carried, "start"])}, session_number'
+  table = sql.create_table(
+    connection,
+    f'FROM {session_list(numbered, *carried)}'
+    f' ORDER BY {", ".join([*carried, "start"])}, session_number',
   )
   return add_session_ids(connection, table)
 
@@ -492,13 +486,12 @@ def add_session_ids(connection: duckdb.DuckDBPyConnection, ordered: str) -> str:
     connection: holds the table, which is dropped.
     ordered: sessions with `rows`.
   """
-  table = sql.unique_name('sessions')
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT *, rowid AS session_id,'
-    ' CAST(coalesce(sum(rows) OVER (ROWS'
-    f' UNBOUNDED PRECEDING) - rows, 0) AS BIGINT) AS before FROM {ordered}'
+  table = sql.create_table(
+    connection,
+    'SELECT *, rowid AS session_id, CAST(coalesce(sum(rows) OVER (ROWS'
+    f' UNBOUNDED PRECEDING) - rows, 0) AS BIGINT) AS before FROM {ordered}',
   )
-  connection.execute(f'DROP TABLE {ordered}')
+  sql.drop_tables(connection, ordered)
   return table
 
 

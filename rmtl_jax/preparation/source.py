@@ -280,10 +280,8 @@ def make_view(
   connection: duckdb.DuckDBPyConnection, columns: Mapping[str, str], rows: str
 ) -> str:
   """Makes a view with SQL of columns, by name, from SQL of rows."""
-  view = sql.unique_name('rows')
   listed = ', '.join(f'{e} AS {sql.quote(name)}' for name, e in columns.items())
-  connection.execute(f'CREATE VIEW {view} AS SELECT {listed} FROM {rows}')
-  return view
+  return sql.create_view(connection, f'SELECT {listed} FROM {rows}')
 
 
 Reader = Callable[

@@ -173,20 +173,18 @@ def split_sessions(
     end: of the log, ms, which all splits have; None for none.
     delay_ms: as for `sessions.split_sessions`.
   """
-  found = sql.unique_name('sessions')
   listed = sessions.session_list(numbered, *rule.carried)
-  connection.execute(f'CREATE TABLE {found} AS FROM {listed}')
+  found = sql.create_table(connection, f'FROM {listed}')
   if rule.is_given:
     split = _given(connection, found, rule)
   else:
     split = _drawn(found, rule)
-  ordered = sql.unique_name('ordered')
-  connection.execute(
-    f'CREATE TABLE {ordered} AS SELECT session_number, start, first, rows,'
-    f' CAST(split AS TINYINT) AS split FROM {split}'
-    ' ORDER BY split, start, session_number'
+  ordered = sql.create_table(
+    connection,
+    'SELECT session_number, start, first, rows, CAST(split AS TINYINT) AS split'
+    f' FROM {split} ORDER BY split, start, session_number',
   )
-  connection.execute(f'DROP TABLE {found}')
+  sql.drop_tables(connection, found)
   ordered = sessions.add_session_ids(connection, ordered)
   places = sessions.place_rows(
     connection, numbered, ordered, delay_ms, boundaries=(end, end, end)
@@ -198,7 +196,7 @@ def split_sessions(
     f'(SELECT start < lag(start) OVER () AS falls FROM {ordered})',
     'falls',
   )
-  connection.execute(f'DROP TABLE {ordered}')
+  sql.drop_tables(connection, ordered)
   rate_keys = places.rate_keys
   if not in_order:
     rate_keys = _whole_keys(connection, numbered, rule)
@@ -231,9 +229,8 @@ def without_split(
   """The reader's rows without their own `split`, which their places have."""
   if not rows.has_split:
     return rows
-  view = sql.unique_name('rows')
-  connection.execute(
-    f'CREATE VIEW {view} AS SELECT * EXCLUDE (split) FROM {rows.view}'
+  view = sql.create_view(
+    connection, f'SELECT * EXCLUDE (split) FROM {rows.view}'
   )
   return dataclasses.replace(rows, view=view)
 

@@ -179,6 +179,31 @@ def unique_name(prefix: str) -> str:
   return f'{prefix}_{next(_numbers)}'
 
 
+def create_table(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+  """Makes a table of a query's rows; returns its name."""
+  table = unique_name('table')
+  connection.execute(f'CREATE TABLE {table} AS {query}')
+  return table
+
+
+def create_view(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+  """Makes a view of a query; returns its name."""
+  view = unique_name('view')
+  connection.execute(f'CREATE VIEW {view} AS {query}')
+  return view
+
+
+def drop_tables(connection: duckdb.DuckDBPyConnection, *tables: str) -> None:
+  """Drops tables."""
+  for table in tables:
+    connection.execute(f'DROP TABLE {table}')
+
+
+def fetch_value(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
+  """The first value of a query's single row."""
+  return fetch_row(connection, query)[0]
+
+
 def fetch_row(
   connection: duckdb.DuckDBPyConnection, query: str
 ) -> tuple[Any, ...]:

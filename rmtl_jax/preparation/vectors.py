@@ -99,15 +99,15 @@ def _read(
 ) -> _Found:
   path = pathlib.Path(asked['file'])
   _check_columns(path, asked)
-  table = sql.unique_name('vectors')
   key, vector = sql.quote(asked['key']), sql.quote(asked['vector'])
   with (
     sql.name_errors(path, 'not readable'),
     sql.scan_file(path, 'parquet') as source,
   ):
-    connection.execute(
-      f'CREATE TABLE {table} AS SELECT {sql.value_text(key)} AS value,'
-      f' CAST({vector} AS FLOAT[]) AS vector FROM {source}'
+    table = sql.create_table(
+      connection,
+      f'SELECT {sql.value_text(key)} AS value,'
+      f' CAST({vector} AS FLOAT[]) AS vector FROM {source}',
     )
   width = _check(connection, table, path, asked)
   values = np.zeros((known.size, width), np.float32)
@@ -117,7 +117,7 @@ def _read(
     f'SELECT v.id, v.count, t.vector FROM {known.table} v'
     f' LEFT JOIN {table} t ON v.value = t.value'
   ).to_arrow_table()
-  connection.execute(f'DROP TABLE {table}')
+  sql.drop_tables(connection, table)
   ids = found['id'].to_numpy()
   total += int(np.sum(found['count'].to_numpy()))
   given = found['vector'].combine_chunks()
@@ -161,9 +161,9 @@ def _check(
   asked: dict[str, Any],
 ) -> int:
   """The width of all vectors, if they can be used."""
-  width = sql.fetch_row(
+  width = sql.fetch_value(
     connection, f'SELECT coalesce(len(any_value(vector)), 0) FROM {table}'
-  )[0]
+  )
   if not 1 <= width <= _WIDEST:
     raise types.InputError(
       f'{path}: column {asked["vector"]!r}: has vectors of {width} numbers,'
@@ -181,18 +181,18 @@ def _check(
     ),
   }
   for column, (condition, expected) in faults.items():
-    row = sql.fetch_row(
+    row = sql.fetch_value(
       connection, f'SELECT min(rowid) FROM {table} WHERE {condition}'
-    )[0]
+    )
     if row is not None:
       raise types.InputError(
         f'{path}: row {row + 1}, column {column!r}: {expected}'
       )
-  again = sql.fetch_row(
+  again = sql.fetch_value(
     connection,
     f'SELECT min(last) FROM (SELECT max(rowid) AS last FROM {table}'
     ' GROUP BY value HAVING count(*) > 1)',
-  )[0]
+  )
   if again is not None:
     raise types.InputError(
       f'{path}: row {again + 1}, column {asked["key"]!r}: the value stands'

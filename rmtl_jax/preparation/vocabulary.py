@@ -208,11 +208,10 @@ def build_categorical(
     group = columns[begin : begin + _COLUMNS_AT_ONCE]
     names = sql.quote_all(group)
     sets = ', '.join(f'({sql.quote(name)})' for name in group)
-    table = sql.unique_name('groups')
-    connection.execute(
-      f'CREATE TABLE {table} AS SELECT {names}, count(*) AS count,'
-      f' GROUPING_ID({names}) AS others FROM {rows} WHERE split = 0'
-      f' GROUP BY GROUPING SETS ({sets})'
+    table = sql.create_table(
+      connection,
+      f'SELECT {names}, count(*) AS count, GROUPING_ID({names}) AS others'
+      f' FROM {rows} WHERE split = 0 GROUP BY GROUPING SETS ({sets})',
     )
     kinds = sql.column_types(connection, table)
     everything = 2 ** len(group) - 1
@@ -225,7 +224,7 @@ def build_categorical(
         f' WHERE others = {others}'
       )
       tables.append(_number(connection, counts, min_counts[name], kinds[name]))
-    connection.execute(f'DROP TABLE {table}')
+    sql.drop_tables(connection, table)
     sizes = _sizes(connection, tables)
     for name, made, (size, rest) in zip(group, tables, sizes, strict=True):
       own = (buckets or {}).get(name, 0)

@@ -81,11 +81,11 @@ def parted_users(
   if rule.by != 'user':
     return []
   users = f'SELECT user_id FROM {encoded.table} WHERE user_id IS NOT NULL'
-  count = sql.fetch_row(
+  count = sql.fetch_value(
     connection,
     f'SELECT count(*) FROM ({users} GROUP BY user_id'
     ' HAVING min(split) < max(split))',
-  )[0]
+  )
   if not count:
     return []
   return [
@@ -127,10 +127,10 @@ def late(
       if end is None:
         continue
       late = f'split = {i} AND timestamp + {task.known_after_ms} >= {end}'
-      count = sql.fetch_row(
+      count = sql.fetch_value(
         connection,
         f'SELECT count(*) FROM {encoded.table} WHERE {late}',
-      )[0]
+      )
       if count > _MAX_IMMATURE * places.rows[i]:
         lines.append(
           f'{count / places.rows[i]:.0%} of the labels of'

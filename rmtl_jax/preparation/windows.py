@@ -114,11 +114,11 @@ def restrict(
     raise types.InputError(f'{where}: no row lies between since and until')
   if rows.open_events:
     return rows
-  left = sql.fetch_row(
+  left = sql.fetch_value(
     connection,
     f'SELECT count(*) FROM {rows.keys or rows.view}'
     f' WHERE NOT ({window.condition})',
-  )[0]
+  )
   return dataclasses.replace(
     rows,
     view=_inside(connection, rows.view, window),
@@ -130,8 +130,6 @@ def restrict(
 def _inside(
   connection: duckdb.DuckDBPyConnection, relation: str, window: Window
 ) -> str:
-  view = sql.unique_name('inside')
-  connection.execute(
-    f'CREATE VIEW {view} AS FROM {relation} WHERE {window.condition}'
+  return sql.create_view(
+    connection, f'FROM {relation} WHERE {window.condition}'
   )
-  return view

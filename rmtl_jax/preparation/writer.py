@@ -147,7 +147,7 @@ def _run_concurrently(
 ) -> Iterator[None]:
   """Runs queries in as many threads as DuckDB has; yields in order."""
   # One file alone leaves a core idle while its last row groups are encoded.
-  threads = sql.fetch_row(connection, "SELECT current_setting('threads')")[0]
+  threads = sql.fetch_value(connection, "SELECT current_setting('threads')")
 
   def run(query: str) -> None:
     with connection.cursor() as cursor:

@@ -135,16 +135,14 @@ def compute_features(
   tables, details = _compute_groups(
     connection, keyed, rows, groups, idle_ms, train, earlier, numbers
   )
-  connection.execute(f'DROP TABLE {keyed}')
+  sql.drop_tables(connection, keyed)
   # Joined two by two, once: every join of a view takes memory at every use.
   whole = tables[0]
   for table in tables[1:]:
-    joined = sql.unique_name('joined')
-    connection.execute(
-      f'CREATE TABLE {joined} AS FROM {whole} JOIN {table} USING (row_id)'
+    joined = sql.create_table(
+      connection, f'FROM {whole} JOIN {table} USING (row_id)'
     )
-    connection.execute(f'DROP TABLE {whole}')
-    connection.execute(f'DROP TABLE {table}')
+    sql.drop_tables(connection, whole, table)
     whole = joined
   return whole, details
 
@@ -185,12 +183,11 @@ def _with_keys(
     )
   if asof_slates.GROUP in groups:
     columns += asof_slates.number_columns(rows, numbers)
-  table = sql.unique_name('keyed')
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT {", ".join(columns)} FROM {relation} r'
-    f' JOIN {places.past or places.table} p ON {places.condition}'
+  return sql.create_table(
+    connection,
+    f'SELECT {", ".join(columns)} FROM {relation} r'
+    f' JOIN {places.past or places.table} p ON {places.condition}',
   )
-  return table
 
 
 def _compute_groups(
@@ -247,7 +244,6 @@ def _windows(
   earlier: Earlier | None,
 ) -> str:
   """Makes the table of the features that windows compute."""
-  table = sql.unique_name('windows')
   values = ', '.join(f'{f.sql} AS {sql.quote(f.name)}' for f in features)
   query = f'SELECT row_id, {values} FROM {keyed}'
   if earlier is not None:
@@ -262,8 +258,7 @@ def _windows(
       for f in features
     )
     query = f'SELECT k.row_id, {columns} FROM {query}{joins}'
-  connection.execute(f'CREATE TABLE {table} AS {query}')
-  return table
+  return sql.create_table(connection, query)
 
 
 def _value(feature: asof_groups.Feature, earlier: Earlier) -> str:
@@ -283,14 +278,13 @@ def join(
   Returns:
     A view.
   """
-  view = sql.unique_name('asof')
   columns = ', '.join(
     f'a.{sql.quote(field.name.removeprefix(asof_groups.PREFIX))}'
     f' AS {sql.quote(field.source_column)}'
     for field in fields
   )
-  connection.execute(
-    f'CREATE VIEW {view} AS SELECT r.*, {columns} FROM {rows.view} r'
-    f' LEFT JOIN {table} a ON r.row_id = a.row_id'
+  return sql.create_view(
+    connection,
+    f'SELECT r.*, {columns} FROM {rows.view} r'
+    f' LEFT JOIN {table} a ON r.row_id = a.row_id',
   )
-  return view

@@ -67,16 +67,10 @@ def make_feedback(
   Returns:
     The features and their details.
   """
-  rows, past = sql.unique_name('rows'), sql.unique_name('past')
-  table = sql.unique_name('feedback')
-  for name, query in (
-    (rows, rows_sql(keyed, tasks)),
-    (past, past_sql(rows, tasks)),
-    (table, features_sql(past, tasks, train)),
-  ):
-    connection.execute(f'CREATE TABLE {name} AS {query}')
-  connection.execute(f'DROP TABLE {rows}')
-  connection.execute(f'DROP TABLE {past}')
+  rows = sql.create_table(connection, rows_sql(keyed, tasks))
+  past = sql.create_table(connection, past_sql(rows, tasks))
+  table = sql.create_table(connection, features_sql(past, tasks, train))
+  sql.drop_tables(connection, rows, past)
   return asof_rates.FeatureTable(table, feedback_details(tasks, train))
 
 

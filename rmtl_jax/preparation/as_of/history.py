@@ -58,34 +58,35 @@ def encode_histories(
     The name of a table with `session_id`, `user` and `ids` INTEGER[], 1 to
     `items` entries, most recent last; sessions without a history are missing.
   """
-  shown, spans, table = map(sql.unique_name, ('shown', 'spans', 'histories'))
   known = sql.null_if_empty('r."user"') + ' IS NOT NULL'
-  connection.execute(
-    f'CREATE TABLE {shown} AS SELECT r."user", r.timestamp, v.id FROM {rows} r'
+  shown = sql.create_table(
+    connection,
+    f'SELECT r."user", r.timestamp, v.id FROM {rows} r'
     f' JOIN {vocabulary} v ON r.{sql.quote(item)} = v.key WHERE {known}'
-    ' ORDER BY r."user", r.timestamp, CAST(v.key AS VARCHAR)'
+    ' ORDER BY r."user", r.timestamp, CAST(v.key AS VARCHAR)',
   )
   # `rowid` counts the sorted rows, so a user's rows are neighbours and a
   # history is a range [first, last]: `last` by an as-of join with the session's
   # start, `first` the user's first row or `items` rows back. Only
   # these ranges become lists: a window per row would hold all of a user's rows.
-  connection.execute(
-    f'CREATE TABLE {spans} AS SELECT b.session_id, b."user", e.last,'
+  spans = sql.create_table(
+    connection,
+    'SELECT b.session_id, b."user", e.last,'
     f' greatest(e.first, e.last - {items - 1}) AS first FROM ('
-    f' SELECT session_id, r."user", min(min(timestamp)) OVER ('
+    ' SELECT session_id, r."user", min(min(timestamp)) OVER ('
     f'  PARTITION BY session_id) AS start FROM {wanted or rows} r'
     '  GROUP BY session_id, r."user") b'
     ' ASOF JOIN (SELECT "user", timestamp AS time, max(rowid) AS last,'
     f'  min(min(rowid)) OVER (PARTITION BY "user") AS first FROM {shown}'
     '  GROUP BY "user", timestamp) e'
-    ' ON b."user" = e."user" AND b.start > e.time'
+    ' ON b."user" = e."user" AND b.start > e.time',
   )
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT session_id, s."user",'
+  table = sql.create_table(
+    connection,
+    'SELECT session_id, s."user",'
     ' list(r.id ORDER BY s.place) AS ids FROM (SELECT session_id, "user",'
     f'  unnest(range(first, last + 1)) AS place FROM {spans}) s'
-    f' JOIN {shown} r ON r.rowid = s.place GROUP BY session_id, s."user"'
+    f' JOIN {shown} r ON r.rowid = s.place GROUP BY session_id, s."user"',
   )
-  connection.execute(f'DROP TABLE {shown}')
-  connection.execute(f'DROP TABLE {spans}')
+  sql.drop_tables(connection, shown, spans)
   return table

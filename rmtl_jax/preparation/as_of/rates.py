@@ -83,12 +83,11 @@ def make_rates(
   Returns:
     One table per key.
   """
-  rested = sql.unique_name('rested')
   everything = keyed
   if open_rows:
     everything = f'(FROM {keyed} UNION ALL BY NAME FROM {open_rows})'
   query = rested_sql(everything, keys, tasks, idle_ms)
-  connection.execute(f'CREATE TABLE {rested} AS {query}')
+  rested = sql.create_table(connection, query)
   details = rate_details(keys, tasks, train)
   found = tuple(
     FeatureTable(
@@ -105,7 +104,7 @@ def make_rates(
     )
     for key in keys
   )
-  connection.execute(f'DROP TABLE {rested}')
+  sql.drop_tables(connection, rested)
   return found
 
 
@@ -268,17 +267,16 @@ def _of_key(
     for some in names
   )
   rates = rates_sql(key, tasks, train, sums, counts)
-  table = sql.unique_name('rates')
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT r.row_id, {rates} FROM {keyed} r'
+  table = sql.create_table(
+    connection,
+    f'SELECT r.row_id, {rates} FROM {keyed} r'
     f' ASOF LEFT JOIN {every} every ON r.{sql.quote(key)} ='
     f' every.{sql.quote(key)} AND r.timestamp > every.time'
     f' ASOF LEFT JOIN {own} own ON r.session_id = own.session_id'
     f' AND r.{sql.quote(key)} = own.{sql.quote(key)}'
-    ' AND r.timestamp > own.time'
+    ' AND r.timestamp > own.time',
   )
-  connection.execute(f'DROP TABLE {every}')
-  connection.execute(f'DROP TABLE {own}')
+  sql.drop_tables(connection, every, own)
   return table
 
 
@@ -340,14 +338,13 @@ def _running(
   running = ', '.join(
     f'CAST(sum({name}) OVER past AS BIGINT) AS {name}' for name in sums
   )
-  table = sql.unique_name('running')
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT {by}, time, {running} FROM ('
+  return sql.create_table(
+    connection,
+    f'SELECT {by}, time, {running} FROM ('
     f' SELECT {by}, time, {totals} FROM ({events})'
     f' WHERE {given} GROUP BY {by}, time)'
-    f' WINDOW past AS (PARTITION BY {by} ORDER BY time)'
+    f' WINDOW past AS (PARTITION BY {by} ORDER BY time)',
   )
-  return table
 
 
 def events_sql(

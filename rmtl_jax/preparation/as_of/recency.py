@@ -42,9 +42,8 @@ def make_gaps(
     earlier: table of further rows, as `keyed`, which get no features; empty if
       there are none.
   """
-  table = sql.unique_name('recency')
   query = features_sql(keyed, tasks, earlier)
-  connection.execute(f'CREATE TABLE {table} AS {query}')
+  table = sql.create_table(connection, query)
   return asof_rates.FeatureTable(table, gap_details(tasks))
 
 

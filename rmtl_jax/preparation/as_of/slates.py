@@ -175,8 +175,7 @@ def make_slates(
   connection: duckdb.DuckDBPyConnection, keyed: str, numbers: Sequence[str]
 ) -> asof_rates.FeatureTable:
   """Computes the features; `keyed` and `numbers` as for `features_sql`."""
-  table = sql.unique_name('slates')
-  connection.execute(f'CREATE TABLE {table} AS {features_sql(keyed, numbers)}')
+  table = sql.create_table(connection, features_sql(keyed, numbers))
   return asof_rates.FeatureTable(table, details(numbers))
 
 

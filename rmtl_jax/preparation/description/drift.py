@@ -212,10 +212,10 @@ def _count_bins(
   quantiles = field.details.get('quantiles')
   if not quantiles:
     ends = ', '.join(str(i / BINS) for i in range(BINS + 1))
-    quantiles = sql.fetch_row(
+    quantiles = sql.fetch_value(
       connection,
       f'SELECT approx_quantile({column}, [{ends}]) FROM {rows[TRAIN]}',
-    )[0]
+    )
   place, bins = bin_sql(column, quantiles)
   count = f'sum({weight})' if weight else 'count(*)'
   sums = {}

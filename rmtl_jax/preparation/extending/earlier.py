@@ -40,8 +40,7 @@ def find(
     idle_ms: as for asof.compute_features.
     groups: of as-of features.
   """
-  seen = sql.unique_name('seen')
-  connection.execute(f'CREATE VIEW {seen} AS {_seen(rows, past, boundaries)}')
+  seen = sql.create_view(connection, _seen(rows, past, boundaries))
   keys = asof_groups.keys(rows)
   wanted = {}
   if set(groups) & set(asof_groups.KEYED):
@@ -104,16 +103,14 @@ def _open_rows(
   idle_ms: int,
 ) -> str:
   """Makes a table of the rows of sessions that may tell something later on."""
-  table = sql.unique_name('open_rows')
   start = boundaries[1]
   late = [f'timestamp >= {start} - {idle_ms}']
   late += [f't_{i} >= {start}' for i in range(len(rows.binary_tasks))]
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT s.* EXCLUDE (start) FROM {seen} s SEMI'
-    f' JOIN (SELECT session_id FROM {seen} WHERE {" OR ".join(late)})'
-    ' USING (session_id)'
+  return sql.create_table(
+    connection,
+    f'SELECT s.* EXCLUDE (start) FROM {seen} s SEMI JOIN (SELECT session_id'
+    f' FROM {seen} WHERE {" OR ".join(late)}) USING (session_id)',
   )
-  return table
 
 
 def _count(
@@ -146,28 +143,26 @@ def _count(
     sums = ''.join(
       f', {told[name]} AS {name}' for name in asof_rates.event_sums(tasks)
     )
-  table = sql.unique_name('counted')
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT {by}, count(*) AS count,'
+  return sql.create_table(
+    connection,
+    f'SELECT {by}, count(*) AS count,'
     f' max(timestamp) AS last{sums} FROM {seen} SEMI JOIN (SELECT DISTINCT'
-    f' {wanted} FROM {rows.view}) USING ({by}) GROUP BY {by}'
+    f' {wanted} FROM {rows.view}) USING ({by}) GROUP BY {by}',
   )
-  return table
 
 
 def _positive(
   connection: duckdb.DuckDBPyConnection, rows: source.SourceTable, seen: str
 ) -> str:
   """Makes a table of the past rows of new rows' users with a positive."""
-  table, user = sql.unique_name('positive'), sql.null_if_empty('"user"')
+  user = sql.null_if_empty('"user"')
   timed = [i for i, t in enumerate(rows.binary_tasks) if t.has_label_time]
   positive = ' OR '.join(f'y_{i} = 1' for i in timed) or 'false'
-  connection.execute(
-    f'CREATE TABLE {table} AS FROM {seen} SEMI JOIN (SELECT DISTINCT {user} AS'
-    f' "user" FROM {rows.view}) USING ("user")'
-    f' WHERE {positive}'
+  return sql.create_table(
+    connection,
+    f'FROM {seen} SEMI JOIN (SELECT DISTINCT {user} AS "user" FROM {rows.view})'
+    f' USING ("user") WHERE {positive}',
   )
-  return table
 
 
 def _known_sums(
@@ -178,14 +173,13 @@ def _known_sums(
   boundaries: sessions.Boundaries,
 ) -> str:
   """Makes a view of the sums known of a key just before the first new row."""
-  view = sql.unique_name('known_sums')
   sums = ', '.join(asof_rates.event_sums(rows.binary_tasks))
   assert boundaries[1] is not None
-  connection.execute(
-    f'CREATE VIEW {view} AS SELECT {sql.quote(key)}, {boundaries[1] - 1} AS'
-    f' time, {sums} FROM {counted} WHERE n > 0'
+  return sql.create_view(
+    connection,
+    f'SELECT {sql.quote(key)}, {boundaries[1] - 1} AS time, {sums}'
+    f' FROM {counted} WHERE n > 0',
   )
-  return view
 
 
 def shown(
@@ -195,15 +189,14 @@ def shown(
   boundaries: sessions.Boundaries,
 ) -> str:
   """Makes a table of past rows of new rows' users: what they were shown."""
-  table, end = (
-    sql.unique_name('shown'),
-    sessions.split_end_sql(sessions.split_sql('start', boundaries), boundaries),
+  end = sessions.split_end_sql(
+    sessions.split_sql('start', boundaries), boundaries
   )
   user = sql.null_if_empty('"user"')
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT number AS session_id, "user", timestamp,'
+  return sql.create_table(
+    connection,
+    'SELECT number AS session_id, "user", timestamp,'
     f' item AS {sql.quote(rows.item_column)} FROM {past.rows} SEMI JOIN ('
     f' SELECT DISTINCT {user} AS "user" FROM {rows.view}) USING ("user")'
-    f' WHERE timestamp < {end} AND item IS NOT NULL'
+    f' WHERE timestamp < {end} AND item IS NOT NULL',
   )
-  return table

@@ -133,15 +133,13 @@ def _with_bins(
   """Makes a table of the rows in test with their places and bins."""
   known = {field.name: field.details for field in base.manifest.fields}
   binned = [f for f in rows.fields if f.transform == 'bins']
-  table = sql.unique_name('featured')
   view = encode.add_bins(
     connection,
     encode.with_places(connection, rows, places, places.table),
     binned,
     {f.name: known[f.name]['edges'] for f in binned},
   )
-  connection.execute(f'CREATE TABLE {table} AS FROM {view}')
-  return table
+  return sql.create_table(connection, f'FROM {view}')
 
 
 def _grow(
@@ -262,10 +260,10 @@ def _histories(
     seen = encode.with_places(
       connection, rows, places, places.past or places.table
     )
-    view = sql.unique_name('shown')
-    connection.execute(
-      f'CREATE VIEW {view} AS SELECT session_id, "user", timestamp,'
-      f' {sql.quote(item)} FROM {seen} UNION ALL BY NAME FROM {shown}'
+    view = sql.create_view(
+      connection,
+      f'SELECT session_id, "user", timestamp, {sql.quote(item)} FROM {seen}'
+      f' UNION ALL BY NAME FROM {shown}',
     )
     histories[field.source_column] = history.encode_histories(
       connection, view, item, found[item].table, field.width, seen

@@ -116,10 +116,7 @@ def _new_alone(
   """Leaves out the past rows that a reader of events has joined."""
   if not rows.open_events:
     return rows
-  view = sql.unique_name('new')
-  connection.execute(
-    f'CREATE VIEW {view} AS FROM {rows.view} WHERE row_id >= 0'
-  )
+  view = sql.create_view(connection, f'FROM {rows.view} WHERE row_id >= 0')
   return dataclasses.replace(rows, view=view)
 
 
@@ -150,10 +147,10 @@ def _find_seam(
   _, end = base.boundaries
   limit = past.last_row + 1 if end is None else end
   if window.since is None:
-    early = sql.fetch_row(
+    early = sql.fetch_value(
       connection,
       f'SELECT min(row_id) FROM {rows.view} WHERE timestamp < {limit}',
-    )[0]
+    )
     if early is not None:
       rows.table.fail(
         early,
@@ -161,9 +158,7 @@ def _find_seam(
         f'a time from {windows.shown(limit)} on, where {base.directory} ends;'
         ' --since leaves earlier rows out',
       )
-  first = sql.fetch_row(connection, f'SELECT min(timestamp) FROM {rows.view}')[
-    0
-  ]
+  first = sql.fetch_value(connection, f'SELECT min(timestamp) FROM {rows.view}')
   if first is None:  # events may make no row
     raise types.InputError(f'{rows.table.place}: has no new row to add')
   return settings.seam(base, window, first, past.last)

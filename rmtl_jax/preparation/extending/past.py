@@ -238,7 +238,7 @@ def next_row(
     sql.name_errors(data_dir / FOLDER, 'not readable'),
     sql.scan_files(files(data_dir), 'parquet') as scan,
   ):
-    last = sql.fetch_row(connection, f'SELECT max(row_id) FROM {scan}')[0]
+    last = sql.fetch_value(connection, f'SELECT max(row_id) FROM {scan}')
   return max(raw_rows, last + 1)
 
 
@@ -280,7 +280,6 @@ def open_past(
   """
   with contextlib.ExitStack() as stack:
     scan = stack.enter_context(sql.scan_files(files(data_dir), 'parquet'))
-    view = sql.unique_name('past')
     with sql.name_errors(data_dir / FOLDER, 'not readable'):
       known = sql.column_types(connection, scan)
     types_of = sql.column_types(connection, rows.view)
@@ -295,9 +294,8 @@ def open_past(
         )
     wanted = {key: types_of[column] for key, column in keys.items()}
     replaced += sql.retyped(known, wanted)
-    connection.execute(
-      f'CREATE VIEW {view} AS SELECT * REPLACE ({", ".join(replaced)})'
-      f' FROM {scan}'
+    view = sql.create_view(
+      connection, f'SELECT * REPLACE ({", ".join(replaced)}) FROM {scan}'
     )
     times = ['timestamp']
     for i, task in enumerate(rows.binary_tasks):
@@ -313,8 +311,7 @@ def open_past(
     users = ''
     path = data_dir / FOLDER / USERS
     if path.is_file():
-      users = sql.unique_name('known_users')
       found = stack.enter_context(sql.scan_file(path, 'parquet'))
       with sql.name_errors(path, 'not readable'):
-        connection.execute(f'CREATE VIEW {users} AS FROM {found}')
+        users = sql.create_view(connection, f'FROM {found}')
     yield Past(view, first_row, number + 1, last_row, last, users, known)

@@ -107,15 +107,15 @@ def _number(
     f' FROM {found.whole} WHERE split < 2',
   )
   shift = past.next_session - began
-  everything = sql.unique_name('everything')
-  connection.execute(
-    f'CREATE TABLE {everything} AS WITH begun AS ('
+  everything = sql.create_table(
+    connection,
+    'WITH begun AS ('
     f'  SELECT DISTINCT p.session_id, n.number, n.start FROM {found.whole} p'
     f'  JOIN {near} n USING (row_id))'
     ' SELECT p.row_id, coalesce(b.number, p.session_id + '
     f'{shift}) AS number, coalesce(b.start, p.start) AS start'
     f' FROM {found.whole} p LEFT JOIN begun b USING (session_id)'
-    ' WHERE p.row_id >= 0'
+    ' WHERE p.row_id >= 0',
   )
   return everything, shift, left_out
 
@@ -124,12 +124,11 @@ def _in_test(
   connection: duckdb.DuckDBPyConnection, table: str, shift: int
 ) -> str:
   """Makes a view of the places in test, with their sessions' final numbers."""
-  view = sql.unique_name('in_test')
-  connection.execute(
-    f'CREATE VIEW {view} AS SELECT * REPLACE (session_id + {shift} AS'
-    f' session_id) FROM {table} WHERE split = 2'
+  return sql.create_view(
+    connection,
+    f'SELECT * REPLACE (session_id + {shift} AS session_id) FROM {table}'
+    ' WHERE split = 2',
   )
-  return view
 
 
 def _with_near(
@@ -144,13 +143,13 @@ def _with_near(
   Returns:
     The view, and a table of these past rows.
   """
-  near, view = sql.unique_name('near'), sql.unique_name('log')
   keys = rows.keys or rows.view
   if rows.open_events:
     # The reader has joined them already.
-    connection.execute(
-      f'CREATE TABLE {near} AS SELECT row_id, number, start FROM {past.rows}'
-      f' SEMI JOIN (SELECT row_id FROM {keys} WHERE row_id < 0) USING (row_id)'
+    near = sql.create_table(
+      connection,
+      f'SELECT row_id, number, start FROM {past.rows}'
+      f' SEMI JOIN (SELECT row_id FROM {keys} WHERE row_id < 0) USING (row_id)',
     )
     return keys, near
   named = 'p.session' if past_lib.has_session(rows) else 'NULL'
@@ -176,11 +175,12 @@ def _with_near(
     of_past += f' SEMI JOIN ({" UNION ".join(wanted)}) USING (number)'
   else:
     of_past += ' WHERE false'
-  connection.execute(f'CREATE TABLE {near} AS {of_past}')
+  near = sql.create_table(connection, of_past)
   columns = ['row_id', 'session', '"user"', 'timestamp']
   columns += [sql.quote(name) for name in rows.identity]
-  connection.execute(
-    f'CREATE VIEW {view} AS SELECT {", ".join(columns)}, 0 AS alone FROM {keys}'
-    f' UNION ALL BY NAME SELECT * EXCLUDE (number, start) FROM {near}'
+  view = sql.create_view(
+    connection,
+    f'SELECT {", ".join(columns)}, 0 AS alone FROM {keys}'
+    f' UNION ALL BY NAME SELECT * EXCLUDE (number, start) FROM {near}',
   )
   return view, near

@@ -56,33 +56,33 @@ def grow(
     types.InputError: a file that can't be read, or has another size.
   """
   buckets = field.details.get('buckets', 0)
-  old, found = _read(connection, path, field), sql.unique_name('found')
+  old = _read(connection, path, field)
   size = field.size
   known = f'(FROM {old} WHERE id > 0 AND id < {size - buckets})'
   grows = 'false' if buckets else f'id IS NULL AND count >= {min_count}'
   # New values stand first, so that `rowid` numbers them without a window.
-  connection.execute(
-    f'CREATE TABLE {found}_0 AS SELECT key, value, count, id, {grows} AS new'
+  counted = sql.create_table(
+    connection,
+    f'SELECT key, value, count, id, {grows} AS new'
     f' FROM (SELECT key, {sql.value_text("key")} AS value, count'
     f'  FROM ({counts}) WHERE {sql.null_if_empty("key")} IS NOT NULL) LEFT JOIN'
     f' (SELECT id, value FROM {known}) USING (value)'
-    ' ORDER BY new DESC, count DESC, value'
+    ' ORDER BY new DESC, count DESC, value',
   )
-  connection.execute(
-    f'CREATE TABLE {found} AS SELECT key, value, count,'
+  found = sql.create_table(
+    connection,
+    'SELECT key, value, count,'
     f' CASE WHEN new THEN CAST({size} + rowid AS INTEGER) ELSE id END AS id'
-    f' FROM {found}_0 WHERE new OR id IS NOT NULL'
+    f' FROM {counted} WHERE new OR id IS NOT NULL',
   )
-  (added,) = sql.fetch_row(
-    connection, f'SELECT count(*) FILTER (new) FROM {found}_0'
+  added = sql.fetch_value(
+    connection, f'SELECT count(*) FILTER (new) FROM {counted}'
   )
-  everything = sql.unique_name('everything')
-  connection.execute(
-    f'CREATE TABLE {everything} AS FROM {old} UNION ALL'
-    f' SELECT id, value, 0 FROM {found} WHERE id >= {size}'
+  everything = sql.create_table(
+    connection,
+    f'FROM {old} UNION ALL SELECT id, value, 0 FROM {found} WHERE id >= {size}',
   )
-  connection.execute(f'DROP TABLE {found}_0')
-  connection.execute(f'DROP TABLE {old}')
+  sql.drop_tables(connection, counted, old)
   return Grown(
     vocabulary.Vocabulary(found, size + added, 0, buckets),
     everything,
@@ -96,16 +96,16 @@ def _read(
   field: manifest_lib.Field,
 ) -> str:
   """Makes a table of `id`, `value` and `count` of a vocabulary's file."""
-  table = sql.unique_name('old')
   with (
     sql.name_errors(path, 'not readable'),
     sql.scan_file(path, 'parquet', 'file_row_number = true') as scan,
   ):
-    connection.execute(
-      f'CREATE TABLE {table} AS SELECT CAST(file_row_number AS INTEGER) AS id,'
-      f' value, count FROM {scan} ORDER BY id'
+    table = sql.create_table(
+      connection,
+      'SELECT CAST(file_row_number AS INTEGER) AS id, value, count'
+      f' FROM {scan} ORDER BY id',
     )
-  size = sql.fetch_row(connection, f'SELECT count(*) FROM {table}')[0]
+  size = sql.fetch_value(connection, f'SELECT count(*) FROM {table}')
   if size != field.size:
     raise types.InputError(
       f'{path}: has {size} rows, manifest.json says {field.size}'

@@ -402,7 +402,7 @@ def _sample(
 
   The files, of the log's at these paths, have so many rows, about.
   """
-  connection, name = sql.connect(), sql.unique_name('sample')
+  connection = sql.connect()
   kinds = tuple(_kind(column.type) for column in columns)
   table = pa.table(
     [
@@ -413,7 +413,7 @@ def _sample(
   )
   connection.register('arrow_rows', table)
   with sql.name_errors(paths[0], 'not readable'):
-    connection.execute(f'CREATE TABLE {name} AS SELECT * FROM arrow_rows')
+    name = sql.create_table(connection, 'FROM arrow_rows')
   connection.unregister('arrow_rows')
   of_all = len(files) == len(paths)
   return Sample(

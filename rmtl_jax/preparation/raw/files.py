@@ -230,7 +230,7 @@ def append_rows(
 ) -> int:
   """Makes a table of a query's rows or appends them; returns their number."""
   verb = f'CREATE TABLE {table} AS' if first else f'INSERT INTO {table}'
-  return sql.fetch_row(connection, f'{verb} {query}')[0]
+  return sql.fetch_value(connection, f'{verb} {query}')
 
 
 def rest_hash(

@@ -177,17 +177,17 @@ def _read_visits(
   lengths = ', '.join(f'len({_many(code)})' for code in _LISTS_OF_USER)
   columns[_IS_CUT] = f'greatest({lengths}) > {width}'
   loaded = _load(connection, paths, _COMMON, columns, [], ('101', 'user id'))
-  table = sql.unique_name('visits')
-  cut = sql.fetch_row(
+  cut = sql.fetch_value(
     connection, f'SELECT count(*) FROM {loaded.name} WHERE {_IS_CUT}'
-  )[0]
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT * EXCLUDE (row_id) FROM ('
+  )
+  table = sql.create_table(
+    connection,
+    'SELECT * EXCLUDE (row_id) FROM ('
     f' SELECT DISTINCT ON (split, {_KEY}) * FROM'
     f'  (SELECT *, {official.split_sql(loaded)} AS split, rowid AS row_id'
-    f'   FROM {loaded.name}) ORDER BY split, {_KEY}, row_id)'
+    f'   FROM {loaded.name}) ORDER BY split, {_KEY}, row_id)',
   )
-  connection.execute(f'DROP TABLE {loaded.name}')
+  sql.drop_tables(connection, loaded.name)
   return table, cut
 
 

@@ -114,7 +114,7 @@ def _read_raw(
   columns |= {_column(FIELDS[name]): name for name in FIELDS}
   columns['y_click'] = f'({_LABEL} >= 1)::DOUBLE'
   columns['y_conversion'] = f'({_LABEL} = 2)::DOUBLE'
-  kept = sql.fetch_row(connection, f'SELECT count(*) FROM {keys}')[0]
+  kept = sql.fetch_value(connection, f'SELECT count(*) FROM {keys}')
   return source.SourceTable(
     view=source.make_view(connection, columns, f'{shown} JOIN {join}'),
     keys=keys,
@@ -190,14 +190,14 @@ def _read_searches(
     ),
   ]
   raw.check(connection, loaded, faults)
-  table = sql.unique_name('searches')
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT DISTINCT ON (split, {_SEARCH}) * FROM'
-    f' (SELECT *, {official.split_sql(loaded)} AS split, rowid AS row_id'
-    f'  FROM {loaded.name}) ORDER BY split, {_SEARCH}, row_id'
+  table = sql.create_table(
+    connection,
+    f'SELECT DISTINCT ON (split, {_SEARCH}) * FROM (SELECT *,'
+    f' {official.split_sql(loaded)} AS split, rowid AS row_id'
+    f'  FROM {loaded.name}) ORDER BY split, {_SEARCH}, row_id',
   )
   connection.execute(f'ALTER TABLE {table} DROP row_id')
-  connection.execute(f'DROP TABLE {loaded.name}')
+  sql.drop_tables(connection, loaded.name)
   return table
 
 

@@ -273,12 +273,11 @@ def _read_features(
     {key: 'BIGINT', **columns},
     where=f'{key} IN (SELECT {key} FROM {log.name})',
   )
-  table = sql.unique_name('features')
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT DISTINCT ON ({key}) * FROM {loaded.name}'
-    f' ORDER BY {key}, rowid'
+  table = sql.create_table(
+    connection,
+    f'SELECT DISTINCT ON ({key}) * FROM {loaded.name} ORDER BY {key}, rowid',
   )
-  connection.execute(f'DROP TABLE {loaded.name}')
+  sql.drop_tables(connection, loaded.name)
   return table
 
 

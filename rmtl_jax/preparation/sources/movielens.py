@@ -126,13 +126,12 @@ def _read_log(
   names = dict(
     zip(('user', 'movie', 'rating', 'seconds'), file.kinds, strict=True)
   )
-  log = sql.unique_name('ratings')
   listed = ', '.join(
     f'{sql.quote(column)} AS {sql.quote(name)}'
     for name, column in names.items()
   )
-  connection.execute(
-    f'CREATE VIEW {log} AS SELECT rowid AS row_id, {listed} FROM {table.name}'
+  log = sql.create_view(
+    connection, f'SELECT rowid AS row_id, {listed} FROM {table.name}'
   )
   whole = raw.EXPECTED['BIGINT']
   faults: list[raw.Fault] = [
@@ -162,13 +161,14 @@ def _read_features(
   """Makes a table of movies or users, one row each."""
   loaded = _load(connection, file, path)
   raw.require_values(connection, loaded, {file.key: raw.EXPECTED['BIGINT']})
-  table, key = sql.unique_name('features'), sql.quote(file.key)
+  key = sql.quote(file.key)
   listed = ', '.join(f'{v} AS {name}' for name, v in file.columns.items())
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT DISTINCT ON ({key}) {key} AS key, {listed}'
-    f' FROM {loaded.name} ORDER BY {key}, rowid'
+  table = sql.create_table(
+    connection,
+    f'SELECT DISTINCT ON ({key}) {key} AS key, {listed} FROM {loaded.name}'
+    f' ORDER BY {key}, rowid',
   )
-  connection.execute(f'DROP TABLE {loaded.name}')
+  sql.drop_tables(connection, loaded.name)
   return table
 
 

@@ -128,18 +128,17 @@ def make_pairs(
     carry=('visitor', 'item', 'event', *(['session'] if has_session else [])),
     drop=False,  # they change no first time
   )
-  gathered, table = sql.unique_name('gathered'), sql.unique_name('pairs')
   labels = {sql.quote(f't_{t}'): codes for t, codes in kinds.labels.items()}
   firsts = ', '.join(
     f'min(timestamp) FILTER (WHERE event IN {sql.in_list(codes)}) AS {name}'
     for name, codes in labels.items()
   )
   # Positions follow time within a session, so the least one is the first.
-  connection.execute(
-    f'CREATE TABLE {gathered} AS SELECT session_number, item,'
-    ' min(rowid) AS first, min(rowid) FILTER (WHERE event IN'
-    f' {sql.in_list(kinds.impressions)}) AS view, {firsts}'
-    f' FROM {numbered.table} GROUP BY session_number, item'
+  gathered = sql.create_table(
+    connection,
+    'SELECT session_number, item, min(rowid) AS first, min(rowid) FILTER'
+    f' (WHERE event IN {sql.in_list(kinds.impressions)}) AS view, {firsts}'
+    f' FROM {numbered.table} GROUP BY session_number, item',
   )
   pairs, unviewed, last = sql.fetch_row(
     connection,
@@ -147,15 +146,16 @@ def make_pairs(
     f' coalesce(max(session_number), -1) FROM {gathered}',
   )
   position = 'coalesce(view, first)' if keep_unviewed else 'view'
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT n.row_id, g.session_number AS session,'
-    f' n.visitor AS "user", g.item, n.timestamp, {", ".join(labels)}'
+  table = sql.create_table(
+    connection,
+    'SELECT n.row_id, g.session_number AS session, n.visitor AS "user", g.item,'
+    f' n.timestamp, {", ".join(labels)}'
     f' FROM (SELECT *, {position} AS position FROM {gathered}) g'
-    f' JOIN {numbered.table} n ON n.rowid = g.position'
+    f' JOIN {numbered.table} n ON n.rowid = g.position',
   )
-  connection.execute(f'DROP TABLE {gathered}')
+  sql.drop_tables(connection, gathered)
   open_events = _open_events(connection, numbered.table, idle_ms, window)
-  connection.execute(f'DROP TABLE {numbered.table}')
+  sql.drop_tables(connection, numbered.table)
   return Pairs(
     table,
     tuple(kinds.labels),
@@ -178,7 +178,7 @@ def _gather(
   Returns:
     A view, and the columns in which its duplicates are equal.
   """
-  view, extended = sql.unique_name('events'), sql.has_table(connection, PAST)
+  extended = sql.has_table(connection, PAST)
   if not window and not extended:
     return events, identity
   inside = f'SELECT *, 0 AS alone FROM {events} WHERE {window.condition}'
@@ -191,7 +191,7 @@ def _gather(
       ' UNION ALL BY NAME SELECT *, visitor AS "user", row_id AS alone'
       f' FROM (SELECT {columns} FROM {PAST})'
     )
-  connection.execute(f'CREATE VIEW {view} AS {inside}')
+  view = sql.create_view(connection, inside)
   return view, (*identity, 'alone')
 
 
@@ -202,18 +202,17 @@ def _open_events(
   window: windows.Window,
 ) -> str:
   """Makes `Pairs.open_events`."""
-  table = sql.unique_name('open_events')
   end = window.until
   if end is None:
-    end = sql.fetch_row(
+    end = sql.fetch_value(
       connection, f'SELECT coalesce(max(timestamp), 0) FROM {numbered}'
-    )[0]
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT n.* EXCLUDE (session_number, tied)'
+    )
+  return sql.create_table(
+    connection,
+    'SELECT n.* EXCLUDE (session_number, tied)'
     f' FROM {numbered} n SEMI JOIN (SELECT session_number FROM {numbered}'
-    f'  WHERE timestamp >= {end - idle_ms}) s USING (session_number)'
+    f'  WHERE timestamp >= {end - idle_ms}) s USING (session_number)',
   )
-  return table
 
 
 def make_view(

@@ -87,10 +87,10 @@ def read(
     f'JOIN {table.name} e ON p.row_id = e.rowid',
   )
   dropped, counts = pairs.count_pairs(found, options.keep_unviewed)
-  removals = sql.fetch_row(
+  removals = sql.fetch_value(
     connection,
     f'SELECT count(*) FROM {table.name} WHERE event = {_NO_EVENT}',
-  )[0]
+  )
   if removals:
     dropped['remove_from_cart event'] = removals
   return source.SourceTable(
@@ -147,12 +147,11 @@ def _read_events(
       ('user_id', 'user_id IS NULL', 'a whole number'),
     ],
   )
-  view = sql.unique_name('events')
-  connection.execute(
-    f'CREATE VIEW {view} AS SELECT rowid AS row_id, user_session AS session,'
-    ' user_id AS "user", user_id AS visitor, event_time AS timestamp,'
-    f' product_id AS item, event, {raw.ROW_HASH} FROM {table.name}'
-    f' WHERE event <> {_NO_EVENT}'
+  view = sql.create_view(
+    connection,
+    'SELECT rowid AS row_id, user_session AS session, user_id AS "user",'
+    ' user_id AS visitor, event_time AS timestamp, product_id AS item, event,'
+    f' {raw.ROW_HASH} FROM {table.name} WHERE event <> {_NO_EVENT}',
   )
   return table, view, warnings
 
@@ -170,13 +169,13 @@ def _drop_short_end(
   if file.rows < 2 or raw_csv.ends_with_newline(file.path):
     return ''
   last = file.first_row + file.rows - 1
-  short = sql.fetch_row(
+  short = sql.fetch_value(
     connection,
     'SELECT min(n) FILTER (WHERE row < '
     f'{last}) > min(n) FILTER (WHERE row = {last}) FROM ('
     " SELECT rowid AS row, len(coalesce(user_session, '')) AS n"
     f' FROM {table.name} WHERE rowid >= {file.first_row} AND rowid <= {last})',
-  )[0]
+  )
   if not short:
     return ''
   connection.execute(f'DELETE FROM {table.name} WHERE rowid = {last}')

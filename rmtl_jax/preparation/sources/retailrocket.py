@@ -122,11 +122,11 @@ def _read_events(
       'event': f'one of {", ".join(_CODES)}',
     },
   )
-  view = sql.unique_name('events')
-  connection.execute(
-    f'CREATE VIEW {view} AS SELECT rowid AS row_id, NULL AS session,'
-    ' visitorid AS "user", visitorid AS visitor, timestamp, itemid AS item,'
-    f' event, transactionid FROM {table.name}'
+  view = sql.create_view(
+    connection,
+    'SELECT rowid AS row_id, NULL AS session, visitorid AS "user",'
+    ' visitorid AS visitor, timestamp, itemid AS item, event, transactionid'
+    f' FROM {table.name}',
   )
   return table, view
 
@@ -168,20 +168,20 @@ def _as_of(
   )
   # One version per change, with all properties carried forward, so that a
   # single as-of join serves all of them.
-  versions, table = sql.unique_name('versions'), sql.unique_name('properties')
-  connection.execute(
-    f'CREATE TABLE {versions} AS SELECT itemid AS item, timestamp, {newest}'
+  versions = sql.create_table(
+    connection,
+    f'SELECT itemid AS item, timestamp, {newest}'
     f' FROM (SELECT itemid, timestamp, {changed} FROM {history}'
     '  GROUP BY itemid, timestamp) WINDOW past AS (PARTITION BY itemid'
-    '  ORDER BY timestamp ROWS UNBOUNDED PRECEDING)'
+    '  ORDER BY timestamp ROWS UNBOUNDED PRECEDING)',
   )
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT p.row_id, v.* EXCLUDE (item, timestamp)'
+  table = sql.create_table(
+    connection,
+    'SELECT p.row_id, v.* EXCLUDE (item, timestamp)'
     f' FROM {found.table} p ASOF LEFT JOIN {versions} v'
-    ' ON p.item = v.item AND p.timestamp >= v.timestamp'
+    ' ON p.item = v.item AND p.timestamp >= v.timestamp',
   )
-  connection.execute(f'DROP TABLE {history}')
-  connection.execute(f'DROP TABLE {versions}')
+  sql.drop_tables(connection, history, versions)
   return table
 
 
@@ -192,9 +192,8 @@ def _read_tree(
   tree = raw_csv.load(
     connection, [path], {'categoryid': 'VARCHAR', 'parentid': 'VARCHAR'}
   )
-  table = sql.unique_name('parents')
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT categoryid AS category,'
-    f' max(parentid) AS parent FROM {tree.name} GROUP BY categoryid'
+  return sql.create_table(
+    connection,
+    'SELECT categoryid AS category,'
+    f' max(parentid) AS parent FROM {tree.name} GROUP BY categoryid',
   )
-  return table

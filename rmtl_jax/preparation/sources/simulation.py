@@ -26,9 +26,8 @@ def read(
   """Simulates a log; options `simulated_rows` and `simulated_seed`."""
   del raw_dir
   log = simulated.simulate(options.simulated_rows, options.simulated_seed)
-  table, view = sql.unique_name('raw'), sql.unique_name('rows')
   connection.register('simulated_log', log)
-  connection.execute(f'CREATE TABLE {table} AS FROM simulated_log')
+  table = sql.create_table(connection, 'FROM simulated_log')
   connection.unregister('simulated_log')
   fields = [
     *(source.field_of(f'f_{n}') for n in simulated.CATEGORICAL),
@@ -42,11 +41,11 @@ def read(
   columns = ', '.join(
     f'{sql.quote(f.name)} AS {sql.quote(f.source_column)}' for f in fields
   )
-  connection.execute(
-    f'CREATE VIEW {view} AS SELECT rowid AS row_id, session_id AS session,'
-    f' user_id AS "user", timestamp, {columns}, click AS y_click,'
-    ' conversion AS y_conversion, p_click, p_conversion'
-    f' FROM {table}'
+  view = sql.create_view(
+    connection,
+    'SELECT rowid AS row_id, session_id AS session, user_id AS "user",'
+    f' timestamp, {columns}, click AS y_click, conversion AS y_conversion,'
+    f' p_click, p_conversion FROM {table}',
   )
   file = raw.RawFile(pathlib.Path('simulated'), 0, log.num_rows, 0, '')
   return source.SourceTable(

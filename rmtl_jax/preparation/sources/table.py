@@ -56,15 +56,14 @@ def read(
   fields, further = vocabularies.with_places(
     schema.fields, pathlib.Path(options.schema).parent
   )
-  view = sql.unique_name('rows')
   columns = [
     'rowid AS row_id',
     f'{table.row_hash} AS {raw.ROW_HASH}',
     *table_columns.select(schema, nested, readings, kinds, table.whole),
     *([f'{split} AS split'] if split else []),
   ]
-  connection.execute(
-    f'CREATE VIEW {view} AS SELECT {", ".join(columns)} FROM {table.name}'
+  view = sql.create_view(
+    connection, f'SELECT {", ".join(columns)} FROM {table.name}'
   )
   rows = source.SourceTable(
     view=view,
@@ -158,7 +157,7 @@ def _load_csv(
     table = raw_csv.load(connection, paths, kinds, whole=whole, **settings)
     if not table.not_whole:
       return table
-    connection.execute(f'DROP TABLE {table.name}')
+    sql.drop_tables(connection, table.name)
     whole = [column for column in whole if column not in table.not_whole]
 
 

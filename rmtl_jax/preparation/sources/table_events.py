@@ -78,12 +78,13 @@ def to_impressions(
     )
   ]
   raw.check(connection, rows.table, lacks, rows.view, 'row_id')
-  kinds, view = codes(events), sql.unique_name('events')
+  kinds = codes(events)
   split = ', split' if rows.has_split else ''
-  connection.execute(
-    f'CREATE VIEW {view} AS SELECT row_id, session, "user", timestamp,'
+  view = sql.create_view(
+    connection,
+    'SELECT row_id, session, "user", timestamp,'
     f' "user" AS visitor, item, {code_sql(events, KIND)} AS event,'
-    f' {raw.ROW_HASH}{split} FROM {rows.view}'
+    f' {raw.ROW_HASH}{split} FROM {rows.view}',
   )
   counts = _count_kinds(connection, view)
   if not any(counts.get(code) for code in kinds.impressions):
@@ -91,10 +92,7 @@ def to_impressions(
       f'{rows.table.files[0].path}: column {events.column!r} is in no row'
       f' {" or ".join(map(repr, events.impressions))}, an impression'
     )
-  known = sql.unique_name('known')
-  connection.execute(
-    f'CREATE VIEW {known} AS FROM {view} WHERE event IS NOT NULL'
-  )
+  known = sql.create_view(connection, f'FROM {view} WHERE event IS NOT NULL')
   found = pairs.make_pairs(
     connection,
     known,
@@ -143,10 +141,9 @@ def _joined(
   found: pairs.Pairs,
 ) -> str:
   """Makes the view of the pairs with all that their first impression has."""
-  view = sql.unique_name('rows')
   labels = ', '.join(f'p.{sql.quote(f"t_{task}")}' for task in found.tasks)
-  connection.execute(
-    f'CREATE VIEW {view} AS SELECT r.* REPLACE (p.session AS session),'
-    f' {labels} FROM {found.table} p JOIN {rows.view} r ON p.row_id = r.row_id'
+  return sql.create_view(
+    connection,
+    'SELECT r.* REPLACE (p.session AS session),'
+    f' {labels} FROM {found.table} p JOIN {rows.view} r ON p.row_id = r.row_id',
   )
-  return view
