@@ -56,10 +56,10 @@ def compute(
     idle_ms: the idle time after which a label counts as known.
     numbers: names of the log's numbers that `slate` compares.
   """
-  keys, tasks = asof_groups.keys(described), described.binary_tasks
+  keys, tasks = [*described.key_columns], described.binary_tasks
   if asof_slates.GROUP not in groups:
     numbers = ()
-  keyed = work.keep(_with_keys(work, places, described, keys, numbers), 'keyed')
+  keyed = work.keep(_with_keys(work, places, described, numbers), 'keyed')
   train: Sequence[float] = ()
   if set(groups) & set(asof_groups.LABELLED):
     query = asof_rates.train_rates_sql('keyed', _is_train(places, tasks))
@@ -98,14 +98,12 @@ def _with_keys(
   work: work_lib.Work,
   places: sessions.RowPlaces,
   described: source.SourceTable,
-  keys: Sequence[str],
   numbers: Sequence[str],
 ) -> sql.DataFrame:
   """Past rows: places, time, keys, labels and numbers."""
   columns = ['row_id', 'session_id', 'split', 'timestamp']
-  given = {'user': 'user', 'item': described.item_column}
-  for key in keys:
-    value = duckdb_sql.quote(given[key])
+  for key, column in described.key_columns.items():
+    value = duckdb_sql.quote(column)
     columns.append(
       f"CASE WHEN CAST({value} AS STRING) <> '' THEN {value} END"
       f' AS {duckdb_sql.quote(key)}'

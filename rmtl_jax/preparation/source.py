@@ -187,6 +187,11 @@ def fastest(tasks: Sequence[SourceTask]) -> SourceTask:
   return min(tasks, key=lambda task: task.delay_ms)
 
 
+def with_label_time(tasks: Sequence[SourceTask]) -> list[int]:
+  """Places of the tasks with a label time."""
+  return [i for i, task in enumerate(tasks) if task.has_label_time]
+
+
 def binary(tasks: Sequence[SourceTask]) -> tuple[SourceTask, ...]:
   """The tasks with labels of 0 and 1."""
   return tuple(task for task in tasks if task.kind == kinds.BINARY)
@@ -269,6 +274,12 @@ class SourceTable:
   def item_column(self) -> str:
     """The view's column of items; empty for none."""
     return self.item if self.item_field is None else f'f_{self.item_field}'
+
+  @property
+  def key_columns(self) -> dict[str, str]:
+    """The view's columns of `user` and `item`, of those that the log has."""
+    columns = {'user': 'user'} if self.has_user else {}
+    return columns | ({'item': self.item_column} if self.item_column else {})
 
   @property
   def binary_tasks(self) -> tuple[SourceTask, ...]:

@@ -159,29 +159,17 @@ def _with_keys(
   # Only what the groups read: the view joins further tables (users, items),
   # which every column of theirs would make DuckDB do.
   columns = ['r.row_id, p.session_id, p.split, r.timestamp']
-  relation = rows.keys or rows.view
-  if set(groups) & {
-    *asof_groups.PAIRED,
-    *asof_groups.KEYED,
-    *asof_groups.LABELLED,
-    asof_recency.GROUP,
-    asof_slates.GROUP,
-  }:
-    relation = rows.view
-  if set(groups) & {
-    *asof_groups.PAIRED,
-    *asof_groups.KEYED,
-    asof_recency.GROUP,
-  }:
-    given = {'user': 'user', 'item': rows.item_column}
-    for key in asof_groups.keys(rows):
-      value = sql.null_if_empty(f'r.{sql.quote(given[key])}')
+  reads = asof_groups.reads(groups)
+  relation = rows.view if reads else rows.keys or rows.view
+  if asof_groups.OF_KEYS in reads:
+    for key, column in rows.key_columns.items():
+      value = sql.null_if_empty(f'r.{sql.quote(column)}')
       columns.append(f'{value} AS {sql.quote(key)}')
-  if set(groups) & {*asof_groups.LABELLED, asof_recency.GROUP}:
+  if asof_groups.OF_LABELS in reads:
     columns += labels.label_and_time_columns(
       rows.binary_tasks, places.boundaries, 'p.split', labelled
     )
-  if asof_slates.GROUP in groups:
+  if asof_groups.OF_NUMBERS in reads:
     columns += asof_slates.number_columns(rows, numbers)
   return sql.create_table(
     connection,
@@ -210,7 +198,7 @@ def _compute_groups(
     made += asof_rates.make_rates(
       connection,
       keyed,
-      asof_groups.keys(rows),
+      [*rows.key_columns],
       rows.binary_tasks,
       idle_ms,
       train,

@@ -74,17 +74,12 @@ def make_feedback(
   return asof_rates.FeatureTable(table, feedback_details(tasks, train))
 
 
-def _timed(tasks: Sequence[source.SourceTask]) -> list[int]:
-  """Places of the tasks with a label time."""
-  return [i for i, task in enumerate(tasks) if task.has_label_time]
-
-
 def feedback_details(
   tasks: Sequence[source.SourceTask], train: Sequence[float]
 ) -> dict[str, dict[str, Any]]:
   """Details of the features for the manifest, by name."""
   details: dict[str, dict[str, Any]] = {}
-  for i in _timed(tasks):
+  for i in source.with_label_time(tasks):
     number, rate, since = _names(tasks[i])
     of_task = {'key': 'session', 'task': tasks[i].name}
     details |= {number: of_task, since: of_task | {'counts': ROWS_BACK}}
@@ -99,7 +94,7 @@ def rows_sql(keyed: str, tasks: Sequence[source.SourceTask]) -> str:
   """
   known = ', '.join(
     f'CASE WHEN y_{i} = 1 THEN greatest(timestamp, t_{i}) END AS k_{i}'
-    for i in _timed(tasks)
+    for i in source.with_label_time(tasks)
   )
   return (
     f'SELECT row_id, session_id, timestamp, {known},'
@@ -115,7 +110,7 @@ def past_sql(rows: str, tasks: Sequence[source.SourceTask]) -> str:
     SQL of `row_id`, `position`, and for each task with a label time `n_<i>`,
     the known positives, and `last_<i>`, the position of the last row with one.
   """
-  numbers, nothing = _timed(tasks), 'CAST(NULL AS BIGINT)'
+  numbers, nothing = source.with_label_time(tasks), 'CAST(NULL AS BIGINT)'
   # A positive is an event of its own, which rows see from the ms after it is
   # known: one running window over rows and events, however late those are. (A
   # frame that ends 1 ms before would take ten times as long in long sessions.)
@@ -146,7 +141,7 @@ def features_sql(
 ) -> str:
   """SQL of `row_id` and the features."""
   columns = []
-  for i in _timed(tasks):
+  for i in source.with_label_time(tasks):
     number, rate, since = map(sql.quote, _names(tasks[i]))
     prior = sql.float_literal(WEIGHT * train[i])
     share = f'(n_{i} + {prior}) / (position + {WEIGHT})'

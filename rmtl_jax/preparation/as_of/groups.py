@@ -25,7 +25,22 @@ KEYS = {'user': 'a user', 'item': 'an item'}
 # Groups of users' rows with items, and groups with a part per key.
 PAIRED = ('views', history.GROUP)
 KEYED = ('counts', 'rates')
+# Groups of rates, which start from train's.
 LABELLED = ('rates', 'feedback')
+# What groups read of a row, beside its session and time: its user and item, its
+# labels, the log's numbers.
+OF_KEYS, OF_LABELS, OF_NUMBERS = 'keys', 'labels', 'numbers'
+_READS = {
+  'gap': (),
+  'position': (),
+  'views': (OF_KEYS,),
+  'counts': (OF_KEYS,),
+  'rates': (OF_KEYS, OF_LABELS),
+  asof_recency.GROUP: (OF_KEYS, OF_LABELS),
+  'feedback': (OF_LABELS,),
+  history.GROUP: (OF_KEYS,),
+  asof_slates.GROUP: (OF_NUMBERS,),
+}
 # Short reasons for what is left out.
 _NO_TIMES = 'no label times'
 _ONE_VALUE, _OVERLAP = 'one value in train', 'splits overlap in time'
@@ -37,6 +52,11 @@ _WINDOWS = {
   'user': '"user"',
   'item': 'item',
 }
+
+
+def reads(groups: Iterable[str]) -> set[str]:
+  """What groups read of a row: some of OF_KEYS, OF_LABELS, OF_NUMBERS."""
+  return {part for group in groups for part in _READS[group]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,9 +182,9 @@ def find_supported(
       lack = _missing_slates(slates)
     if group == 'rates' and not lack:
       # Rates of train rows would count earlier labels of test rows.
-      if not {*keys(rows)} & {*made}:
+      if not rows.key_columns.keys() & {*made}:
         lack = _Lack(_OVERLAP, 'needs splits that follow each other in time')
-      elif {*keys(rows)} & {*made} - {*rate_keys}:
+      elif rows.key_columns.keys() & {*made} - {*rate_keys}:
         warnings.append(
           "as_of: 'rates' of train rows count labels of other splits, as splits"
           ' overlap in time'
@@ -312,7 +332,7 @@ def _missing_parts(
       f'{key}s': _Lack(f'no {key}', f"the {key}'s: {why}")
       for key, why in _lacking(rows).items()
     }
-    told = {*keys(rows)} - {*rate_keys} if group == 'rates' else ()
+    told = rows.key_columns.keys() - {*rate_keys} if group == 'rates' else ()
     return parts | {
       f'{key}s': _Lack(_OVERLAP, f"the {key}'s: {_OVERLAP}") for key in told
     }
@@ -329,17 +349,11 @@ def _missing_parts(
 
 def _lacking(rows: source.SourceTable) -> dict[str, str]:
   """The keys that the log lacks, and why."""
-  lacking = {}
-  if not rows.has_user:
-    lacking['user'] = 'the log has no column of users'
-  if not rows.item_column:
-    lacking['item'] = 'the log has no column of items'
-  return lacking
-
-
-def keys(rows: source.SourceTable) -> list[str]:
-  """The keys that the log has."""
-  return [key for key in KEYS if key not in _lacking(rows)]
+  return {
+    key: f'the log has no column of {key}s'
+    for key in KEYS
+    if key not in rows.key_columns
+  }
 
 
 def window_features(
@@ -381,7 +395,7 @@ def _names(rows: source.SourceTable, group: str) -> list[str]:
   if group == history.GROUP:
     return [group]
   if group == 'rates':
-    return asof_rates.rate_names(keys(rows), rows.binary_tasks)
+    return asof_rates.rate_names([*rows.key_columns], rows.binary_tasks)
   if group == 'feedback':
     return asof_feedback.feedback_names(rows.binary_tasks)
   if group == asof_slates.GROUP:

@@ -68,7 +68,7 @@ def features_sql(
     tasks: as for `make_gaps`.
     earlier: as for `make_gaps`.
   """
-  numbers = [i for i, task in enumerate(tasks) if task.has_label_time]
+  numbers = source.with_label_time(tasks)
   nothing = 'CAST(NULL AS BIGINT)'
   # A positive is an event of its own, which rows see from the ms after it is
   # known, as in feedback.past_sql.

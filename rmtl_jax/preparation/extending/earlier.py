@@ -41,10 +41,9 @@ def find(
     groups: of as-of features.
   """
   seen = sql.create_view(connection, _seen(rows, past, boundaries))
-  keys = asof_groups.keys(rows)
   wanted = {}
   if set(groups) & set(asof_groups.KEYED):
-    wanted |= {key: (key,) for key in keys}
+    wanted |= {key: (key,) for key in rows.key_columns}
   recent = asof_recency.GROUP in groups
   if recent:
     wanted['user'] = ('user',)
@@ -73,11 +72,9 @@ def _seen(
   boundaries: sessions.Boundaries,
 ) -> str:
   """SQL of the past rows that are in a split, as `make_rates` takes rows."""
-  end = sessions.split_end_sql(
-    sessions.split_sql('start', boundaries), boundaries
-  )
+  end = _split_end(boundaries)
   columns = ['row_id', 'number AS session_id', 'start', 'timestamp']
-  columns += [sql.quote(key) for key in asof_groups.keys(rows)]
+  columns += [sql.quote(key) for key in rows.key_columns]
   names = [task.name for task in rows.binary_tasks]
   values: dict[str, str] = {}
   for i, task in enumerate(rows.binary_tasks):
@@ -93,6 +90,12 @@ def _seen(
     values[task.name] = label
     columns += [f'CAST({label} AS BIGINT) AS y_{i}', f'{time} AS t_{i}']
   return f'SELECT {", ".join(columns)} FROM {past.rows} WHERE timestamp < {end}'
+
+
+def _split_end(boundaries: sessions.Boundaries) -> str:
+  """SQL of the end, ms, of the split that a past row's session starts in."""
+  split = sessions.split_sql('start', boundaries)
+  return sessions.split_end_sql(split, boundaries)
 
 
 def _open_rows(
@@ -125,9 +128,9 @@ def _count(
   `count` and `last` (ms) of all rows; of those whose labels are told
   the sums of asof_rates.event_sums, where `open_rows` is the table of others.
   """
-  given = {'user': '"user"', 'item': sql.quote(rows.item_column)}
   wanted = ', '.join(
-    f'{sql.null_if_empty(given[key])} AS {sql.quote(key)}' for key in keys
+    f'{sql.null_if_empty(sql.quote(rows.key_columns[key]))} AS {sql.quote(key)}'
+    for key in keys
   )
   by, sums = sql.quote_all(keys), ''
   if open_rows:
@@ -156,7 +159,7 @@ def _positive(
 ) -> str:
   """Makes a table of the past rows of new rows' users with a positive."""
   user = sql.null_if_empty('"user"')
-  timed = [i for i, t in enumerate(rows.binary_tasks) if t.has_label_time]
+  timed = source.with_label_time(rows.binary_tasks)
   positive = ' OR '.join(f'y_{i} = 1' for i in timed) or 'false'
   return sql.create_table(
     connection,
@@ -189,14 +192,11 @@ def shown(
   boundaries: sessions.Boundaries,
 ) -> str:
   """Makes a table of past rows of new rows' users: what they were shown."""
-  end = sessions.split_end_sql(
-    sessions.split_sql('start', boundaries), boundaries
-  )
   user = sql.null_if_empty('"user"')
   return sql.create_table(
     connection,
     'SELECT number AS session_id, "user", timestamp,'
     f' item AS {sql.quote(rows.item_column)} FROM {past.rows} SEMI JOIN ('
     f' SELECT DISTINCT {user} AS "user" FROM {rows.view}) USING ("user")'
-    f' WHERE timestamp < {end} AND item IS NOT NULL',
+    f' WHERE timestamp < {_split_end(boundaries)} AND item IS NOT NULL',
   )

@@ -284,8 +284,7 @@ def open_past(
       known = sql.column_types(connection, scan)
     types_of = sql.column_types(connection, rows.view)
     replaced = [f'row_id - {first_row} AS row_id']
-    keys = {'user': 'user'} if rows.has_user else {}
-    keys |= {'item': rows.item_column} if rows.item_column else {}
+    keys = rows.key_columns
     keys |= {'session': 'session'} if has_session(rows) else {}
     for key in keys:
       if key not in known:
