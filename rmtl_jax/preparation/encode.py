@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import duckdb
 
@@ -12,6 +11,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import (
   labels,
   lists,
+  manifest_fields,
   numbers,
   sessions,
   sides,
@@ -19,7 +19,7 @@ from rmtl_jax.preparation import (
   sql,
   vocabulary,
 )
-from rmtl_jax.preparation.as_of import feedback as asof_feedback
+from rmtl_jax.preparation import users as users_lib
 from rmtl_jax.preparation.as_of import history
 
 # Rows in which most columns have more than one value.
@@ -41,7 +41,7 @@ class Encoded:
     constant: names of the log's own fields with one value over all train rows.
     left_out: names of as-of features that were not encoded, as they have one
       value over all train rows and their group was not asked for by name.
-    users: table of numbered users (see UserNumbers); empty if there is none.
+    users: `table` of users.UserNumbers.
   """
 
   table: str
@@ -53,21 +53,6 @@ class Encoded:
   constant: tuple[str, ...]
   left_out: tuple[str, ...] = ()
   users: str = ''
-
-
-@dataclasses.dataclass(frozen=True)
-class UserNumbers:
-  """How users become numbers.
-
-  Attributes:
-    value: SQL of the number, BIGINT, over rows as `r`.
-    joins: SQL that joins what it needs.
-    table: of users that are no numbers: `name` and `number`; empty if all are.
-  """
-
-  value: str
-  joins: tuple[str, ...] = ()
-  table: str = ''
 
 
 def encode(
@@ -97,33 +82,35 @@ def encode(
     connection,
     add_bins(connection, train, binned, edges),
     {
-      id_column(field): 1 if field.transform == 'bins' else options.min_count
+      field.encoded_column: (
+        1 if field.transform == 'bins' else options.min_count
+      )
       for field in rows.fields
-      if is_categorical(field)
+      if field.is_categorical
     },
     {
-      id_column(field): field.details['buckets']
+      field.encoded_column: field.details['buckets']
       for field in rows.fields
       if 'buckets' in field.details
     },
   )
   encoded_lists = _lists(connection, featured, rows, options)
-  sequences = _sequences(connection, featured, rows, vocabularies, options)
+  encoded_lists |= _sequences(connection, featured, rows, vocabularies, options)
   # Histories see immature rows too: they were shown, though not trained on.
   histories = _histories(connection, past, rows, vocabularies)
-  users = _number_users(connection, featured, rows)
+  users = users_lib.number(connection, featured, rows)
   table = apply(
     connection,
     featured,
     rows,
     places,
     vocabularies,
-    encoded_lists | sequences,
+    encoded_lists,
     histories,
     users,
   )
   of_past = {
-    field.name: sql.quote(_encoded_column(field))
+    field.name: sql.quote(field.encoded_column)
     for field in rows.fields
     if 'as_of' in field.details
     and prepare_config.is_auto(options, field.details['as_of'])
@@ -131,9 +118,8 @@ def encode(
   left_out = _constant(connection, table, of_past)
   # Normalisation is fitted on the written table, a sorted one: sums over a view
   # would depend on the order in which threads deliver rows.
-  scaled = [f for f in rows.fields if f.transform in ('standard', 'log1p')]
   scales = numbers.fit_normalisations(
-    connection, table, [f.source_column for f in scaled]
+    connection, table, [f.source_column for f in rows.fields if f.is_scaled]
   )
   quantiles = numbers.fit_quantiles(
     connection,
@@ -142,20 +128,14 @@ def encode(
       column: scale.apply(sql.quote(column)) for column, scale in scales.items()
     },
   )
-  bins = _bins(connection, binned, edges, vocabularies)
+  fitted = manifest_fields.Fitted(
+    vocabularies, encoded_lists, edges, scales, quantiles, options.min_count
+  )
   fields = sides.infer_sides(
     connection,
     table,
     [
-      _field(
-        f,
-        vocabularies,
-        encoded_lists | sequences,
-        scales,
-        quantiles,
-        bins,
-        options,
-      )
+      manifest_fields.record(connection, f, fitted)
       for f in rows.fields
       if f.name not in left_out
     ],
@@ -181,40 +161,13 @@ def encode(
       if field.has_vocabulary
     },
     cut_values={
-      f.name: found[f.source_column].cut
-      for found in (encoded_lists, sequences)
-      for f in rows.fields
-      if f.source_column in found
+      column.removeprefix('m_'): found.cut
+      for column, found in encoded_lists.items()
     },
     constant=_constant(connection, table, own),
     left_out=left_out,
     users=users.table,
   )
-
-
-def is_categorical(field: source.SourceField) -> bool:
-  """Whether the field's values are single ids."""
-  return field.kind == 'categorical' or field.transform == 'bins'
-
-
-def has_lists(field: source.SourceField) -> bool:
-  """Whether the field's lists have a vocabulary of their own."""
-  return field.kind == 'multi_valued' and not field.vocabulary_owner
-
-
-def is_history(field: source.SourceField) -> bool:
-  """Whether the field's lists are made of the log's rows."""
-  return field.details.get('as_of') == history.GROUP
-
-
-def _encoded_column(field: source.SourceField) -> str:
-  """The field's column in the encoded table."""
-  return id_column(field) if is_categorical(field) else field.source_column
-
-
-def id_column(field: source.SourceField) -> str:
-  """The column of a categorical field's ids."""
-  return f'f_{field.name}'
 
 
 def _join(
@@ -260,7 +213,7 @@ def add_bins(
   if not binned:
     return joined
   extra = ', '.join(
-    f'{numbers.bin_index(f, edges[f.name])} AS {sql.quote(id_column(f))}'
+    f'{numbers.bin_index(f, edges[f.name])} AS {sql.quote(f.encoded_column)}'
     for f in binned
   )
   return sql.create_view(connection, f'SELECT *, {extra} FROM {joined}')
@@ -274,7 +227,7 @@ def apply(
   vocabularies: dict[str, vocabulary.Vocabulary],
   encoded_lists: dict[str, lists.ListEncoding],
   histories: dict[str, str],
-  users: UserNumbers,
+  users: users_lib.UserNumbers,
 ) -> str:
   """Looks every value up and sorts the rows, in one query.
 
@@ -292,7 +245,7 @@ def apply(
     A table of the encoded rows.
   """
   # Left joins: what a vocabulary lacks (missing, unseen, rare) becomes row 0.
-  joins = [*users.joins]
+  joins = [users.join]
   selected = [
     'r.session_id',
     f'{users.value} AS user_id',
@@ -316,7 +269,7 @@ def apply(
     )
     selected.append(f'coalesce(h{i}.ids, [0]) AS {sql.quote(name)}')
   for field in rows.fields:
-    if field.transform in ('standard', 'log1p'):
+    if field.is_scaled:
       selected.append(
         f'{numbers.transformed(field)} AS {sql.quote(field.source_column)}'
       )
@@ -352,42 +305,6 @@ def _weight_column(label: labels.LabelColumn) -> str:
   return f'w_{label.name.removeprefix("y_")}'
 
 
-def _number_users(
-  connection: duckdb.DuckDBPyConnection, featured: str, rows: source.SourceTable
-) -> UserNumbers:
-  """Numbers users that are no numbers."""
-  if not rows.has_user:
-    return UserNumbers('NULL::BIGINT')
-  kind = sql.fetch_value(
-    connection,
-    f"SELECT column_type FROM (DESCRIBE {featured}) WHERE column_name = 'user'",
-  )
-  if kind in sql.INTEGERS:
-    return UserNumbers('CAST(r."user" AS BIGINT)')
-  # Text of whole numbers keeps them, so that users can be found in the raw log;
-  # other users are numbered in the order of their names.
-  table, user = sql.unique_name('users'), sql.quote('user')
-  connection.execute(
-    f'CREATE TABLE {table}_0 AS SELECT "user" AS key, {sql.value_text(user)} AS'
-    f' name FROM {featured} WHERE {user} IS NOT NULL GROUP BY {user}'
-    ' ORDER BY name'
-  )
-  numbers_only = sql.fetch_value(
-    connection,
-    'SELECT coalesce(bool_and(coalesce(CAST(TRY_CAST(name AS BIGINT) AS'
-    f' VARCHAR) = name, false)), true) FROM {table}_0',
-  )
-  number = 'TRY_CAST(name AS BIGINT)' if numbers_only else 'rowid'
-  connection.execute(
-    f'CREATE VIEW {table} AS SELECT *, {number} AS number FROM {table}_0'
-  )
-  return UserNumbers(
-    'u.number',
-    (f'LEFT JOIN {table} u ON r."user" = u.key',),
-    '' if numbers_only else table,
-  )
-
-
 def _lists(
   connection: duckdb.DuckDBPyConnection,
   featured: str,
@@ -404,7 +321,7 @@ def _lists(
       field.width or options.max_values,
     )
     for field in rows.fields
-    if has_lists(field)
+    if field.has_own_lists
   }
 
 
@@ -421,11 +338,11 @@ def _sequences(
       connection,
       featured,
       field.source_column,
-      vocabularies[f'f_{field.vocabulary_owner}'],
+      vocabularies[field.owner_column],
       field.width or options.max_values,
     )
     for field in rows.fields
-    if field.vocabulary_owner and not is_history(field)
+    if field.vocabulary_owner and not history.is_history(field)
   }
 
 
@@ -440,86 +357,13 @@ def _histories(
     field.source_column: history.encode_histories(
       connection,
       past,
-      f'f_{field.vocabulary_owner}',
-      vocabularies[f'f_{field.vocabulary_owner}'].table,
+      field.owner_column,
+      vocabularies[field.owner_column].table,
       field.width,
     )
     for field in rows.fields
-    if is_history(field)
+    if history.is_history(field)
   }
-
-
-def _bins(
-  connection: duckdb.DuckDBPyConnection,
-  binned: list[source.SourceField],
-  edges: dict[str, list[float]],
-  vocabularies: dict[str, vocabulary.Vocabulary],
-) -> dict[str, dict[str, Any]]:
-  """Details of binned fields for the manifest, by field name."""
-  details = {}
-  for field in binned:
-    vocabulary = vocabularies[id_column(field)].table
-    found = {
-      'transform': 'bins',
-      'edges': edges[field.name],
-      'order': bin_order(connection, vocabulary),
-    }
-    if field.details.get('counts') == asof_feedback.ROWS_BACK:
-      found['previous'] = asof_feedback.row_before_id(
-        connection, vocabulary, edges[field.name]
-      )
-    details[field.name] = found
-  return details
-
-
-def bin_order(
-  connection: duckdb.DuckDBPyConnection, vocabulary: str, first: int = 1
-) -> list[int]:
-  """The bins of a vocabulary's rows, from row `first` on."""
-  found = connection.execute(
-    f'SELECT value FROM {vocabulary} WHERE id >= {first} ORDER BY id'
-  )
-  return [int(value) for (value,) in found.fetchall()]
-
-
-def _field(
-  field: source.SourceField,
-  vocabularies: dict[str, vocabulary.Vocabulary],
-  encoded_lists: dict[str, lists.ListEncoding],
-  scales: dict[str, numbers.Normalisation],
-  quantiles: dict[str, list[float]],
-  bins: dict[str, dict[str, Any]],
-  options: prepare_config.PrepareConfig,
-) -> manifest_lib.Field:
-  """The field as the manifest records it."""
-  details = {'column': field.column or field.name, **field.details}
-  size, width, kind = 0, 0, field.kind
-  if field.vocabulary_owner:
-    size, width = vocabularies[f'f_{field.vocabulary_owner}'].size, field.width
-    if not is_history(field):
-      width = encoded_lists[field.source_column].width
-  elif field.kind == 'multi_valued':
-    found = encoded_lists[field.source_column]
-    size, width = found.values.size, found.width
-    details['min_count'] = options.min_count
-  elif field.transform == 'bins':
-    kind = 'categorical'
-    size = vocabularies[id_column(field)].size
-    details |= bins[field.name]
-  elif field.kind == 'categorical':
-    own = vocabularies[id_column(field)]
-    size = own.size
-    details['min_count'] = options.min_count
-    if own.fractions:
-      details['fractions'] = True
-  else:
-    scale = scales[field.source_column]
-    details |= {'transform': field.transform, **dataclasses.asdict(scale)}
-    if edges := quantiles[field.source_column]:
-      details['quantiles'] = edges
-  return manifest_lib.Field(
-    field.name, kind, size, width, details, field.vocabulary_owner or None
-  )
 
 
 def _value(

@@ -86,6 +86,31 @@ class SourceField:
     """The field's column in the reader's view."""
     return f'{_PREFIXES[self.kind]}_{self.name}'
 
+  @property
+  def encoded_column(self) -> str:
+    """The field's column in encoded rows."""
+    return f'f_{self.name}' if self.is_categorical else self.source_column
+
+  @property
+  def owner_column(self) -> str:
+    """The column of the field that lends its vocabulary."""
+    return f'f_{self.vocabulary_owner}'
+
+  @property
+  def is_categorical(self) -> bool:
+    """Whether the encoded values are single ids."""
+    return self.kind == 'categorical' or self.transform == 'bins'
+
+  @property
+  def is_scaled(self) -> bool:
+    """Whether the encoded values are normalised numbers."""
+    return self.transform in ('standard', 'log1p')
+
+  @property
+  def has_own_lists(self) -> bool:
+    """Whether its lists have a vocabulary of their own."""
+    return self.kind == 'multi_valued' and not self.vocabulary_owner
+
 
 def field_of(column: str, transform: str = 'standard') -> SourceField:
   """A field by its column in the view: `f_hour`, `m_tags`, `x_price`.

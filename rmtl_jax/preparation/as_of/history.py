@@ -33,6 +33,11 @@ def history_field(name: str, item_field: str, items: int) -> source.SourceField:
   )
 
 
+def is_history(field: source.SourceField) -> bool:
+  """Whether a field's lists are made of the log's rows."""
+  return field.details.get('as_of') == GROUP
+
+
 def encode_histories(
   connection: duckdb.DuckDBPyConnection,
   rows: str,

@@ -11,12 +11,14 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import (
   encode,
   lists,
+  manifest_fields,
   numbers,
   sessions,
   source,
   sql,
   vocabulary,
 )
+from rmtl_jax.preparation import users as users_lib
 from rmtl_jax.preparation.as_of import history
 from rmtl_jax.preparation.extending import past as past_lib
 from rmtl_jax.preparation.extending import settings, vocabularies
@@ -74,15 +76,15 @@ def apply(
   featured = _with_bins(connection, rows, places, base)
   grown, encoded_lists = {}, {}
   for field in rows.fields:
-    if encode.is_categorical(field):
+    if field.is_categorical:
       grown[field.name] = _grow(connection, field, featured, base, past, shown)
-    elif encode.has_lists(field):
+    elif field.has_own_lists:
       encoded = _lists(connection, field, featured, base)
       grown[field.name], encoded_lists[field.source_column] = encoded
   found = {
-    encode.id_column(field): grown[field.name].values
+    field.encoded_column: grown[field.name].values
     for field in rows.fields
-    if encode.is_categorical(field)
+    if field.is_categorical
   }
   encoded_lists |= _sequences(connection, rows, featured, base, grown)
   histories = _histories(connection, rows, places, found, shown)
@@ -151,7 +153,7 @@ def _grow(
   shown: str,
 ) -> vocabularies.Grown:
   """Grows the vocabulary of a categorical field."""
-  column = sql.quote(encode.id_column(field))
+  column = sql.quote(field.encoded_column)
   counts = f'SELECT {column} AS key, 1 AS one FROM {featured}'
   if shown and field.name == base.manifest.item_field:
     # Items of the past are looked up, for histories, and add nothing.
@@ -183,7 +185,7 @@ def _past_counts(
   key = {manifest.item_field: 'item', manifest.user_field: 'user'}.get(
     field.name
   )
-  column = encode.id_column(field)
+  column = field.encoded_column
   if key not in past.kinds or (
     sql.column_types(connection, past.rows)[key]
     != sql.column_types(connection, featured)[column]
@@ -230,7 +232,7 @@ def _sequences(
   widths = {field.name: field.width for field in base.manifest.fields}
   found = {}
   for field in rows.fields:
-    if field.vocabulary_owner and not encode.is_history(field):
+    if field.vocabulary_owner and not history.is_history(field):
       owner = grown[field.vocabulary_owner]
       # Of every id: lists have values that no new row has.
       found[field.source_column] = lists.encode_sequences(
@@ -254,9 +256,9 @@ def _histories(
   """Makes the tables of histories, by column."""
   histories = {}
   for field in rows.fields:
-    if not encode.is_history(field):
+    if not history.is_history(field):
       continue
-    item = f'f_{field.vocabulary_owner}'
+    item = field.owner_column
     seen = encode.with_places(
       connection, rows, places, places.past or places.table
     )
@@ -277,41 +279,36 @@ def _users(
   featured: str,
   past: past_lib.Past,
   base: settings.Base,
-) -> encode.UserNumbers:
+) -> users_lib.UserNumbers:
   """Numbers of users: those that the data has given, and further ones."""
   if not rows.has_user:
-    return encode.UserNumbers('NULL::BIGINT')
-  table, name = sql.unique_name('users'), sql.value_text('"user"')
-  connection.execute(
-    f'CREATE TABLE {table}_0 AS SELECT "user" AS key, {name} AS name FROM'
-    f' {featured} WHERE "user" IS NOT NULL GROUP BY "user" ORDER BY name'
-  )
+    return users_lib.NO_USERS
+  named = users_lib.names(connection, featured)
   if past.users:
     # New ones count on from the largest number, in the order of their names.
     last = f'(SELECT max(number) FROM {past.users})'
     new = 'sum(CAST(k.number IS NULL AS INT)) OVER (ORDER BY name)'
-    connection.execute(
-      f'CREATE TABLE {table} AS SELECT u.key, name, CAST(coalesce(k.number,'
+    numbered = sql.create_table(
+      connection,
+      'SELECT u.key, name, CAST(coalesce(k.number,'
       f' {last} + {new}) AS BIGINT) AS number'
-      f' FROM {table}_0 u LEFT JOIN {past.users} k USING (name)'
+      f' FROM {named} u LEFT JOIN {past.users} k USING (name)',
     )
-  else:
-    connection.execute(
-      f'CREATE VIEW {table} AS SELECT *, TRY_CAST(name AS BIGINT) AS number'
-      f' FROM {table}_0'
+    return users_lib.by_table(numbered, are_names=True)
+  numbered = sql.create_view(
+    connection, f'SELECT *, TRY_CAST(name AS BIGINT) AS number FROM {named}'
+  )
+  # 07 is not 7, so both as one number would be one user.
+  wrong = connection.execute(
+    f'SELECT name FROM {numbered} WHERE CAST(number AS VARCHAR)'
+    ' IS DISTINCT FROM name ORDER BY name LIMIT 1'
+  ).fetchall()
+  if wrong:
+    raise types.InputError(
+      f'{rows.table.place}: user {wrong[0][0]!r:.80} is not written as a'
+      f' whole number, as all users of {base.directory} are'
     )
-    # 07 is not 7, so both as one number would be one user.
-    wrong = connection.execute(
-      f'SELECT name FROM {table} WHERE CAST(number AS VARCHAR) IS DISTINCT FROM'
-      ' name ORDER BY name LIMIT 1'
-    ).fetchall()
-    if wrong:
-      raise types.InputError(
-        f'{rows.table.place}: user {wrong[0][0]!r:.80} is not written as a'
-        f' whole number, as all users of {base.directory} are'
-      )
-  joins = (f'LEFT JOIN {table} u ON r."user" = u.key',)
-  return encode.UserNumbers('u.number', joins, table if past.users else '')
+  return users_lib.by_table(numbered, are_names=False)
 
 
 def _sized(
@@ -324,6 +321,6 @@ def _sized(
     return field
   own, details = grown[field.vocabulary_owner or field.name], field.details
   if 'order' in details:
-    new = encode.bin_order(connection, own.everything, field.size)
+    new = manifest_fields.bin_order(connection, own.everything, field.size)
     details = {**details, 'order': [*details['order'], *new]}
   return dataclasses.replace(field, size=own.values.size, details=details)

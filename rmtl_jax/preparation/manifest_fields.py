@@ -1,0 +1,96 @@
+"""Fields of encoded rows, as the manifest records them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import duckdb
+
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import lists, numbers, source, vocabulary
+from rmtl_jax.preparation.as_of import feedback as asof_feedback
+from rmtl_jax.preparation.as_of import history
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+  """What was fitted on train rows.
+
+  Attributes:
+    vocabularies: of categorical fields, by column.
+    lists: of the log's own lists, by column.
+    edges: of bins, by field name.
+    scales: of numbers, by column.
+    quantiles: of normalised numbers, by column.
+    min_count: least count of a value with a row of its own.
+  """
+
+  vocabularies: dict[str, vocabulary.Vocabulary]
+  lists: dict[str, lists.ListEncoding]
+  edges: dict[str, list[float]]
+  scales: dict[str, numbers.Normalisation]
+  quantiles: dict[str, list[float]]
+  min_count: int
+
+
+def record(
+  connection: duckdb.DuckDBPyConnection,
+  field: source.SourceField,
+  fitted: Fitted,
+) -> manifest_lib.Field:
+  """The field as the manifest records it, without a side that is inferred."""
+  details = {'column': field.column or field.name, **field.details}
+  size, width, kind = 0, 0, field.kind
+  if field.vocabulary_owner:
+    size, width = fitted.vocabularies[field.owner_column].size, field.width
+    if not history.is_history(field):
+      width = fitted.lists[field.source_column].width
+  elif field.kind == 'multi_valued':
+    found = fitted.lists[field.source_column]
+    size, width = found.values.size, found.width
+    details['min_count'] = fitted.min_count
+  elif field.is_categorical:
+    kind, own = 'categorical', fitted.vocabularies[field.encoded_column]
+    size = own.size
+    if field.transform == 'bins':
+      details |= _bins(connection, field, own.table, fitted.edges[field.name])
+    else:
+      details['min_count'] = fitted.min_count
+      if own.fractions:
+        details['fractions'] = True
+  else:
+    scale = fitted.scales[field.source_column]
+    details |= {'transform': field.transform, **dataclasses.asdict(scale)}
+    if quantiles := fitted.quantiles[field.source_column]:
+      details['quantiles'] = quantiles
+  return manifest_lib.Field(
+    field.name, kind, size, width, details, field.vocabulary_owner or None
+  )
+
+
+def _bins(
+  connection: duckdb.DuckDBPyConnection,
+  field: source.SourceField,
+  table: str,
+  edges: list[float],
+) -> dict[str, Any]:
+  """Details of a binned field; `table` is that of its vocabulary."""
+  details = {
+    'transform': 'bins',
+    'edges': edges,
+    'order': bin_order(connection, table),
+  }
+  if field.details.get('counts') == asof_feedback.ROWS_BACK:
+    details['previous'] = asof_feedback.row_before_id(connection, table, edges)
+  return details
+
+
+def bin_order(
+  connection: duckdb.DuckDBPyConnection, table: str, first: int = 1
+) -> list[int]:
+  """The bins of a vocabulary's rows, from row `first` on."""
+  found = connection.execute(
+    f'SELECT value FROM {table} WHERE id >= {first} ORDER BY id'
+  )
+  return [int(value) for (value,) in found.fetchall()]
