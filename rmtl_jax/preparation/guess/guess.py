@@ -86,13 +86,7 @@ def guess(
   delimiter: str = '',
   labels: Collection[str] = (),
 ) -> Guess:
-  """Guesses the schema of a log for source `table`, and says why.
-
-  Args:
-    log: a CSV or Parquet file, or a directory of such.
-    rows: how many rows to read, about, from all over the log.
-    delimiter: between a CSV file's values; empty: found in the header.
-    labels: columns that are the labels, whatever their names; empty: guessed.
+  """`guess_schema`; where it finds no label, `problem` says so.
 
   Raises:
     types.InputError: no such files, or empty, unreadable or headerless ones, or

@@ -12,6 +12,7 @@ from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import (
   features,
   key_names,
+  label_counts,
   label_names,
   number_names,
   two_valued,
@@ -20,8 +21,6 @@ from rmtl_jax.preparation.guess import (
 from rmtl_jax.preparation.guess import keys as keys_lib
 from rmtl_jax.preparation.guess import sample as sample_lib
 
-# Chance of a funnel, were the two labels independent, from which on it is one.
-_CHANCE = 1e-3
 _NEARLY = 0.97
 # The highest level of a rating.
 _MOST_LEVEL = 10
@@ -109,24 +108,24 @@ def find(
     for one in free
   ]
   binary = [one for one in free if one.is_binary]
-  together = _together(sample, binary)
+  counts = label_counts.count(sample, binary)
   if not given:
-    chosen |= _nested_in(together, chosen)
+    chosen |= _nested_in(counts, chosen)
     chosen |= {
       column: f'named like a label; 1 wherever {label} is'
-      for column, label in _around(together, chosen).items()
+      for column, label in _around(counts, chosen).items()
       if label_names.may_be_step(column)
     }
-  same = {} if given else together.same(chosen)
+  same = {} if given else counts.same(chosen)
   chosen = {name: why for name, why in chosen.items() if name not in same}
-  labels = _funnel(together, [b for b in binary if b.name in chosen], chosen)
+  labels = _funnel(counts, [b for b in binary if b.name in chosen], chosen)
   labels += [
     _of_numbers(sample, one, chosen[one.name])
     for one in free
     if one.name in given and not one.is_binary
   ]
   others = two_valued.related(sample, free, chosen, keys)
-  others |= _answers(sample, facts, together, binary, chosen, keys)
+  others |= _answers(sample, facts, counts, binary, chosen, keys)
   others |= _others(free, chosen) | same
   if not labels and may_be_number:
     labels = _outcome(sample, [one for one in free if one.name in others])
@@ -158,83 +157,6 @@ def _is_answer_in_words(facts: facts_lib.Facts) -> bool:
   is_text = facts.kind == 'text' and two_valued.fits(facts)
   is_length = words.of(facts.name)[-1:] == ['time']
   return is_text and not is_length and not label_names.tells_how(facts.name)
-
-
-class _Together(NamedTuple):
-  """Counts over the rows in which both of two labels are given.
-
-  Attributes:
-    places: of the labels, by column.
-    both: i64[n, n], rows in which both are 1.
-    ones: i64[n, n], rows in which the first is 1.
-    rows: i64[n, n].
-  """
-
-  places: dict[str, int]
-  both: np.ndarray
-  ones: np.ndarray
-  rows: np.ndarray
-
-  def implied(self, label: str, parent: str) -> float:
-    """P(parent = 1 | label = 1)."""
-    i, j = self.places[label], self.places[parent]
-    return self.both[i, j] / max(self.ones[i, j], 1)
-
-  def rate(self, label: str) -> float:
-    i = self.places[label]
-    return self.ones[i, i] / max(self.rows[i, i], 1)
-
-  def is_after(self, label: str, parent: str) -> bool:
-    """Whether a positive implies one of the parent, and not by chance."""
-    i, j = self.places[label], self.places[parent]
-    rate = self.rate(parent)
-    return (
-      i != j
-      and self.implied(label, parent) == 1.0
-      and self.rate(label) < rate
-      and rate ** self.ones[i, j] < _CHANCE
-    )
-
-  def exclude(self, label: str, other: str) -> bool:
-    """Whether no row has both, and not by chance."""
-    i, j = self.places[label], self.places[other]
-    by_chance = self.ones[i, j] * self.ones[j, i] / max(self.rows[i, j], 1)
-    return self.both[i, j] == 0 and by_chance > -np.log(_CHANCE)
-
-  def same(self, labels: Collection[str]) -> dict[str, str]:
-    """Why labels that are another one in all rows are no task beside it."""
-    found: dict[str, str] = {}
-    names = [name for name in labels if name in self.places]
-    for i, name in enumerate(names):
-      for other in names[:i]:
-        a, b = self.places[name], self.places[other]
-        counts = {self.both[a, b], *self.ones[[a, b], [a, b]], self.ones[a, b]}
-        rows = {*self.rows[[a, a, b], [a, b, b]]}
-        if other not in found and len(counts) == len(rows) == 1:
-          found[name] = f'the same as {other} in every row'
-    return found
-
-
-def _together(
-  sample: sample_lib.Sample, binary: Sequence[facts_lib.Facts]
-) -> _Together:
-  columns = [facts_lib.number(sample, one) for one in binary]
-  if not columns:
-    empty = np.zeros((0, 0), np.int64)
-    return _Together({}, empty, empty, empty)
-  rows = sample.connection.execute(
-    f'SELECT {", ".join(columns)} FROM {sample.table}'
-  ).fetchnumpy()
-  values = [np.ma.filled(column, np.nan) for column in rows.values()]
-  table = np.stack(values, axis=1).astype(np.float64)
-  given = (~np.isnan(table)).astype(np.float64)
-  ones = (table == 1).astype(np.float64)
-  return _Together(
-    {one.name: i for i, one in enumerate(binary)},
-    ones.T @ ones,
-    ones.T @ given,
-    given.T @ given,
-  )
 
 
 def _by_place(
@@ -302,42 +224,46 @@ def _dummies(
       groups.setdefault(stem, []).append(one)
   found: set[str] = set()
   for group in groups.values():
-    together = _together(sample, group)
-    ones = np.diag(together.both)
+    counts = label_counts.count(sample, group)
+    ones = np.diag(counts.both)
     by_chance = np.triu(np.outer(ones, ones), 1).sum() / sample.rows
-    if together.both.sum() == ones.sum() and by_chance > -np.log(_CHANCE):
+    if (
+      counts.both.sum() == ones.sum() and by_chance > label_counts.UNLIKELY_NONE
+    ):
       found |= {one.name for one in group}
   return found
 
 
 def _nested_in(
-  together: _Together, chosen: Mapping[str, str]
+  counts: label_counts.LabelCounts, chosen: Mapping[str, str]
 ) -> dict[str, str]:
   """Further columns of 0 and 1 that are 1 only where a label is."""
   return {
     column: f'1 only where {parent} is'
-    for column in together.places
+    for column in counts.places
     if column not in chosen
     for parent in chosen
-    if together.is_after(column, parent)
+    if counts.is_after(column, parent)
   }
 
 
-def _around(together: _Together, chosen: Collection[str]) -> dict[str, str]:
+def _around(
+  counts: label_counts.LabelCounts, chosen: Collection[str]
+) -> dict[str, str]:
   """Further columns that are 1 wherever a label is, {column: label}."""
   return {
     column: label
-    for column in together.places
+    for column in counts.places
     if column not in chosen
     for label in chosen
-    if label in together.places and together.is_after(label, column)
+    if label in counts.places and counts.is_after(label, column)
   }
 
 
 def _answers(
   sample: sample_lib.Sample,
   facts: Sequence[facts_lib.Facts],
-  together: _Together,
+  counts: label_counts.LabelCounts,
   binary: Sequence[facts_lib.Facts],
   chosen: Collection[str],
   keys: Mapping[str, keys_lib.Key],
@@ -352,18 +278,18 @@ def _answers(
   dummies = _dummies(sample, binary)
   why = {
     column: f'1 wherever {label} is: may be an earlier answer; --label={label}'
-    for column, label in _around(together, chosen).items()
+    for column, label in _around(counts, chosen).items()
   } | {
     column: f'never 1 where {label} is: may be another answer; --label={label}'
-    for column in together.places
+    for column in counts.places
     if keys and column not in {*chosen, *dummies}
     for label in chosen
-    if label in together.places and together.exclude(label, column)
+    if label in counts.places and counts.exclude(label, column)
   }
   beside = _beside(facts, why, chosen)
   return {
     column: f'{why[column]} --label={column} makes both tasks'
-    for column in together.places
+    for column in counts.places
     if column in beside
     and not label_names.is_condition(column)
     and not label_names.is_known_before(column)
@@ -396,41 +322,41 @@ def _beside(
 
 
 def _funnel(
-  together: _Together,
+  counts: label_counts.LabelCounts,
   labels: Sequence[facts_lib.Facts],
   why: Mapping[str, str],
 ) -> list[Label]:
   """Labels with their parents, the most frequent first."""
-  columns = sorted((one.name for one in labels), key=together.rate)[::-1]
+  columns = sorted((one.name for one in labels), key=counts.rate)[::-1]
   by_name = {one.name: one for one in labels}
   found = []
   for column in columns:
-    parents = [c for c in columns if together.is_after(column, c)]
+    parents = [c for c in columns if counts.is_after(column, c)]
     # The rarest of several is the step before.
-    after = min(parents, key=together.rate, default='')
+    after = min(parents, key=counts.rate, default='')
     one = (by_name[column].truth or ('1', '0'))[0]
-    reason = f'{why[column]}, {together.rate(column):.1%} are {one}'
+    reason = f'{why[column]}, {counts.rate(column):.1%} are {one}'
     if by_name[column].unseen:
       reason += f' ({", ".join(by_name[column].unseen)}: not observed)'
     if after:
       reason += f'; every 1 has a 1 in {after}, so it is after it'
     else:
-      reason += _nearly_after(together, column, columns)
-    found.append(Label(by_name[column], together.rate(column), reason, after))
+      reason += _nearly_after(counts, column, columns)
+    found.append(Label(by_name[column], counts.rate(column), reason, after))
   return found
 
 
 def _nearly_after(
-  together: _Together, column: str, columns: Sequence[str]
+  counts: label_counts.LabelCounts, column: str, columns: Sequence[str]
 ) -> str:
   """What to say of a label that nearly always implies another."""
   near = [
-    (together.implied(column, other), other)
+    (counts.implied(column, other), other)
     for other in columns
     if other != column
-    and together.rate(other) < _NEARLY
-    and together.rate(column) < together.rate(other)
-    and _NEARLY <= together.implied(column, other) < 1
+    and counts.rate(other) < _NEARLY
+    and counts.rate(column) < counts.rate(other)
+    and _NEARLY <= counts.implied(column, other) < 1
   ]
   if not near:
     return ''
