@@ -22,9 +22,10 @@ with these columns:
 
 A row without a session id belongs to a session of its user: rows with no gap
 above the idle time. Without a user or a time it is a session of its own. Rows of
-a session without a time keep the order of the file. Labels given as times are censored at the end of the row's
-split. A `y_<task>` of train or validation that becomes known only at its
-split's end or later is not observed; a row without any other is dropped.
+a session without a time keep the order of the file. Labels given as times are
+censored at the end of the row's split. A `y_<task>` of train or validation that
+becomes known only at its split's end or later is not observed; a row without
+any other is dropped.
 """  # noqa: E501
 
 from __future__ import annotations

@@ -18,9 +18,8 @@ def warnings(
   rule: splits.SplitRule,
 ) -> list[str]:
   """Says that no train row has a past, and which split would give it one."""
-  has_keys = rows.has_user or rows.item_column
   is_own = 'schema' in rows.options  # whose splits may be a column
-  if not (rule.by_time and is_own and rows.time_column and has_keys):
+  if not (rule.by_time and is_own and rows.time_column and rows.key_columns):
     return []
   starts = connection.execute(
     f'SELECT start, min(split) FROM {places.table} GROUP BY start ORDER BY'

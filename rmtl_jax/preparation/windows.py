@@ -114,6 +114,12 @@ def restrict(
     raise types.InputError(f'{where}: no row lies between since and until')
   if rows.open_events:
     return rows
+
+  def inside(relation: str) -> str:
+    return sql.create_view(
+      connection, f'FROM {relation} WHERE {window.condition}'
+    )
+
   left = sql.fetch_value(
     connection,
     f'SELECT count(*) FROM {rows.keys or rows.view}'
@@ -121,15 +127,7 @@ def restrict(
   )
   return dataclasses.replace(
     rows,
-    view=_inside(connection, rows.view, window),
-    keys=_inside(connection, rows.keys, window) if rows.keys else '',
+    view=inside(rows.view),
+    keys=inside(rows.keys) if rows.keys else '',
     dropped=rows.dropped | {OUTSIDE: left},
-  )
-
-
-def _inside(
-  connection: duckdb.DuckDBPyConnection, relation: str, window: Window
-) -> str:
-  return sql.create_view(
-    connection, f'FROM {relation} WHERE {window.condition}'
   )

@@ -7,9 +7,9 @@ other. It covers the rows of prepared data of the row's own split and earlier
 ones, as serving would see them. Labels that come too late for their split count
 once they are known, and rows that are dropped for them belong to the past too:
 they were shown. A label that is not observed counts in no rate. Without an
-earlier row a feature is missing (row 0). Every
-feature is binned at its quantiles over train, as a numeric field with transform
-`bins`; `history` is a list of items (rmtl_jax.preparation.as_of.history).
+earlier row a feature is missing (row 0). Every feature is binned at its
+quantiles over train, as a numeric field with transform `bins`; `history` is a
+list of items (rmtl_jax.preparation.as_of.history).
 """
 
 from __future__ import annotations

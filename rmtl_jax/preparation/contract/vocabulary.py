@@ -27,7 +27,7 @@ class ValueCounts:
     }
 
   def add(self, field: manifest_lib.Field, ids: np.ndarray) -> None:
-    """ValueCounts rows of the field's vocabulary."""
+    """Counts ids of the field's vocabulary."""
     if field.name in self._found:
       np.add.at(self._found[field.name], ids, 1)
 

@@ -308,7 +308,7 @@ def _check_rejects(
 
 
 def _value(record: str, position: int, file: raw.RawFile) -> str | None:
-  """A value of a record; None where that can't be row_hash_sql."""
+  """A value of a record; None where that can't be told."""
   try:
     return next(raw.csv_records([record], file.delimiter, file.quote))[position]
   except (csv.Error, StopIteration, IndexError):

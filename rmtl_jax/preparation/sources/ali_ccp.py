@@ -94,10 +94,7 @@ def read(
   visits, cut = _read_visits(
     connection, paths['common_features'], options.max_values
   )
-  shown = (
-    f'(SELECT rowid AS row_id, {official.split_sql(rows)} AS split, *'
-    f' FROM {rows.name} WHERE click >= buy) i'
-  )
+  shown = f'(FROM {official.rows_sql(rows)} WHERE click >= buy) i'
   join = f'{visits} u USING (split, {_KEY})'
   of_user = _view_columns(_OF_USER, _LISTS_OF_USER)
   of_row = _view_columns(_OF_ROW | _CROSSED, _LISTS_OF_ROW)
@@ -180,15 +177,7 @@ def _read_visits(
   cut = sql.fetch_value(
     connection, f'SELECT count(*) FROM {loaded.name} WHERE {_IS_CUT}'
   )
-  table = sql.create_table(
-    connection,
-    'SELECT * EXCLUDE (row_id) FROM ('
-    f' SELECT DISTINCT ON (split, {_KEY}) * FROM'
-    f'  (SELECT *, {official.split_sql(loaded)} AS split, rowid AS row_id'
-    f'   FROM {loaded.name}) ORDER BY split, {_KEY}, row_id)',
-  )
-  sql.drop_tables(connection, loaded.name)
-  return table, cut
+  return official.first_rows(connection, loaded, _KEY), cut
 
 
 def _load(

@@ -104,10 +104,7 @@ def _read_raw(
   ]
   raw.check(connection, items, faults)
   searches = _read_searches(connection, paths['user'])
-  shown = (
-    f'(SELECT rowid AS row_id, {official.split_sql(items)} AS split, *'
-    f' FROM {items.name}) i'
-  )
+  shown = f'{official.rows_sql(items)} i'
   join = f'{searches} s ON s.{_SEARCH} = i.{_SHOWN} AND s.split = i.split'
   columns = _keys(_SHOWN)
   keys = source.make_view(connection, columns, f'{shown} SEMI JOIN {join}')
@@ -151,10 +148,7 @@ def _read_joined(
       **dict.fromkeys(labels, 'DOUBLE'),
     },
   )
-  shown = (
-    f'(SELECT rowid AS row_id, {official.split_sql(table)} AS split, *'
-    f' FROM {table.name}) i'
-  )
+  shown = f'{official.rows_sql(table)} i'
   keys = _keys('search_id')
   columns = keys | {_column(name): name for name in names}
   columns |= {f'y_{name}': name for name in labels}
@@ -190,15 +184,7 @@ def _read_searches(
     ),
   ]
   raw.check(connection, loaded, faults)
-  table = sql.create_table(
-    connection,
-    f'SELECT DISTINCT ON (split, {_SEARCH}) * FROM (SELECT *,'
-    f' {official.split_sql(loaded)} AS split, rowid AS row_id'
-    f'  FROM {loaded.name}) ORDER BY split, {_SEARCH}, row_id',
-  )
-  connection.execute(f'ALTER TABLE {table} DROP row_id')
-  sql.drop_tables(connection, loaded.name)
-  return table
+  return official.first_rows(connection, loaded, _SEARCH)
 
 
 def _keys(session: str) -> dict[str, str]:

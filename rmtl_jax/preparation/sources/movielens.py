@@ -126,13 +126,8 @@ def _read_log(
   names = dict(
     zip(('user', 'movie', 'rating', 'seconds'), file.kinds, strict=True)
   )
-  listed = ', '.join(
-    f'{sql.quote(column)} AS {sql.quote(name)}'
-    for name, column in names.items()
-  )
-  log = sql.create_view(
-    connection, f'SELECT rowid AS row_id, {listed} FROM {table.name}'
-  )
+  columns = {name: sql.quote(column) for name, column in names.items()}
+  log = source.make_view(connection, {'row_id': 'rowid'} | columns, table.name)
   whole = raw.EXPECTED['BIGINT']
   faults: list[raw.Fault] = [
     (names['user'], '"user" IS NULL', whole),

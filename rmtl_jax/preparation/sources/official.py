@@ -6,7 +6,10 @@ import fnmatch
 import pathlib
 from collections.abc import Sequence
 
+import duckdb
+
 from rmtl_jax import types
+from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import files as raw
 
 _TRAIN, _TEST = 0, 2
@@ -87,3 +90,33 @@ def split_sql(table: raw.RawTable) -> str:
   return (
     f'CAST(CASE WHEN rowid < {first} THEN {_TRAIN} ELSE {_TEST} END AS TINYINT)'
   )
+
+
+def rows_sql(table: raw.RawTable) -> str:
+  """SQL of the rows of such a table, with `row_id` and `split`."""
+  return (
+    f'(SELECT rowid AS row_id, {split_sql(table)} AS split, *'
+    f' FROM {table.name})'
+  )
+
+
+def first_rows(
+  connection: duckdb.DuckDBPyConnection, table: raw.RawTable, key: str
+) -> str:
+  """Replaces such a table by one of each split's first row of every key.
+
+  Args:
+    connection: holds the table, which is dropped.
+    table: the rows.
+    key: its column.
+
+  Returns:
+    A table with `split`, without `row_id`.
+  """
+  found = sql.create_table(
+    connection,
+    'SELECT * EXCLUDE (row_id) FROM (SELECT DISTINCT ON'
+    f' (split, {key}) * FROM {rows_sql(table)} ORDER BY split, {key}, row_id)',
+  )
+  sql.drop_tables(connection, table.name)
+  return found

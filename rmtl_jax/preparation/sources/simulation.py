@@ -38,18 +38,20 @@ def read(
       for n in simulated.NUMERIC
     ),
   ]
-  columns = ', '.join(
-    f'{sql.quote(f.name)} AS {sql.quote(f.source_column)}' for f in fields
-  )
-  view = sql.create_view(
-    connection,
-    'SELECT rowid AS row_id, session_id AS session, user_id AS "user",'
-    f' timestamp, {columns}, click AS y_click, conversion AS y_conversion,'
-    f' p_click, p_conversion FROM {table}',
-  )
+  columns = {
+    'row_id': 'rowid',
+    'session': 'session_id',
+    'user': 'user_id',
+    'timestamp': 'timestamp',
+    **{f.source_column: sql.quote(f.name) for f in fields},
+    'y_click': 'click',
+    'y_conversion': 'conversion',
+    'p_click': 'p_click',
+    'p_conversion': 'p_conversion',
+  }
   file = raw.RawFile(pathlib.Path('simulated'), 0, log.num_rows, 0, '')
   return source.SourceTable(
-    view=view,
+    view=source.make_view(connection, columns, table),
     fields=tuple(fields),
     tasks=TASKS,
     table=raw.RawTable(table, (file,)),

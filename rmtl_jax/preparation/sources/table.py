@@ -182,8 +182,7 @@ def _write_whole(
   Pandas writes a file's ids as floats if one is missing, and those of the next
   file as integers.
   """
-  described = connection.execute(f'DESCRIBE {table}').fetchall()
-  kinds = {name: kind for name, kind, *_ in described}
+  kinds = sql.column_types(connection, table)
   for column in columns:
     value = sql.quote(raw.PREFIX + column)
     if kinds[raw.PREFIX + column] != 'VARCHAR':
