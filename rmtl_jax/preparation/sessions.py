@@ -226,7 +226,14 @@ def split_sessions(
     has_random: whether the rows carry `split`, which is that of random rows or
       0 (random_split.py); then the boundaries are given.
   """
-  by_start = _sessions_by_start(connection, numbered, has_random)
+  # Those of random rows come last, as the rows of a split stand together.
+  carried = ('split',) if has_random else ()
+  ordered = sql.create_table(
+    connection,
+    f'FROM {session_list(numbered, *carried)}'
+    f' ORDER BY {", ".join([*carried, "start"])}, session_number',
+  )
+  by_start = add_session_ids(connection, ordered)
   if boundaries is None:
     boundaries = find_boundaries(connection, by_start, split_ratio)
   boundaries = with_end(boundaries, end)
@@ -432,24 +439,6 @@ def _without(
   )
   sql.drop_tables(connection, marked)
   return table
-
-
-def _sessions_by_start(
-  connection: duckdb.DuckDBPyConnection,
-  numbered: NumberedRows,
-  has_random: bool,
-) -> str:
-  """Makes the table of sessions, ordered by start, of `add_session_ids`.
-
-  Those of random rows come last, since the rows of a split stand together.
-  """
-  carried = ('split',) if has_random else ()
-  table = sql.create_table(
-    connection,
-    f'FROM {session_list(numbered, *carried)}'
-    f' ORDER BY {", ".join([*carried, "start"])}, session_number',
-  )
-  return add_session_ids(connection, table)
 
 
 def session_list(numbered: NumberedRows, *carried: str) -> str:
