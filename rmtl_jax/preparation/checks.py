@@ -37,8 +37,6 @@ def check(
   """Checks times, session keys, numbers, labels and the funnel, in one pass.
 
   Args:
-    connection: holds the reader's view.
-    table: the reader's result.
     any_dates: accept times before the year 2000 and after tomorrow.
 
   Raises:

@@ -21,9 +21,7 @@ def of_splits(
   """The manifest's record of every split that has rows.
 
   Args:
-    connection: holds the rows.
     encoded: the encoded rows.
-    rows: the reader's result.
     places: counts of rows and sessions, and the splits' ends.
     files: of every split.
   """

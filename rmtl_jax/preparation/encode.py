@@ -64,8 +64,6 @@ def encode(
   """Fits vocabularies, bins and normalisation on train and applies them.
 
   Args:
-    connection: holds the rows and their places.
-    rows: the reader's result.
     places: session, step and split of every row that is kept.
     options: `min_count`, `max_values` and `as_of`.
 
@@ -232,9 +230,7 @@ def apply(
   """Looks every value up and sorts the rows, in one query.
 
   Args:
-    connection: holds the rows and their places.
     featured: the rows with their places and bins.
-    rows: the reader's result.
     places: what sorts the rows, and where their splits end.
     vocabularies: by column.
     encoded_lists: by column.

@@ -26,7 +26,6 @@ def tasks(
   """The manifest's tasks, with levels and statistics.
 
   Args:
-    connection: holds the table.
     table: with `split` (0 is train), a column `y_<task>` per task and
       `w_<task>` of those that have weights.
     found: the reader's.

@@ -40,7 +40,6 @@ def encode_lists(
   Values beyond the slots are neither kept nor counted in the vocabulary.
 
   Args:
-    connection: holds the rows.
     rows: table or view with the column and `split` (0 is train).
     column: the column of lists.
     min_count: least count of a value with a row of its own.
@@ -72,7 +71,6 @@ def encode_lists_by(
   """Encodes a multi-valued field of known width.
 
   Args:
-    connection: holds the rows.
     rows: table or view with the column and `split`.
     column: the column of lists.
     width: slots.
@@ -135,7 +133,6 @@ def encode_sequences(
   Unknown values are dropped before a list is cut; the most recent ones stay.
 
   Args:
-    connection: holds the rows.
     rows: table or view with the column and `split` (0 is train).
     column: the column of lists.
     values: the vocabulary of the field that they share.

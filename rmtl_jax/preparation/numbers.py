@@ -65,7 +65,6 @@ def fit_bin_edges(
   rows share, would be of a bin that no vocabulary knows.
 
   Args:
-    connection: holds the rows.
     rows: table or view with the fields' columns and `split` (0 is train).
     fields: numeric fields with transform `bins`.
 
@@ -152,7 +151,6 @@ def fit_normalisations(
   """Fits mean and deviation of columns on train rows.
 
   Args:
-    connection: holds the rows.
     rows: a table (not a view) with the columns and `split` (0 is train), in a
       fixed order.
     columns: DOUBLE columns, NULL where missing.
@@ -197,7 +195,6 @@ def fit_quantiles(
   are more: else a count that is mostly 0 would have one bin for the rest.
 
   Args:
-    connection: holds the rows.
     rows: a table with `split` (0 is train).
     values: SQL of a FLOAT that is never NULL, by name.
 

@@ -279,7 +279,6 @@ def check_split(
   """Refuses a split without rows.
 
   Args:
-    rows: the reader's result.
     places: of all rows; only their counts are read.
     config: `raw_dir` and `source`, for the error.
     rule: how rows were split, for the error.
@@ -351,7 +350,6 @@ def count_dropped(
   """Rows that were dropped, by reason.
 
   Args:
-    rows: the reader's result.
     places: of all rows; only their counts are read.
     duplicates: number of exact duplicates.
   """

@@ -30,7 +30,6 @@ def set_apart(
   """Leaves out random rows before the test period, and marks the others.
 
   Args:
-    connection: holds the rows.
     rows: the reader's result, with `is_random`.
     rule: how the other rows are split.
     idle_ms: longest gap within a session, ms.

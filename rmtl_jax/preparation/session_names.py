@@ -29,7 +29,6 @@ def split_named_sessions(
   """Does what `sessions.split_sessions` does, for rows with session ids.
 
   Args:
-    connection: holds the relation.
     relation: table or view with `session`, `timestamp` and what is in
       `identity`.
     split_ratio: of train, validation and test.

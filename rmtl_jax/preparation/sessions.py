@@ -146,7 +146,6 @@ def number_sessions(
   each is a session of its own.
 
   Args:
-    connection: holds the relation.
     relation: table or view with `row_id`, `session`, `user`, `timestamp`.
     idle_ms: longest gap within a session, ms.
     has_session: whether `session` is ever given.
@@ -214,7 +213,6 @@ def split_sessions(
   any row left keeps its number.
 
   Args:
-    connection: holds the numbered rows.
     numbered: from `number_sessions`.
     split_ratio: parts of the rows for train, validation and test.
     delay_ms: how long after its row the first of its labels is known.
@@ -262,7 +260,6 @@ def place_rows(
   """Gives rows the split of their session and a place in it.
 
   Args:
-    connection: holds the numbered rows.
     numbered: from `number_sessions`.
     found: sessions with `session_number`, `session_id`, `split`, `start`,
       `first` (the position of its first row) and `before`.
@@ -372,7 +369,6 @@ def _mark(
   """Numbers the sessions of sorted rows and marks ties of time.
 
   Args:
-    connection: holds the rows.
     ordered: the sorted rows.
     keys: columns of one value in a session.
     kept: SQL of the columns to keep.

@@ -38,7 +38,6 @@ def infer_sides(
   fields with one value over all train rows; a reader may have given one.
 
   Args:
-    connection: holds the rows.
     table: encoded rows, with `user_id` and `split`.
     fields: as they are without sides.
     item_field: the item; without one no field gets a side.
@@ -127,7 +126,6 @@ def _constant_fractions(
   """For each column, the fraction of rows with a key that has one value of it.
 
   Args:
-    connection: holds the rows.
     table: encoded rows.
     columns: SQL of the columns.
     key: SQL of what groups rows; NULL is no key.

@@ -167,7 +167,6 @@ def split_sessions(
   `validation_share` of its rows become validation.
 
   Args:
-    connection: holds the numbered rows.
     numbered: from `sessions.number_sessions`, with what the rule carries.
     rule: how to split.
     end: of the log, ms, which all splits have; None for none.

@@ -56,9 +56,7 @@ def number(
   other users are numbered in the order of their names.
 
   Args:
-    connection: holds the rows.
     relation: the rows.
-    rows: the reader's result.
   """
   if not rows.has_user:
     return NO_USERS

@@ -52,7 +52,6 @@ def write(
   """Writes DIRECTORY/vectors/<field>.parquet of each field that has a file.
 
   Args:
-    connection: holds the vocabularies.
     fields: `vectors` in their details names the `file`, its columns `key` and
       `vector`, and whether they are `trained`.
     vocabularies: by field.

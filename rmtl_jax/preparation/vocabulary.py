@@ -108,7 +108,6 @@ def build(
   """Numbers the values with at least `min_count` train rows.
 
   Args:
-    connection: where the table is made.
     counts: query that gives `key` and `count` BIGINT of train values.
     min_count: least count of a value with a row of its own.
     buckets: rows for the other values.
@@ -192,7 +191,6 @@ def build_categorical(
   """Builds vocabularies of single-valued columns in one pass over the rows.
 
   Args:
-    connection: holds the rows.
     rows: table or view with the columns and `split` (0 is train).
     min_counts: least count of a value with a row of its own, per column.
     buckets: rows for other values, of the columns that have some.

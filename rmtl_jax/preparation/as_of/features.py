@@ -56,8 +56,6 @@ def add_features(
   """Adds the as-of features that the options name to the reader's result.
 
   Args:
-    connection: holds the rows and their places.
-    rows: the reader's result.
     places: session and split of every row that is kept.
     config: `as_of`, `history_items` and `idle_minutes`; a label of unknown
       time counts once its session has been idle for so long.
@@ -107,8 +105,6 @@ def compute_features(
   """Computes the features of groups, not yet binned.
 
   Args:
-    connection: holds the rows and their places.
-    rows: the reader's result.
     places: session and split of every row that is kept.
     groups: some of prepare_config.AS_OF, not `history`; at least one.
     idle_ms: the idle time after which a label counts as known.

@@ -58,7 +58,6 @@ def make_feedback(
   the last also where no positive is known.
 
   Args:
-    connection: holds the rows.
     keyed: table with `row_id`, `session_id`, `split`, `timestamp` and the
       columns of labels.label_and_time_columns.
     tasks: the reader's; at least one has a label time.
@@ -173,7 +172,6 @@ def row_before_id(
   """Finds the vocabulary row of `bin_of_row_before`; 0 if there is none.
 
   Args:
-    connection: holds the vocabulary.
     vocabulary: table of the field's vocabulary, with `key` (a bin's number as
       text) and `id`.
     edges: of the bins.

@@ -157,7 +157,6 @@ def find_supported(
   """Finds the groups that the options name and the log supports.
 
   Args:
-    rows: the reader's result.
     rate_keys: as in sessions.RowPlaces.
     config: `as_of`.
     slates: what the log's sessions are, where `looks_at_slates`.

@@ -52,7 +52,6 @@ def encode_histories(
   are sorted by item, since the file's order may leak what happened next.
 
   Args:
-    connection: holds the rows.
     rows: table or view with `session_id`, `user`, `timestamp` and the item.
     item: the column of items.
     vocabulary: table of the items' vocabulary, with `key` and `id`.

@@ -68,7 +68,6 @@ def make_rates(
   of the same user or item.
 
   Args:
-    connection: holds the rows.
     keyed: table with `row_id`, `session_id`, `split`, `timestamp`, the keys and
       the columns of labels.label_and_time_columns.
     keys: `user`, `item` or both.
@@ -132,7 +131,6 @@ def train_rates(
   """Each task's fraction of positives among its observed train rows.
 
   Args:
-    connection: holds the rows.
     keyed: the table that `make_rates` takes.
     is_train: SQL, for each task, of the train rows that know its label.
 

@@ -35,7 +35,6 @@ def make_gaps(
   """Computes the ms since a user's last positive of each task was known.
 
   Args:
-    connection: holds the rows.
     keyed: table with `row_id`, `timestamp`, `user` and the columns of
       labels.label_and_time_columns.
     tasks: the reader's; at least one has a label time.

@@ -40,7 +40,6 @@ def of_fields(
   """Compares every field between train and the other splits.
 
   Args:
-    connection: where SQL runs.
     data_dir: DATA.
     manifest: of the data.
     progress: called with a label and the fraction done.
@@ -170,7 +169,6 @@ def grouped(
   """The groups by which a field's index is computed.
 
   Args:
-    connection: where SQL runs.
     data_dir: DATA, for errors.
     rows: SQL of the rows of every split.
     field: the field.

@@ -37,7 +37,6 @@ def over_time(
   """Rows and label means of every split, in spans of time.
 
   Args:
-    connection: where SQL runs.
     data_dir: DATA, for errors.
     rows: SQL of the rows of every split.
     tasks: K tasks.
@@ -106,7 +105,6 @@ def together(
   """How labels of train rows go together.
 
   Args:
-    connection: where SQL runs.
     train: SQL of the rows.
     tasks: K tasks.
 
@@ -135,7 +133,6 @@ def session_lengths(
   sessions are longer than k.
 
   Args:
-    connection: where SQL runs.
     rows: SQL of the rows of every split.
 
   Returns:

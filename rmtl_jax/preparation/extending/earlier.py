@@ -32,7 +32,6 @@ def find(
   """Sums up the past of the keys of new rows.
 
   Args:
-    connection: holds the rows.
     rows: new rows.
     past: the rows before.
     boundaries: starts of validation and test. A past row counts where it is in

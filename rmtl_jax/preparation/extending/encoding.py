@@ -66,7 +66,6 @@ def apply(
   """Encodes new rows with the vocabularies, bins and scales of the data.
 
   Args:
-    connection: holds the rows and their places.
     rows: new rows with as-of features; fields are those of the data.
     places: of the rows in test.
     base: the data.

@@ -60,7 +60,6 @@ def run(
   """Writes the data with the rows of a new log; the manifest is left out.
 
   Args:
-    connection: where tables are made.
     reader: of the new log.
     config: settings, completed by `settings.read_base`.
     base: the data.

@@ -75,8 +75,6 @@ def write(
   """Writes DIRECTORY/past of a log.
 
   Args:
-    connection: holds the rows and their places.
-    rows: the reader's result.
     places: of all rows, sessions split by time.
     users: table of numbered users; empty if there is none.
     directory: of prepared data.
@@ -111,8 +109,6 @@ def write_rows(
   """Writes a file of past rows.
 
   Args:
-    connection: holds the rows.
-    rows: the reader's result.
     session: SQL of `number` and `start`.
     places: SQL that joins to the rows, `r`, what these need.
     path: of the file.
@@ -230,7 +226,6 @@ def next_row(
   """The `row_id` of the first new row: none that is taken.
 
   Args:
-    connection: where SQL runs.
     data_dir: the data.
     raw_rows: that it was made of, as far as its readers count them.
   """
@@ -270,7 +265,6 @@ def open_past(
   """Gives the past of DATA until the block ends.
 
   Args:
-    connection: where views are made.
     data_dir: DATA.
     rows: the new rows, for the types of keys.
     first_row: number of raw rows that DATA was made of.

@@ -38,8 +38,6 @@ def manifest(
   """The manifest of extended data, its `source_files` those of the data before.
 
   Args:
-    connection: holds the new rows.
-    rows: the reader's result.
     config: `since` and `until`.
     base: the data before.
     seam: where it ends, ms.

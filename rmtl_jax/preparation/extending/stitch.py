@@ -41,7 +41,6 @@ def place(
   before the seam are left out, as rows at or after their split's end.
 
   Args:
-    connection: holds the rows.
     rows: new rows, `row_id` from 0; `keys` may have past ones below 0.
     past: the rows before.
     boundaries: starts of validation and test, the end of test or None.
@@ -91,7 +90,6 @@ def _number(
   """Makes the table `Stitched.everything`.
 
   Args:
-    connection: holds the rows.
     found: places of new rows and of past ones of their sessions.
     past: the rows before.
     near: table of these past rows, with `number` and `start`.

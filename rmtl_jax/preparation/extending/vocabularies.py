@@ -45,7 +45,6 @@ def grow(
   """Appends the values of new rows to a vocabulary.
 
   Args:
-    connection: where tables are made.
     path: the vocabulary's file.
     field: has it.
     counts: query that gives `key` and `count` BIGINT of values, 0 of those that

@@ -54,7 +54,6 @@ def load(
   that the file lacks.
 
   Args:
-    connection: where the table is made.
     paths: the files, in order; each with a header if there are no `names`.
     column_types: DuckDB type of every wanted column, VARCHAR if in doubt.
     select: SQL expressions to keep in place of the named columns.

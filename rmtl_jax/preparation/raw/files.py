@@ -163,7 +163,6 @@ def check(
   """Looks for rows that break a condition, in one pass.
 
   Args:
-    connection: holds the table.
     table: where the rows come from, for the error.
     faults: what to look for.
     relation: what to scan; the raw table if empty.
@@ -211,7 +210,6 @@ def require_values(
   """Checks that columns have a value in every row.
 
   Args:
-    connection: holds the table.
     table: the raw table.
     expected: what to say of each required column, as `a whole number`.
 

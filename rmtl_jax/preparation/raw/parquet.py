@@ -32,7 +32,6 @@ def load(
   """Reads Parquet files into one new table, rows in order.
 
   Args:
-    connection: where the table is made.
     paths: the files, in order.
     column_types: wanted type of every wanted column: BIGINT, DOUBLE, VARCHAR,
       TIMESTAMPTZ, VARCHAR[], or '' for the files' own type; text if the files

@@ -293,7 +293,6 @@ def check(
   """Raises for the first value that means nothing and must mean something.
 
   Args:
-    connection: holds the table.
     table: the raw table, of a query that is `checked`.
     file: the last one that was read into it.
     readings: as for `select`.

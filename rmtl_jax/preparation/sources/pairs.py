@@ -104,7 +104,6 @@ def make_pairs(
   """Cuts sessions and joins each session's events of an item to a pair.
 
   Args:
-    connection: holds the events.
     events: view with `row_id`, `session`, `user`, `timestamp`, `visitor` (the
       user again), `item` and `event` (a code of `kinds`).
     kinds: what the codes mean.
@@ -224,7 +223,6 @@ def make_view(
   """Makes a reader's view (see `rmtl_jax.preparation.source`).
 
   Args:
-    connection: holds the tables.
     pairs: the rows, to be called `p`.
     columns: SQL of further columns, by name.
     joins: SQL that joins other tables to `p`.

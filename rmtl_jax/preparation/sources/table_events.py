@@ -56,7 +56,6 @@ def to_impressions(
   The row has the features of the pair's first impression.
 
   Args:
-    connection: holds the events.
     rows: events as a reader's rows, with `item` and KIND.
     events: what their kinds mean.
     item_column: the raw column of the item, for errors.
