@@ -367,6 +367,10 @@ def test_events():
       "tasks[0].time_column.zone: 'x' is no time zone",
     ),
     (
+      minimal(tasks=[{'time_column': None}]),
+      'time_column: expected a JSON object',
+    ),
+    (
       minimal(tasks=[{'time_column': 5}]),
       'time_column: expected a JSON object',
     ),

@@ -57,8 +57,10 @@ def parse_labels(
     return Labels(events.column, {'timed': True})
   if 'time_column' in entry.record:
     _refuse(entry, kind, _OF_LABELS, 'time_column gives its labels')
-    part = time_column(entry)
-    assert part is not None
+    # A text stands for the object's `column`.
+    given = entry.record['time_column']
+    record = {'column': given} if isinstance(given, str) else given
+    part = entry.child('time_column', record)
     part.known(('column', 'null', *clocks.KEYS))
     own = clocks.parse_clock(part, clock)
     return Labels(part.text('column'), {'timed': True, 'clock': own})
@@ -96,15 +98,6 @@ def label_entries(
     **({'null': nulls.NOT_OBSERVED} if task.nullable else {}),
     **null,
   }
-
-
-def time_column(entry: part_lib.Part) -> part_lib.Part | None:
-  """The object of a task's `time_column`; a text stands for its `column`."""
-  given = entry.record.get('time_column')
-  if given is None:
-    return None
-  record = {'column': given} if isinstance(given, str) else given
-  return entry.child('time_column', record)
 
 
 def _refuse(
