@@ -68,7 +68,7 @@ class Wanted:
     user: column of users.
     item: column of items.
     time: column of times.
-    time_unit: of schema.UNITS; None: by the column.
+    time_unit: of raw.times.UNITS; None: by the column.
     time_zone: of times that name none, as `Europe/Berlin`; None: UTC.
     from_time: `hour`, `weekday`: fields that the time makes.
     categorical: fields; None: by type.

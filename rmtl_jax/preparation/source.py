@@ -243,7 +243,7 @@ class SourceTable:
     any_dates: whether times may lie before the year 2000, in old logs and in
       those that count from their own start.
     time_column: raw column of the time, for errors.
-    time_unit: of that column, one of schema.UNITS, for errors.
+    time_unit: of that column, one of times.UNITS, for errors.
     key_column: raw column of the session or user, for errors.
     session_number: column of the view with `session` as BIGINT; empty if not
       all of them are such numbers.

@@ -59,7 +59,6 @@ from rmtl_jax.preparation.schema import (
   tasks,
 )
 from rmtl_jax.preparation.schema import part as part_lib
-from rmtl_jax.preparation.schema.table_schema import UNITS as UNITS
 from rmtl_jax.preparation.schema.table_schema import TableSchema as TableSchema
 
 _KEYS = (

@@ -18,8 +18,6 @@ from rmtl_jax.preparation.schema import (
   vocabularies,
 )
 
-UNITS = times.UNITS
-
 
 @dataclasses.dataclass(frozen=True)
 class TableSchema:
@@ -108,7 +106,7 @@ class TableSchema:
 
   @property
   def unit(self) -> str:
-    """Unit of the time, one of UNITS."""
+    """Unit of the time, one of times.UNITS."""
     return self.clock.unit
 
   def missing_in(self, column: str) -> readings.Missing:
