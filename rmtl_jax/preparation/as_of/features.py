@@ -38,7 +38,7 @@ class Earlier:
       `count` of earlier rows and the time of the `last`, ms.
     known_sums: relations by key, as `make_rates` takes them.
     open_rows: as `make_rates` takes it.
-    positive: as `make_gaps` takes earlier rows.
+    positive: as recency.features_sql takes earlier rows.
   """
 
   counted: Mapping[str, str]
@@ -185,40 +185,39 @@ def _compute_groups(
   numbers: Sequence[str],
 ) -> tuple[list[str], dict[str, dict[str, Any]]]:
   """Computes each group's table, keyed by `row_id`, and details by name."""
-  tables, made = [], []
+  tables, details = [], {}
+  tasks = rows.binary_tasks
   features = asof_groups.window_features(rows, groups)
   if features:
     tables.append(_windows(connection, keyed, features, earlier))
   if 'rates' in groups:
     assert train is not None
-    made += asof_rates.make_rates(
+    for of_key in asof_rates.make_rates(
       connection,
       keyed,
       [*rows.key_columns],
-      rows.binary_tasks,
+      tasks,
       idle_ms,
       train,
       earlier.known_sums if earlier else None,
       earlier.open_rows if earlier else '',
-    )
-  if asof_recency.GROUP in groups and asof_recency.gap_names(rows.binary_tasks):
-    made.append(
-      asof_recency.make_gaps(
-        connection,
-        keyed,
-        rows.binary_tasks,
-        earlier.positive if earlier else '',
-      )
-    )
+    ):
+      tables.append(of_key.table)
+      details |= of_key.details
+  if asof_recency.GROUP in groups and asof_recency.gap_names(tasks):
+    positive = earlier.positive if earlier else ''
+    query = asof_recency.features_sql(keyed, tasks, positive)
+    tables.append(sql.create_table(connection, query))
+    details |= asof_recency.gap_details(tasks)
   if 'feedback' in groups:
     assert train is not None
-    made.append(
-      asof_feedback.make_feedback(connection, keyed, rows.binary_tasks, train)
-    )
+    tables.append(asof_feedback.make_feedback(connection, keyed, tasks, train))
+    details |= asof_feedback.feedback_details(tasks, train)
   if asof_slates.GROUP in groups:
-    made.append(asof_slates.make_slates(connection, keyed, numbers))
-  details = {n: values for one in made for n, values in one.details.items()}
-  return tables + [one.table for one in made], details
+    query = asof_slates.features_sql(keyed, numbers)
+    tables.append(sql.create_table(connection, query))
+    details |= asof_slates.details(numbers)
+  return tables, details
 
 
 def _windows(

@@ -14,7 +14,6 @@ from typing import Any
 import duckdb
 
 from rmtl_jax.preparation import source, sql
-from rmtl_jax.preparation.as_of import rates as asof_rates
 
 # Pseudo-rows with train's rate that a session starts from. Fewer than for users
 # and items: sessions are short, and intents differ.
@@ -49,7 +48,7 @@ def make_feedback(
   keyed: str,
   tasks: Sequence[source.SourceTask],
   train: Sequence[float],
-) -> asof_rates.FeatureTable:
+) -> str:
   """Computes the features of the session's positives so far.
 
   Per task: the number n of known positives; (n + WEIGHT * train's rate) /
@@ -64,13 +63,13 @@ def make_feedback(
     train: each task's prior rate.
 
   Returns:
-    The features and their details.
+    A table with `row_id` and a DOUBLE per feature.
   """
   rows = sql.create_table(connection, rows_sql(keyed, tasks))
   past = sql.create_table(connection, past_sql(rows, tasks))
   table = sql.create_table(connection, features_sql(past, tasks, train))
   sql.drop_tables(connection, rows, past)
-  return asof_rates.FeatureTable(table, feedback_details(tasks, train))
+  return table
 
 
 def feedback_details(

@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import duckdb
-
 from rmtl_jax.preparation import source, sql
-from rmtl_jax.preparation.as_of import rates as asof_rates
 
 GROUP = 'recency'
 
@@ -24,26 +21,6 @@ def gap_names(tasks: Sequence[source.SourceTask]) -> list[str]:
 
 def _name(task: source.SourceTask) -> str:
   return f'user_{task.name}_gap'
-
-
-def make_gaps(
-  connection: duckdb.DuckDBPyConnection,
-  keyed: str,
-  tasks: Sequence[source.SourceTask],
-  earlier: str = '',
-) -> asof_rates.FeatureTable:
-  """Computes the ms since a user's last positive of each task was known.
-
-  Args:
-    keyed: table with `row_id`, `timestamp`, `user` and the columns of
-      labels.label_and_time_columns.
-    tasks: the reader's; at least one has a label time.
-    earlier: table of further rows, as `keyed`, which get no features; empty if
-      there are none.
-  """
-  query = features_sql(keyed, tasks, earlier)
-  table = sql.create_table(connection, query)
-  return asof_rates.FeatureTable(table, gap_details(tasks))
 
 
 def gap_details(
@@ -60,12 +37,16 @@ def gap_details(
 def features_sql(
   keyed: str, tasks: Sequence[source.SourceTask], earlier: str = ''
 ) -> str:
-  """SQL of `row_id` and the features; NULL where no positive is known.
+  """SQL of `row_id` and the ms since a user's last positive was known, by task.
+
+  NULL where no positive is known.
 
   Args:
-    keyed: as for `make_gaps`.
-    tasks: as for `make_gaps`.
-    earlier: as for `make_gaps`.
+    keyed: table with `row_id`, `timestamp`, `user` and the columns of
+      labels.label_and_time_columns.
+    tasks: the reader's; at least one has a label time.
+    earlier: table of further rows, as `keyed`, which get no features; empty if
+      there are none.
   """
   numbers = source.with_label_time(tasks)
   nothing = 'CAST(NULL AS BIGINT)'

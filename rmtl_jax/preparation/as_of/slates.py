@@ -21,7 +21,6 @@ import duckdb
 
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source, sql
-from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.schema import fields as fields_lib
 
 GROUP = 'slate'
@@ -169,14 +168,6 @@ def compared(fields: Iterable[manifest_lib.Field]) -> list[str]:
   """The numbers that prepared data compare, each once."""
   found = [field.details[NUMBER] for field in fields if NUMBER in field.details]
   return list(dict.fromkeys(map(str, found)))
-
-
-def make_slates(
-  connection: duckdb.DuckDBPyConnection, keyed: str, numbers: Sequence[str]
-) -> asof_rates.FeatureTable:
-  """Computes the features; `keyed` and `numbers` as for `features_sql`."""
-  table = sql.create_table(connection, features_sql(keyed, numbers))
-  return asof_rates.FeatureTable(table, details(numbers))
 
 
 def features_sql(keyed: str, numbers: Sequence[str]) -> str:
