@@ -40,6 +40,22 @@ def test_fresh_names_differ():
   assert sql.unique_name('a') != sql.unique_name('a')
 
 
+def test_tables_keep_their_rows_and_views_follow():
+  with sql.connect() as connection:
+    first = sql.create_table(connection, 'SELECT 3 AS a')
+    view = sql.create_view(connection, f'SELECT a + 1 AS b FROM {first}')
+    second = sql.create_table(connection, f'FROM {view}')
+    connection.execute(f'UPDATE {first} SET a = 7')
+    values = [
+      sql.fetch_value(connection, f'FROM {name}')
+      for name in (first, view, second)
+    ]
+    sql.drop_tables(connection, first, second)
+    left = [sql.has_table(connection, name) for name in (first, view, second)]
+  assert values == [7, 8, 4]
+  assert left == [False, True, False]
+
+
 def test_connection_settings(tmp_path):
   with sql.connect('100MB', 1, str(tmp_path / "it's")) as connection:
     found = sql.fetch_row(
