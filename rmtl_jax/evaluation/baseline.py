@@ -64,11 +64,7 @@ def fit(
   types.check_ranks((2,), labels)
   if not len(labels) or not prior > 0.0:
     raise ValueError(f'no rates from {len(labels)} rows with prior {prior}')
-  global_rate = labels.mean(axis=0, dtype=np.float64)
-  if weights is not None:
-    total = weights.sum(axis=0, dtype=np.float64)
-    positives = (labels * weights).sum(axis=0, dtype=np.float64)
-    global_rate = positives / np.where(total > 0.0, total, 1.0)
+  global_rate = metrics.mean_labels(labels, weights)
   return RateBaseline(
     _rates(user, labels, user_size, prior, global_rate, weights),
     _rates(item, labels, item_size, prior, global_rate, weights),

@@ -8,6 +8,7 @@ power.py.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,10 +17,6 @@ import numpy as np
 from rmtl_jax import types
 from rmtl_jax.evaluation import metrics, power
 
-# How strongly `fit_platt` holds its map to the identity: rows per logit, and
-# the logits from which on the pull hardly grows. Measured on small logs; see
-# docs/choosing_settings.md#calibration-of-few-rows.
-STRENGTH, REACH = 200.0, 0.03
 # Logits that are closer together than this are equal.
 _LEAST_DEVIATION = 1e-9
 _MOST_NEWTON_STEPS = 100
@@ -184,11 +181,7 @@ def fit_platt(
 
   They minimise the rows' summed logloss plus h(u) + h(v). In standard
   deviations of the logits z, u is how far the slope is from 1; v is the shift
-  at their mean: z' = z + u (z - mean) / deviation + v. And h(w) = STRENGTH
-  REACH^2 (sqrt(1 + (w / REACH)^2) - 1), the pseudo-Huber loss (Charbonnier et
-  al., 1994): quadratic near 0, so that what few rows say of a good model is
-  hardly believed; linear beyond, so that a model that is far off is put right.
-  Its pull is at most STRENGTH REACH, that of so many rows.
+  at their mean: z' = z + u (z - mean) / deviation + v; h is `power.pull`.
 
   Args:
     labels: [R], 0 or 1.
@@ -199,21 +192,16 @@ def fit_platt(
     A map whose logloss on these rows is never above the model's own; the
     identity where there is one class, or no row.
   """
-  types.check_ranks((1, 1), labels, probabilities)
-  types.check_same_shape(labels, probabilities)
-  if weights is not None:
-    seen = weights > 0
-    labels, probabilities = labels[seen], probabilities[seen]
-    weights = np.asarray(weights[seen], np.float64)
+  labels, probabilities, weights = metrics.counted(
+    labels, probabilities, weights
+  )
   y, z = labels > 0.5, logits(probabilities)
   if y.all() or not y.any():
     return Platt()
   # Newton's method works on standardised logits: rare positives put all logits
   # near -6, where slope and intercept are almost collinear.
-  center, deviation = float(z.mean()), float(z.std())
-  if weights is not None:
-    center = float(np.average(z, weights=weights))
-    deviation = float(np.average((z - center) ** 2, weights=weights)) ** 0.5
+  center = float(np.average(z, weights=weights))
+  deviation = math.sqrt(np.average((z - center) ** 2, weights=weights))
   scale = max(deviation, _LEAST_DEVIATION)
   columns = np.stack([(z - center) / scale, np.ones_like(z)], axis=1)
   u, v = _newton(y, columns, z, weights)
@@ -244,22 +232,22 @@ def _newton(
   rows = float(len(y)) if weights is None else float(weights.sum())
 
   def value(w: np.ndarray) -> float:
-    held = STRENGTH * REACH**2 * np.sum(np.sqrt(1.0 + (w / REACH) ** 2) - 1.0)
-    return _mean_loss(y, offset + columns @ w, weights) + float(held) / rows
+    held = power.pull(w)[0]
+    return _mean_loss(y, offset + columns @ w, weights) + held / rows
 
   w = np.zeros(columns.shape[1])
   loss = value(w)
   for _ in range(_MOST_NEWTON_STEPS):
     p = _sigmoid(offset + columns @ w)
-    root = np.sqrt(1.0 + (w / REACH) ** 2)
+    _, held_slopes, held_bends = power.pull(w)
     slopes, bends = p - y, p * (1.0 - p)
     if weights is not None:
       slopes, bends = slopes * weights, bends * weights
-    gradient = (columns.T @ slopes + STRENGTH * w / root) / rows
+    gradient = (columns.T @ slopes + held_slopes) / rows
     if np.abs(gradient).max() < _FLAT:
       break
     curvature = (columns.T * bends) @ columns
-    curvature = (curvature + np.diag(STRENGTH / root**3)) / rows
+    curvature = (curvature + np.diag(held_bends)) / rows
     # Least squares rather than a solve: where all rows are certain, the
     # curvature is singular.
     step = np.linalg.lstsq(curvature, gradient, rcond=1e-15)[0]
@@ -296,12 +284,9 @@ def fit_isotonic(
   Returns:
     The map; the identity where there is one class, or no row.
   """
-  types.check_ranks((1, 1), labels, probabilities)
-  types.check_same_shape(labels, probabilities)
-  if weights is not None:
-    seen = weights > 0
-    labels, probabilities = labels[seen], probabilities[seen]
-    weights = np.asarray(weights[seen], np.float64)
+  labels, probabilities, weights = metrics.counted(
+    labels, probabilities, weights
+  )
   y = labels > 0.5
   if y.all() or not y.any():
     return Isotonic((0.0, 1.0), (0.0, 1.0))
@@ -357,10 +342,8 @@ def _sigmoid(z: np.ndarray) -> np.ndarray:
 
 
 def _mean_loss(
-  y: np.ndarray, z: np.ndarray, weights: np.ndarray | None = None
+  y: np.ndarray, z: np.ndarray, weights: np.ndarray | None
 ) -> float:
   """Mean logloss of logits z, f64[R], for y, bool[R]; stable for large |z|."""
   losses = np.logaddexp(0.0, z) - y * z
-  return float(
-    np.mean(losses) if weights is None else np.average(losses, weights=weights)
-  )
+  return float(np.average(losses, weights=weights))

@@ -20,6 +20,33 @@ from rmtl_jax.evaluation import ranking
 PROBABILITY_MARGIN = 1e-7
 
 
+def mean_labels(
+  labels: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
+  """Each task's mean label, f64[K], of labels and weights [R, K].
+
+  It is 0 where no row has a weight.
+  """
+  if weights is None:
+    return labels.mean(axis=0, dtype=np.float64)
+  total = np.sum(weights, axis=0, dtype=np.float64)
+  sums = np.sum(labels * weights, axis=0, dtype=np.float64)
+  return sums / np.where(total > 0.0, total, 1.0)
+
+
+def counted(
+  labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+  """The rows of weight > 0: labels, predictions and weights, f64."""
+  types.check_ranks((1, 1), labels, predictions)
+  types.check_same_shape(labels, predictions)
+  if weights is None:
+    return labels, predictions, None
+  seen = weights > 0.0
+  own = np.asarray(weights[seen], np.float64)
+  return labels[seen], predictions[seen], own
+
+
 def auc(
   labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
 ) -> float:
@@ -142,8 +169,6 @@ def logloss(
   if not _has_rows(labels, weights):
     return float('nan')
   losses = row_logloss(labels, probabilities)
-  if weights is None:
-    return float(losses.mean())
   return float(np.average(losses, weights=weights))
 
 
@@ -179,14 +204,9 @@ def session_logloss(
     return float('nan')
   codes, _ = groups_lib.group_codes(session)
   losses = row_logloss(labels, probabilities)
-  if weights is None:
-    sums = np.bincount(codes, losses)
-    return float(np.mean(sums / np.bincount(codes)))
-  sums, sizes = (
-    np.bincount(codes, losses * weights),
-    np.bincount(codes, weights),
-  )
-  return float(np.mean(sums[sizes > 0.0] / sizes[sizes > 0.0]))
+  weighted = losses if weights is None else losses * weights
+  sums, sizes = np.bincount(codes, weighted), np.bincount(codes, weights)
+  return float(np.mean(sums[sizes > 0] / sizes[sizes > 0]))
 
 
 def gauc(

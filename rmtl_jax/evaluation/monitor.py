@@ -14,6 +14,7 @@ from scipy import special
 
 from rmtl_jax import registry, types
 from rmtl_jax.config import kinds, monitors
+from rmtl_jax.evaluation import metrics
 from rmtl_jax.evaluation import registry as metric_registry
 
 Record = Mapping[str, Any]
@@ -178,12 +179,7 @@ def rates_logloss(
     >>> rates_logloss(np.array([[0, 1], [1, 1]]))  # log 2
     array([0.69314718,        nan])
   """
-  if weights is None:
-    rates = np.mean(labels, axis=0, dtype=np.float64)
-  else:
-    total = np.sum(weights, axis=0, dtype=np.float64)
-    positives = np.sum(labels * weights, axis=0, dtype=np.float64)
-    rates = positives / np.where(total > 0.0, total, 1.0)
+  rates = metrics.mean_labels(labels, weights)
   of_rates = np.where((rates > 0) & (rates < 1), special.entr(rates), np.nan)
   return of_rates + special.entr(1 - rates)
 

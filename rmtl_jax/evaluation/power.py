@@ -10,8 +10,9 @@ from scipy import special
 
 from rmtl_jax import types
 
-# How strongly `fit` holds its map to the identity: rows per deviation, and the
-# distance from which on the pull hardly grows. Those of Platt's map.
+# How strongly maps are held to the identity: rows per deviation, and the
+# distance from which on the pull hardly grows. Measured on small logs; see
+# docs/choosing_settings.md#calibration-of-few-rows.
 STRENGTH, REACH = 200.0, 0.03
 # Logarithms that are closer together than this are equal.
 _LEAST_DEVIATION = 1e-9
@@ -73,6 +74,22 @@ class Power:
     return {'kind': 'power', **dataclasses.asdict(self)}
 
 
+def pull(w: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+  """STRENGTH REACH^2 (sqrt(1 + (w / REACH)^2) - 1), summed; slopes, curvatures.
+
+  The pseudo-Huber loss (Charbonnier et al., 1994): quadratic near 0, so that
+  what few rows say of a good model is hardly believed; linear beyond, so that a
+  model that is far off is put right. A slope is at most STRENGTH REACH, that of
+  so many rows.
+
+  Args:
+    w: how far a map is from the identity, f64[n].
+  """
+  root = np.sqrt(1.0 + (w / REACH) ** 2)
+  cost = STRENGTH * REACH**2 * float(np.sum(root - 1.0))
+  return cost, STRENGTH * w / root, STRENGTH / root**3
+
+
 class _Rows(NamedTuple):
   """Rows that count, f64[R] each.
 
@@ -110,7 +127,7 @@ def fit(
   Poisson's deviance is least at the labels' mean, whatever their distribution,
   and large labels do not rule it. The rows' sum is divided by their mean
   deviance, as of quasi-likelihoods (Wedderburn, Biometrika 1974), so that the
-  label's unit does not count; to it comes the pull that
+  label's unit does not count; to it comes the `pull` that
   `calibration.fit_platt` has, with logarithms in place of logits.
 
   Args:
@@ -143,10 +160,9 @@ def fit(
 
   def value(at: np.ndarray) -> tuple[float, np.ndarray]:
     total, slopes = rows.deviance(at)
-    root = np.sqrt(1.0 + (at / REACH) ** 2)
-    held = STRENGTH * REACH**2 * float(np.sum(root - 1.0))
+    held, held_slopes, _ = pull(at)
     gradient = np.array([slopes @ rows.away, slopes.sum()]) / unit
-    return total / unit + held, gradient + STRENGTH * at / root
+    return total / unit + held, gradient + held_slopes
 
   # Only such tasks need it: 20 MiB.
   from scipy import optimize

@@ -14,7 +14,7 @@ from scipy import special
 
 from rmtl_jax import types
 from rmtl_jax.config import kinds
-from rmtl_jax.evaluation import groups
+from rmtl_jax.evaluation import groups, metrics
 from rmtl_jax.evaluation import pairs as pairs_lib
 
 
@@ -67,20 +67,16 @@ def xauc(
   Returns:
     In [0, 1]; NaN where all labels are equal, or a prediction is NaN.
   """
-  types.check_ranks((1, 1), labels, predictions)
-  types.check_same_shape(labels, predictions)
-  if weights is not None:
-    seen = weights > 0.0
-    labels, predictions, own = labels[seen], predictions[seen], weights[seen]
-    if np.isnan(predictions).any():
-      return float('nan')
-    if not np.all(own == 1.0):
-      found = pairs_lib.pair(labels, predictions)
-      return float(found.xauc(own[None].astype(np.float64))[0])
+  labels, predictions, weights = metrics.counted(labels, predictions, weights)
+  if np.isnan(predictions).any():
+    return float('nan')
+  if weights is not None and not np.all(weights == 1.0):
+    found = pairs_lib.pair(labels, predictions)
+    return float(found.xauc(weights[None])[0])
   rows = len(labels)
   pairs = rows * (rows - 1) // 2
   different = pairs - _tied_pairs(labels)
-  if np.isnan(predictions).any() or not different:
+  if not different:
     return float('nan')
   apart = pairs - _tied_pairs(predictions)
   if not apart:
@@ -163,13 +159,7 @@ def relative_error(
   Returns:
     >= 0; NaN where all labels are equal.
   """
-  if weights is not None:
-    seen = weights > 0.0
-    labels, predictions, weights = (
-      labels[seen],
-      predictions[seen],
-      weights[seen],
-    )
+  labels, predictions, weights = metrics.counted(labels, predictions, weights)
   y, p = labels.astype(np.float64), predictions.astype(np.float64)
   if not len(y) or np.all(y == y[0]):
     return float('nan')
