@@ -146,8 +146,7 @@ def _difference(
   drawn = _drawn(labels, seeds, replicates, column)
   if drawn is not None:
     bounds = intervals.percentile_interval(drawn, confidence, sessions)
-    if np.isfinite(bounds).all():
-      record['bootstrap'] = bounds.tolist()
+    record['bootstrap'] = intervals.as_json(bounds)
     record['undefined_draws'] = int(np.isnan(drawn).sum())
   if not seeds:
     return record

@@ -136,18 +136,18 @@ def evaluate(
     ValueError: shapes that don't fit, or a prediction that is no probability,
       or not finite.
   """
-  of = rows.kinds
   _check(predictions, rows)
   bounds, extra = _intervals([predictions], rows, config, seed)
   sessions = intervals.observed_sessions(
     rows.labels, rows.session, rows.weights
   )
   results = {}
-  for k, task in enumerate(rows.tasks):
+  for k, (task, kind) in enumerate(zip(rows.tasks, rows.kinds, strict=True)):
     seen, seen_rows = observed(rows, config, rows.weight(k))
     p, y = predictions[seen, k], rows.labels[seen, k]
-    record: TaskMetrics = {} if of[k] == kinds.BINARY else {'kind': of[k]}
-    is_positive = y > 0.5 if of[k] == kinds.BINARY else y != 0
+    is_binary = kind == kinds.BINARY
+    record: TaskMetrics = {} if is_binary else {'kind': kind}
+    is_positive = y > 0.5 if is_binary else y != 0
     record |= {
       'rows': len(y),
       'positives': int(np.count_nonzero(is_positive)),
@@ -157,12 +157,12 @@ def evaluate(
       record['rate'] = _rate(is_positive, seen_rows)
     record |= {
       one.name: json_files.number(one.function(y, p, seen_rows))
-      for one in metric_registry.of_kind(of[k])
+      for one in metric_registry.of_kind(kind)
     }
     for name, found in bounds[k].items():
-      record[f'{name}_interval'] = _interval(found)
+      record[f'{name}_interval'] = intervals.as_json(found)
     record |= extra[k]
-    if of[k] != kinds.BINARY:
+    if not is_binary:
       record['deciles'] = [
         a / b if b else None
         for a, b, _ in regression.deciles(y, p, weights=seen_rows.weight)
@@ -270,7 +270,7 @@ def evaluate_difference(
       a, b = (value(y, p[seen, k], seen_rows) for p in (first, second))
       record[name] = json_files.number(a - b)
       if name in bounds[k]:
-        record[f'{name}_interval'] = _interval(bounds[k][name])
+        record[f'{name}_interval'] = intervals.as_json(bounds[k][name])
     results[task] = record
   return results
 
@@ -431,7 +431,3 @@ def _check(predictions: np.ndarray, rows: Labelled) -> None:
       f' {"probability" if is_binary[task] else "finite number"}'
       f' ({np.count_nonzero(wrong)} predictions are none)'
     )
-
-
-def _interval(bounds: np.ndarray) -> list[float] | None:
-  return [float(b) for b in bounds] if np.isfinite(bounds).all() else None

@@ -244,9 +244,7 @@ class Importance:
           )
         found[task] |= {
           name: json_files.number(float(np.mean(losses))),
-          f'{name}_interval': bounds.tolist()
-          if np.isfinite(bounds).all()
-          else None,
+          f'{name}_interval': intervals.as_json(bounds),
           f'{name}_repeats': [json_files.number(loss) for loss in losses],
         }
     return found

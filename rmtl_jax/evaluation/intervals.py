@@ -135,6 +135,11 @@ def percentile_interval(
   return interval.reshape(*values.shape[1:], 2)
 
 
+def as_json(bounds: np.ndarray) -> list[float] | None:
+  """[low, high]; None where undefined."""
+  return bounds.tolist() if np.isfinite(bounds).all() else None
+
+
 def _tail(confidence: float, sessions: int | None) -> float | None:
   """The share of replicates outside, at each end; None below two sessions."""
   tail = (1.0 - confidence) / 2.0
