@@ -87,10 +87,10 @@ def _plot_critics(
     lambda: row_values.critic_values(trained, data.train),
   )
   sample_weight = data.validation.host.sample_weight
-  values = {'critic/q': [one.q_values for one in judged]}
-  values['finetune/weight'] = weights
-  for tag, members in values.items():
-    group, name = tag.split('/')
+  for group, name, members in (
+    ('critic', 'q', [one.q_values for one in judged]),
+    ('finetune', 'weight', weights),
+  ):
     for member, rows in enumerate(members):
       own = f'{group}/member_{member}' if len(members) > 1 else group
       for k, task in enumerate(run.manifest.task_names):

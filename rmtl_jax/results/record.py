@@ -58,7 +58,7 @@ def build(
     maps: calibration maps by stage; {} without calibration.
     critic_values: what the critics say of the validation rows.
   """
-  tasks = run.manifest.task_names
+  host, tasks = data.evaluated.host, run.manifest.task_names
   predict = trained.once(
     lambda name: trained.models.probabilities(
       run.config, trained.actors[name], data.evaluated
@@ -72,23 +72,19 @@ def build(
     'start': run.config.finetune.start,
     'seed': run.config.seed,
     'tasks': list(tasks),
-    **summary.stages(predictions, data.evaluated.host, tasks, run.config),
-    'difference': summary.differences(
-      predictions, data.evaluated.host, tasks, run.config
-    ),
+    **summary.stages(predictions, host, tasks, run.config),
+    'difference': summary.differences(predictions, host, tasks, run.config),
     'best_epoch': _best_epochs(trained, predictions),
+    **calibrations.evaluate(maps, predictions, host, tasks, run.config),
   }
-  record |= calibrations.evaluate(
-    maps, predictions, data.evaluated.host, tasks, run.config
-  )
   record['predicted'] = reference.predicted(
     predictions,
     calibrations.apply(maps, predictions, tasks),
     tasks,
-    columns_lib.log_rows(data.evaluated.host),
+    columns_lib.log_rows(host),
   )
   rates = summary.rate_baseline(
-    data.train.host, data.evaluated.host, data.manifest, run.config
+    data.train.host, host, data.manifest, run.config
   )
   if rates is not None:
     record['baseline'] = rates

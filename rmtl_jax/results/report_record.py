@@ -15,6 +15,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, reading
+from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.evaluation import regression, reliability
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.description import drift
@@ -207,7 +208,7 @@ def _data(manifest: manifest_lib.Manifest) -> Record:
         'rows': split.rows,
         'sessions': split.sessions,
         'positives': split.positives,
-        **_observed(split),
+        **({'observed': split.observed} if split.observed else {}),
       }
       for name, split in manifest.splits.items()
     },
@@ -218,10 +219,6 @@ def _drift(run: workdir.Run) -> list[Record]:
   """How the fields of the run's data differ between the splits."""
   with sql.connect() as connection:
     return drift.of_fields(connection, run.data_dir, run.manifest)
-
-
-def _observed(split: manifest_lib.Split) -> Record:
-  return {'observed': split.observed} if split.observed else {}
 
 
 def _of_rows(
@@ -278,45 +275,35 @@ def _reliability(
   maps = calibrations.of_record(metrics, where).get(stage, {})
   config, points = run.config.evaluation, {}
   for k, task in enumerate(run.manifest.task_names):
-    of = _reliability_points if run.manifest.tasks[k].is_binary else _deciles
+    is_binary = run.manifest.tasks[k].is_binary
     own = None if weights is None else weights[:, k]
     versions = {'raw': predictions[:, k]}
     if task in maps:
       versions['calibrated'] = maps[task].apply(predictions[:, k])
     points[task] = {
-      name: of(test.host.labels[:, k], values, own, config)
+      name: _points(test.host.labels[:, k], values, own, is_binary, config)
       for name, values in versions.items()
     }
   return {'stage': stage, 'points': points}
 
 
-def _reliability_points(
+def _points(
   labels: np.ndarray,
   values: np.ndarray,
   weights: np.ndarray | None,
+  is_binary: bool,
   config: config_lib.EvaluationConfig,
 ) -> list[Record]:
-  """Points of a calibration curve of a binary task."""
-  bins, confidence = config.calibration_bins, config.confidence
-  found = reliability.reliability(labels, values, bins, confidence, weights)
-  return [point._asdict() for point in found]
-
-
-def _deciles(
-  labels: np.ndarray,
-  values: np.ndarray,
-  weights: np.ndarray | None,
-  config: config_lib.EvaluationConfig,
-) -> list[Record]:
-  """Points of a calibration curve of a task that is not binary."""
-  del config
-  if weights is not None:
-    seen = weights > 0.0
-    labels, values, weights = labels[seen], values[seen], weights[seen]
-  found = regression.deciles(labels, values, weights=weights)
+  """Points of a task's calibration curve; of numbers deciles, without bars."""
+  if is_binary:
+    bins, confidence = config.calibration_bins, config.confidence
+    found = reliability.reliability(labels, values, bins, confidence, weights)
+    return [point._asdict() for point in found]
   return [
     {'predicted': p, 'actual': y, 'rows': n, 'low': y, 'high': y}
-    for p, y, n in found
+    for p, y, n in regression.deciles(
+      *metrics_lib.counted(labels, values, weights)
+    )
   ]
 
 

@@ -17,6 +17,7 @@ from rmtl_jax.evaluation import (
   evaluator,
   propensities,
 )
+from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.ops import rewards, task_losses
 from rmtl_jax.updates import quick
 from rmtl_jax.weighting import registry
@@ -174,8 +175,7 @@ def mean_of_critics(records: Sequence[Record]) -> Record:
     values = [record[name][task] for record in records]
     if name in ('collapsed', 'diverged'):
       return any(values)
-    defined = [value for value in values if value is not None]
-    return float(np.mean(defined)) if defined else None
+    return monitor_lib.mean(values)
 
   if len(records) == 1:
     return records[0]
@@ -332,16 +332,14 @@ def history_warnings(
       )
     weighs = registry.find(weighting).by_row
     if stage == 'finetune' and weighs:
-      lines += [
-        f'{title}: the weights of {name.removeprefix("weight_deviation_")}'
-        f' hardly varied (deviation {value:.2g} in the last epoch): they are'
-        ' constants'
-        for name, value in entries[-1].items()
-        if name.startswith('weight_deviation_')
-        and value < CONSTANT_WEIGHTS * abs(entries[-1][_mean_of(name)])
-      ]
+      last = entries[-1]
+      for name, value in last.items():
+        task = name.removeprefix('weight_deviation_')
+        if task == name:
+          continue
+        if value < CONSTANT_WEIGHTS * abs(last[f'weight_mean_{task}']):
+          lines.append(
+            f'{title}: the weights of {task} hardly varied (deviation'
+            f' {value:.2g} in the last epoch): they are constants'
+          )
   return lines
-
-
-def _mean_of(name: str) -> str:
-  return name.replace('weight_deviation_', 'weight_mean_')
