@@ -27,20 +27,25 @@ def shown(record: Record) -> list[Record]:
 
 def of_task(record: Record, task: str) -> content.Table:
   """A task's metrics by day, then their means and what going on gains."""
-  names = list(record['summary'][task])
-  columns = [
-    (name, arm)
-    for name in names
-    for arm in NAMES
-    if any(
-      backtest.of_day(day, arm, task, name) is not None for day in shown(record)
-    )
-  ]
+  columns = _columns(record, task, tuple(NAMES))
   header = [
     f'{metric_registry.describe(name).label}: {NAMES[arm]}'
     for name, arm in columns
   ]
   return _by_day(record, task, columns, header)
+
+
+def _columns(
+  record: Record, task: str, arms: Sequence[str]
+) -> list[tuple[str, str]]:
+  """Metrics and arms with figures: all arms of the first metric, then some."""
+  summary = record['summary'][task]
+  return [
+    (name, arm)
+    for i, name in enumerate(summary)
+    for arm in (arms if i else NAMES)
+    if summary[name][arm] is not None
+  ]
 
 
 def _by_day(
@@ -82,13 +87,7 @@ def brief(record: Record, task: str) -> content.Table:
     record: the content of backtest.json.
     task: its name.
   """
-  summary = record['summary'][task]
-  columns = [
-    (name, arm)
-    for i, name in enumerate(summary)
-    for arm in (NAMES if i == 0 else ('continued', 'scratch'))
-    if summary[name][arm] is not None
-  ]
+  columns = _columns(record, task, ('continued', 'scratch'))
   header = [
     f'{_SHORT.get(name) or metric_registry.describe(name).label}: {_SHORT[arm]}'
     for name, arm in columns
