@@ -107,12 +107,8 @@ def _rows(found: guess_lib.Guess) -> list[tuple[str, ...]]:
       one.role,
       one.kind,
       f'{one.distinct:,}',
-      _share(one.missing),
+      content.number(one.missing or None, '.1%'),
       one.why,
     )
     for one in found.columns
   ]
-
-
-def _share(missing: float) -> str:
-  return f'{missing:.1%}' if missing else content.NOTHING

@@ -6,7 +6,7 @@ their own names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from rmtl_jax.results import verdict
@@ -84,8 +84,8 @@ def models(record: Record) -> list[Model]:
     name = f'{PAPER}: {of["backbone"]}'
     metrics, calibrated = of['metrics'], of.get('calibrated')
     found.append(Model((name,), '', BOUND, metrics, calibrated))
-  found += _merged([*_kept(record)])
-  found += _merged([*_last(record)])
+  found += _merged(_kept(record))
+  found += _merged(_last(record))
   if 'oracle' in record:
     found.append(Model((ORACLE,), '', BOUND, record['oracle']))
   return found
@@ -123,7 +123,7 @@ def _last(record: Record) -> Iterator[Model]:
       yield Model((name,), note, TRAINED, metrics, calibrated)
 
 
-def _merged(rows: Sequence[Model]) -> list[Model]:
+def _merged(rows: Iterable[Model]) -> list[Model]:
   """Rows of the same figures as one, in the place of the first."""
   found: list[Model] = []
   for row in rows:

@@ -75,14 +75,13 @@ def _below(
   of_tasks = [
     metric_registry.short(row.shown[task]) for row in rows for task in row.shown
   ] or [list(SHOWN)]
-  columns = [
-    dict.fromkeys(one for one in column if one)
-    for column in (
-      itertools.zip_longest(*of_tasks)
-      if shared
-      else ([one] for one in dict.fromkeys(itertools.chain(*of_tasks)))
-    )
-  ]
+  if shared:
+    columns = [
+      dict.fromkeys(filter(None, column))
+      for column in itertools.zip_longest(*of_tasks)
+    ]
+  else:
+    columns = [[one] for one in dict.fromkeys(itertools.chain(*of_tasks))]
   for column in columns:
     heading = '\n'.join(one.label for one in column)
     table.add_column(heading, justify='right', no_wrap=True)
@@ -103,16 +102,18 @@ def _empty(
   record: Mapping[str, Any], rows: Sequence[models_lib.Model]
 ) -> rich.table.Table:
   is_calibrated = any(row.calibrated is not None for row in rows)
+  return boxed(
+    f'{record["backbone"]} on the {record["split"]} split'
+    f' ({seed_text(record)})',
+    'Trained models: calibrated on validation rows.' if is_calibrated else None,
+  )
+
+
+def boxed(title: str, caption: str | None = None) -> rich.table.Table:
+  """A table without columns, with a line below its header."""
   return rich.table.Table(
-    title=(
-      f'{record["backbone"]} on the {record["split"]} split'
-      f' ({seed_text(record)})'
-    ),
-    caption=(
-      'Trained models: calibrated on validation rows.'
-      if is_calibrated
-      else None
-    ),
+    title=title,
+    caption=caption,
     box=rich.box.SIMPLE_HEAD,
     title_justify='left',
     caption_justify='left',

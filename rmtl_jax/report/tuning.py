@@ -8,7 +8,6 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-import rich.box
 import rich.table
 
 from rmtl_jax.evaluation import comparison
@@ -115,9 +114,7 @@ def _model(record: Mapping[str, Any]) -> str:
 
 
 def _table(title: str, columns: tuple[str, ...]) -> rich.table.Table:
-  table = rich.table.Table(
-    title=title, box=rich.box.SIMPLE_HEAD, title_justify='left'
-  )
+  table = tables.boxed(title)
   for name in columns:
     table.add_column(name, justify='right', no_wrap=True)
   return table
