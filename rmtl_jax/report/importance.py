@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.figure
-import rich.box
 import rich.table
 
 from rmtl_jax import durable, types
 from rmtl_jax.evaluation import registry as metric_registry
-from rmtl_jax.report import pictures, plain
-from rmtl_jax.report.page import content, vector
+from rmtl_jax.report import pictures, plain, tables
+from rmtl_jax.report.page import content, panels, vector
 
 Record = Mapping[str, Any]
 
@@ -120,14 +119,11 @@ def terminal_table(record: Record, task: str) -> rich.table.Table:
   parts = in_order(record, task)
   shown = parts[:_MOST_SHOWN]
   rest = len(parts) - len(shown)
-  made = rich.table.Table(
-    title=f'{task}: what is lost of {base}',
-    caption=f'{rest} more are in importance.csv' if rest else None,
-    box=rich.box.SIMPLE_HEAD,
-    title_justify='left',
-    caption_justify='left',
-    padding=(0, 1, 0, 0),
+  made = tables.boxed(
+    f'{task}: what is lost of {base}',
+    f'{rest} more are in importance.csv' if rest else None,
   )
+  made.padding = (0, 1, 0, 0)
   made.add_column('field', overflow='fold')
   made.add_column('between')
   for one in measured:
@@ -164,22 +160,19 @@ def _draw(axes: Any, record: Record, task: str) -> str:
     value = of[first.name]
     if value is None:
       continue
-    low, high = of[f'{first.name}_interval'] or (value, value)
     is_field = _label(part) == part['name']
-    axes.errorbar(
-      value,
+    panels.interval(
+      axes,
       -i,
-      xerr=[[max(value - low, 0.0)], [max(high - value, 0.0)]],
+      value,
+      of[f'{first.name}_interval'],
       fmt='o' if is_field else 's',
       color=pictures.COLOURS[0 if is_field else 1],
       capsize=3,
     )
     spoken.append(f'{_label(part)} {value:{first.form}}')
   axes.axvline(0.0, color='#767676', linestyle=':')
-  axes.set_yticks(
-    [-i for i in range(len(parts))], [types.one_line(_label(p)) for p in parts]
-  )
-  axes.set_ylim(-len(parts) + 0.4, 0.6)
+  panels.label_rows(axes, [types.one_line(_label(p)) for p in parts])
   axes.set_xlabel(f'{first.label} lost')
   axes.grid(axis='x', alpha=0.4)
   return '; '.join(spoken)
@@ -196,8 +189,8 @@ def overview(record: Record, path: pathlib.Path) -> None:
   figure = matplotlib.figure.Figure(
     figsize=(5.2 * len(tasks), 0.6 + _height(record)), layout='constrained'
   )
-  panels = figure.subplots(1, len(tasks), squeeze=False)[0]
-  for axes, task in zip(panels, tasks, strict=True):
+  grid = figure.subplots(1, len(tasks), squeeze=False)[0]
+  for axes, task in zip(grid, tasks, strict=True):
     _draw(axes, record, task)
     axes.set_title(types.one_line(task))
   has_groups = any(_label(p) != p['name'] for p in record['parts'])
@@ -225,18 +218,14 @@ def section(record: Record | None) -> content.Section | None:
   drawn: list[content.Picture] = []
   grids: list[content.Grid] = []
   for i, task in enumerate(record['tasks']):
-    figure = matplotlib.figure.Figure(
-      figsize=(4.8, _height(record)), layout='constrained'
-    )
-    spoken = _draw(figure.subplots(), record, task)
+    figure, axes = panels.figure((panels.SIZE[0], _height(record)))
+    spoken = _draw(axes, record, task)
     drawn.append(
-      content.Picture(
+      vector.picture(
         f'importance-{i + 1}',
-        vector.draw(figure),
-        types.one_line(
-          f'{_metrics(record, task)[0].label} of {task} lost without a field'
-        ),
-        types.one_line(f'Points with intervals: {spoken}.'),
+        figure,
+        f'{_metrics(record, task)[0].label} of {task} lost without a field',
+        f'Points with intervals: {spoken}.',
       )
     )
     grids.append(

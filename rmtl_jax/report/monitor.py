@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from rmtl_jax import types
 from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import pictures
 from rmtl_jax.report import tables as report_tables
@@ -92,14 +91,10 @@ def fields(record: Record) -> content.Table:
     for of in _worst_first(record)
   ]
   header = (
-    'field',
-    'drift',
-    'chance',
-    'drift: test',
-    'unseen',
-    'unseen: train',
+    *('field', 'drift', 'chance', 'drift: test', 'unseen', 'unseen: train'),
+    *('missing', ''),
   )
-  return content.Table((*header, 'missing', ''), rows, 1)
+  return content.Table(header, rows, 1)
 
 
 def predictions(record: Record) -> content.Table:
@@ -144,8 +139,7 @@ def labels(record: Record) -> content.Table:
 def text(record: Record) -> str:
   """The tables in 80 columns, and what stands out."""
   of_fields = fields(record)
-  shown = of_fields._replace(rows=of_fields.rows[:_MOST_SHOWN])
-  parts = [shown, predictions(record)]
+  parts = [of_fields.first(_MOST_SHOWN), predictions(record)]
   if record['labels']:
     parts.append(labels(record))
   lines = [report_tables.text(report_tables.plain(part)) for part in parts]
@@ -216,7 +210,13 @@ def _drifts(record: Record) -> content.Picture:
   figure = panels.drifts(
     [of['name'] for of in shown],
     [
-      (name, marker, colour, [_place(of[key]) for of in shown])
+      # Too few rows tell some fields' index: these have no point.
+      (
+        name,
+        marker,
+        colour,
+        [math.nan if of[key] is None else of[key] for of in shown],
+      )
       for (key, name, marker), colour in zip(
         kinds, pictures.COLOURS, strict=False
       )
@@ -224,17 +224,12 @@ def _drifts(record: Record) -> content.Picture:
     [record['thresholds']['psi']],
   )
   spoken = '; '.join(f'{of["name"]} {_number(of["psi"])}' for of in shown)
-  return content.Picture(
+  return vector.picture(
     'live-drift',
-    vector.draw(figure),
+    figure,
     'Drift of fields; dotted at the threshold',
-    types.one_line(f'Points per field. Log: {spoken}.'),
+    f'Points per field. Log: {spoken}.',
   )
-
-
-def _place(index: float | None) -> float:
-  """Where an index is drawn; nowhere if too few rows tell it."""
-  return math.nan if index is None else index
 
 
 def _distribution(of: Record, number: int) -> content.Picture:
@@ -254,12 +249,10 @@ def _distribution(of: Record, number: int) -> content.Picture:
     places[1:], [f'{edge:.3g}' for edge in of['edges']], rotation=45
   )
   panels.finish(axes, 'prediction', 'share of rows, %', None)
-  return content.Picture(
+  return vector.picture(
     f'predictions-{number + 1}',
-    vector.draw(figure),
-    types.one_line(f'Predictions of {of["task"]}'),
-    types.one_line(
-      f'Bars between the deciles of the test rows; mean {of["mean"]:.4f},'
-      f' drift {_number(of["psi"])}.'
-    ),
+    figure,
+    f'Predictions of {of["task"]}',
+    f'Bars between the deciles of the test rows; mean {of["mean"]:.4f}, drift'
+    f' {_number(of["psi"])}.',
   )

@@ -15,6 +15,7 @@ from rmtl_jax import durable
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import models, plain, tables
+from rmtl_jax.report.page import panels
 from rmtl_jax.results import verdict
 
 # Okabe and Ito's palette: told apart by most colour-blind readers.
@@ -71,11 +72,11 @@ def _aucs(axes: Any, record: Mapping[str, Any]) -> None:
       if value is None:
         continue
       names[metric_registry.describe(name).label] = True
-      low, high = values.get(f'{name}_interval') or (value, value)
-      axes.errorbar(
-        value,
+      panels.interval(
+        axes,
         -(i + 0.15 * k),
-        xerr=[[max(value - low, 0)], [max(high - value, 0)]],
+        value,
+        values.get(f'{name}_interval'),
         fmt='o',
         color=COLOURS[k % len(COLOURS)],
         label=plain.legend(task) if i == 0 else None,

@@ -125,9 +125,9 @@ def _picture(record: Record, task: str, metric: str) -> content.Picture:
     spoken.append(f'{name} {", ".join(f"{v:.4f}" for _, v in points)}')
   label = metric_registry.describe(metric).label
   panels.finish(axes, 'day', label)
-  return content.Picture(
+  return vector.picture(
     f'{metric}-{record["tasks"].index(task)}',
-    vector.draw(figure),
+    figure,
     f'{label} of {task} by day',
     '; '.join(spoken) + '.',
   )

@@ -6,7 +6,7 @@ Public functions return a figure, or None where the results lack its data.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib.figure
@@ -21,7 +21,6 @@ Results = Mapping[str, Any]
 Figure = matplotlib.figure.Figure
 Curve = Sequence[float | None]
 
-_UNIT = 1e-4
 _DASHES = ('-', '--', ':', '-.')
 _MARKERS = ('.', 's')
 _FIRST = 'stage 1'
@@ -34,10 +33,9 @@ def weights(results: Results) -> Figure | None:
   if not labels:
     return None
   tasks = results['tasks']
-  label_width = 0.085 * max(len(label) for label in labels)
   figure = Figure(
     figsize=(
-      1.2 + label_width + 4.2 * len(tasks),
+      1.2 + label_width(labels) + 4.2 * len(tasks),
       max(4.0, 1.0 + 0.24 * len(labels)),
     ),
     layout='constrained',
@@ -73,6 +71,11 @@ def weights(results: Results) -> Figure | None:
     frameon=False,
   )
   return figure
+
+
+def label_width(labels: Iterable[str]) -> float:
+  """Inches of the longest label."""
+  return 0.085 * max(map(len, labels))
 
 
 def learning(results: Results) -> Figure | None:
@@ -126,7 +129,7 @@ def _gain(curve: Curve) -> Curve:
   """Subtracts epoch 0, in units of 1e-4."""
   start = curve[0]
   return [
-    None if start is None or value is None else (value - start) / _UNIT
+    None if start is None or value is None else (value - start) / tables.UNIT
     for value in curve
   ]
 

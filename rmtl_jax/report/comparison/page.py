@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import plain
 from rmtl_jax.report import tables as report_tables
 from rmtl_jax.report.comparison import pictures, tables, words
@@ -116,9 +115,7 @@ def summary(results: Results, names: Collection[str] = ()) -> content.Page:
 @plain.figures()
 def _draw(results: Results) -> Drawn:
   return {
-    name: content.Picture(
-      name, vector.draw(figure), _CAPTIONS[name], _ALT[name], wide=True
-    )
+    name: vector.picture(name, figure, _CAPTIONS[name], _ALT[name], wide=True)
     for name, figure in pictures.figures(results).items()
   }
 
@@ -150,16 +147,13 @@ def _verdict(results: Results) -> list[content.Section]:
 
 
 def _metrics(results: Results) -> content.Section:
-  blocks: list[content.Block] = [
-    content.Text(text) for text in _about_metrics(results)
-  ]
+  blocks: list[content.Block] = [content.Text(_METRICS)]
+  if tables.inverse(results):
+    blocks.append(content.Text(_INVERSE))
   for task in results['tasks']:
     table = tables.metrics(results, task)
     caption = f'{task}, {results["split"]} split'
-    blocks += [
-      content.Heading(task),
-      content.Grid(caption, table, _CODE),
-    ]
+    blocks += [content.Heading(task), content.Grid(caption, table, _CODE)]
   return content.Section('Metrics', blocks)
 
 
@@ -169,17 +163,20 @@ def _differences(results: Results, drawn: Drawn) -> content.Section | None:
   blocks = [*_pictures(drawn, 'differences'), content.Text(_DIFFERENCES)]
   tests = _about_tests(results)
   blocks += [content.Text(tests)] if tests else []
-  blocks += map(content.Text, _about_draws(results))
+  undefined = {
+    d['task']: d.get('undefined_draws') or 0
+    for d in results['differences']
+    if d['metric'] == 'auc'
+  }
+  blocks += map(content.Text, report_tables.left_out(undefined))
   for one in tables.compared(results):
     for task in results['tasks']:
       table = tables.differences(results, task, one.name)
       if not table.rows:
         continue
-      title = f'{_titled(one)}, {task}'
-      blocks += [
-        content.Heading(title),
-        content.Grid(title, table, _CODE),
-      ]
+      better = f' ({one.better} is better)' if one.better else ''
+      title = f'{one.label}{better}, {task}'
+      blocks += [content.Heading(title), content.Grid(title, table, _CODE)]
   return content.Section('Differences to the controls', blocks)
 
 
@@ -214,18 +211,7 @@ def _pictures(drawn: Drawn, *wanted: str) -> list[content.Block]:
   return [content.Pictures([drawn[name]]) for name in wanted if name in drawn]
 
 
-def _about_metrics(results: Mapping[str, Any]) -> list[str]:
-  """Explains the tables of metrics."""
-  return [_METRICS, *([_INVERSE] if tables.inverse(results) else [])]
-
-
-def _titled(metric: metric_registry.Metric) -> str:
-  """A metric's label, and which way is better."""
-  better = f' ({metric.better} is better)' if metric.better else ''
-  return metric.label + better
-
-
-def _about_tests(results: Mapping[str, Any]) -> str:
+def _about_tests(results: Results) -> str:
   """Explains the p-values; '' where nothing was tested."""
   tests = sum(d['p'] is not None for d in results['differences'])
   if not tests:
@@ -233,15 +219,4 @@ def _about_tests(results: Mapping[str, Any]) -> str:
   return (
     f'p: two-sided paired t-test; after Holm over all {tests} tests of this'
     " page; Wilcoxon's signed-rank test stands beside it, uncorrected."
-  )
-
-
-def _about_draws(results: Mapping[str, Any]) -> list[str]:
-  """Counts the resamples that the intervals leave out, if any."""
-  return report_tables.left_out(
-    {
-      d['task']: d.get('undefined_draws') or 0
-      for d in results['differences']
-      if d['metric'] == 'auc'
-    }
   )

@@ -17,11 +17,11 @@ from rmtl_jax.evaluation import comparison
 from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import pictures, plain
 from rmtl_jax.report.comparison import curves, tables
+from rmtl_jax.report.page import panels
 
 Results = Mapping[str, Any]
 Figure = matplotlib.figure.Figure
 
-_UNIT = 1e-4
 _GREY = '#767676'
 # The axis ends at these quantiles: else one extreme row would set its scale.
 _CENTRAL = (0.002, 0.998)
@@ -70,10 +70,9 @@ def differences(results: Results) -> Figure | None:
   columns = list(dict.fromkeys(roles[d['control']] for d in records))
   methods = list(dict.fromkeys(d['method'] for d in records))
   tasks = results['tasks']
-  label_width = 0.085 * max(len(m) for m in methods)
   figure = Figure(
     figsize=(
-      1.0 + label_width + 2.7 * len(columns),
+      1.0 + curves.label_width(methods) + 2.7 * len(columns),
       1.3 + len(tasks) * (1.1 + 0.34 * len(methods)),
     ),
     layout='constrained',
@@ -90,7 +89,7 @@ def differences(results: Results) -> Figure | None:
   figure.supxlabel(
     'AUC difference, 1e-4. Thick: t interval over seeds; thin: bootstrap over'
     ' sessions.\nHollow grey: the t interval includes 0 (or one seed).'
-    f' Dashed: the {comparison.MIN_EFFECT / _UNIT:g} that a claim needs.',
+    f' Dashed: the {comparison.MIN_EFFECT / tables.UNIT:g} that a claim needs.',
     fontsize=10,
   )
   return figure
@@ -104,12 +103,17 @@ def _difference(axes: Any, y: int, record: Mapping[str, Any]) -> None:
   if is_clear:
     colour = pictures.COLOURS[0 if record['mean'] > 0.0 else 1]
   if record['bootstrap']:
-    ends = [v / _UNIT for v in record['bootstrap']]
+    ends = [v / tables.UNIT for v in record['bootstrap']]
     axes.plot(ends, [y - 0.22] * 2, color=colour, linewidth=1.0, marker='|')
   if low is not None:
-    axes.plot([low / _UNIT, high / _UNIT], [y, y], color=colour, linewidth=3.5)
+    axes.plot(
+      [low / tables.UNIT, high / tables.UNIT],
+      [y, y],
+      color=colour,
+      linewidth=3.5,
+    )
   axes.plot(
-    record['mean'] / _UNIT,
+    record['mean'] / tables.UNIT,
     y,
     marker='o',
     markersize=7,
@@ -121,14 +125,13 @@ def _difference(axes: Any, y: int, record: Mapping[str, Any]) -> None:
 def _difference_axes(axes: Any, title: str, methods: Sequence[str]) -> None:
   axes.axvline(0.0, color='black', linewidth=1.0, zorder=0)
   axes.axvline(
-    comparison.MIN_EFFECT / _UNIT,
+    comparison.MIN_EFFECT / tables.UNIT,
     color='black',
     linewidth=1.0,
     linestyle='--',
     zorder=0,
   )
-  axes.set_yticks([-i for i in range(len(methods))], methods)
-  axes.set_ylim(-len(methods) + 0.4, 0.6)
+  panels.label_rows(axes, methods)
   axes.grid(axis='x', alpha=0.3)
   axes.tick_params(labelbottom=True)
   axes.set_title(title, fontsize=11)
@@ -140,10 +143,9 @@ def q_values(results: Results) -> Figure | None:
   if not labels:
     return None
   tasks = results['tasks']
-  label_width = 0.085 * max(len(label) for label in labels)
+  width = 1.2 + curves.label_width(labels) + 4.2 * len(tasks)
   figure = Figure(
-    figsize=(1.2 + label_width + 4.2 * len(tasks), 1.6 + 0.6 * len(labels)),
-    layout='constrained',
+    figsize=(width, 1.6 + 0.6 * len(labels)), layout='constrained'
   )
   grid = figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0]
   for k, (axes, task) in enumerate(zip(grid, tasks, strict=True)):

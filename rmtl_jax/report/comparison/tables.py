@@ -1,7 +1,7 @@
 """The tables of a comparison, as cells of plain text.
 
-formats.py renders them as Markdown and for a terminal. `results` is the
-content of results.json.
+formats.py renders them for a terminal. `results` is the content of
+results.json.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from rmtl_jax.weighting import registry
 Results = Mapping[str, Any]
 Table = content.Table
 
-_UNIT = 1e-4
+# Of differences between AUCs.
+UNIT = 1e-4
 _CRITIC_COLUMNS = (
   ('r2', 'R2 of Q'),
   ('loss_correlation', 'corr(-Q, own loss)'),
@@ -115,8 +116,8 @@ def differences(results: Results, task: str, metric: str) -> Table:
   tested = any(d['p'] is not None for d in records)
   bootstrap = any(d['bootstrap'] for d in records)
   one = metric_registry.describe(metric)
-  unit, form = (_UNIT, '+.1f') if one.form.endswith('f') else (1.0, '+.4g')
-  label = f'{one.label}, 1e-4' if unit == _UNIT else one.label
+  unit, form = (UNIT, '+.1f') if one.form.endswith('f') else (1.0, '+.4g')
+  label = f'{one.label}, 1e-4' if unit == UNIT else one.label
   header = ['method', 'minus', 'seeds', label]
   header += ['interval (seeds)']
   header += ['p', 'p after Holm', 'p Wilcoxon'] if tested else []
@@ -141,7 +142,7 @@ def gains(results: Results) -> Table:
   cells: dict[tuple[str, str], dict[str, str]] = {}
   for d in results['differences']:
     if d['metric'] in metric_registry.RANKING:
-      cell = _mean_error(d, '+.1f', _UNIT)
+      cell = _mean_error(d, '+.1f', UNIT)
       if d['low'] is not None and d['low'] <= 0.0 <= d['high']:
         cell += ' (0)'
       row = cells.setdefault((d['method'], roles[d['control']]), {})

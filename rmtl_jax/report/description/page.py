@@ -40,10 +40,13 @@ def build(record: Record) -> content.Page:
 
 
 def _splits(record: Record) -> content.Section:
-  blocks: list[content.Block] = [content.Grid('Splits', tables.splits(record))]
   drawn = pictures.rows(record)
   return content.Section(
-    'Splits', [*blocks, *([content.Pictures([drawn])] if drawn else [])]
+    'Splits',
+    [
+      content.Grid('Splits', tables.splits(record)),
+      *([content.Pictures([drawn])] if drawn else []),
+    ],
   )
 
 
@@ -102,9 +105,9 @@ def text(record: Record) -> str:
   parts = [
     report_tables.plain(tables.splits(record)),
     report_tables.plain(tables.labels(record)),
-    *([report_tables.plain(_first(pairs))] if pairs.rows else []),
+    *([report_tables.plain(pairs.first(_MOST_SHOWN))] if pairs.rows else []),
     report_tables.plain(tables.sessions(record)),
-    report_tables.plain(_first(fields)),
+    report_tables.plain(fields.first(_MOST_SHOWN)),
   ]
   lines = [report_tables.text(part) for part in parts]
   rest = len(fields.rows) - _MOST_SHOWN
@@ -114,7 +117,3 @@ def text(record: Record) -> str:
     [*lines, *map(report_tables.wrapped, (words.DRIFT, ''))]
     + [report_tables.wrapped(line) for line in words.findings(record)]
   )
-
-
-def _first(table: content.Table) -> content.Table:
-  return table._replace(rows=table.rows[:_MOST_SHOWN])

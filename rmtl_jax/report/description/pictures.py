@@ -11,7 +11,6 @@ from typing import Any
 import matplotlib.dates
 import numpy as np
 
-from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.preparation.description import drift
 from rmtl_jax.report import pictures
@@ -61,11 +60,11 @@ def rate(record: Record, place: int) -> content.Picture | None:
     spoken.append(f'{name} {whole}')
   what = f'{"rate, %" if is_rate else "mean"} per {_span(record)}'
   _finish_dates(record, axes, what)
-  return content.Picture(
+  return vector.picture(
     f'rate-{place + 1}',
-    vector.draw(figure),
-    types.one_line(f'{task["name"]} over time'),
-    types.one_line(f'A line per split; {"; ".join(spoken)}.'),
+    figure,
+    f'{task["name"]} over time',
+    f'A line per split; {"; ".join(spoken)}.',
   )
 
 
@@ -90,9 +89,7 @@ def rows(record: Record) -> content.Picture | None:
   spoken = '; '.join(
     f'{name} {split["rows"]:,} rows' for name, split in record['splits'].items()
   )
-  return content.Picture(
-    'rows', vector.draw(figure), 'Rows over time', f'Bars; {spoken}.'
-  )
+  return vector.picture('rows', figure, 'Rows over time', f'Bars; {spoken}.')
 
 
 def _day(ms: float) -> float:
@@ -135,11 +132,11 @@ def drifts(record: Record) -> content.Picture:
   spoken = '; '.join(
     f'{field["name"]} {field["psi"]["test"]:.3f}' for field in shown
   )
-  return content.Picture(
+  return vector.picture(
     'drift',
-    vector.draw(figure),
+    figure,
     'Drift of fields; dotted at 0.1 and 0.25',
-    types.one_line(f'Points per split. Test: {spoken}.'),
+    f'Points per split. Test: {spoken}.',
   )
 
 
@@ -161,9 +158,9 @@ def session_lengths(record: Record) -> content.Picture:
   axes.set_yscale('log')
   axes.yaxis.set_major_formatter('{x:g}')
   panels.finish(axes, 'rows of a session, at least', 'share of sessions, %')
-  return content.Picture(
+  return vector.picture(
     'sessions',
-    vector.draw(figure),
+    figure,
     'Lengths of sessions',
     f'A line per split; {"; ".join(spoken)}.',
   )

@@ -55,6 +55,10 @@ class Table(NamedTuple):
   rows: list[tuple[str, ...]]
   names: int
 
+  def first(self, count: int) -> Table:
+    """Its first rows."""
+    return self._replace(rows=self.rows[:count])
+
 
 class Grid(NamedTuple):
   """A table on a page.
@@ -75,7 +79,7 @@ class Picture(NamedTuple):
 
   Attributes:
     name: its file's, without extension; unique on the page.
-    svg: from vector.draw.
+    svg: from vector.picture.
     title: a few words.
     alt: a description for screen readers.
     wide: whether it has many panels; it then keeps its size on a small screen.

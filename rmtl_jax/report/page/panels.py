@@ -54,6 +54,25 @@ def drifts(
   return made
 
 
+def interval(
+  axes: Any,
+  y: float,
+  value: float,
+  bounds: Sequence[float] | None,
+  **style: Any,
+) -> None:
+  """Draws a point at a height, with its interval if it has one."""
+  low, high = bounds or (value, value)
+  spread = [[max(value - low, 0.0)], [max(high - value, 0.0)]]
+  axes.errorbar(value, y, xerr=spread, **style)
+
+
+def label_rows(axes: Any, labels: Sequence[str]) -> None:
+  """Labels the rows of a picture, which are at heights 0, -1, ..."""
+  axes.set_yticks([-i for i in range(len(labels))], labels)
+  axes.set_ylim(-len(labels) + 0.4, 0.6)
+
+
 def finish(axes: Any, x: str, y: str, whole: bool | None = True) -> None:
   """Adds labels, a grid, and a legend above the axes.
 

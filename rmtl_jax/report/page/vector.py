@@ -48,6 +48,17 @@ def style():
   return matplotlib.rc_context(_STYLE)
 
 
+def picture(
+  name: str,
+  figure: matplotlib.figure.Figure,
+  title: str,
+  alt: str,
+  wide: bool = False,
+) -> content.Picture:
+  """A figure on a page; see content.Picture."""
+  return content.Picture(name, draw(figure), title, alt, wide)
+
+
 def draw(figure: matplotlib.figure.Figure) -> str:
   """Renders a figure as SVG on white, deterministically."""
   buffer = io.StringIO()

@@ -141,7 +141,7 @@ def _drift(fields: Sequence[Record]) -> list[content.Block]:
     return []
   table = data_tables.fields(fields)
   caption = 'Drift and unseen values, worst first'
-  worst = table._replace(rows=table.rows[:_MOST_DRIFTS])
+  worst = table.first(_MOST_DRIFTS)
   blocks: list[content.Block] = [
     content.Heading('Drift'),
     content.Items([data_words.DRIFT, *data_words.differences(fields)]),
@@ -188,8 +188,11 @@ def _learning(record: Record) -> content.Section | None:
     return None
   drawn = [
     picture
-    for picture in (pictures.stage_1(record), pictures.stage_3(record))
-    if picture
+    for title, names in (
+      ('Stage 1', ('pretrain',)),
+      ('Stage 3', ('constant', 'finetune')),
+    )
+    if (picture := pictures.learning(record, title, names))
   ]
   table = run_tables.epochs(record)
   blocks: list[content.Block] = [content.Pictures(drawn)] if drawn else []

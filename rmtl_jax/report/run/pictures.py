@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import matplotlib.figure
 import numpy as np
 
-from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import models, pictures, plain
@@ -42,50 +40,35 @@ def auc(record: Record, task: str) -> content.Picture | None:
     values = row.metrics[task]
     name = metric_registry.ranking_of(values)
     value = values[name]
-    low, high = values.get(f'{name}_interval') or (value, value)
     is_own = row.kind == models.TRAINED
-    axes.errorbar(
-      value,
+    panels.interval(
+      axes,
       -i,
-      xerr=[[max(value - low, 0.0)], [max(high - value, 0.0)]],
+      value,
+      values.get(f'{name}_interval'),
       fmt='o' if is_own else 'D',
       color=pictures.COLOURS[0] if is_own else '#767676',
       capsize=4,
     )
     spoken.append(f'{row.label} {value:.4f}')
-  axes.set_yticks(
-    [-i for i in range(len(found))], [row.folded for row in found]
-  )
-  axes.set_ylim(-len(found) + 0.4, 0.6)
+  panels.label_rows(axes, [row.folded for row in found])
   label = metric_registry.describe(
     metric_registry.ranking_of(found[0].metrics[task])
   ).label
   axes.set_xlabel(label)
   axes.grid(axis='x', alpha=0.4)
-  return _picture(
-    record,
-    'auc',
-    task,
+  return vector.picture(
+    _name(record, 'auc', task),
     figure,
     f'{label} of {task}, {metrics["split"]} split',
     'Points with bootstrap intervals over sessions: ' + '; '.join(spoken) + '.',
   )
 
 
-def stage_1(record: Record) -> content.Picture | None:
-  """Draws what is monitored over the epochs of stage 1."""
-  return _learning(record, pictures.ACTOR_STAGES[:1], 'Stage 1')
-
-
-def stage_3(record: Record) -> content.Picture | None:
-  """Draws what is monitored over the epochs of stage 3."""
-  return _learning(record, pictures.ACTOR_STAGES[1:], 'Stage 3')
-
-
-def _learning(
-  record: Record, stages: Sequence[str], title: str
+def learning(
+  record: Record, title: str, stages: Sequence[str]
 ) -> content.Picture | None:
-  """Draws a line per stage and member."""
+  """Draws what is monitored over epochs, a line per stage and member."""
   metrics = record['metrics']
   monitor, all_lines = pictures.validation_lines(
     record['history'], metrics['tasks']
@@ -111,10 +94,8 @@ def _learning(
   figure, axes = panels.figure()
   _plot(axes, lines, names)
   panels.finish(axes, 'epoch of the stage', f'mean validation {monitor.word}')
-  return _picture(
-    record,
+  return vector.picture(
     title.lower().replace(' ', '_'),
-    '',
     figure,
     f'{title}: {monitor.long}',
     '; '.join(spoken) + '.',
@@ -181,7 +162,7 @@ def cosines(
   panels.finish(axes, 'epoch of stage 1', "cosine of the tasks' gradients")
   title = "The cosine of the tasks' gradients in stage 1"
   spoken = _spoken(lines, labels, '.2f')
-  return _picture(record, 'cosines', '', figure, title, spoken)
+  return vector.picture('cosines', figure, title, spoken)
 
 
 def td_error(record: Record) -> content.Picture | None:
@@ -200,7 +181,7 @@ def td_error(record: Record) -> content.Picture | None:
   panels.finish(axes, 'pass of stage 2', 'mean squared TD error')
   title = "The critics' TD error in stage 2"
   spoken = _spoken(lines, kinds, '.4g')
-  return _picture(record, 'td_error', '', figure, title, spoken)
+  return vector.picture('td_error', figure, title, spoken)
 
 
 def _lines(
@@ -269,10 +250,8 @@ def calibration(record: Record, task: str) -> content.Picture | None:
   if metric_registry.kind_of(_first(record, task)) != kinds.BINARY:
     words = 'mean prediction of the bin', 'mean label'
   panels.finish(axes, *words, False)
-  return _picture(
-    record,
-    'calibration',
-    task,
+  return vector.picture(
+    _name(record, 'calibration', task),
     figure,
     f'Calibration of {task}, test split',
     '; '.join(spoken) + '.',
@@ -306,10 +285,8 @@ def weights(record: Record, task: str) -> content.Picture | None:
   panels.finish(axes, 'row of the session (first = 1)', 'weight')
   axes.ticklabel_format(axis='y', useOffset=False)
   last = len(x)
-  return _picture(
-    record,
-    'weights',
-    task,
+  return vector.picture(
+    _name(record, 'weights', task),
     figure,
     f'Weights of {task} over the session',
     f'Mean weight at row 1: {curve["mean"][0]:.3f}; at row {last}:'
@@ -341,10 +318,8 @@ def q_values(record: Record, task: str) -> content.Picture | None:
     mean, color=pictures.COLOURS[1], linestyle='--', label='mean return'
   )
   panels.finish(axes, 'Q(s, pi(s)), nats', 'share of rows', False)
-  return _picture(
-    record,
-    'q',
-    task,
+  return vector.picture(
+    _name(record, 'q', task),
     figure,
     f'Distribution of Q, {task}',
     f'Q of the validation rows, from {histogram["edges"][0]:.3g} to'
@@ -354,20 +329,9 @@ def q_values(record: Record, task: str) -> content.Picture | None:
   )
 
 
-def _picture(
-  record: Record,
-  kind: str,
-  task: str,
-  figure: matplotlib.figure.Figure,
-  title: str,
-  alt: str,
-) -> content.Picture:
-  name = kind
-  if task:  # not its name, which may hold what a file's name can't
-    name += f'-{list(record["metrics"]["tasks"]).index(task) + 1}'
-  return content.Picture(
-    name, vector.draw(figure), types.one_line(title), types.one_line(alt)
-  )
+def _name(record: Record, kind: str, task: str) -> str:
+  # Not the task's own, which may hold what a file's name can't.
+  return f'{kind}-{list(record["metrics"]["tasks"]).index(task) + 1}'
 
 
 def per_task(
