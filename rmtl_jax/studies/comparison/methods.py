@@ -21,22 +21,11 @@ _NOT_OF_CONSTANTS = (
   'weighting.meta_learning_rate',
 )
 # Prefixes of settings that change the model of stage 1.
-_STAGE_1 = (
-  'network.',
-  'objective.',
-  'pretrain.',
-  'batch.',
-  'ensemble',
-)
+_STAGE_1 = ('network.', 'objective.', 'pretrain.', 'batch.', 'ensemble')
+# Groups whose settings a method may change.
 _GROUPS = (
-  'network',
-  'objective',
-  'pretrain',
-  'critic',
-  'weighting',
-  'finetune',
-  'batch',
-  'ensemble',
+  *('network', 'objective', 'pretrain', 'critic', 'weighting', 'finetune'),
+  *('batch', 'ensemble'),
 )
 # How the data that all methods share are read; not what is in a batch.
 _OF_READING = ('batch.steps_per_dispatch', 'batch.input', 'batch.resident_gib')
@@ -225,33 +214,35 @@ def parse(text: str, base: config_lib.Config) -> Method:
   Raises:
     types.InputError: names the method and the part that is wrong.
   """
+  label = f'method {text!r:.80}'
   head, *parts = text.strip().split(':')
   match = re.fullmatch(r'(\w+)(?:/(\w+))?(?:\+(\w+)(?:@(\w+))?)?', head)
   if head.isdigit():
     raise types.InputError(
-      f'method {text!r:.80}: is a number; a list in a setting has hyphens, as'
+      f'{label}: is a number; a list in a setting has hyphens, as'
       ' commas part methods: network.bottom_units=256-128'
     )
   if not match:
     raise types.InputError(
-      f'method {text!r:.80}: expected BACKBONE[/BALANCER][+WEIGHTING'
+      f'{label}: expected BACKBONE[/BALANCER][+WEIGHTING'
       '[@CRITIC_BACKBONE]][:SETTING=VALUE ...]'
     )
   backbone, balancer, weighting, critic_backbone = match.groups('')
-  _check(text, 'backbone', backbone, config_values.choices('backbone'))
-  if critic_backbone:
-    _check(text, 'backbone', critic_backbone, config_values.choices('backbone'))
-  if weighting:
-    _check(
-      text, 'weighting', weighting, config_values.choices('weighting.name')
-    )
-  if balancer:
-    _check(text, 'balancer', balancer, config_values.choices(_BALANCER))
+  for what, name, of in (
+    ('backbone', backbone, 'backbone'),
+    ('backbone', critic_backbone, 'backbone'),
+    ('weighting', weighting, 'weighting.name'),
+    ('balancer', balancer, _BALANCER),
+  ):
+    known = config_values.choices(of)
+    if name and name not in known:
+      raise types.InputError(
+        f'{label}: {what} {name!r} is not one of {", ".join(known)}'
+      )
   record = registry.find(weighting) if weighting else None
   asks = record is not None and record.needs_critics
   if critic_backbone == backbone or not asks:
     critic_backbone = ''
-  label = f'method {text!r:.80}'
   pairs = dict(setting(label, part, base) for part in parts)
   if balancer:
     pairs[_BALANCER] = balancer
@@ -305,13 +296,6 @@ def setting(label: str, text: str, base: config_lib.Config) -> tuple[str, Any]:
     and k not in ('weighting.name', *_OF_READING)  # the name is the method's
   }
   return config_values.parse_setting(label, text, known)
-
-
-def _check(text: str, what: str, name: str, known: Iterable[str]) -> None:
-  if name not in known:
-    raise types.InputError(
-      f'method {text!r:.80}: {what} {name!r} is not one of {", ".join(known)}'
-    )
 
 
 def _only(settings: Settings, prefixes: tuple[str, ...]) -> Settings:
