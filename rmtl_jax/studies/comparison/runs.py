@@ -225,7 +225,7 @@ class Runs:
       limits = one.context.config.pretrain
       self._check_converged(arm.stopping, method, seed, limits)
       self._keep('pretrain', method, seed, arm.best_params)
-      self._finish(one, method, seed, None, {})
+      self._finish_actor(one, method, seed, None, {})
 
   def _pretrain_ensemble(
     self, method: Method, config: config_lib.Config
@@ -246,21 +246,9 @@ class Runs:
         stage.run(members[-1])
       stopping = members[-1].arms['pretrain'].stopping
       self._check_converged(stopping, method, config.seed, one.pretrain)
-    record = {
-      'method': method.name,
-      'seed': config.seed,
-      'learning_rate': None,
-      **comparison_records.of_ensemble(
-        config, members, self._share(config).splits.get('test')
-      ),
-    }
-    self._files.write(self._files.run(method, config.seed), record)
-    for member in members:
-      member.context.drop_store()
-    self._report_finished(
-      f'{_run(method, config.seed)}: validation {self.monitor.word}'
-      f' {record["kept"][self.monitor.figure]:.4f}, {record["seconds"]:.1f} s'
-    )
+    test = self._share(config).splits.get('test')
+    figures = comparison_records.of_ensemble(config, members, test)
+    self._finish(members, method, config.seed, None, figures)
 
   def _check_converged(
     self,
@@ -341,7 +329,7 @@ class Runs:
       if one.context.config.finetune.start == 'pretrained':
         # Epoch 0 is the pre-trained model, at its best.
         before = self.record(method.pretrained, seed)['kept']
-      self._finish(one, method, seed, variant.learning_rate, before)
+      self._finish_actor(one, method, seed, variant.learning_rate, before)
 
   def _context(
     self,
@@ -386,7 +374,7 @@ class Runs:
       numeric=self._numeric,
     )
 
-  def _finish(
+  def _finish_actor(
     self,
     one: actor_stage.ActorStage,
     method: Method,
@@ -394,35 +382,41 @@ class Runs:
     learning_rate: float | None,
     before: Mapping[str, float],
   ) -> None:
-    """Writes the record of a finished run.
+    """Finishes a run of one model; `before` is as for records.of_actor."""
+    ((name, arm),) = one.arms.items()
+    test = self._share(one.context.config).splits.get('test')
+    figures = comparison_records.of_actor(one.context, name, arm, before, test)
+    note = f', kept epoch {arm.stopping.best_epoch}'
+    self._finish([one], method, seed, learning_rate, figures, note)
+
+  def _finish(
+    self,
+    trained: Iterable[actor_stage.ActorStage],
+    method: Method,
+    seed: int,
+    learning_rate: float | None,
+    figures: Record,
+    note: str = '',
+  ) -> None:
+    """Writes a run's record; prints 'run 3 of 40, 12:30 left', and what it is.
 
     Args:
-      one: its last stage, with one arm.
+      trained: its last stage, of every member; they drop their checkpoints.
       method: what was trained.
       seed: the run's.
       learning_rate: of stage 3, or None after stage 1.
-      before: the validation figures at epoch 0, if that may be kept.
+      figures: from records.py.
+      note: more to print.
     """
-    context = one.context
-    ((name, arm),) = one.arms.items()
-    test = self._share(context.config).splits.get('test')
     record = {
       'method': method.name,
       'seed': seed,
       'learning_rate': learning_rate,
-      **comparison_records.of_actor(context, name, arm, before, test),
+      **figures,
     }
     self._files.write(self._files.run(method, seed, learning_rate), record)
-    context.drop_store()
-    self._report_finished(
-      f'{_run(method, seed, learning_rate)}: validation {self.monitor.word}'
-      f' {record["kept"][self.monitor.figure]:.4f}, kept epoch'
-      f' {arm.stopping.best_epoch},'
-      f' {record["seconds"]:.1f} s'
-    )
-
-  def _report_finished(self, text: str) -> None:
-    """Prints 'run 3 of 40, 12:30 left' and the text."""
+    for one in trained:
+      one.context.drop_store()
     self.finished += 1
     count = f'run {self.finished}'
     if self._expected:
@@ -430,7 +424,11 @@ class Runs:
       left = max(self._expected - self.finished, 0)
       clock = progress_lib.clock(seconds * left)
       count += f' of {self._expected}, {clock} left'
-    self._live.say(f'{count}  {text}')
+    self._live.say(
+      f'{count}  {_run(method, seed, learning_rate)}: validation'
+      f' {self.monitor.word} {figures["kept"][self.monitor.figure]:.4f}{note},'
+      f' {figures["seconds"]:.1f} s'
+    )
 
   def record(
     self, method: Method, seed: int, learning_rate: float | None = None
