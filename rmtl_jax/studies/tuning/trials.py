@@ -102,7 +102,11 @@ def _key(point: Record) -> str:
 
 
 class Trainer:
-  """Trains trials and estimates the time left."""
+  """Trains trials and estimates the time left.
+
+  Attributes:
+    monitor: what decides between trials.
+  """
 
   def __init__(
     self,
@@ -112,7 +116,7 @@ class Trainer:
   ):
     """Trains nothing yet."""
     self._runs, self._config, self._stage = runs, config, stage
-    self._monitor = monitor_lib.of(config.evaluation.monitor)
+    self.monitor = monitor_lib.of(config.evaluation.monitor)
     self._seconds, self._trained = 0.0, 0
     # Seconds and runs of each point that this start has trained.
     self._of_point: dict[str, tuple[float, int]] = {}
@@ -152,7 +156,7 @@ class Trainer:
     self, point: Record, seeds: Sequence[int], before: Sequence[Record]
   ) -> Record:
     first = self.measure([point], seeds[:1])[0]
-    if not first or is_hopeless(first[0].value, before, self._monitor):
+    if not first or is_hopeless(first[0].value, before, self.monitor):
       return self._record(point, first, pruned=True)
     rest = self.measure([point], seeds[1:])[0]
     if not rest:
@@ -163,7 +167,7 @@ class Trainer:
     self, point: Record, runs: Sequence[Validated], pruned: bool = False
   ) -> Record:
     values = [run.value for run in runs]
-    return make_record(point, values, pruned, self._monitor)
+    return make_record(point, values, pruned, self.monitor)
 
   def measure(
     self, points: Sequence[Record], seeds: Sequence[int]

@@ -160,21 +160,29 @@ def tune(
     runs.check([base])
     spec = run.manifest.feature_spec()
     _check_space(runs, config, options, spec)
-    monitor = monitor_lib.of(config.evaluation.monitor)
+    monitor = runs.monitor
     follows = {**options.follows, 'monitor': monitor.name}
     copy = storage.open_copy(optuna, options.storage, path, follows, monitor)
     digests = snapshot.digests()
     workdir.create(path, base, data_dir, digests, kind=workdir.SEARCH)
+    study = optuna.create_study(
+      direction=monitor.direction,
+      sampler=optuna.samplers.TPESampler(seed=options.sampler_seed),
+    )
+    for start in search.start_points(options.space, config, run.manifest):
+      study.enqueue_trial(start)
     trainer = trials.Trainer(runs, config, options.stage)
+    tuning = _Tuning(options, trainer, live, end)
     # The sampler draws as many trials as one program can train together before
     # it learns the value of any.
     batch = max(runs.population // len(options.seeds), 1)
-    starts = search.start_points(options.space, config, run.manifest)
-    tried = _search(
-      optuna, config, options, spec, starts, trainer, batch, live, copy, end
+    tried = tuning.search(
+      study,
+      lambda trial: search.suggest(trial, options.space, config, spec),
+      batch,
+      copy,
     )
-    decision = _confirm(options, monitor, trainer, tried, live, end)
-    record = _record(config, options, tried, decision)
+    record = _record(config, options, monitor, tried, tuning.confirm(tried))
     writers.write_json(path / 'tuning.json', record)
     best = config_values.with_settings(config, record['chosen'])
     best = dataclasses.replace(best, compare=config_lib.CompareConfig())
@@ -222,156 +230,152 @@ def _optuna() -> Any:
   return optuna
 
 
-def _search(
-  optuna: Any,
-  config: config_lib.Config,
-  options: Options,
-  spec: types.FeatureSpec,
-  starts: Sequence[Record],
-  trainer: trials.Trainer,
-  batch: int,
-  live: progress_lib.Progress,
-  copy: storage.Copy,
-  end: float,
-) -> list[Record]:
-  """Trains trials while there is time for more, the given settings first."""
-  monitor = monitor_lib.of(config.evaluation.monitor)
-  study = optuna.create_study(
-    direction=monitor.direction,
-    sampler=optuna.samplers.TPESampler(seed=options.sampler_seed),
-  )
-  for start in starts:
-    study.enqueue_trial(start)
-  tried = trainer.trials([{}], options.seeds, [])
-  copy.add(tried[0], 0)
-  while len(tried) <= options.trials:
-    count = min(batch, options.trials + 1 - len(tried))
-    begin = time.monotonic()
-    needed = trainer.seconds([None] * count, len(options.seeds))
-    kept = _confirmation_seconds(options, monitor, trainer, tried, count)
-    if begin + needed + kept >= end:
-      what = 'are over'
-      if begin < end:
-        what = 'leave the confirmation its time' if kept else 'are too short'
-      done = len(tried) - 1
-      live.say(f'--minutes {what} after {done} of {options.trials} trials')
-      break
-    asked = [study.ask() for _ in range(count)]
-    points = [search.suggest(t, options.space, config, spec) for t in asked]
-    records = trainer.trials(points, options.seeds, tried)
-    for trial, record in zip(asked, records, strict=True):
-      # A pruned trial has the value of its one seed: the sampler would learn
-      # nothing from a trial without a value.
-      study.tell(trial, record[monitor.figure])
-      copy.add(record, len(tried), trial)
-      tried.append(record)
-      kept = _confirmation_seconds(options, monitor, trainer, tried)
-      seconds = end - time.monotonic() - kept
-      live.say(_line(tried, options, monitor, trainer, seconds))
-  return tried
+class _Tuning(NamedTuple):
+  """A search under way.
 
-
-def _confirmation_seconds(
-  options: Options,
-  monitor: monitor_lib.Monitor,
-  trainer: trials.Trainer,
-  tried: Sequence[Record],
-  more: int = 0,
-) -> float:
-  """Estimates the time of the confirmation, if the search ended soon.
-
-  Args:
+  Attributes:
     options: of the search.
-    monitor: what decides.
-    trainer: of the trials.
-    tried: trials so far.
-    more: trials until then, each of which may become a candidate.
+    trainer: of its trials.
+    live: where progress goes.
+    end: when `minutes` are over, in seconds of time.monotonic.
   """
-  best = confirmation.candidates(tried, options.confirm, monitor)
-  points: list[Record | None] = [trial['settings'] for trial in best]
-  points += [None] * min(more, options.confirm - len(best))
-  if not points:
-    return 0.0
-  return trainer.seconds([{}, *points], len(options.fresh))
 
+  options: Options
+  trainer: trials.Trainer
+  live: progress_lib.Progress
+  end: float
 
-def _line(
-  tried: Sequence[Record],
-  options: Options,
-  monitor: monitor_lib.Monitor,
-  trainer: trials.Trainer,
-  seconds: float,
-) -> str:
-  """One trial's result; `seconds` are those that other trials may take."""
-  best, last = trials.best(tried, monitor), tried[-1]
-  done = len(tried) - 1
-  value = f'validation {monitor.word} {last[monitor.figure]:.4f}'
-  if last['pruned']:
-    value += ' after one seed, the others are spared'
-  if not last['by_seed']:
-    value = 'its loss was not finite'
-  seeds = len(options.seeds)
-  more = options.trials - done if seconds > 0 else 0
-  runs = (1 + options.confirm) * len(options.fresh) if options.confirm else 0
-  return (
-    f'trial {done} of {options.trials}: {value}, best'
-    f' {best[monitor.figure]:.4f} at trial {tried.index(best)}'
-    + trainer.left(runs, more * seeds, seconds)
-  )
+  def search(
+    self,
+    study: Any,
+    suggest: Callable[[Any], Record],
+    batch: int,
+    copy: storage.Copy,
+  ) -> list[Record]:
+    """Trains trials while there is time for more, the given settings first.
 
+    Args:
+      study: draws them, an optuna.Study.
+      suggest: the point of a trial.
+      batch: trials that are drawn and trained at once.
+      copy: to which they are added.
+    """
+    options, trainer = self.options, self.trainer
+    tried = trainer.trials([{}], options.seeds, [])
+    copy.add(tried[0], 0)
+    while len(tried) <= options.trials:
+      count = min(batch, options.trials + 1 - len(tried))
+      begin = time.monotonic()
+      needed = trainer.seconds([None] * count, len(options.seeds))
+      kept = self._confirmation_seconds(tried, count)
+      if begin + needed + kept >= self.end:
+        what = 'are over'
+        if begin < self.end:
+          what = 'leave the confirmation its time' if kept else 'are too short'
+        done = len(tried) - 1
+        self.live.say(
+          f'--minutes {what} after {done} of {options.trials} trials'
+        )
+        break
+      asked = [study.ask() for _ in range(count)]
+      points = [suggest(trial) for trial in asked]
+      records = trainer.trials(points, options.seeds, tried)
+      for trial, record in zip(asked, records, strict=True):
+        # A pruned trial has the value of its one seed: the sampler would learn
+        # nothing from a trial without a value.
+        study.tell(trial, record[trainer.monitor.figure])
+        copy.add(record, len(tried), trial)
+        tried.append(record)
+        self.live.say(self._line(tried))
+    return tried
 
-def _confirm(
-  options: Options,
-  monitor: monitor_lib.Monitor,
-  trainer: trials.Trainer,
-  tried: Sequence[Record],
-  live: progress_lib.Progress,
-  end: float,
-) -> Record:
-  """Runs the candidates with fresh seeds; see confirmation.decide.
+  def _candidates(self, tried: Sequence[Record]) -> list[Record]:
+    most, monitor = self.options.confirm, self.trainer.monitor
+    return confirmation.candidates(tried, most, monitor)
 
-  The best one whatever the time is, the others until it is over.
-  """
-  if not options.confirm:
-    chosen = trials.best(tried, monitor)['settings']
-    return {'confirmed': [], 'chosen': chosen, 'base_kept': not chosen}
-  best = confirmation.candidates(tried, options.confirm, monitor)
-  if not best:
-    return {'confirmed': [], 'chosen': {}, 'base_kept': True}
-  measured: list[list[trials.Validated]] = []
-  for trial in [tried[0], *best]:
-    if len(measured) > 1 and time.monotonic() >= end:
-      done = len(measured) - 1
-      live.say(
-        f'--minutes are over: {done} of the {len(best)} best trials confirmed,'
-        ' the others are not taken'
-      )
-      best = best[:done]
-      break
-    measured += trainer.measure([trial['settings']], options.fresh)
-    if not measured[0]:
-      raise FloatingPointError(
-        f'loss is not finite with the settings given and one of the seeds'
-        f' {options.fresh}'
-      )
-    left = (len(best) + 1 - len(measured)) * len(options.fresh)
-    live.say(
-      f'confirmation {len(measured)} of {len(best) + 1}, {len(options.fresh)}'
-      f' fresh seeds{trainer.left(left)}'
+  def _confirmation_seconds(
+    self, tried: Sequence[Record], more: int = 0
+  ) -> float:
+    """Estimates the time of the confirmation, if the search ended soon.
+
+    Args:
+      tried: trials so far.
+      more: trials until then, each of which may become a candidate.
+    """
+    best = self._candidates(tried)
+    points: list[Record | None] = [trial['settings'] for trial in best]
+    points += [None] * min(more, self.options.confirm - len(best))
+    if not points:
+      return 0.0
+    return self.trainer.seconds([{}, *points], len(self.options.fresh))
+
+  def _line(self, tried: Sequence[Record]) -> str:
+    """The last trial's result, and how long the search still takes."""
+    options, monitor = self.options, self.trainer.monitor
+    kept = self._confirmation_seconds(tried)
+    seconds = self.end - time.monotonic() - kept
+    best, last = trials.best(tried, monitor), tried[-1]
+    done = len(tried) - 1
+    value = f'validation {monitor.word} {last[monitor.figure]:.4f}'
+    if last['pruned']:
+      value += ' after one seed, the others are spared'
+    if not last['by_seed']:
+      value = 'its loss was not finite'
+    seeds = len(options.seeds)
+    more = options.trials - done if seconds > 0 else 0
+    runs = (1 + options.confirm) * len(options.fresh) if options.confirm else 0
+    return (
+      f'trial {done} of {options.trials}: {value}, best'
+      f' {best[monitor.figure]:.4f} at trial {tried.index(best)}'
+      + self.trainer.left(runs, more * seeds, seconds)
     )
-  settings = [trial['settings'] for trial in best]
-  tried_again = list(zip(settings, measured[1:], strict=True))
-  return confirmation.decide(measured[0], tried_again, monitor)
+
+  def confirm(self, tried: Sequence[Record]) -> Record:
+    """Runs the candidates with fresh seeds; see confirmation.decide.
+
+    The best one whatever the time is, the others until it is over.
+    """
+    monitor, fresh = self.trainer.monitor, self.options.fresh
+    if not self.options.confirm:
+      chosen = trials.best(tried, monitor)['settings']
+      return {'confirmed': [], 'chosen': chosen, 'base_kept': not chosen}
+    best = self._candidates(tried)
+    if not best:
+      return {'confirmed': [], 'chosen': {}, 'base_kept': True}
+    measured: list[list[trials.Validated]] = []
+    for trial in [tried[0], *best]:
+      if len(measured) > 1 and time.monotonic() >= self.end:
+        done = len(measured) - 1
+        self.live.say(
+          f'--minutes are over: {done} of the {len(best)} best trials'
+          ' confirmed, the others are not taken'
+        )
+        best = best[:done]
+        break
+      measured += self.trainer.measure([trial['settings']], fresh)
+      if not measured[0]:
+        raise FloatingPointError(
+          'loss is not finite with the settings given and one of the seeds'
+          f' {fresh}'
+        )
+      left = (len(best) + 1 - len(measured)) * len(fresh)
+      self.live.say(
+        f'confirmation {len(measured)} of {len(best) + 1}, {len(fresh)} fresh'
+        f' seeds{self.trainer.left(left)}'
+      )
+    settings = [trial['settings'] for trial in best]
+    tried_again = list(zip(settings, measured[1:], strict=True))
+    return confirmation.decide(measured[0], tried_again, monitor)
 
 
 def _record(
   config: config_lib.Config,
   options: Options,
+  monitor: monitor_lib.Monitor,
   tried: Sequence[Record],
   decision: Record,
 ) -> Record:
   method = trials.variant(config, options.stage, decision['chosen']).method
-  monitor = monitor_lib.of(config.evaluation.monitor)
   return {
     'split': 'validation',
     'monitor': monitor.name,
