@@ -27,12 +27,13 @@ MIN_EFFECT = 5e-4
 LEVEL = 0.05
 
 Record = dict[str, Any]
+Records = Sequence[Mapping[str, Any]]
 Replicates = Mapping[tuple[str, int], Mapping[str, np.ndarray]]
 
 
 def differences(
-  methods: Sequence[Mapping[str, Any]],
-  runs: Sequence[Mapping[str, Any]],
+  methods: Records,
+  runs: Records,
   tasks: Sequence[str],
   replicates: Replicates,
   confidence: float,
@@ -88,7 +89,7 @@ def differences(
 
 
 def _values(
-  runs: Sequence[Mapping[str, Any]], names: Mapping[str, Sequence[str]]
+  runs: Records, names: Mapping[str, Sequence[str]]
 ) -> dict[tuple[str, str, str], dict[int, float]]:
   """Maps (method, task, metric) to {seed: value}, of defined values.
 
@@ -107,16 +108,14 @@ def _values(
   return values
 
 
-def _kind(runs: Sequence[Mapping[str, Any]], task: str) -> str:
+def _kind(runs: Records, task: str) -> str:
   """The task's kind; all runs share the data."""
   return (
     metric_registry.kind_of(runs[0]['metrics'][task]) if runs else kinds.BINARY
   )
 
 
-def _sessions(
-  runs: Sequence[Mapping[str, Any]], task: str, name: str
-) -> int | None:
+def _sessions(runs: Records, task: str, name: str) -> int | None:
   """Reads a count of sessions; any run that has it, as all share the rows."""
   found = (run['metrics'][task].get(name) for run in runs)
   return next((count for count in found if count is not None), None)
@@ -184,8 +183,8 @@ def _drawn(
 
 
 def verdicts(
-  methods: Sequence[Mapping[str, Any]],
-  differences: Sequence[Mapping[str, Any]],
+  methods: Records,
+  differences: Records,
   tasks: Sequence[str],
 ) -> list[Record]:
   """Decides whether each method gains over all its controls.
@@ -220,7 +219,7 @@ def verdicts(
   return records
 
 
-def _verdict(against: Sequence[Mapping[str, Any]]) -> tuple[bool | None, str]:
+def _verdict(against: Records) -> tuple[bool | None, str]:
   """Decides for one method and task, from its AUC (or XAUC) differences."""
   fewest = min(against, key=lambda d: d['pairs'])
   if fewest['pairs'] < MIN_PAIRS:
@@ -271,7 +270,7 @@ def _failure(difference: Mapping[str, Any]) -> str | None:
 
 def summarise(
   names: Sequence[str],
-  runs: Sequence[Mapping[str, Any]],
+  runs: Records,
   tasks: Sequence[str],
 ) -> list[Record]:
   """Computes mean and standard error of every metric over seeds.
@@ -300,7 +299,7 @@ def summarise(
   ]
 
 
-def _shown(runs: Sequence[Mapping[str, Any]], task: str) -> tuple[str, ...]:
+def _shown(runs: Records, task: str) -> tuple[str, ...]:
   """Names of a task's metrics in tables; all runs share the data."""
   found = runs[0]['metrics'][task] if runs else {}
   inverse = [one.name for one in metric_registry.INVERSE if one.name in found]

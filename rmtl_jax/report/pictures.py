@@ -18,6 +18,8 @@ from rmtl_jax.report import models, plain, tables
 from rmtl_jax.report.page import panels
 from rmtl_jax.results import verdict
 
+Record = Mapping[str, Any]
+
 # Okabe and Ito's palette: told apart by most colour-blind readers.
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
 STYLES = ('-', '--', ':')
@@ -28,9 +30,7 @@ _LEGEND, _MARK = 50, 8
 
 @plain.figures()
 def overview(
-  record: Mapping[str, Any],
-  history: Sequence[Mapping[str, Any]],
-  path: pathlib.Path,
+  record: Record, history: Sequence[Record], path: pathlib.Path
 ) -> None:
   """Draws AUCs, learning curves, weights and Q-values into one PNG.
 
@@ -61,7 +61,7 @@ def save(figure: matplotlib.figure.Figure, path: pathlib.Path) -> None:
   durable.write_bytes(path, buffer.getvalue())
 
 
-def _aucs(axes: Any, record: Mapping[str, Any]) -> None:
+def _aucs(axes: Any, record: Record) -> None:
   """Draws the AUC of every model with its interval, one group per task."""
   rows, names = models.models(record), {}
   for k, task in enumerate(record['tasks']):
@@ -106,11 +106,7 @@ def _legend_above(axes: Any, tasks: Sequence[str], rows: int) -> None:
   axes.legend(loc='upper right', ncols=columns)
 
 
-def _curves(
-  axes: Any,
-  record: Mapping[str, Any],
-  history: Sequence[Mapping[str, Any]],
-) -> None:
+def _curves(axes: Any, record: Record, history: Sequence[Record]) -> None:
   """Draws what is monitored over the epochs of each actor stage.
 
   Stage 3 starts where it took over, at the epoch of stage 1 that was kept.
@@ -145,7 +141,7 @@ def _curves(
 
 
 def kept_point(
-  record: Mapping[str, Any],
+  record: Record,
   member: int | None,
   points: Sequence[tuple[int, float]],
 ) -> tuple[int, float] | None:
@@ -164,7 +160,7 @@ def kept_point(
   return next((point for point in points if point[0] == epoch), None)
 
 
-def _label(name: str, member: int | None, record: Mapping[str, Any]) -> str:
+def _label(name: str, member: int | None, record: Record) -> str:
   """A line's name; members of large ensembles share one."""
   if member is None or record['ensemble'] > len(STYLES):
     return '' if member else name
@@ -172,7 +168,7 @@ def _label(name: str, member: int | None, record: Mapping[str, Any]) -> str:
 
 
 def validation_lines(
-  history: Sequence[Mapping[str, Any]], tasks: Sequence[str]
+  history: Sequence[Record], tasks: Sequence[str]
 ) -> tuple[monitor_lib.Monitor, dict[tuple[str, Any], list[tuple[int, float]]]]:
   """Collects (epoch, monitored mean over tasks) by actor stage and member.
 
@@ -200,7 +196,7 @@ def validation_lines(
   return monitor, lines
 
 
-def _weights(axes: Any, record: Mapping[str, Any]) -> None:
+def _weights(axes: Any, record: Record) -> None:
   """Draws the mean weight by row of the session."""
   axes.set_xlabel('row of the session (first = 1)')
   axes.set_ylabel('mean weight, validation rows')
@@ -224,7 +220,7 @@ def _weights(axes: Any, record: Mapping[str, Any]) -> None:
   axes.legend()
 
 
-def _q_values(axes: Any, record: Mapping[str, Any]) -> None:
+def _q_values(axes: Any, record: Record) -> None:
   """Draws the distribution of Q(s, pi(s)) per task."""
   axes.set_title('What the critics expect: Q(s, pi(s))')
   axes.set_xlabel('Q, nats')

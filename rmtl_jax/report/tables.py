@@ -1,4 +1,7 @@
-"""The table and the sentences that end a run."""
+"""The table and the sentences that end a run.
+
+`record` is the content of metrics.json.
+"""
 
 from __future__ import annotations
 
@@ -20,20 +23,19 @@ from rmtl_jax.report.page import content
 from rmtl_jax.results import verdict
 from rmtl_jax.weighting import registry
 
+Record = Mapping[str, Any]
+
 # The metrics of the short table where all tasks are binary.
 SHOWN = tuple(metric_registry.RECORDS[name] for name in ('auc', 'logloss'))
 
 
-def metrics_table(record: Mapping[str, Any]) -> rich.table.Table:
+def metrics_table(record: Record) -> rich.table.Table:
   """AUC and logloss of every model and task, in 80 columns.
 
   Tasks stand side by side where that fits, else one below the other; where
   even that is too wide, metrics of several kinds of tasks share columns.
   Trained models have the figures of their calibrated probabilities, if there
   are any.
-
-  Args:
-    record: the content of metrics.json.
   """
   rows = models_lib.models(record)
   for table in (_beside(record, rows), _below(record, rows, shared=False)):
@@ -43,7 +45,7 @@ def metrics_table(record: Mapping[str, Any]) -> rich.table.Table:
 
 
 def _beside(
-  record: Mapping[str, Any], rows: Sequence[models_lib.Model]
+  record: Record, rows: Sequence[models_lib.Model]
 ) -> rich.table.Table:
   """One row per model, two columns per task."""
   table = _empty(record, rows)
@@ -66,7 +68,7 @@ def columns_of(
 
 
 def _below(
-  record: Mapping[str, Any], rows: Sequence[models_lib.Model], shared: bool
+  record: Record, rows: Sequence[models_lib.Model], shared: bool
 ) -> rich.table.Table:
   """One row per task and model; shared: AUC has the column of XAUC, say."""
   table = _empty(record, rows)
@@ -99,7 +101,7 @@ def _below(
 
 
 def _empty(
-  record: Mapping[str, Any], rows: Sequence[models_lib.Model]
+  record: Record, rows: Sequence[models_lib.Model]
 ) -> rich.table.Table:
   is_calibrated = any(row.calibrated is not None for row in rows)
   return boxed(
@@ -135,13 +137,13 @@ def _natural_width(table: rich.table.Table) -> int:
   return rich.measure.Measurement.get(console, console.options, table).maximum
 
 
-def sentences(record: Mapping[str, Any]) -> list[str]:
+def sentences(record: Record) -> list[str]:
   """The verdict, remarks on the figures, and the warnings."""
   warnings = [f'WARNING: {line}.' for line in record.get('warnings', [])]
   return [*verdict.sentences(record), *remarks(record), *warnings]
 
 
-def remarks(record: Mapping[str, Any]) -> list[str]:
+def remarks(record: Record) -> list[str]:
   """What was kept and how it differs, and limits of the figures."""
   started, paper = record.get('started_from'), record.get('paper_model')
   refit = record.get('refit_of')
@@ -156,7 +158,7 @@ def remarks(record: Mapping[str, Any]) -> list[str]:
   ]
 
 
-def _kept(record: Mapping[str, Any]) -> list[str]:
+def _kept(record: Record) -> list[str]:
   """Says how the kept models differ, where the verdict does not."""
   lines = []
   last = record.get('finetuned_at', {}).get('epoch')
@@ -184,7 +186,7 @@ def _kept(record: Mapping[str, Any]) -> list[str]:
   return lines
 
 
-def _unmoved(record: Mapping[str, Any]) -> list[str]:
+def _unmoved(record: Record) -> list[str]:
   """Says which arms kept the pre-trained parameters."""
   kept = [
     label
@@ -202,7 +204,7 @@ def _unmoved(record: Mapping[str, Any]) -> list[str]:
   ]
 
 
-def _undefined_draws(record: Mapping[str, Any]) -> dict[str, int]:
+def _undefined_draws(record: Record) -> dict[str, int]:
   """Counts by task; all models of a run share the draws."""
   first = next(iter(record['stages'].values()), {})
   return {
@@ -223,7 +225,7 @@ def left_out(draws: Mapping[str, int]) -> list[str]:
   ]
 
 
-def seed_text(record: Mapping[str, Any]) -> str:
+def seed_text(record: Record) -> str:
   """The seed of a run, and the size of its ensemble."""
   members = record.get('ensemble')
   return f'seed {record["seed"]}' + (
@@ -237,7 +239,7 @@ def _never_improved(best_epoch: int | list[int] | None) -> bool:
   return all(epoch == 0 for epoch in epochs)
 
 
-def _ensemble_sentences(record: Mapping[str, Any]) -> list[str]:
+def _ensemble_sentences(record: Record) -> list[str]:
   """Compares the last stage's ensemble with the mean of its members."""
   members = record.get('members')
   if not members:
@@ -312,7 +314,7 @@ def wrapped(sentence: str) -> str:
   return terminal.filled(sentence, rest='')
 
 
-def provenance(record: Mapping[str, Any]) -> list[str]:
+def provenance(record: Record) -> list[str]:
   """Lists versions, device, commit and times, one line each.
 
   Args:

@@ -14,12 +14,12 @@ from rmtl_jax.evaluation import comparison
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.report import tables
 
+Record = Mapping[str, Any]
+
 _SHOWN = 10
 
 
-def text(
-  record: Mapping[str, Any], path: str | os.PathLike[str] = 'TUNING'
-) -> str:
+def text(record: Record, path: str | os.PathLike[str] = 'TUNING') -> str:
   """Renders the best trials, the decision and the next command."""
   parts = [tables.text(_trials(record))]
   if record['confirmed']:
@@ -28,7 +28,7 @@ def text(
   return '\n'.join([*parts, sentences, *_advice(record, path)])
 
 
-def decision(record: Mapping[str, Any]) -> str:
+def decision(record: Record) -> str:
   """Says in one sentence which settings best.json has, and why."""
   seeds = comparison.count(len(record['confirm_seeds']), 'fresh seed')
   kept = 'Kept the settings you started from: '
@@ -50,16 +50,16 @@ def decision(record: Mapping[str, Any]) -> str:
   return f'Chosen: {settings}, not confirmed with fresh seeds.'
 
 
-def _monitor(record: Mapping[str, Any]) -> monitor_lib.Monitor:
+def _monitor(record: Record) -> monitor_lib.Monitor:
   return monitor_lib.of(record.get('monitor', monitor_lib.AUC.name))
 
 
-def _heading(record: Mapping[str, Any]) -> str:
+def _heading(record: Record) -> str:
   """What is monitored, a word on a line: four gains leave it little room."""
   return _monitor(record).word.replace(' ', '\n')
 
 
-def _trials(record: Mapping[str, Any]) -> rich.table.Table:
+def _trials(record: Record) -> rich.table.Table:
   monitor = _monitor(record)
   seeds = comparison.count(len(record['seeds']), 'seed')
   table = _table(
@@ -78,7 +78,7 @@ def _trials(record: Mapping[str, Any]) -> rich.table.Table:
   return table
 
 
-def _confirmed(record: Mapping[str, Any]) -> rich.table.Table:
+def _confirmed(record: Record) -> rich.table.Table:
   seeds = comparison.count(len(record['confirm_seeds']), 'fresh seed')
   table = _table(
     f'again with {seeds}, the gain also in each half of the validation period',
@@ -97,7 +97,7 @@ def _confirmed(record: Mapping[str, Any]) -> rich.table.Table:
   return table
 
 
-def _ranked(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _ranked(record: Record) -> list[Record]:
   """Trials, the best first and the pruned ones last."""
   monitor = _monitor(record)
   return sorted(
@@ -106,7 +106,7 @@ def _ranked(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
   )
 
 
-def _model(record: Mapping[str, Any]) -> str:
+def _model(record: Record) -> str:
   members = record.get('ensemble', 1)
   if members == 1:
     return record['backbone']
@@ -120,21 +120,19 @@ def _table(title: str, columns: tuple[str, ...]) -> rich.table.Table:
   return table
 
 
-def _settings(settings: Mapping[str, Any]) -> str:
+def _settings(settings: Record) -> str:
   return '  '.join(f'{k}={v}' for k, v in settings.items()) or '(as given)'
 
 
-def _gain(entry: Mapping[str, Any]) -> str:
+def _gain(entry: Record) -> str:
   return f'{entry["gain"]:+.4f} +- {entry["standard_error"]:.4f}'
 
 
-def _gains(entry: Mapping[str, Any]) -> bool:
+def _gains(entry: Record) -> bool:
   return bool(entry['by_seed']) and entry['gain'] > entry['standard_error']
 
 
-def _advice(
-  record: Mapping[str, Any], path: str | os.PathLike[str]
-) -> list[str]:
+def _advice(record: Record, path: str | os.PathLike[str]) -> list[str]:
   if record['base_kept']:
     return []
   used = {*record['seeds'], *record['confirm_seeds']}

@@ -15,12 +15,14 @@ from rmtl_jax.report.comparison import tables as comparison_tables
 from rmtl_jax.report.comparison import words
 from rmtl_jax.report.page import content
 
+Results = Mapping[str, Any]
+
 # On a terminal, what a column of names has at least, and what the heading of
 # one of numbers has at most.
 _NAME, _HEADING = 16, 18
 
 
-def runs_csv(results: Mapping[str, Any]) -> str:
+def runs_csv(results: Results) -> str:
   """Renders results.csv, one line per run and task."""
   buffer = io.StringIO()
   writer = csv.writer(buffer, lineterminator='\n')
@@ -37,7 +39,7 @@ def runs_csv(results: Mapping[str, Any]) -> str:
   return buffer.getvalue()
 
 
-def text(results: Mapping[str, Any]) -> str:
+def text(results: Results) -> str:
   """Renders the metrics, the gains and the verdicts for a terminal.
 
   Returns:

@@ -19,7 +19,8 @@ from rmtl_jax.report import pictures, plain
 from rmtl_jax.report.comparison import curves, tables
 from rmtl_jax.report.page import panels
 
-Results = Mapping[str, Any]
+Record = Mapping[str, Any]
+Results = Record
 Figure = matplotlib.figure.Figure
 
 _GREY = '#767676'
@@ -95,7 +96,7 @@ def differences(results: Results) -> Figure | None:
   return figure
 
 
-def _difference(axes: Any, y: int, record: Mapping[str, Any]) -> None:
+def _difference(axes: Any, y: int, record: Record) -> None:
   """Draws one method against one control at height y."""
   low, high = record['low'], record['high']
   is_clear = low is not None and not low <= 0.0 <= high
@@ -177,22 +178,20 @@ def q_values(results: Results) -> Figure | None:
   return figure
 
 
-def _quantiles(histogram: Mapping[str, Any]) -> np.ndarray:
+def _quantiles(histogram: Record) -> np.ndarray:
   """Interpolates the central quantiles, rows spread evenly within a bin."""
   counts = np.asarray(histogram['counts'], np.float64)
   shares = np.append(0.0, np.cumsum(counts)) / counts.sum()
   return np.interp(_CENTRAL, shares, histogram['edges'])
 
 
-def _common_edges(histograms: Sequence[Mapping[str, Any]]) -> np.ndarray:
+def _common_edges(histograms: Sequence[Record]) -> np.ndarray:
   """Edges of cells that cover the central rows of every histogram."""
   ends = np.array([_quantiles(histogram) for histogram in histograms])
   return np.linspace(ends[:, 0].min(), ends[:, 1].max(), _CELLS + 1)
 
 
-def _pooled(
-  histograms: Sequence[Mapping[str, Any]], edges: np.ndarray
-) -> np.ndarray:
+def _pooled(histograms: Sequence[Record], edges: np.ndarray) -> np.ndarray:
   """Sums the histograms on common cells.
 
   Critics of different seeds have bins of their own, so each one's cumulative

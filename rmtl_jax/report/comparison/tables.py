@@ -15,7 +15,8 @@ from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report.page import content
 from rmtl_jax.weighting import registry
 
-Results = Mapping[str, Any]
+Record = Mapping[str, Any]
+Results = Record
 Table = content.Table
 
 # Of differences between AUCs.
@@ -41,13 +42,13 @@ def inverse(results: Results) -> list[metric_registry.Metric]:
   return [one for one in compared(results) if one in metric_registry.INVERSE]
 
 
-def by_backbone(results: Results) -> list[Mapping[str, Any]]:
+def by_backbone(results: Results) -> list[Record]:
   """Sorts the methods by backbone, stably."""
   order = list(dict.fromkeys(m['backbone'] for m in results['methods']))
   return sorted(results['methods'], key=lambda m: order.index(m['backbone']))
 
 
-def weights_name(method: Mapping[str, Any]) -> str:
+def weights_name(method: Record) -> str:
   """The label of a method's weighting."""
   if not method['weighting']:
     return 'pre-trained only'
@@ -55,7 +56,7 @@ def weights_name(method: Mapping[str, Any]) -> str:
   return registry.label(method['weighting'], form)
 
 
-def from_scratch(results: Results, method: Mapping[str, Any]) -> bool:
+def from_scratch(results: Results, method: Record) -> bool:
   """Whether a method's stage 3 starts from new parameters."""
   default = results['config'].get('finetune', {}).get('start')
   settings = method.get('settings', {})
@@ -215,9 +216,9 @@ def critics(results: Results) -> Table:
   return Table((*header, 'collapsed'), rows, 2)
 
 
-def critics_by_label(results: Results) -> dict[str, list[Mapping[str, Any]]]:
+def critics_by_label(results: Results) -> dict[str, list[Record]]:
   """Groups the critics' records, one per seed, by critic."""
-  labels: dict[str, list[Mapping[str, Any]]] = {}
+  labels: dict[str, list[Record]] = {}
   for record in results['critics']:
     labels.setdefault(record['critic'], []).append(record)
   return labels
@@ -241,21 +242,19 @@ def weights(results: Results) -> Table:
   return Table(header, rows, 2)
 
 
-def _runs(
-  results: Results, method: Mapping[str, Any]
-) -> list[Mapping[str, Any]]:
+def _runs(results: Results, method: Record) -> list[Record]:
   return [run for run in results['runs'] if run['method'] == method['name']]
 
 
 def _single(
-  values: Mapping[str, Any], shown: Sequence[metric_registry.Metric]
+  values: Record, shown: Sequence[metric_registry.Metric]
 ) -> Sequence[str]:
   return [
     content.number(values.get(one.name), one.form, 'undefined') for one in shown
   ]
 
 
-def _mean_error(record: Mapping[str, Any], form: str, unit: float = 1.0) -> str:
+def _mean_error(record: Record, form: str, unit: float = 1.0) -> str:
   """Formats 'mean ± standard error'; one seed has no error."""
   mean, error = record['mean'], record['standard_error']
   if mean is None:

@@ -8,12 +8,14 @@ from typing import Any
 from rmtl_jax.report import tables
 from rmtl_jax.report.page import content
 
+Record = Mapping[str, Any]
+
 _CODE = ('setting', 'value', 'paper')
 
 
 def settings(
-  values: Mapping[str, Any],
-  defaults: Mapping[str, Any],
+  values: Record,
+  defaults: Record,
   changed_caption: str,
   all_caption: str,
 ) -> list[content.Block]:
@@ -49,7 +51,7 @@ def _setting(value: Any) -> str:
   return str(value) if value != '' else '(none)'
 
 
-def splits(of: Mapping[str, Any], tasks: Sequence[str]) -> content.Grid:
+def splits(of: Record, tasks: Sequence[str]) -> content.Grid:
   """Shows rows, sessions and label rates of every split.
 
   Args:
@@ -77,7 +79,7 @@ def splits(of: Mapping[str, Any], tasks: Sequence[str]) -> content.Grid:
   )
 
 
-def provenance(record: Mapping[str, Any]) -> content.Section:
+def provenance(record: Record) -> content.Section:
   """Says how the figures were made; see `tables.provenance`."""
   lines = tables.provenance(record)
   return content.Section('How this was made', [content.Items(lines)])

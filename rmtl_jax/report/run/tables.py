@@ -234,9 +234,7 @@ def critics(record: Record) -> Table:
   )
 
 
-def _with_interval(
-  values: Mapping[str, Any], key: str, form: str = '.4f'
-) -> str:
+def _with_interval(values: Record, key: str, form: str = '.4f') -> str:
   value, interval = values.get(key), values.get(f'{key}_interval')
   if key not in values:
     return content.NOTHING
