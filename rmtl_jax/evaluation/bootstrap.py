@@ -121,17 +121,10 @@ def error_replicates(
   weights: np.ndarray | None = None,
   paired: bool = True,
 ) -> dict[str, np.ndarray]:
-  """As `replicates`, of tasks that are not binary.
-
-  The draws of a seed are those of `replicates`.
+  """As `replicates`, of tasks that are not binary, with the same draws.
 
   Args:
-    predictions: M prediction sets [R, K] of the same rows; finite.
-    labels: [R, K].
-    session: i64[R], in any order.
-    count: B.
-    seed: of the draws.
-    weights: [R, K] >= 0, or None.
+    labels: [R, K], any numbers.
     paired: whether XAUC is asked for, which takes the longest.
 
   Returns:
@@ -191,15 +184,7 @@ def of_kinds(
 ) -> dict[str, np.ndarray]:
   """`replicates` of the binary tasks and `error_replicates` of the others.
 
-  Args:
-    predictions: M prediction sets [R, K] of the same rows; finite.
-    labels: [R, K].
-    session: i64[R], in any order.
-    count: B.
-    seed: of the draws, which are the same for all tasks.
-    is_binary: of each task.
-    weights: [R, K] >= 0, or None.
-    paired: as for `error_replicates`.
+  Arguments are theirs; `is_binary` is of each task.
 
   Returns:
     Each metric to f64[B, M, K], NaN for tasks of other kinds.

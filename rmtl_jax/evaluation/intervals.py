@@ -64,10 +64,7 @@ def observed_sessions(
 ) -> np.ndarray:
   """Counts the sessions in which a task is observed, i64[K].
 
-  Args:
-    labels: [R, K].
-    session: i64[R], in any order.
-    weights: [R, K] >= 0, or None; rows of weight 0 are left out.
+  Arguments are those of `rarer_sessions`.
   """
   return _holding(np.ones(labels.shape, bool), session, weights)
 

@@ -1,4 +1,8 @@
-"""The calibration maps of a run: fitting, reading, evaluating."""
+"""The calibration maps of a run: fitting, reading, evaluating.
+
+`tasks` are K names; `predict` returns a stage's predictions of the validation
+rows, f32[R, K].
+"""
 
 from __future__ import annotations
 
@@ -82,9 +86,6 @@ def fit(
 
   Args:
     stages: names.
-    predict: returns a stage's predictions of the validation rows, f32[R, K].
-    validation: these rows.
-    tasks: K names.
     method: `config.evaluation.calibration`.
   """
   if method == 'none':
@@ -121,12 +122,6 @@ def levelled(
 
   Their form says how far to believe a model, which these rows can't say any
   more; the level of what it predicts of them they can.
-
-  Args:
-    maps: by stage and task.
-    predict: returns a stage's predictions of the validation rows, f32[R, K].
-    validation: these rows.
-    tasks: K names.
   """
   weights = columns_lib.metric_weight(validation)
 
@@ -168,8 +163,6 @@ def evaluate(
   Args:
     maps: stages without maps are left out.
     predictions: uncalibrated, f32[R, K] per stage.
-    split: the rows.
-    tasks: K names.
     config: `evaluation`, `seed`.
 
   Returns:
@@ -196,7 +189,6 @@ def apply(
   Args:
     maps: by stage and task.
     predictions: uncalibrated, f32[R, K] per stage.
-    tasks: K names.
   """
   return {
     stage: np.stack(

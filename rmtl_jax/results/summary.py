@@ -1,4 +1,7 @@
-"""Parts of a run's record: metrics, baseline, critics, warnings."""
+"""Parts of a run's record: metrics, baseline, critics, warnings.
+
+`split` has R rows, of K tasks with the names `tasks`.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +44,6 @@ def stages(
 
   Args:
     predictions: f32[R, K] per stage.
-    split: the rows.
-    tasks: K names.
     config: `evaluation`, `seed`.
 
   Returns:
@@ -130,8 +131,6 @@ def critic(
   Args:
     q_values: Q(s, pi(s)) of the split's rows, f32[R, K].
     policy: pi(s), f32[R, K].
-    split: the rows.
-    tasks: K names.
     config: discount and reward.
 
   Returns:
@@ -197,8 +196,6 @@ def curves(
 
   Args:
     q_values: Q(s, pi(s)) of the split's rows, f32[R, K].
-    split: the rows.
-    tasks: K names.
     weights: of the rows, f32[R, K].
     steps: number of positions in the session.
     bins: of the histograms.
@@ -252,7 +249,6 @@ def one_class_warnings(
 
   Args:
     validation: labels of the validation rows, f32[R, K].
-    tasks: K names.
     weights: f32[R, K], 0 where a label is not observed; or None.
 
   Returns:

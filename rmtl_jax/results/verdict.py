@@ -1,6 +1,7 @@
 """What a run says of weighting and of its critics, in plain sentences.
 
 A run is one seed, so nothing here is a claim: `rmtl compare` makes those.
+`record` is the content of metrics.json.
 """
 
 from __future__ import annotations
@@ -18,9 +19,6 @@ Record = Mapping[str, Any]
 def sentences(record: Record) -> list[str]:
   """The verdict of a run: whether weighting was worth it, what critics knew.
 
-  Args:
-    record: the content of metrics.json.
-
   Returns:
     The headline first, where there is one.
   """
@@ -30,9 +28,6 @@ def sentences(record: Record) -> list[str]:
 
 def headline(record: Record) -> str:
   """Says whether weighting was worth it in this run.
-
-  Args:
-    record: the content of metrics.json.
 
   Returns:
     '' where stage 3 has not finished or has constant weights.
@@ -68,11 +63,7 @@ def headline(record: Record) -> str:
 
 
 def details(record: Record) -> list[str]:
-  """The figures behind the headline, and what the critics knew.
-
-  Args:
-    record: the content of metrics.json.
-  """
+  """The figures behind the headline, and what the critics knew."""
   lines = []
   by_task = _against_control(record)
   if headline(record) and by_task:
@@ -182,7 +173,7 @@ def _listed(names: Sequence[str]) -> str:
   return ' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))
 
 
-def refit(found: Mapping[str, Any]) -> str:
+def refit(found: Record) -> str:
   """What a run trains again, in a sentence.
 
   Args:
@@ -198,7 +189,7 @@ def refit(found: Mapping[str, Any]) -> str:
   )
 
 
-def started(found: Mapping[str, Any]) -> str:
+def started(found: Record) -> str:
   """What a run started from, in a sentence.
 
   Args:
