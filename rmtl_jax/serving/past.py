@@ -12,8 +12,7 @@ import contextlib
 import dataclasses
 import pathlib
 import tempfile
-import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import duckdb
 import numpy as np
@@ -28,9 +27,6 @@ from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import history, rates
 from rmtl_jax.serving import log, log_columns, log_events, rows
 from rmtl_jax.serving import vocabulary as vocabulary_lib
-
-if typing.TYPE_CHECKING:
-  from rmtl_jax.serving import kept
 
 _BATCH_ROWS = 65_536
 _SCRATCH = 'rmtl-predict'
@@ -110,7 +106,7 @@ class Past:
     self.connection, self.manifest = connection, manifest
     self._needs, self._log_schema = needs, log_columns.make_log_schema(manifest)
     self._rows = self._earlier = 0
-    self._numbers = frozenset(KEYS)
+    self._numbers: Collection[str] = KEYS
     log.create_table(connection, self._log_schema)
 
   @property
@@ -144,21 +140,24 @@ class Past:
     """Numbers the next rows as if so many rows of a history were there."""
     self._rows = self._earlier = rows
 
-  def look_back(self, history: kept.KeptHistory, seen: kept.Snapshot) -> None:
-    """Adds what a kept history has of the past of the rows that are there.
-
-    Args:
-      history: of the same model.
-      seen: what it had when `start_after` was told of its rows.
-    """
+  def keys(self) -> pa.Table:
+    """`session`, `user` and `item` of the rows that are there."""
     item = sql.quote(log.item_column(self._log_schema))
-    keys = self.connection.sql(
+    return self.connection.sql(
       f'SELECT session, "user", {item} AS item FROM {log.TABLE}'
     ).to_arrow_table()
-    self.connection.register('values', history.near(seen, keys))
+
+  def add_kept(self, kept: pa.Table, numbers: Collection[str]) -> None:
+    """Adds rows of a kept history (kept.py), beside rows to predict for.
+
+    Args:
+      kept: rows of its log, of numbers below those of `start_after`.
+      numbers: keys of which every value of the whole history is a number.
+    """
+    self.connection.register('values', kept)
     self.connection.execute(f'INSERT INTO {log.TABLE} BY NAME FROM values')
     self.connection.unregister('values')
-    self._numbers = seen.numbers
+    self._numbers = numbers
 
   def compute(self, items: vocabulary_lib.Vocabulary | None) -> None:
     """Computes the past of every row to predict for.

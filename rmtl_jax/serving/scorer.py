@@ -321,7 +321,7 @@ class Scorer(abc.ABC):
         seen = history.snapshot
         past.start_after(seen.rows)
         past.add(again, scored=True, size=self.chunk_rows)
-        past.look_back(history, seen)
+        past.add_kept(history.near(seen, past.keys()), seen.numbers)
       else:
         for part in history or ():
           past.add(part, scored=False, size=self.chunk_rows)
