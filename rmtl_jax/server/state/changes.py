@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from rmtl_jax.preparation.sources import table_events
 from rmtl_jax.server.state import labels as labels_lib
-from rmtl_jax.server.state import reading, records, stores
+from rmtl_jax.server.state import records, stores
 from rmtl_jax.server.state import state as state_lib
 
 # Visits that a change puts into the counters at most, beside some per row.
@@ -15,7 +15,7 @@ _SWEEP = 64
 
 
 def append(
-  store: stores.Change, of: state_lib.Shape, rows: Iterable[reading.Row | None]
+  store: stores.Change, of: state_lib.Shape, rows: Iterable[records.Row | None]
 ) -> Counter[str]:
   """Adds rows that were shown.
 
@@ -51,7 +51,7 @@ class Change:
     self._counts: Counter[records.Count] = Counter()
     self._clock: int | None = store.fact('clock')
 
-  def add(self, row: reading.Row) -> None:
+  def add(self, row: records.Row) -> None:
     """Adds one row, or what is new of it."""
     known = self._store.find_event(row.identity)
     if known is not None:
@@ -129,7 +129,7 @@ class Change:
         self._store.join_visits(kept.id, other.id)
 
   def _visit(
-    self, near: Sequence[records.Visit], row: reading.Row, last: Sequence[int]
+    self, near: Sequence[records.Visit], row: records.Row, last: Sequence[int]
   ) -> records.Visit:
     """The visit of a row, which grows by it and may join two.
 
@@ -214,7 +214,7 @@ class OfEvents(Change):
     assert of.events is not None
     self._kinds = table_events.codes(of.events)
 
-  def add(self, row: reading.Row) -> None:
+  def add(self, row: records.Row) -> None:
     """Adds one event, or what is new of it."""
     if row.item is None:
       self.found['ignored'] += 1
@@ -262,12 +262,12 @@ class OfEvents(Change):
       found.append(event)
     return found
 
-  def _view_time(self, row: reading.Row) -> int:
+  def _view_time(self, row: records.Row) -> int:
     """The time of an impression; a row without a kind is one."""
     is_view = row.event is None or row.event in self._kinds.impressions
     return row.time if is_view else records.NEVER
 
-  def _grown(self, row: reading.Row) -> records.Visit:
+  def _grown(self, row: records.Row) -> records.Visit:
     """The visit of an event, which grows by it and may join two."""
     idle = self._shape.idle_ms
     near = self._store.near(row.owner, row.time - idle, row.time + idle)
@@ -309,7 +309,7 @@ class OfEvents(Change):
     pair: records.Event | None,
     labels: labels_lib.Labels,
     time: int,
-    row: reading.Row | None = None,
+    row: records.Row | None = None,
   ) -> list[tuple[int | None, int | None]]:
     """Labels of a pair and of what is new of it.
 
@@ -353,7 +353,7 @@ class OfEvents(Change):
     return found
 
   def _put(
-    self, visit: int, row: reading.Row, time: int, labels: labels_lib.Labels
+    self, visit: int, row: records.Row, time: int, labels: labels_lib.Labels
   ) -> None:
     """Adds a row, or one of no time."""
     self._reopened(self._store.visit(visit))

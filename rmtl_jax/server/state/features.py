@@ -20,18 +20,18 @@ from rmtl_jax.preparation.as_of import (
   rates,
   recency,
 )
-from rmtl_jax.server.state import reading
+from rmtl_jax.server.state import records
 from rmtl_jax.server.state import state as state_lib
 from rmtl_jax.serving import vocabulary as vocabulary_lib
 
-_Value = Callable[[state_lib.Look, reading.Row], float | None]
+_Value = Callable[[state_lib.Look, records.Row], float | None]
 
 
 def column(
   field: source.SourceField,
   tasks: Sequence[source.SourceTask],
   items: vocabulary_lib.Vocabulary | None,
-) -> Callable[[state_lib.Look, Sequence[reading.Row]], pa.Array]:
+) -> Callable[[state_lib.Look, Sequence[records.Row]], pa.Array]:
   """The function that computes a field of rows.
 
   Args:
@@ -48,9 +48,9 @@ def column(
   value = _value(field, tasks)
   of_item = groups.window_of(field) in ('item', 'pair')
 
-  def values(look: state_lib.Look, rows: Sequence[reading.Row]) -> pa.Array:
+  def values(look: state_lib.Look, rows: Sequence[records.Row]) -> pa.Array:
     # Candidates of one moment have most of their past in common.
-    found: dict[reading.Row, float | None] = {}
+    found: dict[records.Row, float | None] = {}
     column = []
     for row in rows:
       at = row if of_item else row._replace(item=None)
@@ -97,12 +97,12 @@ def _number(count: int) -> float | None:
   return float(count) if count else None
 
 
-def _session_gap(look: state_lib.Look, row: reading.Row) -> float | None:
+def _session_gap(look: state_lib.Look, row: records.Row) -> float | None:
   events = look.session(row).events
   return float(row.time - events[-1].time) if events else None
 
 
-def _pair_gap(look: state_lib.Look, row: reading.Row) -> float | None:
+def _pair_gap(look: state_lib.Look, row: records.Row) -> float | None:
   last = look.pair(row)[1]
   return None if last is None else float(row.time - last)
 
@@ -110,7 +110,7 @@ def _pair_gap(look: state_lib.Look, row: reading.Row) -> float | None:
 def _user_gap(what: str) -> _Value:
   """Since the last of a user's rows or positives; see labels.dated."""
 
-  def value(look: state_lib.Look, row: reading.Row) -> float | None:
+  def value(look: state_lib.Look, row: records.Row) -> float | None:
     last = look.last(row, what)
     return None if last is None else float(row.time - last)
 
@@ -135,14 +135,14 @@ def _rate(key: str, place: int, prior: float) -> _Value:
   """As rates.rates_sql."""
   pseudo = rates.WEIGHT * prior
 
-  def value(look: state_lib.Look, row: reading.Row) -> float | None:
+  def value(look: state_lib.Look, row: records.Row) -> float | None:
     positives, count = look.rate(row, key, place)
     return (positives + pseudo) / (count + rates.WEIGHT) if count > 0 else None
 
   return value
 
 
-def _known(look: state_lib.Look, row: reading.Row, place: int) -> list[int]:
+def _known(look: state_lib.Look, row: records.Row, place: int) -> list[int]:
   """Times of the session's earlier rows with a known positive of a task."""
   found = []
   for event in look.session(row).events:
@@ -154,7 +154,7 @@ def _known(look: state_lib.Look, row: reading.Row, place: int) -> list[int]:
 
 
 def _positives(
-  look: state_lib.Look, row: reading.Row, place: int
+  look: state_lib.Look, row: records.Row, place: int
 ) -> float | None:
   if not look.session(row).events:
     return None
@@ -162,7 +162,7 @@ def _positives(
 
 
 def _session_rate(
-  look: state_lib.Look, row: reading.Row, place: int, prior: float
+  look: state_lib.Look, row: records.Row, place: int, prior: float
 ) -> float | None:
   """As feedback.features_sql."""
   count = len(look.session(row).events)
@@ -172,7 +172,7 @@ def _session_rate(
   return (known + feedback.WEIGHT * prior) / (count + feedback.WEIGHT)
 
 
-def _since(look: state_lib.Look, row: reading.Row, place: int) -> float | None:
+def _since(look: state_lib.Look, row: records.Row, place: int) -> float | None:
   known = _known(look, row, place)
   if not known:
     return None
@@ -184,7 +184,7 @@ def _since(look: state_lib.Look, row: reading.Row, place: int) -> float | None:
 
 def _histories(
   look: state_lib.Look,
-  rows: Sequence[reading.Row],
+  rows: Sequence[records.Row],
   items: vocabulary_lib.Vocabulary,
   width: int,
 ) -> pa.Array:

@@ -13,7 +13,14 @@ import pyarrow as pa
 from rmtl_jax import types
 from rmtl_jax.preparation.as_of import history as history_lib
 from rmtl_jax.server import bodies
-from rmtl_jax.server.state import changes, features, lanes, reading, stores
+from rmtl_jax.server.state import (
+  changes,
+  features,
+  lanes,
+  reading,
+  records,
+  stores,
+)
 from rmtl_jax.server.state import state as state_lib
 from rmtl_jax.serving import past
 from rmtl_jax.serving import rows as rows_lib
@@ -138,7 +145,7 @@ class Keeper:
 
   @contextlib.contextmanager
   def _writing(
-    self, rows: Sequence[reading.Row] = ()
+    self, rows: Sequence[records.Row] = ()
   ) -> Iterator[stores.Change]:
     asked = self._shape.asked(rows)
     with self._lock, self._writes.writing(asked) as change:
@@ -232,27 +239,27 @@ class _Model:
       for one in scorer.needs.fields
     ]
 
-  def rows(self, table: rows_lib.Rows) -> Iterator[reading.Row]:
+  def rows(self, table: rows_lib.Rows) -> Iterator[records.Row]:
     """Reads raw rows to predict for."""
     found = self._reader.read(table, self._needs, scored=True)
     return (row for row in found if row is not None)
 
-  def shown_rows(self, table: rows_lib.Rows) -> Iterator[reading.Row | None]:
+  def shown_rows(self, table: rows_lib.Rows) -> Iterator[records.Row | None]:
     """Reads raw rows that were shown; None for what means nothing."""
     return self._reader.read(table, self._needs, scored=False)
 
   def shown(
     self, tables: Sequence[pa.Table]
-  ) -> list[list[reading.Row | None] | Exception]:
+  ) -> list[list[records.Row | None] | Exception]:
     """Reads rows of several requests, or what is wrong with each."""
 
-    def read(numbers: list[int]) -> list[reading.Row | None]:
+    def read(numbers: list[int]) -> list[records.Row | None]:
       whole = pa.concat_tables([tables[n] for n in numbers])
       rows = rows_lib.rows_of_table(whole, bodies.WHERE)
       return list(self.shown_rows(rows))
 
     done, faults = bodies.work_together(tables, read)
-    found: dict[int, list[reading.Row | None] | Exception] = {**faults}
+    found: dict[int, list[records.Row | None] | Exception] = {**faults}
     for numbers, rows in done:
       left = iter(rows)
       for n in numbers:
@@ -260,7 +267,7 @@ class _Model:
     return [found[n] for n in range(len(tables))]
 
   def earlier(
-    self, look: state_lib.Look, rows: Sequence[reading.Row]
+    self, look: state_lib.Look, rows: Sequence[records.Row]
   ) -> list[lanes.Earlier]:
     """What came before each row in its session."""
     assert self._items is not None

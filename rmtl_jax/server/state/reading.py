@@ -10,7 +10,7 @@ import math
 import re
 import threading
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,53 +18,22 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet
 from rmtl_jax.preparation import checks, sql
 from rmtl_jax.preparation import labels as labels_sql
-from rmtl_jax.server.state import labels as labels_lib
+from rmtl_jax.server.state import records
 from rmtl_jax.serving import log, log_columns, lookup, past, rows
 from rmtl_jax.serving import vocabulary as vocabulary_lib
 
 # Rows that DuckDB reads at a time.
 _CHUNK = 4096
-
-
 # ms of a unit.
 _SCALES = {'ms': 1, 's': 1000}
 # Of Arrow's units.
 _NANOSECONDS = {'s': 10**9, 'ms': 10**6, 'us': 10**3}
-
-
 # Numbers as programs write them; a code such as 007 is none.
 _WHOLE = re.compile(r'-?(0|[1-9][0-9]{0,30})')
 _WRITTEN = re.compile(
   _WHOLE.pattern + r'(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?'
 )
 _TRUTH = {'true': True, 'false': False}
-
-
-class Row(NamedTuple):
-  """What the state knows of a raw row.
-
-  Attributes:
-    session: its id, or None.
-    user: or None.
-    item: or None.
-    time: ms.
-    labels: what came of it; of rows to predict for ().
-    identity: equal for rows that are equal but for labels.
-    event: in a log of events the code of its kind; None of a row.
-  """
-
-  session: str | None
-  user: str | None
-  item: str | None
-  time: int
-  labels: labels_lib.Labels = ()
-  identity: bytes = b''
-  event: int | None = None
-
-  @property
-  def owner(self) -> str:
-    """Whose visits the row belongs to."""
-    return f's{self.session}' if self.session is not None else f'u{self.user}'
 
 
 class Reader:
@@ -84,7 +53,7 @@ class Reader:
 
   def read(
     self, table: rows.Rows, needs: past.Needs, scored: bool
-  ) -> Iterator[Row | None]:
+  ) -> Iterator[records.Row | None]:
     """Reads rows.
 
     Args:
@@ -118,11 +87,11 @@ class Reader:
         columns[name] = values.to_pylist()
       names = ('session', 'user', 'item', 'timestamp')
       keys = zip(*(columns[name] for name in names), strict=True)
-      whole = [Row(*key) for key in keys]
+      whole = [records.Row(*key) for key in keys]
       if scored:
         yield from whole
         continue
-      rows: list[Row | None] = [None] * chunk.table.num_rows
+      rows: list[records.Row | None] = [None] * chunk.table.num_rows
       for n, number in enumerate(columns['row_id']):
         labels = tuple(
           (columns[f'y_{i}'][n], columns[f't_{i}'][n])
@@ -135,7 +104,7 @@ class Reader:
       for row, identity in zip(rows, identities, strict=True):
         yield row and row._replace(identity=identity)
 
-  def _keys(self, table: pa.Table) -> list[Row] | None:
+  def _keys(self, table: pa.Table) -> list[records.Row] | None:
     """Keys and times of plain values, without a query.
 
     Args:
@@ -164,7 +133,9 @@ class Reader:
       return None
     if any(s is None and u is None for s, u in zip(*texts[:2], strict=True)):
       return None
-    return [Row(*key) for key in zip(*map(_whole, texts), times, strict=True)]
+    return [
+      records.Row(*key) for key in zip(*map(_whole, texts), times, strict=True)
+    ]
 
   def _times(self, table: pa.Table) -> list[int]:
     """Whole times of the usual units, ms.

@@ -1,20 +1,43 @@
-"""What a state consists of."""
+"""Rows as a state knows them, and what it keeps of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from rmtl_jax.server.state import labels as labels_lib
-
-if TYPE_CHECKING:
-  from rmtl_jax.server.state import reading
-
 
 # The time of what is no row: of a pair that was not viewed yet, or that has
 # another row by now, and of a row whose session turned out to have begun in an
 # earlier split. What asks for earlier rows does not see it.
 NEVER = 2**52
+
+
+class Row(NamedTuple):
+  """What the state knows of a raw row.
+
+  Attributes:
+    session: its id, or None.
+    user: or None.
+    item: or None.
+    time: ms.
+    labels: what came of it; of rows to predict for ().
+    identity: equal for rows that are equal but for labels.
+    event: in a log of events the code of its kind; None of a row.
+  """
+
+  session: str | None
+  user: str | None
+  item: str | None
+  time: int
+  labels: labels_lib.Labels = ()
+  identity: bytes = b''
+  event: int | None = None
+
+  @property
+  def owner(self) -> str:
+    """Whose visits the row belongs to."""
+    return f's{self.session}' if self.session is not None else f'u{self.user}'
 
 
 class Event(NamedTuple):
@@ -96,7 +119,7 @@ class Asked(NamedTuple):
     dated: names of counts of which the last time is asked for.
   """
 
-  rows: Sequence[reading.Row] = ()
+  rows: Sequence[Row] = ()
   idle_ms: int = 0
   counts: Sequence[str] = ()
   dated: Sequence[str] = ()

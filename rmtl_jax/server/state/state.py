@@ -20,7 +20,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.schema import events as events_lib
 from rmtl_jax.server.state import labels as labels_lib
-from rmtl_jax.server.state import reading, records, stores
+from rmtl_jax.server.state import records, stores
 from rmtl_jax.serving import log_columns, past
 
 _FOREVER = 2**63 - 1
@@ -55,7 +55,7 @@ class Shape:
         return boundary
     return _FOREVER
 
-  def asked(self, rows: Sequence[reading.Row] = ()) -> records.Asked:
+  def asked(self, rows: Sequence[records.Row] = ()) -> records.Asked:
     """What a store is told of rows."""
     return records.Asked(
       rows,
@@ -139,7 +139,7 @@ class Look:
     self._numbers: dict[records.Count, int] = {}
     self._own: dict[tuple[str, int, str], dict[str, Counter[str]]] = {}
 
-  def session(self, row: reading.Row) -> Session:
+  def session(self, row: records.Row) -> Session:
     """What came before a row in its session."""
     at = row.owner, row.time
     if at not in self._sessions:
@@ -157,7 +157,7 @@ class Look:
       )
     return self._sessions[at]
 
-  def rows(self, row: reading.Row, key: str) -> int:
+  def rows(self, row: records.Row, key: str) -> int:
     """How many earlier rows of a row's user or item there are."""
     value = getattr(row, key)
     return 0 if value is None else self._number(key, 'rows', value, row.time)
@@ -168,7 +168,7 @@ class Look:
       self._numbers[at] = self._store.count(*at)
     return self._numbers[at]
 
-  def last(self, row: reading.Row, what: str) -> int | None:
+  def last(self, row: records.Row, what: str) -> int | None:
     """The last earlier time of a user's rows or positives, ms.
 
     Args:
@@ -179,7 +179,7 @@ class Look:
       return None
     return self._store.last('user', what, row.user, row.time)
 
-  def pair(self, row: reading.Row) -> tuple[int, int | None]:
+  def pair(self, row: records.Row) -> tuple[int, int | None]:
     """Earlier rows of a row's user and item: number, time of the last."""
     if row.user is None or row.item is None:
       return 0, None
@@ -189,7 +189,7 @@ class Look:
     """Items of a user's earlier rows, the last first."""
     return self._store.shown(user, time)
 
-  def rate(self, row: reading.Row, key: str, task: int) -> tuple[int, int]:
+  def rate(self, row: records.Row, key: str, task: int) -> tuple[int, int]:
     """Positives and rows of a task that count for a row's user or item."""
     value = getattr(row, key)
     if value is None:
@@ -212,7 +212,7 @@ class Look:
       self._rates[at] = found
     return self._rates[at]
 
-  def _of_session(self, row: reading.Row, key: str) -> dict[str, Counter[str]]:
+  def _of_session(self, row: records.Row, key: str) -> dict[str, Counter[str]]:
     """What a row's own session adds to rates, which the row doesn't see."""
     at = row.owner, row.time, key
     if at not in self._own:

@@ -10,7 +10,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest_file
-from rmtl_jax.server.state import reading
+from rmtl_jax.server.state import reading, records
 from rmtl_jax.serving import past
 from rmtl_jax.serving import rows as rows_lib
 from tests.serving import past_run
@@ -46,10 +46,10 @@ def both(reader, table, monkeypatch):
 def test_plain_values(reader, monkeypatch):
   found = both(reader, TABLE, monkeypatch)
   assert found == [
-    reading.Row('a', '1', 'x', 10_000),
-    reading.Row(None, '2', '118', 20_000),
-    reading.Row('7', '3', None, 30_000),
-    reading.Row(None, '4', None, 40_000),
+    records.Row('a', '1', 'x', 10_000),
+    records.Row(None, '2', '118', 20_000),
+    records.Row('7', '3', None, 30_000),
+    records.Row(None, '4', None, 40_000),
   ]
 
 

@@ -18,7 +18,6 @@ from rmtl_jax import types
 from rmtl_jax.server import bodies
 from rmtl_jax.server.state import (
   changes,
-  reading,
   records,
   redis_store,
   redis_url,
@@ -150,7 +149,7 @@ def test_odd_names_are_kept_apart(scorer, place):
     '0' * 99,
   ]
   rows = [
-    reading.Row(
+    records.Row(
       None, user, item, 10**12 + at % 3, ((1, None), (0, None)), bytes([at])
     )
     for at, (user, item) in enumerate(itertools.product(names, names))
