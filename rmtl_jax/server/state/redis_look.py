@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rmtl_jax.server.state import records, redis_keys
+from rmtl_jax.server.state import records, redis_keys, redis_scripts
 
 # Items of a user that are read at a time.
 _PAGE = 128
 
 
-def read(
-  asked: records.Asked,
-  script: Callable[[str], Sequence[bytes]],
-  page: Callable[[str, int, int, int], Sequence[bytes]],
-) -> Look:
-  """Reads all that the rows may need, but for the users' items.
-
-  Args:
-    asked: the rows.
-    script: runs redis_scripts.LOOK.
-    page: items of a user, before a time, from a place on, so many.
-  """
+def read(asked: records.Asked, scripts: redis_scripts.Scripts) -> Look:
+  """Reads all that the rows may need, but for the users' items."""
   rows = asked.rows
   sessions = _unique(row.owner for row in rows if row.session is not None)
   near = _unique((row.owner, row.time) for row in rows if row.session is None)
@@ -55,7 +45,8 @@ def read(
       (redis_keys.pair(user, item), str(time)) for user, item, time in pairs
     ],
   }
-  found = [json.loads(text) for text in script(redis_keys.dumps(question))]
+  texts = scripts.run(redis_scripts.LOOK, redis_keys.dumps(question))
+  found = [json.loads(text) for text in texts]
   answers = [
     dict(zip(of, one, strict=True))
     for of, one in zip(
@@ -63,7 +54,9 @@ def read(
     )
   ]
   names = asked.counts, asked.dated
-  return Look(answers, [{n: i for i, n in enumerate(o)} for o in names], page)
+  return Look(
+    answers, [{n: i for i, n in enumerate(o)} for o in names], scripts
+  )
 
 
 def _unique(values: Any) -> list[Any]:
@@ -77,12 +70,12 @@ class Look:
     self,
     answers: Sequence[dict[Any, Any]],
     names: Sequence[dict[str, int]],
-    page: Callable[[str, int, int, int], Sequence[bytes]],
+    scripts: redis_scripts.Scripts,
   ):
     """Takes what `read` has found."""
     self._sessions, self._near, self._counts, self._open, *others = answers
     self._dates, self._pairs = others
-    (self._names, self._dated), self._page = names, page
+    (self._names, self._dated), self._scripts = names, scripts
     self._events: dict[int, list[Any]] = {}
 
   def _visits(self, found: list[Any]) -> list[records.Visit]:
@@ -123,7 +116,7 @@ class Look:
   def shown(self, user: str, time: int) -> Iterator[str]:
     """See `stores.Reads`; rows are only ever added, so pages fit together."""
     start = 0
-    while page := self._page(user, time, start, _PAGE):
+    while page := self._scripts.shown(user, time, start, _PAGE):
       for member in page:
         yield member.rpartition(b'\0')[0].decode()
       start += len(page)

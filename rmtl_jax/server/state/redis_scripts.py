@@ -218,3 +218,8 @@ class Scripts:
       return None
     found: Any = self._client.hget(self.prefix + 'events', number.decode())
     return json.loads(found)
+
+  def shown(self, user: str, before: int, start: int, most: int) -> Any:
+    """A page of a user's items before a time, as `shown:U` has them."""
+    key = f'{self.prefix}shown:{user}'
+    return self._client.zrevrangebyscore(key, f'({before}', '-inf', start, most)

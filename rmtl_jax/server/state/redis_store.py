@@ -135,15 +135,7 @@ class Store:
   @contextlib.contextmanager
   def reading(self, asked: records.Asked) -> Iterator[redis_look.Look]:
     """See `stores.Store`."""
-
-    def page(user: str, before: int, start: int, most: int) -> Any:
-      return self._client.zrevrangebyscore(
-        f'{self._prefix}shown:{user}', f'({before}', '-inf', start, most
-      )
-
-    yield redis_look.read(
-      asked, lambda text: self._scripts.run(redis_scripts.LOOK, text), page
-    )
+    yield redis_look.read(asked, self._scripts)
 
   @contextlib.contextmanager
   def writing(self, asked: records.Asked) -> Iterator[redis_change.Change]:
