@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from rmtl_jax.config.limits import (
   Count,
@@ -609,3 +609,8 @@ class Config:
   faults: FaultsConfig = FaultsConfig()
   start: StartConfig = StartConfig()
   compare: CompareConfig = CompareConfig()
+
+  def with_network(self, **settings: Any) -> Config:
+    """The config with some settings of the network changed."""
+    network = dataclasses.replace(self.network, **settings)
+    return dataclasses.replace(self, network=network)

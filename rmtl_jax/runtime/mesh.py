@@ -230,8 +230,7 @@ class Layout:
     """
     if config.network.first_layer != 'auto':
       return config
-    network = dataclasses.replace(config.network, first_layer='plain')
-    return dataclasses.replace(config, network=network)
+    return config.with_network(first_layer='plain')
 
   def check(self, config: config_lib.Config, table_rows: int) -> None:
     """Refuses settings that this mesh can't shard.

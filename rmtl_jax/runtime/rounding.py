@@ -6,7 +6,6 @@ evaluated or served there, rounds as it has begun.
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 from typing import Literal
 
@@ -45,8 +44,7 @@ def resolved(
     name = workdir.read(path).config.network.matmul_precision
   else:
     name = 'default' if layout else _best(config.network)
-  network = dataclasses.replace(config.network, matmul_precision=name)
-  return dataclasses.replace(config, network=network)
+  return config.with_network(matmul_precision=name)
 
 
 def _best(

@@ -402,8 +402,7 @@ def padded(
   multiple = mesh.table_multiple(shape) if shape else 1
   if (path / 'config.json').exists():
     multiple = read(path).config.network.table_multiple
-  network = dataclasses.replace(config.network, table_multiple=multiple)
-  return dataclasses.replace(config, network=network)
+  return config.with_network(table_multiple=multiple)
 
 
 def read(path: pathlib.Path) -> Run:

@@ -77,10 +77,7 @@ class Predictor(scorer.Scorer):
     )
     self.chunk_rows = steps * slots
     self.lane_length = batch.lane_length
-    plain = dataclasses.replace(
-      run.config,
-      network=dataclasses.replace(run.config.network, first_layer='plain'),
-    )
+    plain = run.config.with_network(first_layer='plain')
     actor = self._models.predictor(plain)
 
     def predict(params, inputs):

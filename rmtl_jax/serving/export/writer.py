@@ -17,7 +17,6 @@ the values.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Mapping
@@ -137,12 +136,9 @@ def forward_pass(scorer: predictor.Predictor) -> Callable[..., jax.Array]:
   inputs and probabilities have leading dimensions [b, t] and segment and time,
   i32[b, t], come last.
   """
-  config = scorer.run.config
   spec = scorer.manifest.feature_spec()
-  plain = dataclasses.replace(config.network, first_layer='plain')
-  network = models_lib.Models(spec).predictor(
-    dataclasses.replace(config, network=plain)
-  )
+  plain = scorer.run.config.with_network(first_layer='plain')
+  network = models_lib.Models(spec).predictor(plain)
   tree = jax.tree.structure(scorer.params)
   apply_maps = _calibration(scorer.maps, scorer.tasks)
 
