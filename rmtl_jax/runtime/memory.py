@@ -14,6 +14,7 @@ import jax
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.runtime import programs
 
 # A compiled program has three mappings per function, some hundreds in all.
 _MAPPINGS = pathlib.Path('/proc/self/maps')
@@ -25,7 +26,6 @@ _CONTAINER = (
 )
 # Rows of all tables together are indexed by 32-bit integers.
 _MOST_ROWS = 2**31
-_COMPILED = '/jax/core/compile/backend_compile_duration'
 
 
 def release() -> bool:
@@ -56,13 +56,7 @@ def release_after_compiling() -> bool:
   """
   if _trimmer() is None:
     return False
-
-  def heard(event: str, duration_secs: float, **_: Any) -> None:
-    del duration_secs
-    if event == _COMPILED:
-      release()
-
-  jax.monitoring.register_event_duration_secs_listener(heard)
+  programs.on_compiled(release)
   return True
 
 

@@ -1,4 +1,4 @@
-"""Compiled programs that are kept on disk, for the next process."""
+"""Compiled programs: of 32 bits, heard of, and kept for the next process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-import jax
+import jax.monitoring
 from jax.experimental.compilation_cache import compilation_cache
 
 # Compile time of a program that is worth keeping.
@@ -20,9 +20,21 @@ _LEAST_SECONDS = 0.1
 _ENDING = '-cache'  # of JAX's files
 _CHECKED = '.checked'
 _SETTLED = 60.0  # seconds; an older file is not being written any more
+_COMPILED = '/jax/core/compile/backend_compile_duration'
 _ZSTD = b'\x28\xb5\x2f\xfd'
 _Given = ParamSpec('_Given')
 _Found = TypeVar('_Found')
+
+
+def on_compiled(work: Callable[[], object]) -> None:
+  """Calls work() after every compilation from now on, in its thread."""
+
+  def heard(event: str, duration_secs: float, **more: object) -> None:
+    del duration_secs, more
+    if event == _COMPILED:
+      work()
+
+  jax.monitoring.register_event_duration_secs_listener(heard)
 
 
 def in_32_bits(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:

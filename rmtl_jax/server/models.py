@@ -12,17 +12,15 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import jax.monitoring
-
 import rmtl_jax
 from rmtl_jax import types
+from rmtl_jax.runtime import programs
 from rmtl_jax.server import settings as settings_lib
 from rmtl_jax.serving import scorer as scorer_lib
 
 # What is written last, of an export and of a run: the first that is there
 # tells one model from the next.
 _RECORDS = ('export.json', 'metrics.json', 'config.json')
-_COMPILED = '/jax/core/compile/backend_compile_duration'
 _loading = threading.local()
 
 
@@ -115,10 +113,8 @@ def loading() -> Iterator[None]:
 def count_compilations(metrics: Any) -> None:
   """Counts programs from now on."""
 
-  def heard(event: str, duration_secs: float, **more: Any) -> None:
-    del duration_secs, more
-    if event == _COMPILED:
-      now = getattr(_loading, 'now', False)
-      metrics.compilations.labels('start' if now else 'request').inc()
+  def count() -> None:
+    now = getattr(_loading, 'now', False)
+    metrics.compilations.labels('start' if now else 'request').inc()
 
-  jax.monitoring.register_event_duration_secs_listener(heard)
+  programs.on_compiled(count)
