@@ -111,6 +111,12 @@ class Scorer(abc.ABC):
     """The as-of columns that rows need not have."""
     return self.needs.columns + self.slates.columns
 
+  @property
+  def items(self) -> vocabulary_lib.Vocabulary | None:
+    """The run's vocabulary of items; None if it reads none."""
+    field = self.manifest.item_field
+    return self.encoder.vocabulary(field) if field is not None else None
+
   @abc.abstractmethod
   def network(self, *inputs: Any) -> np.ndarray:
     """Probabilities of encoded rows.
@@ -190,17 +196,18 @@ class Scorer(abc.ABC):
       types.InputError: a column that is missing or of another type, or a value
         that its field can't have; names the column and the row, from 1.
     """
-    scored = self.score(table, history)
-    for line in scored.warnings:
-      warnings.warn(line, stacklevel=2)
-    return scored.probabilities
+    return self._with_warnings(table, history)
 
   def predict_proba(self, table: Any, history: Any = None) -> np.ndarray:
     """As `predict`, f32[R, K]: a column per task, in the order of `tasks`."""
+    found = self._with_warnings(table, history)
+    return np.stack([found[task] for task in self.tasks], axis=1)
+
+  def _with_warnings(self, table: Any, history: Any) -> dict[str, np.ndarray]:
     scored = self.score(table, history)
     for line in scored.warnings:
-      warnings.warn(line, stacklevel=2)
-    return np.stack([scored.probabilities[t] for t in self.tasks], axis=1)
+      warnings.warn(line, stacklevel=3)  # where the caller of `predict` stands
+    return scored.probabilities
 
   def score(self, table: Any, history: Any = None) -> Predictions:
     """Probabilities of raw rows, with remarks.
@@ -255,7 +262,7 @@ class Scorer(abc.ABC):
     Raises:
       types.InputError: as for `predict`.
     """
-    found = kept_lib.KeptHistory(self.manifest, self.needs, self._items())
+    found = kept_lib.KeptHistory(self.manifest, self.needs, self.items)
     self.extend_history(found, history)
     return found
 
@@ -326,7 +333,7 @@ class Scorer(abc.ABC):
         for part in history or ():
           past.add(part, scored=False, size=self.chunk_rows)
         past.add(again, scored=True, size=self.chunk_rows)
-      past.compute(self._items())
+      past.compute(self.items)
       notes.lines += past.warnings
       if not self.needs.sessions:
         for chunk, inputs in self._encoded(again, notes, past):
@@ -409,11 +416,6 @@ class Scorer(abc.ABC):
   def _own(self, rows: rows_lib.Rows) -> list[str]:
     """The columns of slates that rows lack, which are computed."""
     return [n for n in self.slates.columns if n not in rows.schema.names]
-
-  def _items(self) -> vocabulary_lib.Vocabulary | None:
-    """The run's vocabulary of items; None if it reads none."""
-    field = self.manifest.item_field
-    return self.encoder.vocabulary(field) if field is not None else None
 
   def _encoded(
     self,

@@ -228,8 +228,7 @@ class _Model:
     self.shape = shape
     self._reader = reading.Reader(scorer.manifest)
     self._needs: past.Needs = scorer.needs
-    field = scorer.manifest.item_field
-    self._items = None if field is None else scorer.encoder.vocabulary(field)
+    self._items = scorer.items
     if self._items is None and (
       scorer.needs.sessions or history_lib.GROUP in scorer.needs.groups
     ):
