@@ -87,11 +87,7 @@ def load(path: str | os.PathLike[str], warm_up: int = 0) -> Exported:
   """
   extras.require('flatbuffers', 'an exported model')
   directory = pathlib.Path(path)
-  record = read_record(directory)
-  files = files_lib.Files(directory, record['files'])
-  files.check()
-  files.require('manifest.json')
-  manifest = manifest_file.read_copy(directory)
+  record, files, manifest = read_checked(directory)
   for field in manifest.fields:
     if field.has_vocabulary:
       files.require(f'vocabulary/{field.name}.parquet')
@@ -124,7 +120,23 @@ def load(path: str | os.PathLike[str], warm_up: int = 0) -> Exported:
   return loaded
 
 
-def read_record(directory: pathlib.Path) -> dict[str, Any]:
+def read_checked(
+  directory: pathlib.Path,
+) -> tuple[dict[str, Any], files_lib.Files, manifest_lib.Manifest]:
+  """Reads export.json and manifest.json, and checks all files.
+
+  Raises:
+    types.InputError: not an exported model, or a file that is missing, changed
+      or outside of the directory.
+  """
+  record = _read_record(directory)
+  files = files_lib.Files(directory, record['files'])
+  files.check()
+  files.require('manifest.json')
+  return record, files, manifest_file.read_copy(directory)
+
+
+def _read_record(directory: pathlib.Path) -> dict[str, Any]:
   """Reads export.json.
 
   Raises:

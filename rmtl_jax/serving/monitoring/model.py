@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 
 from rmtl_jax import json_files, types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import manifest_file
 from rmtl_jax.results import reference as reference_lib
 from rmtl_jax.runtime import workdir
 from rmtl_jax.serving import exported, predictor
-from rmtl_jax.serving.export import files as files_lib
 
 
 class Model(NamedTuple):
@@ -75,17 +73,12 @@ def read(
 
 
 def _exported(path: pathlib.Path) -> Model:
-  record = exported.read_record(path)
-  files = files_lib.Files(path, record['files'])
-  files.check()
-  files.require('manifest.json')
-  manifest = manifest_file.read_copy(path)
-  where = path / reference_lib.FILE
+  record, _, manifest = exported.read_checked(path)
   return Model(
     path,
     manifest,
     frozenset(record['ignored']),
     record['stage'],
     record.get('calibrated') is True,
-    reference_lib.read(where, manifest),
+    reference_lib.read(path / reference_lib.FILE, manifest),
   )
