@@ -13,7 +13,7 @@ import math
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.stats
@@ -107,6 +107,22 @@ def compare(
       alarm for part in found.values() for of in part for alarm in of['alarms']
     ],
   }
+
+
+class _Labelled(NamedTuple):
+  """The R rows whose label of a task has come.
+
+  Attributes:
+    y: labels, [R].
+    p: predictions, [R].
+    w: weights, [R] > 0.
+    cluster: codes of the rows' clusters, i64[R], from 0.
+  """
+
+  y: np.ndarray
+  p: np.ndarray
+  w: np.ndarray
+  cluster: np.ndarray
 
 
 class _Judge:
@@ -207,32 +223,23 @@ class _Judge:
     y, p = self._live.labels[task], self._live.predictions[task]
     weights = self._live.weights.get(task, np.ones(len(y)))
     seen = np.flatnonzero(np.isfinite(y) & (weights > 0.0))
-    y, p, cluster = y[seen], p[seen], self._cluster(seen)
-    w = weights[seen]
-    test = self._reference['tasks'][task]['metrics']
-    binary = self._kinds[task] == kinds.BINARY
+    rows = _Labelled(y[seen], p[seen], weights[seen], self._cluster(seen))
+    kind = self._kinds[task]
     record: Record = {
       'task': task,
-      'kind': self._kinds[task],
-      'rows': len(y),
-      'positives': int(np.count_nonzero(y)),
-      'metrics': figures(y, p, binary, w),
-      'test': test,
+      'kind': kind,
+      'rows': len(seen),
+      'positives': int(np.count_nonzero(rows.y)),
+      'metrics': figures(rows.y, rows.p, kind == kinds.BINARY, rows.w),
+      'test': self._reference['tasks'][task]['metrics'],
     }
-    alarms = self._ratio(task, y, p, w, cluster, record)
-    alarms += self._figures(task, y, p, w, cluster, record, binary)
+    alarms = [*self._ratio(rows, record), *self._figures(rows, record)]
     return {**record, 'alarms': alarms}
 
-  def _ratio(
-    self,
-    task: str,
-    y: np.ndarray,
-    p: np.ndarray,
-    w: np.ndarray,
-    cluster: np.ndarray | None,
-    record: Record,
-  ) -> list[str]:
+  def _ratio(self, rows: _Labelled, record: Record) -> list[str]:
     """Alarms of predicted / actual."""
+    y, p, w, cluster = rows
+    task = record['task']
     ratio = record['metrics'].get('predicted_over_actual')
     before = record['test'].get('predicted_over_actual')
     if not record['positives']:
@@ -260,25 +267,17 @@ class _Judge:
       f'{task}: predicted / actual is {ratio:.3f} (test rows {before:.3f})'
     ]
 
-  def _figures(
-    self,
-    task: str,
-    y: np.ndarray,
-    p: np.ndarray,
-    w: np.ndarray,
-    cluster: np.ndarray | None,
-    record: Record,
-    binary: bool,
-  ) -> list[str]:
+  def _figures(self, rows: _Labelled, record: Record) -> list[str]:
     """Alarms of AUC and logloss, of other tasks of RMSE."""
+    y, p, w, cluster = rows
     if len(y) < 2:
       return []
-    codes = np.arange(len(y)) if cluster is None else cluster
+    task, binary = record['task'], record['kind'] == kinds.BINARY
     weights = None if np.all(w == 1.0) else w[:, None]
     found = bootstrap.of_kinds(
       [p[:, None]],
       y[:, None],
-      codes,
+      cluster,
       _REPLICATES,
       0,
       [binary],
