@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import pathlib
@@ -11,8 +12,10 @@ from absl import flags
 
 from rmtl_jax import extras, types
 from rmtl_jax.commands import common
+from rmtl_jax.server import settings as settings_lib
 from rmtl_jax.serving import sizes
 
+_DEFAULTS = settings_lib.Settings(workdir='')
 _LOOPBACK = ('127.0.0.1', '::1', 'localhost')
 
 
@@ -37,18 +40,21 @@ def define(flag: common.Definer) -> None:
   )
   flag.integer(
     'max_rows',
-    512,
+    _DEFAULTS.max_rows,
     'Most rows of a request and of a batch; programs up to this size are'
     ' compiled at the start.',
     lower_bound=1,
     upper_bound=sizes.MOST_ROWS,
   )
   flag.integer(
-    'max_bytes', 8_000_000, "Most bytes of a request's body.", lower_bound=1
+    'max_bytes',
+    _DEFAULTS.max_bytes,
+    "Most bytes of a request's body.",
+    lower_bound=1,
   )
   flag.float(
     'wait_ms',
-    0.0,
+    _DEFAULTS.wait_ms,
     'How long the first request of a batch may wait for others, ms. Those that'
     ' arrive while a batch is computed share the next one anyway.',
     lower_bound=0.0,
@@ -56,20 +62,20 @@ def define(flag: common.Definer) -> None:
   )
   flag.integer(
     'queue_rows',
-    8192,
+    _DEFAULTS.queue_rows,
     'Rows that may wait in a process; requests beyond get status 503.',
     lower_bound=1,
   )
-  flag.integer('workers', 1, 'Processes.', lower_bound=1)
+  flag.integer('workers', _DEFAULTS.workers, 'Processes.', lower_bound=1)
   flag.float(
     'reload_seconds',
-    2.0,
+    _DEFAULTS.reload_seconds,
     'How often WORKDIR is looked at for a newer model; 0: SIGHUP alone.',
     lower_bound=0.0,
   )
   flag.float(
     'stop_seconds',
-    30.0,
+    _DEFAULTS.stop_seconds,
     'How long requests may take to finish after SIGTERM.',
     lower_bound=0.0,
   )
@@ -114,21 +120,15 @@ def execute(values: flags.FlagValues) -> int:
 
   stores.check(values.state)
   from rmtl_jax.server import serve
-  from rmtl_jax.server import settings as settings_lib
 
-  settings = settings_lib.Settings(
-    str(workdir),
-    values.stage or '',
-    values.calibrated,
-    token=token,
-    **{
-      name: getattr(values, name)
-      for name in (
-        *('state', 'history', 'max_rows', 'max_bytes', 'wait_ms'),
-        *('queue_rows', 'reload_seconds', 'stop_seconds', 'workers'),
-      )
-    },
-  )
+  names = [field.name for field in dataclasses.fields(settings_lib.Settings)]
+  given = {name: getattr(values, name) for name in names if name in values}
+  given |= {
+    'workdir': str(workdir),
+    'stage': values.stage or '',
+    'token': token,
+  }
+  settings = settings_lib.Settings(**given)
   listening = serve.listen(values.host, values.port)
   serve.say(f'listening: {serve.address(listening)}')
   if not token and values.host not in _LOOPBACK:
