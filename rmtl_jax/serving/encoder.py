@@ -299,7 +299,7 @@ class Encoder:
       if kind == 'numeric':
         stacked[:, i] = column.to_numpy()
       else:
-        stacked[:, i] = self._ids(field, _joined(column), values)
+        stacked[:, i] = self._ids(field, column.combine_chunks(), values)
     return stacked
 
   def _ids(
@@ -364,21 +364,19 @@ class Encoder:
     rows = values.rows
     if field not in self.read:
       return np.zeros((rows, field.width), np.int32)
-    column = values.table[field.column]
+    column = values.table[field.column].combine_chunks()
     slots = np.full((rows, field.width), -1, np.int32)
-    if column.num_chunks:
-      joined = _joined(column)
-      counts = joined.value_lengths().fill_null(0).to_numpy()
-      ids = self._ids(field, joined.flatten(), values)
-      owner = np.repeat(np.arange(rows), counts)
-      # Unknown items are dropped before a history is cut, so that known ones
-      # fill it; other lists were cut by the SQL.
-      if field.vocabulary_owner is not None:
-        owner, ids = _recent(owner, ids, field.width)
-        counts = np.bincount(owner, minlength=rows)
-      slot = np.arange(len(ids)) - np.repeat(np.cumsum(counts) - counts, counts)
-      slots[owner, slot] = ids
-      slots[counts == 0, 0] = 0
+    counts = column.value_lengths().fill_null(0).to_numpy()
+    ids = self._ids(field, column.flatten(), values)
+    owner = np.repeat(np.arange(rows), counts)
+    # Unknown items are dropped before a history is cut, so that known ones
+    # fill it; other lists were cut by the SQL.
+    if field.vocabulary_owner is not None:
+      owner, ids = _recent(owner, ids, field.width)
+      counts = np.bincount(owner, minlength=rows)
+    slot = np.arange(len(ids)) - np.repeat(np.cumsum(counts) - counts, counts)
+    slots[owner, slot] = ids
+    slots[counts == 0, 0] = 0
     return slots
 
 
@@ -407,12 +405,6 @@ def _is_checked(field: source.SourceField) -> bool:
 def _keeps_fractions(field: manifest_lib.Field) -> bool:
   """Whether 118.0 beyond the vocabulary was text, not 118, in train."""
   return bool(field.details.get('fractions'))
-
-
-def _joined(column: pa.ChunkedArray) -> pa.Array:
-  if column.num_chunks == 1:
-    return column.chunk(0)
-  return pa.concat_arrays(column.chunks or [pa.array([], column.type)])
 
 
 def _holds_text(found: pa.DataType) -> bool:
