@@ -148,11 +148,8 @@ def _open(path: pathlib.Path, directory: pathlib.Path) -> IO[bytes]:
   real = pathlib.Path(os.path.realpath(path))
   if not real.is_relative_to(inside):
     raise types.InputError(f'{path}: leads out of the directory')
-  flags = (
-    os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0)
-  )
   try:
-    handle = os.open(real, flags)
+    handle = os.open(real, os.O_RDONLY | os.O_NONBLOCK)
   except OSError as error:
     raise types.InputError(f'{path}: {error.strerror}') from None
   if not stat.S_ISREG(os.fstat(handle).st_mode):
