@@ -179,8 +179,10 @@ def _select(
   """SQL of a chunk's rows with the table's columns and `position`."""
   time = '0'
   if log_schema.time is not None:
-    given = _number(log_schema, schema, log_schema.time)
-    time = log_schema.clock.ms(given, schema.field(log_schema.time).type)
+    found = schema.field(log_schema.time).type
+    missing = log_schema.missing_in(log_schema.time)
+    given = readings.given(_column(log_schema.time), found, missing)
+    time = log_schema.clock.ms(given, found)
   present = log_schema.keys(schema)
   columns = [
     f'position + {first} AS row_id',
@@ -203,10 +205,8 @@ def _select(
   ):
     value = given = 'NULL'
     if column in schema.names:
-      label, kind = (
-        log_columns.label_reading(log_schema, task),
-        schema.field(column).type,
-      )
+      label = log_columns.label_reading(log_schema, task)
+      kind = schema.field(column).type
       given = label.given(_column(column), kind)
       value = label.value(given, kind)
       if task.timed:
@@ -237,14 +237,6 @@ def _select(
 def _column(column: str) -> str:
   """A chunk's column."""
   return sql.quote(raw.PREFIX + column)
-
-
-def _number(
-  log_schema: log_columns.LogSchema, schema: pa.Schema, column: str
-) -> str:
-  """SQL of a raw time; NULL where it is missing."""
-  kind = schema.field(column).type
-  return readings.given(_column(column), kind, log_schema.missing_in(column))
 
 
 def _text(

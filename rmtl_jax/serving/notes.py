@@ -41,9 +41,8 @@ class FieldCounts:
     """A warning if the column may be another than in training, else ''."""
     where = f'column {self.column!r}'
     if not self.values:
-      return f'{where} has no value in {self.rows:,} rows' * (
-        self.rows >= _MANY
-      )
+      empty = f'{where} has no value in {self.rows:,} rows'
+      return empty if self.rows >= _MANY else ''
     if self.unseen == self.values:
       return (
         f'not one of {self.values:,} values of {where} is in the'

@@ -288,16 +288,14 @@ def _check_batch(where: str, batch: pa.RecordBatch) -> None:
   Arrow does not check them by itself: they could point to any memory of the
   process.
   """
-  parts = [
-    (f'{where}, column {name!r}', column)
-    for name, column in zip(batch.schema.names, batch.columns, strict=True)
-  ]
-  for what, part in parts:
+  for name, column in zip(batch.schema.names, batch.columns, strict=True):
     try:
-      part.validate(full=True)
+      column.validate(full=True)
     except (pa.ArrowException, UnicodeError) as error:
-      first = types.first_line(error)
-      raise types.InputError(f'{what}: not valid Arrow data: {first}') from None
+      raise types.InputError(
+        f'{where}, column {name!r}: not valid Arrow data:'
+        f' {types.first_line(error)}'
+      ) from None
 
 
 def _chunk(path: str, held: list[pa.RecordBatch], first: int) -> Chunk:
