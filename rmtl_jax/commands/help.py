@@ -24,6 +24,14 @@ _DEFAULTS = (
   ' otherwise.'
 )
 
+# Flags of several commands, as below.
+_CONFIG = 'FILE.json or FILE.py; --config.GROUP.FIELD=VALUE overrides.'
+_MODEL = {'workdir': '', 'stage': '', 'calibrated': ''}
+_RAW_LOG = {
+  'source': 'Who reads the log: table is a log of your own.',
+  'raw_dir': "The raw files' directory, or one file (table).",
+  'schema': 'JSON file that describes the columns (table).',
+}
 # {command: {group: {flag without dashes: what it does}}}. Where the text is
 # empty, the flag's own is shown.
 FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
@@ -33,9 +41,7 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
   },
   'prepare': {
     'Raw log': {
-      'source': 'Who reads the log: table is a log of your own.',
-      'raw_dir': "The raw files' directory, or one file (table).",
-      'schema': 'JSON file that describes the columns (table).',
+      **_RAW_LOG,
       'simulated_rows': 'Rows to draw (simulated).',
     },
     'Prepared data': {
@@ -94,15 +100,15 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
   'evaluate': {'Run': {'workdir': ''}, 'Data': {'split': '', 'data_dir': ''}},
   'report': {'Run': {'workdir': '', 'output': '', 'data_dir': ''}},
   'importance': {
-    'Run': {'workdir': '', 'stage': '', 'calibrated': ''},
+    'Run': _MODEL,
     'Measure': {'groups': '', 'repeats': '', 'rows': '', 'split': ''},
   },
   'predict': {
     'Rows': {'input': '', 'output': '', 'history': ''},
-    'Model': {'workdir': '', 'stage': '', 'calibrated': ''},
+    'Model': _MODEL,
   },
   'monitor': {
-    'Model': {'workdir': '', 'stage': '', 'calibrated': ''},
+    'Model': _MODEL,
     'Log': {'log': '', 'output': ''},
     'Thresholds of an alarm': {
       name: ''
@@ -110,13 +116,13 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     },
   },
   'serve': {
-    'Model': {'workdir': '', 'stage': '', 'calibrated': ''},
+    'Model': _MODEL,
     'Address': {'host': '', 'port': '', 'token_file': ''},
     'State': {'state': '', 'history': ''},
     'Requests': {'max_rows': '', 'wait_ms': '', 'workers': ''},
   },
   'export': {
-    'Model': {'workdir': '', 'stage': '', 'calibrated': ''},
+    'Model': _MODEL,
     'Output': {'output': '', 'format': ''},
   },
   'compare': {
@@ -124,7 +130,7 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     'Comparison': {'workdir': '', 'methods': '', 'seeds': ''},
     'Settings of every method': {
       'preset': '',
-      'config': 'FILE.json or FILE.py; --config.GROUP.FIELD=VALUE overrides.',
+      'config': _CONFIG,
     },
     'Stage 3': {
       'config.compare.learning_rates': (
@@ -134,18 +140,14 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     },
   },
   'backtest': {
-    'Raw log': {
-      'source': 'Who reads the log: table is a log of your own.',
-      'raw_dir': "The raw files' directory, or one file (table).",
-      'schema': 'JSON file that describes the columns (table).',
-    },
+    'Raw log': _RAW_LOG,
     'Days': {'workdir': '', 'days': '', 'step': ''},
     'Runs': {
       'seeds': '',
       'continued': '',
       'stage': '',
       'preset': '',
-      'config': 'FILE.json or FILE.py; --config.GROUP.FIELD=VALUE overrides.',
+      'config': _CONFIG,
     },
   },
   'tune': {
@@ -161,7 +163,7 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     'Confirmation': {'confirm': ''},
     'Settings of every trial': {
       'preset': '',
-      'config': 'FILE.json or FILE.py; --config.GROUP.FIELD=VALUE overrides.',
+      'config': _CONFIG,
       'config.backbone': 'The network of the actor.',
     },
   },
