@@ -298,10 +298,11 @@ def workdir(values: flags.FlagValues) -> pathlib.Path:
   return pathlib.Path(values.workdir)
 
 
-def require(values: flags.FlagValues, name: str) -> None:
-  """Refuses a command line without a flag."""
-  if not getattr(values, name):
-    raise types.InputError(f'--{name}: is needed')
+def require(values: flags.FlagValues, *names: str) -> None:
+  """Refuses a command line without one of the flags."""
+  for name in names:
+    if not getattr(values, name):
+      raise types.InputError(f'--{name}: is needed')
 
 
 def check_there(values: flags.FlagValues, *names: str) -> None:

@@ -73,10 +73,8 @@ def _compared(
 ) -> config_lib.Config:
   """Sets --methods and --seeds in the config."""
   changes: dict[str, Any] = {}
-  methods = values.methods
-  seeds = values.seeds
-  if methods:
-    changes['methods'] = methods
-  if seeds:
-    changes['seeds'] = common.integers('seeds', seeds)
+  if values.methods:
+    changes['methods'] = values.methods
+  if values.seeds:
+    changes['seeds'] = common.integers('seeds', values.seeds)
   return config_values.from_dict({'compare': changes}, config)

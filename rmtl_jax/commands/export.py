@@ -29,22 +29,20 @@ def define(flag: common.Definer) -> None:
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
-  for name in ('workdir', 'output'):
-    common.require(values, name)
+  common.require(values, 'workdir', 'output')
   common.check_there(values, 'workdir')
   common.start_jax(values)
   from rmtl_jax.serving import predictor
   from rmtl_jax.serving.export import writer as export_writer
 
   output = pathlib.Path(values.output)
-  asked = values.format
   scorer = predictor.load(
-    common.workdir(values),
-    values.stage or '',
-    values.calibrated,
+    common.workdir(values), values.stage or '', values.calibrated
   )
   with common.cleaning_up():
-    record = export_writer.export(scorer, output, asked == 'saved_model')
+    record = export_writer.export(
+      scorer, output, values.format == 'saved_model'
+    )
   size = sum(file['bytes'] for file in record['files'].values())
   print(f'model: {output} (stage {record["stage"]}, {size / 1e6:.1f} MB)')
   return 0

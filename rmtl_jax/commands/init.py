@@ -47,8 +47,7 @@ def define(flag: common.Definer) -> None:
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
-  for name in ('raw_dir', 'output'):
-    common.require(values, name)
+  common.require(values, 'raw_dir', 'output')
   schema = pathlib.Path(values.output)
   reasons = _reasons(schema, values.overwrite)
   delimiter = values.delimiter

@@ -43,8 +43,7 @@ def define(flag: common.Definer) -> None:
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
-  for name in ('workdir', 'input', 'output'):
-    common.require(values, name)
+  common.require(values, 'workdir', 'input', 'output')
   common.check_there(values, 'workdir', 'input', 'history')
   common.start_jax(values)
   import rmtl_jax
