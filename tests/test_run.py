@@ -22,8 +22,7 @@ from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.preparation import writer
 from rmtl_jax.results import evaluate, report_record
-from rmtl_jax.runtime import checkpoints, progress, workdir, writers
-from rmtl_jax.runtime import integrity as checkpoint_records
+from rmtl_jax.runtime import checkpoints, integrity, progress, workdir, writers
 from rmtl_jax.training import context, models, splits, trainer
 from tests import signals, tiny
 from tests.runtime import test_writers
@@ -188,7 +187,7 @@ def test_a_forged_record_without_its_epoch_is_damaged(trained, tmp_path, epoch):
   (said,) = (path / 'checkpoints' / 'pretrain').glob('*/record/metadata')
   record = json.loads(said.read_text()) | {'epoch': epoch}
   del record['record_digest']
-  said.write_text(json.dumps(checkpoint_records.sealed(record)))
+  said.write_text(json.dumps(integrity.sealed(record)))
   with pytest.raises(checkpoints.Damaged, match='its record: epoch is '):
     evaluate.evaluate(path, data_dir=workdir.read(trained[0]).data_dir)
 

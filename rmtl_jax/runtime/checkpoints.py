@@ -26,10 +26,9 @@ from absl import logging
 from etils import epath
 
 from rmtl_jax import durable, types
-from rmtl_jax.runtime import integrity as records
-from rmtl_jax.runtime import processes
+from rmtl_jax.runtime import integrity, processes
 
-Damaged = records.Damaged
+Damaged = integrity.Damaged
 _ARRAYS, _RECORD = 'arrays', 'record'
 # Suffix of Orbax's temporary directories.
 _PARTIAL = '.orbax-checkpoint-tmp'
@@ -85,16 +84,16 @@ class Store:
       FloatingPointError: an array is not finite; nothing is saved.
       OSError: this or the save before could not be written.
     """
-    records.check_finite(arrays)
+    integrity.check_finite(arrays)
     # One save at a time: an error of the one before would else be lost, and its
     # checkpoint be deleted as an old one before it is durable.
     self.wait()
-    record = records.sealed(
+    record = integrity.sealed(
       {
         **record,
-        'format_version': records.FORMAT_VERSION,
-        'digests': records.digests(arrays),
-        'forms': records.layouts(arrays),
+        'format_version': integrity.FORMAT_VERSION,
+        'digests': integrity.digests(arrays),
+        'forms': integrity.layouts(arrays),
       }
     )
     try:
@@ -217,14 +216,14 @@ class Store:
     # format is refused before anything of it is read.
     as_json = {_RECORD: ocp.args.JsonRestore()}
     record = processes.all_or_raise(
-      lambda: records.checked(self._read(step, **as_json)[_RECORD], path),
+      lambda: integrity.checked(self._read(step, **as_json)[_RECORD], path),
       Damaged,
     )
     template = abstract(record)
     if template is None:
       return Restored(step, None, record)
     # Checked before the arrays are read: Orbax's own error names no leaf.
-    records.check_layout(path, record, template)
+    integrity.check_layout(path, record, template)
     expected = jax.tree.map(
       lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
       template,
@@ -234,7 +233,7 @@ class Store:
     arrays = processes.all_or_raise(
       lambda: self._read(step, **as_arrays)[_ARRAYS], Damaged
     )
-    digests = records.digests(arrays)
+    digests = integrity.digests(arrays)
     for leaf, digest in digests.items():
       if record['digests'].get(leaf) != digest:
         raise Damaged(f'{path}: damaged: {leaf} is not what was saved')

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from rmtl_jax.results import ensemble
-from rmtl_jax.runtime import integrity as records
-from rmtl_jax.runtime import workdir, writers
+from rmtl_jax.runtime import integrity, workdir, writers
 from rmtl_jax.training import models
 from tests import signals
 
@@ -134,7 +133,10 @@ def outcome(path: pathlib.Path) -> dict[str, Any]:
     'metrics': signals.without_times(record),
     'history': [signals.without_times(entry) for entry in history],
     'parameters': [
-      {name: records.digests(left.params) for name, left in one.results.items()}
+      {
+        name: integrity.digests(left.params)
+        for name, left in one.results.items()
+      }
       for one in trained.members
     ],
     'best_epochs': {name: trained.best_epochs(name) for name in trained.actors},

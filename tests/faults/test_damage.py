@@ -14,8 +14,7 @@ import pytest
 
 from rmtl_jax import cli, run, types
 from rmtl_jax.results import evaluate
-from rmtl_jax.runtime import checkpoints, progress, writers
-from rmtl_jax.runtime import integrity as records
+from rmtl_jax.runtime import checkpoints, integrity, progress, writers
 from tests import signals, test_run
 
 TREE = {
@@ -125,7 +124,7 @@ def test_damage_a_thousand_times(tmp_path, pair, caplog):
 def test_a_flipped_digest_is_damage_too(tmp_path, pair):
   record = pair / '2' / 'record' / 'metadata'
   text = record.read_text()
-  digest = records.digests(_tree(2))["['step']"]
+  digest = integrity.digests(_tree(2))["['step']"]
   assert digest in text
   other = ('0' if digest[0] != '0' else '1') + digest[1:]
   copy = tmp_path / 'copy'
@@ -145,11 +144,11 @@ def test_parameters_that_differ_are_named(tmp_path, pair):
   store.wait()
   store._manager.delete(1)
   other = {**tree, 'b': jnp.ones(2)}
-  record = records.sealed(
+  record = integrity.sealed(
     {
-      'format_version': records.FORMAT_VERSION,
-      'digests': records.digests(tree),
-      'forms': records.layouts(tree),
+      'format_version': integrity.FORMAT_VERSION,
+      'digests': integrity.digests(tree),
+      'forms': integrity.layouts(tree),
     }
   )
   args = checkpoints.ocp.args

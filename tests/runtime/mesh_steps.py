@@ -19,8 +19,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.runtime import integrity as records
-from rmtl_jax.runtime import mesh
+from rmtl_jax.runtime import integrity, mesh
 from rmtl_jax.training import models, programs
 from rmtl_jax.updates import finetune, loop, state
 from rmtl_jax.weighting import factory
@@ -153,7 +152,7 @@ def figures(
   program: programs.Program, before: Any, inputs: Any, count: Any
 ) -> dict[str, Any]:
   """Metrics of two dispatches, sums over the state, shares of tables."""
-  digests = records.digests(before)
+  digests = integrity.digests(before)
   metrics = []
   current = before
   for _ in range(2):

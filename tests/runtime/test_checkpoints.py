@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax import durable, types
-from rmtl_jax.runtime import checkpoints
-from rmtl_jax.runtime import integrity as records
+from rmtl_jax.runtime import checkpoints, integrity
 
 
 @pytest.fixture
@@ -105,7 +104,7 @@ def test_another_form_is_refused(tmp_path, tree):
 
 
 def test_another_format_version_is_refused(tmp_path, tree, monkeypatch):
-  monkeypatch.setattr(records, 'FORMAT_VERSION', 99)
+  monkeypatch.setattr(integrity, 'FORMAT_VERSION', 99)
   store = _saved(tmp_path, tree)
   monkeypatch.undo()
   with pytest.raises(
@@ -118,12 +117,12 @@ def test_another_format_version_is_refused(tmp_path, tree, monkeypatch):
 
 
 def test_a_version_that_a_flipped_bit_changed_is_damaged():
-  record = records.sealed({'format_version': records.FORMAT_VERSION})
-  older = {**record, 'format_version': records.FORMAT_VERSION - 1}
+  record = integrity.sealed({'format_version': integrity.FORMAT_VERSION})
+  older = {**record, 'format_version': integrity.FORMAT_VERSION - 1}
   with pytest.raises(checkpoints.Damaged, match='its record is not what'):
-    records.checked(older, pathlib.Path('x'))
+    integrity.checked(older, pathlib.Path('x'))
   with pytest.raises(types.InputError, match='another version has written it'):
-    records.checked(records.sealed(older), pathlib.Path('x'))
+    integrity.checked(integrity.sealed(older), pathlib.Path('x'))
 
 
 @pytest.mark.parametrize('record', [None, [], {}, {'format_version': True}])
@@ -131,7 +130,7 @@ def test_a_record_without_a_version_is_damaged(record):
   with pytest.raises(
     checkpoints.Damaged, match='x: damaged: its record has no'
   ):
-    records.checked(record, pathlib.Path('x'))
+    integrity.checked(record, pathlib.Path('x'))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +159,7 @@ def test_a_forged_record_is_damaged(tmp_path, tree, change, said):
   path = tmp_path / '1' / 'record' / 'metadata'
   record = json.loads(path.read_text()) | change
   del record['record_digest']
-  path.write_text(json.dumps(records.sealed(record)))
+  path.write_text(json.dumps(integrity.sealed(record)))
   store = checkpoints.Store(tmp_path)
   with pytest.raises(checkpoints.Damaged, match=said):
     store.restore(lambda record: tree)
@@ -175,7 +174,7 @@ def test_a_forged_record_that_lacks_something_is_damaged(tmp_path, tree, name):
   record = json.loads(path.read_text())
   record.pop(name, None)
   del record['record_digest']
-  path.write_text(json.dumps(records.sealed(record)))
+  path.write_text(json.dumps(integrity.sealed(record)))
   store = checkpoints.Store(tmp_path)
   with pytest.raises(checkpoints.Damaged, match=f'its record lacks {name!r}'):
     restored = store.restore(lambda record: tree)
@@ -217,14 +216,14 @@ def test_clear_deletes_every_checkpoint(tmp_path, tree):
 
 
 def test_digests_see_bytes_shape_and_type():
-  base = records.digests({'x': np.zeros((2, 3), np.float32)})
-  assert base == records.digests({'x': jnp.zeros((2, 3))})
+  base = integrity.digests({'x': np.zeros((2, 3), np.float32)})
+  assert base == integrity.digests({'x': jnp.zeros((2, 3))})
   for other in (
     np.zeros((3, 2), np.float32),
     np.zeros((2, 3), np.int32),
     np.array([[0, 0, 0], [0, 0, -0.0]], np.float32),
   ):
-    assert base != records.digests({'x': other})
+    assert base != integrity.digests({'x': other})
 
 
 def _table(rows: int) -> dict:
@@ -235,12 +234,12 @@ def _table(rows: int) -> dict:
 @pytest.mark.parametrize('rows', [1, 25, 31, 64, 80640 * 2])
 def test_digests_of_tables_see_every_row(rows):
   tree = _table(rows)
-  base = records.digests(tree)
-  assert base == records.digests(jax.tree.map(jnp.asarray, tree))
+  base = integrity.digests(tree)
+  assert base == integrity.digests(jax.tree.map(jnp.asarray, tree))
   for row in {0, rows // 2, rows - 1}:
     other = _table(rows)
     other['first']['table'][1, row, 2] += 1.0
-    assert records.digests(other) != base
+    assert integrity.digests(other) != base
   if rows > 1:
     swapped = {'first': {'table': tree['first']['table'][:, ::-1]}}
-    assert records.digests(swapped) != base
+    assert integrity.digests(swapped) != base
