@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+# No block of any length has a lower number.
+FIRST = -(2**49)
 # Lengths of the blocks, as powers of two of ms: single times, 17 minutes, 19
 # hours, 50 days.
 SHIFTS = (0, 20, 26, 32)
@@ -24,21 +26,21 @@ def blocks(time: int) -> Iterator[tuple[int, int]]:
     yield level, time >> shift
 
 
-def before(time: int) -> Iterator[tuple[int, int | None, int]]:
+def before(time: int) -> Iterator[tuple[int, int, int]]:
   """Blocks that hold all earlier times, each once.
 
   Args:
     time: ms.
 
   Yields:
-    (level, first number or None for all, number after the last).
+    (level, first number, number after the last).
 
   Examples:
     >>> list(before(3))
-    [(0, 0, 3), (1, 0, 0), (2, 0, 0), (3, None, 0)]
+    [(0, 0, 3), (1, 0, 0), (2, 0, 0), (3, -562949953421312, 0)]
   """
   for level, shift in enumerate(SHIFTS):
-    first = None
+    first = FIRST
     if level + 1 < len(SHIFTS):
       longer = SHIFTS[level + 1]
       first = time >> longer << longer - shift

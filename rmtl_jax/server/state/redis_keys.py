@@ -9,7 +9,8 @@ from typing import Any
 from rmtl_jax.server.state import counters, records
 
 # Blocks of all levels stand in one order: numbers of blocks are smaller than
-# half of this, and all of it is smaller than the 2**53 that scores can tell.
+# half of this (counters.FIRST), and all of it is smaller than the 2**53 that
+# scores can tell.
 _LEVEL = 1 << 50
 
 
@@ -46,8 +47,7 @@ def blocks(time: int) -> Iterator[int]:
 
 def before(time: int) -> list[tuple[str, str]]:
   """Ranges of scores that hold all earlier times, each once."""
-  found = []
-  for level, first, end in counters.before(time):
-    start = level * _LEVEL + (-_LEVEL // 2 if first is None else first)
-    found.append((str(start), f'({level * _LEVEL + end}'))
-  return found
+  return [
+    (str(level * _LEVEL + first), f'({level * _LEVEL + end}')
+    for level, first, end in counters.before(time)
+  ]

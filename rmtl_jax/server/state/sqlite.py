@@ -49,6 +49,13 @@ CREATE TABLE IF NOT EXISTS counters (
   PRIMARY KEY (key, level, block)) WITHOUT ROWID;
 """
 _VISIT = 'id, owner, first, last, reach, open'
+# Of a counter's key, and of the first block and the end of each level.
+_RANGES = ' UNION ALL '.join(
+  f'SELECT n FROM counters WHERE key = ?1 AND level = {level}'
+  ' AND block >= ? AND block < ?'
+  for level in range(len(counters.SHIFTS))
+)
+_COUNT = f'SELECT coalesce(sum(n), 0) FROM ({_RANGES})'
 _EVENT = 'e.id, e.visit, e.user, e.item, e.time, e.labels, e.rest'
 
 
@@ -324,18 +331,8 @@ class Store:
 
   def count(self, key: str, what: str, value: str, time: int) -> int:
     """See `stores.Reads`."""
-    name = f'{key}:{what}:{value}'
-    asked: list[Any] = []
-    parts = []
-    for level, first, end in counters.before(time):
-      low = '' if first is None else ' AND block >= ?'
-      parts.append(
-        f'SELECT n FROM counters WHERE key = ? AND level = {level}{low}'
-        ' AND block < ?'
-      )
-      asked += [name, *(() if first is None else (first,)), end]
-    query = f'SELECT coalesce(sum(n), 0) FROM ({" UNION ALL ".join(parts)})'
-    return self._rows(query, *asked)[0][0]
+    ranges = [n for _, *ends in counters.before(time) for n in ends]
+    return self._rows(_COUNT, f'{key}:{what}:{value}', *ranges)[0][0]
 
   def last(self, key: str, what: str, value: str, time: int) -> int | None:
     """See `stores.Reads`."""
