@@ -26,6 +26,7 @@ Schedule = Literal['constant', 'cosine', 'linear']
 LayerSizes = Annotated[
   tuple[Annotated[int, Range(1, 2**20)], ...], ListOf('layer sizes')
 ]
+Seeds = Annotated[tuple[Count, ...], ListOf('seeds', distinct=True)]
 
 SCHEDULES: tuple[str, ...] = typing.get_args(Schedule)
 
@@ -330,7 +331,7 @@ class BalancingConfig:
   temperature: Annotated[float, Range(-1.0)] = -1.0
   learning_rate: Annotated[float, Range(-1.0)] = -1.0
   decay: Annotated[float, Range(-1.0)] = -1.0
-  minimum: Annotated[float, Range(0.0, 1.0)] = 0.0
+  minimum: Share = 0.0
   period: Annotated[int, Range(-1)] = -1
   warmup_steps: Annotated[int, Range(-1)] = -1
   averaging: Annotated[float, Range(0.0, 0.9999)] = 0.0
@@ -545,13 +546,7 @@ class CompareConfig:
   methods: Annotated[tuple[str, ...], ListOf('methods', distinct=True)] = (
     'mmoe+critic',
   )
-  seeds: Annotated[tuple[Count, ...], ListOf('seeds', distinct=True)] = (
-    0,
-    1,
-    2,
-    3,
-    4,
-  )
+  seeds: Seeds = (0, 1, 2, 3, 4)
   learning_rates: Annotated[
     tuple[Annotated[float, Range(0.0, 1e3)], ...],
     ListOf('learning rates', distinct=True),
