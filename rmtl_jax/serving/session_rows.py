@@ -74,16 +74,12 @@ def infer(
 def _inputs(table: pa.Table, manifest: manifest_lib.Manifest) -> types.Inputs:
   """Inputs of sessions' rows; rows of the history have their item alone."""
   own = table['c'].is_valid().to_numpy()
-  widths = manifest.feature_spec().input_widths
-  found = {}
-  for name, (width, dtype) in zip('cmx', widths, strict=True):
+  spec, found = manifest.feature_spec(), {}
+  for name, (width, dtype) in zip('cmx', spec.input_widths, strict=True):
     found[name] = np.zeros((table.num_rows, width), dtype)
     found[name][own] = _matrix(table[name].drop_null(), width, dtype)
   # Encoders of the session read nothing else of earlier rows.
-  at = [f.name for f in manifest.of_kind('categorical')].index(
-    str(manifest.item_field)
-  )
-  found['c'][~own, at] = table['item'].to_numpy()[~own]
+  found['c'][~own, spec.item] = table['item'].to_numpy()[~own]
   time = np.cumsum(table['begins_time'].to_numpy()).astype(np.int32)
   return types.Inputs(found['c'], found['m'], found['x'], time=time)
 

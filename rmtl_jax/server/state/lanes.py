@@ -58,9 +58,7 @@ def infer(
     most: rows that its programs are compiled for.
   """
   found = np.zeros((len(earlier), len(scorer.tasks)), np.float32)
-  at = [f.name for f in scorer.manifest.of_kind('categorical')].index(
-    str(scorer.manifest.item_field)
-  )
+  item = scorer.manifest.feature_spec().item
   for pieces in _calls(_pieces(earlier, scorer.lane_length), scorer, most):
     own, items, time = map(
       np.concatenate, zip(*map(_slots, pieces), strict=True)
@@ -70,7 +68,7 @@ def infer(
       for i in range(3)
     ]
     # Encoders of the session read nothing but the item of earlier rows.
-    columns[0][own < 0, at] = items[own < 0]
+    columns[0][own < 0, item] = items[own < 0]
     starts = np.cumsum([0, *map(len, pieces)])
     values = scorer.infer(
       types.Inputs(*columns, time=np.cumsum(time, dtype=np.int32)), starts
