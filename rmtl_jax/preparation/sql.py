@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from rmtl_jax import types
 
@@ -212,6 +213,15 @@ def fetch_row(
   rows = connection.execute(query).fetchall()
   assert len(rows) == 1, query
   return rows[0]
+
+
+def insert(
+  connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table
+) -> None:
+  """Inserts rows into a table, by the names of its columns."""
+  connection.register('inserted', rows)
+  connection.execute(f'INSERT INTO {table} BY NAME FROM inserted')
+  connection.unregister('inserted')
 
 
 @contextlib.contextmanager

@@ -104,9 +104,7 @@ class KeptHistory:
         numbers.discard(name)
       columns[name] = vocabulary_lib.whole(values)
     columns['item'] = self._spelled_items(found['item'].combine_chunks())
-    self._connection.register('values', pa.table(columns))
-    self._connection.execute(f'INSERT INTO {_KEYS} BY NAME FROM values')
-    self._connection.unregister('values')
+    sql.insert(self._connection, _KEYS, pa.table(columns))
     return frozenset(numbers)
 
   def _spelled_items(self, values: pa.Array) -> pa.Array:

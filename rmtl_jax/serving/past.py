@@ -154,9 +154,7 @@ class Past:
       kept: rows of its log, of numbers below those of `start_after`.
       numbers: keys of which every value of the whole history is a number.
     """
-    self.connection.register('values', kept)
-    self.connection.execute(f'INSERT INTO {log.TABLE} BY NAME FROM values')
-    self.connection.unregister('values')
+    sql.insert(self.connection, log.TABLE, kept)
     self._numbers = numbers
 
   def compute(self, items: vocabulary_lib.Vocabulary | None) -> None:

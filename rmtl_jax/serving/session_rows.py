@@ -98,9 +98,7 @@ def _insert(
     arrays[name] = pa.LargeListArray.from_arrays(
       pa.array(offsets), pa.array(flat.reshape(-1))
     )
-  writer.register('inserted', pa.table(arrays))
-  writer.execute(f'INSERT INTO {table} BY NAME FROM inserted')
-  writer.unregister('inserted')
+  sql.insert(writer, table, pa.table(arrays))
 
 
 def _matrix(column: pa.ChunkedArray, width: int, dtype: Any) -> np.ndarray:
