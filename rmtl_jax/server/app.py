@@ -24,6 +24,8 @@ _LOG = logging.getLogger('rmtl_jax.server')
 _OPEN = ('/health', '/ready')
 # Bytes of a body that is read while everybody waits, in about a ms.
 _QUICK = 16_384
+# Of errors, by status.
+_HEADERS = {401: {'www-authenticate': 'Bearer'}, 503: {'retry-after': '1'}}
 _Endpoint = Callable[[requests.Request], Awaitable[responses.Response]]
 
 
@@ -80,10 +82,8 @@ async def _refused(
 
 
 def _error(status: int, message: str) -> responses.Response:
-  headers = {'retry-after': '1'} if status == 503 else None
-  if status == 401:
-    headers = {'www-authenticate': 'Bearer'}
-  return _Json({'error': types.one_line(message)[:1000]}, status, headers)
+  content = {'error': types.one_line(message)[:1000]}
+  return _Json(content, status, _HEADERS.get(status))
 
 
 class _Routes:
