@@ -223,11 +223,10 @@ class _Reader:
       name = predict_lib.PREFIX + task.name
       column = f'TRY_CAST({sql.quote(name)} AS DOUBLE)'
       columns.append(f'{column} AS p{i}')
-      fault = f'p{i} IS NULL OR NOT isfinite(p{i})'
+      fault, expected = f'p{i} IS NULL OR NOT isfinite(p{i})', 'a number'
       if task.kind == kinds.BINARY:
         fault += f' OR p{i} < 0 OR p{i} > 1'
-      is_binary = task.kind == kinds.BINARY
-      expected = 'a probability' if is_binary else 'a number'
+        expected = 'a probability'
       faulty.append((name, fault, expected))
     for i, (task, name) in enumerate(self._tasks):
       if task.name in self._labels:
