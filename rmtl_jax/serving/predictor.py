@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Mapping
@@ -79,11 +80,7 @@ class Predictor(scorer.Scorer):
     self.lane_length = batch.lane_length
     plain = run.config.with_network(first_layer='plain')
     actor = self._models.predictor(plain)
-
-    def predict(params, inputs):
-      return forward.predictions(actor, params, inputs)
-
-    self._few = jax.jit(predict)
+    self._few = jax.jit(functools.partial(forward.predictions, actor))
 
   @programs.in_32_bits
   def network(self, *inputs: Any) -> np.ndarray:

@@ -31,7 +31,6 @@ import rmtl_jax
 from rmtl_jax import durable, extras, partial, types
 from rmtl_jax.data import reading
 from rmtl_jax.evaluation import calibration, metrics, power
-from rmtl_jax.networks import functional
 from rmtl_jax.results import reference
 from rmtl_jax.runtime import programs, writers
 from rmtl_jax.serving import exported, predictor
@@ -148,14 +147,17 @@ def forward_pass(scorer: predictor.Predictor) -> Callable[..., jax.Array]:
       probabilities = spec.sampling.correct(probabilities)
     return apply_maps(probabilities)
 
+  def predict(leaves, inputs):
+    params = jax.tree.unflatten(tree, leaves)
+    return forward.predictions(network, params, inputs)
+
   def rows(leaves, *inputs):
     # One lane: a batch of any size costs no padding.
     lane = types.Inputs(*(x[None] for x in inputs))
-    return calibrate(_probabilities(network, tree, leaves, lane)[0])
+    return calibrate(predict(leaves, lane)[0])
 
   def lanes(leaves, *inputs):
-    batch = types.Inputs(*inputs)
-    return calibrate(_probabilities(network, tree, leaves, batch))
+    return calibrate(predict(leaves, types.Inputs(*inputs)))
 
   return lanes if scorer.needs.sessions else rows
 
@@ -179,16 +181,6 @@ def serialize(scorer: predictor.Predictor) -> bytes:
       f'backbone {scorer.run.config.backbone}: its program {error}'
     ) from None
   return bytes(made.serialize())
-
-
-def _probabilities(
-  network: functional.Network,
-  tree: Any,
-  leaves: list[jax.Array],
-  inputs: types.Inputs,
-) -> jax.Array:
-  params = jax.tree.unflatten(tree, leaves)
-  return forward.predictions(network, params, inputs)
 
 
 def _input_shapes(scorer: predictor.Predictor) -> list[jax.ShapeDtypeStruct]:
