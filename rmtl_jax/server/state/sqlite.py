@@ -76,35 +76,41 @@ class Store:
     self.where = str(directory)
     self._where = directory / FILE
     self._lock = directory / _LOCK
-    with self._named():
-      directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-      # Of a directory that was there, others may list the files.
-      os.close(os.open(self._where, os.O_RDWR | os.O_CREAT, mode=0o600))
-      self._connection = sqlite3.connect(
-        self._where,
-        timeout=_PATIENCE,
-        isolation_level=None,
-        check_same_thread=False,
-        cached_statements=256,
+    try:
+      self._open(directory)
+    except (sqlite3.Error, OSError) as error:
+      first = types.first_line(error)
+      raise types.InputError(f'{self._where}: not usable: {first}') from None
+
+  def _open(self, directory: pathlib.Path) -> None:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Of a directory that was there, others may list the files.
+    os.close(os.open(self._where, os.O_RDWR | os.O_CREAT, mode=0o600))
+    self._connection = sqlite3.connect(
+      self._where,
+      timeout=_PATIENCE,
+      isolation_level=None,
+      check_same_thread=False,
+      cached_statements=256,
+    )
+    run = self._connection.execute
+    self._write_ahead()
+    # FULL: a commit is on disk when it returns.
+    run('PRAGMA synchronous = FULL')
+    run('PRAGMA cache_size = -65536')
+    run('PRAGMA trusted_schema = OFF')
+    version = run('PRAGMA user_version').fetchone()[0]
+    if version not in (0, _VERSION):
+      raise types.InputError(
+        f'{self._where}: is of version {version}, expected {_VERSION}; name'
+        ' another --state, and load the history again'
       )
-      run = self._connection.execute
-      self._write_ahead()
-      # FULL: a commit is on disk when it returns.
-      run('PRAGMA synchronous = FULL')
-      run('PRAGMA cache_size = -65536')
-      run('PRAGMA trusted_schema = OFF')
-      version = run('PRAGMA user_version').fetchone()[0]
-      if version not in (0, _VERSION):
-        raise types.InputError(
-          f'{self._where}: is of version {version}, expected {_VERSION}; name'
-          ' another --state, and load the history again'
-        )
-      if not version:
-        with self.writing(records.Asked()):
-          # Another process may have made them by now.
-          for statement in _TABLES.split(';'):
-            run(statement)
-          run(f'PRAGMA user_version = {_VERSION}')
+    if not version:
+      with self.writing(records.Asked()):
+        # Another process may have made them by now.
+        for statement in _TABLES.split(';'):
+          run(statement)
+        run(f'PRAGMA user_version = {_VERSION}')
 
   def _write_ahead(self) -> None:
     until = time.monotonic() + _PATIENCE
@@ -118,14 +124,6 @@ class Store:
         if not is_busy or time.monotonic() > until:
           raise
       time.sleep(0.01)
-
-  @contextlib.contextmanager
-  def _named(self) -> Iterator[None]:
-    try:
-      yield
-    except (sqlite3.Error, OSError) as error:
-      first = types.first_line(error)
-      raise types.InputError(f'{self._where}: not usable: {first}') from None
 
   def close(self) -> None:
     """Closes the file."""
