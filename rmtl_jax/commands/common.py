@@ -328,16 +328,6 @@ def not_found(name: str, given: str | os.PathLike[str]) -> str:
   return f'--{name}: {given}: not found{how}'
 
 
-def bytes_text(number: int) -> str:
-  """Bytes in a unit that people read: `431.2 MB`."""
-  size = float(number)
-  for unit in ('B', 'kB', 'MB', 'GB'):
-    if size < 1000.0:
-      return f'{size:.0f} B' if unit == 'B' else f'{size:.1f} {unit}'
-    size /= 1000.0
-  return f'{size:.1f} TB'
-
-
 def print_report(record: dict[str, Any]) -> None:
   """Prints the table and the sentences that end a run."""
   from rmtl_jax.report import tables

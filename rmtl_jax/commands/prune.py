@@ -55,12 +55,22 @@ def execute(values: flags.FlagValues) -> int:
       continue
     freed = before - after
     print(
-      f'{path}: freed {common.bytes_text(freed)} of'
-      f' {common.bytes_text(before)} ({freed / max(before, 1):.0%})'
+      f'{path}: freed {_bytes_text(freed)} of'
+      f' {_bytes_text(before)} ({freed / max(before, 1):.0%})'
     )
   if refused:
     _refuse(refused)
   return 0
+
+
+def _bytes_text(number: int) -> str:
+  """Bytes in a unit that people read: `431.2 MB`."""
+  size = float(number)
+  for unit in ('B', 'kB', 'MB', 'GB'):
+    if size < 1000.0:
+      return f'{size:.0f} B' if unit == 'B' else f'{size:.1f} {unit}'
+    size /= 1000.0
+  return f'{size:.1f} TB'
 
 
 def _refuse(lines: Sequence[str]) -> NoReturn:
