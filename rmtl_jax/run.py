@@ -473,7 +473,7 @@ def _open_writer(
   history: list[dict[str, Any]],
   trackers: Sequence[str],
   live: progress.Progress,
-) -> writers.Writer | writers.NoWriter:
+) -> writers.Writer:
   """The run's logs, begun anew from its history; `held` closes them."""
   writer = (
     writers.Writer(run.path, history, trackers, live.say)

@@ -24,7 +24,7 @@ def write(
   trained: ensemble.Ensemble,
   rows: Mapping[str, splits_lib.Split],
   history: Sequence[dict[str, Any]],
-  writer: writers.Writer | writers.NoWriter,
+  writer: writers.Writer,
 ) -> dict[str, Any]:
   """Evaluates a trained run and writes metrics.json, which it returns.
 
@@ -67,7 +67,7 @@ def write(
 
 
 def _plot_critics(
-  writer: writers.Writer | writers.NoWriter,
+  writer: writers.Writer,
   run: workdir.Run,
   trained: ensemble.Ensemble,
   data: run_record.Data,

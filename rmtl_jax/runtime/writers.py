@@ -116,25 +116,16 @@ class Writer:
       tracker.close()
 
 
-class NoWriter:
-  """The Writer of processes other than the first: it writes nothing."""
+class NoWriter(Writer):
+  """The Writer of processes other than the first: no files, no trackers."""
+
+  def __init__(self):
+    self._path, self._trackers = pathlib.Path(), []
 
   def rewrite(self, history: list[dict[str, Any]]) -> None:
     """Nothing."""
 
   def write(self, record: dict[str, Any]) -> None:
-    """Nothing."""
-
-  def parameters(self, values: Mapping[str, Any]) -> None:
-    """Nothing."""
-
-  def histogram(self, name: str, values: np.ndarray) -> None:
-    """Nothing."""
-
-  def finish(self, record: Mapping[str, Any]) -> None:
-    """Nothing."""
-
-  def close(self) -> None:
     """Nothing."""
 
 
