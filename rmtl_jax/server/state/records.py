@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from rmtl_jax.server.state import labels as labels_lib
@@ -70,6 +70,11 @@ class Event(NamedTuple):
       idle_ms: the longest gap within a visit.
     """
     return idle_ms + (last if self.rest is None else self.rest)
+
+
+def in_order(events: Iterable[Event]) -> list[Event]:
+  """Events in the order of time."""
+  return sorted(events, key=lambda event: (event.time, event.id))
 
 
 class Visit(NamedTuple):

@@ -155,7 +155,7 @@ class Change:
   def events(self, visits: Sequence[int]) -> list[records.Event]:
     """See `stores.Change`."""
     found = [n for visit in visits for n in self._of_visit(visit)]
-    return redis_keys.in_order([self._events[number] for number in found])
+    return records.in_order([self._events[number] for number in found])
 
   def _of_visit(self, visit: int) -> list[int]:
     if visit not in self._members:

@@ -29,11 +29,6 @@ def visit(found: list[Any]) -> records.Visit:
   return records.Visit(*found[:-1], open=bool(found[-1]))
 
 
-def in_order(events: list[records.Event]) -> list[records.Event]:
-  """Events in the order of time."""
-  return sorted(events, key=lambda event: (event.time, event.id))
-
-
 def pair(user: str, item: str) -> str:
   """The name of a user and an item, which no other two have."""
   return f'{len(user)}:{user}:{item}'

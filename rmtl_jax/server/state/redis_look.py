@@ -94,7 +94,7 @@ class Look:
 
   def events(self, visits: Sequence[int]) -> list[records.Event]:
     """See `stores.Reads`."""
-    return redis_keys.in_order(
+    return records.in_order(
       [redis_keys.event(one) for visit in visits for one in self._events[visit]]
     )
 

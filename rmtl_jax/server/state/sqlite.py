@@ -285,15 +285,10 @@ class Store:
 
   def events(self, visits: Sequence[int]) -> list[records.Event]:
     """See `stores.Reads`."""
-    found: list[records.Event] = []
-    for visit in visits:
-      found += [
-        _event(row)
-        for row in self._rows(
-          f'SELECT {_EVENT} FROM events e WHERE visit = ?', visit
-        )
-      ]
-    return sorted(found, key=lambda event: (event.time, event.id))
+    query = f'SELECT {_EVENT} FROM events e WHERE visit = ?'
+    return records.in_order(
+      _event(row) for visit in visits for row in self._rows(query, visit)
+    )
 
   def open_events(
     self, key: str, value: str
