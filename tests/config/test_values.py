@@ -36,6 +36,17 @@ def test_to_dict_then_from_dict(preset):
   assert config_values.from_dict(as_json) == config
 
 
+def test_a_setting_of_the_network_changes_alone():
+  base = config_lib.preset('official')
+  found = base.with_network(table_multiple=64, first_layer='plain')
+  before, after = config_values.flatten(base), config_values.flatten(found)
+  changed = {name: after[name] for name in after if before[name] != after[name]}
+  assert changed == {
+    'network.table_multiple': 64,
+    'network.first_layer': 'plain',
+  }
+
+
 def test_part_of_a_record_over_a_base():
   base = config_lib.preset('official')
   record = {'seed': 3, 'critic': {'discount': 0.5}}

@@ -36,6 +36,17 @@ def test_quoted_names():
     ) == (3,)
 
 
+def test_rows_are_inserted_by_name():
+  with sql.connect() as connection:
+    connection.execute('CREATE TABLE t (a BIGINT, b VARCHAR, c DOUBLE)')
+    sql.insert(connection, 't', pa.table({'b': ['x', None], 'a': [1, 2]}))
+    sql.insert(connection, 't', pa.table({'a': [3], 'c': [0.5]}))
+    found = connection.execute('FROM t ORDER BY a').fetchall()
+    assert found == [(1, 'x', None), (2, None, None), (3, None, 0.5)]
+    with pytest.raises(duckdb.CatalogException):
+      connection.execute('FROM inserted')
+
+
 def test_fresh_names_differ():
   assert sql.unique_name('a') != sql.unique_name('a')
 
