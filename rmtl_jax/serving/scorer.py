@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -323,17 +324,7 @@ class Scorer(abc.ABC):
     )
     with past_lib.scratch_database(memory_limit) as (connection, directory):
       again = rows_lib.make_rereadable(rows, directory)
-      past = past_lib.Past(connection, self.manifest, self.needs)
-      if isinstance(history, kept_lib.KeptHistory):
-        seen = history.snapshot
-        past.start_after(seen.rows)
-        past.add(again, scored=True, size=self.chunk_rows)
-        past.add_kept(history.near(seen, past.keys()), seen.numbers)
-      else:
-        for part in history or ():
-          past.add(part, scored=False, size=self.chunk_rows)
-        past.add(again, scored=True, size=self.chunk_rows)
-      past.compute(self.items)
+      past = self._past(connection, again, history)
       notes.lines += past.warnings
       if not self.needs.sessions:
         for chunk, inputs in self._encoded(again, notes, past):
@@ -348,6 +339,26 @@ class Scorer(abc.ABC):
         )
         for chunk in again.chunks(self.chunk_rows):
           yield chunk, found(chunk.table.num_rows)
+
+  def _past(
+    self,
+    connection: duckdb.DuckDBPyConnection,
+    rows: rows_lib.Rows,
+    history: Iterable[rows_lib.Rows] | kept_lib.KeptHistory | None,
+  ) -> past_lib.Past:
+    """The past of rows to predict for, computed."""
+    past = past_lib.Past(connection, self.manifest, self.needs)
+    if isinstance(history, kept_lib.KeptHistory):
+      seen = history.snapshot
+      past.start_after(seen.rows)
+      past.add(rows, scored=True, size=self.chunk_rows)
+      past.add_kept(history.near(seen, past.keys()), seen.numbers)
+    else:
+      for part in history or ():
+        past.add(part, scored=False, size=self.chunk_rows)
+      past.add(rows, scored=True, size=self.chunk_rows)
+    past.compute(self.items)
+    return past
 
   def _is_complete(
     self,
