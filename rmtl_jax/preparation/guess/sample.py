@@ -12,6 +12,7 @@ import io
 import itertools
 import math
 import pathlib
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -35,6 +36,8 @@ _MOST_FILES = 16
 # More than any log has that is read whole.
 ALL_ROWS = 10**9
 _HEAD_BYTES = 2**20
+# Of a value that begins with a date; names such as 2024-05 stand above numbers.
+_DATE = re.compile(r'\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?!\d)').match
 # Compressed text can't be skipped: blocks come from its first gigabytes.
 _MOST_UNPACKED = 2**31
 
@@ -280,25 +283,34 @@ def _check_header(
 
   Raises:
     types.InputError: it has numbers that are no names (fractions, or in no
-      order, or nothing else), or texts that their columns have again.
+      order, or nothing else, unless most texts stand above numbers), or texts
+      that their columns have again, or a date above dates.
   """
   numbers = [name.strip() for name in header if _is_number(name)]
-  are_names = all(map(str.isdecimal, numbers)) and (
-    [*map(int, numbers)] == [*range(len(header))]
-    or (len(numbers) < len(header) and _increase([*map(int, numbers)]))
-  )
-  odd = [] if are_names else numbers
   texts = [
-    (name, name in values)
+    (name, values)
     for name, values in zip(header, columns, strict=True)
     if not _is_number(name)
   ]
-  if 2 * sum(again for _, again in texts) > len(texts):
-    odd += [name for name, again in texts if again]
+  above = sum(
+    all(map(_is_number, {*values} - {''}))
+    for name, values in texts
+    if not (name in raw.NULL_TEXTS or name.startswith('(column '))
+  )
+  are_names = all(map(str.isdecimal, numbers)) and (
+    [*map(int, numbers)] == [*range(len(header))]
+    or (texts and _increase([*map(int, numbers)]))
+    or 2 * above > len(texts)
+  )
+  odd = [] if are_names else numbers
+  again = [name for name, values in texts if name in values]
+  if 2 * len(again) > len(texts):
+    odd += again
+  odd += [name for name, values in texts if all(map(_DATE, (name, *values)))]
   if odd:
     raise types.InputError(
       f'{path}: row 1 is no header: it holds the value {odd[0].strip()!r:.80};'
-      f' expected {len(header)} column names above the rows'
+      f' expected {len(header)} column names above the rows{folders.OTHERS}'
     )
 
 
@@ -307,7 +319,7 @@ def _is_number(text: str) -> bool:
     float(text)
   except ValueError:
     return False
-  return True
+  return '_' not in text  # 109_14 is one in Python
 
 
 def _increase(numbers: Sequence[int]) -> bool:

@@ -15,6 +15,8 @@ CSV = tuple(
 )
 PARQUET = ('.parquet',)
 ENDINGS = PARQUET + CSV
+# Where else to look.
+OTHERS = '; docs/own_data.md#other-forms makes one of other forms'
 # How Hive names the folder of rows without a value.
 _NOTHING = '__HIVE_DEFAULT_PARTITION__'
 
@@ -33,6 +35,7 @@ def find(place: pathlib.Path) -> list[pathlib.Path]:
     if not place.name.lower().endswith(ENDINGS):
       raise types.InputError(
         f'{place}: expected a file that ends in {", ".join(CSV + PARQUET)}'
+        f'{OTHERS}'
       )
     return [place]
   what = 'a CSV or Parquet file, or a directory of such'
@@ -48,7 +51,7 @@ def find(place: pathlib.Path) -> list[pathlib.Path]:
       f'{place}: has CSV and Parquet files, expected one kind; name the file'
     )
   if not csv and not parquet:
-    raise types.InputError(f'{place}: no CSV or Parquet files')
+    raise types.InputError(f'{place}: no CSV or Parquet files{OTHERS}')
   return csv or parquet
 
 

@@ -2,9 +2,13 @@
 
 import datetime
 
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax.preparation.guess import guess
+from tests import walks
 from tests.preparation.guess import logs
 
 N = 600
@@ -367,3 +371,60 @@ def test_what_excludes_a_label_is_no_feature(tmp_path):
   del columns['user']
   found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
   assert all(column.role != 'left out' for column in found.columns)
+
+
+_OTHER_FORMS = {
+  'UserBehavior.csv': '7,38,5,1511544070,pv\n7,40,5,1511544080,buy\n',
+  'reviews.jsonl': '{"user_id": "a", "rating": 4.0, "images": [{"id": "x"}]}\n',
+  'otto.jsonl': (
+    '{"session": 3, "events": [{"aid": 1, "ts": 9, "type": "clicks"},'
+    ' {"aid": 2, "ts": 10, "type": "orders"}]}\n'
+  ),
+  'behaviors.tsv': '1\tU7\t11/9/2019 7:05:00 AM\tN3 N4\tN1-0 N2-1\n',
+  'clickouts.csv': (
+    'user_id,action_type,reference,impressions,prices\n'
+    'a,clickout item,40,38|40,75|80\na,filter,WiFi,,\n'
+  ),
+  'views.csv': 'itemId;eventdate;timeframe\n38;2016-02-01;1500\n',
+  'purchases.csv': 'itemId;ordernumber\n38;9\n',
+  'clicks.csv': 'display_id,ad_id,clicked\n1,38,0\n1,40,1\n',
+  'displays.csv': 'display_id,uuid\n1,a\n',
+  'transactions.csv': (
+    't_dat,customer_id,article_id\n2018-09-20,a,038\n2018-09-21,b,040\n'
+  ),
+}
+_AT = datetime.datetime(2016, 2, 1, 0, 0, 1, 500_000)
+_DAY = datetime.date(2016, 2, 1)
+_TABLES = [
+  [(7, 38, 5, 1511544070, 'pv'), (7, 40, 5, 1511544080, 'buy')],
+  [('a', 4.0, [{'id': 'x'}])],
+  [(3, 1, 9, 'clicks'), (3, 2, 10, 'orders')],
+  [(7, 50, 38), (7, 60, 40)],
+  [
+    ('1', 'U7', '11/9/2019 7:05:00 AM', 'N3 N4', 'N1', '0'),
+    ('1', 'U7', '11/9/2019 7:05:00 AM', 'N3 N4', 'N2', '1'),
+  ],
+  [('a', '38', '75', False), ('a', '40', '80', True)],
+  [('view', 38, _DAY, 1500, None), ('purchase', 38, None, None, 9)],
+  [(38, _DAY, 1500, _AT)],
+  [(1, 38, 0, 'a'), (1, 40, 1, 'a')],
+]
+
+
+def test_documented_statements_make_tables(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  for name, text in _OTHER_FORMS.items():
+    (tmp_path / name).write_text(text)
+  lists = {'uid': [7], 'timestamp': [[50, 60]], 'item_id': [[38, 40]]}
+  pq.write_table(pa.table(lists), 'listens.parquet')
+  *statements, last = [
+    duckdb.sql(statement)
+    for block in walks.blocks('docs/own_data.md', 'sql')
+    for statement in block.strip().split(';\n')
+  ]
+  found = [sorted(one.fetchall(), key=str) for one in statements]
+  assert found == [sorted(rows, key=str) for rows in _TABLES]
+  last.write_parquet('log.parquet')
+  rows = pq.read_table('log.parquet').to_pylist()
+  assert len(rows) == 10 and sum(row['bought'] for row in rows) == 2
+  assert {row['article_id'] for row in rows} <= {'038', '040'}

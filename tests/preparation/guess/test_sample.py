@@ -83,7 +83,12 @@ def test_parts_of_a_record_at_the_edge_of_a_block_are_dropped(tmp_path):
     ('a,b\n', ['no rows below the header']),
     ('38, x, 1.5\n40, y, 2.5\n41, x, 3.5\n', ['row 1 is no header', "'38'"]),
     ('de,x,f\nde,y,g\nfr,x,h\n', ['row 1 is no header', "'de'"]),
-    ('1,2\n3,4\n', ['row 1 is no header', '2 column names']),
+    ('1,2\n3,4\n', ['row 1 is no header', '2 column names', 'other-forms']),
+    ('5,NULL,,2\n3,1,2,4\n', ['row 1 is no header', "'5'"]),
+    (
+      '1,U7,11/9/2019 7:05 AM,N1-0\n2,U9,11/10/2019 1:00 PM,N2-1\n',
+      ['row 1 is no header', "'11/9/2019 7:05 AM'"],
+    ),
     ('a,A\n1,2\n', ["'A' stands twice"]),
   ],
 )
@@ -97,7 +102,8 @@ def test_files_that_are_no_log_are_one_line(tmp_path, text, parts):
 
 
 @pytest.mark.parametrize(
-  'header', ['0,1,2', 'click,101,121', 'user,item,click']
+  'header',
+  ['0,1,2', 'click,101,121', 'user,item,click', 'click,301,109_14'],
 )
 def test_names_may_be_numbers(tmp_path, header):
   rows = ''.join(f'1,{i},{i % 3}\n' for i in range(300))
