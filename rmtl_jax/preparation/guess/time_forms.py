@@ -107,6 +107,9 @@ _DIGITS = {
 # Least times that are counted from a log's beginning, and the most seconds of
 # one, 20 years: more are milliseconds.
 _LEAST_RELATIVE, _MOST_RELATIVE_S = 100, 630_720_000
+# Of times of day as numbers, 2359 or 235959: the first that is none, and least
+# different minutes or seconds.
+_CLOCK, _LEAST_PARTS = 240_000, 10
 # Years that `rmtl prepare` reads as dates, and the first day of these.
 _YEARS = 1900, 2999
 _FIRST_DAY = f"DATE '{_YEARS[0]}-01-01'"
@@ -208,6 +211,9 @@ def of_column(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
   is_relative = facts.least >= 0 and facts.distinct >= _LEAST_RELATIVE
   is_relative &= not time_names.may_be_length(facts.name)
   if named and is_relative and number_names.measure(facts.name) != 'code':
+    if parts := _parts_of_date(sample, facts):
+      why = f'{parts} such as {facts.largest:.0f}, {_UNREAD}'
+      return Time(facts.name, {}, why, ())
     unit = 's' if facts.largest < _MOST_RELATIVE_S else 'ms'
     unit = next((u for u in _PER_SECOND if u in words.of(facts.name)), unit)
     why = (
@@ -217,6 +223,22 @@ def of_column(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
     rank = False, True, facts.distinct
     return Time(facts.name, {'unit': unit}, why, rank, is_date=False)
   return None
+
+
+def _parts_of_date(sample: sample_lib.Sample, facts: facts_lib.Facts) -> str:
+  """What numbers such as 1631 and 1224 are, whose digits no count has so."""
+  value = facts_lib.number(sample, facts)
+  low, high = f'{value} % 100', f'floor({value} / 100) % 100'
+  is_clock, is_day, different = sample.fetch(
+    f'bool_and({low} < 60 AND {high} < 60),'
+    f' bool_and({low} BETWEEN 1 AND 31 AND {high} BETWEEN 1 AND 12),'
+    f' count(DISTINCT {low})'
+  )[0]
+  if different < _LEAST_PARTS or not facts.largest < _CLOCK:
+    return ''
+  if is_day and facts.largest < _CLOCK / 100:
+    return 'days without a year'
+  return 'times of day' if is_clock else ''
 
 
 def _of_days(facts: facts_lib.Facts) -> Time:
@@ -248,13 +270,15 @@ def _of_days(facts: facts_lib.Facts) -> Time:
 def _of_digits(
   sample: sample_lib.Sample, facts: facts_lib.Facts
 ) -> Time | None:
-  """Dates as numbers, such as 20240501 and 24050113."""
+  """Dates as numbers, such as 20240501, 24050113 and 0511."""
   digits = {len(f'{end:.0f}') for end in (facts.least, facts.largest)}
   patterns = [
     pattern
     for pattern, first in _DIGITS.get(max(digits), ())
     if len(digits) == 1 and facts.least >= first
   ]
+  if facts.codes and max(digits) == 4:  # as 0511
+    patterns = ['%m%d']
   text = facts_lib.text(sample, facts)
   for value in (text, sql.strip_zero_fraction(text)):
     for pattern in patterns:

@@ -82,6 +82,33 @@ def test_a_date_that_stands_for_nothing_is_named_by_its_row(tmp_path, first):
   assert "long.csv: column 'ts': wrong in " in _fault(long, 1000)
 
 
+@pytest.mark.parametrize(
+  ('values', 'what'),
+  [
+    ([100 * (i // 60 % 24) + i % 60 for i in range(N)], 'times of day'),
+    ([10_000 * (i % 24) + i % 60 for i in range(N)], 'times of day'),
+    ([100 * (i // 25 + 1) + i % 25 + 1 for i in range(N)], 'days without a y'),
+    ([7 * i for i in range(N)], ''),
+    ([100 * i for i in range(N)], ''),
+  ],
+)
+def test_times_of_day_are_no_times_since_the_log_began(tmp_path, values, what):
+  """1631 and 1224: dunnhumby's baskets were ordered by the time of day."""
+  time, others = _times(tmp_path, TRANS_TIME=values)
+  if what:
+    assert time is None and others['TRANS_TIME'].startswith(what)
+    assert f'such as {max(values)}, which no schema' in others['TRANS_TIME']
+  else:
+    assert time and time.form == {'unit': 's'}
+
+
+def test_days_of_a_year_that_is_not_said_are_dates(tmp_path):
+  """Tmall's 0511 was the 511th second of the log."""
+  days = [f'{5 + i // 28 % 8:02}{i % 28 + 1:02}' for i in range(N)]
+  time, _ = _times(tmp_path, time_stamp=days)
+  assert time and time.form == {'format': '%m%d'} and time.needs_any_dates
+
+
 def test_a_time_since_the_log_began_may_be_negative(tmp_path):
   log = logs.write(tmp_path / 'log.csv', {'time_ms': [-1, *range(N)]})
   assert _fault(log) == ''
