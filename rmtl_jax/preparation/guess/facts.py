@@ -208,27 +208,30 @@ def _of_numbers(
   """Facts of a column that is no text; None where it is."""
   value = sql.null_if_in(sample.given(name), nothing)
   number = f'TRY_CAST({value} AS DOUBLE)'
-  filled, distinct, numbers, whole, codes, below, above, *spread = sample.fetch(
+  filled, distinct, numbers, whole, codes, below, *spread = sample.fetch(
     f'count({value}), count(DISTINCT {value}), count({number}),'
     f' count(*) FILTER (isfinite({number}) AND {number} = round({number})),'
     f" count(*) FILTER (regexp_matches({value}, '^-?0[0-9]')),"
     f' count(DISTINCT {number}) FILTER ({number} < 0),'
     f' min({number}) FILTER ({number} >= 0),'
+    f' median({number}) FILTER ({number} >= 0),'
     f' min({number}), max({number}), median({number})'
   )[0]
   if kind in ('bool', 'time') or not filled:
     return Facts(name, kind, sample.rows, filled, distinct)
   if numbers < filled:
     return None
-  least, largest, median = spread
+  above, median_above, least, largest, median = spread
   truth = None
   if (distinct, least, largest) == (2, -1, 1):
     truth = '1', '-1'
   elif (distinct, least) == (1, 1) and filled < sample.rows:
     truth = '1', ''
   sentinel = None
-  if below == 1 and least in _SENTINELS and above is not None:
-    sentinel, least = least, above
+  # -1, 0 and 1 are lower, equal and higher.
+  is_sign = (distinct, least, above, largest) == (3, -1, 0, 1)
+  if below == 1 and least in _SENTINELS and above is not None and not is_sign:
+    sentinel, least, median = least, above, median_above
   return Facts(
     name,
     'number',

@@ -176,6 +176,7 @@ def _of_few(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
     sample.is_whole
     and len(values) > 2
     and facts.sentinel is None
+    and [*values] != [-1, 0, 1]
     and facts.missing <= _WITHOUT
     and (np.max(gaps) < _GAP * span or np.ptp(gaps) == 0)
     and (is_small or is_round or len(values) > _DENSE * (span + 1))

@@ -240,10 +240,14 @@ def test_numbers_that_prepare_refuses_are_left_out(tmp_path, number):
 def test_a_single_negative_number_stands_for_nothing(tmp_path):
   values = ['-1', '0.5', '2.5'] * 100
   facts = _facts(tmp_path, values, 'price')
-  assert (facts.sentinel, facts.least) == (-1, 0.5)
+  assert (facts.sentinel, facts.least, facts.median) == (-1, 0.5, 1.5)
   assert _guess(tmp_path, values, 'price').more == {'null': ['-1']}
   # A code of its own among codes, and a number among others.
-  assert _guess(tmp_path, [-1, 0, 1] * 100).more == {}
+  sign = _guess(tmp_path, [-1, 0, 1] * 100)
+  assert (sign.kind, sign.more) == ('categorical', {})
+  # Lower, equal and higher, as a competitor's price in Expedia's `comp1_rate`.
+  sign = _guess(tmp_path, [-1, 0, 1] * 100, 'comp1_rate')
+  assert (sign.kind, sign.more) == ('numeric', {})
   assert _guess(tmp_path, [-1, -2, 900] * 100).more == {}
 
 
