@@ -22,15 +22,15 @@ _OTHER_EVENTS = words.listed(
 def event(value: str) -> str:
   """What happened: `impression`, `cart`, `purchase`, `other`; '' if unknown.
 
-  >>> event('view'), event('add_to_cart'), event('transactions')
-  ('impression', 'cart', 'purchase')
+  >>> event('view'), event('add_to_cart'), event('transactions'), event('add')
+  ('impression', 'cart', 'purchase', 'cart')
   >>> event('remove_from_cart'), event('blue'), event('Cart Viewed')
   ('other', '', '')
   >>> event('Video Viewed'), event('Added to Cart'), event('Song Liked')
   ('impression', 'cart', 'other')
   """
   parts = words.of(value)
-  word = ''.join(parts)
+  word = 'addtocart' if parts == ['add'] else ''.join(parts)
   # What was done: `viewed` of `view`, `liked` of `like`.
   done = [part for part in parts if part.endswith('ed')]
   verbs = {part[:-end] for part in done for end in (1, 2)}

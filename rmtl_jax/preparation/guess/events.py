@@ -48,7 +48,12 @@ class Events(NamedTuple):
 def find(
   sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts]
 ) -> Events | None:
-  """The column that says what happened, of a log with a row per event."""
+  """The column that says what happened, of a log with a row per event.
+
+  Of several it is the one whose kinds are of most sorts: beside Coveo's
+  `event_type` (a page or a product) its `product_action`.
+  """
+  best, most = None, 0
   for one in facts:
     named = key_names.rank(one.name, 'event') is not None
     if not (named or words.of(one.name) == ['type']) or not one.is_key:
@@ -65,9 +70,11 @@ def find(
     )
     known = [event_names.event(value) for value in counts]
     sold = {'cart', 'purchase'} & {*known}
-    if (named and (is_number or any(known))) or (sold and all(known)):
-      return Events(one.name, counts)
-  return None
+    is_event = named and (is_number or any(known))
+    sorts = 1 + len({*known} - {''})
+    if (is_event or (sold and all(known))) and sorts > most:
+      best, most = Events(one.name, counts), sorts
+  return best
 
 
 def declare(happened: Events) -> tuple[dict[str, Any], list[dict[str, Any]]]:

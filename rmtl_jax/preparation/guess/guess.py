@@ -146,6 +146,8 @@ def guess(
     said = found.get(name, ('', ''))[1]
     said = f'; {said}' if said and '--label' not in said else ''
     found[name] = 'leak', why + said
+  for name, why in leaks.of_whole_sessions(sample, facts, roles).items():
+    found.setdefault(name, ('left out', why))
   happened = None if tasks else happened
   if happened:
     found[happened.column] = 'event', f'what happened: {happened.listed()}'

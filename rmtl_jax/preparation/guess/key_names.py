@@ -51,7 +51,7 @@ _KEYS = {
   rf'|(?:author)?(?:steam|kunden){_ID}'
   rf'|(?:candidate|passenger){_SURE_ID}|(anonymous|distinct){_SURE_ID}'
   r'|email(?:address|hash)?',
-  'item': r'(?:id)?(target|candidate|click|clicked|view|viewed|product)?'
+  'item': r'(?:id)?(target|candidate|parent|click|clicked|view|viewed|product)?'
   rf'({ITEMS})(?:{_ID}{{0,2}}(clean)?|name|title|uri|url)'
   rf'|({_ITEM_IDS}){_SURE_ID}|id({_ITEM_IDS})',
   'session': r'(?:id)?(user|web|app|ga|browser|visitor|customer|client)?'
@@ -60,7 +60,8 @@ _KEYS = {
   'domain': rf'(domain|scenario|scene|tab|market|site|surface|placement){_ID}?',
   'weight': '(instance|sample|row|example)weight',
   'split': '(split|fold|partition|subset)',
-  'event': '(event|action|behaviou?r|activity|interaction)(type|name)?',
+  'event': '(product|user)?(event|action|behaviou?r|activity|interaction)'
+  '(type|name)?',
 }
 
 

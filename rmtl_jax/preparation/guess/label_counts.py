@@ -66,10 +66,13 @@ class LabelCounts(NamedTuple):
     for i, name in enumerate(names):
       for other in names[:i]:
         a, b = self.places[name], self.places[other]
-        counts = {self.both[a, b], *self.ones[[a, b], [a, b]], self.ones[a, b]}
+        both, ones = self.both[a, b], self.ones[[a, b], [b, a]]
         rows = {*self.rows[[a, a, b], [a, b, b]]}
-        if other not in found and len(counts) == len(rows) == 1:
-          found[name] = f'the same as {other} in every row'
+        what = 'the same as' if {both} == {*ones} else ''
+        if both == 0 and {ones.sum()} == rows:
+          what = 'the contrary of'
+        if what and other not in found and len(rows) == 1:
+          found[name] = f'{what} {other} in every row'
     return found
 
 

@@ -66,8 +66,14 @@ is_usual = words.any_of('daily weekly monthly yearly')
 # What a row led to, as names that count as a whole: their parts may be of what
 # was before.
 _WHOLE_OUTCOME = words.listed(
-  'watchratio playratio playedratio playedratiopct msplayed secondsplayed'
+  'cpo watchratio playratio playedratio playedratiopct msplayed secondsplayed'
   ' activetime timeonpage engagementtimemsec relevance reviewscore'
+)
+# How long something became, of which rows are parts.
+is_session_length = words.is_one_of(
+  'sessionlength sessionsize sessionduration sessiondurationsec'
+  ' sessiondurationseconds sessiondurationms sessionpages sessionpageviews'
+  ' sessionclicks sessionevents visitlength visitduration'
 )
 # Of the search that rows answer, which was before them: what of the words of
 # labels and outcomes may be asked for.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rmtl_jax.preparation.guess import facts as facts_lib
+from rmtl_jax.preparation.guess import keys as keys_lib
+from rmtl_jax.preparation.guess import label_names
 from rmtl_jax.preparation.guess import labels as labels_lib
 from rmtl_jax.preparation.guess import sample as sample_lib
 
@@ -41,6 +43,24 @@ def find(
     if why:
       found[one.name] = why
   return found
+
+
+def of_whole_sessions(
+  sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
+  roles: Mapping[str, keys_lib.Key],
+) -> dict[str, str]:
+  """Why columns that tell how long a session became are left out, by column."""
+  return {
+    one.name: f'one for all rows of each {roles["session"].column}, by its name'
+    ' how long that became, which only its end tells'
+    for one in facts
+    if 'session' in roles and label_names.is_session_length(one.name)
+    if keys_lib.varied(
+      sample, sample.column(one.name), roles, ('session',)
+    ).get('session')
+    == 0
+  }
 
 
 def _of_column(

@@ -7,7 +7,8 @@ import re
 from rmtl_jax.preparation.guess import key_names, words
 
 CODES = words.listed(
-  'id ids code cat category type kind class level tab zip zipcode postal gender'
+  'id ids code cat category categorical type kind class level tab zip zipcode'
+  ' postal gender'
   ' sex feat feature hour hourmin weekday dow month day country region city'
   ' state brand segment group cluster bucket range channel platform os browser'
   ' device lang language status flag index key hash genre slot pos position'
@@ -15,7 +16,8 @@ CODES = words.listed(
   ' occupation education url uri link ip subcategory subcat weekend holiday'
 )
 _AMOUNT = words.listed(
-  'price amount cost count cnt num number qty quantity age days duration length'
+  'price amount cost count cnt num number numerical numeric qty quantity age'
+  ' days duration length'
   ' len size score rate ratio ctr cvr avg mean sum total min max distance time'
   ' sec seconds ms views clicks likes sales revenue balance income height width'
   ' weight bid budget discount popularity stars rating percent pct freq'
@@ -67,6 +69,8 @@ def measure(name: str) -> str:
   ('code', 'amount', 'amount')
   >>> measure('price_at_visit'), measure('hrs_at_work')
   ('amount', 'amount')
+  >>> measure('categorical_3'), measure('numerical_3')
+  ('code', 'amount')
   >>> measure('policy_no'), measure('items_in_order'), measure('client number')
   ('code', '', 'code')
   """

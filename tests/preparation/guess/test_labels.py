@@ -332,6 +332,11 @@ def test_a_label_that_stands_twice_is_one_task(tmp_path):
   assert others['clicked'] == 'the same as click in every row'
   columns['clicked'][0] = 'No'
   assert {*_labels(tmp_path, columns)[0]} == {'click', 'clicked'}
+  # As Spotify's `skip_3` beside `not_skipped`.
+  columns = {'click': click, 'not_clicked': [1 - c for c in click]}
+  found, others = _labels(tmp_path, columns)
+  assert {*found} == {'click'}
+  assert others['not_clicked'] == 'the contrary of click in every row'
 
 
 @pytest.mark.parametrize(

@@ -212,6 +212,51 @@ def _coveo():
   }
 
 
+def _coveo_products():
+  """Actions on products; a view of a page has none, and no product here."""
+  actions = ['', 'detail', 'detail', 'add', 'purchase', 'remove'] * 100
+  return {
+    'session_id_hash': [f'{i // 6:032x}' for i in range(N)],
+    'event_type': ['event_product' if a else 'pageview' for a in actions],
+    'product_action': actions,
+    'product_sku_hash': [f'{i * 7 % 90:032x}' for i in range(N)],
+    'server_timestamp_epoch_ms': [
+      1_550_885_210_881 + 7000 * i for i in range(N)
+    ],
+  }
+
+
+def _spotify():
+  """How long a session became is none of its rows' features."""
+  return {
+    'session_id': [f's{i // 6}' for i in range(N)],
+    'session_position': [1 + i % 6 for i in range(N)],
+    'session_length': [6 + i // 6 % 7 for i in range(N)],
+    'track_id_clean': [f't{i * 7 % 90}' for i in range(N)],
+    'skip_3': _every(7),
+    'date': _times(60, '%Y-%m-%d'),
+  }
+
+
+def _amazon_2023():
+  return {
+    'user_id': [f'AG{i // 6}' for i in range(N)],
+    'parent_asin': [f'B0{i * 7 % 90}' for i in range(N)],
+    'rating': [1.0 + i % 5 for i in range(N)],
+    'timestamp': [1_588_687_728_923 + 10**8 * i for i in range(N)],
+  }
+
+
+def _mtreclib():
+  return {
+    'search_id': [i // 6 for i in range(N)],
+    'categorical_1': _codes(10),
+    'numerical_1': _codes(10),
+    'click': _every(3),
+    'conversion': _every(9),
+  }
+
+
 def _yambda():
   return {
     'uid': [i // 20 for i in range(N)],
@@ -271,6 +316,10 @@ def _ipinyou():
     ),
     (_loan, 'left out, category, number, label'),
     (_coveo, 'session, event, item, time'),
+    (_coveo_products, 'session, category, event, item, time'),
+    (_spotify, 'session, category, left out, item, label, time'),
+    (_amazon_2023, 'user, item, label, time'),
+    (_mtreclib, 'session, category, number, label, label'),
     (_yambda, 'user, time, item, left out, event'),
     (_jobs, 'time, user, item, number, label, label, label'),
     (_ipinyou, 'label, time, number, item'),
@@ -308,6 +357,12 @@ def test_views_of_several_names_are_impressions(tmp_path):
   events = guess.guess(log).schema['events']
   assert events['impressions'] == ['page_view', 'view_item']
   assert events['labels'] == {'purchase': ['purchase']}
+  log = logs.write(tmp_path / 'other.csv', _coveo_products())
+  assert guess.guess(log).schema['events'] == {
+    'column': 'product_action',
+    'impressions': ['detail'],
+    'labels': {'add': ['add', 'purchase'], 'purchase': ['purchase']},
+  }
 
 
 def test_a_step_before_a_label_is_no_feature(tmp_path):
