@@ -23,6 +23,7 @@ from rmtl_jax.preparation.guess import (
 )
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import sample as sample_lib
+from rmtl_jax.preparation.raw import folders
 
 # Of an object in the schema.
 _LONGEST_LINE = 70
@@ -32,6 +33,8 @@ _MOST_SHOWN, _MOST_ANSWERS = 20, 30
 _OF_USER = (
   'a user or a session: leave them out, give each a name of its own, or name'
 )
+# Of lists of what was shown or what happened.
+_may_be_rows = words.any_of('impression impressions events items shown slate')
 # From how many days on the hour and the weekday tell something.
 _LEAST_DAYS = {'hour': 2, 'weekday': 14}
 
@@ -171,8 +174,9 @@ def problem(
     return (
       f'{log}: no column looks like a label: none holds two values and is'
       ' named like an answer, or stands last;'
-      f' {two_valued.candidates(facts, taken)}{_others_may_be(facts)}'
-      f'{_some_have(sample)}'
+      f' {two_valued.candidates(facts, taken)}'
+      f'{_others_may_be(facts)}{_may_be_lists(facts)}'
+      f'{_some_have(sample) or _taken_alone(facts, record)}'
     )
   if not record.keys() & set(manifest_lib.KINDS):
     return f'{log}: no column is left that a model could learn from'
@@ -183,9 +187,14 @@ def _others_may_be(facts: Sequence[facts_lib.Facts]) -> str:
   """Says which columns of several texts may hold answers."""
   found = ''
   for one in facts:
-    if one.kind != 'text' or not 2 < one.distinct <= _MOST_ANSWERS:
+    is_type = words.of(one.name) == ['type'] and one.is_key
+    if not (one.kind == 'text' or is_type) or not (
+      2 < one.distinct <= _MOST_ANSWERS
+    ):
       continue
-    if key_names.rank(one.name, 'event') is not None:
+    if is_type:
+      found += f'; {one.name} may say what happened: call it event_type'
+    elif key_names.rank(one.name, 'event') is not None:
       found += (
         f'; {one.name} may say what happened, which "events" in a schema'
         ' declares'
@@ -198,12 +207,46 @@ def _others_may_be(facts: Sequence[facts_lib.Facts]) -> str:
   return found
 
 
+def _may_be_lists(facts: Sequence[facts_lib.Facts]) -> str:
+  """Says which columns may be lists of what should be rows."""
+  found = [
+    one.name
+    for one in facts
+    if one.kind in ('list', 'other')
+    and (
+      _may_be_rows(one.name)
+      or time_names.is_time(one.name)
+      or key_names.rank(one.name, 'item') is not None
+    )
+  ]
+  if not found:
+    return ''
+  shown = ', '.join(found[:_MOST_SHOWN])
+  return f'; {shown} may be lists of rows: {folders.FORMS} parts them'
+
+
+def _taken_alone(
+  facts: Sequence[facts_lib.Facts], record: Mapping[str, Any]
+) -> str:
+  """Says how a log without a label gets one, if it has what was taken alone."""
+  is_log = 'item' in record and {'user', 'session'} & {*record}
+  if not is_log or _others_may_be(facts) or _may_be_lists(facts):
+    return ''
+  return (
+    '; if its rows are what was taken alone, as purchases,'
+    f' {folders.FORMS} draws others beside them'
+  )
+
+
 def _some_have(sample: sample_lib.Sample) -> str:
   """Says which columns were not looked at, as some files lack them."""
   if not sample.partial:
     return ''
   shown = ', '.join(sample.partial[:_MOST_SHOWN])
-  return f'; columns that only some of its files have: {shown}'
+  return (
+    f'; columns that only some of its files have: {shown}; {folders.FORMS}'
+    ' joins tables'
+  )
 
 
 def _without_key(

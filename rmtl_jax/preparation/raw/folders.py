@@ -15,8 +15,9 @@ CSV = tuple(
 )
 PARQUET = ('.parquet',)
 ENDINGS = PARQUET + CSV
-# Where else to look.
-OTHERS = '; docs/own_data.md#other-forms makes one of other forms'
+# Where it stands how other files become such, and what lines say of it.
+FORMS = 'docs/own_data.md#other-forms'
+OTHERS = f'; {FORMS} makes one of other forms'
 # How Hive names the folder of rows without a value.
 _NOTHING = '__HIVE_DEFAULT_PARTITION__'
 

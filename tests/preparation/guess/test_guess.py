@@ -252,6 +252,42 @@ def test_no_label_is_an_error_in_python(tmp_path):
     rmtl_jax.guess_schema(path)
 
 
+_EVENT = {'session': [i // 5 for i in range(100)], 'aid': [*range(20)] * 5}
+
+
+@pytest.mark.parametrize(
+  ('columns', 'said'),
+  [
+    (
+      _EVENT,
+      'numbers; if its rows are what was taken alone, as purchases,'
+      ' docs/own_data.md#other-forms draws others beside them',
+    ),
+    (
+      _EVENT | {'type': [0, 1, 2, 0] * 25},
+      'numbers; type may say what happened: call it event_type',
+    ),
+    (
+      _EVENT | {'impressions': [f'N{i % 9}-0|N{i % 7}-1' for i in range(100)]},
+      'numbers; impressions may be lists of rows: docs/own_data.md#other-forms'
+      ' parts them',
+    ),
+  ],
+)
+def test_a_log_without_labels_is_told_what_to_do(tmp_path, columns, said):
+  path = logs.write(tmp_path / 'log.csv', columns)
+  with pytest.raises(types.InputError) as error:
+    rmtl_jax.guess_schema(path)
+  assert str(error.value).endswith(said)
+
+
+def test_tables_that_want_to_be_joined_are_told_so(tmp_path):
+  for name, columns in {'a': {'x': range(9)}, 'b': {'y': range(9)}}.items():
+    logs.write(tmp_path / f'{name}.csv', {'id': range(9)} | columns)
+  with pytest.raises(types.InputError, match='other-forms joins tables'):
+    rmtl_jax.guess_schema(tmp_path)
+
+
 def test_only_labels_are_nothing_to_learn_from(tmp_path):
   columns = {'id': range(100), 'click': [i % 2 for i in range(100)]}
   path = logs.write(tmp_path / 'log.csv', columns)
