@@ -71,6 +71,8 @@ class Label(NamedTuple):
       entry |= {'positive': spelled[one], 'negative': spelled[zero]}
     if self.facts.unseen:
       entry['null'] = [*self.facts.unseen]
+    elif self.kind != 'binary' and self.facts.sentinel is not None:
+      entry['null'] = [f'{self.facts.sentinel:g}']
     elif self.facts.filled < self.facts.rows and zero:
       entry['null'] = 'not_observed'
     if self.kind != 'binary':
@@ -426,6 +428,8 @@ def _of_numbers(
   sample: sample_lib.Sample, facts: facts_lib.Facts, why: str
 ) -> Label:
   """A label of more than two numbers."""
-  mean = sample.fetch(f'avg({facts_lib.number(sample, facts)})')[0][0]
+  value, unseen = facts_lib.number(sample, facts), facts.sentinel
+  mean = sample.fetch(f'avg({value}) FILTER ({value} >= {facts.least})')[0][0]
   span = f'{facts.least:g} to {facts.largest:g}, mean {mean:.3g}'
+  span += '' if unseen is None else f'; {unseen:g}: not observed'
   return Label(facts, mean, f'{why} ({span})', kind=_kind(facts))

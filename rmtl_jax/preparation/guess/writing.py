@@ -177,6 +177,7 @@ def problem(
       f' {two_valued.candidates(facts, taken)}'
       f'{_others_may_be(facts)}{_may_be_lists(facts)}'
       f'{_some_have(sample) or _taken_alone(facts, record)}'
+      f'{_of_one_column(sample)}'
     )
   if not record.keys() & set(manifest_lib.KINDS):
     return f'{log}: no column is left that a model could learn from'
@@ -235,6 +236,16 @@ def _taken_alone(
   return (
     '; if its rows are what was taken alone, as purchases,'
     f' {folders.FORMS} draws others beside them'
+  )
+
+
+def _of_one_column(sample: sample_lib.Sample) -> str:
+  """Says what parts the values of a file that seems to have one column."""
+  if len(sample.names) > 1:
+    return ''
+  return (
+    '; its one column may be several: --delimiter names the sign between'
+    f' them, {folders.FORMS} reads signs such as ::'
   )
 
 

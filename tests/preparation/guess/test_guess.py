@@ -272,6 +272,11 @@ _EVENT = {'session': [i // 5 for i in range(100)], 'aid': [*range(20)] * 5}
       'numbers; impressions may be lists of rows: docs/own_data.md#other-forms'
       ' parts them',
     ),
+    (
+      {'1::5::3': [f'{i}::{i % 7}::{i % 5}' for i in range(100)]},
+      'numbers; its one column may be several: --delimiter names the sign'
+      ' between them, docs/own_data.md#other-forms reads signs such as ::',
+    ),
   ],
 )
 def test_a_log_without_labels_is_told_what_to_do(tmp_path, columns, said):

@@ -270,6 +270,12 @@ def test_a_rating_is_the_label_where_there_is_no_other(tmp_path):
   found, others = _labels(tmp_path, columns)
   assert (found['rating'].kind, found['rating'].rate) == ('ordinal', 3)
   assert not others
+  # The anime that somebody watched, and did not rate.
+  columns['rating'] = [-1, 3, 6] * 200
+  label = _labels(tmp_path, columns)[0]['rating']
+  assert label.rate == 4.5
+  assert label.why.endswith('(3 to 6, mean 4.5; -1: not observed)')
+  assert label.entry({'rating': 'rating'})['null'] == ['-1']
 
 
 @pytest.mark.parametrize('name', ['rating', 'review_score'])
