@@ -295,7 +295,7 @@ def _check_header(
   above = sum(
     all(map(_is_number, {*values} - {''}))
     for name, values in texts
-    if not (name in raw.NULL_TEXTS or name.startswith('(column '))
+    if name[:1].isalnum() and name not in (*raw.NULL_TEXTS, 'NA', 'none')
   )
   are_names = all(map(str.isdecimal, numbers)) and (
     [*map(int, numbers)] == [*range(len(header))]

@@ -84,7 +84,7 @@ def test_parts_of_a_record_at_the_edge_of_a_block_are_dropped(tmp_path):
     ('38, x, 1.5\n40, y, 2.5\n41, x, 3.5\n', ['row 1 is no header', "'38'"]),
     ('de,x,f\nde,y,g\nfr,x,h\n', ['row 1 is no header', "'de'"]),
     ('1,2\n3,4\n', ['row 1 is no header', '2 column names', 'other-forms']),
-    ('5,NULL,,2\n3,1,2,4\n', ['row 1 is no header', "'5'"]),
+    ('5,NULL,,?,2\n3,1,2,1,4\n', ['row 1 is no header', "'5'"]),
     (
       '1,U7,11/9/2019 7:05 AM,N1-0\n2,U9,11/10/2019 1:00 PM,N2-1\n',
       ['row 1 is no header', "'11/9/2019 7:05 AM'"],
