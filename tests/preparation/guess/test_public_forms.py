@@ -441,6 +441,7 @@ _OTHER_FORMS = {
     'a,clickout item,40,38|40,75|80\na,filter,WiFi,,\n'
   ),
   'views.csv': 'itemId;eventdate;timeframe\n38;2016-02-01;1500\n',
+  'browsing.csv': 'session_id_hash,product_sku_hash\na,\na,b\n',
   'purchases.csv': 'itemId;ordernumber\n38;9\n',
   'clicks.csv': 'display_id,ad_id,clicked\n1,38,0\n1,40,1\n',
   'displays.csv': 'display_id,uuid\n1,a\n',
@@ -461,6 +462,7 @@ _TABLES = [
   ],
   [('a', '38', '75', False), ('a', '40', '80', True)],
   [('view', 38, _DAY, 1500, None), ('purchase', 38, None, None, 9)],
+  [('a', 'b')],
   [(38, _DAY, 1500, _AT)],
   [(1, 38, 0, 'a'), (1, 40, 1, 'a')],
 ]
