@@ -12,7 +12,7 @@ from rmtl_jax.preparation import checks
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import key_names, number_names
 from rmtl_jax.preparation.guess import sample as sample_lib
-from rmtl_jax.preparation.raw import written_numbers
+from rmtl_jax.preparation.raw import folders, written_numbers
 
 # Numbers without a telling name. Few are amounts where they are small and begin
 # at 0 or 1, round, or most of their range; not where one gap is half of it, as
@@ -34,6 +34,8 @@ _FALLING, _THIN, _ROWS_OF_A_TAIL = 0.8, 0.002, 20
 # Mean words of a sentence, and share of different values of text that tells
 # nothing of the next row.
 _WORDS, _UNIQUE = 3.0, 0.9
+# Most different texts that are categories, whatever they hold.
+_FEW_TEXTS = 50
 # What pandas names the number of a row.
 _INDEX = r'|Unnamed: \d+|__index_level_\d+__'
 # How far from the median the largest number is, to take its logarithm.
@@ -61,7 +63,7 @@ class Feature:
 
 def guess(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
   """The kind of field that a column is, and why."""
-  left_out = _useless(facts)
+  left_out = _in_brackets(sample, facts) or _useless(facts)
   if left_out:
     return Feature('', left_out)
   if facts.kind == 'list':
@@ -79,6 +81,16 @@ def guess(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
   if facts.kind == 'text':
     return Feature('categorical', 'text')
   return _of_numbers(sample, facts)
+
+
+def _in_brackets(sample: sample_lib.Sample, facts: facts_lib.Facts) -> str:
+  """Why a text of lists that a program printed is no field, or ''."""
+  if facts.kind != 'text' or facts.distinct <= _FEW_TEXTS:
+    return ''
+  value = facts_lib.text(sample, facts)
+  listed = f"count(*) FILTER (regexp_matches({value}, '(?s)^\\[.*\\]$'))"
+  is_list = sample.fetch(listed)[0][0] == facts.filled
+  return f'lists in brackets: {folders.FORMS} parts them' if is_list else ''
 
 
 def is_row_number(name: str) -> bool:
@@ -114,7 +126,11 @@ def _useless(facts: facts_lib.Facts) -> str:
       return 'every row has a value of its own'
   if facts.is_too_large:
     return f'numbers beyond {checks.LARGEST:g} in size, which no field reads'
-  if facts.kind == 'text' and facts.words > _WORDS and facts.distinct > 50:
+  if (
+    facts.kind == 'text'
+    and facts.words > _WORDS
+    and facts.distinct > _FEW_TEXTS
+  ):
     return f'free text of {facts.words:.0f} words, which no field reads'
   if facts.distinct > _UNIQUE * facts.filled:
     if facts.kind == 'text':

@@ -230,6 +230,17 @@ def test_lists_of_values_that_hardly_come_back_are_left_out(tmp_path):
   )
 
 
+def test_lists_in_brackets_are_said(tmp_path):
+  """As pandas writes a list to CSV; an interval ends in another bracket."""
+  feature = _guess(tmp_path, [f"['B{i}' 'B{i % 7}']" for i in range(80)] * 3)
+  assert (feature.kind, feature.why) == (
+    '',
+    'lists in brackets: docs/own_data.md#other-forms parts them',
+  )
+  cut = _guess(tmp_path, [f'[{i}; {i + 1})' for i in range(80)] * 3)
+  assert cut.kind == 'categorical'
+
+
 @pytest.mark.parametrize('number', ['1e31', '-2e43'])
 def test_numbers_that_prepare_refuses_are_left_out(tmp_path, number):
   feature = _guess(tmp_path, [number, '5', '1.5'] * 100)

@@ -435,6 +435,7 @@ _OTHER_FORMS = {
     '{"session": 3, "events": [{"aid": 1, "ts": 9, "type": "clicks"},'
     ' {"aid": 2, "ts": 10, "type": "orders"}]}\n'
   ),
+  'sessions.csv': "prev_items,next_item\n['B01' 'B02'],B03\n",
   'behaviors.tsv': '1\tU7\t11/9/2019 7:05:00 AM\tN3 N4\tN1-0 N2-1\n',
   'clickouts.csv': (
     'user_id,action_type,reference,impressions,prices\n'
@@ -455,6 +456,7 @@ _TABLES = [
   [(7, 38, 5, 1511544070, 'pv'), (7, 40, 5, 1511544080, 'buy')],
   [('a', 4.0, [{'id': 'x'}])],
   [(3, 1, 9, 'clicks'), (3, 2, 10, 'orders')],
+  [(['B01', 'B02'], 'B03')],
   [(7, 50, 38), (7, 60, 40)],
   [
     ('1', 'U7', '11/9/2019 7:05:00 AM', 'N3 N4', 'N1', '0'),
