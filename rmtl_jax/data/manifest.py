@@ -160,6 +160,8 @@ class Manifest:
     options: the options that made the data.
     source_files: name, bytes and SHA-256 of every raw file.
     report: counts of what was dropped and why, session lengths.
+    digests: SHA-256 of the files of `vocabulary/` and `past/`, by name in DATA;
+      {} in data of another engine or an earlier version.
     format_version: of this file.
   """
 
@@ -176,6 +178,7 @@ class Manifest:
   options: dict[str, Any] = dataclasses.field(default_factory=dict)
   source_files: tuple[dict[str, Any], ...] = ()
   report: dict[str, Any] = dataclasses.field(default_factory=dict)
+  digests: dict[str, str] = dataclasses.field(default_factory=dict)
   format_version: int = FORMAT_VERSION
 
   def with_validation(self) -> Manifest:

@@ -31,7 +31,7 @@ _OF_KIND = ('kind', 'loss', 'settings', 'levels', 'statistics')
 # Attributes that are in the file only where they say something.
 _SPARSE = (
   *('weighted', 'only_after', 'negatives_kept', 'propensity'),
-  'observed',
+  *('observed', 'digests'),
 )
 # Entries that are in the file only where they are false.
 _USUAL = ('has_time', 'split_by_time')
@@ -156,6 +156,11 @@ def parse(record: Any, path: str = 'manifest.json') -> manifest_lib.Manifest:
   _expect(manifest.report, dict, f'{path}: report')
   for file in manifest.source_files:
     _expect(file, dict, f'{path}: source_files: entry')
+  for name, digest in _expect(
+    manifest.digests, dict, f'{path}: digests'
+  ).items():
+    _expect(digest, str, f'{path}: digests: {name!r:.80}')
+    _check_inside(name, f'{path}: digests')
   _check_fields(manifest, path)
   _check_tasks(manifest, path)
   for name, split in manifest.splits.items():
@@ -461,6 +466,10 @@ def _check_split(
     if value is not None:
       _expect(value, int, f'{what}: {entry}')
   for name in split.files:
-    inside = pathlib.PurePosixPath(_expect(name, str, f'{what}: file'))
-    if inside.is_absolute() or '..' in inside.parts or '\0' in name:
-      raise types.InputError(f'{what}: file {name!r:.80} leaves the directory')
+    _check_inside(_expect(name, str, f'{what}: file'), what)
+
+
+def _check_inside(name: str, what: str) -> None:
+  inside = pathlib.PurePosixPath(name)
+  if inside.is_absolute() or '..' in inside.parts or '\0' in name:
+    raise types.InputError(f'{what}: file {name!r:.80} leaves the directory')

@@ -247,6 +247,27 @@ def compare_digests(
       )
 
 
+def check_recorded(
+  directory: pathlib.Path, manifest: manifest_lib.Manifest, folder: str = ''
+) -> None:
+  """Refuses files that are not those that the manifest has digests of.
+
+  Args:
+    directory: DATA, or a run or an exported model, which have copies.
+    manifest: of the data; without digests nothing is checked.
+    folder: the one to look at; '' for all.
+
+  Raises:
+    types.InputError: names the first file that differs or is missing.
+  """
+  for name, digest in manifest.digests.items():
+    if name.startswith(folder) and sha256(directory / name) != digest:
+      raise types.InputError(
+        f'{directory / name}: damaged, or changed since rmtl prepare wrote it:'
+        ' manifest.json has another digest'
+      )
+
+
 def sha256(path: pathlib.Path) -> str:
   """SHA-256 of a file, in hexadecimal.
 

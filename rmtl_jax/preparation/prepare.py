@@ -130,6 +130,7 @@ def _prepare(
           connection, record.read, given, base, directory, progress
         )
     shutil.rmtree(directory / 'spill', ignore_errors=True)
+    manifest = dataclasses.replace(manifest, digests=writer.digests(directory))
     manifest_file.write(manifest, directory)
   progress('done', 1.0)
   return manifest

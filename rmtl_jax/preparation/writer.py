@@ -171,3 +171,16 @@ def write_vocabularies(
   (directory / 'vocabulary').mkdir()
   for name, vocabulary in rows.vocabularies.items():
     vocabulary.write(connection, directory / 'vocabulary' / f'{name}.parquet')
+
+
+def digests(directory: pathlib.Path) -> dict[str, str]:
+  """SHA-256 of vocabularies and of what new days need, by their names.
+
+  Nothing else tells damage of these files: what is read of them is text, ids
+  and times, which stay such.
+  """
+  return {
+    path.relative_to(directory).as_posix(): reading.sha256(path)
+    for folder in ('vocabulary', 'past')
+    for path in sorted((directory / folder).glob('*'))
+  }

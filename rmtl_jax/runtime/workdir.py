@@ -294,6 +294,7 @@ def create(
       data_dir, run.digests, digests, str(path), checks.REMEDY
     )
     return run
+  reading.check_recorded(data_dir, run.manifest, 'vocabulary/')
   # config.json comes last and marks the description as complete, so the other
   # files are synced before it.
   durable.copy_file(data_dir / 'manifest.json', path / 'manifest.json')

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import parquet
+from rmtl_jax.data import parquet, reading
 from rmtl_jax.preparation import checks, lists, numbers, source, sql
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import vocabulary as prepared_vocabulary
@@ -104,6 +104,7 @@ class Encoder:
       for f in self.read
       for part in raw_fields.crossed(f, manifest)
     }
+    reading.check_recorded(run_dir, manifest, 'vocabulary/')
     where = f'{run_dir / "manifest.json"}: fields'
     self._values = [
       raw_fields.value_sql(f, s, where)

@@ -261,6 +261,9 @@ def test_files_of_a_manifest_stay_in_the_directory(base, name):
   record['splits']['test']['files'] = [name]
   with pytest.raises(types.InputError, match='leaves the directory'):
     manifest_file.parse(record)
+  record = json.loads(path.read_text()) | {'digests': {name: '0'}}
+  with pytest.raises(types.InputError, match=r'digests.*leaves the directory'):
+    manifest_file.parse(record)
 
 
 def test_a_vocabulary_is_never_read_from_elsewhere(base, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import manifest_file
+from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.serving import encoder, notes, rows
 from tests.serving import table_run
 
@@ -186,6 +186,13 @@ def test_a_vocabulary_is_text_and_counts_are_numbers(by_hand, column, values):
 
 def test_a_vocabulary_must_be_the_runs(by_hand):
   directory, manifest = by_hand
+  path = directory / 'vocabulary' / 'item.parquet'
+  name = 'vocabulary/item.parquet'
+  digests = {name: reading.sha256(path), 'past/users.parquet': 'of the data'}
+  encoder.Encoder(directory, dataclasses.replace(manifest, digests=digests))
+  digests[name] = '0'
+  with pytest.raises(types.InputError, match=rf'{name}: damaged, or changed'):
+    encoder.Encoder(directory, dataclasses.replace(manifest, digests=digests))
   _words(directory, 'item', ['7'])
   with pytest.raises(types.InputError, match=r'item\.parquet: has 2 rows'):
     encoder.Encoder(directory, manifest)

@@ -98,6 +98,7 @@ def check(
       _check_counts(directory, manifest, name, totals)
     counts.check(directory)
     contract_sessions.check_disjoint(directory, manifest, split_counts)
+    reading.check_recorded(directory, manifest)
     files = [
       directory / file
       for split in manifest.splits.values()

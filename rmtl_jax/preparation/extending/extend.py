@@ -17,6 +17,7 @@ import duckdb
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import reading
 from rmtl_jax.preparation import (
   checks,
   encode,
@@ -82,6 +83,7 @@ def run(
     )
   # A value that stands twice would double the rows that have it.
   contract_vocabulary.check(base.directory, base.manifest)
+  reading.check_recorded(base.directory, base.manifest)
   first_row = past_lib.next_row(connection, base.directory, first_row)
   past_lib.register_events(connection, base.directory, first_row)
   rows = reader(connection, pathlib.Path(config.raw_dir), config)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import prepare
 from rmtl_jax.preparation.contract import rules as contract
 from rmtl_jax.preparation.extending import files
+from rmtl_jax.runtime import workdir
 from tests.preparation import raw_files
 
 HOUR = 3_600_000
@@ -81,9 +86,13 @@ def test_a_file_that_is_gone_is_named(data, name):
 
 
 @pytest.mark.parametrize(
-  'name', ['train/part-00000.parquet', 'past/users.parquet']
+  ('name', 'fault'),
+  [
+    ('train/part-00000.parquet', 'not readable'),
+    ('past/users.parquet', 'damaged, or changed since rmtl prepare wrote it'),
+  ],
 )
-def test_a_file_that_is_cut_off_is_named(data, name):
+def test_a_file_that_is_cut_off_is_named(data, name, fault):
   path = data / 'new' / name
   content = path.read_bytes()
   path.unlink()
@@ -91,8 +100,49 @@ def test_a_file_that_is_cut_off_is_named(data, name):
   raw_files.fails(
     data,
     lambda: add(data, 'new', 'more', 30, 40),
-    f'{data}/new/{name}: not readable',
+    f'{data}/new/{name}: {fault}',
   )
+
+
+def _change(path, column, row, value):
+  """Writes a file with another value: the old one may have other names."""
+  table = pq.read_table(path)
+  values = table[column].to_pylist()
+  assert values[row] != value
+  values[row] = value
+  place, kind = table.column_names.index(column), table[column].type
+  path.unlink()
+  pq.write_table(table.set_column(place, column, pa.array(values, kind)), path)
+
+
+@pytest.mark.parametrize(
+  ('name', *('column', 'row', 'value')),
+  [
+    ('vocabulary/item.parquet', 'value', 1, 'i7'),
+    ('past/rows-00000.parquet', 'y_0', 4, 1),
+    ('past/rows-00001.parquet', 'item', 0, 'i7'),
+    ('past/users.parquet', 'name', 1, 'u7'),
+  ],
+)
+def test_a_value_that_changed_is_found(data, name, column, row, value):
+  """Any of these would pass for what prepare wrote."""
+  _change(data / 'new' / name, column, row, value)
+  fault = f'{data}/new/{name}: damaged, or changed since'
+  raw_files.fails(data, lambda: add(data, 'new', 'more', 30, 40), fault)
+  raw_files.fails(data, lambda: contract.check(data / 'new'), fault)
+  if name.startswith('vocabulary'):  # which a run copies
+    raw_files.fails(
+      data,
+      lambda: workdir.create(data / 'run', config_lib.Config(), data / 'new'),
+      fault,
+    )
+  # Data that were prepared before there were digests.
+  path = data / 'new' / 'manifest.json'
+  record = json.loads(path.read_text())
+  assert len(record.pop('digests')) == 5
+  path.write_text(json.dumps(record))
+  contract.check(data / 'new')
+  add(data, 'new', 'more', 30, 40)
 
 
 def test_files_are_copied_where_there_are_no_links(data, monkeypatch):
