@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import hashlib
 import json
 import math
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 from rmtl_jax import types
 
+# The entry of a record that has the digest of the others.
+DIGEST = 'record_digest'
 # Errors of taking a malformed record apart.
 _DAMAGE = (
   LookupError,
@@ -27,7 +30,8 @@ def read(path: str | os.PathLike[str], missing: str = '') -> Any:
   """Decodes a JSON file.
 
   A byte-order mark is skipped. Repeated keys are refused, as Python would
-  ignore all but the last; so are NaN and infinity, which JSON lacks.
+  ignore all but the last; so are NaN and infinity, which JSON lacks, and a
+  record with a digest of another one (`sealed`).
 
   Args:
     path: the file.
@@ -37,11 +41,12 @@ def read(path: str | os.PathLike[str], missing: str = '') -> Any:
     The document.
 
   Raises:
-    types.InputError: a missing or unreadable file, or no JSON; names the row.
+    types.InputError: a missing or unreadable file, no JSON, which names the
+      row, or a record that is not as it was written.
   """
   path = pathlib.Path(path)
   try:
-    return json.loads(
+    found = json.loads(
       path.read_text(encoding='utf-8-sig'),
       parse_constant=_refuse_constant,
       parse_float=_finite,
@@ -61,6 +66,29 @@ def read(path: str | os.PathLike[str], missing: str = '') -> Any:
   except (OSError, ValueError) as error:  # no UTF-8, a name with NUL, ...
     said = error.strerror if isinstance(error, OSError) else error
     raise types.InputError(f'{path}: not readable: {said}') from None
+  if isinstance(found, dict) and DIGEST in found and not is_whole(found):
+    raise types.InputError(f'{path}: is not as it was written')
+  return found
+
+
+def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
+  """Adds a digest of the record to it, after a round trip through JSON.
+
+  The round trip makes tuples lists and keys strings: the digest is of what a
+  reader will see.
+
+  >>> is_whole(sealed({'a': 1})), is_whole({**sealed({'a': 1}), 'a': 2})
+  (True, False)
+  """
+  plain = json.loads(json.dumps(record))
+  return {**plain, DIGEST: _record_digest(plain)}
+
+
+def is_whole(record: Any) -> bool:
+  """Whether a record is as `sealed` made it."""
+  return isinstance(record, dict) and (
+    record.get(DIGEST) == _record_digest(record)
+  )
 
 
 def number(value: float) -> float | None:
@@ -85,6 +113,12 @@ def parsing(where: str) -> Iterator[None]:
     raise types.InputError(
       f'{where}: not as rmtl wrote it: {reason}'
     ) from error
+
+
+def _record_digest(record: Mapping[str, Any]) -> str:
+  content = {k: v for k, v in record.items() if k != DIGEST}
+  text = json.dumps(content, sort_keys=True)
+  return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _refuse_constant(name: str) -> NoReturn:

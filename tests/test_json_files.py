@@ -1,5 +1,7 @@
 """JSON of strangers: one line for what is none."""
 
+import json
+
 import pytest
 
 from rmtl_jax import json_files, types
@@ -18,6 +20,16 @@ def test_documents_are_decoded(tmp_path):
   assert read(tmp_path, b'\xef\xbb\xbf[]') == []
 
 
+def test_a_record_is_the_one_of_its_digest(tmp_path):
+  record = json_files.sealed({'a': (1, 2.5), 1: 'é'})
+  assert len(record.pop('record_digest')) == 32
+  assert record == {'a': [1, 2.5], '1': 'é'}
+  text = json.dumps(json_files.sealed(record), indent=2)
+  assert read(tmp_path, text.encode())['a'] == [1, 2.5]
+  with pytest.raises(types.InputError, match='is not as it was written'):
+    read(tmp_path, text.replace('2.5', '2.4').encode())
+
+
 @pytest.mark.parametrize(
   ('content', 'said'),
   [
@@ -31,6 +43,7 @@ def test_documents_are_decoded(tmp_path):
     (b'1e400', '1e400 is too large'),
     (b'1' * 5000, 'Exceeds the limit'),
     (b'{"a": 1, "b": 2, "a": 3}', "'a' stands twice"),
+    (b'{"a": 1, "record_digest": "0"}', 'is not as it was written'),
   ],
   ids=lambda value: repr(value)[:20],
 )

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rmtl_jax import json_files
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.results import (
   ensemble,
@@ -59,6 +60,7 @@ def write(
   record |= run_record.paper_model(run)
   record['seconds'] = _seconds(history)
   record['seconds']['evaluation'] = time.perf_counter() - begin
+  record = json_files.sealed(record)
   if processes.is_first():
     reference.write(run)
     writers.write_json(run.path / 'metrics.json', record)

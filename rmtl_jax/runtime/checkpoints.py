@@ -25,7 +25,7 @@ import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
 
-from rmtl_jax import durable, types
+from rmtl_jax import durable, json_files, types
 from rmtl_jax.runtime import integrity, processes
 
 Damaged = integrity.Damaged
@@ -88,7 +88,7 @@ class Store:
     # One save at a time: an error of the one before would else be lost, and its
     # checkpoint be deleted as an old one before it is durable.
     self.wait()
-    record = integrity.sealed(
+    record = json_files.sealed(
       {
         **record,
         'format_version': integrity.FORMAT_VERSION,

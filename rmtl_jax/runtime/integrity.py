@@ -10,7 +10,6 @@ it is the same on every mesh.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -183,26 +182,9 @@ def check_finite(arrays: Any) -> None:
     )
 
 
-def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
-  """Adds a digest of the record to it, after a round trip through JSON.
-
-  The round trip makes tuples lists and keys strings: the digest is of what a
-  reader will see.
-  """
-  plain = json.loads(json.dumps(record))
-  return {**plain, 'record_digest': _record_digest(plain)}
-
-
-def is_whole(record: Any) -> bool:
-  """Whether a record is as `sealed` made it."""
-  return isinstance(record, dict) and (
-    record.get('record_digest') == _record_digest(record)
-  )
-
-
 def write_sealed(path: pathlib.Path, record: Mapping[str, Any]) -> None:
   """Writes a JSON file atomically, with a digest of its record."""
-  writers.write_json(path, sealed(record))
+  writers.write_json(path, json_files.sealed(record))
 
 
 def read_sealed(path: pathlib.Path, remedy: str) -> dict[str, Any]:
@@ -219,16 +201,10 @@ def read_sealed(path: pathlib.Path, remedy: str) -> dict[str, Any]:
     record = json_files.read(path)
   except types.InputError as error:
     raise types.InputError(f'{error}: {remedy}') from None
-  if not is_whole(record):
+  if not json_files.is_whole(record):
     raise types.InputError(f'{path}: is not as it was written: {remedy}')
   del record['record_digest']
   return record
-
-
-def _record_digest(record: Mapping[str, Any]) -> str:
-  content = {k: v for k, v in record.items() if k != 'record_digest'}
-  text = json.dumps(content, sort_keys=True)
-  return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def checked(record: Any, path: pathlib.Path) -> Record:
@@ -242,7 +218,7 @@ def checked(record: Any, path: pathlib.Path) -> Record:
   if type(version) is not int or version < 1:
     raise Damaged(f'{path}: damaged: its record has no format_version')
   # What a newer version writes beside the record is not known.
-  if version <= FORMAT_VERSION and not is_whole(record):
+  if version <= FORMAT_VERSION and not json_files.is_whole(record):
     raise Damaged(f'{path}: damaged: its record is not what was saved')
   if version != FORMAT_VERSION:
     raise types.InputError(

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax import cli, run, types
+from rmtl_jax import cli, json_files, run, types
 from rmtl_jax.results import evaluate
 from rmtl_jax.runtime import checkpoints, integrity, progress, writers
 from tests import signals, test_run
@@ -144,7 +144,7 @@ def test_parameters_that_differ_are_named(tmp_path, pair):
   store.wait()
   store._manager.delete(1)
   other = {**tree, 'b': jnp.ones(2)}
-  record = integrity.sealed(
+  record = json_files.sealed(
     {
       'format_version': integrity.FORMAT_VERSION,
       'digests': integrity.digests(tree),

@@ -173,6 +173,15 @@ def test_damaged_files_are_named(trained, tmp_path):
   (path / 'metrics.jsonl').write_text('{"stage": ')
   with pytest.raises(types.InputError, match=r'metrics\.jsonl'):
     report_record.gather(path)
+  record = json.loads((path / 'metrics.json').read_text())
+  record['calibration']['finetune']['click']['slope'] = 0.5
+  (path / 'metrics.json').write_text(json.dumps(record))
+  with pytest.raises(types.InputError, match=r'json: is not as it was written'):
+    report_record.gather(path)
+  del record['record_digest']  # as earlier versions wrote it
+  (path / 'metrics.json').write_text(json.dumps(record))
+  with pytest.raises(types.InputError, match=r'metrics\.jsonl'):
+    report_record.gather(path)
   (path / 'metrics.json').write_text('{')
   with pytest.raises(types.InputError, match=r'metrics\.json'):
     report_record.gather(path)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax import durable, types
+from rmtl_jax import durable, json_files, types
 from rmtl_jax.runtime import checkpoints, integrity
 
 
@@ -117,12 +117,12 @@ def test_another_format_version_is_refused(tmp_path, tree, monkeypatch):
 
 
 def test_a_version_that_a_flipped_bit_changed_is_damaged():
-  record = integrity.sealed({'format_version': integrity.FORMAT_VERSION})
+  record = json_files.sealed({'format_version': integrity.FORMAT_VERSION})
   older = {**record, 'format_version': integrity.FORMAT_VERSION - 1}
   with pytest.raises(checkpoints.Damaged, match='its record is not what'):
     integrity.checked(older, pathlib.Path('x'))
   with pytest.raises(types.InputError, match='another version has written it'):
-    integrity.checked(integrity.sealed(older), pathlib.Path('x'))
+    integrity.checked(json_files.sealed(older), pathlib.Path('x'))
 
 
 @pytest.mark.parametrize('record', [None, [], {}, {'format_version': True}])
@@ -159,7 +159,7 @@ def test_a_forged_record_is_damaged(tmp_path, tree, change, said):
   path = tmp_path / '1' / 'record' / 'metadata'
   record = json.loads(path.read_text()) | change
   del record['record_digest']
-  path.write_text(json.dumps(integrity.sealed(record)))
+  path.write_text(json.dumps(json_files.sealed(record)))
   store = checkpoints.Store(tmp_path)
   with pytest.raises(checkpoints.Damaged, match=said):
     store.restore(lambda record: tree)
@@ -174,7 +174,7 @@ def test_a_forged_record_that_lacks_something_is_damaged(tmp_path, tree, name):
   record = json.loads(path.read_text())
   record.pop(name, None)
   del record['record_digest']
-  path.write_text(json.dumps(integrity.sealed(record)))
+  path.write_text(json.dumps(json_files.sealed(record)))
   store = checkpoints.Store(tmp_path)
   with pytest.raises(checkpoints.Damaged, match=f'its record lacks {name!r}'):
     restored = store.restore(lambda record: tree)
