@@ -41,6 +41,11 @@ from rmtl_jax.runtime import checkpoints, checks, mesh, processes, writers
 RUN, COMPARISON, SEARCH = KINDS = 'run', 'comparison', 'search'
 # What other processes hear where one of them finds no such run.
 OTHER = 'another process of this job has other settings or data'
+# Of settings that this version does not take.
+_OTHER_VERSION = (
+  'if another version made this, read it with that one, or train it again in'
+  ' another --workdir'
+)
 _NONE: Mapping[str, str] = {}
 # A prime: ensembles whose seeds are nearer to each other share no member.
 _SEED_STRIDE = 1_000_003
@@ -421,7 +426,10 @@ def read(path: pathlib.Path) -> Run:
     if not isinstance(record, dict) or not isinstance(record.get(name), kind):
       what = 'an object' if kind is dict else 'a text'
       raise types.InputError(f'{file}: expected {name!r}, {what}')
-  config = config_values.from_dict(record['config'], path=f'{file}: config')
+  try:
+    config = config_values.from_dict(record['config'], path=f'{file}: config')
+  except types.InputError as error:
+    raise types.InputError(f'{error}; {_OTHER_VERSION}') from None
   data_dir = pathlib.Path(record['data_dir'])
   digests = record.get('data_sha256', {})
   if not isinstance(digests, dict) or not all(

@@ -41,6 +41,21 @@ def test_a_description_that_was_cut_off_is_written_again(tmp_path):
   assert workdir.create(path, config_lib.Config(), data).data_dir == data
 
 
+def test_a_setting_that_was_taken_once_says_what_to_do(tmp_path):
+  """A patience of 0 was taken, and trained nothing."""
+  data, path = tmp_path / 'data', tmp_path / 'it'
+  tiny.write_prepared(data)
+  path.mkdir()
+  workdir.create(path, config_lib.Config(), data)
+  file = path / 'config.json'
+  record = json.loads(file.read_text())
+  record['config']['pretrain']['patience'] = 0
+  file.write_text(json.dumps(record))
+  said = r'patience: 0 is not between .*; if another version .* train it again'
+  with pytest.raises(types.InputError, match=said):
+    workdir.read(path)
+
+
 def test_a_kind_that_is_none_is_told(tmp_path):
   data, path = tmp_path / 'data', tmp_path / 'it'
   tiny.write_prepared(data)
