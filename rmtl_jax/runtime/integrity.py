@@ -195,15 +195,17 @@ def read_sealed(path: pathlib.Path, remedy: str) -> dict[str, Any]:
     remedy: how the error ends.
 
   Raises:
-    types.InputError: it is damaged.
+    types.InputError: it is damaged, or an earlier version wrote it.
   """
   try:
     record = json_files.read(path)
   except types.InputError as error:
     raise types.InputError(f'{error}: {remedy}') from None
-  if not json_files.is_whole(record):
-    raise types.InputError(f'{path}: is not as it was written: {remedy}')
-  del record['record_digest']
+  if not isinstance(record, dict) or json_files.DIGEST not in record:
+    raise types.InputError(
+      f'{path}: has no digest, as files of an earlier version: {remedy}'
+    )
+  del record[json_files.DIGEST]
   return record
 
 

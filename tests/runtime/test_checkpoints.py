@@ -243,3 +243,21 @@ def test_digests_of_tables_see_every_row(rows):
   if rows > 1:
     swapped = {'first': {'table': tree['first']['table'][:, ::-1]}}
     assert integrity.digests(swapped) != base
+
+
+@pytest.mark.parametrize(
+  ('change', 'said'),
+  [
+    ({'days': 4}, 'is not as it was written'),
+    ({'record_digest': '0'}, 'is not as it was written'),
+    (None, 'has no digest, as files of an earlier version'),
+  ],
+)
+def test_a_file_without_a_digest_is_not_called_damaged(tmp_path, change, said):
+  path = tmp_path / 'asked.json'
+  integrity.write_sealed(path, {'days': 3})
+  assert integrity.read_sealed(path, 'choose another') == {'days': 3}
+  record = {**json.loads(path.read_text()), **change} if change else {'days': 3}
+  path.write_text(json.dumps(record))
+  with pytest.raises(types.InputError, match=f'json: {said}: choose another$'):
+    integrity.read_sealed(path, 'choose another')
