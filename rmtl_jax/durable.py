@@ -14,7 +14,7 @@ import fcntl
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 # Errors of a write that has no room left.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -69,14 +69,31 @@ def write_bytes(path: pathlib.Path, data: bytes) -> None:
   Raises:
     OSError: it could not be written; an older file stays as it was.
   """
-  partial = path.with_name(path.name + '.partial')
-  with name_errors(path), _alone(partial):
+  write_all({path: data})
+
+
+def write_all(contents: Mapping[pathlib.Path, bytes]) -> None:
+  """As `write_bytes`, of files that belong together.
+
+  Raises:
+    OSError: one of them had no room; the older ones stay as they were.
+  """
+  partials = {path: path.with_name(path.name + '.partial') for path in contents}
+  with contextlib.ExitStack() as held:
     try:
-      partial.write_bytes(data)
-      replace(partial, path)
+      for path, partial in partials.items():
+        with name_errors(path):
+          held.enter_context(_alone(partial))
+          partial.write_bytes(contents[path])
+          sync_tree(partial)
+      for path, partial in partials.items():
+        with name_errors(path):
+          os.replace(partial, path)
+          sync(path.parent)
     except OSError:
-      with contextlib.suppress(OSError):
-        partial.unlink()
+      for partial in partials.values():
+        with contextlib.suppress(OSError):
+          partial.unlink()
       raise
 
 

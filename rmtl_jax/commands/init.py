@@ -67,14 +67,10 @@ def execute(values: flags.FlagValues) -> int:
   print(tables.text(guessed.terminal_table(found)))
   if found.problem:
     raise types.InputError(found.problem)
-  is_new = not reasons.exists()
-  durable.write_text(reasons, markdown.render(guessed.page(found, schema)))
-  try:
-    durable.write_text(schema, writing.text(found.schema))
-  except BaseException:  # else the same command would find it taken
-    if is_new:
-      reasons.unlink(missing_ok=True)
-    raise
+  page = markdown.render(guessed.page(found, schema))
+  durable.write_all(
+    {reasons: page.encode(), schema: writing.text(found.schema).encode()}
+  )
   for note in found.notes:
     print(tables.wrapped(note))
   print(f'\n{tables.text_of_paths(schema=schema, reasons=reasons)}\n\nNext:')

@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 
-from rmtl_jax import cli, durable
+from rmtl_jax import cli
 from rmtl_jax.preparation.guess import guess
 from tests.preparation.guess import logs
 
@@ -57,22 +57,28 @@ def test_writes_a_schema_reasons_and_the_next_commands(log, tmp_path, capsys):
 
 
 @pytest.mark.parametrize('name', ['schema.json', 'schema.md'])
-def test_a_full_disk_leaves_neither_file(
+def test_a_full_disk_leaves_both_files_as_they_were(
   log, tmp_path, capsys, monkeypatch, name
 ):
-  write = durable.write_text
+  write, output = pathlib.Path.write_bytes, f'--output={tmp_path}/schema.json'
 
-  def full(path, text):
-    if path.name == name:
-      raise OSError(errno.ENOSPC, 'No space left on device', str(path))
-    write(path, text)
+  def full(path, data):
+    if path.name == f'{name}.partial':
+      raise OSError(errno.ENOSPC, 'No space left on device')
+    write(path, data)
 
-  monkeypatch.setattr(durable, 'write_text', full)
-  assert _init(log, f'--output={tmp_path}/schema.json') == 1
+  monkeypatch.setattr(pathlib.Path, 'write_bytes', full)
+  assert _init(log, output) == 1
   assert f'{name}: No space left on device' in capsys.readouterr().err
   assert list(tmp_path.iterdir()) == [log]
+  old = {tmp_path / name: name for name in ('schema.json', 'schema.md')}
+  for path, text in old.items():
+    path.write_text(text)
+  assert _init(log, output, '--overwrite') == 1
+  assert {path: path.read_text() for path in old} == old
+  assert len(list(tmp_path.iterdir())) == 3
   monkeypatch.undo()
-  assert _init(log, f'--output={tmp_path}/schema.json') == 0
+  assert _init(log, output, '--overwrite') == 0
 
 
 def test_lines_fit_a_terminal(log, tmp_path, capsys, monkeypatch):
