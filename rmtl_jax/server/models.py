@@ -82,11 +82,11 @@ def load(settings: settings_lib.Settings) -> Served:
   """Reads the model and compiles all programs that requests need.
 
   Raises:
-    types.InputError: no model that can predict.
+    types.InputError: no model that can predict, or another one has taken its
+      place meanwhile, so that half of either may have been read.
   """
   path = os.path.realpath(settings.workdir)
   seen = mark(path)
-  # Before the model: one that replaces it meanwhile has another version.
   try:
     record = pathlib.Path(path, seen[1]).read_bytes() if seen else b''
   except OSError as error:  # gone by now
@@ -95,6 +95,8 @@ def load(settings: settings_lib.Settings) -> Served:
     model = rmtl_jax.load(path, settings.stage, settings.calibrated, warm_up=0)
     # A Ranker serves by the model inside of it.
     scorer = model.model_ if isinstance(model, rmtl_jax.Ranker) else model
+    if mark(path) != seen:
+      raise types.InputError(f'{path}: was replaced while it was read')
     scorer.warm_up(settings.max_rows)
   digest = hashlib.sha256(path.encode() + b'\0' + record).hexdigest()
   return Served(scorer, path, digest[:12], seen, time.time(), settings.max_rows)

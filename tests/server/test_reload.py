@@ -75,25 +75,27 @@ def test_a_damaged_model_does_not_take_over(links, damaged):
     assert answer.status_code == 200
 
 
-def test_a_model_that_is_replaced_while_it_loads_has_another_version(
+def test_a_model_that_is_replaced_while_it_is_read_is_not_served(
   tmp_path, monkeypatch
 ):
-  """The next look finds the newer one, whose answers tell it from this one."""
+  """Half of either may have been read; the next look finds the newer one."""
+  from rmtl_jax import types
   from rmtl_jax.server import models, settings
 
   def load(path, *options, **more):
-    if not loads:
-      (tmp_path / 'export.json').write_text('newer')
+    if len(loads) == 1:
+      (tmp_path / 'metrics.json').write_text('newer')
     loads.append(path)
     return mock.Mock()
 
   loads = []
   monkeypatch.setattr(rmtl_jax, 'load', load)
-  (tmp_path / 'export.json').write_text('old')
+  (tmp_path / 'metrics.json').write_text('old')
   first = models.load(settings.Settings(str(tmp_path)))
-  assert first.mark != models.mark(str(tmp_path))
+  with pytest.raises(types.InputError, match='was replaced while it was read'):
+    models.load(settings.Settings(str(tmp_path)))
   second = models.load(settings.Settings(str(tmp_path)))
-  assert second.mark == models.mark(str(tmp_path))
+  assert second.mark == models.mark(str(tmp_path)) != first.mark
   assert first.version != second.version
 
 
