@@ -50,7 +50,7 @@ def read(path: str | os.PathLike[str], missing: str = '') -> Any:
       path.read_text(encoding='utf-8-sig'),
       parse_constant=_refuse_constant,
       parse_float=_finite,
-      object_pairs_hook=_unique,
+      object_pairs_hook=unique,
     )
   except (FileNotFoundError, NotADirectoryError):
     more = f': {missing}' if missing else ''
@@ -89,6 +89,20 @@ def is_whole(record: Any) -> bool:
   return isinstance(record, dict) and (
     record.get(DIGEST) == _record_digest(record)
   )
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+  """The object of some pairs, an `object_pairs_hook` of Python's json.
+
+  Raises:
+    ValueError: a key stands twice; Python would take the last one.
+  """
+  found = dict(pairs)
+  if len(found) < len(pairs):
+    counts = collections.Counter(name for name, _ in pairs)
+    twice = next(name for name, count in counts.items() if count > 1)
+    raise ValueError(f'{twice!r:.80} stands twice in an object')
+  return found
 
 
 def number(value: float) -> float | None:
@@ -130,12 +144,3 @@ def _finite(text: str) -> float:
   if math.isinf(value):
     raise ValueError(f'not valid JSON: {text:.80} is too large')
   return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-  found = dict(pairs)
-  if len(found) < len(pairs):
-    counts = collections.Counter(name for name, _ in pairs)
-    twice = next(name for name, count in counts.items() if count > 1)
-    raise ValueError(f'not valid JSON: {twice!r:.80} stands twice')
-  return found

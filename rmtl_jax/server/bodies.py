@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from flatbuffers import encode, number_types, packer
 from flatbuffers import table as tables
 
-from rmtl_jax import types
+from rmtl_jax import json_files, types
 from rmtl_jax.data import parquet
 from rmtl_jax.data import tables as tables_lib
 
@@ -78,7 +78,11 @@ def read(body: bytes, content_type: str, most: int) -> pa.Table:
 
 def _of_json(body: bytes, most: int) -> pa.Table:
   try:
-    given = json.loads(body, parse_constant=_refuse_constant)
+    given = json.loads(
+      body,
+      parse_constant=_refuse_constant,
+      object_pairs_hook=json_files.unique,
+    )
   except RecursionError:
     raise Refused(f'{WHERE}: is nested too deeply') from None
   except ValueError as error:

@@ -213,6 +213,13 @@ def test_whole_numbers_of_json_are_of_64_bits():
   assert found['b'].to_pylist() == [-(2**63)] * 2
 
 
+def test_a_column_that_a_row_has_twice_is_named():
+  body = b'{"rows": [{"price": 1.5, "brand": "a"}, {"price": 1, "price": 2}]}'
+  with pytest.raises(bodies.Refused, match=r"'price' stands twice") as caught:
+    bodies.read(body, bodies.JSON, 2)
+  assert caught.value.status == 400
+
+
 def test_columns_that_one_row_names_for_all_are_limited():
   wide = {f'c{i}': 1 for i in range(5_000)}
   assert bodies.read(json.dumps([wide]).encode(), bodies.JSON, 512).num_rows
