@@ -346,7 +346,8 @@ def _of_parquet(paths: Sequence[pathlib.Path], rows: int) -> Sample:
   names, partial = _shared(chosen, [part.column_names for part in parts])
   try:
     table = pa.concat_tables(
-      [part.select(names) for part in parts], promote_options='permissive'
+      [_as_numbers(part.select(names), parts) for part in parts],
+      promote_options='permissive',
     )
   except pa.ArrowException as error:
     raise types.InputError(
@@ -358,6 +359,16 @@ def _of_parquet(paths: Sequence[pathlib.Path], rows: int) -> Sample:
   is_whole = table.num_rows == total
   made = _sample(paths, files, names, table.columns, total, is_whole, '')
   return dataclasses.replace(made, partial=partial)
+
+
+def _as_numbers(table: pa.Table, parts: Sequence[pa.Table]) -> pa.Table:
+  """Makes true 1 in columns that are numbers in other files."""
+  for place, field in enumerate(table.schema):
+    kinds = {_kind(part.schema.field(field.name).type) for part in parts}
+    if pa.types.is_boolean(field.type) and 'number' in kinds:
+      numbers = table[field.name].cast(pa.int8())
+      table = table.set_column(place, field.name, numbers)
+  return table
 
 
 def _parquet_rows(file: Any, rows: int) -> pa.Table:

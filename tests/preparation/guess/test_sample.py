@@ -57,6 +57,21 @@ def test_rows_of_several_files(tmp_path):
   assert sample.is_whole
 
 
+def test_a_label_that_is_a_truth_here_and_a_number_there(tmp_path):
+  """As pandas writes a day with a missing value and one without."""
+  for name, values in (
+    ('a', [True, False, None]),
+    ('b', [1, 0]),
+    ('c', [0.0, None, 1.0]),
+  ):
+    pq.write_table(pa.table({'n': values}), tmp_path / f'{name}.parquet')
+  sample = sample_lib.read(tmp_path, 1000)
+  assert _numbers(sample) == [1, 0, None, 1, 0, 0, None, 1]
+  pq.write_table(pa.table({'n': ['yes']}), tmp_path / 'd.parquet')
+  with pytest.raises(types.InputError, match=r'Field n has incompatible types'):
+    sample_lib.read(tmp_path, 1000)
+
+
 def test_row_groups_come_from_all_over_a_parquet_file(tmp_path):
   path = tmp_path / 'log.parquet'
   table = pa.table({'n': range(10_000), 'tags': [['a', 'b']] * 10_000})
