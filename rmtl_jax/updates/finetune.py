@@ -88,7 +88,9 @@ def make_finetune_step(
       )
       q_values = values(actions)['q_values']
       assert record.objective is not None
-      return record.objective(row_losses, q_values, batch.mask, lambda_)
+      return record.objective(
+        row_losses, q_values, batch.mask, lambda_, batch.sample_weight
+      )
 
     has_objective = record.objective is not None
     new_actor, metrics, taken = actor_step(

@@ -10,6 +10,7 @@ def ddpg_losses(
   q_values: jax.Array,
   mask: jax.Array,
   lambda_: jax.Array,
+  sample_weight: jax.Array | None = None,
 ) -> jax.Array:
   """D-PLE's objective: -Q_k(s, pi_k(s)), no loss of labels at all.
 
@@ -20,9 +21,10 @@ def ddpg_losses(
     q_values: Q, with a gradient through the action alone, f32[L, T, K].
     mask: not used, bool[L, T].
     lambda_: not used, f32[].
+    sample_weight: not used, f32[L, T, K] or None.
 
   Returns:
     f32[L, T, K].
   """
-  del row_losses, mask, lambda_
+  del row_losses, mask, lambda_, sample_weight
   return -q_values

@@ -50,7 +50,8 @@ class Weighting:
       else RMTL's are shuffled.
     control: whether it is one of the controls that every method has to beat.
     objective: what is descended instead of the row losses, from (row losses
-      f32[L, T, K], Q of the actions, mask, lambda); None for the row losses.
+      f32[L, T, K], Q of the actions, mask, lambda, sample weights or None);
+      None for the row losses.
   """
 
   name: str

@@ -13,6 +13,7 @@ def td3_bc_losses(
   q_values: jax.Array,
   mask: jax.Array,
   lambda_: jax.Array,
+  sample_weight: jax.Array | None = None,
 ) -> jax.Array:
   """BCE_k - lambda / mean |Q_k| Q_k(s, pi_k(s)): climbs Q, stays calibrated.
 
@@ -26,11 +27,14 @@ def td3_bc_losses(
     q_values: Q, with a gradient through the action alone, f32[L, T, K].
     mask: the rows that |Q| is averaged over, bool[L, T].
     lambda_: f32[].
+    sample_weight: how much a row counts for a task in that mean, f32[L, T, K];
+      None: 1.
 
   Returns:
     f32[L, T, K]; where Q of a task is 0 everywhere, its row losses.
   """
-  scale = relative.row_mean(jnp.abs(jax.lax.stop_gradient(q_values)), mask)
+  size = jnp.abs(jax.lax.stop_gradient(q_values))
+  scale = relative.row_mean(size, mask, sample_weight)
   share = jnp.where(
     scale > 0.0, lambda_ / jnp.where(scale > 0.0, scale, 1.0), 0
   )

@@ -56,6 +56,36 @@ def test_td3_bc_on_a_linear_problem_by_hand():
   np.testing.assert_allclose(jax.grad(total)(0.5, 0.0), 5, rtol=1e-6)
 
 
+def test_td3_bc_averages_over_the_rows_that_count_for_the_task():
+  """Weights 1, 3 and 0: mean |Q| = (1 + 3 * 2) / 4, and the third is unseen."""
+  q_values = jnp.array([[[-1.0], [-2.0], [-50.0]]])
+  weight = jnp.array([[[1.0], [3.0], [0.0]]])
+  found = td3_bc.td3_bc_losses(
+    jnp.zeros((1, 3, 1)), q_values, jnp.ones((1, 3), bool), 0.7, weight
+  )
+  np.testing.assert_allclose(found, -0.4 * q_values, rtol=1e-6)
+
+
+def test_an_unobserved_row_is_no_row_of_a_step():
+  actor, critic = problem.actor(), problem.critic('separate')
+  step, init = common.make(actor, critic, common.frozen('td3_bc', lambda_=2.0))
+  state = init(
+    problem.actor_params(actor), problem.critic_params(critic, 'separate')
+  )
+  batch = problem.batch(common.ROWS)
+  first = np.zeros(batch.mask.shape, bool)
+  first[0, 0] = True
+  seen = jnp.where(first[..., None], 0.0, jnp.ones_like(batch.labels))
+  steps = (
+    jax.jit(step)(state, one, common.KEY)[0].actor.opt_state
+    for one in (
+      batch._replace(sample_weight=seen),
+      batch._replace(mask=batch.mask & ~first),
+    )
+  )
+  problem.assert_trees_close(*steps, rtol=1e-5, atol=1e-7)
+
+
 def test_td3_bc_without_values_descends_the_loss():
   row_losses, zero = jnp.array([[[1.0], [2.0]]]), jnp.zeros((1, 2, 1))
   mask = jnp.ones((1, 2), bool)
