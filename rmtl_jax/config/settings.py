@@ -212,7 +212,7 @@ class CriticConfig:
     l2: added to the gradient, as `Adam(weight_decay)` of torch does; it would
       erase embeddings that came from the actor and wait for their first row
       (docs/deviations.md).
-    clip_norm: largest global gradient norm; 0 means no clipping.
+    clip_norm: largest global gradient norm of a member; 0 means no clipping.
     stopping: when stage 2 ends: the validation `td_error` has converged (the
       last pass is kept), or the `return_error`, that of Q(s, pi(s)) against
       the realised discounted returns, has (the best pass is kept).

@@ -184,8 +184,9 @@ def make_critic_step(
       )
       total = jnp.sum(jnp.mean(errors, -1))
       rows = jnp.sum(valid).astype(jnp.float32)
-      # Separate critics share nothing: each descends its own mean over rows.
-      networks = batch.labels.shape[-1] if separate else 1
+      # Members and separate critics share nothing: each descends its own mean
+      # over rows.
+      networks = network.members * (batch.labels.shape[-1] if separate else 1)
       return networks * total / jnp.maximum(rows, 1.0), (total, rows)
 
     gradients, (total, rows) = jax.grad(loss, has_aux=True)(critic.params)

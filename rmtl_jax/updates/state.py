@@ -91,7 +91,7 @@ def make_optimizer(
   """
   links, last = [], []
   if config.clip_norm:
-    links.append(optax.clip_by_global_norm(config.clip_norm))
+    links.append(_clip(config))
   if isinstance(config, config_lib.StageConfig) and (
     config.schedule != 'constant' or config.warmup_steps
   ):
@@ -115,6 +115,17 @@ def make_optimizer(
   return _of_trained(
     optax.chain(*links, adam(learning_rate=config.learning_rate), *last)
   )
+
+
+def _clip(
+  config: config_lib.StageConfig | config_lib.CriticConfig,
+) -> optax.GradientTransformation:
+  """Bounds the gradient's norm, of critics that of each member."""
+  clip = optax.clip_by_global_norm(config.clip_norm)
+  if isinstance(config, config_lib.StageConfig) or config.members == 1:
+    return clip
+  each = jax.vmap(lambda gradient: clip.update(gradient, clip.init(()))[0])
+  return optax.stateless(lambda gradients, _: each(gradients))
 
 
 def _of_trained(

@@ -241,6 +241,32 @@ def test_members_have_targets_of_their_own():
   np.testing.assert_allclose(found, alone, rtol=1e-5, atol=1e-6)
 
 
+def test_members_learn_as_if_alone():
+  """More members change neither L2's nor the clipping's part in a gradient."""
+  config = dataclasses.replace(QUIET, l2=0.05, clip_norm=0.5)
+  settings = (config, dataclasses.replace(config, members=2))
+  optimizers = [state.make_optimizer(one) for one in settings]
+  quiet = dataclasses.replace(problem.NETWORK, dropout=0.0)
+  one, both = (
+    functional.make_critic(problem.SPEC, quiet, own) for own in settings
+  )
+  params = [
+    problem.critic_params(one, 'shared', w) for w in ('online', 'target')
+  ]
+  batch = problem.batch(ROWS)
+
+  def learnt(network, setting, optimizer, params):
+    step = jax.jit(critic_lib.make_critic_step(network, optimizer, setting))
+    critic = state.init_critic(params, optimizer)
+    critic, _ = step(critic, batch, KEY, *in_batch(batch))
+    return state.moments(critic.opt_state)['mu']
+
+  alone = [learnt(one, settings[0], optimizers[0], p) for p in params]
+  stacked = [jax.tree.map(lambda *x: jnp.stack(x), *p) for p in (params, alone)]
+  found = learnt(both, settings[1], optimizers[1], stacked[0])
+  problem.assert_trees_close(found, stacked[1], rtol=1e-4, atol=1e-7)
+
+
 @pytest.mark.parametrize(
   'preset', ['paper', pytest.param('official', marks=pytest.mark.slow)]
 )
