@@ -57,6 +57,14 @@ _BROKEN = re.compile(r"terminate called after .* 'gloo::")
 _ABSENT = re.compile(r'CoordinationService/RegisterTask')
 # Prefix of error lines in the worker's log, which the supervisor prints.
 _PREFIX = 'rmtl: '
+# What processes of one job may be told differently, beside what is compared
+# where the run is found: who they are, and where they see its files.
+_OWN_FLAGS = frozenset(
+  (
+    *('distributed', 'coordinator_address', 'num_processes', 'process_id'),
+    *('workdir', 'data_dir', 'compilation_cache', 'preset', 'config'),
+  )
+)
 # Bytes at the end of a log that are searched for the reason.
 _TAIL = 2**18
 
@@ -148,13 +156,14 @@ def layout(values: flags.FlagValues) -> Any:
   """The layout of --mesh; None: one device. Connects to the other processes.
 
   Raises:
-    types.InputError: the devices don't fit the mesh, or the process's number is
-      unknown.
+    types.InputError: the devices don't fit the mesh, the process's number is
+      unknown, or another process was given other flags.
     ConnectionError: another process did not connect.
   """
   asked, text = is_asked(values), values.mesh
   if asked:
     _initialize(values)
+    _check_alike(values)
   if not asked and not text:
     return None
   import jax
@@ -188,6 +197,32 @@ def _initialize(values: flags.FlagValues) -> None:
     raise ConnectionError(
       errno.ETIMEDOUT, f'the processes of this job did not meet: {first}'
     ) from None
+
+
+def _check_alike(values: flags.FlagValues) -> None:
+  """Refuses flags that process 0 was not given.
+
+  With another mesh or other stages, processes would wait for each other for
+  ever. Settings are compared where the run is found.
+  """
+  from rmtl_jax.runtime import processes, workdir
+
+  own = {
+    name: values[name].serialize()
+    for name in values
+    if name not in _OWN_FLAGS and not name.startswith('config.')
+  }
+  first = processes.broadcast(lambda: own)
+
+  def compare():
+    for name, given in own.items():
+      if given != first[name]:
+        raise types.InputError(
+          f'--{name}: this process has {given or "none"}, process 0 of this job'
+          f' {first[name] or "none"}'
+        )
+
+  processes.all_or_raise(compare, types.InputError, workdir.OTHER)
 
 
 def supervise(argv: Sequence[str], values: flags.FlagValues) -> int:

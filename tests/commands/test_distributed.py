@@ -16,6 +16,7 @@ from absl import flags
 
 from rmtl_jax import cli, types
 from rmtl_jax.commands import common, distributed, train
+from rmtl_jax.runtime import processes
 
 ROOT = pathlib.Path(__file__).parents[2]
 THREE = (
@@ -54,6 +55,29 @@ def test_which_command_lines_are_of_several_processes():
 def test_flags_that_do_not_fit_together(line, said):
   with pytest.raises(types.InputError, match=said):
     distributed.is_asked(_values(*line))
+
+
+@pytest.mark.parametrize(
+  'line, said',
+  [
+    (('--mesh=data:2',), None),
+    (('--mesh=data:2', '--workdir=elsewhere', *THREE), None),
+    (
+      ('--mesh=data:4',),
+      '--mesh: this process has --mesh=data:4, process 0 of',
+    ),
+    ((), '--mesh: this process has --mesh=, process 0 of this job --mesh=data'),
+  ],
+)
+def test_processes_are_given_the_same_flags(monkeypatch, line, said):
+  def broadcast(make):
+    return {name: f'--{name}=data:2' for name in make()}
+
+  monkeypatch.setattr(processes, 'broadcast', broadcast)
+  if said is None:
+    return distributed._check_alike(_values(*line))
+  with pytest.raises(types.InputError, match=said):
+    distributed._check_alike(_values(*line))
 
 
 def test_who_was_lost_as_jax_says_it():

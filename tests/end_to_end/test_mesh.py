@@ -197,13 +197,22 @@ def test_a_mesh_that_does_not_fit_is_one_line(data, one_device, tmp_path):
     assert all(each.startswith('starting') for each in before)
 
 
-def test_processes_that_are_told_other_settings_are_refused(data, tmp_path):
+@pytest.mark.parametrize(
+  'other, said',
+  [
+    ('--config.seed=1', 'this run has config.seed=0, not 1'),
+    ('--stage=all', 'process 0 of this job --stage=pretrain'),
+  ],
+)
+def test_processes_that_are_told_other_settings_are_refused(
+  data, tmp_path, other, said
+):
   line = (f'--data_dir={data}', *SHORT, '--stage=pretrain')
-  job = _two(tmp_path / 'run', *line, own=((), ('--config.seed=1',)))
+  job = _two(tmp_path / 'run', *line, own=((), (other,)))
   errors = [process.communicate(timeout=300)[1] for process in job]
   assert [process.returncode for process in job] == [2, 2], errors
   assert 'another process of this job has other settings or data' in errors[0]
-  assert 'this run has config.seed=0, not 1' in errors[1]
+  assert said in errors[1]
 
 
 def _worker(process: subprocess.Popen[str]) -> int:
