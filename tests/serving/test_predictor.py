@@ -86,6 +86,14 @@ def test_chunks_join_in_order(run_dir, monkeypatch):
   np.testing.assert_allclose(parts['click'], whole['click'], atol=1e-6)
 
 
+def test_what_a_caller_forbids_jax_does_not_end_a_prediction(run_dir):
+  loaded, raw = rmtl_jax.load(run_dir), table_run.table()
+  expected = loaded.predict_proba(raw)
+  with jax.transfer_guard('disallow'), jax.numpy_dtype_promotion('strict'):
+    found = loaded.predict_proba(raw)
+  np.testing.assert_array_equal(found, expected)
+
+
 def test_a_mapping_of_numpy_and_no_rows(run_dir):
   loaded = rmtl_jax.load(run_dir)
   raw = table_run.table()

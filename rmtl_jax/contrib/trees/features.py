@@ -89,7 +89,8 @@ def columns(
       continue
     used = (slots >= 0)[..., None]
     total = xp.sum(xp.where(used, look_up(i, xp.maximum(slots, 0)), 0.0), 1)
-    parts.append(total / xp.maximum(xp.sum(used, 1), 1))
+    count_used = xp.maximum(xp.sum(used, 1), 1)
+    parts.append(total / count_used.astype(xp.float32))
   for pair in pairs:
     values = numbers_of_pair(spec, pair, xp.asarray(inputs.categorical))
     parts.append(look_up(pair, values))

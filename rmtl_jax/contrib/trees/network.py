@@ -180,7 +180,7 @@ def _summed(
     leaf = jnp.zeros(values.shape[1], jnp.int32)
     for level in range(oblivious.DEPTH):
       column = values.at[columns[level]].get(mode='clip')
-      leaf = leaf * 2 + (column >= thresholds[level])
+      leaf = leaf * 2 + (column >= thresholds[level]).astype(jnp.int32)
     return total + leaves.at[leaf].get(mode='promise_in_bounds'), None
 
   nothing = jnp.zeros(values.shape[1])
@@ -230,7 +230,7 @@ def _summed_by_categories(
     own = last[number], words(number)
 
     def answer(node, column, value):
-      is_above = value > own[0].at[node].get(mode='clip')
+      is_above = (value > own[0].at[node].get(mode='clip')).astype(jnp.int32)
       is_in = category_splits.is_yes(own[1], value, node)
       return jnp.where(column < numbers, is_above, is_in)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import hypothesis
 import jax
@@ -293,6 +294,16 @@ def test_pairs_tell_a_taste_that_no_field_tells(backbone):
 
 
 PARTED = dataclasses.replace(CONFIG, trees=30, tree_categories='segment+brand')
+
+
+def test_trees_promote_no_type():
+  network = functional.make_actor(SPEC, 'linear', PARTED)
+  params = jax.eval_shape(network.init, jax.random.key(0))
+  with jax.numpy_dtype_promotion('strict'):
+    found = jax.eval_shape(
+      functools.partial(functional.apply, network), params, small.inputs(SPEC)
+    )
+  assert found.dtype == np.float32
 
 
 @pytest.mark.parametrize('backbone', ['linear', 'single_task'])
