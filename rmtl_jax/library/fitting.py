@@ -28,6 +28,7 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, parquet, reading
 from rmtl_jax.preparation import prepare as prepare_lib
+from rmtl_jax.results import reference
 from rmtl_jax.runtime import progress, workdir, writers
 
 FILE, LOG, DATA = 'ranker.json', 'log.parquet', 'data'
@@ -41,7 +42,7 @@ _SAME = ('log', 'schema', 'prepare', 'start_from')
 # What a saved model has of its run: all but what only training needs.
 _SAVED = (
   *('config.json', 'manifest.json', 'metrics.json', 'metrics.jsonl'),
-  *('vocabulary', 'checkpoints', 'members', _SCHEMA, FILE),
+  *('vocabulary', 'checkpoints', 'members', _SCHEMA, FILE, reference.FILE),
 )
 
 
