@@ -424,7 +424,7 @@ def famo(
     num_tasks,
     weights_of,
     init_state,
-    # Without a loss before and after the step, none has fallen.
+    # For `observe_famo`, which learns nothing of such a batch.
     unobserved=lambda losses, state: state._replace(before=losses),
   )
 
@@ -433,7 +433,8 @@ def observe_famo(state: FamoState, losses: jax.Array) -> FamoState:
   """The step of FAMO's logits, after that of the network.
 
   Their gradient is d z / d xi times the fall of the log losses, plus decay
-  times xi (Algorithm 1, lines 5 and 6; Adam as in the paper's experiments).
+  times xi (Algorithm 1, lines 5 and 6; Adam as in the paper's experiments). A
+  task without rows would seem to fall slowest, and rise.
 
   Args:
     state: after the update on the batch.
@@ -448,10 +449,11 @@ def observe_famo(state: FamoState, losses: jax.Array) -> FamoState:
   step, optimizer_state = optax.scale_by_adam().update(
     gradient, state.optimizer_state
   )
-  return state._replace(
+  new_state = state._replace(
     logits=state.logits - state.learning_rate * cast(jax.Array, step),
     optimizer_state=optimizer_state,
   )
+  return tasks.unless_absent(state.before, new_state, state)
 
 
 def _log_above(losses: jax.Array, minima: jax.Array) -> jax.Array:
