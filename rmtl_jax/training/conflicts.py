@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -17,10 +18,11 @@ def figures(context: context_lib.Context, params: Any) -> dict[str, float]:
   """What the history says of the tasks' gradients on shared parameters.
 
   Returns:
-    Means over a few train batches: `gradient_norm_<task>`; of each pair of
-    tasks `gradient_cosine_<a>_and_<b>` and `gradient_conflict_<a>_and_<b>`, the
-    share of batches in which it is negative. {} where tasks share nothing, and
-    where many processes read the batches.
+    Means over those of a few train batches in which the tasks have a gradient,
+    left out where that is none: `gradient_norm_<task>`; of each pair of tasks
+    `gradient_cosine_<a>_and_<b>` and `gradient_conflict_<a>_and_<b>`, the share
+    of batches in which it is negative. {} where tasks share nothing, and where
+    many processes read the batches.
   """
   program = context.models.conflicts(context.config)
   if program is None or jax.process_count() > 1:
@@ -34,13 +36,21 @@ def figures(context: context_lib.Context, params: Any) -> dict[str, float]:
     context.key('pretrain'),
     progress.Progress(quiet=True),
   )
-  count, tasks = sums['batches'], context.tasks
-  found = {
-    f'gradient_norm_{task}': sums[f'norm_{k}'] / count
-    for k, task in enumerate(tasks)
+  return _means(sums, context.tasks)
+
+
+def _means(sums: dict[str, float], tasks: Sequence[str]) -> dict[str, float]:
+  """The figures of a step's sums over batches."""
+  names = [
+    (f'gradient_norm_{task}', 'norm', f'{k}') for k, task in enumerate(tasks)
+  ]
+  names += [
+    (f'gradient_{name}_{tasks[i]}_and_{tasks[j]}', name, f'{i}_{j}')
+    for i, j in conflicts.pairs(len(tasks))
+    for name in ('cosine', 'conflict')
+  ]
+  return {
+    figure: float(sums[f'{name}_{of}'] / sums[f'batches_{of}'])
+    for figure, name, of in names
+    if sums[f'batches_{of}']
   }
-  for i, j in conflicts.pairs(len(tasks)):
-    for name in ('cosine', 'conflict'):
-      pair = f'{tasks[i]}_and_{tasks[j]}'
-      found[f'gradient_{name}_{pair}'] = sums[f'{name}_{i}_{j}'] / count
-  return {name: float(value) for name, value in found.items()}

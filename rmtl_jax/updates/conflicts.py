@@ -50,8 +50,9 @@ def make_conflict_step(
   Returns:
     step(Looked, batch, key) -> (Looked, metrics): of each task `norm_<k>`, the
     gradient norm of its mean loss, and of each pair `cosine_<i>_<j>` and
-    `conflict_<i>_<j>` (1 where the cosine is negative); `batches` is 1. All
-    add up over steps.
+    `conflict_<i>_<j>` (1 where the cosine is negative); `batches_<k>` and
+    `batches_<i>_<j>` are 1 where these have a gradient, which a task without a
+    row in the batch has not. All add up over steps.
   """
 
   def step(looked: Looked, batch: types.Batch, key: jax.Array):
@@ -71,13 +72,17 @@ def make_conflict_step(
     gradients = tasks.masked(rows.task_gradients(rows.mean_cotangent), shared)
     gram = num_tasks**2 * tasks.gram(gradients)
     norms = jnp.sqrt(jnp.diagonal(gram))
-    metrics = {'batches': jnp.ones(())}
-    metrics |= {f'norm_{k}': norms[k] for k in range(num_tasks)}
+    metrics = {}
+    for k in range(num_tasks):
+      metrics[f'norm_{k}'] = norms[k]
+      metrics[f'batches_{k}'] = (norms[k] > 0.0).astype(jnp.float32)
     for i, j in pairs(num_tasks):
       # A task without a gradient has no angle: no conflict.
       product = jnp.maximum(norms[i] * norms[j], jnp.finfo(norms.dtype).tiny)
       metrics[f'cosine_{i}_{j}'] = gram[i, j] / product
       metrics[f'conflict_{i}_{j}'] = (gram[i, j] < 0.0).astype(jnp.float32)
+      both = metrics[f'batches_{i}'] * metrics[f'batches_{j}']
+      metrics[f'batches_{i}_{j}'] = both
     return looked._replace(step=looked.step + 1), metrics
 
   return step

@@ -9,7 +9,7 @@ import pytest
 import rmtl_jax
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
-from rmtl_jax.training import context, splits, trainer
+from rmtl_jax.training import conflicts, context, splits, trainer
 from tests import signals, tiny
 
 QUIET = rmtl_jax.Progress(quiet=True)
@@ -140,3 +140,22 @@ def test_weights_of_other_tasks_are_refused_before_training(tmp_path):
   ):
     rmtl_jax.train(config, run, data, live=QUIET)
   assert not run.exists()
+
+
+def test_figures_are_means_over_batches_that_have_the_tasks():
+  """Of four batches two have both tasks, three the first, none the third."""
+  sums = {'norm_0': 6.0, 'norm_1': 4.0, 'norm_2': 0.0}
+  sums |= {'batches_0': 3.0, 'batches_1': 2.0, 'batches_2': 0.0}
+  for pair, cosine, batches in (
+    ('0_1', 0.5, 2.0),
+    ('0_2', 0, 0),
+    ('1_2', 0, 0),
+  ):
+    sums |= {f'cosine_{pair}': cosine, f'batches_{pair}': batches}
+    sums[f'conflict_{pair}'] = 1.0 if batches else 0.0
+  assert conflicts._means(sums, ['a', 'b', 'c']) == {
+    'gradient_norm_a': 2.0,
+    'gradient_norm_b': 2.0,
+    'gradient_cosine_a_and_b': 0.25,
+    'gradient_conflict_a_and_b': 0.5,
+  }

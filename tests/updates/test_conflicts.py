@@ -45,7 +45,8 @@ def test_norms_and_cosines_are_those_of_shared_parameters():
   )
   np.testing.assert_allclose(metrics['cosine_0_1'], cosine, rtol=1e-3)
   assert float(metrics['conflict_0_1']) == float(cosine < 0.0)
-  assert float(metrics['batches']) == 1.0
+  for of in ('0', '1', '0_1'):
+    assert float(metrics[f'batches_{of}']) == 1.0
 
 
 def test_a_task_without_a_gradient_has_no_conflict():
@@ -59,6 +60,21 @@ def test_a_task_without_a_gradient_has_no_conflict():
   _, metrics = step(_looked(params), batch, jax.random.key(0))
   assert float(metrics['norm_0']) == float(metrics['cosine_0_1']) == 0.0
   assert float(metrics['conflict_0_1']) == 0.0
+
+
+def test_a_task_without_a_row_is_not_counted():
+  network = problem.actor('shared_bottom')
+  masks = shared.shared_parameters(
+    problem.SPEC, 'shared_bottom', problem.NETWORK
+  )
+  step = jax.jit(conflicts.make_conflict_step(network, masks))
+  batch = problem.batch(ROWS)
+  first_alone = jnp.zeros_like(batch.labels).at[..., 0].set(1.0)
+  batch = batch._replace(sample_weight=first_alone)
+  params = problem.actor_params(network)
+  _, metrics = step(_looked(params), batch, jax.random.key(0))
+  found = {of: float(metrics[f'batches_{of}']) for of in ('0', '1', '0_1')}
+  assert found == {'0': 1.0, '1': 0.0, '0_1': 0.0}
 
 
 def test_of_three_tasks_there_are_three_pairs():

@@ -26,7 +26,7 @@ def section(record: Record) -> content.Section | None:
   entries = [
     entry
     for entry in record['history']
-    if pairs and _cosine(*pairs[0]) in entry
+    if any(_cosine(*pair) in entry for pair in pairs)
   ]
   if not entries:
     return None
@@ -62,15 +62,19 @@ def _words(record: Record, entries: list[Any], pairs: list[Any]) -> list[str]:
   first_stage = [e for e in entries if e['stage'] == 'pretrain'] or entries
   last = {entry.get('member'): entry for entry in first_stage}.values()
   for first, second in pairs:
-    of = f'{first}_and_{second}'
-    shares = [entry[f'gradient_conflict_{of}'] for entry in entries]
+    conflict = f'gradient_conflict_{first}_and_{second}'
+    shares = [entry[conflict] for entry in entries if conflict in entry]
+    # Of a pair that no batch has both of, nothing is known.
+    known = [e for e in last if _cosine(first, second) in e]
+    if not known:
+      continue
     share = sum(shares) / len(shares)
     conflicts = (
       f'in {100 * share:.0f} % of the batches that were looked at they conflict'
       if share
       else 'in no batch that was looked at do they conflict'
     )
-    cosines = ' and '.join(f'{e[_cosine(first, second)]:.2f}' for e in last)
+    cosines = ' and '.join(f'{e[_cosine(first, second)]:.2f}' for e in known)
     lines.append(
       f'{first} and {second}: the cosine of their gradients is {cosines} after'
       f' the last epoch of {_STAGES[first_stage[0]["stage"]]}; {conflicts} (a'

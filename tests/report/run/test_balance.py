@@ -61,6 +61,23 @@ def test_members_are_told_apart():
   assert 'in no batch that was looked at do they conflict' in items.lines[1]
 
 
+def test_a_pair_that_no_batch_has_both_of_is_passed_over():
+  history = [
+    {
+      'stage': 'pretrain',
+      'epoch': 1,
+      'gradient_cosine_a_and_c': 0.5,
+      'gradient_conflict_a_and_c': 0.0,
+    }
+  ]
+  section = balance.section(example.build(('a', 'b', 'c'), history=history))
+  assert section is not None
+  (items,) = _blocks(content.Items, section)
+  assert [line.split(':')[0] for line in items.lines if ' and ' in line] == [
+    'a and c'
+  ]
+
+
 def test_runs_without_such_figures_have_no_chapter():
   assert balance.section(example.build()) is None
 
