@@ -200,11 +200,12 @@ def locked(path: pathlib.Path) -> Iterator[None]:
   Raises:
     types.InputError: it can't be created, or another process has the lock.
   """
-  # Bad input is found after locking: a directory that only the lock created is
-  # removed again.
+  # Bad input is found after locking: a directory or a file that only the lock
+  # created is removed again.
   is_new = not path.exists()
   try:
     path.mkdir(parents=True, exist_ok=True)
+    before = _names(path)
     file = (path / '.lock').open('w')
   except OSError as error:
     raise types.InputError(f'{path}: not writable: {error.strerror}') from None
@@ -218,17 +219,16 @@ def locked(path: pathlib.Path) -> Iterator[None]:
     try:
       yield
     except BaseException:
-      if is_new:
-        _remove_unused(path)
+      if _names(path) == sorted([*before, '.lock']):
+        with contextlib.suppress(OSError):
+          (path / '.lock').unlink()
+          if is_new:
+            path.rmdir()
       raise
 
 
-def _remove_unused(path: pathlib.Path) -> None:
-  """Removes a directory with nothing but its lock."""
-  if [entry.name for entry in path.iterdir()] == ['.lock']:
-    with contextlib.suppress(OSError):
-      (path / '.lock').unlink()
-      path.rmdir()
+def _names(path: pathlib.Path) -> list[str]:
+  return sorted(entry.name for entry in path.iterdir())
 
 
 def find(

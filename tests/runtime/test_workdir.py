@@ -26,6 +26,24 @@ def test_a_directory_is_of_one_kind(tmp_path, kind):
       workdir.find(path, config, data, other)
 
 
+@pytest.mark.parametrize('held', [None, (), ('manifest.json',)])
+def test_what_is_refused_keeps_no_lock(tmp_path, held):
+  path = tmp_path / 'it'
+  if held is not None:
+    path.mkdir()
+    for name in held:
+      (path / name).touch()
+  for _ in range(2):
+    with pytest.raises(types.InputError), workdir.locked(path):
+      raise types.InputError('no place for a run')
+    assert path.exists() == (held is not None)
+    assert not (path / '.lock').exists()
+  with pytest.raises(types.InputError), workdir.locked(path):
+    (path / 'config.json').touch()
+    raise types.InputError('begun')
+  assert (path / '.lock').exists()
+
+
 def test_a_backtest_is_no_run(tmp_path):
   (tmp_path / checks.BACKTEST).write_text('{}')
   with pytest.raises(types.InputError, match='holds a backtest, expected a'):
