@@ -12,7 +12,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import rules
 from rmtl_jax.contrib.learnt_lambda import hypergradient
-from rmtl_jax.networks import functional
+from rmtl_jax.networks import functional, pretrained
 from rmtl_jax.objectives import factory as objectives
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import forward, state
@@ -75,7 +75,9 @@ def make(
       validation_loss,
       taken.before.params,
       new_actor.params,
-      hypergradient.adam_scale(new_actor.opt_state),
+      pretrained.with_frozen(
+        hypergradient.adam_scale(new_actor.opt_state), new_actor.params
+      ),
       weigh,
       lambda_,
     )
