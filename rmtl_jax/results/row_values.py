@@ -12,15 +12,13 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import variants
-from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.networks import functional
 from rmtl_jax.ops import task_losses
 from rmtl_jax.results import ensemble
+from rmtl_jax.training import actor_stage, trainer
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
-from rmtl_jax.training import trainer
 from rmtl_jax.updates import forward, quick
-from rmtl_jax.weighting import critic as weights_lib
 from rmtl_jax.weighting import factory, registry
 
 
@@ -122,11 +120,8 @@ def weights(
   means: list[Any] = [None] * len(rows)
   if record.takes == registry.MEANS:
     means = [
-      columns_lib.row_means(
-        weights_lib.critic_weights(
-          one.q_values.astype(np.float64), config.weighting.lambda_
-        ),
-        one.sample_weight,
+      actor_stage.mean_of_weights(
+        one.config.weighting, one.q_values, one.sample_weight
       )
       for one in train()
     ]

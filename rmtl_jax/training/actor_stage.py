@@ -507,20 +507,33 @@ def _scheduled_steps(
 def mean_weights(
   context: context_lib.Context, actor_params: Any, critic_params: Any
 ) -> np.ndarray:
-  """Mean of 1 - lambda Q over all train rows, f32[K]: constant_mean's.
+  """constant_mean's weights, f32[K], of all train rows."""
+  policy = context.policy(actor_params, context.train)
+  q_values = context.values(critic_params, context.train, policy)
+  return mean_of_weights(
+    context.config.weighting, q_values, context.train.host.sample_weight
+  )
+
+
+def mean_of_weights(
+  config: config_lib.WeightingConfig,
+  q_values: np.ndarray,
+  sample_weight: np.ndarray | None,
+) -> np.ndarray:
+  """Mean of 1 - lambda Q over rows, f32[K].
 
   Lambda is that of the settings, before its schedule; no weight is above
   `max_weight`.
+
+  Args:
+    config: lambda and the bound.
+    q_values: Q(s, pi(s)), f32[R, K].
+    sample_weight: f32[R, K], or None: every row counts 1.
   """
-  policy = context.policy(actor_params, context.train)
-  q_values = context.values(critic_params, context.train, policy)
-  config = context.config.weighting
   weights = weights_lib.critic_weights(q_values, config.lambda_)
   if config.max_weight:
     weights = np.minimum(weights, config.max_weight)
-  found = columns_lib.row_means(
-    np.asarray(weights, np.float64), context.train.host.sample_weight
-  )
+  found = columns_lib.row_means(np.asarray(weights, np.float64), sample_weight)
   return found.astype(np.float32)
 
 

@@ -63,6 +63,9 @@ def test_the_constant_is_the_mean_of_the_train_rows():
   )
   found = _weights(name='constant_mean', train=train)
   np.testing.assert_allclose(found, [3.0] * 4)
+  train = train._replace(config=_config(max_weight=3.0))  # 2 and 3 of 4
+  found = _weights(name='constant_mean', max_weight=3.0, train=train)
+  np.testing.assert_allclose(found, [2.5] * 4)
 
 
 @pytest.mark.parametrize('name', ['constant', 'ddpg', 'td3_bc'])
