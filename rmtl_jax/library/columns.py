@@ -101,6 +101,8 @@ class Wanted:
       given = getattr(self, name)
       if isinstance(given, str | Mapping):  # else it would be taken apart
         object.__setattr__(self, name, (given,))
+      elif given is None and name not in manifest_lib.KINDS:
+        object.__setattr__(self, name, ())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,7 +268,13 @@ def _fields(
   fields: dict[str, list[dict[str, Any]]] = {}
   named: set[str] = set()
   for kind, entries in given.items():
-    fields[kind] = [_entry(one) for one in (() if entries is None else entries)]
+    entries = () if entries is None else entries
+    for one in entries:
+      if not isinstance(one, str | Mapping):
+        raise types.InputError(
+          f'{kind}: expected columns or entries of a schema, found {one!r:.80}'
+        )
+    fields[kind] = [_entry(one) for one in entries]
     for entry in fields[kind]:
       _check(kind, str(entry.get('column')), names)
       named.add(str(entry['column']))

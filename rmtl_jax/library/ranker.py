@@ -202,7 +202,7 @@ class Ranker:
       start_rules.check_settings(start.run, config)
     options = self._options()
     live = progress.Progress(quiet=not self.verbose)
-    trackers = self.tracker
+    trackers = () if self.tracker is None else self.tracker
     trackers = (trackers,) if isinstance(trackers, str) else tuple(trackers)
     tracking.check(trackers)
     scratch, place = _place(self.workdir)
@@ -412,14 +412,14 @@ class Ranker:
     ):
       if value is not None:
         changes[name] = value
-    changes |= dict(self.settings or {})
+    changes |= _mapping('settings', self.settings)
     if not start:
       config = variants.of_preset(config, changes)
     return config_values.with_settings(config, changes, 'settings')
 
   def _options(self) -> dict[str, Any]:
     """Settings of the preparation, checked before anything is written."""
-    options = dict(self.prepare or {})
+    options = _mapping('prepare', self.prepare)
     known = inspect.signature(prepare_config.PrepareConfig).parameters
     for name in options:
       if name not in known or name in _OWN_OPTIONS:
@@ -527,6 +527,14 @@ def _leaks(metrics: Mapping[str, Any]) -> list[str]:
     for task, found in metrics.items()
     if (found.get('auc') or 0.0) > _TOO_GOOD
   ]
+
+
+def _mapping(name: str, given: Any) -> dict[str, Any]:
+  if given is None:
+    return {}
+  if not isinstance(given, Mapping):
+    raise types.InputError(f'{name}: expected a dict, found {given!r:.80}')
+  return dict(given)
 
 
 def _parameters() -> list[str]:

@@ -208,6 +208,7 @@ def test_one_of_a_list_may_be_given_alone():
     (small.table(8), {'tasks': ()}, 'tasks: expected columns of labels'),
     (small.table(8), {'user': 'who'}, "user: the table has no column 'who'"),
     (small.table(8), {'numeric': ['prise']}, 'did you mean price'),
+    (small.table(8), {'numeric': (5,)}, 'numeric: expected columns .* found 5'),
   ],
 )
 def test_doubt_is_one_line_that_says_what_to_pass(table, wanted, told):
@@ -221,6 +222,11 @@ def test_what_is_excluded_leaves_no_doubt():
   assert found.schema['time']['column'] == 'timestamp'
   # An id that is no feature is the user all the same.
   assert described(table, exclude=['born', 'user_id']).schema['user']
+
+
+def test_none_of_a_list_is_no_column():
+  nothing = dict.fromkeys(('from_time', 'exclude', 'missing'))
+  assert described(small.table(8), **nothing) == described(small.table(8))
 
 
 def test_a_table_without_a_time_or_sessions_says_so():

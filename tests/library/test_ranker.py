@@ -356,6 +356,8 @@ def test_a_label_among_the_features_is_told_of():
     ({'prepare': {'splits': (1, 1, 1)}}, 'did you mean split'),
     ({'prepare': {'raw_dir': 'x'}}, 'prepare.raw_dir: no such setting'),
     ({'as_of': ('ratess',)}, 'ratess'),
+    ({'settings': 'a=1'}, "settings: expected a dict, found 'a=1'"),
+    ({'prepare': ['split']}, r"prepare: expected a dict, found \['split'\]"),
   ],
 )
 def test_parameters_are_checked_before_anything_is_written(
