@@ -73,9 +73,11 @@ class Ensemble:
 
   def joined(self, name: str, params: Sequence[Any]) -> Any:
     """The members' parameters as one actor's, with the weights of `name`."""
-    if not self.is_mixture:
-      return stacked(self.models, params)
-    return ensemble_lib.mixture(params, self.weights.get(name))
+    if self.is_mixture:
+      return ensemble_lib.mixture(params, self.weights.get(name))
+    if len(params) == 1:
+      return params[0]
+    return self.models.place(ensemble_lib.stack, *params)
 
   def joined_shapes(self) -> Any:
     """An actor's joined parameters, weighed members', as compiling.placed."""
@@ -253,13 +255,6 @@ def weights_record(
     }
     for name, weights in trained.weights.items()
   }
-
-
-def stacked(models: models_lib.Models, params: Sequence[Any]) -> Any:
-  """The members' parameters as the ensemble's; of one member its own."""
-  if len(params) == 1:
-    return params[0]
-  return models.place(ensemble_lib.stack, *params)
 
 
 def member_metrics(
