@@ -35,8 +35,13 @@ os.environ.setdefault('JAX_NUMPY_RANK_PROMOTION', 'raise')
 if 'PYTEST_XDIST_WORKER' not in os.environ:
   if 'XLA_FLAGS' not in os.environ:
     os.environ['XLA_FLAGS'] = _quick_flags()
-  _CACHE = tempfile.TemporaryDirectory(prefix='rmtl_jax_tests_')
-  os.environ['JAX_COMPILATION_CACHE_DIR'] = _CACHE.name
+  # `.ci/run` has one directory for all its calls of pytest.
+  if 'RMTL_TESTS_CACHE' in os.environ:
+    _DIRECTORY = os.environ['RMTL_TESTS_CACHE']
+  else:
+    _CACHE = tempfile.TemporaryDirectory(prefix='rmtl_jax_tests_')
+    _DIRECTORY = _CACHE.name
+  os.environ['JAX_COMPILATION_CACHE_DIR'] = _DIRECTORY
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 
