@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import duckdb
 import pytest
 from hypothesis import strategies as st
@@ -145,7 +147,8 @@ def test_prepared_data_is_that_of_sorting(
       place, lines(in_turn), schema=schema, as_of=as_of
     )
     assert sum(split.rows for split in manifest.splits.values()) < 36
-    return manifest, raw_files.read(place)
+    # The past is a set of rows: their order may differ, and so its digest.
+    return dataclasses.replace(manifest, digests={}), raw_files.read(place)
 
   found = prepared('names')
   monkeypatch.setattr(session_names, 'split_named_sessions', lambda *_: None)
