@@ -429,7 +429,8 @@ def _of_numbers(
 ) -> Label:
   """A label of more than two numbers."""
   value, unseen = facts_lib.number(sample, facts), facts.sentinel
-  mean = sample.fetch(f'avg({value}) FILTER ({value} >= {facts.least})')[0][0]
+  observed = value if unseen is None else f'nullif({value}, {unseen})'
+  mean = sample.fetch(f'avg({observed})')[0][0]
   span = f'{facts.least:g} to {facts.largest:g}, mean {mean:.3g}'
   span += '' if unseen is None else f'; {unseen:g}: not observed'
   return Label(facts, mean, f'{why} ({span})', kind=_kind(facts))

@@ -278,6 +278,13 @@ def test_a_rating_is_the_label_where_there_is_no_other(tmp_path):
   assert label.entry({'rating': 'rating'})['null'] == ['-1']
 
 
+def test_a_label_that_is_named_may_hold_infinities(tmp_path):
+  columns = {'profit': ['-inf', 0.5, 2] * 200, 'user': range(N)}
+  sample, facts = logs.sample_of(tmp_path, columns)
+  ((label,), _) = labels_lib.find(sample, facts, {}, (), ('profit',))
+  assert label.why == 'in --label (-inf to 2, mean -inf)'
+
+
 @pytest.mark.parametrize('name', ['rating', 'review_score'])
 def test_a_rating_comes_before_what_was_so(tmp_path, name):
   columns = {name: [1, 3, 5] * 200, 'verified_purchase': _every(7)}
