@@ -44,7 +44,7 @@ OTHER = 'another process of this job has other settings or data'
 # Of settings that this version does not take.
 _OTHER_VERSION = (
   'if another version made this, read it with that one, or train it again in'
-  ' another --workdir'
+  ' another directory'
 )
 _NONE: Mapping[str, str] = {}
 # A prime: ensembles whose seeds are nearer to each other share no member.

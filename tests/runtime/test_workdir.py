@@ -69,7 +69,7 @@ def test_a_setting_that_was_taken_once_says_what_to_do(tmp_path):
   record = json.loads(file.read_text())
   record['config']['pretrain']['patience'] = 0
   file.write_text(json.dumps(record))
-  said = r'patience: 0 is not between .*; if another version .* train it again'
+  said = r'patience: 0 is not between .*; if .* again in another directory$'
   with pytest.raises(types.InputError, match=said):
     workdir.read(path)
 
