@@ -219,8 +219,8 @@ def locked(path: pathlib.Path) -> Iterator[None]:
     try:
       yield
     except BaseException:
-      if _names(path) == sorted([*before, '.lock']):
-        with contextlib.suppress(OSError):
+      with contextlib.suppress(OSError):
+        if _names(path) == sorted([*before, '.lock']):
           (path / '.lock').unlink()
           if is_new:
             path.rmdir()

@@ -1,6 +1,7 @@
 """What a directory holds: a run, a comparison or a search."""
 
 import json
+import shutil
 
 import pytest
 
@@ -42,6 +43,9 @@ def test_what_is_refused_keeps_no_lock(tmp_path, held):
     (path / 'config.json').touch()
     raise types.InputError('begun')
   assert (path / '.lock').exists()
+  with pytest.raises(types.InputError, match='gone'), workdir.locked(path):
+    shutil.rmtree(path)
+    raise types.InputError('gone')
 
 
 def test_a_backtest_is_no_run(tmp_path):
