@@ -21,6 +21,7 @@ from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import recency as asof_recency
 from rmtl_jax.preparation.as_of import slates as asof_slates
+from rmtl_jax.preparation.as_of import tastes as asof_tastes
 
 # Spark walks such a window once, and one of following rows anew for each row.
 _FROM_HERE = 'ORDER BY timestamp DESC'
@@ -45,6 +46,7 @@ def compute(
   groups: Sequence[str],
   idle_ms: int,
   numbers: Sequence[str] = (),
+  tastes: Sequence[str] = (),
 ) -> Features:
   """Computes the features of groups.
 
@@ -55,11 +57,17 @@ def compute(
     groups: some of prepare_config.AS_OF, not `history`; at least one.
     idle_ms: the idle time after which a label counts as known.
     numbers: names of the log's numbers that `slate` compares.
+    tastes: names of the fields that `tastes` is made by.
   """
-  keys, tasks = [*described.key_columns], described.binary_tasks
+  tasks = described.binary_tasks
   if asof_slates.GROUP not in groups:
     numbers = ()
-  keyed = work.keep(_with_keys(work, places, described, numbers), 'keyed')
+  rated = asof_groups.rated_keys(described, groups, tastes)
+  if asof_tastes.GROUP not in groups:
+    tastes = ()
+  keyed = work.keep(
+    _with_keys(work, places, described, numbers, tastes), 'keyed'
+  )
   train: Sequence[float] = ()
   if set(groups) & set(asof_groups.LABELLED):
     query = asof_rates.train_rates_sql('keyed', _is_train(places, tasks))
@@ -72,9 +80,9 @@ def compute(
     )
     query = f'SELECT row_id, {columns} FROM keyed'
     tables.append(work.query(query, keyed=keyed))
-  if 'rates' in groups:
-    tables += _rates(work, keyed, keys, tasks, idle_ms, train)
-    details |= asof_rates.rate_details(keys, tasks, train)
+  if rated:
+    tables += _rates(work, keyed, rated, tasks, idle_ms, train)
+    details |= asof_rates.rate_details(rated, tasks, train)
   if asof_recency.GROUP in groups and asof_recency.gap_names(tasks):
     query = asof_recency.features_sql('keyed', tasks)
     tables.append(work.query(query, keyed=keyed))
@@ -94,25 +102,45 @@ def compute(
   return Features(whole, details)
 
 
+def find_tastes(
+  work: work_lib.Work, log: sql.DataFrame, described: source.SourceTable
+) -> Sequence[str]:
+  """What rmtl_jax.preparation.as_of.tastes.find does."""
+  fields = asof_tastes.fields_of(described)
+  if not fields:
+    return ()
+  query = asof_tastes.find_sql(fields, 'log', _given('"user"'), _value)
+  return asof_tastes.found_of(fields, work.query(query, log=log).collect()[0])
+
+
 def _with_keys(
   work: work_lib.Work,
   places: sessions.RowPlaces,
   described: source.SourceTable,
   numbers: Sequence[str],
+  tastes: Sequence[str],
 ) -> sql.DataFrame:
-  """Past rows: places, time, keys, labels and numbers."""
+  """Past rows: places, time, keys, labels, numbers and values."""
   columns = ['row_id', 'session_id', 'split', 'timestamp']
   for key, column in described.key_columns.items():
-    value = duckdb_sql.quote(column)
-    columns.append(
-      f"CASE WHEN CAST({value} AS STRING) <> '' THEN {value} END"
-      f' AS {duckdb_sql.quote(key)}'
-    )
+    value = _given(duckdb_sql.quote(column))
+    columns.append(f'{value} AS {duckdb_sql.quote(key)}')
   columns += labels.label_and_time_columns(
     described.binary_tasks, places.record.boundaries, 'split'
   )
   columns += asof_slates.number_columns(described, numbers)
+  columns += asof_tastes.value_columns(tastes, _value)
   return work.query(f'SELECT {", ".join(columns)} FROM past', past=places.past)
+
+
+def _given(key: str) -> str:
+  """SQL of a key; NULL if empty."""
+  return f"CASE WHEN CAST({key} AS STRING) <> '' THEN {key} END"
+
+
+def _value(column: str) -> str:
+  """SQL of a category, which the log has as text; NULL if empty."""
+  return f"nullif({column}, '')"
 
 
 def _is_train(
@@ -129,27 +157,32 @@ def _is_train(
 def _rates(
   work: work_lib.Work,
   keyed: sql.DataFrame,
-  keys: Sequence[str],
+  keys: Sequence[asof_rates.Key],
   tasks: Sequence[source.SourceTask],
   idle_ms: int,
   train: Sequence[float],
 ) -> list[sql.DataFrame]:
   """Rates by each key."""
-  query = asof_rates.rested_sql('keyed', keys, tasks, idle_ms, _FROM_HERE)
+  query = asof_rates.rested_sql(
+    'keyed', asof_rates.key_columns(keys), tasks, idle_ms, _FROM_HERE
+  )
   rested = work.keep(work.query(query, keyed=keyed), 'rested')
   sums = asof_rates.event_sums(tasks)
   found = []
   for key in keys:
-    name = duckdb_sql.quote(key)
+    names = duckdb_sql.quote_all(key.columns)
+    given = ' AND '.join(
+      f'{duckdb_sql.quote(column)} IS NOT NULL' for column in key.columns
+    )
     events = asof_rates.events_sql(
-      'rested', ['session_id', key, 'resumed'], tasks
+      'rested', ['session_id', *key.columns, 'resumed'], tasks
     )
     both = (
-      f'SELECT row_id, session_id, {name}, timestamp AS time,'
+      f'SELECT row_id, session_id, {names}, timestamp AS time,'
       f' false AS resumed{"".join(f", 0 AS {s}" for s in sums)} FROM keyed'
-      f' WHERE {name} IS NOT NULL'
-      f' UNION ALL SELECT CAST(NULL AS BIGINT), session_id, {name}, time + 1,'
-      f' resumed, {", ".join(sums)} FROM ({events}) WHERE {name} IS NOT NULL'
+      f' WHERE {given}'
+      f' UNION ALL SELECT CAST(NULL AS BIGINT), session_id, {names}, time + 1,'
+      f' resumed, {", ".join(sums)} FROM ({events}) WHERE {given}'
     )
     # What every session has told of the key, less what the row's own has.
     known = ', '.join(
@@ -168,8 +201,8 @@ def _rates(
     )
     query = (
       f'SELECT row_id, {rates} FROM (SELECT row_id, {known} FROM ({both})'
-      f' WINDOW every AS (PARTITION BY {name} ORDER BY time),'
-      f' own AS (PARTITION BY session_id, {name} ORDER BY time))'
+      f' WINDOW every AS (PARTITION BY {names} ORDER BY time),'
+      f' own AS (PARTITION BY session_id, {names} ORDER BY time))'
       ' WHERE row_id IS NOT NULL'
     )
     found.append(work.query(query, keyed=keyed, rested=rested))

@@ -175,15 +175,24 @@ def _add_features(
     query = asof_slates.find_sql(described, 'log')
     counted = work.query(query, log=log).collect()[0]
     slates = asof_slates.found_of(described, counted)
+  tastes: Sequence[str] = ()
+  if asof_groups.looks_at_tastes(described, config):
+    tastes = as_of.find_tastes(work, log, described)
   found = asof_groups.find_supported(
-    described, places.record.rate_keys, config, slates
+    described, places.record.rate_keys, config, slates, tastes
   )
   described = asof_groups.declare(described, found, config)
   if not found.binned:
     return described, places.rows
   idle_ms = round(config.idle_minutes * 60_000)
   made = as_of.compute(
-    work, places, described, found.binned, idle_ms, found.numbers
+    work,
+    places,
+    described,
+    found.binned,
+    idle_ms,
+    found.numbers,
+    found.tastes,
   )
   fields = asof_groups.binned_fields(described, found, made.details)
   features = made.rows.select(

@@ -18,11 +18,14 @@ AsOf = Literal[
   'counts',
   'rates',
   'recency',
+  'tastes',
   'feedback',
   'history',
   'slate',
 ]
 AS_OF: tuple[str, ...] = typing.get_args(AsOf)
+# Those that `auto` does not make.
+_NOT_AUTO = ('tastes',)
 # Columns of KuaiRand's log that answer an exposure, beside the click.
 Feedback = Literal[
   'long_view',
@@ -111,12 +114,13 @@ class PrepareConfig:
       `gap` (since the session's previous row), `position` (rows before in the
       session, time since its start), `views` (of this item by this user),
       `counts` (rows of the user, of the item), `rates` (their label rates),
-      `recency` (since the user's last row, and last positive), `feedback` (what
+      `recency` (since the user's last row, and last positive), `tastes` (label
+      rates of the user's rows with the same value of a field), `feedback` (what
       the session so far has answered), `history` (the items that the user was
       shown before the session), `slate` (numbers beside those of the rows that
       were shown with it); `all` that the log can support, with a warning for
-      each that it can't; `auto`, those of `all` that vary over the train rows,
-      without warnings; or `none`.
+      each that it can't; `auto`, those of `all` but `tastes` that vary over the
+      train rows, without warnings; or `none`.
     history_items: most items of `history`; the most recent ones stay.
     max_values: most slots of a multi-valued field; longer lists are cut.
     rows_per_file: about how many rows a Parquet file holds.
@@ -239,7 +243,12 @@ def _check_split(config: PrepareConfig) -> None:
 
 def as_of_groups(config: PrepareConfig) -> tuple[str, ...]:
   """The groups that `as_of` names, in the order of AS_OF."""
-  return tuple(g for g in AS_OF if {g, 'all', 'auto'} & set(config.as_of))
+  auto = 'auto' in config.as_of
+  return tuple(
+    g
+    for g in AS_OF
+    if {g, 'all'} & set(config.as_of) or (auto and g not in _NOT_AUTO)
+  )
 
 
 def is_auto(config: PrepareConfig, group: str) -> bool:

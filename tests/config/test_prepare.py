@@ -7,6 +7,8 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 
+AUTO = tuple(group for group in prepare_config.AS_OF if group != 'tastes')
+
 
 @pytest.mark.parametrize(
   'changes, expected',
@@ -39,11 +41,12 @@ def test_settings_of_prepare_have_bounds(changes, expected):
 @pytest.mark.parametrize(
   ('as_of', 'groups', 'auto'),
   [
-    (('auto',), prepare_config.AS_OF, prepare_config.AS_OF),
+    (('auto',), AUTO, AUTO),
     (('all',), prepare_config.AS_OF, ()),
     (('all', 'auto'), prepare_config.AS_OF, ()),
     (('rates', 'gap'), ('gap', 'rates'), ()),
-    (('auto', 'gap'), prepare_config.AS_OF, prepare_config.AS_OF[1:]),
+    (('auto', 'gap'), AUTO, AUTO[1:]),
+    (('auto', 'tastes'), prepare_config.AS_OF, AUTO),
     (('none',), (), ()),
     ((), (), ()),
   ],

@@ -25,6 +25,7 @@ def test_groups_of_as_of_fields():
     'counts': (),
     'rates': ('asof_x', 'asof_y'),
     'recency': (),
+    'tastes': (),
     'feedback': (),
     'history': (),
     'slate': (),

@@ -27,6 +27,7 @@ from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import recency as asof_recency
 from rmtl_jax.preparation.as_of import slates as asof_slates
+from rmtl_jax.preparation.as_of import tastes as asof_tastes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Earlier:
   """
 
   counted: Mapping[str, str]
-  known_sums: Mapping[str, str]
+  known_sums: Mapping[asof_rates.Key, str]
   open_rows: str
   positive: str = ''
 
@@ -70,7 +71,12 @@ def add_features(
   slates = None
   if asof_groups.looks_at_slates(rows, config):
     slates = asof_slates.find(connection, rows)
-  supported = asof_groups.find_supported(rows, places.rate_keys, config, slates)
+  tastes: Sequence[str] = ()
+  if asof_groups.looks_at_tastes(rows, config):
+    tastes = asof_tastes.find(connection, rows)
+  supported = asof_groups.find_supported(
+    rows, places.rate_keys, config, slates, tastes
+  )
   rows = asof_groups.declare(rows, supported, config)
   if not supported.binned:
     return rows
@@ -82,6 +88,7 @@ def add_features(
     supported.binned,
     idle_ms,
     numbers=supported.numbers,
+    tastes=supported.tastes,
   )
   fields = asof_groups.binned_fields(rows, supported, details)
   return dataclasses.replace(
@@ -101,6 +108,7 @@ def compute_features(
   labelled: str = '',
   earlier: Earlier | None = None,
   numbers: Sequence[str] = (),
+  tastes: Sequence[str] = (),
 ) -> tuple[str, dict[str, dict[str, Any]]]:
   """Computes the features of groups, not yet binned.
 
@@ -113,12 +121,15 @@ def compute_features(
       rows count in no rate. Empty if all have.
     earlier: the past of these rows' users and items; None if there is none.
     numbers: names of the log's numbers that `slate` compares.
+    tastes: names of the fields that `tastes` is made by.
 
   Returns:
     A table with `row_id` and a DOUBLE per feature, named without PREFIX, and
     details for the manifest, by name.
   """
-  keyed = _with_keys(connection, rows, places, groups, labelled, numbers)
+  keyed = _with_keys(
+    connection, rows, places, groups, labelled, numbers, tastes
+  )
   if train is None and set(groups) & set(asof_groups.LABELLED):
     train = asof_rates.train_rates(
       connection,
@@ -129,7 +140,7 @@ def compute_features(
       ],
     )
   tables, details = _compute_groups(
-    connection, keyed, rows, groups, idle_ms, train, earlier, numbers
+    connection, keyed, rows, groups, idle_ms, train, earlier, numbers, tastes
   )
   sql.drop_tables(connection, keyed)
   # Joined two by two, once: every join of a view takes memory at every use.
@@ -150,6 +161,7 @@ def _with_keys(
   groups: tuple[str, ...],
   labelled: str,
   numbers: Sequence[str],
+  tastes: Sequence[str],
 ) -> str:
   """Makes a table of past rows: places, time, and what groups read of them."""
   # Only what the groups read: the view joins further tables (users, items),
@@ -167,6 +179,8 @@ def _with_keys(
     )
   if asof_groups.OF_NUMBERS in reads:
     columns += asof_slates.number_columns(rows, numbers)
+  if asof_groups.OF_VALUES in reads:
+    columns += asof_tastes.value_columns(tastes)
   return sql.create_table(
     connection,
     f'SELECT {", ".join(columns)} FROM {relation} r'
@@ -183,6 +197,7 @@ def _compute_groups(
   train: Sequence[float] | None,
   earlier: Earlier | None,
   numbers: Sequence[str],
+  tastes: Sequence[str],
 ) -> tuple[list[str], dict[str, dict[str, Any]]]:
   """Computes each group's table, keyed by `row_id`, and details by name."""
   tables, details = [], {}
@@ -190,12 +205,12 @@ def _compute_groups(
   features = asof_groups.window_features(rows, groups)
   if features:
     tables.append(_windows(connection, keyed, features, earlier))
-  if 'rates' in groups:
+  if rated := asof_groups.rated_keys(rows, groups, tastes):
     assert train is not None
     for of_key in asof_rates.make_rates(
       connection,
       keyed,
-      [*rows.key_columns],
+      rated,
       tasks,
       idle_ms,
       train,

@@ -18,6 +18,7 @@ from rmtl_jax.preparation.as_of import history
 from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import recency as asof_recency
 from rmtl_jax.preparation.as_of import slates as asof_slates
+from rmtl_jax.preparation.as_of import tastes as asof_tastes
 
 BINS = 32
 PREFIX = 'asof_'
@@ -25,11 +26,13 @@ KEYS = {'user': 'a user', 'item': 'an item'}
 # Groups of users' rows with items, and groups with a part per key.
 PAIRED = ('views', history.GROUP)
 KEYED = ('counts', 'rates')
+RATED = ('rates', asof_tastes.GROUP)
 # Groups of rates, which start from train's.
-LABELLED = ('rates', 'feedback')
+LABELLED = (*RATED, 'feedback')
 # What groups read of a row, beside its session and time: its user and item, its
-# labels, the log's numbers.
-OF_KEYS, OF_LABELS, OF_NUMBERS = 'keys', 'labels', 'numbers'
+# labels, the log's numbers, the values of fields.
+OF_KEYS, OF_LABELS = 'keys', 'labels'
+OF_NUMBERS, OF_VALUES = 'numbers', 'values'
 _READS = {
   'gap': (),
   'position': (),
@@ -37,6 +40,7 @@ _READS = {
   'counts': (OF_KEYS,),
   'rates': (OF_KEYS, OF_LABELS),
   asof_recency.GROUP: (OF_KEYS, OF_LABELS),
+  asof_tastes.GROUP: (OF_KEYS, OF_LABELS, OF_VALUES),
   'feedback': (OF_LABELS,),
   history.GROUP: (OF_KEYS,),
   asof_slates.GROUP: (OF_NUMBERS,),
@@ -133,6 +137,7 @@ class Supported:
     numbers: names of the numbers that `slate` compares.
     rate_keys: whose label rates are made.
     user_labels: whether a user's rows may know earlier labels of that user.
+    tastes: names of the fields that `tastes` is made by.
   """
 
   groups: tuple[str, ...]
@@ -141,6 +146,7 @@ class Supported:
   numbers: tuple[str, ...] = ()
   rate_keys: tuple[str, ...] = ()
   user_labels: bool = True
+  tastes: tuple[str, ...] = ()
 
   @property
   def binned(self) -> tuple[str, ...]:
@@ -153,6 +159,7 @@ def find_supported(
   rate_keys: Collection[str],
   config: prepare_config.PrepareConfig,
   slates: asof_slates.Found | None = None,
+  tastes: Sequence[str] = (),
 ) -> Supported:
   """Finds the groups that the options name and the log supports.
 
@@ -160,6 +167,7 @@ def find_supported(
     rate_keys: as in sessions.RowPlaces.
     config: `as_of`.
     slates: what the log's sessions are, where `looks_at_slates`.
+    tastes: the fields that differ within users, where `looks_at_tastes`.
 
   Returns:
     The groups. `all` leaves out those that the log can't support, and `counts`
@@ -179,14 +187,18 @@ def find_supported(
     lack = _missing_input(rows, group)
     if looks_at_slates(rows, config, group):
       lack = _missing_slates(slates)
-    if group == 'rates' and not lack:
+    if group == asof_tastes.GROUP and not (lack or tastes):
+      why = 'needs a field that differs within users, and the log has none'
+      lack = _Lack('no field differs within users', why)
+    if group in RATED and not lack:
+      rated = {*rows.key_columns} if group == 'rates' else {'user'}
       # Rates of train rows would count earlier labels of test rows.
-      if not rows.key_columns.keys() & {*made}:
+      if group not in config.as_of and not rated & {*rate_keys}:
         lack = _Lack(_OVERLAP, 'needs splits that follow each other in time')
-      elif rows.key_columns.keys() & {*made} - {*rate_keys}:
+      elif group in config.as_of and rated - {*rate_keys}:
         warnings.append(
-          "as_of: 'rates' of train rows count labels of other splits, as splits"
-          ' overlap in time'
+          f'as_of: {group!r} of train rows count labels of other splits, as'
+          ' splits overlap in time'
         )
     taken = _taken_name(rows, group) if not lack else ''
     if lack and group in config.as_of:
@@ -216,6 +228,7 @@ def find_supported(
   return Supported(
     *(tuple(groups), tuple(warnings), left_out, compared, made),
     user_labels='user' in rate_keys,
+    tastes=tuple(tastes),
   )
 
 
@@ -231,6 +244,14 @@ def looks_at_slates(
     and group not in config.as_of
     and _missing_input(rows, group) is None
   )
+
+
+def looks_at_tastes(
+  rows: source.SourceTable, config: prepare_config.PrepareConfig
+) -> bool:
+  """Whether the log's rows decide by which fields `tastes` is made."""
+  wanted = asof_tastes.GROUP in prepare_config.as_of_groups(config)
+  return wanted and _missing_input(rows, asof_tastes.GROUP) is None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,7 +272,7 @@ def _missing_input(rows: source.SourceTable, group: str) -> _Lack | None:
   if group in PAIRED and lacking:
     key, why = next(iter(lacking.items()))
     return _Lack(f'no {key}', f'needs {KEYS[key]}, and {why}')
-  if group == asof_recency.GROUP and 'user' in lacking:
+  if group in (asof_recency.GROUP, asof_tastes.GROUP) and 'user' in lacking:
     return _Lack('no user', f'needs a user, and {lacking["user"]}')
   if group == history.GROUP and rows.item_field is None:
     why = 'no categorical field of the log is the item'
@@ -355,6 +376,18 @@ def _lacking(rows: source.SourceTable) -> dict[str, str]:
   }
 
 
+def rated_keys(
+  rows: source.SourceTable, groups: Collection[str], tastes: Iterable[str]
+) -> list[asof_rates.Key]:
+  """The keys of the rates of groups, `tastes` by these fields."""
+  found = []
+  if 'rates' in groups:
+    found += map(asof_rates.Key, rows.key_columns)
+  if asof_tastes.GROUP in groups:
+    found += asof_tastes.keys_of(tastes)
+  return found
+
+
 def window_features(
   rows: source.SourceTable, groups: Sequence[str]
 ) -> list[Feature]:
@@ -393,8 +426,10 @@ def _names(rows: source.SourceTable, group: str) -> list[str]:
   """Names of a group's fields, without PREFIX."""
   if group == history.GROUP:
     return [group]
-  if group == 'rates':
-    return asof_rates.rate_names([*rows.key_columns], rows.binary_tasks)
+  if group in RATED:
+    fields = [field.name for field in asof_tastes.fields_of(rows)]
+    rated = rated_keys(rows, (group,), fields)
+    return asof_rates.rate_names(rated, rows.binary_tasks)
   if group == 'feedback':
     return asof_feedback.feedback_names(rows.binary_tasks)
   if group == asof_slates.GROUP:
@@ -456,7 +491,7 @@ def binned_fields(
     )
     for group in supported.binned
     for name in _names(rows, group)
-    if group != asof_slates.GROUP or name in details
+    if group not in (asof_slates.GROUP, asof_tastes.GROUP) or name in details
     if group != 'rates' or details[name]['key'] in supported.rate_keys
     if group != asof_recency.GROUP
     or supported.user_labels

@@ -1,5 +1,7 @@
 """Smoothed label rates of a row's user and item, as known before the row.
 
+Or of those of the user's rows that have the row's own value of a field.
+
 A label may come later than its row, so a row counts only once its session has
 rested: no row of the session for more than the idle time. A rest can be seen
 without looking ahead; the end of a session cannot. A row never sees labels of
@@ -28,6 +30,38 @@ FROM_HERE = (
 
 
 @dataclasses.dataclass(frozen=True)
+class Key:
+  """What the rows of a rate have in common.
+
+  Attributes:
+    of: `user` or `item`.
+    by: the field of which they have one value too; '' for none.
+  """
+
+  of: str
+  by: str = ''
+
+  @property
+  def columns(self) -> tuple[str, ...]:
+    """Its columns in the table that `make_rates` takes."""
+    return (self.of, value_column(self.by)) if self.by else (self.of,)
+
+  @property
+  def details(self) -> dict[str, str]:
+    """For the manifest."""
+    return {'key': self.of} | ({'by': self.by} if self.by else {})
+
+  def name(self, task: str) -> str:
+    """Name of a task's rate."""
+    return f'{self.of}_{task}_rate' + (f'_by_{self.by}' if self.by else '')
+
+
+def value_column(field: str) -> str:
+  """The column of a field's values in the table that `make_rates` takes."""
+  return f'by_{field}'
+
+
+@dataclasses.dataclass(frozen=True)
 class FeatureTable:
   """A table of features that are made from labels.
 
@@ -42,40 +76,36 @@ class FeatureTable:
 
 
 def rate_names(
-  keys: Sequence[str], tasks: Sequence[source.SourceTask]
+  keys: Sequence[Key], tasks: Sequence[source.SourceTask]
 ) -> list[str]:
   """Names of all rates."""
-  return [_name(key, task) for key in keys for task in tasks]
-
-
-def _name(key: str, task: source.SourceTask) -> str:
-  return f'{key}_{task.name}_rate'
+  return [key.name(task.name) for key in keys for task in tasks]
 
 
 def make_rates(
   connection: duckdb.DuckDBPyConnection,
   keyed: str,
-  keys: Sequence[str],
+  keys: Sequence[Key],
   tasks: Sequence[source.SourceTask],
   idle_ms: int,
   train: Sequence[float],
-  known_sums: Mapping[str, str] | None = None,
+  known_sums: Mapping[Key, str] | None = None,
   open_rows: str = '',
 ) -> tuple[FeatureTable, ...]:
   """Computes rates by each key.
 
   (positives + WEIGHT * train's rate) / (rows + WEIGHT), over the counting rows
-  of the same user or item.
+  of the same key.
 
   Args:
     keyed: table with `row_id`, `session_id`, `split`, `timestamp`, the keys and
       the columns of labels.label_and_time_columns.
-    keys: `user`, `item` or both.
+    keys: at least one.
     tasks: the reader's.
     idle_ms: a session rests after a gap of more than this, ms.
     train: each task's prior rate.
-    known_sums: relations by key, of earlier rows that are not at hand: the
-      key, a `time` and the columns of `event_sums`.
+    known_sums: relations by key, of earlier rows that are not at hand: its
+      columns, a `time` and the columns of `event_sums`.
     open_rows: table of further rows, as `keyed`, of sessions that may go on;
       they get no rates but count in those of others. Empty if there are none.
 
@@ -85,9 +115,8 @@ def make_rates(
   everything = keyed
   if open_rows:
     everything = f'(FROM {keyed} UNION ALL BY NAME FROM {open_rows})'
-  query = rested_sql(everything, keys, tasks, idle_ms)
+  query = rested_sql(everything, key_columns(keys), tasks, idle_ms)
   rested = sql.create_table(connection, query)
-  details = rate_details(keys, tasks, train)
   found = tuple(
     FeatureTable(
       _of_key(
@@ -99,7 +128,7 @@ def make_rates(
         train,
         (known_sums or {}).get(key, ''),
       ),
-      {name: one for name, one in details.items() if one['key'] == key},
+      rate_details([key], tasks, train),
     )
     for key in keys
   )
@@ -107,15 +136,20 @@ def make_rates(
   return found
 
 
+def key_columns(keys: Sequence[Key]) -> list[str]:
+  """The columns of keys, each once."""
+  return list(dict.fromkeys(c for key in keys for c in key.columns))
+
+
 def rate_details(
-  keys: Sequence[str],
+  keys: Sequence[Key],
   tasks: Sequence[source.SourceTask],
   train: Sequence[float],
 ) -> dict[str, dict[str, Any]]:
   """Details of all rates for the manifest, by name."""
   return {
-    _name(key, task): {
-      'key': key,
+    key.name(task.name): {
+      **key.details,
       'task': task.name,
       'train_rate': rate,
       'weight': WEIGHT,
@@ -175,7 +209,7 @@ def train_rates_sql(keyed: str, is_train: Sequence[str]) -> str:
 
 def rested_sql(
   keyed: str,
-  keys: Sequence[str],
+  columns: Sequence[str],
   tasks: Sequence[source.SourceTask],
   idle_ms: int,
   from_here: str = FROM_HERE,
@@ -189,7 +223,7 @@ def rested_sql(
 
   Args:
     keyed: the table that `make_rates` takes.
-    keys: as for `make_rates`.
+    columns: of its columns, those of keys.
     tasks: as for `make_rates`.
     idle_ms: as for `make_rates`.
     from_here: SQL of FROM_HERE, as the engine does it best.
@@ -207,7 +241,7 @@ def rested_sql(
   labelled = join.join(f'y_{i} IS NOT NULL' for i in range(len(tasks)))
   session = 'PARTITION BY session_id'
   return (
-    f'SELECT session_id, {sql.quote_all(keys)},'
+    f'SELECT session_id, {sql.quote_all(columns)},'
     f' known, known < last AS resumed, {known} FROM ('
     f' SELECT *, {idle_ms} + min(CASE WHEN rests THEN timestamp END) OVER ('
     f'  {session} {from_here}) AS known'
@@ -247,7 +281,7 @@ def _of_key(
   connection: duckdb.DuckDBPyConnection,
   keyed: str,
   rested: str,
-  key: str,
+  key: Key,
   tasks: Sequence[source.SourceTask],
   train: Sequence[float],
   known_sums: str,
@@ -255,9 +289,9 @@ def _of_key(
   """Makes a table of the rates by one key."""
   # What every session has told of the key, less what the row's own session has:
   # only sessions that go on after a rest can have told anything by then.
-  every = _running(connection, rested, [key], tasks, known_sums)
+  every = _running(connection, rested, key.columns, tasks, known_sums)
   resumed = f'(FROM {rested} WHERE resumed)'
-  own = _running(connection, resumed, ['session_id', key], tasks)
+  own = _running(connection, resumed, ['session_id', *key.columns], tasks)
 
   names = [f's_{i}' for i in range(len(tasks))], row_counts(tasks)
   sums, counts = (
@@ -268,18 +302,23 @@ def _of_key(
   table = sql.create_table(
     connection,
     f'SELECT r.row_id, {rates} FROM {keyed} r'
-    f' ASOF LEFT JOIN {every} every ON r.{sql.quote(key)} ='
-    f' every.{sql.quote(key)} AND r.timestamp > every.time'
+    f' ASOF LEFT JOIN {every} every ON {_same(key, "every")}'
+    ' AND r.timestamp > every.time'
     f' ASOF LEFT JOIN {own} own ON r.session_id = own.session_id'
-    f' AND r.{sql.quote(key)} = own.{sql.quote(key)}'
-    ' AND r.timestamp > own.time',
+    f' AND {_same(key, "own")} AND r.timestamp > own.time',
   )
   sql.drop_tables(connection, every, own)
   return table
 
 
+def _same(key: Key, other: str) -> str:
+  """SQL of whether the rows `r` have the key of others."""
+  columns = map(sql.quote, key.columns)
+  return ' AND '.join(f'r.{column} = {other}.{column}' for column in columns)
+
+
 def rates_sql(
-  key: str,
+  key: Key,
   tasks: Sequence[source.SourceTask],
   train: Sequence[float],
   sums: Sequence[str],
@@ -288,7 +327,7 @@ def rates_sql(
   """SQL of the columns of one key's rates.
 
   Args:
-    key: `user` or `item`.
+    key: of the rates.
     tasks: the reader's.
     train: each task's prior rate.
     sums: SQL of each task's positives that count.
@@ -297,7 +336,7 @@ def rates_sql(
   return ', '.join(
     f'CASE WHEN {rows} > 0 THEN ({positives}'
     f' + {sql.float_literal(WEIGHT * rate)}) / ({rows} + {WEIGHT}) END'
-    f' AS {sql.quote(_name(key, task))}'
+    f' AS {sql.quote(key.name(task.name))}'
     for task, rate, positives, rows in zip(
       tasks, train, sums, counts, strict=True
     )

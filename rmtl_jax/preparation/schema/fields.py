@@ -86,7 +86,7 @@ def _from_time(
   return fields
 
 
-def is_of_time(field: manifest_lib.Field) -> bool:
+def is_of_time(field: manifest_lib.Field | source.SourceField) -> bool:
   """Whether a field is a part of the time, of which a log has few values."""
   is_part = field.name in times.PARTS
   has_no_side = field.details.get('side') == source.NO_SIDE

@@ -16,6 +16,7 @@ from rmtl_jax.preparation.raw import files as raw
 IDLE_MS = 60_000
 WEIGHT, WEIGHT_SESSION = 10, 5
 KEYS = ('user', 'item')
+FIELDS = ('item', 'brand')
 CONFIG = prepare_config.PrepareConfig(as_of=('all',), idle_minutes=1)
 
 
@@ -28,6 +29,7 @@ class Row(NamedTuple):
   time: int
   label: int = 0
   click: int | None = None
+  brand: str | None = None
 
 
 def features(
@@ -46,10 +48,11 @@ def features(
     connection.execute('SET threads = 1')
     connection.execute(
       'CREATE TABLE log (row_id BIGINT, session BIGINT, "user" VARCHAR,'
-      ' f_item VARCHAR, timestamp BIGINT, y_like DOUBLE, t_click BIGINT)'
+      ' f_item VARCHAR, timestamp BIGINT, y_like DOUBLE, t_click BIGINT,'
+      ' f_brand VARCHAR)'
     )
     connection.executemany(
-      'INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)',
+      'INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
       [(i, *row) for i, row in enumerate(rows)],
     )
     numbered = sessions.number_sessions(
@@ -57,7 +60,7 @@ def features(
     )
     table = source.SourceTable(
       view='log',
-      fields=(source.SourceField('item', 'categorical'),),
+      fields=tuple(source.SourceField(n, 'categorical') for n in FIELDS),
       tasks=(
         source.SourceTask('like', known_after_ms=known_after),
         source.SourceTask('click', timed=True),
@@ -136,8 +139,10 @@ def reference(
     rates[task] = sum(k is not None for k in known) / max(len(known), 1)
   told = ('click',) if known_after is None else ('like', 'click')
   every = list(places.values())
+  tastes = _tastes(rows) if 'user' in keys else []
+  tastes = [name for name in tastes if name not in keys]
   return [
-    _of_row(places[i], every, rates, keys)
+    _of_row(places[i], every, rates, keys, tastes)
     | (_recency(places[i], every, told) if 'user' in keys else {})
     | _feedback(places[i], every, rates, told)
     if i in places
@@ -164,7 +169,25 @@ def _sessions(rows):
   return found
 
 
-def _of_row(me, places, rates, keys):
+def _tastes(rows):
+  """Fields with several values of a user, most first."""
+  means = {}
+  for name in FIELDS:
+    given = {}
+    for row in rows:
+      given.setdefault(row.user, []).append(getattr(row, name))
+    counts = [
+      len({*values} - {None})
+      for user, values in given.items()
+      if user and len(values) > 1
+    ]
+    mean = sum(counts) / max(len(counts), 1)
+    if len({getattr(row, name) for row in rows} - {None}) >= 3 and mean >= 1.5:
+      means[name] = mean
+  return sorted(means, key=lambda name: -means[name])
+
+
+def _of_row(me, places, rates, keys, tastes):
   time = me.row.time
   past = [p for p in places if p.row.time < time]
   session = [p for p in past if p.session == me.session]
@@ -183,14 +206,20 @@ def _of_row(me, places, rates, keys):
     pairs = [p for p in same['user'] if p in same['item']]
     found |= {'views': len(pairs) or None, 'view_gap': _since(time, pairs, max)}
   found |= {f'{key}_rows': len(rows) or None for key, rows in same.items()}
-  for key, rows in same.items():
+  rated = {f'{key}_{{}}_rate': rows for key, rows in same.items()}
+  for name in tastes:
+    mine = getattr(me.row, name)
+    rated[f'user_{{}}_rate_by_{name}'] = [
+      p for p in same['user'] if getattr(p.row, name) == mine is not None
+    ]
+  for name, rows in rated.items():
     known = [
       p for p in rows if p.session != me.session and _rested(p, places, time)
     ]
     for task in rates:
       positives = sum(_known(p, task, time) for p in known)
       rate = (positives + WEIGHT * rates[task]) / (len(known) + WEIGHT)
-      found[f'{key}_{task}_rate'] = rate if known else None
+      found[name.format(task)] = rate if known else None
   return found
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import rates as asof_rates
+from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from tests import tiers
 from tests.preparation.as_of import reference as asof_reference
 from tests.preparation.as_of.reference import Row
@@ -285,6 +286,7 @@ ROWS = st.builds(
   time=TIMES,
   label=st.integers(0, 1),
   click=st.none() | TIMES,
+  brand=st.sampled_from(['x', 'y', 'z', '', None]),
 )
 FIRST = Row(9, 'first', 'first', 0)  # so that train has a row
 BOUNDARIES = st.sampled_from(
@@ -308,7 +310,9 @@ def test_as_plain_loops_have_it(keys, examples):
 
 def as_plain_loops_have_it(keys, rows, boundaries, known_after):
   rows = [FIRST, *rows]
-  plain = [row._replace(item=row.item or None) for row in rows]
+  plain = [
+    row._replace(item=row.item or None, brand=row.brand or None) for row in rows
+  ]
   expected = asof_reference.reference(plain, boundaries, known_after, keys)
   found = asof_reference.features(
     rows, boundaries, known_after=known_after, keys=keys
@@ -352,6 +356,8 @@ def the_future_changes_nothing(
     # Train's rate, one number for all rows, is the only thing they share.
     patch.setattr(asof_rates, 'WEIGHT', 0)
     patch.setattr(asof_feedback, 'WEIGHT', 0)
+    # And which fields rates are by.
+    patch.setattr(asof_tastes, 'find', lambda *args: ('brand',))
     one = asof_reference.features(
       [*past, me, *future], boundaries, known_after=known_after
     )
@@ -374,7 +380,12 @@ def test_rows_whose_labels_nobody_tells_count_in_no_rate():
   )
   tasks = [source.SourceTask('click')]
   users, items = asof_rates.make_rates(
-    connection, 'keyed', asof_reference.KEYS, tasks, MINUTE, [0.2]
+    connection,
+    'keyed',
+    [asof_rates.Key(key) for key in asof_reference.KEYS],
+    tasks,
+    MINUTE,
+    [0.2],
   )
   for made in (users, items):
     (name,) = made.details

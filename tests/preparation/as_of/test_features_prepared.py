@@ -151,14 +151,16 @@ def test_groups_add_columns_and_change_no_other(tmp_path):
   plain = run(tmp_path / 'plain', visits())
   full = run(tmp_path / 'all', visits(), as_of=('all',))
   assert 'as_of' not in plain.options
-  assert full.options.pop('as_of') == [g for g in ALL if g != 'feedback']
+  lacking = ('tastes', 'feedback')
+  assert full.options.pop('as_of') == [g for g in ALL if g not in lacking]
   assert full.options.pop('history_items') == 20
   assert plain.report['warnings'] == []
-  recency, feedback, slate = full.report['warnings']
+  recency, tastes, feedback, slate = full.report['warnings']
   assert recency == (
     "as_of: 'recency' leaves out click: when such labels become known is not"
     ' told'
   )
+  assert "as_of: 'tastes' is left out" in tastes
   assert "as_of: 'feedback' is left out" in feedback
   assert "as_of: 'slate' is left out" in slate
   assert full.options == plain.options
@@ -427,7 +429,8 @@ def test_bad_groups(tmp_path, schema, options, words):
 )
 def test_all_leaves_out_what_the_log_cannot_support(tmp_path, lack, other, why):
   manifest = run(tmp_path, visits(), WITHOUT[lack], as_of=('all',))
-  recency = ['recency'] if other == 'user' else []
+  # A field of items is one of the user's tastes where no item is told.
+  recency = ['recency', 'tastes'] if other == 'user' else []
   assert manifest.options['as_of'] == [
     *('gap', 'position', 'counts', 'rates'),
     *recency,
@@ -436,11 +439,13 @@ def test_all_leaves_out_what_the_log_cannot_support(tmp_path, lack, other, why):
   assert made[3:] == [
     f'asof_{other}_rows',
     f'asof_{other}_click_rate',
-    *(['asof_user_gap'] if recency else []),
+    *(['asof_user_gap', 'asof_user_click_rate_by_item'] if recency else []),
   ]
-  views, counts, rates, recent, feedback, history, slate = manifest.report[
-    'warnings'
-  ]
+  warnings = list(manifest.report['warnings'])
+  if not recency:
+    tastes = f"as_of: 'tastes' is left out: it needs a user, and {why}"
+    assert warnings.pop(4) == tastes
+  views, counts, rates, recent, feedback, history, slate = warnings
   needed = f'needs a{"n" if lack == "item" else ""} {lack}'
   assert views == f"as_of: 'views' is left out: it {needed}, and {why}"
   assert counts == f"as_of: 'counts' leaves out the {lack}'s: {why}"

@@ -1,0 +1,150 @@
+"""Smoothed label rates of a user's rows with the row's own value of a field.
+
+What share of the user's earlier rows of the same brand, say, was positive. They
+are rates (see rates.py) of two keys, and count the same labels from the same
+time on.
+
+Fields are those of which a user's rows have several values. `prepare` looks at
+all rows for them, which tells nothing of labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import duckdb
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import source, sql
+from rmtl_jax.preparation.as_of import rates as asof_rates
+from rmtl_jax.preparation.schema import fields as fields_lib
+
+GROUP = 'tastes'
+# Fields of a log at most, their values at least, and the mean number of values
+# of a user with several rows at least.
+_FIELDS, _VALUES, _OF_USER = 6, 3, 1.5
+
+
+def fields_of(rows: source.SourceTable) -> list[source.SourceField]:
+  """The log's own categorical fields but user, item and parts of the time."""
+  return [
+    field
+    for field in rows.fields
+    if field.kind == 'categorical'
+    and 'as_of' not in field.details
+    and field.name not in (rows.user_field, rows.item_field)
+    and not fields_lib.is_made(field)
+    and not fields_lib.is_of_time(field)
+  ]
+
+
+def find(
+  connection: duckdb.DuckDBPyConnection, rows: source.SourceTable
+) -> tuple[str, ...]:
+  """Names of the fields that differ most within users, most first.
+
+  Rows have a user.
+  """
+  fields = fields_of(rows)
+  if not fields:
+    return ()
+  query = find_sql(fields, rows.view, sql.null_if_empty('"user"'), _value_sql)
+  return found_of(fields, sql.fetch_row(connection, query))
+
+
+def find_sql(
+  fields: Sequence[source.SourceField],
+  view: str,
+  user: str,
+  value: Callable[[str], str],
+) -> str:
+  """SQL of the row that `found_of` takes.
+
+  Args:
+    fields: of `fields_of`; at least one.
+    view: of the rows.
+    user: SQL of the user, NULL if missing.
+    value: SQL of the text of a column's value, NULL if missing.
+  """
+  values = [value(sql.quote(field.source_column)) for field in fields]
+  named = ', '.join(f'{value} AS v_{i}' for i, value in enumerate(values))
+  numbers = range(len(fields))
+  sizes = ', '.join(f'count(DISTINCT v_{i}) AS n_{i}' for i in numbers)
+  means = ', '.join(f'avg(n_{i}) AS m_{i}' for i in numbers)
+  rows = f'(SELECT {user} AS "user", {named} FROM {view})'
+  return (
+    f'SELECT * FROM (SELECT {sizes} FROM {rows}), (SELECT {means} FROM ('
+    f'SELECT {sizes} FROM {rows} WHERE "user" IS NOT NULL GROUP BY "user"'
+    ' HAVING count(*) > 1))'
+  )
+
+
+def found_of(
+  fields: Sequence[source.SourceField], row: Sequence[float | None]
+) -> tuple[str, ...]:
+  """The names of `find`, of what the row of `find_sql` says."""
+  means = {
+    field.name: mean
+    for field, size, mean in zip(
+      fields, row[: len(fields)], row[len(fields) :], strict=True
+    )
+    if size is not None and size >= _VALUES
+    if mean is not None and mean >= _OF_USER
+  }
+  # A stable sort: ties stay in the order of the fields.
+  return tuple(sorted(means, key=lambda name: -means[name])[:_FIELDS])
+
+
+def keys_of(fields: Iterable[str]) -> list[asof_rates.Key]:
+  """The keys of the rates by fields."""
+  return [asof_rates.Key('user', field) for field in fields]
+
+
+def value_columns(
+  fields: Iterable[str], value: Callable[[str], str] | None = None
+) -> list[str]:
+  """SQL of the columns of fields' values.
+
+  Args:
+    fields: names.
+    value: as for `find_sql`; of rows `r` of a reader's view if None.
+  """
+  value = value or (lambda column: _value_sql(f'r.{column}'))
+  return [
+    f'{value(sql.quote(f"f_{name}"))} AS'
+    f' {sql.quote(asof_rates.value_column(name))}'
+    for name in fields
+  ]
+
+
+def _value_sql(column: str) -> str:
+  """SQL of a value as vocabularies write it; NULL if missing."""
+  given = f'{sql.null_if_empty(column)} IS NOT NULL'
+  return f'CASE WHEN {given} THEN {sql.value_text(column)} END'
+
+
+def recorded(
+  fields: Iterable[manifest_lib.Field], own: Iterable[str]
+) -> tuple[str, ...]:
+  """The fields that features of the group are made by, in their order.
+
+  Args:
+    fields: of a manifest, which anybody may have written.
+    own: names of the log's categorical fields.
+
+  Raises:
+    types.InputError: a feature that can't be computed.
+  """
+  known, found = {*own}, []
+  for field in fields:
+    if field.details.get('as_of') != GROUP:
+      continue
+    by = field.details.get('by')
+    if not isinstance(by, str) or by not in known:
+      raise types.InputError(
+        f'manifest.json: fields: {field.name!r}: no such as-of feature; prepare'
+        ' the data again'
+      )
+    found.append(by)
+  return tuple(dict.fromkeys(found))

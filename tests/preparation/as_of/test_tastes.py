@@ -1,0 +1,163 @@
+"""Rates of a user's rows with the row's value of a field."""
+
+from __future__ import annotations
+
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.preparation import source
+from rmtl_jax.preparation.as_of import tastes as asof_tastes
+from tests.preparation import raw_files
+from tests.preparation.as_of import reference as asof_reference
+from tests.preparation.as_of.reference import Row
+
+MINUTE, DAY = 60_000, 86_400_000
+SCHEMA = {
+  'user': 'user',
+  'item': 'item',
+  'time': {'column': 'ts'},
+  'categorical': ['user', 'item', 'brand', {'column': 'size', 'name': 'kind'}],
+  'from_time': ['hour'],
+  'crossed': [{'fields': ['item', 'brand']}],
+  'tasks': [{'name': 'click', 'column': 'clicked'}],
+}
+
+
+def run(tmp_path, schema=SCHEMA, **options):
+  """Prepares three users' rows, one a day; `size` hardly differs."""
+  lines = ['user,item,brand,size,ts,clicked']
+  for i in range(30):
+    brand = '' if i % 5 == 4 else f'b{i // 3 % 4}'
+    lines.append(f'u{i % 3},i{i},{brand},{i % 3},{i * DAY},{i % 2}')
+  path = raw_files.write_schema(tmp_path / 'schema.json', schema)
+  return raw_files.run_table(tmp_path, lines, schema=path, **options)
+
+
+def test_tastes_by_hand():
+  late = 5 * MINUTE
+  rows = [
+    Row(1, 'u', 'a', 0, 1, brand='x'),
+    Row(1, 'u', 'b', 0, 0, brand='y'),  # a tie: neither sees the other
+    Row(1, 'u', 'c', 1000, 0, late, brand='x'),
+    Row(2, 'v', 'a', 9000, 1, brand='x'),  # another user's
+    Row(2, 'v', 'a', 9000, 0, brand='z'),
+    Row(3, 'u', 'a', MINUTE + 1000, 1, brand='x'),  # session 1 is not yet over
+    Row(4, 'u', 'a', MINUTE + 1001, 0, brand='x'),  # but now
+    Row(4, 'u', 'a', MINUTE + 1001, 0, brand=''),
+    Row(5, None, 'a', late, 0, brand='x'),
+    Row(5, 'u', 'a', late, 0, brand='z'),
+    Row(1, 'u', 'a', late + 1, 0, brand='x'),  # goes on: not its own labels
+    Row(6, 'u', 'a', late + 1, 0, brand='x'),
+  ]
+  found = asof_reference.features(rows)
+  prior, late_prior = 3 / 12, 1 / 12
+  rate = lambda positives, n: pytest.approx((positives + 10 * prior) / (n + 10))
+  clicks = lambda n_1, n: pytest.approx((n_1 + 10 * late_prior) / (n + 10))
+  nothing = None, None
+  expected = [
+    *[nothing] * 6,
+    (rate(1, 2), clicks(0, 2)),
+    *[nothing] * 3,
+    (rate(1, 2), clicks(0, 2)),  # rows 5 and 6
+    (rate(2, 4), clicks(1, 4)),
+  ]
+  for one, (like, click) in zip(found, expected, strict=True):
+    assert one['user_like_rate_by_brand'] == like
+    assert one['user_click_rate_by_brand'] == click
+
+
+def values(name, *users):
+  """A log's rows of users that have these values of a field."""
+  return [
+    Row(9 * i + j, f'u{i}', 'a', 1000 * j)._replace(**{name: value})
+    for i, given in enumerate(users)
+    for j, value in enumerate(given)
+  ]
+
+
+@pytest.mark.parametrize(
+  ('users', 'made'),
+  [
+    (('xy', 'z'), True),  # one row of a user tells nothing
+    (('xy', 'zz'), True),  # a mean of 1.5
+    (('xy', 'zz', 'xx'), False),
+    (('xy', 'xy'), False),  # two values
+    (('xyz', ['', None]), True),  # missing ones are none
+    (('xy', ['z', None], 'yy'), False),
+  ],
+)
+def test_fields_that_differ_within_users(users, made):
+  (found, *_) = asof_reference.features(values('brand', *users))
+  assert ('user_like_rate_by_brand' in found) == made
+
+
+def test_six_fields_at_most_those_that_differ_most_first():
+  names = 'abcdefgh'
+  fields = [source.SourceField(name, 'categorical') for name in names]
+  means = [2.0, 3.0, 2.0, 1.5, 1.6, 1.5, 9.0, 1.5]
+  sizes = [3, 3, 3, 3, 3, 3, 2, 3]
+  found = asof_tastes.found_of(fields, [*sizes, *means])
+  assert found == ('b', 'a', 'c', 'e', 'd', 'f')
+  assert asof_tastes.found_of(fields, [*sizes, *[None] * 8]) == ()
+
+
+def test_tastes_in_the_manifest_can_be_made_again(tmp_path):
+  manifest = run(tmp_path, as_of=('auto', 'tastes'))
+  assert 'tastes' in manifest.options['as_of']
+  made = [f for f in manifest.fields if f.details.get('as_of') == 'tastes']
+  # Neither keys, the hour and crossed fields, nor one value per user.
+  assert [f.name for f in made] == ['asof_user_click_rate_by_brand']
+  details = made[0].details
+  assert {k: details[k] for k in ('key', 'by', 'task', 'weight')} == {
+    'key': 'user',
+    'by': 'brand',
+    'task': 'click',
+    'weight': 10,
+  }
+  rates = [f for f in manifest.fields if f.name == 'asof_user_click_rate']
+  assert details['train_rate'] == rates[0].details['train_rate']
+
+
+def test_auto_makes_no_tastes(tmp_path):
+  manifest = run(tmp_path, as_of=('auto',))
+  assert 'rates' in manifest.options['as_of']
+  assert not any('_by_' in field.name for field in manifest.fields)
+
+
+@pytest.mark.parametrize(
+  ('schema', 'why'),
+  [
+    (
+      SCHEMA | {'categorical': ['user', 'item', 'size'], 'crossed': []},
+      'needs a field that differs within users, and the log has none',
+    ),
+    (
+      {k: v for k, v in SCHEMA.items() if k != 'user'},
+      'needs a user, and the log has no column of users',
+    ),
+  ],
+)
+def test_logs_without_tastes(tmp_path, schema, why):
+  (tmp_path / 'all').mkdir()
+  manifest = run(tmp_path / 'all', schema, as_of=('all',))
+  assert 'tastes' not in manifest.options['as_of']
+  warning = f"as_of: 'tastes' is left out: it {why}"
+  assert warning in manifest.report['warnings']
+  with pytest.raises(types.InputError, match=f"as_of: 'tastes' {why}"):
+    run(tmp_path, schema, as_of=('tastes',))
+
+
+def test_tastes_where_splits_overlap_in_time(tmp_path):
+  for as_of in (('all',), ('tastes',)):
+    (tmp_path / as_of[0]).mkdir()
+    manifest = run(tmp_path / as_of[0], as_of=as_of, split_by='random')
+    named = as_of == ('tastes',)
+    assert ('tastes' in manifest.options['as_of']) == named
+    (warning,) = [w for w in manifest.report['warnings'] if 'tastes' in w]
+    assert warning == (
+      "as_of: 'tastes' of train rows count labels of other splits, as splits"
+      ' overlap in time'
+      if named
+      else "as_of: 'tastes' is left out: it needs splits that follow each other"
+      ' in time'
+    )
