@@ -41,6 +41,7 @@ from rmtl_jax.preparation import (
 )
 from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
+from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.extending import extend, past, settings
 from rmtl_jax.preparation.raw import files as raw
 
@@ -183,7 +184,14 @@ def _run(
     # New days would have to go on with two kinds of rows.
     can_grow = places.by_time and not rows.has_random
     if config.keep_past and can_grow:
-      past.write(connection, logged, places, encoded.users, directory)
+      past.write(
+        connection,
+        logged,
+        places,
+        encoded.users,
+        directory,
+        asof_tastes.recorded(encoded.fields),
+      )
     source_files = tuple(digests)
   of_splits = counts.of_splits(connection, encoded, rows, places, files)
   return manifest_lib.Manifest(

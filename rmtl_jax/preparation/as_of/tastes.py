@@ -124,24 +124,26 @@ def _value_sql(column: str) -> str:
   return f'CASE WHEN {given} THEN {sql.value_text(column)} END'
 
 
-def recorded(
-  fields: Iterable[manifest_lib.Field], own: Iterable[str]
-) -> tuple[str, ...]:
-  """The fields that features of the group are made by, in their order.
+def recorded(fields: Sequence[manifest_lib.Field]) -> tuple[str, ...]:
+  """Names of the fields that features of the group are made by, in order.
 
   Args:
     fields: of a manifest, which anybody may have written.
-    own: names of the log's categorical fields.
 
   Raises:
     types.InputError: a feature that can't be computed.
   """
-  known, found = {*own}, []
+  own = [
+    field.name
+    for field in fields
+    if field.kind == 'categorical' and not {'as_of', 'edges'} & {*field.details}
+  ]
+  found = []
   for field in fields:
     if field.details.get('as_of') != GROUP:
       continue
     by = field.details.get('by')
-    if not isinstance(by, str) or by not in known:
+    if by not in own:
       raise types.InputError(
         f'manifest.json: fields: {field.name!r}: no such as-of feature; prepare'
         ' the data again'

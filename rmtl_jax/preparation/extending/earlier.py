@@ -18,6 +18,7 @@ from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import recency as asof_recency
+from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.extending import past as past_lib
 
 
@@ -28,6 +29,7 @@ def find(
   boundaries: sessions.Boundaries,
   idle_ms: int,
   groups: Sequence[str],
+  tastes: Sequence[str] = (),
 ) -> asof.Earlier:
   """Sums up the past of the keys of new rows.
 
@@ -38,8 +40,9 @@ def find(
       a split by them, with the label that is known at that split's end.
     idle_ms: as for asof.compute_features.
     groups: of as-of features.
+    tastes: names of the fields that `tastes` is made by.
   """
-  seen = sql.create_view(connection, _seen(rows, past, boundaries))
+  seen = sql.create_view(connection, _seen(rows, past, boundaries, tastes))
   wanted = {}
   if set(groups) & set(asof_groups.KEYED):
     wanted |= {key: (key,) for key in rows.key_columns}
@@ -49,17 +52,23 @@ def find(
   if 'views' in groups:
     wanted['pair'] = tuple(asof_groups.KEYS)
   counted, known_sums, open_rows = {}, {}, ''
-  rated = 'rates' in groups
+  rated = asof_groups.rated_keys(rows, groups, tastes)
   if rated:
     open_rows = _open_rows(connection, rows, seen, boundaries, idle_ms)
-  for name, key in wanted.items():
-    with_labels = rated and name != 'pair'
+  sums = {key.columns: key for key in rated}
+  for name, columns in wanted.items():
     counted[name] = _count(
-      connection, rows, seen, key, open_rows if with_labels else ''
+      connection, rows, seen, columns, open_rows if columns in sums else ''
     )
-    if with_labels:
-      known_sums[name] = _known_sums(
-        connection, rows, counted[name], key[0], boundaries
+    if columns in sums:
+      known_sums[sums[columns]] = _known_sums(
+        connection, rows, counted[name], columns, boundaries
+      )
+  for key in rated:
+    if key.by:
+      table = _count(connection, rows, seen, (key.of,), open_rows, key.by)
+      known_sums[key] = _known_sums(
+        connection, rows, table, key.columns, boundaries
       )
   positive = _positive(connection, rows, seen) if recent else ''
   return asof.Earlier(counted, known_sums, open_rows, positive)
@@ -69,11 +78,13 @@ def _seen(
   rows: source.SourceTable,
   past: past_lib.Past,
   boundaries: sessions.Boundaries,
+  tastes: Sequence[str],
 ) -> str:
   """SQL of the past rows that are in a split, as `make_rates` takes rows."""
   end = _split_end(boundaries)
   columns = ['row_id', 'number AS session_id', 'start', 'timestamp']
   columns += [sql.quote(key) for key in rows.key_columns]
+  columns += [sql.quote(asof_rates.value_column(name)) for name in tastes]
   names = [task.name for task in rows.binary_tasks]
   values: dict[str, str] = {}
   for i, task in enumerate(rows.binary_tasks):
@@ -121,16 +132,22 @@ def _count(
   seen: str,
   keys: Sequence[str],
   open_rows: str,
+  field: str = '',
 ) -> str:
   """Makes a table of sums by key, for the keys of new rows.
 
   `count` and `last` (ms) of all rows; of those whose labels are told
   the sums of asof_rates.event_sums, where `open_rows` is the table of others.
+  The value of a `field` is part of the key.
   """
-  wanted = ', '.join(
-    f'{sql.null_if_empty(sql.quote(rows.key_columns[key]))} AS {sql.quote(key)}'
-    for key in keys
-  )
+  values = []
+  for key in keys:
+    value = sql.null_if_empty(f'r.{sql.quote(rows.key_columns[key])}')
+    values.append(f'{value} AS {sql.quote(key)}')
+  if field:
+    values += asof_tastes.value_columns([field])
+    keys = (*keys, asof_rates.value_column(field))
+  wanted = ', '.join(values)
   by, sums = sql.quote_all(keys), ''
   if open_rows:
     tasks = rows.binary_tasks
@@ -149,7 +166,7 @@ def _count(
     connection,
     f'SELECT {by}, count(*) AS count,'
     f' max(timestamp) AS last{sums} FROM {seen} SEMI JOIN (SELECT DISTINCT'
-    f' {wanted} FROM {rows.view}) USING ({by}) GROUP BY {by}',
+    f' {wanted} FROM {rows.view} r) USING ({by}) GROUP BY {by}',
   )
 
 
@@ -171,7 +188,7 @@ def _known_sums(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
   counted: str,
-  key: str,
+  key: Sequence[str],
   boundaries: sessions.Boundaries,
 ) -> str:
   """Makes a view of the sums known of a key just before the first new row."""
@@ -179,7 +196,7 @@ def _known_sums(
   assert boundaries[1] is not None
   return sql.create_view(
     connection,
-    f'SELECT {sql.quote(key)}, {boundaries[1] - 1} AS time, {sums}'
+    f'SELECT {sql.quote_all(key)}, {boundaries[1] - 1} AS time, {sums}'
     f' FROM {counted} WHERE n > 0',
   )
 

@@ -32,6 +32,7 @@ from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import history
 from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import slates as asof_slates
+from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from rmtl_jax.preparation.extending import (
   drift,
@@ -95,7 +96,13 @@ def run(
   rows = windows.restrict(connection, rows, window)
   with (
     concurrent.futures.ThreadPoolExecutor(1) as pool,
-    past_lib.open_past(connection, base.directory, rows, first_row) as past,
+    past_lib.open_past(
+      connection,
+      base.directory,
+      rows,
+      first_row,
+      asof_tastes.recorded(base.manifest.fields),
+    ) as past,
   ):
     digests = pool.map(raw.file_record, rows.files, raw.short_names(rows.files))
     seam = _find_seam(connection, rows, base, past, window)
@@ -253,6 +260,7 @@ def _with_features(
   groups = tuple(group for group in groups if group != history.GROUP)
   numbers = [field.name for field in asof_slates.fields_of(rows)]
   asof_groups.check_slates(made, numbers)
+  tastes = asof_tastes.recorded(base.manifest.fields)
   fields = tuple(_declared(field) for field in made)
   if groups:
     table, _ = asof.compute_features(
@@ -262,8 +270,11 @@ def _with_features(
       groups,
       idle_ms,
       train=asof_rates.recorded(base.manifest, rows.binary_tasks),
-      earlier=earlier.find(connection, rows, past, boundaries, idle_ms, groups),
+      earlier=earlier.find(
+        connection, rows, past, boundaries, idle_ms, groups, tastes
+      ),
       numbers=asof_slates.compared(made),
+      tastes=tastes,
     )
     binned = tuple(f for f in fields if f.transform == 'bins')
     view = asof.join(connection, rows, table, binned)
@@ -327,6 +338,7 @@ def _write_past(
     path,
     past.first_row,
     past.kinds,
+    tastes=asof_tastes.recorded(base.manifest.fields),
   )
   if past.users:
     past_lib.write_users(

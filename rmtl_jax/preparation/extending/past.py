@@ -10,6 +10,7 @@ order of the extensions that wrote them:
 | `timestamp` | ms |
 | `session` | the log's own session id, if it has some and its rows are no events |
 | `user`, `item` | the log's own values, if it has some |
+| `by_<field>` | text of the values of the fields that `tastes` is made by |
 | `y_<i>` | the label of binary task i; NULL where the log has none |
 | `t_<i>` | of a task with event times: the time, ms, at which it is known |
 
@@ -23,12 +24,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import duckdb
 
 from rmtl_jax import types
 from rmtl_jax.preparation import labels, sessions, source, sql
+from rmtl_jax.preparation.as_of import rates as asof_rates
+from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.sources import pairs
 
 FOLDER = 'past'
@@ -71,6 +74,7 @@ def write(
   places: sessions.RowPlaces,
   users: str,
   directory: pathlib.Path,
+  tastes: Sequence[str],
 ) -> None:
   """Writes DIRECTORY/past of a log.
 
@@ -78,6 +82,7 @@ def write(
     places: of all rows, sessions split by time.
     users: table of numbered users; empty if there is none.
     directory: of prepared data.
+    tastes: names of the fields that `tastes` is made by.
   """
   (directory / FOLDER).mkdir()
   write_rows(
@@ -87,6 +92,7 @@ def write(
     f'{places.whole} p ON {places.whole_condition}',
     directory / FOLDER / rows_file(0),
     name=places.session,
+    tastes=tastes,
   )
   if users:
     write_users(
@@ -105,6 +111,7 @@ def write_rows(
   first_row: int = 0,
   kinds: Mapping[str, str] | None = None,
   name: str = 'r.session',
+  tastes: Sequence[str] = (),
 ) -> None:
   """Writes a file of past rows.
 
@@ -115,6 +122,7 @@ def write_rows(
     first_row: added to `row_id`.
     kinds: DuckDB types of keys, as earlier files have them.
     name: SQL of the log's own session id.
+    tastes: names of the fields that `tastes` is made by.
 
   Raises:
     types.InputError: a key that is none of that type.
@@ -131,6 +139,7 @@ def write_rows(
       item = f'CAST({item} AS VARCHAR)'
     item = sql.null_if_empty(item)
     columns.append(f'{_typed(item, "item", kinds)} AS item')
+  columns += asof_tastes.value_columns(tastes)
   kept = list(columns_of_labels(rows))
   made = labels.label_and_time_columns(rows.binary_tasks, (None, None), '0')
   unwanted = [
@@ -261,6 +270,7 @@ def open_past(
   data_dir: pathlib.Path,
   rows: source.SourceTable,
   first_row: int,
+  tastes: Sequence[str] = (),
 ) -> Iterator[Past]:
   """Gives the past of DATA until the block ends.
 
@@ -268,6 +278,7 @@ def open_past(
     data_dir: DATA.
     rows: the new rows, for the types of keys.
     first_row: number of raw rows that DATA was made of.
+    tastes: names of the fields that `tastes` is made by.
 
   Raises:
     types.InputError: files that can't be read, or lack a column.
@@ -280,7 +291,7 @@ def open_past(
     replaced = [f'row_id - {first_row} AS row_id']
     keys = rows.key_columns
     keys |= {'session': 'session'} if has_session(rows) else {}
-    for key in keys:
+    for key in (*keys, *map(asof_rates.value_column, tastes)):
       if key not in known:
         raise types.InputError(
           f'{data_dir}: its past has no {key}; prepare it again'

@@ -22,7 +22,7 @@ from rmtl_jax.preparation import (
   vocabulary,
   windows,
 )
-from rmtl_jax.preparation.as_of import rates
+from rmtl_jax.preparation.as_of import rates, tastes
 
 
 def read(
@@ -145,6 +145,9 @@ def _fitted_as(extended: pathlib.Path, like: manifest_lib.Manifest):
     mock.patch.object(numbers, 'fit_bin_edges', edges),
     mock.patch.object(numbers, 'fit_normalisations', scales),
     mock.patch.object(rates, 'train_rates', train_rates),
+    mock.patch.object(
+      tastes, 'find', lambda *args: tastes.recorded(like.fields)
+    ),
     # All rows are fitted on, so that every value of theirs is looked up.
     mock.patch.object(sessions.RowPlaces, 'is_train', lambda self: 'true'),
     mock.patch.object(encode, '_varies', lambda *args: True),

@@ -16,12 +16,12 @@ from tests.preparation.extending import at_once
 
 MINUTE, DAY = 60_000, 86_400_000
 START = 1_700_000_000_000 // DAY * DAY
-HEADER = 'visit,user,item,tags,price,ts,clicked,bought'
+HEADER = 'visit,user,item,brand,tags,price,ts,clicked,bought'
 SCHEMA = {
   'user': 'user',
   'item': 'item',
   'time': {'column': 'ts'},
-  'categorical': ['user', 'item'],
+  'categorical': ['user', 'item', 'brand'],
   'multi_valued': [{'column': 'tags', 'separator': '|'}],
   'numeric': ['price'],
   'tasks': [
@@ -56,9 +56,14 @@ def log(seed, days=6, users=7, items=9, named=False):
       click = int(rng.random() < 0.4)
       buy = int(click and rng.random() < 0.4)
       session = f'v{user}-{visit}' if named and rng.random() < 0.95 else ''
+      brand = f'b{(item + visit) % 4}' if (item + visit) % 5 else ''
       price = '' if rng.random() < 0.1 else round(float(rng.lognormal()), 3)
       found[day].append(
-        (time, f'{session},u{user},i{item},{tags},{price},{time},{click},{buy}')
+        (
+          time,
+          f'{session},u{user},i{item},{brand},{tags},{price},{time},{click},'
+          f'{buy}',
+        )
       )
   return [[line for _, line in sorted(rows)] for rows in found]
 
@@ -133,8 +138,17 @@ def compare(tmp_path, name, whole):
 )
 def test_new_days_equal_data_prepared_at_once(tmp_path, seed, named, late):
   lines, schema = log(seed, named=named), schema_of(named, late)
-  old = settings(tmp_path, 'old', range(4), lines, schema, until=until(4))
+  old = settings(
+    tmp_path,
+    'old',
+    range(4),
+    lines,
+    schema,
+    until=until(4),
+    as_of=('auto', 'tastes'),
+  )
   before = prepare.prepare(old)
+  assert 'tastes' in before.options['as_of']
   new = settings(
     tmp_path, 'new', [4], lines, schema, until=until(5), extend=old.data_dir
   )
