@@ -21,6 +21,7 @@ from rmtl_jax.data import parquet, reading
 from rmtl_jax.preparation import checks, lists, numbers, source, sql
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import vocabulary as prepared_vocabulary
+from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
@@ -50,6 +51,7 @@ class Encoder:
       column that the schema names, else one with the field's name.
     columns: the raw columns that are read.
     as_of: the as-of features among `fields`.
+    tastes: vocabularies of the fields that some of those are by, by name.
   """
 
   def __init__(
@@ -105,6 +107,13 @@ class Encoder:
       for part in raw_fields.crossed(f, manifest)
     }
     reading.check_recorded(run_dir, manifest, 'vocabulary/')
+    tasted = asof_tastes.recorded(manifest.fields)
+    used = [f.details.get('by') for f in self.as_of]
+    self.tastes = {
+      f.name: self._vocabularies.get(f.name) or _read_vocabulary(run_dir, f)
+      for f in manifest.fields
+      if f.name in tasted and f.name in used
+    }
     where = f'{run_dir / "manifest.json"}: fields'
     self._values = [
       raw_fields.value_sql(f, s, where)

@@ -30,6 +30,7 @@ def check(
   needs_user: bool = False,
   needs_item: bool = False,
   needs_labels: bool = False,
+  needs_tastes: bool = False,
 ) -> None:
   """Refuses columns that no past can be computed from.
 
@@ -40,6 +41,7 @@ def check(
     needs_user: whether the model's past is the user's.
     needs_item: whether the model knows earlier items.
     needs_labels: whether the model reads labels of these rows.
+    needs_tastes: whether the model reads rates by values of fields.
 
   Raises:
     types.InputError: a column that is missing or of another type.
@@ -60,11 +62,14 @@ def check(
     wanted.append(log_schema.item)
   if needs_labels:
     wanted += log_schema.label_columns(schema)
+  if needs_tastes:
+    wanted += log_schema.tastes.values()
   raw.check_columns(pathlib.Path(path), schema.names, wanted)
   kinds = {}
   if log_schema.time is not None:
     kinds[log_schema.time] = log_schema.clock.column_type
   texts = [*log_schema.keys(schema).values(), log_schema.item]
+  texts += log_schema.tastes.values()
   kinds |= {c: '' for c in texts if c is not None and c in schema.names}
   kinds |= {
     c: log_columns.label_reading(log_schema, task).type
@@ -156,6 +161,7 @@ def _columns(log_schema: log_columns.LogSchema) -> dict[str, str]:
     'user': 'VARCHAR',
     'timestamp': 'BIGINT',
     item_column(log_schema): 'VARCHAR',
+    **{f'f_{name}': 'VARCHAR' for name in log_schema.tastes},
     **{
       name: 'BIGINT' if task.timed else 'DOUBLE'
       for task, name in zip(log_schema.tasks, _labels(log_schema), strict=True)
@@ -194,6 +200,10 @@ def _select(
   columns.append(
     f'{_text(log_schema, schema, item)} AS {sql.quote(item_column(log_schema))}'
   )
+  for name, column in log_schema.tastes.items():
+    found = column if column in schema.names else None
+    value = _text(log_schema, schema, found)
+    columns.append(f'{value} AS {sql.quote(f"f_{name}")}')
   event = None if scored else log_schema.event_column(schema)
   if log_schema.events is not None:
     kind = _text(log_schema, schema, event)

@@ -10,8 +10,10 @@ import pyarrow as pa
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import source, sources
+from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.raw import readings, times
 from rmtl_jax.preparation.schema import events as events_lib
+from rmtl_jax.serving import raw_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +33,7 @@ class LogSchema:
     missing: what stands for nothing, by column; nothing elsewhere.
     events: what the log's events are; None if its rows are impressions.
     any_dates: whether times may lie before the year 2000, as in the run's data.
+    tastes: columns of the fields that `tastes` is made by, by field.
   """
 
   time: str | None
@@ -47,6 +50,7 @@ class LogSchema:
   )
   events: events_lib.Events | None = None
   any_dates: bool = True
+  tastes: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   def missing_in(self, column: str) -> readings.Missing:
     """What stands for nothing in a column."""
@@ -96,12 +100,19 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
   """
   # Data of an earlier version may have such times and does not record it.
   any_dates = manifest.options.get('any_dates') is not False
+  tasted = asof_tastes.recorded(manifest.fields)
+  tastes = {
+    field.name: raw_fields.source_field(field, manifest).column
+    for field in manifest.fields
+    if field.name in tasted
+  }
   if manifest.source == 'table':
     where = 'manifest.json: options: schema'
     schema = schema_lib.parse(manifest.options.get('schema'), where)
     keys = (schema.time, schema.session, schema.user, schema.item)
     columns = [column for column in keys if column is not None]
     columns += [task.column for task in schema.tasks]
+    columns += tastes.values()
     if schema.events is not None:
       columns.append(schema.events.column)
     return LogSchema(
@@ -119,6 +130,7 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
       events=schema.events,
       missing={column: schema.missing_in(column) for column in columns},
       any_dates=any_dates,
+      tastes=tastes,
     )
   # Data of a source that is not registered here can be served all the same.
   record = sources.RECORDS.get(manifest.source)
@@ -143,6 +155,7 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
     optional=True,
     events=events,
     any_dates=any_dates,
+    tastes=tastes,
   )
 
 

@@ -12,7 +12,8 @@ import contextlib
 import dataclasses
 import pathlib
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+import typing
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import duckdb
 import numpy as np
@@ -25,6 +26,7 @@ from rmtl_jax.preparation import sessions, source, sql
 from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import history, rates
+from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.serving import log, log_columns, log_events, rows
 from rmtl_jax.serving import vocabulary as vocabulary_lib
 
@@ -81,6 +83,11 @@ class Needs:
     """Whether it reads earlier labels."""
     return any('task' in field.details for field in self.fields)
 
+  @property
+  def tastes(self) -> bool:
+    """Whether it reads rates by values of fields."""
+    return asof_tastes.GROUP in self.groups
+
 
 class Past:
   """Computes the past of rows to predict for.
@@ -127,6 +134,7 @@ class Past:
       needs_user=self._needs.users,
       needs_item=self._needs.user_history or self._needs.sessions,
       needs_labels=self._needs.labels and not scored,
+      needs_tastes=self._needs.tastes,
     )
     for chunk in table.chunks(size):
       log.append_rows(
@@ -157,11 +165,16 @@ class Past:
     sql.insert(self.connection, log.TABLE, kept)
     self._numbers = numbers
 
-  def compute(self, items: vocabulary_lib.Vocabulary | None) -> None:
+  def compute(
+    self,
+    items: vocabulary_lib.Vocabulary | None,
+    tastes: Mapping[str, vocabulary_lib.Vocabulary] | None = None,
+  ) -> None:
     """Computes the past of every row to predict for.
 
     Args:
       items: the run's vocabulary of items; None if it reads none.
+      tastes: those of the fields that `tastes` is made by.
 
     Raises:
       types.InputError: the manifest does not say how its features were made.
@@ -176,6 +189,8 @@ class Past:
     if items is not None:
       item = sql.quote(log.item_column(self._log_schema))
       self._spell(item, items.spelled)
+    for name, known in (tastes or {}).items():
+      self._spell(sql.quote(f'f_{name}'), known.spelled)
     # Before sessions are cut: a row that stands in both would count as its own
     # past.
     self._drop_repeated()
@@ -331,6 +346,7 @@ class Past:
       idle_ms(self.manifest),
       rates.recorded(self.manifest, self._log_schema.tasks),
       labelled='r.labelled',
+      tastes=tuple(self._log_schema.tastes),
     )
     known = self.connection.execute(f'FROM {made} LIMIT 0').description
     names = {asof_groups.PREFIX + column[0] for column in known}

@@ -357,7 +357,7 @@ class Scorer(abc.ABC):
       for part in history or ():
         past.add(part, scored=False, size=self.chunk_rows)
       past.add(rows, scored=True, size=self.chunk_rows)
-    past.compute(self.items)
+    past.compute(self.items, self.encoder.tastes)
     return past
 
   def _is_complete(

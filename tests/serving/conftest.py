@@ -16,5 +16,6 @@ def past_dir(tmp_path_factory):
   return past_run.prepare_run(
     tmp_path_factory.mktemp('past'),
     raw=past_run.log(),
+    schema=past_run.BRANDS,
     as_of=('all', 'slate'),
   )

@@ -37,6 +37,8 @@ SCHEMA = {
     {'name': 'conversion', 'column': 'bought', 'after': 'click'},
   ],
 }
+# With a field of which users have several values.
+BRANDS = SCHEMA | {'categorical': ['who', 'item', 'brand']}
 CONFIG = dataclasses.replace(
   table_run.CONFIG,
   network=dataclasses.replace(
@@ -75,6 +77,7 @@ def log(rows=1500, seed=0):
       'time': start[visit] + within,
       'who': users,
       'item': [f'i{n}' for n in item],
+      'brand': [f'b{n % 4}' if n % 5 else None for n in item + visit],
       'tags': ['|'.join(map(str, range(n))) or None for n in item % 3],
       'price': rng.exponential(size=rows).round(3),
       'clicked': click,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import sys
 import types as types_lib
@@ -15,6 +16,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.preparation import source
+from rmtl_jax.preparation.as_of import tastes
 from rmtl_jax.preparation.simulator import log as simulated
 from rmtl_jax.serving import past, predict
 from rmtl_jax.serving import rows as rows_lib
@@ -135,6 +137,31 @@ def test_a_log_with_an_item_that_is_no_field(tmp_path):
   row_id, expected = past_run.evaluated(scorer)
   rows, earlier = parts(past_run.log(700), row_id)
   close(stacked(scorer.predict(rows, earlier)), expected)
+
+
+def test_tastes_by_a_field_that_the_model_ignores(past_dir):
+  scorer = past_run.untrained(
+    past_dir,
+    **{'network.session_encoder': 'none', 'network.ignore': 'brand'},
+  )
+  row_id, expected = past_run.evaluated(scorer)
+  rows, earlier = parts(past_run.log(), row_id)
+  close(stacked(scorer.predict(rows, earlier)), expected)
+  with pytest.raises(types.InputError, match="no column 'brand'"):
+    scorer.predict(rows.drop_columns(['brand']), earlier)
+
+
+def test_tastes_by_no_field_of_the_log(past_dir):
+  manifest = past_run.untrained(past_dir).manifest
+  for by in ('item2', 'asof_gap', 7, None):
+    fields = [
+      dataclasses.replace(f, details=f.details | {'by': by})
+      if 'by' in f.details
+      else f
+      for f in manifest.fields
+    ]
+    with pytest.raises(types.InputError, match='no such as-of feature'):
+      tastes.recorded(fields)
 
 
 def test_a_log_where_parts_of_groups_were_left_out(tmp_path):
@@ -282,6 +309,7 @@ BAD = {
   'no time': ({'time': None}, {}, 1, ('table:', "no column 'time'")),
   'no user': ({}, {'who': None}, 1, ('history:', "no column 'who'")),
   'no labels': ({}, {'bought': None}, 1, ('history:', "no column 'bought'")),
+  'no brand': ({}, {'brand': None}, 1, ('history:', "no column 'brand'")),
   'no such time': (
     {'time': [0.0, float('nan')]},
     {},
@@ -323,8 +351,8 @@ def test_bad_input_gets_one_line(loaded, name):
 
 
 def numbered(raw, kind, key_kind):
-  """The log with whole numbers as items and users, of some type."""
-  for name, to in (('item', kind), ('who', key_kind)):
+  """The log with whole numbers as items, brands and users, of some type."""
+  for name, to in (('item', kind), ('brand', kind), ('who', key_kind)):
     texts = raw[name].to_pylist()
     numbers = pa.array([int(t[1:]) if t else None for t in texts], pa.int64())
     at = raw.schema.get_field_index(name)
@@ -344,7 +372,7 @@ WHOLE, FLOAT, TEXT = pa.int64(), pa.float64(), pa.string()
 def test_the_past_of_whole_numbers_that_are_floats(tmp_path, prepared):
   raw = past_run.log(400)
   run_dir = past_run.prepare_run(
-    tmp_path, raw=numbered(raw, prepared, prepared)
+    tmp_path, raw=numbered(raw, prepared, prepared), schema=past_run.BRANDS
   )
   scorer = past_run.untrained(run_dir)
   made = []
@@ -365,12 +393,13 @@ def test_the_past_of_whole_numbers_that_are_floats(tmp_path, prepared):
         table = rows_lib.rows_of_table(numbered(rows, *kinds))
         found.add(table, scored, 100)
       items = scorer.encoder.vocabulary('item')
-      found.compute(items)
+      found.compute(items, scorer.encoder.tastes)
       columns = found.columns().take(len(raw) - 300)
       connection.execute('CREATE TABLE none (row_id BIGINT, c INTEGER[])')
       rows = pa.concat_tables(found.sessions('none'))
       made.append((columns, rows.select(['row_id', 'item'])))
   (columns, rows), *others = made
+  assert 'asof_user_click_rate_by_brand' in columns.column_names
   assert columns.num_columns > 5 and rows['item'].to_numpy().all()
   for other_columns, other_rows in others:
     assert other_columns.equals(columns)
@@ -401,7 +430,7 @@ def test_features_of_the_session_need_no_history(past_dir):
     past_dir,
     **{
       'network.session_encoder': 'none',
-      'network.ignore': 'views+counts+rates+recency+history',
+      'network.ignore': 'views+counts+rates+recency+tastes+history',
     },
   )
   assert set(scorer.needs.groups) == {'gap', 'position', 'feedback'}
