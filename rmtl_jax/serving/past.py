@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import pathlib
 import tempfile
-import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 import duckdb

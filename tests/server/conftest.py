@@ -34,7 +34,9 @@ def past_model(tmp_path_factory):
   """An export that takes all as-of features and encodes sessions."""
   directory = tmp_path_factory.mktemp('past')
   scorer = past_run.untrained(
-    past_run.prepare_run(directory, raw=past_run.log(700, seed=3))
+    past_run.prepare_run(
+      directory, raw=past_run.log(700, seed=3), schema=past_run.BRANDS
+    )
   )
   writer.export(scorer, directory / 'exported')
   return directory / 'exported'

@@ -77,11 +77,11 @@ def log(rows=1500, seed=0):
       'time': start[visit] + within,
       'who': users,
       'item': [f'i{n}' for n in item],
-      'brand': [f'b{n % 4}' if n % 5 else None for n in item + visit],
       'tags': ['|'.join(map(str, range(n))) or None for n in item % 3],
       'price': rng.exponential(size=rows).round(3),
       'clicked': click,
       'bought': click * rng.integers(0, 2, rows),
+      'brand': [f'b{n % 4}' if n % 5 else None for n in item + visit],
     }
   )
   # Exact duplicates, which prepared data leaves out.

@@ -71,7 +71,7 @@ class Change:
       return
     visit = self._visit(near, row, [v.last for v in near if v.id not in late])
     labels = labels_lib.censored(row.labels, self._shape.tasks, end)
-    event = records.Event(0, visit.id, row.user, row.item, row.time, labels)
+    event = _event(visit.id, row, row.time, labels)
     self._store.add_event(event, row.identity)
     self._count_row(event, 1)
     self._pass(row.time)
@@ -182,10 +182,10 @@ class Change:
       if event.time == records.NEVER:
         continue
       known = event.known(visit.last, self._shape.idle_ms)
+      keys = records.keys(event, self._shape.tastes)
       for what, time in labels_lib.told(event.labels, self._shape.tasks, known):
-        for key, value in (('user', event.user), ('item', event.item)):
-          if value is not None:
-            self._counts[records.Count(key, what, value, time)] += sign
+        for key, value in keys.items():
+          self._counts[records.Count(key, what, value, time)] += sign
 
   def finish(self) -> None:
     """Puts visits that have rested into the counters, and writes those."""
@@ -357,7 +357,7 @@ class OfEvents(Change):
   ) -> None:
     """Adds a row, or one of no time."""
     self._reopened(self._store.visit(visit))
-    event = records.Event(0, visit, row.user, row.item, time, labels)
+    event = _event(visit, row, time, labels)
     self._store.add_event(event, row.identity)
     if time < records.NEVER:
       self._count_row(event, 1)
@@ -384,6 +384,14 @@ class OfEvents(Change):
       if own != event.rest:
         self._store.put_event(event._replace(rest=own))
     self._store.put_visit(self._store.visit(number)._replace(last=last))
+
+
+def _event(
+  visit: int, row: records.Row, time: int, labels: labels_lib.Labels
+) -> records.Event:
+  return records.Event(
+    0, visit, row.user, row.item, time, labels, values=row.values
+  )
 
 
 def _find(

@@ -1,7 +1,7 @@
 """As-of features of rows to predict for, from the state.
 
 The values are those of rmtl_jax.preparation.as_of, whose names and details say
-which: of windows, rates, recency, feedback and histories.
+which: of windows, rates, tastes, recency, feedback and histories.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from rmtl_jax.preparation.as_of import (
   history,
   rates,
   recency,
+  tastes,
 )
 from rmtl_jax.server.state import records
 from rmtl_jax.server.state import state as state_lib
@@ -46,14 +47,19 @@ def column(
     assert items is not None
     return lambda look, rows: _histories(look, rows, items, field.width)
   value = _value(field, tasks)
-  of_item = groups.window_of(field) in ('item', 'pair')
+  # What it reads of a row.
+  unread = {}
+  if groups.window_of(field) not in ('item', 'pair'):
+    unread['item'] = None
+  if field.details['as_of'] != tastes.GROUP:
+    unread['values'] = ()
 
   def values(look: state_lib.Look, rows: Sequence[records.Row]) -> pa.Array:
     # Candidates of one moment have most of their past in common.
     found: dict[records.Row, float | None] = {}
     column = []
     for row in rows:
-      at = row if of_item else row._replace(item=None)
+      at = row._replace(**unread)
       if at not in found:
         found[at] = value(look, row)
       column.append(found[at])
@@ -72,6 +78,9 @@ def _value(
   group = field.details['as_of']
   if group == 'rates' and place >= 0:
     return _rate(str(field.details['key']), place, _prior(field))
+  if group == tastes.GROUP and place >= 0:
+    key = rates.value_column(str(field.details['by']))
+    return _rate(key, place, _prior(field))
   if group == recency.GROUP and place >= 0:
     return _user_gap(f'k{place}')
   if group == 'feedback' and place >= 0:

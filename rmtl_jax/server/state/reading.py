@@ -75,6 +75,8 @@ class Reader:
       needs_user=needs.users,
       needs_item=needs.user_history or needs.sessions,
       needs_labels=not scored,
+      # A later model may read what this one ignores.
+      needs_tastes=needs.tastes or not scored,
     )
     for chunk in table.chunks(_CHUNK):
       if scored and (few := self._keys(chunk.table)) is not None:
@@ -82,12 +84,19 @@ class Reader:
         continue
       found = self._select(chunk, scored)
       columns = found.to_pydict()
-      for name in ('session', 'user', 'item'):
+      tastes = [f'v_{i}' for i in range(len(self.schema.tastes))]
+      for name in ('session', 'user', 'item', *tastes):
         values = vocabulary_lib.whole(found[name].combine_chunks())
         columns[name] = values.to_pylist()
       names = ('session', 'user', 'item', 'timestamp')
       keys = zip(*(columns[name] for name in names), strict=True)
       whole = [records.Row(*key) for key in keys]
+      if tastes:
+        values = zip(*(columns[name] for name in tastes), strict=True)
+        whole = [
+          row._replace(values=of_row)
+          for row, of_row in zip(whole, values, strict=True)
+        ]
       if scored:
         yield from whole
         continue
@@ -116,6 +125,7 @@ class Reader:
     of = self.schema
     present = of.keys(table.schema)
     names = (present.get('session'), present.get('user'), of.item)
+    names = (*names, *of.tastes.values())
     texts = []
     try:
       times = self._times(table)
@@ -133,8 +143,10 @@ class Reader:
       return None
     if any(s is None and u is None for s, u in zip(*texts[:2], strict=True)):
       return None
+    found = zip(*map(_whole, texts), times, strict=True)
     return [
-      records.Row(*key) for key in zip(*map(_whole, texts), times, strict=True)
+      records.Row(session, user, item, time, values=tuple(values))
+      for session, user, item, *values, time in found
     ]
 
   def _times(self, table: pa.Table) -> list[int]:
@@ -163,6 +175,8 @@ class Reader:
   def _select(self, chunk: rows.Chunk, scored: bool) -> pa.Table:
     item = sql.quote(log.item_column(self.schema))
     columns = f'session, "user", {item} AS item, timestamp'
+    for i, name in enumerate(self.schema.tastes):
+      columns += f', {sql.quote(f"f_{name}")} AS v_{i}'
     if not scored:
       event = 'NULL::TINYINT' if self.schema.events is None else 'r.event'
       columns = ', '.join(
@@ -184,6 +198,7 @@ class Reader:
     """The columns that are read; of others DuckDB may not know the types."""
     of, table = self.schema, chunk.table
     wanted = {of.time, of.session, of.user, of.item, *of.labels}
+    wanted |= {*of.tastes.values()}
     wanted.add(of.event_column(table.schema))
     names = [name for name in table.column_names if name in wanted]
     return dataclasses.replace(chunk, table=table.select(names))

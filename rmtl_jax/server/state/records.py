@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from rmtl_jax.preparation.as_of import rates
 from rmtl_jax.server.state import labels as labels_lib
 
 # The time of what is no row: of a pair that was not viewed yet, or that has
@@ -24,6 +25,7 @@ class Row(NamedTuple):
     labels: what came of it; of rows to predict for ().
     identity: equal for rows that are equal but for labels.
     event: in a log of events the code of its kind; None of a row.
+    values: of the fields that `tastes` is made by, or None, in their order.
   """
 
   session: str | None
@@ -33,6 +35,7 @@ class Row(NamedTuple):
   labels: labels_lib.Labels = ()
   identity: bytes = b''
   event: int | None = None
+  values: tuple[str | None, ...] = ()
 
   @property
   def owner(self) -> str:
@@ -52,6 +55,7 @@ class Event(NamedTuple):
     labels: what came of it.
     rest: time of the last row before its visit's next rest, where that is not
       the visit's last row: other events may fill a rest between rows.
+    values: of the fields that `tastes` is made by, or None, in their order.
   """
 
   id: int
@@ -61,6 +65,7 @@ class Event(NamedTuple):
   time: int
   labels: labels_lib.Labels
   rest: int | None = None
+  values: Sequence[str | None] = ()
 
   def known(self, last: int, idle_ms: int) -> int:
     """When it counts in rates, ms.
@@ -98,11 +103,33 @@ class Visit(NamedTuple):
   open: bool
 
 
+def keys(row: Event | Row, tastes: Sequence[str]) -> dict[str, str]:
+  """What a row has in common with the rows of its rates: value by key.
+
+  Keys are `user`, `item`, and the user's with the value of a field.
+
+  Args:
+    row: the row.
+    tastes: names of the fields that `tastes` is made by.
+  """
+  found = {'user': row.user, 'item': row.item}
+  if row.user is not None:
+    for name, value in zip(tastes, row.values, strict=False):
+      if value is not None:
+        found[rates.value_column(name)] = pair(row.user, value)
+  return {key: value for key, value in found.items() if value is not None}
+
+
+def pair(user: str, value: str) -> str:
+  """The name of a user and another value, which no other two have."""
+  return f'{len(user)}:{user}:{value}'
+
+
 class Count(NamedTuple):
   """A place of a counter.
 
   Attributes:
-    key: `user` or `item`.
+    key: of `keys`.
     what: is counted: `rows`, or what labels.told or labels.positives says.
     value: of the key.
     time: ms.
@@ -122,9 +149,11 @@ class Asked(NamedTuple):
     idle_ms: the longest gap within a visit.
     counts: names of all that is counted.
     dated: names of counts of which the last time is asked for.
+    tastes: names of the fields that `tastes` is made by.
   """
 
   rows: Sequence[Row] = ()
   idle_ms: int = 0
   counts: Sequence[str] = ()
   dated: Sequence[str] = ()
+  tastes: Sequence[str] = ()

@@ -281,8 +281,10 @@ class Change:
     texts: list[Any] = []
     for number in self._put_events:
       event = self._events[number]
-      # As rows are kept that have no rest of their own.
-      values = event[:-1] if event.rest is None else event
+      # As rows are kept that have no rest of their own and no values.
+      values = event if event.values else event[:-1]
+      if not event.values and event.rest is None:
+        values = event[:-2]
       texts += [number, redis_keys.dumps(values)]
     yield from _cut('HSET', 'events', texts)
     for number, identity in self._new.items():
@@ -292,7 +294,7 @@ class Change:
       if event.user is not None and event.item is not None:
         at = event.time, f'{event.item}\0{number}'
         yield 'ZADD', f'shown:{event.user}', at
-        pair = redis_keys.pair(event.user, event.item)
+        pair = records.pair(event.user, event.item)
         yield 'ZADD', f'pair:{pair}', (event.time, number)
 
   def _of_open(self) -> Iterator[_Command]:

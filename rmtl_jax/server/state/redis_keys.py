@@ -29,11 +29,6 @@ def visit(found: list[Any]) -> records.Visit:
   return records.Visit(*found[:-1], open=bool(found[-1]))
 
 
-def pair(user: str, item: str) -> str:
-  """The name of a user and an item, which no other two have."""
-  return f'{len(user)}:{user}:{item}'
-
-
 def blocks(time: int) -> Iterator[int]:
   """Scores of the blocks that a time lies in."""
   for level, block in counters.blocks(time):

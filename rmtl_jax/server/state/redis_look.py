@@ -22,10 +22,13 @@ def read(asked: records.Asked, scripts: redis_scripts.Scripts) -> Look:
   keyed = _unique(
     (f'{key}:{value}', row.time)
     for row in rows
-    for key, value in (('user', row.user), ('item', row.item))
-    if value is not None
+    for key, value in records.keys(row, asked.tastes).items()
   )
-  open_ = _unique(key for key, _ in keyed)
+  open_ = _unique(
+    f'{key}:{value}'
+    for row in rows
+    for key, value in records.keys(row, ()).items()
+  )
   users = _unique((row.user, row.time) for row in rows if row.user is not None)
   pairs = _unique(
     (row.user, row.item, row.time)
@@ -42,7 +45,7 @@ def read(asked: records.Asked, scripts: redis_scripts.Scripts) -> Look:
     'dated': asked.dated,
     'users': [(f'user:{user}', str(time)) for user, time in users],
     'pairs': [
-      (redis_keys.pair(user, item), str(time)) for user, item, time in pairs
+      (records.pair(user, item), str(time)) for user, item, time in pairs
     ],
   }
   texts = scripts.run(redis_scripts.LOOK, redis_keys.dumps(question))

@@ -22,7 +22,11 @@ from rmtl_jax.server.state import counters, records
 
 FILE = 'state.sqlite'
 _LOCK = 'lock'
-_VERSION = 4
+_VERSION = 5
+# Earlier versions that are taken up, and what makes them this one.
+_CHANGES = {
+  4: "ALTER TABLE events ADD COLUMN tastes TEXT NOT NULL DEFAULT '[]'",
+}
 # Seconds that a writer waits for another process's commit.
 _PATIENCE = 30.0
 _TABLES = """
@@ -36,7 +40,8 @@ CREATE INDEX IF NOT EXISTS visits_open ON visits (last) WHERE open = 1;
 CREATE TABLE IF NOT EXISTS events (
   id INTEGER PRIMARY KEY, identity BLOB NOT NULL UNIQUE,
   visit INTEGER NOT NULL, user TEXT, item TEXT, time INTEGER NOT NULL,
-  labels TEXT NOT NULL, open INTEGER NOT NULL, rest INTEGER);
+  labels TEXT NOT NULL, open INTEGER NOT NULL, rest INTEGER,
+  tastes TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS events_by_visit ON events (visit);
 CREATE INDEX IF NOT EXISTS events_by_user ON events (user, time, item)
   WHERE user IS NOT NULL;
@@ -56,7 +61,7 @@ _RANGES = ' UNION ALL '.join(
   for level in range(len(counters.SHIFTS))
 )
 _COUNT = f'SELECT coalesce(sum(n), 0) FROM ({_RANGES})'
-_EVENT = 'e.id, e.visit, e.user, e.item, e.time, e.labels, e.rest'
+_EVENT = 'e.id, e.visit, e.user, e.item, e.time, e.labels, e.rest, e.tastes'
 
 
 class Store:
@@ -99,18 +104,23 @@ class Store:
     run('PRAGMA synchronous = FULL')
     run('PRAGMA cache_size = -65536')
     run('PRAGMA trusted_schema = OFF')
-    version = run('PRAGMA user_version').fetchone()[0]
-    if version not in (0, _VERSION):
+    version = self._version()
+    if version not in (0, _VERSION, *_CHANGES):
       raise types.InputError(
         f'{self._where}: is of version {version}, expected {_VERSION}; name'
         ' another --state, and load the history again'
       )
-    if not version:
+    if version != _VERSION:
       with self.writing(records.Asked()):
         # Another process may have made them by now.
         for statement in _TABLES.split(';'):
           run(statement)
+        if change := _CHANGES.get(self._version()):
+          run(change)
         run(f'PRAGMA user_version = {_VERSION}')
+
+  def _version(self) -> int:
+    return self._rows('PRAGMA user_version')[0][0]
 
   def _write_ahead(self) -> None:
     until = time.monotonic() + _PATIENCE
@@ -178,8 +188,8 @@ class Store:
   def add_event(self, event: records.Event, identity: bytes) -> None:
     """Adds a row; its `id` is ignored."""
     self._connection.execute(
-      'INSERT INTO events (identity, visit, user, item, time, labels, open)'
-      ' VALUES (?, ?, ?, ?, ?, ?, 1)',
+      'INSERT INTO events (identity, visit, user, item, time, labels, tastes,'
+      ' open) VALUES (?, ?, ?, ?, ?, ?, ?, 1)',
       (
         identity,
         event.visit,
@@ -187,6 +197,7 @@ class Store:
         event.item,
         event.time,
         json.dumps(event.labels),
+        json.dumps(event.values),
       ),
     )
 
@@ -344,7 +355,10 @@ class Store:
 
 
 def _event(row: Sequence[Any]) -> records.Event:
-  number, visit, user, item, time, labels, rest = row
+  number, visit, user, item, time, labels, rest, values = row
   return records.Event(
-    number, visit, user, item, time, json.loads(labels), rest
+    *(number, visit, user, item, time),
+    json.loads(labels),
+    rest,
+    json.loads(values),
   )

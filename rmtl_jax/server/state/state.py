@@ -36,6 +36,7 @@ class Shape:
     boundaries: starts of the first validation and first test session, ms.
     columns: names of the raw columns.
     events: in a log of events what their kinds mean; None of a log of rows.
+    tastes: names of the fields that `tastes` is made by.
   """
 
   tasks: tuple[source.SourceTask, ...]
@@ -43,6 +44,7 @@ class Shape:
   boundaries: tuple[int | None, int | None]
   columns: tuple[str | None, ...]
   events: events_lib.Events | None = None
+  tastes: tuple[str, ...] = ()
 
   def split_end(self, start: int) -> int:
     """When the split of a session ends, ms.
@@ -62,6 +64,7 @@ class Shape:
       self.idle_ms,
       labels_lib.counted(self.tasks),
       labels_lib.dated(self.tasks),
+      self.tastes,
     )
 
   def described(self) -> dict[str, object]:
@@ -85,6 +88,8 @@ class Shape:
     }
     if self.events is not None:
       found['events'] = self.events.to_dict()
+    if self.tastes:
+      found['tastes'] = list(self.tastes)
     return found
 
 
@@ -110,6 +115,7 @@ def shape(manifest: manifest_lib.Manifest) -> Shape:
     (splits['train'].end_ms, splits['validation'].end_ms),
     (schema.time, schema.session, schema.user, schema.item, *schema.labels),
     schema.events,
+    tuple(schema.tastes),
   )
 
 
@@ -190,11 +196,17 @@ class Look:
     return self._store.shown(user, time)
 
   def rate(self, row: records.Row, key: str, task: int) -> tuple[int, int]:
-    """Positives and rows of a task that count for a row's user or item."""
-    value = getattr(row, key)
+    """Positives and rows of a task that count for a row's key.
+
+    Args:
+      row: the row.
+      key: of records.keys.
+      task: its number.
+    """
+    value = self._value(row, key)
     if value is None:
       return 0, 0
-    open_ = self._of_open(key, value, row.time)
+    open_ = self._of_open(row, key, value)
     own = self._of_session(row, key).get(value, Counter())
     sums = []
     for what in (f's{task}', labels_lib.rows_count(self._shape.tasks, task)):
@@ -202,13 +214,19 @@ class Look:
       sums.append(closed + open_[what] - own[what])
     return sums[0], sums[1]
 
-  def _of_open(self, key: str, value: str, time: int) -> Counter[str]:
+  def _value(self, row: records.Row | records.Event, key: str) -> str | None:
+    return records.keys(row, self._shape.tastes).get(key)
+
+  def _of_open(self, row: records.Row, key: str, value: str) -> Counter[str]:
     """What rows outside of the counters add to a key's."""
-    at = key, value, time
+    at = key, value, row.time
     if at not in self._rates:
       found: Counter[str] = Counter()
-      for event, last in self._store.open_events(key, value):
-        self._tell(found, event, last, time)
+      # A user's with the value of a field are among the user's.
+      of = key if key in ('user', 'item') else 'user'
+      for event, last in self._store.open_events(of, getattr(row, of)):
+        if self._value(event, key) == value:
+          self._tell(found, event, last, row.time)
       self._rates[at] = found
     return self._rates[at]
 
@@ -219,7 +237,7 @@ class Look:
       found: dict[str, Counter[str]] = {}
       session = self.session(row)
       for event in session.events:
-        value = getattr(event, key)
+        value = self._value(event, key)
         if value is not None:
           into = found.setdefault(value, Counter())
           self._tell(into, event, session.last[event.visit], row.time)

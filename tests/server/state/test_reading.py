@@ -16,19 +16,29 @@ from rmtl_jax.serving import rows as rows_lib
 from tests.serving import past_run
 
 NEEDS = past.Needs((), False)
-KEYS = {'visit': ['a'], 'who': [1], 'item': ['x'], 'time': [10]}
+KEYS = {
+  'visit': ['a'],
+  'who': [1],
+  'item': ['x'],
+  'time': [10],
+  'brand': ['b'],
+}
 TABLE = {
   'visit': ['a', None, '7.0', ''],
   'who': [1, 2, 3, 4],
   'item': ['x', '118.0', None, ''],
   'time': [10, 20, 30, 40],
+  'brand': ['b', '7.0', '', None],
 }
 
 
 @pytest.fixture(scope='module')
 def reader(tmp_path_factory):
   run = past_run.prepare_run(
-    tmp_path_factory.mktemp('reading'), raw=past_run.log(300), as_of=('none',)
+    tmp_path_factory.mktemp('reading'),
+    raw=past_run.log(300),
+    schema=past_run.BRANDS,
+    as_of=('tastes',),
   )
   return reading.Reader(manifest_file.read_copy(run))
 
@@ -46,10 +56,10 @@ def both(reader, table, monkeypatch):
 def test_plain_values(reader, monkeypatch):
   found = both(reader, TABLE, monkeypatch)
   assert found == [
-    records.Row('a', '1', 'x', 10_000),
-    records.Row(None, '2', '118', 20_000),
-    records.Row('7', '3', None, 30_000),
-    records.Row(None, '4', None, 40_000),
+    records.Row('a', '1', 'x', 10_000, values=('b',)),
+    records.Row(None, '2', '118', 20_000, values=('7',)),
+    records.Row('7', '3', None, 30_000, values=(None,)),
+    records.Row(None, '4', None, 40_000, values=(None,)),
   ]
 
 
@@ -59,6 +69,7 @@ def test_plain_values(reader, monkeypatch):
     {'who': ['u', 'nan', ' v ', 'ü']},
     {'who': [1.0, float('nan'), 2.5, 3.0], 'visit': ['a', 'b', 'c', 'd']},
     {'who': [True, False, True, True]},
+    {'brand': [1.0, 2.5, float('nan'), None]},
     {'time': [1.5, 2.0, 3.0, 4.0]},
     {'time': ['1', '2', '3', '4']},
     {'visit': [None] * 4},
@@ -90,6 +101,7 @@ def test_rows_are_told_apart_by_all_but_their_labels(reader):
   second = list(reader.read(other, NEEDS, False))
   assert [row.identity for row in first] == [row.identity for row in second]
   assert len({row.identity for row in first}) == 4
+  assert [row.values for row in first] == [('b',), ('7',), (None,), (None,)]
   assert first[1].labels == ((1, 40_000), (0, None))
   assert second[1].labels == ((1, 40_000), (1, None))
 

@@ -25,7 +25,7 @@ NO_ENCODERS = {
 }
 # Labels of every kind: late ones, missing ones, ones that need a parent's, and
 # times, some of them later than the rest that ends a session.
-KINDS_OF_LABELS = past_run.SCHEMA | {
+KINDS_OF_LABELS = past_run.BRANDS | {
   'tasks': [
     {
       'name': 'click',
@@ -64,7 +64,7 @@ def with_likes(table):
   ).append_column('shared_at', shared)
 
 
-def scorer_of(directory, raw, schema=past_run.SCHEMA, **settings):
+def scorer_of(directory, raw, schema=past_run.BRANDS, **settings):
   directory.mkdir()
   run = past_run.prepare_run(directory, raw=raw, schema=schema)
   return past_run.untrained(run, **settings)
@@ -86,6 +86,7 @@ def of_all_rows(scorer, raw):
       past_lib.idle_ms(scorer.manifest),
       rates.recorded(scorer.manifest, schema.tasks),
       labelled='r.labelled',
+      tastes=tuple(schema.tastes),
     )
     found = connection.sql(
       f'SELECT l.row_id, a.* EXCLUDE (row_id), p.row_id IS NOT NULL AS kept'
