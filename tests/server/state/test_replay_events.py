@@ -25,6 +25,7 @@ from tests.serving import test_events as of_events
 START = 1_433_116_800_000
 
 OWN_LABEL = of_events.SCHEMA | {
+  'categorical': ['who', 'item', 'brand'],
   'events': {
     'column': 'what',
     'impressions': ['view', 'peek'],
@@ -78,6 +79,9 @@ def with_own_label(table):
   ]
   at = table.schema.get_field_index('what')
   table = table.set_column(at, 'what', pa.array(kinds))
+  # Of every event its own; the first impression's counts.
+  brands = rng.choice(['a', 'b', 'c', None], len(table)).tolist()
+  table = table.append_column('brand', pa.array(brands))
   return table.append_column('liked', pa.array(list(likes), pa.int64()))
 
 
@@ -97,6 +101,7 @@ def of_all_rows(scorer, raw):
       idle,
       rates.recorded(scorer.manifest, schema.tasks),
       labelled='r.labelled',
+      tastes=tuple(schema.tastes),
     )
     found = connection.sql(
       f'SELECT p.row_id, a.* EXCLUDE (row_id) FROM {places.table} p'
