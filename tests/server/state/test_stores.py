@@ -21,6 +21,7 @@ from rmtl_jax.server.state import (
   records,
   redis_store,
   redis_url,
+  sqlite,
   stores,
 )
 from rmtl_jax.server.state import keeper as keeper_lib
@@ -100,6 +101,26 @@ def test_a_new_store_is_opened_by_several_at_once(tmp_path):
 
     with futures.ThreadPoolExecutor(4) as pool:
       list(pool.map(open_stores, [str(tmp_path / str(n))] * 4))
+
+
+def test_a_file_of_the_version_before_goes_on(tmp_path):
+  known = records.Event(1, 1, 'a', 'x', 5, [[1, None]])
+  with contextlib.closing(sqlite.Store(tmp_path)) as store:
+    store.add_event(known, b'one')
+    for statement in (
+      'ALTER TABLE events DROP COLUMN tastes',
+      'PRAGMA user_version = 4',
+    ):
+      store._connection.execute(statement)
+  with contextlib.closing(sqlite.Store(tmp_path)) as store:
+    assert store.find_event(b'one') == known._replace(values=[])
+    new = known._replace(id=2, values=['b', None])
+    store.add_event(new, b'two')
+    assert store.find_event(b'two') == new
+  with contextlib.closing(sqlite.Store(tmp_path)) as store:
+    store._connection.execute('PRAGMA user_version = 3')
+  with pytest.raises(types.InputError, match='of version 3, expected 5; name'):
+    sqlite.Store(tmp_path)
 
 
 def test_only_its_owner_can_read_a_state(tmp_path):
