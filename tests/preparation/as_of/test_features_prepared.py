@@ -23,8 +23,9 @@ SCHEMA = {
   'categorical': ['user', 'item'],
   'tasks': [{'name': 'click', 'column': 'clicked'}],
 }
-# Without numbers there is no slate (test_slates.py).
-ALL = [group for group in prepare_config.AS_OF if group != 'slate']
+# Without numbers there is no slate (test_slates.py), and without fields beside
+# user and item there are no tastes (test_tastes.py).
+ALL = [g for g in prepare_config.AS_OF if g not in ('slate', 'tastes')]
 WITHOUT = {
   'user': {k: v for k, v in SCHEMA.items() if k != 'user'},
   'item': {k: v for k, v in SCHEMA.items() if k != 'item'},
@@ -151,8 +152,7 @@ def test_groups_add_columns_and_change_no_other(tmp_path):
   plain = run(tmp_path / 'plain', visits())
   full = run(tmp_path / 'all', visits(), as_of=('all',))
   assert 'as_of' not in plain.options
-  lacking = ('tastes', 'feedback')
-  assert full.options.pop('as_of') == [g for g in ALL if g not in lacking]
+  assert full.options.pop('as_of') == [g for g in ALL if g != 'feedback']
   assert full.options.pop('history_items') == 20
   assert plain.report['warnings'] == []
   recency, tastes, feedback, slate = full.report['warnings']
@@ -216,7 +216,8 @@ def test_a_source_with_label_times_and_windows(tmp_path):
   options = {'simulated_rows': 3000, 'as_of': ('all',)}
   manifest = raw_files.run(tmp_path, 'simulated', tmp_path, **options)
   made = [f for f in manifest.fields if f.name.startswith('asof_')]
-  assert len(made) == 7 + 2 * 2 + 3 + 3 * 2 + 1
+  # Tastes by the device, the category and the brand.
+  assert len(made) == 7 + 2 * 2 + 3 + 3 * 2 + 3 * 2 + 1
   assert all(2 <= f.size <= 33 for f in made if f.kind == 'categorical')
   train = columns.read_split(tmp_path / 'out', manifest, 'train')
   at = [f.name for f in manifest.of_kind('categorical')].index('asof_gap')
