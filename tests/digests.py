@@ -57,7 +57,9 @@ SETTINGS = (
   '--config.batch.lane_length=32',
 )
 # What differs between two runs of the same bits.
-VARYING = ('seconds', 'device', 'versions', 'rows_per_second')
+VARYING = (
+  *('seconds', 'device', 'versions', 'rows_per_second', 'record_digest'),
+)
 
 
 class Case(NamedTuple):

@@ -26,7 +26,7 @@ from rmtl_jax.training import (
 )
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import ahead, quick
-from tests import test_run, tiny
+from tests import signals, test_run, tiny
 
 CONFIG = config_values.from_dict(
   {
@@ -142,10 +142,9 @@ def trained(path, config, **options):
     record = run.train(
       config, path / 'run', path / 'data', live=test_run.QUIET, **options
     )
-  record.pop('seconds')
   count = {name: count[name] for name in _PROGRAMS}
   assert count['jit(loop)'] >= 4
-  return record, count
+  return signals.without_times(record), count
 
 
 @pytest.mark.parametrize(
