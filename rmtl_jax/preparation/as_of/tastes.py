@@ -4,8 +4,8 @@ What share of the user's earlier rows of the same brand, say, was positive. They
 are rates (see rates.py) of two keys, and count the same labels from the same
 time on.
 
-Fields are those of which a user's rows have several values. `prepare` looks at
-all rows for them, which tells nothing of labels.
+Fields are those that differ within users. `prepare` finds them over all rows
+and reads no label for that.
 """
 
 from __future__ import annotations

@@ -226,7 +226,7 @@ def of_column(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
 
 
 def _parts_of_date(sample: sample_lib.Sample, facts: facts_lib.Facts) -> str:
-  """What numbers such as 1631 and 1224 are, whose digits no count has so."""
+  """What numbers such as 1631 and 1224 are; '' for counts."""
   value = facts_lib.number(sample, facts)
   low, high = f'{value} % 100', f'floor({value} / 100) % 100'
   is_clock, is_day, different = sample.fetch(
