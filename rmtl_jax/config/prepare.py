@@ -24,8 +24,6 @@ AsOf = Literal[
   'slate',
 ]
 AS_OF: tuple[str, ...] = typing.get_args(AsOf)
-# Those that `auto` does not make.
-_NOT_AUTO = ('tastes',)
 # Columns of KuaiRand's log that answer an exposure, beside the click.
 Feedback = Literal[
   'long_view',
@@ -119,8 +117,8 @@ class PrepareConfig:
       the session so far has answered), `history` (the items that the user was
       shown before the session), `slate` (numbers beside those of the rows that
       were shown with it); `all` that the log can support, with a warning for
-      each that it can't; `auto`, those of `all` but `tastes` that vary over the
-      train rows, without warnings; or `none`.
+      each that it can't; `auto`, those of `all` that vary over the train rows,
+      without warnings; or `none`.
     history_items: most items of `history`; the most recent ones stay.
     max_values: most slots of a multi-valued field; longer lists are cut.
     rows_per_file: about how many rows a Parquet file holds.
@@ -243,12 +241,7 @@ def _check_split(config: PrepareConfig) -> None:
 
 def as_of_groups(config: PrepareConfig) -> tuple[str, ...]:
   """The groups that `as_of` names, in the order of AS_OF."""
-  auto = 'auto' in config.as_of
-  return tuple(
-    g
-    for g in AS_OF
-    if {g, 'all'} & set(config.as_of) or (auto and g not in _NOT_AUTO)
-  )
+  return tuple(g for g in AS_OF if {g, 'all', 'auto'} & set(config.as_of))
 
 
 def is_auto(config: PrepareConfig, group: str) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 
-AUTO = tuple(group for group in prepare_config.AS_OF if group != 'tastes')
+GROUPS = prepare_config.AS_OF
 
 
 @pytest.mark.parametrize(
@@ -41,12 +41,11 @@ def test_settings_of_prepare_have_bounds(changes, expected):
 @pytest.mark.parametrize(
   ('as_of', 'groups', 'auto'),
   [
-    (('auto',), AUTO, AUTO),
-    (('all',), prepare_config.AS_OF, ()),
-    (('all', 'auto'), prepare_config.AS_OF, ()),
+    (('auto',), GROUPS, GROUPS),
+    (('all',), GROUPS, ()),
+    (('all', 'auto'), GROUPS, ()),
     (('rates', 'gap'), ('gap', 'rates'), ()),
-    (('auto', 'gap'), AUTO, AUTO[1:]),
-    (('auto', 'tastes'), prepare_config.AS_OF, AUTO),
+    (('auto', 'gap'), GROUPS, GROUPS[1:]),
     (('none',), (), ()),
     ((), (), ()),
   ],

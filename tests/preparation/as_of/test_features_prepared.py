@@ -525,6 +525,7 @@ def test_auto_makes_what_the_log_supports_and_what_varies(tmp_path):
   assert manifest.report['warnings'] == []
   assert manifest.report['as_of_left_out'] == {
     'recency of click': 'no label times',
+    'tastes': 'no field differs within users',
     'feedback': 'no label times',
     'slate': 'no number',
     **dict.fromkeys(('gap', 'position', 'views'), 'one value in train'),
@@ -557,15 +558,15 @@ def test_auto_leaves_out_single_fields_of_a_group(tmp_path):
   assert 'history_items' not in manifest.options
   assert as_of_fields(manifest) == ['asof_item_rows', 'asof_item_click_rate']
   assert set(manifest.report['as_of_left_out']) == {
-    *('gap', 'position', 'views', 'recency', 'feedback', 'history', 'slate'),
-    *('asof_user_rows', 'asof_user_click_rate'),
+    *('gap', 'position', 'views', 'recency', 'tastes', 'feedback', 'history'),
+    *('slate', 'asof_user_rows', 'asof_user_click_rate'),
   }
 
 
 @pytest.mark.parametrize(
   ('lack', 'made', 'lacks'),
   [
-    ('user', ['item_rows', 'item_click_rate'], ['recency', 'history']),
+    ('user', ['item_rows', 'item_click_rate'], ['recency', 'tastes', 'history']),
     ('item', ['user_rows', 'user_click_rate', 'user_gap'], ['history']),
   ],
 )

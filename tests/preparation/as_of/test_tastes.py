@@ -102,7 +102,7 @@ def test_six_fields_at_most_those_that_differ_most_first():
 
 
 def test_tastes_in_the_manifest_can_be_made_again(tmp_path):
-  manifest = run(tmp_path, as_of=('auto', 'tastes'))
+  manifest = run(tmp_path, as_of=('auto',))
   assert 'tastes' in manifest.options['as_of']
   made = [f for f in manifest.fields if f.details.get('as_of') == 'tastes']
   # Neither keys, the hour and crossed fields, nor one value per user.
@@ -116,12 +116,6 @@ def test_tastes_in_the_manifest_can_be_made_again(tmp_path):
   }
   rates = [f for f in manifest.fields if f.name == 'asof_user_click_rate']
   assert details['train_rate'] == rates[0].details['train_rate']
-
-
-def test_auto_makes_no_tastes(tmp_path):
-  manifest = run(tmp_path, as_of=('auto',))
-  assert 'rates' in manifest.options['as_of']
-  assert not any('_by_' in field.name for field in manifest.fields)
 
 
 @pytest.mark.parametrize(
