@@ -22,6 +22,7 @@ from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import recency as asof_recency
 from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
+from rmtl_jax.preparation.as_of import windows as asof_windows
 
 # Spark walks such a window once, and one of following rows anew for each row.
 _FROM_HERE = 'ORDER BY timestamp DESC'
@@ -73,7 +74,7 @@ def compute(
     query = asof_rates.train_rates_sql('keyed', _is_train(places, tasks))
     train = work.query(query, keyed=keyed).collect()[0]
   tables, details = [], {}
-  windows = asof_groups.window_features(described, groups)
+  windows = asof_windows.features_of(described, groups)
   if windows:
     columns = ', '.join(
       f'{f.sql} AS {duckdb_sql.quote(f.name)}' for f in windows

@@ -28,6 +28,7 @@ from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import recency as asof_recency
 from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
+from rmtl_jax.preparation.as_of import windows as asof_windows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,7 +203,7 @@ def _compute_groups(
   """Computes each group's table, keyed by `row_id`, and details by name."""
   tables, details = [], {}
   tasks = rows.binary_tasks
-  features = asof_groups.window_features(rows, groups)
+  features = asof_windows.features_of(rows, groups)
   if features:
     tables.append(_windows(connection, keyed, features, earlier))
   if rated := asof_groups.rated_keys(rows, groups, tastes):
@@ -238,7 +239,7 @@ def _compute_groups(
 def _windows(
   connection: duckdb.DuckDBPyConnection,
   keyed: str,
-  features: Sequence[asof_groups.Feature],
+  features: Sequence[asof_windows.Feature],
   earlier: Earlier | None,
 ) -> str:
   """Makes the table of the features that windows compute."""
@@ -248,7 +249,7 @@ def _windows(
     query, joins = f'(SELECT *, {values} FROM {keyed}) k', ''
     for name, counted in earlier.counted.items():
       same = ' AND '.join(
-        f'k.{key} = e_{name}.{key}' for key in asof_groups.window_keys(name)
+        f'k.{key} = e_{name}.{key}' for key in asof_windows.keys_of(name)
       )
       joins += f' LEFT JOIN {counted} e_{name} ON {same}'
     columns = ', '.join(
@@ -259,7 +260,7 @@ def _windows(
   return sql.create_table(connection, query)
 
 
-def _value(feature: asof_groups.Feature, earlier: Earlier) -> str:
+def _value(feature: asof_windows.Feature, earlier: Earlier) -> str:
   if feature.window in earlier.counted:
     return feature.after(f'e_{feature.window}')
   return sql.quote(feature.name)

@@ -12,13 +12,14 @@ from typing import Any
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import source, sql
+from rmtl_jax.preparation import source
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import history
 from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import recency as asof_recency
 from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
+from rmtl_jax.preparation.as_of import windows as asof_windows
 
 BINS = 32
 PREFIX = 'asof_'
@@ -48,82 +49,11 @@ _READS = {
 # Short reasons for what is left out.
 _NO_TIMES = 'no label times'
 _ONE_VALUE, _OVERLAP = 'one value in train', 'splits overlap in time'
-# The rows of a window that are strictly earlier: times are whole ms.
-_EARLIER = 'RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING'
-_WINDOWS = {
-  'session': 'session_id',
-  'pair': '"user", item',
-  'user': '"user"',
-  'item': 'item',
-}
 
 
 def reads(groups: Iterable[str]) -> set[str]:
-  """What groups read of a row: some of OF_KEYS, OF_LABELS, OF_NUMBERS."""
+  """What groups read of a row: some of OF_KEYS to OF_VALUES."""
   return {part for group in groups for part in _READS[group]}
-
-
-@dataclasses.dataclass(frozen=True)
-class Feature:
-  """A feature that an SQL window function computes.
-
-  Attributes:
-    name: of the field, without PREFIX.
-    group: one of prepare_config.AS_OF.
-    window: one of _WINDOWS.
-    what: `rows` (how many are earlier), `last` (ms since the last of them) or
-      `first` (ms since the first).
-  """
-
-  name: str
-  group: str
-  window: str
-  what: str
-
-  @property
-  def sql(self) -> str:
-    """SQL of the value over rows with places, time and keys."""
-    order = f'PARTITION BY {_WINDOWS[self.window]} ORDER BY timestamp'
-    # Rows of one time share a rank, so the rank counts strictly earlier rows.
-    # `first_value` may be a row of the same time; its distance is 0 then, which
-    # means that nothing is earlier.
-    if self.what == 'rows':
-      value = f'nullif(rank() OVER ({order}) - 1, 0)'
-    elif self.what == 'first':
-      value = f'nullif(timestamp - first_value(timestamp) OVER ({order}), 0)'
-    else:
-      value = f'timestamp - last_value(timestamp) OVER ({order} {_EARLIER})'
-    known = ' AND '.join(f'{k} IS NOT NULL' for k in window_keys(self.window))
-    return f'CAST(CASE WHEN {known} THEN {value} END AS DOUBLE)'
-
-  def after(self, earlier: str) -> str:
-    """SQL of the value where further rows come before all of these.
-
-    Args:
-      earlier: table with the `count` of the window's further rows and the time
-        of the `last`; NULL if there is none.
-    """
-    value = sql.quote(self.name)
-    if self.what == 'rows':
-      return f'nullif(coalesce({value}, 0) + coalesce({earlier}.count, 0), 0)'
-    return f'coalesce({value}, timestamp - {earlier}.last)'
-
-
-def window_keys(window: str) -> list[str]:
-  """SQL of the keys of a window."""
-  return _WINDOWS[window].split(', ')
-
-
-_FEATURES = (
-  Feature('gap', 'gap', 'session', 'last'),
-  Feature('position', 'position', 'session', 'rows'),
-  Feature('session_age', 'position', 'session', 'first'),
-  Feature('views', 'views', 'pair', 'rows'),
-  Feature('view_gap', 'views', 'pair', 'last'),
-  Feature('user_rows', 'counts', 'user', 'rows'),
-  Feature('item_rows', 'counts', 'item', 'rows'),
-  Feature('user_gap', asof_recency.GROUP, 'user', 'last'),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -388,19 +318,6 @@ def rated_keys(
   return found
 
 
-def window_features(
-  rows: source.SourceTable, groups: Sequence[str]
-) -> list[Feature]:
-  """The features of groups that SQL windows compute, of the log's keys."""
-  lacking = _lacking(rows)
-  return [f for f in _FEATURES if f.group in groups and f.window not in lacking]
-
-
-def window_feature(name: str) -> Feature | None:
-  """The feature of a window with a name (without PREFIX); None if none has."""
-  return next((f for f in _FEATURES if f.name == name), None)
-
-
 def window_of(field: source.SourceField) -> str:
   """Of which earlier rows an as-of feature is.
 
@@ -414,7 +331,7 @@ def window_of(field: source.SourceField) -> str:
     return str(key)
   if field.details['as_of'] == history.GROUP:
     return 'user'
-  window = window_feature(field.column.removeprefix(PREFIX))
+  window = asof_windows.named(field.column.removeprefix(PREFIX))
   if window is None and field.details['as_of'] != asof_slates.GROUP:
     raise types.InputError(
       f'field {field.name!r}: no such as-of feature; prepare the data again'
@@ -436,8 +353,8 @@ def _names(rows: source.SourceTable, group: str) -> list[str]:
     return asof_slates.names([f.name for f in asof_slates.fields_of(rows)])
   if group == asof_recency.GROUP:
     timed = asof_recency.gap_names(rows.binary_tasks)
-    return [f.name for f in window_features(rows, (group,))] + timed
-  return [feature.name for feature in window_features(rows, (group,))]
+    return [f.name for f in asof_windows.features_of(rows, (group,))] + timed
+  return [feature.name for feature in asof_windows.features_of(rows, (group,))]
 
 
 def _taken_name(rows: source.SourceTable, group: str) -> str:

@@ -20,6 +20,7 @@ from rmtl_jax.preparation.as_of import (
   rates,
   recency,
   tastes,
+  windows,
 )
 from rmtl_jax.server.state import records
 from rmtl_jax.server.state import state as state_lib
@@ -90,7 +91,7 @@ def _value(
       prior = _prior(field)
       return lambda look, row: _session_rate(look, row, place, prior)
     return lambda look, row: _positives(look, row, place)
-  window = groups.window_feature(name)
+  window = windows.named(name)
   if window is None:
     raise types.InputError(
       f'field {field.name!r}: no such as-of feature; prepare the data again'

@@ -566,7 +566,11 @@ def test_auto_leaves_out_single_fields_of_a_group(tmp_path):
 @pytest.mark.parametrize(
   ('lack', 'made', 'lacks'),
   [
-    ('user', ['item_rows', 'item_click_rate'], ['recency', 'tastes', 'history']),
+    (
+      'user',
+      ['item_rows', 'item_click_rate'],
+      ['recency', 'tastes', 'history'],
+    ),
     ('item', ['user_rows', 'user_click_rate', 'user_gap'], ['history']),
   ],
 )
