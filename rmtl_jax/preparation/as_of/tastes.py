@@ -18,12 +18,16 @@ from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.as_of import rates as asof_rates
+from rmtl_jax.preparation.guess import words
 from rmtl_jax.preparation.schema import fields as fields_lib
 
 GROUP = 'tastes'
 # Fields of a log at most, their values at least, and the mean number of values
 # of a user with several rows at least.
 _FIELDS, _VALUES, _OF_USER = 6, 3, 1.5
+_says_time = words.any_of(
+  'hour hours hourmin daypart day dayofweek dow weekday month'
+)
 
 
 def fields_of(rows: source.SourceTable) -> list[source.SourceField]:
@@ -36,6 +40,7 @@ def fields_of(rows: source.SourceTable) -> list[source.SourceField]:
     and field.name not in (rows.user_field, rows.item_field)
     and not fields_lib.is_made(field)
     and not fields_lib.is_of_time(field)
+    and not _says_time(field.name)
   ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from rmtl_jax import types
@@ -89,6 +91,14 @@ def values(name, *users):
 def test_fields_that_differ_within_users(users, made):
   (found, *_) = asof_reference.features(values('brand', *users))
   assert ('user_like_rate_by_brand' in found) == made
+
+
+def test_parts_of_the_time_are_no_tastes():
+  names = ['hour', 'order_dow', 'dayOfWeek', 'holiday', 'monthly', 'brand']
+  fields = [source.SourceField(name, 'categorical') for name in names]
+  rows = SimpleNamespace(fields=fields, user_field='u', item_field='brand')
+  found = [field.name for field in asof_tastes.fields_of(rows)]
+  assert found == ['holiday', 'monthly']
 
 
 def test_six_fields_at_most_those_that_differ_most_first():
