@@ -61,6 +61,10 @@ _OUTCOME = words.listed(
   'rating stars play watch watched watching dwell stay listen spent revenue gmv'
   ' sales profit'
 )
+# What somebody says of an item. The row is that they said it.
+is_rating = words.any_of('rating stars')
+# What somebody answered as the row says. The next row can know of it.
+is_answer = words.any_of('correct correctly')
 # What is usual, or of a day, not of a row: `daily_time_spent`.
 is_usual = words.any_of('daily weekly monthly yearly')
 # What a row led to, as names that count as a whole: their parts may be of what

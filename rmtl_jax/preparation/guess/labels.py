@@ -22,8 +22,9 @@ from rmtl_jax.preparation.guess import keys as keys_lib
 from rmtl_jax.preparation.guess import sample as sample_lib
 
 _NEARLY = 0.97
-# The highest level of a rating.
-_MOST_LEVEL = 10
+# The highest level of a rating, how many values one has at most, and from which
+# share of its span on it is a like: 4 of 1 to 5, 8 of 1 to 10.
+_MOST_LEVEL, _MOST_RATINGS, _LIKE = 10, 11, 0.7
 # Fewest columns that differ by a number alone and so are of the past.
 _SERIES = 3
 
@@ -37,6 +38,7 @@ class Label(NamedTuple):
     why: it is one.
     after: the column of the label that it implies, or ''.
     kind: `binary`, `regression` or `ordinal`.
+    likes: of a rating, the texts of high ones; () of other labels.
   """
 
   facts: facts_lib.Facts
@@ -44,6 +46,7 @@ class Label(NamedTuple):
   why: str
   after: str = ''
   kind: str = 'binary'
+  likes: tuple[str, ...] = ()
 
   @property
   def column(self) -> str:
@@ -420,8 +423,25 @@ def _outcome(
   for one in facts:
     if one.kind == 'number' and one.distinct > 2:
       why = 'no column of 0 and 1, and this is what a row led to'
-      return [_of_numbers(sample, one, why)]
+      found = _of_numbers(sample, one, why)
+      return [found._replace(likes=_likes(sample, one))]
   return []
+
+
+def _likes(
+  sample: sample_lib.Sample, facts: facts_lib.Facts
+) -> tuple[str, ...]:
+  """Texts of a rating that are high, if the column is one and has others."""
+  is_full = facts.filled == facts.rows and facts.sentinel is None
+  few = facts.distinct <= _MOST_RATINGS and facts.least >= 0
+  if not (label_names.is_rating(facts.name) and is_full and few):
+    return ()
+  text, value = facts_lib.text(sample, facts), facts_lib.number(sample, facts)
+  least = facts.least + _LIKE * (facts.largest - facts.least)
+  found = sorted(sample.fetch(f'DISTINCT {value}, {text}'))
+  high = [(number, word) for number, word in found if number >= least]
+  # 4 may be written as 4.0, of which Parquet's numbers make 4.
+  return tuple(dict.fromkeys(w for v, word in high for w in (f'{v:g}', word)))
 
 
 def _of_numbers(

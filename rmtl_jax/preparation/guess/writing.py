@@ -35,6 +35,8 @@ _OF_USER = (
 )
 # Of lists of what was shown or what happened.
 _may_be_rows = words.any_of('impression impressions events items shown slate')
+# The task of high ratings, and the key that says when labels are known.
+_LIKE, _KNOWN = 'like', 'known_after_seconds'
 # From how many days on the hour and the weekday tell something.
 _LEAST_DAYS = {'hour': 2, 'weekday': 14}
 
@@ -66,7 +68,13 @@ def schema(
     record |= {'from_time': made} if made else {}
   if tasks:
     task_names = schema_names.of_tasks([task.column for task in tasks])
-    record['tasks'] = [task.entry(task_names) for task in tasks]
+    entries = [task.entry(task_names) for task in tasks]
+    if time and 'user' in roles:
+      for entry in entries:
+        if label_names.is_answer(entry['column']) and 'kind' not in entry:
+          entry[_KNOWN] = 0
+      entries = _likes(facts, tasks) + entries
+    record['tasks'] = entries
   elif happened and time and 'item' in roles and {'user', 'session'} & {*roles}:
     record['events'], record['tasks'] = events.declare(happened)
   if sample.delimiter:
@@ -84,6 +92,24 @@ def schema(
   if nothing:
     record['missing'] = nothing
   return record
+
+
+def _likes(
+  facts: Sequence[facts_lib.Facts], tasks: Sequence[labels.Label]
+) -> list[dict[str, Any]]:
+  """The task of high ratings, from which as-of features can be made."""
+  if _LIKE in {one.name.lower() for one in facts}:
+    return []
+  return [
+    {
+      'name': _LIKE,
+      'column': task.column,
+      'positive': [*task.likes],
+      _KNOWN: 0,
+    }
+    for task in tasks
+    if task.likes
+  ]
 
 
 def text(record: Mapping[str, Any]) -> str:
@@ -401,8 +427,21 @@ def notes(
       f'Categories made of the time: {" and ".join(record["from_time"])}.'
     )
   found += _told_by_other_rows(sample, roles, time, tasks)
-  if tasks and time:  # of events they have times of their own
+  declared = record.get('tasks', ())
+  known = [task for task in declared if task.get(_KNOWN) == 0]
+  if known and known[0]['name'] == _LIKE:
     found.append(
-      'If labels become known late, say so: "known_after_seconds" in a task.'
+      f'{_LIKE}: {known[0]["column"]} of {known[0]["positive"][0]} and more,'
+      ' known as it is given. What a user gave before tells most of what comes'
+      ' next, and features of that are made of tasks of 0 and 1. Drop the task'
+      ' that is not wanted.'
+    )
+  elif known:
+    found.append(f'{known[0]["column"]}: taken as known with its row.')
+  elif tasks and time:  # of events they have times of their own
+    found.append(
+      f'When labels are known, "{_KNOWN}" in a task says: 0 for ratings and'
+      ' answers, which then tell of the same session too; more where they come'
+      ' late.'
     )
   return found

@@ -3,6 +3,8 @@
 import datetime
 import json
 
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 import pytest
 
 import rmtl_jax
@@ -83,18 +85,22 @@ def test_the_schema_is_what_a_person_would_write(found):
   assert schema_lib.parse(found.schema).item == 'product_id'
 
 
-def test_prepare_takes_the_schema(found, shop, tmp_path):
+def _prepared(log, record, tmp_path):
   schema = tmp_path / 'schema.json'
-  schema.write_text(json.dumps(found.schema))
-  manifest = rmtl_jax.prepare(
+  schema.write_text(json.dumps(record))
+  return rmtl_jax.prepare(
     rmtl_jax.PrepareConfig(
       source='table',
-      raw_dir=str(shop),
+      raw_dir=str(log),
       schema=str(schema),
       data_dir=str(tmp_path / 'data'),
       as_of=('none',),
     )
   )
+
+
+def test_prepare_takes_the_schema(found, shop, tmp_path):
+  manifest = _prepared(shop, found.schema, tmp_path)
   assert manifest.task_names == ('click', 'bought')
   assert manifest.report['raw_rows'] == logs.ROWS
   # `NULL` is missing, so the vocabulary has three shops and row 0.
@@ -409,4 +415,75 @@ def test_a_column_of_codes_does_not_outdo_a_rating(tmp_path, name, values):
   del columns['click']
   columns |= {name: values, 'rating': [1 + i // 7 % 5 for i in range(600)]}
   found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
-  assert [task['name'] for task in found.schema['tasks']] == ['rating']
+  assert {task['column'] for task in found.schema['tasks']} == {'rating'}
+
+
+def _ratings(values):
+  columns = _log_of_users([f'u{i % 90}' for i in range(600)])
+  del columns['click']
+  return columns | {
+    'rating': [values[i // 7 % len(values)] for i in range(600)]
+  }
+
+
+@pytest.mark.parametrize(
+  ('values', 'likes'),
+  [
+    ([1, 2, 3, 4, 5], ['4', '5']),
+    ([0.5 * i for i in range(1, 11)], ['4', '4.0', '4.5', '5', '5.0']),
+    (range(1, 11), ['8', '9', '10']),
+    ([1, 2, 3], ['3']),
+  ],
+)
+@pytest.mark.parametrize('form', ['csv', 'parquet'])
+def test_high_ratings_are_a_task(tmp_path, values, likes, form):
+  path = logs.write(tmp_path / 'log.csv', _ratings(values))
+  if form == 'parquet':
+    path = tmp_path / 'log.parquet'
+    pq.write_table(pa_csv.read_csv(tmp_path / 'log.csv'), path)
+  found = guess.guess(path)
+  like, rating = found.schema['tasks']
+  assert like == {
+    'name': 'like',
+    'column': 'rating',
+    'positive': likes,
+    'known_after_seconds': 0,
+  }
+  assert rating['name'] == rating['column'] == 'rating'
+  assert any(note.startswith('like: rating of') for note in found.notes)
+  manifest = _prepared(path, found.schema, tmp_path)
+  rows = sum(split.rows for split in manifest.splits.values())
+  high = sum(split.positives['like'] for split in manifest.splits.values())
+  expected = [v >= float(likes[0]) for v in _ratings(values)['rating']]
+  assert (high, rows) == (sum(expected), 600)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'dropped'),
+  [
+    ({'rating': [-1, 3, 6] * 200}, ()),  # somebody did not rate
+    ({'rating': [1, '', 3, 5] * 150}, ()),
+    ({'rating': list(range(12)) * 50}, ()),
+    ({'like': [i % 3 for i in range(600)]}, ()),
+    ({}, ['customer_id']),
+    ({}, ['time']),
+  ],
+)
+def test_no_task_of_high_ratings(tmp_path, changes, dropped):
+  columns = _ratings([1, 2, 3, 4, 5]) | changes
+  columns = {k: v for k, v in columns.items() if k not in dropped}
+  found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  assert not any('positive' in task for task in found.schema['tasks'])
+
+
+def test_answers_are_known_with_their_row(tmp_path):
+  columns = _log_of_users([f'u{i % 90}' for i in range(600)])
+  columns['correct'] = columns.pop('click')
+  found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  (task,) = found.schema['tasks']
+  assert task == {
+    'name': 'correct',
+    'column': 'correct',
+    'known_after_seconds': 0,
+  }
+  assert 'correct: taken as known with its row.' in found.notes
