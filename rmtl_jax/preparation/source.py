@@ -151,6 +151,8 @@ class SourceTask:
       are 0. () for 1 and true.
     negative: texts that are the label 0; if `positive` has none, all others
       are 1. () for 0 and false.
+    at_least: the number from which on a column of numbers is the label 1; None:
+      it is no such column.
     nullable: whether a label may be missing, and then is not observed.
     only_after: whether the task is judged on the positives of `after` alone.
     weights: raw columns; their product is the weight of the row's label.
@@ -172,6 +174,7 @@ class SourceTask:
   levels: tuple[int, ...] = ()
   positive: tuple[str, ...] = ()
   negative: tuple[str, ...] = ()
+  at_least: float | None = None
   nullable: bool = False
   only_after: bool = False
   weights: tuple[str, ...] = ()
@@ -185,11 +188,18 @@ class SourceTask:
     return (*self.weights, *own)
 
   @property
+  def is_told(self) -> bool:
+    """Whether the task tells what stands for its labels 0 and 1."""
+    return bool(self.positive or self.negative) or self.at_least is not None
+
+  @property
   def expected(self) -> str:
     """What a label should be, for errors."""
     if self.positive or self.negative:
       words = ', '.join(map(repr, (*self.positive, *self.negative)))
       return f'one of {words}'
+    if self.at_least is not None:
+      return raw.EXPECTED['DOUBLE']
     return kinds.expected(kinds.LOSSES.find(self.loss), self.levels)
 
   @property

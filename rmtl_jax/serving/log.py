@@ -297,7 +297,7 @@ def _faults(
     else:
       fault += f' OR {value} NOT IN (0, 1)'
       expected = '0, 1'
-      if task.positive or task.negative:
+      if task.is_told:
         expected = log_columns.label_reading(log_schema, task).expected
       found.append((column, fault, f'{expected} or nothing'))
     found += [

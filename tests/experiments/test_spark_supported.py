@@ -47,6 +47,7 @@ def test_a_plain_schema_is_taken():
     ('tasks[0].time_column', {'tasks': [{'time_column': 'b'}]}),
     ('tasks[0].positive', {'tasks': [{'column': 'y', 'positive': ['yes']}]}),
     ('tasks[0].negative', {'tasks': [{'column': 'y', 'negative': ['no']}]}),
+    ('tasks[0].at_least', {'tasks': [{'column': 'y', 'at_least': 4}]}),
   ],
 )
 def test_keys_that_are_refused(key, changes):

@@ -288,6 +288,22 @@ def test_what_stands_for_nothing():
       {'tasks': [{'column': 'y', 'kind': 'regression', 'positive': ['a']}]},
       'positive: only the labels of a binary task',
     ),
+    (
+      {'tasks': [{'column': 'y', 'kind': 'regression', 'at_least': 2}]},
+      'at_least: only the labels of a binary task',
+    ),
+    (
+      {'tasks': [{'column': 'y', 'at_least': 2, 'negative': ['1']}]},
+      'negative: at_least says what is positive',
+    ),
+    (
+      {'tasks': [{'column': 'y', 'at_least': float('nan')}]},
+      'at_least: found nan, expected a finite number',
+    ),
+    (
+      {'tasks': [{'column': 'y', 'at_least': '4'}]},
+      "at_least: found '4', expected a finite number",
+    ),
   ],
 )
 def test_values_that_contradict(changes, message):

@@ -38,7 +38,7 @@ class Label(NamedTuple):
     why: it is one.
     after: the column of the label that it implies, or ''.
     kind: `binary`, `regression` or `ordinal`.
-    likes: of a rating, the texts of high ones; () of other labels.
+    like: of a rating, the least that is high; None of other labels.
   """
 
   facts: facts_lib.Facts
@@ -46,7 +46,7 @@ class Label(NamedTuple):
   why: str
   after: str = ''
   kind: str = 'binary'
-  likes: tuple[str, ...] = ()
+  like: float | None = None
 
   @property
   def column(self) -> str:
@@ -424,24 +424,19 @@ def _outcome(
     if one.kind == 'number' and one.distinct > 2:
       why = 'no column of 0 and 1, and this is what a row led to'
       found = _of_numbers(sample, one, why)
-      return [found._replace(likes=_likes(sample, one))]
+      return [found._replace(like=_like(sample, one))]
   return []
 
 
-def _likes(
-  sample: sample_lib.Sample, facts: facts_lib.Facts
-) -> tuple[str, ...]:
-  """Texts of a rating that are high, if the column is one and has others."""
+def _like(sample: sample_lib.Sample, facts: facts_lib.Facts) -> float | None:
+  """The least high value, if the column is a rating of every row."""
   is_full = facts.filled == facts.rows and facts.sentinel is None
   few = facts.distinct <= _MOST_RATINGS and facts.least >= 0
   if not (label_names.is_rating(facts.name) and is_full and few):
-    return ()
-  text, value = facts_lib.text(sample, facts), facts_lib.number(sample, facts)
+    return None
   least = facts.least + _LIKE * (facts.largest - facts.least)
-  found = sorted(sample.fetch(f'DISTINCT {value}, {text}'))
-  high = [(number, word) for number, word in found if number >= least]
-  # 4 may be written as 4.0, of which Parquet's numbers make 4.
-  return tuple(dict.fromkeys(w for v, word in high for w in (f'{v:g}', word)))
+  value = facts_lib.number(sample, facts)
+  return min(v for (v,) in sample.fetch(f'DISTINCT {value}') if v >= least)
 
 
 def _of_numbers(

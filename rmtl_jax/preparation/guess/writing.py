@@ -104,11 +104,11 @@ def _likes(
     {
       'name': _LIKE,
       'column': task.column,
-      'positive': [*task.likes],
+      'at_least': task.like,
       _KNOWN: 0,
     }
     for task in tasks
-    if task.likes
+    if task.like is not None
   ]
 
 
@@ -431,7 +431,7 @@ def notes(
   known = [task for task in declared if task.get(_KNOWN) == 0]
   if known and known[0]['name'] == _LIKE:
     found.append(
-      f'{_LIKE}: {known[0]["column"]} of {known[0]["positive"][0]} and more,'
+      f'{_LIKE}: {known[0]["column"]} of {known[0]["at_least"]:g} and more,'
       ' known as it is given. What a user gave before tells most of what comes'
       ' next, and features of that are made of tasks of 0 and 1. Drop the task'
       ' that is not wanted.'

@@ -197,7 +197,17 @@ def of_label(task: source.SourceTask, missing: Missing) -> Reading:
   number = of_number(task.column, missing)
   if task.kind != kinds.BINARY:
     return number
-  if not (task.positive or task.negative):
+  least = task.at_least
+  if least is not None:
+    return dataclasses.replace(
+      number,
+      value=lambda value, found: (
+        f'CAST({number.value(value, found)} >= {sql.float_literal(least)}'
+        ' AS DOUBLE)'
+      ),
+      is_number=False,
+    )
+  if not task.is_told:
     return dataclasses.replace(
       number,
       value=lambda value, found: _truth(value, found, number),

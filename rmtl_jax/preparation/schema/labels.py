@@ -13,11 +13,11 @@ from rmtl_jax.preparation.schema import events as events_lib
 from rmtl_jax.preparation.schema import part as part_lib
 
 KEYS = (
-  *('column', 'time_column', 'positive', 'negative', 'null'),
+  *('column', 'time_column', 'positive', 'negative', 'at_least', 'null'),
   'known_after_seconds',
 )
 # What a time of its own says already.
-_OF_LABELS = ('column', 'positive', 'negative', 'null', 'known_after_seconds')
+_OF_LABELS = tuple(key for key in KEYS if key != 'time_column')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +72,7 @@ def parse_labels(
       'known_after_ms': None if seconds is None else round(seconds * 1000),
       'positive': positive,
       'negative': negative,
+      'at_least': _least(entry, kind),
       'nullable': nulls.is_nullable(entry),
     },
   )
@@ -95,6 +96,7 @@ def label_entries(
     'column': task.column,
     **({} if after is None else {'known_after_seconds': after / 1000}),
     **{key: list(texts) for key, texts in words.items() if texts},
+    **({} if task.at_least is None else {'at_least': task.at_least}),
     **({'null': nulls.NOT_OBSERVED} if task.nullable else {}),
     **null,
   }
@@ -122,3 +124,15 @@ def _words(
   if both := sorted({*positive} & {*negative}):
     entry.fail(f'negative: {both[0]!r} is among "positive" too')
   return positive, negative
+
+
+def _least(entry: part_lib.Part, kind: str) -> float | None:
+  """The number from which on a label is positive, if one is given."""
+  if 'at_least' not in entry.record:
+    return None
+  if kind != kinds.BINARY:
+    entry.fail('at_least: only the labels of a binary task begin at a number')
+  for key in ('positive', 'negative'):
+    if key in entry.record:
+      entry.fail(f'{key}: at_least says what is positive, so leave it out')
+  return entry.finite('at_least')

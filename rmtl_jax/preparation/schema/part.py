@@ -111,6 +111,13 @@ class Part:
       self.fail(f'{key}: found {value!r}, expected a number above 0')
     return float(value)
 
+  def finite(self, key: str) -> float:
+    """A finite number that is given."""
+    value = self.record[key]
+    if type(value) not in (int, float) or not math.isfinite(value):
+      self.fail(f'{key}: found {value!r}, expected a finite number')
+    return float(value)
+
   def levels(self, key: str) -> tuple[int, ...]:
     """Increasing whole numbers that are given."""
     found = self.record[key]

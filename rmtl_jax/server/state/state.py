@@ -81,6 +81,7 @@ class Shape:
           [*task.negative],
           task.nullable,
           task.only_after,
+          *([] if task.at_least is None else [task.at_least]),
         ]
         for task in self.tasks
       ],

@@ -427,16 +427,16 @@ def _ratings(values):
 
 
 @pytest.mark.parametrize(
-  ('values', 'likes'),
+  ('values', 'least'),
   [
-    ([1, 2, 3, 4, 5], ['4', '5']),
-    ([0.5 * i for i in range(1, 11)], ['4', '4.0', '4.5', '5', '5.0']),
-    (range(1, 11), ['8', '9', '10']),
-    ([1, 2, 3], ['3']),
+    ([1, 2, 3, 4, 5], 4),
+    ([0.5 * i for i in range(1, 11)], 4),
+    (range(1, 11), 8),
+    ([1, 2, 3], 3),
   ],
 )
 @pytest.mark.parametrize('form', ['csv', 'parquet'])
-def test_high_ratings_are_a_task(tmp_path, values, likes, form):
+def test_high_ratings_are_a_task(tmp_path, values, least, form):
   path = logs.write(tmp_path / 'log.csv', _ratings(values))
   if form == 'parquet':
     path = tmp_path / 'log.parquet'
@@ -446,7 +446,7 @@ def test_high_ratings_are_a_task(tmp_path, values, likes, form):
   assert like == {
     'name': 'like',
     'column': 'rating',
-    'positive': likes,
+    'at_least': least,
     'known_after_seconds': 0,
   }
   assert rating['name'] == rating['column'] == 'rating'
@@ -454,7 +454,7 @@ def test_high_ratings_are_a_task(tmp_path, values, likes, form):
   manifest = _prepared(path, found.schema, tmp_path)
   rows = sum(split.rows for split in manifest.splits.values())
   high = sum(split.positives['like'] for split in manifest.splits.values())
-  expected = [v >= float(likes[0]) for v in _ratings(values)['rating']]
+  expected = [v >= least for v in _ratings(values)['rating']]
   assert (high, rows) == (sum(expected), 600)
 
 
@@ -473,7 +473,7 @@ def test_no_task_of_high_ratings(tmp_path, changes, dropped):
   columns = _ratings([1, 2, 3, 4, 5]) | changes
   columns = {k: v for k, v in columns.items() if k not in dropped}
   found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
-  assert not any('positive' in task for task in found.schema['tasks'])
+  assert not any('at_least' in task for task in found.schema['tasks'])
 
 
 def test_answers_are_known_with_their_row(tmp_path):

@@ -78,6 +78,10 @@ def labels(tmp_path, task='clicked'):
     ((1.0, 2.0), {'positive': ['2'], 'negative': ['1']}),
     (('1.0', '2.0'), {'positive': ['2'], 'negative': ['1']}),
     ((0, 1), {}),
+    ((3, 4), {'at_least': 4.0}),
+    (('3.9', '4e0'), {'at_least': 4.0}),
+    ((-2.5, math.inf), {'at_least': -2.25}),
+    ((0.1, 0.5), {'at_least': 0.5}),
   ],
 )
 def test_labels(tmp_path, form, values, words):
@@ -109,8 +113,24 @@ def test_a_label_that_is_no_declared_word(tmp_path, form):
   )
 
 
+@pytest.mark.parametrize('form', ['csv', 'parquet'])
+def test_a_label_from_a_number_on_is_no_text(tmp_path, form):
+  values = [
+    None if i == 9 else '5' if n else 'two' for i, n in enumerate(LABELS)
+  ]
+  path = write(tmp_path / f'log.{form}', columns(clicked=values))
+  tasks = [{'column': 'clicked', 'at_least': 4}]
+  schema(tmp_path, tasks=tasks)
+  row = 1 + LABELS.index(0) + (form == 'csv')
+  raw_files.fails(
+    tmp_path,
+    lambda: run(tmp_path, path, tasks=tasks),
+    f"row {row}, column 'clicked': 'two', expected a number",
+  )
+
+
 @pytest.mark.parametrize(
-  'words', [{}, {'positive': ['1']}, {'negative': ['0']}]
+  'words', [{}, {'positive': ['1']}, {'negative': ['0']}, {'at_least': 1}]
 )
 @pytest.mark.parametrize('nothing', [None, math.nan, -math.nan])
 def test_nan_is_a_missing_label(tmp_path, words, nothing):

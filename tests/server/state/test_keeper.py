@@ -60,6 +60,7 @@ def test_a_newer_model_splits_at_its_own_times(past_model, place):
     {'null': 'not_observed'},
     {'known_after_seconds': 30},
     {'positive': ['1', 'yes']},
+    {'at_least': 1},
   ],
 )
 def test_labels_that_mean_something_else_are_of_another_log(
