@@ -168,44 +168,9 @@ def _rates(
     'keyed', asof_rates.key_columns(keys), tasks, idle_ms, _FROM_HERE
   )
   rested = work.keep(work.query(query, keyed=keyed), 'rested')
-  sums = asof_rates.event_sums(tasks)
   found = []
   for key in keys:
-    names = duckdb_sql.quote_all(key.columns)
-    given = ' AND '.join(
-      f'{duckdb_sql.quote(column)} IS NOT NULL' for column in key.columns
-    )
-    events = asof_rates.events_sql(
-      'rested', ['session_id', *key.columns, 'resumed'], tasks
-    )
-    both = (
-      f'SELECT row_id, session_id, {names}, timestamp AS time,'
-      f' false AS resumed{"".join(f", 0 AS {s}" for s in sums)} FROM keyed'
-      f' WHERE {given}'
-      f' UNION ALL SELECT CAST(NULL AS BIGINT), session_id, {names}, time + 1,'
-      f' resumed, {", ".join(sums)} FROM ({events}) WHERE {given}'
-    )
-    # What every session has told of the key, less what the row's own has.
-    known = ', '.join(
-      f'sum({s}) OVER every AS every_{s},'
-      f' sum(CASE WHEN resumed THEN {s} ELSE 0 END) OVER own AS own_{s}'
-      for s in sums
-    )
-    positives = [f'every_s_{i} - own_s_{i}' for i in range(len(tasks))]
-    counts = [f'every_{n} - own_{n}' for n in asof_rates.row_counts(tasks)]
-    rates = asof_rates.rates_sql(
-      key,
-      tasks,
-      train,
-      positives,
-      [f'({count})' for count in counts],
-    )
-    query = (
-      f'SELECT row_id, {rates} FROM (SELECT row_id, {known} FROM ({both})'
-      f' WINDOW every AS (PARTITION BY {names} ORDER BY time),'
-      f' own AS (PARTITION BY session_id, {names} ORDER BY time))'
-      ' WHERE row_id IS NOT NULL'
-    )
+    query = asof_rates.features_sql('keyed', 'rested', key, tasks, train)
     found.append(work.query(query, keyed=keyed, rested=rested))
   return found
 

@@ -147,8 +147,9 @@ def compute_features(
   # Joined two by two, once: every join of a view takes memory at every use.
   whole = tables[0]
   for table in tables[1:]:
+    # Rows without a value may be missing in either.
     joined = sql.create_table(
-      connection, f'FROM {whole} JOIN {table} USING (row_id)'
+      connection, f'FROM {whole} FULL JOIN {table} USING (row_id)'
     )
     sql.drop_tables(connection, whole, table)
     whole = joined

@@ -67,7 +67,7 @@ class FeatureTable:
 
   Attributes:
     table: DuckDB table with `row_id` and a DOUBLE per feature; NULL where no
-      earlier row counts.
+      earlier row counts. Rows may be missing, which have none.
     details: for the manifest, by feature: key, task, train's rate, weight.
   """
 
@@ -117,23 +117,28 @@ def make_rates(
     everything = f'(FROM {keyed} UNION ALL BY NAME FROM {open_rows})'
   query = rested_sql(everything, key_columns(keys), tasks, idle_ms)
   rested = sql.create_table(connection, query)
-  found = tuple(
-    FeatureTable(
-      _of_key(
-        connection,
-        keyed,
-        rested,
-        key,
-        tasks,
-        train,
-        (known_sums or {}).get(key, ''),
-      ),
-      rate_details([key], tasks, train),
-    )
-    for key in keys
+  resumes = sql.fetch_value(
+    connection, f'SELECT coalesce(bool_or(resumed), false) FROM {rested}'
   )
+  found = []
+  for key in keys:
+    earlier = (known_sums or {}).get(key, '')
+    told = sql.create_table(connection, _told_sql(keyed, rested, key, earlier))
+    of_told = f'SEMI JOIN {told} USING ({sql.quote_all(key.columns)})'
+    query = features_sql(
+      f'(FROM {keyed} {of_told})',
+      f'(FROM {rested} {of_told})',
+      key,
+      tasks,
+      train,
+      resumes,
+      earlier,
+    )
+    table = sql.create_table(connection, query)
+    found.append(FeatureTable(table, rate_details([key], tasks, train)))
+    sql.drop_tables(connection, told)
   sql.drop_tables(connection, rested)
-  return found
+  return tuple(found)
 
 
 def key_columns(keys: Sequence[Key]) -> list[str]:
@@ -277,44 +282,84 @@ def lacking(tasks: Sequence[source.SourceTask]) -> list[int]:
   return [i for i, task in enumerate(tasks) if task.may_lack_label]
 
 
-def _of_key(
-  connection: duckdb.DuckDBPyConnection,
+def _told_sql(keyed: str, rested: str, key: Key, known_sums: str) -> str:
+  """SQL of the keys with a row that sees a label of them; often few."""
+  by = sql.quote_all(key.columns)
+  times = (
+    f'SELECT {by}, timestamp, NULL AS time FROM {keyed}'
+    f' UNION ALL SELECT {by}, NULL, known FROM {rested}'
+  )
+  if known_sums:
+    times += f' UNION ALL SELECT {by}, NULL, time FROM {known_sums}'
+  return (
+    f'SELECT {by} FROM ({times}) WHERE {_given(key)} GROUP BY {by}'
+    ' HAVING min(time) < max(timestamp)'
+  )
+
+
+def features_sql(
   keyed: str,
   rested: str,
   key: Key,
   tasks: Sequence[source.SourceTask],
   train: Sequence[float],
-  known_sums: str,
+  resumes: bool = True,
+  known_sums: str = '',
 ) -> str:
-  """Makes a table of the rates by one key."""
+  """SQL of `row_id` and the rates by one key, of rows that have it.
+
+  What becomes known is an event of its own, which rows see from the ms after it
+  on.
+
+  Args:
+    keyed: relation as `make_rates` takes it.
+    rested: relation of `rested_sql`.
+    key: of the rates.
+    tasks: the reader's.
+    train: each task's prior rate.
+    resumes: whether a session may go on after a rest.
+    known_sums: relation of earlier rows, as for `make_rates`; '' for none.
+  """
+  by, sums, given = sql.quote_all(key.columns), event_sums(tasks), _given(key)
+  zeros, names = ''.join(f', 0 AS {name}' for name in sums), ', '.join(sums)
+  events = events_sql(rested, ['session_id', *key.columns, 'resumed'], tasks)
+  rows = (
+    f'SELECT row_id, session_id, {by}, timestamp AS time, false AS resumed'
+    f'{zeros} FROM {keyed} r WHERE {given}'
+    f' UNION ALL SELECT NULL, session_id, {by}, time + 1, resumed, {names}'
+    f' FROM ({events}) e WHERE {given}'
+  )
+  if known_sums:
+    rows += (
+      f' UNION ALL SELECT NULL, NULL, {by}, time + 1, false, {names}'
+      f' FROM {known_sums}'
+    )
   # What every session has told of the key, less what the row's own session has:
   # only sessions that go on after a rest can have told anything by then.
-  every = _running(connection, rested, key.columns, tasks, known_sums)
-  resumed = f'(FROM {rested} WHERE resumed)'
-  own = _running(connection, resumed, ['session_id', *key.columns], tasks)
-
-  names = [f's_{i}' for i in range(len(tasks))], row_counts(tasks)
-  sums, counts = (
-    [f'every.{name} - coalesce(own.{name}, 0)' for name in some]
-    for some in names
+  told = [f'sum({name}) OVER every' for name in sums]
+  windows = f'every AS (PARTITION BY {by} ORDER BY time)'
+  if resumes:
+    own = 'sum(CASE WHEN resumed THEN {} ELSE 0 END) OVER own'
+    told = [
+      f'{every} - {own.format(name)}'
+      for every, name in zip(told, sums, strict=True)
+    ]
+    windows += f', own AS (PARTITION BY session_id, {by} ORDER BY time)'
+  columns = ', '.join(
+    f'{value} AS {name}' for value, name in zip(told, sums, strict=True)
   )
-  rates = rates_sql(key, tasks, train, sums, counts)
-  table = sql.create_table(
-    connection,
-    f'SELECT r.row_id, {rates} FROM {keyed} r'
-    f' ASOF LEFT JOIN {every} every ON {_same(key, "every")}'
-    ' AND r.timestamp > every.time'
-    f' ASOF LEFT JOIN {own} own ON r.session_id = own.session_id'
-    f' AND {_same(key, "own")} AND r.timestamp > own.time',
+  positives = [f's_{i}' for i in range(len(tasks))]
+  rates = rates_sql(key, tasks, train, positives, row_counts(tasks))
+  return (
+    f'SELECT row_id, {rates} FROM (SELECT row_id, {columns} FROM ({rows})'
+    f' WINDOW {windows}) WHERE row_id IS NOT NULL'
   )
-  sql.drop_tables(connection, every, own)
-  return table
 
 
-def _same(key: Key, other: str) -> str:
-  """SQL of whether the rows `r` have the key of others."""
+def _given(key: Key) -> str:
+  """SQL of whether a row has the key."""
   columns = map(sql.quote, key.columns)
-  return ' AND '.join(f'r.{column} = {other}.{column}' for column in columns)
+  return ' AND '.join(f'{column} IS NOT NULL' for column in columns)
 
 
 def rates_sql(
@@ -353,35 +398,6 @@ def event_sums(tasks: Sequence[source.SourceTask]) -> list[str]:
   """Columns of `events_sql` that add up."""
   positives = [f's_{i}' for i in range(len(tasks))]
   return ['n', *positives, *(f'n_{i}' for i in lacking(tasks))]
-
-
-def _running(
-  connection: duckdb.DuckDBPyConnection,
-  rested: str,
-  keys: Sequence[str],
-  tasks: Sequence[source.SourceTask],
-  known_sums: str = '',
-) -> str:
-  """Makes running sums per key up to `time`.
-
-  Rows `n`, positives `s_<i>`, and rows `n_<i>` of a task that not all have.
-  """
-  events = events_sql(rested, keys, tasks)
-  if known_sums:
-    events += f' UNION ALL FROM {known_sums}'
-  by, sums = sql.quote_all(keys), event_sums(tasks)
-  given = ' AND '.join(f'{sql.quote(key)} IS NOT NULL' for key in keys)
-  totals = ', '.join(f'sum({name}) AS {name}' for name in sums)
-  running = ', '.join(
-    f'CAST(sum({name}) OVER past AS BIGINT) AS {name}' for name in sums
-  )
-  return sql.create_table(
-    connection,
-    f'SELECT {by}, time, {running} FROM ('
-    f' SELECT {by}, time, {totals} FROM ({events})'
-    f' WHERE {given} GROUP BY {by}, time)'
-    f' WINDOW past AS (PARTITION BY {by} ORDER BY time)',
-  )
 
 
 def events_sql(
