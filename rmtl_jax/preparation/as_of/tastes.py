@@ -4,8 +4,8 @@ What share of the user's earlier rows of the same brand, say, was positive. They
 are rates (see rates.py) of two keys, and count the same labels from the same
 time on.
 
-Fields are those that differ within users. `prepare` finds them over all rows
-and reads no label for that.
+Fields are those that differ within users. `prepare` finds them over all rows of
+some users and reads no label for that.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from rmtl_jax.preparation.schema import fields as fields_lib
 
 GROUP = 'tastes'
 # Fields of a log at most, their values at least, and the mean number of values
-# of a user with several rows at least.
+# of a user at least.
 _FIELDS, _VALUES, _OF_USER = 6, 3, 1.5
 _says_time = words.any_of(
   'hour hours hourmin daypart day dayofweek dow weekday month'
 )
+# Users with several rows that are asked at most: those of the least hashes.
+_USERS = 10_000
 
 
 def fields_of(rows: source.SourceTable) -> list[source.SourceField]:
@@ -77,11 +79,16 @@ def find_sql(
   numbers = range(len(fields))
   sizes = ', '.join(f'count(DISTINCT v_{i}) AS n_{i}' for i in numbers)
   means = ', '.join(f'avg(n_{i}) AS m_{i}' for i in numbers)
-  rows = f'(SELECT {user} AS "user", {named} FROM {view})'
+  users = (
+    f'SELECT "user" FROM (SELECT {user} AS "user" FROM {view})'
+    ' WHERE "user" IS NOT NULL GROUP BY "user" HAVING count(*) > 1'
+    f' ORDER BY md5({value(sql.quote("user"))}) LIMIT {_USERS}'
+  )
   return (
-    f'SELECT * FROM (SELECT {sizes} FROM {rows}), (SELECT {means} FROM ('
-    f'SELECT {sizes} FROM {rows} WHERE "user" IS NOT NULL GROUP BY "user"'
-    ' HAVING count(*) > 1))'
+    f'WITH asked AS (SELECT * FROM (SELECT {user} AS "user", {named}'
+    f' FROM {view}) WHERE "user" IN ({users}))'
+    f' SELECT * FROM (SELECT {sizes} FROM asked), (SELECT {means} FROM ('
+    f'SELECT {sizes} FROM asked GROUP BY "user"))'
   )
 
 

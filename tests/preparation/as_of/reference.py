@@ -176,13 +176,13 @@ def _tastes(rows):
     given = {}
     for row in rows:
       given.setdefault(row.user, []).append(getattr(row, name))
-    counts = [
-      len({*values} - {None})
+    several = [
+      {*values} - {None}
       for user, values in given.items()
       if user and len(values) > 1
     ]
-    mean = sum(counts) / max(len(counts), 1)
-    if len({getattr(row, name) for row in rows} - {None}) >= 3 and mean >= 1.5:
+    mean = sum(map(len, several)) / max(len(several), 1)
+    if len(set().union(*several)) >= 3 and mean >= 1.5:
       means[name] = mean
   return sorted(means, key=lambda name: -means[name])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from types import SimpleNamespace
 
 import pytest
@@ -80,7 +81,8 @@ def values(name, *users):
 @pytest.mark.parametrize(
   ('users', 'made'),
   [
-    (('xy', 'z'), True),  # one row of a user tells nothing
+    (('xyz', 'zz', 'zz', 'x', 'y'), True),  # one row of a user tells nothing
+    (('xy', 'z'), False),
     (('xy', 'zz'), True),  # a mean of 1.5
     (('xy', 'zz', 'xx'), False),
     (('xy', 'xy'), False),  # two values
@@ -99,6 +101,20 @@ def test_parts_of_the_time_are_no_tastes():
   rows = SimpleNamespace(fields=fields, user_field='u', item_field='brand')
   found = [field.name for field in asof_tastes.fields_of(rows)]
   assert found == ['holiday', 'monthly']
+
+
+def test_fields_of_a_log_of_many_users(monkeypatch):
+  """The users of the least hashes decide."""
+  by_hash = sorted('012', key=lambda i: hashlib.md5(f'u{i}'.encode()).digest())
+  assert by_hash == ['2', '0', '1']
+  monkeypatch.setattr(asof_tastes, '_USERS', 1)
+  for users, made in (
+    (('xx', 'yy', 'xyz'), True),
+    (('xyz', 'xyz', 'yy'), False),
+    (('xyz', 'xx', 'y'), True),  # one row of a user tells nothing
+  ):
+    (found, *_) = asof_reference.features(values('brand', *users))
+    assert ('user_like_rate_by_brand' in found) == made
 
 
 def test_six_fields_at_most_those_that_differ_most_first():
