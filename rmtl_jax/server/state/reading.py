@@ -7,6 +7,7 @@ import decimal
 import hashlib
 import json
 import math
+import pathlib
 import re
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet
 from rmtl_jax.preparation import checks, sql
 from rmtl_jax.preparation import labels as labels_sql
+from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.sources import table_events
 from rmtl_jax.server.state import records
 from rmtl_jax.serving import log, log_columns, lookup, past, rows
 from rmtl_jax.serving import vocabulary as vocabulary_lib
@@ -43,6 +46,9 @@ class Reader:
     """Makes a database for rows that are being read."""
     self.schema = log_columns.make_log_schema(manifest)
     self._outcomes = log_columns.outcome_columns(manifest)
+    events = self.schema.events
+    codes = table_events.codes(events).impressions if events else ()
+    self._impressions = frozenset(codes)
     self._lock = threading.Lock()
     self._connection = sql.connect(threads=1)
     log.create_table(self._connection, self.schema)
@@ -68,6 +74,7 @@ class Reader:
       types.InputError: a column or a value that can't be used; names column
         and row.
     """
+    of_events = not scored and self.schema.event_column(table.schema)
     log.check(
       self.schema,
       table.schema,
@@ -75,8 +82,9 @@ class Reader:
       needs_user=needs.users,
       needs_item=needs.user_history or needs.sessions,
       needs_labels=not scored,
-      # A later model may read what this one ignores.
-      needs_tastes=needs.tastes or not scored,
+      # A later model may read what this one ignores; of events it reads
+      # impressions.
+      needs_tastes=not of_events and (needs.tastes or not scored),
     )
     for chunk in table.chunks(_CHUNK):
       if scored and (few := self._keys(chunk.table)) is not None:
@@ -84,6 +92,12 @@ class Reader:
         continue
       found = self._select(chunk, scored)
       columns = found.to_pydict()
+      if self._impressions.intersection(columns.get('event', ())):
+        raw.check_columns(
+          pathlib.Path(table.path),
+          table.schema.names,
+          list(self.schema.tastes.values()),
+        )
       tastes = [f'v_{i}' for i in range(len(self.schema.tastes))]
       for name in ('session', 'user', 'item', *tastes):
         values = vocabulary_lib.whole(found[name].combine_chunks())

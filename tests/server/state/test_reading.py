@@ -13,7 +13,8 @@ from rmtl_jax.data import manifest_file
 from rmtl_jax.server.state import reading, records
 from rmtl_jax.serving import past
 from rmtl_jax.serving import rows as rows_lib
-from tests.serving import past_run
+from tests.server.state import test_replay_events
+from tests.serving import past_run, test_events
 
 NEEDS = past.Needs((), False)
 KEYS = {
@@ -182,3 +183,24 @@ def test_labels_of_every_kind_are_no_part_of_a_row(tmp_path):
     table = rows_lib.rows_of_table(pa.table(row | told))
     found += of_stay.read(table, NEEDS, False)
   assert found[0].identity == found[1].identity
+
+
+def test_events_have_the_fields_of_tastes_if_they_are_impressions(tmp_path):
+  run = past_run.prepare_run(
+    tmp_path,
+    raw=test_replay_events.with_own_label(test_events.raw_events()),
+    schema=test_replay_events.OWN_LABEL,
+    as_of=('tastes',),
+  )
+  reader = reading.Reader(manifest_file.read_copy(run))
+  names = {'visit': 'a', 'who': 'u', 'item': 'x', 'time': 9, 'liked': None}
+
+  def read(*kinds, **columns):
+    rows = [names | columns | {'what': kind} for kind in kinds]
+    table = rows_lib.rows_of_table(pa.Table.from_pylist(rows))
+    return [row.values for row in reader.read(table, NEEDS, scored=False)]
+
+  assert read('cart', 'buy') == [(None,)] * 2
+  assert read('cart', 'peek', brand='b') == [('b',)] * 2
+  with pytest.raises(types.InputError, match="no column 'brand'"):
+    read('cart', 'peek')
