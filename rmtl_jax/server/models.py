@@ -16,6 +16,7 @@ import rmtl_jax
 from rmtl_jax import types
 from rmtl_jax.runtime import programs
 from rmtl_jax.server import settings as settings_lib
+from rmtl_jax.serving import raw_fields
 from rmtl_jax.serving import scorer as scorer_lib
 
 # What is written last, of an export and of a run: the first that is there
@@ -47,6 +48,13 @@ class Served:
   def described(self) -> dict[str, Any]:
     """What `/v1/model` tells."""
     scorer, manifest = self.scorer, self.scorer.manifest
+    encoder = scorer.encoder
+    read = {field.name for field in encoder.read} | encoder.tastes.keys()
+    columns = [
+      raw_fields.source_field(field, manifest)
+      for field in manifest.fields
+      if field.name in read and 'as_of' not in field.details
+    ]
     return {
       'version': self.version,
       'package': rmtl_jax.__version__,
@@ -58,8 +66,7 @@ class Served:
       ],
       'columns': [
         {'name': field.column, 'field': field.name, 'kind': field.kind}
-        for field in scorer.encoder.fields
-        if 'as_of' not in field.details
+        for field in columns
       ],
       'as_of': list(scorer.computed),
       'reads_sessions': scorer.needs.sessions,

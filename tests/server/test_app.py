@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import types
 from concurrent import futures
 
 import numpy as np
@@ -12,7 +13,9 @@ import pyarrow as pa
 import pytest
 
 import rmtl_jax
+from rmtl_jax.data import manifest_file
 from rmtl_jax.server import bodies
+from rmtl_jax.serving import encoder, past
 from tests.server import client as client_lib
 from tests.serving import past_run
 
@@ -207,6 +210,25 @@ def test_what_the_model_is(client):
     'columns'
   ]
   assert found['as_of'] == [] and found['state'] is None
+
+
+def test_columns_of_a_model_that_ignores_a_field_of_tastes(tmp_path):
+  from rmtl_jax.server import models
+
+  run = past_run.prepare_run(
+    tmp_path, raw=past_run.log(300), schema=past_run.BRANDS, as_of=('tastes',)
+  )
+  manifest = manifest_file.read_copy(run)
+  scorer = types.SimpleNamespace(
+    encoder=encoder.Encoder(run, manifest, ['brand', 'item']),
+    manifest=manifest,
+    stage='',
+    computed=(),
+    needs=past.Needs((), False),
+  )
+  found = models.Served(scorer, '', '', (), 0.0, most=32).described()
+  names = [column['name'] for column in found['columns']]
+  assert names == ['who', 'brand', 'tags', 'price']
 
 
 def test_a_bad_request_spoils_no_other(plain_model):
