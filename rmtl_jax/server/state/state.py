@@ -142,7 +142,7 @@ class Look:
     """Nothing is read yet."""
     self._store, self._shape = store, of
     self._sessions: dict[tuple[str, int], Session] = {}
-    self._rates: dict[tuple[str, str, int], Counter[str]] = {}
+    self._open: dict[tuple[str, str, int], dict[str, Counter[str]]] = {}
     self._numbers: dict[records.Count, int] = {}
     self._own: dict[tuple[str, int, str], dict[str, Counter[str]]] = {}
 
@@ -207,7 +207,7 @@ class Look:
     value = self._value(row, key)
     if value is None:
       return 0, 0
-    open_ = self._of_open(row, key, value)
+    open_ = self._of_open(row, key).get(value, Counter())
     own = self._of_session(row, key).get(value, Counter())
     sums = []
     for what in (f's{task}', labels_lib.rows_count(self._shape.tasks, task)):
@@ -218,32 +218,35 @@ class Look:
   def _value(self, row: records.Row | records.Event, key: str) -> str | None:
     return records.keys(row, self._shape.tastes).get(key)
 
-  def _of_open(self, row: records.Row, key: str, value: str) -> Counter[str]:
-    """What rows outside of the counters add to a key's."""
-    at = key, value, row.time
-    if at not in self._rates:
-      found: Counter[str] = Counter()
-      # A user's with the value of a field are among the user's.
-      of = key if key in ('user', 'item') else 'user'
-      for event, last in self._store.open_events(of, getattr(row, of)):
-        if self._value(event, key) == value:
-          self._tell(found, event, last, row.time)
-      self._rates[at] = found
-    return self._rates[at]
+  def _of_open(self, row: records.Row, key: str) -> dict[str, Counter[str]]:
+    """What rows outside of the counters add to a key's, by value."""
+    # A user's with the value of a field are among the user's.
+    of = key if key in ('user', 'item') else 'user'
+    at = key, getattr(row, of), row.time
+    if at not in self._open:
+      events = self._store.open_events(of, getattr(row, of))
+      self._open[at] = self._told(events, key, row.time)
+    return self._open[at]
 
   def _of_session(self, row: records.Row, key: str) -> dict[str, Counter[str]]:
     """What a row's own session adds to rates, which the row doesn't see."""
     at = row.owner, row.time, key
     if at not in self._own:
-      found: dict[str, Counter[str]] = {}
       session = self.session(row)
-      for event in session.events:
-        value = self._value(event, key)
-        if value is not None:
-          into = found.setdefault(value, Counter())
-          self._tell(into, event, session.last[event.visit], row.time)
-      self._own[at] = found
+      events = [(event, session.last[event.visit]) for event in session.events]
+      self._own[at] = self._told(events, key, row.time)
     return self._own[at]
+
+  def _told(
+    self, events: Iterable[tuple[records.Event, int]], key: str, time: int
+  ) -> dict[str, Counter[str]]:
+    """What rows, beside the last of their visits, have told by a time."""
+    found: dict[str, Counter[str]] = {}
+    for event, last in events:
+      value = self._value(event, key)
+      if value is not None:
+        self._tell(found.setdefault(value, Counter()), event, last, time)
+    return found
 
   def _tell(
     self, found: Counter[str], event: records.Event, last: int, time: int

@@ -15,6 +15,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax import types
+from rmtl_jax.preparation import source
 from rmtl_jax.server import bodies
 from rmtl_jax.server.state import (
   changes,
@@ -195,6 +196,30 @@ def test_odd_names_are_kept_apart(scorer, place):
         assert look.pair(row) == (1, before.time)
         assert look.rate(row, 'item', 0) == (0, 0)
         assert len(look.session(row).events) == len(names)
+
+
+def test_open_rows_of_a_user_are_read_once_for_all_values(tmp_path):
+  tasks = (source.SourceTask('click'),)
+  shape = state_lib.Shape(tasks, 1000, (None, None), (), tastes=('brand',))
+  store = sqlite.Store(tmp_path)
+  shown = [
+    records.Row('s', 'u', 'a', i, [(1, None)], b'%d' % i, values=(f'b{i % 5}',))
+    for i in range(10)
+  ]
+  asked = [
+    records.Row('t', 'u', 'a', 5000, values=(f'b{i}',)) for i in range(6)
+  ]
+  with store.writing(shape.asked(shown)) as change:
+    changes.append(change, shape, shown)
+  with store.reading(shape.asked(asked)) as reads:
+    calls = []
+    found = reads.open_events
+    reads.open_events = lambda *of: calls.append(of) or found(*of)
+    look = state_lib.Look(reads, shape)
+    rates = [look.rate(row, 'by_brand', 0) for row in asked]
+  assert rates == [(2, 2)] * 5 + [(0, 0)]
+  assert calls == [('user', 'u')]
+  store.close()
 
 
 def test_whoever_lost_the_lock_commits_nothing(store):
