@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from rmtl_jax.server.state import labels as labels_lib
 # another row by now, and of a row whose session turned out to have begun in an
 # earlier split. What asks for earlier rows does not see it.
 NEVER = 2**52
+# Characters of a user with a value that counters name as they are.
+_LONGEST = 256
 
 
 class Row(NamedTuple):
@@ -116,8 +119,15 @@ def keys(row: Event | Row, tastes: Sequence[str]) -> dict[str, str]:
   if row.user is not None:
     for name, value in zip(tastes, row.values, strict=False):
       if value is not None:
-        found[rates.value_column(name)] = pair(row.user, value)
+        found[rates.value_column(name)] = _short(pair(row.user, value))
   return {key: value for key, value in found.items() if value is not None}
+
+
+def _short(name: str) -> str:
+  """The name, or a hash of a long one: counters repeat it."""
+  if len(name) <= _LONGEST:
+    return name
+  return hashlib.blake2b(name.encode(), digest_size=32).hexdigest()
 
 
 def pair(user: str, value: str) -> str:

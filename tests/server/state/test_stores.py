@@ -198,6 +198,28 @@ def test_odd_names_are_kept_apart(scorer, place):
         assert len(look.session(row).events) == len(names)
 
 
+def test_long_values_of_a_field_are_stored_once(tmp_path):
+  tasks = (source.SourceTask('click'),)
+  shape = state_lib.Shape(tasks, 1000, (None, None), (), tastes=('brand',))
+  store = sqlite.Store(tmp_path)
+  long = 10**5 * 'b'
+  shown = [('x', long, 1), ('y', long + 'c', 0), ('z', long, 0)]
+  rows = [
+    records.Row(
+      None, 'u', item, 9000 * i, [(label, None)], b'%d' % i, None, (b,)
+    )
+    for i, (item, b, label) in enumerate(shown)
+  ]
+  last = records.Row(None, 'u', 'a', 10**6, values=(long,))
+  with store.writing(shape.asked(rows)) as change:
+    changes.append(change, shape, [*rows, last._replace(labels=[(0, None)])])
+  assert store._rows('SELECT max(length(key)) FROM counters')[0][0] < 100
+  with store.reading(shape.asked([last])) as reads:
+    look = state_lib.Look(reads, shape)
+    assert look.rate(last, 'by_brand', 0) == (1, 2)
+  store.close()
+
+
 def test_open_rows_of_a_user_are_read_once_for_all_values(tmp_path):
   tasks = (source.SourceTask('click'),)
   shape = state_lib.Shape(tasks, 1000, (None, None), (), tastes=('brand',))
