@@ -24,6 +24,7 @@ from rmtl_jax.runtime import rounding, workdir, writers
 from rmtl_jax.studies.comparison import methods as methods_lib
 from rmtl_jax.studies.comparison import runs as comparison_runs
 
+Job = methods_lib.Job
 Method = methods_lib.Method
 Record = dict[str, Any]
 # Learning rate of stage 3 by method name.
@@ -105,7 +106,7 @@ def _tune(
       'method': method.name,
       'learning_rate': rate,
       runs.monitor.figure: float(
-        np.mean([runs.best(method, seed, rate) for seed in seeds])
+        np.mean([runs.best(Job(method, seed, rate)) for seed in seeds])
       ),
     }
     for method in methods
@@ -143,7 +144,7 @@ def _results(
   replicates, kept, seconds = {}, [], {}
   for method in methods:
     for seed in seeds:
-      record = runs.record(method, seed, rates.get(method.name))
+      record = runs.record(Job(method, seed, rates.get(method.name)))
       draws = record.pop('replicates')
       replicates[method.name, seed] = {
         name: np.asarray(values, np.float64) for name, values in draws.items()
@@ -152,7 +153,7 @@ def _results(
       seconds[stage] = seconds.get(stage, 0.0) + record.pop('seconds')
       kept.append(record)
   critics = [
-    runs.critics_record(critic, seed)
+    runs.critics_record(Job(critic, seed))
     for critic in dict.fromkeys(m.critics for m in methods if m.needs_critics)
     for seed in seeds
   ]

@@ -12,7 +12,7 @@ from rmtl_jax import types
 from rmtl_jax.runtime import checkpoints, integrity
 from rmtl_jax.studies.comparison import methods
 
-Method = methods.Method
+Job = methods.Job
 Record = dict[str, Any]
 
 # Seconds between checkpoints of a stage in training.
@@ -27,16 +27,14 @@ class Files:
     """Remembers the directory; reads nothing."""
     self._path, self._runs = path, path / runs
 
-  def run(
-    self, method: Method, seed: int, learning_rate: float | None = None
-  ) -> pathlib.Path:
+  def run(self, job: Job) -> pathlib.Path:
     """The JSON file of a finished run's metrics."""
-    rate = '' if learning_rate is None else str(learning_rate)
-    return self._runs / _slug(method) / rate / f'{seed}.json'
+    rate = '' if job.learning_rate is None else str(job.learning_rate)
+    return self._runs / _slug(job.method) / rate / f'{job.seed}.json'
 
-  def critics(self, method: Method, seed: int) -> pathlib.Path:
+  def critics(self, job: Job) -> pathlib.Path:
     """The JSON file of finished critics' statistics."""
-    return self._path / 'critics' / _slug(method) / f'{seed}.json'
+    return self._path / 'critics' / _slug(job.method) / f'{job.seed}.json'
 
   def read(self, file: pathlib.Path) -> Record:
     """Reads one of these files.
@@ -51,34 +49,28 @@ class Files:
     file.parent.mkdir(parents=True, exist_ok=True)
     integrity.write_sealed(file, record)
 
-  def unfinished(
-    self, stage: str, method: Method, seed: int, learning_rate: float | None
-  ) -> checkpoints.LateStore:
+  def unfinished(self, stage: str, job: Job) -> checkpoints.LateStore:
     """The checkpoints of a stage in training."""
-    name = f'{stage}-{_slug(method)}-{learning_rate}-{seed}'
+    name = f'{stage}-{_slug(job.method)}-{job.learning_rate}-{job.seed}'
     return checkpoints.LateStore(self._path / 'unfinished' / name, SAVE_PERIOD)
 
-  def save_params(
-    self, stage: str, method: Method, seed: int, params: Any
-  ) -> None:
+  def save_params(self, stage: str, job: Job, params: Any) -> None:
     """Saves the parameters that later stages start from."""
-    place = self._params(stage, method, seed)
+    place = self._params(stage, job)
     with contextlib.closing(checkpoints.Store(place, keep=1)) as store:
       store.save(0, params, {'stage': stage, 'epoch': 0})
 
-  def has_params(self, stage: str, method: Method, seed: int) -> bool:
+  def has_params(self, stage: str, job: Job) -> bool:
     """Whether these parameters are there; `rmtl prune` drops them."""
-    return self._params(stage, method, seed).is_dir()
+    return self._params(stage, job).is_dir()
 
-  def load_params(
-    self, stage: str, method: Method, seed: int, template: Any
-  ) -> Any:
+  def load_params(self, stage: str, job: Job, template: Any) -> Any:
     """Restores these parameters.
 
     Raises:
       types.InputError: they are damaged or gone.
     """
-    directory = self._params(stage, method, seed)
+    directory = self._params(stage, job)
     with contextlib.closing(checkpoints.Store(directory, keep=1)) as store:
       restored = store.restore(lambda record: template)
     if restored is None:
@@ -88,11 +80,12 @@ class Files:
       )
     return restored.arrays
 
-  def _params(self, stage: str, method: Method, seed: int) -> pathlib.Path:
-    return self._path / 'checkpoints' / stage / _slug(method) / str(seed)
+  def _params(self, stage: str, job: Job) -> pathlib.Path:
+    slug = _slug(job.method)
+    return self._path / 'checkpoints' / stage / slug / str(job.seed)
 
 
-def _slug(method: Method) -> str:
+def _slug(method: methods.Method) -> str:
   """Turns the method's name into a file name; a hash replaces a long end."""
   name = re.sub(r'[^\w.+@=-]', ',', method.name)
   if len(name) <= _LONGEST_NAME:

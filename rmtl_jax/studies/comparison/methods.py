@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
@@ -152,6 +152,48 @@ class Method:
         for control in map(registry.find, registry.CONTROLS)
       ),
     )
+
+
+class Job(NamedTuple):
+  """What is trained once: a method with one seed, or its critics.
+
+  Attributes:
+    method: what is trained.
+    seed: of all randomness.
+    learning_rate: of stage 3; None for a pre-trained model and for critics.
+  """
+
+  method: Method
+  seed: int
+  learning_rate: float | None = None
+
+  def __str__(self) -> str:
+    rate = '' if self.learning_rate is None else f' at {self.learning_rate:g}'
+    return f'{self.method.name}{rate}, seed {self.seed}'
+
+  @property
+  def pretrained(self) -> Job:
+    """The pre-trained model that it starts from."""
+    return Job(self.method.pretrained, self.seed)
+
+  @property
+  def critics(self) -> Job:
+    """Its critics."""
+    return Job(self.method.critics, self.seed)
+
+  def config(self, base: config_lib.Config) -> config_lib.Config:
+    """The settings of its runs."""
+    config = dataclasses.replace(self.method.config(base), seed=self.seed)
+    if self.learning_rate is None:
+      return config
+    # Patience never runs out, so that every method gets the same number of
+    # steps: unequal training would look like a difference of weightings.
+    finetune = dataclasses.replace(
+      config.finetune,
+      learning_rate=self.learning_rate,
+      patience=config.finetune.max_epochs + 1,
+    )
+    return dataclasses.replace(config, finetune=finetune)
 
 
 def expand(config: config_lib.Config) -> list[Method]:

@@ -15,7 +15,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import vectors
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.results import summary
-from rmtl_jax.runtime import memory, workdir
+from rmtl_jax.runtime import checkpoints, memory, workdir
 from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.studies import population as population_lib
 from rmtl_jax.studies.comparison import files as comparison_files
@@ -26,6 +26,7 @@ from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 
+Job = methods.Job
 Method = methods.Method
 Record = dict[str, Any]
 
@@ -112,7 +113,7 @@ class Runs:
       else 1
     )
     # Parameters of the seeds at hand.
-    self._params: dict[tuple[str, Method, int], Any] = {}
+    self._params: dict[tuple[str, Job], Any] = {}
     self._begin, self.finished, self._expected = time.monotonic(), 0, 0
 
   def check(self, configs: Iterable[config_lib.Config]) -> None:
@@ -160,13 +161,15 @@ class Runs:
     for method in methods:
       for position, seed in enumerate(config.seeds):
         rates = [None] if not method.weighting else config.learning_rates
-        missing = sum(
-          not self._files.run(method, seed, rate).exists() for rate in rates
-        )
+        jobs = [Job(method, seed, rate) for rate in rates]
+        missing = len(self._missing(jobs))
         if method.weighting and not (tuned and position < config.tuning_seeds):
           # One of the rates, whichever is chosen.
           missing = int(missing == len(rates))
         self._expected += missing
+
+  def _missing(self, jobs: Iterable[Job]) -> list[Job]:
+    return [job for job in jobs if not self._files.run(job).exists()]
 
   def train(self, variants: Sequence[Variant], seeds: Sequence[int]) -> None:
     """Trains stage 3 of variants x seeds, and the stages before it."""
@@ -174,15 +177,10 @@ class Runs:
       chunk = seeds[begin : begin + self.population]
       # Parameters of earlier seeds are not needed again: memory stays constant.
       self._params.clear()
-      jobs = [
-        (variant, seed)
-        for variant in variants
-        for seed in chunk
-        if not self._files.run(
-          variant.method, seed, variant.learning_rate
-        ).exists()
-      ]
-      configs = [variant.method.config(self.config) for variant, _ in jobs]
+      jobs = self._missing(
+        Job(v.method, seed, v.learning_rate) for v in variants for seed in chunk
+      )
+      configs = [job.method.config(self.config) for job in jobs]
       programs = [self._share(c).models.finetune(c) for c in configs]
       for _, group in population_lib.by_program(
         zip(programs, jobs, strict=True), self.population
@@ -192,173 +190,137 @@ class Runs:
 
   def pretrain(self, methods: Sequence[Method], seeds: Sequence[int]) -> None:
     """Trains stage 1 of models x seeds; ensembles one by one."""
-    jobs = []
-    for method in dict.fromkeys(methods):
-      config = method.config(self.config)
-      for seed in seeds:
-        if self._files.run(method, seed).exists():
-          continue
-        if config.ensemble == 1:
-          jobs.append((method, seed))
-        else:
-          self._pretrain_ensemble(
-            method, dataclasses.replace(config, seed=seed)
-          )
-    configs = [method.config(self.config) for method, _ in jobs]
+    together, configs = [], []
+    for job in self._missing(
+      Job(method, seed) for method in dict.fromkeys(methods) for seed in seeds
+    ):
+      config = job.config(self.config)
+      if config.ensemble == 1:
+        together.append(job)
+        configs.append(config)
+      else:
+        self._pretrain_ensemble(job, config)
     programs = [self._share(c).models.pretrain(c) for c in configs]
     for _, group in population_lib.by_program(
-      zip(programs, jobs, strict=True), self.population
+      zip(programs, together, strict=True), self.population
     ):
       self._params.clear()
       memory.clear_programs()
       self._pretrain(group)
 
-  def _pretrain(self, jobs: Sequence[tuple[Method, int]]) -> None:
+  def _pretrain(self, jobs: Sequence[Job]) -> None:
     stages = [
-      actor_stage.pretrain(self._context(method, seed, 'pretrain'))
-      for method, seed in jobs
+      actor_stage.pretrain(self._context(job, 'pretrain')) for job in jobs
     ]
-    with _named(_run(method, seed) for method, seed in jobs):
+    with _named(jobs):
       population_lib.fit_together(stages, self.population)
-    for one, (method, seed) in zip(stages, jobs, strict=True):
+    for one, job in zip(stages, jobs, strict=True):
       arm = one.arms['pretrain']
-      limits = one.context.config.pretrain
-      self._check_converged(arm.stopping, method, seed, limits)
-      self._keep('pretrain', method, seed, arm.best_params)
-      self._finish_actor(one, method, seed, None, {})
+      self._check_converged(job, arm.stopping, one.context.config.pretrain)
+      self._keep('pretrain', job, arm.best_params)
+      self._finish_actor(job, one, {})
 
-  def _pretrain_ensemble(
-    self, method: Method, config: config_lib.Config
-  ) -> None:
-    """Stage 1 of every member, one after the other; no parameters are kept.
-
-    Args:
-      method: an ensemble.
-      config: its settings, with the seed.
-    """
+  def _pretrain_ensemble(self, job: Job, config: config_lib.Config) -> None:
+    """Stage 1 of every member, one after the other; no parameters are kept."""
     self._params.clear()
     memory.clear_programs()
     members = []
     for one in workdir.member_configs(config):
-      context = self._context_of(one, method, 'pretrain')
+      # Of the member's seed, not the job's.
+      own = job._replace(seed=one.seed)
+      context = self._context_of(one, self._files.unfinished('pretrain', own))
       members.append(actor_stage.pretrain(context))
-      with _named([_run(method, config.seed)]):
+      with _named([job]):
         stage.run(members[-1])
       stopping = members[-1].arms['pretrain'].stopping
-      self._check_converged(stopping, method, config.seed, one.pretrain)
+      self._check_converged(job, stopping, one.pretrain)
     test = self._share(config).splits.get('test')
     figures = comparison_records.of_ensemble(config, members, test)
-    self._finish(members, method, config.seed, None, figures)
+    self._finish(job, members, figures)
 
   def _check_converged(
     self,
+    job: Job,
     stopping: actor_stage.EarlyStopping,
-    method: Method,
-    seed: int,
     limits: config_lib.PretrainConfig,
   ) -> None:
     if stopping.bad < limits.patience and not self._searching:
       raise types.InputError(
-        f'stage 1 of {method.name}, seed {seed}, has not converged in'
+        f'stage 1 of {job}, has not converged in'
         f' {limits.max_epochs} epochs, and unequal training would look like'
         ' a difference between methods: start in another --workdir with a'
         ' larger --config.pretrain.max_epochs'
       )
 
-  def _actor(self, method: Method, seed: int) -> Any:
+  def _actor(self, job: Job) -> Any:
     """Parameters of a pre-trained model, trained if they are missing."""
-    if not (
-      self._files.run(method, seed).exists()
-      and self._has('pretrain', method, seed)
-    ):
-      self._pretrain([(method, seed)])
-    return self._kept('pretrain', method, seed)
+    if self._missing([job]) or not self._has('pretrain', job):
+      self._pretrain([job])
+    return self._kept('pretrain', job)
 
-  def _critics(self, method: Method, seeds: Sequence[int]) -> list[Any]:
-    """Critics' parameters by seed, trained if they are missing."""
+  def _critics(self, jobs: Sequence[Job]) -> dict[Job, Any]:
+    """Critics' parameters, trained if they are missing."""
     missing = [
-      seed
-      for seed in seeds
-      if not self._files.critics(method, seed).exists()
-      or not self._has('critic', method, seed)
+      job
+      for job in jobs
+      if not self._files.critics(job).exists() or not self._has('critic', job)
     ]
     stages = [
       critic_stage.start(
-        self._context(method, seed, 'critic'),
-        self._actor(method.pretrained, seed),
+        self._context(job, 'critic'), self._actor(job.pretrained)
       )
-      for seed in missing
+      for job in missing
     ]
-    with _named(f'critics of {_run(method, seed)}' for seed in missing):
+    with _named(f'critics of {job}' for job in missing):
       left = population_lib.fit_together(stages, self.population)
-    for one, seed, results in zip(stages, missing, left, strict=True):
-      self._keep('critic', method, seed, results['critic'].params)
+    for one, job, results in zip(stages, missing, left, strict=True):
+      self._keep('critic', job, results['critic'].params)
       record = {
-        'critic': method.name,
-        'seed': seed,
+        'critic': job.method.name,
+        'seed': job.seed,
         **comparison_records.of_critics(one),
       }
       for line in summary.critic_warnings(record['statistics']):
-        self._live.say(f'WARNING: {method.name}, seed {seed}: {line}')
-      self._files.write(self._files.critics(method, seed), record)
+        self._live.say(f'WARNING: {job}: {line}')
+      self._files.write(self._files.critics(job), record)
       one.context.drop_store()
-    return [self._kept('critic', method, seed) for seed in seeds]
+    return {job: self._kept('critic', job) for job in jobs}
 
-  def _finetune(self, jobs: Sequence[tuple[Variant, int]]) -> None:
+  def _finetune(self, jobs: Sequence[Job]) -> None:
     """Trains stage 3 of runs, all for the same number of epochs."""
-    critics: dict[Method, dict[int, Any]] = {}
-    for variant, seed in jobs:
-      if variant.method.needs_critics:
-        critics.setdefault(variant.method.critics, {})[seed] = None
-    for method, by_seed in critics.items():
-      params = self._critics(method, list(by_seed))
-      by_seed.update(zip(by_seed, params, strict=True))
+    by_method: dict[Method, list[Job]] = {}
+    for one in dict.fromkeys(
+      job.critics for job in jobs if job.method.needs_critics
+    ):
+      by_method.setdefault(one.method, []).append(one)
+    critics: dict[Job, Any] = {}
+    for own in by_method.values():
+      critics |= self._critics(own)
     stages = [
       actor_stage.finetune(
-        self._context(v.method, seed, 'finetune', v.learning_rate),
-        {'finetune': v.method.weighting},
-        self._actor(v.method.pretrained, seed),
-        critics[v.method.critics][seed] if v.method.needs_critics else (),
+        self._context(job, 'finetune'),
+        {'finetune': job.method.weighting},
+        self._actor(job.pretrained),
+        critics[job.critics] if job.method.needs_critics else (),
       )
-      for v, seed in jobs
+      for job in jobs
     ]
-    with _named(_run(v.method, seed, v.learning_rate) for v, seed in jobs):
+    with _named(jobs):
       population_lib.fit_together(stages, self.population)
-    for one, (variant, seed) in zip(stages, jobs, strict=True):
-      method, before = variant.method, {}
+    for one, job in zip(stages, jobs, strict=True):
+      before = {}
       if one.context.config.finetune.start == 'pretrained':
         # Epoch 0 is the pre-trained model, at its best.
-        before = self.record(method.pretrained, seed)['kept']
-      self._finish_actor(one, method, seed, variant.learning_rate, before)
+        before = self.record(job.pretrained)['kept']
+      self._finish_actor(job, one, before)
 
-  def _context(
-    self,
-    method: Method,
-    seed: int,
-    stage: str,
-    learning_rate: float | None = None,
-  ) -> context_lib.Context:
+  def _context(self, job: Job, stage: str) -> context_lib.Context:
     """The context of a run of one model."""
-    config = dataclasses.replace(method.config(self.config), seed=seed)
-    if learning_rate is not None:
-      # Patience never runs out, so that every method gets the same number of
-      # steps: unequal training would look like a difference of weightings.
-      config = dataclasses.replace(
-        config,
-        finetune=dataclasses.replace(
-          config.finetune,
-          learning_rate=learning_rate,
-          patience=config.finetune.max_epochs + 1,
-        ),
-      )
-    return self._context_of(config, method, stage, learning_rate)
+    store = self._files.unfinished(stage, job)
+    return self._context_of(job.config(self.config), store)
 
   def _context_of(
-    self,
-    config: config_lib.Config,
-    method: Method,
-    stage: str,
-    learning_rate: float | None = None,
+    self, config: config_lib.Config, store: checkpoints.LateStore
   ) -> context_lib.Context:
     """The context of one model's settings: a run's, or a member's."""
     shared = self._share(config)
@@ -369,52 +331,43 @@ class Runs:
       shared.splits['validation'],
       shared.models,
       self._live,
-      store=self._files.unfinished(stage, method, config.seed, learning_rate),
+      store=store,
       interrupted=self._interrupted,
       numeric=self._numeric,
     )
 
   def _finish_actor(
-    self,
-    one: actor_stage.ActorStage,
-    method: Method,
-    seed: int,
-    learning_rate: float | None,
-    before: Mapping[str, float],
+    self, job: Job, one: actor_stage.ActorStage, before: Mapping[str, float]
   ) -> None:
     """Finishes a run of one model; `before` is as for records.of_actor."""
     ((name, arm),) = one.arms.items()
     test = self._share(one.context.config).splits.get('test')
     figures = comparison_records.of_actor(one.context, name, arm, before, test)
     note = f', kept epoch {arm.stopping.best_epoch}'
-    self._finish([one], method, seed, learning_rate, figures, note)
+    self._finish(job, [one], figures, note)
 
   def _finish(
     self,
+    job: Job,
     trained: Iterable[actor_stage.ActorStage],
-    method: Method,
-    seed: int,
-    learning_rate: float | None,
     figures: Record,
     note: str = '',
   ) -> None:
     """Writes a run's record; prints 'run 3 of 40, 12:30 left', and what it is.
 
     Args:
+      job: what was trained.
       trained: its last stage, of every member; they drop their checkpoints.
-      method: what was trained.
-      seed: the run's.
-      learning_rate: of stage 3, or None after stage 1.
       figures: from records.py.
       note: more to print.
     """
     record = {
-      'method': method.name,
-      'seed': seed,
-      'learning_rate': learning_rate,
+      'method': job.method.name,
+      'seed': job.seed,
+      'learning_rate': job.learning_rate,
       **figures,
     }
-    self._files.write(self._files.run(method, seed, learning_rate), record)
+    self._files.write(self._files.run(job), record)
     for one in trained:
       one.context.drop_store()
     self.finished += 1
@@ -425,54 +378,42 @@ class Runs:
       clock = progress_lib.clock(seconds * left)
       count += f' of {self._expected}, {clock} left'
     self._live.say(
-      f'{count}  {_run(method, seed, learning_rate)}: validation'
+      f'{count}  {job}: validation'
       f' {self.monitor.word} {figures["kept"][self.monitor.figure]:.4f}{note},'
       f' {figures["seconds"]:.1f} s'
     )
 
-  def record(
-    self, method: Method, seed: int, learning_rate: float | None = None
-  ) -> Record:
+  def record(self, job: Job) -> Record:
     """Reads a finished run's record."""
-    return self._files.read(self._files.run(method, seed, learning_rate))
+    return self._files.read(self._files.run(job))
 
-  def best(
-    self, method: Method, seed: int, learning_rate: float | None = None
-  ) -> float:
+  def best(self, job: Job) -> float:
     """The kept epoch's value of what is monitored, of a finished run."""
-    record = self.record(method, seed, learning_rate)
-    return record['kept'][self.monitor.figure]
+    return self.record(job)['kept'][self.monitor.figure]
 
-  def critics_record(self, method: Method, seed: int) -> Record:
+  def critics_record(self, job: Job) -> Record:
     """Reads finished critics' record."""
-    return self._files.read(self._files.critics(method, seed))
+    return self._files.read(self._files.critics(job))
 
-  def _keep(self, stage: str, method: Method, seed: int, params: Any) -> None:
-    self._files.save_params(stage, method, seed, params)
-    self._params[stage, method, seed] = params
+  def _keep(self, stage: str, job: Job, params: Any) -> None:
+    self._files.save_params(stage, job, params)
+    self._params[stage, job] = params
 
-  def _has(self, stage: str, method: Method, seed: int) -> bool:
+  def _has(self, stage: str, job: Job) -> bool:
     """Whether parameters are here or on disk."""
-    kept = (stage, method, seed) in self._params
-    return kept or self._files.has_params(stage, method, seed)
+    return (stage, job) in self._params or self._files.has_params(stage, job)
 
-  def _kept(self, stage: str, method: Method, seed: int) -> Any:
-    key = (stage, method, seed)
-    if key not in self._params:
-      config = method.config(self.config)
+  def _kept(self, stage: str, job: Job) -> Any:
+    if (stage, job) not in self._params:
+      config = job.method.config(self.config)
       shapes = self._share(config).models.shapes_left(config, stage)
-      self._params[key] = self._files.load_params(*key, shapes)
-    return self._params[key]
-
-
-def _run(method: Method, seed: int, learning_rate: float | None = None) -> str:
-  """What a run is called in lines and errors."""
-  rate = '' if learning_rate is None else f' at {learning_rate:g}'
-  return f'{method.name}{rate}, seed {seed}'
+      loaded = self._files.load_params(stage, job, shapes)
+      self._params[stage, job] = loaded
+    return self._params[stage, job]
 
 
 @contextlib.contextmanager
-def _named(runs: Iterable[str]) -> Iterator[None]:
+def _named(runs: Iterable[Job | str]) -> Iterator[None]:
   """Says whose loss is not finite, or whose it may be, of several together.
 
   Raises:
@@ -481,4 +422,6 @@ def _named(runs: Iterable[str]) -> Iterator[None]:
   try:
     yield
   except FloatingPointError as error:
-    raise FloatingPointError(f'{" or ".join(runs)}: {error}') from None
+    raise FloatingPointError(
+      f'{" or ".join(map(str, runs))}: {error}'
+    ) from None

@@ -236,10 +236,10 @@ class Trainer:
 
   def _validated(self, v: comparison_runs.Variant, seed: int) -> Validated:
     rate = v.learning_rate if v.method.weighting else None
-    record = self._runs.record(v.method, seed, rate)
+    job = methods.Job(v.method, seed, rate)
+    record = self._runs.record(job)
     earlier, later = (
       math.nan if value is None else value
       for value in record['validation_halves']
     )
-    value = self._runs.best(v.method, seed, rate)
-    return Validated(value, (earlier, later))
+    return Validated(self._runs.best(job), (earlier, later))
