@@ -152,7 +152,6 @@ def copy_tree(
   """Copies the files of a directory and those below it.
 
   Args:
-    source: the directory.
     target: made if it is not there.
     leave: a directory and the names in it -> those that are not copied.
 

@@ -34,7 +34,6 @@ def read(path: str | os.PathLike[str], missing: str = '') -> Any:
   record with a digest of another one (`sealed`).
 
   Args:
-    path: the file.
     missing: a hint for the error that there is no such file.
 
   Returns:

@@ -11,7 +11,6 @@ def lines(text: str, first: str = '', rest: str = '  ') -> list[str]:
   """A sentence on as many lines as it takes; paths and names stay whole.
 
   Args:
-    text: the sentence.
     first: stands before the first line.
     rest: stands before the others.
   """

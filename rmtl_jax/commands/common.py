@@ -114,7 +114,6 @@ def data_dir(
     path: RUN.
     config: settings; data that are simulated for the papers' presets have no
       as-of features.
-    live: where progress goes.
 
   Raises:
     types.InputError: the directory has other files.
@@ -309,7 +308,6 @@ def check_there(values: flags.FlagValues, *names: str) -> None:
   """Refuses inputs that are missing before JAX and other slow imports start.
 
   Args:
-    values: the parsed flags.
     names: flags of paths; those that are not given, and - for a stream, pass.
 
   Raises:

@@ -269,8 +269,6 @@ def _report(code: int, log: pathlib.Path, only_peer: int | None) -> int:
   """Prints why the worker ended; returns the exit code of the command.
 
   Args:
-    code: the worker's exit code.
-    log: its log.
     only_peer: from `_only_peer`.
   """
   if code in (0, 128 + signal.SIGINT, 128 + signal.SIGTERM):

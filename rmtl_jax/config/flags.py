@@ -68,7 +68,6 @@ def parse(
   """The config that the parsed flags describe, frozen and validated.
 
   Args:
-    values: the flags.
     manifest: of the prepared data, from which a preset may be made; without
       it, such a preset stands at the paper's settings.
     own: the settings of a run that is there: what others are changes to, where

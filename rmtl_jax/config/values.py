@@ -85,7 +85,6 @@ def parse_setting(
 
   Args:
     label: what to call it in errors.
-    text: one setting.
     known: the settings that may be named, with a value of their type.
 
   Returns:

@@ -67,7 +67,6 @@ def of_preset(
   Whoever asks for one model has no members to tell apart.
 
   Args:
-    preset: its settings.
     changes: {'group.field': value}.
   """
   is_one = changes.get('ensemble') == 1 and 'variants' not in changes

@@ -28,7 +28,6 @@ def one_line_errors(path: str | pathlib.Path, kind: str = '') -> Iterator[None]:
   """Turns errors of reading a file into one line.
 
   Args:
-    path: the file.
     kind: what it should be.
 
   Raises:
@@ -51,7 +50,6 @@ class ColumnReader:
     """Reads nothing yet.
 
     Args:
-      path: of the file.
       table: rows of it.
       first: which row of the file the table begins with.
     """
@@ -150,7 +148,6 @@ class ColumnReader:
     """A task's labels: 0 or 1, of other kinds what their loss takes.
 
     Args:
-      task: whose.
       weights: f32[rows], of its rows; a label that is not observed is 0.
     """
     name, record = f'y_{task.name}', kinds.LOSSES.find(task.loss)
@@ -207,7 +204,6 @@ class ColumnReader:
     """Raises for a column, or for a value of it.
 
     Args:
-      column: its name.
       row: of the table, counted from 0; None for the column.
       found: what it is.
       expected: what it should be.

@@ -154,7 +154,6 @@ def observed(weight: np.ndarray | None, k: int) -> np.ndarray | slice:
 
   Args:
     weight: f32[R, K]; None: all are.
-    k: the task.
   """
   return slice(None) if weight is None else np.flatnonzero(weight[:, k] > 0.0)
 
@@ -248,7 +247,6 @@ def read_split(
 
   Args:
     data_dir: the directory that holds manifest.json.
-    manifest: its contents.
     split: 'train', 'validation' or 'test'.
 
   Returns:
@@ -375,7 +373,6 @@ class OrderCheck:
     """Checks the next rows.
 
     Args:
-      path: of their file.
       first: which row of the file they begin with.
       session: i64[B].
       timestamp: i64[B].

@@ -65,7 +65,6 @@ def _locked(
   """Holds a lock on the manifest, if the file system can lock it.
 
   Args:
-    data_dir: DATA.
     flags: how the manifest is opened, if that is allowed.
     kind: of the lock.
     refusal: the error if another process holds it; `{}` names that process.
@@ -146,8 +145,6 @@ class Snapshot:
     """Looks at the files; reads nothing.
 
     Args:
-      data_dir: DATA.
-      manifest: its contents.
       splits: what will be read of it; () for all.
 
     Raises:
@@ -230,7 +227,6 @@ def compare_digests(
   """Refuses data if a file is not what it was when something began.
 
   Args:
-    data_dir: DATA.
     old: digests of then; a name that is missing is not compared.
     new: those of now.
     reader: what began then.

@@ -44,7 +44,6 @@ class StreamedColumns:
 
     Args:
       data_dir: the directory that holds manifest.json.
-      manifest: its contents.
       split: 'train', 'validation' or 'test'.
       on_rows: called with the number of rows that are checked.
 
@@ -253,8 +252,6 @@ def pieces(
   """Reads an epoch's batches, `size` at a time, with one window in memory.
 
   Args:
-    host: the split.
-    epoch: over its sessions.
     size: S, batches of a piece; empty batches fill up the last piece.
     begin: first piece; rows that only earlier pieces need are not read.
     readers: their lanes stand side by side in a batch; all if None.

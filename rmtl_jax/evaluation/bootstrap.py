@@ -59,7 +59,6 @@ def replicates(
     labels: [R, K], 0 or 1.
     session: i64[R], the row's session, in any order.
     count: B, number of replicates.
-    seed: of the draws.
     weights: [R, K] >= 0, as metrics take them; None: rows count alike.
 
   Returns:

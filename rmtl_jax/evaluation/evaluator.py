@@ -60,7 +60,6 @@ class Labelled(NamedTuple):
     """The rows of a split.
 
     Args:
-      split: the rows.
       tasks: K names.
       selection: None: as logged.
     """
@@ -116,9 +115,7 @@ def evaluate(
   Args:
     predictions: f32[R, K] or f64[R, K], on the labels' scale; of binary tasks
       probabilities.
-    rows: what they are compared with.
     config: intervals, bins, and what GAUC groups by.
-    seed: of the bootstrap.
 
   Returns:
     Per task: `rows`, `positives` (labels other than 0) and `sessions` where its
@@ -245,9 +242,7 @@ def evaluate_difference(
   Args:
     first: [R, K], as for `evaluate`.
     second: [R, K].
-    rows: what they are compared with.
     config: of the intervals, and what groups are.
-    seed: of the bootstrap.
 
   Returns:
     Per task: differences of the registered metrics of its kind that are
@@ -280,7 +275,6 @@ def validation_auc(predictions: np.ndarray, rows: Labelled) -> np.ndarray:
 
   Args:
     predictions: [R, K].
-    rows: what they are compared with.
 
   Returns:
     f64[K]; NaN where a task has one class only, or a prediction is NaN.
@@ -301,7 +295,6 @@ def validation_errors(
 
   Args:
     predictions: [R, K].
-    rows: what they are compared with.
 
   Returns:
     The errors, f64[K], and the same in units of those of the label's mean
@@ -330,9 +323,7 @@ def monitored_sum(
   """The weighted sum of metrics that a monitor with terms is.
 
   Args:
-    what: the monitor.
     predictions: [R, K].
-    rows: what they are compared with.
     config: what groups are.
 
   Returns:
@@ -384,7 +375,6 @@ def observed(
   them; weights that are all 1 are none.
 
   Args:
-    rows: all of them.
     config: what groups are.
     weight: [R] >= 0, of the task; None: all rows are observed and count 1.
   """

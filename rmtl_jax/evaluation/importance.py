@@ -105,7 +105,6 @@ def exchanged(
     session: i64[R], equal within a session; a session's rows are neighbours.
     between_sessions: every session gets the values of another's first row; else
       every row gets those of another row.
-    seed: of all permutations.
     number: of this one.
   """
   generator = np.random.default_rng((seed, number))
@@ -124,7 +123,6 @@ def permuted(
 
   Args:
     inputs: [R, ...].
-    places: the columns.
     source: whose values each row gets, i64[R].
   """
   for kind, where in places:
@@ -155,12 +153,10 @@ class Importance:
 
     Args:
       predict: features of all rows -> predictions, f32[R, K].
-      rows: the rows.
       spec: their fields, and the kinds of the tasks.
       tasks: K names.
       config: `bootstrap` and `confidence`.
       repeats: permutations of each part, at least 1.
-      seed: of permutations and intervals.
     """
     self._predict, self._rows, self._tasks = predict, rows, tuple(tasks)
     self._columns, self._config = columns(spec), config

@@ -168,10 +168,8 @@ def session_intervals(
       subtracted; finite.
     labels: [R, K], of binary tasks 0 or 1.
     session: i64[R].
-    is_binary: of each task.
     count: number of replicates; 0 gives NaN.
     confidence: coverage, in (0, 1).
-    seed: of the draws.
     weights: [R, K] >= 0, or None.
 
   Returns:

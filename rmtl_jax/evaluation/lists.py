@@ -37,7 +37,6 @@ def ndcg(
     labels: [R].
     scores: [R].
     codes: i64[R], the row's group, in any order.
-    groups: number of groups.
     top: ranks that count.
 
   Returns:
@@ -86,7 +85,6 @@ def mrr(
     labels: [R], positive above 1/2.
     scores: [R].
     codes: i64[R], the row's group, in any order.
-    groups: number of groups.
 
   Returns:
     MRR in (0, 1]; NaN where no group has a positive, or a score is NaN.

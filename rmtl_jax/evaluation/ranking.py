@@ -53,7 +53,6 @@ def weighted_auc(
   """AUC of weighted rows: the weight of the pairs in the right order.
 
   Args:
-    ranking: of the rows.
     positive_weights: [P] >= 0, in the order of `ranking.positive`; integers
       keep the sums exact.
     negative_weights: [N] >= 0, in the order of `ranking.negative`.

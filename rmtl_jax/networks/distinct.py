@@ -63,7 +63,6 @@ def rooms(
 
   Args:
     first_layer: NetworkConfig.first_layer; `distinct` takes every field.
-    spec: the data's fields.
     embedding_dim: D.
     shape: (L, T, ...) of the batch.
   """

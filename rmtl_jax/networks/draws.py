@@ -29,7 +29,6 @@ def draw(
   Args:
     sample: `jax.random.uniform` or the like, of 32-bit values.
     key: of the draw; while it is traced, the array is drawn in its own shape.
-    shape: of the array.
   """
   size = math.prod(shape)
   if not _is_small(key, size):

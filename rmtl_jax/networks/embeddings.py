@@ -74,8 +74,6 @@ def init_rows(
   without numbers.
 
   Args:
-    key: of the draw.
-    spec: the data's fields.
     config: `table_multiple`.
     width: numbers of a row.
     draw: (key, shape) -> values; standard normal ones if not given.
@@ -95,7 +93,6 @@ def of_categories(
 
   Args:
     table: f32[rows, D].
-    spec: the data's fields.
     inputs: leading dimension [T].
 
   Returns:

@@ -43,7 +43,6 @@ def num_blocks(
   """Blocks of the fields: F + multi-valued + numeric ones' + pretrained.
 
   Args:
-    spec: the data's fields.
     numeric_encoding: of NetworkConfig; the N numeric fields are N blocks if
       `piecewise`, else one.
   """

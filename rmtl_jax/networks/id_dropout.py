@@ -74,7 +74,6 @@ def drop(
   Args:
     key: the batch's dropout key.
     inputs: leading dimensions [L, T].
-    spec: the data's fields.
     field_rates: of `rates`.
 
   Returns:

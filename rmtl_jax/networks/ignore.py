@@ -116,7 +116,6 @@ def view(
   """What the networks see, or None where that is everything.
 
   Args:
-    spec: the data's fields.
     config: `ignore`, and what else reads fields.
 
   Raises:

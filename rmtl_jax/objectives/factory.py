@@ -23,7 +23,6 @@ def check(
   """Refuses an objective that these tasks can't have.
 
   Args:
-    config: its name.
     parents: the place of the task that each one comes after, or None.
     only_after: tasks that the data judge on their parent's positives alone.
 

@@ -120,7 +120,6 @@ def given_parent(
   """Task k given its parent.
 
   Args:
-    k: the task.
     logits: of the tasks' own probabilities, f32[T, K].
     labels: 0 or 1, f32[T, K].
     lane: the tasks' parents, and what the log says of propensities.

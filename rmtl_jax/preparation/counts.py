@@ -21,7 +21,6 @@ def of_splits(
   """The manifest's record of every split that has rows.
 
   Args:
-    encoded: the encoded rows.
     places: counts of rows and sessions, and the splits' ends.
     files: of every split.
   """

@@ -168,7 +168,6 @@ def split_sessions(
 
   Args:
     numbered: from `sessions.number_sessions`, with what the rule carries.
-    rule: how to split.
     end: of the log, ms, which all splits have; None for none.
     delay_ms: as for `sessions.split_sessions`.
   """

@@ -235,7 +235,6 @@ def scan_file(
   raw file is read through here, so that none of this happens.
 
   Args:
-    path: the file.
     kind: `csv` or `parquet`.
     options: further arguments of DuckDB's reader.
 

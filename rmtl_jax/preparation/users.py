@@ -31,7 +31,6 @@ def by_table(numbered: str, are_names: bool) -> UserNumbers:
   """Numbers of a table with `key` (the log's user), `name` and `number`.
 
   Args:
-    numbered: the table.
     are_names: whether users are no numbers.
   """
   join = f'LEFT JOIN {numbered} u ON r."user" = u.key'

@@ -69,7 +69,6 @@ def parse_time(setting: str, text: str) -> int:
 
   Args:
     setting: its name, for the error.
-    text: the time.
 
   Raises:
     types.InputError: it is none.

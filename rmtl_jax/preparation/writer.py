@@ -97,7 +97,6 @@ def write_parts(
   """Writes DIRECTORY/<split>/part-*.parquet; no session is in two files.
 
   Args:
-    rows: the encoded rows.
     directory: where the split directories are made.
     rows_per_file: a file ends with the session that reaches so many.
     on_file: called with the written fraction of the rows after every file.

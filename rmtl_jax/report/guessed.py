@@ -31,7 +31,6 @@ def page(found: guess_lib.Guess, schema: pathlib.Path) -> content.Page:
   """The same as a page, with the commands that come next.
 
   Args:
-    found: the guess.
     schema: where it is written.
   """
   columns = content.Table(_HEADER, _rows(found), len(_HEADER))

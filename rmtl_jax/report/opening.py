@@ -25,8 +25,6 @@ def text(
   """Some paragraphs of at most 80 columns, unless names are longer.
 
   Args:
-    config: of the run.
-    manifest: of its data.
     data_dir: where these are.
     stages: those that are trained.
   """

@@ -27,7 +27,6 @@ def saved(run: workdir.Run, part: str = '') -> Maps:
   """Reads the maps of RUN/metrics.json; none before the run is evaluated.
 
   Args:
-    run: the run.
     part: the entry that holds them, as `finetuned_at`; '': the file itself.
 
   Raises:

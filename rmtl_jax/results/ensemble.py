@@ -147,7 +147,6 @@ def restore(
   """The finished stages of a run, or of all members of an ensemble.
 
   Args:
-    run: the run.
     models: of its data; None: built here, on one device.
     names: of what stages leave.
 

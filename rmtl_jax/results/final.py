@@ -30,7 +30,6 @@ def write(
   """Evaluates a trained run and writes metrics.json, which it returns.
 
   Args:
-    run: the run.
     trained: its finished stages, of every member of an ensemble.
     rows: train, validation and test, by name.
     history: one record per epoch or pass.

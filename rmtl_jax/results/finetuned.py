@@ -30,9 +30,6 @@ def extend(
 
   Args:
     record: of the run, from record.build.
-    run: the run.
-    trained: its finished stages.
-    data: the rows.
     history: one record per epoch.
     maps: calibration maps by arm; None: fitted on the validation rows.
   """

@@ -52,9 +52,6 @@ def build(
   """Builds the entries that metrics.json and evaluation/<split>.json share.
 
   Args:
-    run: the run.
-    trained: its finished stages.
-    data: the rows.
     maps: calibration maps by stage; {} without calibration.
     critic_values: what the critics say of the validation rows.
   """

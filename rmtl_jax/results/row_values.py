@@ -49,7 +49,6 @@ def critic_values(
 
   Args:
     trained: finished stages; the critics' may be missing.
-    split: the rows.
 
   Returns:
     An entry per member; [] without critics.
@@ -74,7 +73,6 @@ def lambdas(
   """Lambda of each member: as set, or as learnt at its best epoch.
 
   Args:
-    config: the run's settings.
     history: one record per epoch.
     best_epochs: of stage 3, one per member; () if it has not finished.
   """
@@ -104,10 +102,7 @@ def weights(
   there is no dropout.
 
   Args:
-    config: the run's settings.
-    models: of the run's data.
     rows: from `critic_values`.
-    split: the rows.
     lambdas: one per member.
     train: returns `critic_values` of the train rows, for `constant_mean`.
 

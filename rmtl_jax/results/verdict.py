@@ -95,7 +95,6 @@ def difference(task: str, values: Record) -> str:
   """A difference of AUC, or XAUC, with its interval, if it has one.
 
   Args:
-    task: its name.
     values: `auc` and `auc_interval`, or those of `xauc`.
   """
   value, interval = _ranked(values)

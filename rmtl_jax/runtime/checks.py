@@ -136,7 +136,6 @@ def check_encoding(
     path: the run's directory.
     own: its manifest.
     data: the manifest of the data.
-    data_dir: the data.
 
   Raises:
     types.InputError: names the first field that differs.

@@ -191,7 +191,6 @@ def read_sealed(path: pathlib.Path, remedy: str) -> dict[str, Any]:
   """Reads a JSON file that `write_sealed` wrote.
 
   Args:
-    path: the file.
     remedy: how the error ends.
 
   Raises:

@@ -119,7 +119,6 @@ def check_tables(
 
   Args:
     where: path of the manifest, for the error.
-    manifest: of the data.
     dim: length of an embedding.
     copies: number of tables, 3 with Adam's moments.
 
@@ -147,7 +146,6 @@ def check_rows(where: str, manifest: manifest_lib.Manifest, rows: int) -> None:
 
   Args:
     where: path of the manifest, for the error.
-    manifest: of the data.
     rows: number in memory at once.
 
   Raises:

@@ -283,7 +283,6 @@ def create(
   Args:
     path: the run's directory.
     config: settings that fit the data.
-    data_dir: prepared data.
     digests: of its Parquet files; files without one are not compared later.
     started_from: see `Run`.
     refit_of: see `Run`.
@@ -373,7 +372,6 @@ def opened(
     held: releases the lock when it closes.
     path: the run's directory.
     config: settings.
-    data_dir: prepared data.
     layout: the mesh, or None: one device.
 
   Raises:

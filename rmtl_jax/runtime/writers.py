@@ -40,7 +40,6 @@ class Writer:
       workdir: the run's directory.
       history: records of the epochs in the checkpoint; lines of later epochs,
         which a killed run had not saved, are dropped.
-      trackers: their names.
       say: where warnings go.
 
     Raises:

@@ -64,7 +64,6 @@ class Encoder:
 
     Args:
       run_dir: RUN, for its `vocabulary/`.
-      manifest: RUN/manifest.json.
       ignored: fields that the networks don't see; their columns are not read
         and their inputs are zeros.
 

@@ -35,7 +35,6 @@ def check(
   """Refuses columns that no past can be computed from.
 
   Args:
-    log_schema: the run's.
     schema: of the raw rows.
     path: for errors.
     needs_user: whether the model's past is the user's.

@@ -238,7 +238,6 @@ def _float_texts(column: pa.Array, kind: type, exact: int) -> list[str | None]:
   """Shortest text of floats, as DuckDB's cast and `sql.value_text` write it.
 
   Args:
-    column: the floats.
     kind: their type in Python.
     exact: from here on neighbouring whole numbers are one float.
   """

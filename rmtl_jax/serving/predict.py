@@ -29,7 +29,6 @@ def predict(
   """Writes raw rows with one more column per task, `p_<task>`.
 
   Args:
-    scorer: what predicts.
     source: raw rows: a Parquet or CSV file, or `-` (Arrow IPC stream on
       standard input).
     target: the same rows in the same order: a Parquet or CSV file, which

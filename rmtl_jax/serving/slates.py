@@ -76,7 +76,6 @@ class Slates:
     """Reads nothing yet.
 
     Args:
-      manifest: the run's.
       fields: as-of features of the group `slate`, as raw columns.
 
     Raises:

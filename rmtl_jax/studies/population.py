@@ -111,7 +111,6 @@ def _fit_epoch(running: Sequence[stage.Stage], size: int) -> None:
   """One pass of the stages that still run, and each one's validation.
 
   Args:
-    running: the stages.
     size: what the program is compiled for: all stages of the group, also those
       that have ended. Another size would be compiled again and round
       otherwise. Copies of the first pass fill it up; their results are thrown

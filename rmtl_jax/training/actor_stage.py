@@ -390,7 +390,6 @@ def finetune(
   epoch 1 is the first candidate.
 
   Args:
-    context: the run.
     weightings: the weighting of each arm, by the arm's name.
     actor_params: the pre-trained actor's.
     critic_params: the critics' after stage 2, or () where none are needed.
@@ -451,7 +450,6 @@ def init_finetune(
   """What makes an arm's first state of the actor's and critics' parameters.
 
   Args:
-    context: the run.
     config: the arm's settings.
     means: of `mean_weights`, for a weighting that takes them.
   """

@@ -265,8 +265,6 @@ def _extras(
   same in every pass, however rows are shuffled.
 
   Args:
-    context: the run.
-    split: the rows.
     policy: pi(s), f32[R, K].
     number: tells the draws of splits apart.
   """

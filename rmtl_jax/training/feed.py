@@ -71,7 +71,6 @@ def dispatches(
   """A pass over a split, `size` steps at a time.
 
   Args:
-    split: the rows.
     passes: its batches; of a split on disk an Epoch is read window by window.
     size: steps of a dispatch.
     begin: dispatches that are left out.

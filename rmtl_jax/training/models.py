@@ -72,8 +72,6 @@ class Models:
     """Builds nothing yet.
 
     Args:
-      spec: see the class.
-      layout: see the class.
       vectors: where training begins, those of the data (data/vectors.py).
     """
     self.spec = spec
@@ -528,7 +526,6 @@ class Models:
 
     Args:
       stage: that has ended.
-      config: of the run.
       trained: the stages that the run trains.
     """
     unweighted = (

@@ -26,8 +26,6 @@ def describe_outliers(
   Args:
     split: the rows' split.
     rows: i64[B], of the steps in question.
-    numeric: names of the numeric fields.
-    tasks: names of the tasks.
 
   Returns:
     The source's row ids, columns and values that stand out most, or that none

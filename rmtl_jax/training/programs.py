@@ -35,10 +35,8 @@ class Program:
     """Compiles nothing yet.
 
     Args:
-      step: see the class.
       faults: what is done with steps that are not finite.
       layout: the mesh, or None.
-      options: of the compiler.
     """
     self.step = layout.pin_step(step) if layout else step
     self.skips = faults.on_nonfinite == 'skip'

@@ -102,7 +102,6 @@ def restore(
 
   Args:
     run: where they are kept; its settings tell the parameters' shapes.
-    models: of the run's data.
     trains: whether a damaged one is left out, to be trained again.
     names: of what stages leave, to restore.
 
@@ -276,7 +275,6 @@ def is_due(context: context_lib.Context, ends_pass: bool = False) -> bool:
   """Whether the last checkpoint is so old that there should be another.
 
   Args:
-    context: the run.
     ends_pass: it would be after a pass, not within one.
   """
   faults = context.config.faults
@@ -325,8 +323,6 @@ def resume(
   The history is then what it was when that was saved.
 
   Args:
-    context: the run.
-    stage: its name.
     arrays: a tree of the shapes that were saved.
   """
   if context.store is None:

@@ -141,7 +141,6 @@ def read(
 
   Args:
     data_dir: the directory that holds manifest.json.
-    manifest: its contents.
     split: 'train', 'validation' or 'test'.
     config: `input`, `resident_gib`, lanes and lane length.
     live: where the progress of checking goes.

@@ -81,10 +81,7 @@ class Stage(Protocol):
     """Early stopping, the record and the new best after a pass.
 
     Args:
-      one: the pass.
-      new_state: after it.
       sums: the step's metrics, summed over its steps.
-      seconds: that it took.
     """
 
   def end_epoch(self) -> None:

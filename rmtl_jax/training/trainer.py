@@ -165,7 +165,6 @@ def map_rows(
   Args:
     row_map: from updates/loop.make_row_map.
     params: what it takes first.
-    split: the data.
     config: `steps_per_dispatch`.
     extras: f32[R, K] arrays that it wants beside the batch, from
       `split.beside`.
@@ -202,7 +201,6 @@ def map_distinct_rows(
     row_map: from updates/loop.make_row_map, of a function that looks at a
       row's own features alone.
     params: what it takes first.
-    split: the data.
     config: the batch, `steps_per_dispatch`.
   """
   equal = split.equal_rows

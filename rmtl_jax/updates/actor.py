@@ -60,7 +60,6 @@ def make_actor_step(
 
   Args:
     network: the actor.
-    optimizer: of its parameters.
     weighting: the chain over the cotangent of row losses; its state is in the
       actor's, and so in checkpoints.
     label_smoothing: of the loss that is descended.

@@ -36,7 +36,6 @@ class Compiled:
     """Has a thread compile the function, unless it is compiled or will be.
 
     Args:
-      pool: the threads.
       arguments: gives arrays, or the shapes of arrays, of a later call; called
         in the thread.
     """

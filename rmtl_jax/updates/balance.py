@@ -57,8 +57,6 @@ def balanced(
     balance: the balancer, or None.
     rows: the batch's row losses, f32[L, T, K], and their pullback.
     weighted: their cotangent, with weights of rows, if there are any.
-    balancing_state: the balancer's.
-    params: of the network.
     key: of the balancer's draws.
   """
   if balance is None:

@@ -128,7 +128,6 @@ def behaviour_actions(
   """The logged actions.
 
   Args:
-    key: of the noise.
     logged: pi(s), which gets clipped noise; with `uniform` the actions
       themselves, f32[L, T, K].
     config: behaviour and its noise.

@@ -26,7 +26,6 @@ def actor_losses(
 
   Args:
     network: the actor.
-    params: its parameters.
     batch: [L, T].
     key: of dropout, or None.
     label_smoothing: of binary tasks, in the loss to descend.
@@ -120,7 +119,6 @@ def values_and_deviation(
 
   Args:
     network: the critics, M members.
-    params: their parameters.
     inputs: leading dimensions [L, T].
     actions: f32[L, T, K].
     key: of dropout, or None.

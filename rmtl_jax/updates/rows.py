@@ -32,7 +32,6 @@ def small_spec(spec: types.FeatureSpec, slots: int) -> types.FeatureSpec:
   """The fields of a batch whose vocabularies are its own rows.
 
   Args:
-    spec: the data's fields.
     slots: L * T of a batch.
   """
   single, multi = _room(spec, slots)
@@ -90,7 +89,6 @@ def touched(spec: types.FeatureSpec, inputs: types.Inputs) -> Touched:
   """The rows that a batch has, and the batch in terms of them.
 
   Args:
-    spec: the data's fields.
     inputs: leading dimensions [L, T].
   """
   lanes, length = inputs.categorical.shape[:2]

@@ -183,7 +183,6 @@ def move(
     old: the parameters of the run that is started from.
     fresh: those of a new network of the new spec.
     arrays: `moves.arrays`.
-    key: of the noise.
 
   Returns:
     A tree of the form of `fresh`. Frozen vectors, and new rows of others and of

@@ -110,7 +110,6 @@ def weigh(
   Args:
     rows: of `differentiate`.
     weighting: a chain over the cotangent.
-    weighting_state: its state.
     params: of the network.
     **extra: what the chain needs. `losses` are those of `rows` where none are
       given; `task_gradients`, a function of a cotangent, costs a backward pass

@@ -71,11 +71,8 @@ def boost(
   """Grows trees for every task until validation gets no better.
 
   Args:
-    form: of the trees.
-    limits: of the trees.
     train: the rows that are learnt from.
     validation: those that say how many trees are best; logloss.
-    count: of trees.
     seed: of the columns and rows that a tree samples.
     progress: called after every round, with the fraction of `count` that is
       grown.
@@ -135,8 +132,6 @@ def boost_again(
   """Grows as many rounds as validation wanted before, of other rows.
 
   Args:
-    form: of the trees.
-    limits: of the trees.
     train: the rows that are learnt from.
     rounds: of each task, i64[K].
     count: of trees, of each task.
@@ -266,8 +261,6 @@ def _round(
   """ROUND trees of one task, one after the other.
 
   Args:
-    form: of the trees.
-    limits: of the trees.
     bins: of train rows, [C, R].
     labels: f32[R].
     weight: f32[R].

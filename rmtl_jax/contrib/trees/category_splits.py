@@ -201,12 +201,10 @@ def _threshold(
   """The best question of numbers: is the bin above another?
 
   Args:
-    form: of the tree.
     bins: of columns, whole numbers below the width, [C, R].
     places: of these among all columns, i32[C].
     leaf: the node of each row, i32[R].
     derivatives: f32[R, 2].
-    limits: of the tree.
     nodes: N.
 
   Returns:

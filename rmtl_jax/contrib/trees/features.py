@@ -64,7 +64,6 @@ def columns(
   """The features of rows, for trees.
 
   Args:
-    spec: of the fields.
     pairs: of them, those that have rates of their own.
     inputs: leading dimension [R].
     look_up: (field or pair, its values of rows) -> their rates of each task.

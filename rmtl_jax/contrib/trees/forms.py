@@ -64,7 +64,6 @@ class Form(Protocol):
     Args:
       bins: of all columns, as in `Rows`, [C, R].
       derivatives: first and second, of the losses, f32[R, 2].
-      limits: of the tree.
       key: of the columns that the tree samples.
 
     Returns:
@@ -87,7 +86,6 @@ def make_limits(
   """Limits of trees that ask of these columns only.
 
   Args:
-    form: of the trees.
     columns: C.
     places: of the allowed ones, below C.
     l2: of leaves.
@@ -119,7 +117,6 @@ def sample_columns(
   """Samples the columns of one tree, without replacement.
 
   Args:
-    form: of the tree.
     columns: their places, i32[C].
     allowed: how many of these, the first ones, may be sampled.
     key: of the draw; other columns behind the allowed ones don't change it.
@@ -182,7 +179,6 @@ def gains(sums: jax.Array, limits: Limits, more: float = 0.0) -> jax.Array:
 
   Args:
     sums: of both derivatives, f32[..., B, 2].
-    limits: of the tree.
     more: L2 that both parts have beside that of leaves.
 
   Returns:

@@ -79,8 +79,6 @@ def grow(
   """The parameters of `network.Trees`, from rows.
 
   Args:
-    spec: of the fields.
-    fields: of the trees.
     count: of trees, of each task and form.
     train: the rows that are learnt from.
     validation: those that choose how many trees a task has, and which.
@@ -292,8 +290,6 @@ def _category_parameters(
   """Of the trees that part categories.
 
   Args:
-    spec: of the fields.
-    fields: of the trees.
     trees: of all tasks.
     edges: of the bins of all columns, f64[C, BINS].
   """

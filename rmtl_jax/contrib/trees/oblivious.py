@@ -68,7 +68,6 @@ def _grow(
   Args:
     bins: of the columns that it samples, u8[C, R].
     derivatives: first and second, f32[R, 2].
-    limits: of the tree.
 
   Returns:
     Columns and last bins of its levels, i32[DEPTH], and the Newton step of

@@ -65,7 +65,6 @@ class Backbone(nnx.Module):
     """The first layer.
 
     Args:
-      setup: of the network.
       groups: experts, bottoms or towers, of bottom_units[0] columns each.
       gates: experts that each gate on the features sees.
       domains: see FirstLayer.

@@ -40,8 +40,6 @@ def of_fields(
   """Compares every field between train and the other splits.
 
   Args:
-    data_dir: DATA.
-    manifest: of the data.
     progress: called with a label and the fraction done.
 
   Returns:
@@ -171,7 +169,6 @@ def grouped(
   Args:
     data_dir: DATA, for errors.
     rows: SQL of the rows of every split.
-    field: the field.
     weight: SQL of how many rows each row counts as; empty: 1.
 
   Raises:

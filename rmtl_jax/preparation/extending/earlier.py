@@ -35,7 +35,6 @@ def find(
 
   Args:
     rows: new rows.
-    past: the rows before.
     boundaries: starts of validation and test. A past row counts where it is in
       a split by them, with the label that is known at that split's end.
     idle_ms: as for asof.compute_features.

@@ -68,8 +68,6 @@ def apply(
   Args:
     rows: new rows with as-of features; fields are those of the data.
     places: of the rows in test.
-    base: the data.
-    past: the rows before.
     shown: table of what users were shown before; empty without histories.
   """
   featured = _with_bins(connection, rows, places, base)

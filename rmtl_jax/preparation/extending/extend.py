@@ -64,7 +64,6 @@ def run(
   Args:
     reader: of the new log.
     config: settings, completed by `settings.read_base`.
-    base: the data.
     directory: where files go.
     progress: called with the stage's name and the fraction done.
 

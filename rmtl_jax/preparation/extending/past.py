@@ -118,7 +118,6 @@ def write_rows(
   Args:
     session: SQL of `number` and `start`.
     places: SQL that joins to the rows, `r`, what these need.
-    path: of the file.
     first_row: added to `row_id`.
     kinds: DuckDB types of keys, as earlier files have them.
     name: SQL of the log's own session id.
@@ -235,7 +234,6 @@ def next_row(
   """The `row_id` of the first new row: none that is taken.
 
   Args:
-    data_dir: the data.
     raw_rows: that it was made of, as far as its readers count them.
   """
   with (
@@ -275,7 +273,6 @@ def open_past(
   """Gives the past of DATA until the block ends.
 
   Args:
-    data_dir: DATA.
     rows: the new rows, for the types of keys.
     first_row: number of raw rows that DATA was made of.
     tastes: names of the fields that `tastes` is made by.

@@ -42,7 +42,6 @@ def place(
 
   Args:
     rows: new rows, `row_id` from 0; `keys` may have past ones below 0.
-    past: the rows before.
     boundaries: starts of validation and test, the end of test or None.
     idle_ms: a longer gap between two rows of a user starts a new session.
   """
@@ -91,7 +90,6 @@ def _number(
 
   Args:
     found: places of new rows and of past ones of their sessions.
-    past: the rows before.
     near: table of these past rows, with `number` and `start`.
 
   Returns:

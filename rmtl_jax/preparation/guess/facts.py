@@ -173,7 +173,6 @@ def find(
   """Facts of every column, in order.
 
   Args:
-    sample: of a log.
     log: its path, for errors.
 
   Raises:

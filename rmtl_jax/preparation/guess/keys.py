@@ -57,8 +57,6 @@ def find(
   """The columns of `user`, `item`, `session` and `domain` that there are.
 
   Args:
-    sample: the rows.
-    facts: of the columns.
     named: `by_names` of these.
     has_time: whether rows have a time, which cuts a user's rows to sessions.
     times: columns of times, which are keys by name alone.
@@ -287,7 +285,6 @@ def comes_back(facts: facts_lib.Facts, low: float = _ROWS_OF_VALUE[0]) -> bool:
   """Whether a column's values may be of somebody who has several rows.
 
   Args:
-    facts: of the column.
     low: least rows of a value on average.
   """
   high = _ROWS_OF_VALUE[1]

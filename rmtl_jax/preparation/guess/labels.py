@@ -94,8 +94,6 @@ def find(
   """Labels, parents first, and notes about other columns.
 
   Args:
-    sample: the rows.
-    facts: of all columns.
     keys: of user and item.
     taken: columns that are something else.
     given: columns that are the labels, whatever their names; empty: guessed.

@@ -30,7 +30,6 @@ def find(
   """Why columns are leaks, by column.
 
   Args:
-    sample: the rows.
     facts: of the columns that might be features.
     labels: those of 0 and 1 are compared.
   """

@@ -42,7 +42,6 @@ def needs_all(
   """Whether a part of a log may be that of a panel, which only all rows tell.
 
   Args:
-    sample: the rows.
     facts: of the columns that may be a wave or a key.
     by_names: keys by role, of which names tell.
   """

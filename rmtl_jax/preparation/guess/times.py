@@ -40,8 +40,6 @@ def find(
   """The time of the rows, and why other columns of times are not it.
 
   Args:
-    sample: the rows.
-    facts: of the columns.
     keys: by role, as names tell them.
   """
   found = [
@@ -228,8 +226,6 @@ def by_values(
   within items alike. Seconds since 1970 look like ids: they need the order.
 
   Args:
-    sample: the rows.
-    facts: of the columns.
     keys: of user and item, by their names.
 
   Returns:

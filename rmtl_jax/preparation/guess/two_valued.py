@@ -94,7 +94,6 @@ def related(
   A second answer among the features would tell the first.
 
   Args:
-    sample: the rows.
     facts: of the columns that might be features.
     labels: columns of the labels.
     keys: of user and item; what describes one of them is no answer.

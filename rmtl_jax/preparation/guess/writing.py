@@ -339,12 +339,8 @@ def notes(
   """What a person should know, in sentences.
 
   Args:
-    sample: the rows.
-    facts: of all columns.
     roles: keys by role.
-    time: of the rows.
     tasks: the labels.
-    record: the schema.
     may_be_times: columns that may be the time, where none was taken.
   """
   found = []

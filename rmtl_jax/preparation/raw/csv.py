@@ -166,7 +166,6 @@ def look_whole(
   has none.
 
   Args:
-    paths: the files.
     columns: which to look at.
     delimiter: as for `load`.
     missing: values that count as empty.

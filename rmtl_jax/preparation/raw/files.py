@@ -164,7 +164,6 @@ def check(
 
   Args:
     table: where the rows come from, for the error.
-    faults: what to look for.
     relation: what to scan; the raw table if empty.
     row_id: the raw table's row id in that relation.
 
@@ -210,7 +209,6 @@ def require_values(
   """Checks that columns have a value in every row.
 
   Args:
-    table: the raw table.
     expected: what to say of each required column, as `a whole number`.
 
   Raises:
@@ -319,7 +317,6 @@ def file_record(path: pathlib.Path, name: str = '') -> dict[str, Any]:
   """Name, bytes and SHA-256 of a file, as the manifest records them.
 
   Args:
-    path: the file.
     name: what to call it; the last part of its path if empty.
 
   Raises:
@@ -363,7 +360,6 @@ def csv_records(
   """A csv.reader that takes values as long as DuckDB does.
 
   Args:
-    text: lines.
     delimiter: between values, of one or more characters.
     quote: around values that hold a delimiter; empty: none do.
     strict: raise csv.Error for misplaced quotes.

@@ -77,7 +77,6 @@ def values(
   """Columns that a file lacks and the folders above it name (`day=2024-05-01`).
 
   Args:
-    path: the file.
     wanted: names of columns; None for all that folders name.
     found: the file's own columns.
     missing: texts that mean a missing value.

@@ -198,7 +198,6 @@ def check_type(
   Args:
     path: for the error.
     name: the column.
-    found: its type.
     wanted: as for `load`.
 
   Raises:

@@ -77,7 +77,6 @@ class Time:
 
     Args:
       value: SQL of the raw column; of text without spaces around it.
-      found: its type.
     """
     value = whole_us(value, found)
     if self.is_plain:

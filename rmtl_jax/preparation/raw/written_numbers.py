@@ -37,7 +37,6 @@ def number(value: str, found: pa.DataType, decimal: str = '') -> str:
 
   Args:
     value: SQL of what is given.
-    found: its type.
     decimal: one of DECIMALS, for text that people wrote, such as `$1,200.50`;
       '' for text as programs write it.
   """

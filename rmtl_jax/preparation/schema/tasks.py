@@ -31,7 +31,6 @@ def parse_tasks(
   """The tasks, parents before children.
 
   Args:
-    part: the schema.
     clock: the form of the time of rows.
     events: what the log's events are, if it has such.
 

@@ -21,7 +21,6 @@ def find_file(
   """A file of a directory, plain or gzipped; None if there is neither.
 
   Args:
-    raw_dir: the directory.
     name: of the plain file, in lower case; may have wildcards.
     what: what the directory should hold, for errors.
 
@@ -107,7 +106,6 @@ def first_rows(
 
   Args:
     connection: holds the table, which is dropped.
-    table: the rows.
     key: its column.
 
   Returns:

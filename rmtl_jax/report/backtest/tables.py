@@ -85,7 +85,6 @@ def brief(record: Record, task: str) -> content.Table:
 
   Args:
     record: the content of backtest.json.
-    task: its name.
   """
   columns = _columns(record, task, ('continued', 'scratch'))
   header = [

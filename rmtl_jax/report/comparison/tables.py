@@ -69,7 +69,6 @@ def metrics(results: Results, task: str, described: bool = True) -> Table:
 
   Args:
     results: the content of results.json.
-    task: its name.
     described: whether there is a column with the weighting's label.
   """
   found = {

@@ -34,7 +34,6 @@ def rate(record: Record, place: int) -> content.Picture | None:
   """Draws a label's rate, or mean, over time.
 
   Args:
-    record: the description.
     place: of the task, from 0.
   """
   if record['over_time']['span_ms'] is None:

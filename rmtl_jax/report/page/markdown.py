@@ -12,7 +12,6 @@ def render(page: content.Page, file: str = 'pictures/{}.svg') -> str:
   """Renders the page.
 
   Args:
-    page: the report.
     file: of a picture with the name `{}`, relative to the text.
   """
   parts = [f'# {plain.markdown(page.title)}', *_blocks(page.lead, file)]
@@ -55,7 +54,6 @@ def table(cells: content.Table, code: Collection[str] = ()) -> str:
   """Renders a pipe table, names aligned left and numbers right.
 
   Args:
-    cells: the table.
     code: names of the columns that are set as code.
   """
   columns = range(len(cells.header))

@@ -145,7 +145,6 @@ def cosines(
   """Draws the cosine of each pair of tasks' gradients over epochs.
 
   Args:
-    record: of the run.
     entries: of its history, those that have cosines, stage 1 first.
     pairs: of tasks; the first few are drawn.
   """

@@ -82,7 +82,6 @@ def _by_model(
 
   Args:
     record: of the report.
-    task: its name.
     compared: which metrics.
     cell: (a model's values, name and form of a metric) -> text.
   """

@@ -46,7 +46,6 @@ def write(
     parameters: arrays, which become variables.
     inputs: `name`, `shape` (a text for each symbolic dimension) and `dtype` of
       each, as export.json records them.
-    directory: where it goes.
   """
   tf = require()
   from jax.experimental import jax2tf

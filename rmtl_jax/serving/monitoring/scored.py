@@ -82,7 +82,6 @@ def read(model: model_lib.Model, log: str) -> Scored:
   """Reads a scored log.
 
   Args:
-    model: what scored it.
     log: a Parquet or CSV file, or a directory of such.
 
   Raises:

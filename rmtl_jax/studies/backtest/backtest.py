@@ -80,7 +80,6 @@ def backtest(
     settings: the manifest of a day's data -> settings of a run from scratch;
       of None what is known of them without.
     options: days, seeds and how runs go on.
-    live: where progress goes.
     interrupted: a signal's number once one has arrived, else 0.
 
   Raises:
@@ -269,7 +268,6 @@ def summarise(days: Sequence[Record], task: str, metric: str) -> Record:
 
   Args:
     days: of backtest.json, day 0 aside.
-    task: its name.
     metric: of a day's runs.
 
   Returns:

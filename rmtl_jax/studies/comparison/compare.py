@@ -46,8 +46,6 @@ def compare(
   Args:
     config: settings; `compare` names methods, seeds and learning rates.
     path: COMPARISON, created if missing; locked while this runs.
-    data_dir: prepared data.
-    live: where progress goes.
     interrupted: a signal's number once one has arrived, else 0.
 
   Returns:

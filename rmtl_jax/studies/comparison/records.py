@@ -36,7 +36,6 @@ def of_actor(
   """Builds the record of an actor stage.
 
   Args:
-    context: the run.
     name: of the stage in the history.
     arm: after its last epoch.
     before: the validation figures at epoch 0, if that may be kept.

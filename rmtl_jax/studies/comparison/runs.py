@@ -79,7 +79,6 @@ class Runs:
     Args:
       run: the comparison's directory and data.
       config: settings; `compare.population`.
-      live: where progress goes.
       interrupted: a signal's number once one has arrived, else 0.
       searching: whether runs are evaluated on validation only: the test split
         is not read, and stage 1 need not converge.
@@ -356,10 +355,8 @@ class Runs:
     """Writes a run's record; prints 'run 3 of 40, 12:30 left', and what it is.
 
     Args:
-      job: what was trained.
       trained: its last stage, of every member; they drop their checkpoints.
       figures: from records.py.
-      note: more to print.
     """
     record = {
       'method': job.method.name,

@@ -49,7 +49,6 @@ def candidates(
   Args:
     trials: of a search; the first has the given settings.
     most: greatest number of candidates.
-    monitor: what decides.
 
   Returns:
     The best unpruned trials with different settings that beat the given ones,

@@ -121,7 +121,6 @@ def defaults(
     stage: the last stage of a trial, 'pretrain' or 'finetune'.
     base: the given settings, of one model or of an ensemble; fields that they
       ignore stay ignored.
-    manifest: of the data.
 
   Returns:
     Texts for `parse`.
@@ -189,7 +188,6 @@ def _as_recommended(
   Args:
     names: of the settings.
     base: the given ones.
-    manifest: of the data.
     seen: names of the fields that some member sees. Choices that differ in
       others are one.
   """

@@ -71,11 +71,9 @@ def open_copy(
   trials mean other settings.
 
   Args:
-    optuna: the package.
     url: of the database, created if missing; '' for no copy.
     path: TUNING.
     search: what the trials follow from, as JSON can hold it.
-    monitor: what decides.
 
   Raises:
     types.InputError: the database can't be opened.

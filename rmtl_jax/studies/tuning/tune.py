@@ -127,10 +127,7 @@ def tune(
 
   Args:
     config: the given settings, which are the first trial.
-    options: of the search.
     path: TUNING, created if missing; locked while this runs.
-    data_dir: prepared data.
-    live: where progress goes.
     interrupted: a signal's number once one has arrived, else 0.
 
   Returns:
