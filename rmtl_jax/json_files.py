@@ -36,9 +36,6 @@ def read(path: str | os.PathLike[str], missing: str = '') -> Any:
   Args:
     missing: a hint for the error that there is no such file.
 
-  Returns:
-    The document.
-
   Raises:
     types.InputError: a missing or unreadable file, no JSON, which names the
       row, or a record that is not as it was written.

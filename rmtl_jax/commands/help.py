@@ -231,16 +231,14 @@ def settings(compares: bool = False) -> list[Entry]:
     Entry(
       f'config.{name}',
       config_flags.shown(default),
-      text if config_values.choices(name) else _limited(text, name),
+      text
+      if config_values.choices(name)
+      else config_flags.described(text, config_values.kind(name)),
       config_values.choices(name),
     )
     for name, default, text in config_flags.describe()
     if compares or not name.startswith('compare.')
   ]
-
-
-def _limited(text: str, name: str) -> str:
-  return config_flags.described(text, config_values.kind(name))
 
 
 def _of_flags(values: flags.FlagValues) -> Iterator[Entry]:

@@ -105,11 +105,6 @@ def expected(record: LossRecord, levels: tuple[int, ...] = ()) -> str:
   return f'a {"" if loss else "finite "}number{rest[record.labels]}{loss}'
 
 
-def is_default(kind: str, loss: str) -> bool:
-  """Whether a task is one that says nothing of its kind: binary."""
-  return kind == BINARY and loss == losses_of(BINARY)[0]
-
-
 def numbers(*parts: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
   """Settings and statistics as TaskLoss.numbers."""
   return tuple(

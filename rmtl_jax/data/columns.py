@@ -249,9 +249,6 @@ def read_split(
     data_dir: the directory that holds manifest.json.
     split: 'train', 'validation' or 'test'.
 
-  Returns:
-    The split's columns.
-
   Raises:
     types.InputError: no such split, a file that is missing or unreadable, a
       column that is missing or of the wrong type, or a value out of range;

@@ -236,9 +236,6 @@ def apply(
     encoded_lists: by column.
     histories: their tables, by column.
     users: how users become numbers.
-
-  Returns:
-    A table of the encoded rows.
   """
   # Left joins: what a vocabulary lacks (missing, unseen, rare) becomes row 0.
   joins = [users.join]
@@ -274,7 +271,7 @@ def apply(
     f'{label.value} AS {sql.quote(label.name)}' for label in of_tasks
   ]
   selected += [
-    f'{label.weight} AS {sql.quote(_weight_column(label))}'
+    f'{label.weight} AS {sql.quote("w_" + label.name.removeprefix("y_"))}'
     for label in of_tasks
     if label.weight
   ]
@@ -295,10 +292,6 @@ def apply(
       f'SELECT {", ".join(selected)} FROM {featured} r {" ".join(joins)}'
       f' ORDER BY {places.order}',
     )
-
-
-def _weight_column(label: labels.LabelColumn) -> str:
-  return f'w_{label.name.removeprefix("y_")}'
 
 
 def _lists(

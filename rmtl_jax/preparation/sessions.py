@@ -156,9 +156,6 @@ def number_sessions(
       are duplicates; the first is kept.
     carry: further columns to keep with the rows.
     drop: drop duplicates; else only count them.
-
-  Returns:
-    The numbered rows.
   """
   owner = '"user"'
   if has_session:

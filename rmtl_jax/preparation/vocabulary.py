@@ -66,7 +66,7 @@ class Vocabulary:
     """Writes `value` (null in row 0) and `count`, in the order of ids."""
     buckets = ''.join(
       f' UNION ALL SELECT {self.size - self.buckets + i},'
-      f' {sql.literal(bucket_name(i))}, {count}::BIGINT'
+      f' {sql.literal(f"(bucket {i})")}, {count}::BIGINT'
       for i, count in enumerate(self.others)
     )
     # Sorted again: a large union keeps no order by itself.
@@ -76,11 +76,6 @@ class Vocabulary:
       f' {self.table}{buckets}) ORDER BY id)'
       f' TO {sql.literal(str(path))} (FORMAT parquet, COMPRESSION zstd)'
     )
-
-
-def bucket_name(bucket: int) -> str:
-  """What stands for the values of a bucket in its vocabulary."""
-  return f'(bucket {bucket})'
 
 
 def bucket_sql(text: str, buckets: int) -> str:
@@ -194,9 +189,6 @@ def build_categorical(
     rows: table or view with the columns and `split` (0 is train).
     min_counts: least count of a value with a row of its own, per column.
     buckets: rows for other values, of the columns that have some.
-
-  Returns:
-    A vocabulary per column.
   """
   # Grouping sets count all columns while the rows are read once; the view may
   # join several tables, so every pass is dear.

@@ -97,7 +97,12 @@ def _made(
     make = _maker(field, raw, missing[raw.column], clock)
     return field.column, (raw.column,), make
   makers = [
-    _maker(_as_category(one), one, missing[one.column], clock)
+    _maker(
+      manifest_lib.Field(one.name, 'categorical', details=one.details),
+      one,
+      missing[one.column],
+      clock,
+    )
     for one in crossed
   ]
 
@@ -113,10 +118,6 @@ def _made(
     return pa.array(joined, pa.string())
 
   return field.column, tuple(one.column for one in crossed), cross
-
-
-def _as_category(raw: source.SourceField) -> manifest_lib.Field:
-  return manifest_lib.Field(raw.name, 'categorical', details=raw.details)
 
 
 def _maker(

@@ -146,9 +146,6 @@ def load(
       None: where one was.
     warm_up: compile the programs of requests of up to so many rows.
 
-  Returns:
-    The predictor.
-
   Raises:
     types.InputError: not a run, no such stage in it, or no calibration of it.
   """

@@ -81,7 +81,9 @@ class Vocabulary:
   def _find(self, values: pa.Array, is_text: bool) -> np.ndarray:
     """First positions of few values, i64[len(values)]; -1 for unknown ones."""
     found = self._places.find(values.to_pylist())
-    lacking = np.flatnonzero((found < 0) & _valid(values))
+    lacking = np.flatnonzero(
+      (found < 0) & values.is_valid().to_numpy(zero_copy_only=False)
+    )
     if len(lacking) and self._whole_places is not None:
       others = values.take(pa.array(lacking))
       others = whole(others) if is_text else others
@@ -150,10 +152,6 @@ class _Places:
 
 def _parts(values: pa.Array, size: int = 65_536) -> Iterator[pa.Array]:
   return (values.slice(n, size) for n in range(0, len(values), size))
-
-
-def _valid(values: pa.Array) -> np.ndarray:
-  return values.is_valid().to_numpy(zero_copy_only=False)
 
 
 def strip_zero_fractions(values: pa.Array) -> pa.Array | None:

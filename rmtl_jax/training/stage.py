@@ -106,9 +106,6 @@ class Stage(Protocol):
 def run(stage: Stage) -> dict[str, saved.Result]:
   """Trains a stage until it has ended; goes on where it was cut off.
 
-  Returns:
-    What it leaves.
-
   Raises:
     trainer.Interrupted: a signal arrived; the stage is saved.
     FloatingPointError: a loss was not finite; names the pass and rows.

@@ -217,9 +217,6 @@ def soft_update(
     target_params: the target network's.
     step: i32[], steps taken, this one included.
     config: a CriticConfig: `soft_update` (beta) and `update_period`.
-
-  Returns:
-    The new target parameters.
   """
   due = (step - 1) % config.update_period == 0
   beta = jnp.where(due, config.soft_update, 0.0)

@@ -67,9 +67,6 @@ def run(
     directory: where files go.
     progress: called with the stage's name and the fraction done.
 
-  Returns:
-    The manifest of the extended data.
-
   Raises:
     types.InputError: bad raw files, damaged vocabularies, or rows that don't
       come after the data.

@@ -135,7 +135,7 @@ def _entry(field: source.SourceField) -> dict[str, Any]:
 
 
 def _kind_entries(task: source.SourceTask) -> dict[str, Any]:
-  if kinds.is_default(task.kind, task.loss):
+  if task.kind == kinds.BINARY and task.loss == kinds.losses_of(task.kind)[0]:
     return {}
   levels = {'levels': list(task.levels)} if task.levels else {}
   return {'kind': task.kind, 'loss': task.loss} | dict(task.settings) | levels
