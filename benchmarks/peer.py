@@ -31,7 +31,7 @@ from absl import app, flags
 
 from benchmarks import machine, workload
 from rmtl_jax import config as config_lib
-from rmtl_jax.evaluation import evaluator
+from rmtl_jax.evaluation import evaluator, labelled
 from rmtl_jax.training import actor_stage, feed, trainer
 
 
@@ -75,7 +75,7 @@ class Ours:
   def evaluate(self) -> None:
     """Probabilities and both AUCs of every row."""
     host, tasks = self.context.train.host, self.context.tasks
-    rows = evaluator.Labelled.of(host, tasks)
+    rows = labelled.Labelled.of(host, tasks)
     evaluator.validation_auc(self.predict(), rows)
 
 

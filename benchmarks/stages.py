@@ -21,7 +21,7 @@ from absl import app, flags
 
 from benchmarks import loops, machine, workload
 from rmtl_jax import config as config_lib
-from rmtl_jax.evaluation import evaluator
+from rmtl_jax.evaluation import evaluator, labelled
 from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.training import actor_stage
 from rmtl_jax.training import context as context_lib
@@ -94,7 +94,7 @@ def evaluation(
 
   def run():
     predictions = context.predict(params, split)
-    rows = evaluator.Labelled.of(split.host, context.tasks)
+    rows = labelled.Labelled.of(split.host, context.tasks)
     evaluator.evaluate(predictions, rows, settings, 0)
     return predictions
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.evaluation import groups, metrics, pairs, ranking
+from rmtl_jax.evaluation import groups, labelled, metrics, pairs, ranking
 
 METRICS = ('auc', 'logloss', 'session_logloss')
 # Of tasks that are not binary.
@@ -173,34 +173,29 @@ def error_replicates(
 
 def of_kinds(
   predictions: Sequence[np.ndarray],
-  labels: np.ndarray,
-  session: np.ndarray,
+  rows: labelled.Labelled,
   count: int,
   seed: int,
-  is_binary: Sequence[bool],
-  weights: np.ndarray | None = None,
   paired: bool = True,
 ) -> dict[str, np.ndarray]:
   """`replicates` of the binary tasks and `error_replicates` of the others.
-
-  Arguments are theirs; `is_binary` is of each task.
 
   Returns:
     Each metric to f64[B, M, K], NaN for tasks of other kinds.
   """
   errors = functools.partial(error_replicates, paired=paired)
-  binary = np.asarray(is_binary, bool)
+  binary = np.asarray(rows.is_binary, bool)
   found: dict[str, np.ndarray] = {}
   for draw, columns in ((replicates, binary), (errors, ~binary)):
     if not columns.any():
       continue
     drawn = draw(
       [scores[:, columns] for scores in predictions],
-      labels[:, columns],
-      session,
+      rows.labels[:, columns],
+      rows.session,
       count,
       seed,
-      None if weights is None else weights[:, columns],
+      None if rows.weights is None else rows.weights[:, columns],
     )
     for name, values in drawn.items():
       found[name] = np.full((*values.shape[:2], len(columns)), np.nan)

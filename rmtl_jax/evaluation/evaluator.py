@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +12,10 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import column_reader
-from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import (
   bootstrap,
   intervals,
+  labelled,
   metrics,
   monitor,
   propensities,
@@ -26,87 +26,9 @@ from rmtl_jax.evaluation import registry as metric_registry
 TaskMetrics = dict[str, Any]
 
 
-class Labelled(NamedTuple):
-  """Rows that predictions are compared with.
-
-  Attributes:
-    labels: [R, K], of binary tasks 0 or 1.
-    session: i64[R], the row's session.
-    tasks: K names.
-    user: i64[R], the row's user, negative where unknown (such rows are left
-      out of GAUC by user), or None where the data has no users.
-    losses: K of them; () if all tasks are binary.
-    weights: [R, K] >= 0, how much a row counts for a task, 0 where its label
-      is not observed; None: every row counts 1.
-    selection: how likely labels are seen, for metrics with inverse
-      propensities; None: for none.
-  """
-
-  labels: np.ndarray
-  session: np.ndarray
-  tasks: Sequence[str]
-  user: np.ndarray | None = None
-  losses: Sequence[types.TaskLoss] = ()
-  weights: np.ndarray | None = None
-  selection: propensities.Seen | None = None
-
-  @classmethod
-  def of(
-    cls,
-    split: columns_lib.Rows,
-    tasks: Sequence[str],
-    selection: propensities.Seen | None = None,
-  ) -> Labelled:
-    """The rows of a split.
-
-    Args:
-      tasks: K names.
-      selection: None: as logged.
-    """
-    return cls(
-      split.labels,
-      split.session,
-      tasks,
-      split.user,
-      split.losses,
-      columns_lib.metric_weight(split),
-      selection or propensities.logged(split.propensity, split.parents),
-    )
-
-  @property
-  def kinds(self) -> tuple[str, ...]:
-    """The kind of each task."""
-    return tuple(one.kind for one in self.losses) or (
-      (kinds.BINARY,) * len(self.tasks)
-    )
-
-  @property
-  def is_binary(self) -> list[bool]:
-    """Of each task."""
-    return [kind == kinds.BINARY for kind in self.kinds]
-
-  def take(self, rows: slice) -> Labelled:
-    """Some of the rows."""
-    user, weights, selection = self.user, self.weights, self.selection
-    if selection is not None and selection.propensity is not None:
-      logged = selection.propensity[rows]
-      selection = selection._replace(propensity=logged)
-    return self._replace(
-      labels=self.labels[rows],
-      session=self.session[rows],
-      user=None if user is None else user[rows],
-      weights=None if weights is None else weights[rows],
-      selection=selection,
-    )
-
-  def weight(self, k: int) -> np.ndarray | None:
-    """How much the rows count for one task, [R]; None: 1."""
-    return None if self.weights is None else self.weights[:, k]
-
-
 def evaluate(
   predictions: np.ndarray,
-  rows: Labelled,
+  rows: labelled.Labelled,
   config: config_lib.EvaluationConfig,
   seed: int,
 ) -> dict[str, TaskMetrics]:
@@ -135,9 +57,7 @@ def evaluate(
   """
   _check(predictions, rows)
   bounds, extra = _intervals([predictions], rows, config, seed)
-  sessions = intervals.observed_sessions(
-    rows.labels, rows.session, rows.weights
-  )
+  sessions = intervals.observed_sessions(rows)
   results = {}
   for k, (task, kind) in enumerate(zip(rows.tasks, rows.kinds, strict=True)):
     seen, seen_rows = observed(rows, config, rows.weight(k))
@@ -170,7 +90,7 @@ def evaluate(
       predictions, rows.labels, rows.is_binary, rows.selection, rows.weights
     )
     at = found.places
-    weighted = Labelled(
+    weighted = labelled.Labelled(
       rows.labels[:, at],
       rows.session,
       [rows.tasks[k] for k in at],
@@ -198,7 +118,7 @@ def _inverse(record: TaskMetrics) -> TaskMetrics:
 
 def _intervals(
   predictions: Sequence[np.ndarray],
-  rows: Labelled,
+  rows: labelled.Labelled,
   config: config_lib.EvaluationConfig,
   seed: int,
 ) -> tuple[list[dict[str, np.ndarray]], list[TaskMetrics]]:
@@ -208,14 +128,7 @@ def _intervals(
     {metric: f64[2]} of each task, and what else the bootstrap says.
   """
   found = intervals.session_intervals(
-    predictions,
-    rows.labels,
-    rows.session,
-    rows.is_binary,
-    config.bootstrap,
-    config.confidence,
-    seed,
-    rows.weights,
+    predictions, rows, config.bootstrap, config.confidence, seed
   )
   bounds, extra = [], []
   for k, binary in enumerate(rows.is_binary):
@@ -233,7 +146,7 @@ def _intervals(
 def evaluate_difference(
   first: np.ndarray,
   second: np.ndarray,
-  rows: Labelled,
+  rows: labelled.Labelled,
   config: config_lib.EvaluationConfig,
   seed: int,
 ) -> dict[str, TaskMetrics]:
@@ -270,7 +183,9 @@ def evaluate_difference(
   return results
 
 
-def validation_auc(predictions: np.ndarray, rows: Labelled) -> np.ndarray:
+def validation_auc(
+  predictions: np.ndarray, rows: labelled.Labelled
+) -> np.ndarray:
   """Computes the AUC of every task, for early stopping; of others the XAUC.
 
   Args:
@@ -289,7 +204,7 @@ def validation_auc(predictions: np.ndarray, rows: Labelled) -> np.ndarray:
 
 
 def validation_errors(
-  predictions: np.ndarray, rows: Labelled
+  predictions: np.ndarray, rows: labelled.Labelled
 ) -> tuple[np.ndarray, np.ndarray]:
   """Computes every task's logloss, of others the RMSE, for early stopping.
 
@@ -317,7 +232,7 @@ def validation_errors(
 def monitored_sum(
   what: monitor.Monitor,
   predictions: np.ndarray,
-  rows: Labelled,
+  rows: labelled.Labelled,
   config: config_lib.EvaluationConfig,
 ) -> float:
   """The weighted sum of metrics that a monitor with terms is.
@@ -367,7 +282,7 @@ def _rows_of(
 
 
 def observed(
-  rows: Labelled,
+  rows: labelled.Labelled,
   config: config_lib.EvaluationConfig,
   weight: np.ndarray | None,
 ) -> tuple[np.ndarray | slice, metric_registry.Rows]:
@@ -393,7 +308,7 @@ def _rate(is_positive: np.ndarray, rows: metric_registry.Rows) -> float | None:
   return float(np.average(is_positive, weights=rows.weight))
 
 
-def _check(predictions: np.ndarray, rows: Labelled) -> None:
+def _check(predictions: np.ndarray, rows: labelled.Labelled) -> None:
   labels, session, tasks = rows.labels, rows.session, rows.tasks
   types.check_ranks((2, 2, 1), predictions, labels, session)
   types.check_same_shape(predictions, labels)

@@ -23,7 +23,13 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
-from rmtl_jax.evaluation import bootstrap, evaluator, groups, intervals
+from rmtl_jax.evaluation import (
+  bootstrap,
+  evaluator,
+  groups,
+  intervals,
+  labelled,
+)
 from rmtl_jax.evaluation import registry as metric_registry
 
 # Of the registry of metrics, those that are measured, by the task's kind;
@@ -161,8 +167,12 @@ class Importance:
     self._predict, self._rows, self._tasks = predict, rows, tuple(tasks)
     self._columns, self._config = columns(spec), config
     self._repeats, self._seed = repeats, seed
-    self._kinds = [one.kind for one in spec.losses] or [kinds.BINARY] * len(
-      tasks
+    self._labelled = labelled.Labelled(
+      rows.labels,
+      rows.session,
+      tasks,
+      losses=spec.losses,
+      weights=rows.weights,
     )
     self._sessions = groups.group_codes(rows.session)[1]
     self._first = np.array(predict(rows.inputs))
@@ -248,23 +258,21 @@ class Importance:
   @functools.cached_property
   def _counts(self) -> tuple[np.ndarray, np.ndarray]:
     """Sessions in which a task is observed, with the rarer label, i64[K]."""
-    rows = self._rows.labels, self._rows.session, self._rows.weights
-    return intervals.observed_sessions(*rows), intervals.rarer_sessions(*rows)
+    rows = self._labelled
+    return intervals.observed_sessions(rows), intervals.rarer_sessions(rows)
 
   def _clusters(self, k: int, name: str) -> int | None:
     """The number of sessions that an interval's correction counts."""
     observed, rarer = (int(counts[k]) for counts in self._counts)
-    is_binary = self._kinds[k] == kinds.BINARY
+    is_binary = self._labelled.is_binary[k]
     return intervals.clusters(name, observed, rarer if is_binary else None)
 
   def _metrics(self, predictions: np.ndarray) -> list[dict[str, float]]:
     """Each task's metrics."""
-    _, labels, session, weights = self._rows
-    every = evaluator.Labelled(labels, session, self._tasks, weights=weights)
-    found = []
-    for k, kind in enumerate(self._kinds):
+    every, found = self._labelled, []
+    for k, kind in enumerate(every.kinds):
       seen, rows = evaluator.observed(every, self._config, every.weight(k))
-      y, p = labels[seen, k], predictions[seen, k]
+      y, p = every.labels[seen, k], predictions[seen, k]
       found.append(
         {
           n: metric_registry.RECORDS[n].function(y, p, rows)
@@ -277,18 +285,10 @@ class Importance:
     self, predictions: list[np.ndarray]
   ) -> list[dict[str, np.ndarray]]:
     """Each task's metrics of resampled sessions, f64[B, M]; the same draws."""
-    _, labels, session, weights = self._rows
     values = bootstrap.of_kinds(
-      predictions,
-      labels,
-      session,
-      self._draws,
-      self._seed,
-      [kind == kinds.BINARY for kind in self._kinds],
-      weights,
-      paired=False,
+      predictions, self._labelled, self._draws, self._seed, paired=False
     )
     return [
       {name: values[name][:, :, k] for name in METRICS[kind] if name in values}
-      for k, kind in enumerate(self._kinds)
+      for k, kind in enumerate(self._labelled.kinds)
     ]

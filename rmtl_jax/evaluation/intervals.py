@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.evaluation import bootstrap, groups
+from rmtl_jax.evaluation import bootstrap, groups, labelled
 
 
 class Intervals(NamedTuple):
@@ -37,47 +37,28 @@ class Intervals(NamedTuple):
   rarer_sessions: np.ndarray
 
 
-def rarer_sessions(
-  labels: np.ndarray,
-  session: np.ndarray,
-  weights: np.ndarray | None = None,
-) -> np.ndarray:
-  """Counts the sessions with the rarer label, i64[K].
+def rarer_sessions(rows: labelled.Labelled) -> np.ndarray:
+  """Counts the sessions with the rarer label of binary tasks, i64[K].
 
-  The rarer label is the one that fewer sessions hold.
-
-  Args:
-    labels: [R, K], 0 or 1.
-    session: i64[R], in any order.
-    weights: [R, K] >= 0, or None; rows of weight 0 are left out.
+  The rarer label is the one that fewer sessions hold; rows of weight 0 are left
+  out.
   """
-  is_positive = labels > 0.5
-  return np.minimum(
-    *(_holding(rows, session, weights) for rows in (is_positive, ~is_positive))
-  )
+  is_positive = rows.labels > 0.5
+  return np.minimum(_holding(is_positive, rows), _holding(~is_positive, rows))
 
 
-def observed_sessions(
-  labels: np.ndarray,
-  session: np.ndarray,
-  weights: np.ndarray | None = None,
-) -> np.ndarray:
-  """Counts the sessions in which a task is observed, i64[K].
-
-  Arguments are those of `rarer_sessions`.
-  """
-  return _holding(np.ones(labels.shape, bool), session, weights)
+def observed_sessions(rows: labelled.Labelled) -> np.ndarray:
+  """Counts the sessions in which a task is observed, i64[K]."""
+  return _holding(np.ones(rows.labels.shape, bool), rows)
 
 
-def _holding(
-  rows: np.ndarray, session: np.ndarray, weights: np.ndarray | None
-) -> np.ndarray:
+def _holding(is_one: np.ndarray, rows: labelled.Labelled) -> np.ndarray:
   """Counts the sessions with one of the rows, bool[R, K], that count."""
-  types.check_ranks((2, 1), rows, session)
-  codes, sessions = groups.group_codes(session)
-  if weights is not None:
-    rows = rows & (weights > 0.0)
-  held = [np.bincount(codes[of], minlength=sessions) for of in rows.T]
+  types.check_ranks((2, 1), is_one, rows.session)
+  codes, sessions = groups.group_codes(rows.session)
+  if rows.weights is not None:
+    is_one = is_one & (rows.weights > 0.0)
+  held = [np.bincount(codes[of], minlength=sessions) for of in is_one.T]
   return np.array([np.count_nonzero(of) for of in held], np.int64)
 
 
@@ -153,42 +134,34 @@ def _tail(confidence: float, sessions: int | None) -> float | None:
 
 def session_intervals(
   predictions: Sequence[np.ndarray],
-  labels: np.ndarray,
-  session: np.ndarray,
-  is_binary: Sequence[bool],
+  rows: labelled.Labelled,
   count: int,
   confidence: float,
   seed: int,
-  weights: np.ndarray | None = None,
 ) -> Intervals:
   """Intervals of each task's metrics, or paired ones of a difference.
 
   Args:
     predictions: one prediction set [R, K], or two, whose metrics are
       subtracted; finite.
-    labels: [R, K], of binary tasks 0 or 1.
-    session: i64[R].
     count: number of replicates; 0 gives NaN.
     confidence: coverage, in (0, 1).
-    weights: [R, K] >= 0, or None.
 
   Returns:
     The intervals; NaN where fewer than two sessions are observed (of AUC: with
     the rarer label), which can't tell how sessions vary.
   """
-  replicates = bootstrap.of_kinds(
-    predictions, labels, session, count, seed, is_binary, weights
-  )
+  replicates = bootstrap.of_kinds(predictions, rows, count, seed)
   values = {
     name: v[:, 0] - v[:, 1] if len(predictions) == 2 else v[:, 0]
     for name, v in replicates.items()
   }
-  observed = observed_sessions(labels, session, weights).tolist()
-  rarer = rarer_sessions(labels, session, weights)
+  observed = observed_sessions(rows).tolist()
+  rarer = rarer_sessions(rows)
   sessions = [
     (n, least if binary else None)
     for n, least, binary in zip(
-      observed, rarer.tolist(), is_binary, strict=True
+      observed, rarer.tolist(), rows.is_binary, strict=True
     )
   ]
   bounds = {

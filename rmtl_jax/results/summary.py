@@ -18,6 +18,7 @@ from rmtl_jax.evaluation import (
   baseline,
   critic_statistics,
   evaluator,
+  labelled,
   propensities,
 )
 from rmtl_jax.evaluation import monitor as monitor_lib
@@ -79,7 +80,7 @@ def _metrics(
     selection = propensities.Seen(
       split.propensity, split.parents, predicted=True
     )
-  rows = evaluator.Labelled.of(split, tasks, selection)
+  rows = labelled.Labelled.of(split, tasks, selection)
   return evaluator.evaluate(predictions, rows, config.evaluation, config.seed)
 
 
@@ -231,7 +232,7 @@ def differences(
     f'finetune_minus_{other}': evaluator.evaluate_difference(
       predictions['finetune'],
       predictions[other],
-      evaluator.Labelled.of(split, tasks),
+      labelled.Labelled.of(split, tasks),
       config.evaluation,
       config.seed,
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
-from rmtl_jax.evaluation import evaluator
+from rmtl_jax.evaluation import evaluator, labelled
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.training import context as context_lib
 
@@ -77,7 +77,7 @@ def validate(context: context_lib.Context, params: Any) -> Validation:
   if not np.all(np.isfinite(predictions)):
     # The step that broke the parameters was the last before validation.
     raise FloatingPointError('predictions on validation are not finite')
-  rows = evaluator.Labelled.of(context.validation.host, context.tasks)
+  rows = labelled.Labelled.of(context.validation.host, context.tasks)
   auc = evaluator.validation_auc(predictions, rows)
   if np.all(np.isnan(auc)):
     raise types.InputError(
@@ -91,7 +91,7 @@ def validate(context: context_lib.Context, params: Any) -> Validation:
 def _score(
   context: context_lib.Context,
   predictions: np.ndarray,
-  rows: evaluator.Labelled,
+  rows: labelled.Labelled,
 ) -> float:
   """The monitored sum, where a sum is monitored.
 

@@ -8,7 +8,13 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.evaluation import bootstrap, importance, intervals, metrics
+from rmtl_jax.evaluation import (
+  bootstrap,
+  importance,
+  intervals,
+  labelled,
+  metrics,
+)
 
 DATA_SETS = 500
 CONFIDENCE = 0.95
@@ -61,7 +67,9 @@ def test_intervals_hold_the_truth_as_often_as_they_say(sessions, rate):
     models, labels, session = simulate(sessions, rate, generator)
     positives.append(labels.sum())
     values = bootstrap.replicates(models, labels, session, 1000, seed)
-    (rarer,) = intervals.rarer_sessions(labels, session)
+    (rarer,) = intervals.rarer_sessions(
+      labelled.Labelled(labels, session, ['click'])
+    )
     for name, v in values.items():
       for i, drawn in enumerate((v[:, 0, 0], v[:, 0, 0] - v[:, 1, 0])):
         low, high = intervals.percentile_interval(

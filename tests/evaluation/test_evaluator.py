@@ -5,7 +5,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import column_reader
-from rmtl_jax.evaluation import evaluator, metrics
+from rmtl_jax.evaluation import evaluator, labelled, metrics
 
 TASKS = ('click', 'conversion')
 CONFIG = config_lib.EvaluationConfig(bootstrap=50)
@@ -41,7 +41,7 @@ def _rows(rows=400, seed=0):
 
 
 def rows_of(labels, session, user, tasks=TASKS):
-  return evaluator.Labelled(labels, session, tasks, user)
+  return labelled.Labelled(labels, session, tasks, user)
 
 
 def test_every_metric_is_its_own_function():

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rmtl_jax.evaluation import bootstrap, intervals, metrics
+from rmtl_jax import types
+from rmtl_jax.evaluation import bootstrap, intervals, labelled, metrics
 
 
 def sessions_of(sessions, seed, tasks=2):
@@ -17,10 +18,16 @@ def sessions_of(sessions, seed, tasks=2):
   return p.astype(np.float32), labels, session
 
 
-def _found(predictions, labels, session, *arguments, **settings):
-  is_binary = np.ones(labels.shape[1], bool)
+def rows_of(labels, session, weights=None, losses=()):
+  tasks = [f'task_{k}' for k in range(labels.shape[1])]
+  return labelled.Labelled(
+    labels, session, tasks, losses=losses, weights=weights
+  )
+
+
+def _found(predictions, labels, session, *arguments, weights=None, **seed):
   return intervals.session_intervals(
-    predictions, labels, session, is_binary, *arguments, **settings
+    predictions, rows_of(labels, session, weights), *arguments, **seed
   )
 
 
@@ -32,10 +39,10 @@ def _paired(first, second, *arguments, **settings):
   return _found([first, second], *arguments, **settings).bounds
 
 
-def _errors(predictions, labels, session, *arguments):
-  is_binary = np.zeros(labels.shape[1], bool)
+def _errors(predictions, labels, session, *arguments, weights):
+  losses = [types.TaskLoss('squared', 'regression')] * labels.shape[1]
   return intervals.session_intervals(
-    [predictions], labels, session, is_binary, *arguments
+    [predictions], rows_of(labels, session, weights, losses), *arguments
   ).bounds
 
 
@@ -61,7 +68,8 @@ def test_few_sessions_with_positives_widen_the_interval_as_t_does(sessions):
 def test_one_session_with_positives_is_no_auc_interval():
   p, labels, session = sessions_of(50, seed=6)
   labels[:] = session[:, None] == 3
-  np.testing.assert_array_equal(intervals.rarer_sessions(labels, session), 1)
+  rarer = intervals.rarer_sessions(rows_of(labels, session))
+  np.testing.assert_array_equal(rarer, 1)
   found = _found([p], labels, session, 99, 0.95, seed=0)
   assert np.isnan(found.bounds['auc']).all()
   assert np.isfinite(found.bounds['logloss']).all()
@@ -78,9 +86,9 @@ def _first_sessions(count):
 
 def test_one_observed_session_is_no_interval():
   p, labels, session, weights = _first_sessions(1)
-  drawn = session, 99, 0.95, 0, weights
-  found = _own(p, labels, *drawn)
-  found |= _errors(p, labels, *drawn)
+  drawn = session, 99, 0.95, 0
+  found = _own(p, labels, *drawn, weights=weights)
+  found |= _errors(p, labels, *drawn, weights=weights)
   for name, bounds in found.items():
     assert np.isnan(bounds).all(), name
 
@@ -88,7 +96,7 @@ def test_one_observed_session_is_no_interval():
 def test_sessions_that_are_not_observed_do_not_narrow_an_interval():
   p, labels, session, weights = _first_sessions(5)
   drawn = bootstrap.error_replicates([p], labels, session, 400, 0, weights)
-  found = _errors(p, labels, session, 400, 0.9, 0, weights)
+  found = _errors(p, labels, session, 400, 0.9, 0, weights=weights)
   for name, values in drawn.items():
     np.testing.assert_array_equal(
       found[name], intervals.percentile_interval(values[:, 0], 0.9, 5)
@@ -100,19 +108,15 @@ def test_rarer_sessions_by_hand():
   labels = np.array([[1, 1], [0, 1], [0, 1], [0, 1], [0, 0]])
   # Positives in 5 alone, negatives everywhere; positives everywhere, a
   # negative in 2.
-  found = intervals.rarer_sessions(labels, session)
+  rows = rows_of(labels, session)
+  found = intervals.rarer_sessions(rows)
   np.testing.assert_array_equal(found, [1, 1])
   labels[3, 0] = 1
-  np.testing.assert_array_equal(
-    intervals.rarer_sessions(labels, session), [2, 1]
-  )
+  np.testing.assert_array_equal(intervals.rarer_sessions(rows), [2, 1])
   seen = np.array([[1, 0], [1, 0], [0, 0], [0, 3], [0, 0]])
-  np.testing.assert_array_equal(
-    intervals.observed_sessions(labels, session, seen), [1, 1]
-  )
-  np.testing.assert_array_equal(
-    intervals.observed_sessions(labels, session), [3, 3]
-  )
+  found = intervals.observed_sessions(rows._replace(weights=seen))
+  np.testing.assert_array_equal(found, [1, 1])
+  np.testing.assert_array_equal(intervals.observed_sessions(rows), [3, 3])
 
 
 def test_percentiles_leave_out_a_few_undefined_replicates():

@@ -7,7 +7,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.evaluation import evaluator, monitor, propensities
+from rmtl_jax.evaluation import evaluator, labelled, monitor, propensities
 
 
 def test_a_gain_is_what_is_better():
@@ -53,7 +53,7 @@ def test_a_sum_of_named_metrics():
   expected = 2 * 0.75 - 0.5 * -np.mean(np.log([0.8, 0.6, 0.7, 0.9]))
 
   def value(weights=None):
-    rows = evaluator.Labelled(labels, session, TASKS, weights=weights)
+    rows = labelled.Labelled(labels, session, TASKS, weights=weights)
     return evaluator.monitored_sum(found, predictions, rows, config)
 
   assert value() == pytest.approx(expected)
@@ -76,7 +76,7 @@ def test_a_sum_with_inverse_propensities():
 
   def value(selection):
     session = np.zeros(3, np.int64)
-    rows = evaluator.Labelled(labels, session, TASKS, selection=selection)
+    rows = labelled.Labelled(labels, session, TASKS, selection=selection)
     return evaluator.monitored_sum(what, predictions, rows, config)
 
   # Of the clicked rows: rates 4/5 and 1/2, weights 10 and 1.

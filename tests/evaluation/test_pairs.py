@@ -12,6 +12,7 @@ from rmtl_jax import types
 from rmtl_jax.evaluation import (
   bootstrap,
   evaluator,
+  labelled,
   metrics,
   pairs,
   regression,
@@ -116,7 +117,7 @@ def test_intervals_stand_beside_and_above_many_rows_there_are_none(monkeypatch):
   predictions, labels, session = data()
   config = config_lib.EvaluationConfig(bootstrap=99)
   losses = (types.TaskLoss('squared', 'regression'),) * 2
-  rows = evaluator.Labelled(labels, session, ('a', 'b'), losses=losses)
+  rows = labelled.Labelled(labels, session, ('a', 'b'), losses=losses)
 
   def evaluate(scores):
     return evaluator.evaluate(scores, rows, config, 0)['a']

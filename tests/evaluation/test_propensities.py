@@ -5,7 +5,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.evaluation import evaluator, metrics, propensities
+from rmtl_jax.evaluation import evaluator, labelled, metrics, propensities
 from rmtl_jax.evaluation import registry as metric_registry
 
 CONFIG = config_lib.EvaluationConfig(bootstrap=0)
@@ -17,7 +17,7 @@ PREDICTIONS = np.array([[0.5, 0.25], [0.2, 0.1], [0.5, 0.1]])
 def evaluate(predictions, labels, seen, weights=None, losses=()):
   session = np.arange(len(labels)) // 4
   tasks = TASKS[: labels.shape[1]]
-  rows = evaluator.Labelled(labels, session, tasks, None, losses, weights, seen)
+  rows = labelled.Labelled(labels, session, tasks, None, losses, weights, seen)
   return evaluator.evaluate(predictions, rows, CONFIG, 0)
 
 

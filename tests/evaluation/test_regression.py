@@ -13,6 +13,7 @@ from rmtl_jax.evaluation import (
   baseline,
   bootstrap,
   evaluator,
+  labelled,
   metrics,
   mixing,
   regression,
@@ -102,7 +103,7 @@ def _rows():
 def _labelled(labels, session):
   losses = BINARY, SQUARED, ORDINAL
   tasks = 'click', 'watch', 'rating'
-  return evaluator.Labelled(labels, session, tasks, losses=losses)
+  return labelled.Labelled(labels, session, tasks, losses=losses)
 
 
 def test_a_task_has_the_metrics_of_its_kind():
@@ -126,7 +127,7 @@ def test_a_task_has_the_metrics_of_its_kind():
     assert low < values['mae'] < high
     assert 'auc' not in values
   # The binary task has what it has alone.
-  click = evaluator.Labelled(labels[:, :1], session, tasks[:1])
+  click = labelled.Labelled(labels[:, :1], session, tasks[:1])
   alone = evaluator.evaluate(predictions[:, :1], click, config, 0)
   assert alone['click'] == found['click']
 
@@ -159,8 +160,8 @@ def test_resampled_errors_by_hand():
 def test_replicates_of_both_kinds_are_those_of_each():
   predictions, labels, session = _rows()
   rest = session, 20, 3
-  is_binary = [True, False, False]
-  found = bootstrap.of_kinds([predictions], labels, *rest, is_binary)
+  every = _labelled(labels, session)
+  found = bootstrap.of_kinds([predictions], every, 20, 3)
   binary = bootstrap.replicates([predictions[:, :1]], labels[:, :1], *rest)
   others = bootstrap.error_replicates(
     [predictions[:, 1:]], labels[:, 1:], *rest

@@ -12,6 +12,7 @@ from rmtl_jax.evaluation import (
   calibration,
   evaluator,
   intervals,
+  labelled,
   metrics,
   mixing,
   monitor,
@@ -46,7 +47,7 @@ def test_a_row_of_weight_2_is_the_row_twice_and_of_0_none(rows):
   twice = np.repeat(np.arange(len(y)), weight)
 
   def every(y, p, session, weights=None):
-    rows = evaluator.Labelled(y[:, None], session, ('a',), weights=weights)
+    rows = labelled.Labelled(y[:, None], session, ('a',), weights=weights)
     return evaluator.evaluate(p[:, None], rows, CONFIG, 0)['a']
 
   found = every(y, p, session, weight[:, None].astype(np.float32))
@@ -123,10 +124,8 @@ def test_replicates_of_weighted_rows_share_the_draws():
   some = bootstrap.replicates([p], y, session, 20, 3, weights)
   np.testing.assert_allclose(some['auc'][..., 1], plain['auc'][..., 1])
   assert not np.allclose(some['logloss'][..., 0], plain['logloss'][..., 0])
-  binary = [True, True]
-  found = intervals.session_intervals(
-    [p], y, session, binary, 50, 0.9, 3, weights
-  )
+  rows = labelled.Labelled(y, session, ('a', 'b'), weights=weights)
+  found = intervals.session_intervals([p], rows, 50, 0.9, 3)
   assert np.isfinite(found.bounds['auc']).all()
 
 

@@ -9,6 +9,7 @@ what is only just measurable.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import pathlib
@@ -274,16 +275,9 @@ class _Judge:
       return []
     task, binary = record['task'], record['kind'] == kinds.BINARY
     weights = None if np.all(w == 1.0) else w[:, None]
-    found = bootstrap.of_kinds(
-      [p[:, None]],
-      y[:, None],
-      cluster,
-      _REPLICATES,
-      0,
-      [binary],
-      weights,
-      paired=False,
-    )
+    draw = functools.partial(bootstrap.error_replicates, paired=False)
+    draw = bootstrap.replicates if binary else draw
+    found = draw([p[:, None]], y[:, None], cluster, _REPLICATES, 0, weights)
     live, test, alarms = record['metrics'], record['test'], []
     rarer = min(record['positives'], len(y) - record['positives'])
     there = test.get('positives') or 0

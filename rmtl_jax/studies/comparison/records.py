@@ -11,7 +11,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files
-from rmtl_jax.evaluation import bootstrap, evaluator
+from rmtl_jax.evaluation import bootstrap, evaluator, labelled
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.results import ensemble, summary
 from rmtl_jax.training import actor_stage, critic_stage, saved, validation
@@ -165,15 +165,9 @@ def _test_metrics(
 ) -> Record:
   predictions = context.probabilities(params, test)
   config = context.config.evaluation
-  rows = evaluator.Labelled.of(test.host, context.tasks)
+  rows = labelled.Labelled.of(test.host, context.tasks)
   replicates = bootstrap.of_kinds(
-    [predictions],
-    rows.labels,
-    rows.session,
-    config.bootstrap,
-    _BOOTSTRAP_SEED,
-    rows.is_binary,
-    rows.weights,
+    [predictions], rows, config.bootstrap, _BOOTSTRAP_SEED
   )
   return {
     'metrics': evaluator.evaluate(
@@ -202,7 +196,7 @@ def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
   predictions = context.probabilities(params, context.validation)
   # At a session's end: a session in both halves would tie them together.
   cut = int(host.starts[np.searchsorted(host.starts, host.rows / 2)])
-  every, means = evaluator.Labelled.of(host, context.tasks), []
+  every, means = labelled.Labelled.of(host, context.tasks), []
   for half in (slice(0, cut), slice(cut, None)):
     p, rows = predictions[half], every.take(half)
     if monitor.terms:
