@@ -24,20 +24,26 @@ _DEFAULTS = (
   ' otherwise.'
 )
 
+
+def _own(*names: str) -> dict[str, str]:
+  """Flags that are shown with their own text."""
+  return dict.fromkeys(names, '')
+
+
 # Flags of several commands, as below.
 _CONFIG = 'FILE.json or FILE.py; --config.GROUP.FIELD=VALUE overrides.'
-_MODEL = {'workdir': '', 'stage': '', 'calibrated': ''}
+_DATA = _own('data_dir', 'simulated_rows')
+_MODEL = _own('workdir', 'stage', 'calibrated')
 _RAW_LOG = {
   'source': 'Who reads the log: table is a log of your own.',
   'raw_dir': "The raw files' directory, or one file (table).",
   'schema': 'JSON file that describes the columns (table).',
 }
-# {command: {group: {flag without dashes: what it does}}}. Where the text is
-# empty, the flag's own is shown.
+# {command: {group: {flag without dashes: what it does}}}; '': its own text.
 FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
   'init': {
-    'Log': {'raw_dir': '', 'delimiter': '', 'label': '', 'rows': ''},
-    'Schema': {'output': '', 'overwrite': ''},
+    'Log': _own('raw_dir', 'delimiter', 'label', 'rows'),
+    'Schema': _own('output', 'overwrite'),
   },
   'prepare': {
     'Raw log': {
@@ -46,20 +52,18 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     },
     'Prepared data': {
       'data_dir': 'Where prepared data go.',
-      'overwrite': '',
-      'check': '',
+      **_own('overwrite', 'check'),
     },
-    'Features': {'as_of': '', 'min_count': ''},
-    'Rows': {'split': '', 'split_by': '', 'idle_minutes': ''},
-    'New days': {'extend': '', 'since': '', 'until': ''},
+    'Features': _own('as_of', 'min_count'),
+    'Rows': _own('split', 'split_by', 'idle_minutes'),
+    'New days': _own('extend', 'since', 'until'),
   },
-  'describe': {'Data': {'data_dir': '', 'output': ''}},
+  'describe': {'Data': _own('data_dir', 'output')},
   'train': {
-    'Data': {'data_dir': '', 'simulated_rows': ''},
+    'Data': _DATA,
     'Run': {
       'workdir': "RUN, the run's directory; the same command goes on there.",
-      'start_from': '',
-      'stage': '',
+      **_own('start_from', 'stage'),
       'config.seed': 'Of parameters, shuffles, dropout and noise.',
       'config.ensemble': (
         'Members that differ in their seed and predict as one, by their mean.'
@@ -97,41 +101,31 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
   'refit': {
     'Run': {'run': '', 'workdir': "Where the refit goes, a new run's."}
   },
-  'evaluate': {'Run': {'workdir': ''}, 'Data': {'split': '', 'data_dir': ''}},
-  'report': {'Run': {'workdir': '', 'output': '', 'data_dir': ''}},
+  'evaluate': {'Run': _own('workdir'), 'Data': _own('split', 'data_dir')},
+  'report': {'Run': _own('workdir', 'output', 'data_dir')},
   'importance': {
     'Run': _MODEL,
-    'Measure': {'groups': '', 'repeats': '', 'rows': '', 'split': ''},
+    'Measure': _own('groups', 'repeats', 'rows', 'split'),
   },
-  'predict': {
-    'Rows': {'input': '', 'output': '', 'history': ''},
-    'Model': _MODEL,
-  },
+  'predict': {'Rows': _own('input', 'output', 'history'), 'Model': _MODEL},
   'monitor': {
     'Model': _MODEL,
-    'Log': {'log': '', 'output': ''},
-    'Thresholds of an alarm': {
-      name: ''
-      for name in ('psi', 'unseen', 'missing', 'calibration', 'auc', 'error')
-    },
+    'Log': _own('log', 'output'),
+    'Thresholds of an alarm': _own(
+      'psi', 'unseen', 'missing', 'calibration', 'auc', 'error'
+    ),
   },
   'serve': {
     'Model': _MODEL,
-    'Address': {'host': '', 'port': '', 'token_file': ''},
-    'State': {'state': '', 'history': ''},
-    'Requests': {'max_rows': '', 'wait_ms': '', 'workers': ''},
+    'Address': _own('host', 'port', 'token_file'),
+    'State': _own('state', 'history'),
+    'Requests': _own('max_rows', 'wait_ms', 'workers'),
   },
-  'export': {
-    'Model': _MODEL,
-    'Output': {'output': '', 'format': ''},
-  },
+  'export': {'Model': _MODEL, 'Output': _own('output', 'format')},
   'compare': {
-    'Data': {'data_dir': '', 'simulated_rows': ''},
-    'Comparison': {'workdir': '', 'methods': '', 'seeds': ''},
-    'Settings of every method': {
-      'preset': '',
-      'config': _CONFIG,
-    },
+    'Data': _DATA,
+    'Comparison': _own('workdir', 'methods', 'seeds'),
+    'Settings of every method': {'preset': '', 'config': _CONFIG},
     'Stage 3': {
       'config.compare.learning_rates': (
         'Tried for every method and control; validation decides.'
@@ -141,33 +135,23 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
   },
   'backtest': {
     'Raw log': _RAW_LOG,
-    'Days': {'workdir': '', 'days': '', 'step': ''},
+    'Days': _own('workdir', 'days', 'step'),
     'Runs': {
-      'seeds': '',
-      'continued': '',
-      'stage': '',
-      'preset': '',
+      **_own('seeds', 'continued', 'stage', 'preset'),
       'config': _CONFIG,
     },
   },
   'tune': {
-    'Data': {'data_dir': '', 'simulated_rows': ''},
-    'Search': {
-      'workdir': '',
-      'stage': '',
-      'trials': '',
-      'minutes': '',
-      'seeds': '',
-      'search': '',
-    },
-    'Confirmation': {'confirm': ''},
+    'Data': _DATA,
+    'Search': _own('workdir', 'stage', 'trials', 'minutes', 'seeds', 'search'),
+    'Confirmation': _own('confirm'),
     'Settings of every trial': {
       'preset': '',
       'config': _CONFIG,
       'config.backbone': 'The network of the actor.',
     },
   },
-  'prune': {'Runs': {'workdir': ''}},
+  'prune': {'Runs': _own('workdir')},
 }
 
 
