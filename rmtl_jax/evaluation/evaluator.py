@@ -265,22 +265,6 @@ def monitored_sum(
   return total if math.isfinite(total) else math.nan
 
 
-def _rows_of(
-  session: np.ndarray,
-  user: np.ndarray | None,
-  config: config_lib.EvaluationConfig,
-) -> metric_registry.Rows:
-  """The rows as metrics see them; without users none has a group."""
-  grouped, group = np.arange(len(session)), session
-  if config.group != 'session':
-    found = np.zeros(0, np.int64) if user is None else user
-    grouped = np.flatnonzero(found != column_reader.NULL)
-    group = found[grouped]
-  return metric_registry.Rows(
-    session, grouped, group, config.calibration_bins, config.top
-  )
-
-
 def observed(
   rows: labelled.Labelled,
   config: config_lib.EvaluationConfig,
@@ -293,13 +277,19 @@ def observed(
     config: what groups are.
     weight: [R] >= 0, of the task; None: all rows are observed and count 1.
   """
-  if weight is None:
-    return slice(None), _rows_of(rows.session, rows.user, config)
-  seen = np.flatnonzero(weight > 0.0)
-  user = None if rows.user is None else rows.user[seen]
-  found = _rows_of(rows.session[seen], user, config)
-  own = np.asarray(weight[seen], np.float64)
-  return seen, found._replace(weight=None if np.all(own == 1.0) else own)
+  seen, own = slice(None), None
+  if weight is not None:
+    seen = np.flatnonzero(weight > 0.0)
+    own = np.asarray(weight[seen], np.float64)
+    own = None if np.all(own == 1.0) else own
+  session = group = rows.session[seen]
+  grouped = np.arange(len(session))
+  if config.group != 'session':  # without users no row has a group
+    user = np.zeros(0, np.int64) if rows.user is None else rows.user[seen]
+    grouped = np.flatnonzero(user != column_reader.NULL)
+    group = user[grouped]
+  bins, top = config.calibration_bins, config.top
+  return seen, metric_registry.Rows(session, grouped, group, bins, top, own)
 
 
 def _rate(is_positive: np.ndarray, rows: metric_registry.Rows) -> float | None:

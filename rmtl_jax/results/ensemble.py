@@ -16,7 +16,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.evaluation import metrics, mixing, regression
+from rmtl_jax.evaluation import labelled, metrics, mixing, regression
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.runtime import stages, workdir
 from rmtl_jax.training import compiling, saved
@@ -257,20 +257,12 @@ def weights_record(
 
 
 def member_metrics(
-  predictions: Sequence[np.ndarray],
-  labels: np.ndarray,
-  tasks: Sequence[str],
-  losses: Sequence[types.TaskLoss] = (),
-  weights: np.ndarray | None = None,
+  predictions: Sequence[np.ndarray], rows: labelled.Labelled
 ) -> dict[str, dict[str, list[float | None]]]:
   """How good the members are on their own.
 
   Args:
     predictions: each member's, f32[R, K].
-    labels: f32[R, K].
-    tasks: K names.
-    losses: K of them; () if all tasks are binary.
-    weights: f32[R, K] of metrics, or None.
 
   Returns:
     {task: {'auc': one per member, 'logloss': one per member}}, of other tasks
@@ -280,14 +272,11 @@ def member_metrics(
   of_others = {'xauc': regression.xauc, 'rmse': regression.rmse}
 
   def measured(k: int) -> dict[str, list[float | None]]:
-    binary = not losses or losses[k].kind == kinds.BINARY
-    own = None if weights is None else weights[:, k]
+    y, own = rows.labels[:, k], rows.weight(k)
+    of_kind = of_binary if rows.is_binary[k] else of_others
     return {
-      name: [
-        json_files.number(metric(labels[:, k], p[:, k], own))
-        for p in predictions
-      ]
-      for name, metric in (of_binary if binary else of_others).items()
+      name: [json_files.number(metric(y, p[:, k], own)) for p in predictions]
+      for name, metric in of_kind.items()
     }
 
-  return {task: measured(k) for k, task in enumerate(tasks)}
+  return {task: measured(k) for k, task in enumerate(rows.tasks)}

@@ -11,6 +11,7 @@ import numpy as np
 from rmtl_jax import json_files
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.evaluation import labelled
 from rmtl_jax.results import (
   calibrations,
   ensemble,
@@ -150,21 +151,16 @@ def _members(
   data: Data,
 ) -> dict[str, Any]:
   """{stage: {task: metrics of each member}}: what ensembling gained."""
-  host = data.evaluated.host
+  rows = labelled.Labelled.of(data.evaluated.host, run.manifest.task_names)
 
   def metrics(name: str) -> dict[str, Any]:
-    return ensemble.member_metrics(
-      [
-        trained.models.probabilities(
-          config, one.results[name].params, data.evaluated
-        )
-        for config, one in zip(trained.configs, trained.members, strict=True)
-      ],
-      host.labels,
-      run.manifest.task_names,
-      host.losses,
-      columns_lib.metric_weight(host),
-    )
+    predictions = [
+      trained.models.probabilities(
+        config, one.results[name].params, data.evaluated
+      )
+      for config, one in zip(trained.configs, trained.members, strict=True)
+    ]
+    return ensemble.member_metrics(predictions, rows)
 
   by_stage = trained.once(metrics)
   return {name: by_stage(name) for name in trained.actors}
