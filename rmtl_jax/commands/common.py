@@ -37,11 +37,7 @@ class Definer:
   """Defines flags of a command: absl's DEFINE functions, by kind of flag."""
 
   def __init__(self, values: flags.FlagValues):
-    """Defines nothing yet.
-
-    Args:
-      values: where the flags are defined.
-    """
+    """Defines nothing yet."""
     self.boolean = functools.partial(flags.DEFINE_boolean, flag_values=values)
     self.enum = functools.partial(flags.DEFINE_enum, flag_values=values)
     self.float = functools.partial(flags.DEFINE_float, flag_values=values)

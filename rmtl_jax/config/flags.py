@@ -29,7 +29,6 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   """Defines --preset, --config and one flag per overridden setting.
 
   Args:
-    values: where the flags are defined.
     argv: the command line, which names the settings to override.
 
   Raises:

@@ -28,7 +28,6 @@ def tasks(
   Args:
     table: with `split` (0 is train), a column `y_<task>` per task and
       `w_<task>` of those that have weights.
-    found: the reader's.
     where: the log, for errors.
 
   Raises:
@@ -48,7 +47,6 @@ def of_files(
 
   Args:
     directory: with a directory of files per split.
-    found: the tasks of the schema.
     where: the log, for errors.
 
   Raises:

@@ -183,7 +183,6 @@ def label_and_time_columns(
   `t_<i>` says from when on.
 
   Args:
-    tasks: the reader's.
     boundaries: as in sessions.RowPlaces; no label looks past its split.
     split: SQL of the row's split.
     has_labels: SQL of whether a row has labels; where it has none they are

@@ -41,7 +41,6 @@ def encode_lists(
 
   Args:
     rows: table or view with the column and `split` (0 is train).
-    column: the column of lists.
     min_count: least count of a value with a row of its own.
     max_values: most slots.
   """
@@ -72,7 +71,6 @@ def encode_lists_by(
 
   Args:
     rows: table or view with the column and `split`.
-    column: the column of lists.
     width: slots.
     build: makes the vocabulary of a query that gives `key` and `count` of the
       values within the slots.
@@ -134,7 +132,6 @@ def encode_sequences(
 
   Args:
     rows: table or view with the column and `split` (0 is train).
-    column: the column of lists.
     values: the vocabulary of the field that they share.
     max_values: most slots.
     width: slots, where they are known; 0 for the longest list of train.

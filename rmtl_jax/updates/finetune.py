@@ -41,7 +41,6 @@ def make_finetune_step(
     config: `weighting` says whether Q-values are needed and what is descended,
       `critic.in_finetune` whether the critics learn along,
       `objective` and `finetune.label_smoothing` what loss is descended.
-    critic_network: the critics.
     balance: what balances the tasks, after the weighting; None: nothing.
 
   Returns:

@@ -17,11 +17,7 @@ def ddpg_losses(
   Lillicrap et al. (ICLR 2016), Eq. 6, with the multi-task model for the policy.
 
   Args:
-    row_losses: not used, f32[L, T, K].
     q_values: Q, with a gradient through the action alone, f32[L, T, K].
-    mask: not used, bool[L, T].
-    lambda_: not used, f32[].
-    sample_weight: not used, f32[L, T, K] or None.
 
   Returns:
     f32[L, T, K].

@@ -340,7 +340,6 @@ def notes(
 
   Args:
     roles: keys by role.
-    tasks: the labels.
     may_be_times: columns that may be the time, where none was taken.
   """
   found = []

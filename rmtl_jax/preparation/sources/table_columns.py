@@ -110,9 +110,7 @@ def select(
   """SQL of the columns of the reader's view, but for the row's own.
 
   Args:
-    schema: the columns' meaning.
     nested: columns of lists.
-    read: the readings.
     kinds: DuckDB types of the raw table's columns.
     whole: raw columns of text that are numbers in the raw table.
   """

@@ -97,7 +97,6 @@ def summary(results: Results, names: Collection[str] = ()) -> content.Page:
   """Builds results.md.
 
   Args:
-    results: the content of results.json.
     names: of the pictures beside it; see pictures.draw.
   """
   drawn = {

@@ -68,7 +68,6 @@ def metrics(results: Results, task: str, described: bool = True) -> Table:
   """Mean and standard error of every method on one task, by backbone.
 
   Args:
-    results: the content of results.json.
     described: whether there is a column with the weighting's label.
   """
   found = {
