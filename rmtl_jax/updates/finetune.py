@@ -37,10 +37,13 @@ def make_finetune_step(
 
   Args:
     network: the actor.
+    optimizer: of the actor.
     weighting: the chain over the cotangent of row losses.
     config: `weighting` says whether Q-values are needed and what is descended,
       `critic.in_finetune` whether the critics learn along,
       `objective` and `finetune.label_smoothing` what loss is descended.
+    critic_network: the critics.
+    critic_optimizer: of the critics.
     balance: what balances the tasks, after the weighting; None: nothing.
 
   Returns:
@@ -139,8 +142,12 @@ def init_finetune(
   """Stage 3's state before its first step; all parameters are copied.
 
   Args:
+    actor_params: the actor's.
     critic_params: the critics', or () where no step asks them.
+    optimizer: of the actor.
+    critic_optimizer: of the critics.
     weighting: the chain over the row losses' cotangent.
+    config: of the run.
     num_tasks: K, which weightings of whole tasks need for their state.
     balancer: of the tasks, or None.
   """

@@ -30,6 +30,7 @@ def make_pretrain_step(
 
   Args:
     network: the actor.
+    optimizer: of its parameters.
     label_smoothing: of the loss that is descended.
     weighting: a chain that asks no critics, since there are none yet; None
       leaves the plain mean.

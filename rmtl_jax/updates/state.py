@@ -84,6 +84,7 @@ def make_optimizer(
   one compiled step serves every value.
 
   Args:
+    config: of the stage.
     total_steps: over which a schedule falls; only `init` uses it.
     prior_weight: of parameters that have a prior instead of L2 (wrappers of
       networks may), 1 / (train rows * tasks); only `init` uses it.
@@ -304,6 +305,7 @@ def with_new_embeddings(actor: ActorState, params: Any) -> ActorState:
   so do counts of steps beside the tables.
 
   Args:
+    actor: a state.
     params: parameters of the same network, whose tables are taken.
 
   Returns:
@@ -348,6 +350,8 @@ def init_actor(
   """The state before the first step; the parameters are copied.
 
   Args:
+    params: the network's.
+    optimizer: of the parameters.
     weighting: the chain over the row losses' cotangent.
     num_tasks: K, which weightings of whole tasks need for their state.
     balancer: of the tasks, or None.

@@ -52,6 +52,7 @@ def simulate(
   Args:
     rows: impressions wanted; the last session is kept whole, so there can be
       up to `parameters.length_max - 1` more.
+    seed: of everything that is drawn.
     parameters: the world and its dynamics.
 
   Returns:
