@@ -51,7 +51,6 @@ def pairwise(logits: jax.Array, labels: jax.Array, lane: Lane) -> jax.Array:
   Args:
     logits: z, f32[T, K].
     labels: any numbers, f32[T, K].
-    lane: where sessions are.
 
   Returns:
     f32[T, K], in nats.
@@ -77,7 +76,6 @@ def listwise(logits: jax.Array, labels: jax.Array, lane: Lane) -> jax.Array:
   Args:
     logits: z, f32[T, K].
     labels: relevances >= 0, f32[T, K].
-    lane: where sessions are.
 
   Returns:
     f32[T, K], in nats; 0 for negatives.
@@ -106,7 +104,6 @@ def by_class(logits: jax.Array, labels: jax.Array, lane: Lane) -> jax.Array:
   Args:
     logits: z, f32[T, K].
     labels: 0 or 1, f32[T, K].
-    lane: where sessions are.
 
   Returns:
     f32[T, K], in nats.

@@ -235,7 +235,6 @@ def apply(
     vocabularies: by column.
     encoded_lists: by column.
     histories: their tables, by column.
-    users: how users become numbers.
   """
   # Left joins: what a vocabulary lacks (missing, unseen, rare) becomes row 0.
   joins = [users.join]

@@ -75,7 +75,6 @@ def label_columns(
 
   Args:
     tasks: the reader's, parents before children.
-    boundaries: as in sessions.RowPlaces.
     split: SQL of the row's split.
   """
   # From the last task of the funnel back, so that a task has the event times of

@@ -261,7 +261,6 @@ def place_rows(
     found: sessions with `session_number`, `session_id`, `split`, `start`,
       `first` (the position of its first row) and `before`.
     delay_ms: as for `split_sessions`.
-    boundaries: as in RowPlaces.
     always: as for `split_sessions`.
   """
   # A row's step counts from its session's first row, its position from the
@@ -335,7 +334,6 @@ def split_sql(start: str, boundaries: Boundaries) -> str:
 
   Args:
     start: SQL of the session's start, ms.
-    boundaries: as in RowPlaces.
   """
   first, second = (_reaches(start, boundary) for boundary in boundaries[:2])
   return f'CAST({first} + {second} AS TINYINT)'
@@ -346,7 +344,6 @@ def split_end_sql(split: str, boundaries: Boundaries) -> str:
 
   Args:
     split: SQL that gives 0, 1 or 2.
-    boundaries: as in RowPlaces.
   """
   first, second, last = (
     _FOREVER if b is None else b for b in (*boundaries, None)[:3]

@@ -49,7 +49,6 @@ class KeptHistory:
     """Keeps no rows yet.
 
     Args:
-      needs: what the model takes.
       items: the run's vocabulary of items; None if it reads none.
     """
     self.manifest, self.needs = manifest, needs

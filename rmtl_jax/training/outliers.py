@@ -24,7 +24,6 @@ def describe_outliers(
   """Names the values that stand out in rows whose loss was not finite.
 
   Args:
-    split: the rows' split.
     rows: i64[B], of the steps in question.
 
   Returns:

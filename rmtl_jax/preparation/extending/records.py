@@ -39,7 +39,6 @@ def manifest(
 
   Args:
     config: `since` and `until`.
-    base: the data before.
     seam: where it ends, ms.
     stitched: where new rows went.
     encoded: the new rows.

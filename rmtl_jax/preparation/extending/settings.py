@@ -202,7 +202,6 @@ def seam(base: Base, window: windows.Window, first: int, last: int) -> int:
   """Where the data ends and the new rows begin, ms: validation's new end.
 
   Args:
-    window: of the new rows.
     first: the earliest of them, ms.
     last: ms after which nothing is known to the data.
 
