@@ -84,11 +84,15 @@ def _fitted_as(extended: pathlib.Path, like: manifest_lib.Manifest):
   def categorical(connection, rows, min_counts, buckets):
     del buckets
     left_out = {c: 1 for c in min_counts if c.removeprefix('f_') not in fields}
+    # A view that joins several tables, which every column would read anew.
+    held = sql.create_table(
+      connection, f'SELECT {sql.quote_all(min_counts)} FROM {rows}'
+    )
     return build(connection, rows, left_out) | {
       column: vocabulary_of(
         connection,
         column.removeprefix('f_'),
-        f'SELECT {sql.quote(column)} AS key FROM {rows}',
+        f'SELECT {sql.quote(column)} AS key FROM {held}',
       )
       for column in min_counts
       if column not in left_out

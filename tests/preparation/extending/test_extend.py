@@ -11,6 +11,7 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import prepare, windows
 from rmtl_jax.preparation.contract import rules as contract
+from tests import tiers
 from tests.preparation import raw_files
 from tests.preparation.extending import at_once
 
@@ -123,18 +124,19 @@ def compare(tmp_path, name, whole):
 
 @pytest.mark.parametrize(
   'seed, named, late',
-  [
-    pytest.param(0, False, (None, None), marks=pytest.mark.slow),
-    pytest.param(1, True, (0, 0), marks=pytest.mark.slow),
-    pytest.param(2, False, (10, 300), marks=pytest.mark.slow),
-    (3, True, (45, 45)),
-    *(
-      pytest.param(seed, named, late, marks=pytest.mark.slow)
-      for seed in range(4, 8)
-      for named in (False, True)
-      for late in ((None, None), (0, 0), (10, 300), (45, 45))
-    ),
-  ],
+  tiers.some(
+    [
+      (0, False, (None, None)),
+      (1, True, (0, 0)),
+      (2, False, (10, 300)),
+      (3, True, (45, 45)),
+      (4, False, (0, 0)),
+      (5, True, (None, None)),
+      (6, True, (10, 300)),
+      (7, False, (45, 45)),
+    ],
+    quick=[(3, True, (45, 45))],
+  ),
 )
 def test_new_days_equal_data_prepared_at_once(tmp_path, seed, named, late):
   lines, schema = log(seed, named=named), schema_of(named, late)

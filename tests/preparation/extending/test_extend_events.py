@@ -89,8 +89,6 @@ def compare(tmp_path, name, source, last, shift):
   [
     (0, 'retailrocket'),
     pytest.param(1, 'table', marks=pytest.mark.slow),
-    pytest.param(2, 'retailrocket', marks=pytest.mark.slow),
-    pytest.param(3, 'table', marks=pytest.mark.slow),
   ],
 )
 def test_new_days_of_events_equal_data_prepared_at_once(tmp_path, seed, source):
