@@ -46,7 +46,7 @@ from IPython import display
 
 import rmtl_jax
 
-# RMTL_QUICK=1 trains for few epochs only.
+# RMTL_QUICK=1 trains less, for a test.
 quick = os.environ.get('RMTL_QUICK') == '1'
 print(f'Runs on {jax.devices()}')
 
@@ -122,7 +122,10 @@ print(rmtl_jax.summary(manifest))
 config = rmtl_jax.preset('recommended', manifest)
 if quick:
   config = dataclasses.replace(
-    config, pretrain=dataclasses.replace(config.pretrain, max_epochs=6)
+    config,
+    ensemble=1,
+    variants='',
+    pretrain=dataclasses.replace(config.pretrain, max_epochs=3),
   )
 live = rmtl_jax.Progress(sys.stdout)
 record = rmtl_jax.train(

@@ -45,7 +45,7 @@ from IPython import display
 
 import rmtl_jax
 
-# RMTL_QUICK=1 trains for few epochs only.
+# RMTL_QUICK=1 trains less, for a test.
 quick = os.environ.get('RMTL_QUICK') == '1'
 print(f'Runs on {jax.devices()}')
 
@@ -108,7 +108,9 @@ config = dataclasses.replace(
 if quick:
   config = dataclasses.replace(
     config,
-    pretrain=dataclasses.replace(config.pretrain, max_epochs=6),
+    ensemble=1,
+    variants='',
+    pretrain=dataclasses.replace(config.pretrain, max_epochs=3),
     critic=dataclasses.replace(config.critic, max_passes=2),
     finetune=dataclasses.replace(config.finetune, max_epochs=1),
   )

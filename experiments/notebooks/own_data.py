@@ -46,7 +46,7 @@ from IPython import display
 
 import rmtl_jax
 
-# RMTL_QUICK=1 trains for few epochs only.
+# RMTL_QUICK=1 trains less, for a test.
 quick = os.environ.get('RMTL_QUICK') == '1'
 print(f'Runs on {jax.devices()}')
 

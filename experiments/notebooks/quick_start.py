@@ -54,7 +54,7 @@ from IPython import display
 
 import rmtl_jax
 
-# RMTL_QUICK=1 trains for few epochs only.
+# RMTL_QUICK=1 trains less, for a test.
 quick = os.environ.get('RMTL_QUICK') == '1'
 print(f'Runs on {jax.devices()}')
 
@@ -98,7 +98,7 @@ config = rmtl_jax.preset('recommended', manifest)
 if quick:
   config = dataclasses.replace(
     config,
-    pretrain=dataclasses.replace(config.pretrain, max_epochs=6),
+    pretrain=dataclasses.replace(config.pretrain, max_epochs=3),
     critic=dataclasses.replace(config.critic, max_passes=2),
     finetune=dataclasses.replace(config.finetune, max_epochs=1),
   )
