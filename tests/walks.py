@@ -17,7 +17,7 @@ ROOT = pathlib.Path(rmtl_jax.__file__).parents[1]
 TASKS = ('click', 'conversion')
 # Enough rows for a model to beat rates; only few passes over them.
 SHORT = (
-  '--config.pretrain.max_epochs=6',
+  '--config.pretrain.max_epochs=3',
   '--config.critic.max_passes=2',
   '--config.finetune.max_epochs=1',
   '--config.evaluation.bootstrap=10',
