@@ -23,7 +23,7 @@ from rmtl_jax.evaluation import calibration
 from rmtl_jax.preparation import writer
 from rmtl_jax.results import evaluate, report_record
 from rmtl_jax.runtime import checkpoints, progress, workdir, writers
-from rmtl_jax.training import context, models, splits, trainer
+from rmtl_jax.training import context, models, splits
 from tests import signals, tiny
 from tests.runtime import test_writers
 
@@ -206,7 +206,8 @@ def test_settings_against_overfitting_in_a_whole_run(
   train = functools.partial(
     run.train, GENERALISING, tmp_path, data_dir, live=QUIET
   )
-  again, interruptions = signals.train_in_pieces(train, lambda n: 9)
+  with signals.shared_programs():
+    again, interruptions = signals.train_in_pieces(train, lambda n: 9)
   assert interruptions >= 3
   assert signals.without_times(again) == signals.without_times(generalising)
   kind = again['calibration']['finetune']['click']['kind']
@@ -240,9 +241,10 @@ def test_weighting_from_scratch_is_exact_under_resume(tmp_path, data_dir):
   train = functools.partial(
     run.train, config, tmp_path / 'cut', data_dir, live=QUIET
   )
-  again, interruptions = signals.train_in_pieces(
-    train, lambda n: 8 + 6 * n, most=5
-  )
+  with signals.shared_programs():
+    again, interruptions = signals.train_in_pieces(
+      train, lambda n: 8 + 6 * n, most=5
+    )
   assert interruptions > 1
   assert signals.without_times(again) == signals.without_times(record)
 
@@ -314,15 +316,12 @@ def test_a_pass_goes_on_where_a_signal_cut_it_off(
   """Two dispatches a start: far less than a pass of any stage."""
   for earlier in run.ORDER[: run.ORDER.index(stage)]:
     run.train(CONFIG, tmp_path, data_dir, (earlier,), QUIET)
-  told = io.StringIO()
-  starts = 0
-  while starts < 40:
-    live = progress.Progress(told)
-    try:
-      run.train(CONFIG, tmp_path, data_dir, (stage,), live, signals.After(2))
-      break
-    except trainer.Interrupted:
-      starts += 1
+  live = progress.Progress(told := io.StringIO())
+  train = functools.partial(
+    run.train, CONFIG, tmp_path, data_dir, (stage,), live
+  )
+  with signals.shared_programs():
+    _, starts = signals.train_in_pieces(train, lambda n: 2, most=40)
   assert 3 < starts < 40
   assert f'{stage}: going on in pass 2' in told.getvalue()
   for later in run.ORDER[run.ORDER.index(stage) + 1 :]:

@@ -127,7 +127,8 @@ def test_an_interrupted_run_ends_with_the_same_bits(
 ):
   _, record, ends = trained
   train = functools.partial(run.train, CONFIG, tmp_path, data_dir, live=QUIET)
-  again, interruptions = signals.train_in_pieces(train, lambda n: 9)
+  with signals.shared_programs():
+    again, interruptions = signals.train_in_pieces(train, lambda n: 9)
   assert interruptions > 3
   assert signals.without_times(again) == signals.without_times(record)
   one = workdir.read(tmp_path)
