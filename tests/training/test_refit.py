@@ -111,10 +111,21 @@ def test_it_trains_as_a_run_on_both_splits_would(
   assert not [name for name in entry if name.startswith('validation')]
 
 
-def test_weights_and_slopes_stay_and_the_level_is_new(several, tmp_path):
-  source, record = several
-  path = tmp_path / 'again'
-  found = again(source, path)
+@pytest.fixture(scope='module')
+def refitted(several, tmp_path_factory):
+  """A refit of `several`, from a copy that is gone since."""
+  root = tmp_path_factory.mktemp('refitted')
+  shutil.copytree(several[0], root / 'source')
+  record = again(root / 'source', root / 'again')
+  shutil.rmtree(root / 'source')
+  return root / 'again', record
+
+
+def test_weights_and_slopes_stay_and_the_level_is_new(
+  several, refitted, tmp_path
+):
+  _, record = several
+  path, found = shutil.copytree(refitted[0], tmp_path / 'again'), refitted[1]
   assert record['best_epoch']['pretrain'][1] == 0  # the trees alone
   assert found['best_epoch'] == record['best_epoch']
   name = 'member_weights'
@@ -130,19 +141,16 @@ def test_weights_and_slopes_stay_and_the_level_is_new(several, tmp_path):
     assert ratio == pytest.approx(1.0, abs=1e-5)
   assert found['stages'] != record['stages']
   # Nothing is fitted anew where metrics.json is not there yet.
-  expected = {k: v for k, v in found.items() if k in evaluate.evaluate(path)}
+  known = evaluate.evaluate(path)
+  expected = {name: found[name] for name in found.keys() & known}
   (path / 'metrics.json').unlink()
   restored = evaluate.evaluate(path)
   for name in ('stages', 'calibrated', 'calibration', 'member_weights'):
     assert restored[name] == expected[name]
 
 
-def test_it_needs_the_first_run_no_more(several, tmp_path):
-  source = tmp_path / 'source'
-  shutil.copytree(several[0], source)
-  path = tmp_path / 'again'
-  record = again(source, path)
-  shutil.rmtree(source)
+def test_it_needs_the_first_run_no_more(refitted):
+  path, record = refitted
   data = workdir.read(path).data_dir
   assert (
     run.train(SEVERAL, path, data, ('pretrain',), QUIET)['stages']
@@ -194,14 +202,13 @@ def test_trees_are_grown_of_all_rows_as_many_as_before(data_dir):
   np.testing.assert_allclose(after['rates_1'][3], expected, rtol=1e-5)
 
 
-def test_a_refit_that_was_cut_off_goes_on(several, tmp_path):
+def test_a_refit_that_was_cut_off_goes_on(several, refitted, tmp_path):
   source, _ = several
-  whole = again(source, tmp_path / 'whole')
   path = tmp_path / 'cut'
   with pytest.raises(trainer.Interrupted):
     again(source, path, interrupted=signals.After(2))
   found = again(source, path)
-  assert found['stages'] == whole['stages']
+  assert found['stages'] == refitted[1]['stages']
   with pytest.raises(types.InputError, match=r'is the refit of .*, not of'):
     again(path, path)
 
