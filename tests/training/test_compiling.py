@@ -151,8 +151,12 @@ def trained(path, config, **options):
   'changes',
   [
     {},
-    {'weighting.name': 'advantage', 'critic.stopping': 'return_error'},
-    {'critic.behaviour': 'uniform', 'critic.in_finetune': 'learning'},
+    {
+      'weighting.name': 'advantage',
+      'critic.stopping': 'return_error',
+      'critic.behaviour': 'uniform',
+      'critic.in_finetune': 'learning',
+    },
     {'ensemble': 2},
     {'ensemble': 2, 'variants': 'network.ignore=user;'},
   ],
