@@ -22,6 +22,8 @@ SHORT = (
   '--config.finetune.max_epochs=1',
   '--config.evaluation.bootstrap=10',
 )
+# A model in place of the recommended ensemble, which other walks train.
+SINGLE = ('--config.ensemble=1', '--config.variants=')
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -83,7 +83,7 @@ def own_data(tmp_path_factory):
   new = log.slice(18_000).drop_columns(['clicked', 'bought'])
   pq.write_table(new, directory / 'new.parquet')
   for line in walks.lines(_README):
-    walks.run(directory, line, {'train': _STAGE_1})
+    walks.run(directory, line, {'train': (*_STAGE_1, *walks.SINGLE)})
   return directory
 
 
