@@ -38,7 +38,7 @@ class Label(NamedTuple):
     why: it is one.
     after: the column of the label that it implies, or ''.
     kind: `binary`, `regression` or `ordinal`.
-    like: of a rating, the least that is high; None of other labels.
+    high: of a number of every row, the least that is high; None of others.
   """
 
   facts: facts_lib.Facts
@@ -46,7 +46,7 @@ class Label(NamedTuple):
   why: str
   after: str = ''
   kind: str = 'binary'
-  like: float | None = None
+  high: float | None = None
 
   @property
   def column(self) -> str:
@@ -422,16 +422,24 @@ def _outcome(
     if one.kind == 'number' and one.distinct > 2:
       why = 'no column of 0 and 1, and this is what a row led to'
       found = _of_numbers(sample, one, why)
-      return [found._replace(like=_like(sample, one))]
+      return [found._replace(high=_high(sample, found))]
   return []
 
 
-def _like(sample: sample_lib.Sample, facts: facts_lib.Facts) -> float | None:
-  """The least high value, if the column is a rating of every row."""
-  is_full = facts.filled == facts.rows and facts.sentinel is None
+def is_rating(facts: facts_lib.Facts) -> bool:
+  """Whether a column is what somebody says of an item, on a scale."""
   few = facts.distinct <= _MOST_RATINGS and facts.least >= 0
-  if not (label_names.is_rating(facts.name) and is_full and few):
+  return label_names.is_rating(facts.name) and few
+
+
+def _high(sample: sample_lib.Sample, label: Label) -> float | None:
+  """The least value that is high: of a rating by its span, else the mean."""
+  facts = label.facts
+  if facts.filled < facts.rows or facts.sentinel is not None:
     return None
+  if not is_rating(facts):
+    mean = float(f'{label.rate:.3g}')
+    return mean if facts.least < mean <= facts.largest else None
   least = facts.least + _LIKE * (facts.largest - facts.least)
   value = facts_lib.number(sample, facts)
   return min(v for (v,) in sample.fetch(f'DISTINCT {value}') if v >= least)

@@ -35,8 +35,8 @@ _OF_USER = (
 )
 # Of lists of what was shown or what happened.
 _may_be_rows = words.any_of('impression impressions events items shown slate')
-# The task of high ratings, and the key that says when labels are known.
-_LIKE, _KNOWN = 'like', 'known_after_seconds'
+# The key that says when labels are known.
+_KNOWN = 'known_after_seconds'
 # From how many days on the hour and the weekday tell something.
 _LEAST_DAYS = {'hour': 2, 'weekday': 14}
 
@@ -73,7 +73,7 @@ def schema(
       for entry in entries:
         if label_names.is_answer(entry['column']) and 'kind' not in entry:
           entry[_KNOWN] = 0
-      entries = _likes(facts, tasks) + entries
+      entries = _of_high(facts, tasks, task_names) + entries
     record['tasks'] = entries
   elif happened and time and 'item' in roles and {'user', 'session'} & {*roles}:
     record['events'], record['tasks'] = events.declare(happened)
@@ -94,22 +94,21 @@ def schema(
   return record
 
 
-def _likes(
-  facts: Sequence[facts_lib.Facts], tasks: Sequence[labels.Label]
+def _of_high(
+  facts: Sequence[facts_lib.Facts],
+  tasks: Sequence[labels.Label],
+  task_names: Mapping[str, str],
 ) -> list[dict[str, Any]]:
-  """The task of high ratings, from which as-of features can be made."""
-  if _LIKE in {one.name.lower() for one in facts}:
-    return []
-  return [
-    {
-      'name': _LIKE,
-      'column': task.column,
-      'at_least': task.like,
-      _KNOWN: 0,
-    }
-    for task in tasks
-    if task.like is not None
-  ]
+  """The tasks of high numbers, from which as-of features can be made."""
+  taken = {one.name.lower() for one in facts}
+  found = []
+  for task in tasks:
+    rated = labels.is_rating(task.facts)
+    name = 'like' if rated else f'high_{task_names[task.column]}'
+    if task.high is not None and name.lower() not in taken:
+      entry = {'name': name, 'column': task.column, 'at_least': task.high}
+      found.append(entry | ({_KNOWN: 0} if rated else {}))
+  return found
 
 
 def text(record: Mapping[str, Any]) -> str:
@@ -423,16 +422,16 @@ def notes(
     )
   found += _told_by_other_rows(sample, roles, time, tasks)
   declared = record.get('tasks', ())
-  known = [task for task in declared if task.get(_KNOWN) == 0]
-  if known and known[0]['name'] == _LIKE:
-    found.append(
-      f'{_LIKE}: {known[0]["column"]} of {known[0]["at_least"]:g} and more,'
-      ' known as it is given. What a user gave before tells most of what comes'
-      ' next, and features of that are made of tasks of 0 and 1. Drop the task'
-      ' that is not wanted.'
-    )
-  elif known:
-    found.append(f'{known[0]["column"]}: taken as known with its row.')
+  for task in declared:
+    if 'at_least' in task:
+      found.append(
+        f'{task["name"]}: {task["column"]} of {task["at_least"]:g} and more.'
+        ' Features of what came before are made of tasks of 0 and 1, and tell'
+        ' most of what comes next. Drop the task that is not wanted.'
+      )
+  known = [task['column'] for task in declared if task.get(_KNOWN) == 0]
+  if known:
+    found.append(f'{known[0]}: taken as known with its row ("{_KNOWN}").')
   elif tasks and time:  # of events they have times of their own
     found.append(
       f'When labels are known, "{_KNOWN}" in a task says: 0 for ratings and'

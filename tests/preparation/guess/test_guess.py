@@ -450,7 +450,9 @@ def test_high_ratings_are_a_task(tmp_path, values, least, form):
     'known_after_seconds': 0,
   }
   assert rating['name'] == rating['column'] == 'rating'
-  assert any(note.startswith('like: rating of') for note in found.notes)
+  assert any(
+    note.startswith(f'like: rating of {least} and more') for note in found.notes
+  )
   manifest = _prepared(path, found.schema, tmp_path)
   rows = sum(split.rows for split in manifest.splits.values())
   high = sum(split.positives['like'] for split in manifest.splits.values())
@@ -463,7 +465,6 @@ def test_high_ratings_are_a_task(tmp_path, values, least, form):
   [
     ({'rating': [-1, 3, 6] * 200}, ()),  # somebody did not rate
     ({'rating': [1, '', 3, 5] * 150}, ()),
-    ({'rating': list(range(12)) * 50}, ()),
     ({'like': [i % 3 for i in range(600)]}, ()),
     ({}, ['customer_id']),
     ({}, ['time']),
@@ -486,4 +487,18 @@ def test_answers_are_known_with_their_row(tmp_path):
     'column': 'correct',
     'known_after_seconds': 0,
   }
-  assert 'correct: taken as known with its row.' in found.notes
+  assert any('correct: taken as known with' in note for note in found.notes)
+
+
+def test_high_numbers_are_a_task(tmp_path):
+  columns = _ratings([1]) | {'watch_time': [i % 50 for i in range(600)]}
+  del columns['rating']
+  path = logs.write(tmp_path / 'log.csv', columns)
+  found = guess.guess(path)
+  assert found.schema['tasks'] == [
+    {'name': 'high_watch_time', 'column': 'watch_time', 'at_least': 24.5},
+    {'name': 'watch_time', 'column': 'watch_time', 'kind': 'regression'},
+  ]
+  manifest = _prepared(path, found.schema, tmp_path)
+  splits = manifest.splits.values()
+  assert sum(split.positives['high_watch_time'] for split in splits) == 300
