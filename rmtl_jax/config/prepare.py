@@ -142,7 +142,7 @@ class PrepareConfig:
     random_split: kuairand: these logs as a split `random` of the test period;
       train, validation and test are of the other logs.
     ratings: movielens: `like` (at least 4 stars) and `love` (5 stars) as tasks,
-      or `ordinal`: the stars as one ordered label.
+      or `ordinal`: `like` and `rating`, the stars as one ordered label.
     simulated_rows: simulated: rows to draw.
     simulated_seed: simulated: the seed.
   """

@@ -4,8 +4,9 @@
 exist, the movies (`u.item`, `movies.dat`, `movies.csv`) and users (`u.user`,
 `users.dat`); RecBole's `.inter`, `.item` and `.user` too.
 
-Tasks: `like`, at least four stars, the usual threshold, and `love`, five; or
-`ordinal`, the stars as one ordered label, in half stars where the log has them.
+Tasks: `like`, at least four stars, the usual threshold, and `love`, five; or,
+with `ordinal`, `rating` in place of that: the stars as one ordered label, in
+half stars where the log has them.
 A rating is known as it is given. A session is a sitting of a user, in which
 many movies are rated.
 """
@@ -171,16 +172,16 @@ def _tasks(
   connection: duckdb.DuckDBPyConnection, log: str, ratings: str
 ) -> tuple[list[tuple[str, str | None, str, tuple[int, ...]]], dict[str, str]]:
   """(name, after, kind, levels) of tasks, and SQL of their labels."""
+  like = ('like', None, kinds.BINARY, ())
+  is_like = f'(g.rating >= {_LIKE})::DOUBLE'
   if ratings == 'like':
-    return [
-      ('like', None, kinds.BINARY, ()),
-      ('love', 'like', kinds.BINARY, ()),
-    ], {
-      'y_like': f'(g.rating >= {_LIKE})::DOUBLE',
+    return [like, ('love', 'like', kinds.BINARY, ())], {
+      'y_like': is_like,
       'y_love': f'(g.rating >= {_LOVE})::DOUBLE',
     }
   scale = 2 if sql.any_row(connection, log, 'rating <> round(rating)') else 1
   levels = tuple(range(1, 5 * scale + 1))
-  return [('rating', None, kinds.ORDINAL, levels)], {
-    'y_rating': f'g.rating * {scale}'
+  return [like, ('rating', None, kinds.ORDINAL, levels)], {
+    'y_like': is_like,
+    'y_rating': f'g.rating * {scale}',
   }

@@ -133,12 +133,12 @@ def test_without_movies_and_users(tmp_path):
 def test_stars_as_an_ordered_label(tmp_path):
   whole = write_100k(tmp_path / 'whole', [(1, 5, 4, START)])
   table, rows = read(whole, ratings='ordinal')
-  assert table.tasks[0].levels == (1, 2, 3, 4, 5)
-  assert rows[0]['y_rating'] == 4
+  assert table.tasks[1].levels == (1, 2, 3, 4, 5)
+  assert (rows[0]['y_like'], rows[0]['y_rating']) == (1, 4)
   half = write_25m(tmp_path / 'half', [(1, 5, 3.5, START)])
   table, rows = read(half, ratings='ordinal')
-  assert table.tasks[0].levels == tuple(range(1, 11))
-  assert rows[0]['y_rating'] == 7
+  assert table.tasks[1].levels == tuple(range(1, 11))
+  assert (rows[0]['y_like'], rows[0]['y_rating']) == (0, 7)
 
 
 def test_prepared_by_time(tmp_path):
