@@ -30,8 +30,8 @@ def read(path: str | os.PathLike[str], missing: str = '') -> Any:
   """Decodes a JSON file.
 
   A byte-order mark is skipped. Repeated keys are refused, as Python would
-  ignore all but the last; so are NaN and infinity, which JSON lacks, and a
-  record with a digest of another one (`sealed`).
+  ignore all but the last; so are NaN and infinity, which JSON lacks, numbers
+  that no float holds, and a record with a digest of another one (`sealed`).
 
   Args:
     missing: a hint for the error that there is no such file.
@@ -46,6 +46,7 @@ def read(path: str | os.PathLike[str], missing: str = '') -> Any:
       path.read_text(encoding='utf-8-sig'),
       parse_constant=_refuse_constant,
       parse_float=_finite,
+      parse_int=_whole,
       object_pairs_hook=unique,
     )
   except (FileNotFoundError, NotADirectoryError):
@@ -139,4 +140,10 @@ def _finite(text: str) -> float:
   value = float(text)
   if math.isinf(value):
     raise ValueError(f'not valid JSON: {text:.80} is too large')
+  return value
+
+
+def _whole(text: str) -> int:
+  value = int(text)
+  _finite(text)
   return value
