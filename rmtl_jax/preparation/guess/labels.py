@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import (
   features,
@@ -25,6 +26,9 @@ _NEARLY = 0.97
 # The highest level of a rating, how many values one has at most, and from which
 # share of its span on it is a like: 4 of 1 to 5, 8 of 1 to 10.
 _MOST_LEVEL, _MOST_RATINGS, _LIKE = 10, 11, 0.7
+# From which share of rows on high values are a task: one amount that is far off
+# lifts the mean above all others.
+_LEAST_HIGH = 0.01
 # Fewest columns that differ by a number alone and so are of the past.
 _SERIES = 3
 
@@ -433,16 +437,21 @@ def is_rating(facts: facts_lib.Facts) -> bool:
 
 
 def _high(sample: sample_lib.Sample, label: Label) -> float | None:
-  """The least value that is high: of a rating by its span, else the mean."""
+  """The least value that is high: of a rating by its span, else the mean.
+
+  None where some rows have no number, or where hardly any or all are high.
+  """
   facts = label.facts
   if facts.filled < facts.rows or facts.sentinel is not None:
     return None
-  if not is_rating(facts):
-    mean = float(f'{label.rate:.3g}')
-    return mean if facts.least < mean <= facts.largest else None
-  least = facts.least + _LIKE * (facts.largest - facts.least)
   value = facts_lib.number(sample, facts)
-  return min(v for (v,) in sample.fetch(f'DISTINCT {value}') if v >= least)
+  high = float(f'{label.rate:.3g}')
+  if is_rating(facts):
+    least = facts.least + _LIKE * (facts.largest - facts.least)
+    high = min(v for (v,) in sample.fetch(f'DISTINCT {value}') if v >= least)
+  is_high = f'{value} >= {sql.float_literal(high)}'
+  share = sample.fetch(f'avg(({is_high})::INT)')[0][0]
+  return high if _LEAST_HIGH <= share < 1 else None
 
 
 def _of_numbers(

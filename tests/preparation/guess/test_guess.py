@@ -466,6 +466,9 @@ def test_high_ratings_are_a_task(tmp_path, values, least, form):
     ({'rating': [-1, 3, 6] * 200}, ()),  # somebody did not rate
     ({'rating': [1, '', 3, 5] * 150}, ()),
     ({'like': [i % 3 for i in range(600)]}, ()),
+    ({'rating': [*([1, 2, 3] * 199), 3, 4, 11]}, ()),  # hardly any is high
+    ({'rating': [*([0.5, 0, 2] * 199), 1, 0, 1e9]}, ()),  # nor above the mean
+    ({'rating': [1000 + i % 12 / 100 for i in range(600)]}, ()),  # all, of 1e3
     ({}, ['customer_id']),
     ({}, ['time']),
   ],
