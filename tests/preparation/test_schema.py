@@ -4,6 +4,7 @@ import json
 import pathlib
 import re
 
+import numpy as np
 import pytest
 
 from rmtl_jax import types
@@ -304,6 +305,10 @@ def test_what_stands_for_nothing():
       {'tasks': [{'column': 'y', 'at_least': '4'}]},
       "at_least: found '4', expected a finite number",
     ),
+    (
+      {'tasks': [{'column': 'y', 'at_least': 10**400}]},
+      'at_least: found 1000',
+    ),
   ],
 )
 def test_values_that_contradict(changes, message):
@@ -311,6 +316,14 @@ def test_values_that_contradict(changes, message):
   with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
     schema.parse(record, 's')
   assert message in str(error.value)
+
+
+@pytest.mark.parametrize('least', [4, 4.0, np.float32(4), np.int64(4)])
+def test_numbers_that_labels_begin_at(least):
+  tasks = [{'column': 'y', 'at_least': least}]
+  found = schema.parse(minimal(tasks=tasks))
+  assert schema.parse(json.loads(json.dumps(found.to_dict()))) == found
+  assert found.tasks[0].at_least == 4
 
 
 EVENTS = {'column': 'e', 'impressions': ['v'], 'labels': {'y': ['b']}}

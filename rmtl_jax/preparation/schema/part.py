@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import numbers
 import re
 from typing import Any
 
@@ -112,11 +114,15 @@ class Part:
     return float(value)
 
   def finite(self, key: str) -> float:
-    """A finite number that is given."""
+    """A finite number that is given; numpy's too, as a column's mean is one."""
     value = self.record[key]
-    if type(value) not in (int, float) or not math.isfinite(value):
-      self.fail(f'{key}: found {value!r}, expected a finite number')
-    return float(value)
+    found = math.nan
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+      with contextlib.suppress(OverflowError):
+        found = float(value)
+    if not math.isfinite(found):
+      self.fail(f'{key}: found {value!r:.80}, expected a finite number')
+    return found
 
   def levels(self, key: str) -> tuple[int, ...]:
     """Increasing whole numbers that are given."""
