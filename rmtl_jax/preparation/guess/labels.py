@@ -42,7 +42,8 @@ class Label(NamedTuple):
     why: it is one.
     after: the column of the label that it implies, or ''.
     kind: `binary`, `regression` or `ordinal`.
-    high: of a number of every row, the least that is high; None of others.
+    high: of a number of every row that is the only label, the least that is
+      high; None of others.
   """
 
   facts: facts_lib.Facts
@@ -141,6 +142,8 @@ def find(
       for name, why in others.items()
       if name not in {label.column for label in labels}
     }
+  if len(labels) == 1 and labels[0].kind != 'binary':
+    labels = [labels[0]._replace(high=_high(sample, labels[0]))]
   return labels, others
 
 
@@ -425,8 +428,7 @@ def _outcome(
   for one in facts:
     if one.kind == 'number' and one.distinct > 2:
       why = 'no column of 0 and 1, and this is what a row led to'
-      found = _of_numbers(sample, one, why)
-      return [found._replace(high=_high(sample, found))]
+      return [_of_numbers(sample, one, why)]
   return []
 
 

@@ -493,11 +493,12 @@ def test_answers_are_known_with_their_row(tmp_path):
   assert any('correct: taken as known with' in note for note in found.notes)
 
 
-def test_high_numbers_are_a_task(tmp_path):
+@pytest.mark.parametrize('labels', [(), ('watch_time',)])
+def test_high_numbers_are_a_task(tmp_path, labels):
   columns = _ratings([1]) | {'watch_time': [i % 50 for i in range(600)]}
   del columns['rating']
   path = logs.write(tmp_path / 'log.csv', columns)
-  found = guess.guess(path)
+  found = guess.guess(path, labels=labels)
   assert found.schema['tasks'] == [
     {'name': 'high_watch_time', 'column': 'watch_time', 'at_least': 24.5},
     {'name': 'watch_time', 'column': 'watch_time', 'kind': 'regression'},
