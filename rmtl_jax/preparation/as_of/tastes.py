@@ -82,7 +82,7 @@ def find_sql(
   users = (
     f'SELECT "user" FROM (SELECT {user} AS "user" FROM {view})'
     ' WHERE "user" IS NOT NULL GROUP BY "user" HAVING count(*) > 1'
-    f' ORDER BY md5(CAST({value(sql.quote("user"))} AS STRING)) LIMIT {_USERS}'
+    f' ORDER BY md5(CAST("user" AS STRING)) LIMIT {_USERS}'
   )
   return (
     f'WITH asked AS (SELECT * FROM (SELECT {user} AS "user", {named}'
