@@ -426,8 +426,8 @@ def notes(
     if 'at_least' in task:
       found.append(
         f'{task["name"]}: {task["column"]} of {task["at_least"]:g} and more.'
-        ' Features of what came before are made of tasks of 0 and 1, and tell'
-        ' most of what comes next. Drop the task that is not wanted.'
+        ' Features of what came before, which tell much of what comes next, are'
+        ' made of tasks of 0 and 1. Drop the task that is not wanted.'
       )
   known = [task['column'] for task in declared if task.get(_KNOWN) == 0]
   if known:
