@@ -233,8 +233,8 @@ def _set(
   ranks = _ranks(sums)
   ordered = jax.lax.sort(ranks, is_stable=False)
   order = ordered & (2 ** _bits(form.width) - 1)
-  sums = jnp.take_along_axis(sums, order[..., None], 2)
-  gain = forms.gains(sums, limits, _MORE_L2)
+  first, second = (jnp.take_along_axis(part, order, 2) for part in sums)
+  gain = forms.gains((first, second), limits, _MORE_L2)
   # Those with too few rows stay together.
   gain = jnp.where(ordered < _RARE, gain, 0.0)
   gain, column, last = _best(gain)
@@ -244,7 +244,7 @@ def _set(
   return gain, places[column], yes & (gain > 0)[:, None]
 
 
-def _ranks(sums: jax.Array) -> jax.Array:
+def _ranks(sums: forms.Sums) -> jax.Array:
   """Numbers in the order of categories by their mean gradient.
 
   A number's last bits are the category itself: to sort whole numbers is several
@@ -253,12 +253,12 @@ def _ranks(sums: jax.Array) -> jax.Array:
   too few rows are behind all others, from _RARE on.
 
   Args:
-    sums: of both derivatives, f32[..., W, 2].
+    sums: of both derivatives, f32[..., W] each.
 
   Returns:
     i32[..., W], all different.
   """
-  first, second = sums[..., 0], sums[..., 1]
+  first, second = sums
   mean = jnp.where(second >= _LEAST, first / (second + _PSEUDO_ROWS), jnp.inf)
   # The bits of floats are in order, once those of negative ones are turned.
   bits = jax.lax.bitcast_convert_type(mean, jnp.int32)
@@ -275,8 +275,8 @@ def _bits(width: int) -> int:
 
 def _best(gain: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
   """f32[C, N, B] -> each node's greatest, its column and its place there."""
-  columns, nodes, bins = gain.shape
-  of_node = jnp.moveaxis(gain, 1, 0).reshape(nodes, columns * bins)
-  best = jnp.argmax(of_node, 1)
-  greatest = jnp.take_along_axis(of_node, best[:, None], 1)[:, 0]
-  return greatest, best // bins, best % bins
+  greatest = jnp.max(gain, 2)
+  column = jnp.argmax(greatest, 0)
+  own = jnp.arange(gain.shape[1])
+  place = jnp.argmax(gain[column, own], 1)
+  return greatest[column, own], column, place

@@ -15,8 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+# Of the first derivatives, and of the second.
+Sums = tuple[jax.Array, jax.Array]
+
 # Bins of a column, which bytes number.
 BINS = 64
+_FEW_BINS = 256
 # L2 of leaves, and the least sum of second derivatives on a side that counts.
 L2, LEAST = 20.0, 5.0
 
@@ -139,10 +143,11 @@ def histograms(
   derivatives: jax.Array,
   nodes: int,
   bins: int,
-) -> jax.Array:
+) -> Sums:
   """Sums of both derivatives, by column, node and bin.
 
-  One column after the other: a sum over places of one is fast on a CPU.
+  One column after the other: a sum over places of one is fast on a CPU, and
+  faster of one complex number than of two real ones.
 
   Args:
     columns: whole numbers below `bins`, [C, R].
@@ -153,17 +158,22 @@ def histograms(
     bins: B.
 
   Returns:
-    f32[C, N, B, 2].
+    Of the first derivatives and of the second, f32[C, N, B] each.
   """
+  both = jax.lax.complex(derivatives[:, 0], derivatives[:, 1])
+  # Unsigned places need no look at their signs.
+  first_place = leaf.astype(jnp.uint32) * bins
 
   def add(number, sums):
-    place = leaf * bins + columns[number].astype(jnp.int32)
-    own = jnp.zeros((nodes * bins, 2)).at[place].add(derivatives)
-    return sums.at[number].set(own)
+    first, second = sums
+    place = first_place + columns[number]
+    own = jnp.zeros(nodes * bins, both.dtype)
+    own = own.at[place].add(both, mode='promise_in_bounds')
+    own = own.reshape(nodes, bins)
+    return first.at[number].set(own.real), second.at[number].set(own.imag)
 
-  nothing = jnp.zeros((len(columns), nodes * bins, 2))
-  sums = jax.lax.fori_loop(0, count, add, nothing)
-  return sums.reshape(-1, nodes, bins, 2)
+  nothing = jnp.zeros((len(columns), nodes, bins))
+  return jax.lax.fori_loop(0, count, add, (nothing, nothing))
 
 
 def steps(
@@ -174,24 +184,37 @@ def steps(
   return -sums[:, 0] / (sums[:, 1] + l2)
 
 
-def gains(sums: jax.Array, limits: Limits, more: float = 0.0) -> jax.Array:
+def gains(sums: Sums, limits: Limits, more: float = 0.0) -> jax.Array:
   """What it gains to part the bins of a node behind each one.
 
   Args:
-    sums: of both derivatives, f32[..., B, 2].
+    sums: of both derivatives, f32[..., B] each.
     more: L2 that both parts have beside that of leaves.
 
   Returns:
     f32[..., B]; 0 where a part has too few rows.
   """
-  no = jnp.cumsum(sums, -2)
-  whole = no[..., -1:, :]
-  yes = whole - no
+  no = _up_to(sums[0]), _up_to(sums[1])
+  whole = no[0][..., -1:], no[1][..., -1:]
+  yes = whole[0] - no[0], whole[1] - no[1]
 
   def score(side, l2):
-    return jnp.square(side[..., 0]) / (side[..., 1] + l2)
+    first, second = side
+    return jnp.square(first) / (second + l2)
 
   least, l2 = limits.least, limits.l2
-  counts = (no[..., 1] >= least) & (yes[..., 1] >= least)
+  counts = (no[1] >= least) & (yes[1] >= least)
   gain = score(no, l2 + more) + score(yes, l2 + more) - score(whole, l2)
   return jnp.where(counts, gain, 0.0)
+
+
+def _up_to(values: jax.Array) -> jax.Array:
+  """Sums of the values up to each one, f32[..., B].
+
+  On a CPU a product is several times as fast as `cumsum`, if bins are few.
+  """
+  bins = values.shape[-1]
+  if bins > _FEW_BINS:
+    return jnp.cumsum(values, -1)
+  is_counted = jnp.triu(jnp.ones((bins, bins), values.dtype))
+  return jnp.matmul(values, is_counted, precision=jax.lax.Precision.HIGHEST)

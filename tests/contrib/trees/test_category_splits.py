@@ -255,7 +255,7 @@ def test_ranks_follow_the_means():
   """Of both signs; category 3 has too few rows, category 4 none."""
   first = np.array([2.0, -3.0, 0.0, -0.9, 0.0, 1.0, -0.5])
   second = np.array([3.0, 4.0, 2.0, 0.9, 0.0, 5.0, 1.0])
-  sums = jnp.asarray(np.stack([first, second], 1), jnp.float32)
+  sums = jnp.asarray(first), jnp.asarray(second)
   ranks = np.asarray(category_splits._ranks(sums))
   assert [*np.argsort(ranks)] == [1, 6, 2, 5, 0, 3, 4]
   rare = ranks >= category_splits._RARE
@@ -266,7 +266,7 @@ def test_ranks_of_as_many_categories_as_may_be_parted():
   """A mean keeps 10 bits, and a rank has its category in the last 13."""
   width = candidates.MOST_PARTED + 1
   first = np.random.default_rng(0).normal(size=width).astype(np.float32)
-  sums = jnp.stack([jnp.asarray(first), jnp.full(width, 10.0)], 1)
+  sums = jnp.asarray(first), jnp.full(width, 10.0)
   ranks = np.sort(category_splits._ranks(sums))
   order = ranks & (2**13 - 1)
   np.testing.assert_array_equal(np.sort(order), np.arange(width))
