@@ -80,10 +80,33 @@ def test_a_line_through_the_components_interpolates(edges, seed):
   heights = np.array([-steps[0], *values, values[-1] + steps[-1]])
   low, high = knots[0] - 1, knots[-1] + 1
   x = np.sort(np.r_[knots, rng.uniform(low, high, 50)]).astype(np.float32)
-  found = np.asarray(numeric.Bins.of((edges,)).encode(x[:, None]))[:, 0] @ steps
+  bins = numeric.Bins.of((edges,))
+  found = np.asarray(bins.encode(x[:, None]))[:, 0] @ steps
   expected = np.interp(x.astype(np.float64), knots, heights)
   np.testing.assert_allclose(found, expected, atol=1e-4 * (1 + values[-1]))
+  place, component = (np.asarray(part)[:, 0] for part in bins.find(x[:, None]))
+  found = values[place] + component * steps[place]
+  np.testing.assert_allclose(found, expected, atol=1e-4 * (1 + values[-1]))
   assert (np.diff(found) >= -1e-5 * (1 + values[-1])).all()
+
+
+def test_one_bin_of_a_value_tells_its_block():
+  """As the product with all components does, and so do the gradients."""
+  spec = types.FeatureSpec((), (), 3, 1, quantiles=QUANTILES)
+  layer = numeric.Piecewise(spec, CONFIG, nnx.Rngs(params=jax.random.key(1)))
+  shape = layer.slopes.shape
+  x = 3 * jax.random.normal(jax.random.key(2), (50, 3))
+  cotangent = jax.random.normal(jax.random.key(3), (50, 3, shape[-1]))
+
+  def product(slopes):
+    return jnp.einsum('tnb,nbd->tnd', layer.bins.encode(x), slopes)
+
+  slopes = jax.random.normal(jax.random.key(4), shape)
+  found, of_found = jax.vjp(lambda s: layer._looked_up(x, s), slopes)
+  expected, of_expected = jax.vjp(product, slopes)
+  np.testing.assert_allclose(found, expected, atol=1e-5)
+  gradients = of_found(cotangent)[0], of_expected(cotangent)[0]
+  np.testing.assert_allclose(*gradients, atol=1e-4)
 
 
 def test_blocks_through_the_layer_by_hand():
