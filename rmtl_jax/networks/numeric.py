@@ -13,6 +13,7 @@ small as other values are.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -93,10 +94,10 @@ class Bins(NamedTuple):
       are 1, and of those behind 0.
     """
     x = jnp.asarray(x)
-    # No value is above a NaN, so none lies in padding.
-    start = np.where(self.high > self.low, self.start, np.nan)
-    is_above = x[None] >= start.T[:, None]
-    of_field = jnp.maximum(jnp.sum(is_above, 0, dtype=jnp.int32) - 1, 0)
+    start = np.where(self.high > self.low, self.start, np.inf)
+    search = functools.partial(jnp.searchsorted, side='right')
+    above = jax.vmap(search, (0, 1), 1)(jnp.asarray(start), x)
+    of_field = jnp.clip(above - 1, 0, self.counts()[None] - 1)
     fields, most = self.start.shape
     place = of_field + most * np.arange(fields, dtype=np.int32)[None]
 
