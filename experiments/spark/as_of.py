@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pyspark import sql
+from pyspark.sql import functions as F
 
 from experiments.spark import sessions
 from experiments.spark import work as work_lib
@@ -130,7 +131,7 @@ def _with_keys(
     described.binary_tasks, places.record.boundaries, 'split'
   )
   columns += asof_slates.number_columns(described, numbers)
-  columns += asof_tastes.value_columns(tastes, _value)
+  columns += asof_tastes.value_columns(described, tastes, _value)
   return work.query(f'SELECT {", ".join(columns)} FROM past', past=places.past)
 
 
@@ -139,8 +140,12 @@ def _given(key: str) -> str:
   return f"CASE WHEN CAST({key} AS STRING) <> '' THEN {key} END"
 
 
-def _value(column: str) -> str:
-  """SQL of a category, which the log has as text; NULL if empty."""
+def _value(column: str, many: bool) -> str:
+  """SQL of a category or a list, which the log has as text; NULL if empty."""
+  if many:
+    values = f'array_sort(array_distinct({column}))'
+    few = f'size({values}) BETWEEN 1 AND {asof_tastes.LONGEST}'
+    return f'CASE WHEN {few} THEN {values} END'
   return f"nullif({column}, '')"
 
 
@@ -171,7 +176,12 @@ def _rates(
   found = []
   for key in keys:
     query = asof_rates.features_sql('keyed', 'rested', key, tasks, train)
-    found.append(work.query(query, keyed=keyed, rested=rested))
+    tables = {'keyed': keyed, 'rested': rested}
+    if key.many:  # what Key.rows does
+      values = asof_rates.value_column(key.by)
+      for name, table in tables.items():
+        tables[name] = table.withColumn(values, F.explode(f'`{values}`'))
+    found.append(work.query(query, **tables))
   return found
 
 

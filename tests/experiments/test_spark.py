@@ -316,6 +316,8 @@ def test_every_group_of_features_is_compared(made):
     for group in made(case)[1].options['as_of']
   }
   assert groups == set(prepare_config.AS_OF)
+  fields = made('late labels')[1].fields
+  assert 'tags' in {field.details.get('by') for field in fields}
 
 
 def test_bad_input_is_one_line_and_leaves_nothing(spark, tmp_path):

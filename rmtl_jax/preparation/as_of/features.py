@@ -182,7 +182,7 @@ def _with_keys(
   if asof_groups.OF_NUMBERS in reads:
     columns += asof_slates.number_columns(rows, numbers)
   if asof_groups.OF_VALUES in reads:
-    columns += asof_tastes.value_columns(tastes)
+    columns += asof_tastes.value_columns(rows, tastes)
   return sql.create_table(
     connection,
     f'SELECT {", ".join(columns)} FROM {relation} r'

@@ -314,7 +314,7 @@ def rated_keys(
   if 'rates' in groups:
     found += map(asof_rates.Key, rows.key_columns)
   if asof_tastes.GROUP in groups:
-    found += asof_tastes.keys_of(tastes)
+    found += asof_tastes.keys_of(rows, tastes)
   return found
 
 

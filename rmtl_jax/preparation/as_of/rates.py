@@ -36,10 +36,12 @@ class Key:
   Attributes:
     of: `user` or `item`.
     by: the field of which they have one value too; '' for none.
+    many: whether that field has lists: a row has a key for each value.
   """
 
   of: str
   by: str = ''
+  many: bool = False
 
   @property
   def columns(self) -> tuple[str, ...]:
@@ -54,6 +56,13 @@ class Key:
   def name(self, task: str) -> str:
     """Name of a task's rate."""
     return f'{self.of}_{task}_rate' + (f'_by_{self.by}' if self.by else '')
+
+  def rows(self, relation: str) -> str:
+    """SQL of a relation's rows, once for each of their keys."""
+    if not self.many:
+      return relation
+    values = sql.quote(value_column(self.by))
+    return f'(SELECT * REPLACE (unnest({values}) AS {values}) FROM {relation})'
 
 
 def value_column(field: str) -> str:
@@ -123,11 +132,12 @@ def make_rates(
   found = []
   for key in keys:
     earlier = (known_sums or {}).get(key, '')
-    told = sql.create_table(connection, _told_sql(keyed, rested, key, earlier))
+    given, known = key.rows(keyed), key.rows(rested)
+    told = sql.create_table(connection, _told_sql(given, known, key, earlier))
     of_told = f'SEMI JOIN {told} USING ({sql.quote_all(key.columns)})'
     query = features_sql(
-      f'(FROM {keyed} {of_told})',
-      f'(FROM {rested} {of_told})',
+      f'(FROM {given} {of_told})',
+      f'(FROM {known} {of_told})',
       key,
       tasks,
       train,
@@ -312,8 +322,8 @@ def features_sql(
   on.
 
   Args:
-    keyed: relation as `make_rates` takes it.
-    rested: relation of `rested_sql`.
+    keyed: relation as `make_rates` takes it, of `Key.rows`.
+    rested: relation of `rested_sql`, of `Key.rows`.
     key: of the rates.
     tasks: the reader's.
     train: each task's prior rate.
@@ -350,10 +360,14 @@ def features_sql(
   )
   positives = [f's_{i}' for i in range(len(tasks))]
   rates = rates_sql(key, tasks, train, positives, row_counts(tasks))
-  return (
-    f'SELECT row_id, {rates} FROM (SELECT row_id, {columns} FROM ({rows})'
+  told_rows = (
+    f'SELECT * FROM (SELECT row_id, {columns} FROM ({rows})'
     f' WINDOW {windows}) WHERE row_id IS NOT NULL'
   )
+  if key.many:
+    whole = ', '.join(f'sum({name}) AS {name}' for name in sums)
+    told_rows = f'SELECT row_id, {whole} FROM ({told_rows}) GROUP BY row_id'
+  return f'SELECT row_id, {rates} FROM ({told_rows})'
 
 
 def _given(key: Key) -> str:

@@ -2,7 +2,8 @@
 
 What share of the user's earlier rows of the same brand, say, was positive. They
 are rates (see rates.py) of two keys, and count the same labels from the same
-time on.
+time on. Of a list (genres, say) they are of all pairs of an earlier row and a
+value that both rows' lists have.
 
 Fields are those that differ within users. `prepare` finds them over all rows of
 some users and reads no label for that.
@@ -25,6 +26,9 @@ GROUP = 'tastes'
 # Fields of a log at most, their values at least, and the mean number of values
 # of a user at least.
 _FIELDS, _VALUES, _OF_USER = 6, 3, 1.5
+# Different values of a list at most: each is a row of windows. A longer list is
+# as a missing one.
+LONGEST = 10
 _says_time = words.any_of(
   'hour hours hourmin daypart day dayofweek dow weekday month'
 )
@@ -33,12 +37,12 @@ _USERS = 10_000
 
 
 def fields_of(rows: source.SourceTable) -> list[source.SourceField]:
-  """The log's own categorical fields but user, item and parts of the time."""
+  """The log's own categories and lists but user, item and parts of the time."""
   return [
     field
     for field in rows.fields
-    if field.kind == 'categorical'
-    and 'as_of' not in field.details
+    if field.kind == 'categorical' or field.has_own_lists
+    if 'as_of' not in field.details
     and field.name not in (rows.user_field, rows.item_field)
     and not fields_lib.is_made(field)
     and not fields_lib.is_of_time(field)
@@ -64,7 +68,7 @@ def find_sql(
   fields: Sequence[source.SourceField],
   view: str,
   user: str,
-  value: Callable[[str], str],
+  value: Callable[[str, bool], str],
 ) -> str:
   """SQL of the row that `found_of` takes.
 
@@ -72,9 +76,13 @@ def find_sql(
     fields: of `fields_of`; at least one.
     view: of the rows.
     user: SQL of the user, NULL if missing.
-    value: SQL of the text of a column's value, NULL if missing.
+    value: SQL of the text of a column's value, or of the different ones of its
+      list where that is true, in one order; NULL if missing.
   """
-  values = [value(sql.quote(field.source_column)) for field in fields]
+  values = [
+    value(sql.quote(field.source_column), field.has_own_lists)
+    for field in fields
+  ]
   named = ', '.join(f'{value} AS v_{i}' for i, value in enumerate(values))
   numbers = range(len(fields))
   sizes = ', '.join(f'count(DISTINCT v_{i}) AS n_{i}' for i in numbers)
@@ -108,30 +116,46 @@ def found_of(
   return tuple(sorted(means, key=lambda name: -means[name])[:_FIELDS])
 
 
-def keys_of(fields: Iterable[str]) -> list[asof_rates.Key]:
-  """The keys of the rates by fields."""
-  return [asof_rates.Key('user', field) for field in fields]
+def keys_of(
+  rows: source.SourceTable, fields: Iterable[str]
+) -> list[asof_rates.Key]:
+  """The keys of the rates by fields of a log."""
+  lists = _lists_of(rows)
+  return [asof_rates.Key('user', field, field in lists) for field in fields]
 
 
 def value_columns(
-  fields: Iterable[str], value: Callable[[str], str] | None = None
+  rows: source.SourceTable,
+  fields: Iterable[str],
+  value: Callable[[str, bool], str] | None = None,
 ) -> list[str]:
   """SQL of the columns of fields' values.
 
   Args:
+    rows: the log.
     fields: names.
     value: as for `find_sql`; of rows `r` of a reader's view if None.
   """
-  value = value or (lambda column: _value_sql(f'r.{column}'))
-  return [
-    f'{value(sql.quote(f"f_{name}"))} AS'
-    f' {sql.quote(asof_rates.value_column(name))}'
-    for name in fields
-  ]
+  value = value or (lambda column, many: _value_sql(f'r.{column}', many))
+  lists = _lists_of(rows)
+  found = []
+  for name in fields:
+    many = name in lists
+    column = sql.quote(f'{"m" if many else "f"}_{name}')
+    named = sql.quote(asof_rates.value_column(name))
+    found.append(f'{value(column, many)} AS {named}')
+  return found
 
 
-def _value_sql(column: str) -> str:
-  """SQL of a value as vocabularies write it; NULL if missing."""
+def _lists_of(rows: source.SourceTable) -> frozenset[str]:
+  return frozenset(field.name for field in rows.fields if field.has_own_lists)
+
+
+def _value_sql(column: str, many: bool) -> str:
+  """SQL of a value as vocabularies write it, or of a list; NULL if missing."""
+  if many:
+    values = f'list_sort(list_distinct({sql.value_texts(column)}))'
+    return f'CASE WHEN len({values}) BETWEEN 1 AND {LONGEST} THEN {values} END'
   given = f'{sql.null_if_empty(column)} IS NOT NULL'
   return f'CASE WHEN {given} THEN {sql.value_text(column)} END'
 
@@ -148,7 +172,7 @@ def recorded(fields: Sequence[manifest_lib.Field]) -> tuple[str, ...]:
   own = [
     field.name
     for field in fields
-    if field.kind == 'categorical' and not {'as_of', 'edges'} & {*field.details}
+    if field.has_vocabulary and not {'as_of', 'edges'} & {*field.details}
   ]
   found = []
   for field in fields:

@@ -65,7 +65,7 @@ def find(
       )
   for key in rated:
     if key.by:
-      table = _count(connection, rows, seen, (key.of,), open_rows, key.by)
+      table = _count(connection, rows, seen, (key.of,), open_rows, key)
       known_sums[key] = _known_sums(
         connection, rows, table, key.columns, boundaries
       )
@@ -131,22 +131,24 @@ def _count(
   seen: str,
   keys: Sequence[str],
   open_rows: str,
-  field: str = '',
+  rated: asof_rates.Key | None = None,
 ) -> str:
   """Makes a table of sums by key, for the keys of new rows.
 
   `count` and `last` (ms) of all rows; of those whose labels are told
   the sums of asof_rates.event_sums, where `open_rows` is the table of others.
-  The value of a `field` is part of the key.
+  The value of the field of a `rated` key is part of the key.
   """
   values = []
   for key in keys:
     value = sql.null_if_empty(f'r.{sql.quote(rows.key_columns[key])}')
     values.append(f'{value} AS {sql.quote(key)}')
-  if field:
-    values += asof_tastes.value_columns([field])
-    keys = (*keys, asof_rates.value_column(field))
-  wanted = ', '.join(values)
+  if rated:
+    values += asof_tastes.value_columns(rows, [rated.by])
+    keys, seen = rated.columns, rated.rows(seen)
+  new = f'(SELECT {", ".join(values)} FROM {rows.view} r)'
+  if rated:
+    new = rated.rows(new)
   by, sums = sql.quote_all(keys), ''
   if open_rows:
     tasks = rows.binary_tasks
@@ -164,8 +166,8 @@ def _count(
   return sql.create_table(
     connection,
     f'SELECT {by}, count(*) AS count,'
-    f' max(timestamp) AS last{sums} FROM {seen} SEMI JOIN (SELECT DISTINCT'
-    f' {wanted} FROM {rows.view} r) USING ({by}) GROUP BY {by}',
+    f' max(timestamp) AS last{sums} FROM {seen} SEMI JOIN'
+    f' (SELECT DISTINCT * FROM {new}) USING ({by}) GROUP BY {by}',
   )
 
 

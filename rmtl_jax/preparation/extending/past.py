@@ -10,7 +10,7 @@ order of the extensions that wrote them:
 | `timestamp` | ms |
 | `session` | the log's own session id, if it has some and its rows are no events |
 | `user`, `item` | the log's own values, if it has some |
-| `by_<field>` | text of the values of the fields that `tastes` is made by |
+| `by_<field>` | text of the values of the fields that `tastes` is made by, or their lists |
 | `y_<i>` | the label of binary task i; NULL where the log has none |
 | `t_<i>` | of a task with event times: the time, ms, at which it is known |
 
@@ -138,7 +138,7 @@ def write_rows(
       item = f'CAST({item} AS VARCHAR)'
     item = sql.null_if_empty(item)
     columns.append(f'{_typed(item, "item", kinds)} AS item')
-  columns += asof_tastes.value_columns(tastes)
+  columns += asof_tastes.value_columns(rows, tastes)
   kept = list(columns_of_labels(rows))
   made = labels.label_and_time_columns(rows.binary_tasks, (None, None), '0')
   unwanted = [

@@ -16,7 +16,7 @@ from rmtl_jax.preparation.raw import files as raw
 IDLE_MS = 60_000
 WEIGHT, WEIGHT_SESSION = 10, 5
 KEYS = ('user', 'item')
-FIELDS = ('item', 'brand')
+FIELDS = ('item', 'brand', 'tags')
 CONFIG = prepare_config.PrepareConfig(as_of=('all',), idle_minutes=1)
 
 
@@ -30,6 +30,7 @@ class Row(NamedTuple):
   label: int = 0
   click: int | None = None
   brand: str | None = None
+  tags: tuple[str, ...] | None = None
 
 
 def features(
@@ -49,18 +50,24 @@ def features(
     connection.execute(
       'CREATE TABLE log (row_id BIGINT, session BIGINT, "user" VARCHAR,'
       ' f_item VARCHAR, timestamp BIGINT, y_like DOUBLE, t_click BIGINT,'
-      ' f_brand VARCHAR)'
+      ' f_brand VARCHAR, m_tags VARCHAR[])'
     )
     connection.executemany(
-      'INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
-      [(i, *row) for i, row in enumerate(rows)],
+      'INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      [
+        (i, *row[:-1], row.tags and list(row.tags))
+        for i, row in enumerate(rows)
+      ],
     )
     numbered = sessions.number_sessions(
       connection, 'log', IDLE_MS, has_session=True
     )
     table = source.SourceTable(
       view='log',
-      fields=tuple(source.SourceField(n, 'categorical') for n in FIELDS),
+      fields=tuple(
+        source.SourceField(n, 'multi_valued' if n == 'tags' else 'categorical')
+        for n in FIELDS
+      ),
       tasks=(
         source.SourceTask('like', known_after_ms=known_after),
         source.SourceTask('click', timed=True),
@@ -175,7 +182,10 @@ def _tastes(rows):
   for name in FIELDS:
     given = {}
     for row in rows:
-      given.setdefault(row.user, []).append(getattr(row, name))
+      value = getattr(row, name)
+      if name == 'tags':
+        value = tuple(sorted(_tags(row))) or None
+      given.setdefault(row.user, []).append(value)
     several = [
       {*values} - {None}
       for user, values in given.items()
@@ -185,6 +195,11 @@ def _tastes(rows):
     if len(set().union(*several)) >= 3 and mean >= 1.5:
       means[name] = mean
   return sorted(means, key=lambda name: -means[name])
+
+
+def _tags(row):
+  tags = set(row.tags or ())
+  return tags if len(tags) <= 10 else set()
 
 
 def _of_row(me, places, rates, keys, tastes):
@@ -208,6 +223,11 @@ def _of_row(me, places, rates, keys, tastes):
   found |= {f'{key}_rows': len(rows) or None for key, rows in same.items()}
   rated = {f'{key}_{{}}_rate': rows for key, rows in same.items()}
   for name in tastes:
+    if name == 'tags':
+      rated['user_{}_rate_by_tags'] = [
+        p for p in same['user'] for _ in _tags(p.row) & _tags(me.row)
+      ]
+      continue
     mine = getattr(me.row, name)
     rated[f'user_{{}}_rate_by_{name}'] = [
       p for p in same['user'] if getattr(p.row, name) == mine is not None

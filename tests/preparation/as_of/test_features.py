@@ -287,6 +287,7 @@ ROWS = st.builds(
   label=st.integers(0, 1),
   click=st.none() | TIMES,
   brand=st.sampled_from(['x', 'y', 'z', '', None]),
+  tags=st.sampled_from([None, (), 'x', 'y', 'xy', 'yxz', 'zzy', 'abcdefghijk']),
 )
 FIRST = Row(9, 'first', 'first', 0)  # so that train has a row
 BOUNDARIES = st.sampled_from(
@@ -357,7 +358,7 @@ def the_future_changes_nothing(
     patch.setattr(asof_rates, 'WEIGHT', 0)
     patch.setattr(asof_feedback, 'WEIGHT', 0)
     # And which fields rates are by.
-    patch.setattr(asof_tastes, 'find', lambda *args: ('brand',))
+    patch.setattr(asof_tastes, 'find', lambda *args: ('brand', 'tags'))
     one = asof_reference.features(
       [*past, me, *future], boundaries, known_after=known_after
     )

@@ -216,8 +216,8 @@ def test_a_source_with_label_times_and_windows(tmp_path):
   options = {'simulated_rows': 3000, 'as_of': ('all',)}
   manifest = raw_files.run(tmp_path, 'simulated', tmp_path, **options)
   made = [f for f in manifest.fields if f.name.startswith('asof_')]
-  # Tastes by the device, the category and the brand.
-  assert len(made) == 7 + 2 * 2 + 3 + 3 * 2 + 3 * 2 + 1
+  # Tastes by the device, the category, the brand and the tags.
+  assert len(made) == 7 + 2 * 2 + 3 + 4 * 2 + 3 * 2 + 1
   assert all(2 <= f.size <= 33 for f in made if f.kind == 'categorical')
   train = columns.read_split(tmp_path / 'out', manifest, 'train')
   at = [f.name for f in manifest.of_kind('categorical')].index('asof_gap')

@@ -69,6 +69,31 @@ def test_tastes_by_hand():
     assert one['user_click_rate_by_brand'] == click
 
 
+def test_tastes_of_lists_by_hand():
+  late = 5 * MINUTE
+  many = tuple('abcdefghijk')
+  rows = [
+    Row(1, 'u', 'a', 0, 1, tags=('x', 'y', 'x')),
+    Row(1, 'u', 'b', 0, 0, tags=('y', 'z')),
+    Row(2, 'v', 'a', 0, 1, tags=('x', 'y')),  # another user's
+    Row(3, 'u', 'a', late, 0, tags=('y', 'x')),  # x: 1 of 1, y: 1 of 2
+    Row(4, 'u', 'a', late, 0, tags=('z', 'w')),  # z: 0 of 1
+    Row(5, 'u', 'a', late, 0, tags=('w',)),
+    Row(6, 'u', 'a', late, 0, tags=()),
+    Row(7, 'u', 'a', late, 0),
+    Row(8, 'u', 'a', late, 0, tags=many),  # eleven values are as none
+    Row(9, 'u', 'a', 2 * late, 0, tags=many),
+    Row(1, 'u', 'a', 2 * late, 0, tags=('x',)),  # goes on: not its own labels
+    Row(10, 'u', 'a', 2 * late, 0, tags=('x',)),
+  ]
+  found = asof_reference.features(rows)
+  prior = 10 * 2 / 12
+  rates = {3: (2 + prior) / 13, 4: prior / 11, 10: prior / 11}
+  rates[11] = (1 + prior) / 12
+  for i, one in enumerate(found):
+    assert one['user_like_rate_by_tags'] == pytest.approx(rates.get(i)), i
+
+
 def values(name, *users):
   """A log's rows of users that have these values of a field."""
   return [
@@ -90,14 +115,25 @@ def values(name, *users):
     (('xy', ['z', None], 'yy'), False),
   ],
 )
-def test_fields_that_differ_within_users(users, made):
-  (found, *_) = asof_reference.features(values('brand', *users))
-  assert ('user_like_rate_by_brand' in found) == made
+@pytest.mark.parametrize('name', ['brand', 'tags'])
+def test_fields_that_differ_within_users(name, users, made):
+  """A list counts as one value, in any order, of two others here."""
+  if name == 'tags':
+    users = [
+      [(v, 'o', *'pq', v)[:: (-1) ** i] if v else () for i, v in enumerate(of)]
+      for of in users
+    ]
+  (found, *_) = asof_reference.features(values(name, *users))
+  assert (f'user_like_rate_by_{name}' in found) == made
 
 
 def test_parts_of_the_time_are_no_tastes():
   names = ['hour', 'order_dow', 'dayOfWeek', 'holiday', 'monthly', 'brand']
   fields = [source.SourceField(name, 'categorical') for name in names]
+  # Nor are lists of the user's earlier items.
+  fields.append(
+    source.SourceField('bought', 'multi_valued', vocabulary_owner='brand')
+  )
   rows = SimpleNamespace(fields=fields, user_field='u', item_field='brand')
   found = [field.name for field in asof_tastes.fields_of(rows)]
   assert found == ['holiday', 'monthly']
