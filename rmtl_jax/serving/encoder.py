@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet, reading
-from rmtl_jax.preparation import checks, lists, numbers, source, sql
+from rmtl_jax.preparation import checks, numbers, source, sql
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import vocabulary as prepared_vocabulary
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
@@ -256,16 +256,7 @@ class Encoder:
       return self._category(field, schema)
     value, kind = sql.quote(field.column), schema.field(field.column).type
     missing = self._missing[field.column]
-    nothing = (*missing.texts, *missing.values)
-    if pa.types.is_nested(kind):
-      value = sql.value_texts(value)
-      # A history holds values of a categorical field, spaces and all.
-      if field.vocabulary_owner:
-        return value
-      return lists.split_values(value, missing=nothing)
-    separator = field.details.get('separator', ',')
-    value = readings.text(value, kind, missing)
-    return lists.split_values(value, separator, nothing)
+    return raw_fields.list_sql(field, value, kind, missing)
 
   def _category(self, field: source.SourceField, schema: pa.Schema) -> str:
     """SQL of the text of a categorical field."""

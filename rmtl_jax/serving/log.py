@@ -68,8 +68,12 @@ def check(
   if log_schema.time is not None:
     kinds[log_schema.time] = log_schema.clock.column_type
   texts = [*log_schema.keys(schema).values(), log_schema.item]
-  texts += log_schema.tastes.values()
+  many = {field.column for field in log_schema.lists.values()}
+  texts += [c for c in log_schema.tastes.values() if c not in many]
   kinds |= {c: '' for c in texts if c is not None and c in schema.names}
+  for column in many.intersection(schema.names):
+    nested = pa.types.is_nested(schema.field(column).type)
+    kinds[column] = 'VARCHAR[]' if nested else ''
   kinds |= {
     c: log_columns.label_reading(log_schema, task).type
     for task, c in zip(log_schema.tasks, log_schema.labels, strict=True)
@@ -135,7 +139,7 @@ def source_table(log_schema: log_columns.LogSchema) -> source.SourceTable:
   """The table as a reader's result."""
   return source.SourceTable(
     view=TABLE,
-    fields=(),
+    fields=tuple(log_schema.lists.values()),
     tasks=log_schema.tasks,
     table=raw.RawTable(TABLE, ()),
     # Events are joined within sessions, which every row then has.
@@ -152,6 +156,14 @@ def item_column(log_schema: log_columns.LogSchema) -> str:
   return f'f_{log_schema.item_field or "item"}'
 
 
+def taste_columns(log_schema: log_columns.LogSchema) -> dict[str, str]:
+  """The table's columns of the fields that `tastes` is made by, by field."""
+  return {
+    name: f'm_{name}' if name in log_schema.lists else f'f_{name}'
+    for name in log_schema.tastes
+  }
+
+
 def _columns(log_schema: log_columns.LogSchema) -> dict[str, str]:
   """Names and types of the table's columns."""
   return {
@@ -160,7 +172,10 @@ def _columns(log_schema: log_columns.LogSchema) -> dict[str, str]:
     'user': 'VARCHAR',
     'timestamp': 'BIGINT',
     item_column(log_schema): 'VARCHAR',
-    **{f'f_{name}': 'VARCHAR' for name in log_schema.tastes},
+    **{
+      column: 'VARCHAR[]' if name in log_schema.lists else 'VARCHAR'
+      for name, column in taste_columns(log_schema).items()
+    },
     **{
       name: 'BIGINT' if task.timed else 'DOUBLE'
       for task, name in zip(log_schema.tasks, _labels(log_schema), strict=True)
@@ -199,10 +214,15 @@ def _select(
   columns.append(
     f'{_text(log_schema, schema, item)} AS {sql.quote(item_column(log_schema))}'
   )
-  for name, column in log_schema.tastes.items():
+  for name, target in taste_columns(log_schema).items():
+    column = log_schema.tastes[name]
     found = column if column in schema.names else None
-    value = _text(log_schema, schema, found)
-    columns.append(f'{value} AS {sql.quote(f"f_{name}")}')
+    if found and (field := log_schema.lists.get(name)):
+      kind, missing = schema.field(found).type, log_schema.missing_in(found)
+      value = raw_fields.list_sql(field, _column(found), kind, missing)
+    else:
+      value = _text(log_schema, schema, found)
+    columns.append(f'{value} AS {sql.quote(target)}')
   event = None if scored else log_schema.event_column(schema)
   if log_schema.events is not None:
     kind = _text(log_schema, schema, event)

@@ -34,6 +34,7 @@ class LogSchema:
     events: what the log's events are; None if its rows are impressions.
     any_dates: whether times may lie before the year 2000, as in the run's data.
     tastes: columns of the fields that `tastes` is made by, by field.
+    lists: those of these fields that have lists.
   """
 
   time: str | None
@@ -51,6 +52,9 @@ class LogSchema:
   events: events_lib.Events | None = None
   any_dates: bool = True
   tastes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  lists: Mapping[str, source.SourceField] = dataclasses.field(
+    default_factory=dict
+  )
 
   def missing_in(self, column: str) -> readings.Missing:
     """What stands for nothing in a column."""
@@ -101,11 +105,13 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
   # Data of an earlier version may have such times and does not record it.
   any_dates = manifest.options.get('any_dates') is not False
   tasted = asof_tastes.recorded(manifest.fields)
-  tastes = {
-    field.name: raw_fields.source_field(field, manifest).column
+  found = [
+    raw_fields.source_field(field, manifest)
     for field in manifest.fields
     if field.name in tasted
-  }
+  ]
+  tastes = {field.name: field.column for field in found}
+  lists = {field.name: field for field in found if field.has_own_lists}
   if manifest.source == 'table':
     where = 'manifest.json: options: schema'
     schema = schema_lib.parse(manifest.options.get('schema'), where)
@@ -131,6 +137,7 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
       missing={column: schema.missing_in(column) for column in columns},
       any_dates=any_dates,
       tastes=tastes,
+      lists=lists,
     )
   # Data of a source that is not registered here can be served all the same.
   record = sources.RECORDS.get(manifest.source)
@@ -156,6 +163,7 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
     events=events,
     any_dates=any_dates,
     tastes=tastes,
+    lists=lists,
   )
 
 

@@ -260,20 +260,34 @@ def _lists(
   kind = column.type
   if pa.types.is_null(kind):
     return pa.nulls(len(column), pa.list_(pa.string()))
-  if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-    lengths = column.value_lengths().to_pylist()
-    flat = iter(texts(column.flatten()))
-    found = [
-      None if n is None else [next(flat) for _ in range(n)] for n in lengths
-    ]
-    # A history holds values of a categorical field, spaces and all; unknown
-    # ones are dropped before it is cut.
-    if field.vocabulary_owner is not None:
-      return _in_order(found, field)
-  elif parquet.is_text(kind) and field.vocabulary_owner is None:
-    separator = str(field.details.get('separator', ','))
-    if not separator:
-      raise Undecided
+  # A history holds values of a categorical field, spaces and all; unknown ones
+  # are dropped before it is cut.
+  if field.vocabulary_owner is not None:
+    return _in_order(_listed(column), field)
+  separator = str(field.details.get('separator', ','))
+  kept = [
+    None if values is None else values[: field.width]
+    for values in list_texts(column, separator, missing)
+  ]
+  return _in_order(kept, field)
+
+
+def list_texts(
+  column: pa.Array, separator: str, missing: readings.Missing
+) -> list[list[str] | None]:
+  """As `raw_fields.list_sql` of a field with a vocabulary of its own.
+
+  Args:
+    column: types as `raw_fields.to_duckdb_types` gives them.
+    separator: what stands between the values of a text.
+    missing: what stands for nothing.
+
+  Raises:
+    Undecided: only a query can tell.
+  """
+  if not parquet.is_text(column.type):
+    found = _listed(column)
+  elif separator:
     found = [
       None if text is None else text.split(separator)
       for text in texts(column, missing)
@@ -281,11 +295,23 @@ def _lists(
   else:
     raise Undecided
   nothing = frozenset({'', *missing.texts, *missing.values})
-  kept = [
-    None if values is None else _without(values, nothing)[: field.width]
-    for values in found
+  return [
+    None if values is None else _without(values, nothing) for values in found
   ]
-  return _in_order(kept, field)
+
+
+def _listed(column: pa.Array) -> list[list[str | None] | None]:
+  """Text of the values of a column of lists."""
+  kind = column.type
+  if pa.types.is_null(kind):
+    return [None] * len(column)
+  if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+    raise Undecided
+  flat = iter(texts(column.flatten()))
+  return [
+    None if n is None else [next(flat) for _ in range(n)]
+    for n in column.value_lengths().to_pylist()
+  ]
 
 
 def _in_order(

@@ -188,8 +188,10 @@ class Past:
     if items is not None:
       item = sql.quote(log.item_column(self._log_schema))
       self._spell(item, items.spelled)
+    columns = log.taste_columns(self._log_schema)
     for name, known in (tastes or {}).items():
-      self._spell(sql.quote(f'f_{name}'), known.spelled)
+      many = name in self._log_schema.lists
+      self._spell(sql.quote(columns[name]), known.spelled, many)
     # Before sessions are cut: a row that stands in both would count as its own
     # past.
     self._drop_repeated()
@@ -263,19 +265,24 @@ class Past:
     self.connection.unregister('values')
 
   def _spell(
-    self, column: str, spelled: Callable[[pa.Array], pa.Array | None]
+    self,
+    column: str,
+    spelled: Callable[[pa.Array], pa.Array | None],
+    many: bool = False,
   ) -> None:
     """Rewrites a column's values in one spelling.
 
     Args:
       column: of the log, in SQL.
       spelled: maps the distinct values to their spelling; None leaves all.
+      many: whether the column has lists of values.
     """
-    found = self.connection.sql(
-      f'SELECT DISTINCT {column} AS value FROM {log.TABLE} WHERE {column} IS'
-      ' NOT NULL'
+    value = f'unnest({column})' if many else column
+    given = f'SELECT row_id, {value} AS value FROM {log.TABLE}'
+    distinct = self.connection.sql(
+      f'SELECT DISTINCT value FROM ({given}) WHERE value IS NOT NULL'
     ).to_arrow_table()['value']
-    values = found.combine_chunks()
+    values = distinct.combine_chunks()
     written = spelled(values)
     if written is None:
       return
@@ -284,9 +291,16 @@ class Past:
     if len(others):
       table = sql.unique_name('spellings')
       self._keep(table, others)
+      found, same = table, f'{column} = s.value'
+      if many:
+        same = 'l.row_id = s.row_id'
+        found = (
+          '(SELECT row_id, list(coalesce(o.spelled, g.value)) AS spelled'
+          f' FROM ({given}) g LEFT JOIN {table} o USING (value) GROUP BY ALL)'
+        )
       self.connection.execute(
-        f'UPDATE {log.TABLE} SET {column} = s.spelled FROM {table} s'
-        f' WHERE {column} = s.value'
+        f'UPDATE {log.TABLE} l SET {column} = s.spelled FROM {found} s'
+        f' WHERE {same}'
       )
 
   def _drop_repeated(self) -> None:

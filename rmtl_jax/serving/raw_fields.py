@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import numbers, source, sql
-from rmtl_jax.preparation.raw import times, written_numbers
+from rmtl_jax.preparation import lists, numbers, source, sql
+from rmtl_jax.preparation.raw import readings, times, written_numbers
 from rmtl_jax.preparation.schema import fields as fields_lib
 
 
@@ -73,6 +73,32 @@ def crossed(
 def given_column(field: source.SourceField) -> str:
   """Name of the column that says whether a row has a number or text."""
   return sql.quote(f'given_{field.name}')
+
+
+def list_sql(
+  field: source.SourceField,
+  value: str,
+  kind: pa.DataType,
+  missing: readings.Missing,
+) -> str:
+  """SQL of a raw list as a reader's view has it.
+
+  Args:
+    field: multi-valued.
+    value: SQL of the raw value.
+    kind: its type.
+    missing: what stands for nothing.
+  """
+  nothing = (*missing.texts, *missing.values)
+  if pa.types.is_nested(kind):
+    value = sql.value_texts(value)
+    # A history holds values of a categorical field, spaces and all.
+    if field.vocabulary_owner:
+      return value
+    return lists.split_values(value, missing=nothing)
+  separator = str(field.details.get('separator', ','))
+  value = readings.text(value, kind, missing)
+  return lists.split_values(value, separator, nothing)
 
 
 def to_duckdb_types(table: pa.Table, path: str) -> pa.Table:

@@ -77,7 +77,7 @@ def log(rows=1500, seed=0):
       'time': start[visit] + within,
       'who': users,
       'item': [f'i{n}' for n in item],
-      'tags': ['|'.join(map(str, range(n))) or None for n in item % 3],
+      'tags': ['|'.join(map(str, range(n))) or None for n in item % 4],
       'price': rng.exponential(size=rows).round(3),
       'clicked': click,
       'bought': click * rng.integers(0, 2, rows),

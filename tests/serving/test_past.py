@@ -102,6 +102,7 @@ def test_a_log_without_users_or_items(tmp_path, lack, other):
   made = ['rows', 'click_rate', 'conversion_rate']
   if other == 'user':
     made += ['gap', 'click_gap']
+    made += ['click_rate_by_tags', 'conversion_rate_by_tags']
   assert keyed == [f'asof_{other}_{what}' for what in made]
   row_id, expected = past_run.evaluated(scorer)
   rows, earlier = parts(raw, row_id)
@@ -153,7 +154,7 @@ def test_tastes_by_a_field_that_the_model_ignores(past_dir):
 
 def test_tastes_by_no_field_of_the_log(past_dir):
   manifest = past_run.untrained(past_dir).manifest
-  for by in ('item2', 'asof_gap', 7, None):
+  for by in ('item2', 'price', 'asof_gap', 'asof_history', 7, ['tags'], None):
     fields = [
       dataclasses.replace(f, details=f.details | {'by': by})
       if 'by' in f.details
@@ -351,7 +352,7 @@ def test_bad_input_gets_one_line(loaded, name):
 
 
 def numbered(raw, kind, key_kind):
-  """The log with whole numbers as items, brands and users, of some type."""
+  """The log with whole numbers as items, brands, users and in lists."""
   for name, to in (('item', kind), ('brand', kind), ('who', key_kind)):
     texts = raw[name].to_pylist()
     numbers = pa.array([int(t[1:]) if t else None for t in texts], pa.int64())
@@ -362,7 +363,12 @@ def numbered(raw, kind, key_kind):
       texts = [None if n is None else str(n) for n in numbers.to_pylist()]
       numbers = pa.array(texts)
     raw = raw.set_column(at, name, numbers.cast(to))
-  return raw
+  lists = [t and t.split('|') for t in raw['tags'].to_pylist()]
+  if kind == pa.string():
+    tags = pa.array([t and '|'.join(f'{v}.0' for v in t) for t in lists])
+  else:
+    tags = pa.array(lists).cast(pa.list_(kind))
+  return raw.set_column(raw.schema.get_field_index('tags'), 'tags', tags)
 
 
 WHOLE, FLOAT, TEXT = pa.int64(), pa.float64(), pa.string()
@@ -381,6 +387,7 @@ def test_the_past_of_whole_numbers_that_are_floats(tmp_path, prepared):
     ((WHOLE, WHOLE), (FLOAT, FLOAT)),
     ((FLOAT, FLOAT), (WHOLE, WHOLE)),
     ((TEXT, FLOAT), (TEXT, WHOLE)),
+    ((TEXT, WHOLE), (WHOLE, WHOLE)),
     ((WHOLE, TEXT), (WHOLE, WHOLE)),
     ((FLOAT, WHOLE), (FLOAT, TEXT)),
   ):
@@ -399,7 +406,8 @@ def test_the_past_of_whole_numbers_that_are_floats(tmp_path, prepared):
       rows = pa.concat_tables(found.sessions('none'))
       made.append((columns, rows.select(['row_id', 'item'])))
   (columns, rows), *others = made
-  assert 'asof_user_click_rate_by_brand' in columns.column_names
+  for name in ('brand', 'tags'):
+    assert len(columns[f'asof_user_click_rate_by_{name}'].unique()) > 3
   assert columns.num_columns > 5 and rows['item'].to_numpy().all()
   for other_columns, other_rows in others:
     assert other_columns.equals(columns)

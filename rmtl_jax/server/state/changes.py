@@ -184,7 +184,7 @@ class Change:
       known = event.known(visit.last, self._shape.idle_ms)
       keys = records.keys(event, self._shape.tastes)
       for what, time in labels_lib.told(event.labels, self._shape.tasks, known):
-        for key, value in keys.items():
+        for key, value in keys:
           self._counts[records.Count(key, what, value, time)] += sign
 
   def finish(self) -> None:

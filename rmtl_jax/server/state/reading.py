@@ -100,8 +100,11 @@ class Reader:
         )
       tastes = [f'v_{i}' for i in range(len(self.schema.tastes))]
       for name in ('session', 'user', 'item', *tastes):
-        values = vocabulary_lib.whole(found[name].combine_chunks())
-        columns[name] = values.to_pylist()
+        values = found[name].combine_chunks()
+        if not pa.types.is_nested(values.type):
+          columns[name] = vocabulary_lib.whole(values).to_pylist()
+          continue
+        columns[name] = _different(values.to_pylist())
       names = ('session', 'user', 'item', 'timestamp')
       keys = zip(*(columns[name] for name in names), strict=True)
       whole = [records.Row(*key) for key in keys]
@@ -139,25 +142,31 @@ class Reader:
     of = self.schema
     present = of.keys(table.schema)
     names = (present.get('session'), present.get('user'), of.item)
+    fields = [None] * len(names) + [of.lists.get(name) for name in of.tastes]
     names = (*names, *of.tastes.values())
-    texts = []
+    texts: list[list[Any]] = []
     try:
       times = self._times(table)
-      for name in names:
+      for name, field in zip(names, fields, strict=True):
         if name is None or name not in table.column_names:
           texts.append([None] * table.num_rows)
           continue
         column = table[name].combine_chunks()
+        missing = of.missing_in(name)
+        if field is not None:
+          separator = str(field.details.get('separator', ','))
+          values = lookup.list_texts(column, separator, missing)
+          texts.append(_different(values))
+          continue
         if pa.types.is_floating(column.type):
           return None
-        texts.append(
-          [text or None for text in lookup.texts(column, of.missing_in(name))]
-        )
+        values = [text or None for text in lookup.texts(column, missing)]
+        texts.append(_whole(values))
     except lookup.Undecided:
       return None
     if any(s is None and u is None for s, u in zip(*texts[:2], strict=True)):
       return None
-    found = zip(*map(_whole, texts), times, strict=True)
+    found = zip(*texts, times, strict=True)
     return [
       records.Row(session, user, item, time, values=tuple(values))
       for session, user, item, *values, time in found
@@ -189,8 +198,8 @@ class Reader:
   def _select(self, chunk: rows.Chunk, scored: bool) -> pa.Table:
     item = sql.quote(log.item_column(self.schema))
     columns = f'session, "user", {item} AS item, timestamp'
-    for i, name in enumerate(self.schema.tastes):
-      columns += f', {sql.quote(f"f_{name}")} AS v_{i}'
+    for i, name in enumerate(log.taste_columns(self.schema).values()):
+      columns += f', {sql.quote(name)} AS v_{i}'
     if not scored:
       event = 'NULL::TINYINT' if self.schema.events is None else 'r.event'
       columns = ', '.join(
@@ -274,3 +283,8 @@ def _whole(texts: list[str | None]) -> list[str | None]:
   if not any(text and '.' in text for text in texts):
     return texts
   return vocabulary_lib.whole(pa.array(texts, pa.string())).to_pylist()
+
+
+def _different(lists: list[list[str] | None]) -> list[records.Value]:
+  """Lists as a state has them, whole numbers in one spelling."""
+  return [records.different(_whole([*(values or ())])) for values in lists]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from rmtl_jax.preparation.as_of import rates
+from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.server.state import labels as labels_lib
 
 # The time of what is no row: of a pair that was not viewed yet, or that has
@@ -15,6 +16,10 @@ from rmtl_jax.server.state import labels as labels_lib
 NEVER = 2**52
 # Characters of a user with a value that counters name as they are.
 _LONGEST = 256
+
+
+# A field's value, or the different ones of its list; None if missing.
+Value: TypeAlias = str | Sequence[str] | None
 
 
 class Row(NamedTuple):
@@ -28,7 +33,7 @@ class Row(NamedTuple):
     labels: what came of it; of rows to predict for ().
     identity: equal for rows that are equal but for labels.
     event: in a log of events the code of its kind; None of a row.
-    values: of the fields that `tastes` is made by, or None, in their order.
+    values: of the fields that `tastes` is made by, in their order.
   """
 
   session: str | None
@@ -38,7 +43,7 @@ class Row(NamedTuple):
   labels: labels_lib.Labels = ()
   identity: bytes = b''
   event: int | None = None
-  values: tuple[str | None, ...] = ()
+  values: tuple[Value, ...] = ()
 
   @property
   def owner(self) -> str:
@@ -58,7 +63,7 @@ class Event(NamedTuple):
     labels: what came of it.
     rest: time of the last row before its visit's next rest, where that is not
       the visit's last row: other events may fill a rest between rows.
-    values: of the fields that `tastes` is made by, or None, in their order.
+    values: of the fields that `tastes` is made by, in their order.
   """
 
   id: int
@@ -68,7 +73,7 @@ class Event(NamedTuple):
   time: int
   labels: labels_lib.Labels
   rest: int | None = None
-  values: Sequence[str | None] = ()
+  values: Sequence[Value] = ()
 
   def known(self, last: int, idle_ms: int) -> int:
     """When it counts in rates, ms.
@@ -106,21 +111,30 @@ class Visit(NamedTuple):
   open: bool
 
 
-def keys(row: Event | Row, tastes: Sequence[str]) -> dict[str, str]:
-  """What a row has in common with the rows of its rates: value by key.
+def different(values: Iterable[str | None]) -> Value:
+  """The different values of a list, as the SQL of `tastes` takes them."""
+  found = tuple(sorted({value for value in values if value is not None}))
+  return found if 0 < len(found) <= asof_tastes.LONGEST else None
 
-  Keys are `user`, `item`, and the user's with the value of a field.
+
+def keys(row: Event | Row, tastes: Sequence[str]) -> list[tuple[str, str]]:
+  """What a row has in common with the rows of its rates: keys and values.
+
+  Keys are `user`, `item`, and the user's with the value of a field, or with
+  each of its list.
 
   Args:
     row: the row.
     tastes: names of the fields that `tastes` is made by.
   """
-  found = {'user': row.user, 'item': row.item}
+  named = ('user', row.user), ('item', row.item)
+  found = [(key, value) for key, value in named if value is not None]
   if row.user is not None:
     for name, value in zip(tastes, row.values, strict=False):
-      if value is not None:
-        found[rates.value_column(name)] = _short(pair(row.user, value))
-  return {key: value for key, value in found.items() if value is not None}
+      many = [value] if isinstance(value, str) else value or ()
+      key = rates.value_column(name)
+      found += [(key, _short(pair(row.user, one))) for one in many]
+  return found
 
 
 def _short(name: str) -> str:

@@ -22,12 +22,10 @@ def read(asked: records.Asked, scripts: redis_scripts.Scripts) -> Look:
   keyed = _unique(
     (f'{key}:{value}', row.time)
     for row in rows
-    for key, value in records.keys(row, asked.tastes).items()
+    for key, value in records.keys(row, asked.tastes)
   )
   open_ = _unique(
-    f'{key}:{value}'
-    for row in rows
-    for key, value in records.keys(row, ()).items()
+    f'{key}:{value}' for row in rows for key, value in records.keys(row, ())
   )
   users = _unique((row.user, row.time) for row in rows if row.user is not None)
   pairs = _unique(

@@ -37,6 +37,7 @@ class Shape:
     columns: names of the raw columns.
     events: in a log of events what their kinds mean; None of a log of rows.
     tastes: names of the fields that `tastes` is made by.
+    lists: those of these fields that have lists.
   """
 
   tasks: tuple[source.SourceTask, ...]
@@ -45,6 +46,7 @@ class Shape:
   columns: tuple[str | None, ...]
   events: events_lib.Events | None = None
   tastes: tuple[str, ...] = ()
+  lists: tuple[str, ...] = ()
 
   def split_end(self, start: int) -> int:
     """When the split of a session ends, ms.
@@ -91,6 +93,8 @@ class Shape:
       found['events'] = self.events.to_dict()
     if self.tastes:
       found['tastes'] = list(self.tastes)
+    if self.lists:
+      found['lists'] = list(self.lists)
     return found
 
 
@@ -117,6 +121,7 @@ def shape(manifest: manifest_lib.Manifest) -> Shape:
     (schema.time, schema.session, schema.user, schema.item, *schema.labels),
     schema.events,
     tuple(schema.tastes),
+    tuple(schema.lists),
   )
 
 
@@ -204,19 +209,20 @@ class Look:
       key: of records.keys.
       task: its number.
     """
-    value = self._value(row, key)
-    if value is None:
-      return 0, 0
-    open_ = self._of_open(row, key).get(value, Counter())
-    own = self._of_session(row, key).get(value, Counter())
-    sums = []
-    for what in (f's{task}', labels_lib.rows_count(self._shape.tasks, task)):
-      closed = self._number(key, what, value, row.time)
-      sums.append(closed + open_[what] - own[what])
-    return sums[0], sums[1]
+    positives = rows = 0
+    for value in self._values(row, key):
+      open_ = self._of_open(row, key).get(value, Counter())
+      own = self._of_session(row, key).get(value, Counter())
+      sums = []
+      for what in (f's{task}', labels_lib.rows_count(self._shape.tasks, task)):
+        closed = self._number(key, what, value, row.time)
+        sums.append(closed + open_[what] - own[what])
+      positives, rows = positives + sums[0], rows + sums[1]
+    return positives, rows
 
-  def _value(self, row: records.Row | records.Event, key: str) -> str | None:
-    return records.keys(row, self._shape.tastes).get(key)
+  def _values(self, row: records.Row | records.Event, key: str) -> list[str]:
+    found = records.keys(row, self._shape.tastes)
+    return [value for of, value in found if of == key]
 
   def _of_open(self, row: records.Row, key: str) -> dict[str, Counter[str]]:
     """What rows outside of the counters add to a key's, by value."""
@@ -243,8 +249,7 @@ class Look:
     """What rows, beside the last of their visits, have told by a time."""
     found: dict[str, Counter[str]] = {}
     for event, last in events:
-      value = self._value(event, key)
-      if value is not None:
+      for value in self._values(event, key):
         self._tell(found.setdefault(value, Counter()), event, last, time)
     return found
 

@@ -23,6 +23,7 @@ KEYS = {
   'item': ['x'],
   'time': [10],
   'brand': ['b'],
+  'tags': ['0'],
 }
 TABLE = {
   'visit': ['a', None, '7.0', ''],
@@ -30,6 +31,7 @@ TABLE = {
   'item': ['x', '118.0', None, ''],
   'time': [10, 20, 30, 40],
   'brand': ['b', '7.0', '', None],
+  'tags': ['b|a||b', '7.0|', '|', None],
 }
 
 
@@ -57,10 +59,10 @@ def both(reader, table, monkeypatch):
 def test_plain_values(reader, monkeypatch):
   found = both(reader, TABLE, monkeypatch)
   assert found == [
-    records.Row('a', '1', 'x', 10_000, values=('b',)),
-    records.Row(None, '2', '118', 20_000, values=('7',)),
-    records.Row('7', '3', None, 30_000, values=(None,)),
-    records.Row(None, '4', None, 40_000, values=(None,)),
+    records.Row('a', '1', 'x', 10_000, values=('b', ('a', 'b'))),
+    records.Row(None, '2', '118', 20_000, values=('7', ('7',))),
+    records.Row('7', '3', None, 30_000, values=(None, None)),
+    records.Row(None, '4', None, 40_000, values=(None, None)),
   ]
 
 
@@ -71,6 +73,9 @@ def test_plain_values(reader, monkeypatch):
     {'who': [1.0, float('nan'), 2.5, 3.0], 'visit': ['a', 'b', 'c', 'd']},
     {'who': [True, False, True, True]},
     {'brand': [1.0, 2.5, float('nan'), None]},
+    {'tags': [[1.0, 2.5], [2, 1, 2], [], None]},
+    {'tags': [[' a ', None], [''], ['x|y'], list('abcdefghijk')]},
+    {'tags': ['0|1|2|3|4|5|6|7|8|9', '0|1|2|3|4|5|6|7|8|9|x', '0', '1']},
     {'time': [1.5, 2.0, 3.0, 4.0]},
     {'time': ['1', '2', '3', '4']},
     {'visit': [None] * 4},
@@ -102,7 +107,7 @@ def test_rows_are_told_apart_by_all_but_their_labels(reader):
   second = list(reader.read(other, NEEDS, False))
   assert [row.identity for row in first] == [row.identity for row in second]
   assert len({row.identity for row in first}) == 4
-  assert [row.values for row in first] == [('b',), ('7',), (None,), (None,)]
+  assert [row.values[0] for row in first] == ['b', '7', None, None]
   assert first[1].labels == ((1, 40_000), (0, None))
   assert second[1].labels == ((1, 40_000), (1, None))
 
