@@ -114,7 +114,8 @@ def guess(
     panel = panels.find(sample, others, by_names)
     time = panel.time if panel else None
   all_times = {*other_times, *([time.column] if time else [])}
-  roles = keys.find(sample, others, by_names, time is not None, all_times)
+  row_time = time.column if time else None
+  roles = keys.find(sample, others, by_names, row_time, all_times)
   if panel and not {'user', 'item'} & {*by_names}:
     roles['user'] = panel.key
   # {column: (role, why)} of all that is no feature.

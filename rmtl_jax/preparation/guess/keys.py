@@ -51,26 +51,27 @@ def find(
   sample: sample_lib.Sample,
   facts: Sequence[facts_lib.Facts],
   named: Mapping[str, Key],
-  has_time: bool,
+  time: str | None,
   times: Collection[str] = (),
 ) -> dict[str, Key]:
   """The columns of `user`, `item`, `session` and `domain` that there are.
 
   Args:
     named: `by_names` of these.
-    has_time: whether rows have a time, which cuts a user's rows to sessions.
+    time: column of the rows' time, or None; cuts a user's rows to sessions
+      where no column has them.
     times: columns of times, which are keys by name alone.
   """
   found = {**named}
-  if has_time and 'user' not in found:
+  if time and 'user' not in found:
     found |= _user_by_id(facts, found)
-  if 'session' in found or ('user' in found and has_time):
+  if 'session' in found:
     return found
   taken = {*times, *(key.column for key in found.values())}
   # A key that lacks in a row is refused, and here no name says that one is.
   filled = [one for one in facts if one.filled == one.rows]
   together = stand_together(sample, filled, taken)
-  if not has_time and (session := _session_by_rows(sample, together, found)):
+  if session := _session_by_rows(sample, together, found, time):
     found['session'] = session
     if 'user' not in found:
       users = _user_by_id(facts, found)
@@ -241,7 +242,7 @@ def rows_each(facts: facts_lib.Facts) -> str:
 def _one_each(
   sample: sample_lib.Sample, session: str, key: Key | None
 ) -> float:
-  """The share of a column's sessions with one user or item; 1 without any."""
+  """The share of a column's sessions with one value of a key; 1 without any."""
   if key is None:
     return 1.0
   value = sample.given(session)
@@ -337,14 +338,16 @@ def _session_by_rows(
   sample: sample_lib.Sample,
   together: Sequence[Together],
   found: Mapping[str, Key],
+  time: str | None,
 ) -> Key | None:
   """The column whose values' few rows stand together and never come again.
 
-  A random split must not cut such rows: of a choice among alternatives those
-  in train tell the others' labels. A column that is no finer than the user
-  describes the user.
+  No split must cut such rows: of a choice among alternatives those in train
+  tell the others' labels. A column that is no finer than the user describes
+  the user. Where rows have a time, those of a value have the same one.
   """
   user = found.get('user')
+  at_once = Key(time, '') if time else None
   users = 0
   if user:
     users = sample.fetch(f'count(DISTINCT {sample.column(user.column)})')[0][0]
@@ -356,6 +359,7 @@ def _session_by_rows(
       and facts.distinct > users
       and number_names.measure(facts.name) != 'amount'
       and _one_each(sample, facts.name, user) >= _NESTED
+      and _one_each(sample, facts.name, at_once) >= _NESTED
     ):
       who = 'session' if user else 'user or session'
       return Key(

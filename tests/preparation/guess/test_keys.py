@@ -10,13 +10,18 @@ from tests.preparation.guess import logs
 N = 400
 
 
-def _find(sample, facts, has_time, times=()):
+def _find(sample, facts, time, times=()):
   named = keys.by_names(sample, facts)
-  return keys.find(sample, facts, named, has_time, times)
+  return keys.find(sample, facts, named, time, times)
 
 
 def _keys(tmp_path, has_time=True, **columns):
-  found = _find(*logs.sample_of(tmp_path, columns), has_time)
+  if has_time:
+    rows = len(next(iter(columns.values())))
+    columns = {'shown_at': range(rows), **columns}
+  times = ['shown_at'] if has_time else []
+  sample, facts = logs.sample_of(tmp_path, columns)
+  found = _find(sample, facts, 'shown_at' if has_time else None, times)
   return {role: key.column for role, key in found.items()}
 
 
@@ -58,7 +63,7 @@ def test_the_number_of_a_visit_is_no_session(tmp_path):
   log = {'session': [i % 4 for i in range(20_000)], 'x': range(20_000)}
   sample = sample_lib.read(logs.write(tmp_path / 'log.csv', log), 4000)
   assert not sample.is_whole
-  assert not _find(sample, facts_lib.find(sample), False)
+  assert not _find(sample, facts_lib.find(sample), None)
 
 
 def test_an_id_may_stand_before_its_word(tmp_path):
@@ -102,10 +107,10 @@ def test_how_often_a_campaign_called_is_no_item(tmp_path):
 
 
 def test_times_are_no_keys_by_their_rows(tmp_path):
-  columns = {'ts': [1_700_000_000 + i // 5 for i in range(N)]}
+  columns = {'ts': [1_700_000_000 + i // 5 for i in range(N)], 'x': range(N)}
   sample, facts = logs.sample_of(tmp_path, columns)
-  assert _find(sample, facts, has_time=True)['user'].column == 'ts'
-  assert _find(sample, facts, has_time=True, times=['ts']) == {}
+  assert _find(sample, facts, 'x')['user'].column == 'ts'
+  assert _find(sample, facts, 'x', times=['ts']) == {}
 
 
 def test_an_empty_column_is_no_user(tmp_path):
@@ -212,7 +217,7 @@ def test_in_a_part_of_a_log_a_session_comes_back(tmp_path):
     },
   )
   sample = sample_lib.read(log, 800)
-  found = _find(sample, facts_lib.find(sample), True)
+  found = _find(sample, facts_lib.find(sample), 'x')
   assert found['session'].column == 'session_id'
 
 
@@ -255,6 +260,16 @@ def test_rows_of_a_choice_are_a_session_beside_a_user(tmp_path):
   assert _keys(tmp_path, has_time=False, **coarse) == {'user': 'user'}
   mixed = _choices(user=[f'u{i % 2 + i // 8 * 2}' for i in range(N)])
   assert _keys(tmp_path, has_time=False, **mixed) == {'user': 'user'}
+
+
+def test_rows_of_a_choice_are_a_session_where_all_have_one_time(tmp_path):
+  users = {'user': [f'u{i // 8}' for i in range(N)]}
+  slates = {'shown_at': [i // 4 for i in range(N)]}
+  found = _keys(tmp_path, **_choices(**users), **slates)
+  assert found == {'user': 'user', 'session': 'occasion'}
+  assert _keys(tmp_path, **_choices(), **slates) == {'session': 'occasion'}
+  # Rows that came one by one are cut into sessions by their times.
+  assert _keys(tmp_path, **_choices(**users)) == {'user': 'user'}
 
 
 def test_an_id_that_comes_back_is_the_user(tmp_path):
