@@ -21,7 +21,7 @@ def summary(manifest: manifest_lib.Manifest) -> str:
   lengths = report.get('session_rows')
   if lengths:
     shown = ', '.join(f'{name} {value:g}' for name, value in lengths.items())
-    lines.append(f'rows of a session: {shown}')
+    lines += terminal.lines(f'rows of a session: {shown}')
   lines += _fields(manifest)
   lines += _as_of(manifest)
   if 'raw_rows' in report:

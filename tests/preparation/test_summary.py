@@ -53,6 +53,13 @@ def test_what_a_person_reads():
   ]
 
 
+def test_lengths_of_sessions_are_as_wide_as_a_terminal():
+  lengths = {f'p{share}': 1000 for share in (0, 25, 50, 75, 90, 99, 100)}
+  lines = summary.summary(make(report={'session_rows': lengths})).splitlines()
+  assert max(map(len, lines)) <= 80
+  assert lines[7] == '  p100 1000'
+
+
 def test_data_that_another_engine_wrote_has_no_report():
   lines = summary.summary(make()).splitlines()
   assert lines[-1].startswith('fields and vocabulary rows')
