@@ -58,6 +58,8 @@ _NO_ID = words.listed(
 _GLUED_AMOUNT = '(price|amount|cost|(?<!ac)count|(?<!cof)fee)$'
 # Between what is counted and of what.
 _PER = words.listed('to per since until')
+# In which of several parts of the time, if a number follows: `spend_month_3`.
+_PARTS_OF_TIME = words.listed('hour day month')
 
 
 def measure(name: str) -> str:
@@ -71,6 +73,8 @@ def measure(name: str) -> str:
   ('amount', 'amount')
   >>> measure('categorical_3'), measure('numerical_3')
   ('code', 'amount')
+  >>> measure('spend_month_3'), measure('logins_day0'), measure('month_3')
+  ('amount', '', 'code')
   >>> measure('policy_no'), measure('items_in_order'), measure('client number')
   ('code', '', 'code')
   """
@@ -102,7 +106,12 @@ def may_be_number_of(name: str) -> bool:
 def _counted_words(name: str) -> list[str]:
   """The words of what is counted, without those of what it is counted in."""
   parts = words.of(name)
-  ends = (i for i, word in enumerate(parts) if word in _PER and i)
+  numbered = {i - 1 for i, word in enumerate(parts) if word.isdigit()}
+  ends = (
+    i
+    for i, word in enumerate(parts)
+    if i and (word in _PER or (word in _PARTS_OF_TIME and i in numbered))
+  )
   return parts[: next(ends, len(parts))]
 
 

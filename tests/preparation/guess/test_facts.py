@@ -142,6 +142,8 @@ def test_types_of_parquet(tmp_path):
     ('price', [i % 100 for i in range(N)], 'numeric', 'standard'),
     ('age', [i % 8 for i in range(N)], 'numeric', 'standard'),
     ('weekend_nights', [i % 15 for i in range(N)], 'numeric', 'standard'),
+    ('spend_month_3', [i % 40 for i in range(N)], 'numeric', 'standard'),
+    ('logins_day0', [i % 12 for i in range(N)], 'numeric', 'standard'),
     ('zip', [10000 + 7 * (i % 90) for i in range(N)], 'categorical', ''),
     ('ratio', [i % 7 / 8 for i in range(N)], 'numeric', 'standard'),
     ('row_id', range(N), '', ''),
