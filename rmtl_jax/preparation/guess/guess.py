@@ -15,6 +15,7 @@ from rmtl_jax.preparation.guess import (
   features,
   key_names,
   keys,
+  label_times,
   leaks,
   panels,
   time_names,
@@ -137,6 +138,12 @@ def guess(
   )
   found |= {name: ('left out', why) for name, why in no_tasks.items()}
   found |= {task.column: ('label', task.why) for task in tasks}
+  taken_by = {n for n, (role, _) in found.items() if role != 'left out'}
+  told = label_times.find(sample, facts, time, tasks, taken_by)
+  soon = {name: one.facts for name, one in told.items() if one.is_soon}
+  tasks = [task._replace(told_by=soon.get(task.column)) for task in tasks]
+  for name, one in soon.items():
+    found[one.name] = 'label', f'the time at which {name} became 1'
   may_leak = [
     one
     for one in facts
@@ -147,6 +154,14 @@ def guess(
     said = found.get(name, ('', ''))[1]
     said = f'; {said}' if said and '--label' not in said else ''
     found[name] = 'leak', why + said
+  for name, one in told.items():
+    column = one.facts.name
+    if not one.is_soon and column in found:
+      role, why = found[column]
+      why += (
+        f'; as "time_column" of {name} it may tell when, but many come late'
+      )
+      found[column] = role, why
   for name, why in leaks.of_whole_sessions(sample, facts, roles).items():
     found.setdefault(name, ('left out', why))
   happened = None if tasks else happened

@@ -44,6 +44,7 @@ class Label(NamedTuple):
     kind: `binary`, `regression` or `ordinal`.
     high: of a number of every row that is the only label, the least that is
       high; None of others.
+    told_by: the column of the time at which it became 1, if one tells.
   """
 
   facts: facts_lib.Facts
@@ -52,6 +53,7 @@ class Label(NamedTuple):
   after: str = ''
   kind: str = 'binary'
   high: float | None = None
+  told_by: facts_lib.Facts | None = None
 
   @property
   def column(self) -> str:
@@ -64,12 +66,16 @@ class Label(NamedTuple):
     Args:
       names_of: {column: task} of all labels.
     """
-    entry: dict[str, Any] = {
-      'name': names_of[self.column],
-      'column': self.column,
-    }
+    entry: dict[str, Any] = {'name': names_of[self.column]}
+    if self.told_by is None:
+      entry['column'] = self.column
     if self.after:
       entry['after'] = names_of[self.after]
+    if self.told_by is not None:
+      sentinel = self.told_by.sentinel
+      null = {} if sentinel is None else {'null': [f'{sentinel:g}']}
+      entry['time_column'] = {'column': self.told_by.name, **null}
+      return entry
     one, zero = self.facts.truth or ('true', 'false')
     # Of true and false a schema needs no word.
     if one.lower() != 'true' or not zero:

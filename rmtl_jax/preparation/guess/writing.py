@@ -71,7 +71,8 @@ def schema(
     entries = [task.entry(task_names) for task in tasks]
     if time and 'user' in roles:
       for entry in entries:
-        if label_names.is_answer(entry['column']) and 'kind' not in entry:
+        column = entry.get('column', '')
+        if label_names.is_answer(column) and 'kind' not in entry:
           entry[_KNOWN] = 0
       entries = _of_high(facts, tasks, task_names) + entries
     record['tasks'] = entries
@@ -81,6 +82,7 @@ def schema(
     record['delimiter'] = sample.delimiter
   used = {*fields, *(key.column for key in roles.values())}
   used |= {task.column for task in tasks}
+  used |= {task.told_by.name for task in tasks if task.told_by}
   nothing = sorted(
     {
       text
@@ -429,10 +431,16 @@ def notes(
         ' Features of what came before, which tell much of what comes next, are'
         ' made of tasks of 0 and 1. Drop the task that is not wanted.'
       )
+  for task in declared:
+    if 'time_column' in task:
+      found.append(
+        f'{task["name"]}: 1 where {task["time_column"]["column"]} tells when,'
+        " and known from then on; what comes after its split's end is 0 there."
+      )
   known = [task['column'] for task in declared if task.get(_KNOWN) == 0]
   if known:
     found.append(f'{known[0]}: taken as known with its row ("{_KNOWN}").')
-  elif tasks and time:  # of events they have times of their own
+  elif time and any(task.told_by is None for task in tasks):
     found.append(
       f'When labels are known, "{_KNOWN}" in a task says: 0 for ratings and'
       ' answers, which then tell of the same session too; more where they come'

@@ -300,7 +300,7 @@ def _ipinyou():
     (_hillstrom, 'number, number, category, label, label, leak'),
     (_riiid, 'left out, time, user, item, label, number, category'),
     (_shoppers, 'number, category, category, label'),
-    (_talking_data, 'category, category, category, time, leak, label'),
+    (_talking_data, 'category, category, category, time, label, label'),
     (_telco, 'left out, number, category, label'),
     (_bank, 'number, category, category, category, label'),
     (_otto, 'session, item, time, event'),
