@@ -31,6 +31,7 @@ _SPACES = ' \u00a0\u1680\u202f\u205f\u3000' + ''.join(
 )
 # Of units that are whole numbers.
 _PER_HOUR = {'ms': 3_600_000, 'us': 3_600_000_000, 'ns': 3_600_000_000_000}
+_LATEST = 2**62  # so that the query, which adds weeks, has room
 _WHOLE = re.compile(sql.WHOLE, re.ASCII)
 _NOTHING_ELSE = readings.Missing()
 # Text that every reader of numbers takes for the same number.
@@ -162,7 +163,7 @@ def _time_parts(
     raise Undecided
   values = column.to_pylist()
   # Earlier and later ones are left to the query.
-  if any(value is not None and not 0 <= value < 2**63 for value in values):
+  if any(value is not None and not 0 <= value < _LATEST for value in values):
     raise Undecided
   hours = [None if value is None else value // unit for value in values]
   if part == 'hour':

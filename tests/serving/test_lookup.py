@@ -266,6 +266,12 @@ def _both_paths_agree(any_model, data):
     _check(any_model, patch, _PLAIN | {name: column})
 
 
+def test_a_time_that_no_query_can_add_to_is_an_error(any_model, monkeypatch):
+  column = pa.array([None, None, 2**63 - 10**12])
+  found = _check(any_model, monkeypatch, _PLAIN | {'time': column})
+  assert 'Overflow' in found
+
+
 @settings(max_examples=20, deadline=None)
 @given(_single(), _single(), _single(), _single(), _lists(), _lists())
 def test_both_paths_agree_on_all_columns(
