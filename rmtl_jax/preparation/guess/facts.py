@@ -86,6 +86,7 @@ class Facts:
     sentinel: the only negative number, if it is one that stands for nothing.
     decimal: the decimal sign of text that is numbers as people write them, such
       as `$1.50`, `1,50` and `1,500`; else ''.
+    timed: whether it is a label that is 1 where there is a time.
   """
 
   name: str
@@ -108,6 +109,7 @@ class Facts:
   unseen: tuple[str, ...] = ()
   sentinel: float | None = None
   decimal: str = ''
+  timed: bool = False
 
   @property
   def missing(self) -> float:
@@ -129,7 +131,7 @@ class Facts:
   @property
   def is_binary(self) -> bool:
     """Whether values are 0 and 1, or stand for them, both."""
-    if self.truth is not None:
+    if self.truth is not None or self.timed:
       return True
     numbers = self.kind == 'number' and self.whole
     span = (self.least, self.largest) == (0.0, 1.0)
@@ -152,6 +154,10 @@ def number(sample: sample_lib.Sample, facts: Facts) -> str:
     return f'CAST({sample.column(facts.name)} AS DOUBLE)'
   given = text(sample, facts)
   value = written_numbers.number(given, pa.string(), facts.decimal)
+  if facts.timed:
+    if facts.sentinel is not None:
+      given = f'nullif({value}, {facts.sentinel:g})'
+    return f'CAST({given} IS NOT NULL AS DOUBLE)'
   if facts.truth is None:
     return value
   one, zero = facts.truth

@@ -136,12 +136,18 @@ def guess(
     labels,
     may_be_number=happened is None or not happened.are_known,
   )
+  if not (tasks or labels or happened):
+    if timed := label_times.alone(sample, facts, time):
+      tasks, _ = labels_lib.find(sample, timed, roles, ())
+      tasks = [task._replace(told_by=task.facts) for task in tasks]
   found |= {name: ('left out', why) for name, why in no_tasks.items()}
   found |= {task.column: ('label', task.why) for task in tasks}
   taken_by = {n for n, (role, _) in found.items() if role != 'left out'}
   told = label_times.find(sample, facts, time, tasks, taken_by)
   soon = {name: one.facts for name, one in told.items() if one.is_soon}
-  tasks = [task._replace(told_by=soon.get(task.column)) for task in tasks]
+  tasks = [
+    task._replace(told_by=soon.get(task.column, task.told_by)) for task in tasks
+  ]
   for name, one in soon.items():
     found[one.name] = 'label', f'the time at which {name} became 1'
   may_leak = [

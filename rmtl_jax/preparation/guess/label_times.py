@@ -13,9 +13,9 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from rmtl_jax.preparation.guess import facts as facts_lib
+from rmtl_jax.preparation.guess import label_names, time_forms
 from rmtl_jax.preparation.guess import labels as labels_lib
 from rmtl_jax.preparation.guess import sample as sample_lib
-from rmtl_jax.preparation.guess import time_forms
 
 # Least rows whose label is 1, and of the log's length the most that these come
 # late, in the mean: validation, its fifth, loses five times that share of them.
@@ -54,21 +54,12 @@ def find(
   """
   if time is None:
     return {}
-  pattern = time.form.get('format', '')
-  row = next(one for one in facts if one.name == time.column)
-  at_row = _seconds(sample, row, pattern)
-  times = {}
-  for one in facts:
-    if one.name in taken or not one.filled:
-      continue
-    given = _without_zero(sample, one)
-    found = time_forms.of_column(sample, given)
-    if found and (found.form, found.is_date) == (time.form, time.is_date):
-      times[_seconds(sample, given, pattern)] = given
+  at_row, times = _times(sample, facts, time)
+  times = {at: one for at, one in times.items() if one.name not in taken}
   result = {}
   for label in labels:
     is_observed = not label.facts.unseen and not label.facts.missing
-    if label.kind != 'binary' or not is_observed:
+    if label.kind != 'binary' or label.told_by or not is_observed:
       continue
     is_one = f'{facts_lib.number(sample, label.facts)} = 1'
     fitting = [
@@ -79,6 +70,49 @@ def find(
     if len(fitting) == 1:
       result[label.column] = fitting[0]
   return result
+
+
+def alone(
+  sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
+  time: time_forms.Time | None,
+) -> list[facts_lib.Facts]:
+  """Times that are labels themselves, of a log that has no others.
+
+  They are named like labels, and not every row has one.
+  """
+  if time is None:
+    return []
+  at_row, times = _times(sample, facts, time)
+  found = []
+  for at, one in times.items():
+    if label_names.is_label(one.name):
+      timed = dataclasses.replace(one, timed=True, filled=one.rows)
+      is_one = f'{facts_lib.number(sample, timed)} = 1'
+      late = _lateness(sample, at, at_row, is_one)
+      zeros = sample.fetch(f'count(*) FILTER (NOT {is_one})')[0][0]
+      if late is not None and zeros >= _LEAST_ROWS:
+        found.append(timed)
+  return found
+
+
+def _times(
+  sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
+  time: time_forms.Time,
+) -> tuple[str, dict[str, facts_lib.Facts]]:
+  """SQL of the rows' times, and of others that have their form."""
+  pattern = time.form.get('format', '')
+  row = next(one for one in facts if one.name == time.column)
+  others = {}
+  for one in facts:
+    if one.name == time.column or not one.filled:
+      continue
+    given = _without_zero(sample, one)
+    found = time_forms.of_column(sample, given)
+    if found and (found.form, found.is_date) == (time.form, time.is_date):
+      others[_seconds(sample, given, pattern)] = given
+  return _seconds(sample, row, pattern), others
 
 
 def _seconds(

@@ -119,3 +119,29 @@ def test_what_does_not_surely_tell_is_left_out(tmp_path, columns):
   assert found.schema['tasks'] == [{'name': 'bought', 'column': 'bought'}]
   roles = {one.name: one.role for one in found.columns}
   assert {roles[name] for name in columns} <= {'leak', 'left out'}
+
+
+@pytest.mark.parametrize(('form', 'nothing'), [(_iso, ''), (_seconds, -1)])
+def test_times_alone_are_labels(tmp_path, form, nothing):
+  """Of a log without others; `left_at` is not named like a label."""
+  clicked = [int(i % 3 == 0) for i in range(N)]
+  columns = {
+    'bought': ['b'] * N,
+    'bought_at': _times(nothing, form),
+    'clicked_at': _times(nothing, form, 1, clicked),
+    'left_at': _times(nothing, form, 5),
+  }
+  found = _guess(tmp_path, form, **columns)
+  null = {'null': ['-1']} if nothing == -1 else {}
+  clicks = {'column': 'clicked_at', **null}
+  buys = {'column': 'bought_at', **null}
+  assert found.schema['tasks'] == [
+    {'name': 'clicked_at', 'time_column': clicks},
+    {'name': 'bought_at', 'after': 'clicked_at', 'time_column': buys},
+  ]
+  assert not found.problem
+  roles = {one.name: one.role for one in found.columns}
+  assert roles['left_at'] in ('leak', 'left out')
+  columns['clicked_at'][2] = form(5)  # before its row
+  (task,) = _guess(tmp_path, form, **columns).schema['tasks']
+  assert task['name'] == 'bought_at'
