@@ -136,10 +136,11 @@ def guess(
     labels,
     may_be_number=happened is None or not happened.are_known,
   )
-  if not (tasks or labels or happened):
-    if timed := label_times.alone(sample, facts, time):
-      tasks, _ = labels_lib.find(sample, timed, roles, ())
-      tasks = [task._replace(told_by=task.facts) for task in tasks]
+  if not (tasks or labels or happened) and (
+    timed := label_times.alone(sample, facts, time)
+  ):
+    tasks, _ = labels_lib.find(sample, timed, roles, ())
+    tasks = [task._replace(told_by=task.facts) for task in tasks]
   found |= {name: ('left out', why) for name, why in no_tasks.items()}
   found |= {task.column: ('label', task.why) for task in tasks}
   taken_by = {n for n, (role, _) in found.items() if role != 'left out'}

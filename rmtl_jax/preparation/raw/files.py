@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import datetime
 import gzip
 import io
 import os
@@ -139,6 +140,8 @@ def error_line(
 ) -> str:
   """The error line for an invalid value."""
   shown = 'nothing' if found in (None, '') else repr(found)
+  if isinstance(found, datetime.date):
+    shown = str(found)
   if len(shown) > 80:
     shown = shown[:77] + '...'
   if found in NULL_TEXTS and expected in (

@@ -340,6 +340,15 @@ def test_bad_places(tmp_path):
   raw_files.fails(tmp_path, call, 'schema.json: expected a file that ends in')
 
 
+def test_a_time_at_fault_is_shown_as_a_time(tmp_path):
+  times = [datetime.datetime(1950, 1, 1 + i) for i in range(ROWS)]
+  changes = {'time': {'column': 'ts', 'unit': 'iso'}}
+  with pytest.raises(types.InputError) as caught:
+    run(tmp_path, columns(ts=times), changes=changes, any_dates=False)
+  message = str(caught.value)
+  assert "row 1, column 'ts': 1950-01-01 00:00:00, expected a time" in message
+
+
 def test_seconds_declared_as_ms(tmp_path):
   """They would make few sessions, all of January 1970."""
   data = columns(ts=[1_600_000_000 + i * 3_600 for i in range(ROWS)])
