@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from experiments.spark import sessions
 from experiments.spark import work as work_lib
-from rmtl_jax.preparation import labels, source
+from rmtl_jax.preparation import labels, ranks, source
 from rmtl_jax.preparation import sql as duckdb_sql
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import groups as asof_groups
@@ -55,13 +55,13 @@ def compute(
   Args:
     work: where.
     places: rows with session and split.
-    described: what the log has.
+    described: what the log has, tasks with the edges of their ranks.
     groups: some of prepare_config.AS_OF, not `history`; at least one.
     idle_ms: the idle time after which a label counts as known.
     numbers: names of the log's numbers that `slate` compares.
     tastes: names of the fields that `tastes` is made by.
   """
-  tasks = described.binary_tasks
+  tasks, rated_tasks = described.binary_tasks, described.rated_tasks
   if asof_slates.GROUP not in groups:
     numbers = ()
   rated = asof_groups.rated_keys(described, groups, tastes)
@@ -72,7 +72,9 @@ def compute(
   )
   train: Sequence[float] = ()
   if set(groups) & set(asof_groups.LABELLED):
-    query = asof_rates.train_rates_sql('keyed', _is_train(places, tasks))
+    query = asof_rates.train_rates_sql(
+      'keyed', rated_tasks, _is_train(places, rated_tasks)
+    )
     train = work.query(query, keyed=keyed).collect()[0]
   tables, details = [], {}
   windows = asof_windows.features_of(described, groups)
@@ -83,15 +85,15 @@ def compute(
     query = f'SELECT row_id, {columns} FROM keyed'
     tables.append(work.query(query, keyed=keyed))
   if rated:
-    tables += _rates(work, keyed, rated, tasks, idle_ms, train)
-    details |= asof_rates.rate_details(rated, tasks, train)
+    tables += _rates(work, keyed, rated, rated_tasks, idle_ms, train)
+    details |= asof_rates.rate_details(rated, rated_tasks, train)
   if asof_recency.GROUP in groups and asof_recency.gap_names(tasks):
     query = asof_recency.features_sql('keyed', tasks)
     tables.append(work.query(query, keyed=keyed))
     details |= asof_recency.gap_details(tasks)
   if 'feedback' in groups:
-    tables.append(_feedback(work, keyed, tasks, train))
-    details |= asof_feedback.feedback_details(tasks, train)
+    tables.append(_feedback(work, keyed, rated_tasks, train))
+    details |= asof_feedback.feedback_details(rated_tasks, train)
   if asof_slates.GROUP in groups:
     query = asof_slates.features_sql('keyed', numbers)
     tables.append(work.query(query, keyed=keyed))
@@ -102,6 +104,27 @@ def compute(
   for table in tables:
     whole = whole.join(table, 'row_id', 'left')
   return Features(whole, details)
+
+
+def with_edges(
+  work: work_lib.Work,
+  places: sessions.RowPlaces,
+  described: source.SourceTable,
+) -> source.SourceTable:
+  """Finds the edges of the ranks of labels, which its options then name."""
+  tasks = described.rated_tasks
+  known = _is_train(places, tasks)
+  found = {}
+  for i, task in enumerate(tasks):
+    if task.is_ranked:
+      given = labels.label_and_time_columns(
+        tasks, places.record.boundaries, 'split'
+      )[2 * i]
+      table = f'(SELECT row_id, split, timestamp, {given} FROM past)'
+      query = ranks.edges_sql(table, f'y_{i}', known[i])
+      row = work.query(query, past=places.past).collect()[0]
+      found[task.name] = ranks.edges_of(row)
+  return ranks.declare(described, found)
 
 
 def find_tastes(
@@ -128,7 +151,7 @@ def _with_keys(
     value = _given(duckdb_sql.quote(column))
     columns.append(f'{value} AS {duckdb_sql.quote(key)}')
   columns += labels.label_and_time_columns(
-    described.binary_tasks, places.record.boundaries, 'split'
+    described.rated_tasks, places.record.boundaries, 'split'
   )
   columns += asof_slates.number_columns(described, numbers)
   columns += asof_tastes.value_columns(described, tastes, _value)

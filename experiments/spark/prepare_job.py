@@ -185,6 +185,8 @@ def _add_features(
   if not found.binned:
     return described, places.rows
   idle_ms = round(config.idle_minutes * 60_000)
+  if {*found.groups} & {*asof_groups.LABELLED}:
+    described = as_of.with_edges(work, places, described)
   made = as_of.compute(
     work,
     places,

@@ -69,7 +69,7 @@ def check(
   raw.check(connection, table.table, faults, cheap or table.view, 'row_id')
 
 
-def _is_no_label(value: str, task: source.SourceTask) -> str:
+def is_no_label(value: str, task: source.SourceTask) -> str:
   """SQL of a value that no label of the task can have."""
   if task.kind == kinds.BINARY:
     return f'{value} NOT IN (0, 1)'
@@ -239,7 +239,7 @@ def _task_faults(
   value = sql.quote(f'y_{task.name}')
   column = task.column or task.name
   expected = task.expected
-  faults = [(column, _is_no_label(value, task), expected)]
+  faults = [(column, is_no_label(value, task), expected)]
   if not task.nullable:
     # Only tasks of a schema have a column of their own name.
     remedy = (

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import sessions, source, sql
+from rmtl_jax.preparation import ranks, sessions, source, sql
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +179,8 @@ def label_and_time_columns(
   """SQL of each task's label `y_<i>` and its time `t_<i>` (ms or NULL).
 
   A label that the log does not have is NULL. One that is known late counts:
-  `t_<i>` says from when on.
+  `t_<i>` says from when on. Of a task with edges it is the label's rank, of
+  others that are not binary the label itself, FLOAT.
 
   Args:
     boundaries: as in sessions.RowPlaces; no label looks past its split.
@@ -188,9 +189,14 @@ def label_and_time_columns(
       NULL. Empty if all rows have.
   """
   found = []
-  for i, label in enumerate(label_columns(tasks, boundaries, split)):
+  for i, (task, label) in enumerate(
+    zip(tasks, label_columns(tasks, boundaries, split), strict=True)
+  ):
     asked = ' AND '.join(c for c in (has_labels, label.observed) if c)
     value = f'CASE WHEN {asked} THEN {label.raw} END' if asked else label.raw
-    found.append(f'CAST({value} AS BIGINT) AS y_{i}')
+    if task.edges:
+      value = ranks.rank_sql(value, task.edges)
+    kind = 'FLOAT' if task.is_ranked and not task.edges else 'BIGINT'
+    found.append(f'CAST({value} AS {kind}) AS y_{i}')
     found.append(f'{label.time or "NULL::BIGINT"} AS t_{i}')
   return found

@@ -186,7 +186,7 @@ def _run(
     if config.keep_past and can_grow:
       past.write(
         connection,
-        logged,
+        dataclasses.replace(logged, tasks=rows.tasks),
         places,
         encoded.users,
         directory,

@@ -160,6 +160,9 @@ class SourceTask:
       log, in (0, 1]; None: all were. At most one task has it.
     propensity: raw column of the probability that the row's label is seen, of
       a positive of `after` where there is one; None: the log has none.
+    edges: of a number or a level, the values from which on its rank is 1, 2 and
+      so on (rmtl_jax.preparation.ranks); () if no feature reads it. None:
+      not yet known.
   """
 
   name: str
@@ -180,6 +183,12 @@ class SourceTask:
   weights: tuple[str, ...] = ()
   negatives_kept: float | None = None
   propensity: str | None = None
+  edges: tuple[float, ...] | None = None
+
+  @property
+  def is_ranked(self) -> bool:
+    """Whether as-of features count its labels' ranks, and not positives."""
+    return self.kind != kinds.BINARY
 
   @property
   def row_columns(self) -> tuple[str, ...]:
@@ -231,6 +240,29 @@ def with_label_time(tasks: Sequence[SourceTask]) -> list[int]:
 def binary(tasks: Sequence[SourceTask]) -> tuple[SourceTask, ...]:
   """The tasks with labels of 0 and 1."""
   return tuple(task for task in tasks if task.kind == kinds.BINARY)
+
+
+def rated(tasks: Sequence[SourceTask]) -> tuple[SourceTask, ...]:
+  """The tasks that rates are made of: binary ones, then those with ranks."""
+  ranked = (t for t in tasks if t.is_ranked and t.edges != ())
+  return (*binary(tasks), *ranked)
+
+
+def told(tasks: Sequence[SourceTask]) -> tuple[SourceTask, ...]:
+  """The tasks of `rated` whose ranks, if they have some, have edges."""
+  return tuple(t for t in rated(tasks) if t.edges or not t.is_ranked)
+
+
+def with_edges(
+  tasks: Sequence[SourceTask], edges: Mapping[str, Sequence[float]]
+) -> tuple[SourceTask, ...]:
+  """The tasks; of those with ranks, with the edges of their name, or none."""
+  return tuple(
+    dataclasses.replace(task, edges=tuple(edges.get(task.name, ())))
+    if task.is_ranked
+    else task
+    for task in tasks
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -319,8 +351,13 @@ class SourceTable:
 
   @property
   def binary_tasks(self) -> tuple[SourceTask, ...]:
-    """The tasks from whose labels as-of features are made."""
+    """The tasks with labels of 0 and 1."""
     return binary(self.tasks)
+
+  @property
+  def rated_tasks(self) -> tuple[SourceTask, ...]:
+    """The tasks from whose labels as-of features are made; see `rated`."""
+    return rated(self.tasks)
 
 
 def make_view(

@@ -314,10 +314,12 @@ def _faults(
         found.append(checks.label_time_fault(task))
       found.append((column, fault, f'{expected}, or nothing'))
     else:
-      fault += f' OR {value} NOT IN (0, 1)'
+      fault += f' OR {checks.is_no_label(value, task)}'
       expected = '0, 1'
       if task.is_told:
         expected = log_columns.label_reading(log_schema, task).expected
+      elif task.is_ranked:
+        expected = task.expected
       found.append((column, fault, f'{expected} or nothing'))
     found += [
       (column, *of_parent)

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import ranks, source, sources
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation import source, sources
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.raw import readings, times
 from rmtl_jax.preparation.schema import events as events_lib
@@ -27,7 +27,7 @@ class LogSchema:
     user: column of users, or None.
     item: column of items, or None.
     item_field: the categorical field of the item, or None.
-    tasks: labels as the source declares them.
+    tasks: labels that as-of features read, as the source declares them.
     labels: a raw column per task: 0 and 1, or times if the task is `timed`.
     optional: whether one of `session` and `user` may be missing.
     missing: what stands for nothing, by column; nothing elsewhere.
@@ -121,6 +121,7 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
     columns += tastes.values()
     if schema.events is not None:
       columns.append(schema.events.column)
+    tasks = source.rated(ranks.recorded(manifest.options, schema.tasks))
     return LogSchema(
       time=schema.time,
       clock=schema.clock,
@@ -128,10 +129,10 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
       user=schema.user,
       item=schema.item,
       item_field=manifest.item_field,
-      tasks=source.binary(schema.tasks),
+      tasks=tasks,
       labels=tuple(
         f't_{task.name}' if task.timed and task.clock is None else task.column
-        for task in source.binary(schema.tasks)
+        for task in tasks
       ),
       events=schema.events,
       missing={column: schema.missing_in(column) for column in columns},
@@ -146,7 +147,7 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
     tasks = tuple(
       source.SourceTask(t.name, t.after, kind=t.kind) for t in manifest.tasks
     )
-    tasks = source.binary(tasks)
+  tasks = source.rated(ranks.recorded(manifest.options, tasks))
   events = record.events if record else None
   if events is not None and manifest.options.get('keep_unviewed') is True:
     events = dataclasses.replace(events, keep_unviewed=True)

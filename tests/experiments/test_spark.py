@@ -87,6 +87,7 @@ SCHEMA = {
   'tasks': [
     {'name': 'click', 'column': 'clicked'},
     {'name': 'conversion', 'column': 'bought', 'after': 'click'},
+    {'name': 'stay', 'column': 'stay', 'kind': 'regression'},
   ],
 }
 
@@ -118,6 +119,7 @@ def log(rows: int = 400) -> pa.Table:
         'bought': int(click and draw.random() < 0.5),
         'liked': None if i % 9 == 0 else i % 2,
         'note': i % 3,
+        'stay': float(draw.randrange(40)),
         'part': draw.choice([0.0, 0.0, 2.0]),
       }
     )

@@ -21,7 +21,7 @@ from typing import Any
 import duckdb
 
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.preparation import labels, sessions, source, sql
+from rmtl_jax.preparation import labels, ranks, sessions, source, sql
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import rates as asof_rates
@@ -82,6 +82,8 @@ def add_features(
   if not supported.binned:
     return rows
   idle_ms = round(config.idle_minutes * 60_000)
+  if {*supported.groups} & {*asof_groups.LABELLED}:
+    rows = with_edges(connection, rows, places)
   table, details = compute_features(
     connection,
     rows,
@@ -99,6 +101,29 @@ def add_features(
   )
 
 
+def with_edges(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  places: sessions.RowPlaces,
+) -> source.SourceTable:
+  """Finds the edges of the ranks of labels, which its options then name."""
+  tasks = rows.rated_tasks
+  found = {}
+  for i, task in enumerate(tasks):
+    if task.is_ranked:
+      given = labels.label_and_time_columns(
+        tasks, places.boundaries, 'p.split'
+      )[2 * i]
+      table = (
+        f'(SELECT r.row_id, r.timestamp, {given} FROM {rows.view} r'
+        f' JOIN {places.past or places.table} p ON {places.condition})'
+      )
+      known = places.is_mature_train(task.known_after_ms or 0)
+      query = ranks.edges_sql(table, f'y_{i}', known)
+      found[task.name] = ranks.edges_of(sql.fetch_row(connection, query))
+  return ranks.declare(rows, found)
+
+
 def compute_features(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
@@ -114,6 +139,7 @@ def compute_features(
   """Computes the features of groups, not yet binned.
 
   Args:
+    rows: whose tasks know the edges of their ranks, where groups read these.
     places: session and split of every row that is kept.
     groups: some of prepare_config.AS_OF, not `history`; at least one.
     idle_ms: the idle time after which a label counts as known.
@@ -132,13 +158,12 @@ def compute_features(
     connection, rows, places, groups, labelled, numbers, tastes
   )
   if train is None and set(groups) & set(asof_groups.LABELLED):
+    tasks = rows.rated_tasks
     train = asof_rates.train_rates(
       connection,
       keyed,
-      [
-        places.is_mature_train(task.known_after_ms or 0)
-        for task in rows.binary_tasks
-      ],
+      tasks,
+      [places.is_mature_train(task.known_after_ms or 0) for task in tasks],
     )
   tables, details = _compute_groups(
     connection, keyed, rows, groups, idle_ms, train, earlier, numbers, tastes
@@ -177,7 +202,7 @@ def _with_keys(
       columns.append(f'{value} AS {sql.quote(key)}')
   if asof_groups.OF_LABELS in reads:
     columns += labels.label_and_time_columns(
-      rows.binary_tasks, places.boundaries, 'p.split', labelled
+      rows.rated_tasks, places.boundaries, 'p.split', labelled
     )
   if asof_groups.OF_NUMBERS in reads:
     columns += asof_slates.number_columns(rows, numbers)
@@ -203,17 +228,17 @@ def _compute_groups(
 ) -> tuple[list[str], dict[str, dict[str, Any]]]:
   """Computes each group's table, keyed by `row_id`, and details by name."""
   tables, details = [], {}
-  tasks = rows.binary_tasks
+  tasks, rated = rows.binary_tasks, rows.rated_tasks
   features = asof_windows.features_of(rows, groups)
   if features:
     tables.append(_windows(connection, keyed, features, earlier))
-  if rated := asof_groups.rated_keys(rows, groups, tastes):
+  if keys := asof_groups.rated_keys(rows, groups, tastes):
     assert train is not None
     for of_key in asof_rates.make_rates(
       connection,
       keyed,
+      keys,
       rated,
-      tasks,
       idle_ms,
       train,
       earlier.known_sums if earlier else None,
@@ -228,8 +253,8 @@ def _compute_groups(
     details |= asof_recency.gap_details(tasks)
   if 'feedback' in groups:
     assert train is not None
-    tables.append(asof_feedback.make_feedback(connection, keyed, tasks, train))
-    details |= asof_feedback.feedback_details(tasks, train)
+    tables.append(asof_feedback.make_feedback(connection, keyed, rated, train))
+    details |= asof_feedback.feedback_details(rated, train)
   if asof_slates.GROUP in groups:
     query = asof_slates.features_sql(keyed, numbers)
     tables.append(sql.create_table(connection, query))

@@ -1,4 +1,4 @@
-"""Positives of the session so far, as known before a row.
+"""Positives and ranks of the session so far, as known before a row.
 
 Only tasks with a label time can be used: the time of the event, or a fixed
 delay after the row, but never before the row. A row counts the positives that
@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 
 from rmtl_jax.preparation import source, sql
+from rmtl_jax.preparation.as_of import rates as asof_rates
 
 # Pseudo-rows with train's rate that a session starts from. Fewer than for users
 # and items: sessions are short, and intents differ.
@@ -34,8 +35,13 @@ def feedback_names(tasks: Sequence[source.SourceTask]) -> list[str]:
   ]
 
 
-def _names(task: source.SourceTask) -> tuple[str, str, str]:
-  """Names of the count of positives, their rate, the rows since the last."""
+def _names(task: source.SourceTask) -> tuple[str, ...]:
+  """Names of the count of positives, their rate, the rows since the last.
+
+  Or of the mean rank.
+  """
+  if task.is_ranked:
+    return (f'session_{task.name}_rank',)
   return (
     f'session_{task.name}s',
     f'session_{task.name}_rate',
@@ -54,7 +60,9 @@ def make_feedback(
   Per task: the number n of known positives; (n + WEIGHT * train's rate) /
   (earlier rows of the session + WEIGHT); and the distance in rows to the last
   known positive, 1 for the row before. All are NULL for a session's first row,
-  the last also where no positive is known.
+  the last also where no positive is known. Of ranks, their mean over the rows
+  of the session that are known, with asof_rates.RANK_WEIGHT rows of train's
+  mean; NULL where none is known.
 
   Args:
     keyed: table with `row_id`, `session_id`, `split`, `timestamp` and the
@@ -78,8 +86,13 @@ def feedback_details(
   """Details of the features for the manifest, by name."""
   details: dict[str, dict[str, Any]] = {}
   for i in source.with_label_time(tasks):
-    number, rate, since = _names(tasks[i])
     of_task = {'key': 'session', 'task': tasks[i].name}
+    if tasks[i].is_ranked:
+      weight = asof_rates.RANK_WEIGHT
+      rank = {'train_rate': train[i], 'weight': weight}
+      details |= {name: of_task | rank for name in _names(tasks[i])}
+      continue
+    number, rate, since = _names(tasks[i])
     details |= {number: of_task, since: of_task | {'counts': ROWS_BACK}}
     details[rate] = of_task | {'train_rate': train[i], 'weight': WEIGHT}
   return details
@@ -88,10 +101,13 @@ def feedback_details(
 def rows_sql(keyed: str, tasks: Sequence[source.SourceTask]) -> str:
   """SQL of rows with `position`, the number of earlier rows of the session.
 
-  And `k_<i>`, the time at which a positive of task i is known.
+  And `k_<i>`, the time at which a positive or the rank, `y_<i>`, of task i is
+  known.
   """
   known = ', '.join(
-    f'CASE WHEN y_{i} = 1 THEN greatest(timestamp, t_{i}) END AS k_{i}'
+    f'CASE WHEN y_{i} {"IS NOT NULL" if tasks[i].is_ranked else "= 1"}'
+    f' THEN greatest(timestamp, t_{i}) END AS k_{i}'
+    + (f', y_{i}' if tasks[i].is_ranked else '')
     for i in source.with_label_time(tasks)
   )
   return (
@@ -102,11 +118,12 @@ def rows_sql(keyed: str, tasks: Sequence[source.SourceTask]) -> str:
 
 
 def past_sql(rows: str, tasks: Sequence[source.SourceTask]) -> str:
-  """SQL of the positives of each task that are known before a row.
+  """SQL of the positives and ranks of each task that are known before a row.
 
   Returns:
     SQL of `row_id`, `position`, and for each task with a label time `n_<i>`,
-    the known positives, and `last_<i>`, the position of the last row with one.
+    how many are known, and `told_<i>`, the position of the last row with a
+    positive or the sum of the ranks.
   """
   numbers, nothing = source.with_label_time(tasks), 'CAST(NULL AS BIGINT)'
   # A positive is an event of its own, which rows see from the ms after it is
@@ -117,13 +134,15 @@ def past_sql(rows: str, tasks: Sequence[source.SourceTask]) -> str:
     f'SELECT row_id, session_id, timestamp AS time, position{none} FROM {rows}'
   ]
   for i in numbers:
-    places = ''.join(f', {"position" if i == j else nothing}' for j in numbers)
+    value = f'y_{i}' if tasks[i].is_ranked else 'position'
+    values = ''.join(f', {value if i == j else nothing}' for j in numbers)
     events.append(
-      f'SELECT {nothing}, session_id, k_{i} + 1, {nothing}{places}'
+      f'SELECT {nothing}, session_id, k_{i} + 1, {nothing}{values}'
       f' FROM {rows} WHERE k_{i} IS NOT NULL'
     )
   found = ', '.join(
-    f'count(p_{i}) OVER past AS n_{i}, max(p_{i}) OVER past AS last_{i}'
+    f'count(p_{i}) OVER past AS n_{i},'
+    f' {"sum" if tasks[i].is_ranked else "max"}(p_{i}) OVER past AS told_{i}'
     for i in numbers
   )
   return (
@@ -140,13 +159,18 @@ def features_sql(
   """SQL of `row_id` and the features."""
   columns = []
   for i in source.with_label_time(tasks):
+    if tasks[i].is_ranked:
+      known = f'told_{i}', f'n_{i}'
+      mean = asof_rates.smoothed_sql(tasks[i], train[i], *known)
+      columns += [f'{mean} AS {sql.quote(name)}' for name in _names(tasks[i])]
+      continue
     number, rate, since = map(sql.quote, _names(tasks[i]))
     prior = sql.float_literal(WEIGHT * train[i])
     share = f'(n_{i} + {prior}) / (position + {WEIGHT})'
     columns += [
       f'CAST(CASE WHEN position > 0 THEN n_{i} END AS DOUBLE) AS {number}',
       f'CASE WHEN position > 0 THEN {share} END AS {rate}',
-      f'CAST(position - last_{i} AS DOUBLE) AS {since}',
+      f'CAST(position - told_{i} AS DOUBLE) AS {since}',
     ]
   return f'SELECT row_id, {", ".join(columns)} FROM {past}'
 

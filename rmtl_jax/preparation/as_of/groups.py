@@ -211,11 +211,7 @@ def _missing_input(rows: source.SourceTable, group: str) -> _Lack | None:
     whys = ', and '.join(lacking.values())
     needed = ' or '.join(KEYS.values())
     return _Lack(f'no {" or ".join(KEYS)}', f'needs {needed}, and {whys}')
-  if group in LABELLED and not rows.binary_tasks:
-    return _Lack('no binary task', 'needs a binary task, and the log has none')
-  if group == 'feedback' and not asof_feedback.feedback_names(
-    rows.binary_tasks
-  ):
+  if group == 'feedback' and not asof_feedback.feedback_names(rows.rated_tasks):
     return _Lack(
       _NO_TIMES,
       'needs a task that tells when its labels become known, and the log has'
@@ -291,7 +287,8 @@ def _missing_parts(
     timed = asof_recency.gap_names(rows.binary_tasks)
     return {'positives': _Lack(_OVERLAP, why)} if timed else {}
   if group in ('feedback', asof_recency.GROUP):
-    names = ', '.join(asof_feedback.tasks_without_label_time(rows.binary_tasks))
+    tasks = rows.rated_tasks if group == 'feedback' else rows.binary_tasks
+    names = ', '.join(asof_feedback.tasks_without_label_time(tasks))
     why = f'{names}: when such labels become known is not told'
     return {names: _Lack(_NO_TIMES, why)} if names else {}
   return {}
@@ -346,9 +343,9 @@ def _names(rows: source.SourceTable, group: str) -> list[str]:
   if group in RATED:
     fields = [field.name for field in asof_tastes.fields_of(rows)]
     rated = rated_keys(rows, (group,), fields)
-    return asof_rates.rate_names(rated, rows.binary_tasks)
+    return asof_rates.rate_names(rated, rows.rated_tasks)
   if group == 'feedback':
-    return asof_feedback.feedback_names(rows.binary_tasks)
+    return asof_feedback.feedback_names(rows.rated_tasks)
   if group == asof_slates.GROUP:
     return asof_slates.names([f.name for f in asof_slates.fields_of(rows)])
   if group == asof_recency.GROUP:

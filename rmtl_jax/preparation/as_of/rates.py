@@ -1,6 +1,7 @@
 """Smoothed label rates of a row's user and item, as known before the row.
 
-Or of those of the user's rows that have the row's own value of a field.
+Or of those of the user's rows that have the row's own value of a field. Of a
+label that is a number or a level, not 0 or 1, they are mean ranks (ranks.py).
 
 A label may come later than its row, so a row counts only once its session has
 rested: no row of the session for more than the idle time. A rest can be seen
@@ -19,10 +20,11 @@ import duckdb
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import source, sql
+from rmtl_jax.preparation import ranks, source, sql
 
-# Pseudo-rows with train's rate that a user or an item starts from.
-WEIGHT = 10
+# Pseudo-rows with train's rate that a user or an item starts from. A rank says
+# more of a row than 0 or 1.
+WEIGHT, RANK_WEIGHT = 10, 2
 # A window's rows of the same time and later.
 FROM_HERE = (
   'ORDER BY timestamp RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING'
@@ -53,9 +55,12 @@ class Key:
     """For the manifest."""
     return {'key': self.of} | ({'by': self.by} if self.by else {})
 
-  def name(self, task: str) -> str:
+  def name(self, task: source.SourceTask) -> str:
     """Name of a task's rate."""
-    return f'{self.of}_{task}_rate' + (f'_by_{self.by}' if self.by else '')
+    what = 'rank' if task.is_ranked else 'rate'
+    return f'{self.of}_{task.name}_{what}' + (
+      f'_by_{self.by}' if self.by else ''
+    )
 
   def rows(self, relation: str) -> str:
     """SQL of a relation's rows, once for each of their keys."""
@@ -88,7 +93,12 @@ def rate_names(
   keys: Sequence[Key], tasks: Sequence[source.SourceTask]
 ) -> list[str]:
   """Names of all rates."""
-  return [key.name(task.name) for key in keys for task in tasks]
+  return [key.name(task) for key in keys for task in tasks]
+
+
+def weight(task: source.SourceTask) -> int:
+  """The pseudo-rows of a task."""
+  return RANK_WEIGHT if task.is_ranked else WEIGHT
 
 
 def make_rates(
@@ -103,8 +113,8 @@ def make_rates(
 ) -> tuple[FeatureTable, ...]:
   """Computes rates by each key.
 
-  (positives + WEIGHT * train's rate) / (rows + WEIGHT), over the counting rows
-  of the same key.
+  (positives + weight * train's rate) / (rows + weight), over the counting rows
+  of the same key; ranks over ranks.PARTS add up as positives do.
 
   Args:
     keyed: table with `row_id`, `session_id`, `split`, `timestamp`, the keys and
@@ -163,11 +173,11 @@ def rate_details(
 ) -> dict[str, dict[str, Any]]:
   """Details of all rates for the manifest, by name."""
   return {
-    key.name(task.name): {
+    key.name(task): {
       **key.details,
       'task': task.name,
       'train_rate': rate,
-      'weight': WEIGHT,
+      'weight': weight(task),
     }
     for key in keys
     for task, rate in zip(tasks, train, strict=True)
@@ -175,18 +185,22 @@ def rate_details(
 
 
 def train_rates(
-  connection: duckdb.DuckDBPyConnection, keyed: str, is_train: Sequence[str]
+  connection: duckdb.DuckDBPyConnection,
+  keyed: str,
+  tasks: Sequence[source.SourceTask],
+  is_train: Sequence[str],
 ) -> tuple[float, ...]:
-  """Each task's fraction of positives among its observed train rows.
+  """Each task's fraction of positives, or mean rank, in observed train rows.
 
   Args:
     keyed: the table that `make_rates` takes.
+    tasks: the reader's.
     is_train: SQL, for each task, of the train rows that know its label.
 
   Returns:
     K rates; 0 for a task without such rows.
   """
-  return sql.fetch_row(connection, train_rates_sql(keyed, is_train))
+  return sql.fetch_row(connection, train_rates_sql(keyed, tasks, is_train))
 
 
 def recorded(
@@ -211,15 +225,23 @@ def recorded(
   return [found.get(task.name, 0.0) for task in tasks]
 
 
-def train_rates_sql(keyed: str, is_train: Sequence[str]) -> str:
+def train_rates_sql(
+  keyed: str, tasks: Sequence[source.SourceTask], is_train: Sequence[str]
+) -> str:
   """SQL of the rates, for `train_rates`."""
   # Sums of whole numbers: the same in any order.
   rates = ', '.join(
-    f'coalesce(sum(y_{i}) FILTER (WHERE {known})'
+    f'coalesce({_positives(f"sum(y_{i}) FILTER (WHERE {known})", task)}'
     f' / nullif(count(y_{i}) FILTER (WHERE {known}), 0), 0.0)'
-    for i, known in enumerate(is_train)
+    for i, (task, known) in enumerate(zip(tasks, is_train, strict=True))
   )
   return f'SELECT {rates} FROM {keyed}'
+
+
+def _positives(total: str, task: source.SourceTask) -> str:
+  """SQL of a sum of labels, as of 0 and 1."""
+  parts = sql.float_literal(float(ranks.PARTS))
+  return f'{total} / {parts}' if task.is_ranked else total
 
 
 def rested_sql(
@@ -232,9 +254,9 @@ def rested_sql(
   """SQL of when rows (`known`) and positives (`k_<i>`) count, ms.
 
   `resumed`: whether rows of the session follow the rest; `o_<i>`: when a row
-  counts for a task that not all rows count for, NULL if it never does. Rows
-  without any label are dropped; where all tasks have one, only prediction has
-  such rows.
+  counts for a task of `apart`, NULL if it never does; `y_<i>`: its rank, which
+  counts with it. Rows without any label are dropped; where all tasks have one,
+  only prediction has such rows.
 
   Args:
     keyed: the table that `make_rates` takes.
@@ -246,13 +268,15 @@ def rested_sql(
   # A row counts one idle time after the last row before the next rest: `rests`
   # marks those last rows, and each row looks for the first from it on.
   known = ', '.join(
-    f'CASE WHEN y_{i} = 1 THEN greatest(known, t_{i}) END AS k_{i}'
-    for i in range(len(tasks))
+    f'{_observed_time(tasks, i)} AS k_{i}, y_{i}'
+    if task.is_ranked
+    else f'CASE WHEN y_{i} = 1 THEN greatest(known, t_{i}) END AS k_{i}'
+    for i, task in enumerate(tasks)
   )
   known += ''.join(
-    f', {_observed_time(tasks, i)} AS o_{i}' for i in lacking(tasks)
+    f', {_observed_time(tasks, i)} AS o_{i}' for i in apart(tasks)
   )
-  join = ' OR ' if lacking(tasks) else ' AND '
+  join = ' OR ' if apart(tasks) else ' AND '
   labelled = join.join(f'y_{i} IS NOT NULL' for i in range(len(tasks)))
   session = 'PARTITION BY session_id'
   return (
@@ -271,25 +295,35 @@ def _observed_time(tasks: Sequence[source.SourceTask], number: int) -> str:
   """SQL of the ms from which a row is known to count for a task.
 
   Judged on the positives of another, it counts once that one is known, or its
-  own positive, which implies it.
+  own positive, which implies it. A rank counts once it is known itself.
   """
   names = [task.name for task in tasks]
   task, times = tasks[number], ['known']
+  is_ranked = task.is_ranked
   while task.only_after and task.after is not None:
     parent = names.index(task.after)
     task = tasks[parent]
     times.append(f't_{parent}')
+  if is_ranked:
+    times.append(f't_{number}')
   # NULLs, of labels of unknown time, are passed over.
   time = f'greatest({", ".join(times)})' if len(times) > 1 else times[0]
+  if is_ranked:
+    return f'CASE WHEN y_{number} IS NOT NULL THEN {time} END'
   return (
     f'CASE WHEN y_{number} = 1 THEN least({time}, greatest(known, t_{number}))'
     f' WHEN y_{number} = 0 THEN {time} END'
   )
 
 
-def lacking(tasks: Sequence[source.SourceTask]) -> list[int]:
-  """Places of the tasks of which not every row has a label."""
-  return [i for i, task in enumerate(tasks) if task.may_lack_label]
+def apart(tasks: Sequence[source.SourceTask]) -> list[int]:
+  """Places of the tasks that count their rows apart.
+
+  Some rows have no label of them, or count only once their rank is known.
+  """
+  return [
+    i for i, task in enumerate(tasks) if task.may_lack_label or task.is_ranked
+  ]
 
 
 def _told_sql(keyed: str, rested: str, key: Key, known_sums: str) -> str:
@@ -389,29 +423,43 @@ def rates_sql(
     key: of the rates.
     tasks: the reader's.
     train: each task's prior rate.
-    sums: SQL of each task's positives that count.
+    sums: SQL of each task's positives that count, or of their ranks.
     counts: SQL of each task's rows that count.
   """
   return ', '.join(
-    f'CASE WHEN {rows} > 0 THEN ({positives}'
-    f' + {sql.float_literal(WEIGHT * rate)}) / ({rows} + {WEIGHT}) END'
-    f' AS {sql.quote(key.name(task.name))}'
-    for task, rate, positives, rows in zip(
-      tasks, train, sums, counts, strict=True
-    )
+    f'{smoothed_sql(task, rate, total, rows)} AS {sql.quote(key.name(task))}'
+    for task, rate, total, rows in zip(tasks, train, sums, counts, strict=True)
+  )
+
+
+def smoothed_sql(
+  task: source.SourceTask, rate: float, total: str, rows: str
+) -> str:
+  """SQL of a task's smoothed rate or mean rank; NULL without rows.
+
+  Args:
+    task: the task.
+    rate: train's.
+    total: SQL of its positives, or the sum of its ranks.
+    rows: SQL of the number of rows.
+  """
+  pseudo = sql.float_literal(weight(task) * rate)
+  return (
+    f'CASE WHEN {rows} > 0 THEN ({_positives(total, task)} + {pseudo})'
+    f' / ({rows} + {weight(task)}) END'
   )
 
 
 def row_counts(tasks: Sequence[source.SourceTask]) -> list[str]:
   """Columns of `events_sql` that count each task's rows."""
-  some = lacking(tasks)
+  some = apart(tasks)
   return [f'n_{i}' if i in some else 'n' for i in range(len(tasks))]
 
 
 def event_sums(tasks: Sequence[source.SourceTask]) -> list[str]:
   """Columns of `events_sql` that add up."""
   positives = [f's_{i}' for i in range(len(tasks))]
-  return ['n', *positives, *(f'n_{i}' for i in lacking(tasks))]
+  return ['n', *positives, *(f'n_{i}' for i in apart(tasks))]
 
 
 def events_sql(
@@ -425,21 +473,23 @@ def events_sql(
     tasks: the reader's.
   """
   by, numbers = sql.quote_all(columns), range(len(tasks))
-  some = lacking(tasks)
+  some = apart(tasks)
+  adds = [f'y_{i}' if task.is_ranked else '1' for i, task in enumerate(tasks)]
   # Each row is an event at `known`. A label that comes later is an event of its
   # own, which adds to the positives and not again to the rows.
   events = [
     f'SELECT {by}, known AS time, 1 AS n, '
     + ', '.join(
-      f'coalesce(k_{i} = known, false)::INT AS s_{i}' for i in numbers
+      f'CASE WHEN k_{i} = known THEN {adds[i]} ELSE 0 END AS s_{i}'
+      for i in numbers
     )
     + ''.join(f', coalesce(o_{i} = known, false)::INT AS n_{i}' for i in some)
     + f' FROM {rested}'
   ]
   for i in numbers:
-    ones = ', '.join(str(int(i == j)) for j in numbers)
+    sums = ', '.join(adds[i] if i == j else '0' for j in numbers)
     events.append(
-      f'SELECT {by}, k_{i}, 0, {ones}{", 0" * len(some)} FROM {rested}'
+      f'SELECT {by}, k_{i}, 0, {sums}{", 0" * len(some)} FROM {rested}'
       f' WHERE k_{i} > known'
     )
   for i in some:

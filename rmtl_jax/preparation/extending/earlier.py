@@ -84,9 +84,9 @@ def _seen(
   columns = ['row_id', 'number AS session_id', 'start', 'timestamp']
   columns += [sql.quote(key) for key in rows.key_columns]
   columns += [sql.quote(asof_rates.value_column(name)) for name in tastes]
-  names = [task.name for task in rows.binary_tasks]
+  names = [task.name for task in rows.rated_tasks]
   values: dict[str, str] = {}
-  for i, task in enumerate(rows.binary_tasks):
+  for i, task in enumerate(rows.rated_tasks):
     label, time = f'y_{i}', 'NULL::BIGINT'
     if task.timed:
       # An event after the split's end does not count.
@@ -117,7 +117,7 @@ def _open_rows(
   """Makes a table of the rows of sessions that may tell something later on."""
   start = boundaries[1]
   late = [f'timestamp >= {start} - {idle_ms}']
-  late += [f't_{i} >= {start}' for i in range(len(rows.binary_tasks))]
+  late += [f't_{i} >= {start}' for i in range(len(rows.rated_tasks))]
   return sql.create_table(
     connection,
     f'SELECT s.* EXCLUDE (start) FROM {seen} s SEMI JOIN (SELECT session_id'
@@ -151,14 +151,16 @@ def _count(
     new = rated.rows(new)
   by, sums = sql.quote_all(keys), ''
   if open_rows:
-    tasks = rows.binary_tasks
+    tasks = rows.rated_tasks
     rests = f'session_id NOT IN (SELECT session_id FROM {open_rows})'
     some = [f'y_{i} IS NOT NULL' for i in range(len(tasks))]
-    join = ' OR ' if asof_rates.lacking(tasks) else ' AND '
+    join = ' OR ' if asof_rates.apart(tasks) else ' AND '
     told = {'n': f'count(*) FILTER ({rests} AND ({join.join(some)}))'}
-    for i in range(len(tasks)):
+    for i, task in enumerate(tasks):
       told[f's_{i}'] = f'count(*) FILTER ({rests} AND y_{i} = 1)'
-    for i in asof_rates.lacking(tasks):
+      if task.is_ranked:
+        told[f's_{i}'] = f'coalesce(sum(y_{i}) FILTER ({rests}), 0)'
+    for i in asof_rates.apart(tasks):
       told[f'n_{i}'] = f'count(*) FILTER ({rests} AND {some[i]})'
     sums = ''.join(
       f', {told[name]} AS {name}' for name in asof_rates.event_sums(tasks)
@@ -193,7 +195,7 @@ def _known_sums(
   boundaries: sessions.Boundaries,
 ) -> str:
   """Makes a view of the sums known of a key just before the first new row."""
-  sums = ', '.join(asof_rates.event_sums(rows.binary_tasks))
+  sums = ', '.join(asof_rates.event_sums(rows.rated_tasks))
   assert boundaries[1] is not None
   return sql.create_view(
     connection,

@@ -21,6 +21,7 @@ from rmtl_jax.data import reading
 from rmtl_jax.preparation import (
   checks,
   encode,
+  ranks,
   source,
   splits,
   sql,
@@ -127,12 +128,13 @@ def _new_alone(
 def _with_levels(
   rows: source.SourceTable, base: settings.Base
 ) -> source.SourceTable:
-  """Gives ordinal labels the levels of the data, which networks count."""
+  """Gives labels the levels and the edges of ranks that the data have."""
   known = {task.name: tuple(task.levels) for task in base.manifest.tasks}
   tasks = tuple(
     dataclasses.replace(task, levels=known.get(task.name, task.levels))
     for task in rows.tasks
   )
+  tasks = ranks.recorded(base.manifest.options, tasks)
   return dataclasses.replace(rows, tasks=tasks)
 
 
@@ -265,7 +267,7 @@ def _with_features(
       stitched.places,
       groups,
       idle_ms,
-      train=asof_rates.recorded(base.manifest, rows.binary_tasks),
+      train=asof_rates.recorded(base.manifest, rows.rated_tasks),
       earlier=earlier.find(
         connection, rows, past, boundaries, idle_ms, groups, tastes
       ),

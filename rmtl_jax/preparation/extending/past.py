@@ -11,7 +11,7 @@ order of the extensions that wrote them:
 | `session` | the log's own session id, if it has some and its rows are no events |
 | `user`, `item` | the log's own values, if it has some |
 | `by_<field>` | text of the values of the fields that `tastes` is made by, or their lists |
-| `y_<i>` | the label of binary task i; NULL where the log has none |
+| `y_<i>` | the label of binary task i, then the ranks of others that features read (rmtl_jax.preparation.ranks); NULL where the log has none |
 | `t_<i>` | of a task with event times: the time, ms, at which it is known |
 
 `events-<n>.parquet`, of a log of events, the events of sessions that may go on;
@@ -140,9 +140,13 @@ def write_rows(
     columns.append(f'{_typed(item, "item", kinds)} AS item')
   columns += asof_tastes.value_columns(rows, tastes)
   kept = list(columns_of_labels(rows))
-  made = labels.label_and_time_columns(rows.binary_tasks, (None, None), '0')
+  made = labels.label_and_time_columns(
+    source.told(rows.tasks), (None, None), '0'
+  )
   unwanted = [
-    n for i, _ in enumerate(rows.binary_tasks) if (n := f't_{i}') not in kept
+    n
+    for i, _ in enumerate(source.told(rows.tasks))
+    if (n := f't_{i}') not in kept
   ]
   small = ', '.join(
     f'CAST({name} AS TINYINT) AS {name}' for name in kept if name[0] == 'y'
@@ -175,7 +179,7 @@ def has_session(rows: source.SourceTable) -> bool:
 
 def columns_of_labels(rows: source.SourceTable) -> Iterator[str]:
   """Names of the columns of labels in a file of past rows."""
-  for i, task in enumerate(rows.binary_tasks):
+  for i, task in enumerate(source.told(rows.tasks)):
     yield f'y_{i}'
     if task.timed:
       yield f't_{i}'
@@ -299,7 +303,7 @@ def open_past(
       connection, f'SELECT * REPLACE ({", ".join(replaced)}) FROM {scan}'
     )
     times = ['timestamp']
-    for i, task in enumerate(rows.binary_tasks):
+    for i, task in enumerate(source.told(rows.tasks)):
       if task.timed:
         times.append(f't_{i}')
     delay = max((task.known_after_ms or 0 for task in rows.tasks), default=0)

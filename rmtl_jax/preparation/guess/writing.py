@@ -70,9 +70,9 @@ def schema(
     task_names = schema_names.of_tasks([task.column for task in tasks])
     entries = [task.entry(task_names) for task in tasks]
     if time and 'user' in roles:
-      for entry in entries:
-        column = entry.get('column', '')
-        if label_names.is_answer(column) and 'kind' not in entry:
+      for task, entry in zip(tasks, entries, strict=True):
+        is_answer = label_names.is_answer(entry.get('column', ''))
+        if labels.is_rating(task.facts) or (is_answer and 'kind' not in entry):
           entry[_KNOWN] = 0
       entries = _of_high(facts, tasks, task_names) + entries
     record['tasks'] = entries
@@ -101,7 +101,7 @@ def _of_high(
   tasks: Sequence[labels.Label],
   task_names: Mapping[str, str],
 ) -> list[dict[str, Any]]:
-  """The tasks of high numbers, from which as-of features can be made."""
+  """The tasks of high numbers, whose rates tell of the numbers too."""
   taken = {one.name.lower() for one in facts}
   found = []
   for task in tasks:
@@ -427,9 +427,8 @@ def notes(
   for task in declared:
     if 'at_least' in task:
       found.append(
-        f'{task["name"]}: {task["column"]} of {task["at_least"]:g} and more.'
-        ' Features of what came before, which tell much of what comes next, are'
-        ' made of tasks of 0 and 1. Drop the task that is not wanted.'
+        f'{task["name"]}: {task["column"]} of {task["at_least"]:g} and more, a'
+        ' second task of the column. Drop the one that is not wanted.'
       )
   for task in declared:
     if 'time_column' in task:

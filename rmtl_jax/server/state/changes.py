@@ -183,9 +183,10 @@ class Change:
         continue
       known = event.known(visit.last, self._shape.idle_ms)
       keys = records.keys(event, self._shape.tastes)
-      for what, time in labels_lib.told(event.labels, self._shape.tasks, known):
+      told = labels_lib.told(event.labels, self._shape.tasks, known)
+      for what, time, much in told:
         for key, value in keys:
-          self._counts[records.Count(key, what, value, time)] += sign
+          self._counts[records.Count(key, what, value, time)] += sign * much
 
   def finish(self) -> None:
     """Puts visits that have rested into the counters, and writes those."""

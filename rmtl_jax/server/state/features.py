@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.preparation import source
+from rmtl_jax.preparation import ranks, source
 from rmtl_jax.preparation.as_of import (
   feedback,
   groups,
@@ -78,12 +78,14 @@ def _value(
   place = names.index(task) if task in names else -1
   group = field.details['as_of']
   if group == 'rates' and place >= 0:
-    return _rate(str(field.details['key']), place, _prior(field))
+    return _rate(str(field.details['key']), place, tasks[place], _prior(field))
   if group == tastes.GROUP and place >= 0:
     key = rates.value_column(str(field.details['by']))
-    return _rate(key, place, _prior(field))
+    return _rate(key, place, tasks[place], _prior(field))
   if group == recency.GROUP and place >= 0:
     return _user_gap(f'k{place}')
+  if group == 'feedback' and place >= 0 and tasks[place].is_ranked:
+    return _session_rank(place, tasks[place], _prior(field))
   if group == 'feedback' and place >= 0:
     if 'counts' in field.details:
       return lambda look, row: _since(look, row, place)
@@ -141,13 +143,38 @@ _WINDOWS: dict[tuple[str, str], _Value] = {
 }
 
 
-def _rate(key: str, place: int, prior: float) -> _Value:
+def _rate(
+  key: str, place: int, task: source.SourceTask, prior: float
+) -> _Value:
   """As rates.rates_sql."""
-  pseudo = rates.WEIGHT * prior
 
   def value(look: state_lib.Look, row: records.Row) -> float | None:
-    positives, count = look.rate(row, key, place)
-    return (positives + pseudo) / (count + rates.WEIGHT) if count > 0 else None
+    return _smoothed(task, prior, *look.rate(row, key, place))
+
+  return value
+
+
+def _smoothed(
+  task: source.SourceTask, prior: float, total: int, count: int
+) -> float | None:
+  """As rates.smoothed_sql."""
+  weight, parts = rates.weight(task), ranks.PARTS if task.is_ranked else 1
+  if not count:
+    return None
+  return (total / parts + weight * prior) / (count + weight)
+
+
+def _session_rank(place: int, task: source.SourceTask, prior: float) -> _Value:
+  """As feedback.features_sql."""
+
+  def value(look: state_lib.Look, row: records.Row) -> float | None:
+    found = []
+    for event in look.session(row).events:
+      rank, time = event.labels[place]
+      known = event.time if time is None else max(event.time, time)
+      if rank is not None and known < row.time:
+        found.append(rank)
+    return _smoothed(task, prior, sum(found), len(found))
 
   return value
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.as_of import rates
 
-# Label and time at which a positive is known, ms, of each task; None: unknown.
+# Label, or its rank, and time at which a positive is known, ms, of each task;
+# None: unknown.
 Labels = Sequence[Sequence[int | None]]
 
 
@@ -40,16 +41,16 @@ def censored(
 def counts(labels: Labels, tasks: Sequence[source.SourceTask]) -> bool:
   """Whether a row counts in rates."""
   given = [label is not None for label, _ in labels]
-  return any(given) if rates.lacking(tasks) else all(given)
+  return any(given) if rates.apart(tasks) else all(given)
 
 
 def told(
   labels: Labels, tasks: Sequence[source.SourceTask], known: int
-) -> Iterator[tuple[str, int]]:
-  """What a row adds to rates: (count, ms from which on).
+) -> Iterator[tuple[str, int, int]]:
+  """What a row adds to rates: (count, ms from which on, how much).
 
-  Counts are `n`, the rows, `s0`, ... the positives of each task, and `n0`, ...
-  the rows of a task that not every row has a label of (see rates.events_sql).
+  Counts are `n`, the rows, `s0`, ... the positives of each task or their ranks,
+  and `n0`, ... the rows of a task that has its own (see rates.events_sql).
 
   Args:
     labels: of the row.
@@ -58,17 +59,21 @@ def told(
   """
   if not counts(labels, tasks):
     return
-  yield 'n', known
+  yield 'n', known, 1
   for i, (label, time) in enumerate(labels):
-    if label == 1:
-      yield f's{i}', _later(known, time)
-  for i in rates.lacking(tasks):
+    if label == 1 and not tasks[i].is_ranked:
+      yield f's{i}', _later(known, time), 1
+  for i in rates.apart(tasks):
     label, time = labels[i]
     judged = _judged(labels, tasks, i, known)
-    if label == 1:
-      yield f'n{i}', min(judged, _later(known, time))
+    if tasks[i].is_ranked:
+      if label is not None:
+        yield f's{i}', _later(judged, time), label
+        yield f'n{i}', _later(judged, time), 1
+    elif label == 1:
+      yield f'n{i}', min(judged, _later(known, time)), 1
     elif label == 0:
-      yield f'n{i}', judged
+      yield f'n{i}', judged, 1
 
 
 def positives(
@@ -84,13 +89,14 @@ def positives(
     time: of the row.
   """
   for i, ((label, when), task) in enumerate(zip(labels, tasks, strict=True)):
-    if label == 1 and task.has_label_time:
+    if label == 1 and task.has_label_time and not task.is_ranked:
       yield f'k{i}', _later(time, when)
 
 
 def dated(tasks: Sequence[source.SourceTask]) -> list[str]:
   """Names of what is counted of which the last time is asked for."""
-  timed = [f'k{i}' for i, task in enumerate(tasks) if task.has_label_time]
+  # Ranks come after the binary tasks.
+  timed = [f'k{i}' for i in source.with_label_time(source.binary(tasks))]
   return ['rows', *timed]
 
 
@@ -102,7 +108,7 @@ def is_dated(key: str, what: str) -> bool:
 def counted(tasks: Sequence[source.SourceTask]) -> list[str]:
   """Names of all that is counted: rows, and what `told` tells of them."""
   positives = [f's{i}' for i in range(len(tasks))]
-  return ['rows', 'n', *positives, *(f'n{i}' for i in rates.lacking(tasks))]
+  return ['rows', 'n', *positives, *(f'n{i}' for i in rates.apart(tasks))]
 
 
 def _judged(
@@ -124,4 +130,4 @@ def _later(known: int, time: int | None) -> int:
 
 def rows_count(tasks: Sequence[source.SourceTask], number: int) -> str:
   """Which count is a task's rows."""
-  return f'n{number}' if number in rates.lacking(tasks) else 'n'
+  return f'n{number}' if number in rates.apart(tasks) else 'n'

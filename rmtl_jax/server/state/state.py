@@ -84,6 +84,7 @@ class Shape:
           task.nullable,
           task.only_after,
           *([] if task.at_least is None else [task.at_least]),
+          *(task.edges or ()),
         ]
         for task in self.tasks
       ],
@@ -202,7 +203,7 @@ class Look:
     return self._store.shown(user, time)
 
   def rate(self, row: records.Row, key: str, task: int) -> tuple[int, int]:
-    """Positives and rows of a task that count for a row's key.
+    """Positives, or the sum of ranks, and rows of a task that count for a key.
 
     Args:
       row: the row.
@@ -259,6 +260,7 @@ class Look:
     if event.time == records.NEVER:
       return
     known = event.known(last, self._shape.idle_ms)
-    for what, when in labels_lib.told(event.labels, self._shape.tasks, known):
+    told = labels_lib.told(event.labels, self._shape.tasks, known)
+    for what, when, much in told:
       if when < time:
-        found[what] += 1
+        found[what] += much

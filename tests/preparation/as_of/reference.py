@@ -31,6 +31,7 @@ class Row(NamedTuple):
   click: int | None = None
   brand: str | None = None
   tags: tuple[str, ...] | None = None
+  spent: float | None = None
 
 
 def features(
@@ -39,8 +40,9 @@ def features(
   config: prepare_config.PrepareConfig = CONFIG,
   known_after: int | None = None,
   keys: tuple[str, ...] = KEYS,
+  more: tuple[source.SourceTask, ...] = (),
 ) -> list[dict[str, float | None]]:
-  """The values before they are cut at quantiles, by row; two tasks.
+  """The values before they are cut at quantiles, by row; two tasks and more.
 
   Likes are known so many ms after their row, or nobody says when. The log says
   that it has no other keys than these.
@@ -50,12 +52,12 @@ def features(
     connection.execute(
       'CREATE TABLE log (row_id BIGINT, session BIGINT, "user" VARCHAR,'
       ' f_item VARCHAR, timestamp BIGINT, y_like DOUBLE, t_click BIGINT,'
-      ' f_brand VARCHAR, m_tags VARCHAR[])'
+      ' f_brand VARCHAR, m_tags VARCHAR[], y_spent DOUBLE)'
     )
     connection.executemany(
-      'INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      'INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
       [
-        (i, *row[:-1], row.tags and list(row.tags))
+        (i, *row[:-2], row.tags and list(row.tags), row.spent)
         for i, row in enumerate(rows)
       ],
     )
@@ -71,6 +73,7 @@ def features(
       tasks=(
         source.SourceTask('like', known_after_ms=known_after),
         source.SourceTask('click', timed=True),
+        *more,
       ),
       table=raw.RawTable('log', (raw.RawFile(pathlib.Path('log'), 0, 1),)),
       has_session=True,

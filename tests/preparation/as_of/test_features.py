@@ -395,3 +395,77 @@ def test_rows_whose_labels_nobody_tells_count_in_no_rate():
     ).fetchall()
     assert found == [(None,), (None,), (pytest.approx((1 + 2) / (1 + 10)),)]
     assert made.details[name]['train_rate'] == 0.2
+
+
+def spent(known_after_ms=None):
+  return source.SourceTask(
+    'spent',
+    kind='regression',
+    loss='squared',
+    nullable=True,
+    known_after_ms=known_after_ms,
+  )
+
+
+def row_of(session, user, item, time, spent):
+  return Row(session, user, item, time, spent=spent)
+
+
+def test_mean_ranks_by_hand():
+  # Of 1, 3, 3 and 9, in parts of 16: 2, 8, 8 and 14.
+  rows = [
+    row_of(1, 'u', 'a', 0, 9.0),
+    row_of(1, 'u', 'b', 1000, None),  # no row of its task
+    row_of(2, 'v', 'a', MINUTE + 1001, 3.0),
+    row_of(3, 'v', 'a', 9 * MINUTE, 1.0),
+    row_of(1, 'u', 'a', 20 * MINUTE, 3.0),  # not its own session's
+  ]
+  found = asof_reference.features(rows, more=(spent(),))
+  mean = lambda *parts: (sum(parts) / 16 + 2 * 0.5) / (len(parts) + 2)
+  expected = [
+    (None, None),
+    (None, None),
+    (None, mean(14)),
+    (mean(8), mean(14, 8)),
+    (None, mean(8, 2)),
+  ]
+  for one, (user, item) in zip(found, expected, strict=True):
+    assert near(one['user_spent_rank'], user)
+    assert near(one['item_spent_rank'], item)
+  assert 'session_spent_rank' not in found[0]  # when it is known is not told
+
+
+def test_mean_ranks_count_labels_from_when_they_are_known():
+  rows = [
+    row_of(1, 'u', 'a', 0, 1.0),
+    row_of(1, 'u', 'b', 1000, 3.0),
+    row_of(1, 'u', 'c', 2001, 3.0),  # both are known
+    row_of(1, 'u', 'd', 2001, None),
+    row_of(2, 'w', 'a', 2 * MINUTE + 900, 9.0),
+    row_of(3, 'v', 'a', 4 * MINUTE, 1.0),
+  ]
+  found = asof_reference.features(rows, more=(spent(1000),))
+  # 1, 1, 3, 3, 9: in parts of 16 3.2, 9.6 and 14.4, so 3, 10 and 14.
+  prior = (3 + 10 + 10 + 14 + 3) / 16 / 5
+  mean = lambda *parts: (sum(parts) / 16 + 2 * prior) / (len(parts) + 2)
+  session = [None, None, mean(3, 10), mean(3, 10), None, None]
+  # A label comes later than a session's rest, or earlier.
+  item = [None, None, None, None, mean(3), mean(3, 14)]
+  for one, *wanted in zip(found, session, item, strict=True):
+    assert near(one['session_spent_rank'], wanted[0])
+    assert near(one['item_spent_rank'], wanted[1])
+
+
+def test_the_ranks_of_splits_to_come_are_not_known():
+  rows = [
+    row_of(1, 'u', 'a', 0, 1.0),
+    row_of(2, 'u', 'a', 2 * MINUTE, 2.0),
+    row_of(3, 'u', 'a', 9 * MINUTE, 50.0),
+    row_of(4, 'u', 'a', 12 * MINUTE, 9.0),
+  ]
+  found = asof_reference.features(rows, (5 * MINUTE, None), more=(spent(),))
+  # Of 1 and 2: 4 and 12; what is above has the highest.
+  mean = lambda *parts: (sum(parts) / 16 + 2 * 0.5) / (len(parts) + 2)
+  expected = [None, mean(4), mean(4, 12), mean(4, 12, 12)]
+  for one, wanted in zip(found, expected, strict=True):
+    assert near(one['user_spent_rank'], wanted)

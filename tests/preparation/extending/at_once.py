@@ -17,12 +17,13 @@ from rmtl_jax.preparation import (
   lists,
   numbers,
   prepare,
+  ranks,
   sessions,
   sql,
   vocabulary,
   windows,
 )
-from rmtl_jax.preparation.as_of import rates, tastes
+from rmtl_jax.preparation.as_of import features, rates, tastes
 
 
 def read(
@@ -131,16 +132,18 @@ def _fitted_as(extended: pathlib.Path, like: manifest_lib.Manifest):
       for c in columns
     }
 
-  def train_rates(connection, keyed, is_train):
-    del connection, keyed
+  def train_rates(connection, keyed, tasks, is_train):
+    del connection, keyed, is_train
     known = {
       f.details['task']: f.details['train_rate']
       for f in like.fields
       if 'train_rate' in f.details
     }
-    tasks = [task.name for task in like.tasks if task.is_binary]
-    assert len(tasks) == len(is_train)
-    return tuple(known.get(name, 0.0) for name in tasks)
+    return tuple(known.get(task.name, 0.0) for task in tasks)
+
+  def with_edges(connection, rows, places):
+    del connection, places
+    return ranks.declare(rows, like.options.get(ranks.OPTION, {}))
 
   with (
     mock.patch.object(vocabulary, 'build_categorical', categorical),
@@ -149,6 +152,7 @@ def _fitted_as(extended: pathlib.Path, like: manifest_lib.Manifest):
     mock.patch.object(numbers, 'fit_bin_edges', edges),
     mock.patch.object(numbers, 'fit_normalisations', scales),
     mock.patch.object(rates, 'train_rates', train_rates),
+    mock.patch.object(features, 'with_edges', with_edges),
     mock.patch.object(
       tastes, 'find', lambda *args: tastes.recorded(like.fields)
     ),

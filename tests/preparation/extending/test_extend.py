@@ -17,7 +17,7 @@ from tests.preparation.extending import at_once
 
 MINUTE, DAY = 60_000, 86_400_000
 START = 1_700_000_000_000 // DAY * DAY
-HEADER = 'visit,user,item,brand,tags,price,ts,clicked,bought'
+HEADER = 'visit,user,item,brand,tags,price,ts,clicked,bought,spent'
 SCHEMA = {
   'user': 'user',
   'item': 'item',
@@ -63,7 +63,7 @@ def log(seed, days=6, users=7, items=9, named=False):
         (
           time,
           f'{session},u{user},i{item},{brand},{tags},{price},{time},{click},'
-          f'{buy}',
+          f'{buy},{price if click else 0}',
         )
       )
   return [[line for _, line in sorted(rows)] for rows in found]
@@ -77,6 +77,12 @@ def schema_of(named=False, late=(None, None)):
   for task, minutes in zip(tasks, late, strict=True):
     if minutes is not None:
       task['known_after_seconds'] = minutes * 60
+  # A number, whose ranks features count, which many rows have no label of.
+  tasks.append(
+    tasks[1]
+    | {'name': 'spent', 'column': 'spent', 'kind': 'regression'}
+    | {'only_after': True, 'null': 'not_observed'}
+  )
   return schema | {'tasks': tasks}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from rmtl_jax.preparation.as_of import features as asof
@@ -41,6 +42,16 @@ KINDS_OF_LABELS = past_run.BRANDS | {
     },
     {'name': 'liked', 'column': 'liked', 'null': 'not_observed'},
     {'name': 'shared', 'time_column': 'shared_at'},
+    {
+      'name': 'stay',
+      'column': 'stay',
+      'kind': 'regression',
+      'after': 'click',
+      'only_after': True,
+      'null': 'not_observed',
+      'known_after_seconds': 30,
+    },
+    {'name': 'stars', 'column': 'stars', 'kind': 'ordinal'},
   ],
 }
 
@@ -59,9 +70,18 @@ def with_likes(table):
   shared = pa.array(
     table['time'].to_numpy() + later, mask=rng.random(len(table)) < 0.6
   )
-  return table.append_column(
-    'liked', pa.array(list(values), pa.int64())
-  ).append_column('shared_at', shared)
+  clicked = table['clicked'].to_numpy()
+  stay = pa.array(clicked * rng.exponential(9, len(table)).round(1))
+  stay = pc.if_else(pa.array(rng.random(len(table)) < 0.1), None, stay)
+  columns = {
+    'liked': pa.array(list(values), pa.int64()),
+    'shared_at': shared,
+    'stay': stay,
+    'stars': pa.array(rng.integers(1, 6, len(table))),
+  }
+  for name, column in columns.items():
+    table = table.append_column(name, column)
+  return table
 
 
 def scorer_of(directory, raw, schema=past_run.BRANDS, **settings):

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import duckdb
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from rmtl_jax import types
+from rmtl_jax.preparation import ranks, source
+from tests import tiers
+
+SPENT = source.SourceTask('spent', kind='regression', loss='squared')
+
+
+def edges_of(values, where='true'):
+  with duckdb.connect() as connection:
+    connection.execute('CREATE TABLE log (v DOUBLE, id INTEGER)')
+    connection.executemany(
+      'INSERT INTO log VALUES (?, ?)', [(v, i) for i, v in enumerate(values)]
+    )
+    query = ranks.edges_sql('log', 'v', where)
+    return ranks.edges_of(connection.execute(query).fetchone())
+
+
+def ranks_of(values, edges):
+  with duckdb.connect() as connection:
+    connection.execute('CREATE TABLE log (v DOUBLE)')
+    connection.executemany('INSERT INTO log VALUES (?)', [(v,) for v in values])
+    query = f'SELECT {ranks.rank_sql("v", edges)} FROM log'
+    return [rank for (rank,) in connection.execute(query).fetchall()]
+
+
+def test_edges_by_hand():
+  # Of four stars: 1 has half of a fourth below it, 2 a fourth and half of a
+  # half, 5 three fourths and half of a fourth; in parts of 16: 2, 8 and 14.
+  edges = edges_of([1.0, 2.0, 2.0, 5.0])
+  assert edges == (1.0,) * 2 + (2.0,) * 6 + (5.0,) * 6
+  assert ranks_of([0.0, 1.0, 1.5, 2.0, 4.9, 5.0, 9.0, None], edges) == [
+    *(0, 2, 2, 8, 8, 14, 14),
+    None,
+  ]
+
+
+def test_edges_are_those_of_the_train_rows_that_know_a_label():
+  values = [3.0, None, 8.0, 100.0]
+  assert edges_of(values, 'id < 3') == edges_of([3.0, 8.0])
+  assert edges_of(values, 'id < 0') == ()
+
+
+@pytest.mark.parametrize('examples', tiers.examples(12, 40))
+def test_a_rank_is_the_share_of_lesser_labels(examples):
+  values = st.integers(-4, 4).map(float)
+  tiers.check(
+    a_rank_is_the_share_of_lesser_labels, examples, st.lists(values, min_size=1)
+  )
+
+
+def a_rank_is_the_share_of_lesser_labels(train):
+  given = np.array(train)
+  less = (given < given[:, None]).mean(1)
+  half = (given == given[:, None]).mean(1) / 2
+  expected = np.floor(ranks.PARTS * (less + half) + 0.5)
+  np.testing.assert_array_equal(ranks_of(train, edges_of(train)), expected)
+
+
+def test_recorded_edges():
+  click = source.SourceTask('click')
+  options = {ranks.OPTION: {'spent': [0.0, 2.5, 2.5]}}
+  found = ranks.recorded(options, (click, SPENT))
+  assert [task.edges for task in found] == [None, (0.0, 2.5, 2.5)]
+  assert source.rated(found) == source.told(found) == found
+  # Data of before: no feature reads it.
+  found = ranks.recorded({}, (click, SPENT))
+  assert source.rated(found) == source.told(found) == (click,)
+
+
+@pytest.mark.parametrize(
+  'edges',
+  [
+    [3.0, 2.0],
+    [],
+    [0.0] * 17,
+    ['a'],
+    [float('nan')],
+    [10**400],
+    [True],
+    None,
+    {},
+  ],
+)
+def test_edges_that_are_none(edges):
+  for given in ({'spent': edges}, [edges], 'abc'):
+    with pytest.raises(types.InputError, match='rank_edges: expected up to 16'):
+      ranks.recorded({ranks.OPTION: given}, (SPENT,))
