@@ -210,12 +210,20 @@ def _run(
     options={name: getattr(config, name) for name in _RECORDED}
     | {n: v for n in _RECORDED_IF if (v := getattr(config, n))}
     | rule.record()
+    | _delays(config.source, rows)
     | rows.options,
     source_files=source_files,
     report=_report(
       connection, encoded, rows, places, duplicates, rule, of_splits
     ),
   )
+
+
+def _delays(name: str, rows: source.SourceTable) -> dict[str, Any]:
+  """What neither a schema nor the source's record tells of label times."""
+  delays = source.delays(rows.tasks)
+  is_told = 'schema' in rows.options or sources.RECORDS.find(name).tasks
+  return {source.DELAYS: delays} if delays and not is_told else {}
 
 
 def _find_places(

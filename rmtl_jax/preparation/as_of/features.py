@@ -251,7 +251,7 @@ def _compute_groups(
     query = asof_recency.features_sql(keyed, tasks, positive)
     tables.append(sql.create_table(connection, query))
     details |= asof_recency.gap_details(tasks)
-  if 'feedback' in groups:
+  if 'feedback' in groups and asof_feedback.feedback_names(rated):
     assert train is not None
     tables.append(asof_feedback.make_feedback(connection, keyed, rated, train))
     details |= asof_feedback.feedback_details(rated, train)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import pathlib
 
 import pytest
 
+from rmtl_jax import types
+from rmtl_jax.serving import log_columns
 from tests.preparation import raw_files
 
 # 1997-12-04.
@@ -146,6 +149,28 @@ def test_prepared_by_time(tmp_path):
   manifest = raw_files.run(tmp_path, 'movielens', raw_dir, any_dates=False)
   assert [split.rows for split in manifest.splits.values()] == [12, 4, 4]
   assert manifest.splits['train'].positives == {'like': 4, 'love': 2}
+
+
+def test_ratings_are_known_as_they_are_given_to_models_too(tmp_path):
+  raw_dir = write_1m(tmp_path, log())
+  manifest = raw_files.run(
+    tmp_path, 'movielens', raw_dir, ratings='ordinal', as_of=('auto',)
+  )
+  like, rating = log_columns.make_log_schema(manifest).tasks
+  assert (like.name, like.known_after_ms) == ('like', 0)
+  assert (rating.name, rating.known_after_ms) == ('rating', 0)
+  assert rating.edges == tuple(manifest.options['rank_edges']['rating'])
+  assert 'asof_item_rating_rank' in {field.name for field in manifest.fields}
+
+
+@pytest.mark.parametrize('delays', [{'like': -1}, {'like': 0.5}, [0], None])
+def test_delays_that_are_none(tmp_path, delays):
+  raw_dir = write_1m(tmp_path, log())
+  manifest = raw_files.run(tmp_path, 'movielens', raw_dir)
+  options = manifest.options | {'label_delays_ms': delays}
+  bad = dataclasses.replace(manifest, options=options)
+  with pytest.raises(types.InputError, match='label_delays_ms: expected ms'):
+    log_columns.make_log_schema(bad)
 
 
 @pytest.mark.parametrize('write', FORMS)
