@@ -88,9 +88,8 @@ def feedback_details(
   for i in source.with_label_time(tasks):
     of_task = {'key': 'session', 'task': tasks[i].name}
     if tasks[i].is_ranked:
-      weight = asof_rates.RANK_WEIGHT
-      rank = {'train_rate': train[i], 'weight': weight}
-      details |= {name: of_task | rank for name in _names(tasks[i])}
+      start = {'train_rate': train[i], 'weight': asof_rates.RANK_WEIGHT}
+      details |= {name: of_task | start for name in _names(tasks[i])}
       continue
     number, rate, since = _names(tasks[i])
     details |= {number: of_task, since: of_task | {'counts': ROWS_BACK}}

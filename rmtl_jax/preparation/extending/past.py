@@ -139,15 +139,9 @@ def write_rows(
     item = sql.null_if_empty(item)
     columns.append(f'{_typed(item, "item", kinds)} AS item')
   columns += asof_tastes.value_columns(rows, tastes)
-  kept = list(columns_of_labels(rows))
-  made = labels.label_and_time_columns(
-    source.told(rows.tasks), (None, None), '0'
-  )
-  unwanted = [
-    n
-    for i, _ in enumerate(source.told(rows.tasks))
-    if (n := f't_{i}') not in kept
-  ]
+  kept, tasks = list(columns_of_labels(rows)), source.told(rows.tasks)
+  made = labels.label_and_time_columns(tasks, (None, None), '0')
+  unwanted = [n for i, _ in enumerate(tasks) if (n := f't_{i}') not in kept]
   small = ', '.join(
     f'CAST({name} AS TINYINT) AS {name}' for name in kept if name[0] == 'y'
   )
