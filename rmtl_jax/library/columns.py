@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet, tables
+from rmtl_jax.preparation.schema import part
 
 # What a role is when the table decides.
 AUTO = 'auto'
@@ -50,8 +51,6 @@ _PER_SECOND = {'s': 1, 'ms': 1_000, 'us': 1_000_000, 'ns': 1_000_000_000}
 # few values in many times as many rows.
 _ID = re.compile(r'(ids?|code|category|type|class|group|(cat|feat)\d+)$')
 _FEW_VALUES, _ROWS_PER_VALUE = 32, 20
-_ODD = re.compile(r'[^A-Za-z0-9_.-]')
-_LONGEST_NAME = 100
 _LISTS = ('from_time', *manifest_lib.KINDS, 'exclude', 'missing')
 Entry = str | Mapping[str, Any]
 
@@ -323,7 +322,8 @@ def _entry(entry: Entry) -> dict[str, Any]:
 
 def _name(column: str) -> str:
   """A field's name, which names files, from that of its column."""
-  return _ODD.sub('_', column)[:_LONGEST_NAME].lstrip('.-') or 'field'
+  name = part.spaced(column).replace(' ', '_').lstrip('.-')
+  return part.shortened(name) or 'field'
 
 
 def _name_apart(fields: Mapping[str, list[dict[str, Any]]]) -> None:

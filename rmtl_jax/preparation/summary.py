@@ -6,6 +6,8 @@ import datetime
 from collections.abc import Iterable
 from typing import Any
 
+from rich import cells
+
 from rmtl_jax import terminal
 from rmtl_jax.data import manifest as manifest_lib
 
@@ -71,13 +73,13 @@ def splits(manifest: manifest_lib.Manifest) -> list[str]:
       ]
     )
   lines = _table(rows)
-  if len(lines[0]) <= terminal.COLUMNS:
+  if cells.cell_len(lines[0]) <= terminal.COLUMNS:
     return lines
   counts = [[*row[:3], row[-1]] for row in rows]
   by_task = zip(*(row[3:-1] for row in rows[1:]), strict=True)
   rates = [
-    [name, *cells]
-    for name, cells in zip(manifest.task_names, by_task, strict=True)
+    [name, *values]
+    for name, values in zip(manifest.task_names, by_task, strict=True)
   ]
   return [
     *_table(counts),
@@ -94,10 +96,13 @@ def _rate(split: manifest_lib.Split, task: str) -> str:
 
 def _table(rows: list[list[str]]) -> list[str]:
   """Lines of a table; the first column is text, the others are numbers."""
-  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  length = cells.cell_len  # a Chinese letter is as wide as two others
+  widths = [max(map(length, column)) for column in zip(*rows, strict=True)]
   return [
     '  '.join(
-      cell.ljust(width) if i == 0 else cell.rjust(width)
+      cells.set_cell_size(cell, width)
+      if i == 0
+      else ' ' * (width - length(cell)) + cell
       for i, (cell, width) in enumerate(zip(row, widths, strict=True))
     )
     for row in rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import pathlib
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,7 +58,10 @@ def overview(
 def save(figure: matplotlib.figure.Figure, path: pathlib.Path) -> None:
   """Writes a PNG atomically."""
   buffer = io.BytesIO()
-  figure.savefig(buffer, format='png', dpi=110)
+  with warnings.catch_warnings():
+    # Names may be of any script; what no font has is shown as a box.
+    warnings.filterwarnings('ignore', 'Glyph .* missing')
+    figure.savefig(buffer, format='png', dpi=110)
   durable.write_bytes(path, buffer.getvalue())
 
 

@@ -112,6 +112,13 @@ def test_columns_of_frames_may_name_fields():
   assert [e['name'] for e in found.schema['numeric']] == ['price', 'age']
 
 
+def test_names_keep_letters_of_every_script():
+  more = {name: list('abcdefgh') for name in ('商品', 'カテゴリ [旧]', 'Größe')}
+  found = described({**small.table(8), **more})
+  names = [entry['name'] for entry in found.schema['categorical']]
+  assert names[-3:] == ['商品', 'カテゴリ__旧_', 'Größe']
+
+
 def test_integers_of_few_values_are_categories():
   more = {'hour': [n % 4 for n in range(100)], 'age': list(range(100))}
   found = described({**small.table(100), **more})

@@ -92,6 +92,15 @@ def test_known_after_seconds(seconds, ms):
   assert found.tasks[0].known_after_ms == ms
 
 
+@pytest.mark.parametrize(
+  'name', ['用户', 'пользователь', 'カテゴリ', 'उपयोगकर्ता', 'Größe', '户' * 33]
+)
+def test_names_are_of_any_script(name):
+  found = schema.parse(minimal(categorical=['u', name], tasks=[f'y{name[0]}']))
+  assert [field.name for field in found.fields] == ['u', name]
+  assert found.tasks[0].name == f'y{name[0]}'
+
+
 def test_defaults():
   found = schema.parse(minimal())
   assert (found.unit, found.session, found.tasks[0].name) == ('ms', None, 'y')
@@ -136,7 +145,18 @@ def test_defaults():
       minimal(categorical=['u', 'a b']),
       "s: categorical[1].name: 'a b' can name no file",
     ),
-    (minimal(categorical=['u', '../x']), 'can name no file'),
+    *(
+      (minimal(categorical=['u', name]), 'can name no file')
+      for name in (
+        '../x',
+        '.x',
+        '-x',
+        '用 户',
+        '用\u200b户',
+        '\ud800',
+        '户' * 34,
+      )
+    ),
     (
       minimal(numeric=[{'column': 'n', 'transform': 'log'}]),
       "s: numeric[0].transform: 'log' is not one of standard, log1p, bins",

@@ -53,6 +53,16 @@ def test_what_a_person_reads():
   ]
 
 
+def test_columns_of_wide_letters_are_as_wide_as_they_are_shown():
+  tasks = manifest_lib.Task('点击'), manifest_lib.Task('conversion')
+  split = manifest_lib.Split(20, 5, (), {'点击': 10, 'conversion': 1})
+  splits = dict.fromkeys(manifest_lib.SPLITS, split)
+  made = dataclasses.replace(make(), tasks=tasks, splits=splits)
+  header, line, *_ = summary.splits(made)
+  assert header.startswith('split       rows  sessions    点击  conversion')
+  assert line.startswith('train         20         5  50.00%       5.00%')
+
+
 def test_lengths_of_sessions_are_as_wide_as_a_terminal():
   lengths = {f'p{share}': 1000 for share in (0, 25, 50, 75, 90, 99, 100)}
   lines = summary.summary(make(report={'session_rows': lengths})).splitlines()

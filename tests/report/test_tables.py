@@ -1,3 +1,6 @@
+import warnings
+
+import matplotlib.figure
 import pytest
 
 from rmtl_jax.evaluation import monitor
@@ -203,6 +206,15 @@ def test_picture_with_and_without_critics(tmp_path):
     path = tmp_path / 'report' / f'{name}.png'
     pictures.overview(record, history, path)
     assert path.read_bytes().startswith(b'\x89PNG')
+
+
+def test_a_letter_that_no_font_has_is_no_warning(tmp_path):
+  figure = matplotlib.figure.Figure()
+  figure.suptitle('点击')
+  with warnings.catch_warnings():
+    warnings.simplefilter('error')
+    pictures.save(figure, tmp_path / 'a.png')
+  assert (tmp_path / 'a.png').read_bytes().startswith(b'\x89PNG')
 
 
 @pytest.mark.parametrize('count', [1, 2, 6])

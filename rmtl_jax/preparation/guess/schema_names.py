@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
+
+from rmtl_jax.preparation.schema import part
+
+# In bytes; a task of high values has a longer one.
+_LONGEST = 80
 
 
 def unique(columns: Iterable[str]) -> dict[str, str]:
@@ -11,12 +15,15 @@ def unique(columns: Iterable[str]) -> dict[str, str]:
 
   >>> unique(['price', 'Price (EUR)', 'price?'])
   {'price': 'price', 'Price (EUR)': 'Price_EUR', 'price?': 'price_2'}
+  >>> unique(['用户 (id)', 'Größe'])
+  {'用户 (id)': '用户_id', 'Größe': 'Größe'}
   """
   found: dict[str, str] = {}
   for column in columns:
-    name = re.sub('[^A-Za-z0-9_.-]+', '_', column).strip('_.-')[:80] or 'field'
-    if re.fullmatch('[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}', column):
-      name = column
+    plain = part.spaced(column)
+    if plain != column or ' ' in plain or plain.startswith(('.', '-')):
+      plain = '_'.join(plain.split()).strip('_.-')
+    name = part.shortened(plain, _LONGEST) or 'field'
     taken = {other.lower() for other in found.values()}
     number = 2
     base = name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 from collections.abc import Collection, Mapping, Sequence
@@ -126,17 +127,18 @@ def text(record: Mapping[str, Any]) -> str:
   }
   """
   lines = []
+  line = functools.partial(json.dumps, ensure_ascii=False)
   for key, value in record.items():
-    shown = json.dumps(value)
+    shown = line(value)
     if isinstance(value, list):
-      entries = ',\n'.join(f'    {json.dumps(entry)}' for entry in value)
+      entries = ',\n'.join(f'    {line(entry)}' for entry in value)
       shown = f'[\n{entries}\n  ]'
     elif isinstance(value, dict) and len(shown) > _LONGEST_LINE:
       entries = ',\n'.join(
-        f'    {json.dumps(k)}: {json.dumps(v)}' for k, v in value.items()
+        f'    {line(k)}: {line(v)}' for k, v in value.items()
       )
       shown = f'{{\n{entries}\n  }}'
-    lines.append(f'  {json.dumps(key)}: {shown}')
+    lines.append(f'  {line(key)}: {shown}')
   return '{\n' + ',\n'.join(lines) + '\n}\n'
 
 

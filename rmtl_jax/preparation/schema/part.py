@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import numbers
-import re
+import unicodedata
 from typing import Any
 
 from rmtl_jax import types
@@ -13,7 +13,28 @@ from rmtl_jax.config import kinds
 from rmtl_jax.config import values as config_values
 
 _LONGEST_S = 10**9
-_NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}')
+# In bytes.
+_LONGEST_NAME = 100
+
+
+def spaced(column: str) -> str:
+  """A column's name with spaces in place of what can't be in a field's.
+
+  >>> spaced('Größe (m²)'), spaced('用户.id')
+  ('Größe  m2 ', '用户.id')
+  """
+  plain = unicodedata.normalize('NFKC', column)
+  return ''.join(c if _may_be_in_name(c) else ' ' for c in plain)
+
+
+def shortened(name: str, longest: int = _LONGEST_NAME) -> str:
+  """The beginning of a name, of whole characters, in so many bytes."""
+  return name.encode()[:longest].decode(errors='ignore')
+
+
+def _may_be_in_name(character: str) -> bool:
+  """Whether it is a letter, its mark or a digit of any script, or _.-."""
+  return character in '.-' or f'_{character}'.isidentifier()
 
 
 class Part:
@@ -167,9 +188,13 @@ class Part:
   def name(self, column: str) -> str:
     """The name beside a column, or the column; it can name a file."""
     name = self.text('name', column)
-    if not _NAME.fullmatch(name):
+    if (
+      not all(map(_may_be_in_name, name))
+      or name.startswith(('.', '-'))
+      or name != shortened(name)
+    ):
       self.fail(
-        f'name: {name!r} can name no file; expected letters, digits and _.-'
-        ' (give "name" beside "column")'
+        f'name: {name!r} can name no file; expected letters, digits and _.-, at'
+        f' most {_LONGEST_NAME} bytes (give "name" beside "column")'
       )
     return name

@@ -10,7 +10,7 @@ import pytest
 import rmtl_jax
 from rmtl_jax import types
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation.guess import guess
+from rmtl_jax.preparation.guess import guess, writing
 from tests.preparation.guess import logs
 
 
@@ -236,6 +236,27 @@ def test_names_that_no_field_may_have_are_replaced(tmp_path):
   assert found.schema['tasks'] == [
     {'name': 'is_clicked', 'column': 'is clicked?'}
   ]
+
+
+def test_names_keep_letters_of_every_script(tmp_path):
+  columns = {
+    '用户': [f'用{i * 7 % 20}' for i in range(100)],
+    'カテゴリ [旧]': list('本服' * 50),
+    'उपयोगकर्ता': list('xyz.' * 25),
+    'Größe': [i % 13 + 0.5 for i in range(100)],
+    '点击': [int(i % 7 == 0) for i in range(100)],
+  }
+  log = logs.write(tmp_path / '数据.csv', columns)
+  found = guess.guess(log)
+  manifest = _prepared(log, found.schema, tmp_path)
+  assert [field.name for field in manifest.fields] == [
+    '用户',
+    'カテゴリ_旧',
+    'उपयोगकर्ता',
+    'Größe',
+  ]
+  assert manifest.task_names == ('点击',)
+  assert '"用户",\n' in writing.text(found.schema)  # not its code points
 
 
 def test_weights_and_splits_are_named_and_left_out(tmp_path):
