@@ -53,16 +53,18 @@ def warnings(sentences: Iterable[str]) -> list[str]:
 def splits(manifest: manifest_lib.Manifest) -> list[str]:
   """Lines of a table: rows, sessions, rates and start of every split.
 
-  The rates of many tasks are a table of their own, a line for each task.
+  The rates of many tasks are a table of their own, a line for each task. A
+  number that is never 0, or a level, has no rate but a mean, below.
   """
-  names = [
-    task.name if task.is_binary else f'{task.name} not 0'
+  rated = {
+    task.name: task.name if task.is_binary else f'{task.name} not 0'
     for task in manifest.tasks
-  ]
-  header = ['split', 'rows', 'sessions', *names, 'from (UTC)']
+    if task.is_binary or task.statistics.get('zeros')
+  }
+  header = ['split', 'rows', 'sessions', *rated.values(), 'from (UTC)']
   rows = [header]
   for name, split in manifest.splits.items():
-    rates = [_rate(split, task) for task in manifest.task_names]
+    rates = [_rate(split, task) for task in rated]
     rows.append(
       [
         name,
@@ -74,18 +76,31 @@ def splits(manifest: manifest_lib.Manifest) -> list[str]:
     )
   lines = _table(rows)
   if cells.cell_len(lines[0]) <= terminal.COLUMNS:
-    return lines
+    return [*lines, *_means(manifest)]
   counts = [[*row[:3], row[-1]] for row in rows]
   by_task = zip(*(row[3:-1] for row in rows[1:]), strict=True)
-  rates = [
-    [name, *values]
-    for name, values in zip(manifest.task_names, by_task, strict=True)
-  ]
+  rates = [[name, *values] for name, values in zip(rated, by_task, strict=True)]
   return [
     *_table(counts),
     '',
     *_table([['label not 0', *manifest.splits], *rates]),
+    *_means(manifest),
   ]
+
+
+def _means(manifest: manifest_lib.Manifest) -> list[str]:
+  """A sentence about labels that are numbers or levels; none without any."""
+  shown = []
+  for task in manifest.tasks:
+    of = task.statistics
+    if not task.is_binary and of:
+      ends = task.levels or (of['least'], of['largest'])
+      shown.append(
+        f'{task.name} {of["mean"]:.4g} ({ends[0]:g} to {ends[-1]:g})'
+      )
+  return (
+    terminal.lines(f'mean label in train: {", ".join(shown)}') if shown else []
+  )
 
 
 def _rate(split: manifest_lib.Split, task: str) -> str:

@@ -130,6 +130,36 @@ def test_many_tasks_have_a_line_each():
   ]
 
 
+def test_numbers_and_levels_have_means():
+  def number(name, kind, least, largest, zeros, **more):
+    statistics = {'mean': 3.54321, 'zeros': zeros}
+    statistics |= {'least': least, 'largest': largest}
+    return manifest_lib.Task(name, kind=kind, statistics=statistics, **more)
+
+  tasks = (
+    manifest_lib.Task('click'),
+    number('stars', 'ordinal', 0, 0, 0.0, levels=(1, 2, 5)),
+    number('watch', 'regression', 0.0, 99.5, 0.25),
+    number('price', 'regression', 0.5, 9.25, 0.0),
+  )
+  ones = {'click': 5, 'stars': 20, 'watch': 15, 'price': 20}
+  split = manifest_lib.Split(20, 5, (), ones)
+  splits = dict.fromkeys(manifest_lib.SPLITS, split)
+  made = dataclasses.replace(make(), tasks=tasks, splits=splits)
+  lines = summary.splits(made)
+  assert lines[0].split('  ')[-3:] == [
+    ' click',
+    'watch not 0',
+    'from (UTC)',
+  ]
+  assert lines[1].split()[-3:] == ['25.00%', '75.00%', '-']
+  assert max(map(len, lines)) <= 80
+  assert ' '.join(map(str.strip, lines[4:])) == (
+    'mean label in train: stars 3.543 (1 to 5), watch 3.543 (0 to 99.5), price'
+    ' 3.543 (0.5 to 9.25)'
+  )
+
+
 def test_long_lines_are_wrapped():
   path = 'p' * 90
   report = {
