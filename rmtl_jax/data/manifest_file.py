@@ -38,6 +38,8 @@ _USUAL = ('has_time', 'split_by_time')
 # How many quantiles a numeric field has (`details`), and their largest size.
 _QUANTILES = (2, 1025)
 _LARGEST_QUANTILE = 1e30
+# Of the years that a calendar has.
+_TIMES_MS = -62_135_596_800_000, 253_402_300_799_999
 # Vocabulary rows are int32.
 _LARGEST_SIZE = 2**31 - 1
 
@@ -463,8 +465,13 @@ def _check_split(
       _expect_count(found, f'{what}: observed: {task.name!r:.80}')
   for entry in ('start_ms', 'end_ms'):
     value = getattr(split, entry)
-    if value is not None:
-      _expect(value, int, f'{what}: {entry}')
+    if value is None:
+      continue
+    earliest, latest = _TIMES_MS
+    if not earliest <= _expect(value, int, f'{what}: {entry}') <= latest:
+      raise types.InputError(
+        f'{what}: {entry} is {value!r:.80}, expected ms of the years 1 to 9999'
+      )
   for name in split.files:
     _check_inside(_expect(name, str, f'{what}: file'), what)
 

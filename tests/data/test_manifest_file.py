@@ -239,6 +239,16 @@ def test_what_later_programs_add_is_not_read():
     (('splits', 'test', 'positives'), {'click': 1}, r"lacks 'conversion'"),
     (('splits', 'test', 'positives', 'click'), None, r"'click' is None, exp"),
     (('splits', 'test', 'start_ms'), '0', r"start_ms is '0', expected a whole"),
+    (
+      ('splits', 'test', 'start_ms'),
+      10**17,
+      r'start_ms is 10{17}, expected ms',
+    ),
+    (
+      ('splits', 'test', 'end_ms'),
+      -(10**30),
+      r'end_ms is -10{30}, expected ms',
+    ),
     (('user_field',), 'price', r"user_field is 'price', expected a categori"),
     (('item_field',), 3, r'item_field is 3, expected a categorical field'),
     (('domain_field',), 'tags', r"domain_field is 'tags', expected a categori"),

@@ -164,6 +164,7 @@ def test_labels_that_are_all_zero_have_no_unit(tmp_path):
     ({'kind': 'regression', 'loss': 'tweedie'}, 'poisson'),
     ({'kind': 'regression', 'delta': 1}, 'delta'),
     ({'kind': 'regression', 'loss': 'huber', 'delta': 0}, 'above 0'),
+    ({'kind': 'regression', 'loss': 'huber', 'delta': 10**400}, 'above 0'),
     ({'levels': [0, 1]}, 'only an ordinal task'),
     ({'kind': 'ordinal', 'levels': [2, 1]}, 'increasing'),
     ({'kind': 'ordinal', 'after': 'y'}, 'an ordinal task implies no other'),

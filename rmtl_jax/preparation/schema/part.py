@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import numbers
+import sys
 import unicodedata
 from typing import Any
 
@@ -91,7 +92,7 @@ class Part:
     if value is None:
       self.fail(f'{key}: missing')
     if not isinstance(value, str) or not value:
-      self.fail(f'{key}: found {value!r}, expected text')
+      self.fail(f'{key}: found {value!r:.80}, expected text')
     if allowed and value not in allowed:
       self.fail(f'{key}: {value!r} is not one of {", ".join(allowed)}')
     return str(value)
@@ -103,7 +104,7 @@ class Part:
       self.fail(f'{key}: expected a list')
     for value in found:
       if not isinstance(value, str) or not (value or empty):
-        self.fail(f'{key}: found {value!r}, expected text')
+        self.fail(f'{key}: found {value!r:.80}, expected text')
     return tuple(found)
 
   def optional(self, key: str) -> str | None:
@@ -114,7 +115,7 @@ class Part:
     """A number of bins."""
     value = self.record.get(key, default)
     if type(value) is not int or not 2 <= value <= 1000:
-      self.fail(f'{key}: found {value!r}, expected a number from 2 to 1000')
+      self.fail(f'{key}: found {value!r:.80}, expected a number from 2 to 1000')
     return value
 
   def whole(self, key: str, low: int, high: int) -> int:
@@ -130,8 +131,9 @@ class Part:
   def positive(self, key: str) -> float:
     """A number above 0 that is given."""
     value = self.record[key]
-    if type(value) not in (int, float) or not 0 < value < math.inf:
-      self.fail(f'{key}: found {value!r}, expected a number above 0')
+    number = type(value) in (int, float)
+    if not number or not 0 < value <= sys.float_info.max:  # an int may be more
+      self.fail(f'{key}: found {value!r:.80}, expected a number above 0')
     return float(value)
 
   def finite(self, key: str) -> float:
@@ -161,7 +163,7 @@ class Part:
     """True or false, the latter where it is not given."""
     value = self.record.get(key, False)
     if type(value) is not bool:
-      self.fail(f'{key}: found {value!r}, expected true or false')
+      self.fail(f'{key}: found {value!r:.80}, expected true or false')
     return value
 
   def share(self, key: str) -> float | None:
@@ -170,7 +172,9 @@ class Part:
     if value is None:
       return None
     if type(value) not in (int, float) or not 0 < value <= 1:
-      self.fail(f'{key}: found {value!r}, expected a rate above 0, at most 1')
+      self.fail(
+        f'{key}: found {value!r:.80}, expected a rate above 0, at most 1'
+      )
     return None if value == 1 else float(value)
 
   def seconds(self, key: str) -> float | None:
@@ -181,7 +185,7 @@ class Part:
     number = type(value) in (int, float)
     if not number or not 0 <= value <= _LONGEST_S:  # False for NaN too
       self.fail(
-        f'{key}: found {value!r}, expected a number from 0 to {_LONGEST_S}'
+        f'{key}: found {value!r:.80}, expected a number from 0 to {_LONGEST_S}'
       )
     return value
 
