@@ -65,6 +65,8 @@ _OWN_FLAGS = frozenset(
     *('workdir', 'data_dir', 'compilation_cache', 'preset', 'config'),
   )
 )
+# Flags whose values are paths: one directory has several.
+_PATHS = ('start_from', 'run')
 # Bytes at the end of a log that are searched for the reason.
 _TAIL = 2**18
 
@@ -208,7 +210,7 @@ def _check_alike(values: flags.FlagValues) -> None:
   from rmtl_jax.runtime import processes, workdir
 
   own = {
-    name: values[name].serialize()
+    name: _given(values, name)
     for name in values
     if name not in _OWN_FLAGS and not name.startswith('config.')
   }
@@ -223,6 +225,12 @@ def _check_alike(values: flags.FlagValues) -> None:
         )
 
   processes.all_or_raise(compare, types.InputError, workdir.OTHER)
+
+
+def _given(values: flags.FlagValues, name: str) -> str:
+  """A flag and its value, of a path the one that it resolves to."""
+  path = common.path(values, name) if name in _PATHS else None
+  return f'--{name}={path.resolve()}' if path else values[name].serialize()
 
 
 def supervise(argv: Sequence[str], values: flags.FlagValues) -> int:
