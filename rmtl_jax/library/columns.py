@@ -271,7 +271,8 @@ def _fields(
     for one in entries:
       if not isinstance(one, str | Mapping):
         raise types.InputError(
-          f'{kind}: expected columns or entries of a schema, found {one!r:.80}'
+          f'{kind}: expected columns (texts) or entries of a schema, found'
+          f' {one!r:.80}'
         )
     fields[kind] = [_entry(one) for one in entries]
     for entry in fields[kind]:
@@ -348,7 +349,7 @@ def _bare(name: str) -> str:
 def _check(what: str, column: str, names: Sequence[str]) -> None:
   if column not in names:
     near = difflib.get_close_matches(str(column), names, n=2)
-    hint = f' (did you mean {" or ".join(near)}?)' if near else ''
+    hint = f' (did you mean {" or ".join(map(repr, near))}?)' if near else ''
     raise types.InputError(
       f'{what}: the table has no column {column!r:.80}{hint}; it has'
       f' {", ".join(names):.500}'

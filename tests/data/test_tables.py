@@ -1,6 +1,7 @@
 """Tables of other libraries as Arrow."""
 
 import datetime
+import warnings
 
 import numpy as np
 import pyarrow as pa
@@ -140,6 +141,16 @@ def test_pandas_frames():
   assert found['a'].to_pylist() == [1, 3]
   assert found['c'].to_pylist() == ['u', 'u']
   assert found['t'].to_pylist() == [datetime.datetime(2024, 5, 1)] * 2
+
+
+@pytest.mark.parametrize('names', [(0, 1), ('click', 1)])
+def test_numbers_name_columns_of_pandas_frames_as_texts(names):
+  pandas = pytest.importorskip('pandas')
+  frame = pandas.DataFrame({name: [1, 0] for name in names})
+  with warnings.catch_warnings():
+    warnings.simplefilter('error')
+    found = tables.to_arrow(frame)
+  assert found.column_names == [str(name) for name in names]
 
 
 def test_polars_frames():

@@ -211,10 +211,11 @@ def test_one_of_a_list_may_be_given_alone():
     (small.table(8), {'tasks': ('click', 5)}, 'found 5'),
     (small.table(8), {'tasks': {'click': 5}}, 'found 5'),
     (small.table(8), {'tasks': {5: 'click'}}, 'found 5'),
-    (small.table(8), {'tasks': ('clik',)}, 'did you mean click'),
+    (small.table(8), {'tasks': ('clik',)}, "did you mean 'click'"),
     (small.table(8), {'tasks': ()}, 'tasks: expected columns of labels'),
     (small.table(8), {'user': 'who'}, "user: the table has no column 'who'"),
-    (small.table(8), {'numeric': ['prise']}, 'did you mean price'),
+    (small.table(8), {'numeric': ['prise']}, "did you mean 'price'"),
+    ({**small.table(8), '5': [1.5] * 8}, {'user': 5}, "did you mean '5'"),
     (small.table(8), {'numeric': (5,)}, 'numeric: expected columns .* found 5'),
   ],
 )
