@@ -119,7 +119,9 @@ def data_dir(
   if values.data_dir:
     return pathlib.Path(values.data_dir)
   if (path / 'config.json').exists():
-    return workdir_lib.read(path).data_dir
+    run = workdir_lib.read(path)
+    workdir_lib.own_manifest(run)
+    return run.data_dir
   if not (path / 'data' / 'manifest.json').exists():
     _check_unused(path)
     as_of = 'none' if config.preset in _PLAIN_PRESETS else 'auto'

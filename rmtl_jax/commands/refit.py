@@ -34,11 +34,13 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.runtime import processes, progress, workdir
 
   live = progress.Progress(quiet=not processes.is_first())
+  first = workdir.read(source)
+  workdir.own_manifest(first)
   record = common.interruptible(
     lambda number: run.train(
       None,
       path,
-      workdir.read(source).data_dir,
+      first.data_dir,
       run.ORDER[:1],
       live,
       number,

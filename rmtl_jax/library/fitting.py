@@ -31,7 +31,7 @@ from rmtl_jax.preparation import prepare as prepare_lib
 from rmtl_jax.results import reference
 from rmtl_jax.runtime import progress, workdir, writers
 
-FILE, LOG, DATA = 'ranker.json', 'log.parquet', 'data'
+FILE, LOG, DATA = workdir.RANKER, 'log.parquet', 'data'
 _ADDED = 'rows.parquet'
 _SCHEMA = 'schema.json'
 _OPTIONS = inspect.signature(prepare_config.PrepareConfig).parameters

@@ -81,7 +81,9 @@ def importance(
   place = pathlib.Path(data_dir) if data_dir else run.data_dir
   with contextlib.ExitStack() as held:
     workdir.hold_data(held, place)
-    manifest = manifest_file.read(place)
+    manifest = (
+      manifest_file.read(place) if data_dir else workdir.own_manifest(run)
+    )
     checks.check_compatible(run.manifest, manifest, str(place))
     if data_dir:
       checks.check_encoding(run.path, run.manifest, manifest, place)

@@ -141,7 +141,9 @@ def _with_data(
   """Sets the run's `data_dir`; also returns why it can't be read, or ''."""
   place = data_dir or run.data_dir
   try:
-    manifest = manifest_file.read(place)
+    manifest = (
+      manifest_file.read(place) if data_dir else workdir.own_manifest(run)
+    )
   except types.InputError as error:
     if data_dir:
       raise

@@ -46,6 +46,8 @@ _OTHER_VERSION = (
   'if another version made this, read it with that one, or train it again in'
   ' another directory'
 )
+# The file of a Ranker beside its run.
+RANKER = 'ranker.json'
 _NONE: Mapping[str, str] = {}
 # A prime: ensembles whose seeds are nearer to each other share no member.
 _SEED_STRIDE = 1_000_003
@@ -328,13 +330,29 @@ def create(
   )
 
 
+def own_manifest(run: Run) -> manifest_lib.Manifest:
+  """The manifest of the data that the run was trained on.
+
+  Raises:
+    types.InputError: they are gone; says what to do; or as manifest_file.read.
+  """
+  if not (run.data_dir / 'manifest.json').exists():
+    is_ranker = (run.path / RANKER).exists()
+    raise types.InputError(
+      f'{run.path}: {"a Ranker" if is_ranker else "a run"} of which the data,'
+      f' {run.data_dir}, are gone; put them back, or say by --data_dir where'
+      f' they are{" (save(with_data=True) keeps them)" if is_ranker else ""}'
+    )
+  return manifest_file.read(run.data_dir)
+
+
 def check_own_data(run: Run, splits: Sequence[str]) -> None:
   """Refuses data that replaced the run's own.
 
   Raises:
     types.InputError: names the first file that differs or is missing.
   """
-  manifest = manifest_file.read(run.data_dir)
+  manifest = own_manifest(run)
   if manifest != run.manifest:
     raise _replaced(run)
   digests = reading.Snapshot(run.data_dir, manifest, splits).digests()
@@ -429,6 +447,8 @@ def read(path: pathlib.Path) -> Run:
   except types.InputError as error:
     raise types.InputError(f'{error}; {_OTHER_VERSION}') from None
   data_dir = pathlib.Path(record['data_dir'])
+  if not data_dir.exists() and (path / 'data' / 'manifest.json').exists():
+    data_dir = path / 'data'  # a saved Ranker's, or of a run that was moved
   digests = record.get('data_sha256', {})
   if not isinstance(digests, dict) or not all(
     isinstance(value, str) for value in digests.values()

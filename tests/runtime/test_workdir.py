@@ -1,6 +1,7 @@
 """What a directory holds: a run, a comparison or a search."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -61,6 +62,30 @@ def test_a_description_that_was_cut_off_is_written_again(tmp_path):
   workdir.create(path, config_lib.Config(), data)
   (path / 'config.json').unlink()
   assert workdir.create(path, config_lib.Config(), data).data_dir == data
+
+
+@pytest.mark.parametrize(
+  ('kind', 'said'),
+  [('run', 'a run of which the data, '), ('Ranker', 'save(with_data=True)')],
+)
+def test_data_that_are_gone_are_said_to_be(tmp_path, kind, said):
+  data, path = tmp_path / 'data', tmp_path / 'it'
+  tiny.write_prepared(data)
+  path.mkdir()
+  workdir.create(path, config_lib.Config(), data)
+  if kind == 'Ranker':
+    (path / workdir.RANKER).write_text('{}')
+  workdir.check_own_data(workdir.read(path), ('test',))
+  gone = data.rename(tmp_path / 'gone')
+  with pytest.raises(types.InputError, match=re.escape(said)) as caught:
+    workdir.check_own_data(workdir.read(path), ('test',))
+  line = str(caught.value)
+  assert line.startswith(f'{path}: ') and f'{data}, are gone; put them' in line
+  # Beside the run they are its own, as save(with_data=True) leaves them.
+  gone.rename(path / 'data')
+  run = workdir.read(path)
+  assert run.data_dir == path / 'data'
+  workdir.check_own_data(run, ('test',))
 
 
 def test_a_setting_that_was_taken_once_says_what_to_do(tmp_path):

@@ -103,7 +103,7 @@ def _warnings(record: Record) -> list[content.Block]:
   if record['missing']:
     lines.append(
       'the data of the run was not read, so there are no calibration plot and'
-      f' no weights here ({record["missing"]}); --data_dir says where it is'
+      f' no weights here ({record["missing"]})'
     )
   return [content.Alert(lines)] if lines else []
 
