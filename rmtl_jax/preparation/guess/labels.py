@@ -42,8 +42,8 @@ class Label(NamedTuple):
     why: it is one.
     after: the column of the label that it implies, or ''.
     kind: `binary`, `regression` or `ordinal`.
-    high: of a number of every row that is the only label, the least that is
-      high; None of others.
+    high: of a number that is the only label, the least that is high; None of
+      others.
     told_by: the column of the time at which it became 1, if one tells.
   """
 
@@ -447,28 +447,32 @@ def is_rating(facts: facts_lib.Facts) -> bool:
 def _high(sample: sample_lib.Sample, label: Label) -> float | None:
   """The least value that is high: of a rating by its span, else the mean.
 
-  None where some rows have no number, or where hardly any or all are high.
+  None where hardly any or all are high.
   """
   facts = label.facts
-  if facts.filled < facts.rows or facts.sentinel is not None:
-    return None
-  value = facts_lib.number(sample, facts)
+  value = _observed(sample, facts)
   high = float(f'{label.rate:.3g}')
   if is_rating(facts):
     least = facts.least + _LIKE * (facts.largest - facts.least)
-    high = min(v for (v,) in sample.fetch(f'DISTINCT {value}') if v >= least)
+    values = sample.fetch(f'DISTINCT {value}', f'WHERE {value} IS NOT NULL')
+    high = min(v for (v,) in values if v >= least)
   is_high = f'{value} >= {sql.float_literal(high)}'
   share = sample.fetch(f'avg(({is_high})::INT)')[0][0]
   return high if _LEAST_HIGH <= share < 1 else None
+
+
+def _observed(sample: sample_lib.Sample, facts: facts_lib.Facts) -> str:
+  """SQL of a label's numbers, NULL where none is observed."""
+  value, unseen = facts_lib.number(sample, facts), facts.sentinel
+  return value if unseen is None else f'nullif({value}, {unseen})'
 
 
 def _of_numbers(
   sample: sample_lib.Sample, facts: facts_lib.Facts, why: str
 ) -> Label:
   """A label of more than two numbers."""
-  value, unseen = facts_lib.number(sample, facts), facts.sentinel
-  observed = value if unseen is None else f'nullif({value}, {unseen})'
-  mean = sample.fetch(f'avg({observed})')[0][0]
+  unseen = facts.sentinel
+  mean = sample.fetch(f'avg({_observed(sample, facts)})')[0][0]
   span = f'{facts.least:g} to {facts.largest:g}, mean {mean:.3g}'
   span += '' if unseen is None else f'; {unseen:g}: not observed'
   return Label(facts, mean, f'{why} ({span})', kind=_kind(facts))

@@ -107,9 +107,12 @@ def _of_high(
   found = []
   for task in tasks:
     rated = labels.is_rating(task.facts)
-    name = 'like' if rated else f'high_{task_names[task.column]}'
-    if task.high is not None and name.lower() not in taken:
-      entry = {'name': name, 'column': task.column, 'at_least': task.high}
+    possible = ['like'] * rated + [f'high_{task_names[task.column]}']
+    free = [name for name in possible if name.lower() not in taken]
+    if task.high is not None and free:
+      entry = {'name': free[0], 'column': task.column, 'at_least': task.high}
+      null = task.entry(task_names).get('null')
+      entry |= {} if null is None else {'null': null}
       found.append(entry | ({_KNOWN: 0} if rated else {}))
   return found
 

@@ -482,11 +482,40 @@ def test_high_ratings_are_a_task(tmp_path, values, least, form):
 
 
 @pytest.mark.parametrize(
+  ('rating', 'least', 'null', 'high', 'observed'),
+  [
+    ([-1, 3, 6], 6, ['-1'], 200, 400),  # somebody did not rate
+    ([1, '', 3, 5], 5, 'not_observed', 150, 450),
+    ([1, 'NA', 3, 4, 5], 4, 'not_observed', 240, 480),
+  ],
+)
+def test_a_task_of_high_ratings_of_those_who_rated(
+  tmp_path, rating, least, null, high, observed
+):
+  columns = _ratings([1]) | {'rating': rating * (600 // len(rating))}
+  path = logs.write(tmp_path / 'log.csv', columns)
+  found = guess.guess(path)
+  like, number = found.schema['tasks']
+  assert like['name'] == 'like' and like['at_least'] == least
+  assert like['null'] == number['null'] == null
+  splits = _prepared(path, found.schema, tmp_path).splits.values()
+  assert sum(split.positives['like'] for split in splits) == high
+  assert sum(split.observed['like'] for split in splits) == observed
+
+
+def test_a_task_of_high_ratings_beside_a_column_of_its_name(tmp_path):
+  columns = _ratings([1, 2, 3, 4, 5]) | {'like': [i % 3 for i in range(600)]}
+  found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  assert [task['name'] for task in found.schema['tasks']] == [
+    'high_rating',
+    'rating',
+  ]
+
+
+@pytest.mark.parametrize(
   ('changes', 'dropped'),
   [
-    ({'rating': [-1, 3, 6] * 200}, ()),  # somebody did not rate
-    ({'rating': [1, '', 3, 5] * 150}, ()),
-    ({'like': [i % 3 for i in range(600)]}, ()),
+    (dict.fromkeys(('like', 'high_rating'), [0, 1, 2] * 200), ()),  # both taken
     ({'rating': [*([1, 2, 3] * 199), 3, 4, 11]}, ()),  # hardly any is high
     ({'rating': [*([0.5, 0, 2] * 199), 1, 0, 1e9]}, ()),  # nor above the mean
     ({'rating': [1000 + i % 12 / 100 for i in range(600)]}, ()),  # all, of 1e3
