@@ -70,11 +70,23 @@ class Keeper:
       found = {'labels': wanted['labels'], **found}
       if found == wanted:
         change.put_fact(_SHAPE, wanted)
-    if found != wanted:
-      raise types.InputError(
-        f'{self.where}: is the state of another log (columns, tasks or idle'
-        ' time differ); name another place'
+    self._check_same(
+      found, wanted, ' (columns, tasks or idle time differ); name another place'
+    )
+
+  def _check_same(
+    self, found: dict[str, object], wanted: dict[str, object], why: str
+  ) -> None:
+    """Refuses a log that is described in another way."""
+    if found == wanted:
+      return
+    what, ranks = f'another log{why}', {state_lib.RANKS: None}
+    if found | ranks == wanted | ranks:
+      what = (
+        'data whose ranks of numbers begin at other values; name another place,'
+        ' or train on data that --extend made of these'
       )
+    raise types.InputError(f'{self.where}: is the state of {what}')
 
   def take_up(self, scorer: scorer_lib.Scorer) -> None:
     """Makes ready for a model, if it can go on with this state.
@@ -83,11 +95,11 @@ class Keeper:
       types.InputError: it can't.
     """
     shape = state_lib.shape(scorer.manifest)
-    if shape.described() != self._shape.described():
-      raise types.InputError(
-        f'{self.where}: is the state of another log than the model was trained'
-        ' on'
-      )
+    self._check_same(
+      self._shape.described(),
+      shape.described(),
+      ' than the model was trained on',
+    )
     # A model that is being replaced still answers.
     readers = dict(list(self._readers.items())[-1:])
     readers[id(scorer)] = _Model(scorer, shape)

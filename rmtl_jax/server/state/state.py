@@ -24,6 +24,8 @@ from rmtl_jax.server.state import records, stores
 from rmtl_jax.serving import log_columns, past
 
 _FOREVER = 2**63 - 1
+# Of what is described, the values at which ranks of labels begin.
+RANKS = 'ranks'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,12 +86,13 @@ class Shape:
           task.nullable,
           task.only_after,
           *([] if task.at_least is None else [task.at_least]),
-          *(task.edges or ()),
         ]
         for task in self.tasks
       ],
       'idle_ms': self.idle_ms,
     }
+    if ranks := {t.name: list(t.edges) for t in self.tasks if t.edges}:
+      found[RANKS] = ranks
     if self.events is not None:
       found['events'] = self.events.to_dict()
     if self.tastes:

@@ -78,6 +78,14 @@ def test_labels_that_mean_something_else_are_of_another_log(
     keeper_lib.Keeper(other, str(tmp_path))
 
 
+def test_ranks_that_begin_at_other_values(past_model, tmp_path):
+  model = rmtl_jax.load(past_model, warm_up=0)
+  with opened(model, str(tmp_path)) as keeper, keeper._writing() as change:
+    change.put_fact('shape', change.fact('shape') | {'ranks': {'stay': [2.0]}})
+  with pytest.raises(types.InputError, match='ranks of numbers begin at other'):
+    keeper_lib.Keeper(model, str(tmp_path))
+
+
 def test_a_state_that_does_not_say_what_labels_mean_goes_on(
   past_model, tmp_path
 ):
