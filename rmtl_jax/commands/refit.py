@@ -35,7 +35,7 @@ def execute(values: flags.FlagValues) -> int:
 
   live = progress.Progress(quiet=not processes.is_first())
   first = workdir.read(source)
-  workdir.own_manifest(first)
+  workdir.own_manifest(first, by_flag=False)
   record = common.interruptible(
     lambda number: run.train(
       None,
