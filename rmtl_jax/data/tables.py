@@ -6,7 +6,6 @@ import bisect
 import contextlib
 import dataclasses
 import re
-import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -105,10 +104,10 @@ def _columns(rows: Sequence[Any], path: str) -> dict[str, list[Any]]:
 def _reader(table: Any, path: str) -> pa.RecordBatchReader:
   """The batches of what speaks Arrow's C stream interface."""
   try:
-    with warnings.catch_warnings():
-      # Numbers among the names of a pandas frame become texts.
-      warnings.filterwarnings('ignore', 'The DataFrame has column names of mix')
-      return pa.RecordBatchReader.from_stream(table)
+    # Numbers among the names of a pandas frame become texts; Arrow warns.
+    if hasattr(table, 'set_axis') and len({*map(type, table.columns)}) > 1:
+      table = table.set_axis([str(name) for name in table.columns], axis=1)
+    return pa.RecordBatchReader.from_stream(table)
   except (pa.ArrowException, OverflowError):
     # Of a pandas frame, which does not say in which row.
     if not hasattr(table, 'items'):
