@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 
-import duckdb
 import numpy as np
 
 from rmtl_jax.config import kinds
@@ -30,9 +29,7 @@ _LARGEST_WEIGHT = 1e15
 
 
 def check(
-  connection: duckdb.DuckDBPyConnection,
-  table: source.SourceTable,
-  any_dates: bool = False,
+  connection: sql.Connection, table: source.SourceTable, any_dates: bool = False
 ) -> None:
   """Checks times, session keys, numbers, labels and the funnel, in one pass.
 
@@ -111,7 +108,7 @@ def time_fault(column: str, any_dates: bool = True) -> tuple[str, str, str]:
 
 
 def _date_fault(
-  connection: duckdb.DuckDBPyConnection, table: source.SourceTable
+  connection: sql.Connection, table: source.SourceTable
 ) -> raw.Fault:
   """The fault of a time before the year 2000 or after tomorrow."""
   today = datetime.datetime.now(datetime.UTC).timestamp() * 1000 // _DAY_MS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import duckdb
 import numpy as np
 
 from rmtl_jax.data import manifest as manifest_lib
@@ -12,7 +11,7 @@ _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
 def of_splits(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   encoded: encode.Encoded,
   rows: source.SourceTable,
   places: sessions.RowPlaces,
@@ -62,7 +61,7 @@ def of_splits(
 
 
 def session_rows(
-  connection: duckdb.DuckDBPyConnection, table: str, step: str
+  connection: sql.Connection, table: str, step: str
 ) -> dict[str, float]:
   """Quantiles and mean of the sessions' rows."""
   # The number of rows with step n is the number of sessions longer than n, so

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import duckdb
-
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import (
@@ -56,7 +54,7 @@ class Encoded:
 
 
 def encode(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   places: sessions.RowPlaces,
   options: prepare_config.PrepareConfig,
@@ -169,7 +167,7 @@ def encode(
 
 
 def _join(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   places: sessions.RowPlaces,
 ) -> tuple[str, str, str]:
@@ -188,7 +186,7 @@ def _join(
 
 
 def with_places(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   places: sessions.RowPlaces,
   table: str,
@@ -202,7 +200,7 @@ def with_places(
 
 
 def add_bins(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   joined: str,
   binned: list[source.SourceField],
   edges: dict[str, list[float]],
@@ -218,7 +216,7 @@ def add_bins(
 
 
 def apply(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   featured: str,
   rows: source.SourceTable,
   places: sessions.RowPlaces,
@@ -294,7 +292,7 @@ def apply(
 
 
 def _lists(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   featured: str,
   rows: source.SourceTable,
   options: prepare_config.PrepareConfig,
@@ -314,7 +312,7 @@ def _lists(
 
 
 def _sequences(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   featured: str,
   rows: source.SourceTable,
   vocabularies: dict[str, vocabulary.Vocabulary],
@@ -335,7 +333,7 @@ def _sequences(
 
 
 def _histories(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   past: str,
   rows: source.SourceTable,
   vocabularies: dict[str, vocabulary.Vocabulary],
@@ -363,7 +361,7 @@ def _value(
 
 
 def _constant(
-  connection: duckdb.DuckDBPyConnection, table: str, values: dict[str, str]
+  connection: sql.Connection, table: str, values: dict[str, str]
 ) -> tuple[str, ...]:
   """Names of the values (SQL) that are the same in all train rows."""
   if not values:
@@ -381,9 +379,7 @@ def _constant(
   )
 
 
-def _varies(
-  connection: duckdb.DuckDBPyConnection, table: str, value: str
-) -> bool:
+def _varies(connection: sql.Connection, table: str, value: str) -> bool:
   """Whether a value differs between train rows."""
   # Stops at the first row that differs.
   first = f'(SELECT {value} FROM {table} WHERE split = 0 LIMIT 1)'

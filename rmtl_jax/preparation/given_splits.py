@@ -6,8 +6,6 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-import duckdb
-
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
@@ -69,7 +67,7 @@ def sql_by_files(table: raw.RawTable, files: SplitFiles) -> str:
 
 
 def sql_by_column(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   table: raw.RawTable,
   options: prepare_config.PrepareConfig,
 ) -> str:

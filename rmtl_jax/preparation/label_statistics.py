@@ -9,8 +9,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import duckdb
-
 from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
@@ -18,7 +16,7 @@ from rmtl_jax.preparation import labels, source, sql
 
 
 def tasks(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   table: str,
   found: Sequence[source.SourceTask],
   where: str,
@@ -72,7 +70,7 @@ def of_files(
 
 
 def _task(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   table: str,
   task: source.SourceTask,
   where: str,
@@ -139,7 +137,7 @@ def _task(
 
 
 def _of_logarithms(
-  connection: duckdb.DuckDBPyConnection, table: str, y: str, mean: float
+  connection: sql.Connection, table: str, y: str, mean: float
 ) -> dict[str, float]:
   """Of labels above 0; zeros where there are none, or some below 0."""
   unit = f'avg({y} * ln({y} / {mean!r}))' if mean > 0 else '0.0'

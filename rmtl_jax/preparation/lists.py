@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-import duckdb
-
 from rmtl_jax.preparation import sql, vocabulary
 
 
@@ -29,7 +27,7 @@ class ListEncoding:
 
 
 def encode_lists(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: str,
   column: str,
   min_count: int,
@@ -61,7 +59,7 @@ def encode_lists(
 
 
 def encode_lists_by(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: str,
   column: str,
   width: int,
@@ -90,7 +88,7 @@ def _counts(flat: str, rows: str) -> str:
 
 
 def _encode_distinct(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   keys: str,
   width: int,
   build: Callable[[str], vocabulary.Vocabulary],
@@ -119,7 +117,7 @@ def _encode_distinct(
 
 
 def encode_sequences(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: str,
   column: str,
   values: vocabulary.Vocabulary,
@@ -163,9 +161,7 @@ def encode_sequences(
   return ListEncoding(table, values, width, cut)
 
 
-def _distinct(
-  connection: duckdb.DuckDBPyConnection, rows: str, column: str
-) -> str:
+def _distinct(connection: sql.Connection, rows: str, column: str) -> str:
   """Makes a table of lists that are not empty, counted over all and train."""
   # Lists repeat (an item's tags come with each of its rows), so each distinct
   # one is counted, unnested and looked up once.

@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import duckdb
-
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import lists, numbers, source, vocabulary
+from rmtl_jax.preparation import lists, numbers, source, sql, vocabulary
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import history
 
@@ -35,9 +33,7 @@ class Fitted:
 
 
 def record(
-  connection: duckdb.DuckDBPyConnection,
-  field: source.SourceField,
-  fitted: Fitted,
+  connection: sql.Connection, field: source.SourceField, fitted: Fitted
 ) -> manifest_lib.Field:
   """The field as the manifest records it, without a side that is inferred."""
   details = {'column': field.column or field.name, **field.details}
@@ -70,7 +66,7 @@ def record(
 
 
 def _bins(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   field: source.SourceField,
   table: str,
   edges: list[float],
@@ -87,7 +83,7 @@ def _bins(
 
 
 def bin_order(
-  connection: duckdb.DuckDBPyConnection, table: str, first: int = 1
+  connection: sql.Connection, table: str, first: int = 1
 ) -> list[int]:
   """The bins of a vocabulary's rows, from row `first` on."""
   found = connection.execute(

@@ -7,8 +7,6 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
-import duckdb
-
 from rmtl_jax.preparation import source, sql
 
 # Equally full bins of a numeric field, for piecewise-linear encodings.
@@ -54,9 +52,7 @@ def is_missing(value: str) -> str:
 
 
 def fit_bin_edges(
-  connection: duckdb.DuckDBPyConnection,
-  rows: str,
-  fields: Sequence[source.SourceField],
+  connection: sql.Connection, rows: str, fields: Sequence[source.SourceField]
 ) -> dict[str, list[float]]:
   """Fits the inner edges of quantile bins on train rows.
 
@@ -99,10 +95,7 @@ def fit_bin_edges(
 
 
 def _without_empty_bins(
-  connection: duckdb.DuckDBPyConnection,
-  train: str,
-  column: str,
-  edges: list[float],
+  connection: sql.Connection, train: str, column: str, edges: list[float]
 ) -> list[float]:
   """Leaves out the edge behind each bin that none of the rows is in.
 
@@ -144,9 +137,7 @@ def _bin_of(value: str, edges: Sequence[float]) -> str:
 
 
 def fit_normalisations(
-  connection: duckdb.DuckDBPyConnection,
-  rows: str,
-  columns: Sequence[str],
+  connection: sql.Connection, rows: str, columns: Sequence[str]
 ) -> dict[str, Normalisation]:
   """Fits mean and deviation of columns on train rows.
 
@@ -185,9 +176,7 @@ def fit_normalisations(
 
 
 def fit_quantiles(
-  connection: duckdb.DuckDBPyConnection,
-  rows: str,
-  values: Mapping[str, str],
+  connection: sql.Connection, rows: str, values: Mapping[str, str]
 ) -> dict[str, list[float]]:
   """Fits quantiles on train rows, the edges of `BINS` equally full bins.
 
@@ -234,7 +223,7 @@ def repeated(edges: Sequence[float]) -> list[float]:
 
 
 @contextlib.contextmanager
-def _one_thread(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+def _one_thread(connection: sql.Connection) -> Iterator[None]:
   """Runs DuckDB on one thread, so that sums have a fixed order."""
   before = sql.fetch_value(connection, "SELECT current_setting('threads')")
   connection.execute('SET threads = 1')

@@ -14,8 +14,6 @@ import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import duckdb
-
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
@@ -138,7 +136,7 @@ def _prepare(
 
 
 def _run(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   reader: source.Reader,
   config: prepare_config.PrepareConfig,
   directory: pathlib.Path,
@@ -227,7 +225,7 @@ def _delays(name: str, rows: source.SourceTable) -> dict[str, Any]:
 
 
 def _find_places(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   config: prepare_config.PrepareConfig,
   rule: splits.SplitRule,
@@ -327,7 +325,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _report(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   encoded: encode.Encoded,
   rows: source.SourceTable,
   places: sessions.RowPlaces,

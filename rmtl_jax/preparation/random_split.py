@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import duckdb
-
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sessions, source, splits, sql
@@ -21,7 +19,7 @@ _EARLIER = 'random row before the test period'
 
 
 def set_apart(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   rule: splits.SplitRule,
   idle_ms: int,
@@ -74,7 +72,7 @@ def set_apart(
 
 
 def _boundaries(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   rule: splits.SplitRule,
   idle_ms: int,
@@ -96,9 +94,7 @@ def _boundaries(
   return places.boundaries[:2]
 
 
-def _marked(
-  connection: duckdb.DuckDBPyConnection, relation: str, start: int
-) -> str:
+def _marked(connection: sql.Connection, relation: str, start: int) -> str:
   place = manifest_lib.ALL_SPLITS.index(manifest_lib.RANDOM)
   return sql.create_view(
     connection,

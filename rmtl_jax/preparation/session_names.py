@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import duckdb
-
 from rmtl_jax.preparation import sessions, sql
 
 # Rows that must be sorted before the whole log is checked for it.
@@ -18,7 +16,7 @@ _SAMPLE = 10_000
 
 
 def split_named_sessions(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   relation: str,
   split_ratio: Sequence[int],
   identity: Sequence[str] = (),
@@ -89,10 +87,7 @@ def split_named_sessions(
 
 
 def _has_duplicates(
-  connection: duckdb.DuckDBPyConnection,
-  relation: str,
-  found: str,
-  identity: Sequence[str],
+  connection: sql.Connection, relation: str, found: str, identity: Sequence[str]
 ) -> bool:
   """Whether rows of one session and time are equal in all of `identity`."""
   # Logs are often written session after session, in the order of time. Where
@@ -127,9 +122,7 @@ def _has_duplicates(
   return repeated
 
 
-def _rises(
-  connection: duckdb.DuckDBPyConnection, rows: str, found: str
-) -> bool:
+def _rises(connection: sql.Connection, rows: str, found: str) -> bool:
   """Whether each session is one run of rows with strictly rising time.
 
   `found` has a row for each session of the rows.
@@ -146,9 +139,7 @@ def _rises(
 
 
 def _view(
-  connection: duckdb.DuckDBPyConnection,
-  found: str,
-  boundaries: sessions.Boundaries,
+  connection: sql.Connection, found: str, boundaries: sessions.Boundaries
 ) -> str:
   """Makes a view of sessions with their split and the split's end."""
   return sql.create_view(
@@ -159,7 +150,7 @@ def _view(
 
 
 def _drop_late(
-  connection: duckdb.DuckDBPyConnection, relation: str, found: str, places: str
+  connection: sql.Connection, relation: str, found: str, places: str
 ) -> str:
   """Recounts sessions without the rows at or after their split's end.
 

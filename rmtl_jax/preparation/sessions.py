@@ -12,8 +12,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import duckdb
-
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
 
@@ -127,7 +125,7 @@ class RowPlaces:
 
 
 def number_sessions(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   relation: str,
   idle_ms: int,
   *,
@@ -191,7 +189,7 @@ def number_sessions(
 
 
 def split_sessions(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   numbered: NumberedRows,
   split_ratio: Sequence[int] = (),
   delay_ms: int = 0,
@@ -246,7 +244,7 @@ def split_sessions(
 
 
 def place_rows(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   numbered: NumberedRows,
   found: str,
   delay_ms: int = 0,
@@ -305,9 +303,7 @@ def place_rows(
 
 
 def find_boundaries(
-  connection: duckdb.DuckDBPyConnection,
-  by_start: str,
-  split_ratio: Sequence[int],
+  connection: sql.Connection, by_start: str, split_ratio: Sequence[int]
 ) -> tuple[int | None, int | None]:
   """Finds the boundaries for `split_sessions`."""
   reached = [split_ratio[0], split_ratio[0] + split_ratio[1]]
@@ -354,7 +350,7 @@ def split_end_sql(split: str, boundaries: Boundaries) -> str:
 
 
 def _mark(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   ordered: str,
   keys: Sequence[str],
   kept: str,
@@ -392,7 +388,7 @@ def _reaches(column: str, boundary: int | None) -> str:
 
 
 def _find_duplicates(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   marked: str,
   relation: str,
   identity: Sequence[str],
@@ -415,10 +411,7 @@ def _find_duplicates(
 
 
 def _without(
-  connection: duckdb.DuckDBPyConnection,
-  marked: str,
-  duplicates: str,
-  kept: str,
+  connection: sql.Connection, marked: str, duplicates: str, kept: str
 ) -> str:
   """Copies the marked rows without the duplicates, in order."""
   # A duplicate is never a session's first row, so no number gets lost.
@@ -455,7 +448,7 @@ def session_list(numbered: NumberedRows, *carried: str) -> str:
   )
 
 
-def add_session_ids(connection: duckdb.DuckDBPyConnection, ordered: str) -> str:
+def add_session_ids(connection: sql.Connection, ordered: str) -> str:
   """Replaces a table of ordered sessions by one with two more columns.
 
   `session_id` BIGINT is the session's position, `before` BIGINT the number of
@@ -475,7 +468,7 @@ def add_session_ids(connection: duckdb.DuckDBPyConnection, ordered: str) -> str:
 
 
 def count_by_split(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   table: str,
   *wanted: str,
 ) -> tuple[tuple[int, ...], ...]:

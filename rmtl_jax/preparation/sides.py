@@ -10,8 +10,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import duckdb
-
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
 
@@ -21,7 +19,7 @@ MIN_CONSTANT = 0.95
 
 
 def infer_sides(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   table: str,
   fields: Sequence[manifest_lib.Field],
   item_field: str | None,
@@ -117,7 +115,7 @@ def _side(of_item: float, of_user: float) -> str:
 
 
 def _constant_fractions(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   table: str,
   columns: Sequence[str],
   key: str,
@@ -150,7 +148,7 @@ def _constant_fractions(
 
 
 def _varying(
-  connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str]
+  connection: sql.Connection, table: str, columns: Sequence[str]
 ) -> list[bool]:
   """For each column, whether train rows differ in it."""
   differ = ', '.join(f'min({column}) <> max({column})' for column in columns)

@@ -35,8 +35,6 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import duckdb
-
 from rmtl_jax.config import kinds
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import sql
@@ -372,7 +370,7 @@ class SourceTable:
 
 
 def make_view(
-  connection: duckdb.DuckDBPyConnection, columns: Mapping[str, str], rows: str
+  connection: sql.Connection, columns: Mapping[str, str], rows: str
 ) -> str:
   """Makes a view with SQL of columns, by name, from SQL of rows."""
   listed = ', '.join(f'{e} AS {sql.quote(name)}' for name, e in columns.items())
@@ -380,6 +378,6 @@ def make_view(
 
 
 Reader = Callable[
-  [duckdb.DuckDBPyConnection, pathlib.Path, prepare_config.PrepareConfig],
+  [sql.Connection, pathlib.Path, prepare_config.PrepareConfig],
   SourceTable,
 ]

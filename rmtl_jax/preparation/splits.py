@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import duckdb
-
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import sessions, source, sql, windows
@@ -151,7 +149,7 @@ def parse_dates(dates: tuple[str, ...]) -> tuple[int, int]:
 
 
 def split_sessions(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   numbered: sessions.NumberedRows,
   rule: SplitRule,
   end: int | None = None,
@@ -202,9 +200,7 @@ def split_sessions(
 
 
 def _whole_keys(
-  connection: duckdb.DuckDBPyConnection,
-  numbered: sessions.NumberedRows,
-  rule: SplitRule,
+  connection: sql.Connection, numbered: sessions.NumberedRows, rule: SplitRule
 ) -> tuple[str, ...]:
   """`user` if all rows of each user are in one split.
 
@@ -222,7 +218,7 @@ def _whole_keys(
 
 
 def without_split(
-  connection: duckdb.DuckDBPyConnection, rows: source.SourceTable
+  connection: sql.Connection, rows: source.SourceTable
 ) -> source.SourceTable:
   """The reader's rows without their own `split`, which their places have."""
   if not rows.has_split:
@@ -265,9 +261,7 @@ def _before(order: str) -> str:
   return f'CAST(sum(rows) OVER (ORDER BY {order}) - rows AS BIGINT)'
 
 
-def _given(
-  connection: duckdb.DuckDBPyConnection, found: str, rule: SplitRule
-) -> str:
+def _given(connection: sql.Connection, found: str, rule: SplitRule) -> str:
   """SQL of the sessions with the log's `split`, validation filled."""
   if sql.any_row(connection, found, 'split = 1'):
     return found

@@ -15,6 +15,9 @@ import pyarrow as pa
 
 from rmtl_jax import types
 
+# What a `connection` is, everywhere.
+Connection = duckdb.DuckDBPyConnection
+
 # Integer types that fit a BIGINT.
 INTEGERS = (
   'TINYINT',
@@ -180,34 +183,32 @@ def unique_name(prefix: str) -> str:
   return f'{prefix}_{next(_numbers)}'
 
 
-def create_table(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+def create_table(connection: Connection, query: str) -> str:
   """Makes a table of a query's rows; returns its name."""
   table = unique_name('table')
   connection.execute(f'CREATE TABLE {table} AS {query}')
   return table
 
 
-def create_view(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+def create_view(connection: Connection, query: str) -> str:
   """Makes a view of a query; returns its name."""
   view = unique_name('view')
   connection.execute(f'CREATE VIEW {view} AS {query}')
   return view
 
 
-def drop_tables(connection: duckdb.DuckDBPyConnection, *tables: str) -> None:
+def drop_tables(connection: Connection, *tables: str) -> None:
   """Drops tables."""
   for table in tables:
     connection.execute(f'DROP TABLE {table}')
 
 
-def fetch_value(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
+def fetch_value(connection: Connection, query: str) -> Any:
   """The first value of a query's single row."""
   return fetch_row(connection, query)[0]
 
 
-def fetch_row(
-  connection: duckdb.DuckDBPyConnection, query: str
-) -> tuple[Any, ...]:
+def fetch_row(connection: Connection, query: str) -> tuple[Any, ...]:
   """The single row of a query."""
   # fetchall, not fetchone: an unread result blocks the connection.
   rows = connection.execute(query).fetchall()
@@ -215,9 +216,7 @@ def fetch_row(
   return rows[0]
 
 
-def insert(
-  connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table
-) -> None:
+def insert(connection: Connection, table: str, rows: pa.Table) -> None:
   """Inserts rows into a table, by the names of its columns."""
   connection.register('inserted', rows)
   connection.execute(f'INSERT INTO {table} BY NAME FROM inserted')
@@ -265,23 +264,19 @@ def scan_files(
     yield f'read_{kind}({listed}, hive_partitioning = false{options})'
 
 
-def any_row(
-  connection: duckdb.DuckDBPyConnection, rows: str, condition: str
-) -> bool:
+def any_row(connection: Connection, rows: str, condition: str) -> bool:
   """Whether a condition is true of any row of a table or subquery."""
   found = f'SELECT 1 FROM {rows} WHERE {condition} LIMIT 1'
   return fetch_row(connection, f'SELECT count(*) FROM ({found})')[0] > 0
 
 
-def has_table(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+def has_table(connection: Connection, name: str) -> bool:
   """Whether there is a table or view of that name."""
   found = 'FROM information_schema.tables WHERE table_name'
   return any_row(connection, f'(SELECT 1 {found} = {literal(name)})', 'true')
 
 
-def column_types(
-  connection: duckdb.DuckDBPyConnection, relation: str
-) -> dict[str, str]:
+def column_types(connection: Connection, relation: str) -> dict[str, str]:
   """DuckDB types of a relation's columns."""
   found = connection.execute(f'DESCRIBE SELECT * FROM {relation}').fetchall()
   return {name: kind for name, kind, *_ in found}
@@ -308,9 +303,7 @@ def retyped(known: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def joins_as_written(
-  connection: duckdb.DuckDBPyConnection,
-) -> Iterator[None]:
+def joins_as_written(connection: Connection) -> Iterator[None]:
   """Has DuckDB join in the order in which a query names its relations.
 
   Looking for a better order of dozens of left joins, where none is better,
@@ -370,7 +363,7 @@ def name_errors(path: str | pathlib.Path, what: str) -> Iterator[None]:
 
 def connect(
   memory_limit: str = '', threads: int = 0, temp_dir: str = ''
-) -> duckdb.DuckDBPyConnection:
+) -> Connection:
   """An in-memory database that spills to `temp_dir`; times are UTC.
 
   Args:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import duckdb
-
 from rmtl_jax.preparation import source, sql
 
 
@@ -37,7 +35,7 @@ def by_table(numbered: str, are_names: bool) -> UserNumbers:
   return UserNumbers('u.number', join, numbered if are_names else '')
 
 
-def names(connection: duckdb.DuckDBPyConnection, rows: str) -> str:
+def names(connection: sql.Connection, rows: str) -> str:
   """Makes a table of the users of rows: `key` and `name`, in order of names."""
   return sql.create_table(
     connection,
@@ -47,7 +45,7 @@ def names(connection: duckdb.DuckDBPyConnection, rows: str) -> str:
 
 
 def number(
-  connection: duckdb.DuckDBPyConnection, relation: str, rows: source.SourceTable
+  connection: sql.Connection, relation: str, rows: source.SourceTable
 ) -> UserNumbers:
   """Numbers the users of a log.
 

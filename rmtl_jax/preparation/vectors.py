@@ -13,7 +13,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -44,7 +43,7 @@ class Written:
 
 
 def write(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   fields: Sequence[manifest_lib.Field],
   vocabularies: dict[str, vocabulary.Vocabulary],
   directory: pathlib.Path,
@@ -92,7 +91,7 @@ class _Found:
 
 
 def _read(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   asked: dict[str, Any],
   known: vocabulary.Vocabulary,
 ) -> _Found:
@@ -154,7 +153,7 @@ def _check_columns(path: pathlib.Path, asked: dict[str, Any]) -> None:
 
 
 def _check(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   table: str,
   path: pathlib.Path,
   asked: dict[str, Any],

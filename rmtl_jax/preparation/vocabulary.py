@@ -13,8 +13,6 @@ import hashlib
 import pathlib
 from collections.abc import Mapping, Sequence
 
-import duckdb
-
 from rmtl_jax.preparation import sql
 
 # Columns of one pass; GROUPING_ID has 64 bits.
@@ -60,9 +58,7 @@ class Vocabulary:
     given = f'{sql.null_if_empty(value)} IS NOT NULL'
     return f'coalesce({found}, CASE WHEN {given} THEN {other} ELSE 0 END)'
 
-  def write(
-    self, connection: duckdb.DuckDBPyConnection, path: pathlib.Path
-  ) -> None:
+  def write(self, connection: sql.Connection, path: pathlib.Path) -> None:
     """Writes `value` (null in row 0) and `count`, in the order of ids."""
     buckets = ''.join(
       f' UNION ALL SELECT {self.size - self.buckets + i},'
@@ -95,10 +91,7 @@ def bucket_of(text: str, buckets: int) -> int:
 
 
 def build(
-  connection: duckdb.DuckDBPyConnection,
-  counts: str,
-  min_count: int,
-  buckets: int = 0,
+  connection: sql.Connection, counts: str, min_count: int, buckets: int = 0
 ) -> Vocabulary:
   """Numbers the values with at least `min_count` train rows.
 
@@ -113,10 +106,7 @@ def build(
 
 
 def _number(
-  connection: duckdb.DuckDBPyConnection,
-  counts: str,
-  min_count: int,
-  kind: str = '',
+  connection: sql.Connection, counts: str, min_count: int, kind: str = ''
 ) -> str:
   """Makes the table of a vocabulary, as `build` does; `kind` is the key's."""
   table = sql.unique_name('vocabulary')
@@ -137,7 +127,7 @@ def _number(
 
 
 def _sizes(
-  connection: duckdb.DuckDBPyConnection, tables: Sequence[str]
+  connection: sql.Connection, tables: Sequence[str]
 ) -> list[tuple[int, int]]:
   """Kept values, and train values of no row, of each vocabulary's table."""
   counts = ' UNION ALL '.join(
@@ -152,11 +142,7 @@ def _sizes(
 
 
 def _vocabulary(
-  connection: duckdb.DuckDBPyConnection,
-  table: str,
-  size: int,
-  rest: int,
-  buckets: int,
+  connection: sql.Connection, table: str, size: int, rest: int, buckets: int
 ) -> Vocabulary:
   """A table of `_number`, its values of no row dealt out to the buckets."""
   if not buckets:
@@ -178,7 +164,7 @@ def _vocabulary(
 
 
 def build_categorical(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: str,
   min_counts: Mapping[str, int],
   buckets: Mapping[str, int] | None = None,

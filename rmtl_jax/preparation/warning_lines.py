@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import duckdb
-
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import encode, labels, source, splits, sql
@@ -73,9 +71,7 @@ def cut(rows: source.SourceTable, places: sessions_lib.RowPlaces) -> list[str]:
 
 
 def parted_users(
-  connection: duckdb.DuckDBPyConnection,
-  encoded: encode.Encoded,
-  rule: splits.SplitRule,
+  connection: sql.Connection, encoded: encode.Encoded, rule: splits.SplitRule
 ) -> list[str]:
   """Says that drawn users are in several splits, as their sessions are."""
   if rule.by != 'user':
@@ -114,7 +110,7 @@ def immature(
 
 
 def late(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   encoded: encode.Encoded,
   rows: source.SourceTable,
   places: sessions_lib.RowPlaces,
@@ -196,9 +192,7 @@ def _duration(seconds: float) -> str:
 
 
 def fields(
-  connection: duckdb.DuckDBPyConnection,
-  encoded: encode.Encoded,
-  rows: source.SourceTable,
+  connection: sql.Connection, encoded: encode.Encoded, rows: source.SourceTable
 ) -> list[str]:
   """Warns about fields that were likely declared by mistake."""
   warnings = []
@@ -221,7 +215,7 @@ def fields(
 
 
 def _null_texts(
-  connection: duckdb.DuckDBPyConnection, encoded: encode.Encoded
+  connection: sql.Connection, encoded: encode.Encoded
 ) -> list[tuple[str, str, int]]:
   """(field, value, train rows) of values that likely stand for nothing."""
   names = list(encoded.vocabularies)

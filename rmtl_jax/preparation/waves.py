@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import duckdb
-
 from rmtl_jax.preparation import sessions, source, splits, sql
 from rmtl_jax.preparation.raw import files as raw
 
@@ -12,7 +10,7 @@ _FEWEST, _MOST = 3, 10
 
 
 def warnings(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   places: sessions.RowPlaces,
   rule: splits.SplitRule,
@@ -38,9 +36,7 @@ def warnings(
   ]
 
 
-def _written(
-  connection: duckdb.DuckDBPyConnection, rows: source.SourceTable
-) -> list[str]:
+def _written(connection: sql.Connection, rows: source.SourceTable) -> list[str]:
   """The times as `split_values` takes them; none of text with a pattern."""
   name = raw.PREFIX + rows.time_column
   kind = sql.column_types(connection, rows.table.name).get(name, 'VARCHAR')

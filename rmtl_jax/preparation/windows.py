@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 
-import duckdb
-
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import source, sql
@@ -91,9 +89,7 @@ def shown(ms: int) -> str:
 
 
 def restrict(
-  connection: duckdb.DuckDBPyConnection,
-  rows: source.SourceTable,
-  window: Window,
+  connection: sql.Connection, rows: source.SourceTable, window: Window
 ) -> source.SourceTable:
   """Leaves out the rows outside of a window.
 

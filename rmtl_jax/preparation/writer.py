@@ -12,8 +12,6 @@ import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
-import duckdb
-
 from rmtl_jax import partial, types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, reading
@@ -88,7 +86,7 @@ def new_directory(
 
 
 def write_parts(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: encode.Encoded,
   directory: pathlib.Path,
   rows_per_file: int,
@@ -141,7 +139,7 @@ def write_parts(
 
 
 def _run_concurrently(
-  connection: duckdb.DuckDBPyConnection, queries: Sequence[str]
+  connection: sql.Connection, queries: Sequence[str]
 ) -> Iterator[None]:
   """Runs queries in as many threads as DuckDB has; yields in order."""
   # One file alone leaves a core idle while its last row groups are encoded.
@@ -162,9 +160,7 @@ def _run_concurrently(
 
 
 def write_vocabularies(
-  connection: duckdb.DuckDBPyConnection,
-  rows: encode.Encoded,
-  directory: pathlib.Path,
+  connection: sql.Connection, rows: encode.Encoded, directory: pathlib.Path
 ) -> None:
   """Writes DIRECTORY/vocabulary/<field>.parquet."""
   (directory / 'vocabulary').mkdir()

@@ -18,8 +18,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import duckdb
-
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import labels, ranks, sessions, source, sql
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
@@ -50,7 +48,7 @@ class Earlier:
 
 
 def add_features(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   places: sessions.RowPlaces,
   config: prepare_config.PrepareConfig,
@@ -102,7 +100,7 @@ def add_features(
 
 
 def with_edges(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   places: sessions.RowPlaces,
 ) -> source.SourceTable:
@@ -125,7 +123,7 @@ def with_edges(
 
 
 def compute_features(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   places: sessions.RowPlaces,
   groups: tuple[str, ...],
@@ -182,7 +180,7 @@ def compute_features(
 
 
 def _with_keys(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   places: sessions.RowPlaces,
   groups: tuple[str, ...],
@@ -216,7 +214,7 @@ def _with_keys(
 
 
 def _compute_groups(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   keyed: str,
   rows: source.SourceTable,
   groups: tuple[str, ...],
@@ -263,7 +261,7 @@ def _compute_groups(
 
 
 def _windows(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   keyed: str,
   features: Sequence[asof_windows.Feature],
   earlier: Earlier | None,
@@ -293,7 +291,7 @@ def _value(feature: asof_windows.Feature, earlier: Earlier) -> str:
 
 
 def join(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   table: str,
   fields: tuple[source.SourceField, ...],

@@ -11,8 +11,6 @@ import bisect
 from collections.abc import Sequence
 from typing import Any
 
-import duckdb
-
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.as_of import rates as asof_rates
 
@@ -50,7 +48,7 @@ def _names(task: source.SourceTask) -> tuple[str, ...]:
 
 
 def make_feedback(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   keyed: str,
   tasks: Sequence[source.SourceTask],
   train: Sequence[float],
@@ -189,7 +187,7 @@ def bin_of_row_before(edges: Sequence[float]) -> str:
 
 
 def row_before_id(
-  connection: duckdb.DuckDBPyConnection, vocabulary: str, edges: Sequence[float]
+  connection: sql.Connection, vocabulary: str, edges: Sequence[float]
 ) -> int:
   """Finds the vocabulary row of `bin_of_row_before`; 0 if there is none.
 

@@ -9,8 +9,6 @@ twice stands twice.
 
 from __future__ import annotations
 
-import duckdb
-
 from rmtl_jax.preparation import source, sql
 
 GROUP = 'history'
@@ -39,7 +37,7 @@ def is_history(field: source.SourceField) -> bool:
 
 
 def encode_histories(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: str,
   item: str,
   vocabulary: str,

@@ -16,8 +16,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import duckdb
-
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import ranks, source, sql
@@ -102,7 +100,7 @@ def weight(task: source.SourceTask) -> int:
 
 
 def make_rates(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   keyed: str,
   keys: Sequence[Key],
   tasks: Sequence[source.SourceTask],
@@ -185,7 +183,7 @@ def rate_details(
 
 
 def train_rates(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   keyed: str,
   tasks: Sequence[source.SourceTask],
   is_train: Sequence[str],

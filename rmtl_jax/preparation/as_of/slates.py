@@ -17,8 +17,6 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import duckdb
-
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.schema import fields as fields_lib
@@ -94,9 +92,7 @@ def fields_of(rows: source.SourceTable) -> list[source.SourceField]:
   ]
 
 
-def find(
-  connection: duckdb.DuckDBPyConnection, rows: source.SourceTable
-) -> Found:
+def find(connection: sql.Connection, rows: source.SourceTable) -> Found:
   """Looks at the log's own sessions; those without an id are not counted."""
   return found_of(rows, sql.fetch_row(connection, find_sql(rows, rows.view)))
 

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-import duckdb
-
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source, sql
@@ -51,7 +49,7 @@ def fields_of(rows: source.SourceTable) -> list[source.SourceField]:
 
 
 def find(
-  connection: duckdb.DuckDBPyConnection, rows: source.SourceTable
+  connection: sql.Connection, rows: source.SourceTable
 ) -> tuple[str, ...]:
   """Names of the fields that differ most within users, most first.
 

@@ -13,7 +13,6 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import duckdb
 import numpy as np
 
 from rmtl_jax.data import manifest as manifest_lib
@@ -32,7 +31,7 @@ ALIKE, DIFFERENT = 0.1, 0.25
 
 
 def of_fields(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   data_dir: pathlib.Path,
   manifest: manifest_lib.Manifest,
   progress: Callable[[str, float], None] = lambda label, fraction: None,
@@ -158,7 +157,7 @@ class Groups(NamedTuple):
 
 
 def grouped(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   data_dir: pathlib.Path,
   rows: Mapping[str, str],
   field: manifest_lib.Field,
@@ -191,7 +190,7 @@ def _of_bins(edges: np.ndarray, sums: Mapping[str, np.ndarray]) -> Groups:
 
 
 def _count_bins(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   data_dir: pathlib.Path,
   rows: Mapping[str, str],
   field: manifest_lib.Field,
@@ -229,7 +228,7 @@ def _count_bins(
 
 
 def _of_number(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   data_dir: pathlib.Path,
   rows: Mapping[str, str],
   field: manifest_lib.Field,
@@ -243,7 +242,7 @@ def _of_number(
 
 
 def _count_values(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   data_dir: pathlib.Path,
   rows: Mapping[str, str],
   field: manifest_lib.Field,
@@ -291,7 +290,7 @@ def known_rows(field: manifest_lib.Field) -> slice:
 
 
 def _of_values(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   data_dir: pathlib.Path,
   rows: Mapping[str, str],
   field: manifest_lib.Field,
@@ -327,7 +326,7 @@ def _moved(train: np.ndarray, other: np.ndarray) -> list[Any]:
 
 
 def _name_values(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   data_dir: pathlib.Path,
   manifest: manifest_lib.Manifest,
   record: Record,

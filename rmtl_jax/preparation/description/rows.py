@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import duckdb
 import numpy as np
 
 from rmtl_jax.data import manifest as manifest_lib
@@ -29,7 +28,7 @@ _QUANTILES = {'median': 50, 'p90': 90, 'p99': 99}
 
 
 def over_time(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   data_dir: pathlib.Path,
   rows: Mapping[str, str],
   tasks: Sequence[manifest_lib.Task],
@@ -84,7 +83,7 @@ def over_time(
 
 
 def _ends(
-  connection: duckdb.DuckDBPyConnection, where: pathlib.Path, relation: str
+  connection: sql.Connection, where: pathlib.Path, relation: str
 ) -> list[int]:
   """The first and the last time of a split."""
   time = 'CAST(timestamp AS BIGINT)'
@@ -98,9 +97,7 @@ def _ends(
 
 
 def together(
-  connection: duckdb.DuckDBPyConnection,
-  train: str,
-  tasks: Sequence[manifest_lib.Task],
+  connection: sql.Connection, train: str, tasks: Sequence[manifest_lib.Task]
 ) -> Record:
   """How labels of train rows go together.
 
@@ -125,7 +122,7 @@ def together(
 
 
 def session_lengths(
-  connection: duckdb.DuckDBPyConnection, rows: Mapping[str, str]
+  connection: sql.Connection, rows: Mapping[str, str]
 ) -> dict[str, Record]:
   """Rows of a session in every split.
 

@@ -10,7 +10,6 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-import duckdb
 import numpy as np
 
 from rmtl_jax.data import manifest as manifest_lib
@@ -36,7 +35,7 @@ class Drift:
 
 
 def of_new_rows(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   encoded: encoding.Encoding,
   train: Sequence[pathlib.Path],
 ) -> Drift:
@@ -62,7 +61,7 @@ def of_new_rows(
 
 
 def _of_values(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   encoded: encoding.Encoding,
   field: manifest_lib.Field,
 ) -> dict[str, np.ndarray]:
@@ -82,7 +81,7 @@ def _of_values(
 
 
 def _of_number(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   encoded: encoding.Encoding,
   field: manifest_lib.Field,
   train: Sequence[pathlib.Path],

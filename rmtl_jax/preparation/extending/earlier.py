@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import duckdb
-
 from rmtl_jax.preparation import sessions, source, sql
 from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
@@ -23,7 +21,7 @@ from rmtl_jax.preparation.extending import past as past_lib
 
 
 def find(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   past: past_lib.Past,
   boundaries: sessions.Boundaries,
@@ -108,7 +106,7 @@ def _split_end(boundaries: sessions.Boundaries) -> str:
 
 
 def _open_rows(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   seen: str,
   boundaries: sessions.Boundaries,
@@ -126,7 +124,7 @@ def _open_rows(
 
 
 def _count(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   seen: str,
   keys: Sequence[str],
@@ -174,7 +172,7 @@ def _count(
 
 
 def _positive(
-  connection: duckdb.DuckDBPyConnection, rows: source.SourceTable, seen: str
+  connection: sql.Connection, rows: source.SourceTable, seen: str
 ) -> str:
   """Makes a table of the past rows of new rows' users with a positive."""
   user = sql.null_if_empty('"user"')
@@ -188,7 +186,7 @@ def _positive(
 
 
 def _known_sums(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   counted: str,
   key: Sequence[str],
@@ -205,7 +203,7 @@ def _known_sums(
 
 
 def shown(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   past: past_lib.Past,
   boundaries: sessions.Boundaries,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import duckdb
-
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import (
@@ -56,7 +54,7 @@ def fields_of(
 
 
 def apply(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   places: sessions.RowPlaces,
   base: settings.Base,
@@ -124,7 +122,7 @@ def apply(
 
 
 def _with_bins(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   places: sessions.RowPlaces,
   base: settings.Base,
@@ -142,7 +140,7 @@ def _with_bins(
 
 
 def _grow(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   field: source.SourceField,
   featured: str,
   base: settings.Base,
@@ -168,7 +166,7 @@ def _grow(
 
 
 def _past_counts(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   field: source.SourceField,
   featured: str,
   base: settings.Base,
@@ -196,7 +194,7 @@ def _past_counts(
 
 
 def _lists(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   field: source.SourceField,
   featured: str,
   base: settings.Base,
@@ -219,7 +217,7 @@ def _lists(
 
 
 def _sequences(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   featured: str,
   base: settings.Base,
@@ -244,7 +242,7 @@ def _sequences(
 
 
 def _histories(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   places: sessions.RowPlaces,
   found: dict[str, vocabulary.Vocabulary],
@@ -271,7 +269,7 @@ def _histories(
 
 
 def _users(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   featured: str,
   past: past_lib.Past,
@@ -309,7 +307,7 @@ def _users(
 
 
 def _sized(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   field: manifest_lib.Field,
   grown: dict[str, vocabularies.Grown],
 ) -> manifest_lib.Field:

@@ -12,8 +12,6 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 
-import duckdb
-
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
@@ -53,7 +51,7 @@ Progress = Callable[[str, float], None]
 
 
 def run(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   reader: source.Reader,
   config: prepare_config.PrepareConfig,
   base: settings.Base,
@@ -116,7 +114,7 @@ def run(
 
 
 def _new_alone(
-  connection: duckdb.DuckDBPyConnection, rows: source.SourceTable
+  connection: sql.Connection, rows: source.SourceTable
 ) -> source.SourceTable:
   """Leaves out the past rows that a reader of events has joined."""
   if not rows.open_events:
@@ -139,7 +137,7 @@ def _with_levels(
 
 
 def _find_seam(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   base: settings.Base,
   past: past_lib.Past,
@@ -171,7 +169,7 @@ def _find_seam(
 
 
 def _add(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   config: prepare_config.PrepareConfig,
   base: settings.Base,
@@ -244,7 +242,7 @@ def _counted_on(rows: encode.Encoded, first_row: int) -> encode.Encoded:
 
 
 def _with_features(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   base: settings.Base,
   past: past_lib.Past,
@@ -297,7 +295,7 @@ def _declared(field: manifest_lib.Field) -> source.SourceField:
 
 
 def _write_vocabularies(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   encoded: encoding.Encoding,
   base: settings.Base,
   directory: pathlib.Path,
@@ -318,7 +316,7 @@ def _write_vocabularies(
 
 
 def _write_past(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   stitched: stitch.Stitched,
   past: past_lib.Past,

@@ -26,8 +26,6 @@ import dataclasses
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
-import duckdb
-
 from rmtl_jax import types
 from rmtl_jax.preparation import labels, sessions, source, sql
 from rmtl_jax.preparation.as_of import rates as asof_rates
@@ -69,7 +67,7 @@ def files(data_dir: pathlib.Path) -> list[pathlib.Path]:
 
 
 def write(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   places: sessions.RowPlaces,
   users: str,
@@ -103,7 +101,7 @@ def write(
 
 
 def write_rows(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   session: str,
   places: str,
@@ -180,7 +178,7 @@ def columns_of_labels(rows: source.SourceTable) -> Iterator[str]:
 
 
 def write_users(
-  connection: duckdb.DuckDBPyConnection, query: str, folder: pathlib.Path
+  connection: sql.Connection, query: str, folder: pathlib.Path
 ) -> None:
   """Writes `name` and `number` of the users of a query."""
   path = sql.literal(str(folder / USERS))
@@ -188,7 +186,7 @@ def write_users(
 
 
 def write_events(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   events: str,
   folder: pathlib.Path,
   first_row: int = 0,
@@ -227,7 +225,7 @@ class Past:
 
 
 def next_row(
-  connection: duckdb.DuckDBPyConnection, data_dir: pathlib.Path, raw_rows: int
+  connection: sql.Connection, data_dir: pathlib.Path, raw_rows: int
 ) -> int:
   """The `row_id` of the first new row: none that is taken.
 
@@ -243,9 +241,7 @@ def next_row(
 
 
 def register_events(
-  connection: duckdb.DuckDBPyConnection,
-  data_dir: pathlib.Path,
-  first_row: int,
+  connection: sql.Connection, data_dir: pathlib.Path, first_row: int
 ) -> None:
   """Makes `pairs.PAST`, for readers of events; nothing for other logs."""
   path = data_dir / FOLDER / EVENTS
@@ -262,7 +258,7 @@ def register_events(
 
 @contextlib.contextmanager
 def open_past(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   data_dir: pathlib.Path,
   rows: source.SourceTable,
   first_row: int,

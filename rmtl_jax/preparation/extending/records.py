@@ -6,11 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import duckdb
-
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import counts, source, warning_lines, windows
+from rmtl_jax.preparation import counts, source, sql, warning_lines, windows
 from rmtl_jax.preparation.extending import (
   drift,
   encoding,
@@ -24,7 +22,7 @@ _REPLACED = ('split', 'split_dates', 'until')
 
 
 def manifest(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   config: prepare_config.PrepareConfig,
   base: settings.Base,
@@ -75,7 +73,7 @@ def manifest(
 
 
 def _report(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   base: settings.Base,
   stitched: stitch.Stitched,

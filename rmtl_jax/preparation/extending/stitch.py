@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import duckdb
-
 from rmtl_jax.preparation import sessions, source, sql
 from rmtl_jax.preparation.extending import past as past_lib
 
@@ -29,7 +27,7 @@ class Stitched:
 
 
 def place(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   past: past_lib.Past,
   boundaries: sessions.Boundaries,
@@ -81,7 +79,7 @@ def place(
 
 
 def _number(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   found: sessions.RowPlaces,
   past: past_lib.Past,
   near: str,
@@ -116,9 +114,7 @@ def _number(
   return everything, shift, left_out
 
 
-def _in_test(
-  connection: duckdb.DuckDBPyConnection, table: str, shift: int
-) -> str:
+def _in_test(connection: sql.Connection, table: str, shift: int) -> str:
   """Makes a view of the places in test, with their sessions' final numbers."""
   return sql.create_view(
     connection,
@@ -128,7 +124,7 @@ def _in_test(
 
 
 def _with_near(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   past: past_lib.Past,
   boundaries: sessions.Boundaries,

@@ -13,8 +13,6 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-import duckdb
-
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql, vocabulary
@@ -36,7 +34,7 @@ class Grown:
 
 
 def grow(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   path: pathlib.Path,
   field: manifest_lib.Field,
   counts: str,
@@ -90,9 +88,7 @@ def grow(
 
 
 def _read(
-  connection: duckdb.DuckDBPyConnection,
-  path: pathlib.Path,
-  field: manifest_lib.Field,
+  connection: sql.Connection, path: pathlib.Path, field: manifest_lib.Field
 ) -> str:
   """Makes a table of `id`, `value` and `count` of a vocabulary's file."""
   with (
@@ -123,7 +119,7 @@ def count_ids(field: manifest_lib.Field, rows: str) -> str:
 
 
 def write(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   grown: Grown,
   field: manifest_lib.Field,
   joined: Sequence[pathlib.Path],

@@ -16,7 +16,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -62,7 +61,7 @@ class Sample:
     of_all_files: whether there are rows of each of the log's files.
   """
 
-  connection: duckdb.DuckDBPyConnection
+  connection: sql.Connection
   table: str
   names: tuple[str, ...]
   kinds: tuple[str, ...]

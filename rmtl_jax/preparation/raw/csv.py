@@ -29,7 +29,7 @@ _SAMPLE = 200
 
 
 def load(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   paths: Sequence[pathlib.Path],
   column_types: Mapping[str, str],
   *,
@@ -272,7 +272,7 @@ def _options(
 
 
 def _check_rejects(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rejects: str,
   file: raw.RawFile,
   columns: Mapping[str, str],

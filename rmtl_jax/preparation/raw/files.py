@@ -157,7 +157,7 @@ def error_line(
 
 
 def check(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   table: RawTable,
   faults: Sequence[Fault],
   relation: str = '',
@@ -182,7 +182,7 @@ def check(
 
 
 def find_first(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   faults: Sequence[Fault],
   relation: str,
   row_id: str,
@@ -205,9 +205,7 @@ def find_first(
 
 
 def require_values(
-  connection: duckdb.DuckDBPyConnection,
-  table: RawTable,
-  expected: Mapping[str, str],
+  connection: sql.Connection, table: RawTable, expected: Mapping[str, str]
 ) -> None:
   """Checks that columns have a value in every row.
 
@@ -225,7 +223,7 @@ def require_values(
 
 
 def append_rows(
-  connection: duckdb.DuckDBPyConnection, table: str, query: str, first: bool
+  connection: sql.Connection, table: str, query: str, first: bool
 ) -> int:
   """Makes a table of a query's rows or appends them; returns their number."""
   verb = f'CREATE TABLE {table} AS' if first else f'INSERT INTO {table}'

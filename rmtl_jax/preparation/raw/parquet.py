@@ -7,7 +7,6 @@ import dataclasses
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
-import duckdb
 import pyarrow as pa
 
 from rmtl_jax import types
@@ -19,7 +18,7 @@ from rmtl_jax.preparation.raw import readings as readings_lib
 
 
 def load(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   paths: Sequence[pathlib.Path],
   column_types: Mapping[str, str],
   *,
@@ -233,7 +232,7 @@ def check_type(
 
 
 def _check_text(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   file: raw.RawFile,
   source: str,
   texts: Mapping[str, str],

@@ -11,7 +11,6 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 
-import duckdb
 import pyarrow as pa
 
 from rmtl_jax.config import kinds
@@ -295,7 +294,7 @@ def checked(
 
 
 def check(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   table: str,
   file: raw.RawFile,
   readings: Mapping[str, Reading],

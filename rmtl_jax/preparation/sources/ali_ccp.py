@@ -17,8 +17,6 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Mapping, Sequence
 
-import duckdb
-
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.raw import csv as raw_csv
@@ -79,7 +77,7 @@ _WHOLE, _IS_CUT = 'is_whole', 'is_cut'
 
 
 def read(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
@@ -139,7 +137,7 @@ def read(
 
 
 def _read_rows(
-  connection: duckdb.DuckDBPyConnection, paths: Sequence[pathlib.Path]
+  connection: sql.Connection, paths: Sequence[pathlib.Path]
 ) -> raw.RawTable:
   columns = {f'f_{name}': _one(code) for code, name in _OF_ROW.items()}
   columns |= {f'f_{name}': _one(code) for code, name in _CROSSED.items()}
@@ -154,9 +152,7 @@ def _read_rows(
 
 
 def _read_visits(
-  connection: duckdb.DuckDBPyConnection,
-  paths: Sequence[pathlib.Path],
-  width: int,
+  connection: sql.Connection, paths: Sequence[pathlib.Path], width: int
 ) -> tuple[str, int]:
   """Makes a table of common features with `split`, one row per id.
 
@@ -181,7 +177,7 @@ def _read_visits(
 
 
 def _load(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   paths: Sequence[pathlib.Path],
   names: Sequence[str],
   columns: Mapping[str, str],

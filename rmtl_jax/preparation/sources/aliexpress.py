@@ -17,8 +17,6 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
-import duckdb
-
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import checks, source, sql
@@ -51,7 +49,7 @@ _WHAT = (
 
 
 def read(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
@@ -80,7 +78,7 @@ def _find_country(raw_dir: pathlib.Path, variant: str) -> str:
 
 
 def _read_raw(
-  connection: duckdb.DuckDBPyConnection, raw_dir: pathlib.Path, country: str
+  connection: sql.Connection, raw_dir: pathlib.Path, country: str
 ) -> source.SourceTable:
   """Joins items to their searches."""
   paths = {
@@ -133,7 +131,7 @@ def _read_raw(
 
 
 def _read_joined(
-  connection: duckdb.DuckDBPyConnection, raw_dir: pathlib.Path
+  connection: sql.Connection, raw_dir: pathlib.Path
 ) -> source.SourceTable:
   """Reads the files in which items and searches are joined."""
   paths = official.find_pair(raw_dir, 'train.csv', 'test.csv', _WHAT)
@@ -171,7 +169,7 @@ def _read_joined(
 
 
 def _read_searches(
-  connection: duckdb.DuckDBPyConnection, paths: Sequence[pathlib.Path]
+  connection: sql.Connection, paths: Sequence[pathlib.Path]
 ) -> str:
   """Makes a table of searches with `split`, one row each."""
   kinds = {name: _type(FIELDS.get(name, '')) for name in USER}

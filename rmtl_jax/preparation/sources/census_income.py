@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import pathlib
 
-import duckdb
-
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import source, sql
@@ -62,7 +60,7 @@ _WHAT = 'a directory with census-income.data and census-income.test'
 
 
 def read(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
@@ -113,7 +111,7 @@ def read(
 
 
 def _load(
-  connection: duckdb.DuckDBPyConnection, paths: list[pathlib.Path]
+  connection: sql.Connection, paths: list[pathlib.Path]
 ) -> raw.RawTable:
   """Reads the files and checks what labels are made of."""
   kinds = {

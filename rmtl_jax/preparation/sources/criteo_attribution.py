@@ -15,10 +15,8 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
-import duckdb
-
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.preparation import source
+from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import times
@@ -31,7 +29,7 @@ _CONVERTED = 'conversion_timestamp'
 
 
 def read(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
@@ -97,9 +95,7 @@ def _labels(is_timed: bool) -> dict[str, str]:
 
 
 def _load(
-  connection: duckdb.DuckDBPyConnection,
-  path: pathlib.Path,
-  optional: Sequence[str],
+  connection: sql.Connection, path: pathlib.Path, optional: Sequence[str]
 ) -> raw.RawTable:
   """Reads the file and checks what labels and sessions are made of."""
   table = raw_csv.load(

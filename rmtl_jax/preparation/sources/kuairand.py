@@ -15,8 +15,6 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-import duckdb
-
 from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.config import prepare as prepare_config
@@ -72,7 +70,7 @@ _VIDEO_COLUMNS = {
 
 
 def read(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
@@ -228,7 +226,7 @@ def _is_of(path: pathlib.Path, variant: str) -> bool:
 
 
 def _read_log(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   paths: list[pathlib.Path],
   tasks: Sequence[source.SourceTask],
 ) -> raw.RawTable:
@@ -260,7 +258,7 @@ def _read_log(
 
 
 def _read_features(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   paths: list[pathlib.Path],
   key: str,
   log: raw.RawTable,

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import pathlib
 
-import duckdb
-
 from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.config import prepare as prepare_config
@@ -31,7 +29,7 @@ _LIKE, _LOVE = 4, 5
 
 
 def read(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
@@ -103,9 +101,7 @@ def _find(raw_dir: pathlib.Path) -> tuple[movielens_files.Form, pathlib.Path]:
 
 
 def _load(
-  connection: duckdb.DuckDBPyConnection,
-  file: movielens_files.File,
-  path: pathlib.Path,
+  connection: sql.Connection, file: movielens_files.File, path: pathlib.Path
 ) -> raw.RawTable:
   return raw_csv.load(
     connection,
@@ -119,9 +115,7 @@ def _load(
 
 
 def _read_log(
-  connection: duckdb.DuckDBPyConnection,
-  table: raw.RawTable,
-  file: movielens_files.File,
+  connection: sql.Connection, table: raw.RawTable, file: movielens_files.File
 ) -> str:
   """Checks ratings; makes a view of them with columns of one name."""
   names = dict(
@@ -150,9 +144,7 @@ def _read_log(
 
 
 def _read_features(
-  connection: duckdb.DuckDBPyConnection,
-  file: movielens_files.File,
-  path: pathlib.Path,
+  connection: sql.Connection, file: movielens_files.File, path: pathlib.Path
 ) -> str:
   """Makes a table of movies or users, one row each."""
   loaded = _load(connection, file, path)
@@ -169,7 +161,7 @@ def _read_features(
 
 
 def _tasks(
-  connection: duckdb.DuckDBPyConnection, log: str, ratings: str
+  connection: sql.Connection, log: str, ratings: str
 ) -> tuple[list[tuple[str, str | None, str, tuple[int, ...]]], dict[str, str]]:
   """(name, after, kind, levels) of tasks, and SQL of their labels."""
   like = ('like', None, kinds.BINARY, ())

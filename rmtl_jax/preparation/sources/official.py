@@ -6,8 +6,6 @@ import fnmatch
 import pathlib
 from collections.abc import Sequence
 
-import duckdb
-
 from rmtl_jax import types
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import files as raw
@@ -100,7 +98,7 @@ def rows_sql(table: raw.RawTable) -> str:
 
 
 def first_rows(
-  connection: duckdb.DuckDBPyConnection, table: raw.RawTable, key: str
+  connection: sql.Connection, table: raw.RawTable, key: str
 ) -> str:
   """Replaces such a table by one of each split's first row of every key.
 

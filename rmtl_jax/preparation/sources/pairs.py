@@ -13,8 +13,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-import duckdb
-
 from rmtl_jax.preparation import sessions, source, sql, windows
 from rmtl_jax.preparation.schema import events as events_lib
 
@@ -89,7 +87,7 @@ class Pairs:
 
 
 def make_pairs(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   events: str,
   kinds: EventKinds,
   idle_ms: int,
@@ -167,7 +165,7 @@ def make_pairs(
 
 
 def _gather(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   events: str,
   window: windows.Window,
   identity: tuple[str, ...],
@@ -195,7 +193,7 @@ def _gather(
 
 
 def _open_events(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   numbered: str,
   idle_ms: int,
   window: windows.Window,
@@ -215,7 +213,7 @@ def _open_events(
 
 
 def make_view(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   pairs: Pairs,
   columns: Mapping[str, str],
   joins: str,

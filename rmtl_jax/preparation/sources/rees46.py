@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import pathlib
 
-import duckdb
-
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import source, sql, windows
@@ -53,7 +51,7 @@ _CATEGORICAL = {
 
 
 def read(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
@@ -118,7 +116,7 @@ def read(
 
 
 def _read_events(
-  connection: duckdb.DuckDBPyConnection, paths: list[pathlib.Path]
+  connection: sql.Connection, paths: list[pathlib.Path]
 ) -> tuple[raw.RawTable, str, tuple[str, ...]]:
   """The raw table, a view as pairs.make_pairs asks for, and warnings."""
   codes = ' '.join(f"WHEN '{name}' THEN {n}" for name, n in _CODES.items())
@@ -157,9 +155,7 @@ def _read_events(
 
 
 def _drop_short_end(
-  connection: duckdb.DuckDBPyConnection,
-  table: raw.RawTable,
-  file: raw.RawFile,
+  connection: sql.Connection, table: raw.RawTable, file: raw.RawFile
 ) -> str:
   """Drops a final record that was cut within its last value.
 

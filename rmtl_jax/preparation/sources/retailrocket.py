@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import pathlib
 
-import duckdb
-
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import source, sql, windows
 from rmtl_jax.preparation.raw import csv as raw_csv
@@ -45,7 +43,7 @@ _EVENTS = {
 
 
 def read(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
@@ -101,7 +99,7 @@ def read(
 
 
 def _read_events(
-  connection: duckdb.DuckDBPyConnection, path: pathlib.Path
+  connection: sql.Connection, path: pathlib.Path
 ) -> tuple[raw.RawTable, str]:
   """The raw table and a view in the form that pairs.make_pairs asks for."""
   codes = ' '.join(f"WHEN '{name}' THEN {n}" for name, n in _CODES.items())
@@ -132,9 +130,7 @@ def _read_events(
 
 
 def _read_properties(
-  connection: duckdb.DuckDBPyConnection,
-  paths: list[pathlib.Path],
-  found: pairs.Pairs,
+  connection: sql.Connection, paths: list[pathlib.Path], found: pairs.Pairs
 ) -> str:
   """Makes a table of property values over time, for items with rows."""
   wanted = ', '.join(map(sql.literal, PROPERTIES.values()))
@@ -152,9 +148,7 @@ def _read_properties(
   ).name
 
 
-def _as_of(
-  connection: duckdb.DuckDBPyConnection, found: pairs.Pairs, history: str
-) -> str:
+def _as_of(connection: sql.Connection, found: pairs.Pairs, history: str) -> str:
   """Makes a table of each row's newest property values up to its time."""
   changed = ', '.join(
     # A property can have two values at one time; the greater one is taken, so
@@ -185,9 +179,7 @@ def _as_of(
   return table
 
 
-def _read_tree(
-  connection: duckdb.DuckDBPyConnection, path: pathlib.Path
-) -> str:
+def _read_tree(connection: sql.Connection, path: pathlib.Path) -> str:
   """A table of every category's parent."""
   tree = raw_csv.load(
     connection, [path], {'categoryid': 'VARCHAR', 'parentid': 'VARCHAR'}

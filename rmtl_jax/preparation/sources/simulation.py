@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pathlib
 
-import duckdb
-
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.raw import files as raw
@@ -19,7 +17,7 @@ TASKS = (
 
 
 def read(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:

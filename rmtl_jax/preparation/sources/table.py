@@ -8,8 +8,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import duckdb
-
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import parquet
@@ -25,7 +23,7 @@ from rmtl_jax.preparation.sources import table_columns, table_events
 
 
 def read(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
@@ -107,7 +105,7 @@ def read(
 
 
 def _load(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   paths: Sequence[pathlib.Path],
   schema: schema_lib.TableSchema,
   readings: dict[str, readings_lib.Reading],
@@ -141,7 +139,7 @@ def _load(
 
 
 def _load_csv(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   paths: Sequence[pathlib.Path],
   kinds: dict[str, str],
   *,
@@ -175,7 +173,7 @@ def _list_columns(paths: Sequence[pathlib.Path]) -> set[str]:
 
 
 def _write_whole(
-  connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str]
+  connection: sql.Connection, table: str, columns: Sequence[str]
 ) -> None:
   """Writes 118 for 118.0 in columns of text that hold numbers alone.
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import duckdb
-
 from rmtl_jax import types
 from rmtl_jax.preparation import checks, source, sql, windows
 from rmtl_jax.preparation.raw import files as raw
@@ -43,7 +41,7 @@ def codes(events: events_lib.Events) -> pairs.EventKinds:
 
 
 def to_impressions(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   rows: source.SourceTable,
   events: events_lib.Events,
   item_column: str,
@@ -125,7 +123,7 @@ def to_impressions(
 
 
 def _count_kinds(
-  connection: duckdb.DuckDBPyConnection, view: str
+  connection: sql.Connection, view: str
 ) -> dict[int | None, int]:
   """The number of events by code."""
   found = connection.execute(
@@ -135,9 +133,7 @@ def _count_kinds(
 
 
 def _joined(
-  connection: duckdb.DuckDBPyConnection,
-  rows: source.SourceTable,
-  found: pairs.Pairs,
+  connection: sql.Connection, rows: source.SourceTable, found: pairs.Pairs
 ) -> str:
   """Makes the view of the pairs with all that their first impression has."""
   labels = ', '.join(f'p.{sql.quote(f"t_{task}")}' for task in found.tasks)

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import pathlib
 
-import duckdb
-
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.raw import csv as raw_csv
@@ -28,7 +26,7 @@ _HISTORY = tuple(f'hist_{i}' for i in range(1, 11))
 
 
 def read(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
