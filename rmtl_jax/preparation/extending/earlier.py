@@ -17,29 +17,13 @@ from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import recency as asof_recency
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
-from rmtl_jax.preparation.extending import past as past_lib
+from rmtl_jax.preparation.extending import settings
 
 
-def find(
-  connection: sql.Connection,
-  rows: source.SourceTable,
-  past: past_lib.Past,
-  boundaries: sessions.Boundaries,
-  idle_ms: int,
-  groups: Sequence[str],
-  tastes: Sequence[str] = (),
-) -> asof.Earlier:
-  """Sums up the past of the keys of new rows.
-
-  Args:
-    rows: new rows.
-    boundaries: starts of validation and test. A past row counts where it is in
-      a split by them, with the label that is known at that split's end.
-    idle_ms: as for asof.compute_features.
-    groups: of as-of features.
-    tastes: names of the fields that `tastes` is made by.
-  """
-  seen = sql.create_view(connection, _seen(rows, past, boundaries, tastes))
+def find(new: settings.Extension) -> asof.Earlier:
+  """Sums up the past of the keys of new rows."""
+  rows, groups = new.rows, new.base.groups
+  seen = sql.create_view(new.connection, _seen(new))
   wanted = {}
   if set(groups) & set(asof_groups.KEYED):
     wanted |= {key: (key,) for key in rows.key_columns}
@@ -49,39 +33,30 @@ def find(
   if 'views' in groups:
     wanted['pair'] = tuple(asof_groups.KEYS)
   counted, known_sums, open_rows = {}, {}, ''
-  rated = asof_groups.rated_keys(rows, groups, tastes)
+  rated = asof_groups.rated_keys(rows, groups, new.base.tastes)
   if rated:
-    open_rows = _open_rows(connection, rows, seen, boundaries, idle_ms)
+    open_rows = _open_rows(new, seen)
   sums = {key.columns: key for key in rated}
   for name, columns in wanted.items():
-    counted[name] = _count(
-      connection, rows, seen, columns, open_rows if columns in sums else ''
-    )
+    of_rates = open_rows if columns in sums else ''
+    counted[name] = _count(new, seen, columns, of_rates)
     if columns in sums:
-      known_sums[sums[columns]] = _known_sums(
-        connection, rows, counted[name], columns, boundaries
-      )
+      known_sums[sums[columns]] = _known_sums(new, counted[name], columns)
   for key in rated:
     if key.by:
-      table = _count(connection, rows, seen, (key.of,), open_rows, key)
-      known_sums[key] = _known_sums(
-        connection, rows, table, key.columns, boundaries
-      )
-  positive = _positive(connection, rows, seen) if recent else ''
+      table = _count(new, seen, (key.of,), open_rows, key)
+      known_sums[key] = _known_sums(new, table, key.columns)
+  positive = _positive(new, seen) if recent else ''
   return asof.Earlier(counted, known_sums, open_rows, positive)
 
 
-def _seen(
-  rows: source.SourceTable,
-  past: past_lib.Past,
-  boundaries: sessions.Boundaries,
-  tastes: Sequence[str],
-) -> str:
+def _seen(new: settings.Extension) -> str:
   """SQL of the past rows that are in a split, as `make_rates` takes rows."""
-  end = _split_end(boundaries)
+  rows, end = new.rows, _split_end(new)
   columns = ['row_id', 'number AS session_id', 'start', 'timestamp']
   columns += [sql.quote(key) for key in rows.key_columns]
-  columns += [sql.quote(asof_rates.value_column(name)) for name in tastes]
+  values_of = map(asof_rates.value_column, new.base.tastes)
+  columns += map(sql.quote, values_of)
   names = [task.name for task in rows.rated_tasks]
   values: dict[str, str] = {}
   for i, task in enumerate(rows.rated_tasks):
@@ -96,36 +71,29 @@ def _seen(
       label = f'CASE WHEN {values[task.after]} = 1 THEN {label} END'
     values[task.name] = label
     columns += [f'CAST({label} AS BIGINT) AS y_{i}', f'{time} AS t_{i}']
-  return f'SELECT {", ".join(columns)} FROM {past.rows} WHERE timestamp < {end}'
+  past = new.past.rows
+  return f'SELECT {", ".join(columns)} FROM {past} WHERE timestamp < {end}'
 
 
-def _split_end(boundaries: sessions.Boundaries) -> str:
+def _split_end(new: settings.Extension) -> str:
   """SQL of the end, ms, of the split that a past row's session starts in."""
-  split = sessions.split_sql('start', boundaries)
-  return sessions.split_end_sql(split, boundaries)
+  split = sessions.split_sql('start', new.boundaries)
+  return sessions.split_end_sql(split, new.boundaries)
 
 
-def _open_rows(
-  connection: sql.Connection,
-  rows: source.SourceTable,
-  seen: str,
-  boundaries: sessions.Boundaries,
-  idle_ms: int,
-) -> str:
+def _open_rows(new: settings.Extension, seen: str) -> str:
   """Makes a table of the rows of sessions that may tell something later on."""
-  start = boundaries[1]
-  late = [f'timestamp >= {start} - {idle_ms}']
-  late += [f't_{i} >= {start}' for i in range(len(rows.rated_tasks))]
+  late = [f'timestamp >= {new.seam} - {new.idle_ms}']
+  late += [f't_{i} >= {new.seam}' for i in range(len(new.rows.rated_tasks))]
   return sql.create_table(
-    connection,
+    new.connection,
     f'SELECT s.* EXCLUDE (start) FROM {seen} s SEMI JOIN (SELECT session_id'
     f' FROM {seen} WHERE {" OR ".join(late)}) USING (session_id)',
   )
 
 
 def _count(
-  connection: sql.Connection,
-  rows: source.SourceTable,
+  new: settings.Extension,
   seen: str,
   keys: Sequence[str],
   open_rows: str,
@@ -137,16 +105,16 @@ def _count(
   the sums of asof_rates.event_sums, where `open_rows` is the table of others.
   The value of the field of a `rated` key is part of the key.
   """
-  values = []
+  rows, values = new.rows, []
   for key in keys:
     value = sql.null_if_empty(f'r.{sql.quote(rows.key_columns[key])}')
     values.append(f'{value} AS {sql.quote(key)}')
   if rated:
     values += asof_tastes.value_columns(rows, [rated.by])
     keys, seen = rated.columns, rated.rows(seen)
-  new = f'(SELECT {", ".join(values)} FROM {rows.view} r)'
+  wanted = f'(SELECT {", ".join(values)} FROM {rows.view} r)'
   if rated:
-    new = rated.rows(new)
+    wanted = rated.rows(wanted)
   by, sums = sql.quote_all(keys), ''
   if open_rows:
     tasks = rows.rated_tasks
@@ -164,56 +132,44 @@ def _count(
       f', {told[name]} AS {name}' for name in asof_rates.event_sums(tasks)
     )
   return sql.create_table(
-    connection,
+    new.connection,
     f'SELECT {by}, count(*) AS count,'
     f' max(timestamp) AS last{sums} FROM {seen} SEMI JOIN'
-    f' (SELECT DISTINCT * FROM {new}) USING ({by}) GROUP BY {by}',
+    f' (SELECT DISTINCT * FROM {wanted}) USING ({by}) GROUP BY {by}',
   )
 
 
-def _positive(
-  connection: sql.Connection, rows: source.SourceTable, seen: str
-) -> str:
+def _positive(new: settings.Extension, seen: str) -> str:
   """Makes a table of the past rows of new rows' users with a positive."""
   user = sql.null_if_empty('"user"')
-  timed = source.with_label_time(rows.binary_tasks)
+  timed = source.with_label_time(new.rows.binary_tasks)
   positive = ' OR '.join(f'y_{i} = 1' for i in timed) or 'false'
   return sql.create_table(
-    connection,
-    f'FROM {seen} SEMI JOIN (SELECT DISTINCT {user} AS "user" FROM {rows.view})'
-    f' USING ("user") WHERE {positive}',
+    new.connection,
+    f'FROM {seen} SEMI JOIN (SELECT DISTINCT {user} AS "user"'
+    f' FROM {new.rows.view}) USING ("user") WHERE {positive}',
   )
 
 
 def _known_sums(
-  connection: sql.Connection,
-  rows: source.SourceTable,
-  counted: str,
-  key: Sequence[str],
-  boundaries: sessions.Boundaries,
+  new: settings.Extension, counted: str, key: Sequence[str]
 ) -> str:
   """Makes a view of the sums known of a key just before the first new row."""
-  sums = ', '.join(asof_rates.event_sums(rows.rated_tasks))
-  assert boundaries[1] is not None
+  sums = ', '.join(asof_rates.event_sums(new.rows.rated_tasks))
   return sql.create_view(
-    connection,
-    f'SELECT {sql.quote_all(key)}, {boundaries[1] - 1} AS time, {sums}'
+    new.connection,
+    f'SELECT {sql.quote_all(key)}, {new.seam - 1} AS time, {sums}'
     f' FROM {counted} WHERE n > 0',
   )
 
 
-def shown(
-  connection: sql.Connection,
-  rows: source.SourceTable,
-  past: past_lib.Past,
-  boundaries: sessions.Boundaries,
-) -> str:
+def shown(new: settings.Extension) -> str:
   """Makes a table of past rows of new rows' users: what they were shown."""
-  user = sql.null_if_empty('"user"')
+  user, rows = sql.null_if_empty('"user"'), new.rows
   return sql.create_table(
-    connection,
+    new.connection,
     'SELECT number AS session_id, "user", timestamp,'
-    f' item AS {sql.quote(rows.item_column)} FROM {past.rows} SEMI JOIN ('
+    f' item AS {sql.quote(rows.item_column)} FROM {new.past.rows} SEMI JOIN ('
     f' SELECT DISTINCT {user} AS "user" FROM {rows.view}) USING ("user")'
-    f' WHERE timestamp < {_split_end(boundaries)} AND item IS NOT NULL',
+    f' WHERE timestamp < {_split_end(new)} AND item IS NOT NULL',
   )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
@@ -18,7 +19,6 @@ from rmtl_jax.preparation import (
 )
 from rmtl_jax.preparation import users as users_lib
 from rmtl_jax.preparation.as_of import history
-from rmtl_jax.preparation.extending import past as past_lib
 from rmtl_jax.preparation.extending import settings, vocabularies
 
 
@@ -54,36 +54,32 @@ def fields_of(
 
 
 def apply(
-  connection: sql.Connection,
-  rows: source.SourceTable,
-  places: sessions.RowPlaces,
-  base: settings.Base,
-  past: past_lib.Past,
-  shown: str,
+  new: settings.Extension, places: sessions.RowPlaces, shown: str
 ) -> Encoding:
   """Encodes new rows with the vocabularies, bins and scales of the data.
 
   Args:
-    rows: new rows with as-of features; fields are those of the data.
+    new: rows with as-of features; fields are those of the data.
     places: of the rows in test.
     shown: table of what users were shown before; empty without histories.
   """
-  featured = _with_bins(connection, rows, places, base)
+  connection, rows = new.connection, new.rows
+  featured = _with_bins(new, places)
   grown, encoded_lists = {}, {}
   for field in rows.fields:
     if field.is_categorical:
-      grown[field.name] = _grow(connection, field, featured, base, past, shown)
+      grown[field.name] = _grow(new, field, featured, shown)
     elif field.has_own_lists:
-      encoded = _lists(connection, field, featured, base)
+      encoded = _lists(new, field, featured)
       grown[field.name], encoded_lists[field.source_column] = encoded
   found = {
     field.encoded_column: grown[field.name].values
     for field in rows.fields
     if field.is_categorical
   }
-  encoded_lists |= _sequences(connection, rows, featured, base, grown)
-  histories = _histories(connection, rows, places, found, shown)
-  users = _users(connection, rows, featured, past, base)
+  encoded_lists |= _sequences(new, featured, grown)
+  histories = _histories(new, places, found, shown)
+  users = _users(new, featured)
   table = encode.apply(
     connection,
     featured,
@@ -95,7 +91,7 @@ def apply(
     users,
   )
   fields = tuple(
-    _sized(connection, field, grown) for field in base.manifest.fields
+    _sized(connection, field, grown) for field in new.base.manifest.fields
   )
   scales = {
     f.column: numbers.Normalisation(f.details['mean'], f.details['deviation'])
@@ -121,117 +117,97 @@ def apply(
   )
 
 
-def _with_bins(
-  connection: sql.Connection,
-  rows: source.SourceTable,
-  places: sessions.RowPlaces,
-  base: settings.Base,
-) -> str:
+def _with_bins(new: settings.Extension, places: sessions.RowPlaces) -> str:
   """Makes a table of the rows in test with their places and bins."""
-  known = {field.name: field.details for field in base.manifest.fields}
-  binned = [f for f in rows.fields if f.transform == 'bins']
+  known = {field.name: field.details for field in new.base.manifest.fields}
+  binned = [f for f in new.rows.fields if f.transform == 'bins']
   view = encode.add_bins(
-    connection,
-    encode.with_places(connection, rows, places, places.table),
+    new.connection,
+    encode.with_places(new.connection, new.rows, places, places.table),
     binned,
     {f.name: known[f.name]['edges'] for f in binned},
   )
-  return sql.create_table(connection, f'FROM {view}')
+  return sql.create_table(new.connection, f'FROM {view}')
 
 
 def _grow(
-  connection: sql.Connection,
-  field: source.SourceField,
-  featured: str,
-  base: settings.Base,
-  past: past_lib.Past,
-  shown: str,
+  new: settings.Extension, field: source.SourceField, featured: str, shown: str
 ) -> vocabularies.Grown:
   """Grows the vocabulary of a categorical field."""
   column = sql.quote(field.encoded_column)
   counts = f'SELECT {column} AS key, 1 AS one FROM {featured}'
-  if shown and field.name == base.manifest.item_field:
+  if shown and field.name == new.base.manifest.item_field:
     # Items of the past are looked up, for histories, and add nothing.
     counts += f' UNION ALL SELECT {column}, 0 FROM {shown}'
-  counts += _past_counts(connection, field, featured, base, past)
+  counts += _past_counts(new, field, featured)
   counts = f'SELECT key, sum(one)::BIGINT AS count FROM ({counts}) GROUP BY key'
-  known = next(f for f in base.manifest.fields if f.name == field.name)
+  least = 1 if field.transform == 'bins' else new.base.config.min_count
   return vocabularies.grow(
-    connection,
-    base.directory / 'vocabulary' / f'{field.name}.parquet',
-    known,
-    counts,
-    1 if field.transform == 'bins' else base.config.min_count,
+    new.connection, *_vocabulary(new, field), counts, least
   )
 
 
+def _vocabulary(
+  new: settings.Extension, field: source.SourceField
+) -> tuple[pathlib.Path, manifest_lib.Field]:
+  """The file of the data's vocabulary of a field, and the data's field."""
+  path = new.base.directory / 'vocabulary' / f'{field.name}.parquet'
+  fields = new.base.manifest.fields
+  return path, next(f for f in fields if f.name == field.name)
+
+
 def _past_counts(
-  connection: sql.Connection,
-  field: source.SourceField,
-  featured: str,
-  base: settings.Base,
-  past: past_lib.Past,
+  new: settings.Extension, field: source.SourceField, featured: str
 ) -> str:
   """SQL that adds past rows of new rows' values, where they are known.
 
   A user or an item that comes once a day is not rare.
   """
-  manifest = base.manifest
-  key = {manifest.item_field: 'item', manifest.user_field: 'user'}.get(
-    field.name
-  )
-  column = field.encoded_column
-  if key not in past.kinds or (
-    sql.column_types(connection, past.rows)[key]
-    != sql.column_types(connection, featured)[column]
+  manifest, past = new.base.manifest, new.past.rows
+  keys = {manifest.item_field: 'item', manifest.user_field: 'user'}
+  key, column = keys.get(field.name), field.encoded_column
+  if key not in new.past.kinds or (
+    sql.column_types(new.connection, past)[key]
+    != sql.column_types(new.connection, featured)[column]
   ):
     return ''
   return (
     f' UNION ALL SELECT key, 1 FROM (SELECT {sql.quote(key)} AS key'
-    f' FROM {past.rows}) SEMI JOIN (SELECT {sql.quote(column)} AS key'
+    f' FROM {past}) SEMI JOIN (SELECT {sql.quote(column)} AS key'
     f' FROM {featured}) USING (key)'
   )
 
 
 def _lists(
-  connection: sql.Connection,
-  field: source.SourceField,
-  featured: str,
-  base: settings.Base,
+  new: settings.Extension, field: source.SourceField, featured: str
 ) -> tuple[vocabularies.Grown, lists.ListEncoding]:
   """Grows the vocabulary of a multi-valued field and encodes its lists."""
-  known = next(f for f in base.manifest.fields if f.name == field.name)
+  path, known = _vocabulary(new, field)
   found: list[vocabularies.Grown] = []
 
   def build(counts: str) -> vocabulary.Vocabulary:
-    path = base.directory / 'vocabulary' / f'{field.name}.parquet'
-    found.append(
-      vocabularies.grow(connection, path, known, counts, base.config.min_count)
-    )
+    least = new.base.config.min_count
+    found.append(vocabularies.grow(new.connection, path, known, counts, least))
     return found[0].values
 
   encoded = lists.encode_lists_by(
-    connection, featured, field.source_column, known.width, build
+    new.connection, featured, field.source_column, known.width, build
   )
   return found[0], encoded
 
 
 def _sequences(
-  connection: sql.Connection,
-  rows: source.SourceTable,
-  featured: str,
-  base: settings.Base,
-  grown: dict[str, vocabularies.Grown],
+  new: settings.Extension, featured: str, grown: dict[str, vocabularies.Grown]
 ) -> dict[str, lists.ListEncoding]:
   """Encodes the log's own lists that share a vocabulary, by column."""
-  widths = {field.name: field.width for field in base.manifest.fields}
+  widths = {field.name: field.width for field in new.base.manifest.fields}
   found = {}
-  for field in rows.fields:
+  for field in new.rows.fields:
     if field.vocabulary_owner and not history.is_history(field):
       owner = grown[field.vocabulary_owner]
       # Of every id: lists have values that no new row has.
       found[field.source_column] = lists.encode_sequences(
-        connection,
+        new.connection,
         featured,
         field.source_column,
         dataclasses.replace(owner.values, table=f'(FROM {owner.everything})'),
@@ -242,52 +218,46 @@ def _sequences(
 
 
 def _histories(
-  connection: sql.Connection,
-  rows: source.SourceTable,
+  new: settings.Extension,
   places: sessions.RowPlaces,
   found: dict[str, vocabulary.Vocabulary],
   shown: str,
 ) -> dict[str, str]:
   """Makes the tables of histories, by column."""
   histories = {}
-  for field in rows.fields:
+  for field in new.rows.fields:
     if not history.is_history(field):
       continue
     item = field.owner_column
     seen = encode.with_places(
-      connection, rows, places, places.past or places.table
+      new.connection, new.rows, places, places.past or places.table
     )
     view = sql.create_view(
-      connection,
+      new.connection,
       f'SELECT session_id, "user", timestamp, {sql.quote(item)} FROM {seen}'
       f' UNION ALL BY NAME FROM {shown}',
     )
     histories[field.source_column] = history.encode_histories(
-      connection, view, item, found[item].table, field.width, seen
+      new.connection, view, item, found[item].table, field.width, seen
     )
   return histories
 
 
-def _users(
-  connection: sql.Connection,
-  rows: source.SourceTable,
-  featured: str,
-  past: past_lib.Past,
-  base: settings.Base,
-) -> users_lib.UserNumbers:
+def _users(new: settings.Extension, featured: str) -> users_lib.UserNumbers:
   """Numbers of users: those that the data has given, and further ones."""
-  if not rows.has_user:
+  connection, known = new.connection, new.past.users
+  if not new.rows.has_user:
     return users_lib.NO_USERS
   named = users_lib.names(connection, featured)
-  if past.users:
+  if known:
     # New ones count on from the largest number, in the order of their names.
-    last = f'(SELECT max(number) FROM {past.users})'
-    new = 'sum(CAST(k.number IS NULL AS INT)) OVER (ORDER BY name)'
+    last = f'(SELECT max(number) FROM {known})'
+    count = 'sum(CAST(k.number IS NULL AS INT)) OVER (ORDER BY name)'
     numbered = sql.create_table(
       connection,
       'SELECT u.key, name, CAST(coalesce(k.number,'
-      f' {last} + {new}) AS BIGINT) AS number'
-      f' FROM {named} u LEFT JOIN {past.users} k USING (name)',
+      f' {last} + {count}) AS BIGINT) AS number'
+      f' FROM {named} u LEFT JOIN {known} k USING (name)',
     )
     return users_lib.by_table(numbered, are_names=True)
   numbered = sql.create_view(
@@ -300,8 +270,8 @@ def _users(
   ).fetchall()
   if wrong:
     raise types.InputError(
-      f'{rows.table.place}: user {wrong[0][0]!r:.80} is not written as a'
-      f' whole number, as all users of {base.directory} are'
+      f'{new.rows.table.place}: user {wrong[0][0]!r:.80} is not written as a'
+      f' whole number, as all users of {new.base.directory} are'
     )
   return users_lib.by_table(numbered, are_names=False)
 

@@ -20,6 +20,7 @@ from rmtl_jax.preparation import (
   checks,
   encode,
   ranks,
+  sessions,
   source,
   splits,
   sql,
@@ -31,7 +32,6 @@ from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import history
 from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import slates as asof_slates
-from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from rmtl_jax.preparation.extending import (
   drift,
@@ -92,18 +92,16 @@ def run(
   with (
     concurrent.futures.ThreadPoolExecutor(1) as pool,
     past_lib.open_past(
-      connection,
-      base.directory,
-      rows,
-      first_row,
-      asof_tastes.recorded(base.manifest.fields),
+      connection, base.directory, rows, first_row, base.tastes
     ) as past,
   ):
     digests = pool.map(raw.file_record, rows.files, raw.short_names(rows.files))
     seam = _find_seam(connection, rows, base, past, window)
-    manifest = _add(
-      connection, rows, config, base, past, seam, directory, progress
+    idle_ms = round(config.idle_minutes * 60_000)
+    new = settings.Extension(
+      connection, rows, base, past, seam, window.until, idle_ms
     )
+    manifest = _add(new, config, directory, progress)
     new_files = tuple(digests)
   # Days of one log come from the same files.
   known = base.manifest.source_files
@@ -169,66 +167,49 @@ def _find_seam(
 
 
 def _add(
-  connection: sql.Connection,
-  rows: source.SourceTable,
+  new: settings.Extension,
   config: prepare_config.PrepareConfig,
-  base: settings.Base,
-  past: past_lib.Past,
-  seam: int,
   directory: pathlib.Path,
   progress: Progress,
 ) -> manifest_lib.Manifest:
   """Places, encodes and writes the new rows, and links the others."""
   progress('sessions', 0.4)
-  idle_ms = round(config.idle_minutes * 60_000)
-  boundaries = (base.boundaries[0], seam, windows.of(config).until)
-  stitched = stitch.place(connection, rows, past, boundaries, idle_ms)
+  base, past = new.base, new.past
+  stitched = stitch.place(new)
   places = stitched.places
   if not places.rows[2]:
     raise types.InputError(
       f'{config.raw_dir or config.source}: no new row is left for test:'
       f' {stitched.left_out} are in sessions that began before'
-      f' {windows.shown(seam)}, and {places.immature[2]} have no label that is'
-      ' known by the end'
+      f' {windows.shown(new.seam)}, and {places.immature[2]} have no label that'
+      ' is known by the end'
     )
-  logged = rows
-  rows = _with_features(
-    connection, rows, base, past, stitched, boundaries, idle_ms
-  )
+  logged = new
+  new = new._replace(rows=_with_features(new, places))
   progress('encode', 0.55)
   shown = ''
   if history.GROUP in base.manifest.options.get('as_of', ()):
-    shown = earlier.shown(connection, rows, past, boundaries)
-  encoded = encoding.apply(connection, rows, places, base, past, shown)
+    shown = earlier.shown(new)
+  encoded = encoding.apply(new, places, shown)
 
   progress('write', 0.8)
   written = writer.write_parts(
-    connection,
+    new.connection,
     _counted_on(encoded.rows, past.first_row),
     directory,
     config.rows_per_file,
     lambda done: progress('write', 0.8 + 0.1 * done),
   )
   rolled = files.roll(base.directory, base.manifest, directory)
-  _write_vocabularies(connection, encoded, base, directory)
+  _write_vocabularies(new, encoded, directory)
   vectors.extend(encoded, base, directory)
   if config.keep_past:
-    _write_past(connection, logged, stitched, past, encoded, base, directory)
+    _write_past(logged, stitched, encoded, directory)
   progress('drift', 0.95)
-  drifted = drift.of_new_rows(
-    connection, encoded, files.rolling(base.directory, base.manifest, 'train')
-  )
+  train = files.rolling(base.directory, base.manifest, 'train')
+  drifted = drift.of_new_rows(new.connection, encoded, train)
   return records.manifest(
-    connection,
-    rows,
-    config,
-    base,
-    seam,
-    stitched,
-    encoded,
-    drifted,
-    written | rolled,
-    past.first_row,
+    new, config, stitched, encoded, drifted, written | rolled
   )
 
 
@@ -242,38 +223,28 @@ def _counted_on(rows: encode.Encoded, first_row: int) -> encode.Encoded:
 
 
 def _with_features(
-  connection: sql.Connection,
-  rows: source.SourceTable,
-  base: settings.Base,
-  past: past_lib.Past,
-  stitched: stitch.Stitched,
-  boundaries: tuple[int | None, ...],
-  idle_ms: int,
+  new: settings.Extension, places: sessions.RowPlaces
 ) -> source.SourceTable:
   """Adds the data's as-of features to new rows."""
-  made = [f for f in base.manifest.fields if 'as_of' in f.details]
-  groups = tuple(dict.fromkeys(str(f.details['as_of']) for f in made))
-  groups = tuple(group for group in groups if group != history.GROUP)
+  rows, base = new.rows, new.base
+  made = base.as_of_fields
   numbers = [field.name for field in asof_slates.fields_of(rows)]
   asof_groups.check_slates(made, numbers)
-  tastes = asof_tastes.recorded(base.manifest.fields)
   fields = tuple(_declared(field) for field in made)
-  if groups:
+  if base.groups:
     table, _ = asof.compute_features(
-      connection,
+      new.connection,
       rows,
-      stitched.places,
-      groups,
-      idle_ms,
+      places,
+      base.groups,
+      new.idle_ms,
       train=asof_rates.recorded(base.manifest, rows.rated_tasks),
-      earlier=earlier.find(
-        connection, rows, past, boundaries, idle_ms, groups, tastes
-      ),
+      earlier=earlier.find(new),
       numbers=asof_slates.compared(made),
-      tastes=tastes,
+      tastes=base.tastes,
     )
     binned = tuple(f for f in fields if f.transform == 'bins')
-    view = asof.join(connection, rows, table, binned)
+    view = asof.join(new.connection, rows, table, binned)
     rows = dataclasses.replace(rows, view=view)
   rows = dataclasses.replace(rows, fields=rows.fields + fields)
   return dataclasses.replace(rows, fields=encoding.fields_of(rows, base))
@@ -295,19 +266,17 @@ def _declared(field: manifest_lib.Field) -> source.SourceField:
 
 
 def _write_vocabularies(
-  connection: sql.Connection,
-  encoded: encoding.Encoding,
-  base: settings.Base,
-  directory: pathlib.Path,
+  new: settings.Extension, encoded: encoding.Encoding, directory: pathlib.Path
 ) -> None:
   (directory / 'vocabulary').mkdir()
+  base = new.base
   joined = [
     base.directory / name for name in base.manifest.splits['validation'].files
   ]
   for field in base.manifest.fields:
     if field.name in encoded.grown:
       vocabularies.write(
-        connection,
+        new.connection,
         encoded.grown[field.name],
         field,
         joined,
@@ -316,16 +285,14 @@ def _write_vocabularies(
 
 
 def _write_past(
-  connection: sql.Connection,
-  rows: source.SourceTable,
+  new: settings.Extension,
   stitched: stitch.Stitched,
-  past: past_lib.Past,
   encoded: encoding.Encoding,
-  base: settings.Base,
   directory: pathlib.Path,
 ) -> None:
   """Links the past of the data, and writes that of the new rows."""
-  path = files.link_past(base.directory, directory)
+  connection, rows, past = new.connection, new.rows, new.past
+  path = files.link_past(new.base.directory, directory)
   past_lib.write_rows(
     connection,
     rows,
@@ -334,7 +301,7 @@ def _write_past(
     path,
     past.first_row,
     past.kinds,
-    tastes=asof_tastes.recorded(base.manifest.fields),
+    tastes=new.base.tastes,
   )
   if past.users:
     past_lib.write_users(

@@ -8,7 +8,7 @@ from typing import Any
 
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import counts, source, sql, warning_lines, windows
+from rmtl_jax.preparation import counts, source, warning_lines, windows
 from rmtl_jax.preparation.extending import (
   drift,
   encoding,
@@ -22,40 +22,34 @@ _REPLACED = ('split', 'split_dates', 'until')
 
 
 def manifest(
-  connection: sql.Connection,
-  rows: source.SourceTable,
+  new: settings.Extension,
   config: prepare_config.PrepareConfig,
-  base: settings.Base,
-  seam: int,
   stitched: stitch.Stitched,
   encoded: encoding.Encoding,
   drifted: drift.Drift,
   written: dict[str, tuple[str, ...]],
-  first_row: int,
 ) -> manifest_lib.Manifest:
   """The manifest of extended data, its `source_files` those of the data before.
 
   Args:
     config: `since` and `until`.
-    seam: where it ends, ms.
     stitched: where new rows went.
     encoded: the new rows.
     drifted: how they differ from train.
     written: files of every split.
-    first_row: `row_id` of the first new row of the log.
   """
-  old = base.manifest
+  base, old = new.base, new.base.manifest
   of_new = counts.of_splits(
-    connection, encoded.rows, rows, stitched.places, written
+    new.connection, encoded.rows, new.rows, stitched.places, written
   )
   step = {
     'data': str(base.directory),
-    'since': windows.shown(seam) if not config.since else config.since,
+    'since': config.since or windows.shown(new.seam),
     'until': config.until or None,
     'rows': stitched.places.rows[2],
-    'first_row_id': first_row,
+    'first_row_id': new.past.first_row,
   }
-  splits = files.merge(old, written, seam) | of_new
+  splits = files.merge(old, written, new.seam) | of_new
   options = {k: v for k, v in old.options.items() if k not in _REPLACED}
   if config.until:
     options['until'] = config.until
@@ -68,20 +62,19 @@ def manifest(
       'split_by': 'rolling',
       'extended': [*old.options.get('extended', ()), step],
     },
-    report=_report(connection, rows, base, stitched, encoded, drifted, splits),
+    report=_report(new, stitched, encoded, drifted, splits),
   )
 
 
 def _report(
-  connection: sql.Connection,
-  rows: source.SourceTable,
-  base: settings.Base,
+  new: settings.Extension,
   stitched: stitch.Stitched,
   encoded: encoding.Encoding,
   drifted: drift.Drift,
   of_splits: Mapping[str, manifest_lib.Split],
 ) -> dict[str, Any]:
   """Counts of the new rows; `raw_rows` are those of all logs so far."""
+  connection, rows, base = new.connection, new.rows, new.base
   dropped, places = dict(rows.dropped), stitched.places
   if rows.identity:
     dropped['exact duplicate'] = stitched.duplicates

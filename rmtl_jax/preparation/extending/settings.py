@@ -6,14 +6,16 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
-from rmtl_jax.preparation import in_memory, windows
+from rmtl_jax.preparation import in_memory, sessions, source, sql, windows
 from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation.as_of import history
+from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.extending import past
 from rmtl_jax.preparation.schema import vocabularies
 
@@ -54,6 +56,57 @@ class Base:
     first = splits['validation'].end_ms
     assert first is not None  # splits follow each other in time
     return first, splits['test'].end_ms
+
+  @property
+  def as_of_fields(self) -> list[manifest_lib.Field]:
+    """The data's as-of features."""
+    return [f for f in self.manifest.fields if 'as_of' in f.details]
+
+  @property
+  def groups(self) -> tuple[str, ...]:
+    """The groups of its as-of features, but for the histories."""
+    found = dict.fromkeys(str(f.details['as_of']) for f in self.as_of_fields)
+    return tuple(group for group in found if group != history.GROUP)
+
+  @property
+  def tastes(self) -> tuple[str, ...]:
+    """Names of the fields that `tastes` is made by.
+
+    Raises:
+      types.InputError: as for tastes.recorded.
+    """
+    return asof_tastes.recorded(self.manifest.fields)
+
+
+class Extension(NamedTuple):
+  """New rows, and the data that they extend.
+
+  Attributes:
+    connection: holds their tables.
+    rows: new rows, `row_id` from 0; `keys` may have past ones below 0.
+    base: the data.
+    past: its rows.
+    seam: where the data ends and the new rows begin, ms.
+    until: the end of the new rows, ms; None if unknown.
+    idle_ms: a longer gap between two rows of a user starts a new session.
+  """
+
+  connection: sql.Connection
+  rows: source.SourceTable
+  base: Base
+  past: past.Past
+  seam: int
+  until: int | None
+  idle_ms: int
+
+  @property
+  def boundaries(self) -> sessions.Boundaries:
+    """Starts of validation and test, and the end of test.
+
+    A past row is in a split by them, with the label that is known at that
+    split's end.
+    """
+    return self.base.boundaries[0], self.seam, self.until
 
 
 def read_base(

@@ -6,6 +6,7 @@ import dataclasses
 
 from rmtl_jax.preparation import sessions, source, sql
 from rmtl_jax.preparation.extending import past as past_lib
+from rmtl_jax.preparation.extending import settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,42 +27,30 @@ class Stitched:
   duplicates: int
 
 
-def place(
-  connection: sql.Connection,
-  rows: source.SourceTable,
-  past: past_lib.Past,
-  boundaries: sessions.Boundaries,
-  idle_ms: int,
-) -> Stitched:
+def place(new: settings.Extension) -> Stitched:
   """Finds the sessions of new rows, some of which began before.
 
   A session lies in the split in which it begins, so rows of those that began
   before the seam are left out, as rows at or after their split's end.
-
-  Args:
-    rows: new rows, `row_id` from 0; `keys` may have past ones below 0.
-    boundaries: starts of validation and test, the end of test or None.
-    idle_ms: a longer gap between two rows of a user starts a new session.
   """
-  relation, near = _with_near(connection, rows, past, boundaries, idle_ms)
-  identity = rows.identity
+  connection, rows = new.connection, new.rows
+  relation, near = _with_near(new)
   numbered = sessions.number_sessions(
     connection,
     relation,
-    idle_ms,
+    new.idle_ms,
     has_session=rows.has_session,
     has_user=rows.has_user,
-    has_time=True,
-    identity=(*identity, 'alone') if identity else (),
+    identity=(*rows.identity, 'alone') if rows.identity else (),
   )
   found = sessions.split_sessions(
     connection,
     numbered,
     delay_ms=source.fastest(rows.tasks).delay_ms,
-    boundaries=boundaries[:2],
-    end=(*boundaries, None)[2],
+    boundaries=(new.base.boundaries[0], new.seam),
+    end=new.until,
   )
-  everything, shift, left_out = _number(connection, found, past, near)
+  everything, shift, left_out = _number(new, found, near)
   return Stitched(
     dataclasses.replace(
       found,
@@ -79,10 +68,7 @@ def place(
 
 
 def _number(
-  connection: sql.Connection,
-  found: sessions.RowPlaces,
-  past: past_lib.Past,
-  near: str,
+  new: settings.Extension, found: sessions.RowPlaces, near: str
 ) -> tuple[str, int, int]:
   """Makes the table `Stitched.everything`.
 
@@ -96,13 +82,13 @@ def _number(
   """
   # Sessions are numbered by their start: those that began before come first.
   began, left_out = sql.fetch_row(
-    connection,
+    new.connection,
     f'SELECT count(DISTINCT session_id), count(*) FILTER (row_id >= 0)'
     f' FROM {found.whole} WHERE split < 2',
   )
-  shift = past.next_session - began
+  shift = new.past.next_session - began
   everything = sql.create_table(
-    connection,
+    new.connection,
     'WITH begun AS ('
     f'  SELECT DISTINCT p.session_id, n.number, n.start FROM {found.whole} p'
     f'  JOIN {near} n USING (row_id))'
@@ -123,24 +109,19 @@ def _in_test(connection: sql.Connection, table: str, shift: int) -> str:
   )
 
 
-def _with_near(
-  connection: sql.Connection,
-  rows: source.SourceTable,
-  past: past_lib.Past,
-  boundaries: sessions.Boundaries,
-  idle_ms: int,
-) -> tuple[str, str]:
+def _with_near(new: settings.Extension) -> tuple[str, str]:
   """Makes a view of new rows and past rows of their sessions.
 
   Returns:
     The view, and a table of these past rows.
   """
+  connection, rows, past = new.connection, new.rows, new.past.rows
   keys = rows.keys or rows.view
   if rows.open_events:
     # The reader has joined them already.
     near = sql.create_table(
       connection,
-      f'SELECT row_id, number, start FROM {past.rows}'
+      f'SELECT row_id, number, start FROM {past}'
       f' SEMI JOIN (SELECT row_id FROM {keys} WHERE row_id < 0) USING (row_id)',
     )
     return keys, near
@@ -148,20 +129,20 @@ def _with_near(
   wanted = []
   if past_lib.has_session(rows):
     wanted.append(
-      f'SELECT DISTINCT number FROM {past.rows} p SEMI JOIN (SELECT session'
+      f'SELECT DISTINCT number FROM {past} p SEMI JOIN (SELECT session'
       f' FROM {keys} WHERE session IS NOT NULL) USING (session)'
     )
   if rows.has_user:
     wanted.append(
-      f'SELECT DISTINCT number FROM {past.rows} p SEMI JOIN (SELECT "user"'
+      f'SELECT DISTINCT number FROM {past} p SEMI JOIN (SELECT "user"'
       f' FROM {keys} WHERE session IS NULL) USING ("user")'
-      f' WHERE timestamp >= {(boundaries[1] or 0) - idle_ms}'
+      f' WHERE timestamp >= {new.seam - new.idle_ms}'
       f' AND {named} IS NULL'
     )
   user = 'p."user"' if rows.has_user else 'NULL'
   of_past = (
     f'SELECT p.row_id, p.number, p.start, p.timestamp, {user} AS "user",'
-    f' {named} AS session, p.row_id AS alone FROM {past.rows} p'
+    f' {named} AS session, p.row_id AS alone FROM {past} p'
   )
   if wanted:
     of_past += f' SEMI JOIN ({" UNION ".join(wanted)}) USING (number)'
