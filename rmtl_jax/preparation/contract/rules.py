@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
@@ -73,30 +72,21 @@ def check(
     _check_ends(directory, manifest)
     total = max(1, sum(split.rows for split in manifest.splits.values()))
     split_counts: dict[str, contract_sessions.SplitCounts] = {}
-    counts = contract_vocabulary.ValueCounts(manifest)
-    users = contract_users.Users(manifest)
-    delays = _delays(manifest)
+    against = _Against(
+      manifest,
+      _delays(manifest),
+      contract_vocabulary.ValueCounts(manifest),
+      contract_users.Users(manifest),
+    )
     done = 0
     for name in manifest.splits:
-      min_start = _min_start(manifest, name)
       totals = split_counts[name] = contract_sessions.SplitCounts()
-      for path, first_row, batch in _batches(directory, manifest, name):
-        _check_batch(
-          path,
-          first_row,
-          batch,
-          manifest,
-          name,
-          totals,
-          min_start,
-          delays,
-          counts,
-          users,
-        )
-        done += len(batch)
+      for values in _batches(directory, manifest, name):
+        _check_batch(values, against, name, totals)
+        done += len(values.table)
         progress('check', min(1.0, done / total))
       _check_counts(directory, manifest, name, totals)
-    counts.check(directory)
+    against.counts.check(directory)
     contract_sessions.check_disjoint(directory, manifest, split_counts)
     reading.check_recorded(directory, manifest)
     files = [
@@ -153,15 +143,16 @@ def _check_ends(
 
 def _batches(
   directory: pathlib.Path, manifest: manifest_lib.Manifest, split: str
-) -> Iterator[tuple[pathlib.Path, int, pa.RecordBatch]]:
-  """(file, row of the file, rows) through a split, in order."""
+) -> Iterator[contract_columns.BatchColumns]:
+  """The rows of a split, some at a time, in order."""
   wanted = contract_columns.expected_types(manifest)
   for name in manifest.splits[split].files:
     path = directory / name
     columns = contract_columns.check_types(path, wanted)
     first_row = 0
     for batch in contract_columns.batches(path, columns):
-      yield path, first_row, batch
+      if len(batch):
+        yield contract_columns.BatchColumns(path, first_row, batch)
       first_row += len(batch)
 
 
@@ -199,22 +190,23 @@ def _delays(manifest: manifest_lib.Manifest) -> _Delays:
   )
 
 
+class _Against(NamedTuple):
+  """What rows are checked against, and what has been seen of them so far."""
+
+  manifest: manifest_lib.Manifest
+  delays: _Delays
+  counts: contract_vocabulary.ValueCounts
+  users: contract_users.Users
+
+
 def _check_batch(
-  path: pathlib.Path,
-  first_row: int,
-  batch: pa.RecordBatch,
-  manifest: manifest_lib.Manifest,
+  values: contract_columns.BatchColumns,
+  against: _Against,
   split: str,
   totals: contract_sessions.SplitCounts,
-  min_start: int | None,
-  delays: _Delays,
-  counts: contract_vocabulary.ValueCounts,
-  users: contract_users.Users,
 ) -> None:
   """Checks rows and adds them to the split's counts."""
-  if not len(batch):
-    return
-  values = contract_columns.BatchColumns(path, first_row, batch)
+  manifest, delays, counts, users = against
   if not manifest.has_time:
     values.require(
       values.integers('timestamp') == 0,
@@ -225,7 +217,7 @@ def _check_batch(
   contract_sessions.check_rows(
     values,
     totals,
-    min_start,
+    _min_start(manifest, split),
     manifest.splits[split].end_ms,
     delays.first,
   )
@@ -254,14 +246,10 @@ def _check_batch(
     values, manifest, labels, weights, manifest.splits[split], delays.late
   )
   for name, found in weights.items():
-    totals.observed[name] = totals.observed.get(name, 0) + int(
-      np.count_nonzero(found)
-    )
+    totals.observed[name] += int(np.count_nonzero(found))
   for task in manifest.tasks:
     found = labels[task.name]
-    totals.positives[task.name] = totals.positives.get(task.name, 0) + int(
-      np.count_nonzero(found)
-    )
+    totals.positives[task.name] += int(np.count_nonzero(found))
     if task.after is not None:
       unknown = weights.get(task.after, np.ones(len(found))) == 0
       values.require(
@@ -274,8 +262,8 @@ def _check_batch(
       values.floats(f'p_{task.name}', 0.0, 1.0, 'a probability')
     if task.propensity:
       values.propensities(task.name)
-  totals.rows += len(batch)
-  totals.last_file = path
+  totals.rows += len(values.table)
+  totals.last_file = values.path
 
 
 def _check_weights(
@@ -332,10 +320,7 @@ def _check_counts(
     'rows': (split.rows, totals.rows),
     'sessions': (split.sessions, totals.sessions),
     **{
-      f'positives: {task!r}': (
-        split.positives[task],
-        totals.positives[task],
-      )
+      f'positives: {task!r}': (split.positives[task], totals.positives[task])
       for task in manifest.task_names
     },
     **{

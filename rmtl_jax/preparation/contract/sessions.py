@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 import pathlib
@@ -31,8 +32,12 @@ class SplitCounts:
 
   rows: int = 0
   sessions: int = 0
-  positives: dict[str, int] = dataclasses.field(default_factory=dict)
-  observed: dict[str, int] = dataclasses.field(default_factory=dict)
+  positives: collections.Counter[str] = dataclasses.field(
+    default_factory=collections.Counter
+  )
+  observed: collections.Counter[str] = dataclasses.field(
+    default_factory=collections.Counter
+  )
   first_session: int = 0
   last: tuple[int, int, int] | None = None
   last_file: pathlib.Path = pathlib.Path()
