@@ -54,10 +54,11 @@ def of_fields(
   """
   found = []
   with splits.scan(data_dir, manifest) as rows:
+    read = _Splits(connection, data_dir, rows)
     for i, field in enumerate(manifest.fields):
       progress('fields', i / len(manifest.fields))
       of = _of_number if field.kind == 'numeric' else _of_values
-      record = of(connection, data_dir, rows, field)
+      record = of(read, field)
       known = {'name': field.name, 'kind': field.kind, 'size': field.size}
       as_of = field.details.get('as_of', '')
       found.append({**known, 'as_of': as_of, **record})
@@ -138,6 +139,14 @@ def bin_sql(column: str, quantiles: Sequence[float]) -> tuple[str, int]:
   return place, len(edges) + 1
 
 
+class _Splits(NamedTuple):
+  """The rows of every split (SQL), and the directory to name in errors."""
+
+  connection: sql.Connection
+  data_dir: pathlib.Path
+  rows: Mapping[str, str]
+
+
 class Groups(NamedTuple):
   """Groups of a field's values, and how many values each has.
 
@@ -173,28 +182,19 @@ def grouped(
   Raises:
     types.InputError: a column that can't be read.
   """
-  if field.kind == 'numeric':
-    return _of_bins(*_count_bins(connection, data_dir, rows, field, weight))
-  counts = _count_values(connection, data_dir, rows, field, weight)
-  return _of_vocabulary(counts, field)
-
-
-def _of_bins(edges: np.ndarray, sums: Mapping[str, np.ndarray]) -> Groups:
-  """Groups of a number from what `_count_bins` found."""
-  counts = {name: of[:, 0] for name, of in sums.items()}
+  read = _Splits(connection, data_dir, rows)
+  if field.kind != 'numeric':
+    return _of_vocabulary(_count_values(read, field, weight), field)
+  edges, sums = _count_bins(read, field, weight)
   return Groups(
     tuple(edges.tolist()),
-    counts,
+    {name: of[:, 0] for name, of in sums.items()},
     {n: float(of[:, 2].sum() / of[:, 0].sum()) for n, of in sums.items()},
   )
 
 
 def _count_bins(
-  connection: sql.Connection,
-  data_dir: pathlib.Path,
-  rows: Mapping[str, str],
-  field: manifest_lib.Field,
-  weight: str = '',
+  read: _Splits, field: manifest_lib.Field, weight: str = ''
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
   """Parts a number by train's deciles.
 
@@ -207,34 +207,30 @@ def _count_bins(
   if not quantiles:
     ends = ', '.join(str(i / BINS) for i in range(BINS + 1))
     quantiles = sql.fetch_value(
-      connection,
-      f'SELECT approx_quantile({column}, [{ends}]) FROM {rows[TRAIN]}',
+      read.connection,
+      f'SELECT approx_quantile({column}, [{ends}]) FROM {read.rows[TRAIN]}',
     )
   place, bins = bin_sql(column, quantiles)
   count = f'sum({weight})' if weight else 'count(*)'
   sums = {}
-  for name, relation in rows.items():
-    found = connection.execute(
+  for name, relation in read.rows.items():
+    found = read.connection.execute(
       f'SELECT {place} AS bin, {count}, sum({column}),'
       f' coalesce({count} FILTER ({column} = 0), 0) FROM {relation}'
       ' GROUP BY bin'
     ).fetchall()
     if any(at is None for at, *_ in found):
-      raise splits.broken(data_dir / name, field.column, 'no value in a row')
+      where = read.data_dir / name
+      raise splits.broken(where, field.column, 'no value in a row')
     sums[name] = np.zeros((bins, 3))
     for at, *of_bin in found:
       sums[name][at] = of_bin
   return bin_edges(quantiles), sums
 
 
-def _of_number(
-  connection: sql.Connection,
-  data_dir: pathlib.Path,
-  rows: Mapping[str, str],
-  field: manifest_lib.Field,
-) -> Record:
+def _of_number(read: _Splits, field: manifest_lib.Field) -> Record:
   """Compares a number by train's deciles."""
-  _, sums = _count_bins(connection, data_dir, rows, field)
+  _, sums = _count_bins(read, field)
   mean = {n: of[:, 1].sum() / of[:, 0].sum() for n, of in sums.items()}
   compared = {name: psi(sums[TRAIN][:, 0], sums[name][:, 0]) for name in OTHERS}
   blank = {'seen': {}, 'unseen': {}, 'moved': None}
@@ -242,11 +238,7 @@ def _of_number(
 
 
 def _count_values(
-  connection: sql.Connection,
-  data_dir: pathlib.Path,
-  rows: Mapping[str, str],
-  field: manifest_lib.Field,
-  weight: str = '',
+  read: _Splits, field: manifest_lib.Field, weight: str = ''
 ) -> dict[str, np.ndarray]:
   """Counts the rows of a vocabulary, of a list each of its values."""
   column = sql.quote(field.column)
@@ -254,15 +246,15 @@ def _count_values(
   value = f'unnest({column})' if field.kind == 'multi_valued' else column
   value = f'CAST({value} AS BIGINT)'
   counts = {}
-  for name, relation in rows.items():
-    found = connection.execute(
+  for name, relation in read.rows.items():
+    found = read.connection.execute(
       f'SELECT v, {count} AS n FROM (SELECT {value} AS v{beside}'
       f' FROM {relation}) GROUP BY v'
     ).fetchnumpy()
     places = np.ma.filled(found['v'], -1)
     if len(places) and not 0 <= places.min() <= places.max() < field.size:
       what = 'values outside of its vocabulary'
-      raise splits.broken(data_dir / name, field.column, what)
+      raise splits.broken(read.data_dir / name, field.column, what)
     counts[name] = np.zeros(field.size, float if weight else np.int64)
     counts[name][places] = found['n']
   return counts
@@ -289,14 +281,9 @@ def known_rows(field: manifest_lib.Field) -> slice:
   return slice(1, field.size - field.details.get('buckets', 0))
 
 
-def _of_values(
-  connection: sql.Connection,
-  data_dir: pathlib.Path,
-  rows: Mapping[str, str],
-  field: manifest_lib.Field,
-) -> Record:
+def _of_values(read: _Splits, field: manifest_lib.Field) -> Record:
   """Compares the rows of a vocabulary, of a list each of its values."""
-  counts = _count_values(connection, data_dir, rows, field)
+  counts = _count_values(read, field)
   parted = _of_vocabulary(counts, field)
   compared = {
     name: psi(parted.counts[TRAIN], parted.counts[name]) for name in OTHERS
