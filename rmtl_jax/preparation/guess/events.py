@@ -61,7 +61,7 @@ def find(
     is_number = one.kind == 'number'
     if not 2 <= one.distinct <= (_MOST_CODES if is_number else _MOST_EVENTS):
       continue
-    value = facts_lib.text(sample, one)
+    value = one.text
     counts = dict(
       sample.fetch(
         f'{value} AS v, count(*) AS n',
@@ -123,7 +123,7 @@ def of_some(
   for one in facts:
     if not one.missing or not one.filled:
       continue
-    value = facts_lib.text(sample, one)
+    value = one.text
     rows = sample.fetch(
       f'{event}, count({value}) AS n', 'GROUP BY 1 HAVING n > 0 ORDER BY 1'
     )

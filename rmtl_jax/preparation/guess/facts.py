@@ -63,10 +63,10 @@ class Facts:
   """A column of a sample.
 
   Attributes:
+    sample: the rows.
     name: of the column.
     kind: `number`, `bool`, `time` (iso text or a type of its own), `list`,
       `text` or `other`.
-    rows: of the sample.
     filled: rows with a value.
     distinct: different values.
     whole: whether all numbers are whole.
@@ -89,9 +89,9 @@ class Facts:
     timed: whether it is a label that is 1 where there is a time.
   """
 
+  sample: sample_lib.Sample
   name: str
   kind: str
-  rows: int
   filled: int
   distinct: int
   whole: bool = False
@@ -110,6 +110,41 @@ class Facts:
   sentinel: float | None = None
   decimal: str = ''
   timed: bool = False
+
+  @property
+  def rows(self) -> int:
+    """Rows of the sample."""
+    return self.sample.rows
+
+  @property
+  def text(self) -> str:
+    """SQL of the values as text, NULL where there is none."""
+    return sql.null_if_in(self.sample.given(self.name), self.nothing)
+
+  @property
+  def number(self) -> str:
+    """SQL of the values as numbers, NULL where there is none."""
+    if self.kind == 'bool':
+      return f'CAST({self.sample.column(self.name)} AS DOUBLE)'
+    given = self.text
+    value = written_numbers.number(given, pa.string(), self.decimal)
+    if self.timed:
+      if self.sentinel is not None:
+        given = f'nullif({value}, {self.sentinel:g})'
+      return f'CAST({given} IS NOT NULL AS DOUBLE)'
+    if self.truth is None:
+      return value
+    one, zero = self.truth
+    if self.kind == 'number':  # 1 may be written as 1.0
+      rest = f'{value} = {zero}' if zero else f'{value} IS NULL'
+      return f'CASE WHEN {value} = {one} THEN 1.0 WHEN {rest} THEN 0.0 END'
+    value = f"coalesce({given}, '')"
+    if self.spellings:
+      value, one, zero = f'lower({value})', one.lower(), zero.lower()
+    return (
+      f'CASE {value} WHEN {sql.literal(one)} THEN 1.0'
+      f' WHEN {sql.literal(zero)} THEN 0.0 END'
+    )
 
   @property
   def missing(self) -> float:
@@ -141,36 +176,6 @@ class Facts:
   def is_mark(self) -> bool:
     """Whether some rows have one word and the others nothing."""
     return self.kind == 'text' and self.truth is not None and not self.truth[1]
-
-
-def text(sample: sample_lib.Sample, facts: Facts) -> str:
-  """SQL of a column's values as text, NULL where there is none."""
-  return sql.null_if_in(sample.given(facts.name), facts.nothing)
-
-
-def number(sample: sample_lib.Sample, facts: Facts) -> str:
-  """SQL of a column's values as numbers, NULL where there is none."""
-  if facts.kind == 'bool':
-    return f'CAST({sample.column(facts.name)} AS DOUBLE)'
-  given = text(sample, facts)
-  value = written_numbers.number(given, pa.string(), facts.decimal)
-  if facts.timed:
-    if facts.sentinel is not None:
-      given = f'nullif({value}, {facts.sentinel:g})'
-    return f'CAST({given} IS NOT NULL AS DOUBLE)'
-  if facts.truth is None:
-    return value
-  one, zero = facts.truth
-  if facts.kind == 'number':  # 1 may be written as 1.0
-    rest = f'{value} = {zero}' if zero else f'{value} IS NULL'
-    return f'CASE WHEN {value} = {one} THEN 1.0 WHEN {rest} THEN 0.0 END'
-  value = f"coalesce({given}, '')"
-  if facts.spellings:
-    value, one, zero = f'lower({value})', one.lower(), zero.lower()
-  return (
-    f'CASE {value} WHEN {sql.literal(one)} THEN 1.0'
-    f' WHEN {sql.literal(zero)} THEN 0.0 END'
-  )
 
 
 def find(
@@ -223,7 +228,7 @@ def _of_numbers(
     f' min({number}), max({number}), median({number})'
   )[0]
   if kind in ('bool', 'time') or not filled:
-    return Facts(name, kind, sample.rows, filled, distinct)
+    return Facts(sample, name, kind, filled, distinct)
   if numbers < filled:
     return None
   above, median_above, least, largest, median = spread
@@ -238,9 +243,9 @@ def _of_numbers(
   if below == 1 and least in _SENTINELS and above is not None and not is_sign:
     sentinel, least, median = least, above, median_above
   return Facts(
+    sample,
     name,
     'number',
-    sample.rows,
     filled,
     distinct,
     whole=whole == filled,
@@ -273,9 +278,9 @@ def _of_text(
     separator, tokens, listed = _separator(sample, value, filled, distinct)
     kind = 'list' if separator else 'text'
   return Facts(
+    sample,
     name,
     kind,
-    sample.rows,
     filled,
     distinct,
     words=words,
@@ -392,7 +397,7 @@ def _nested(sample: sample_lib.Sample, name: str, kind: str) -> Facts:
   column = sample.column(name)
   if kind == 'other':  # see sample.py
     filled = sample.fetch(f'coalesce(sum({column}), 0)::BIGINT')[0][0]
-    return Facts(name, kind, sample.rows, filled, filled)
+    return Facts(sample, name, kind, filled, filled)
   filled, distinct = sample.fetch(
     f'count({column}), count(DISTINCT CAST({column} AS VARCHAR))'
   )[0]
@@ -400,7 +405,7 @@ def _nested(sample: sample_lib.Sample, name: str, kind: str) -> Facts:
     'count(DISTINCT v), count(v)', f', unnest({column}) AS of_list(v)'
   )[0]
   return Facts(
-    name, kind, sample.rows, filled, distinct, tokens=tokens, listed=listed
+    sample, name, kind, filled, distinct, tokens=tokens, listed=listed
   )
 
 

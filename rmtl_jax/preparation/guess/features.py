@@ -11,7 +11,6 @@ import numpy as np
 from rmtl_jax.preparation import checks
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import key_names, number_names
-from rmtl_jax.preparation.guess import sample as sample_lib
 from rmtl_jax.preparation.raw import folders, written_numbers
 
 # Numbers without a telling name. Few are amounts where they are small and begin
@@ -61,9 +60,9 @@ class Feature:
     return dataclasses.replace(self, why=f'{self.why}; {why}')
 
 
-def guess(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
+def guess(facts: facts_lib.Facts) -> Feature:
   """The kind of field that a column is, and why."""
-  left_out = _in_brackets(sample, facts) or _useless(facts)
+  left_out = _in_brackets(facts) or _useless(facts)
   if left_out:
     return Feature('', left_out)
   if facts.kind == 'list':
@@ -80,16 +79,16 @@ def guess(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
     return dataclasses.replace(written, more=more)
   if facts.kind == 'text':
     return Feature('categorical', 'text')
-  return _of_numbers(sample, facts)
+  return _of_numbers(facts)
 
 
-def _in_brackets(sample: sample_lib.Sample, facts: facts_lib.Facts) -> str:
+def _in_brackets(facts: facts_lib.Facts) -> str:
   """Why a text of lists that a program printed is no field, or ''."""
   if facts.kind != 'text' or facts.distinct <= _FEW_TEXTS:
     return ''
-  value = facts_lib.text(sample, facts)
+  value = facts.text
   listed = f"count(*) FILTER (regexp_matches({value}, '(?s)^\\[.*\\]$'))"
-  is_list = sample.fetch(listed)[0][0] == facts.filled
+  is_list = facts.sample.fetch(listed)[0][0] == facts.filled
   return f'lists in brackets: {folders.FORMS} parts them' if is_list else ''
 
 
@@ -140,7 +139,7 @@ def _useless(facts: facts_lib.Facts) -> str:
   return ''
 
 
-def _of_numbers(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
+def _of_numbers(facts: facts_lib.Facts) -> Feature:
   if not facts.whole:
     return _numeric(facts, 'fractions')
   measure = number_names.measure(facts.name)
@@ -157,14 +156,14 @@ def _of_numbers(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
   if measure == 'code' or is_kind:
     return Feature('categorical', 'codes by the name')
   if few:
-    return _of_few(sample, facts)
+    return _of_few(facts)
   span = facts.largest - facts.least + 1
   is_many = facts.distinct > _MOST_CODES
   dense = _DENSE_OF_MANY if is_many else _DENSE
   comes_back = facts.filled >= _ROWS_OF_MANY * facts.distinct or not is_many
   is_dense = facts.distinct > dense * span and facts.least in (0, 1)
   if is_dense and comes_back:
-    if _is_smooth(sample, facts):
+    if _is_smooth(facts):
       return _numeric(facts, 'as many rows of a number as of the next, about')
     return Feature(
       'categorical',
@@ -173,14 +172,14 @@ def _of_numbers(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
   return _numeric(facts, 'whole numbers')
 
 
-def _of_few(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
+def _of_few(facts: facts_lib.Facts) -> Feature:
   """Of few whole numbers: grades and counts have an order, codes leave gaps.
 
   Of a log that is not read whole they stay categories, which take any value.
   """
   why = 'few whole numbers'
-  value = facts_lib.number(sample, facts)
-  rows = sample.fetch(
+  value = facts.number
+  rows = facts.sample.fetch(
     f'DISTINCT {value} AS n', f'WHERE {value} IS NOT NULL ORDER BY n'
   )
   values = np.array([n for (n,) in rows])
@@ -189,7 +188,7 @@ def _of_few(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
   is_small = values[0] in (0, 1) and values[-1] < _SMALL
   is_round = np.all(values % _ROUND == 0)
   if (
-    sample.is_whole
+    facts.sample.is_whole
     and len(values) > 2
     and facts.sentinel is None
     and [*values] != [-1, 0, 1]
@@ -201,15 +200,15 @@ def _of_few(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
   return Feature('categorical', why)
 
 
-def _is_smooth(sample: sample_lib.Sample, facts: facts_lib.Facts) -> bool:
+def _is_smooth(facts: facts_lib.Facts) -> bool:
   """Whether rows per number rise and fall as those of amounts do.
 
   Codes may be numbered by how many rows have them: their rows fall as slowly as
   popularity does, where amounts end in a thin tail.
   """
-  value = facts_lib.number(sample, facts)
+  value = facts.number
   numbers, counts = np.array(
-    sample.fetch(
+    facts.sample.fetch(
       f'{value} AS n, count(*)', f'WHERE {value} >= {facts.least} GROUP BY n'
     )
   ).T

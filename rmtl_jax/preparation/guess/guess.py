@@ -103,7 +103,7 @@ def guess(
   may_be_times: list[str] = []
   panel = None
   if time is None or time_names.is_later(time.column):
-    unnamed, may_be_times = times.by_values(sample, others, by_names)
+    unnamed, may_be_times = times.by_values(others, by_names)
     if time and unnamed and times.outdoes(unnamed, time):
       other_times = times.because_of(unnamed, time, other_times)
       time = None
@@ -111,7 +111,7 @@ def guess(
   if time is None:
     if rows == ROWS and panels.needs_all(sample, others, by_names):
       return guess(log, sample_lib.ALL_ROWS, delimiter, labels)
-    may_be_times = may_be_times or times.may_be(sample, others)
+    may_be_times = may_be_times or times.may_be(others)
     panel = panels.find(sample, others, by_names)
     time = panel.time if panel else None
   all_times = {*other_times, *([time.column] if time else [])}
@@ -156,7 +156,7 @@ def guess(
     for one in facts
     if one.name not in found or found[one.name][0] == 'left out'
   ]
-  for name, why in leaks.find(sample, may_leak, tasks).items():
+  for name, why in leaks.find(may_leak, tasks).items():
     # An answer that tells another is no task beside it.
     said = found.get(name, ('', ''))[1]
     said = f'; {said}' if said and '--label' not in said else ''
@@ -177,11 +177,9 @@ def guess(
     for name, why in events.of_some(sample, facts, happened).items():
       found[name] = 'leak', why
   fields = {
-    one.name: features.guess(sample, one)
-    for one in facts
-    if one.name not in found
+    one.name: features.guess(one) for one in facts if one.name not in found
   }
-  for name, why in keys.refused(sample, facts).items():
+  for name, why in keys.refused(facts).items():
     if name in fields:
       fields[name] = fields[name].because(why)
   schema = writing.schema(sample, facts, roles, time, tasks, fields, happened)
@@ -259,7 +257,7 @@ def _split_column(
   for one in facts:
     if key_names.rank(one.name, 'split') is None or one.distinct > _MOST_SPLITS:
       continue
-    rows = sample.fetch(f'DISTINCT {facts_lib.text(sample, one)}')
+    rows = sample.fetch(f'DISTINCT {one.text}')
     if {'train', 'test'} <= {row[0] for row in rows} <= known:
       return one.name
   return ''

@@ -97,7 +97,7 @@ def by_names(
       )
       for one in facts
       if (place := key_names.rank(one.name, role)) is not None
-      and _fits(sample, one, role)
+      and _fits(one, role)
     ]
     fitting = [one for *_, one in sorted(named, key=lambda entry: entry[:3])]
     if role == 'session':
@@ -151,16 +151,14 @@ def _may_be_count(facts: facts_lib.Facts) -> bool:
   return is_small and facts.median <= _USUAL_COUNT and not is_sure
 
 
-def refused(
-  sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts]
-) -> dict[str, str]:
+def refused(facts: Sequence[facts_lib.Facts]) -> dict[str, str]:
   """Why columns that are named like a user are none, where one value is why."""
   found = {}
   for one in facts:
     named = key_names.rank(one.name, 'user') is not None
     if not (named and one.is_key and one.distinct > 1):
       continue
-    share = _share_of_one(sample, one)
+    share = _share_of_one(one)
     if share > _MOST_OF_ONE:
       found[one.name] = f'no user, as {share:.0%} of the rows have one value'
   return found
@@ -182,20 +180,20 @@ def _not_of_session(
   return several or items
 
 
-def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
+def _fits(facts: facts_lib.Facts, role: str) -> bool:
   """Whether a column's values can be of a role."""
   if facts.distinct < 2 or facts.is_binary:
     return False
   if facts.kind == 'number' and number_names.is_number_of_mails(facts.name):
     return False
   # An id may have a point in it, as those of Google Analytics.
-  is_text = sample.kinds[sample.names.index(facts.name)] == 'text'
+  is_text = facts.sample.kinds[facts.sample.names.index(facts.name)] == 'text'
   pointed = (
     facts.kind == 'number' and is_text and key_names.ends_in_id(facts.name)
   )
   if not (facts.is_key or pointed):
     return False
-  if sample.is_whole and facts.distinct == facts.rows:
+  if facts.sample.is_whole and facts.distinct == facts.rows:
     return False
   if role == 'domain':
     return facts.distinct <= _MOST_DOMAINS
@@ -209,7 +207,7 @@ def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
     many = rows > _ROWS_OF_SESSION
     is_id = number_names.measure(facts.name) == 'code'
     # Blocks of a sample are of few sessions each.
-    is_few = few and not is_id and rows > sample.longest_block
+    is_few = few and not is_id and rows > facts.sample.longest_block
     return (
       comes_back
       and not is_few
@@ -221,13 +219,13 @@ def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
   is_counted = facts.kind == 'number' and number_names.is_counted(facts.name)
   if is_counted and facts.distinct <= _MOST_COUNTED:
     return False
-  return role == 'item' or _share_of_one(sample, facts) <= _MOST_OF_ONE
+  return role == 'item' or _share_of_one(facts) <= _MOST_OF_ONE
 
 
-def _share_of_one(sample: sample_lib.Sample, facts: facts_lib.Facts) -> float:
+def _share_of_one(facts: facts_lib.Facts) -> float:
   """The share of rows with the most frequent value."""
-  value = facts_lib.text(sample, facts)
-  most = sample.fetch(
+  value = facts.text
+  most = facts.sample.fetch(
     'count(*) AS n',
     f'WHERE {value} IS NOT NULL GROUP BY {value} ORDER BY n DESC LIMIT 1',
   )

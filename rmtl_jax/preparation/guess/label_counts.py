@@ -80,7 +80,7 @@ def count(
   sample: sample_lib.Sample, binary: Sequence[facts_lib.Facts]
 ) -> LabelCounts:
   """Counts the rows of the columns of two values."""
-  columns = [facts_lib.number(sample, one) for one in binary]
+  columns = [one.number for one in binary]
   if not columns:
     empty = np.zeros((0, 0), np.int64)
     return LabelCounts({}, empty, empty, empty)

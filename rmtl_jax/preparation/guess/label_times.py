@@ -54,14 +54,14 @@ def find(
   """
   if time is None:
     return {}
-  at_row, times = _times(sample, facts, time)
+  at_row, times = _times(facts, time)
   times = {at: one for at, one in times.items() if one.name not in taken}
   result = {}
   for label in labels:
     is_observed = not label.facts.unseen and not label.facts.missing
     if label.kind != 'binary' or label.told_by or not is_observed:
       continue
-    is_one = f'{facts_lib.number(sample, label.facts)} = 1'
+    is_one = f'{label.facts.number} = 1'
     fitting = [
       Told(one, late <= _LATE)
       for at, one in times.items()
@@ -83,12 +83,12 @@ def alone(
   """
   if time is None:
     return []
-  at_row, times = _times(sample, facts, time)
+  at_row, times = _times(facts, time)
   found = []
   for at, one in times.items():
     if label_names.is_label(one.name):
       timed = dataclasses.replace(one, timed=True, filled=one.rows)
-      is_one = f'{facts_lib.number(sample, timed)} = 1'
+      is_one = f'{timed.number} = 1'
       late = _lateness(sample, at, at_row, is_one)
       zeros = sample.fetch(f'count(*) FILTER (NOT {is_one})')[0][0]
       if late is not None and zeros >= _LEAST_ROWS:
@@ -97,9 +97,7 @@ def alone(
 
 
 def _times(
-  sample: sample_lib.Sample,
-  facts: Sequence[facts_lib.Facts],
-  time: time_forms.Time,
+  facts: Sequence[facts_lib.Facts], time: time_forms.Time
 ) -> tuple[str, dict[str, facts_lib.Facts]]:
   """SQL of the rows' times, and of others that have their form."""
   pattern = time.form.get('format', '')
@@ -108,31 +106,27 @@ def _times(
   for one in facts:
     if one.name == time.column or not one.filled:
       continue
-    given = _without_zero(sample, one)
-    found = time_forms.of_column(sample, given)
+    given = _without_zero(one)
+    found = time_forms.of_column(given)
     if found and (found.form, found.is_date) == (time.form, time.is_date):
-      others[_seconds(sample, given, pattern)] = given
-  return _seconds(sample, row, pattern), others
+      others[_seconds(given, pattern)] = given
+  return _seconds(row, pattern), others
 
 
-def _seconds(
-  sample: sample_lib.Sample, facts: facts_lib.Facts, pattern: str
-) -> str:
+def _seconds(facts: facts_lib.Facts, pattern: str) -> str:
   """SQL of times as numbers, in any unit; NULL where there is none."""
-  at = time_forms.value(sample, facts, pattern)
+  at = time_forms.value(facts, pattern)
   if facts.kind != 'number':
     return f'epoch({at})'
   return at if facts.sentinel is None else f'nullif({at}, {facts.sentinel:g})'
 
 
-def _without_zero(
-  sample: sample_lib.Sample, facts: facts_lib.Facts
-) -> facts_lib.Facts:
+def _without_zero(facts: facts_lib.Facts) -> facts_lib.Facts:
   """Facts of a number of which 0 stands for nothing, if nothing else does."""
   if facts.kind != 'number' or facts.sentinel is not None or facts.least:
     return facts
-  value = facts_lib.number(sample, facts)
-  least = sample.fetch(f'min({value}) FILTER ({value} > 0)')[0][0]
+  value = facts.number
+  least = facts.sample.fetch(f'min({value}) FILTER ({value} > 0)')[0][0]
   if least is None:
     return facts
   return dataclasses.replace(facts, sentinel=0.0, least=least)

@@ -118,8 +118,7 @@ def find(
   chosen = dict.fromkeys(given, 'in --label')
   chosen = chosen or _by_name(free) or _by_place(sample, facts, free, keys)
   free = [
-    two_valued.with_words(sample, one) if one.name in chosen else one
-    for one in free
+    two_valued.with_words(one) if one.name in chosen else one for one in free
   ]
   binary = [one for one in free if one.is_binary]
   counts = label_counts.count(sample, binary)
@@ -134,7 +133,7 @@ def find(
   chosen = {name: why for name, why in chosen.items() if name not in same}
   labels = _funnel(counts, [b for b in binary if b.name in chosen], chosen)
   labels += [
-    _of_numbers(sample, one, chosen[one.name])
+    _of_numbers(one, chosen[one.name])
     for one in free
     if one.name in given and not one.is_binary
   ]
@@ -142,7 +141,7 @@ def find(
   others |= _answers(sample, facts, counts, binary, chosen, keys)
   others |= _others(free, chosen) | same
   if not labels and may_be_number:
-    labels = _outcome(sample, [one for one in free if one.name in others])
+    labels = _outcome([one for one in free if one.name in others])
     others = {
       name: why
       for name, why in others.items()
@@ -427,14 +426,12 @@ def _kind(facts: facts_lib.Facts) -> str:
   return 'ordinal' if is_level else 'regression'
 
 
-def _outcome(
-  sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts]
-) -> list[Label]:
+def _outcome(facts: Sequence[facts_lib.Facts]) -> list[Label]:
   """A number as the only label, of a log without any of 0 and 1."""
   for one in facts:
     if one.kind == 'number' and one.distinct > 2:
       why = 'no column of 0 and 1, and this is what a row led to'
-      return [_of_numbers(sample, one, why)]
+      return [_of_numbers(one, why)]
   return []
 
 
@@ -450,7 +447,7 @@ def _high(sample: sample_lib.Sample, label: Label) -> float | None:
   None where hardly any or all are high.
   """
   facts = label.facts
-  value = _observed(sample, facts)
+  value = _observed(facts)
   high = float(f'{label.rate:.3g}')
   if is_rating(facts):
     least = facts.least + _LIKE * (facts.largest - facts.least)
@@ -461,18 +458,16 @@ def _high(sample: sample_lib.Sample, label: Label) -> float | None:
   return high if _LEAST_HIGH <= share < 1 else None
 
 
-def _observed(sample: sample_lib.Sample, facts: facts_lib.Facts) -> str:
+def _observed(facts: facts_lib.Facts) -> str:
   """SQL of a label's numbers, NULL where none is observed."""
-  value, unseen = facts_lib.number(sample, facts), facts.sentinel
+  value, unseen = facts.number, facts.sentinel
   return value if unseen is None else f'nullif({value}, {unseen})'
 
 
-def _of_numbers(
-  sample: sample_lib.Sample, facts: facts_lib.Facts, why: str
-) -> Label:
+def _of_numbers(facts: facts_lib.Facts, why: str) -> Label:
   """A label of more than two numbers."""
   unseen = facts.sentinel
-  mean = sample.fetch(f'avg({_observed(sample, facts)})')[0][0]
+  mean = facts.sample.fetch(f'avg({_observed(facts)})')[0][0]
   span = f'{facts.least:g} to {facts.largest:g}, mean {mean:.3g}'
   span += '' if unseen is None else f'; {unseen:g}: not observed'
   return Label(facts, mean, f'{why} ({span})', kind=_kind(facts))

@@ -23,9 +23,7 @@ _FILLED, _MOST_OF_OTHERS, _CHANCE = 0.995, 0.1, 1e-3
 
 
 def find(
-  sample: sample_lib.Sample,
-  facts: Sequence[facts_lib.Facts],
-  labels: Sequence[labels_lib.Label],
+  facts: Sequence[facts_lib.Facts], labels: Sequence[labels_lib.Label]
 ) -> dict[str, str]:
   """Why columns are leaks, by column.
 
@@ -38,7 +36,7 @@ def find(
   for one in facts:
     if one.kind not in ('number', 'bool', 'text', 'time') or one.distinct < 1:
       continue
-    why = _of_column(sample, one, binary)
+    why = _of_column(one, binary)
     if why:
       found[one.name] = why
   return found
@@ -63,29 +61,23 @@ def of_whole_sessions(
 
 
 def _of_column(
-  sample: sample_lib.Sample,
-  facts: facts_lib.Facts,
-  labels: Sequence[labels_lib.Label],
+  facts: facts_lib.Facts, labels: Sequence[labels_lib.Label]
 ) -> str:
   """Why a column is a leak, or ''."""
   is_number = facts.kind in ('number', 'bool') or bool(facts.decimal)
   few = facts.distinct * _ROWS_OF_VALUE <= facts.rows
   few &= facts.distinct * _FILLED_OF_VALUE <= facts.filled
-  value = (
-    facts_lib.number(sample, facts)
-    if is_number
-    else facts_lib.text(sample, facts)
-  )
+  value = facts.number if is_number else facts.text
   if not (is_number or few):
     value = f'{value} IS NOT NULL'
-  labelled = [facts_lib.number(sample, label.facts) for label in labels]
+  labelled = [label.facts.number for label in labels]
   counts = ', '.join(
     f'count(*) FILTER ({label} = 1), count(*) FILTER ({label} = 0)'
     for label in labelled
   )
   if not counts:
     return ''
-  rows = sample.fetch(f'{value} AS v, {counts}', 'GROUP BY v ORDER BY v')
+  rows = facts.sample.fetch(f'{value} AS v, {counts}', 'GROUP BY v ORDER BY v')
   # The rarest label that it tells says most.
   for i, label in reversed([*enumerate(labels)]):
     ones = np.array([row[1 + 2 * i] for row in rows], np.float64)

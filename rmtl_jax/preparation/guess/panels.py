@@ -77,7 +77,7 @@ def find(
       continue
     if one.name in named or _is_somebody(sample, facts, one, wave):
       best = rank
-      panel = Panel(_key(one, wave), _time(sample, wave, one.name))
+      panel = Panel(_key(one, wave), _time(wave, one.name))
   return panel
 
 
@@ -156,23 +156,22 @@ def _is_somebody(
   return any(
     2 <= one.distinct <= _MOST_VALUES
     and one.name not in (key.name, wave.name)
-    and _agreement(sample, one, key.name, wave.name) >= _AGREEMENT
+    and _agreement(one, key.name, wave.name) >= _AGREEMENT
     for one in facts
   )
 
 
-def _agreement(
-  sample: sample_lib.Sample, facts: facts_lib.Facts, key: str, wave: str
-) -> float:
+def _agreement(facts: facts_lib.Facts, key: str, wave: str) -> float:
   """Cohen's kappa of a row's value and that of its key's row before.
 
   Chance is that of rows of the same two waves: what all change at once, such as
   a law, is nobody's own.
   """
+  sample = facts.sample
   rows = sample.connection.execute(
     f'SELECT {_code("k")} AS k, {_code("w")} AS w, {_code("v")} AS v FROM ('
     f'SELECT {sample.given(key)} AS k, TRY_CAST({sample.given(wave)} AS'
-    f' DOUBLE) AS w, {facts_lib.text(sample, facts)} AS v FROM {sample.table})'
+    f' DOUBLE) AS w, {facts.text} AS v FROM {sample.table})'
     ' WHERE k IS NOT NULL AND v IS NOT NULL ORDER BY k, w'
   ).fetchnumpy()
   keys, waves, values = rows['k'], rows['w'], rows['v']
@@ -195,11 +194,9 @@ def _key(facts: facts_lib.Facts, wave: facts_lib.Facts) -> keys_lib.Key:
   )
 
 
-def _time(
-  sample: sample_lib.Sample, wave: facts_lib.Facts, key: str
-) -> time_forms.Time:
+def _time(wave: facts_lib.Facts, key: str) -> time_forms.Time:
   why = f'one row of each {key} in each'
-  if years := time_forms.of_years(sample, wave):
+  if years := time_forms.of_years(wave):
     return years._replace(why=f'years, {why}')
   why = f'{wave.least:g} to {wave.largest:g}, {why}: read as days'
   return time_forms.Time(wave.name, {'unit': 'd'}, why, (), is_date=False)

@@ -151,28 +151,26 @@ class Time(NamedTuple):
     return self.is_old or not self.is_date
 
 
-def value(
-  sample: sample_lib.Sample, facts: facts_lib.Facts, pattern: str = ''
-) -> str:
+def value(facts: facts_lib.Facts, pattern: str = '') -> str:
   """SQL of values in the order of time."""
   if facts.kind == 'number':
-    return facts_lib.number(sample, facts)
-  text = facts_lib.text(sample, facts)
+    return facts.number
+  text = facts.text
   if pattern:
     return f'try_strptime({text}, {sql.literal(pattern)})'
   return f'TRY_CAST({text} AS TIMESTAMPTZ)'
 
 
-def of_years(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
+def of_years(facts: facts_lib.Facts) -> Time | None:
   """The time in a column of years of four digits, or None."""
   first, last = _YEARS
   if not first <= facts.least <= facts.largest <= last:
     return None
-  found = of_patterns(sample, facts, ('%Y',))
+  found = of_patterns(facts, ('%Y',))
   return found if found and found.form else None
 
 
-def of_column(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
+def of_column(facts: facts_lib.Facts) -> Time | None:
   """The time in a column, by its values and its name, or None."""
   if facts.distinct < 2:
     return None
@@ -180,19 +178,17 @@ def of_column(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
     facts.kind == 'number' and time_names.is_of_moment(facts.name)
   )
   if facts.kind == 'time':
-    return _of_texts(sample, facts, value(sample, facts), {'unit': 'iso'})
+    return _of_texts(facts, value(facts), {'unit': 'iso'})
   if facts.kind in ('text', 'list'):
     may_be = time_names.may_be_time(facts.name)
-    found = of_patterns(sample, facts, PATTERNS if may_be else _SURE_PATTERNS)
+    found = of_patterns(facts, PATTERNS if may_be else _SURE_PATTERNS)
     return found if found and (named or found.form) else None
   if facts.kind != 'number':
     return None
   if not facts.whole:
     is_since_1970 = named and unit_of(facts, _USUAL_S) == 's'
     return since_1970(facts, 's') if is_since_1970 else None
-  if time_names.may_be_time(facts.name) and (
-    found := _of_digits(sample, facts)
-  ):
+  if time_names.may_be_time(facts.name) and (found := _of_digits(facts)):
     return found
   first, last = _DAYS
   is_day = time_names.is_day(facts.name) and named
@@ -211,7 +207,7 @@ def of_column(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
   is_relative = facts.least >= 0 and facts.distinct >= _LEAST_RELATIVE
   is_relative &= not time_names.may_be_length(facts.name)
   if named and is_relative and number_names.measure(facts.name) != 'code':
-    if parts := _parts_of_date(sample, facts):
+    if parts := _parts_of_date(facts):
       why = f'{parts} such as {facts.largest:.0f}, {_UNREAD}'
       return Time(facts.name, {}, why, ())
     unit = 's' if facts.largest < _MOST_RELATIVE_S else 'ms'
@@ -225,11 +221,11 @@ def of_column(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Time | None:
   return None
 
 
-def _parts_of_date(sample: sample_lib.Sample, facts: facts_lib.Facts) -> str:
+def _parts_of_date(facts: facts_lib.Facts) -> str:
   """What numbers such as 1631 and 1224 are; '' for counts."""
-  value = facts_lib.number(sample, facts)
+  value = facts.number
   low, high = f'{value} % 100', f'floor({value} / 100) % 100'
-  is_clock, is_day, different = sample.fetch(
+  is_clock, is_day, different = facts.sample.fetch(
     f'bool_and({low} < 60 AND {high} < 60),'
     f' bool_and({low} BETWEEN 1 AND 31 AND {high} BETWEEN 1 AND 12),'
     f' count(DISTINCT {low})'
@@ -267,9 +263,7 @@ def _of_days(facts: facts_lib.Facts) -> Time:
   )
 
 
-def _of_digits(
-  sample: sample_lib.Sample, facts: facts_lib.Facts
-) -> Time | None:
+def _of_digits(facts: facts_lib.Facts) -> Time | None:
   """Dates as numbers, such as 20240501, 24050113 and 0511."""
   digits = {len(f'{end:.0f}') for end in (facts.least, facts.largest)}
   patterns = [
@@ -279,10 +273,10 @@ def _of_digits(
   ]
   if facts.codes and max(digits) == 4:  # as 0511
     patterns = ['%m%d']
-  text = facts_lib.text(sample, facts)
+  text = facts.text
   for value in (text, sql.strip_zero_fraction(text)):
     for pattern in patterns:
-      found = of_patterns(sample, facts, (pattern,), value)
+      found = of_patterns(facts, (pattern,), value)
       if found:  # no pattern reads 20240501.0
         if value == text:
           return found
@@ -291,14 +285,11 @@ def _of_digits(
 
 
 def of_patterns(
-  sample: sample_lib.Sample,
-  facts: facts_lib.Facts,
-  patterns: Sequence[str],
-  text: str = '',
+  facts: facts_lib.Facts, patterns: Sequence[str], text: str = ''
 ) -> Time | None:
   """Text of times (SQL, by default the column's); one pattern reads all."""
-  text = text or facts_lib.text(sample, facts)
-  shown = sample.fetch(f'min({text})')[0][0] or ''
+  text = text or facts.text
+  shown = facts.sample.fetch(f'min({text})')[0][0] or ''
   if len(patterns) > 1 and not re.match(_MAY_BE_WRITTEN, shown):
     return None
 
@@ -307,7 +298,7 @@ def of_patterns(
 
   # What doesn't read one of the texts need not be tried on all.
   is_read = sql.fetch_row(
-    sample.connection,
+    facts.sample.connection,
     'SELECT '
     + ', '.join(f'{read(sql.literal(shown), p)} IS NOT NULL' for p in patterns),
   )
@@ -319,15 +310,15 @@ def of_patterns(
     f'{until.format(value) if "%y" in pattern else ""})'
     for pattern, value in values.items()
   ]
-  found = sample.fetch(', '.join(counts))[0] if counts else ()
+  found = facts.sample.fetch(', '.join(counts))[0] if counts else ()
   fitting = {
     pattern: value
     for (pattern, value), count in zip(values.items(), found, strict=True)
     if count == facts.filled
   }
   if fitting:
-    pattern = min(fitting, key=lambda p: _spread(sample, p, fitting[p]))
-    return _of_texts(sample, facts, fitting[pattern], {'format': pattern})
+    pattern = min(fitting, key=lambda p: _spread(facts.sample, p, fitting[p]))
+    return _of_texts(facts, fitting[pattern], {'format': pattern})
   if not re.match(_MAY_BE_WRITTEN, shown):
     return None
   why = (
@@ -355,14 +346,9 @@ def _spread(
   return not is_first, seconds * (_YEAR_FIRST if pattern[:2] == '%y' else 1)
 
 
-def _of_texts(
-  sample: sample_lib.Sample,
-  facts: facts_lib.Facts,
-  value: str,
-  form: dict[str, str],
-) -> Time:
+def _of_texts(facts: facts_lib.Facts, value: str, form: dict[str, str]) -> Time:
   """Times (`value` is their SQL) that are text, or of a type of their own."""
-  first, last, days, is_first = sample.fetch(
+  first, last, days, is_first = facts.sample.fetch(
     f'epoch(min({value})), epoch(max({value})), count(DISTINCT {value}::DATE),'
     f" bool_and({value} = date_trunc('month', {value}))"
   )[0]

@@ -45,8 +45,8 @@ def find(
   found = [
     time
     for one in facts
-    if (time := time_forms.of_column(sample, one))
-    if time.is_date or _counts_on(sample, one, facts, keys)
+    if (time := time_forms.of_column(one))
+    if time.is_date or _counts_on(one, facts, keys)
     if not _is_month_of_user(sample, one.name, keys)
   ]
   complete = {one.name for one in facts if one.filled == one.rows}
@@ -70,7 +70,7 @@ def find(
   by_name = {one.name: one for one in facts}
   best = max(
     sure or dates or glued,
-    key=lambda time: _fitness(sample, by_name[time.column], time, keys),
+    key=lambda time: _fitness(by_name[time.column], time, keys),
     default=None,
   )
   others = {}
@@ -104,7 +104,6 @@ def _is_month_of_user(
 
 
 def _counts_on(
-  sample: sample_lib.Sample,
   facts: facts_lib.Facts,
   others: Sequence[facts_lib.Facts],
   keys: Mapping[str, keys_lib.Key],
@@ -122,9 +121,9 @@ def _counts_on(
     return False
   named = [keys[role].column for role in ('user', 'session') if role in keys]
   ids = [one.name for one in others if keys_lib.is_id_that_comes_back(one)]
-  value = time_forms.value(sample, facts)
+  value = time_forms.value(facts)
   return any(
-    _is_in_order(sample, value, column, _LEAST_CHANGES)
+    _is_in_order(facts.sample, value, column, _LEAST_CHANGES)
     for column in [None, *named, *ids]
   )
 
@@ -149,9 +148,7 @@ def because_of(
   return reasons | {before.column: before.why + instead}
 
 
-def may_be(
-  sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts]
-) -> list[str]:
+def may_be(facts: Sequence[facts_lib.Facts]) -> list[str]:
   """Columns of which one may be the time of a log where none surely is.
 
   These are dates that every row has, but for a user's or an item's, be they
@@ -162,14 +159,13 @@ def may_be(
     one.name
     for one in facts
     if one.filled == one.rows and not time_names.is_time_of_key(one.name)
-    if (time := time_forms.of_column(sample, one) or _unnamed(sample, one))
+    if (time := time_forms.of_column(one) or _unnamed(one))
     if time.form or time_forms.NO_FORMAT in time.why
     if time.is_date or time_names.ends_in_time(one.name)
   ]
 
 
 def _fitness(
-  sample: sample_lib.Sample,
   facts: facts_lib.Facts,
   time: time_forms.Time,
   keys: Mapping[str, keys_lib.Key],
@@ -182,10 +178,12 @@ def _fitness(
   is_date, has_clock, distinct = time.rank
   is_end = time_names.is_end(time.column)
   is_later = time_names.is_later(time.column)
-  value = time_forms.value(sample, facts, time.form.get('format', ''))
-  shares = keys_lib.varied(sample, value, keys, ('user', 'session')).values()
+  value = time_forms.value(facts, time.form.get('format', ''))
+  shares = keys_lib.varied(
+    facts.sample, value, keys, ('user', 'session')
+  ).values()
   is_varied = all(share is None or share >= _VARIED for share in shares)
-  is_ordered = is_varied and _is_in_order(sample, value, None)
+  is_ordered = is_varied and _is_in_order(facts.sample, value, None)
   return is_date, not is_later, has_clock, not is_end, is_ordered, distinct
 
 
@@ -208,16 +206,14 @@ def fault(
   return sample.fault(
     log,
     one.name,
-    f'{facts_lib.number(sample, one)} = {one.sentinel:g}',
+    f'{one.number} = {one.sentinel:g}',
     "the row's time, as the column is named; leave rows without one out, or"
     ' rename the column',
   )
 
 
 def by_values(
-  sample: sample_lib.Sample,
-  facts: Sequence[facts_lib.Facts],
-  keys: Mapping[str, keys_lib.Key],
+  facts: Sequence[facts_lib.Facts], keys: Mapping[str, keys_lib.Key]
 ) -> tuple[time_forms.Time | None, list[str]]:
   """The time of the rows of a log in which no name says it.
 
@@ -235,7 +231,7 @@ def by_values(
   of_texts = 'text', 'list'
   texts = [one for one in facts if one.kind in of_texts]
   others = [one for one in facts if one.kind not in of_texts]
-  fitting = _fitting(sample, others, keys) or _fitting(sample, texts, keys)
+  fitting = _fitting(others, keys) or _fitting(texts, keys)
   first = [
     time
     for time in fitting
@@ -249,23 +245,19 @@ def by_values(
 
 
 def _fitting(
-  sample: sample_lib.Sample,
-  facts: Sequence[facts_lib.Facts],
-  keys: Mapping[str, keys_lib.Key],
+  facts: Sequence[facts_lib.Facts], keys: Mapping[str, keys_lib.Key]
 ) -> list[time_forms.Time]:
   """The columns that may be the time by their values."""
   return [
     time._replace(why=f'{time.why}; no name says time, but {why}')
     for one in facts
-    if (time := _unnamed(sample, one))
+    if (time := _unnamed(one))
     and time.form
-    and (why := _of_rows(sample, one, time, keys))
+    and (why := _of_rows(one, time, keys))
   ]
 
 
-def _unnamed(
-  sample: sample_lib.Sample, facts: facts_lib.Facts
-) -> time_forms.Time | None:
+def _unnamed(facts: facts_lib.Facts) -> time_forms.Time | None:
   """The time in a column, whatever its name, unless that says what else."""
   name = facts.name
   if (
@@ -279,7 +271,7 @@ def _unnamed(
   if facts.kind in ('time', 'text', 'list'):
     if facts.distinct < _LEAST_DATES or facts.truth:
       return None
-    return time_forms.of_column(sample, facts)
+    return time_forms.of_column(facts)
   if (
     not facts.whole
     or facts.distinct < _LEAST_NUMBERS
@@ -289,24 +281,23 @@ def _unnamed(
     return None
   # Numbers that rows of the log count on are ids.
   is_counted = facts.distinct == facts.rows
-  is_counted &= facts.largest - facts.least < 2 * sample.log_rows
+  is_counted &= facts.largest - facts.least < 2 * facts.sample.log_rows
   unit = time_forms.unit_of(facts, _FIRST_S)
   return time_forms.since_1970(facts, unit) if unit and not is_counted else None
 
 
 def _of_rows(
-  sample: sample_lib.Sample,
   facts: facts_lib.Facts,
   time: time_forms.Time,
   keys: Mapping[str, keys_lib.Key],
 ) -> str:
   """Why times are those of rows, or ''."""
-  value = time_forms.value(sample, facts, time.form.get('format', ''))
-  shares = keys_lib.varied(sample, value, keys, ('user', 'item'))
+  value = time_forms.value(facts, time.form.get('format', ''))
+  shares = keys_lib.varied(facts.sample, value, keys, ('user', 'item'))
   if any(share < _VARIED for share in shares.values() if share is not None):
     return ''
   user = keys['user'].column if 'user' in keys else None
-  if any(_is_in_order(sample, value, by) for by in {None, user}):
+  if any(_is_in_order(facts.sample, value, by) for by in {None, user}):
     return _WHY_ORDERED
   is_sure = facts.kind == 'time' or facts.largest > _FIRST_S * 100
   if is_sure and len(shares) == 2 and None not in shares.values():

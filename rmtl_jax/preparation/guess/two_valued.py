@@ -24,14 +24,12 @@ def fits(facts: facts_lib.Facts) -> bool:
   return facts.is_binary or two
 
 
-def with_words(
-  sample: sample_lib.Sample, facts: facts_lib.Facts
-) -> facts_lib.Facts:
+def with_words(facts: facts_lib.Facts) -> facts_lib.Facts:
   """Two values that are not 0 and 1 as a label: the rarer one is positive."""
   if facts.is_binary or not fits(facts):
     return facts
-  value = facts_lib.text(sample, facts)
-  rows = sample.fetch(
+  value = facts.text
+  rows = facts.sample.fetch(
     f'{value} AS v, count(*) AS n',
     f'WHERE {value} IS NOT NULL GROUP BY v ORDER BY n, v',
   )
@@ -66,18 +64,16 @@ def is_fixed(
   return 0 in keys_lib.varied(sample, value, keys, ('user', 'item')).values()
 
 
-def is_same_for(
-  sample: sample_lib.Sample, facts: facts_lib.Facts, key: str
-) -> bool:
+def is_same_for(facts: facts_lib.Facts, key: str) -> bool:
   """Whether a label is one for all rows of each user or session, and differs.
 
   Only users and sessions with several rows count; each value needs several.
   """
-  value, key = facts_lib.number(sample, facts), sample.column(key)
-  varied, ones, zeros = sample.connection.execute(
+  value, key = facts.number, facts.sample.column(key)
+  varied, ones, zeros = facts.sample.connection.execute(
     'SELECT count(*) FILTER (low < high), count(*) FILTER (low = 1),'
     ' count(*) FILTER (high = 0) FROM (SELECT'
-    f' min({value}) AS low, max({value}) AS high FROM {sample.table}'
+    f' min({value}) AS low, max({value}) AS high FROM {facts.sample.table}'
     f' WHERE {key} IS NOT NULL GROUP BY {key} HAVING count(*) > 1)'
   ).fetchall()[0]
   return varied == 0 and min(ones, zeros) >= _LEAST_OF_EACH

@@ -306,7 +306,6 @@ def _without_key(
 
 
 def _told_by_other_rows(
-  sample: sample_lib.Sample,
   roles: Mapping[str, keys.Key],
   time: time_forms.Time | None,
   tasks: Sequence[labels.Label],
@@ -328,7 +327,7 @@ def _told_by_other_rows(
     if role in roles and role in remedies
     for task in tasks
     if task.kind == 'binary'
-    and two_valued.is_same_for(sample, task.facts, roles[role].column)
+    and two_valued.is_same_for(task.facts, roles[role].column)
   }
   return [*found.values()]
 
@@ -427,7 +426,7 @@ def notes(
     found.append(
       f'Categories made of the time: {" and ".join(record["from_time"])}.'
     )
-  found += _told_by_other_rows(sample, roles, time, tasks)
+  found += _told_by_other_rows(roles, time, tasks)
   declared = record.get('tasks', ())
   for task in declared:
     if 'at_least' in task:

@@ -22,8 +22,8 @@ def _facts(tmp_path, values, name='x'):
 
 def _guess(tmp_path, values, name='x'):
   columns = {name: values, 'n': range(len(values))}
-  sample, (facts, _) = logs.sample_of(tmp_path, columns)
-  return features.guess(sample, facts)
+  _, (facts, _) = logs.sample_of(tmp_path, columns)
+  return features.guess(facts)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_lists_of_values_that_hardly_come_back_are_left_out(tmp_path):
   table = pa.table({'x': vectors})
   pq.write_table(table, tmp_path / 'log.parquet')
   sample = sample_lib.read(tmp_path / 'log.parquet', 1000)
-  found = features.guess(sample, facts_lib.find(sample)[0])
+  found = features.guess(facts_lib.find(sample)[0])
   assert (found.kind, found.why) == (
     '',
     'lists of values that hardly come back',
@@ -293,9 +293,7 @@ def test_values_that_stand_for_0_and_1(tmp_path, values, truth):
 def test_numbers_of_two_values(tmp_path, values):
   columns = {'x': [*values] * 150, 'n': range(300)}
   sample, (facts, _) = logs.sample_of(tmp_path, columns)
-  found = sample.fetch(
-    facts_lib.number(sample, facts), 'ORDER BY row_of_sample'
-  )
+  found = sample.fetch(facts.number, 'ORDER BY row_of_sample')
   assert found == [(1.0,), (0.0,)] * 150
 
 

@@ -371,7 +371,7 @@ def _leaks(tmp_path, **columns):
   sample, facts = logs.sample_of(tmp_path, columns)
   found, _ = labels_lib.find(sample, facts, {}, ())
   names = {label.column for label in found}
-  return leaks.find(sample, [f for f in facts if f.name not in names], found)
+  return leaks.find([f for f in facts if f.name not in names], found)
 
 
 def test_leaks(tmp_path):
@@ -472,4 +472,4 @@ def test_of_a_frequent_label_rows_without_the_other_are_no_leak(tmp_path):
   sample, facts = logs.sample_of(tmp_path, {'count': count, 'passed': passed})
   labels, _ = labels_lib.find(sample, facts, {}, ())
   assert [label.column for label in labels] == ['passed']
-  assert not leaks.find(sample, facts[:1], labels)
+  assert not leaks.find(facts[:1], labels)

@@ -270,9 +270,9 @@ def test_counts_and_lengths_are_no_times(tmp_path, name):
   columns = {'user_id': keys_of, **lengths}
   found, others = _times(tmp_path, **columns)
   assert found is None and not others
-  sample, facts = logs.sample_of(tmp_path, columns)
+  _, facts = logs.sample_of(tmp_path, columns)
   is_told = name.endswith('time')
-  assert times.may_be(sample, facts) == [name] * is_told
+  assert times.may_be(facts) == [name] * is_told
   # What rises with the rows of each user, or of each id, is one.
   rising = {name: [i * 7919 % 20 + i // 20 * 20 for i in range(N)]}
   for key in ('user_id', 'session_id', 'id'):
@@ -363,7 +363,7 @@ def test_versions_and_codes_are_no_dates(tmp_path, value):
   time, others = _find(sample, facts)
   assert time is None and not others
   keys_of = keys.by_names(sample, facts)
-  assert times.by_values(sample, facts, keys_of) == (None, [])
+  assert times.by_values(facts, keys_of) == (None, [])
 
 
 @pytest.mark.parametrize(
@@ -411,7 +411,7 @@ def test_times_of_parquet_are_iso(tmp_path):
 def _by_values(tmp_path, **columns):
   sample, facts = logs.sample_of(tmp_path, columns)
   assert _find(sample, facts)[0] is None
-  return times.by_values(sample, facts, keys.by_names(sample, facts))
+  return times.by_values(facts, keys.by_names(sample, facts))
 
 
 # Two rows each of 150 users in turn, of 20 items; every 97th second.
@@ -490,9 +490,9 @@ def test_every_pattern_is_found(tmp_path):
     f'date_{number}': [f'"{at.strftime(pattern)}"' for at in moments]
     for number, pattern in enumerate(time_forms.PATTERNS)
   }
-  sample, facts = logs.sample_of(tmp_path, columns)
+  _, facts = logs.sample_of(tmp_path, columns)
   for one, pattern in zip(facts, time_forms.PATTERNS, strict=True):
-    found = time_forms.of_column(sample, one)
+    found = time_forms.of_column(one)
     assert found and found.form, pattern
 
 
@@ -552,7 +552,7 @@ def test_times_that_never_end_are_no_times_of_rows(tmp_path, name, end):
   sample, facts = logs.sample_of(tmp_path, {name: [*DAYS[1:], end]})
   time, others = _find(sample, facts)
   assert time is None and 'which no schema reads' in others[name]
-  assert times.by_values(sample, facts, {}) == (None, [])
+  assert times.by_values(facts, {}) == (None, [])
 
 
 def test_ids_of_a_large_log_are_no_times_in_a_sample(tmp_path):
@@ -562,7 +562,7 @@ def test_ids_of_a_large_log_are_no_times_in_a_sample(tmp_path):
   path = logs.write(tmp_path / 'log.csv', {'beleg': ids, 'x': [1, 2] * 100_000})
   sample = sample_lib.read(path, 2000)
   assert sample.rows < 0.1 * count
-  assert times.by_values(sample, facts_lib.find(sample), {}) == (None, [])
+  assert times.by_values(facts_lib.find(sample), {}) == (None, [])
 
 
 def _days(first, month=5):
@@ -622,7 +622,7 @@ def test_dates_of_an_unknown_name_are_no_lists(tmp_path):
   assert facts[0].kind == 'list'
   found, others = _find(sample, facts)
   assert found is None and [*others] == ['besuch']
-  assert times.may_be(sample, facts) == ['besuch']
+  assert times.may_be(facts) == ['besuch']
 
 
 @pytest.mark.parametrize(
@@ -641,7 +641,7 @@ def test_dates_of_an_unknown_name_are_no_lists(tmp_path):
 def test_what_may_be_the_time_in_no_order(tmp_path, name, values, may_be):
   sample, facts = logs.sample_of(tmp_path, {name: values, 'x': ITEMS})
   assert _find(sample, facts)[0] is None
-  assert times.may_be(sample, facts) == [name] * may_be
+  assert times.may_be(facts) == [name] * may_be
 
 
 @pytest.mark.parametrize('name', ['viewed_on', 'datum', 'fecha', 'Zeitpunkt'])
