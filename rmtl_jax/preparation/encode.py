@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
@@ -53,6 +54,22 @@ class Encoded:
   users: str = ''
 
 
+class Tables(NamedTuple):
+  """What the values of rows are looked up in.
+
+  Attributes:
+    vocabularies: by column.
+    lists: by column.
+    histories: their tables, by column.
+    users: numbers of users.
+  """
+
+  vocabularies: dict[str, vocabulary.Vocabulary]
+  lists: dict[str, lists.ListEncoding]
+  histories: dict[str, str]
+  users: users_lib.UserNumbers
+
+
 def encode(
   connection: sql.Connection,
   rows: source.SourceTable,
@@ -90,21 +107,10 @@ def encode(
       if 'buckets' in field.details
     },
   )
-  encoded_lists = _lists(connection, featured, rows, options)
-  encoded_lists |= _sequences(connection, featured, rows, vocabularies, options)
-  # Histories see immature rows too: they were shown, though not trained on.
-  histories = _histories(connection, past, rows, vocabularies)
   users = users_lib.number(connection, featured, rows)
-  table = apply(
-    connection,
-    featured,
-    rows,
-    places,
-    vocabularies,
-    encoded_lists,
-    histories,
-    users,
-  )
+  tables = Tables(vocabularies, {}, {}, users)
+  _add_lists(connection, featured, past, rows, options, tables)
+  table = apply(connection, featured, rows, places, tables)
   of_past = {
     field.name: sql.quote(field.encoded_column)
     for field in rows.fields
@@ -125,7 +131,7 @@ def encode(
     },
   )
   fitted = manifest_fields.Fitted(
-    vocabularies, encoded_lists, edges, scales, quantiles, options.min_count
+    vocabularies, tables.lists, edges, scales, quantiles, options.min_count
   )
   fields = sides.infer_sides(
     connection,
@@ -150,7 +156,7 @@ def encode(
     columns=columns(rows, fields, scales, places.step),
     fields=fields,
     vocabularies={
-      field.name: encoded_lists[field.column].values
+      field.name: tables.lists[field.column].values
       if field.kind == 'multi_valued'
       else vocabularies[field.column]
       for field in fields
@@ -158,7 +164,7 @@ def encode(
     },
     cut_values={
       column.removeprefix('m_'): found.cut
-      for column, found in encoded_lists.items()
+      for column, found in tables.lists.items()
     },
     constant=_constant(connection, table, own),
     left_out=left_out,
@@ -220,39 +226,33 @@ def apply(
   featured: str,
   rows: source.SourceTable,
   places: sessions.RowPlaces,
-  vocabularies: dict[str, vocabulary.Vocabulary],
-  encoded_lists: dict[str, lists.ListEncoding],
-  histories: dict[str, str],
-  users: users_lib.UserNumbers,
+  tables: Tables,
 ) -> str:
   """Looks every value up and sorts the rows, in one query.
 
   Args:
     featured: the rows with their places and bins.
     places: what sorts the rows, and where their splits end.
-    vocabularies: by column.
-    encoded_lists: by column.
-    histories: their tables, by column.
   """
   # Left joins: what a vocabulary lacks (missing, unseen, rare) becomes row 0.
-  joins = [users.join]
+  joins = [tables.users.join]
   selected = [
     'r.session_id',
-    f'{users.value} AS user_id',
+    f'{tables.users.value} AS user_id',
     'r.row_id, r.marker, r.timestamp, r.split',
   ]
-  for i, (name, known) in enumerate(vocabularies.items()):
+  for i, (name, known) in enumerate(tables.vocabularies.items()):
     joins.append(
       f'LEFT JOIN {known.table} v{i} ON r.{sql.quote(name)} = v{i}.key'
     )
     row = known.id_sql(f'r.{sql.quote(name)}', f'v{i}.id')
     selected.append(f'{row} AS {sql.quote(name)}')
-  for i, (name, found) in enumerate(encoded_lists.items()):
+  for i, (name, found) in enumerate(tables.lists.items()):
     joins.append(
       f'LEFT JOIN {found.table} l{i} ON r.{sql.quote(name)} = l{i}.key'
     )
     selected.append(f'coalesce(l{i}.ids, [0]) AS {sql.quote(name)}')
-  for i, (name, found) in enumerate(histories.items()):
+  for i, (name, found) in enumerate(tables.histories.items()):
     joins.append(
       f'LEFT JOIN {found} h{i} ON r.session_id = h{i}.session_id'
       f' AND r."user" = h{i}."user"'
@@ -291,65 +291,39 @@ def apply(
     )
 
 
-def _lists(
+def _add_lists(
   connection: sql.Connection,
   featured: str,
-  rows: source.SourceTable,
-  options: prepare_config.PrepareConfig,
-) -> dict[str, lists.ListEncoding]:
-  """Encodes multi-valued fields with vocabularies of their own, by column."""
-  return {
-    field.source_column: lists.encode_lists(
-      connection,
-      featured,
-      field.source_column,
-      options.min_count,
-      field.width or options.max_values,
-    )
-    for field in rows.fields
-    if field.has_own_lists
-  }
-
-
-def _sequences(
-  connection: sql.Connection,
-  featured: str,
-  rows: source.SourceTable,
-  vocabularies: dict[str, vocabulary.Vocabulary],
-  options: prepare_config.PrepareConfig,
-) -> dict[str, lists.ListEncoding]:
-  """Encodes the log's own lists that share a vocabulary, by column."""
-  return {
-    field.source_column: lists.encode_sequences(
-      connection,
-      featured,
-      field.source_column,
-      vocabularies[field.owner_column],
-      field.width or options.max_values,
-    )
-    for field in rows.fields
-    if field.vocabulary_owner and not history.is_history(field)
-  }
-
-
-def _histories(
-  connection: sql.Connection,
   past: str,
   rows: source.SourceTable,
-  vocabularies: dict[str, vocabulary.Vocabulary],
-) -> dict[str, str]:
-  """Makes the tables of histories, which share a vocabulary, by column."""
-  return {
-    field.source_column: history.encode_histories(
-      connection,
-      past,
-      field.owner_column,
-      vocabularies[field.owner_column].table,
-      field.width,
-    )
-    for field in rows.fields
-    if history.is_history(field)
-  }
+  options: prepare_config.PrepareConfig,
+  tables: Tables,
+) -> None:
+  """Encodes multi-valued fields, into lists and histories of the tables."""
+  for field in rows.fields:
+    if field.has_own_lists:
+      column = field.source_column
+      tables.lists[column] = lists.encode_lists(
+        connection,
+        featured,
+        column,
+        options.min_count,
+        field.width or options.max_values,
+      )
+  for field in rows.fields:
+    if not field.vocabulary_owner:
+      continue
+    column, owner = field.source_column, tables.vocabularies[field.owner_column]
+    if history.is_history(field):
+      # They see immature rows too: these were shown, though not trained on.
+      tables.histories[column] = history.encode_histories(
+        connection, past, field.owner_column, owner.table, field.width
+      )
+    else:
+      width = field.width or options.max_values
+      tables.lists[column] = lists.encode_sequences(
+        connection, featured, column, owner, width
+      )
 
 
 def _value(

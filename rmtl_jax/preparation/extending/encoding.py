@@ -80,16 +80,8 @@ def apply(
   encoded_lists |= _sequences(new, featured, grown)
   histories = _histories(new, places, found, shown)
   users = _users(new, featured)
-  table = encode.apply(
-    connection,
-    featured,
-    rows,
-    places,
-    found,
-    encoded_lists,
-    histories,
-    users,
-  )
+  tables = encode.Tables(found, encoded_lists, histories, users)
+  table = encode.apply(connection, featured, rows, places, tables)
   fields = tuple(
     _sized(connection, field, grown) for field in new.base.manifest.fields
   )
