@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.preparation.simulator import parameters as simulated_parameters
-from rmtl_jax.preparation.simulator import walk as simulated_walk
-from rmtl_jax.preparation.simulator import world as simulated_world
+from rmtl_jax.preparation.simulator import parameters as parameters_lib
+from rmtl_jax.preparation.simulator import walk as walk_lib
+from rmtl_jax.preparation.simulator import world as world_lib
 
-Parameters = simulated_parameters.Parameters
+Parameters = parameters_lib.Parameters
 DEFAULT = Parameters()
 
 CATEGORICAL = (
@@ -71,11 +71,11 @@ def simulate(
     raise types.InputError(f'simulated rows: {rows!r} is not at least 1')
   if seed < 0:
     raise types.InputError(f'simulated seed: {seed!r} is below 0')
-  simulated_parameters.check(parameters)
+  parameters_lib.check(parameters)
   rng = np.random.Generator(np.random.PCG64(seed))
-  world = simulated_world.make_world(rng, rows, parameters)
-  sessions = simulated_walk.make_sessions(rng, rows, world)
-  log = simulated_walk.walk(rng, world, sessions)
+  world = world_lib.make_world(rng, rows, parameters)
+  sessions = walk_lib.make_sessions(rng, rows, world)
+  log = walk_lib.walk(rng, world, sessions)
   return _table(world, sessions, log)
 
 
@@ -99,9 +99,7 @@ def parameters_digest() -> str:
 
 
 def _table(
-  world: simulated_world.World,
-  sessions: simulated_walk.Sessions,
-  log: simulated_walk.Log,
+  world: world_lib.World, sessions: walk_lib.Sessions, log: walk_lib.Log
 ) -> pa.Table:
   """The log's columns, rows ordered by session start."""
   _, users, items = world
@@ -114,7 +112,7 @@ def _table(
   user = sessions.user[session]
   item = log.item[row]
   time = sessions.timestamp[row]
-  day_ms, hour_ms = simulated_world.DAY_MS, simulated_walk.HOUR_MS
+  day_ms, hour_ms = world_lib.DAY_MS, walk_lib.HOUR_MS
   item_age = np.round((time - items.born[item]) / day_ms, 3)
   user_age = np.round((time - users.born[user]) / day_ms, 3)
   return pa.table(
@@ -124,9 +122,9 @@ def _table(
       'item_id': items.identity[item],
       'timestamp': time + _EPOCH_MS,
       'user_segment': users.segment[user],
-      'country': _named(simulated_world.COUNTRIES, users.country[user]),
-      'age_group': _named(simulated_world.AGE_GROUPS, users.age_group[user]),
-      'device': _named(simulated_world.DEVICES, sessions.device[session]),
+      'country': _named(world_lib.COUNTRIES, users.country[user]),
+      'age_group': _named(world_lib.AGE_GROUPS, users.age_group[user]),
+      'device': _named(world_lib.DEVICES, sessions.device[session]),
       'item_category': items.category[item],
       'brand': items.brand[item],
       'hour': (time // hour_ms) % 24,

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rmtl_jax.preparation.simulator import parameters as simulated_parameters
-from rmtl_jax.preparation.simulator import world as simulated_world
+from rmtl_jax.preparation.simulator import parameters as parameters_lib
+from rmtl_jax.preparation.simulator import world as world_lib
 
 HOUR_MS = 3_600_000
 # Sessions of a user lie further apart, and rows of a session lie closer, than
@@ -30,7 +30,7 @@ class Sessions(NamedTuple):
     length: i64[S], rows.
     first_row: i64[S], where the session's rows start.
     user: i64[S].
-    device: i64[S], of simulated_world.DEVICES.
+    device: i64[S], of world_lib.DEVICES.
     start: i64[S], ms since the log's start.
     timestamp: i64[R], ms since the log's start, of each row.
   """
@@ -89,19 +89,15 @@ class _State(NamedTuple):
 
 
 def make_sessions(
-  rng: np.random.Generator,
-  rows: int,
-  world: simulated_world.World,
+  rng: np.random.Generator, rows: int, world: world_lib.World
 ) -> Sessions:
   """Draws whole sessions until they hold at least `rows` rows."""
   parameters, users = world.parameters, world.users
   length = _lengths(rng, rows, parameters)
   first_row = np.cumsum(length) - length
   count, total = len(length), int(length.sum())
-  user = simulated_world.pick(rng, users.activity, count)
-  other = simulated_world.pick(
-    rng, np.cumsum(np.ones(len(simulated_world.DEVICES))), count
-  )
+  user = world_lib.pick(rng, users.activity, count)
+  other = world_lib.pick(rng, np.cumsum(np.ones(len(world_lib.DEVICES))), count)
   device = np.where(rng.random(count) < 0.8, users.device[user], other)
 
   mean_ms = 1_000 * parameters.gap_seconds
@@ -111,21 +107,19 @@ def make_sessions(
   duration = elapsed[first_row + length - 1]
 
   born = np.maximum(users.born[user], 0)
-  span = parameters.days * simulated_world.DAY_MS
-  day = (born + rng.random(count) * (span - born)) // simulated_world.DAY_MS
+  span = parameters.days * world_lib.DAY_MS
+  day = (born + rng.random(count) * (span - born)) // world_lib.DAY_MS
   hours = np.arange(24)
   profile = np.cumsum(1 + 0.8 * np.cos(2 * np.pi * (hours - 20) / 24))
-  hour = simulated_world.pick(rng, profile, count) + rng.random(count)
-  drawn_start = (day * simulated_world.DAY_MS + hour * HOUR_MS).astype(np.int64)
+  hour = world_lib.pick(rng, profile, count) + rng.random(count)
+  drawn_start = (day * world_lib.DAY_MS + hour * HOUR_MS).astype(np.int64)
   start = _keep_apart(user, drawn_start, duration)
   timestamp = np.repeat(start, length) + elapsed
   return Sessions(length, first_row, user, device, start, timestamp)
 
 
 def walk(
-  rng: np.random.Generator,
-  world: simulated_world.World,
-  sessions: Sessions,
+  rng: np.random.Generator, world: world_lib.World, sessions: Sessions
 ) -> Log:
   """Shows an item in every row and draws its labels."""
   rows = int(sessions.length.sum())
@@ -159,16 +153,14 @@ def walk(
 
 
 def _lengths(
-  rng: np.random.Generator,
-  rows: int,
-  parameters: simulated_parameters.Parameters,
+  rng: np.random.Generator, rows: int, parameters: parameters_lib.Parameters
 ) -> np.ndarray:
   """Session lengths i64[S], longest first, that sum to `rows` or a bit more."""
   drawn: list[np.ndarray] = []
   total = 0
   while total < rows:
     size = max(16, rows // 8)
-    spread = np.exp(parameters.length_sigma * simulated_world.normal(rng, size))
+    spread = np.exp(parameters.length_sigma * world_lib.normal(rng, size))
     block = np.ceil(parameters.length_median * spread)
     block = np.minimum(block, parameters.length_max).astype(np.int64)
     drawn.append(block)
@@ -200,21 +192,19 @@ def _keep_apart(
 
 
 def _begin(
-  rng: np.random.Generator,
-  world: simulated_world.World,
-  sessions: Sessions,
+  rng: np.random.Generator, world: world_lib.World, sessions: Sessions
 ) -> _State:
   """The state before the first rows: the user's traits and the intent."""
   p, users, items = world
   count = len(sessions.length)
-  wish = simulated_world.pick(rng, np.cumsum(np.ones(p.num_categories)), count)
+  wish = world_lib.pick(rng, np.cumsum(np.ones(p.num_categories)), count)
   taste = users.taste[sessions.user]
   intent = items.centres[wish]
-  spread = np.exp(p.budget_spread * simulated_world.normal(rng, count))
+  spread = np.exp(p.budget_spread * world_lib.normal(rng, count))
   return _State(
     interest=math.sqrt(1 - p.intent_share) * taste
     + math.sqrt(p.intent_share) * intent,
-    mood=p.mood_scale * simulated_world.normal(rng, count),
+    mood=p.mood_scale * world_lib.normal(rng, count),
     fatigue=np.zeros(count),
     budget=np.exp(users.wealth[sessions.user]) * spread,
     category=np.full(count, -1),
@@ -223,7 +213,7 @@ def _begin(
 
 def _show(
   rng: np.random.Generator,
-  world: simulated_world.World,
+  world: world_lib.World,
   state: _State,
   time: np.ndarray,
 ) -> np.ndarray:
@@ -253,7 +243,7 @@ def _show(
 
 
 def _chances(
-  world: simulated_world.World, state: _State, row: _Row
+  world: world_lib.World, state: _State, row: _Row
 ) -> tuple[np.ndarray, np.ndarray]:
   """P(click) and P(conversion | click), f64[n] each."""
   p, users, items = world
@@ -263,7 +253,7 @@ def _chances(
   # Log of the price over the budget, bounded: an empty purse is no abyss.
   dear = np.log(items.price[item]) - np.log(np.maximum(state.budget, 1.0))
   dear = np.clip(dear, -3.0, 3.0)
-  age_days = (time - items.born[item]) / simulated_world.DAY_MS
+  age_days = (time - items.born[item]) / world_lib.DAY_MS
   hour = (time // HOUR_MS) % 24
   click = (
     p.click_bias
@@ -275,7 +265,7 @@ def _chances(
     - p.click_fatigue * state.fatigue
     + p.click_novelty * np.exp(-age_days / 7)
     + p.click_evening * np.cos(2 * np.pi * (hour - 20) / 24)
-    + simulated_world.DEVICE_CLICK[device]
+    + world_lib.DEVICE_CLICK[device]
   )
   conversion = (
     p.conversion_bias
@@ -284,14 +274,14 @@ def _chances(
     + p.conversion_affinity * affinity
     + p.conversion_mood * state.mood
     - p.conversion_price * dear
-    + simulated_world.DEVICE_CONVERSION[device]
+    + world_lib.DEVICE_CONVERSION[device]
   )
   return 1 / (1 + np.exp(-click)), 1 / (1 + np.exp(-conversion))
 
 
 def _advance(
   rng: np.random.Generator,
-  world: simulated_world.World,
+  world: world_lib.World,
   state: _State,
   row: _Row,
   click: np.ndarray,
@@ -306,10 +296,10 @@ def _advance(
     interest
     + pull * (items.vector[item] - interest)
     + p.interest_return * (users.taste[user] - interest)
-    + p.interest_noise * simulated_world.normal(rng, *interest.shape)
+    + p.interest_noise * world_lib.normal(rng, *interest.shape)
   )
   fresh = p.mood_scale * math.sqrt(1 - p.mood_memory**2)
-  new_mood = p.mood_memory * state.mood + fresh * simulated_world.normal(rng, n)
+  new_mood = p.mood_memory * state.mood + fresh * world_lib.normal(rng, n)
   category = items.category[item]
   rise = p.fatigue_rise * np.where(category == state.category, 2.0, 1.0)
   rise *= 2.0 * rng.random(n)

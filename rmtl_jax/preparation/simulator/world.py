@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rmtl_jax.preparation.simulator import parameters as simulated_parameters
+from rmtl_jax.preparation.simulator import parameters as parameters_lib
 
 DAY_MS = 86_400_000
 DEVICES = ('mobile', 'desktop', 'tablet')
@@ -100,15 +100,13 @@ class World(NamedTuple):
     items: all items.
   """
 
-  parameters: simulated_parameters.Parameters
+  parameters: parameters_lib.Parameters
   users: Users
   items: Items
 
 
 def make_world(
-  rng: np.random.Generator,
-  rows: int,
-  parameters: simulated_parameters.Parameters,
+  rng: np.random.Generator, rows: int, parameters: parameters_lib.Parameters
 ) -> World:
   """Draws the world of a log of `rows` rows."""
   users = _make_users(rng, rows, parameters)
@@ -146,9 +144,7 @@ def permutation(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def _make_users(
-  rng: np.random.Generator,
-  rows: int,
-  parameters: simulated_parameters.Parameters,
+  rng: np.random.Generator, rows: int, parameters: parameters_lib.Parameters
 ) -> Users:
   """Draws the users of a log of `rows` rows."""
   p = parameters
@@ -176,9 +172,7 @@ def _make_users(
 
 
 def _make_items(
-  rng: np.random.Generator,
-  rows: int,
-  parameters: simulated_parameters.Parameters,
+  rng: np.random.Generator, rows: int, parameters: parameters_lib.Parameters
 ) -> Items:
   """Draws the items of a log of `rows` rows."""
   p = parameters
@@ -216,9 +210,7 @@ def _make_items(
 
 
 def _births(
-  rng: np.random.Generator,
-  count: int,
-  parameters: simulated_parameters.Parameters,
+  rng: np.random.Generator, count: int, parameters: parameters_lib.Parameters
 ) -> np.ndarray:
   """When each appeared: before the log's start, or evenly during it."""
   old = 100.0 * np.log1p(-rng.random(count)) - 1.0
