@@ -91,7 +91,7 @@ def time_range(any_dates: bool) -> tuple[int, int]:
   return _EARLIEST_MS if any_dates else _USUAL_MS, _LATEST_MS
 
 
-def time_fault(column: str, any_dates: bool = True) -> tuple[str, str, str]:
+def time_fault(column: str, any_dates: bool = True) -> raw.Fault:
   """The fault of an implausible `timestamp`, for `raw.check`.
 
   Args:
@@ -148,13 +148,13 @@ def _date(ms: int) -> str:
   return str(np.datetime64(ms, 'ms').astype('datetime64[D]'))
 
 
-def key_fault(column: str, keys: Sequence[str]) -> tuple[str, str, str]:
+def key_fault(column: str, keys: Sequence[str]) -> raw.Fault:
   """The fault of a row without any of the keys (SQL)."""
   nothing = ' AND '.join(f'{key} IS NULL' for key in keys)
   return column, nothing, 'a session id or a user'
 
 
-def field_faults(field: source.SourceField) -> list[tuple[str, str, str]]:
+def field_faults(field: source.SourceField) -> list[raw.Fault]:
   """The faults of a numeric field's values, for `raw.check`."""
   if field.kind != 'numeric':
     return []
@@ -168,7 +168,7 @@ def field_faults(field: source.SourceField) -> list[tuple[str, str, str]]:
   return faults
 
 
-def label_time_fault(task: source.SourceTask) -> tuple[str, str, str]:
+def label_time_fault(task: source.SourceTask) -> raw.Fault:
   """The fault of an implausible `t_<task>` that the log itself has."""
   value = sql.quote(f't_{task.name}')
   return (
@@ -179,18 +179,9 @@ def label_time_fault(task: source.SourceTask) -> tuple[str, str, str]:
   )
 
 
-def _time_faults(
-  task: source.SourceTask, table: source.SourceTable
-) -> list[tuple[str, str, str]]:
-  """The faults of a label that is a time of its own."""
-  if task.clock is None:
-    return []
-  return [label_time_fault(task), *parent_faults(task, table.tasks)]
-
-
 def parent_faults(
   task: source.SourceTask, tasks: Sequence[source.SourceTask]
-) -> list[tuple[str, str, str]]:
+) -> list[raw.Fault]:
   """The fault of a positive whose parent's label is 0, where it can be."""
   parent = next((t for t in tasks if t.name == task.after), None)
   # What only the parent's positives are judged on may be anything elsewhere.
@@ -212,13 +203,13 @@ def parent_faults(
   ]
 
 
-def weight_fault(column: str, value: str) -> tuple[str, str, str]:
+def weight_fault(column: str, value: str) -> raw.Fault:
   """The fault of a weight (SQL), for `raw.check`."""
   wrong = f'{value} IS NULL OR NOT {value} BETWEEN 0 AND {_LARGEST_WEIGHT}'
   return column, wrong, f'a weight from 0 to {_LARGEST_WEIGHT:g}'
 
 
-def number_fault(column: str, value: str) -> tuple[str, str, str]:
+def number_fault(column: str, value: str) -> raw.Fault:
   """The fault of a number (SQL) too large for a feature, for `raw.check`."""
   # NaN means missing, as NULL does; DuckDB orders it above all numbers.
   return (
@@ -230,9 +221,11 @@ def number_fault(column: str, value: str) -> tuple[str, str, str]:
 
 def _task_faults(
   task: source.SourceTask, table: source.SourceTable
-) -> list[tuple[str, str, str]]:
+) -> list[raw.Fault]:
+  if task.timed and task.clock is None:  # of events
+    return []
   if task.timed:
-    return _time_faults(task, table)
+    return [label_time_fault(task), *parent_faults(task, table.tasks)]
   value = sql.quote(f'y_{task.name}')
   column = task.column or task.name
   expected = task.expected

@@ -47,6 +47,9 @@ class Earlier:
   positive: str = ''
 
 
+_NOTHING = Earlier({}, {}, '')
+
+
 def add_features(
   connection: sql.Connection,
   rows: source.SourceTable,
@@ -130,7 +133,7 @@ def compute_features(
   idle_ms: int,
   train: Sequence[float] | None = None,
   labelled: str = '',
-  earlier: Earlier | None = None,
+  earlier: Earlier = _NOTHING,
   numbers: Sequence[str] = (),
   tastes: Sequence[str] = (),
 ) -> tuple[str, dict[str, dict[str, Any]]]:
@@ -144,7 +147,7 @@ def compute_features(
     train: each task's prior rate; that of the train rows if None.
     labelled: SQL condition, over the rows as `r`, that a row has labels; other
       rows count in no rate. Empty if all have.
-    earlier: the past of these rows' users and items; None if there is none.
+    earlier: the past of these rows' users and items.
     numbers: names of the log's numbers that `slate` compares.
     tastes: names of the fields that `tastes` is made by.
 
@@ -220,7 +223,7 @@ def _compute_groups(
   groups: tuple[str, ...],
   idle_ms: int,
   train: Sequence[float] | None,
-  earlier: Earlier | None,
+  earlier: Earlier,
   numbers: Sequence[str],
   tastes: Sequence[str],
 ) -> tuple[list[str], dict[str, dict[str, Any]]]:
@@ -239,14 +242,13 @@ def _compute_groups(
       rated,
       idle_ms,
       train,
-      earlier.known_sums if earlier else None,
-      earlier.open_rows if earlier else '',
+      earlier.known_sums,
+      earlier.open_rows,
     ):
       tables.append(of_key.table)
       details |= of_key.details
   if asof_recency.GROUP in groups and asof_recency.gap_names(tasks):
-    positive = earlier.positive if earlier else ''
-    query = asof_recency.features_sql(keyed, tasks, positive)
+    query = asof_recency.features_sql(keyed, tasks, earlier.positive)
     tables.append(sql.create_table(connection, query))
     details |= asof_recency.gap_details(tasks)
   if 'feedback' in groups and asof_feedback.feedback_names(rated):
@@ -264,12 +266,12 @@ def _windows(
   connection: sql.Connection,
   keyed: str,
   features: Sequence[asof_windows.Feature],
-  earlier: Earlier | None,
+  earlier: Earlier,
 ) -> str:
   """Makes the table of the features that windows compute."""
   values = ', '.join(f'{f.sql} AS {sql.quote(f.name)}' for f in features)
   query = f'SELECT row_id, {values} FROM {keyed}'
-  if earlier is not None:
+  if earlier.counted:
     query, joins = f'(SELECT *, {values} FROM {keyed}) k', ''
     for name, counted in earlier.counted.items():
       same = ' AND '.join(
