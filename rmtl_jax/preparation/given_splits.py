@@ -33,9 +33,7 @@ class SplitFiles:
   counts: tuple[int, ...] = ()
 
 
-def by_files(
-  places: Sequence[Sequence[pathlib.Path]],
-) -> SplitFiles:
+def by_files(places: Sequence[Sequence[pathlib.Path]]) -> SplitFiles:
   """Joins the files of train, validation and test.
 
   Args:

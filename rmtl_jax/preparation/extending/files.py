@@ -84,9 +84,7 @@ def link(path: pathlib.Path, new: pathlib.Path) -> None:
 
 
 def merge(
-  manifest: manifest_lib.Manifest,
-  files: dict[str, tuple[str, ...]],
-  seam: int,
+  manifest: manifest_lib.Manifest, files: dict[str, tuple[str, ...]], seam: int
 ) -> dict[str, manifest_lib.Split]:
   """The records of train and validation of extended data.
 

@@ -112,9 +112,7 @@ def declare(happened: Events) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def of_some(
-  sample: sample_lib.Sample,
-  facts: Sequence[facts_lib.Facts],
-  happened: Events,
+  sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts], happened: Events
 ) -> dict[str, str]:
   """Why columns that only some events fill are leaks of these, by column."""
   event = sample.column(happened.column)

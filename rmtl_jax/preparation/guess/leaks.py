@@ -98,10 +98,7 @@ def _of_column(
 
 
 def _filled(
-  values: Sequence[Any],
-  ones: np.ndarray,
-  zeros: np.ndarray,
-  is_number: bool,
+  values: Sequence[Any], ones: np.ndarray, zeros: np.ndarray, is_number: bool
 ) -> str:
   """'filled only' or 'other than 0 only', if it is so; else ''."""
   rate = ones.sum() / (ones.sum() + zeros.sum())

@@ -274,9 +274,7 @@ def _parse(
 
 
 def _check_header(
-  path: pathlib.Path,
-  header: Sequence[str],
-  columns: Sequence[tuple[str, ...]],
+  path: pathlib.Path, header: Sequence[str], columns: Sequence[tuple[str, ...]]
 ) -> None:
   """Refuses a first line that looks like a row; names may be numbers.
 

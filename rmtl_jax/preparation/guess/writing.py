@@ -166,8 +166,7 @@ def _from_time(
 
 
 def _fields(
-  keys_: Sequence[str],
-  fields: Mapping[str, features.Feature],
+  keys_: Sequence[str], fields: Mapping[str, features.Feature]
 ) -> dict[str, list[Any]]:
   """Entries of keys and fields by kind; a name alone where that says all."""
   kinds = {column: 'categorical' for column in keys_}

@@ -82,10 +82,7 @@ class Part:
     ]
 
   def text(
-    self,
-    key: str,
-    default: str | None = None,
-    allowed: tuple[str, ...] = (),
+    self, key: str, default: str | None = None, allowed: tuple[str, ...] = ()
   ) -> str:
     """A text that is not empty; `default` where it is not given."""
     value = self.record.get(key, default)

@@ -22,9 +22,7 @@ _TIME = 'timestamp'
 SESSION_NUMBER = 'session_as_number'
 
 
-def readings(
-  schema: schema_lib.TableSchema,
-) -> dict[str, readings_lib.Reading]:
+def readings(schema: schema_lib.TableSchema) -> dict[str, readings_lib.Reading]:
   """What a cast alone does not read, by its name in the view."""
   found = {}
   if schema.time is not None and not schema.clock.is_plain:
