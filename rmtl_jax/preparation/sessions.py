@@ -359,7 +359,6 @@ def _mark(
   """Numbers the sessions of sorted rows and marks ties of time.
 
   Args:
-    ordered: the sorted rows.
     keys: columns of one value in a session.
     kept: SQL of the columns to keep.
     gap: SQL of whether a session ends before a row of the same keys; sessions

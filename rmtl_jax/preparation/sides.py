@@ -37,9 +37,7 @@ def infer_sides(
 
   Args:
     table: encoded rows, with `user_id` and `split`.
-    fields: as they are without sides.
     item_field: the item; without one no field gets a side.
-    user_field: the user, or None.
     has_user: whether `user_id` is ever given.
   """
   if item_field is None:
@@ -81,9 +79,6 @@ def assign_sides(
   """Assigns sides by the fractions that `infer_sides` measures.
 
   Args:
-    fields: as they are without sides.
-    item_field: the item.
-    user_field: the user, or None.
     of_item: for each of the `candidate_fields`, the fraction of rows that show
       an item with one value of the field.
     of_user: likewise for users.
@@ -124,8 +119,6 @@ def _constant_fractions(
   """For each column, the fraction of rows with a key that has one value of it.
 
   Args:
-    table: encoded rows.
-    columns: SQL of the columns.
     key: SQL of what groups rows; NULL is no key.
     other: only keys with several values of this column count; if none has, all
       fractions are 0.

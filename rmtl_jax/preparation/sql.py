@@ -61,7 +61,6 @@ def null_if_empty(value: str, kind: str = '') -> str:
   """SQL of a key; NULL for empty text and NaN.
 
   Args:
-    value: SQL of the key.
     kind: its DuckDB type, where that is known: less for DuckDB to plan.
   """
   written = f'CAST({value} AS VARCHAR)'
@@ -131,7 +130,6 @@ def value_text(value: str, kind: str = '') -> str:
   one float may stand for two neighbouring ids. NaN has none.
 
   Args:
-    value: SQL of the value.
     kind: its DuckDB type, where that is known: less for DuckDB to plan.
   """
   written = f'CAST({value} AS VARCHAR)'

@@ -54,7 +54,6 @@ def write(
     fields: `vectors` in their details names the `file`, its columns `key` and
       `vector`, and whether they are `trained`.
     vocabularies: by field.
-    directory: of prepared data.
 
   Raises:
     types.InputError: a file or a vector that can't be used; names file, column

@@ -48,7 +48,6 @@ class Vocabulary:
     """SQL of a value's row.
 
     Args:
-      value: SQL of the value.
       found: SQL of its `id` in the table, NULL where the table lacks it.
     """
     if not self.buckets:

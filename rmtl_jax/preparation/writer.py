@@ -69,7 +69,6 @@ def new_directory(
   Left-overs of killed processes are removed first.
 
   Args:
-    data_dir: the target.
     overwrite: replace prepared data that is there.
 
   Raises:

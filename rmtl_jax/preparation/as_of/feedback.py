@@ -175,9 +175,6 @@ def features_sql(
 def bin_of_row_before(edges: Sequence[float]) -> str:
   """The bin of `since_<task>`, as text, that means "the row before".
 
-  Args:
-    edges: of the bins.
-
   Returns:
     '' if no bin holds the distance 1 alone: positives are so rare, or sessions
     so long, that a bin spans several distances.
@@ -194,7 +191,6 @@ def row_before_id(
   Args:
     vocabulary: table of the field's vocabulary, with `key` (a bin's number as
       text) and `id`.
-    edges: of the bins.
   """
   found = connection.execute(
     f'SELECT id FROM {vocabulary}'

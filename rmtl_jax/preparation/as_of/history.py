@@ -18,7 +18,6 @@ def history_field(name: str, item_field: str, items: int) -> source.SourceField:
   """Declares the field; `encode` computes it, so the view has no such column.
 
   Args:
-    name: the field's name.
     item_field: the categorical field whose vocabulary it shares.
     items: most items of a history.
   """
@@ -51,7 +50,6 @@ def encode_histories(
 
   Args:
     rows: table or view with `session_id`, `user`, `timestamp` and the item.
-    item: the column of items.
     vocabulary: table of the items' vocabulary, with `key` and `id`.
     items: most items of a history; the most recent ones stay.
     wanted: rows of the sessions that get a history; all if empty.

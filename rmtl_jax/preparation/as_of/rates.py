@@ -118,7 +118,6 @@ def make_rates(
     keyed: table with `row_id`, `session_id`, `split`, `timestamp`, the keys and
       the columns of labels.label_and_time_columns.
     keys: at least one.
-    tasks: the reader's.
     idle_ms: a session rests after a gap of more than this, ms.
     train: each task's prior rate.
     known_sums: relations by key, of earlier rows that are not at hand: its
@@ -192,7 +191,6 @@ def train_rates(
 
   Args:
     keyed: the table that `make_rates` takes.
-    tasks: the reader's.
     is_train: SQL, for each task, of the train rows that know its label.
 
   Returns:
@@ -259,7 +257,6 @@ def rested_sql(
   Args:
     keyed: the table that `make_rates` takes.
     columns: of its columns, those of keys.
-    tasks: as for `make_rates`.
     idle_ms: as for `make_rates`.
     from_here: SQL of FROM_HERE, as the engine does it best.
   """
@@ -356,8 +353,6 @@ def features_sql(
   Args:
     keyed: relation as `make_rates` takes it, of `Key.rows`.
     rested: relation of `rested_sql`, of `Key.rows`.
-    key: of the rates.
-    tasks: the reader's.
     train: each task's prior rate.
     resumes: whether a session may go on after a rest.
     known_sums: relation of earlier rows, as for `make_rates`; '' for none.
@@ -418,8 +413,6 @@ def rates_sql(
   """SQL of the columns of one key's rates.
 
   Args:
-    key: of the rates.
-    tasks: the reader's.
     train: each task's prior rate.
     sums: SQL of each task's positives that count, or of their ranks.
     counts: SQL of each task's rows that count.
@@ -436,7 +429,6 @@ def smoothed_sql(
   """SQL of a task's smoothed rate or mean rank; NULL without rows.
 
   Args:
-    task: the task.
     rate: train's.
     total: SQL of its positives, or the sum of its ranks.
     rows: SQL of the number of rows.
@@ -468,7 +460,6 @@ def events_sql(
   Args:
     rested: of `rested_sql`.
     columns: of its columns, those to keep.
-    tasks: the reader's.
   """
   by, numbers = sql.quote_all(columns), range(len(tasks))
   some = apart(tasks)

@@ -130,8 +130,6 @@ def value_columns(
   """SQL of the columns of fields' values.
 
   Args:
-    rows: the log.
-    fields: names.
     value: as for `find_sql`; of rows `r` of a reader's view if None.
   """
   value = value or (lambda column, many: _value_sql(f'r.{column}', many))

@@ -27,7 +27,6 @@ class Users:
     Args:
       values: the rows; a user that is null is none, and of a session its first
         row's user counts.
-      split: theirs.
 
     Raises:
       types.InputError: such a user is in another split too.

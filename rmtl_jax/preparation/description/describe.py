@@ -22,7 +22,6 @@ def describe(
   memory.
 
   Args:
-    data_dir: DATA.
     progress: called with a label and the fraction done.
 
   Returns:

@@ -38,7 +38,6 @@ def over_time(
   Args:
     data_dir: DATA, for errors.
     rows: SQL of the rows of every split.
-    tasks: K tasks.
 
   Returns:
     `span_ms`, None where all rows have one time; `ends` {split: [first, last

@@ -33,9 +33,6 @@ def manifest(
 
   Args:
     config: `since` and `until`.
-    stitched: where new rows went.
-    encoded: the new rows.
-    drifted: how they differ from train.
     written: files of every split.
   """
   base, old = new.base, new.base.manifest

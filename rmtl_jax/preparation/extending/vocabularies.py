@@ -43,8 +43,6 @@ def grow(
   """Appends the values of new rows to a vocabulary.
 
   Args:
-    path: the vocabulary's file.
-    field: has it.
     counts: query that gives `key` and `count` BIGINT of values, 0 of those that
       are only to be looked up.
     min_count: least count of a value that gets an id.

@@ -137,10 +137,7 @@ def _lateness(
 ) -> float | None:
   """How late labels become 1 in the mean, as a share of the log's length.
 
-  Args:
-    at: SQL of their times.
-    at_row: SQL of the rows' times.
-    is_one: SQL of whether a row's label is 1.
+  All are SQL: their times, those of the rows, whether a row's label is 1.
 
   Returns:
     None if there is not a time if a label is 1, and only then.

@@ -122,7 +122,6 @@ def read(log: pathlib.Path, rows: int, delimiter: str = '') -> Sample:
   """Reads a sample of a CSV or Parquet file, or of a directory of either.
 
   Args:
-    log: the file or the directory.
     rows: how many, about.
     delimiter: between a CSV file's values; empty: found in the header.
 

@@ -109,8 +109,6 @@ def with_values(
   """SQL of a file's rows with the columns of its folders.
 
   Args:
-    rows: SQL of the rows.
-    path: the file, for errors.
     named: from `values`.
     types_of: DuckDB types of columns that are not text.
 

@@ -195,8 +195,6 @@ def check_type(
   """Refuses a column whose type can't become the wanted one.
 
   Args:
-    path: for the error.
-    name: the column.
     wanted: as for `load`.
 
   Raises:

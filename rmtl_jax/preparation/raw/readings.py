@@ -159,8 +159,6 @@ def of_number(column: str, missing: Missing, decimal: str = '') -> Reading:
   """Reads numbers, DOUBLE.
 
   Args:
-    column: the file's.
-    missing: values that mean a missing one.
     decimal: as for `written_numbers.number`.
   """
   return Reading(

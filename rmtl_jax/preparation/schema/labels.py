@@ -42,7 +42,6 @@ def parse_labels(
   """Reads the keys of a task that say where its labels are.
 
   Args:
-    kind: of the task.
     clock: the form of the time of rows.
     events: what the log's events are, if it has such.
 

@@ -61,7 +61,6 @@ def only_file(
   """A log of one file: `raw_dir` itself, or the only such file in it.
 
   Args:
-    raw_dir: the file or its directory.
     names: patterns of its name.
     what: what it should be, for errors.
 

@@ -104,7 +104,6 @@ def make_pairs(
   Args:
     events: view with `row_id`, `session`, `user`, `timestamp`, `visitor` (the
       user again), `item` and `event` (a code of `kinds`).
-    kinds: what the codes mean.
     idle_ms: longest gap within a session, ms.
     has_session: whether `session` is ever given.
     has_user: whether `user` is ever given.

@@ -18,7 +18,6 @@ def code_sql(events: events_lib.Events, kind: str) -> str:
   """SQL of an event's code, its place among `events.kinds`; NULL for others.
 
   Args:
-    events: what the kinds mean.
     kind: SQL of the kind, as text.
   """
   cases = ' '.join(
@@ -55,7 +54,6 @@ def to_impressions(
 
   Args:
     rows: events as a reader's rows, with `item` and KIND.
-    events: what their kinds mean.
     item_column: the raw column of the item, for errors.
     idle_ms: longest gap within a session, ms.
     any_dates: as for `checks.check`.
