@@ -305,7 +305,7 @@ def test_a_row_enters_a_masked_rate_once_its_click_is_known(tmp_path):
       made = make(connection, *args)
       tables.append(
         connection.execute(
-          f'SELECT item_buy_rate FROM {made[-1].table} ORDER BY row_id'
+          f'SELECT item_buy_rate FROM {made[-1]} ORDER BY row_id'
         ).fetchall()
       )
       return made

@@ -235,7 +235,7 @@ def _compute_groups(
     tables.append(_windows(connection, keyed, features, earlier))
   if keys := asof_groups.rated_keys(rows, groups, tastes):
     assert train is not None
-    for of_key in asof_rates.make_rates(
+    tables += asof_rates.make_rates(
       connection,
       keyed,
       keys,
@@ -244,9 +244,8 @@ def _compute_groups(
       train,
       earlier.known_sums,
       earlier.open_rows,
-    ):
-      tables.append(of_key.table)
-      details |= of_key.details
+    )
+    details |= asof_rates.rate_details(keys, rated, train)
   if asof_recency.GROUP in groups and asof_recency.gap_names(tasks):
     query = asof_recency.features_sql(keyed, tasks, earlier.positive)
     tables.append(sql.create_table(connection, query))

@@ -73,20 +73,6 @@ def value_column(field: str) -> str:
   return f'by_{field}'
 
 
-@dataclasses.dataclass(frozen=True)
-class FeatureTable:
-  """A table of features that are made from labels.
-
-  Attributes:
-    table: DuckDB table with `row_id` and a DOUBLE per feature; NULL where no
-      earlier row counts. Rows may be missing, which have none.
-    details: for the manifest, by feature: key, task, train's rate, weight.
-  """
-
-  table: str
-  details: dict[str, dict[str, Any]]
-
-
 def rate_names(
   keys: Sequence[Key], tasks: Sequence[source.SourceTask]
 ) -> list[str]:
@@ -108,7 +94,7 @@ def make_rates(
   train: Sequence[float],
   known_sums: Mapping[Key, str] | None = None,
   open_rows: str = '',
-) -> tuple[FeatureTable, ...]:
+) -> list[str]:
   """Computes rates by each key.
 
   (positives + weight * train's rate) / (rows + weight), over the counting rows
@@ -126,7 +112,8 @@ def make_rates(
       they get no rates but count in those of others. Empty if there are none.
 
   Returns:
-    One table per key.
+    A table for each key, with `row_id` and a DOUBLE per feature; NULL where no
+    earlier row counts. Rows may be missing, which have none.
   """
   everything = keyed
   if open_rows:
@@ -151,11 +138,10 @@ def make_rates(
       resumes,
       earlier,
     )
-    table = sql.create_table(connection, query)
-    found.append(FeatureTable(table, rate_details([key], tasks, train)))
+    found.append(sql.create_table(connection, query))
     sql.drop_tables(connection, told)
   sql.drop_tables(connection, rested)
-  return tuple(found)
+  return found
 
 
 def key_columns(keys: Sequence[Key]) -> list[str]:

@@ -380,21 +380,15 @@ def test_rows_whose_labels_nobody_tells_count_in_no_rate():
     ' t(row_id, session_id, "user", item, timestamp, y_0, t_0)'
   )
   tasks = [source.SourceTask('click')]
-  users, items = asof_rates.make_rates(
-    connection,
-    'keyed',
-    [asof_rates.Key(key) for key in asof_reference.KEYS],
-    tasks,
-    MINUTE,
-    [0.2],
-  )
-  for made in (users, items):
-    (name,) = made.details
+  keys = [asof_rates.Key(key) for key in asof_reference.KEYS]
+  made = asof_rates.make_rates(connection, 'keyed', keys, tasks, MINUTE, [0.2])
+  details = asof_rates.rate_details(keys, tasks, [0.2])
+  for table, name in zip(made, details, strict=True):
     found = connection.execute(
-      f'SELECT {name} FROM {made.table} ORDER BY row_id'
+      f'SELECT {name} FROM {table} ORDER BY row_id'
     ).fetchall()
     assert found == [(None,), (None,), (pytest.approx((1 + 2) / (1 + 10)),)]
-    assert made.details[name]['train_rate'] == 0.2
+    assert details[name]['train_rate'] == 0.2
 
 
 def spent(known_after_ms=None):
