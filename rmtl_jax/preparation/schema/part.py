@@ -50,6 +50,11 @@ class Part:
     """Raises types.InputError, the path before it."""
     raise types.InputError(f'{self.path}{self.sign}{what}')
 
+  def expect(self, right: bool, key: str, value: Any, what: str) -> None:
+    """Refuses a value that is not right; `what` it should have been."""
+    if not right:
+      self.fail(f'{key}: found {value!r:.80}, expected {what}')
+
   def known(self, keys: tuple[str, ...]) -> None:
     """Refuses keys that are not among `keys`."""
     for key in self.record:
@@ -88,8 +93,7 @@ class Part:
     value = self.record.get(key, default)
     if value is None:
       self.fail(f'{key}: missing')
-    if not isinstance(value, str) or not value:
-      self.fail(f'{key}: found {value!r:.80}, expected text')
+    self.expect(isinstance(value, str) and value != '', key, value, 'text')
     if allowed and value not in allowed:
       self.fail(f'{key}: {value!r} is not one of {", ".join(allowed)}')
     return str(value)
@@ -100,8 +104,8 @@ class Part:
     if not isinstance(found, list):
       self.fail(f'{key}: expected a list')
     for value in found:
-      if not isinstance(value, str) or not (value or empty):
-        self.fail(f'{key}: found {value!r:.80}, expected text')
+      right = isinstance(value, str) and (value != '' or empty)
+      self.expect(right, key, value, 'text')
     return tuple(found)
 
   def optional(self, key: str) -> str | None:
@@ -111,26 +115,23 @@ class Part:
   def count(self, key: str, default: int) -> int:
     """A number of bins."""
     value = self.record.get(key, default)
-    if type(value) is not int or not 2 <= value <= 1000:
-      self.fail(f'{key}: found {value!r:.80}, expected a number from 2 to 1000')
+    right = type(value) is int and 2 <= value <= 1000
+    self.expect(right, key, value, 'a number from 2 to 1000')
     return value
 
   def whole(self, key: str, low: int, high: int) -> int:
     """A whole number that is given."""
     value = self.record[key]
-    if type(value) is not int or not low <= value <= high:
-      self.fail(
-        f'{key}: found {value!r:.80}, expected a whole number from {low} to'
-        f' {high}'
-      )
+    right = type(value) is int and low <= value <= high
+    self.expect(right, key, value, f'a whole number from {low} to {high}')
     return value
 
   def positive(self, key: str) -> float:
     """A number above 0 that is given."""
     value = self.record[key]
-    number = type(value) in (int, float)
-    if not number or not 0 < value <= sys.float_info.max:  # an int may be more
-      self.fail(f'{key}: found {value!r:.80}, expected a number above 0')
+    # An int may be more than a float.
+    right = type(value) in (int, float) and 0 < value <= sys.float_info.max
+    self.expect(right, key, value, 'a number above 0')
     return float(value)
 
   def finite(self, key: str) -> float:
@@ -140,27 +141,26 @@ class Part:
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
       with contextlib.suppress(OverflowError):
         found = float(value)
-    if not math.isfinite(found):
-      self.fail(f'{key}: found {value!r:.80}, expected a finite number')
+    self.expect(math.isfinite(found), key, value, 'a finite number')
     return found
 
   def levels(self, key: str) -> tuple[int, ...]:
     """Increasing whole numbers that are given."""
     found = self.record[key]
-    right = isinstance(found, list) and all(type(n) is int for n in found)
     most = kinds.MOST_LEVELS
-    if not right or not 2 <= len(found) <= most or sorted(set(found)) != found:
-      self.fail(
-        f'{key}: found {found!r:.80}, expected 2 to {most} increasing whole'
-        ' numbers'
-      )
+    right = (
+      isinstance(found, list)
+      and all(type(n) is int for n in found)
+      and 2 <= len(found) <= most
+      and sorted(set(found)) == found
+    )
+    self.expect(right, key, found, f'2 to {most} increasing whole numbers')
     return tuple(found)
 
   def flag(self, key: str) -> bool:
     """True or false, the latter where it is not given."""
     value = self.record.get(key, False)
-    if type(value) is not bool:
-      self.fail(f'{key}: found {value!r:.80}, expected true or false')
+    self.expect(type(value) is bool, key, value, 'true or false')
     return value
 
   def share(self, key: str) -> float | None:
@@ -168,10 +168,8 @@ class Part:
     value = self.record.get(key)
     if value is None:
       return None
-    if type(value) not in (int, float) or not 0 < value <= 1:
-      self.fail(
-        f'{key}: found {value!r:.80}, expected a rate above 0, at most 1'
-      )
+    right = type(value) in (int, float) and 0 < value <= 1
+    self.expect(right, key, value, 'a rate above 0, at most 1')
     return None if value == 1 else float(value)
 
   def seconds(self, key: str) -> float | None:
@@ -179,11 +177,9 @@ class Part:
     value = self.record.get(key)
     if value is None:
       return None
-    number = type(value) in (int, float)
-    if not number or not 0 <= value <= _LONGEST_S:  # False for NaN too
-      self.fail(
-        f'{key}: found {value!r:.80}, expected a number from 0 to {_LONGEST_S}'
-      )
+    # False for NaN too.
+    right = type(value) in (int, float) and 0 <= value <= _LONGEST_S
+    self.expect(right, key, value, f'a number from 0 to {_LONGEST_S}')
     return value
 
   def name(self, column: str) -> str:
