@@ -64,36 +64,31 @@ def write(
     asked = field.details.get('vectors')
     if asked:
       known = vocabularies[field.name]
-      found = _read(connection, asked, known)
+      values, share = _read(connection, asked, known)
       (directory / data_vectors.FOLDER).mkdir(exist_ok=True)
-      _write(found.values, directory / data_vectors.file_name(field))
-      details = {**asked, 'width': found.values.shape[1], 'share': found.share}
+      _write(values, directory / data_vectors.file_name(field))
+      details = {**asked, 'width': values.shape[1], 'share': share}
       field = dataclasses.replace(
         field, details=field.details | {'vectors': details}
       )
-      if found.share < _USUAL_SHARE:
+      if share < _USUAL_SHARE:
         warnings.append(
-          f'field {field.name!r}: {found.share:.0%} of the train rows have a'
+          f'field {field.name!r}: {share:.0%} of the train rows have a'
           f' value with a vector in {asked["file"]}'
         )
     new_fields.append(field)
   return Written(tuple(new_fields), tuple(warnings))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Found:
-  """Vectors of a vocabulary, f32[size, width], and the share of train's rows
-  with a value that has one."""
-
-  values: np.ndarray
-  share: float
-
-
 def _read(
   connection: sql.Connection,
   asked: dict[str, Any],
   known: vocabulary.Vocabulary,
-) -> _Found:
+) -> tuple[np.ndarray, float]:
+  """Vectors of a vocabulary, f32[size, width], and how many rows have one.
+
+  That is the share of train's rows with such a value.
+  """
   path = pathlib.Path(asked['file'])
   _check_columns(path, asked)
   key, vector = sql.quote(asked['key']), sql.quote(asked['vector'])
@@ -125,7 +120,7 @@ def _read(
     size = float(np.sqrt(np.mean(np.square(rows, dtype=np.float64))))
     values[ids[has]] = rows / size if size else rows
     counts[ids[has]] = found['count'].to_numpy()[has]
-  return _Found(values, round(float(counts.sum()) / max(total, 1), 4))
+  return values, round(float(counts.sum()) / max(total, 1), 4)
 
 
 def _check_columns(path: pathlib.Path, asked: dict[str, Any]) -> None:

@@ -131,7 +131,9 @@ def read(log: pathlib.Path, rows: int, delimiter: str = '') -> Sample:
   paths = folders.find(log)
   if paths[0].name.lower().endswith(folders.PARQUET):
     return _of_parquet(paths, rows)
-  delimiter = delimiter or _find_delimiter(paths[0])
+  if not delimiter:  # the one that parts the header most often
+    counts = {s: len(raw_csv.read_header(paths[0], s)) for s in DELIMITERS}
+    delimiter = max(DELIMITERS, key=counts.__getitem__)
   return _of_csv(paths, rows, delimiter)
 
 
@@ -139,12 +141,6 @@ def _spread(things: Sequence[Any], most: int) -> list[Any]:
   """At most so many of them, evenly over all."""
   places = np.linspace(0, len(things) - 1, min(most, len(things)))
   return [things[i] for i in sorted({round(place) for place in places})]
-
-
-def _find_delimiter(path: pathlib.Path) -> str:
-  """The delimiter that parts the header most often."""
-  counts = {sign: len(raw_csv.read_header(path, sign)) for sign in DELIMITERS}
-  return max(counts, key=lambda sign: counts[sign])
 
 
 def _of_csv(paths: Sequence[pathlib.Path], rows: int, delimiter: str) -> Sample:
