@@ -129,7 +129,6 @@ def guess(
   taken = {*found}
   happened = events.find(sample, facts)
   tasks, no_tasks = labels_lib.find(
-    sample,
     facts,
     roles,
     found,
@@ -139,7 +138,7 @@ def guess(
   if not (tasks or labels or happened) and (
     timed := label_times.alone(sample, facts, time)
   ):
-    tasks, _ = labels_lib.find(sample, timed, roles, ())
+    tasks, _ = labels_lib.find(timed, roles, ())
     tasks = [task._replace(told_by=task.facts) for task in tasks]
   found |= {name: ('left out', why) for name, why in no_tasks.items()}
   found |= {task.column: ('label', task.why) for task in tasks}
@@ -169,7 +168,7 @@ def guess(
         f'; as "time_column" of {name} it may tell when, but many come late'
       )
       found[column] = role, why
-  for name, why in leaks.of_whole_sessions(sample, facts, roles).items():
+  for name, why in leaks.of_whole_sessions(facts, roles).items():
     found.setdefault(name, ('left out', why))
   happened = None if tasks else happened
   if happened:

@@ -123,16 +123,17 @@ def by_names(
 
 
 def varied(
-  sample: sample_lib.Sample,
-  value: str,
+  facts: facts_lib.Facts,
   keys: Mapping[str, Key],
   roles: Collection[str],
+  value: str = '',
 ) -> dict[str, float | None]:
   """The share of keys with several rows that have several values, by role.
 
-  None where no key has several rows; `value` is SQL.
+  None where no key has several rows; `value` is SQL, of the column if empty.
   """
-  found = {}
+  found, sample = {}, facts.sample
+  value = value or sample.column(facts.name)
   for role in roles:
     if role in keys:
       key = sample.column(keys[role].column)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from rmtl_jax.preparation.guess import facts as facts_lib
-from rmtl_jax.preparation.guess import sample as sample_lib
 
 # Chance of a funnel, were the two labels independent, from which on it is one.
 _CHANCE = 1e-3
@@ -76,14 +75,13 @@ class LabelCounts(NamedTuple):
     return found
 
 
-def count(
-  sample: sample_lib.Sample, binary: Sequence[facts_lib.Facts]
-) -> LabelCounts:
+def count(binary: Sequence[facts_lib.Facts]) -> LabelCounts:
   """Counts the rows of the columns of two values."""
   columns = [one.number for one in binary]
   if not columns:
     empty = np.zeros((0, 0), np.int64)
     return LabelCounts({}, empty, empty, empty)
+  sample = binary[0].sample
   rows = sample.connection.execute(
     f'SELECT {", ".join(columns)} FROM {sample.table}'
   ).fetchnumpy()

@@ -20,7 +20,6 @@ from rmtl_jax.preparation.guess import (
   words,
 )
 from rmtl_jax.preparation.guess import keys as keys_lib
-from rmtl_jax.preparation.guess import sample as sample_lib
 
 _NEARLY = 0.97
 # The highest level of a rating, how many values one has at most, and from which
@@ -95,7 +94,6 @@ class Label(NamedTuple):
 
 
 def find(
-  sample: sample_lib.Sample,
   facts: Sequence[facts_lib.Facts],
   keys: Mapping[str, keys_lib.Key],
   taken: Collection[str],
@@ -116,12 +114,12 @@ def find(
   """
   free = [one for one in facts if one.name not in taken]
   chosen = dict.fromkeys(given, 'in --label')
-  chosen = chosen or _by_name(free) or _by_place(sample, facts, free, keys)
+  chosen = chosen or _by_name(free) or _by_place(facts, free, keys)
   free = [
     two_valued.with_words(one) if one.name in chosen else one for one in free
   ]
   binary = [one for one in free if one.is_binary]
-  counts = label_counts.count(sample, binary)
+  counts = label_counts.count(binary)
   if not given:
     chosen |= _nested_in(counts, chosen)
     chosen |= {
@@ -137,8 +135,8 @@ def find(
     for one in free
     if one.name in given and not one.is_binary
   ]
-  others = two_valued.related(sample, free, chosen, keys)
-  others |= _answers(sample, facts, counts, binary, chosen, keys)
+  others = two_valued.related(free, chosen, keys)
+  others |= _answers(facts, counts, binary, chosen, keys)
   others |= _others(free, chosen) | same
   if not labels and may_be_number:
     labels = _outcome([one for one in free if one.name in others])
@@ -148,7 +146,7 @@ def find(
       if name not in {label.column for label in labels}
     }
   if len(labels) == 1 and labels[0].kind != 'binary':
-    labels = [labels[0]._replace(high=_high(sample, labels[0]))]
+    labels = [labels[0]._replace(high=_high(labels[0]))]
   return labels, others
 
 
@@ -175,7 +173,6 @@ def _is_answer_in_words(facts: facts_lib.Facts) -> bool:
 
 
 def _by_place(
-  sample: sample_lib.Sample,
   facts: Sequence[facts_lib.Facts],
   free: Sequence[facts_lib.Facts],
   keys: Mapping[str, keys_lib.Key],
@@ -187,7 +184,7 @@ def _by_place(
   somebody has or is, but for the last column. Dummies of one column are none.
   Names that may say label come last.
   """
-  dummies = _dummies(sample, [one for one in free if one.is_binary])
+  dummies = _dummies([one for one in free if one.is_binary])
   possible = {
     one.name: one.is_binary and not one.is_mark
     for one in free
@@ -199,7 +196,7 @@ def _by_place(
     and not label_names.is_known_before(one.name)
     and (one is facts[-1] or not label_names.is_trait(one.name))
     and one.name not in dummies
-    and not two_valued.is_fixed(sample, one.name, keys)
+    and not two_valued.is_fixed(one, keys)
   }
   chosen: dict[str, str] = {}
   for one in reversed(facts):
@@ -225,9 +222,7 @@ def _by_place(
   return chosen
 
 
-def _dummies(
-  sample: sample_lib.Sample, binary: Sequence[facts_lib.Facts]
-) -> set[str]:
+def _dummies(binary: Sequence[facts_lib.Facts]) -> set[str]:
   """Columns of 0 and 1 that were one of more values, such as `city_rome`.
 
   Their names differ in the last word, and no two are 1 in any row, of rows that
@@ -239,9 +234,9 @@ def _dummies(
       groups.setdefault(stem, []).append(one)
   found: set[str] = set()
   for group in groups.values():
-    counts = label_counts.count(sample, group)
+    counts = label_counts.count(group)
     ones = np.diag(counts.both)
-    by_chance = np.triu(np.outer(ones, ones), 1).sum() / sample.rows
+    by_chance = np.triu(np.outer(ones, ones), 1).sum() / group[0].rows
     if (
       counts.both.sum() == ones.sum() and by_chance > label_counts.UNLIKELY_NONE
     ):
@@ -276,7 +271,6 @@ def _around(
 
 
 def _answers(
-  sample: sample_lib.Sample,
   facts: Sequence[facts_lib.Facts],
   counts: label_counts.LabelCounts,
   binary: Sequence[facts_lib.Facts],
@@ -290,7 +284,7 @@ def _answers(
   user or the item is none. Of a table without these, a flag that no positive
   has is rather what tells it, as the smell of mushrooms does; dummies are so.
   """
-  dummies = _dummies(sample, binary)
+  dummies = _dummies(binary)
   why = {
     column: f'1 wherever {label} is: may be an earlier answer; --label={label}'
     for column, label in _around(counts, chosen).items()
@@ -303,12 +297,12 @@ def _answers(
   }
   beside = _beside(facts, why, chosen)
   return {
-    column: f'{why[column]} --label={column} makes both tasks'
-    for column in counts.places
-    if column in beside
-    and not label_names.is_condition(column)
-    and not label_names.is_known_before(column)
-    and not two_valued.is_fixed(sample, column, keys)
+    one.name: f'{why[one.name]} --label={one.name} makes both tasks'
+    for one in binary
+    if one.name in beside
+    and not label_names.is_condition(one.name)
+    and not label_names.is_known_before(one.name)
+    and not two_valued.is_fixed(one, keys)
   }
 
 
@@ -441,7 +435,7 @@ def is_rating(facts: facts_lib.Facts) -> bool:
   return label_names.is_rating(facts.name) and few
 
 
-def _high(sample: sample_lib.Sample, label: Label) -> float | None:
+def _high(label: Label) -> float | None:
   """The least value that is high: of a rating by its span, else the mean.
 
   None where hardly any or all are high.
@@ -451,10 +445,12 @@ def _high(sample: sample_lib.Sample, label: Label) -> float | None:
   high = float(f'{label.rate:.3g}')
   if is_rating(facts):
     least = facts.least + _LIKE * (facts.largest - facts.least)
-    values = sample.fetch(f'DISTINCT {value}', f'WHERE {value} IS NOT NULL')
+    values = facts.sample.fetch(
+      f'DISTINCT {value}', f'WHERE {value} IS NOT NULL'
+    )
     high = min(v for (v,) in values if v >= least)
   is_high = f'{value} >= {sql.float_literal(high)}'
-  share = sample.fetch(f'avg(({is_high})::INT)')[0][0]
+  share = facts.sample.fetch(f'avg(({is_high})::INT)')[0][0]
   return high if _LEAST_HIGH <= share < 1 else None
 
 

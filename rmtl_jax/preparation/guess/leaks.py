@@ -11,7 +11,6 @@ from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import keys as keys_lib
 from rmtl_jax.preparation.guess import label_names
 from rmtl_jax.preparation.guess import labels as labels_lib
-from rmtl_jax.preparation.guess import sample as sample_lib
 
 AUC = 0.98
 # Least rows of either label, and least rows per value of a category: of all
@@ -43,9 +42,7 @@ def find(
 
 
 def of_whole_sessions(
-  sample: sample_lib.Sample,
-  facts: Sequence[facts_lib.Facts],
-  roles: Mapping[str, keys_lib.Key],
+  facts: Sequence[facts_lib.Facts], roles: Mapping[str, keys_lib.Key]
 ) -> dict[str, str]:
   """Why columns that tell how long a session became are left out, by column."""
   return {
@@ -53,10 +50,7 @@ def of_whole_sessions(
     ' how long that became, which only its end tells'
     for one in facts
     if 'session' in roles and label_names.is_session_length(one.name)
-    if keys_lib.varied(
-      sample, sample.column(one.name), roles, ('session',)
-    ).get('session')
-    == 0
+    if 0 in keys_lib.varied(one, roles, ('session',)).values()
   }
 
 

@@ -47,7 +47,7 @@ def find(
     for one in facts
     if (time := time_forms.of_column(one))
     if time.is_date or _counts_on(one, facts, keys)
-    if not _is_month_of_user(sample, one.name, keys)
+    if not _is_month_of_user(one, keys)
   ]
   complete = {one.name for one in facts if one.filled == one.rows}
   whole = [
@@ -77,7 +77,8 @@ def find(
   for time in found:
     if time is best:
       continue
-    missing = sample.rows - by_name[time.column].filled
+    facts_of = by_name[time.column]
+    missing = facts_of.rows - facts_of.filled
     if time.form and 0 < missing < _FEW_MISSING * sample.rows:
       said = (
         f'; it might be the time, but rows without one: {missing:,} of'
@@ -94,13 +95,13 @@ def find(
 
 
 def _is_month_of_user(
-  sample: sample_lib.Sample, column: str, keys: Mapping[str, keys_lib.Key]
+  facts: facts_lib.Facts, keys: Mapping[str, keys_lib.Key]
 ) -> bool:
   """Whether a month, whose name says no more, is one for each user."""
-  if time_names.is_time(column) or words.of(column)[-1:] != ['month']:
+  name = facts.name
+  if time_names.is_time(name) or words.of(name)[-1:] != ['month']:
     return False
-  value = sample.column(column)
-  return 0 in keys_lib.varied(sample, value, keys, ('user',)).values()
+  return 0 in keys_lib.varied(facts, keys, ('user',)).values()
 
 
 def _counts_on(
@@ -179,9 +180,7 @@ def _fitness(
   is_end = time_names.is_end(time.column)
   is_later = time_names.is_later(time.column)
   value = time_forms.value(facts, time.form.get('format', ''))
-  shares = keys_lib.varied(
-    facts.sample, value, keys, ('user', 'session')
-  ).values()
+  shares = keys_lib.varied(facts, keys, ('user', 'session'), value).values()
   is_varied = all(share is None or share >= _VARIED for share in shares)
   is_ordered = is_varied and _is_in_order(facts.sample, value, None)
   return is_date, not is_later, has_clock, not is_end, is_ordered, distinct
@@ -293,7 +292,7 @@ def _of_rows(
 ) -> str:
   """Why times are those of rows, or ''."""
   value = time_forms.value(facts, time.form.get('format', ''))
-  shares = keys_lib.varied(facts.sample, value, keys, ('user', 'item'))
+  shares = keys_lib.varied(facts, keys, ('user', 'item'), value)
   if any(share < _VARIED for share in shares.values() if share is not None):
     return ''
   user = keys['user'].column if 'user' in keys else None

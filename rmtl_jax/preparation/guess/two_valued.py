@@ -10,7 +10,6 @@ from rmtl_jax import types
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import keys as keys_lib
 from rmtl_jax.preparation.guess import label_names, number_names
-from rmtl_jax.preparation.guess import sample as sample_lib
 
 # Least users that come back with either value of a label.
 _LEAST_OF_EACH = 10
@@ -56,12 +55,9 @@ def check_given(
       )
 
 
-def is_fixed(
-  sample: sample_lib.Sample, column: str, keys: Mapping[str, keys_lib.Key]
-) -> bool:
+def is_fixed(facts: facts_lib.Facts, keys: Mapping[str, keys_lib.Key]) -> bool:
   """Whether every user, or every item, that comes back has one value."""
-  value = sample.column(column)
-  return 0 in keys_lib.varied(sample, value, keys, ('user', 'item')).values()
+  return 0 in keys_lib.varied(facts, keys, ('user', 'item')).values()
 
 
 def is_same_for(facts: facts_lib.Facts, key: str) -> bool:
@@ -80,7 +76,6 @@ def is_same_for(facts: facts_lib.Facts, key: str) -> bool:
 
 
 def related(
-  sample: sample_lib.Sample,
   facts: Sequence[facts_lib.Facts],
   labels: Collection[str],
   keys: Mapping[str, keys_lib.Key],
@@ -101,7 +96,7 @@ def related(
       continue
     for label in labels:
       word = label_names.shared_end(one.name, label)
-      if word and not is_fixed(sample, one.name, keys):
+      if word and not is_fixed(one, keys):
         found[one.name] = (
           f'two values, and {word!r} in its name as in {label}: may be another'
           f' answer; --label={label} --label={one.name} makes both tasks'

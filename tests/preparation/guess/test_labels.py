@@ -15,8 +15,8 @@ def _every(step, offset=0):
 
 
 def _labels(tmp_path, columns, keys=None):
-  sample, facts = logs.sample_of(tmp_path, columns)
-  found, others = labels_lib.find(sample, facts, keys or {}, ())
+  _, facts = logs.sample_of(tmp_path, columns)
+  found, others = labels_lib.find(facts, keys or {}, ())
   return {label.column: label for label in found}, others
 
 
@@ -280,8 +280,8 @@ def test_a_rating_is_the_label_where_there_is_no_other(tmp_path):
 
 def test_a_label_that_is_named_may_hold_infinities(tmp_path):
   columns = {'profit': ['-inf', 0.5, 2] * 200, 'user': range(N)}
-  sample, facts = logs.sample_of(tmp_path, columns)
-  ((label,), _) = labels_lib.find(sample, facts, {}, (), ('profit',))
+  _, facts = logs.sample_of(tmp_path, columns)
+  ((label,), _) = labels_lib.find(facts, {}, (), ('profit',))
   assert label.why == 'in --label (-inf to 2, mean -inf)'
 
 
@@ -368,8 +368,8 @@ def test_flags_give_way_to_the_last_column(tmp_path):
 
 
 def _leaks(tmp_path, **columns):
-  sample, facts = logs.sample_of(tmp_path, columns)
-  found, _ = labels_lib.find(sample, facts, {}, ())
+  _, facts = logs.sample_of(tmp_path, columns)
+  found, _ = labels_lib.find(facts, {}, ())
   names = {label.column for label in found}
   return leaks.find([f for f in facts if f.name not in names], found)
 
@@ -469,7 +469,7 @@ def test_of_a_frequent_label_rows_without_the_other_are_no_leak(tmp_path):
   passed = [int(i % 125 != 0) for i in rows]
   some = [i % 2 and (i % 125 != 0 or i < 1700) for i in rows]
   count = [i % 5 + 1 if one else 0 for i, one in enumerate(some)]
-  sample, facts = logs.sample_of(tmp_path, {'count': count, 'passed': passed})
-  labels, _ = labels_lib.find(sample, facts, {}, ())
+  _, facts = logs.sample_of(tmp_path, {'count': count, 'passed': passed})
+  labels, _ = labels_lib.find(facts, {}, ())
   assert [label.column for label in labels] == ['passed']
   assert not leaks.find(facts[:1], labels)

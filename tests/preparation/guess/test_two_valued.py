@@ -167,7 +167,7 @@ def test_a_column_named_half_like_a_label_is_left_out(tmp_path):
 
 def test_what_describes_a_user_is_no_further_answer(tmp_path):
   users = [i // 4 for i in range(N)]
-  sample, facts = logs.sample_of(
+  _, facts = logs.sample_of(
     tmp_path,
     {
       'user': users,
@@ -176,7 +176,5 @@ def test_what_describes_a_user_is_no_further_answer(tmp_path):
     },
   )
   keys = {'user': keys_lib.Key('user', '')}
-  assert [*two_valued.related(sample, facts, ['good_read'], {})] == [
-    'good_home'
-  ]
-  assert not two_valued.related(sample, facts, ['good_read'], keys)
+  assert [*two_valued.related(facts, ['good_read'], {})] == ['good_home']
+  assert not two_valued.related(facts, ['good_read'], keys)
