@@ -99,7 +99,7 @@ def guess(
   two_valued.check_given(facts, labels)
   others = [one for one in facts if one.name not in labels]
   by_names = keys.by_names(sample, others)
-  time, other_times = times.find(sample, others, by_names)
+  time, other_times = times.find(others, by_names)
   may_be_times: list[str] = []
   panel = None
   if time is None or time_names.is_later(time.column):
@@ -136,14 +136,14 @@ def guess(
     may_be_number=happened is None or not happened.are_known,
   )
   if not (tasks or labels or happened) and (
-    timed := label_times.alone(sample, facts, time)
+    timed := label_times.alone(facts, time)
   ):
     tasks, _ = labels_lib.find(timed, roles, ())
     tasks = [task._replace(told_by=task.facts) for task in tasks]
   found |= {name: ('left out', why) for name, why in no_tasks.items()}
   found |= {task.column: ('label', task.why) for task in tasks}
   taken_by = {n for n, (role, _) in found.items() if role != 'left out'}
-  told = label_times.find(sample, facts, time, tasks, taken_by)
+  told = label_times.find(facts, time, tasks, taken_by)
   soon = {name: one.facts for name, one in told.items() if one.is_soon}
   tasks = [
     task._replace(told_by=soon.get(task.column, task.told_by)) for task in tasks

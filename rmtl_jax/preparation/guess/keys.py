@@ -70,7 +70,7 @@ def find(
   taken = {*times, *(key.column for key in found.values())}
   # A key that lacks in a row is refused, and here no name says that one is.
   filled = [one for one in facts if one.filled == one.rows]
-  together = stand_together(sample, filled, taken)
+  together = stand_together(filled, taken)
   if session := _session_by_rows(sample, together, found, time):
     found['session'] = session
     if 'user' not in found:
@@ -303,15 +303,13 @@ def is_id_that_comes_back(facts: facts_lib.Facts) -> bool:
 
 
 def stand_together(
-  sample: sample_lib.Sample,
-  facts: Sequence[facts_lib.Facts],
-  taken: Collection[str],
+  facts: Sequence[facts_lib.Facts], taken: Collection[str]
 ) -> list[Together]:
   """Columns whose values' rows stand together, the most values first."""
   found = []
   for one in facts:
     if one.name not in taken and comes_back(one):
-      value = sample.column(one.name)
+      sample, value = one.sample, one.sample.column(one.name)
       runs, most = sample.connection.execute(
         f'SELECT count(*) FILTER ({value} IS DISTINCT FROM before),'
         f' max(rows) FROM (SELECT {value}, count(*) OVER (PARTITION BY {value})'

@@ -15,7 +15,6 @@ from typing import NamedTuple
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import label_names, time_forms
 from rmtl_jax.preparation.guess import labels as labels_lib
-from rmtl_jax.preparation.guess import sample as sample_lib
 
 # Least rows whose label is 1, and of the log's length the most that these come
 # late, in the mean: validation, its fifth, loses five times that share of them.
@@ -35,7 +34,6 @@ class Told(NamedTuple):
 
 
 def find(
-  sample: sample_lib.Sample,
   facts: Sequence[facts_lib.Facts],
   time: time_forms.Time | None,
   labels: Sequence[labels_lib.Label],
@@ -65,7 +63,7 @@ def find(
     fitting = [
       Told(one, late <= _LATE)
       for at, one in times.items()
-      if (late := _lateness(sample, at, at_row, is_one)) is not None
+      if (late := _lateness(one, at, at_row, is_one)) is not None
     ]
     if len(fitting) == 1:
       result[label.column] = fitting[0]
@@ -73,9 +71,7 @@ def find(
 
 
 def alone(
-  sample: sample_lib.Sample,
-  facts: Sequence[facts_lib.Facts],
-  time: time_forms.Time | None,
+  facts: Sequence[facts_lib.Facts], time: time_forms.Time | None
 ) -> list[facts_lib.Facts]:
   """Times that are labels themselves, of a log that has no others.
 
@@ -89,8 +85,8 @@ def alone(
     if label_names.is_label(one.name):
       timed = dataclasses.replace(one, timed=True, filled=one.rows)
       is_one = f'{timed.number} = 1'
-      late = _lateness(sample, at, at_row, is_one)
-      zeros = sample.fetch(f'count(*) FILTER (NOT {is_one})')[0][0]
+      late = _lateness(one, at, at_row, is_one)
+      zeros = one.sample.fetch(f'count(*) FILTER (NOT {is_one})')[0][0]
       if late is not None and zeros >= _LEAST_ROWS:
         found.append(timed)
   return found
@@ -133,7 +129,7 @@ def _without_zero(facts: facts_lib.Facts) -> facts_lib.Facts:
 
 
 def _lateness(
-  sample: sample_lib.Sample, at: str, at_row: str, is_one: str
+  facts: facts_lib.Facts, at: str, at_row: str, is_one: str
 ) -> float | None:
   """How late labels become 1 in the mean, as a share of the log's length.
 
@@ -142,7 +138,7 @@ def _lateness(
   Returns:
     None if there is not a time if a label is 1, and only then.
   """
-  ones, others, before, delay, length = sample.fetch(
+  ones, others, before, delay, length = facts.sample.fetch(
     f'count(*) FILTER ({is_one}),'
     f' count(*) FILTER (({is_one}) <> ({at} IS NOT NULL)),'
     f' count(*) FILTER ({at} < {at_row}),'

@@ -75,7 +75,7 @@ def find(
     rank = key_names.ends_in_id(one.name), alone, one.distinct
     if follows < _NEXT or rank <= best:
       continue
-    if one.name in named or _is_somebody(sample, facts, one, wave):
+    if one.name in named or _is_somebody(facts, one, wave):
       best = rank
       panel = Panel(_key(one, wave), _time(wave, one.name))
   return panel
@@ -102,7 +102,7 @@ def _keys_in_waves(
     for one in facts:
       is_free = one.name not in others and keys_lib.comes_back(one, **least)
       if one.name in named or is_free:
-        alone, follows = _in_waves(sample, one.name, wave.name)
+        alone, follows = _in_waves(one, wave)
         if alone >= _ALONE:
           yield one, wave, alone, follows
 
@@ -119,7 +119,7 @@ def _may_be_wave(facts: facts_lib.Facts) -> bool:
 
 
 def _in_waves(
-  sample: sample_lib.Sample, key: str, wave: str
+  key: facts_lib.Facts, wave: facts_lib.Facts
 ) -> tuple[float, float]:
   """How rows of a key follow each other in waves.
 
@@ -128,10 +128,11 @@ def _in_waves(
     steps from a key's wave to its next one that skip none. Years of what a key
     has several of, such as models of cars, skip many.
   """
+  sample = key.sample
   rows = sample.connection.execute(
     f'SELECT {_code("k")} AS k, {_code("w")} AS w FROM (SELECT'
-    f' {sample.given(key)} AS k, TRY_CAST({sample.given(wave)} AS DOUBLE)'
-    f' AS w FROM {sample.table}) WHERE k IS NOT NULL'
+    f' {sample.given(key.name)} AS k, TRY_CAST({sample.given(wave.name)}'
+    f' AS DOUBLE) AS w FROM {sample.table}) WHERE k IS NOT NULL'
   ).fetchnumpy()
   waves = rows['w'].max() + 2
   places, count = np.unique(rows['k'] * waves + rows['w'], return_counts=True)
@@ -146,12 +147,11 @@ def _code(column: str) -> str:
 
 
 def _is_somebody(
-  sample: sample_lib.Sample,
   facts: Sequence[facts_lib.Facts],
   key: facts_lib.Facts,
   wave: facts_lib.Facts,
 ) -> bool:
-  if keys_lib.stand_together(sample, [key], ()):
+  if keys_lib.stand_together([key], ()):
     return True
   return any(
     2 <= one.distinct <= _MOST_VALUES

@@ -33,9 +33,7 @@ _LEAST_CHANGES = 20
 
 
 def find(
-  sample: sample_lib.Sample,
-  facts: Sequence[facts_lib.Facts],
-  keys: Mapping[str, keys_lib.Key],
+  facts: Sequence[facts_lib.Facts], keys: Mapping[str, keys_lib.Key]
 ) -> tuple[time_forms.Time | None, dict[str, str]]:
   """The time of the rows, and why other columns of times are not it.
 
@@ -77,12 +75,12 @@ def find(
   for time in found:
     if time is best:
       continue
-    facts_of = by_name[time.column]
-    missing = facts_of.rows - facts_of.filled
-    if time.form and 0 < missing < _FEW_MISSING * sample.rows:
+    rows_of = by_name[time.column].rows
+    missing = rows_of - by_name[time.column].filled
+    if time.form and 0 < missing < _FEW_MISSING * rows_of:
       said = (
         f'; it might be the time, but rows without one: {missing:,} of'
-        f' {sample.rows:,}, which `rmtl prepare` does not take'
+        f' {rows_of:,}, which `rmtl prepare` does not take'
       )
     elif missing:
       said = ', of something that not every row has'

@@ -15,7 +15,7 @@ N = 300
 
 
 def _find(sample, facts):
-  return times.find(sample, facts, keys.by_names(sample, facts))
+  return times.find(facts, keys.by_names(sample, facts))
 
 
 def _times(tmp_path, **columns):
