@@ -158,19 +158,46 @@ def compute_features(
   keyed = _with_keys(
     connection, rows, places, groups, labelled, numbers, tastes
   )
+  tasks, rated = rows.binary_tasks, rows.rated_tasks
   if train is None and set(groups) & set(asof_groups.LABELLED):
-    tasks = rows.rated_tasks
-    train = asof_rates.train_rates(
+    is_train = [places.is_mature_train(t.known_after_ms or 0) for t in rated]
+    train = asof_rates.train_rates(connection, keyed, rated, is_train)
+  tables, details = [], {}
+  features = asof_windows.features_of(rows, groups)
+  if features:
+    tables.append(_windows(connection, keyed, features, earlier))
+  if keys := asof_groups.rated_keys(rows, groups, tastes):
+    assert train is not None
+    tables += asof_rates.make_rates(
       connection,
       keyed,
-      tasks,
-      [places.is_mature_train(task.known_after_ms or 0) for task in tasks],
+      keys,
+      rated,
+      idle_ms,
+      train,
+      earlier.known_sums,
+      earlier.open_rows,
     )
-  tables, details = _compute_groups(
-    connection, keyed, rows, groups, idle_ms, train, earlier, numbers, tastes
-  )
+    details |= asof_rates.rate_details(keys, rated, train)
+  if asof_recency.GROUP in groups and asof_recency.gap_names(tasks):
+    query = asof_recency.features_sql(keyed, tasks, earlier.positive)
+    tables.append(sql.create_table(connection, query))
+    details |= asof_recency.gap_details(tasks)
+  if 'feedback' in groups and asof_feedback.feedback_names(rated):
+    assert train is not None
+    tables.append(asof_feedback.make_feedback(connection, keyed, rated, train))
+    details |= asof_feedback.feedback_details(rated, train)
+  if asof_slates.GROUP in groups:
+    query = asof_slates.features_sql(keyed, numbers)
+    tables.append(sql.create_table(connection, query))
+    details |= asof_slates.details(numbers)
   sql.drop_tables(connection, keyed)
-  # Joined two by two, once: every join of a view takes memory at every use.
+  return _join_all(connection, tables), details
+
+
+def _join_all(connection: sql.Connection, tables: Sequence[str]) -> str:
+  """Joins tables by `row_id` into one, two by two; drops them."""
+  # Once: every join of a view takes memory at every use.
   whole = tables[0]
   for table in tables[1:]:
     # Rows without a value may be missing in either.
@@ -179,7 +206,7 @@ def compute_features(
     )
     sql.drop_tables(connection, whole, table)
     whole = joined
-  return whole, details
+  return whole
 
 
 def _with_keys(
@@ -214,51 +241,6 @@ def _with_keys(
     f'SELECT {", ".join(columns)} FROM {relation} r'
     f' JOIN {places.past or places.table} p ON {places.condition}',
   )
-
-
-def _compute_groups(
-  connection: sql.Connection,
-  keyed: str,
-  rows: source.SourceTable,
-  groups: tuple[str, ...],
-  idle_ms: int,
-  train: Sequence[float] | None,
-  earlier: Earlier,
-  numbers: Sequence[str],
-  tastes: Sequence[str],
-) -> tuple[list[str], dict[str, dict[str, Any]]]:
-  """Computes each group's table, keyed by `row_id`, and details by name."""
-  tables, details = [], {}
-  tasks, rated = rows.binary_tasks, rows.rated_tasks
-  features = asof_windows.features_of(rows, groups)
-  if features:
-    tables.append(_windows(connection, keyed, features, earlier))
-  if keys := asof_groups.rated_keys(rows, groups, tastes):
-    assert train is not None
-    tables += asof_rates.make_rates(
-      connection,
-      keyed,
-      keys,
-      rated,
-      idle_ms,
-      train,
-      earlier.known_sums,
-      earlier.open_rows,
-    )
-    details |= asof_rates.rate_details(keys, rated, train)
-  if asof_recency.GROUP in groups and asof_recency.gap_names(tasks):
-    query = asof_recency.features_sql(keyed, tasks, earlier.positive)
-    tables.append(sql.create_table(connection, query))
-    details |= asof_recency.gap_details(tasks)
-  if 'feedback' in groups and asof_feedback.feedback_names(rated):
-    assert train is not None
-    tables.append(asof_feedback.make_feedback(connection, keyed, rated, train))
-    details |= asof_feedback.feedback_details(rated, train)
-  if asof_slates.GROUP in groups:
-    query = asof_slates.features_sql(keyed, numbers)
-    tables.append(sql.create_table(connection, query))
-    details |= asof_slates.details(numbers)
-  return tables, details
 
 
 def _windows(
