@@ -167,11 +167,11 @@ def _run(
     progress('write', 0.8)
 
     writer.write_vocabularies(connection, encoded, directory)
-    found = vectors.write(
+    fields, lines = vectors.write(
       connection, encoded.fields, encoded.vocabularies, directory
     )
-    encoded = dataclasses.replace(encoded, fields=found.fields)
-    rows = dataclasses.replace(rows, warnings=rows.warnings + found.warnings)
+    encoded = dataclasses.replace(encoded, fields=fields)
+    rows = dataclasses.replace(rows, warnings=rows.warnings + lines)
     files = writer.write_parts(
       connection,
       encoded,

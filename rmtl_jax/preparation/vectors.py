@@ -29,31 +29,21 @@ _USUAL_SHARE = 0.5
 _WIDEST = 8192
 
 
-@dataclasses.dataclass(frozen=True)
-class Written:
-  """The fields with what was written of them.
-
-  Attributes:
-    fields: for the manifest.
-    warnings: lines for the report.
-  """
-
-  fields: tuple[manifest_lib.Field, ...]
-  warnings: tuple[str, ...]
-
-
 def write(
   connection: sql.Connection,
   fields: Sequence[manifest_lib.Field],
   vocabularies: dict[str, vocabulary.Vocabulary],
   directory: pathlib.Path,
-) -> Written:
+) -> tuple[tuple[manifest_lib.Field, ...], tuple[str, ...]]:
   """Writes DIRECTORY/vectors/<field>.parquet of each field that has a file.
 
   Args:
     fields: `vectors` in their details names the `file`, its columns `key` and
       `vector`, and whether they are `trained`.
     vocabularies: by field.
+
+  Returns:
+    The fields for the manifest, and warnings for the report.
 
   Raises:
     types.InputError: a file or a vector that can't be used; names file, column
@@ -77,7 +67,7 @@ def write(
           f' value with a vector in {asked["file"]}'
         )
     new_fields.append(field)
-  return Written(tuple(new_fields), tuple(warnings))
+  return tuple(new_fields), tuple(warnings)
 
 
 def _read(
