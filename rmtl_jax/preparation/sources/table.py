@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -119,19 +118,20 @@ def _load(
   kinds = table_columns.types(schema, key, nested, readings)
   if options.split_column:
     kinds.setdefault(options.split_column, key)
-  load = functools.partial(
-    raw_parquet.load if is_parquet else _load_csv,
-    late_hash=True,
-    prefix=raw.PREFIX,
-    missing=schema.missing,
-    nulls={c: v for c, v in schema.nulls.items() if c in kinds},
-    readings=readings,
-  )
-  if not is_parquet:
+  settings = {
+    'late_hash': True,
+    'prefix': raw.PREFIX,
+    'missing': schema.missing,
+    'nulls': {c: v for c, v in schema.nulls.items() if c in kinds},
+    'readings': readings,
+  }
+  if is_parquet:
+    table = raw_parquet.load(connection, paths, kinds, **settings)
+  else:
     # New days are joined to keys as the data have them, which is text.
     whole = () if options.extend else table_columns.single_keys(schema, kinds)
-    load = functools.partial(load, delimiter=schema.delimiter, whole=whole)
-  table = load(connection, paths, kinds)
+    settings['delimiter'] = schema.delimiter
+    table = _load_csv(connection, paths, kinds, whole, settings)
   _write_whole(
     connection, table.name, [c for c, k in kinds.items() if k == key]
   )
@@ -142,9 +142,8 @@ def _load_csv(
   connection: sql.Connection,
   paths: Sequence[pathlib.Path],
   kinds: dict[str, str],
-  *,
   whole: Sequence[str],
-  **settings: Any,
+  settings: dict[str, Any],
 ) -> raw.RawTable:
   """Reads CSV files; keys that are whole numbers in all rows as numbers."""
   # Numbers are grouped and joined in half the time of text.
