@@ -72,15 +72,18 @@ def check(
     _check_ends(directory, manifest)
     total = max(1, sum(split.rows for split in manifest.splits.values()))
     split_counts: dict[str, contract_sessions.SplitCounts] = {}
+    delay_ms, late = _delays(manifest)
     against = _Against(
       manifest,
-      _delays(manifest),
+      late,
       contract_vocabulary.ValueCounts(manifest),
       contract_users.Users(manifest),
     )
     done = 0
     for name in manifest.splits:
-      totals = split_counts[name] = contract_sessions.SplitCounts()
+      totals = split_counts[name] = contract_sessions.SplitCounts(
+        _min_start(manifest, name), manifest.splits[name].end_ms, delay_ms
+      )
       for values in _batches(directory, manifest, name):
         _check_batch(values, against, name, totals)
         done += len(values.table)
@@ -167,34 +170,24 @@ def _min_start(manifest: manifest_lib.Manifest, split: str) -> int | None:
   return manifest.splits[before].end_ms
 
 
-class _Delays(NamedTuple):
-  """How long after a row its labels are known, ms.
+def _delays(manifest: manifest_lib.Manifest) -> tuple[int, dict[str, int]]:
+  """How long after a row its first label is known, and those of late tasks, ms.
 
-  Attributes:
-    first: of the first label; 0 without a schema.
-    late: of the tasks whose labels some rows don't know in time.
+  Those are late that some rows don't know in time; without a schema none is.
   """
-
-  first: int
-  late: dict[str, int]
-
-
-def _delays(manifest: manifest_lib.Manifest) -> _Delays:
   schema = schema_lib.schema_of_manifest(manifest)
   if schema is None:
-    return _Delays(0, {})
+    return 0, {}
   late = labels_lib.late(schema.tasks)
-  return _Delays(
-    source.fastest(schema.tasks).delay_ms,
-    {task.name: task.known_after_ms or 0 for task in late},
-  )
+  of_late = {task.name: task.known_after_ms or 0 for task in late}
+  return source.fastest(schema.tasks).delay_ms, of_late
 
 
 class _Against(NamedTuple):
   """What rows are checked against, and what has been seen of them so far."""
 
   manifest: manifest_lib.Manifest
-  delays: _Delays
+  late: dict[str, int]
   counts: contract_vocabulary.ValueCounts
   users: contract_users.Users
 
@@ -206,7 +199,7 @@ def _check_batch(
   totals: contract_sessions.SplitCounts,
 ) -> None:
   """Checks rows and adds them to the split's counts."""
-  manifest, delays, counts, users = against
+  manifest, late, counts, users = against
   if not manifest.has_time:
     values.require(
       values.integers('timestamp') == 0,
@@ -214,13 +207,7 @@ def _check_batch(
       'is not 0, and manifest.json says has_time: false',
       '0 in a log without a time',
     )
-  contract_sessions.check_rows(
-    values,
-    totals,
-    _min_start(manifest, split),
-    manifest.splits[split].end_ms,
-    delays.first,
-  )
+  contract_sessions.check_rows(values, totals)
   values.integers('row_id')
   users.check(values, split)
   for field in manifest.fields:
@@ -243,7 +230,7 @@ def _check_batch(
     for task in manifest.tasks
   }
   _check_weights(
-    values, manifest, labels, weights, manifest.splits[split], delays.late
+    values, manifest, labels, weights, manifest.splits[split], late
   )
   for name, found in weights.items():
     totals.observed[name] += int(np.count_nonzero(found))

@@ -17,9 +17,13 @@ from rmtl_jax.preparation.contract import columns as contract_columns
 
 @dataclasses.dataclass
 class SplitCounts:
-  """Counts over the rows of one split so far.
+  """Limits of the rows of one split, and counts over those so far.
 
   Attributes:
+    min_start: earliest allowed start of a session, ms.
+    end: end of the split, ms; rows lie before it.
+    delay_ms: delay of the first label after its row, which lies before `end`
+      too.
     rows: their number.
     sessions: their number.
     positives: rows with label 1, per task.
@@ -30,6 +34,9 @@ class SplitCounts:
     first_time: earliest row, ms.
   """
 
+  min_start: int | None
+  end: int | None
+  delay_ms: int
   rows: int = 0
   sessions: int = 0
   positives: collections.Counter[str] = dataclasses.field(
@@ -45,21 +52,13 @@ class SplitCounts:
 
 
 def check_rows(
-  values: contract_columns.BatchColumns,
-  totals: SplitCounts,
-  min_start: int | None,
-  end: int | None,
-  delay_ms: int = 0,
+  values: contract_columns.BatchColumns, totals: SplitCounts
 ) -> None:
   """Checks the sessions of some rows, and adds them to the totals.
 
   Args:
     values: at least one row.
     totals: of the rows before.
-    min_start: earliest allowed start of a session, ms.
-    end: end of the split, ms; rows lie before it.
-    delay_ms: delay of the first label after its row, which lies before `end`
-      too.
 
   Raises:
     types.InputError: sessions out of order or in several pieces or files, steps
@@ -85,7 +84,7 @@ def check_rows(
     'is earlier than in the row before',
     'rows of a session in the order of time',
   )
-  _check_times(values, time, begins, min_start, end, delay_ms)
+  _check_times(values, time, begins, totals)
   if totals.last is None:
     totals.first_session = int(session[0])
   totals.sessions += int(np.count_nonzero(begins))
@@ -125,10 +124,9 @@ def _check_times(
   values: contract_columns.BatchColumns,
   time: np.ndarray,
   begins: np.ndarray,
-  min_start: int | None,
-  end: int | None,
-  delay_ms: int,
+  limits: SplitCounts,
 ) -> None:
+  end, delay_ms, min_start = limits.end, limits.delay_ms, limits.min_start
   if end is not None:
     values.require(
       time < end,
