@@ -146,9 +146,7 @@ def _of_logarithms(
     f'SELECT avg(ln({y})), stddev_pop(ln({y})), count(*), {unit}'
     f' FROM {table} WHERE split = 0 AND {y} > 0',
   )
-  every = sql.fetch_value(
-    connection, f'SELECT count(*) FROM {table} WHERE split = 0'
-  )
+  every = sql.count_rows(connection, table, 'split = 0')
   return {
     'log_mean': log_mean or 0.0,
     'log_deviation': log_deviation or 0.0,

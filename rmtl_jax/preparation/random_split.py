@@ -57,10 +57,8 @@ def set_apart(
       f'{where}: no row of random exposure lies in the test period, so there'
       ' is no split of them; leave out random_split'
     )
-  left = sql.fetch_value(
-    connection,
-    f'SELECT count(*) FROM {keys} WHERE is_random AND timestamp < {start}',
-  )
+  earlier = f'is_random AND timestamp < {start}'
+  left = sql.count_rows(connection, keys, earlier)
   marked = dataclasses.replace(
     rows,
     view=_marked(connection, rows.view, start),

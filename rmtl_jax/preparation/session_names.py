@@ -134,7 +134,7 @@ def _rises(connection: sql.Connection, rows: str, found: str) -> bool:
     ' coalesce(session = lag(session) OVER (), false) AS same'
     f' FROM {rows})',
   )
-  count = sql.fetch_value(connection, f'SELECT count(*) FROM {found}')
+  count = sql.count_rows(connection, found)
   return stays == 0 and runs == count
 
 

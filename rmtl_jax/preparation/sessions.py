@@ -177,11 +177,11 @@ def number_sessions(
     gap = 'true'
   marked = _mark(connection, ordered, list(keys), kept, gap)
   sql.drop_tables(connection, ordered)
-  rows = sql.fetch_value(connection, f'SELECT count(*) FROM {marked}')
+  rows = sql.count_rows(connection, marked)
   if not identity:
     return NumberedRows(marked, rows, 0)
   duplicates = _find_duplicates(connection, marked, relation, identity)
-  found = sql.fetch_value(connection, f'SELECT count(*) FROM {duplicates}')
+  found = sql.count_rows(connection, duplicates)
   if not found or not drop:
     return NumberedRows(marked, rows, found)
   table = _without(connection, marked, duplicates, kept)

@@ -268,6 +268,15 @@ def any_row(connection: Connection, rows: str, condition: str) -> bool:
   return fetch_row(connection, f'SELECT count(*) FROM ({found})')[0] > 0
 
 
+def count_rows(
+  connection: Connection, rows: str, condition: str = 'true'
+) -> int:
+  """The number of rows of a table or subquery of which a condition is true."""
+  return fetch_value(
+    connection, f'SELECT count(*) FROM {rows} WHERE {condition}'
+  )
+
+
 def has_table(connection: Connection, name: str) -> bool:
   """Whether there is a table or view of that name."""
   found = 'FROM information_schema.tables WHERE table_name'

@@ -77,11 +77,8 @@ def parted_users(
   if rule.by != 'user':
     return []
   users = f'SELECT user_id FROM {encoded.table} WHERE user_id IS NOT NULL'
-  count = sql.fetch_value(
-    connection,
-    f'SELECT count(*) FROM ({users} GROUP BY user_id'
-    ' HAVING min(split) < max(split))',
-  )
+  parted = f'({users} GROUP BY user_id HAVING min(split) < max(split))'
+  count = sql.count_rows(connection, parted)
   if not count:
     return []
   return [
@@ -123,10 +120,7 @@ def late(
       if end is None:
         continue
       late = f'split = {i} AND timestamp + {task.known_after_ms} >= {end}'
-      count = sql.fetch_value(
-        connection,
-        f'SELECT count(*) FROM {encoded.table} WHERE {late}',
-      )
+      count = sql.count_rows(connection, encoded.table, late)
       if count > _MAX_IMMATURE * places.rows[i]:
         lines.append(
           f'{count / places.rows[i]:.0%} of the labels of'

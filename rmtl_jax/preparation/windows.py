@@ -115,11 +115,8 @@ def restrict(
       connection, f'FROM {relation} WHERE {window.condition}'
     )
 
-  left = sql.fetch_value(
-    connection,
-    f'SELECT count(*) FROM {rows.keys or rows.view}'
-    f' WHERE NOT ({window.condition})',
-  )
+  outside = f'NOT ({window.condition})'
+  left = sql.count_rows(connection, rows.keys or rows.view, outside)
   return dataclasses.replace(
     rows,
     view=inside(rows.view),

@@ -70,9 +70,7 @@ def grow(
     f' CASE WHEN new THEN CAST({size} + rowid AS INTEGER) ELSE id END AS id'
     f' FROM {counted} WHERE new OR id IS NOT NULL',
   )
-  added = sql.fetch_value(
-    connection, f'SELECT count(*) FILTER (new) FROM {counted}'
-  )
+  added = sql.count_rows(connection, counted, 'new')
   everything = sql.create_table(
     connection,
     f'FROM {old} UNION ALL SELECT id, value, 0 FROM {found} WHERE id >= {size}',
@@ -98,7 +96,7 @@ def _read(
       'SELECT CAST(file_row_number AS INTEGER) AS id, value, count'
       f' FROM {scan} ORDER BY id',
     )
-  size = sql.fetch_value(connection, f'SELECT count(*) FROM {table}')
+  size = sql.count_rows(connection, table)
   if size != field.size:
     raise types.InputError(
       f'{path}: has {size} rows, manifest.json says {field.size}'

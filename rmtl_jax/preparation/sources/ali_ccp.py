@@ -107,11 +107,8 @@ def read(
   keys = source.make_view(connection, columns, f'{shown} JOIN {join}')
   columns |= {n: f'u.{n}' for n in of_user} | {n: f'i.{n}' for n in of_row}
   columns |= {'y_click': 'i.click', 'y_conversion': 'i.buy'}
-  kept, clicked = sql.fetch_row(
-    connection,
-    f'SELECT (SELECT count(*) FROM {keys}),'
-    f' (SELECT count(*) FROM {rows.name} WHERE click >= buy)',
-  )
+  kept = sql.count_rows(connection, keys)
+  clicked = sql.count_rows(connection, rows.name, 'click >= buy')
   return source.SourceTable(
     view=source.make_view(connection, columns, f'{shown} JOIN {join}'),
     keys=keys,
@@ -170,9 +167,7 @@ def _read_visits(
   lengths = ', '.join(f'len({_many(code)})' for code in _LISTS_OF_USER)
   columns[_IS_CUT] = f'greatest({lengths}) > {width}'
   loaded = _load(connection, paths, _COMMON, columns, [], ('101', 'user id'))
-  cut = sql.fetch_value(
-    connection, f'SELECT count(*) FROM {loaded.name} WHERE {_IS_CUT}'
-  )
+  cut = sql.count_rows(connection, loaded.name, _IS_CUT)
   return official.first_rows(connection, loaded, _KEY), cut
 
 

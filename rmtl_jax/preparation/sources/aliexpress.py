@@ -109,7 +109,7 @@ def _read_raw(
   columns |= {_column(FIELDS[name]): name for name in FIELDS}
   columns['y_click'] = f'({_LABEL} >= 1)::DOUBLE'
   columns['y_conversion'] = f'({_LABEL} = 2)::DOUBLE'
-  kept = sql.fetch_value(connection, f'SELECT count(*) FROM {keys}')
+  kept = sql.count_rows(connection, keys)
   return source.SourceTable(
     view=source.make_view(connection, columns, f'{shown} JOIN {join}'),
     keys=keys,

@@ -85,10 +85,7 @@ def read(
     f'JOIN {table.name} e ON p.row_id = e.rowid',
   )
   dropped, counts = pairs.count_pairs(found, options.keep_unviewed)
-  removals = sql.fetch_value(
-    connection,
-    f'SELECT count(*) FROM {table.name} WHERE event = {_NO_EVENT}',
-  )
+  removals = sql.count_rows(connection, table.name, f'event = {_NO_EVENT}')
   if removals:
     dropped['remove_from_cart event'] = removals
   return source.SourceTable(
