@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from rmtl_jax.config import kinds
@@ -20,30 +19,21 @@ KEYS = (
 _OF_LABELS = tuple(key for key in KEYS if key != 'time_column')
 
 
-@dataclasses.dataclass(frozen=True)
-class Labels:
-  """A task's labels.
-
-  Attributes:
-    column: of the log, and the task's name unless it has another.
-    settings: further arguments of a SourceTask.
-  """
-
-  column: str
-  settings: dict[str, Any]
-
-
 def parse_labels(
   entry: part_lib.Part,
   kind: str,
   clock: times.Time,
   events: events_lib.Events | None,
-) -> Labels:
+) -> tuple[str, dict[str, Any]]:
   """Reads the keys of a task that say where its labels are.
 
   Args:
     clock: the form of the time of rows.
     events: what the log's events are, if it has such.
+
+  Returns:
+    The column of the log, which is the task's name unless it has another, and
+    further arguments of a SourceTask.
 
   Raises:
     types.InputError: a key that is missing, wrong or contradicts another.
@@ -52,7 +42,7 @@ def parse_labels(
     _refuse(
       entry, kind, (*_OF_LABELS, 'time_column'), 'events gives its labels'
     )
-    return Labels(events.column, {'timed': True})
+    return events.column, {'timed': True}
   if 'time_column' in entry.record:
     _refuse(entry, kind, _OF_LABELS, 'time_column gives its labels')
     # A text stands for the object's `column`.
@@ -61,19 +51,16 @@ def parse_labels(
     part = entry.child('time_column', record)
     part.known(('column', 'null', *clocks.KEYS))
     own = clocks.parse_clock(part, clock)
-    return Labels(part.text('column'), {'timed': True, 'clock': own})
+    return part.text('column'), {'timed': True, 'clock': own}
   seconds = entry.seconds('known_after_seconds')
   positive, negative = _words(entry, kind)
-  return Labels(
-    entry.text('column'),
-    {
-      'known_after_ms': None if seconds is None else round(seconds * 1000),
-      'positive': positive,
-      'negative': negative,
-      'at_least': _least(entry, kind),
-      'nullable': nulls.is_nullable(entry),
-    },
-  )
+  return entry.text('column'), {
+    'known_after_ms': None if seconds is None else round(seconds * 1000),
+    'positive': positive,
+    'negative': negative,
+    'at_least': _least(entry, kind),
+    'nullable': nulls.is_nullable(entry),
+  }
 
 
 def label_entries(

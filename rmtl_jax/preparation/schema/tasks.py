@@ -43,8 +43,10 @@ def parse_tasks(
   sampled_by = ''
   for entry in part.entries('tasks'):
     of_kind = _kind(entry)
-    labels = labels_lib.parse_labels(entry, of_kind['kind'], clock, events)
-    name, after = entry.name(labels.column), entry.optional('after')
+    column, settings = labels_lib.parse_labels(
+      entry, of_kind['kind'], clock, events
+    )
+    name, after = entry.name(column), entry.optional('after')
     if name.lower() in taken:
       entry.fail(f'task {name!r} stands twice')
     taken.add(name.lower())
@@ -55,13 +57,13 @@ def parse_tasks(
     tasks[name] = source.SourceTask(
       name,
       after,
-      labels.column,
+      column,
       only_after=only_after,
       weights=tuple(w for w in weights if w is not None),
       negatives_kept=entry.share('negatives_kept'),
       propensity=entry.optional('propensity'),
       **of_kind,
-      **labels.settings,
+      **settings,
     )
     _check(entry, tasks[name], tasks.get(after or ''))
     if tasks[name].negatives_kept is not None:
