@@ -1,4 +1,7 @@
-"""What an extension takes from the data that it goes on from."""
+"""What an extension takes from the data that it goes on from.
+
+`Base` is that data, `Extension` what the steps of `extend.py` hand on.
+"""
 
 from __future__ import annotations
 
