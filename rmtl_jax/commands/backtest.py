@@ -109,11 +109,7 @@ def execute(values: flags.FlagValues) -> int:
 
 
 def _continued(texts: Sequence[str]) -> dict[str, Any]:
-  """The settings in --continued.
-
-  Raises:
-    types.InputError: no such setting, or a value of another type.
-  """
+  """The settings in --continued."""
   known = config_values.flatten(config_values.from_dict({}))
   return dict(
     config_values.parse_setting('--continued', text, known) for text in texts

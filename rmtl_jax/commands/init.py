@@ -80,11 +80,7 @@ def execute(values: flags.FlagValues) -> int:
 
 
 def _reasons(schema: pathlib.Path, overwrite: bool) -> pathlib.Path:
-  """The path of the reasons, beside the schema's.
-
-  Raises:
-    types.InputError: one of the two is there already, or can't be a file.
-  """
+  """The path of the reasons, beside the schema's."""
   if schema == pathlib.Path('-'):
     raise types.InputError(
       "--output: '-': the reasons go beside the schema; expected the name of a"

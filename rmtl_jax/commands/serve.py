@@ -138,11 +138,7 @@ def execute(values: flags.FlagValues) -> int:
 
 
 def _token(name: str) -> str:
-  """The token in a file.
-
-  Raises:
-    types.InputError: a file without one, or that others can read.
-  """
+  """The token in a file."""
   if not name:
     return ''
   path = pathlib.Path(name)

@@ -174,11 +174,7 @@ def _write(
 
 
 def _after(earlier: Earlier | None, rows: pa.Table) -> pa.Table | None:
-  """The log so far and the new rows; None without the log so far.
-
-  Raises:
-    types.InputError: a column changed its type.
-  """
+  """The log so far and the new rows; None without the log so far."""
   if earlier is None or earlier.log is None:
     return None
   with parquet.open_file(earlier.log) as file:

@@ -59,9 +59,6 @@ def _evaluate(
     `epoch` (of an ensemble a list, one per member), `stages`, `difference`,
     `calibrated` and `calibration`; {} where stage 3 has not finished or has no
     epoch.
-
-  Raises:
-    checkpoints.Damaged: the checkpoint of an arm's last epoch is damaged.
   """
   epochs = last_epochs(history, run.config.ensemble)
   if 'finetune' not in trained.actors or not all(epochs):

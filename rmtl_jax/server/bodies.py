@@ -217,11 +217,7 @@ class _Damaged(Exception):
 
 
 def _check_schema(schema: pa.Schema) -> pa.Schema:
-  """The schema of the same rows, with values where they refer to them.
-
-  Raises:
-    types.InputError: a column of another type than JSON has, or times.
-  """
+  """The schema of the same rows, with values where they refer to them."""
   if _is_wide(len(schema), 1):
     raise Refused(f'{WHERE}: too many columns', 413)
   fields = []

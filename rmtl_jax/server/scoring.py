@@ -81,11 +81,7 @@ def _encode(
   tables: Sequence[pa.Table],
   notes: notes_lib.Notes,
 ) -> _Encoded:
-  """Encodes the rows of some requests.
-
-  Raises:
-    types.InputError: a column or a value that can't be used.
-  """
+  """Encodes the rows of some requests."""
   # Rows of different requests were not shown together.
   tables = [scorer.with_slates(table, bodies.WHERE) for table in tables]
   table = pa.concat_tables(tables)

@@ -187,11 +187,7 @@ class Worker:
     self._say(f'ready: {served.path} (version {served.version})')
 
   def _open_state(self, served: models.Served) -> None:
-    """Makes the state ready for a model, before it is asked for.
-
-    Raises:
-      types.InputError: the model and the state don't go together.
-    """
+    """Makes the state ready for a model, before it is asked for."""
     scorer = served.scorer
     if not self.settings.state:
       if scorer.needs.sessions:

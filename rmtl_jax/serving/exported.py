@@ -137,11 +137,7 @@ def read_checked(
 
 
 def _read_record(directory: pathlib.Path) -> dict[str, Any]:
-  """Reads export.json.
-
-  Raises:
-    types.InputError: not an exported model, or one of another version.
-  """
+  """Reads export.json."""
   path = directory / RECORD
   record = files_lib.read_record(
     path, f'{directory} is not an exported model (make it with rmtl export)'

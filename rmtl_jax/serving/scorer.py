@@ -366,11 +366,7 @@ class Scorer(abc.ABC):
     history: Iterable[rows_lib.Rows] | kept_lib.KeptHistory | None,
     notes: notes_lib.Notes,
   ) -> bool:
-    """Whether rows have all that the model reads, so that no past is computed.
-
-    Raises:
-      types.InputError: a past is missing, or given as columns and history.
-    """
+    """Whether rows have all that the model reads: no past is computed then."""
     if isinstance(history, kept_lib.KeptHistory) and (
       (history.manifest, history.needs) != (self.manifest, self.needs)
     ):

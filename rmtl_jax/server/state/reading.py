@@ -173,11 +173,7 @@ class Reader:
     ]
 
   def _times(self, table: pa.Table) -> list[int]:
-    """Whole times of the usual units, ms.
-
-    Raises:
-      lookup.Undecided: others.
-    """
+    """Whole times of the usual units, ms; lookup.Undecided for others."""
     assert self.schema.time is not None
     clock, column = self.schema.clock, table[self.schema.time]
     scale = _SCALES.get(clock.unit)

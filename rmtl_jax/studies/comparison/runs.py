@@ -411,11 +411,7 @@ class Runs:
 
 @contextlib.contextmanager
 def _named(runs: Iterable[Job | str]) -> Iterator[None]:
-  """Says whose loss is not finite, or whose it may be, of several together.
-
-  Raises:
-    FloatingPointError: in place of every such error.
-  """
+  """Says whose loss is not finite, or whose it may be, of several together."""
   try:
     yield
   except FloatingPointError as error:
