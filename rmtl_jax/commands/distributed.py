@@ -274,11 +274,7 @@ def _log_path(values: flags.FlagValues) -> pathlib.Path:
 
 
 def _report(code: int, log: pathlib.Path, only_peer: int | None) -> int:
-  """Prints why the worker ended; returns the exit code of the command.
-
-  Args:
-    only_peer: from `_only_peer`.
-  """
+  """Prints why the worker ended; returns the exit code of the command."""
   if code in (0, 128 + signal.SIGINT, 128 + signal.SIGTERM):
     return code
   if -code in (signal.SIGINT, signal.SIGTERM):

@@ -91,12 +91,7 @@ def differences(
 def _values(
   runs: Records, names: Mapping[str, Sequence[str]]
 ) -> dict[tuple[str, str, str], dict[int, float]]:
-  """Maps (method, task, metric) to {seed: value}, of defined values.
-
-  Args:
-    runs: as for `differences`.
-    names: of the metrics, by task.
-  """
+  """Maps (method, task, metric) to {seed: value}, of defined values."""
   values: dict[tuple[str, str, str], dict[int, float]] = {}
   for run in runs:
     for task, of_task in names.items():

@@ -106,11 +106,7 @@ class _Rows(NamedTuple):
   w: np.ndarray
 
   def deviance(self, at: np.ndarray) -> tuple[float, np.ndarray]:
-    """Half of Poisson's deviance of z + u away + v, and its slopes by z.
-
-    Args:
-      at: u and v.
-    """
+    """Half of Poisson's deviance of z + u away + v at (u, v); its slopes."""
     new = self.z + at[0] * self.away + at[1]
     r = np.exp(np.minimum(new, _LARGEST))
     losses = special.xlogy(self.y, self.y) - self.y + r - self.y * new

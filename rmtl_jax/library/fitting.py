@@ -301,12 +301,9 @@ def save(
 
 
 def _of_training(goes_on: bool, directory: str, names: list[str]) -> list[str]:
-  """Names of a run, or of a part of one, that only training needs.
+  """Names in a run, or a part of one, that only training needs.
 
-  Args:
-    goes_on: whether another fit may go on from it, with Adam's moments.
-    directory: the run or the part.
-    names: in it.
+  Where another fit may go on from it, Adam's moments are not among them.
   """
   gone = ['tensorboard', '.lock']
   if pathlib.Path(directory).name == 'checkpoints':

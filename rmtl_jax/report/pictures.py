@@ -97,10 +97,7 @@ def _aucs(axes: Any, record: Record) -> None:
 def _legend_above(axes: Any, tasks: Sequence[str], rows: int) -> None:
   """Adds a legend of tasks with room of its own, so that it hides no interval.
 
-  Args:
-    axes: with a row per model, at 0, -1, ...
-    tasks: names in the legend.
-    rows: the number of models.
+  Rows of the models are at heights 0, -1, ...
   """
   columns = max(1, _LEGEND // (max(map(len, tasks)) + _MARK))
   lines = math.ceil(len(tasks) / columns)

@@ -426,13 +426,7 @@ def _recent(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Keeps the last `width` known items of each history, as `rmtl prepare`.
 
-  Args:
-    owner: the row of each item, in order, i64[items].
-    ids: rows of the vocabulary, i64[items].
-    width: most items of a row.
-
-  Returns:
-    Owners and ids of the kept items.
+  `owner` is the row of each item, in order, i64[items].
   """
   owner, ids = owner[ids > 0], ids[ids > 0]
   ends = np.searchsorted(owner, owner, side='right')

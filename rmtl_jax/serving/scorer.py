@@ -451,12 +451,7 @@ def with_columns(table: pa.Table, others: pa.Table) -> pa.Table:
 
 
 def _lanes(starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-  """Packs rows into lanes: row and session of each slot, i32[lanes, T] both.
-
-  Args:
-    starts: as for `Scorer.infer`.
-    length: T.
-  """
+  """Packs rows into lanes: row and session of each slot, i32[lanes, T] both."""
   config = config_lib.BatchConfig(lanes=1, lane_length=length)
   plan = batches.ordered_plan(starts, config)
   lanes = plan.row.shape[0]

@@ -266,12 +266,7 @@ def _queried(values: pa.Array, name: str, value: str, kind: str) -> pa.Array:
 
 
 def _compare(slate: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:
-  """Each kind of comparison of a number within slates, f64[R]; NaN if missing.
-
-  Args:
-    slate: each row's, i64[R].
-    values: f64[R]; NaN where missing.
-  """
+  """Each comparison of a number within its slate, f64[R]; NaN if missing."""
   found = {asof_slates.OVER_MEAN: _over_mean(slate, values)}
   for kind, sign in (
     (asof_slates.OVER_LEAST, 1.0),

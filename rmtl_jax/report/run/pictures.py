@@ -109,10 +109,7 @@ def _plot(
 ) -> None:
   """Draws lines by (name, member); a name's members share style and label.
 
-  Args:
-    axes: where to.
-    lines: points (x, y); the member is None outside of ensembles.
-    labels: of all names that there can be, which decide the styles' order.
+  `labels` are of all names that there can be, and decide the styles' order.
   """
   drawn = set()
   for (name, member), points in lines.items():

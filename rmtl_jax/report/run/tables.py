@@ -78,12 +78,9 @@ def further(record: Record, task: str) -> Table:
 def _by_model(
   record: Record, task: str, compared: bool, cell: Callable[..., str]
 ) -> Table:
-  """A task's metrics of either kind, a row per model.
+  """A task's metrics, compared or not, a row per model.
 
-  Args:
-    record: of the report.
-    compared: which metrics.
-    cell: (a model's values, name and form of a metric) -> text.
+  cell(a model's values, name and form of a metric) gives the text.
   """
   rows_of = models.models(record['metrics'])
   known = itertools.chain(*(row.metrics[task] for row in rows_of))

@@ -78,12 +78,7 @@ def infer(
 
 
 def _pieces(earlier: Sequence[Earlier], length: int) -> Iterator[_Piece]:
-  """Cuts sessions as in training, and keeps the pieces with rows to predict.
-
-  Args:
-    earlier: as for `infer`.
-    length: most slots of a piece.
-  """
+  """Cuts sessions as in training, and keeps the pieces with rows to predict."""
   numbered = sorted(range(len(earlier)), key=lambda row: id(earlier[row]))
   for _, group in itertools.groupby(numbered, lambda row: id(earlier[row])):
     rows = list(group)

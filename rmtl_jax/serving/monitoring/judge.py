@@ -301,12 +301,7 @@ class _Judge:
     return alarms
 
   def _is_shift(self, found: shifts.Shift, excess: float) -> bool:
-    """Whether an index is too large, and too large for chance.
-
-    Args:
-      found: of the live rows.
-      excess: what is put up with beside chance.
-    """
+    """Whether an index, beyond an excess that is put up with, is an alarm."""
     index = found.psi - excess
     return index - found.chance > self._least.psi and index > found.limit
 

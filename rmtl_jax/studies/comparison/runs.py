@@ -354,9 +354,7 @@ class Runs:
   ) -> None:
     """Writes a run's record; prints 'run 3 of 40, 12:30 left', and what it is.
 
-    Args:
-      trained: its last stage, of every member; they drop their checkpoints.
-      figures: from records.py.
+    Its last stage, of every member, drops its checkpoints.
     """
     record = {
       'method': job.method.name,

@@ -185,11 +185,7 @@ def _as_recommended(
 ) -> tuple[str, ...]:
   """Dimensions of settings that are recommended for the data, or given.
 
-  Args:
-    names: of the settings.
-    base: the given ones.
-    seen: names of the fields that some member sees. Choices that differ in
-      others are one.
+  Choices that differ in fields that no member sees are one.
   """
   gone = {field.name for field in manifest.fields} - {*seen}
   without = {

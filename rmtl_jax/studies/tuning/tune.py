@@ -251,11 +251,7 @@ class _Tuning(NamedTuple):
   ) -> list[Record]:
     """Trains trials while there is time for more, the given settings first.
 
-    Args:
-      study: draws them, an optuna.Study.
-      suggest: the point of a trial.
-      batch: trials that are drawn and trained at once.
-      copy: to which they are added.
+    An optuna.Study draws them, `batch` at once.
     """
     options, trainer = self.options, self.trainer
     tried = trainer.trials([{}], options.seeds, [])
@@ -293,12 +289,7 @@ class _Tuning(NamedTuple):
   def _confirmation_seconds(
     self, tried: Sequence[Record], more: int = 0
   ) -> float:
-    """Estimates the time of the confirmation, if the search ended soon.
-
-    Args:
-      tried: trials so far.
-      more: trials until then, each of which may become a candidate.
-    """
+    """Estimates the time of the confirmation after so many more trials."""
     best = self._candidates(tried)
     points: list[Record | None] = [trial['settings'] for trial in best]
     points += [None] * min(more, self.options.confirm - len(best))
