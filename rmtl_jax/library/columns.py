@@ -57,26 +57,9 @@ Entry = str | Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-  """What a person says about the columns.
+  """What a person says about the columns: parameters of `Ranker`, as there.
 
   A text or an entry in place of a list of these is a list of one.
-
-  Attributes:
-    tasks: columns of labels, or {task: column, or an entry of a schema}.
-    session: column of session ids, None for none, or AUTO, as the next three.
-    user: column of users.
-    item: column of items.
-    time: column of times.
-    time_unit: of raw.times.UNITS; None: by the column.
-    time_zone: of times that name none, as `Europe/Berlin`; None: UTC.
-    from_time: `hour`, `weekday`: fields that the time makes.
-    categorical: fields; None: by type.
-    numeric: fields; None: by type.
-    multi_valued: fields; None: by type.
-    exclude: columns that are no features.
-    missing: texts that stand for nothing.
-    weight: column of the rows' weights, or None.
-    domain: column of the domain (scenario), a categorical field; None: none.
   """
 
   tasks: Sequence[str] | Mapping[str, Entry]

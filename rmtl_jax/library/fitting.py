@@ -17,7 +17,10 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Mapping
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -25,6 +28,7 @@ import pyarrow.parquet as pq
 
 from rmtl_jax import durable, json_files, partial, types
 from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, parquet, reading
 from rmtl_jax.preparation import prepare as prepare_lib
@@ -35,6 +39,8 @@ FILE, LOG, DATA = workdir.RANKER, 'log.parquet', 'data'
 _ADDED = 'rows.parquet'
 _SCHEMA = 'schema.json'
 _OPTIONS = inspect.signature(prepare_config.PrepareConfig).parameters
+# Of these, what is a Ranker's own to say.
+_OWN = ('source', 'raw_dir', 'data_dir', 'schema', 'overwrite', 'as_of')
 # Of `rmtl prepare`, in a line for a person.
 _FLAG = re.compile(r'--([a-z_]+)(?:=([^\s;)]*[^\s;),.]))?')
 # What must be the same when a fit goes on.
@@ -58,6 +64,52 @@ class Earlier(NamedTuple):
   data_dir: pathlib.Path
   log: pathlib.Path | None
   options: Mapping[str, Any]
+
+
+class Scratch:
+  """A private directory that goes when nothing refers to this any more.
+
+  Unlike tempfile's, which then warns that nobody closed it.
+
+  Attributes:
+    path: the directory.
+  """
+
+  def __init__(self):
+    self.path = pathlib.Path(tempfile.mkdtemp(prefix='rmtl-'))
+    weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+def make_place(
+  given: str | os.PathLike[str] | None,
+) -> tuple[Scratch | None, pathlib.Path]:
+  """RUN, and what removes it if it is private."""
+  if given is not None:
+    return None, pathlib.Path(given)
+  scratch = Scratch()
+  return scratch, scratch.path
+
+
+def options(
+  given: Mapping[str, Any], as_of: str | Sequence[str] | None
+) -> dict[str, Any]:
+  """Settings of PrepareConfig, checked before anything is written.
+
+  Raises:
+    types.InputError: no such setting, or a value that it can't have.
+  """
+  for name in given:
+    if name not in _OPTIONS or name in _OWN:
+      others = [n for n in _OPTIONS if n not in _OWN]
+      raise types.InputError(
+        config_values.unknown_setting(f'prepare.{name}', others)
+      )
+  found = dict(given)
+  if as_of is not None:
+    found['as_of'] = (as_of,) if isinstance(as_of, str) else as_of
+  found = {n: tuple(v) if isinstance(v, list) else v for n, v in found.items()}
+  prepare_config.validate(prepare_config.PrepareConfig(**found))
+  return found
 
 
 def prepare(
@@ -89,18 +141,17 @@ def prepare(
   if (place / DATA / 'manifest.json').is_file():
     (place / _ADDED).unlink(missing_ok=True)
     return manifest_file.read(place / DATA)
-  options = dict(asked['prepare'] if earlier is None else earlier.options)
   if earlier is None:
-    options['schema'] = str(place / _SCHEMA)
+    own = {**asked['prepare'], 'schema': str(place / _SCHEMA)}
   else:
-    options['extend'] = str(earlier.data_dir)
+    own = {**earlier.options, 'extend': str(earlier.data_dir)}
   try:
     manifest = prepare_lib.prepare(
       prepare_config.PrepareConfig(
         source='table',
         raw_dir=str(raw),
         data_dir=str(place / DATA),
-        **options,
+        **own,
       ),
       live.step,
     )
@@ -148,20 +199,20 @@ def _write(
   is_new = not place.exists()
   partly = place / f'.{LOG}.partial'
   try:
-    place.mkdir(parents=True, exist_ok=True)
-    with durable.name_errors(partly):
-      pq.write_table(rows, partly)
-    wanted['log'] = reading.sha256(partly)
-    _check(place, wanted)
-    together = _after(earlier, rows)
-    writers.write_json(place / FILE, wanted)
-    durable.replace(partly, raw)
-    if together is not None:
-      pq.write_table(together, partly)
-      durable.replace(partly, place / LOG)
-    durable.write_text(place / _SCHEMA, json.dumps(wanted['schema'], indent=2))
-  except OSError as error:
-    raise types.InputError(f'{place}: not writable: {error.strerror}') from None
+    with _naming(place):
+      place.mkdir(parents=True, exist_ok=True)
+      with durable.name_errors(partly):
+        pq.write_table(rows, partly)
+      wanted['log'] = reading.sha256(partly)
+      _check(place, wanted)
+      together = _after(earlier, rows)
+      writers.write_json(place / FILE, wanted)
+      durable.replace(partly, raw)
+      if together is not None:
+        pq.write_table(together, partly)
+        durable.replace(partly, place / LOG)
+      schema = json.dumps(wanted['schema'], indent=2)
+      durable.write_text(place / _SCHEMA, schema)
   except pa.ArrowException as error:
     raise types.InputError(
       f'table: not usable: {types.first_line(error)}'
@@ -171,6 +222,15 @@ def _write(
       partly.unlink(missing_ok=True)
       if is_new and not any(place.iterdir()):
         place.rmdir()
+
+
+@contextlib.contextmanager
+def _naming(place: pathlib.Path) -> Iterator[None]:
+  """Names RUN in errors of writing to it."""
+  try:
+    yield
+  except OSError as error:
+    raise types.InputError(f'{place}: not writable: {error.strerror}') from None
 
 
 def _after(earlier: Earlier | None, rows: pa.Table) -> pa.Table | None:
@@ -229,21 +289,15 @@ def refitting(source: pathlib.Path, place: pathlib.Path) -> Iterator[None]:
   is_new = not place.exists()
   # The first marks the directory as this refit's, which may be cut off.
   kept = [n for n in (FILE, LOG, _SCHEMA) if (source / n).is_file()]
-  try:
+  with _naming(place):
     place.mkdir(parents=True, exist_ok=True)
     _check(place, json_files.read(source / FILE))
-  except OSError as error:
-    raise types.InputError(f'{place}: not writable: {error.strerror}') from None
   try:
-    try:
+    with _naming(place):
       for name in kept:
         if not (place / name).exists():
           durable.copy_file(source / name, place / f'.{name}.partial')
           durable.replace(place / f'.{name}.partial', place / name)
-    except OSError as error:
-      raise types.InputError(
-        f'{place}: not writable: {error.strerror}'
-      ) from None
     yield
   finally:
     if not (place / 'config.json').exists():

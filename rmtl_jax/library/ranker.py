@@ -5,19 +5,14 @@ from __future__ import annotations
 import inspect
 import os
 import pathlib
-import shutil
-import tempfile
 import warnings
-import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
-from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
@@ -33,7 +28,6 @@ from rmtl_jax.training import start_rules
 _TOO_GOOD = 0.99
 # Parameters that are not the model's.
 _LOCAL = ('workdir', 'tracker', 'verbose')
-_OWN_OPTIONS = ('source', 'raw_dir', 'data_dir', 'schema', 'overwrite', 'as_of')
 
 
 class Ranker:
@@ -196,16 +190,22 @@ class Ranker:
     programs.keep_unless_set()
     rows = tables.to_arrow(table)
     start = self._start(start_from)
-    schema, left_out = self._described(rows, start)
+    if start:
+      schema, left_out = start.asked['schema'], start.asked['left_out']
+    else:
+      names = inspect.signature(columns.Wanted).parameters
+      wanted = columns.Wanted(**{name: getattr(self, name) for name in names})
+      described = columns.describe(rows, wanted)
+      schema, left_out = described.schema, described.left_out
     config = self._config(start)  # what is wrong is said before any work
     if start:
       start_rules.check_settings(start.run, config)
-    options = self._options()
+    options = fitting.options(_mapping('prepare', self.prepare), self.as_of)
     live = progress.Progress(quiet=not self.verbose)
     trackers = () if self.tracker is None else self.tracker
     trackers = (trackers,) if isinstance(trackers, str) else tuple(trackers)
     tracking.check(trackers)
-    scratch, place = _place(self.workdir)
+    scratch, place = fitting.make_place(self.workdir)
     asked = {
       'schema': schema,
       'prepare': options,
@@ -267,7 +267,7 @@ class Ranker:
     programs.keep_unless_set()
     source = self._fitted().path
     live = progress.Progress(quiet=not self.verbose)
-    scratch, place = _place(workdir)
+    scratch, place = fitting.make_place(workdir)
     with fitting.refitting(source, place):
       record = run.train(
         None, place, self.data_dir_, run.ORDER[:1], live, refit_of=source
@@ -362,10 +362,6 @@ class Ranker:
     made.__dict__.update(self.__dict__)  # the model itself is shared
     return made
 
-  def _wanted(self) -> columns.Wanted:
-    names = inspect.signature(columns.Wanted).parameters
-    return columns.Wanted(**{name: getattr(self, name) for name in names})
-
   def _start(
     self, given: Ranker | str | os.PathLike[str] | None
   ) -> starting.Start | None:
@@ -385,15 +381,6 @@ class Ranker:
         f'start_from: {self.workdir}: is this workdir; name another'
       )
     return start
-
-  def _described(
-    self, rows: pa.Table, start: starting.Start | None
-  ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The schema, and why columns are nothing of it."""
-    if start:
-      return dict(start.asked['schema']), dict(start.asked['left_out'])
-    described = columns.describe(rows, self._wanted())
-    return described.schema, described.left_out
 
   def _config(
     self,
@@ -416,27 +403,6 @@ class Ranker:
     if not start:
       config = variants.of_preset(config, changes)
     return config_values.with_settings(config, changes, 'settings')
-
-  def _options(self) -> dict[str, Any]:
-    """Settings of the preparation, checked before anything is written."""
-    options = _mapping('prepare', self.prepare)
-    known = inspect.signature(prepare_config.PrepareConfig).parameters
-    for name in options:
-      if name not in known or name in _OWN_OPTIONS:
-        others = [n for n in known if n not in _OWN_OPTIONS]
-        raise types.InputError(
-          config_values.unknown_setting(f'prepare.{name}', others)
-        )
-    if self.as_of is not None:
-      options['as_of'] = (
-        (self.as_of,) if isinstance(self.as_of, str) else self.as_of
-      )
-    options = {
-      name: tuple(value) if isinstance(value, list) else value
-      for name, value in options.items()
-    }
-    prepare_config.validate(prepare_config.PrepareConfig(**options))
-    return options
 
   def _fitted(self) -> workdir.Run:
     if not hasattr(self, 'model_'):
@@ -493,30 +459,6 @@ def load(path: str | os.PathLike[str]) -> Ranker:
   ranker = Ranker(**{'tasks': (), **given})
   ranker._restore(place)
   return ranker
-
-
-def _place(
-  given: str | os.PathLike[str] | None,
-) -> tuple[_Scratch | None, pathlib.Path]:
-  """RUN, and what removes it if it is private."""
-  if given is not None:
-    return None, pathlib.Path(given)
-  scratch = _Scratch()
-  return scratch, scratch.path
-
-
-class _Scratch:
-  """A private directory that goes when nothing refers to this any more.
-
-  Unlike tempfile's, which then warns that nobody closed it.
-
-  Attributes:
-    path: the directory.
-  """
-
-  def __init__(self):
-    self.path = pathlib.Path(tempfile.mkdtemp(prefix='rmtl-'))
-    weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 def _leaks(metrics: Mapping[str, Any]) -> list[str]:

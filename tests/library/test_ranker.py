@@ -14,7 +14,6 @@ import pytest
 import rmtl_jax
 from rmtl_jax import types
 from rmtl_jax.library import fitting
-from rmtl_jax.library import ranker as ranker_lib
 from rmtl_jax.results import evaluate
 from rmtl_jax.runtime import programs
 from rmtl_jax.serving import predictor
@@ -152,7 +151,7 @@ def test_where_jax_is_told_of_64_bits_the_model_is_the_same(
 def test_a_private_directory_goes_without_a_warning():
   with warnings.catch_warnings(record=True) as shown:
     warnings.simplefilter('always', ResourceWarning)
-    scratch, path = ranker_lib._place(None)
+    scratch, path = fitting.make_place(None)
     assert path.is_dir()
     del scratch
     gc.collect()
