@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from absl import flags
 
 from rmtl_jax.commands import common, prepare
@@ -56,13 +53,16 @@ def execute(values: flags.FlagValues) -> int:
   source = prepare.settings(values, _OWN)
   config_flags.parse(values)
   seeds = common.integers('seeds', values.seeds)
-  continued = _continued(values.continued)
+  known = config_values.flatten(config_values.from_dict({}))
+  continued = dict(
+    config_values.parse_setting('--continued', text, known)
+    for text in values.continued
+  )
   common.check_there(values, 'raw_dir')
   common.start_jax(values)
   from rmtl_jax import run
   from rmtl_jax.report import tables
   from rmtl_jax.report.backtest import page
-  from rmtl_jax.report.backtest import tables as backtest_tables
   from rmtl_jax.report.page import files
   from rmtl_jax.runtime import progress
   from rmtl_jax.studies.backtest import backtest
@@ -89,28 +89,6 @@ def execute(values: flags.FlagValues) -> int:
   if isinstance(record, int):
     return record
   report = files.write(page.build(record, path.resolve().name), path / 'report')
-  days = backtest_tables.of_days(record)
-  print(tables.text(tables.plain(days, 'Days', numbers=('day',))))
-  for task in record['tasks']:
-    cells = backtest_tables.brief(record, task)
-    print(tables.text(tables.plain(cells, task)))
-  print(
-    tables.text(
-      tables.plain(
-        backtest_tables.differences(record), 'Continued minus from scratch'
-      )
-    )
-  )
-  print(tables.text(tables.plain(backtest_tables.times(record), 'Seconds')))
-  for line in page.headline(record):
-    print(tables.wrapped(line))
+  print(page.text(record))
   print(tables.text_of_paths(results=path / 'backtest.json', report=report))
   return 0
-
-
-def _continued(texts: Sequence[str]) -> dict[str, Any]:
-  """The settings in --continued."""
-  known = config_values.flatten(config_values.from_dict({}))
-  return dict(
-    config_values.parse_setting('--continued', text, known) for text in texts
-  )

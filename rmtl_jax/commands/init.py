@@ -64,7 +64,7 @@ def execute(values: flags.FlagValues) -> int:
     delimiter,
     tuple(dict.fromkeys(values.label)),
   )
-  print(tables.text(guessed.terminal_table(found)))
+  print(guessed.text(found))
   if found.problem:
     raise types.InputError(found.problem)
   page = markdown.render(guessed.page(found, schema))

@@ -6,8 +6,6 @@ import pathlib
 import shlex
 from collections.abc import Sequence
 
-import rich.table
-
 from rmtl_jax.preparation.guess import guess as guess_lib
 from rmtl_jax.preparation.guess import schema_names
 from rmtl_jax.report import tables
@@ -16,8 +14,8 @@ from rmtl_jax.report.page import content
 _HEADER = ('column', 'guess', 'values', 'distinct', 'missing', 'why')
 
 
-def terminal_table(found: guess_lib.Guess) -> rich.table.Table:
-  """A line per column; reasons are folded."""
+def text(found: guess_lib.Guess) -> str:
+  """A line per column, for a terminal; reasons are folded."""
   hidden = {'values'}
   if all(not one.missing for one in found.columns):
     hidden.add('missing')

@@ -142,7 +142,7 @@ def text(record: Record) -> str:
   parts = [of_fields.first(_MOST_SHOWN), predictions(record)]
   if record['labels']:
     parts.append(labels(record))
-  lines = [report_tables.text(report_tables.plain(part)) for part in parts]
+  lines = list(map(report_tables.plain, parts))
   rest = len(of_fields.rows) - _MOST_SHOWN
   if rest > 0:
     lines[0] += f'{rest} more fields are on the page\n'

@@ -276,8 +276,8 @@ def text(table: rich.table.Table, width: int = terminal.COLUMNS) -> str:
 
 def plain(
   cells: content.Table, title: str = '', numbers: Collection[str] = ()
-) -> rich.table.Table:
-  """A table without lines, for 80 columns; text is folded, numbers are not.
+) -> str:
+  """A table without lines, in 80 columns; text is folded, numbers are not.
 
   Args:
     cells: the table; of `unseen: test` the terminal makes two lines.
@@ -299,7 +299,7 @@ def plain(
   made.padding = (0, 2, 0, 0)
   if _natural_width(made) > terminal.COLUMNS:
     made.padding = (0, 1, 0, 0)
-  return made
+  return text(made)
 
 
 def _console(file: io.StringIO, width: int) -> rich.console.Console:

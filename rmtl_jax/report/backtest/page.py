@@ -7,6 +7,7 @@ from typing import Any
 
 from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import pictures
+from rmtl_jax.report import tables as report_tables
 from rmtl_jax.report.backtest import tables
 from rmtl_jax.report.page import content, panels, sections, vector
 from rmtl_jax.studies.backtest import backtest
@@ -66,6 +67,19 @@ def build(record: Record, name: str) -> content.Page:
     sections.provenance(record),
   ]
   return content.Page(f'Backtest {name}', lead, chapters)
+
+
+def text(record: Record) -> str:
+  """The tables in 80 columns, and what came out."""
+  plain, days = report_tables.plain, tables.of_days(record)
+  parts = [
+    plain(days, 'Days', numbers=('day',)),
+    *(plain(tables.brief(record, task), task) for task in record['tasks']),
+    plain(tables.differences(record), 'Continued minus from scratch'),
+    plain(tables.times(record), 'Seconds'),
+  ]
+  lines = map(report_tables.wrapped, headline(record))
+  return '\n'.join([*parts, *lines])
 
 
 def headline(record: Record) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rmtl_jax.evaluation import registry as metric_registry
@@ -27,34 +27,32 @@ def shown(record: Record) -> list[Record]:
 
 def of_task(record: Record, task: str) -> content.Table:
   """A task's metrics by day, then their means and what going on gains."""
-  columns = _columns(record, task, tuple(NAMES))
-  header = [
-    f'{metric_registry.describe(name).label}: {NAMES[arm]}'
-    for name, arm in columns
-  ]
-  return _by_day(record, task, columns, header)
-
-
-def _columns(
-  record: Record, task: str, arms: Sequence[str]
-) -> list[tuple[str, str]]:
-  """Metrics and arms with figures: all arms of the first metric, then some."""
-  summary = record['summary'][task]
-  return [
-    (name, arm)
-    for i, name in enumerate(summary)
-    for arm in (arms if i else NAMES)
-    if summary[name][arm] is not None
-  ]
+  return _by_day(record, task, tuple(NAMES), {}, NAMES)
 
 
 def _by_day(
   record: Record,
   task: str,
-  columns: Sequence[tuple[str, str]],
-  header: Iterable[str],
+  arms: Sequence[str],
+  metrics: Mapping[str, str],
+  names: Mapping[str, str],
 ) -> content.Table:
-  """A table of columns (metric, arm), a row per day and one of means."""
+  """A row per day and one of means, a column per metric and arm with figures.
+
+  All arms have the first metric, `arms` the others; `metrics` and `names` are
+  what the header calls metrics, if not by their label, and arms.
+  """
+  summary = record['summary'][task]
+  columns = [
+    (name, arm)
+    for i, name in enumerate(summary)
+    for arm in (arms if i else NAMES)
+    if summary[name][arm] is not None
+  ]
+  header = [
+    f'{metrics.get(name) or metric_registry.describe(name).label}: {names[arm]}'
+    for name, arm in columns
+  ]
   rows = [
     (
       label(day),
@@ -65,14 +63,13 @@ def _by_day(
     )
     for day in shown(record)
   ]
-  summary = record['summary'][task]
   means = [_cell(summary[name][arm], name) for name, arm in columns]
   return content.Table(('day', *header), [*rows, ('mean', *means)], 1)
 
 
 # Names in a terminal's table.
-_SHORT = {
-  'predicted_over_actual': 'pred/act',
+_SHORT_METRICS = {'predicted_over_actual': 'pred/act'}
+_SHORT_NAMES = {
   'baseline': 'rates',
   'continued': 'going on',
   'scratch': 'anew',
@@ -81,17 +78,9 @@ _SHORT = {
 
 
 def brief(record: Record, task: str) -> content.Table:
-  """As `of_task`, for a terminal: rates and truth by the first metric alone.
-
-  Args:
-    record: the content of backtest.json.
-  """
-  columns = _columns(record, task, ('continued', 'scratch'))
-  header = [
-    f'{_SHORT.get(name) or metric_registry.describe(name).label}: {_SHORT[arm]}'
-    for name, arm in columns
-  ]
-  return _by_day(record, task, columns, header)
+  """As `of_task`, for a terminal: rates and truth by the first metric alone."""
+  arms = ('continued', 'scratch')
+  return _by_day(record, task, arms, _SHORT_METRICS, _SHORT_NAMES)
 
 
 def differences(record: Record) -> content.Table:

@@ -66,7 +66,7 @@ def _plain(table: content.Table, title: str) -> Iterator[str]:
   """The table as text; where it is too wide, in parts."""
   lines = '\n'.join(terminal.lines(title))
   for part in _parts(table):
-    yield f'{lines}\n\n{tables.text(tables.plain(part))}'
+    yield f'{lines}\n\n{tables.plain(part)}'
 
 
 def _parts(table: content.Table) -> Iterator[content.Table]:

@@ -103,13 +103,13 @@ def text(record: Record) -> str:
   """The tables in 80 columns, and what stands out."""
   pairs, fields = tables.together(record), tables.fields(record['fields'])
   parts = [
-    report_tables.plain(tables.splits(record)),
-    report_tables.plain(tables.labels(record)),
-    *([report_tables.plain(pairs.first(_MOST_SHOWN))] if pairs.rows else []),
-    report_tables.plain(tables.sessions(record)),
-    report_tables.plain(fields.first(_MOST_SHOWN)),
+    tables.splits(record),
+    tables.labels(record),
+    *([pairs.first(_MOST_SHOWN)] if pairs.rows else []),
+    tables.sessions(record),
+    fields.first(_MOST_SHOWN),
   ]
-  lines = [report_tables.text(part) for part in parts]
+  lines = list(map(report_tables.plain, parts))
   rest = len(fields.rows) - _MOST_SHOWN
   if rest > 0:
     lines[-1] += f'{rest} more fields are on the page\n'
