@@ -40,22 +40,20 @@ def build(record: Record) -> content.Page:
 
 
 def _splits(record: Record) -> content.Section:
-  drawn = pictures.rows(record)
   return content.Section(
     'Splits',
     [
       content.Grid('Splits', tables.splits(record)),
-      *([content.Pictures([drawn])] if drawn else []),
+      *content.side_by_side([pictures.rows(record)]),
     ],
   )
 
 
 def _labels(record: Record) -> content.Section:
-  drawn = [pictures.rate(record, k) for k in range(len(record['tasks']))]
-  found = [picture for picture in drawn if picture is not None]
+  drawn = (pictures.rate(record, k) for k in range(len(record['tasks'])))
   blocks: list[content.Block] = [
     content.Grid('Rates and means of observed labels', tables.labels(record)),
-    *([content.Pictures(found)] if found else []),
+    *content.side_by_side(drawn),
   ]
   pairs = tables.together(record)
   if pairs.rows:

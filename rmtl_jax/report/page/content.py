@@ -6,7 +6,7 @@ All text is plain: code that builds a page escapes nothing, the renderers
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 NOTHING = '-'  # in a cell without a value
@@ -138,6 +138,12 @@ def number(value: float | None, spec: str, undefined: str = NOTHING) -> str:
     undefined: the text for None.
   """
   return undefined if value is None else format(value, spec)
+
+
+def side_by_side(drawn: Iterable[Picture | None]) -> list[Pictures]:
+  """A block of the pictures that there are; none without any."""
+  found = [picture for picture in drawn if picture is not None]
+  return [Pictures(found)] if found else []
 
 
 def pictures(page: Page) -> Iterator[Picture]:

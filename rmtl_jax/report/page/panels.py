@@ -48,8 +48,7 @@ def drifts(
   axes.set_xscale('log')
   axes.xaxis.set_major_formatter('{x:g}')
   axes.set_xlim(left=0.8 * _LEAST_DRIFT)
-  axes.set_yticks(places, list(map(types.one_line, names)))
-  axes.set_ylim(-len(names) + 0.4, 0.6)
+  label_rows(axes, list(map(types.one_line, names)))
   finish(axes, 'population stability index against train', '', None)
   return made
 

@@ -31,12 +31,11 @@ def section(record: Record) -> content.Section | None:
   if not entries:
     return None
   table = _table(entries, tasks, pairs)
-  picture = pictures.cosines(record, entries, pairs)
   return content.Section(
     'Tasks',
     [
       content.Items(_words(record, entries, pairs)),
-      *([content.Pictures([picture])] if picture else []),
+      *content.side_by_side([pictures.cosines(record, entries, pairs)]),
       content.Folded(
         f'{len(table.rows)} epochs',
         [content.Grid("The tasks' gradients and weights", table)],

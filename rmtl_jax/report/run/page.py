@@ -186,34 +186,30 @@ def _metrics(record: Record) -> content.Section:
 def _learning(record: Record) -> content.Section | None:
   if not record['history']:
     return None
-  drawn = [
-    picture
-    for title, names in (
-      ('Stage 1', ('pretrain',)),
-      ('Stage 3', ('constant', 'finetune')),
-    )
-    if (picture := pictures.learning(record, title, names))
-  ]
   table = run_tables.epochs(record)
-  blocks: list[content.Block] = [content.Pictures(drawn)] if drawn else []
-  kept = record['metrics']['best_epoch']
   names = models.stage_names(record['metrics'])
-  blocks.append(
-    content.Text(
-      'Kept: '
-      + '; '.join(
-        f'{names[stage]}, {_epochs(epoch)}' for stage, epoch in kept.items()
-      )
-      + '. Epoch 0 is the model before the stage.'
-    )
+  kept = [
+    f'{names[stage]}, {_epochs(epoch)}'
+    for stage, epoch in record['metrics']['best_epoch'].items()
+  ]
+  return content.Section(
+    'Learning',
+    [
+      *content.side_by_side(
+        [
+          pictures.learning(record, 'Stage 1', ('pretrain',)),
+          pictures.learning(record, 'Stage 3', ('constant', 'finetune')),
+        ]
+      ),
+      content.Text(
+        f'Kept: {"; ".join(kept)}. Epoch 0 is the model before the stage.'
+      ),
+      content.Folded(
+        f'{len(table.rows)} epochs and passes',
+        [content.Grid('Epochs and passes, in order', table)],
+      ),
+    ],
   )
-  blocks.append(
-    content.Folded(
-      f'{len(table.rows)} epochs and passes',
-      [content.Grid('Epochs and passes, in order', table)],
-    )
-  )
-  return content.Section('Learning', blocks)
 
 
 def _epochs(kept: int | list[int]) -> str:
@@ -263,12 +259,12 @@ def _critics(record: Record) -> content.Section | None:
   metrics = record['metrics']
   if 'critic' not in metrics:
     return None
-  blocks: list[content.Block] = [
-    content.Text(_CRITICS),
-    content.Grid('What the critics knew', run_tables.critics(record)),
-    *pictures.per_task(pictures.q_values, record, metrics['tasks']),
-  ]
-  picture = pictures.td_error(record)
-  if picture:
-    blocks.append(content.Pictures([picture]))
-  return content.Section('Critics', blocks)
+  return content.Section(
+    'Critics',
+    [
+      content.Text(_CRITICS),
+      content.Grid('What the critics knew', run_tables.critics(record)),
+      *pictures.per_task(pictures.q_values, record, metrics['tasks']),
+      *content.side_by_side([pictures.td_error(record)]),
+    ],
+  )

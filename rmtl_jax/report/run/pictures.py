@@ -25,36 +25,30 @@ _DASHES = ('-', '--', '-.', ':')
 
 def auc(record: Record, task: str) -> content.Picture | None:
   """Draws the AUC of every model with its interval."""
-  metrics = record['metrics']
-  found = [
-    row
-    for row in models.models(metrics)
-    if row.metrics[task][metric_registry.ranking_of(row.metrics[task])]
-    is not None
-  ]
+  metrics, found = record['metrics'], []
+  for row in models.models(metrics):
+    name = metric_registry.ranking_of(row.metrics[task])
+    if row.metrics[task][name] is not None:
+      found.append((row, name))
   if not found:
     return None
   figure, axes = panels.figure((panels.SIZE[0], 1.1 + 0.42 * len(found)))
   spoken = []
-  for i, row in enumerate(found):
-    values = row.metrics[task]
-    name = metric_registry.ranking_of(values)
-    value = values[name]
+  for i, (row, name) in enumerate(found):
+    value = row.metrics[task][name]
     is_own = row.kind == models.TRAINED
     panels.interval(
       axes,
       -i,
       value,
-      values.get(f'{name}_interval'),
+      row.metrics[task].get(f'{name}_interval'),
       fmt='o' if is_own else 'D',
       color=pictures.COLOURS[0] if is_own else '#767676',
       capsize=4,
     )
     spoken.append(f'{row.label} {value:.4f}')
-  panels.label_rows(axes, [row.folded for row in found])
-  label = metric_registry.describe(
-    metric_registry.ranking_of(found[0].metrics[task])
-  ).label
+  panels.label_rows(axes, [row.folded for row, _ in found])
+  label = metric_registry.describe(found[0][1]).label
   axes.set_xlabel(label)
   axes.grid(axis='x', alpha=0.4)
   return vector.picture(
@@ -334,6 +328,4 @@ def per_task(
   draw: Any, record: Record, tasks: Sequence[str]
 ) -> list[content.Pictures]:
   """Draws one picture per task, side by side, where the task has one."""
-  drawn = [draw(record, task) for task in tasks]
-  found = [picture for picture in drawn if picture is not None]
-  return [content.Pictures(found)] if found else []
+  return content.side_by_side(draw(record, task) for task in tasks)
