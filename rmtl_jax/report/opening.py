@@ -92,10 +92,5 @@ def _stages(config: config_lib.Config, stages: Sequence[str]) -> str:
     f'stages: {words}. Their lines have the loss of the train rows and, of the'
     " validation rows, the mean of the tasks' AUC and logloss (1 is that of"
     ' the mean rate). best: the best'
-    f' {monitored(config)} so far, which is kept.'
+    f' {monitor_lib.of(config.evaluation.monitor).word} so far, which is kept.'
   )
-
-
-def monitored(config: config_lib.Config) -> str:
-  """What early stopping looks at, in words."""
-  return monitor_lib.of(config.evaluation.monitor).word

@@ -188,14 +188,15 @@ def _kept(record: Record) -> list[str]:
 
 def _unmoved(record: Record) -> list[str]:
   """Says which arms kept the pre-trained parameters."""
-  kept = [
-    label
-    for stage, label in (
-      ('constant', 'The control'),
-      ('finetune', registry.short(record['weighting'])),
-    )
-    if _never_improved(record['best_epoch'].get(stage))
-  ]
+  kept = []
+  for stage, label in (
+    ('constant', 'The control'),
+    ('finetune', registry.short(record['weighting'])),
+  ):
+    epochs = record['best_epoch'].get(stage)
+    members = epochs if isinstance(epochs, list) else [epochs]
+    if all(epoch == 0 for epoch in members):
+      kept.append(label)
   if not kept:
     return []
   return [
@@ -233,12 +234,6 @@ def seed_text(record: Record) -> str:
   )
 
 
-def _never_improved(best_epoch: int | list[int] | None) -> bool:
-  """Whether every member of an actor kept epoch 0."""
-  epochs = best_epoch if isinstance(best_epoch, list) else [best_epoch]
-  return all(epoch == 0 for epoch in epochs)
-
-
 def _ensemble_sentences(record: Record) -> list[str]:
   """Compares the last stage's ensemble with the mean of its members."""
   members = record.get('members')
@@ -260,9 +255,8 @@ def _ensemble_sentences(record: Record) -> list[str]:
   if not parts:
     return []
   return [
-    f'Ensemble against the mean of its {record["ensemble"]} members: '
-    + '; '.join(parts)
-    + '.'
+    f'Ensemble against the mean of its {record["ensemble"]} members:'
+    f' {"; ".join(parts)}.'
   ]
 
 

@@ -17,12 +17,6 @@ from rmtl_jax.report.page import content, sections, vector
 Results = Mapping[str, Any]
 Drawn = Mapping[str, content.Picture]
 
-_CAPTIONS = {
-  'differences': 'AUC minus each control',
-  'weights': 'Weight over the position in the session',
-  'q_values': 'Distribution of Q',
-  'learning': 'Learning curves',
-}
 _DIFFERENCES = """\
 Paired by seed, in units of 1e-4, ± standard error. The interval over seeds is
 Student's; the interval over sessions is the bootstrap's, of the mean over the
@@ -46,24 +40,29 @@ logged probability of that, so that figures are of all rows. They are not
 tested."""
 # The columns whose cells are set as code.
 _CODE = ('method', 'minus', 'critic')
-_ALT = {
+# Caption and description of each picture.
+_ABOUT = {
   'differences': (
+    'AUC minus each control',
     "Each method's mean AUC difference to each control, with the interval over"
-    ' seeds and over sessions; the tables of this section hold the figures.'
+    ' seeds and over sessions; the tables of this section hold the figures.',
   ),
   'weights': (
+    'Weight over the position in the session',
     'One line per critic: the mean of 1 - lambda Q at row 1, 2, ... of the'
     " session, with the standard error over seeds. It is RMTL's weight,"
-    ' whatever the methods use.'
+    ' whatever the methods use.',
   ),
   'q_values': (
+    'Distribution of Q',
     'One ridge per critic: how Q is distributed over the validation rows; the'
-    ' table of what the critics knew has mean and deviation.'
+    ' table of what the critics knew has mean and deviation.',
   ),
   'learning': (
+    'Learning curves',
     'What the stages stop on, the mean over tasks on validation, by epoch,'
     ' averaged over seeds, one panel for stage 1 and one per backbone for stage'
-    ' 3.'
+    ' 3.',
   ),
 }
 
@@ -99,10 +98,7 @@ def summary(results: Results, names: Collection[str] = ()) -> content.Page:
   Args:
     names: of the pictures beside it; see pictures.draw.
   """
-  drawn = {
-    name: content.Picture(name, '', _CAPTIONS[name], _ALT[name])
-    for name in names
-  }
+  drawn = {name: content.Picture(name, '', *_ABOUT[name]) for name in names}
   setting = content.Section('Setting', [content.Items(words.setting(results))])
   return content.Page(
     f'Comparison on {results["data"]["source"]}',
@@ -114,16 +110,17 @@ def summary(results: Results, names: Collection[str] = ()) -> content.Page:
 @plain.figures()
 def _draw(results: Results) -> Drawn:
   return {
-    name: vector.picture(name, figure, _CAPTIONS[name], _ALT[name], wide=True)
+    name: vector.picture(name, figure, *_ABOUT[name], wide=True)
     for name, figure in pictures.figures(results).items()
   }
 
 
 def _lead(results: Results) -> list[content.Block]:
-  lines = words.headlines(results)
-  lead: list[content.Block] = [content.Text(line, True) for line in lines]
   warnings = results['warnings']
-  return [*lead, *([content.Alert(warnings)] if warnings else [])]
+  return [
+    *(content.Text(line, strong=True) for line in words.headlines(results)),
+    *([content.Alert(warnings)] if warnings else []),
+  ]
 
 
 def _figures(results: Results, drawn: Drawn) -> list[content.Section]:

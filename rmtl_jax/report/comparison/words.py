@@ -26,7 +26,7 @@ def setting(results: Results) -> list[str]:
   ]
   sizes = ', '.join(f'{rows[split]:,} {split}' for split in rows)
   seeds = results['seeds']
-  return [
+  lines = [
     f'Data: {results["data"]["source"]}; rows: {sizes}; figures are of the'
     f' {results["split"]} split.',
     f'Tasks: {", ".join(results["tasks"])}.',
@@ -36,16 +36,13 @@ def setting(results: Results) -> list[str]:
     f'Budget of stage 3: {budget["finetune_epochs"]} epochs for every method'
     ' and control; the best on validation is kept, the pre-trained model'
     ' (epoch 0) included.',
-    *(
-      [
-        f'From scratch, so with the initial parameters of stage 1 instead and'
-        f' without that epoch 0: {", ".join(scratch)}.'
-      ]
-      if scratch
-      else []
-    ),
-    _rates(results),
   ]
+  if scratch:
+    lines.append(
+      'From scratch, so with the initial parameters of stage 1 instead and'
+      f' without that epoch 0: {", ".join(scratch)}.'
+    )
+  return [*lines, _rates(results)]
 
 
 def _rates(results: Results) -> str:
@@ -80,11 +77,9 @@ def headlines(results: Results) -> list[str]:
   verdicts = results['verdicts']
   if not verdicts:
     return ['No method is judged: none of them has controls.']
-  outcome = {}
-  for method, group in itertools.groupby(verdicts, lambda v: v['method']):
-    outcome[method] = list(group)
   groups: dict[str, list[str]] = {}
-  for method, records in outcome.items():
+  for method, group in itertools.groupby(verdicts, lambda v: v['method']):
+    records = list(group)
     passes = [v['passes'] for v in records]
     if all(passes):
       groups.setdefault('Passes on every task', []).append(method)
