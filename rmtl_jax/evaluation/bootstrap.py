@@ -87,7 +87,9 @@ def replicates(
     for k in range(tasks):
       losses = metrics.row_logloss(labels[:, k], scores[:, k])
       sums[m, k] = np.bincount(codes, losses)
-      ranked.append(_rank_sessions(labels[:, k], scores[:, k], codes))
+      order = ranking.rank(labels[:, k], scores[:, k])
+      of_rows = codes[order.positive], codes[order.negative]
+      ranked.append(_RankedSessions(order, *of_rows))
   means = sums / sizes
   generator = np.random.default_rng(seed)
   reached = np.empty(len(labels) + 1, np.int64)
@@ -285,13 +287,6 @@ def _draw(generator: np.random.Generator, sessions: int) -> np.ndarray:
 def _bits(number: int) -> int:
   """Bits of the integers up to `number`."""
   return max(1, int(number).bit_length())
-
-
-def _rank_sessions(
-  labels: np.ndarray, scores: np.ndarray, codes: np.ndarray
-) -> _RankedSessions:
-  order = ranking.rank(labels, scores)
-  return _RankedSessions(order, codes[order.positive], codes[order.negative])
 
 
 def _resampled_aucs(

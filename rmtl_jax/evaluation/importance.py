@@ -245,8 +245,9 @@ class Importance:
         if self._draws and name in sets[k]:
           spread = sign * (self._replicates[k][name] - sets[k][name])
           spread = np.take_along_axis(spread, drawn, axis=1).mean(axis=1)
+          clusters = intervals.clusters(name, *self._counts[k])
           bounds = intervals.percentile_interval(
-            spread, self._config.confidence, self._clusters(k, name)
+            spread, self._config.confidence, clusters
           )
         found[task] |= {
           name: json_files.number(float(np.mean(losses))),
@@ -256,16 +257,8 @@ class Importance:
     return found
 
   @functools.cached_property
-  def _counts(self) -> tuple[np.ndarray, np.ndarray]:
-    """Sessions in which a task is observed, with the rarer label, i64[K]."""
-    rows = self._labelled
-    return intervals.observed_sessions(rows), intervals.rarer_sessions(rows)
-
-  def _clusters(self, k: int, name: str) -> int | None:
-    """The number of sessions that an interval's correction counts."""
-    observed, rarer = (int(counts[k]) for counts in self._counts)
-    is_binary = self._labelled.is_binary[k]
-    return intervals.clusters(name, observed, rarer if is_binary else None)
+  def _counts(self) -> list[tuple[int, int | None]]:
+    return intervals.counts(self._labelled)
 
   def _metrics(self, predictions: np.ndarray) -> list[dict[str, float]]:
     """Each task's metrics."""

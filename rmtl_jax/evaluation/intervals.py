@@ -62,6 +62,15 @@ def _holding(is_one: np.ndarray, rows: labelled.Labelled) -> np.ndarray:
   return np.array([np.count_nonzero(of) for of in held], np.int64)
 
 
+def counts(rows: labelled.Labelled) -> list[tuple[int, int | None]]:
+  """What `clusters` asks of each task: `sessions` and `rarer`."""
+  observed, rarer = observed_sessions(rows), rarer_sessions(rows)
+  return [
+    (int(n), int(least) if binary else None)
+    for n, least, binary in zip(observed, rarer, rows.is_binary, strict=True)
+  ]
+
+
 def clusters(
   metric: str, sessions: int | None, rarer: int | None
 ) -> int | None:
@@ -156,14 +165,7 @@ def session_intervals(
     name: v[:, 0] - v[:, 1] if len(predictions) == 2 else v[:, 0]
     for name, v in replicates.items()
   }
-  observed = observed_sessions(rows).tolist()
-  rarer = rarer_sessions(rows)
-  sessions = [
-    (n, least if binary else None)
-    for n, least, binary in zip(
-      observed, rarer.tolist(), rows.is_binary, strict=True
-    )
-  ]
+  sessions = counts(rows)
   bounds = {
     name: np.stack(
       [
@@ -174,4 +176,4 @@ def session_intervals(
     for name, v in values.items()
   }
   undefined = np.isnan(values.get('auc', np.empty((0, len(sessions))))).sum(0)
-  return Intervals(bounds, undefined, rarer)
+  return Intervals(bounds, undefined, rarer_sessions(rows))

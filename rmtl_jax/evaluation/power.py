@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import special
 
-from rmtl_jax import types
+from rmtl_jax.evaluation import metrics
 
 # How strongly maps are held to the identity: rows per deviation, and the
 # distance from which on the pull hardly grows. Measured on small logs; see
@@ -135,11 +135,9 @@ def fit(
     A map whose deviance on these rows is never above the model's own; the
     identity where there is no row, or no label above 0.
   """
-  types.check_ranks((1, 1), labels, predictions)
-  types.check_same_shape(labels, predictions)
-  w = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
-  seen = w > 0.0
-  y, p, w = labels[seen].astype(np.float64), predictions[seen], w[seen]
+  labels, p, weights = metrics.counted(labels, predictions, weights)
+  y = labels.astype(np.float64)
+  w = np.ones(len(y)) if weights is None else weights
   if not y.any():
     return Power()
   p = np.maximum(p.astype(np.float64), _LEAST_SHARE * float(np.mean(p)))

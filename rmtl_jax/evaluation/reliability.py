@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rmtl_jax import types
-from rmtl_jax.evaluation import groups
+from rmtl_jax.evaluation import groups, metrics
 
 
 class Point(NamedTuple):
@@ -56,21 +55,14 @@ def reliability(
   Raises:
     ValueError: a probability that is NaN.
   """
-  types.check_ranks((1, 1), labels, probabilities)
-  types.check_same_shape(labels, probabilities)
   if np.isnan(probabilities).any():
     raise ValueError('probabilities: not every one is a number')
-  w = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
-  seen = w > 0.0
-  labels, probabilities, w = labels[seen], probabilities[seen], w[seen]
-  if not len(labels):
+  y, p, weights = metrics.counted(labels, probabilities, weights)
+  if not len(y):
     return []
-  order = np.argsort(probabilities, kind='stable')
-  p, y, w = (
-    probabilities[order].astype(np.float64),
-    labels[order] > 0.5,
-    w[order],
-  )
+  order = np.argsort(p, kind='stable')
+  y, p = y[order] > 0.5, p[order].astype(np.float64)
+  w = np.ones(len(y)) if weights is None else weights[order]
   row_bin = groups.equal_mass_bins(p, bins, w)
   sums = (np.bincount(row_bin, of).tolist() for of in (w, w * p, w * y, w * w))
   points = []
