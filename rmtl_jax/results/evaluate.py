@@ -53,7 +53,11 @@ def evaluate(
   """
   run = workdir.read_run(pathlib.Path(path)).on(layout)
   if propensities is not None:
-    run = _with_propensities(run, propensities)
+    evaluation = dataclasses.replace(
+      run.config.evaluation, propensities=propensities
+    )
+    config = dataclasses.replace(run.config, evaluation=evaluation)
+    run = dataclasses.replace(run, config=config)
   place = pathlib.Path(data_dir) if data_dir else run.data_dir
   with contextlib.ExitStack() as held:
     workdir.hold_data(held, place)
@@ -69,14 +73,6 @@ def evaluate(
           raise
         is_own = False  # named, they are data like any other
     return _evaluate(run, split, place, is_own, layout)
-
-
-def _with_propensities(run: workdir.Run, propensities: str) -> workdir.Run:
-  evaluation = dataclasses.replace(
-    run.config.evaluation, propensities=propensities
-  )
-  config = dataclasses.replace(run.config, evaluation=evaluation)
-  return dataclasses.replace(run, config=config)
 
 
 def _evaluate(
@@ -107,8 +103,7 @@ def _evaluate(
     ),
   )
   maps = calibrations.saved(run)
-  last_maps: calibrations.Maps | None
-  last_maps = calibrations.saved(run, 'finetuned_at')
+  last_maps: calibrations.Maps | None = calibrations.saved(run, 'finetuned_at')
   if is_own:
     # An interrupted run has not fitted them yet. Other data must not fit them:
     # its rows are those to evaluate.

@@ -80,12 +80,16 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
     raise types.InputError(
       f'{path}: no finished stage to report on (rmtl train goes on with it)'
     )
+  importance = path / 'importance.json'
+  rows, drifts = {}, []
   with reading.shared_lock(data_dir or run.data_dir):
     run, missing = _with_data(run, data_dir)
     metrics, ended = _metrics(run, finished, missing)
     history = _history(path)
-    rows = {} if missing else _of_rows(run, metrics, history)
-    drifts = [] if missing else _drift(run)
+    if not missing:
+      rows = _of_rows(run, metrics, history)
+      with sql.connect() as connection:
+        drifts = drift.of_fields(connection, run.data_dir, run.manifest)
   return {
     'name': path.resolve().name,
     'config': config_values.flatten(run.config),
@@ -97,7 +101,7 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
     'history': history,
     'reliability': {},
     'weights': {},
-    'importance': _importance(path),
+    'importance': json_files.read(importance) if importance.exists() else None,
     'drift': drifts,
     **rows,
     'missing': missing,
@@ -168,13 +172,12 @@ def _metrics(
   file = run.path / 'metrics.json'
   record = json_files.read(file) if file.exists() else {}
   actors = {name for name in finished if name in ensemble.ACTORS}
-  is_current = (
+  if (
     isinstance(record, dict)
     and isinstance(record.get('stages'), dict)
     and set(record['stages']) == actors
     and ('critic' in record) == ('critic' in finished)
-  )
-  if is_current:
+  ):
     return record, True
   if missing:
     raise types.InputError(f'{missing}; {file} alone can not be reported on')
@@ -196,11 +199,6 @@ def _history(path: pathlib.Path) -> list[Record]:
     raise types.InputError(f'{file}: not JSON lines: {error}') from None
 
 
-def _importance(path: pathlib.Path) -> Record | None:
-  file = path / 'importance.json'
-  return json_files.read(file) if file.exists() else None
-
-
 def _data(manifest: manifest_lib.Manifest) -> Record:
   return {
     'source': manifest.source,
@@ -215,12 +213,6 @@ def _data(manifest: manifest_lib.Manifest) -> Record:
       for name, split in manifest.splits.items()
     },
   }
-
-
-def _drift(run: workdir.Run) -> list[Record]:
-  """How the fields of the run's data differ between the splits."""
-  with sql.connect() as connection:
-    return drift.of_fields(connection, run.data_dir, run.manifest)
 
 
 def _of_rows(
