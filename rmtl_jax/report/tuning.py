@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shlex
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ import rich.table
 from rmtl_jax.evaluation import comparison
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.report import tables
+from rmtl_jax.studies.tuning import confirmation
 
 Record = Mapping[str, Any]
 
@@ -135,9 +135,8 @@ def _gains(entry: Record) -> bool:
 def _advice(record: Record, path: str | os.PathLike[str]) -> list[str]:
   if record['base_kept']:
     return []
-  used = {*record['seeds'], *record['confirm_seeds']}
-  unused = (seed for seed in itertools.count(100) if seed not in used)
-  seeds = ','.join(map(str, itertools.islice(unused, 16)))
+  used = [*record['seeds'], *record['confirm_seeds']]
+  seeds = ','.join(map(str, confirmation.fresh_seeds(used, 16, start=100)))
   method = shlex.quote(record['method'])
   # Without a file, methods are single models.
   if record.get('ensemble', 1) > 1:

@@ -115,7 +115,9 @@ def backtest(
       ]
       found.append(
         {
-          **days_lib.describe(day),
+          'number': day.number,
+          'since': days_lib.iso(day.since),
+          'until': days_lib.iso(day.until),
           **one.record,
           'runs': runs,
           'mean': means(runs),

@@ -13,7 +13,7 @@ import pathlib
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -273,13 +273,4 @@ def _drift(path: pathlib.Path) -> dict[str, Any]:
       for one in fields
       if one['name'] in keys
     },
-  }
-
-
-def describe(day: Day) -> Mapping[str, Any]:
-  """The day as a record of JSON."""
-  return {
-    'number': day.number,
-    'since': iso(day.since),
-    'until': iso(day.until),
   }

@@ -33,9 +33,11 @@ class Validated(NamedTuple):
   halves: tuple[float, float] = (math.nan, math.nan)
 
 
-def fresh_seeds(used: Sequence[int], count: int = 4) -> tuple[int, ...]:
-  """The first seeds from 0 on that are not used."""
-  unused = (seed for seed in itertools.count() if seed not in used)
+def fresh_seeds(
+  used: Sequence[int], count: int = 4, start: int = 0
+) -> tuple[int, ...]:
+  """The first seeds from `start` on that are not used."""
+  unused = (seed for seed in itertools.count(start) if seed not in used)
   return tuple(itertools.islice(unused, count))
 
 

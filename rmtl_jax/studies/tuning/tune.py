@@ -39,22 +39,14 @@ _LIMITS: dict[str, Any] = {
 
 
 class Options(NamedTuple):
-  """The settings of a search.
+  """The settings of a search, as `rmtl_jax.tune` takes them.
 
   Attributes:
     space: its dimensions.
-    stage: the last stage of a trial, 'pretrain' or 'finetune'.
-    trials: number of points.
-    seeds: runs of a trial; their mean is its value.
-    sampler_seed: of the sampler.
-    confirm: number of best trials that run again with fresh seeds, which
-      decide between them and the given settings; 0 takes the best trial.
-    confirm_seeds: the fresh seeds; () takes four that the search does not use.
-    minutes: of the search and its confirmation; 0 is no limit. No trial starts
-      that would leave too little for confirming the best ones, by the time of
-      the runs so far. What has begun is finished, and the best trial confirmed.
-      Earlier starts of an interrupted search do not count.
-    storage: the URL of a database for a copy of the trials; '' for none.
+    minutes: 0 is no limit. No trial starts that would leave too little for
+      confirming the best ones, by the time of the runs so far. What has begun
+      is finished, and the best trial confirmed. Earlier starts of an
+      interrupted search do not count.
   """
 
   space: tuple[search.Dimension, ...]
