@@ -122,11 +122,23 @@ def data_dir(
     run = workdir_lib.read(path)
     workdir_lib.own_manifest(run)
     return run.data_dir
-  if not (path / 'data' / 'manifest.json').exists():
+  place, rows = path / 'data', values.simulated_rows
+  if not (place / 'manifest.json').exists():
     _check_unused(path)
+    from rmtl_jax.preparation import prepare
+
+    live.say(f'simulating {rows:,} rows into {place}')
     as_of = 'none' if config.preset in _PLAIN_PRESETS else 'auto'
-    _simulate(path / 'data', values.simulated_rows, live, (as_of,))
-  return path / 'data'
+    settings = prepare_config.PrepareConfig(
+      source='simulated',
+      data_dir=str(place),
+      simulated_rows=rows,
+      as_of=(as_of,),
+    )
+    with cleaning_up():
+      prepare.prepare(settings, live.step)
+    live.clear()
+  return place
 
 
 def study_data(
@@ -217,27 +229,6 @@ def _say_interrupted(number: int) -> None:
     file=sys.stderr,
     flush=True,
   )
-
-
-def _simulate(
-  data_dir: pathlib.Path,
-  rows: int,
-  live: Any,
-  as_of: tuple[prepare_config.AsOfChoice, ...],
-) -> None:
-  """Simulates sessions into RUN/data."""
-  from rmtl_jax.preparation import prepare
-
-  live.say(f'simulating {rows:,} rows into {data_dir}')
-  config = prepare_config.PrepareConfig(
-    source='simulated',
-    data_dir=str(data_dir),
-    simulated_rows=rows,
-    as_of=as_of,
-  )
-  with cleaning_up():
-    prepare.prepare(config, live.step)
-  live.clear()
 
 
 def integers(name: str, texts: Sequence[str]) -> list[int]:

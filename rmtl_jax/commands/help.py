@@ -170,10 +170,6 @@ class Entry(NamedTuple):
   text: str
   choices: Sequence[str] = ()
 
-  def briefly(self, text: str) -> Entry:
-    """The flag with a shorter text; itself if that is empty."""
-    return self._replace(text=text) if text else self
-
 
 def page(
   name: str,
@@ -194,17 +190,19 @@ def page(
   for title, shown in groups.items():
     lines += _group(
       title,
-      [known[flag].briefly(text) for flag, text in shown.items()],
+      [
+        known[flag]._replace(text=text or known[flag].text)
+        for flag, text in shown.items()
+      ],
     )
-  others = [entry for flag, entry in own.items() if flag not in first]
+  unseen = len(known.keys() - first)
   if full:
+    others = [entry for flag, entry in own.items() if flag not in first]
     lines += _group('Other flags', others)
     rest = [entry for flag, entry in of_settings.items() if flag not in first]
     for title, shown in _by_group(rest).items():
       lines += _group(title, shown)
-    return '\n'.join(lines) + '\n'
-  unseen = len(known.keys() - first)
-  if unseen:
+  elif unseen:
     lines += ['', f'All flags, {unseen} more: rmtl {name} --helpfull']
   return '\n'.join(lines) + '\n'
 
@@ -318,14 +316,11 @@ def _meant(
   # Near matches, of the last name alone: `batch_lanes` is `batch.lanes` too.
   by_end: dict[str, list[str]] = {}
   for name in [*known, *names]:
-    for end in {name, name.rsplit('.', 1)[-1], _joined(name)}:
+    joined = name.removeprefix('config.').replace('.', '_')
+    for end in {name, name.rsplit('.', 1)[-1], joined}:
       by_end.setdefault(end, []).append(name)
   close = difflib.get_close_matches(wanted, by_end, n=3, cutoff=0.75)
   return list(dict.fromkeys(name for end in close for name in by_end[end]))[:4]
-
-
-def _joined(name: str) -> str:
-  return name.removeprefix('config.').replace('.', '_')
 
 
 def _or(names: Sequence[str]) -> str:

@@ -88,26 +88,20 @@ def settings(
       value = tuple(value)
     if field.name == 'split' and value == (_ROLLING,):
       # A word for what `split_by` means too.
-      value = field.default
-      rolling = True
+      value, rolling = field.default, True
     elif field.name == 'split':
       # 6:2:2, as it is written everywhere, or 6,2,2.
       parts = [number for part in value for number in part.split(':')]
       value = tuple(common.integers(field.name, parts))
     found[field.name] = value
   if rolling:
-    _check_rolling(values)
+    by = values.split_by
+    if by not in ('auto', _ROLLING):
+      raise types.InputError(
+        f'--split={_ROLLING}: and --split_by={by}: give one of the two'
+      )
     found['split_by'] = _ROLLING
   return prepare_config.PrepareConfig(**found)
-
-
-def _check_rolling(values: flags.FlagValues) -> None:
-  """Refuses --split=rolling beside another split."""
-  by = values.split_by
-  if by not in ('auto', _ROLLING):
-    raise types.InputError(
-      f'--split={_ROLLING}: and --split_by={by}: give one of the two'
-    )
 
 
 def _check(values: flags.FlagValues) -> int:

@@ -47,14 +47,13 @@ def finish(code: int) -> int:
 
 def say(line: str, stream=None) -> None:
   """Prints `rmtl: LINE` on standard error, if that is open."""
-  with contextlib.suppress(OSError, ValueError):
-    print(f'rmtl: {line}', file=stream or sys.stderr, flush=True)
+  note(f'rmtl: {line}', stream)
 
 
-def note(line: str) -> None:
+def note(line: str, stream=None) -> None:
   """Prints a line of progress on standard error, if that is open."""
   with contextlib.suppress(OSError, ValueError):
-    print(line, file=sys.stderr, flush=True)
+    print(line, file=stream or sys.stderr, flush=True)
 
 
 def _flush(stream) -> str:

@@ -16,9 +16,6 @@ from rmtl_jax.data import manifest_file
 from rmtl_jax.runtime import writers
 from rmtl_jax.runtime.tracking import registry as tracking
 
-_STARTS = 'starting; compiling takes about a minute in all the first time'
-_KEPT = ', and is kept'
-
 
 def define(flag: common.Definer) -> None:
   """Defines the flags of the command."""
@@ -75,8 +72,10 @@ def execute(values: flags.FlagValues) -> int:
   if not distributed.is_worker():
     common.check_paths(values, path)
     _check_start(values, path)
-    kept = values.compilation_cache
-    streams.note(_STARTS + (_KEPT if kept else ''))
+    streams.note(
+      'starting; compiling takes about a minute in all the first time'
+      + (', and is kept' if values.compilation_cache else '')
+    )
   common.start_jax(values)
   layout = distributed.layout(values)
   from rmtl_jax import run
