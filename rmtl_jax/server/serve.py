@@ -126,13 +126,9 @@ def _work(
       server.force_exit = True
     server.should_exit = True
 
-  def reload(number: int, frame: Any) -> None:
-    del number, frame
-    own.reload()
-
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, stop)
-  signal.signal(signal.SIGHUP, reload)
+  signal.signal(signal.SIGHUP, lambda number, frame: own.reload())
   server.run(sockets=[listening])
   say('stopped')
   return 0
@@ -166,7 +162,7 @@ class _Supervisor:
     """Until a signal stops it; returns the exit code."""
     for number in (signal.SIGTERM, signal.SIGINT):
       signal.signal(number, self._ask_to_stop)
-    signal.signal(signal.SIGHUP, self._reload)
+    signal.signal(signal.SIGHUP, lambda number, frame: self._signal(number))
     for place in range(self._settings.workers):
       self._start(place)
     while not self._stopping:
@@ -199,10 +195,6 @@ class _Supervisor:
   def _ask_to_stop(self, number: int, frame: Any) -> None:
     del number, frame
     self._stopping = True
-
-  def _reload(self, number: int, frame: Any) -> None:
-    del frame
-    self._signal(number)
 
   def _end(self) -> int:
     self._signal(signal.SIGTERM)

@@ -227,7 +227,9 @@ class OfEvents(Change):
       if row.session is None
       else [one.id for one in self._store.visits(row.owner)]
     )
-    time = self._view_time(row)
+    # A row without a kind is an impression.
+    is_view = row.event is None or row.event in self._kinds.impressions
+    time = row.time if is_view else records.NEVER
     start = min([time, *(event.time for event in members)])
     end = self._shape.split_end(start)
     pair = _find(self._before(members, end), row.item)
@@ -262,11 +264,6 @@ class OfEvents(Change):
         event = event._replace(time=records.NEVER, rest=None)
       found.append(event)
     return found
-
-  def _view_time(self, row: records.Row) -> int:
-    """The time of an impression; a row without a kind is one."""
-    is_view = row.event is None or row.event in self._kinds.impressions
-    return row.time if is_view else records.NEVER
 
   def _grown(self, row: records.Row) -> records.Visit:
     """The visit of an event, which grows by it and may join two."""

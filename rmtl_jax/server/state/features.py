@@ -168,26 +168,28 @@ def _session_rank(place: int, task: source.SourceTask, prior: float) -> _Value:
   """As feedback.features_sql."""
 
   def value(look: state_lib.Look, row: records.Row) -> float | None:
-    found = []
-    for event in look.session(row).events:
-      rank, time = event.labels[place]
-      known = event.time if time is None else max(event.time, time)
-      if rank is not None and known < row.time:
-        found.append(rank)
-    return _smoothed(task, prior, sum(found), len(found))
+    ranks_ = [rank for rank, _ in _told(look, row, place)]
+    return _smoothed(task, prior, sum(ranks_), len(ranks_))
 
   return value
 
 
-def _known(look: state_lib.Look, row: records.Row, place: int) -> list[int]:
-  """Times of the session's earlier rows with a known positive of a task."""
+def _told(
+  look: state_lib.Look, row: records.Row, place: int
+) -> list[tuple[int, int]]:
+  """Known labels of the session's earlier rows, with the rows' times."""
   found = []
   for event in look.session(row).events:
     label, time = event.labels[place]
     known = event.time if time is None else max(event.time, time)
-    if label == 1 and known < row.time:
-      found.append(event.time)
+    if label is not None and known < row.time:
+      found.append((label, event.time))
   return found
+
+
+def _known(look: state_lib.Look, row: records.Row, place: int) -> list[int]:
+  """Times of the session's earlier rows with a known positive of a task."""
+  return [time for label, time in _told(look, row, place) if label == 1]
 
 
 def _positives(

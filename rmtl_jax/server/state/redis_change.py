@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -235,28 +236,22 @@ class Change:
 
   def commands(self) -> list[list[str]]:
     """What makes the change, in any order."""
+    facts = [
+      text
+      for name in self._put_facts
+      for text in (name, redis_keys.dumps(self._facts[name]))
+    ]
+    found = itertools.chain(
+      _cut('HSET', 'facts', facts),
+      self._of_visits(),
+      self._of_events(),
+      self._of_open(),
+      self._of_counts(),
+    )
     return [
       [name, self._scripts.prefix + key, *map(str, values)]
-      for found in (
-        self._of_facts(),
-        self._of_visits(),
-        self._of_events(),
-        self._of_open(),
-        self._of_counts(),
-      )
       for name, key, values in found
     ]
-
-  def _of_facts(self) -> Iterator[_Command]:
-    yield from _cut(
-      'HSET',
-      'facts',
-      [
-        one
-        for name in self._put_facts
-        for one in (name, redis_keys.dumps(self._facts[name]))
-      ],
-    )
 
   def _of_visits(self) -> Iterator[_Command]:
     texts: list[Any] = []
