@@ -106,8 +106,6 @@ def data_dir(
   """Finds the prepared data: --data_dir, the run's own, or new simulated data.
 
   Args:
-    values: the flags of `define_data`.
-    path: RUN.
     config: settings; data that are simulated for the papers' presets have no
       as-of features.
 

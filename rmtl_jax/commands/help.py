@@ -282,8 +282,6 @@ def unknown_flag(
 
   Args:
     flag: as it was given, without dashes and value.
-    known: the command's own flags.
-    settings_: the command's settings, as flags.
     elsewhere: {another command: its flags}.
   """
   wanted = flag.replace('-', '_')

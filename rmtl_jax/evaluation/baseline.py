@@ -81,7 +81,6 @@ def predict(
   """Predicts user_rate * item_rate / global_rate.
 
   Args:
-    baseline: what `fit` gave.
     user: int[R], rows of the user vocabulary; None if `fit` had none.
     item: int[R], rows of the item vocabulary; None if `fit` had none.
     is_binary: of each task; () if all are.

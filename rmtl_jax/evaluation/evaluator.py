@@ -155,7 +155,6 @@ def evaluate_difference(
   Args:
     first: [R, K], as for `evaluate`.
     second: [R, K].
-    config: of the intervals, and what groups are.
 
   Returns:
     Per task: differences of the registered metrics of its kind that are
@@ -239,7 +238,6 @@ def monitored_sum(
 
   Args:
     predictions: [R, K].
-    config: what groups are.
 
   Returns:
     The sum; NaN where a metric is undefined on these rows.
@@ -274,7 +272,6 @@ def observed(
   them; weights that are all 1 are none.
 
   Args:
-    config: what groups are.
     weight: [R] >= 0, of the task; None: all rows are observed and count 1.
   """
   seen, own = slice(None), None

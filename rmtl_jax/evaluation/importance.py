@@ -111,7 +111,6 @@ def exchanged(
     session: i64[R], equal within a session; a session's rows are neighbours.
     between_sessions: every session gets the values of another's first row; else
       every row gets those of another row.
-    number: of this one.
   """
   generator = np.random.default_rng((seed, number))
   if not between_sessions:
@@ -194,7 +193,6 @@ class Importance:
     """What the model loses without a part.
 
     Args:
-      part: one field, or a group.
       advance: told of rows that were predicted.
       is_read: whether the model reads it; if not, nothing is predicted, and it
         loses 0.

@@ -87,7 +87,6 @@ def weighted(
   Args:
     predictions: of all rows, on the labels' scale, [R, K].
     labels: [R, K]; 0 where they are not seen.
-    seen: parents and propensities.
     weights: [R, K], how much a row counts, 0 where a label is not observed;
       None: every row counts 1.
   """

@@ -123,10 +123,8 @@ def prepare(
 
   Args:
     place: RUN.
-    rows: the table.
     asked: `schema`, `prepare` (settings of PrepareConfig) and what else
       ranker.json keeps.
-    live: where progress goes.
     earlier: what the rows come after, or None.
 
   Raises:

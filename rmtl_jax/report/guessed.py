@@ -26,11 +26,7 @@ def text(found: guess_lib.Guess) -> str:
 
 
 def page(found: guess_lib.Guess, schema: pathlib.Path) -> content.Page:
-  """The same as a page, with the commands that come next.
-
-  Args:
-    schema: where it is written.
-  """
+  """The same as a page, with the commands that come next."""
   columns = content.Table(_HEADER, _rows(found), len(_HEADER))
   lines = [(' '.join(parts),) for parts in commands(found, schema)]
   return content.Page(

@@ -22,12 +22,7 @@ def text(
   data_dir: str | os.PathLike[str],
   stages: Sequence[str] = stages_lib.ORDER,
 ) -> str:
-  """Some paragraphs of at most 80 columns, unless names are longer.
-
-  Args:
-    data_dir: where these are.
-    stages: those that are trained.
-  """
+  """Some paragraphs of at most 80 columns, unless names are longer."""
   paragraphs = [
     data(manifest, data_dir),
     terminal.filled(_settings(config, manifest)),

@@ -176,10 +176,6 @@ def validation_lines(
   Tasks without an AUC are left out of the mean, and epochs without any task
   out of the line. The member is None where the run is no ensemble.
 
-  Args:
-    history: one record per epoch.
-    tasks: K names.
-
   Returns:
     What stages stop on, and the lines.
   """

@@ -275,7 +275,6 @@ def plain(
 
   Args:
     cells: the table; of `unseen: test` the terminal makes two lines.
-    title: above it.
     numbers: further columns of numbers, among those of names.
   """
   made = rich.table.Table(title=title or None, title_justify='left', box=None)

@@ -84,7 +84,6 @@ def fit(
   """Fits a map per stage and task, of binary ones and of numbers from 0 on.
 
   Args:
-    stages: names.
     method: `config.evaluation.calibration`.
   """
   if method == 'none':
@@ -186,7 +185,6 @@ def apply(
   """Calibrated predictions of the stages that have maps, [R, K] each.
 
   Args:
-    maps: by stage and task.
     predictions: uncalibrated, f32[R, K] per stage.
   """
   return {

@@ -170,8 +170,6 @@ def weighed(
   """With weights from validation rows, where members differ in their network.
 
   Args:
-    trained: all of its members.
-    validation: these rows.
     run: that has trained them; a refit has the weights that were fitted before
       it learnt from these rows.
 

@@ -33,7 +33,6 @@ def write(
     trained: its finished stages, of every member of an ensemble.
     rows: train, validation and test, by name.
     history: one record per epoch or pass.
-    writer: of its logs.
   """
   begin = time.perf_counter()
   data = run_record.Data(

@@ -100,7 +100,6 @@ def last_epochs(
 
   Args:
     history: one record per epoch; those of an ensemble say whose they are.
-    members: how many.
   """
   epochs = [0] * members
   for entry in history:

@@ -230,7 +230,6 @@ def predicted(
 
   Args:
     predictions: [R, K] by stage, of the model itself.
-    calibrated: the same, calibrated.
     tasks: K names.
     log_rows: as for `distributions`.
   """

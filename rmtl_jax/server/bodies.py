@@ -49,8 +49,6 @@ def read(body: bytes, content_type: str, most: int) -> pa.Table:
   """The rows of a body.
 
   Args:
-    body: all of it.
-    content_type: of HTTP.
     most: rows.
 
   Returns:

@@ -39,10 +39,7 @@ def score(
   """Predicts for the rows of several requests.
 
   Args:
-    model: what predicts.
     keeper: the state; None for none, as-of features are columns then.
-    tables: the rows of each request.
-    notes: counts values.
 
   Returns:
     The answer to each request, or what it is refused with.

@@ -34,7 +34,6 @@ def listen(host: str, port: int) -> socket.socket:
   """A socket that listens.
 
   Args:
-    host: address or name.
     port: 0 for any that is free.
 
   Raises:
@@ -69,8 +68,6 @@ def run(
   """Serves until SIGTERM or SIGINT.
 
   Args:
-    settings: what the server is told.
-    listening: of `listen`.
     prepare: sets a process up before it imports JAX; a function that other
       processes can import.
 

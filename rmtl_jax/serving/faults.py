@@ -21,8 +21,6 @@ def check(
   """Raises for the first row at fault.
 
   Args:
-    connection: holds the relation.
-    chunk: the raw rows that it was made of.
     relation: SQL of rows with `position`, the row of the chunk.
     faults: (raw column, SQL condition that is true of a fault, what was
       expected).

@@ -117,7 +117,6 @@ class KeptHistory:
     """Rows that the past of a request is made of, in their order.
 
     Args:
-      seen: what the request sees.
       keys: `session`, `user` and `item` of its rows.
 
     Returns:

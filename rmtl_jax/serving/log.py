@@ -35,8 +35,6 @@ def check(
   """Refuses columns that no past can be computed from.
 
   Args:
-    schema: of the raw rows.
-    path: for errors.
     needs_user: whether the model's past is the user's.
     needs_item: whether the model knows earlier items.
     needs_labels: whether the model reads labels of these rows.

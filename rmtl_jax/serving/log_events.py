@@ -31,8 +31,6 @@ def gather(
   labels that come after a row to predict for are its own.
 
   Args:
-    connection: holds the log.
-    log_schema: the run's, of events.
     idle_ms: longest gap within a session, ms.
   """
   assert log_schema.events is not None

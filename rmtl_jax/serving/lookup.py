@@ -186,7 +186,6 @@ def texts(
 
   Args:
     column: types as `raw_fields.to_duckdb_types` gives them.
-    missing: what stands for nothing.
 
   Raises:
     Undecided: only a query can tell.
@@ -280,8 +279,6 @@ def list_texts(
 
   Args:
     column: types as `raw_fields.to_duckdb_types` gives them.
-    separator: what stands between the values of a text.
-    missing: what stands for nothing.
 
   Raises:
     Undecided: only a query can tell.
@@ -346,7 +343,6 @@ def numbers(
 
   Args:
     column: types as `raw_fields.to_duckdb_types` gives them.
-    missing: what stands for nothing.
     decimal: as for `written_numbers.number`.
 
   Raises:

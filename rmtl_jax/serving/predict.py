@@ -36,7 +36,6 @@ def predict(
       output).
     history: earlier raw rows: a file or a directory of files; '' for none.
     memory_limit: memory of the past before it spills to disk.
-    live: where progress and warnings go.
 
   Returns:
     The number of rows.

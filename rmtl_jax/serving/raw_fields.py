@@ -81,14 +81,7 @@ def list_sql(
   kind: pa.DataType,
   missing: readings.Missing,
 ) -> str:
-  """SQL of a raw list as a reader's view has it.
-
-  Args:
-    field: multi-valued.
-    value: SQL of the raw value.
-    kind: its type.
-    missing: what stands for nothing.
-  """
+  """SQL of a raw list as a reader's view has it."""
   nothing = (*missing.texts, *missing.values)
   if pa.types.is_nested(kind):
     value = sql.value_texts(value)
@@ -140,11 +133,6 @@ def value_sql(
   field: manifest_lib.Field, raw_field: source.SourceField, where: str
 ) -> str:
   """SQL of a field's value before its vocabulary is looked up.
-
-  Args:
-    field: as the manifest has it.
-    raw_field: as `source_field` gives it.
-    where: what to call the manifest in errors.
 
   Raises:
     types.InputError: the manifest does not say how the value was made.

@@ -86,7 +86,6 @@ def rows_of_table(table: Any, path: str = 'table') -> Rows:
   Args:
     table: a pyarrow.Table, or what `tables.to_arrow` takes: any frame, a list
       of dicts, a dict of columns.
-    path: what to call them in errors.
 
   Raises:
     types.InputError: not such a table.
@@ -109,12 +108,7 @@ def are_read_once(rows: Rows) -> bool:
 
 
 def make_rereadable(rows: Rows, directory: pathlib.Path) -> Rows:
-  """Makes rows readable many times; copies standard input to a file.
-
-  Args:
-    rows: what `open_rows` gave.
-    directory: where the copy goes.
-  """
+  """Makes rows readable many times; copies standard input to a file."""
   if not are_read_once(rows):
     return rows
   file = directory / 'input.arrow'

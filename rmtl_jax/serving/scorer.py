@@ -271,7 +271,6 @@ class Scorer(abc.ABC):
     """Appends rows to a kept history, all or none.
 
     Args:
-      history: from `keep_history`.
       table: later raw rows, labels included: as the history of `predict`.
 
     Raises:
@@ -299,8 +298,6 @@ class Scorer(abc.ABC):
     """Predicts chunk by chunk, in the order of rows; f32[R, K] each.
 
     Args:
-      rows: what to predict for.
-      history: earlier rows.
       memory_limit: memory of the past before it spills to disk.
       notes: collects unseen values and warnings.
 
@@ -412,7 +409,6 @@ class Scorer(abc.ABC):
 
     Args:
       table: rows that are shown together and no others.
-      path: what to call them in errors.
 
     Raises:
       types.InputError: a column that is missing or of another type.

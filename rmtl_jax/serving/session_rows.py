@@ -32,7 +32,6 @@ def infer(
   """Probabilities of raw rows, by a model that reads the session so far.
 
   Args:
-    past: what was computed.
     encoded: the raw rows in their order, with their inputs.
     model: `Scorer.infer`.
     chunk_rows: most rows of a call of the model.

@@ -58,7 +58,6 @@ def open_sink(
   Args:
     name: a Parquet or CSV file, or `-` for an Arrow IPC stream on standard
       output.
-    schema: of what will be written.
     delimiter: of CSV; empty for the one that the file's name tells.
 
   Raises:

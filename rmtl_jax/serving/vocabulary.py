@@ -61,7 +61,6 @@ class Vocabulary:
     """Rewrites values in the vocabulary's spelling, unknown ones as its own.
 
     Args:
-      values: text.
       as_given: whether unknown ones stay as they are.
     """
     rows = self.rows(values, is_text=True)

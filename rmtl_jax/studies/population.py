@@ -34,7 +34,6 @@ def size(setting: int, runs: int) -> int:
   Args:
     setting: `config.compare.population`; 0 chooses: one on CPU, where a
       population of usual networks is no faster, else all.
-    runs: how many there are.
   """
   if setting:
     return setting
@@ -150,7 +149,6 @@ def run_epochs(
     passes: one per member, of one program; their states are copied, so they
       stay.
     split: the data, which members share; on the device.
-    steps: of a dispatch.
     progress: told the rows that are done, all members' together.
     interrupted: a signal's number once one has arrived, else 0.
 

@@ -32,7 +32,6 @@ def drifts(
   """Draws how far fields drift from train, a line per field.
 
   Args:
-    names: of the fields.
     series: (label, marker, colour, population stability index per field).
     limits: where dotted lines stand.
   """
@@ -76,9 +75,6 @@ def finish(axes: Any, x: str, y: str, whole: bool | None = True) -> None:
   """Adds labels, a grid, and a legend above the axes.
 
   Args:
-    axes: with all that is drawn.
-    x: label of the axis.
-    y: label of the axis.
     whole: whether ticks of x are whole numbers; None leaves them as they are.
   """
   axes.set_xlabel(x)

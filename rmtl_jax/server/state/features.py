@@ -37,8 +37,6 @@ def column(
   """The function that computes a field of rows.
 
   Args:
-    field: an as-of feature.
-    tasks: of the log.
     items: the vocabulary of items; None if the model reads none.
 
   Raises:

@@ -128,9 +128,7 @@ class Keeper:
     again: rows that are there already change nothing.
 
     Args:
-      scorer: the model.
       history: as for `rmtl predict`.
-      say: takes lines for a person.
 
     Raises:
       types.InputError: rows that can't be used.

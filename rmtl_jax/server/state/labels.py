@@ -22,7 +22,6 @@ def censored(
   """Labels of a row that only sees events before its split's end.
 
   Args:
-    labels: of the row.
     tasks: the log's, parents before children.
     end: ms.
   """
@@ -53,8 +52,6 @@ def told(
   and `n0`, ... the rows of a task that has its own (see rates.events_sql).
 
   Args:
-    labels: of the row.
-    tasks: the log's.
     known: when the row's session has rested.
   """
   if not counts(labels, tasks):
@@ -82,11 +79,6 @@ def positives(
   """A row's positives of tasks with a label time: (count, ms when known).
 
   As rmtl_jax.preparation.as_of.recency has them.
-
-  Args:
-    labels: of the row.
-    tasks: the log's.
-    time: of the row.
   """
   for i, ((label, when), task) in enumerate(zip(labels, tasks, strict=True)):
     if label == 1 and task.has_label_time and not task.is_ranked:

@@ -52,7 +52,6 @@ def infer(
   """Predictions of a model that encodes sessions, f32[R, K].
 
   Args:
-    scorer: the model.
     inputs: of R rows.
     earlier: what came before each of them; one object for rows that share it.
     most: rows that its programs are compiled for.

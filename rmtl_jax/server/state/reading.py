@@ -63,8 +63,6 @@ class Reader:
     """Reads rows.
 
     Args:
-      table: raw rows.
-      needs: what the model takes.
       scored: whether these are rows to predict for, without labels.
 
     Yields:

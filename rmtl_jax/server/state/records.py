@@ -124,7 +124,6 @@ def keys(row: Event | Row, tastes: Sequence[str]) -> list[tuple[str, str]]:
   each of its list.
 
   Args:
-    row: the row.
     tastes: names of the fields that `tastes` is made by.
   """
   named = ('user', row.user), ('item', row.item)

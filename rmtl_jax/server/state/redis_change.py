@@ -54,9 +54,7 @@ class Change:
     """Takes what was read ahead.
 
     Args:
-      asked: the rows.
       known: numbers of their events.
-      events: those that there are.
       owners: visits of a range of the first times, or all.
     """
     for row, number in zip(asked.rows, known, strict=True):

@@ -188,7 +188,6 @@ class Look:
     """The last earlier time of a user's rows or positives, ms.
 
     Args:
-      row: of the user.
       what: one of labels.dated.
     """
     if row.user is None:
@@ -209,9 +208,7 @@ class Look:
     """Positives, or the sum of ranks, and rows of a task that count for a key.
 
     Args:
-      row: the row.
       key: of records.keys.
-      task: its number.
     """
     positives = rows = 0
     for value in self._values(row, key):

@@ -70,10 +70,6 @@ class ProgramError(Exception):
 def read(data: bytes, where: str) -> jax_export.Exported:
   """Deserializes a program that computes and does nothing else.
 
-  Args:
-    data: what `jax.export.Exported.serialize` gave.
-    where: what to call it in errors.
-
   Raises:
     types.InputError: not such a program, or one with other operations.
   """
@@ -219,7 +215,6 @@ def check_signature(
   """Compares a program's arguments and results with the model's.
 
   Args:
-    function: what `read` returned.
     parameters: shape and dtype of each.
     widths: size of the last dimension and dtype of each of the features'
       inputs.

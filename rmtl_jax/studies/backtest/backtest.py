@@ -79,7 +79,6 @@ def backtest(
     source: reads the log; its places of data and splits are the backtest's.
     settings: the manifest of a day's data -> settings of a run from scratch;
       of None what is known of them without.
-    options: days, seeds and how runs go on.
     interrupted: a signal's number once one has arrived, else 0.
 
   Raises:
@@ -270,7 +269,6 @@ def summarise(days: Sequence[Record], task: str, metric: str) -> Record:
 
   Args:
     days: of backtest.json, day 0 aside.
-    metric: of a day's runs.
 
   Returns:
     `continued`, `scratch`, `baseline`, `oracle`: means over days and seeds,

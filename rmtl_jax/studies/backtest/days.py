@@ -181,10 +181,7 @@ def prepared(
   a team that works that way has them. Day 0 has one form, prepared at once.
 
   Args:
-    config: reads the log.
-    day: whose data.
     place: the directory of all days' data; those of the day before are in it.
-    progress: told how far it is.
 
   Raises:
     types.InputError: as for `rmtl prepare`, or the two have other test rows.

@@ -251,7 +251,6 @@ def parse(text: str, base: config_lib.Config) -> Method:
   Args:
     text: `backbone[/balancer][+weighting[@critic_backbone]][:group.field=value
       ...]`; the balancer is that of stage 1.
-    base: the given settings.
 
   Raises:
     types.InputError: names the method and the part that is wrong.

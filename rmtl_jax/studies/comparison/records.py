@@ -80,7 +80,6 @@ def of_ensemble(
   """Builds the record of an ensemble after stage 1, as one model.
 
   Args:
-    config: the ensemble's settings.
     members: each one's stage 1, after its last epoch.
     test: the test split, or None where it must not be looked at.
 

@@ -50,7 +50,6 @@ def candidates(
 
   Args:
     trials: of a search; the first has the given settings.
-    most: greatest number of candidates.
 
   Returns:
     The best unpruned trials with different settings that beat the given ones,

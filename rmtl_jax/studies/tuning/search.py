@@ -283,7 +283,6 @@ def parse(text: str, base: config_lib.Config) -> Dimension:
 
   Args:
     text: `setting=low:high`, `setting=low:high:log` or `setting=a|b|c`.
-    base: the given settings.
 
   Raises:
     types.InputError: names the dimension and the part that is wrong.

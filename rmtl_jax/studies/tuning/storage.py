@@ -72,7 +72,6 @@ def open_copy(
 
   Args:
     url: of the database, created if missing; '' for no copy.
-    path: TUNING.
     search: what the trials follow from, as JSON can hold it.
 
   Raises:

@@ -133,8 +133,6 @@ class Trainer:
     trial, which saves its other seeds.
 
     Args:
-      points: settings.
-      seeds: of each trial.
       before: earlier trials of the search; () for the given settings, which
         are never pruned and must not diverge.
 
