@@ -201,14 +201,11 @@ def interruptible(
   work: Callable[[Callable[[], int]], Any],
   agree: Callable[[int], int] = lambda number: number,
 ) -> Any:
-  """Runs work until it ends or a signal stops it.
+  """Runs work until a signal stops it; returns its result, or the exit code.
 
   Args:
     work: called with a function that returns the signal's number, or 0.
     agree: maps this process's number to that of all processes of a job.
-
-  Returns:
-    The result of work, or the exit code after a signal.
   """
   from rmtl_jax.training import trainer
 

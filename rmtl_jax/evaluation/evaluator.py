@@ -234,13 +234,10 @@ def monitored_sum(
   rows: labelled.Labelled,
   config: config_lib.EvaluationConfig,
 ) -> float:
-  """The weighted sum of metrics that a monitor with terms is.
+  """The sum that a monitor with terms is; NaN where a metric is undefined.
 
   Args:
     predictions: [R, K].
-
-  Returns:
-    The sum; NaN where a metric is undefined on these rows.
   """
   total = 0.0
   inverse = {one.name: one for one in metric_registry.INVERSE}

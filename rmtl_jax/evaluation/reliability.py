@@ -75,7 +75,7 @@ def reliability(
 
 
 def wilson(hits: float, rows: float, confidence: float) -> tuple[float, float]:
-  """Wilson's score interval of a share.
+  """Wilson's score interval of a share: (low, high), in [0, 1].
 
   E. B. Wilson, "Probable inference, the law of succession, and statistical
   inference", JASA 22 (1927).
@@ -84,9 +84,6 @@ def wilson(hits: float, rows: float, confidence: float) -> tuple[float, float]:
     hits: number of positives, <= rows.
     rows: number of rows, >= 1.
     confidence: coverage, in (0, 1).
-
-  Returns:
-    (low, high), in [0, 1], around the share.
   """
   z = statistics.NormalDist().inv_cdf(0.5 + confidence / 2)
   share, z2 = hits / rows, z * z / rows

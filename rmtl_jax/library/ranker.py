@@ -159,7 +159,7 @@ class Ranker:
     table: Any,
     start_from: Ranker | str | os.PathLike[str] | None = None,
   ) -> Ranker:
-    """Prepares the table, trains on it and evaluates.
+    """Prepares the table, trains on it and evaluates; returns self.
 
     Rows are split by time into train, validation and test (`prepare={'split':
     ...}`, or `{'split_by': 'user'}` and other settings of PrepareConfig).
@@ -176,9 +176,6 @@ class Ranker:
         its model goes on (docs/new_days.md). Test rows are then the new ones.
         Columns, preparation and settings are its own; `settings` may change
         what makes no other network.
-
-    Returns:
-      self.
 
     Raises:
       types.InputError: a parameter, column or value that can't be used.
@@ -243,7 +240,7 @@ class Ranker:
     return self
 
   def refit(self, workdir: str | os.PathLike[str] | None = None) -> Ranker:
-    """Trains the fitted model again, with validation rows to learn from.
+    """Trains the fitted model again, with validation rows too; returns self.
 
     They have chosen epochs, members' weights and the calibration's slope, which
     stay as they are (docs/refit.md).
@@ -253,9 +250,6 @@ class Ranker:
 
     Args:
       workdir: RUN of the new model; None: a private temporary directory.
-
-    Returns:
-      self.
 
     Raises:
       types.InputError: it is not fitted, its prepared data are gone, or it went

@@ -202,13 +202,10 @@ def write_report(
 
 
 def draw_overview(path: Path) -> pathlib.Path:
-  """Draws the picture that ends `rmtl train`.
+  """Draws the picture that ends `rmtl train`; returns RUN/report/overview.png.
 
   Args:
     path: RUN, finished.
-
-  Returns:
-    RUN/report/overview.png.
 
   Raises:
     types.InputError: not a run, or one that has not finished.

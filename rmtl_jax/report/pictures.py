@@ -171,13 +171,10 @@ def _label(name: str, member: int | None, record: Record) -> str:
 def validation_lines(
   history: Sequence[Record], tasks: Sequence[str]
 ) -> tuple[monitor_lib.Monitor, dict[tuple[str, Any], list[tuple[int, float]]]]:
-  """Collects (epoch, monitored mean over tasks) by actor stage and member.
+  """What stages stop on, and its (epoch, mean over tasks) by stage and member.
 
   Tasks without an AUC are left out of the mean, and epochs without any task
   out of the line. The member is None where the run is no ensemble.
-
-  Returns:
-    What stages stop on, and the lines.
   """
   monitor = monitor_lib.of_history(history)
   lines: dict[tuple[str, Any], list[tuple[int, float]]] = {}

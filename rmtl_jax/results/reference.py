@@ -127,10 +127,7 @@ def _told(
 
 
 def of_run(run: workdir.Run, stage: str, calibrated: bool) -> Record:
-  """The reference of one model of a run.
-
-  Returns:
-    `fields` and `tasks` (see `read`).
+  """The reference of one model of a run: `fields` and `tasks` (see `read`).
 
   Raises:
     types.InputError: a file is missing or lacks an entry: an earlier version

@@ -43,15 +43,12 @@ class CriticValues(NamedTuple):
 def critic_values(
   trained: ensemble.Ensemble, split: splits_lib.Split
 ) -> list[CriticValues]:
-  """Computes Q(s, pi(s)) of every row, by member.
+  """Computes Q(s, pi(s)) of every row, by member; [] without critics.
 
   Each member's critics evaluate its own policy.
 
   Args:
     trained: finished stages; the critics' may be missing.
-
-  Returns:
-    An entry per member; [] without critics.
   """
   if not trained.has_critics:
     return []

@@ -127,15 +127,12 @@ def critic(
   tasks: tuple[str, ...],
   config: config_lib.CriticConfig,
 ) -> dict[str, dict[str, Any]]:
-  """Computes the critics' statistics, {'mean_q': {task: value}, ...}.
+  """Computes the critics' statistics, {statistic: {task: value}}.
 
   Args:
     q_values: Q(s, pi(s)) of the split's rows, f32[R, K].
     policy: pi(s), f32[R, K].
     config: discount and reward.
-
-  Returns:
-    One entry per statistic (evaluation/critic_statistics.py), each per task.
   """
 
   def rewarded(name):
@@ -246,14 +243,11 @@ def one_class_warnings(
   tasks: Sequence[str],
   weights: np.ndarray | None = None,
 ) -> list[str]:
-  """Warns if early stopping can't use every task.
+  """Warns, in one line, if early stopping can't use every task.
 
   Args:
     validation: labels of the validation rows, f32[R, K].
     weights: f32[R, K], 0 where a label is not observed; or None.
-
-  Returns:
-    A line; none if every task has both classes.
   """
   seen = np.ones(validation.shape, bool) if weights is None else weights > 0
   # Of the labels that are observed, if any is.

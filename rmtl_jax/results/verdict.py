@@ -17,11 +17,7 @@ Record = Mapping[str, Any]
 
 
 def sentences(record: Record) -> list[str]:
-  """The verdict of a run: whether weighting was worth it, what critics knew.
-
-  Returns:
-    The headline first, where there is one.
-  """
+  """The verdict of a run, the headline first, and what the critics knew."""
   first = headline(record)
   return [*([first] if first else []), *details(record)]
 

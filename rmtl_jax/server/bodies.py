@@ -46,13 +46,10 @@ class Refused(types.InputError):
 
 
 def read(body: bytes, content_type: str, most: int) -> pa.Table:
-  """The rows of a body.
+  """The rows of a body, at least one.
 
   Args:
     most: rows.
-
-  Returns:
-    At least one row.
 
   Raises:
     Refused: another type, a body that can't be read, or too many rows.

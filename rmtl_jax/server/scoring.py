@@ -36,13 +36,10 @@ def score(
   tables: Sequence[pa.Table],
   notes: notes_lib.Notes,
 ) -> list[Answer | Exception]:
-  """Predicts for the rows of several requests.
+  """Predicts for the rows of several requests, or says what is wrong with each.
 
   Args:
     keeper: the state; None for none, as-of features are columns then.
-
-  Returns:
-    The answer to each request, or what it is refused with.
   """
   done, faults = bodies.work_together(
     tables,

@@ -65,14 +65,11 @@ def run(
   listening: socket.socket,
   prepare: Callable[[], None],
 ) -> int:
-  """Serves until SIGTERM or SIGINT.
+  """Serves until SIGTERM or SIGINT; returns the exit code.
 
   Args:
     prepare: sets a process up before it imports JAX; a function that other
       processes can import.
-
-  Returns:
-    The exit code.
   """
   work = functools.partial(_work, settings, listening, prepare)
   if settings.workers == 1:

@@ -114,13 +114,10 @@ class KeptHistory:
     return self._seen
 
   def near(self, seen: Snapshot, keys: pa.Table) -> pa.Table:
-    """Rows that the past of a request is made of, in their order.
+    """Rows of the log that the past of a request is made of, in their order.
 
     Args:
       keys: `session`, `user` and `item` of its rows.
-
-    Returns:
-      Rows of the log (serving/log.py).
     """
     wanted = {
       name: vocabulary_lib.whole(keys[name].combine_chunks())

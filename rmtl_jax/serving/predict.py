@@ -26,7 +26,7 @@ def predict(
   memory_limit: str = '',
   live: progress.Progress | None = None,
 ) -> int:
-  """Writes raw rows with one more column per task, `p_<task>`.
+  """Writes raw rows with a column `p_<task>` per task; returns how many.
 
   Args:
     source: raw rows: a Parquet or CSV file, or `-` (Arrow IPC stream on
@@ -36,9 +36,6 @@ def predict(
       output).
     history: earlier raw rows: a file or a directory of files; '' for none.
     memory_limit: memory of the past before it spills to disk.
-
-  Returns:
-    The number of rows.
 
   Raises:
     types.InputError: bad input; no file is left.

@@ -38,15 +38,12 @@ class Vocabulary:
     return len(self.values)
 
   def rows(self, values: pa.Array, is_text: bool = False) -> np.ndarray:
-    """Looks values up; 0 stands for unknown ones.
+    """Looks values up, i64[len(values)]; 0 stands for unknown ones.
 
     Args:
       values: text from sql.value_text, which has written 118.0 of a column of
         numbers as 118.
       is_text: whether the raw column was text, so that 118.0 may remain.
-
-    Returns:
-      i64[len(values)].
     """
     values = values.cast(self.values.type)
     if self._keeps(len(values)):

@@ -55,16 +55,13 @@ def by_program(
 def fit_together(
   stages: Sequence[stage.Stage], limit: int
 ) -> list[dict[str, saved.Result]]:
-  """Trains stages of one arm each until all have ended.
+  """Trains stages of one arm each until all have ended: what each leaves.
 
   Args:
     stages: on the same data; changed in place. One that was cut off goes on
       from its checkpoint.
     limit: most runs of one program that are trained together; with 1, and
       where data are streamed, each is trained by itself.
-
-  Returns:
-    What each of them leaves.
 
   Raises:
     trainer.Interrupted: a signal arrived; the last whole epoch is saved.

@@ -31,11 +31,7 @@ _CELLS = 240
 
 @plain.figures()
 def draw(results: Results, directory: pathlib.Path) -> list[str]:
-  """Writes the pictures of the comparison as PNG files.
-
-  Returns:
-    Names of the files in `directory`, without `.png`.
-  """
+  """Writes a comparison's pictures, NAME.png; returns their names."""
   directory.mkdir(parents=True, exist_ok=True)
   drawn = figures(results)
   for name, figure in drawn.items():

@@ -9,10 +9,7 @@ from rmtl_jax.report.page import content, html, markdown
 
 
 def write(page: content.Page, place: pathlib.Path) -> pathlib.Path:
-  """Writes a page into a directory, created if missing.
-
-  Returns:
-    report.html.
+  """Writes a page into a directory, created if missing; returns report.html.
 
   Raises:
     OSError: it could not be written; names the file.

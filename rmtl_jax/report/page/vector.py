@@ -75,14 +75,11 @@ def draw(figure: matplotlib.figure.Figure) -> str:
 
 
 def inline(picture: content.Picture) -> str:
-  """Renders an SVG element for the inside of a page.
+  """Renders an SVG element for the inside of a page, in the page's colours.
 
   Args:
     picture: its name prefixes all identifiers, which must be unique on the
       page; screen readers read its title, then its alt.
-
-  Returns:
-    The element, in the page's colours and without a background.
   """
   name = picture.name
   root = ElementTree.fromstring(picture.svg)

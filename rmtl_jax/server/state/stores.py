@@ -175,13 +175,10 @@ def check(where: str) -> None:
 
 
 def open_stores(where: str) -> tuple[Store, Store]:
-  """Opens a store, and makes it if it is not there.
+  """Opens, or makes, a store for a thread that reads and for one that writes.
 
   Args:
     where: a directory, or the URL of a Redis.
-
-  Returns:
-    For a thread that reads and for one that writes.
 
   Raises:
     types.InputError: it can't be used.

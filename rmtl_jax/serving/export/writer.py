@@ -47,16 +47,13 @@ def export(
   output: pathlib.Path,
   with_saved_model: bool = False,
 ) -> dict[str, Any]:
-  """Writes a directory that serves without the run.
+  """Writes a directory that serves without the run; returns its export.json.
 
   Args:
     scorer: the run's stage to export, calibrated or not.
     output: OUT; created, all of it or nothing.
     with_saved_model: whether it has the network as a TensorFlow SavedModel too
       (saved_model.py).
-
-  Returns:
-    What export.json holds.
 
   Raises:
     types.InputError: the output is there and not empty or can't be written, or

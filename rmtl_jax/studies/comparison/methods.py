@@ -316,10 +316,7 @@ def parse(text: str, base: config_lib.Config) -> Method:
 
 
 def setting(label: str, text: str, base: config_lib.Config) -> tuple[str, Any]:
-  """Parses one setting that a method may change.
-
-  Returns:
-    (name, value of the setting's type).
+  """Parses one setting that a method may change: (name, value of its type).
 
   Raises:
     types.InputError: no such setting, or a value of another type.

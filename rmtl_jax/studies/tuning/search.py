@@ -115,15 +115,12 @@ class Dimension(NamedTuple):
 def defaults(
   stage: str, base: config_lib.Config, manifest: manifest_lib.Manifest
 ) -> tuple[str, ...]:
-  """The default space for some data, without settings that it can't use.
+  """The default space for some data, without what it can't use, for `parse`.
 
   Args:
     stage: the last stage of a trial, 'pretrain' or 'finetune'.
     base: the given settings, of one model or of an ensemble; fields that they
       ignore stay ignored.
-
-  Returns:
-    Texts for `parse`.
 
   Raises:
     types.InputError: `base` ignores an unknown field.

@@ -180,15 +180,12 @@ class Trainer:
       return [self.measure([point], seeds)[0] for point in points]
 
   def seconds(self, points: Sequence[Record | None], seeds: int) -> float:
-    """Estimates how long points take, by the runs of this start.
+    """Estimates the seconds of points by the runs of this start; 0 before any.
 
     Args:
       points: each as fast as its own runs, if it had any; None is one that
         nobody knows yet, as fast as the mean.
       seeds: runs of each.
-
-    Returns:
-      Seconds; 0 before any run.
     """
     whole = self._seconds, self._trained
     found = [
