@@ -33,10 +33,6 @@ class Platt:
 
   A slope above 0 keeps the order of rows and so AUC. With intercept 0 it is
   temperature scaling (Guo et al., ICML 2017) with temperature 1 / slope.
-
-  Attributes:
-    slope: a.
-    intercept: b.
   """
 
   slope: float = 1.0

@@ -44,12 +44,7 @@ Predict = Callable[[types.Inputs], np.ndarray]
 
 
 class Part(NamedTuple):
-  """A field, or fields that are permuted together.
-
-  Attributes:
-    name: of the field or the group.
-    fields: names of its fields.
-  """
+  """The name of a field or of a group that is permuted together; its fields."""
 
   name: str
   fields: tuple[str, ...]

@@ -70,9 +70,6 @@ class Scratch:
   """A private directory that goes when nothing refers to this any more.
 
   Unlike tempfile's, which then warns that nobody closed it.
-
-  Attributes:
-    path: the directory.
   """
 
   def __init__(self):

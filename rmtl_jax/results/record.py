@@ -31,7 +31,6 @@ class Data:
   """The data of a record.
 
   Attributes:
-    manifest: of the data.
     train: rows of the rate baseline.
     validation: rows of the critics' statistics.
     evaluated: rows of the metrics.

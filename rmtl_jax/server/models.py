@@ -30,10 +30,8 @@ class Served:
   """A model that is ready.
 
   Attributes:
-    scorer: predicts.
     path: where it was read, links resolved.
     version: tells it from others.
-    mark: of `mark`.
     loaded: seconds since 1970.
     most: rows of the largest batch that programs are compiled for.
   """

@@ -92,8 +92,6 @@ class Past:
   """Computes the past of rows to predict for.
 
   Attributes:
-    connection: where tables are made.
-    manifest: the run's.
     warnings: lines for a person.
   """
 

@@ -116,13 +116,7 @@ class Section(NamedTuple):
 
 
 class Page(NamedTuple):
-  """A report.
-
-  Attributes:
-    title: its name.
-    lead: blocks before the first section.
-    sections: the chapters.
-  """
+  """A report, with blocks before its first section."""
 
   title: str
   lead: Sequence[Block]

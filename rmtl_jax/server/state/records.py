@@ -168,7 +168,6 @@ class Asked(NamedTuple):
   """Rows that a state is read for or that it takes: a store may read ahead.
 
   Attributes:
-    rows: the rows.
     idle_ms: the longest gap within a visit.
     counts: names of all that is counted.
     dated: names of counts of which the last time is asked for.

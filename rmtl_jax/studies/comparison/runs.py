@@ -32,12 +32,7 @@ Record = dict[str, Any]
 
 
 class Variant(NamedTuple):
-  """A method and its learning rate.
-
-  Attributes:
-    method: with a weighting.
-    learning_rate: of stage 3.
-  """
+  """A method with a weighting, and the learning rate of its stage 3."""
 
   method: Method
   learning_rate: float

@@ -102,11 +102,7 @@ def _key(point: Record) -> str:
 
 
 class Trainer:
-  """Trains trials and estimates the time left.
-
-  Attributes:
-    monitor: what decides between trials.
-  """
+  """Trains trials and estimates the time left."""
 
   def __init__(
     self,

@@ -220,14 +220,7 @@ def _optuna() -> Any:
 
 
 class _Tuning(NamedTuple):
-  """A search under way.
-
-  Attributes:
-    options: of the search.
-    trainer: of its trials.
-    live: where progress goes.
-    end: when `minutes` are over, in seconds of time.monotonic.
-  """
+  """A search under way, till `end` in seconds of time.monotonic."""
 
   options: Options
   trainer: trials.Trainer
