@@ -250,13 +250,13 @@ def one_class_warnings(
     weights: f32[R, K], 0 where a label is not observed; or None.
   """
   seen = np.ones(validation.shape, bool) if weights is None else weights > 0
-  # Of the labels that are observed, if any is.
-  both = [
-    bool(counts.any()) and np.ptp(column[counts]) > 0
-    for column, counts in zip(validation.T, seen.T, strict=True)
-  ]
-  without = [t for t, has in zip(tasks, both, strict=True) if not has]
-  left = [t for t, has in zip(tasks, both, strict=True) if has]
+  without, left = [], []
+  for task, column, counts in zip(tasks, validation.T, seen.T, strict=True):
+    # Of the labels that are observed, if any is.
+    if counts.any() and np.ptp(column[counts]) > 0:
+      left.append(task)
+    else:
+      without.append(task)
   if not without:
     return []
   have, their = ('has', 'its') if len(without) == 1 else ('have', 'their')

@@ -140,11 +140,12 @@ def _maker(
     return lambda column: _bins(_numbers(column, raw, missing), edges)
   mean = float(field.details['mean'])
   deviation = float(field.details['deviation'])
-  if not (math.isfinite(mean) and math.isfinite(deviation) and deviation):
-    return _undecided
+  usable = math.isfinite(mean) and math.isfinite(deviation) and deviation
   indicates = fields_lib.INDICATES in field.details
 
   def normalised(column: pa.Array) -> pa.Array:
+    if not usable:
+      raise Undecided
     values = _numbers(column, raw, missing)
     if indicates:
       values = np.isnan(values).astype(np.float64)
@@ -165,18 +166,13 @@ def _time_parts(
   # Earlier and later ones are left to the query.
   if any(value is not None and not 0 <= value < _LATEST for value in values):
     raise Undecided
-  hours = [None if value is None else value // unit for value in values]
-  if part == 'hour':
-    return _as_text([None if n is None else n % 24 for n in hours])
-  return _as_text([None if n is None else (n // 24 + 3) % 7 for n in hours])
 
+  def text(value: int) -> str:
+    hours = value // unit
+    return str(hours % 24 if part == 'hour' else (hours // 24 + 3) % 7)
 
-def _as_text(values: Sequence[int | None]) -> pa.Array:
-  return pa.array([None if n is None else str(n) for n in values], pa.string())
-
-
-def _undecided(column: pa.Array) -> pa.Array:
-  raise Undecided
+  found = [None if value is None else text(value) for value in values]
+  return pa.array(found, pa.string())
 
 
 def texts(
@@ -388,14 +384,8 @@ def _number(text: str | None, missing: readings.Missing, decimal: str) -> float:
 
 def _bins(values: np.ndarray, edges: np.ndarray) -> pa.Array:
   """As `numbers.bin_index`."""
-  found = np.searchsorted(edges, values, side='right')
-  return pa.array(
-    [
-      None if is_missing else str(n)
-      for n, is_missing in zip(found, np.isnan(values), strict=True)
-    ],
-    pa.string(),
-  )
+  found = np.searchsorted(edges, values, side='right').astype(str)
+  return pa.array(found, pa.string(), mask=np.isnan(values))
 
 
 def _normalised(

@@ -66,8 +66,6 @@ class Scorer(abc.ABC):
     lane_length: T; longer sessions are cut, and the encoder starts anew.
   """
 
-  path: pathlib.Path
-  manifest: manifest_lib.Manifest
   stage: str
   chunk_rows: int
   lane_length: int

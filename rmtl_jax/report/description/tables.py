@@ -73,26 +73,24 @@ def labels(record: Record) -> Table:
 
 def together(record: Record) -> Table:
   """A row per pair of labels, the most correlated first."""
-  tasks, found = record['tasks'], record['together']
-  rows = []
-  for i, j in itertools.combinations(range(len(tasks)), 2):
-    first, second = tasks[i], tasks[j]
-    value = found['correlation'][i][j]
-    rows.append(
-      (
-        abs(value or 0.0),
-        (
-          first['name'],
-          second['name'],
-          content.number(value, '.3f'),
-          label(found['given'][i][j], second['kind']),
-          label(found['given'][j][i], first['kind']),
-        ),
-      )
+  tasks, given = record['tasks'], record['together']['given']
+  correlation = record['together']['correlation']
+  pairs = sorted(
+    itertools.combinations(range(len(tasks)), 2),
+    key=lambda pair: -abs(correlation[pair[0]][pair[1]] or 0.0),
+  )
+  rows = [
+    (
+      tasks[i]['name'],
+      tasks[j]['name'],
+      content.number(correlation[i][j], '.3f'),
+      label(given[i][j], tasks[j]['kind']),
+      label(given[j][i], tasks[i]['kind']),
     )
-  rows.sort(key=lambda row: -row[0])
+    for i, j in pairs
+  ]
   header = ('A', 'B', 'correlation', 'B where A', 'A where B')
-  return Table(header, [cells for _, cells in rows], 2)
+  return Table(header, rows, 2)
 
 
 def fields(of: Sequence[Record]) -> Table:

@@ -280,13 +280,8 @@ def summarise(days: Sequence[Record], task: str, metric: str) -> Record:
   """
   result: Record = {}
   for arm in (*ARMS, *BESIDE):
-    found = np.array(
-      [of_day(day, arm, task, metric) for day in days], np.float64
-    )
-    defined = np.isfinite(found).any()
-    result[arm] = (
-      json_files.number(float(np.nanmean(found))) if defined else None
-    )
+    found = [of_day(day, arm, task, metric) for day in days]
+    result[arm] = comparison.mean_and_error(found)['mean']
   first, second = (
     np.array(
       [
