@@ -60,11 +60,8 @@ def execute(values: flags.FlagValues) -> int:
     return results
   live.clear()
   print(formats.text(results))
-  print(
-    tables.text_of_paths(
-      results=path / 'results.json', report=path / 'results.md'
-    )
-  )
+  report = path / 'results.md'
+  print(tables.text_of_paths(results=path / 'results.json', report=report))
   return 0
 
 

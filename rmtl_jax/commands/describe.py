@@ -40,6 +40,6 @@ def execute(values: flags.FlagValues) -> int:
   print(page.text(record))
   place = common.path(values, 'output') or data_dir / 'report'
   report = files.write(page.build(record), place)
-  paths = {'report': report, 'markdown': report.with_suffix('.md')}
-  print(f'\n{tables.text_of_paths(**paths)}')
+  print()
+  print(tables.text_of_paths(report=report, markdown=report.with_suffix('.md')))
   return 0

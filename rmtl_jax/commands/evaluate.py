@@ -44,14 +44,8 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.results import evaluate
   from rmtl_jax.runtime import processes
 
-  split = values.split
-  record = evaluate.evaluate(
-    path,
-    split,
-    common.path(values, 'data_dir'),
-    layout,
-    values.propensities,
-  )
+  data_dir, split = common.path(values, 'data_dir'), values.split
+  record = evaluate.evaluate(path, split, data_dir, layout, values.propensities)
   if not processes.is_first():
     return 0
   common.print_report(record)

@@ -35,14 +35,11 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.serving import predictor
   from rmtl_jax.serving.export import writer as export_writer
 
-  output = pathlib.Path(values.output)
-  scorer = predictor.load(
-    common.workdir(values), values.stage or '', values.calibrated
-  )
+  path, output = common.workdir(values), pathlib.Path(values.output)
+  scorer = predictor.load(path, values.stage or '', values.calibrated)
+  for_tensorflow = values.format == 'saved_model'
   with common.cleaning_up():
-    record = export_writer.export(
-      scorer, output, values.format == 'saved_model'
-    )
+    record = export_writer.export(scorer, output, for_tensorflow)
   size = sum(file['bytes'] for file in record['files'].values())
   print(f'model: {output} (stage {record["stage"]}, {size / 1e6:.1f} MB)')
   return 0

@@ -100,11 +100,8 @@ def execute(values: flags.FlagValues) -> int:
   space = tuple(search.parse(text, config) for text in named)
   tune.Options(space, **plain).check()
   data_dir, manifest = common.study_data(values, path, config)
-  config = config_flags.parse(
-    values,
-    manifest,
-    one_model=not studies.tunes_ensembles(plain['stage']),
-  )
+  one_model = not studies.tunes_ensembles(plain['stage'])
+  config = config_flags.parse(values, manifest, one_model=one_model)
   live = progress.Progress(brief=True)
   record = common.interruptible(
     lambda number: studies.tune(
@@ -121,7 +118,6 @@ def execute(values: flags.FlagValues) -> int:
     return record
   live.clear()
   print(tuning.text(record, path))
-  print(
-    tables.text_of_paths(trials=path / 'tuning.json', config=path / 'best.json')
-  )
+  best = path / 'best.json'
+  print(tables.text_of_paths(trials=path / 'tuning.json', config=best))
   return 0

@@ -72,9 +72,6 @@ def models(record: Record) -> list[Model]:
 
   Models with the same figures are one: an arm that keeps epoch 0 is the
   pre-trained model. An arm that kept its last epoch is not shown again.
-
-  Args:
-    record: the content of metrics.json.
   """
   found: list[Model] = []
   if 'baseline' in record:

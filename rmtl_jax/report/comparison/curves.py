@@ -45,15 +45,8 @@ def weights(results: Results) -> Figure | None:
     for style, (label, records) in zip(_styles(), labels.items(), strict=False):
       curves = [r['curves']['weight_by_step'][task] for r in records]
       mean, error, _ = _over_seeds(curves)
-      _line(
-        axes,
-        np.arange(1, len(mean) + 1),
-        mean,
-        error,
-        label,
-        style,
-        len(labels),
-      )
+      rows = np.arange(1, len(mean) + 1)
+      _line(axes, rows, mean, error, label, style, len(labels))
     axes.set_title(task)
     axes.set_xlabel('row of the session (first = 1)')
     axes.xaxis.get_major_locator().set_params(integer=True)

@@ -103,12 +103,8 @@ def _difference(axes: Any, y: int, record: Record) -> None:
     ends = [v / tables.UNIT for v in record['bootstrap']]
     axes.plot(ends, [y - 0.22] * 2, color=colour, linewidth=1.0, marker='|')
   if low is not None:
-    axes.plot(
-      [low / tables.UNIT, high / tables.UNIT],
-      [y, y],
-      color=colour,
-      linewidth=3.5,
-    )
+    ends = [low / tables.UNIT, high / tables.UNIT]
+    axes.plot(ends, [y, y], color=colour, linewidth=3.5)
   axes.plot(
     record['mean'] / tables.UNIT,
     y,
@@ -121,13 +117,8 @@ def _difference(axes: Any, y: int, record: Record) -> None:
 
 def _difference_axes(axes: Any, title: str, methods: Sequence[str]) -> None:
   axes.axvline(0.0, color='black', linewidth=1.0, zorder=0)
-  axes.axvline(
-    comparison.MIN_EFFECT / tables.UNIT,
-    color='black',
-    linewidth=1.0,
-    linestyle='--',
-    zorder=0,
-  )
+  least = comparison.MIN_EFFECT / tables.UNIT
+  axes.axvline(least, color='black', linewidth=1.0, linestyle='--', zorder=0)
   panels.label_rows(axes, methods)
   axes.grid(axis='x', alpha=0.3)
   axes.tick_params(labelbottom=True)

@@ -66,34 +66,23 @@ def _labels(record: Record) -> content.Section:
 
 
 def _fields(record: Record) -> list[content.Block]:
+  fields, code = record['fields'], ('field',)
+  moves = content.Grid(
+    'The value whose share differs most between train and test',
+    tables.moves(fields),
+    code,
+  )
+  seen = content.Grid(
+    'Values of the vocabulary that a split has', tables.seen(fields), code
+  )
   return [
     content.Text(words.DRIFT),
     content.Pictures([pictures.drifts(record)]),
     content.Grid(
-      'Drift and unseen values, worst first',
-      tables.fields(record['fields']),
-      ('field',),
+      'Drift and unseen values, worst first', tables.fields(fields), code
     ),
-    content.Folded(
-      'What changes most in every field',
-      [
-        content.Grid(
-          'The value whose share differs most between train and test',
-          tables.moves(record['fields']),
-          ('field',),
-        )
-      ],
-    ),
-    content.Folded(
-      'Different values of every field',
-      [
-        content.Grid(
-          'Values of the vocabulary that a split has',
-          tables.seen(record['fields']),
-          ('field',),
-        )
-      ],
-    ),
+    content.Folded('What changes most in every field', [moves]),
+    content.Folded('Different values of every field', [seen]),
   ]
 
 
