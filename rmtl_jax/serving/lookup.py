@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -253,19 +252,20 @@ def _lists(
   column: pa.Array, field: manifest_lib.Field, missing: readings.Missing
 ) -> pa.Array:
   """As `lists.split_values` and the cut to the field's width."""
-  kind = column.type
-  if pa.types.is_null(kind):
-    return pa.nulls(len(column), pa.list_(pa.string()))
   # A history holds values of a categorical field, spaces and all; unknown ones
   # are dropped before it is cut.
   if field.vocabulary_owner is not None:
-    return _in_order(_listed(column), field)
-  separator = str(field.details.get('separator', ','))
-  kept = [
-    None if values is None else values[: field.width]
-    for values in list_texts(column, separator, missing)
-  ]
-  return _in_order(kept, field)
+    found = _listed(column)
+  else:
+    separator = str(field.details.get('separator', ','))
+    found = [
+      values and values[: field.width]
+      for values in list_texts(column, separator, missing)
+    ]
+  # The most recent value comes last.
+  if vocabularies.NEWEST_FIRST in field.details:
+    found = [values and values[::-1] for values in found]
+  return pa.array(found, pa.list_(pa.string()))
 
 
 def list_texts(
@@ -289,9 +289,12 @@ def list_texts(
   else:
     raise Undecided
   nothing = frozenset({'', *missing.texts, *missing.values})
-  return [
-    None if values is None else _without(values, nothing) for values in found
-  ]
+
+  def kept(values: Sequence[str | None]) -> list[str]:
+    trimmed = (v.strip(_SPACES) for v in values if v is not None)
+    return [v for v in trimmed if v not in nothing]
+
+  return [None if values is None else kept(values) for values in found]
 
 
 def _listed(column: pa.Array) -> list[list[str | None] | None]:
@@ -306,20 +309,6 @@ def _listed(column: pa.Array) -> list[list[str | None] | None]:
     None if n is None else [next(flat) for _ in range(n)]
     for n in column.value_lengths().to_pylist()
   ]
-
-
-def _in_order(
-  found: Sequence[list[Any] | None], field: manifest_lib.Field
-) -> pa.Array:
-  """Lists with the most recent value last."""
-  if vocabularies.NEWEST_FIRST in field.details:
-    found = [values and values[::-1] for values in found]
-  return pa.array(found, pa.list_(pa.string()))
-
-
-def _without(values: list[Any], nothing: frozenset[str]) -> list[str]:
-  trimmed = (v.strip(_SPACES) for v in values if v is not None)
-  return [v for v in trimmed if v not in nothing]
 
 
 def _numbers(

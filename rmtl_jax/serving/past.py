@@ -111,6 +111,7 @@ class Past:
     self._needs, self._log_schema = needs, log_columns.make_log_schema(manifest)
     self._rows = self._earlier = 0
     self._numbers: Collection[str] = KEYS
+    self._item = sql.quote(log.item_column(self._log_schema))
     log.create_table(connection, self._log_schema)
 
   @property
@@ -147,9 +148,8 @@ class Past:
 
   def keys(self) -> pa.Table:
     """`session`, `user` and `item` of the rows that are there."""
-    item = sql.quote(log.item_column(self._log_schema))
     return self.connection.sql(
-      f'SELECT session, "user", {item} AS item FROM {log.TABLE}'
+      f'SELECT session, "user", {self._item} AS item FROM {log.TABLE}'
     ).to_arrow_table()
 
   def add_kept(self, kept: pa.Table, numbers: Collection[str]) -> None:
@@ -184,8 +184,7 @@ class Past:
       if key in self._numbers:
         self._spell(sql.quote(key), vocabulary_lib.strip_zero_fractions)
     if items is not None:
-      item = sql.quote(log.item_column(self._log_schema))
-      self._spell(item, items.spelled)
+      self._spell(self._item, items.spelled)
     columns = log.taste_columns(self._log_schema)
     for name, known in (tastes or {}).items():
       many = name in self._log_schema.lists
@@ -231,11 +230,10 @@ class Past:
     vocabulary = self._items.values
     ids = np.arange(1, 1 + len(vocabulary), dtype=np.int32)
     self._keep('vocabulary', pa.table({'value': vocabulary, 'id': ids}))
-    item = sql.quote(log.item_column(self._log_schema))
     whole = sql.unique_name('sessions')
     self.connection.execute(
       f'CREATE TABLE {whole} AS SELECT p.row_id, p.position,'
-      f' p.position - p.step AS session, l.{item} AS item,'
+      f' p.position - p.step AS session, l.{self._item} AS item,'
       ' l.timestamp IS DISTINCT FROM lag(l.timestamp) OVER ('
       '  PARTITION BY p.position - p.step ORDER BY p.position) AS begins_time'
       f' FROM {self._places.table} p JOIN {log.TABLE} l USING (row_id)'
@@ -303,8 +301,7 @@ class Past:
 
   def _drop_repeated(self) -> None:
     """Deletes rows of the history that are rows to predict for too."""
-    item = sql.quote(log.item_column(self._log_schema))
-    columns = ('session', '"user"', item)
+    columns = ('session', '"user"', self._item)
     keys = ', '.join(('timestamp', *columns))
     same = ' AND '.join(
       f'l.{column} IS NOT DISTINCT FROM s.{column}' for column in columns

@@ -81,7 +81,7 @@ def _value(
     key = rates.value_column(str(field.details['by']))
     return _rate(key, place, tasks[place], _prior(field))
   if group == recency.GROUP and place >= 0:
-    return _user_gap(f'k{place}')
+    return lambda look, row: _user_gap(look, row, f'k{place}')
   if group == 'feedback' and place >= 0 and tasks[place].is_ranked:
     return _session_rank(place, tasks[place], _prior(field))
   if group == 'feedback' and place >= 0:
@@ -117,14 +117,12 @@ def _pair_gap(look: state_lib.Look, row: records.Row) -> float | None:
   return None if last is None else float(row.time - last)
 
 
-def _user_gap(what: str) -> _Value:
+def _user_gap(
+  look: state_lib.Look, row: records.Row, what: str
+) -> float | None:
   """Since the last of a user's rows or positives; see labels.dated."""
-
-  def value(look: state_lib.Look, row: records.Row) -> float | None:
-    last = look.last(row, what)
-    return None if last is None else float(row.time - last)
-
-  return value
+  last = look.last(row, what)
+  return None if last is None else float(row.time - last)
 
 
 _WINDOWS: dict[tuple[str, str], _Value] = {
@@ -136,7 +134,7 @@ _WINDOWS: dict[tuple[str, str], _Value] = {
   ('pair', 'rows'): lambda look, row: _number(look.pair(row)[0]),
   ('pair', 'last'): _pair_gap,
   ('user', 'rows'): lambda look, row: _number(look.rows(row, 'user')),
-  ('user', 'last'): _user_gap('rows'),
+  ('user', 'last'): lambda look, row: _user_gap(look, row, 'rows'),
   ('item', 'rows'): lambda look, row: _number(look.rows(row, 'item')),
 }
 

@@ -98,12 +98,11 @@ class Store:
       check_same_thread=False,
       cached_statements=256,
     )
-    run = self._connection.execute
     self._write_ahead()
     # FULL: a commit is on disk when it returns.
-    run('PRAGMA synchronous = FULL')
-    run('PRAGMA cache_size = -65536')
-    run('PRAGMA trusted_schema = OFF')
+    self._run('PRAGMA synchronous = FULL')
+    self._run('PRAGMA cache_size = -65536')
+    self._run('PRAGMA trusted_schema = OFF')
     version = self._version()
     if version not in (0, _VERSION, *_CHANGES):
       raise types.InputError(
@@ -114,10 +113,10 @@ class Store:
       with self.writing(records.Asked()):
         # Another process may have made them by now.
         for statement in _TABLES.split(';'):
-          run(statement)
+          self._run(statement)
         if change := _CHANGES.get(self._version()):
-          run(change)
-        run(f'PRAGMA user_version = {_VERSION}')
+          self._run(change)
+        self._run(f'PRAGMA user_version = {_VERSION}')
 
   def _version(self) -> int:
     return self._rows('PRAGMA user_version')[0][0]
@@ -126,7 +125,7 @@ class Store:
     until = time.monotonic() + _PATIENCE
     while True:
       try:
-        self._connection.execute('PRAGMA journal_mode = WAL')
+        self._run('PRAGMA journal_mode = WAL')
         return
       except sqlite3.OperationalError as error:
         # Of a new file that others open too, SQLite doesn't wait for them.
@@ -150,27 +149,30 @@ class Store:
   def writing(self, asked: records.Asked) -> Iterator[Store]:
     """See `stores.Store`."""
     del asked
-    self._connection.execute('BEGIN IMMEDIATE')
+    self._run('BEGIN IMMEDIATE')
     try:
       yield self
-      self._connection.execute('COMMIT')
+      self._run('COMMIT')
     except BaseException:
       if self._connection.in_transaction:
-        self._connection.execute('ROLLBACK')
+        self._run('ROLLBACK')
       raise
 
   @contextlib.contextmanager
   def reading(self, asked: records.Asked) -> Iterator[Store]:
     """See `stores.Store`."""
     del asked
-    self._connection.execute('BEGIN')
+    self._run('BEGIN')
     try:
       yield self
     finally:
-      self._connection.execute('COMMIT')
+      self._run('COMMIT')
+
+  def _run(self, query: str, *values: Any) -> sqlite3.Cursor:
+    return self._connection.execute(query, values)
 
   def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-    return self._connection.execute(query, values).fetchall()
+    return self._run(query, *values).fetchall()
 
   # What is written.
 
@@ -181,24 +183,17 @@ class Store:
 
   def put_fact(self, name: str, value: Any) -> None:
     """Keeps JSON under a name."""
-    self._connection.execute(
-      'INSERT OR REPLACE INTO facts VALUES (?, ?)', (name, json.dumps(value))
+    self._run(
+      'INSERT OR REPLACE INTO facts VALUES (?, ?)', name, json.dumps(value)
     )
 
   def add_event(self, event: records.Event, identity: bytes) -> None:
     """Adds a row; its `id` is ignored."""
-    self._connection.execute(
+    self._run(
       'INSERT INTO events (identity, visit, user, item, time, labels, tastes,'
       ' open) VALUES (?, ?, ?, ?, ?, ?, ?, 1)',
-      (
-        identity,
-        event.visit,
-        event.user,
-        event.item,
-        event.time,
-        json.dumps(event.labels),
-        json.dumps(event.values),
-      ),
+      *(identity, event.visit, event.user, event.item, event.time),
+      *map(json.dumps, (event.labels, event.values)),
     )
 
   def find_event(self, identity: bytes) -> records.Event | None:
@@ -210,48 +205,45 @@ class Store:
 
   def put_labels(self, event: records.Event, labels: Any) -> None:
     """Replaces the labels of a row."""
-    self._connection.execute(
-      'UPDATE events SET labels = ? WHERE id = ?',
-      (json.dumps(labels), event.id),
+    self._run(
+      'UPDATE events SET labels = ? WHERE id = ?', json.dumps(labels), event.id
     )
 
   def put_event(self, event: records.Event) -> None:
     """Replaces the time, the labels and the rest of a row."""
-    self._connection.execute(
+    self._run(
       'UPDATE events SET time = ?, labels = ?, rest = ? WHERE id = ?',
-      (event.time, json.dumps(event.labels), event.rest, event.id),
+      *(event.time, json.dumps(event.labels), event.rest, event.id),
     )
 
   def add_visit(self, owner: str, time: int) -> records.Visit:
     """Adds a visit of one moment."""
-    found = self._connection.execute(
+    found = self._run(
       'INSERT INTO visits (owner, first, last, reach, open)'
       ' VALUES (?, ?, ?, ?, 1)',
-      (owner, time, time, time),
+      *(owner, time, time, time),
     )
     assert found.lastrowid is not None
     return records.Visit(found.lastrowid, owner, time, time, time, True)
 
   def put_visit(self, visit: records.Visit) -> None:
     """Replaces a visit, and whether its rows are open."""
-    self._connection.execute(
+    self._run(
       'UPDATE visits SET first = ?, last = ?, reach = ?, open = ? WHERE id = ?',
-      (visit.first, visit.last, visit.reach, visit.open, visit.id),
+      *(visit.first, visit.last, visit.reach, visit.open, visit.id),
     )
 
   def put_open(self, visit: records.Visit) -> None:
     """Says of a visit and its rows whether they are in the counters."""
     self.put_visit(visit)
-    self._connection.execute(
-      'UPDATE events SET open = ? WHERE visit = ?', (visit.open, visit.id)
+    self._run(
+      'UPDATE events SET open = ? WHERE visit = ?', visit.open, visit.id
     )
 
   def join_visits(self, kept: int, gone: int) -> None:
     """Moves all rows of one visit to another and deletes it."""
-    self._connection.execute(
-      'UPDATE events SET visit = ? WHERE visit = ?', (kept, gone)
-    )
-    self._connection.execute('DELETE FROM visits WHERE id = ?', (gone,))
+    self._run('UPDATE events SET visit = ? WHERE visit = ?', kept, gone)
+    self._run('DELETE FROM visits WHERE id = ?', gone)
 
   def add_counts(self, counts: Counter[records.Count]) -> None:
     """Adds to counters."""
@@ -319,19 +311,17 @@ class Store:
     return self._rows(
       'SELECT count(*), max(time) FROM events WHERE user = ? AND item = ?'
       ' AND time < ?',
-      user,
-      item,
-      time,
+      *(user, item, time),
     )[0]
 
   def shown(self, user: str, time: int) -> Iterator[str]:
     """See `stores.Reads`."""
-    cursor = self._connection.execute(
+    found = self._run(
       'SELECT item FROM events WHERE user = ? AND time < ? AND item IS NOT NULL'
       ' ORDER BY time DESC, item DESC',
-      (user, time),
+      *(user, time),
     )
-    return (item for (item,) in cursor)
+    return (item for (item,) in found)
 
   def count(self, key: str, what: str, value: str, time: int) -> int:
     """See `stores.Reads`."""
@@ -344,8 +334,7 @@ class Store:
       # Single times are of level 0; not max(), which would read all of them.
       'SELECT (SELECT block FROM counters WHERE key = ? AND level = 0 AND block'
       ' < ? AND n > 0 ORDER BY block DESC LIMIT 1)',
-      f'{key}:{what}:{value}',
-      time,
+      *(f'{key}:{what}:{value}', time),
     )[0][0]
 
   def size(self) -> int:

@@ -120,7 +120,7 @@ class _Reader:
     )
     self._manifest = manifest
     self._log_schema = log_columns.make_log_schema(manifest)
-    self._tasks = _tasks(manifest)
+    self._tasks = _tasks(manifest, self._log_schema)
     self._makers = {
       field.name: _Grouping(field, model.reference['fields'][field.name])
       for field in self._encoder.read
@@ -361,10 +361,9 @@ def _by_field(
 
 
 def _tasks(
-  manifest: manifest_lib.Manifest,
+  manifest: manifest_lib.Manifest, log_schema: log_columns.LogSchema
 ) -> Sequence[tuple[source.SourceTask, str]]:
   """Tasks of every kind and the raw columns of their labels."""
-  log_schema = log_columns.make_log_schema(manifest)
   binary = dict(
     zip((t.name for t in log_schema.tasks), log_schema.labels, strict=True)
   )
