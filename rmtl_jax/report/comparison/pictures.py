@@ -5,7 +5,6 @@ Functions that draw return a figure, or None where the results lack its data.
 
 from __future__ import annotations
 
-import itertools
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -141,7 +140,9 @@ def q_values(results: Results) -> Figure | None:
       label: [r['curves']['q_histogram'][task] for r in records]
       for label, records in labels.items()
     }
-    edges = _common_edges(list(itertools.chain(*pooled.values())))
+    ends = np.array([_quantiles(h) for of in pooled.values() for h in of])
+    # Cells that cover the central rows of every histogram.
+    edges = np.linspace(ends[:, 0].min(), ends[:, 1].max(), _CELLS + 1)
     for i, histograms in enumerate(pooled.values()):
       heights = _pooled(histograms, edges)
       axes.stairs(
@@ -170,12 +171,6 @@ def _quantiles(histogram: Record) -> np.ndarray:
   counts = np.asarray(histogram['counts'], np.float64)
   shares = np.append(0.0, np.cumsum(counts)) / counts.sum()
   return np.interp(_CENTRAL, shares, histogram['edges'])
-
-
-def _common_edges(histograms: Sequence[Record]) -> np.ndarray:
-  """Edges of cells that cover the central rows of every histogram."""
-  ends = np.array([_quantiles(histogram) for histogram in histograms])
-  return np.linspace(ends[:, 0].min(), ends[:, 1].max(), _CELLS + 1)
 
 
 def _pooled(histograms: Sequence[Record], edges: np.ndarray) -> np.ndarray:

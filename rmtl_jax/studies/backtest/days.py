@@ -207,7 +207,10 @@ def prepared(
       continue
     # Where the process was killed before it wrote the seconds, data are there.
     settings = dataclasses.replace(settings, overwrite=there)
-    known = {'seconds': {name: _timed(settings, progress)} | known['seconds']}
+    begin = time.perf_counter()
+    prepare_lib.prepare(settings, progress)
+    seconds = time.perf_counter() - begin
+    known = {'seconds': {name: seconds} | known['seconds']}
     integrity.write_sealed(note, known)
   if 'rows' in known:
     return Data(path, at_once, known)
@@ -242,12 +245,6 @@ def _at_once(
     split_by='auto',
     split_dates=(iso(day.since - step), iso(day.since)),
   )
-
-
-def _timed(config: prepare_config.PrepareConfig, progress: Progress) -> float:
-  begin = time.perf_counter()
-  prepare_lib.prepare(config, progress)
-  return time.perf_counter() - begin
 
 
 def _drift(path: pathlib.Path) -> dict[str, Any]:

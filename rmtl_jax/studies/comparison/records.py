@@ -50,26 +50,21 @@ def of_actor(
   """
   begin = time.perf_counter()
   history = [entry for entry in context.history if entry['stage'] == name]
-  tasks = context.tasks
+  tasks, best_epoch = context.tasks, arm.stopping.best_epoch
+  kept = [entry for entry in history if entry['epoch'] == best_epoch]
+  lambdas = [entry['lambda'] for entry in kept if 'lambda' in entry]
   return {
-    'best_epoch': arm.stopping.best_epoch,
+    'best_epoch': best_epoch,
     **_curves(context.config, history, tasks, before),
     'kept': _validated(context, arm.best_params),
     'weights': _weights(history, tasks),
-    **_learnt_lambda(history, arm.stopping.best_epoch),
+    # If it was learnt.
+    **({'lambda': lambdas[0]} if lambdas else {}),
     **_evaluate(context, arm.best_params, test),
     'seconds': sum(entry['seconds'] for entry in history)
     + time.perf_counter()
     - begin,
   }
-
-
-def _learnt_lambda(history: Sequence[Record], best_epoch: int) -> Record:
-  """Lambda at the best epoch, if it was learnt."""
-  kept = [
-    e['lambda'] for e in history if e['epoch'] == best_epoch and 'lambda' in e
-  ]
-  return {'lambda': kept[0]} if kept else {}
 
 
 def of_ensemble(
@@ -125,9 +120,25 @@ def _evaluate(
   context: context_lib.Context, params: Any, test: splits_lib.Split | None
 ) -> Record:
   """Evaluates on the test rows, or in a search on both validation halves."""
-  if test is not None:
-    return _test_metrics(context, params, test)
-  return {'validation_halves': _halves(context, params)}
+  if test is None:
+    return {'validation_halves': _halves(context, params)}
+  predictions = context.probabilities(params, test)
+  config = context.config.evaluation
+  rows = labelled.Labelled.of(test.host, context.tasks)
+  replicates = bootstrap.of_kinds(
+    [predictions], rows, config.bootstrap, _BOOTSTRAP_SEED
+  )
+  # Intervals are of differences, from the replicates.
+  plain = dataclasses.replace(config, bootstrap=0)
+  seed = context.config.seed
+  return {
+    'metrics': evaluator.evaluate(predictions, rows, plain, seed),
+    # A draw of one class has no AUC: None, because JSON has no NaN.
+    'replicates': {
+      name: [[json_files.number(v) for v in draw] for draw in values[:, 0]]
+      for name, values in replicates.items()
+    },
+  }
 
 
 def of_critics(stage: critic_stage.CriticStage) -> Record:
@@ -137,50 +148,16 @@ def of_critics(stage: critic_stage.CriticStage) -> Record:
     `statistics` and `curves` as in a run's record, `validation_<stopping>`
     (the error that decides, by pass), `converged`, `seconds`.
   """
-  context, errors = stage.context, stage.errors
-  config, host = context.config, context.validation.host
-  policy = stage.validation_policy
+  context, errors, policy = stage.context, stage.errors, stage.validation_policy
+  config, host, tasks = context.config, context.validation.host, context.tasks
   q_values = context.values(stage.params, context.validation, policy)
+  weights = weights_lib.critic_weights(q_values, config.weighting.lambda_)
   return {
-    'statistics': summary.critic(
-      q_values, policy, host, context.tasks, config.critic
-    ),
-    'curves': summary.curves(
-      q_values,
-      host,
-      context.tasks,
-      np.asarray(
-        weights_lib.critic_weights(q_values, config.weighting.lambda_)
-      ),
-    ),
+    'statistics': summary.critic(q_values, policy, host, tasks, config.critic),
+    'curves': summary.curves(q_values, host, tasks, np.asarray(weights)),
     f'validation_{config.critic.stopping}': errors,
     'converged': critic_stage.converged(errors, config.critic),
     'seconds': sum(entry['seconds'] for entry in context.history),
-  }
-
-
-def _test_metrics(
-  context: context_lib.Context, params: Any, test: splits_lib.Split
-) -> Record:
-  predictions = context.probabilities(params, test)
-  config = context.config.evaluation
-  rows = labelled.Labelled.of(test.host, context.tasks)
-  replicates = bootstrap.of_kinds(
-    [predictions], rows, config.bootstrap, _BOOTSTRAP_SEED
-  )
-  return {
-    'metrics': evaluator.evaluate(
-      predictions,
-      rows,
-      # Intervals are of differences, from the replicates.
-      dataclasses.replace(config, bootstrap=0),
-      context.config.seed,
-    ),
-    # A draw of one class has no AUC: None, because JSON has no NaN.
-    'replicates': {
-      name: [[json_files.number(v) for v in draw] for draw in values[:, 0]]
-      for name, values in replicates.items()
-    },
   }
 
 
