@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
-from rmtl_jax.serving import log, log_columns, past, rows
+from rmtl_jax.serving import log, past, rows
 from rmtl_jax.serving import vocabulary as vocabulary_lib
 
 _KEYS = 'keys'
@@ -57,7 +57,6 @@ class KeptHistory:
     self._connection, _ = stack.enter_context(past.scratch_database())
     self.close = weakref.finalize(self, stack.close)
     self._past = past.Past(self._connection, manifest, needs)
-    self._item = log.item_column(log_columns.make_log_schema(manifest))
     self._connection.execute(
       f'CREATE TABLE {_KEYS} (row_id BIGINT, session VARCHAR, "user" VARCHAR,'
       ' item VARCHAR)'
@@ -89,11 +88,7 @@ class KeptHistory:
 
   def _add_keys(self, first: int) -> frozenset[str]:
     """Writes the keys of rows from `first` on; which keys are numbers still."""
-    item = sql.quote(self._item)
-    found = self._connection.sql(
-      f'SELECT row_id, session, "user", {item} AS item FROM {log.TABLE}'
-      f' WHERE row_id >= {first} ORDER BY row_id'
-    ).to_arrow_table()
+    found = self._past.keys(first)
     numbers = set(self._seen.numbers)
     columns = {'row_id': found['row_id']}
     for name in ('session', 'user'):

@@ -146,10 +146,11 @@ class Past:
     """Numbers the next rows as if so many rows of a history were there."""
     self._rows = self._earlier = rows
 
-  def keys(self) -> pa.Table:
-    """`session`, `user` and `item` of the rows that are there."""
+  def keys(self, first: int = 0) -> pa.Table:
+    """`row_id`, `session`, `user` and `item` of the rows from `first` on."""
     return self.connection.sql(
-      f'SELECT session, "user", {self._item} AS item FROM {log.TABLE}'
+      f'SELECT row_id, session, "user", {self._item} AS item FROM {log.TABLE}'
+      f' WHERE row_id >= {first} ORDER BY row_id'
     ).to_arrow_table()
 
   def add_kept(self, kept: pa.Table, numbers: Collection[str]) -> None:
