@@ -385,14 +385,12 @@ class Ranker:
     config = (
       start.run.config if start else presets.start(manifest, self.preset or '')
     )
-    changes: dict[str, Any] = {}
-    for name, value in (
-      ('backbone', self.backbone),
-      ('weighting.name', self.weighting),
-      ('seed', self.seed),
-    ):
-      if value is not None:
-        changes[name] = value
+    own = {
+      'backbone': self.backbone,
+      'weighting.name': self.weighting,
+      'seed': self.seed,
+    }
+    changes = {name: value for name, value in own.items() if value is not None}
     changes |= _mapping('settings', self.settings)
     if not start:
       config = variants.of_preset(config, changes)

@@ -144,15 +144,9 @@ def cosines(
     for a, b in pairs[: min(len(_DASHES), len(pictures.COLOURS))]
   }
   lines = _lines([e for e in entries if e['stage'] == 'pretrain'], labels)
-  if not lines:
-    return None
-  figure, axes = panels.figure()
-  axes.axhline(0.0, color='#767676', linestyle=':')
-  _plot(axes, lines, labels)
-  panels.finish(axes, 'epoch of stage 1', "cosine of the tasks' gradients")
+  words = 'epoch of stage 1', "cosine of the tasks' gradients"
   title = "The cosine of the tasks' gradients in stage 1"
-  spoken = _spoken(lines, labels, '.2f')
-  return vector.picture('cosines', figure, title, spoken)
+  return _by_epoch('cosines', title, lines, labels, words, '.2f', zero=True)
 
 
 def td_error(record: Record) -> content.Picture | None:
@@ -164,14 +158,9 @@ def td_error(record: Record) -> content.Picture | None:
     if stages_lib.trains_critics(entry['stage'])
   ]
   lines = _lines(of_critics, kinds)
-  if not lines:
-    return None
-  figure, axes = panels.figure()
-  _plot(axes, lines, kinds)
-  panels.finish(axes, 'pass of stage 2', 'mean squared TD error')
+  words = 'pass of stage 2', 'mean squared TD error'
   title = "The critics' TD error in stage 2"
-  spoken = _spoken(lines, kinds, '.4g')
-  return vector.picture('td_error', figure, title, spoken)
+  return _by_epoch('td_error', title, lines, kinds, words, '.4g')
 
 
 def _lines(
@@ -187,19 +176,30 @@ def _lines(
   return lines
 
 
-def _spoken(
+def _by_epoch(
+  name: str,
+  title: str,
   lines: Mapping[tuple[str, Any], Sequence[tuple[int, float]]],
   labels: Mapping[str, str],
+  words: tuple[str, str],
   form: str,
-) -> str:
-  """From where to where each line goes."""
+  zero: bool = False,
+) -> content.Picture | None:
+  """Draws such lines and says from where to where each of them goes."""
+  if not lines:
+    return None
+  figure, axes = panels.figure()
+  if zero:
+    axes.axhline(0.0, color='#767676', linestyle=':')
+  _plot(axes, lines, labels)
+  panels.finish(axes, *words)
   spoken = [
     labels[key]
     + ('' if member is None else f', member {member + 1}')
     + f': from {points[0][1]:{form}} to {points[-1][1]:{form}}'
     for (key, member), points in lines.items()
   ]
-  return '; '.join(spoken) + '.'
+  return vector.picture(name, figure, title, '; '.join(spoken) + '.')
 
 
 def calibration(record: Record, task: str) -> content.Picture | None:
