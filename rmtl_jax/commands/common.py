@@ -326,6 +326,18 @@ def start_jax(values: flags.FlagValues) -> None:
   set_up_jax('compilation_cache' in values and values.compilation_cache)
 
 
+def start_on(values: flags.FlagValues, *inputs: str) -> pathlib.Path:
+  """Checks --workdir and flags of inputs, and starts JAX; returns WORKDIR.
+
+  Raises:
+    types.InputError: WORKDIR is not given, or it or an input is missing.
+  """
+  path = workdir(values)
+  check_there(values, 'workdir', *inputs)
+  start_jax(values)
+  return path
+
+
 def set_up_jax(caches: bool) -> None:
   """Sets JAX up: strict mode, quiet logs, small memory, cached programs."""
   absl_logging.set_verbosity(absl_logging.WARNING)

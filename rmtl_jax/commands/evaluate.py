@@ -36,9 +36,7 @@ def define(flag: common.Definer) -> None:
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
-  path = common.workdir(values)
-  common.check_there(values, 'workdir', 'data_dir')
-  common.start_jax(values)
+  path = common.start_on(values, 'data_dir')
   layout = distributed.layout(values)
   from rmtl_jax.report import tables
   from rmtl_jax.results import evaluate

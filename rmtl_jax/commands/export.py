@@ -30,12 +30,11 @@ def define(flag: common.Definer) -> None:
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   common.require(values, 'workdir', 'output')
-  common.check_there(values, 'workdir')
-  common.start_jax(values)
+  path = common.start_on(values)
   from rmtl_jax.serving import predictor
   from rmtl_jax.serving.export import writer as export_writer
 
-  path, output = common.workdir(values), pathlib.Path(values.output)
+  output = pathlib.Path(values.output)
   scorer = predictor.load(path, values.stage or '', values.calibrated)
   for_tensorflow = values.format == 'saved_model'
   with common.cleaning_up():

@@ -45,9 +45,7 @@ def define(flag: common.Definer) -> None:
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
-  path = common.workdir(values)
-  common.check_there(values, 'workdir', 'data_dir')
-  common.start_jax(values)
+  path = common.start_on(values, 'data_dir')
   from rmtl_jax.library import importance as library
   from rmtl_jax.report import importance, tables
   from rmtl_jax.runtime import progress

@@ -39,9 +39,7 @@ def define(flag: common.Definer) -> None:
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code, 1 where there is an alarm."""
   common.require(values, 'log')
-  path = common.workdir(values)
-  common.check_there(values, 'workdir', 'log')
-  common.start_jax(values)
+  path = common.start_on(values, 'log')
   from rmtl_jax.report import monitor as report
   from rmtl_jax.report import tables
   from rmtl_jax.report.page import files

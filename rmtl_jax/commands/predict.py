@@ -44,14 +44,12 @@ def define(flag: common.Definer) -> None:
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   common.require(values, 'workdir', 'input', 'output')
-  common.check_there(values, 'workdir', 'input', 'history')
-  common.start_jax(values)
+  path = common.start_on(values, 'input', 'history')
   import rmtl_jax
   from rmtl_jax.serving import predict
 
   output = values.output
   predict.check_names(values.input, output)
-  path = common.workdir(values)
   # Without warm-up: a file is one request, mostly of more rows.
   model = rmtl_jax.load(path, values.stage or '', values.calibrated, warm_up=0)
   scorer = model.model_ if isinstance(model, rmtl_jax.Ranker) else model
