@@ -92,8 +92,7 @@ def _of_json(body: bytes, most: int) -> pa.Table:
     if not isinstance(row, dict):
       raise Refused(f'{WHERE}: row {number}: expected an object')
     names |= dict.fromkeys(row)
-    if _is_wide(len(names), len(rows)):
-      raise Refused(f'{WHERE}: row {number}: too many columns', 413)
+    _check_width(len(names), len(rows), f'{WHERE}: row {number}')
   if rows and not names:
     raise types.InputError(f'{WHERE}: row 1: has no columns')
   columns = {
@@ -102,8 +101,9 @@ def _of_json(body: bytes, most: int) -> pa.Table:
   return pa.table(columns)
 
 
-def _is_wide(columns: int, rows: int) -> bool:
-  return columns > _MOST_COLUMNS or columns * rows > _MOST_CELLS
+def _check_width(columns: int, rows: int, where: str = WHERE) -> None:
+  if columns > _MOST_COLUMNS or columns * rows > _MOST_CELLS:
+    raise Refused(f'{where}: too many columns', 413)
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -188,8 +188,7 @@ def _of_arrow(body: bytes, most: int) -> pa.Table:
       for batch in stream:
         count += batch.num_rows
         _check_count(count, most)
-        if _is_wide(len(schema), count):
-          raise Refused(f'{WHERE}: too many columns', 413)
+        _check_width(len(schema), count)
         # Offsets are taken as they are given until this has looked at them.
         batch.validate(full=True)
         shared += sum(map(_shared_bytes, batch.columns))
@@ -213,8 +212,7 @@ class _Damaged(Exception):
 
 def _check_schema(schema: pa.Schema) -> pa.Schema:
   """The schema of the same rows, with values where they refer to them."""
-  if _is_wide(len(schema), 1):
-    raise Refused(f'{WHERE}: too many columns', 413)
+  _check_width(len(schema), 1)
   fields = []
   for field in schema:
     kind = field.type

@@ -74,12 +74,10 @@ class Encoder:
     self.manifest = manifest
     self.read = tuple(f for f in manifest.fields if f.name not in ignored)
     self.fields = tuple(raw_fields.source_field(f, manifest) for f in self.read)
+    crossed = {f.name: raw_fields.crossed(f, manifest) for f in self.read}
     self._crossed = {
-      f.name: tuple(
-        raw_fields.source_field(one, manifest)
-        for one in raw_fields.crossed(f, manifest)
-      )
-      for f in self.read
+      name: tuple(raw_fields.source_field(one, manifest) for one in of)
+      for name, of in crossed.items()
     }
     self.columns = tuple(
       dict.fromkeys(
@@ -102,8 +100,8 @@ class Encoder:
     self._parts = {
       part.name: self._vocabularies.get(part.name)
       or _read_vocabulary(run_dir, part)
-      for f in self.read
-      for part in raw_fields.crossed(f, manifest)
+      for of in crossed.values()
+      for part in of
     }
     reading.check_recorded(run_dir, manifest, 'vocabulary/')
     tasted = asof_tastes.recorded(manifest.fields)
