@@ -7,6 +7,7 @@ from rmtl_jax.preparation.guess import (
   label_names,
   number_names,
   time_names,
+  words,
 )
 
 
@@ -35,3 +36,41 @@ from rmtl_jax.preparation.guess import (
 def test_words_say_it_of_some_names_alone(says, names, others):
   assert all(map(says, names.split()))
   assert not any(map(says, others.split()))
+
+
+@pytest.mark.parametrize(
+  'names',
+  [
+    '用户id, 商品, 会话编号, 下单时间, 是否点击, 购买, 评分',
+    'ユーザーＩＤ, 製品, セッション, 日時, クリック, 購入, 評価',
+    '사용자, 상품번호, 세션, 날짜, 클릭여부, 구매, 평점',
+    'ID клиента, товар, сессия, дата, клик, покупка, оценка',
+    'Benutzer, Artikel, Sitzungs-ID, Zeit, geklickt, Kauf, Bewertung',
+    'utilisateur, produit, session, horodatage, cliqué, achat, stars',
+    'usuario, producto, sesión, fecha, clic, compra, valoración',
+    'usuário, produto, id_sessão, fecha, clicou, comprou, avaliação',
+  ],
+)
+def test_names_may_be_of_other_languages(names):
+  user, item, session, time, click, buy, rating = names.split(', ')
+  keys = {'user': user, 'item': item, 'session': session}
+  for role, name in keys.items():
+    assert key_names.rank(name, role) is not None
+  assert time_names.is_time(time) and label_names.is_outcome(rating)
+  assert label_names.is_label(click) and label_names.is_label(buy)
+
+
+@pytest.mark.parametrize(
+  'name, parts',
+  [
+    ('点击率', 'click rate'),
+    ('用户注册时间', 'user register time'),
+    ('구매수', 'buy count'),
+    ('дата рождения', 'date birth'),
+    ('größe_cm', 'gro ß e cm'),
+    ('会员等级', 'user 等级'),
+    ('achats', 'achats'),
+  ],
+)
+def test_words_of_other_languages_are_put_in_english(name, parts):
+  assert words.of(name) == parts.split()
