@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import textwrap
+import unicodedata
 
 COLUMNS = 80
+# Stands before a letter that takes two cells, as Chinese ones do.
+_FIRST_CELL = '\0'
 
 
 def lines(text: str, first: str = '', rest: str = '  ') -> list[str]:
@@ -14,16 +17,38 @@ def lines(text: str, first: str = '', rest: str = '  ') -> list[str]:
     first: stands before the first line.
     rest: stands before the others.
   """
-  return textwrap.wrap(
-    text,
+  wrapped = textwrap.wrap(
+    in_cells(text),
     COLUMNS,
     initial_indent=first,
     subsequent_indent=rest,
     break_long_words=False,
     break_on_hyphens=False,
   )
+  return [of_cells(line) for line in wrapped]
 
 
 def filled(text: str, first: str = '', rest: str = '  ') -> str:
   """The text of `lines`."""
   return '\n'.join(lines(text, first, rest))
+
+
+def in_cells(text: str) -> str:
+  """A text with a character for each cell that it takes.
+
+  >>> len(in_cells('click 点击'))
+  10
+  """
+  if text.isascii():
+    return text
+  return ''.join(
+    _FIRST_CELL + letter
+    if unicodedata.east_asian_width(letter) in ('W', 'F')
+    else letter
+    for letter in text
+  )
+
+
+def of_cells(cells: str) -> str:
+  """The text of `in_cells`."""
+  return cells.replace(_FIRST_CELL, '')

@@ -143,9 +143,8 @@ class Progress:
     if self._compiles:
       ends = ('  (compiled)', '')
     # Of a line that is full the speed tells least.
-    self.say(
-      next((line + e for e in ends if len(line + e) <= terminal.COLUMNS), line)
-    )
+    room = terminal.COLUMNS - len(terminal.in_cells(line))
+    self.say(line + next((end for end in ends if len(end) <= room), ''))
 
   def say(self, text: str) -> None:
     """Writes a permanent line, filled; several lines as they are."""
@@ -161,9 +160,10 @@ class Progress:
     back from a wrapped line, and padded over a longer text before.
     """
     if self._live:
-      text = text[: self._columns() - 1]
-      self._write('\r' + text.ljust(self._width) + '\r')
-      self._width = len(text)
+      cells = terminal.in_cells(text)[: self._columns() - 1]
+      padded = terminal.of_cells(cells.ljust(self._width))
+      self._write(f'\r{padded}\r')
+      self._width = len(cells)
 
   def _write(self, text: str) -> None:
     # Training continues if the reader of its output has gone.

@@ -177,3 +177,13 @@ def test_a_sentence_is_filled_and_tables_are_not():
   assert f'  {path}:' in said and len(said) > 2
   assert all(len(line) <= 80 for line in said if path not in line)
   assert f'{first}\n{second}' == table
+
+
+def test_wide_letters_of_a_live_line_are_cut_and_cleared(monkeypatch):
+  stream = _Terminal()
+  live = progress.Progress(stream)
+  monkeypatch.setattr(live, '_columns', lambda: 11)
+  live.step('点击点击点击', 0.5)  # 12 cells
+  assert stream.getvalue() == '\r点击点击点\r'
+  live.clear()
+  assert stream.getvalue().endswith('\r' + ' ' * 10 + '\r')
