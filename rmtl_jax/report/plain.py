@@ -9,12 +9,22 @@ import html
 import re
 
 import matplotlib
+from matplotlib import font_manager
 
 from rmtl_jax import types
 
 _MARKS = str.maketrans({mark: f'\\{mark}' for mark in '\\`[]|*'})
 # An underscore can begin emphasis where no letter or digit stands before it.
 _OPENS = re.compile(r'(?<![^\W_])_')
+# Fonts of Chinese, Japanese and Korean letters, which Matplotlib's own lacks.
+_WIDE_FONTS = (
+  *('Noto Sans CJK SC', 'Noto Sans CJK JP', 'Noto Sans CJK KR'),
+  *('Noto Sans SC', 'Noto Sans JP', 'Noto Sans KR', 'Source Han Sans SC'),
+  *('WenQuanYi Micro Hei', 'WenQuanYi Zen Hei', 'Droid Sans Fallback'),
+  *('IPAexGothic', 'IPAGothic', 'TakaoPGothic', 'VL Gothic', 'NanumGothic'),
+  *('PingFang SC', 'Hiragino Sans', 'Apple SD Gothic Neo', 'Arial Unicode MS'),
+  *('Microsoft YaHei', 'SimHei', 'Yu Gothic', 'Meiryo', 'Malgun Gothic'),
+)
 
 
 def markdown(text: object) -> str:
@@ -48,5 +58,12 @@ def legend(text: str) -> str:
 
 
 def figures():
-  """Turns Matplotlib's math mode off; a context manager and decorator."""
-  return matplotlib.rc_context({'text.parse_math': False})
+  """Style of pictures with names from data; a context manager and decorator.
+
+  Matplotlib's math mode is off, and fonts of other scripts that it knows stand
+  in where its own has no letter.
+  """
+  known = set(font_manager.get_font_names())
+  wide = [font for font in _WIDE_FONTS if font in known]
+  fonts = [*matplotlib.rcParams['font.family'], *wide]
+  return matplotlib.rc_context({'text.parse_math': False, 'font.family': fonts})
