@@ -162,10 +162,14 @@ def check_paths(values: flags.FlagValues, path: pathlib.Path) -> None:
   """Refuses paths of a new run before JAX and other slow imports start.
 
   Raises:
-    types.InputError: --data_dir is no prepared data, or RUN can't be written
-      or holds something else.
+    types.InputError: --data_dir is no prepared data or stands beside rows to
+      simulate, or RUN can't be written or holds something else.
   """
   if values.data_dir:
+    if values['simulated_rows'].present:
+      raise types.InputError(
+        '--simulated_rows: nothing is simulated beside --data_dir; leave it out'
+      )
     manifest_file.read(values.data_dir)
   elif not any(
     (path / name).exists() for name in ('config.json', 'data/manifest.json')

@@ -77,3 +77,11 @@ def test_simulated_data_have_the_as_of_features_of_their_run(tmp_path, preset):
   )
   groups = manifest_file.read(made).options.get('as_of')
   assert (groups is None) is (preset != 'another')
+
+
+def test_rows_to_simulate_beside_data_are_refused(tmp_path):
+  values = flags.FlagValues()
+  common.define_data(common.Definer(values))
+  values(['rmtl', f'--data_dir={tmp_path}', '--simulated_rows=300'])
+  with pytest.raises(types.InputError, match=r'^--simulated_rows: nothing is'):
+    common.check_paths(values, tmp_path / 'run')

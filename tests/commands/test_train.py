@@ -33,7 +33,8 @@ def test_the_papers_model_is_trained_beside_a_first_run(
   monkeypatch.chdir(tmp_path)
   monkeypatch.setattr(run, 'train', train)
   tiny.write_prepared(tmp_path / 'own')
-  argv = ('--workdir=run', '--simulated_rows=300', *argv)
+  rows = () if '--data_dir=own' in argv else ('--simulated_rows=300',)
+  argv = ('--workdir=run', *rows, *argv)
   assert cli.main(['rmtl', 'train', *argv]) == 0
   assert asked == [beside]
   # The same command, which goes on with what is there.

@@ -66,7 +66,7 @@ _FLAGS = [(c, name) for c in sorted(cli.COMMANDS) for name in _names(c)]
 def _base(command: str, directory: pathlib.Path) -> list[str]:
   """A command line that works, to which further flags are added."""
   data = f'--data_dir={directory}/data'
-  new = [data, f'--workdir={directory}/new', '--simulated_rows=100']
+  new = [data, f'--workdir={directory}/new']
   return {
     'init': [
       f'--raw_dir={directory}/raw/log.csv',
