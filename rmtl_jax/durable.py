@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 # Errors of a write that has no room left.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Those of a disk, which are not the fault of what is read or named.
+OF_DISK = (*FULL, errno.EIO)
 # Errors of file systems that can't sync such an object, and needn't.
 _UNKNOWN = (errno.EINVAL, errno.ENOTSUP, errno.EROFS)
 
@@ -118,6 +120,14 @@ def _is_at(held: int, path: pathlib.Path) -> bool:
     return os.path.samestat(os.fstat(held), os.stat(path))
   except FileNotFoundError:
     return False
+
+
+def tells_of_disk(error: Exception) -> bool:
+  """Whether an exception without a number says that a disk is full or broken.
+
+  Such are those of DuckDB and of Arrow.
+  """
+  return any(os.strerror(number) in str(error) for number in OF_DISK)
 
 
 @contextlib.contextmanager

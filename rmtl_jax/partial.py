@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import pathlib
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from rmtl_jax import durable, types
 
 _MAKING, _OLD = '.partial-', '.old-'
+_TOKEN = re.compile(rf'(?<=/)\.([^/]+){re.escape(_MAKING)}[0-9a-f]{{8}}')
 # Lists bind mounts too, which os.path.ismount can't see.
 _MOUNTS = pathlib.Path('/proc/self/mountinfo')
 
@@ -71,6 +73,7 @@ def staging_directory(
   Raises:
     types.InputError: it can't be written, or is a mount point, which no rename
       can replace.
+    OSError: the disk is full or broken.
   """
   if is_mount(target):
     raise types.InputError(
@@ -86,9 +89,10 @@ def staging_directory(
       path = stack.enter_context(make_directory(target, mode))
     except OSError as error:
       _remove_parents(made)
-      raise types.InputError(
-        f'{name}: cannot be written: {error.strerror}'
-      ) from None
+      what = f'cannot be written: {error.strerror}'
+      if error.errno in durable.OF_DISK:
+        raise OSError(error.errno, what, name) from None
+      raise types.InputError(f'{name}: {what}') from None
     try:
       yield path
     except BaseException:
@@ -96,6 +100,15 @@ def staging_directory(
       _remove_parents(made)
       raise
     shutil.rmtree(path, ignore_errors=True)
+
+
+def with_targets(text: str) -> str:
+  """A text with the targets in place of the directories that become these.
+
+  >>> with_targets('/data/.mine.partial-0a1b2c3d/train: no room')
+  '/data/mine/train: no room'
+  """
+  return _TOKEN.sub(r'\1', text)
 
 
 def is_mount(path: pathlib.Path) -> bool:

@@ -1,5 +1,6 @@
 """Directories in the making: whose they are, and when they are swept."""
 
+import errno
 import os
 import pathlib
 import signal
@@ -121,6 +122,19 @@ def test_parents_that_were_made_are_removed_again(tmp_path):
     ):
       raise AssertionError
   assert names(tmp_path) == ['file']
+
+
+@pytest.mark.parametrize('number', [errno.ENOSPC, errno.EIO])
+def test_a_broken_disk_is_no_bad_input(tmp_path, monkeypatch, number):
+  def fail(*_):
+    raise OSError(number, os.strerror(number))
+
+  monkeypatch.setattr(partial, 'make_directory', fail)
+  with (
+    pytest.raises(OSError, match=f'written: {os.strerror(number)}'),
+    writer.new_directory(tmp_path / 'out', False),
+  ):
+    raise AssertionError
 
 
 KILLED = """

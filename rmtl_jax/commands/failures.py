@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from absl import flags
 
-from rmtl_jax import durable, extras, types
+from rmtl_jax import durable, extras, partial, types
 
 DEBUG = 'RMTL_DEBUG'
 _FAILED, _BAD = 1, 2
@@ -32,8 +32,7 @@ _BAD_PLACES = (
   errno.EPERM,
   errno.EROFS,
 )
-# Texts of system errors in DuckDB and XLA, whose exceptions have no number.
-_FULL = tuple(map(os.strerror, durable.FULL))
+# What XLA says, whose exceptions have no number.
 _EXHAUSTED = 'RESOURCE_EXHAUSTED'
 _PACKAGE = pathlib.Path(__file__).parents[1]
 
@@ -53,7 +52,12 @@ class Failure(NamedTuple):
 
 
 def of(error: Exception, command: str) -> Failure:
-  """Describes an exception."""
+  """Describes an exception, by the paths that were asked for."""
+  failure = _of(error, command)
+  return failure._replace(line=partial.with_targets(failure.line))
+
+
+def _of(error: Exception, command: str) -> Failure:
   if isinstance(error, types.InputError | flags.Error):
     return Failure(str(error), _BAD)
   if isinstance(error, ModuleNotFoundError):
@@ -75,8 +79,7 @@ def of(error: Exception, command: str) -> Failure:
     return Failure(line, _BAD if error.errno in _BAD_PLACES else _FAILED)
   if isinstance(error, UnicodeError) or _is_of(error, 'duckdb', 'pyarrow'):
     line = _without_json(types.first_line(error))
-    full = any(text in line for text in _FULL)
-    return Failure(line, _FAILED if full else _BAD)
+    return Failure(line, _FAILED if durable.tells_of_disk(error) else _BAD)
   where = _where(error)
   return Failure(
     f'unexpected {type(error).__name__}: {types.first_line(error)}{where};'

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from rmtl_jax import types
+from rmtl_jax import durable, types
 
 # What a `connection` is, everywhere.
 Connection = duckdb.DuckDBPyConnection
@@ -364,6 +364,8 @@ def name_errors(path: str | pathlib.Path, what: str) -> Iterator[None]:
   except duckdb.InterruptException:
     raise KeyboardInterrupt from None
   except duckdb.Error as error:
+    if durable.tells_of_disk(error):
+      raise  # perhaps of what is written meanwhile
     first = types.first_line(error)
     raise types.InputError(f'{path}: {what}: {first}') from None
 

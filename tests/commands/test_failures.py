@@ -54,6 +54,16 @@ HAPPENS = {
     1,
     'rmtl: Could not write file "/data/x": No space left on device\n',
   ),
+  'a disk is broken under DuckDB': (
+    lambda: _raise(
+      duckdb.IOException(
+        'IO Error: Could not write file "/data/.x.partial-0a1b2c3d/test":'
+        ' Input/output error'
+      )
+    ),
+    1,
+    '"/data/x/test": Input/output error',
+  ),
   'DuckDB may write no more': (
     lambda: _raise(duckdb.IOException('IO Error: /data/x: File too large')),
     1,

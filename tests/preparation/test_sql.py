@@ -241,3 +241,14 @@ def test_any_row():
 def test_what_can_end_work_is_told_in_our_words(raised, told, match):
   with pytest.raises(told, match=match), sql.translate_errors():
     raise raised
+
+
+def test_a_broken_disk_is_no_fault_of_the_file_that_is_read():
+  broken = duckdb.IOException('Could not write file "out": Input/output error')
+  with pytest.raises(duckdb.IOException), sql.name_errors('log', 'not numbers'):
+    raise broken
+  with (
+    pytest.raises(types.InputError, match=r'^log: not numbers: no int'),
+    sql.name_errors('log', 'not numbers'),
+  ):
+    raise duckdb.ConversionException('no int')
