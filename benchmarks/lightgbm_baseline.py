@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 from benchmarks import machine
 from rmtl_jax import config as config_lib
@@ -406,6 +406,9 @@ def main(argv: list[str]) -> None:
   del argv
   most, refit = flags.FLAGS.max_categories, flags.FLAGS.refit
   figures = []
+  logging.set_verbosity(
+    logging.WARNING
+  )  # JAX tells which devices are not there
   try:
     lightgbm = extras.require('lightgbm', 'the baseline')
     for data_dir in flags.FLAGS.data_dir:
