@@ -128,8 +128,12 @@ def guess(
   }
   taken = {*found}
   happened = events.find(sample, facts)
+  given = {one.name: one for one in facts if one.name in labels}
+  timed = label_times.alone(facts, time, labels) if labels else []
+  given |= {one.name: one for one in timed}
+  two_valued.check_times(given)
   tasks, no_tasks = labels_lib.find(
-    facts,
+    [given.get(one.name, one) for one in facts],
     roles,
     found,
     labels,
@@ -139,7 +143,10 @@ def guess(
     timed := label_times.alone(facts, time)
   ):
     tasks, _ = labels_lib.find(timed, roles, ())
-    tasks = [task._replace(told_by=task.facts) for task in tasks]
+  tasks = [
+    task._replace(told_by=task.facts) if task.facts.timed else task
+    for task in tasks
+  ]
   found |= {name: ('left out', why) for name, why in no_tasks.items()}
   found |= {task.column: ('label', task.why) for task in tasks}
   taken_by = {n for n, (role, _) in found.items() if role != 'left out'}

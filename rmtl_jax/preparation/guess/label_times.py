@@ -71,18 +71,23 @@ def find(
 
 
 def alone(
-  facts: Sequence[facts_lib.Facts], time: time_forms.Time | None
+  facts: Sequence[facts_lib.Facts],
+  time: time_forms.Time | None,
+  given: Collection[str] = (),
 ) -> list[facts_lib.Facts]:
-  """Times that are labels themselves, of a log that has no others.
+  """Times that are labels themselves; not every row has one.
 
-  They are named like labels, and not every row has one.
+  Args:
+    given: columns that are labels, whatever their names; empty: those that are
+      named like labels, of a log that has no others.
   """
-  if time is None:
+  # Numbers since the log began may be lengths.
+  if time is None or (given and not time.is_date):
     return []
   at_row, times = _times(facts, time)
   found = []
   for at, one in times.items():
-    if label_names.is_label(one.name):
+    if one.name in given or (not given and label_names.is_label(one.name)):
       timed = dataclasses.replace(one, timed=True, filled=one.rows)
       is_one = f'{timed.number} = 1'
       late = _lateness(one, at, at_row, is_one)

@@ -46,12 +46,23 @@ def check_given(
       hint = f' (did you mean {" or ".join(near)}?)' if near else ''
       raise types.InputError(f'--label: no column {name!r:.80}{hint}')
     one = by_name[name]
-    several = one.kind == 'number' and one.distinct > 2
+    several = one.kind in ('number', 'time') and one.distinct > 2
     if not (fits(one) or several):
       raise types.InputError(
         f'--label: column {name!r:.80} holds {one.distinct:,} different'
         f' value{"" if one.distinct == 1 else "s"} of kind {one.kind}; expected'
-        ' two values, or numbers'
+        ' two values, numbers, or times of some rows'
+      )
+
+
+def check_times(given: Mapping[str, facts_lib.Facts]) -> None:
+  """Raises InputError if a time in --label does not tell that it happened."""
+  for name, one in given.items():
+    if one.kind == 'time' and not one.timed:
+      raise types.InputError(
+        f'--label: column {name!r:.80} holds times; as a label it means that it'
+        ' happened, and some rows have none, the others one in the form of the'
+        " rows' time and not before it"
       )
 
 

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from rmtl_jax import types
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.guess import guess
 from tests.preparation.guess import logs
@@ -25,7 +26,7 @@ def _times(nothing, form, delay=30, is_one=_IS_ONE):
   ]
 
 
-def _guess(tmp_path, form=_iso, **columns):
+def _guess(tmp_path, form=_iso, labels=(), **columns):
   log = logs.write(
     tmp_path / 'log.csv',
     {
@@ -36,7 +37,7 @@ def _guess(tmp_path, form=_iso, **columns):
       **columns,
     },
   )
-  return guess.guess(log)
+  return guess.guess(log, labels=labels)
 
 
 def _seconds(minutes):
@@ -145,3 +146,27 @@ def test_times_alone_are_labels(tmp_path, form, nothing):
   columns['clicked_at'][2] = form(5)  # before its row
   (task,) = _guess(tmp_path, form, **columns).schema['tasks']
   assert task['name'] == 'bought_at'
+
+
+@pytest.mark.parametrize(('form', 'nothing'), [(_iso, ''), (_seconds, 0)])
+def test_a_time_may_be_named_as_a_label(tmp_path, form, nothing):
+  columns = {'left_at': _times(nothing, form, 5)}
+  found = _guess(tmp_path, form, ('left_at', 'bought'), **columns)
+  null = {} if form is _iso else {'null': ['0']}
+  told = {'column': 'left_at', **null}
+  assert {t['name']: t.get('time_column') for t in found.schema['tasks']} == {
+    'left_at': told,
+    'bought': None,
+  }
+  assert not found.problem
+
+
+@pytest.mark.parametrize('left_at', ['before its row', 'of all rows'])
+def test_a_time_that_tells_no_label_is_refused_as_one(tmp_path, left_at):
+  times = _times('', _iso, 5)
+  if left_at == 'of all rows':
+    times = _times('', _iso, 5, [1] * N)
+  else:
+    times[6] = _iso(5)
+  with pytest.raises(types.InputError, match=r"^--label: column 'left_at' hol"):
+    _guess(tmp_path, labels=('left_at',), left_at=times)
