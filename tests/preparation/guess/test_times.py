@@ -727,7 +727,7 @@ def test_when_somebody_came_is_no_time_of_the_row(tmp_path, name):
   assert not found and 'not the time of a row' in others[name]
 
 
-@pytest.mark.parametrize('pattern', ['%Y-%m', '%Y%m', '%b-%y'])
+@pytest.mark.parametrize('pattern', ['%Y-%m', '%m/%Y', '%Y%m', '%b-%y'])
 def test_a_month_with_its_year_is_the_time(tmp_path, pattern):
   months = [datetime.date(2022 + i // 12, i % 12 + 1, 1) for i in range(20)]
   written = [month.strftime(pattern) for month in months] * 20
