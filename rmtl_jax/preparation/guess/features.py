@@ -106,7 +106,8 @@ def _useless(facts: facts_lib.Facts) -> str:
   if not facts.filled:
     return 'constant: empty'
   if facts.kind == 'other':
-    return 'of a type that no field can have (as a struct or a duration)'
+    why = 'of a type that no field can have (as a struct or a duration)'
+    return f'{why}: {folders.FORMS} makes columns of a struct'
   if facts.distinct == 1 and facts.filled == facts.rows:
     return 'constant'
   if facts.kind == 'time':

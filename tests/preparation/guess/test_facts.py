@@ -243,6 +243,15 @@ def test_lists_in_brackets_are_said(tmp_path):
   assert cut.kind == 'categorical'
 
 
+def test_structs_are_left_out_and_said_to_have_parts(tmp_path):
+  table = pa.table({'visitor': [{'id': f'v{i}'} for i in range(20)]})
+  pq.write_table(table, tmp_path / 'log.parquet')
+  sample = sample_lib.read(tmp_path / 'log.parquet', 1000)
+  feature = features.guess(sample, facts_lib.find(sample)[0])
+  assert feature.kind == ''
+  assert feature.why.endswith('#other-forms makes columns of a struct')
+
+
 @pytest.mark.parametrize('number', ['1e31', '-2e43'])
 def test_numbers_that_prepare_refuses_are_left_out(tmp_path, number):
   feature = _guess(tmp_path, [number, '5', '1.5'] * 100)
