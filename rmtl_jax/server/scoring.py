@@ -86,6 +86,12 @@ def _encode(
       raise types.InputError(
         'server: the model reads sessions; start it with --state'
       )
+    if needs.columns and not {*needs.columns} & {*rows.schema.names}:
+      raise types.InputError(
+        f'{bodies.WHERE}: the model has as-of features, which take the past:'
+        ' start the server with --state, or give all of them as columns'
+        f' ({", ".join(needs.columns)})'
+      )
     scorer.encoder.check(rows.schema, rows.path)
   else:
     given = next((n for n in needs.columns if n in rows.schema.names), None)

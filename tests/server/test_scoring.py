@@ -57,3 +57,15 @@ def test_a_state_that_is_not_there_is_asked_once(score):
   found, calls = score(fail)
   assert [error.status for error in found] == [503] * 8
   assert calls == [list(range(8))]
+
+
+def test_as_of_features_without_a_state_are_told():
+  needs = types_lib.SimpleNamespace(columns=('asof_gap',), sessions=False)
+  scorer = types_lib.SimpleNamespace(
+    needs=needs, with_slates=lambda table, path: table
+  )
+  model = types_lib.SimpleNamespace(scorer=scorer)
+  (found,) = scoring.score(model, None, [pa.table({'a': [1]})], notes.Notes())
+  assert isinstance(found, types.InputError)
+  assert 'start the server with --state, or give all' in str(found)
+  assert '(asof_gap)' in str(found)
