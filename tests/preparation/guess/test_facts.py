@@ -247,7 +247,7 @@ def test_structs_are_left_out_and_said_to_have_parts(tmp_path):
   table = pa.table({'visitor': [{'id': f'v{i}'} for i in range(20)]})
   pq.write_table(table, tmp_path / 'log.parquet')
   sample = sample_lib.read(tmp_path / 'log.parquet', 1000)
-  feature = features.guess(sample, facts_lib.find(sample)[0])
+  feature = features.guess(facts_lib.find(sample)[0])
   assert feature.kind == ''
   assert feature.why.endswith('#other-forms makes columns of a struct')
 
