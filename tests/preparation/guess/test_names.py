@@ -64,6 +64,8 @@ def test_names_may_be_of_other_languages(names):
   'name, parts',
   [
     ('点击率', 'click rate'),
+    ('支付方式', 'pay method'),
+    ('주문채널', 'order channel'),
     ('用户注册时间', 'user register time'),
     ('구매수', 'buy count'),
     ('дата рождения', 'date birth'),
