@@ -456,6 +456,7 @@ _TABLES = [
   [(7, 38, 5, 1511544070, 'pv'), (7, 40, 5, 1511544080, 'buy')],
   [('a', 4.0, [{'id': 'x'}])],
   [(3, 1, 9, 'clicks'), (3, 2, 10, 'orders')],
+  [(1, 'a', 'x', 2.5)],
   [(['B01', 'B02'], 'B03')],
   [(7, 50, 38), (7, 60, 40)],
   [
@@ -476,6 +477,9 @@ def test_documented_statements_make_tables(tmp_path, monkeypatch):
     (tmp_path / name).write_text(text)
   lists = {'uid': [7], 'timestamp': [[50, 60]], 'item_id': [[38, 40]]}
   pq.write_table(pa.table(lists), 'listens.parquet')
+  shown = {'visitor': {'id': 'a'}, 'product': {'sku': 'x', 'price': 2.5}}
+  nested = pa.Table.from_pylist([{'clicked': 1, **shown}])
+  pq.write_table(nested, 'clicks.parquet')
   *statements, last = [
     duckdb.sql(statement)
     for block in walks.blocks('docs/own_data.md', 'sql')
