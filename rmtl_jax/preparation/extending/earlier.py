@@ -55,8 +55,7 @@ def _seen(new: settings.Extension) -> str:
   rows, end = new.rows, _split_end(new)
   columns = ['row_id', 'number AS session_id', 'start', 'timestamp']
   columns += [sql.quote(key) for key in rows.key_columns]
-  values_of = map(asof_rates.value_column, new.base.tastes)
-  columns += map(sql.quote, values_of)
+  columns += map(sql.quote, map(asof_rates.value_column, new.base.tastes))
   names = [task.name for task in rows.rated_tasks]
   values: dict[str, str] = {}
   for i, task in enumerate(rows.rated_tasks):
