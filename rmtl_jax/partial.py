@@ -19,7 +19,9 @@ from collections.abc import Iterator
 from rmtl_jax import durable, types
 
 _MAKING, _OLD = '.partial-', '.old-'
-_TOKEN = re.compile(rf'(?<=/)\.([^/]+){re.escape(_MAKING)}[0-9a-f]{{8}}')
+_HIDDEN = re.compile(
+  r'(?<![^/\s"\'(])\.((?:(?!\s\.)[^/])+?)' + re.escape(_MAKING) + '[0-9a-f]{8}'
+)
 # Lists bind mounts too, which os.path.ismount can't see.
 _MOUNTS = pathlib.Path('/proc/self/mountinfo')
 
@@ -107,8 +109,10 @@ def with_targets(text: str) -> str:
 
   >>> with_targets('/data/.mine.partial-0a1b2c3d/train: no room')
   '/data/mine/train: no room'
+  >>> with_targets('can not write ".my log.partial-0a1b2c3d/train"')
+  'can not write "my log/train"'
   """
-  return _TOKEN.sub(r'\1', text)
+  return _HIDDEN.sub(r'\1', text)
 
 
 def is_mount(path: pathlib.Path) -> bool:
