@@ -10,7 +10,6 @@ import dataclasses
 import pathlib
 from collections.abc import Collection
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -270,12 +269,12 @@ class Encoder:
 
   def _check_values(
     self,
-    connection: duckdb.DuckDBPyConnection,
+    connection: sql.Connection,
     chunk: rows_lib.Chunk,
     raw_values: str,
   ) -> None:
     """Raises for the first number or time that is none."""
-    faults: list[tuple[str, str, str]] = []
+    faults: list[raw.Fault] = []
     for field in self.fields:
       if _is_checked(field):
         is_time = fields_lib.FROM_TIME in field.details

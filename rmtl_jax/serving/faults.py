@@ -5,18 +5,17 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
-import duckdb
-
 from rmtl_jax import types
+from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.serving import rows
 
 
 def check(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   chunk: rows.Chunk,
   relation: str,
-  faults: Sequence[tuple[str, str, str]],
+  faults: Sequence[raw.Fault],
 ) -> None:
   """Raises for the first row at fault.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import pathlib
 
-import duckdb
 import pyarrow as pa
 
 from rmtl_jax import types
@@ -85,7 +84,7 @@ def check(
 
 
 def create_table(
-  connection: duckdb.DuckDBPyConnection, log_schema: log_columns.LogSchema
+  connection: sql.Connection, log_schema: log_columns.LogSchema
 ) -> None:
   """Makes the empty table.
 
@@ -100,7 +99,7 @@ def create_table(
 
 
 def append_rows(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   log_schema: log_columns.LogSchema,
   chunk: rows.Chunk,
   first: int,
@@ -286,7 +285,7 @@ def key_text(
 
 def _faults(
   log_schema: log_columns.LogSchema, schema: pa.Schema, scored: bool
-) -> list[tuple[str, str, str]]:
+) -> list[raw.Fault]:
   """The faults that a chunk is checked for."""
   keys = log_schema.keys(schema)
   found = []

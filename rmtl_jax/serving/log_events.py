@@ -6,8 +6,6 @@ are impressions, and events of the same session and item are their labels.
 
 from __future__ import annotations
 
-import duckdb
-
 from rmtl_jax.preparation import sessions, sql
 from rmtl_jax.preparation.schema import events as events_lib
 from rmtl_jax.preparation.sources import table_events
@@ -21,7 +19,7 @@ def is_impression(events: events_lib.Events) -> str:
 
 
 def gather(
-  connection: duckdb.DuckDBPyConnection,
+  connection: sql.Connection,
   log_schema: log_columns.LogSchema,
   idle_ms: int,
 ) -> None:

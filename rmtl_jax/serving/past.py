@@ -14,7 +14,6 @@ import pathlib
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -97,7 +96,7 @@ class Past:
 
   def __init__(
     self,
-    connection: duckdb.DuckDBPyConnection,
+    connection: sql.Connection,
     manifest: manifest_lib.Manifest,
     needs: Needs,
   ):
@@ -415,7 +414,7 @@ def scratch_directory() -> Iterator[pathlib.Path]:
 @contextlib.contextmanager
 def scratch_database(
   memory_limit: str = '',
-) -> Iterator[tuple[duckdb.DuckDBPyConnection, pathlib.Path]]:
+) -> Iterator[tuple[sql.Connection, pathlib.Path]]:
   """Gives a database that spills, and a directory, until the block ends.
 
   Raises:

@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -23,6 +22,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import batches
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.serving import encoder as encoder_lib
 from rmtl_jax.serving import kept as kept_lib
@@ -337,7 +337,7 @@ class Scorer(abc.ABC):
 
   def _past(
     self,
-    connection: duckdb.DuckDBPyConnection,
+    connection: sql.Connection,
     rows: rows_lib.Rows,
     history: Iterable[rows_lib.Rows] | kept_lib.KeptHistory | None,
   ) -> past_lib.Past:

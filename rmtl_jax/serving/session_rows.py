@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -84,7 +83,7 @@ def _inputs(table: pa.Table, manifest: manifest_lib.Manifest) -> types.Inputs:
 
 
 def _insert(
-  writer: duckdb.DuckDBPyConnection,
+  writer: sql.Connection,
   table: str,
   row_id: np.ndarray,
   **columns: Any,
