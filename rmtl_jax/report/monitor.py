@@ -63,7 +63,8 @@ def remarks(record: Record) -> list[str]:
     more = ', ...' if len(record['absent']) > _MOST_NAMES else ''
     lines.append(
       f'Not in the log, and not compared: {len(record["absent"])} as-of'
-      f' features ({names}{more}), which rmtl predict --history computes.'
+      f' features ({names}{more}), which rmtl predict --history computes and'
+      ' does not write.'
     )
   apart = [of['name'] for of in record['fields'] if not of['judged']]
   if apart:
