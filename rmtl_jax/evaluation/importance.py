@@ -251,7 +251,8 @@ class Importance:
 
   @functools.cached_property
   def _counts(self) -> list[tuple[int, int | None]]:
-    return intervals.counts(self._labelled)
+    rarer = intervals.rarer_sessions(self._labelled)
+    return intervals.counts(self._labelled, rarer)
 
   def _metrics(self, predictions: np.ndarray) -> list[dict[str, float]]:
     """Each task's metrics."""

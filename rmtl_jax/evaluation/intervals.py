@@ -62,12 +62,18 @@ def _holding(is_one: np.ndarray, rows: labelled.Labelled) -> np.ndarray:
   return np.array([np.count_nonzero(of) for of in held], np.int64)
 
 
-def counts(rows: labelled.Labelled) -> list[tuple[int, int | None]]:
-  """What `clusters` asks of each task: `sessions` and `rarer`."""
-  observed, rarer = observed_sessions(rows), rarer_sessions(rows)
+def counts(
+  rows: labelled.Labelled, rarer: np.ndarray
+) -> list[tuple[int, int | None]]:
+  """What `clusters` asks of each task: `sessions` and `rarer`.
+
+  Args:
+    rarer: i64[K], of `rarer_sessions`.
+  """
+  of_tasks = zip(observed_sessions(rows), rarer, rows.is_binary, strict=True)
   return [
-    (int(n), int(least) if binary else None)
-    for n, least, binary in zip(observed, rarer, rows.is_binary, strict=True)
+    (int(n), int(least) if is_binary else None)
+    for n, least, is_binary in of_tasks
   ]
 
 
@@ -165,7 +171,8 @@ def session_intervals(
     name: v[:, 0] - v[:, 1] if len(predictions) == 2 else v[:, 0]
     for name, v in replicates.items()
   }
-  sessions = counts(rows)
+  rarer = rarer_sessions(rows)
+  sessions = counts(rows, rarer)
   bounds = {
     name: np.stack(
       [
@@ -176,4 +183,4 @@ def session_intervals(
     for name, v in values.items()
   }
   undefined = np.isnan(values.get('auc', np.empty((0, len(sessions))))).sum(0)
-  return Intervals(bounds, undefined, rarer_sessions(rows))
+  return Intervals(bounds, undefined, rarer)
