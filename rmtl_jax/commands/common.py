@@ -91,7 +91,7 @@ def define_data(flag: Definer) -> None:
   )
   flag.integer(
     'simulated_rows',
-    60_000,
+    40_000,
     'Rows to simulate where --data_dir is not given.',
     lower_bound=100,
   )

@@ -179,7 +179,9 @@ def _by_place(
 ) -> dict[str, str]:
   """Columns of 0 and 1 at the end of the rows, or the first column.
 
-  Two other values count in the last column alone, and in no log of events.
+  Those at the end are all numbers, or all words, as the last one is: yes and no
+  beside 0 and 1 describe a row. Two other values count in the last column
+  alone, and in no log of events.
   What has one value for every user or every item describes these; so does what
   somebody has or is, but for the last column. Dummies of one column are none.
   Names that may say label come last.
@@ -200,8 +202,9 @@ def _by_place(
   }
   chosen: dict[str, str] = {}
   for one in reversed(facts):
+    is_other = (one.kind == 'number') != (facts[-1].kind == 'number')
     is_condition = chosen and label_names.is_condition(one.name)
-    if is_condition or not possible.get(one.name):
+    if is_other or is_condition or not possible.get(one.name):
       break
     chosen[one.name] = '0 and 1 in the last columns'
   has_events = any(

@@ -172,6 +172,27 @@ def test_without_names_the_last_columns_count(tmp_path):
   assert {*found} == {'c', 'd'}
 
 
+@pytest.mark.parametrize(
+  ('c', 'd', 'expected'),
+  [
+    (['no', 'yes'], [0, 1], {'d'}),
+    ([0, 1], ['No', 'Yes'], {'d'}),
+    (['n', 'y'], ['no', 'yes'], {'c', 'd'}),
+    # Numbers with a fraction for what is missing.
+    ([0.0, 1.0], [0, 1], {'c', 'd'}),
+  ],
+)
+def test_the_last_columns_are_written_as_the_last_one_is(
+  tmp_path, c, d, expected
+):
+  columns = {
+    'b': [i % 7 for i in range(N)],
+    'c': [c[value] for value in _every(5, 1)],
+    'd': [d[value] for value in _every(3, 1)],
+  }
+  assert {*_labels(tmp_path, columns)[0]} == expected
+
+
 def test_without_names_the_first_column_counts_next(tmp_path):
   columns = {'t': _every(2), 'b': [i % 7 for i in range(N)]}
   found, _ = _labels(tmp_path, columns)
