@@ -120,7 +120,7 @@ def run(stage: Stage) -> dict[str, saved.Result]:
       for one in stage.passes():
         begin = time.perf_counter()
         context.progress.start(
-          one.label, context.train.host.rows, not one.program.is_compiled
+          one.label, context.train.host.rows, not one.program.was_called
         )
         # Rows of the next dispatches are read while this one runs.
         dispatches = feed.dispatches(
@@ -133,7 +133,7 @@ def run(stage: Stage) -> dict[str, saved.Result]:
         )
         with named_errors(context, one.label):
           new_state, sums = trainer.run_epoch(
-            one.program.loop,
+            one.program,
             one.state,
             dispatches,
             one.key,

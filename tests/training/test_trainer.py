@@ -163,7 +163,7 @@ def test_one_pass_sees_every_row_once_and_says_so():
   progress = progress_lib.Progress(io.StringIO(), quiet=True)
   progress.start('one', problem.ROWS)
   new_state, totals = run_epoch(
-    trail_program().loop, counter(), SPLIT, plan_of(3), KEYS[0], progress
+    trail_program(), counter(), SPLIT, plan_of(3), KEYS[0], progress
   )
   labels = float(np.sum(SPLIT.host.labels))
   expected = {'rows': problem.ROWS, 'labels': labels, 'nonfinite': 0.0}
@@ -180,7 +180,7 @@ def test_a_signal_stops_between_chunks():
 
   with pytest.raises(trainer.Interrupted, match='15') as caught:
     run_epoch(
-      trail_program().loop,
+      trail_program(),
       counter(),
       SPLIT,
       PLANS[2],
@@ -201,7 +201,7 @@ def with_a_nan():
 
 def test_a_loss_that_is_not_finite_stops_the_pass():
   with pytest.raises(trainer.NotFinite, match=r'^loss .* at step 4$') as caught:
-    run_epoch(trail_program().loop, counter(), with_a_nan(), PLANS[2], KEYS[0])
+    run_epoch(trail_program(), counter(), with_a_nan(), PLANS[2], KEYS[0])
   seen = PLANS[2].row[2:4]
   # Padding holds the values of row 0.
   assert set(caught.value.rows) == set(np.maximum(seen, 0).ravel())
