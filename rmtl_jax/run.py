@@ -269,7 +269,7 @@ def train(
 
     # --- Critics: one per task learns what the pre-trained actor's
     # predictions earn over the rest of a session. Constant weights need none.
-    needs_critics = registry.find(config.weighting.name).needs_critics
+    needs_critics = registry.needs_critics(config.weighting.name)
     if 'critic' in stages and needs_critics and not finished.has('critic'):
       actor = finished.needed('pretrain', 'critic', path)
       saved.begin(context, finished, 'critic')

@@ -106,7 +106,7 @@ class Start:
   @property
   def stages(self) -> list[str]:
     """The stages that go on from the other run's."""
-    needed = registry.find(self.run.config.weighting.name).needs_critics
+    needed = registry.needs_critics(self.run.config.weighting.name)
     wanted = STAGES if needed else STAGES[:1]
     return [stage for stage in wanted if self.source.has(stage)]
 
