@@ -248,8 +248,7 @@ class ActorStage:
     # A copy: the next pass donates the state, and its buffers are gone then.
     best_params = state.copy(actor.params) if is_best else arm.best_params
     if is_best and self._declared.keeps_moments:
-      moments = state.moments(actor.opt_state)
-      context.keep_moments(self.name, epoch, moments)
+      context.keep_moments(self.name, epoch, state.moments(actor))
     self.arms[one.name] = Arm(
       arm.program, new_state, best_params, stopping, epoch
     )
@@ -356,8 +355,7 @@ def pretrain(context: context_lib.Context) -> ActorStage:
     found = validation.validate(context, params)
     stopping = stopping.update(0, found.monitored(config))
   if started and started.moments:
-    opt_state = state.with_moments(actor.opt_state, started.moments)
-    actor = actor._replace(opt_state=opt_state)
+    actor = state.with_moments(actor, started.moments)
   program = context.models.pretrain(config)
   arm = Arm(program, actor, params, stopping)
   return ActorStage(context, 'pretrain', {'pretrain': arm})
@@ -404,30 +402,15 @@ def finetune(
     stopping = stopping.update(0, before.monitored(context.config))
   arms = {}
   for name, weighting in weightings.items():
-    means = None
+    config, means = with_weighting(context.config, weighting), None
     if registry.find(weighting).takes == registry.MEANS:
       # The critics know the pre-trained policy, also if the arm starts anew.
       means = mean_weights(context, actor_params, critic_params)
-    arms[name] = _finetune_arm(
-      context, weighting, initial, critic_params, means, stopping
-    )
+    start = init_finetune(context, config, means)
+    before_step = context.models.place(start, initial, critic_params)
+    program = context.models.finetune(config)
+    arms[name] = Arm(program, before_step, initial, stopping)
   return ActorStage(context, 'finetune', arms)
-
-
-def _finetune_arm(
-  context: context_lib.Context,
-  weighting_name: str,
-  initial_params: Any,
-  critic_params: Any,
-  means: np.ndarray | None,
-  stopping: EarlyStopping,
-) -> Arm:
-  config = with_weighting(context.config, weighting_name)
-  initial = context.models.place(
-    init_finetune(context, config, means), initial_params, critic_params
-  )
-  program = context.models.finetune(config)
-  return Arm(program, initial, initial_params, stopping)
 
 
 def weightings(config: config_lib.Config) -> dict[str, str]:

@@ -127,7 +127,7 @@ class CriticStage:
     if keeps_best and error < min(self.errors, default=np.inf):
       # A copy: the next pass donates the state.
       self.best_params = state.copy(self.critic.params)
-      moments = state.moments(self.critic.opt_state)
+      moments = state.moments(self.critic)
       context.keep_moments(self.name, len(self.errors) + 1, moments)
     self.errors = [*self.errors, error]
     record = {
@@ -204,7 +204,7 @@ class CriticStage:
   def result(self) -> dict[str, saved.Result]:
     """The critics' parameters; says so if their error has not converged."""
     if self.best_params is None:
-      moments = state.moments(self.critic.opt_state)
+      moments = state.moments(self.critic)
       self.context.keep_moments(self.name, len(self.errors), moments)
     if not converged(self.errors, self.context.config.critic):
       self.context.progress.say(
@@ -233,8 +233,7 @@ def start(context: context_lib.Context, actor_params: Any) -> CriticStage:
     )
   critic = context.models.place(init_state(config), params)
   if started and started.moments:
-    opt_state = state.with_moments(critic.opt_state, started.moments)
-    critic = critic._replace(opt_state=opt_state)
+    critic = state.with_moments(critic, started.moments)
   program = context.models.train_critics(config)
   extras = _extras(context, context.train, policies[0], 0)
   validation_extras = _extras(context, context.validation, policies[1], 1)
