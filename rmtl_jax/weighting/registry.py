@@ -56,7 +56,7 @@ class Weighting:
 
   name: str
   label: str
-  make: Callable[[Any], Any] | None = None
+  make: Callable[..., Any] | None = None
   takes: str = LAMBDA
   formula: str = ''
   short: str = ''
