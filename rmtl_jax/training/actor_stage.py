@@ -198,8 +198,8 @@ class ActorStage:
         # Any row of the epoch may have done it.
         rows = context.outliers()
         raise FloatingPointError(f'{one.label}: {error}; {rows}') from None
-      words = found.in_words(context.config)
-      stopping = arm.stopping.update(epoch, found.monitored(context.config))
+      words = found.in_words()
+      stopping = arm.stopping.update(epoch, found.monitored)
     else:  # validation rows are learnt from: the last epoch is kept
       stopping = dataclasses.replace(arm.stopping, best_epoch=epoch)
     is_best = stopping.best_epoch == epoch
@@ -207,7 +207,7 @@ class ActorStage:
       'stage': one.name,
       'epoch': epoch,
       'loss': mean_loss(sums, len(context.tasks)),
-      **(found.figures(context) if found else {}),
+      **(found.figures(context.tasks) if found else {}),
       **weight_statistics(sums, context.tasks),
       **(
         conflicts.figures(context, actor.params)
@@ -353,7 +353,7 @@ def pretrain(context: context_lib.Context) -> ActorStage:
   is_candidate = started or context.models.actor(config).fit
   if is_candidate and context.refit_epochs is None:
     found = validation.validate(context, params)
-    stopping = stopping.update(0, found.monitored(config))
+    stopping = stopping.update(0, found.monitored)
   if started and started.moments:
     actor = state.with_moments(actor, started.moments)
   program = context.models.pretrain(config)
@@ -399,7 +399,7 @@ def finetune(
     initial = context.init_actor()
   else:
     before = validation.validate(context, actor_params)
-    stopping = stopping.update(0, before.monitored(context.config))
+    stopping = stopping.update(0, before.monitored)
   arms = {}
   for name, weighting in weightings.items():
     config, means = with_weighting(context.config, weighting), None
