@@ -392,9 +392,7 @@ def _build(
 ) -> models.Models:
   """Networks and programs for the batches of the train rows."""
   manifest = run.manifest
-  spec = splits.with_room(
-    manifest.feature_spec(), train_rows, train_rows.config
-  )
+  spec = splits.with_room(manifest.feature_spec(), train_rows)
   return models.Models(spec, layout, vectors.read(run.data_dir, manifest))
 
 

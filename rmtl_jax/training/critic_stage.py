@@ -155,7 +155,6 @@ class CriticStage:
       context.models.td_errors(context.config),
       (critic.params, critic.target_params, key),
       context.validation,
-      context.config.batch,
       self.validation_extras,
     )
     return float(losses.mean(-1).sum() / max(valid.sum(), 1))

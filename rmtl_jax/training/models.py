@@ -387,8 +387,8 @@ class Models:
     row_map = self.policy_map(config)
     members = variants.of_members(config)
     if not any(one.network.reads_sessions for one in members):
-      return trainer.map_distinct_rows(row_map, params, split, config.batch)
-    return trainer.map_rows(row_map, params, split, config.batch)
+      return trainer.map_distinct_rows(row_map, params, split)
+    return trainer.map_rows(row_map, params, split)
 
   def policy_map(self, config: config_lib.Config) -> ahead.Compiled:
     """The program of `predict`."""
@@ -440,9 +440,7 @@ class Models:
   ) -> np.ndarray:
     """Q_k(s, a_k) of every row of a split, f32[R, K], in its order."""
     extras = (split.beside(policy),)
-    return trainer.map_rows(
-      self.value_map(config), params, split, config.batch, extras
-    )
+    return trainer.map_rows(self.value_map(config), params, split, extras)
 
   def value_map(self, config: config_lib.Config) -> ahead.Compiled:
     """The program of `values`."""

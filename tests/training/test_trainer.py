@@ -229,11 +229,11 @@ def test_rows_with_equal_features_are_computed_once(times):
     return forward.policy(network, params, batch.inputs)
 
   row_map = loop.make_row_map(policy)
-  expected = trainer.map_rows(row_map, params, split, BATCH)
+  expected = trainer.map_rows(row_map, params, split)
   jax.effects_barrier()
   assert sum(seen) == problem.ROWS
   seen.clear()
-  found = trainer.map_distinct_rows(row_map, params, split, BATCH)
+  found = trainer.map_distinct_rows(row_map, params, split)
   jax.effects_barrier()
   assert sum(seen) == (3 if times == 3 else problem.ROWS)
   np.testing.assert_allclose(found, expected, rtol=1e-6)
@@ -243,5 +243,5 @@ def test_rows_in_no_session_are_left_out():
   """As those that fill up the chunks of predict."""
   few = make_split(**repeated(SPLIT.host, 3), starts=np.array([0, 2, 4]))
   row_map = loop.make_row_map(lambda params, batch: batch.inputs.numeric)
-  found = trainer.map_distinct_rows(row_map, (), few, BATCH)
+  found = trainer.map_distinct_rows(row_map, (), few)
   np.testing.assert_array_equal(found, few.host.take(np.arange(4)).numeric)
