@@ -257,13 +257,17 @@ class ActorStage:
     """Counts an epoch that all arms have trained."""
     self.epoch += 1
 
-  def to_save(self, cut: stage.Cut | None = None) -> saved.StageCheckpoint:
+  def cut(
+    self, one: stage.Pass, state: Any, position: trainer.Position
+  ) -> None:
+    """Takes an arm's place; see `Stage`."""
+    arm = self.arms[one.name]
+    changes = {'state': state, 'position': position}
+    self.arms[one.name] = dataclasses.replace(arm, **changes)
+
+  def to_save(self) -> saved.StageCheckpoint:
     """Every arm's state, best parameters and place; see `Stage`."""
-    arms = dict(self.arms)
-    if cut is not None:
-      arms[cut.one.name] = dataclasses.replace(
-        arms[cut.one.name], state=cut.state, position=cut.position
-      )
+    arms = self.arms
     return saved.StageCheckpoint(
       self.epoch,
       {name: (arm.state, arm.best_params) for name, arm in arms.items()},

@@ -168,17 +168,20 @@ class CriticStage:
   def end_epoch(self) -> None:
     """Nothing more to count: `errors` has one of each pass."""
 
-  def to_save(self, cut: stage.Cut | None = None) -> saved.StageCheckpoint:
+  def cut(
+    self, one: stage.Pass, state: Any, position: trainer.Position
+  ) -> None:
+    """Takes the critics' place; see `Stage`."""
+    self.critic, self.position = state, position
+
+  def to_save(self) -> saved.StageCheckpoint:
     """The critics' state, their best parameters and the errors so far."""
-    critic, position = self.critic, self.position
-    if cut is not None:
-      critic, position = cut.state, cut.position
     best = self.best_params
     return saved.StageCheckpoint(
       len(self.errors),
-      critic if best is None else (critic, best),
-      {'errors': self.errors, 'position': position.as_json()},
-      position.dispatches,
+      self.critic if best is None else (self.critic, best),
+      {'errors': self.errors, 'position': self.position.as_json()},
+      self.position.dispatches,
     )
 
   def resume(self, record: Mapping[str, Any], arrays: Any) -> None:
