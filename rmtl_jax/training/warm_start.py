@@ -190,7 +190,7 @@ class Start:
     old_models = models_lib.Models(
       self.source.manifest.feature_spec(), self.source.layout
     )
-    shapes = old_models.shapes(self.source.config)[STAGES.index(stage)]
+    shapes = old_models.shapes_left(self.source.config, stage)
     if self.run.layout is not None:
       table = shapes['first']['table'].shape[-2]
       self.run.layout.check(self.source.config, table)
