@@ -77,12 +77,13 @@ def dispatch_of(
   context = workload.context(workload.Workload(rows=60_000), config)
   arm = actor_stage.pretrain(context).arms['pretrain']
   program = type(arm.program)(arm.program.step, options=options)
+  run = getattr(program, 'loop', program)  # of an earlier checkout
   slots, count = feed.chunks(context.epoch('pretrain', 1).plan, steps)[0]
   slots, key = jax.device_put(slots), context.key('pretrain')
   current = [arm.state]
 
   def dispatch():
-    current[0], _ = program.loop(
+    current[0], _ = run(
       current[0], context.train.device, (), slots, np.int32(count), key
     )
     return current[0]

@@ -44,7 +44,7 @@ def dispatch_of(log: workload.Workload, config: config_lib.Config) -> Any:
   key, current = context.key('pretrain'), [arm.state]
 
   def dispatch():
-    current[0], _ = arm.program.loop(
+    current[0], _ = arm.program(
       current[0], context.train.device, (), slots, np.int32(count), key
     )
     return current[0]

@@ -54,7 +54,7 @@ class Loop:
 
   def __call__(self) -> Any:
     """Goes on where the last call ended; gives the new state."""
-    self._state, _ = self._program.loop(
+    self._state, _ = self._program(
       self._state,
       self._data,
       self._extras,

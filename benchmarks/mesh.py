@@ -123,7 +123,7 @@ class Program:
     self._state = made.place(init, jax.random.key(0))
     self.tables = bytes_of_tables(self._state)
     columns, slots = dispatch(spec)
-    self._loop = program.loop
+    self._loop = program
     self._inputs = layout.put_lanes((columns, (), slots))
     self._count = layout.put(np.int32(_STEPS.value))
     one = jax.tree.map(lambda x: x[:1], (columns, slots))

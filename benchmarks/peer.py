@@ -48,7 +48,7 @@ class Ours:
     )
     self.context = workload.context(log, self.config)
     arm = actor_stage.pretrain(self.context).arms['pretrain']
-    self._loop, self._state = arm.program.loop, arm.state
+    self._loop, self._state = arm.program, arm.state
     self._epoch = 0
 
   def train(self) -> None:

@@ -76,9 +76,7 @@ def measure(
 
   def alone(one: stage.Pass, state: Any) -> Any:
     dispatches = feed.dispatches(data['train'], one.plan, steps)
-    found = trainer.run_epoch(
-      one.program.loop, state, dispatches, one.key, QUIET
-    )
+    found = trainer.run_epoch(one.program, state, dispatches, one.key, QUIET)
     return found[0]
 
   def one_by_one(states):

@@ -45,7 +45,7 @@ def step_seconds(log: workload.Workload, config: config_lib.Config) -> float:
   current = [arm.state]
 
   def dispatch():
-    current[0], _ = arm.program.loop(
+    current[0], _ = arm.program(
       current[0], context.train.device, (), slots, np.int32(count), key
     )
     return current[0]

@@ -123,7 +123,7 @@ def main(argv: list[str]) -> None:
       found = measure(log, backbone, batch, split, roofline)
       rows += [{'batch': slots, **one} for one in found]
       print(f'{backbone}, batch {slots:,} done', flush=True)
-    room = splits_lib.with_room(log.spec(), split, batch).distinct
+    room = splits_lib.with_room(log.spec(), split).distinct
   empty = dict.fromkeys(rows[0], '')
   print(machine.table([{**empty, **row} for row in rows]))
   machine.write(

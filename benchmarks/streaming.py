@@ -59,7 +59,7 @@ class Trainer:
     split = splits_lib.read(path, manifest, 'train', config.batch)
     self.context = workload.context(log, config, split)
     arm = actor_stage.pretrain(self.context).arms['pretrain']
-    self._loop, self._state = arm.program.loop, arm.state
+    self._loop, self._state = arm.program, arm.state
     self._epoch = 0
 
   def __call__(self) -> Any:

@@ -167,7 +167,7 @@ def context(
     split: of the log, where it has been placed before.
   """
   split = split or splits_lib.place(workload.columns(), config.batch)
-  spec = splits_lib.with_room(workload.spec(), split, config.batch)
+  spec = splits_lib.with_room(workload.spec(), split)
   return context_lib.Context(
     config, workload.task_names, split, split, models.Models(spec), QUIET
   )

@@ -269,7 +269,7 @@ def train(
 
     # --- Critics: one per task learns what the pre-trained actor's
     # predictions earn over the rest of a session. Constant weights need none.
-    needs_critics = registry.find(config.weighting.name).needs_critics
+    needs_critics = registry.needs_critics(config.weighting.name)
     if 'critic' in stages and needs_critics and not finished.has('critic'):
       actor = finished.needed('pretrain', 'critic', path)
       saved.begin(context, finished, 'critic')
@@ -392,9 +392,7 @@ def _build(
 ) -> models.Models:
   """Networks and programs for the batches of the train rows."""
   manifest = run.manifest
-  spec = splits.with_room(
-    manifest.feature_spec(), train_rows, train_rows.config
-  )
+  spec = splits.with_room(manifest.feature_spec(), train_rows)
   return models.Models(spec, layout, vectors.read(run.data_dir, manifest))
 
 

@@ -172,10 +172,8 @@ def pareto(
 def mgda(
   num_tasks: int, averaging: float = 0.0
 ) -> optax.GradientTransformationExtraArgs:
-  """MGDA: `gram_weights.mgda_weights`."""
-  return _stateless(
-    num_tasks, gram_weights.mgda_weights, averaging, least_norm=True
-  )
+  """MGDA: `gram_weights.pareto_weights` without a bound."""
+  return pareto(num_tasks, averaging=averaging)
 
 
 def pcgrad(
@@ -264,7 +262,7 @@ def imtl_g(
 def nash_mtl(
   num_tasks: int, period: int = 1, averaging: float = 0.0
 ) -> optax.GradientTransformationExtraArgs:
-  """Nash-MTL: `gram_weights.nash_mtl_weights`.
+  """Nash-MTL: `gram_weights.fairgrad_weights` with alpha 1.
 
   Args:
     period: steps from one solution to the next; it is in the state.
@@ -275,7 +273,7 @@ def nash_mtl(
     due = memory.step % jnp.maximum(memory.period, 1) == 0
     weights, converged = jax.lax.cond(
       due,
-      lambda: gram_weights.nash_mtl_weights(gram),
+      lambda: gram_weights.fairgrad_weights(gram, alpha=1.0),
       lambda: solvers.Solution(memory.weights, jnp.asarray(True)),
     )
     new_memory = NashState(memory.period, memory.step + 1, weights)

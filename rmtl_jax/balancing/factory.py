@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import optax
 
@@ -44,20 +43,16 @@ def make_balancer(
   record = registry.find(config.name)
   if record.make is None:
     return None
-  settings = {name: _value(config, name, record) for name in record.settings}
+  settings = {
+    name: papers if (own := getattr(config, name)) == _OWN else own
+    for name, papers in record.settings.items()
+  }
   for name in ('period', 'warmup_steps'):
     if settings.get(name) == registry.EPOCH:
       settings[name] = max(epoch_steps, 1)
   if 'weights' in settings:
     settings['weights'] = task_weights(config.weights, num_tasks, tasks, label)
   return record.make(num_tasks, **settings)
-
-
-def _value(
-  config: config_lib.BalancingConfig, name: str, record: registry.Balancer
-) -> Any:
-  value = getattr(config, name)
-  return record.settings[name] if value == _OWN else value
 
 
 def task_weights(

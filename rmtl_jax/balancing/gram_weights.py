@@ -8,8 +8,8 @@ as it is where the K gradients sum to it. Where a paper leaves the scale to
 the learning rate (Nash-MTL, FairGrad), the paper's weights are divided by
 their mean.
 
-Gradients that are exactly zero: `mgda_weights` and `pareto_weights` give all
-that they may to those (that sum's norm is least: no step may be taken);
+Gradients that are exactly zero: `pareto_weights` gives all that it may to
+those (that sum's norm is least: no step may be taken);
 `imtl_g_weights`, `config_weights` and `aligned_mtl_weights` give them 0; all
 others weigh the other tasks as if they were alone, and leave 1 to those.
 Weights of K zero gradients are 1. Equal gradients get equal weights, but for
@@ -34,32 +34,19 @@ _SDMGRAD_STEP, _SDMGRAD_MOMENTUM, _SDMGRAD_STEPS = 10.0, 0.5, 20
 
 
 @solvers.in_full_precision
-def mgda_weights(gram: jax.Array) -> solvers.Solution:
-  """K times the shares of the least norm on the simplex (MGDA).
-
-  Desideri (2012); Sener and Koltun (NeurIPS 2018), Eq. (3), for K = 2 in
-  closed form (their Algorithm 1). Solved exactly rather than by Frank-Wolfe.
-
-  Examples:
-    >>> gram = jnp.array([[1.0, 0.0], [0.0, 3.0]])
-    >>> [round(weight, 3) for weight in mgda_weights(gram).weights.tolist()]
-    [1.5, 0.5]
-    >>> mgda_weights(jnp.array([[1.0, 2.0], [2.0, 9.0]])).weights.tolist()
-    [2.0, 0.0]
-  """
-  return pareto_weights(gram)
-
-
-@solvers.in_full_precision
 def pareto_weights(gram: jax.Array, minimum: float = 0.0) -> solvers.Solution:
-  """K times the shares of the least norm, none below `minimum` (PE-LTR).
+  """K times the shares of the least norm, none below `minimum`.
 
-  Lin et al. (RecSys 2019). They solve without the bounds first and project;
-  this is the optimum of their problem itself. It is MGDA among the corners of
-  the bounded simplex.
+  Without a bound it is MGDA: Desideri (2012); Sener and Koltun (NeurIPS 2018),
+  Eq. (3), for K = 2 in closed form (their Algorithm 1). Solved exactly rather
+  than by Frank-Wolfe. With one it is PE-LTR, Lin et al. (RecSys 2019), who
+  solve without the bounds first and project; this is the optimum of their
+  problem itself: MGDA among the corners of the bounded simplex.
 
   Examples:
     >>> gram = jnp.array([[1.0, 2.0], [2.0, 9.0]])
+    >>> pareto_weights(gram).weights.tolist()
+    [2.0, 0.0]
     >>> pareto_weights(gram, minimum=0.25).weights.tolist()
     [1.5, 0.5]
 
@@ -297,31 +284,21 @@ def imtl_g_weights(gram: jax.Array) -> solvers.Solution:
 
 
 @solvers.in_full_precision
-def nash_mtl_weights(gram: jax.Array) -> solvers.Solution:
-  """Nash-MTL: the bargain in which no task can gain relatively more.
-
-  Navon et al. (ICML 2022), Claim 3.1: G w = 1 / w, here by a convex problem
-  with that gradient, and over the mean weight. K = 2: in proportion to
-  1 / |g_k|. It is FairGrad with alpha 1.
-
-  Examples:
-    >>> nash_mtl_weights(jnp.array([[1.0, 0.5], [0.5, 9.0]])).weights.tolist()
-    [1.5, 0.5]
-  """
-  return fairgrad_weights(gram, alpha=1.0)
-
-
-@solvers.in_full_precision
 def fairgrad_weights(gram: jax.Array, alpha: float = 2.0) -> solvers.Solution:
   """FairGrad: an alpha-fair decrease of the losses.
 
-  Ban and Ji (ICML 2024), Eq. (4): G w = w ** (-1 / alpha), over the mean
-  weight.
+  Ban and Ji (ICML 2024), Eq. (4): G w = w ** (-1 / alpha), here by a convex
+  problem with that gradient, and over the mean weight. Alpha 1 is Nash-MTL, the
+  bargain in which no task can gain relatively more (Navon et al., ICML 2022,
+  Claim 3.1); for K = 2 in proportion to 1 / |g_k|.
 
   Examples:
     >>> gram = jnp.array([[1.0, 0.0], [0.0, 8.0]])
     >>> fairgrad_weights(gram, alpha=2.0).weights.round(3)
     Array([1.6, 0.4], dtype=float32)
+    >>> gram = jnp.array([[1.0, 0.5], [0.5, 9.0]])
+    >>> fairgrad_weights(gram, alpha=1.0).weights.tolist()
+    [1.5, 0.5]
 
   Args:
     alpha: 0 is equal weights, 1 Nash-MTL; more is fairer.

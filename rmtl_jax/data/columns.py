@@ -261,16 +261,16 @@ def read_split(
   said = manifest.splits[split]
   check_count(data_dir, split, 'rows', rows, said.rows)
   columns = _read(open_files(data_dir, manifest, split), rows, has_users)
-  columns = dataclasses.replace(
+  sessions = len(columns.starts) - 1
+  check_count(data_dir, split, 'sessions', sessions, said.sessions)
+  return dataclasses.replace(
     columns,
     sample_weight=columns.sample_weight if manifest.weighted else None,
     sampling=manifest_lib.sampling(manifest.tasks),
     propensity=columns.propensity if manifest.has_propensities else None,
     parents=manifest.parents_over_all,
+    losses=manifest.losses,
   )
-  sessions = len(columns.starts) - 1
-  check_count(data_dir, split, 'sessions', sessions, said.sessions)
-  return dataclasses.replace(columns, losses=manifest.losses)
 
 
 def _read(

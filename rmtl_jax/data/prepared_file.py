@@ -61,6 +61,17 @@ class PreparedFile:
       rows = [self._file.metadata.row_group(g).num_rows for g in groups]
     self.group_rows = np.array(rows, np.int64)
     self.has_users = 'user_id' in present
+    tasks = manifest.tasks
+    # Those of what SplitColumns has beside the fields.
+    self._columns = {
+      'session': ['session_id'],
+      'row_id': ['row_id'],
+      'user': ['user_id'] if self.has_users else [],
+      'oracle': [f'p_{t.name}' for t in tasks if manifest.has_oracle],
+      'labels': [f'y_{t.name}' for t in tasks],
+      'sample_weight': [f'w_{t.name}' for t in tasks if t.weighted],
+      'propensity': [f'q_{t.name}' for t in tasks if t.propensity],
+    }
     for name in self._names():
       if name not in present:
         raise types.InputError(f'{path}: no column {name!r}')
@@ -68,24 +79,15 @@ class PreparedFile:
         raise types.InputError(f'{path}: column {name!r} stands twice')
 
   def _names(self) -> list[str]:
-    tasks = self._manifest.task_names
-    oracle = [f'p_{t}' for t in tasks if self._manifest.has_oracle]
-    users = ['user_id'] if self.has_users else []
-    own = ['session_id', 'timestamp', 'row_id']
-    return [*own, *self._feature_names(), *oracle, *users]
+    own, columns = ['session_id', 'timestamp', 'row_id'], self._columns
+    features = self._feature_names()
+    return [*own, *features, *columns['oracle'], *columns['user']]
 
   def _feature_names(self) -> list[str]:
-    labels = [f'y_{task}' for task in self._manifest.task_names]
-    weights = [
-      f'w_{task.name}' for task in self._manifest.tasks if task.weighted
-    ]
-    fields = (field.column for field in self._manifest.fields)
-    return [*fields, *labels, *weights, *self._propensity_names()]
-
-  def _propensity_names(self) -> list[str]:
-    return [
-      f'q_{task.name}' for task in self._manifest.tasks if task.propensity
-    ]
+    names = [field.column for field in self._manifest.fields]
+    for name in ('labels', 'sample_weight', 'propensity'):
+      names += self._columns[name]
+    return names
 
   def _read(
     self, names: Sequence[str], groups: Sequence[int]
@@ -154,19 +156,10 @@ class PreparedFile:
 
   def column(self, name: str) -> np.ndarray | None:
     """Reads a column, or those of all tasks, by the name in SplitColumns."""
-    tasks = self._manifest.task_names
-    names = {
-      'session': ['session_id'],
-      'row_id': ['row_id'],
-      'user': ['user_id'] if self.has_users else [],
-      'oracle': [f'p_{t}' for t in tasks if self._manifest.has_oracle],
-      'labels': [f'y_{t}' for t in tasks]
-      + [f'w_{t.name}' for t in self._manifest.tasks if self._needs_weight(t)],
-      'sample_weight': [
-        f'w_{t.name}' for t in self._manifest.tasks if t.weighted
-      ],
-      'propensity': self._propensity_names(),
-    }[name]
+    names = [*self._columns[name]]
+    if name == 'labels':
+      tasks = filter(self._needs_weight, self._manifest.tasks)
+      names += [f'w_{task.name}' for task in tasks]
     if not names:
       return None
     return self._convert(self._read(names, range(len(self.group_rows))), name)
@@ -237,28 +230,27 @@ class PreparedFile:
       np.float32,
     )
 
+  def _oracle(self, reader: column_reader.ColumnReader) -> np.ndarray:
+    columns = [
+      reader.floats(name, 0.0, 1.0, 'a probability')
+      for name in self._columns['oracle']
+    ]
+    return _stack(columns, len(reader.table), np.float64)
+
   def _convert(
     self, reader: column_reader.ColumnReader, name: str
   ) -> np.ndarray | None:
-    if name == 'labels':
-      return self._labels(reader)
-    if name == 'sample_weight':
-      return self._weights(reader)
-    if name == 'propensity':
-      return self._propensities(reader)
-    if name == 'user':
-      return (
-        reader.integers('user_id', nullable=True) if self.has_users else None
-      )
-    if name != 'oracle':
-      return reader.integers({'session': 'session_id'}.get(name, name))
-    if not self._manifest.has_oracle:
+    of_tasks = {
+      'oracle': self._oracle,
+      'labels': self._labels,
+      'sample_weight': self._weights,
+      'propensity': self._propensities,
+    }
+    if not self._columns[name]:
       return None
-    columns = [
-      reader.floats(f'p_{task}', 0.0, 1.0, 'a probability')
-      for task in self._manifest.task_names
-    ]
-    return _stack(columns, len(reader.table), np.float64)
+    if name in of_tasks:
+      return of_tasks[name](reader)
+    return reader.integers(self._columns[name][0], nullable=name == 'user')
 
 
 def _stack(columns: list[np.ndarray], rows: int, dtype: type) -> np.ndarray:

@@ -179,4 +179,4 @@ def _deviation(
     network.prepare,
   )
   extras = (split.beside(one.policy),)
-  return trainer.map_rows(row_map, one.critic, split, one.config.batch, extras)
+  return trainer.map_rows(row_map, one.critic, split, extras)

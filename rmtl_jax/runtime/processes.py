@@ -17,11 +17,6 @@ from jax.experimental import multihost_utils
 _Value = TypeVar('_Value')
 
 
-def count() -> int:
-  """Number of processes of the job."""
-  return jax.process_count()
-
-
 def is_first() -> bool:
   """Whether this is process 0, the one that writes shared files."""
   return jax.process_index() == 0
@@ -33,7 +28,7 @@ def barrier(name: str) -> None:
   Args:
     name: of the place, the same in all of them.
   """
-  if count() > 1:
+  if jax.process_count() > 1:
     multihost_utils.sync_global_devices(name)
 
 
@@ -43,14 +38,14 @@ def all_gather(values: np.ndarray) -> np.ndarray:
   Args:
     values: of one shape, and of a type of at most 32 bits.
   """
-  if count() == 1:
+  if jax.process_count() == 1:
     return values[None]
   return np.asarray(multihost_utils.process_allgather(values))
 
 
 def all_max(value: int) -> int:
   """The maximum over the processes; each value is an i32."""
-  if count() == 1:
+  if jax.process_count() == 1:
     return value
   return int(all_gather(np.array([value], np.int32)).max())
 
@@ -61,7 +56,7 @@ def broadcast(make: Callable[[], Any]) -> Any:
   Args:
     make: called in the first process alone.
   """
-  if count() == 1:
+  if jax.process_count() == 1:
     return make()
   text = json.dumps(make()).encode() if is_first() else b''
   size = all_max(len(text))

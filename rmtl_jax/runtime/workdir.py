@@ -101,17 +101,14 @@ class Run:
     config = layout.computing(self.config)
     return dataclasses.replace(self, config=config, layout=layout)
 
-  def checkpoint(self, stage: str) -> checkpoints.Store:
+  def checkpoint(self, stage: str, keep: int = 1) -> checkpoints.Store:
     """The store of a finished stage; it keeps one checkpoint."""
-    return self._store(self.path / 'checkpoints' / stage, keep=1)
-
-  def _store(self, path: pathlib.Path, keep: int = 2) -> checkpoints.Store:
     shardings = self.layout.shardings if self.layout else None
-    return checkpoints.Store(path, keep, shardings)
+    return checkpoints.Store(self.path / 'checkpoints' / stage, keep, shardings)
 
   def unfinished(self) -> checkpoints.Store:
     """The store of the stage in training."""
-    return self._store(self.path / 'checkpoints' / 'state')
+    return self.checkpoint('state', keep=2)
 
   @property
   def members(self) -> tuple[Run, ...]:

@@ -198,8 +198,8 @@ class ActorStage:
         # Any row of the epoch may have done it.
         rows = context.outliers()
         raise FloatingPointError(f'{one.label}: {error}; {rows}') from None
-      words = found.in_words(context.config)
-      stopping = arm.stopping.update(epoch, found.monitored(context.config))
+      words = found.in_words()
+      stopping = arm.stopping.update(epoch, found.monitored)
     else:  # validation rows are learnt from: the last epoch is kept
       stopping = dataclasses.replace(arm.stopping, best_epoch=epoch)
     is_best = stopping.best_epoch == epoch
@@ -207,7 +207,7 @@ class ActorStage:
       'stage': one.name,
       'epoch': epoch,
       'loss': mean_loss(sums, len(context.tasks)),
-      **(found.figures(context) if found else {}),
+      **(found.figures(context.tasks) if found else {}),
       **weight_statistics(sums, context.tasks),
       **(
         conflicts.figures(context, actor.params)
@@ -248,8 +248,7 @@ class ActorStage:
     # A copy: the next pass donates the state, and its buffers are gone then.
     best_params = state.copy(actor.params) if is_best else arm.best_params
     if is_best and self._declared.keeps_moments:
-      moments = state.moments(actor.opt_state)
-      context.keep_moments(self.name, epoch, moments)
+      context.keep_moments(self.name, epoch, state.moments(actor))
     self.arms[one.name] = Arm(
       arm.program, new_state, best_params, stopping, epoch
     )
@@ -258,13 +257,17 @@ class ActorStage:
     """Counts an epoch that all arms have trained."""
     self.epoch += 1
 
-  def to_save(self, cut: stage.Cut | None = None) -> saved.StageCheckpoint:
+  def cut(
+    self, one: stage.Pass, state: Any, position: trainer.Position
+  ) -> None:
+    """Takes an arm's place; see `Stage`."""
+    arm = self.arms[one.name]
+    changes = {'state': state, 'position': position}
+    self.arms[one.name] = dataclasses.replace(arm, **changes)
+
+  def to_save(self) -> saved.StageCheckpoint:
     """Every arm's state, best parameters and place; see `Stage`."""
-    arms = dict(self.arms)
-    if cut is not None:
-      arms[cut.one.name] = dataclasses.replace(
-        arms[cut.one.name], state=cut.state, position=cut.position
-      )
+    arms = self.arms
     return saved.StageCheckpoint(
       self.epoch,
       {name: (arm.state, arm.best_params) for name, arm in arms.items()},
@@ -354,10 +357,9 @@ def pretrain(context: context_lib.Context) -> ActorStage:
   is_candidate = started or context.models.actor(config).fit
   if is_candidate and context.refit_epochs is None:
     found = validation.validate(context, params)
-    stopping = stopping.update(0, found.monitored(config))
+    stopping = stopping.update(0, found.monitored)
   if started and started.moments:
-    opt_state = state.with_moments(actor.opt_state, started.moments)
-    actor = actor._replace(opt_state=opt_state)
+    actor = state.with_moments(actor, started.moments)
   program = context.models.pretrain(config)
   arm = Arm(program, actor, params, stopping)
   return ActorStage(context, 'pretrain', {'pretrain': arm})
@@ -401,33 +403,18 @@ def finetune(
     initial = context.init_actor()
   else:
     before = validation.validate(context, actor_params)
-    stopping = stopping.update(0, before.monitored(context.config))
+    stopping = stopping.update(0, before.monitored)
   arms = {}
   for name, weighting in weightings.items():
-    means = None
+    config, means = with_weighting(context.config, weighting), None
     if registry.find(weighting).takes == registry.MEANS:
       # The critics know the pre-trained policy, also if the arm starts anew.
       means = mean_weights(context, actor_params, critic_params)
-    arms[name] = _finetune_arm(
-      context, weighting, initial, critic_params, means, stopping
-    )
+    start = init_finetune(context, config, means)
+    before_step = context.models.place(start, initial, critic_params)
+    program = context.models.finetune(config)
+    arms[name] = Arm(program, before_step, initial, stopping)
   return ActorStage(context, 'finetune', arms)
-
-
-def _finetune_arm(
-  context: context_lib.Context,
-  weighting_name: str,
-  initial_params: Any,
-  critic_params: Any,
-  means: np.ndarray | None,
-  stopping: EarlyStopping,
-) -> Arm:
-  config = with_weighting(context.config, weighting_name)
-  initial = context.models.place(
-    init_finetune(context, config, means), initial_params, critic_params
-  )
-  program = context.models.finetune(config)
-  return Arm(program, initial, initial_params, stopping)
 
 
 def weightings(config: config_lib.Config) -> dict[str, str]:

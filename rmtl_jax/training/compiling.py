@@ -68,8 +68,10 @@ def compile_ahead(
     context: context_lib.Context, wanted: Collection[str], is_first: bool
   ) -> None:
     begins = _begins(context)
+    needs_critics = registry.needs_critics(context.config.weighting.name)
     for name, jobs in _JOBS.items():
-      if name not in wanted or not _has(name, context.config):
+      has_it = needs_critics or not stages.trains_critics(name)
+      if name not in wanted or not has_it:
         continue
       if not is_first:  # the run itself begins at once
         pool.submit(begins[name])
@@ -96,14 +98,6 @@ def compile_predictions_ahead(
   pool.submit(program.compile_ahead, pool, arguments)
 
 
-def _needs_critics(config: config_lib.Config) -> bool:
-  return registry.find(config.weighting.name).needs_critics
-
-
-def _has(stage: str, config: config_lib.Config) -> bool:
-  return not stages.trains_critics(stage) or _needs_critics(config)
-
-
 def _begins(context: context_lib.Context) -> dict[str, Callable[[], object]]:
   """What makes each stage's first state; its parameters are dropped."""
   models, config = context.models, context.config
@@ -115,7 +109,7 @@ def _begins(context: context_lib.Context) -> dict[str, Callable[[], object]]:
 
   @functools.cache
   def critic():
-    if not _needs_critics(config):
+    if not registry.needs_critics(config.weighting.name):
       return ()
     params = models.init_critic(config, key, actor())
     returns = -np.ones(len(context.tasks))
@@ -208,7 +202,8 @@ def _finetune(context: context_lib.Context) -> Iterator[_Job]:
     def first_pass(config=config):
       actor, critic = models.shapes(config)
       init = actor_stage.init_finetune(context, config)
-      used = critic if _needs_critics(context.config) else ()
+      needs_critics = registry.needs_critics(context.config.weighting.name)
+      used = critic if needs_critics else ()
       start = jax.eval_shape(init, actor, used)
       return placed(start), *_lanes(context.train), context.key('finetune')
 

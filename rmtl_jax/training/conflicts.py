@@ -30,7 +30,7 @@ def figures(context: context_lib.Context, params: Any) -> dict[str, float]:
   # A copy, since the loop donates what it is given.
   looked = conflicts.Looked(state.copy(params), jnp.zeros((), jnp.int32))
   _, sums = trainer.run_epoch(
-    program.loop,
+    program,
     looked,
     feed.dispatches(context.train, context.sample, len(context.sample.row)),
     context.key('pretrain'),

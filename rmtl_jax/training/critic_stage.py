@@ -127,7 +127,7 @@ class CriticStage:
     if keeps_best and error < min(self.errors, default=np.inf):
       # A copy: the next pass donates the state.
       self.best_params = state.copy(self.critic.params)
-      moments = state.moments(self.critic.opt_state)
+      moments = state.moments(self.critic)
       context.keep_moments(self.name, len(self.errors) + 1, moments)
     self.errors = [*self.errors, error]
     record = {
@@ -155,7 +155,6 @@ class CriticStage:
       context.models.td_errors(context.config),
       (critic.params, critic.target_params, key),
       context.validation,
-      context.config.batch,
       self.validation_extras,
     )
     return float(losses.mean(-1).sum() / max(valid.sum(), 1))
@@ -169,17 +168,20 @@ class CriticStage:
   def end_epoch(self) -> None:
     """Nothing more to count: `errors` has one of each pass."""
 
-  def to_save(self, cut: stage.Cut | None = None) -> saved.StageCheckpoint:
+  def cut(
+    self, one: stage.Pass, state: Any, position: trainer.Position
+  ) -> None:
+    """Takes the critics' place; see `Stage`."""
+    self.critic, self.position = state, position
+
+  def to_save(self) -> saved.StageCheckpoint:
     """The critics' state, their best parameters and the errors so far."""
-    critic, position = self.critic, self.position
-    if cut is not None:
-      critic, position = cut.state, cut.position
     best = self.best_params
     return saved.StageCheckpoint(
       len(self.errors),
-      critic if best is None else (critic, best),
-      {'errors': self.errors, 'position': position.as_json()},
-      position.dispatches,
+      self.critic if best is None else (self.critic, best),
+      {'errors': self.errors, 'position': self.position.as_json()},
+      self.position.dispatches,
     )
 
   def resume(self, record: Mapping[str, Any], arrays: Any) -> None:
@@ -204,7 +206,7 @@ class CriticStage:
   def result(self) -> dict[str, saved.Result]:
     """The critics' parameters; says so if their error has not converged."""
     if self.best_params is None:
-      moments = state.moments(self.critic.opt_state)
+      moments = state.moments(self.critic)
       self.context.keep_moments(self.name, len(self.errors), moments)
     if not converged(self.errors, self.context.config.critic):
       self.context.progress.say(
@@ -233,8 +235,7 @@ def start(context: context_lib.Context, actor_params: Any) -> CriticStage:
     )
   critic = context.models.place(init_state(config), params)
   if started and started.moments:
-    opt_state = state.with_moments(critic.opt_state, started.moments)
-    critic = critic._replace(opt_state=opt_state)
+    critic = state.with_moments(critic, started.moments)
   program = context.models.train_critics(config)
   extras = _extras(context, context.train, policies[0], 0)
   validation_extras = _extras(context, context.validation, policies[1], 1)

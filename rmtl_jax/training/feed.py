@@ -1,7 +1,7 @@
 """The dispatches of a pass: some steps of the compiled loop and their rows.
 
-Rows are in memory on the device (`_resident`), or come from disk with each
-dispatch (`_streamed`), read by a thread while the dispatch before runs.
+Rows are in memory on the device, or come from disk with each dispatch
+(`_streamed`), read by a thread while the dispatch before runs.
 """
 
 from __future__ import annotations
@@ -81,28 +81,19 @@ def dispatches(
   Returns:
     Arrays on the device; those of a split on disk are read ahead.
   """
-  if split.device is not None:
-    return _resident(split, whole_plan(passes), size, begin, extras, validation)
-  return ahead(_streamed(split, passes, size, begin, extras, validation))
+  if split.device is None:
+    return ahead(_streamed(split, passes, size, begin, extras, validation))
+  columns = columns_of(split, validation)
+  return (
+    Dispatch(columns, extras, placed, steps, train_row(slots))
+    for slots, count in chunks(whole_plan(passes), size, validation, begin)
+    for placed, steps in [jax.device_put((slots, count))]
+  )
 
 
 def whole_plan(passes: batches.Epoch | batches.Plan) -> batches.Plan:
   """A plan, or that of an epoch."""
   return passes.plan if isinstance(passes, batches.Epoch) else passes
-
-
-def _resident(
-  split: splits_lib.Split,
-  plan: batches.Plan,
-  size: int,
-  begin: int,
-  extras: tuple[Any, ...],
-  validation: Validation | None,
-) -> Iterator[Dispatch]:
-  columns = columns_of(split, validation)
-  for slots, count in chunks(plan, size, validation, begin):
-    placed, steps = jax.device_put((slots, np.int32(count)))
-    yield Dispatch(columns, extras, placed, steps, train_row(slots))
 
 
 def columns_of(split: splits_lib.Split, validation: Validation | None) -> Any:
@@ -275,7 +266,7 @@ def chunks(
   size: int,
   validation: Validation | None = None,
   begin: int = 0,
-) -> list[tuple[Any, int]]:
+) -> list[tuple[Any, np.int32]]:
   """The plan in pieces of `size` batches, the last one padded, with counts.
 
   A piece is Slots; with validation rows it is WithValidation, of Slots both.
@@ -292,7 +283,7 @@ def piece(
   begin: int,
   size: int,
   validation: Validation | None = None,
-) -> tuple[Any, int]:
+) -> tuple[Any, np.int32]:
   """`size` batches of a plan from `begin` on, padded, and how many there are.
 
   Slots; with validation rows WithValidation, of Slots both.
@@ -305,11 +296,10 @@ def piece(
     np.pad(plan.is_last[begin:end], pad),
     np.pad(plan.segment[begin:end], pad, constant_values=-1),
   )
-  if validation is None:
-    return slots, count
-  return loop_lib.WithValidation(
-    slots, _validation_slots(validation, begin, size)
-  ), count
+  if validation is not None:
+    beside = _validation_slots(validation, begin, size)
+    slots = loop_lib.WithValidation(slots, beside)
+  return slots, np.int32(count)
 
 
 def _validation_slots(

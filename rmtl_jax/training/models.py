@@ -50,7 +50,7 @@ _Part = TypeVar('_Part')
 _OF_STAGE = {
   'pretrain': ('pretrain',),
   'critic': ('train_critics', 'td_errors'),
-  'finetune': ('finetune', 'conflicts'),
+  'finetune': ('finetune', 'unweighted', 'conflicts'),
 }
 
 
@@ -257,56 +257,66 @@ class Models:
       'shared', key, lambda: shared.shared_parameters(self._plain, *key)
     )
 
+  def _program(
+    self,
+    kind: str,
+    config: config_lib.Config,
+    key: tuple[Any, ...],
+    make_step: Callable[[functional.Network, functional.Network], Any],
+    options: Mapping[str, Any],
+  ) -> programs.Program:
+    """A step's program, one for the settings that make it.
+
+    Args:
+      kind: which step's.
+      key: what `make_step` knows of the settings.
+      make_step: (actor, critics) -> the step.
+      options: of the compiler.
+    """
+
+    def build():
+      actor, critic, wrap = self._in_steps(config)
+      step = wrap(make_step(actor, critic))
+      return programs.Program(step, config.faults, self.layout, options)
+
+    slots = programs.row_slots(config)
+    of_all = config.faults, slots, config.batch.compiling
+    return self._once(kind, (*key, *of_all), build)
+
   def pretrain(self, config: config_lib.Config) -> programs.Program:
     """Stage 1's."""
     stage = dataclasses.replace(config.pretrain, learning_rate=0.0)
-
-    def build():
-      actor, _, wrap = self._in_steps(config)
-      step = pretrain.make_pretrain_step(
+    return self._program(
+      'pretrain',
+      config,
+      (*_of_actor(config), programs.of_step(stage)),
+      lambda actor, _: pretrain.make_pretrain_step(
         actor,
         state.make_optimizer(stage),
         stage.label_smoothing,
         balance=self._balance(config, 'pretrain'),
         objective=objectives.make_objective(config.objective),
-      )
-      options = programs.options(config, quick.STEPS)
-      return programs.Program(wrap(step), config.faults, self.layout, options)
-
-    key = (
-      config.backbone,
-      config.network,
-      config.objective,
-      programs.of_step(stage),
-      config.faults,
-      programs.row_slots(config),
-      config.batch.compiling,
+      ),
+      programs.options(config, quick.STEPS),
     )
-    return self._once('pretrain', key, build)
 
   def conflicts(self, config: config_lib.Config) -> programs.Program | None:
     """What compares the tasks' gradients; None where they share nothing."""
     if networks.BACKBONES.find(config.backbone).by_task:
       return None
-
-    def build():
-      actor, _, wrap = self._in_steps(config)
-      step = conflicts.make_conflict_step(
+    return self._program(
+      'conflicts',
+      # No step is taken that could be left out.
+      dataclasses.replace(config, faults=config_lib.FaultsConfig()),
+      _of_actor(config),
+      lambda actor, _: conflicts.make_conflict_step(
         actor,
         self._shared(config),
         objectives.make_objective(config.objective),
-      )
+      ),
       # A few batches of an epoch run it.
-      options = quick.options(quick.SMALL)
-      return programs.Program(wrap(step), layout=self.layout, options=options)
-
-    key = (
-      config.backbone,
-      config.network,
-      config.objective,
-      programs.row_slots(config),
+      quick.options(quick.SMALL),
     )
-    return self._once('conflicts', key, build)
 
   def train_critics(self, config: config_lib.Config) -> programs.Program:
     """Stage 2's; its extra rows are pi(s) and perhaps the logged actions.
@@ -314,30 +324,21 @@ class Models:
     pi(s) is pi'(s) too, since the actor is frozen.
     """
 
-    def build():
-      _, critic, wrap = self._in_steps(config)
+    def make_step(_, critic):
       step = critic_lib.make_critic_step(
         critic, state.make_optimizer(config.critic), config.critic
       )
-      return programs.Program(
-        wrap(
-          lambda s, batch, key, pi, logged=None: step(
-            s, batch, key, pi if logged is None else logged, pi
-          )
-        ),
-        config.faults,
-        self.layout,
-        programs.options(config),
+      return lambda s, batch, key, pi, logged=None: step(
+        s, batch, key, pi if logged is None else logged, pi
       )
 
-    key = (
-      config.network,
-      config.critic,
-      config.faults,
-      programs.row_slots(config),
-      config.batch.compiling,
+    return self._program(
+      'train_critics',
+      config,
+      (config.network, config.critic),
+      make_step,
+      programs.options(config),
     )
-    return self._once('train_critics', key, build)
 
   def finetune(self, config: config_lib.Config) -> programs.Program:
     """Stage 3's; lambda, its warmup and its steps are in the state."""
@@ -346,42 +347,34 @@ class Models:
     )
     stage = dataclasses.replace(config.finetune, learning_rate=0.0)
     record = registry.find(weighting.name)
-    critic = config.critic if record.asks_every_step else None
-    is_of_stage_1 = record.leaves_losses and programs.steps_alike(config)
-    key = (
-      config.backbone,
-      config.network,
-      config.objective,
-      programs.of_step(stage),
-      # A resumed ensemble may not have built the program of a member before.
-      is_of_stage_1,
-      weighting,
-      critic,
-      config.faults,
-      programs.row_slots(config),
-      config.batch.compiling,
+    own = self._program(
+      'finetune',
+      config,
+      (
+        *_of_actor(config),
+        programs.of_step(stage),
+        weighting,
+        config.critic if record.asks_every_step else None,
+      ),
+      lambda actor, critic: finetune.make_finetune_step(
+        actor,
+        state.make_optimizer(stage),
+        factory.make_weighting(weighting, np.ones(self.spec.num_tasks)),
+        dataclasses.replace(config, weighting=weighting),
+        critic,
+        state.make_optimizer(config.critic),
+        self._balance(config, 'finetune'),
+      ),
+      programs.options(config),
     )
-
-    def build():
-      actor, critic_network, wrap = self._in_steps(config)
-      step = wrap(
-        finetune.make_finetune_step(
-          actor,
-          state.make_optimizer(stage),
-          factory.make_weighting(weighting, np.ones(self.spec.num_tasks)),
-          dataclasses.replace(config, weighting=weighting),
-          critic_network,
-          state.make_optimizer(config.critic),
-          self._balance(config, 'finetune'),
-        )
-      )
-      of_run = config.faults, self.layout
-      if is_of_stage_1:
-        own = self.pretrain(config), self.spec.num_tasks
-        return programs.Unweighted(step, *own, *of_run)
-      return programs.Program(step, *of_run, programs.options(config))
-
-    return self._once('finetune', key, build)
+    if not (record.leaves_losses and programs.steps_alike(config)):
+      return own
+    stage_1, tasks = self.pretrain(config), self.spec.num_tasks
+    return self._once(
+      'unweighted',
+      (own, stage_1),
+      lambda: programs.Unweighted(own, stage_1, tasks),
+    )
 
   def predict(
     self, config: config_lib.Config, params: Any, split: splits_lib.Split
@@ -394,8 +387,8 @@ class Models:
     row_map = self.policy_map(config)
     members = variants.of_members(config)
     if not any(one.network.reads_sessions for one in members):
-      return trainer.map_distinct_rows(row_map, params, split, config.batch)
-    return trainer.map_rows(row_map, params, split, config.batch)
+      return trainer.map_distinct_rows(row_map, params, split)
+    return trainer.map_rows(row_map, params, split)
 
   def policy_map(self, config: config_lib.Config) -> ahead.Compiled:
     """The program of `predict`."""
@@ -447,9 +440,7 @@ class Models:
   ) -> np.ndarray:
     """Q_k(s, a_k) of every row of a split, f32[R, K], in its order."""
     extras = (split.beside(policy),)
-    return trainer.map_rows(
-      self.value_map(config), params, split, config.batch, extras
-    )
+    return trainer.map_rows(self.value_map(config), params, split, extras)
 
   def value_map(self, config: config_lib.Config) -> ahead.Compiled:
     """The program of `values`."""
@@ -546,3 +537,8 @@ class Models:
       if (kind, key) not in self._built:
         self._built[kind, key] = build()
       return self._built[kind, key]
+
+
+def _of_actor(config: config_lib.Config) -> tuple[Any, ...]:
+  """The settings that make another actor or another loss of it."""
+  return config.backbone, config.network, config.objective

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,8 +16,8 @@ from rmtl_jax.updates import ahead, loop, quick
 _STOP = config_lib.FaultsConfig()
 
 
-class Program:
-  """A step, and its compiled loop.
+class Program(ahead.Compiled):
+  """A step's compiled loop: a call runs it, see updates/loop.make_loop.
 
   Attributes:
     step: step(state, batch, key, *extras) -> (state, metrics).
@@ -40,31 +39,7 @@ class Program:
     """
     self.step = layout.pin_step(step) if layout else step
     self.skips = faults.on_nonfinite == 'skip'
-    self._compiled = ahead.Compiled(
-      loop.make_loop(self.step, self.skips, options)
-    )
-
-  def compile_ahead(
-    self,
-    pool: concurrent.futures.Executor,
-    arguments: Callable[[], tuple[Any, ...]],
-  ) -> None:
-    """See ahead.Compiled.compile_ahead; arguments are those of `loop`."""
-    self._compiled.compile_ahead(pool, arguments)
-
-  @property
-  def is_compiled(self) -> bool:
-    """Whether the loop has been asked for."""
-    return 'loop' in vars(self)
-
-  @functools.cached_property
-  def loop(self) -> Callable[..., Any]:
-    """See updates/loop.make_loop."""
-    return self._compiled.function
-
-  def forget(self) -> None:
-    """See ahead.Compiled.forget."""
-    self._compiled.forget()
+    super().__init__(loop.make_loop(self.step, self.skips, options))
 
 
 class Unweighted(Program):
@@ -75,24 +50,15 @@ class Unweighted(Program):
   have the weights too, all of which are 1.
   """
 
-  def __init__(
-    self,
-    step: Callable[..., Any],
-    stage_1: Program,
-    tasks: int,
-    faults: config_lib.FaultsConfig,
-    layout: mesh.Layout | None = None,
-  ):
+  def __init__(self, own: Program, stage_1: Program, tasks: int):
     """Compiles nothing, now or later.
 
     Args:
-      step: of a `state.FinetuneState`, the same as stage 1's of its actor.
+      own: of a `state.FinetuneState`; its step is stage 1's of its actor.
       stage_1: whose loop is taken.
       tasks: K.
-      faults: see `Program`.
-      layout: see `Program`.
     """
-    super().__init__(step, faults, layout)
+    self.step, self.skips = own.step, own.skips
     self._stage_1, self._tasks = stage_1, tasks
 
   def compile_ahead(
@@ -109,22 +75,16 @@ class Unweighted(Program):
     self._stage_1.compile_ahead(pool, of_stage_1)
 
   @property
-  def is_compiled(self) -> bool:
-    """Whether stage 1's loop has been asked for."""
-    return self._stage_1.is_compiled
+  def was_called(self) -> bool:
+    """Whether stage 1's loop was."""
+    return self._stage_1.was_called
 
-  @functools.cached_property
-  def loop(self) -> Callable[..., Any]:
-    """See updates/loop.make_loop."""
-    of_stage_1 = self._stage_1.loop
-
-    def run(state, *args):
-      new_actor, sums = of_stage_1(state.actor, *args)
-      return state._replace(actor=new_actor), (
-        with_weights_of_1(sums, self._tasks)
-      )
-
-    return run
+  def __call__(self, *args: Any) -> Any:
+    """Runs stage 1's loop on the actor."""
+    state, *others = args
+    new_actor, sums = self._stage_1(state.actor, *others)
+    new_sums = with_weights_of_1(sums, self._tasks)
+    return state._replace(actor=new_actor), new_sums
 
   def forget(self) -> None:
     """Forgets stage 1's."""

@@ -207,12 +207,10 @@ def sampled(split: Split, first: int | None = None) -> functional.Rows:
   )
 
 
-def with_room(
-  spec: types.FeatureSpec, train: Split, config: config_lib.BatchConfig
-) -> types.FeatureSpec:
+def with_room(spec: types.FeatureSpec, train: Split) -> types.FeatureSpec:
   """The fields, with the room that distinct values of train batches need."""
   host = train.host
   room = batches.distinct_capacity(
-    lambda rows: host.take(rows).categorical, host.starts, config
+    lambda rows: host.take(rows).categorical, host.starts, train.config
   )
   return dataclasses.replace(spec, distinct=room)

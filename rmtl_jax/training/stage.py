@@ -41,20 +41,6 @@ class Pass(NamedTuple):
   start: trainer.Position = trainer.START
 
 
-class Cut(NamedTuple):
-  """A pass that is not at its end.
-
-  Attributes:
-    one: the pass.
-    state: between two dispatches of it.
-    position: how far it has come.
-  """
-
-  one: Pass
-  state: Any
-  position: trainer.Position
-
-
 class Stage(Protocol):
   """Stage 1, 2 or 3 of a run while it trains."""
 
@@ -87,8 +73,11 @@ class Stage(Protocol):
   def end_epoch(self) -> None:
     """Counts an epoch once every arm has made its pass."""
 
-  def to_save(self, cut: Cut | None = None) -> saved.StageCheckpoint:
-    """What a checkpoint holds, between epochs or inside of a pass."""
+  def cut(self, one: Pass, state: Any, position: trainer.Position) -> None:
+    """Takes the place inside of a pass, between two of its dispatches."""
+
+  def to_save(self) -> saved.StageCheckpoint:
+    """What a checkpoint holds, between epochs or where a pass was cut."""
     ...
 
   def resume(self, record: Mapping[str, Any], arrays: Any) -> None:
@@ -120,7 +109,7 @@ def run(stage: Stage) -> dict[str, saved.Result]:
       for one in stage.passes():
         begin = time.perf_counter()
         context.progress.start(
-          one.label, context.train.host.rows, not one.program.is_compiled
+          one.label, context.train.host.rows, not one.program.was_called
         )
         # Rows of the next dispatches are read while this one runs.
         dispatches = feed.dispatches(
@@ -133,7 +122,7 @@ def run(stage: Stage) -> dict[str, saved.Result]:
         )
         with named_errors(context, one.label):
           new_state, sums = trainer.run_epoch(
-            one.program.loop,
+            one.program,
             one.state,
             dispatches,
             one.key,
@@ -164,14 +153,15 @@ def _saver(
     state: Any, position: trainer.Position, interrupted: bool
   ) -> None:
     if interrupted or saved.is_due(stage.context):
-      save(stage, Cut(one, state, position))
+      stage.cut(one, state, position)
+      save(stage)
 
   return between_dispatches
 
 
-def save(stage: Stage, cut: Cut | None = None) -> None:
+def save(stage: Stage) -> None:
   """A checkpoint of the unfinished stage; see `Stage.to_save`."""
-  saved.save(stage.context, stage.name, stage.to_save(cut))
+  saved.save(stage.context, stage.name, stage.to_save())
 
 
 def resume(stage: Stage) -> None:

@@ -115,7 +115,6 @@ def _settings(
   if source.config.ensemble != config.ensemble:
     yield Difference('ensemble', source.config.ensemble, config.ensemble)
     return
-  needs_critics = registry.find(config.weighting.name).needs_critics
   for old, new in zip(
     workdir.member_configs(source.config),
     workdir.member_configs(config),
@@ -124,7 +123,7 @@ def _settings(
     before, after = config_values.flatten(old), config_values.flatten(new)
     names = ['backbone', *(n for n in after if n.startswith('network.'))]
     names.append('weighting.name')
-    if needs_critics:
+    if registry.needs_critics(config.weighting.name):
       names += _OF_CRITICS
     for name in names:
       if name not in _FREE and before[name] != after[name]:

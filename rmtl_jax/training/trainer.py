@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
 from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.training import feed
@@ -156,7 +155,6 @@ def map_rows(
   row_map: Callable[..., Any],
   params: Any,
   split: splits_lib.Split,
-  config: config_lib.BatchConfig,
   extras: tuple[Any, ...] = (),
   plan: batches.Plan | None = None,
 ) -> Any:
@@ -165,7 +163,6 @@ def map_rows(
   Args:
     row_map: from updates/loop.make_row_map.
     params: what it takes first.
-    config: `steps_per_dispatch`.
     extras: f32[R, K] arrays that it wants beside the batch, from
       `split.beside`.
     plan: of the rows that are wanted, if not all.
@@ -174,7 +171,7 @@ def map_rows(
     A tree of numpy arrays, one value per row of the plan, by ascending row.
   """
   plan = split.plan if plan is None else plan
-  size = config.steps_per_dispatch
+  size = split.config.steps_per_dispatch
   rows, values = [], []
   for one in feed.dispatches(split, plan, size, extras=extras):
     out = row_map(params, one.columns, one.extras, one.slots, one.steps)
@@ -190,10 +187,7 @@ def map_rows(
 
 
 def map_distinct_rows(
-  row_map: Callable[..., Any],
-  params: Any,
-  split: splits_lib.Split,
-  config: config_lib.BatchConfig,
+  row_map: Callable[..., Any], params: Any, split: splits_lib.Split
 ) -> Any:
   """As `map_rows`, where equal features give equal values: each once.
 
@@ -201,13 +195,12 @@ def map_distinct_rows(
     row_map: from updates/loop.make_row_map, of a function that looks at a
       row's own features alone.
     params: what it takes first.
-    config: the batch, `steps_per_dispatch`.
   """
   equal = split.equal_rows
   if equal is None or len(equal.first) > _WORTH_SKIPPING * split.host.rows:
-    return map_rows(row_map, params, split, config)
-  plan = batches.rows_plan(equal.first, config)
-  values = map_rows(row_map, params, split, config, plan=plan)
+    return map_rows(row_map, params, split)
+  plan = batches.rows_plan(equal.first, split.config)
+  values = map_rows(row_map, params, split, plan=plan)
   # Rows after the last session are padding of the split.
   wanted = equal.number[: split.host.starts[-1]]
   return jax.tree.map(lambda x: x[wanted], values)

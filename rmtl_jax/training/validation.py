@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.evaluation import evaluator, labelled
 from rmtl_jax.evaluation import monitor as monitor_lib
@@ -22,47 +22,44 @@ class Validation(NamedTuple):
     logloss: of each task, f64[K]; RMSE where it is not binary.
     relative: the error in units of that of the task's rate or mean, f64[K]; NaN
       where only one class exists.
+    monitor: what early stopping looks at (evaluation.monitor).
     score: of a monitor that is a weighted sum of metrics.
   """
 
   auc: np.ndarray
   logloss: np.ndarray
   relative: np.ndarray
+  monitor: monitor_lib.Monitor
   score: float = float('nan')
 
-  def figures(self, context: context_lib.Context) -> dict[str, float | None]:
+  def figures(self, tasks: Sequence[str]) -> dict[str, float | None]:
     """What the record of an epoch has of it."""
     found = {
       f'validation_{name}_{task}': json_files.number(value)
       for name in ('auc', 'logloss')
-      for task, value in zip(context.tasks, getattr(self, name), strict=True)
+      for task, value in zip(tasks, getattr(self, name), strict=True)
     }
-    monitor = monitor_lib.of(context.config.evaluation.monitor)
-    if monitor != monitor_lib.AUC:
-      found[monitor.figure] = self.value(monitor)
+    if self.monitor != monitor_lib.AUC:
+      found[self.monitor.figure] = self.value(self.monitor)
     return found
 
   def value(self, monitor: monitor_lib.Monitor) -> float:
-    """What is monitored."""
+    """What a monitor would look at."""
     if monitor.terms:
       return self.score
     of_tasks = self.auc if monitor == monitor_lib.AUC else self.relative
     return float(np.nanmean(of_tasks))
 
-  def monitored(self, config: config_lib.Config) -> float:
-    """The value that early stopping wants high (evaluation.monitor)."""
-    monitor = monitor_lib.of(config.evaluation.monitor)
-    return monitor.sign * self.value(monitor)
+  @property
+  def monitored(self) -> float:
+    """The value that early stopping wants high."""
+    return self.monitor.sign * self.value(self.monitor)
 
-  def in_words(self, config: config_lib.Config) -> str:
+  def in_words(self) -> str:
     """The monitored figure, then others: means over the tasks."""
-    monitor = monitor_lib.of(config.evaluation.monitor)
-    others = [
-      one for one in (monitor_lib.AUC, monitor_lib.LOGLOSS) if one != monitor
-    ]
-    figures = '  '.join(
-      f'{one.word} {self.value(one):.4f}' for one in (monitor, *others)
-    )
+    means = monitor_lib.AUC, monitor_lib.LOGLOSS
+    shown = [self.monitor, *(one for one in means if one != self.monitor)]
+    figures = '  '.join(f'{one.word} {self.value(one):.4f}' for one in shown)
     return figures.replace('relative', 'rel.')  # 80 columns hold few words
 
 
@@ -71,7 +68,8 @@ def validate(context: context_lib.Context, params: Any) -> Validation:
 
   Raises:
     FloatingPointError: a prediction is not finite.
-    types.InputError: every task has one class only.
+    types.InputError: every task has one class only, or the monitored sum is
+      undefined.
   """
   predictions = context.probabilities(params, context.validation)
   if not np.all(np.isfinite(predictions)):
@@ -85,27 +83,13 @@ def validate(context: context_lib.Context, params: Any) -> Validation:
       ' early stopping has nothing to look at'
     )
   errors = evaluator.validation_errors(predictions, rows)
-  return Validation(auc, *errors, _score(context, predictions, rows))
-
-
-def _score(
-  context: context_lib.Context,
-  predictions: np.ndarray,
-  rows: labelled.Labelled,
-) -> float:
-  """The monitored sum, where a sum is monitored.
-
-  Raises:
-    types.InputError: a metric is undefined on the validation rows.
-  """
-  config = context.config.evaluation
+  config, score = context.config.evaluation, float('nan')
   monitor = monitor_lib.of(config.monitor)
-  if not monitor.terms:
-    return float('nan')
-  found = evaluator.monitored_sum(monitor, predictions, rows, config)
-  if not np.isfinite(found):
-    raise types.InputError(
-      f'evaluation.monitor: {monitor.name!r} is undefined on the validation'
-      ' rows, so stages have nothing to stop on'
-    )
-  return found
+  if monitor.terms:
+    score = evaluator.monitored_sum(monitor, predictions, rows, config)
+    if not np.isfinite(score):
+      raise types.InputError(
+        f'evaluation.monitor: {monitor.name!r} is undefined on the validation'
+        ' rows, so stages have nothing to stop on'
+      )
+  return Validation(auc, *errors, monitor, score)

@@ -106,7 +106,7 @@ class Start:
   @property
   def stages(self) -> list[str]:
     """The stages that go on from the other run's."""
-    needed = registry.find(self.run.config.weighting.name).needs_critics
+    needed = registry.needs_critics(self.run.config.weighting.name)
     wanted = STAGES if needed else STAGES[:1]
     return [stage for stage in wanted if self.source.has(stage)]
 
@@ -190,7 +190,7 @@ class Start:
     old_models = models_lib.Models(
       self.source.manifest.feature_spec(), self.source.layout
     )
-    shapes = old_models.shapes(self.source.config)[STAGES.index(stage)]
+    shapes = old_models.shapes_left(self.source.config, stage)
     if self.run.layout is not None:
       table = shapes['first']['table'].shape[-2]
       self.run.layout.check(self.source.config, table)

@@ -79,10 +79,13 @@ def make_actor_step(
   """
 
   def step(actor, batch, key, weighting_key, values=None, instead=None):
-    def losses_of(params):
-      descended, row_losses, actions = forward.actor_losses(
+    def forward_pass(params):
+      return forward.actor_losses(
         network, params, batch, key, label_smoothing, objective
       )
+
+    def losses_of(params):
+      descended, row_losses, actions = forward_pass(params)
       if instead is not None:
         descended = instead(descended, actions)
       return descended, (row_losses, actions)
@@ -124,14 +127,11 @@ def make_actor_step(
       jax.random.fold_in(weighting_key, _BALANCING),
     )
     new_actor = apply_gradients(actor, balanced.gradient, optimizer)
-
-    def losses_after():
-      return forward.actor_losses(
-        network, new_actor.params, batch, key, label_smoothing, objective
-      )[0]
-
     new_balancing_state = balance_lib.observed(
-      balance, balanced.state, weighted, losses_after
+      balance,
+      balanced.state,
+      weighted,
+      losses_after=lambda: forward_pass(new_actor.params)[0],
     )
     new_actor = new_actor._replace(
       weighting_state=new_weighting_state, balancing_state=new_balancing_state

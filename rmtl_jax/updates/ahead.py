@@ -24,6 +24,7 @@ class Compiled:
     self._function = function
     self._lock = threading.Lock()
     self._is_wanted = False  # compiled, or being compiled
+    self._was_called = False
     self._pending: concurrent.futures.Future[Any] | None = None
     # JAX forgets a traced function without a reference.
     self._kept: Any = None
@@ -70,6 +71,12 @@ class Compiled:
     self._kept = None
     function.clear_cache()
 
+  @property
+  def was_called(self) -> bool:
+    """Whether a call has waited for the compiler already."""
+    return self._was_called
+
   def __call__(self, *args: Any) -> Any:
     """Calls the function."""
+    self._was_called = True
     return self.function(*args)

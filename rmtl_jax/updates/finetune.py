@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from rmtl_jax import config as config_lib
@@ -159,7 +160,8 @@ def init_finetune(
   if not registry.find(config.weighting.name).asks_every_step:
     return state.FinetuneState(actor, (), None, new_tuner)
   if config.critic.in_finetune == 'frozen':
-    critic = state.frozen_critic(critic_params)
+    frozen = state.copy(critic_params), (), (), jnp.zeros((), jnp.int32)
+    critic = state.CriticState(*frozen)
     return state.FinetuneState(actor, (), critic, new_tuner)
   return state.FinetuneState(
     actor,

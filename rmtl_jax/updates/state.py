@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +47,9 @@ class CriticState(NamedTuple):
   target_params: Any
   opt_state: Any
   step: jax.Array
+
+
+_Training = TypeVar('_Training', ActorState, CriticState)
 
 
 class FinetuneState(NamedTuple):
@@ -264,7 +267,7 @@ def learning_rate(opt_state: Any, schedule: str) -> float:
   return float(rate)
 
 
-def moments(opt_state: Any) -> dict[str, Any]:
+def moments(training: ActorState | CriticState) -> dict[str, Any]:
   """Adam's count and moments, as `with_moments` takes them.
 
   Returns:
@@ -273,22 +276,25 @@ def moments(opt_state: Any) -> dict[str, Any]:
   """
   (adam,) = (
     leaf
-    for leaf in jax.tree.leaves(opt_state, is_leaf=_is_adam)
+    for leaf in jax.tree.leaves(training.opt_state, is_leaf=_is_adam)
     if _is_adam(leaf)
   )
   return adam._asdict()
 
 
-def with_moments(opt_state: Any, found: Mapping[str, Any]) -> Any:
-  """The state of a `make_optimizer` with the moments of another.
+def with_moments(training: _Training, found: Mapping[str, Any]) -> _Training:
+  """An actor or critics in training with the moments of others.
 
   Returns:
-    A state that shares its other buffers with `opt_state`.
+    A state that shares its other buffers with `training`.
   """
   adam = optax.ScaleByAdamState(**copy(dict(found)))
-  return jax.tree.map(
-    lambda leaf: adam if _is_adam(leaf) else leaf, opt_state, is_leaf=_is_adam
+  new_opt_state = jax.tree.map(
+    lambda leaf: adam if _is_adam(leaf) else leaf,
+    training.opt_state,
+    is_leaf=_is_adam,
   )
+  return training._replace(opt_state=new_opt_state)
 
 
 def _is_adam(leaf: Any) -> bool:
@@ -378,8 +384,3 @@ def init_critic(
     optimizer.init(new_params),
     jnp.zeros((), jnp.int32),
   )
-
-
-def frozen_critic(params: Any) -> CriticState:
-  """Critics that weigh and no longer learn; the parameters are copied."""
-  return CriticState(copy(params), (), (), jnp.zeros((), jnp.int32))

@@ -100,43 +100,27 @@ def make_weighting(
     types.InputError: no such weighting, or `constant_mean` without means.
   """
   record = registry.find(config.name)
+  if record.make is None:
+    unchanged = optax.with_extra_args_support(optax.identity())
+    if record.lambda_ == registry.NONE or record.objective is None:
+      return unchanged
+    return annealing.with_lambda(lambda _: unchanged, config, total_steps)
   if record.takes == registry.MEANS:
     if mean_weights is None:
       raise types.InputError(f'{config.name}: needs the mean weight per task')
-    link = _made(record)(mean_weights)
-  elif record.make is None:
-    link = _unchanged()
-    if record.lambda_ != registry.NONE and record.objective is not None:
-      link = annealing.with_lambda(lambda _: _unchanged(), config, total_steps)
-    return link
+    link = record.make(mean_weights)
   else:
-    link = _of_form(registry.form_of(config), config, total_steps)
+    form = registry.form_of(config)
+    assert form.make is not None, form.name
+    if form.lambda_ == registry.NONE:
+      link = form.make()
+    else:
+      link = annealing.with_lambda(form.make, config, total_steps)
     if record.takes == registry.LINK:
-      link = _made(record)(link)
+      link = record.make(link)
   if config.max_weight:
     link = critic.clip_weights(config.max_weight, link)
   return optax.chain(link)
-
-
-def _of_form(
-  record: registry.Weighting,
-  config: config_lib.WeightingConfig,
-  total_steps: int,
-) -> optax.GradientTransformationExtraArgs:
-  """The link of weights that differ by row, lambda following its schedule."""
-  make = _made(record)
-  if record.lambda_ == registry.NONE:
-    return make()
-  return annealing.with_lambda(make, config, total_steps)
-
-
-def _made(record: registry.Weighting) -> Callable[..., Any]:
-  assert record.make is not None, record.name
-  return record.make
-
-
-def _unchanged() -> optax.GradientTransformationExtraArgs:
-  return optax.with_extra_args_support(optax.identity())
 
 
 def current_lambda(

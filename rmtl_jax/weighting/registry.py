@@ -56,7 +56,7 @@ class Weighting:
 
   name: str
   label: str
-  make: Callable[[Any], Any] | None = None
+  make: Callable[..., Any] | None = None
   takes: str = LAMBDA
   formula: str = ''
   short: str = ''
@@ -204,7 +204,7 @@ def form_of(config: config_lib.WeightingConfig) -> Weighting:
   return find(config.form) if record.takes == LINK else record
 
 
-def asks_critics(name: str) -> bool:
+def needs_critics(name: str) -> bool:
   """Whether stage 2 comes before its stage 3; one that is unknown does."""
   return name not in RECORDS or RECORDS[name].needs_critics
 

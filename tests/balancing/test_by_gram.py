@@ -23,13 +23,13 @@ NAMES = [
 FEW = ('mgda', 'gradvac', 'sdmgrad', 'modo')
 METHODS = {
   'pareto': gram_weights.pareto_weights,
-  'mgda': gram_weights.mgda_weights,
+  'mgda': gram_weights.pareto_weights,
   'pcgrad': gram_weights.pcgrad_weights,
   'cagrad': gram_weights.cagrad_weights,
   'aligned_mtl': gram_weights.aligned_mtl_weights,
   'conflict_free': gram_weights.config_weights,
   'imtl_g': gram_weights.imtl_g_weights,
-  'nash_mtl': gram_weights.nash_mtl_weights,
+  'nash_mtl': functools.partial(gram_weights.fairgrad_weights, alpha=1.0),
   'fairgrad': gram_weights.fairgrad_weights,
   'upgrad': gram_weights.upgrad_weights,
   'dualproj': gram_weights.dualproj_weights,

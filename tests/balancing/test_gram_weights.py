@@ -19,7 +19,7 @@ CASES = {
   name: np.array(case['gradients']) for name, case in GOLDEN['cases'].items()
 }
 METHODS = {
-  'mgda': methods.mgda_weights,
+  'mgda': methods.pareto_weights,
   'pareto': functools.partial(
     methods.pareto_weights, minimum=GOLDEN['minimum']
   ),
@@ -31,7 +31,7 @@ METHODS = {
   'aligned_mtl': methods.aligned_mtl_weights,
   'config': methods.config_weights,
   'imtl_g': methods.imtl_g_weights,
-  'nash_mtl': methods.nash_mtl_weights,
+  'nash_mtl': functools.partial(methods.fairgrad_weights, alpha=1.0),
   'fairgrad': methods.fairgrad_weights,
   'upgrad': methods.upgrad_weights,
   'dualproj': methods.dualproj_weights,

@@ -156,7 +156,7 @@ def figures(
   metrics = []
   current = before
   for _ in range(2):
-    current, sums = program.loop(current, *inputs, count, jax.random.key(7))
+    current, sums = program(current, *inputs, count, jax.random.key(7))
     metrics.append({name: float(value) for name, value in sums.items()})
   shares = {
     leaf.addressable_shards[0].data.shape[-2] / leaf.shape[-2]
@@ -168,7 +168,7 @@ def figures(
     'metrics': metrics,
     'sums': [float(abs(np.asarray(x)).sum()) for x in jax.tree.leaves(current)],
     'shares': sorted(shares),
-    'compiled': program.loop._cache_size(),  # pyright: ignore
+    'compiled': program.function._cache_size(),  # pyright: ignore
   }
 
 

@@ -52,7 +52,7 @@ def test_members_end_where_they_end_alone(parts):
     assert run._cache_size() == 1  # pyright: ignore
     for p in range(3):
       expected[p], totals = alone.run_epoch(
-        program.loop,
+        program,
         expected[p],
         SPLIT,
         plans[p],

@@ -49,7 +49,7 @@ def epoch(ran, program):
   steps = ran.config.batch.steps_per_dispatch
   dispatches = feed.dispatches(ran.train, ran.epoch('finetune', 1), steps)
   after, sums = trainer.run_epoch(
-    program.loop, before, dispatches, ran.key('finetune'), test_run.QUIET
+    program, before, dispatches, ran.key('finetune'), test_run.QUIET
   )
   return after, {name: float(value) for name, value in sums.items()}
 
@@ -72,11 +72,11 @@ def test_the_loop_of_stage_1_does_what_stage_3s_own_would(log, balancer):
   assert 'weight_1' in sums
   # Nothing was compiled for stage 3, and it is stage 1's that is dropped.
   stage_1 = ran.models.pretrain(ran.config)
-  assert taken.is_compiled and stage_1.is_compiled
-  assert stage_1.loop._cache_size() == 1
-  assert own.loop._cache_size() == 1
+  assert taken.was_called and stage_1.was_called
+  assert stage_1.function._cache_size() == 1
+  assert own.function._cache_size() == 1
   taken.forget()
-  assert stage_1.loop._cache_size() == 0
+  assert stage_1.function._cache_size() == 0
 
 
 def test_rows_with_sample_weights_weigh_1_where_a_task_has_rows():

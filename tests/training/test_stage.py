@@ -72,12 +72,14 @@ class Counting:
   def end_epoch(self):
     self.epoch += 1
 
-  def to_save(self, cut=None):
-    at, position = self.state, self.start
-    if cut is not None:
-      at, position = cut.state, cut.position
-    record = {'position': position.as_json()}
-    return saved.StageCheckpoint(self.epoch, at, record, position.dispatches)
+  def cut(self, one, state, position):
+    self.state, self.start = state, position
+
+  def to_save(self):
+    record = {'position': self.start.as_json()}
+    return saved.StageCheckpoint(
+      self.epoch, self.state, record, self.start.dispatches
+    )
 
   def resume(self, record, arrays):
     self.epoch, self.state = record['epoch'], arrays

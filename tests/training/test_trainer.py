@@ -163,7 +163,7 @@ def test_one_pass_sees_every_row_once_and_says_so():
   progress = progress_lib.Progress(io.StringIO(), quiet=True)
   progress.start('one', problem.ROWS)
   new_state, totals = run_epoch(
-    trail_program().loop, counter(), SPLIT, plan_of(3), KEYS[0], progress
+    trail_program(), counter(), SPLIT, plan_of(3), KEYS[0], progress
   )
   labels = float(np.sum(SPLIT.host.labels))
   expected = {'rows': problem.ROWS, 'labels': labels, 'nonfinite': 0.0}
@@ -180,7 +180,7 @@ def test_a_signal_stops_between_chunks():
 
   with pytest.raises(trainer.Interrupted, match='15') as caught:
     run_epoch(
-      trail_program().loop,
+      trail_program(),
       counter(),
       SPLIT,
       PLANS[2],
@@ -201,7 +201,7 @@ def with_a_nan():
 
 def test_a_loss_that_is_not_finite_stops_the_pass():
   with pytest.raises(trainer.NotFinite, match=r'^loss .* at step 4$') as caught:
-    run_epoch(trail_program().loop, counter(), with_a_nan(), PLANS[2], KEYS[0])
+    run_epoch(trail_program(), counter(), with_a_nan(), PLANS[2], KEYS[0])
   seen = PLANS[2].row[2:4]
   # Padding holds the values of row 0.
   assert set(caught.value.rows) == set(np.maximum(seen, 0).ravel())
@@ -229,11 +229,11 @@ def test_rows_with_equal_features_are_computed_once(times):
     return forward.policy(network, params, batch.inputs)
 
   row_map = loop.make_row_map(policy)
-  expected = trainer.map_rows(row_map, params, split, BATCH)
+  expected = trainer.map_rows(row_map, params, split)
   jax.effects_barrier()
   assert sum(seen) == problem.ROWS
   seen.clear()
-  found = trainer.map_distinct_rows(row_map, params, split, BATCH)
+  found = trainer.map_distinct_rows(row_map, params, split)
   jax.effects_barrier()
   assert sum(seen) == (3 if times == 3 else problem.ROWS)
   np.testing.assert_allclose(found, expected, rtol=1e-6)
@@ -243,5 +243,5 @@ def test_rows_in_no_session_are_left_out():
   """As those that fill up the chunks of predict."""
   few = make_split(**repeated(SPLIT.host, 3), starts=np.array([0, 2, 4]))
   row_map = loop.make_row_map(lambda params, batch: batch.inputs.numeric)
-  found = trainer.map_distinct_rows(row_map, (), few, BATCH)
+  found = trainer.map_distinct_rows(row_map, (), few)
   np.testing.assert_array_equal(found, few.host.take(np.arange(4)).numeric)

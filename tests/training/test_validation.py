@@ -1,17 +1,16 @@
 """What validation says of an epoch."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
+from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.training import validation
 
 FOUND = validation.Validation(
   auc=np.array([0.7, 0.8]),
   logloss=np.array([0.3, 0.1]),
   relative=np.array([0.9, np.nan]),
+  monitor=monitor_lib.AUC,
   score=1.5,
 )
 
@@ -25,7 +24,5 @@ FOUND = validation.Validation(
   ],
 )
 def test_what_is_monitored_comes_first(monitor, words):
-  config = config_lib.Config()
-  evaluation = dataclasses.replace(config.evaluation, monitor=monitor)
-  config = dataclasses.replace(config, evaluation=evaluation)
-  assert FOUND.in_words(config) == words
+  found = FOUND._replace(monitor=monitor_lib.of(monitor))
+  assert found.in_words() == words

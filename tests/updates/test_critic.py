@@ -259,7 +259,7 @@ def test_members_learn_as_if_alone():
     step = jax.jit(critic_lib.make_critic_step(network, optimizer, setting))
     critic = state.init_critic(params, optimizer)
     critic, _ = step(critic, batch, KEY, *in_batch(batch))
-    return state.moments(critic.opt_state)['mu']
+    return state.moments(critic)['mu']
 
   alone = [learnt(one, settings[0], optimizers[0], p) for p in params]
   stacked = [jax.tree.map(lambda *x: jnp.stack(x), *p) for p in (params, alone)]

@@ -277,10 +277,14 @@ def test_moments_are_taken_and_given_back():
   opt_state = optimizer.init(params)
   for _ in range(2):
     _, opt_state = optimizer.update(params, opt_state, params)
-  found = state.moments(opt_state)
+  actor = state.init_actor(
+    params, optimizer, optax.with_extra_args_support(optax.identity())
+  )
+  found = state.moments(actor._replace(opt_state=opt_state))
   assert found['count'] == 2 and np.all(found['mu']['bias'] > 0)
-  again = state.with_moments(optimizer.init(params), found)
-  assert state.moments(again)['count'] == 2
+  actor = state.with_moments(actor, found)
+  assert state.moments(actor)['count'] == 2
+  again = actor.opt_state
   # The schedule and its step are the new stage's.
   assert optax.tree.get(again, 'total') == 10
   assert [

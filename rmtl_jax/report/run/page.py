@@ -91,7 +91,7 @@ def _verdict(record: Record) -> list[content.Block]:
 
 def _warnings(record: Record) -> list[content.Block]:
   lines = list(record['metrics'].get('warnings', []))
-  asks_critics = registry.asks_critics(record['config']['weighting.name'])
+  asks_critics = registry.needs_critics(record['config']['weighting.name'])
   lacking = [
     stage
     for stage in stages.ORDER

@@ -112,8 +112,8 @@ def of_ensemble(
 def _validated(context: context_lib.Context, params: Any) -> dict[str, float]:
   """The validation figures of parameters, means over tasks."""
   found = validation.validate(context, params)
-  monitor = monitor_lib.of(context.config.evaluation.monitor)
-  return {one.figure: found.value(one) for one in {monitor_lib.AUC, monitor}}
+  shown = {monitor_lib.AUC, found.monitor}
+  return {one.figure: found.value(one) for one in shown}
 
 
 def _evaluate(

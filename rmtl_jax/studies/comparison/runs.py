@@ -143,7 +143,7 @@ class Runs:
         name: dataclasses.replace(split, config=batch)
         for name, split in self.splits.items()
       }
-      spec = splits_lib.with_room(self._spec, splits['train'], batch)
+      spec = splits_lib.with_room(self._spec, splits['train'])
       models = models_lib.Models(spec, vectors=self._vectors)
       self._shared[batch] = _Shared(splits, models)
     return self._shared[batch]
