@@ -51,6 +51,7 @@ def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   path = common.workdir(values)
   source = prepare.settings(values, _OWN)
+  prepare.check_source(values, source)
   config_flags.parse(values)
   seeds = common.integers('seeds', values.seeds)
   known = config_values.flatten(config_values.from_dict({}))

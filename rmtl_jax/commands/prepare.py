@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Collection
 from typing import Any
 
@@ -61,6 +62,7 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.runtime import progress
 
   config = settings(values)
+  check_source(values, config)
   live = progress.Progress()
   with common.cleaning_up():
     manifest = prepare.prepare(config, live.step)
@@ -68,6 +70,42 @@ def execute(values: flags.FlagValues) -> int:
   print(summary.summary(manifest))
   print(f'prepared data: {config.data_dir}')
   return 0
+
+
+def check_source(
+  values: flags.FlagValues, config: prepare_config.PrepareConfig
+) -> None:
+  """Refuses flags that the source does not read; defaults don't count.
+
+  Raises:
+    types.InputError: such a flag, other settings out of range, or no data to
+      extend.
+  """
+  from rmtl_jax.data import manifest_file
+  from rmtl_jax.preparation import sources
+
+  prepare_config.validate(config)
+  source = config.source
+  if config.extend:  # its source is the data's, whether it is named or not
+    source = manifest_file.read(pathlib.Path(config.extend)).source
+  record = sources.RECORDS.find(source)
+  if record.settings is None:
+    return
+  for field in dataclasses.fields(config):
+    name = field.name
+    if name not in values or not values[name].present:
+      continue
+    readers = sources.readers(name)
+    if name == 'raw_dir' and not record.holds:
+      what = 'reads no files'
+    elif readers and source not in readers:
+      verb = 'does' if len(readers) == 1 else 'do'
+      what = f'does not read it, {" and ".join(readers)} {verb}'
+    else:
+      continue
+    raise types.InputError(
+      f'--{name}: source {source} {what}; leave it out or give another --source'
+    )
 
 
 def settings(

@@ -33,7 +33,8 @@ def predict(
       standard input).
     target: the same rows in the same order: a Parquet or CSV file, which
       appears when it is complete, or `-` (Arrow IPC stream on standard
-      output).
+      output). CSV is written as CSV was read: delimiter, byte-order mark,
+      names, decimal sign.
     history: earlier raw rows: a file or a directory of files; '' for none.
     memory_limit: memory of the past before it spills to disk.
 
@@ -50,7 +51,8 @@ def predict(
       earlier = stack.enter_context(rows_lib.open_log(history, delimiter))
     schema = _with_predictions(rows, scorer.tasks)
     live.start(f'predict ({scorer.stage})', rows.total)
-    write = stack.enter_context(sinks.open_sink(target, schema, delimiter))
+    form = _csv_form(rows, schema, scorer)
+    write = stack.enter_context(sinks.open_sink(target, schema, form))
     for chunk, found in scorer.stream(rows, earlier, memory_limit, notes):
       added = [pa.array(column) for column in found.T]
       write(pa.table([*chunk.table.columns, *added], schema))
@@ -75,6 +77,21 @@ def check_names(source: str, target: str) -> None:
   files = [pathlib.Path(name) for name in (source, target)]
   if all(p.is_file() for p in files) and os.path.samefile(*files):
     raise types.InputError(f'{target}: is the input, expected another file')
+
+
+def _csv_form(
+  rows: rows_lib.Rows, schema: pa.Schema, scorer: scorer_lib.Scorer
+) -> sinks.CsvForm:
+  """How CSV is written: as the input, if it is CSV."""
+  start = rows.csv_start
+  if start is None:
+    return sinks.CsvForm(scorer.delimiter)
+  return sinks.CsvForm(
+    scorer.delimiter,
+    rows_lib.log_decimal(scorer.manifest),
+    start.has_mark,
+    (*start.header, *schema.names[len(start.header) :]),
+  )
 
 
 def _with_predictions(rows: rows_lib.Rows, tasks: tuple[str, ...]) -> pa.Schema:

@@ -20,6 +20,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import folders
+from rmtl_jax.preparation.schema import fields as fields_lib
 
 STANDARD = '-'
 # Rows of a chunk while standard input is copied to a file.
@@ -43,6 +44,19 @@ class Chunk:
 
 
 @dataclasses.dataclass(frozen=True)
+class CsvStart:
+  """How a CSV file begins.
+
+  Attributes:
+    header: its names as they stand there, also empty ones.
+    has_mark: whether a byte-order mark stands before them.
+  """
+
+  header: tuple[str, ...]
+  has_mark: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class Rows:
   """A source of raw rows; standard input can be read only once.
 
@@ -51,12 +65,14 @@ class Rows:
     schema: their columns.
     total: number of rows; 0 if unknown.
     chunks: chunks(size) reads them in order, `size` at a time.
+    csv_start: of a CSV file; None of other rows.
   """
 
   path: str
   schema: pa.Schema
   total: int
   chunks: Callable[[int], Iterator[Chunk]]
+  csv_start: CsvStart | None = None
 
 
 class RowReader:
@@ -133,6 +149,16 @@ def log_delimiter(manifest: manifest_lib.Manifest) -> str:
   schema = manifest.options.get('schema')
   found = schema.get('delimiter') if isinstance(schema, dict) else None
   return found if isinstance(found, str) and len(found) == 1 else ''
+
+
+def log_decimal(manifest: manifest_lib.Manifest) -> str:
+  """The decimal sign of numbers in CSV, of a run's log: `,` or `.`."""
+  told = [
+    field.details[fields_lib.DECIMAL]
+    for field in manifest.fields
+    if fields_lib.DECIMAL in field.details
+  ]
+  return ',' if told and all(sign == ',' for sign in told) else '.'
 
 
 @contextlib.contextmanager
@@ -237,10 +263,15 @@ def open_rows(name: str, delimiter: str = '') -> Iterator[Rows]:
       )
   else:
     delimiter = raw.delimiter_of(path, delimiter)
-    names = raw_csv.read_header(path, delimiter)
+    header = raw_csv.header_as_written(path, delimiter)
+    names = raw_csv.column_names(header)
     schema = pa.schema([(column, pa.string()) for column in names])
     yield Rows(
-      name, schema, 0, lambda n: _csv_chunks(name, schema, delimiter, n)
+      name,
+      schema,
+      0,
+      lambda n: _csv_chunks(name, schema, delimiter, n),
+      CsvStart(tuple(header), raw.has_byte_order_mark(path)),
     )
 
 

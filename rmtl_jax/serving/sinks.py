@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import io
 import os
 import pathlib
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rmtl_jax import durable, partial, types
@@ -22,6 +24,24 @@ Write = Callable[[pa.Table], None]
 
 _ENDINGS = ('.parquet', '.csv', '.tsv')
 _STDOUT = 'standard output'
+
+
+@dataclasses.dataclass(frozen=True)
+class CsvForm:
+  """How CSV is written.
+
+  Attributes:
+    delimiter: between values; empty for the one that the file's name tells.
+    decimal: sign of floating-point columns; a point all the same where the
+      delimiter is that sign.
+    has_mark: whether the file begins with a byte-order mark.
+    header: what stands above the columns; empty for their names.
+  """
+
+  delimiter: str = ''
+  decimal: str = '.'
+  has_mark: bool = False
+  header: tuple[str, ...] = ()
 
 
 def check_name(name: str) -> None:
@@ -47,7 +67,7 @@ def check_name(name: str) -> None:
 
 @contextlib.contextmanager
 def open_sink(
-  name: str, schema: pa.Schema, delimiter: str = ''
+  name: str, schema: pa.Schema, form: CsvForm = CsvForm()
 ) -> Iterator[Write]:
   """Gives write(table) for tables of the schema.
 
@@ -58,7 +78,7 @@ def open_sink(
   Args:
     name: a Parquet or CSV file, or `-` for an Arrow IPC stream on standard
       output.
-    delimiter: of CSV; empty for the one that the file's name tells.
+    form: how CSV is written.
 
   Raises:
     types.InputError: another kind of file, a column that CSV can't hold, or a
@@ -91,9 +111,11 @@ def open_sink(
         with pq.ParquetWriter(file, schema, compression='zstd') as writer:
           yield _parquet_writer(name, writer, schema)
       else:
-        with io.TextIOWrapper(file, encoding='utf-8', newline='') as text:
-          sign = raw_files.delimiter_of(target, delimiter)
-          yield _csv_writer(name, text, schema, sign)
+        encoding = 'utf-8-sig' if form.has_mark else 'utf-8'
+        with io.TextIOWrapper(file, encoding=encoding, newline='') as text:
+          sign = raw_files.delimiter_of(target, form.delimiter)
+          whole = dataclasses.replace(form, delimiter=sign)
+          yield _csv_writer(name, text, schema, whole)
     durable.replace(path, target)
 
 
@@ -172,16 +194,21 @@ class _Lines:
     self._file.write(line.removesuffix(self.END) + '\n')
 
 
-def _csv_writer(name: str, file, schema: pa.Schema, delimiter: str) -> Write:
-  lines = _Lines(file)
-  writer = csv.writer(lines, delimiter=delimiter, lineterminator=lines.END)
-  writer.writerow(schema.names)
+def _csv_writer(name: str, file, schema: pa.Schema, form: CsvForm) -> Write:
+  lines, sign = _Lines(file), form.delimiter
+  writer = csv.writer(lines, delimiter=sign, lineterminator=lines.END)
+  writer.writerow(form.header or schema.names)
+  decimal = '.' if form.decimal == sign else form.decimal
+  signs = pc.ReplaceSubstringOptions('.', decimal)
 
   def write(table: pa.Table) -> None:
     columns = []
     for field, column in zip(schema, table.itercolumns(), strict=True):
       with _naming_column(name, field):
-        columns.append(column.cast(pa.string()).to_numpy())
+        text = column.cast(pa.string())
+        if decimal != '.' and pa.types.is_floating(field.type):
+          text = pc.call_function('replace_substring', [text], signs)
+        columns.append(text.to_numpy())
     writer.writerows(zip(*columns, strict=True))
 
   return write

@@ -15,9 +15,9 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax import cli
-from rmtl_jax.serving import predictor
+from rmtl_jax.serving import predict, predictor
 from tests.faults import mutations
-from tests.serving import table_run
+from tests.serving import past_run, table_run
 
 
 class _Binary(NamedTuple):
@@ -119,6 +119,63 @@ def test_csv_keeps_its_text(tmp_path, run_dir, expected, name):
     {'p_click': pa.array(columns[0]), 'p_conversion': pa.array(columns[1])},
     expected,
   )
+
+
+@pytest.fixture(scope='module')
+def german(tmp_path_factory):
+  """A model, not trained, of a log with `;` and decimal commas."""
+  numeric = [*table_run.SCHEMA['numeric'][:-1], _DISCOUNT]
+  schema = table_run.SCHEMA | {'numeric': numeric, 'delimiter': ';'}
+  found = past_run.prepare_run(
+    tmp_path_factory.mktemp('german'),
+    table_run.CONFIG,
+    _with_commas(table_run.table()),
+    schema,
+    as_of=(),
+  )
+  return past_run.untrained(found)
+
+
+_DISCOUNT = {'column': 'discount', 'decimal': ','}
+
+
+def _with_commas(table):
+  texts = [str(x).replace('.', ',') for x in table['discount'].to_pylist()]
+  at = table.column_names.index('discount')
+  return table.set_column(at, 'discount', pa.array(texts))
+
+
+@pytest.mark.parametrize('mark', ['', '\ufeff'])
+def test_csv_is_written_as_it_was_read(tmp_path, german, mark):
+  raw = _with_commas(table_run.table().slice(0, 20))
+  names = ['', *raw.column_names]  # an index, as pandas writes it
+  columns = {'index': range(20), **raw.to_pydict()}
+  lines = [
+    ';'.join('' if value is None else str(value) for value in record)
+    for record in (names, *zip(*columns.values(), strict=True))
+  ]
+  text = mark + ''.join(f'{line}\r\n' for line in lines)
+  (tmp_path / 'in.csv').write_bytes(text.encode())
+  predict.predict(german, str(tmp_path / 'in.csv'), str(tmp_path / 'out.csv'))
+  written = (tmp_path / 'out.csv').read_bytes().decode()
+  assert written.startswith(mark + ';Visit;') and '\r' not in written
+  header, *rest = (r.rsplit(';', 2) for r in written[:-1].split('\n'))
+  assert header[1:] == ['p_click', 'p_conversion']
+  assert [line[0] for line in (header, *rest)] == [mark + lines[0], *lines[1:]]
+  found = np.array([[p.replace(',', '.') for p in r[1:]] for r in rest], 'f4')
+  assert all(',' in p and '.' not in p for r in rest for p in r[1:])
+  np.testing.assert_array_equal(found, german.predict_proba(raw))
+
+
+def test_a_parquet_input_keeps_decimal_points(tmp_path, german):
+  raw = _with_commas(table_run.table().slice(0, 20))
+  pq.write_table(raw, tmp_path / 'in.parquet')
+  source, target = tmp_path / 'in.parquet', tmp_path / 'out.csv'
+  predict.predict(german, str(source), str(target))
+  with target.open(encoding='utf-8', newline='') as file:
+    _, *records = csv.reader(file, delimiter=';')
+  found = np.array([record[-2:] for record in records], 'f4')
+  np.testing.assert_array_equal(found, german.predict_proba(raw))
 
 
 def test_arrow_streams(tmp_path, capsys, monkeypatch, run_dir, expected):

@@ -137,6 +137,30 @@ def test_both_kinds_hold_what_was_written(tmp_path):
   )
 
 
+@pytest.mark.parametrize(
+  ('form', 'expected'),
+  [
+    (sinks.CsvForm(), 'x,y\n0.5,a.b\n1e-7,\n'),
+    (sinks.CsvForm(';', ','), 'x;y\n0,5;a.b\n1e-7;\n'),
+    # A number with the delimiter in it would have to be quoted.
+    (sinks.CsvForm(',', ','), 'x,y\n0.5,a.b\n1e-7,\n'),
+    (sinks.CsvForm('', ','), 'x,y\n0.5,a.b\n1e-7,\n'),
+    (
+      sinks.CsvForm(';', '.', True, ('', 'y')),
+      '\ufeff;y\n0.5;a.b\n1e-7;\n',
+    ),
+  ],
+)
+def test_a_form_of_csv(tmp_path, form, expected):
+  table = pa.table(
+    {'x': pa.array([0.5, 1e-7], pa.float32()), 'y': ['a.b', None]}
+  )
+  path = tmp_path / 'out.csv'
+  with sinks.open_sink(str(path), table.schema, form) as write:
+    write(table)
+  assert path.read_bytes().decode() == expected
+
+
 def test_text_of_csv_comes_back(tmp_path):
   values = ['a\rb', 'a\nb', 'a\r\nb', 'a,b', '"a"', ' a ', 'ends\r\n', 'a']
   path = tmp_path / 'out.csv'

@@ -58,6 +58,8 @@ _NO_ID = words.listed(
 _GLUED_AMOUNT = '(price|amount|cost|(?<!ac)count|(?<!cof)fee)$'
 # Between what is counted and of what.
 _PER = words.listed('to per since until')
+# The same, but before a month alone: `Anrufe_pro_Monat`, `iphone_pro`.
+_PER_MONTH = words.listed('pro por в')
 # In which of several parts of the time, if a number follows: `spend_month_3`.
 _PARTS_OF_TIME = words.listed('hour day month')
 
@@ -77,6 +79,8 @@ def measure(name: str) -> str:
   ('amount', '', 'code')
   >>> measure('policy_no'), measure('items_in_order'), measure('client number')
   ('code', '', 'code')
+  >>> measure('Monat'), measure('Anrufe pro Monat')
+  ('code', '')
   """
   counted = _counted_words(name)
   if key_names.is_numbered(name):
@@ -110,7 +114,12 @@ def _counted_words(name: str) -> list[str]:
   ends = (
     i
     for i, word in enumerate(parts)
-    if i and (word in _PER or (word in _PARTS_OF_TIME and i in numbered))
+    if i
+    and (
+      word in _PER
+      or (word in _PER_MONTH and parts[i + 1 : i + 2] == ['month'])
+      or (word in _PARTS_OF_TIME and i in numbered)
+    )
   )
   return parts[: next(ends, len(parts))]
 

@@ -95,6 +95,8 @@ _SURE_PATTERNS = [
   or ('%d' in pattern and '%Y' in pattern and pattern != '%Y.%m.%d')
   or pattern in ('%b-%Y', '%b %Y', '%B %Y')
 ]
+# Of a month, as 10.2024, where the column is named so; else that is a number.
+_DOTTED_MONTH = '%m.%Y'
 # Patterns of digits alone, by how many there are, and the first of them: of
 # 1980, or since 2000 where the year has two digits.
 _DIGITS = {
@@ -154,7 +156,7 @@ class Time(NamedTuple):
 
 def value(facts: facts_lib.Facts, pattern: str = '') -> str:
   """SQL of values in the order of time."""
-  if facts.kind == 'number':
+  if facts.kind == 'number' and pattern != _DOTTED_MONTH:
     return facts.number
   text = facts.text
   if pattern:
@@ -187,6 +189,8 @@ def of_column(facts: facts_lib.Facts) -> Time | None:
   if facts.kind != 'number':
     return None
   if not facts.whole:
+    if time_names.is_month(facts.name) and (found := _of_dotted(facts)):
+      return found
     is_since_1970 = named and unit_of(facts, _USUAL_S) == 's'
     return since_1970(facts, 's') if is_since_1970 else None
   if time_names.may_be_time(facts.name) and (found := _of_digits(facts)):
@@ -262,6 +266,15 @@ def _of_days(facts: facts_lib.Facts) -> Time:
     different=facts.distinct,
     has_clock=False,
   )
+
+
+def _of_dotted(facts: facts_lib.Facts) -> Time | None:
+  """Months such as 10.2024 in a column of text."""
+  place = facts.sample.names.index(facts.name)
+  if facts.sample.kinds[place] != 'text' or facts.decimal:
+    return None  # a float has no 10.2020
+  found = of_patterns(facts, (_DOTTED_MONTH,))
+  return found if found and found.form else None
 
 
 def _of_digits(facts: facts_lib.Facts) -> Time | None:

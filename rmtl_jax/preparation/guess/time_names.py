@@ -26,7 +26,7 @@ is_time_of_key = words.any_of(_TIME_OF_KEY)
 _BEFORE = words.listed('last latest previous prev prior recent first')
 # Those, parts of times and lengths of time.
 _NO_TIME = words.listed(
-  f'{_TIME_OF_KEY} hour hourmin weekday dow month year minute tz zone play'
+  f'{_TIME_OF_KEY} hour hourmin weekday dow month mois year minute tz zone play'
   ' watch dwell stay spent duration delay gap listen read per avg mean'
 )
 # Times that may be dates or lengths, as their numbers are: `response_time`.
@@ -63,6 +63,9 @@ comes_of_order = words.any_of(
 is_once = words.any_of('subscribe subscribed install installed')
 # Whole numbers of such times may count days: `Order Date`, `DAY`.
 is_day = words.ends_in('day date')
+# Months, with their year or without. The French word is of one and of many, so
+# it is no word of codes, as `month` is.
+is_month = words.ends_in('month mois')
 # Years, of a row as of anything else: `Year`, `model_year`, but no `years`.
 is_year = words.ends_in('year yr')
 # Of when somebody is asked or counted again, and what may stand before it.
@@ -159,12 +162,13 @@ def may_be_time(name: str) -> bool:
   (True, False)
   >>> may_be_time('snapshot_month'), may_be_time('signup_month')
   (True, False)
+  >>> may_be_time('Monat'), may_be_time('mois')
+  (True, True)
   >>> may_be_time('order_date'), may_be_time('joining_date')
   (True, False)
   """
-  last = words.of(name)[-1:]
-  is_month = last == ['month'] and not is_time_of_key(name)
-  return is_time(name) or last == ['hour'] or is_month
+  is_row_month = is_month(name) and not is_time_of_key(name)
+  return is_time(name) or words.of(name)[-1:] == ['hour'] or is_row_month
 
 
 def is_before(name: str) -> bool:

@@ -97,7 +97,7 @@ def _is_month_of_user(
 ) -> bool:
   """Whether a month, whose name says no more, is one for each user."""
   name = facts.name
-  if time_names.is_time(name) or words.of(name)[-1:] != ['month']:
+  if time_names.is_time(name) or not time_names.is_month(name):
     return False
   return 0 in keys_lib.varied(facts, keys, ('user',)).values()
 

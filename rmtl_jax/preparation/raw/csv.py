@@ -197,6 +197,21 @@ def read_header(path: pathlib.Path, delimiter: str = ',') -> list[str]:
   """The column names of a CSV file.
 
   Raises:
+    types.InputError: as for `header_as_written`.
+  """
+  return column_names(header_as_written(path, delimiter))
+
+
+def column_names(header: Sequence[str]) -> list[str]:
+  """The names of columns, also of those that a header leaves unnamed."""
+  # A file that pandas wrote with its index has a column without a name.
+  return [name or f'(column {i + 1})' for i, name in enumerate(header)]
+
+
+def header_as_written(path: pathlib.Path, delimiter: str = ',') -> list[str]:
+  """The first record of a CSV file.
+
+  Raises:
     types.InputError: no such file, an empty one, or one that is no UTF-8.
   """
   try:
@@ -214,8 +229,7 @@ def read_header(path: pathlib.Path, delimiter: str = ',') -> list[str]:
     raise types.InputError(f'{path}: row 1: is blank, expected a header')
   if any('\udc80' <= sign <= '\udcff' for name in header for sign in name):
     raise types.InputError(f'{path}: row 1: not valid UTF-8')
-  # A file that pandas wrote with its index has a column without a name.
-  return [name or f'(column {i + 1})' for i, name in enumerate(header)]
+  return header
 
 
 def _text(name: str) -> pa.DataType:

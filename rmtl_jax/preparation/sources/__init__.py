@@ -35,6 +35,8 @@ class Source:
       their past when they serve; empty: as prepared data has them.
     columns: those by which `rmtl init` knows its log; empty: by none.
     events: the kinds of its events, where such make its rows (pairs).
+    settings: of PrepareConfig those that it reads and not every source does;
+      None: nobody says, so none is refused.
   """
 
   name: str
@@ -43,6 +45,7 @@ class Source:
   tasks: tuple[source.SourceTask, ...] = ()
   columns: tuple[str, ...] = ()
   events: events_lib.Events | None = None
+  settings: tuple[str, ...] | None = ()
 
 
 RECORDS = registry.Registry(
@@ -55,6 +58,7 @@ RECORDS = registry.Registry(
       pairs.TASKS,
       ('timestamp', 'visitorid', 'event', 'itemid', 'transactionid'),
       retailrocket.EVENTS,
+      settings=('keep_unviewed',),
     ),
     Source(
       'rees46',
@@ -63,17 +67,23 @@ RECORDS = registry.Registry(
       pairs.TASKS,
       ('event_time', 'event_type', 'product_id', 'user_id', 'user_session'),
       rees46.EVENTS,
+      settings=('keep_unviewed',),
     ),
     Source(
       'kuairand',
       kuairand.read,
       'log_standard_*.csv, user_features_*.csv and video_features_basic_*.csv',
       columns=('user_id', 'video_id', 'time_ms', 'is_click', 'long_view'),
+      settings=(
+        *('variant', 'conversion', 'feedback'),
+        *('include_random', 'random_split'),
+      ),
     ),
     Source(
       'aliexpress',
       aliexpress.read,
       '*_user_*.csv and *_item_*.csv of one country, or train.csv and test.csv',
+      settings=('variant',),
     ),
     Source(
       'ali_ccp',
@@ -102,9 +112,24 @@ RECORDS = registry.Registry(
       movielens.read,
       'u.data, ratings.dat or ratings.csv',
       columns=('userId', 'movieId', 'rating', 'timestamp'),
+      settings=('ratings',),
     ),
-    Source('table', table.read, 'CSV or Parquet files, or one file'),
-    Source('simulated', simulation.read, '', simulation.TASKS),
+    Source(
+      'table',
+      table.read,
+      'CSV or Parquet files, or one file',
+      settings=(
+        *('schema', 'split_column', 'split_values'),
+        *('validation_dir', 'test_dir'),
+      ),
+    ),
+    Source(
+      'simulated',
+      simulation.read,
+      '',
+      simulation.TASKS,
+      settings=('simulated_rows', 'simulated_seed'),
+    ),
   ),
 )
 
@@ -114,6 +139,7 @@ def register_source(
   read: source.Reader,
   holds: str = Source.holds,
   tasks: tuple[source.SourceTask, ...] = (),
+  settings: tuple[str, ...] | None = None,
 ) -> None:
   """Adds a source of the caller's own, in this process.
 
@@ -123,8 +149,20 @@ def register_source(
     holds: what its raw directory holds; '' where it reads no files.
     tasks: its labels and when they become known, for models that are told
       their past when they serve; empty: as prepared data has them.
+    settings: of PrepareConfig those that it reads and not every source does;
+      `rmtl prepare` refuses those of other sources beside it. None: it
+      refuses none.
 
   Raises:
     types.InputError: the name is taken.
   """
-  RECORDS.register(Source(name, read, holds, tasks))
+  RECORDS.register(Source(name, read, holds, tasks, settings=settings))
+
+
+def readers(setting: str) -> tuple[str, ...]:
+  """The sources that read a setting; () if every source does."""
+  return tuple(
+    name
+    for name, record in RECORDS.items()
+    if setting in (record.settings or ())
+  )

@@ -18,6 +18,7 @@ import pyarrow as pa
 from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import parquet
 from rmtl_jax.preparation import checks, source, sql
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.description import drift
@@ -119,6 +120,7 @@ class _Reader:
       model.path, manifest, {*model.ignored, *absent}
     )
     self._manifest = manifest
+    self._decimal = rows.log_decimal(manifest)
     self._log_schema = log_columns.make_log_schema(manifest)
     self._tasks = _tasks(manifest, self._log_schema)
     self._makers = {
@@ -220,8 +222,10 @@ class _Reader:
     columns, faulty = [], []
     for i, task in enumerate(self._manifest.tasks):
       name = predict_lib.PREFIX + task.name
-      column = f'TRY_CAST({sql.quote(name)} AS DOUBLE)'
-      columns.append(f'{column} AS p{i}')
+      written = sql.quote(name)
+      if self._decimal != '.' and parquet.is_text(schema.field(name).type):
+        written = f"replace({written}, {sql.literal(self._decimal)}, '.')"
+      columns.append(f'TRY_CAST({written} AS DOUBLE) AS p{i}')
       fault, expected = f'p{i} IS NULL OR NOT isfinite(p{i})', 'a number'
       if task.kind == kinds.BINARY:
         fault += f' OR p{i} < 0 OR p{i} > 1'

@@ -72,6 +72,9 @@ def test_names_may_be_of_other_languages(names):
     ('größe_cm', 'gro ß e cm'),
     ('会员等级', 'user 等级'),
     ('achats', 'achats'),
+    ('Kosten pro Monat', 'kosten pro month'),
+    ('出生年月', 'birth month'),
+    ('生年月日', 'birth'),
   ],
 )
 def test_words_of_other_languages_are_put_in_english(name, parts):

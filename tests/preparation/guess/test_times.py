@@ -727,7 +727,9 @@ def test_when_somebody_came_is_no_time_of_the_row(tmp_path, name):
   assert not found and 'not the time of a row' in others[name]
 
 
-@pytest.mark.parametrize('pattern', ['%Y-%m', '%m/%Y', '%Y%m', '%b-%y'])
+@pytest.mark.parametrize(
+  'pattern', ['%Y-%m', '%m/%Y', '%m.%Y', '%Y%m', '%b-%y']
+)
 def test_a_month_with_its_year_is_the_time(tmp_path, pattern):
   months = [datetime.date(2022 + i // 12, i % 12 + 1, 1) for i in range(20)]
   written = [month.strftime(pattern) for month in months] * 20
@@ -745,3 +747,31 @@ def test_a_month_with_its_year_is_the_time(tmp_path, pattern):
   days = [f'2022-05-{i % 28 + 1:02}' for i in range(400)]
   found, others = _times(tmp_path, month=written, date=days)
   assert found and found.column == 'date' and {*others} == {'month'}
+
+
+@pytest.mark.parametrize(
+  'name',
+  ['Monat', 'mois', 'mes', 'mês', 'Месяц', '月份', '연월', 'Abrechnung_Monat'],
+)
+@pytest.mark.parametrize('pattern', ['{m:02}/{y}', '{m:02}.{y}', '{m}.{y}'])
+def test_months_of_other_languages_and_with_points(tmp_path, name, pattern):
+  # October of 2020 is no 10.202.
+  months = [pattern.format(m=i % 12 + 1, y=2019 + i // 12) for i in range(24)]
+  expected = {'format': '%m/%Y' if '/' in pattern else '%m.%Y'}
+  found, _ = _times(tmp_path, **{name: months * 20})
+  assert found and (found.column, found.form) == (name, expected)
+  assert not found.different and found.days > 600
+
+
+def test_a_number_with_four_decimals_is_no_month(tmp_path):
+  months = [f'{i % 12 + 1}.{2019 + i // 12}' for i in range(24)] * 20
+  assert _times(tmp_path, price=months) == (None, {})
+  # Nor what has no such year, or no month, in any row.
+  for other in ('13.2020', '10.5', '3'):
+    assert _times(tmp_path, Monat=[*months, other]) == (None, {})
+  # Floats have lost the zero of 10.2020.
+  floats = [float(month) for month in months]
+  path = tmp_path / 'floats.parquet'
+  pq.write_table(pa.table({'Monat': floats}), path)
+  (facts,) = facts_lib.find(sample_lib.read(path, 1000))
+  assert time_forms.of_column(facts) is None

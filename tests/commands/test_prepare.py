@@ -1,0 +1,83 @@
+"""Flags of `rmtl prepare` and `rmtl backtest` that a source does not read."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from rmtl_jax import cli, types
+from rmtl_jax.config import flags as config_flags
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.preparation import sources
+from tests import registries
+
+_TABLE = '--source=table --raw_dir=no --schema=no'
+
+
+@pytest.mark.parametrize(
+  ('line', 'flag', 'words'),
+  [
+    (_TABLE, '--simulated_rows=9', 'source table does not read it, simulated'),
+    # What a default says, and no --source: what counts is that it is there.
+    ('--raw_dir=no', '--simulated_seed=0', 'source table does not read it'),
+    (_TABLE, '--nokeep_unviewed', 'retailrocket and rees46 do; leave it out'),
+    ('--source=kuairand --raw_dir=no', '--ratings=like', 'movielens does'),
+    ('--source=rees46 --raw_dir=no', '--test_dir=no', 'table does'),
+    ('--source=simulated', '--schema=no', 'table does'),
+    ('--source=simulated', '--raw_dir=no', 'source simulated reads no files'),
+  ],
+)
+@pytest.mark.parametrize('command', ['prepare', 'backtest'])
+def test_a_flag_that_the_source_does_not_read_is_refused(
+  tmp_path, capsys, command, line, flag, words
+):
+  if command == 'backtest' and flag.startswith('--test_dir'):
+    pytest.skip("splits are the backtest's own")
+  places = {'prepare': 'data_dir', 'backtest': 'workdir'}
+  place = f'--{places[command]}={tmp_path}/new'
+  assert cli.main(['rmtl', command, *line.split(), place, flag]) == 2
+  error = capsys.readouterr().err
+  name = flag.split('=')[0].replace('--no', '--')
+  assert error.startswith(f'rmtl: {name}: ') and error.count('\n') == 1
+  assert words in error
+  assert not [*tmp_path.iterdir()]
+
+
+def test_extended_data_say_their_source(tmp_path, capsys):
+  made = ['rmtl', 'prepare', '--source=simulated', '--simulated_rows=200']
+  assert cli.main([*made, f'--data_dir={tmp_path}/data']) == 0
+  capsys.readouterr()
+  more = [f'--extend={tmp_path}/data', f'--data_dir={tmp_path}/more']
+  assert cli.main(['rmtl', 'prepare', *more, '--variant=1k']) == 2
+  line = capsys.readouterr().err
+  assert line.startswith('rmtl: --variant: source simulated does not read it')
+
+
+def test_help_names_the_sources_of_a_setting():
+  texts = config_flags.attribute_texts(prepare_config.PrepareConfig)
+  fields = {f.name for f in dataclasses.fields(prepare_config.PrepareConfig)}
+  for record in sources.RECORDS.values():
+    assert {*(record.settings or ())} <= fields
+    for setting in record.settings or ():
+      assert record.name in texts[setting], (setting, record.name)
+
+
+@pytest.mark.parametrize('settings', [None, ('variant',)])
+def test_a_source_of_ones_own_may_read_any_or_say_which(
+  tmp_path, capsys, settings
+):
+  def read(connection, raw_dir, config):
+    raise types.InputError('it was read')
+
+  kept = registries.Registries()
+  try:
+    sources.register_source('mine', read, holds='', settings=settings)
+    line = ['rmtl', 'prepare', '--source=mine', f'--data_dir={tmp_path}/data']
+    assert cli.main([*line, '--variant=1k']) == 2
+    assert capsys.readouterr().err == 'rmtl: it was read\n'
+    assert cli.main([*line, '--ratings=like']) == 2
+    expected = 'it was read' if settings is None else 'mine does not read it'
+    assert expected in capsys.readouterr().err
+  finally:
+    kept.undo()
