@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich import cells
 
 from rmtl_jax import terminal
 from rmtl_jax.data import manifest as manifest_lib
+
+# Fields that a sentence names; `rmtl describe` has all of them.
+_MOST_NAMED = 30
 
 
 def summary(manifest: manifest_lib.Manifest) -> str:
@@ -133,7 +136,14 @@ def _fields(manifest: manifest_lib.Manifest) -> list[str]:
       shown.append(f'{field.name} {field.size:,} x {field.width}')
     else:
       shown.append(f'{field.name} {field.size:,}')
-  return terminal.lines(f'fields and vocabulary rows: {", ".join(shown)}')
+  return terminal.lines(f'fields and vocabulary rows: {_first(shown)}')
+
+
+def _first(parts: Sequence[str]) -> str:
+  """Some of the parts of a sentence, and how many more there are."""
+  rest = len(parts) - _MOST_NAMED
+  shown = ', '.join(parts[:_MOST_NAMED])
+  return f'{shown}, and {rest:,} more' if rest > 0 else shown
 
 
 def _as_of(manifest: manifest_lib.Manifest) -> list[str]:
@@ -157,16 +167,14 @@ def _extension(report: dict[str, Any]) -> list[str]:
   lines = []
   added = {n: c for n, c in report.get('new_values', {}).items() if c}
   if 'new_values' in report:
-    shown = ', '.join(f'{name} {count:,}' for name, count in added.items())
-    lines += terminal.lines(f'new values: {shown or "none"}')
+    shown = [f'{name} {count:,}' for name, count in added.items()]
+    lines += terminal.lines(f'new values: {_first(shown) or "none"}')
   if 'drift' in report:
-    shown = ', '.join(
-      f'{name} {index:.2f}'
-      for name, index in sorted(
-        report['drift'].items(), key=lambda pair: -pair[1]
-      )
+    most_first = sorted(report['drift'].items(), key=lambda pair: -pair[1])
+    shown = [f'{name} {index:.2f}' for name, index in most_first]
+    lines += terminal.lines(
+      f'drift of the new rows from train (PSI): {_first(shown)}'
     )
-    lines += terminal.lines(f'drift of the new rows from train (PSI): {shown}')
   return lines
 
 

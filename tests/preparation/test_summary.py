@@ -110,7 +110,23 @@ def test_many_fields_stay_within_the_width():
   manifest = dataclasses.replace(make(), fields=fields)
   lines = summary.summary(manifest).splitlines()
   assert max(map(len, lines)) <= 80
-  assert 'field_39 39' in lines[-1]
+  assert lines[-1].endswith('field_29 29, and 10 more')
+
+
+def test_thirty_fields_are_all_named():
+  fields = tuple(
+    manifest_lib.Field(f'field_{i}', 'categorical', i) for i in range(30)
+  )
+  text = summary.summary(dataclasses.replace(make(), fields=fields))
+  assert text.endswith('field_29 29')
+
+
+def test_the_fields_that_drifted_most_are_named_first():
+  report = {'drift': {f'f{i}': i / 100 for i in range(32)}, 'new_values': {}}
+  text = ' '.join(summary.summary(make(report=report)).splitlines())
+  assert 'new values: none' in text
+  assert 'train (PSI): f31 0.31, f30 0.30,' in text
+  assert text.endswith('f2 0.02, and 2 more')
 
 
 def test_many_tasks_have_a_line_each():

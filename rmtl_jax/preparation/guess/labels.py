@@ -181,10 +181,9 @@ def _by_place(
 
   Those at the end are all numbers, or all words, as the last one is: yes and no
   beside 0 and 1 describe a row. Two other values count in the last column
-  alone, and in no log of events.
-  What has one value for every user or every item describes these; so does what
-  somebody has or is, but for the last column. Dummies of one column are none.
-  Names that may say label come last.
+  alone, and in no log of events. What has one value for every user or every
+  item describes these; so does what somebody has or is, but for the last
+  column. Dummies of one column are none. Names that may say label come last.
   """
   dummies = _dummies([one for one in free if one.is_binary])
   possible = {
