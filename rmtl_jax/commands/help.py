@@ -99,7 +99,8 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     },
   },
   'refit': {
-    'Run': {'run': '', 'workdir': "Where the refit goes, a new run's."}
+    'Run': {'run': '', 'workdir': "Where the refit goes, a new run's."},
+    'Data': _own('data_dir'),
   },
   'evaluate': {'Run': _own('workdir'), 'Data': _own('split', 'data_dir')},
   'report': {'Run': _own('workdir', 'output', 'data_dir')},

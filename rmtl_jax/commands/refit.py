@@ -17,6 +17,11 @@ def define(flag: common.Definer) -> None:
     '',
     'The finished run whose stage 1 is trained again; it stays as it is.',
   )
+  flag.string(
+    'data_dir',
+    '',
+    'Where the data of --run are, if they were moved; the same files.',
+  )
   common.define_workdir(flag)
   distributed.define(flag)
 
@@ -26,7 +31,7 @@ def execute(values: flags.FlagValues) -> int:
   path = common.workdir(values)
   common.require(values, 'run')
   source = pathlib.Path(values.run)
-  common.check_there(values, 'run')
+  common.check_there(values, 'run', 'data_dir')
   common.start_jax(values)
   layout = distributed.layout(values)
   from rmtl_jax import run
@@ -35,12 +40,14 @@ def execute(values: flags.FlagValues) -> int:
 
   live = progress.Progress(quiet=not processes.is_first())
   first = workdir.read(source)
-  workdir.own_manifest(first, by_flag=False)
+  data_dir = pathlib.Path(values.data_dir or first.data_dir)
+  if not values.data_dir:
+    workdir.own_manifest(first)
   record = common.interruptible(
     lambda number: run.train(
       None,
       path,
-      first.data_dir,
+      data_dir,
       run.ORDER[:1],
       live,
       number,

@@ -327,12 +327,8 @@ def create(
   )
 
 
-def own_manifest(run: Run, by_flag: bool = True) -> manifest_lib.Manifest:
+def own_manifest(run: Run) -> manifest_lib.Manifest:
   """The manifest of the data that the run was trained on.
-
-  Args:
-    run: the run.
-    by_flag: whether `--data_dir` may say where they are.
 
   Raises:
     types.InputError: they are gone; says what to do; or as manifest_file.read.
@@ -341,8 +337,8 @@ def own_manifest(run: Run, by_flag: bool = True) -> manifest_lib.Manifest:
     is_ranker = (run.path / RANKER).exists()
     raise types.InputError(
       f'{run.path}: {"a Ranker" if is_ranker else "a run"} of which the data,'
-      f' {run.data_dir}, are gone; put them back'
-      f'{", or say by --data_dir where they are" if by_flag else ""}'
+      f' {run.data_dir}, are gone; put them back, or say by --data_dir where'
+      ' they are'
       f'{" (save(with_data=True) keeps them)" if is_ranker else ""}'
     )
   return manifest_file.read(run.data_dir)
