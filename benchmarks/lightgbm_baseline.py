@@ -308,6 +308,21 @@ class Task:
     return best, model, tried
 
 
+def read(
+  data_dir: str,
+) -> tuple[manifest_lib.Manifest, dict[str, columns_lib.SplitColumns]]:
+  """The manifest of prepared data, and the rows of each split.
+
+  Raises:
+    types.InputError: bad data.
+  """
+  manifest = manifest_file.read(data_dir)
+  return manifest, {
+    name: columns_lib.read_split(data_dir, manifest, name)
+    for name in manifest_lib.SPLITS
+  }
+
+
 def measure(
   data_dir: str, seeds: list[int], max_categories: int, refit: bool = False
 ) -> Iterator[dict[str, Any]]:
@@ -322,11 +337,7 @@ def measure(
   Raises:
     types.InputError: LightGBM is not installed, or bad data.
   """
-  manifest = manifest_file.read(data_dir)
-  splits = {
-    name: columns_lib.read_split(data_dir, manifest, name)
-    for name in manifest_lib.SPLITS
-  }
+  manifest, splits = read(data_dir)
   all_train = (
     columns_lib.read_split(data_dir, manifest.with_validation(), 'train')
     if refit

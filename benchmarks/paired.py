@@ -28,7 +28,6 @@ from rmtl_jax import json_files, run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import bootstrap, intervals, labelled, metrics
 from rmtl_jax.results import ensemble
 from rmtl_jax.runtime import programs, progress, workdir
@@ -151,11 +150,7 @@ def measure(
   Raises:
     types.InputError: LightGBM is not installed, or bad data.
   """
-  manifest = manifest_file.read(data_dir)
-  splits = {
-    name: columns_lib.read_split(data_dir, manifest, name)
-    for name in manifest_lib.SPLITS
-  }
+  manifest, splits = lightgbm_baseline.read(data_dir)
   ours = [recommended(data_dir, manifest, seed) for seed in seeds]
   others = [lightgbm(splits, manifest, seed, max_categories) for seed in seeds]
   rows = labelled.Labelled.of(splits['test'], manifest.task_names)
@@ -204,7 +199,7 @@ def main(argv: list[str]) -> None:
     for data_dir in values.data_dir:
       for figure in measure(data_dir, values.seed, values.max_categories):
         figures.append(figure)
-        print(row(figure), flush=True)
+        print(f'{data_dir}: {figure["task"]}', flush=True)
   except types.InputError as error:
     print(f'paired: {error}', file=sys.stderr)
     sys.exit(2)
