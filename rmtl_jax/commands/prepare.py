@@ -16,6 +16,8 @@ from rmtl_jax.config import limits
 from rmtl_jax.config import prepare as prepare_config
 
 _ROLLING = 'rolling'
+# Settings of some sources that the schema of a table has a key for.
+_IN_SCHEMA = {'keep_unviewed': 'events'}
 
 
 def define(flag: common.Definer) -> None:
@@ -103,8 +105,12 @@ def check_source(
       what = f'does not read it, {" and ".join(readers)} {verb}'
     else:
       continue
+    hint = ''
+    if source == 'table' and name in _IN_SCHEMA:
+      hint = f' (in a schema it is a key of "{_IN_SCHEMA[name]}")'
     raise types.InputError(
-      f'--{name}: source {source} {what}; leave it out or give another --source'
+      f'--{name}: source {source} {what}; leave it out or give another'
+      f' --source{hint}'
     )
 
 

@@ -19,6 +19,7 @@ _TABLE = '--source=table --raw_dir=no --schema=no'
   ('line', 'flag', 'words'),
   [
     (_TABLE, '--simulated_rows=9', 'source table does not read it, simulated'),
+    (_TABLE, '--keep_unviewed', '(in a schema it is a key of "events")'),
     # What a default says, and no --source: what counts is that it is there.
     ('--raw_dir=no', '--simulated_seed=0', 'source table does not read it'),
     (_TABLE, '--nokeep_unviewed', 'retailrocket and rees46 do; leave it out'),
