@@ -190,7 +190,7 @@ def _dispatches(
   epochs: Sequence[batches.Epoch | batches.Plan],
   size: int,
   extras: tuple[Any, ...],
-  validation: Sequence[feed.Validation],
+  validation: Sequence[feed.ValidationBatches],
 ) -> Iterator[feed.Dispatch]:
   """Passes of P members side by side, extras f32[P, R, K]; see feed.py."""
   columns = feed.columns_of(split, validation[0] if validation else None)
@@ -203,7 +203,7 @@ def _dispatches(
 def chunks(
   plans: Sequence[batches.Plan],
   size: int,
-  validation: Sequence[feed.Validation] = (),
+  validation: Sequence[feed.ValidationBatches] = (),
 ) -> list[tuple[Any, np.ndarray]]:
   """The plans side by side, in pieces of `size` batches.
 

@@ -138,7 +138,7 @@ class ActorStage:
         self._before_epoch(arm),
         self.context.epoch(self.name, epoch),
         self.context.key(self.name),
-        validation=self._validation(arm),
+        validation=self._validation_batches(arm),
         start=arm.position,
       )
       for name, arm in self.arms.items()
@@ -163,12 +163,12 @@ class ActorStage:
     place = self.context.models.place
     return place(state.with_new_embeddings, arm.state, params)
 
-  def _validation(self, arm: Arm) -> feed.Validation | None:
+  def _validation_batches(self, arm: Arm) -> feed.ValidationBatches | None:
     """Validation rows for an arm with a tuner, in an order of their own."""
     if not self._declared.holds_critics or not arm.state.tuner:
       return None
     context = self.context
-    return feed.Validation(
+    return feed.ValidationBatches(
       context.validation,
       batches.Epoch(
         context.validation.host.starts,

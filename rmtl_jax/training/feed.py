@@ -25,7 +25,7 @@ from rmtl_jax.updates import loop as loop_lib
 _AHEAD = 2
 
 
-class Validation(NamedTuple):
+class ValidationBatches(NamedTuple):
   """Validation rows that every step sees beside its own batch.
 
   Attributes:
@@ -66,7 +66,7 @@ def dispatches(
   size: int,
   begin: int = 0,
   extras: tuple[Any, ...] = (),
-  validation: Validation | None = None,
+  validation: ValidationBatches | None = None,
 ) -> Iterator[Dispatch]:
   """A pass over a split, `size` steps at a time.
 
@@ -96,7 +96,9 @@ def whole_plan(passes: batches.Epoch | batches.Plan) -> batches.Plan:
   return passes.plan if isinstance(passes, batches.Epoch) else passes
 
 
-def columns_of(split: splits_lib.Split, validation: Validation | None) -> Any:
+def columns_of(
+  split: splits_lib.Split, validation: ValidationBatches | None
+) -> Any:
   """The columns of a split on the device, with those of validation, if any."""
   if validation is None:
     return split.device
@@ -121,7 +123,7 @@ def _streamed(
   size: int,
   begin: int,
   extras: tuple[Any, ...],
-  validation: Validation | None,
+  validation: ValidationBatches | None,
 ) -> Iterator[Dispatch]:
   """Each with rows of its own; of several processes with the lanes of this."""
   steps = passes.steps if isinstance(passes, batches.Epoch) else len(passes.row)
@@ -264,7 +266,7 @@ def _reader() -> concurrent.futures.ThreadPoolExecutor:
 def chunks(
   plan: batches.Plan,
   size: int,
-  validation: Validation | None = None,
+  validation: ValidationBatches | None = None,
   begin: int = 0,
 ) -> list[tuple[Any, np.int32]]:
   """The plan in pieces of `size` batches, the last one padded, with counts.
@@ -282,7 +284,7 @@ def piece(
   plan: batches.Plan,
   begin: int,
   size: int,
-  validation: Validation | None = None,
+  validation: ValidationBatches | None = None,
 ) -> tuple[Any, np.int32]:
   """`size` batches of a plan from `begin` on, padded, and how many there are.
 
@@ -303,7 +305,7 @@ def piece(
 
 
 def _validation_slots(
-  validation: Validation, begin: int, size: int
+  validation: ValidationBatches, begin: int, size: int
 ) -> loop_lib.Slots:
   at = np.arange(begin, begin + size) % len(validation.plan.row)
   return loop_lib.Slots(*(part[at] for part in validation.plan))

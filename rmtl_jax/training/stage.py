@@ -37,7 +37,7 @@ class Pass(NamedTuple):
   plan: batches.Epoch
   key: jax.Array
   extras: tuple[Any, ...] = ()
-  validation: feed.Validation | None = None
+  validation: feed.ValidationBatches | None = None
   start: trainer.Position = trainer.START
 
 

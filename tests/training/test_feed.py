@@ -68,7 +68,9 @@ def test_streamed_batches_are_the_resident_ones(both, begin, with_validation):
     validation = None
     if with_validation:
       plan = batches.Epoch(split.host.starts, (9,), 1, BATCH).plan
-      validation = feed.Validation(split, jax.tree.map(lambda x: x[:5], plan))
+      validation = feed.ValidationBatches(
+        split, jax.tree.map(lambda x: x[:5], plan)
+      )
     extras = (split.beside(values),)
     lists.append(
       _batches(feed.dispatches(split, epoch, 3, begin, extras, validation))
