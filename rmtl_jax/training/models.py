@@ -264,7 +264,7 @@ class Models:
     key: tuple[Any, ...],
     make_step: Callable[[functional.Network, functional.Network], Any],
     options: Mapping[str, Any],
-  ) -> programs.Program:
+  ) -> programs.CompiledLoop:
     """A step's program, one for the settings that make it.
 
     Args:
@@ -277,13 +277,13 @@ class Models:
     def build():
       actor, critic, wrap = self._in_steps(config)
       step = wrap(make_step(actor, critic))
-      return programs.Program(step, config.faults, self.layout, options)
+      return programs.CompiledLoop(step, config.faults, self.layout, options)
 
     slots = programs.row_slots(config)
     of_all = config.faults, slots, config.batch.compiling
     return self._once(kind, (*key, *of_all), build)
 
-  def pretrain(self, config: config_lib.Config) -> programs.Program:
+  def pretrain(self, config: config_lib.Config) -> programs.CompiledLoop:
     """Stage 1's."""
     stage = dataclasses.replace(config.pretrain, learning_rate=0.0)
     return self._program(
@@ -300,7 +300,9 @@ class Models:
       programs.options(config, quick.STEPS),
     )
 
-  def conflicts(self, config: config_lib.Config) -> programs.Program | None:
+  def conflicts(
+    self, config: config_lib.Config
+  ) -> programs.CompiledLoop | None:
     """What compares the tasks' gradients; None where they share nothing."""
     if networks.BACKBONES.find(config.backbone).by_task:
       return None
@@ -318,7 +320,7 @@ class Models:
       quick.options(quick.SMALL),
     )
 
-  def train_critics(self, config: config_lib.Config) -> programs.Program:
+  def train_critics(self, config: config_lib.Config) -> programs.CompiledLoop:
     """Stage 2's; its extra rows are pi(s) and perhaps the logged actions.
 
     pi(s) is pi'(s) too, since the actor is frozen.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.balancing import registry as balancers
@@ -16,13 +16,38 @@ from rmtl_jax.updates import ahead, loop, quick
 _STOP = config_lib.FaultsConfig()
 
 
-class Program(ahead.Compiled):
-  """A step's compiled loop: a call runs it, see updates/loop.make_loop.
+class Program(Protocol):
+  """Runs a step over the batches of a dispatch; see updates/loop.make_loop.
 
   Attributes:
     step: step(state, batch, key, *extras) -> (state, metrics).
     skips: whether steps that are not finite are left out.
   """
+
+  step: Callable[..., Any]
+  skips: bool
+
+  def compile_ahead(
+    self,
+    pool: concurrent.futures.Executor,
+    arguments: Callable[[], tuple[Any, ...]],
+  ) -> None:
+    """Has a thread compile it for such arguments, unless it is compiled."""
+
+  @property
+  def was_called(self) -> bool:
+    """Whether a call has waited for the compiler already."""
+    ...
+
+  def __call__(self, *args: Any) -> Any:
+    """Runs it."""
+
+  def forget(self) -> None:
+    """Drops what is compiled; a later call compiles it again."""
+
+
+class CompiledLoop(ahead.Compiled):
+  """A program with a compiled loop of its own; see `Program`."""
 
   def __init__(
     self,
@@ -42,7 +67,7 @@ class Program(ahead.Compiled):
     super().__init__(loop.make_loop(self.step, self.skips, options))
 
 
-class Unweighted(Program):
+class Unweighted:
   """Stage 3's step of unweighted losses, with the loop of stage 1.
 
   Both stages descend the same losses by the same optimizer, whose learning rate

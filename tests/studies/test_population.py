@@ -33,7 +33,7 @@ def test_members_end_where_they_end_alone(parts):
   assert [len(plan.row) for plan in PLANS[:2]] == [1, 3]
   assert len(PLANS[2].row) > 4  # more than two chunks
   step, start = parts()
-  program = programs.Program(step)
+  program = programs.CompiledLoop(step)
   extras = [
     alone.policies(p) if parts is alone.critics else () for p in range(3)
   ]
@@ -119,7 +119,7 @@ def test_the_member_at_fault_is_named():
 
 
 def test_members_are_cut_by_program():
-  a, b = programs.Program(int), programs.Program(int)
+  a, b = programs.CompiledLoop(int), programs.CompiledLoop(int)
   members = [(a, 0), (b, 1), (a, 2), (a, 3)]
   groups = [group for _, group in population.by_program(members, 2)]
   assert groups == [[0, 2], [3], [1]]

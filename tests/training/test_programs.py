@@ -64,7 +64,7 @@ def test_the_loop_of_stage_1_does_what_stage_3s_own_would(log, balancer):
   ran = context_of(log, changes)
   taken = ran.models.finetune(ran.config)
   assert isinstance(taken, programs.Unweighted)
-  own = programs.Program(taken.step)
+  own = programs.CompiledLoop(taken.step)
   after, sums = epoch(ran, taken)
   expected_after, expected_sums = epoch(ran, own)
   problem.assert_trees_close(after, expected_after, rtol=1e-5, atol=1e-6)
@@ -121,7 +121,7 @@ def test_which_loop_a_member_runs_rests_on_its_own_settings(log):
   ran = context_of(log, {})
   other = config_values.with_settings(ran.config, {'pretrain.l2': 0.1})
   found = [type(ran.models.finetune(one)) for one in (ran.config, other)]
-  assert found == [programs.Unweighted, programs.Program]
+  assert found == [programs.Unweighted, programs.CompiledLoop]
 
 
 @pytest.mark.parametrize(

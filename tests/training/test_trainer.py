@@ -156,7 +156,7 @@ def counter():
 
 @functools.cache
 def trail_program():
-  return programs.Program(trail)
+  return programs.CompiledLoop(trail)
 
 
 def test_one_pass_sees_every_row_once_and_says_so():
