@@ -136,18 +136,7 @@ def train(
   path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
   stages = (stages,) if isinstance(stages, str) else tuple(stages)
   trackers = (trackers,) if isinstance(trackers, str) else tuple(trackers)
-  for stage_name in stages:
-    if stage_name not in ORDER:
-      raise types.InputError(
-        f'stages: {stage_name!r} is not one of {", ".join(ORDER)}'
-      )
-  if config is None and start_from:
-    config = warm_start.read_source(pathlib.Path(start_from)).config
-  if config is None and refit_of:
-    config = workdir.read(pathlib.Path(refit_of)).config
-  if config is None:
-    config = presets.start(manifest_file.read(data_dir))
-  config_values.validate(config)
+  config = _settings(config, data_dir, stages, start_from, refit_of)
   config = rounding.resolved(path, config, layout)
   tracking.check(trackers)
   live = live or progress.Progress()
@@ -161,10 +150,8 @@ def train(
     run = workdir.opened(held, path, config, data_dir, layout)
     run, start = _begin(run, start_from, refit_of)
     _check_stages(run, stages)
-    if start and not inputs:  # of an ensemble once
-      live.say(verdict.started(run.started_from))
-    if run.refit_of and not inputs:
-      live.say(verdict.refit(run.refit_of))
+    if is_own:  # of an ensemble once
+      _say_origin(run, start, live)
     inputs = _read_and_build(run, config, live, layout, inputs)
     members = [
       _context(dataclasses.replace(run, config=one), inputs, live)
@@ -189,22 +176,12 @@ def train(
     paper = _paper_model(run)
     beside = _with_batch(inputs, run, paper, layout) if paper_model else inputs
 
-    # A second core compiles what comes later; what a run goes on from is not of
-    # the shapes alone (it stands on its device), so only new runs can know.
     if is_new and compiling.can(inputs.splits):
-      pool = held.enter_context(compiling.threads())
-      trained_in_turn = [(one, stages) for one in members]
+      models_in_turn = [(one, stages) for one in members]
       if paper_model:
         of_paper = dataclasses.replace(run, config=paper)
-        context = _context(of_paper, beside, live)
-        trained_in_turn.append((context, ORDER[:1]))
-      compiling.compile_ahead(pool, trained_in_turn)
-      if config.ensemble > 1:
-        configs = tuple(one.config for one in members)
-        joined = ensemble.Ensemble(inputs.models, configs, ())
-        compiling.compile_predictions_ahead(
-          pool, _context(run, inputs, live), joined.joined_shapes
-        )
+        models_in_turn.append((_context(of_paper, beside, live), ORDER[:1]))
+      _compile_ahead(held, _context(run, inputs, live), models_in_turn)
 
     def train_paper_model():
       if paper_model:
@@ -217,7 +194,7 @@ def train(
           keep_moments=False,
         )
 
-    # An ensemble is M ordinary runs, and a mean when it predicts.
+    # --- Train. An ensemble is M ordinary runs, and a mean when it predicts.
     if config.ensemble > 1:
       _train_members(
         config,
@@ -236,31 +213,63 @@ def train(
       trained = ensemble.weighed(
         ensemble.restore(run, inputs.models), inputs.splits['validation'], run
       )
-      history = trained.history
-      writer = _open_writer(held, run, history, trackers, live)
-      return final.write(run, trained, inputs.splits, history, writer)
+      writer = _open_writer(held, run, trained.history, trackers, live)
+    else:
+      context = _context(run, inputs, live)
+      context.start, context.interrupted = start, interrupted
+      finished, writer = _train_stages(
+        held, run, context, stages, trackers, keep_moments, is_own
+      )
+      train_paper_model()
+      writer.rewrite(finished.history)
+      trained = ensemble.Ensemble(inputs.models, (run.config,), (finished,))
 
-    # --- Restore what is finished; a damaged stage is trained again.
-    finished = saved.restore(run, inputs.models, trains=True)
-    for line in finished.damaged:
-      live.say(f'WARNING: {line}; the stage is trained again')
-    store = run.unfinished()
-    opened = held.enter_context(contextlib.ExitStack())
-    opened.callback(store.close)
-    context = _context(run, inputs, live)
-    context.store, context.start = store, start
-    context.interrupted = interrupted
+    # --- Evaluate and write, then drop what a resume would have needed.
+    record = final.write(run, trained, inputs.splits, writer)
+    if config.ensemble == 1 and not keep_checkpoints:
+      _prune(run, live)
+    return record
+
+
+def _train_stages(
+  held: contextlib.ExitStack,
+  run: workdir.Run,
+  context: context_lib.Context,
+  stages: Sequence[str],
+  trackers: Sequence[str],
+  keep_moments: bool,
+  is_own: bool,
+) -> tuple[saved.FinishedStages, writers.Writer]:
+  """Trains the stages that a run of one model does not hold yet.
+
+  Args:
+    held: closes the writer.
+    context: of the run; gets its history, and where checkpoints go.
+    is_own: whether no other run trains with the programs.
+
+  Returns:
+    All finished stages, their history in the stages' order; and the run's
+    logs, which have the records in the order in which they came.
+  """
+  config, live = run.config, context.progress
+  # --- Restore what is finished; a damaged stage is trained again.
+  finished = saved.restore(run, context.models, trains=True)
+  for line in finished.damaged:
+    live.say(f'WARNING: {line}; the stage is trained again')
+
+  def keep(name, left):
+    saved.keep(run, context, finished, left)
+    if is_own:
+      context.models.forget(name, config, stages)
+
+  with contextlib.closing(run.unfinished()) as store:
+    context.store = store
     if keep_moments:
       moments = saved.Moments(run)
       context.keep_moments, context.save_moments = moments.hold, moments.save
     context.history = saved.latest_history(context, finished)
     writer = _open_writer(held, run, context.history, trackers, live)
     context.on_record = writer.write
-
-    def keep(name, left):
-      saved.keep(run, context, finished, left)
-      if is_own:  # no other run trains with these programs
-        inputs.models.forget(name, run.config, stages)
 
     # --- Pre-train: the actor, on the unweighted loss.
     if 'pretrain' in stages and not finished.has('pretrain'):
@@ -271,17 +280,17 @@ def train(
     # predictions earn over the rest of a session. Constant weights need none.
     needs_critics = registry.needs_critics(config.weighting.name)
     if 'critic' in stages and needs_critics and not finished.has('critic'):
-      actor = finished.needed('pretrain', 'critic', path)
+      actor = finished.needed('pretrain', 'critic', run.path)
       saved.begin(context, finished, 'critic')
       keep('critic', stage.run(critic_stage.start(context, actor)))
 
     # --- Fine-tune: the actor goes on, its losses weighed by what the critics
     # say; the control does the same without weights.
     if 'finetune' in stages and not finished.has('finetune', config.control):
-      actor = finished.needed('pretrain', 'finetune', path)
+      actor = finished.needed('pretrain', 'finetune', run.path)
       critic = ()
       if needs_critics:
-        critic = finished.needed('critic', 'finetune', path)
+        critic = finished.needed('critic', 'finetune', run.path)
       weightings = actor_stage.weightings(config)
       saved.begin(context, finished, 'finetune')
       arms = actor_stage.finetune(context, weightings, actor, critic)
@@ -289,20 +298,71 @@ def train(
       del arms  # with what only training needs
       keep('finetune', left)
 
-    train_paper_model()
+  # Stages that were trained again stand where they belong.
+  finished.history = ensemble.in_order(context.history)
+  return finished, writer
 
-    # --- Evaluate and write. Stages that were trained again stand where they
-    # belong.
-    history = ensemble.in_order(context.history)
-    writer.rewrite(history)
-    trained = ensemble.Ensemble(inputs.models, (run.config,), (finished,))
-    record = final.write(run, trained, inputs.splits, history, writer)
 
-    # --- Drop what a resume would have needed.
-    opened.close()
-    if not keep_checkpoints:
-      _prune(run, live)
-    return record
+def _settings(
+  given: config_lib.Config | None,
+  data_dir: pathlib.Path,
+  stages: Sequence[str],
+  start_from: str | os.PathLike[str] | None,
+  refit_of: str | os.PathLike[str] | None,
+) -> config_lib.Config:
+  """The settings, or those of the other run, or the recommended ones.
+
+  Raises:
+    types.InputError: no such settings, or no such stage.
+  """
+  for name in stages:
+    if name not in ORDER:
+      raise types.InputError(
+        f'stages: {name!r} is not one of {", ".join(ORDER)}'
+      )
+  if given is not None:
+    config = given
+  elif start_from:
+    config = warm_start.read_source(pathlib.Path(start_from)).config
+  elif refit_of:
+    config = workdir.read(pathlib.Path(refit_of)).config
+  else:
+    config = presets.start(manifest_file.read(data_dir))
+  config_values.validate(config)
+  return config
+
+
+def _say_origin(
+  run: workdir.Run, start: warm_start.Start | None, live: progress.Progress
+) -> None:
+  """Says which other run this one goes on from or trains again, if any."""
+  if start:
+    live.say(verdict.started(run.started_from))
+  if run.refit_of:
+    live.say(verdict.refit(run.refit_of))
+
+
+def _compile_ahead(
+  held: contextlib.ExitStack,
+  whole: context_lib.Context,
+  models_in_turn: Sequence[tuple[context_lib.Context, Sequence[str]]],
+) -> None:
+  """Has a second core compile what a new run calls later.
+
+  What a run goes on from is not of the shapes alone (it stands on its device),
+  so only new runs can know.
+
+  Args:
+    held: ends the threads.
+    whole: of the run, of an ensemble as one model.
+    models_in_turn: what it trains, each with its stages.
+  """
+  pool = held.enter_context(compiling.threads())
+  compiling.compile_ahead(pool, models_in_turn)
+  if whole.config.ensemble > 1:
+    configs = tuple(workdir.member_configs(whole.config))
+    joined = ensemble.Ensemble(whole.models, configs, ())
+    compiling.compile_predictions_ahead(pool, whole, joined.joined_shapes)
 
 
 def _begin(

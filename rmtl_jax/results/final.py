@@ -24,7 +24,6 @@ def write(
   run: workdir.Run,
   trained: ensemble.Ensemble,
   rows: Mapping[str, splits_lib.Split],
-  history: Sequence[dict[str, Any]],
   writer: writers.Writer,
 ) -> dict[str, Any]:
   """Evaluates a trained run and writes metrics.json, which it returns.
@@ -32,9 +31,8 @@ def write(
   Args:
     trained: its finished stages, of every member of an ensemble.
     rows: train, validation and test, by name.
-    history: one record per epoch or pass.
   """
-  begin = time.perf_counter()
+  begin, history = time.perf_counter(), trained.history
   data = run_record.Data(
     run.manifest, rows['train'], rows['validation'], rows['test']
   )
