@@ -2,13 +2,14 @@
 
 A query of DuckDB takes ten milliseconds to plan, however few its rows are. Here
 plain values (numbers, text, lists of them) become what the query makes of them,
-bit by bit. Everything else is left to the query: other types, text that may be
-no number, and values that are at fault, so that there is one place that words
-errors.
+bit by bit, and so do times that are text as ISO 8601 has it. Everything else is
+left to the query: other types, text that may be no number, and values that are
+at fault, so that there is one place that words errors.
 """
 
 from __future__ import annotations
 
+import datetime
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,14 @@ _WHOLE = re.compile(sql.WHOLE, re.ASCII)
 _NOTHING_ELSE = readings.Missing()
 # Text that every reader of numbers takes for the same number.
 _PLAIN_NUMBER = re.compile(r'-?[0-9]{1,17}(\.[0-9]{1,17})?(e[+-]?[0-9]{1,2})?')
+# Text that Python and DuckDB take for the same moment, if it is one.
+_PLAIN_TIME = re.compile(
+  r'\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?'
+  r'(Z|[+-](0\d|1[0-4]):[0-5]\d)?)?',
+  re.ASCII,
+)
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MS = datetime.timedelta(milliseconds=1)
 
 
 class Undecided(Exception):
@@ -156,12 +165,19 @@ def _maker(
 def _time_parts(
   column: pa.Array, clock: times.Time, part: str, missing: readings.Missing
 ) -> pa.Array:
-  """As `times.Time.part` of whole numbers in UTC."""
-  unit = _PER_HOUR.get(clock.unit)
-  whole = pa.types.is_integer(column.type) or pa.types.is_null(column.type)
-  if unit is None or clock.zone != times.UTC or missing.values or not whole:
-    raise Undecided
-  values = column.to_pylist()
+  """As `times.Time.part` of whole numbers, or of text, in UTC."""
+  if clock.unit == 'iso' and parquet.is_text(column.type):
+    unit, values = _PER_HOUR['ms'], text_ms(column, clock, missing)
+  else:
+    whole = pa.types.is_integer(column.type) or pa.types.is_null(column.type)
+    if (
+      clock.unit not in _PER_HOUR
+      or clock.zone != times.UTC
+      or missing.values
+      or not whole
+    ):
+      raise Undecided
+    unit, values = _PER_HOUR[clock.unit], column.to_pylist()
   # Earlier and later ones are left to the query.
   if any(value is not None and not 0 <= value < _LATEST for value in values):
     raise Undecided
@@ -172,6 +188,39 @@ def _time_parts(
 
   found = [None if value is None else text(value) for value in values]
   return pa.array(found, pa.string())
+
+
+def text_ms(
+  column: pa.Array | pa.ChunkedArray,
+  clock: times.Time,
+  missing: readings.Missing = _NOTHING_ELSE,
+) -> list[int | None]:
+  """ms since 1970 of texts such as 2024-05-01T12:30:00, as `times.Time.ms`.
+
+  Args:
+    column: of text.
+    clock: the form of its times.
+
+  Raises:
+    Undecided: only a query can tell.
+  """
+  if clock.unit != 'iso' or not clock.is_plain or missing.values:
+    raise Undecided
+
+  def ms(text: str | None) -> int | None:
+    if text is None:
+      return None
+    if text in missing.texts or not _PLAIN_TIME.fullmatch(text):
+      raise Undecided
+    try:
+      moment = datetime.datetime.fromisoformat(text)
+    except ValueError:  # such as the 30th of February
+      raise Undecided from None
+    if moment.tzinfo is None:
+      moment = moment.replace(tzinfo=datetime.UTC)
+    return (moment - _EPOCH) // _MS
+
+  return [ms(text) for text in column.to_pylist()]
 
 
 def texts(

@@ -107,7 +107,7 @@ def any_model(request, tmp_path_factory):
   return _model(tmp_path_factory.mktemp('lookup'), request.param)
 
 
-def _model(directory, nulls):
+def _model(directory, nulls, clock=None):
   (directory / 'vocabulary').mkdir()
   for name, words in _WORDS.items():
     pq.write_table(
@@ -122,7 +122,7 @@ def _model(directory, nulls):
       fields=_FIELDS,
       tasks=(manifest_lib.Task('click'),),
       splits=dict.fromkeys(manifest_lib.SPLITS, split),
-      options={'schema': _schema(nulls)},
+      options={'schema': _schema(nulls) | (clock or {})},
     ),
   )
 
@@ -264,6 +264,47 @@ def _both_paths_agree(any_model, data):
   column = data.draw(_lists() if name == 'seen' else _single() | _lists())
   with pytest.MonkeyPatch.context() as patch:
     _check(any_model, patch, _PLAIN | {name: column})
+
+
+_ISO = {'time': {'column': 'time', 'unit': 'iso'}}
+_PLAIN_TIMES = (
+  *('2024-05-01', '2024-02-29 12:30', '2024-05-01T23:59:59', None),
+  *('1970-01-01 00:00:00.0009', '2024-05-01 00:00:00.999999', '2024-05-01Z'),
+  *('2024-05-01T00:30:00Z', '2024-05-01T00:30:00.123+02:00', '9999-12-31'),
+  *('2024-05-01 23:30-14:59', '1969-12-31', '0001-01-01', '2024-05-01T12:30Z'),
+)
+_ODD_TIMES = (
+  *('', ' ', 'none', '-', 'now', 'epoch', 'infinity', '2024-02-30', '2024-5-1'),
+  *('0000-01-01', '2024-05-01T24:00:00', '2024-05-01 12:60', '20240501'),
+  *('2024-05-01T12', '2024-05-01 12:30:60', '2024-05-01 12:30:00.1234567'),
+  *(' 2024-05-01 ', '2024-05-01 12:30:00 UTC', '2024-05-01 12:30:00 +02:00'),
+  *('2024-05-01 12:30:00+02', '2024-05-01 12:30:00+0200', '2024-W18-3'),
+  *('2024-05-01 12:30:00 Europe/Berlin', '2024-05-01T12:30:00,5'),
+  *('2024-05-01 12:30+15:00', '2024-05-01 12:30+00:60', '\u0662024-05-01'),
+  *('2024-05-01t12:30:00z', '99999-01-01', '2024/05/01', '2024-05-01  12:30'),
+)
+
+
+@pytest.fixture(scope='module', params=['UTC', 'Europe/Berlin'])
+def of_texts(request, tmp_path_factory):
+  clock = {'time': _ISO['time'] | {'zone': request.param}}
+  return _model(tmp_path_factory.mktemp('texts'), {}, clock)
+
+
+@pytest.mark.parametrize('text', (*_PLAIN_TIMES, *_ODD_TIMES))
+def test_both_paths_agree_on_times_that_are_text(of_texts, monkeypatch, text):
+  column = pa.array(['2024-05-01 12:30:00', text, None])
+  _check(of_texts, monkeypatch, _PLAIN | {'time': column})
+
+
+def test_plain_times_that_are_text_take_no_query(tmp_path_factory, monkeypatch):
+  model = _model(tmp_path_factory.mktemp('texts'), {}, _ISO)
+  monkeypatch.setattr(model, '_queried', lambda *_: pytest.fail('queried'))
+  texts = ['2024-05-01T23:59:59Z', '2024-05-02 02:00:00+02:00', None]
+  columns = _PLAIN | {'time': pa.array(texts)}
+  found = model.encode(_chunk(columns)).categorical
+  # Hours 23 and 0, of which the 1st of May was a Wednesday.
+  assert found[:, 2:].tolist() == [[3, 0], [1, 1], [0, 0]]
 
 
 def test_a_time_that_no_query_can_add_to_is_an_error(any_model, monkeypatch):

@@ -171,19 +171,24 @@ class Reader:
     ]
 
   def _times(self, table: pa.Table) -> list[int]:
-    """Whole times of the usual units, ms; lookup.Undecided for others."""
+    """Whole times of the usual units, and ISO 8601's texts, as ms.
+
+    Raises:
+      lookup.Undecided: only a query can tell.
+    """
     assert self.schema.time is not None
     clock, column = self.schema.clock, table[self.schema.time]
-    scale = _SCALES.get(clock.unit)
-    if (
-      scale is None
-      or not clock.is_plain
-      or not pa.types.is_integer(column.type)
-      or column.null_count
-      or self.schema.missing_in(self.schema.time).values
-    ):
+    missing = self.schema.missing_in(self.schema.time)
+    if column.null_count or missing.values or not clock.is_plain:
       raise lookup.Undecided
-    found = [scale * time for time in column.to_pylist()]
+    scale = _SCALES.get(clock.unit)
+    if clock.unit == 'iso' and parquet.is_text(column.type):
+      times = lookup.text_ms(column, clock, missing)
+      found = [time for time in times if time is not None]
+    elif scale is not None and pa.types.is_integer(column.type):
+      found = [scale * time for time in column.to_pylist()]
+    else:
+      raise lookup.Undecided
     first, last = checks.time_range(self.schema.any_dates)
     if any(not first <= time <= last for time in found):
       raise lookup.Undecided
