@@ -132,17 +132,20 @@ def guess(
   timed = label_times.alone(facts, time, labels) if labels else []
   given |= {one.name: one for one in timed}
   two_valued.check_times(given)
+  may_be = [given.get(one.name, one) for one in facts]
+  may_be_number = happened is None or not happened.are_known
   tasks, no_tasks = labels_lib.find(
-    [given.get(one.name, one) for one in facts],
-    roles,
-    found,
-    labels,
-    may_be_number=happened is None or not happened.are_known,
+    may_be, roles, found, labels, may_be_number=may_be_number
   )
-  if not (tasks or labels or happened) and (
+  # That somebody clicked comes before how long they stayed.
+  is_other = any(
+    task.kind == 'binary' or labels_lib.is_rating(task.facts) for task in tasks
+  )
+  if not (is_other or labels or happened) and (
     timed := label_times.alone(facts, time)
   ):
     tasks, _ = labels_lib.find(timed, roles, ())
+    _, no_tasks = labels_lib.find(may_be, roles, found, may_be_number=False)
   tasks = [
     task._replace(told_by=task.facts) if task.facts.timed else task
     for task in tasks

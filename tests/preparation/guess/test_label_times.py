@@ -148,6 +148,28 @@ def test_times_alone_are_labels(tmp_path, form, nothing):
   assert task['name'] == 'bought_at'
 
 
+@pytest.mark.parametrize('name', ['dwell_seconds', 'rating'])
+def test_times_come_before_what_they_led_to_but_a_rating(tmp_path, name):
+  clicked = [int(i % 3 == 0) for i in range(N)]
+  numbers = [str(1 + i % 5) if one else '' for i, one in enumerate(clicked)]
+  found = _guess(
+    tmp_path,
+    **{
+      'bought': ['b'] * N,
+      'clicked_at': _times('', _iso, 1, clicked),
+      name: numbers,
+    },
+  )
+  roles = {one.name: one for one in found.columns}
+  if name == 'rating':
+    assert roles['rating'].role == 'label'
+    return
+  (task,) = found.schema['tasks']
+  assert task['time_column'] == {'column': 'clicked_at'}
+  assert roles[name].role == 'leak'
+  assert 'could be a task of kind' in roles[name].why
+
+
 @pytest.mark.parametrize(('form', 'nothing'), [(_iso, ''), (_seconds, 0)])
 def test_a_time_may_be_named_as_a_label(tmp_path, form, nothing):
   columns = {'left_at': _times(nothing, form, 5)}
