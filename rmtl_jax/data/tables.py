@@ -37,8 +37,9 @@ def open_stream(table: Any, path: str = 'table') -> Stream:
   """A table as batches of plain types; one that is larger than memory may be.
 
   Text in views becomes text, dictionaries become their values. The index of a
-  pandas frame is left out, and so is a column without a name. In lists NaN, NaT
-  and pandas' NA are missing values, as in frames.
+  pandas frame is left out if it has no name (see `index_of`), and so is a
+  column without one. In lists NaN, NaT and pandas' NA are missing values, as in
+  frames.
 
   Args:
     table: what has Arrow's C stream interface (a pandas or Polars frame, a
@@ -50,6 +51,8 @@ def open_stream(table: Any, path: str = 'table') -> Stream:
     types.InputError: none of these, or values that are no columns.
   """
   with _naming(path):
+    if hasattr(table, 'to_frame') and not hasattr(table, 'columns'):
+      raise TypeError('one column, or one row, of a frame')
     if isinstance(table, Sequence) and not isinstance(table, str | bytes):
       table = _columns(table, path)
     if isinstance(table, Mapping):
@@ -70,6 +73,14 @@ def open_stream(table: Any, path: str = 'table') -> Stream:
         yield pa.record_batch(columns, schema)
 
   return Stream(schema, batches())
+
+
+def index_of(table: Any) -> list[str]:
+  """Names of the index of a pandas frame, which become columns in Arrow."""
+  names = getattr(getattr(table, 'index', None), 'names', None)
+  columns = {str(name) for name in getattr(table, 'columns', ())}
+  found = [str(name) for name in names or () if name is not None]
+  return [name for name in found if name not in columns]
 
 
 def to_arrow(table: Any, path: str = 'table') -> pa.Table:

@@ -100,8 +100,14 @@ class Described:
   left_out: dict[str, str]
 
 
-def describe(table: pa.Table, wanted: Wanted) -> Described:
+def describe(
+  table: pa.Table, wanted: Wanted, index: Collection[str] = ()
+) -> Described:
   """Says what the columns of a table mean.
+
+  Args:
+    index: columns that were the index of a frame, such as numbers of its rows;
+      they are fields only if `wanted` names them.
 
   Raises:
     types.InputError: a column that is missing, or a role that no column or
@@ -148,7 +154,7 @@ def describe(table: pa.Table, wanted: Wanted) -> Described:
     )
   if wanted.domain is not None:
     _check('domain', wanted.domain, names)
-  fields, left_out = _fields(table, wanted, roles, labels)
+  fields, left_out = _fields(table, wanted, roles, labels, index)
   schema: dict[str, Any] = {
     role: roles[role] for role in ROLES[:3] if roles[role] is not None
   }
@@ -241,6 +247,7 @@ def _fields(
   wanted: Wanted,
   roles: Mapping[str, str | None],
   labels: set[str],
+  index: Collection[str],
 ) -> tuple[dict[str, Any], dict[str, str]]:
   """Entries of the fields by kind, and the columns that are left out."""
   names = table.column_names
@@ -270,6 +277,8 @@ def _fields(
     kind = 'categorical' if column in keys else _kind(table, column)
     if column in wanted.exclude:
       left_out[column] = 'excluded'
+    elif column in index and column not in keys:
+      left_out[column] = "the frame's index, which no parameter names"
     elif kind not in given:
       left_out[column] = kind
     elif given[kind] is None:

@@ -192,7 +192,7 @@ class Ranker:
     else:
       names = inspect.signature(columns.Wanted).parameters
       wanted = columns.Wanted(**{name: getattr(self, name) for name in names})
-      described = columns.describe(rows, wanted)
+      described = columns.describe(rows, wanted, tables.index_of(table))
       schema, left_out = described.schema, described.left_out
     config = self._config(start)  # what is wrong is said before any work
     if start:

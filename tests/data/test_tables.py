@@ -143,6 +143,25 @@ def test_pandas_frames():
   assert found['t'].to_pylist() == [datetime.datetime(2024, 5, 1)] * 2
 
 
+def test_an_index_with_a_name_is_a_column():
+  pandas = pytest.importorskip('pandas')
+  frame = pandas.DataFrame({'a': [1, 2, 3]}, index=[5, 7, 9])
+  assert tables.index_of(frame) == []
+  frame.index.name = 'row'
+  assert tables.index_of(frame) == ['row']
+  assert tables.to_arrow(frame).column_names == ['a', 'row']
+  assert tables.index_of(frame.assign(row=1)) == []
+  assert tables.index_of([{'a': 1}]) == tables.index_of({'a': [1]}) == []
+
+
+def test_a_row_or_a_column_of_a_frame_is_refused():
+  pandas = pytest.importorskip('pandas')
+  frame = pandas.DataFrame({'a': [1, 2], 'b': ['x', 'y']})
+  for one in (frame['a'], frame.iloc[0]):
+    with pytest.raises(types.InputError, match='one row, of a frame'):
+      tables.to_arrow(one)
+
+
 @pytest.mark.parametrize('names', [(0, 1), ('click', 1)])
 def test_numbers_name_columns_of_pandas_frames_as_texts(names):
   pandas = pytest.importorskip('pandas')

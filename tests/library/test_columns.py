@@ -106,6 +106,20 @@ def test_types_tell_the_kinds_of_fields():
   }
 
 
+def test_an_index_is_a_field_only_if_it_is_named():
+  table = pa.table({**small.table(8), 'row': [*range(8)]})
+  wanted = columns.Wanted(tasks=TASKS)
+  found = columns.describe(table, wanted, ['row', 'user_id', 'timestamp'])
+  assert found.left_out == {
+    'row': "the frame's index, which no parameter names"
+  }
+  assert found.schema['user'] == 'user_id'
+  assert found.schema['time']['column'] == 'timestamp'
+  wanted = columns.Wanted(tasks=TASKS, numeric=('row',))
+  found = columns.describe(table, wanted, ['row'])
+  assert 'row' in [entry['column'] for entry in found.schema['numeric']]
+
+
 def test_columns_of_frames_may_name_fields():
   names = np.array(['price', 'age'])  # neither true nor false, as an Index
   found = described({**small.table(8), 'age': [30] * 8}, numeric=names)
