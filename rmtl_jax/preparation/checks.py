@@ -151,7 +151,11 @@ def _date(ms: int) -> str:
 def key_fault(column: str, keys: Sequence[str]) -> raw.Fault:
   """The fault of a row without any of the keys (SQL)."""
   nothing = ' AND '.join(f'{key} IS NULL' for key in keys)
-  return column, nothing, 'a session id or a user'
+  expected = (
+    'a session id or a user: leave such rows out, or give each a user of its'
+    ' own'
+  )
+  return column, nothing, expected
 
 
 def field_faults(field: source.SourceField) -> list[raw.Fault]:

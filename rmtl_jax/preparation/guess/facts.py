@@ -66,7 +66,7 @@ class Facts:
     sample: the rows.
     name: of the column.
     kind: `number`, `bool`, `time` (iso text or a type of its own), `list`,
-      `text` or `other`.
+      `structs`, `text` or `other`.
     filled: rows with a value.
     distinct: different values.
     whole: whether all numbers are whole.
@@ -197,7 +197,7 @@ def find(
 
 
 def _of_column(sample: sample_lib.Sample, name: str, kind: str) -> Facts:
-  if kind in ('list', 'other'):
+  if kind in ('list', 'structs', 'other'):
     return _nested(sample, name, kind)
   found = _nothing(sample, name)
   sure = tuple(one for one in found if one in _NOTHING or not one.strip())
@@ -395,7 +395,7 @@ def _truth(
 def _nested(sample: sample_lib.Sample, name: str, kind: str) -> Facts:
   """Facts of a column of lists, or of a type that no field can have."""
   column = sample.column(name)
-  if kind == 'other':  # see sample.py
+  if kind != 'list':  # see sample.py
     filled = sample.fetch(f'coalesce(sum({column}), 0)::BIGINT')[0][0]
     return Facts(sample, name, kind, filled, filled)
   filled, distinct = sample.fetch(

@@ -112,6 +112,8 @@ def _useless(facts: facts_lib.Facts) -> str:
   """Why a column can't be a feature, or ''."""
   if not facts.filled:
     return 'constant: empty'
+  if facts.kind == 'structs':
+    return f'lists of structs, as of rows: {folders.FORMS} makes rows of them'
   if facts.kind == 'other':
     why = 'of a type that no field can have (as a struct or a duration)'
     return f'{why}: {folders.FORMS} makes columns of a struct'

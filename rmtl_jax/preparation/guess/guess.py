@@ -39,7 +39,8 @@ class ColumnGuess:
     role: `user`, `item`, `session`, `domain`, `time`, `label`, `event`,
       `category`, `number`, `list`, `leak` or `left out`.
     why: in words.
-    kind: of its values: `number`, `bool`, `time`, `list`, `text`, `other`.
+    kind: of its values: `number`, `bool`, `time`, `list`, `text`,
+      `structs` (lists of them), `other`.
     distinct: different values in the sample.
     missing: share of rows without a value.
   """

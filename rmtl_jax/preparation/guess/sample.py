@@ -49,8 +49,8 @@ class Sample:
     connection: holds the table.
     table: its name; see `column`. ORDER numbers its rows, in the log's order.
     names: columns of the log.
-    kinds: of each, `text` (all of CSV), `number`, `bool`, `time`, `list` or
-      `other`.
+    kinds: of each, `text` (all of CSV), `number`, `bool`, `time`, `list`,
+      `structs` (lists of them) or `other`.
     rows: of the sample.
     log_rows: of the log; an estimate unless `is_whole`.
     is_whole: whether the sample is the log.
@@ -393,12 +393,14 @@ def _kind(found: pa.DataType) -> str:
     return 'number'
   is_list = pa.types.is_list(found) or pa.types.is_large_list(found)
   is_flat = is_list and not pa.types.is_nested(found.value_type)
+  if is_list and pa.types.is_struct(found.value_type):
+    return 'structs'
   return 'list' if is_flat else 'other'
 
 
 def _readable(column: Any, kind: str) -> Any:
   """A column of a type that DuckDB has; of others only what is there."""
-  if kind == 'other':
+  if kind in ('structs', 'other'):
     return column.is_valid().cast(pa.int8())
   wide = pa.types.is_float16(column.type) or pa.types.is_decimal256(column.type)
   return column.cast(pa.float64()) if wide else column

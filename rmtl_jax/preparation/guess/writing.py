@@ -244,11 +244,14 @@ def _may_be_lists(facts: Sequence[facts_lib.Facts]) -> str:
   found = [
     one.name
     for one in facts
-    if one.kind in ('list', 'other')
-    and (
-      _may_be_rows(one.name)
-      or time_names.is_time(one.name)
-      or key_names.rank(one.name, 'item') is not None
+    if one.kind == 'structs'
+    or (
+      one.kind in ('list', 'other')
+      and (
+        _may_be_rows(one.name)
+        or time_names.is_time(one.name)
+        or key_names.rank(one.name, 'item') is not None
+      )
     )
   ]
   if not found:

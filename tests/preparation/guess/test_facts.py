@@ -97,7 +97,7 @@ def test_types_of_parquet(tmp_path):
   assert (flag.kind, flag.is_binary, flag.filled) == ('bool', True, 200)
   assert (tags.kind, tags.tokens, tags.filled) == ('list', 3, 200)
   assert tags.listed == 300
-  assert (more.kind, nested.kind, coded.kind) == ('other', 'other', 'text')
+  assert (more.kind, nested.kind, coded.kind) == ('other', 'structs', 'text')
   assert (gaps.kind, gaps.filled, gaps.whole) == ('number', 200, True)
 
 

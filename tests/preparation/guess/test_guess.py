@@ -3,6 +3,7 @@
 import datetime
 import json
 
+import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
@@ -311,6 +312,17 @@ def test_a_log_without_labels_is_told_what_to_do(tmp_path, columns, said):
   with pytest.raises(types.InputError) as error:
     rmtl_jax.guess_schema(path)
   assert str(error.value).endswith(said)
+
+
+def test_lists_of_structs_are_rows_of_their_own(tmp_path):
+  shown = [{'article': f'a{i}', 'position': i} for i in range(3)]
+  table = pa.table({**_EVENT, 'answers_given': [shown] * 100})
+  pq.write_table(table, tmp_path / 'log.parquet')
+  found = guess.guess(tmp_path / 'log.parquet')
+  assert found.columns[-1].role == 'left out'
+  assert found.columns[-1].why.startswith('lists of structs, as of rows')
+  told = 'answers_given may be lists of rows: docs/own_data.md#other-forms'
+  assert told in found.problem
 
 
 def test_tables_that_want_to_be_joined_are_told_so(tmp_path):

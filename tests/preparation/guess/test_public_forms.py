@@ -457,6 +457,7 @@ _TABLES = [
   [('a', 4.0, [{'id': 'x'}])],
   [(3, 1, 9, 'clicks'), (3, 2, 10, 'orders')],
   [(1, 'a', 'x', 2.5)],
+  [(1, 'a', 0.5, 9), (1, 'b', 2.5, None)],
   [(['B01', 'B02'], 'B03')],
   [(7, 50, 38), (7, 60, 40)],
   [
@@ -480,6 +481,14 @@ def test_documented_statements_make_tables(tmp_path, monkeypatch):
   shown = {'visitor': {'id': 'a'}, 'product': {'sku': 'x', 'price': 2.5}}
   nested = pa.Table.from_pylist([{'clicked': 1, **shown}])
   pq.write_table(nested, 'clicks.parquet')
+  shown = [
+    {'article_id': 'a', 'age_hours': 0.5},
+    {'article_id': 'b', 'age_hours': 2.5},
+  ]
+  listed = pa.table({'impression_id': [1], 'shown': [shown]})
+  pq.write_table(listed, 'impressions.parquet')
+  answer = {'impression_id': [1], 'article_id': ['a'], 'clicked_at': [9]}
+  pq.write_table(pa.table(answer), 'answers.parquet')
   *statements, last = [
     duckdb.sql(statement)
     for block in walks.blocks('docs/own_data.md', 'sql')
