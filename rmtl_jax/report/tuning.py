@@ -33,6 +33,8 @@ def decision(record: Record) -> str:
   seeds = comparison.count(len(record['confirm_seeds']), 'fresh seed')
   kept = 'Kept the settings you started from: '
   if record['base_kept']:
+    if len(record['trials']) == 1:  # as given
+      return kept + 'no others were tried.'
     if not record['confirmed']:
       return kept + "no trial was better with the search's own seeds."
     if any(_gains(entry) for entry in record['confirmed']):

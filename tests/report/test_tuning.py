@@ -95,6 +95,13 @@ def test_an_ensemble_is_compared_from_its_own_settings():
 KEPT = {'chosen': {}, 'base_kept': True, 'method': 'mmoe'}
 
 
+def test_settings_that_alone_were_tried_are_kept():
+  kept = record(**KEPT, confirmed=[])
+  kept['trials'] = kept['trials'][:1]
+  told = 'Kept the settings you started from: no others were tried.'
+  assert tuning.decision(kept) == told
+
+
 @pytest.mark.parametrize(
   ('changes', 'expected'),
   [

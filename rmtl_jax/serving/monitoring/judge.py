@@ -65,6 +65,11 @@ def monitor(
     types.InputError: not such a model, or a log that it can't have scored.
   """
   path = pathlib.Path(path)
+  if not isinstance(log, str | os.PathLike):
+    raise types.InputError(
+      f'log: a {type(log).__name__}, expected the path of what `rmtl predict`'
+      ' wrote, or of a directory of such files'
+    )
   least = _thresholds(thresholds or {})
   model = model_lib.read(path, stage, calibrated)
   live = scored_lib.read(model, os.fspath(log))

@@ -249,7 +249,8 @@ class _Tuning(NamedTuple):
       if begin + needed + kept >= self.end:
         what = 'are over'
         if begin < self.end:
-          what = 'leave the confirmation its time' if kept else 'are too short'
+          what = 'are too short for another one'
+          what += ' and the confirmation' if kept else ''
         done = len(tried) - 1
         self.live.say(
           f'--minutes {what} after {done} of {options.trials} trials'

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies
 
+from rmtl_jax import types
 from rmtl_jax.serving.monitoring import judge, scored, thresholds
 from tests import tiers
 from tests.serving.monitoring import live
@@ -207,3 +208,10 @@ def test_a_field_without_values_is_judged():
   )
   assert isinstance(log, scored.Scored)
   assert not _alarms(live.trained(0), log)
+
+
+def test_a_frame_is_no_log(tmp_path):
+  with pytest.raises(
+    types.InputError, match=r'^log: a dict, expected the path'
+  ):
+    judge.monitor(tmp_path, {'price': [1.0]})

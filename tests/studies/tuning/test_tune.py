@@ -210,7 +210,10 @@ def test_no_trial_starts_after_the_time_is_over(
 # confirmation 18 s are enough for as many.
 @pytest.mark.parametrize(
   ('minutes', 'confirm', 'what'),
-  [(1, 2, 'leave the confirmation its time'), (0.3, 0, 'are too short')],
+  [
+    (1, 2, 'are too short for another one and the confirmation'),
+    (0.3, 0, 'are too short for another one'),
+  ],
 )
 def test_the_time_of_the_confirmation_is_kept_back(
   tmp_path, data_dir, tuned, monkeypatch, minutes, confirm, what
