@@ -534,7 +534,8 @@ class CompareConfig:
       backbone alone is its pre-trained model; / balances the losses of stage 1
       (docs/balancers.md); @ takes the critics that were trained for another
       backbone; settings are of network, objective, pretrain, critic, weighting,
-      finetune or batch, or ensemble. The controls of every method are added.
+      finetune or batch, or ensemble. The controls of every method are added; of
+      backbones alone the first is the control of the others.
     seeds: of the paired runs; 16 for a claim.
     learning_rates: of stage 3, tried for every method and control alike; the
       best mean of evaluation.monitor over the tuning seeds decides.

@@ -63,7 +63,9 @@ def differences(results: Results) -> Figure | None:
   if not records:
     return None
   roles = tables.control_roles(results)
-  columns = list(dict.fromkeys(roles[d['control']] for d in records))
+  columns = list(
+    dict.fromkeys(roles[d['method'], d['control']] for d in records)
+  )
   methods = list(dict.fromkeys(d['method'] for d in records))
   tasks = results['tasks']
   figure = Figure(
@@ -79,7 +81,8 @@ def differences(results: Results) -> Figure | None:
   for axes_row, task in zip(grid, tasks, strict=True):
     for axes, column in zip(axes_row, columns, strict=True):
       for d in records:
-        if d['task'] == task and roles[d['control']] == column:
+        role = roles[d['method'], d['control']]
+        if d['task'] == task and role == column:
           _difference(axes, -methods.index(d['method']), d)
       _difference_axes(axes, f'{task}: minus {column}', methods)
   figure.supxlabel(

@@ -144,7 +144,8 @@ def gains(results: Results) -> Table:
       cell = _mean_error(d, '+.1f', UNIT)
       if d['low'] is not None and d['low'] <= 0.0 <= d['high']:
         cell += ' (0)'
-      row = cells.setdefault((d['method'], roles[d['control']]), {})
+      role = roles[d['method'], d['control']]
+      row = cells.setdefault((d['method'], role), {})
       row[d['task']] = cell
   tasks = results['tasks']
   rows = [
@@ -154,14 +155,21 @@ def gains(results: Results) -> Table:
   return Table(('method', 'minus', *tasks), rows, 2)
 
 
-def control_roles(results: Results) -> dict[str, str]:
-  """Maps each control's name to its weighting, or to 'pre-trained'."""
-  weighting = {m['name']: m['weighting'] for m in results['methods']}
+def control_roles(results: Results) -> dict[tuple[str, str], str]:
+  """Maps method and control to what the control is.
+
+  Its weighting, 'pre-trained', or of a backbone beside another its name.
+  """
+  methods = {m['name']: m for m in results['methods']}
   roles = {}
-  for method in results['methods']:
+  for name, method in methods.items():
     for control in method['controls']:
       named = control.partition('+')[2].partition(':')[0]
-      roles[control] = weighting.get(control, named) or 'pre-trained'
+      found = methods.get(control, {'weighting': named})
+      role = found['weighting'] or 'pre-trained'
+      if found.get('backbone', method['backbone']) != method['backbone']:
+        role = control
+      roles[name, control] = role
   return roles
 
 

@@ -68,7 +68,8 @@ def rule() -> str:
     ' The controls of weights are the pre-trained model, constant weights, the'
     " mean of RMTL's weights 1 - lambda Q (where lambda is learnt or falls: at"
     ' its first value), and the weights shuffled over rows; the control of'
-    ' other settings of stage 1 is the backbone without them.'
+    ' other settings of stage 1 is the backbone without them, that of backbones'
+    ' alone the first of them.'
   )
 
 

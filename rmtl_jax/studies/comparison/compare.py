@@ -138,7 +138,8 @@ def _results(
   """Builds results.json from the finished runs."""
   config, tasks = runs.config, run.manifest.task_names
   seeds = config.compare.seeds
-  described = [_describe(method, rates) for method in methods]
+  controls = methods_lib.controls(config)
+  described = [_describe(m, controls[m.name], rates) for m in methods]
   replicates, kept, seconds = {}, [], {}
   for method in methods:
     for seed in seeds:
@@ -193,7 +194,7 @@ def _results(
   }
 
 
-def _describe(method: Method, rates: Rates) -> Record:
+def _describe(method: Method, controls: Sequence[str], rates: Rates) -> Record:
   return {
     'name': method.name,
     'backbone': method.backbone,
@@ -202,7 +203,7 @@ def _describe(method: Method, rates: Rates) -> Record:
     if method.needs_critics
     else None,
     'settings': dict(method.settings),
-    'controls': [control.name for control in method.controls()],
+    'controls': list(controls),
     'learning_rate': rates.get(method.name),
   }
 

@@ -228,6 +228,21 @@ def expand(config: config_lib.Config) -> list[Method]:
   return sorted(methods.values(), key=place)
 
 
+def controls(config: config_lib.Config) -> dict[str, list[str]]:
+  """What every method of `expand` must beat, by names.
+
+  Beside those of `Method.controls`, of the backbones that stand alone in the
+  config the first is the control of the others.
+  """
+  found = {
+    method.name: [control.name for control in method.controls()]
+    for method in expand(config)
+  }
+  parsed = [parse(text, config) for text in config.compare.methods]
+  alone = [one.name for one in parsed if one == Method(one.backbone)]
+  return found | {name: alone[:1] for name in alone[1:]}
+
+
 def _refuse_same(methods: Iterable[Method], base: config_lib.Config) -> None:
   """Refuses ensembles whose variants name all that methods differ in."""
   if not base.variants:

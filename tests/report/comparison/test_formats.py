@@ -156,6 +156,28 @@ def test_a_difference_that_includes_zero_says_so():
   assert not row(gains, minus='pre-trained')['click'].endswith(' (0)')
 
 
+def test_a_backbone_beside_another_is_judged_by_its_name():
+  results = example.build(judged=('ple+critic', 'mmoe+critic'))
+  named = {method['name']: method for method in results['methods']}
+  named['mmoe']['controls'] = ['ple']
+  for run in results['runs']:
+    if run['method'] in ('ple', 'mmoe'):
+      is_other = run['method'] == 'mmoe'
+      for k, metrics in enumerate(run['metrics'].values()):
+        gain = 1e-5 * (run['seed'] % 2) + 0.002 * (1 - 2 * k)
+        metrics['auc'] = 0.7 + is_other * gain
+  results = example.judge(results)
+  table = comparison_tables.gains(results)
+  gains = [dict(zip(table.header, cells, strict=True)) for cells in table.rows]
+  found = row(gains, method='mmoe')
+  assert found['minus'] == 'ple'
+  assert found['click'].startswith('+20.0 ±')
+  assert found['conversion'].startswith('-20.0 ±')
+  assert row(gains, method='mmoe+critic', minus='pre-trained')
+  assert any('mmoe (click)' in line for line in words.headlines(results))
+  assert 'mmoe, conversion: does not pass (worse than ple' in rendered(results)
+
+
 def _unmoved(results, methods):
   """The results of the pre-trained models in these methods' runs."""
   pretrained = {r['seed']: r for r in results['runs'] if r['method'] == 'ple'}

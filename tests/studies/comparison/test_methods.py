@@ -298,3 +298,21 @@ def test_what_is_judged_and_which_critics_are_shared(text, judged, critics):
   assert method.needs_critics == (critics is not None)
   if critics:
     assert method.critics.name == critics
+
+
+@pytest.mark.parametrize(
+  ('names', 'expected'),
+  [
+    (('ple', 'mmoe', 'esmm'), {'ple': [], 'mmoe': ['ple'], 'esmm': ['ple']}),
+    (('mmoe',), {'mmoe': []}),
+    # A backbone that nobody named is a start, and no method.
+    (
+      ('ple', 'mmoe:network.dropout=0.5'),
+      {'ple': [], 'mmoe': [], 'mmoe:network.dropout=0.5': ['mmoe']},
+    ),
+  ],
+)
+def test_backbones_alone_are_judged_beside_the_first(names, expected):
+  compare = dataclasses.replace(BASE.compare, methods=names)
+  config = dataclasses.replace(BASE, compare=compare)
+  assert methods.controls(config) == expected
