@@ -20,17 +20,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core as jax_core
 
-from rmtl_jax.runtime import workdir
+from rmtl_jax.runtime import provenance
 
 
 def described() -> dict[str, Any]:
   """The machine and the versions, for a result's file."""
   return {
-    'device': workdir.device(),
+    'device': provenance.device(),
     'cpu': _cpu(),
     'cores': os.cpu_count(),
     'system': platform.platform(terse=True),
-    'versions': workdir.versions(),
+    'versions': provenance.versions(),
   }
 
 

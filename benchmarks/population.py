@@ -24,7 +24,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import columns, manifest, manifest_file
 from rmtl_jax.preparation import prepare
-from rmtl_jax.runtime import progress, workdir
+from rmtl_jax.runtime import progress, provenance
 from rmtl_jax.studies import population
 from rmtl_jax.training import actor_stage, feed, models, stage, trainer
 from rmtl_jax.training import context as context_lib
@@ -157,9 +157,9 @@ def main(argv: list[str]) -> None:
     record = {
       'rows': _ROWS.value,
       'repetitions': _REPETITIONS.value,
-      'device': workdir.device(),
-      'versions': workdir.versions(),
-      'commit': workdir.commit(),
+      'device': provenance.device(),
+      'versions': provenance.versions(),
+      'commit': provenance.commit(),
       'results': results,
     }
     pathlib.Path(_OUTPUT.value).write_text(

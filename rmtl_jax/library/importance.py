@@ -16,7 +16,14 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import importance as importance_lib
 from rmtl_jax.networks import ignore
-from rmtl_jax.runtime import checks, programs, progress, workdir, writers
+from rmtl_jax.runtime import (
+  checks,
+  programs,
+  progress,
+  provenance,
+  workdir,
+  writers,
+)
 from rmtl_jax.serving import predictor
 from rmtl_jax.training import splits as splits_lib
 
@@ -124,7 +131,7 @@ def importance(
     'tasks': list(run.manifest.task_names),
     'base': measured.base,
     'parts': found,
-    'versions': workdir.versions(),
+    'versions': provenance.versions(),
   }
   report.write(record, path)
   writers.write_json(path / 'importance.json', record)

@@ -19,7 +19,7 @@ from rmtl_jax.results import (
   row_values,
   summary,
 )
-from rmtl_jax.runtime import workdir
+from rmtl_jax.runtime import provenance, workdir
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.weighting import critic as weights_lib
@@ -104,8 +104,8 @@ def build(
   return {
     **record,
     'warnings': warnings,
-    'versions': workdir.versions(),
-    'device': workdir.device(),
+    'versions': provenance.versions(),
+    'device': provenance.device(),
   }
 
 

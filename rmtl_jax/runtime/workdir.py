@@ -19,14 +19,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import importlib.metadata
 import pathlib
-import platform
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-
-import jax
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import durable, json_files, types
@@ -35,7 +30,14 @@ from rmtl_jax.config import variants
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
-from rmtl_jax.runtime import checkpoints, checks, mesh, processes, writers
+from rmtl_jax.runtime import (
+  checkpoints,
+  checks,
+  mesh,
+  processes,
+  provenance,
+  writers,
+)
 
 # What a directory holds; a study's is described like a run's.
 RUN, COMPARISON, SEARCH = KINDS = 'run', 'comparison', 'search'
@@ -52,17 +54,6 @@ _NONE: Mapping[str, str] = {}
 # A prime: ensembles whose seeds are nearer to each other share no member.
 _SEED_STRIDE = 1_000_003
 _SEEDS = 2**31
-_PACKAGES = (
-  'rmtl-jax',
-  'jax',
-  'jaxlib',
-  'flax',
-  'optax',
-  'orbax-checkpoint',
-  'numpy',
-  'pyarrow',
-  'duckdb',
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -316,7 +307,7 @@ def create(
       'data_sha256': dict(digests),
       **({'started_from': dict(started_from)} if started_from else {}),
       **({'refit_of': dict(refit_of)} if refit_of else {}),
-      'versions': versions(),
+      'versions': provenance.versions(),
     },
   )
   return dataclasses.replace(
@@ -483,35 +474,3 @@ def read_run(path: pathlib.Path) -> Run:
   if found.kind != RUN:
     raise types.InputError(f'{path}: holds a {found.kind}, expected a run')
   return found
-
-
-def versions() -> dict[str, str]:
-  """Versions of Python and of the packages that numbers depend on."""
-  found = {'python': platform.python_version()}
-  for name in _PACKAGES:
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-      found[name] = importlib.metadata.version(name)
-  return found
-
-
-def device() -> str:
-  """Number, platform and kind of the devices."""
-  first = jax.devices()[0]
-  return f'{jax.device_count()} x {first.platform} ({first.device_kind})'
-
-
-def commit() -> str | None:
-  """The git commit of this code, or None outside of a checkout."""
-  root = pathlib.Path(__file__).parents[2]
-  if not (root / '.git').exists():
-    return None
-  try:
-    found = subprocess.run(
-      ['git', '-C', str(root), 'rev-parse', 'HEAD'],
-      capture_output=True,
-      text=True,
-      check=True,
-    )
-  except (OSError, subprocess.CalledProcessError):
-    return None
-  return found.stdout.strip()

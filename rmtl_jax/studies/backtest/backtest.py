@@ -31,7 +31,14 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import comparison, significance
 from rmtl_jax.evaluation import registry as metric_registry
-from rmtl_jax.runtime import checks, integrity, progress, workdir, writers
+from rmtl_jax.runtime import (
+  checks,
+  integrity,
+  progress,
+  provenance,
+  workdir,
+  writers,
+)
 from rmtl_jax.studies.backtest import days as days_lib
 
 Record = dict[str, Any]
@@ -259,8 +266,8 @@ def _record(found: Sequence[Record], options: Options) -> Record:
       task: {name: summarise(found[1:], task, name) for name in first[task]}
       for task in first
     },
-    'versions': workdir.versions(),
-    'device': workdir.device(),
+    'versions': provenance.versions(),
+    'device': provenance.device(),
   }
 
 

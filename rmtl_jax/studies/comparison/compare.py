@@ -20,7 +20,7 @@ from rmtl_jax.evaluation import comparison
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.results import summary
 from rmtl_jax.runtime import progress as progress_lib
-from rmtl_jax.runtime import rounding, workdir, writers
+from rmtl_jax.runtime import provenance, rounding, workdir, writers
 from rmtl_jax.studies.comparison import methods as methods_lib
 from rmtl_jax.studies.comparison import runs as comparison_runs
 
@@ -187,9 +187,9 @@ def _results(
     'warnings': _warnings(critics, tuning, rates),
     'runs': kept,
     'config': config_values.to_dict(config),
-    'versions': workdir.versions(),
-    'device': workdir.device(),
-    'commit': workdir.commit(),
+    'versions': provenance.versions(),
+    'device': provenance.device(),
+    'commit': provenance.commit(),
     'seconds': seconds,
   }
 

@@ -23,7 +23,7 @@ from rmtl_jax.data import reading
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.networks import registry
 from rmtl_jax.runtime import progress as progress_lib
-from rmtl_jax.runtime import rounding, workdir, writers
+from rmtl_jax.runtime import provenance, rounding, workdir, writers
 from rmtl_jax.studies.comparison import runs as comparison_runs
 from rmtl_jax.studies.tuning import confirmation, search, storage, trials
 
@@ -362,6 +362,6 @@ def _record(
     **decision,
     'method': method.name,
     'trials': list(tried),
-    'versions': workdir.versions(),
-    'device': workdir.device(),
+    'versions': provenance.versions(),
+    'device': provenance.device(),
   }
