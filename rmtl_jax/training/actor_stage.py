@@ -17,6 +17,7 @@ from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.runtime import stages
 from rmtl_jax.training import (
   conflicts,
+  epoch_figures,
   feed,
   programs,
   saved,
@@ -206,9 +207,9 @@ class ActorStage:
     record = {
       'stage': one.name,
       'epoch': epoch,
-      'loss': mean_loss(sums, len(context.tasks)),
+      'loss': epoch_figures.mean_loss(sums, len(context.tasks)),
       **(found.figures(context.tasks) if found else {}),
-      **weight_statistics(sums, context.tasks),
+      **epoch_figures.weight_statistics(sums, context.tasks),
       **(
         conflicts.figures(context, actor.params)
         if context.compares_gradients
@@ -520,39 +521,3 @@ def mean_of_weights(
     weights = np.minimum(weights, config.max_weight)
   found = columns_lib.row_means(np.asarray(weights, np.float64), sample_weight)
   return found.astype(np.float32)
-
-
-def mean_loss(sums: Mapping[str, float], num_tasks: int) -> float:
-  """The epoch's mean loss over tasks, of each over the batches that have it.
-
-  Args:
-    sums: of the step's metrics (`updates/actor.loss_metrics`).
-    num_tasks: K.
-  """
-  if 'loss' in sums:
-    return sums['loss'] / sums['rows']
-  means = [
-    sums[f'loss_{k}'] / sums[f'rows_{k}']
-    for k in range(num_tasks)
-    if sums[f'rows_{k}']
-  ]
-  return float(np.mean(means)) if means else 0.0
-
-
-def weight_statistics(
-  sums: Mapping[str, float], tasks: tuple[str, ...]
-) -> dict[str, float]:
-  """Mean and standard deviation of the epoch's weights, per task.
-
-  Over the batches that have the task, whose rows are counted.
-  """
-  if 'weight_0' not in sums:
-    return {}
-  result = {}
-  for k, task in enumerate(tasks):
-    rows = max(sums.get(f'rows_{k}', sums['rows']), 1.0)
-    mean = sums[f'weight_{k}'] / rows
-    variance = sums[f'weight_square_{k}'] / rows - mean**2
-    result[f'weight_mean_{task}'] = mean
-    result[f'weight_deviation_{task}'] = max(variance, 0.0) ** 0.5
-  return result

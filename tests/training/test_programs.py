@@ -10,6 +10,7 @@ from rmtl_jax.runtime.stages import ORDER
 from rmtl_jax.training import (
   actor_stage,
   context,
+  epoch_figures,
   feed,
   models,
   programs,
@@ -82,7 +83,7 @@ def test_the_loop_of_stage_1_does_what_stage_3s_own_would(log, balancer):
 def test_rows_with_sample_weights_weigh_1_where_a_task_has_rows():
   """The weights' sums are of the rows that count for each task."""
   sums = {'rows': 9.0, 'rows_0': 9.0, 'rows_1': 4.0, 'loss_0': 1.0}
-  found = actor_stage.weight_statistics(
+  found = epoch_figures.weight_statistics(
     programs.with_weights_of_1(sums, 2), tiny.TASKS
   )
   assert found == {
