@@ -124,6 +124,8 @@ def load(
     condition = f' WHERE {where}' if where else ''
     columns = {name: wanted.get(name, 'VARCHAR') for name in header}
     options = _options(layout, columns, rejects, missing)
+    if not names:
+      options += _line_end(path, sign, header)
     try:
       with sql.scan_file(path, 'csv', options) as source:
         source = folders.with_values(source, path, named, wanted)
@@ -283,6 +285,25 @@ def _options(
     f' rejects_table = {sql.literal(rejects)},'
     f' rejects_scan = {sql.literal(rejects + "_scan")}'
   )
+
+
+def _line_end(path: pathlib.Path, delimiter: str, header: Sequence[str]) -> str:
+  """The reader option that says what ends lines, if a name has a line break.
+
+  DuckDB takes the first break of a file for what ends its lines, so that it
+  finds no row below a name of two lines as Excel writes it.
+  """
+  if not any('\n' in name or '\r' in name for name in header):
+    return ''
+  with raw.open_text(path, errors='surrogateescape') as text:
+    records = raw.csv_records(text, delimiter)
+    next(records)
+    lines = records.line_num
+  with raw.open_text(path, errors='surrogateescape') as text:
+    *_, last = itertools.islice(text, lines)
+  end = last.removeprefix(last.rstrip('\r\n'))
+  escaped = end.encode('unicode_escape').decode()
+  return f', new_line = {sql.literal(escaped)}' if end else ''
 
 
 def _check_rejects(

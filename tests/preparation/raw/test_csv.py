@@ -50,6 +50,19 @@ def test_same_rows(connection, tmp_path, data):
   assert table.warnings == ()
 
 
+@pytest.mark.parametrize('inside', ['\n', '\r\n', '\r'])
+@pytest.mark.parametrize('end', ['\n', '\r\n', '\r'])
+def test_names_of_two_lines(connection, tmp_path, inside, end):
+  # As Excel writes them: LF in a name, CR LF at the ends of lines.
+  text = f'"a","b{inside}b","c"#"1","x{inside}y","2.5"#"2","",""#'
+  data = text.replace('#', end).encode()
+  kinds = KINDS | {f'b{inside}b': 'VARCHAR'}
+  rows, table = load(connection, tmp_path / 'x.csv', data, kinds=kinds)
+  assert rows == [(1, 2.5, f'x{inside}y'), (2, None, None)]
+  with pytest.raises(types.InputError, match="column 'a': '2'"):
+    raw.check(connection, table, [('a', 'a > 1', 'less')])
+
+
 def test_gzip_tab_and_several_files(connection, tmp_path):
   (tmp_path / '1.csv.gz').write_bytes(gzip.compress(b'a\tc\n1\t2\n5\t6\n'))
   (tmp_path / '2.csv').write_bytes(b'c\ta\n4\t3\n')
