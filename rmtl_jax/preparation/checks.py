@@ -91,19 +91,24 @@ def time_range(any_dates: bool) -> tuple[int, int]:
   return _EARLIEST_MS if any_dates else _USUAL_MS, _LATEST_MS
 
 
-def time_fault(column: str, any_dates: bool = True) -> raw.Fault:
+def time_fault(
+  column: str, any_dates: bool = True, text: str = ''
+) -> raw.Fault:
   """The fault of an implausible `timestamp`, for `raw.check`.
 
   Args:
     column: of the time.
     any_dates: whether it may lie before the year 2000.
+    text: what a time looks like that is text; empty for numbers.
   """
   earliest, latest = time_range(any_dates)
-  year = 1900 if any_dates else 2000
+  years = f'between the years {1900 if any_dates else 2000} and 3000'
   return (
     column,
     f'timestamp IS NULL OR timestamp < {earliest} OR timestamp > {latest}',
-    f'a time between the years {year} and 3000, in the unit that was named',
+    f'{text}, {years}'
+    if text
+    else f'a time {years}, in the unit that was named',
   )
 
 

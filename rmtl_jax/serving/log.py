@@ -290,7 +290,12 @@ def _faults(
   keys = log_schema.keys(schema)
   found = []
   if log_schema.time is not None:
-    found.append(checks.time_fault(log_schema.time, log_schema.any_dates))
+    column, clock = log_schema.time, log_schema.clock
+    text = ''
+    if clock.unit == 'iso':
+      missing = log_schema.missing_in(column)
+      text = readings.of_time(column, clock, missing).expected
+    found.append(checks.time_fault(column, log_schema.any_dates, text))
   if keys:
     roles = [sql.quote(role) for role in keys]
     found.append(checks.key_fault(next(iter(keys.values())), roles))
