@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rmtl_jax.preparation import sql
+from rmtl_jax.preparation import checks, sql
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import number_names, time_names, words
 from rmtl_jax.preparation.guess import sample as sample_lib
@@ -217,6 +217,8 @@ def of_column(facts: facts_lib.Facts) -> Time | None:
       return Time(facts.name, {}, why, ())
     unit = 's' if facts.largest < _MOST_RELATIVE_S else 'ms'
     unit = next((u for u in _PER_SECOND if u in words.of(facts.name)), unit)
+    if facts.largest * 1000 > checks.time_range(True)[1] * _PER_SECOND[unit]:
+      return None  # no log takes so long
     why = (
       f'named like a time, from {facts.least:.0f} to {facts.largest:.0f}: not'
       f' since 1970, so read as {unit} since the log began'

@@ -14,6 +14,7 @@ import gzip
 import io
 import os
 import pathlib
+import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -145,6 +146,8 @@ def error_line(
     shown = str(found)
   if len(shown) > 80:
     shown = shown[:77] + '...'
+  if expected == EXPECTED['BIGINT'] and re.fullmatch('-?[0-9]+', str(found)):
+    expected += ' of 64 bits'
   if found in NULL_TEXTS and expected in (
     EXPECTED['BIGINT'],
     EXPECTED['DOUBLE'],

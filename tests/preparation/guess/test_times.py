@@ -191,6 +191,13 @@ def test_of_many_times_since_the_beginning_the_unit_is_milliseconds(tmp_path):
   assert found.why.endswith('so read as ms since the log began')
 
 
+def test_numbers_beyond_the_year_3000_are_no_times(tmp_path):
+  found, _ = _times(tmp_path, timestamp=[10**14 + i * 10**3 for i in range(N)])
+  assert found is None
+  found, _ = _times(tmp_path, time_us=[10**14 + i * 10**3 for i in range(N)])
+  assert found and found.form == {'unit': 'us'}
+
+
 def test_the_time_of_an_answer_is_the_row_s_where_nothing_else_is(tmp_path):
   days = [f'2024-05-{i % 28 + 1:02}' for i in range(N)]
   found, others = _times(tmp_path, click_time=days)

@@ -120,6 +120,10 @@ def test_late_hash_covers_all_columns(connection, tmp_path, wanted):
     (b'a,b,c\n1,"x"y,2\n', "row 2, column 'b': a quoted value does not end"),
     (b'a,b,c\r\n1,x,2\n3,y,4\n', 'line ends are mixed'),
     (b'a,b,c\r\n1,x,2\r\n3,y,"q"\r\n', "row 3, column 'c': "),
+    (
+      b'a,b,c\n' + b'9' * 20 + b',x,2\n',
+      f"column 'a': '{'9' * 20}', expected a whole number of 64 bits",
+    ),
     (b'a,b,c\n' + b'9' * 10**6 + b',x,2\n', "row 2, column 'a': '999"),
     (
       b'a,b,c\n1,"x\ny",2\nbad,z,3\n',
