@@ -74,7 +74,9 @@ def describe(run: workdir.Run, path: pathlib.Path) -> dict[str, Any]:
       f'{what}: stage 1 has not finished; start its rmtl train again first'
     )
   if run.manifest != source.manifest:
-    raise types.InputError(f'{what}: was trained on other data')
+    raise types.InputError(
+      f'{what}: was trained on other data than {run.data_dir}'
+    )
   record = json_files.read(file)
   with json_files.parsing(str(file)):
     kept = record['best_epoch'][_STAGE]

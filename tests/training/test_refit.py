@@ -244,7 +244,9 @@ def test_what_can_not_be_trained_again(first, data_dir, tmp_path):
     again(begun, tmp_path / 'c')
   other = tmp_path / 'other'
   tiny.write_prepared(other, sessions=90)
-  with pytest.raises(types.InputError, match='was trained on other data'):
+  with pytest.raises(
+    types.InputError, match=f'was trained on other data than {other}$'
+  ):
     run.train(
       None, tmp_path / 'd', other, ('pretrain',), QUIET, refit_of=source
     )
