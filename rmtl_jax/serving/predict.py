@@ -82,13 +82,20 @@ def check_names(source: str, target: str) -> None:
 def _csv_form(
   rows: rows_lib.Rows, schema: pa.Schema, scorer: scorer_lib.Scorer
 ) -> sinks.CsvForm:
-  """How CSV is written: as the input, if it is CSV."""
+  """How CSV is written: as the input, or else as the run's log.
+
+  Numbers of other files are written as the log's readers take them; in CSV they
+  are text, and predictions alone are numbers.
+  """
+  decimal = rows_lib.log_decimal(scorer.manifest)
   start = rows.csv_start
   if start is None:
-    return sinks.CsvForm(scorer.delimiter)
+    named = rows_lib.log_decimals(scorer.manifest)
+    points = frozenset(rows.schema.names) - named.keys()
+    return sinks.CsvForm(scorer.delimiter, decimal, points=points)
   return sinks.CsvForm(
     scorer.delimiter,
-    rows_lib.log_decimal(scorer.manifest),
+    decimal,
     start.has_mark,
     (*start.header, *schema.names[len(start.header) :]),
   )

@@ -152,13 +152,19 @@ def log_delimiter(manifest: manifest_lib.Manifest) -> str:
 
 
 def log_decimal(manifest: manifest_lib.Manifest) -> str:
-  """The decimal sign of numbers in CSV, of a run's log: `,` or `.`."""
-  told = [
-    field.details[fields_lib.DECIMAL]
+  """The decimal sign of predictions beside a run's log: `,` or `.`."""
+  return ',' if {*log_decimals(manifest).values()} == {','} else '.'
+
+
+def log_decimals(manifest: manifest_lib.Manifest) -> dict[str, str]:
+  """Columns of a run's log to the decimal sign that its schema names."""
+  return {
+    str(field.details.get('column', field.name)): field.details[
+      fields_lib.DECIMAL
+    ]
     for field in manifest.fields
     if fields_lib.DECIMAL in field.details
-  ]
-  return ',' if told and all(sign == ',' for sign in told) else '.'
+  }
 
 
 @contextlib.contextmanager

@@ -36,12 +36,14 @@ class CsvForm:
       delimiter is that sign.
     has_mark: whether the file begins with a byte-order mark.
     header: what stands above the columns; empty for their names.
+    points: columns whose decimal sign is a point all the same.
   """
 
   delimiter: str = ''
   decimal: str = '.'
   has_mark: bool = False
   header: tuple[str, ...] = ()
+  points: frozenset[str] = frozenset()
 
 
 def check_name(name: str) -> None:
@@ -200,13 +202,21 @@ def _csv_writer(name: str, file, schema: pa.Schema, form: CsvForm) -> Write:
   writer.writerow(form.header or schema.names)
   decimal = '.' if form.decimal == sign else form.decimal
   signs = pc.ReplaceSubstringOptions('.', decimal)
+  signed = [
+    decimal != '.'
+    and pa.types.is_floating(field.type)
+    and field.name not in form.points
+    for field in schema
+  ]
 
   def write(table: pa.Table) -> None:
     columns = []
-    for field, column in zip(schema, table.itercolumns(), strict=True):
+    for field, column, is_signed in zip(
+      schema, table.itercolumns(), signed, strict=True
+    ):
       with _naming_column(name, field):
         text = column.cast(pa.string())
-        if decimal != '.' and pa.types.is_floating(field.type):
+        if is_signed:
           text = pc.call_function('replace_substring', [text], signs)
         columns.append(text.to_numpy())
     writer.writerows(zip(*columns, strict=True))

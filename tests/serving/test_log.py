@@ -106,7 +106,11 @@ def test_times_of_a_schema(unit, values, expected):
 @pytest.mark.parametrize(
   ('time', 'values', 'expected'),
   [
-    ({}, ['2024-05-01', 'now'], 'a time such as 2024-05-01 12:30:00'),
+    (
+      {'unit': 'iso'},
+      ['2024-05-01', 'now'],
+      'a time such as 2024-05-01 12:30:00',
+    ),
     (
       {'format': '%d.%m.%y'},
       ['01.05.24', '1/5'],
@@ -116,15 +120,14 @@ def test_times_of_a_schema(unit, values, expected):
   ],
 )
 def test_a_time_at_fault_says_what_one_looks_like(time, values, expected):
-  time = {'column': 'time', 'unit': 'iso'} | time
-  schema = past_run.SCHEMA | {'time': time}
+  schema = past_run.SCHEMA | {'time': {'column': 'time'} | time}
   form = log_columns.make_log_schema(manifest('table', schema=schema))
   table = {'visit': ['a', 'b'], 'who': ['u', 'v'], 'time': values}
   with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
     appended(form, table)
   head, _, tail = str(error.value).partition(' between the years ')
   assert head.removesuffix(',').endswith(f'{values[1]!r}, expected {expected}')
-  assert tail.endswith(', in the unit that was named') == (time['unit'] == 's')
+  assert tail.endswith(', in the unit that was named') == ('s' in time.values())
 
 
 def test_labels_that_are_times_of_their_own():

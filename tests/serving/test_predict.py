@@ -167,15 +167,34 @@ def test_csv_is_written_as_it_was_read(tmp_path, german, mark):
   np.testing.assert_array_equal(found, german.predict_proba(raw))
 
 
-def test_a_parquet_input_keeps_decimal_points(tmp_path, german):
-  raw = _with_commas(table_run.table().slice(0, 20))
+@pytest.mark.parametrize('of_texts', [True, False])
+def test_csv_of_a_parquet_input_is_read_as_the_log_is(
+  tmp_path, german, of_texts
+):
+  numbers = table_run.table().slice(0, 20)
+  raw = _with_commas(numbers) if of_texts else numbers
   pq.write_table(raw, tmp_path / 'in.parquet')
   source, target = tmp_path / 'in.parquet', tmp_path / 'out.csv'
   predict.predict(german, str(source), str(target))
   with target.open(encoding='utf-8', newline='') as file:
-    _, *records = csv.reader(file, delimiter=';')
-  found = np.array([record[-2:] for record in records], 'f4')
-  np.testing.assert_array_equal(found, german.predict_proba(raw))
+    header, *records = csv.reader(file, delimiter=';')
+  predictions = [[p.replace(',', '.') for p in r[-2:]] for r in records]
+  expected = german.predict_proba(raw)
+  np.testing.assert_array_equal(np.array(predictions, 'f4'), expected)
+  # A number without `decimal` in the schema has a point, as its reader wants.
+  discount, price = header.index('discount'), header.index('price')
+  assert any(',' in record[discount] for record in records)
+  assert any('.' in record[price] for record in records)
+  again = tmp_path / 'again.parquet'
+  for name in ('p_click', 'p_conversion'):
+    header[header.index(name)] = f'old {name}'
+  with target.open('w', encoding='utf-8', newline='') as file:
+    csv.writer(file, delimiter=';').writerows([header, *records])
+  predict.predict(german, str(target), str(again))
+  found = pq.read_table(again, columns=['p_click', 'p_conversion'])
+  np.testing.assert_array_equal(
+    np.stack([*found.to_pydict().values()], 1), expected
+  )
 
 
 def test_arrow_streams(tmp_path, capsys, monkeypatch, run_dir, expected):
