@@ -25,8 +25,9 @@ _MOST_NAMES = 3
 _KEY = (
   'Drift is the population stability index of the log against the train rows;'
   " chance is what it would be without drift, test what the run's own test"
-  ' rows have. Unseen: values that are missing or have no row of their own in'
-  ' the vocabulary. No figure: too few independent rows to tell.'
+  ' rows have. Unseen: values that are missing, have no row of their own in'
+  ' the vocabulary or are in no train row. No figure: too few independent rows'
+  ' to tell.'
 )
 
 
@@ -65,6 +66,13 @@ def remarks(record: Record) -> list[str]:
       f'Not in the log, and not compared: {len(record["absent"])} as-of'
       f' features ({names}{more}), which rmtl predict --history computes and'
       ' does not write.'
+    )
+  if record['untrained_as_seen']:
+    lines.append(
+      'An earlier version trained the run: values that rmtl prepare --extend'
+      ' gave an id and that no train row has count as seen, so the share of'
+      ' unseen values may seem to rise. The command that trained the run, run'
+      ' again, counts them as unseen.'
     )
   apart = [of['name'] for of in record['fields'] if not of['judged']]
   if apart:

@@ -96,9 +96,20 @@ def write(run: workdir.Run) -> None:
           for n, c in of.counts.items()
         },
         'blank': of.blank,
+        'untrained': _ranges(of.untrained),
       }
   record = {'format_version': 1, 'fields': found}
   writers.write_json(run.path / FILE, record)
+
+
+def _ranges(ids: np.ndarray) -> list[list[int]]:
+  """Rising whole numbers as ranges [first, end).
+
+  >>> _ranges(np.array([3, 4, 5, 9]))
+  [[3, 6], [9, 10]]
+  """
+  runs = np.split(ids, np.flatnonzero(np.diff(ids) > 1) + 1)
+  return [[int(run[0]), int(run[-1]) + 1] for run in runs if len(run)]
 
 
 def _log_rows_sql(manifest: manifest_lib.Manifest) -> str:
@@ -163,8 +174,10 @@ def read(path: pathlib.Path, manifest: manifest_lib.Manifest) -> Record:
 
   Returns:
     `fields`: {name: `groups` (rows of the vocabulary, or edges of a number),
-    `counts` and `blank` by split (drift.Groups)}; `tasks`: {name: `edges`,
-    `counts`, `metrics` of the test rows}.
+    `counts` and `blank` by split, `untrained` (drift.Groups, as ranges
+    [first, end); an earlier version wrote none and took these rows of the
+    vocabulary for seen)}; `tasks`: {name: `edges`, `counts`, `metrics` of the
+    test rows}.
 
   Raises:
     types.InputError: not there, or not of these fields and tasks.
@@ -188,9 +201,15 @@ def checked(record: Any, manifest: manifest_lib.Manifest, where: str) -> Record:
         numbers = all(type(x) is int for x in of['groups']) and all(
           0 <= x < max(field.size, 1) for x in of['groups']
         )
+      untrained = all(
+        type(x) is int and 0 < x <= field.size
+        for ends in of.get('untrained', [])
+        for x in ends
+      ) and all(len(ends) == 2 for ends in of.get('untrained', []))
       for split in SPLITS:
         if not (
           numbers
+          and untrained
           and groups <= _MOST_GROUPS
           and len(of['counts'][split]) == groups
           and _are_counts(of['counts'][split])

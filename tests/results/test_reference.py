@@ -112,6 +112,9 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
   (tmp_path / 'reference.json').write_text(json.dumps(record))
   found = reference.read(tmp_path / 'reference.json', _MANIFEST)
   assert found == record
+  record['fields']['item'] = _FIELD | {'untrained': [[3, 5]]}
+  (tmp_path / 'reference.json').write_text(json.dumps(record))
+  assert reference.read(tmp_path / 'reference.json', _MANIFEST) == record
 
 
 @pytest.mark.parametrize(
@@ -123,6 +126,11 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
     ({'counts': {'train': [1, 2, 3]}}, {}),
     ({'counts': {'train': [1, 2, -3], 'test': [0, 0, 1]}}, {}),
     ({'blank': {'train': 'all', 'test': 0.0}}, {}),
+    ({'untrained': [[3, 6]]}, {}),
+    ({'untrained': [[0, 2]]}, {}),
+    ({'untrained': [[3]]}, {}),
+    ({'untrained': [[3, 4.0]]}, {}),
+    ({'untrained': [3]}, {}),
     ({}, {'edges': [0.5, 0.7]}),
     ({}, {'counts': None}),
     ({}, {'metrics': {'auc': 'good'}}),

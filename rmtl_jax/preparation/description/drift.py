@@ -9,6 +9,7 @@ independent rows, it is about (groups - 1) (1 / n + 1 / m) for n and m rows.
 
 from __future__ import annotations
 
+import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -44,10 +45,11 @@ def of_fields(
   Returns:
     For each field, in order: `name`, `kind`, `size`, `as_of` (its group or
     ''); `seen` {split: different
-    values} and `unseen` {split: share of row 0}, empty for numbers; `mean`
-    {split: mean}, of numbers alone; `psi` and `chance` {split: index, and what
-    it is without drift}; `moved` [value, share in train, share in test], the
-    value whose share changes most, None of a number.
+    values} and `unseen` {split: share of values without a row of their own or
+    without a train row}, empty for numbers; `mean` {split: mean}, of numbers
+    alone; `psi` and `chance` {split: index, and what it is without drift};
+    `moved` [value, share in train, share in test], the value whose share
+    changes most, None of a number.
 
   Raises:
     types.InputError: a file that can't be read; names it.
@@ -96,6 +98,31 @@ def psi(train: np.ndarray, other: np.ndarray) -> tuple[float, float]:
   return float(((q - p) * np.log(q / p)).sum()), float(chance)
 
 
+def psi_error(train: np.ndarray, other: np.ndarray) -> float:
+  """The standard error of `psi` by the delta method, of other's rows alone.
+
+  With hardly a row in a group that is large in train it is large: 0 or 1 rows
+  of 10,000 are another index.
+
+  >>> sure = psi_error(np.array([50, 50]), np.array([3000, 7000]))
+  >>> unsure = psi_error(np.array([50, 50]), np.array([1, 9999]))
+  >>> round(sure, 3), round(unsure, 3)
+  (0.008, 0.409)
+
+  Args:
+    train: rows of every group.
+    other: rows of the same groups.
+  """
+  groups, rows = len(train), other.sum()
+  p, q = (
+    (counts + _PRIOR) / (counts.sum() + _PRIOR * groups)
+    for counts in (train, other)
+  )
+  slope = np.log(q / p) + 1.0 - p / q
+  variance = np.sum(q * slope**2) - np.sum(q * slope) ** 2
+  return math.sqrt(max(float(variance), 0.0) / max(rows, 1))
+
+
 def frequent_values(train: np.ndarray) -> list[int]:
   """Row 0 and train's most frequent values, the groups of a vocabulary.
 
@@ -106,17 +133,38 @@ def frequent_values(train: np.ndarray) -> list[int]:
   return [0, *top.tolist()]
 
 
-def group_values(counts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """Rows of row 0, of each of train's most frequent values, and of the rest.
+def untrained_ids(train: np.ndarray, field: manifest_lib.Field) -> np.ndarray:
+  """Ids of values that no train row has, i64[U], rising.
+
+  Extended data have some: a value gets its id when new rows have it.
+
+  Args:
+    train: rows of every id.
+  """
+  known = known_rows(field)
+  return np.flatnonzero(train[known] == 0) + known.start
+
+
+def group_values(
+  counts: Mapping[str, np.ndarray], untrained: np.ndarray
+) -> tuple[list[int], dict[str, np.ndarray]]:
+  """Parts values: row 0, each of train's most frequent ones, and the rest.
 
   Args:
     counts: rows of every id, by split; TRAIN is one.
+    untrained: ids that count as row 0.
+
+  Returns:
+    The ids of all groups but the last, and of every split the rows of each.
   """
-  ids, grouped = frequent_values(counts[TRAIN]), {}
+  frequent = np.array(frequent_values(counts[TRAIN]))
+  ids = frequent[~np.isin(frequent, untrained)].tolist()
+  found = {}
   for name, of_value in counts.items():
     shown = of_value[ids]
-    grouped[name] = np.append(shown, of_value.sum() - shown.sum())
-  return grouped
+    shown[0] += of_value[untrained].sum()
+    found[name] = np.append(shown, of_value.sum() - shown.sum())
+  return ids, found
 
 
 def bin_edges(quantiles: Sequence[float]) -> np.ndarray:
@@ -156,13 +204,16 @@ class Groups(NamedTuple):
       groups, which are (edge, next edge].
     counts: {split: values of every group}.
     blank: {split: share of the values without a row of their own in the
-      vocabulary: missing, unseen or rare}; of a number the share that is its
-      mean, as missing ones are.
+      vocabulary, missing, unseen or rare, or without a train row}; of a number
+      the share that is its mean, as missing ones are.
+    untrained: i64[U], rows of the vocabulary that no train row has, which are
+      in the group of row 0.
   """
 
   parts: tuple[int, ...] | tuple[float, ...]
   counts: dict[str, np.ndarray]
   blank: dict[str, float]
+  untrained: np.ndarray
 
 
 def grouped(
@@ -184,12 +235,13 @@ def grouped(
   """
   read = _Splits(connection, data_dir, rows)
   if field.kind != 'numeric':
-    return _of_vocabulary(_count_values(read, field, weight), field)
+    return _of_vocabulary(read, field, _count_values(read, field, weight))
   edges, sums = _count_bins(read, field, weight)
   return Groups(
     tuple(edges.tolist()),
     {name: of[:, 0] for name, of in sums.items()},
     {n: float(of[:, 2].sum() / of[:, 0].sum()) for n, of in sums.items()},
+    np.zeros(0, np.int64),
   )
 
 
@@ -261,16 +313,31 @@ def _count_values(
 
 
 def _of_vocabulary(
-  counts: Mapping[str, np.ndarray], field: manifest_lib.Field
+  read: _Splits, field: manifest_lib.Field, counts: Mapping[str, np.ndarray]
 ) -> Groups:
   """Groups of a vocabulary: row 0, train's most frequent values, the rest."""
-  known = known_rows(field)
+  untrained = untrained_ids(counts[TRAIN], field)
+  if field.vocabulary_owner is not None and len(untrained):
+    # A value's row is trained by the field that lends it, too.
+    untrained = np.setdiff1d(untrained, _owner_ids(read, field))
+  is_seen = np.zeros(field.size, bool)
+  is_seen[known_rows(field)] = True
+  is_seen[untrained] = False
   blank = {
-    n: float((c.sum() - c[known].sum()) / max(c.sum(), 1))
+    n: float((c.sum() - c[is_seen].sum()) / max(c.sum(), 1))
     for n, c in counts.items()
   }
-  ids = tuple(frequent_values(counts[TRAIN]))
-  return Groups(ids, group_values(counts), blank)
+  ids, parted = group_values(counts, untrained)
+  return Groups(tuple(ids), parted, blank, untrained)
+
+
+def _owner_ids(read: _Splits, field: manifest_lib.Field) -> np.ndarray:
+  """Ids that train rows have in the field that lends the vocabulary."""
+  column = sql.quote(f'f_{field.vocabulary_owner}')
+  found = read.connection.execute(
+    f'SELECT DISTINCT CAST({column} AS BIGINT) AS v FROM {read.rows[TRAIN]}'
+  ).fetchnumpy()
+  return np.ma.filled(found['v'], 0)
 
 
 def known_rows(field: manifest_lib.Field) -> slice:
@@ -284,7 +351,7 @@ def known_rows(field: manifest_lib.Field) -> slice:
 def _of_values(read: _Splits, field: manifest_lib.Field) -> Record:
   """Compares the rows of a vocabulary, of a list each of its values."""
   counts = _count_values(read, field)
-  parted = _of_vocabulary(counts, field)
+  parted = _of_vocabulary(read, field, counts)
   compared = {
     name: psi(parted.counts[TRAIN], parted.counts[name]) for name in OTHERS
   }

@@ -77,7 +77,8 @@ def _of_values(
     # Encoded lists do not tell a rare value from none at all.
     for of_ids in counts.values():
       of_ids[0] = 0
-  return drift.group_values(counts)
+  untrained = drift.untrained_ids(counts[drift.TRAIN], field)
+  return drift.group_values(counts, untrained)[1]
 
 
 def _of_number(

@@ -108,11 +108,20 @@ def compare(
     'thresholds': dataclasses.asdict(thresholds),
     'level': LEVEL,
     'absent': list(live.absent),
+    'untrained_as_seen': _has_untrained_as_seen(model),
     **found,
     'alarms': [
       alarm for part in found.values() for of in part for alarm in of['alarms']
     ],
   }
+
+
+def _has_untrained_as_seen(model: model_lib.Model) -> bool:
+  """Whether ids without a train row count as seen, as in earlier versions."""
+  fields = model.reference['fields'].values()
+  return 'extended' in model.manifest.options and not any(
+    'untrained' in of for of in fields
+  )
 
 
 class _Labelled(NamedTuple):
@@ -177,15 +186,20 @@ class _Judge:
     }
     alarms = []
     excess = max(before - chance, 0.0)
-    if record['judged'] and self._is_shift(found, excess):
+    if (
+      record['judged']
+      and self._is_shift(found, excess)
+      and (excess <= self._least.psi or self._is_beyond(live, counts))
+    ):
       alarms.append(
         f'field {name!r}: PSI {found.psi:.2f} against train'
         f' ({found.chance:.2f} by chance; the test rows had {before:.2f})'
       )
+    or_untrained = ' or in no train row' if of.get('untrained') else ''
     if has_vocabulary and self._rises(live.blank, live.row, blank):
       alarms.append(
         f'field {name!r}: {blank["live"]:.1%} of the values are missing or not'
-        f' in the vocabulary (train {blank["train"]:.1%}, test'
+        f' in the vocabulary{or_untrained} (train {blank["train"]:.1%}, test'
         f' {blank["test"]:.1%})'
       )
     most = max(of['blank'].values())
@@ -309,6 +323,23 @@ class _Judge:
     """Whether an index, beyond an excess that is put up with, is an alarm."""
     index = found.psi - excess
     return index - found.chance > self._least.psi and index > found.limit
+
+  def _is_beyond(
+    self, live: scored_lib.Field, counts: Mapping[str, np.ndarray]
+  ) -> bool:
+    """Whether an index exceeds that of test rows which differ much themselves.
+
+    Both are uncertain then: of groups that have lost nearly all of their rows
+    a row more or less changes an index.
+    """
+    train, test = counts['train'], counts['test']
+    group = np.bincount(live.group, minlength=len(train))
+    effect = shifts.design_effect(live.group, self._cluster(live.row))
+    (ours, _), (theirs, _) = (drift.psi(train, of) for of in (group, test))
+    error = math.sqrt(effect) * math.hypot(
+      drift.psi_error(train, group), drift.psi_error(train, test)
+    )
+    return ours - theirs > self._z * error
 
   def _rises(
     self, is_one: np.ndarray, row: np.ndarray, shares: Mapping[str, float]

@@ -41,8 +41,8 @@ class Field:
   Attributes:
     group: u8[V], the group of each (drift.Groups).
     row: i64[V], its row.
-    blank: bool[V], whether it has no row of its own in the vocabulary; of a
-      number whether it is missing.
+    blank: bool[V], whether it has no row of its own in the vocabulary, or no
+      train row has it (drift.Groups); of a number whether it is missing.
     missing: rows in which the raw column has no value.
   """
 
@@ -333,6 +333,9 @@ class _Grouping:
       known = drift.known_rows(field)
       self._is_blank = np.ones(size, bool)
       self._is_blank[known] = False
+      for first, end in of.get('untrained', ()):
+        self._of_id[first:end] = 0
+        self._is_blank[first:end] = True
 
   def of(self, values: np.ndarray) -> tuple[np.ndarray, ...]:
     """Group, row and blankness of each value; values [R] or [R, width]."""

@@ -13,8 +13,8 @@ class Thresholds:
     psi: drift (population stability index) of a field from the train rows,
       beyond chance and beyond the run's own test rows; of predictions from
       those of the test rows.
-    unseen: rise of the share of values that are missing or not in the
-      vocabulary.
+    unseen: rise of the share of values that are missing, not in the vocabulary
+      or in no train row.
     missing: rise of the share of rows without a value.
     calibration: by which share predicted / actual is further from 1 than on
       the test rows.

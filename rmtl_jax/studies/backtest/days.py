@@ -252,7 +252,7 @@ def _drift(path: pathlib.Path) -> dict[str, Any]:
 
   Returns:
     `field` and `psi` of the field that drifts most, `unseen` {user's and item's
-    field: share of the test rows without a row of the vocabulary}.
+    field: share of the test rows with a value that no train row has}.
   """
   manifest = manifest_file.read(path)
   with sql.connect() as connection:

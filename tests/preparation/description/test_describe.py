@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -36,6 +37,46 @@ def test_values_in_buckets_are_unseen(tmp_path):
   ids = counts.to_numpy()
   assert found['unseen']['train'] == np.mean(ids != 1)
   assert found['seen']['train'] == 1
+
+
+def with_column(path, name, values):
+  """Replaces a column of the test rows."""
+  parts = (values[:2], values[2:])
+  for i, part in enumerate(parts):
+    file = path / 'test' / f'part-{i}.parquet'
+    table = pq.read_table(file, partitioning=None)
+    at = table.column_names.index(name)
+    column = pa.array(part, table.schema.field(name).type)
+    pq.write_table(table.set_column(at, name, column), file)
+
+
+def test_values_without_train_rows_are_unseen(tmp_path, found):
+  """As in extended data: white has an id, and two of five test rows."""
+  path = data.small(tmp_path / 'data')
+  with_column(path, 'f_colour', [0, 4, 4, 1, 2])
+  manifest = manifest_file.read(path)
+  colour = dataclasses.replace(manifest.fields[0], size=5)
+  fields = (colour, *manifest.fields[1:])
+  manifest_file.write(dataclasses.replace(manifest, fields=fields), path)
+  white = describe.describe(path)['fields'][0]
+  # As if white were row 0.
+  before = found['fields'][0]
+  assert white['unseen'] == before['unseen']
+  assert (white['psi'], white['chance']) == (before['psi'], before['chance'])
+  assert white['seen'] == {'train': 3, 'validation': 3, 'test': 3}
+
+
+@pytest.mark.parametrize(('owner', 'unseen'), [(None, 0.8), ('colour', 0.0)])
+def test_the_field_that_lends_a_vocabulary_trains_it(tmp_path, owner, unseen):
+  """Blue is in no list of train, and the colour of two train rows."""
+  path = data.small(tmp_path / 'data')
+  with_column(path, 'm_tags', [[3], [3], [3], [3], [2]])
+  manifest = manifest_file.read(path)
+  tags = dataclasses.replace(manifest.fields[1], size=4, vocabulary_owner=owner)
+  fields = (manifest.fields[0], tags, manifest.fields[2])
+  manifest_file.write(dataclasses.replace(manifest, fields=fields), path)
+  found = describe.describe(path)['fields'][1]
+  assert found['unseen']['test'] == pytest.approx(unseen)
 
 
 def test_unseen_values(found):

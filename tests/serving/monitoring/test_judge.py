@@ -107,6 +107,23 @@ def test_what_the_test_rows_had_already_is_no_alarm():
   assert not [line for line in _alarms(model, moved) if 'PSI' in line]
 
 
+def test_a_row_more_or_less_of_what_is_nearly_gone_is_no_alarm():
+  """All items of the test rows were new but one, all of the log's are."""
+  model, log = live.trained(0), live.log(np.random.default_rng(2), 3000)
+  of = model.reference['fields']['item']
+  of['counts']['test'] = [1999, *[0] * (live.ITEMS - 1), 1]
+  of['counts']['train'][-1] = 30_000  # rare ones, of which one is left
+  gone = _with_field(log, 'item', group=np.zeros(3000, int))
+  found = judge.compare(model, gone, THRESHOLDS)['fields'][0]
+  assert found['psi'] - found['test'] > 2 * THRESHOLDS.psi
+  assert not [line for line in found['alarms'] if 'PSI' in line]
+  # With half of the test rows new, a log of nothing else is beyond them.
+  of['counts']['test'] = [1000, *[0] * (live.ITEMS - 1), 1000]
+  found = judge.compare(model, gone, THRESHOLDS)['fields'][0]
+  assert found['test'] > THRESHOLDS.psi
+  assert [line for line in found['alarms'] if 'PSI' in line]
+
+
 def test_parts_of_the_time_raise_no_alarm_by_their_drift():
   model, log = live.trained(0), live.log(np.random.default_rng(2), 3000)
   hour = dataclasses.replace(
