@@ -22,7 +22,7 @@ def gather(
   connection: sql.Connection,
   log_schema: log_columns.LogSchema,
   idle_ms: int,
-) -> None:
+) -> int:
   """Replaces the log by one with a row per session and item, as prepared.
 
   Every row of it has a session, those to predict for stay as they are, and
@@ -30,6 +30,10 @@ def gather(
 
   Args:
     idle_ms: longest gap within a session, ms.
+
+  Returns:
+    How many rows to predict for are of a session and an item that had an
+    impression before: prepared data has no row for these.
   """
   assert log_schema.events is not None
   kinds = table_events.codes(log_schema.events)
@@ -73,6 +77,12 @@ def gather(
     f' NULL)) AS labelled) FROM {placed} l LEFT JOIN {pairs} p USING (place)'
     ' WHERE l.scored OR p.place IS NOT NULL'
   )
+  repeated = sql.fetch_value(
+    connection,
+    f'SELECT count(*) FROM {placed} l LEFT JOIN {pairs} p USING (place)'
+    f' WHERE l.scored AND p.place IS NULL AND l.{item} IS NOT NULL',
+  )
   for table in (log.TABLE, placed, pairs, numbered.table):
     connection.execute(f'DROP TABLE {table}')
   connection.execute(f'ALTER TABLE {gathered} RENAME TO {log.TABLE}')
+  return repeated

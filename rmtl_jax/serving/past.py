@@ -193,9 +193,15 @@ class Past:
     # past.
     self._drop_repeated()
     if self._log_schema.events is not None:
-      log_events.gather(
+      again = log_events.gather(
         self.connection, self._log_schema, idle_ms(self.manifest)
       )
+      if again:
+        self.warnings.append(
+          f'{again:,} rows to predict for show an item again in its session;'
+          ' the data of training has the first impression alone, and here later'
+          ' rows count each of them as past: predict for the first alone'
+        )
     self._places = self._place()
     joins = self._features()
     if history.GROUP in self._needs.groups:

@@ -151,6 +151,23 @@ def test_events_are_joined_by_hand(log_schema):
   assert all(row['labelled'] for row in found)
 
 
+def test_rows_that_show_an_item_again_are_said(scorer):
+  """Again in their session: after a row of the input, or of the history."""
+  shown = {
+    'time': [95, 96, 97, 98, 99, 9000],
+    'who': ['a', 'a', 'a', 'b', 'a', 'a'],
+    'item': ['x', 'y', 'y', 'y', None, 'y'],
+    'visit': pa.nulls(6),
+  }
+  warnings = scorer.score(shown, pa.table(HISTORY)).warnings
+  (line,) = [w for w in warnings if 'again' in w]
+  # The second and third of a: x is in the history, y only as put in the cart.
+  assert line.startswith('2 rows to predict for show an item again in its sess')
+  once = {name: values[1:2] for name, values in shown.items()}
+  warnings = scorer.score(once, pa.table(HISTORY)).warnings
+  assert not [w for w in warnings if 'again' in w]
+
+
 def test_impressions_with_times_of_labels(log_schema):
   """A history without the events has their times, as other sources do."""
   shown = {
