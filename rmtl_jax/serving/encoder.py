@@ -124,6 +124,7 @@ class Encoder:
     """Makes what the first rows would wait for."""
     for vocabulary in self._vocabularies.values():
       vocabulary.warm_up()
+    times.offset_ms(self._clock.zone, 0)
 
   def check(
     self, schema: pa.Schema, path: str, computed: Collection[str] = ()

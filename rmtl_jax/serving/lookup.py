@@ -165,29 +165,37 @@ def _maker(
 def _time_parts(
   column: pa.Array, clock: times.Time, part: str, missing: readings.Missing
 ) -> pa.Array:
-  """As `times.Time.part` of whole numbers, or of text, in UTC."""
+  """As `times.Time.part` of whole numbers, or of text."""
   if clock.unit == 'iso' and parquet.is_text(column.type):
     unit, values = _PER_HOUR['ms'], text_ms(column, clock, missing)
   else:
     whole = pa.types.is_integer(column.type) or pa.types.is_null(column.type)
-    if (
-      clock.unit not in _PER_HOUR
-      or clock.zone != times.UTC
-      or missing.values
-      or not whole
-    ):
+    if clock.unit not in _PER_HOUR or missing.values or not whole:
       raise Undecided
     unit, values = _PER_HOUR[clock.unit], column.to_pylist()
   # Earlier and later ones are left to the query.
   if any(value is not None and not 0 <= value < _LATEST for value in values):
     raise Undecided
+  per_ms = unit // _PER_HOUR['ms']
 
   def text(value: int) -> str:
-    hours = value // unit
+    hours = (value + per_ms * _offset_ms(clock, value // per_ms)) // unit
     return str(hours % 24 if part == 'hour' else (hours // 24 + 3) % 7)
 
   found = [None if value is None else text(value) for value in values]
   return pa.array(found, pa.string())
+
+
+def _offset_ms(clock: times.Time, timestamp: int) -> int:
+  """As `times.offset_ms`.
+
+  Raises:
+    Undecided: only a query can tell.
+  """
+  found = times.offset_ms(clock.zone, timestamp)
+  if found is None:
+    raise Undecided
+  return found
 
 
 def text_ms(
@@ -204,7 +212,7 @@ def text_ms(
   Raises:
     Undecided: only a query can tell.
   """
-  if clock.unit != 'iso' or not clock.is_plain or missing.values:
+  if clock.unit != 'iso' or clock.format or missing.values:
     raise Undecided
 
   def ms(text: str | None) -> int | None:
@@ -216,9 +224,10 @@ def text_ms(
       moment = datetime.datetime.fromisoformat(text)
     except ValueError:  # such as the 30th of February
       raise Undecided from None
-    if moment.tzinfo is None:
-      moment = moment.replace(tzinfo=datetime.UTC)
-    return (moment - _EPOCH) // _MS
+    if moment.tzinfo is not None:
+      return (moment - _EPOCH) // _MS
+    local = (moment.replace(tzinfo=datetime.UTC) - _EPOCH) // _MS
+    return local - _offset_ms(clock, local)
 
   return [ms(text) for text in column.to_pylist()]
 

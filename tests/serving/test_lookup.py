@@ -272,6 +272,10 @@ _PLAIN_TIMES = (
   *('1970-01-01 00:00:00.0009', '2024-05-01 00:00:00.999999', '2024-05-01Z'),
   *('2024-05-01T00:30:00Z', '2024-05-01T00:30:00.123+02:00', '9999-12-31'),
   *('2024-05-01 23:30-14:59', '1969-12-31', '0001-01-01', '2024-05-01T12:30Z'),
+  # Summer time begins and ends in Berlin: there is no 2:30, and there are two.
+  *('2024-03-31 01:59:59.999', '2024-03-31 02:30', '2024-03-31T01:00Z'),
+  *('2024-10-27 02:30', '2024-10-27T00:59:59Z', '2024-10-27T01:00Z'),
+  *('1970-01-01 00:30', '1970-01-01 01:00', '2099-12-31 23:30', '2100-06-01'),
 )
 _ODD_TIMES = (
   *('', ' ', 'none', '-', 'now', 'epoch', 'infinity', '2024-02-30', '2024-5-1'),
@@ -305,6 +309,32 @@ def test_plain_times_that_are_text_take_no_query(tmp_path_factory, monkeypatch):
   found = model.encode(_chunk(columns)).categorical
   # Hours 23 and 0, of which the 1st of May was a Wednesday.
   assert found[:, 2:].tolist() == [[3, 0], [1, 1], [0, 0]]
+
+
+def test_plain_times_of_a_zone_take_no_query(tmp_path_factory, monkeypatch):
+  clock = {'time': _ISO['time'] | {'zone': 'Europe/Berlin'}}
+  model = _model(tmp_path_factory.mktemp('texts'), {}, clock)
+  monkeypatch.setattr(model, '_queried', lambda *_: pytest.fail('queried'))
+  texts = ['2024-05-02 23:59:59', '2024-05-01T23:00:00Z', '2024-12-05 00:30']
+  columns = _PLAIN | {'time': pa.array(texts)}
+  found = model.encode(_chunk(columns)).categorical
+  # Thursdays: hour 23, 1 and 0.
+  assert found[:, 2:].tolist() == [[3, 1], [2, 1], [1, 1]]
+
+
+@pytest.mark.parametrize('unit', ['ms', 'us', 'ns'])
+def test_both_paths_agree_on_whole_times_of_a_zone(
+  tmp_path_factory, monkeypatch, unit
+):
+  clock = {'time': {'column': 'time', 'unit': unit, 'zone': 'Europe/Berlin'}}
+  model = _model(tmp_path_factory.mktemp('whole'), {}, clock)
+  scale = {'ms': 1, 'us': 10**3, 'ns': 10**6}[unit]
+  # Around the ends of summer time and of a day.
+  for ms in (1_711_846_800_000, 1_729_990_800_000, 1_714_514_400_000):
+    times = [scale * ms + n for n in (-3_600_000 * scale, -1, 0, 1)]
+    columns = {name: column.slice(0, 1) for name, column in _PLAIN.items()}
+    for time in times:
+      _check(model, monkeypatch, columns | {'time': pa.array([time])})
 
 
 def test_a_time_that_no_query_can_add_to_is_an_error(any_model, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 
 import duckdb
 import pyarrow as pa
@@ -33,6 +34,8 @@ _NO_ZONE = r'^\d+[-/]\d+[-/]\d+([ T]\d+:\d+(:\d+(\.\d+)?)?)?$'
 _DAY_MS = 86_400_000
 # Whole weeks, and more than any time lies before 1970: `//` rounds to 0.
 _WEEKS_MS = 10_000 * 7 * _DAY_MS
+# From 1970 to 2099.
+_DAYS = 47_482
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +113,43 @@ class Time:
     moment = f'CAST(make_timestamp_ms({timestamp}) AS TIMESTAMPTZ)'
     local = f'timezone({sql.literal(self.zone)}, {moment})'
     return f'hour({local})' if name == 'hour' else f'isodow({local}) - 1'
+
+
+def offset_ms(zone: str, timestamp: int) -> int | None:
+  """How far a zone's local time is ahead of UTC, in ms.
+
+  Args:
+    timestamp: ms since 1970, UTC or local.
+
+  Returns:
+    None near a change (summer time, another law) and before 1970 or after
+    2099, where a query has to tell.
+  """
+  if zone == UTC:
+    return 0
+  day = timestamp // _DAY_MS
+  return _day_offsets(zone)[day] if 0 <= day < _DAYS else None
+
+
+@functools.cache
+def _day_offsets(zone: str) -> tuple[int | None, ...]:
+  """`offset_ms` of every day from 1970 on, as DuckDB has it.
+
+  Python's own zones may be of another edition, which knows other laws.
+  """
+  wall = f'make_timestamp_ms(day * {_DAY_MS})'
+  with sql.connect(threads=1) as connection:
+    found = connection.execute(
+      f'SELECT epoch_ms({wall}) - epoch_ms(timezone({sql.literal(zone)},'
+      f' {wall})) FROM range(-1, {_DAYS + 2}) days(day) ORDER BY day'
+    ).fetchall()
+  at_midnight = [offset for (offset,) in found]
+  # Local and UTC times of a day lie between the midnight before it and the one
+  # after the next.
+  return tuple(
+    at_midnight[day] if len({*at_midnight[day - 1 : day + 3]}) == 1 else None
+    for day in range(1, _DAYS + 1)
+  )
 
 
 def whole_us(value: str, found: pa.DataType) -> str:

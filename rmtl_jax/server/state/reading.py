@@ -179,7 +179,7 @@ class Reader:
     assert self.schema.time is not None
     clock, column = self.schema.clock, table[self.schema.time]
     missing = self.schema.missing_in(self.schema.time)
-    if column.null_count or missing.values or not clock.is_plain:
+    if column.null_count or missing.values:
       raise lookup.Undecided
     scale = _SCALES.get(clock.unit)
     if clock.unit == 'iso' and parquet.is_text(column.type):
