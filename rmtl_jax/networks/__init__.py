@@ -1,1 +1,5 @@
-"""Flax modules of actors and critics; `functional` is the only door."""
+"""Flax modules of actors and critics.
+
+Other rooms make networks of settings by `factory` alone, and see each of them
+as the functions of a `functional.Network`.
+"""

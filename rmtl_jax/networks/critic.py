@@ -24,7 +24,7 @@ class Critic(nnx.Module):
   The action a_k enters as the block a_k e + c beside the blocks of the
   features. Its share of the first layer is a_k (e W) + c W, of rank one; the
   features' share is computed once for all tasks. The form `separate` of
-  CriticConfig is K of these with one task each (see `functional`).
+  CriticConfig is K of these with one task each (see `factory`).
   """
 
   def __init__(
@@ -120,7 +120,7 @@ def with_initial_values(
   """A fresh critic that predicts `values`: its last biases are set.
 
   Args:
-    params: of `functional.make_critic`; heads have one unit per task.
+    params: of `factory.make_critic`; heads have one unit per task.
     values: per task, f32[K].
     head: CriticConfig.head.
 

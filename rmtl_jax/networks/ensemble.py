@@ -31,7 +31,7 @@ def make_ensemble(
   any stack do (on CPU a batched GEMM is slower than M of them), else vmapped.
 
   Args:
-    network: an actor of `functional.make_actor`.
+    network: an actor of `factory.make_actor`.
     count: M, at least 1.
     expert_form: of NetworkConfig.
   """

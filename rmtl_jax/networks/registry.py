@@ -21,7 +21,7 @@ class BackboneRecord:
   Attributes:
     name: what `config.backbone` says.
     make: (spec, config, rngs) -> an NNX module, see
-      `functional.register_backbone`.
+      `factory.register_backbone`.
     by_task: whether it is K networks of one task each, side by side.
     min_experts: least value of `config.network.num_experts`.
     of_all_rows: whether a task's probability is that of all rows, the product

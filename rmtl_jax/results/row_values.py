@@ -12,7 +12,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import variants
-from rmtl_jax.networks import functional
+from rmtl_jax.networks import factory as networks
 from rmtl_jax.ops import task_losses
 from rmtl_jax.results import ensemble
 from rmtl_jax.training import actor_stage, trainer
@@ -166,7 +166,7 @@ def _deviation(
   one: CriticValues, split: splits_lib.Split, models: models_lib.Models
 ) -> np.ndarray:
   """Deviation of Q over each critic's ensemble, f32[R, K]."""
-  network = functional.make_critic(
+  network = networks.make_critic(
     dataclasses.replace(models.spec, distinct=()),
     dataclasses.replace(one.config.network, first_layer='plain'),
     one.config.critic,

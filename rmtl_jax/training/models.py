@@ -22,8 +22,9 @@ from rmtl_jax.balancing import registry as balancer_records
 from rmtl_jax.config import variants
 from rmtl_jax.evaluation import monitor
 from rmtl_jax.networks import ensemble as ensemble_lib
+from rmtl_jax.networks import factory as networks
 from rmtl_jax.networks import functional, ignore, pretrained
-from rmtl_jax.networks import registry as networks
+from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.objectives import factory as objectives
 from rmtl_jax.ops import task_losses
 from rmtl_jax.runtime import checkpoints, mesh, stages
@@ -86,7 +87,7 @@ class Models:
     """The actor's network: of one member, where there is an ensemble."""
     key = (config.backbone, config.network)
     return self._once(
-      'actor', key, lambda: functional.make_actor(self.spec, *key)
+      'actor', key, lambda: networks.make_actor(self.spec, *key)
     )
 
   def predictor(self, config: config_lib.Config) -> functional.Network:
@@ -103,7 +104,7 @@ class Models:
         'mixture',
         members,
         lambda: ensemble_lib.make_mixture(
-          [functional.make_actor(self._plain, *one) for one in members]
+          [networks.make_actor(self._plain, *one) for one in members]
         ),
       )
     # Variants may come to the same for all members.
@@ -111,7 +112,7 @@ class Models:
     settings = programs.of_prediction(one.network)
 
     def build():
-      network = functional.make_actor(self._plain, one.backbone, settings)
+      network = networks.make_actor(self._plain, one.backbone, settings)
       if count == 1:
         return network
       return ensemble_lib.make_ensemble(network, count, settings.expert_form)
@@ -123,13 +124,13 @@ class Models:
     return self._once(
       'critic',
       (config.network, programs.of_network(config.critic)),
-      lambda: functional.make_critic(self.spec, config.network, config.critic),
+      lambda: networks.make_critic(self.spec, config.network, config.critic),
     )
 
   def check(self, config: config_lib.Config) -> None:
     """Raises InputError unless networks with these settings fit the data."""
     for one in variants.of_members(config):
-      record = networks.BACKBONES.find(one.backbone)
+      record = networks_registry.BACKBONES.find(one.backbone)
       if record.of_all_rows and self.spec.only_after:
         raise types.InputError(
           f'config.backbone: {record.name} predicts every task over all rows,'
@@ -173,7 +174,7 @@ class Models:
 
     def init(key, actor_params):
       params = network.init(key)
-      return functional.critic_from_actor(params, actor_params, members)
+      return networks.critic_from_actor(params, actor_params, members)
 
     return init
 
@@ -304,7 +305,7 @@ class Models:
     self, config: config_lib.Config
   ) -> programs.CompiledLoop | None:
     """What compares the tasks' gradients; None where they share nothing."""
-    if networks.BACKBONES.find(config.backbone).by_task:
+    if networks_registry.BACKBONES.find(config.backbone).by_task:
       return None
     return self._program(
       'conflicts',
@@ -446,7 +447,7 @@ class Models:
 
   def value_map(self, config: config_lib.Config) -> ahead.Compiled:
     """The program of `values`."""
-    network = functional.make_critic(
+    network = networks.make_critic(
       self._plain, programs.of_prediction(config.network), config.critic
     )
     return self._once(

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.networks import functional, ignore, pretrained
+from rmtl_jax.networks import factory, ignore, pretrained
 from rmtl_jax.preparation import vocabulary as vocabularies
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from rmtl_jax.runtime import checkpoints, stages, workdir
@@ -333,9 +333,9 @@ def _shapes(
 ) -> Any:
   """Shapes of a stage's parameters."""
   made = (
-    functional.make_critic(spec, network, config.critic)
+    factory.make_critic(spec, network, config.critic)
     if stages.trains_critics(stage)
-    else functional.make_actor(spec, config.backbone, network)
+    else factory.make_actor(spec, config.backbone, network)
   )
   return jax.eval_shape(made.init, jax.eval_shape(lambda: jax.random.key(0)))
 

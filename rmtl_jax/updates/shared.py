@@ -17,7 +17,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import functional, registry
+from rmtl_jax.networks import factory, functional, registry
 from rmtl_jax.networks.backbones import star
 from rmtl_jax.updates import quick, rows, state
 
@@ -39,7 +39,7 @@ def shared_parameters(
   """
   # Tables of a few rows: of a vocabulary any row stands for all.
   small = rows.small_spec(spec, _LANES * _LENGTH)
-  network = functional.make_actor(small, backbone, config)
+  network = factory.make_actor(small, backbone, config)
   abstract = jax.eval_shape(network.init, jax.random.key(0))
   inputs = _inputs(small)
   draw = np.random.default_rng(0)
@@ -74,7 +74,7 @@ def shared_parameters(
   masks = jax.tree.map_with_path(number_of_tasks, found)
   own = [one.name for one in registry.wanted(config) if one.by_task]
   if own:  # Which parameters these have may depend on sizes.
-    whole = functional.make_actor(spec, backbone, config)
+    whole = factory.make_actor(spec, backbone, config)
     shapes = jax.eval_shape(whole.init, jax.random.key(0))
     for name in own:
       if name in shapes:

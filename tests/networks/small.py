@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import functional
+from rmtl_jax.networks import factory, functional, registry
 
 CONFIG = config_lib.NetworkConfig(
   embedding_dim=3,
@@ -110,3 +111,19 @@ def actions(num_tasks: int, seed: int = 0) -> np.ndarray:
   """Probabilities, f32[L, T, K]."""
   rng = np.random.default_rng(seed)
   return rng.uniform(size=(LANES, SLOTS, num_tasks)).astype(np.float32)
+
+
+def named(
+  name: str, **changes: Any
+) -> tuple[functional.Network, tuple[np.ndarray, ...]]:
+  """A network, with its arguments after the inputs.
+
+  Args:
+    name: of a backbone, or a critic's form.
+    changes: settings other than those of CONFIG.
+  """
+  config = dataclasses.replace(CONFIG, **changes)
+  if name in registry.BACKBONES:
+    return factory.make_actor(spec(), name, config), ()
+  critic = config_lib.CriticConfig(form=name)
+  return factory.make_critic(spec(), config, critic), (actions(2),)

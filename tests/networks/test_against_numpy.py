@@ -9,7 +9,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import functional
+from rmtl_jax.networks import factory
 from rmtl_jax.networks import registry as networks_registry
 from tests import tiers
 from tests.networks import reference, small
@@ -31,7 +31,7 @@ QUICK = [(1, True, True), (2, True, True), (2, False, False), (3, False, False)]
 def test_every_backbone_equals_numpy(backbone, tasks, numeric, multi_valued):
   spec = small.spec(tasks, numeric=numeric, multi_valued=multi_valued)
   inputs = small.inputs(spec)
-  network = functional.make_actor(spec, backbone, small.CONFIG)
+  network = factory.make_actor(spec, backbone, small.CONFIG)
   params = small.params(network)
   expected = reference.actor_logits(
     spec, backbone, small.CONFIG, params, inputs
@@ -53,7 +53,7 @@ def test_ple_of_other_depths_equals_numpy(units, expert_input):
   )
   spec = small.spec()
   inputs = small.inputs(spec)
-  network = functional.make_actor(spec, 'ple', config)
+  network = factory.make_actor(spec, 'ple', config)
   params = small.params(network)
   np.testing.assert_allclose(
     small.run(network, params, inputs),
@@ -74,7 +74,7 @@ def test_expert_input_matters_from_the_second_level_on():
         bottom_units=small.CONFIG.bottom_units[:levels],
         expert_input=expert_input,
       )
-      network = functional.make_actor(spec, 'ple', config)
+      network = factory.make_actor(spec, 'ple', config)
       params = small.params(network)
       logits[levels, expert_input] = small.run(network, params, inputs)
   np.testing.assert_array_equal(logits[1, 'own'], logits[1, 'gate'])
@@ -89,7 +89,7 @@ def test_other_depths_equal_numpy(backbone, units):
   )
   spec = small.spec()
   inputs = small.inputs(spec)
-  network = functional.make_actor(spec, backbone, config)
+  network = factory.make_actor(spec, backbone, config)
   params = small.params(network)
   np.testing.assert_allclose(
     small.run(network, params, inputs),
@@ -119,7 +119,7 @@ def test_every_critic_equals_numpy(form, head, tasks, fields):
   inputs = small.inputs(spec)
   actions = small.actions(tasks)
   critic = config_lib.CriticConfig(form=form, head=head)
-  network = functional.make_critic(spec, small.CONFIG, critic)
+  network = factory.make_critic(spec, small.CONFIG, critic)
   params = small.params(network)
   expected = reference.critic_values(
     spec, small.CONFIG, critic, params, inputs, actions
@@ -139,7 +139,7 @@ def test_one_kind_of_field_is_enough(kind):
     num_tasks=2,
   )
   inputs = small.inputs(spec)
-  network = functional.make_actor(spec, 'mmoe', small.CONFIG)
+  network = factory.make_actor(spec, 'mmoe', small.CONFIG)
   params = small.params(network)
   np.testing.assert_allclose(
     small.run(network, params, inputs),

@@ -12,7 +12,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import backbones, functional, layers
+from rmtl_jax.networks import backbones, factory, functional, layers
 from tests.networks import small
 
 
@@ -56,7 +56,7 @@ def test_chained_logits_and_gradients_of_extremes_are_finite(z):
 
 def test_esmm_never_expects_more_conversions_than_clicks():
   spec = small.spec(3)
-  network = functional.make_actor(spec, 'esmm', small.CONFIG)
+  network = factory.make_actor(spec, 'esmm', small.CONFIG)
   inputs = small.inputs(spec, lanes=8, slots=16)
   logits = small.run(network, small.params(network), inputs)
   assert (np.diff(logits, axis=-1) <= 1e-5).all()
@@ -88,7 +88,7 @@ def test_a_whole_mmoe_by_hand():
     num_experts=2,
     expert_form='separate',
   )
-  network = functional.make_actor(spec, 'mmoe', config)
+  network = factory.make_actor(spec, 'mmoe', config)
   one = jnp.ones((1, 1, 1))
   params = {
     'first': {
@@ -144,7 +144,7 @@ def test_linear_transfers_of_aitm_share_one_attention():
 
 
 def test_the_network_has_the_shared_attention_once():
-  network = functional.make_actor(
+  network = factory.make_actor(
     small.spec(3),
     'aitm',
     dataclasses.replace(small.CONFIG, aitm_transfer='linear'),

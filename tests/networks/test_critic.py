@@ -7,7 +7,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
-from rmtl_jax.networks import critic, functional
+from rmtl_jax.networks import critic, factory
 from tests import tiers
 from tests.networks import small
 
@@ -39,7 +39,7 @@ def test_the_default_head_is_alive_everywhere():
 def test_a_fresh_critic_is_a_little_negative(form):
   spec = small.spec()
   config = config_lib.CriticConfig(form=form)
-  network = functional.make_critic(spec, small.CONFIG, config)
+  network = factory.make_critic(spec, small.CONFIG, config)
   params = network.init(jax.random.key(0))
   bias = np.asarray(params['towers']['heads']['linear']['bias'])
   np.testing.assert_array_equal(bias, -1.0)
@@ -52,7 +52,7 @@ def test_a_fresh_critic_is_a_little_negative(form):
 @pytest.mark.parametrize('head', ['linear', 'neg_relu'])
 def test_other_heads_start_without_bias(head):
   config = config_lib.CriticConfig(head=head)
-  network = functional.make_critic(small.spec(), small.CONFIG, config)
+  network = factory.make_critic(small.spec(), small.CONFIG, config)
   bias = network.init(jax.random.key(0))['towers']['heads']['linear']['bias']
   np.testing.assert_array_equal(bias, np.zeros((2, 1)))
 
@@ -69,7 +69,7 @@ def test_remaining_by_hand():
 def test_a_critic_can_be_told_what_remains():
   """The same row at the start and at the end of a session."""
   config = config_lib.CriticConfig(sees_remaining=True)
-  network = functional.make_critic(small.spec(), small.CONFIG, config)
+  network = factory.make_critic(small.spec(), small.CONFIG, config)
   params = small.params(network)
   rows = small.inputs(small.spec())
   rows = jax.tree.map(lambda x: np.repeat(x[:, :1], 3, axis=1), rows)
@@ -91,7 +91,7 @@ def test_a_critic_can_be_told_what_remains():
 def test_initial_values_are_what_a_fresh_critic_says(head, form, members):
   config = config_lib.CriticConfig(head=head, form=form, members=members)
   spec = small.spec()
-  network = functional.make_critic(spec, small.CONFIG, config)
+  network = factory.make_critic(spec, small.CONFIG, config)
   shapes = jax.eval_shape(network.init, jax.random.key(0))
   zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
   wanted = np.array([-2.5, -0.25], np.float32)
@@ -104,8 +104,8 @@ def test_initial_values_are_what_a_fresh_critic_says(head, form, members):
 
 def test_members_are_critics_of_their_own():
   spec = small.spec()
-  one = functional.make_critic(spec, small.CONFIG, config_lib.CriticConfig())
-  three = functional.make_critic(
+  one = factory.make_critic(spec, small.CONFIG, config_lib.CriticConfig())
+  three = factory.make_critic(
     spec, small.CONFIG, config_lib.CriticConfig(members=3)
   )
   assert (one.members, three.members) == (1, 3)
@@ -127,15 +127,15 @@ def test_all_members_start_from_the_actors_tables(form, backbone):
   spec = small.spec()
   config = config_lib.CriticConfig(form=form, members=3)
   shapes = jax.eval_shape(
-    functional.make_critic(spec, small.CONFIG, config).init, jax.random.key(0)
+    factory.make_critic(spec, small.CONFIG, config).init, jax.random.key(0)
   )
   fresh = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-  actor = functional.make_actor(spec, backbone, small.CONFIG)
+  actor = factory.make_actor(spec, backbone, small.CONFIG)
   actor_params = small.params(actor)
   table = np.asarray(actor_params['first']['table'])
   if form == 'separate' and backbone == 'shared_bottom':
     table = np.stack([table, table])
   if form == 'shared' and backbone == 'single_task':
     table = table[0]
-  found = functional.critic_from_actor(fresh, actor_params, 3)
+  found = factory.critic_from_actor(fresh, actor_params, 3)
   np.testing.assert_array_equal(found['first']['table'], np.stack([table] * 3))

@@ -11,7 +11,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import distinct, functional
+from rmtl_jax.networks import distinct, factory, functional
 from rmtl_jax.networks import registry as networks_registry
 from tests import tiers
 from tests.networks import small
@@ -69,10 +69,10 @@ def test_distinct_equals_plain_in_values_and_gradients(name):
     config = dataclasses.replace(small.CONFIG, first_layer=form)
     args = ()
     if name in networks_registry.BACKBONES:
-      network = functional.make_actor(spec, name, config)
+      network = factory.make_actor(spec, name, config)
     else:
       critic = config_lib.CriticConfig(form=name)
-      network = functional.make_critic(spec, config, critic)
+      network = factory.make_critic(spec, config, critic)
       args = (np.full((4, 8, 2), 0.3, np.float32),)
     params = small.params(network)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.networks import distinct_product, functional
+from rmtl_jax.networks import distinct_product, factory, functional
 from tests import tiers
 from tests.networks import small
 
@@ -19,7 +19,7 @@ def loss_of(spec: types.FeatureSpec, form: str, encoding: str):
   config = dataclasses.replace(
     small.CONFIG, first_layer=form, numeric_encoding=encoding
   )
-  network = functional.make_actor(spec, 'mmoe', config)
+  network = factory.make_actor(spec, 'mmoe', config)
 
   def loss(params, inputs):
     out = functional.apply(network, params, inputs)

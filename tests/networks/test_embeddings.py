@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.networks import embeddings, functional, registry
+from rmtl_jax.networks import embeddings, factory, registry
 from tests.networks import small
 
 
@@ -43,7 +43,7 @@ def test_a_table_without_categories_has_rows_that_nothing_reads(multiple):
 def test_no_parameter_of_a_network_of_numbers_is_empty(backbone):
   """Checkpoints can't hold an array without numbers."""
   spec = types.FeatureSpec((), (), 2, 2)
-  network = functional.make_actor(spec, backbone, small.CONFIG)
+  network = factory.make_actor(spec, backbone, small.CONFIG)
   shapes = jax.eval_shape(network.init, jax.random.key(0))
   for leaf in jax.tree.leaves(shapes):
     assert leaf.size

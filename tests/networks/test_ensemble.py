@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from rmtl_jax.networks import ensemble, functional
+from rmtl_jax.networks import ensemble, factory, functional
 from tests import tiers
 from tests.networks import small
 
@@ -15,7 +15,7 @@ COUNT = 3
 def networks(backbone, **changes):
   """(one member's network, the ensemble's)."""
   config = dataclasses.replace(small.CONFIG, **changes)
-  one = functional.make_actor(small.spec(), backbone, config)
+  one = factory.make_actor(small.spec(), backbone, config)
   return one, ensemble.make_ensemble(one, COUNT, config.expert_form)
 
 
@@ -105,8 +105,8 @@ def test_init_draws_members_that_differ():
 def test_a_mixture_is_the_weighted_mean_of_different_networks_logits():
   spec = small.spec()
   made = [
-    functional.make_actor(spec, 'mmoe', small.CONFIG),
-    functional.make_actor(
+    factory.make_actor(spec, 'mmoe', small.CONFIG),
+    factory.make_actor(
       spec, 'esmm', dataclasses.replace(small.CONFIG, embedding_dim=3)
     ),
   ]

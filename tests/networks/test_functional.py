@@ -1,33 +1,16 @@
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
-from flax import nnx
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
-from rmtl_jax.config import values as config_values
-from rmtl_jax.networks import first_layer, functional
+from rmtl_jax.networks import factory, functional
 from rmtl_jax.networks import registry as networks_registry
 from tests import tiers
 from tests.networks import small
 
 NAMES = (*networks_registry.BACKBONES, 'shared', 'separate')
-
-
-def named(name, **changes):
-  """A network of either kind, with its arguments after the inputs."""
-  config = dataclasses.replace(small.CONFIG, **changes)
-  if name in networks_registry.BACKBONES:
-    return functional.make_actor(small.spec(), name, config), ()
-  critic = config_lib.CriticConfig(form=name)
-  network = functional.make_critic(small.spec(), config, critic)
-  return network, (small.actions(2),)
-
-
 BATCHED = ('mmoe', 'ple', 'single_task', 'shared')
 
 
@@ -36,7 +19,7 @@ def test_batched_equals_separate_even_with_dropout(name):
   inputs = small.inputs(small.spec())
   results = []
   for form in ('separate', 'batched'):
-    network, args = named(name, expert_form=form, dropout=0.4)
+    network, args = small.named(name, expert_form=form, dropout=0.4)
     params = small.params(network)
     key = jax.random.key(3)
     results.append(
@@ -53,14 +36,14 @@ def test_batched_equals_separate_even_with_dropout(name):
 
 @pytest.mark.parametrize('name', tiers.some(NAMES, tiers.NETWORKS))
 def test_parameters_have_strong_types(name):
-  assert not small.weak(named(name)[0])
+  assert not small.weak(small.named(name)[0])
 
 
 def test_auto_is_separate_on_cpu():
   if jax.default_backend() != 'cpu':
     pytest.skip('needs the CPU backend')
-  network, _ = named('mmoe', expert_form='auto')
-  separate, _ = named('mmoe', expert_form='separate')
+  network, _ = small.named('mmoe', expert_form='auto')
+  separate, _ = small.named('mmoe', expert_form='separate')
   inputs = small.inputs(small.spec())
   params = small.params(network)
 
@@ -81,7 +64,7 @@ TRAINED = [name for name in NAMES if name not in ('stem', 'pepnet')]
 
 @pytest.mark.parametrize('name', tiers.some(TRAINED, QUICK))
 def test_gradients_equal_finite_differences(name):
-  network, args = named(name, dropout=0.3)
+  network, args = small.named(name, dropout=0.3)
   inputs = small.inputs(small.spec())
   rng = np.random.default_rng(1)
   weights = rng.normal(size=(small.LANES, small.SLOTS, 2))
@@ -118,7 +101,7 @@ def test_gradients_equal_finite_differences(name):
 @pytest.mark.parametrize('form', ['shared', 'separate'])
 def test_q_of_a_task_depends_on_its_own_action_only(form):
   critic = config_lib.CriticConfig(form=form, head='linear')
-  network = functional.make_critic(small.spec(), small.CONFIG, critic)
+  network = factory.make_critic(small.spec(), small.CONFIG, critic)
   inputs = small.inputs(small.spec())
   params = small.params(network)
   jacobian = small.jit(
@@ -132,7 +115,7 @@ def test_q_of_a_task_depends_on_its_own_action_only(form):
 
 @pytest.mark.parametrize('name', tiers.some(NAMES, tiers.NETWORKS))
 def test_nothing_is_compiled_twice(name):
-  network, args = named(name)
+  network, args = small.named(name)
   traces = []
 
   @small.jit
@@ -149,7 +132,7 @@ def test_nothing_is_compiled_twice(name):
 
 @pytest.mark.parametrize('name', ['mmoe', 'single_task', 'shared'])
 def test_lanes_have_dropout_of_their_own(name):
-  network, args = named(
+  network, args = small.named(
     name, dropout=0.5, bottom_units=(16,), tower_units=(16,)
   )
   one = small.inputs(small.spec(), lanes=1)
@@ -183,7 +166,7 @@ def test_lanes_have_dropout_of_their_own(name):
 
 
 def test_tasks_of_a_stack_have_dropout_of_their_own():
-  network, _ = named('single_task', dropout=0.5)
+  network, _ = small.named('single_task', dropout=0.5)
   params = small.params(network)
   same = jax.tree.map(lambda p: np.repeat(p[:1], 2, axis=0), params)
   inputs = small.inputs(small.spec())
@@ -193,128 +176,12 @@ def test_tasks_of_a_stack_have_dropout_of_their_own():
   assert (dropped[..., 0] != dropped[..., 1]).any()
 
 
-@pytest.mark.parametrize('name', ['ple', 'single_task', 'shared'])
-def test_initial_parameters(name):
-  network, _ = named(name, embedding_scale=0.5)
-  params = network.init(jax.random.key(7))
-  again = network.init(jax.random.key(7))
-  other = network.init(jax.random.key(8))
-  jax.tree.map(np.testing.assert_array_equal, params, again)
-  table = np.asarray(params['first']['table'])
-  table = table[None] if table.ndim == 2 else table
-  starts = [0, 4, 10, 15]  # vocabularies of 4, 6, 5 and 4 rows
-  assert table.shape[1] == 19
-  np.testing.assert_array_equal(table[:, starts], 0)
-  rest = np.delete(table, starts, axis=1)
-  assert 0.3 < rest.std() < 0.7
-  assert (np.asarray(other['first']['table']) != params['first']['table']).any()
-  paths = jax.tree_util.tree_flatten_with_path(params)[0]
-  for path, leaf in paths:
-    assert leaf.dtype == np.float32
-    assert all(isinstance(part.key, str) for part in path)
-    if path[-1].key == 'bias' and 'heads' not in str(path):
-      np.testing.assert_array_equal(leaf, 0)
-
-
 def test_members_of_a_stack_start_different():
-  network, _ = named('single_task')
+  network, _ = small.named('single_task')
   params = network.init(jax.random.key(0))
   for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
     if path[-1].key != 'bias':
       assert (np.asarray(leaf[0]) != np.asarray(leaf[1])).any()
-
-
-@pytest.mark.parametrize('backbone', ['mmoe', 'single_task'])
-@pytest.mark.parametrize('form', ['shared', 'separate'])
-def test_critic_from_actor_copies_the_tables(backbone, form):
-  actor, _ = named(backbone)
-  critic, _ = named(form)
-  actor_params, critic_params = small.params(actor), small.params(critic, 1)
-  new_params = functional.critic_from_actor(critic_params, actor_params)
-  table = np.asarray(actor_params['first']['table'])
-  if backbone == 'mmoe' and form == 'separate':
-    table = np.stack([table, table])
-  if backbone == 'single_task' and form == 'shared':
-    table = table[0]
-  np.testing.assert_array_equal(new_params['first']['table'], table)
-  new_params['first']['table'] = critic_params['first']['table']
-  jax.tree.map(np.testing.assert_array_equal, new_params, critic_params)
-
-
-@pytest.mark.parametrize('backbone', ['mmoe', 'single_task'])
-@pytest.mark.parametrize('form', ['shared', 'separate'])
-def test_critic_from_actor_shares_no_buffer(backbone, form):
-  actor, _ = named(backbone)
-  critic, _ = named(form)
-  actor_params, critic_params = small.params(actor), small.params(critic, 1)
-  new_params = functional.critic_from_actor(critic_params, actor_params)
-  pointers = [
-    leaf.unsafe_buffer_pointer()
-    for tree in (actor_params, critic_params, new_params)
-    for leaf in jax.tree.leaves(tree)
-  ]
-  assert len(set(pointers)) == len(pointers)
-
-
-def test_critic_from_actor_wants_the_same_fields():
-  actor = functional.make_actor(
-    small.spec(multi_valued=False), 'mmoe', small.CONFIG
-  )
-  critic, _ = named('shared')
-  with pytest.raises(ValueError, match=r'\(19, 3\), found \(10, 3\)'):
-    functional.critic_from_actor(small.params(critic), small.params(actor))
-
-
-class Constant(nnx.Module):
-  """A backbone of a user's own: the bias of the first layer."""
-
-  def __init__(self, spec, config, rngs):
-    self.first = first_layer.FirstLayer(spec, config, rngs, spec.num_tasks)
-
-  def __call__(self, shared, inputs, dropout_key):
-    hidden, _ = self.first(shared, inputs)
-    return 0.0 * hidden[0] + self.first.bias[...][None, :]
-
-
-def test_a_registered_backbone_runs(monkeypatch):
-  own = dict(networks_registry.BACKBONES._records)
-  monkeypatch.setattr(networks_registry.BACKBONES, '_records', own)
-  with pytest.raises(types.InputError, match="'constant' is not one of"):
-    config_values.validate(config_lib.Config(backbone='constant'))
-  functional.register_backbone('constant', Constant)
-  config_values.validate(config_lib.Config(backbone='constant'))
-  spec = small.spec()
-  network = functional.make_actor(spec, 'constant', small.CONFIG)
-  params = small.params(network)
-  logits = small.run(network, params, small.inputs(spec))
-  bias = np.asarray(params['first']['bias'])
-  np.testing.assert_array_equal(logits, np.broadcast_to(bias, logits.shape))
-
-
-@pytest.mark.parametrize('name', ['mmoe', 'single_task'])
-def test_a_name_is_registered_once(name):
-  with pytest.raises(types.InputError, match=f"'{name}' exists already"):
-    functional.register_backbone(name, Constant)
-
-
-def test_an_unknown_backbone_is_an_input_error():
-  with pytest.raises(types.InputError, match=r"'moe' is not one of linear, .*"):
-    functional.make_actor(small.spec(), 'moe', small.CONFIG)
-
-
-@pytest.mark.parametrize(
-  ('change', 'message'),
-  [
-    ({'num_tasks': 0}, 'tasks: found none'),
-    ({'categorical': (), 'numeric': 0, 'multi_valued': ()}, 'fields: found'),
-  ],
-)
-def test_nothing_to_learn_is_an_input_error(change, message):
-  spec = dataclasses.replace(small.spec(), **change)
-  with pytest.raises(types.InputError, match=message):
-    functional.make_actor(spec, 'mmoe', small.CONFIG)
-  with pytest.raises(types.InputError, match=message):
-    functional.make_critic(spec, small.CONFIG, config_lib.CriticConfig())
 
 
 def test_lane_keys_differ_and_follow_the_key():

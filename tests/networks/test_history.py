@@ -16,6 +16,7 @@ from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import (
   embeddings,
+  factory,
   first_layer,
   functional,
   history,
@@ -67,9 +68,9 @@ def named(name, encoder='mean', spec=SPEC, **changes):
   """A network of either kind, with its arguments after the inputs."""
   config = dataclasses.replace(small.CONFIG, history_encoder=encoder, **changes)
   if name in networks_registry.BACKBONES:
-    return functional.make_actor(spec, name, config), ()
+    return factory.make_actor(spec, name, config), ()
   critic = config_lib.CriticConfig(form=name)
-  return functional.make_critic(spec, config, critic), (small.actions(2),)
+  return factory.make_critic(spec, config, critic), (small.actions(2),)
 
 
 def expected(name, encoder, params, made):

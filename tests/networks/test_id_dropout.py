@@ -7,7 +7,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import functional, id_dropout
+from rmtl_jax.networks import factory, id_dropout
 
 SPEC = types.FeatureSpec(
   categorical=(50, 60),
@@ -98,19 +98,19 @@ def test_networks_perturb_in_training_alone(backbone):
     config_lib.NetworkConfig(embedding_dim=2, bottom_units=(4,)),
     id_dropout='user=0.5',
   )
-  network = functional.make_actor(SPEC, backbone, config)
+  network = factory.make_actor(SPEC, backbone, config)
   before = inputs()
   assert network.perturb(before, None) is before
   after = network.perturb(before, jax.random.key(0))
   changed = np.asarray(after.categorical != before.categorical).mean((0, 1))
   assert changed[0] > 0.3 and changed[1] == 0.0
-  critic = functional.make_critic(SPEC, config, config_lib.CriticConfig())
+  critic = factory.make_critic(SPEC, config, config_lib.CriticConfig())
   np.testing.assert_array_equal(
     critic.perturb(before, jax.random.key(0)).categorical, after.categorical
   )
 
 
 def test_off_by_default():
-  network = functional.make_actor(SPEC, 'esmm', config_lib.NetworkConfig())
+  network = factory.make_actor(SPEC, 'esmm', config_lib.NetworkConfig())
   before = inputs()
   assert network.perturb(before, jax.random.key(0)) is before

@@ -8,7 +8,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import functional, ignore
+from rmtl_jax.networks import factory, ignore
 from rmtl_jax.networks import registry as networks_registry
 from tests import tiers
 from tests.networks import small
@@ -100,16 +100,16 @@ def test_fields_by_name_and_group(setting, expected):
 )
 def test_unknown_names(setting, expected):
   with pytest.raises(types.InputError, match=expected) as caught:
-    functional.make_actor(SPEC, 'mmoe', config(setting))
+    factory.make_actor(SPEC, 'mmoe', config(setting))
   assert '\n' not in str(caught.value)
 
 
 def test_something_must_be_left():
   spec = types.FeatureSpec((4,), (), 1, 2, ('user',), numeric_names=('price',))
   with pytest.raises(types.InputError, match="price' leaves no field"):
-    functional.make_actor(spec, 'mmoe', config('user+price'))
+    factory.make_actor(spec, 'mmoe', config('user+price'))
   # Numbers alone are enough, and a field without a name stays.
-  functional.make_actor(spec, 'mmoe', config('user'))
+  factory.make_actor(spec, 'mmoe', config('user'))
   unnamed = dataclasses.replace(spec, numeric_names=())
   assert ignore.view(unnamed, config('user')).spec.numeric == 1
 
@@ -119,7 +119,7 @@ def test_the_item_is_not_ignored_where_an_encoder_reads_it():
     types.InputError,
     match="ignore: 'item' is the item, which session_encoder=mean reads",
   ):
-    functional.make_actor(SPEC, 'mmoe', config('item', session_encoder='mean'))
+    factory.make_actor(SPEC, 'mmoe', config('item', session_encoder='mean'))
   assert ignore.view(SPEC, config('item')).spec.item is None
 
 
@@ -147,9 +147,9 @@ def test_what_is_left_is_the_data_without_the_fields():
 def named(name, spec, network):
   """A network of either kind, with its arguments after the inputs."""
   if name in networks_registry.BACKBONES:
-    return functional.make_actor(spec, name, network), ()
+    return factory.make_actor(spec, name, network), ()
   critic = config_lib.CriticConfig(form=name)
-  return functional.make_critic(spec, network, critic), (small.actions(2),)
+  return factory.make_critic(spec, network, critic), (small.actions(2),)
 
 
 FORMS = [

@@ -11,7 +11,7 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import kinds
-from rmtl_jax.networks import backbones, ensemble, functional, registry
+from rmtl_jax.networks import backbones, ensemble, factory, functional, registry
 from rmtl_jax.ops import task_losses
 from tests import tiers
 from tests.networks import small
@@ -62,7 +62,7 @@ def test_widths():
   'backbone', tiers.some(registry.BACKBONES, ('mmoe', 'esmm', 'aitm'))
 )
 def test_outputs_of_every_backbone(backbone):
-  network = functional.make_actor(SPEC, backbone, small.CONFIG)
+  network = factory.make_actor(SPEC, backbone, small.CONFIG)
   params = network.init(jax.random.key(1))
   inputs = small.inputs(SPEC)
 
@@ -82,7 +82,7 @@ def test_outputs_of_every_backbone(backbone):
   predictions = task_losses.predictions(LOSSES, outputs)
   assert predictions.shape[-1] == len(LOSSES)
   batched = dataclasses.replace(small.CONFIG, expert_form='batched')
-  other = functional.make_actor(SPEC, backbone, batched)
+  other = factory.make_actor(SPEC, backbone, batched)
   apply = functools.partial(functional.apply, other)
   assert jax.eval_shape(apply, params, inputs).shape == outputs.shape
   if backbone == 'esmm':
@@ -91,7 +91,7 @@ def test_outputs_of_every_backbone(backbone):
 
 
 def test_thresholds_begin_at_the_shares_of_train():
-  network = functional.make_actor(SPEC, 'shared_bottom', small.CONFIG)
+  network = factory.make_actor(SPEC, 'shared_bottom', small.CONFIG)
   params = network.init(jax.random.key(0))
   params['towers']['heads']['linear'] = jax.tree.map(
     jnp.zeros_like, params['towers']['heads']['linear']
@@ -110,7 +110,7 @@ def test_thresholds_begin_at_the_shares_of_train():
 @pytest.mark.parametrize('form', ['separate', 'batched'])
 def test_an_ensemble_predicts_its_members_mean(form):
   config = dataclasses.replace(small.CONFIG, expert_form=form)
-  network = functional.make_actor(SPEC, 'shared_bottom', config)
+  network = factory.make_actor(SPEC, 'shared_bottom', config)
   members = [network.init(jax.random.key(i)) for i in range(2)]
   whole = ensemble.make_ensemble(network, 2, form)
   inputs = small.inputs(SPEC)
@@ -125,7 +125,7 @@ def test_an_ensemble_predicts_its_members_mean(form):
 
 
 def test_a_mixture_weighs_each_tasks_columns():
-  network = functional.make_actor(SPEC, 'mmoe', small.CONFIG)
+  network = factory.make_actor(SPEC, 'mmoe', small.CONFIG)
   members = [network.init(jax.random.key(i)) for i in range(2)]
   whole = ensemble.make_mixture([network, network])
   weights = np.full((2, len(LOSSES)), 0.5, np.float32)
@@ -143,7 +143,7 @@ def test_a_mixture_weighs_each_tasks_columns():
 def test_critics_have_a_value_of_every_task():
   for form in ('shared', 'separate'):
     config = config_lib.CriticConfig(form=form)
-    network = functional.make_critic(SPEC, small.CONFIG, config)
+    network = factory.make_critic(SPEC, small.CONFIG, config)
     assert network.tasks == LOSSES
     params = network.init(jax.random.key(0))
     actions = jnp.full((small.LANES, small.SLOTS, len(LOSSES)), 0.5)
@@ -176,7 +176,7 @@ def test_the_funnel_is_of_binary_tasks(losses, parents, expected):
 
 def test_aitm_transfers_from_the_parent():
   spec = dataclasses.replace(small.spec(3), parents=(None, 0, 0))
-  network = functional.make_actor(spec, 'aitm', small.CONFIG)
+  network = factory.make_actor(spec, 'aitm', small.CONFIG)
   params, inputs = network.init(jax.random.key(1)), small.inputs(spec)
   bottoms = params['bottoms']
 

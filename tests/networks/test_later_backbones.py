@@ -12,7 +12,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import functional, layers
+from rmtl_jax.networks import factory, functional, layers
 from rmtl_jax.networks.backbones import (
   adatt,
   cross_stitch,
@@ -134,7 +134,7 @@ def test_other_tasks_experts_are_seen_and_not_trained(form):
 
 def test_a_task_trains_its_own_and_the_shared_embeddings_alone():
   spec = small.spec()
-  network = functional.make_actor(spec, 'stem', small.CONFIG)
+  network = factory.make_actor(spec, 'stem', small.CONFIG)
   params, inputs = small.params(network), small.inputs(spec)
 
   @small.jit
@@ -163,7 +163,7 @@ def test_a_gate_unit_by_hand():
 def test_gates_of_pepnet_train_the_domain_and_not_other_embeddings():
   """With a kernel of zeros, embeddings get a gradient by the gates alone."""
   spec = dataclasses.replace(small.spec(multi_valued=False), item_side=())
-  network = functional.make_actor(spec, 'pepnet', small.CONFIG)
+  network = factory.make_actor(spec, 'pepnet', small.CONFIG)
   params, inputs = small.params(network), small.inputs(spec)
   params['first']['kernel'] *= 0
   slopes = small.jit(
@@ -199,7 +199,7 @@ def test_the_first_kernel_of_every_domain_by_hand():
 
 def test_rows_of_one_domain_do_not_train_anothers_layers():
   spec = small.spec()
-  network = functional.make_actor(spec, 'star', small.CONFIG)
+  network = factory.make_actor(spec, 'star', small.CONFIG)
   params, inputs = small.params(network), small.inputs(spec)
   inputs.categorical[..., spec.domain] = 2
   slopes = small.jit(
@@ -220,7 +220,7 @@ def test_a_domain_is_needed(backbone):
       small.spec(), domain=domain, names=('a', 'b', 'c', 'd')
     )
     with pytest.raises(types.InputError, match='names a domain_field'):
-      functional.make_actor(
+      factory.make_actor(
         spec, backbone, dataclasses.replace(small.CONFIG, ignore=config)
       )
 
@@ -228,4 +228,4 @@ def test_a_domain_is_needed(backbone):
 def test_star_has_a_layer_for_every_domain_up_to_a_number():
   spec = dataclasses.replace(small.spec(), categorical=(65, 6))
   with pytest.raises(types.InputError, match='at most 64; found 65'):
-    functional.make_actor(spec, 'star', small.CONFIG)
+    factory.make_actor(spec, 'star', small.CONFIG)

@@ -14,7 +14,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import first_layer, functional, numeric
+from rmtl_jax.networks import factory, first_layer, numeric
 from tests import tiers
 from tests.networks import reference, small
 
@@ -184,7 +184,7 @@ def test_a_fresh_block_is_a_line_of_the_rank():
 def test_every_backbone_equals_numpy(backbone):
   spec = small_spec()
   inputs = small.inputs(spec)
-  network = functional.make_actor(spec, backbone, CONFIG)
+  network = factory.make_actor(spec, backbone, CONFIG)
   params = small.params(network)
   found = small.run(network, params, inputs)
   expected = reference.actor_logits(spec, backbone, CONFIG, params, inputs)
@@ -199,7 +199,7 @@ def test_every_backbone_equals_numpy(backbone):
 
 def test_data_without_quantiles_has_one_bin_per_field():
   spec = small.spec()  # as of a manifest of an earlier version
-  network = functional.make_actor(spec, 'shared_bottom', CONFIG)
+  network = factory.make_actor(spec, 'shared_bottom', CONFIG)
   params, inputs = small.params(network), small.inputs(spec)
   assert params['first']['numeric']['slopes'].shape == (2, 1, 3)
   known = dataclasses.replace(spec, quantiles=((), ()))
@@ -214,7 +214,7 @@ def test_data_without_quantiles_has_one_bin_per_field():
 def test_critics_equal_numpy(form):
   spec, critic = small_spec(), config_lib.CriticConfig(form=form)
   inputs, actions = small.inputs(spec), small.actions(2)
-  network = functional.make_critic(spec, CONFIG, critic)
+  network = factory.make_critic(spec, CONFIG, critic)
   params = small.params(network)
   found = small.run(network, params, inputs, actions)
   expected = reference.critic_values(
@@ -227,8 +227,8 @@ def test_critics_equal_numpy(form):
 def test_other_forms_of_the_first_layer_give_the_same(form):
   spec = small_spec()
   config = dataclasses.replace(CONFIG, first_layer=form)
-  plain = functional.make_actor(spec, 'mmoe', CONFIG)
-  other = functional.make_actor(spec, 'mmoe', config)
+  plain = factory.make_actor(spec, 'mmoe', CONFIG)
+  other = factory.make_actor(spec, 'mmoe', config)
   params, inputs = small.params(plain), small.inputs(spec)
   np.testing.assert_allclose(
     small.run(other, other.prepare(params), inputs),
@@ -240,7 +240,7 @@ def test_other_forms_of_the_first_layer_give_the_same(form):
 
 def test_torch_init_keeps_the_line_of_the_rank():
   config = dataclasses.replace(CONFIG, init='torch')
-  network = functional.make_actor(small_spec(), 'mmoe', config)
+  network = factory.make_actor(small_spec(), 'mmoe', config)
   found = network.init(jax.random.key(0))['first']['numeric']
   slopes, offset = np.asarray(found['slopes']), np.asarray(found['offset'])
   # Three bins: offset -sqrt(3), slopes sqrt(12) / 3 times one direction.

@@ -10,7 +10,7 @@ import pytest
 from jax.extend import core as jax_core
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import functional, precision
+from rmtl_jax.networks import factory, functional, precision
 from rmtl_jax.networks import registry as networks_registry
 from tests.networks import small
 
@@ -103,9 +103,9 @@ def network(name, spec, matmul_precision, **changes):
     small.CONFIG, matmul_precision=matmul_precision, **changes
   )
   if name in networks_registry.BACKBONES:
-    return functional.make_actor(spec, name, config), ()
+    return factory.make_actor(spec, name, config), ()
   critic = config_lib.CriticConfig(form=name)
-  made = functional.make_critic(spec, config, critic)
+  made = factory.make_critic(spec, config, critic)
   return made, (small.actions(2),)
 
 

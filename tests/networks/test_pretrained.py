@@ -12,7 +12,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import functional, ignore, pretrained
+from rmtl_jax.networks import factory, functional, ignore, pretrained
 from rmtl_jax.updates import rows, state
 from tests import tiers
 from tests.networks import reference, small
@@ -33,7 +33,7 @@ VECTORS = {
 
 def made(backbone='mmoe', spec=SPEC, **changes):
   config = dataclasses.replace(small.CONFIG, **changes)
-  return functional.make_actor(spec, backbone, config)
+  return factory.make_actor(spec, backbone, config)
 
 
 @pytest.mark.parametrize('backbone', small.FIRST_LAYERS)
@@ -126,11 +126,11 @@ def test_without_vectors_an_optimizer_is_as_it_was():
 )
 def test_critics_start_with_the_vectors_of_the_actor(backbone):
   actor = pretrained.fill(made(backbone).init(jax.random.key(0)), VECTORS)
-  critic = functional.make_critic(
+  critic = factory.make_critic(
     SPEC, small.CONFIG, config_lib.CriticConfig(form='shared')
   )
   params = critic.init(jax.random.key(1))
-  filled = functional.critic_from_actor(params, actor)
+  filled = factory.critic_from_actor(params, actor)
   frozen = filled['first']['pretrained_item']['frozen']
   np.testing.assert_array_equal(frozen, VECTORS['item'])
   np.testing.assert_array_equal(
@@ -146,7 +146,7 @@ def test_an_ignored_field_takes_its_vectors_along():
   seen = ignore.view(SPEC, config)
   assert seen is not None
   assert seen.spec.pretrained == (types.Pretrained(0, 'item', 5),)
-  params = functional.make_actor(SPEC, 'mmoe', config).init(jax.random.key(0))
+  params = factory.make_actor(SPEC, 'mmoe', config).init(jax.random.key(0))
   assert 'pretrained_user' not in params['first']
   filled = pretrained.fill(params, VECTORS)
   np.testing.assert_array_equal(

@@ -14,7 +14,7 @@ from flax import nnx
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
-from rmtl_jax.networks import first_layer, functional, session
+from rmtl_jax.networks import factory, first_layer, functional, session
 from rmtl_jax.networks import registry as networks_registry
 from tests import tiers
 from tests.networks import reference_session, small
@@ -360,10 +360,10 @@ def named(name, encoder, spec=SPEC):
   """A network of either kind, with its arguments after the inputs."""
   config = dataclasses.replace(small.CONFIG, session_encoder=encoder)
   if name in networks_registry.BACKBONES:
-    return functional.make_actor(spec, name, config), ()
+    return factory.make_actor(spec, name, config), ()
   critic = config_lib.CriticConfig(form=name)
   actions = np.full((small.LANES, SLOTS, 2), 0.3, np.float32)
-  return functional.make_critic(spec, config, critic), (actions,)
+  return factory.make_critic(spec, config, critic), (actions,)
 
 
 @pytest.mark.parametrize(

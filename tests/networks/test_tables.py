@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import functional, tables
+from rmtl_jax.networks import factory, functional, tables
 from rmtl_jax.networks import registry as networks_registry
 from tests import tiers
 from tests.networks import small, test_distinct
@@ -28,10 +28,10 @@ def test_tables_equal_plain(name, rows, monkeypatch):
     config = dataclasses.replace(small.CONFIG, first_layer=form)
     args = ()
     if name in networks_registry.BACKBONES:
-      network = functional.make_actor(test_distinct.SPEC, name, config)
+      network = factory.make_actor(test_distinct.SPEC, name, config)
     else:
       critic = config_lib.CriticConfig(form=name, members=2)
-      network = functional.make_critic(test_distinct.SPEC, config, critic)
+      network = factory.make_critic(test_distinct.SPEC, config, critic)
       args = (np.full((4, 8, 2), 0.3, np.float32),)
     if form == 'plain':
       params = small.params(network)

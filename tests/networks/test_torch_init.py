@@ -8,7 +8,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import functional
+from rmtl_jax.networks import factory
 
 SPEC = types.FeatureSpec((200, 300), (), numeric=2, num_tasks=2)
 NETWORK = config_lib.NetworkConfig(
@@ -42,7 +42,7 @@ def layers_of(tree):
 
 @pytest.mark.parametrize('backbone', ['ple', 'aitm', 'single_task'])
 def test_actors(backbone):
-  params = functional.make_actor(SPEC, backbone, NETWORK).init(KEY)
+  params = factory.make_actor(SPEC, backbone, NETWORK).init(KEY)
   first = params['first']
   table = np.asarray(first['table'])
   assert_uniform(np.delete(table, [0, 200], axis=-2), (6 / (500 + 16)) ** 0.5)
@@ -56,29 +56,27 @@ def test_actors(backbone):
     assert_uniform(kernel, kernel.shape[-2] ** -0.5)
     assert_uniform(bias, kernel.shape[-2] ** -0.5)
   scaled = dataclasses.replace(NETWORK, init='scaled')
-  shapes = jax.eval_shape(
-    functional.make_actor(SPEC, backbone, scaled).init, KEY
-  )
+  shapes = jax.eval_shape(factory.make_actor(SPEC, backbone, scaled).init, KEY)
   assert jax.tree.map(np.shape, shapes) == jax.tree.map(np.shape, params)
 
 
 def test_separate_critics_start_as_the_first():
   config = config_lib.preset('official').critic
-  params = functional.make_critic(SPEC, NETWORK, config).init(KEY)
+  params = factory.make_critic(SPEC, NETWORK, config).init(KEY)
   for leaf in jax.tree.leaves(params):
     np.testing.assert_array_equal(leaf[0], leaf[1])
   # The action is a block of the first layer's inputs.
   for values in (params['first']['kernel'], params['action_kernel']):
     assert_uniform(values[0], (4 * 16) ** -0.5)
   apart = dataclasses.replace(NETWORK, init='scaled')
-  others = functional.make_critic(SPEC, apart, config).init(KEY)
+  others = factory.make_critic(SPEC, apart, config).init(KEY)
   assert np.any(others['action_kernel'][0] != others['action_kernel'][1])
 
 
 def test_a_head_that_starts_elsewhere_than_at_zero_stays_there():
   """That of neg_softplus, so that Q starts between the usual returns."""
-  params = functional.make_critic(
-    SPEC, NETWORK, config_lib.CriticConfig()
-  ).init(KEY)
+  params = factory.make_critic(SPEC, NETWORK, config_lib.CriticConfig()).init(
+    KEY
+  )
   bias = params['towers']['heads']['linear']['bias']
   assert_uniform(bias + 1.0, 24**-0.5)

@@ -9,6 +9,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.networks import factory as networks
 from rmtl_jax.networks import functional
 from rmtl_jax.objectives import factory, registry, selection, within_session
 from tests.networks import small
@@ -126,7 +127,7 @@ def test_a_click_that_is_not_observed_is_no_negative(name):
 @pytest.mark.parametrize('name', NAMES)
 def test_propensities_are_not_trained(name):
   """With ESMM the loss reaches the tower of the rate alone."""
-  network = functional.make_actor(small.spec(), 'esmm', small.CONFIG)
+  network = networks.make_actor(small.spec(), 'esmm', small.CONFIG)
   assert network.parents == PARENTS
   params, inputs = small.params(network), small.inputs(small.spec())
   labels = jnp.ones((small.LANES, small.SLOTS, 2))

@@ -17,7 +17,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import functional
+from rmtl_jax.networks import factory
 from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.runtime import mesh, workdir
 from tests import tiny
@@ -126,7 +126,7 @@ def test_new_runs_pad_their_tables_for_other_meshes_too(model, multiple):
 
 def test_tables_are_split_and_nothing_else():
   spec = types.FeatureSpec((10, 6), (), 0, 2)
-  network = functional.make_actor(spec, 'single_task', problem.NETWORK)
+  network = factory.make_actor(spec, 'single_task', problem.NETWORK)
   form = jax.eval_shape(network.init, jax.random.key(0))
   specs = {
     jax.tree_util.keystr(path): sharding.spec
@@ -166,9 +166,9 @@ def test_padding_changes_no_number(backbone):
   spec = types.FeatureSpec((10, 6), ((9, 2),), 1, 2)
   padded = dataclasses.replace(problem.NETWORK, table_multiple=16)
   table, longer = (
-    functional.make_actor(spec, backbone, config).init(jax.random.key(3))[
-      'first'
-    ]['table']
+    factory.make_actor(spec, backbone, config).init(jax.random.key(3))['first'][
+      'table'
+    ]
     for config in (problem.NETWORK, padded)
   )
   assert longer.shape[-2:] == (32, 3)

@@ -15,7 +15,7 @@ from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
-from rmtl_jax.networks import functional
+from rmtl_jax.networks import factory
 from rmtl_jax.runtime import workdir
 from rmtl_jax.serving import encoder, rows
 from rmtl_jax.training import models as models_lib
@@ -152,7 +152,7 @@ def test_later_rows_change_no_earlier_prediction(data, tmp_path):
   other = table_run.prepare_table(
     tmp_path, table, as_of=('history',), history_items=ITEMS
   )
-  network = functional.make_actor(
+  network = factory.make_actor(
     manifest.feature_spec(), 'shared_bottom', config().network
   )
   params = small.params(network)

@@ -14,6 +14,7 @@ import optax
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import batches
+from rmtl_jax.networks import factory as networks
 from rmtl_jax.networks import functional
 from rmtl_jax.updates import finetune, loop
 from rmtl_jax.weighting import factory
@@ -117,7 +118,7 @@ def actor(
     first_layer=first_layer,
     session_encoder=session_encoder,
   )
-  return functional.make_actor(SPEC, backbone, network)
+  return networks.make_actor(SPEC, backbone, network)
 
 
 @functools.cache
@@ -136,7 +137,7 @@ def critic(
     session_encoder=session_encoder,
   )
   config = config_lib.CriticConfig(form=form, head=head)
-  return functional.make_critic(SPEC, network, config)
+  return networks.make_critic(SPEC, network, config)
 
 
 def actor_params(network: Any, which: str = 'online') -> Any:

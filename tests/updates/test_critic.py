@@ -8,7 +8,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
-from rmtl_jax.networks import functional
+from rmtl_jax.networks import factory, functional
 from rmtl_jax.ops import rewards, targets
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import state
@@ -218,7 +218,7 @@ def test_members_have_targets_of_their_own():
   """Losses of two members are those of two critics by themselves."""
   config = dataclasses.replace(QUIET, members=2, td_lambda=0.5)
   one = problem.critic()
-  both = functional.make_critic(problem.SPEC, problem.NETWORK, config)
+  both = factory.make_critic(problem.SPEC, problem.NETWORK, config)
   pairs = [
     [problem.critic_params(one, 'shared', which) for which in order]
     for order in (('online', 'target'), ('target', 'online'))
@@ -248,7 +248,7 @@ def test_members_learn_as_if_alone():
   optimizers = [state.make_optimizer(one) for one in settings]
   quiet = dataclasses.replace(problem.NETWORK, dropout=0.0)
   one, both = (
-    functional.make_critic(problem.SPEC, quiet, own) for own in settings
+    factory.make_critic(problem.SPEC, quiet, own) for own in settings
   )
   params = [
     problem.critic_params(one, 'shared', w) for w in ('online', 'target')

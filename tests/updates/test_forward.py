@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rmtl_jax import config as config_lib
+from rmtl_jax.networks import factory as networks
 from rmtl_jax.networks import functional
 from rmtl_jax.objectives import factory
 from rmtl_jax.updates import forward, weighted_grad
@@ -124,7 +125,7 @@ def test_values_are_of_the_actions_given():
 
 def test_critics_members_agree_on_a_mean_and_differ_by_a_deviation():
   config = config_lib.CriticConfig(members=3)
-  network = functional.make_critic(problem.SPEC, problem.NETWORK, config)
+  network = networks.make_critic(problem.SPEC, problem.NETWORK, config)
   params = problem.lively(network, 1)
   batch = problem.batch(problem.columns())
   actions = jnp.full((*batch.mask.shape, 2), 0.3)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import functional
+from rmtl_jax.networks import factory
 from rmtl_jax.updates import loop
 from tests.updates import problem
 
@@ -43,8 +43,8 @@ def test_actor_and_critics_learn_from_histories():
     dropout=0.1,
     id_dropout='asof_history=0.2,item=0.1',
   )
-  actor = functional.make_actor(SPEC, 'shared_bottom', network)
-  critic = functional.make_critic(SPEC, network, config_lib.CriticConfig())
+  actor = factory.make_actor(SPEC, 'shared_bottom', network)
+  critic = factory.make_critic(SPEC, network, config_lib.CriticConfig())
   full = problem.two_steps(actor, critic, columns())
   for gradient in (full.actor.opt_state, full.critic.opt_state):
     problem.assert_finite(gradient)

@@ -15,6 +15,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.networks import factory as networks
 from rmtl_jax.networks import functional
 from rmtl_jax.ops import rewards, targets
 from rmtl_jax.updates import critic as critic_lib
@@ -75,14 +76,14 @@ def critics(record, updates, letter):
 
 
 def actor(record):
-  network = functional.make_actor(spec(record), 'esmm', NETWORK)
+  network = networks.make_actor(spec(record), 'esmm', NETWORK)
   params = released.actor('esmm', parts(record, 'td_esmm/0/actor'))
   return network, jax.tree.map(jnp.asarray, params)
 
 
 def test_critic_updates_are_the_released_ones(record):
   network, actor_params = actor(record)
-  critic_network = functional.make_critic(spec(record), NETWORK, CRITIC)
+  critic_network = networks.make_critic(spec(record), NETWORK, CRITIC)
   optimizer = state.make_optimizer(CRITIC)
   step = jax.jit(critic_lib.make_critic_step(critic_network, optimizer, CRITIC))
   critic = state.init_critic(critics(record, 0, 'c'), optimizer)._replace(
@@ -108,7 +109,7 @@ def test_critic_updates_are_the_released_ones(record):
 
 def test_targets_are_the_released_ones(record):
   network, actor_params = actor(record)
-  critic_network = functional.make_critic(spec(record), NETWORK, CRITIC)
+  critic_network = networks.make_critic(spec(record), NETWORK, CRITIC)
   one, logged = batch(record, 0)
   policy = jax.jit(functools.partial(forward.policy, network))(
     actor_params, one.inputs

@@ -13,7 +13,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import functional
+from rmtl_jax.networks import factory as networks
 from rmtl_jax.training import models
 from rmtl_jax.updates import pretrain, rows, state
 from rmtl_jax.weighting import factory
@@ -142,13 +142,11 @@ def test_rows_that_are_not_in_the_batch_stay_as_they_are():
   spec = types.FeatureSpec((50,), (), 0, 1)
   config = dataclasses.replace(problem.NETWORK, embedding_dim=2)
   optimizer = state.make_optimizer(config_lib.StageConfig(l2=0.1))
-  small = functional.make_actor(
-    rows.small_spec(spec, 3), 'shared_bottom', config
-  )
+  small = networks.make_actor(rows.small_spec(spec, 3), 'shared_bottom', config)
   step = jax.jit(
     rows.on_rows(pretrain.make_pretrain_step(small, optimizer), spec)
   )
-  network = functional.make_actor(spec, 'shared_bottom', config)
+  network = networks.make_actor(spec, 'shared_bottom', config)
   actor = state.init_actor(
     network.init(jax.random.key(3)), optimizer, optax.identity()
   )

@@ -8,7 +8,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import functional, registry
+from rmtl_jax.networks import factory, registry
 from rmtl_jax.updates import shared
 from tests import tiers
 
@@ -149,7 +149,7 @@ def test_masks_fit_the_parameters():
   for backbone in ('mmoe', 'stem'):
     sizes = dataclasses.replace(SIZES, ignore='user')
     masks = shared.shared_parameters(SPEC, backbone, sizes)
-    network = functional.make_actor(SPEC, backbone, sizes)
+    network = factory.make_actor(SPEC, backbone, sizes)
     params = jax.eval_shape(network.init, jax.random.key(0))
     shapes = jax.tree.map(
       lambda p, mask: np.broadcast_shapes(p.shape, np.shape(mask)) == p.shape,

@@ -11,7 +11,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import embeddings, functional
+from rmtl_jax.networks import embeddings, factory
 from rmtl_jax.networks import registry as networks
 from rmtl_jax.updates import state, warm_start
 from tests.networks import small
@@ -59,12 +59,12 @@ def moves(shapes, sources=None):
 
 
 def actor(spec, backbone, config):
-  return functional.make_actor(spec, backbone, config)
+  return factory.make_actor(spec, backbone, config)
 
 
 def critic(spec, _, config):
   settings = config_lib.CriticConfig(form='separate', members=2)
-  return functional.make_critic(spec, config, settings)
+  return factory.make_critic(spec, config, settings)
 
 
 def moved(make, old_params, filling=PLAIN, seed=1):
@@ -225,11 +225,11 @@ def test_learnt_priors_and_vectors_give_new_categories_their_start():
     NEW, pretrained=(types.Pretrained(1, 'item', 2, trained=True),)
   )
   config = dataclasses.replace(small.CONFIG, affinity_dim=2)
-  network = functional.make_actor(spec, 'shared_bottom', config)
-  other = functional.make_actor(grown, 'shared_bottom', config)
+  network = factory.make_actor(spec, 'shared_bottom', config)
+  other = factory.make_actor(grown, 'shared_bottom', config)
 
   def shapes(spec):
-    made = functional.make_actor(spec, 'shared_bottom', config)
+    made = factory.make_actor(spec, 'shared_bottom', config)
     return jax.eval_shape(made.init, jax.random.key(0))
 
   axes = warm_start.find_axes(shapes, grown)

@@ -4,7 +4,7 @@ A binary task's tower gives its logit, others what their loss asks for.
 
 A backbone reads the features through one first layer and is called with one
 lane. `single_task` is not here: it is K one-task `SharedBottom`s (see
-`functional`).
+`factory`).
 """
 
 from __future__ import annotations

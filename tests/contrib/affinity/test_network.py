@@ -11,7 +11,7 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.contrib.affinity import network as affinity
-from rmtl_jax.networks import functional
+from rmtl_jax.networks import factory, functional
 from rmtl_jax.updates import rows as rows_lib
 from tests.networks import small
 
@@ -52,7 +52,7 @@ def inputs(seed=0):
 
 @functools.cache
 def actor(backbone='shared_bottom', config=CONFIG):
-  return functional.make_actor(SPEC, backbone, config)
+  return factory.make_actor(SPEC, backbone, config)
 
 
 def test_parameters_have_strong_types():
@@ -282,14 +282,14 @@ def test_a_fresh_affinity():
 
 def test_without_answers_it_is_the_users():
   silent = dataclasses.replace(SPEC, previous=())
-  network = functional.make_actor(silent, 'shared_bottom', CONFIG)
+  network = factory.make_actor(silent, 'shared_bottom', CONFIG)
   shapes = jax.eval_shape(network.init, jax.random.key(0))['affinity']
   assert set(shapes) == {'table', 'spread', 'prior', 'numeric', 'scale'}
 
 
 def test_ignored_fields_are_on_no_side():
   config = dataclasses.replace(CONFIG, ignore='user+since')
-  network = functional.make_actor(SPEC, 'shared_bottom', config)
+  network = factory.make_actor(SPEC, 'shared_bottom', config)
   left = dataclasses.replace(
     SPEC,
     categorical=(6,),
@@ -300,7 +300,7 @@ def test_ignored_fields_are_on_no_side():
     user_side=(),
     previous=(),
   )
-  same = functional.make_actor(left, 'shared_bottom', CONFIG)
+  same = factory.make_actor(left, 'shared_bottom', CONFIG)
   params, given = drawn_params(same), inputs()
   narrow = given._replace(categorical=given.categorical[..., 1:2])
   np.testing.assert_array_equal(
@@ -310,7 +310,7 @@ def test_ignored_fields_are_on_no_side():
 
 def test_data_without_numbers():
   spec = dataclasses.replace(SPEC, numeric=0, numeric_names=())
-  network = functional.make_actor(spec, 'shared_bottom', CONFIG)
+  network = factory.make_actor(spec, 'shared_bottom', CONFIG)
   shapes = jax.eval_shape(network.init, jax.random.key(0))
   assert 'numeric' not in shapes['affinity']
   # Orbax saves no array without elements.
@@ -326,7 +326,7 @@ def test_data_without_numbers():
     params | {'affinity': own},
     given._replace(numeric=given.numeric[..., :0]),
   )
-  plain = functional.make_actor(
+  plain = factory.make_actor(
     spec, 'shared_bottom', dataclasses.replace(CONFIG, affinity_dim=0)
   )
   bare = {k: v for k, v in params.items() if k != 'affinity'}
@@ -338,17 +338,17 @@ def test_data_without_numbers():
 def test_it_needs_an_item():
   spec = dataclasses.replace(SPEC, item=None, vocabulary_owners=())
   with pytest.raises(types.InputError, match=r'affinity_dim: 2 needs data'):
-    functional.make_actor(spec, 'shared_bottom', CONFIG)
+    factory.make_actor(spec, 'shared_bottom', CONFIG)
 
 
 def test_it_needs_the_item_that_is_ignored():
   config = dataclasses.replace(CONFIG, ignore='item+history')
   with pytest.raises(types.InputError, match=r"'item'.*affinity_dim=2 reads"):
-    functional.make_actor(SPEC, 'shared_bottom', config)
+    factory.make_actor(SPEC, 'shared_bottom', config)
 
 
 def test_critics_have_none():
-  critic = functional.make_critic(SPEC, CONFIG, config_lib.CriticConfig())
+  critic = factory.make_critic(SPEC, CONFIG, config_lib.CriticConfig())
   assert 'affinity' not in jax.eval_shape(critic.init, jax.random.key(0))
 
 

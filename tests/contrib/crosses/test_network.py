@@ -9,7 +9,7 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.config import crosses as crosses_lib
 from rmtl_jax.config import values as config_values
-from rmtl_jax.networks import functional
+from rmtl_jax.networks import factory
 from rmtl_jax.updates import shared
 from tests.networks import small
 
@@ -32,8 +32,8 @@ def without_terms(params):
 @pytest.mark.parametrize('backbone', ['shared_bottom', 'ple', 'esmm'])
 def test_terms_start_at_zero(backbone):
   """A new network with them predicts what one without does, bit by bit."""
-  network = functional.make_actor(SPEC, backbone, CONFIG)
-  plain = functional.make_actor(SPEC, backbone, PLAIN)
+  network = factory.make_actor(SPEC, backbone, CONFIG)
+  plain = factory.make_actor(SPEC, backbone, PLAIN)
   params, given = network.init(jax.random.key(3)), small.inputs(SPEC, 0)
   for path, leaf in jax.tree.leaves_with_path(without_terms(params)):
     same = plain.init(jax.random.key(3))
@@ -48,8 +48,8 @@ def test_terms_start_at_zero(backbone):
 
 def test_a_pair_adds_its_term_to_each_logit():
   """By hand: 3 times the terms of both pairs."""
-  network = functional.make_actor(SPEC, 'shared_bottom', CONFIG)
-  plain = functional.make_actor(SPEC, 'shared_bottom', PLAIN)
+  network = factory.make_actor(SPEC, 'shared_bottom', CONFIG)
+  plain = factory.make_actor(SPEC, 'shared_bottom', PLAIN)
   params = network.init(jax.random.key(0))
   own = params['crosses']
   assert own['terms_1_2'].shape == (3, 5, 2)
@@ -69,13 +69,13 @@ def test_a_pair_adds_its_term_to_each_logit():
 
 def test_pairs_with_an_ignored_field_are_left_out():
   config = dataclasses.replace(CONFIG, ignore='user')
-  params = functional.make_actor(SPEC, 'shared_bottom', config).init(
+  params = factory.make_actor(SPEC, 'shared_bottom', config).init(
     jax.random.key(0)
   )
   assert list(params['crosses']) == ['terms_0_1']  # without the user's place
   assert params['crosses']['terms_0_1'].shape == (3, 5, 2)
   config = dataclasses.replace(config, ignore='segment')
-  network = functional.make_actor(SPEC, 'shared_bottom', config)
+  network = factory.make_actor(SPEC, 'shared_bottom', config)
   assert 'crosses' not in network.init(jax.random.key(0))
 
 
@@ -88,7 +88,7 @@ def test_a_cross_of_no_field_is_refused():
   ):
     crosses_lib.places(SPEC, config.crosses)
   with pytest.raises(types.InputError, match='crosses'):
-    functional.make_actor(SPEC, 'shared_bottom', config)
+    factory.make_actor(SPEC, 'shared_bottom', config)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import functional
+from rmtl_jax.networks import factory as networks
 from rmtl_jax.updates import state
 from rmtl_jax.weighting import factory, registry
 from tests.updates import problem
@@ -55,7 +55,7 @@ def test_lambda_is_learnt_beside_what_no_step_moves():
     critic=dataclasses.replace(common.QUIET, in_finetune='frozen'),
     weighting=config_lib.WeightingConfig(meta_learning_rate=0.03),
   )
-  actor = functional.make_actor(problem.SPEC, 'shared_bottom', network)
+  actor = networks.make_actor(problem.SPEC, 'shared_bottom', network)
   critic = problem.critic()
   optimizer = state.make_optimizer(config_lib.StageConfig())
   step, init = common.make(actor, critic, config, optimizer)

@@ -26,7 +26,7 @@ from rmtl_jax.contrib.trees import (
   growing,
   oblivious,
 )
-from rmtl_jax.networks import functional
+from rmtl_jax.networks import factory, functional
 from rmtl_jax.updates import shared, state
 from tests.networks import small
 
@@ -60,7 +60,7 @@ def sample(count, seed=0, spec=SPEC):
 
 
 def fitted(config=CONFIG, backbone='shared_bottom', spec=SPEC):
-  network = functional.make_actor(spec, backbone, config)
+  network = factory.make_actor(spec, backbone, config)
   params = network.init(jax.random.key(0))
   found = network.fit(sample(3000), sample(1000, 1), 0, lambda done: None)
   assert list(found) == ['trees']
@@ -69,8 +69,8 @@ def fitted(config=CONFIG, backbone='shared_bottom', spec=SPEC):
 
 @pytest.mark.parametrize('backbone', ['shared_bottom', 'ple', 'linear'])
 def test_trees_that_are_not_grown_add_nothing(backbone):
-  network = functional.make_actor(SPEC, backbone, CONFIG)
-  plain = functional.make_actor(SPEC, backbone, PLAIN)
+  network = factory.make_actor(SPEC, backbone, CONFIG)
+  plain = factory.make_actor(SPEC, backbone, PLAIN)
   params, given = network.init(jax.random.key(3)), small.inputs(SPEC, 0)
   np.testing.assert_array_equal(
     small.run(network, params, given),
@@ -80,7 +80,7 @@ def test_trees_that_are_not_grown_add_nothing(backbone):
 
 def test_a_row_has_the_leaf_of_its_answers():
   """By hand: one tree, two questions that differ, of the price and a rate."""
-  network = functional.make_actor(SPEC, 'shared_bottom', CONFIG)
+  network = factory.make_actor(SPEC, 'shared_bottom', CONFIG)
   params = network.init(jax.random.key(0))
   own = jax.tree.map(np.array, params['trees']['frozen'])
   # Levels 2 to 4 ask of the price too: no rows are above.
@@ -282,7 +282,7 @@ def test_pairs_tell_a_taste_that_no_field_tells(backbone):
   for reads in (False, True):
     pairs = 'segment*brand' if reads else ''
     config = dataclasses.replace(CONFIG, trees=30, tree_pairs=pairs)
-    network = functional.make_actor(TASTES, backbone, config)
+    network = factory.make_actor(TASTES, backbone, config)
     params = network.init(jax.random.key(0))
     found = network.fit(tastes(3000, 0), tastes(1000, 1), 0, lambda done: None)
     shapes = [jax.tree.map(np.shape, one['trees']) for one in (found, params)]
@@ -297,7 +297,7 @@ PARTED = dataclasses.replace(CONFIG, trees=30, tree_categories='segment+brand')
 
 
 def test_trees_promote_no_type():
-  network = functional.make_actor(SPEC, 'linear', PARTED)
+  network = factory.make_actor(SPEC, 'linear', PARTED)
   params = jax.eval_shape(network.init, jax.random.key(0))
   with jax.numpy_dtype_promotion('strict'):
     found = jax.eval_shape(
@@ -321,7 +321,7 @@ def test_a_network_predicts_as_trees_that_part_categories_do(
   monkeypatch.setattr(boosting, 'boost', spy)
   monkeypatch.setattr(growing, '_WORTH_SHARE', 0.5)  # the mean, then
   monkeypatch.setattr(candidates, '_WORTH_SMALL', 0.5)
-  network = functional.make_actor(TASTES, backbone, PARTED)
+  network = factory.make_actor(TASTES, backbone, PARTED)
   params = network.init(jax.random.key(0))
   told = []
   found = network.fit(tastes(3000, 0), tastes(1000, 1), 0, told.append)
@@ -369,7 +369,7 @@ def test_trees_without_pairs_keep_their_columns(number, again, monkeypatch):
   config = dataclasses.replace(
     PARTED, tree_pairs='segment*brand', ignore='tags+seen'
   )
-  network = functional.make_actor(TASTES, 'linear', config)
+  network = factory.make_actor(TASTES, 'linear', config)
   params = network.init(jax.random.key(0))
   train, validation = tastes(3000, 0), tastes(1000, 1)
   more = (train,) if again else ()
@@ -399,7 +399,7 @@ def test_trees_without_pairs_keep_their_columns(number, again, monkeypatch):
 
 
 def test_progress_of_a_refit_goes_on():
-  network = functional.make_actor(TASTES, 'linear', PARTED)
+  network = factory.make_actor(TASTES, 'linear', PARTED)
   told = []
   rows = tastes(600, 0), tastes(300, 1)
   network.fit(*rows, 0, told.append, rows[0])
@@ -411,7 +411,7 @@ def test_progress_of_a_refit_goes_on():
 
 def test_parted_fields_that_are_ignored_are_left_out():
   config = dataclasses.replace(PARTED, ignore='segment')
-  network = functional.make_actor(TASTES, 'linear', config)
+  network = factory.make_actor(TASTES, 'linear', config)
   own = network.init(jax.random.key(0))['trees']['frozen']['category_splits']
   answers = {name for name in own if name.startswith('answers')}
   assert answers == {'answers_1'}  # brand, behind user
@@ -431,34 +431,34 @@ def test_fields_that_can_not_be_parted_are_refused(setting, what):
   spec = dataclasses.replace(TASTES, categorical=(4098, 5, 5))
   config = dataclasses.replace(PARTED, tree_categories=setting)
   with pytest.raises(types.InputError, match=what):
-    functional.make_actor(spec, 'linear', config)
+    factory.make_actor(spec, 'linear', config)
   largest = dataclasses.replace(TASTES, categorical=(4097, 5, 5))
   config = dataclasses.replace(PARTED, tree_categories='user')
-  functional.make_actor(largest, 'linear', config)
+  factory.make_actor(largest, 'linear', config)
 
 
 def test_a_pair_of_an_unknown_field_is_refused():
   config = dataclasses.replace(CONFIG, tree_pairs='segment*colour')
   with pytest.raises(types.InputError, match="tree_pairs: 'colour' is no cat"):
-    functional.make_actor(TASTES, 'linear', config)
+    factory.make_actor(TASTES, 'linear', config)
 
 
 def test_a_pair_of_too_many_values_is_refused(monkeypatch):
   config = dataclasses.replace(CONFIG, tree_pairs='user*brand')
   monkeypatch.setattr(features, 'MOST_VALUES', 2000)
-  functional.make_actor(TASTES, 'linear', config)
+  factory.make_actor(TASTES, 'linear', config)
   monkeypatch.setattr(features, 'MOST_VALUES', 1999)
   with pytest.raises(
     types.InputError, match=r'^config.network.tree_pairs: user\*brand has 2,000'
   ):
-    functional.make_actor(TASTES, 'linear', config)
+    factory.make_actor(TASTES, 'linear', config)
 
 
 def test_pairs_of_ignored_fields_are_left_out():
   config = dataclasses.replace(
     CONFIG, tree_pairs='segment*brand+user*brand', ignore='user'
   )
-  network = functional.make_actor(TASTES, 'linear', config)
+  network = factory.make_actor(TASTES, 'linear', config)
   own = network.init(jax.random.key(0))['trees']['frozen']
   # Of what is seen: segment is the first field.
   assert own['rates_0_1'].shape == (5, 5, 2)
@@ -527,7 +527,7 @@ def test_no_step_changes_trees(categories):
 
 def test_no_tree_is_shared_by_tasks():
   found = shared.shared_parameters(SPEC, 'shared_bottom', CONFIG)
-  init = functional.make_actor(SPEC, 'shared_bottom', CONFIG).init
+  init = factory.make_actor(SPEC, 'shared_bottom', CONFIG).init
   shapes = jax.eval_shape(init, jax.random.key(0))
   # Also of a field that would be no id if it had a batch's values alone.
   assert jax.tree.structure(found) == jax.tree.structure(shapes)

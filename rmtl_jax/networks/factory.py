@@ -1,0 +1,250 @@
+"""From settings to the networks of actors and critics."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.config import values as config_values
+from rmtl_jax.networks import (
+  backbones,
+  first_layer,
+  functional,
+  id_dropout,
+  ignore,
+  outputs,
+  precision,
+  pretrained,
+  registry,
+  tables,
+  torch_init,
+)
+from rmtl_jax.networks import critic as critic_lib
+
+Builder = Callable[[types.FeatureSpec, config_lib.NetworkConfig, nnx.Rngs], Any]
+
+
+def register_backbone(name: str, builder: Builder) -> None:
+  """Adds a backbone of the caller's own under a new name.
+
+  From then on, in this process, `config.backbone` may have that name.
+
+  Args:
+    name: not one that exists.
+    builder: (spec, config, rngs) -> an NNX module: a `backbones.Backbone`
+      (`backbones.SharedBottom` is the shortest example), or any module with an
+      attribute `first`, a `first_layer.FirstLayer`, and
+      `__call__(shared, inputs, dropout_key) -> logits f32[T, K]` for one lane.
+      Lists of modules are best kept as attributes with names of their own, so
+      that parameters are nested dicts with string keys.
+
+  Raises:
+    types.InputError: the name is taken.
+  """
+  registry.BACKBONES.register(registry.BackboneRecord(name, builder))
+
+
+def make_actor(
+  spec: types.FeatureSpec, backbone: str, config: config_lib.NetworkConfig
+) -> functional.Network:
+  """A multi-task model; its `lane` gives the outputs of K tasks.
+
+  Examples:
+    >>> spec = types.FeatureSpec((50, 20), (), numeric=0, num_tasks=2)
+    >>> sizes = config_lib.NetworkConfig(4, bottom_units=(8,), tower_units=(4,))
+    >>> network = make_actor(spec, 'shared_bottom', sizes)
+    >>> jax.eval_shape(network.init, jax.random.key(0))['first']['table'].shape
+    (70, 4)
+
+  Args:
+    spec: the data's fields and tasks.
+    backbone: a name of registry.BACKBONES.
+    config: sizes, and which fields are ignored.
+
+  Raises:
+    types.InputError: no such backbone, nothing to read, no such field to
+      ignore, a session encoder without an item field, or a backbone of domains
+      without a domain field.
+  """
+  seen = ignore.view(spec, config)
+  if seen is not None:
+    rest = ignore.without(config, spec, seen)
+    return functional.narrowed(make_actor(seen.spec, backbone, rest), seen)
+  _check(spec, config)
+  record = registry.BACKBONES.find(backbone)
+  if record.needs_domain and spec.domain is None:
+    raise types.InputError(
+      f'config.backbone: {backbone} needs data whose manifest.json names a'
+      ' domain_field that is not ignored, found none'
+    )
+  built = outputs.one_task(spec) if record.by_task else spec
+  network = _network(
+    lambda rngs: record.make(built, config, rngs),
+    built,
+    config,
+    registry.wanted(config),
+  )
+  if record.by_task:
+    network = functional.one_per_task(network, spec.num_tasks)
+    network = outputs.without_room(network, spec)
+  network = network._replace(parents=backbones.parents(spec))
+  return outputs.with_tasks(network, spec)
+
+
+def make_critic(
+  spec: types.FeatureSpec,
+  network: config_lib.NetworkConfig,
+  critic: config_lib.CriticConfig,
+) -> functional.Network:
+  """The critics of all tasks; `lane` gives Q_k(s, a_k) of each member.
+
+  Args:
+    spec: the data's fields and tasks.
+    network: sizes, the same as the actor's.
+    critic: form, head, members and what they see.
+
+  Raises:
+    types.InputError: nothing to read, no such field to ignore, or a session
+      encoder without an item field.
+  """
+  seen = ignore.view(spec, network)
+  if seen is not None:
+    rest = ignore.without(network, spec, seen)
+    return functional.narrowed(make_critic(seen.spec, rest, critic), seen)
+  _check(spec, network)
+  if critic.members > 1:
+    one = make_critic(spec, network, dataclasses.replace(critic, members=1))
+    made = functional.side_by_side(one, critic.members)
+    return made._replace(members=critic.members)
+  if critic.form == 'separate':
+    one = dataclasses.replace(spec, num_tasks=1, losses=(), parents=())
+    shared = dataclasses.replace(critic, form='shared')
+    made = functional.one_per_task(
+      make_critic(one, network, shared), spec.num_tasks
+    )
+    made = made._replace(tasks=spec.losses)
+    return functional.equal_at_start(made) if network.init == 'torch' else made
+  made = _network(
+    lambda rngs: critic_lib.Critic(spec, network, critic, rngs), spec, network
+  )
+  return made._replace(tasks=spec.losses)
+
+
+def _network(
+  build: Callable[[nnx.Rngs], Any],
+  spec: types.FeatureSpec,
+  config: config_lib.NetworkConfig,
+  wrappers: Sequence[registry.Wrapper] = (),
+) -> functional.Network:
+  """The functions of a module with `first` and `__call__` (one lane).
+
+  A module with several first layers has `share` and `shared_axes` of its own.
+  """
+  field_rates = id_dropout.rates(config.id_dropout, spec)
+  init_plain, bind, abstract = functional.from_module(build)
+
+  def perturb(inputs: types.Inputs, key: jax.Array | None) -> types.Inputs:
+    if key is None:
+      return inputs
+    return id_dropout.drop(key, inputs, spec, field_rates)
+
+  def init(key: jax.Array) -> functional.Params:
+    params = init_plain(key)
+    if config.init == 'torch':
+      return torch_init.redraw(params, jax.random.fold_in(key, 1))
+    return params
+
+  def sharing(module: Any) -> Any:
+    return module if hasattr(module, 'share') else module.first
+
+  traced = functools.partial(precision.traced_with, config.matmul_precision)
+
+  def share(
+    params: functional.Params, inputs: types.Inputs
+  ) -> functional.Shared:
+    with traced():
+      return sharing(bind(params)).share(inputs)
+
+  def lane(params, shared, inputs, *args, dropout_key=None):
+    with traced():
+      return bind(params)(shared, inputs, *args, dropout_key)
+
+  def prepare(params: functional.Params) -> functional.Params:
+    with traced():
+      return tables.prepare(params, spec.categorical)
+
+  axes = sharing(abstract).shared_axes
+  # `init` is not compiled: draws share one small program (draws.py), where one
+  # of all draws would take seconds to compile.
+  network = functional.Network(init, share, lane, axes, perturb)
+  if abstract.first.config.first_layer == 'tables':
+    network = network._replace(prepare=prepare)
+  for wrapper in wrappers:
+    network = wrapper.wrap(network, spec, config)
+  link, plain = getattr(abstract, 'link', None), network.lane
+  if link is None:
+    return network
+  # Last: what a wrapper adds to a tower's output goes through the chain too.
+  return network._replace(lane=lambda *args, **key: link(plain(*args, **key)))
+
+
+def _check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:
+  if spec.num_tasks < 1:
+    raise types.InputError('tasks: found none, expected at least one')
+  if first_layer.num_blocks(spec, config.numeric_encoding) < 1:
+    raise types.InputError('fields: found none, expected at least one')
+  for name in ('session_encoder', 'history_encoder', 'numeric_encoding'):
+    config_values.check(f'network.{name}', getattr(config, name))
+  reader = registry.item_reader(config)
+  if reader and spec.item is None:
+    raise types.InputError(
+      f'config.network.{reader}: {getattr(config, reader)!r} needs data whose'
+      ' manifest.json names an item_field, found none'
+    )
+
+
+def critic_from_actor(
+  critic_params: functional.Params,
+  actor_params: functional.Params,
+  members: int = 1,
+) -> functional.Params:
+  """The critic with the actor's embedding tables (as the authors' code does).
+
+  So are vectors of categories that were learnt elsewhere.
+
+  Args:
+    critic_params: a critic's parameters.
+    actor_params: an actor's, of the same fields and embedding width.
+    members: critics of each task; all get the same tables.
+
+  Returns:
+    The critic's parameters. Tables are copies: no buffer is shared with either
+    argument. Where both have one table per task, each task has its
+    own; where only the actor has, the first task's serves.
+
+  Raises:
+    ValueError: the tables' shapes differ.
+  """
+  new_params = jax.tree.map(jnp.copy, critic_params)
+  table = actor_params['first']['table']
+  old = new_params['first']['table']
+  one_member = old.ndim - (members > 1)
+  if table.ndim > one_member:
+    table = table[0]
+  while table.ndim < old.ndim:
+    size = old.shape[old.ndim - table.ndim - 1]
+    table = jnp.broadcast_to(table[None], (size, *table.shape))
+  if table.shape != old.shape:
+    raise ValueError(
+      f'expected an embedding table {old.shape}, found {table.shape}'
+    )
+  new_params['first']['table'] = jnp.array(table, copy=True)
+  return pretrained.fill(new_params, pretrained.of(actor_params['first']))

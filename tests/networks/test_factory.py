@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.config import values as config_values
+from rmtl_jax.networks import factory, first_layer
+from rmtl_jax.networks import registry as networks_registry
+from tests.networks import small
+
+
+class Constant(nnx.Module):
+  """A backbone of a user's own: the bias of the first layer."""
+
+  def __init__(self, spec, config, rngs):
+    self.first = first_layer.FirstLayer(spec, config, rngs, spec.num_tasks)
+
+  def __call__(self, shared, inputs, dropout_key):
+    hidden, _ = self.first(shared, inputs)
+    return 0.0 * hidden[0] + self.first.bias[...][None, :]
+
+
+def test_a_registered_backbone_runs(monkeypatch):
+  own = dict(networks_registry.BACKBONES._records)
+  monkeypatch.setattr(networks_registry.BACKBONES, '_records', own)
+  with pytest.raises(types.InputError, match="'constant' is not one of"):
+    config_values.validate(config_lib.Config(backbone='constant'))
+  factory.register_backbone('constant', Constant)
+  config_values.validate(config_lib.Config(backbone='constant'))
+  spec = small.spec()
+  network = factory.make_actor(spec, 'constant', small.CONFIG)
+  params = small.params(network)
+  logits = small.run(network, params, small.inputs(spec))
+  bias = np.asarray(params['first']['bias'])
+  np.testing.assert_array_equal(logits, np.broadcast_to(bias, logits.shape))
+
+
+@pytest.mark.parametrize('name', ['mmoe', 'single_task'])
+def test_a_name_is_registered_once(name):
+  with pytest.raises(types.InputError, match=f"'{name}' exists already"):
+    factory.register_backbone(name, Constant)
+
+
+def test_an_unknown_backbone_is_an_input_error():
+  with pytest.raises(types.InputError, match=r"'moe' is not one of linear, .*"):
+    factory.make_actor(small.spec(), 'moe', small.CONFIG)
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'num_tasks': 0}, 'tasks: found none'),
+    ({'categorical': (), 'numeric': 0, 'multi_valued': ()}, 'fields: found'),
+  ],
+)
+def test_nothing_to_learn_is_an_input_error(change, message):
+  spec = dataclasses.replace(small.spec(), **change)
+  with pytest.raises(types.InputError, match=message):
+    factory.make_actor(spec, 'mmoe', small.CONFIG)
+  with pytest.raises(types.InputError, match=message):
+    factory.make_critic(spec, small.CONFIG, config_lib.CriticConfig())
+
+
+@pytest.mark.parametrize('name', ['ple', 'single_task', 'shared'])
+def test_initial_parameters(name):
+  network, _ = small.named(name, embedding_scale=0.5)
+  params = network.init(jax.random.key(7))
+  again = network.init(jax.random.key(7))
+  other = network.init(jax.random.key(8))
+  jax.tree.map(np.testing.assert_array_equal, params, again)
+  table = np.asarray(params['first']['table'])
+  table = table[None] if table.ndim == 2 else table
+  starts = [0, 4, 10, 15]  # vocabularies of 4, 6, 5 and 4 rows
+  assert table.shape[1] == 19
+  np.testing.assert_array_equal(table[:, starts], 0)
+  rest = np.delete(table, starts, axis=1)
+  assert 0.3 < rest.std() < 0.7
+  assert (np.asarray(other['first']['table']) != params['first']['table']).any()
+  paths = jax.tree_util.tree_flatten_with_path(params)[0]
+  for path, leaf in paths:
+    assert leaf.dtype == np.float32
+    assert all(isinstance(part.key, str) for part in path)
+    if path[-1].key == 'bias' and 'heads' not in str(path):
+      np.testing.assert_array_equal(leaf, 0)
+
+
+@pytest.mark.parametrize('backbone', ['mmoe', 'single_task'])
+@pytest.mark.parametrize('form', ['shared', 'separate'])
+def test_critic_from_actor_copies_the_tables(backbone, form):
+  actor, _ = small.named(backbone)
+  critic, _ = small.named(form)
+  actor_params, critic_params = small.params(actor), small.params(critic, 1)
+  new_params = factory.critic_from_actor(critic_params, actor_params)
+  table = np.asarray(actor_params['first']['table'])
+  if backbone == 'mmoe' and form == 'separate':
+    table = np.stack([table, table])
+  if backbone == 'single_task' and form == 'shared':
+    table = table[0]
+  np.testing.assert_array_equal(new_params['first']['table'], table)
+  new_params['first']['table'] = critic_params['first']['table']
+  jax.tree.map(np.testing.assert_array_equal, new_params, critic_params)
+
+
+@pytest.mark.parametrize('backbone', ['mmoe', 'single_task'])
+@pytest.mark.parametrize('form', ['shared', 'separate'])
+def test_critic_from_actor_shares_no_buffer(backbone, form):
+  actor, _ = small.named(backbone)
+  critic, _ = small.named(form)
+  actor_params, critic_params = small.params(actor), small.params(critic, 1)
+  new_params = factory.critic_from_actor(critic_params, actor_params)
+  pointers = [
+    leaf.unsafe_buffer_pointer()
+    for tree in (actor_params, critic_params, new_params)
+    for leaf in jax.tree.leaves(tree)
+  ]
+  assert len(set(pointers)) == len(pointers)
+
+
+def test_critic_from_actor_wants_the_same_fields():
+  actor = factory.make_actor(
+    small.spec(multi_valued=False), 'mmoe', small.CONFIG
+  )
+  critic, _ = small.named('shared')
+  with pytest.raises(ValueError, match=r'\(19, 3\), found \(10, 3\)'):
+    factory.critic_from_actor(small.params(critic), small.params(actor))
