@@ -43,6 +43,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import prepare as prepare_lib
 from rmtl_jax.training import actor_stage, feed
+from rmtl_jax.updates import loop
 
 # Settings of the network, lanes of a batch, and steps of a dispatch.
 SIZES: dict[str, tuple[Mapping[str, Any], int, int]] = {
@@ -76,8 +77,10 @@ def dispatch_of(
   )
   context = workload.context(workload.Workload(rows=60_000), config)
   arm = actor_stage.pretrain(context).arms['pretrain']
-  program = type(arm.program)(arm.program.step, options=options)
-  run = getattr(program, 'loop', program)  # of an earlier checkout
+  # Of the step alone: other checkouts have other classes of programs, and the
+  # loops of early ones take no options.
+  given: dict[str, Any] = {'options': options} if options else {}
+  run = loop.make_loop(arm.program.step, **given)
   slots, count = feed.chunks(context.epoch('pretrain', 1).plan, steps)[0]
   slots, key = jax.device_put(slots), context.key('pretrain')
   current = [arm.state]

@@ -16,6 +16,12 @@ def test_ratios_are_those_of_pairs():
   assert found['cpu ms after'] == pytest.approx(200)
 
 
+def test_a_dispatch_goes_on_where_the_last_one_ended():
+  dispatch = commits.dispatch_of('shared_bottom', 'small')
+  steps = commits.SIZES['small'][2]
+  assert [int(dispatch().step) for _ in range(2)] == [steps, 2 * steps]
+
+
 def test_a_whole_command_is_timed(tmp_path):
   own = pathlib.Path(commits.__file__).parents[1]
   (wall, cpu), most = commits.command(own, ['help', 'train'], str(tmp_path))
