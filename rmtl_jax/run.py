@@ -155,7 +155,7 @@ def train(
     inputs = _read_and_build(run, config, live, layout, inputs)
     members = [
       _context(dataclasses.replace(run, config=one), inputs, live)
-      for one in workdir.member_configs(run.config)
+      for one in variants.member_configs(run.config)
     ]
     if is_own and not run.has('pretrain'):
       for line in _step_advice(members[0]):
@@ -360,7 +360,7 @@ def _compile_ahead(
   pool = held.enter_context(compiling.threads())
   compiling.compile_ahead(pool, models_in_turn)
   if whole.config.ensemble > 1:
-    configs = tuple(workdir.member_configs(whole.config))
+    configs = tuple(variants.member_configs(whole.config))
     joined = ensemble.Ensemble(whole.models, configs, ())
     compiling.compile_predictions_ahead(pool, whole, joined.joined_shapes)
 
@@ -513,7 +513,7 @@ def _train_members(
 ) -> None:
   """Trains every member of an ensemble as a run of its own."""
   paths = [one.path for one in run.members]
-  members = workdir.member_configs(config)
+  members = variants.member_configs(config)
   for number, (member, path) in enumerate(zip(members, paths, strict=True)):
     live.say(
       f'member {number + 1} of {len(paths)} (members/{number}):'

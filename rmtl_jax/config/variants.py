@@ -1,7 +1,8 @@
-"""What an ensemble's members differ in beside their seed (Config.variants)."""
+"""What an ensemble's members differ in: seeds, and Config.variants."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,9 @@ _GROUPS = (
   'finetune',
   'weighting',
 )
+# A prime: ensembles whose seeds are nearer to each other share no member.
+_SEED_STRIDE = 1_000_003
+_SEEDS = 2**31
 
 
 def of_members(config: settings_lib.Config) -> list[settings_lib.Config]:
@@ -47,6 +51,42 @@ def of_members(config: settings_lib.Config) -> list[settings_lib.Config]:
     )
     for m in range(config.ensemble)
   ]
+
+
+def member_seed(seed: int, member: int) -> int:
+  """The seed of an ensemble's member.
+
+  (seed + 1,000,003 member) mod 2^31: member 0 is the single model of the seed,
+  the members of a seed differ (64 strides are far below 2^31), and ensembles
+  of two seeds share a member only if the seeds lie a stride or more apart.
+
+  >>> [member_seed(7, m) for m in range(3)]
+  [7, 1000010, 2000013]
+  """
+  return (seed + _SEED_STRIDE * member) % _SEEDS
+
+
+def member_configs(
+  config: settings_lib.Config,
+) -> tuple[settings_lib.Config, ...]:
+  """The settings of each member's run: `of_members`, each with its seed.
+
+  Metrics of a member have no intervals, which its ensemble's have, and one of
+  them says how far the tasks' gradients agree: both take time.
+  """
+  if config.ensemble == 1:
+    return (config,)
+
+  def member_of(one: settings_lib.Config, number: int) -> settings_lib.Config:
+    found = dataclasses.replace(one.evaluation, bootstrap=0)
+    if number:
+      found = dataclasses.replace(found, gradient_batches=0)
+    seed = member_seed(config.seed, number)
+    return dataclasses.replace(one, seed=seed, evaluation=found)
+
+  return tuple(
+    member_of(one, number) for number, one in enumerate(of_members(config))
+  )
 
 
 def differ(config: settings_lib.Config) -> bool:

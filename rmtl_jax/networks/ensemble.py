@@ -27,7 +27,7 @@ def make_ensemble(
 
   Parameters are the members' trees, stacked on a leading axis. `init` draws
   M members from one key; trained members are runs with seeds of their own
-  (runtime/workdir.py). The members run one after the other where members of
+  (config/variants.py). The members run one after the other where members of
   any stack do (on CPU a batched GEMM is slower than M of them), else vmapped.
 
   Args:

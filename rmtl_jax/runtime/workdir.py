@@ -51,9 +51,6 @@ _OTHER_VERSION = (
 # The file of a Ranker beside its run.
 RANKER = 'ranker.json'
 _NONE: Mapping[str, str] = {}
-# A prime: ensembles whose seeds are nearer to each other share no member.
-_SEED_STRIDE = 1_000_003
-_SEEDS = 2**31
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +105,7 @@ class Run:
       return (self,)
     return tuple(
       dataclasses.replace(self, path=self.path / f'members/{m}', config=config)
-      for m, config in enumerate(member_configs(self.config))
+      for m, config in enumerate(variants.member_configs(self.config))
     )
 
   @property
@@ -145,41 +142,6 @@ def last(stage: str) -> str:
 def _holds_checkpoint(directory: pathlib.Path) -> bool:
   return directory.is_dir() and any(
     entry.name.isdigit() for entry in directory.iterdir()
-  )
-
-
-def member_seed(seed: int, member: int) -> int:
-  """The seed of an ensemble's member.
-
-  (seed + 1,000,003 member) mod 2^31: member 0 is the single model of the seed,
-  the members of a seed differ (64 strides are far below 2^31), and ensembles
-  of two seeds share a member only if the seeds lie a stride or more apart.
-
-  >>> [member_seed(7, m) for m in range(3)]
-  [7, 1000010, 2000013]
-  """
-  return (seed + _SEED_STRIDE * member) % _SEEDS
-
-
-def member_configs(config: config_lib.Config) -> tuple[config_lib.Config, ...]:
-  """The settings of each member of an ensemble, which are those of a run.
-
-  Metrics of a member have no intervals, which its ensemble's have, and one of
-  them says how far the tasks' gradients agree: both take time.
-  """
-  if config.ensemble == 1:
-    return (config,)
-
-  def member_of(one: config_lib.Config, number: int) -> config_lib.Config:
-    found = dataclasses.replace(one.evaluation, bootstrap=0)
-    if number:
-      found = dataclasses.replace(found, gradient_batches=0)
-    seed = member_seed(config.seed, number)
-    return dataclasses.replace(one, seed=seed, evaluation=found)
-
-  return tuple(
-    member_of(one, number)
-    for number, one in enumerate(variants.of_members(config))
   )
 
 

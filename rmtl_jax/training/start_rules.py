@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
+from rmtl_jax.config import variants
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.runtime import workdir
 from rmtl_jax.weighting import registry
@@ -116,8 +117,8 @@ def _settings(
     yield Difference('ensemble', source.config.ensemble, config.ensemble)
     return
   for old, new in zip(
-    workdir.member_configs(source.config),
-    workdir.member_configs(config),
+    variants.member_configs(source.config),
+    variants.member_configs(config),
     strict=True,
   ):
     before, after = config_values.flatten(old), config_values.flatten(new)

@@ -1,4 +1,8 @@
+import dataclasses
+
+import hypothesis
 import pytest
+from hypothesis import strategies
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
@@ -59,3 +63,36 @@ def test_the_difference_of_a_member_in_words(text, count, expected):
   ensemble = config(text, count)
   found = [variants.difference(ensemble, m) for m in range(count)]
   assert found == expected
+
+
+@hypothesis.given(
+  strategies.integers(0, 2**31 - 1), strategies.integers(-1000, 1000)
+)
+def test_seeds_of_members(seed, distance):
+  """Within bounds, distinct, and no near ensemble has one of them."""
+  own = [variants.member_seed(seed, m) for m in range(64)]
+  assert own[0] == seed and len(set(own)) == 64
+  assert all(0 <= s < 2**31 for s in own)
+  if distance and 0 <= seed + distance < 2**31:
+    near = {variants.member_seed(seed + distance, m) for m in range(64)}
+    assert not near & set(own)
+
+
+def test_a_member_is_a_single_model_of_its_seed():
+  """Its ensemble has intervals; the first one alone compares gradients."""
+  one = config_lib.Config()
+  assert one.evaluation.bootstrap and one.evaluation.gradient_batches
+  assert variants.member_configs(one) == (one,)
+  first, second = variants.member_configs(dataclasses.replace(one, ensemble=2))
+  quick = dataclasses.replace(one.evaluation, bootstrap=0)
+  assert first == dataclasses.replace(one, evaluation=quick)
+  quick = dataclasses.replace(quick, gradient_batches=0)
+  seed = variants.member_seed(one.seed, 1)
+  assert seed != one.seed
+  assert second == dataclasses.replace(one, seed=seed, evaluation=quick)
+
+
+def test_members_have_seeds_and_variants_of_their_own():
+  found = variants.member_configs(config('backbone=esmm;backbone=mmoe'))
+  assert [one.backbone for one in found] == ['esmm', 'mmoe', 'esmm']
+  assert [one.seed for one in found] == [0, 1_000_003, 2_000_006]

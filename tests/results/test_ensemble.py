@@ -6,11 +6,9 @@ import json
 import shutil
 import types as python_types
 
-import hypothesis
 import jax
 import numpy as np
 import pytest
-from hypothesis import strategies
 from scipy import special
 
 from rmtl_jax import run, types
@@ -52,15 +50,6 @@ def member(number):
   return dataclasses.replace(ONE, seed=SEEDS[number], evaluation=evaluation)
 
 
-def test_intervals_are_the_ensembles():
-  evaluation = dataclasses.replace(ONE.evaluation, bootstrap=100)
-  one = dataclasses.replace(ONE, evaluation=evaluation)
-  assert workdir.member_configs(one) == (one,)
-  found = workdir.member_configs(dataclasses.replace(one, ensemble=COUNT))
-  assert found == (member(0), member(1))
-  assert member(0).evaluation.gradient_batches > 0
-
-
 def test_epochs_are_in_the_order_of_stages():
   names = 'finetune', 'distil', 'constant', 'pretrain', 'critic', 'finetune'
   found = ensemble.in_order([{'stage': name} for name in names])
@@ -84,26 +73,6 @@ def trained(tmp_path_factory, data_dir):
 
 def history(path):
   return [signals.without_times(entry) for entry in writers.read_history(path)]
-
-
-@hypothesis.given(
-  strategies.integers(0, 2**31 - 1), strategies.integers(-1000, 1000)
-)
-def test_seeds_of_members(seed, distance):
-  """Within bounds, distinct, and no near ensemble has one of them."""
-  own = [workdir.member_seed(seed, m) for m in range(64)]
-  assert own[0] == seed and len(set(own)) == 64
-  assert all(0 <= s < 2**31 for s in own)
-  if distance and 0 <= seed + distance < 2**31:
-    near = {workdir.member_seed(seed + distance, m) for m in range(64)}
-    assert not near & set(own)
-
-
-def test_members_are_single_models():
-  assert workdir.member_configs(ONE) == (ONE,)
-  members = workdir.member_configs(CONFIG)
-  assert [one.seed for one in members] == SEEDS
-  assert members[0] == ONE
 
 
 @pytest.mark.parametrize('count', [0, 65])

@@ -8,6 +8,7 @@ import pytest
 
 from rmtl_jax import cli, run, types
 from rmtl_jax.config import values as config_values
+from rmtl_jax.config import variants
 from rmtl_jax.results import evaluate
 from rmtl_jax.runtime import checkpoints, progress, workdir
 from rmtl_jax.training import prune
@@ -166,7 +167,7 @@ def test_a_disk_that_refuses_does_not_fail_a_finished_run(copied, monkeypatch):
   monkeypatch.setattr(prune, 'drop', refuse)
   told = io.StringIO()
   path = copied / 'run' / 'members' / '0'
-  config = workdir.member_configs(CONFIG)[0]
+  config = variants.member_configs(CONFIG)[0]
   run.train(config, path, copied / 'data', live=progress.Progress(told))
   assert 'WARNING: old checkpoints stay: ' in told.getvalue()
 

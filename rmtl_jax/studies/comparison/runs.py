@@ -219,7 +219,7 @@ class Runs:
     self._params.clear()
     memory.clear_programs()
     members = []
-    for one in workdir.member_configs(config):
+    for one in variants.member_configs(config):
       # Of the member's seed, not the job's.
       own = job._replace(seed=one.seed)
       context = self._context_of(one, self._files.unfinished('pretrain', own))
