@@ -88,10 +88,11 @@ print(rmtl_jax.summary(manifest))
 # ## Three stages
 #
 # `recommended` chooses the settings by the number of rows and the fields, as
-# `rmtl train` does: PLE with small networks, two models that predict as one
-# (the second without ids). Beside RMTL a control is fine-tuned with constant
-# weights: same batches, same steps, so that a gain is the weights' and not the
-# extra training's. Interrupted, or run again, this cell goes on where it was.
+# `rmtl train` does: three models that predict as one (PLE with small networks
+# without ids, PLE with them, and a linear model beside boosted trees). Beside
+# RMTL a control is fine-tuned with constant weights: same batches, same steps,
+# so that a gain is the weights' and not the extra training's. Interrupted, or
+# run again, this cell goes on where it was.
 
 # %%
 config = rmtl_jax.preset('recommended', manifest)
