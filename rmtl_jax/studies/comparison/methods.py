@@ -239,7 +239,9 @@ def controls(config: config_lib.Config) -> dict[str, list[str]]:
     for method in expand(config)
   }
   parsed = [parse(text, config) for text in config.compare.methods]
-  alone = [one.name for one in parsed if one == Method(one.backbone)]
+  alone = list(
+    dict.fromkeys(one.name for one in parsed if one == Method(one.backbone))
+  )
   return found | {name: alone[:1] for name in alone[1:]}
 
 

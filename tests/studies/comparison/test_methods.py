@@ -305,6 +305,8 @@ def test_what_is_judged_and_which_critics_are_shared(text, judged, critics):
   [
     (('ple', 'mmoe', 'esmm'), {'ple': [], 'mmoe': ['ple'], 'esmm': ['ple']}),
     (('mmoe',), {'mmoe': []}),
+    # Two texts of one method, which is no control of itself.
+    (('mmoe', 'mmoe/equal', 'ple'), {'mmoe': [], 'ple': ['mmoe']}),
     # A backbone that nobody named is a start, and no method.
     (
       ('ple', 'mmoe:network.dropout=0.5'),
