@@ -25,14 +25,18 @@ def setting(results: Results) -> list[str]:
     if tables.from_scratch(results, method)
   ]
   sizes = ', '.join(f'{rows[split]:,} {split}' for split in rows)
-  seeds = results['seeds']
+  names = ', '.join(str(seed) for seed in results['seeds'])
+  seeds = f'Seeds: {len(results["seeds"])} ({names}).'
   lines = [
     f'Data: {results["data"]["source"]}; rows: {sizes}; figures are of the'
     f' {results["split"]} split.',
     f'Tasks: {", ".join(results["tasks"])}.',
-    f'Seeds: {len(seeds)} ({", ".join(str(s) for s in seeds)}). Weighted'
-    ' methods of one backbone and seed start from the same pre-trained'
-    ' parameters.',
+  ]
+  if not any(method['weighting'] for method in results['methods']):
+    return [*lines, seeds, 'No method has weights, so none has a stage 3.']
+  lines += [
+    f'{seeds} Weighted methods of one backbone and seed start from the same'
+    ' pre-trained parameters.',
     f'Budget of stage 3: {budget["finetune_epochs"]} epochs for every method'
     ' and control; the best on validation is kept, the pre-trained model'
     ' (epoch 0) included.',

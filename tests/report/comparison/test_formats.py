@@ -134,6 +134,16 @@ def test_what_starts_from_scratch_and_what_is_shuffled_is_said():
   assert 'epoch 0: ple+constant, ' in rendered(results)
 
 
+def test_a_budget_of_stage_3_is_said_where_a_method_has_one():
+  results = example.build(seeds=2)
+  assert any('Budget of stage 3: ' in line for line in words.setting(results))
+  results['methods'] = [m for m in results['methods'] if not m['weighting']]
+  assert words.setting(results)[2:] == [
+    'Seeds: 2 (0, 1).',
+    'No method has weights, so none has a stage 3.',
+  ]
+
+
 def test_models_that_do_not_exist_have_no_row():
   results = example.build(seeds=2)
   results['baseline'] = results['oracle'] = None
