@@ -49,7 +49,8 @@ def compare(
     methods: backbones, with a weighting to fine-tune by it: `ple`,
       `ple+critic`, `ple+critic@esmm` (critics of ESMM),
       `ple+critic:weighting.lambda_=0.3` (another setting). The controls of
-      weighted ones are added. Empty: those of `config.compare`.
+      weighted ones are added, of backbones alone the first is the control of
+      the others. Empty: those of `config.compare`.
     seeds: of the paired runs, 16 for a claim. Empty: those of
       `config.compare`.
     config: settings of every method; None: the recommended ones for the data,
