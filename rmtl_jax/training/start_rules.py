@@ -109,6 +109,13 @@ def check_settings(source: workdir.Run, config: config_lib.Config) -> None:
     )
 
 
+def makes_network(name: str) -> bool:
+  """Whether a setting 'group.field' makes another network of any run."""
+  if name in ('backbone', 'ensemble', 'weighting.name'):
+    return True
+  return name.startswith('network.') and name not in _FREE
+
+
 def _settings(
   source: workdir.Run, config: config_lib.Config
 ) -> Iterator[Difference]:

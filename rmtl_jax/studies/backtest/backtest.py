@@ -40,6 +40,7 @@ from rmtl_jax.runtime import (
   writers,
 )
 from rmtl_jax.studies.backtest import days as days_lib
+from rmtl_jax.training import start_rules
 
 Record = dict[str, Any]
 Settings = Callable[[Any], config_lib.Config]
@@ -95,6 +96,7 @@ def backtest(
   live = live or progress.Progress()
   step = days_lib.parse_step(options.step)
   limits.check('--seeds', options.seeds, config_values.kind('compare.seeds'))
+  _check_continued(settings(None), options.continued)
   with contextlib.ExitStack() as held:
     held.enter_context(workdir.locked(path))
     asked = _asked(path, source, settings, options)
@@ -132,6 +134,24 @@ def backtest(
       if day.number:  # what there is can be looked at before all is there
         writers.write_json(path / 'backtest.json', _record(found, options))
     return _record(found, options)
+
+
+def _check_continued(
+  config: config_lib.Config, continued: Mapping[str, Any]
+) -> None:
+  """Refuses settings with which no run could go on, before day 0 is trained.
+
+  Raises:
+    types.InputError: names the setting.
+  """
+  try:
+    config_values.with_settings(config, continued)
+  except types.InputError as error:
+    raise types.InputError(f'--continued: {error}') from None
+  for name in filter(start_rules.makes_network, continued):
+    raise types.InputError(
+      f'--continued: {name}: a run goes on with the networks it starts from'
+    )
 
 
 def _asked(

@@ -141,3 +141,19 @@ def test_seeds_that_are_no_pairs_are_refused_at_once(tmp_path, seeds):
   with pytest.raises(types.InputError, match='--seeds: '):
     run(tmp_path / 'new', OPTIONS._replace(seeds=seeds))
   assert not (tmp_path / 'new').exists()
+
+
+@pytest.mark.parametrize(
+  ('continued', 'expected'),
+  [
+    ({'pretrain.max_epochs': 0}, '--continued: .*max_epochs: 0 is not'),
+    ({'network.bottom_units': (8,)}, '--continued: .*bottom_units: a run goes'),
+    ({'ensemble': 2}, '--continued: ensemble: a run goes on with the networks'),
+  ],
+)
+def test_settings_with_which_no_run_goes_on_are_refused_at_once(
+  tmp_path, continued, expected
+):
+  with pytest.raises(types.InputError, match=expected):
+    run(tmp_path / 'new', OPTIONS._replace(continued=continued))
+  assert not (tmp_path / 'new').exists()
