@@ -129,12 +129,11 @@ def _settings(
     strict=True,
   ):
     before, after = config_values.flatten(old), config_values.flatten(new)
-    names = ['backbone', *(n for n in after if n.startswith('network.'))]
-    names.append('weighting.name')
+    names = [name for name in after if makes_network(name)]
     if registry.needs_critics(config.weighting.name):
       names += _OF_CRITICS
     for name in names:
-      if name not in _FREE and before[name] != after[name]:
+      if before[name] != after[name]:
         yield Difference(name, before[name], after[name])
 
 

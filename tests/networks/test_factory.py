@@ -90,13 +90,19 @@ def test_initial_parameters(name):
       np.testing.assert_array_equal(leaf, 0)
 
 
-@pytest.mark.parametrize('backbone', ['mmoe', 'single_task'])
-@pytest.mark.parametrize('form', ['shared', 'separate'])
-def test_critic_from_actor_copies_the_tables(backbone, form):
+def _critic_from_actor(backbone, form):
+  """Parameters of an actor and a critic, and what both make."""
   actor, _ = small.named(backbone)
   critic, _ = small.named(form)
   actor_params, critic_params = small.params(actor), small.params(critic, 1)
-  new_params = factory.critic_from_actor(critic_params, actor_params)
+  made = factory.critic_from_actor(critic_params, actor_params)
+  return actor_params, critic_params, made
+
+
+@pytest.mark.parametrize('backbone', ['mmoe', 'single_task'])
+@pytest.mark.parametrize('form', ['shared', 'separate'])
+def test_critic_from_actor_copies_the_tables(backbone, form):
+  actor_params, critic_params, new_params = _critic_from_actor(backbone, form)
   table = np.asarray(actor_params['first']['table'])
   if backbone == 'mmoe' and form == 'separate':
     table = np.stack([table, table])
@@ -110,13 +116,9 @@ def test_critic_from_actor_copies_the_tables(backbone, form):
 @pytest.mark.parametrize('backbone', ['mmoe', 'single_task'])
 @pytest.mark.parametrize('form', ['shared', 'separate'])
 def test_critic_from_actor_shares_no_buffer(backbone, form):
-  actor, _ = small.named(backbone)
-  critic, _ = small.named(form)
-  actor_params, critic_params = small.params(actor), small.params(critic, 1)
-  new_params = factory.critic_from_actor(critic_params, actor_params)
   pointers = [
     leaf.unsafe_buffer_pointer()
-    for tree in (actor_params, critic_params, new_params)
+    for tree in _critic_from_actor(backbone, form)
     for leaf in jax.tree.leaves(tree)
   ]
   assert len(set(pointers)) == len(pointers)
