@@ -13,8 +13,8 @@ Record = Mapping[str, Any]
 
 DRIFT = (
   'Drift is the population stability index against train: below 0.1 two splits'
-  ' are alike, above 0.25 they differ much. Unseen: the share of row 0 of the'
-  ' vocabulary, for values that are missing, rare or not in train.'
+  ' are alike, above 0.25 they differ much. Unseen: the share of values that'
+  ' are missing, rare or in no train row.'
 )
 AS_OF = (
   'As-of fields count what came before, so they grow with the log and drift by'
