@@ -52,8 +52,6 @@ GENERALISING = config_values.from_dict(
       'schedule': 'cosine',
       'warmup_steps': 5,
       'embedding_l2': 1e-3,
-      'label_smoothing': 0.1,
-      'reset_embeddings': True,
     },
     'finetune': {'schedule': 'linear', 'embedding_l2': 0.0},
     'evaluation': {'calibration': 'isotonic'},
@@ -255,8 +253,6 @@ def test_weighting_from_scratch_is_exact_under_resume(tmp_path, data_dir):
     {'embedding_l2': 0.1},
     {'schedule': 'linear'},
     {'warmup_steps': 20},
-    {'label_smoothing': 0.3},
-    {'reset_embeddings': True},
   ],
   ids=lambda s: next(iter(s)),
 )
@@ -272,8 +268,6 @@ def test_each_setting_of_stage_1_changes_it(
   )
   assert len(found) == len(plain) == 2 and np.all(np.isfinite(found))
   assert found[1] != plain[1]
-  # New tables come before the second epoch, not before the first.
-  assert (found[0] == plain[0]) == ('reset_embeddings' in setting)
 
 
 def test_history_and_logs(trained):

@@ -200,7 +200,7 @@ def attribute_texts(kind: type) -> dict[str, str]:
   for base in kind.__bases__:
     if dataclasses.is_dataclass(base):
       texts |= attribute_texts(base)
-  section = inspect.getdoc(kind).split('Attributes:\n')[1]  # pyright: ignore
+  _, _, section = (inspect.getdoc(kind) or '').partition('Attributes:\n')
   for line in section.splitlines():
     match = re.match(r'  (\w+): (.*)', line)
     if match:

@@ -369,8 +369,6 @@ class StageConfig:
     warmup_steps: steps over which it first rises linearly from 0.
     l2: added to the gradient, as `Adam(weight_decay)` of torch does.
     embedding_l2: the same for the embedding tables; -1 means l2.
-    label_smoothing: share s of a label that is given up for 1/2: the loss
-      that is descended has y (1 - s) + s / 2 for y; what is logged has y.
     clip_norm: largest global gradient norm; 0 means no clipping.
     max_epochs: most passes over the train rows.
     patience: epochs without a better validation (evaluation.monitor) before
@@ -383,7 +381,6 @@ class StageConfig:
   warmup_steps: Count = 0
   l2: NonNegative = 1e-6
   embedding_l2: Annotated[float, Range(-1.0)] = -1.0
-  label_smoothing: Annotated[float, Range(0.0, 0.9)] = 0.0
   clip_norm: NonNegative = 0.0
   max_epochs: Count = 20
   patience: Positive = 2
@@ -392,16 +389,9 @@ class StageConfig:
 
 @dataclasses.dataclass(frozen=True)
 class PretrainConfig(StageConfig):
-  """Stage 1: its optimizer and early stopping.
-
-  Attributes:
-    reset_embeddings: every epoch after the first starts from new embedding
-      tables (MEDA: Liu et al., arXiv:2305.19531), since it is they that
-      overfit when rows are seen again.
-  """
+  """Stage 1: its optimizer and early stopping."""
 
   max_epochs: Annotated[int, Range(1, 10**6)] = 20
-  reset_embeddings: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,22 +22,6 @@ def binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
   return jax.nn.softplus(logits) - labels * logits
 
 
-def smooth_labels(labels: jax.Array, amount: float) -> jax.Array:
-  """y (1 - s) + s / 2, elementwise: labels that no logit reaches exactly.
-
-  Szegedy et al., "Rethinking the Inception Architecture for Computer Vision"
-  (CVPR 2016), section 7, for two classes.
-
-  Args:
-    labels: f32[...], 0 or 1.
-    amount: s in [0, 1].
-
-  Returns:
-    f32[...], between s / 2 and 1 - s / 2.
-  """
-  return labels * (1.0 - amount) + 0.5 * amount
-
-
 def td_error(q_t: types.Array, target_t: types.Array) -> jax.Array:
   """(Q(s_t, a_t) - target_t)^2, elementwise; the target gets no gradient.
 

@@ -369,7 +369,6 @@ def row_losses(
   tasks: Sequence[types.TaskLoss],
   outputs: jax.Array,
   labels: jax.Array,
-  label_smoothing: float = 0.0,
 ) -> jax.Array:
   """Every task's loss, f32[..., K].
 
@@ -377,17 +376,11 @@ def row_losses(
     tasks: K of them.
     outputs: f32[..., O].
     labels: f32[..., K].
-    label_smoothing: of binary tasks.
   """
-  found = []
-  for k, (one, z) in enumerate(
-    zip(make(tasks), split(tasks, outputs), strict=True)
-  ):
-    y = labels[..., k]
-    if label_smoothing and one.task.kind == kinds.BINARY:
-      y = losses.smooth_labels(y, label_smoothing)
-    found.append(one.loss(z, y))
-  return jnp.stack(found, axis=-1)
+  pairs = zip(make(tasks), split(tasks, outputs), strict=True)
+  return jnp.stack(
+    [one.loss(z, labels[..., k]) for k, (one, z) in enumerate(pairs)], axis=-1
+  )
 
 
 def predictions(

@@ -136,7 +136,7 @@ class ActorStage:
         name,
         f'{name} epoch {epoch}',
         arm.program,
-        self._before_epoch(arm),
+        arm.state,
         self.context.epoch(self.name, epoch),
         self.context.key(self.name),
         validation=self._validation_batches(arm),
@@ -145,24 +145,6 @@ class ActorStage:
       for name, arm in self.arms.items()
       if arm.epoch == self.epoch
     ]
-
-  def _before_epoch(self, arm: Arm) -> Any:
-    """The state from which an arm's next epoch starts.
-
-    The checkpoint of the epoch before is older than the reset of the tables: a
-    resumed stage draws the same ones again, from the seed and the epoch.
-    """
-    if arm.position.dispatches:
-      return arm.state  # which was saved after the reset
-    limits = self.limits
-    resets = isinstance(limits, config_lib.PretrainConfig) and (
-      limits.reset_embeddings
-    )
-    if not resets or not self.epoch:
-      return arm.state
-    params = self.context.init_actor(self.epoch + 1)
-    place = self.context.models.place
-    return place(state.with_new_embeddings, arm.state, params)
 
   def _validation_batches(self, arm: Arm) -> feed.ValidationBatches | None:
     """Validation rows for an arm with a tuner, in an order of their own."""

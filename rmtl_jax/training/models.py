@@ -294,7 +294,6 @@ class Models:
       lambda actor, _: pretrain.make_pretrain_step(
         actor,
         state.make_optimizer(stage),
-        stage.label_smoothing,
         balance=self._balance(config, 'pretrain'),
         objective=objectives.make_objective(config.objective),
       ),

@@ -161,7 +161,7 @@ def of_step(stage: config_lib.StageConfig) -> config_lib.StageConfig:
   balancing = dataclasses.replace(stage.balancing, period=1, warmup_steps=1)
   if balancers.find(balancing.name).is_static:
     balancing = dataclasses.replace(balancing, weights='')
-  unknown = ('max_epochs', 'patience', 'reset_embeddings', 'start')
+  unknown = ('max_epochs', 'patience', 'start')
   return dataclasses.replace(
     stage,
     # Its number is in the state; a step knows whether there is a warmup.

@@ -49,7 +49,6 @@ def make_actor_step(
   network: functional.Network,
   optimizer: optax.GradientTransformation,
   weighting: optax.GradientTransformationExtraArgs,
-  label_smoothing: float = 0.0,
   balance: balance_lib.Balance | None = None,
   objective: objectives.Mix | None = None,
 ) -> Callable[..., tuple[state.ActorState, Metrics, Step]]:
@@ -62,7 +61,6 @@ def make_actor_step(
     network: the actor.
     weighting: the chain over the cotangent of row losses; its state is in the
       actor's, and so in checkpoints.
-    label_smoothing: of the loss that is descended.
     balance: what balances the tasks, after the weighting; None: nothing.
     objective: what is descended (rmtl_jax/objectives); None: the point-wise
       loss.
@@ -80,9 +78,7 @@ def make_actor_step(
 
   def step(actor, batch, key, weighting_key, values=None, instead=None):
     def forward_pass(params):
-      return forward.actor_losses(
-        network, params, batch, key, label_smoothing, objective
-      )
+      return forward.actor_losses(network, params, batch, key, objective)
 
     def losses_of(params):
       descended, row_losses, actions = forward_pass(params)
@@ -108,7 +104,7 @@ def make_actor_step(
         weighting_state,
         actor.params,
         mask=batch.mask,
-        # Without smoothing, whatever is descended: what a reader compares.
+        # Point-wise, whatever is descended: what a reader compares.
         losses=row_losses,
         # As actions: between 0 and 1 for every kind of task.
         labels=task_losses.actions(network.tasks, batch.labels),

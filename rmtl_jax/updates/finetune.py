@@ -42,7 +42,7 @@ def make_finetune_step(
     weighting: the chain over the cotangent of row losses.
     config: `weighting` says whether Q-values are needed and what is descended,
       `critic.in_finetune` whether the critics learn along,
-      `objective` and `finetune.label_smoothing` what loss is descended.
+      `objective` what loss is descended.
     critic_network: the critics.
     critic_optimizer: of the critics.
     balance: what balances the tasks, after the weighting; None: nothing.
@@ -57,7 +57,6 @@ def make_finetune_step(
     network,
     optimizer,
     weighting,
-    config.finetune.label_smoothing,
     balance,
     objectives.make_objective(config.objective),
   )

@@ -19,7 +19,6 @@ def actor_losses(
   params: Any,
   batch: types.Batch,
   key: jax.Array | None,
-  label_smoothing: float = 0.0,
   objective: objectives.Mix | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Every row's loss of every task, and the actions.
@@ -28,12 +27,11 @@ def actor_losses(
     network: the actor.
     batch: [L, T].
     key: of dropout, or None.
-    label_smoothing: of binary tasks, in the loss to descend.
     objective: what is descended for binary tasks; None: the point-wise loss.
 
   Returns:
     (loss to descend, loss of the labels as they are, pi(s)), each f32[L, T, K];
-    the first two are one without smoothing and objective.
+    the first two are one without an objective.
   """
   inputs = network.perturb(batch.inputs, key)
   shared = network.share(params, inputs)
@@ -43,21 +41,13 @@ def actor_losses(
     logits = network.lane(params, shared, inputs, dropout_key=lane_key)
     if tasks:
       row_losses = task_losses.row_losses(tasks, logits, labels)
-      descended = row_losses
-      if label_smoothing:
-        descended = task_losses.row_losses(
-          tasks, logits, labels, label_smoothing
-        )
       predicted = task_losses.predictions(tasks, logits)
       actions = jnp.asarray(task_losses.actions(tasks, predicted))
       logits, is_binary = task_losses.binary_logits(tasks, logits)
     else:
       row_losses = losses.binary_cross_entropy(logits, labels)
-      descended = row_losses
-      if label_smoothing:
-        smooth = losses.smooth_labels(labels, label_smoothing)
-        descended = losses.binary_cross_entropy(logits, smooth)
       actions, is_binary = jax.nn.sigmoid(logits), True
+    descended = row_losses
     if objective is not None:
       beside = within_session.Lane(
         segment, network.parents, observed, propensity

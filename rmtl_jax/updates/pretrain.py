@@ -18,7 +18,6 @@ from rmtl_jax.updates import state
 def make_pretrain_step(
   network: functional.Network,
   optimizer: optax.GradientTransformation,
-  label_smoothing: float = 0.0,
   weighting: optax.GradientTransformationExtraArgs | None = None,
   balance: balance_lib.Balance | None = None,
   objective: objectives.Mix | None = None,
@@ -31,7 +30,6 @@ def make_pretrain_step(
   Args:
     network: the actor.
     optimizer: of its parameters.
-    label_smoothing: of the loss that is descended.
     weighting: a chain that asks no critics, since there are none yet; None
       leaves the plain mean.
     balance: what balances the tasks; None: nothing.
@@ -46,7 +44,6 @@ def make_pretrain_step(
     network,
     optimizer,
     weighting or optax.with_extra_args_support(optax.identity()),
-    label_smoothing,
     balance,
     objective,
   )

@@ -301,37 +301,6 @@ def _is_adam(leaf: Any) -> bool:
   return isinstance(leaf, optax.ScaleByAdamState)
 
 
-def with_new_embeddings(actor: ActorState, params: Any) -> ActorState:
-  """An actor whose embedding tables start anew, all else as it is.
-
-  What stage 1 does between epochs under `reset_embeddings`: Liu, Fan, Liang,
-  Kong and Li, "Multi-Epoch Learning for Deep Click-Through Rate Prediction
-  Models" (2023, arXiv:2305.19531). Adam's moments of the tables are zero
-  again; its count, which corrects the bias of all moments alike, goes on, and
-  so do counts of steps beside the tables.
-
-  Args:
-    actor: a state.
-    params: parameters of the same network, whose tables are taken.
-
-  Returns:
-    A state that shares its other buffers with `actor`.
-  """
-
-  def of_optimizer(path, leaf):
-    is_moment = jnp.issubdtype(leaf.dtype, jnp.floating)
-    return jnp.zeros_like(leaf) if is_embedding(path) and is_moment else leaf
-
-  return actor._replace(
-    params=jax.tree.map_with_path(
-      lambda path, old, new: jnp.copy(new) if is_embedding(path) else old,
-      actor.params,
-      params,
-    ),
-    opt_state=jax.tree.map_with_path(of_optimizer, actor.opt_state),
-  )
-
-
 def copy(tree: Any) -> Any:
   """A tree of new buffers: two trees of a donated state never share one."""
 

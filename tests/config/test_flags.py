@@ -147,11 +147,6 @@ def test_other_ways_to_write_a_flag():
       '--config.pretrain.start=scratch',
       '--config.pretrain.start: no such setting (did you mean finetune.start',
     ),
-    (
-      '--config.finetune.reset_embeddings=true',
-      '--config.finetune.reset_embeddings: no such setting (did you mean'
-      ' pretrain.reset_embeddings',
-    ),
     ('--config.critic=3', '--config.critic: no such setting'),
     ('--config.preset=official', '--config.preset: the flag is --preset'),
     (

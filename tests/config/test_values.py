@@ -306,12 +306,6 @@ def test_embedding_l2_is_l2_or_a_number(stage):
     config_values.from_dict(nested(f'{stage}.embedding_l2', -0.5))
 
 
-def test_only_stage_1_resets_embeddings():
-  assert config_values.from_dict(nested('pretrain.reset_embeddings', True))
-  with pytest.raises(types.InputError, match=r'^config\.finetune\.reset_emb'):
-    config_values.from_dict(nested('finetune.reset_embeddings', True))
-
-
 VALUES = st.recursive(
   st.none()
   | st.booleans()

@@ -54,19 +54,6 @@ def test_the_reward_is_minus_the_loss(logit, label):
 
 
 @VARIANTS
-def test_smooth_labels_by_hand(variant):
-  labels = jnp.array([[0.0, 1.0]])
-  smooth = variant(losses.smooth_labels)
-  np.testing.assert_allclose(smooth(labels, 0.2), [[0.1, 0.9]], rtol=1e-6)
-  np.testing.assert_array_equal(smooth(labels, 0.0), labels)
-  # The loss is least where the probability is the smoothed label.
-  gradient = jax.grad(losses.binary_cross_entropy)(
-    jnp.log(jnp.float32(9.0)), smooth(jnp.float32(1.0), 0.2)
-  )
-  np.testing.assert_allclose(gradient, 0.0, atol=1e-6)
-
-
-@VARIANTS
 def test_td_error_by_hand(variant):
   value = variant(losses.td_error)(
     jnp.array([-1.0, 0.5, 2.0]), jnp.array([-3.0, 0.5, 1.5])

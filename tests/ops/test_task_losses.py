@@ -10,7 +10,7 @@ from scipy import integrate, special, stats
 
 from rmtl_jax import types
 from rmtl_jax.config import kinds
-from rmtl_jax.ops import losses, rewards, task_losses
+from rmtl_jax.ops import rewards, task_losses
 
 # Statistics of train rows: log y has mean 1 and deviation 0.8 where y > 0.
 NUMBERS = {
@@ -231,17 +231,6 @@ def test_tasks_stand_side_by_side():
     )
     expected = one.prediction(jnp.float32(z))
     np.testing.assert_array_equal(predicted[:, k], expected)
-
-
-def test_only_binary_labels_are_smoothed():
-  plain, smooth = (
-    task_losses.row_losses(TASKS, jnp.array(OUTPUTS), jnp.array(LABELS), amount)
-    for amount in (0.0, 0.2)
-  )
-  labels = losses.smooth_labels(jnp.array(LABELS[:, 0]), 0.2)
-  expected = losses.binary_cross_entropy(jnp.array(OUTPUTS[:, 0]), labels)
-  np.testing.assert_array_equal(smooth[:, 0], expected)
-  np.testing.assert_array_equal(smooth[:, 1:], plain[:, 1:])
 
 
 def test_rewards_are_minus_the_loss_and_bounded():

@@ -1,21 +1,17 @@
 """What happens between the epochs of stage 1, and where stage 3 starts."""
 
-import jax
 import numpy as np
 import pytest
 
 from rmtl_jax.config import values as config_values
 from rmtl_jax.evaluation import monitor
 from rmtl_jax.runtime import progress
-from rmtl_jax.studies import population
 from rmtl_jax.training import (
   actor_stage,
   context,
   stage,
-  trainer,
   validation,
 )
-from rmtl_jax.updates import state
 from tests import tiers, tiny
 
 CONFIG = config_values.from_dict(
@@ -28,7 +24,6 @@ CONFIG = config_values.from_dict(
       'learning_rate': 0.01,
       'patience': 3,
       'schedule': 'linear',
-      'reset_embeddings': True,
     },
   }
 )
@@ -43,63 +38,6 @@ def stage_of(shared, seed=0, **changes):
 
 def table(params):
   return np.asarray(params['first']['table'])
-
-
-def test_every_epoch_but_the_first_starts_from_new_tables(shared, monkeypatch):
-  """The same ones for a seed and an epoch; all else goes on."""
-  starts = []
-
-  def run_epoch(loop, before, *args):
-    starts.append(state.copy(before))
-    return original(loop, before, *args)
-
-  original = trainer.run_epoch
-  monkeypatch.setattr(trainer, 'run_epoch', run_epoch)
-  one = stage_of(shared)
-  stage.run(one)
-  assert len(starts) == 3
-  tables = [table(start.params) for start in starts]
-  for epoch in (2, 3):
-    other = stage_of(shared).context.init_actor(epoch)
-    np.testing.assert_array_equal(tables[epoch - 1], table(other))
-  assert np.abs(tables[1] - tables[2]).max() > 0.01
-  assert not np.any(tables[2][0])  # row 0: unseen, at zero again
-  for start in starts[1:]:
-    assert int(start.step) > 0
-    moments = [
-      leaf
-      for path, leaf in jax.tree.leaves_with_path(start.opt_state)
-      if state.is_embedding(path)
-    ]
-    assert len(moments) == 2 and not any(np.any(m) for m in moments)
-  kernel = [np.asarray(s.params['first']['kernel']) for s in starts]
-  assert np.any(kernel[1] != kernel[0]) and np.any(kernel[2] != kernel[1])
-
-
-def test_tables_stay_without_the_setting(shared, monkeypatch):
-  monkeypatch.setattr(
-    state, 'with_new_embeddings', lambda *_: pytest.fail('tables were reset')
-  )
-  stage.run(stage_of(shared, reset_embeddings=False))
-
-
-def test_a_population_resets_and_schedules_each_member(shared):
-  """As if alone, though plans of other seeds have other numbers of steps."""
-  together = [stage_of(shared, seed) for seed in (0, 1, 2)]
-  population.fit_together(together, 3)
-  for one, seed in zip(together, (0, 1, 2), strict=True):
-    alone = stage_of(shared, seed)
-    stage.run(alone)
-    found, expected = (
-      [r['loss'] for r in t.context.history] for t in (one, alone)
-    )
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
-    np.testing.assert_allclose(
-      table(one.arms['pretrain'].state.params),
-      table(alone.arms['pretrain'].state.params),
-      rtol=1e-3,
-      atol=1e-4,
-    )
 
 
 @pytest.mark.parametrize('stage_steps', [3, 5])
@@ -120,7 +58,6 @@ def finetune_of(shared, weightings, **changes):
   config = config_values.from_dict(
     {
       'critic': {'in_finetune': 'frozen'},
-      'pretrain': {'reset_embeddings': False},
       **changes,
     },
     CONFIG,

@@ -207,34 +207,6 @@ def test_two_steps_with_frozen_critics_agree_with_numpy(name):
   )
 
 
-def test_smoothed_labels_are_descended_with_the_weights_of_true_ones():
-  config = frozen('label_times_q')
-  config = dataclasses.replace(
-    config, finetune=config_lib.FinetuneConfig(l2=0.0, label_smoothing=0.3)
-  )
-  states, history = two_steps(config)
-  params = states[0].actor.params
-  run = problem.actor_outputs()
-  logits, _ = run(params, ROWS, NOTHING)
-  q, _ = problem.critic_outputs('separate')(
-    problem.critic_params(problem.critic('separate'), 'separate'),
-    ROWS,
-    NOTHING,
-    jax.nn.sigmoid(logits),
-  )
-  weights = weights_by_hand('label_times_q', q)
-  smooth = np.where(np.asarray(ROWS.labels) == 1, 0.85, 0.15)
-  _, _, gradient = reference.weighted_loss(logits, smooth, weights)
-  _, expected = run(params, ROWS, jnp.float32(gradient))
-  problem.assert_trees_close(
-    first_gradient(states), expected, rtol=1e-5, atol=2e-6
-  )
-  loss, _, _ = reference.weighted_loss(
-    logits, ROWS.labels, np.ones_like(weights)
-  )
-  np.testing.assert_allclose(history[0]['loss'] / problem.ROWS, loss, rtol=1e-5)
-
-
 def test_shuffled_weights_stand_at_other_rows():
   gradients = [
     first_gradient(two_steps(frozen(name))[0])['first']['bias']

@@ -73,24 +73,6 @@ def test_policy_and_losses_of_the_same_rows():
   np.testing.assert_array_equal(descended, losses)
 
 
-def test_smoothing_changes_the_descended_loss_alone():
-  network = problem.actor()
-  params = problem.actor_params(network)
-  batch = problem.batch(ROWS)
-  plain, smooth = (
-    jax.jit(lambda p, s=s: forward.actor_losses(network, p, batch, None, s))(
-      params
-    )
-    for s in (0.0, 0.2)
-  )
-  for found, expected in zip(smooth[1:], plain[1:], strict=True):
-    np.testing.assert_array_equal(found, expected)
-  p, y = np.float64(plain[2]), np.asarray(batch.labels)
-  target = np.where(y == 1, 0.9, 0.1)
-  expected = -target * np.log(p) - (1 - target) * np.log(1 - p)
-  np.testing.assert_allclose(smooth[0], expected, rtol=1e-4, atol=1e-5)
-
-
 def test_dropout_follows_the_key_and_spares_the_policy():
   network = problem.actor(dropout=0.5)
   params = problem.actor_params(network)

@@ -47,27 +47,6 @@ def test_step_agrees_with_numpy(backbone):
   )
 
 
-def test_smoothed_labels_are_descended_and_true_ones_logged():
-  network = problem.actor()
-  params = problem.actor_params(network)
-  run = problem.actor_outputs()
-  logits, _ = run(params, ROWS, jnp.zeros((problem.ROWS, 2)))
-  ones = np.ones((problem.ROWS, 2))
-  loss, _, _ = reference.weighted_loss(logits, ROWS.labels, ones)
-  smooth = np.where(np.asarray(ROWS.labels) == 1, 0.85, 0.15)
-  _, _, gradient = reference.weighted_loss(logits, smooth, ones)
-  _, expected = run(params, ROWS, jnp.float32(gradient))
-  optimizer = problem.recorder()
-  step = jax.jit(
-    pretrain.make_pretrain_step(network, optimizer, label_smoothing=0.3)
-  )
-  actor, metrics = step(
-    start(params, optimizer), problem.batch(ROWS), jax.random.key(0)
-  )
-  problem.assert_trees_close(actor.opt_state, expected, rtol=1e-5, atol=1e-6)
-  np.testing.assert_allclose(metrics['loss'] / metrics['rows'], loss, rtol=1e-5)
-
-
 def test_lanes_and_padding_change_nothing():
   network = problem.actor()
   optimizer = problem.recorder()

@@ -7,7 +7,6 @@ import optax
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import finetune, state
 from rmtl_jax.weighting import factory
 from tests.updates import problem, reference
@@ -214,36 +213,6 @@ def test_a_schedule_multiplies_the_traced_rate():
     expected = PARAMS['b'] - factors * rate
     np.testing.assert_allclose(params['b'], expected, rtol=1e-4)
   assert step._cache_size() == 1
-
-
-def test_new_embeddings_leave_all_else_alone():
-  network = problem.actor('single_task')
-  params = problem.actor_params(network)
-  new = problem.actor_params(network, 'target')
-  optimizer = state.make_optimizer(config_lib.StageConfig())
-  actor = state.init_actor(
-    params, optimizer, factory.make_weighting(config_lib.WeightingConfig())
-  )
-  moved = actor_lib.apply_gradients(actor, params, optimizer)
-  found = state.with_new_embeddings(moved, new)
-  table = found.params['first']['table']
-  np.testing.assert_array_equal(table, new['first']['table'])
-  assert pointers(table) != pointers(new['first']['table'])
-  changed = {
-    jax.tree_util.keystr(path)
-    for (path, a), b in zip(
-      jax.tree.leaves_with_path(found), jax.tree.leaves(moved), strict=True
-    )
-    if np.any(np.asarray(a) != np.asarray(b))
-  }
-  assert len(changed) == 3  # the table, its mean and its square
-  assert all("['first']['table']" in name for name in changed)
-  for name in ('mu', 'nu'):
-    (moment,) = (
-      tree['first']['table']
-      for _, tree in optax.tree.get_all_with_path(found.opt_state, name)
-    )
-    assert not np.any(moment)
 
 
 def rates(opt_state):

@@ -53,7 +53,6 @@ def make(
         params,
         taken.batch,
         taken.key,
-        config.finetune.label_smoothing,
         objectives.make_objective(config.objective),
       )[0]
 

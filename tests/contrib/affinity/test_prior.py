@@ -105,17 +105,3 @@ def test_priors_stand_in_for_the_affinitys_decay():
   np.testing.assert_array_equal(decay['first']['table'], 0.25)
   for leaf in decay['affinity'].values():
     np.testing.assert_array_equal(leaf, 0)
-
-
-def test_new_embeddings_keep_what_rows_have_paid():
-  given = params()
-  optimizer = state.make_optimizer(config_lib.StageConfig(), prior_weight=1.0)
-  actor = state.ActorState(
-    given, optimizer.init(given), (), jnp.zeros((), jnp.int32)
-  )
-  for _ in range(2):
-    _, opt_state = optimizer.update(zeros(given), actor.opt_state, given)
-    actor = actor._replace(opt_state=opt_state)
-  anew = state.with_new_embeddings(actor, given)
-  (link,) = (s for s in anew.opt_state if isinstance(s, prior.PriorState))
-  np.testing.assert_array_equal(link.paid['affinity']['table'], 1)
