@@ -62,9 +62,7 @@ def execute(values: flags.FlagValues) -> int:
   common.check_there(values, 'raw_dir')
   common.start_jax(values)
   from rmtl_jax import run
-  from rmtl_jax.report import tables
-  from rmtl_jax.report.backtest import page
-  from rmtl_jax.report.page import files
+  from rmtl_jax.report import backtest_text, tables
   from rmtl_jax.runtime import progress
   from rmtl_jax.studies.backtest import backtest
 
@@ -89,7 +87,6 @@ def execute(values: flags.FlagValues) -> int:
   )
   if isinstance(record, int):
     return record
-  report = files.write(page.build(record, path.resolve().name), path / 'report')
-  print(page.text(record))
-  print(tables.text_of_paths(results=path / 'backtest.json', report=report))
+  print(backtest_text.text(record))
+  print(tables.text_of_paths(results=path / 'backtest.json'))
   return 0

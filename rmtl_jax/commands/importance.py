@@ -72,7 +72,6 @@ def execute(values: flags.FlagValues) -> int:
     tables.text_of_paths(
       importance=path / 'importance.json',
       table=path / 'importance.csv',
-      picture=path / 'report' / 'importance.png',
     )
   )
   return 0

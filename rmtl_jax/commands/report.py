@@ -1,4 +1,4 @@
-"""`rmtl report`: a run or a study as Markdown and as one HTML page."""
+"""`rmtl report`: a run or a comparison as Markdown and as one HTML page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rmtl_jax.commands import common
 
 def define(flag: common.Definer) -> None:
   """Defines the flags of the command."""
-  common.define_workdir(flag, 'RUN, or where a comparison or a backtest is.')
+  common.define_workdir(flag, 'RUN, or where a comparison is.')
   flag.string(
     'output',
     '',

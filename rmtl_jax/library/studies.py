@@ -181,10 +181,10 @@ def _recommended(
 def write_report(
   path: Path, output: Path = '', data_dir: Path = ''
 ) -> pathlib.Path:
-  """Writes a run, a comparison or a backtest as one HTML page and as Markdown.
+  """Writes a run or a comparison as one HTML page and as Markdown.
 
   Args:
-    path: RUN, COMPARISON or the directory of a backtest.
+    path: RUN or COMPARISON.
     output: where report.html, report.md and pictures/ go; `path`/report if
       empty.
     data_dir: the run's prepared data, where it is no longer where it was.
@@ -193,7 +193,7 @@ def write_report(
     report.html.
 
   Raises:
-    types.InputError: none of the three, or files of another version.
+    types.InputError: neither of them, or files of another version.
   """
   from rmtl_jax.report.page import files
 
@@ -224,19 +224,12 @@ def draw_overview(path: Path) -> pathlib.Path:
 
 
 def _page(path: pathlib.Path, data_dir: pathlib.Path | None) -> Any:
-  """Builds the page of a comparison, a backtest or a run."""
-  from rmtl_jax.report.backtest import page as backtest_page
+  """Builds the page of a comparison or a run."""
   from rmtl_jax.report.comparison import page as comparison_page
   from rmtl_jax.report.run import page as run_page
 
   if report_record.is_comparison(path):
     with json_files.parsing(str(path / 'results.json')):
       return comparison_page.build(report_record.comparison(path))
-  days = path / 'backtest.json'
-  if days.exists():
-    with json_files.parsing(str(days)):
-      return backtest_page.build(json_files.read(days), path.resolve().name)
-  with json_files.parsing(
-    f'{path / "metrics.json"}, metrics.jsonl or importance.json'
-  ):
+  with json_files.parsing(f'{path / "metrics.json"} or metrics.jsonl'):
     return run_page.build(report_record.gather(path, data_dir))

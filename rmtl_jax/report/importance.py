@@ -1,35 +1,22 @@
-"""Permutation importance as a table, a picture, a CSV file and a chapter."""
+"""Permutation importance as a table for a terminal and as CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib.figure
 import rich.table
 
-from rmtl_jax import durable, types
 from rmtl_jax.evaluation import registry as metric_registry
-from rmtl_jax.report import pictures, plain, tables
-from rmtl_jax.report.page import content, panels, vector
+from rmtl_jax.report import tables
+from rmtl_jax.report.page import content
 
 Record = Mapping[str, Any]
 
-# Parts of a picture and of what a terminal shows; other tables have all.
+# Parts that a terminal shows; the CSV file has all.
 _MOST_SHOWN = 25
-_KEY = (
-  'By how much a metric gets worse when the values of a field are handed to'
-  ' other rows: of AUC a fall, of logloss or an error a rise; 0 where nothing'
-  ' is lost. A field that is constant within every session is exchanged between'
-  ' sessions, any other between rows.',
-  'Fields that say the same stand in for each other, so that each alone seems'
-  ' to matter little: a group is exchanged as one. What a field alone would be'
-  ' worth, or a model trained without it, is another question'
-  ' (config.network.ignore).',
-)
 
 
 def _metrics(record: Record, task: str) -> list[metric_registry.Metric]:
@@ -86,21 +73,6 @@ def _cell(of: Record, one: metric_registry.Metric, bounds: bool = True) -> str:
   return f'{value:{form}} [{low}, {high}]'
 
 
-def table(record: Record, task: str) -> content.Table:
-  """A row per part: what is exchanged between what, and what is lost."""
-  shown = _metrics(record, task)
-  rows = [
-    (
-      _label(part),
-      part['between'],
-      *(_cell(part['tasks'][task], one) for one in shown),
-    )
-    for part in in_order(record, task)
-  ]
-  header = ('field', 'between', *(one.label for one in shown))
-  return content.Table(header, rows, 2)
-
-
 def _label(part: Record) -> str:
   """A field's name; a group's with the number of its fields."""
   if [part['name']] == list(part['fields']):
@@ -149,95 +121,3 @@ def csv_text(record: Record) -> str:
         base = record['base'][task][name]
         writer.writerow((*who, task, name, base, of[name], *bounds))
   return buffer.getvalue()
-
-
-def _draw(axes: Any, record: Record, task: str) -> str:
-  """Points with intervals, the most important on top; what they say."""
-  parts = in_order(record, task)[:_MOST_SHOWN]
-  first, spoken = _metrics(record, task)[0], []
-  for i, part in enumerate(parts):
-    of = part['tasks'][task]
-    value = of[first.name]
-    if value is None:
-      continue
-    is_field = _label(part) == part['name']
-    panels.interval(
-      axes,
-      -i,
-      value,
-      of[f'{first.name}_interval'],
-      fmt='o' if is_field else 's',
-      color=pictures.COLOURS[0 if is_field else 1],
-      capsize=3,
-    )
-    spoken.append(f'{_label(part)} {value:{first.form}}')
-  axes.axvline(0.0, color='#767676', linestyle=':')
-  panels.label_rows(axes, [types.one_line(_label(p)) for p in parts])
-  axes.set_xlabel(f'{first.label} lost')
-  axes.grid(axis='x', alpha=0.4)
-  return '; '.join(spoken)
-
-
-def _height(record: Record) -> float:
-  return 1.1 + 0.24 * min(len(record['parts']), _MOST_SHOWN)
-
-
-@plain.figures()
-def overview(record: Record, path: pathlib.Path) -> None:
-  """Draws a panel per task into one PNG; its directory is created."""
-  tasks = record['tasks']
-  figure = matplotlib.figure.Figure(
-    figsize=(5.2 * len(tasks), 0.6 + _height(record)), layout='constrained'
-  )
-  grid = figure.subplots(1, len(tasks), squeeze=False)[0]
-  for axes, task in zip(grid, tasks, strict=True):
-    _draw(axes, record, task)
-    axes.set_title(types.one_line(task))
-  has_groups = any(_label(p) != p['name'] for p in record['parts'])
-  figure.suptitle(
-    f'Permutation importance in {types.one_line(record["name"])},'
-    f' {record["split"]} split, {_permutations(record)}'
-    + ('; squares are groups' if has_groups else '')
-  )
-  path.parent.mkdir(parents=True, exist_ok=True)
-  pictures.save(figure, path)
-
-
-def write(record: Record, path: pathlib.Path) -> None:
-  """Writes RUN/importance.csv and RUN/report/importance.png."""
-  picture = path / 'report' / 'importance.png'
-  with durable.name_errors(picture):
-    overview(record, picture)
-  durable.write_text(path / 'importance.csv', csv_text(record))
-
-
-def section(record: Record | None) -> content.Section | None:
-  """The chapter of a run's page; None before `rmtl importance` has run."""
-  if record is None:
-    return None
-  drawn: list[content.Picture] = []
-  grids: list[content.Grid] = []
-  for i, task in enumerate(record['tasks']):
-    figure, axes = panels.figure((panels.SIZE[0], _height(record)))
-    spoken = _draw(axes, record, task)
-    drawn.append(
-      vector.picture(
-        f'importance-{i + 1}',
-        figure,
-        f'{_metrics(record, task)[0].label} of {task} lost without a field',
-        f'Points with intervals: {spoken}.',
-      )
-    )
-    grids.append(
-      content.Grid(
-        f'{task}: what is lost without a field', table(record, task), ('field',)
-      )
-    )
-  return content.Section(
-    'Importance',
-    [
-      content.Items([*_KEY, *sentences(record)]),
-      content.Pictures(drawn),
-      content.Folded(f'{len(record["parts"])} fields and groups', grids),
-    ],
-  )

@@ -58,10 +58,9 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
   Returns:
     `name`; `config` and `defaults` (flat); `data` (`source`, `fields`,
     `splits`); `stages` that have finished; `ended`, whether training has, with
-    these; `metrics` (as metrics.json); `history`; `importance` (as
-    importance.json, None without); `reliability` and `weights` ({} without
-    data); `drift` (see preparation/description/drift.of_fields, [] without
-    data); `missing`, why the data is, or ''.
+    these; `metrics` (as metrics.json); `history`; `reliability` and `weights`
+    ({} without data); `drift` (see preparation/description/drift.of_fields, []
+    without data); `missing`, why the data is, or ''.
 
   Raises:
     types.InputError: not a run, no finished stage, a damaged file, or other
@@ -80,7 +79,6 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
     raise types.InputError(
       f'{path}: no finished stage to report on (rmtl train goes on with it)'
     )
-  importance = path / 'importance.json'
   rows, drifts = {}, []
   with reading.shared_lock(data_dir or run.data_dir):
     run, missing = _with_data(run, data_dir)
@@ -101,7 +99,6 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
     'history': history,
     'reliability': {},
     'weights': {},
-    'importance': json_files.read(importance) if importance.exists() else None,
     'drift': drifts,
     **rows,
     'missing': missing,

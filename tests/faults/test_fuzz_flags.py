@@ -72,7 +72,7 @@ def _base(command: str, directory: pathlib.Path) -> list[str]:
       f'--raw_dir={directory}/raw/log.csv',
       f'--output={directory}/guessed.json',
     ],
-    'describe': [data, f'--output={directory}/page'],
+    'describe': [data],
     'prepare': [
       *('--source=table', f'--raw_dir={directory}/raw/log.csv'),
       f'--schema={directory}/schema.json',

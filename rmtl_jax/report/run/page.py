@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rmtl_jax.report import importance, models, tables
-from rmtl_jax.report.description import tables as data_tables
-from rmtl_jax.report.description import words as data_words
+from rmtl_jax.report import description_text, models, tables
 from rmtl_jax.report.page import content, sections, vector
 from rmtl_jax.report.run import balance, pictures, words
 from rmtl_jax.report.run import tables as run_tables
@@ -45,7 +43,6 @@ def build(record: Record) -> content.Page:
     _learning(record),
     balance.section(record),
     _calibration(record),
-    importance.section(record.get('importance')),
     _weights(record),
     _critics(record),
     sections.provenance(metrics),
@@ -139,12 +136,14 @@ def _drift(fields: Sequence[Record]) -> list[content.Block]:
   """Where the data's splits differ; nothing without the data."""
   if not fields:
     return []
-  table = data_tables.fields(fields)
+  table = description_text.fields(fields)
   caption = 'Drift and unseen values, worst first'
   worst = table.first(_MOST_DRIFTS)
   blocks: list[content.Block] = [
     content.Heading('Drift'),
-    content.Items([data_words.DRIFT, *data_words.differences(fields)]),
+    content.Items(
+      [description_text.DRIFT, *description_text.differences(fields)]
+    ),
     content.Grid(caption, worst, ('field',)),
   ]
   if len(table.rows) > len(worst.rows):

@@ -1,4 +1,4 @@
-"""The tables of a description, as cells of plain text.
+"""What `rmtl describe` prints of prepared data.
 
 `record` is the result of preparation/description/describe.describe.
 """
@@ -12,13 +12,120 @@ from typing import Any
 
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation.as_of import slates
 from rmtl_jax.preparation.description import drift
+from rmtl_jax.report import tables as report_tables
 from rmtl_jax.report.page import content
 
 Record = Mapping[str, Any]
 Table = content.Table
 
 SPLITS = manifest_lib.SPLITS
+# Fields and pairs of labels that a terminal shows.
+_MOST_SHOWN = 20
+DRIFT = (
+  'Drift is the population stability index against train: below 0.1 two splits'
+  ' are alike, above 0.25 they differ much. Unseen: the share of values that'
+  ' are missing, rare or in no train row.'
+)
+AS_OF = (
+  'As-of fields count what came before, so they grow with the log and drift by'
+  ' construction.'
+)
+TOGETHER = (
+  'Over train rows. The correlation is Pearson\'s, of two 0/1 labels phi. "B'
+  ' where A": the rate or mean of B over the rows where A is not 0.'
+)
+# A change of a label's rate that is worth a sentence, as a part of train's,
+# and the share of unseen values that is.
+_CHANGE, _UNSEEN = 0.1, 0.1
+_MOST_NAMES = 5
+
+
+def text(record: Record) -> str:
+  """The tables in 80 columns, and what stands out."""
+  pairs, drifts = together(record), fields(record['fields'])
+  parts = [
+    splits(record),
+    labels(record),
+    *([pairs.first(_MOST_SHOWN)] if pairs.rows else []),
+    sessions(record),
+    drifts.first(_MOST_SHOWN),
+  ]
+  lines = list(map(report_tables.plain, parts))
+  rest = len(drifts.rows) - _MOST_SHOWN
+  if rest > 0:
+    lines[-1] += f'{rest} more fields drift less\n'
+  return '\n'.join(
+    [*lines, *map(report_tables.wrapped, (DRIFT, ''))]
+    + [report_tables.wrapped(line) for line in findings(record)]
+  )
+
+
+def findings(record: Record) -> list[str]:
+  """Sentences about drift, unseen values and labels that change."""
+  found = differences(record['fields'])
+  points = record['over_time']['points']
+  for task in record['tasks']:
+    before, after = (
+      mean(points[name], task['name']) for name in ('train', 'test')
+    )
+    if before and after is not None and abs(after / before - 1) > _CHANGE:
+      what = 'rate' if task['kind'] == 'binary' else 'mean'
+      found.append(
+        f'The {what} of {task["name"]} goes from'
+        f' {label(before, task["kind"])} in train to'
+        f' {label(after, task["kind"])} in test.'
+      )
+  if record['over_time']['span_ms'] is None:
+    found.append('The data have no times, so there are no rates over time.')
+  return found
+
+
+def differences(fields: Sequence[Record]) -> list[str]:
+  """Sentences about fields that drift and about unseen values."""
+  return [*_drift(fields), *_unseen(fields)]
+
+
+def _drift(fields: Sequence[Record]) -> list[str]:
+  """Which fields differ much, those apart that count what came before."""
+  names: dict[bool, list[str]] = {False: [], True: []}
+  for field in worst_first(fields):
+    index, chance = field['psi']['test'], field['chance']['test']
+    if index > drift.DIFFERENT + chance:
+      # Slates count nothing that came before.
+      grows = field['as_of'] not in ('', slates.GROUP)
+      names[grows].append(field['name'])
+  found = []
+  if names[False]:
+    found.append(
+      f'Differs much between train and test: {_listed(names[False])}.'
+    )
+  else:
+    found.append('No field of the log differs much between train and test.')
+  if names[True]:
+    found.append(f'As-of fields that do: {_listed(names[True])}. {AS_OF}')
+  return found
+
+
+def _unseen(fields: Iterable[Record]) -> list[str]:
+  """Fields of the log with many unseen values in test."""
+  many = [
+    f'{field["name"]} {field["unseen"]["test"]:.1%}'
+    for field in fields
+    if not field['as_of']
+    and field['unseen'].get('test', 0.0)
+    > field['unseen'].get('train', 0.0) + _UNSEEN
+  ]
+  return (
+    [f'Values of test that train has not: {_listed(many)}.'] if many else []
+  )
+
+
+def _listed(names: list[str]) -> str:
+  rest = len(names) - _MOST_NAMES
+  more = f' and {rest} more' if rest > 0 else ''
+  return ', '.join(names[:_MOST_NAMES]) + more
 
 
 def splits(record: Record) -> Table:
@@ -116,36 +223,6 @@ def fields(of: Sequence[Record]) -> Table:
 def worst_first(of: Sequence[Record]) -> list[Record]:
   """The fields, those that drift most first."""
   return sorted(of, key=drift.order, reverse=True)
-
-
-def moves(of: Sequence[Record]) -> Table:
-  """What changes most in every field: a value's share, or a number's mean."""
-  rows = []
-  for field in worst_first(of):
-    if field['kind'] == 'numeric':
-      means = field['mean']['train'], field['mean']['test']
-      cells = 'mean, normalised', *(f'{value:.3f}' for value in means)
-    else:
-      value, before, after = field['moved']
-      cells = str(value), f'{before:.1%}', f'{after:.1%}'
-    rows.append((field['name'], *cells))
-  return Table(('field', 'value', 'train', 'test'), rows, 2)
-
-
-def seen(of: Sequence[Record]) -> Table:
-  """Different values of every field in every split."""
-  rows = [
-    (
-      field['name'],
-      field['kind'],
-      f'{field["size"]:,}',
-      *(f'{field["seen"][name]:,}' for name in SPLITS),
-    )
-    for field in of
-    if field['seen']
-  ]
-  header = ('field', 'kind', 'vocabulary rows', *(f'in {n}' for n in SPLITS))
-  return Table(header, rows, 2)
 
 
 def sessions(record: Record) -> Table:

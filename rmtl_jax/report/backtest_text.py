@@ -1,11 +1,12 @@
-"""The tables of a backtest."""
+"""What `rmtl backtest` prints: tables by day, and what going on gains."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rmtl_jax.evaluation import registry as metric_registry
+from rmtl_jax.report import tables as report_tables
 from rmtl_jax.report.page import content
 from rmtl_jax.studies.backtest import backtest
 
@@ -14,10 +15,51 @@ Record = Mapping[str, Any]
 # How the arms are called, and in which order they stand.
 NAMES = {
   'baseline': 'rates',
-  'continued': 'continued',
-  'scratch': 'from scratch',
-  'oracle': 'true probabilities',
+  'continued': 'going on',
+  'scratch': 'anew',
+  'oracle': 'truth',
 }
+
+
+def text(record: Record) -> str:
+  """The tables in 80 columns, and what came out."""
+  days = of_days(record)
+  parts = [
+    report_tables.plain(days, 'Days', numbers=('day',)),
+    *(
+      report_tables.plain(brief(record, task), task) for task in record['tasks']
+    ),
+    report_tables.plain(differences(record), 'Continued minus from scratch'),
+    report_tables.plain(times(record), 'Seconds'),
+  ]
+  lines = map(report_tables.wrapped, headline(record))
+  return '\n'.join([*parts, *lines])
+
+
+def headline(record: Record) -> list[str]:
+  """What came out, a sentence per task that has a ranking metric."""
+  lines = []
+  for task, by_metric in record['summary'].items():
+    name = metric_registry.ranking_of(by_metric)
+    one = by_metric.get(name, {}).get('difference')
+    if one is None:
+      continue
+    label = metric_registry.describe(name).label
+    clear = one['low'] is not None and not one['low'] <= 0.0 <= one['high']
+    interval = ''
+    if one['low'] is not None:
+      interval = f' ({one["low"]:+.4f} to {one["high"]:+.4f} {_over(record)})'
+    lines.append(
+      f'{task}: going on gives {one["mean"]:+.4f} {label} against starting'
+      f' anew{interval}{"" if clear else ", which is no clear difference"}.'
+    )
+  return lines
+
+
+def _over(record: Record) -> str:
+  """What the intervals of differences are over."""
+  several = len(record['options']['seeds']) > 1
+  return 'over days and seeds' if several else 'over days'
 
 
 def shown(record: Record) -> list[Record]:
@@ -25,34 +67,19 @@ def shown(record: Record) -> list[Record]:
   return list(record['days'][1:])
 
 
-def of_task(record: Record, task: str) -> content.Table:
-  """A task's metrics by day, then their means and what going on gains."""
-  return _by_day(record, task, tuple(NAMES), {}, NAMES)
-
-
-def _by_day(
-  record: Record,
-  task: str,
-  arms: Sequence[str],
-  metrics: Mapping[str, str],
-  names: Mapping[str, str],
-) -> content.Table:
+def brief(record: Record, task: str) -> content.Table:
   """A row per day and one of means, a column per metric and arm with figures.
 
-  All arms have the first metric, `arms` the others; `metrics` and `names` are
-  what the header calls metrics, if not by their label, and arms.
+  Rates and true probabilities stand in the first metric's columns alone.
   """
   summary = record['summary'][task]
   columns = [
     (name, arm)
     for i, name in enumerate(summary)
-    for arm in (arms if i else NAMES)
+    for arm in (('continued', 'scratch') if i else NAMES)
     if summary[name][arm] is not None
   ]
-  header = [
-    f'{metrics.get(name) or metric_registry.describe(name).label}: {names[arm]}'
-    for name, arm in columns
-  ]
+  header = [f'{_label(name)}: {NAMES[arm]}' for name, arm in columns]
   rows = [
     (
       label(day),
@@ -67,20 +94,9 @@ def _by_day(
   return content.Table(('day', *header), [*rows, ('mean', *means)], 1)
 
 
-# Names in a terminal's table.
-_SHORT_METRICS = {'predicted_over_actual': 'pred/act'}
-_SHORT_NAMES = {
-  'baseline': 'rates',
-  'continued': 'going on',
-  'scratch': 'anew',
-  'oracle': 'truth',
-}
-
-
-def brief(record: Record, task: str) -> content.Table:
-  """As `of_task`, for a terminal: rates and truth by the first metric alone."""
-  arms = ('continued', 'scratch')
-  return _by_day(record, task, arms, _SHORT_METRICS, _SHORT_NAMES)
+def _label(name: str) -> str:
+  short = {'predicted_over_actual': 'pred/act'}
+  return short.get(name) or metric_registry.describe(name).label
 
 
 def differences(record: Record) -> content.Table:

@@ -1,1 +1,0 @@
-"""The table, pictures and page of `rmtl backtest`."""
