@@ -12,8 +12,8 @@ from rmtl_jax import types
 PACKAGES = (
   *('optuna', 'flatbuffers', 'jupytext', 'nbclient', 'ipykernel'),
   *('lightgbm', 'matplotlib', 'jinja2', 'tensorboardX', 'rich', 'duckdb'),
-  *('pyarrow', 'mlflow', 'wandb', 'gymnasium', 'tensorflow'),
-  *('starlette', 'uvicorn', 'prometheus_client', 'redis'),
+  *('pyarrow', 'mlflow', 'wandb', 'gymnasium'),
+  *('starlette', 'uvicorn', 'prometheus_client'),
 )
 
 

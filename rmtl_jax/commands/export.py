@@ -17,13 +17,6 @@ def define(flag: common.Definer) -> None:
     '',
     'Where the model goes: a new directory, which appears when it is complete.',
   )
-  flag.enum(
-    'format',
-    'stablehlo',
-    ['stablehlo', 'saved_model'],
-    'saved_model writes a TensorFlow SavedModel too, in OUTPUT/saved_model, as'
-    ' TF Serving takes it (extra saved_model).',
-  )
   common.define_stage(flag)
 
 
@@ -36,9 +29,8 @@ def execute(values: flags.FlagValues) -> int:
 
   output = pathlib.Path(values.output)
   scorer = predictor.load(path, values.stage or '', values.calibrated)
-  for_tensorflow = values.format == 'saved_model'
   with common.cleaning_up():
-    record = export_writer.export(scorer, output, for_tensorflow)
+    record = export_writer.export(scorer, output)
   size = sum(file['bytes'] for file in record['files'].values())
   print(f'model: {output} (stage {record["stage"]}, {size / 1e6:.1f} MB)')
   return 0

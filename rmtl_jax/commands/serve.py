@@ -28,9 +28,7 @@ def define(flag: common.Definer) -> None:
     'state',
     '',
     'Where the rows of POST /v1/events are kept, from which as-of features and'
-    ' sessions are computed: a directory, made if it is not there, or a Redis'
-    ' that several servers share: redis://HOST:PORT/DB?log=NAME, rediss://,'
-    ' unix://.',
+    ' sessions are computed: a directory, made if it is not there.',
   )
   flag.string(
     'history',
@@ -116,9 +114,6 @@ def execute(values: flags.FlagValues) -> int:
   token = _token(values.token_file)
   for package in ('starlette', 'uvicorn', 'prometheus_client', 'flatbuffers'):
     extras.require(package, 'rmtl serve')
-  from rmtl_jax.server.state import stores
-
-  stores.check(values.state)
   from rmtl_jax.server import serve
 
   names = [field.name for field in dataclasses.fields(settings_lib.Settings)]

@@ -18,7 +18,7 @@ class Settings:
       one.
     stage: of a run, whose parameters; '' for the best that there is.
     calibrated: of a run, whether calibration is applied; None: where it is.
-    state: directory or URL of the state; '' for none.
+    state: directory of the state; '' for none.
     history: raw rows that an empty state starts from; '' for none.
     token: what requests must carry; '' for nothing.
     max_rows: most rows of a request, and of a batch.
@@ -33,8 +33,7 @@ class Settings:
   workdir: str
   stage: str = ''
   calibrated: bool | None = None
-  # A URL may hold a password.
-  state: str = dataclasses.field(default='', repr=False)
+  state: str = ''
   history: str = ''
   token: str = dataclasses.field(default='', repr=False)
   max_rows: int = 512

@@ -1,14 +1,10 @@
-"""Exported models that nothing trained, and a Redis, made once."""
+"""Exported models that nothing trained, made once."""
 
 from __future__ import annotations
-
-import contextlib
-import itertools
 
 import pytest
 
 from rmtl_jax.serving.export import writer
-from tests.server import redis_server
 from tests.serving import past_run
 
 PLAIN = {
@@ -42,21 +38,7 @@ def past_model(tmp_path_factory):
   return directory / 'exported'
 
 
-@pytest.fixture(scope='session')
-def redis():
-  """A Redis for tests that don't stop it."""
-  if redis_server.PROGRAM is None:
-    pytest.skip(redis_server.REASON)
-  with contextlib.closing(redis_server.Redis()) as server:
-    yield server
-
-
-_numbers = itertools.count()
-
-
-@pytest.fixture(params=['sqlite', 'redis'])
-def place(request, tmp_path):
-  """Where an empty state may be, of every kind."""
-  if request.param == 'sqlite':
-    return str(tmp_path / 'state')
-  return request.getfixturevalue('redis').url(f'test-{next(_numbers)}')
+@pytest.fixture
+def place(tmp_path):
+  """Where an empty state may be."""
+  return str(tmp_path / 'state')

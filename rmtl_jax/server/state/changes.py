@@ -7,20 +7,23 @@ from collections.abc import Iterable, Sequence
 
 from rmtl_jax.preparation.sources import table_events
 from rmtl_jax.server.state import labels as labels_lib
-from rmtl_jax.server.state import records, stores
+from rmtl_jax.server.state import records
 from rmtl_jax.server.state import state as state_lib
+from rmtl_jax.server.state import store as store_lib
 
 # Visits that a change puts into the counters at most, beside some per row.
 _SWEEP = 64
 
 
 def append(
-  store: stores.Change, of: state_lib.Shape, rows: Iterable[records.Row | None]
+  store: store_lib.Store,
+  of: state_lib.Shape,
+  rows: Iterable[records.Row | None],
 ) -> Counter[str]:
   """Adds rows that were shown.
 
   Args:
-    store: of `Store.writing` for these rows.
+    store: in `writing`.
     of: its shape.
     rows: in any order; mostly in that of time. None: an event that means
       nothing.
@@ -45,7 +48,7 @@ def append(
 class Change:
   """Rows of one change."""
 
-  def __init__(self, store: stores.Change, of: state_lib.Shape):
+  def __init__(self, store: store_lib.Store, of: state_lib.Shape):
     self.found: Counter[str] = Counter()
     self._store, self._shape = store, of
     self._counts: Counter[records.Count] = Counter()
@@ -210,7 +213,7 @@ class OfEvents(Change):
   of no time.
   """
 
-  def __init__(self, store: stores.Change, of: state_lib.Shape):
+  def __init__(self, store: store_lib.Store, of: state_lib.Shape):
     super().__init__(store, of)
     assert of.events is not None
     self._kinds = table_events.codes(of.events)

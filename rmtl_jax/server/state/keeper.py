@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import pathlib
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
@@ -19,7 +21,7 @@ from rmtl_jax.server.state import (
   lanes,
   reading,
   records,
-  stores,
+  store,
 )
 from rmtl_jax.server.state import state as state_lib
 from rmtl_jax.serving import past
@@ -45,13 +47,16 @@ class Keeper:
 
     Args:
       scorer: the model, for the log's columns.
-      where: a directory or a URL, see `stores.open_stores`.
+      where: a directory.
 
     Raises:
       types.InputError: no state can be kept, or one of another log is there.
     """
     self._shape = state_lib.shape(scorer.manifest)
-    self._reads, self._writes = stores.open_stores(where)
+    directory = pathlib.Path(where)
+    # One for the thread that reads, one for that which writes.
+    self._reads = store.Store(directory)
+    self._writes = store.Store(directory)
     self.where = self._writes.where
     self._lock = threading.Lock()
     self._readers: dict[int, _Model] = {}
@@ -148,17 +153,14 @@ class Keeper:
       for start in range(0, len(rows), _CHUNK):
         done = start + _CHUNK >= len(rows)
         part = rows[start : start + _CHUNK]
-        with self._writing(part) as change:
+        with self._writing() as change:
           changes.append(change, model.shape, part)
           change.put_fact(_HISTORY, 'done' if done else 'begun')
       say(f'history: {len(rows):,} rows')
 
   @contextlib.contextmanager
-  def _writing(
-    self, rows: Sequence[records.Row] = ()
-  ) -> Iterator[stores.Change]:
-    asked = self._shape.asked(rows)
-    with self._lock, self._writes.writing(asked) as change:
+  def _writing(self) -> Iterator[store.Store]:
+    with self._lock, self._writes.writing() as change:
       yield change
 
   @contextlib.contextmanager
@@ -166,7 +168,7 @@ class Keeper:
     """At the start, a state that can't be used is a fault of the input."""
     try:
       yield
-    except self._writes.errors as error:
+    except sqlite3.Error as error:
       raise types.InputError(
         f'{self.where}: not usable: {types.first_line(error)}'
       ) from None
@@ -175,7 +177,7 @@ class Keeper:
   def _available(self) -> Iterator[None]:
     try:
       yield
-    except self._writes.errors as error:
+    except sqlite3.Error as error:
       _LOG.error('state %s: %s', self.where, types.first_line(error))
       raise bodies.Refused(
         'state: not available; try again later', 503
@@ -195,14 +197,7 @@ class Keeper:
     """
     model = self._readers[id(scorer)]
     found = model.shown(tables)
-    rows = [
-      row
-      for one in found
-      if not isinstance(one, Exception)
-      for row in one
-      if row is not None
-    ]
-    with self._available(), self._writing(rows) as change:
+    with self._available(), self._writing() as change:
       return [
         one
         if isinstance(one, Exception)
@@ -220,10 +215,7 @@ class Keeper:
     """
     model = self._readers[id(scorer)]
     asked = list(model.rows(rows))
-    with (
-      self._available(),
-      self._reads.reading(model.shape.asked(asked)) as reads,
-    ):
+    with self._available(), self._reads.reading() as reads:
       look = state_lib.Look(reads, model.shape)
       columns = {name: make(look, asked) for name, make in model.columns}
       earlier = model.earlier(look, asked) if scorer.needs.sessions else []

@@ -85,24 +85,6 @@ def positives(
       yield f'k{i}', _later(time, when)
 
 
-def dated(tasks: Sequence[source.SourceTask]) -> list[str]:
-  """Names of what is counted of which the last time is asked for."""
-  # Ranks come after the binary tasks.
-  timed = [f'k{i}' for i in source.with_label_time(source.binary(tasks))]
-  return ['rows', *timed]
-
-
-def is_dated(key: str, what: str) -> bool:
-  """Whether `dated` may name what is counted of a key."""
-  return key == 'user' and (what == 'rows' or what.startswith('k'))
-
-
-def counted(tasks: Sequence[source.SourceTask]) -> list[str]:
-  """Names of all that is counted: rows, and what `told` tells of them."""
-  positives = [f's{i}' for i in range(len(tasks))]
-  return ['rows', 'n', *positives, *(f'n{i}' for i in rates.apart(tasks))]
-
-
 def _judged(
   labels: Labels, tasks: Sequence[source.SourceTask], number: int, known: int
 ) -> int:

@@ -162,20 +162,3 @@ class Count(NamedTuple):
   what: str
   value: str
   time: int
-
-
-class Asked(NamedTuple):
-  """Rows that a state is read for or that it takes: a store may read ahead.
-
-  Attributes:
-    idle_ms: the longest gap within a visit.
-    counts: names of all that is counted.
-    dated: names of counts of which the last time is asked for.
-    tastes: names of the fields that `tastes` is made by.
-  """
-
-  rows: Sequence[Row] = ()
-  idle_ms: int = 0
-  counts: Sequence[str] = ()
-  dated: Sequence[str] = ()
-  tastes: Sequence[str] = ()

@@ -20,7 +20,8 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.schema import events as events_lib
 from rmtl_jax.server.state import labels as labels_lib
-from rmtl_jax.server.state import records, stores
+from rmtl_jax.server.state import records
+from rmtl_jax.server.state import store as store_lib
 from rmtl_jax.serving import log_columns, past
 
 _FOREVER = 2**63 - 1
@@ -60,16 +61,6 @@ class Shape:
       if boundary is not None and start < boundary:
         return boundary
     return _FOREVER
-
-  def asked(self, rows: Sequence[records.Row] = ()) -> records.Asked:
-    """What a store is told of rows."""
-    return records.Asked(
-      rows,
-      self.idle_ms,
-      labels_lib.counted(self.tasks),
-      labels_lib.dated(self.tasks),
-      self.tastes,
-    )
 
   def described(self) -> dict[str, object]:
     """What must stay for a state to go on."""
@@ -147,7 +138,7 @@ class Session:
 class Look:
   """Reads the state for rows to predict for."""
 
-  def __init__(self, store: stores.Reads, of: Shape):
+  def __init__(self, store: store_lib.Store, of: Shape):
     """Nothing is read yet."""
     self._store, self._shape = store, of
     self._sessions: dict[tuple[str, int], Session] = {}

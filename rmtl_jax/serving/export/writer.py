@@ -6,7 +6,6 @@ OUT/parameters/*.npy  its parameters, one array each, in the order of calling
 OUT/manifest.json     fields, tasks, bin edges, normalisation, the log's schema
 OUT/vocabulary/       values of the categorical fields
 OUT/reference.json    what `rmtl monitor` compares live rows with
-OUT/saved_model/1/    with --format=saved_model: the same network for TF Serving
 
 The exported function is the plain forward pass of the network. The first
 layer's look-up of distinct categories is left out, as their number depends on
@@ -34,7 +33,7 @@ from rmtl_jax.evaluation import calibration, metrics, power
 from rmtl_jax.results import reference
 from rmtl_jax.runtime import programs, writers
 from rmtl_jax.serving import exported, predictor
-from rmtl_jax.serving.export import program, saved_model
+from rmtl_jax.serving.export import program
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.updates import forward
 
@@ -45,27 +44,22 @@ PLATFORMS = ('cpu', 'cuda', 'tpu')
 def export(
   scorer: predictor.Predictor,
   output: pathlib.Path,
-  with_saved_model: bool = False,
 ) -> dict[str, Any]:
   """Writes a directory that serves without the run; returns its export.json.
 
   Args:
     scorer: the run's stage to export, calibrated or not.
     output: OUT; created, all of it or nothing.
-    with_saved_model: whether it has the network as a TensorFlow SavedModel too
-      (saved_model.py).
 
   Raises:
     types.InputError: the output is there and not empty or can't be written, or
-      flatbuffers, or for a SavedModel TensorFlow, is not installed.
+      flatbuffers is not installed.
   """
   extras.require('flatbuffers', 'rmtl export')
-  if with_saved_model:
-    saved_model.require()
   _check_target(output)
   target = pathlib.Path(os.path.realpath(output))
   with partial.staging_directory(target, str(output)) as directory:
-    record = _write(scorer, directory, with_saved_model)
+    record = _write(scorer, directory)
     _check_target(output)
     partial.move(directory, target)
   return record
@@ -79,7 +73,7 @@ def _check_target(output: pathlib.Path) -> None:
 
 
 def _write(
-  scorer: predictor.Predictor, directory: pathlib.Path, with_saved_model: bool
+  scorer: predictor.Predictor, directory: pathlib.Path
 ) -> dict[str, Any]:
   parameters = _write_parameters(scorer.params, directory)
   program = directory / exported.MODEL
@@ -93,13 +87,6 @@ def _write(
   with contextlib.suppress(types.InputError):
     found = reference.of_run(scorer.run, scorer.stage, bool(scorer.maps))
     writers.write_json(directory / reference.FILE, found)
-  if with_saved_model:
-    saved_model.write(
-      forward_pass(scorer),
-      [np.asarray(leaf) for leaf in jax.tree.leaves(scorer.params)],
-      _described(scorer),
-      directory / saved_model.DIRECTORY,
-    )
   record = {
     'format_version': exported.FORMAT_VERSION,
     'tasks': list(scorer.tasks),

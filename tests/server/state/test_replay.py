@@ -130,7 +130,7 @@ class Replay:
     return list(self.model.shown_rows(table))
 
   def features(self, row):
-    with self.store.reading(self.shape.asked([row])) as reads:
+    with self.store.reading() as reads:
       look = state_lib.Look(reads, self.shape)
       return {
         name.removeprefix(groups.PREFIX): make(look, [row])[0].as_py()
@@ -138,8 +138,7 @@ class Replay:
       }
 
   def post(self, *rows):
-    asked = self.shape.asked([row for row in rows if row is not None])
-    with self.store.writing(asked) as change:
+    with self.store.writing() as change:
       return changes.append(change, self.shape, rows)
 
 

@@ -65,12 +65,11 @@ _EVENT = 'e.id, e.visit, e.user, e.item, e.time, e.labels, e.rest, e.tastes'
 
 
 class Store:
-  """See `stores.Store`, and `Reads` and `Change` there: the file is all three.
+  """The file; one thread at a time.
 
-  Nothing is read ahead, since a query costs little.
+  Attributes:
+    where: its directory, for a person.
   """
-
-  errors: type[Exception] = sqlite3.Error
 
   def __init__(self, directory: pathlib.Path):
     """Opens the file, and makes it if it is not there.
@@ -110,7 +109,7 @@ class Store:
         ' another --state, and load the history again'
       )
     if version != _VERSION:
-      with self.writing(records.Asked()):
+      with self.writing():
         # Another process may have made them by now.
         for statement in _TABLES.split(';'):
           self._run(statement)
@@ -140,15 +139,14 @@ class Store:
 
   @contextlib.contextmanager
   def alone(self) -> Iterator[None]:
-    """See `stores.Store`."""
+    """Keeps other processes out of the same block."""
     with open(self._lock, 'w', encoding='utf-8') as file:
       fcntl.flock(file, fcntl.LOCK_EX)
       yield
 
   @contextlib.contextmanager
-  def writing(self, asked: records.Asked) -> Iterator[Store]:
-    """See `stores.Store`."""
-    del asked
+  def writing(self) -> Iterator[Store]:
+    """A change, which sees what it has changed: all of it is kept, or none."""
     self._run('BEGIN IMMEDIATE')
     try:
       yield self
@@ -159,9 +157,8 @@ class Store:
       raise
 
   @contextlib.contextmanager
-  def reading(self, asked: records.Asked) -> Iterator[Store]:
-    """See `stores.Store`."""
-    del asked
+  def reading(self) -> Iterator[Store]:
+    """Reads of one commit."""
     self._run('BEGIN')
     try:
       yield self
@@ -261,7 +258,7 @@ class Store:
   # What is read.
 
   def visits(self, owner: str) -> list[records.Visit]:
-    """See `stores.Reads`."""
+    """All visits of an owner, in the order of time."""
     return self._visits('owner = ? ORDER BY first', owner)
 
   def visit(self, number: int) -> records.Visit:
@@ -269,7 +266,10 @@ class Store:
     return self._visits('id = ?', number)[0]
 
   def near(self, owner: str, low: int, high: int) -> list[records.Visit]:
-    """See `stores.Reads`."""
+    """Visits of an owner that reach into a range of time, in its order.
+
+    The range, in ms, is no longer than two rests.
+    """
     # Visits lie a rest apart, so no more than two do.
     found = self._visits(
       'owner = ? AND first <= ? ORDER BY first DESC LIMIT 2', owner, high
@@ -287,7 +287,7 @@ class Store:
     return [records.Visit(*row) for row in rows]
 
   def events(self, visits: Sequence[int]) -> list[records.Event]:
-    """See `stores.Reads`."""
+    """The rows of visits, in the order of time."""
     query = f'SELECT {_EVENT} FROM events e WHERE visit = ?'
     return records.in_order(
       _event(row) for visit in visits for row in self._rows(query, visit)
@@ -296,7 +296,10 @@ class Store:
   def open_events(
     self, key: str, value: str
   ) -> list[tuple[records.Event, int]]:
-    """See `stores.Reads`."""
+    """Rows of a `key`, `user` or `item`, that are not in the counters yet.
+
+    With the time at which their visit ended.
+    """
     return [
       (_event(row[:-1]), row[-1])
       for row in self._rows(
@@ -307,7 +310,7 @@ class Store:
     ]
 
   def pair(self, user: str, item: str, time: int) -> tuple[int, int | None]:
-    """See `stores.Reads`."""
+    """Earlier rows of a user and item: how many, and the last time."""
     return self._rows(
       'SELECT count(*), max(time) FROM events WHERE user = ? AND item = ?'
       ' AND time < ?',
@@ -315,7 +318,7 @@ class Store:
     )[0]
 
   def shown(self, user: str, time: int) -> Iterator[str]:
-    """See `stores.Reads`."""
+    """Items of a user's earlier rows, the last first."""
     found = self._run(
       'SELECT item FROM events WHERE user = ? AND time < ? AND item IS NOT NULL'
       ' ORDER BY time DESC, item DESC',
@@ -324,12 +327,12 @@ class Store:
     return (item for (item,) in found)
 
   def count(self, key: str, what: str, value: str, time: int) -> int:
-    """See `stores.Reads`."""
+    """What a counter (records.Count) has of earlier times."""
     ranges = [n for _, *ends in counters.before(time) for n in ends]
     return self._rows(_COUNT, f'{key}:{what}:{value}', *ranges)[0][0]
 
   def last(self, key: str, what: str, value: str, time: int) -> int | None:
-    """See `stores.Reads`."""
+    """The last earlier time of which a counter has something, ms."""
     return self._rows(
       # Single times are of level 0; not max(), which would read all of them.
       'SELECT (SELECT block FROM counters WHERE key = ? AND level = 0 AND block'
