@@ -163,10 +163,10 @@ def test_a_state_that_can_not_be_filled_is_closed(
   past_model, tmp_path, monkeypatch
 ):
   from rmtl_jax.server import settings, worker
-  from rmtl_jax.server.state import sqlite
+  from rmtl_jax.server.state import store
 
   closed = []
-  monkeypatch.setattr(sqlite.Store, 'close', lambda self: closed.append(self))
+  monkeypatch.setattr(store.Store, 'close', lambda self: closed.append(self))
   own = worker.Worker(
     settings.Settings(
       str(past_model),
