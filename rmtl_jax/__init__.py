@@ -56,13 +56,11 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.config import Config as Config
   from rmtl_jax.config import CriticConfig as CriticConfig
   from rmtl_jax.config import EvaluationConfig as EvaluationConfig
-  from rmtl_jax.config import FaultsConfig as FaultsConfig
   from rmtl_jax.config import FinetuneConfig as FinetuneConfig
   from rmtl_jax.config import NetworkConfig as NetworkConfig
   from rmtl_jax.config import PrepareConfig as PrepareConfig
   from rmtl_jax.config import PretrainConfig as PretrainConfig
   from rmtl_jax.config import StageConfig as StageConfig
-  from rmtl_jax.config import StartConfig as StartConfig
   from rmtl_jax.config import WeightingConfig as WeightingConfig
   from rmtl_jax.config import preset as preset
 

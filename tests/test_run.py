@@ -335,9 +335,7 @@ def test_a_long_pass_is_saved_within_itself(
     'save',
     lambda self, step, *rest: saved.append(step) or save(self, step, *rest),
   )
-  config = config_values.from_dict(
-    {'faults': {'checkpoint_minutes': 0.0}}, CONFIG
-  )
+  config = config_values.from_dict({'checkpoint_minutes': 0.0}, CONFIG)
   again = run.train(config, tmp_path, data_dir, live=QUIET)
   assert signals.without_times(again) == signals.without_times(trained[1])
   numbers = [step for step in saved if step > 10**6]

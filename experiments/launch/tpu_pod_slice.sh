@@ -20,7 +20,7 @@
 #   and gives it 120 s to save: when it is stopped, and when the VM shuts down,
 #   where Google allows less (about 30 s for Spot VMs).
 # - A preempted slice is gone: delete, create, install and train again; the run
-#   goes on from its last checkpoint (faults.checkpoint_minutes).
+#   goes on from its last checkpoint (checkpoint_minutes).
 set -euo pipefail
 
 NAME=${NAME:-rmtl}

@@ -24,14 +24,6 @@ def define(flag: common.Definer) -> None:
     'The rows to evaluate on; random: those of random exposure, where the data'
     ' have them (random_split of prepare).',
   )
-  flag.enum(
-    'propensities',
-    None,
-    ['logged', 'predicted'],
-    'Of metrics with inverse propensities: those that the log has, or also what'
-    ' the model predicts for the task before; as the run has it'
-    ' (evaluation.propensities) if not given.',
-  )
 
 
 def execute(values: flags.FlagValues) -> int:
@@ -43,7 +35,7 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.runtime import processes
 
   data_dir, split = common.path(values, 'data_dir'), values.split
-  record = evaluate.evaluate(path, split, data_dir, layout, values.propensities)
+  record = evaluate.evaluate(path, split, data_dir, layout)
   if not processes.is_first():
     return 0
   common.print_report(record)

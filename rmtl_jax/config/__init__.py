@@ -16,13 +16,11 @@ from rmtl_jax.config.settings import (
   Config,
   CriticConfig,
   EvaluationConfig,
-  FaultsConfig,
   FinetuneConfig,
   NetworkConfig,
   ObjectiveConfig,
   PretrainConfig,
   StageConfig,
-  StartConfig,
   WeightingConfig,
 )
 
@@ -35,7 +33,6 @@ __all__ = [
   'Config',
   'CriticConfig',
   'EvaluationConfig',
-  'FaultsConfig',
   'FinetuneConfig',
   'NetworkConfig',
   'ObjectiveConfig',
@@ -43,7 +40,6 @@ __all__ = [
   'Preset',
   'PretrainConfig',
   'StageConfig',
-  'StartConfig',
   'WeightingConfig',
   'preset',
 ]

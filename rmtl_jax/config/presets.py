@@ -83,11 +83,11 @@ def paper_model(manifest: Any, config: settings.Config) -> settings.Config:
 
   Args:
     manifest: of the prepared data.
-    config: of the run, from which seed, intervals and faults come.
+    config: of the run, from which seed and intervals come.
   """
   chain = not any(task.only_after for task in manifest.tasks)
   return _changed(
-    settings.Config(seed=config.seed, faults=config.faults),
+    settings.Config(seed=config.seed),
     {
       'preset': 'paper',
       'backbone': 'esmm' if chain else 'shared_bottom',
@@ -95,7 +95,6 @@ def paper_model(manifest: Any, config: settings.Config) -> settings.Config:
       # Of the mesh, which both are trained on.
       'network.table_multiple': config.network.table_multiple,
       'evaluation.bootstrap': config.evaluation.bootstrap,
-      'evaluation.confidence': config.evaluation.confidence,
       'evaluation.calibration': config.evaluation.calibration,
       # It stands beside the run, which says whether its tasks conflict.
       'evaluation.gradient_batches': 0,

@@ -179,11 +179,9 @@ class CriticConfig:
       loss).
     head: `neg_softplus`, `linear` or `neg_relu` (the authors' code).
     discount: gamma.
-    reward: `log_likelihood` (Eq. 3) or `absolute_error`.
     behaviour: the logged action, `policy` (pi(s) plus noise) or `uniform`
       (drawn once per row, the same in every pass of stage 2).
     behaviour_noise: standard deviation of the noise added to the policy.
-    behaviour_noise_clip: largest absolute noise added to the policy.
     members: critics of each task, with parameters and dropout of their own;
       Q is their mean, and their spread says how sure they are.
     initial_value: what a fresh critic says: a `constant`, or the
@@ -199,7 +197,6 @@ class CriticConfig:
     td_lambda: lambda of TD(lambda): 0 is the paper's one step, 1 the realised
       discounted return.
     target_noise: standard deviation of the target action's noise (TD3).
-    target_noise_clip: largest absolute noise of the target action.
     target_noise_draw: one draw per `row`, and the action stays in [0, 1]
       (TD3); or one per task and `batch`, and it may leave that range (the
       authors' code).
@@ -218,8 +215,6 @@ class CriticConfig:
       the realised discounted returns, has (the best pass is kept).
     max_passes: most passes over the train rows.
     min_passes: fewest passes before convergence is tested.
-    min_improvement: relative improvement of that validation error, against
-      the best of the last two passes, under which the critics have converged.
     in_finetune: what critics do in stage 3: stay `frozen` (they have converged
       in stage 2: the paper's text, its first author, the authors' code) or go
       on `learning` (its Algorithm 1), which takes up to 2.7 times as long
@@ -229,10 +224,8 @@ class CriticConfig:
   form: Literal['shared', 'separate'] = 'shared'
   head: Literal['neg_softplus', 'linear', 'neg_relu'] = 'neg_softplus'
   discount: Share = 0.95
-  reward: Literal['log_likelihood', 'absolute_error'] = 'log_likelihood'
   behaviour: Literal['policy', 'uniform'] = 'policy'
   behaviour_noise: NonNegative = 0.05
-  behaviour_noise_clip: NonNegative = 0.1
   members: Annotated[int, Range(1, 64)] = 1
   initial_value: Literal['constant', 'mean_return'] = 'constant'
   sees_remaining: bool = False
@@ -240,7 +233,6 @@ class CriticConfig:
   n_steps: Annotated[int, Range(1, 2**20)] = 1
   td_lambda: Share = 0.0
   target_noise: NonNegative = 0.0
-  target_noise_clip: NonNegative = 3e-3
   target_noise_draw: Literal['row', 'batch'] = 'row'
   soft_update: Share = 0.2
   update_period: Positive = 1
@@ -251,7 +243,6 @@ class CriticConfig:
   stopping: Literal['td_error', 'return_error'] = 'td_error'
   max_passes: Annotated[int, Range(1, 10**6)] = 20
   min_passes: Count = 3
-  min_improvement: NonNegative = 0.01
   in_finetune: Literal['learning', 'frozen'] = 'frozen'
 
 
@@ -415,28 +406,21 @@ class BatchConfig:
     lanes: lanes of a batch (L).
     lane_length: slots of a lane (T); longer sessions are cut, between times
       where they can be.
-    block_sessions: sessions that stay neighbours in the first shuffle.
-    window_blocks: blocks that are shuffled together in the second.
     steps_per_dispatch: most steps in one call of the compiled loop.
     readers: shares in which blocks are dealt out; a batch has as many lanes
       of each, so that as many processes can read their own.
     input: `resident` data is in memory and on the device, `streaming` reads a
-      window at a time; `auto` streams what is larger than `resident_gib`. The
-      batches are the same.
-    resident_gib: of features and labels; 0 is a quarter of the device's
-      memory.
+      window at a time; `auto` streams what is larger than a quarter of the
+      device's memory. The batches are the same.
     compiling: how much XLA optimises for CPUs: `quick` programs compile in
       two thirds of the time and run up to a tenth slower (docs/speed.md).
   """
 
   lanes: Annotated[int, Range(1, 2**20)] = 32
   lane_length: Annotated[int, Range(2, 2**20)] = 64
-  block_sessions: Positive = 256
-  window_blocks: Positive = 256
   steps_per_dispatch: Annotated[int, Range(1, 2**20)] = 32
   readers: Annotated[int, Range(1, 2**20)] = 1
   input: Literal['auto', 'resident', 'streaming'] = 'auto'
-  resident_gib: NonNegative = 0.0
   compiling: Literal['full', 'quick'] = 'full'
 
 
@@ -447,71 +431,23 @@ class EvaluationConfig:
   Attributes:
     bootstrap: session-bootstrap replicates of an interval; 0 means none. Ends
       are rare draws, so fewer than a thousand make them noisy.
-    confidence: coverage of the intervals.
-    calibration_bins: equal-mass bins of the calibration error.
     calibration: what is fitted on validation, beside the raw model: `platt`
       (logit' = a logit + b, held towards the raw model by a prior of some
       rows), `isotonic` (any rising function) or `none`. With either of the two
       numbers from 0 on have a power times a number (docs/task_kinds.md).
-    group: rows of one group in GAUC, NDCG and MRR: `session` or `user`.
-    top: ranks of a group that NDCG counts.
     monitor: what stages 1 and 3 stop on, and what rmtl tune and compare choose
       by, over the validation rows: the mean `auc` of the tasks, their mean
       `logloss`, each in units of that of its rate, or a weighted sum of
       metrics by their names in metrics.json, which should rise, as
       `click.auc=1,buy.logloss=-0.5` (a + may stand for a comma).
-    propensities: of metrics with inverse propensities (docs/rows.md): those
-      that the log has (`logged`), or also, for tasks that come after another
-      and have none, what the model predicts for that one (`predicted`).
     gradient_batches: train batches on which the tasks' gradients are compared
       after every epoch, but at most a twentieth of the epoch; 0: none are.
   """
 
   bootstrap: Annotated[int, Range(0, 10**6)] = 1000
-  confidence: Annotated[float, Range(0.5, 0.9999)] = 0.95
-  calibration_bins: Annotated[int, Range(1, 10**6)] = 20
   calibration: Literal['none', 'platt', 'isotonic'] = 'platt'
-  group: Literal['session', 'user'] = 'session'
-  top: Positive = 10
   monitor: str = 'auc'
-  propensities: Literal['logged', 'predicted'] = 'logged'
   gradient_batches: Annotated[int, Range(0, 1000)] = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class FaultsConfig:
-  """What training does where numbers break.
-
-  Attributes:
-    on_nonfinite: a loss or a gradient that is NaN or infinite: `stop` ends the
-      run and names the rows that stand out, `skip` leaves out the step and
-      counts it (metrics, warnings).
-    checkpoint_minutes: between checkpoints inside of a long pass.
-    checkpoint_seconds: a pass that ends within so many seconds of a checkpoint
-      saves no other: of a small log a pass takes less time than saving it. 0:
-      every pass is saved.
-  """
-
-  on_nonfinite: Literal['stop', 'skip'] = 'stop'
-  checkpoint_minutes: NonNegative = 10.0
-  checkpoint_seconds: NonNegative = 10.0
-
-
-@dataclasses.dataclass(frozen=True)
-class StartConfig:
-  """What a run does with what it starts from (`rmtl train --start_from`).
-
-  Attributes:
-    new_rows: where categories start that the other run did not know: at the
-      values of row 0 or, of a field with buckets, of their bucket (`zero_row`),
-      at the mean over the field's categories (`mean`), or as in a new network
-      (`fresh`). Tables with a learnt prior start new ones at the prior.
-    noise: deviation of the noise that is added to either of the first two, in
-      deviations of the field's values.
-  """
-
-  new_rows: Literal['zero_row', 'mean', 'fresh'] = 'zero_row'
-  noise: NonNegative = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -573,8 +509,8 @@ class Config:
     weighting: the weights of stage 3.
     batch: how sessions become batches.
     evaluation: what evaluation computes.
-    faults: what training does where numbers break.
-    start: what a run does with what it starts from.
+    checkpoint_minutes: between checkpoints inside of a long pass. After a
+      short one none is saved within ten seconds of the last.
     compare: what `rmtl compare` runs; the other commands ignore it.
   """
 
@@ -592,8 +528,7 @@ class Config:
   weighting: WeightingConfig = WeightingConfig()
   batch: BatchConfig = BatchConfig()
   evaluation: EvaluationConfig = EvaluationConfig()
-  faults: FaultsConfig = FaultsConfig()
-  start: StartConfig = StartConfig()
+  checkpoint_minutes: NonNegative = 10.0
   compare: CompareConfig = CompareConfig()
 
   def with_network(self, **settings: Any) -> Config:

@@ -16,6 +16,9 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 
+# Sessions that stay neighbours in the first shuffle, and how many such blocks
+# are shuffled together in the second.
+BLOCK_SESSIONS, WINDOW_BLOCKS = 256, 256
 # Sessions up to this many rows can fill the gaps that longer ones leave.
 _FILLER_ROWS = 4
 # Share of the rows kept back as fillers.
@@ -123,7 +126,7 @@ def session_order(
     sessions: S.
     seed: the run's seed and the stage's number.
     epoch: counted from 0.
-    config: block and window sizes, readers.
+    config: readers.
     reader: 0 to `config.readers` - 1.
 
   Returns:
@@ -132,13 +135,13 @@ def session_order(
   # All readers draw the same permutation of blocks, so they agree on who reads
   # what without talking; within its blocks each draws on its own.
   generator = np.random.default_rng((*seed, epoch))
-  size = config.block_sessions
+  size = BLOCK_SESSIONS
   blocks = generator.permutation(-(-sessions // size))[reader :: config.readers]
   if config.readers > 1:
     generator = np.random.default_rng((*seed, epoch, 2, reader))
   order = (blocks[:, None] * size + np.arange(size)).reshape(-1)
   order = order[order < sessions]
-  window = size * config.window_blocks
+  window = size * WINDOW_BLOCKS
   for start in range(0, len(order), window):
     generator.shuffle(order[start : start + window])
   return order
@@ -194,7 +197,7 @@ class Epoch:
     order = session_order(
       len(self.starts) - 1, self.seed, self.number, config, reader
     )
-    size = config.block_sessions * config.window_blocks
+    size = BLOCK_SESSIONS * WINDOW_BLOCKS
     for begin in range(0, len(order), size):
       yield order[begin : begin + size]
 
@@ -248,7 +251,7 @@ def distinct_capacity(
   """
   slots = config.lanes * config.lane_length
   sessions = len(starts) - 1
-  window = config.block_sessions * config.window_blocks
+  window = BLOCK_SESSIONS * WINDOW_BLOCKS
   # A batch of a pass comes mostly from one window, so its sessions are
   # neighbours in time and have fewer distinct values than any others.
   if sessions > window:

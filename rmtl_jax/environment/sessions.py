@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from rmtl_jax import extras, registry, types
+from rmtl_jax import extras, types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.environment import spaces
@@ -77,7 +77,6 @@ class SessionEnvironment:
     self,
     rows: columns_lib.SplitColumns,
     spec: types.FeatureSpec,
-    reward: str = 'log_likelihood',
     encode: Encode | None = None,
   ):
     """Puts the rows on the device.
@@ -85,18 +84,10 @@ class SessionEnvironment:
     Args:
       rows: a split in memory.
       spec: its features.
-      reward: as config.critic.reward.
       encode: the inputs of one row -> its observation, f32[D]. None:
         observations are dicts of `categorical` i32[F], `multi_valued` i32[M]
         and `numeric` f32[N], see types.Inputs.
-
-    Raises:
-      types.InputError: no such reward.
     """
-    if reward not in rewards.REWARDS:
-      raise types.InputError(
-        f'reward: {registry.not_one_of(reward, rewards.REWARDS)}'
-      )
     self.spec = spec
     self.default_params = jax.device_put(
       Params(
@@ -107,7 +98,7 @@ class SessionEnvironment:
         None if rows.sample_weight is None else jnp.asarray(rows.sample_weight),
       )
     )
-    self._reward = task_losses.reward_function(reward, spec.losses)
+    self._reward = task_losses.reward_function(spec.losses)
     self._encode = encode
     self._jitted_step = jax.jit(self._step)
     self._jitted_reset = jax.jit(self.reset_env)
@@ -332,7 +323,6 @@ def _rows_of(low: int, high: np.ndarray) -> spaces.Box:
 def make(
   data_dir: str | os.PathLike[str],
   split: str = 'train',
-  reward: str = 'log_likelihood',
   encode: Encode | None = None,
 ) -> SessionEnvironment:
   """Makes an environment of prepared sessions.
@@ -340,25 +330,22 @@ def make(
   Args:
     data_dir: DATA, of `rmtl prepare`.
     split: 'train', 'validation' or 'test'; it has to fit the memory.
-    reward: `log_likelihood`, the paper's Eq. (3) and minus the loss of tasks
-      of other kinds, or `absolute_error`.
     encode: the inputs of one row -> f32[D], such as `one_hot(spec)`; None:
       observations are dicts of features.
 
   Raises:
-    types.InputError: no such data, split or reward, or damaged data.
+    types.InputError: no such data or split, or damaged data.
   """
   path = pathlib.Path(data_dir)
   with reading.shared_lock(path):
     manifest = manifest_file.read(path)
     rows = columns_lib.read_split(path, manifest, split)
-  return SessionEnvironment(rows, manifest.feature_spec(), reward, encode)
+  return SessionEnvironment(rows, manifest.feature_spec(), encode)
 
 
 def make_gymnasium(
   data_dir: str | os.PathLike[str],
   split: str = 'train',
-  reward: str = 'log_likelihood',
   encode: Encode | None = None,
   max_steps: int = 0,
 ) -> Any:
@@ -367,7 +354,6 @@ def make_gymnasium(
   Args:
     data_dir: as for `make`.
     split: likewise.
-    reward: likewise.
     encode: likewise.
     max_steps: sessions are cut off (truncated) after so many rows; 0: never.
 
@@ -380,4 +366,4 @@ def make_gymnasium(
   extras.require('gymnasium', 'the Gymnasium environment')
   from rmtl_jax.environment import gym
 
-  return gym.GymnasiumSessions(make(data_dir, split, reward, encode), max_steps)
+  return gym.GymnasiumSessions(make(data_dir, split, encode), max_steps)

@@ -11,7 +11,6 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
-from rmtl_jax.data import column_reader
 from rmtl_jax.evaluation import (
   bootstrap,
   intervals,
@@ -24,6 +23,9 @@ from rmtl_jax.evaluation import (
 from rmtl_jax.evaluation import registry as metric_registry
 
 TaskMetrics = dict[str, Any]
+
+# Equal-mass bins of the calibration error; ranks that NDCG counts.
+CALIBRATION_BINS, _TOP = 20, 10
 
 
 def evaluate(
@@ -60,7 +62,7 @@ def evaluate(
   sessions = intervals.observed_sessions(rows)
   results = {}
   for k, (task, kind) in enumerate(zip(rows.tasks, rows.kinds, strict=True)):
-    seen, seen_rows = observed(rows, config, rows.weight(k))
+    seen, seen_rows = observed(rows, rows.weight(k))
     p, y = predictions[seen, k], rows.labels[seen, k]
     is_binary = kind == kinds.BINARY
     record: TaskMetrics = {} if is_binary else {'kind': kind}
@@ -128,7 +130,7 @@ def _intervals(
     {metric: f64[2]} of each task, and what else the bootstrap says.
   """
   found = intervals.session_intervals(
-    predictions, rows, config.bootstrap, config.confidence, seed
+    predictions, rows, config.bootstrap, intervals.CONFIDENCE, seed
   )
   bounds, extra = [], []
   for k, binary in enumerate(rows.is_binary):
@@ -170,7 +172,7 @@ def evaluate_difference(
   results = {}
   for k, task in enumerate(rows.tasks):
     record: TaskMetrics = {}
-    seen, seen_rows = observed(rows, config, rows.weight(k))
+    seen, seen_rows = observed(rows, rows.weight(k))
     y = rows.labels[seen, k]
     for name in metric_registry.compared(rows.kinds[k]):
       value = metric_registry.RECORDS[name].function
@@ -232,7 +234,6 @@ def monitored_sum(
   what: monitor.Monitor,
   predictions: np.ndarray,
   rows: labelled.Labelled,
-  config: config_lib.EvaluationConfig,
 ) -> float:
   """The sum that a monitor with terms is; NaN where a metric is undefined.
 
@@ -254,7 +255,7 @@ def monitored_sum(
       if found is None:
         return math.nan
       (p, own), metric = found, metric.removeprefix('ips_')
-    seen, seen_rows = observed(rows, config, own)
+    seen, seen_rows = observed(rows, own)
     value = metric_registry.RECORDS[metric].function
     total += factor * value(rows.labels[seen, k], p[seen], seen_rows)
   return total if math.isfinite(total) else math.nan
@@ -262,7 +263,6 @@ def monitored_sum(
 
 def observed(
   rows: labelled.Labelled,
-  config: config_lib.EvaluationConfig,
   weight: np.ndarray | None,
 ) -> tuple[np.ndarray | slice, metric_registry.Rows]:
   """Places of the rows in which a task is observed, and these as metrics see
@@ -276,14 +276,10 @@ def observed(
     seen = np.flatnonzero(weight > 0.0)
     own = np.asarray(weight[seen], np.float64)
     own = None if np.all(own == 1.0) else own
-  session = group = rows.session[seen]
-  grouped = np.arange(len(session))
-  if config.group != 'session':  # without users no row has a group
-    user = np.zeros(0, np.int64) if rows.user is None else rows.user[seen]
-    grouped = np.flatnonzero(user != column_reader.NULL)
-    group = user[grouped]
-  bins, top = config.calibration_bins, config.top
-  return seen, metric_registry.Rows(session, grouped, group, bins, top, own)
+  session = rows.session[seen]
+  return seen, metric_registry.Rows(
+    session, np.arange(len(session)), session, CALIBRATION_BINS, _TOP, own
+  )
 
 
 def _rate(is_positive: np.ndarray, rows: metric_registry.Rows) -> float | None:

@@ -155,7 +155,7 @@ class Importance:
       predict: features of all rows -> predictions, f32[R, K].
       spec: their fields, and the kinds of the tasks.
       tasks: K names.
-      config: `bootstrap` and `confidence`.
+      config: `bootstrap`.
       repeats: permutations of each part, at least 1.
     """
     self._predict, self._rows, self._tasks = predict, rows, tuple(tasks)
@@ -240,7 +240,7 @@ class Importance:
           spread = np.take_along_axis(spread, drawn, axis=1).mean(axis=1)
           clusters = intervals.clusters(name, *self._counts[k])
           bounds = intervals.percentile_interval(
-            spread, self._config.confidence, clusters
+            spread, intervals.CONFIDENCE, clusters
           )
         found[task] |= {
           name: json_files.number(float(np.mean(losses))),
@@ -258,7 +258,7 @@ class Importance:
     """Each task's metrics."""
     every, found = self._labelled, []
     for k, kind in enumerate(every.kinds):
-      seen, rows = evaluator.observed(every, self._config, every.weight(k))
+      seen, rows = evaluator.observed(every, every.weight(k))
       y, p = every.labels[seen, k], predictions[seen, k]
       found.append(
         {

@@ -20,6 +20,9 @@ import numpy as np
 from rmtl_jax import types
 from rmtl_jax.evaluation import bootstrap, groups, labelled
 
+# Coverage of all intervals.
+CONFIDENCE = 0.95
+
 
 class Intervals(NamedTuple):
   """Intervals of all tasks.

@@ -15,6 +15,7 @@ from rmtl_jax import durable, types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import importance as importance_lib
+from rmtl_jax.evaluation import intervals
 from rmtl_jax.networks import ignore
 from rmtl_jax.runtime import (
   checks,
@@ -126,7 +127,7 @@ def importance(
     'repeats': repeats,
     'seed': seed,
     'bootstrap': run.config.evaluation.bootstrap,
-    'confidence': run.config.evaluation.confidence,
+    'confidence': intervals.CONFIDENCE,
     'tasks': list(run.manifest.task_names),
     'base': measured.base,
     'parts': found,

@@ -62,7 +62,7 @@ def row_values(
   if not members:
     raise types.InputError(f'{path}: no critics; rmtl train goes on with them')
   host, config = rows.host, run.config.critic
-  reward = task_losses.reward_function(config.reward, host.losses)
+  reward = task_losses.reward_function(host.losses)
   returns = [
     critic_statistics.discounted_returns(
       np.asarray(

@@ -25,20 +25,6 @@ def log_likelihood(actions: types.Array, labels: types.Array) -> types.Array:
   return labels * jnp.log(a) + (1.0 - labels) * jnp.log1p(-a)
 
 
-def absolute_error(actions: types.Array, labels: types.Array) -> types.Array:
-  """r = -|a - y|, elementwise: the other reward of the authors' code.
-
-  Args:
-    actions: f32[...], probabilities.
-    labels: f32[...], 0 or 1.
-
-  Returns:
-    f32[...] in [-1, 0].
-  """
-  types.check_same_shape(actions, labels)
-  return -jnp.abs(actions - labels)
-
-
 def observed(
   rewards_t: types.Array, sample_weight: types.Array | None
 ) -> types.Array:
@@ -57,6 +43,3 @@ def observed(
   if sample_weight is None:
     return rewards_t
   return jnp.where(sample_weight > 0.0, rewards_t, 0.0)
-
-
-REWARDS = {'log_likelihood': log_likelihood, 'absolute_error': absolute_error}

@@ -442,26 +442,22 @@ def actions(
 
 
 def reward_function(
-  name: str, tasks: Sequence[types.TaskLoss]
+  tasks: Sequence[types.TaskLoss],
 ) -> Callable[[types.Array, types.Array], types.Array]:
   """(actions, labels) -> rewards, f32[..., K] each.
 
+  Eq. (3) of binary tasks, minus the loss at the action of others.
+
   Args:
-    name: a name of rewards.REWARDS. `log_likelihood` is minus the loss at the
-      action for other kinds, `absolute_error` the distance of the actions of
-      prediction and label.
     tasks: K of them; () if all are binary.
   """
-  binary = rewards.REWARDS[name]
   if not tasks:
-    return binary
+    return rewards.log_likelihood
   made = make(tasks)
 
   def reward(a, y):
-    if name != 'log_likelihood':
-      return binary(a, actions(tasks, y))
     found = [
-      binary(a[..., k], y[..., k])
+      rewards.log_likelihood(a[..., k], y[..., k])
       if one.task.kind == kinds.BINARY
       else jnp.maximum(-one.at_action(a[..., k], y[..., k]), LEAST_REWARD)
       for k, one in enumerate(made)

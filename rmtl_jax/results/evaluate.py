@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import pathlib
 from typing import Any
@@ -32,7 +31,6 @@ def evaluate(
   split: str = 'test',
   data_dir: str | os.PathLike[str] | None = None,
   layout: mesh.Layout | None = None,
-  propensities: str | None = None,
 ) -> dict[str, Any]:
   """Restores a run's best checkpoints and writes evaluation/<split>.json.
 
@@ -41,7 +39,6 @@ def evaluate(
     split: 'train', 'validation', 'test' or, where the data have it, 'random'.
     data_dir: prepared data with the run's fields; None: the run's own data.
     layout: the mesh to predict on; None: one device.
-    propensities: in place of the run's `config.evaluation.propensities`.
 
   Returns:
     The content of the file: metrics.json without the entries of training, and
@@ -52,12 +49,6 @@ def evaluate(
       run's own data was replaced.
   """
   run = workdir.read_run(pathlib.Path(path)).on(layout)
-  if propensities is not None:
-    evaluation = dataclasses.replace(
-      run.config.evaluation, propensities=propensities
-    )
-    config = dataclasses.replace(run.config, evaluation=evaluation)
-    run = dataclasses.replace(run, config=config)
   place = pathlib.Path(data_dir) if data_dir else run.data_dir
   with contextlib.ExitStack() as held:
     workdir.hold_data(held, place)

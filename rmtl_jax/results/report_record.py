@@ -15,8 +15,8 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, reading
+from rmtl_jax.evaluation import evaluator, regression, reliability
 from rmtl_jax.evaluation import metrics as metrics_lib
-from rmtl_jax.evaluation import regression, reliability
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.description import drift
 from rmtl_jax.results import (
@@ -264,7 +264,7 @@ def _reliability(
   weights = columns_lib.metric_weight(test.host)
   where = f'{run.path / "metrics.json"}: calibration'
   maps = calibrations.of_record(metrics, where).get(stage, {})
-  config, points = run.config.evaluation, {}
+  points = {}
   for k, task in enumerate(run.manifest.task_names):
     is_binary = run.manifest.tasks[k].is_binary
     own = None if weights is None else weights[:, k]
@@ -272,7 +272,7 @@ def _reliability(
     if task in maps:
       versions['calibrated'] = maps[task].apply(predictions[:, k])
     points[task] = {
-      name: _points(test.host.labels[:, k], values, own, is_binary, config)
+      name: _points(test.host.labels[:, k], values, own, is_binary)
       for name, values in versions.items()
     }
   return {'stage': stage, 'points': points}
@@ -283,12 +283,12 @@ def _points(
   values: np.ndarray,
   weights: np.ndarray | None,
   is_binary: bool,
-  config: config_lib.EvaluationConfig,
 ) -> list[Record]:
   """Points of a task's calibration curve; of numbers deciles, without bars."""
   if is_binary:
-    bins, confidence = config.calibration_bins, config.confidence
-    found = reliability.reliability(labels, values, bins, confidence, weights)
+    found = reliability.reliability(
+      labels, values, evaluator.CALIBRATION_BINS, weights=weights
+    )
     return [point._asdict() for point in found]
   return [
     {'predicted': p, 'actual': y, 'rows': n, 'low': y, 'high': y}

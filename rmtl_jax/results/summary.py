@@ -19,7 +19,6 @@ from rmtl_jax.evaluation import (
   critic_statistics,
   evaluator,
   labelled,
-  propensities,
 )
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.ops import rewards, task_losses
@@ -75,12 +74,7 @@ def _metrics(
   config: config_lib.Config,
 ) -> Record:
   """Every metric of one model, {task: metrics}."""
-  selection = None
-  if config.evaluation.propensities == 'predicted':
-    selection = propensities.Seen(
-      split.propensity, split.parents, predicted=True
-    )
-  rows = labelled.Labelled.of(split, tasks, selection)
+  rows = labelled.Labelled.of(split, tasks)
   return evaluator.evaluate(predictions, rows, config.evaluation, config.seed)
 
 
@@ -132,14 +126,10 @@ def critic(
   Args:
     q_values: Q(s, pi(s)) of the split's rows, f32[R, K].
     policy: pi(s), f32[R, K].
-    config: discount and reward.
+    config: discount.
   """
 
-  def rewarded(name):
-    function = task_losses.reward_function(name, split.losses)
-    return quick.jit(function, quick.LARGE)
-
-  reward, loss = rewarded(config.reward), rewarded('log_likelihood')
+  reward = quick.jit(task_losses.reward_function(split.losses), quick.LARGE)
   found = np.asarray(reward(policy, split.labels))
   by_task = critic_statistics.describe(
     q_values,
@@ -148,7 +138,7 @@ def critic(
     config.discount,
     np.asarray(task_losses.actions(split.losses, split.labels)),
     tasks,
-    -np.asarray(loss(policy, split.labels)),
+    -found,
     split.sample_weight,
   )
   statistics = by_task[tasks[0]]
@@ -295,7 +285,7 @@ def history_warnings(
 ) -> list[str]:
   """Warns of failures in training, one line each.
 
-  These are skipped steps, a TD error that ended RISEN times above its minimum
+  These are a TD error that ended RISEN times above its minimum
   (in stage 2, or in stage 3 if the critics learn there), and weights that
   hardly varied in the last epoch of stage 3.
 
@@ -309,12 +299,6 @@ def history_warnings(
   lines = []
   for (member, stage), entries in runs.items():
     title = stage if member is None else f'member {member + 1}: {stage}'
-    skipped = sum(entry.get('skipped_steps', 0) for entry in entries)
-    if skipped:
-      lines.append(
-        f'{title}: {skipped} steps were left out because a loss or gradient was'
-        ' not finite'
-      )
     errors = [e['td_error'] for e in entries if 'td_error' in e]
     if errors and errors[-1] > RISEN * min(errors):
       lines.append(

@@ -26,7 +26,7 @@ _APART = (
 )
 # Settings that may change on resume: a comparison may get more seeds and
 # methods, and the others change no number.
-_FREE = ('compare.', 'batch.input', 'batch.resident_gib', 'faults.checkpoint')
+_FREE = ('compare.', 'batch.input', 'checkpoint_minutes')
 
 
 def check_place(path: pathlib.Path) -> None:

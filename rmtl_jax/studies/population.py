@@ -161,7 +161,7 @@ def run_epochs(
   """
   program = passes[0].program
   if program not in _LOOPS:
-    _LOOPS[program] = loop_lib.make_population_loop(program.step, program.skips)
+    _LOOPS[program] = loop_lib.make_population_loop(program.step)
   # One program: every pass has validation rows or none has.
   validation = [one.validation for one in passes if one.validation is not None]
   stacked, totals = trainer.run_epoch(

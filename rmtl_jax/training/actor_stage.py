@@ -204,8 +204,6 @@ class ActorStage:
     record['learning_rate'] = state.learning_rate(
       actor.opt_state, self.limits.schedule
     )
-    if sums.get('skipped'):
-      record['skipped_steps'] = int(sums['skipped'])
     if sums.get('solver_failures'):
       record['solver_failures'] = int(sums['solver_failures'])
       balancer = self.limits.balancing.name

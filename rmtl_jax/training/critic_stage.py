@@ -21,6 +21,9 @@ from rmtl_jax.updates import quick, state
 
 # Tells the draws of logged actions apart from shuffles of the same seed.
 _LOGGED = 103
+# Relative improvement of the validation error, against the best of the last two
+# passes, under which critics have converged.
+_MIN_IMPROVEMENT = 0.01
 
 
 @dataclasses.dataclass
@@ -137,8 +140,6 @@ class CriticStage:
       **figures,
       'seconds': seconds,
     }
-    if sums.get('skipped'):
-      record['skipped_steps'] = int(sums['skipped'])
     context.progress.finish(
       f'TD error {record["td_error"]:#.4g}'
       f'  validation {_in_words(stopping)} {error:#.4g}',
@@ -282,7 +283,7 @@ def _returns(
   """The discounted returns that a policy realises in a split, f64[R, K]."""
   config, host = context.config.critic, split.host
   losses = context.models.spec.losses
-  reward = task_losses.reward_function(config.reward, losses)
+  reward = task_losses.reward_function(losses)
   found = quick.jit(reward, quick.LARGE)(policy, host.labels)
   return critic_statistics.discounted_returns(
     np.asarray(rewards.observed(found, host.sample_weight)),
@@ -296,7 +297,7 @@ def converged(errors: list[float], config: config_lib.CriticConfig) -> bool:
   if len(errors) < max(config.min_passes, 3):
     return False
   best = min(errors[-3:-1])
-  return errors[-1] > (1.0 - config.min_improvement) * best
+  return errors[-1] > (1.0 - _MIN_IMPROVEMENT) * best
 
 
 def _in_words(name: str) -> str:

@@ -278,10 +278,10 @@ class Models:
     def build():
       actor, critic, wrap = self._in_steps(config)
       step = wrap(make_step(actor, critic))
-      return programs.CompiledLoop(step, config.faults, self.layout, options)
+      return programs.CompiledLoop(step, self.layout, options)
 
     slots = programs.row_slots(config)
-    of_all = config.faults, slots, config.batch.compiling
+    of_all = slots, config.batch.compiling
     return self._once(kind, (*key, *of_all), build)
 
   def pretrain(self, config: config_lib.Config) -> programs.CompiledLoop:
@@ -308,8 +308,7 @@ class Models:
       return None
     return self._program(
       'conflicts',
-      # No step is taken that could be left out.
-      dataclasses.replace(config, faults=config_lib.FaultsConfig()),
+      config,
       _of_actor(config),
       lambda actor, _: conflicts.make_conflict_step(
         actor,

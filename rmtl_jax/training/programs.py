@@ -13,19 +13,15 @@ from rmtl_jax.networks import tables
 from rmtl_jax.runtime import mesh
 from rmtl_jax.updates import ahead, loop, quick
 
-_STOP = config_lib.FaultsConfig()
-
 
 class Program(Protocol):
   """Runs a step over the batches of a dispatch; see updates/loop.make_loop.
 
   Attributes:
     step: step(state, batch, key, *extras) -> (state, metrics).
-    skips: whether steps that are not finite are left out.
   """
 
   step: Callable[..., Any]
-  skips: bool
 
   def compile_ahead(
     self,
@@ -52,19 +48,16 @@ class CompiledLoop(ahead.Compiled):
   def __init__(
     self,
     step: Callable[..., Any],
-    faults: config_lib.FaultsConfig = _STOP,
     layout: mesh.Layout | None = None,
     options: Mapping[str, Any] | None = None,
   ):
     """Compiles nothing yet.
 
     Args:
-      faults: what is done with steps that are not finite.
       layout: the mesh, or None.
     """
     self.step = layout.pin_step(step) if layout else step
-    self.skips = faults.on_nonfinite == 'skip'
-    super().__init__(loop.make_loop(self.step, self.skips, options))
+    super().__init__(loop.make_loop(self.step, options))
 
 
 class Unweighted:
@@ -83,7 +76,7 @@ class Unweighted:
       stage_1: whose loop is taken.
       tasks: K.
     """
-    self.step, self.skips = own.step, own.skips
+    self.step = own.step
     self._stage_1, self._tasks = stage_1, tasks
 
   def compile_ahead(

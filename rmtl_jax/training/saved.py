@@ -22,6 +22,9 @@ from rmtl_jax.updates import state
 
 # Units of the numbers of checkpoints in training.
 _STAGE, _EPOCH = 10**12, 10**6
+# A pass of a small log takes less time than saving it: one that ends within so
+# many seconds of a checkpoint saves no other.
+_SECONDS_TO_SPARE = 10.0
 
 
 class Result(NamedTuple):
@@ -277,10 +280,9 @@ def is_due(context: context_lib.Context, ends_pass: bool = False) -> bool:
   Args:
     ends_pass: it would be after a pass, not within one.
   """
-  faults = context.config.faults
-  period = 60.0 * faults.checkpoint_minutes
+  period = 60.0 * context.config.checkpoint_minutes
   if ends_pass:
-    period = min(period, faults.checkpoint_seconds)
+    period = min(period, _SECONDS_TO_SPARE)
   passed = time.monotonic() - context.saved_at
   return bool(processes.all_max(int(passed > period)))
 

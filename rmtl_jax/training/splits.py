@@ -142,7 +142,7 @@ def read(
   Args:
     data_dir: the directory that holds manifest.json.
     split: 'train', 'validation' or 'test'.
-    config: `input`, `resident_gib`, lanes and lane length.
+    config: `input`, lanes and lane length.
     live: where the progress of checking goes.
     layout: the mesh that batches go to, or None: one device.
 
@@ -177,7 +177,7 @@ def streams(
   lists = sum(width for _, width in spec.multi_valued)
   # The last one is of times.
   columns = len(spec.categorical) + lists + spec.numeric + spec.num_tasks + 1
-  limit = config.resident_gib * 2**30 or _SHARE * memory.of_device()
+  limit = _SHARE * memory.of_device()
   return 4 * columns * rows > limit
 
 

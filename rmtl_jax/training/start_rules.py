@@ -30,7 +30,6 @@ _FREE = frozenset(
     'table_multiple',
     'dropout',
     'id_dropout',
-    'expert_form',
     'first_layer',
     'matmul_precision',
   )

@@ -112,14 +112,10 @@ def run_epoch(
     for name, value in jax.device_get(sums).items():
       totals[name] = totals.get(name, 0.0) + np.asarray(value, np.float64)
     steps = np.asarray(one.steps)
-    if 'nonfinite' in totals:
-      _check_finite(totals['nonfinite'], state.step, steps, one.row)
+    _check_finite(totals['nonfinite'], state.step, steps, one.row)
     progress.advance(int(np.count_nonzero(one.row >= 0)) * one.num_readers)
     position = Position(position.dispatches + 1, position.steps + steps, totals)
-  sums = dict(position.totals)
-  if 'skipped' in sums and np.any(sums['skipped'] >= position.steps):
-    raise FloatingPointError('no step of the whole pass was finite')
-  return state, sums
+  return state, dict(position.totals)
 
 
 def _check_finite(

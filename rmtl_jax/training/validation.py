@@ -86,7 +86,7 @@ def validate(context: context_lib.Context, params: Any) -> Validation:
   config, score = context.config.evaluation, float('nan')
   monitor = monitor_lib.of(config.monitor)
   if monitor.terms:
-    score = evaluator.monitored_sum(monitor, predictions, rows, config)
+    score = evaluator.monitored_sum(monitor, predictions, rows)
     if not np.isfinite(score):
       raise types.InputError(
         f'evaluation.monitor: {monitor.name!r} is undefined on the validation'

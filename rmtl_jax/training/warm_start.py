@@ -196,12 +196,10 @@ class Start:
       self.run.layout.check(self.source.config, table)
     restored = self._restore(stage, shapes)
     moves = self._moves(stage)
-    settings = self.run.config.start
-    filling = moving.Filling(settings.new_rows, settings.noise)
     noise = jax.random.fold_in(key, _NOISE)
 
     def move(old, fresh, arrays, key):
-      return moving.move(moves, filling, old, fresh, arrays, key)
+      return moving.move(moves, moving.NEAR_ROW_0, old, fresh, arrays, key)
 
     params = models.place(move, restored.arrays, fresh, moves.arrays, noise)
     moments = None

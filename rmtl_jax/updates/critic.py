@@ -18,6 +18,9 @@ from rmtl_jax.updates import state
 
 Metrics = dict[str, jax.Array]
 
+# Largest absolute noise of the logged actions and of the target's (TD3).
+_BEHAVIOUR_NOISE_CLIP, _TARGET_NOISE_CLIP = 0.1, 3e-3
+
 
 def td_losses(
   network: functional.Network,
@@ -55,7 +58,7 @@ def td_losses(
   seen = network.perturb(batch.inputs, key)
   shared = network.share(params, seen)
   target_shared = network.share(target_params, batch.inputs)
-  of_action = task_losses.reward_function(config.reward, network.tasks)
+  of_action = task_losses.reward_function(network.tasks)
   further = look_ahead.chosen(config)
 
   def lane(shared, seen, target_shared, lane_batch, a_t, target_a_t, lane_key):
@@ -135,7 +138,7 @@ def behaviour_actions(
   if config.behaviour == 'uniform':
     return logged
   return actions_lib.clipped_noise(
-    key, logged, config.behaviour_noise, config.behaviour_noise_clip
+    key, logged, config.behaviour_noise, _BEHAVIOUR_NOISE_CLIP
   )
 
 
@@ -147,7 +150,7 @@ def smoothed_actions(
     return target_policy
   per_row = config.target_noise_draw == 'row'
   draw = actions_lib.clipped_noise if per_row else actions_lib.common_noise
-  return draw(key, target_policy, config.target_noise, config.target_noise_clip)
+  return draw(key, target_policy, config.target_noise, _TARGET_NOISE_CLIP)
 
 
 def make_critic_step(

@@ -113,7 +113,6 @@ def _rows_of(extras: Any, columns: Columns | SlotRows, slots: Slots) -> Any:
 
 def make_loop(
   step: Callable[..., tuple[Any, dict[str, jax.Array]]],
-  skips: bool = False,
   options: Mapping[str, Any] | None = None,
 ) -> Callable[..., tuple[Any, dict[str, jax.Array]]]:
   """Runs a step over a plan, in one compiled loop.
@@ -126,18 +125,16 @@ def make_loop(
     step: step(state, batch, key, *extras) -> (state, metrics), where extras
       are the rows of `extras` below, f32[L, T, K]; of columns and slots that
       are WithValidation, the batch of validation rows comes last.
-    skips: leave out steps whose metrics or new state are not finite.
     options: of the compiler, for `jax.jit`.
 
   Returns:
     A jitted loop(state, columns, extras, slots, count, key) -> (state, sums)
     that donates the state. `extras` is a tuple of f32[R, K] arrays, `slots`
     has a leading dimension of at least `count` steps; sums are the metrics
-    added up, with `nonfinite` the number of steps in which one was not finite,
-    or `skipped` the number of those that were left out.
+    added up, with `nonfinite` the number of steps in which one was not finite.
   """
 
-  on_slots = _on_slots(step, skips)
+  on_slots = _on_slots(step)
 
   @jax.jit  # so that it is traced once, for its shapes and for the loop
   def one(state, i, columns, extras, slots, key):
@@ -151,7 +148,6 @@ def make_loop(
 
 def make_population_loop(
   step: Callable[..., tuple[Any, dict[str, jax.Array]]],
-  skips: bool = False,
 ) -> Callable[..., tuple[Any, dict[str, jax.Array]]]:
   """`make_loop` for P members, which one program trains side by side.
 
@@ -165,7 +161,7 @@ def make_population_loop(
     S, `key` [P]; sums are f32[P]. It runs as many steps as the longest plan
     has; a member whose own plan has ended stays as it is.
   """
-  on_slots = jax.vmap(_on_slots(step, skips), (0, None, 0, 0, 0))
+  on_slots = jax.vmap(_on_slots(step), (0, None, 0, 0, 0))
 
   @jax.jit  # so that it is traced once, for its shapes and for the loop
   def one(state, i, columns, extras, slots, count, key):
@@ -188,11 +184,8 @@ def make_population_loop(
   return jax.jit(loop, donate_argnums=0)
 
 
-def _on_slots(step: Callable[..., Any], skips: bool) -> Callable[..., Any]:
-  """The step on the rows of [L, T] slots; counts itself if not finite.
-
-  One that is left out leaves the state as it was, its step counter too.
-  """
+def _on_slots(step: Callable[..., Any]) -> Callable[..., Any]:
+  """The step on the rows of [L, T] slots; counts itself if not finite."""
 
   def run(state, columns, extras, slots, key):
     validation = ()
@@ -204,25 +197,11 @@ def _on_slots(step: Callable[..., Any], skips: bool) -> Callable[..., Any]:
     new_state, metrics = step(
       state, batch, jax.random.fold_in(key, state.step), *rows, *validation
     )
-    if skips:
-      sound = _all_finite((new_state, metrics))
-      new_state = jax.tree.map(
-        lambda new, old: jnp.where(sound, new, old), new_state, state
-      )
-      metrics = jax.tree.map(lambda m: jnp.where(sound, m, 0), metrics)
-      return new_state, metrics | {'skipped': 1.0 - sound.astype(jnp.float32)}
     finite = jnp.stack([jnp.isfinite(m) for m in metrics.values()])
     bad = 1.0 - jnp.all(finite).astype(jnp.float32)
     return new_state, metrics | {'nonfinite': bad}
 
   return run
-
-
-def _all_finite(tree: Any) -> jax.Array:
-  """Whether no float in a tree is NaN or infinite, bool[]."""
-  return jnp.all(
-    jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)])
-  )
 
 
 def _sum_steps(

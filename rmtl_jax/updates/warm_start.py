@@ -75,22 +75,28 @@ class Moves:
 
 
 class Filling(NamedTuple):
-  """What new rows are filled with.
+  """What the rows of categories that the other run did not know start from.
 
   Attributes:
-    new_rows: StartConfig.new_rows.
-    noise: StartConfig.noise.
+    is_fresh: from those of a new network; else from row 0 or, of a field with
+      buckets, from their bucket.
+    noise: deviation of the noise that is added to the latter, in deviations of
+      the field's values.
   """
 
-  new_rows: str
+  is_fresh: bool
   noise: float
 
 
+# Of parameters.
+NEAR_ROW_0 = Filling(is_fresh=False, noise=0.1)
+
+
 # Of moments: new rows have what is given as fresh, zeros.
-AS_FRESH = Filling('fresh', 0.0)
+AS_FRESH = Filling(is_fresh=True, noise=0.0)
 
 # Of what no step changes: new rows are those of no known value.
-_AS_UNKNOWN = Filling('zero_row', 0.0)
+_AS_UNKNOWN = Filling(is_fresh=False, noise=0.0)
 
 
 def find_axes(
@@ -288,13 +294,10 @@ def _filled(
   source, base = jnp.asarray(source), jnp.asarray(base)
   known = jnp.take(old, jnp.maximum(source, 0), axis=axis, mode='clip')
   filled = fresh
-  if filling.new_rows != 'fresh':
+  if not filling.is_fresh:
     size = old.shape[axis]
     values = jax.lax.slice_in_dim(old, min(1, size - 1), size, axis=axis)
-    if filling.new_rows == 'mean':
-      filled = jnp.mean(values, axis=axis, keepdims=True)
-    else:
-      filled = jnp.take(old, base, axis=axis, mode='clip')
+    filled = jnp.take(old, base, axis=axis, mode='clip')
     deviation = jnp.std(values, axis=axis, keepdims=True)
     noise = jax.random.normal(key, fresh.shape, fresh.dtype)
     filled = filled + filling.noise * deviation * noise

@@ -149,11 +149,7 @@ def test_numbers_are_finite(name, value):
 
 @pytest.mark.parametrize(
   'name',
-  [
-    n
-    for n in FLOATS
-    if n not in ('evaluation.confidence', 'objective.least_propensity')
-  ],
+  [n for n in FLOATS if n != 'objective.least_propensity'],
 )
 def test_whole_numbers_do_for_floats(name):
   base = config_values.with_settings(config_lib.Config(), companions.of(name))

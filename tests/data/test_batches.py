@@ -1,4 +1,5 @@
 import dataclasses
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,10 +14,14 @@ CONFIGS = st.builds(
   config_lib.BatchConfig,
   lanes=st.integers(1, 5),
   lane_length=st.integers(2, 20),
-  block_sessions=st.integers(1, 9),
-  window_blocks=st.integers(1, 4),
 )
 SEEDS = st.tuples(st.integers(0, 2**31 - 1), st.integers(1, 3))
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _small_blocks():
+  with mock.patch.multiple(batches, BLOCK_SESSIONS=5, WINDOW_BLOCKS=3):
+    yield
 
 
 def starts_of(lengths):
@@ -202,9 +207,7 @@ def test_plans_follow_seed_and_epoch(lengths, config, seed):
 
 def test_other_epochs_seeds_and_stages_are_other_plans():
   starts = starts_of([1 + i % 7 for i in range(200)])
-  config = config_lib.BatchConfig(
-    lanes=4, lane_length=16, block_sessions=8, window_blocks=4
-  )
+  config = config_lib.BatchConfig(lanes=4, lane_length=16)
   rows = [
     batches.Epoch(starts, seed, epoch, config).plan.row.ravel().tolist()
     for seed, epoch in (((0, 1), 1), ((0, 1), 2), ((1, 1), 1), ((0, 2), 1))
@@ -223,18 +226,19 @@ def test_session_order_keeps_blocks_within_windows(
   # The permutation keeps a block's sessions together and the shuffle moves a
   # session within its window alone. One block, the split's last, may be short;
   # ahead of others it moves them over a window's border.
-  size = config.block_sessions
+  size = batches.BLOCK_SESSIONS
   position = np.empty(sessions, int)
   position[order] = np.arange(sessions)
-  window = size * config.window_blocks
+  window = size * batches.WINDOW_BLOCKS
   for block in range(-(-sessions // size)):
     at = position[block * size : (block + 1) * size]
     windows = np.unique(at // window)
     assert windows[-1] - windows[0] <= 1
 
 
+@mock.patch.multiple(batches, BLOCK_SESSIONS=10, WINDOW_BLOCKS=2)
 def test_session_order_shuffles_blocks_and_within_windows():
-  config = config_lib.BatchConfig(block_sessions=10, window_blocks=2)
+  config = config_lib.BatchConfig()
   order = batches.session_order(1000, (0, 1), 1, config)
   windows = order.reshape(50, 20)
   # Each window holds two whole blocks, in a mixed order.
@@ -249,7 +253,7 @@ def test_session_order_shuffles_blocks_and_within_windows():
 
 def test_every_session_can_stand_anywhere():
   """Over epochs, a session's place in the order is spread over all places."""
-  config = config_lib.BatchConfig(block_sessions=4, window_blocks=3)
+  config = config_lib.BatchConfig()
   places = np.array(
     [
       np.argsort(batches.session_order(48, (5, 1), epoch, config))
@@ -281,6 +285,7 @@ def test_pack_never_overlaps(data):
   assert set(lane.tolist()) == set(range(lane.max() + 1))
 
 
+@mock.patch.multiple(batches, BLOCK_SESSIONS=256, WINDOW_BLOCKS=256)
 @pytest.mark.parametrize('mean', [4, 5, 6])
 @pytest.mark.parametrize('deviation', [0.6, 1.0])
 def test_padding_is_below_five_percent(mean, deviation):
@@ -302,9 +307,7 @@ def test_padding_is_below_five_percent(mean, deviation):
 def test_windows_are_packed_by_themselves():
   """A reader that holds one window at a time makes the same lanes."""
   lengths = [1 + i % 5 for i in range(60)]
-  config = config_lib.BatchConfig(
-    lanes=1, lane_length=8, block_sessions=5, window_blocks=4
-  )
+  config = config_lib.BatchConfig(lanes=1, lane_length=8)
   starts = starts_of(lengths)
   order = batches.session_order(60, (1, 1), 2, config)
   plan = batches.Epoch(starts, (1, 1), 2, config).plan
@@ -312,7 +315,7 @@ def test_windows_are_packed_by_themselves():
   place = np.argsort(order)
   last = -1
   for lane in plan.row[:, 0]:
-    windows = {int(place[session_of[r]]) // 20 for r in lane if r >= 0}
+    windows = {int(place[session_of[r]]) // 15 for r in lane if r >= 0}
     assert len(windows) == 1
     window = windows.pop()
     assert window >= last

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from unittest import mock
 
 import hypothesis
 import numpy as np
@@ -15,10 +16,14 @@ from rmtl_jax.data import batches, prepared_file, streaming
 from rmtl_jax.data import columns as columns_lib
 from tests import tiny
 
-CONFIG = config_lib.BatchConfig(
-  lanes=4, lane_length=8, block_sessions=5, window_blocks=3
-)
+CONFIG = config_lib.BatchConfig(lanes=4, lane_length=8)
 WHOLE = ('labels', 'session', 'user', 'row_id', 'oracle', 'starts')
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _small_blocks():
+  with mock.patch.multiple(batches, BLOCK_SESSIONS=5, WINDOW_BLOCKS=3):
+    yield
 
 
 @pytest.fixture(scope='module')

@@ -26,7 +26,6 @@ SETTINGS = (
   '--config.batch.lanes=8',
   '--config.batch.lane_length=8',
   '--config.batch.readers=4',
-  '--config.batch.block_sessions=8',
   '--config.batch.steps_per_dispatch=4',
   '--config.network.embedding_adam=rows',
   '--config.network.table_multiple=64',

@@ -41,7 +41,7 @@ def test_gymnasium_finds_nothing_wrong(made, encoded):
 
 def test_a_session_has_its_rows_and_rewards(made):
   path, _, rows = made
-  env = environment.make_gymnasium(path, reward='absolute_error')
+  env = environment.make_gymnasium(path)
   length = np.diff(rows.starts)
   session = int(np.argmax(length == 3))
   seen, info = env.reset(options={'session': session})
@@ -51,7 +51,7 @@ def test_a_session_has_its_rows_and_rewards(made):
   for row in range(at, at + 3):
     np.testing.assert_array_equal(seen['categorical'], rows.categorical[row])
     seen, reward, terminated, truncated, info = env.step(action)
-    expected = rewards.absolute_error(action, rows.labels[row])
+    expected = rewards.log_likelihood(action, rows.labels[row])
     np.testing.assert_allclose(info['rewards'], expected)
     assert reward == pytest.approx(float(np.sum(expected)))
     assert info['row'] == row and not truncated

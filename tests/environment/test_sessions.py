@@ -54,10 +54,9 @@ def _walk(env, actions):
   return jax.device_get(jax.jit(jax.vmap(one))(jnp.arange(sessions)))
 
 
-@pytest.mark.parametrize('name', rewards.REWARDS)
-def test_transitions_and_returns_are_those_of_packed_lanes(made, name):
+def test_transitions_and_returns_are_those_of_packed_lanes(made):
   path, _, rows = made
-  env = environment.make(path, reward=name)
+  env = environment.make(path)
   shape, gamma = rows.labels.shape, 0.9
   actions = np.random.default_rng(0).random(shape).astype(np.float32)
   first, (seen, summed, terminated, info, valid) = _walk(env, actions)
@@ -75,7 +74,7 @@ def test_transitions_and_returns_are_those_of_packed_lanes(made, name):
   data = loop.Columns(env.default_params.inputs, env.default_params.labels)
   batch: Any = loop.gather(data, slots)
   row, mask = np.asarray(slots.row), np.asarray(batch.mask)
-  lane_rewards = rewards.REWARDS[name](
+  lane_rewards = rewards.log_likelihood(
     actions[np.maximum(row, 0)], np.asarray(batch.labels)
   )
   rewards_of_rows = by_row(info['rewards'])
@@ -243,8 +242,6 @@ def test_labels_that_are_not_observed_pay_nothing(made):
 
 def test_bad_arguments_are_one_line(made):
   path, *_ = made
-  with pytest.raises(types.InputError, match="'log_like' is not one of log_l"):
-    environment.make(path, reward='log_like')
   with pytest.raises(types.InputError, match="split: 'all' is not one of"):
     environment.make(path, 'all')
   with pytest.raises(types.InputError, match='is not prepared data'):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.data import column_reader
 from rmtl_jax.evaluation import evaluator, labelled, metrics
 
 TASKS = ('click', 'conversion')
@@ -72,28 +71,6 @@ def test_json_holds_the_result_unchanged():
   p, labels, session, user = _rows()
   found = evaluator.evaluate(p, rows_of(labels, session, user), CONFIG, 0)
   assert json.loads(json.dumps(found, allow_nan=False)) == found
-
-
-def test_gauc_by_user_leaves_out_unknown_users():
-  p, labels, session, user = _rows()
-  user[:100] = column_reader.NULL
-  user[100:] -= 7  # ids may be negative, as hashes are
-  by_user = config_lib.EvaluationConfig(bootstrap=0, group='user')
-  found = evaluator.evaluate(p, rows_of(labels, session, user), by_user, 0)
-  expected = metrics.gauc(labels[100:, 0], p[100:, 0], user[100:])
-  assert found['click']['gauc'] == expected
-  without = evaluator.evaluate(p, rows_of(labels, session, None), by_user, 0)
-  assert without['click']['gauc'] is None
-  assert without['click']['auc'] == found['click']['auc']
-
-
-def test_bins_come_from_the_config():
-  p, labels, session, _ = _rows()
-  config = config_lib.EvaluationConfig(bootstrap=0, calibration_bins=3)
-  found = evaluator.evaluate(p, rows_of(labels, session, None), config, 0)
-  assert found['click']['calibration_error'] == metrics.calibration_error(
-    labels[:, 0], p[:, 0], 3
-  )
 
 
 def test_undefined_metrics_are_null():

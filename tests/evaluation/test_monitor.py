@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.evaluation import evaluator, labelled, monitor, propensities
 
@@ -47,14 +46,13 @@ def test_a_sum_of_named_metrics():
   labels = np.array([[1, 0], [0, 1], [1, 1], [0, 0]])
   predictions = np.array([[0.9, 0.2], [0.4, 0.6], [0.3, 0.7], [0.1, 0.1]])
   session = np.array([0, 0, 1, 1])
-  config = config_lib.EvaluationConfig()
   found = monitor.of('click.auc=2, buy.logloss=-0.5')
   assert found.figure == 'validation_score' and found.sign == 1.0
   expected = 2 * 0.75 - 0.5 * -np.mean(np.log([0.8, 0.6, 0.7, 0.9]))
 
   def value(weights=None):
     rows = labelled.Labelled(labels, session, TASKS, weights=weights)
-    return evaluator.monitored_sum(found, predictions, rows, config)
+    return evaluator.monitored_sum(found, predictions, rows)
 
   assert value() == pytest.approx(expected)
   # Of observed labels alone: of the first task rows 0 and 1.
@@ -70,14 +68,13 @@ def test_a_sum_of_named_metrics():
 def test_a_sum_with_inverse_propensities():
   labels = np.array([[1, 1], [1, 0], [0, 0]])
   predictions = np.array([[0.5, 0.4], [0.2, 0.1], [0.5, 0.1]])
-  config = config_lib.EvaluationConfig()
   seen = propensities.Seen(np.array([[0, 0.1], [0, 1.0], [0, 0.3]]), (None, 0))
   what = monitor.of('buy.ips_logloss=-2,click.auc=1')
 
   def value(selection):
     session = np.zeros(3, np.int64)
     rows = labelled.Labelled(labels, session, TASKS, selection=selection)
-    return evaluator.monitored_sum(what, predictions, rows, config)
+    return evaluator.monitored_sum(what, predictions, rows)
 
   # Of the clicked rows: rates 4/5 and 1/2, weights 10 and 1.
   loss = -(10 * math.log(0.8) + math.log(0.5)) / 11

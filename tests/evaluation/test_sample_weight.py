@@ -31,7 +31,7 @@ ROWS = st.lists(
   min_size=1,
   max_size=25,
 )
-CONFIG = config_lib.EvaluationConfig(bootstrap=0, calibration_bins=3)
+CONFIG = config_lib.EvaluationConfig(bootstrap=0)
 
 
 def arrays(rows):

@@ -193,7 +193,7 @@ def _train(place: pathlib.Path) -> list[str]:
   return [
     *('train', f'--data_dir={place}/data', f'--workdir={place}/run', *flags),
     *('--config.critic.max_passes=1', '--config.finetune.max_epochs=1'),
-    '--config.faults.checkpoint_seconds=0',  # every pass is saved
+    '--config.checkpoint_minutes=0',  # every pass is saved
   ]
 
 

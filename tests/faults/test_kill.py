@@ -27,15 +27,12 @@ STAGES = (
   '--config.critic.min_passes=5',
   '--config.finetune.max_epochs=4',
   '--config.finetune.patience=9',
-  '--config.faults.checkpoint_seconds=0',  # every pass is saved
+  '--config.checkpoint_minutes=0',  # every pass is saved
   '--keep_checkpoints',  # the optimizers' states are compared
   *runs.SMALL,
 )
 # Every dispatch is saved, of a split that is read from disk.
-WITHIN = (
-  '--config.faults.checkpoint_minutes=0',
-  '--config.batch.input=streaming',
-)
+WITHIN = ('--config.batch.input=streaming',)
 JOBS = {
   'three stages': (20, STAGES),
   'within passes': (15, (*STAGES, *WITHIN)),

@@ -11,6 +11,7 @@ import pytest
 from rmtl_jax import run
 from rmtl_jax.config import values as config_values
 from rmtl_jax.runtime import progress
+from rmtl_jax.training import saved
 from tests import test_run, tiny
 
 EPOCHS = 310
@@ -24,8 +25,6 @@ CONFIG = config_values.from_dict(
   },
   test_run.CONFIG,
 )
-SAVES = {'checkpoint_seconds': 0.0}
-SAVES_NOT = {'checkpoint_seconds': 1e9, 'checkpoint_minutes': 1e9}
 
 
 def _resident() -> float:
@@ -48,12 +47,12 @@ class _Watch(progress.Progress):
     super().finish(summary, label, note)
 
 
-def _train(tmp_path: pathlib.Path, faults: dict[str, float]) -> _Watch:
+def _train(tmp_path: pathlib.Path, minutes: float) -> _Watch:
   """Memory after every epoch of a run, of which no array is left over."""
   tiny.write_prepared(tmp_path / 'data', sessions=300)
   watch = _Watch()
   run.train(
-    config_values.from_dict({'faults': faults}, CONFIG),
+    config_values.from_dict({'checkpoint_minutes': minutes}, CONFIG),
     tmp_path / 'run',
     tmp_path / 'data',
     ('pretrain',),
@@ -66,8 +65,9 @@ def _train(tmp_path: pathlib.Path, faults: dict[str, float]) -> _Watch:
 
 
 @pytest.mark.long
-def test_memory_stays_as_it_is_without_saves(tmp_path):
-  watch = _train(tmp_path, SAVES_NOT)
+def test_memory_stays_as_it_is_without_saves(tmp_path, monkeypatch):
+  monkeypatch.setattr(saved, '_SECONDS_TO_SPARE', 1e9)
+  watch = _train(tmp_path, 1e9)
   seen = np.array(watch.seen)
   settled, end = np.mean(seen[90:110]), np.mean(seen[-20:])
   # Without what an allocator asks for once.
@@ -81,7 +81,7 @@ def test_memory_stays_as_it_is_without_saves(tmp_path):
 
 @pytest.mark.long
 def test_memory_and_logs_stay_small(tmp_path):
-  watch, path = _train(tmp_path, SAVES), tmp_path / 'run'
+  watch, path = _train(tmp_path, 0.0), tmp_path / 'run'
   # By then the allocator has the pieces that saving threads ask for.
   settled, end = np.mean(watch.seen[90:110]), np.mean(watch.seen[-20:])
   lines = path / 'metrics.jsonl'

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import run
 from rmtl_jax.config import values as config_values
 from rmtl_jax.results import evaluate
-from rmtl_jax.runtime import progress, writers
+from rmtl_jax.runtime import progress
 from tests import test_run, tiny
 
 QUIET = progress.Progress(quiet=True)
@@ -45,31 +41,6 @@ def test_a_row_that_overflows_is_named(tmp_path, poisoned):
     rf' {1000 + ROW}: price = 3e\+38$',
   ):
     run.train(test_run.CONFIG, tmp_path, poisoned, ('pretrain',), QUIET)
-
-
-def test_a_row_that_overflows_can_be_skipped(tmp_path, poisoned):
-  config = dataclasses.replace(
-    test_run.CONFIG, faults=config_lib.FaultsConfig(on_nonfinite='skip')
-  )
-  record = run.train(config, tmp_path, poisoned, ('pretrain',), QUIET)
-  assert [e['skipped_steps'] for e in writers.read_history(tmp_path)] == [1, 1]
-  on_disk = json.loads((tmp_path / 'metrics.json').read_text())
-  line = 'pretrain: 2 steps were left out because a loss or gradient was not'
-  assert any(w.startswith(line) for w in on_disk['warnings'])
-  assert record['stages']['pretrain']['click']['auc'] > 0.55
-
-
-@pytest.mark.long
-def test_every_stage_can_skip(tmp_path, poisoned):
-  config = dataclasses.replace(
-    test_run.CONFIG, faults=config_lib.FaultsConfig(on_nonfinite='skip')
-  )
-  record = run.train(config, tmp_path, poisoned, live=QUIET)
-  skipping = {
-    e['stage'] for e in writers.read_history(tmp_path) if e.get('skipped_steps')
-  }
-  assert skipping == {'pretrain', 'critic', 'constant', 'finetune'}
-  assert record['stages']['finetune']['click']['auc'] > 0.55
 
 
 @pytest.mark.long

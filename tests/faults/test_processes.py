@@ -27,7 +27,7 @@ FLAGS = (
   '--config.batch.steps_per_dispatch=1',
   '--config.pretrain.max_epochs=6',
   '--config.pretrain.patience=99',
-  '--config.faults.checkpoint_seconds=0',
+  '--config.checkpoint_minutes=0',
   *runs.SMALL,
 )
 CONFIG = config_values.from_dict(
@@ -42,7 +42,7 @@ CONFIG = config_values.from_dict(
     },
     'batch': {'lanes': 1, 'lane_length': 8, 'steps_per_dispatch': 1},
     'pretrain': {'max_epochs': 6, 'patience': 99},
-    'faults': {'checkpoint_seconds': 0.0},
+    'checkpoint_minutes': 0.0,
     'evaluation': {'bootstrap': 10},
   }
 )

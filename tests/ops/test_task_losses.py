@@ -234,7 +234,7 @@ def test_tasks_stand_side_by_side():
 
 
 def test_rewards_are_minus_the_loss_and_bounded():
-  reward = task_losses.reward_function('log_likelihood', TASKS)
+  reward = task_losses.reward_function(TASKS)
   actions = task_losses.actions(
     TASKS, task_losses.predictions(TASKS, jnp.array(OUTPUTS))
   )
@@ -248,19 +248,7 @@ def test_rewards_are_minus_the_loss_and_bounded():
   np.testing.assert_array_equal(found[:, 0], binary)
 
 
-def test_absolute_error_is_between_actions():
-  reward = task_losses.reward_function('absolute_error', TASKS)
-  actions = jnp.full(LABELS.shape, 0.5)
-  found = np.asarray(reward(actions, jnp.array(LABELS)))
-  assert np.all((found <= 0) & (found >= -0.5 - 1e-6))
-  squared = list(CASES).index('squared')
-  place = special.expit((LABELS[:, squared] - 3.0) / 2.0)
-  np.testing.assert_allclose(found[:, squared], -np.abs(0.5 - place), 1e-5)
-
-
 def test_binary_tasks_need_no_losses():
   values = np.array([[0.2, 0.7]], np.float32)
   assert task_losses.actions((), values) is values
-  assert task_losses.reward_function('log_likelihood', ()) is (
-    rewards.log_likelihood
-  )
+  assert task_losses.reward_function(()) is (rewards.log_likelihood)

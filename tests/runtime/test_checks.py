@@ -55,8 +55,7 @@ def test_settings_that_change_no_number_are_those_asked_for(tmp_path):
     config,
     {
       'batch.input': 'streaming',
-      'batch.resident_gib': 2.0,
-      'faults.checkpoint_minutes': 1.0,
+      'checkpoint_minutes': 1.0,
     },
   )
   assert workdir.find(path, asked, data).config == asked

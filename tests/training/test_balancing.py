@@ -34,7 +34,7 @@ def _settings(name, **changes):
       'critic': {'max_passes': 2, 'min_passes': 1},
       'finetune': {'max_epochs': 2, 'balancing': {'name': name}},
       'batch': {'lanes': 4, 'lane_length': 8, 'steps_per_dispatch': 2},
-      'faults': {'checkpoint_minutes': 0.0},
+      'checkpoint_minutes': 0.0,
       'evaluation': {'bootstrap': 0},
       **changes,
     }

@@ -20,7 +20,7 @@ CONFIG = config_values.from_dict(
     'pretrain': {'max_epochs': 1},
     'critic': {'max_passes': 1, 'min_passes': 1},
     'finetune': {'max_epochs': 1},
-    'faults': {'checkpoint_seconds': 0.0},
+    'checkpoint_minutes': 0.0,
   },
   test_run.CONFIG,
 )

@@ -16,7 +16,7 @@ CONFIG = config_values.from_dict(
       'lane_length': test_trainer.BATCH.lane_length,
       'steps_per_dispatch': test_trainer.BATCH.steps_per_dispatch,
     },
-    'faults': {'checkpoint_seconds': 0.0},
+    'checkpoint_minutes': 0.0,
   }
 )
 
@@ -110,9 +110,7 @@ def test_memory_is_given_back_after_every_pass(monkeypatch):
 def test_passes_that_end_soon_after_a_checkpoint_save_no_other(tmp_path):
   """A pass over a small log takes less time than its checkpoint."""
   store = checkpoints.Store(tmp_path)
-  config = config_values.from_dict(
-    {'faults': {'checkpoint_seconds': 60}}, CONFIG
-  )
+  config = config_values.from_dict({'checkpoint_minutes': 1.0}, CONFIG)
   one = Counting(3, config=config, store=store)
   one.context.saved_at -= 61.0
   stage.run(one)

@@ -335,7 +335,6 @@ def test_stage_1_alone_gives_stage_1_alone(places, tmp_path):
       'ensemble': 1,
       'variants': '',
       'network.embedding_adam': 'rows',
-      'start.new_rows': 'mean',
     },
   )
   old, data = tmp_path / 'old', places / 'tuesday'

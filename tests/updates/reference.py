@@ -69,14 +69,6 @@ def log_likelihood(action: float, label: float) -> float:
   return label * math.log(a) + (1 - label) * math.log(1 - a)
 
 
-def absolute_error(action: float, label: float) -> float:
-  """The reward -|a - y|."""
-  return -abs(action - label)
-
-
-REWARDS = {'log_likelihood': log_likelihood, 'absolute_error': absolute_error}
-
-
 class CriticLoss(NamedTuple):
   """What the TD loss of some sessions is.
 
@@ -100,7 +92,6 @@ def critic_loss(
   actions: Any,
   labels: Any,
   discount: float,
-  reward: str,
 ) -> CriticLoss:
   """The mean squared TD error, one row after the other.
 
@@ -111,7 +102,6 @@ def critic_loss(
     actions: a, [R, K].
     labels: [R, K].
     discount: gamma.
-    reward: a name in REWARDS.
   """
   q = np.float64(q)
   targets, gradient = np.full_like(q, np.nan), np.zeros_like(q)
@@ -122,7 +112,7 @@ def critic_loss(
       if last and not part.ends:
         continue  # cut: what comes next is not known here
       for k in range(tasks):
-        targets[n, k] = REWARDS[reward](
+        targets[n, k] = log_likelihood(
           float(actions[n][k]), float(labels[n][k])
         )
         if not last:

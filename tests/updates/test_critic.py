@@ -29,18 +29,16 @@ def in_batch(batch):
 
 @pytest.mark.parametrize('form', config_values.choices('critic.form'))
 @pytest.mark.parametrize(
-  'estimate, reward, head',
+  'estimate, head',
   [
-    ('target', 'log_likelihood', 'neg_softplus'),
-    ('minimum', 'log_likelihood', 'linear'),
-    pytest.param(
-      *('minimum', 'absolute_error', 'neg_relu'), marks=pytest.mark.slow
-    ),
+    ('target', 'neg_softplus'),
+    ('minimum', 'linear'),
+    pytest.param(*('minimum', 'neg_relu'), marks=pytest.mark.slow),
   ],
 )
-def test_step_agrees_with_numpy(form, estimate, reward, head):
+def test_step_agrees_with_numpy(form, estimate, head):
   config = dataclasses.replace(
-    QUIET, form=form, estimate=estimate, reward=reward, head=head, discount=0.9
+    QUIET, form=form, estimate=estimate, head=head, discount=0.9
   )
   network = problem.critic(form, head)
   online = problem.critic_params(network, form)
@@ -65,7 +63,6 @@ def test_step_agrees_with_numpy(form, estimate, reward, head):
     POLICY,
     ROWS.labels,
     0.9,
-    reward,
   )
   # Cuts: one of 9 and 7 and 12, two of 14.
   assert td.rows == problem.ROWS - 5 == float(metrics['td_rows'])
@@ -319,12 +316,10 @@ def test_behaviour_actions():
     KEY, policy, config_lib.CriticConfig(behaviour='uniform')
   )
   np.testing.assert_array_equal(logged, policy)
-  config = config_lib.CriticConfig(
-    behaviour_noise=0.5, behaviour_noise_clip=0.01
-  )
+  config = config_lib.CriticConfig(behaviour_noise=0.5)
   noisy = critic_lib.behaviour_actions(KEY, policy, config)
   away = np.abs(np.asarray(noisy) - POLICY)
-  assert 0.009 < away.max() < 0.01 + 1e-6
+  assert 0.09 < away.max() < 0.1 + 1e-6
   assert np.mean(away > 0) > 0.9
 
 
@@ -361,9 +356,7 @@ def test_official_noise_is_one_draw_per_task_and_batch():
 def test_the_noise_enters_the_reward_and_the_value():
   """The critic sees the behaviour's action, not the policy's."""
   network = problem.critic()
-  config = config_lib.CriticConfig(
-    behaviour_noise=0.5, behaviour_noise_clip=0.5
-  )
+  config = config_lib.CriticConfig(behaviour_noise=0.5)
   optimizer = problem.recorder()
   step = jax.jit(critic_lib.make_critic_step(network, optimizer, config))
   critic = state.init_critic(

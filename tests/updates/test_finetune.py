@@ -92,7 +92,6 @@ def test_learning_step_agrees_with_numpy(backbone):
     policy,
     ROWS.labels,
     config.critic.discount,
-    config.critic.reward,
   )
   _, expected = values(
     online, ROWS, jnp.float32(td.gradient), jnp.float32(policy)

@@ -40,7 +40,7 @@ SOURCES = {
   'since': [0, 1, -1, 2],
   'tags': [0, 1, 2, 3, 4, -1],
 }
-PLAIN = warm_start.Filling('zero_row', 0.0)
+PLAIN = warm_start.Filling(is_fresh=False, noise=0.0)
 
 
 def rows(source, base=None):
@@ -155,21 +155,16 @@ def table_of(params, spec, field):
   return np.asarray(params['first']['table'])[start:][: spec.categorical[field]]
 
 
-@pytest.mark.parametrize('new_rows', ['zero_row', 'mean', 'fresh'])
-def test_where_new_categories_start(new_rows):
+@pytest.mark.parametrize('filling', [PLAIN, warm_start.AS_FRESH])
+def test_where_new_categories_start(filling):
   make = functools.partial(actor, backbone='mmoe', config=small.CONFIG)
   params = small.params(make(OLD))
   old = table_of(params, OLD, 1)
-  found = table_of(
-    moved(make, params, warm_start.Filling(new_rows, 0.0)), NEW, 1
-  )
+  found = table_of(moved(make, params, filling), NEW, 1)
   np.testing.assert_array_equal(found[[0, 1, 3, 5]], old[[0, 4, 1, 3]])
   fresh = table_of(small.params(make(NEW), 1), NEW, 1)
-  expected = {
-    'zero_row': np.tile(old[:1], (5, 1)),
-    'mean': np.tile(old[1:].mean(0), (5, 1)),
-    'fresh': fresh[[2, 4, 6, 7, 8]],
-  }[new_rows]
+  row_0 = np.tile(old[:1], (5, 1))
+  expected = fresh[[2, 4, 6, 7, 8]] if filling.is_fresh else row_0
   np.testing.assert_allclose(found[[2, 4, 6, 7, 8]], expected, rtol=1e-5)
 
 
@@ -181,7 +176,7 @@ def test_noise_is_in_deviations_of_the_field():
   source = rows([*range(50), -1])
   found = warm_start.move(
     warm_start.Moves(spec, grown, {}, {'user': source}),
-    warm_start.Filling('zero_row', 0.5),
+    warm_start.Filling(is_fresh=False, noise=0.5),
     {'first': {'table': old}},
     {'first': {'table': jnp.zeros((51, 400))}},
     {'user': (source.source, source.base)},
@@ -307,7 +302,7 @@ def test_new_categories_are_unknown_to_what_no_step_changes():
   draw = np.random.default_rng(0)
   for name in ('answers_0', 'answers_1'):
     own[name] = draw.integers(0, 2**16, own[name].shape).astype(np.float32)
-  found = moved(make, params, warm_start.Filling('mean', 0.5))
+  found = moved(make, params, warm_start.Filling(is_fresh=False, noise=0.5))
   now = found['trees']['frozen']['category_splits']
   for name, sources in (('answers_0', 'user'), ('answers_1', 'item')):
     kept = np.maximum(SOURCES[sources], 0)

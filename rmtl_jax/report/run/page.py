@@ -160,13 +160,12 @@ def _metrics(record: Record) -> content.Section:
     content.Items(words.key(metrics)),
     *pictures.per_task(pictures.auc, record, metrics['tasks']),
   ]
-  confidence = record['config']['evaluation.confidence']
   for task in metrics['tasks']:
     blocks += [
       content.Heading(task),
       content.Grid(
         f'{task}, {metrics["split"]} split; in brackets the'
-        f' {100 * confidence:g} % bootstrap interval over sessions',
+        ' 95 % bootstrap interval over sessions',
         run_tables.ranking(record, task),
       ),
       content.Grid(

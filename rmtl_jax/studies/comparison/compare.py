@@ -16,7 +16,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import reading
-from rmtl_jax.evaluation import comparison
+from rmtl_jax.evaluation import comparison, intervals
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.results import summary
 from rmtl_jax.runtime import progress as progress_lib
@@ -158,7 +158,7 @@ def _results(
   ]
   seconds['critic'] = sum(record.pop('seconds') for record in critics)
   differences = comparison.differences(
-    described, kept, tasks, replicates, config.evaluation.confidence
+    described, kept, tasks, replicates, intervals.CONFIDENCE
   )
   test = runs.splits['test'].host
   return {

@@ -28,7 +28,7 @@ _GROUPS = (
   *('batch', 'ensemble'),
 )
 # How the data that all methods share are read; not what is in a batch.
-_OF_READING = ('batch.steps_per_dispatch', 'batch.input', 'batch.resident_gib')
+_OF_READING = ('batch.steps_per_dispatch', 'batch.input')
 
 Settings = tuple[tuple[str, Any], ...]
 # What stands behind the slash: the balancer of stage 1.

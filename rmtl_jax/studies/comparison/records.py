@@ -176,8 +176,7 @@ def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
   for half in (slice(0, cut), slice(cut, None)):
     p, rows = predictions[half], every.take(half)
     if monitor.terms:
-      config = context.config.evaluation
-      values = [evaluator.monitored_sum(monitor, p, rows, config)]
+      values = [evaluator.monitored_sum(monitor, p, rows)]
     elif monitor == monitor_lib.AUC:
       values = evaluator.validation_auc(p, rows)
     elif len(p):
