@@ -185,19 +185,11 @@ class FeatureSpec:
     numeric_names: of the numeric fields.
     groups: (name, names of its fields) of each group of as-of features; empty
       for a group that the data lacks.
-    item_side: places in `names` of the fields of the item's side
-      (preparation/sides.py), the item included.
-    user_side: likewise of the user's.
-    previous: (categorical field, vocabulary row) pairs, one per task with a
-      label time: the field has this row where the session's row before is known
-      to be positive (preparation/as_of/feedback.row_before_id).
     quantiles: of each numeric field's values over train rows, increasing; () of
       a field without; empty if no field has any.
     distinct: capacity for the distinct values of each categorical field in a
       training batch (data/batches.distinct_capacity); empty if unknown.
     tasks: names of the tasks; needed by settings that name one.
-    domain: place of the domain (scenario) among the categorical fields, or
-      None.
     losses: of each task; empty if all tasks are binary.
     parents: for each task, the place of the task that a positive of it implies,
       or None; empty if every task implies the one before it, or none is known
@@ -218,13 +210,9 @@ class FeatureSpec:
   vocabulary_owners: tuple[int | None, ...] = ()
   numeric_names: tuple[str, ...] = ()
   groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
-  item_side: tuple[int, ...] = ()
-  user_side: tuple[int, ...] = ()
-  previous: tuple[tuple[int, int], ...] = ()
   quantiles: tuple[tuple[float, ...], ...] = ()
   distinct: tuple[int, ...] = ()
   tasks: tuple[str, ...] = ()
-  domain: int | None = None
   losses: tuple[TaskLoss, ...] = ()
   parents: tuple[int | None, ...] = ()
   sampling: Sampling | None = None

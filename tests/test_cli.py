@@ -390,7 +390,6 @@ def test_tune_searches_what_the_data_can_have(tmp_path, monkeypatch):
   assert code == 130
   assert {d.name for d in wanted.space} == {
     'batch.lanes',
-    'network.affinity_dim',
     'network.dropout',
     'network.embedding_scale',
     'network.id_dropout',

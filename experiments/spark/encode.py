@@ -19,7 +19,6 @@ from experiments.spark import work as work_lib
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
-from rmtl_jax.preparation.as_of import feedback as asof_feedback
 
 _TRAIN = 'split = 0'
 _INTEGERS = (
@@ -158,10 +157,7 @@ def _bin_details(
 ) -> dict[str, Any]:
   """Details of a binned field for the manifest."""
   order = [int(text) for text in sorted(ids, key=lambda text: ids[text])]
-  found: dict[str, Any] = {'transform': 'bins', 'edges': edges, 'order': order}
-  if field.details.get('counts') == asof_feedback.ROWS_BACK:
-    found['previous'] = ids.get(asof_feedback.bin_of_row_before(edges), 0)
-  return found
+  return {'transform': 'bins', 'edges': edges, 'order': order}
 
 
 def _constant(

@@ -124,7 +124,6 @@ def prepare(
       splits=split_records,
       user_field=described.user_field,
       item_field=described.item_field,
-      domain_field=described.domain_field,
       has_time=described.has_time,
       split_by_time=places.record.by_time,
       options={name: getattr(config, name) for name in _RECORDED}
@@ -156,7 +155,6 @@ def _describe(
     user_field=schema.categorical_of(schema.user),
     item_field=schema.categorical_of(schema.item),
     item='' if schema.item is None else 'item',
-    domain_field=schema.categorical_of(schema.domain),
     identity=('row_hash',),
     options={'schema': schema.to_dict()},
   )

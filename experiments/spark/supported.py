@@ -15,7 +15,7 @@ from rmtl_jax.config import kinds
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import files as raw
 
-_ROLES = ('session', 'user', 'item', 'domain', 'weight')
+_ROLES = ('session', 'user', 'item', 'weight')
 _FIELDS = {
   'categorical': ('name', 'column'),
   'multi_valued': ('name', 'column', 'separator'),

@@ -26,7 +26,7 @@ def define(flag: common.Definer) -> None:
     ' mmoe is the pre-trained model, mmoe/famo one whose losses famo balances,'
     ' ple+critic is RMTL, ple+critic@esmm takes the critics of esmm,'
     ' ple+critic:weighting.lambda_=0.3 changes a setting. The controls of'
-    ' methods are added; mmoe,ple,stem judges the others beside mmoe.',
+    ' methods are added; mmoe,ple,adatt judges the others beside mmoe.',
   )
   flag.list(
     'seeds',

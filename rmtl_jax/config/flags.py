@@ -18,7 +18,6 @@ from rmtl_jax import json_files, types
 from rmtl_jax.config import limits, variants
 from rmtl_jax.config import presets as presets_lib
 from rmtl_jax.config import values as config_values
-from rmtl_jax.networks import registry as networks
 
 # Settings that flags of their own set: what settings start from is no setting,
 # and ml_collections does not split a list of texts.
@@ -105,7 +104,7 @@ def _with_item(
 
   Variants hide ids, and so would refuse a setting that the user asked for.
   """
-  if networks.item_reader(config.network) and 'variants' not in changes:
+  if config.network.reads_sessions and 'variants' not in changes:
     return dataclasses.replace(config, variants='')
   return config
 

@@ -153,10 +153,8 @@ _RETAILROCKET = {
 # As `rmtl tune` chose them over `plain` with network.ignore='': 30 trials of
 # two seeds, confirmed on validation with four others.
 _REES46 = {
-  'network.affinity_dim': 16,
   'network.dropout': 0.0833,
   'network.embedding_scale': 0.0355,
-  'network.history_encoder': 'target_attention',
   'network.id_dropout': '0.5',
   'network.ignore': 'gap+recency+tastes',
   'network.session_encoder': 'target_attention',
@@ -175,8 +173,6 @@ _SIMULATED = {
   'backbone': 'esmm',
   'batch.lanes': 10,
   'batch.lane_length': 200,
-  'network.affinity_dim': 8,
-  'network.affinity_state': 'session',
   'network.embedding_scale': 0.3,
   'network.ignore': 'views+counts+rates+recency+tastes+history+gap',
   'pretrain.embedding_l2': 0.005,

@@ -57,7 +57,7 @@ class NetworkConfig:
     tower_units: layers of a task's tower, before its last layer of one unit.
     num_experts: experts of omoe and mmoe; ple and home have half of them
       shared and half of them for each task; adatt has as many in all, split
-      over the tasks, stem over the tasks and what they share.
+      over the tasks.
     dropout: rate after every hidden layer, training only.
     id_dropout: share of the categories that training replaces by row 0
       (unseen), so that row 0 learns what to expect of categories that train
@@ -79,17 +79,8 @@ class NetworkConfig:
       is no mistake; a field is meant before a group of its name.
     session_encoder: the session so far as one more block of the features,
       from the item's embeddings of the rows of earlier times: `none`, their
-      `mean`, `target_attention` (of the row's own item), `gru` or
-      `transformer`. No free win: choose on validation.
-    affinity_dim: factors of every category, for the affinity of user and item
-      that is added to every task's logit beside the towers, with a term per
-      category (contrib/affinity); 0 for none. Its decay is learnt, by
-      field. Data tell which fields are the user's and which the item's
-      (manifest.json, `side`). Actors only.
-    affinity_state: the user's side of it: the `user`'s factors throughout, or
-      those of the `session`, which every positive draws to what was shown, as
-      soon as the next row knows of it (as-of group `feedback`; without it, or
-      where `previous` is 0 in manifest.json, they stay the user's).
+      `mean` or `target_attention` (of the row's own item). No free win:
+      choose on validation.
     crosses: pairs of categorical fields, as `segment*category+segment*brand`:
       every pair of their categories has a term in each task's logit beside the
       towers (contrib/crosses). Pairs with a field that is ignored or read as
@@ -117,9 +108,6 @@ class NetworkConfig:
       there is one; or as `both`, without the latter. With numbers comes, for
       each task, the sum of the log-odds of users' and items' as-of rates
       (data/binned.py).
-    history_encoder: how lists of the user's earlier items are read (as-of
-      group `history`; without it the setting does nothing): the `mean` of
-      their embeddings, `target_attention` (of the row's own item) or `none`.
     first_layer: `plain` works on every slot, `distinct` on the batch's
       distinct categories; `auto` is distinct where that was measured to be
       faster (a single CPU device, wide embeddings), else plain. All give the
@@ -147,26 +135,20 @@ class NetworkConfig:
   aitm_transfer: Literal['hidden', 'linear'] = 'hidden'
   expert_form: Literal['auto', 'separate', 'batched'] = 'auto'
   ignore: str = ''
-  session_encoder: Literal[
-    'none', 'mean', 'target_attention', 'gru', 'transformer'
-  ] = 'none'
-  affinity_dim: Annotated[int, Range(0, 2**10)] = 0
-  affinity_state: Literal['user', 'session'] = 'user'
+  session_encoder: Literal['none', 'mean', 'target_attention'] = 'none'
   crosses: str = ''
   trees: Annotated[int, Range(0, 2**10)] = 0
   tree_pairs: str = ''
   tree_categories: str = ''
   numeric_encoding: Literal['linear', 'piecewise'] = 'linear'
   binned_fields: Literal['categories', 'numbers', 'both'] = 'categories'
-  history_encoder: Literal['none', 'mean', 'target_attention'] = 'mean'
   first_layer: Literal['auto', 'plain', 'distinct'] = 'auto'
   matmul_precision: Literal['default', 'bfloat16', 'auto'] = 'default'
 
   @property
   def reads_sessions(self) -> bool:
     """Whether a row's logits depend on rows before it in its lane."""
-    moves = self.affinity_dim > 0 and self.affinity_state == 'session'
-    return moves or self.session_encoder != 'none'
+    return self.session_encoder != 'none'
 
 
 @dataclasses.dataclass(frozen=True)

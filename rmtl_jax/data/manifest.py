@@ -153,7 +153,6 @@ class Manifest:
     splits: those of SPLITS, and RANDOM where the log has such rows.
     user_field: the categorical field that identifies the user, or None.
     item_field: the categorical field that identifies the item, or None.
-    domain_field: the categorical field of the domain (scenario), or None.
     has_oracle: whether columns `p_<task>` with true probabilities exist.
     has_time: whether `timestamp` is a time; else it is 0.
     split_by_time: whether splits part sessions by their start.
@@ -171,7 +170,6 @@ class Manifest:
   splits: dict[str, Split]
   user_field: str | None = None
   item_field: str | None = None
-  domain_field: str | None = None
   has_oracle: bool = False
   has_time: bool = True
   split_by_time: bool = True
@@ -247,17 +245,9 @@ class Manifest:
       num_tasks=len(self.tasks),
       names=tuple(f.name for f in embedded),
       item=None if self.item_field is None else places[self.item_field],
-      domain=None if self.domain_field is None else places[self.domain_field],
       vocabulary_owners=() if set(owners) <= {None} else owners,
       numeric_names=tuple(f.name for f in self.of_kind('numeric')),
       groups=tuple(self.as_of_groups().items()),
-      item_side=_on(embedded, 'item', self.item_field),
-      user_side=_on(embedded, 'user', self.user_field),
-      previous=tuple(
-        (i, f.details['previous'])
-        for i, f in enumerate(categorical)
-        if f.details.get('previous')
-      ),
       quantiles=quantiles if any(quantiles) else (),
       tasks=self.task_names,
       losses=self.losses,
@@ -341,15 +331,4 @@ def sampling(tasks: Sequence[Any]) -> types.Sampling | None:
       t is by or (implies(t) and not t.only_after and not by.only_after)
       for t in tasks
     ),
-  )
-
-
-def _on(
-  fields: tuple[Field, ...], side: str, key: str | None
-) -> tuple[int, ...]:
-  """Places of the fields on a side; its key is always among them."""
-  return tuple(
-    i
-    for i, field in enumerate(fields)
-    if field.name == key or field.details.get('side') == side
   )

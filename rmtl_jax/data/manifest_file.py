@@ -262,13 +262,6 @@ def _check_fields(manifest: manifest_lib.Manifest, path: str) -> None:
       raise types.InputError(
         f'{what} has more than {_LARGEST_SIZE} vocabulary rows or slots'
       )
-    row = field.details.get('previous', 0)
-    _expect_count(row, f'{what}: details: previous')
-    if row >= max(field.size, 1):
-      raise types.InputError(
-        f'{what}: details: previous is {row}, expected a row of the vocabulary'
-        f' of {field.size}'
-      )
     if 'vectors' in field.details:
       _check_vectors(field, what)
     if 'edges' in field.details:
@@ -280,7 +273,7 @@ def _check_fields(manifest: manifest_lib.Manifest, path: str) -> None:
     if field.vocabulary_owner is not None:
       _check_shares(field, manifest, what)
   categorical = [field.name for field in manifest.of_kind('categorical')]
-  for role in ('user_field', 'item_field', 'domain_field'):
+  for role in ('user_field', 'item_field'):
     name = getattr(manifest, role)
     if name is not None and name not in categorical:
       raise types.InputError(

@@ -76,7 +76,6 @@ class Wanted:
   exclude: Sequence[str] = ()
   missing: Sequence[str] = ()
   weight: str | None = None
-  domain: str | None = None
 
   def __post_init__(self):
     for name in _LISTS:
@@ -152,14 +151,10 @@ def describe(
       'session',
       'session=None, user=None',
     )
-  if wanted.domain is not None:
-    _check('domain', wanted.domain, names)
   fields, left_out = _fields(table, wanted, roles, labels, index)
   schema: dict[str, Any] = {
     role: roles[role] for role in ROLES[:3] if roles[role] is not None
   }
-  if wanted.domain is not None:
-    schema['domain'] = wanted.domain
   if time is not None:
     unit = wanted.time_unit or _unit(table, time)
     schema['time'] = {'column': time, 'unit': unit}
@@ -268,7 +263,7 @@ def _fields(
     for entry in fields[kind]:
       _check(kind, str(entry.get('column')), names)
       named.add(str(entry['column']))
-  keys = {roles['user'], roles['item'], wanted.domain}
+  keys = {roles['user'], roles['item']}
   used = labels | {c for c in roles.values() if c is not None}
   left_out: dict[str, str] = {}
   for column in map(str, names):

@@ -63,7 +63,6 @@ class Ranker:
     exclude: Sequence[str] = (),
     missing: Sequence[str] = (),
     weight: str | None = None,
-    domain: str | None = None,
     as_of: str | Sequence[str] | None = None,
     prepare: Mapping[str, Any] | None = None,
     backbone: str | None = None,
@@ -106,7 +105,6 @@ class Ranker:
       missing: texts that stand for nothing, as `NULL`.
       weight: column that says how much a row counts; tasks may have their own
         (docs/rows.md).
-      domain: column of the domain (scenario) of a row, for `pepnet` and `star`.
       as_of: groups of as-of features, or 'all'; None: those of `rmtl prepare`.
       prepare: further settings of PrepareConfig, as `{'split': (8, 1, 1)}`.
       backbone: `single_task`, `shared_bottom`, `mmoe`, `ple` or another one.
@@ -128,7 +126,7 @@ class Ranker:
     self.categorical, self.numeric = categorical, numeric
     self.multi_valued = multi_valued
     self.exclude, self.missing = exclude, missing
-    self.weight, self.domain = weight, domain
+    self.weight = weight
     self.as_of, self.prepare = as_of, prepare
     self.backbone, self.weighting = backbone, weighting
     self.fine_tune, self.preset = fine_tune, preset

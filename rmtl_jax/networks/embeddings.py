@@ -23,6 +23,16 @@ def owners(spec: types.FeatureSpec) -> tuple[int | None, ...]:
   return spec.vocabulary_owners or (None,) * len(spec.multi_valued)
 
 
+def histories(spec: types.FeatureSpec) -> tuple[int, ...]:
+  """Multi-valued fields that are lists of another field's values.
+
+  They have the embeddings of their owner, the item or its category, which learn
+  from them. Row 0 stands for no value there: prepared data has it where a list
+  is empty, id-dropout where it takes a value away.
+  """
+  return tuple(i for i, owner in enumerate(owners(spec)) if owner is not None)
+
+
 def offsets(spec: types.FeatureSpec) -> np.ndarray:
   """First row of every categorical, then multi-valued field in the table.
 
@@ -50,37 +60,23 @@ def cumulative(sizes: Sequence[int]) -> np.ndarray:
 def init_table(
   key: jax.Array, spec: types.FeatureSpec, config: config_lib.NetworkConfig
 ) -> jax.Array:
-  """f32[sum of the vocabularies' sizes, D], row 0 of every field zero."""
-  dim = config.embedding_dim
-  if config.init == 'torch':
-    # Xavier's rule, of the table as a matrix (Glorot and Bengio, 2010).
-    limit = (6.0 / (int(offsets(spec)[-1]) + dim)) ** 0.5
-    draw = functools.partial(jax.random.uniform, minval=-limit, maxval=limit)
-    return init_rows(key, spec, config, dim, draw)
-  return config.embedding_scale * init_rows(key, spec, config, dim)
-
-
-def init_rows(
-  key: jax.Array,
-  spec: types.FeatureSpec,
-  config: config_lib.NetworkConfig,
-  width: int,
-  draw: Callable[..., jax.Array] = jax.random.normal,
-) -> jax.Array:
-  """Random values, f32[rows, width], row 0 of every field zero.
+  """f32[sum of the vocabularies' sizes, D], row 0 of every field zero.
 
   Zero rows follow, up to a multiple of `table_multiple`; nothing reads them. A
-  network that reads no category has such rows alone: checkpoints hold no array
+  network that reads no category has such rows alone: checkpoints have no array
   without numbers.
-
-  Args:
-    config: `table_multiple`.
-    width: numbers of a row.
-    draw: (key, shape) -> values; standard normal ones if not given.
   """
-  starts = offsets(spec)
-  table = draws.draw(draw, key, (int(starts[-1]), width))
-  table = table.at[np.unique(starts[:-1])].set(0.0)
+  dim = config.embedding_dim
+  starts, scale = offsets(spec), 1.0
+  draw: Callable[..., jax.Array] = jax.random.normal
+  if config.init == 'torch':
+    # Xavier's rule, of the table as a matrix (Glorot and Bengio, 2010).
+    limit = (6.0 / (int(starts[-1]) + dim)) ** 0.5
+    draw = functools.partial(jax.random.uniform, minval=-limit, maxval=limit)
+  else:
+    scale = config.embedding_scale
+  table = draws.draw(draw, key, (int(starts[-1]), dim))
+  table = scale * table.at[np.unique(starts[:-1])].set(0.0)
   rows = max(table.shape[0], 1)
   rows += -rows % config.table_multiple
   return jnp.pad(table, ((0, rows - table.shape[0]), (0, 0)))

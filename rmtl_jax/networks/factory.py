@@ -71,8 +71,7 @@ def make_actor(
 
   Raises:
     types.InputError: no such backbone, nothing to read, no such field to
-      ignore, a session encoder without an item field, or a backbone of domains
-      without a domain field.
+      ignore, or a session encoder without an item field.
   """
   seen = ignore.view(spec, config)
   if seen is not None:
@@ -80,11 +79,6 @@ def make_actor(
     return functional.narrowed(make_actor(seen.spec, backbone, rest), seen)
   _check(spec, config)
   record = registry.BACKBONES.find(backbone)
-  if record.needs_domain and spec.domain is None:
-    raise types.InputError(
-      f'config.backbone: {backbone} needs data whose manifest.json names a'
-      ' domain_field that is not ignored, found none'
-    )
   built = outputs.one_task(spec) if record.by_task else spec
   network = _network(
     lambda rngs: record.make(built, config, rngs),
@@ -144,10 +138,7 @@ def _network(
   config: config_lib.NetworkConfig,
   wrappers: Sequence[registry.Wrapper] = (),
 ) -> functional.Network:
-  """The functions of a module with `first` and `__call__` (one lane).
-
-  A module with several first layers has `share` and `shared_axes` of its own.
-  """
+  """The functions of a module with `first` and `__call__` (one lane)."""
   field_rates = id_dropout.rates(config.id_dropout, spec)
   init_plain, bind, abstract = functional.from_module(build)
 
@@ -162,16 +153,13 @@ def _network(
       return torch_init.redraw(params, jax.random.fold_in(key, 1))
     return params
 
-  def sharing(module: Any) -> Any:
-    return module if hasattr(module, 'share') else module.first
-
   traced = functools.partial(precision.traced_with, config.matmul_precision)
 
   def share(
     params: functional.Params, inputs: types.Inputs
   ) -> functional.Shared:
     with traced():
-      return sharing(bind(params)).share(inputs)
+      return bind(params).first.share(inputs)
 
   def lane(params, shared, inputs, *args, dropout_key=None):
     with traced():
@@ -181,7 +169,7 @@ def _network(
     with traced():
       return tables.prepare(params, spec.categorical)
 
-  axes = sharing(abstract).shared_axes
+  axes = abstract.first.shared_axes
   # `init` is not compiled: draws share one small program (draws.py), where one
   # of all draws would take seconds to compile.
   network = functional.Network(init, share, lane, axes, perturb)
@@ -201,13 +189,12 @@ def _check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:
     raise types.InputError('tasks: found none, expected at least one')
   if first_layer.num_blocks(spec, config.numeric_encoding) < 1:
     raise types.InputError('fields: found none, expected at least one')
-  for name in ('session_encoder', 'history_encoder', 'numeric_encoding'):
+  for name in ('session_encoder', 'numeric_encoding'):
     config_values.check(f'network.{name}', getattr(config, name))
-  reader = registry.item_reader(config)
-  if reader and spec.item is None:
+  if config.session_encoder != 'none' and spec.item is None:
     raise types.InputError(
-      f'config.network.{reader}: {getattr(config, reader)!r} needs data whose'
-      ' manifest.json names an item_field, found none'
+      f'config.network.session_encoder: {config.session_encoder!r} needs data'
+      ' whose manifest.json names an item_field, found none'
     )
 
 

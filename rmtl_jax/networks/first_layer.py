@@ -2,7 +2,7 @@
 
 Every field is a block of `embedding_dim` numbers: an embedding for a
 categorical field, the mean of the used slots' embeddings for a multi-valued
-one (of a history what its encoder says: history.py), and one linear
+one, and one linear
 layer for all numeric fields together, or a block for each (numeric.py); a
 field with vectors learnt elsewhere has a second block (pretrained.py); one
 block more holds the session so far, where an encoder is set (session.py). The
@@ -25,7 +25,6 @@ from rmtl_jax.networks import (
   distinct,
   distinct_product,
   embeddings,
-  history,
   layers,
   numeric,
   precision,
@@ -65,24 +64,18 @@ class FirstLayer(nnx.Module):
       ReLU, so their kernels have gain HE.
     groups: how many of these are side by side.
     gates: further columns, which feed no ReLU (kernels of gain LECUN).
-    domains: where it is not 0, the groups' columns once per domain, their
-      kernels shared times own (star.py).
 
   Attributes:
     table: embeddings of all fields below each other, f32[sum of sizes, D].
     kernel: f32[blocks, D, groups * units + gates]; the session's block is the
       last.
     bias: f32[groups * units + gates].
-    domain_kernel: f32[domains, blocks, D, groups * units].
-    domain_bias: f32[domains, groups * units].
     numeric: linear layer of the numeric block, or those of the numeric fields'
       blocks (numeric.Piecewise), where N > 0.
     products_<field>: its table of products, with first_layer=tables
       (tables.py).
     pretrained_<name>: the vectors of a field that has some.
     session: the encoder of the session so far, where one is set.
-    history_<i>: the encoder of multi-valued field i, where it is a history and
-      its encoder has parameters.
   """
 
   def __init__(
@@ -93,18 +86,14 @@ class FirstLayer(nnx.Module):
     units: int,
     groups: int = 1,
     gates: int = 0,
-    domains: int = 0,
   ):
     dim = config.embedding_dim
     self.spec = spec
     self.config = config
-    self.groups = groups * max(domains, 1)
+    self.groups = groups
     self.widths = (units,) * self.groups + ((gates,) if gates else ())
     self.encodes = config.session_encoder != 'none'
-    self.histories = history.fields(spec)
-    self.ignored = self.histories if config.history_encoder == 'none' else ()
-    blocks = num_blocks(spec, config.numeric_encoding)
-    blocks += int(self.encodes) - len(self.ignored)
+    blocks = num_blocks(spec, config.numeric_encoding) + int(self.encodes)
     self.table = nnx.Param(embeddings.init_table(rngs.params(), spec, config))
 
     def kernel(width: int, gain: float) -> jax.Array:
@@ -117,11 +106,6 @@ class FirstLayer(nnx.Module):
     self.kernel = nnx.Param(joined)
     self.bias = nnx.Param(jnp.zeros((joined.shape[2],)))
     width = sum(self.widths)
-    self.has_domains = domains > 0
-    if domains:
-      own = (domains, blocks, dim, groups * units)
-      self.domain_kernel = nnx.Param(jnp.ones(own))
-      self.domain_bias = nnx.Param(jnp.zeros((domains, groups * units)))
     if config.first_layer == 'tables':
       for f in self._tabled():
         products = nnx.Param(jnp.zeros((spec.categorical[f], width)))
@@ -136,9 +120,6 @@ class FirstLayer(nnx.Module):
       setattr(self, pretrained.group(field.name), vectors)
     if self.encodes:
       self.session = session.make(config, rngs)
-    if config.history_encoder == 'target_attention':
-      for i in self.histories:
-        setattr(self, f'history_{i}', history.TargetAttention(config, rngs))
 
   @property
   def by_batch(self) -> bool:
@@ -151,17 +132,6 @@ class FirstLayer(nnx.Module):
   def shared_axes(self) -> Any:
     """`in_axes` of what `share` returns, in a vmap over lanes."""
     return 0 if self.by_batch else None
-
-  def columns(self) -> tuple[jax.Array, jax.Array]:
-    """The kernel f32[blocks, D, width] and the bias f32[width] of all parts."""
-    kernel, bias = self.kernel[...], self.bias[...]
-    if not self.has_domains:
-      return kernel, bias
-    own = self.domain_bias[...]
-    rest = bias[own.shape[1] :]
-    bias = (bias[: own.shape[1]][None, :] + own).reshape(-1)
-    kernel = layers.per_domain(kernel, self.domain_kernel[...])
-    return kernel, jnp.concatenate([bias, rest])
 
   def _tabled(self) -> tuple[int, ...]:
     return tables.tabled(self.spec.categorical, sum(self.widths))
@@ -181,7 +151,7 @@ class FirstLayer(nnx.Module):
     if not self.by_batch:
       return ()
     form, sizes = self.config.first_layer, self.spec.categorical
-    table, (kernel, bias) = self.table[...], self.columns()
+    table, kernel, bias = self.table[...], self.kernel[...], self.bias[...]
     categorical = jnp.asarray(inputs.categorical)
     if form == 'tables':
       products = {
@@ -240,7 +210,7 @@ class FirstLayer(nnx.Module):
     """Blocks of each kind of field, in the kernel's order."""
     return (
       len(self.spec.categorical),
-      len(self.spec.multi_valued) - len(self.ignored),
+      len(self.spec.multi_valued),
       numeric.num_blocks(self.spec, self.config.numeric_encoding),
       len(self.spec.pretrained),
       int(self.encodes),
@@ -252,7 +222,7 @@ class FirstLayer(nnx.Module):
     Each kind of block goes through its own rows of the kernel: joined blocks
     would be written out, only to be read once.
     """
-    kernel, bias = self.columns()
+    kernel, bias = self.kernel[...], self.bias[...]
     for_categories, for_lists, for_numeric, for_vectors, for_session = (
       jax.lax.split(kernel, self._blocks(), axis=0)
     )
@@ -265,7 +235,7 @@ class FirstLayer(nnx.Module):
       embedded = embeddings.of_categories(self.table[...], self.spec, inputs)
       terms.append(_through(embedded, for_categories))
     if for_lists.shape[0]:
-      terms.append(_through(self._lists(inputs, embedded), for_lists))
+      terms.append(_through(self._lists(inputs), for_lists))
     if self.spec.numeric and not (
       self._shares_bias and self._linear_numeric() is not None
     ):
@@ -273,36 +243,24 @@ class FirstLayer(nnx.Module):
     if self.spec.pretrained:
       terms.append(_through(self._vectors(inputs), for_vectors))
     if self.encodes:
-      items = self._embedded(inputs, embedded, self.spec.item)
+      items = self._items(inputs, embedded)
       so_far = self.session(items, *session.places(inputs))
       terms.append(precision.product(so_far, for_session[0]))
     return terms
 
-  def _lists(
-    self, inputs: types.Inputs, embedded: jax.Array | None
-  ) -> jax.Array:
-    """Multi-valued fields of one lane, f32[T, fields that are read, D]."""
+  def _lists(self, inputs: types.Inputs) -> jax.Array:
+    """Multi-valued fields of one lane, f32[T, fields, D]."""
     slots = jnp.asarray(inputs.multi_valued)
     starts = embeddings.offsets(self.spec)[len(self.spec.categorical) :]
     widths = [width for _, width in self.spec.multi_valued]
-    blocks = []
+    histories, blocks = embeddings.histories(self.spec), []
     for i, part in enumerate(jax.lax.split(slots, widths, axis=1)):
-      start, attention = int(starts[i]), getattr(self, f'history_{i}', None)
-      if i in self.ignored:
-        continue
       # A history's row 0 is no value. Counted, it would pull short histories
       # towards the embedding of rare ones.
-      if i in self.histories:
+      if i in histories:
         part = jnp.where(part > 0, part, -1)
-      if attention is None:
-        blocks.append(embeddings.mean_of_used(self.table[...], part, start))
-      else:
-        rows = jnp.maximum(part, 0) + start
-        values = jnp.take(self.table[...], rows, axis=0, mode='clip')
-        query = self._embedded(
-          inputs, embedded, embeddings.owners(self.spec)[i]
-        )
-        blocks.append(attention(query, values, part >= 0))
+      start = int(starts[i])
+      blocks.append(embeddings.mean_of_used(self.table[...], part, start))
     return jnp.stack(blocks, axis=1)
 
   def _vectors(self, inputs: types.Inputs) -> jax.Array:
@@ -313,10 +271,11 @@ class FirstLayer(nnx.Module):
       blocks.append(vectors(jnp.asarray(inputs.categorical)[:, field.place]))
     return jnp.stack(blocks, axis=1)
 
-  def _embedded(
-    self, inputs: types.Inputs, embedded: jax.Array | None, field: int | None
+  def _items(
+    self, inputs: types.Inputs, embedded: jax.Array | None
   ) -> jax.Array:
-    """Embeddings of a categorical field in one lane, f32[T, D]."""
+    """Embeddings of the items of one lane, f32[T, D]."""
+    field = self.spec.item
     if field is None:
       raise ValueError('expected rows with items')
     if embedded is not None:

@@ -21,7 +21,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import crosses
-from rmtl_jax.networks import embeddings, id_dropout, registry
+from rmtl_jax.networks import embeddings, id_dropout
 
 # Every field of every group of as-of features.
 ALL_GROUPS = 'asof'
@@ -120,7 +120,7 @@ def view(
 
   Raises:
     types.InputError: as for `fields`; nothing is left; or the item is ignored
-      and a setting has it read (registry.item_reader).
+      and a session encoder reads it.
   """
   gone = fields(config.ignore, spec)
   derived = ()
@@ -129,9 +129,12 @@ def view(
       one for one in spec.derived if gone.isdisjoint(_names(one, spec))
     )
   if config.binned_fields == 'numbers':
-    read = _read_as_categories(spec, config)
-    ranks = [one for one in derived if read.isdisjoint(one.places)]
-    ranks = [one for one in ranks if len(one.places) == 1]
+    # The session's encoder asks for the item by row.
+    ranks = [
+      one
+      for one in derived
+      if len(one.places) == 1 and one.places[0] != spec.item
+    ]
     derived += tuple(one.given() for one in ranks)
     gone |= {name for one in ranks for name in _names(one, spec)}
   if not gone and not derived:
@@ -146,7 +149,6 @@ def view(
     )
   _check_item(spec, single, config)
   slots = np.cumsum([0, *(width for _, width in spec.multi_valued)])
-  embedded = [*single, *(count + i for i in multi)]
   seen = dataclasses.replace(
     spec,
     categorical=tuple(spec.categorical[i] for i in single),
@@ -154,7 +156,6 @@ def view(
     numeric=len(numeric) + len(derived),
     names=tuple(name for name in spec.names if name not in gone),
     item=single.index(spec.item) if spec.item in single else None,
-    domain=single.index(spec.domain) if spec.domain in single else None,
     vocabulary_owners=_owners(spec, single, multi),
     numeric_names=(
       *(n for n in spec.numeric_names if n not in gone),
@@ -164,11 +165,6 @@ def view(
     groups=tuple(
       (group, tuple(n for n in names if n not in gone))
       for group, names in spec.groups
-    ),
-    item_side=_places(spec.item_side, embedded),
-    user_side=_places(spec.user_side, embedded),
-    previous=tuple(
-      (single.index(i), row) for i, row in spec.previous if i in single
     ),
     distinct=tuple(spec.distinct[i] for i in single if spec.distinct),
     pretrained=tuple(
@@ -224,16 +220,6 @@ def _names(one: types.Derived, spec: types.FeatureSpec) -> list[str]:
   return [spec.names[place] for place in one.places]
 
 
-def _read_as_categories(
-  spec: types.FeatureSpec, config: config_lib.NetworkConfig
-) -> frozenset[int | None]:
-  """Places of fields that parts of the networks ask for by row."""
-  places = {spec.item, spec.domain}
-  if config.affinity_state == 'session':
-    places |= {place for place, _ in spec.previous}
-  return frozenset(places)
-
-
 def _kept(names: Sequence[str], count: int, gone: frozenset[str]) -> list[int]:
   """Places of the fields that stay; a field without a name does."""
   return [i for i in range(count) if gone.isdisjoint(names[i : i + 1])]
@@ -242,12 +228,12 @@ def _kept(names: Sequence[str], count: int, gone: frozenset[str]) -> list[int]:
 def _check_item(
   spec: types.FeatureSpec, kept: list[int], config: config_lib.NetworkConfig
 ) -> None:
-  """Refuses to ignore the item where a session encoder or the like reads it."""
-  reader = registry.item_reader(config)
-  if reader and spec.item is not None and spec.item not in kept:
+  """Refuses to ignore the item where a session encoder reads it."""
+  encoder = config.session_encoder
+  if encoder != 'none' and spec.item is not None and spec.item not in kept:
     raise types.InputError(
       f'config.network.ignore: {spec.names[spec.item]!r} is the item, which'
-      f' {reader}={getattr(config, reader)} reads'
+      f' session_encoder={encoder} reads'
     )
 
 
@@ -303,11 +289,6 @@ def _numbers(
   rows = xp.clip(rows, 0, last) + start
   found = xp.take(xp.asarray(table, xp.float32), rows, mode='clip')
   return xp.sum(found, axis=-1)
-
-
-def _places(fields: Sequence[int], kept: list[int]) -> tuple[int, ...]:
-  """Where the fields that stay stand among those that do."""
-  return tuple(kept.index(i) for i in fields if i in kept)
 
 
 def _columns(values: types.Array, index: np.ndarray, xp: Any) -> types.Array:

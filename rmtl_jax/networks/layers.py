@@ -100,23 +100,6 @@ def concatenate(first: Stack, second: Stack) -> Stack:
   return jnp.concatenate([jnp.asarray(first), jnp.asarray(second)], axis=0)
 
 
-def per_domain(shared: jax.Array, own: jax.Array) -> jax.Array:
-  """The first layer's kernel of every domain, side by side (star.py).
-
-  Args:
-    shared: f32[..., blocks, D, units + rest].
-    own: f32[..., P, blocks, D, units].
-
-  Returns:
-    f32[..., blocks, D, P * units + rest]: the products, domain by domain, and
-    the rest as it is.
-  """
-  units = own.shape[-1]
-  product = jnp.moveaxis(shared[..., None, :, :, :units] * own, -4, -2)
-  product = product.reshape(*product.shape[:-2], -1)
-  return jnp.concatenate([product, shared[..., units:]], axis=-1)
-
-
 def mix(gate: jax.Array, members: Stack) -> jax.Array:
   """sum_e gate_e member_e, the mixture that a gate makes of its experts.
 

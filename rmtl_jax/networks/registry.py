@@ -26,7 +26,6 @@ class BackboneRecord:
     min_experts: least value of `config.network.num_experts`.
     of_all_rows: whether a task's probability is that of all rows, the product
       along the funnel, and can't be judged on the positives of another task.
-    needs_domain: whether data must name the field of their domain.
   """
 
   name: str
@@ -34,7 +33,6 @@ class BackboneRecord:
   by_task: bool = False
   min_experts: int = 1
   of_all_rows: bool = False
-  needs_domain: bool = False
 
 
 def _backbone(class_name: str, file: str = '') -> Callable[..., Any]:
@@ -58,9 +56,6 @@ BACKBONES = registry.Registry(
     BackboneRecord('cross_stitch', _backbone('CrossStitch', 'cross_stitch')),
     BackboneRecord('adatt', _backbone('Adatt', 'adatt')),
     BackboneRecord('home', _backbone('Home', 'home'), min_experts=2),
-    BackboneRecord('stem', _backbone('Stem', 'stem')),
-    BackboneRecord('pepnet', _backbone('Pepnet', 'pepnet'), needs_domain=True),
-    BackboneRecord('star', _backbone('Star', 'star'), needs_domain=True),
   ),
 )
 
@@ -74,21 +69,13 @@ class Wrapper:
     setting: of NetworkConfig; where it is 0 or empty, nothing changes.
     wrap: (functional.Network, FeatureSpec, NetworkConfig) -> the new Network,
       ahead of the backbone's link (ESMM's chain).
-    reads_item: whether data must name their item.
-    tables: its parameters that are embedding tables, f32[..., rows, D]: they
-      are split over devices, and row-wise steps take a batch's rows of them.
     by_task: whether each of its parameters is one task's own.
-    prior: weight -> the Optax link that adds the gradient of its prior, where
-      it has one instead of L2; the weight is 1 / terms of the whole loss.
   """
 
   name: str
   setting: str
   wrap: Callable[..., Any]
-  reads_item: bool = False
-  tables: tuple[str, ...] = ()
   by_task: bool = False
-  prior: Callable[[float], Any] | None = None
 
 
 WRAPPERS = registry.Registry[Wrapper]('wrapper')
@@ -97,25 +84,3 @@ WRAPPERS = registry.Registry[Wrapper]('wrapper')
 def wanted(config: config_lib.NetworkConfig) -> list[Wrapper]:
   """The wrappers that the settings ask for."""
   return [one for one in WRAPPERS.values() if getattr(config, one.setting)]
-
-
-def tables() -> set[tuple[str, str]]:
-  """(group, name) of every parameter that is embedding tables."""
-  return {('first', 'table')} | {
-    (one.name, table) for one in WRAPPERS.values() for table in one.tables
-  }
-
-
-def item_reader(config: config_lib.NetworkConfig) -> str:
-  """The setting by which a network reads the item's embeddings, or ''."""
-  if config.session_encoder != 'none':
-    return 'session_encoder'
-  return next((one.setting for one in wanted(config) if one.reads_item), '')
-
-
-def without_item() -> dict[str, Any]:
-  """Settings with which no network reads the item's embeddings."""
-  default = config_lib.NetworkConfig()
-  settings = [one.setting for one in WRAPPERS.values() if one.reads_item]
-  off = {name: type(getattr(default, name))() for name in settings}
-  return {'session_encoder': 'none', **off}

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rmtl_jax.networks import distinct, distinct_product, layers, precision
+from rmtl_jax.networks import distinct, distinct_product, precision
 
 # Tables of products (`prepare`) are kept of vocabularies up to so many
 # rows, and up to so many numbers in all (512 MiB).
@@ -65,8 +65,6 @@ def prepare(params: Any, sizes: Sequence[int]) -> Any:
   """
   first = params['first']
   table, kernel = first['table'], first['kernel']
-  if 'domain_kernel' in first:
-    kernel = layers.per_domain(kernel, first['domain_kernel'])
   starts = np.concatenate([[0], np.cumsum(sizes)])
   multiply = precision.product
   for _ in range(kernel.ndim - 3):
@@ -77,13 +75,7 @@ def prepare(params: Any, sizes: Sequence[int]) -> Any:
     )
     for f in tabled(sizes, kernel.shape[-1])
   }
-  # A task's own embeddings are a group with a first layer too.
-  more = {
-    name: prepare(group, sizes)
-    for name, group in params.items()
-    if isinstance(group, Mapping) and 'first' in group
-  }
-  return {**params, **more, 'first': {**first, **products}}
+  return {**params, 'first': {**first, **products}}
 
 
 def look_up(

@@ -36,9 +36,6 @@ def redraw(params: _Group, key: jax.Array) -> dict[str, Any]:
     'kernel': _uniform(keys[0], old.shape, inputs),
     'bias': first['bias'] + _uniform(keys[1], first['bias'].shape, inputs),
   }
-  for i, (name, group) in enumerate(sorted(params.items())):
-    if isinstance(group, Mapping) and 'first' in group:
-      new_params[name] = redraw(group, jax.random.fold_in(keys[0], i))
   return new_params
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import lists, numbers, source, sql, vocabulary
-from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import history
 
 
@@ -72,14 +71,11 @@ def _bins(
   edges: list[float],
 ) -> dict[str, Any]:
   """Details of a binned field; `table` is that of its vocabulary."""
-  details = {
+  return {
     'transform': 'bins',
     'edges': edges,
     'order': bin_order(connection, table),
   }
-  if field.details.get('counts') == asof_feedback.ROWS_BACK:
-    details['previous'] = asof_feedback.row_before_id(connection, table, edges)
-  return details
 
 
 def bin_order(

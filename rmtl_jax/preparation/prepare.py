@@ -201,7 +201,6 @@ def _run(
     splits=of_splits,
     user_field=rows.user_field,
     item_field=rows.item_field,
-    domain_field=rows.domain_field,
     has_oracle=rows.has_oracle,
     has_time=rows.has_time,
     split_by_time=places.by_time,

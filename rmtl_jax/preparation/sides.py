@@ -1,8 +1,8 @@
 """Infers which fields describe the item and which the user.
 
-A factorised affinity (rmtl_jax.contrib.affinity) multiplies a user side and an
-item side. Logs don't name the side of a field, but train rows show it: a field
-of the item has one value over nearly all rows of an item.
+Recommended settings cross fields of the user with fields of the item. Logs
+don't name the side of a field, but train rows show it: a field of the item has
+one value over nearly all rows of an item.
 """
 
 from __future__ import annotations

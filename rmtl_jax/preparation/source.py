@@ -302,7 +302,6 @@ class SourceTable:
     user_field: the categorical field that identifies the user.
     item_field: the categorical field that identifies the item.
     item: the view's column of items, where no field has them; empty for none.
-    domain_field: the categorical field of the domain (scenario).
     identity: columns of the view; rows of one session and time with equal
       values in them are duplicates. Empty if there can be none.
     has_oracle: whether the view has `p_<task>`.
@@ -336,7 +335,6 @@ class SourceTable:
   user_field: str | None = None
   item_field: str | None = None
   item: str = ''
-  domain_field: str | None = None
   identity: tuple[str, ...] = ()
   has_oracle: bool = False
   has_random: bool = False

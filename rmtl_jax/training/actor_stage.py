@@ -442,10 +442,9 @@ def init_finetune(
 def _optimizer(
   context: context_lib.Context, name: str, config: config_lib.StageConfig
 ) -> optax.GradientTransformation:
-  """The stage's, with its learning rate's schedule and the priors' share."""
+  """The stage's, with its learning rate's schedule."""
   steps = _scheduled_steps(context, name, config.schedule)
-  terms = context.train.host.rows * len(context.tasks)
-  return state.make_optimizer(config, steps, 1 / terms)
+  return state.make_optimizer(config, steps)
 
 
 def _balancer(

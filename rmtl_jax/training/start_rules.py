@@ -52,7 +52,7 @@ _OF_TASKS = (
   'only_after',
   'negatives_kept',
 )
-_ROLES = ('user_field', 'item_field', 'domain_field')
+_ROLES = ('user_field', 'item_field')
 
 
 class Difference(NamedTuple):

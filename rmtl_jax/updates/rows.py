@@ -52,8 +52,7 @@ def _room(spec: types.FeatureSpec, slots: int) -> tuple[list[int], list[int]]:
   """
   lists = list(zip(spec.multi_valued, embeddings.owners(spec), strict=True))
   # Whose rows networks know by number.
-  fixed = {f for f, _ in spec.previous} | {spec.domain}
-  fixed |= {one.place for one in spec.pretrained}
+  fixed = {one.place for one in spec.pretrained}
   single = []
   for f, size in enumerate(spec.categorical):
     if f in fixed:

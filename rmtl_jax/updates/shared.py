@@ -18,7 +18,6 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import factory, functional, registry
-from rmtl_jax.networks.backbones import star
 from rmtl_jax.updates import quick, rows, state
 
 # Slots of the batch on which gradients are looked at, lanes and length.
@@ -84,14 +83,9 @@ def shared_parameters(
 
 def _inputs(spec: types.FeatureSpec) -> types.Inputs:
   """Rows of one session per lane, all slots used, numbers positive."""
-  domains = 0 if spec.domain is None else spec.categorical[spec.domain]
-  domains = min(domains, star.MOST_DOMAINS)
-  shape = (_LANES, max(_LENGTH, domains))
+  shape = (_LANES, _LENGTH)
   draw = np.random.default_rng(0)
   categorical = [draw.integers(1, max(n, 2), shape) for n in spec.categorical]
-  if spec.domain is not None:  # All of them: each may have its own layers.
-    row = np.arange(shape[1]) % domains
-    categorical[spec.domain] = np.broadcast_to(row, shape)
   multi = [
     draw.integers(1, max(n, 2), (*shape, width))
     for n, width in spec.multi_valued

@@ -11,7 +11,7 @@ import optax
 from jax import core, tree_util
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import pretrained, registry
+from rmtl_jax.networks import pretrained
 from rmtl_jax.ops import schedules
 
 
@@ -77,7 +77,6 @@ class FinetuneState(NamedTuple):
 def make_optimizer(
   config: config_lib.StageConfig | config_lib.CriticConfig,
   total_steps: int = 0,
-  prior_weight: float = 0.0,
 ) -> optax.GradientTransformation:
   """Adam with L2 added to the gradient, as torch's `Adam(weight_decay)`.
 
@@ -89,8 +88,6 @@ def make_optimizer(
   Args:
     config: of the stage.
     total_steps: over which a schedule falls; only `init` uses it.
-    prior_weight: of parameters that have a prior instead of L2 (wrappers of
-      networks may), 1 / (train rows * tasks); only `init` uses it.
   """
   links, last = [], []
   if config.clip_norm:
@@ -102,13 +99,6 @@ def make_optimizer(
       scale_by_progress(config.schedule, total_steps, config.warmup_steps)
     )
   links += _l2_links(config)
-  if isinstance(config, config_lib.StageConfig):
-    # Of every wrapper: the state has one form, whichever the settings want.
-    links += [
-      wrapper.prior(prior_weight)
-      for wrapper in registry.WRAPPERS.values()
-      if wrapper.prior
-    ]
   # Only the rate: traced betas could not be folded into Adam's constants.
   adam = optax.inject_hyperparams(
     optax.adam,
@@ -159,11 +149,7 @@ def _l2_links(
   if not (config.l2 or embedding):
     return []
 
-  priors = {one.name for one in registry.WRAPPERS.values() if one.prior}
-
   def decay(path, gradient, param):
-    if not priors.isdisjoint(names(path)):
-      return gradient
     l2 = embedding if is_embedding(path) else config.l2
     return gradient + l2 * param if l2 else gradient
 
@@ -180,7 +166,7 @@ def is_embedding(path: Sequence[Any]) -> bool:
   Args:
     path: of the leaf, as `jax.tree.map_with_path` gives it.
   """
-  return tuple(names(path)[-2:]) in registry.tables()
+  return names(path)[-2:] == ['first', 'table']
 
 
 def names(path: Sequence[Any]) -> list[Any]:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.networks import embeddings, pretrained, registry
+from rmtl_jax.networks import embeddings, pretrained
 from rmtl_jax.updates import state as state_lib
 
 # Rows of every vocabulary of the spec with which axes are looked for.
@@ -114,9 +114,7 @@ def find_axes(
   Raises:
     types.InputError: a parameter depends on vocabularies in another way.
   """
-  # Layers per domain have a limit, so the domain grows least.
-  order = sorted(range(len(spec.names)), key=lambda f: f != spec.domain)
-  growth = {field: 1 + i for i, field in enumerate(order)}
+  growth = {field: 1 + field for field in range(len(spec.names))}
   grown = {size: spec.names[field] for field, size in growth.items()}
   plain = _leaves(shapes(_sized(spec, dict.fromkeys(growth, 0))))
   found = {}
@@ -191,17 +189,16 @@ def move(
     arrays: `moves.arrays`.
 
   Returns:
-    A tree of the form of `fresh`. Frozen vectors, and new rows of others and of
-    tables with a learnt prior, are those of `fresh`.
+    A tree of the form of `fresh`. Frozen vectors, and new rows of others, are
+    those of `fresh`.
   """
-  priors = {one.name for one in registry.WRAPPERS.values() if one.prior}
 
   def one(path, old_leaf, fresh_leaf, key):
     names = state_lib.names(path)
     if names[-1] == pretrained.FROZEN:
       return fresh_leaf
     own = filling
-    if pretrained.are_vectors(names) or priors & {*names[-2:-1]}:
+    if pretrained.are_vectors(names):
       own = AS_FRESH
     if pretrained.FROZEN in names:
       own = _AS_UNKNOWN

@@ -371,7 +371,7 @@ def test_what_reads_the_item_is_no_reason_to_refuse_a_preset(monkeypatch):
     lambda manifest: {'ensemble': 2, 'variants': 'network.ignore=item;'},
   )
   monkeypatch.setitem(config_lib.PRESETS._records, 'recommended', made)
-  for flag in ('session_encoder=mean', 'affinity_dim=4'):
+  for flag in ('session_encoder=mean', 'session_encoder=target_attention'):
     found = config_flags.parse(of_line(f'--config.network.{flag}'), 1)
     assert (found.ensemble, found.variants) == (2, '')
   assert config_flags.parse(of_line(), 1).variants == 'network.ignore=item;'

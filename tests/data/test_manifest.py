@@ -32,22 +32,6 @@ def test_groups_of_as_of_fields():
   }
 
 
-def test_sides_and_what_is_known_of_the_row_before():
-  user, item, tags, *_ = FULL.fields
-  fields = (
-    manifest_lib.Field('since', 'categorical', 5, details={'previous': 3}),
-    user,
-    manifest_lib.Field('rare', 'categorical', 5, details={'previous': 0}),
-    manifest_lib.Field('age', 'categorical', 9, details={'side': 'user'}),
-    item,
-    dataclasses.replace(tags, details={'side': 'item'}),
-  )
-  spec = dataclasses.replace(FULL, fields=fields).feature_spec()
-  assert [spec.names[i] for i in spec.item_side] == ['item', 'tags']
-  assert [spec.names[i] for i in spec.user_side] == ['user', 'age']
-  assert spec.previous == ((0, 3),)
-
-
 def test_feature_spec_and_columns():
   names = ('user', 'item', 'tags', 'seen')
   rest = {
@@ -55,7 +39,6 @@ def test_feature_spec_and_columns():
     'groups': tuple((g, ()) for g in prepare_config.AS_OF),
     'tasks': ('click', 'conversion'),
   }
-  keys = {'item_side': (1,), 'user_side': (0,)}
   assert FULL.feature_spec() == types.FeatureSpec(
     (30, 20),
     ((8, 3), (20, 4)),
@@ -64,7 +47,6 @@ def test_feature_spec_and_columns():
     names,
     item=1,
     vocabulary_owners=(None, 1),
-    **keys,
     **rest,
   )
   without = dataclasses.replace(

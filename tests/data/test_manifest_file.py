@@ -85,7 +85,6 @@ def test_what_has_a_default_may_lack():
   for name in (
     'user_field',
     'item_field',
-    'domain_field',
     'has_oracle',
     'options',
     'source_files',
@@ -96,14 +95,6 @@ def test_what_has_a_default_may_lack():
   parsed = manifest_file.parse(short)
   assert parsed.user_field is None and parsed.source_files == ()
   assert parsed.fields[3] == manifest_lib.Field('price', 'numeric')
-
-
-@pytest.mark.parametrize('row', [30, -1, True, '1', None])
-def test_a_row_that_the_vocabulary_lacks(row):
-  wrong = record()
-  wrong['fields'][0]['details'] = {'previous': row}
-  with pytest.raises(types.InputError, match=r"'user'.*details: previous"):
-    manifest_file.parse(wrong)
 
 
 def test_quantiles_of_numeric_fields():
@@ -251,7 +242,6 @@ def test_what_later_programs_add_is_not_read():
     ),
     (('user_field',), 'price', r"user_field is 'price', expected a categori"),
     (('item_field',), 3, r'item_field is 3, expected a categorical field'),
-    (('domain_field',), 'tags', r"domain_field is 'tags', expected a categori"),
   ],
 )
 def test_malformed_entries_are_named(path, value, expected):

@@ -150,7 +150,6 @@ def test_what_is_named_is_taken_as_it_is():
     session=None,
     user='user_id',
     item=None,
-    domain='user_id',
     time_zone='Europe/Berlin',
     from_time=['hour'],
     categorical=['user_id'],
@@ -159,7 +158,6 @@ def test_what_is_named_is_taken_as_it_is():
   )
   schema = found.schema
   assert 'session' not in schema and 'item' not in schema
-  assert schema['domain'] == 'user_id'
   assert schema['time']['zone'] == 'Europe/Berlin'
   assert schema['from_time'] == ['hour']
   assert schema['missing'] == ['NULL']

@@ -60,12 +60,9 @@ def features(spec: types.FeatureSpec, config, first, row: types.Inputs):
     values = row.multi_valued[slot : slot + slots]
     slot += slots
     if spec.vocabulary_owners and spec.vocabulary_owners[field] is not None:
-      if config.history_encoder != 'none':
-        field_owner = spec.vocabulary_owners[field]
-        owner = sum(spec.categorical[:field_owner])
-        own = table[owner + row.categorical[field_owner]]
-        items = [table[owner + v] for v in values if v > 0]
-        blocks.append(history(first.get(f'history_{field}'), items, own))
+      owner = sum(spec.categorical[: spec.vocabulary_owners[field]])
+      items = [table[owner + v] for v in values if v > 0]
+      blocks.append(sum(items) / len(items) if items else 0 * table[0])
       continue
     used = [v for v in values if v >= 0]
     blocks.append(sum(table[start + v] for v in used) / len(used))
@@ -98,19 +95,6 @@ def piecewise(spec, numeric, values):
       block = block + part * slopes[i]
     blocks.append(block)
   return blocks
-
-
-def history(attention, items, own):
-  """A row's earlier items: their mean, or how its own item sees them."""
-  if not items:
-    return np.zeros_like(own)
-  scores = np.zeros(len(items))
-  if attention is not None:
-    for_own, for_item, for_product = attention['kernel']
-    for i, item in enumerate(items):
-      z = own @ for_own + item @ for_item + (own * item) @ for_product
-      scores[i] = relu(z + attention['bias']) @ attention['score'][:, 0]
-  return mixture(softmax(scores), items)
 
 
 class Columns:
@@ -358,95 +342,6 @@ def home(spec, config, params, x):
   ]
 
 
-def stem(spec, config, params, row):
-  tasks, units = range(spec.num_tasks), config.bottom_units
-  each = max(1, config.num_experts // (spec.num_tasks + 1))
-  count = each * (spec.num_tasks + 1)
-  outputs, gates = [], []
-  for group in (*(params[f'task_{k}'] for k in tasks), params):
-    first = group['first']
-    x, columns = features(spec, config, first, row), Columns(first)
-    outputs += [columns.take(x, units[0]) for _ in range(each)]
-    own = 1 if group is not params else spec.num_tasks
-    gates += [columns.take(x, count) for _ in range(own)]
-  outputs = [
-    perceptron(h, params.get('experts'), e, units)
-    for e, h in enumerate(outputs)
-  ]
-  return [
-    tower(
-      mixture(softmax(gates[k] + gates[spec.num_tasks + k]), outputs),
-      params['towers'],
-      k,
-      config.tower_units,
-    )
-    for k in tasks
-  ]
-
-
-def gate_unit(x, hidden, out):
-  h = relu(dense(x, hidden['kernel'], hidden['bias']))
-  return 2 * sigmoid(dense(h, out['kernel'], out['bias']))
-
-
-def pepnet(spec, config, params, row):
-  first, dim = params['first'], config.embedding_dim
-  x = features(spec, config, first, row)
-
-  def blocks(*fields):
-    return [x[f * dim : (f + 1) * dim] for f in fields]
-
-  seen = np.concatenate([*blocks(spec.domain), x])
-  scaled = x * gate_unit(seen, first['ep_hidden'], first['ep_out'])
-  about = sorted({*spec.user_side, *spec.item_side}) or [spec.domain]
-  seen = np.concatenate([*blocks(*about), scaled])
-  scales = gate_unit(seen, first['pp_hidden'], params['gate'])
-  columns, tasks = Columns(first), range(spec.num_tasks)
-  units = (*config.bottom_units, *config.tower_units)
-  own = [columns.take(scaled, units[0]) for _ in tasks]
-  at = 0
-  for i, width in enumerate(units):
-    if i > 0:
-      own = [dense(own[k], *member(params[f'linear_{i}'], k)) for k in tasks]
-    for k in tasks:
-      own[k] = relu(own[k]) * scales[at : at + width]
-      at += width
-  heads = params['heads']['linear']
-  return [dense(own[k], *member(heads, k))[0] for k in tasks]
-
-
-def star(spec, config, params, row):
-  first, p = params['first'], row.categorical[spec.domain]
-  x, units = features(spec, config, first, row), config.bottom_units
-  kernel = first['kernel'].reshape(len(x), -1)
-  own = first['domain_kernel'][p].reshape(len(x), -1)
-  shared, rest = kernel[:, : units[0]], kernel[:, units[0] :]
-  bias = first['bias'][: units[0]] + first['domain_bias'][p]
-  z = dense(x, shared * own, bias)
-  z = (z - z.mean()) / np.sqrt(z.var() + 1e-5)
-  z = z * params['scale'] * params['domain_scale'][p]
-  z = relu(z + params['shift'] + params['domain_shift'][p])
-
-  def layer(name, k, z):
-    group = params[name]
-    kernel = group['kernel'][k] * group['domain_kernel'][k, p]
-    return dense(z, kernel, group['bias'][k] + group['domain_bias'][k, p])
-
-  for i in range(1, len(units)):
-    z = relu(layer(f'bottom_{i}', 0, z))
-  hidden = relu(dense(x, rest, first['bias'][units[0] :]))
-  auxiliary = params['auxiliary']
-  added = dense(hidden, auxiliary['kernel'], auxiliary['bias'])
-  logits = []
-  for k in range(spec.num_tasks):
-    h = z
-    for i in range(1, len(config.tower_units) + 1):
-      h = relu(layer(f'tower_{i}', k, h))
-    last = len(config.tower_units) + 1
-    logits.append(layer(f'tower_{last}', k, h)[0] + added[k])
-  return logits
-
-
 def critic(spec, config, head, params, x, actions):
   """Q of one row; x are its features."""
   units, first = config.bottom_units, params['first']
@@ -494,8 +389,6 @@ BACKBONES = {
   'adatt': adatt,
   'home': home,
 }
-# These make their own features of a row.
-OF_ROWS = {'stem': stem, 'pepnet': pepnet, 'star': star}
 
 
 def actor_row(spec, backbone, config, params, row):
@@ -506,8 +399,6 @@ def actor_row(spec, backbone, config, params, row):
       actor_row(one, 'shared_bottom', config, at(params, k), row)[0]
       for k in range(spec.num_tasks)
     ]
-  if backbone in OF_ROWS:
-    return OF_ROWS[backbone](spec, config, params, row)
   assert backbone in BACKBONES, f'{backbone}: write it in numpy here'
   x = features(spec, config, params['first'], row)
   return BACKBONES[backbone](spec, config, params, x)

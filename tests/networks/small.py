@@ -24,10 +24,9 @@ CONFIG = config_lib.NetworkConfig(
 )
 LANES, SLOTS = 2, 3
 # A backbone of each kind that the first layer knows: K networks of their own;
-# groups and gates; a link behind the towers; several tables of embeddings;
-# scaled embeddings; columns per domain. Tables about what happens in the
+# groups and gates; a link behind the towers. Tables about what happens in the
 # first layer run over these, other tables over all backbones.
-FIRST_LAYERS = ('single_task', 'mmoe', 'esmm', 'stem', 'pepnet', 'star')
+FIRST_LAYERS = ('single_task', 'mmoe', 'esmm')
 
 
 def spec(
@@ -38,8 +37,6 @@ def spec(
     multi_valued=((5, 3), (4, 2)) if multi_valued else (),
     numeric=2 if numeric else 0,
     num_tasks=num_tasks,
-    item_side=(1,),
-    domain=0,
   )
 
 

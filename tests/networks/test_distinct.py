@@ -44,7 +44,7 @@ def distinct_values_are_numpys(array, room, size):
   np.testing.assert_array_equal(found.inverse, inverse)
 
 
-SPEC = types.FeatureSpec((3, 200, 100, 150), ((5, 2),), 1, 2, domain=0)
+SPEC = types.FeatureSpec((3, 200, 100, 150), ((5, 2),), 1, 2)
 
 
 def batch(variety: int) -> types.Inputs:

@@ -267,24 +267,6 @@ def test_binned_fields_are_read_as_numbers_alone():
   assert seen.spec.quantiles[5] == (0.0, 1.0)
 
 
-@pytest.mark.parametrize(
-  ('roles', 'setting'),
-  [
-    ({'domain': 1}, {}),
-    ({'previous': ((1, 2),)}, {'affinity_state': 'session'}),
-  ],
-)
-def test_a_field_that_is_asked_for_by_row_stays(roles, setting):
-  spec = dataclasses.replace(BINNED, **roles)
-  seen = ignore.view(spec, config('', binned_fields='numbers', **setting))
-  assert 'gap' in seen.spec.names and 'gap_rank' in seen.spec.numeric_names
-  for name, value in roles.items():
-    place = seen.spec.names.index('gap')
-    assert getattr(seen.spec, name) == (
-      place if name == 'domain' else ((place, value[0][1]),)
-    )
-
-
 def test_an_ignored_field_makes_no_number():
   seen = ignore.view(BINNED, config('rate+price', binned_fields='both'))
   assert seen.spec.numeric_names == ('age', 'rates', 'gap_rank')

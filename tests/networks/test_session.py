@@ -13,13 +13,12 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import factory, first_layer, functional, session
 from rmtl_jax.networks import registry as networks_registry
 from tests import tiers
 from tests.networks import reference_session, small
 
-ENCODERS = ('mean', 'target_attention', 'gru', 'transformer')
+ENCODERS = ('mean', 'target_attention')
 # Sessions of 3, 1, 4 and 2 rows, padding in between and at the end.
 SEGMENT = np.array([5, 5, 5, 2, -1, 0, 0, 0, 0, 7, 7, -1], np.int32)
 SLOTS = len(SEGMENT)
@@ -31,10 +30,6 @@ TIMES = {
   'tied': np.array([3, 3, 4, 9, 0, 1, 2, 2, 5, 5, 5, 0], np.int32),
 }
 DIM = 4
-
-
-def test_every_choice_is_here():
-  assert config_values.choices('network.session_encoder') == ('none', *ENCODERS)
 
 
 def test_the_earlier_rows_of_a_session():
@@ -50,31 +45,6 @@ def test_the_earlier_rows_of_a_session():
       expected[pair] = True
     found = session.earlier(segment, jnp.array(time))
     np.testing.assert_array_equal(found, expected)
-
-
-def test_the_last_of_the_earlier_rows():
-  time = jnp.array([1, 1, 4, 4, 6, 1])
-  history = session.earlier(jnp.zeros(6, jnp.int32), time)
-  expected = np.zeros((6, 6), bool)
-  for row, before in ((2, (0, 1, 5)), (3, (0, 1, 5)), (4, (2, 3))):
-    expected[row, list(before)] = True
-  np.testing.assert_array_equal(session.latest(history, time), expected)
-
-
-def test_a_recurrence_by_hand():
-  def step(state, row, goes_on):
-    state = jnp.where(goes_on, state, 0.0)
-    return 10 * state + row, state
-
-  found = session.fold(
-    step,
-    jnp.zeros(()),
-    jnp.array([1.0, 2.0, 6.0, 3.0, 5.0, 7.0, 8.0]),
-    jnp.array([4, 4, 4, 4, 4, 6, -1]),
-    jnp.array([0, 1, 1, 2, 2, 2, 0]),
-  )
-  # 1; then the mean of 12 and 16; then that of 143 and 145.
-  np.testing.assert_array_equal(found, [0, 1, 1, 14, 14, 0, 0])
 
 
 def test_attention_by_hand():
@@ -197,48 +167,6 @@ def test_the_order_of_rows_of_one_time_does_not_matter(
   )
 
 
-def by_segment_alone(name, module, items, segment):
-  """What encoders gave that told a session's rows apart by their place."""
-  rows = jnp.arange(len(segment))
-  same = segment[:, None] == segment[None, :]
-  seen = same & (rows[None, :] < rows[:, None]) & (segment >= 0)[:, None]
-  follows = jnp.append(False, segment[1:] == segment[:-1]) & (segment >= 0)
-  if name == 'gru':
-
-    def step(state, row):
-      item, goes_on = row
-      state = jnp.where(goes_on, state, 0.0)
-      product = (state[None, :] @ module.state.kernel[...])[0]
-      product = product + module.state.bias[...]
-      return session.gru_cell(item, product, state), state
-
-    first = jnp.zeros((DIM,))
-    return jax.lax.scan(step, first, (module.item(items), follows))[1]
-  if name == 'transformer':
-    x = items + module.positions[...][jnp.sum(seen, axis=1)]
-    x = module.block_0(x, seen | jnp.eye(len(segment), dtype=bool))
-    before = jnp.roll(module.norm(x), 1, axis=0)
-    return jnp.where(follows[:, None], before, 0.0)
-  return module(items, segment, rows)
-
-
-@pytest.mark.parametrize('name', ENCODERS)
-def test_without_ties_nothing_changes(name):
-  _, module = encoder(name)
-  before = jax.jit(functools.partial(by_segment_alone, name, module))
-  for seed in range(3):
-    np.testing.assert_array_equal(
-      jax.jit(lambda *args: module(*args))(
-        items(seed), SEGMENT, TIMES['apart'] + 100
-      ),
-      before(items(seed), SEGMENT),
-    )
-  seen = session.earlier(SEGMENT, TIMES['apart'])
-  same = SEGMENT[:, None] == SEGMENT[None, :]
-  same &= (SEGMENT >= 0)[:, None]
-  np.testing.assert_array_equal(seen, np.tril(same, -1))
-
-
 @pytest.mark.parametrize('times', TIMES)
 @pytest.mark.parametrize('name', ENCODERS)
 def test_gradients_reach_all_earlier_rows_and_no_others(name, times):
@@ -256,21 +184,6 @@ def test_gradients_reach_all_earlier_rows_and_no_others(name, times):
     asks = expected.sum(axis=1) > 1
     expected = expected | np.diag(asks)
   np.testing.assert_array_equal(reached, expected)
-
-
-def test_positions_beyond_the_table_share_its_last_row():
-  rows = session.POSITIONS + 3
-  params, _ = encoder('transformer')
-  own = items(rows=rows)
-  own[:] = own[0]
-  segment = np.zeros(rows, np.int32)
-  time = np.arange(rows)
-  np.testing.assert_allclose(
-    compiled('transformer')(own, segment, time)[-1],
-    reference_session.encode('transformer', params, own, segment, time)[-1],
-    rtol=1e-4,
-    atol=1e-4,
-  )
 
 
 SPEC = dataclasses.replace(small.spec(), item=1)
@@ -293,7 +206,7 @@ def make(name, form):
   return first_layer.FirstLayer(SPEC, config, rngs, units=3, gates=2)
 
 
-@pytest.mark.parametrize('name', tiers.some(ENCODERS, ('gru',)))
+@pytest.mark.parametrize('name', tiers.some(ENCODERS, ('target_attention',)))
 def test_the_encoding_is_one_more_block(name):
   inputs = lanes()
   values = {}
@@ -400,43 +313,12 @@ def test_every_network_with_every_encoder(name):
     assert (found[:, at:] != other[:, at:]).any()
 
 
-@pytest.mark.parametrize('name', ['mmoe', 'single_task', 'shared', 'separate'])
-def test_without_an_encoder_nothing_changes(name):
-  network, args = named(name, 'none')
-  bare, _ = named(name, 'none', small.spec())
-  key = jax.random.key(2)
-  # The whole programs, so that nothing need be compiled.
-  init, bare_init = (str(jax.make_jaxpr(n.init)(key)) for n in (network, bare))
-  assert init == bare_init
-  params = jax.eval_shape(network.init, key)
-  assert 'session' not in params['first']
-  assert params['first']['kernel'].shape[-3] == first_layer.num_blocks(SPEC)
-
-  def program(network, inputs):
-    function = functools.partial(functional.apply, network)
-    return str(jax.make_jaxpr(function)(small.params(network), inputs, *args))
-
-  plain = lanes()._replace(segment=None, time=None)
-  assert program(network, plain) == program(
-    bare, small.inputs(SPEC, slots=SLOTS)
-  )
-
-
-def test_what_is_drawn_before_the_encoder_is_the_same_with_one():
-  layer, bare = make('gru', 'plain'), make('none', 'plain')
-  for one, other in (
-    (layer.table, bare.table),
-    (layer.numeric.kernel, bare.numeric.kernel),
-  ):
-    np.testing.assert_array_equal(one[...], other[...])
-
-
 @pytest.mark.parametrize('name', ['mmoe', 'shared'])
 def test_an_encoder_needs_items_and_lanes(name):
   with pytest.raises(
-    types.InputError, match="session_encoder: 'gru' needs data whose"
+    types.InputError, match="session_encoder: 'mean' needs data whose"
   ):
-    named(name, 'gru', small.spec())
+    named(name, 'mean', small.spec())
   with pytest.raises(types.InputError, match="'lstm' is not one of none, mean"):
     named(name, 'lstm')
   network, args = named(name, 'mean')

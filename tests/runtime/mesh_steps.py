@@ -34,10 +34,6 @@ SPEC = types.FeatureSpec(
   2,
   names=('a', 'b', 'c'),
   item=0,
-  item_side=(0, 2),
-  user_side=(1,),
-  previous=((1, 3),),
-  domain=1,
 )
 
 
@@ -45,9 +41,9 @@ def settings(backbone: str, adam: str) -> config_lib.Config:
   """Of a run; dropout on, so that random numbers must agree too.
 
   Some backbones bring a further part along: separate critics, critics of
-  members, a session encoder, an affinity, or a lambda that is learnt.
+  members, a session encoder, or a lambda that is learnt.
   """
-  encoder = 'gru' if backbone == 'shared_bottom' else 'none'
+  encoder = 'target_attention' if backbone == 'shared_bottom' else 'none'
   learns = backbone == 'esmm' and adam == 'dense'
   return config_lib.Config(
     backbone=backbone,
@@ -58,8 +54,6 @@ def settings(backbone: str, adam: str) -> config_lib.Config:
       dropout=0.2,
       first_layer='auto',
       session_encoder=encoder,
-      affinity_dim=3 if backbone == 'omoe' else 0,
-      affinity_state='session',
     ),
     critic=config_lib.CriticConfig(
       form='separate' if backbone == 'ple' else 'shared',

@@ -9,7 +9,6 @@ from tests.serving import past_run
 
 PLAIN = {
   'network.session_encoder': 'none',
-  'network.history_encoder': 'none',
 }
 
 

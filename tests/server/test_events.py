@@ -167,7 +167,7 @@ def test_the_state_of_another_log_is_refused(past_model, place, tmp_path):
   (tmp_path / 'other').mkdir()
   other = past_run.untrained(
     past_run.prepare_run(tmp_path / 'other', raw=raw, schema=schema),
-    **{'network.session_encoder': 'none', 'network.history_encoder': 'none'},
+    **{'network.session_encoder': 'none'},
   )
   with pytest.raises(types.InputError, match='state of another log'):
     keeper.Keeper(other, place)

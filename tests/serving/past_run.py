@@ -44,7 +44,6 @@ CONFIG = dataclasses.replace(
   network=dataclasses.replace(
     table_run.CONFIG.network,
     session_encoder='target_attention',
-    history_encoder='target_attention',
   ),
   # Some sessions are longer than a lane.
   batch=dataclasses.replace(table_run.CONFIG.batch, lane_length=5),

@@ -38,7 +38,6 @@ SCHEMA = {
   'time': {'column': 'time', 'unit': 's'},
   'user': 'Customer No',
   'item': 'item',
-  'domain': 'item',
   'categorical': [{'column': 'Customer No', 'name': 'user'}, 'item'],
   'multi_valued': [{'column': 'tags', 'separator': '|'}],
   'numeric': [

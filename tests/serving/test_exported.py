@@ -102,13 +102,6 @@ def test_an_ensemble_calibrated_with_fields_that_are_ignored(run_dir, tmp_path):
   [
     {'network.session_encoder': 'mean'},
     {'network.session_encoder': 'target_attention'},
-    {'network.session_encoder': 'gru'},
-    {'network.session_encoder': 'transformer'},
-    {
-      'network.session_encoder': 'none',
-      'network.affinity_dim': 3,
-      'network.affinity_state': 'session',
-    },
   ],
 )
 def test_sessions_and_the_past(past_dir, tmp_path, changes):
@@ -126,7 +119,7 @@ def test_the_past_of_a_log_without_users_or_items(tmp_path, lack):
   raw, schema = past_run.log_without(lack)
   scorer = past_run.untrained(
     past_run.prepare_run(tmp_path, raw=raw, schema=schema),
-    **{'network.session_encoder': 'none', 'network.history_encoder': 'none'},
+    **{'network.session_encoder': 'none'},
   )
   check_round_trip(
     scorer, tmp_path / 'out', raw.slice(1200), raw.slice(0, 1200)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -104,11 +102,8 @@ def test_it_has_to_be_given(data):
 
 
 def config():
-  """Attention over histories; trained enough to say something."""
-  network = dataclasses.replace(
-    table_run.CONFIG.network, history_encoder='target_attention'
-  )
-  return dataclasses.replace(table_run.CONFIG, network=network)
+  """Trained enough to say something."""
+  return table_run.CONFIG
 
 
 def test_predict_equals_evaluate(data, tmp_path):

@@ -77,7 +77,6 @@ def test_rows_are_appended(loaded):
 def test_logs_without_a_key(tmp_path, key):
   raw, schema = past_run.log_without(key)
   settings = {'network.session_encoder': 'none'}
-  settings['network.history_encoder'] = 'none'
   model = past_run.untrained(
     past_run.prepare_run(tmp_path, raw=raw, schema=schema), **settings
   )
@@ -131,7 +130,6 @@ def test_a_history_of_another_model_is_refused(loaded, tmp_path):
     past_run.prepare_run(tmp_path, raw=past_run.log(400), as_of=('counts',)),
     **{
       'network.session_encoder': 'none',
-      'network.history_encoder': 'none',
     },
   )
   kept = other.keep_history(past_run.log(400))

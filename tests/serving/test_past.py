@@ -17,7 +17,6 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.as_of import tastes
-from rmtl_jax.preparation.simulator import log as simulated
 from rmtl_jax.serving import past, predict
 from rmtl_jax.serving import rows as rows_lib
 from tests import tiers
@@ -66,27 +65,6 @@ def test_a_table_with_all_of_the_past(loaded, expected):
   assert np.abs(alone - expected).max() > 1e-3
 
 
-def test_the_simulated_source(tmp_path):
-  options = {'source': 'simulated', 'simulated_rows': 1200, 'simulated_seed': 3}
-  scorer = past_run.untrained(
-    past_run.prepare_run(tmp_path, **options),
-    **{
-      'network.session_encoder': 'none',
-      'network.affinity_dim': 3,
-      'network.affinity_state': 'session',
-    },
-  )
-  raw = simulated.simulate(1200, 3).drop_columns(['p_click', 'p_conversion'])
-  row_id, expected = past_run.evaluated(scorer)
-  rows, earlier = parts(raw, row_id)
-  close(stacked(scorer.predict(rows, earlier)), expected)
-  # The answers of the session so far are known before its next row.
-  at = rows.schema.get_field_index('click')
-  other = rows.set_column(at, 'click', pa.array([0] * len(rows), pa.int8()))
-  changed = stacked(scorer.predict(other, earlier)) - expected
-  assert 0 < (np.abs(changed) > 1e-5).any(axis=1).mean() < 1
-
-
 @pytest.mark.parametrize(
   ('lack', 'other'),
   tiers.some([('user', 'item'), ('item', 'user')], [('user', 'item')]),
@@ -96,7 +74,7 @@ def test_a_log_without_users_or_items(tmp_path, lack, other):
   raw, schema = past_run.log_without(lack)
   scorer = past_run.untrained(
     past_run.prepare_run(tmp_path, raw=raw, schema=schema),
-    **{'network.session_encoder': 'none', 'network.history_encoder': 'none'},
+    **{'network.session_encoder': 'none'},
   )
   keyed = [c for c in scorer.needs.columns if lack in c or other in c]
   made = ['rows', 'click_rate', 'conversion_rate']
@@ -119,7 +97,7 @@ def test_a_log_whose_users_were_drawn(tmp_path):
   raw = raw.filter(pc.is_valid(raw['who']))
   scorer = past_run.untrained(
     past_run.prepare_run(tmp_path, raw=raw, as_of=('auto',), split_by='user'),
-    **{'network.session_encoder': 'none', 'network.history_encoder': 'none'},
+    **{'network.session_encoder': 'none'},
   )
   rates = [c for c in scorer.needs.columns if c.endswith('click_rate')]
   assert rates == ['asof_user_click_rate', 'asof_session_click_rate']
@@ -132,7 +110,7 @@ def test_a_log_with_an_item_that_is_no_field(tmp_path):
   schema = past_run.SCHEMA | {'categorical': ['who']}
   scorer = past_run.untrained(
     past_run.prepare_run(tmp_path, raw=past_run.log(700), schema=schema),
-    **{'network.session_encoder': 'none', 'network.history_encoder': 'none'},
+    **{'network.session_encoder': 'none'},
   )
   assert {'asof_views', 'asof_item_click_rate'} <= {*scorer.needs.columns}
   row_id, expected = past_run.evaluated(scorer)
@@ -174,7 +152,7 @@ def test_a_log_where_parts_of_groups_were_left_out(tmp_path):
     raw = raw.set_column(at, column, names)
   scorer = past_run.untrained(
     past_run.prepare_run(tmp_path, raw=raw, as_of=('auto',)),
-    **{'network.session_encoder': 'none', 'network.history_encoder': 'none'},
+    **{'network.session_encoder': 'none'},
   )
   assert scorer.needs.columns == (
     'asof_item_rows',

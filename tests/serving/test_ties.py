@@ -27,13 +27,6 @@ ROUNDING = 2e-6
 SETTINGS = {
   'mean': {'network.session_encoder': 'mean'},
   'target_attention': {'network.session_encoder': 'target_attention'},
-  'gru': {'network.session_encoder': 'gru'},
-  'transformer': {'network.session_encoder': 'transformer'},
-  'affinity': {
-    'network.session_encoder': 'none',
-    'network.affinity_dim': 3,
-    'network.affinity_state': 'session',
-  },
 }
 
 
@@ -93,12 +86,8 @@ def runs(tmp_path_factory):
 @pytest.mark.parametrize(
   ('how', 'reads'),
   tiers.some(
-    [*(('resident', reads) for reads in SETTINGS), ('streaming', 'gru')],
-    [
-      ('resident', 'transformer'),
-      ('resident', 'affinity'),
-      ('streaming', 'gru'),
-    ],
+    [*(('resident', reads) for reads in SETTINGS), ('streaming', 'mean')],
+    [('resident', 'target_attention'), ('streaming', 'mean')],
   ),
 )
 def test_of_prepared_data(runs, how, reads):
@@ -115,7 +104,6 @@ def test_of_prepared_data(runs, how, reads):
     assert len(split.cuts) > 40
     models = models or models_lib.Models(scorer.manifest.feature_spec())
     assert models.spec == scorer.manifest.feature_spec()
-    assert models.spec.previous
     found[name] = np.full((ROWS, 2), np.nan, np.float32)
     found[name][order[split.host.row_id]] = models.predict(
       config, scorer.params, split
@@ -127,9 +115,7 @@ def test_of_prepared_data(runs, how, reads):
     np.testing.assert_allclose(other, first, rtol=0.0, atol=ROUNDING)
 
 
-@pytest.mark.parametrize(
-  'reads', tiers.some(('transformer', 'affinity'), ('affinity',))
-)
+@pytest.mark.parametrize('reads', ['target_attention'])
 def test_of_raw_rows(runs, tmp_path, reads):
   pytest.importorskip('flatbuffers')
   order, run_dir = runs['as it comes']

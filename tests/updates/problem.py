@@ -25,7 +25,6 @@ SPEC = types.FeatureSpec(
   numeric=1,
   num_tasks=2,
   item=0,
-  domain=1,
 )
 NETWORK = config_lib.NetworkConfig(
   embedding_dim=3,

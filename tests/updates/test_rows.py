@@ -78,8 +78,7 @@ def test_small_vocabularies_stay_whole():
 CONFIGS = [(name, {}) for name in small.FIRST_LAYERS] + [
   ('esmm', {'id_dropout': '0.4'}),
   ('mmoe', {'ignore': 'b'}),
-  ('ple', {'session_encoder': 'gru', 'first_layer': 'distinct'}),
-  ('esmm', {'affinity_dim': 3, 'affinity_state': 'session'}),
+  ('ple', {'session_encoder': 'target_attention', 'first_layer': 'distinct'}),
 ]
 
 
@@ -97,9 +96,6 @@ def test_a_step_equals_the_dense_one_on_the_rows_of_its_batch(
     categorical=(200, 9),
     multi_valued=((300, 2),),
     names=('a', 'b', 'c'),
-    item_side=(0, 2),
-    user_side=(1,),
-    previous=((1, 3),),
   )
   columns = problem.columns()
   batch = problem.batch(columns)

@@ -18,7 +18,6 @@ SPEC = types.FeatureSpec(
   numeric=2,
   num_tasks=3,
   names=('user', 'item', 'tags'),
-  domain=1,
 )
 SIZES = config_lib.NetworkConfig(
   4, bottom_units=(8, 6), tower_units=(4,), num_experts=4
@@ -98,24 +97,6 @@ OWN = {
     for k in range(3)
     for leaf in ('bias', 'kernel')
   },
-  # One expert per table; those of a task are its own, as its gates are.
-  'stem': TOWERS
-  | {'first/bias': 8, 'first/kernel': 8 * 16}
-  | {f'task_{k}/first/{leaf}': 0 for k in range(3) for leaf in STEM_FIRST}
-  | {'experts/linear_1/bias': 6, 'experts/linear_1/kernel': 8 * 6},
-  # The last gate's columns are of layers, task by task.
-  'pepnet': {
-    f'{part}/{leaf}': 0
-    for part in ('linear_1', 'linear_2', 'gate', 'heads/linear')
-    for leaf in ('bias', 'kernel')
-  }
-  | {'first/bias': 0, 'first/kernel': 0},
-  'star': {
-    f'{part}/{leaf}': 0
-    for part in ('tower_1', 'tower_2')
-    for leaf in ('bias', 'kernel', 'domain_bias', 'domain_kernel')
-  }
-  | {'auxiliary/bias': 0, 'auxiliary/kernel': 0},
 }
 
 
@@ -146,7 +127,7 @@ def test_what_is_shared(backbone):
 
 
 def test_masks_fit_the_parameters():
-  for backbone in ('mmoe', 'stem'):
+  for backbone in ('mmoe', 'home'):
     sizes = dataclasses.replace(SIZES, ignore='user')
     masks = shared.shared_parameters(SPEC, backbone, sizes)
     network = factory.make_actor(SPEC, backbone, sizes)
@@ -160,7 +141,7 @@ def test_masks_fit_the_parameters():
 
 
 def test_an_encoder_of_the_session_is_shared():
-  sizes = dataclasses.replace(SIZES, session_encoder='gru')
+  sizes = dataclasses.replace(SIZES, session_encoder='target_attention')
   masks = shared.shared_parameters(
     dataclasses.replace(SPEC, item=1), 'shared_bottom', sizes
   )

@@ -25,10 +25,6 @@ OLD = types.FeatureSpec(
   item=1,
   vocabulary_owners=(None, 1),
   numeric_names=('price', 'age'),
-  item_side=(1, 3),
-  user_side=(0,),
-  previous=((2, 1),),
-  domain=2,
 )
 NEW = dataclasses.replace(
   OLD, categorical=(5, 9, 4), multi_valued=((6, 2), (9, 3))
@@ -118,17 +114,13 @@ def seen_inputs():
 
 @pytest.mark.parametrize('backbone', networks.BACKBONES.names())
 def test_every_backbone_says_the_same_of_known_values(backbone):
-  # Star has layers for every value of a domain; others have tables alone.
   config = small.CONFIG
   if backbone == 'mmoe':
     config = dataclasses.replace(
       config,
-      affinity_dim=2,
-      affinity_state='session',
       crosses='user*item',
       trees=10,
-      session_encoder='gru',
-      history_encoder='target_attention',
+      session_encoder='target_attention',
     )
   make = functools.partial(actor, backbone=backbone, config=config)
   network, other = make(OLD), make(NEW)
@@ -212,14 +204,14 @@ def test_rows_beyond_the_vocabularies_stay_as_they_are():
   assert not np.any(found[:24] == fresh[:24])
 
 
-def test_learnt_priors_and_vectors_give_new_categories_their_start():
+def test_vectors_give_new_categories_their_start():
   spec = dataclasses.replace(
     OLD, pretrained=(types.Pretrained(1, 'item', 2, trained=True),)
   )
   grown = dataclasses.replace(
     NEW, pretrained=(types.Pretrained(1, 'item', 2, trained=True),)
   )
-  config = dataclasses.replace(small.CONFIG, affinity_dim=2)
+  config = small.CONFIG
   network = factory.make_actor(spec, 'shared_bottom', config)
   other = factory.make_actor(grown, 'shared_bottom', config)
 
@@ -238,14 +230,6 @@ def test_learnt_priors_and_vectors_give_new_categories_their_start():
   new = warm_start.move(
     found, PLAIN, old, fresh, found.arrays, jax.random.key(0)
   )
-  for group, name in (('affinity', 'table'), ('affinity', 'spread')):
-    start = embeddings.offsets(grown)[0]
-    np.testing.assert_array_equal(
-      new[group][name][start + 2], fresh[group][name][start + 2]
-    )
-    np.testing.assert_array_equal(
-      new[group][name][start + 1], old[group][name][3]
-    )
   vectors = new['first']['pretrained_item']['vectors']
   given = fresh['first']['pretrained_item']['vectors']
   np.testing.assert_array_equal(vectors[2], given[2])

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -60,29 +59,18 @@ class Backbone(nnx.Module):
     setup: layers.Setup,
     groups: int = 1,
     gates: tuple[int, ...] = (),
-    domains: int = 0,
   ) -> first_layer.FirstLayer:
     """The first layer.
 
     Args:
       groups: experts, bottoms or towers, of bottom_units[0] columns each.
       gates: experts that each gate on the features sees.
-      domains: see FirstLayer.
     """
     self.gates = gates
     units = self.config.bottom_units[0]
     return first_layer.FirstLayer(
-      self.spec, self.config, setup.rngs, units, groups, sum(gates), domains
+      self.spec, self.config, setup.rngs, units, groups, sum(gates)
     )
-
-  def share(self, inputs: types.Inputs) -> first_layer.Shared:
-    """What the lanes of a batch share; leading dimensions [L, T]."""
-    return self.first.share(inputs)
-
-  @property
-  def shared_axes(self) -> Any:
-    """`in_axes` of what `share` returns, in a vmap over lanes."""
-    return self.first.shared_axes
 
   def __call__(
     self, shared: first_layer.Shared, inputs: types.Inputs, dropout_key: Key

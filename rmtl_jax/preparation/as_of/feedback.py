@@ -7,7 +7,6 @@ were known strictly before the row's own time.
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Sequence
 from typing import Any
 
@@ -170,30 +169,3 @@ def features_sql(
       f'CAST(position - told_{i} AS DOUBLE) AS {since}',
     ]
   return f'SELECT row_id, {", ".join(columns)} FROM {past}'
-
-
-def bin_of_row_before(edges: Sequence[float]) -> str:
-  """The bin of `since_<task>`, as text, that means "the row before".
-
-  Returns:
-    '' if no bin holds the distance 1 alone: positives are so rare, or sessions
-    so long, that a bin spans several distances.
-  """
-  one, two = (bisect.bisect_right(edges, rows) for rows in (1.0, 2.0))
-  return '' if one == two else str(one)
-
-
-def row_before_id(
-  connection: sql.Connection, vocabulary: str, edges: Sequence[float]
-) -> int:
-  """Finds the vocabulary row of `bin_of_row_before`; 0 if there is none.
-
-  Args:
-    vocabulary: table of the field's vocabulary, with `key` (a bin's number as
-      text) and `id`.
-  """
-  found = connection.execute(
-    f'SELECT id FROM {vocabulary}'
-    f' WHERE key = {sql.literal(bin_of_row_before(edges))}'
-  ).fetchall()
-  return found[0][0] if found else 0

@@ -36,7 +36,7 @@ class ColumnGuess:
 
   Attributes:
     name: of the column.
-    role: `user`, `item`, `session`, `domain`, `time`, `label`, `event`,
+    role: `user`, `item`, `session`, `time`, `label`, `event`,
       `category`, `number`, `list`, `leak` or `left out`.
     why: in words.
     kind: of its values: `number`, `bool`, `time`, `list`, `text`,

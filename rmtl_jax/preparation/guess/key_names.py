@@ -57,7 +57,6 @@ _KEYS = {
   'session': r'(?:id)?(user|web|app|ga|browser|visitor|customer|client)?'
   rf'({_SESSIONS}){_ID}{{0,2}}|({_REQUESTS}){_ID}|({_ORDERS}){_SURE_ID}'
   rf'|id({_ORDERS})',
-  'domain': rf'(domain|scenario|scene|tab|market|site|surface|placement){_ID}?',
   'weight': '(instance|sample|row|example)weight',
   'split': '(split|fold|partition|subset)',
   'event': '(product|user)?(event|action|behaviou?r|activity|interaction)'

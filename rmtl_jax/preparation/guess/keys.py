@@ -1,4 +1,4 @@
-"""Which columns are user, item, session and domain, by names and by rows."""
+"""Which columns are user, item and session, by names and by rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import key_names, number_names, time_names
 from rmtl_jax.preparation.guess import sample as sample_lib
 
-_MOST_DOMAINS = 50
 # Least share of sessions with one user, of ids that are unique over the log.
 _NESTED = 0.99
 # Of a user, an item or a session: so few values with so many rows each are
@@ -54,7 +53,7 @@ def find(
   time: str | None,
   times: Collection[str] = (),
 ) -> dict[str, Key]:
-  """The columns of `user`, `item`, `session` and `domain` that there are.
+  """The columns of `user`, `item` and `session` that there are.
 
   Args:
     named: `by_names` of these.
@@ -87,7 +86,7 @@ def by_names(
 ) -> dict[str, Key]:
   """Those of which names tell."""
   found: dict[str, Key] = {}
-  for role in ('user', 'session', 'item', 'domain'):
+  for role in ('user', 'session', 'item'):
     named = [
       (
         role == 'user' and one.missing > _WITHOUT_USER,
@@ -196,8 +195,6 @@ def _fits(facts: facts_lib.Facts, role: str) -> bool:
     return False
   if facts.sample.is_whole and facts.distinct == facts.rows:
     return False
-  if role == 'domain':
-    return facts.distinct <= _MOST_DOMAINS
   rows = facts.filled / facts.distinct
   few = facts.distinct < _FEW_VALUES and rows > _MANY_ROWS
   if role == 'session':

@@ -136,5 +136,5 @@ def is_kind(name: str) -> bool:
   if {*last} & _KINDS_AT_END or re.search(_GLUED_KIND, ''.join(last)):
     return True
   is_count = is_counted(name) or is_number_of_mails(name)
-  roles = () if is_count else ('user', 'item', 'domain')
+  roles = () if is_count else ('user', 'item')
   return any(key_names.rank(name, role) is not None for role in roles)

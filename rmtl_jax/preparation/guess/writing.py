@@ -54,14 +54,12 @@ def schema(
   """The JSON object, its keys in the order of the documentation."""
   record: dict[str, Any] = {
     role: roles[role].column
-    for role in ('session', 'user', 'item', 'domain')
+    for role in ('session', 'user', 'item')
     if role in roles
   }
   if time:
     record['time'] = {'column': time.column, **time.form}
-  as_fields = [
-    roles[role].column for role in ('user', 'item', 'domain') if role in roles
-  ]
+  as_fields = [roles[role].column for role in ('user', 'item') if role in roles]
   record |= _fields(as_fields, fields)
   # A later time may tell what it is later than.
   if time and not time_names.is_later(time.column):

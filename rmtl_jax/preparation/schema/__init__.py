@@ -4,7 +4,6 @@
       "session": "visit_id",
       "user": "customer",
       "item": "article",
-      "domain": "page",
       "time": {"column": "shown_at", "unit": "ms"},
       "categorical": [
         "customer",
@@ -26,7 +25,7 @@
       "missing": ["NULL", "N/A"]
     }
 
-`session`, `user`, `item`, `domain`, `time`, `delimiter`, `missing` and any kind
+`session`, `user`, `item`, `time`, `delimiter`, `missing` and any kind
 of field can be left out. docs/own_data.md says what each key means and what a
 file may hold, docs/rows.md what a row says of a task (missing labels, weights,
 samples), docs/task_kinds.md what else than binary a task may be. In short:
@@ -62,7 +61,7 @@ from rmtl_jax.preparation.schema import part as part_lib
 from rmtl_jax.preparation.schema.table_schema import TableSchema as TableSchema
 
 _KEYS = (
-  *('session', 'user', 'item', 'domain', 'time', 'categorical', 'multi_valued'),
+  *('session', 'user', 'item', 'time', 'categorical', 'multi_valued'),
   *('numeric', 'from_time', 'crossed', 'tasks', 'events', 'weight'),
   *('delimiter', 'missing'),
 )
@@ -100,7 +99,6 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
     session=nulls.parse_role(part, 'session'),
     user=nulls.parse_role(part, 'user'),
     item=nulls.parse_role(part, 'item'),
-    domain=part.optional('domain'),
     delimiter=part.optional('delimiter') or '',
     missing=part.texts('missing'),
     nulls=nulls.parse_nulls(part),

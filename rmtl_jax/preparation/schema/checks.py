@@ -26,10 +26,6 @@ def check(schema: table_schema.TableSchema, part: part_lib.Part) -> None:
   _check_events(schema, part)
   _check_roles(schema, part)
   vocabularies.check_owners(schema.fields, part)
-  if schema.domain and schema.categorical_of(schema.domain) is None:
-    part.fail(
-      f'domain: {schema.domain!r} is the column of no categorical field'
-    )
   counts = collections.Counter(f.name.lower() for f in schema.fields)
   labels = {task.column: task.name for task in schema.tasks}
   for field in schema.fields:

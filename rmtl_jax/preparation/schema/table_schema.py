@@ -30,7 +30,6 @@ class TableSchema:
     session: column of session ids, or None.
     user: column of users, or None.
     item: column of items, or None.
-    domain: column of the domain, or None.
     delimiter: between a CSV file's values; '' for the one of the file's name.
     missing: texts that mean a missing value.
     weight: column of the weight of a row's every label, or None.
@@ -45,7 +44,6 @@ class TableSchema:
   session: str | None = None
   user: str | None = None
   item: str | None = None
-  domain: str | None = None
   delimiter: str = ''
   missing: tuple[str, ...] = ()
   weight: str | None = None
@@ -69,7 +67,7 @@ class TableSchema:
       clock = clocks.clock_entries(self.clock, times.Time())
       record['time'] = {'column': self.time} | clock
     columns = {part.column for part in (*self.fields, *self.tasks)}
-    for role in ('session', 'user', 'item', 'domain', 'weight'):
+    for role in ('session', 'user', 'item', 'weight'):
       column = getattr(self, role)
       if column is not None:
         null = nulls.null_entry(self.nulls, column)

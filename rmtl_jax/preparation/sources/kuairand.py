@@ -144,7 +144,6 @@ def read(
     key_column='user_id',
     user_field='user_id',
     item_field='video_id',
-    domain_field='tab',
     identity=(raw.ROW_HASH,),
     has_random=options.random_split,
     warnings=tuple(warnings),

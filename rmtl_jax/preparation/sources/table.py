@@ -86,7 +86,6 @@ def read(
     user_field=schema.categorical_of(schema.user),
     item_field=schema.categorical_of(schema.item),
     item='' if schema.item is None else 'item',
-    domain_field=schema.categorical_of(schema.domain),
     identity=(raw.ROW_HASH,),
     options={'schema': schema.to_dict()},
   )

@@ -11,7 +11,7 @@ from rmtl_jax import types
 from rmtl_jax.config import crosses, limits, presets, recommended, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.networks import ignore, registry
+from rmtl_jax.networks import ignore
 from rmtl_jax.studies.comparison import methods
 
 
@@ -39,16 +39,8 @@ _OF_CATEGORIES = (
   'network.id_dropout=0|0.1|0.2|0.3|0.5',
   'pretrain.embedding_l2=1e-7:1e-2:log',
 )
-# ... where it has an item field: an encoder of the session so far, and an
-# affinity ...
-_OF_ITEMS = (
-  'network.session_encoder=none|mean|target_attention',
-  'network.affinity_dim=0|8|16',
-)
-# ... where feedback is known within the session: a moving affinity state ...
-_OF_FEEDBACK = (_all('network.affinity_state'),)
-# ... and where it has the user's earlier items.
-_OF_HISTORIES = (_all('network.history_encoder'),)
+# ... where it has an item field: an encoder of the session so far ...
+_OF_ITEMS = (_all('network.session_encoder'),)
 # ... and where it has a binary task: boosted trees, beside as many as given.
 _TREES = (0, 300)
 # Settings of a value that the data says: as given, as recommended and as in the
@@ -79,12 +71,6 @@ START_POINTS = (
   {
     'network.id_dropout': '0.2',
     'network.session_encoder': 'target_attention',
-  },
-  {
-    'network.embedding_scale': 0.3,
-    'pretrain.embedding_l2': 1e-3,
-    'network.affinity_dim': 8,
-    'network.affinity_state': 'session',
   },
 )
 # Where an epoch has fewer steps, lanes are a dimension: large batches leave
@@ -143,10 +129,6 @@ def defaults(
   item = manifest.item_field
   if item and not any(item in names for names in ignored):
     space += _OF_ITEMS
-    if any(field.details.get('previous') for field in used):
-      space += _OF_FEEDBACK
-    if any(field.vocabulary_owner == item for field in used):
-      space += _OF_HISTORIES
   names: tuple[str, ...] = (_CROSSES,)
   if any(task.is_binary for task in manifest.tasks):
     fits = _fits(base, 'network.trees', max(_TREES))
@@ -362,8 +344,7 @@ def _point(
   flat, found = config_values.flatten(base), dict(values)
   gone = ignore.fields(found.get('network.ignore', ''), spec)
   if spec.item is not None and spec.names[spec.item] in gone:
-    for name, off in registry.without_item().items():
-      found[f'network.{name}'] = off
+    found['network.session_encoder'] = 'none'
   return {k: v for k, v in found.items() if v != flat[k]}
 
 

@@ -21,7 +21,6 @@ from rmtl_jax.config import limits
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import reading
 from rmtl_jax.evaluation import monitor as monitor_lib
-from rmtl_jax.networks import registry
 from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.runtime import provenance, rounding, workdir, writers
 from rmtl_jax.studies.comparison import runs as comparison_runs
@@ -210,7 +209,7 @@ def _check_space(
 def _may_not_fit(name: str, point: Record) -> bool:
   """Whether some data forbid a value: text, or what reads the item."""
   is_text = isinstance(point.get(name), str)
-  return is_text or name.removeprefix('network.') in registry.without_item()
+  return is_text or name == 'network.session_encoder'
 
 
 def _optuna() -> Any:

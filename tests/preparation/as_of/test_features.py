@@ -221,27 +221,6 @@ def test_feedback_counts_labels_from_when_they_are_known_by_hand():
   ]
 
 
-@pytest.mark.parametrize(
-  ('edges', 'row'),
-  [
-    ([1.0, 2.0, 5.0], 2),  # bin 1 holds 1 alone, and is the second word
-    ([1.0, 1.5], 2),
-    ([1.5, 4.0], 1),  # bin 0
-    ([1.0, 3.0], 0),  # bin 1 holds 1 and 2
-    ([4.0], 0),
-    ([], 0),
-    ([0.2, 0.5, 1.0, 2.0], 0),  # bin 3, which no train row has
-  ],
-)
-def test_the_word_for_the_row_before(edges, row):
-  connection = duckdb.connect()
-  connection.execute(
-    "CREATE TABLE words AS SELECT * FROM (VALUES ('0', 1), ('1', 2))"
-    ' AS t(key, id)'
-  )
-  assert asof_feedback.row_before_id(connection, 'words', edges) == row
-
-
 def test_feedback_counts_no_label_past_a_boundary():
   rows = [
     Row(1, 'u', 'a', 0, click=1),

@@ -39,7 +39,6 @@ def test_names_of_keys(tmp_path):
     'user': 'fullVisitorId',
     'item': 'adId',
     'session': 'session_id',
-    'domain': 'tab',
   }
 
 

@@ -113,9 +113,7 @@ def test_wrong_unit_is_an_error(tmp_path):
 
 def test_sessions_by_id(tmp_path):
   data = columns(visit=[i // 2 for i in range(ROWS)])
-  manifest = run(tmp_path, data, changes={'domain': 'item'})
-  assert manifest.domain_field == 'item'
-  assert manifest.feature_spec().domain == 0
+  manifest = run(tmp_path, data)
   rows = raw_files.read(tmp_path)
   assert [row['session_id'] for row in rows] == [i // 2 for i in range(ROWS)]
   assert [row['step'] for row in rows] == [i % 2 for i in range(ROWS)]

@@ -22,7 +22,6 @@ from tests.serving import past_run
 LABELS = ['clicked', 'bought']
 NO_ENCODERS = {
   'network.session_encoder': 'none',
-  'network.history_encoder': 'none',
 }
 # Labels of every kind: late ones, missing ones, ones that need a parent's, and
 # times, some of them later than the rest that ends a session.

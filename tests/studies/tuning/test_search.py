@@ -117,16 +117,9 @@ def test_the_default_space_is_what_the_data_can_have():
   found = space(PRICE, ITEM, GAP, RATE, item='item')
   assert set(found) == NUMBERS | CATEGORIES | {
     'network.session_encoder',
-    'network.affinity_dim',
     'network.ignore',
   }
   assert found['network.ignore'] == '|gap|rates|asof|item'
-  with_history = space(PRICE, ITEM, GAP, RATE, HISTORY, item='item')
-  assert set(with_history) == {*found, 'network.history_encoder'}
-  since = category('asof_since_click', 'feedback')
-  since.details['previous'] = 1
-  answered = space(PRICE, ITEM, GAP, RATE, since, item='item')
-  assert set(answered) == {*found, 'network.affinity_state'}
   assert found['pretrain.embedding_l2'] == '1e-7:1e-2:log'
   assert set(space(PRICE, ITEM, GAP, item='item', stage='finetune')) == {
     'critic.discount',
@@ -212,7 +205,6 @@ def test_an_ensemble_is_searched_for_what_all_members_can_have():
   hidden = {'ensemble': 2, 'variants': 'network.ignore=item;'}
   assert set(found) - set(space(*fields, batch=hidden, **keys)) == {
     'network.session_encoder',
-    'network.affinity_dim',
   }
 
 
@@ -306,10 +298,9 @@ def test_what_usually_gains_is_tried_first():
     'network.id_dropout': '0',
     'pretrain.embedding_l2': 1e-7,  # the nearest to -1, which means l2
     'network.session_encoder': 'none',
-    'network.affinity_dim': 0,
     'network.ignore': '',
   }
-  # These data lack numbers, bins and what would move the affinity's state.
+  # These data lack numbers and bins.
   data = manifest(ITEM, GAP, item='item')
   assert search.start_points(dimensions, BASE, data) == [
     given | {k: v for k, v in wanted.items() if k in given}
@@ -323,7 +314,7 @@ def test_what_usually_gains_is_tried_first():
     # Nothing of it can be had.
     (('network.dropout=0.1:0.5',), []),
     (('pretrain.embedding_l2=2e-3:1e-2:log',), []),
-    (('network.session_encoder=gru|none',), []),
+    (('network.session_encoder=none',), []),
     # Two points are one there.
     (
       ('pretrain.embedding_l2=1e-4:1e-2:log',),
@@ -390,17 +381,16 @@ def test_what_was_given_is_no_setting_of_a_point():
 
 def test_nothing_reads_an_item_that_is_ignored():
   spec = manifest(PRICE, USER, ITEM, item='item').feature_spec()
-  base = config_values.with_settings(BASE, {'network.affinity_dim': 4})
+  base = config_values.with_settings(BASE, {'network.session_encoder': 'mean'})
   texts = ('network.ignore=|item+user', 'network.session_encoder=none|mean')
   dimensions = [search.parse(text, base) for text in texts]
   assert search.suggest(Trial(), dimensions, base, spec) == {
     'network.ignore': 'item+user',
-    'network.affinity_dim': 0,
+    'network.session_encoder': 'none',
   }
   others = [search.parse('network.ignore=|user', base), dimensions[1]]
   assert search.suggest(Trial(), others, base, spec) == {
-    'network.ignore': 'user',
-    'network.session_encoder': 'mean',
+    'network.ignore': 'user'
   }
 
 
@@ -458,15 +448,15 @@ def test_numbers_have_three_digits_and_stay_inside():
 
 
 def test_corners_leave_the_given_settings_in_two_dimensions_at_most():
-  texts = ('network.dropout=0.4:0.6', 'network.affinity_dim=0|8')
+  texts = ('network.dropout=0.4:0.6', 'network.num_experts=2|8')
   space = [search.parse(text, BASE) for text in texts]
   spec = manifest().feature_spec()
-  dropout, affinity = 'network.dropout', 'network.affinity_dim'
+  dropout, experts = 'network.dropout', 'network.num_experts'
   assert list(search.corners(space, BASE, spec)) == [
     ((), {dropout: 0.4}),
     ((dropout,), {dropout: 0.5}),
     ((dropout,), {dropout: 0.6}),
-    ((affinity,), {dropout: 0.4, affinity: 8}),
-    ((dropout, affinity), {dropout: 0.5, affinity: 8}),
-    ((dropout, affinity), {dropout: 0.6, affinity: 8}),
+    ((experts,), {dropout: 0.4, experts: 8}),
+    ((dropout, experts), {dropout: 0.5, experts: 8}),
+    ((dropout, experts), {dropout: 0.6, experts: 8}),
   ]
