@@ -120,9 +120,7 @@ def test_a_space_that_settings_or_data_forbid_leaves_no_search(
 def test_a_space_without_an_item_has_nothing_that_reads_it(tmp_path, data_dir):
   config = config_values.with_settings(CONFIG, {'network.ignore': 'item'})
   options = wanted('network.session_encoder=none|mean')
-  with pytest.raises(
-    types.InputError, match=r'--search: .*encoder=mean'
-  ):
+  with pytest.raises(types.InputError, match=r'--search: .*encoder=mean'):
     tune.tune(config, options, tmp_path / 'new', data_dir, QUIET)
 
 
