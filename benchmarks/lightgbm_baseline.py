@@ -1,6 +1,6 @@
 r"""LightGBM on prepared data, one model per task, beside the rate baseline.
 
-    pip install '.[baselines]'
+    pip install '.[trees]'
     python -m benchmarks.lightgbm_baseline --data_dir=data/mine \
       --seed=0 --seed=1 --output=benchmarks/results/lightgbm_baseline.json
 

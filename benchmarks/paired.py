@@ -1,6 +1,6 @@
 r"""The recommended settings beside LightGBM, with intervals over the test rows.
 
-    pip install '.[baselines]'
+    pip install '.[trees]'
     python -m benchmarks.paired --data_dir=data/mine --data_dir=data/other \
       --seed=0 --seed=1 --output=benchmarks/results/paired.json
 

@@ -32,7 +32,7 @@ _ROWS = flags.DEFINE_integer('rows', 100_000, 'Rows of the log.')
 _STEPS = flags.DEFINE_integer('steps', 8, 'Steps of one dispatch.')
 _REPETITIONS = flags.DEFINE_integer('repetitions', 5, 'Dispatches of a figure.')
 _BACKBONES = flags.DEFINE_list(
-  'backbones', list(networks_registry.BACKBONES), 'Comma-separated.'
+  'backbones', networks_registry.trained(), 'Comma-separated.'
 )
 _LANES = flags.DEFINE_list(
   'lanes', ['32'], 'Of a batch, 64 rows each; comma-separated.'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import Any
 
@@ -25,7 +26,8 @@ def require(package: str, what: str) -> Any:
     what: the command or feature that needs it, for the error.
 
   Raises:
-    types.InputError: it is not installed; says how to install it.
+    types.InputError: it is not installed, or lacks a system library; says how
+      to install it.
     ValueError: it is not one of PACKAGES.
   """
   if package not in PACKAGES:
@@ -34,6 +36,19 @@ def require(package: str, what: str) -> Any:
     return importlib.import_module(package)
   except ImportError:
     raise types.InputError(f'{what} needs {missing(package)}') from None
+  except OSError as error:  # a system library, as LightGBM's libgomp.so.1
+    line = types.first_line(error)
+    raise types.InputError(f'{what} needs {package}: {line}') from None
+
+
+@functools.cache
+def unavailable(package: str) -> str:
+  """Why a package of PACKAGES can't be imported, '' where it can."""
+  try:
+    require(package, '')
+  except types.InputError as error:
+    return str(error).removeprefix(' needs ')
+  return ''
 
 
 def missing(package: str) -> str | None:

@@ -19,11 +19,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import extras, types
 from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, reading, vectors
+from rmtl_jax.networks import registry as networks
 from rmtl_jax.results import ensemble, evaluate, final, verdict
 from rmtl_jax.runtime import (
   mesh,
@@ -160,6 +161,9 @@ def train(
     if is_own and not run.has('pretrain'):
       for line in _step_advice(members[0]):
         live.say(f'WARNING: {line}')
+      missing = extras.unavailable('lightgbm')
+      if missing and config.preset == presets.DEFAULT_PRESET:
+        live.say(f'no member of LightGBM, which needs {missing}')
     train_beside = functools.partial(
       train,
       data_dir=data_dir,
@@ -177,7 +181,9 @@ def train(
     beside = _with_batch(inputs, run, paper, layout) if paper_model else inputs
 
     if is_new and compiling.can(inputs.splits):
-      models_in_turn = [(one, stages) for one in members]
+      models_in_turn = [
+        (one, stages) for one in members if not networks.is_fitted(one.config)
+      ]
       if paper_model:
         of_paper = dataclasses.replace(run, config=paper)
         models_in_turn.append((_context(of_paper, beside, live), ORDER[:1]))
@@ -272,13 +278,17 @@ def _train_stages(
     context.on_record = writer.write
 
     # --- Pre-train: the actor, on the unweighted loss.
+    fit = context.models.actor(config).fit
     if 'pretrain' in stages and not finished.has('pretrain'):
       saved.begin(context, finished, 'pretrain')
-      keep('pretrain', stage.run(actor_stage.pretrain(context)))
+      if fit:  # no gradient trains it, as trees
+        keep('pretrain', actor_stage.fitted(context, fit))
+      else:
+        keep('pretrain', stage.run(actor_stage.pretrain(context)))
 
     # --- Critics: one per task learns what the pre-trained actor's
     # predictions earn over the rest of a session. Constant weights need none.
-    needs_critics = registry.needs_critics(config.weighting.name)
+    needs_critics = not fit and registry.needs_critics(config.weighting.name)
     if 'critic' in stages and needs_critics and not finished.has('critic'):
       actor = finished.needed('pretrain', 'critic', run.path)
       saved.begin(context, finished, 'critic')
@@ -293,9 +303,12 @@ def _train_stages(
         critic = finished.needed('critic', 'finetune', run.path)
       weightings = actor_stage.weightings(config)
       saved.begin(context, finished, 'finetune')
-      arms = actor_stage.finetune(context, weightings, actor, critic)
-      left = stage.run(arms)
-      del arms  # with what only training needs
+      if fit:  # it stays as it is, so that all members have all stages
+        left = dict.fromkeys(weightings, saved.Result(actor, 0))
+      else:
+        arms = actor_stage.finetune(context, weightings, actor, critic)
+        left = stage.run(arms)
+        del arms  # with what only training needs
       keep('finetune', left)
 
   # Stages that were trained again stand where they belong.
@@ -359,8 +372,8 @@ def _compile_ahead(
   """
   pool = held.enter_context(compiling.threads())
   compiling.compile_ahead(pool, models_in_turn)
-  if whole.config.ensemble > 1:
-    configs = tuple(variants.member_configs(whole.config))
+  configs = tuple(variants.member_configs(whole.config))
+  if whole.config.ensemble > 1 and not any(map(networks.is_fitted, configs)):
     joined = ensemble.Ensemble(whole.models, configs, ())
     compiling.compile_predictions_ahead(pool, whole, joined.joined_shapes)
 

@@ -396,8 +396,6 @@ def test_tune_searches_what_the_data_can_have(tmp_path, monkeypatch):
     'network.ignore',
     'network.numeric_encoding',
     'network.session_encoder',
-    'network.tree_categories',
-    'network.trees',
     'pretrain.embedding_l2',
     'pretrain.l2',
     'pretrain.learning_rate',

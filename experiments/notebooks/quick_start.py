@@ -89,7 +89,7 @@ print(rmtl_jax.summary(manifest))
 #
 # `recommended` chooses the settings by the number of rows and the fields, as
 # `rmtl train` does: three models that predict as one (PLE with small networks
-# without ids, PLE with them, and a linear model beside boosted trees). Beside
+# without ids, PLE with them, and LightGBM's trees). Beside
 # RMTL a control is fine-tuned with constant weights: same batches, same steps,
 # so that a gain is the weights' and not the extra training's. Interrupted, or
 # run again, this cell goes on where it was.

@@ -1,4 +1,4 @@
-"""Fields and pairs of fields, as settings of the network say them."""
+"""Pairs of fields, as `config.network.crosses` names them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FORM = (
 )
 
 
-def pairs(crosses: str, setting: str = 'crosses') -> list[tuple[str, str]]:
+def pairs(crosses: str) -> list[tuple[str, str]]:
   """The pairs of fields.
 
   Examples:
@@ -28,53 +28,33 @@ def pairs(crosses: str, setting: str = 'crosses') -> list[tuple[str, str]]:
     is_pair = first and star and second and '*' not in second
     if not is_pair or first == second:
       raise types.InputError(
-        f'config.network.{setting}: {text!r:.80} is no pair; {_FORM}'
+        f'config.network.crosses: {text!r:.80} is no pair; {_FORM}'
       )
     if {first, second} in [set(one) for one in found]:
       raise types.InputError(
-        f'config.network.{setting}: {text!r:.80} is there twice'
+        f'config.network.crosses: {text!r:.80} is there twice'
       )
     found.append((first, second))
   return found
 
 
-def places(
-  spec: types.FeatureSpec, crosses: str, setting: str = 'crosses'
-) -> list[tuple[int, int]]:
+def places(spec: types.FeatureSpec, crosses: str) -> list[tuple[int, int]]:
   """Places of the pairs' fields among the categorical ones.
 
   Raises:
     types.InputError: a name that is no categorical field of the data.
   """
   return [
-    (_place(spec, first, setting), _place(spec, second, setting))
-    for first, second in pairs(crosses, setting)
+    (_place(spec, first), _place(spec, second))
+    for first, second in pairs(crosses)
   ]
 
 
-def fields(spec: types.FeatureSpec, names: str, setting: str) -> list[int]:
-  """Places of fields among the categorical ones.
-
-  Raises:
-    types.InputError: a name that is no categorical field of the data, or is
-      there twice.
-  """
-  found: list[int] = []
-  for name in names.split('+') if names else ():
-    place = _place(spec, name, setting)
-    if place in found:
-      raise types.InputError(
-        f'config.network.{setting}: {name!r:.80} is there twice'
-      )
-    found.append(place)
-  return found
-
-
-def _place(spec: types.FeatureSpec, name: str, setting: str) -> int:
+def _place(spec: types.FeatureSpec, name: str) -> int:
   names = list(spec.names[: len(spec.categorical)])
   if name not in names:
     raise types.InputError(
-      f'config.network.{setting}: {name!r:.80} is no categorical field of the'
+      f'config.network.crosses: {name!r:.80} is no categorical field of the'
       f' data that networks read as categories ({", ".join(names)})'
     )
   return names.index(name)
@@ -90,8 +70,3 @@ def without(crosses: str, gone: Collection[str]) -> str:
   if not crosses:
     return crosses
   return joined(pair for pair in pairs(crosses) if not {*pair} & {*gone})
-
-
-def fields_without(names: str, gone: Collection[str]) -> str:
-  """The fields that stay."""
-  return '+'.join(name for name in names.split('+') if name not in gone)

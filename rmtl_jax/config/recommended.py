@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from rmtl_jax import extras
 from rmtl_jax.config import crosses
 
 # A categorical field with more values is an id: what a network learns of its
@@ -28,15 +29,9 @@ _WITH_IDS = 'pretrain.learning_rate=0.0003'
 _LANES = (2, 32)
 # Another seed where rows are few: a mean is better there, and compiling, which
 # seeds of a form share, is most of a run.
-_FEW_ROWS, _FEW_ROWS_MEMBERS, _MEMBERS = 10_000, 4, 3
+_FEW_ROWS = 10_000
 # Compiling is most of a run on fewer rows.
 _QUICKLY_COMPILED = 100_000
-# Pairs whose rates trees read, the smallest first.
-_TREE_PAIRS = 30
-# Pairs of ids beside them, and the most values of each.
-_ID_PAIRS, _ID_PAIR_VALUES = 5, 2**18
-# Of each task, beside the linear member; early stopping takes fewer.
-_TREES = 300
 
 
 class _Size(NamedTuple):
@@ -64,11 +59,11 @@ def settings(manifest: Any) -> Mapping[str, Any]:
   # Powers of two, which meshes and readers divide.
   lanes = 2 ** int(math.log2(min(max(rows / (_STEPS * _SLOTS), least), most)))
   steps = max(rows / (lanes * _SLOTS), 1)
-  ids = id_fields(manifest)
+  variants = _variants(id_fields(manifest), manifest)
   return {
     'backbone': 'ple',
-    'ensemble': _FEW_ROWS_MEMBERS if rows <= _FEW_ROWS else _MEMBERS,
-    'variants': _variants(ids, manifest),
+    'ensemble': len(variants) + (rows <= _FEW_ROWS),
+    'variants': ';'.join(variants),
     'network.embedding_dim': size.embedding_dim,
     'network.bottom_units': size.bottom_units,
     'network.tower_units': size.tower_units,
@@ -78,15 +73,6 @@ def settings(manifest: Any) -> Mapping[str, Any]:
     # Few rows don't teach networks the order of bins, as of as-of features.
     'network.binned_fields': 'numbers',
     'network.crosses': crosses.joined(_crossed(manifest, rows)),
-    # Rows of other days are of other users and items.
-    'network.tree_pairs': (
-      crosses.joined(_tree_pairs(manifest))
-      if manifest.split_by_time
-      else tree_pairs_with_ids(manifest)
-    ),
-    'network.tree_categories': '+'.join(
-      field.name for field in _small_fields(manifest)
-    ),
     'batch.lanes': lanes,
     'batch.lane_length': _SLOTS,
     'batch.compiling': 'quick' if rows <= _QUICKLY_COMPILED else 'full',
@@ -105,21 +91,23 @@ def settings(manifest: Any) -> Mapping[str, Any]:
   }
 
 
-def _variants(ids: list[str], manifest: Any) -> str:
-  """What members differ in, in turn.
+def _variants(ids: list[str], manifest: Any) -> list[str]:
+  """What members differ in: without ids, with ids, and LightGBM's trees.
 
-  One knows who and what, one what is known of them, and one adds up what each
-  field says to what boosted trees say: which of them to believe is for
-  validation to say.
+  Without LightGBM, or where it would not predict every task, the networks are
+  alone; where there are no ids, they are two seeds.
   """
-  hidden = '+'.join(ids)
-  linear = f'backbone=linear:network.trees={_TREES}:{_WITH_IDS}'
-  if not ids:
-    return f';{linear}'
+  networks = [f'network.ignore={"+".join(ids)}', _WITH_IDS]
+  trees = f'network.ignore={"+".join(ids)}:backbone=lightgbm'
   # Without ids a network would see nothing; or settings can't hide them.
   if len(ids) == len(manifest.fields) or not all(map(_can_be_named, ids)):
-    return f'{_WITH_IDS};{linear}'
-  return f'network.ignore={hidden};{_WITH_IDS};{linear}'
+    networks, trees = [_WITH_IDS, _WITH_IDS], 'backbone=lightgbm'
+  if not ids:
+    networks, trees = ['', ''], 'backbone=lightgbm'
+  has_trees = all(task.is_binary for task in manifest.tasks) and not (
+    extras.unavailable('lightgbm')
+  )
+  return [*networks, trees] if has_trees else networks
 
 
 def _crossed(manifest: Any, rows: int) -> list[tuple[str, str]]:
@@ -135,27 +123,6 @@ def _crossed(manifest: Any, rows: int) -> list[tuple[str, str]]:
     if values * _ROWS_OF_A_PAIR <= rows >= terms * _ROWS_OF_A_TERM:
       found.append(names)
   return found
-
-
-def _tree_pairs(manifest: Any) -> list[tuple[str, str]]:
-  """Pairs of which trees read rates; those of ids lose on later rows."""
-  return [names for names, _ in _across_sides(manifest)[:_TREE_PAIRS]]
-
-
-def tree_pairs_with_ids(manifest: Any) -> str:
-  """`network.tree_pairs` as recommended, and the smallest pairs of ids.
-
-  Recommended where rows are parted at random, so that all parts have the same
-  users and items; elsewhere a search finds out whether they gain.
-  """
-  small = [names for names, _ in _across_sides(manifest)]
-  most = min(manifest.splits['train'].rows, _ID_PAIR_VALUES)
-  ids = [
-    names
-    for names, values in _across_sides(manifest, math.inf)
-    if values <= most and names not in small
-  ]
-  return crosses.joined([*_tree_pairs(manifest), *ids[:_ID_PAIRS]])
 
 
 def _across_sides(

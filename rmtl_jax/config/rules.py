@@ -220,22 +220,13 @@ def _crosses_are_pairs_of_dense_tables(config: settings.Config) -> str:
   )
 
 
-def _trees_stand_beside_dense_tables(config: settings.Config) -> str:
-  network = config.network
-  crosses.pairs(network.tree_pairs, 'tree_pairs')
-  if not network.trees:
-    return ''
-  if backbones.BACKBONES.find(config.backbone).of_all_rows:
+def _fitted_members_differ(config: settings.Config) -> str:
+  if (
+    backbones.is_fitted(config) and config.ensemble > 1 and not config.variants
+  ):
     return (
-      f'network.trees: {config.backbone} multiplies what its towers say along'
-      ' the funnel, and trees say what holds over all rows; take another'
-      ' backbone'
-    )
-  if network.embedding_adam != 'dense':
-    return (
-      f'network.embedding_adam: {network.embedding_adam} numbers the categories'
-      ' of a batch anew, which trees can not have; do without, in'
-      ' --config.variants too: network.trees=0'
+      f'ensemble: {config.backbone} has members of other networks alone, which'
+      ' --config.variants names; expected --config.ensemble=1'
     )
   return ''
 
@@ -256,5 +247,5 @@ RULES: tuple[Callable[[settings.Config], str], ...] = (
   _monitor_is_a_sum,
   _rates_given_a_parent_are_below_1,
   _crosses_are_pairs_of_dense_tables,
-  _trees_stand_beside_dense_tables,
+  _fitted_members_differ,
 )

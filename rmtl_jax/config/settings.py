@@ -85,19 +85,8 @@ class NetworkConfig:
       every pair of their categories has a term in each task's logit beside the
       towers (contrib/crosses). Pairs with a field that is ignored or read as
       numbers are left out. Needs `embedding_adam=dense`. Actors only.
-    trees: boosted trees of each binary task, whose sum is added to its logit
-      beside the towers (contrib/trees); 0 for none. They are grown on train
-      rows before stage 1, as many as are best on validation, and stay as they
-      are. They read numbers, and other fields by their values' rates, ids where
-      validation is better with them. Needs `embedding_adam=dense`. Actors only,
-      and not esmm.
-    tree_pairs: pairs of categorical fields, in the form of `crosses`: trees
-      read the rates of their values too, where validation is better with them.
-    tree_categories: categorical fields, joined by `+`: beside the trees that
-      read rates are grown as many whose nodes part the categories of these
-      fields in two sets; and where pairs without ids are read, as many without
-      their rates and with smaller leaves. A task has the mean of both forms, or
-      what else saves 1 % of validation's logloss.
+    booster: file of a LightGBM model for `backbone=lightgbm`, in place of one
+      that is fitted; `{task}` in it stands for each task's name.
     numeric_encoding: how numeric fields are read: `linear`, one linear layer
       to one block for all; or `piecewise`, by the bins between their quantiles
       over train rows, which manifest.json has, to a block for each
@@ -137,9 +126,7 @@ class NetworkConfig:
   ignore: str = ''
   session_encoder: Literal['none', 'mean', 'target_attention'] = 'none'
   crosses: str = ''
-  trees: Annotated[int, Range(0, 2**10)] = 0
-  tree_pairs: str = ''
-  tree_categories: str = ''
+  booster: str = ''
   numeric_encoding: Literal['linear', 'piecewise'] = 'linear'
   binned_fields: Literal['categories', 'numbers', 'both'] = 'categories'
   first_layer: Literal['auto', 'plain', 'distinct'] = 'auto'

@@ -131,12 +131,6 @@ def difference(config: settings_lib.Config, number: int) -> str:
     words = [f'without {hidden.replace("+", ", ")}']
   elif any(one.network.ignore for one in members) and not own['network.ignore']:
     words = ['with all fields']
-  pairs = unlike.get('network.tree_pairs', '').count('*')
-  if pairs > 2:
-    unlike['network.tree_pairs'] = f'{pairs} pairs of fields'
-  parted = unlike.get('network.tree_categories', '').count('+') + 1
-  if parted > 2:
-    unlike['network.tree_categories'] = f'{parted} fields'
   words += [
     f'{name}={config_values.setting_text(value)}'
     for name, value in unlike.items()

@@ -1,12 +1,23 @@
 """Parts that have not earned a place in the core (CONTRIBUTING.md says how).
 
-Every folder here registers its parts when it is imported, which is here and
-without JAX: what a record names is imported when it is first called. The core
-imports none of them.
+Parts register when this is imported, without JAX: what a record names is
+imported when it is first called. The core imports none of them.
 """
 
 import importlib
 import pkgutil
 
+from rmtl_jax import registry
+from rmtl_jax.networks import registry as networks
+
+networks.BACKBONES.register(
+  networks.BackboneRecord(
+    'lightgbm',
+    registry.lazy(f'{__name__}.lightgbm_trees', 'make'),
+    is_fitted=True,
+  )
+)
+
 for _folder in pkgutil.iter_modules(__path__, f'{__name__}.'):
-  importlib.import_module(_folder.name)
+  if _folder.ispkg:
+    importlib.import_module(_folder.name)

@@ -58,6 +58,7 @@ def make_mixture(networks: Sequence[functional.Network]) -> functional.Network:
   """Members of several networks; `lane` gives their outputs' weighted mean.
 
   Parameters are {'members': a tree of each network's, 'weights': f32[M, K]}.
+  A member that is left out has () in place of its tree.
 
   Args:
     networks: M actors of the same fields and tasks.
@@ -70,18 +71,22 @@ def make_mixture(networks: Sequence[functional.Network]) -> functional.Network:
 
   def share(params: Any, inputs: types.Inputs) -> Any:
     pairs = zip(networks, params['members'], strict=True)
-    return [network.share(own, inputs) for network, own in pairs]
+    return [
+      n.share(own, inputs) if own else _nothing(n.shared_axes)
+      for n, own in pairs
+    ]
 
   def lane(params, shared, inputs, *, dropout_key=None):
+    members = params['members']
     outputs = [
       network.lane(own, part, inputs, dropout_key=dropout_key)
-      for network, own, part in zip(
-        networks, params['members'], shared, strict=True
-      )
+      for network, own, part in zip(networks, members, shared, strict=True)
+      if own
     ]
     weights = params['weights']
     if weights is None:
       return jnp.mean(jnp.stack(outputs), axis=0)
+    weights = weights[np.array([bool(own) for own in members])]
     if networks[0].tasks:
       widths = np.array([task.outputs for task in networks[0].tasks])
       weights = jnp.repeat(weights, widths, axis=1)
@@ -89,7 +94,8 @@ def make_mixture(networks: Sequence[functional.Network]) -> functional.Network:
 
   def prepare(params: Any) -> Any:
     pairs = zip(networks, params['members'], strict=True)
-    return {**params, 'members': [n.prepare(own) for n, own in pairs]}
+    members = [n.prepare(own) if own else () for n, own in pairs]
+    return {**params, 'members': members}
 
   return networks[0]._replace(
     init=init,
@@ -97,6 +103,13 @@ def make_mixture(networks: Sequence[functional.Network]) -> functional.Network:
     lane=lane,
     shared_axes=[network.shared_axes for network in networks],
     prepare=prepare,
+  )
+
+
+def _nothing(shared_axes: Any) -> Any:
+  """What lanes share of a member that is left out."""
+  return jax.tree.map(
+    lambda axis: (), shared_axes, is_leaf=lambda axis: axis is None
   )
 
 

@@ -79,6 +79,9 @@ def make_actor(
     return functional.narrowed(make_actor(seen.spec, backbone, rest), seen)
   _check(spec, config)
   record = registry.BACKBONES.find(backbone)
+  if record.is_fitted:
+    made = record.make(spec, config)
+    return made._replace(parents=backbones.parents(spec))
   built = outputs.one_task(spec) if record.by_task else spec
   network = _network(
     lambda rngs: record.make(built, config, rngs),

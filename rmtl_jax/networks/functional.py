@@ -37,14 +37,9 @@ class Rows(NamedTuple):
   labels: np.ndarray
   weight: np.ndarray | None = None
 
-  def of_task(self, k: int) -> Rows:
-    """The rows of one task."""
-    weight = None if self.weight is None else self.weight[:, k : k + 1]
-    return self._replace(labels=self.labels[:, k : k + 1], weight=weight)
-
 
 class Fit(Protocol):
-  """Fits groups of parameters to rows, before the first step."""
+  """Fits all parameters to rows."""
 
   def __call__(
     self,
@@ -54,7 +49,7 @@ class Fit(Protocol):
     progress: Callable[[float], object],
     again: Rows | None = None,
   ) -> Params:
-    """The groups, in host memory.
+    """The parameters, in host memory.
 
     Args:
       train: rows that are learnt from.
@@ -89,9 +84,7 @@ class Network(NamedTuple):
     tasks: what the outputs stand for; () if all tasks are binary.
     parents: of an actor, the place of the binary task that each one comes
       after, or None (backbones.parents).
-    fit: of a network with a part that is no work of gradients; see `Fit`.
-    compile_fit: (rows of train, rows of validation) -> None; compiles what
-      `fit` calls for as many rows, in whatever thread.
+    fit: of a network that no gradient trains; see `Fit`.
   """
 
   init: Callable[[jax.Array], Params]
@@ -104,7 +97,6 @@ class Network(NamedTuple):
   tasks: tuple[types.TaskLoss, ...] = ()
   parents: tuple[int | None, ...] = ()
   fit: Fit | None = None
-  compile_fit: Callable[[int, int], None] | None = None
 
 
 def apply(
@@ -220,27 +212,9 @@ def side_by_side(
 
 def one_per_task(network: Network, count: int) -> Network:
   """`count` one-task networks; a critic's sees its own task's action."""
-  made = side_by_side(
+  return side_by_side(
     network, count, lambda args, k: [arg[:, k : k + 1] for arg in args]
   )
-  if network.fit is None:
-    return made
-  of_one = network.fit
-
-  def fit(train, validation, seed, progress, again=None):
-    ones = [
-      of_one(
-        train.of_task(k),
-        validation.of_task(k),
-        seed,
-        lambda fraction, k=k: progress((k + fraction) / count),
-        again and again.of_task(k),
-      )
-      for k in range(count)
-    ]
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *ones)
-
-  return made._replace(fit=fit)
 
 
 def equal_at_start(network: Network) -> Network:

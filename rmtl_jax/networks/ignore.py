@@ -211,8 +211,6 @@ def without(
     id_dropout=new_rates,
     binned_fields='categories',
     crosses=crosses.without(config.crosses, gone),
-    tree_pairs=crosses.without(config.tree_pairs, gone),
-    tree_categories=crosses.fields_without(config.tree_categories, gone),
   )
 
 

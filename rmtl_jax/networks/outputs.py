@@ -15,7 +15,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from rmtl_jax import types
 from rmtl_jax.config import kinds
@@ -60,13 +59,10 @@ def with_tasks(
 
   Returns:
     The network; with thresholds among its parameters where a task is ordinal.
-    What it fits to rows sees no labels of tasks that are not binary.
   """
   if not spec.losses:
     return network
   network = network._replace(tasks=spec.losses)
-  if network.fit is not None:
-    network = network._replace(fit=_of_binary_tasks(network.fit, spec))
   ordinal = [
     k for k, one in enumerate(spec.losses) if one.kind == kinds.ORDINAL
   ]
@@ -99,31 +95,6 @@ def with_tasks(
     return {**prepared, 'thresholds': params['thresholds']}
 
   return network._replace(init=init, share=share, lane=lane, prepare=prepare)
-
-
-def _of_binary_tasks(
-  fit: functional.Fit, spec: types.FeatureSpec
-) -> functional.Fit:
-  """The fit without the labels of other tasks, which have weight 0.
-
-  Here, since each of K networks of a task has the spec of the first one.
-  """
-  is_binary = np.array([one.kind == kinds.BINARY for one in spec.losses])
-
-  def weighed(rows: functional.Rows) -> functional.Rows:
-    weight = np.ones_like(rows.labels) if rows.weight is None else rows.weight
-    return rows._replace(weight=np.where(is_binary, weight, 0.0))
-
-  def of_binary_tasks(train, validation, seed, progress, again=None):
-    return fit(
-      weighed(train),
-      weighed(validation),
-      seed,
-      progress,
-      again and weighed(again),
-    )
-
-  return of_binary_tasks
 
 
 def _logits(task: types.TaskLoss) -> list[float]:

@@ -26,6 +26,9 @@ class BackboneRecord:
     min_experts: least value of `config.network.num_experts`.
     of_all_rows: whether a task's probability is that of all rows, the product
       along the funnel, and can't be judged on the positives of another task.
+    is_fitted: whether `make` takes (spec, config) and gives a
+      functional.Network with `fit`, which stage 1 calls once; such a network
+      has no epochs and no critics.
   """
 
   name: str
@@ -33,6 +36,7 @@ class BackboneRecord:
   by_task: bool = False
   min_experts: int = 1
   of_all_rows: bool = False
+  is_fitted: bool = False
 
 
 def _backbone(class_name: str, file: str = '') -> Callable[..., Any]:
@@ -58,6 +62,16 @@ BACKBONES = registry.Registry(
     BackboneRecord('home', _backbone('Home', 'home'), min_experts=2),
   ),
 )
+
+
+def trained() -> list[str]:
+  """Names of the backbones that gradients train."""
+  return [name for name, one in BACKBONES.items() if not one.is_fitted]
+
+
+def is_fitted(config: config_lib.Config) -> bool:
+  """Whether the settings' backbone is fitted at once, see `BackboneRecord`."""
+  return BACKBONES.find(config.backbone).is_fitted
 
 
 @dataclasses.dataclass(frozen=True)

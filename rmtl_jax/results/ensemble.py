@@ -18,6 +18,7 @@ from rmtl_jax.config import kinds
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import labelled, metrics, mixing, regression
 from rmtl_jax.networks import ensemble as ensemble_lib
+from rmtl_jax.networks import registry as networks
 from rmtl_jax.runtime import stages, workdir
 from rmtl_jax.training import compiling, saved
 from rmtl_jax.training import models as models_lib
@@ -25,8 +26,8 @@ from rmtl_jax.training import splits as splits_lib
 
 _Part = TypeVar('_Part')
 
-# What stages leave for predictions, in the order in which reports show it.
-ACTORS = ('pretrain', 'constant', 'finetune')
+# A member with less weight than this of every task is left out.
+_LEAST_WEIGHT = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Ensemble:
       name: self.joined(
         name, [one.results[name].params for one in self.members]
       )
-      for name in ACTORS
+      for name in stages.ACTORS
       if all(name in one.results for one in self.members)
     }
 
@@ -112,8 +113,13 @@ class Ensemble:
 
   @property
   def has_critics(self) -> bool:
-    """Whether every member has finished stage 2."""
-    return all('critic' in one.results for one in self.members)
+    """Whether every member that has critics has finished stage 2."""
+    learn = [
+      'critic' in one.results
+      for one, config in zip(self.members, self.configs, strict=True)
+      if not networks.is_fitted(config)
+    ]
+    return bool(learn) and all(learn)
 
   @property
   def history(self) -> list[dict[str, Any]]:
@@ -143,12 +149,14 @@ def restore(
   run: workdir.Run,
   models: models_lib.Models | None = None,
   names: Sequence[str] = stages.LEAVES,
+  to_predict: bool = False,
 ) -> Ensemble:
   """The finished stages of a run, or of all members of an ensemble.
 
   Args:
     models: of its data; None: built here, on one device.
     names: of what stages leave.
+    to_predict: whether members without weight are left out, () for each.
 
   Raises:
     checkpoints.Damaged: a damaged checkpoint, which is named.
@@ -156,12 +164,22 @@ def restore(
   """
   runs = run.members
   models = models or models_lib.Models(run.manifest.feature_spec())
-  return Ensemble(
-    models,
-    tuple(one.config for one in runs),
-    tuple(saved.restore(one, models, names=names) for one in runs),
-    saved_weights(run),
-  )
+  weights = saved_weights(run)
+
+  def restored(m: int) -> saved.FinishedStages:
+    dropped = [
+      name
+      for name in names
+      if to_predict and name in weights and not np.any(weights[name][m])
+    ]
+    kept = [name for name in names if name not in dropped]
+    found = saved.restore(runs[m], models, names=kept)
+    found.results |= dict.fromkeys(dropped, saved.Result((), 0))
+    return found
+
+  configs = tuple(one.config for one in runs)
+  members = tuple(map(restored, range(len(runs))))
+  return Ensemble(models, configs, members, weights)
 
 
 def weighed(
@@ -198,17 +216,37 @@ def fitted(trained: Ensemble, validation: splits_lib.Split) -> Ensemble:
       for config, one in zip(trained.configs, trained.members, strict=True)
     ]
     # Members are mixed before what they say is corrected for sampling.
-    return mixing.fit_weights(
-      np.stack(probabilities),
-      host.labels,
-      [one.kind == kinds.BINARY for one in host.losses],
-      columns_lib.mean_one(host.sample_weight),
-      host.session,
+    return without_small(
+      mixing.fit_weights(
+        np.stack(probabilities),
+        host.labels,
+        [one.kind == kinds.BINARY for one in host.losses],
+        columns_lib.mean_one(host.sample_weight),
+        host.session,
+      )
     )
 
   by_name = trained.once(fit)
   weights = {name: by_name(name) for name in trained.actors}
   return dataclasses.replace(trained, weights=weights)
+
+
+def without_small(weights: np.ndarray) -> np.ndarray:
+  """Leaves out members with little weight of every task.
+
+  >>> without_small(np.array([[0.8, 0.96], [0.2, 0.04], [0.0, 0.0]])).tolist()
+  [[0.8, 0.96], [0.2, 0.04], [0.0, 0.0]]
+  >>> without_small(np.array([[0.96], [0.04]])).tolist()
+  [[1.0], [0.0]]
+
+  Args:
+    weights: f32[M, K], of sum 1 over the members.
+  """
+  kept = np.any(weights >= _LEAST_WEIGHT, axis=1, keepdims=True)
+  if not np.any(kept):  # of so many members all have little
+    return weights
+  rest = np.where(kept, weights, 0.0)
+  return rest / rest.sum(0)
 
 
 def saved_weights(run: workdir.Run) -> dict[str, np.ndarray]:

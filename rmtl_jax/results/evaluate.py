@@ -10,6 +10,7 @@ from typing import Any
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import manifest_file
+from rmtl_jax.networks import registry as networks
 from rmtl_jax.results import calibrations, ensemble, finetuned, row_values
 from rmtl_jax.results import record as run_record
 from rmtl_jax.runtime import (
@@ -134,6 +135,6 @@ def check(
       copies,
     )
   models.check(config)
-  if layout is not None:
+  if layout is not None and not networks.is_fitted(config):
     actor, _ = models.shapes(config)
     layout.check(config, actor['first']['table'].shape[-2])

@@ -61,7 +61,7 @@ def _evaluate(
     epoch.
   """
   epochs = last_epochs(history, run.config.ensemble)
-  if 'finetune' not in trained.actors or not all(epochs):
+  if 'finetune' not in trained.actors or not any(epochs):
     return {}
   predictions, fitted = {}, dict(maps or {})
   for name in ARMS:

@@ -75,7 +75,7 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
       f'{path}: no finished comparison to report on (rmtl compare goes on with'
       ' it)'
     )
-  if not set(finished) & set(ensemble.ACTORS):
+  if not set(finished) & set(stages.ACTORS):
     raise types.InputError(
       f'{path}: no finished stage to report on (rmtl train goes on with it)'
     )
@@ -168,7 +168,7 @@ def _metrics(
   """
   file = run.path / 'metrics.json'
   record = json_files.read(file) if file.exists() else {}
-  actors = {name for name in finished if name in ensemble.ACTORS}
+  actors = {name for name in finished if name in stages.ACTORS}
   if (
     isinstance(record, dict)
     and isinstance(record.get('stages'), dict)
@@ -257,7 +257,7 @@ def _reliability(
   metrics: Record,
 ) -> Record:
   """{'stage', 'points': {task: {'raw': [...], 'calibrated': [...]}}}."""
-  stage = next(n for n in reversed(ensemble.ACTORS) if n in trained.actors)
+  stage = next(n for n in reversed(stages.ACTORS) if n in trained.actors)
   predictions = trained.models.probabilities(
     run.config, trained.actors[stage], test
   )

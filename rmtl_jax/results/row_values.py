@@ -13,6 +13,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import variants
 from rmtl_jax.networks import factory as networks
+from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.ops import task_losses
 from rmtl_jax.results import ensemble
 from rmtl_jax.training import actor_stage, trainer
@@ -43,7 +44,7 @@ class CriticValues(NamedTuple):
 def critic_values(
   trained: ensemble.Ensemble, split: splits_lib.Split
 ) -> list[CriticValues]:
-  """Computes Q(s, pi(s)) of every row, by member; [] without critics.
+  """Computes Q(s, pi(s)) of every row, by member with critics.
 
   Each member's critics evaluate its own policy.
 
@@ -54,6 +55,8 @@ def critic_values(
     return []
   found = []
   for config, one in zip(trained.configs, trained.members, strict=True):
+    if networks_registry.is_fitted(config):
+      continue
     actor, critic = (one.results[n].params for n in ('pretrain', 'critic'))
     policy = trained.models.policy(config, actor, split)
     q_values = trained.models.values(config, critic, split, policy)
@@ -67,7 +70,7 @@ def lambdas(
   history: Sequence[Mapping[str, Any]],
   best_epochs: Sequence[int] = (),
 ) -> list[float]:
-  """Lambda of each member: as set, or as learnt at its best epoch.
+  """Lambda of each member with critics: as set, or as learnt at its best epoch.
 
   Args:
     history: one record per epoch.
@@ -82,7 +85,11 @@ def lambdas(
     )
     if entry['stage'] == 'finetune' and is_kept and 'lambda' in entry:
       values[member] = entry['lambda']
-  return values
+  return [
+    value
+    for value, one in zip(values, members, strict=True)
+    if not networks_registry.is_fitted(one)
+  ]
 
 
 def weights(

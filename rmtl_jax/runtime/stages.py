@@ -47,6 +47,8 @@ RECORDS = {
   )
 }
 ORDER = tuple(RECORDS)
+# The actors that they leave, in the order in which reports show them.
+ACTORS = ('pretrain', 'constant', 'finetune')
 # What all of them leave.
 LEAVES = tuple(name for one in RECORDS.values() for name in one.leaves)
 NUMBERS = {name: one.number for one in RECORDS.values() for name in one.leaves}

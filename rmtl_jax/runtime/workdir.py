@@ -29,6 +29,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.config import variants
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, reading
+from rmtl_jax.networks import registry as networks
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from rmtl_jax.runtime import (
   checkpoints,
@@ -36,6 +37,7 @@ from rmtl_jax.runtime import (
   mesh,
   processes,
   provenance,
+  stages,
   writers,
 )
 
@@ -114,10 +116,15 @@ class Run:
     return self.path / 'paper'
 
   def has(self, stage: str) -> bool:
-    """Whether the stage left a checkpoint, of every member of an ensemble."""
+    """Whether the stage left a checkpoint, of every member of an ensemble.
+
+    A member that is fitted at once has actors alone.
+    """
+    runs = self.members
+    if stage not in stages.ACTORS:
+      runs = [r for r in runs if not networks.is_fitted(r.config)] or runs
     return all(
-      _holds_checkpoint(run.path / 'checkpoints' / stage)
-      for run in self.members
+      _holds_checkpoint(run.path / 'checkpoints' / stage) for run in runs
     )
 
 

@@ -165,7 +165,7 @@ def load(
     run.config.network.embedding_dim * run.config.ensemble,
     copies=1,
   )
-  params = ensemble.restore(run, names=(name,)).actors[name]
+  params = ensemble.restore(run, names=(name,), to_predict=True).actors[name]
   maps = None
   if calibrated is not False:
     maps = calibrations.saved(run).get(name)

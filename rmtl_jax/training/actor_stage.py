@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from rmtl_jax import json_files
 from rmtl_jax.data import batches
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import monitor as monitor_lib
+from rmtl_jax.networks import functional
 from rmtl_jax.runtime import stages
 from rmtl_jax.training import (
   conflicts,
@@ -327,16 +329,14 @@ def pretrain(context: context_lib.Context) -> ActorStage:
   """Stage 1 of a run, before its first epoch: one arm, 'pretrain'.
 
   Of a run that starts from another the model that it goes on from is a
-  candidate, as epoch 0: what is kept is never worse on validation. So is a
-  network of which a part is fitted before the first step.
+  candidate, as epoch 0: what is kept is never worse on validation.
   """
   config = context.config
   started = context.started_actor() if context.start else None
   params = started.params if started else context.init_actor()
   actor = context.models.place(init_pretrain(context), params)
   stopping = EarlyStopping()
-  is_candidate = started or context.models.actor(config).fit
-  if is_candidate and context.refit_epochs is None:
+  if started and context.refit_epochs is None:
     found = validation.validate(context, params)
     stopping = stopping.update(0, found.monitored)
   if started and started.moments:
@@ -344,6 +344,25 @@ def pretrain(context: context_lib.Context) -> ActorStage:
   program = context.models.pretrain(config)
   arm = Arm(program, actor, params, stopping)
   return ActorStage(context, 'pretrain', {'pretrain': arm})
+
+
+def fitted(
+  context: context_lib.Context, fit: functional.Fit
+) -> dict[str, saved.Result]:
+  """Stage 1 of an actor that is fitted at once: what it leaves."""
+  begin = time.perf_counter()
+  params = context.fitted(fit)
+  found = None
+  if context.refit_epochs is None:
+    found = validation.validate(context, params)
+    context.progress.say(f'fitted  {found.in_words()}')
+  context.record(
+    stage='pretrain',
+    epoch=1,
+    **(found.figures(context.tasks) if found else {}),
+    seconds=time.perf_counter() - begin,
+  )
+  return {'pretrain': saved.Result(params, 1)}
 
 
 def init_pretrain(

@@ -119,10 +119,6 @@ def _begins(context: context_lib.Context) -> dict[str, Callable[[], object]]:
 
   def pretrain():
     models.place(actor_stage.init_pretrain(context), actor())
-    compile_fit = models.actor(config).compile_fit
-    if compile_fit:
-      splits = context.train, context.validation
-      compile_fit(*(splits_lib.sampled_rows(one.host.rows) for one in splits))
 
   def critics():
     models.place(critic_stage.init_state(config), critic())

@@ -13,6 +13,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
+from rmtl_jax.networks import functional
 from rmtl_jax.runtime import checkpoints, processes, progress, stages
 from rmtl_jax.training import models, outliers, warm_start
 from rmtl_jax.training import splits as splits_lib
@@ -81,29 +82,25 @@ class Context:
       key = jax.random.fold_in(key, epoch)
     elif self.start:
       return self.started_actor().params
-    params = self.models.init_actor(self.config, key)
-    return params if epoch else self._fitted(params)
+    return self.models.init_actor(self.config, key)
 
-  def _fitted(self, params: Any) -> Any:
-    """With what is fitted to rows before the first step, where anything is."""
-    fit = self.models.actor(self.config).fit
-    if fit is None:
-      return params
+  def fitted(self, fit: functional.Fit) -> Any:
+    """An actor's parameters from `fit`, in place of stage 1's epochs."""
     first, again = None, None
     if self.refit_epochs is not None:
       first = self.train.host.rows - self.validation.host.rows
       again = splits_lib.sampled(self.train)
-    fitted = fit(
+    params = fit(
       splits_lib.sampled(self.train, first),
       splits_lib.sampled(self.validation),
       self.config.seed,
-      lambda done: self.progress.step('growing trees', done),
+      lambda done: self.progress.step('fitting', done),
       again,
     )
     self.progress.clear()
-    # Accelerators may add up in another order: all take the first one's.
-    fitted = jax.tree.map(lambda x: processes.all_gather(x)[0], fitted)
-    return self.models.place(lambda own, new: own | new, params, fitted)
+    # All processes take the first one's.
+    params = jax.tree.map(lambda x: processes.all_gather(x)[0], params)
+    return self.models.place(lambda x: x, params)
 
   def started_actor(self) -> warm_start.Started:
     """What stage 1 goes on from, of a run that starts from another."""

@@ -193,6 +193,8 @@ class Models:
       key = jax.eval_shape(lambda: jax.random.key(0))
       init = self._actor_init(config)
       actor = jax.eval_shape(init, key, self._vectors)
+      if networks_registry.is_fitted(config):
+        return actor, None
       return actor, jax.eval_shape(self._critic_init(config), key, actor)
 
     key = (config.backbone, config.network, programs.of_network(config.critic))

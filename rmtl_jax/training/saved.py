@@ -14,7 +14,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
+
 from rmtl_jax import types
+from rmtl_jax.networks import registry as networks
 from rmtl_jax.runtime import checkpoints, processes, stages, workdir
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
@@ -115,10 +118,19 @@ def restore(
   for name in names:
     if not run.has(name):
       continue
-    shapes = models.shapes_left(run.config, name)
+
+    def shapes(record, name=name):
+      if 'shapes' in record:  # of trees, as many as there are
+        return jax.tree.map(
+          lambda one: jax.ShapeDtypeStruct(*one),
+          record['shapes'],
+          is_leaf=lambda one: isinstance(one, list),
+        )
+      return models.shapes_left(run.config, name)
+
     try:
       with contextlib.closing(run.checkpoint(name)) as store:
-        restored = store.restore(lambda record, shapes=shapes: shapes)
+        restored = store.restore(shapes)
     except checkpoints.Damaged as error:
       if not trains:
         raise
@@ -204,6 +216,10 @@ def _keep(
     'epoch': result.epoch,
     'history': context.history,
   }
+  if networks.is_fitted(run.config):
+    record['shapes'] = jax.tree.map(
+      lambda x: [list(x.shape), str(x.dtype)], result.params
+    )
   with contextlib.closing(run.checkpoint(name)) as store:
     store.save(result.epoch, result.params, record)
 

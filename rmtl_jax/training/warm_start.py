@@ -129,7 +129,9 @@ class Start:
       self.source, self.run.config, self.run.manifest, self.run.data_dir
     )
     records = {
-      stage: [_record(one, stage) for one in self.source.members]
+      stage: [
+        _record(one, stage) for one in self.source.members if one.has(stage)
+      ]
       for stage in self.stages
     }
     found = {
@@ -151,9 +153,11 @@ class Start:
   def _has_moments(self, stage: str, records: list[dict[str, Any]]) -> bool:
     """Whether every member has moments, of stage 1 those of the kept epoch."""
     name = workdir.moments(stage)
+    pairs = zip(self.source.members, records, strict=True)
     return self.source.has(name) and all(
       stage != 'pretrain' or _record(one, name)['epoch'] == record['epoch']
-      for one, record in zip(self.source.members, records, strict=True)
+      for one, record in pairs
+      if one.has(name)  # a fitted member has none
     )
 
   def _counts(self, name: str) -> dict[str, int]:

@@ -71,8 +71,6 @@ def test_every_setting_has_a_flag(name):
     texts = {
       'evaluation.monitor': 'logloss',
       'network.crosses': 'user*item',
-      'network.tree_pairs': 'user*item',
-      'network.tree_categories': 'user+item',
     }
     free = '', texts.get(name, 'user=0.3')
     first, *_, value = config_values.choices(name) or free

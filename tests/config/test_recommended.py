@@ -6,6 +6,7 @@ import types as python_types
 import pytest
 
 from rmtl_jax import config as config_lib
+from rmtl_jax import extras
 from rmtl_jax.config import recommended, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
@@ -19,11 +20,20 @@ ITEM = manifest_lib.Field('item', 'categorical', 900)
 HISTORY = manifest_lib.Field('seen', 'multi_valued', 900, 20, {}, 'item')
 
 
-def manifest(rows, fields, split_by_time=True):
+CLICK = (manifest_lib.Task('click'),)
+
+
+def manifest(rows, fields, tasks=CLICK):
   train = python_types.SimpleNamespace(rows=rows)
   return python_types.SimpleNamespace(
-    splits={'train': train}, fields=fields, split_by_time=split_by_time
+    splits={'train': train}, fields=fields, tasks=tasks
   )
+
+
+@pytest.fixture(autouse=True)
+def lightgbm(monkeypatch):
+  """There, whether it is installed or not."""
+  monkeypatch.setattr(extras, 'unavailable', lambda package: '')
 
 
 def config(rows, fields=(SMALL, USER, BINS, ITEM, HISTORY)):
@@ -31,29 +41,50 @@ def config(rows, fields=(SMALL, USER, BINS, ITEM, HISTORY)):
   return config_values.validate(found)
 
 
-def test_one_member_sees_no_ids_and_one_is_linear():
+def test_members_are_without_ids_with_ids_and_trees():
   """Fields of many values that are no bins, and lists of the same values."""
   first, second, third = variants.of_members(config(50_000))
-  assert first.network.ignore == 'user+item+seen'
-  assert second.network.ignore == third.network.ignore == ''
+  hidden = [one.network.ignore for one in (first, second, third)]
+  assert hidden == ['user+item+seen', '', 'user+item+seen']
   backbones = [one.backbone for one in (first, second, third)]
-  assert backbones == ['ple', 'ple', 'linear']
-  rates = [one.pretrain.learning_rate for one in (first, second, third)]
-  assert rates == [1e-3, 3e-4, 3e-4]
-  assert [one.network.trees for one in (first, second, third)] == [0, 0, 300]
+  assert backbones == ['ple', 'ple', 'lightgbm']
+  rates = [one.pretrain.learning_rate for one in (first, second)]
+  assert rates == [1e-3, 3e-4]
 
 
-def test_without_ids_one_form_has_two_seeds():
-  found = variants.of_members(config(50_000, (SMALL, BINS)))
-  assert [one.backbone for one in found] == ['ple', 'linear', 'ple']
-  assert not any(one.network.ignore for one in found)
+def test_networks_are_alone_without_lightgbm_or_where_a_task_is_a_number(
+  monkeypatch,
+):
+  watch = manifest_lib.Task('watch', kind='regression', loss='squared')
+  data = manifest(50_000, (SMALL, USER), (*CLICK, watch))
+  mixed = variants.of_members(config_lib.preset('recommended', data))
+  monkeypatch.setattr(extras, 'unavailable', lambda package: 'libgomp')
+  for found in (mixed, variants.of_members(config(50_000))):
+    assert [one.backbone for one in found] == ['ple', 'ple']
+    assert len(set(found)) == 2
+  assert len(variants.of_members(config(300))) == 3
 
 
-def test_without_ids_a_backbone_of_ones_own_is_that_of_the_networks():
+def test_without_ids_networks_have_two_seeds():
+  """Nor where settings can't hide them, or nothing else is there."""
+  backbones = ['ple', 'ple', 'lightgbm']
+  for fields in (
+    (SMALL, BINS),
+    (USER, ITEM, HISTORY),
+    *((SMALL, category(name)) for name in ('user:id', 'user;id', 'user+id')),
+  ):
+    found = variants.of_members(config(50_000, fields))
+    assert [one.backbone for one in found] == backbones
+    assert not any(one.network.ignore for one in found)
+    assert found[0] == found[1]
   found = config_lib.preset('recommended', manifest(50_000, (SMALL, BINS)))
   esmm = config_values.with_settings(found, {'backbone': 'esmm'})
   backbones = [one.backbone for one in variants.of_members(esmm)]
-  assert backbones == ['esmm', 'linear', 'esmm']
+  assert backbones == ['esmm', 'esmm', 'lightgbm']
+
+
+def category(name):
+  return manifest_lib.Field(name, 'categorical', 5000)
 
 
 def test_few_rows_get_another_seed():
@@ -61,21 +92,6 @@ def test_few_rows_get_another_seed():
   assert fourth == first and len({first, second, third}) == 3
   assert len(variants.of_members(config(10_001))) == 3
   assert len(variants.of_members(config(300, (SMALL, BINS)))) == 4
-
-
-def test_a_log_of_ids_alone_has_no_member_without_them():
-  found = variants.of_members(config(50_000, (USER, ITEM, HISTORY)))
-  assert not any(one.network.ignore for one in found)
-  assert [one.backbone for one in found] == ['ple', 'linear', 'ple']
-  assert {one.pretrain.learning_rate for one in found} == {3e-4}
-
-
-def test_ids_whose_names_settings_can_not_have_are_not_hidden():
-  for name in ('user:id', 'user;id', 'user+id'):
-    id_field = manifest_lib.Field(name, 'categorical', 5000)
-    found = variants.of_members(config(50_000, (SMALL, id_field)))
-    assert not any(one.network.ignore for one in found)
-    assert [one.backbone for one in found] == ['ple', 'linear', 'ple']
 
 
 def sided(name, size, side, **details):
@@ -119,54 +135,6 @@ def test_all_terms_together_have_eight_rows_each():
   assert config(rows, fields).network.crosses == f'{first}+{three}'
   two = '+'.join(f'u{i}*large' for i in range(2))
   assert config(rows - 1, fields).network.crosses == f'{first}+{two}'
-
-
-def test_trees_read_pairs_of_either_side_the_smallest_first():
-  """No ids, no bins; the linear member alone has trees."""
-  fields = (
-    *(SMALL, BINS, sided('id', 900, 'user'), sided('segment', 11, 'user')),
-    *(sided('shop', 1000, 'item'), sided('brand', 201, 'item')),
-    *(sided('only', 2, 'item'), sided('a:b', 5, 'item')),
-    *(sided('colour', 21, 'item'), sided('r', 5, 'item', transform='bins')),
-  )
-  for rows in (3000, 50_000):
-    found = config(rows, fields)
-    assert found.network.tree_pairs == 'segment*colour+segment*brand'
-    members = variants.of_members(found)
-    assert {one.backbone for one in members if one.network.trees} == {'linear'}
-  many = [sided(f'u{i}', 3, 'user') for i in range(40)]
-  found = config(3000, (*many, fields[5]))
-  assert found.network.tree_pairs.count('*') == 30
-  assert 'tree_pairs' not in variants.difference(found, 1)
-
-
-def test_a_search_is_offered_pairs_of_ids_with_a_row_for_each():
-  fields = (
-    *(sided('id', 900, 'user'), sided('segment', 11, 'user')),
-    *(sided('shop', 1000, 'item'), sided('brand', 201, 'item')),
-  )
-  small, more = 'segment*brand', 'segment*brand+segment*shop'
-
-  def pairs(rows):
-    return recommended.tree_pairs_with_ids(manifest(rows, fields))
-
-  assert [pairs(10_999), pairs(11_000)] == [small, more]
-  assert pairs(180_900) == f'{more}+id*brand'
-  # However many rows there are, tables stay small.
-  assert pairs(10**8) == f'{more}+id*brand'
-  # Where the parts have the same ids, they are recommended.
-  for by_time, expected in ((True, small), (False, more)):
-    found = config_lib.preset('recommended', manifest(11_000, fields, by_time))
-    assert found.network.tree_pairs == expected
-
-
-def test_small_fields_are_parted_those_of_no_side_too():
-  fields = (
-    *(SMALL, BINS, USER, sided('segment', 11, 'user')),
-    *(sided('brand', 201, 'item'), sided('shop', 202, 'item')),
-  )
-  found = config(3000, fields).network.tree_categories
-  assert found == f'{SMALL.name}+segment+brand'
 
 
 def test_programs_of_few_rows_are_compiled_quickly():

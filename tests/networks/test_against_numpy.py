@@ -24,7 +24,7 @@ FIELDS = [
 QUICK = [(1, True, True), (2, True, True), (2, False, False), (3, False, False)]
 
 
-@pytest.mark.parametrize('backbone', networks_registry.BACKBONES)
+@pytest.mark.parametrize('backbone', networks_registry.trained())
 @pytest.mark.parametrize(
   ('tasks', 'numeric', 'multi_valued'), tiers.some(FIELDS, QUICK)
 )

@@ -35,7 +35,7 @@ def test_a_table_without_categories_has_rows_that_nothing_reads(multiple):
   np.testing.assert_array_equal(table, np.zeros((multiple, 3)))
 
 
-@pytest.mark.parametrize('backbone', registry.BACKBONES.names())
+@pytest.mark.parametrize('backbone', registry.trained())
 def test_no_parameter_of_a_network_of_numbers_is_empty(backbone):
   """Checkpoints can't hold an array without numbers."""
   spec = types.FeatureSpec((), (), 2, 2)

@@ -10,7 +10,7 @@ from rmtl_jax.networks import registry as networks_registry
 from tests import tiers
 from tests.networks import small
 
-NAMES = (*networks_registry.BACKBONES, 'shared', 'separate')
+NAMES = (*networks_registry.trained(), 'shared', 'separate')
 BATCHED = ('mmoe', 'ple', 'single_task', 'shared')
 
 

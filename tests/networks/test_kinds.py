@@ -59,7 +59,7 @@ def test_widths():
 
 
 @pytest.mark.parametrize(
-  'backbone', tiers.some(registry.BACKBONES, ('mmoe', 'esmm', 'aitm'))
+  'backbone', tiers.some(registry.trained(), ('mmoe', 'esmm', 'aitm'))
 )
 def test_outputs_of_every_backbone(backbone):
   network = factory.make_actor(SPEC, backbone, small.CONFIG)

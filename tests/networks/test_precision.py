@@ -136,7 +136,7 @@ def products(jaxpr, found):
   return found
 
 
-FORMS = [(name, 'separate', 'plain') for name in networks_registry.BACKBONES]
+FORMS = [(name, 'separate', 'plain') for name in networks_registry.trained()]
 FORMS += [(name, 'batched', 'distinct') for name in NAMES]
 
 

@@ -83,7 +83,7 @@ def test_what_was_chosen_and_what_to_do_next():
 
 
 def test_an_ensemble_is_compared_from_its_own_settings():
-  method = 'ple:network.tree_pairs=segment*brand'
+  method = 'ple:network.crosses=segment*brand'
   text = tuning.text(record(ensemble=3, method=method), 'runs/tuned')
   assert 'mmoe, ensemble of 3, 4 trials' in text
   assert (

@@ -17,7 +17,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import mixing
 from rmtl_jax.report import pictures, tables
 from rmtl_jax.results import ensemble, evaluate
-from rmtl_jax.runtime import progress, workdir, writers
+from rmtl_jax.runtime import progress, stages, workdir, writers
 from rmtl_jax.training import models, saved
 from rmtl_jax.training import splits as splits_lib
 from tests import signals, tiny
@@ -233,7 +233,7 @@ def test_arms_that_kept_the_pre_trained_actor_are_computed_once():
   trained = ensemble.Ensemble(None, configs, members)
   asked = []
   once = trained.once(lambda name: asked.append(name) or name)
-  found = {name: once(name) for name in ensemble.ACTORS}
+  found = {name: once(name) for name in stages.ACTORS}
   assert found == {
     'pretrain': 'pretrain',
     'constant': 'pretrain',

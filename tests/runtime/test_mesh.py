@@ -257,7 +257,7 @@ def test_what_a_step_communicates_does_not_grow_with_the_vocabulary():
 @pytest.mark.long
 @pytest.mark.parametrize('adam', ['rows', 'dense'])
 def test_losses_of_every_backbone_and_mesh(adam):
-  names = ','.join(networks_registry.BACKBONES)
+  names = ','.join(networks_registry.trained())
   expected = _losses('one', names, adam)
   for shape, tables in (
     ('data:8', 1.0),

@@ -64,18 +64,6 @@ def test_numbers_by_their_quantiles(run_dir, tmp_path):
   assert np.ptp(other - scorer.predict(columns)['click']) > 1e-3
 
 
-def test_boosted_trees(run_dir, tmp_path):
-  settings = {
-    'backbone': 'linear',
-    'network.trees': 20,
-    'network.tree_pairs': 'user*item',
-    'network.tree_categories': 'user+item',
-    'network.binned_fields': 'numbers',
-  }
-  scorer = past_run.untrained(run_dir, **settings)
-  check_round_trip(scorer, tmp_path / 'out', table_run.table(300))
-
-
 def test_an_ensemble_calibrated_with_fields_that_are_ignored(run_dir, tmp_path):
   settings = {
     'ensemble': 3,

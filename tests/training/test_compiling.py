@@ -15,16 +15,9 @@ import pytest
 from rmtl_jax import run
 from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
-from rmtl_jax.contrib.trees import candidates
-from rmtl_jax.data import columns, manifest
 from rmtl_jax.training import (
-  actor_stage,
   compiling,
-  context,
-  critic_stage,
-  models,
 )
-from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import ahead, quick
 from tests import signals, test_run, tiny
 
@@ -186,36 +179,6 @@ def test_the_papers_model_is_compiled_ahead_for_its_own_batches(
   monkeypatch.setattr(compiling, 'can', lambda splits: False)
   plain = trained(tmp_path / 'plain', CONFIG, paper_model=True)
   assert with_threads == plain
-
-
-def test_first_states_are_made_before_a_run_asks_for_them(tmp_path):
-  """Their small programs would wait behind a large one of the thread's."""
-  written = tiny.write_prepared(tmp_path, sessions=60)
-  config = config_values.with_settings(
-    CONFIG, {'network.trees': 20, 'weighting.name': 'advantage'}
-  )
-  splits = [
-    splits_lib.place(columns.read_split(tmp_path, written, name), config.batch)
-    for name in manifest.SPLITS[:2]
-  ]
-  made = models.Models(written.feature_spec())
-  ran = context.Context(config, tiny.TASKS, *splits, made, test_run.QUIET)
-  begins = compiling._begins(ran)
-  assert list(begins) == list(compiling._JOBS)
-  jax.clear_caches()
-  with compilations() as ahead_of_it:
-    for begin in begins.values():
-      begin()
-  found = candidates.by_form(made.spec, candidates.TreeFields())
-  assert ahead_of_it['jit(_round)'] == len(found) > 0
-  with compilations() as count:
-    actor = ran.init_actor()
-    made.place(actor_stage.init_pretrain(ran), actor)
-    critics = ran.init_critic(actor)
-    made.place(critic_stage.init_state(config), critics)
-    for arm in compiling._arms(config):
-      made.place(actor_stage.init_finetune(ran, arm), actor, critics)
-  assert not count
 
 
 def test_a_run_that_goes_on_compiles_nothing_ahead(tmp_path, monkeypatch):

@@ -6,8 +6,6 @@ import dataclasses
 import json
 import shutil
 
-import jax
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,10 +13,9 @@ import pytest
 from rmtl_jax import cli, run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import manifest_file
 from rmtl_jax.results import evaluate, summary
 from rmtl_jax.runtime import progress, workdir, writers
-from rmtl_jax.training import context, models, refit, splits, trainer
+from rmtl_jax.training import refit, trainer
 from tests import signals, tiny
 
 QUIET = progress.Progress(quiet=True)
@@ -32,15 +29,12 @@ CONFIG = config_values.from_dict(
     'evaluation': {'bootstrap': 0},
   }
 )
-# Members that keep different epochs, one of them none.
+# A member that keeps an epoch, and one that has none.
 SEVERAL = config_values.with_settings(
   CONFIG,
   {
     'ensemble': 2,
-    'variants': (
-      'network.ignore=user'
-      ';backbone=linear:network.trees=20:pretrain.learning_rate=1.0'
-    ),
+    'variants': 'network.ignore=user;backbone=lightgbm',
     'evaluation.monitor': 'logloss',
   },
 )
@@ -157,49 +151,6 @@ def test_it_needs_the_first_run_no_more(refitted):
     == (record['stages'])
   )
   assert evaluate.evaluate(path)['calibrated'] == record['calibrated']
-
-
-def test_trees_are_grown_of_all_rows_as_many_as_before(data_dir):
-  config = config_values.with_settings(
-    CONFIG, {'backbone': 'linear', 'network.trees': 20}
-  )
-  manifest = manifest_file.read(data_dir)
-  both = manifest.with_validation()
-  assert both.splits['test'] == manifest.splits['test']
-  parts = [manifest.splits[name] for name in ('train', 'validation')]
-  assert both.splits['train'].rows == sum(part.rows for part in parts)
-  built = models.Models(manifest.feature_spec())
-
-  def grown(manifest, epochs):
-    rows = [
-      splits.read(data_dir, manifest, name, config.batch)
-      for name in ('train', 'validation')
-    ]
-    of_run = context.Context(
-      config, tiny.TASKS, *rows, built, QUIET, refit_epochs=epochs
-    )
-    found = of_run.init_actor()['trees']['frozen']
-    return jax.tree.map(np.asarray, found)
-
-  before, after = grown(manifest, None), grown(both, 3)
-  used = [
-    np.any(one['leaves'] != one['leaves'][..., :1], 2).sum(1)
-    for one in (before, after)
-  ]
-  np.testing.assert_array_equal(*used)
-  assert np.any(before['leaves'] != after['leaves'])
-  # Rates are of the rows of both.
-  labels = np.concatenate(
-    [
-      splits.read(data_dir, manifest, name, config.batch).host.labels
-      for name in ('train', 'validation')
-    ]
-  )
-  items = splits.read(data_dir, both, 'train', config.batch).host.field(1)
-  at = items == 3
-  rate = labels.mean(0)
-  expected = (labels[at].sum(0) + 20 * rate) / (at.sum() + 20)
-  np.testing.assert_allclose(after['rates_1'][3], expected, rtol=1e-5)
 
 
 def test_a_refit_that_was_cut_off_goes_on(several, refitted, tmp_path):

@@ -96,36 +96,6 @@ def test_it_begins_as_the_other_ended(places, tmp_path):
   assert error[0] == pytest.approx(kept, rel=1e-4)
 
 
-def test_trees_and_their_pairs_move_to_larger_vocabularies(places, tmp_path):
-  """A pair's rates have an axis for each field, which grow by themselves."""
-  trees = {
-    'ensemble': 1,
-    'variants': '',
-    'backbone': 'linear',
-    'network.trees': 20,
-    'network.tree_pairs': 'user*item',
-    'network.tree_categories': 'user+item',
-  }
-  config = config_values.with_settings(CONFIG, trees)
-  before = run.train(
-    config, tmp_path / 'run', places / 'monday', ('pretrain',), live=QUIET
-  )
-  record = run.train(
-    config_values.with_settings(config, FROZEN),
-    tmp_path / 'next',
-    places / 'tuesday',
-    ('pretrain',),
-    live=QUIET,
-    start_from=tmp_path / 'run',
-  )
-  for task in tiny.TASKS:
-    for name in ('auc', 'logloss'):
-      found, kept = (
-        one['stages']['pretrain'][task][name] for one in (record, before)
-      )
-      assert found == pytest.approx(kept, abs=2e-6)
-
-
 def test_the_record_says_what_it_began_with(started, places):
   path, record = started
   found = json.loads((path / 'config.json').read_text())['started_from']

@@ -45,7 +45,7 @@ def make(actor, critic, config, optimizer=None):
 
 @pytest.mark.parametrize(
   'backbone',
-  tiers.some(networks_registry.BACKBONES, ('mmoe', 'esmm', 'single_task')),
+  tiers.some(networks_registry.trained(), ('mmoe', 'esmm', 'single_task')),
 )
 def test_learning_step_agrees_with_numpy(backbone):
   """Actor's and critics' losses and gradients, targets from other networks.

@@ -14,8 +14,7 @@ class Linear(backbones.Backbone):
   Every value of a field has a number for each task, a linear function of its
   embedding, and a row's logit is their sum (logistic regression), at first 0.
   The only terms of several fields are those that wrappers add
-  (`network.crosses`, `network.trees`). What sizes of
-  networks and dropout say does not apply.
+  (`network.crosses`). What sizes of networks and dropout say does not apply.
   """
 
   def build(self, setup: layers.Setup) -> None:

@@ -118,14 +118,12 @@ class Runs:
   def check_epochs(self, methods: Iterable[Method]) -> None:
     """Raises InputError if stage 1 of a method can't converge.
 
-    After the best epoch as many must follow as the patience is, and the best
-    one is epoch 0 at the earliest where a part is fitted before, else epoch 1.
+    After the best epoch as many must follow as the patience is.
     """
     for method in methods:
       config = method.config(self.config)
       for one in variants.of_members(config):
-        is_fitted = self._share(config).models.actor(one).fit is not None
-        least = one.pretrain.patience + (0 if is_fitted else 1)
+        least = one.pretrain.patience + 1
         if one.pretrain.max_epochs < least:
           raise types.InputError(
             f'method {method.name}: pretrain.max_epochs is'

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.config import crosses, limits, presets, recommended, variants
+from rmtl_jax.config import crosses, limits, presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.networks import ignore
@@ -41,13 +41,9 @@ _OF_CATEGORIES = (
 )
 # ... where it has an item field: an encoder of the session so far ...
 _OF_ITEMS = (_all('network.session_encoder'),)
-# ... and where it has a binary task: boosted trees, beside as many as given.
-_TREES = (0, 300)
 # Settings of a value that the data says: as given, as recommended and as in the
-# paper, which has none of them. Pairs of fields; for trees, those of ids too,
-# and fields ...
-_CROSSES, _TREE_PAIRS = 'network.crosses', 'network.tree_pairs'
-_TREE_CATEGORIES = 'network.tree_categories'
+# paper, which has none of them. Pairs of fields ...
+_CROSSES = 'network.crosses'
 # ... how numeric fields are read, and fields that were cut into bins.
 _OF_NUMBERS, _OF_BINS = 'network.numeric_encoding', 'network.binned_fields'
 # Settings that gained in our measurements (experiments/results/recipes, and
@@ -57,7 +53,6 @@ START_POINTS = (
   {
     'network.binned_fields': 'numbers',
     'network.numeric_encoding': 'piecewise',
-    'network.trees': 300,
   },
   {
     'network.embedding_scale': 0.1,
@@ -130,12 +125,6 @@ def defaults(
   if item and not any(item in names for names in ignored):
     space += _OF_ITEMS
   names: tuple[str, ...] = (_CROSSES,)
-  if any(task.is_binary for task in manifest.tasks):
-    fits = _fits(base, 'network.trees', max(_TREES))
-    if fits:
-      counts = dict.fromkeys((base.network.trees, *_TREES))
-      space += (f'network.trees={"|".join(map(str, counts))}',)
-    names += (_TREE_PAIRS, _TREE_CATEGORIES) if fits or _has_trees(base) else ()
   if any(field.kind == 'numeric' for field in used):
     names += (_OF_NUMBERS,)
   if any('order' in field.details for field in used):
@@ -151,11 +140,6 @@ def defaults(
   return space
 
 
-def _has_trees(base: config_lib.Config) -> bool:
-  """Whether any member has."""
-  return any(one.network.trees for one in variants.of_members(base))
-
-
 def _as_recommended(
   names: Sequence[str],
   base: config_lib.Config,
@@ -167,21 +151,15 @@ def _as_recommended(
   Choices that differ in fields that no member sees are one.
   """
   gone = {field.name for field in manifest.fields} - {*seen}
-  without = {
-    _CROSSES: crosses.without,
-    _TREE_PAIRS: crosses.without,
-    _TREE_CATEGORIES: crosses.fields_without,
-  }
   given, best, plain = map(
     config_values.flatten,
     (base, presets.start(manifest), config_lib.Config()),
   )
-  more = {_TREE_PAIRS: (recommended.tree_pairs_with_ids(manifest),)}
   space: tuple[str, ...] = ()
   for name in names:
     choices: dict[Any, Any] = {}
-    for value in (given[name], best[name], *more.get(name, ()), plain[name]):
-      read = without[name](value, gone) if name in without else value
+    for value in (given[name], best[name], plain[name]):
+      read = crosses.without(value, gone) if name == _CROSSES else value
       choices.setdefault(read, value)
     # A bar in a field's name would part it.
     fitting = [
@@ -383,11 +361,9 @@ def _values(d: Dimension) -> tuple[Any, ...]:
 
 
 def start_points(
-  space: Sequence[Dimension],
-  base: config_lib.Config,
-  manifest: manifest_lib.Manifest,
+  space: Sequence[Dimension], base: config_lib.Config
 ) -> list[dict[str, Any]]:
-  """Projects pairs of ids for trees, then START_POINTS, on the space.
+  """Projects START_POINTS on the space.
 
   Returns:
     Different points with a value for every dimension, for
@@ -396,14 +372,7 @@ def start_points(
   """
   flat = config_values.flatten(base)
   points: list[dict[str, Any]] = []
-  starts: list[dict[str, Any]] = [*START_POINTS]
-  pairs = recommended.tree_pairs_with_ids(manifest)
-  if pairs not in ('', flat[_TREE_PAIRS]):
-    starts.insert(0, {_TREE_PAIRS: pairs})
-    # Pairs alone do nothing where no member has trees.
-    if not _has_trees(base):
-      starts[0]['network.trees'] = 300
-  for start in starts:
+  for start in START_POINTS:
     # A value outside of the space says nothing about its nearest neighbour, so
     # the given one stands in; a point without any value left is dropped.
     inside = {

@@ -157,7 +157,7 @@ def tune(
       direction=monitor.direction,
       sampler=optuna.samplers.TPESampler(seed=options.sampler_seed),
     )
-    for start in search.start_points(options.space, config, run.manifest):
+    for start in search.start_points(options.space, config):
       study.enqueue_trial(start)
     trainer = trials.Trainer(runs, config, options.stage)
     tuning = _Tuning(options, trainer, live, end)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import factory as networks
 from rmtl_jax.updates import state
 from rmtl_jax.weighting import factory, registry
 from tests.updates import problem
@@ -44,30 +43,6 @@ def test_lambda_is_learnt_on_another_batch():
   again, _ = step(new_full, validation, common.KEY, batch)
   problem.assert_finite(again)
   assert step._cache_size() == 1
-
-
-def test_lambda_is_learnt_beside_what_no_step_moves():
-  """Boosted trees are parameters that the optimizer does not know."""
-  network = dataclasses.replace(problem.NETWORK, trees=20)
-  config = config_lib.Config(
-    backbone='shared_bottom',
-    network=network,
-    critic=dataclasses.replace(common.QUIET, in_finetune='frozen'),
-    weighting=config_lib.WeightingConfig(meta_learning_rate=0.03),
-  )
-  actor = networks.make_actor(problem.SPEC, 'shared_bottom', network)
-  critic = problem.critic()
-  optimizer = state.make_optimizer(config_lib.StageConfig())
-  step, init = common.make(actor, critic, config, optimizer)
-  full = init(
-    jax.jit(actor.init)(common.KEY), problem.critic_params(critic, 'shared')
-  )
-  trees = jax.tree.map(np.asarray, full.actor.params['trees'])
-  batch, validation = problem.two_batches(common.ROWS)
-  new_actor = jax.jit(step)(full, batch, common.KEY, validation)[0].actor
-  moved = float(factory.lambda_of(new_actor.weighting_state)) - 0.7
-  np.testing.assert_allclose(abs(moved), 0.03, rtol=1e-3)
-  jax.tree.map(np.testing.assert_array_equal, new_actor.params['trees'], trees)
 
 
 @pytest.mark.parametrize(

@@ -296,9 +296,6 @@ def test_data_that_were_replaced_are_refused(compared, data_dir, tmp_path):
     ),
     ('esmm+critic', 3, 'method esmm: '),
     ('esmm:pretrain.patience=9', 4, r'method esmm:.*=9: .* fewer than 10 '),
-    # Trees, fitted before the first epoch, may be the best.
-    ('linear:network.trees=4', 3, 'method linear: .* fewer than 4'),
-    ('linear:network.trees=4:pretrain.patience=9', 4, 'fewer than 9 epochs'),
   ],
 )
 def test_too_few_epochs_to_converge_are_refused_before_training(
@@ -523,7 +520,7 @@ def test_members_of_several_networks_are_those_of_a_run(tmp_path, data_dir):
     changed(methods=('shared_bottom',), seeds=(5,)),
     backbone='shared_bottom',
     ensemble=2,
-    variants='network.ignore=user;backbone=linear:network.trees=4',
+    variants='network.ignore=user;backbone=linear',
   )
   results = compare.compare(config, tmp_path / 'compared', data_dir, QUIET)
   (found,) = runs_of(results, 'shared_bottom')

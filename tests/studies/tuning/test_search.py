@@ -1,5 +1,3 @@
-import dataclasses
-
 import pytest
 
 from rmtl_jax import config as config_lib
@@ -89,13 +87,11 @@ def space(*fields, stage='pretrain', ignore='', batch=(), **more):
 
 ALWAYS = {
   'network.dropout',
-  'network.trees',
   'pretrain.learning_rate',
   'pretrain.l2',
 }
 NUMBERS = ALWAYS | {'network.numeric_encoding'}
 CATEGORIES = {
-  'network.tree_categories',
   'network.embedding_scale',
   'network.id_dropout',
   'pretrain.embedding_l2',
@@ -129,70 +125,39 @@ def test_the_default_space_is_what_the_data_can_have():
 
 
 SIDES = sided('segment', 'user'), sided('brand', 'item')
-OF_TREES = {'network.trees', 'network.tree_pairs', 'network.tree_categories'}
 
 
-def test_trees_and_what_is_recommended_for_the_data_are_choices():
-  assert space(ITEM)['network.trees'] == '0|300'
+def test_what_is_recommended_for_the_data_is_a_choice():
   rank = manifest_lib.Field(
     'age', 'categorical', 9, details={'transform': 'bins', 'order': [1, 2]}
   )
   found = space(PRICE, rank, *SIDES)
   assert found['network.crosses'] == '|segment*brand'
-  assert found['network.tree_pairs'] == '|segment*brand'
   assert found['network.numeric_encoding'] == 'linear|piecewise'
   assert found['network.binned_fields'] == 'categories|numbers'
   assert not {
     'network.crosses',
-    'network.tree_pairs',
     'network.binned_fields',
   } & set(space(PRICE, ITEM))
   # What is given is among them, and comes first.
-  given = space(*SIDES, batch={'network.tree_pairs': 'brand*segment'})
-  assert given['network.tree_pairs'] == 'brand*segment|segment*brand|'
-  base = config_values.with_settings(BASE, {'network.trees': 100})
-  texts = search.defaults('pretrain', base, manifest(*SIDES))
-  assert 'network.trees=100|0|300' in texts
-  dimensions = [search.parse(text, base) for text in texts]
-  points = search.start_points(dimensions, base, manifest(*SIDES))
-  assert {one['network.trees'] for one in points} == {100, 300}
+  given = space(*SIDES, batch={'network.crosses': 'brand*segment'})
+  assert given['network.crosses'] == 'brand*segment|segment*brand|'
 
 
 @pytest.mark.parametrize(
   ('given', 'gone'),
   [
-    ({'backbone': 'esmm'}, OF_TREES),
-    (
-      {'network.embedding_adam': 'rows'},
-      OF_TREES | {'network.crosses'},
-    ),
+    ({'network.embedding_adam': 'rows'}, {'network.crosses'}),
     # Nor may a member of an ensemble forbid it.
     (
-      {'ensemble': 2, 'variants': ';backbone=esmm'},
-      OF_TREES,
-    ),
-    # What its own trees read is a choice.
-    (
-      {
-        'backbone': 'esmm',
-        'ensemble': 2,
-        'variants': ';backbone=linear:network.trees=9',
-      },
-      {'network.trees'},
+      {'ensemble': 2, 'variants': ';network.embedding_adam=rows'},
+      {'network.crosses'},
     ),
   ],
 )
 def test_what_other_settings_forbid_is_no_choice(given, gone):
   found = set(space(*SIDES, batch=given))
   assert found == set(space(*SIDES)) - gone
-
-
-def test_trees_are_of_binary_tasks():
-  data = manifest(PRICE, *SIDES)
-  watch = manifest_lib.Task('watch', kind='regression', loss='squared')
-  data = dataclasses.replace(data, tasks=(watch,))
-  texts = search.defaults('pretrain', BASE, data)
-  assert not OF_TREES & {text.split('=')[0] for text in texts}
 
 
 def test_an_ensemble_is_searched_for_what_all_members_can_have():
@@ -276,21 +241,17 @@ def test_no_encoder_where_the_item_is_ignored():
 
 def test_choices_differ_in_fields_that_are_seen():
   fields = (PRICE, *SIDES, sided('colour', 'item'))
-  given = {'network.tree_categories': 'segment+colour'}
+  given = {'network.crosses': 'segment*colour'}
   found = space(*fields, ignore='brand', batch=given)
-  assert found['network.tree_categories'] == 'segment+colour|'
-  assert found['network.tree_pairs'] == '|segment*brand+segment*colour'
+  assert found['network.crosses'].startswith('segment*colour|')
   hidden = space(*fields, ignore='brand+colour')
-  assert hidden['network.tree_categories'] == '|segment+brand+colour'
-  assert not {'network.crosses', 'network.tree_pairs'} & set(hidden)
+  assert 'network.crosses' not in hidden
 
 
 def test_what_usually_gains_is_tried_first():
   texts = search.defaults('pretrain', BASE, manifest(ITEM, GAP, item='item'))
   dimensions = [search.parse(text, BASE) for text in texts]
   given = {
-    'network.trees': 0,
-    'network.tree_categories': '',
     'network.dropout': 0.2,
     'pretrain.learning_rate': 1e-3,
     'pretrain.l2': 1e-6,
@@ -301,8 +262,7 @@ def test_what_usually_gains_is_tried_first():
     'network.ignore': '',
   }
   # These data lack numbers and bins.
-  data = manifest(ITEM, GAP, item='item')
-  assert search.start_points(dimensions, BASE, data) == [
+  assert search.start_points(dimensions, BASE) == [
     given | {k: v for k, v in wanted.items() if k in given}
     for wanted in search.START_POINTS
   ]
@@ -341,32 +301,11 @@ def test_what_usually_gains_is_tried_first():
 )
 def test_the_first_points_of_other_spaces(texts, expected):
   dimensions = [search.parse(text, BASE) for text in texts]
-  found = search.start_points(dimensions, BASE, manifest(PRICE))
+  found = search.start_points(dimensions, BASE)
   assert found == expected
   for point, wanted in zip(found, expected, strict=True):
     types_found = [type(v) for v in point.values()]
     assert types_found == [type(v) for v in wanted.values()]
-
-
-def test_pairs_of_ids_are_tried_first_where_trees_read_them():
-  data = manifest(*SIDES, sided('household', 'user', 900))
-  pairs = 'segment*brand+household*brand'
-  trees = {'variants': ';backbone=linear:network.trees=9', 'ensemble': 2}
-  for settings, more in (({}, {'network.trees': 300}), (trees, {})):
-    base = config_values.with_settings(BASE, settings)
-    texts = search.defaults('pretrain', base, data)
-    assert f'network.tree_pairs=|segment*brand|{pairs}' in texts
-    dimensions = [search.parse(text, base) for text in texts]
-    first = search.start_points(dimensions, base, data)[0]
-    given = {'network.trees': 0, 'network.dropout': 0.2}
-    assert (
-      first.items()
-      >= {
-        'network.tree_pairs': pairs,
-        **given,
-        **more,
-      }.items()
-    )
 
 
 def test_what_was_given_is_no_setting_of_a_point():

@@ -280,10 +280,10 @@ def test_an_ensemble_is_searched_as_one_model(tmp_path, data_dir):
     {
       'backbone': 'shared_bottom',
       'ensemble': 2,
-      'variants': 'network.ignore=user;backbone=linear:network.trees=4',
+      'variants': 'network.ignore=user;backbone=linear',
     },
   )
-  space = wanted('network.trees=0|4', 'network.tree_pairs=|user*item', trials=2)
+  space = wanted('network.dropout=0.2|0.0', trials=2)
   record = tune.tune(config, space, tmp_path, data_dir, QUIET)
   assert record['ensemble'] == 2
   values = [trial['validation_auc'] for trial in record['trials']]
@@ -292,7 +292,7 @@ def test_an_ensemble_is_searched_as_one_model(tmp_path, data_dir):
   best = config_flags.load(str(tmp_path / 'best.json'))
   assert (best.ensemble, best.variants) == (2, config.variants)
   chosen = record['best']['settings']
-  assert best.network.trees == chosen.get('network.trees', 0)
+  assert best.network.dropout == chosen.get('network.dropout', 0.2)
 
 
 FRESH = RATE._replace(confirm=2, confirm_seeds=(8, 9))

@@ -1,0 +1,409 @@
+"""Boosted trees of LightGBM as a model, alone or as a member of an ensemble.
+
+`backbone=lightgbm` fits a booster per task before the first epoch, with early
+stopping on validation's logloss, and has no epochs, no critics and nothing to
+fine-tune. LightGBM (pip install 'rmtl-jax[trees]') is needed to fit, not to
+predict: trees become arrays, which JAX evaluates. Every row takes the
+library's path, also with missing values and unseen categories; scores are
+sums in float32.
+
+Columns are the numeric fields, then the categorical fields, then the slots of
+the multi-valued fields (-1 where a slot is empty), each in the order of
+manifest.json, without those of `network.ignore`. The last two are categories,
+numbered as in the vocabularies; 0 stands for missing and unseen values.
+
+`network.booster=model.txt` takes a booster of the user's own, a text file of
+`Booster.save_model` with an objective of logits (`binary`, `cross_entropy`).
+`{task}` in its name stands for each task's name. Features that are named like
+our fields are found by name; without names (`Column_0`, ...) they are our
+columns in that order.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import extras, types
+from rmtl_jax.networks import functional
+
+SETTINGS = {
+  'objective': 'binary',
+  'metric': 'binary_logloss',
+  'learning_rate': 0.1,
+  'num_leaves': 31,
+  'min_sum_hessian_in_leaf': 5.0,
+  'lambda_l2': 20.0,
+  'feature_fraction': 0.3,
+  'max_bin': 63,
+  'deterministic': True,
+  'force_row_wise': True,
+  'verbosity': -1,
+}
+_TREES, _PATIENCE = 300, 50
+# Trees that are evaluated side by side.
+_BLOCK = 32
+_MISSING = {'None': 0, 'Zero': 1, 'NaN': 2}
+# Bits of `kind`; the type of missing values is in those above.
+_IS_SET, _MISSING_LEFT, _TYPE = 1, 2, 4
+# LightGBM's kZeroThreshold, and what a dump has in place of infinity.
+_ZERO, _INFINITE = np.float32(1e-35), 1e300
+_LARGEST = float(np.finfo(np.float32).max)
+
+Objectives = re.compile(r'(binary|cross_entropy)\b(?:.*\bsigmoid:([\d.e+-]+))?')
+
+
+class Model(NamedTuple):
+  """What `dump_model` says of a booster: its trees, and where they read.
+
+  Attributes:
+    trees: the library's nested dicts.
+    columns: our column of each of its features.
+    scale: that makes raw scores logits.
+  """
+
+  trees: list[dict[str, Any]]
+  columns: Sequence[int]
+  scale: float = 1.0
+
+
+def make(
+  spec: types.FeatureSpec, config: config_lib.NetworkConfig
+) -> functional.Network:
+  """The network; its parameters are the arrays of `pack`.
+
+  Raises:
+    types.InputError: a task that is not binary.
+  """
+  if spec.losses:
+    raise types.InputError(
+      'config.backbone: lightgbm predicts binary tasks alone; take another'
+      ' backbone for these data'
+    )
+  count = sum(width for width, _ in spec.input_widths)
+
+  def init(key: jax.Array) -> functional.Params:
+    del key
+    return pack([Model([], range(count))] * spec.num_tasks)
+
+  def share(params: functional.Params, inputs: types.Inputs) -> jax.Array:
+    flat = columns(inputs, jnp)
+    found = scores(params, flat.reshape(-1, count))
+    return found.reshape(*flat.shape[:-1], spec.num_tasks)
+
+  def lane(params, shared, inputs, *, dropout_key=None):
+    del params, inputs, dropout_key
+    return shared
+
+  fit = functools.partial(_fit, spec, config.booster)
+  return functional.Network(init, share, lane, 0, lambda x, key: x, fit=fit)
+
+
+def columns(inputs: types.Inputs, xp: Any) -> Any:
+  """The columns that boosters read, f32[..., C]."""
+  parts = inputs.numeric, inputs.categorical, inputs.multi_valued
+  return xp.concatenate([xp.asarray(x).astype(xp.float32) for x in parts], -1)
+
+
+def _fit(
+  spec: types.FeatureSpec,
+  file: str,
+  train: functional.Rows,
+  validation: functional.Rows,
+  seed: int,
+  progress: Callable[[float], object],
+  again: functional.Rows | None = None,
+) -> functional.Params:
+  """See `functional.Fit`."""
+  lightgbm = extras.require('lightgbm', 'backbone lightgbm')
+  names = spec.tasks or tuple(map(str, range(spec.num_tasks)))
+  if file:
+    if spec.num_tasks > 1 and '{task}' not in file:
+      raise types.InputError(
+        f'config.network.booster: {file}: is one model for {spec.num_tasks}'
+        ' tasks; name a file for each, as model_{task}.txt'
+      )
+    return pack(
+      [_read(lightgbm, spec, file.replace('{task}', task)) for task in names]
+    )
+  return pack(
+    [
+      _fit_task(
+        lightgbm,
+        spec,
+        *(rows and _rows(rows, k) for rows in (train, validation, again)),
+        seed,
+        lambda done, k=k: progress((k + done) / spec.num_tasks),
+      )
+      for k in range(spec.num_tasks)
+    ]
+  )
+
+
+def _rows(rows: functional.Rows, k: int) -> tuple[np.ndarray, ...]:
+  """Columns, labels and weights of a task's rows whose label counts."""
+  weight = (
+    np.ones(len(rows.labels)) if rows.weight is None else rows.weight[:, k]
+  )
+  seen = weight > 0
+  # A mean weight of one: limits of leaves are in rows.
+  weight = weight[seen] / max(weight[seen].mean(), 1e-30) if any(seen) else ()
+  return columns(rows.inputs, np)[seen], rows.labels[seen, k], np.array(weight)
+
+
+def _fit_task(
+  lightgbm: Any,
+  spec: types.FeatureSpec,
+  train: tuple[np.ndarray, ...],
+  validation: tuple[np.ndarray, ...],
+  again: tuple[np.ndarray, ...] | None,
+  seed: int,
+  progress: Callable[[float], object],
+) -> Model:
+  """The trees of one task.
+
+  Args:
+    again: rows that as many trees are fitted to, once validation has chosen.
+  """
+  every = range(train[0].shape[1])
+  last = again or train
+  if len(np.unique(train[1])) < 2 or len(np.unique(last[1])) < 2:
+    odds = (last[1].sum() + 0.5) / ((1 - last[1]).sum() + 0.5)
+    return Model([{'tree_structure': {'leaf_value': np.log(odds)}}], every)
+  params = {**SETTINGS, 'seed': seed}
+
+  def data(rows, reference=None):
+    x, y, weight = rows
+    return lightgbm.Dataset(
+      x,
+      y,
+      weight=weight,
+      reference=reference,
+      params=params,
+      categorical_feature=list(every[spec.numeric :]),
+    )
+
+  def told(env):
+    progress(env.iteration / _TREES)
+
+  first = data(train)
+  stops = [told]
+  others = [data(validation, first)] if len(validation[1]) else []
+  if others:
+    stops.append(lightgbm.early_stopping(_PATIENCE, verbose=False))
+  booster = lightgbm.train(params, first, _TREES, others, callbacks=stops)
+  count = booster.best_iteration if others else _TREES
+  if again is not None:
+    booster = lightgbm.train(params, data(again), count)
+  return Model(booster.dump_model(num_iteration=count)['tree_info'], every)
+
+
+def _read(lightgbm: Any, spec: types.FeatureSpec, file: str) -> Model:
+  """A booster of the user's.
+
+  Raises:
+    types.InputError: not such a file, or it does not fit the data.
+  """
+  where = f'config.network.booster: {file}'
+  if not pathlib.Path(file).is_file():
+    raise types.InputError(f'{where}: not found')
+  try:
+    found = lightgbm.Booster(model_file=file).dump_model()
+  except lightgbm.basic.LightGBMError as error:
+    line = types.first_line(error)
+    raise types.InputError(f'{where}: is no booster: {line}') from None
+  objective = Objectives.match(found.get('objective', ''))
+  linear = 'leaf_coeff' in str(found['tree_info'])
+  if not objective or found['average_output'] or linear:
+    raise types.InputError(
+      f'{where}: expected trees of objective binary or cross_entropy, boosted'
+      f' and with constant leaves, found {found.get("objective", "none")!r:.80}'
+    )
+  ours, theirs = _column_names(spec), found['feature_names']
+  if re.fullmatch(r'Column_\d+', ' '.join(theirs[:1])):
+    if len(theirs) != len(ours):
+      raise types.InputError(
+        f'{where}: has {len(theirs)} features, and the data have {len(ours)}'
+        f' columns ({", ".join(ours)})'
+      )
+    places = list(range(len(ours)))
+  else:
+    unknown = [name for name in theirs if name not in ours]
+    if unknown:
+      raise types.InputError(
+        f'{where}: feature {unknown[0]!r:.80} is no column of the data'
+        f' ({", ".join(ours)})'
+      )
+    places = [ours.index(name) for name in theirs]
+  return Model(found['tree_info'], places, float(objective[2] or 1.0))
+
+
+def _column_names(spec: types.FeatureSpec) -> list[str]:
+  """Names of the columns, as LightGBM writes them; of slots FIELD_NUMBER."""
+  count = len(spec.categorical)
+  slots = [
+    f'{name}_{slot}'
+    for name, (_, width) in zip(
+      spec.names[count:], spec.multi_valued, strict=True
+    )
+    for slot in range(width)
+  ]
+  names = [*spec.numeric_names, *spec.names[:count], *slots]
+  return [name.replace(' ', '_') for name in names]
+
+
+def pack(models: Sequence[Model]) -> functional.Params:
+  """Boosters, one per task, as arrays.
+
+  Returns:
+    Of B blocks of W trees, padded to N nodes and one leaf more; trees of all
+    tasks follow each other.
+      column: i32[B, W, N], that a node reads.
+      threshold: f32[B, W, N]; numbers up to it go left.
+      kind: i32[B, W, N], see _IS_SET.
+      first, words: i32[B, W, N], place and length of a node's set in `sets`.
+      child: i32[B, W, N, 2], left and right; of leaf l it is -1 - l.
+      value: f32[B, W, N + 1], of leaves.
+      task: f32[B, W, K], 1 for the tree's task.
+      sets: i32[words], bits of categories that go left.
+  """
+  trees = [(k, m, tree) for k, m in enumerate(models) for tree in m.trees]
+  flat = [list(_nodes(tree['tree_structure'])) for _, _, tree in trees]
+  nodes = max([1, *(len([n for n in f if 'left_child' in n]) for f in flat)])
+  blocks = max(-(-len(trees) // _BLOCK), 1)
+  width = min(max(len(trees), 1), _BLOCK)
+  shape = blocks * width, nodes
+  numbers = {
+    name: np.zeros(shape, np.int32)
+    for name in ('column', 'kind', 'first', 'words')
+  }
+  threshold = np.zeros(shape, np.float32)
+  child = np.full((*shape, 2), -1, np.int32)
+  value = np.zeros((shape[0], nodes + 1), np.float32)
+  task = np.zeros((shape[0], len(models)), np.float32)
+  sets: list[np.ndarray] = [np.zeros(1, np.int32)]
+  used = 1
+  for t, (k, model, _) in enumerate(trees):
+    task[t, k] = 1.0
+    # Their numbers in the tree; a single leaf has none.
+    inner = [node for node in flat[t] if 'left_child' in node]
+    leaves = [node for node in flat[t] if 'left_child' not in node]
+    place = {id(node): n for n, node in enumerate(inner)}
+    place |= {id(leaf): -1 - n for n, leaf in enumerate(leaves)}
+    for n, leaf in enumerate(leaves):
+      value[t, n] = leaf['leaf_value'] * model.scale
+    for n, node in enumerate(inner):
+      kind = _TYPE * _MISSING[node['missing_type']]
+      kind += _MISSING_LEFT * bool(node['default_left'])
+      if node['decision_type'] == '==':
+        kind += _IS_SET
+        words = _bits([int(c) for c in node['threshold'].split('||')])
+        numbers['first'][t, n], numbers['words'][t, n] = used, len(words)
+        sets.append(words)
+        used += len(words)
+      else:
+        threshold[t, n] = _down(node['threshold'])
+      numbers['kind'][t, n] = kind
+      numbers['column'][t, n] = model.columns[node['split_feature']]
+      for side, name in enumerate(('left_child', 'right_child')):
+        child[t, n, side] = place[id(node[name])]
+  parts = {**numbers, 'threshold': threshold, 'child': child}
+  parts |= {'value': value, 'task': task}
+  blocked = {
+    name: part.reshape(blocks, width, *part.shape[1:])
+    for name, part in parts.items()
+  }
+  return {'trees': {**blocked, 'sets': np.concatenate(sets)}}
+
+
+def _nodes(root: dict[str, Any]) -> list[dict[str, Any]]:
+  """All nodes of a tree, the root first."""
+  found = [root]
+  for node in found:
+    found += [node[n] for n in ('left_child', 'right_child') if n in node]
+  return found
+
+
+def _down(number: float) -> np.float32:
+  """The largest float32 that is not above: x <= it iff x <= number."""
+  if number >= _INFINITE:
+    return np.float32(np.inf)
+  near = np.float32(np.clip(number, -_LARGEST, _LARGEST))
+  # In float64: NumPy would round a Python number to float32 first.
+  if float(near) <= number:
+    return near
+  with np.errstate(over='ignore'):
+    return np.nextafter(near, -np.float32(np.inf))
+
+
+def _bits(categories: Sequence[int]) -> np.ndarray:
+  """A set of categories as words of 32 bits, the lowest first."""
+  is_in = np.zeros((max(categories) // 32 + 1) * 32, bool)
+  is_in[list(categories)] = True
+  return np.packbits(is_in, bitorder='little').view('<i4').astype(np.int32)
+
+
+def scores(params: functional.Params, columns: jax.Array) -> jax.Array:
+  """Logits f32[R, K] of rows f32[R, C]."""
+  trees = dict(params['trees'])
+  sets, rows = jnp.asarray(trees.pop('sets')), columns.shape[0]
+
+  def add(total, block):
+    task, value = block.pop('task'), block.pop('value')
+    width = len(task)
+    tree = jnp.arange(width)
+
+    def go_down(node):
+      at = tree[None], jnp.maximum(node, 0)
+      left = _goes_left(columns, sets, *(block[n][at] for n in _NODE))
+      below = block['child'][*at, jnp.where(left, 0, 1)]
+      return jnp.where(node < 0, node, below)
+
+    leaf = jax.lax.while_loop(
+      lambda node: jnp.any(node >= 0),
+      go_down,
+      jnp.zeros((rows, width), jnp.int32),
+    )
+    found = value[tree[None], -1 - leaf]
+    highest = jax.lax.Precision.HIGHEST
+    return total + jnp.matmul(found, task, precision=highest), None
+
+  start = jnp.zeros((rows, trees['task'].shape[-1]))
+  return jax.lax.scan(add, start, trees)[0]
+
+
+_NODE = ('column', 'threshold', 'kind', 'first', 'words')
+
+
+def _goes_left(columns, sets, column, threshold, kind, first, words):
+  """Whether rows go left at their nodes, as Tree::Decision of LightGBM has it.
+
+  Args:
+    columns: f32[R, C].
+    sets: i32[words].
+    column, threshold, kind, first, words: of the nodes, [R, W].
+  """
+  x = jnp.take_along_axis(columns, column, 1)
+  is_nan, missing = jnp.isnan(x), kind // _TYPE
+  number = jnp.where(is_nan, 0.0, x)
+  is_missing = jnp.where(
+    missing == _MISSING['NaN'],
+    is_nan,
+    (missing == _MISSING['Zero']) & (jnp.abs(number) <= _ZERO),
+  )
+  left = jnp.where(is_missing, kind & _MISSING_LEFT != 0, number <= threshold)
+  # Categories are cut to whole numbers; those beyond a set are not in it.
+  category = number.astype(jnp.int32)
+  word = category // 32
+  found = sets[first + jnp.clip(word, 0, jnp.maximum(words - 1, 0))]
+  is_in = (found >> (category % 32)) & 1 != 0
+  is_in &= (category >= 0) & (word < words) & ~is_nan
+  return jnp.where(kind & _IS_SET != 0, is_in, left)

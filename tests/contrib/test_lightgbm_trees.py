@@ -1,0 +1,284 @@
+"""Trees as arrays against the library's own predictions."""
+
+import dataclasses
+
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from jax import export as jax_export
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import run, types
+from rmtl_jax.config import values as config_values
+from rmtl_jax.contrib import lightgbm_trees
+from rmtl_jax.networks import functional
+from rmtl_jax.results import evaluate
+from tests import tiny
+from tests.test_run import CONFIG, QUIET
+
+lightgbm = pytest.importorskip('lightgbm')
+
+CATEGORIES = 40
+SPEC = types.FeatureSpec(
+  (CATEGORIES,), ((9, 2),), 3, 2, names=('item', 'tags'), tasks=('a', 'b')
+)
+SPEC = dataclasses.replace(SPEC, numeric_names=('x 1', 'x2', 'x3'))
+NETWORK = lightgbm_trees.make(SPEC, config_lib.NetworkConfig())
+# What may stand in a column of numbers; halves of float32 meet thresholds.
+SPECIAL = (np.nan, 0.0, -0.0, 1e-36, -1e-36, 1e-35, np.inf, -np.inf, 1e30)
+
+
+def booster(seed, settings, x, y, rounds=8):
+  params = {
+    'objective': 'binary',
+    'num_leaves': 15,
+    'min_data_in_leaf': 2,
+    'min_data_per_group': 2,
+    'cat_smooth': 1.0,
+    'verbosity': -1,
+    'num_threads': 1,
+    'seed': seed,
+    **settings,
+  }
+  data = lightgbm.Dataset(x, y, params=params, categorical_feature=[3])
+  return lightgbm.train(params, data, rounds)
+
+
+def packed(*boosters):
+  return lightgbm_trees.pack(
+    [
+      lightgbm_trees.Model(
+        one.dump_model()['tree_info'], range(one.num_feature())
+      )
+      for one in boosters
+    ]
+  )
+
+
+def draw_rows(rng, rows, share):
+  """Three numbers and a category; some numbers are special, some missing."""
+  x = rng.normal(size=(rows, 4)).astype(np.float32)
+  x[:, :3] = np.round(x[:, :3], 1)
+  special = rng.random((rows, 3)) < share
+  x[:, :3] = np.where(special, rng.choice(SPECIAL, (rows, 3)), x[:, :3])
+  x[:, 3] = rng.integers(0, CATEGORIES // 2, rows)
+  return x
+
+
+@hypothesis.settings(max_examples=25, deadline=None)
+@hypothesis.given(
+  seed=st.integers(0, 2**16),
+  share=st.sampled_from((0.0, 0.1, 0.5)),
+  as_missing=st.sampled_from(
+    ({}, {'zero_as_missing': True}, {'use_missing': False})
+  ),
+  depth=st.sampled_from((1, 3, -1)),
+)
+def test_scores_are_the_library_s(seed, share, as_missing, depth):
+  """Missing values, zeros of both signs, infinities, unseen categories."""
+  rng = np.random.default_rng(seed)
+  x = draw_rows(rng, 300, share)
+  margin = np.nan_to_num(x[:, 0], posinf=1, neginf=-1) + (x[:, 3] % 3 - 1)
+  y = (margin + np.isnan(x[:, 1]) + rng.normal(size=300) > 0).astype(float)
+  settings = {'max_depth': depth, 'max_cat_to_onehot': 1 + seed % 8}
+  both = [
+    booster(seed + k, settings | as_missing, x, label)
+    for k, label in enumerate((y, 1 - y))
+  ]
+  asked = draw_rows(rng, 400, 0.4)
+  odd = [np.nan, -1.0, -0.5, 7.9, CATEGORIES, 32.0, 31.0, 1e6, 2.0**31, 1e30]
+  asked[: len(odd), 3] = odd
+  asked[50:100, 3] = rng.integers(-3, 3 * CATEGORIES, 50)
+  expected = np.stack([b.predict(asked, raw_score=True) for b in both], 1)
+  found = jax.jit(lightgbm_trees.scores)(packed(*both), asked)
+  np.testing.assert_allclose(found, expected, atol=4e-6)
+
+
+def test_every_type_of_missing_values_is_met():
+  rng = np.random.default_rng(0)
+  x = draw_rows(rng, 300, 0.3)
+  y = (rng.random(300) < np.where(np.isnan(x[:, 0]), 0.9, 0.3)).astype(float)
+  met = set()
+  for settings in ({}, {'zero_as_missing': True}, {'use_missing': False}):
+    trees = packed(booster(0, settings, x, y))['trees']
+    is_set = trees['kind'] & lightgbm_trees._IS_SET != 0
+    met |= {int(kind) for kind in np.unique(trees['kind'][~is_set])}
+  types_met = {kind // lightgbm_trees._TYPE for kind in met}
+  assert types_met == {0, 1, 2}
+  assert {bool(kind & lightgbm_trees._MISSING_LEFT) for kind in met} == {
+    False,
+    True,
+  }
+
+
+def test_thresholds_round_down_to_float32():
+  for number in (0.1, 1 / 3, -0.7, 1e200, -1e200, 16777217.0, 0.5):
+    low = lightgbm_trees._down(number)
+    with np.errstate(over='ignore'):
+      above = np.nextafter(low, np.float32(np.inf))
+    assert float(low) <= number < float(above)
+
+
+def inputs(rng, rows):
+  return types.Inputs(
+    rng.integers(0, CATEGORIES, (rows, 1)).astype(np.int32),
+    rng.integers(-1, 9, (rows, 2)).astype(np.int32),
+    rng.normal(size=(rows, 3)).astype(np.float32),
+  )
+
+
+def rows_of(rng, count, weight=None):
+  x = inputs(rng, count)
+  logit = 2 * x.numeric[:, :2] + (x.categorical % 4 - 1.5)
+  labels = rng.random((count, 2)) < 1 / (1 + np.exp(-logit))
+  return functional.Rows(x, labels.astype(np.float32), weight)
+
+
+def fit(train, validation, again=None, seed=0, network=NETWORK):
+  seen = []
+  params = network.fit(train, validation, seed, seen.append, again)
+  assert all(0 <= done <= 1 for done in seen)
+  return params
+
+
+def predict(params, x):
+  one_lane = types.Inputs(*(part[None] for part in x[:3]))
+  return np.asarray(functional.apply(NETWORK, params, one_lane))[0]
+
+
+def test_fit_learns_and_stops_early():
+  rng = np.random.default_rng(1)
+  train, validation, test = (rows_of(rng, n) for n in (2000, 500, 1000))
+  params = fit(train, validation)
+  logits = predict(params, test.inputs)
+  p = 1 / (1 + np.exp(-logits))
+  losses = -np.log(np.where(test.labels > 0, p, 1 - p)).mean(0)
+  assert np.all(losses < 0.5)
+  count = params['trees']['task'].sum((0, 1))
+  assert np.all((count > 5) & (count < lightgbm_trees._TREES))
+  # The same seed gives the same trees, another one others.
+  jax.tree.map(np.testing.assert_array_equal, params, fit(train, validation))
+  other = predict(fit(train, validation, seed=1), test.inputs)
+  assert np.any(other != logits)
+  # As many trees are fitted again, to other rows.
+  again = fit(train, validation, again=rows_of(rng, 2500))
+  np.testing.assert_array_equal(again['trees']['task'].sum((0, 1)), count)
+
+
+def test_labels_without_weight_are_not_learnt_from():
+  rng = np.random.default_rng(2)
+  train, validation = rows_of(rng, 600), rows_of(rng, 200)
+  seen = rng.random((600, 2)) < 0.5
+  weight = seen.astype(np.float32)
+  wrong = train._replace(
+    labels=np.where(seen, train.labels, 1 - train.labels), weight=weight
+  )
+  params = [
+    fit(one, validation) for one in (train._replace(weight=weight), wrong)
+  ]
+  jax.tree.map(np.testing.assert_array_equal, *params)
+
+
+def test_a_task_with_one_class_is_a_constant():
+  rng = np.random.default_rng(3)
+  train, validation = rows_of(rng, 99), rows_of(rng, 50)
+  train.labels[:, 0] = 0.0
+  logits = predict(fit(train, validation), validation.inputs)
+  np.testing.assert_allclose(logits[:, 0], np.log(0.5 / 99.5), rtol=1e-6)
+  nothing = train._replace(weight=np.zeros_like(train.labels))
+  assert np.all(predict(fit(nothing, nothing), validation.inputs) == 0)
+
+
+def test_exported_with_any_number_of_rows():
+  rng = np.random.default_rng(4)
+  params = fit(rows_of(rng, 500), rows_of(rng, 100))
+  (n,) = jax_export.symbolic_shape('n')
+  shaped = [
+    jax.ShapeDtypeStruct((1, n, width), dtype)
+    for width, dtype in SPEC.input_widths
+  ]
+  call = jax.jit(lambda p, *x: functional.apply(NETWORK, p, types.Inputs(*x)))
+  exported = jax_export.export(call)(params, *shaped)
+  for rows in (1, 7, 64):
+    x = inputs(rng, rows)
+    found = exported.call(params, *(jnp.asarray(part)[None] for part in x[:3]))
+    np.testing.assert_array_equal(found[0], predict(params, x))
+
+
+def saved(tmp_path, name, data, **settings):
+  params = {'objective': 'binary', 'verbosity': -1, **settings}
+  booster = lightgbm.train(params, data, 5)
+  booster.save_model(tmp_path / name)
+  return booster
+
+
+def test_a_booster_of_the_user_s_own(tmp_path):
+  """By name in any order, or all columns in ours; scaled to logits."""
+  rng = np.random.default_rng(5)
+  train = rows_of(rng, 400)
+  x = lightgbm_trees.columns(train.inputs, np)
+  names = ['item', 'x_1']
+  data = lightgbm.Dataset(x[:, [3, 0]], train.labels[:, 0], feature_name=names)
+  a = saved(tmp_path, 'model_a.txt', data, sigmoid=2.0)
+  b = saved(
+    tmp_path,
+    'model_b.txt',
+    lightgbm.Dataset(x, train.labels[:, 1]),
+    objective='cross_entropy',
+  )
+  network = lightgbm_trees.make(
+    SPEC, config_lib.NetworkConfig(booster=f'{tmp_path}/model_{{task}}.txt')
+  )
+  found = predict(fit(train, train, network=network), train.inputs)
+  expected = np.stack([a.predict(x[:, [3, 0]]), b.predict(x)], 1)
+  np.testing.assert_allclose(1 / (1 + np.exp(-found)), expected, atol=1e-6)
+
+
+def test_boosters_that_do_not_fit_are_refused(tmp_path):
+  rng = np.random.default_rng(6)
+  rows = rows_of(rng, 100)
+  x, y = lightgbm_trees.columns(rows.inputs, np), rows.labels[:, 0]
+  saved(tmp_path, 'few.txt', lightgbm.Dataset(x[:, :2], y))
+  named = lightgbm.Dataset(x, y, feature_name=list('abcdef'))
+  saved(tmp_path, 'named.txt', named)
+  saved(tmp_path, 'l2.txt', lightgbm.Dataset(x, y), objective='l2')
+  (tmp_path / 'text.txt').write_text('no booster')
+  spec = dataclasses.replace(SPEC, num_tasks=1, tasks=('a',))
+  for name, told in (
+    ('few.txt', r'has 2 features, and the data have 6 columns \(x_1, x2'),
+    ('named.txt', "feature 'a' is no column of the data"),
+    ('l2.txt', "found 'regression'"),
+    ('text.txt', 'is no booster'),
+    ('none.txt', 'not found'),
+  ):
+    config = config_lib.NetworkConfig(booster=str(tmp_path / name))
+    with pytest.raises(types.InputError, match=told):
+      fit(rows, rows, network=lightgbm_trees.make(spec, config))
+  config = config_lib.NetworkConfig(booster=str(tmp_path / 'few.txt'))
+  with pytest.raises(types.InputError, match='one model for 2 tasks'):
+    fit(rows, rows, network=lightgbm_trees.make(SPEC, config))
+
+
+@pytest.mark.slow
+def test_a_member_of_a_run_in_all_stages(tmp_path):
+  """It is fitted in stage 1 and stays as it is; its rows are its own."""
+  tiny.write_prepared(tmp_path / 'data')
+  config = config_values.with_settings(
+    CONFIG,
+    {'ensemble': 2, 'variants': 'backbone=shared_bottom;backbone=lightgbm'},
+  )
+  record = run.train(config, tmp_path / 'run', tmp_path / 'data', live=QUIET)
+  assert record['best_epoch']['pretrain'][1] == 1
+  assert record['best_epoch']['finetune'][1] == 0
+  members = record['members']
+  for task in tiny.TASKS:
+    assert len(members['pretrain'][task]['auc']) == 2
+    assert (
+      members['finetune'][task]['auc'][1] == members['pretrain'][task]['auc'][1]
+    )
+  again = evaluate.evaluate(tmp_path / 'run')
+  for name in record['stages']:
+    assert again['stages'][name] == record['stages'][name]
