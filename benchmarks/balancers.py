@@ -127,7 +127,7 @@ def passes(
 
   def step(state, batch, key):
     rows = weighted_grad.differentiate(
-      lambda params: forward_lib.actor_losses(network, params, batch, key)[:2],
+      lambda params: forward_lib.actor_losses(network, params, batch, key),
       state.params,
       batch.mask,
     )

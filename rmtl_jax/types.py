@@ -196,7 +196,6 @@ class FeatureSpec:
       to imply another.
     sampling: how the log was sampled, or None.
     only_after: names of the tasks that are judged on the positives of another.
-    propensities: names of the tasks with logged propensities.
     pretrained: fields with vectors that were learnt elsewhere.
     derived: numbers that can be made of binned fields (data/binned.py).
   """
@@ -217,7 +216,6 @@ class FeatureSpec:
   parents: tuple[int | None, ...] = ()
   sampling: Sampling | None = None
   only_after: tuple[str, ...] = ()
-  propensities: tuple[str, ...] = ()
   pretrained: tuple[Pretrained, ...] = ()
   derived: tuple[Derived, ...] = ()
 
@@ -284,8 +282,6 @@ class Batch(NamedTuple):
     row: i32[L, T], the row's position in its split, -1 in padding.
     sample_weight: f32[L, T, K] >= 0, how much a row's label counts, 0 where it
       is not observed (it is 0 there too); None: every row counts 1.
-    propensity: f32[L, T, K], the logged probability that a row's label is seen,
-      0 of tasks without; None: the log has none.
   """
 
   inputs: Inputs
@@ -295,7 +291,6 @@ class Batch(NamedTuple):
   segment: Array
   row: Array
   sample_weight: Array | None = None
-  propensity: Array | None = None
 
 
 def check_ranks(ranks: tuple[int, ...], *arrays: Array) -> None:

@@ -49,7 +49,6 @@ class Balancer:
       sum over both to the whole.
     observe: observe(state, losses f32[K]) -> state, told the losses of the
       same batch after the step; None if it does not ask.
-    from_0: whether rows have weights only where their losses are at least 0.
     is_static: whether weights never change: then it is no method that learns.
   """
 
@@ -64,7 +63,6 @@ class Balancer:
   invariant: str = ''
   groups: int = 1
   observe: Callable[[Any, Any], Any] | None = None
-  from_0: bool = False
   is_static: bool = False
 
   def __post_init__(self):
@@ -168,7 +166,6 @@ RECORDS = registry.Registry(
       'Lin et al., ICCV 2017, Equation 4',
       settings={'alpha': 2.0},
       needs='losses of rows',
-      from_0=True,
     ),
     _by_rows(
       'hard_examples',

@@ -26,7 +26,6 @@ LARGEST = 2**31 - 1
 _REGISTRIES = {
   'balancer': 'rmtl_jax.balancing.registry:RECORDS',
   'backbone': 'rmtl_jax.networks.registry:BACKBONES',
-  'objective': 'rmtl_jax.objectives.registry:RECORDS',
   'preset': 'rmtl_jax.config.presets:PRESETS',
   'source': 'rmtl_jax.preparation.sources:RECORDS',
   'weighting': 'rmtl_jax.weighting.registry:RECORDS',

@@ -10,7 +10,6 @@ from rmtl_jax import types
 from rmtl_jax.balancing import registry as balancers
 from rmtl_jax.config import crosses, limits, monitors, settings
 from rmtl_jax.networks import registry as backbones
-from rmtl_jax.objectives import registry as objectives
 from rmtl_jax.ops import look_ahead
 from rmtl_jax.weighting import registry, tuners
 
@@ -172,40 +171,12 @@ def _balanced_losses_are_of_tasks(config: settings.Config) -> str:
   return ''
 
 
-def _balanced_rows_have_losses_from_0(config: settings.Config) -> str:
-  objective = objectives.find(config.objective.name)
-  for stage in _STAGES if objective.below_0 else ():
-    balancer = balancers.find(getattr(config, stage).balancing.name)
-    if balancer.from_0:
-      return (
-        f'{stage}.balancing.name: {balancer.name} weighs rows by losses of at'
-        f' least 0, and those of {objective.name} may be below'
-      )
-  return ''
-
-
 def _monitor_is_a_sum(config: settings.Config) -> str:
   try:
     monitors.terms(config.evaluation.monitor)
   except types.InputError as error:
     return str(error)
   return ''
-
-
-def _rates_given_a_parent_are_below_1(config: settings.Config) -> str:
-  """A rate above 1 is taken as 1, where the loss is flat."""
-  objective = config.objective
-  if (
-    not objectives.find(objective.name).needs_parents
-    or objective.pointwise_share
-    or backbones.BACKBONES.find(config.backbone).of_all_rows
-  ):
-    return ''
-  return (
-    f'objective.pointwise_share: {objective.name} alone does not learn where'
-    f' {config.backbone} says more of a task than of the one before; set it'
-    ' above 0, or take esmm'
-  )
 
 
 def _crosses_are_pairs_of_dense_tables(config: settings.Config) -> str:
@@ -243,9 +214,7 @@ RULES: tuple[Callable[[settings.Config], str], ...] = (
   _gradients_are_balanced_where_tasks_share,
   _groups_have_lanes,
   _balanced_losses_are_of_tasks,
-  _balanced_rows_have_losses_from_0,
   _monitor_is_a_sum,
-  _rates_given_a_parent_are_below_1,
   _crosses_are_pairs_of_dense_tables,
   _fitted_members_differ,
 )

@@ -299,26 +299,6 @@ class BalancingConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class ObjectiveConfig:
-  """What stages 1 and 3 descend before weights (docs/objectives.md).
-
-  Attributes:
-    name: the loss of every row: `pointwise`, its own; or one of the order
-      within its session: `bpr` (pairs), `softmax` (a list), `jrc` (a list for
-      each class); or one of conversions over all rows, where clicked ones
-      alone tell: `escm2_ips`, `escm2_dr`, `dcmt`.
-    pointwise_share: share of the point-wise loss beside an objective of
-      another name, in [0, 1]; with 0 logits of an order say no probability.
-    least_propensity: escm2_ips, escm2_dr and dcmt only: the probability of a
-      click that a row is weighed by is at least this.
-  """
-
-  name: Annotated[str, Registered('objective')] = 'pointwise'
-  pointwise_share: Share = 0.5
-  least_propensity: Annotated[float, Range(1e-6, 1.0)] = 0.05
-
-
-@dataclasses.dataclass(frozen=True)
 class StageConfig:
   """What both actor stages have: an optimizer and early stopping.
 
@@ -428,7 +408,7 @@ class CompareConfig:
       BACKBONE[/BALANCER][+WEIGHTING[@CRITIC_BACKBONE]][:SETTING=VALUE ...]: a
       backbone alone is its pre-trained model; / balances the losses of stage 1
       (docs/balancers.md); @ takes the critics that were trained for another
-      backbone; settings are of network, objective, pretrain, critic, weighting,
+      backbone; settings are of network, pretrain, critic, weighting,
       finetune or batch, or ensemble. The controls of every method are added; of
       backbones alone the first is the control of the others.
     seeds: of the paired runs; 16 for a claim.
@@ -471,7 +451,6 @@ class Config:
     control: fine-tune a second actor with constant weights: same batches,
       keys, steps and learning rate.
     network: sizes.
-    objective: what stages 1 and 3 descend.
     pretrain: stage 1.
     critic: stage 2.
     finetune: stage 3.
@@ -490,7 +469,6 @@ class Config:
   variants: str = ''
   control: bool = True
   network: NetworkConfig = NetworkConfig()
-  objective: ObjectiveConfig = ObjectiveConfig()
   pretrain: PretrainConfig = PretrainConfig()
   critic: CriticConfig = CriticConfig()
   finetune: FinetuneConfig = FinetuneConfig()

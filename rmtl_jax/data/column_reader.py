@@ -18,9 +18,6 @@ _LARGEST_FLOAT = float(np.finfo(np.float32).max)
 _LARGEST_INTEGER = 2**63 - 1
 # What a null is among integers: ids may be negative, as hashes are.
 NULL = -(2**63)
-# Less is no propensity: 0 stands for tasks without one.
-LEAST_PROPENSITY = 1e-30
-PROPENSITY = 'a probability above 0, at most 1'
 
 
 @contextlib.contextmanager
@@ -166,10 +163,6 @@ class ColumnReader:
     values = self.floats(name, 0.0, 1.0, '0 or 1')
     self._check(name, (values == 0) | (values == 1), values, '0 or 1')
     return values
-
-  def propensities(self, task: str) -> np.ndarray:
-    """The probabilities that a task's labels are seen, f32[R] in (0, 1]."""
-    return self.floats(f'q_{task}', LEAST_PROPENSITY, 1.0, PROPENSITY)
 
   def _check(
     self, name: str, right: np.ndarray, values: np.ndarray, expected: str

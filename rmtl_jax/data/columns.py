@@ -53,9 +53,6 @@ class SplitColumns:
     sample_weight: f32[R, K], how much a row's labels count in training, 0
       where they are not observed; None: every row counts 1.
     sampling: how the log was sampled, or None.
-    propensity: f32[R, K], the logged probability that a row's label is seen,
-      0 of tasks without; None: the log has none.
-    parents: see Manifest.parents_over_all; () where it is not needed.
   """
 
   categorical: np.ndarray
@@ -71,8 +68,6 @@ class SplitColumns:
   losses: tuple[types.TaskLoss, ...] = ()
   sample_weight: np.ndarray | None = None
   sampling: types.Sampling | None = None
-  propensity: np.ndarray | None = None
-  parents: tuple[int | None, ...] = ()
 
   @property
   def rows(self) -> int:
@@ -108,10 +103,9 @@ class SplitColumns:
       self.numeric,
       self.labels,
       self.time,
-      *(
-        np.zeros((self.rows, 0), np.float32) if values is None else values
-        for values in (self.sample_weight, self.propensity)
-      ),
+      np.zeros((self.rows, 0), np.float32)
+      if self.sample_weight is None
+      else self.sample_weight,
     )
 
 
@@ -267,8 +261,6 @@ def read_split(
     columns,
     sample_weight=columns.sample_weight if manifest.weighted else None,
     sampling=manifest_lib.sampling(manifest.tasks),
-    propensity=columns.propensity if manifest.has_propensities else None,
-    parents=manifest.parents_over_all,
     losses=manifest.losses,
   )
 

@@ -78,8 +78,6 @@ class Task:
     only_after: whether only positives of `after` count.
     negatives_kept: the rate at which its negatives were kept in the log, or
       None.
-    propensity: whether a column `q_` plus the name has the probability that the
-      label is seen, of a positive of `after` where there is one.
   """
 
   name: str
@@ -92,7 +90,6 @@ class Task:
   weighted: bool = False
   only_after: bool = False
   negatives_kept: float | None = None
-  propensity: bool = False
 
   @property
   def is_binary(self) -> bool:
@@ -207,20 +204,6 @@ class Manifest:
     return any(t.weighted for t in self.tasks)
 
   @property
-  def has_propensities(self) -> bool:
-    """Whether the log has propensities of any task."""
-    return any(t.propensity for t in self.tasks)
-
-  @property
-  def parents_over_all(self) -> tuple[int | None, ...]:
-    """For each task the place of its `after`; None if it is judged on that."""
-    places = {name: k for k, name in enumerate(self.task_names)}
-    return tuple(
-      None if t.after is None or t.only_after else places[t.after]
-      for t in self.tasks
-    )
-
-  @property
   def numeric_names(self) -> tuple[str, ...]:
     """Names of the numeric fields, in order."""
     return tuple(f.name for f in self.of_kind('numeric'))
@@ -254,7 +237,6 @@ class Manifest:
       parents=self._parents(),
       sampling=sampling(self.tasks),
       only_after=tuple(t.name for t in self.tasks if t.only_after),
-      propensities=tuple(t.name for t in self.tasks if t.propensity),
       pretrained=tuple(
         types.Pretrained(i, f.name, vectors['width'], vectors['trained'])
         for i, f in enumerate(categorical)

@@ -30,7 +30,7 @@ _KEYS = {'vocabulary_owner': 'shares'}
 _OF_KIND = ('kind', 'loss', 'settings', 'levels', 'statistics')
 # Attributes that are in the file only where they say something.
 _SPARSE = (
-  *('weighted', 'only_after', 'negatives_kept', 'propensity'),
+  *('weighted', 'only_after', 'negatives_kept'),
   *('observed', 'digests'),
 )
 # Entries that are in the file only where they are false.
@@ -426,7 +426,7 @@ def _check_kind(task: manifest_lib.Task, what: str) -> None:
 
 def _check_task_rows(task: manifest_lib.Task, what: str) -> None:
   """Refuses what can't say which rows of a task count."""
-  for entry in ('weighted', 'only_after', 'propensity'):
+  for entry in ('weighted', 'only_after'):
     _expect(getattr(task, entry), bool, f'{what}: {entry}')
   if task.only_after and not (task.weighted and task.after is not None):
     raise types.InputError(

@@ -24,8 +24,6 @@ class Features(NamedTuple):
     time: i32[...], as SplitColumns has it.
     sample_weight: f32[..., K], how much a row's labels count; [..., 0] where
       every row counts 1.
-    propensity: f32[..., K], the probability that the label is seen, 0 of tasks
-      for which the log has none; [..., 0] where it has none at all.
   """
 
   categorical: np.ndarray
@@ -34,7 +32,6 @@ class Features(NamedTuple):
   labels: np.ndarray
   time: np.ndarray
   sample_weight: np.ndarray
-  propensity: np.ndarray
 
 
 class PreparedFile:
@@ -70,7 +67,6 @@ class PreparedFile:
       'oracle': [f'p_{t.name}' for t in tasks if manifest.has_oracle],
       'labels': [f'y_{t.name}' for t in tasks],
       'sample_weight': [f'w_{t.name}' for t in tasks if t.weighted],
-      'propensity': [f'q_{t.name}' for t in tasks if t.propensity],
     }
     for name in self._names():
       if name not in present:
@@ -85,7 +81,7 @@ class PreparedFile:
 
   def _feature_names(self) -> list[str]:
     names = [field.column for field in self._manifest.fields]
-    for name in ('labels', 'sample_weight', 'propensity'):
+    for name in ('labels', 'sample_weight'):
       names += self._columns[name]
     return names
 
@@ -183,7 +179,6 @@ class PreparedFile:
       'numeric': _stack(numeric, rows, np.float32),
       'labels': self._labels(reader),
       'sample_weight': self._weights(reader),
-      'propensity': self._propensities(reader),
     }
 
   def _needs_weight(self, task: manifest_lib.Task) -> bool:
@@ -216,20 +211,6 @@ class PreparedFile:
       np.float32,
     )
 
-  def _propensities(self, reader: column_reader.ColumnReader) -> np.ndarray:
-    rows = len(reader.table)
-    if not self._manifest.has_propensities:
-      return np.zeros((rows, 0), np.float32)
-    zeros = np.zeros(rows, np.float32)
-    return _stack(
-      [
-        reader.propensities(t.name) if t.propensity else zeros
-        for t in self._manifest.tasks
-      ],
-      rows,
-      np.float32,
-    )
-
   def _oracle(self, reader: column_reader.ColumnReader) -> np.ndarray:
     columns = [
       reader.floats(name, 0.0, 1.0, 'a probability')
@@ -244,7 +225,6 @@ class PreparedFile:
       'oracle': self._oracle,
       'labels': self._labels,
       'sample_weight': self._weights,
-      'propensity': self._propensities,
     }
     if not self._columns[name]:
       return None

@@ -128,17 +128,6 @@ class StreamedColumns:
     return manifest_lib.sampling(self._manifest.tasks)
 
   @property
-  def propensity(self) -> np.ndarray | None:
-    """f32[R, K], or None where the log has none."""
-    has_any = self._manifest.has_propensities
-    return self._column('propensity') if has_any else None
-
-  @property
-  def parents(self) -> tuple[int | None, ...]:
-    """See Manifest.parents_over_all."""
-    return self._manifest.parents_over_all
-
-  @property
   def session(self) -> np.ndarray:
     """i64[R], the session's number."""
     return self._column('session')

@@ -276,8 +276,7 @@ def summarise(
     tasks: K names.
 
   Returns:
-    A record per method, task and metric that is tested, and those by inverse
-    propensities, where the log has them; see `mean_and_error`.
+    A record per method, task and metric that is tested; see `mean_and_error`.
   """
   shown = {task: _shown(runs, task) for task in tasks}
   values = _values(runs, shown)
@@ -296,9 +295,7 @@ def summarise(
 
 def _shown(runs: Records, task: str) -> tuple[str, ...]:
   """Names of a task's metrics in tables; all runs share the data."""
-  found = runs[0]['metrics'][task] if runs else {}
-  inverse = [one.name for one in metric_registry.INVERSE if one.name in found]
-  return *metric_registry.compared(_kind(runs, task)), *inverse
+  return metric_registry.compared(_kind(runs, task))
 
 
 def mean_and_error(values: Sequence[float | None]) -> Record:

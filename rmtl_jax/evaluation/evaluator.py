@@ -17,7 +17,6 @@ from rmtl_jax.evaluation import (
   labelled,
   metrics,
   monitor,
-  propensities,
   regression,
 )
 from rmtl_jax.evaluation import registry as metric_registry
@@ -49,9 +48,7 @@ def evaluate(
     many sessions hold the rarer label, and `undefined_draws`, resamples with
     one label only, which the AUC's interval leaves out; of others `kind`, and
     `deciles`, mean prediction / mean label of each tenth of the rows by
-    prediction. Where propensities are known, `registry.INVERSE` with their
-    intervals, and `ips_rows`, as how many rows of equal weight their rows tell.
-    Undefined values are None.
+    prediction. Undefined values are None.
 
   Raises:
     ValueError: shapes that don't fit, or a prediction that is no probability,
@@ -87,35 +84,7 @@ def evaluate(
         for a, b, _ in regression.deciles(y, p, weights=seen_rows.weight)
       ]
     results[task] = record
-  if rows.selection is not None:
-    found = propensities.weighted(
-      predictions, rows.labels, rows.is_binary, rows.selection, rows.weights
-    )
-    at = found.places
-    weighted = labelled.Labelled(
-      rows.labels[:, at],
-      rows.session,
-      [rows.tasks[k] for k in at],
-      rows.user,
-      [rows.losses[k] for k in at] if rows.losses else (),
-      found.weights,
-    )
-    inverse = evaluate(found.rates, weighted, config, seed)
-    for task, count in zip(inverse, found.effective_rows(), strict=True):
-      results[task] |= _inverse(inverse[task]) | {
-        'ips_rows': json_files.number(count)
-      }
   return results
-
-
-def _inverse(record: TaskMetrics) -> TaskMetrics:
-  """The metrics of weighted rows that are shown, under names of their own."""
-  names = [
-    one.name.removeprefix('ips_') + end
-    for one in metric_registry.INVERSE
-    for end in ('', '_interval')
-  ]
-  return {f'ips_{name}': record[name] for name in names if name in record}
 
 
 def _intervals(
@@ -241,20 +210,9 @@ def monitored_sum(
     predictions: [R, K].
   """
   total = 0.0
-  inverse = {one.name: one for one in metric_registry.INVERSE}
   for task, metric, factor in what.terms:
     k = list(rows.tasks).index(task)
     p, own = predictions[:, k], rows.weight(k)
-    if metric in inverse:
-      is_binary = kinds.BINARY in inverse[metric].kinds
-      found = None
-      if rows.selection is not None:
-        found = propensities.of_task(
-          k, predictions, rows.labels, is_binary, rows.selection, rows.weights
-        )
-      if found is None:
-        return math.nan
-      (p, own), metric = found, metric.removeprefix('ips_')
     seen, seen_rows = observed(rows, own)
     value = metric_registry.RECORDS[metric].function
     total += factor * value(rows.labels[seen, k], p[seen], seen_rows)

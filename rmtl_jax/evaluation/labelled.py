@@ -10,7 +10,6 @@ import numpy as np
 from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.evaluation import propensities
 
 
 class Labelled(NamedTuple):
@@ -25,8 +24,6 @@ class Labelled(NamedTuple):
     losses: K of them; () if all tasks are binary.
     weights: [R, K] >= 0, how much a row counts for a task, 0 where its label
       is not observed; None: every row counts 1.
-    selection: how likely labels are seen, for metrics with inverse
-      propensities; None: for none.
   """
 
   labels: np.ndarray
@@ -35,21 +32,10 @@ class Labelled(NamedTuple):
   user: np.ndarray | None = None
   losses: Sequence[types.TaskLoss] = ()
   weights: np.ndarray | None = None
-  selection: propensities.Seen | None = None
 
   @classmethod
-  def of(
-    cls,
-    split: columns_lib.Rows,
-    tasks: Sequence[str],
-    selection: propensities.Seen | None = None,
-  ) -> Labelled:
-    """The rows of a split.
-
-    Args:
-      tasks: K names.
-      selection: None: as logged.
-    """
+  def of(cls, split: columns_lib.Rows, tasks: Sequence[str]) -> Labelled:
+    """The rows of a split, with the names of its K tasks."""
     return cls(
       split.labels,
       split.session,
@@ -57,7 +43,6 @@ class Labelled(NamedTuple):
       split.user,
       split.losses,
       columns_lib.metric_weight(split),
-      selection or propensities.logged(split.propensity, split.parents),
     )
 
   @property
@@ -74,16 +59,12 @@ class Labelled(NamedTuple):
 
   def take(self, rows: slice) -> Labelled:
     """Some of the rows."""
-    user, weights, selection = self.user, self.weights, self.selection
-    if selection is not None and selection.propensity is not None:
-      logged = selection.propensity[rows]
-      selection = selection._replace(propensity=logged)
+    user, weights = self.user, self.weights
     return self._replace(
       labels=self.labels[rows],
       session=self.session[rows],
       user=None if user is None else user[rows],
       weights=None if weights is None else weights[rows],
-      selection=selection,
     )
 
   def weight(self, k: int) -> np.ndarray | None:

@@ -105,7 +105,6 @@ def check(
   name: str,
   tasks: Sequence[str],
   losses: Sequence[types.TaskLoss] = (),
-  inverse: Sequence[str] = (),
 ) -> None:
   """Checks a setting against the data's tasks.
 
@@ -113,7 +112,6 @@ def check(
     name: a value of evaluation.monitor.
     tasks: K names.
     losses: K of them; () if all tasks are binary.
-    inverse: tasks that have metrics with inverse propensities.
 
   Raises:
     types.InputError: no such task or metric, or a weight with the sign by which
@@ -126,9 +124,7 @@ def check(
         f' data ({", ".join(tasks)})'
       )
     kind = losses[list(tasks).index(task)].kind if losses else kinds.BINARY
-    known = {
-      one.name: one for one in metric_registry.of_kind(kind, task in inverse)
-    }
+    known = {one.name: one for one in metric_registry.of_kind(kind)}
     if metric not in known:
       raise types.InputError(
         f'evaluation.monitor: {task}.{metric}:'

@@ -155,17 +155,6 @@ RECORDS = registry.Registry(
     ),
   ),
 )
-# Of the rows where a label is seen, by inverse propensities (propensities.py):
-# each as the metric without `ips_`. A task has them where these are known.
-INVERSE = tuple(
-  dataclasses.replace(
-    RECORDS[name],
-    name=f'ips_{name}',
-    label=f'IPS {RECORDS[name].label}',
-    function=lambda *_: float('nan'),
-  )
-  for name in ('auc', 'logloss', 'xauc', 'mae', 'rmse')
-)
 
 
 def register_metric(
@@ -209,10 +198,9 @@ def register_metric(
   )
 
 
-def of_kind(kind: str, inverse: bool = False) -> list[Metric]:
-  """The metrics of tasks of a kind, if asked for with INVERSE's."""
-  every = (*RECORDS.values(), *(INVERSE if inverse else ()))
-  return [one for one in every if kind in one.kinds]
+def of_kind(kind: str) -> list[Metric]:
+  """The metrics of tasks of a kind."""
+  return [one for one in RECORDS.values() if kind in one.kinds]
 
 
 def compared(kind: str = kinds.BINARY) -> tuple[str, ...]:
@@ -226,13 +214,8 @@ def kind_of(record: Mapping[str, Any]) -> str:
 
 
 def short(record: Mapping[str, Any]) -> list[Metric]:
-  """The metrics of a task that stand for all: AUC and logloss, say.
-
-  Where propensities are known, the same two with them besides.
-  """
-  found = [RECORDS[name] for name in compared(kind_of(record))][:2]
-  names = [f'ips_{one.name}' for one in found]
-  return found + [one for one in INVERSE if one.name in {*names} & {*record}]
+  """The metrics of a task that stand for all: AUC and logloss, say."""
+  return [RECORDS[name] for name in compared(kind_of(record))][:2]
 
 
 def ranking_of(record: Mapping[str, Any]) -> str:
@@ -250,7 +233,7 @@ def known(values: Iterable[str], compared: bool) -> list[Metric]:
   names = set(values)
   return [
     one
-    for one in (*RECORDS.values(), *INVERSE)
+    for one in RECORDS.values()
     if one.name in names and one.compared == compared
   ]
 
@@ -258,5 +241,4 @@ def known(values: Iterable[str], compared: bool) -> list[Metric]:
 def describe(name: str) -> Metric:
   """The record of a metric; one that is not registered here stays a name."""
   undefined = Metric(name, name, lambda *_: float('nan'), compared=True)
-  inverse = (one for one in INVERSE if one.name == name)
-  return RECORDS.get(name) or next(inverse, undefined)
+  return RECORDS.get(name) or undefined

@@ -121,13 +121,10 @@ def describe(
   tasks = _tasks(wanted.tasks, names)
   # What is learnt, and how much of it: no features.
   labels = {entry['column'] for entry in tasks}
-  for key, entries in (
-    ('weight', [{'weight': wanted.weight}, *tasks]),
-    ('propensity', tasks),
-  ):
-    for column in {e[key] for e in entries if e.get(key) is not None}:
-      _check(key, column, names)
-      labels.add(column)
+  weights = [wanted.weight, *(entry.get('weight') for entry in tasks)]
+  for column in {one for one in weights if one is not None}:
+    _check('weight', column, names)
+    labels.add(column)
   given = {role: getattr(wanted, role) for role in ROLES}
   for role, column in given.items():
     if column not in (AUTO, None):

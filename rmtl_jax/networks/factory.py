@@ -14,8 +14,8 @@ from flax import nnx
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
+from rmtl_jax.networks import critic as critic_lib
 from rmtl_jax.networks import (
-  backbones,
   first_layer,
   functional,
   id_dropout,
@@ -27,7 +27,6 @@ from rmtl_jax.networks import (
   tables,
   torch_init,
 )
-from rmtl_jax.networks import critic as critic_lib
 
 Builder = Callable[[types.FeatureSpec, config_lib.NetworkConfig, nnx.Rngs], Any]
 
@@ -92,7 +91,6 @@ def make_actor(
   if record.by_task:
     network = functional.one_per_task(network, spec.num_tasks)
     network = outputs.without_room(network, spec)
-  network = network._replace(parents=backbones.parents(spec))
   return outputs.with_tasks(network, spec)
 
 

@@ -82,8 +82,6 @@ class Network(NamedTuple):
     prepare: params -> what `share` and `lane` take, computed once for many
       batches: the same, but with first_layer=tables (tables.prepare).
     tasks: what the outputs stand for; () if all tasks are binary.
-    parents: of an actor, the place of the binary task that each one comes
-      after, or None (backbones.parents).
     fit: of a network that no gradient trains; see `Fit`.
   """
 
@@ -95,7 +93,6 @@ class Network(NamedTuple):
   members: int = 1
   prepare: Callable[[Params], Params] = lambda params: params
   tasks: tuple[types.TaskLoss, ...] = ()
-  parents: tuple[int | None, ...] = ()
   fit: Fit | None = None
 
 

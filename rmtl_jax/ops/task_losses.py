@@ -398,26 +398,6 @@ def predictions(
   return jnp.stack([one.prediction(z) for one, z in pairs], axis=-1)
 
 
-def binary_logits(
-  tasks: Sequence[types.TaskLoss], outputs: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-  """The logits of binary tasks, and where they are.
-
-  Args:
-    tasks: K of them.
-    outputs: f32[..., O].
-
-  Returns:
-    (f32[..., K], of other tasks 0; whether a task is binary, bool[K]).
-  """
-  is_binary = [task.kind == kinds.BINARY for task in tasks]
-  found = [
-    z[..., 0] if binary else jnp.zeros(outputs.shape[:-1], outputs.dtype)
-    for binary, z in zip(is_binary, split(tasks, outputs), strict=True)
-  ]
-  return jnp.stack(found, axis=-1), jnp.array(is_binary)
-
-
 def outputs_of_mean(
   tasks: Sequence[types.TaskLoss], outputs: jax.Array
 ) -> jax.Array:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from rmtl_jax.config import kinds
-from rmtl_jax.data import column_reader
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.raw import files as raw
 
@@ -248,9 +247,4 @@ def _task_faults(
     )
     faults.append((column, f'{value} IS NULL', f'{expected}{remedy}'))
   faults += [weight_fault(c, sql.quote(f'v_{c}')) for c in task.weights]
-  if task.propensity is not None:
-    given = sql.quote(f'v_{task.propensity}')
-    right = f'{given} BETWEEN {column_reader.LEAST_PROPENSITY} AND 1'
-    wrong = f'{given} IS NULL OR NOT {right}'
-    faults.append((task.propensity, wrong, column_reader.PROPENSITY))
   return faults + parent_faults(task, table.tasks)

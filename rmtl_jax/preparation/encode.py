@@ -272,12 +272,6 @@ def apply(
     for label in of_tasks
     if label.weight
   ]
-  selected += [
-    f'CAST({sql.quote(f"v_{task.propensity}")} AS FLOAT)'
-    f' AS {sql.quote(f"q_{task.name}")}'
-    for task in rows.tasks
-    if task.propensity
-  ]
   if rows.has_oracle:
     selected += [
       f'CAST({name} AS FLOAT) AS {name}'
@@ -372,7 +366,6 @@ def columns(
   found += [f'{_value(f, scales)} AS {sql.quote(f.column)}' for f in fields]
   found += [sql.quote(f'y_{task.name}') for task in rows.tasks]
   found += [sql.quote(f'w_{name}') for name in labels.weighted(rows.tasks)]
-  found += [sql.quote(f'q_{t.name}') for t in rows.tasks if t.propensity]
   if rows.has_oracle:
     found += [sql.quote(f'p_{task.name}') for task in rows.tasks]
   return tuple(found)

@@ -85,7 +85,6 @@ def _task(
     weighted=is_weighted,
     only_after=task.only_after,
     negatives_kept=task.negatives_kept,
-    propensity=task.propensity is not None,
   )
   if task.kind == kinds.BINARY:
     return made

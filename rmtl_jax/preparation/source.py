@@ -158,8 +158,6 @@ class SourceTask:
     weights: raw columns; their product is the weight of the row's label.
     negatives_kept: the rate at which negatives of the task were kept in the
       log, in (0, 1]; None: all were. At most one task has it.
-    propensity: raw column of the probability that the row's label is seen, of
-      a positive of `after` where there is one; None: the log has none.
     edges: of a number or a level, the values from which on its rank is 1, 2 and
       so on (rmtl_jax.preparation.ranks); () if no feature reads it. None:
       not yet known.
@@ -182,19 +180,12 @@ class SourceTask:
   only_after: bool = False
   weights: tuple[str, ...] = ()
   negatives_kept: float | None = None
-  propensity: str | None = None
   edges: tuple[float, ...] | None = None
 
   @property
   def is_ranked(self) -> bool:
     """Whether as-of features count its labels' ranks, and not positives."""
     return self.kind != kinds.BINARY
-
-  @property
-  def row_columns(self) -> tuple[str, ...]:
-    """Raw columns of what a row says of the task, beside its label."""
-    own = () if self.propensity is None else (self.propensity,)
-    return (*self.weights, *own)
 
   @property
   def is_told(self) -> bool:

@@ -233,11 +233,11 @@ def _in_slots(
 
 def _of_steps(features: Sequence[np.ndarray]) -> tuple[Any, ...]:
   """What Columns and SlotRows have, of a split's features."""
-  *inputs, labels, time, sample_weight, propensity = features
+  *inputs, labels, time, sample_weight = features
   return (
     types.Inputs(*inputs, time=time),
     labels,
-    *(x if x.shape[-1] else None for x in (sample_weight, propensity)),
+    sample_weight if sample_weight.shape[-1] else None,
   )
 
 

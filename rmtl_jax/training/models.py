@@ -25,7 +25,6 @@ from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.networks import factory as networks
 from rmtl_jax.networks import functional, ignore, pretrained
 from rmtl_jax.networks import registry as networks_registry
-from rmtl_jax.objectives import factory as objectives
 from rmtl_jax.ops import task_losses
 from rmtl_jax.runtime import checkpoints, mesh, stages
 from rmtl_jax.training import programs, trainer
@@ -137,18 +136,11 @@ class Models:
           f' and {self.spec.only_after[0]} is judged after a positive alone'
           ' (only_after); take another backbone, or prepare data without it'
         )
-      objectives.check(
-        one.objective, self.actor(one).parents, self.spec.only_after
-      )
+      self.actor(one)
       self.critic(one)
       for stage in ('pretrain', 'finetune'):
         self.balancer(one, stage)
-    monitor.check(
-      config.evaluation.monitor,
-      self.spec.tasks,
-      self.spec.losses,
-      self.spec.propensities,
-    )
+    monitor.check(config.evaluation.monitor, self.spec.tasks, self.spec.losses)
 
   def init_actor(self, config: config_lib.Config, key: jax.Array) -> Any:
     """The actor's initial parameters."""
@@ -297,7 +289,6 @@ class Models:
         actor,
         state.make_optimizer(stage),
         balance=self._balance(config, 'pretrain'),
-        objective=objectives.make_objective(config.objective),
       ),
       programs.options(config, quick.STEPS),
     )
@@ -315,7 +306,6 @@ class Models:
       lambda actor, _: conflicts.make_conflict_step(
         actor,
         self._shared(config),
-        objectives.make_objective(config.objective),
       ),
       # A few batches of an epoch run it.
       quick.options(quick.SMALL),
@@ -543,5 +533,5 @@ class Models:
 
 
 def _of_actor(config: config_lib.Config) -> tuple[Any, ...]:
-  """The settings that make another actor or another loss of it."""
-  return config.backbone, config.network, config.objective
+  """The settings that make another actor."""
+  return config.backbone, config.network

@@ -94,7 +94,7 @@ def place(
     host.categorical, host.multi_valued, host.numeric, time=host.time
   )
   device = jax.device_put(
-    loop_lib.Columns(inputs, host.labels, host.sample_weight, host.propensity)
+    loop_lib.Columns(inputs, host.labels, host.sample_weight)
   )
   return Split(host, device, config)
 

@@ -16,7 +16,6 @@ import optax
 
 from rmtl_jax import types
 from rmtl_jax.networks import functional
-from rmtl_jax.objectives import factory as objectives
 from rmtl_jax.ops import task_losses
 from rmtl_jax.updates import balance as balance_lib
 from rmtl_jax.updates import forward, state, weighted_grad
@@ -50,7 +49,6 @@ def make_actor_step(
   optimizer: optax.GradientTransformation,
   weighting: optax.GradientTransformationExtraArgs,
   balance: balance_lib.Balance | None = None,
-  objective: objectives.Mix | None = None,
 ) -> Callable[..., tuple[state.ActorState, Metrics, Step]]:
   """Makes the actor's step; a weighting chain scales its row losses.
 
@@ -62,8 +60,6 @@ def make_actor_step(
     weighting: the chain over the cotangent of row losses; its state is in the
       actor's, and so in checkpoints.
     balance: what balances the tasks, after the weighting; None: nothing.
-    objective: what is descended (rmtl_jax/objectives); None: the point-wise
-      loss.
 
   Returns:
     step(actor, batch, key, weighting_key, values=None, instead=None) -> (new
@@ -78,12 +74,13 @@ def make_actor_step(
 
   def step(actor, batch, key, weighting_key, values=None, instead=None):
     def forward_pass(params):
-      return forward.actor_losses(network, params, batch, key, objective)
+      return forward.actor_losses(network, params, batch, key)
 
     def losses_of(params):
-      descended, row_losses, actions = forward_pass(params)
+      row_losses, actions = forward_pass(params)
+      descended = row_losses
       if instead is not None:
-        descended = instead(descended, actions)
+        descended = instead(row_losses, actions)
       return descended, (row_losses, actions)
 
     rows = weighted_grad.differentiate(

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from rmtl_jax import types
 from rmtl_jax.balancing import tasks
 from rmtl_jax.networks import functional
-from rmtl_jax.objectives import factory as objectives
 from rmtl_jax.updates import forward, weighted_grad
 
 
@@ -36,7 +35,6 @@ def pairs(num_tasks: int) -> list[tuple[int, int]]:
 def make_conflict_step(
   network: functional.Network,
   shared: Any,
-  objective: objectives.Mix | None = None,
 ) -> Callable[..., tuple[Looked, dict[str, jax.Array]]]:
   """A step that compares the tasks' gradients and takes none.
 
@@ -44,8 +42,6 @@ def make_conflict_step(
     network: the actor; its dropout is off.
     shared: where parameters are shared (updates/shared.py); others don't
       count.
-    objective: what is descended (rmtl_jax/objectives); None: the point-wise
-      loss.
 
   Returns:
     step(Looked, batch, key) -> (Looked, metrics): of each task `norm_<k>`, the
@@ -59,10 +55,7 @@ def make_conflict_step(
     del key
 
     def losses_of(params):
-      losses, _, _ = forward.actor_losses(
-        network, params, batch, None, objective=objective
-      )
-      return losses, ()
+      return forward.actor_losses(network, params, batch, None)
 
     rows = weighted_grad.differentiate(
       losses_of, looked.params, batch.mask, batch.sample_weight

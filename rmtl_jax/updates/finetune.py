@@ -11,7 +11,6 @@ import optax
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.networks import functional
-from rmtl_jax.objectives import factory as objectives
 from rmtl_jax.ops import actions as actions_lib
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import balance as balance_lib
@@ -41,8 +40,7 @@ def make_finetune_step(
     optimizer: of the actor.
     weighting: the chain over the cotangent of row losses.
     config: `weighting` says whether Q-values are needed and what is descended,
-      `critic.in_finetune` whether the critics learn along,
-      `objective` what loss is descended.
+      `critic.in_finetune` whether the critics learn along.
     critic_network: the critics.
     critic_optimizer: of the critics.
     balance: what balances the tasks, after the weighting; None: nothing.
@@ -58,7 +56,6 @@ def make_finetune_step(
     optimizer,
     weighting,
     balance,
-    objectives.make_objective(config.objective),
   )
   critic_step = critic_lib.make_critic_step(
     critic_network, critic_optimizer, config.critic

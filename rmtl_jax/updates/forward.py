@@ -9,8 +9,6 @@ import jax.numpy as jnp
 
 from rmtl_jax import types
 from rmtl_jax.networks import functional
-from rmtl_jax.objectives import factory as objectives
-from rmtl_jax.objectives import within_session
 from rmtl_jax.ops import losses, task_losses
 
 
@@ -19,52 +17,33 @@ def actor_losses(
   params: Any,
   batch: types.Batch,
   key: jax.Array | None,
-  objective: objectives.Mix | None = None,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+) -> tuple[jax.Array, jax.Array]:
   """Every row's loss of every task, and the actions.
 
   Args:
     network: the actor.
     batch: [L, T].
     key: of dropout, or None.
-    objective: what is descended for binary tasks; None: the point-wise loss.
 
   Returns:
-    (loss to descend, loss of the labels as they are, pi(s)), each f32[L, T, K];
-    the first two are one without an objective.
+    (losses, pi(s)), f32[L, T, K] each.
   """
   inputs = network.perturb(batch.inputs, key)
   shared = network.share(params, inputs)
   tasks = network.tasks
 
-  def lane(shared, inputs, labels, segment, observed, propensity, lane_key):
+  def lane(shared, inputs, labels, lane_key):
     logits = network.lane(params, shared, inputs, dropout_key=lane_key)
     if tasks:
       row_losses = task_losses.row_losses(tasks, logits, labels)
       predicted = task_losses.predictions(tasks, logits)
-      actions = jnp.asarray(task_losses.actions(tasks, predicted))
-      logits, is_binary = task_losses.binary_logits(tasks, logits)
-    else:
-      row_losses = losses.binary_cross_entropy(logits, labels)
-      actions, is_binary = jax.nn.sigmoid(logits), True
-    descended = row_losses
-    if objective is not None:
-      beside = within_session.Lane(
-        segment, network.parents, observed, propensity
-      )
-      mixed = objective(descended, logits, labels, beside)
-      descended = jnp.where(is_binary, mixed, descended)
-    return descended, row_losses, actions
+      return row_losses, jnp.asarray(task_losses.actions(tasks, predicted))
+    row_losses = losses.binary_cross_entropy(logits, labels)
+    return row_losses, jax.nn.sigmoid(logits)
 
-  weight = batch.sample_weight
-  return jax.vmap(lane, (network.shared_axes, 0, 0, 0, 0, 0, 0))(
-    shared,
-    inputs,
-    batch.labels,
-    batch.segment,
-    None if weight is None else weight > 0.0,
-    batch.propensity,
-    functional.lane_keys(key, batch.mask.shape[0]),
+  keys = functional.lane_keys(key, batch.mask.shape[0])
+  return jax.vmap(lane, (network.shared_axes, 0, 0, 0))(
+    shared, inputs, batch.labels, keys
   )
 
 

@@ -18,13 +18,11 @@ class Columns(NamedTuple):
     inputs: the features, leading dimension R, without segments.
     labels: f32[R, K].
     sample_weight: f32[R, K] as in types.Batch, or None.
-    propensity: likewise.
   """
 
   inputs: types.Inputs
   labels: types.Array
   sample_weight: types.Array | None = None
-  propensity: types.Array | None = None
 
 
 class SlotRows(NamedTuple):
@@ -34,13 +32,11 @@ class SlotRows(NamedTuple):
     inputs: the features, leading dimensions [S, L, T], without segments.
     labels: f32[S, L, T, K].
     sample_weight: f32[S, L, T, K] as in types.Batch, or None.
-    propensity: likewise.
   """
 
   inputs: types.Inputs
   labels: types.Array
   sample_weight: types.Array | None = None
-  propensity: types.Array | None = None
 
 
 class Slots(NamedTuple):
@@ -79,7 +75,7 @@ def gather(columns: Columns | SlotRows, slots: Slots) -> types.Batch:
   if isinstance(columns, Columns):
     row = jnp.maximum(slots.row, 0)
     columns = jax.tree.map(lambda x: x[row], columns)
-  inputs, labels, sample_weight, propensity = columns
+  inputs, labels, sample_weight = columns
   return types.Batch(
     inputs=inputs._replace(segment=slots.segment),
     labels=labels,
@@ -88,7 +84,6 @@ def gather(columns: Columns | SlotRows, slots: Slots) -> types.Batch:
     segment=slots.segment,
     row=slots.row,
     sample_weight=sample_weight,
-    propensity=propensity,
   )
 
 

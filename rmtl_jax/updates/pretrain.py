@@ -9,7 +9,6 @@ import optax
 
 from rmtl_jax import types
 from rmtl_jax.networks import functional
-from rmtl_jax.objectives import factory as objectives
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import balance as balance_lib
 from rmtl_jax.updates import state
@@ -20,7 +19,6 @@ def make_pretrain_step(
   optimizer: optax.GradientTransformation,
   weighting: optax.GradientTransformationExtraArgs | None = None,
   balance: balance_lib.Balance | None = None,
-  objective: objectives.Mix | None = None,
 ) -> Callable[
   [state.ActorState, types.Batch, jax.Array],
   tuple[state.ActorState, actor_lib.Metrics],
@@ -33,8 +31,6 @@ def make_pretrain_step(
     weighting: a chain that asks no critics, since there are none yet; None
       leaves the plain mean.
     balance: what balances the tasks; None: nothing.
-    objective: what is descended (rmtl_jax/objectives); None: the point-wise
-      loss.
 
   Returns:
     step(state, batch, key) -> (new state, metrics): those of the actor's step,
@@ -45,7 +41,6 @@ def make_pretrain_step(
     optimizer,
     weighting or optax.with_extra_args_support(optax.identity()),
     balance,
-    objective,
   )
 
   def step(actor, batch, key):

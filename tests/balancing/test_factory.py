@@ -124,11 +124,6 @@ def test_weights_that_are_not_those_of_the_tasks(text, fault):
       },
       'lambda can be learnt (weighting.meta_learning_rate) under equal alone',
     ),
-    (
-      {'finetune.balancing.name': 'focal', 'objective.name': 'escm2_dr'},
-      'focal weighs rows by losses of at least 0, and those of escm2_dr may be'
-      ' below',
-    ),
     ({'pretrain.balancing.name': 'pcgad'}, 'did you mean pcgrad'),
   ],
 )

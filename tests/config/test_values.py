@@ -147,10 +147,7 @@ def test_numbers_are_finite(name, value):
     config_values.from_dict(nested(name, value))
 
 
-@pytest.mark.parametrize(
-  'name',
-  [n for n in FLOATS if n != 'objective.least_propensity'],
-)
+@pytest.mark.parametrize('name', FLOATS)
 def test_whole_numbers_do_for_floats(name):
   base = config_values.with_settings(config_lib.Config(), companions.of(name))
   config = config_values.from_dict(nested(name, 0), base)
@@ -282,16 +279,6 @@ def test_ple_needs_two_experts():
   with pytest.raises(types.InputError, match='ple needs at least 2'):
     config_values.from_dict(record)
   assert config_values.from_dict({**record, 'backbone': 'mmoe'})
-
-
-@pytest.mark.parametrize('name', ['escm2_ips', 'escm2_dr', 'dcmt'])
-def test_rates_given_a_parent_need_esmm_or_cross_entropy(name):
-  record = {'objective': {'name': name, 'pointwise_share': 0.0}}
-  with pytest.raises(types.InputError, match=f'{name} alone does not learn'):
-    config_values.from_dict(record)
-  assert config_values.from_dict({**record, 'backbone': 'esmm'})
-  record['objective']['pointwise_share'] = 0.1
-  assert config_values.from_dict(record)
 
 
 @pytest.mark.parametrize('stage', ['pretrain', 'finetune'])

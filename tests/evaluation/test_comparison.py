@@ -383,21 +383,6 @@ def test_the_summary_is_means_over_seeds():
   )
 
 
-def test_metrics_by_inverse_propensities_are_shown_and_not_tested():
-  runs = [run('ple', s, click=0.6, buy=0.7) for s in range(3)]
-  for one, value in zip(runs, [0.5, 0.6, 0.8], strict=True):
-    one['metrics']['buy'] |= {'ips_auc': value, 'ips_rows': 40.0}
-  tasks = ['click', 'buy']
-  records = comparison.summarise(['ple'], runs, tasks)
-  found = chosen(records, metric='ips_auc')
-  assert found['task'] == 'buy' and found['n'] == 3
-  error = scipy.stats.sem([0.5, 0.6, 0.8])
-  assert found['standard_error'] == pytest.approx(error)
-  methods = [{'name': 'ple', 'controls': ['ple']}]
-  tested = comparison.differences(methods, runs, tasks, {}, 0.95)
-  assert {d['metric'] for d in tested} == set(metric_registry.compared())
-
-
 def test_one_seed_has_no_standard_error():
   assert comparison.mean_and_error([0.5, None]) == {
     'mean': 0.5,

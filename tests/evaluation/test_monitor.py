@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.evaluation import evaluator, labelled, monitor, propensities
+from rmtl_jax.evaluation import evaluator, labelled, monitor
 
 
 def test_a_gain_is_what_is_better():
@@ -63,24 +63,6 @@ def test_a_sum_of_named_metrics():
   assert math.isnan(value())
   history = [{'validation_auc_a': 0.7, 'validation_score': 0.2}]
   assert monitor.of_history(history) is monitor.SCORE
-
-
-def test_a_sum_with_inverse_propensities():
-  labels = np.array([[1, 1], [1, 0], [0, 0]])
-  predictions = np.array([[0.5, 0.4], [0.2, 0.1], [0.5, 0.1]])
-  seen = propensities.Seen(np.array([[0, 0.1], [0, 1.0], [0, 0.3]]), (None, 0))
-  what = monitor.of('buy.ips_logloss=-2,click.auc=1')
-
-  def value(selection):
-    session = np.zeros(3, np.int64)
-    rows = labelled.Labelled(labels, session, TASKS, selection=selection)
-    return evaluator.monitored_sum(what, predictions, rows)
-
-  # Of the clicked rows: rates 4/5 and 1/2, weights 10 and 1.
-  loss = -(10 * math.log(0.8) + math.log(0.5)) / 11
-  assert value(seen) == pytest.approx(0.25 - 2 * loss)
-  assert math.isnan(value(None))
-  monitor.check(what.name, TASKS, inverse=('buy',))
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.data import columns, manifest_file, streaming
+from rmtl_jax.data import columns, manifest_file
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.contract import rules as contract
@@ -90,30 +89,6 @@ def test_weights_of_the_row_and_of_a_task_multiply(tmp_path):
 FULL = ['1,1,1,1', '1,0,1,1', '0,0,1,1']
 
 
-def test_propensities_are_columns_of_their_own(tmp_path):
-  cycle = ['1,1,1,0.5', '1,0,1,0.25', '0,0,1,1']
-  manifest = run(tmp_path, buy={'propensity': 'trust'}, cycle=cycle)
-  assert [t.propensity for t in manifest.tasks] == [False, True]
-  record = manifest_file.to_dict(manifest)
-  assert record['tasks'][1]['propensity'] is True
-  assert 'propensity' not in record['tasks'][0]
-  rows = raw_files.read(tmp_path, 'train')[:3]
-  assert [row['q_buy'] for row in rows] == [0.5, 0.25, 1]
-  assert 'q_click' not in rows[0] and 'w_buy' not in rows[0]
-  contract.check(tmp_path / 'out')
-  host = columns.read_split(tmp_path / 'out', manifest, 'train')
-  assert host.propensity is not None and host.parents == (None, 0)
-  # 0 stands for a task without.
-  expected = [[0, 0.5], [0, 0.25], [0, 1]]
-  assert host.propensity[:3].tolist() == expected
-  taken = host.take(np.array([2, 0]))
-  assert taken.propensity.tolist() == [[0, 1], [0, 0.5]]
-  streamed = streaming.StreamedColumns(tmp_path / 'out', manifest, 'train')
-  np.testing.assert_array_equal(streamed.propensity, host.propensity)
-  again = streamed.take(np.array([2, 0]))
-  np.testing.assert_array_equal(again.propensity, taken.propensity)
-
-
 def test_sampled_negatives_are_noted_and_weigh_what_can_not_be_corrected(
   tmp_path,
 ):
@@ -144,22 +119,6 @@ def test_sampled_negatives_are_noted_and_weigh_what_can_not_be_corrected(
     (['1,1,1,-1'], {'weight': 'trust'}, "column 'trust': '-1', expected a"),
     (['1,1,1,inf'], {'weight': 'trust'}, "column 'trust'"),
     (['1,1,1,'], {'weight': 'trust'}, 'expected a weight from 0 to 1e+15'),
-    *(
-      (
-        ['1,1,1,1', f'1,1,1,{value}'],
-        {'propensity': 'trust'},
-        f"log.csv: row 3, column 'trust': {found}, expected a probability above"
-        ' 0, at most 1',
-      )
-      for value, found in (
-        ('0', "'0'"),
-        ('-0.5', "'-0.5'"),
-        ('1.01', "'1.01'"),
-        ('', 'nothing'),
-        ('nan', "'nan'"),
-        ('1e-40', "'1e-40'"),
-      )
-    ),
   ],
 )
 def test_faulty_values_are_named(tmp_path, cycle, buy, words):
@@ -196,7 +155,7 @@ def test_a_schema_comes_back_from_its_json():
   tasks = [
     {'name': 'a', 'column': 'a', 'negatives_kept': 0.5},
     {'name': 'b', 'column': 'b', 'after': 'a', **NULL, 'only_after': True},
-    {'name': 'c', 'column': 'c', 'weight': 'v', 'propensity': 'p'},
+    {'name': 'c', 'column': 'c', 'weight': 'v'},
   ]
   schema = schema_lib.parse({**raw_files.SCHEMA, 'tasks': tasks, 'weight': 'w'})
   assert schema.tasks[2].weights == ('w', 'v')
@@ -228,24 +187,6 @@ def test_the_contract_knows_weights(tmp_path, label, weight, words):
   with pytest.raises(types.InputError) as caught:
     contract.check(tmp_path / 'out')
   assert words in str(caught.value)
-
-
-@pytest.mark.parametrize('value', [0.0, 1.5, None])
-def test_the_contract_knows_propensities(tmp_path, value):
-  import pyarrow as pa
-  import pyarrow.parquet as pq
-
-  run(tmp_path, buy={'propensity': 'trust'}, cycle=FULL)
-  path = tmp_path / 'out' / 'train' / 'part-00000.parquet'
-  found = pq.read_table(path, partitioning=None)
-  values = found['q_buy'].to_pylist()
-  values[2] = value
-  place = found.schema.get_field_index('q_buy')
-  found = found.set_column(place, 'q_buy', pa.array(values, pa.float32()))
-  pq.write_table(found, path)
-  with pytest.raises(types.InputError, match="row 3, column 'q_buy'") as caught:
-    contract.check(tmp_path / 'out')
-  assert 'expected a probability above 0, at most 1' in str(caught.value)
 
 
 def test_rates_before_a_row_count_observed_labels_alone(tmp_path):

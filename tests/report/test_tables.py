@@ -295,29 +295,6 @@ def test_an_undefined_metric_of_a_member_is_left_out():
   assert not [s for s in tables.sentences(record) if 'Ensemble' in s]
 
 
-def test_a_table_of_many_metrics_names_task_and_model_of_each_row():
-  inverse = {'ips_auc': 0.7, 'ips_logloss': 0.4}
-  watch = {'kind': 'regression', 'xauc': 0.7123, 'mae': 21.54, 'rmse': 40.0}
-  watch |= {'ips_xauc': 0.6123, 'ips_mae': 31.54, 'ips_rmse': 50.0}
-  buy = {**_metrics(0.6)['click'], **inverse}
-  every = {**_metrics(0.6), 'conversion': buy, 'watch': watch}
-  record = _record(
-    tasks=list(every),
-    baseline=every,
-    stages={'pretrain': every},
-    oracle=every,
-    difference={},
-  )
-  text = tables.text(tables.metrics_table(record))
-  lines = [line.split() for line in text.splitlines() if 'pre-trained' in line]
-  assert lines == [
-    ['click', 'pre-trained', '0.6000', '0.2500', '-', '-'],
-    ['conversion', 'pre-trained', '0.6000', '0.2500', '0.7000', '0.4000'],
-    ['watch', 'pre-trained', '0.7123', '21.54', '0.6123', '31.54'],
-  ]
-  assert max(map(len, text.splitlines())) <= 80
-
-
 def test_a_table_shows_what_a_task_has():
   watch = {'kind': 'regression', 'xauc': 0.7123, 'mae': 21.54, 'rmse': 40.0}
 

@@ -120,7 +120,6 @@ def test_models_that_predict_the_same_are_evaluated_once(monkeypatch):
   split = types.SimpleNamespace(
     sample_weight=None,
     sampling=None,
-    propensity=None,
     parents=(),
     labels=None,
     session=None,

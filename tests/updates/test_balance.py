@@ -84,7 +84,7 @@ def _task_gradients(*args):
 @functools.partial(jax.jit, static_argnums=2)
 def _compiled_gradients(params, batch, backbone, weights=1.0):
   def share(params, k):
-    _, losses, _ = forward.actor_losses(
+    losses, _ = forward.actor_losses(
       problem.actor(backbone), params, batch, KEY
     )
     cotangent = forward.mean_cotangent(batch.mask, 2) * weights

@@ -92,7 +92,7 @@ def test_its_gradient_is_that_of_weights_by_hand(balancer, number):
   params = _actor(full).params
 
   def task_loss(params, k):
-    _, losses, _ = forward.actor_losses(
+    losses, _ = forward.actor_losses(
       problem.actor(), params, batch, jax.random.key(0)
     )
     even = forward.mean_cotangent(batch.mask, 2)

@@ -25,7 +25,7 @@ def test_norms_and_cosines_are_those_of_shared_parameters():
   jax.tree.map(np.testing.assert_array_equal, looked.params, params)
 
   def mean_loss(params, k):
-    _, losses, _ = forward.actor_losses(network, params, batch, None)
+    losses, _ = forward.actor_losses(network, params, batch, None)
     own = jnp.where(batch.mask, losses[..., k], 0.0)
     return jnp.sum(own) / jnp.sum(batch.mask)
 

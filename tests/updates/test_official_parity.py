@@ -143,7 +143,7 @@ def test_the_weighted_loss_is_the_released_one(record, lambda_):
   q[lane, slot] = record[f'{stage}/q']
 
   def row_losses(params):
-    found, _, _ = forward.actor_losses(network, params, one, None)
+    found, _ = forward.actor_losses(network, params, one, None)
     return found, None
 
   @jax.jit

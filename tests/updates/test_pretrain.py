@@ -5,10 +5,7 @@ import optax
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import functional
 from rmtl_jax.networks import registry as networks_registry
-from rmtl_jax.objectives import factory, within_session
-from rmtl_jax.objectives import registry as objectives
 from rmtl_jax.updates import pretrain, state
 from tests import tiers
 from tests.updates import problem, reference
@@ -97,33 +94,3 @@ def test_two_steps_move_every_parameter():
   assert int(seen.step) == 2
   problem.assert_finite(seen)
   problem.assert_all_moved(seen.params, actor.params)
-
-
-@pytest.mark.parametrize('name', ['bpr', 'softmax', 'jrc'])
-def test_objectives_are_descended_and_the_plain_loss_logged(name):
-  network = problem.actor()
-  optimizer = problem.recorder()
-  params = problem.actor_params(network)
-  config = config_lib.ObjectiveConfig(name, pointwise_share=0.0)
-  batch = problem.batch(ROWS)
-
-  def descended(params):
-    logits = functional.apply(network, params, batch.inputs)
-    function = objectives.find(name).function
-    assert function is not None
-    rows = jax.vmap(function)(
-      logits, batch.labels, within_session.Lane(batch.segment)
-    )
-    return jnp.sum(rows * batch.mask[..., None]) / (2 * problem.ROWS)
-
-  expected = jax.jit(jax.grad(descended))(params)
-  step = jax.jit(
-    pretrain.make_pretrain_step(
-      network, optimizer, objective=factory.make_objective(config)
-    )
-  )
-  plain = jax.jit(pretrain.make_pretrain_step(network, optimizer))
-  actor, metrics = step(start(params, optimizer), batch, jax.random.key(0))
-  _, plain_metrics = plain(start(params, optimizer), batch, jax.random.key(0))
-  problem.assert_trees_close(actor.opt_state, expected, rtol=1e-4, atol=1e-6)
-  np.testing.assert_allclose(metrics['loss'], plain_metrics['loss'], rtol=1e-6)

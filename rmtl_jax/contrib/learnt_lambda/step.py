@@ -13,7 +13,6 @@ from rmtl_jax import types
 from rmtl_jax.config import rules
 from rmtl_jax.contrib.learnt_lambda import hypergradient
 from rmtl_jax.networks import functional, pretrained
-from rmtl_jax.objectives import factory as objectives
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import forward, state
 from rmtl_jax.weighting import factory
@@ -53,11 +52,10 @@ def make(
         params,
         taken.batch,
         taken.key,
-        objectives.make_objective(config.objective),
       )[0]
 
     def validation_loss(params):
-      _, losses, _ = forward.actor_losses(network, params, validation, None)
+      losses, _ = forward.actor_losses(network, params, validation, None)
       return jnp.sum(
         losses
         * forward.mean_cotangent(

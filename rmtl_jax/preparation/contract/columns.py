@@ -48,7 +48,6 @@ def expected_types(manifest: manifest_lib.Manifest) -> dict[str, Kind]:
   for prefix in ('y_', 'p_') if manifest.has_oracle else ('y_',):
     found |= {f'{prefix}{task}': _FLOAT32 for task in manifest.task_names}
   found |= {f'w_{t.name}': _FLOAT32 for t in manifest.tasks if t.weighted}
-  found |= {f'q_{t.name}': _FLOAT32 for t in manifest.tasks if t.propensity}
   return found
 
 

@@ -247,8 +247,6 @@ def _check_batch(
       )
     if manifest.has_oracle:
       values.floats(f'p_{task.name}', 0.0, 1.0, 'a probability')
-    if task.propensity:
-      values.propensities(task.name)
   totals.rows += len(values.table)
   totals.last_file = values.path
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from rmtl_jax.preparation import checks
 from rmtl_jax.preparation.guess import facts as facts_lib
-from rmtl_jax.preparation.guess import key_names, number_names, words
+from rmtl_jax.preparation.guess import key_names, number_names
 from rmtl_jax.preparation.raw import folders, written_numbers
 
 # Numbers without a telling name. Few are amounts where they are small and begin
@@ -35,12 +35,6 @@ _FALLING, _THIN, _ROWS_OF_A_TAIL = 0.8, 0.002, 20
 _WORDS, _UNIQUE = 3.0, 0.9
 # Most different texts that are categories, whatever they hold.
 _FEW_TEXTS = 50
-# Of a probability that the log knows, which is no feature where it is that.
-_is_propensity = words.any_of('propensity propensities pscore')
-_SEEN = (
-  'how likely a label is seen? then "propensity" of a task'
-  ' (docs/rows.md#how-likely-a-label-was-seen), and no field'
-)
 # What pandas names the number of a row.
 _INDEX = r'|Unnamed: \d+|__index_level_\d+__'
 # How far from the median the largest number is, to take its logarithm.
@@ -85,8 +79,7 @@ def guess(facts: facts_lib.Facts) -> Feature:
     return dataclasses.replace(written, more=more)
   if facts.kind == 'text':
     return Feature('categorical', 'text')
-  found = _of_numbers(facts)
-  return found.because(_SEEN) if _is_propensity(facts.name) else found
+  return _of_numbers(facts)
 
 
 def _in_brackets(facts: facts_lib.Facts) -> str:

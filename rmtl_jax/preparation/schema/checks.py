@@ -78,10 +78,10 @@ def _check_roles(schema: table_schema.TableSchema, part: part_lib.Part) -> None:
   numbers = {schema.time, *(task.column for task in schema.tasks)} - {None}
   if schema.events is not None:
     numbers -= {schema.events.column}
-  numbers |= {c for task in schema.tasks for c in task.row_columns}
+  numbers |= {c for task in schema.tasks for c in task.weights}
   numbers |= {f.column for f in schema.fields if f.kind == 'numeric'}
   for column in sorted(numbers & (texts - {None})):
     part.fail(
       f'column {column!r} is named as a key or category and as a number, time,'
-      ' weight, propensity or label; expected one of the two'
+      ' weight or label; expected one of the two'
     )

@@ -149,6 +149,4 @@ def _rows_of(task: source.SourceTask, shared: str | None) -> dict[str, Any]:
     entry['weight'] = own[0]
   if task.negatives_kept is not None:
     entry['negatives_kept'] = task.negatives_kept
-  if task.propensity is not None:
-    entry['propensity'] = task.propensity
   return entry

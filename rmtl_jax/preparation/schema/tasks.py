@@ -21,7 +21,6 @@ _TASK_KEYS = (
   'only_after',
   'weight',
   'negatives_kept',
-  'propensity',
 )
 
 
@@ -61,7 +60,6 @@ def parse_tasks(
       only_after=only_after,
       weights=tuple(w for w in weights if w is not None),
       negatives_kept=entry.share('negatives_kept'),
-      propensity=entry.optional('propensity'),
       **of_kind,
       **settings,
     )

@@ -48,7 +48,7 @@ def readings(schema: schema_lib.TableSchema) -> dict[str, readings_lib.Reading]:
   columns |= {
     f'v_{column}': (column, '')
     for task in schema.tasks
-    for column in task.row_columns
+    for column in task.weights
   }
   return found | {
     name: readings_lib.of_number(column, schema.missing_in(column), decimal)
@@ -80,7 +80,7 @@ def types(
       found[field.column] = 'VARCHAR[]' if field.column in nested else 'VARCHAR'
     elif field.source_column not in read:
       found[field.column] = 'DOUBLE'
-  for column in (c for task in schema.tasks for c in task.row_columns):
+  for column in (c for task in schema.tasks for c in task.weights):
     if f'v_{column}' not in read:
       found[column] = 'DOUBLE'
   if schema.time is not None and _TIME not in read:
@@ -146,7 +146,7 @@ def select(
       values[f't_{task.name}'] = ''
     elif not task.timed:
       values[f'y_{task.name}'] = ''
-    values |= {f'v_{column}': _column(column) for column in task.row_columns}
+    values |= {f'v_{column}': _column(column) for column in task.weights}
 
   def key(column: str | None) -> str:
     """A session or user; NULL where it is missing or empty."""

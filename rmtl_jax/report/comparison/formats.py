@@ -27,7 +27,6 @@ def runs_csv(results: Results) -> str:
   buffer = io.StringIO()
   writer = csv.writer(buffer, lineterminator='\n')
   names = [*metric_registry.RECORDS.names()]
-  names += [one.name for one in comparison_tables.inverse(results)]
   writer.writerow(
     ['method', 'seed', 'learning_rate', 'best_epoch', 'task', *names]
   )

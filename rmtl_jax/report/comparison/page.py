@@ -34,10 +34,6 @@ epoch of stage 3 that was kept (0: the pre-trained model)."""
 _METRICS = """\
 Mean ± standard error over seeds. The errors of two rows do not tell whether
 they differ: seeds are paired, see the differences below."""
-_INVERSE = """\
-IPS: over the rows where the label is seen, each weighed by the inverse of the
-logged probability of that, so that figures are of all rows. They are not
-tested."""
 # The columns whose cells are set as code.
 _CODE = ('method', 'minus', 'critic')
 # Caption and description of each picture.
@@ -144,8 +140,6 @@ def _verdict(results: Results) -> list[content.Section]:
 
 def _metrics(results: Results) -> content.Section:
   blocks: list[content.Block] = [content.Text(_METRICS)]
-  if tables.inverse(results):
-    blocks.append(content.Text(_INVERSE))
   for task in results['tasks']:
     table = tables.metrics(results, task)
     caption = f'{task}, {results["split"]} split'

@@ -37,11 +37,6 @@ def compared(results: Results) -> list[metric_registry.Metric]:
   return [metric_registry.describe(name) for name in names]
 
 
-def inverse(results: Results) -> list[metric_registry.Metric]:
-  """Those of them with inverse propensities, which it does not test."""
-  return [one for one in compared(results) if one in metric_registry.INVERSE]
-
-
 def by_backbone(results: Results) -> list[Record]:
   """Sorts the methods by backbone, stably."""
   order = list(dict.fromkeys(m['backbone'] for m in results['methods']))

@@ -21,10 +21,10 @@ _NOT_OF_CONSTANTS = (
   'weighting.meta_learning_rate',
 )
 # Prefixes of settings that change the model of stage 1.
-_STAGE_1 = ('network.', 'objective.', 'pretrain.', 'batch.', 'ensemble')
+_STAGE_1 = ('network.', 'pretrain.', 'batch.', 'ensemble')
 # Groups whose settings a method may change.
 _GROUPS = (
-  *('network', 'objective', 'pretrain', 'critic', 'weighting', 'finetune'),
+  *('network', 'pretrain', 'critic', 'weighting', 'finetune'),
   *('batch', 'ensemble'),
 )
 # How the data that all methods share are read; not what is in a batch.

@@ -55,7 +55,6 @@ SCHEMAS = {
         'null': 'not_observed',
         'known_after_seconds': 7200,
         'weight': 'price',
-        'propensity': 'chance',
       },
       {'name': 'spent', 'column': 'price', 'kind': 'regression'},
     ],

@@ -252,13 +252,6 @@ def test_structs_are_left_out_and_said_to_have_parts(tmp_path):
   assert feature.why.endswith('#other-forms makes columns of a struct')
 
 
-def test_a_propensity_is_asked_about(tmp_path):
-  values = [i % 97 / 100 + 0.01 for i in range(300)]
-  found = _guess(tmp_path, values, 'propensity_score')
-  assert found.kind == 'numeric' and '"propensity" of a task' in found.why
-  assert 'propensity' not in _guess(tmp_path, values, 'score').why
-
-
 @pytest.mark.parametrize('number', ['1e31', '-2e43'])
 def test_numbers_that_prepare_refuses_are_left_out(tmp_path, number):
   feature = _guess(tmp_path, [number, '5', '1.5'] * 100)
