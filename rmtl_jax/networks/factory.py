@@ -79,8 +79,7 @@ def make_actor(
   _check(spec, config)
   record = registry.BACKBONES.find(backbone)
   if record.is_fitted:
-    made = record.make(spec, config)
-    return made._replace(parents=backbones.parents(spec))
+    return record.make(spec, config)
   built = outputs.one_task(spec) if record.by_task else spec
   network = _network(
     lambda rngs: record.make(built, config, rngs),
