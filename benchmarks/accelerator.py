@@ -92,11 +92,6 @@ PARTS = {
       '--backbones=shared_bottom',
     ],
   ),
-  'population': Part(
-    'population',
-    ['--members=16', '--repetitions=3'],
-    ['--members=2', '--rows=2000', '--repetitions=1'],
-  ),
   'other backbones': Part(
     'stages',
     *_stages('--backbones=single_task,omoe,aitm', '--repetitions=3'),

@@ -101,7 +101,7 @@ _SLOW = (
   ),
   *(
     f'training/test_actor_stage.py::test_{name}'
-    for name in ('a_population_resets', 'from_scratch_is', 'the_mean_weights')
+    for name in ('from_scratch_is', 'the_mean_weights')
   ),
   'training/test_balancing.py::test_a_state_resumes',
   *(

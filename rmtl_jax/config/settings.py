@@ -415,8 +415,6 @@ class CompareConfig:
     learning_rates: of stage 3, tried for every method and control alike; the
       best mean of evaluation.monitor over the tuning seeds decides.
     tuning_seeds: how many of the seeds tune the learning rate.
-    population: seeds trained together in one program; 1 is one after the
-      other, 0 chooses (one after the other on CPU, all together elsewhere).
   """
 
   methods: Annotated[tuple[str, ...], ListOf('methods', distinct=True)] = (
@@ -428,7 +426,6 @@ class CompareConfig:
     ListOf('learning rates', distinct=True),
   ] = (1e-3, 3e-4, 1e-4)
   tuning_seeds: Positive = 4
-  population: Count = 0
 
 
 @dataclasses.dataclass(frozen=True)

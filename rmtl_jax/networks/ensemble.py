@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -146,9 +145,3 @@ def _vmapped(network: functional.Network, count: int) -> functional.Network:
 def stack(*trees: Any) -> Any:
   """Stacks the leaves of equal trees on a new leading axis."""
   return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-
-
-@functools.partial(jax.jit, static_argnums=1)
-def unstack(tree: Any, size: int) -> list[Any]:
-  """The `size` trees that `stack` joined, bit for bit."""
-  return [jax.tree.map(lambda x, p=p: x[p], tree) for p in range(size)]

@@ -45,8 +45,8 @@ class Dispatch(NamedTuple):
       with validation rows.
     extras: f32[R, K] arrays beside the columns, or f32[S, L, T, K].
     slots: which rows fill the slots; WithValidation with validation rows.
-    steps: how many, at most S; of a population i32[P].
-    row: i32[S, L, T], or i32[S, P, L, T], on the host; -1 in padding. Of an
+    steps: how many, at most S.
+    row: i32[S, L, T], on the host; -1 in padding. Of an
       Epoch that several processes read, the lanes of this one.
     num_readers: processes that read lanes of these batches; rows here times
       this are the rows of all.

@@ -44,7 +44,7 @@ class Position(NamedTuple):
 
   Attributes:
     dispatches: that are done.
-    steps: of these; i32[P] of a population.
+    steps: of these.
     totals: metrics, summed over these steps.
   """
 
@@ -127,22 +127,18 @@ def _check_finite(
   loss that overflows with a finite gradient is an earlier step's than told.
 
   Args:
-    nonfinite: how many steps were not, f64[] or f64[P].
-    step: the state's counter after the dispatch, i32[] or i32[P].
-    counts: steps of the dispatch, i32[] or i32[P].
-    rows: of its slots, i32[S, L, T] or i32[S, P, L, T].
+    nonfinite: how many steps were not, f64[].
+    step: the state's counter after the dispatch, i32[].
+    counts: steps of the dispatch, i32[].
+    rows: of its slots, i32[S, L, T].
   """
-  bad = np.flatnonzero(nonfinite)
-  if not bad.size:
+  back = int(nonfinite)
+  if not back:
     return
-  p = int(bad[0])
-  back = int(nonfinite.reshape(-1)[p])
-  at = int(jax.device_get(step).reshape(-1)[p]) - back + 1
-  seen = rows[: int(counts.reshape(-1)[p]) - back + 1]
-  member = f'member {p}: ' if nonfinite.ndim else ''
-  seen = seen[:, p] if nonfinite.ndim else seen
+  at = int(jax.device_get(step)) - back + 1
+  seen = rows[: int(counts) - back + 1]
   raise NotFinite(
-    f'{member}loss or gradient is not finite at step {at}',
+    f'loss or gradient is not finite at step {at}',
     np.unique(np.maximum(seen, 0)),  # padding holds the values of row 0
   )
 

@@ -141,44 +141,6 @@ def make_loop(
   return jax.jit(loop, donate_argnums=0, compiler_options=dict(options or {}))
 
 
-def make_population_loop(
-  step: Callable[..., tuple[Any, dict[str, jax.Array]]],
-) -> Callable[..., tuple[Any, dict[str, jax.Array]]]:
-  """`make_loop` for P members, which one program trains side by side.
-
-  Members share the columns and the program; their states hold what else they
-  differ in. Each ends where it would alone, up to rounding.
-
-  Returns:
-    A jitted loop(state, columns, extras, slots, count, key) -> (state, sums)
-    that donates the state. The state's leaves are [P, ...], `extras` a tuple
-    of f32[P, R, K] arrays, `slots` [S, P, L, T], `count` i32[P], each at most
-    S, `key` [P]; sums are f32[P]. It runs as many steps as the longest plan
-    has; a member whose own plan has ended stays as it is.
-  """
-  on_slots = jax.vmap(_on_slots(step), (0, None, 0, 0, 0))
-
-  @jax.jit  # so that it is traced once, for its shapes and for the loop
-  def one(state, i, columns, extras, slots, count, key):
-    at_step = jax.tree.map(lambda x: x[i], slots)
-    new_state, metrics = on_slots(state, columns, extras, at_step, key)
-    runs = i < count
-
-    def where_it_runs(new, old):
-      return jnp.where(runs.reshape(-1, *[1] * (new.ndim - 1)), new, old)
-
-    return (
-      jax.tree.map(where_it_runs, new_state, state),
-      jax.tree.map(lambda m: jnp.where(runs, m, jnp.zeros_like(m)), metrics),
-    )
-
-  def loop(state, columns, extras, slots, count, key):
-    most = jnp.max(count)
-    return _sum_steps(one, state, most, columns, extras, slots, count, key)
-
-  return jax.jit(loop, donate_argnums=0)
-
-
 def _on_slots(step: Callable[..., Any]) -> Callable[..., Any]:
   """The step on the rows of [L, T] slots; counts itself if not finite."""
 

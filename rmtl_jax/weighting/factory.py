@@ -138,7 +138,7 @@ def with_values(
   """The state of a `make_weighting` with other numbers.
 
   Args:
-    weighting_state: the chain's, or a population's.
+    weighting_state: the chain's.
     lambda_: the new lambda, f32[], which a schedule falls from; None leaves
       it.
     task_weights: the new constants of `constant_mean`, f32[K]; None leaves

@@ -24,13 +24,6 @@ def test_parts_measure_in_their_tiny_form():
   assert [row['difference'] for row in found['equality']['figures']] == [0] * 4
 
 
-def test_a_part_that_fails_is_named(monkeypatch):
-  part = accelerator.PARTS['population']._replace(tiny=['--members=none'])
-  monkeypatch.setitem(accelerator.PARTS, 'population', part)
-  found = accelerator.run_all(['population'], 60.0, True)
-  assert found['population']['failed']
-
-
 def test_no_part_begins_after_the_time():
   found = accelerator.run_all(['stages'], 0.0, True)
   assert found == {'stages': {'failed': '0 minutes were over'}}

@@ -10,7 +10,6 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import finetune, loop, pretrain, state
 from rmtl_jax.weighting import factory
-from tests import tiers
 from tests.updates import problem
 
 KEY = jax.random.key(3)
@@ -139,86 +138,6 @@ def test_nonfinite_counts_the_steps_at_fault(bad):
   assert not np.isfinite(sums['labels'])
 
 
-def stack(trees):
-  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-
-
-def side_by_side(plans):
-  """Plans [S, L, T] as slots [S, P, L, T]."""
-  return jax.device_put(
-    jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *plans)
-  )
-
-
-def test_a_population_sees_its_own_rows_extras_and_keys():
-  slots, steps = all_slots()
-  plans = [
-    jax.tree.map(lambda x, p=p: np.roll(x, p, axis=0), slots) for p in range(3)
-  ]
-  keys = [jax.random.key(p) for p in range(3)]
-  extras = [(ROWS.labels * 10 * p,) for p in range(3)]
-  counts = (steps, 0, 2)
-  alone = loop.make_loop(count_step)
-  # Members may stand at different steps.
-  starts = [counter()._replace(step=jnp.int32(p)) for p in range(3)]
-  expected = [
-    alone(state.copy(start), ROWS, extra, plan, np.int32(count), key)
-    for start, extra, plan, count, key in zip(
-      starts, extras, plans, counts, keys, strict=True
-    )
-  ]
-  donated = stack(starts)
-  found, sums = loop.make_population_loop(count_step)(
-    donated,
-    ROWS,
-    stack(extras),
-    side_by_side(plans),
-    np.array(counts, np.int32),
-    stack(keys),
-  )
-  problem.assert_trees_close(
-    found, stack([one for one, _ in expected]), rtol=1e-6
-  )
-  problem.assert_trees_close(
-    sums, stack([total for _, total in expected]), rtol=1e-6
-  )
-  assert found.step.tolist() == [steps, 1, 4]
-  assert all(leaf.is_deleted() for leaf in donated)
-
-
-def test_the_end_of_one_plan_ends_no_other_and_never_compiles_again():
-  slots, steps = all_slots()
-  plans = side_by_side([slots] * 2)
-  keys = stack([KEY] * 2)
-  run = loop.make_population_loop(count_step)
-  for counts in ((steps, 1), (0, 0), (0, steps - 1), (2, 2)):
-    found, sums = run(
-      stack([counter()] * 2), ROWS, (), plans, np.array(counts, np.int32), keys
-    )
-    assert tuple(found.step.tolist()) == counts
-    for p, count in enumerate(counts):
-      assert float(sums['rows'][p]) == float(jnp.sum(slots.row[:count] >= 0))
-      assert not np.any(found.trail[p, count:])
-  assert run._cache_size() == 1
-
-
-def test_nonfinite_is_counted_for_the_member_at_fault():
-  """A plan that has ended does not count what its padding would give."""
-  slots, steps = all_slots()
-  bad = slots._replace(row=jnp.where(slots.row == 0, 5, slots.row))
-  plans = side_by_side([bad, slots, bad])
-  labels = ROWS.labels.at[0, 0].set(np.nan)
-  _, sums = loop.make_population_loop(count_step)(
-    stack([counter()] * 3),
-    ROWS._replace(labels=labels),
-    (),
-    plans,
-    np.array([steps, steps, 1], np.int32),
-    stack([KEY] * 3),
-  )
-  assert sums['nonfinite'].tolist() == [0, 1, 0]
-
-
 def finetuning(name):
   """A step with critics that learn, and a function to its members' states."""
   config = config_lib.Config(weighting=config_lib.WeightingConfig(name=name))
@@ -251,44 +170,6 @@ def finetuning(name):
     return full._replace(actor=new_actor)
 
   return step, start
-
-
-@pytest.mark.parametrize('name', tiers.some(('critic', 'ddpg'), ('critic',)))
-def test_members_are_trained_as_if_alone(name):
-  """Seeds, keys, orders of batches, learning rates and lambdas differ."""
-  step, start = finetuning(name)
-  lambdas = [None] * 3 if name == 'ddpg' else [0.0, 0.7, 2.0]
-  starts = [
-    start(seed, rate, lambda_)
-    for seed, rate, lambda_ in zip(
-      (1, 2, 3), (1e-2, 1e-3, 3e-3), lambdas, strict=True
-    )
-  ]
-  plan = problem.slots(7)
-  plans = [plan, jax.tree.map(lambda x: x[::-1], plan), plan]
-  counts = (2, 2, 1)
-  keys = [jax.random.key(p) for p in range(3)]
-  together, sums = loop.make_population_loop(step)(
-    stack(starts),
-    ROWS,
-    (),
-    side_by_side(plans),
-    np.array(counts, np.int32),
-    stack(keys),
-  )
-  alone = loop.make_loop(step)
-  for p, (one, order, count, key) in enumerate(
-    zip(starts, plans, counts, keys, strict=True)
-  ):
-    expected, totals = alone(
-      one, ROWS, (), jax.device_put(order), np.int32(count), key
-    )
-    member = jax.tree.map(lambda x, p=p: x[p], together)
-    problem.assert_trees_close(member, expected, rtol=1e-4, atol=1e-5)
-    problem.assert_trees_close(
-      {metric: value[p] for metric, value in sums.items()}, totals, rtol=1e-5
-    )
-    assert int(member.step) == count
 
 
 def pretraining(dropout=0.2):
@@ -359,65 +240,6 @@ def test_a_nan_label_is_counted_in_training():
   run = loop.make_loop(step)
   _, sums = run(start(), rows, (), slots, np.int32(2), KEY)
   assert float(sums['nonfinite']) == 1
-
-
-@pytest.mark.parametrize('together', tiers.some((False, True), (True,)))
-def test_steps_that_are_not_finite_are_left_out(together):
-  """As if their batches were not there: state, counter, keys and metrics."""
-  step, start, _ = pretraining(dropout=0.2)
-  slots = jax.device_put(problem.slots(4))
-  steps = len(slots.row)
-  row = int(jnp.max(slots.row[1]))  # not 0, whose values padding has
-  rows = ROWS._replace(labels=ROWS.labels.at[row, 1].set(jnp.nan))
-  others = jnp.array([i for i in range(steps) if i != 1])
-  expected, totals = loop.make_loop(step)(
-    start(),
-    ROWS,
-    (),
-    jax.tree.map(lambda x: x[others], slots),
-    np.int32(steps - 1),
-    KEY,
-  )
-  assert steps > 2 and float(totals.pop('nonfinite')) == 0
-  if together:
-    states, sums = loop.make_population_loop(step, skips=True)(
-      stack([start()] * 2),
-      rows,
-      (),
-      side_by_side([slots] * 2),
-      np.array([steps, 1], np.int32),
-      stack([KEY] * 2),
-    )
-    assert sums['skipped'].tolist() == [1, 0]
-    found = jax.tree.map(lambda x: x[0], states)
-    sums = {name: value[0] for name, value in sums.items()}
-  else:
-    run = loop.make_loop(step, skips=True)
-    found, sums = run(start(), rows, (), slots, np.int32(steps), KEY)
-  assert float(sums.pop('skipped')) == 1
-  assert sums.keys() == totals.keys()
-  for name, value in totals.items():
-    np.testing.assert_allclose(sums[name], value, rtol=1e-5)
-  assert int(found.step) == steps - 1
-  problem.assert_trees_close(found, expected, rtol=1e-4, atol=1e-6)
-
-
-def test_a_gradient_that_is_not_finite_is_left_out_too():
-  """Its own step's loss does not show it."""
-
-  def step(kept, batch, key):
-    del key
-    broken = jnp.where(jnp.any(batch.row == 0), jnp.nan, 1.0)
-    rows = jnp.sum(batch.mask).astype(jnp.float32)
-    return kept._replace(trail=kept.trail * broken, step=kept.step + 1), {
-      'rows': rows
-    }
-
-  slots, steps = all_slots()
-  run = loop.make_loop(step, skips=True)
-  found, sums = run(counter(), ROWS, (), slots, np.int32(steps), KEY)
-  assert float(sums['skipped']) == 1 and int(found.step) == steps - 1
-  assert np.all(np.isfinite(found.trail))
 
 
 def test_row_map_gives_every_slot_its_rows_value():

@@ -17,7 +17,6 @@ from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.results import summary
 from rmtl_jax.runtime import checkpoints, memory, workdir
 from rmtl_jax.runtime import progress as progress_lib
-from rmtl_jax.studies import population as population_lib
 from rmtl_jax.studies.comparison import files as comparison_files
 from rmtl_jax.studies.comparison import methods
 from rmtl_jax.studies.comparison import records as comparison_records
@@ -57,7 +56,6 @@ class Runs:
     config: settings of all runs.
     monitor: what decides between runs, of the validation rows.
     splits: the data.
-    population: most runs that one program trains together.
     finished: number of runs that were trained since the start.
   """
 
@@ -73,7 +71,7 @@ class Runs:
 
     Args:
       run: the comparison's directory and data.
-      config: settings; `compare.population`.
+      config: settings.
       interrupted: a signal's number once one has arrived, else 0.
       searching: whether runs are evaluated on validation only: the test split
         is not read, and stage 1 need not converge.
@@ -100,12 +98,6 @@ class Runs:
     self._vectors = vectors.read(run.data_dir, run.manifest)
     self._shared: dict[config_lib.BatchConfig, _Shared] = {}
     self._live, self._interrupted = live, interrupted
-    # Ensembles are trained one by one.
-    self.population = (
-      population_lib.size(config.compare.population, len(config.compare.seeds))
-      if config.ensemble == 1
-      else 1
-    )
     # Parameters of the seeds at hand.
     self._params: dict[tuple[str, Job], Any] = {}
     self._begin, self.finished, self._expected = time.monotonic(), 0, 0
@@ -165,64 +157,44 @@ class Runs:
 
   def train(self, variants: Sequence[Variant], seeds: Sequence[int]) -> None:
     """Trains stage 3 of variants x seeds, and the stages before it."""
-    for begin in range(0, len(seeds), self.population):
-      chunk = seeds[begin : begin + self.population]
+    for seed in seeds:
       # Parameters of earlier seeds are not needed again: memory stays constant.
       self._params.clear()
-      jobs = self._missing(
-        Job(v.method, seed, v.learning_rate) for v in variants for seed in chunk
-      )
-      configs = [job.method.config(self.config) for job in jobs]
-      programs = [self._share(c).models.finetune(c) for c in configs]
-      for _, group in population_lib.by_program(
-        zip(programs, jobs, strict=True), self.population
-      ):
+      jobs = [Job(v.method, seed, v.learning_rate) for v in variants]
+      for job in self._missing(jobs):
         memory.clear_programs()
-        self._finetune(group)
+        self._finetune(job)
 
   def pretrain(self, methods: Sequence[Method], seeds: Sequence[int]) -> None:
-    """Trains stage 1 of models x seeds; ensembles one by one."""
-    together, configs = [], []
-    for job in self._missing(
-      Job(method, seed) for method in dict.fromkeys(methods) for seed in seeds
-    ):
-      config = job.config(self.config)
-      if config.ensemble == 1:
-        together.append(job)
-        configs.append(config)
-      else:
-        self._pretrain_ensemble(job, config)
-    programs = [self._share(c).models.pretrain(c) for c in configs]
-    for _, group in population_lib.by_program(
-      zip(programs, together, strict=True), self.population
-    ):
+    """Trains stage 1 of models x seeds."""
+    jobs = [Job(m, seed) for m in dict.fromkeys(methods) for seed in seeds]
+    for job in self._missing(jobs):
       self._params.clear()
       memory.clear_programs()
-      self._pretrain(group)
+      config = job.config(self.config)
+      if config.ensemble == 1:
+        self._pretrain(job)
+      else:
+        self._pretrain_ensemble(job, config)
 
-  def _pretrain(self, jobs: Sequence[Job]) -> None:
-    stages = [
-      actor_stage.pretrain(self._context(job, 'pretrain')) for job in jobs
-    ]
-    with _named(jobs):
-      population_lib.fit_together(stages, self.population)
-    for one, job in zip(stages, jobs, strict=True):
-      arm = one.arms['pretrain']
-      self._check_converged(job, arm.stopping, one.context.config.pretrain)
-      self._keep('pretrain', job, arm.best_params)
-      self._finish_actor(job, one, {})
+  def _pretrain(self, job: Job) -> None:
+    one = actor_stage.pretrain(self._context(job, 'pretrain'))
+    with _named(job):
+      stage.run(one)
+    arm = one.arms['pretrain']
+    self._check_converged(job, arm.stopping, one.context.config.pretrain)
+    self._keep('pretrain', job, arm.best_params)
+    self._finish_actor(job, one, {})
 
   def _pretrain_ensemble(self, job: Job, config: config_lib.Config) -> None:
     """Stage 1 of every member, one after the other; no parameters are kept."""
-    self._params.clear()
-    memory.clear_programs()
     members = []
     for one in variants.member_configs(config):
       # Of the member's seed, not the job's.
       own = job._replace(seed=one.seed)
       context = self._context_of(one, self._files.unfinished('pretrain', own))
       members.append(actor_stage.pretrain(context))
-      with _named([job]):
+      with _named(job):
         stage.run(members[-1])
       stopping = members[-1].arms['pretrain'].stopping
       self._check_converged(job, stopping, one.pretrain)
@@ -247,64 +219,45 @@ class Runs:
   def _actor(self, job: Job) -> Any:
     """Parameters of a pre-trained model, trained if they are missing."""
     if self._missing([job]) or not self._has('pretrain', job):
-      self._pretrain([job])
+      self._pretrain(job)
     return self._kept('pretrain', job)
 
-  def _critics(self, jobs: Sequence[Job]) -> dict[Job, Any]:
+  def _critics(self, job: Job) -> Any:
     """Critics' parameters, trained if they are missing."""
-    missing = [
-      job
-      for job in jobs
-      if not self._files.critics(job).exists() or not self._has('critic', job)
-    ]
-    stages = [
-      critic_stage.start(
-        self._context(job, 'critic'), self._actor(job.pretrained)
-      )
-      for job in missing
-    ]
-    with _named(f'critics of {job}' for job in missing):
-      left = population_lib.fit_together(stages, self.population)
-    for one, job, results in zip(stages, missing, left, strict=True):
-      self._keep('critic', job, results['critic'].params)
-      record = {
-        'critic': job.method.name,
-        'seed': job.seed,
-        **comparison_records.of_critics(one),
-      }
-      for line in summary.critic_warnings(record['statistics']):
-        self._live.say(f'WARNING: {job}: {line}')
-      self._files.write(self._files.critics(job), record)
-      one.context.drop_store()
-    return {job: self._kept('critic', job) for job in jobs}
+    if self._files.critics(job).exists() and self._has('critic', job):
+      return self._kept('critic', job)
+    context = self._context(job, 'critic')
+    one = critic_stage.start(context, self._actor(job.pretrained))
+    with _named(f'critics of {job}'):
+      left = stage.run(one)
+    self._keep('critic', job, left['critic'].params)
+    record = {
+      'critic': job.method.name,
+      'seed': job.seed,
+      **comparison_records.of_critics(one),
+    }
+    for line in summary.critic_warnings(record['statistics']):
+      self._live.say(f'WARNING: {job}: {line}')
+    self._files.write(self._files.critics(job), record)
+    context.drop_store()
+    return self._kept('critic', job)
 
-  def _finetune(self, jobs: Sequence[Job]) -> None:
-    """Trains stage 3 of runs, all for the same number of epochs."""
-    by_method: dict[Method, list[Job]] = {}
-    for one in dict.fromkeys(
-      job.critics for job in jobs if job.method.needs_critics
-    ):
-      by_method.setdefault(one.method, []).append(one)
-    critics: dict[Job, Any] = {}
-    for own in by_method.values():
-      critics |= self._critics(own)
-    stages = [
-      actor_stage.finetune(
-        self._context(job, 'finetune'),
-        {'finetune': job.method.weighting},
-        self._actor(job.pretrained),
-        critics[job.critics] if job.method.needs_critics else (),
-      )
-      for job in jobs
-    ]
-    with _named(jobs):
-      population_lib.fit_together(stages, self.population)
-    for one, job in zip(stages, jobs, strict=True):
-      before = {}
-      if one.context.config.finetune.start == 'pretrained':
-        # Epoch 0 is the pre-trained model, at its best.
-        before = self.record(job.pretrained)['kept']
-      self._finish_actor(job, one, before)
+  def _finetune(self, job: Job) -> None:
+    """Trains stage 3 of a run."""
+    critics = self._critics(job.critics) if job.method.needs_critics else ()
+    one = actor_stage.finetune(
+      self._context(job, 'finetune'),
+      {'finetune': job.method.weighting},
+      self._actor(job.pretrained),
+      critics,
+    )
+    with _named(job):
+      stage.run(one)
+    before = {}
+    if one.context.config.finetune.start == 'pretrained':
+      # Epoch 0 is the pre-trained model, at its best.
+      before = self.record(job.pretrained)['kept']
+    self._finish_actor(job, one, before)
 
   def _context(self, job: Job, stage: str) -> context_lib.Context:
     """The context of a run of one model."""
@@ -401,11 +354,9 @@ class Runs:
 
 
 @contextlib.contextmanager
-def _named(runs: Iterable[Job | str]) -> Iterator[None]:
-  """Says whose loss is not finite, or whose it may be, of several together."""
+def _named(run: Job | str) -> Iterator[None]:
+  """Says which run's loss is not finite."""
   try:
     yield
   except FloatingPointError as error:
-    raise FloatingPointError(
-      f'{" or ".join(map(str, runs))}: {error}'
-    ) from None
+    raise FloatingPointError(f'{run}: {error}') from None

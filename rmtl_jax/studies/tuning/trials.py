@@ -117,16 +117,10 @@ class Trainer:
     # Seconds and runs of each point that this start has trained.
     self._of_point: dict[str, tuple[float, int]] = {}
 
-  def trials(
-    self,
-    points: Sequence[Record],
-    seeds: Sequence[int],
-    before: Sequence[Record],
-  ) -> list[Record]:
-    """Trains points as trials.
-
-    Where runs are trained one after the other, the first seed may prune a
-    trial, which saves its other seeds.
+  def trial(
+    self, point: Record, seeds: Sequence[int], before: Sequence[Record]
+  ) -> Record:
+    """Trains a point as a trial, which its first seed may prune.
 
     Args:
       before: earlier trials of the search; () for the given settings, which
@@ -136,23 +130,13 @@ class Trainer:
       FloatingPointError: the first trial's loss was not finite.
     """
     if not before:
-      measured = self._train(points, seeds)
-    elif self._runs.population == 1 and len(seeds) > 1:
-      return [self._one_by_one(point, seeds, before) for point in points]
-    else:
-      measured = self.measure(points, seeds)
-    return [
-      self._record(point, runs, pruned=not runs)
-      for point, runs in zip(points, measured, strict=True)
-    ]
-
-  def _one_by_one(
-    self, point: Record, seeds: Sequence[int], before: Sequence[Record]
-  ) -> Record:
-    first = self.measure([point], seeds[:1])[0]
+      return self._record(point, self._train(point, seeds))
+    first = self.measure(point, seeds[:1])
+    if len(seeds) == 1 and first:
+      return self._record(point, first)
     if not first or is_hopeless(first[0].value, before, self.monitor):
       return self._record(point, first, pruned=True)
-    rest = self.measure([point], seeds[1:])[0]
+    rest = self.measure(point, seeds[1:])
     if not rest:
       return self._record(point, [], pruned=True)
     return self._record(point, [*first, *rest])
@@ -163,17 +147,12 @@ class Trainer:
     values = [run.value for run in runs]
     return make_record(point, values, pruned, self.monitor)
 
-  def measure(
-    self, points: Sequence[Record], seeds: Sequence[int]
-  ) -> list[list[Validated]]:
-    """Validation figures by point and seed; [] for a point that diverges."""
+  def measure(self, point: Record, seeds: Sequence[int]) -> list[Validated]:
+    """Validation figures by seed; [] for a point that diverges."""
     try:
-      return self._train(points, seeds)
+      return self._train(point, seeds)
     except FloatingPointError:
-      if len(points) == 1:
-        return [[]]
-      # One of them diverged and its program stopped for all: train each alone.
-      return [self.measure([point], seeds)[0] for point in points]
+      return []
 
   def seconds(self, points: Sequence[Record | None], seeds: int) -> float:
     """Estimates the seconds of points by the runs of this start; 0 before any.
@@ -204,26 +183,22 @@ class Trainer:
     seconds = runs * each + min(limited * each, limit)
     return f', at most {progress_lib.clock(seconds)} left'
 
-  def _train(
-    self, points: Sequence[Record], seeds: Sequence[int]
-  ) -> list[list[Validated]]:
+  def _train(self, point: Record, seeds: Sequence[int]) -> list[Validated]:
     begin, finished = time.monotonic(), self._runs.finished
-    variants = [variant(self._config, self._stage, point) for point in points]
+    one = variant(self._config, self._stage, point)
     if self._stage == 'pretrain':
-      self._runs.pretrain([v.method for v in variants], seeds)
+      self._runs.pretrain([one.method], seeds)
     else:
-      self._runs.pretrain([v.method.pretrained for v in variants], seeds)
-      self._runs.train(variants, seeds)
+      self._runs.pretrain([one.method.pretrained], seeds)
+      self._runs.train([one], seeds)
     # Runs that an earlier start finished take no time, which is no estimate.
     if self._runs.finished > finished:
       seconds = time.monotonic() - begin
       self._seconds += seconds
-      self._trained += len(points) * len(seeds)
-      for key in map(_key, points):
-        before, runs = self._of_point.get(key, (0.0, 0))
-        each = before + seconds / len(points)
-        self._of_point[key] = each, runs + len(seeds)
-    return [[self._validated(v, seed) for seed in seeds] for v in variants]
+      self._trained += len(seeds)
+      before, runs = self._of_point.get(_key(point), (0.0, 0))
+      self._of_point[_key(point)] = before + seconds, runs + len(seeds)
+    return [self._validated(one, seed) for seed in seeds]
 
   def _validated(self, v: comparison_runs.Variant, seed: int) -> Validated:
     rate = v.learning_rate if v.method.weighting else None

@@ -161,13 +161,9 @@ def tune(
       study.enqueue_trial(start)
     trainer = trials.Trainer(runs, config, options.stage)
     tuning = _Tuning(options, trainer, live, end)
-    # The sampler draws as many trials as one program can train together before
-    # it learns the value of any.
-    batch = max(runs.population // len(options.seeds), 1)
     tried = tuning.search(
       study,
       lambda trial: search.suggest(trial, options.space, config, spec),
-      batch,
       copy,
     )
     record = _record(config, options, monitor, tried, tuning.confirm(tried))
@@ -230,21 +226,16 @@ class _Tuning(NamedTuple):
     self,
     study: Any,
     suggest: Callable[[Any], Record],
-    batch: int,
     copy: storage.Copy,
   ) -> list[Record]:
-    """Trains trials while there is time for more, the given settings first.
-
-    An optuna.Study draws them, `batch` at once.
-    """
+    """Trains an optuna.Study's trials in time, the given settings first."""
     options, trainer = self.options, self.trainer
-    tried = trainer.trials([{}], options.seeds, [])
+    tried = [trainer.trial({}, options.seeds, [])]
     copy.add(tried[0], 0)
     while len(tried) <= options.trials:
-      count = min(batch, options.trials + 1 - len(tried))
       begin = time.monotonic()
-      needed = trainer.seconds([None] * count, len(options.seeds))
-      kept = self._confirmation_seconds(tried, count)
+      needed = trainer.seconds([None], len(options.seeds))
+      kept = self._confirmation_seconds(tried, 1)
       if begin + needed + kept >= self.end:
         what = 'are over'
         if begin < self.end:
@@ -255,16 +246,14 @@ class _Tuning(NamedTuple):
           f'--minutes {what} after {done} of {options.trials} trials'
         )
         break
-      asked = [study.ask() for _ in range(count)]
-      points = [suggest(trial) for trial in asked]
-      records = trainer.trials(points, options.seeds, tried)
-      for trial, record in zip(asked, records, strict=True):
-        # A pruned trial has the value of its one seed: the sampler would learn
-        # nothing from a trial without a value.
-        study.tell(trial, record[trainer.monitor.figure])
-        copy.add(record, len(tried), trial)
-        tried.append(record)
-        self.live.say(self._line(tried))
+      trial = study.ask()
+      record = trainer.trial(suggest(trial), options.seeds, tried)
+      # A pruned trial has the value of its one seed: the sampler would learn
+      # nothing from a trial without a value.
+      study.tell(trial, record[trainer.monitor.figure])
+      copy.add(record, len(tried), trial)
+      tried.append(record)
+      self.live.say(self._line(tried))
     return tried
 
   def _candidates(self, tried: Sequence[Record]) -> list[Record]:
@@ -325,7 +314,7 @@ class _Tuning(NamedTuple):
         )
         best = best[:done]
         break
-      measured += self.trainer.measure([trial['settings']], fresh)
+      measured.append(self.trainer.measure(trial['settings'], fresh))
       if not measured[0]:
         raise FloatingPointError(
           'loss is not finite with the settings given and one of the seeds'

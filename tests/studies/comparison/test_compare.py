@@ -322,27 +322,12 @@ def test_an_unconverged_stage_1_is_refused(tmp_path, data_dir):
   assert not list(tmp_path.glob('runs/**/*.json'))
 
 
-def test_a_population_gives_what_runs_one_by_one_give(
-  tmp_path, data_dir, compared
-):
-  """Up to rounding: seeds and learning rates trained in one program."""
-  _, results = compared
-  together = compare.compare(changed(population=2), tmp_path, data_dir, QUIET)
-  for one, other in zip(results['runs'], together['runs'], strict=True):
-    assert (one['method'], one['seed']) == (other['method'], other['seed'])
-    np.testing.assert_allclose(
-      one['validation_auc'], other['validation_auc'], atol=2e-3
-    )
-
-
 def test_a_method_of_other_batches_is_the_run_with_that_setting(
   tmp_path, data_dir
 ):
   batches = 'batch.lane_length=4:batch.lanes=2'
   names = (f'shared_bottom+critic:{batches}', 'shared_bottom')
-  config = changed(
-    methods=names, seeds=(5, 7), learning_rates=(1e-3,), population=2
-  )
+  config = changed(methods=names, seeds=(5, 7), learning_rates=(1e-3,))
   mixed = compare.compare(config, tmp_path / 'mixed', data_dir, QUIET)
   alone = compare.compare(
     dataclasses.replace(
@@ -350,7 +335,6 @@ def test_a_method_of_other_batches_is_the_run_with_that_setting(
         methods=('shared_bottom+critic',),
         seeds=(5, 7),
         learning_rates=(1e-3,),
-        population=2,
       ),
       batch=dataclasses.replace(config.batch, lane_length=4, lanes=2),
     ),
@@ -467,12 +451,10 @@ def test_weighting_from_scratch_has_no_epoch_0(tmp_path, data_dir):
 def test_lambda_is_learnt_by_a_method_and_its_shuffled_control(
   tmp_path, data_dir
 ):
-  """Alone or side by side with another seed."""
   setting = 'finetune.start=scratch:weighting.meta_learning_rate=0.01'
   config = changed(
     methods=(f'shared_bottom+critic:{setting}',),
     learning_rates=(1e-2,),
-    population=2,
   )
   results = compare.compare(config, tmp_path, data_dir, QUIET)
   weighted = [m['name'] for m in results['methods'] if m['weighting']]
