@@ -20,7 +20,6 @@ class Registries:
     """Remembers what is registered now."""
     found: tuple[dict[str, Any], ...] = (
       networks_registry.BACKBONES._records,
-      networks_registry.WRAPPERS._records,
       metric_registry.RECORDS._records,
       registry.RECORDS._records,
       sources.RECORDS._records,

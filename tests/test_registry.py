@@ -1,14 +1,12 @@
 """Registries: what is found, what is refused, what is imported when."""
 
 import dataclasses
-import importlib
-import shutil
 import subprocess
 import sys
 
 import pytest
 
-from rmtl_jax import contrib, registry, types
+from rmtl_jax import registry, types
 from rmtl_jax.balancing import registry as balancers
 from rmtl_jax.evaluation import registry as metrics
 from rmtl_jax.weighting import registry as weightings
@@ -109,13 +107,3 @@ def test_lazy_imports_when_called_and_adds_its_arguments():
     [sys.executable, '-c', code], capture_output=True, text=True, check=True
   )
   assert found.stdout == 'False 3/4\n'
-
-
-def test_a_new_folder_of_contrib_needs_no_further_line(tmp_path, monkeypatch):
-  parts = tmp_path / 'parts_of_a_test'
-  (parts / 'mine').mkdir(parents=True)
-  (parts / 'mine' / '__init__.py').touch()
-  shutil.copy(str(contrib.__file__), parts)
-  monkeypatch.syspath_prepend(tmp_path)
-  importlib.import_module('parts_of_a_test')
-  assert 'parts_of_a_test.mine' in sys.modules

@@ -18,6 +18,20 @@ networks.BACKBONES.register(
   )
 )
 
+for _name, _class, _experts in (
+  ('dbmtl', 'Dbmtl', 1),
+  ('cross_stitch', 'CrossStitch', 1),
+  ('adatt', 'Adatt', 1),
+  ('home', 'Home', 2),
+):
+  networks.BACKBONES.register(
+    networks.BackboneRecord(
+      _name,
+      registry.lazy(f'{__name__}.{_name}', _class),
+      min_experts=_experts,
+    )
+  )
+
 for _folder in pkgutil.iter_modules(__path__, f'{__name__}.'):
   if _folder.ispkg:
     importlib.import_module(_folder.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,6 +16,7 @@ from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import critic as critic_lib
 from rmtl_jax.networks import (
+  crosses,
   first_layer,
   functional,
   id_dropout,
@@ -82,10 +83,7 @@ def make_actor(
     return record.make(spec, config)
   built = outputs.one_task(spec) if record.by_task else spec
   network = _network(
-    lambda rngs: record.make(built, config, rngs),
-    built,
-    config,
-    registry.wanted(config),
+    lambda rngs: record.make(built, config, rngs), built, config, is_actor=True
   )
   if record.by_task:
     network = functional.one_per_task(network, spec.num_tasks)
@@ -136,7 +134,7 @@ def _network(
   build: Callable[[nnx.Rngs], Any],
   spec: types.FeatureSpec,
   config: config_lib.NetworkConfig,
-  wrappers: Sequence[registry.Wrapper] = (),
+  is_actor: bool = False,
 ) -> functional.Network:
   """The functions of a module with `first` and `__call__` (one lane)."""
   field_rates = id_dropout.rates(config.id_dropout, spec)
@@ -175,12 +173,12 @@ def _network(
   network = functional.Network(init, share, lane, axes, perturb)
   if abstract.first.config.first_layer == 'tables':
     network = network._replace(prepare=prepare)
-  for wrapper in wrappers:
-    network = wrapper.wrap(network, spec, config)
+  if is_actor and config.crosses:
+    network = crosses.wrap(network, spec, config)
   link, plain = getattr(abstract, 'link', None), network.lane
   if link is None:
     return network
-  # Last: what a wrapper adds to a tower's output goes through the chain too.
+  # Last: what crosses add to a tower's output goes through the chain too.
   return network._replace(lane=lambda *args, **key: link(plain(*args, **key)))
 
 

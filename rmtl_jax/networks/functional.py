@@ -3,8 +3,8 @@
 Flax NNX defines the modules; here each becomes `init(key)` and functions of
 (parameters, inputs), to which jit, grad and vmap apply as to any other. A
 module is put together only while a function is traced. Some functions make a
-network of others: side by side, of fewer fields, with terms of its own. What
-settings make is in factory.py.
+network of others: side by side, of fewer fields. What settings make is in
+factory.py.
 """
 
 from __future__ import annotations
@@ -255,48 +255,3 @@ def narrowed(network: Network, seen: ignore.View) -> Network:
     )
 
   return made._replace(fit=fit)
-
-
-def with_terms(
-  network: Network,
-  spec: types.FeatureSpec,
-  name: str,
-  make: Callable[[nnx.Rngs], Any],
-  draws_from: int = 0,
-) -> Network:
-  """The actor with a module's terms added to its towers' outputs.
-
-  Args:
-    network: the actor without them.
-    spec: the data's fields.
-    name: of the module's group of parameters.
-    make: rngs -> an NNX module, (inputs [T] of one lane, key or None) ->
-      f32[T, K]; there is a key in training alone.
-    draws_from: folded into its keys, so that it draws what nothing else does.
-  """
-  init_own, bind, _ = from_module(make)
-
-  def rest(params: Params) -> Params:
-    return {group: leaf for group, leaf in params.items() if group != name}
-
-  def init(key: jax.Array) -> Params:
-    own = init_own(jax.random.fold_in(key, draws_from))
-    return {**network.init(key), name: own}
-
-  def share(params: Params, inputs: types.Inputs) -> Shared:
-    return network.share(rest(params), inputs)
-
-  def lane(params, shared, inputs, *, dropout_key=None):
-    outputs = network.lane(
-      rest(params), shared, inputs, dropout_key=dropout_key
-    )
-    own = dropout_key
-    if own is not None:
-      own = jax.random.fold_in(own, draws_from)
-    terms = bind(params[name])(inputs, own)
-    if sum(spec.units) == spec.num_tasks:
-      return outputs + terms
-    # A task's first output is its main one.
-    return outputs.at[:, jnp.array(spec.first_units)].add(terms)
-
-  return network._replace(init=init, share=share, lane=lane)

@@ -26,8 +26,6 @@ Stack = list[jax.Array] | jax.Array
 # elsewhere (LeCun et al., 1998).
 HE = 2.0
 LECUN = 1.0
-# Added to a variance that divides.
-EPSILON = 1e-5
 
 
 def init_kernel(
@@ -118,13 +116,6 @@ def mix(gate: jax.Array, members: Stack) -> jax.Array:
   return jnp.einsum('te,etu->tu', gate, members)
 
 
-def normalised(x: jax.Array) -> jax.Array:
-  """Rows of mean 0 and variance 1 (Ba et al., 2016), f32[T, units]."""
-  centred = x - jnp.mean(x, axis=1, keepdims=True)
-  variance = jnp.mean(jnp.square(centred), axis=1, keepdims=True)
-  return centred * jax.lax.rsqrt(variance + EPSILON)
-
-
 @jax.custom_vjp
 def _tilt(kernel: jax.Array) -> jax.Array:
   return kernel.T
@@ -195,43 +186,24 @@ class StackedLinear(nnx.Module):
   def __call__(self, x: Stack) -> Stack:
     """A stack of f32[T, inputs], or one such array for all, -> f32[T, units].
 
-    One array of rank 2 is the input of every member. A stack of fewer than E
-    serves as many members each, side by side: the first, the first E / len(x).
+    One array of rank 2 is the input of every member.
     """
-    return stacked_product(
-      x, self.kernel[...], self.bias[...], self.expert_form
-    )
-
-
-def stacked_product(
-  x: Stack, kernel: jax.Array, bias: jax.Array, expert_form: str
-) -> Stack:
-  """x_e W_e + b_e of a StackedLinear's inputs.
-
-  Args:
-    x: as StackedLinear takes it.
-    kernel: f32[E, inputs, units].
-    bias: f32[E, units].
-    expert_form: of NetworkConfig.
-  """
-  shared = not isinstance(x, list) and x.ndim == 2
-  each = kernel.shape[0] // (1 if shared else len(x))
-  if runs_separately(expert_form):
-    pairs = zip(unstack(kernel), unstack(bias[:, None, :]), strict=True)
-    return [
-      matmul(x if shared else x[e // each], w) + b  # pyright: ignore[reportArgumentType]
-      for e, (w, b) in enumerate(pairs)
-    ]
-  x = jnp.asarray(x)
-  if not shared and each > 1:
-    x = jnp.repeat(x, each, axis=0)
-  if precision.current() == 'default':
-    subscripts = 'ti,eio->eto' if shared else 'eti,eio->eto'
-    product = jnp.einsum(subscripts, x, kernel)
-  else:
-    axes = (None if shared else 0, 0)
-    product = jax.vmap(precision.product, in_axes=axes)(x, kernel)
-  return product + bias[:, None, :]
+    kernel, bias = self.kernel[...], self.bias[...]
+    shared = not isinstance(x, list) and x.ndim == 2
+    if runs_separately(self.expert_form):
+      pairs = zip(unstack(kernel), unstack(bias[:, None, :]), strict=True)
+      return [
+        matmul(x if shared else x[e], w) + b  # pyright: ignore[reportArgumentType]
+        for e, (w, b) in enumerate(pairs)
+      ]
+    x = jnp.asarray(x)
+    if precision.current() == 'default':
+      subscripts = 'ti,eio->eto' if shared else 'eti,eio->eto'
+      product = jnp.einsum(subscripts, x, kernel)
+    else:
+      axes = (None if shared else 0, 0)
+      product = jax.vmap(precision.product, in_axes=axes)(x, kernel)
+    return product + bias[:, None, :]
 
 
 class Activation(nnx.Module):
@@ -258,15 +230,6 @@ class Activation(nnx.Module):
     return jax.vmap(lambda m, s: dropout.relu_dropout(m, s, self.rate))(
       x, salts
     )
-
-  def of_member(
-    self, e: int, x: jax.Array, dropout_key: jax.Array | None
-  ) -> jax.Array:
-    """Member e alone, f32[T, units], with its mask."""
-    if dropout_key is None or self.rate == 0:
-      return jax.nn.relu(x)
-    salt = hashing.salts(dropout_key, self.number + e, 1)[0]
-    return dropout.relu_dropout(x, salt, self.rate)
 
 
 class Hidden(nnx.Module):

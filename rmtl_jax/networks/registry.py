@@ -1,4 +1,4 @@
-"""The registries of backbones, and of wrappers, which change any backbone.
+"""The registry of backbones.
 
 Networks, optimizers and meshes ask a record; none tests for a name. This module
 imports no JAX, so that parts register before anything heavy starts.
@@ -39,15 +39,13 @@ class BackboneRecord:
   is_fitted: bool = False
 
 
-def _backbone(class_name: str, file: str = '') -> Callable[..., Any]:
-  module = 'rmtl_jax.networks.backbones' + (f'.{file}' if file else '')
-  return registry.lazy(module, class_name)
+def _backbone(class_name: str) -> Callable[..., Any]:
+  return registry.lazy('rmtl_jax.networks.backbones', class_name)
 
 
 BACKBONES = registry.Registry(
   'backbone',
   (
-    BackboneRecord('linear', _backbone('Linear', 'linear')),
     BackboneRecord('single_task', _backbone('SharedBottom'), by_task=True),
     BackboneRecord('shared_bottom', _backbone('SharedBottom')),
     BackboneRecord('omoe', _backbone('Omoe')),
@@ -56,10 +54,6 @@ BACKBONES = registry.Registry(
     BackboneRecord('ple', _backbone('Ple'), min_experts=2),
     BackboneRecord('aitm', _backbone('Aitm')),
     BackboneRecord('esmm', _backbone('Esmm'), of_all_rows=True),
-    BackboneRecord('dbmtl', _backbone('Dbmtl', 'dbmtl')),
-    BackboneRecord('cross_stitch', _backbone('CrossStitch', 'cross_stitch')),
-    BackboneRecord('adatt', _backbone('Adatt', 'adatt')),
-    BackboneRecord('home', _backbone('Home', 'home'), min_experts=2),
   ),
 )
 
@@ -72,29 +66,3 @@ def trained() -> list[str]:
 def is_fitted(config: config_lib.Config) -> bool:
   """Whether the settings' backbone is fitted at once, see `BackboneRecord`."""
   return BACKBONES.find(config.backbone).is_fitted
-
-
-@dataclasses.dataclass(frozen=True)
-class Wrapper:
-  """A change of every actor's network, made where a setting asks for it.
-
-  Attributes:
-    name: the group of its parameters in the network's.
-    setting: of NetworkConfig; where it is 0 or empty, nothing changes.
-    wrap: (functional.Network, FeatureSpec, NetworkConfig) -> the new Network,
-      ahead of the backbone's link (ESMM's chain).
-    by_task: whether each of its parameters is one task's own.
-  """
-
-  name: str
-  setting: str
-  wrap: Callable[..., Any]
-  by_task: bool = False
-
-
-WRAPPERS = registry.Registry[Wrapper]('wrapper')
-
-
-def wanted(config: config_lib.NetworkConfig) -> list[Wrapper]:
-  """The wrappers that the settings ask for."""
-  return [one for one in WRAPPERS.values() if getattr(config, one.setting)]

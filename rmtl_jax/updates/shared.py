@@ -17,7 +17,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import factory, functional, registry
+from rmtl_jax.networks import crosses, factory, functional
 from rmtl_jax.updates import quick, rows, state
 
 # Slots of the batch on which gradients are looked at, lanes and length.
@@ -71,13 +71,10 @@ def shared_parameters(
 
   found = quick.jit(reached, quick.SMALL)(params)
   masks = jax.tree.map_with_path(number_of_tasks, found)
-  own = [one.name for one in registry.wanted(config) if one.by_task]
-  if own:  # Which parameters these have may depend on sizes.
+  if config.crosses:  # Which pairs there are may depend on sizes.
     whole = factory.make_actor(spec, backbone, config)
-    shapes = jax.eval_shape(whole.init, jax.random.key(0))
-    for name in own:
-      if name in shapes:
-        masks[name] = jax.tree.map(lambda _: np.False_, shapes[name])
+    shapes = jax.eval_shape(whole.init, jax.random.key(0)).get(crosses.NAME, {})
+    masks[crosses.NAME] = jax.tree.map(lambda _: np.False_, shapes)
   return masks
 
 

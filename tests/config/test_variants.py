@@ -32,7 +32,7 @@ def test_one_model_is_its_only_member():
   [
     ('a;b', 1, 'config.variants: .*no such setting'),
     (';', 1, '2 variants, and config.ensemble is 1.*--config.variants= for'),
-    ('backbone=linear', 1, 'config.ensemble is 1; expected these settings'),
+    ('backbone=omoe', 1, 'config.ensemble is 1; expected these settings'),
     ('batch.lanes=8;', 2, r"config.variants: 'batch.lanes=8': batch.lanes"),
     ('network.dropout=much;', 2, 'network.dropout=much is not of type float'),
     ('network.dropout=2;', 2, 'config.network.dropout: 2.0 is not between'),

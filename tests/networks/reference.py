@@ -126,10 +126,6 @@ def tower(x, towers, k, units):
   return dense(x, *member(towers['heads']['linear'], k))[0]
 
 
-def linear(spec, config, params, x):
-  return list(Columns(params['first']).take(x, spec.num_tasks))
-
-
 def shared_bottom(spec, config, params, x):
   units = config.bottom_units
   bottom = Columns(params['first']).take(x, units[0])
@@ -377,7 +373,6 @@ def double(tree):
 
 
 BACKBONES = {
-  'linear': linear,
   'shared_bottom': shared_bottom,
   'omoe': lambda *args: mixture_of_experts(*args, gates=1),
   'mmoe': lambda *args: mixture_of_experts(*args, gates=args[0].num_tasks),

@@ -33,7 +33,6 @@ TOWERS = {
 STEM_FIRST = ('bias', 'kernel', 'table', 'numeric/bias', 'numeric/kernel')
 OWN = {
   # A column for each task.
-  'linear': {'first/bias': 0, 'first/kernel': 0},
   'shared_bottom': TOWERS,
   'omoe': TOWERS,
   # Four experts of 8 columns; then a gate of 4 columns per task.

@@ -502,7 +502,7 @@ def test_members_of_several_networks_are_those_of_a_run(tmp_path, data_dir):
     changed(methods=('shared_bottom',), seeds=(5,)),
     backbone='shared_bottom',
     ensemble=2,
-    variants='network.ignore=user;backbone=linear',
+    variants='network.ignore=user;backbone=omoe',
   )
   results = compare.compare(config, tmp_path / 'compared', data_dir, QUIET)
   (found,) = runs_of(results, 'shared_bottom')
@@ -532,13 +532,13 @@ def test_a_run_that_diverges_is_named(tmp_path, data_dir):
 def test_a_part_that_was_fitted_before_is_what_is_kept(tmp_path, data_dir):
   """Trees alone, epoch 0, are better than what wild steps make of them."""
   config = dataclasses.replace(
-    changed(methods=('linear+constant',), seeds=(5,), learning_rates=(1e-3,)),
+    changed(methods=('omoe+constant',), seeds=(5,), learning_rates=(1e-3,)),
     network=dataclasses.replace(CONFIG.network, trees=4),
     pretrain=dataclasses.replace(CONFIG.pretrain, learning_rate=30.0),
   )
   results = compare.compare(config, tmp_path, data_dir, QUIET)
-  (first,) = runs_of(results, 'linear')
-  (tuned,) = runs_of(results, 'linear+constant')
+  (first,) = runs_of(results, 'omoe')
+  (tuned,) = runs_of(results, 'omoe+constant')
   assert first['best_epoch'] == 0
   kept = first['kept']['validation_auc']
   assert kept > max(first['validation_auc'])

@@ -183,14 +183,14 @@ def test_an_ensemble_is_judged_against_the_single_model():
 
 
 def test_ensembles_that_variants_make_the_same_are_refused():
-  base = {'ensemble': 2, 'variants': 'backbone=ple;backbone=linear'}
+  base = {'ensemble': 2, 'variants': 'backbone=ple;backbone=omoe'}
   given = config_values.with_settings(config('ple', 'mmoe'), base)
   with pytest.raises(types.InputError, match=r'mmoe: .* those of ple'):
     methods.expand(given)
   given = config_values.with_settings(config('ple', 'ple:ensemble=3'), base)
   assert len(methods.expand(given)) == 2
   # One member is the method's own.
-  base = {'ensemble': 2, 'variants': ';backbone=linear'}
+  base = {'ensemble': 2, 'variants': ';backbone=omoe'}
   given = config_values.with_settings(config('ple', 'mmoe'), base)
   assert len(methods.expand(given)) == 2
 

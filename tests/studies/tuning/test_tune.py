@@ -280,7 +280,7 @@ def test_an_ensemble_is_searched_as_one_model(tmp_path, data_dir):
     {
       'backbone': 'shared_bottom',
       'ensemble': 2,
-      'variants': 'network.ignore=user;backbone=linear',
+      'variants': 'network.ignore=user;backbone=omoe',
     },
   )
   space = wanted('network.dropout=0.2|0.0', trials=2)

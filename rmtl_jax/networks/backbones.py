@@ -77,11 +77,7 @@ class Backbone(nnx.Module):
   ) -> jax.Array:
     """One lane -> outputs of the towers, f32[T, sum of units]."""
     x, gates = self.first(shared, inputs)
-    return self.logits(x, self.split(gates), dropout_key)
-
-  def split(self, gates: jax.Array) -> Gates:
-    """The first layer's columns of gates -> each gate's weights."""
-    return experts.split_gates(gates, self.gates)
+    return self.logits(x, experts.split_gates(gates, self.gates), dropout_key)
 
   def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
     """Outputs of the towers, f32[T, sum of units].

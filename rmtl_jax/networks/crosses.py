@@ -10,6 +10,8 @@ nothing, and early stopping keeps those of few rows small.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -19,6 +21,8 @@ from rmtl_jax import types
 from rmtl_jax.config import crosses as crosses_lib
 from rmtl_jax.networks import functional
 
+# The group of its parameters in a network's.
+NAME = 'crosses'
 # A term is so many times its parameter: a step of Adam moves a number by up to
 # its learning rate, and most pairs are in few batches.
 STEP = 3.0
@@ -40,11 +44,8 @@ class Crosses(nnx.Module):
       shape = (sizes[first], sizes[second], spec.num_tasks)
       setattr(self, _name(first, second), nnx.Param(jnp.zeros(shape)))
 
-  def __call__(
-    self, inputs: types.Inputs, key: jax.Array | None = None
-  ) -> jax.Array:
-    """One lane, inputs [T] -> f32[T, K]; the key draws nothing."""
-    del key
+  def __call__(self, inputs: types.Inputs) -> jax.Array:
+    """One lane, inputs [T] -> f32[T, K]."""
     terms = [getattr(self, _name(*pair))[...] for pair in self.pairs]
     # One look-up in all terms below each other: it compiles sooner than many.
     joined = jnp.concatenate([x.reshape(-1, x.shape[2]) for x in terms])
@@ -72,6 +73,27 @@ def wrap(
   Returns:
     The same with a group of parameters `crosses`.
   """
-  return functional.with_terms(
-    network, spec, 'crosses', lambda rngs: Crosses(spec, config.crosses)
+  init_terms, bind, _ = functional.from_module(
+    lambda rngs: Crosses(spec, config.crosses)
   )
+
+  def rest(params: functional.Params) -> functional.Params:
+    return {name: leaf for name, leaf in params.items() if name != NAME}
+
+  def init(key: jax.Array) -> functional.Params:
+    return {**network.init(key), NAME: init_terms(key)}
+
+  def share(params: functional.Params, inputs: types.Inputs) -> Any:
+    return network.share(rest(params), inputs)
+
+  def lane(params, shared, inputs, *, dropout_key=None):
+    outputs = network.lane(
+      rest(params), shared, inputs, dropout_key=dropout_key
+    )
+    terms = bind(params[NAME])(inputs)
+    if sum(spec.units) == spec.num_tasks:
+      return outputs + terms
+    # A task's first output is its main one.
+    return outputs.at[:, jnp.array(spec.first_units)].add(terms)
+
+  return network._replace(init=init, share=share, lane=lane)

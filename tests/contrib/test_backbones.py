@@ -9,12 +9,8 @@ import pytest
 from flax import nnx
 
 from rmtl_jax import config as config_lib
+from rmtl_jax.contrib import adatt, cross_stitch, home
 from rmtl_jax.networks import layers
-from rmtl_jax.networks.backbones import (
-  adatt,
-  cross_stitch,
-  home,
-)
 
 FORMS = pytest.mark.parametrize('form', ['separate', 'batched'])
 
@@ -58,7 +54,7 @@ def test_fusion_of_adatt_by_hand(form):
 def test_units_of_an_expert_are_normalised_by_hand():
   x = jnp.array([[1.0, 3.0], [5.0, -5.0]])
   expected = [[-1.0, 1.0], [1.0, -1.0]]
-  np.testing.assert_allclose(layers.normalised(x), expected, rtol=1e-4)
+  np.testing.assert_allclose(home.normalised(x), expected, rtol=1e-4)
   layer = home.NormalisedSwish(1, 2, setup())
   layer.scale[...] = jnp.array([[2.0, 1.0]])
   layer.shift[...] = jnp.array([[0.0, 1.0]])
@@ -100,14 +96,4 @@ def test_a_gate_of_one_expert_can_close():
   np.testing.assert_allclose(home._weights(jnp.array([[0.0]])), [[0.5]])
   np.testing.assert_allclose(
     home._weights(jnp.array([[0.0, 0.0]])), [[0.5, 0.5]]
-  )
-
-
-@FORMS
-def test_fewer_inputs_than_members_serve_as_many_each(form):
-  linear = layers.StackedLinear(4, 1, 1, 1.0, setup(expert_form=form))
-  linear.kernel[...] = jnp.arange(1.0, 5.0).reshape(4, 1, 1)
-  found = linear(singles(form, 10, 100))
-  np.testing.assert_allclose(
-    np.asarray(found)[:, 0, 0], [10, 20, 300, 400], rtol=1e-6
   )

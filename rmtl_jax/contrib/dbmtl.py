@@ -35,7 +35,7 @@ class Dbmtl(backbones.Backbone):
         (k + 1) * units[-1], units[-1], layers.HE, setup.rngs
       )
       setattr(self, f'relation_{k}', relation)
-    self.activation = layers.Activation(self.num_tasks, setup)
+      setattr(self, f'activation_{k}', layers.Activation(1, setup))
     self.heads = layers.Heads(self.num_tasks, units[-1], setup)
 
   def logits(
@@ -47,5 +47,5 @@ class Dbmtl(backbones.Backbone):
     for k in range(self.num_tasks):
       known = jnp.concatenate([own[k], *outputs], axis=1)
       z = getattr(self, f'relation_{k}')(known)
-      outputs.append(self.activation.of_member(k, z, key))
+      outputs += getattr(self, f'activation_{k}')([z], key)
     return self.heads(layers.stack(outputs, self.config.expert_form))

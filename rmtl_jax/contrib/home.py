@@ -6,11 +6,20 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from rmtl_jax.networks import backbones, dropout, experts, layers
+from rmtl_jax import types
+from rmtl_jax.networks import (
+  backbones,
+  dropout,
+  experts,
+  first_layer,
+  layers,
+)
 from rmtl_jax.ops import hashing
 
 # Rank of a feature gate at most.
 GATE_RANK = 16
+# Added to a variance that divides.
+EPSILON = 1e-5
 
 
 class Home(backbones.Backbone):
@@ -66,10 +75,16 @@ class Home(backbones.Backbone):
       paths = _extract(self.counts, gates, x)
     return self.towers_on(paths, key)
 
-  def split(self, gates: jax.Array) -> backbones.Gates:
-    """A gate of one expert is a sigmoid: a softmax would be 1."""
+  def __call__(
+    self,
+    shared: first_layer.Shared,
+    inputs: types.Inputs,
+    dropout_key: backbones.Key,
+  ) -> jax.Array:
+    """As any backbone's, but the gate of one expert is a sigmoid."""
+    x, gates = self.first(shared, inputs)
     parts = jax.lax.split(gates, self.gates, axis=1)
-    return [_weights(part) for part in parts]
+    return self.logits(x, [_weights(part) for part in parts], dropout_key)
 
 
 class NormalisedSwish(layers.Activation):
@@ -97,7 +112,7 @@ class NormalisedSwish(layers.Activation):
       salts = hashing.salts(dropout_key, self.number, self.count)
 
     def member(x, scale, shift, salt):
-      y = jax.nn.swish(layers.normalised(x) * scale[None, :] + shift[None, :])
+      y = jax.nn.swish(normalised(x) * scale[None, :] + shift[None, :])
       return y if salt is None else dropout.drop(y, salt, self.rate)
 
     scale, shift = self.scale[...], self.shift[...]
@@ -107,6 +122,13 @@ class NormalisedSwish(layers.Activation):
       member(x[e], scale[e], shift[e], None if salts is None else salts[e])
       for e in range(self.count)
     ]
+
+
+def normalised(x: jax.Array) -> jax.Array:
+  """Rows of mean 0 and variance 1 (Ba et al., 2016), f32[T, units]."""
+  centred = x - jnp.mean(x, axis=1, keepdims=True)
+  variance = jnp.mean(jnp.square(centred), axis=1, keepdims=True)
+  return centred * jax.lax.rsqrt(variance + EPSILON)
 
 
 class Level(nnx.Module):
