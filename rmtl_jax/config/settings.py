@@ -83,7 +83,7 @@ class NetworkConfig:
       choose on validation.
     crosses: pairs of categorical fields, as `segment*category+segment*brand`:
       every pair of their categories has a term in each task's logit beside the
-      towers (networks/crosses.py). Pairs with a field that is ignored or read as
+      towers. Pairs with a field that is ignored or read as
       numbers are left out. Needs `embedding_adam=dense`. Actors only.
     booster: file of a LightGBM model for `backbone=lightgbm`, in place of one
       that is fitted; `{task}` in it stands for each task's name.
