@@ -6,6 +6,8 @@ are instant.
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -32,7 +34,6 @@ from rmtl_jax.commands import (
   refit,
   report,
   serve,
-  streams,
   train,
   tune,
 )
@@ -120,10 +121,19 @@ class Command(NamedTuple):
 
 def run() -> None:
   """The console script `rmtl`."""
-  streams.prepare()
-  if distributed.is_worker():
-    distributed.work(lambda: main(sys.argv))
-  sys.exit(streams.finish(main(sys.argv)))
+  for stream in (sys.stdout, sys.stderr):
+    if isinstance(stream, io.TextIOWrapper):
+      stream.reconfigure(errors='backslashreplace')
+  code = main(sys.argv)
+  distributed.leave(code)
+  try:
+    if sys.stdout:
+      sys.stdout.flush()
+  except OSError as error:
+    # Python would try again at exit, and say so.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    code = code or _fail(f'standard output: {error.strerror}', 1)
+  sys.exit(code)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -143,10 +153,9 @@ def main(argv: Sequence[str]) -> int:
     return _fail('interrupted', 130)
   except Exception as error:
     failure = failures.of(error, argv[1] if len(argv) > 1 else '')
-    if distributed.is_worker() and not failure.expected:
-      raise  # perhaps a peer was lost: the supervisor finds out
-    distributed.note(error)
     failures.show(error)
+    if distributed.tells_of_a_loss(error):
+      return _fail(distributed.LOST, 1)
     return _fail(failure.line, failure.code)
 
 
@@ -189,8 +198,6 @@ def _run(argv: Sequence[str]) -> int:
     _take(rest, values[command.arguments])
   elif rest:
     raise types.InputError(f'{rest[0]!r}: flags start with --')
-  if distributed.is_asked(values) and not distributed.is_worker():
-    return distributed.supervise(argv[1:], values)
   return command.module.execute(values)
 
 
@@ -220,7 +227,7 @@ def _fail(message: str, code: int) -> int:
   if len(line) > _LONGEST_LINE:  # its middle is left out
     half = _LONGEST_LINE // 2
     line = f'{line[:half]} [...] {line[-half:]}'
-  streams.say(line, distributed.errors())
+  print(f'rmtl: {line}', file=sys.stderr, flush=True)
   return code
 
 

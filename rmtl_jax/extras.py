@@ -8,30 +8,33 @@ from typing import Any
 
 from rmtl_jax import types
 
-# Packages of the extras in pyproject.toml, and required ones that a damaged
-# installation may lack.
-PACKAGES = (
-  *('optuna', 'flatbuffers', 'jupytext', 'nbclient', 'ipykernel'),
-  *('lightgbm', 'matplotlib', 'jinja2', 'tensorboardX', 'rich', 'duckdb'),
-  *('pyarrow', 'mlflow', 'wandb', 'gymnasium'),
-  *('starlette', 'uvicorn', 'prometheus_client'),
-)
+# The extra in pyproject.toml that a package is of; '' of those that are always
+# required, which a damaged installation may lack.
+EXTRAS = {
+  **dict.fromkeys(('jupytext', 'nbclient', 'ipykernel'), 'notebooks'),
+  **dict.fromkeys(('starlette', 'uvicorn', 'prometheus_client'), 'serve'),
+  'flatbuffers': 'export',
+  'gymnasium': 'environment',
+  'lightgbm': 'trees',
+  'mlflow': 'mlflow',
+  'optuna': 'tune',
+  'wandb': 'wandb',
+  **dict.fromkeys(
+    ('matplotlib', 'jinja2', 'tensorboardX', 'rich', 'duckdb', 'pyarrow'), ''
+  ),
+}
 
 
 def require(package: str, what: str) -> Any:
-  """Imports a package.
+  """Imports a package of EXTRAS.
 
   Args:
-    package: one of PACKAGES.
     what: the command or feature that needs it, for the error.
 
   Raises:
     types.InputError: it is not installed, or lacks a system library; says how
       to install it.
-    ValueError: it is not one of PACKAGES.
   """
-  if package not in PACKAGES:
-    raise ValueError(f'{package!r} is not one of PACKAGES')
   try:
     return importlib.import_module(package)
   except ImportError:
@@ -43,7 +46,7 @@ def require(package: str, what: str) -> Any:
 
 @functools.cache
 def unavailable(package: str) -> str:
-  """Why a package of PACKAGES can't be imported, '' where it can."""
+  """Why a package of EXTRAS can't be imported, '' where it can."""
   try:
     require(package, '')
   except types.InputError as error:
@@ -52,12 +55,14 @@ def unavailable(package: str) -> str:
 
 
 def missing(package: str) -> str | None:
-  """How to install a package of PACKAGES; None for any other.
+  """How to install a package of EXTRAS; None for any other.
 
   >>> missing('optuna.samplers')
-  'the package optuna: pip install optuna'
+  "the package optuna: pip install 'rmtl-jax[tune]'"
   """
   name = package.partition('.')[0]
-  if name not in PACKAGES:
+  if name not in EXTRAS:
     return None
-  return f'the package {name}: pip install {name}'
+  extra = EXTRAS[name]
+  command = f"'rmtl-jax[{extra}]'" if extra else name
+  return f'the package {name}: pip install {command}'

@@ -228,31 +228,15 @@ def test_bad_usage_is_one_line_and_exit_code_2(
   assert not list(tmp_path.iterdir())
 
 
-def test_help_lists_commands_flags_and_settings(capsys):
-  assert _run('--help') == 0
-  overview = capsys.readouterr().out
-  for command in cli.COMMANDS:
-    assert f'rmtl {command}' in overview
-    assert _run(command, '--help') == 0
-    assert f'rmtl {command}:' in capsys.readouterr().out
-  _run('train', '--helpfull')
-  out = capsys.readouterr().out
-  assert '--config.critic.discount=0.95' in out
-  assert '--config.network.bottom_units=512,256' in out
-
-
 def test_help_of_a_command_by_any_name(capsys):
   pages = []
   for argv in (('help', 'train'), ('train', '--help'), ('train', '-h')):
     assert _run(*argv) == 0
     pages.append(capsys.readouterr().out)
   assert pages[0] == pages[1] == pages[2]
-  assert _run('help', 'train', '--helpfull') == 0
-  assert len(capsys.readouterr().out) > 2 * len(pages[0])
   assert _run('help') == 0
   overview = capsys.readouterr().out
-  assert overview.startswith('rmtl: multi-task')
-  assert max(map(len, overview.splitlines())) <= 80
+  assert all(f'rmtl {command}' in overview for command in cli.COMMANDS)
   assert _run('help', 'trian') == 2
   _one_line(capsys, 'did you mean train?')
 

@@ -12,8 +12,8 @@ from tests import tiny
 @pytest.mark.parametrize(
   ('package', 'line'),
   [
-    ('optuna', 'needs the package optuna: pip install optuna'),
-    ('flatbuffers', 'pip install flatbuffers'),
+    ('optuna', "needs the package optuna: pip install 'rmtl-jax[tune]'"),
+    ('flatbuffers', "pip install 'rmtl-jax[export]'"),
     ('matplotlib', 'needs the package matplotlib: pip install matplotlib'),
     ('jinja2', 'needs the package jinja2: pip install jinja2'),
   ],
@@ -39,7 +39,7 @@ def test_commands_say_it_in_one_line(monkeypatch, capsys, tmp_path):
   monkeypatch.setitem(sys.modules, 'optuna', None)
   assert _main(capsys, 'tune', *arguments, '--trials=1') == (
     2,
-    'rmtl: rmtl tune needs the package optuna: pip install optuna\n',
+    "rmtl: rmtl tune needs the package optuna: pip install 'rmtl-jax[tune]'\n",
   )
   for module in ('matplotlib', 'matplotlib.figure'):
     monkeypatch.setitem(sys.modules, module, None)

@@ -21,7 +21,6 @@ from absl import logging as absl_logging
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.commands import streams
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
@@ -154,7 +153,7 @@ def study_data(
   found = data_dir(values, path, config, live)
   manifest = manifest_file.read(found)
   if not values.data_dir:
-    streams.note(opening.data(manifest, found))
+    print(opening.data(manifest, found), file=sys.stderr, flush=True)
   return found, manifest
 
 
@@ -191,8 +190,8 @@ def _check_unused(path: pathlib.Path) -> None:
     names = sorted(entry.name for entry in path.iterdir())
   except OSError:  # it is missing, or writing to it will say what is wrong
     return
-  # Files of locks, of workers and of a preparation that was killed.
-  own = ('.lock', 'logs', '.data.')
+  # Files of locks, and of a preparation that was killed.
+  own = ('.lock', '.data.')
   others = [name for name in names if not name.startswith(own)]
   if others:
     raise types.InputError(
@@ -325,6 +324,12 @@ def print_report(record: dict[str, Any]) -> None:
   print()
 
 
+def print_next(words: str) -> None:
+  """Prints the command that comes next, as the program was called."""
+  module = pathlib.Path(sys.argv[0]).name == '__main__.py'
+  print(f'next: {"python -m rmtl_jax" if module else "rmtl"} {words}')
+
+
 def start_jax(values: flags.FlagValues) -> None:
   """`set_up_jax` by the flags of a command."""
   set_up_jax('compilation_cache' in values and values.compilation_cache)
@@ -351,9 +356,8 @@ def set_up_jax(caches: bool) -> None:
   logging.getLogger('matplotlib').setLevel(logging.ERROR)
   import jax
 
-  from rmtl_jax.runtime import memory, programs
+  from rmtl_jax.runtime import programs
 
-  memory.release_after_compiling()
   jax.config.update('jax_numpy_rank_promotion', 'raise')
   if caches:
     programs.keep()
@@ -394,8 +398,7 @@ class _Signals:
   the process then exits; files are written atomically, so it may at any time.
 
   The same signal exits at once if it comes again after GRACE seconds. Earlier
-  it counts as one: where a cluster, a terminal or `timeout` signals a whole
-  process group, a worker gets the signal from its supervisor too.
+  it counts as one: a cluster or `timeout` may signal a process and its group.
   """
 
   def __init__(self, agree: Callable[[int], int] = lambda number: number):

@@ -1,26 +1,13 @@
-"""Runs a command as one of several processes: a supervisor and its worker.
-
-JAX aborts a process when a peer is lost, and dumps its stack. So the process
-that the user starts only supervises: it starts the same command line as its
-worker, forwards signals, and prints one line about the worker's end. Output of
-the worker's libraries goes to a log in RUN.
-"""
+"""Flags of a command that runs on many devices, or as one of many processes."""
 
 from __future__ import annotations
 
 import errno
 import os
-import pathlib
 import re
-import signal
-import socket
-import subprocess
 import sys
-import threading
 import time
-import traceback
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TextIO
+from typing import Any
 
 from absl import flags
 
@@ -31,33 +18,19 @@ from rmtl_jax.commands import common
 HEARTBEAT = 15
 # Seconds that a process waits for the others to start.
 MEETING = 300
-# 'FD:LOG' in the environment makes a process a worker. FD is a pipe from its
-# supervisor: when that dies, the pipe closes and the worker exits.
-_WORKER = 'RMTL_WORKER'
-# Exit code of a worker after an unexpected exception.
-_RAISED = 70
-# Seconds that a worker waits after an error of its own (bad input, say), so
-# that the other processes find the same error and not a lost peer.
+# Seconds that a process waits after an error, so that the other processes find
+# the same error (bad input, say) and not a lost peer.
 _GRACE = 2.0
-# System errors that a lost peer can't cause: a full disk.
-_OWN = (errno.ENOSPC, errno.EDQUOT)
+# What collectives and JAX's coordination say where a process is gone.
 _LOST = re.compile(
-  r'[Tt]ask:?\s?(\d+) heartbeat timeout'
-  r'|stopped sending heartbeats\):\s*((?:\d+\s+)+)'
+  r'Gloo|NCCL|[Cc]onnection (closed|reset|refused)|[Hh]eartbeat'
+  r'|[Cc]oordination service|[Bb]arrier'
 )
-# JAX's messages when the coordinator, process 0, is lost.
-_LEADER_LOST = re.compile(
-  r'leader task was preempted/died'
-  r'|after coordination service has shut down'
-  r'|JAX distributed service detected fatal errors'
+LOST = (
+  'another process of this job was lost; started again, the job goes on from'
+  ' its last checkpoint'
 )
-# Gloo aborts the process in a collective that a peer left halfway, before JAX
-# knows of the loss.
-_BROKEN = re.compile(r"terminate called after .* 'gloo::")
-_ABSENT = re.compile(r'CoordinationService/RegisterTask')
-# Prefix of error lines in the worker's log, which the supervisor prints.
-_PREFIX = 'rmtl: '
-# What processes of one job may be told differently, beside what is compared
+# What processes of one job may be told differently, besides what is compared
 # where the run is found: who they are, and where they see its files.
 _OWN_FLAGS = frozenset(
   (
@@ -67,11 +40,6 @@ _OWN_FLAGS = frozenset(
 )
 # Flags whose values are paths: one directory has several.
 _PATHS = ('start_from', 'run')
-# Bytes at the end of a log that are searched for the reason.
-_TAIL = 2**18
-
-_log: TextIO | None = None  # in a worker
-_is_own_failure = False  # whether the worker's error can't be a lost peer
 
 
 def define(flag: common.Definer) -> None:
@@ -107,8 +75,6 @@ def is_asked(values: flags.FlagValues) -> bool:
   Raises:
     types.InputError: the flags contradict each other.
   """
-  if 'distributed' not in values:
-    return False
   address, number, own = (
     getattr(values, name)
     for name in ('coordinator_address', 'num_processes', 'process_id')
@@ -131,27 +97,6 @@ def is_asked(values: flags.FlagValues) -> bool:
       f'--process_id: {own} is not below --num_processes={number}'
     )
   return True
-
-
-def is_worker() -> bool:
-  """Whether this process is supervised."""
-  return _WORKER in os.environ
-
-
-def errors() -> TextIO:
-  """The stream of error lines; a worker's go to its log, for the supervisor."""
-  return _log or sys.stderr
-
-
-def note(error: Exception) -> None:
-  """Records whether an error of this worker can be a lost peer.
-
-  A lost peer breaks connections, which may raise any error, but never one of a
-  full disk, of memory or of a loss that is not finite.
-  """
-  global _is_own_failure
-  full = isinstance(error, OSError) and error.errno in _OWN
-  _is_own_failure = full or isinstance(error, FloatingPointError | MemoryError)
 
 
 def layout(values: flags.FlagValues) -> Any:
@@ -233,152 +178,24 @@ def _given(values: flags.FlagValues, name: str) -> str:
   return f'--{name}={path.resolve()}' if path else values[name].serialize()
 
 
-def supervise(argv: Sequence[str], values: flags.FlagValues) -> int:
-  """Runs the command line in a worker; returns the exit code."""
-  common.require(values, 'workdir')
-  log = _log_path(values)
-  log.parent.mkdir(parents=True, exist_ok=True)
-  log.write_text('')
-  reads, writes = os.pipe()
-  try:
-    worker = subprocess.Popen(
-      [sys.executable, '-m', 'rmtl_jax', *argv],
-      env={**os.environ, _WORKER: f'{reads}:{log}'},
-      pass_fds=(reads,),
-      process_group=0,  # else a terminal's signals reach the worker twice
-    )
-    os.close(reads)
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number in numbers:
-      signal.signal(number, lambda n, frame: worker.send_signal(n))
-    code = worker.wait()
-    for number in numbers:
-      signal.signal(number, signal.SIG_DFL)
-  finally:
-    os.close(writes)
-  return _report(code, log, _only_peer(values))
+def is_one_of_many() -> bool:
+  """Whether this process has met others; imports nothing."""
+  jax = sys.modules.get('jax')
+  return jax is not None and jax.distributed.is_initialized()
 
 
-def _only_peer(values: flags.FlagValues) -> int | None:
-  """The other process of a job of two; else None."""
-  own = values.process_id
-  is_one_of_two = values.num_processes == 2
-  return 1 - own if is_one_of_two and own is not None else None
+def tells_of_a_loss(error: Exception) -> bool:
+  """Whether an exception of one of many processes is a lost peer's."""
+  return is_one_of_many() and _LOST.search(str(error)) is not None
 
 
-def _log_path(values: flags.FlagValues) -> pathlib.Path:
-  own = values.process_id
-  name = f'process_{own}' if own is not None else f'process_{os.getpid()}'
-  path = pathlib.Path(values.workdir) / 'logs'
-  return path / f'{socket.gethostname()}_{name}.log'
+def leave(code: int) -> None:
+  """Ends one of many processes that failed, without waiting for the others.
 
-
-def _report(code: int, log: pathlib.Path, only_peer: int | None) -> int:
-  """Prints why the worker ended; returns the exit code of the command."""
-  if code in (0, 128 + signal.SIGINT, 128 + signal.SIGTERM):
-    return code
-  if -code in (signal.SIGINT, signal.SIGTERM):
-    return 128 - code
-  text = _end_of(log)
-  errors = [line for line in text.splitlines() if line.startswith(_PREFIX)]
-  lost = lost_processes(text)
-  # A loss comes first: the errors that it causes in the worker are no reason.
-  broken = _BROKEN.search(text) is not None
-  if broken and not lost and only_peer is not None:
-    lost = [only_peer]
-  if (lost or broken) and code != 2:
-    print(_loss(lost, log), file=sys.stderr)
-    return 1
-  if errors:
-    print(errors[-1], file=sys.stderr)
-    return code if code in (1, 2) else 1
-  if _ABSENT.search(text):
-    print(
-      f'{_PREFIX}the processes of this job did not meet within {MEETING} s: is'
-      ' each of them started, and --coordinator_address reached from all?',
-      file=sys.stderr,
-    )
-    return 1
-  how = f'signal {-code}' if code < 0 else f'exit code {code}'
-  print(
-    f'{_PREFIX}this process of the job ended with {how}; started again, the job'
-    f' goes on from its last checkpoint ({log} has the details)',
-    file=sys.stderr,
-  )
-  return 1
-
-
-def lost_processes(text: str) -> list[int]:
-  """The numbers of lost processes in a log; the coordinator is 0."""
-  numbers = ' '.join(word for words in _LOST.findall(text) for word in words)
-  lost = {int(number) for number in numbers.split()}
-  if not lost and _LEADER_LOST.search(text):
-    lost = {0}
-  return sorted(lost)
-
-
-def _loss(lost: Sequence[int], log: pathlib.Path) -> str:
-  who = f'process {lost[0]}' if lost else 'another process'
-  verb = 'was'
-  if len(lost) > 1:
-    who, verb = f'processes {", ".join(map(str, lost))}', 'were'
-  return (
-    f'{_PREFIX}{who} of this job {verb} lost; started again, the job'
-    f' goes on from its last checkpoint ({log} has the details)'
-  )
-
-
-def _end_of(log: pathlib.Path) -> str:
-  with log.open('rb') as file:
-    file.seek(max(log.stat().st_size - _TAIL, 0))
-    return file.read().decode(errors='replace')
-
-
-def work(command: Callable[[], int]) -> NoReturn:
-  """Runs command() as a worker; exits with the code that it returns."""
-  descriptor, _, path = os.environ[_WORKER].partition(':')
-  threading.Thread(
-    target=_end_with_supervisor, args=(int(descriptor),), daemon=True
-  ).start()
-  _split_streams(pathlib.Path(path))
-  try:
-    code = command()
-  except Exception:
-    # Perhaps a peer was lost: JAX will then abort this process and name it.
-    traceback.print_exc(file=_log)
-    code = _RAISED
-  _leave(code)
-
-
-def _end_with_supervisor(descriptor: int) -> None:
-  """Exits when the supervisor has died."""
-  os.read(descriptor, 1)
-  os._exit(1)
-
-
-def _split_streams(path: pathlib.Path) -> None:
-  """Sends output of libraries to a log; Python's stays on the terminal."""
-  global _log
-  sys.stdout, sys.stderr = (
-    os.fdopen(os.dup(number), 'w', buffering=1, errors='backslashreplace')
-    for number in (1, 2)
-  )
-  _log = path.open('a', buffering=1, encoding='utf-8')
-  for number in (1, 2):
-    os.dup2(_log.fileno(), number)
-
-
-def _leave(code: int) -> NoReturn:
-  # A repeat of the signal must neither kill the process nor dump a stack.
-  saved = code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
-  for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, signal.SIG_IGN if saved else signal.SIG_DFL)
-  for stream in (sys.stdout, sys.stderr):
-    stream.flush()
-  if code == 0:
-    sys.exit(0)  # JAX waits for the other processes
-  # The cause may be a lost peer. A broken connection fails at once, but JAX
-  # names the peer only after HEARTBEAT seconds: wait for its message.
-  unsure = code in (1, _RAISED) and not _is_own_failure
-  time.sleep(HEARTBEAT + 5.0 if unsure else _GRACE)
-  os._exit(code)
+  JAX's own exit waits for all processes, so after an error for ever.
+  """
+  if code and is_one_of_many():
+    sys.stdout.flush()
+    sys.stderr.flush()
+    time.sleep(_GRACE)
+    os._exit(code)

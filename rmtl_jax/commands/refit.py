@@ -62,5 +62,5 @@ def execute(values: flags.FlagValues) -> int:
     return 0
   common.print_report(record)
   print(tables.text_of_paths(metrics=path / 'metrics.json'))
-  print(f'next: rmtl export --workdir={shlex.quote(str(path))} --output=...')
+  common.print_next(f'export --workdir={shlex.quote(str(path))} --output=...')
   return 0

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import pathlib
 import shlex
+import sys
 
 from absl import flags
 
 from rmtl_jax import durable, types
-from rmtl_jax.commands import common, distributed, streams
+from rmtl_jax.commands import common, distributed
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import presets
 from rmtl_jax.data import manifest_file
@@ -69,13 +70,14 @@ def execute(values: flags.FlagValues) -> int:
   given = config_flags.parse(values)
   trackers = values.tracker
   tracking.check(trackers)
-  if not distributed.is_worker():
-    common.check_paths(values, path)
-    _check_start(values, path)
-    streams.note(
-      'starting; compiling takes about a minute in all the first time'
-      + (', and is kept' if values.compilation_cache else '')
-    )
+  common.check_paths(values, path)
+  _check_start(values, path)
+  print(
+    'starting; compiling takes about a minute in all the first time'
+    + (', and is kept' if values.compilation_cache else ''),
+    file=sys.stderr,
+    flush=True,
+  )
   common.start_jax(values)
   layout = distributed.layout(values)
   from rmtl_jax import run
@@ -133,7 +135,7 @@ def execute(values: flags.FlagValues) -> int:
   with durable.name_errors(picture):
     pictures.overview(record, writers.read_history(path), picture)
   print(tables.text_of_paths(metrics=path / 'metrics.json', picture=picture))
-  print(f'next: rmtl report --workdir={shlex.quote(str(path))}')
+  common.print_next(f'report --workdir={shlex.quote(str(path))}')
   return 0
 
 

@@ -74,6 +74,33 @@ def start(manifest: Any = None, name: str = '') -> settings.Config:
   return preset(name, manifest)
 
 
+class _Split(NamedTuple):
+  rows: int
+
+
+class _Data(NamedTuple):
+  """What the default preset asks of a manifest, for `defaults`."""
+
+  splits: Mapping[str, _Split]
+  fields: tuple[()] = ()
+  split_by_time: bool = True
+
+
+def defaults() -> dict[str, Any]:
+  """What settings are without flags, {'group.field': value}, for help.
+
+  Those that the default preset makes from the data are 'by the data'.
+  """
+  small, large = (
+    recommended.settings(_Data({'train': _Split(rows)}))
+    for rows in (10**3, 10**9)
+  )
+  return {
+    name: 'by the data' if not value or value != large[name] else value
+    for name, value in small.items()
+  } | {'variants': 'by the data'}
+
+
 def paper_model(manifest: Any, config: settings.Config) -> settings.Config:
   """The model of the paper that a run shows beside its own.
 

@@ -1,8 +1,8 @@
-"""Checkpoints by Orbax, with digests of their own.
+"""Checkpoints by Orbax, with a digest of every file.
 
 Orbax writes atomically and in the background, but it loads flipped bits
-silently. So every checkpoint has a digest per leaf and one of its record.
-Restoring checks them, names a damaged checkpoint and falls back to the newest
+silently. So every checkpoint gets a file of SHA-256 digests once it is on disk.
+Restoring compares them, names a damaged checkpoint and falls back to the newest
 sound one. Values that are not finite are never saved.
 
 Every process of a job saves and restores its own shards. All processes call
@@ -12,26 +12,36 @@ the same methods in the same order and see the same directory.
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import pathlib
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
 
 from rmtl_jax import durable, json_files, types
-from rmtl_jax.runtime import integrity, processes
+from rmtl_jax.runtime import processes
 
-Damaged = integrity.Damaged
+FORMAT_VERSION = 6
+# In the directory of a step: {file: its SHA-256}. A step without it was not
+# finished.
+DIGESTS = 'digests.json'
 _ARRAYS, _RECORD = 'arrays', 'record'
 # Suffix of Orbax's temporary directories.
 _PARTIAL = '.orbax-checkpoint-tmp'
+
+
+class Damaged(types.InputError):
+  """A checkpoint that differs from the saved one."""
 
 
 class Restored(NamedTuple):
@@ -40,7 +50,7 @@ class Restored(NamedTuple):
   Attributes:
     step: its number.
     arrays: the tree of arrays.
-    record: the JSON object beside them.
+    record: the JSON object beside them, and `digest`, the checkpoint's.
   """
 
   step: int
@@ -84,18 +94,15 @@ class Store:
       FloatingPointError: an array is not finite; nothing is saved.
       OSError: this or the save before could not be written.
     """
-    integrity.check_finite(arrays)
+    check_finite(arrays)
     # One save at a time: an error of the one before would else be lost, and its
     # checkpoint be deleted as an old one before it is durable.
     self.wait()
-    record = json_files.sealed(
-      {
-        **record,
-        'format_version': integrity.FORMAT_VERSION,
-        'digests': integrity.digests(arrays),
-        'forms': integrity.layouts(arrays),
-      }
-    )
+    record = {
+      **record,
+      'format_version': FORMAT_VERSION,
+      'forms': layouts(arrays),
+    }
     try:
       self._delete_from(step)
       self._manager.save(
@@ -140,12 +147,7 @@ class Store:
 
   def _steps(self) -> list[int]:
     """Steps of all checkpoints, newest first, damaged ones included."""
-
-    def read():
-      names = [path.name for path in self.directory.iterdir()]
-      return sorted((int(n) for n in names if n.isdigit()), reverse=True)
-
-    return processes.broadcast(read)
+    return processes.broadcast(lambda: _steps_in(self.directory))
 
   def wait(self) -> None:
     """Returns when every save is on disk.
@@ -159,7 +161,9 @@ class Store:
       # Orbax renames without fsync: after a power failure the checkpoint could
       # be empty while the ones before it are already deleted.
       if processes.is_first() and saved.is_dir():
+        text = json.dumps(_digests(saved), indent=1)
         durable.sync_tree(saved)
+        durable.write_text(saved / DIGESTS, text)
         durable.sync(self.directory)
     except Exception as error:
       raise unsaved(self.directory, error) from None
@@ -196,6 +200,8 @@ class Store:
     """
     failures = []
     for step in self._steps():
+      if not processes.broadcast((self._path(step) / DIGESTS).exists):
+        continue  # a process was killed before it was finished
       try:
         restored = self._restore(step, abstract)
       except Damaged as error:
@@ -211,19 +217,24 @@ class Store:
   def _restore(
     self, step: int, abstract: Callable[[dict[str, Any]], Any]
   ) -> Restored:
-    path = self.directory / str(step)
-    # The record comes first: it says how the arrays are laid out, and another
-    # format is refused before anything of it is read.
+    path = self._path(step)
+    processes.on_first(lambda: _check_files(path), Damaged)
     as_json = {_RECORD: ocp.args.JsonRestore()}
     record = processes.all_or_raise(
-      lambda: integrity.checked(self._read(step, **as_json)[_RECORD], path),
-      Damaged,
+      lambda: self._read(step, **as_json)[_RECORD], Damaged
     )
+    version = record.get('format_version')
+    if version != FORMAT_VERSION:
+      raise types.InputError(
+        f'{path}: checkpoint format {version}, this program reads'
+        f' {FORMAT_VERSION}: another version has written it'
+      )
+    record['digest'] = processes.broadcast(lambda: _sha256(path / DIGESTS))
     template = abstract(record)
     if template is None:
       return Restored(step, None, record)
     # Checked before the arrays are read: Orbax's own error names no leaf.
-    integrity.check_layout(path, record, template)
+    check_layout(path, record, template)
     expected = jax.tree.map(
       lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
       template,
@@ -233,11 +244,10 @@ class Store:
     arrays = processes.all_or_raise(
       lambda: self._read(step, **as_arrays)[_ARRAYS], Damaged
     )
-    digests = integrity.digests(arrays)
-    for leaf, digest in digests.items():
-      if record['digests'].get(leaf) != digest:
-        raise Damaged(f'{path}: damaged: {leaf} is not what was saved')
     return Restored(step, arrays, record)
+
+  def _path(self, step: int) -> pathlib.Path:
+    return self.directory / str(step)
 
   def _read(self, step: int, **parts: Any) -> Any:
     """Reads items of a checkpoint, by name."""
@@ -245,6 +255,122 @@ class Store:
       return self._manager.restore(step, args=ocp.args.Composite(**parts))
     except Exception as error:  # Orbax raises many kinds for a damaged file.
       raise damaged(self.directory / str(step), error) from None
+
+
+def exists(directory: pathlib.Path) -> bool:
+  """Whether a directory has a finished checkpoint."""
+  return directory.is_dir() and any(
+    (directory / str(step) / DIGESTS).exists() for step in _steps_in(directory)
+  )
+
+
+def _steps_in(directory: pathlib.Path) -> list[int]:
+  names = [path.name for path in directory.iterdir()]
+  return sorted((int(n) for n in names if n.isdigit()), reverse=True)
+
+
+def _digests(path: pathlib.Path) -> dict[str, str]:
+  """SHA-256 of every file of a checkpoint, by its path in it."""
+  files = sorted(file for file in path.rglob('*') if file.is_file())
+  return {
+    str(file.relative_to(path)): _sha256(file)
+    for file in files
+    if file.name != DIGESTS
+  }
+
+
+def _sha256(path: pathlib.Path) -> str:
+  with path.open('rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def _check_files(path: pathlib.Path) -> None:
+  """Refuses a checkpoint with a file that is not as it was saved.
+
+  Raises:
+    Damaged: names the first one.
+  """
+  try:
+    saved, found = json_files.read(path / DIGESTS), _digests(path)
+  except (types.InputError, OSError) as error:
+    raise damaged(path, error) from None
+  if not isinstance(saved, dict):
+    raise Damaged(f'{path}: damaged: {DIGESTS} has no digests')
+  for file in sorted({*saved, *found}):
+    if saved.get(file) != found.get(file):
+      raise Damaged(f'{path}: damaged: {file} is not what was saved')
+
+
+def layouts(arrays: Any) -> dict[str, str]:
+  """Type and shape of every leaf, by its path in the tree.
+
+  >>> layouts({'w': np.zeros((2, 3), np.float32)})
+  {"['w']": 'float32[2,3]'}
+  """
+  return {
+    jax.tree_util.keystr(
+      path
+    ): f'{leaf.dtype}[{",".join(map(str, leaf.shape))}]'
+    for path, leaf in jax.tree_util.tree_leaves_with_path(arrays)
+  }
+
+
+def check_finite(arrays: Any) -> None:
+  """Refuses NaN and infinity.
+
+  Raises:
+    FloatingPointError: names the first leaf with one.
+  """
+  leaves = jax.tree_util.tree_leaves_with_path(arrays)
+  # Number of leaves from the first bad one on. Its maximum over the processes
+  # is the first bad leaf of all: every process then raises the same error.
+  bad = 0
+  for i, (_, leaf) in enumerate(leaves):
+    if leaf.dtype.kind == 'f' and not all(
+      np.isfinite(part).all() for part in _own_parts(leaf)
+    ):
+      bad = len(leaves) - i
+      break
+  bad = processes.all_max(bad)
+  if bad:
+    path, _ = leaves[len(leaves) - bad]
+    raise FloatingPointError(
+      f'{jax.tree_util.keystr(path)} is not finite and was not saved'
+    )
+
+
+def _own_parts(leaf: Any) -> list[np.ndarray]:
+  """This process's parts of a leaf, as arrays of the host."""
+  if not isinstance(leaf, jax.Array):
+    return [np.asarray(leaf)]
+  return [
+    np.asarray(shard.data)
+    for shard in leaf.addressable_shards
+    if shard.replica_id == 0
+  ]
+
+
+def check_layout(
+  path: pathlib.Path, record: Mapping[str, Any], template: Any
+) -> None:
+  """Refuses a checkpoint of another backbone, vocabulary or task set.
+
+  Raises:
+    types.InputError: names the first leaf that differs.
+  """
+  saved = dict(record['forms'])
+  for leaf, expected in layouts(template).items():
+    found = saved.pop(leaf, 'missing')
+    if found != expected:
+      raise types.InputError(
+        f'{path}: checkpoint is of another form: {leaf} is {found}, expected'
+        f' {expected}'
+      )
+  if saved:
+    raise types.InputError(
+      f'{path}: checkpoint is of another form: {next(iter(saved))} is not'
+      ' expected'
+    )
 
 
 def one_device() -> jax.sharding.Sharding:

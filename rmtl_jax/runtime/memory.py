@@ -1,24 +1,17 @@
-"""Memory: what compiling takes is released, what can't fit is refused."""
+"""Refuses what memory can't hold."""
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import gc
+import itertools
 import os
 import pathlib
-import sys
-from typing import Any
 
 import jax
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.runtime import programs
 
-# A compiled program has three mappings per function, some hundreds in all.
-_MAPPINGS = pathlib.Path('/proc/self/maps')
-_MOST_MAPPINGS = pathlib.Path('/proc/sys/vm/max_map_count')
 # Memory limits of a container, by version 2 and 1 of Linux' control groups.
 _CONTAINER = (
   pathlib.Path('/sys/fs/cgroup/memory.max'),
@@ -26,70 +19,19 @@ _CONTAINER = (
 )
 # Rows of all tables together are indexed by 32-bit integers.
 _MOST_ROWS = 2**31
+_models = itertools.count(1)
 
 
-def release() -> bool:
-  """Returns freed memory to the system.
+def clear_programs() -> None:
+  """Clears JAX's caches at every eighth call, one per model that is trained.
 
-  glibc keeps what threads have freed, so that a run's memory grows from pass to
-  pass: by 30 to 60 MiB in three stages of ESMM. This takes 1 to 2 ms
-  (docs/speed.md).
-
-  Returns:
-    Whether the C library is glibc, which alone can.
+  Linux allows a process some 65,000 memory mappings, which twenty trials with
+  different networks take: LLVM aborts the process at the first one that is
+  refused. Programs that run again are compiled again.
   """
-  trim = _trimmer()
-  if trim is not None:
-    trim(0)
-  return trim is not None
-
-
-@functools.cache
-def release_after_compiling() -> bool:
-  """Returns freed memory to the system after every compilation from now on.
-
-  XLA compiles in threads: what they free is 200 MiB after a step of ESMM and
-  310 MiB after one of MMoE.
-
-  Returns:
-    Whether the C library is glibc, which alone can.
-  """
-  if _trimmer() is None:
-    return False
-  programs.on_compiled(release)
-  return True
-
-
-def _trimmer() -> Any:
-  """glibc's malloc_trim, or None."""
-  if sys.platform != 'linux':
-    return None
-  return getattr(ctypes.CDLL(None), 'malloc_trim', None)
-
-
-def clear_programs(fraction: float = 0.5) -> bool:
-  """Clears JAX's caches where compiled programs have too many mappings.
-
-  Linux allows a process some 65,000 memory mappings (vm.max_map_count), and
-  LLVM aborts the process at the first one that is refused: after about twenty
-  trials with different networks. Programs that run again are compiled again.
-
-  Args:
-    fraction: of the allowed mappings, above which caches are cleared.
-
-  Returns:
-    Whether they were; never outside of Linux.
-  """
-  try:
-    allowed = int(_MOST_MAPPINGS.read_text())
-    used = _MAPPINGS.read_bytes().count(b'\n')
-  except (OSError, ValueError):
-    return False
-  if used <= fraction * allowed:
-    return False
-  jax.clear_caches()
-  gc.collect()
-  return True
+  if next(_models) % 8 == 0:
+    jax.clear_caches()
+    gc.collect()
 
 
 def of_device() -> int:

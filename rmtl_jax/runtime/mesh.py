@@ -20,7 +20,6 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.runtime import integrity
 from rmtl_jax.updates import quick
 from rmtl_jax.updates import state as state_lib
 
@@ -243,11 +242,6 @@ class Layout:
       raise types.InputError(
         f'--mesh: data:{data} does not divide the {config.batch.lanes} lanes'
         ' of a batch (config.batch.lanes)'
-      )
-    if integrity.MOST_BLOCKS % model:
-      raise types.InputError(
-        f'--mesh: model:{model} does not divide {integrity.MOST_BLOCKS:,}, the'
-        ' blocks of rows that checkpoints digest'
       )
     if table_rows % model:
       raise types.InputError(

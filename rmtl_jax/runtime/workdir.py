@@ -124,7 +124,7 @@ class Run:
     if stage not in stages.ACTORS:
       runs = [r for r in runs if not networks.is_fitted(r.config)] or runs
     return all(
-      _holds_checkpoint(run.path / 'checkpoints' / stage) for run in runs
+      checkpoints.exists(run.path / 'checkpoints' / stage) for run in runs
     )
 
 
@@ -144,12 +144,6 @@ def last(stage: str) -> str:
     stage: 'constant' or 'finetune', which is the best epoch's.
   """
   return f'{stage}_last'
-
-
-def _holds_checkpoint(directory: pathlib.Path) -> bool:
-  return directory.is_dir() and any(
-    entry.name.isdigit() for entry in directory.iterdir()
-  )
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rmtl_jax import durable
+from rmtl_jax import durable, json_files, types
 from rmtl_jax.runtime.tracking import registry, sending
 
 
@@ -18,6 +18,32 @@ def write_json(path: pathlib.Path, record: Any) -> None:
   """Writes a JSON file atomically; NaN and infinity are refused."""
   text = json.dumps(record, indent=2, allow_nan=False)
   durable.write_text(path, text + '\n')
+
+
+def write_sealed(path: pathlib.Path, record: Mapping[str, Any]) -> None:
+  """Writes a JSON file atomically, with a digest of its record."""
+  write_json(path, json_files.sealed(record))
+
+
+def read_sealed(path: pathlib.Path, remedy: str) -> dict[str, Any]:
+  """Reads a JSON file that `write_sealed` wrote.
+
+  Args:
+    remedy: how the error ends.
+
+  Raises:
+    types.InputError: it is damaged, or an earlier version wrote it.
+  """
+  try:
+    record = json_files.read(path)
+  except types.InputError as error:
+    raise types.InputError(f'{error}: {remedy}') from None
+  if not isinstance(record, dict) or json_files.DIGEST not in record:
+    raise types.InputError(
+      f'{path}: has no digest, as files of an earlier version: {remedy}'
+    )
+  del record[json_files.DIGEST]
+  return record
 
 
 class Writer:

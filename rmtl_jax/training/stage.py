@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Protocol
 import jax
 
 from rmtl_jax.data import batches
-from rmtl_jax.runtime import memory
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import feed, programs, saved, trainer
 
@@ -134,7 +133,6 @@ def run(stage: Stage) -> dict[str, saved.Result]:
         # `one.state` is gone: the loop has donated its buffers. From here on
         # only the new state may be used.
         totals = {name: float(value) for name, value in sums.items()}
-        memory.release()
         stage.validate(one, new_state, totals, time.perf_counter() - begin)
       # Only when every arm has made its pass: saved between them, a method
       # could go on an epoch ahead of its control.

@@ -146,7 +146,7 @@ class Start:
     }
     if len(self.source.members) == 1:
       found['digests'] = {
-        stage: one[0]['record_digest'] for stage, one in records.items()
+        stage: one[0]['digest'] for stage, one in records.items()
       }
     return found
 
@@ -245,8 +245,8 @@ class Start:
         with.
     """
     found = _record(self.source, name)
-    began = self.run.started_from['digests'].get(name, found['record_digest'])
-    if found['record_digest'] != began:
+    began = self.run.started_from['digests'].get(name, found['digest'])
+    if found['digest'] != began:
       raise types.InputError(
         f'--start_from: {self.path}: was trained again since {self.run.path}'
         ' began; choose another --workdir'

@@ -148,12 +148,3 @@ def test_a_fault_of_ours_names_its_line(monkeypatch, capsys):
 
   assert _main(monkeypatch, lambda: sql.quote(None)) == 1
   assert '(preparation/sql.py:' in capsys.readouterr().err
-
-
-def test_a_worker_leaves_what_may_be_a_lost_peer_to_its_supervisor(
-  monkeypatch,
-):
-  monkeypatch.setenv('RMTL_WORKER', '0:log')
-  error = jax.errors.JaxRuntimeError('UNKNOWN: connection closed by peer')
-  with pytest.raises(jax.errors.JaxRuntimeError):
-    _main(monkeypatch, lambda: _raise(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -12,10 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from rmtl_jax.results import ensemble
-from rmtl_jax.runtime import integrity, workdir, writers
+from rmtl_jax.runtime import workdir, writers
 from rmtl_jax.training import models
 from tests import signals
 
@@ -128,18 +132,27 @@ def outcome(path: pathlib.Path) -> dict[str, Any]:
     newest = store.restore(lambda record: None)
     store.close()
     assert newest is not None
-    states.append((newest.step, newest.record['digests']))
+    place = store.directory / str(newest.step) / 'arrays'
+    arrays = ocp.StandardCheckpointer().restore(place)
+    states.append((newest.step, _digests(arrays)))
   return {
     'metrics': signals.without_times(record),
     'history': [signals.without_times(entry) for entry in history],
     'parameters': [
-      {
-        name: integrity.digests(left.params)
-        for name, left in one.results.items()
-      }
+      {name: _digests(left.params) for name, left in one.results.items()}
       for one in trained.members
     ],
     'best_epochs': {name: trained.best_epochs(name) for name in trained.actors},
     # The optimizers' states too.
     'states': states,
+  }
+
+
+def _digests(tree: Any) -> dict[str, str]:
+  """A digest of every leaf, by its path."""
+  return {
+    jax.tree_util.keystr(path): hashlib.sha256(
+      np.ascontiguousarray(leaf).data
+    ).hexdigest()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
   }

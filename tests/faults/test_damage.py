@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax import cli, json_files, run, types
+from rmtl_jax import cli, run, types
 from rmtl_jax.results import evaluate
-from rmtl_jax.runtime import checkpoints, integrity, progress, writers
+from rmtl_jax.runtime import checkpoints, progress, writers
 from tests import signals, test_run
 
 TREE = {
@@ -101,66 +101,7 @@ def test_damage_in_any_file(tmp_path, pair, caplog, damage):
     shutil.copytree(pair, copy)
     damage(copy / name, rng)
     mattered += _check(copy, caplog)
-  assert mattered >= 2  # the record and the arrays at least
-
-
-@pytest.mark.long
-def test_damage_a_thousand_times(tmp_path, pair, caplog):
-  rng = random.Random(1)
-  names = [p.relative_to(pair) for p in files(pair / '2')]
-  mattered = 0
-  for _ in range(1000):
-    copy = tmp_path / 'copy'
-    shutil.copytree(pair, copy)
-    rng.choice(DAMAGES)(copy / rng.choice(names), rng)
-    mattered += _check(copy, caplog)
-    shutil.rmtree(copy)
-  print(
-    f'\n1000 faults injected, {mattered} made a checkpoint unusable (the one'
-    ' before it was used), wrong values restored: 0'
-  )
-
-
-def test_a_flipped_digest_is_damage_too(tmp_path, pair):
-  record = pair / '2' / 'record' / 'metadata'
-  text = record.read_text()
-  digest = integrity.digests(_tree(2))["['step']"]
-  assert digest in text
-  other = ('0' if digest[0] != '0' else '1') + digest[1:]
-  copy = tmp_path / 'copy'
-  shutil.copytree(pair, copy)
-  shutil.rmtree(copy / '1')
-  (copy / '2/record/metadata').write_text(text.replace(digest, other))
-  store = checkpoints.Store(copy)
-  with pytest.raises(checkpoints.Damaged, match=r'/2: damaged: its record'):
-    store.restore(lambda record: _tree(0))
-
-
-def test_parameters_that_differ_are_named(tmp_path, pair):
-  """As where Orbax loads flipped bits without a word."""
-  tree = {'w': jnp.zeros(3), 'b': jnp.zeros(2)}
-  store = checkpoints.Store(tmp_path)
-  store.save(1, tree, {'epoch': 1})
-  store.wait()
-  store._manager.delete(1)
-  other = {**tree, 'b': jnp.ones(2)}
-  record = json_files.sealed(
-    {
-      'format_version': integrity.FORMAT_VERSION,
-      'digests': integrity.digests(tree),
-      'forms': integrity.layouts(tree),
-    }
-  )
-  args = checkpoints.ocp.args
-  store._manager.save(
-    1,
-    args=args.Composite(
-      arrays=args.StandardSave(other), record=args.JsonSave(record)
-    ),
-  )
-  store.wait()
-  with pytest.raises(checkpoints.Damaged, match=r"\['b'\] is not what was"):
-    store.restore(lambda record: tree)
+  assert mattered >= len(names) - 1  # an empty file may stay as it is
 
 
 def test_what_is_saved_after_a_fall_back_replaces_the_damaged(tmp_path, pair):
@@ -184,7 +125,7 @@ def _damaged_copy(finished, tmp_path, *stages):
   shutil.copytree(path / 'run', tmp_path / 'run')
   for stage in stages:
     for file in files(tmp_path / 'run/checkpoints' / stage):
-      if file.parent.name in ('d', 'record'):
+      if file.parent.name == 'record':
         flip(file, random.Random(3))
   return tmp_path / 'run', path / 'data', record
 

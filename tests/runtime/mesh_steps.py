@@ -19,7 +19,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.runtime import integrity, mesh
+from rmtl_jax.runtime import mesh
 from rmtl_jax.training import models, programs
 from rmtl_jax.updates import finetune, loop, state
 from rmtl_jax.weighting import factory
@@ -146,7 +146,6 @@ def figures(
   program: programs.Program, before: Any, inputs: Any, count: Any
 ) -> dict[str, Any]:
   """Metrics of two dispatches, sums over the state, shares of tables."""
-  digests = integrity.digests(before)
   metrics = []
   current = before
   for _ in range(2):
@@ -158,7 +157,6 @@ def figures(
     if state.is_embedding(path)
   }
   return {
-    'digests': digests,
     'metrics': metrics,
     'sums': [float(abs(np.asarray(x)).sum()) for x in jax.tree.leaves(current)],
     'shares': sorted(shares),

@@ -115,8 +115,6 @@ def test_advice_about_settings_that_work_but_not_well():
   layout = mesh.layout(mesh.Shape(1, 1))
   assert not layout.advice(config_lib.Config())
   assert not _layout(1, 2).check(config_lib.Config(network=rows), 64)
-  with pytest.raises(types.InputError, match='model:11 does not divide 80,640'):
-    _layout(1, 11).check(config_lib.Config(), table_rows=11)
 
 
 @pytest.mark.parametrize(('model', 'multiple'), [(1, 1), (2, 64), (3, 192)])
@@ -207,7 +205,6 @@ def _assert_equal(found: dict, expected: dict, share: float) -> None:
     assert stages.keys() == {'pretrain', 'critic', 'finetune'}
     for stage, one in stages.items():
       other = found[name][stage]
-      assert other['digests'] == one['digests'], (name, stage)
       assert other['shares'] == [share], (name, stage)
       assert other['compiled'] == 1, (name, stage)
       for metrics, wanted in zip(other['metrics'], one['metrics'], strict=True):

@@ -33,7 +33,6 @@ from rmtl_jax.evaluation import comparison, significance
 from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.runtime import (
   checks,
-  integrity,
   progress,
   provenance,
   workdir,
@@ -107,7 +106,7 @@ def backtest(
         source, path / 'data' / 'whole', live.step
       )
       days_lib.check_room(first, last, options.days, step)
-      integrity.write_sealed(path / checks.BACKTEST, asked | {'last': last})
+      writers.write_sealed(path / checks.BACKTEST, asked | {'last': last})
     days = days_lib.plan(last, options.days, step)
     found = []
     for day in days:
@@ -177,7 +176,7 @@ def _asked(
   if not file.exists():
     checks.check_place(path)
     return asked
-  old = integrity.read_sealed(file, 'choose another --workdir')
+  old = writers.read_sealed(file, 'choose another --workdir')
   for name, value in asked.items():
     if old.get(name) != value:
       which, before, after = _first_unlike(name, old.get(name), value)
@@ -209,7 +208,7 @@ def _runs(
   """Both models of a day and a seed; of day 0 the one that all start with."""
   file = path / 'days' / f'{day.number}-{seed}.json'
   if file.exists():
-    return integrity.read_sealed(file, 'remove it to evaluate the day again')
+    return writers.read_sealed(file, 'remove it to evaluate the day again')
   runs = path / 'runs' / str(seed)
   found: Record = {'seed': seed}
   for arm in ARMS if day.number else ARMS[1:]:
@@ -243,7 +242,7 @@ def _runs(
           'metrics': {task: _shown(one) for task, one in trained[name].items()}
         }
   file.parent.mkdir(exist_ok=True)
-  integrity.write_sealed(file, found)
+  writers.write_sealed(file, found)
   return found
 
 

@@ -25,7 +25,7 @@ from rmtl_jax.data import manifest_file, parquet
 from rmtl_jax.preparation import prepare as prepare_lib
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.description import drift
-from rmtl_jax.runtime import integrity
+from rmtl_jax.runtime import writers
 
 Progress = Callable[[str, float], None]
 
@@ -200,7 +200,7 @@ def prepared(
     )
   known: dict[str, Any] = {'seconds': {}}
   if note.exists():
-    known = integrity.read_sealed(note, 'remove it to prepare the day again')
+    known = writers.read_sealed(note, 'remove it to prepare the day again')
   for name, settings in wanted.items():
     there = (pathlib.Path(settings.data_dir) / 'manifest.json').exists()
     if there and name in known['seconds']:
@@ -211,7 +211,7 @@ def prepared(
     prepare_lib.prepare(settings, progress)
     seconds = time.perf_counter() - begin
     known = {'seconds': {name: seconds} | known['seconds']}
-    integrity.write_sealed(note, known)
+    writers.write_sealed(note, known)
   if 'rows' in known:
     return Data(path, at_once, known)
   manifest = manifest_file.read(path)
@@ -229,7 +229,7 @@ def prepared(
     'positives': test.positives,
     'drift': _drift(at_once),
   }
-  integrity.write_sealed(note, record)
+  writers.write_sealed(note, record)
   return Data(path, at_once, record)
 
 

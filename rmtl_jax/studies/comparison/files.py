@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from rmtl_jax import types
-from rmtl_jax.runtime import checkpoints, integrity
+from rmtl_jax.runtime import checkpoints, writers
 from rmtl_jax.studies.comparison import methods
 
 Job = methods.Job
@@ -42,12 +42,12 @@ class Files:
     Raises:
       types.InputError: it is damaged.
     """
-    return integrity.read_sealed(file, 'remove it to train the run again')
+    return writers.read_sealed(file, 'remove it to train the run again')
 
   def write(self, file: pathlib.Path, record: Record) -> None:
     """Writes one of these files atomically, with a digest of its record."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    integrity.write_sealed(file, record)
+    writers.write_sealed(file, record)
 
   def unfinished(self, stage: str, job: Job) -> checkpoints.LateStore:
     """The checkpoints of a stage in training."""
