@@ -6,11 +6,19 @@ import bisect
 import contextlib
 import dataclasses
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+  Callable,
+  Collection,
+  Iterable,
+  Iterator,
+  Mapping,
+  Sequence,
+)
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rmtl_jax import types
 
@@ -69,7 +77,9 @@ def open_stream(table: Any, path: str = 'table') -> Stream:
   def batches() -> Iterator[pa.RecordBatch]:
     with _naming(path):
       for batch in reader:
-        columns = [_plain_values(batch.column(i)) for i in kept]
+        columns = [
+          cast(batch.column(i), _plain(batch.column(i).type)) for i in kept
+        ]
         yield pa.record_batch(columns, schema)
 
   return Stream(schema, batches())
@@ -192,23 +202,37 @@ def to_array(values: Any) -> pa.Array | pa.ChunkedArray:
     raise
 
 
-def _plain_values(column: pa.Array) -> pa.Array:
-  """A column cast to `_plain`."""
-  kind = _plain(column.type)
+def cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
+  """A column of another type with the same parts, at any depth.
+
+  Raises:
+    pa.ArrowException: a type or a value that can't be cast.
+  """
+  if column.type == kind:
+    return column
   if pa.types.is_dictionary(column.type):
     # Arrow decodes no dictionary of views, so its values are cast first.
-    values = column.dictionary.cast(kind)
+    values = cast(column.dictionary, kind)
     coded = pa.DictionaryArray.from_arrays(column.indices, values)
     return coded.dictionary_decode()
-  if _is_list_view(column.type):
-    # Arrow's own cast of views gives lists without the last one's end.
-    lengths = column.value_lengths().fill_null(0).to_numpy()
+  if pa.types.is_run_end_encoded(column.type):
+    return cast(pc.run_end_decode(column), kind)
+  if is_list(column.type):
+    # Arrow's own cast of views loses an end, or ends the process.
+    lengths = pc.list_value_length(column).fill_null(0).to_numpy(False)
     return pa.LargeListArray.from_arrays(
       np.append(0, np.cumsum(lengths)),
-      _plain_values(column.flatten()),
+      cast(column.flatten(), kind.value_type),
       mask=column.is_null(),
     )
-  return column if column.type == kind else column.cast(kind)
+  if pa.types.is_struct(column.type):
+    parts = [cast(column.field(i), f.type) for i, f in enumerate(kind)]
+    return pa.StructArray.from_arrays(
+      parts, fields=list(kind), mask=column.is_null()
+    )
+  if pa.types.is_map(column.type):
+    raise pa.ArrowNotImplementedError('a map')
+  return column.cast(kind)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
@@ -219,7 +243,37 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     return pa.large_string()
   if is_list(kind):
     return pa.large_list(_plain(kind.value_type))
+  return map_type(kind, number_type)
+
+
+def number_type(kind: pa.DataType) -> pa.DataType:
+  """The type that Parquet and DuckDB know for one of Arrow's numbers."""
+  if pa.types.is_float16(kind):
+    return pa.float32()
+  if pa.types.is_decimal(kind) and kind.scale < 0:
+    digits = kind.precision - kind.scale
+    return pa.decimal128(digits) if digits <= 38 else pa.float64()
   return kind
+
+
+def map_type(
+  kind: pa.DataType, leaf: Callable[[pa.DataType], pa.DataType]
+) -> pa.DataType:
+  """A type with its innermost types mapped; itself if none changes."""
+  if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+    value = map_type(kind.value_type, leaf)
+    return kind if value == kind.value_type else value
+  if is_list(kind):
+    value = map_type(kind.value_type, leaf)
+    # DuckDB has an own type for lists of one size, with other functions.
+    same = value == kind.value_type and not pa.types.is_fixed_size_list(kind)
+    return kind if same else pa.large_list(value)
+  if pa.types.is_struct(kind):
+    return pa.struct([f.with_type(map_type(f.type, leaf)) for f in kind])
+  if pa.types.is_map(kind):
+    key, item = map_type(kind.key_type, leaf), map_type(kind.item_type, leaf)
+    return pa.map_(key, item)
+  return leaf(kind)
 
 
 def is_list(kind: pa.DataType) -> bool:

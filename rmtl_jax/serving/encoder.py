@@ -115,9 +115,12 @@ class Encoder:
       raw_fields.value_sql(f, s, where)
       for f, s in zip(self.read, self.fields, strict=True)
     ]
-    self._lookup = lookup.Lookup(
-      self.read, self.fields, self._missing, self._clock, self._crossed
-    )
+    # DuckDB plans a query for ten milliseconds, however few its rows are.
+    self._lookup = None
+    if not any(crossed.values()):
+      self._lookup = lookup.Lookup(
+        self.read, self.fields, self._missing, self._clock
+      )
     self._connection = sql.connect()
 
   def warm_up(self) -> None:
@@ -169,7 +172,7 @@ class Encoder:
       chunk.table.select(list(self.columns)).combine_chunks(), chunk.path
     )
     found = None
-    if 0 < table.num_rows <= _FEW_ROWS:
+    if self._lookup is not None and 0 < table.num_rows <= _FEW_ROWS:
       found = self._lookup.values(table)
     if found is None:
       found = self._queried(chunk, table)
@@ -363,6 +366,8 @@ class Encoder:
     if field not in self.read:
       return np.zeros((rows, field.width), np.int32)
     column = values.table[field.column].combine_chunks()
+    if pa.types.is_null(column.type):
+      column = column.cast(pa.list_(pa.string()))
     slots = np.full((rows, field.width), -1, np.int32)
     counts = column.value_lengths().fill_null(0).to_numpy()
     ids = self._ids(field, column.flatten(), values)

@@ -1,15 +1,12 @@
 """Computes the fields' values of few rows in memory, without a query.
 
-A query of DuckDB takes ten milliseconds to plan, however few its rows are. Here
-plain values (numbers, text, lists of them) become what the query makes of them,
-bit by bit, and so do times that are text as ISO 8601 has it. Everything else is
-left to the query: other types, text that may be no number, and values that are
-at fault, so that there is one place that words errors.
+Plain values (numbers, text, lists of text) become what the query makes of them,
+bit by bit. Everything else is left to the query: other types, text that may be
+no number, and values at fault, so that there is one place that words errors.
 """
 
 from __future__ import annotations
 
-import datetime
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +18,7 @@ import pyarrow.compute as pc
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet
 from rmtl_jax.preparation import checks, source, sql
-from rmtl_jax.preparation.raw import readings, times, written_numbers
+from rmtl_jax.preparation.raw import readings, times
 from rmtl_jax.preparation.schema import fields as fields_lib
 from rmtl_jax.preparation.schema import vocabularies
 
@@ -36,14 +33,6 @@ _WHOLE = re.compile(sql.WHOLE, re.ASCII)
 _NOTHING_ELSE = readings.Missing()
 # Text that every reader of numbers takes for the same number.
 _PLAIN_NUMBER = re.compile(r'-?[0-9]{1,17}(\.[0-9]{1,17})?(e[+-]?[0-9]{1,2})?')
-# Text that Python and DuckDB take for the same moment, if it is one.
-_PLAIN_TIME = re.compile(
-  r'\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?'
-  r'(Z|[+-](0\d|1[0-4]):[0-5]\d)?)?',
-  re.ASCII,
-)
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_MS = datetime.timedelta(milliseconds=1)
 
 
 class Undecided(Exception):
@@ -59,7 +48,6 @@ class Lookup:
     raw_fields: Sequence[source.SourceField],
     missing: Mapping[str, readings.Missing],
     clock: times.Time,
-    crossed: Mapping[str, Sequence[source.SourceField]],
   ):
     """Computes nothing yet.
 
@@ -68,10 +56,9 @@ class Lookup:
       raw_fields: the same, by their raw columns.
       missing: what stands for nothing, by raw column.
       clock: the form of the time; some fields are parts of it.
-      crossed: by name, the fields that a field crosses; () for others.
     """
-    self._columns = [
-      _made(field, raw, missing, clock, crossed[field.name])
+    self._makers = [
+      (field.column, raw.column, _maker(field, raw, missing[raw.column], clock))
       for field, raw in zip(fields, raw_fields, strict=True)
     ]
 
@@ -86,47 +73,12 @@ class Lookup:
     """
     try:
       made = {
-        name: make(*(table.column(raw).combine_chunks() for raw in columns))
-        for name, columns, make in self._columns
+        name: make(table.column(raw).combine_chunks())
+        for name, raw, make in self._makers
       }
     except Undecided:
       return None
     return pa.table(made)
-
-
-def _made(
-  field: manifest_lib.Field,
-  raw: source.SourceField,
-  missing: Mapping[str, readings.Missing],
-  clock: times.Time,
-  crossed: Sequence[source.SourceField],
-) -> tuple[str, tuple[str, ...], Callable[..., pa.Array]]:
-  """A field's column, the raw ones that it is made of, and how."""
-  if not crossed:
-    make = _maker(field, raw, missing[raw.column], clock)
-    return field.column, (raw.column,), make
-  makers = [
-    _maker(
-      manifest_lib.Field(one.name, 'categorical', details=one.details),
-      one,
-      missing[one.column],
-      clock,
-    )
-    for one in crossed
-  ]
-
-  def cross(*columns: pa.Array) -> pa.Array:
-    texts = [
-      make(column).to_pylist()
-      for make, column in zip(makers, columns, strict=True)
-    ]
-    joined = [
-      sql.CROSS.join(values) if all(values) else None
-      for values in zip(*texts, strict=True)
-    ]
-    return pa.array(joined, pa.string())
-
-  return field.column, tuple(one.column for one in crossed), cross
 
 
 def _maker(
@@ -165,71 +117,25 @@ def _maker(
 def _time_parts(
   column: pa.Array, clock: times.Time, part: str, missing: readings.Missing
 ) -> pa.Array:
-  """As `times.Time.part` of whole numbers, or of text."""
-  if clock.unit == 'iso' and parquet.is_text(column.type):
-    unit, values = _PER_HOUR['ms'], text_ms(column, clock, missing)
-  else:
-    whole = pa.types.is_integer(column.type) or pa.types.is_null(column.type)
-    if clock.unit not in _PER_HOUR or missing.values or not whole:
-      raise Undecided
-    unit, values = _PER_HOUR[clock.unit], column.to_pylist()
+  """As `times.Time.part` of whole numbers."""
+  whole = pa.types.is_integer(column.type) or pa.types.is_null(column.type)
+  if clock.unit not in _PER_HOUR or missing.values or not whole:
+    raise Undecided
+  unit, values = _PER_HOUR[clock.unit], column.to_pylist()
   # Earlier and later ones are left to the query.
   if any(value is not None and not 0 <= value < _LATEST for value in values):
     raise Undecided
   per_ms = unit // _PER_HOUR['ms']
 
   def text(value: int) -> str:
-    hours = (value + per_ms * _offset_ms(clock, value // per_ms)) // unit
+    offset = times.offset_ms(clock.zone, value // per_ms)
+    if offset is None:
+      raise Undecided
+    hours = (value + per_ms * offset) // unit
     return str(hours % 24 if part == 'hour' else (hours // 24 + 3) % 7)
 
   found = [None if value is None else text(value) for value in values]
   return pa.array(found, pa.string())
-
-
-def _offset_ms(clock: times.Time, timestamp: int) -> int:
-  """As `times.offset_ms`.
-
-  Raises:
-    Undecided: only a query can tell.
-  """
-  found = times.offset_ms(clock.zone, timestamp)
-  if found is None:
-    raise Undecided
-  return found
-
-
-def text_ms(
-  column: pa.Array | pa.ChunkedArray,
-  clock: times.Time,
-  missing: readings.Missing = _NOTHING_ELSE,
-) -> list[int | None]:
-  """ms since 1970 of texts such as 2024-05-01T12:30:00, as `times.Time.ms`.
-
-  Args:
-    column: of text.
-    clock: the form of its times.
-
-  Raises:
-    Undecided: only a query can tell.
-  """
-  if clock.unit != 'iso' or clock.format or missing.values:
-    raise Undecided
-
-  def ms(text: str | None) -> int | None:
-    if text is None:
-      return None
-    if text in missing.texts or not _PLAIN_TIME.fullmatch(text):
-      raise Undecided
-    try:
-      moment = datetime.datetime.fromisoformat(text)
-    except ValueError:  # such as the 30th of February
-      raise Undecided from None
-    if moment.tzinfo is not None:
-      return (moment - _EPOCH) // _MS
-    local = (moment.replace(tzinfo=datetime.UTC) - _EPOCH) // _MS
-    return local - _offset_ms(clock, local)
-
-  return [ms(text) for text in column.to_pylist()]
 
 
 def texts(
@@ -373,27 +279,26 @@ def _numbers(
   column: pa.Array, raw: source.SourceField, missing: readings.Missing
 ) -> np.ndarray:
   """`numbers` of a field."""
-  found = numbers(column, missing, fields_lib.decimal_of(raw))
+  if fields_lib.decimal_of(raw):
+    raise Undecided
+  found = numbers(column, missing)
   if raw.transform == 'log1p' and np.any(found <= -1.0):
     raise Undecided
   return found
 
 
-def numbers(
-  column: pa.Array, missing: readings.Missing, decimal: str = ''
-) -> np.ndarray:
+def numbers(column: pa.Array, missing: readings.Missing) -> np.ndarray:
   """As `readings.given` and its cast, f64[R]; NaN where missing.
 
   Args:
     column: types as `raw_fields.to_duckdb_types` gives them.
-    decimal: as for `written_numbers.number`.
 
   Raises:
     Undecided: a value that is at fault (checks.field_faults), among others.
   """
   kind = column.type
   if parquet.is_text(kind):
-    found = np.array([_number(v, missing, decimal) for v in column.to_pylist()])
+    found = np.array([_number(v, missing) for v in column.to_pylist()])
   elif pa.types.is_null(kind):
     found = np.full(len(column), np.nan)
   elif (
@@ -417,12 +322,10 @@ def numbers(
   return found
 
 
-def _number(text: str | None, missing: readings.Missing, decimal: str) -> float:
+def _number(text: str | None, missing: readings.Missing) -> float:
   text = '' if text in missing.texts else (text or '').strip(_SPACES)
   if not text or text in missing.values:
     return math.nan
-  if decimal:
-    text = written_numbers.plain(text, decimal) or ''
   if not _PLAIN_NUMBER.fullmatch(text):
     raise Undecided
   number = float(text)

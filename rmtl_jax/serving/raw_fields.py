@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import tables
 from rmtl_jax.preparation import lists, numbers, source, sql
 from rmtl_jax.preparation.raw import readings, times, written_numbers
 from rmtl_jax.preparation.schema import fields as fields_lib
@@ -100,33 +101,39 @@ def to_duckdb_types(table: pa.Table, path: str) -> pa.Table:
   DuckDB reads some Arrow types differently from Parquet, or not at all.
 
   Raises:
-    types.InputError: a time beyond those of DuckDB, which count in us; to write
-      it as text would end its database, for all later rows too.
+    types.InputError: a value that DuckDB has no type for; names the column.
   """
   for i, field in enumerate(table.schema):
     if pa.types.is_timestamp(field.type) and field.type.unit in ('s', 'ms'):
+      # DuckDB counts us: to write a later time as text would end its database,
+      # for all later rows too.
       try:
         table.column(i).cast(pa.timestamp('us', field.type.tz))
       except pa.ArrowInvalid:
         raise types.InputError(
           f'{path}: column {field.name!r} has a time that is none'
         ) from None
-    wanted = _of_parquet(field.type)
+    wanted = tables.map_type(field.type, _of_parquet)
     if wanted != field.type:
-      table = table.set_column(i, field.name, table.column(i).cast(wanted))
+      try:
+        column = tables.cast(table.column(i).combine_chunks(), wanted)
+      except pa.ArrowException:
+        raise types.InputError(
+          f'{path}: column {field.name!r} is of type {field.type}, which can'
+          ' not be read'
+        ) from None
+      table = table.set_column(i, field.name, column)
   return table
 
 
 def _of_parquet(found: pa.DataType) -> pa.DataType:
-  """The type that DuckDB reads from Parquet for an Arrow type."""
-  if pa.types.is_float16(found):
-    return pa.float32()
+  """The type that DuckDB reads from Parquet for a type without parts."""
   if pa.types.is_duration(found):
     return pa.int64()
   if pa.types.is_decimal256(found):
-    few = found.precision <= 38
+    few = found.precision <= 38 and found.scale >= 0
     return pa.decimal128(found.precision, found.scale) if few else pa.float64()
-  return found
+  return tables.number_type(found)
 
 
 def value_sql(

@@ -57,10 +57,9 @@ class _Number(NamedTuple):
     """
     column = table[self.field.column].combine_chunks()
     decimal = fields_lib.decimal_of(self.field)
-    try:
-      return lookup.numbers(column, self.missing, decimal)
-    except lookup.Undecided:
-      pass
+    if not decimal:
+      with contextlib.suppress(lookup.Undecided):
+        return lookup.numbers(column, self.missing)
     given = readings.given('number', column.type, self.missing)
     number = written_numbers.number(given, column.type, decimal)
     found = _queried(column, 'number', number, 'DOUBLE')

@@ -266,62 +266,6 @@ def _both_paths_agree(any_model, data):
     _check(any_model, patch, _PLAIN | {name: column})
 
 
-_ISO = {'time': {'column': 'time', 'unit': 'iso'}}
-_PLAIN_TIMES = (
-  *('2024-05-01', '2024-02-29 12:30', '2024-05-01T23:59:59', None),
-  *('1970-01-01 00:00:00.0009', '2024-05-01 00:00:00.999999', '2024-05-01Z'),
-  *('2024-05-01T00:30:00Z', '2024-05-01T00:30:00.123+02:00', '9999-12-31'),
-  *('2024-05-01 23:30-14:59', '1969-12-31', '0001-01-01', '2024-05-01T12:30Z'),
-  # Summer time begins and ends in Berlin: there is no 2:30, and there are two.
-  *('2024-03-31 01:59:59.999', '2024-03-31 02:30', '2024-03-31T01:00Z'),
-  *('2024-10-27 02:30', '2024-10-27T00:59:59Z', '2024-10-27T01:00Z'),
-  *('1970-01-01 00:30', '1970-01-01 01:00', '2099-12-31 23:30', '2100-06-01'),
-)
-_ODD_TIMES = (
-  *('', ' ', 'none', '-', 'now', 'epoch', 'infinity', '2024-02-30', '2024-5-1'),
-  *('0000-01-01', '2024-05-01T24:00:00', '2024-05-01 12:60', '20240501'),
-  *('2024-05-01T12', '2024-05-01 12:30:60', '2024-05-01 12:30:00.1234567'),
-  *(' 2024-05-01 ', '2024-05-01 12:30:00 UTC', '2024-05-01 12:30:00 +02:00'),
-  *('2024-05-01 12:30:00+02', '2024-05-01 12:30:00+0200', '2024-W18-3'),
-  *('2024-05-01 12:30:00 Europe/Berlin', '2024-05-01T12:30:00,5'),
-  *('2024-05-01 12:30+15:00', '2024-05-01 12:30+00:60', '\u0662024-05-01'),
-  *('2024-05-01t12:30:00z', '99999-01-01', '2024/05/01', '2024-05-01  12:30'),
-)
-
-
-@pytest.fixture(scope='module', params=['UTC', 'Europe/Berlin'])
-def of_texts(request, tmp_path_factory):
-  clock = {'time': _ISO['time'] | {'zone': request.param}}
-  return _model(tmp_path_factory.mktemp('texts'), {}, clock)
-
-
-@pytest.mark.parametrize('text', (*_PLAIN_TIMES, *_ODD_TIMES))
-def test_both_paths_agree_on_times_that_are_text(of_texts, monkeypatch, text):
-  column = pa.array(['2024-05-01 12:30:00', text, None])
-  _check(of_texts, monkeypatch, _PLAIN | {'time': column})
-
-
-def test_plain_times_that_are_text_take_no_query(tmp_path_factory, monkeypatch):
-  model = _model(tmp_path_factory.mktemp('texts'), {}, _ISO)
-  monkeypatch.setattr(model, '_queried', lambda *_: pytest.fail('queried'))
-  texts = ['2024-05-01T23:59:59Z', '2024-05-02 02:00:00+02:00', None]
-  columns = _PLAIN | {'time': pa.array(texts)}
-  found = model.encode(_chunk(columns)).categorical
-  # Hours 23 and 0, of which the 1st of May was a Wednesday.
-  assert found[:, 2:].tolist() == [[3, 0], [1, 1], [0, 0]]
-
-
-def test_plain_times_of_a_zone_take_no_query(tmp_path_factory, monkeypatch):
-  clock = {'time': _ISO['time'] | {'zone': 'Europe/Berlin'}}
-  model = _model(tmp_path_factory.mktemp('texts'), {}, clock)
-  monkeypatch.setattr(model, '_queried', lambda *_: pytest.fail('queried'))
-  texts = ['2024-05-02 23:59:59', '2024-05-01T23:00:00Z', '2024-12-05 00:30']
-  columns = _PLAIN | {'time': pa.array(texts)}
-  found = model.encode(_chunk(columns)).categorical
-  # Thursdays: hour 23, 1 and 0.
-  assert found[:, 2:].tolist() == [[3, 1], [2, 1], [1, 1]]
-
-
 @pytest.mark.parametrize('unit', ['ms', 'us', 'ns'])
 def test_both_paths_agree_on_whole_times_of_a_zone(
   tmp_path_factory, monkeypatch, unit

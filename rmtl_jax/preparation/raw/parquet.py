@@ -200,7 +200,7 @@ def check_type(
   Raises:
     types.InputError: names file, column and both types.
   """
-  nested = pa.types.is_nested(found)
+  nested = pa.types.is_nested(found) and not pa.types.is_run_end_encoded(found)
   text = parquet.is_text(found)
   number = (
     pa.types.is_integer(found)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pyarrow as pa
 
 from rmtl_jax.data import parquet
@@ -48,13 +46,6 @@ def number(value: str, found: pa.DataType, decimal: str = '') -> str:
     f'CASE WHEN regexp_full_match({value}, {sql.literal(_WRITTEN[decimal])})'
     f" THEN TRY_CAST(replace({plain}, '{decimal}', '.') AS DOUBLE) END"
   )
-
-
-def plain(text: str, decimal: str) -> str | None:
-  """The text that `number` casts; None where it is no number."""
-  if not re.fullmatch(_WRITTEN[decimal], text):
-    return None
-  return re.sub(_NO_NUMBER[decimal], '', text).replace(decimal, '.')
 
 
 def expected(decimal: str) -> str:

@@ -171,7 +171,7 @@ class Reader:
     ]
 
   def _times(self, table: pa.Table) -> list[int]:
-    """Whole times of the usual units, and ISO 8601's texts, as ms.
+    """Whole times of the usual units as ms.
 
     Raises:
       lookup.Undecided: only a query can tell.
@@ -182,10 +182,7 @@ class Reader:
     if column.null_count or missing.values:
       raise lookup.Undecided
     scale = _SCALES.get(clock.unit)
-    if clock.unit == 'iso' and parquet.is_text(column.type):
-      times = lookup.text_ms(column, clock, missing)
-      found = [time for time in times if time is not None]
-    elif scale is not None and pa.types.is_integer(column.type):
+    if scale is not None and pa.types.is_integer(column.type):
       found = [scale * time for time in column.to_pylist()]
     else:
       raise lookup.Undecided
@@ -244,7 +241,8 @@ def _comparable(column: pa.ChunkedArray) -> list[Any]:
   whole numbers of ns, whatever their unit.
   """
   kind = column.type
-  if pa.types.is_temporal(kind):  # Python has no ns
+  is_time = pa.types.is_temporal(kind) and not pa.types.is_interval(kind)
+  if is_time:  # Python has no ns
     whole = column.cast(pa.int32() if kind.bit_width == 32 else pa.int64())
     scale = _NANOSECONDS.get(getattr(kind, 'unit', ''), 1)
     return [None if n is None else n * scale for n in whole.to_pylist()]

@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -157,7 +157,8 @@ def serialize(scorer: predictor.Predictor) -> bytes:
   ]
   jitted = jax.jit(forward_pass(scorer), keep_unused=True)
   make = jax_export.export(jitted, platforms=PLATFORMS)
-  made = make(shapes, *_input_shapes(scorer))
+  with _without_paths():
+    made = make(shapes, *_input_shapes(scorer))
   try:
     program.check(made)
   except program.ProgramError as error:  # of a backbone of one's own
@@ -165,6 +166,23 @@ def serialize(scorer: predictor.Predictor) -> bytes:
       f'backbone {scorer.run.config.backbone}: its program {error}'
     ) from None
   return bytes(made.serialize())
+
+
+@contextlib.contextmanager
+def _without_paths() -> Iterator[None]:
+  """Traces without the paths and calls of this machine, which JAX records."""
+  wanted = {
+    'jax_include_full_tracebacks_in_locations': False,
+    'jax_hlo_source_file_canonicalization_regex': '.*',
+  }
+  before = {name: getattr(jax.config, name) for name in wanted}
+  try:
+    for name, value in wanted.items():
+      jax.config.update(name, value)
+    yield
+  finally:
+    for name, value in before.items():
+      jax.config.update(name, value)
 
 
 def _input_shapes(scorer: predictor.Predictor) -> list[jax.ShapeDtypeStruct]:

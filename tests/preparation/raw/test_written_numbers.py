@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import hypothesis
 import pyarrow as pa
 import pytest
@@ -12,7 +10,6 @@ from hypothesis import strategies
 from rmtl_jax import types
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import readings, written_numbers
-from rmtl_jax.serving import lookup
 from tests.preparation import raw_files
 
 WRITTEN = [
@@ -38,7 +35,6 @@ WRITTEN = [
   (',', '1 250 SEK', 1250.0),
   (',', '-12,5 zł', -12.5),
 ]
-LEFT_TO_THE_QUERY = (',5', '5,', '1,2E-05')
 # Groups of thousands that are none, two decimal signs, two signs, words.
 NONE = [
   *((',', text) for text in ('3.5', '1.2345', '1.23.456', '1,2,3', 'abc')),
@@ -55,26 +51,14 @@ def by_query(text, decimal):
     return sql.fetch_row(connection, query)[0]
 
 
-def by_lookup(text, decimal):
-  column = pa.array([text])
-  return lookup.numbers(column, readings.Missing(), decimal)[0]
-
-
 @pytest.mark.parametrize(('decimal', 'text', 'number'), WRITTEN)
 def test_numbers_that_people_wrote(decimal, text, number):
   assert by_query(f' {text}', decimal) == number
-  if text in LEFT_TO_THE_QUERY:
-    with pytest.raises(lookup.Undecided):
-      by_lookup(text, decimal)
-  else:
-    assert by_lookup(f' {text}', decimal) == number
 
 
 @pytest.mark.parametrize(('decimal', 'text'), NONE)
 def test_text_that_is_no_number(decimal, text):
   assert by_query(text, decimal) is None
-  with pytest.raises(lookup.Undecided):
-    by_lookup(text, decimal)
 
 
 @hypothesis.given(
@@ -87,7 +71,6 @@ def test_what_python_writes_is_read_back(whole, part):
   german = text.translate(str.maketrans(',.', '.,'))
   for written, decimal in ((text, '.'), (german, ',')):
     assert by_query(written, decimal) == number
-    assert math.isclose(by_lookup(written, decimal), number, rel_tol=0)
 
 
 def test_a_number_that_is_none_is_named(tmp_path):

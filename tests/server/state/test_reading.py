@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import decimal
 
 import numpy as np
@@ -84,44 +83,6 @@ def test_plain_values(reader, monkeypatch):
 )
 def test_other_values(reader, monkeypatch, change):
   both(reader, TABLE | change, monkeypatch)
-
-
-@pytest.fixture(scope='module')
-def reader_of_texts(tmp_path_factory):
-  raw = past_run.log(300)
-  at = raw['time'].cast(pa.timestamp('s')).cast(pa.string())
-  run = past_run.prepare_run(
-    tmp_path_factory.mktemp('texts'),
-    raw=raw.set_column(raw.column_names.index('time'), 'time', at),
-    schema=past_run.BRANDS | {'time': {'column': 'time', 'unit': 'iso'}},
-    as_of=('tastes',),
-  )
-  return reading.Reader(manifest_file.read_copy(run))
-
-
-def test_times_that_are_text(reader_of_texts, monkeypatch):
-  texts = ['2024-05-01', '2024-05-01T00:00:00.0019Z', '2024-05-01 02:00:00']
-  texts += ['2024-05-01T02:00+02:00']
-  found = both(reader_of_texts, TABLE | {'time': texts}, monkeypatch)
-  day = 1_714_521_600_000
-  assert [row.time for row in found] == [
-    day,
-    day + 1,
-    day + 7_200_000,
-    day,
-  ]
-  monkeypatch.setattr(reader_of_texts, '_select', lambda *_: pytest.fail())
-  table = rows_lib.rows_of_table(TABLE | {'time': texts})
-  assert list(reader_of_texts.read(table, NEEDS, True)) == found
-
-
-@pytest.mark.parametrize(
-  'text', ['2024-05-01 02:00 UTC', ' 2024-05-01', '24:1']
-)
-def test_other_times_that_are_text(reader_of_texts, monkeypatch, text):
-  table = TABLE | {'time': ['2024-05-01'] * 3 + [text]}
-  with contextlib.suppress(types.InputError):
-    both(reader_of_texts, table, monkeypatch)
 
 
 @pytest.mark.parametrize(
