@@ -7,7 +7,7 @@ A field's row r is row `offsets[field] + r` of the table. Row 0 of every field
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -67,16 +67,16 @@ def init_table(
   without numbers.
   """
   dim = config.embedding_dim
-  starts, scale = offsets(spec), 1.0
-  draw: Callable[..., jax.Array] = jax.random.normal
+  starts = offsets(spec)
+  shape = int(starts[-1]), dim
   if config.init == 'torch':
     # Xavier's rule, of the table as a matrix (Glorot and Bengio, 2010).
-    limit = (6.0 / (int(starts[-1]) + dim)) ** 0.5
+    limit = (6.0 / sum(shape)) ** 0.5
     draw = functools.partial(jax.random.uniform, minval=-limit, maxval=limit)
+    table = draws.draw(draw, key, shape)
   else:
-    scale = config.embedding_scale
-  table = draws.draw(draw, key, (int(starts[-1]), dim))
-  table = scale * table.at[np.unique(starts[:-1])].set(0.0)
+    table = config.embedding_scale * draws.draw(jax.random.normal, key, shape)
+  table = table.at[np.unique(starts[:-1])].set(0.0)
   rows = max(table.shape[0], 1)
   rows += -rows % config.table_multiple
   return jnp.pad(table, ((0, rows - table.shape[0]), (0, 0)))
@@ -100,31 +100,16 @@ def of_categories(
   return jnp.take(table, rows, axis=0, mode='clip')
 
 
-def of_slots(
-  table: jax.Array, slots: jax.Array, start: int
-) -> tuple[jax.Array, jax.Array]:
-  """Embeddings of the values in a multi-valued field's slots.
+def mean_of_used(table: jax.Array, slots: jax.Array, start: int) -> jax.Array:
+  """Mean of the used slots' embeddings, f32[T, D]; zero where none is used.
 
   Args:
     table: f32[rows, D].
     slots: rows of the field's vocabulary, i32[T, slots], -1 = unused.
     start: the field's first row in the table.
-
-  Returns:
-    f32[T, slots, D], zero where a slot is unused, and the number of used
-    slots, at least 1, f32[T, 1].
   """
   used = (slots >= 0).astype(table.dtype)
   rows = jnp.maximum(slots, 0) + start
   embedded = jnp.take(table, rows, axis=0, mode='clip')
   count = jnp.maximum(jnp.sum(used, axis=1, keepdims=True), 1.0)
-  return embedded * used[:, :, None], count
-
-
-def mean_of_used(table: jax.Array, slots: jax.Array, start: int) -> jax.Array:
-  """Mean of the used slots' embeddings, f32[T, D]; zero where none is used.
-
-  Its arguments are those of `of_slots`.
-  """
-  embedded, count = of_slots(table, slots, start)
-  return jnp.sum(embedded, axis=1) / count
+  return jnp.sum(embedded * used[:, :, None], axis=1) / count

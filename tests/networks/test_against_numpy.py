@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
 from rmtl_jax.networks import factory
 from rmtl_jax.networks import registry as networks_registry
 from tests import tiers
@@ -63,24 +62,6 @@ def test_ple_of_other_depths_equals_numpy(units, expert_input):
   )
 
 
-def test_expert_input_matters_from_the_second_level_on():
-  spec = small.spec()
-  inputs = small.inputs(spec)
-  logits = {}
-  for levels in (1, 2):
-    for expert_input in ('own', 'gate'):
-      config = dataclasses.replace(
-        small.CONFIG,
-        bottom_units=small.CONFIG.bottom_units[:levels],
-        expert_input=expert_input,
-      )
-      network = factory.make_actor(spec, 'ple', config)
-      params = small.params(network)
-      logits[levels, expert_input] = small.run(network, params, inputs)
-  np.testing.assert_array_equal(logits[1, 'own'], logits[1, 'gate'])
-  assert np.abs(logits[2, 'own'] - logits[2, 'gate']).max() > 1e-3
-
-
 @pytest.mark.parametrize('backbone', ['shared_bottom', 'mmoe', 'esmm', 'aitm'])
 @pytest.mark.parametrize('units', [(4,), (5, 4, 3)])
 def test_other_depths_equal_numpy(backbone, units):
@@ -129,21 +110,3 @@ def test_every_critic_equals_numpy(form, head, tasks, fields):
   assert np.std(found) > 1e-3
   if head != 'linear':
     assert (found <= 0).all()
-
-
-@pytest.mark.parametrize('kind', ['numeric', 'multi_valued'])
-def test_one_kind_of_field_is_enough(kind):
-  fields = {'numeric': 2} if kind == 'numeric' else {'multi_valued': ((4, 2),)}
-  spec = types.FeatureSpec(
-    **{'categorical': (), 'multi_valued': (), 'numeric': 0, **fields},
-    num_tasks=2,
-  )
-  inputs = small.inputs(spec)
-  network = factory.make_actor(spec, 'mmoe', small.CONFIG)
-  params = small.params(network)
-  np.testing.assert_allclose(
-    small.run(network, params, inputs),
-    reference.actor_logits(spec, 'mmoe', small.CONFIG, params, inputs),
-    rtol=1e-5,
-    atol=1e-5,
-  )

@@ -54,14 +54,6 @@ def test_chained_logits_and_gradients_of_extremes_are_finite(z):
   assert (np.diff(logits) <= 1e-5).all()  # a product only shrinks
 
 
-def test_esmm_never_expects_more_conversions_than_clicks():
-  spec = small.spec(3)
-  network = factory.make_actor(spec, 'esmm', small.CONFIG)
-  inputs = small.inputs(spec, lanes=8, slots=16)
-  logits = small.run(network, small.params(network), inputs)
-  assert (np.diff(logits, axis=-1) <= 1e-5).all()
-
-
 def test_transfer_by_hand():
   config = config_lib.NetworkConfig()
   transfer = backbones.Transfer(
@@ -141,20 +133,3 @@ def test_linear_transfers_of_aitm_share_one_attention():
     for w, x in zip(weights, (own, sent), strict=True)
   )
   np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-
-
-def test_the_network_has_the_shared_attention_once():
-  network = factory.make_actor(
-    small.spec(3),
-    'aitm',
-    dataclasses.replace(small.CONFIG, aitm_transfer='linear'),
-  )
-  shapes = jax.eval_shape(network.init, jax.random.key(0))
-  assert set(shapes['transfer_2']) == {'info'}
-  assert set(shapes['transfer_1']) == {'info', 'key', 'query', 'value'}
-  params = small.params(network)
-  inputs = small.inputs(small.spec(3))
-  before = small.run(network, params, inputs)
-  params['transfer_1']['value']['bias'] += 1.0
-  after = small.run(network, params, inputs)
-  assert np.all(np.any(before != after, axis=(0, 1)) == [False, True, True])

@@ -67,18 +67,6 @@ def test_a_pair_adds_its_term_to_each_logit():
   np.testing.assert_allclose(added, wanted, atol=1e-5)
 
 
-def test_pairs_with_an_ignored_field_are_left_out():
-  config = dataclasses.replace(CONFIG, ignore='user')
-  params = factory.make_actor(SPEC, 'shared_bottom', config).init(
-    jax.random.key(0)
-  )
-  assert list(params['crosses']) == ['terms_0_1']  # without the user's place
-  assert params['crosses']['terms_0_1'].shape == (3, 5, 2)
-  config = dataclasses.replace(config, ignore='segment')
-  network = factory.make_actor(SPEC, 'shared_bottom', config)
-  assert 'crosses' not in network.init(jax.random.key(0))
-
-
 def test_a_cross_of_no_field_is_refused():
   config = dataclasses.replace(CONFIG, crosses='segment*colour')
   with pytest.raises(
@@ -112,13 +100,6 @@ def test_pairs_are_said_as_they_are_read():
   assert crosses_lib.joined(crosses_lib.pairs(text)) == text
   assert crosses_lib.pairs('') == []
   assert crosses_lib.without(text, {'user'}) == 'segment*brand'
-
-
-def test_rows_of_a_batch_can_not_be_crossed():
-  with pytest.raises(types.InputError, match=r'network\.embedding_adam: rows'):
-    config_values.from_dict(
-      {'network': {'crosses': 'a*b', 'embedding_adam': 'rows'}}
-    )
 
 
 def test_no_term_is_shared_by_tasks():

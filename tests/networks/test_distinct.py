@@ -95,16 +95,6 @@ def test_distinct_equals_plain_in_values_and_gradients(name):
     )
 
 
-def test_batches_with_and_without_room_were_tried():
-  numbers = [
-    int(distinct.distinct(batch(v).categorical[..., 1], 32, 200).number)
-    for v in VARIETIES
-  ]
-  assert min(numbers) == 1
-  assert any(1 < n <= 12 for n in numbers)
-  assert any(n > 12 for n in numbers)
-
-
 def test_a_field_without_savings_goes_through_every_slot():
   spec = types.FeatureSpec((10, 5000, 5000), (), 0, 1, distinct=(64, 512, 1900))
   assert distinct.rooms('auto', spec, 128, (32, 64)) == [10, 512, 0]

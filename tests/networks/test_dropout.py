@@ -44,10 +44,6 @@ def test_the_rate_is_kept(rate):
   assert 0.4 < counts.std() < 1.8
 
 
-def test_no_rate_keeps_all():
-  assert masks(steps(1), rate=0.0).all()
-
-
 @pytest.mark.parametrize('lag', [1, 2, 3, 4, 8, 16, 64, 256, 512, 513, 1024])
 def test_positions_are_independent(lag):
   for mask in scores(masks(steps(4))):
@@ -55,37 +51,10 @@ def test_positions_are_independent(lag):
     assert_uncorrelated(flat[lag:], flat[:-lag])
 
 
-@pytest.mark.parametrize('axis', [0, 1])
-def test_eight_neighbours_take_every_pattern_equally_often(axis):
-  mask = masks(steps(8))
-  bits = np.moveaxis(mask, axis + 1, -1).reshape(-1, 8)
-  counts = np.bincount(bits @ (1 << np.arange(8)), minlength=256)
-  expected = len(bits) / 256
-  statistic = ((counts - expected) ** 2 / expected).sum()
-  # Chi-squared with 255 degrees of freedom: mean 255, deviation 22.6.
-  assert abs(statistic - 255) < 4.5 * np.sqrt(2 * 255)
-
-
-def test_no_row_or_unit_is_favoured():
-  mask = scores(masks(steps(32)))
-  for axes in ((0, 1), (0, 2)):
-    sums = mask.sum(axis=axes)
-    sums = sums / np.sqrt(mask.size / sums.size)
-    assert np.abs(sums).max() < 5
-    assert 0.7 < sums.std() < 1.3
-
-
 def test_steps_are_independent():
   several = scores(masks(steps(9)))
   for lag in (1, 2, 4, 8):
     assert_uncorrelated(several[lag:], several[:-lag])
-
-
-def test_a_unit_is_kept_in_its_share_of_steps():
-  mask = scores(masks(steps(1000), shape=(4, 32)))
-  sums = mask.sum(axis=0) / np.sqrt(1000)
-  assert np.abs(sums).max() < 4.5
-  assert 0.75 < sums.std() < 1.25
 
 
 def test_layers_are_independent():
@@ -118,23 +87,3 @@ def test_values_and_gradients_by_the_mask():
   )
   np.testing.assert_allclose(value, (weights * expected).sum(), rtol=1e-6)
   np.testing.assert_allclose(gradient, slope, rtol=1e-6)
-
-
-def test_only_the_output_is_stored_for_the_gradient():
-  salt = hashing.salts(jax.random.key(1), 0, 1)[0]
-  x = jnp.ones((6, 10))
-  y, pullback = jax.vjp(lambda x: dropout.relu_dropout(x, salt, 0.25), x)
-  stored = [
-    leaf for leaf in jax.tree.leaves(pullback) if np.size(leaf) >= x.size
-  ]
-  assert len(stored) == 1
-  np.testing.assert_array_equal(stored[0], y)
-
-
-def test_a_vmapped_lane_has_the_mask_of_its_key():
-  keys = steps(3)
-  together = masks(keys, layer=2, rate=0.3)
-  for key, mask in zip(keys, together, strict=True):
-    salt = hashing.salts(key, 2, 1)[0]
-    np.testing.assert_array_equal(dropout.keep(salt, SHAPE, 0.3), mask)
-  assert (together[0] != together[1]).any()

@@ -72,36 +72,6 @@ def test_forms_are_one_network_even_with_dropout():
   assert np.abs(found[0][0] - found[0][1]).max() > 1e-3
 
 
-def test_equal_members_drop_different_units():
-  one, whole = networks('shared_bottom', dropout=0.5)
-  inputs, key = small.inputs(small.spec()), jax.random.key(4)
-  same = stack([small.params(one)] * COUNT)
-  lane = functools.partial(small.run, dropout_key=key)
-  assert (
-    np.abs(
-      lane(whole, same, inputs) - lane(one, small.params(one), inputs)
-    ).max()
-    > 1e-3
-  )
-  np.testing.assert_allclose(
-    small.run(whole, same, inputs),
-    small.run(one, small.params(one), inputs),
-    rtol=1e-5,
-    atol=1e-5,
-  )
-
-
-def test_init_draws_members_that_differ():
-  one, whole = networks('shared_bottom')
-  params = whole.init(jax.random.key(0))
-  form = jax.eval_shape(one.init, jax.random.key(0))
-  assert jax.tree.map(lambda x: x.shape[1:], params) == jax.tree.map(
-    lambda x: x.shape, form
-  )
-  table = np.asarray(params['first']['table'])
-  assert len(table) == COUNT and np.all(np.std(table, axis=0)[1:4] > 0)
-
-
 def test_a_mixture_is_the_weighted_mean_of_different_networks_logits():
   spec = small.spec()
   made = [

@@ -113,17 +113,6 @@ def test_critic_from_actor_copies_the_tables(backbone, form):
   jax.tree.map(np.testing.assert_array_equal, new_params, critic_params)
 
 
-@pytest.mark.parametrize('backbone', ['mmoe', 'single_task'])
-@pytest.mark.parametrize('form', ['shared', 'separate'])
-def test_critic_from_actor_shares_no_buffer(backbone, form):
-  pointers = [
-    leaf.unsafe_buffer_pointer()
-    for tree in _critic_from_actor(backbone, form)
-    for leaf in jax.tree.leaves(tree)
-  ]
-  assert len(set(pointers)) == len(pointers)
-
-
 def test_critic_from_actor_wants_the_same_fields():
   actor = factory.make_actor(
     small.spec(multi_valued=False), 'mmoe', small.CONFIG

@@ -11,12 +11,6 @@ from rmtl_jax import types
 from rmtl_jax.networks import first_layer
 
 
-def test_fields_are_blocks():
-  spec = types.FeatureSpec((3, 5), ((4, 2),), 2, 1)
-  assert first_layer.num_blocks(spec) == 4
-  assert first_layer.num_blocks(types.FeatureSpec((3,), (), 0, 1)) == 1
-
-
 def make(spec, **changes):
   config = config_lib.NetworkConfig(embedding_dim=1, **changes)
   rngs = nnx.Rngs(params=jax.random.key(0))
@@ -47,22 +41,3 @@ def test_a_first_layer_by_hand(form):
   # 0 + 10 * 2 + 100 * 4 + 1000 * (2 - 4) + 0.5
   np.testing.assert_allclose(hidden, [[[4231.5], [-1579.5]]], rtol=1e-6)
   np.testing.assert_allclose(gates, [[[4.0], [-2.0]]], rtol=1e-6)
-
-
-@pytest.mark.parametrize('count', [1, 4, 5])
-def test_numeric_fields_few_and_many_add_the_same(count):
-  """x (A W) + c W, as columns times rows or as a GEMM."""
-  spec = types.FeatureSpec((2,), (), count, 1)
-  layer = make(spec, first_layer='plain')
-  rng = np.random.default_rng(count)
-  x = rng.normal(size=(3, count)).astype(np.float32)
-  inputs = types.Inputs(
-    np.zeros((3, 1), np.int32), np.zeros((3, 0), np.int32), x
-  )
-  layer.numeric.bias[...] = jnp.array([0.5])
-  (hidden,), gates = layer((), inputs)
-  block = x @ np.asarray(layer.numeric.kernel[...]) + 0.5
-  expected = block @ np.asarray(layer.kernel[...][1])
-  np.testing.assert_allclose(
-    np.concatenate([hidden, gates], axis=1), expected, rtol=1e-5, atol=1e-6
-  )

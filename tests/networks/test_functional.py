@@ -4,8 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
-from rmtl_jax.networks import factory, functional
+from rmtl_jax.networks import functional
 from rmtl_jax.networks import registry as networks_registry
 from tests import tiers
 from tests.networks import small
@@ -37,22 +36,6 @@ def test_batched_equals_separate_even_with_dropout(name):
 @pytest.mark.parametrize('name', tiers.some(NAMES, tiers.NETWORKS))
 def test_parameters_have_strong_types(name):
   assert not small.weak(small.named(name)[0])
-
-
-def test_auto_is_separate_on_cpu():
-  if jax.default_backend() != 'cpu':
-    pytest.skip('needs the CPU backend')
-  network, _ = small.named('mmoe', expert_form='auto')
-  separate, _ = small.named('mmoe', expert_form='separate')
-  inputs = small.inputs(small.spec())
-  params = small.params(network)
-
-  def program(network):
-    return str(
-      jax.make_jaxpr(lambda p: functional.apply(network, p, inputs))(params)
-    )
-
-  assert program(network) == program(separate)
 
 
 # Gates, a link, and critics of their own.
@@ -95,21 +78,6 @@ def test_gradients_equal_finite_differences(name):
   np.testing.assert_allclose(exact, difference, rtol=1e-5)
 
 
-@pytest.mark.parametrize('form', ['shared', 'separate'])
-def test_q_of_a_task_depends_on_its_own_action_only(form):
-  critic = config_lib.CriticConfig(form=form, head='linear')
-  network = factory.make_critic(small.spec(), small.CONFIG, critic)
-  inputs = small.inputs(small.spec())
-  params = small.params(network)
-  jacobian = small.jit(
-    jax.jacobian(lambda a: functional.apply(network, params, inputs, a))
-  )(small.actions(2))
-  size = small.LANES * small.SLOTS * 2
-  jacobian = np.asarray(jacobian).reshape(size, size)
-  assert (np.abs(np.diag(jacobian)) > 1e-3).mean() > 0.5
-  np.testing.assert_array_equal(jacobian - np.diag(np.diag(jacobian)), 0)
-
-
 @pytest.mark.parametrize('name', tiers.some(NAMES, tiers.NETWORKS))
 def test_nothing_is_compiled_twice(name):
   network, args = small.named(name)
@@ -125,60 +93,6 @@ def test_nothing_is_compiled_twice(name):
     inputs = small.inputs(small.spec(), seed)
     step(params, inputs, jax.random.key(seed))
   assert len(traces) == 1
-
-
-@pytest.mark.parametrize('name', ['mmoe', 'single_task', 'shared'])
-def test_lanes_have_dropout_of_their_own(name):
-  network, args = small.named(
-    name, dropout=0.5, bottom_units=(16,), tower_units=(16,)
-  )
-  one = small.inputs(small.spec(), lanes=1)
-  inputs = jax.tree.map(lambda x: np.repeat(x, 4, axis=0), one)
-  args = tuple(np.repeat(arg[:1], 4, axis=0) for arg in args)
-  params = small.params(network)
-  function = small.jit(
-    lambda key: functional.apply(
-      network, params, inputs, *args, dropout_key=key
-    )
-  )
-  key = jax.random.key(0)
-  plain = small.run(network, params, inputs, *args)
-  np.testing.assert_allclose(plain, np.repeat(plain[:1], 4, axis=0), rtol=1e-5)
-  first, again = np.asarray(function(key)), np.asarray(function(key))
-  other = np.asarray(function(jax.random.key(1)))
-  np.testing.assert_array_equal(first, again)
-  assert len(np.unique(first, axis=0)) == 4
-  assert (first != other).any()
-  # A lane's result is that of its own key, whatever the other lanes are.
-  lane = jax.vmap(
-    lambda shared, *rest: network.lane(
-      params, shared, *rest, dropout_key=jax.random.fold_in(key, 2)
-    ),
-    in_axes=(network.shared_axes, 0, *(0 for _ in args)),
-  )
-  alone = small.jit(lane)(
-    network.share(params, one), one, *(arg[:1] for arg in args)
-  )
-  np.testing.assert_allclose(first[2], alone[0], rtol=1e-5, atol=1e-5)
-
-
-def test_tasks_of_a_stack_have_dropout_of_their_own():
-  network, _ = small.named('single_task', dropout=0.5)
-  params = small.params(network)
-  same = jax.tree.map(lambda p: np.repeat(p[:1], 2, axis=0), params)
-  inputs = small.inputs(small.spec())
-  plain = small.run(network, same, inputs)
-  np.testing.assert_array_equal(plain[..., 0], plain[..., 1])
-  dropped = small.run(network, same, inputs, dropout_key=jax.random.key(0))
-  assert (dropped[..., 0] != dropped[..., 1]).any()
-
-
-def test_members_of_a_stack_start_different():
-  network, _ = small.named('single_task')
-  params = network.init(jax.random.key(0))
-  for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
-    if path[-1].key != 'bias':
-      assert (np.asarray(leaf[0]) != np.asarray(leaf[1])).any()
 
 
 def test_lane_keys_differ_and_follow_the_key():

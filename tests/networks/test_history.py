@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -94,26 +93,6 @@ def lane(lists, items):
 LISTS = [[3, 5, -1, -1], [0, -1, -1, -1], [2, 2, 4, 0]]
 
 
-def test_items_learn_from_the_histories_that_have_them():
-  layer = make()
-  graph, state = nnx.split(layer)
-  made = lane(LISTS, 1)
-  slope = jax.grad(
-    lambda state: jnp.sum(nnx.merge(graph, state)((), made)[0][0])
-  )
-  slopes = small.jit(slope)(state)
-  slopes = nnx.to_pure_dict(slopes)['table']
-  assert slopes.shape == (4 + ITEMS + 5 + 4, 3)
-  # Of the kernel's blocks 0 and 1 are categories, 2 tags, 3 the history.
-  own, block = (layer.kernel[...][i][:, :3].sum(axis=1) for i in (1, 3))
-  shares = {0: 0, 1: 0, 2: 2 / 3, 3: 1 / 2, 4: 1 / 3, 5: 1 / 2}
-  for item, share in shares.items():
-    rows = 3 if item == 1 else 0
-    np.testing.assert_allclose(
-      slopes[START + item], rows * own + share * block, rtol=1e-5, atol=1e-6
-    )
-
-
 def test_no_items_make_a_block_of_zeros_whatever_row_0_has():
   layer = make()
   layer.table[...] = layer.table[...] + 1.0  # row 0 too
@@ -122,21 +101,6 @@ def test_no_items_make_a_block_of_zeros_whatever_row_0_has():
   assert blocks.shape == (3, 3, 3)
   np.testing.assert_array_equal(blocks[:, 1], 0.0)
   assert np.abs(blocks[:, (0, 2)]).min() > 0
-
-
-def test_rows_do_not_see_what_others_were_shown():
-  network = factory.make_actor(SPEC, 'shared_bottom', small.CONFIG)
-  params = small.params(network)
-  changed = jax.tree.map(
-    lambda a, b: np.concatenate([a[:, :2], b[:, 2:]], axis=1),
-    inputs(),
-    inputs(1),
-  )
-  one, other = (
-    small.run(network, params, made) for made in (inputs(), changed)
-  )
-  np.testing.assert_array_equal(one[:, :2], other[:, :2])
-  assert (one[:, 2:] != other[:, 2:]).any()
 
 
 def test_a_rate_for_all_fields_leaves_histories_alone():

@@ -82,16 +82,6 @@ def test_categories_become_row_0_at_their_fields_rate():
   np.testing.assert_array_equal(after.numeric, before.numeric)
 
 
-def test_a_key_decides():
-  before = inputs()
-  one, again, other = (
-    id_dropout.drop(jax.random.key(k), before, SPEC, (0.3, 0.3, 0.3))
-    for k in (1, 1, 2)
-  )
-  np.testing.assert_array_equal(one.categorical, again.categorical)
-  assert np.any(one.categorical != other.categorical)
-
-
 @pytest.mark.parametrize('backbone', ['shared_bottom', 'single_task'])
 def test_networks_perturb_in_training_alone(backbone):
   config = dataclasses.replace(
@@ -108,9 +98,3 @@ def test_networks_perturb_in_training_alone(backbone):
   np.testing.assert_array_equal(
     critic.perturb(before, jax.random.key(0)).categorical, after.categorical
   )
-
-
-def test_off_by_default():
-  network = factory.make_actor(SPEC, 'esmm', config_lib.NetworkConfig())
-  before = inputs()
-  assert network.perturb(before, jax.random.key(0)) is before

@@ -104,16 +104,6 @@ def test_unknown_names(setting, expected):
   assert '\n' not in str(caught.value)
 
 
-def test_something_must_be_left():
-  spec = types.FeatureSpec((4,), (), 1, 2, ('user',), numeric_names=('price',))
-  with pytest.raises(types.InputError, match="price' leaves no field"):
-    factory.make_actor(spec, 'mmoe', config('user+price'))
-  # Numbers alone are enough, and a field without a name stays.
-  factory.make_actor(spec, 'mmoe', config('user'))
-  unnamed = dataclasses.replace(spec, numeric_names=())
-  assert ignore.view(unnamed, config('user')).spec.numeric == 1
-
-
 def test_the_item_is_not_ignored_where_an_encoder_reads_it():
   with pytest.raises(
     types.InputError,
@@ -186,19 +176,6 @@ def test_equals_a_network_for_data_without_the_fields(name, form, encoding):
   assert np.ptp(found) > 1e-3
 
 
-def test_what_is_ignored_makes_no_difference():
-  network, _ = named('shared_bottom', SPEC, config(SETTING))
-  values, other = inputs(), inputs(1)
-  mixed = values._replace(
-    categorical=values.categorical.copy(), numeric=values.numeric.copy()
-  )
-  mixed.categorical[..., [0, 3]] = other.categorical[..., [0, 3]]
-  mixed.numeric[..., 1] = other.numeric[..., 1]
-  params = small.params(network)
-  found, same = (small.run(network, params, x) for x in (values, mixed))
-  np.testing.assert_array_equal(found, same)
-
-
 @pytest.mark.parametrize('rates', ['0.5', 'user=0.9,gap=0.5,marks=0.3'])
 def test_id_dropout_is_that_of_the_data_without_the_fields(rates):
   one, _ = named('shared_bottom', SPEC, config(SETTING, id_dropout=rates))
@@ -214,14 +191,6 @@ def test_id_dropout_is_that_of_the_data_without_the_fields(rates):
   )
   assert (np.asarray(found.categorical) != values.categorical).any()
   assert one.perturb(values, None) is values
-
-
-def test_id_dropout_still_names_fields_of_the_data():
-  network, _ = named('mmoe', SPEC, config('user', id_dropout='user=0.3'))
-  values = inputs()
-  assert network.perturb(values, jax.random.key(0)) is values
-  with pytest.raises(types.InputError, match="'usr' is not a field"):
-    named('mmoe', SPEC, config('user', id_dropout='usr=0.3'))
 
 
 DERIVED = (
@@ -271,19 +240,3 @@ def test_an_ignored_field_makes_no_number():
   seen = ignore.view(BINNED, config('rate+price', binned_fields='both'))
   assert seen.spec.numeric_names == ('age', 'rates', 'gap_rank')
   assert ignore.view(BINNED, config('')) is None
-
-
-@pytest.mark.parametrize('how', ['both', 'numbers'])
-@pytest.mark.parametrize('name', ['ple', 'shared'])
-def test_numbers_of_bins_equal_those_of_a_field(name, how):
-  """A network of data that have the numbers as fields, to the last bit."""
-  setting = config('user', binned_fields='both', numeric_encoding='piecewise')
-  one, args = named(name, BINNED, setting)
-  seen = ignore.view(BINNED, setting)
-  plain = ignore.without(setting, BINNED, seen)
-  assert (plain.ignore, plain.binned_fields) == ('', 'categories')
-  other, _ = named(name, seen.spec, plain)
-  params, values = small.params(other), inputs()
-  found = small.run(one, params, values, *args)
-  expected = small.run(other, params, seen.narrow(values), *args)
-  np.testing.assert_array_equal(found, expected)

@@ -8,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import kinds
-from rmtl_jax.networks import backbones, ensemble, factory, functional, registry
+from rmtl_jax.networks import backbones, factory, functional, registry
 from rmtl_jax.ops import task_losses
 from tests import tiers
 from tests.networks import small
@@ -49,13 +48,6 @@ PARENTS = (None, None, None, 0, None, 0)
 SPEC = dataclasses.replace(
   small.spec(len(LOSSES)), losses=LOSSES, parents=PARENTS, item=1
 )
-
-
-def test_widths():
-  assert SPEC.outputs == (1, 3, 3, 1, 1, 1)
-  assert SPEC.units == (1, 3, 1, 1, 1, 1)
-  assert SPEC.first_units == (0, 1, 4, 5, 6, 7)
-  assert small.spec(2).outputs == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -105,51 +97,6 @@ def test_thresholds_begin_at_the_shares_of_train():
   sigma = task_losses.LEAST_SIGMA * (1 + 1 / task_losses.LEAST_SIGMA)
   mean = 0.7 * np.exp(1.0 + 0.5 * (0.8 * sigma) ** 2)
   np.testing.assert_allclose(found[1], mean, rtol=1e-5)
-
-
-@pytest.mark.parametrize('form', ['separate', 'batched'])
-def test_an_ensemble_predicts_its_members_mean(form):
-  config = dataclasses.replace(small.CONFIG, expert_form=form)
-  network = factory.make_actor(SPEC, 'shared_bottom', config)
-  members = [network.init(jax.random.key(i)) for i in range(2)]
-  whole = ensemble.make_ensemble(network, 2, form)
-  inputs = small.inputs(SPEC)
-
-  def predict(network, params):
-    outputs = small.run(network, params, inputs)
-    return np.asarray(task_losses.predictions(network.tasks, outputs))
-
-  found = predict(whole, ensemble.stack(*members))
-  expected = np.mean([predict(network, one) for one in members], axis=0)
-  np.testing.assert_allclose(found, expected, rtol=2e-5)
-
-
-def test_a_mixture_weighs_each_tasks_columns():
-  network = factory.make_actor(SPEC, 'mmoe', small.CONFIG)
-  members = [network.init(jax.random.key(i)) for i in range(2)]
-  whole = ensemble.make_mixture([network, network])
-  weights = np.full((2, len(LOSSES)), 0.5, np.float32)
-  weights[:, 1] = 1.0, 0.0
-  inputs = small.inputs(SPEC)
-  params = ensemble.mixture(members, jnp.asarray(weights))
-  found = small.run(whole, params, inputs)
-  first, second = (small.run(network, one, inputs) for one in members)
-  np.testing.assert_allclose(found[..., 1:4], first[..., 1:4], rtol=1e-6)
-  np.testing.assert_allclose(
-    found[..., 4:], (first + second)[..., 4:] / 2, rtol=1e-5, atol=1e-6
-  )
-
-
-def test_critics_have_a_value_of_every_task():
-  for form in ('shared', 'separate'):
-    config = config_lib.CriticConfig(form=form)
-    network = factory.make_critic(SPEC, small.CONFIG, config)
-    assert network.tasks == LOSSES
-    params = network.init(jax.random.key(0))
-    actions = jnp.full((small.LANES, small.SLOTS, len(LOSSES)), 0.5)
-    inputs = small.inputs(SPEC)
-    found = small.run(network, params, inputs, actions)
-    assert found.shape == actions.shape
 
 
 def test_logits_of_a_tree_by_hand():

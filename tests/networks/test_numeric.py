@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import factory, first_layer, numeric
+from rmtl_jax.networks import factory, numeric
 from tests import tiers
 from tests.networks import reference, small
 
@@ -51,14 +50,6 @@ def test_outliers_stop_a_bin_beyond_the_edges():
   )
   np.testing.assert_array_equal(
     found, [[[-1.0, 0.0]], [[1.0, 2.0]], [[np.nan, np.nan]]]
-  )
-
-
-def test_edges_that_are_one_in_float32_are_one():
-  found = numeric.Bins.of(((1.0, 1.0 + 1e-12, 2.0), (3.0, 3.0 + 1e-12)))
-  np.testing.assert_array_equal(found.counts(), [1, 1])
-  np.testing.assert_array_equal(
-    found.encode(np.array([[1.5, 3.5]], np.float32)), [[[0.5], [3.5]]]
   )
 
 
@@ -109,58 +100,6 @@ def test_one_bin_of_a_value_tells_its_block():
   np.testing.assert_allclose(*gradients, atol=1e-4)
 
 
-def test_blocks_through_the_layer_by_hand():
-  spec = types.FeatureSpec((2,), (), 2, 1, quantiles=((0.0, 1.0, 3.0), ()))
-  config = config_lib.NetworkConfig(
-    embedding_dim=1, first_layer='plain', numeric_encoding='piecewise'
-  )
-  layer = first_layer.FirstLayer(
-    spec, config, nnx.Rngs(params=jax.random.key(0)), units=1
-  )
-  assert layer.kernel.shape == (3, 1, 1)
-  layer.table[...] = jnp.array([[1.0], [2.0]])
-  layer.kernel[...] = jnp.array([[[1.0]], [[10.0]], [[100.0]]])
-  layer.bias[...] = jnp.array([0.5])
-  layer.numeric.slopes[...] = jnp.array([[[2.0], [4.0]], [[3.0], [9.0]]])
-  layer.numeric.offset[...] = jnp.array([[1.0], [-1.0]])
-  inputs = types.Inputs(
-    np.array([[1], [0]]),
-    np.zeros((2, 0), np.int32),
-    np.array([[2.0, 5.0], [0.5, -1.0]], np.float32),
-  )
-  (hidden,), _ = layer((), inputs)
-  # 2 + 10 (2 + 4 / 2 + 1) + 100 (15 - 1) + 0.5
-  # 1 + 10 (2 / 2 + 1) + 100 (-3 - 1) + 0.5
-  np.testing.assert_allclose(hidden, [[1452.5], [-378.5]], rtol=1e-6)
-
-
-@pytest.mark.parametrize('dim', [2, 3], ids=['as blocks', 'as bins'])
-def test_both_orders_of_the_products_are_the_same(dim):
-  """Four bins: 3 D of 6 and 9 products against 2 B of 8."""
-  edges = (0.0, 1.0, 2.0, 4.0, 8.0)
-  spec = types.FeatureSpec((), (), 2, 1, quantiles=(edges, ()))
-  config = dataclasses.replace(CONFIG, embedding_dim=dim)
-  layer = numeric.Piecewise(spec, config, nnx.Rngs(params=jax.random.key(1)))
-  kernel = jax.random.normal(jax.random.key(2), (2, dim, 5))
-  x = np.array([[0.5, 2.0], [9.0, -1.0], [3.0, 0.0]], np.float32)
-  folded = 'f32[2,4,5]' in str(jax.make_jaxpr(layer.through)(x, kernel))
-  assert folded == (dim == 3)
-  blocks = np.einsum(
-    'tnb,nbd->tnd', layer.bins.encode(x), layer.slopes[...]
-  ) + np.asarray(layer.offset[...])
-  expected = np.einsum('tnd,ndw->tw', blocks, kernel)
-  np.testing.assert_allclose(layer.through(x, kernel), expected, rtol=1e-5)
-
-
-def test_blocks_of_fields():
-  spec = types.FeatureSpec((3, 5), ((4, 2),), 3, 1)
-  assert numeric.num_blocks(spec, 'linear') == 1
-  assert first_layer.num_blocks(spec, 'linear') == 4
-  assert first_layer.num_blocks(spec, 'piecewise') == 6
-  none = types.FeatureSpec((3,), (), 0, 1)
-  assert numeric.num_blocks(none, 'piecewise') == 0
-
-
 def test_a_fresh_block_is_a_line_of_the_rank():
   """Mean 0 and variance 1 / N over rows of equally full bins."""
   edges = tuple(np.exp(np.linspace(-3, 3, 17)).tolist())
@@ -197,32 +136,6 @@ def test_every_backbone_equals_numpy(backbone):
     assert np.ptp(other - found) > 1e-4
 
 
-def test_data_without_quantiles_has_one_bin_per_field():
-  spec = small.spec()  # as of a manifest of an earlier version
-  network = factory.make_actor(spec, 'shared_bottom', CONFIG)
-  params, inputs = small.params(network), small.inputs(spec)
-  assert params['first']['numeric']['slopes'].shape == (2, 1, 3)
-  known = dataclasses.replace(spec, quantiles=((), ()))
-  expected = reference.actor_logits(
-    known, 'shared_bottom', CONFIG, params, inputs
-  )
-  found = small.run(network, params, inputs)
-  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize('form', ['shared', 'separate'])
-def test_critics_equal_numpy(form):
-  spec, critic = small_spec(), config_lib.CriticConfig(form=form)
-  inputs, actions = small.inputs(spec), small.actions(2)
-  network = factory.make_critic(spec, CONFIG, critic)
-  params = small.params(network)
-  found = small.run(network, params, inputs, actions)
-  expected = reference.critic_values(
-    spec, CONFIG, critic, params, inputs, actions
-  )
-  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-
-
 @pytest.mark.parametrize('form', ['distinct', 'tables'])
 def test_other_forms_of_the_first_layer_give_the_same(form):
   spec = small_spec()
@@ -236,16 +149,3 @@ def test_other_forms_of_the_first_layer_give_the_same(form):
     rtol=1e-5,
     atol=1e-6,
   )
-
-
-def test_torch_init_keeps_the_line_of_the_rank():
-  config = dataclasses.replace(CONFIG, init='torch')
-  network = factory.make_actor(small_spec(), 'mmoe', config)
-  found = network.init(jax.random.key(0))['first']['numeric']
-  slopes, offset = np.asarray(found['slopes']), np.asarray(found['offset'])
-  # Three bins: offset -sqrt(3), slopes sqrt(12) / 3 times one direction.
-  np.testing.assert_allclose(
-    slopes[0], np.tile(-offset[0] * 2 / 3, (3, 1)), rtol=1e-6
-  )
-  np.testing.assert_array_equal(slopes[1, 1:], 0.0)
-  assert np.ptp(slopes) > 1e-3

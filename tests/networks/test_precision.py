@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.extend import core as jax_core
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.networks import factory, functional, precision
@@ -79,25 +78,6 @@ def test_lanes_change_neither_values_nor_gradients(name):
   np.testing.assert_allclose(of_kernel, wanted_kernel, rtol=1e-5, atol=1e-5)
 
 
-def test_a_kernels_gradient_is_one_product_over_all_lanes():
-  def loss(kernel, x):
-    with precision.traced_with('bfloat16'):
-      lanes = jax.vmap(lambda x: precision.product(x, kernel))
-      return jnp.sum(jnp.sin(lanes(x)))
-
-  kernel, x = jnp.ones((5, 2)), jnp.ones((3, 4, 5))
-  jaxpr = jax.make_jaxpr(jax.grad(loss))(kernel, x).jaxpr
-  shapes = [p[2:] for p in products(jaxpr, [])]
-  assert shapes == [((3, 4, 5), (5, 2)), ((3, 4, 5), (3, 4, 2))]
-
-
-def test_the_precision_ends_with_the_block():
-  with pytest.raises(ZeroDivisionError), precision.traced_with('bfloat16'):
-    assert precision.current() == 'bfloat16'
-    _ = 1 / 0
-  assert precision.current() == 'default'
-
-
 def network(name, spec, matmul_precision, **changes):
   config = dataclasses.replace(
     small.CONFIG, matmul_precision=matmul_precision, **changes
@@ -116,80 +96,6 @@ def loss_of(made, args, inputs):
     return jnp.mean(jnp.sin(out)), out
 
   return jax.value_and_grad(loss, has_aux=True)
-
-
-def products(jaxpr, found):
-  """(whether rounded, type of the sums, operand shapes) of matrix products."""
-  for equation in jaxpr.eqns:
-    if equation.primitive.name in ('dot_general', 'rounded_dot_general'):
-      left, right = (v.aval for v in equation.invars)
-      assert left.dtype == right.dtype == jnp.float32
-      rounded = equation.primitive.name != 'dot_general'
-      out = equation.outvars[0].aval.dtype
-      found.append((rounded, out, left.shape, right.shape))
-    for value in jax.tree.leaves(
-      equation.params, is_leaf=lambda v: hasattr(v, 'jaxpr')
-    ):
-      inner = getattr(value, 'jaxpr', value)
-      if isinstance(inner, jax_core.Jaxpr):
-        products(inner, found)
-  return found
-
-
-FORMS = [(name, 'separate', 'plain') for name in networks_registry.trained()]
-FORMS += [(name, 'batched', 'distinct') for name in NAMES]
-
-
-@pytest.mark.parametrize(('name', 'form', 'first_layer'), FORMS)
-def test_all_products_of_rows_and_kernels_are_rounded(name, form, first_layer):
-  """Forward and backward; a bias or a mixture is no such product."""
-  spec = small.spec(numeric=False)
-  made, args = network(
-    name, spec, 'bfloat16', expert_form=form, first_layer=first_layer
-  )
-  inputs, params = small.inputs(spec), small.params(made)
-  jaxpr = jax.make_jaxpr(loss_of(made, args, inputs))(params).jaxpr
-  found = products(jaxpr, [])
-  rounded = [p for p in found if p[0]]
-  assert len(rounded) > 6
-  assert all(p[1] == jnp.float32 for p in rounded)
-  rest = [p for p in found if not p[0]]
-  # What is left: the action's term of rank one, one row through the kernel,
-  # and mixtures, whose gate is an operand.
-  units = {*small.CONFIG.bottom_units, *small.CONFIG.tower_units}
-  for _, _, *shapes in rest:
-    is_mixture = form == 'batched' and all(len(s) > 2 for s in shapes)
-    is_action = name in ('shared', 'separate') and any(
-      (set(s) <= {1, small.CONFIG.embedding_dim, *units} and 1 in s)
-      or len(s) == 1
-      for s in shapes
-    )
-    assert is_mixture or is_action, shapes
-  default, args = network(name, spec, 'default', expert_form=form)
-  jaxpr = jax.make_jaxpr(loss_of(default, args, inputs))(params).jaxpr
-  assert not any(p[0] for p in products(jaxpr, []))
-
-
-@pytest.mark.parametrize('encoder', ['target_attention'])
-def test_encoders_of_sessions_are_rounded_too(encoder):
-  spec = dataclasses.replace(small.spec(), item=1)
-  inputs = small.inputs(spec)
-  shape = inputs.numeric.shape[:2]
-  inputs = inputs._replace(
-    segment=np.zeros(shape, np.int32),
-    time=np.tile(np.arange(shape[1], dtype=np.int32), (shape[0], 1)),
-  )
-  outs = {}
-  for name in ('default', 'bfloat16'):
-    made, args = network('esmm', spec, name, session_encoder=encoder)
-    (_, outs[name]), slopes = small.jit(loss_of(made, args, inputs))(
-      small.params(made)
-    )
-    assert all(x.dtype == jnp.float32 for x in jax.tree.leaves(slopes))
-  assert np.any(outs['default'] != outs['bfloat16'])
-  np.testing.assert_allclose(
-    outs['bfloat16'], outs['default'], rtol=0.05, atol=0.05
-  )
 
 
 @pytest.mark.parametrize('name', NAMES)

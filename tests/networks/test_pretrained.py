@@ -13,7 +13,7 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import factory, functional, ignore, pretrained
-from rmtl_jax.updates import rows, state
+from rmtl_jax.updates import state
 from tests import tiers
 from tests.networks import reference, small
 
@@ -45,16 +45,6 @@ def test_first_layers_equal_numpy(backbone):
     reference.actor_logits(SPEC, backbone, small.CONFIG, params, inputs),
     rtol=1e-5,
     atol=1e-5,
-  )
-
-
-def test_distinct_categories_change_nothing():
-  inputs, params = small.inputs(SPEC), small.params(made())
-  np.testing.assert_allclose(
-    small.run(made(first_layer='distinct'), params, inputs),
-    small.run(made(), params, inputs),
-    rtol=1e-5,
-    atol=1e-6,
   )
 
 
@@ -108,39 +98,6 @@ def test_frozen_vectors_get_no_gradient_no_moments_and_no_step():
   assert np.abs(kernels[0] - kernels[1]).max() > 0.05
 
 
-def test_without_vectors_an_optimizer_is_as_it_was():
-  params = {'first': {'table': jnp.ones((3, 2))}, 'bias': jnp.zeros(2)}
-  stage = config_lib.PretrainConfig(learning_rate=0.1, l2=0.0)
-  found = state.make_optimizer(stage)
-  plain = optax.adam(0.1)
-  slopes = jax.tree.map(lambda x: x + 0.5, params)
-  updates, _ = found.update(slopes, found.init(params), params)
-  expected, _ = plain.update(slopes, plain.init(params), params)
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), updates, expected
-  )
-
-
-@pytest.mark.parametrize(
-  'backbone', tiers.some(('mmoe', 'single_task'), ('single_task',))
-)
-def test_critics_start_with_the_vectors_of_the_actor(backbone):
-  actor = pretrained.fill(made(backbone).init(jax.random.key(0)), VECTORS)
-  critic = factory.make_critic(
-    SPEC, small.CONFIG, config_lib.CriticConfig(form='shared')
-  )
-  params = critic.init(jax.random.key(1))
-  filled = factory.critic_from_actor(params, actor)
-  frozen = filled['first']['pretrained_item']['frozen']
-  np.testing.assert_array_equal(frozen, VECTORS['item'])
-  np.testing.assert_array_equal(
-    filled['first']['pretrained_user']['vectors'], VECTORS['user']
-  )
-  own = actor['first']['pretrained_item']['frozen']
-  if backbone == 'mmoe':
-    assert own.unsafe_buffer_pointer() != frozen.unsafe_buffer_pointer()
-
-
 def test_an_ignored_field_takes_its_vectors_along():
   config = dataclasses.replace(small.CONFIG, ignore='user')
   seen = ignore.view(SPEC, config)
@@ -152,12 +109,3 @@ def test_an_ignored_field_takes_its_vectors_along():
   np.testing.assert_array_equal(
     filled['first']['pretrained_item']['frozen'], VECTORS['item']
   )
-
-
-def test_steps_on_rows_see_whole_vocabularies_of_fields_with_vectors():
-  big = dataclasses.replace(
-    SPEC,
-    categorical=(400, 600),
-    pretrained=SPEC.pretrained[1:],
-  )
-  assert rows.small_spec(big, 10).categorical == (11, 600)

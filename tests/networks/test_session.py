@@ -12,7 +12,6 @@ import pytest
 from flax import nnx
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
 from rmtl_jax.networks import factory, first_layer, functional, session
 from rmtl_jax.networks import registry as networks_registry
 from tests import tiers
@@ -167,25 +166,6 @@ def test_the_order_of_rows_of_one_time_does_not_matter(
   )
 
 
-@pytest.mark.parametrize('times', TIMES)
-@pytest.mark.parametrize('name', ENCODERS)
-def test_gradients_reach_all_earlier_rows_and_no_others(name, times):
-  _, module = encoder(name)
-  time = TIMES[times]
-  jacobian = small.jit(
-    jax.jacrev(lambda x: jnp.sum(module(x, SEGMENT, time) ** 2, 1))
-  )
-  found = np.asarray(jnp.abs(jacobian(items())).max(axis=2))
-  assert np.isfinite(found).all()
-  reached = found > 0
-  expected = np.asarray(session.earlier(SEGMENT, time))
-  if name == 'target_attention':
-    # With one row before, all of the attention is its, whoever asks.
-    asks = expected.sum(axis=1) > 1
-    expected = expected | np.diag(asks)
-  np.testing.assert_array_equal(reached, expected)
-
-
 SPEC = dataclasses.replace(small.spec(), item=1)
 
 
@@ -247,25 +227,6 @@ def test_the_encoding_is_one_more_block(name):
     np.testing.assert_allclose(y[lane], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_items_learn_through_the_history_alone():
-  layer = make('mean', 'plain')
-  graph, state = nnx.split(layer)
-  inputs = jax.tree.map(lambda x: x[0], lanes())
-  # Item 3 stands in row 0 alone, and only row 2 of its session is asked.
-  item = np.array([3, 1, 2, *[1] * (SLOTS - 3)], np.int32)
-  inputs.categorical[:, 1] = item
-  slopes = small.jit(
-    jax.grad(
-      lambda state: jnp.sum(nnx.merge(graph, state)((), inputs)[0][0][2])
-    )
-  )(state)
-  expected = layer.kernel[...][-1][:, :3].sum(axis=1) / 2
-  start = SPEC.categorical[0]
-  np.testing.assert_allclose(
-    nnx.to_pure_dict(slopes)['table'][start + 3], expected, rtol=1e-5
-  )
-
-
 NAMES = (*small.FIRST_LAYERS, 'shared', 'separate')
 
 
@@ -311,18 +272,3 @@ def test_every_network_with_every_encoder(name):
     assert np.isfinite(found).all()
     np.testing.assert_array_equal(found[:, :at], other[:, :at])
     assert (found[:, at:] != other[:, at:]).any()
-
-
-@pytest.mark.parametrize('name', ['mmoe', 'shared'])
-def test_an_encoder_needs_items_and_lanes(name):
-  with pytest.raises(
-    types.InputError, match="session_encoder: 'mean' needs data whose"
-  ):
-    named(name, 'mean', small.spec())
-  with pytest.raises(types.InputError, match="'lstm' is not one of none, mean"):
-    named(name, 'lstm')
-  network, args = named(name, 'mean')
-  for lacks in ('segment', 'time'):
-    inputs = lanes()._replace(**{lacks: None})
-    with pytest.raises(ValueError, match='expected rows in lanes'):
-      functional.apply(network, small.params(network), inputs, *args)
