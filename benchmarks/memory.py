@@ -21,7 +21,6 @@ from absl import app, flags
 
 from benchmarks import machine, peer, workload
 from rmtl_jax import config as config_lib
-from rmtl_jax.runtime import memory
 
 # --output, --rows and --backbones are those of benchmarks/peer.py.
 _FLAGS = flags.FLAGS
@@ -32,7 +31,6 @@ def child(name: str) -> None:
   """Does the work of one figure and prints the peak, MiB."""
   side, backbone = name.split(':')
   log = workload.Workload(rows=_FLAGS.rows)
-  memory.release_after_compiling()
   if side == 'start':
     workload.context(log, config_lib.Config())
   else:

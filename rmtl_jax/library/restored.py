@@ -1,0 +1,65 @@
+"""`rmtl_jax.restore`: a run's parameters, and how to evaluate them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from rmtl_jax import registry, types
+from rmtl_jax.results import ensemble, summary
+from rmtl_jax.runtime import programs, workdir
+from rmtl_jax.training import splits
+
+
+class Restored(NamedTuple):
+  """Parameters of a run's actor.
+
+  Attributes:
+    params: the tree that the checkpoint has; of an ensemble its members',
+      joined.
+    evaluate: (params, split='test') -> {task: {metric: value}}, as
+      metrics.json has them before calibration.
+  """
+
+  params: Any
+  evaluate: Callable[..., dict[str, dict[str, Any]]]
+
+
+@programs.in_32_bits
+def restore(path: str | os.PathLike[str], stage: str = '') -> Restored:
+  """Restores a run's best checkpoint for evaluation.
+
+  Args:
+    path: RUN.
+    stage: 'pretrain', 'constant' or 'finetune'; '': the last one that is
+      finished.
+
+  Raises:
+    types.InputError: not a run, no such stage, or a damaged checkpoint.
+  """
+  run = workdir.read_run(pathlib.Path(path))
+  trained = ensemble.restore(run)
+  if not trained.actors:
+    raise types.InputError(f'{path}: no finished stage')
+  stage = stage or list(trained.actors)[-1]
+  if stage not in trained.actors:
+    raise types.InputError(
+      f'{path}: stage: {registry.not_one_of(stage, trained.actors)}'
+    )
+
+  @programs.in_32_bits
+  def evaluate(params: Any, split: str = 'test') -> dict[str, dict[str, Any]]:
+    with contextlib.ExitStack() as held:
+      workdir.hold_data(held, run.data_dir)
+      workdir.check_own_data(run, (split,))
+      rows = splits.read(run.data_dir, run.manifest, split, run.config.batch)
+      found = trained.models.probabilities(run.config, params, rows)
+      tasks = run.manifest.task_names
+      return summary.stages({stage: found}, rows.host, tasks, run.config)[
+        'stages'
+      ][stage]
+
+  return Restored(trained.actors[stage], evaluate)
