@@ -8,7 +8,7 @@ library's path, also with missing values and unseen categories; scores are
 sums in float32.
 
 Columns are the numeric fields, then the categorical fields, then the slots of
-the multi-valued fields (-1 where a slot is empty), each in the order of
+the multi-valued fields (NaN where a slot is empty), each in the order of
 manifest.json, without those of `network.ignore`. The last two are categories,
 numbered as in the vocabularies; 0 stands for missing and unseen values.
 
@@ -109,8 +109,13 @@ def make(
 
 def columns(inputs: types.Inputs, xp: Any) -> Any:
   """The columns that boosters read, f32[..., C]."""
-  parts = inputs.numeric, inputs.categorical, inputs.multi_valued
-  return xp.concatenate([xp.asarray(x).astype(xp.float32) for x in parts], -1)
+  slots = xp.asarray(inputs.multi_valued).astype(xp.float32)
+  parts = (
+    xp.asarray(inputs.numeric),
+    xp.asarray(inputs.categorical).astype(xp.float32),
+    xp.where(slots < 0, xp.nan, slots),
+  )
+  return xp.concatenate(parts, -1).astype(xp.float32)
 
 
 def _fit(
