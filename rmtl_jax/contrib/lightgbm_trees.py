@@ -38,8 +38,8 @@ from rmtl_jax.networks import functional
 SETTINGS = {
   'objective': 'binary',
   'metric': 'binary_logloss',
-  'learning_rate': 0.1,
-  'num_leaves': 31,
+  'learning_rate': 0.05,
+  'num_leaves': 15,
   'min_sum_hessian_in_leaf': 5.0,
   'lambda_l2': 20.0,
   'feature_fraction': 0.3,
@@ -48,7 +48,7 @@ SETTINGS = {
   'force_row_wise': True,
   'verbosity': -1,
 }
-_TREES, _PATIENCE = 300, 50
+_TREES, _PATIENCE = 600, 50
 # Trees that are evaluated side by side.
 _BLOCK = 32
 _MISSING = {'None': 0, 'Zero': 1, 'NaN': 2}
