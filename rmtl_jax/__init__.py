@@ -105,10 +105,10 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.types import Inputs as Inputs
 
   # Steps and their states.
+  from rmtl_jax.updates.actor import make_actor_step as make_actor_step
   from rmtl_jax.updates.critic import make_critic_step as make_critic_step
   from rmtl_jax.updates.finetune import init_finetune as init_finetune
   from rmtl_jax.updates.finetune import make_finetune_step as make_finetune_step
-  from rmtl_jax.updates.pretrain import make_pretrain_step as make_pretrain_step
   from rmtl_jax.updates.state import ActorState as ActorState
   from rmtl_jax.updates.state import CriticState as CriticState
   from rmtl_jax.updates.state import FinetuneState as FinetuneState
@@ -136,12 +136,6 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.weighting.factory import make_weighting as make_weighting
   from rmtl_jax.weighting.relative import (
     scale_by_advantage as scale_by_advantage,
-  )
-  from rmtl_jax.contrib.weightings.mean_one import (
-    scale_by_mean_one as scale_by_mean_one,
-  )
-  from rmtl_jax.contrib.weightings.uncertainty import (
-    scale_by_uncertainty as scale_by_uncertainty,
   )
 
   # Balancers: Optax transformations of task losses or task gradients.

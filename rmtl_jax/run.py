@@ -224,7 +224,7 @@ def train(
       context = _context(run, inputs, live)
       context.start, context.interrupted = start, interrupted
       finished, writer = _train_stages(
-        held, run, context, stages, trackers, keep_moments, is_own
+        held, run, context, stages, trackers, keep_moments
       )
       train_paper_model()
       writer.rewrite(finished.history)
@@ -244,14 +244,12 @@ def _train_stages(
   stages: Sequence[str],
   trackers: Sequence[str],
   keep_moments: bool,
-  is_own: bool,
 ) -> tuple[saved.FinishedStages, writers.Writer]:
   """Trains the stages that a run of one model does not hold yet.
 
   Args:
     held: closes the writer.
     context: of the run; gets its history, and where checkpoints go.
-    is_own: whether no other run trains with the programs.
 
   Returns:
     All finished stages, their history in the stages' order; and the run's
@@ -265,8 +263,6 @@ def _train_stages(
 
   def keep(name, left):
     saved.keep(run, context, finished, left)
-    if is_own:
-      context.models.forget(name, config, stages)
 
   with contextlib.closing(run.unfinished()) as store:
     context.store = store

@@ -213,7 +213,7 @@ def test_settings_against_overfitting_in_a_whole_run(
 
 
 def test_weighting_from_scratch_is_exact_under_resume(tmp_path, data_dir):
-  """With a lambda that falls; epoch 0 is no candidate."""
+  """Epoch 0 is no candidate."""
   config = config_values.from_dict(
     {
       'backbone': 'shared_bottom',
@@ -221,7 +221,7 @@ def test_weighting_from_scratch_is_exact_under_resume(tmp_path, data_dir):
       'critic': {'in_finetune': 'frozen', 'max_passes': 1},
       'pretrain': {'max_epochs': 1},
       'finetune': {'start': 'scratch', 'max_epochs': 3, 'patience': 9},
-      'weighting': {'name': 'advantage', 'lambda_schedule': 'linear'},
+      'weighting': {'name': 'advantage'},
     },
     CONFIG,
   )
@@ -234,7 +234,7 @@ def test_weighting_from_scratch_is_exact_under_resume(tmp_path, data_dir):
   ]
   mean, deviation = np.transpose(weights)
   np.testing.assert_allclose(mean, 1.0, atol=1e-4)
-  assert deviation[0] > deviation[1] > deviation[2] > 0
+  assert np.all(deviation > 0)
   # Each start gets further than the one before, whatever it saves.
   train = functools.partial(
     run.train, config, tmp_path / 'cut', data_dir, live=QUIET
@@ -630,7 +630,6 @@ def test_lambda_zero_is_the_control(tmp_path, data_dir):
     {'weighting': {'name': 'constant'}, 'control': False},
     {'weighting': {'name': 'constant_mean'}, 'backbone': 'esmm'},
     {'weighting': {'name': 'q_shuffled'}, 'backbone': 'single_task'},
-    {'weighting': {'name': 'td3_bc', 'lambda_schedule': 'cosine'}},
   ],
   ids=lambda s: s['weighting']['name'],
 )

@@ -8,8 +8,7 @@ mean (R2 -0.4 and -0.3 on a RetailRocket log). Those of this one learn from
 realised returns (TD(1)), start from their mean, are told how many rows of the
 session are left, and keep the pass that comes nearest to the returns. Each
 form of weights is compared with its four controls: the pre-trained model,
-constant weights, RMTL's mean weight, and its own weights shuffled over rows
-(`td3_bc`, which has none: RMTL's).
+constant weights, RMTL's mean weight, and its own weights shuffled over rows.
 One learning rate, the one that was best for most methods of the ablation.
 
 Expected: nothing from the paper, which has no such table. Not run by us with
@@ -53,10 +52,7 @@ def get_config(size: str = 'paper') -> config_lib.Config:
     compare=config_lib.CompareConfig(
       methods=(
         'ple+critic',
-        'ple+mean_one',
         'ple+advantage',
-        'ple+critic:weighting.meta_learning_rate=0.02',
-        'ple+td3_bc',
       ),
       seeds=tuple(range(16)),
       learning_rates=(3e-4,),

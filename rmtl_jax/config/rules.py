@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 from rmtl_jax import types
 from rmtl_jax.balancing import registry as balancers
-from rmtl_jax.config import crosses, limits, monitors, settings
+from rmtl_jax.config import crosses, monitors, settings
 from rmtl_jax.networks import registry as backbones
-from rmtl_jax.ops import look_ahead
-from rmtl_jax.weighting import registry, tuners
+from rmtl_jax.weighting import registry
 
 _STAGES = ('pretrain', 'finetune')
 
@@ -26,16 +24,6 @@ def check(config: settings.Config) -> None:
     fault = rule(config)
     if fault:
       raise types.InputError(f'config.{fault}')
-  for tuner in tuners.RECORDS.values():
-    tuner.check(config)
-
-
-def lowest_lambda(weighting: settings.WeightingConfig) -> float:
-  """The least lambda that the weights know."""
-  if registry.form_of(weighting).lambda_ != registry.ANY:
-    return 0.0
-  kind: Any = limits.fields(settings.WeightingConfig)['lambda_']
-  return kind.__metadata__[0].low
 
 
 def _readers_divide_lanes(config: settings.Config) -> str:
@@ -55,20 +43,6 @@ def _backbone_has_its_experts(config: settings.Config) -> str:
   return f'network.num_experts: {config.backbone} needs at least {least}'
 
 
-def _targets_have_one_form(config: settings.Config) -> str:
-  critic = config.critic
-  asked = [
-    one.name for one in look_ahead.RECORDS.values() if one.is_set(critic)
-  ]
-  if len(asked) < 2:
-    return ''
-  first, second = asked[:2]
-  return (
-    f'critic.{first}: {getattr(critic, first)} and {second}'
-    f' {getattr(critic, second):g} are two forms of a target; set one'
-  )
-
-
 def _embedding_l2_is_l2_or_positive(config: settings.Config) -> str:
   for name in ('pretrain', 'finetune'):
     value = getattr(config, name).embedding_l2
@@ -83,27 +57,15 @@ def _embedding_l2_is_l2_or_positive(config: settings.Config) -> str:
 def _lambda_has_a_known_sign(config: settings.Config) -> str:
   """A negative lambda would ascend some losses."""
   weighting = config.weighting
-  if weighting.lambda_ >= lowest_lambda(weighting):
+  form = registry.form_of(weighting)
+  if weighting.lambda_ >= 0.0 or form.lambda_ == registry.ANY:
     return ''
   signed = [
-    form.name
-    for form in registry.FORMS.values()
-    if form.lambda_ == registry.ANY
+    one.name for one in registry.FORMS.values() if one.lambda_ == registry.ANY
   ]
   return (
     f'weighting.lambda_: {weighting.lambda_!r:.80} is negative, which'
-    f' {registry.form_of(weighting).name} does not know;'
-    f' {", ".join(signed)} do'
-  )
-
-
-def _disagreement_needs_two_critics(config: settings.Config) -> str:
-  form = registry.form_of(config.weighting)
-  if 'q_deviation' not in form.needs or config.critic.members >= 2:
-    return ''
-  return (
-    f'weighting: {form.name} is that of many critics, and'
-    f' config.critic.members is {config.critic.members}'
+    f' {form.name} does not know; {", ".join(signed)} do'
   )
 
 
@@ -158,15 +120,10 @@ def _balanced_losses_are_of_tasks(config: settings.Config) -> str:
   weighting = registry.find(config.weighting.name)
   if balancer == settings.BalancingConfig().name:
     return ''
-  if weighting.objective is not None:
+  if weighting.ascends_q:
     return (
       f'finetune.balancing.name: {balancer} balances losses, and'
       f' {weighting.name} descends something else'
-    )
-  if config.weighting.meta_learning_rate:
-    return (
-      f'finetune.balancing.name: {balancer}: lambda can be learnt'
-      ' (weighting.meta_learning_rate) under equal alone'
     )
   return ''
 
@@ -206,10 +163,8 @@ def _fitted_members_differ(config: settings.Config) -> str:
 RULES: tuple[Callable[[settings.Config], str], ...] = (
   _readers_divide_lanes,
   _backbone_has_its_experts,
-  _targets_have_one_form,
   _embedding_l2_is_l2_or_positive,
   _lambda_has_a_known_sign,
-  _disagreement_needs_two_critics,
   _balancers_know_their_settings,
   _gradients_are_balanced_where_tasks_share,
   _groups_have_lanes,

@@ -161,8 +161,6 @@ class CriticConfig:
       actor, which must do without.
     estimate: the target's value: the target critic's (`target`) or the
       `minimum` of target and online critic (the authors' code).
-    n_steps: rewards in a target before the target critic's value; 1 is the
-      paper's.
     td_lambda: lambda of TD(lambda): 0 is the paper's one step, 1 the realised
       discounted return.
     target_noise: standard deviation of the target action's noise (TD3).
@@ -199,7 +197,6 @@ class CriticConfig:
   initial_value: Literal['constant', 'mean_return'] = 'constant'
   sees_remaining: bool = False
   estimate: Literal['target', 'minimum'] = 'target'
-  n_steps: Annotated[int, Range(1, 2**20)] = 1
   td_lambda: Share = 0.0
   target_noise: NonNegative = 0.0
   target_noise_draw: Literal['row', 'batch'] = 'row'
@@ -221,24 +218,12 @@ class WeightingConfig:
 
   Attributes:
     name: `critic` (1 - lambda Q), `label_times_q` (WL), `negative_q` (NLC),
-      `constant` (CW); of mean one over the batch, per task: `mean_one`
-      (RMTL's weights by their mean), `advantage` (1 - lambda times Q centred
-      and normalised), `uncertainty` (the critics' disagreement); a control:
-      `q_shuffled`, `constant_mean`; or without weighted losses `ddpg` (D-PLE
-      on ple: the actor ascends mean_k Q_k(s, pi_k(s))) or `td3_bc` (it
-      descends the loss minus lambda / mean |Q| times that Q).
-    lambda_: the paper's lambda. A negative one (critic, mean_one, advantage,
-      uncertainty) trusts rows more whose future looks good, or on which
-      critics agree; no weight is below 0 then.
-    lambda_warmup_steps: steps over which lambda rises linearly from 0; 0
-      means lambda from the first step.
-    lambda_schedule: what lambda does after that, over the rest of
-      finetune.max_epochs' steps: stay `constant`, or fall to 0 as a `cosine`
-      or a `linear` function.
-    meta_learning_rate: lambda is learnt: a step of Adam with this rate after
-      every step of the actor, along the hypergradient of the loss of
-      validation rows (contrib/learnt_lambda); 0 means lambda stays. Validation
-      then chooses one more number, beside the epoch.
+      `constant` (CW), `advantage` (1 - lambda times Q centred and normalised
+      over the batch; mean 1 per task); a control: `q_shuffled`,
+      `constant_mean`; or without weighted losses `ddpg` (D-PLE on ple: the
+      actor ascends mean_k Q_k(s, pi_k(s))).
+    lambda_: the paper's lambda. A negative one (critic, advantage) trusts rows
+      more whose future looks good; no weight is below 0 then.
     max_weight: upper bound of a weight; 0 means none. It comes last: weights
       of mean one have a smaller mean where it cuts.
     form: the weights that `q_shuffled` shuffles over the rows.
@@ -246,9 +231,6 @@ class WeightingConfig:
 
   name: Annotated[str, Registered('weighting')] = 'critic'
   lambda_: Annotated[float, Range(-100.0, 100.0)] = 0.7
-  lambda_warmup_steps: Count = 0
-  lambda_schedule: Schedule = 'constant'
-  meta_learning_rate: NonNegative = 0.0
   max_weight: NonNegative = 0.0
   form: Annotated[str, Registered('form')] = 'critic'
 

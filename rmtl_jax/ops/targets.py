@@ -50,6 +50,52 @@ def lane_targets(
   return jax.vmap(over_tasks)(r_t, discount_t, q_tp1)
 
 
+def lambda_values(
+  r_t: types.Array,
+  q_t: types.Array,
+  is_last_t: types.Array,
+  goes_on_t: types.Array,
+  discount: float,
+  td_lambda: float,
+) -> types.Array:
+  """What TD(lambda) targets take for Q'(s_{t+1}, .).
+
+  V_t = (1 - lambda) Q'(s_t, pi'(s_t)) + lambda (r_t + gamma V_{t+1}), where
+  the session's last row has r_t alone in the brackets and a cut stays at Q'
+  (Sutton and Barto, 2018, section 12.1, over one lane). lambda = 1 gives the
+  realised discounted returns of pi', in sessions that no lane cuts. The logged
+  action changes neither the next state nor its label, so what pi' would have
+  earned is known and needs no correction for another behaviour.
+
+  Args:
+    r_t: rewards of pi'(s_t), f32[T, K].
+    q_t: Q'(s_t, pi'(s_t)), f32[T, K].
+    is_last_t: the session ends here, bool[T].
+    goes_on_t: as `goes_on` gives it, bool[T].
+    discount: gamma.
+    td_lambda: lambda in [0, 1]; 0 is Q' itself.
+
+  Returns:
+    f32[T, K], for `lane_targets`.
+  """
+  types.check_ranks((2, 2, 1, 1), r_t, q_t, is_last_t, goes_on_t)
+
+  def before(value_tp1, slot):
+    r, q, is_last, more = slot
+    realised = r + jnp.where(is_last, 0.0, discount) * value_tp1
+    mixed = (1.0 - td_lambda) * q + td_lambda * realised
+    value = jnp.where(is_last | more, mixed, q)
+    return value, value
+
+  _, values = jax.lax.scan(
+    before,
+    jnp.zeros_like(q_t[0]),
+    (r_t, q_t, is_last_t, goes_on_t),
+    reverse=True,
+  )
+  return values
+
+
 def goes_on(segment_t: types.Array) -> jax.Array:
   """Whether the next slot of the lane holds the next row of the session.
 

@@ -37,7 +37,7 @@ def write(
     run.manifest, rows['train'], rows['validation'], rows['test']
   )
   judged = row_values.critic_values(trained, data.validation)
-  _plot_critics(writer, run, trained, data, judged, history)
+  _plot_critics(writer, run, trained, data, judged)
   maps = run_record.fit_calibrations(run, trained, data.validation)
   record = {
     'split': 'test',
@@ -70,7 +70,6 @@ def _plot_critics(
   trained: ensemble.Ensemble,
   data: run_record.Data,
   judged: Sequence[row_values.CriticValues],
-  history: Sequence[dict[str, Any]],
 ) -> None:
   """Histograms for TensorBoard, of validation rows: Q, stage 3's weights.
 
@@ -78,10 +77,8 @@ def _plot_critics(
   """
   weights = row_values.weights(
     run.config,
-    trained.models,
     judged,
     data.validation,
-    row_values.lambdas(run.config, history, trained.best_epochs('finetune')),
     lambda: row_values.critic_values(trained, data.train),
   )
   sample_weight = data.validation.host.sample_weight

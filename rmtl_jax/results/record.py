@@ -20,7 +20,6 @@ from rmtl_jax.results import (
   summary,
 )
 from rmtl_jax.runtime import provenance, workdir
-from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.weighting import critic as weights_lib
 from rmtl_jax.weighting import registry
@@ -98,7 +97,7 @@ def build(
   if trained.weights:
     record['member_weights'] = ensemble.weights_record(trained, tasks)
   if critic_values:
-    found, lines = _critics(run, trained.models, critic_values, data.validation)
+    found, lines = _critics(run, critic_values, data.validation)
     record |= found
     warnings += lines
   return {
@@ -167,7 +166,6 @@ def _members(
 
 def _critics(
   run: workdir.Run,
-  models: models_lib.Models,
   critic_values: Sequence[row_values.CriticValues],
   validation: splits_lib.Split,
 ) -> tuple[dict[str, Any], list[str]]:
@@ -189,9 +187,8 @@ def _critics(
     warnings += [title + line for line in summary.critic_warnings(records[-1])]
   weighting = registry.find(run.config.weighting.name)
   if weighting.by_row:
-    lambdas = row_values.lambdas(run.config, ())
     weights = row_values.weights(
-      run.config, models, critic_values, validation, lambdas, lambda: ()
+      run.config, critic_values, validation, lambda: ()
     )
   else:
     weighting = registry.find('critic')

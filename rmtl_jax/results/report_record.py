@@ -85,7 +85,7 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
     metrics, ended = _metrics(run, finished, missing)
     history = _history(path)
     if not missing:
-      rows = _of_rows(run, metrics, history)
+      rows = _of_rows(run, metrics)
       with sql.connect() as connection:
         drifts = drift.of_fields(connection, run.data_dir, run.manifest)
   return {
@@ -212,9 +212,7 @@ def _data(manifest: manifest_lib.Manifest) -> Record:
   }
 
 
-def _of_rows(
-  run: workdir.Run, metrics: Record, history: Sequence[Record]
-) -> Record:
+def _of_rows(run: workdir.Run, metrics: Record) -> Record:
   """Computes `reliability` of test rows and `weights` of validation rows."""
   trained = ensemble.restore(run)
 
@@ -226,20 +224,14 @@ def _of_rows(
     return rows
   validation = split('validation')
   critic_values = row_values.critic_values(trained, validation)
-  lambdas = row_values.lambdas(
-    run.config, history, trained.best_epochs('finetune')
-  )
   weights = row_values.weights(
     run.config,
-    trained.models,
     critic_values,
     validation,
-    lambdas,
     lambda: row_values.critic_values(trained, split('train')),
   )
   if weights:
     rows['weights'] = {
-      'lambdas': lambdas,
       'by_position': by_position(
         weights,
         validation.host.starts,

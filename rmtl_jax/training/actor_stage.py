@@ -12,7 +12,6 @@ import optax
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files
-from rmtl_jax.data import batches
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.networks import functional
@@ -20,7 +19,6 @@ from rmtl_jax.runtime import stages
 from rmtl_jax.training import (
   conflicts,
   epoch_figures,
-  feed,
   programs,
   saved,
   stage,
@@ -31,10 +29,8 @@ from rmtl_jax.training import context as context_lib
 from rmtl_jax.updates import finetune as finetune_lib
 from rmtl_jax.updates import state
 from rmtl_jax.weighting import critic as weights_lib
-from rmtl_jax.weighting import factory, registry, tuners
+from rmtl_jax.weighting import factory, registry
 
-# Tells the order of the validation rows of tuners from other shuffles.
-_VALIDATION = 7
 # More than the dispatches of a pass: numbers of checkpoints rise.
 _ARM = 200_000
 
@@ -141,28 +137,11 @@ class ActorStage:
         arm.state,
         self.context.epoch(self.name, epoch),
         self.context.key(self.name),
-        validation=self._validation_batches(arm),
         start=arm.position,
       )
       for name, arm in self.arms.items()
       if arm.epoch == self.epoch
     ]
-
-  def _validation_batches(self, arm: Arm) -> feed.ValidationBatches | None:
-    """Validation rows for an arm with a tuner, in an order of their own."""
-    if not self._declared.holds_critics or not arm.state.tuner:
-      return None
-    context = self.context
-    return feed.ValidationBatches(
-      context.validation,
-      batches.Epoch(
-        context.validation.host.starts,
-        (context.config.seed, stages.number(self.name), _VALIDATION),
-        self.epoch + 1,
-        context.config.batch,
-        context.validation.cuts,
-      ).plan,
-    )
 
   def validate(
     self,
@@ -173,8 +152,9 @@ class ActorStage:
   ) -> None:
     """Early stopping and the record of an arm's epoch; see `Stage`."""
     context, epoch, arm = self.context, self.epoch + 1, self.arms[one.name]
-    holds_critics = self._declared.holds_critics
-    actor = new_state.actor if holds_critics else new_state
+    actor = state.actor_of(new_state)
+    if self.name == 'finetune':
+      sums = epoch_figures.with_weights(sums, len(context.tasks))
     found, words = None, ''
     if context.refit_epochs is None:
       try:
@@ -201,8 +181,6 @@ class ActorStage:
       ),
       'seconds': seconds,
     }
-    if holds_critics and new_state.tuner:
-      record |= tuners.numbers(actor.weighting_state)
     record['learning_rate'] = state.learning_rate(
       actor.opt_state, self.limits.schedule
     )
@@ -322,7 +300,7 @@ class ActorStage:
   def _last(self, arm: Arm) -> saved.Result | None:
     if not self._declared.keeps_last or arm.stopping.best_epoch == self.epoch:
       return None
-    return saved.Result(arm.state.actor.params, self.epoch)
+    return saved.Result(state.actor_of(arm.state).params, self.epoch)
 
 
 def pretrain(context: context_lib.Context) -> ActorStage:
@@ -433,29 +411,29 @@ def init_finetune(
   context: context_lib.Context,
   config: config_lib.Config,
   means: np.ndarray | None = None,
-) -> Callable[[Any, Any], state.FinetuneState]:
+) -> Callable[[Any, Any], state.ActorState | state.FinetuneState]:
   """What makes an arm's first state of the actor's and critics' parameters.
 
   Args:
     config: the arm's settings.
     means: of `mean_weights`, for a weighting that takes them.
   """
-  steps = _scheduled_steps(
-    context, 'finetune', config.weighting.lambda_schedule
-  )
   optimizer = _optimizer(context, 'finetune', config.finetune)
-  weighting = factory.make_weighting(config.weighting, means, steps)
+  weighting = factory.make_weighting(config.weighting, means)
   balancer = _balancer(context, 'finetune')
-  return lambda actor_params, critic_params: finetune_lib.init_finetune(
-    actor_params,
-    critic_params,
-    optimizer,
-    state.make_optimizer(config.critic),
-    weighting,
-    config,
-    len(context.tasks),
-    balancer,
-  )
+  asks = registry.find(config.weighting.name).asks_every_step
+
+  def init(actor_params, critic_params):
+    actor = state.init_actor(
+      actor_params, optimizer, weighting, len(context.tasks), balancer
+    )
+    if not asks:
+      return actor
+    return finetune_lib.init_finetune(
+      actor, critic_params, state.make_optimizer(config.critic), config.critic
+    )
+
+  return init
 
 
 def _optimizer(
@@ -505,9 +483,6 @@ def mean_of_weights(
   sample_weight: np.ndarray | None,
 ) -> np.ndarray:
   """Mean of 1 - lambda Q over rows, f32[K].
-
-  Lambda is that of the settings, before its schedule; no weight is above
-  `max_weight`.
 
   Args:
     config: lambda and the bound.

@@ -29,7 +29,7 @@ from rmtl_jax.training import actor_stage, critic_stage, programs
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import ahead, conflicts, loop
-from rmtl_jax.weighting import registry, tuners
+from rmtl_jax.weighting import registry
 
 # A program, and what gives the arguments of its calls, or their shapes.
 _Job = tuple[ahead.Compiled | programs.Program, Callable[[], tuple[Any, ...]]]
@@ -134,9 +134,8 @@ def _begins(context: context_lib.Context) -> dict[str, Callable[[], object]]:
 def _arms(config: config_lib.Config) -> Iterator[config_lib.Config]:
   """Settings of the arms of stage 3 that can be compiled from shapes."""
   for name in actor_stage.weightings(config).values():
-    # A tuner has rows of its own, and some weightings wait for the critics.
-    takes_means = registry.find(name).takes == registry.MEANS
-    if not (tuners.chosen(config.weighting) or takes_means):
+    # Some weightings wait for the critics.
+    if registry.find(name).takes != registry.MEANS:
       yield actor_stage.with_weighting(config, name)
 
 

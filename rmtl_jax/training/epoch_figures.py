@@ -41,3 +41,15 @@ def weight_statistics(
     result[f'weight_mean_{task}'] = mean
     result[f'weight_deviation_{task}'] = max(variance, 0.0) ** 0.5
   return result
+
+
+def with_weights(sums: Mapping[str, float], num_tasks: int) -> dict[str, float]:
+  """The sums, with those of weights of 1 where a step has no weights.
+
+  Args:
+    sums: of the step's metrics.
+    num_tasks: K.
+  """
+  rows = [sums.get(f'rows_{k}', sums['rows']) for k in range(num_tasks)]
+  names = ('weight', 'weight_square')
+  return {f'{n}_{k}': r for n in names for k, r in enumerate(rows)} | dict(sums)

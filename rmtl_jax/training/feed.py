@@ -25,26 +25,13 @@ from rmtl_jax.updates import loop as loop_lib
 _AHEAD = 2
 
 
-class ValidationBatches(NamedTuple):
-  """Validation rows that every step sees beside its own batch.
-
-  Attributes:
-    split: these rows.
-    plan: its batches, which are taken round and round.
-  """
-
-  split: splits_lib.Split
-  plan: batches.Plan
-
-
 class Dispatch(NamedTuple):
   """Some steps of a pass.
 
   Attributes:
-    columns: the split's on the device, or rows in their slots; WithValidation
-      with validation rows.
+    columns: the split's on the device, or rows in their slots.
     extras: f32[R, K] arrays beside the columns, or f32[S, L, T, K].
-    slots: which rows fill the slots; WithValidation with validation rows.
+    slots: which rows fill the slots.
     steps: how many, at most S.
     row: i32[S, L, T], on the host; -1 in padding. Of an
       Epoch that several processes read, the lanes of this one.
@@ -66,7 +53,6 @@ def dispatches(
   size: int,
   begin: int = 0,
   extras: tuple[Any, ...] = (),
-  validation: ValidationBatches | None = None,
 ) -> Iterator[Dispatch]:
   """A pass over a split, `size` steps at a time.
 
@@ -76,17 +62,15 @@ def dispatches(
     begin: dispatches that are left out.
     extras: f32[R, K] arrays that the step wants beside the batch, from
       `split.beside`.
-    validation: rows that the step sees beside its batch.
 
   Returns:
     Arrays on the device; those of a split on disk are read ahead.
   """
   if split.device is None:
-    return ahead(_streamed(split, passes, size, begin, extras, validation))
-  columns = columns_of(split, validation)
+    return ahead(_streamed(split, passes, size, begin, extras))
   return (
-    Dispatch(columns, extras, placed, steps, train_row(slots))
-    for slots, count in chunks(whole_plan(passes), size, validation, begin)
+    Dispatch(split.device, extras, placed, steps, slots.row)
+    for slots, count in chunks(whole_plan(passes), size, begin)
     for placed, steps in [jax.device_put((slots, count))]
   )
 
@@ -96,34 +80,12 @@ def whole_plan(passes: batches.Epoch | batches.Plan) -> batches.Plan:
   return passes.plan if isinstance(passes, batches.Epoch) else passes
 
 
-def columns_of(
-  split: splits_lib.Split, validation: ValidationBatches | None
-) -> Any:
-  """The columns of a split on the device, with those of validation, if any."""
-  if validation is None:
-    return split.device
-  if validation.split.device is None:
-    raise types.InputError(
-      'config.batch.input: train data is in memory and validation data is'
-      ' not, which no tuner can read; set streaming'
-    )
-  return loop_lib.WithValidation(split.device, validation.split.device)
-
-
-def train_row(slots: Any) -> np.ndarray:
-  """The train rows in slots, -1 in padding."""
-  return (
-    slots.train.row if isinstance(slots, loop_lib.WithValidation) else slots.row
-  )
-
-
 def _streamed(
   split: splits_lib.Split,
   passes: batches.Epoch | batches.Plan,
   size: int,
   begin: int,
   extras: tuple[Any, ...],
-  validation: ValidationBatches | None,
 ) -> Iterator[Dispatch]:
   """Each with rows of its own; of several processes with the lanes of this."""
   steps = passes.steps if isinstance(passes, batches.Epoch) else len(passes.row)
@@ -135,15 +97,6 @@ def _streamed(
     _pieces(split, passes, size, begin, lanes), begin
   ):
     slots, columns, values = arrange(*own, extras)
-    if validation is not None:
-      shown_beside = _validation_slots(validation, number * size, size)
-      plan = batches.Plan(
-        *(np.asarray(part)[:, lanes] for part in shown_beside)
-      )
-      beside = validation.split.host.take(plan.row)
-      validation_slots, validation_columns, _ = arrange(plan, beside, ())
-      columns = loop_lib.WithValidation(columns, validation_columns)
-      slots = loop_lib.WithValidation(slots, validation_slots)
     count = np.int32(min(size, steps - number * size))
     placed, on_device = _put(split, (columns, values, slots), count)
     columns, extra_rows, slots = placed
@@ -181,7 +134,7 @@ def _pieces(
         one = jax.tree.map(lambda x: x[:, lanes], one)
       yield one, one.plan.row
     return
-  for slots, _ in chunks(passes, size, begin=begin):
+  for slots, _ in chunks(passes, size, begin):
     mine = batches.Plan(*(np.asarray(part)[:, lanes] for part in slots))
     yield streaming.Piece(mine, split.host.take(mine.row)), slots.row
 
@@ -264,32 +217,22 @@ def _reader() -> concurrent.futures.ThreadPoolExecutor:
 
 
 def chunks(
-  plan: batches.Plan,
-  size: int,
-  validation: ValidationBatches | None = None,
-  begin: int = 0,
-) -> list[tuple[Any, np.int32]]:
+  plan: batches.Plan, size: int, begin: int = 0
+) -> list[tuple[loop_lib.Slots, np.int32]]:
   """The plan in pieces of `size` batches, the last one padded, with counts.
 
-  A piece is Slots; with validation rows it is WithValidation, of Slots both.
   The first `begin` pieces are left out.
   """
   return [
-    piece(plan, first, size, validation)
+    piece(plan, first, size)
     for first in range(begin * size, len(plan.row), size)
   ]
 
 
 def piece(
-  plan: batches.Plan,
-  begin: int,
-  size: int,
-  validation: ValidationBatches | None = None,
-) -> tuple[Any, np.int32]:
-  """`size` batches of a plan from `begin` on, padded, and how many there are.
-
-  Slots; with validation rows WithValidation, of Slots both.
-  """
+  plan: batches.Plan, begin: int, size: int
+) -> tuple[loop_lib.Slots, np.int32]:
+  """`size` batches of a plan from `begin` on, padded, and their number."""
   count = min(size, max(len(plan.row) - begin, 0))
   pad = [(0, size - count), (0, 0), (0, 0)]
   end = begin + count
@@ -298,14 +241,4 @@ def piece(
     np.pad(plan.is_last[begin:end], pad),
     np.pad(plan.segment[begin:end], pad, constant_values=-1),
   )
-  if validation is not None:
-    beside = _validation_slots(validation, begin, size)
-    slots = loop_lib.WithValidation(slots, beside)
   return slots, np.int32(count)
-
-
-def _validation_slots(
-  validation: ValidationBatches, begin: int, size: int
-) -> loop_lib.Slots:
-  at = np.arange(begin, begin + size) % len(validation.plan.row)
-  return loop_lib.Slots(*(part[at] for part in validation.plan))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import jax
@@ -29,13 +29,13 @@ from rmtl_jax.ops import task_losses
 from rmtl_jax.runtime import checkpoints, mesh, stages
 from rmtl_jax.training import programs, trainer
 from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import (
   ahead,
   conflicts,
   finetune,
   forward,
   loop,
-  pretrain,
   quick,
   rows,
   shared,
@@ -46,12 +46,6 @@ from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.weighting import factory, registry
 
 _Part = TypeVar('_Part')
-# What a stage alone calls: of the paper's sizes, some 35 MiB a loop.
-_OF_STAGE = {
-  'pretrain': ('pretrain',),
-  'critic': ('train_critics', 'td_errors'),
-  'finetune': ('finetune', 'unweighted', 'conflicts'),
-}
 
 
 class Models:
@@ -280,15 +274,28 @@ class Models:
 
   def pretrain(self, config: config_lib.Config) -> programs.CompiledLoop:
     """Stage 1's."""
-    stage = dataclasses.replace(config.pretrain, learning_rate=0.0)
+    return self._actor_loop(config, 'pretrain')
+
+  def _actor_loop(
+    self,
+    config: config_lib.Config,
+    stage: str,
+    weighting: config_lib.WeightingConfig | None = None,
+  ) -> programs.CompiledLoop:
+    """Of the actor without critics: stages 1 and 3 share it if they can."""
+    known = programs.of_step(getattr(config, stage))
+    chain = weighting and factory.make_weighting(
+      weighting, np.ones(self.spec.num_tasks)
+    )
     return self._program(
-      'pretrain',
+      'actor',
       config,
-      (*_of_actor(config), programs.of_step(stage)),
-      lambda actor, _: pretrain.make_pretrain_step(
+      (*_of_actor(config), known, weighting),
+      lambda actor, _: actor_lib.make_actor_step(
         actor,
-        state.make_optimizer(stage),
-        balance=self._balance(config, 'pretrain'),
+        state.make_optimizer(known),
+        chain,
+        self._balance(config, stage),
       ),
       programs.options(config, quick.STEPS),
     )
@@ -333,40 +340,29 @@ class Models:
       programs.options(config),
     )
 
-  def finetune(self, config: config_lib.Config) -> programs.Program:
-    """Stage 3's; lambda, its warmup and its steps are in the state."""
-    weighting = dataclasses.replace(
-      config.weighting, lambda_=0.0, lambda_warmup_steps=0
-    )
-    stage = dataclasses.replace(config.finetune, learning_rate=0.0)
+  def finetune(self, config: config_lib.Config) -> programs.CompiledLoop:
+    """Stage 3's; lambda is in the state."""
+    weighting = dataclasses.replace(config.weighting, lambda_=0.0)
     record = registry.find(weighting.name)
-    own = self._program(
+    if record.leaves_losses:
+      return self._actor_loop(config, 'finetune')
+    if not record.asks_every_step:
+      return self._actor_loop(config, 'finetune', weighting)
+    known = programs.of_step(config.finetune)
+    return self._program(
       'finetune',
       config,
-      (
-        *_of_actor(config),
-        programs.of_step(stage),
-        weighting,
-        config.critic if record.asks_every_step else None,
-      ),
+      (*_of_actor(config), known, weighting, config.critic),
       lambda actor, critic: finetune.make_finetune_step(
         actor,
-        state.make_optimizer(stage),
-        factory.make_weighting(weighting, np.ones(self.spec.num_tasks)),
-        dataclasses.replace(config, weighting=weighting),
+        state.make_optimizer(known),
+        factory.make_weighting(weighting),
+        config,
         critic,
         state.make_optimizer(config.critic),
         self._balance(config, 'finetune'),
       ),
       programs.options(config),
-    )
-    if not (record.leaves_losses and programs.steps_alike(config)):
-      return own
-    stage_1, tasks = self.pretrain(config), self.spec.num_tasks
-    return self._once(
-      'unweighted',
-      (own, stage_1),
-      lambda: programs.Unweighted(own, stage_1, tasks),
     )
 
   def predict(
@@ -502,28 +498,6 @@ class Models:
     return ahead.Compiled(
       loop.make_row_map(shared_out, prepare, layout.replicate, options)
     )
-
-  def forget(
-    self, stage: str, config: config_lib.Config, trained: Collection[str]
-  ) -> None:
-    """Drops what is compiled for a stage alone, once it has ended.
-
-    Args:
-      stage: that has ended.
-      trained: the stages that the run trains.
-    """
-    unweighted = (
-      config.control or registry.find(config.weighting.name).leaves_losses
-    )
-    goes_on = stage == 'pretrain' and 'finetune' in trained and unweighted
-    if goes_on and programs.steps_alike(config):
-      return  # stage 3 takes its loop
-    kinds = _OF_STAGE[stage]
-    with self._building:
-      found = [built for key, built in self._built.items() if key[0] in kinds]
-    # A thread that still compiles one may build what it needs for it.
-    for built in found:
-      built.forget()
 
   def _once(self, kind: str, key: Any, build: Callable[[], _Part]) -> _Part:
     with self._building:

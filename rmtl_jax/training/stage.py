@@ -25,7 +25,6 @@ class Pass(NamedTuple):
     plan: its batches.
     key: of the stage; steps fold in their own number.
     extras: f32[R, K] arrays that the step wants beside the batch.
-    validation: rows that the step sees beside its batch, or None.
     start: how far the pass had come when it was cut off.
   """
 
@@ -36,7 +35,6 @@ class Pass(NamedTuple):
   plan: batches.Epoch
   key: jax.Array
   extras: tuple[Any, ...] = ()
-  validation: feed.ValidationBatches | None = None
   start: trainer.Position = trainer.START
 
 
@@ -117,7 +115,6 @@ def run(stage: Stage) -> dict[str, saved.Result]:
           context.config.batch.steps_per_dispatch,
           one.start.dispatches,
           one.extras,
-          one.validation,
         )
         with named_errors(context, one.label):
           new_state, sums = trainer.run_epoch(

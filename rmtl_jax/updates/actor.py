@@ -1,14 +1,9 @@
-"""One step of the actor, the same in stage 1 and in stage 3.
-
-A step has four parts: the losses of the batch's rows and their pullback, the
-weight of every loss, the gradient (one backward pass, or one per task where a
-balancer combines them), and the optimizer.
-"""
+"""A step of the actor without critics: stage 1, and stage 3's controls."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,147 +20,171 @@ Metrics = dict[str, jax.Array]
 _BALANCING = 3
 
 
-class Step(NamedTuple):
-  """A step that was taken, for whatever comes after it.
-
-  Attributes:
-    before: the actor before the step.
-    batch: what it was taken on.
-    key: of its dropout.
-    actions: pi(s) of its forward pass, without gradient, f32[L, T, K].
-    weigh: weighting state -> (weighted cotangent f32[L, T, K], next weighting
-      state), of this batch.
-  """
-
-  before: state.ActorState
-  batch: types.Batch
-  key: jax.Array
-  actions: jax.Array
-  weigh: Callable[[Any], tuple[Any, Any]]
-
-
 def make_actor_step(
   network: functional.Network,
   optimizer: optax.GradientTransformation,
-  weighting: optax.GradientTransformationExtraArgs,
+  weighting: optax.GradientTransformationExtraArgs | None = None,
   balance: balance_lib.Balance | None = None,
-) -> Callable[..., tuple[state.ActorState, Metrics, Step]]:
-  """Makes the actor's step; a weighting chain scales its row losses.
-
-  The chain gets `losses`, `labels`, `mask`, `key` and `task_gradients` in both
-  stages, and in stage 3 what critics say beside them.
+) -> Callable[
+  [state.ActorState, types.Batch, jax.Array],
+  tuple[state.ActorState, Metrics],
+]:
+  """Makes the step of stage 1, and of the arms of stage 3 without critics.
 
   Args:
     network: the actor.
-    weighting: the chain over the cotangent of row losses; its state is in the
-      actor's, and so in checkpoints.
+    optimizer: of its parameters.
+    weighting: a chain over the cotangent of row losses that asks no critics;
+      None: the plain mean.
     balance: what balances the tasks, after the weighting; None: nothing.
 
   Returns:
-    step(actor, batch, key, weighting_key, values=None, instead=None) -> (new
-    actor, metrics, Step). `values(actions)` gives more extra arguments of the
-    chain by name. `instead(row losses, actions)` gives what is descended
-    instead of the row losses, f32[L, T, K]. In the metrics are the losses of
-    `loss_metrics` without weights, whatever is descended, and `weight_<k>` and
-    `weight_square_<k>` are the sums of task k's weights and of their squares, a
-    balancer's weights of tasks included; `solver_failures` is 1 where the
-    balancer has a solver that did not converge.
+    step(state, batch, key) -> (new state, metrics of `metrics_of`), without
+    weights where all are 1.
   """
 
-  def step(actor, batch, key, weighting_key, values=None, instead=None):
-    def forward_pass(params):
-      return forward.actor_losses(network, params, batch, key)
+  def step(actor, batch, key):
+    weighting_key, _ = jax.random.split(jax.random.fold_in(key, 1))
 
     def losses_of(params):
-      row_losses, actions = forward_pass(params)
-      descended = row_losses
-      if instead is not None:
-        descended = instead(row_losses, actions)
-      return descended, (row_losses, actions)
+      row_losses, _ = forward.actor_losses(network, params, batch, key)
+      return row_losses, ()
 
+    # Forward: the loss of every row and task, and their pullback.
     rows = weighted_grad.differentiate(
       losses_of, actor.params, batch.mask, batch.sample_weight
     )
-    row_losses, actions = rows.aux
-    # Weights are constants of the step: no gradient goes through the action
-    # whose value makes them.
-    actions = jax.lax.stop_gradient(actions)
-    extra = {} if values is None else values(actions)
-    if batch.sample_weight is not None:
-      extra['sample_weight'] = batch.sample_weight
-
-    def weigh(weighting_state):
-      return weighted_grad.weigh(
-        rows,
-        weighting,
-        weighting_state,
-        actor.params,
-        mask=batch.mask,
-        # Point-wise, whatever is descended: what a reader compares.
-        losses=row_losses,
-        # As actions: between 0 and 1 for every kind of task.
-        labels=task_losses.actions(network.tasks, batch.labels),
-        key=weighting_key,
-        **extra,
+    # The cotangent of their mean, with constant weights in it if there are any.
+    weighted, new_weighting_state = weigh(
+      network, weighting, rows, actor, batch, weighting_key
+    )
+    # Backward, and one step of the optimizer.
+    new_actor, weighted = descend(
+      actor, rows, losses_of, weighted, optimizer, balance, weighting_key
+    )
+    new_actor = new_actor._replace(weighting_state=new_weighting_state)
+    if weighting is None and balance is None:
+      return new_actor, loss_metrics(
+        rows.losses, batch.mask, _even(batch, rows)
       )
-
-    weighted, new_weighting_state = weigh(actor.weighting_state)
-    weighted = cast(jax.Array, weighted)
-    balanced = balance_lib.balanced(
-      balance,
-      rows,
-      weighted,
-      actor.balancing_state,
-      actor.params,
-      jax.random.fold_in(weighting_key, _BALANCING),
-    )
-    new_actor = apply_gradients(actor, balanced.gradient, optimizer)
-    new_balancing_state = balance_lib.observed(
-      balance,
-      balanced.state,
-      weighted,
-      losses_after=lambda: forward_pass(new_actor.params)[0],
-    )
-    new_actor = new_actor._replace(
-      weighting_state=new_weighting_state, balancing_state=new_balancing_state
-    )
-    even = None if batch.sample_weight is None else rows.mean_cotangent
-    metrics = loss_metrics(row_losses, batch.mask, even)
-    metrics |= weight_metrics(balanced.weighted, batch.mask, even)
-    metrics |= _failed_solver(actor.balancing_state, balanced.state)
-    return new_actor, metrics, Step(actor, batch, key, actions, weigh)
+    metrics = metrics_of(batch, rows, rows.losses, weighted)
+    return new_actor, metrics | failed_solver(actor, new_actor)
 
   return step
 
 
-def _failed_solver(old_state: Any, new_state: Any) -> Metrics:
-  """Whether a balancer's solver did not converge in the step."""
-  old, new = map(balance_lib.failures, (old_state, new_state))
+def weigh(
+  network: functional.Network,
+  weighting: optax.GradientTransformationExtraArgs | None,
+  rows: weighted_grad.RowLosses,
+  actor: state.ActorState,
+  batch: types.Batch,
+  key: jax.Array,
+  **extra: Any,
+) -> tuple[Any, Any]:
+  """The cotangent of the weighted mean, and the weighting's next state.
+
+  Args:
+    rows: the losses that are descended.
+    **extra: what the chain needs besides, such as `q_values`.
+  """
+  if weighting is None:
+    return rows.mean_cotangent, actor.weighting_state
+  if batch.sample_weight is not None:
+    extra['sample_weight'] = batch.sample_weight
+  return weighted_grad.weigh(
+    rows,
+    weighting,
+    actor.weighting_state,
+    actor.params,
+    mask=batch.mask,
+    # As actions: between 0 and 1 for every kind of task.
+    labels=task_losses.actions(network.tasks, batch.labels),
+    key=key,
+    **extra,
+  )
+
+
+def descend(
+  actor: state.ActorState,
+  rows: weighted_grad.RowLosses,
+  losses_of: Callable[[Any], tuple[jax.Array, Any]],
+  weighted: jax.Array,
+  optimizer: optax.GradientTransformation,
+  balance: balance_lib.Balance | None,
+  key: jax.Array,
+) -> tuple[state.ActorState, jax.Array]:
+  """One step of the optimizer along the pullback of a cotangent.
+
+  Args:
+    losses_of: what `rows` are of.
+    weighted: the cotangent, f32[L, T, K].
+    balance: what balances the tasks, or None.
+    key: of its draws.
+
+  Returns:
+    (the actor, whose weighting's state is the old one; the cotangent with the
+    balancer's weights of tasks).
+  """
+  balanced = balance_lib.balanced(
+    balance,
+    rows,
+    weighted,
+    actor.balancing_state,
+    actor.params,
+    jax.random.fold_in(key, _BALANCING),
+  )
+  updates, new_opt_state = optimizer.update(
+    balanced.gradient, actor.opt_state, actor.params
+  )
+  new_params = optax.apply_updates(actor.params, updates)
+  new_actor = actor._replace(
+    params=new_params,
+    opt_state=new_opt_state,
+    step=actor.step + 1,
+    balancing_state=balance_lib.observed(
+      balance, balanced.state, weighted, lambda: losses_of(new_params)[0]
+    ),
+  )
+  return new_actor, balanced.weighted
+
+
+def metrics_of(
+  batch: types.Batch,
+  rows: weighted_grad.RowLosses,
+  row_losses: jax.Array,
+  weighted: jax.Array,
+) -> Metrics:
+  """Sums over the batch, so that they add up over steps.
+
+  `loss_metrics` of the losses without weights, and `weight_<k>` and
+  `weight_square_<k>`, the sums of task k's weights and of their squares.
+  """
+  even = _even(batch, rows)
+  return loss_metrics(row_losses, batch.mask, even) | weight_metrics(
+    weighted, batch.mask, even
+  )
+
+
+def _even(batch: types.Batch, rows: weighted_grad.RowLosses) -> Any:
+  return None if batch.sample_weight is None else rows.mean_cotangent
+
+
+def failed_solver(
+  actor: state.ActorState, new_actor: state.ActorState
+) -> Metrics:
+  """`solver_failures`: 1 where a balancer's solver did not converge."""
+  old = balance_lib.failures(actor.balancing_state)
+  new = balance_lib.failures(new_actor.balancing_state)
   if old is None or new is None:
     return {}
   return {'solver_failures': (new - old).astype(jnp.float32)}
 
 
-def apply_gradients(
-  actor: state.ActorState,
-  gradients: optax.Updates,
-  optimizer: optax.GradientTransformation,
-) -> state.ActorState:
-  """One step of the actor's optimizer."""
-  updates, new_opt_state = optimizer.update(
-    gradients, actor.opt_state, actor.params
-  )
-  return actor._replace(
-    params=optax.apply_updates(actor.params, updates),
-    opt_state=new_opt_state,
-    step=actor.step + 1,
-  )
-
-
 def loss_metrics(
   row_losses: jax.Array, mask: jax.Array, even: jax.Array | None = None
 ) -> Metrics:
-  """Sums over the batch, so that they add up over steps.
+  """Sums of the losses over a batch.
 
   Args:
     row_losses: f32[L, T, K].

@@ -65,12 +65,6 @@ class Compiled:
       self._kept = pending.result()
     return self._function
 
-  def forget(self) -> None:
-    """Drops the program; a later call compiles it again."""
-    function = self.function
-    self._kept = None
-    function.clear_cache()
-
   @property
   def was_called(self) -> bool:
     """Whether a call has waited for the compiler already."""

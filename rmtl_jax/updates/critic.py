@@ -13,7 +13,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import functional
 from rmtl_jax.ops import actions as actions_lib
-from rmtl_jax.ops import look_ahead, losses, rewards, targets, task_losses
+from rmtl_jax.ops import losses, rewards, targets, task_losses
 from rmtl_jax.updates import state
 
 Metrics = dict[str, jax.Array]
@@ -43,7 +43,7 @@ def td_losses(
     batch: [L, T].
     actions: the behaviour's, f32[L, T, K]; rewards come from them.
     target_actions: pi'(s), f32[L, T, K].
-    config: discount, reward, estimate, and how far targets look ahead.
+    config: discount, reward, estimate, TD(lambda).
     key: of dropout, or None.
 
   Returns:
@@ -59,7 +59,6 @@ def td_losses(
   shared = network.share(params, seen)
   target_shared = network.share(target_params, batch.inputs)
   of_action = task_losses.reward_function(network.tasks)
-  further = look_ahead.chosen(config)
 
   def lane(shared, seen, target_shared, lane_batch, a_t, target_a_t, lane_key):
     q_t = network.lane(params, shared, seen, a_t, dropout_key=lane_key)
@@ -93,16 +92,14 @@ def td_losses(
       return jnp.tile(found, (1, members))
 
     r_t = reward(a_t)
-    if further is not None:
-      # Rewards of the same actions of pi' that the target critic values.
-      target_r_t = reward(target_a_t)
-      target_q_t = further.values(
-        target_r_t,
+    if config.td_lambda:
+      target_q_t = targets.lambda_values(
+        reward(target_a_t),
         target_q_t,
         lane_batch.is_last,
         targets.goes_on(lane_batch.segment),
         config.discount,
-        getattr(config, further.name),
+        config.td_lambda,
       )
     target_t = targets.lane_targets(
       r_t, target_q_t, lane_batch.is_last, config.discount

@@ -72,35 +72,21 @@ def values(
   params: Any,
   inputs: types.Inputs,
   actions: jax.Array,
-) -> jax.Array:
-  """Q_k(s_t, a_{k,t}) of the critics, f32[L, T, K]: their members' mean."""
-  return values_and_deviation(network, params, inputs, actions)[0]
-
-
-def values_and_deviation(
-  network: functional.Network,
-  params: Any,
-  inputs: types.Inputs,
-  actions: jax.Array,
   key: jax.Array | None = None,
-) -> tuple[jax.Array, jax.Array]:
-  """What critics say of actions, and how much their members disagree.
+) -> jax.Array:
+  """Q_k(s_t, a_{k,t}) of the critics, f32[L, T, K]: their members' mean.
 
   Args:
     network: the critics, M members.
     inputs: leading dimensions [L, T].
     actions: f32[L, T, K].
     key: of dropout, or None.
-
-  Returns:
-    (mean over members of Q_k(s_t, a_{k,t}), their standard deviation, 0 where
-    M = 1), f32[L, T, K] each.
   """
   q = functional.apply(network, params, inputs, actions, dropout_key=key)
   if network.members == 1:
-    return q, jnp.zeros_like(q)
+    return q
   by_member = q.reshape(*actions.shape[:-1], network.members, -1)
-  return jnp.mean(by_member, -2), jnp.std(by_member, -2)
+  return jnp.mean(by_member, -2)
 
 
 def mean_cotangent(

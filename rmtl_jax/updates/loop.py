@@ -53,18 +53,6 @@ class Slots(NamedTuple):
   segment: types.Array
 
 
-class WithValidation(NamedTuple):
-  """What a step trains on, and validation rows beside it.
-
-  Attributes:
-    train: Columns, SlotRows or Slots.
-    validation: the same of the validation split.
-  """
-
-  train: Any
-  validation: Any
-
-
 def gather(columns: Columns | SlotRows, slots: Slots) -> types.Batch:
   """One batch; padding holds some row's values behind a false mask.
 
@@ -93,8 +81,7 @@ def _at(i: jax.Array, columns: Any, extras: Any, slots: Any) -> tuple[Any, ...]:
   def one(tree):
     return jax.tree.map(lambda x: x[i], tree)
 
-  first = columns.train if isinstance(columns, WithValidation) else columns
-  if isinstance(first, SlotRows):
+  if isinstance(columns, SlotRows):
     return one((columns, extras, slots))
   return columns, extras, one(slots)
 
@@ -118,8 +105,7 @@ def make_loop(
 
   Args:
     step: step(state, batch, key, *extras) -> (state, metrics), where extras
-      are the rows of `extras` below, f32[L, T, K]; of columns and slots that
-      are WithValidation, the batch of validation rows comes last.
+      are the rows of `extras` below, f32[L, T, K].
     options: of the compiler, for `jax.jit`.
 
   Returns:
@@ -145,14 +131,10 @@ def _on_slots(step: Callable[..., Any]) -> Callable[..., Any]:
   """The step on the rows of [L, T] slots; counts itself if not finite."""
 
   def run(state, columns, extras, slots, key):
-    validation = ()
-    if isinstance(columns, WithValidation):
-      validation = (gather(columns.validation, slots.validation),)
-      columns, slots = columns.train, slots.train
     batch = gather(columns, slots)
     rows = _rows_of(extras, columns, slots)
     new_state, metrics = step(
-      state, batch, jax.random.fold_in(key, state.step), *rows, *validation
+      state, batch, jax.random.fold_in(key, state.step), *rows
     )
     finite = jnp.stack([jnp.isfinite(m) for m in metrics.values()])
     bad = 1.0 - jnp.all(finite).astype(jnp.float32)

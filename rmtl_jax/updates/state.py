@@ -12,7 +12,6 @@ from jax import core, tree_util
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.networks import pretrained
-from rmtl_jax.ops import schedules
 
 
 class ActorState(NamedTuple):
@@ -57,21 +56,24 @@ class FinetuneState(NamedTuple):
 
   Attributes:
     actor: the actor in training.
-    target_actor: parameters of pi', or () where critics are frozen or unused.
+    target_actor: parameters of pi', or () where critics are frozen.
     critic: the critics. Frozen ones have () for target parameters and
-      optimizer; None where no step asks any.
-    tuner: the state of what tunes the weighting (weighting/tuners.py), or ().
+      optimizer.
   """
 
   actor: ActorState
   target_actor: Any
-  critic: CriticState | None
-  tuner: Any = ()
+  critic: CriticState
 
   @property
   def step(self) -> jax.Array:
     """Steps taken."""
     return self.actor.step
+
+
+def actor_of(training: ActorState | FinetuneState) -> ActorState:
+  """The actor in a state of stage 1 or 3."""
+  return training.actor if isinstance(training, FinetuneState) else training
 
 
 def make_optimizer(
@@ -193,8 +195,10 @@ def scale_by_progress(
 ) -> optax.GradientTransformation:
   """Multiplies updates by a factor in [0, 1] that depends on their number.
 
-  Update t = 0, 1, ... has min(1, (t + 1) / warmup) times what
-  ops/schedules.py says.
+  Update t = 0, 1, ... is multiplied by min(1, (t + 1) / warmup), and by 1
+  (`constant`), 1 - x (`linear`) or (1 + cos(pi x)) / 2 (`cosine`; Loshchilov
+  and Hutter, "SGDR", ICLR 2017, without restarts), where x in [0, 1] is the
+  fraction of the steps after the warmup that are over.
 
   Args:
     schedule: a name of config.SCHEDULES.
@@ -230,9 +234,13 @@ def _progress_factor(
   """What update `number` is multiplied by, see `scale_by_progress`."""
   step = number.astype(jnp.float32)
   factor = jnp.minimum(1.0, (step + 1.0) / jnp.maximum(state.warmup, 1.0))
-  return factor * schedules.decay_factor(
-    schedule, step, state.total, state.warmup
-  )
+  if schedule == 'constant':
+    return factor
+  length = jnp.maximum(state.total - state.warmup, 1.0)
+  over = jnp.clip((step - state.warmup) / length, 0.0, 1.0)
+  if schedule == 'linear':
+    return factor * (1.0 - over)
+  return factor * 0.5 * (1.0 + jnp.cos(jnp.pi * over))
 
 
 def learning_rate(opt_state: Any, schedule: str) -> float:

@@ -4,8 +4,8 @@ Every transformation here takes the cotangent of the row losses (`updates`,
 [..., K]: what the loss function's pullback is called with) and returns it
 multiplied by a weight per row and task, in its own dtype. So a chain of them
 costs no second backward pass. Extra arguments, by keyword: `q_values`
-f32[..., K], `labels` f32[..., K], `q_deviation` f32[..., K], `mask` bool[...],
-`key`; each link takes what it needs. weighting/leafwise.py checks them, and
+f32[..., K], `labels` f32[..., K], `mask` bool[...], `key`; each link takes what
+it needs. weighting/leafwise.py checks them, and
 takes pytrees of row losses apart.
 """
 

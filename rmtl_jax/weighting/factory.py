@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.weighting import annealing, critic, registry
+from rmtl_jax.weighting import critic, registry
 
 ScaleBy = Callable[[Any], optax.GradientTransformationExtraArgs]
 
@@ -27,10 +26,8 @@ def register_weighting(
   """Adds weights of the caller's own under a new name.
 
   From then on, in this process, `config.weighting.name` may have that name,
-  and `config.weighting.form`: `q_shuffled` can shuffle these weights. Lambda,
-  its warmup, its schedule, learning it and `max_weight` work as for RMTL's, and
-  so do comparisons, reports, prediction and resuming. Another process that
-  reads such a run must register it again.
+  and `config.weighting.form`: `q_shuffled` can shuffle these weights. Another
+  process that reads such a run must register it again.
 
   Examples:
     Only rows count whose future looks worse than -lambda:
@@ -69,29 +66,18 @@ def register_weighting(
   )
 
 
-def lambda_of(weighting_state: Any) -> jax.Array:
-  """Lambda before its warmup and schedule, of a chain that has one."""
-  ((_, value),) = optax.tree.get_all_with_path(weighting_state, 'lambda_')
-  return value
-
-
 def make_weighting(
-  config: config_lib.WeightingConfig,
-  mean_weights: Any = None,
-  total_steps: int = 0,
+  config: config_lib.WeightingConfig, mean_weights: Any = None
 ) -> optax.GradientTransformationExtraArgs:
   """The chain that turns the cotangent of row losses into the weighted one.
 
-  Lambda, its warmup and the steps of its schedule, and the constants of
-  `constant_mean` are numbers in its state: one compiled step serves every
-  value, see `with_values`. `constant` leaves the cotangent as it is, and so
-  does a weighting with an objective, which holds the critics already; its state
-  still says what lambda is, where it has one, see `current_lambda`.
+  Lambda and the constants of `constant_mean` are numbers in its state: one
+  compiled step serves every value, see `with_values`. `constant` and `ddpg`
+  leave the cotangent as it is.
 
   Args:
-    config: name, lambda and its schedule, bound, form.
+    config: name, lambda, bound, form.
     mean_weights: f32[K], needed by `constant_mean` alone.
-    total_steps: over which lambda's schedule falls; only `init` uses it.
 
   Returns:
     An Optax transformation over f32[L, T, K] (see weighting/critic.py).
@@ -101,35 +87,26 @@ def make_weighting(
   """
   record = registry.find(config.name)
   if record.make is None:
-    unchanged = optax.with_extra_args_support(optax.identity())
-    if record.lambda_ == registry.NONE or record.objective is None:
-      return unchanged
-    return annealing.with_lambda(lambda _: unchanged, config, total_steps)
+    return optax.with_extra_args_support(optax.identity())
   if record.takes == registry.MEANS:
     if mean_weights is None:
       raise types.InputError(f'{config.name}: needs the mean weight per task')
     link = record.make(mean_weights)
   else:
-    form = registry.form_of(config)
-    assert form.make is not None, form.name
-    if form.lambda_ == registry.NONE:
-      link = form.make()
+    make = registry.form_of(config).make
+    assert make is not None
+    if registry.form_of(config).lambda_ == registry.NONE:
+      link = make()
     else:
-      link = annealing.with_lambda(form.make, config, total_steps)
+      with_lambda = optax.inject_hyperparams(
+        lambda lambda_: make(lambda_), hyperparam_dtype=jnp.float32
+      )
+      link = optax.with_extra_args_support(with_lambda(config.lambda_))
     if record.takes == registry.LINK:
       link = record.make(link)
   if config.max_weight:
     link = critic.clip_weights(config.max_weight, link)
   return optax.chain(link)
-
-
-def current_lambda(
-  weighting_state: Any, config: config_lib.WeightingConfig
-) -> jax.Array:
-  """Lambda of the next step of an objective, f32[]; 0 where it has none."""
-  if not isinstance(weighting_state, annealing.LambdaState):
-    return jnp.zeros(())
-  return annealing.current(weighting_state, config.lambda_schedule)
 
 
 def with_values(
@@ -139,8 +116,7 @@ def with_values(
 
   Args:
     weighting_state: the chain's.
-    lambda_: the new lambda, f32[], which a schedule falls from; None leaves
-      it.
+    lambda_: the new lambda, f32[]; None leaves it.
     task_weights: the new constants of `constant_mean`, f32[K]; None leaves
       them. Both have a leading member axis where the state has one.
 

@@ -15,7 +15,7 @@ import numpy as np
 from rmtl_jax import types
 
 # Extra arguments of one number per row and task.
-PER_TASK = ('q_values', 'q_deviation', 'labels', 'sample_weight')
+PER_TASK = ('q_values', 'labels', 'sample_weight')
 
 
 def update(

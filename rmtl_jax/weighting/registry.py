@@ -24,7 +24,7 @@ LAMBDA, LINK, MEANS = 'lambda', 'link', 'means'
 # What a step hands to weights beside `q_values`; `task_gradients` is a function
 # from a cotangent to one gradient per task (updates/weighted_grad.py).
 EXTRAS = (
-  *('labels', 'mask', 'losses', 'key', 'q_deviation', 'sample_weight'),
+  *('labels', 'mask', 'losses', 'key', 'sample_weight'),
   'task_gradients',
 )
 
@@ -49,9 +49,7 @@ class Weighting:
     own_shuffle: whether its control shuffles its own weights over the rows;
       else RMTL's are shuffled.
     control: whether it is one of the controls that every method has to beat.
-    objective: what is descended instead of the row losses, from (row losses
-      f32[L, T, K], Q of the actions, mask, lambda, sample weights or None);
-      None for the row losses.
+    ascends_q: the actor descends -Q of its actions instead of row losses.
   """
 
   name: str
@@ -66,7 +64,7 @@ class Weighting:
   relative: bool = False
   own_shuffle: bool = False
   control: bool = False
-  objective: Callable[..., Any] | None = None
+  ascends_q: bool = False
 
   def __post_init__(self):
     """Raises types.InputError for what no step asks, takes or hands over."""
@@ -89,7 +87,7 @@ class Weighting:
   @property
   def leaves_losses(self) -> bool:
     """Whether what is descended are the row losses as they are."""
-    return self.make is None and self.objective is None
+    return self.make is None and not self.ascends_q
 
   @property
   def by_row(self) -> bool:
@@ -165,7 +163,7 @@ RECORDS = registry.Registry(
       'ddpg',
       'DDPG: the actor climbs Q, no weighted loss',
       lambda_=NONE,
-      objective=registry.lazy('rmtl_jax.weighting.objectives', 'ddpg_losses'),
+      ascends_q=True,
     ),
   ),
 )

@@ -117,13 +117,6 @@ def test_weights_that_are_not_those_of_the_tasks(text, fault):
       {'finetune.balancing.name': 'dwa', 'weighting.name': 'ddpg'},
       'dwa balances losses, and ddpg descends something else',
     ),
-    (
-      {
-        'finetune.balancing.name': 'dwa',
-        'weighting.meta_learning_rate': 0.1,
-      },
-      'lambda can be learnt (weighting.meta_learning_rate) under equal alone',
-    ),
     ({'pretrain.balancing.name': 'pcgad'}, 'did you mean pcgrad'),
   ],
 )

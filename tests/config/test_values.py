@@ -334,9 +334,7 @@ def test_any_record_is_a_config_or_refused(changes):
   ('weighting', 'expected'),
   [
     ({'name': 'critic'}, None),
-    ({'name': 'mean_one'}, None),
     ({'name': 'advantage'}, None),
-    ({'name': 'uncertainty'}, None),
     # Controls of these.
     ({'name': 'constant'}, None),
     ({'name': 'constant_mean'}, None),
@@ -346,7 +344,6 @@ def test_any_record_is_a_config_or_refused(changes):
     ({'name': 'label_times_q'}, 'label_times_q'),
     ({'name': 'negative_q', 'form': 'critic'}, 'negative_q'),
     ({'name': 'ddpg'}, 'ddpg'),
-    ({'name': 'td3_bc'}, 'td3_bc'),
   ],
 )
 def test_a_negative_lambda_is_for_those_that_know_it(weighting, expected):
@@ -360,30 +357,8 @@ def test_a_negative_lambda_is_for_those_that_know_it(weighting, expected):
   with pytest.raises(
     types.InputError,
     match=rf'weighting\.lambda_: -0\.5 is negative, which {expected} does not'
-    ' know; critic, advantage, mean_one, uncertainty do',
+    ' know; critic, advantage do',
   ):
-    config_values.from_dict(record)
-
-
-def test_uncertainty_takes_two_critics():
-  for weighting in (
-    {'name': 'uncertainty'},
-    {'name': 'q_shuffled', 'form': 'uncertainty'},
-  ):
-    with pytest.raises(types.InputError, match=r'critic\.members is 1'):
-      config_values.from_dict({'weighting': weighting})
-
-
-@pytest.mark.parametrize('name', ['negative_q', 'ddpg', 'td3_bc'])
-def test_lambda_is_learnt_where_weights_have_one(name):
-  record = {'weighting': {'name': name, 'meta_learning_rate': 0.1}}
-  with pytest.raises(types.InputError, match=f'{name} has no weights with'):
-    config_values.from_dict(record)
-
-
-def test_targets_have_one_form():
-  record = {'critic': {'n_steps': 2, 'td_lambda': 0.5}}
-  with pytest.raises(types.InputError, match=r'n_steps: 2 and td_lambda 0\.5'):
     config_values.from_dict(record)
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.ops import targets
 
 VARIANTS = pytest.mark.parametrize(
@@ -131,3 +132,38 @@ def test_td_mask_is_of_one_lane():
     targets.td_mask(
       jnp.ones((1, 3), bool), jnp.ones((1, 3), bool), jnp.zeros((1, 3), int)
     )
+
+
+@VARIANTS
+def test_lambda_values_by_hand(variant):
+  function = variant(
+    lambda *args: targets.lambda_values(*args, discount=0.5, td_lambda=0.5)
+  )
+  value = function(REWARD, VALUE, IS_LAST, targets.goes_on(SEGMENT))
+  third = 0.5 * -30 + 0.5 * -4
+  second = 0.5 * -20 + 0.5 * (-2 + 0.5 * third)
+  first = 0.5 * -10 + 0.5 * (-1 + 0.5 * second)
+  cut = 0.5 * -50 + 0.5 * (-16 + 0.5 * -60)
+  np.testing.assert_allclose(
+    value[:, 0], [first, second, third, 0.5 * -40 + 0.5 * -8, cut, -60]
+  )
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+  st.lists(st.integers(1, 6), min_size=3, max_size=3),
+  st.floats(0, 1, width=32),
+  st.integers(0, 2**31 - 1),
+)
+def test_the_ends_of_lambda_are_one_step_and_the_return(
+  lengths, discount, seed
+):
+  rng = np.random.default_rng(seed)
+  reward, q = -rng.random((2, sum(lengths), 2)).astype(np.float32)
+  segment = np.repeat(np.arange(3), lengths)
+  is_last = np.append(segment[1:] != segment[:-1], True)
+  args = (reward, q, is_last, targets.goes_on(jnp.asarray(segment)), discount)
+  np.testing.assert_array_equal(targets.lambda_values(*args, td_lambda=0.0), q)
+  returns = critic_statistics.discounted_returns(reward, segment, discount)
+  found = targets.lambda_values(*args, td_lambda=1.0)
+  np.testing.assert_allclose(found, returns, rtol=1e-5, atol=1e-6)

@@ -1,6 +1,5 @@
 """Weights of rows outside of a step, against the equations."""
 
-import dataclasses
 import types as python_types
 
 import numpy as np
@@ -19,17 +18,13 @@ SPLIT = python_types.SimpleNamespace(
 
 
 def _config(**weighting):
-  return config_values.from_dict(
-    {'weighting': {'lambda_': 0.5, 'lambda_warmup_steps': 9, **weighting}}
-  )
+  return config_values.from_dict({'weighting': {'lambda_': 0.5, **weighting}})
 
 
-def _weights(lambdas=(0.5,), train=None, **weighting):
+def _weights(train=None, **weighting):
   config = _config(**weighting)
   judged = row_values.CriticValues(config, None, Q, Q)
-  found = row_values.weights(
-    config, None, [judged], SPLIT, lambdas, lambda: [train]
-  )
+  found = row_values.weights(config, [judged], SPLIT, lambda: [train])
   return found[0].ravel() if found else None
 
 
@@ -38,18 +33,12 @@ def _weights(lambdas=(0.5,), train=None, **weighting):
   [
     ({'name': 'critic'}, [1.5, 2.0, 3.0, 1.5]),
     ({'name': 'critic', 'max_weight': 1.75}, [1.5, 1.75, 1.75, 1.5]),
-    ({'name': 'critic', 'lambda_schedule': 'linear'}, [1.5, 2.0, 3.0, 1.5]),
     ({'name': 'label_times_q'}, [1.0, 2.0, 1.0, 1.5]),
     ({'name': 'negative_q'}, [1.0, 2.0, 4.0, 1.0]),
-    ({'name': 'mean_one'}, [0.75, 1.0, 1.5, 0.75]),
   ],
 )
 def test_weights_by_hand(weighting, expected):
   np.testing.assert_allclose(_weights(**weighting), expected, rtol=1e-6)
-
-
-def test_a_learnt_lambda_counts():
-  np.testing.assert_allclose(_weights((1.0,), name='critic')[:2], [2.0, 3.0])
 
 
 def test_shuffled_weights_are_the_same_ones():
@@ -68,16 +57,6 @@ def test_the_constant_is_the_mean_of_the_train_rows():
   np.testing.assert_allclose(found, [2.5] * 4)
 
 
-@pytest.mark.parametrize('name', ['constant', 'ddpg', 'td3_bc'])
+@pytest.mark.parametrize('name', ['constant', 'ddpg'])
 def test_some_weigh_no_rows(name):
   assert _weights(name=name) is None
-
-
-def test_lambda_is_that_of_the_epoch_that_was_kept():
-  config = dataclasses.replace(_config(), ensemble=2)
-  history = [
-    {'stage': 'finetune', 'member': member, 'epoch': epoch, 'lambda': value}
-    for member, epoch, value in ((0, 1, 0.6), (0, 2, 0.7), (1, 1, 0.8))
-  ]
-  assert row_values.lambdas(config, history, [2, 0]) == [0.7, 0.5]
-  assert row_values.lambdas(config, history) == [0.5, 0.5]

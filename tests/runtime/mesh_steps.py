@@ -44,7 +44,6 @@ def settings(backbone: str, adam: str) -> config_lib.Config:
   members, a session encoder, or a lambda that is learnt.
   """
   encoder = 'target_attention' if backbone == 'shared_bottom' else 'none'
-  learns = backbone == 'esmm' and adam == 'dense'
   return config_lib.Config(
     backbone=backbone,
     network=dataclasses.replace(
@@ -60,16 +59,13 @@ def settings(backbone: str, adam: str) -> config_lib.Config:
       members=2 if backbone == 'aitm' else 1,
       in_finetune='learning',
     ),
-    weighting=config_lib.WeightingConfig(
-      meta_learning_rate=0.01 if learns else 0.0
-    ),
     batch=config_lib.BatchConfig(lanes=LANES, lane_length=LENGTH),
   )
 
 
-def dispatch(seed: int) -> tuple[loop.SlotRows, loop.Slots]:
+def dispatch() -> tuple[loop.SlotRows, loop.Slots]:
   """Rows in the slots of STEPS batches; some slots are padding."""
-  rng = np.random.default_rng(seed)
+  rng = np.random.default_rng(0)
   shape = (STEPS, LANES, LENGTH)
   mask = rng.random(shape) < 0.8
   categorical = [rng.integers(0, n, shape) for n in SPEC.categorical]
@@ -111,7 +107,10 @@ def stages(
 
   def full(actor, critic):
     return finetune.init_finetune(
-      actor, critic, optimizers[2], optimizers[1], weighting, config
+      state.init_actor(actor, optimizers[2], weighting),
+      critic,
+      optimizers[1],
+      config.critic,
     )
 
   yield 'pretrain', made.pretrain(config), made.place(pretrain, actor_params)
@@ -125,13 +124,7 @@ def run(layout: mesh.Layout | None, backbone: str, adam: str) -> dict[str, Any]:
   config, found = settings(backbone, adam), {}
   made = models.Models(SPEC, layout)
   for stage, program, before in stages(made, config):
-    columns: Any
-    slots: Any
-    columns, slots = dispatch(0)
-    if stage == 'finetune' and config.weighting.meta_learning_rate:
-      guide_columns, guide_slots = dispatch(1)
-      columns = loop.WithValidation(columns, guide_columns)
-      slots = loop.WithValidation(slots, guide_slots)
+    columns, slots = dispatch()
     extras = ()
     if stage == 'critic':
       extras = (np.full((STEPS, LANES, LENGTH, 2), 0.3, np.float32),)

@@ -12,7 +12,8 @@ from rmtl_jax.training import (
   stage,
   validation,
 )
-from tests import tiers, tiny
+from rmtl_jax.updates import state
+from tests import tiny
 
 CONFIG = config_values.from_dict(
   {
@@ -76,13 +77,15 @@ def test_from_scratch_is_from_the_initial_parameters(shared):
   """Of all arms alike, and without the pre-trained model for a candidate."""
   one, actor, _ = finetune_of(
     shared,
-    ('constant', 'mean_one'),
+    ('constant', 'advantage'),
     finetune={'start': 'scratch', 'max_epochs': 2, 'learning_rate': 0.0},
   )
   initial = one.context.init_actor()
   assert np.any(table(initial) != table(actor))
   for arm in one.arms.values():
-    np.testing.assert_array_equal(table(arm.state.actor.params), table(initial))
+    np.testing.assert_array_equal(
+      table(state.actor_of(arm.state).params), table(initial)
+    )
     assert arm.stopping == actor_stage.EarlyStopping()
   stage.run(one)
   for arm in one.arms.values():
@@ -92,9 +95,11 @@ def test_from_scratch_is_from_the_initial_parameters(shared):
 
 
 def test_by_default_stage_3_starts_from_the_pre_trained_actor(shared):
-  one, actor, _ = finetune_of(shared, ('mean_one',))
-  arm = one.arms['mean_one']
-  np.testing.assert_array_equal(table(arm.state.actor.params), table(actor))
+  one, actor, _ = finetune_of(shared, ('advantage',))
+  arm = one.arms['advantage']
+  np.testing.assert_array_equal(
+    table(state.actor_of(arm.state).params), table(actor)
+  )
   auc = np.nanmean(validation.validate(one.context, actor).auc)
   assert arm.stopping == actor_stage.EarlyStopping(float(auc), 0, 0)
 
@@ -103,7 +108,7 @@ def test_the_mean_weights_are_of_the_policy_that_the_critics_know(shared):
   found = [
     finetune_of(shared, ('constant_mean',), finetune={'start': start})[0]
     .arms['constant_mean']
-    .state.actor.weighting_state[0]
+    .state.weighting_state[0]
     .task_weights
     for start in ('pretrained', 'scratch')
   ]
@@ -121,48 +126,15 @@ def test_the_mean_weights_are_of_bounded_ones(shared):
     shared, ('constant_mean',), weighting={'max_weight': bound}
   )
   arm = bounded.arms['constant_mean']
-  found = np.asarray(arm.state.actor.weighting_state[0].task_weights)
+  found = np.asarray(arm.state.weighting_state[0].task_weights)
   expected = np.minimum(weights, bound).mean(0)
   assert expected[0] < min(bound, weights[:, 0].mean()) - 1e-5
   np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize('epochs', tiers.some((3, 5), (3,)))
-def test_lambda_falls_over_all_epochs_by_one_program(shared, epochs):
-  def start(**weighting):
-    one, _, _ = finetune_of(
-      shared,
-      ('critic',),
-      finetune={'max_epochs': epochs},
-      weighting={'lambda_schedule': 'linear', **weighting},
-    )
-    return one, one.arms['critic']
-
-  one, arm = start(lambda_=0.9, lambda_warmup_steps=3)
-  (falling,) = arm.state.actor.weighting_state
-  steps = len(one.context.epoch('finetune', 1).plan.row)
-  assert float(falling.total) == epochs * steps
-  assert float(falling.lambda_) == np.float32(0.9)
-  assert float(falling.warmup) == 3
-  assert arm.program is start()[1].program
-
-
-def test_weights_end_where_lambda_does(shared):
-  one, _, _ = finetune_of(
-    shared,
-    ('critic',),
-    finetune={'max_epochs': 2, 'patience': 9, 'learning_rate': 0.0},
-    weighting={'lambda_schedule': 'linear'},
-  )
-  stage.run(one)
-  first, second = (r['weight_mean_click'] - 1 for r in one.context.history)
-  # Means of 1 - x over the halves of the steps: 3/4 and 1/4, about.
-  assert second > 0 and first / second == pytest.approx(3, rel=0.25)
-
-
 def test_stages_stop_on_what_is_monitored(shared):
   """Both by hand, from the predictions of validation rows."""
-  one, actor, _ = finetune_of(shared, ('mean_one',))
+  one, actor, _ = finetune_of(shared, ('advantage',))
   context = one.context
   found = validation.validate(context, actor)
   labels = context.validation.host.labels.astype(np.float64)
@@ -182,7 +154,7 @@ def test_stages_stop_on_a_sum_of_metrics(shared):
   evaluation = {'monitor': f'{first}.auc=2+{second}.logloss=-0.5'}
   limits = {'max_epochs': 3, 'patience': 9, 'learning_rate': 0.05}
   one, _, _ = finetune_of(
-    shared, ('mean_one',), finetune=limits, evaluation=evaluation
+    shared, ('advantage',), finetune=limits, evaluation=evaluation
   )
   stage.run(one)
   history = one.context.history
@@ -193,6 +165,6 @@ def test_stages_stop_on_a_sum_of_metrics(shared):
       - 0.5 * entry[f'validation_logloss_{second}']
     )
     assert score == pytest.approx(expected)
-  stopping = one.arms['mean_one'].stopping
+  stopping = one.arms['advantage'].stopping
   assert stopping.best == max([*scores, stopping.best])
   assert stopping.best_epoch in (0, 1 + int(np.argmax(scores)))

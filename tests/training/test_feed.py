@@ -42,52 +42,30 @@ def both(tmp_path_factory, request):
 
 
 def _batches(made):
-  """Every batch, with its extras and its batch of validation."""
+  """Every batch, with its extras."""
   found = []
   for one in made:
-    columns, slots = one.columns, one.slots
-    parts = [(columns, slots)]
-    if isinstance(columns, loop_lib.WithValidation):
-      parts = [
-        (columns.train, slots.train),
-        (columns.validation, slots.validation),
-      ]
     for i in range(int(one.steps)):
-      at = [(c, jax.tree.map(lambda x, i=i: x[i], s)) for c, s in parts]
-      row = np.maximum(at[0][1].row, 0)
+      slots = jax.tree.map(lambda x, i=i: x[i], one.slots)
+      row = np.maximum(slots.row, 0)
       extras = tuple(np.asarray(x)[row] for x in one.extras)
-      batch = [loop_lib.gather(*pair) for pair in at]
-      found.append((batch[0]._replace(row=one.row[i]), extras, batch[1:]))
+      batch = loop_lib.gather(one.columns, slots)
+      found.append((batch._replace(row=one.row[i]), extras))
   return found
 
 
 @pytest.mark.parametrize('begin', [0, 2])
-@pytest.mark.parametrize('with_validation', [False, True])
-def test_streamed_batches_are_the_resident_ones(both, begin, with_validation):
-  """To the last bit, in padding too, with extra values and validation rows."""
+def test_streamed_batches_are_the_resident_ones(both, begin):
+  """To the last bit, in padding too, with extra values."""
   values = np.random.default_rng(0).random((both[0].host.rows, 2))
   epoch = batches.Epoch(both[0].host.starts, (1, 2), 3, BATCH)
   assert (epoch.plan.row < 0).any() and epoch.steps % 3
-  lists = []
-  for split in both:
-    validation = None
-    if with_validation:
-      plan = batches.Epoch(split.host.starts, (9,), 1, BATCH).plan
-      validation = feed.ValidationBatches(
-        split, jax.tree.map(lambda x: x[:5], plan)
-      )
-    extras = (split.beside(values),)
-    lists.append(
-      _batches(feed.dispatches(split, epoch, 3, begin, extras, validation))
-    )
-  assert len(lists[0]) == epoch.steps - 3 * begin
-  for resident, streamed in zip(*lists, strict=True):
-    # Which row fills a slot is the host's to know.
-    streamed[2][:] = [
-      b._replace(row=r.row)
-      for b, r in zip(streamed[2], resident[2], strict=True)
-    ]
-    jax.tree.map(np.testing.assert_array_equal, resident, streamed)
+  resident, streamed = (
+    _batches(feed.dispatches(split, epoch, 3, begin, (split.beside(values),)))
+    for split in both
+  )
+  assert len(resident) == epoch.steps - 3 * begin
+  jax.tree.map(np.testing.assert_array_equal, resident, streamed)
 
 
 def test_a_plan_can_be_streamed_too(both):

@@ -7,7 +7,6 @@ import io
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from rmtl_jax import config as config_lib
@@ -16,9 +15,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.training import feed, programs, trainer
 from rmtl_jax.training import splits as splits_lib
-from rmtl_jax.updates import critic as critic_lib
-from rmtl_jax.updates import finetune, forward, loop, pretrain, state
-from rmtl_jax.weighting import factory
+from rmtl_jax.updates import forward, loop, state
 from tests.updates import problem
 
 BATCH = config_lib.BatchConfig(
@@ -58,75 +55,6 @@ def plan_of(seed, epoch=0, size=None):
 
 # Ends within the first chunk, within the second, after all others.
 PLANS = [plan_of(0, size=1), plan_of(1, size=3), plan_of(2)]
-
-
-def pretraining():
-  """The step of stage 1, and a function from a seed to its state."""
-  network = problem.actor('mmoe', dropout=0.2)
-  optimizer = state.make_optimizer(config_lib.StageConfig())
-  weighting = optax.with_extra_args_support(optax.identity())
-
-  def start(p):
-    actor = state.init_actor(
-      problem.lively(network, p + 1), optimizer, weighting
-    )
-    return actor._replace(
-      opt_state=problem.with_rate(actor.opt_state, RATES[p])
-    )
-
-  return pretrain.make_pretrain_step(network, optimizer), start
-
-
-def critics():
-  """The step of stage 2, and a function from a seed to its state."""
-  network, config = problem.critic(dropout=0.2), config_lib.CriticConfig()
-  optimizer = state.make_optimizer(config)
-  step = critic_lib.make_critic_step(network, optimizer, config)
-
-  def start(p):
-    return state.init_critic(problem.lively(network, p + 1), optimizer)
-
-  return lambda s, batch, key, pi: step(s, batch, key, pi, pi), start
-
-
-def finetuning():
-  """The step of stage 3 with learning critics, and the same function."""
-  config = config_lib.Config(
-    critic=config_lib.CriticConfig(in_finetune='learning')
-  )
-  network = problem.actor('shared_bottom', dropout=0.2)
-  critic = problem.critic()
-  optimizer = state.make_optimizer(config.finetune)
-  weighting = factory.make_weighting(config.weighting)
-
-  def start(p):
-    full = finetune.init_finetune(
-      problem.lively(network, p + 1),
-      problem.lively(critic, p + 4),
-      optimizer,
-      optimizer,
-      weighting,
-      config,
-    )
-    actor = full.actor._replace(
-      opt_state=problem.with_rate(full.actor.opt_state, RATES[p]),
-      weighting_state=factory.with_values(
-        full.actor.weighting_state, lambda_=(0.0, 0.7, 2.0)[p]
-      ),
-    )
-    return full._replace(actor=actor)
-
-  step = finetune.make_finetune_step(
-    network, optimizer, weighting, config, critic, optimizer
-  )
-  return step, start
-
-
-def policies(p):
-  """The extra rows of a member's critics."""
-  rng = np.random.default_rng(p)
-  values = rng.uniform(0.1, 0.9, (problem.ROWS, 2))
-  return (SPLIT.beside(values),)
 
 
 def run_epoch(

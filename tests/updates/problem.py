@@ -16,7 +16,7 @@ from rmtl_jax import types
 from rmtl_jax.data import batches
 from rmtl_jax.networks import factory as networks
 from rmtl_jax.networks import functional
-from rmtl_jax.updates import finetune, loop
+from rmtl_jax.updates import finetune, loop, state
 from rmtl_jax.weighting import factory
 
 SPEC = types.FeatureSpec(
@@ -245,6 +245,30 @@ def assert_all_moved(new_params: Any, params: Any) -> None:
     assert moved, jax.tree_util.keystr(path)
 
 
+def finetuning(
+  network: Any,
+  critic: Any,
+  config: config_lib.Config,
+  optimizer: Any = None,
+  balance: Any = None,
+) -> Any:
+  """Stage 3's step, and a function from (actor, critics) to its first state."""
+  optimizer = optimizer or recorder()
+  weighting = factory.make_weighting(config.weighting)
+  step = finetune.make_finetune_step(
+    network, optimizer, weighting, config, critic, optimizer, balance
+  )
+
+  def init(actor_params, critic_params):
+    link = balance and balance.link
+    actor = state.init_actor(actor_params, optimizer, weighting, 2, link)
+    return finetune.init_finetune(
+      actor, critic_params, optimizer, config.critic
+    )
+
+  return step, init
+
+
 def two_steps(actor: Any, critic: Any, rows: loop.Columns) -> Any:
   """The state of stage 3 after two steps, compiled once, that move nothing.
 
@@ -253,28 +277,11 @@ def two_steps(actor: Any, critic: Any, rows: loop.Columns) -> Any:
   config = config_lib.Config(
     critic=config_lib.CriticConfig(in_finetune='learning')
   )
-  optimizer = recorder()
-  weighting = factory.make_weighting(config.weighting, (1.0, 1.0))
-  traces = []
-  step = finetune.make_finetune_step(
-    actor, optimizer, weighting, config, critic, optimizer
-  )
-
-  @jax.jit
-  def run(full, batch, key):
-    traces.append(1)
-    return step(full, batch, key)
-
-  full = finetune.init_finetune(
-    actor_params(actor),
-    critic_params(critic, 'shared'),
-    optimizer,
-    optimizer,
-    weighting,
-    config,
-  )
+  step, init = finetuning(actor, critic, config)
+  run = jax.jit(step)
+  full = init(actor_params(actor), critic_params(critic, 'shared'))
   for batch in two_batches(rows):
     full, metrics = run(full, batch, jax.random.key(0))
     assert_finite(metrics)
-  assert len(traces) == 1
+  assert run._cache_size() == 1
   return full

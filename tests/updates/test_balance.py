@@ -10,9 +10,9 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.balancing import factory, registry, tasks
+from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import balance as balance_lib
-from rmtl_jax.updates import finetune, forward, pretrain, shared, state
-from rmtl_jax.weighting import factory as weightings
+from rmtl_jax.updates import forward, shared, state
 from tests import tiers
 from tests.updates import problem
 
@@ -44,7 +44,7 @@ def _balance(name, backbone='shared_bottom', **settings):
 
 def _stage_1(balance, optimizer, backbone='shared_bottom'):
   network = problem.actor(backbone)
-  step = pretrain.make_pretrain_step(network, optimizer, balance=balance)
+  step = actor_lib.make_actor_step(network, optimizer, balance=balance)
   params = problem.actor_params(network)
   return jax.jit(step), state.init_actor(
     params, optimizer, UNWEIGHTED, 2, balance.link
@@ -54,20 +54,11 @@ def _stage_1(balance, optimizer, backbone='shared_bottom'):
 def _stage_3(balance, optimizer, backbone='shared_bottom'):
   """With RMTL's weights of rows ahead of the balancer."""
   network, critic = problem.actor(backbone), problem.critic()
-  config = config_lib.Config(backbone=backbone)
-  weighting = weightings.make_weighting(config.weighting)
-  step = finetune.make_finetune_step(
-    network, optimizer, weighting, config, critic, optimizer, balance
+  step, init = problem.finetuning(
+    network, critic, config_lib.Config(backbone=backbone), optimizer, balance
   )
-  full = finetune.init_finetune(
-    problem.actor_params(network),
-    problem.critic_params(critic, 'shared'),
-    optimizer,
-    optimizer,
-    weighting,
-    config,
-    2,
-    balance.link,
+  full = init(
+    problem.actor_params(network), problem.critic_params(critic, 'shared')
   )
   return jax.jit(step), full
 
@@ -211,7 +202,7 @@ def test_groups_are_of_whole_lanes():
   balance = balance_lib.Balance(record, link)
   network = problem.actor()
   step = jax.jit(
-    pretrain.make_pretrain_step(network, problem.recorder(), balance=balance)
+    actor_lib.make_actor_step(network, problem.recorder(), balance=balance)
   )
   params = problem.actor_params(network)
   actor = state.init_actor(params, problem.recorder(), UNWEIGHTED, 2, link)
@@ -243,7 +234,7 @@ def test_losses_after_the_step_are_of_the_same_batch():
   network = problem.actor(dropout=0.5)
   optimizer = optax.sgd(0.5)
   step = jax.jit(
-    pretrain.make_pretrain_step(
+    actor_lib.make_actor_step(
       network, optimizer, balance=balance_lib.Balance(record, link)
     )
   )

@@ -1,4 +1,4 @@
-"""A balancer on task gradients, in both stages, with a state that is saved."""
+"""A balancer on task gradients, with a state that is saved."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,8 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.runtime import checkpoints
-from rmtl_jax.updates import finetune, forward, pretrain, state
+from rmtl_jax.updates import actor as actor_lib
+from rmtl_jax.updates import forward, state
 from rmtl_jax.weighting import factory, registry
 from tests import registries
 from tests.updates import problem
@@ -62,34 +63,20 @@ def balancer():
   kept.undo()
 
 
-def _stage(number, config, optimizer):
-  """The step of a stage, jitted, and its first state."""
-  network, critic = problem.actor(), problem.critic()
+def _stage_1(config, optimizer):
+  """The step of stage 1, jitted, and its first state."""
+  network = problem.actor()
   params = problem.actor_params(network)
   weighting = factory.make_weighting(config)
-  if number == 1:
-    step = pretrain.make_pretrain_step(network, optimizer, weighting=weighting)
-    return jax.jit(step), state.init_actor(params, optimizer, weighting, 2)
-  whole = config_lib.Config(weighting=config)
-  step = finetune.make_finetune_step(
-    network, optimizer, weighting, whole, critic, optimizer
-  )
-  full = finetune.init_finetune(
-    params, (), optimizer, optimizer, weighting, whole, 2
-  )
-  return jax.jit(step), full
+  step = actor_lib.make_actor_step(network, optimizer, weighting)
+  return jax.jit(step), state.init_actor(params, optimizer, weighting, 2)
 
 
-def _actor(full):
-  return getattr(full, 'actor', full)
-
-
-@pytest.mark.parametrize('number', [1, 3])
-def test_its_gradient_is_that_of_weights_by_hand(balancer, number):
+def test_its_gradient_is_that_of_weights_by_hand(balancer):
   """The norms come from jax.grad of each task's own share of the mean."""
-  step, full = _stage(number, balancer, problem.recorder())
+  step, full = _stage_1(balancer, problem.recorder())
   batch = problem.batch(ROWS)
-  params = _actor(full).params
+  params = full.params
 
   def task_loss(params, k):
     losses, _ = forward.actor_losses(
@@ -108,17 +95,14 @@ def test_its_gradient_is_that_of_weights_by_hand(balancer, number):
     lambda a, b: weights[0] * a + weights[1] * b, *gradients
   )
   new_full, metrics = step(full, batch, jax.random.key(0))
-  problem.assert_trees_close(
-    _actor(new_full).opt_state, expected, rtol=1e-4, atol=1e-6
-  )
+  problem.assert_trees_close(new_full.opt_state, expected, rtol=1e-4, atol=1e-6)
   found = [metrics[f'weight_{k}'] / metrics['rows'] for k in range(2)]
   np.testing.assert_allclose(found, weights, rtol=1e-5)
 
 
-@pytest.mark.parametrize('number', [1, 3])
-def test_its_state_goes_through_a_checkpoint(balancer, number, tmp_path):
+def test_its_state_goes_through_a_checkpoint(balancer, tmp_path):
   optimizer = state.make_optimizer(config_lib.StageConfig())
-  step, full = _stage(number, balancer, optimizer)
+  step, full = _stage_1(balancer, optimizer)
   batch, key = problem.batch(ROWS), jax.random.key(0)
   half, _ = step(full, batch, key)
   store = checkpoints.Store(tmp_path)
@@ -131,7 +115,5 @@ def test_its_state_goes_through_a_checkpoint(balancer, number, tmp_path):
   whole, _ = step(half, batch, key)
   again, _ = step(restored.arrays, batch, key)
   jax.tree.map(np.testing.assert_array_equal, again, whole)
-  old, new = (
-    optax.tree.get(_actor(s).weighting_state, 'norms') for s in (half, whole)
-  )
+  old, new = (optax.tree.get(s.weighting_state, 'norms') for s in (half, whole))
   assert np.all(np.asarray(new) > np.asarray(old))

@@ -11,36 +11,18 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.networks import functional
 from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.updates import actor as actor_lib
-from rmtl_jax.updates import finetune, state
-from rmtl_jax.weighting import factory, registry
+from rmtl_jax.updates import state
+from rmtl_jax.weighting import registry
 from tests import tiers
 from tests.updates import problem, reference
 
 ROWS = problem.columns()
-MEANS = (1.75, 1.25)
 NOTHING = jnp.zeros((problem.ROWS, 2))
 # The policy's own action, so that numpy needs no random numbers.
 QUIET = config_lib.CriticConfig(behaviour_noise=0.0, in_finetune='learning')
 LEARNING = config_lib.CriticConfig(in_finetune='learning')
 KEY = jax.random.key(0)
 ADAM_STATE = optax.ScaleByAdamState
-
-
-def make(actor, critic, config, optimizer=None):
-  """The step, and a function from parameters to its state."""
-  optimizer = optimizer or problem.recorder()
-  weighting = factory.make_weighting(config.weighting, MEANS)
-  step = finetune.make_finetune_step(
-    actor, optimizer, weighting, config, critic, optimizer
-  )
-  init = functools.partial(
-    finetune.init_finetune,
-    optimizer=optimizer,
-    critic_optimizer=optimizer,
-    weighting=weighting,
-    config=config,
-  )
-  return step, init
 
 
 @pytest.mark.parametrize(
@@ -55,7 +37,7 @@ def test_learning_step_agrees_with_numpy(backbone):
   actor = problem.actor(backbone, first_layer='distinct')
   critic = problem.critic('shared', first_layer='distinct')
   config = config_lib.Config(backbone=backbone, critic=QUIET)
-  step, init = make(actor, critic, config)
+  step, init = problem.finetuning(actor, critic, config)
   online = problem.critic_params(critic, 'shared')
   target = problem.critic_params(critic, 'shared', 'target')
   params = problem.actor_params(actor)
@@ -117,7 +99,7 @@ def two_steps(config, dropout=0.0):
   """The states before, between and after two steps with Adam; the metrics."""
   actor = problem.actor(dropout=dropout)
   critic = problem.critic(config.critic.form, config.critic.head, dropout)
-  step, init = make(
+  step, init = problem.finetuning(
     actor, critic, config, state.make_optimizer(config.finetune)
   )
   step = jax.jit(step)
@@ -150,15 +132,10 @@ def weights_by_hand(name, q):
     'critic': 1 - 0.7 * q,
     'label_times_q': 1 - 0.7 * labels * q,
     'negative_q': -q,
-    'mean_one': (1 - 0.7 * q) / (1 - 0.7 * q).mean(0),
     'advantage': _of_mean_one(1 - 0.7 * (q - q.mean(0)) / q.std(0)),
-    'uncertainty': np.ones_like(q),  # there is one critic
     # Their sums; which row has which is tested below.
     'q_shuffled': 1 - 0.7 * q,
-    'constant_mean': np.broadcast_to(MEANS, q.shape),
-    'constant': np.ones_like(q),
     'ddpg': np.ones_like(q),
-    'td3_bc': np.ones_like(q),
   }[name]
 
 
@@ -169,17 +146,13 @@ def _of_mean_one(weights):
 
 @pytest.mark.parametrize(
   'name',
-  tiers.some(
-    registry.RECORDS, ('critic', 'label_times_q', 'advantage', 'ddpg')
-  ),
+  [name for name, one in registry.RECORDS.items() if one.asks_every_step],
 )
 def test_two_steps_with_frozen_critics_agree_with_numpy(name):
   states, history = two_steps(frozen(name))
   problem.assert_all_moved(states[2].actor.params, states[0].actor.params)
   problem.assert_trees_close(states[2].critic, states[0].critic, rtol=0)
   assert states[2].target_actor == ()
-  has_critic = bool(jax.tree.leaves(states[2].critic))
-  assert has_critic == (name not in ('constant', 'constant_mean'))
 
   params = states[0].actor.params
   critic_params = problem.critic_params(problem.critic('separate'), 'separate')
@@ -197,7 +170,7 @@ def test_two_steps_with_frozen_critics_agree_with_numpy(name):
     np.testing.assert_allclose(
       history[0][f'weight_square_{k}'], (weights[:, k] ** 2).sum(), rtol=1e-5
     )
-  if name in ('q_shuffled', 'ddpg', 'td3_bc'):
+  if name in ('q_shuffled', 'ddpg'):
     return  # what their gradients are is tested below
   _, _, gradient = reference.weighted_loss(logits, ROWS.labels, weights)
   _, expected = run(params, ROWS, jnp.float32(gradient))
@@ -209,10 +182,9 @@ def test_two_steps_with_frozen_critics_agree_with_numpy(name):
 def test_shuffled_weights_stand_at_other_rows():
   gradients = [
     first_gradient(two_steps(frozen(name))[0])['first']['bias']
-    for name in ('critic', 'q_shuffled', 'constant')
+    for name in ('critic', 'q_shuffled')
   ]
-  for i in range(3):
-    assert np.max(np.abs(gradients[i] - gradients[i - 1])) > 1e-4
+  assert np.max(np.abs(gradients[0] - gradients[1])) > 1e-4
 
 
 @pytest.mark.parametrize(
@@ -224,7 +196,6 @@ def test_shuffled_weights_stand_at_other_rows():
       ('negative_q', 3),
       ('q_shuffled', 1),
       ('ddpg', 2),
-      ('td3_bc', 1),
       ('advantage', 1),
     ],
     [('critic', 1), ('negative_q', 3), ('ddpg', 2)],
@@ -263,7 +234,7 @@ def test_uniform_actions_are_what_critics_learn_from():
     config = config_lib.Config(
       critic=dataclasses.replace(QUIET, behaviour=behaviour)
     )
-    step, init = make(problem.actor(), problem.critic(), config)
+    step, init = problem.finetuning(problem.actor(), problem.critic(), config)
     full = init(
       problem.actor_params(problem.actor()),
       problem.critic_params(problem.critic(), 'shared'),
@@ -275,44 +246,25 @@ def test_uniform_actions_are_what_critics_learn_from():
 
 @pytest.mark.parametrize('preset', ['paper', 'official'])
 def test_lambda_zero_is_the_control(preset):
-  """With critics that learn (paper) or are frozen and drop out (official).
-
-  The weights are 1 exactly, but lambda is traced: two programs, which may
-  round sums differently.
-  """
+  """With critics that learn (paper) or are frozen and drop out (official)."""
   config = config_lib.preset(preset)
   if preset == 'paper':
     config = dataclasses.replace(config, critic=LEARNING)
   config = dataclasses.replace(
-    config,
-    weighting=config_lib.WeightingConfig(lambda_=0.0),
+    config, weighting=config_lib.WeightingConfig(lambda_=0.0)
   )
-  control = config_lib.Config(
-    weighting=config_lib.WeightingConfig(name='constant')
+  states = two_steps(config, 0.2)[0]
+  network = problem.actor(dropout=0.2)
+  optimizer = state.make_optimizer(config.finetune)
+  actor = state.init_actor(
+    problem.actor_params(network), optimizer, optax.identity()
   )
-  zero, constant = two_steps(config, 0.2)[0], two_steps(control, 0.2)[0]
-  for one, other in zip(zero, constant, strict=True):
+  step = jax.jit(actor_lib.make_actor_step(network, optimizer))
+  for i in range(2):
+    actor, _ = step(actor, problem.batch(ROWS), jax.random.key(i))
     problem.assert_trees_close(
-      one.actor.params, other.actor.params, rtol=1e-6, atol=1e-7
+      states[i + 1].actor.params, actor.params, rtol=1e-6, atol=1e-7
     )
-  problem.assert_all_moved(zero[2].actor.params, zero[0].actor.params)
-
-
-def test_lambda_warms_up_over_the_steps():
-  actor, critic = problem.actor(), problem.critic('separate')
-  step, init = make(actor, critic, frozen('critic', lambda_warmup_steps=2))
-  step = jax.jit(step)
-  full = init(
-    problem.actor_params(actor), problem.critic_params(critic, 'separate')
-  )
-  means = []
-  for i in range(4):
-    full, metrics = step(full, problem.batch(ROWS), jax.random.key(i))
-    means.append(float(metrics['weight_0'] / metrics['rows']))
-  # Nothing moves, so the mean weight is 1 + lambda * (mean of -Q).
-  assert means[0] == 1 and means[2] > 1.01
-  np.testing.assert_allclose(means[1] - 1, (means[2] - 1) / 2, rtol=1e-5)
-  np.testing.assert_allclose(means[3], means[2], rtol=1e-6)
 
 
 def slopes(critic, params, actions):
@@ -361,7 +313,7 @@ def test_ddpg_ascends_the_critics_by_its_actions(form, in_finetune):
     critic=dataclasses.replace(QUIET, form=form, in_finetune=in_finetune),
     weighting=config_lib.WeightingConfig(name='ddpg'),
   )
-  step, init = make(actor, critic, config)
+  step, init = problem.finetuning(actor, critic, config)
   params = problem.actor_params(actor)
   critic_params = problem.critic_params(critic, form)
   new_full, metrics = jax.jit(step)(
@@ -390,7 +342,7 @@ def first_step(name, in_finetune='learning', one=None, dropout=0.2):
     weighting=config_lib.WeightingConfig(name=name),
   )
   actor, critic = problem.actor(dropout=dropout), problem.critic()
-  step, init = make(actor, critic, config)
+  step, init = problem.finetuning(actor, critic, config)
   full = init(
     problem.actor_params(actor), problem.critic_params(critic, 'shared')
   )
@@ -406,20 +358,9 @@ def test_critics_learn_beside_ddpg_what_they_learn_beside_weights():
   )
   for name in ('loss', 'rows', 'td_error', 'td_rows'):
     np.testing.assert_allclose(metrics[name], weighted_metrics[name], rtol=1e-6)
-  control, control_metrics = first_step('constant')
-  np.testing.assert_allclose(
-    metrics['loss'], control_metrics['loss'], rtol=1e-6
-  )
-  bias, other = (
-    np.asarray(full.actor.opt_state['first']['bias'])
-    for full in (found, control)
-  )
-  assert np.max(np.abs(bias - other)) > 1e-4
 
 
-@pytest.mark.parametrize(
-  'name', tiers.some(('ddpg', 'td3_bc', 'advantage'), ('advantage',))
-)
+@pytest.mark.parametrize('name', ('ddpg', 'advantage'))
 def test_padding_has_no_influence(name):
   one = problem.batch(ROWS)
   assert not np.all(one.mask)

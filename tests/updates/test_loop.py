@@ -7,9 +7,9 @@ import optax
 import pytest
 
 from rmtl_jax import config as config_lib
+from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import critic as critic_lib
-from rmtl_jax.updates import finetune, loop, pretrain, state
-from rmtl_jax.weighting import factory
+from rmtl_jax.updates import loop, state
 from tests.updates import problem
 
 KEY = jax.random.key(3)
@@ -138,44 +138,10 @@ def test_nonfinite_counts_the_steps_at_fault(bad):
   assert not np.isfinite(sums['labels'])
 
 
-def finetuning(name):
-  """A step with critics that learn, and a function to its members' states."""
-  config = config_lib.Config(weighting=config_lib.WeightingConfig(name=name))
-  # Networks as they are on one CPU: products of distinct categories.
-  actor = problem.actor('mmoe', dropout=0.2, first_layer='distinct')
-  critic = problem.critic(dropout=0.2, first_layer='distinct')
-  optimizer = state.make_optimizer(config.finetune)
-  weighting = factory.make_weighting(config.weighting)
-  step = finetune.make_finetune_step(
-    actor, optimizer, weighting, config, critic, optimizer
-  )
-
-  def start(seed, rate, lambda_):
-    full = finetune.init_finetune(
-      problem.lively(actor, seed),
-      problem.lively(critic, seed + 10),
-      optimizer,
-      optimizer,
-      weighting,
-      config,
-    )
-    new_actor = full.actor._replace(
-      opt_state=problem.with_rate(full.actor.opt_state, rate)
-    )
-    if lambda_ is not None:
-      new_state = factory.with_values(
-        full.actor.weighting_state, lambda_=lambda_
-      )
-      new_actor = new_actor._replace(weighting_state=new_state)
-    return full._replace(actor=new_actor)
-
-  return step, start
-
-
 def pretraining(dropout=0.2):
   network = problem.actor(dropout=dropout)
   optimizer = state.make_optimizer(config_lib.StageConfig())
-  step = pretrain.make_pretrain_step(network, optimizer)
+  step = actor_lib.make_actor_step(network, optimizer)
   weighting = optax.with_extra_args_support(optax.identity())
   params = problem.actor_params(network)
 

@@ -157,7 +157,6 @@ def test_the_weighted_loss_is_the_released_one(record, lambda_):
       mask=one.mask,
       key=KEY,
       q_values=q,
-      q_deviation=jnp.zeros_like(q),
     )
     return jnp.sum(weighted * rows.losses), rows.pullback(weighted)
 

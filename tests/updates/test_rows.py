@@ -15,7 +15,8 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import factory as networks
 from rmtl_jax.training import models
-from rmtl_jax.updates import pretrain, rows, state
+from rmtl_jax.updates import actor as actor_lib
+from rmtl_jax.updates import rows, state
 from rmtl_jax.weighting import factory
 from tests import tiers
 from tests.networks import small
@@ -140,7 +141,7 @@ def test_rows_that_are_not_in_the_batch_stay_as_they_are():
   optimizer = state.make_optimizer(config_lib.StageConfig(l2=0.1))
   small = networks.make_actor(rows.small_spec(spec, 3), 'shared_bottom', config)
   step = jax.jit(
-    rows.on_rows(pretrain.make_pretrain_step(small, optimizer), spec)
+    rows.on_rows(actor_lib.make_actor_step(small, optimizer), spec)
   )
   network = networks.make_actor(spec, 'shared_bottom', config)
   actor = state.init_actor(

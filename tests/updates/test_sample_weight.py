@@ -11,7 +11,7 @@ from rmtl_jax import types
 from rmtl_jax.ops import rewards
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import critic as critic_lib
-from rmtl_jax.updates import forward, pretrain, state, weighted_grad
+from rmtl_jax.updates import forward, state, weighted_grad
 from rmtl_jax.weighting import relative
 from tests.updates import problem, reference
 
@@ -41,7 +41,7 @@ def test_a_step_descends_each_tasks_weighted_mean(fraction):
   _, expected = run(params, ROWS, jnp.float32(share * (p - y)))
   optimizer = problem.recorder()
   link = optax.with_extra_args_support(optax.identity())
-  step = jax.jit(pretrain.make_pretrain_step(network, optimizer))
+  step = jax.jit(actor_lib.make_actor_step(network, optimizer))
   rows = ROWS._replace(sample_weight=fraction * WEIGHTED.sample_weight)
   actor, metrics = step(
     state.init_actor(params, optimizer, link),

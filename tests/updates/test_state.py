@@ -235,16 +235,17 @@ def test_no_two_trees_share_a_buffer(in_finetune):
   actor = problem.actor_params(problem.actor())
   critic = problem.critic_params(problem.critic(), 'shared')
   optimizer = state.make_optimizer(config.pretrain)
-  weighting = factory.make_weighting(
-    config_lib.WeightingConfig(lambda_warmup_steps=3)
-  )
+  weighting = factory.make_weighting(config_lib.WeightingConfig())
   trees = [
     actor,
     critic,
     state.init_actor(actor, optimizer, weighting),
     state.init_critic(critic, optimizer),
     finetune.init_finetune(
-      actor, critic, optimizer, optimizer, weighting, config
+      state.init_actor(actor, optimizer, weighting),
+      critic,
+      optimizer,
+      config.critic,
     ),
   ]
   found = pointers(*trees)

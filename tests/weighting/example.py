@@ -15,8 +15,6 @@ LAMBDA = 0.5
 MEANS = (1.75, 1.25)
 # The last slot is padding; its values are there to be left alone.
 Q_VALUES = np.array([[[-1, -2], [0, -0.5], [-4, -1], [-3, -3]]], np.float32)
-# What the critics' members disagree by.
-Q_DEVIATION = np.array([[[1, 1], [0, 2], [2, 3], [9, 9]]], np.float32)
 LABELS = np.array([[[1, 0], [1, 1], [0, 0], [0, 0]]], np.float32)
 MASK = np.array([[True, True, True, False]])
 COTANGENT = np.array(
@@ -24,27 +22,23 @@ COTANGENT = np.array(
 )
 
 # 1 - 0.5 Q, 1 - 0.5 y Q, -Q, the means, one; of mean one over the three rows:
-# 1 - 0.5 Q by 11/6 and 19/12, 1 - 0.5 A by its definition (its mean and
-# variance of Q are -5/3 and 26/9, -7/6 and 7/18), 1 + 0.5 (u - mean) / mean. A
-# shuffle gives the weights of `critic`, in another order of the rows.
+# 1 - 0.5 A by its definition (its mean and variance of Q are -5/3 and 26/9,
+# -7/6 and 7/18). A shuffle gives the weights of `critic` in another order.
 ONE = [1.0, 1.0]
 WEIGHTS = {
   'critic': [[1.5, 2.0], [1.0, 1.25], [3.0, 1.5], [2.5, 2.5]],
   'label_times_q': [[1.5, 1.0], [1.0, 1.25], [1.0, 1.0], [1.0, 1.0]],
   'negative_q': [[1.0, 2.0], [0.0, 0.5], [4.0, 1.0], [3.0, 3.0]],
-  'mean_one': [[9 / 11, 24 / 19], [6 / 11, 15 / 19], [18 / 11, 18 / 19], ONE],
   'advantage': [
     [1 - 1 / 26**0.5, 1 + 2.5 / 14**0.5],
     [1 - 2.5 / 26**0.5, 1 - 2 / 14**0.5],
     [1 + 3.5 / 26**0.5, 1 - 0.5 / 14**0.5],
     ONE,
   ],
-  'uncertainty': [[1.0, 0.75], [0.5, 1.0], [1.5, 1.25], ONE],
   'q_shuffled': [[1.5, 2.0], [1.0, 1.25], [3.0, 1.5], [2.5, 2.5]],
   'constant_mean': [[1.75, 1.25]] * 4,
   'constant': [[1.0, 1.0]] * 4,
   'ddpg': [[1.0, 1.0]] * 4,
-  'td3_bc': [[1.0, 1.0]] * 4,
 }
 
 
@@ -62,7 +56,6 @@ def extra(q_values: Any = Q_VALUES, seed: int = 0) -> dict[str, Any]:
   """All that a step hands to a weighting, by keyword."""
   return {
     'q_values': jnp.asarray(q_values),
-    'q_deviation': jnp.asarray(Q_DEVIATION),
     'losses': jnp.ones((1, 4, 2)),
     'labels': jnp.asarray(LABELS),
     'mask': jnp.asarray(MASK),

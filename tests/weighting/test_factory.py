@@ -11,8 +11,7 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
-from rmtl_jax.contrib.weightings import mean_one, uncertainty
-from rmtl_jax.weighting import annealing, critic, factory, registry, relative
+from rmtl_jax.weighting import critic, factory, registry, relative
 from tests import registries
 from tests.weighting import example
 
@@ -20,9 +19,7 @@ EVERY = pytest.mark.parametrize('name', list(registry.RECORDS))
 BUILT_ALONE = {
   'critic': critic.scale_by_critic,
   'label_times_q': critic.scale_by_label_times_q,
-  'mean_one': mean_one.scale_by_mean_one,
   'advantage': relative.scale_by_advantage,
-  'uncertainty': uncertainty.scale_by_uncertainty,
   'q_shuffled': lambda lambda_: critic.shuffle_weights(
     critic.scale_by_critic(lambda_)
   ),
@@ -86,12 +83,9 @@ def test_two_weightings_multiply(name):
 
 
 @EVERY
-@pytest.mark.parametrize('warmup', [0, 3])
 @pytest.mark.parametrize('max_weight', [0.0, 1.5])
-def test_steps_do_not_compile_again(name, warmup, max_weight):
-  weighting, state = example.make(
-    name, lambda_warmup_steps=warmup, max_weight=max_weight
-  )
+def test_steps_do_not_compile_again(name, max_weight):
+  weighting, state = example.make(name, max_weight=max_weight)
   traces = []
 
   @jax.jit
@@ -113,28 +107,6 @@ def test_max_weight_bounds_the_weights(name):
   )
   weights = np.minimum(example.WEIGHTS[name], 1.5)
   example.assert_weighted(name, weighted, weights)
-
-
-@pytest.mark.parametrize(
-  # The weights of these are linear in lambda.
-  'name',
-  ['critic', 'label_times_q', 'advantage', 'uncertainty', 'q_shuffled'],
-)
-@pytest.mark.parametrize('max_weight', [0.0, 1.2])
-def test_lambda_rises_linearly_from_zero(name, max_weight):
-  weighting, state = example.make(
-    name, lambda_warmup_steps=4, max_weight=max_weight
-  )
-  update = jax.jit(weighting.update)
-  full = np.asarray(example.WEIGHTS[name])
-  for share in (0.0, 0.25, 0.5, 0.75, 1.0, 1.0):
-    weighted, state = update(
-      jnp.asarray(example.COTANGENT), state, **example.extra()
-    )
-    weights = 1 + share * (full - 1)
-    if max_weight:
-      weights = np.minimum(weights, max_weight)
-    example.assert_weighted(name, weighted, weights)
 
 
 def compiled(weighting):
@@ -223,15 +195,6 @@ def test_values_that_a_weighting_has_not_are_refused(
     factory.with_values(state, **values)
 
 
-@pytest.mark.parametrize('name', ['negative_q', 'constant_mean', 'constant'])
-def test_warmup_leaves_weights_without_lambda_alone(name):
-  weighting, state = example.make(name, lambda_warmup_steps=4)
-  weighted, _ = weighting.update(
-    jnp.asarray(example.COTANGENT), state, **example.extra()
-  )
-  example.assert_weighted(name, weighted, example.WEIGHTS[name])
-
-
 @BY_LAMBDA
 def test_lambda_zero_is_no_weighting(name):
   weighting, state = example.make(name, lambda_=0.0)
@@ -246,15 +209,14 @@ def test_a_record_tells_what_asks_critics(name):
   weighting, state = example.make(name)
   extra = example.extra()
   extra.pop('q_values')
-  extra.pop('q_deviation')
   update = functools.partial(
     weighting.update, jnp.asarray(example.COTANGENT), state, **extra
   )
-  if registry.find(name).objective:  # which asks, not the weights
+  if registry.find(name).ascends_q:  # which asks, not the weights
     assert registry.find(name).asks_every_step
     example.assert_weighted(name, update()[0], example.WEIGHTS[name])
   elif registry.find(name).asks_every_step:
-    with pytest.raises(TypeError, match=r'q_values|q_deviation'):
+    with pytest.raises(TypeError, match='q_values'):
       update()
   else:
     example.assert_weighted(name, update()[0], example.WEIGHTS[name])
@@ -290,80 +252,6 @@ def test_a_shuffle_permutes_the_weights_of_its_form(form):
   assert np.std([np.asarray(w) for w in found], axis=0).max() > 0.01
 
 
-SHARES = {
-  'constant': [0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0],
-  'linear': [0.0, 0.5, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0],
-  # (1 + cos(pi x)) / 2 at x = 0, 1/4, 1/2, 3/4, 1.
-  'cosine': [0.0, 0.5, 1.0, 0.853553, 0.5, 0.146447, 0.0, 0.0],
-}
-
-
-@pytest.mark.parametrize('schedule', config_lib.SCHEDULES)
-def test_lambda_falls_to_zero_after_its_warmup(schedule):
-  """Over six steps; the weights are 1 + lambda / 0.5 (those of 0.5 - 1)."""
-  config = config_lib.WeightingConfig(
-    'critic',
-    example.LAMBDA,
-    lambda_warmup_steps=2,
-    lambda_schedule=schedule,
-  )
-  weighting = factory.make_weighting(config, total_steps=6)
-  state = weighting.init(jnp.zeros(()))
-  update = compiled(weighting)
-  full = np.asarray(example.WEIGHTS['critic'])
-  for share in SHARES[schedule]:
-    weighted, state = update(state, 0)
-    np.testing.assert_allclose(
-      np.asarray(weighted)[0, :3] / example.COTANGENT[0, :3],
-      1 + share * (full[:3] - 1),
-      rtol=1e-5,
-    )
-  assert update._cache_size() == 1
-
-
-def test_one_compiled_step_serves_every_schedule_of_one_form():
-  """Lambda, warmup and steps are numbers; what is built is the first's."""
-  update, found = None, []
-  for lambda_, warmup, steps in ((0.5, 0, 4), (1.0, 0, 4), (0.5, 2, 8)):
-    config = config_lib.WeightingConfig(
-      'critic', lambda_, warmup, lambda_schedule='linear'
-    )
-    weighting = factory.make_weighting(config, total_steps=steps)
-    update = update or compiled(weighting)
-    state = weighting.init(jnp.zeros(()))
-    weights = []
-    for _ in range(4):
-      weighted, state = update(state, 0)
-      weights.append(float(weighted[0, 0, 0]) / 0.1)
-    found.append(weights)
-  # Q = -1 there, so the weight is 1 + lambda.
-  np.testing.assert_allclose(
-    found,
-    [
-      [1.5, 1.375, 1.25, 1.125],
-      [2.0, 1.75, 1.5, 1.25],
-      [1.0, 1.25, 1.5, 1 + 0.5 * 5 / 6],
-    ],
-    rtol=1e-6,
-  )
-  assert update._cache_size() == 1
-
-
-def test_the_state_of_td3_bc_says_what_lambda_is():
-  config = config_lib.WeightingConfig(
-    'td3_bc', 2.0, lambda_warmup_steps=1, lambda_schedule='linear'
-  )
-  weighting = factory.make_weighting(config, total_steps=3)
-  state = weighting.init(jnp.zeros(()))
-  found = []
-  for _ in range(4):
-    found.append(float(factory.current_lambda(state, config)))
-    _, state = weighting.update(jnp.ones((1, 1, 1)), state)
-  assert found == [0.0, 2.0, 1.0, 0.0]
-  state = factory.with_values(weighting.init(jnp.zeros(())), lambda_=3.0)
-  assert isinstance(state, annealing.LambdaState) and state.lambda_ == 3.0
-
-
 def _scale_by_worst(lambda_):
   return critic.stateless(
     lambda updates, q_values, **_: updates * (q_values < -lambda_)
@@ -386,8 +274,6 @@ def worst():
     ({}, [[1, 1], [0, 0], [1, 1]]),
     ({'lambda_': 1.5}, [[0, 1], [0, 0], [1, 0]]),
     ({'max_weight': 0.5}, [[0.5, 0.5], [0, 0], [0.5, 0.5]]),
-    # At half of its warmup lambda is half as large.
-    ({'lambda_': 3.0, 'lambda_warmup_steps': 2}, [[0, 1], [0, 0], [1, 0]]),
   ],
 )
 def test_a_registered_weighting_is_one_like_others(settings, weights):
@@ -397,10 +283,9 @@ def test_a_registered_weighting_is_one_like_others(settings, weights):
   config_values.validate(config_lib.Config(weighting=config))
   weighting = factory.make_weighting(config)
   state = weighting.init(jnp.zeros(()))
-  for _ in range(1 + config.lambda_warmup_steps // 2):
-    weighted, state = weighting.update(
-      jnp.asarray(example.COTANGENT), state, **example.extra()
-    )
+  weighted, _ = weighting.update(
+    jnp.asarray(example.COTANGENT), state, **example.extra()
+  )
   example.assert_weighted('worst', weighted, weights)
 
 

@@ -10,12 +10,11 @@ from rmtl_jax.weighting import critic, leafwise, registry
 from tests.weighting import example
 
 EVERY = pytest.mark.parametrize('name', list(registry.RECORDS))
-# What the links of `make_weighting` read, by their records; objectives have
-# none, and `uncertainty` reads no Q.
+# What the links of `make_weighting` read, by their records.
 NEEDS = {
-  name: (*(('q_values',) if name != 'uncertainty' else ()), *one.needs)
+  name: ('q_values', *one.needs)
   for name, one in registry.RECORDS.items()
-  if one.asks_every_step and not one.objective
+  if one.asks_every_step and not one.ascends_q
 }
 READS = [
   (name, extra)

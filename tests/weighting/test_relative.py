@@ -35,16 +35,6 @@ def test_weights_are_finite_not_negative_and_of_mean_one(values, mask, lambda_):
       np.testing.assert_allclose(weights[mask].mean(0), 1.0, rtol=1e-4)
 
 
-@settings(deadline=None, max_examples=50)
-@given(VALUES, MASKS, st.floats(0, 10, width=32))
-def test_mean_one_has_the_relative_weights_of_rmtl(values, mask, lambda_):
-  weights = np.asarray(every(values, mask, lambda_)['mean_one'])[mask]
-  rmtl = np.asarray(critic.critic_weights(values, lambda_))[mask]
-  for k in range(SHAPE[-1]):
-    ratio = weights[:, k] / rmtl[:, k]
-    np.testing.assert_allclose(ratio, ratio[:1].repeat(len(ratio)), rtol=1e-4)
-
-
 @pytest.mark.parametrize('value', [0.0, -0.6931472, -3.3, -47.1])
 @pytest.mark.parametrize('lambda_', [0.7, 5.0, -5.0])
 def test_values_that_do_not_vary_weigh_nothing(value, lambda_):

@@ -70,10 +70,9 @@ def rule() -> str:
     f' {comparison.MIN_PAIRS} paired seeds, with p < {comparison.LEVEL:g} in'
     ' the two-sided paired t-test after Holm over all tests of the comparison.'
     ' The controls of weights are the pre-trained model, constant weights, the'
-    " mean of RMTL's weights 1 - lambda Q (where lambda is learnt or falls: at"
-    ' its first value), and the weights shuffled over rows; the control of'
-    ' other settings of stage 1 is the backbone without them, that of backbones'
-    ' alone the first of them.'
+    " mean of RMTL's weights 1 - lambda Q, and the weights shuffled over rows;"
+    ' the control of other settings of stage 1 is the backbone without them,'
+    ' that of backbones alone the first of them.'
   )
 
 

@@ -51,14 +51,15 @@ def weights(record: Record) -> list[str]:
   """Describes the weights that are shown, and their rows."""
   config, metrics = record['config'], record['metrics']
   record_of = registry.find(metrics['weighting'])
-  if record_of.objective is not None:
+  if record_of.ascends_q:
     return [f'{record_of.label}: no loss is weighed by row.']
   if record_of.make is None:
     return ['Every weight is 1: this run has no critics.']
   shuffles = record_of.takes == registry.LINK
   shown = registry.find(metrics.get('form') or 'critic')
   shown = shown if shuffles else record_of
-  is_set = '' if shown.lambda_ == registry.NONE else f'; {_lambda(record)}'
+  has_lambda = shown.lambda_ != registry.NONE
+  is_set = f'; lambda = {config["weighting.lambda_"]:.4g}' if has_lambda else ''
   what = ', shuffled over the rows' if shuffles else ''
   lines = [f'Shown: {shown.formula}{what}{is_set}.']
   if shown.relative:
@@ -81,16 +82,3 @@ def weights(record: Record) -> list[str]:
       ' the weights that its epochs applied.'
     )
   return lines
-
-
-def _lambda(record: Record) -> str:
-  config = record['config']
-  values = record['weights'].get('lambdas') or [config['weighting.lambda_']]
-  text = f'lambda = {", ".join(f"{v:.4g}" for v in dict.fromkeys(values))}'
-  if config['weighting.meta_learning_rate']:
-    text += ' (learnt, at the epoch that was kept)'
-  if config['weighting.lambda_warmup_steps']:
-    text += f' after {config["weighting.lambda_warmup_steps"]} steps of warmup'
-  if config['weighting.lambda_schedule'] != 'constant':
-    text += f' before its {config["weighting.lambda_schedule"]} fall to 0'
-  return text

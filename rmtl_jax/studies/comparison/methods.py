@@ -14,12 +14,7 @@ from rmtl_jax.config import variants
 from rmtl_jax.weighting import registry
 
 # Settings without an effect on constant weights.
-_NOT_OF_CONSTANTS = (
-  'critic.in_finetune',
-  'weighting.lambda_schedule',
-  'weighting.lambda_warmup_steps',
-  'weighting.meta_learning_rate',
-)
+_NOT_OF_CONSTANTS = ('critic.in_finetune',)
 # Prefixes of settings that change the model of stage 1.
 _STAGE_1 = ('network.', 'pretrain.', 'batch.', 'ensemble')
 # Groups whose settings a method may change.

@@ -45,21 +45,17 @@ def of_actor(
     `best_epoch`, `validation_auc` (means over tasks, by epoch) and, where
     something else is monitored, that (`validation_logloss`, `_score`), `kept`
     (the same of the parameters that are kept: of epoch 0 too), `weights`,
-    `seconds`; `lambda` of the best epoch, where lambda was learnt; with `test`,
-    its `metrics` and bootstrap `replicates`, without, `validation_halves`.
+    `seconds`; with `test`, its `metrics` and bootstrap `replicates`, without,
+    `validation_halves`.
   """
   begin = time.perf_counter()
   history = [entry for entry in context.history if entry['stage'] == name]
   tasks, best_epoch = context.tasks, arm.stopping.best_epoch
-  kept = [entry for entry in history if entry['epoch'] == best_epoch]
-  lambdas = [entry['lambda'] for entry in kept if 'lambda' in entry]
   return {
     'best_epoch': best_epoch,
     **_curves(context.config, history, tasks, before),
     'kept': _validated(context, arm.best_params),
     'weights': _weights(history, tasks),
-    # If it was learnt.
-    **({'lambda': lambdas[0]} if lambdas else {}),
     **_evaluate(context, arm.best_params, test),
     'seconds': sum(entry['seconds'] for entry in history)
     + time.perf_counter()

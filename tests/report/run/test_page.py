@@ -263,10 +263,8 @@ def test_pictures_are_the_same_bytes_every_time(built):
     ('negative_q', {}, 'Shown: the weights -Q.'),
     ('q_shuffled', {}, '1 - lambda Q, shuffled over the rows; lambda = 0.7'),
     ('constant_mean', {}, 'one constant per task'),
-    ('mean_one', {}, 'over the batch in training'),
+    ('advantage', {}, 'over the batch in training'),
     ('critic', {'max_weight': 2.0}, 'No weight is above 2.'),
-    ('critic', {'meta_learning_rate': 0.1}, '(learnt, at the epoch'),
-    ('critic', {'lambda_schedule': 'cosine'}, 'before its cosine fall to 0'),
     ('ddpg', {}, 'no loss is weighed by row'),
   ],
 )

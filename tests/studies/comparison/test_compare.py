@@ -448,32 +448,6 @@ def test_weighting_from_scratch_has_no_epoch_0(tmp_path, data_dir):
     assert own['deviation'] > 0.1
 
 
-def test_lambda_is_learnt_by_a_method_and_its_shuffled_control(
-  tmp_path, data_dir
-):
-  setting = 'finetune.start=scratch:weighting.meta_learning_rate=0.01'
-  config = changed(
-    methods=(f'shared_bottom+critic:{setting}',),
-    learning_rates=(1e-2,),
-  )
-  results = compare.compare(config, tmp_path, data_dir, QUIET)
-  weighted = [m['name'] for m in results['methods'] if m['weighting']]
-  assert weighted == [
-    'shared_bottom+constant:finetune.start=scratch',
-    'shared_bottom+constant_mean:finetune.start=scratch',
-    f'shared_bottom+q_shuffled:{setting}',
-    f'shared_bottom+critic:{setting}',
-  ]
-  for name in weighted:
-    runs = runs_of(results, name)
-    assert all(run['best_epoch'] >= 1 for run in runs)
-    learnt = [run.get('lambda') for run in runs]
-    if 'constant' in name:
-      assert learnt == [None, None]
-    else:
-      assert all(0.0 <= value != 0.7 for value in learnt)
-
-
 def test_an_ensemble_against_the_single_model(tmp_path, data_dir):
   """Paired by seed, also after an interruption; nothing else is kept of it."""
   config = changed(methods=('shared_bottom:ensemble=2',))
