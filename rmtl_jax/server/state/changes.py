@@ -45,6 +45,11 @@ def append(
   return change.found
 
 
+def sweep(store: store_lib.Store, of: state_lib.Shape, time: int) -> None:
+  """Puts all visits that have rested before a time into the counters."""
+  Change(store, of).sweep(time)
+
+
 class Change:
   """Rows of one change."""
 
@@ -75,7 +80,7 @@ class Change:
     visit = self._visit(near, row, [v.last for v in near if v.id not in late])
     labels = labels_lib.censored(row.labels, self._shape.tasks, end)
     event = _event(visit.id, row, row.time, labels)
-    self._store.add_event(event, row.identity)
+    self._store.add_event(event, row.identity, self._tells(labels))
     self._count_row(event, 1)
     self._pass(row.time)
     self.found['added'] += 1
@@ -101,9 +106,15 @@ class Change:
     self, event: records.Event, labels: labels_lib.Labels
   ) -> None:
     """Replaces the labels of a row."""
-    self._count_positives(event, -1)
-    self._count_positives(event._replace(labels=labels), 1)
-    self._store.put_labels(event, labels)
+    visit = self._store.visit(event.visit)
+    for sign, one in ((-1, event), (1, event._replace(labels=labels))):
+      self._count_positives(one, sign)
+      if not visit.open:
+        self._count_event(one, visit.last, sign)
+    self._store.put_labels(event, labels, self._tells(labels))
+
+  def _tells(self, labels: labels_lib.Labels) -> bool:
+    return labels_lib.tells(labels, self._shape.tasks)
 
   def _emptied(self, visit: records.Visit) -> records.Visit:
     """The visit without rows, as all lie behind the end of their split."""
@@ -167,7 +178,6 @@ class Change:
     if _equal(labels, event.labels):
       self.found['repeated'] += 1
       return
-    self._reopened(visit)
     self._put_labels(event, labels)
     self.found['changed'] += 1
 
@@ -182,25 +192,31 @@ class Change:
 
   def _count(self, visit: records.Visit, sign: int) -> None:
     for event in self._store.events([visit.id]):
-      if event.time == records.NEVER:
-        continue
-      known = event.known(visit.last, self._shape.idle_ms)
-      keys = records.keys(event, self._shape.tastes)
-      told = labels_lib.told(event.labels, self._shape.tasks, known)
-      for what, time, much in told:
-        for key, value in keys:
-          self._counts[records.Count(key, what, value, time)] += sign * much
+      self._count_event(event, visit.last, sign)
+
+  def _count_event(self, event: records.Event, last: int, sign: int) -> None:
+    if event.time == records.NEVER:
+      return
+    known = event.known(last, self._shape.idle_ms)
+    keys = records.keys(event, self._shape.tastes)
+    told = labels_lib.told(event.labels, self._shape.tasks, known)
+    for what, time, much in told:
+      for key, value in keys:
+        self._counts[records.Count(key, what, value, time)] += sign * much
 
   def finish(self) -> None:
     """Puts visits that have rested into the counters, and writes those."""
     if self._clock is None:
       return
     most = _SWEEP + 2 * self.found['added']
-    rested = self._store.rested(self._clock - self._shape.idle_ms, most)
-    for visit in rested:
+    self._store.put_fact('clock', self._clock)
+    self.sweep(self._clock - self._shape.idle_ms, most)
+
+  def sweep(self, time: int, most: int = -1) -> None:
+    """Puts visits that have rested before a time into the counters."""
+    for visit in self._store.rested(time, most):
       self._count(visit, 1)
       self._store.put_open(visit._replace(open=False))
-    self._store.put_fact('clock', self._clock)
     self._store.add_counts(self._counts)
 
 
@@ -225,17 +241,19 @@ class OfEvents(Change):
       return
     self._pass(row.time)
     visit = self._grown(row)
-    members = self._store.events(
-      [visit.id]
-      if row.session is None
-      else [one.id for one in self._store.visits(row.owner)]
-    )
+    visits = [visit.id]
+    if row.session is not None:
+      visits = [one.id for one in self._store.visits(row.owner)]
     # A row without a kind is an impression.
     is_view = row.event is None or row.event in self._kinds.impressions
     time = row.time if is_view else records.NEVER
-    start = min([time, *(event.time for event in members)])
-    end = self._shape.split_end(start)
-    pair = _find(self._before(members, end), row.item)
+    extents = [
+      self._store.extent(v, -records.NEVER, records.NEVER) for v in visits
+    ]
+    firsts = [first for _, first, _ in extents if first is not None]
+    end = self._shape.split_end(min([time, *firsts]))
+    self._drop_late(visits, end)
+    pair = self._store.of_item(visits, row.item)
     labels = self._merged(pair, row.labels, time, row)
     time = time if pair is None else min(time, pair.time)
     if records.NEVER > time >= end:
@@ -252,21 +270,14 @@ class OfEvents(Change):
     elif _equal(labels, pair.labels):
       self.found['repeated'] += 1
     else:
-      self._reopened(self._store.visit(pair.visit))
       self._put_labels(pair, labels)
       self.found['changed'] += 1
 
-  def _before(
-    self, members: Sequence[records.Event], end: int
-  ) -> list[records.Event]:
-    """A session's rows; those behind the end of its split wait instead."""
-    found = []
-    for event in members:
-      if end <= event.time < records.NEVER:
+  def _drop_late(self, visits: Sequence[int], end: int) -> None:
+    """Lets a session's rows behind the end of its split wait instead."""
+    for visit in visits:
+      for event in self._store.events_from(visit, end):
         self._drop(event, event.labels)
-        event = event._replace(time=records.NEVER, rest=None)
-      found.append(event)
-    return found
 
   def _grown(self, row: records.Row) -> records.Visit:
     """The visit of an event, which grows by it and may join two."""
@@ -357,12 +368,19 @@ class OfEvents(Change):
     self, visit: int, row: records.Row, time: int, labels: labels_lib.Labels
   ) -> None:
     """Adds a row, or one of no time."""
-    self._reopened(self._store.visit(visit))
+    open_ = self._reopened(self._store.visit(visit))
+    last = self._store.extent(visit, -records.NEVER, records.NEVER)[2]
     event = _event(visit, row, time, labels)
-    self._store.add_event(event, row.identity)
-    if time < records.NEVER:
-      self._count_row(event, 1)
+    self._store.add_event(event, row.identity, self._tells(labels))
+    if time == records.NEVER:
+      return
+    self._count_row(event, 1)
+    if last is None or time < last:
       self._settle(visit)
+      return
+    if time - last > self._shape.idle_ms:
+      self._store.put_rest(visit, last)
+    self._store.put_visit(open_._replace(last=time))
 
   def _drop(self, event: records.Event, labels: labels_lib.Labels = ()) -> None:
     """Makes a row none; without labels, as another one is in its place."""

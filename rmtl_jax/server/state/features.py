@@ -108,8 +108,8 @@ def _number(count: int) -> float | None:
 
 
 def _session_gap(look: state_lib.Look, row: records.Row) -> float | None:
-  events = look.session(row).events
-  return float(row.time - events[-1].time) if events else None
+  last = look.session(row).last
+  return None if last is None else float(row.time - last)
 
 
 def _pair_gap(look: state_lib.Look, row: records.Row) -> float | None:
@@ -126,7 +126,7 @@ def _user_gap(
 
 
 _WINDOWS: dict[tuple[str, str], _Value] = {
-  ('session', 'rows'): lambda look, row: _number(len(look.session(row).events)),
+  ('session', 'rows'): lambda look, row: _number(look.session(row).count),
   ('session', 'first'): lambda look, row: _number(
     row.time - look.session(row).start
   ),
@@ -175,11 +175,11 @@ def _told(
 ) -> list[tuple[int, int]]:
   """Known labels of the session's earlier rows, with the rows' times."""
   found = []
-  for event in look.session(row).events:
-    label, time = event.labels[place]
-    known = event.time if time is None else max(event.time, time)
+  for shown, labels in look.session(row).told:
+    label, time = labels[place]
+    known = shown if time is None else max(shown, time)
     if label is not None and known < row.time:
-      found.append((label, event.time))
+      found.append((label, shown))
   return found
 
 
@@ -191,7 +191,7 @@ def _known(look: state_lib.Look, row: records.Row, place: int) -> list[int]:
 def _positives(
   look: state_lib.Look, row: records.Row, place: int
 ) -> float | None:
-  if not look.session(row).events:
+  if not look.session(row).count:
     return None
   return float(len(_known(look, row, place)))
 
@@ -200,7 +200,7 @@ def _session_rate(
   look: state_lib.Look, row: records.Row, place: int, prior: float
 ) -> float | None:
   """As feedback.features_sql."""
-  count = len(look.session(row).events)
+  count = look.session(row).count
   if not count:
     return None
   known = len(_known(look, row, place))
@@ -212,9 +212,7 @@ def _since(look: state_lib.Look, row: records.Row, place: int) -> float | None:
   if not known:
     return None
   # Rows of one time have one position: that of the first of them.
-  events = look.session(row).events
-  last = max(known)
-  return float(sum(event.time >= last for event in events))
+  return float(look.rows_since(row, max(known)))
 
 
 def _histories(

@@ -31,6 +31,9 @@ from rmtl_jax.serving import scorer as scorer_lib
 _LOG = logging.getLogger('rmtl_jax.server')
 # Rows of a history that are kept by one commit.
 _CHUNK = 4096
+# Rested rows outside of the counters that a request reads; of more, they are
+# put into the counters first.
+_MOST_OPEN = 256
 # What a state remembers of itself.
 _SHAPE, _HISTORY = 'shape', 'history'
 
@@ -215,6 +218,13 @@ class Keeper:
     """
     model = self._readers[id(scorer)]
     asked = list(model.rows(rows))
+    rested = max(row.time for row in asked) - model.shape.idle_ms
+    with self._available():
+      with self._reads.reading() as reads:
+        many = len(reads.rested_events(rested, _MOST_OPEN)) == _MOST_OPEN
+      if many:
+        with self._writing() as change:
+          changes.sweep(change, model.shape, rested)
     with self._available(), self._reads.reading() as reads:
       look = state_lib.Look(reads, model.shape)
       columns = {name: make(look, asked) for name, make in model.columns}
@@ -231,6 +241,7 @@ class _Model:
     self._reader = reading.Reader(scorer.manifest)
     self._needs: past.Needs = scorer.needs
     self._items = scorer.items
+    self._lane_length = scorer.lane_length
     if self._items is None and (
       scorer.needs.sessions or history_lib.GROUP in scorer.needs.groups
     ):
@@ -276,10 +287,9 @@ class _Model:
     for row in rows:
       at = row.owner, row.time
       if at not in found:
-        events = look.session(row).events
-        items = pa.array([event.item for event in events], pa.string())
-        found[at] = lanes.Earlier(
-          [event.time for event in events],
-          self._items.rows(items, is_text=True).tolist() if events else [],
-        )
+        times = look.times(row)
+        cut = lanes.find_cut(times, self._lane_length)
+        items = pa.array(look.items(row, cut), pa.string())
+        rows_ = self._items.rows(items, is_text=True).tolist() if items else []
+        found[at] = lanes.Earlier(times[cut:], rows_)
     return [found[row.owner, row.time] for row in rows]

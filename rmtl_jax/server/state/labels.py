@@ -37,6 +37,14 @@ def censored(
   return found
 
 
+def tells(labels: Labels, tasks: Sequence[source.SourceTask]) -> bool:
+  """Whether a row's labels tell later rows of its session something."""
+  return any(
+    label == 1 or (label is not None and task.is_ranked)
+    for task, (label, _) in zip(tasks, labels, strict=False)
+  )
+
+
 def counts(labels: Labels, tasks: Sequence[source.SourceTask]) -> bool:
   """Whether a row counts in rates."""
   given = [label is not None for label, _ in labels]

@@ -22,6 +22,8 @@ from rmtl_jax.serving import sizes
 class Earlier(NamedTuple):
   """The earlier rows of a session, shared by its rows of one time.
 
+  Those from the last cut on; see `find_cut`.
+
   Attributes:
     times: ms, in order.
     items: rows of the vocabulary.
@@ -77,17 +79,26 @@ def infer(
 
 
 def _pieces(earlier: Sequence[Earlier], length: int) -> Iterator[_Piece]:
-  """Cuts sessions as in training, and keeps the pieces with rows to predict."""
+  """Rows to predict for behind what came before them, in lanes."""
   numbered = sorted(range(len(earlier)), key=lambda row: id(earlier[row]))
   for _, group in itertools.groupby(numbered, lambda row: id(earlier[row])):
     rows = list(group)
     times, items = (np.asarray(x, np.int64) for x in earlier[rows[0]])
-    # The row itself is later than all of them.
-    begins = np.append(_begins(times), True)
-    first = max([0, *batches.find_session_cuts(begins, length)])
-    room = length - (len(times) - first)
+    room = length - len(times)
     for start in range(0, len(rows), room):
-      yield _Piece(times[first:], items[first:], rows[start : start + room])
+      yield _Piece(times, items, rows[start : start + room])
+
+
+def find_cut(times: Sequence[int], length: int) -> int:
+  """The first earlier row that a row sees, as training cuts sessions.
+
+  Args:
+    times: of all earlier rows of the row's session, in order.
+    length: of a lane.
+  """
+  # The row itself is later than all of them.
+  begins = np.append(_begins(np.asarray(times, np.int64)), True)
+  return int(max([0, *batches.find_session_cuts(begins, length)]))
 
 
 def _begins(times: np.ndarray) -> np.ndarray:

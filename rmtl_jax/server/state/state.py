@@ -10,7 +10,6 @@ until then it is looked up as it is, then it goes into the counters.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -126,13 +125,17 @@ class Session:
 
   Attributes:
     start: of the session, ms; the row's own time if it is the first.
-    events: earlier rows, in the order of time.
-    last: time of the last row of each visit, ms.
+    count: earlier rows.
+    last: time of the last of them, ms; None without any.
+    visits: of the session, in the order of time.
+    told: times and labels of earlier rows that tell something.
   """
 
   start: int
-  events: Sequence[records.Event]
-  last: dict[int, int]
+  count: int
+  last: int | None
+  visits: Sequence[records.Visit]
+  told: Sequence[tuple[int, labels_lib.Labels]]
 
 
 class Look:
@@ -142,7 +145,8 @@ class Look:
     """Nothing is read yet."""
     self._store, self._shape = store, of
     self._sessions: dict[tuple[str, int], Session] = {}
-    self._open: dict[tuple[str, str, int], dict[str, Counter[str]]] = {}
+    self._open: dict[tuple[str, int], dict[str, Counter[str]]] = {}
+    self._rested: dict[int, list[tuple[records.Event, int]]] = {}
     self._numbers: dict[records.Count, int] = {}
     self._own: dict[tuple[str, int, str], dict[str, Counter[str]]] = {}
 
@@ -155,14 +159,35 @@ class Look:
         visits = self._store.visits(row.owner)
       else:
         visits = self._store.near(row.owner, row.time - idle, row.time)
-      events = self._store.events([visit.id for visit in visits])
-      start = min([row.time, *(event.time for event in events[:1])])
+      extents = [
+        self._store.extent(v.id, -records.NEVER, row.time) for v in visits
+      ]
+      counts, firsts, lasts = (
+        zip(*extents, strict=True) if extents else 3 * [()]
+      )
       self._sessions[at] = Session(
-        start,
-        list(itertools.takewhile(lambda e: e.time < row.time, events)),
-        {visit.id: visit.last for visit in visits},
+        min([row.time, *(first for first in firsts if first is not None)]),
+        sum(counts),
+        max((last for last in lasts if last is not None), default=None),
+        visits,
+        [one for v in visits for one in self._store.told(v.id, row.time)],
       )
     return self._sessions[at]
+
+  def rows_since(self, row: records.Row, time: int) -> int:
+    """How many earlier rows of a row's session there are from a time on."""
+    visits = self.session(row).visits
+    return sum(self._store.extent(v.id, time, row.time)[0] for v in visits)
+
+  def times(self, row: records.Row) -> list[int]:
+    """Times of the earlier rows of a row's session."""
+    visits = [visit.id for visit in self.session(row).visits]
+    return self._store.times(visits, row.time)
+
+  def items(self, row: records.Row, skipped: int) -> list[str | None]:
+    """Items of these rows without the first so many."""
+    visits = [visit.id for visit in self.session(row).visits]
+    return self._store.items(visits, row.time, skipped)
 
   def rows(self, row: records.Row, key: str) -> int:
     """How many earlier rows of a row's user or item there are."""
@@ -217,22 +242,35 @@ class Look:
     return [value for of, value in found if of == key]
 
   def _of_open(self, row: records.Row, key: str) -> dict[str, Counter[str]]:
-    """What rows outside of the counters add to a key's, by value."""
-    # A user's with the value of a field are among the user's.
-    of = key if key in ('user', 'item') else 'user'
-    at = key, getattr(row, of), row.time
+    """What rested rows outside of the counters add to a key's, by value."""
+    before = row.time - self._shape.idle_ms
+    if before not in self._rested:
+      self._rested[before] = self._store.rested_events(before)
+    at = key, row.time
     if at not in self._open:
-      events = self._store.open_events(of, getattr(row, of))
-      self._open[at] = self._told(events, key, row.time)
+      self._open[at] = self._told(self._rested[before], key, row.time)
     return self._open[at]
 
   def _of_session(self, row: records.Row, key: str) -> dict[str, Counter[str]]:
-    """What a row's own session adds to rates, which the row doesn't see."""
+    """What a row's own session adds to rates, which the row doesn't see.
+
+    Only rows that have rested, though the session goes on, can add something.
+    """
     at = row.owner, row.time, key
     if at not in self._own:
-      session = self.session(row)
-      events = [(event, session.last[event.visit]) for event in session.events]
-      self._own[at] = self._told(events, key, row.time)
+      before = row.time - self._shape.idle_ms
+      self._own[at] = self._told(
+        (
+          (event, visit.last)
+          for visit in self.session(row).visits
+          for event in self._store.rested_of(
+            visit.id, None if visit.last < before else before
+          )
+          if event.time < row.time
+        ),
+        key,
+        row.time,
+      )
     return self._own[at]
 
   def _told(

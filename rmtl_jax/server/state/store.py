@@ -22,11 +22,7 @@ from rmtl_jax.server.state import counters, records
 
 FILE = 'state.sqlite'
 _LOCK = 'lock'
-_VERSION = 5
-# Earlier versions that are taken up, and what makes them this one.
-_CHANGES = {
-  4: "ALTER TABLE events ADD COLUMN tastes TEXT NOT NULL DEFAULT '[]'",
-}
+_VERSION = 6
 # Seconds that a writer waits for another process's commit.
 _PATIENCE = 30.0
 _TABLES = """
@@ -40,15 +36,18 @@ CREATE INDEX IF NOT EXISTS visits_open ON visits (last) WHERE open = 1;
 CREATE TABLE IF NOT EXISTS events (
   id INTEGER PRIMARY KEY, identity BLOB NOT NULL UNIQUE,
   visit INTEGER NOT NULL, user TEXT, item TEXT, time INTEGER NOT NULL,
-  labels TEXT NOT NULL, open INTEGER NOT NULL, rest INTEGER,
-  tastes TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS events_by_visit ON events (visit);
+  labels TEXT NOT NULL, told INTEGER NOT NULL, open INTEGER NOT NULL,
+  rest INTEGER, tastes TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS events_by_visit ON events (visit, time);
+CREATE INDEX IF NOT EXISTS events_told ON events (visit, time) WHERE told = 1;
+CREATE INDEX IF NOT EXISTS events_rested ON events (visit, rest)
+  WHERE rest IS NOT NULL;
+CREATE INDEX IF NOT EXISTS open_by_rest ON events (rest)
+  WHERE open = 1 AND rest IS NOT NULL;
 CREATE INDEX IF NOT EXISTS events_by_user ON events (user, time, item)
   WHERE user IS NOT NULL;
 CREATE INDEX IF NOT EXISTS events_by_pair ON events (user, item, time)
   WHERE user IS NOT NULL AND item IS NOT NULL;
-CREATE INDEX IF NOT EXISTS open_by_user ON events (user) WHERE open = 1;
-CREATE INDEX IF NOT EXISTS open_by_item ON events (item) WHERE open = 1;
 CREATE TABLE IF NOT EXISTS counters (
   key TEXT, level INTEGER, block INTEGER, n INTEGER NOT NULL,
   PRIMARY KEY (key, level, block)) WITHOUT ROWID;
@@ -103,7 +102,7 @@ class Store:
     self._run('PRAGMA cache_size = -65536')
     self._run('PRAGMA trusted_schema = OFF')
     version = self._version()
-    if version not in (0, _VERSION, *_CHANGES):
+    if version not in (0, _VERSION):
       raise types.InputError(
         f'{self._where}: is of version {version}, expected {_VERSION}; name'
         ' another --state, and load the history again'
@@ -113,8 +112,6 @@ class Store:
         # Another process may have made them by now.
         for statement in _TABLES.split(';'):
           self._run(statement)
-        if change := _CHANGES.get(self._version()):
-          self._run(change)
         self._run(f'PRAGMA user_version = {_VERSION}')
 
   def _version(self) -> int:
@@ -184,13 +181,20 @@ class Store:
       'INSERT OR REPLACE INTO facts VALUES (?, ?)', name, json.dumps(value)
     )
 
-  def add_event(self, event: records.Event, identity: bytes) -> None:
-    """Adds a row; its `id` is ignored."""
+  def add_event(
+    self, event: records.Event, identity: bytes, told: bool
+  ) -> None:
+    """Adds a row; its `id` is ignored.
+
+    Args:
+      told: whether its labels tell later rows of its session something.
+    """
     self._run(
       'INSERT INTO events (identity, visit, user, item, time, labels, tastes,'
-      ' open) VALUES (?, ?, ?, ?, ?, ?, ?, 1)',
+      ' told, open) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)',
       *(identity, event.visit, event.user, event.item, event.time),
       *map(json.dumps, (event.labels, event.values)),
+      told,
     )
 
   def find_event(self, identity: bytes) -> records.Event | None:
@@ -200,10 +204,11 @@ class Store:
     )
     return _event(found[0]) if found else None
 
-  def put_labels(self, event: records.Event, labels: Any) -> None:
+  def put_labels(self, event: records.Event, labels: Any, told: bool) -> None:
     """Replaces the labels of a row."""
     self._run(
-      'UPDATE events SET labels = ? WHERE id = ?', json.dumps(labels), event.id
+      'UPDATE events SET labels = ?, told = ? WHERE id = ?',
+      *(json.dumps(labels), told, event.id),
     )
 
   def put_event(self, event: records.Event) -> None:
@@ -293,21 +298,103 @@ class Store:
       _event(row) for visit in visits for row in self._rows(query, visit)
     )
 
-  def open_events(
-    self, key: str, value: str
+  def rested_events(
+    self, time: int, most: int = -1
   ) -> list[tuple[records.Event, int]]:
-    """Rows of a `key`, `user` or `item`, that are not in the counters yet.
+    """Rows that have rested before a time and are not in the counters yet.
 
-    With the time at which their visit ended.
+    With the time at which their visit ended. All others outside of the
+    counters can't count yet.
     """
+    rows = self._rows(
+      f'SELECT {_EVENT}, v.last FROM visits v JOIN events e ON e.visit = v.id'
+      ' WHERE v.open = 1 AND v.last < ?1 UNION ALL'
+      f' SELECT {_EVENT}, v.last FROM events e JOIN visits v ON e.visit = v.id'
+      ' WHERE e.open = 1 AND e.rest IS NOT NULL AND e.rest < ?1'
+      ' AND v.last >= ?1 LIMIT ?2',
+      *(time, most),
+    )
+    return [(_event(row[:-1]), row[-1]) for row in rows]
+
+  def rested_of(self, visit: int, before: int | None) -> list[records.Event]:
+    """Rows of a visit, or those whose rest began before a time."""
+    query = f'SELECT {_EVENT} FROM events e WHERE visit = ?'
+    if before is None:
+      return [_event(row) for row in self._rows(query, visit)]
+    query += ' AND rest IS NOT NULL AND rest < ?'
+    return [_event(row) for row in self._rows(query, visit, before)]
+
+  def extent(
+    self, visit: int, first: int, end: int
+  ) -> tuple[int, int | None, int | None]:
+    """A visit's rows of a range of time: how many, first and last time."""
+    return self._rows(
+      'SELECT count(*), min(time), max(time) FROM events'
+      ' WHERE visit = ? AND time >= ? AND time < ?',
+      *(visit, first, end),
+    )[0]
+
+  def told(self, visit: int, time: int) -> list[tuple[int, Any]]:
+    """Times and labels of a visit's earlier rows that tell something."""
+    rows = self._rows(
+      'SELECT time, labels FROM events WHERE visit = ? AND time < ?'
+      ' AND told = 1',
+      *(visit, time),
+    )
+    return [(when, json.loads(labels)) for when, labels in rows]
+
+  def times(self, visits: Sequence[int], end: int) -> list[int]:
+    """Times of the earlier rows of visits, which come in order."""
+    query = 'SELECT time FROM events WHERE visit = ? AND time < ? ORDER BY time'
     return [
-      (_event(row[:-1]), row[-1])
+      time for visit in visits for (time,) in self._rows(query, visit, end)
+    ]
+
+  def items(
+    self, visits: Sequence[int], end: int, skipped: int
+  ) -> list[str | None]:
+    """Items of the earlier rows of visits, without the first so many."""
+    found: list[str | None] = []
+    for visit in visits:
+      count = self.extent(visit, -records.NEVER, end)[0]
+      rows = self._rows(
+        'SELECT item FROM events WHERE visit = ? AND time < ?'
+        ' ORDER BY time, id LIMIT -1 OFFSET ?',
+        *(visit, end, min(skipped, count)),
+      )
+      skipped -= min(skipped, count)
+      found += [item for (item,) in rows]
+    return found
+
+  def of_item(
+    self, visits: Sequence[int], item: str | None
+  ) -> records.Event | None:
+    """The row of an item in visits, or what waits for its impression."""
+    query = (
+      f'SELECT {_EVENT} FROM events e WHERE visit = ? AND item = ?'
+      " AND labels != '[]' ORDER BY time, id LIMIT 1"
+    )
+    rows = [row for v in visits for row in self._rows(query, v, item)]
+    return next(iter(records.in_order(map(_event, rows))), None)
+
+  def events_from(self, visit: int, first: int) -> list[records.Event]:
+    """The rows of a visit from a time on."""
+    return [
+      _event(row)
       for row in self._rows(
-        f'SELECT {_EVENT}, v.last FROM events e JOIN visits v'
-        f' ON e.visit = v.id WHERE e.{key} = ? AND e.open = 1',
-        value,
+        f'SELECT {_EVENT} FROM events e WHERE visit = ? AND time >= ?'
+        ' AND time < ? ORDER BY time, id',
+        *(visit, first, records.NEVER),
       )
     ]
+
+  def put_rest(self, visit: int, rest: int) -> None:
+    """Says of the rows after a visit's last rest that another one came."""
+    self._run(
+      'UPDATE events SET rest = ?1 WHERE visit = ?2 AND rest IS NULL'
+      ' AND time <= ?1',
+      *(rest, visit),
+    )
 
   def pair(self, user: str, item: str, time: int) -> tuple[int, int | None]:
     """Earlier rows of a user and item: how many, and the last time."""
