@@ -93,10 +93,9 @@ class NetworkConfig:
       (piecewise-linear encoding; Gorishniy et al., NeurIPS 2022). A field
       without quantiles has one bin, the whole line.
     binned_fields: how fields that were cut into bins are read, as-of features
-      among them: as `categories`; as `numbers`, the rank of the bin and whether
-      there is one; or as `both`, without the latter. With numbers comes, for
-      each task, the sum of the log-odds of users' and items' as-of rates
-      (data/binned.py).
+      among them: as `categories`; or as `numbers`, the rank of the bin and
+      whether there is one. With numbers comes, for each task, the sum of the
+      log-odds of users' and items' as-of rates (data/binned.py).
     first_layer: `plain` works on every slot, `distinct` on the batch's
       distinct categories; `auto` is distinct where that was measured to be
       faster (a single CPU device, wide embeddings), else plain. All give the
@@ -128,7 +127,7 @@ class NetworkConfig:
   crosses: str = ''
   booster: str = ''
   numeric_encoding: Literal['linear', 'piecewise'] = 'linear'
-  binned_fields: Literal['categories', 'numbers', 'both'] = 'categories'
+  binned_fields: Literal['categories', 'numbers'] = 'categories'
   first_layer: Literal['auto', 'plain', 'distinct'] = 'auto'
   matmul_precision: Literal['default', 'bfloat16', 'auto'] = 'default'
 

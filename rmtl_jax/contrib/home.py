@@ -113,7 +113,10 @@ class NormalisedSwish(layers.Activation):
 
     def member(x, scale, shift, salt):
       y = jax.nn.swish(normalised(x) * scale[None, :] + shift[None, :])
-      return y if salt is None else dropout.drop(y, salt, self.rate)
+      if salt is None:
+        return y
+      kept = dropout.keep(salt, (y.shape[0], y.shape[1]), self.rate)
+      return jnp.where(kept, y * (1 / (1 - self.rate)), 0.0)
 
     scale, shift = self.scale[...], self.shift[...]
     if not isinstance(x, list):

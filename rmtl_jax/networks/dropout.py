@@ -33,12 +33,6 @@ def keep(salt: jax.Array, shape: tuple[int, int], rate: float) -> jax.Array:
   return hashing.bits(salt, shape) >= np.uint32(round(rate * 2**32))
 
 
-def drop(x: jax.Array, salt: jax.Array, rate: float) -> jax.Array:
-  """Dropout after any activation; see `relu_dropout`, which is faster."""
-  kept = keep(salt, (x.shape[0], x.shape[1]), rate)
-  return jnp.where(kept, x * (1 / (1 - rate)), 0.0)
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def relu_dropout(x: jax.Array, salt: jax.Array, rate: float) -> jax.Array:
   """ReLU, then dropout: kept units are scaled by 1 / (1 - rate).

@@ -3,9 +3,9 @@
 Data are prepared once with all features; which of them a model reads is then a
 setting, which can be compared and searched. A network that ignores fields is
 the network for data that lack them, to the last bit: it has no parameters for
-them, and their columns of the inputs are never read. With binned_fields=both it
-is the network for data that have the numbers of data/binned.py as fields beside
-the binned ones, with binned_fields=numbers in their place.
+them, and their columns of the inputs are never read. With
+binned_fields=numbers it is the network for data that have the numbers of
+data/binned.py in place of the binned fields.
 """
 
 from __future__ import annotations
@@ -124,11 +124,10 @@ def view(
   """
   gone = fields(config.ignore, spec)
   derived = ()
-  if config.binned_fields != 'categories':
+  if config.binned_fields == 'numbers':
     derived = tuple(
       one for one in spec.derived if gone.isdisjoint(_names(one, spec))
     )
-  if config.binned_fields == 'numbers':
     # The session's encoder asks for the item by row.
     ranks = [
       one

@@ -51,12 +51,6 @@ def test_positions_are_independent(lag):
     assert_uncorrelated(flat[lag:], flat[:-lag])
 
 
-def test_steps_are_independent():
-  several = scores(masks(steps(9)))
-  for lag in (1, 2, 4, 8):
-    assert_uncorrelated(several[lag:], several[:-lag])
-
-
 def test_layers_are_independent():
   key = steps(1)
   several = [scores(masks(key, layer)) for layer in range(6)]

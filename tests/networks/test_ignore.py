@@ -104,15 +104,6 @@ def test_unknown_names(setting, expected):
   assert '\n' not in str(caught.value)
 
 
-def test_the_item_is_not_ignored_where_an_encoder_reads_it():
-  with pytest.raises(
-    types.InputError,
-    match="ignore: 'item' is the item, which session_encoder=mean reads",
-  ):
-    factory.make_actor(SPEC, 'mmoe', config('item', session_encoder='mean'))
-  assert ignore.view(SPEC, config('item')).spec.item is None
-
-
 def test_what_is_left_is_the_data_without_the_fields():
   seen = ignore.view(SPEC, config(SETTING))
   assert seen.spec == REST
@@ -200,7 +191,7 @@ DERIVED = (
 BINNED = dataclasses.replace(SPEC, derived=DERIVED)
 
 
-def test_binned_fields_are_read_as_numbers_too():
+def test_binned_fields_are_read_as_numbers():
   values = inputs()
   gap, rate = values.categorical[..., 1], values.categorical[..., 3]
   # Row 0, and rows beyond those that are listed, add nothing.
@@ -208,35 +199,17 @@ def test_binned_fields_are_read_as_numbers_too():
   total = (
     np.array([0, 1, 2, 0, 0, 0])[gap] + np.array([0, 4, 8, *4 * [0]])[rate]
   )
-  seen = ignore.view(BINNED, config('', binned_fields='both'))
+  seen = ignore.view(BINNED, config('', binned_fields='numbers'))
+  # The sum is of no field alone, so the rate stays what it was.
+  assert 'gap' not in seen.spec.names and 'rate' in seen.spec.names
   numeric = seen.narrow(values).numeric
   np.testing.assert_array_equal(numeric[..., :3], values.numeric)
   np.testing.assert_array_equal(numeric[..., 3], rank)
   np.testing.assert_array_equal(numeric[..., 4], total)
-  assert seen.spec.numeric == 5 and seen.spec.derived == ()
-  assert seen.spec.numeric_names[3:] == ('gap_rank', 'rates_sum')
-  assert seen.spec.quantiles[3:] == ((-1.0, 0.0, 2.0), (1.0, 12.0))
-
-
-def test_binned_fields_are_read_as_numbers_alone():
-  values = inputs()
-  gap = values.categorical[..., 1]
-  seen = ignore.view(BINNED, config('', binned_fields='numbers'))
-  # The sum is of no field alone, so the rate stays what it was.
-  assert 'gap' not in seen.spec.names and 'rate' in seen.spec.names
-  assert seen.spec.numeric_names[3:] == (
-    'gap_rank',
-    'rates_sum',
-    'gap_rank_given',
-  )
-  numeric = seen.narrow(values).numeric
-  np.testing.assert_array_equal(
-    numeric[..., 5], np.array([0, 1, 1, 1, 1, 0], np.float32)[gap]
-  )
-  assert seen.spec.quantiles[5] == (0.0, 1.0)
-
-
-def test_an_ignored_field_makes_no_number():
-  seen = ignore.view(BINNED, config('rate+price', binned_fields='both'))
-  assert seen.spec.numeric_names == ('age', 'rates', 'gap_rank')
+  given = np.array([0, 1, 1, 1, 1, 0], np.float32)[gap]
+  np.testing.assert_array_equal(numeric[..., 5], given)
+  assert seen.spec.numeric == 6 and seen.spec.derived == ()
+  names = ('gap_rank', 'rates_sum', 'gap_rank_given')
+  assert seen.spec.numeric_names[3:] == names
+  assert seen.spec.quantiles[3:] == ((-1.0, 0.0, 2.0), (1.0, 12.0), (0.0, 1.0))
   assert ignore.view(BINNED, config('')) is None

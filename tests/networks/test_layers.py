@@ -54,14 +54,6 @@ def test_columns_split_in_order_and_mix_by_the_gate(form):
   np.testing.assert_array_equal(both[1], [[0, 1], [6, 7]])
 
 
-def test_unstack_takes_members_apart():
-  x = np.arange(6.0).reshape(3, 2)
-  parts = layers.unstack(jnp.asarray(x))
-  np.testing.assert_array_equal(np.stack(parts), x)
-  gradient = jax.grad(lambda x: (layers.unstack(x)[1] * 2).sum())(x)
-  np.testing.assert_array_equal(gradient, [[0, 0], [2, 2], [0, 0]])
-
-
 @pytest.mark.parametrize('form', ['separate', 'batched'])
 def test_heads_stand_side_by_side(form):
   heads = layers.Heads(3, 2, setup(expert_form=form))
@@ -80,11 +72,6 @@ def test_an_activation_without_key_or_rate_is_relu(rate):
     np.testing.assert_array_equal(activation(form, None)[0], [[0, 2]])
   dropped = activation([jnp.ones((8, 8))], jax.random.key(0))[0]
   assert set(np.unique(dropped)) == ({1.0} if rate == 0 else {0.0, 2.0})
-
-
-def test_mask_numbers_are_handed_out_once():
-  network = setup()
-  assert [network.reserve_masks(n) for n in (3, 1, 2)] == [0, 3, 4]
 
 
 def test_layers_of_a_network_have_masks_of_their_own():

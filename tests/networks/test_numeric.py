@@ -44,15 +44,6 @@ def test_components_by_hand():
   np.testing.assert_array_equal(bins.counts(), [3, 1, 1])
 
 
-def test_outliers_stop_a_bin_beyond_the_edges():
-  found = numeric.Bins.of(((-1.0, 0.0, 0.5),)).encode(
-    np.array([[-1e30], [1e30], [np.nan]], np.float32)
-  )
-  np.testing.assert_array_equal(
-    found, [[[-1.0, 0.0]], [[1.0, 2.0]], [[np.nan, np.nan]]]
-  )
-
-
 EDGES = st.lists(
   st.floats(-100, 100, width=16), min_size=2, max_size=12, unique=True
 ).map(sorted)

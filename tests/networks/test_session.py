@@ -12,8 +12,7 @@ import pytest
 from flax import nnx
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import factory, first_layer, functional, session
-from rmtl_jax.networks import registry as networks_registry
+from rmtl_jax.networks import first_layer, session
 from tests import tiers
 from tests.networks import reference_session, small
 
@@ -225,50 +224,3 @@ def test_the_encoding_is_one_more_block(name):
     expected = np.concatenate([hidden, gates], axis=1)
     expected = expected + encoded @ np.asarray(layer.kernel[...][-1])
     np.testing.assert_allclose(y[lane], expected, rtol=1e-4, atol=1e-4)
-
-
-NAMES = (*small.FIRST_LAYERS, 'shared', 'separate')
-
-
-def named(name, encoder, spec=SPEC):
-  """A network of either kind, with its arguments after the inputs."""
-  config = dataclasses.replace(small.CONFIG, session_encoder=encoder)
-  if name in networks_registry.BACKBONES:
-    return factory.make_actor(spec, name, config), ()
-  critic = config_lib.CriticConfig(form=name)
-  actions = np.full((small.LANES, SLOTS, 2), 0.3, np.float32)
-  return factory.make_critic(spec, config, critic), (actions,)
-
-
-@pytest.mark.parametrize(
-  'name', tiers.some(NAMES, ('single_task', 'mmoe', 'separate'))
-)
-def test_every_network_with_every_encoder(name):
-  made = {e: named(name, e) for e in ENCODERS}
-  params = {e: small.params(network) for e, (network, _) in made.items()}
-  traces = []
-
-  @small.jit
-  def run(params, inputs):
-    traces.append(1)
-    return {
-      e: functional.apply(network, params[e], inputs, *args)
-      for e, (network, args) in made.items()
-    }
-
-  before = run(params, lanes())
-  # From slot 7 on everything is another, in the other lane too.
-  at = 7
-  changed = jax.tree.map(
-    lambda a, b: np.concatenate([a[:, :at], b[:, at:]], axis=1),
-    lanes(),
-    lanes(1),
-  )
-  after = run(params, changed)
-  assert len(traces) == 1
-  for e in ENCODERS:
-    found, other = np.asarray(before[e]), np.asarray(after[e])
-    assert found.shape == (small.LANES, SLOTS, 2)
-    assert np.isfinite(found).all()
-    np.testing.assert_array_equal(found[:, :at], other[:, :at])
-    assert (found[:, at:] != other[:, at:]).any()

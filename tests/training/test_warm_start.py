@@ -244,7 +244,7 @@ def _binned(places, **details):
 
 def test_the_order_of_bins_may_grow_but_not_come_anew(places):
   config = config_values.with_settings(
-    CONFIG, {'network.binned_fields': 'both'}
+    CONFIG, {'network.binned_fields': 'numbers'}
   )
 
   def check(old, new):
