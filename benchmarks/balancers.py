@@ -176,7 +176,7 @@ def step_of(context: context_lib.Context, steps: int) -> Run:
   leaves = jax.tree.leaves(arm.state.balancing_state)
   # Before the loop: it donates them.
   mebibytes = sum(leaf.nbytes for leaf in leaves) / 2**20
-  run = run_of(arm.program.function, arm.state, context, steps)
+  run = run_of(arm.program, arm.state, context, steps)
   return run._replace(state_mebibytes=mebibytes)
 
 

@@ -126,18 +126,10 @@ class Program:
     self._loop = program
     self._inputs = layout.put_lanes((columns, (), slots))
     self._count = layout.put(np.int32(_STEPS.value))
-    one = jax.tree.map(lambda x: x[:1], (columns, slots))
-    columns, slots = layout.put_lanes(one)
-
-    def step(actor, columns, slots, key):
-      columns, slots = jax.tree.map(lambda x: x[0], (columns, slots))
-      return program.step(actor, loop.gather(columns, slots), key)
-
-    compiled = (
-      jax.jit(step, donate_argnums=0)
-      .lower(self._state, columns, slots, jax.random.key(1))
-      .compile()
-    )
+    # What a step communicates: the loop's body has one.
+    compiled = program.lower(
+      self._state, *self._inputs, self._count, jax.random.key(1)
+    ).compile()
     self.communicated = collectives(compiled.as_text())
 
   def __call__(self) -> Any:

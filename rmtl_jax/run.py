@@ -24,14 +24,12 @@ from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, reading, vectors
-from rmtl_jax.networks import registry as networks
 from rmtl_jax.results import ensemble, evaluate, final, verdict
 from rmtl_jax.runtime import (
   mesh,
   processes,
   programs,
   progress,
-  rounding,
   workdir,
   writers,
 )
@@ -39,7 +37,6 @@ from rmtl_jax.runtime import stages as stages_lib
 from rmtl_jax.runtime.tracking import registry as tracking
 from rmtl_jax.training import (
   actor_stage,
-  compiling,
   critic_stage,
   models,
   prune,
@@ -138,11 +135,8 @@ def train(
   stages = (stages,) if isinstance(stages, str) else tuple(stages)
   trackers = (trackers,) if isinstance(trackers, str) else tuple(trackers)
   config = _settings(config, data_dir, stages, start_from, refit_of)
-  config = rounding.resolved(path, config, layout)
   tracking.check(trackers)
   live = live or progress.Progress()
-  # A member's programs are its ensemble's to compile, and a study's runs share.
-  is_new = not (inputs or start_from or (path / 'config.json').exists())
   is_own = inputs is None  # neither a member nor a run of a study
   with contextlib.ExitStack() as held:
     # --- Read and build. The data stay in place, and RUN is ours, until all is
@@ -154,12 +148,9 @@ def train(
     if is_own:  # of an ensemble once
       _say_origin(run, start, live)
     inputs = _read_and_build(run, config, live, layout, inputs)
-    members = [
-      _context(dataclasses.replace(run, config=one), inputs, live)
-      for one in variants.member_configs(run.config)
-    ]
     if is_own and not run.has('pretrain'):
-      for line in _step_advice(members[0]):
+      first = dataclasses.replace(run, config=variants.first(run.config))
+      for line in _step_advice(_context(first, inputs, live)):
         live.say(f'WARNING: {line}')
       missing = extras.unavailable('lightgbm')
       if missing and config.preset == presets.DEFAULT_PRESET:
@@ -179,15 +170,6 @@ def train(
     # The paper's model has batches of its own size.
     paper = _paper_model(run)
     beside = _with_batch(inputs, run, paper, layout) if paper_model else inputs
-
-    if is_new and compiling.can(inputs.splits):
-      models_in_turn = [
-        (one, stages) for one in members if not networks.is_fitted(one.config)
-      ]
-      if paper_model:
-        of_paper = dataclasses.replace(run, config=paper)
-        models_in_turn.append((_context(of_paper, beside, live), ORDER[:1]))
-      _compile_ahead(held, _context(run, inputs, live), models_in_turn)
 
     def train_paper_model():
       if paper_model:
@@ -349,29 +331,6 @@ def _say_origin(
     live.say(verdict.started(run.started_from))
   if run.refit_of:
     live.say(verdict.refit(run.refit_of))
-
-
-def _compile_ahead(
-  held: contextlib.ExitStack,
-  whole: context_lib.Context,
-  models_in_turn: Sequence[tuple[context_lib.Context, Sequence[str]]],
-) -> None:
-  """Has a second core compile what a new run calls later.
-
-  What a run goes on from is not of the shapes alone (it stands on its device),
-  so only new runs can know.
-
-  Args:
-    held: ends the threads.
-    whole: of the run, of an ensemble as one model.
-    models_in_turn: what it trains, each with its stages.
-  """
-  pool = held.enter_context(compiling.threads())
-  compiling.compile_ahead(pool, models_in_turn)
-  configs = tuple(variants.member_configs(whole.config))
-  if whole.config.ensemble > 1 and not any(map(networks.is_fitted, configs)):
-    joined = ensemble.Ensemble(whole.models, configs, ())
-    compiling.compile_predictions_ahead(pool, whole, joined.joined_shapes)
 
 
 def _begin(

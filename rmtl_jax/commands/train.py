@@ -82,7 +82,7 @@ def execute(values: flags.FlagValues) -> int:
   layout = distributed.layout(values)
   from rmtl_jax import run
   from rmtl_jax.report import opening, pictures, tables
-  from rmtl_jax.runtime import processes, progress, rounding, workdir
+  from rmtl_jax.runtime import processes, progress, workdir
   from rmtl_jax.training import warm_start
 
   live = progress.Progress(quiet=not processes.is_first())
@@ -99,7 +99,6 @@ def execute(values: flags.FlagValues) -> int:
     begun = warm_start.read_source(source).config
   config = config_flags.parse(values, manifest, begun)
   config = workdir.padded(path, config, layout.shape if layout else None)
-  config = rounding.resolved(path, config, layout)
   stage = values.stage
   stages = run.ORDER if stage == 'all' else (stage,)
   if not (path / 'config.json').exists():

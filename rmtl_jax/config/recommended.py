@@ -30,8 +30,6 @@ _LANES = (2, 32)
 # Another seed where rows are few: a mean is better there, and compiling, which
 # seeds of a form share, is most of a run.
 _FEW_ROWS = 10_000
-# Compiling is most of a run on fewer rows.
-_QUICKLY_COMPILED = 100_000
 
 
 class _Size(NamedTuple):
@@ -75,7 +73,6 @@ def settings(manifest: Any) -> Mapping[str, Any]:
     'network.crosses': crosses.joined(_crossed(manifest, rows)),
     'batch.lanes': lanes,
     'batch.lane_length': _SLOTS,
-    'batch.compiling': 'quick' if rows <= _QUICKLY_COMPILED else 'full',
     'evaluation.monitor': 'logloss',
     'pretrain.max_epochs': size.epochs,
     'pretrain.patience': min(max(math.ceil(_PATIENCE_STEPS / steps), 2), 12),

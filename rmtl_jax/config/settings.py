@@ -104,9 +104,8 @@ class NetworkConfig:
       operands to the device (CPUs keep them, TPUs and some GPUs round them
       unless JAX_DEFAULT_MATMUL_PRECISION says otherwise); `bfloat16` rounds
       operands on every device, CPUs too, and sums in float32. Parameters,
-      activations and the optimizer are float32 either way. `auto` becomes one
-      of the two when a run starts: bfloat16 where it was measured to be faster
-      (one CPU with AVX512-BF16, hidden layers of 256 units), else default.
+      activations and the optimizer are float32 either way. CPUs with
+      AVX512-BF16 are faster by it in hidden layers of 256 units and more.
   """
 
   embedding_dim: Annotated[int, Range(1, 2**16)] = 128
@@ -129,7 +128,7 @@ class NetworkConfig:
   numeric_encoding: Literal['linear', 'piecewise'] = 'linear'
   binned_fields: Literal['categories', 'numbers'] = 'categories'
   first_layer: Literal['auto', 'plain', 'distinct'] = 'auto'
-  matmul_precision: Literal['default', 'bfloat16', 'auto'] = 'default'
+  matmul_precision: Literal['default', 'bfloat16'] = 'default'
 
   @property
   def reads_sessions(self) -> bool:
@@ -342,8 +341,6 @@ class BatchConfig:
     input: `resident` data is in memory and on the device, `streaming` reads a
       window at a time; `auto` streams what is larger than a quarter of the
       device's memory. The batches are the same.
-    compiling: how much XLA optimises for CPUs: `quick` programs compile in
-      two thirds of the time and run up to a tenth slower (docs/speed.md).
   """
 
   lanes: Annotated[int, Range(1, 2**20)] = 32
@@ -351,7 +348,6 @@ class BatchConfig:
   steps_per_dispatch: Annotated[int, Range(1, 2**20)] = 32
   readers: Annotated[int, Range(1, 2**20)] = 1
   input: Literal['auto', 'resident', 'streaming'] = 'auto'
-  compiling: Literal['full', 'quick'] = 'full'
 
 
 @dataclasses.dataclass(frozen=True)

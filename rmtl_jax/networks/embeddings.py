@@ -6,7 +6,6 @@ A field's row r is row `offsets[field] + r` of the table. Row 0 of every field
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import jax
@@ -15,7 +14,6 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import draws
 
 
 def owners(spec: types.FeatureSpec) -> tuple[int | None, ...]:
@@ -72,10 +70,9 @@ def init_table(
   if config.init == 'torch':
     # Xavier's rule, of the table as a matrix (Glorot and Bengio, 2010).
     limit = (6.0 / sum(shape)) ** 0.5
-    draw = functools.partial(jax.random.uniform, minval=-limit, maxval=limit)
-    table = draws.draw(draw, key, shape)
+    table = jax.random.uniform(key, shape, minval=-limit, maxval=limit)
   else:
-    table = config.embedding_scale * draws.draw(jax.random.normal, key, shape)
+    table = config.embedding_scale * jax.random.normal(key, shape)
   table = table.at[np.unique(starts[:-1])].set(0.0)
   rows = max(table.shape[0], 1)
   rows += -rows % config.table_multiple

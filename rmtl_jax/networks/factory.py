@@ -168,8 +168,6 @@ def _network(
       return tables.prepare(params, spec.categorical)
 
   axes = abstract.first.shared_axes
-  # `init` is not compiled: draws share one small program (draws.py), where one
-  # of all draws would take seconds to compile.
   network = functional.Network(init, share, lane, axes, perturb)
   if abstract.first.config.first_layer == 'tables':
     network = network._replace(prepare=prepare)

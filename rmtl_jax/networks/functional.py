@@ -18,7 +18,7 @@ import numpy as np
 from flax import nnx
 
 from rmtl_jax import types
-from rmtl_jax.networks import draws, ignore, layers
+from rmtl_jax.networks import ignore, layers
 
 Params = dict[str, Any]
 Shared = Any
@@ -186,7 +186,7 @@ def side_by_side(
   """
 
   def init(key: jax.Array) -> Params:
-    return draws.stacked(network.init, key, count)
+    return jax.vmap(network.init)(jax.random.split(key, count))
 
   def share(params: Params, inputs: types.Inputs) -> Shared:
     return [network.share(one, inputs) for one in layers.unstack_tree(params)]

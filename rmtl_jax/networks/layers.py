@@ -8,7 +8,6 @@ runs them all. Both can be indexed by member.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import draws, dropout, precision
+from rmtl_jax.networks import dropout, precision
 from rmtl_jax.ops import hashing
 
 Stack = list[jax.Array] | jax.Array
@@ -33,8 +32,7 @@ def init_kernel(
 ) -> jax.Array:
   """Uniform values of variance gain / inputs, f32[..., inputs, units]."""
   limit = (3.0 * gain / shape[-2]) ** 0.5
-  uniform = functools.partial(jax.random.uniform, minval=-limit, maxval=limit)
-  return draws.draw(uniform, key, shape)
+  return jax.random.uniform(key, shape, minval=-limit, maxval=limit)
 
 
 def runs_separately(expert_form: str) -> bool:

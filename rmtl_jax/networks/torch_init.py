@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
-
-from rmtl_jax.networks import draws
 
 _Group = Mapping[str, Any]
 
@@ -56,5 +53,4 @@ def _redraw(group: _Group, key: jax.Array) -> dict[str, Any]:
 
 def _uniform(key: jax.Array, shape: tuple[int, ...], inputs: int) -> jax.Array:
   limit = float(np.sqrt(1.0 / inputs))
-  uniform = functools.partial(jax.random.uniform, minval=-limit, maxval=limit)
-  return draws.draw(uniform, key, shape)
+  return jax.random.uniform(key, shape, minval=-limit, maxval=limit)

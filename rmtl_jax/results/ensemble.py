@@ -8,8 +8,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from rmtl_jax import config as config_lib
@@ -20,8 +18,8 @@ from rmtl_jax.evaluation import labelled, metrics, mixing, regression
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.networks import registry as networks
 from rmtl_jax.runtime import stages, workdir
-from rmtl_jax.training import compiling, saved
 from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import saved
 from rmtl_jax.training import splits as splits_lib
 
 _Part = TypeVar('_Part')
@@ -79,15 +77,6 @@ class Ensemble:
     if len(params) == 1:
       return params[0]
     return self.models.place(ensemble_lib.stack, *params)
-
-  def joined_shapes(self) -> Any:
-    """An actor's joined parameters, weighed members', as compiling.placed."""
-    members = [self.models.shapes(one)[0] for one in self.configs]
-    if not self.is_mixture:
-      return compiling.placed(jax.eval_shape(ensemble_lib.stack, *members))
-    shape = (len(members), self.models.spec.num_tasks)
-    weights = jax.ShapeDtypeStruct(shape, jnp.float32)
-    return ensemble_lib.mixture(compiling.placed(members), weights)
 
   def best_epochs(self, name: str) -> list[int]:
     """The epoch that was kept of an actor, one per member; [] if unfinished."""

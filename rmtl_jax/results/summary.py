@@ -9,6 +9,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from rmtl_jax import config as config_lib
@@ -22,7 +23,6 @@ from rmtl_jax.evaluation import (
 )
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.ops import rewards, task_losses
-from rmtl_jax.updates import quick
 from rmtl_jax.weighting import registry
 
 Record = dict[str, Any]
@@ -129,7 +129,7 @@ def critic(
     config: discount.
   """
 
-  reward = quick.jit(task_losses.reward_function(split.losses), quick.LARGE)
+  reward = jax.jit(task_losses.reward_function(split.losses))
   found = np.asarray(reward(policy, split.labels))
   by_task = critic_statistics.describe(
     q_values,

@@ -20,7 +20,6 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.updates import quick
 from rmtl_jax.updates import state as state_lib
 
 # Divides the rows of tables of runs that start on a mesh with a model axis, so
@@ -162,11 +161,7 @@ class Layout:
   def init_sharded(self, init: Callable[..., Any], *args: Any) -> Any:
     """Computes init(*args) sharded: no device ever holds a whole table."""
     shapes = jax.eval_shape(init, *args)
-    once = quick.options(quick.work_of(shapes))
-    compiled = jax.jit(
-      init, out_shardings=self.shardings(shapes), compiler_options=once
-    )
-    return compiled(*args)
+    return jax.jit(init, out_shardings=self.shardings(shapes))(*args)
 
   def put_lanes(self, tree: Any) -> Any:
     """Shards batches over `data`.

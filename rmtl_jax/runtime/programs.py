@@ -1,14 +1,11 @@
-"""Compiled programs: of 32 bits, heard of, and kept for the next process."""
+"""Compiled programs: counted, of 32 bits, kept by JAX for the next process."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import pathlib
-import time
 import warnings
-import zlib
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -17,11 +14,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 # Compile time of a program that is worth keeping.
 _LEAST_SECONDS = 0.1
-_ENDING = '-cache'  # of JAX's files
-_CHECKED = '.checked'
-_SETTLED = 60.0  # seconds; an older file is not being written any more
 _COMPILED = '/jax/core/compile/backend_compile_duration'
-_ZSTD = b'\x28\xb5\x2f\xfd'
 _Given = ParamSpec('_Given')
 _Found = TypeVar('_Found')
 
@@ -41,7 +34,7 @@ def in_32_bits(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
   """The function, whose arrays are of 32 bits where JAX was told of 64.
 
   Networks, checkpoints and exports are of 32 bits. A thread that the function
-  starts is not: `enter_32_bits` is for it.
+  starts is not.
   """
 
   @functools.wraps(function)
@@ -52,12 +45,6 @@ def in_32_bits(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
       return function(*args, **kwargs)
 
   return computed
-
-
-def enter_32_bits() -> None:
-  """What this thread computes from now on is of 32 bits."""
-  if jax.enable_x64.value:
-    jax.enable_x64(False).__enter__()
 
 
 def directory() -> pathlib.Path | None:
@@ -80,10 +67,8 @@ def keep(least_seconds: float = _LEAST_SECONDS) -> None:
   found = directory()
   if found is None:
     return
-  with contextlib.suppress(OSError):
-    drop_cut(found)
   # One that can't be read or written is compiled, or not kept: a person need
-  # not know. Another process may be writing it just now.
+  # not know.
   warnings.filterwarnings(
     'ignore', 'Error (reading|writing) persistent compilation cache entry'
   )
@@ -97,36 +82,3 @@ def keep_unless_set(least_seconds: float = _LEAST_SECONDS) -> None:
   """As `keep`, where the process has not been told a place of its own."""
   if getattr(jax.config, 'jax_compilation_cache_dir', None) is None:
     keep(least_seconds)
-
-
-def drop_cut(place: pathlib.Path) -> None:
-  """Deletes programs that a full disk or a killed process has cut short.
-
-  JAX can't read them, and never writes over a file that is there. A program is
-  checked once; those of zstd, JAX's choice where it finds zstandard, are not.
-
-  Raises:
-    OSError: it can't be read or written.
-  """
-  mark, until = place / _CHECKED, time.time() - _SETTLED
-  since = mark.stat().st_mtime if mark.exists() else 0.0
-  with os.scandir(place) as entries:
-    for entry in entries:
-      if not entry.name.endswith(_ENDING):
-        continue
-      if since <= entry.stat().st_mtime < until and not _is_whole(entry.path):
-        pathlib.Path(entry.path).unlink(missing_ok=True)
-  mark.touch()
-  os.utime(mark, (until, until))
-
-
-def _is_whole(path: str) -> bool:
-  packed = pathlib.Path(path).read_bytes()
-  if packed.startswith(_ZSTD):
-    return True
-  unpacked = zlib.decompressobj()
-  try:
-    unpacked.decompress(packed)
-  except zlib.error:
-    return False
-  return unpacked.eof

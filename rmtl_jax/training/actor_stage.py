@@ -19,7 +19,7 @@ from rmtl_jax.runtime import stages
 from rmtl_jax.training import (
   conflicts,
   epoch_figures,
-  programs,
+  models,
   saved,
   stage,
   trainer,
@@ -69,7 +69,7 @@ class Arm:
     position: in a pass that was cut off.
   """
 
-  program: programs.Program
+  program: models.Loop
   state: Any
   best_params: Any
   stopping: EarlyStopping

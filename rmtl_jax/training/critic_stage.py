@@ -15,9 +15,9 @@ from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.networks import critic as critic_network
 from rmtl_jax.ops import rewards, task_losses
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import programs, saved, stage, trainer
+from rmtl_jax.training import models, saved, stage, trainer
 from rmtl_jax.training import splits as splits_lib
-from rmtl_jax.updates import quick, state
+from rmtl_jax.updates import state
 
 # Tells the draws of logged actions apart from shuffles of the same seed.
 _LOGGED = 103
@@ -50,7 +50,7 @@ class CriticStage:
   """
 
   context: context_lib.Context
-  program: programs.Program
+  program: models.Loop
   critic: state.CriticState
   extras: tuple[jax.Array | np.ndarray, ...]
   validation_extras: tuple[jax.Array | np.ndarray, ...]
@@ -284,7 +284,7 @@ def _returns(
   config, host = context.config.critic, split.host
   losses = context.models.spec.losses
   reward = task_losses.reward_function(losses)
-  found = quick.jit(reward, quick.LARGE)(policy, host.labels)
+  found = jax.jit(reward)(policy, host.labels)
   return critic_statistics.discounted_returns(
     np.asarray(rewards.observed(found, host.sample_weight)),
     host.session,

@@ -7,7 +7,6 @@ learning rates, lambda and constant weights are numbers in a state or a key.
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -23,29 +22,29 @@ from rmtl_jax.config import variants
 from rmtl_jax.evaluation import monitor
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.networks import factory as networks
-from rmtl_jax.networks import functional, ignore, pretrained
+from rmtl_jax.networks import functional, ignore, pretrained, tables
 from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.ops import task_losses
 from rmtl_jax.runtime import checkpoints, mesh, stages
-from rmtl_jax.training import programs, trainer
 from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import trainer
 from rmtl_jax.updates import actor as actor_lib
+from rmtl_jax.updates import balance as balance_lib
 from rmtl_jax.updates import (
-  ahead,
   conflicts,
   finetune,
   forward,
   loop,
-  quick,
   rows,
   shared,
   state,
 )
-from rmtl_jax.updates import balance as balance_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.weighting import factory, registry
 
 _Part = TypeVar('_Part')
+# loop(state, columns, extras, slots, count, key) -> (state, sums).
+Loop = Callable[..., tuple[Any, dict[str, jax.Array]]]
 
 
 class Models:
@@ -73,8 +72,6 @@ class Models:
     self._vectors = dict(vectors or {})
     self._plain = dataclasses.replace(spec, distinct=())
     self._built: dict[tuple[str, Any], Any] = {}
-    # Programs are built by those who compile them ahead too.
-    self._building = threading.RLock()
 
   def actor(self, config: config_lib.Config) -> functional.Network:
     """The actor's network: of one member, where there is an ensemble."""
@@ -90,7 +87,7 @@ class Models:
     """
     if variants.differ(config):
       members = tuple(
-        (one.backbone, programs.of_prediction(one.network))
+        (one.backbone, _of_prediction(one.network))
         for one in variants.of_members(config)
       )
       return self._once(
@@ -102,7 +99,7 @@ class Models:
       )
     # Variants may come to the same for all members.
     one, count = variants.first(config), config.ensemble
-    settings = programs.of_prediction(one.network)
+    settings = _of_prediction(one.network)
 
     def build():
       network = networks.make_actor(self._plain, one.backbone, settings)
@@ -116,7 +113,7 @@ class Models:
     """The critics' network, the same for every backbone."""
     return self._once(
       'critic',
-      (config.network, programs.of_network(config.critic)),
+      (config.network, _of_critic(config.critic)),
       lambda: networks.make_critic(self.spec, config.network, config.critic),
     )
 
@@ -170,7 +167,7 @@ class Models:
       return self.layout.init_sharded(init, *args)
     # Pinned, as what a checkpoint restores: other programs are compiled for
     # arguments that need not be where they are.
-    return jax.device_put(quick.once(init, *args), checkpoints.one_device())
+    return jax.device_put(jax.jit(init)(*args), checkpoints.one_device())
 
   def shapes(self, config: config_lib.Config) -> tuple[Any, Any]:
     """Shapes and types of the actor's and of the critics' parameters."""
@@ -183,7 +180,7 @@ class Models:
         return actor, None
       return actor, jax.eval_shape(self._critic_init(config), key, actor)
 
-    key = (config.backbone, config.network, programs.of_network(config.critic))
+    key = (config.backbone, config.network, _of_critic(config.critic))
     return self._once('shapes', key, build)
 
   def shapes_left(self, config: config_lib.Config, name: str) -> Any:
@@ -195,7 +192,7 @@ class Models:
     self, config: config_lib.Config
   ) -> tuple[functional.Network, functional.Network, Callable[..., Any]]:
     """The actor and the critics that steps see, and how to wrap a step."""
-    slots = programs.row_slots(config)
+    slots = _row_slots(config)
     if not slots:
       return self.actor(config), self.critic(config), lambda step: step
     spec, narrow = self.spec, lambda inputs: inputs
@@ -252,27 +249,24 @@ class Models:
     config: config_lib.Config,
     key: tuple[Any, ...],
     make_step: Callable[[functional.Network, functional.Network], Any],
-    options: Mapping[str, Any],
-  ) -> programs.CompiledLoop:
+  ) -> Loop:
     """A step's program, one for the settings that make it.
 
     Args:
       kind: which step's.
       key: what `make_step` knows of the settings.
       make_step: (actor, critics) -> the step.
-      options: of the compiler.
     """
 
     def build():
       actor, critic, wrap = self._in_steps(config)
       step = wrap(make_step(actor, critic))
-      return programs.CompiledLoop(step, self.layout, options)
+      pinned = self.layout.pin_step(step) if self.layout else step
+      return loop.make_loop(pinned)
 
-    slots = programs.row_slots(config)
-    of_all = slots, config.batch.compiling
-    return self._once(kind, (*key, *of_all), build)
+    return self._once(kind, (*key, _row_slots(config)), build)
 
-  def pretrain(self, config: config_lib.Config) -> programs.CompiledLoop:
+  def pretrain(self, config: config_lib.Config) -> Loop:
     """Stage 1's."""
     return self._actor_loop(config, 'pretrain')
 
@@ -281,9 +275,9 @@ class Models:
     config: config_lib.Config,
     stage: str,
     weighting: config_lib.WeightingConfig | None = None,
-  ) -> programs.CompiledLoop:
+  ) -> Loop:
     """Of the actor without critics: stages 1 and 3 share it if they can."""
-    known = programs.of_step(getattr(config, stage))
+    known = _of_step(getattr(config, stage))
     chain = weighting and factory.make_weighting(
       weighting, np.ones(self.spec.num_tasks)
     )
@@ -297,12 +291,9 @@ class Models:
         chain,
         self._balance(config, stage),
       ),
-      programs.options(config, quick.STEPS),
     )
 
-  def conflicts(
-    self, config: config_lib.Config
-  ) -> programs.CompiledLoop | None:
+  def conflicts(self, config: config_lib.Config) -> Loop | None:
     """What compares the tasks' gradients; None where they share nothing."""
     if networks_registry.BACKBONES.find(config.backbone).by_task:
       return None
@@ -314,11 +305,9 @@ class Models:
         actor,
         self._shared(config),
       ),
-      # A few batches of an epoch run it.
-      quick.options(quick.SMALL),
     )
 
-  def train_critics(self, config: config_lib.Config) -> programs.CompiledLoop:
+  def train_critics(self, config: config_lib.Config) -> Loop:
     """Stage 2's; its extra rows are pi(s) and perhaps the logged actions.
 
     pi(s) is pi'(s) too, since the actor is frozen.
@@ -337,10 +326,9 @@ class Models:
       config,
       (config.network, config.critic),
       make_step,
-      programs.options(config),
     )
 
-  def finetune(self, config: config_lib.Config) -> programs.CompiledLoop:
+  def finetune(self, config: config_lib.Config) -> Loop:
     """Stage 3's; lambda is in the state."""
     weighting = dataclasses.replace(config.weighting, lambda_=0.0)
     record = registry.find(weighting.name)
@@ -348,7 +336,7 @@ class Models:
       return self._actor_loop(config, 'finetune')
     if not record.asks_every_step:
       return self._actor_loop(config, 'finetune', weighting)
-    known = programs.of_step(config.finetune)
+    known = _of_step(config.finetune)
     return self._program(
       'finetune',
       config,
@@ -362,7 +350,6 @@ class Models:
         state.make_optimizer(config.critic),
         self._balance(config, 'finetune'),
       ),
-      programs.options(config),
     )
 
   def predict(
@@ -379,7 +366,7 @@ class Models:
       return trainer.map_distinct_rows(row_map, params, split)
     return trainer.map_rows(row_map, params, split)
 
-  def policy_map(self, config: config_lib.Config) -> ahead.Compiled:
+  def policy_map(self, config: config_lib.Config) -> Callable[..., Any]:
     """The program of `predict`."""
     network = self.predictor(config)
     return self._once(
@@ -390,10 +377,8 @@ class Models:
         config.ensemble,
         config.variants,
         variants.differ(config),
-        config.batch.compiling,
       ),
       lambda: self.row_map(
-        config,
         lambda params, batch: forward.predictions(
           network, params, batch.inputs
         ),
@@ -431,20 +416,18 @@ class Models:
     extras = (split.beside(policy),)
     return trainer.map_rows(self.value_map(config), params, split, extras)
 
-  def value_map(self, config: config_lib.Config) -> ahead.Compiled:
+  def value_map(self, config: config_lib.Config) -> Callable[..., Any]:
     """The program of `values`."""
     network = networks.make_critic(
-      self._plain, programs.of_prediction(config.network), config.critic
+      self._plain, _of_prediction(config.network), config.critic
     )
     return self._once(
       'value_map',
       (
         config.network,
-        programs.of_network(config.critic),
-        config.batch.compiling,
+        _of_critic(config.critic),
       ),
       lambda: self.row_map(
-        config,
         lambda params, batch, actions: forward.values(
           network, params, batch.inputs, actions
         ),
@@ -452,7 +435,7 @@ class Models:
       ),
     )
 
-  def td_errors(self, config: config_lib.Config) -> ahead.Compiled:
+  def td_errors(self, config: config_lib.Config) -> Callable[..., Any]:
     """Squared TD errors of rows, for trainer.map_rows.
 
     Its parameters are (online critics, target critics, key), its extra rows
@@ -476,36 +459,69 @@ class Models:
 
     return self._once(
       'td_errors',
-      (config.network, config.critic, config.batch.compiling),
-      lambda: self.row_map(config, errors),
+      (config.network, config.critic),
+      lambda: self.row_map(errors),
     )
 
   def row_map(
     self,
-    config: config_lib.Config,
     function: Callable[..., Any],
     prepare: Callable[[Any], Any] = lambda params: params,
-  ) -> ahead.Compiled:
+  ) -> Callable[..., Any]:
     """See updates/loop.make_row_map; every process gets all values."""
-    layout, options = self.layout, programs.options(config)
+    layout = self.layout
     if layout is None:
-      made = loop.make_row_map(function, prepare, options=options)
-      return ahead.Compiled(made)
+      return loop.make_row_map(function, prepare)
 
     def shared_out(params, *lanes):
       return function(params, *layout.shard_lanes(lanes))
 
-    return ahead.Compiled(
-      loop.make_row_map(shared_out, prepare, layout.replicate, options)
-    )
+    return loop.make_row_map(shared_out, prepare, layout.replicate)
 
   def _once(self, kind: str, key: Any, build: Callable[[], _Part]) -> _Part:
-    with self._building:
-      if (kind, key) not in self._built:
-        self._built[kind, key] = build()
-      return self._built[kind, key]
+    if (kind, key) not in self._built:
+      self._built[kind, key] = build()
+    return self._built[kind, key]
 
 
 def _of_actor(config: config_lib.Config) -> tuple[Any, ...]:
   """The settings that make another actor."""
   return config.backbone, config.network
+
+
+def _row_slots(config: config_lib.Config) -> int:
+  """Slots of a batch where steps see its embedding rows alone, else 0."""
+  if config.network.embedding_adam == 'dense':
+    return 0
+  return config.batch.lanes * config.batch.lane_length
+
+
+def _of_prediction(network: config_lib.NetworkConfig) -> Any:
+  """The settings of what predicts: products in tables, where that pays."""
+  uses = tables.pay(network.first_layer, network.embedding_dim)
+  return dataclasses.replace(network, first_layer='tables' if uses else 'plain')
+
+
+def _of_critic(critic: config_lib.CriticConfig) -> tuple[Any, ...]:
+  """The settings of critics that make another network."""
+  return critic.form, critic.head, critic.members, critic.sees_remaining
+
+
+def _of_step(stage: config_lib.StageConfig) -> config_lib.StageConfig:
+  """What the step of a stage knows of its settings; the same of stages 1 and 3.
+
+  Learning rate and warmup are numbers in the optimizer's state, a balancer's
+  period and weights in the balancer's.
+  """
+  balancing = dataclasses.replace(stage.balancing, period=1, warmup_steps=1)
+  if balancer_records.find(balancing.name).is_static:
+    balancing = dataclasses.replace(balancing, weights='')
+  return config_lib.StageConfig(
+    learning_rate=0.0,
+    l2=stage.l2,
+    embedding_l2=stage.embedding_l2,
+    clip_norm=stage.clip_norm,
+    schedule=stage.schedule,
+    warmup_steps=min(stage.warmup_steps, 1),
+    balancing=balancing,
+  )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -11,7 +12,10 @@ import jax
 
 from rmtl_jax.data import batches
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import feed, programs, saved, trainer
+from rmtl_jax.training import feed, models, saved, trainer
+
+# Loops that have run, so that no later call waits for the compiler.
+_called: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 class Pass(NamedTuple):
@@ -30,7 +34,7 @@ class Pass(NamedTuple):
 
   name: str
   label: str
-  program: programs.Program
+  program: models.Loop
   state: Any
   plan: batches.Epoch
   key: jax.Array
@@ -106,8 +110,9 @@ def run(stage: Stage) -> dict[str, saved.Result]:
       for one in stage.passes():
         begin = time.perf_counter()
         context.progress.start(
-          one.label, context.train.host.rows, not one.program.was_called
+          one.label, context.train.host.rows, one.program not in _called
         )
+        _called.add(one.program)
         # Rows of the next dispatches are read while this one runs.
         dispatches = feed.dispatches(
           context.train,

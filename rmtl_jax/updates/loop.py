@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -95,7 +95,6 @@ def _rows_of(extras: Any, columns: Columns | SlotRows, slots: Slots) -> Any:
 
 def make_loop(
   step: Callable[..., tuple[Any, dict[str, jax.Array]]],
-  options: Mapping[str, Any] | None = None,
 ) -> Callable[..., tuple[Any, dict[str, jax.Array]]]:
   """Runs a step over a plan, in one compiled loop.
 
@@ -106,7 +105,6 @@ def make_loop(
   Args:
     step: step(state, batch, key, *extras) -> (state, metrics), where extras
       are the rows of `extras` below, f32[L, T, K].
-    options: of the compiler, for `jax.jit`.
 
   Returns:
     A jitted loop(state, columns, extras, slots, count, key) -> (state, sums)
@@ -124,7 +122,7 @@ def make_loop(
   def loop(state, columns, extras, slots, count, key):
     return _sum_steps(one, state, count, columns, extras, slots, key)
 
-  return jax.jit(loop, donate_argnums=0, compiler_options=dict(options or {}))
+  return jax.jit(loop, donate_argnums=0)
 
 
 def _on_slots(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -162,7 +160,6 @@ def make_row_map(
   function: Callable[..., Any],
   prepare: Callable[[Any], Any] = lambda params: params,
   place: Callable[[Any], Any] = lambda values: values,
-  options: Mapping[str, Any] | None = None,
 ) -> Callable[..., Any]:
   """Applies a function of batches over a plan, in one compiled loop.
 
@@ -170,7 +167,6 @@ def make_row_map(
     function: function(prepared, batch, *extras) -> pytree of [L, T, ...].
     prepare: params -> prepared, once per call.
     place: puts the values on the devices where they are wanted.
-    options: of the compiler, for `jax.jit`.
 
   Returns:
     A jitted map(params, columns, extras, slots, count) -> pytree of
@@ -199,4 +195,4 @@ def make_row_map(
 
     return place(jax.lax.fori_loop(first, count, body, zeros))
 
-  return jax.jit(mapped, compiler_options=dict(options or {}))
+  return jax.jit(mapped)

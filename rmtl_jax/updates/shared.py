@@ -18,7 +18,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import crosses, factory, functional
-from rmtl_jax.updates import quick, rows, state
+from rmtl_jax.updates import rows, state
 
 # Slots of the batch on which gradients are looked at, lanes and length.
 _LANES, _LENGTH = 2, 4
@@ -69,7 +69,7 @@ def shared_parameters(
     mask = count != 1
     return np.bool_(mask.flat[0]) if np.all(mask == mask.flat[0]) else mask
 
-  found = quick.jit(reached, quick.SMALL)(params)
+  found = jax.jit(reached)(params)
   masks = jax.tree.map_with_path(number_of_tasks, found)
   if config.crosses:  # Which pairs there are may depend on sizes.
     whole = factory.make_actor(spec, backbone, config)

@@ -137,11 +137,6 @@ def test_all_terms_together_have_eight_rows_each():
   assert config(rows - 1, fields).network.crosses == f'{first}+{two}'
 
 
-def test_programs_of_few_rows_are_compiled_quickly():
-  assert config(100_000).batch.compiling == 'quick'
-  assert config(100_001).batch.compiling == 'full'
-
-
 def test_an_item_with_vectors_is_more_than_an_id():
   described = manifest_lib.Field(
     'item', 'categorical', 900, details={'vectors': {}}

@@ -49,9 +49,6 @@ _ALLOWED = {
   ('extras.py', 'import_module'),
   # malloc_trim of the C library that the process runs on: no path, no input.
   ('runtime/memory.py', 'ctypes'),
-  # XLA compiles a traced function of the package.
-  ('updates/ahead.py', 'traced.lower().compile'),
-  ('updates/quick.py', 'lowered.compile'),
   # Patterns: re.compile.
   *{
     (str(p.relative_to(_PACKAGE)), 're.compile') for p in _PACKAGE.rglob('*.py')

@@ -20,7 +20,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.runtime import mesh
-from rmtl_jax.training import models, programs
+from rmtl_jax.training import models
 from rmtl_jax.updates import finetune, loop, state
 from rmtl_jax.weighting import factory
 from tests.updates import problem
@@ -86,7 +86,7 @@ def dispatch() -> tuple[loop.SlotRows, loop.Slots]:
 
 def stages(
   made: models.Models, config: config_lib.Config
-) -> Iterator[tuple[str, programs.Program, Any]]:
+) -> Iterator[tuple[str, models.Loop, Any]]:
   """Each stage's program, and the state before its first step."""
   actor_params = made.init_actor(config, jax.random.key(1))
   critic_params = made.init_critic(config, jax.random.key(2), actor_params)
@@ -136,7 +136,7 @@ def run(layout: mesh.Layout | None, backbone: str, adam: str) -> dict[str, Any]:
 
 
 def figures(
-  program: programs.Program, before: Any, inputs: Any, count: Any
+  program: models.Loop, before: Any, inputs: Any, count: Any
 ) -> dict[str, Any]:
   """Metrics of two dispatches, sums over the state, shares of tables."""
   metrics = []
@@ -153,7 +153,7 @@ def figures(
     'metrics': metrics,
     'sums': [float(abs(np.asarray(x)).sum()) for x in jax.tree.leaves(current)],
     'shares': sorted(shares),
-    'compiled': program.function._cache_size(),  # pyright: ignore
+    'compiled': program._cache_size(),  # pyright: ignore
   }
 
 

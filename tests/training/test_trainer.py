@@ -13,7 +13,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.runtime import progress as progress_lib
-from rmtl_jax.training import feed, programs, trainer
+from rmtl_jax.training import feed, trainer
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import forward, loop, state
 from tests.updates import problem
@@ -84,7 +84,7 @@ def counter():
 
 @functools.cache
 def trail_program():
-  return programs.CompiledLoop(trail)
+  return loop.make_loop(trail)
 
 
 def test_one_pass_sees_every_row_once_and_says_so():

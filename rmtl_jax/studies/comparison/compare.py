@@ -20,7 +20,7 @@ from rmtl_jax.evaluation import comparison, intervals
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.results import summary
 from rmtl_jax.runtime import progress as progress_lib
-from rmtl_jax.runtime import provenance, rounding, workdir, writers
+from rmtl_jax.runtime import provenance, workdir, writers
 from rmtl_jax.studies.comparison import methods as methods_lib
 from rmtl_jax.studies.comparison import runs as comparison_runs
 
@@ -59,7 +59,6 @@ def compare(
     FloatingPointError: a loss was not finite.
   """
   config_values.validate(config)
-  config = rounding.resolved(path, config)
   methods = methods_lib.expand(config)
   with reading.shared_lock(data_dir), workdir.locked(path):
     run = workdir.find(path, config, data_dir, workdir.COMPARISON)

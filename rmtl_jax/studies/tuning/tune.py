@@ -22,7 +22,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import reading
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.runtime import progress as progress_lib
-from rmtl_jax.runtime import provenance, rounding, workdir, writers
+from rmtl_jax.runtime import provenance, workdir, writers
 from rmtl_jax.studies.comparison import runs as comparison_runs
 from rmtl_jax.studies.tuning import confirmation, search, storage, trials
 
@@ -135,7 +135,6 @@ def tune(
   options.check()
   end = time.monotonic() + (60 * options.minutes or math.inf)
   config_values.validate(config)
-  config = rounding.resolved(path, config)
   live = live or progress_lib.Progress(brief=True)
   with reading.shared_lock(data_dir), workdir.locked(path):
     run, base = workdir.find(path, config, data_dir, workdir.SEARCH), config
