@@ -90,7 +90,7 @@ _SLOW = (
     )
   ),
   *('test_cli.py::test_own_table', 'test_cli.py::test_compare_writes'),
-  *('training/test_compiling.py', 'training/test_own_parts.py'),
+  *('training/test_own_parts.py'),
   *(
     f'training/test_prune.py::test_{name}'
     for name in (

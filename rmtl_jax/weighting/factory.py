@@ -118,7 +118,7 @@ def with_values(
     weighting_state: the chain's.
     lambda_: the new lambda, f32[]; None leaves it.
     task_weights: the new constants of `constant_mean`, f32[K]; None leaves
-      them. Both have a leading member axis where the state has one.
+      them.
 
   Returns:
     A state that shares all other buffers with `weighting_state`.

@@ -128,20 +128,6 @@ def test_the_history_tells_weights_and_whether_tasks_conflict(tmp_path):
   assert '| stage 1 | 2 | 0.500 | 1.500 |' in page
 
 
-def test_weights_of_other_tasks_are_refused_before_training(tmp_path):
-  data, run = tmp_path / 'data', tmp_path / 'run'
-  tiny.write_prepared(data, sessions=60)
-  config = config_values.with_settings(
-    _settings('static'), {'pretrain.balancing.weights': '1,2,3'}
-  )
-  with pytest.raises(
-    rmtl_jax.InputError,
-    match=r'^config\.pretrain\.balancing\.weights: .* each of 2 tasks\Z',
-  ):
-    rmtl_jax.train(config, run, data, live=QUIET)
-  assert not run.exists()
-
-
 def test_figures_are_means_over_batches_that_have_the_tasks():
   """Of four batches two have both tasks, three the first, none the third."""
   sums = {'norm_0': 6.0, 'norm_1': 4.0, 'norm_2': 0.0}

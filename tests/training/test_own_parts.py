@@ -244,24 +244,6 @@ def test_a_weighting_with_a_state_resumes_and_is_reported(tmp_path):
   assert 'the weights 1 - lambda Q / running mean; lambda = 0.5' in page
 
 
-@pytest.mark.long
-@pytest.mark.usefixtures('registries')
-def test_a_weighting_with_a_state_is_compared(tmp_path, capsys):
-  _register_running()
-  data, config = tmp_path / 'data', tmp_path / 'config.json'
-  tiny.write_prepared(data, sessions=60)
-  settings = config_values.to_dict(_small('running'))
-  config.write_text(json.dumps({'config': settings}))
-  line = ['--methods=shared_bottom+running', '--seeds=0,1']
-  line += [f'--workdir={tmp_path / "compared"}', f'--data_dir={data}']
-  line += [f'--config={config}', '--nocompilation_cache']
-  line += ['--config.compare.learning_rates=0.001']
-  line += ['--config.pretrain.max_epochs=30', '--config.pretrain.patience=1']
-  assert cli.main(['rmtl', 'compare', *line]) == 0, capsys.readouterr()
-  table = (tmp_path / 'compared' / 'results.md').read_text()
-  assert 'control: weights of running, shuffled over rows' in table
-
-
 @pytest.mark.usefixtures('registries')
 def test_a_registered_weighting_is_judged_against_its_own_shuffle():
   with pytest.raises(types.InputError, match="'worst' is not one of"):

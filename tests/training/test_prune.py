@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from rmtl_jax import cli, run, types
+from rmtl_jax import run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.config import variants
 from rmtl_jax.results import evaluate
@@ -143,14 +143,6 @@ def test_a_stage_in_training_keeps_what_it_goes_on_from(copied):
   assert len(states(copied)) == 2
 
 
-def test_partial_saves_of_a_killed_process_go_too(copied):
-  path = copied / 'run' / 'members' / '1'
-  partial = path / 'checkpoints' / 'critic' / '0.orbax-checkpoint-tmp-1'
-  partial.mkdir()
-  prune.prune(path)
-  assert not partial.exists()
-
-
 def test_a_damaged_stage_is_named_and_nothing_dropped(copied):
   path = copied / 'run' / 'members' / '0'
   (record,) = path.glob('checkpoints/critic/*/record/metadata')
@@ -170,24 +162,3 @@ def test_a_disk_that_refuses_does_not_fail_a_finished_run(copied, monkeypatch):
   config = variants.member_configs(CONFIG)[0]
   run.train(config, path, copied / 'data', live=progress.Progress(told))
   assert 'WARNING: old checkpoints stay: ' in told.getvalue()
-
-
-def test_the_command_takes_several_runs(copied, capsys):
-  first, second = (copied / 'run' / 'members' / m for m in '01')
-  shutil.rmtree(second / 'checkpoints' / 'finetune')
-  line = ['rmtl', 'prune', str(second), f'--workdir={first}']
-  assert cli.main(line) == 2
-  out, error = capsys.readouterr()
-  assert error.startswith(f'rmtl: {second}: stage finetune is not finished')
-  assert error.count('\n') == 1
-  assert out.startswith(f'{first}: freed ') and out.endswith('%)\n')
-  assert states(copied) == ['run/members/1/checkpoints/state']
-  assert cli.main(['rmtl', 'prune']) == 2
-  assert 'name a RUN' in capsys.readouterr().err
-  # Nor does a path that is missing keep others from it, or a directory.
-  assert cli.main(['rmtl', 'prune', str(copied / 'no'), str(first)]) == 2
-  out, error = capsys.readouterr()
-  assert error.startswith(f'rmtl: --workdir: {copied / "no"}: not found')
-  assert out.startswith(f'{first}: freed 0 B')
-  assert cli.main(['rmtl', 'prune', str(copied)]) == 2
-  assert 'is not a run' in capsys.readouterr().err

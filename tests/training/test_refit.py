@@ -143,16 +143,6 @@ def test_weights_and_slopes_stay_and_the_level_is_new(
     assert restored[name] == expected[name]
 
 
-def test_it_needs_the_first_run_no_more(refitted):
-  path, record = refitted
-  data = workdir.read(path).data_dir
-  assert (
-    run.train(SEVERAL, path, data, ('pretrain',), QUIET)['stages']
-    == (record['stages'])
-  )
-  assert evaluate.evaluate(path)['calibrated'] == record['calibrated']
-
-
 def test_a_refit_that_was_cut_off_goes_on(several, refitted, tmp_path):
   source, _ = several
   path = tmp_path / 'cut'
@@ -255,26 +245,3 @@ def test_the_command(first, tmp_path, capsys):
     shown.split()
   )
   assert f'next: rmtl export --workdir={path}' in shown
-
-
-def test_the_command_takes_data_that_were_moved(tmp_path, capsys):
-  data, source, moved = (tmp_path / n for n in ('data', 'run', 'moved'))
-  tiny.write_prepared(data)
-  record = run.train(CONFIG, source, data, ('pretrain',), QUIET)
-  data.rename(moved)
-  path = tmp_path / 'again'
-  line = ['rmtl', 'refit', f'--run={source}', f'--workdir={path}']
-  assert cli.main(line) == 2
-  shown = capsys.readouterr().err
-  assert f'{data}, are gone; put them back, or say by --data_dir' in shown
-  assert cli.main([*line, f'--data_dir={tmp_path}/no']) == 2
-  assert f'--data_dir: {tmp_path}/no: not found' in capsys.readouterr().err
-  assert not path.exists()
-  other = tmp_path / 'other'
-  tiny.write_prepared(other, seed=1)
-  assert cli.main([*line, f'--data_dir={other}']) == 2
-  shown = capsys.readouterr().err
-  assert f'{source}' in shown and 'Traceback' not in shown
-  assert cli.main([*line, f'--data_dir={moved}']) == 0
-  again = json.loads((path / 'metrics.json').read_text())
-  assert again['best_epoch']['pretrain'] == record['best_epoch']['pretrain']

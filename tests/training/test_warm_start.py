@@ -13,7 +13,6 @@ from rmtl_jax import cli, run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
-from rmtl_jax.results import evaluate
 from rmtl_jax.runtime import progress, workdir, writers
 from rmtl_jax.training import start_rules, trainer
 from tests import next_day, signals, tiny
@@ -96,23 +95,6 @@ def test_it_begins_as_the_other_ended(places, tmp_path):
   assert error[0] == pytest.approx(kept, rel=1e-4)
 
 
-def test_the_record_says_what_it_began_with(started, places):
-  path, record = started
-  found = json.loads((path / 'config.json').read_text())['started_from']
-  assert found == record['started_from']
-  assert found['run'] == str(places / 'run')
-  assert found['stages'] == ['pretrain', 'critic']
-  assert found['moments'] == {'pretrain': True, 'critic': True}
-  assert found['rows']['item'] == {
-    'known': 19,
-    'new': next_day.NEW_ITEMS,
-    'gone': 0,
-  }
-  assert found['rows']['user'] == {'known': 29, 'new': 0, 'gone': 0}
-  member = workdir.read(path / 'members' / '1')
-  assert member.started_from['run'] == str(places / 'run' / 'members' / '1')
-
-
 def _count(path):
   """Adam's steps beside what stage 1 has kept."""
   one = workdir.read(path)
@@ -145,17 +127,6 @@ def test_a_killed_one_ends_as_an_undisturbed_one(started, places, tmp_path):
   )
   assert interruptions >= 2
   assert signals.without_times(record) == signals.without_times(started[1])
-
-
-def test_a_finished_one_needs_the_other_no_more(places, tmp_path):
-  shutil.copytree(places / 'run', tmp_path / 'old')
-  config = dataclasses.replace(CONFIG, seed=3)
-  arguments = (config, tmp_path / 'new', places / 'tuesday')
-  record = run.train(*arguments, live=QUIET, start_from=tmp_path / 'old')
-  shutil.rmtree(tmp_path / 'old')
-  assert evaluate.evaluate(tmp_path / 'new')['stages'] == record['stages']
-  again = run.train(*arguments, live=QUIET)
-  assert signals.without_times(again) == signals.without_times(record)
 
 
 def test_another_start_in_the_same_directory_is_refused(started, places):
@@ -296,34 +267,6 @@ def test_a_start_that_was_trained_again_is_refused(places, tmp_path):
   run.train(other, old, places / 'monday', ('pretrain',), live=QUIET)
   with pytest.raises(types.InputError, match='was trained again since'):
     run.train(one, new, data, live=QUIET)
-
-
-def test_stage_1_alone_gives_stage_1_alone(places, tmp_path):
-  one = config_values.with_settings(
-    CONFIG,
-    {
-      'ensemble': 1,
-      'variants': '',
-      'network.embedding_adam': 'rows',
-    },
-  )
-  old, data = tmp_path / 'old', places / 'tuesday'
-  run.train(one, old, places / 'monday', ('pretrain',), live=QUIET)
-  record = run.train(one, tmp_path / 'new', data, live=QUIET, start_from=old)
-  assert record['started_from']['stages'] == ['pretrain']
-  assert set(record['stages']) == {'pretrain', 'finetune'}
-
-
-@pytest.mark.parametrize('config', [None, CONFIG])
-def test_a_study_is_told_of_as_what_was_to_start_from(places, tmp_path, config):
-  study, data = tmp_path / 'study', places / 'monday'
-  study.mkdir()
-  workdir.create(study, CONFIG, data, kind=workdir.COMPARISON)
-  with pytest.raises(
-    types.InputError, match=r'^--start_from: .*: holds a comparison, expected'
-  ):
-    run.train(config, tmp_path / 'new', data, live=QUIET, start_from=study)
-  assert not (tmp_path / 'new').exists()
 
 
 def test_the_command_takes_the_settings_of_its_start(places, tmp_path, capsys):

@@ -9,7 +9,7 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import factory, functional
-from rmtl_jax.ops import rewards, targets
+from rmtl_jax.ops import rewards
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import state
 from tests.updates import problem, reference
@@ -167,50 +167,6 @@ def test_lanes_and_padding_change_nothing():
     np.testing.assert_allclose(other_total, total, rtol=1e-6)
 
 
-@pytest.mark.parametrize('target_dropout', [False, True])
-def test_dropout_in_targets_is_a_setting(target_dropout):
-  """With masks that are not those of Q(s_t, a_t)."""
-  network = problem.critic('separate', 'linear', 0.5)
-  params = problem.critic_params(network, 'separate')
-  target = problem.critic_params(network, 'separate', 'target')
-  config = dataclasses.replace(QUIET, target_dropout=target_dropout)
-  batch = problem.batch(ROWS)
-  actions, target_actions = in_batch(batch)
-
-  @jax.jit
-  def both(key):
-    found = critic_lib.td_losses(
-      network, params, target, batch, actions, target_actions, config, key
-    )
-    q = functional.apply(
-      network, params, batch.inputs, actions, dropout_key=key
-    )
-    shared = network.share(target, batch.inputs)
-
-    def target_lane(shared, inputs, actions, lane_key):
-      own = jax.random.fold_in(lane_key, 1) if target_dropout else None
-      return network.lane(target, shared, inputs, actions, dropout_key=own)
-
-    target_q = jax.vmap(target_lane, (network.shared_axes, 0, 0, 0))(
-      shared,
-      batch.inputs,
-      target_actions,
-      functional.lane_keys(key, batch.mask.shape[0]),
-    )
-    reward = rewards.log_likelihood(actions, batch.labels)
-    target_t = jax.vmap(targets.lane_targets, (0, 0, 0, None))(
-      reward, target_q, batch.is_last, config.discount
-    )
-    return found, jnp.square(q - target_t)
-
-  (errors, valid), expected = both(KEY)
-  valid = np.asarray(valid)
-  np.testing.assert_allclose(
-    np.asarray(errors)[valid], np.asarray(expected)[valid], rtol=1e-5
-  )
-  assert not np.any(np.asarray(errors)[~valid])
-
-
 def test_members_have_targets_of_their_own():
   """Losses of two members are those of two critics by themselves."""
   config = dataclasses.replace(QUIET, members=2, td_lambda=0.5)
@@ -308,31 +264,6 @@ def test_soft_update_by_hand():
   )
   for step, expected in ((1, [1, 6]), (2, [0, 8]), (3, [0, 8]), (7, [1, 6])):
     np.testing.assert_array_equal(update(step)['w'], expected)
-
-
-def test_behaviour_actions():
-  policy = jnp.asarray(POLICY)
-  logged = critic_lib.behaviour_actions(
-    KEY, policy, config_lib.CriticConfig(behaviour='uniform')
-  )
-  np.testing.assert_array_equal(logged, policy)
-  config = config_lib.CriticConfig(behaviour_noise=0.5)
-  noisy = critic_lib.behaviour_actions(KEY, policy, config)
-  away = np.abs(np.asarray(noisy) - POLICY)
-  assert 0.09 < away.max() < 0.1 + 1e-6
-  assert np.mean(away > 0) > 0.9
-
-
-def test_smoothed_actions():
-  policy = jnp.asarray(TARGET_POLICY)
-  plain = critic_lib.smoothed_actions(KEY, policy, config_lib.CriticConfig())
-  np.testing.assert_array_equal(plain, TARGET_POLICY)
-  config = config_lib.CriticConfig(target_noise=2e-3)
-  away = np.abs(
-    np.asarray(critic_lib.smoothed_actions(KEY, policy, config)) - TARGET_POLICY
-  )
-  assert 1e-3 < away.max() <= 3e-3 + 1e-6
-  assert len(np.unique(away.round(5))) > 10
 
 
 def test_official_noise_is_one_draw_per_task_and_batch():

@@ -139,29 +139,6 @@ def test_embeddings_have_an_l2_of_their_own(l2, embedding_l2):
   assert np.abs(expected['table'] - expected['first']['table']).max() > 1e-3
 
 
-@pytest.mark.parametrize('backbone', ['ple', 'single_task'])
-def test_a_network_has_one_leaf_of_embeddings(backbone):
-  """With a leading task axis where every task has tables of its own."""
-  params = problem.actor_params(problem.actor(backbone))
-  found = [
-    leaf.shape
-    for path, leaf in jax.tree.leaves_with_path(params)
-    if state.is_embedding(path)
-  ]
-  assert found == [(2, 16, 3) if backbone == 'single_task' else (16, 3)]
-
-
-def test_an_l2_that_is_the_same_is_the_same_program():
-  programs = [
-    jax.jit(optimizer.update).lower(PARAMS, optimizer.init(PARAMS), PARAMS)
-    for optimizer in (
-      state.make_optimizer(config_lib.StageConfig(l2=0.1, embedding_l2=own))
-      for own in (-1.0, 0.1)
-    )
-  ]
-  assert programs[0].as_text() == programs[1].as_text()
-
-
 @pytest.mark.parametrize(
   'schedule, expected',
   [
@@ -182,11 +159,6 @@ def test_schedules_by_hand(schedule, expected):
     updates, link_state = link.update({'b': jnp.ones(1)}, link_state)
     found.append(float(updates['b'][0]))
   np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
-def test_an_unknown_schedule_is_refused():
-  with pytest.raises(ValueError, match="'step' is unknown"):
-    state.scale_by_progress('step', 1, 0)
 
 
 def test_a_schedule_multiplies_the_traced_rate():
@@ -250,20 +222,6 @@ def test_no_two_trees_share_a_buffer(in_finetune):
   ]
   found = pointers(*trees)
   assert len(found) == len(set(found))
-
-
-def test_states_start_at_the_parameters_given():
-  params = problem.actor_params(problem.actor())
-  optimizer = state.make_optimizer(config_lib.CriticConfig())
-  critic = state.init_critic(params, optimizer)
-  for tree in (critic.params, critic.target_params):
-    problem.assert_trees_close(tree, params, rtol=0)
-  assert int(critic.step) == 0 and critic.step.dtype == jnp.int32
-  actor = state.init_actor(
-    params, optimizer, factory.make_weighting(config_lib.WeightingConfig())
-  )
-  problem.assert_trees_close(actor.params, params, rtol=0)
-  assert int(state.FinetuneState(actor, (), ()).step) == 0
 
 
 def test_the_last_rate_has_its_schedule_and_warmup():
