@@ -123,9 +123,9 @@ def difference(
   sets = [one[:, [task]] for one in (*ours, *others)]
   aucs = [metrics.auc(labels[:, 0], one[:, 0], weight) for one in sets]
   counted = None if weight is None else weight[:, None]
-  drawn = bootstrap.replicates(sets, labels, rows.session, _DRAWS, 0, counted)[
-    'auc'
-  ][..., 0]
+  one_task = labelled.Labelled(labels, rows.session, ('',), (), counted)
+  predicted = list(map(labelled.Predicted, sets))
+  drawn = bootstrap.replicates(predicted, one_task, _DRAWS, 0)['auc'][..., 0]
   split = len(ours)
   gains = drawn[:, :split].mean(1) - drawn[:, split:].mean(1)
   rarer = int(intervals.rarer_sessions(rows)[task])

@@ -95,7 +95,7 @@ def evaluation(
   def run():
     predictions = context.predict(params, split)
     rows = labelled.Labelled.of(split.host, context.tasks)
-    evaluator.evaluate(predictions, rows, settings, 0)
+    evaluator.evaluate(labelled.Predicted(predictions), rows, settings, 0)
     return predictions
 
   seconds = machine.seconds(run, _REPETITIONS.value)

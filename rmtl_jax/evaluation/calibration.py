@@ -13,18 +13,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from rmtl_jax import types
 from rmtl_jax.evaluation import metrics, power
 
 # Logits that are closer together than this are equal.
 _LEAST_DEVIATION = 1e-9
-_MOST_NEWTON_STEPS = 100
-# Newton's method stops at this gradient of the mean loss, in nats per standard
-# deviation of the logits.
-_FLAT = 1e-12
-# A level is found by halving where it may be so often.
-_HALVINGS = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +37,7 @@ class Platt:
     """Calibrated probabilities, f64[...], of any shape of probabilities."""
     if self == Platt():
       return np.asarray(probabilities, np.float64)
-    return _sigmoid(self.slope * logits(probabilities) + self.intercept)
+    return special.expit(self.slope * logits(probabilities) + self.intercept)
 
   def levelled(
     self,
@@ -68,13 +63,21 @@ class Platt:
     rate = np.average(y > 0.5, weights=w)
     # With the largest logit at the rate's no row is above it. A steep slope has
     # logits of any size.
-    of_rate = float(np.log(rate) - np.log1p(-rate))
+    of_rate = special.logit(rate)
+
+    def excess(shift: float) -> float:
+      return np.average(special.expit(z + shift), weights=w) - rate
+
     low, high = of_rate - float(z.max()), of_rate - float(z.min())
-    for _ in range(_HALVINGS):
-      middle = (low + high) / 2
-      too_low = np.average(_sigmoid(z + middle), weights=w) < rate
-      low, high = (middle, high) if too_low else (low, middle)
-    return Platt(self.slope, (low + high) / 2)
+    if low == high:
+      return Platt(self.slope, float(low))
+    # Rounding may leave the mean on one side of the rate at both ends.
+    if excess(low) >= 0.0 or excess(high) <= 0.0:
+      return self
+    from scipy import optimize
+
+    shift = optimize.brentq(excess, low, high, xtol=1e-13)
+    return Platt(self.slope, float(shift))
 
   def to_json(self) -> dict[str, Any]:
     """What `from_json` reads."""
@@ -173,7 +176,7 @@ def fit_platt(
   probabilities: np.ndarray,
   weights: np.ndarray | None = None,
 ) -> Platt:
-  """Fits slope and intercept, held towards the identity, by Newton's method.
+  """Fits slope and intercept, held towards the identity.
 
   They minimise the rows' summed logloss plus h(u) + h(v). In standard
   deviations of the logits z, u is how far the slope is from 1; v is the shift
@@ -194,24 +197,24 @@ def fit_platt(
   y, z = labels > 0.5, logits(probabilities)
   if y.all() or not y.any():
     return Platt()
-  # Newton's method works on standardised logits: rare positives put all logits
-  # near -6, where slope and intercept are almost collinear.
+  # The search is over standardised logits: rare positives put all logits near
+  # -6, where slope and intercept are almost collinear.
   center = float(np.average(z, weights=weights))
   deviation = math.sqrt(np.average((z - center) ** 2, weights=weights))
   scale = max(deviation, _LEAST_DEVIATION)
   columns = np.stack([(z - center) / scale, np.ones_like(z)], axis=1)
-  u, v = _newton(y, columns, z, weights)
+  u, v = _minimum(y, columns, z, weights)
   slope = float(1.0 + u / scale)
   result = Platt(slope, float(v + (1.0 - slope) * center))
   if not np.isfinite([result.slope, result.intercept]).all():
     return Platt()
-  # Newton's method may end early on extreme logits: never return a map that is
-  # worse than none.
+  # The search may end early on extreme logits: never a map that is worse than
+  # none.
   loss = _mean_loss(y, result.slope * z + result.intercept, weights)
   return result if loss <= _mean_loss(y, z, weights) else Platt()
 
 
-def _newton(
+def _minimum(
   y: np.ndarray,
   columns: np.ndarray,
   offset: np.ndarray,
@@ -225,39 +228,34 @@ def _newton(
     offset: f64[R].
     weights: f64[R] > 0, or None.
   """
-  rows = float(len(y)) if weights is None else float(weights.sum())
+  from scipy import optimize
 
-  def value(w: np.ndarray) -> float:
-    held = power.pull(w)[0]
-    return _mean_loss(y, offset + columns @ w, weights) + held / rows
+  own = np.ones(len(y)) if weights is None else weights
+  rows = own.sum()
 
-  w = np.zeros(columns.shape[1])
-  loss = value(w)
-  for _ in range(_MOST_NEWTON_STEPS):
-    p = _sigmoid(offset + columns @ w)
-    _, held_slopes, held_bends = power.pull(w)
-    slopes, bends = p - y, p * (1.0 - p)
-    if weights is not None:
-      slopes, bends = slopes * weights, bends * weights
-    gradient = (columns.T @ slopes + held_slopes) / rows
-    if np.abs(gradient).max() < _FLAT:
-      break
-    curvature = (columns.T * bends) @ columns
-    curvature = (curvature + np.diag(held_bends)) / rows
-    # Least squares rather than a solve: where all rows are certain, the
-    # curvature is singular.
-    step = np.linalg.lstsq(curvature, gradient, rcond=1e-15)[0]
-    # Where most rows are certain the curvature is tiny and a full step
-    # overshoots: it is halved until the loss falls.
-    for _ in range(40):
-      new_loss = value(w - step)
-      if new_loss < loss:
-        break
-      step = step / 2
-    else:
-      break
-    w, loss = w - step, new_loss
-  return w
+  def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
+    z = offset + columns @ w
+    held, slopes, _ = power.pull(w)
+    value = own @ (np.logaddexp(0.0, z) - y * z) + held
+    gradient = columns.T @ (own * (special.expit(z) - y)) + slopes
+    return value / rows, gradient / rows
+
+  def curvature(w: np.ndarray) -> np.ndarray:
+    p = special.expit(offset + columns @ w)
+    bends = (columns.T * (own * p * (1.0 - p))) @ columns
+    return (bends + np.diag(power.pull(w)[2])) / rows
+
+  near = optimize.minimize(
+    loss,
+    np.zeros(columns.shape[1]),
+    jac=True,
+    hess=curvature,
+    method='trust-exact',
+  ).x
+  # Where the loss is flat to rounding its gradient is not: two Newton steps.
+  for _ in range(2):
+    near = near - np.linalg.solve(curvature(near), loss(near)[1])
+  return near
 
 
 def fit_isotonic(
@@ -290,32 +288,17 @@ def fit_isotonic(
   p, group = np.unique(
     np.asarray(probabilities, np.float64), return_inverse=True
   )
-  if weights is None:
-    rows = np.bincount(group)
-    positives = np.bincount(group, y).astype(np.int64)
-  else:
-    rows = np.bincount(group, weights)
-    positives = np.bincount(group, weights * y)
-  pools: list[tuple[int, float, float]] = []  # first of p, rows, positives
-  for first, (n, hits) in enumerate(
-    zip(rows.tolist(), positives.tolist(), strict=True)
-  ):
-    # A pool before with at least this rate violates the order, and merging may
-    # make the merged pool violate it again. Rates are compared as fractions:
-    # rounded quotients could split pools of one rate.
-    while pools and pools[-1][2] * n >= hits * pools[-1][1]:
-      first, more, more_hits = pools.pop()
-      n, hits = n + more, hits + more_hits
-    pools.append((first, n, hits))
+  rows = np.bincount(group, weights)
+  rates = np.bincount(group, y if weights is None else weights * y) / rows
+  from scipy import optimize
+
+  found = optimize.isotonic_regression(rates, weights=rows)
   margin = 1.0 / (float(rows.sum()) + 2)
-  points, values = [], []
-  ends = [first - 1 for first, _, _ in pools[1:]] + [len(p) - 1]
-  for (first, n, hits), last in zip(pools, ends, strict=True):
-    value = min(max(hits / n, margin), 1.0 - margin)
-    for at in dict.fromkeys((first, last)):
-      points.append(float(p[at]))
-      values.append(value)
-  return Isotonic(tuple(points), tuple(values))
+  values = np.clip(found.x, margin, 1.0 - margin)
+  # Both ends of every pool; pools of one rate are one.
+  changes = np.flatnonzero(np.diff(values) > 0.0)
+  ends = np.unique([0, *changes, *(changes + 1), len(p) - 1])
+  return Isotonic(tuple(p[ends].tolist()), tuple(values[ends].tolist()))
 
 
 FITS: dict[str, Callable[..., Calibration]] = {
@@ -329,12 +312,6 @@ def logits(probabilities: np.ndarray) -> np.ndarray:
   margin = metrics.PROBABILITY_MARGIN
   p = np.clip(np.asarray(probabilities, np.float64), margin, 1.0 - margin)
   return np.log(p) - np.log1p(-p)
-
-
-def _sigmoid(z: np.ndarray) -> np.ndarray:
-  # exp(-|z|) can't overflow.
-  small = np.exp(-np.abs(z))
-  return np.where(z >= 0.0, 1.0, small) / (1.0 + small)
 
 
 def _mean_loss(

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from rmtl_jax import json_files
-from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import intervals, significance
 from rmtl_jax.evaluation import registry as metric_registry
 
@@ -57,7 +56,7 @@ def differences(
     only) and `p_holm` (`p` after Holm over all records). The p-values are None
     below MIN_PAIRS pairs, the other entries where they are undefined.
   """
-  names = {task: metric_registry.compared(_kind(runs, task)) for task in tasks}
+  names = {task: _names(runs, task) for task in tasks}
   values = _values(runs, names)
   counts = {
     task: [
@@ -103,11 +102,13 @@ def _values(
   return values
 
 
-def _kind(runs: Records, task: str) -> str:
-  """The task's kind; all runs share the data."""
-  return (
-    metric_registry.kind_of(runs[0]['metrics'][task]) if runs else kinds.BINARY
-  )
+def _names(runs: Records, task: str) -> tuple[str, ...]:
+  """The metrics of a task that are compared; all runs share the data."""
+  if not runs:
+    return metric_registry.compared()
+  found = runs[0]['metrics'][task]
+  names = metric_registry.compared(metric_registry.kind_of(found))
+  return tuple(name for name in names if name in found)
 
 
 def _sessions(runs: Records, task: str, name: str) -> int | None:
@@ -150,7 +151,7 @@ def _difference(
     record[name] = json_files.number(getattr(test, name))
   if len(seeds) >= MIN_PAIRS:
     record['p'] = test.p_value
-    record['wilcoxon_p'] = significance.signed_rank(a, b).p_value
+    record['wilcoxon_p'] = significance.signed_rank(a, b)
   return record
 
 
@@ -278,7 +279,7 @@ def summarise(
   Returns:
     A record per method, task and metric that is tested; see `mean_and_error`.
   """
-  shown = {task: _shown(runs, task) for task in tasks}
+  shown = {task: _names(runs, task) for task in tasks}
   values = _values(runs, shown)
   return [
     {
@@ -291,11 +292,6 @@ def summarise(
     for task in tasks
     for metric in shown[task]
   ]
-
-
-def _shown(runs: Records, task: str) -> tuple[str, ...]:
-  """Names of a task's metrics in tables; all runs share the data."""
-  return metric_registry.compared(_kind(runs, task))
 
 
 def mean_and_error(values: Sequence[float | None]) -> Record:

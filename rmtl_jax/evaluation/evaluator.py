@@ -28,7 +28,7 @@ CALIBRATION_BINS, _TOP = 20, 10
 
 
 def evaluate(
-  predictions: np.ndarray,
+  predictions: labelled.Predicted,
   rows: labelled.Labelled,
   config: config_lib.EvaluationConfig,
   seed: int,
@@ -36,9 +36,7 @@ def evaluate(
   """Computes every metric of every task.
 
   Args:
-    predictions: f32[R, K] or f64[R, K], on the labels' scale; of binary tasks
-      probabilities.
-    config: intervals, bins, and what GAUC groups by.
+    config: intervals, bins and ranks.
 
   Returns:
     Per task: `rows`, `positives` (labels other than 0) and `sessions` where its
@@ -48,19 +46,21 @@ def evaluate(
     many sessions hold the rarer label, and `undefined_draws`, resamples with
     one label only, which the AUC's interval leaves out; of others `kind`, and
     `deciles`, mean prediction / mean label of each tenth of the rows by
-    prediction. Undefined values are None.
+    prediction. Metrics of lists are there if `predictions` has lists, with
+    `list_rows`, how many rows with an observed label these have. Undefined
+    values are None.
 
   Raises:
     ValueError: shapes that don't fit, or a prediction that is no probability,
       or not finite.
   """
-  _check(predictions, rows)
+  _check(predictions.rows, rows)
   bounds, extra = _intervals([predictions], rows, config, seed)
   sessions = intervals.observed_sessions(rows)
   results = {}
   for k, (task, kind) in enumerate(zip(rows.tasks, rows.kinds, strict=True)):
     seen, seen_rows = observed(rows, rows.weight(k))
-    p, y = predictions[seen, k], rows.labels[seen, k]
+    p, y = predictions.rows[seen, k], rows.labels[seen, k]
     is_binary = kind == kinds.BINARY
     record: TaskMetrics = {} if is_binary else {'kind': kind}
     is_positive = y > 0.5 if is_binary else y != 0
@@ -71,13 +71,17 @@ def evaluate(
     }
     if rows.weights is not None:
       record['rate'] = _rate(is_positive, seen_rows)
-    record |= {
-      one.name: json_files.number(one.function(y, p, seen_rows))
-      for one in metric_registry.of_kind(kind)
-    }
+    for one in metric_registry.of_kind(kind):
+      value = measured(one.name, predictions, rows, k)
+      if value is not None:
+        record[one.name] = json_files.number(value)
     for name, found in bounds[k].items():
       record[f'{name}_interval'] = intervals.as_json(found)
     record |= extra[k]
+    if predictions.lists is not None:
+      own = rows.take(predictions.lists.rows).weight(k)
+      count = len(predictions.lists.rows)
+      record['list_rows'] = count if own is None else int(np.count_nonzero(own))
     if not is_binary:
       record['deciles'] = [
         a / b if b else None
@@ -87,8 +91,26 @@ def evaluate(
   return results
 
 
+def measured(
+  name: str,
+  predictions: labelled.Predicted,
+  rows: labelled.Labelled,
+  k: int,
+) -> float | None:
+  """A metric of task k; None if it is of lists and there are none."""
+  one = metric_registry.RECORDS[name]
+  values = predictions.rows
+  if one.of_lists:
+    if predictions.lists is None:
+      return None
+    places, number, values = predictions.lists
+    rows = rows.take(places)._replace(session=number)
+  seen, seen_rows = observed(rows, rows.weight(k))
+  return one.function(rows.labels[seen, k], values[seen, k], seen_rows)
+
+
 def _intervals(
-  predictions: Sequence[np.ndarray],
+  predictions: Sequence[labelled.Predicted],
   rows: labelled.Labelled,
   config: config_lib.EvaluationConfig,
   seed: int,
@@ -115,17 +137,13 @@ def _intervals(
 
 
 def evaluate_difference(
-  first: np.ndarray,
-  second: np.ndarray,
+  first: labelled.Predicted,
+  second: labelled.Predicted,
   rows: labelled.Labelled,
   config: config_lib.EvaluationConfig,
   seed: int,
 ) -> dict[str, TaskMetrics]:
   """Computes metric(first) - metric(second) of two models on the same rows.
-
-  Args:
-    first: [R, K], as for `evaluate`.
-    second: [R, K].
 
   Returns:
     Per task: differences of the registered metrics of its kind that are
@@ -136,16 +154,15 @@ def evaluate_difference(
     ValueError: as for `evaluate`.
   """
   for predictions in (first, second):
-    _check(predictions, rows)
+    _check(predictions.rows, rows)
   bounds, _ = _intervals([first, second], rows, config, seed)
   results = {}
   for k, task in enumerate(rows.tasks):
     record: TaskMetrics = {}
-    seen, seen_rows = observed(rows, rows.weight(k))
-    y = rows.labels[seen, k]
     for name in metric_registry.compared(rows.kinds[k]):
-      value = metric_registry.RECORDS[name].function
-      a, b = (value(y, p[seen, k], seen_rows) for p in (first, second))
+      a, b = (measured(name, p, rows, k) for p in (first, second))
+      if a is None or b is None:
+        continue
       record[name] = json_files.number(a - b)
       if name in bounds[k]:
         record[f'{name}_interval'] = intervals.as_json(bounds[k][name])
@@ -209,13 +226,12 @@ def monitored_sum(
   Args:
     predictions: [R, K].
   """
-  total = 0.0
+  total, found = 0.0, labelled.Predicted(predictions)
   for task, metric, factor in what.terms:
     k = list(rows.tasks).index(task)
-    p, own = predictions[:, k], rows.weight(k)
-    seen, seen_rows = observed(rows, own)
-    value = metric_registry.RECORDS[metric].function
-    total += factor * value(rows.labels[seen, k], p[seen], seen_rows)
+    value = measured(metric, found, rows, k)
+    assert value is not None  # monitor.check refuses metrics of lists
+    total += factor * value
   return total if math.isfinite(total) else math.nan
 
 
@@ -234,9 +250,8 @@ def observed(
     seen = np.flatnonzero(weight > 0.0)
     own = np.asarray(weight[seen], np.float64)
     own = None if np.all(own == 1.0) else own
-  session = rows.session[seen]
   return seen, metric_registry.Rows(
-    session, np.arange(len(session)), session, CALIBRATION_BINS, _TOP, own
+    rows.session[seen], CALIBRATION_BINS, _TOP, own
   )
 
 
@@ -250,11 +265,8 @@ def _check(predictions: np.ndarray, rows: labelled.Labelled) -> None:
   labels, session, tasks = rows.labels, rows.session, rows.tasks
   types.check_ranks((2, 2, 1), predictions, labels, session)
   types.check_same_shape(predictions, labels)
-  for ids in (session, rows.user):
-    if ids is not None and ids.shape != labels.shape[:1]:
-      raise ValueError(
-        f'expected {len(labels)} session and user ids, found {ids.shape}'
-      )
+  if session.shape != labels.shape[:1]:
+    raise ValueError(f'expected {len(labels)} sessions, found {session.shape}')
   if labels.shape[1] != len(tasks):
     raise ValueError(
       f'expected {len(tasks)} tasks ({", ".join(tasks)}), found'

@@ -272,8 +272,11 @@ class Importance:
     self, predictions: list[np.ndarray]
   ) -> list[dict[str, np.ndarray]]:
     """Each task's metrics of resampled sessions, f64[B, M]; the same draws."""
-    values = bootstrap.of_kinds(
-      predictions, self._labelled, self._draws, self._seed, paired=False
+    values = bootstrap.replicates(
+      list(map(labelled.Predicted, predictions)),
+      self._labelled,
+      self._draws,
+      self._seed,
     )
     return [
       {name: values[name][:, :, k] for name in METRICS[kind] if name in values}

@@ -151,7 +151,7 @@ def _tail(confidence: float, sessions: int | None) -> float | None:
 
 
 def session_intervals(
-  predictions: Sequence[np.ndarray],
+  predictions: Sequence[labelled.Predicted],
   rows: labelled.Labelled,
   count: int,
   confidence: float,
@@ -160,8 +160,8 @@ def session_intervals(
   """Intervals of each task's metrics, or paired ones of a difference.
 
   Args:
-    predictions: one prediction set [R, K], or two, whose metrics are
-      subtracted; finite.
+    predictions: one prediction set, or two, whose metrics are subtracted;
+      finite.
     count: number of replicates; 0 gives NaN.
     confidence: coverage, in (0, 1).
 
@@ -169,7 +169,7 @@ def session_intervals(
     The intervals; NaN where fewer than two sessions are observed (of AUC: with
     the rarer label), which can't tell how sessions vary.
   """
-  replicates = bootstrap.of_kinds(predictions, rows, count, seed)
+  replicates = bootstrap.replicates(predictions, rows, count, seed)
   values = {
     name: v[:, 0] - v[:, 1] if len(predictions) == 2 else v[:, 0]
     for name, v in replicates.items()

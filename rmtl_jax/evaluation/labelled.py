@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,41 @@ from rmtl_jax.config import kinds
 from rmtl_jax.data import columns as columns_lib
 
 
+class Lists(NamedTuple):
+  """Predictions of lists, each at one moment.
+
+  Attributes:
+    rows: i64[L], places of the rows in lists, among the R.
+    number: i64[L], the row's list.
+    predictions: of them, each with the past at its list's start, [L, K].
+  """
+
+  rows: np.ndarray
+  number: np.ndarray
+  predictions: np.ndarray
+
+  def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Lists:
+    """With other predictions, of the same rows."""
+    return self._replace(predictions=function(self.predictions))
+
+
+class Predicted(NamedTuple):
+  """What a model predicts of R rows, on the labels' scale.
+
+  Attributes:
+    rows: of every row when it came, [R, K]; of binary tasks probabilities.
+    lists: of rows as they stood in lists; None: no order is judged.
+  """
+
+  rows: np.ndarray
+  lists: Lists | None = None
+
+  def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Predicted:
+    """With a function of predictions, [..., K] -> [..., K], applied to all."""
+    lists = None if self.lists is None else self.lists.map(function)
+    return Predicted(function(self.rows), lists)
+
+
 class Labelled(NamedTuple):
   """Rows that predictions are compared with.
 
@@ -19,8 +54,6 @@ class Labelled(NamedTuple):
     labels: [R, K], of binary tasks 0 or 1.
     session: i64[R], the row's session.
     tasks: K names.
-    user: i64[R], the row's user, negative where unknown (such rows are left
-      out of GAUC by user), or None where the data has no users.
     losses: K of them; () if all tasks are binary.
     weights: [R, K] >= 0, how much a row counts for a task, 0 where its label
       is not observed; None: every row counts 1.
@@ -29,18 +62,16 @@ class Labelled(NamedTuple):
   labels: np.ndarray
   session: np.ndarray
   tasks: Sequence[str]
-  user: np.ndarray | None = None
   losses: Sequence[types.TaskLoss] = ()
   weights: np.ndarray | None = None
 
   @classmethod
   def of(cls, split: columns_lib.Rows, tasks: Sequence[str]) -> Labelled:
-    """The rows of a split, with the names of its K tasks."""
+    """The rows of a split."""
     return cls(
       split.labels,
       split.session,
       tasks,
-      split.user,
       split.losses,
       columns_lib.metric_weight(split),
     )
@@ -57,14 +88,12 @@ class Labelled(NamedTuple):
     """Of each task."""
     return [kind == kinds.BINARY for kind in self.kinds]
 
-  def take(self, rows: slice) -> Labelled:
+  def take(self, rows: slice | np.ndarray) -> Labelled:
     """Some of the rows."""
-    user, weights = self.user, self.weights
     return self._replace(
       labels=self.labels[rows],
       session=self.session[rows],
-      user=None if user is None else user[rows],
-      weights=None if weights is None else weights[rows],
+      weights=None if self.weights is None else self.weights[rows],
     )
 
   def weight(self, k: int) -> np.ndarray | None:

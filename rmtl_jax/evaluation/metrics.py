@@ -13,7 +13,6 @@ import numpy as np
 
 from rmtl_jax import types
 from rmtl_jax.evaluation import groups as groups_lib
-from rmtl_jax.evaluation import ranking
 
 # Distance of clipped probabilities from 0 and 1: a single confident mistake
 # then costs 16.1 nats instead of infinity.
@@ -70,11 +69,7 @@ def auc(
   if np.isnan(scores).any():
     return float('nan')
   if weights is not None:
-    types.check_same_shape(labels, weights)
-    order = ranking.rank(labels, scores)
-    return ranking.weighted_auc(
-      order, weights[order.positive], weights[order.negative]
-    )
+    return _weighted_auc(labels, scores, weights)
   # Without weights only the values count: sorting them is many times faster
   # than sorting positions, and early stopping calls this often.
   positive = np.sort(scores[labels > 0.5])
@@ -86,6 +81,26 @@ def auc(
   below = np.searchsorted(negative, positive, 'left')
   not_above = np.searchsorted(negative, positive, 'right')
   return int(below.sum() + not_above.sum()) / (2 * pairs)
+
+
+def _weighted_auc(
+  labels: np.ndarray, scores: np.ndarray, weights: np.ndarray
+) -> float:
+  """The weight of the pairs in the right order, by that of all pairs."""
+  types.check_same_shape(labels, weights)
+  is_positive, weights = labels > 0.5, np.asarray(weights, np.float64)
+  order = np.argsort(scores[~is_positive])
+  negative = scores[~is_positive][order]
+  reached = np.append(0.0, np.cumsum(weights[~is_positive][order]))
+  own = weights[is_positive]
+  pairs = 2.0 * own.sum() * reached[-1]
+  if not pairs:
+    return float('nan')
+  below, not_above = (
+    reached[np.searchsorted(negative, scores[is_positive], side)]
+    for side in ('left', 'right')
+  )
+  return float(own @ (below + not_above) / pairs)
 
 
 def pr_auc(
@@ -227,17 +242,36 @@ def gauc(
   are left out.
 
   Args:
-    group: i64[R], the row's session or user, in any order.
+    group: i64[R], the row's list, in any order.
 
   Returns:
     GAUC in [0, 1]; NaN where no group has both labels, or a score is NaN.
   """
-  types.check_ranks((1, 1, 1), labels, scores, group)
-  types.check_same_shape(labels, scores, group)
   if np.isnan(scores).any():
     return float('nan')
+  aucs, sizes = group_aucs(labels, scores, group, weights)
+  return float(np.average(aucs, weights=sizes)) if sizes.any() else float('nan')
+
+
+def group_aucs(
+  labels: np.ndarray,
+  scores: np.ndarray,
+  group: np.ndarray,
+  weights: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+  """The AUC within each group, and its rows, by ascending group.
+
+  Args:
+    scores: [R], no NaN.
+    group: i64[R], in any order.
+
+  Returns:
+    f64[G] and f64[G], both 0 for groups of one class, which have no AUC.
+  """
+  types.check_ranks((1, 1, 1), labels, scores, group)
+  types.check_same_shape(labels, scores, group)
   if weights is None:
-    weights = np.ones(len(labels), np.int64)
+    weights = np.ones(len(labels))
   codes, groups = groups_lib.group_codes(group)
   is_positive = labels > 0.5
   sizes = np.bincount(codes, weights, minlength=groups)
@@ -246,13 +280,13 @@ def gauc(
   )
   pairs = positives * (sizes - positives)
   if not pairs.any():
-    return float('nan')
+    return np.zeros(groups), np.zeros(groups)
   # Groups of one class have no pairs. In logs they are most groups, so leaving
   # them out before the sort saves most of its time.
   kept = np.flatnonzero(pairs[codes])
   order = kept[np.lexsort((scores[kept], codes[kept]))]
   is_positive, weights = is_positive[order], weights[order]
-  ordered = _ordered_pairs(
+  ordered = ordered_pairs(
     scores[order], codes[order], np.where(is_positive, 0, weights), is_positive
   )
   sums = np.bincount(
@@ -260,11 +294,12 @@ def gauc(
     ordered * weights[is_positive],
     minlength=groups,
   )
-  use = pairs > 0
-  return float(np.average(sums[use] / pairs[use], weights=sizes[use]))
+  has_pairs = pairs > 0
+  aucs = sums / np.where(has_pairs, pairs, 1.0)
+  return aucs, np.where(has_pairs, sizes, 0.0)
 
 
-def _ordered_pairs(
+def ordered_pairs(
   scores: np.ndarray,
   codes: np.ndarray,
   negative: np.ndarray,

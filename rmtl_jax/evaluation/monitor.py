@@ -124,7 +124,11 @@ def check(
         f' data ({", ".join(tasks)})'
       )
     kind = losses[list(tasks).index(task)].kind if losses else kinds.BINARY
-    known = {one.name: one for one in metric_registry.of_kind(kind)}
+    known = {
+      one.name: one
+      for one in metric_registry.of_kind(kind)
+      if not one.of_lists  # which epochs don't predict
+    }
     if metric not in known:
       raise types.InputError(
         f'evaluation.monitor: {task}.{metric}:'

@@ -18,9 +18,8 @@ class Rows(NamedTuple):
   """What metrics read beside labels and predictions.
 
   Attributes:
-    session: i64[R], the row's session, in any order.
-    grouped: i64[G], places of the rows that have a group.
-    group: i64[G], their session or user (`config.evaluation.group`).
+    session: i64[R], the row's session, in any order; of metrics of lists the
+      row's list.
     bins: of calibration errors.
     top: ranks that NDCG counts.
     weight: f64[R] > 0, how much each row counts; None: 1. Rows in which the
@@ -28,16 +27,9 @@ class Rows(NamedTuple):
   """
 
   session: np.ndarray
-  grouped: np.ndarray
-  group: np.ndarray
   bins: int
   top: int = 10
   weight: np.ndarray | None = None
-
-  @property
-  def group_weight(self) -> np.ndarray | None:
-    """The weights of the rows that have a group."""
-    return None if self.weight is None else self.weight[self.grouped]
 
 
 Function = Callable[[np.ndarray, np.ndarray, Rows], float]
@@ -57,6 +49,8 @@ class Metric:
       comparisons test it.
     form: its figures in tables, as `format` takes it.
     kinds: of the tasks that have it.
+    of_lists: whether it judges the order of lists at one moment; its rows are
+      those of lists, predicted with the past at the list's start.
   """
 
   name: str
@@ -66,6 +60,7 @@ class Metric:
   compared: bool = False
   form: str = '.4f'
   kinds: tuple[str, ...] = (kinds.BINARY,)
+  of_lists: bool = False
 
   def __post_init__(self):
     """Raises types.InputError for a direction or a kind that there is not."""
@@ -94,6 +89,14 @@ RECORDS = registry.Registry(
   'metric',
   (
     Metric('auc', 'AUC', _of_rows(metrics.auc), 'higher', True),
+    Metric(
+      'gauc',
+      'GAUC',
+      lambda y, p, rows: metrics.gauc(y, p, rows.session, rows.weight),
+      'higher',
+      True,
+      of_lists=True,
+    ),
     Metric('logloss', 'logloss', _of_rows(metrics.logloss), 'lower', True),
     Metric(
       'session_logloss',
@@ -104,34 +107,23 @@ RECORDS = registry.Registry(
       'lower',
       True,
     ),
-    Metric(
-      'gauc',
-      'GAUC',
-      lambda y, p, rows: metrics.gauc(
-        y[rows.grouped], p[rows.grouped], rows.group, rows.group_weight
-      ),
-      'higher',
-    ),
     Metric('pr_auc', 'PR-AUC', _of_rows(metrics.pr_auc), 'higher'),
     Metric(
       'ndcg',
       'NDCG',
       lambda y, p, rows: lists.ndcg(
-        y[rows.grouped],
-        p[rows.grouped],
-        *groups_lib.group_codes(rows.group),
-        rows.top,
+        y, p, *groups_lib.group_codes(rows.session), rows.top
       ),
       'higher',
       kinds=(kinds.BINARY, kinds.ORDINAL),
+      of_lists=True,
     ),
     Metric(
       'mrr',
       'MRR',
-      lambda y, p, rows: lists.mrr(
-        y[rows.grouped], p[rows.grouped], *groups_lib.group_codes(rows.group)
-      ),
+      lambda y, p, rows: lists.mrr(y, p, *groups_lib.group_codes(rows.session)),
       'higher',
+      of_lists=True,
     ),
     Metric(
       'calibration_error',
@@ -214,8 +206,10 @@ def kind_of(record: Mapping[str, Any]) -> str:
 
 
 def short(record: Mapping[str, Any]) -> list[Metric]:
-  """The metrics of a task that stand for all: AUC and logloss, say."""
-  return [RECORDS[name] for name in compared(kind_of(record))][:2]
+  """The metrics of a task that stand for all: AUC, GAUC and logloss, say."""
+  names = compared(kind_of(record))
+  names = names[:3] if names[1] == 'gauc' else names[:2]
+  return [RECORDS[name] for name in names if name in record]
 
 
 def ranking_of(record: Mapping[str, Any]) -> str:

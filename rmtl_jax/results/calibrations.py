@@ -15,7 +15,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.evaluation import calibration, power
+from rmtl_jax.evaluation import calibration, labelled, power
 from rmtl_jax.results import summary
 from rmtl_jax.runtime import workdir
 
@@ -151,7 +151,7 @@ def _fit_of(
 
 def evaluate(
   maps: Maps,
-  predictions: Mapping[str, np.ndarray],
+  predictions: Mapping[str, labelled.Predicted],
   split: columns_lib.Rows,
   tasks: tuple[str, ...],
   config: config_lib.Config,
@@ -160,7 +160,7 @@ def evaluate(
 
   Args:
     maps: stages without maps are left out.
-    predictions: uncalibrated, f32[R, K] per stage.
+    predictions: uncalibrated, per stage.
     config: `evaluation`, `seed`.
 
   Returns:
@@ -180,22 +180,24 @@ def evaluate(
 
 
 def apply(
-  maps: Maps, predictions: Mapping[str, np.ndarray], tasks: tuple[str, ...]
-) -> dict[str, np.ndarray]:
-  """Calibrated predictions of the stages that have maps, [R, K] each.
+  maps: Maps,
+  predictions: Mapping[str, labelled.Predicted],
+  tasks: tuple[str, ...],
+) -> dict[str, labelled.Predicted]:
+  """Calibrated predictions of the stages that have maps."""
 
-  Args:
-    predictions: uncalibrated, f32[R, K] per stage.
-  """
-  return {
-    stage: np.stack(
+  def calibrate(by_task: dict[str, calibration.Calibration]):
+    return lambda found: np.stack(
       [
-        maps[stage][task].apply(of[:, k]) if task in maps[stage] else of[:, k]
+        by_task[task].apply(found[:, k]) if task in by_task else found[:, k]
         for k, task in enumerate(tasks)
       ],
       axis=1,
     )
-    for stage, of in predictions.items()
+
+  return {
+    stage: found.map(calibrate(maps[stage]))
+    for stage, found in predictions.items()
     if stage in maps
   }
 

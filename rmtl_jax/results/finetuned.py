@@ -6,6 +6,7 @@ fine-tuning did is then seen here alone.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,8 +71,8 @@ def _evaluate(
     params = _params(run, trained, name, epochs)
     if params is None:
       return {}
-    predictions[name] = trained.models.probabilities(
-      run.config, params, data.evaluated
+    predictions[name] = data.predicted(
+      functools.partial(trained.models.probabilities, run.config, params)
     )
     if maps is None:
       fitted |= calibrations.fit(

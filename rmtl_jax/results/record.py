@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from rmtl_jax.evaluation import labelled
 from rmtl_jax.results import (
   calibrations,
   ensemble,
+  list_starts,
   reference,
   row_values,
   summary,
@@ -40,6 +42,17 @@ class Data:
   validation: splits_lib.Split
   evaluated: splits_lib.Split
 
+  @functools.cached_property
+  def lists(self) -> list_starts.ListStarts | None:
+    """The evaluated rows as they stood in lists."""
+    return list_starts.of(self.evaluated, self.manifest)
+
+  def predicted(
+    self, predict: Callable[[splits_lib.Split], np.ndarray]
+  ) -> labelled.Predicted:
+    """What a model predicts of the evaluated rows."""
+    return list_starts.predicted(predict, self.evaluated, self.lists)
+
 
 def build(
   run: workdir.Run,
@@ -56,8 +69,10 @@ def build(
   """
   host, tasks = data.evaluated.host, run.manifest.task_names
   predict = trained.once(
-    lambda name: trained.models.probabilities(
-      run.config, trained.actors[name], data.evaluated
+    lambda name: data.predicted(
+      functools.partial(
+        trained.models.probabilities, run.config, trained.actors[name]
+      )
     )
   )
   predictions = {name: predict(name) for name in trained.actors}
@@ -74,13 +89,16 @@ def build(
     **calibrations.evaluate(maps, predictions, host, tasks, run.config),
   }
   record['predicted'] = reference.predicted(
-    predictions,
-    calibrations.apply(maps, predictions, tasks),
+    {name: one.rows for name, one in predictions.items()},
+    {
+      name: one.rows
+      for name, one in calibrations.apply(maps, predictions, tasks).items()
+    },
     tasks,
     columns_lib.log_rows(host),
   )
   rates = summary.rate_baseline(
-    data.train.host, host, data.manifest, run.config
+    data.train.host, host, data.manifest, run.config, data.lists
   )
   if rates is not None:
     record['baseline'] = rates

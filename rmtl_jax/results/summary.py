@@ -23,6 +23,7 @@ from rmtl_jax.evaluation import (
 )
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.ops import rewards, task_losses
+from rmtl_jax.results import list_starts
 from rmtl_jax.weighting import registry
 
 Record = dict[str, Any]
@@ -35,7 +36,7 @@ CONSTANT_WEIGHTS = 1e-3
 
 
 def stages(
-  predictions: Mapping[str, np.ndarray],
+  predictions: Mapping[str, labelled.Predicted],
   split: columns_lib.Rows,
   tasks: tuple[str, ...],
   config: config_lib.Config,
@@ -43,7 +44,6 @@ def stages(
   """Computes every metric of every stage and task, and the oracle's.
 
   Args:
-    predictions: f32[R, K] per stage.
     config: `evaluation`, `seed`.
 
   Returns:
@@ -54,7 +54,8 @@ def stages(
   for name, values in predictions.items():
     # Arms that kept the pre-trained parameters predict the same.
     same = next(
-      (n for n in found if np.array_equal(predictions[n], values)), None
+      (n for n in found if np.array_equal(predictions[n].rows, values.rows)),
+      None,
     )
     found[name] = (
       copy.deepcopy(found[same])
@@ -63,12 +64,13 @@ def stages(
     )
   record: dict[str, Record] = {'stages': found}
   if split.oracle is not None:
-    record['oracle'] = _metrics(split.oracle, split, tasks, config)
+    oracle = labelled.Predicted(split.oracle)
+    record['oracle'] = _metrics(oracle, split, tasks, config)
   return record
 
 
 def _metrics(
-  predictions: np.ndarray,
+  predictions: labelled.Predicted,
   split: columns_lib.Rows,
   tasks: tuple[str, ...],
   config: config_lib.Config,
@@ -83,6 +85,7 @@ def rate_baseline(
   split: columns_lib.Rows,
   manifest: manifest_lib.Manifest,
   config: config_lib.Config,
+  lists: list_starts.ListStarts | None = None,
 ) -> Record | None:
   """Computes the metrics of the rate baseline; None without user and item."""
   names = [f.name for f in manifest.of_kind('categorical')]
@@ -111,7 +114,11 @@ def rate_baseline(
     ids(split, item),
     [task.is_binary for task in manifest.tasks],
   )
-  return _metrics(predictions, split, manifest.task_names, config)
+  found = labelled.Predicted(predictions)
+  if lists is not None:
+    own = labelled.Lists(lists.rows, lists.number, predictions[lists.rows])
+    found = found._replace(lists=own)
+  return _metrics(found, split, manifest.task_names, config)
 
 
 def critic(
@@ -209,7 +216,7 @@ def curves(
 
 
 def differences(
-  predictions: Mapping[str, np.ndarray],
+  predictions: Mapping[str, labelled.Predicted],
   split: columns_lib.Rows,
   tasks: tuple[str, ...],
   config: config_lib.Config,

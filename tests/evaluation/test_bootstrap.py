@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from rmtl_jax.evaluation import bootstrap, metrics
+from rmtl_jax.evaluation import bootstrap, labelled, metrics
 from tests.evaluation import test_intervals
+
+
+def drawn(predictions, labels, session, count, seed, lists=None):
+  return bootstrap.replicates(
+    [labelled.Predicted(p, lists) for p in predictions],
+    test_intervals.rows_of(labels, session),
+    count,
+    seed,
+  )
 
 
 def test_replicates_equal_metrics_of_the_rows_drawn():
@@ -14,16 +23,16 @@ def test_replicates_equal_metrics_of_the_rows_drawn():
   p = np.round(p, 1)
   order = np.random.default_rng(2).permutation(len(p))
   p, labels, session = p[order], labels[order], session[order]
-  values = bootstrap.replicates([p, p**2], labels, session, 5, seed=11)
+  values = drawn([p, p**2], labels, session, 5, seed=11)
   generator = np.random.default_rng(11)
   for b in range(5):
     draws = generator.integers(40, size=40)
     rows = [np.flatnonzero(session == s) for s in draws]
     copies = np.repeat(np.arange(40), [len(r) for r in rows])
-    drawn = np.concatenate(rows)
+    places = np.concatenate(rows)
     for m, power in enumerate((1, 2)):
       for k in range(2):
-        y, q = labels[drawn, k], p[drawn, k] ** power
+        y, q = labels[places, k], p[places, k] ** power
         assert values['auc'][b, m, k] == pytest.approx(
           sklearn_metrics.roc_auc_score(y, q), abs=1e-12
         )
@@ -37,21 +46,17 @@ def test_replicates_equal_metrics_of_the_rows_drawn():
 
 def test_draws_do_not_depend_on_how_many_there_are():
   p, labels, session = test_intervals.sessions_of(60, seed=3)
-  few, many = (
-    bootstrap.replicates([p], labels, session, count, seed=4)
-    for count in (5, 41)
-  )
-  for name in bootstrap.METRICS:
+  few, many = (drawn([p], labels, session, count, seed=4) for count in (5, 41))
+  for name in few:
     np.testing.assert_array_equal(few[name], many[name][:5])
 
 
 def test_a_long_session_that_is_drawn_often_still_counts_exactly():
-  # Draws of 3 times as many rows as there are fit in no common word.
   session = np.repeat([0, 1, 2], [400, 1, 1])
   generator = np.random.default_rng(0)
   p = generator.random((402, 1))
   labels = (generator.random((402, 1)) < p).astype(np.float64)
-  values = bootstrap.replicates([p], labels, session, 200, seed=7)
+  values = drawn([p], labels, session, 200, seed=7)
   draw, most = np.random.default_rng(7), 0
   for b in range(200):
     times = np.bincount(draw.integers(3, size=3), minlength=3)[session]
@@ -59,3 +64,45 @@ def test_a_long_session_that_is_drawn_often_still_counts_exactly():
     expected = metrics.auc(labels[:, 0], p[:, 0], times)
     assert values['auc'][b, 0, 0] == expected or times[0] == 0
   assert most == 1200
+
+
+def test_gauc_is_of_the_lists_of_the_sessions_drawn():
+  p, labels, session = test_intervals.sessions_of(40, seed=1)
+  at_start = np.round(p, 1)
+  rows = np.arange(3, len(p))
+  # Two lists in a session.
+  number = session[rows] * 2 + rows % 2
+  lists = labelled.Lists(rows, number, at_start[rows])
+  values = drawn([p], labels, session, 5, 11, lists)['gauc']
+  generator = np.random.default_rng(11)
+  for b in range(5):
+    draws = generator.integers(40, size=40)
+    places = [np.flatnonzero(session[rows] == s) for s in draws]
+    copies = np.repeat(np.arange(40), [len(r) for r in places])
+    at = np.concatenate(places)
+    for k in range(2):
+      expected = metrics.gauc(
+        labels[rows[at], k], at_start[rows[at], k], copies * 1000 + number[at]
+      )
+      assert values[b, 0, k] == pytest.approx(expected, rel=1e-12)
+
+
+def test_weighted_rows_are_rows_that_repeat():
+  p, labels, session = test_intervals.sessions_of(30, seed=5)
+  weights = np.random.default_rng(0).integers(0, 3, labels.shape)
+  rows = test_intervals.rows_of(labels, session, weights)
+  found = bootstrap.replicates([labelled.Predicted(p)], rows, 6, 2)
+  for k in range(2):
+    twice = np.repeat(np.arange(len(p)), weights[:, k])
+    for b in range(6):
+      generator = np.random.default_rng(2)
+      for _ in range(b + 1):
+        draws = generator.integers(30, size=30)
+      places = [twice[session[twice] == s] for s in draws]
+      at = np.concatenate(places)
+      assert found['auc'][b, 0, k] == pytest.approx(
+        metrics.auc(labels[at, k], p[at, k])
+      )
+      assert found['logloss'][b, 0, k] == pytest.approx(
+        metrics.logloss(labels[at, k], p[at, k])
+      )

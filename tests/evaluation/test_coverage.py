@@ -66,10 +66,10 @@ def test_intervals_hold_the_truth_as_often_as_they_say(sessions, rate):
     generator = np.random.default_rng([seed, sessions])
     models, labels, session = simulate(sessions, rate, generator)
     positives.append(labels.sum())
-    values = bootstrap.replicates(models, labels, session, 1000, seed)
-    (rarer,) = intervals.rarer_sessions(
-      labelled.Labelled(labels, session, ['click'])
-    )
+    rows = labelled.Labelled(labels, session, ['click'])
+    predicted = list(map(labelled.Predicted, models))
+    values = bootstrap.replicates(predicted, rows, 1000, seed)
+    (rarer,) = intervals.rarer_sessions(rows)
     for name, v in values.items():
       for i, drawn in enumerate((v[:, 0, 0], v[:, 0, 0] - v[:, 1, 0])):
         low, high = intervals.percentile_interval(

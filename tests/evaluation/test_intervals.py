@@ -18,6 +18,10 @@ def sessions_of(sessions, seed, tasks=2):
   return p.astype(np.float32), labels, session
 
 
+# Two tasks of numbers.
+NUMBERS = [types.TaskLoss('squared', 'regression')] * 2
+
+
 def rows_of(labels, session, weights=None, losses=()):
   tasks = [f'task_{k}' for k in range(labels.shape[1])]
   return labelled.Labelled(
@@ -27,7 +31,10 @@ def rows_of(labels, session, weights=None, losses=()):
 
 def _found(predictions, labels, session, *arguments, weights=None, **seed):
   return intervals.session_intervals(
-    predictions, rows_of(labels, session, weights), *arguments, **seed
+    list(map(labelled.Predicted, predictions)),
+    rows_of(labels, session, weights),
+    *arguments,
+    **seed,
   )
 
 
@@ -40,9 +47,10 @@ def _paired(first, second, *arguments, **settings):
 
 
 def _errors(predictions, labels, session, *arguments, weights):
-  losses = [types.TaskLoss('squared', 'regression')] * labels.shape[1]
   return intervals.session_intervals(
-    [predictions], rows_of(labels, session, weights, losses), *arguments
+    [labelled.Predicted(predictions)],
+    rows_of(labels, session, weights, NUMBERS),
+    *arguments,
   ).bounds
 
 
@@ -95,7 +103,8 @@ def test_one_observed_session_is_no_interval():
 
 def test_sessions_that_are_not_observed_do_not_narrow_an_interval():
   p, labels, session, weights = _first_sessions(5)
-  drawn = bootstrap.error_replicates([p], labels, session, 400, 0, weights)
+  rows = rows_of(labels, session, weights, NUMBERS)
+  drawn = bootstrap.replicates([labelled.Predicted(p)], rows, 400, 0)
   found = _errors(p, labels, session, 400, 0.9, 0, weights=weights)
   for name, values in drawn.items():
     np.testing.assert_array_equal(
@@ -165,7 +174,7 @@ def test_sessions_not_rows_are_resampled():
   p, labels = np.repeat(base, 10, 0), np.repeat(base_labels, 10, 0)
   by_session = _own(p, labels, np.repeat(np.arange(200), 10), 200, 0.95, seed=0)
   alone = _own(base, base_labels, np.arange(200), 200, 0.95, seed=0)
-  for name in bootstrap.METRICS:
+  for name in by_session:
     np.testing.assert_allclose(by_session[name], alone[name], rtol=1e-9)
 
 

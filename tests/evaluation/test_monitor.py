@@ -76,7 +76,7 @@ def test_a_sum_of_named_metrics():
     ('clik.auc=1', "'clik' is not a task of these data (click, buy)"),
     ('click.acu=1', "'acu' is not one of auc"),
     ('click.logloss=1', 'better is lower, expected the other sign'),
-    ('click.ips_auc=1', "'ips_auc' is not one of auc"),
+    ('click.gauc=1', "'gauc' is not one of auc"),
     ('click.predicted_over_actual=1', 'neither more nor less of it is better'),
   ],
 )

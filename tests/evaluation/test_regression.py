@@ -111,7 +111,7 @@ def test_a_task_has_the_metrics_of_its_kind():
   config = config_lib.EvaluationConfig(bootstrap=40)
   tasks, losses = ('click', 'watch', 'rating'), (BINARY, SQUARED, ORDINAL)
   every = _labelled(labels, session)
-  found = evaluator.evaluate(predictions, every, config, 0)
+  found = evaluator.evaluate(labelled.Predicted(predictions), every, config, 0)
   assert 'kind' not in found['click']
   assert 'mae' not in found['click']
   for k, task in enumerate(tasks[1:], 1):
@@ -128,7 +128,9 @@ def test_a_task_has_the_metrics_of_its_kind():
     assert 'auc' not in values
   # The binary task has what it has alone.
   click = labelled.Labelled(labels[:, :1], session, tasks[:1])
-  alone = evaluator.evaluate(predictions[:, :1], click, config, 0)
+  alone = evaluator.evaluate(
+    labelled.Predicted(predictions[:, :1]), click, config, 0
+  )
   assert alone['click'] == found['click']
 
 
@@ -137,7 +139,10 @@ def test_difference_of_errors_is_paired():
   config = config_lib.EvaluationConfig(bootstrap=40)
   other = predictions + np.array([0.0, 1.0, 0.0], np.float32)
   found = evaluator.evaluate_difference(
-    other, predictions, _labelled(labels, session), config, 0
+    *map(labelled.Predicted, (other, predictions)),
+    _labelled(labels, session),
+    config,
+    0,
   )
   low, high = found['watch']['mae_interval']
   assert 0 < low < found['watch']['mae'] < high
@@ -149,29 +154,14 @@ def test_resampled_errors_by_hand():
   labels = np.array([[0.0], [0.0], [0.0]])
   predictions = np.array([[1.0], [3.0], [5.0]])
   session = np.array([7, 7, 8])
-  found = bootstrap.error_replicates([predictions], labels, session, 30, 0)
+  rows = labelled.Labelled(labels, session, ('watch',), (SQUARED,))
+  predicted = labelled.Predicted(predictions)
+  found = bootstrap.replicates([predicted], rows, 30, 0)
   # A draw of two sessions of two and one rows: one of three means.
   means = {2.0, 5.0, 3.0}
   assert set(found['mae'][:, 0, 0].round(6)) <= means
   squares = {round(float(np.sqrt(v)), 6) for v in (5.0, 25.0, 35 / 3)}
   assert set(found['rmse'][:, 0, 0].round(6)) <= squares
-
-
-def test_replicates_of_both_kinds_are_those_of_each():
-  predictions, labels, session = _rows()
-  rest = session, 20, 3
-  every = _labelled(labels, session)
-  found = bootstrap.of_kinds([predictions], every, 20, 3)
-  binary = bootstrap.replicates([predictions[:, :1]], labels[:, :1], *rest)
-  others = bootstrap.error_replicates(
-    [predictions[:, 1:]], labels[:, 1:], *rest
-  )
-  assert {*found} == {*binary, *others}
-  for name, values in found.items():
-    ours = values[..., :1] if name in binary else values[..., 1:]
-    rest_of = values[..., 1:] if name in binary else values[..., :1]
-    np.testing.assert_array_equal(ours, (binary | others)[name])
-    assert np.isnan(rest_of).all()
 
 
 @pytest.mark.parametrize('value', [np.nan, np.inf])
@@ -180,7 +170,7 @@ def test_predictions_of_numbers_are_finite(value):
   predictions[3, 1] = value
   with pytest.raises(ValueError, match="task 'watch': prediction of row 3"):
     evaluator.evaluate(
-      predictions,
+      labelled.Predicted(predictions),
       _labelled(labels, session),
       config_lib.EvaluationConfig(bootstrap=0),
       0,

@@ -8,10 +8,8 @@ from hypothesis import strategies as st
 from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import (
   baseline,
-  bootstrap,
   calibration,
   evaluator,
-  intervals,
   labelled,
   metrics,
   mixing,
@@ -48,7 +46,9 @@ def test_a_row_of_weight_2_is_the_row_twice_and_of_0_none(rows):
 
   def every(y, p, session, weights=None):
     rows = labelled.Labelled(y[:, None], session, ('a',), weights=weights)
-    return evaluator.evaluate(p[:, None], rows, CONFIG, 0)['a']
+    lists = labelled.Lists(np.arange(len(y)), session, p[:, None])
+    predicted = labelled.Predicted(p[:, None], lists)
+    return evaluator.evaluate(predicted, rows, CONFIG, 0)['a']
 
   found = every(y, p, session, weight[:, None].astype(np.float32))
   expected = every(y[twice], p[twice], session[twice])
@@ -108,25 +108,6 @@ def test_weighted_figures_by_hand():
   assert metrics.predicted_over_actual(y, p, w) == pytest.approx(
     (0.8 + 1.8 + 0.8) / 3
   )
-
-
-def test_replicates_of_weighted_rows_share_the_draws():
-  rng = np.random.default_rng(0)
-  session = np.repeat(np.arange(12), 4)
-  y = rng.integers(0, 2, (48, 2)).astype(float)
-  p = rng.random((48, 2))
-  plain = bootstrap.replicates([p], y, session, 20, 3)
-  ones = bootstrap.replicates([p], y, session, 20, 3, np.ones((48, 2)))
-  for name, values in plain.items():
-    np.testing.assert_allclose(ones[name], values, rtol=1e-12)
-  # Rows of the first task alone: the second one's figures stay.
-  weights = np.stack([session < 6, np.ones(48)], axis=1).astype(float)
-  some = bootstrap.replicates([p], y, session, 20, 3, weights)
-  np.testing.assert_allclose(some['auc'][..., 1], plain['auc'][..., 1])
-  assert not np.allclose(some['logloss'][..., 0], plain['logloss'][..., 0])
-  rows = labelled.Labelled(y, session, ('a', 'b'), weights=weights)
-  found = intervals.session_intervals([p], rows, 50, 0.9, 3)
-  assert np.isfinite(found.bounds['auc']).all()
 
 
 def test_members_are_weighed_on_the_rows_that_count():

@@ -9,7 +9,6 @@ what is only just measurable.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import os
 import pathlib
@@ -21,7 +20,7 @@ import scipy.stats
 
 from rmtl_jax import json_files, registry, types
 from rmtl_jax.config import kinds
-from rmtl_jax.evaluation import bootstrap, metrics, regression, shifts
+from rmtl_jax.evaluation import bootstrap, labelled, metrics, regression, shifts
 from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.preparation.description import drift
 from rmtl_jax.preparation.schema import fields as fields_lib
@@ -293,10 +292,15 @@ class _Judge:
     if len(y) < 2:
       return []
     task, binary = record['task'], record['kind'] == kinds.BINARY
-    weights = None if np.all(w == 1.0) else w[:, None]
-    draw = functools.partial(bootstrap.error_replicates, paired=False)
-    draw = bootstrap.replicates if binary else draw
-    found = draw([p[:, None]], y[:, None], cluster, _REPLICATES, 0, weights)
+    labels = labelled.Labelled(
+      y[:, None],
+      cluster,
+      (task,),
+      (types.TaskLoss(kind=record['kind']),),
+      None if np.all(w == 1.0) else w[:, None],
+    )
+    drawn = labelled.Predicted(p[:, None])
+    found = bootstrap.replicates([drawn], labels, _REPLICATES, 0)
     live, test, alarms = record['metrics'], record['test'], []
     rarer = min(record['positives'], len(y) - record['positives'])
     there = test.get('positives') or 0

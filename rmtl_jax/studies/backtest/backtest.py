@@ -49,7 +49,7 @@ ARMS = ('continued', 'scratch')
 # sessions.
 BESIDE = ('baseline', 'oracle')
 # Metrics of a day's table, as far as a task has them.
-SHOWN = ('auc', 'xauc', 'logloss', 'rmse', 'predicted_over_actual')
+SHOWN = ('auc', 'xauc', 'gauc', 'logloss', 'rmse', 'predicted_over_actual')
 
 
 class Options(NamedTuple):

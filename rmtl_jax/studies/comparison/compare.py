@@ -18,7 +18,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import reading
 from rmtl_jax.evaluation import comparison, intervals
 from rmtl_jax.evaluation import monitor as monitor_lib
-from rmtl_jax.results import summary
+from rmtl_jax.results import list_starts, summary
 from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.runtime import provenance, workdir, writers
 from rmtl_jax.studies.comparison import methods as methods_lib
@@ -180,7 +180,11 @@ def _results(
     'tuning': list(tuning),
     'critics': critics,
     'baseline': summary.rate_baseline(
-      runs.splits['train'].host, test, run.manifest, config
+      runs.splits['train'].host,
+      test,
+      run.manifest,
+      config,
+      list_starts.of(runs.splits['test'], run.manifest),
     ),
     'oracle': summary.stages({}, test, tasks, config).get('oracle'),
     'warnings': _warnings(critics, tuning, rates),

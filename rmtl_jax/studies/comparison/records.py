@@ -13,7 +13,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files
 from rmtl_jax.evaluation import bootstrap, evaluator, labelled
 from rmtl_jax.evaluation import monitor as monitor_lib
-from rmtl_jax.results import ensemble, summary
+from rmtl_jax.results import ensemble, list_starts, summary
 from rmtl_jax.training import actor_stage, critic_stage, saved, validation
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import splits as splits_lib
@@ -32,6 +32,7 @@ def of_actor(
   arm: actor_stage.Arm,
   before: Mapping[str, float],
   test: splits_lib.Split | None,
+  lists: list_starts.ListStarts | None,
 ) -> Record:
   """Builds the record of an actor stage.
 
@@ -40,6 +41,7 @@ def of_actor(
     arm: after its last epoch.
     before: the validation figures at epoch 0, if that may be kept.
     test: the test split, or None in a search.
+    lists: of the test split.
 
   Returns:
     `best_epoch`, `validation_auc` (means over tasks, by epoch) and, where
@@ -56,7 +58,7 @@ def of_actor(
     **_curves(context.config, history, tasks, before),
     'kept': _validated(context, arm.best_params),
     'weights': _weights(history, tasks),
-    **_evaluate(context, arm.best_params, test),
+    **_evaluate(context, arm.best_params, test, lists),
     'seconds': sum(entry['seconds'] for entry in history)
     + time.perf_counter()
     - begin,
@@ -67,6 +69,7 @@ def of_ensemble(
   config: config_lib.Config,
   members: Sequence[actor_stage.ActorStage],
   test: splits_lib.Split | None,
+  lists: list_starts.ListStarts | None,
 ) -> Record:
   """Builds the record of an ensemble after stage 1, as one model.
 
@@ -98,7 +101,7 @@ def of_ensemble(
     **{name: [value] for name, value in kept.items()},
     'kept': kept,
     'weights': None,
-    **_evaluate(whole, params, test),
+    **_evaluate(whole, params, test, lists),
     'seconds': sum(e['seconds'] for m in members for e in m.context.history)
     + time.perf_counter()
     - begin,
@@ -113,15 +116,20 @@ def _validated(context: context_lib.Context, params: Any) -> dict[str, float]:
 
 
 def _evaluate(
-  context: context_lib.Context, params: Any, test: splits_lib.Split | None
+  context: context_lib.Context,
+  params: Any,
+  test: splits_lib.Split | None,
+  lists: list_starts.ListStarts | None,
 ) -> Record:
   """Evaluates on the test rows, or in a search on both validation halves."""
   if test is None:
     return {'validation_halves': _halves(context, params)}
-  predictions = context.probabilities(params, test)
+  predictions = list_starts.predicted(
+    lambda split: context.probabilities(params, split), test, lists
+  )
   config = context.config.evaluation
   rows = labelled.Labelled.of(test.host, context.tasks)
-  replicates = bootstrap.of_kinds(
+  replicates = bootstrap.replicates(
     [predictions], rows, config.bootstrap, _BOOTSTRAP_SEED
   )
   # Intervals are of differences, from the replicates.

@@ -14,7 +14,7 @@ from rmtl_jax.config import variants
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import vectors
 from rmtl_jax.evaluation import monitor as monitor_lib
-from rmtl_jax.results import summary
+from rmtl_jax.results import list_starts, summary
 from rmtl_jax.runtime import checkpoints, memory, workdir
 from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.studies.comparison import files as comparison_files
@@ -97,6 +97,10 @@ class Runs:
     self._spec = run.manifest.feature_spec()
     self._vectors = vectors.read(run.data_dir, run.manifest)
     self._shared: dict[config_lib.BatchConfig, _Shared] = {}
+    self._manifest = run.manifest
+    self._of_lists: dict[
+      config_lib.BatchConfig, list_starts.ListStarts | None
+    ] = {}
     self._live, self._interrupted = live, interrupted
     # Parameters of the seeds at hand.
     self._params: dict[tuple[str, Job], Any] = {}
@@ -137,6 +141,15 @@ class Runs:
       models = models_lib.Models(spec, vectors=self._vectors)
       self._shared[batch] = _Shared(splits, models)
     return self._shared[batch]
+
+  def _lists(self, config: config_lib.Config) -> list_starts.ListStarts | None:
+    """The test rows as they stood in lists; None in a search."""
+    test = self._share(config).splits.get('test')
+    if test is None:
+      return None
+    if config.batch not in self._of_lists:
+      self._of_lists[config.batch] = list_starts.of(test, self._manifest)
+    return self._of_lists[config.batch]
 
   def expect(self, methods: Sequence[Method]) -> None:
     """Counts the missing runs of all methods, to estimate the time left."""
@@ -199,7 +212,9 @@ class Runs:
       stopping = members[-1].arms['pretrain'].stopping
       self._check_converged(job, stopping, one.pretrain)
     test = self._share(config).splits.get('test')
-    figures = comparison_records.of_ensemble(config, members, test)
+    figures = comparison_records.of_ensemble(
+      config, members, test, self._lists(config)
+    )
     self._finish(job, members, figures)
 
   def _check_converged(
@@ -287,7 +302,10 @@ class Runs:
     """Finishes a run of one model; `before` is as for records.of_actor."""
     ((name, arm),) = one.arms.items()
     test = self._share(one.context.config).splits.get('test')
-    figures = comparison_records.of_actor(one.context, name, arm, before, test)
+    lists = self._lists(one.context.config)
+    figures = comparison_records.of_actor(
+      one.context, name, arm, before, test, lists
+    )
     note = f', kept epoch {arm.stopping.best_epoch}'
     self._finish(job, [one], figures, note)
 
