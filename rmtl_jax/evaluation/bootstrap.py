@@ -134,7 +134,7 @@ class _Auc:
     tied = np.append(edges, np.nan)[place] == scores
     digest = hashlib.blake2b(f'{seed} {count}'.encode())
     for part in (place, tied, positive, weights, codes):
-      digest.update(np.ascontiguousarray(part))
+      digest.update(np.ascontiguousarray(part).tobytes())
     self._key = digest.digest()
     self.known = _KNOWN.get(self._key)
     if self.known is None:
@@ -161,11 +161,13 @@ class _Auc:
 
   def finish(self) -> np.ndarray:
     """All replicates, f64[B]."""
-    if self.known is None:
+    if self.known is not None:
+      return self.known
+    if self._key not in _KNOWN:
       while len(_KNOWN) >= _MOST_KNOWN:
         del _KNOWN[next(iter(_KNOWN))]
       _KNOWN[self._key] = self._values
-    return _KNOWN.get(self._key, self.known)
+    return _KNOWN[self._key]
 
 
 def _list_sums(

@@ -76,7 +76,7 @@ class Platt:
       return self
     from scipy import optimize
 
-    shift = optimize.brentq(excess, low, high, xtol=1e-13)
+    shift: Any = optimize.brentq(excess, low, high, xtol=1e-13)
     return Platt(self.slope, float(shift))
 
   def to_json(self) -> dict[str, Any]:
@@ -297,7 +297,7 @@ def fit_isotonic(
   values = np.clip(found.x, margin, 1.0 - margin)
   # Both ends of every pool; pools of one rate are one.
   changes = np.flatnonzero(np.diff(values) > 0.0)
-  ends = np.unique([0, *changes, *(changes + 1), len(p) - 1])
+  ends = np.unique(np.r_[0, changes, changes + 1, len(p) - 1])
   return Isotonic(tuple(p[ends].tolist()), tuple(values[ends].tolist()))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import special
@@ -80,7 +80,7 @@ def paired_t_test(
   if np.all(differences == differences[0]):
     mean = float(differences[0])  # the rounded mean can miss it by an ulp
     return PairedTTest(mean, 0.0, mean, mean, 0.0 if mean else 1.0)
-  test = stats.ttest_1samp(differences, 0.0)
+  test: Any = stats.ttest_1samp(differences, 0.0)
   error = float(stats.sem(differences))
   bounds = test.confidence_interval(confidence)
   mean, low, high = map(float, (differences.mean(), *bounds))
@@ -114,7 +114,8 @@ def signed_rank(
   with warnings.catch_warnings():
     # Of few pairs with ties.
     warnings.filterwarnings('ignore', 'Sample size too small')
-    return float(stats.wilcoxon(differences).pvalue)
+    test: Any = stats.wilcoxon(differences)
+    return float(test.pvalue)
 
 
 def crossed_mean(values: np.ndarray) -> CrossedMean:

@@ -119,7 +119,7 @@ def at_start(
     if key is None:
       continue
     if key not in sources:
-      sources[key] = _first(number, values_of(key).T if key else ())
+      sources[key] = _first(number, list(values_of(key).T) if key else [])
     kind, where = places[field.name]
     found[kind][:, where] = found[kind][sources[key], where]
   return inputs._replace(**found)
