@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet
-from rmtl_jax.preparation import checks, sql
+from rmtl_jax.preparation import checks, source, sql
 from rmtl_jax.preparation import labels as labels_sql
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.sources import table_events
@@ -88,6 +88,9 @@ class Reader:
       if scored and (few := self._keys(chunk.table)) is not None:
         yield from few
         continue
+      if not scored and (few := self._shown(chunk.table)) is not None:
+        yield from few
+        continue
       found = self._select(chunk, scored)
       columns = found.to_pydict()
       if self._impressions.intersection(columns.get('event', ())):
@@ -127,6 +130,41 @@ class Reader:
       identities = self._identities(chunk.table)
       for row, identity in zip(rows, identities, strict=True):
         yield row and row._replace(identity=identity)
+
+  def _shown(self, table: pa.Table) -> list[records.Row] | None:
+    """Rows that were shown, of plain values, without a query.
+
+    Returns:
+      What the query gives; None if only that can tell, which may then raise.
+    """
+    of = self.schema
+    if of.events is not None or not all(map(_is_plain, of.tasks)):
+      return None
+    if any(of.missing_in(name).values for name in of.labels):
+      return None
+    given = [_plain_labels(table[name]) for name in of.labels]
+    keys = None if None in given else self._keys(table)
+    if keys is None:
+      return None
+    names = [task.name for task in of.tasks]
+    parents = [
+      (i, names.index(task.after))
+      for i, task in enumerate(of.tasks)
+      if task.after is not None
+    ]
+    found = []
+    for row, identity, *labels in zip(
+      keys, self._identities(table), *given, strict=True
+    ):
+      if any(labels[i] and labels[parent] == 0 for i, parent in parents):
+        return None
+      # A row has all labels or none.
+      known = labels if None not in labels else [None] * len(labels)
+      delays = [task.known_after_ms for task in of.tasks]
+      when = [None if ms is None else row.time + ms for ms in delays]
+      whole = tuple(zip(known, when, strict=True))
+      found.append(row._replace(labels=whole, identity=identity))
+    return found
 
   def _keys(self, table: pa.Table) -> list[records.Row] | None:
     """Keys and times of plain values, without a query.
@@ -232,6 +270,22 @@ class Reader:
         [one for one in given if one[1] is not None], default=str
       )
       yield hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def _is_plain(task: source.SourceTask) -> bool:
+  """Whether a task's labels are 0 and 1 in every row that has labels."""
+  special = task.timed or task.is_ranked or task.is_told or task.may_lack_label
+  return not special and task.clock is None
+
+
+def _plain_labels(column: pa.ChunkedArray) -> list[int | None] | None:
+  """Labels that are whole numbers; None if there are others."""
+  if pa.types.is_boolean(column.type):
+    column = column.cast(pa.int8())
+  if not (pa.types.is_integer(column.type) or pa.types.is_null(column.type)):
+    return None
+  found = column.to_pylist()
+  return found if {*found} <= {0, 1, None} else None
 
 
 def _comparable(column: pa.ChunkedArray) -> list[Any]:

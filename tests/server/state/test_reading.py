@@ -56,6 +56,30 @@ def both(reader, table, monkeypatch):
   return quick
 
 
+@pytest.mark.parametrize(
+  'labels',
+  [
+    {'clicked': [0, 1, 1, None], 'bought': [0, 0, 1, 0]},
+    {'clicked': [False, True, None, None], 'bought': [None] * 4},
+    {'clicked': [0, 0, 1, 1], 'bought': [0, 1, 1, 1]},
+    {'clicked': [0, 2, 1, 1], 'bought': [0, 0, 1, 1]},
+    {'clicked': ['0', '1', '', None], 'bought': [0.0, 1.0, None, 0.0]},
+  ],
+)
+def test_plain_rows_that_were_shown(reader, monkeypatch, labels):
+  table = rows_lib.rows_of_table(TABLE | labels)
+  found = []
+  for quick in (True, False):
+    with monkeypatch.context() as patched:
+      if not quick:
+        patched.setattr(reader, '_shown', lambda table: None)
+      try:
+        found.append(list(reader.read(table, NEEDS, scored=False)))
+      except types.InputError as error:
+        found.append(str(error))
+  assert found[0] == found[1]
+
+
 def test_plain_values(reader, monkeypatch):
   found = both(reader, TABLE, monkeypatch)
   assert found == [
