@@ -48,7 +48,7 @@ def test_a_name_is_registered_once(name):
 
 
 def test_an_unknown_backbone_is_an_input_error():
-  with pytest.raises(types.InputError, match=r"'moe' is not one of single_task"):
+  with pytest.raises(types.InputError, match="'moe' is not one of single_"):
     factory.make_actor(small.spec(), 'moe', small.CONFIG)
 
 
