@@ -72,8 +72,8 @@ def make_weighting(
   """The chain that turns the cotangent of row losses into the weighted one.
 
   Lambda and the constants of `constant_mean` are numbers in its state: one
-  compiled step serves every value, see `with_values`. `constant` and `ddpg`
-  leave the cotangent as it is.
+  compiled step serves every value. `constant` and `ddpg` leave the cotangent as
+  it is.
 
   Args:
     config: name, lambda, bound, form.
@@ -107,41 +107,3 @@ def make_weighting(
   if config.max_weight:
     link = critic.clip_weights(config.max_weight, link)
   return optax.chain(link)
-
-
-def with_values(
-  weighting_state: Any, *, lambda_: Any = None, task_weights: Any = None
-) -> Any:
-  """The state of a `make_weighting` with other numbers.
-
-  Args:
-    weighting_state: the chain's.
-    lambda_: the new lambda, f32[]; None leaves it.
-    task_weights: the new constants of `constant_mean`, f32[K]; None leaves
-      them.
-
-  Returns:
-    A state that shares all other buffers with `weighting_state`.
-
-  Raises:
-    ValueError: the chain has no such number, or the shape differs from that
-      of the old value.
-  """
-  new_state = weighting_state
-  for name, value in (('lambda_', lambda_), ('task_weights', task_weights)):
-    if value is not None:
-      new_state = _replaced(new_state, name, value)
-  return new_state
-
-
-def _replaced(weighting_state: Any, name: str, value: Any) -> Any:
-  found = optax.tree.get_all_with_path(weighting_state, name)
-  if not found:
-    raise ValueError(f'{name}: the weighting has no such number')
-  # A copy: a step that donates the state must not delete the caller's array.
-  new_value = jnp.array(value, jnp.float32)
-  if any(old.shape != new_value.shape for _, old in found):
-    raise ValueError(
-      f'{name}: expected shape {found[0][1].shape}, found {new_value.shape}'
-    )
-  return optax.tree.set(weighting_state, **{name: new_value})

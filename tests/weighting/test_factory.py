@@ -124,10 +124,10 @@ def compiled(weighting):
 @BY_LAMBDA
 @pytest.mark.parametrize('max_weight', [0.0, 1.2])
 def test_one_compiled_step_serves_every_lambda(name, max_weight):
-  weighting, start = example.make(name, lambda_=0.0, max_weight=max_weight)
+  weighting, _ = example.make(name, lambda_=0.0, max_weight=max_weight)
   update = compiled(weighting)
-  for lambda_ in (0.3, jnp.float32(0.9)):
-    state = factory.with_values(start, lambda_=lambda_)
+  for lambda_ in (0.3, 0.9):
+    _, state = example.make(name, lambda_=lambda_, max_weight=max_weight)
     constant = BUILT_ALONE[name](lambda_=float(lambda_))
     if max_weight:
       constant = critic.clip_weights(max_weight, constant)
@@ -147,7 +147,8 @@ def test_one_compiled_step_serves_all_constants_of_tasks(max_weight):
   weighting, start = example.make('constant_mean', max_weight=max_weight)
   update = compiled(weighting)
   for weights in ([1.0, 2.0], np.array([0.5, 1.25], np.float32)):
-    state = factory.with_values(start, task_weights=weights)
+    config = config_lib.WeightingConfig(name='constant_mean')
+    state = factory.make_weighting(config, weights).init(jnp.zeros(()))
     weighted, _ = update(state, 0)
     expected = np.minimum(weights, max_weight or np.inf)
     example.assert_weighted('constant_mean', weighted, [expected] * 4)
@@ -157,42 +158,6 @@ def test_one_compiled_step_serves_all_constants_of_tasks(max_weight):
     np.minimum(example.WEIGHTS['constant_mean'], max_weight or np.inf),
   )
   assert update._cache_size() == 1
-
-
-def test_values_are_copied_into_the_state():
-  """A donated state would else take the caller's arrays with it."""
-  for name, values in (
-    ('critic', {'lambda_': jnp.float32(0.5)}),
-    ('constant_mean', {'task_weights': jnp.array([1.0, 2.0])}),
-  ):
-    weighting, state = example.make(name)
-    donate = jax.jit(lambda s: jax.tree.map(jnp.negative, s), donate_argnums=0)
-    for start in (
-      factory.with_values(state, **values),
-      weighting.init(jnp.zeros(())),
-    ):
-      donate(start)
-      assert all(leaf.is_deleted() for leaf in jax.tree.leaves(start))
-    kept = [*values.values(), *jax.tree.leaves(weighting.init(jnp.zeros(())))]
-    assert not any(leaf.is_deleted() for leaf in kept)
-
-
-@pytest.mark.parametrize(
-  'name, settings, values, message',
-  [
-    ('constant', {}, {'lambda_': 0.5}, 'lambda_: the weighting has no such'),
-    ('negative_q', {}, {'lambda_': 0.5}, 'lambda_: the weighting has no such'),
-    ('critic', {}, {'task_weights': [1.0, 1.0]}, 'task_weights: the weighting'),
-    ('critic', {}, {'lambda_': [0.5]}, r'expected shape \(\), found \(1,\)'),
-    ('constant_mean', {}, {'task_weights': [1.0]}, r'shape \(2,\), found \(1'),
-  ],
-)
-def test_values_that_a_weighting_has_not_are_refused(
-  name, settings, values, message
-):
-  _, state = example.make(name, **settings)
-  with pytest.raises(ValueError, match=message):
-    factory.with_values(state, **values)
 
 
 @BY_LAMBDA
