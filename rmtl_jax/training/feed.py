@@ -218,7 +218,7 @@ def _reader() -> concurrent.futures.ThreadPoolExecutor:
 
 def chunks(
   plan: batches.Plan, size: int, begin: int = 0
-) -> list[tuple[loop_lib.Slots, np.int32]]:
+) -> list[tuple[Any, np.int32]]:
   """The plan in pieces of `size` batches, the last one padded, with counts.
 
   The first `begin` pieces are left out.

@@ -182,7 +182,7 @@ def failed_solver(
 
 
 def loss_metrics(
-  row_losses: jax.Array, mask: jax.Array, even: jax.Array | None = None
+  row_losses: jax.Array, mask: types.Array, even: jax.Array | None = None
 ) -> Metrics:
   """Sums of the losses over a batch.
 
@@ -205,7 +205,7 @@ def loss_metrics(
 
 
 def weight_metrics(
-  weighted: Any, mask: jax.Array, even: jax.Array | None = None
+  weighted: Any, mask: types.Array, even: jax.Array | None = None
 ) -> Metrics:
   """Sums of weights and their squares over the batch's rows, per task.
 
