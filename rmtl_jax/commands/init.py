@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import pathlib
+import shlex
+import textwrap
+from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
 from rmtl_jax import durable, terminal, types
 from rmtl_jax.commands import common
+from rmtl_jax.preparation.guess import words
 
 
 def define(flag: common.Definer) -> None:
@@ -37,8 +42,7 @@ def define(flag: common.Definer) -> None:
   flag.integer(
     'rows',
     100_000,
-    'Rows to read, about, from all over the log; all of them, if not given, of'
-    ' a small log that may be a panel of years.',
+    'Rows to read, about.',
     lower_bound=1000,
     upper_bound=10**8,
   )
@@ -53,30 +57,64 @@ def execute(values: flags.FlagValues) -> int:
   delimiter = values.delimiter
   if delimiter and (len(delimiter) > 1 or delimiter in '"\r\n'):
     raise types.InputError(f'--delimiter: {delimiter!r} is not one character')
-  from rmtl_jax.preparation.guess import guess as guess_lib
-  from rmtl_jax.preparation.guess import writing
-  from rmtl_jax.report import guessed, tables
-  from rmtl_jax.report.page import markdown
+  from rmtl_jax.preparation.guess import guess
+  from rmtl_jax.preparation.guess import sample as sample_lib
 
-  found = guess_lib.guess(
-    values.raw_dir,
-    values.rows,
-    delimiter,
-    tuple(dict.fromkeys(values.label)),
-  )
-  print(guessed.text(found))
-  if found.problem:
-    raise types.InputError(found.problem)
-  page = markdown.render(guessed.page(found, schema))
-  durable.write_all(
-    {reasons: page.encode(), schema: writing.text(found.schema).encode()}
-  )
+  log = pathlib.Path(values.raw_dir)
+  sample = sample_lib.read(log, values.rows, delimiter)
+  found = guess.guess(sample, tuple(dict.fromkeys(values.label)))
+  part = 'all' if found.is_whole else 'a sample of'
+  print(f'{log}: {part} {found.rows:,} rows\n{_table(found.columns)}')
   for note in found.notes:
-    print(tables.wrapped(note))
-  print(f'\n{tables.text_of_paths(schema=schema, reasons=reasons)}\n\nNext:')
-  for parts in guessed.commands(found, schema):
-    print(guessed.shell_lines(parts, terminal.COLUMNS))
+    print(textwrap.fill(f'Note: {note}.', terminal.COLUMNS))
+  if found.problem:
+    raise types.InputError(f'{log}: {found.problem}')
+  rows = '\n'.join(
+    f'| `{one.name}` | {one.role} | {one.why} |' for one in found.columns
+  )
+  page = f'# {schema.name}\n\n| column | guess | why |\n|---|---|---|\n{rows}\n'
+  durable.write_all(
+    {reasons: page.encode(), schema: guess.text(found.schema).encode()}
+  )
+  print(f'\nschema: {schema}\nreasons: {reasons}\n\nNext:')
+  for line in _commands(log, found, schema):
+    print(line)
   return 0
+
+
+def _table(columns: Sequence[Any]) -> str:
+  """A line per column, its reason folded."""
+  names = max(map(len, ['column', *(one.name[:30] for one in columns)]))
+  left = names + 23
+  lines = [f'{"column":<{names}}  {"guess":<9} {"distinct":>9}  why']
+  for one in columns:
+    why = textwrap.wrap(one.why, max(terminal.COLUMNS - left, 30)) or ['']
+    missing = f'{one.missing:.1%} missing; ' if one.missing else ''
+    why = textwrap.wrap(missing + one.why, max(terminal.COLUMNS - left, 30))
+    lines.append(
+      f'{one.name[:30]:<{names}}  {one.role:<9} {one.distinct:>9,}  {why[0]}'
+    )
+    lines += [' ' * left + part for part in why[1:]]
+  return '\n'.join(lines)
+
+
+def _commands(log: pathlib.Path, found: Any, schema: pathlib.Path) -> list[str]:
+  """The command lines that come next."""
+  stem = log.resolve().name.split('.')[0]
+  name = words.unique([stem])[stem]
+  options = ''
+  if found.any_dates:
+    options += ' --any_dates'
+  if found.split_column:
+    options += f' --split_column={shlex.quote(found.split_column)}'
+  return [
+    'rmtl prepare --source=table \\',
+    f'  --raw_dir={shlex.quote(str(log))} \\',
+    f'  --schema={shlex.quote(str(schema))} \\',
+    f'  --data_dir=data/{name}{options}',
+    f'rmtl describe data/{name}',
+    f'rmtl train --data_dir=data/{name} --workdir=runs/{name}',
+  ]
 
 
 def _reasons(schema: pathlib.Path, overwrite: bool) -> pathlib.Path:

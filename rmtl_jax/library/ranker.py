@@ -6,7 +6,7 @@ import inspect
 import os
 import pathlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import tables
 from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.library import columns, fitting, starting
+from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.runtime import progress, workdir
 from rmtl_jax.runtime.tracking import registry as tracking
 from rmtl_jax.serving import predictor, scorer
@@ -49,7 +50,7 @@ class Ranker:
   def __init__(
     self,
     *,
-    tasks: Sequence[str] | Mapping[str, columns.Entry],
+    tasks: Sequence[str] | Mapping[str, columns.Entry] = (),
     session: str | None = columns.AUTO,
     user: str | None = columns.AUTO,
     item: str | None = columns.AUTO,
@@ -63,6 +64,7 @@ class Ranker:
     exclude: Sequence[str] = (),
     missing: Sequence[str] = (),
     weight: str | None = None,
+    schema: Mapping[str, Any] | None = None,
     as_of: str | Sequence[str] | None = None,
     prepare: Mapping[str, Any] | None = None,
     backbone: str | None = None,
@@ -105,6 +107,8 @@ class Ranker:
       missing: texts that stand for nothing, as `NULL`.
       weight: column that says how much a row counts; tasks may have their own
         (docs/rows.md).
+      schema: what the columns mean, as `rmtl init` writes it, in place of all
+        parameters above but `tasks`, which are then those of the schema.
       as_of: groups of as-of features, or 'all'; None: those of `rmtl prepare`.
       prepare: further settings of PrepareConfig, as `{'split': (8, 1, 1)}`.
       backbone: `single_task`, `shared_bottom`, `mmoe`, `ple` or another one.
@@ -126,12 +130,22 @@ class Ranker:
     self.categorical, self.numeric = categorical, numeric
     self.multi_valued = multi_valued
     self.exclude, self.missing = exclude, missing
-    self.weight = weight
+    self.weight, self.schema = weight, schema
     self.as_of, self.prepare = as_of, prepare
     self.backbone, self.weighting = backbone, weighting
     self.fine_tune, self.preset = fine_tune, preset
     self.settings, self.seed = settings, seed
     self.workdir, self.tracker, self.verbose = workdir, tracker, verbose
+
+  def _described(self, rows: Any, index: Collection[str]) -> columns.Described:
+    """What the columns mean: as the schema says, or guessed."""
+    if self.schema is not None:
+      schema = _mapping('schema', self.schema)
+      schema_lib.parse(schema)
+      return columns.Described(dict(schema), {})
+    names = inspect.signature(columns.Wanted).parameters
+    wanted = columns.Wanted(**{name: getattr(self, name) for name in names})
+    return columns.describe(rows, wanted, index)
 
   def get_params(self, deep: bool = True) -> dict[str, Any]:
     """The parameters as they were given, by name, as scikit-learn asks."""
@@ -188,10 +202,10 @@ class Ranker:
     if start:
       schema, left_out = start.asked['schema'], start.asked['left_out']
     else:
-      names = inspect.signature(columns.Wanted).parameters
-      wanted = columns.Wanted(**{name: getattr(self, name) for name in names})
-      described = columns.describe(rows, wanted, tables.index_of(table))
+      described = self._described(rows, tables.index_of(table))
       schema, left_out = described.schema, described.left_out
+      for line in described.lines:
+        print(line)
     config = self._config(start)  # what is wrong is said before any work
     if start:
       start_rules.check_settings(start.run, config)

@@ -27,9 +27,6 @@ _FIELDS, _VALUES, _OF_USER = 6, 3, 1.5
 # Different values of a list at most: each is a row of windows. A longer list is
 # as a missing one.
 LONGEST = 10
-_says_time = words.any_of(
-  'hour hours hourmin daypart day dayofweek dow weekday month'
-)
 # Users with several rows that are asked at most: those of the least hashes.
 _USERS = 10_000
 
@@ -44,7 +41,7 @@ def fields_of(rows: source.SourceTable) -> list[source.SourceField]:
     and field.name not in (rows.user_field, rows.item_field)
     and not fields_lib.is_made(field)
     and not fields_lib.is_of_time(field)
-    and not _says_time(field.name)
+    and not words.is_part_of_time(field.name)
   ]
 
 

@@ -1,33 +1,32 @@
-"""The guess itself: from a log to a schema, with a reason for every column."""
+"""The guess: from a log to a schema, with a reason for every column."""
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import json
 import os
 import pathlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from rmtl_jax import types
+from rmtl_jax.data import tables
 from rmtl_jax.preparation import given_splits
-from rmtl_jax.preparation.guess import (
-  events,
-  features,
-  key_names,
-  keys,
-  label_times,
-  leaks,
-  panels,
-  time_names,
-  times,
-  two_valued,
-  writing,
-)
+from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.guess import facts as facts_lib
-from rmtl_jax.preparation.guess import labels as labels_lib
+from rmtl_jax.preparation.guess import features, labels, roles, words
 from rmtl_jax.preparation.guess import sample as sample_lib
 
 ROWS = 100_000
+_KINDS = {
+  'categorical': 'category',
+  'numeric': 'number',
+  'multi_valued': 'list',
+  '': 'left out',
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +35,9 @@ class ColumnGuess:
 
   Attributes:
     name: of the column.
-    role: `user`, `item`, `session`, `time`, `label`, `event`,
-      `category`, `number`, `list`, `leak` or `left out`.
+    role: `user`, `item`, `session`, `time`, `label`, `event`, `category`,
+      `number`, `list` or `left out`.
     why: in words.
-    kind: of its values: `number`, `bool`, `time`, `list`, `text`,
-      `structs` (lists of them), `other`.
     distinct: different values in the sample.
     missing: share of rows without a value.
   """
@@ -48,7 +45,6 @@ class ColumnGuess:
   name: str
   role: str
   why: str
-  kind: str
   distinct: int
   missing: float
 
@@ -58,23 +54,20 @@ class Guess:
   """A schema that was guessed.
 
   Attributes:
-    log: where the rows came from.
     schema: the JSON object; without "tasks" where there is no label.
     columns: what each was taken for, in order.
     rows: of the sample.
-    log_rows: of the log, an estimate unless `is_whole`.
     is_whole: whether the sample is the log.
-    notes: what a person should know, one sentence each.
-    any_dates: whether times are none since 1970, or before the year 2000.
-    split_column: the column by which the log is split, or ''.
+    notes: what a person should know, one sentence each; the first ones name a
+      user, an item or a time that was not found.
+    any_dates: whether times are not since 1970.
+    split_column: the column that parts train and test, or ''.
     problem: why `rmtl prepare` could not use the schema; '' if it can.
   """
 
-  log: pathlib.Path
   schema: dict[str, Any]
   columns: tuple[ColumnGuess, ...]
   rows: int
-  log_rows: int
   is_whole: bool
   notes: tuple[str, ...] = ()
   any_dates: bool = False
@@ -83,135 +76,226 @@ class Guess:
 
 
 def guess(
-  log: str | os.PathLike[str],
-  rows: int = ROWS,
-  delimiter: str = '',
-  labels: Collection[str] = (),
+  sample: sample_lib.Sample,
+  given_labels: Collection[str] = (),
+  given: Mapping[str, str | None] | None = None,
+  exclude: Collection[str] = (),
 ) -> Guess:
-  """`guess_schema`; where it finds no label, `problem` says so.
+  """Guesses the schema of a sample; `problem` says what it lacks.
+
+  Args:
+    sample: rows of the log.
+    given_labels: columns that are the labels; empty: guessed.
+    given: columns by role (`user`, `item`, `session`, `time`); None: there is
+      none. Roles that are not in it are guessed.
+    exclude: columns that are no features.
 
   Raises:
-    types.InputError: no such files, or empty, unreadable or headerless ones, or
-      no such labels.
+    types.InputError: no such labels, or labels with other than two values.
   """
-  log = pathlib.Path(log)
-  sample = sample_lib.read(log, rows, delimiter)
-  facts = facts_lib.find(sample, log)
-  two_valued.check_given(facts, labels)
-  others = [one for one in facts if one.name not in labels]
-  by_names = keys.by_names(sample, others)
-  time, other_times = times.find(others, by_names)
-  may_be_times: list[str] = []
-  panel = None
-  if time is None or time_names.is_later(time.column):
-    unnamed, may_be_times = times.by_values(others, by_names)
-    if time and unnamed and times.outdoes(unnamed, time):
-      other_times = times.because_of(unnamed, time, other_times)
-      time = None
-    time = time or unnamed
-  if time is None:
-    if rows == ROWS and panels.needs_all(sample, others, by_names):
-      return guess(log, sample_lib.ALL_ROWS, delimiter, labels)
-    may_be_times = may_be_times or times.may_be(others)
-    panel = panels.find(sample, others, by_names)
-    time = panel.time if panel else None
-  all_times = {*other_times, *([time.column] if time else [])}
-  row_time = time.column if time else None
-  roles = keys.find(sample, others, by_names, row_time, all_times)
-  if panel and not {'user', 'item'} & {*by_names}:
-    roles['user'] = panel.key
-  # {column: (role, why)} of all that is no feature.
-  not_used = _named(others) | other_times
-  found = {
-    **{name: ('left out', why) for name, why in not_used.items()},
-    **{key.column: (role, key.why) for role, key in roles.items()},
-    **({time.column: ('time', time.why)} if time else {}),
+  given = given or {}
+  facts = facts_lib.find(sample)
+  _check(sample, given_labels)
+  # {column: (role, why)}
+  found: dict[str, tuple[str, str]] = {
+    name: ('left out', 'excluded') for name in exclude
   }
-  taken = {*found}
-  happened = events.find(sample, facts)
-  given = {one.name: one for one in facts if one.name in labels}
-  timed = label_times.alone(facts, time, labels) if labels else []
-  given |= {one.name: one for one in timed}
-  two_valued.check_times(given)
-  may_be = [given.get(one.name, one) for one in facts]
-  may_be_number = happened is None or not happened.are_known
-  tasks, no_tasks = labels_lib.find(
-    may_be, roles, found, labels, may_be_number=may_be_number
-  )
-  # That somebody clicked comes before how long they stayed.
-  is_other = any(
-    task.kind == 'binary' or labels_lib.is_rating(task.facts) for task in tasks
-  )
-  if not (is_other or labels or happened) and (
-    timed := label_times.alone(facts, time)
-  ):
-    tasks, _ = labels_lib.find(timed, roles, ())
-    _, no_tasks = labels_lib.find(may_be, roles, found, may_be_number=False)
-  tasks = [
-    task._replace(told_by=task.facts) if task.facts.timed else task
-    for task in tasks
-  ]
-  found |= {name: ('left out', why) for name, why in no_tasks.items()}
-  found |= {task.column: ('label', task.why) for task in tasks}
-  taken_by = {n for n, (role, _) in found.items() if role != 'left out'}
-  told = label_times.find(facts, time, tasks, taken_by)
-  soon = {name: one.facts for name, one in told.items() if one.is_soon}
-  tasks = [
-    task._replace(told_by=soon.get(task.column, task.told_by)) for task in tasks
-  ]
-  for name, one in soon.items():
-    found[one.name] = 'label', f'the time at which {name} became 1'
-  may_leak = [
-    one
-    for one in facts
-    if one.name not in found or found[one.name][0] == 'left out'
-  ]
-  for name, why in leaks.find(may_leak, tasks).items():
-    # An answer that tells another is no task beside it.
-    said = found.get(name, ('', ''))[1]
-    said = f'; {said}' if said and '--label' not in said else ''
-    found[name] = 'leak', why + said
-  for name, one in told.items():
-    column = one.facts.name
-    if not one.is_soon and column in found:
-      role, why = found[column]
-      why += (
-        f'; as "time_column" of {name} it may tell when, but many come late'
-      )
-      found[column] = role, why
-  for name, why in leaks.of_whole_sessions(facts, roles).items():
-    found.setdefault(name, ('left out', why))
-  happened = None if tasks else happened
-  if happened:
-    found[happened.column] = 'event', f'what happened: {happened.listed()}'
-    for name, why in events.of_some(sample, facts, happened).items():
-      found[name] = 'leak', why
+  rest = [one for one in facts if one.name not in {*found, *given_labels}]
+  time = roles.find_time(rest, given)
+  if time is not None:
+    found[time.facts.name] = 'time', time.why
+  keys = roles.find_keys([one for one in rest if one.name not in found], given)
+  found |= {one.facts.name: (role, one.why) for role, one in keys.items()}
+  times = roles.other_times(rest, found)
+  events = None if given_labels else labels.find_events(rest)
+  free = [one for one in facts if one.name not in found]
+  tasks = [] if events else labels.find(free, given_labels)
+  tasks, of_labels = labels.with_times(tasks, times, time)
+  entries, reasons = labels.entries(tasks)
+  for one, reason in zip(tasks, reasons, strict=True):
+    found[one.column] = 'label', one.why + reason
+  found |= {name: ('label', why) for name, why in of_labels.items()}
+  if events:
+    found[events.column] = 'event', events.why
+    entries = [{'name': name} for name in events.entry['labels']]
+  for one in times:
+    found.setdefault(one.name, ('left out', 'a time of something else'))
+  rest = [one for one in facts if one.name not in found]
+  for name, why in labels.left_out(rest, tasks).items():
+    found[name] = 'left out', why
   fields = {
     one.name: features.guess(one) for one in facts if one.name not in found
   }
-  for name, why in keys.refused(facts).items():
-    if name in fields:
-      fields[name] = fields[name].because(why)
-  schema = writing.schema(sample, facts, roles, time, tasks, fields, happened)
+  schema = _schema(facts, keys, time, fields, events, entries)
+  if sample.delimiter:
+    schema['delimiter'] = sample.delimiter
+  columns = tuple(_column(one, found, fields) for one in facts)
   return Guess(
-    log=log,
-    schema=schema,
-    columns=tuple(_column(one, found, fields) for one in facts),
-    rows=sample.rows,
-    log_rows=sample.log_rows,
-    is_whole=sample.is_whole,
-    notes=tuple(
-      writing.notes(sample, facts, roles, time, tasks, schema, may_be_times)
-    ),
-    any_dates=time is not None and time.needs_any_dates,
-    split_column=_split_column(sample, facts),
-    problem=times.fault(log, sample, facts, time)
-    or writing.problem(log, sample, facts, taken, happened, schema),
+    schema,
+    columns,
+    sample.rows,
+    sample.is_whole,
+    tuple(_notes(sample, keys, time, events)),
+    any_dates=time is not None and not time.facts.unit,
+    split_column=_split_column(facts, fields),
+    problem=_problem(schema, facts),
   )
 
 
+def _check(sample: sample_lib.Sample, given: Collection[str]) -> None:
+  for name in given:
+    if name not in sample.names:
+      near = difflib.get_close_matches(name, sample.names, n=1)
+      hint = f'; did you mean {near[0]}?' if near else ''
+      raise types.InputError(
+        f'label: the log has no column {name!r:.80}{hint}; it has'
+        f' {", ".join(sample.names):.500}'
+      )
+
+
+def _schema(
+  facts: Sequence[facts_lib.Facts],
+  keys: Mapping[str, roles.Role],
+  time: roles.Role | None,
+  fields: Mapping[str, features.Feature],
+  events: labels.Events | None,
+  entries: list[dict[str, Any]],
+) -> dict[str, Any]:
+  schema: dict[str, Any] = {
+    role: keys[role].facts.name
+    for role in ('session', 'user', 'item')
+    if role in keys
+  }
+  if time is not None:
+    unit = time.facts.unit or 's'
+    form = {'format': unit} if unit.startswith('%') else {'unit': unit}
+    schema['time'] = {'column': time.facts.name, **form}
+  ids = [keys[r].facts.name for r in ('user', 'item') if r in keys]
+  named = words.unique([*ids, *(n for n, one in fields.items() if one.kind)])
+  listed: dict[str, list[Any]] = {}
+  for one in facts:
+    field = fields.get(one.name)
+    if one.name in ids:
+      field = features.Feature('categorical', {'column': one.name}, '')
+    if field is None or not field.kind:
+      continue
+    entry = dict(field.entry)
+    if named[one.name] != one.name:
+      entry = {'name': named[one.name], **entry}
+    plain = one.name if entry == {'column': one.name} else entry
+    listed.setdefault(field.kind, []).append(plain)
+  schema |= {k: listed[k] for k in list(_KINDS)[:3] if k in listed}
+  if time is not None and time.facts.unit:
+    has_hours = _has_hours(time.facts)
+    schema['from_time'] = ['hour', 'weekday'] if has_hours else ['weekday']
+    taken = {word for name in named for word in words.words(name)[-1:]}
+    kept = [part for part in schema['from_time'] if part not in taken]
+    schema['from_time'] = kept
+    if not kept:
+      del schema['from_time']
+  if events:
+    schema['events'] = events.entry
+  if entries:
+    schema['tasks'] = entries
+  nothing = sorted({text for one in facts for text in one.nothing})
+  if nothing:
+    schema['missing'] = nothing
+  return schema
+
+
+def _has_hours(time: facts_lib.Facts) -> bool:
+  """Whether times are finer than a day."""
+  if time.unit.startswith('%'):
+    return '%H' in time.unit
+  if time.unit == 'iso':
+    value = f'TRY_CAST({time.text} AS TIMESTAMPTZ)'
+    (fine,) = time.sample.fetch(
+      f"count(*) FILTER (date_trunc('day', {value}) <> {value})"
+    )[0]
+    return fine > 0
+  day = 86_400 * facts_lib.UNITS.get(time.unit, 1)
+  (fine,) = time.sample.fetch(f'count(*) FILTER ({time.number} % {day} <> 0)')[
+    0
+  ]
+  return fine > 0
+
+
+def _notes(
+  sample: sample_lib.Sample,
+  keys: Mapping[str, roles.Role],
+  time: roles.Role | None,
+  events: labels.Events | None,
+) -> list[str]:
+  lacking = [role for role in ('user', 'item') if role not in keys]
+  notes = []
+  if lacking:
+    notes.append(
+      f'no {" and no ".join(lacking)} was found: there are no features of their'
+      ' past; name the columns in the schema if the log has them'
+    )
+  if time is None:
+    notes.append('no time was found: rows are split at random')
+  elif not time.facts.unit:
+    notes.append(
+      f'{time.facts.name} is not since 1970; it is taken for seconds since the'
+      ' log began'
+    )
+  if 'session' not in keys and ('user' not in keys or time is None):
+    notes.append('no session was found: each row is a session')
+  if events and 'item' not in keys:
+    notes.append('events need an item')
+  if sample.partial:
+    notes.append(
+      f'only some files have {", ".join(sample.partial):.200}; left out'
+    )
+  return notes
+
+
+def _split_column(
+  facts: Sequence[facts_lib.Facts], fields: Mapping[str, features.Feature]
+) -> str:
+  """The column that says train and test in words that prepare knows."""
+  known = {v for values in given_splits.VALUES.values() for v in values}
+  for one in facts:
+    if one.name in fields and words.is_split(one.name) and one.distinct <= 10:
+      values = {text for (text,) in one.sample.fetch(f'DISTINCT {one.text}')}
+      if {'train', 'test'} <= values <= known:
+        return one.name
+  return ''
+
+
+def _problem(
+  schema: Mapping[str, Any], facts: Sequence[facts_lib.Facts]
+) -> str:
+  if 'tasks' not in schema:
+    two = [one.name for one in facts if one.distinct == 2 or one.is_binary]
+    return (
+      'no column looks like a label; name it by --label=COLUMN (columns with'
+      f' two values: {", ".join(two)[:500] or "none"})'
+    )
+  try:
+    schema_lib.parse(json.loads(json.dumps(schema)))
+  except types.InputError as error:
+    return str(error)
+  return ''
+
+
+def _column(
+  one: facts_lib.Facts,
+  found: Mapping[str, tuple[str, str]],
+  fields: Mapping[str, features.Feature],
+) -> ColumnGuess:
+  if one.name in found:
+    role, why = found[one.name]
+  else:
+    role, why = _KINDS[fields[one.name].kind], fields[one.name].why
+  if one.nothing:
+    why += f'; {", ".join(one.nothing)} stands for nothing'
+  return ColumnGuess(one.name, role, why, one.distinct, one.missing)
+
+
 def guess_schema(
-  log: str | os.PathLike[str],
+  log: Any,
   rows: int = ROWS,
   delimiter: str = '',
   labels: Collection[str] = (),
@@ -219,10 +303,11 @@ def guess_schema(
   """Guesses the schema of a raw log, as `rmtl init` does.
 
   Args:
-    log: a CSV or Parquet file, or a directory of such.
-    rows: how many rows to read, about, from all over the log.
+    log: a path (a CSV or Parquet file, or a directory of such), or a table: a
+      pandas, Polars or Arrow table, a list of dicts or a dict of columns.
+    rows: how many rows of files to read, about.
     delimiter: between a CSV file's values; empty: found in the header.
-    labels: columns that are the labels, whatever their names; empty: guessed.
+    labels: columns that are the labels; empty: guessed.
 
   Returns:
     `schema`, to be written as JSON for source `table`, and `columns`, what
@@ -232,67 +317,29 @@ def guess_schema(
     types.InputError: no such files, empty, unreadable or headerless ones, no
       such labels, or nothing that looks like a label.
   """
-  found = guess(log, rows, delimiter, labels)
-  if found.problem:
-    raise types.InputError(found.problem)
-  return found
-
-
-_LEFT_OUT = {
-  'weight': 'named like the weight of a row; "weight" in the schema says so',
-  'split': 'named like a split; `rmtl prepare` can split the rows by it',
-}
-_MOST_SPLITS = 10
-
-
-def _named(facts: Sequence[facts_lib.Facts]) -> dict[str, str]:
-  """Why columns with the name of a weight or of a split are no features."""
-  found = {}
-  for one in facts:
-    fits = {
-      'weight': one.kind == 'number' and one.least >= 0,
-      'split': one.distinct <= _MOST_SPLITS,
-    }
-    for role, why in _LEFT_OUT.items():
-      if fits[role] and key_names.rank(one.name, role) is not None:
-        found[one.name] = why
-  return found
-
-
-def _split_column(
-  sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts]
-) -> str:
-  """The column that says train and test in words that prepare knows."""
-  known = {v for values in given_splits.VALUES.values() for v in values}
-  for one in facts:
-    if key_names.rank(one.name, 'split') is None or one.distinct > _MOST_SPLITS:
-      continue
-    rows = sample.fetch(f'DISTINCT {one.text}')
-    if {'train', 'test'} <= {row[0] for row in rows} <= known:
-      return one.name
-  return ''
-
-
-_ROLES = {
-  'categorical': 'category',
-  'numeric': 'number',
-  'multi_valued': 'list',
-  '': 'left out',
-}
-
-
-def _column(
-  facts: facts_lib.Facts,
-  found: Mapping[str, tuple[str, str]],
-  fields: Mapping[str, features.Feature],
-) -> ColumnGuess:
-  if facts.name in found:
-    role, why = found[facts.name]
+  if isinstance(log, str | os.PathLike):
+    sample = sample_lib.read(pathlib.Path(log), rows, delimiter)
   else:
-    role, why = _ROLES[fields[facts.name].kind], fields[facts.name].why
-  if facts.nothing:
-    listed = dict.fromkeys(text.strip() or 'blank' for text in facts.nothing)
-    why += f'; {", ".join(listed)} stands for nothing'
-  return ColumnGuess(
-    facts.name, role, why, facts.kind, facts.distinct, facts.missing
-  )
+    sample = sample_lib.of_table(_arrow(log))
+  found = guess(sample, labels)
+  if found.problem:
+    where = log if isinstance(log, str | os.PathLike) else 'table'
+    raise types.InputError(f'{where}: {found.problem}')
+  return found
+
+
+def _arrow(table: Any) -> pa.Table:
+  stream = tables.open_stream(table)
+  return pa.Table.from_batches(stream.batches, stream.schema)
+
+
+def text(schema: Mapping[str, Any]) -> str:
+  """A schema as JSON, its short entries on one line each."""
+  lines = []
+  for key, value in schema.items():
+    shown = json.dumps(value, ensure_ascii=False)
+    if len(shown) > 70 and isinstance(value, list):
+      inner = ',\n    '.join(json.dumps(v, ensure_ascii=False) for v in value)
+      shown = f'[\n    {inner}\n  ]'
+    lines.append(f'  {json.dumps(key)}: {shown}')
+  return '{\n' + ',\n'.join(lines) + '\n}\n'

@@ -1,289 +1,246 @@
-"""Words of names of columns."""
+"""Names of columns: their words, and the words that name a role."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 
-# Words of other languages for those that tables of names have in English, where
-# these do not have them themselves. Left out is what is an English word too
-# (`note`, `data`, `media`). Chinese, Japanese and Korean are written without
-# spaces, so theirs are found within a name.
-_GLUED = (
-  {
-    'account': '账号 帐号',
-    'age': '年龄 年齡',
-    'amount': '金额 金額',
-    'avg': '平均',
-    'birth': '出生 生日',
-    'buy': '购买 購買 成交',
-    'cart': '加购 购物车 購物車',
-    'category': '类别 类目 分类 品类',
-    'channel': '渠道',
-    'click': '点击 點擊',
-    'conversion': '转化 轉化',
-    'count': '次数 次數 数量 數量 数 數',
-    'date': '日期',
-    'duration': '时长 時長',
-    'favorite': '收藏',
-    'id': '编号 編號',
-    'is': '是否',
-    'item': '商品 产品 產品 物品',
-    'last': '最近 上次',
-    'like': '点赞',
-    'method': '方式 方法',
-    'month': '月份 年月',
-    'name': '名称 名稱',
-    'no': '号 號',
-    'order': '订单 訂單 下单 下單',
-    'past': '历史 歷史 过去 累计',
-    'pay': '支付 付款',
-    'play': '播放',
-    'price': '价格 價格 单价',
-    'rate': '率',
-    'rating': '评分 評分',
-    'register': '注册 註冊',
-    'session': '会话 會話',
-    'share': '分享 转发',
-    'status': '状态 狀態',
-    'stay': '停留',
-    'time': '时间 時間',
-    'timestamp': '时间戳 時間戳',
-    'type': '类型 類型',
-    'update': '更新',
-    'user': '用户 用戶 客户 客戶 顾客 顧客 会员 會員 使用者',
-    'view': '浏览 瀏覽',
-  },
-  {
-    'age': '年齢',
-    'birth': '生年月日 誕生日',
-    'buy': '購入 購買',
-    'cart': 'カート',
-    'category': 'カテゴリ カテゴリー',
-    'click': 'クリック',
-    'conversion': 'コンバージョン',
-    'count': '回数 件数',
-    'date': '日付',
-    'favorite': 'お気に入り',
-    'hour': '時間帯',
-    'item': 'アイテム 製品',
-    'last': '前回 直近',
-    'no': '番号',
-    'order': '注文',
-    'past': '過去 累計',
-    'play': '再生',
-    'price': '価格',
-    'rating': '評価',
-    'register': '登録',
-    'session': 'セッション',
-    'stay': '滞在',
-    'time': '時刻 日時',
-    'timestamp': 'タイムスタンプ',
-    'type': '種別',
-    'user': 'ユーザ ユーザー 会員 利用者',
-    'view': '閲覧',
-  },
-  {
-    'age': '나이 연령',
-    'amount': '금액',
-    'avg': '평균',
-    'birth': '생년월일 생일',
-    'buy': '구매',
-    'cart': '장바구니',
-    'category': '카테고리',
-    'channel': '채널',
-    'click': '클릭',
-    'conversion': '전환',
-    'count': '횟수 건수 수량 수',
-    'date': '날짜 일자',
-    'flag': '여부',
-    'id': '아이디',
-    'item': '상품 제품 아이템',
-    'last': '최근 마지막',
-    'like': '좋아요',
-    'method': '방법 수단',
-    'month': '년월 연월',
-    'no': '번호',
-    'order': '주문',
-    'past': '누적 과거',
-    'play': '재생',
-    'price': '가격',
-    'rating': '평점 별점',
-    'register': '가입 등록',
-    'score': '점수',
-    'session': '세션',
-    'stay': '체류',
-    'time': '시간 시각 일시',
-    'timestamp': '타임스탬프',
-    'update': '수정',
-    'user': '사용자 유저 회원 고객 이용자',
-    'view': '조회',
-  },
+from rmtl_jax.preparation.schema import part
+
+# In bytes.
+_LONGEST = 80
+_ID = {
+  *('id', 'ids', 'uuid', 'guid', 'key', 'hash', 'no', 'nr', 'idx', 'index'),
+  *('number', 'pk', 'unique', 'code', 'anonymous', 'anon', 'hashed', 'sk'),
+}
+_KEYS = {
+  'user': (
+    'user uid customer visitor person member client viewer reader buyer'
+    ' shopper player subscriber learner student guest account cookie profile'
+    ' consumer cust usr browser device household fullvisitor'
+  ),
+  'item': (
+    'item product article video movie film song track sku content post news'
+    ' story listing hotel prop property job game app course recipe book isbn'
+    ' asin restaurant poi venue photo image pin tweet show episode podcast'
+    ' banner creative ad advert advertisement document doc offer coupon deal'
+    ' good goods prod stock music artist url page place business'
+  ),
+  'session': (
+    'session sess visit search srch query request impression basket order'
+    ' invoice display slate trip transaction'
+  ),
+}
+# Taken for the item only where no better name is there.
+_COARSE = 'brand seller merchant store shop campaign destination channel topic'
+KEYS = {role: words.split() for role, words in _KEYS.items()}
+COARSE_ITEMS = _COARSE.split()
+# Of a row's time, best first.
+_TIMES = (
+  {'timestamp', 'ts', 'datetime', 'time', 'eventtime'},
+  {'date', 'day', 'dt', 'at'},
 )
-_SPACED = (
-  {  # Russian
-    'age': 'возраст',
-    'amount': 'сумма',
-    'avg': 'средний средняя среднее',
-    'birth': 'рождения',
-    'buy': 'покупка покупки купил купила куплено',
-    'cart': 'корзина',
-    'category': 'категория категории',
-    'click': 'клик кликнул',
-    'conversion': 'конверсия',
-    'count': 'количество число',
-    'date': 'дата',
-    'id': 'ид идентификатор',
-    'item': 'товар товара продукт продукта',
-    'last': 'последний последняя последнее последней последнего',
-    'month': 'месяц',
-    'number': 'номер',
-    'order': 'заказ заказа',
-    'past': 'история',
-    'price': 'цена',
-    'rating': 'оценка рейтинг',
-    'register': 'регистрации',
-    'session': 'сессия сессии сеанс сеанса',
-    'time': 'время',
-    'user': 'пользователь пользователя клиент клиента покупатель покупателя',
-    'view': 'просмотр',
-  },
-  {  # German
-    'avg': 'durchschnitt durchschnittlich',
-    'buy': 'kauf gekauft',
-    'buy date': 'kaufdatum',
-    'cart': 'warenkorb',
-    'churn': 'kündigung gekündigt kuendigung gekuendigt',
-    'click': 'klick geklickt',
-    'conversion': 'konversion konvertiert',
-    'count': 'anzahl',
-    'last': 'letzte letzter letztes',
-    'month': 'monat',
-    'order': 'bestellung bestellt',
-    'order date': 'bestelldatum',
-    'order number': 'bestellnummer',
-    'rating': 'bewertung',
-    'session': 'sitzung sitzungs',
-    'time': 'zeit',
-    'visitor': 'besucher',
-  },
-  {  # French
-    'buy': 'achat acheté',
-    'cart': 'panier',
-    'category': 'catégorie',
-    'churn': 'résilié résiliation',
-    'click': 'clic cliqué',
-    'conversion': 'converti',
-    'id': 'identifiant',
-    'last': 'dernier dernière',
-    'order': 'commande commandé',
-    'visitor': 'visiteur',
-  },
-  {  # Spanish
-    'avg': 'promedio',
-    'buy': 'compra comprado compró',
-    'cart': 'carrito',
-    'category': 'categoría',
-    'count': 'cantidad',
-    'last': 'último última',
-    'month': 'mes',
-    'order': 'pedido',
-    'rating': 'valoración calificación puntuación',
-    'session': 'sesión',
-    'visitor': 'visitante',
-  },
-  {  # Portuguese
-    'buy': 'comprou',
-    'cart': 'carrinho',
-    'click': 'clique clicou',
-    'conversion': 'conversão',
-    'count': 'quantidade',
-    'month': 'mês',
-    'price': 'preço',
-    'rating': 'avaliação',
-    'session': 'sessão',
-  },
+_ROW_EVENTS = {
+  *('event', 'shown', 'served', 'impression', 'view', 'viewed', 'request'),
+  *('log', 'logged', 'created', 'visit', 'session', 'show', 'start'),
+}
+# Times of something that is not the row.
+_OTHER_TIMES = {
+  *('birth', 'born', 'signup', 'register', 'registered', 'registration'),
+  *('release', 'released', 'publish', 'published', 'expiry', 'expire', 'end'),
+  *('last', 'first', 'joined', 'join', 'update', 'updated', 'due', 'delivery'),
+  *('since', 'until', 'next', 'prev', 'previous', 'upload', 'launch'),
+}
+# What somebody does with what was shown: beginnings of all tenses, and words.
+_STEMS = (
+  *('click', 'cart', 'addtocart', 'buy', 'bought', 'purchas', 'convers'),
+  *('convert', 'follow', 'install', 'download', 'subscrib', 'comment'),
+  *('forward', 'favo', 'wishlist', 'attribut', 'transact', 'checkout'),
+  *('respon', 'upvot', 'dislik', 'complet', 'retweet', 'engag', 'reserv'),
+  *('watch', 'listen', 'bookmark', 'enrol', 'impuls'),
 )
-_ACCENTS = re.compile('[\u0300-\u036f]')
+_FORMS = {
+  *('like', 'liked', 'likes', 'share', 'shared', 'shares', 'save', 'saved'),
+  *('view', 'viewed', 'views', 'order', 'ordered', 'orders', 'ordering'),
+  *('book', 'booked', 'booking', 'booking', 'read', 'play', 'played', 'open'),
+  *('opened', 'reply', 'replied', 'apply', 'applied', 'sale', 'sold', 'pay'),
+  *('paid', 'pays', 'payed', 'label', 'target', 'return', 'returned', 'hate'),
+  *('hated', 'skip', 'skipped', 'contact', 'contacted', 'chosen', 'choice'),
+  *('chose', 'selected', 'taken', 'bounced', 'answered', 'correct', 'won'),
+  *('interested', 'churn', 'churned', 'conv', 'success', 'outcome'),
+}
+# With one of these a name is of the past, of an amount or of a property.
+_NO_OUTCOME = {
+  *('num', 'n', 'count', 'cnt', 'rate', 'avg', 'mean', 'sum', 'total', 'hist'),
+  *('history', 'past', 'prev', 'previous', 'prior', 'last', 'ago', 'before'),
+  *('price', 'position', 'rank', 'type', 'category', 'id', 'name', 'method'),
+  *('source', 'page', 'hour', 'day', 'age', 'level', 'score', 'per', 'prob'),
+}
+# Labels that are numbers.
+RATINGS = {'rating', 'stars', 'star', 'score', 'grade', 'rate'}
+AMOUNTS = {'dwell', 'playtime', 'watchtime', 'watched', 'stay', 'seconds'}
+_AMOUNTS = (
+  *(('play', 'time'), ('watch', 'time'), ('dwell', 'time')),
+  *(('watch', 'ratio'), ('view', 'time'), ('reading', 'time')),
+  *(('play', 'duration'), ('watch', 'duration'), ('revenue',), ('spend',)),
+)
+EVENTS = {'event', 'action', 'behavior', 'behaviour', 'activity', 'interaction'}
+_WEIGHTS = {'weight', 'weights', 'sampleweight', 'importance'}
+_SPLITS = {'split', 'fold', 'subset', 'partition', 'set'}
+_AMOUNT_WORDS = {
+  *('num', 'count', 'cnt', 'n', 'qty', 'quantity', 'amount', 'age', 'price'),
+  *('number', 'total', 'sum', 'length', 'len', 'size', 'year', 'years'),
+  *('days', 'rank', 'position', 'nights', 'adults', 'children', 'rooms'),
+}
+_CATEGORY_WORDS = {
+  *('id', 'ids', 'code', 'type', 'category', 'cat', 'class', 'group', 'brand'),
+  *('segment', 'cluster', 'zip', 'region', 'country', 'city', 'gender'),
+}
+_PARTS_OF_TIME = {
+  *('hour', 'hours', 'hourmin', 'daypart', 'day', 'dayofweek', 'dow'),
+  *('weekday', 'month'),
+}
 
 
-def _plain(text: str) -> str:
-  """The letters without accents, and those of double width as others."""
-  bare = _ACCENTS.sub('', unicodedata.normalize('NFKD', text))
-  return unicodedata.normalize('NFC', bare)
+def words(name: str) -> list[str]:
+  """The lower-case words of a name.
 
-
-def _english(tables: tuple[Mapping[str, str], ...]) -> dict[str, str]:
-  return {
-    _plain(word): meant
-    for table in tables
-    for meant, known in table.items()
-    for word in known.split()
-  }
-
-
-_OF_PARTS, _OF_WORDS = _english(_GLUED), _english(_SPACED)
-_PARTS = re.compile('|'.join(sorted(_OF_PARTS, key=len, reverse=True)))
-_WORDS = re.compile(r'[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_a-zA-Z]+')
-
-
-def listed(text: str) -> frozenset[str]:
-  """The words of a text."""
-  return frozenset(text.split())
-
-
-def of(name: str) -> list[str]:
-  """Lower-case words of a name, in English where another language's are known.
-
-  >>> of('isClick_2'), of('visitorid')
-  (['is', 'click', '2'], ['visitorid'])
-  >>> of('用户ID'), of('id_клиента'), of('Sesión')
-  (['user', 'id'], ['id', 'user'], ['session'])
+  >>> words('personId'), words('add_to_cart'), words('userid')
+  (['person', 'id'], ['add', 'to', 'cart'], ['userid'])
   """
-  if not name.isascii():
-    name = _PARTS.sub(lambda found: f' {_OF_PARTS[found[0]]} ', _plain(name))
-  parts: list[str] = [part.lower() for part in _WORDS.findall(name)]
-  return [word for part in parts for word in _OF_WORDS.get(part, part).split()]
+  parted = re.sub(r'(?<=[a-z0-9])(?=[A-Z])', ' ', name)
+  parted = re.sub(r'(?<=[A-Z])(?=[A-Z][a-z])', ' ', parted)
+  return re.findall(r'[^\W_]+', parted.lower())
 
 
-def without_digits(name: str) -> str:
-  """The words of a name that are no numbers.
+def key_rank(name: str, role: str) -> int | None:
+  """How well a name names a user, an item or a session; 0 is best.
 
-  >>> without_digits('PAY_AMT1') == without_digits('pay_amt_2')
-  True
+  >>> key_rank('visitorid', 'user'), key_rank('user_age', 'user')
+  (2, None)
   """
-  return ' '.join(word for word in of(name) if not word.isdigit())
+  found = words(name)
+  bare = [word for word in found if word not in _ID]
+  if not bare:
+    return None
+  known = KEYS[role] + (COARSE_ITEMS if role == 'item' else [])
+  last = bare[-1]
+  if last not in known:
+    last = re.sub(r'(_?ids?|key|uuid|code|hash)$', '', last)
+  if last not in known or len(bare) > 2:
+    return None
+  # 'search_user_id' is a user's, 'user_segment' was refused above.
+  return known.index(last) + (100 if len(bare) == 2 else 0)
 
 
-def any_of(text: str) -> Callable[[str], bool]:
-  """Tells whether a name has one of the words of a text.
+def time_rank(name: str) -> int | None:
+  """How well a name names the time of a row; 0 is best."""
+  found = words(name)
+  if {*found} & _OTHER_TIMES:
+    return None
+  for rank, known in enumerate(_TIMES):
+    if {*found} & known or any(w.endswith(('time', 'stamp')) for w in found):
+      others = [w for w in found if w not in known and w not in _ROW_EVENTS]
+      return 2 * rank + bool(others)
+  return None
 
-  >>> is_promo = any_of('sale promo')
-  >>> is_promo('on_sale'), is_promo('salesman')
-  (True, False)
+
+def is_outcome(name: str) -> bool:
+  """Whether a name is what somebody did with the row, in any tense.
+
+  >>> [is_outcome(n) for n in ('carted', 'is_click', 'num_clicks', 'price')]
+  [True, True, False, False]
   """
-  known = listed(text)
-  return lambda name: not known.isdisjoint(of(name))
+  found = words(name)
+  if {*found} & _NO_OUTCOME or found[:1] in (['has'], ['user'], ['item']):
+    return False
+  parts = [word.removeprefix('is') for word in (*found, ''.join(found))]
+  return any(
+    word in _FORMS or (word.startswith(_STEMS) and word not in KEYS['user'])
+    for word in parts
+  )
 
 
-def ends_in(text: str) -> Callable[[str], bool]:
-  """Tells whether the last word of a name is among those of a text.
+def is_amount_label(name: str) -> bool:
+  """Whether a number of this name is what a row led to, as a watch time."""
+  found = words(name)
+  if {*found} & (_NO_OUTCOME - {'rate', 'score'}):
+    return False
+  pairs = any(all(w in found for w in one) for one in _AMOUNTS)
+  return bool(pairs or {*found} & AMOUNTS)
 
-  >>> is_day = ends_in('day date')
-  >>> is_day('Order Date'), is_day('date_of_birth')
-  (True, False)
+
+def is_rating(name: str) -> bool:
+  """Whether a number of this name is a rating."""
+  return words(name) in ([one] for one in RATINGS) or (
+    words(name)[-1:] in (['rating'], ['stars'])
+    and not {*words(name)} & {'avg', 'mean', 'item', 'review'}
+  )
+
+
+def is_event(name: str) -> bool:
+  """Whether a column of this name has kinds of events."""
+  return bool({*words(name)} & EVENTS)
+
+
+def is_weight(name: str) -> bool:
+  """Whether a number of this name is the weight of a row."""
+  return bool({''.join(words(name)), *words(name)} & _WEIGHTS)
+
+
+def is_split(name: str) -> bool:
+  """Whether a column of this name parts train and test."""
+  return bool({*words(name)[-1:]} & _SPLITS)
+
+
+def is_amount(name: str) -> bool:
+  """Whether few whole numbers of this name are amounts, not categories."""
+  return bool({*words(name)} & _AMOUNT_WORDS)
+
+
+def is_category(name: str) -> bool:
+  """Whether whole numbers of this name are categories, not amounts."""
+  found = words(name)
+  return bool(
+    {*found} & (_CATEGORY_WORDS | _PARTS_OF_TIME)
+    or re.search(r'([a-z]id|(cat|feat|feature|field|col|c)\d+)$', name.lower())
+  )
+
+
+def is_part_of_time(name: str) -> bool:
+  """Whether a name is a part of the time, such as the hour."""
+  return bool({*words(name)} & _PARTS_OF_TIME)
+
+
+def unique(columns: Iterable[str]) -> dict[str, str]:
+  """Names that a schema accepts for columns, different whatever their case.
+
+  >>> unique(['price', 'Price (EUR)', 'price?'])
+  {'price': 'price', 'Price (EUR)': 'Price_EUR', 'price?': 'price_2'}
   """
-  known = listed(text)
-  return lambda name: not known.isdisjoint(of(name)[-1:])
+  found: dict[str, str] = {}
+  taken: set[str] = set()
+  for column in columns:
+    plain = part.spaced(column)
+    if plain != column or ' ' in plain or plain.startswith(('.', '-')):
+      plain = '_'.join(plain.split()).strip('_.-')
+    base = part.shortened(plain, _LONGEST) or 'field'
+    name, number = base, 2
+    while name.lower() in taken:
+      name, number = f'{base}_{number}', number + 1
+    taken.add(name.lower())
+    found[column] = name
+  return found
 
 
-def is_one_of(text: str) -> Callable[[str], bool]:
-  """Tells whether all of a name, its words joined, is a word of a text.
+def of_tasks(columns: Iterable[str]) -> dict[str, str]:
+  """Names of tasks: the columns' without a leading `is_`.
 
-  >>> is_number = is_one_of('idno nr')
-  >>> is_number('id_no'), is_number('house_nr')
-  (True, False)
+  >>> of_tasks(['is_click', 'long_view'])
+  {'is_click': 'click', 'long_view': 'long_view'}
   """
-  known = listed(text)
-  return lambda name: ''.join(of(name)) in known
+  columns = list(columns)
+  short = {name.removeprefix('is_') or name: name for name in columns}
+  if len(short) < len(columns):
+    return unique(columns)
+  return {short[name]: given for name, given in unique(short).items()}

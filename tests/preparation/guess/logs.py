@@ -1,13 +1,10 @@
-"""Small raw logs whose guesses tests know by hand."""
+"""A small raw log whose guess tests know by hand."""
 
 from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-from rmtl_jax.preparation.guess import facts as facts_lib
-from rmtl_jax.preparation.guess import sample as sample_lib
 
 ROWS = 400
 
@@ -22,14 +19,6 @@ def write(
   lines = [delimiter.join(map(str, row)) for row in rows]
   path.write_text('\n'.join(lines) + '\n')
   return path
-
-
-def sample_of(
-  tmp_path: pathlib.Path, columns: Mapping[str, Sequence[Any]]
-) -> tuple[sample_lib.Sample, list[facts_lib.Facts]]:
-  """The sample of a log, and facts of its columns."""
-  sample = sample_lib.read(write(tmp_path / 'log.csv', columns), 10_000)
-  return sample, facts_lib.find(sample)
 
 
 def shop() -> dict[str, list[Any]]:
@@ -50,9 +39,8 @@ def shop() -> dict[str, list[Any]]:
     'tags': [f'a{i % 5}|b{i % 4}' for i in rows],
     'price': [round(1.5 * (i % 40) + 0.25, 2) for i in rows],
     'stock_count': [10 ** (i % 5) for i in rows],
-    'title': [f'A very long name of the thing {i % 97}' for i in rows],
+    'title': [f'A very long name of the thing {i * 31}' for i in rows],
     'country': ['de'] * ROWS,
-    'row': list(rows),
     'paid_amount': [9.5 if b else '' for b in buy],
     'watch_seconds': [30 + i % 9 if c else i % 9 for i, c in enumerate(click)],
     'is_click': click,
