@@ -319,6 +319,9 @@ def print_report(record: dict[str, Any]) -> None:
 
   print()
   print(tables.text(tables.metrics_table(record)))
+  members = tables.members_table(record)
+  if members is not None:
+    print(tables.plain(members, 'Each member alone'))
   for sentence in tables.sentences(record):
     print(tables.wrapped(sentence))
   print()

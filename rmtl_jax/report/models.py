@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from rmtl_jax.results import verdict
 from rmtl_jax.weighting import registry
 
 Record = Mapping[str, Any]
@@ -68,10 +67,9 @@ def stage_names(record: Record) -> dict[str, str]:
 def models(record: Record) -> list[Model]:
   """The rows of a table, from the rates to the oracle.
 
-  Between them: the paper's model, what was kept, the last epoch of stage 3.
-
-  Models with the same figures are one: an arm that keeps epoch 0 is the
-  pre-trained model. An arm that kept its last epoch is not shown again.
+  Between them: the paper's model, and what was kept after stage 1, of the
+  control and of RMTL. Models with the same figures are one: an arm that keeps
+  epoch 0 is the pre-trained model.
   """
   found: list[Model] = []
   if 'baseline' in record:
@@ -82,7 +80,6 @@ def models(record: Record) -> list[Model]:
     metrics, calibrated = of['metrics'], of.get('calibrated')
     found.append(Model((name,), '', BOUND, metrics, calibrated))
   found += _merged(_kept(record))
-  found += _merged(_last(record))
   if 'oracle' in record:
     found.append(Model((ORACLE,), '', BOUND, record['oracle']))
   return found
@@ -105,19 +102,6 @@ def _note(record: Record, stage: str) -> str:
   every = sorted({epochs} if isinstance(epochs, int) else set(epochs))
   noun = 'epoch' if len(every) == 1 else 'epochs'
   return f'{start}kept: {noun} {", ".join(map(str, every))}'
-
-
-def _last(record: Record) -> Iterator[Model]:
-  """Of stage 3 at the same number of epochs, where that was not kept."""
-  of: Record = record.get('finetuned_at', {})
-  stages: dict[str, Record] = of.get('stages', {})
-  names = stage_names(record)
-  for stage, metrics in stages.items():
-    if record.get('best_epoch', {}).get(stage) != of['epoch']:
-      name = names.get(stage, stage)
-      calibrated = of.get('calibrated', {}).get(stage)
-      note = f'after {verdict.count(of["epoch"])}'
-      yield Model((name,), note, TRAINED, metrics, calibrated)
 
 
 def _merged(rows: Iterable[Model]) -> list[Model]:

@@ -138,7 +138,7 @@ def _curves(axes: Any, record: Record, history: Sequence[Record]) -> None:
   axes.xaxis.get_major_locator().set_params(integer=True)
   axes.grid(alpha=0.3)
   if axes.has_data():
-    axes.legend()
+    axes.legend(loc='upper left', bbox_to_anchor=(1.01, 1.0), frameon=False)
 
 
 def kept_point(

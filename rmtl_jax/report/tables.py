@@ -153,7 +153,6 @@ def remarks(record: Record) -> list[str]:
     *([verdict.paper_model(paper['backbone'])] if paper else []),
     *_kept(record),
     *_unmoved(record),
-    *_ensemble_sentences(record),
     *left_out(_undefined_draws(record)),
   ]
 
@@ -234,30 +233,33 @@ def seed_text(record: Record) -> str:
   )
 
 
-def _ensemble_sentences(record: Record) -> list[str]:
-  """Compares the last stage's ensemble with the mean of its members."""
+def members_table(record: Record) -> content.Table | None:
+  """What the members of the last stage weigh, and how each ranks alone.
+
+  Their loglosses are not calibrated, so that they are no figures beside the
+  model's.
+  """
   members = record.get('members')
   if not members:
-    return []
+    return None
   stage = list(members)[-1]
-  parts = []
+  weights = record.get('member_weights', {}).get(stage, {})
+  header, columns = ['member'], []
   for task in record['tasks']:
-    for name in members[stage][task]:
-      own = members[stage][task][name]
-      value = record['stages'][stage][task][name]
-      if value is None or None in own:
-        continue
-      label = metric_registry.describe(name).label
-      parts.append(
-        f'{task} {label} {value - sum(own) / len(own):+.4f} (members'
-        f' {min(own):.4f} to {max(own):.4f})'
-      )
-  if not parts:
-    return []
-  return [
-    f'Ensemble against the mean of its {record["ensemble"]} members:'
-    f' {"; ".join(parts)}.'
-  ]
+    if task in weights:
+      header.append(f'{task}: weight')
+      columns.append([f'{w:.2f}' for w in weights[task]])
+    for name, values in members[stage][task].items():
+      one = metric_registry.describe(name)
+      if one.better == 'higher' and values:
+        header.append(f'{task}: {one.label}')
+        columns.append([content.number(v, one.form) for v in values])
+  names = record.get('member_names') or range(1, record['ensemble'] + 1)
+  return content.Table(
+    tuple(header),
+    [(str(name), *cells) for name, *cells in zip(names, *columns, strict=True)],
+    1,
+  )
 
 
 def text(table: rich.table.Table, width: int = terminal.COLUMNS) -> str:

@@ -14,7 +14,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.evaluation import labelled, metrics, mixing, regression
+from rmtl_jax.evaluation import mixing
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.networks import registry as networks
 from rmtl_jax.runtime import stages, workdir
@@ -279,29 +279,3 @@ def weights_record(
     }
     for name, weights in trained.weights.items()
   }
-
-
-def member_metrics(
-  predictions: Sequence[np.ndarray], rows: labelled.Labelled
-) -> dict[str, dict[str, list[float | None]]]:
-  """How good the members are on their own.
-
-  Args:
-    predictions: each member's, f32[R, K].
-
-  Returns:
-    {task: {'auc': one per member, 'logloss': one per member}}, of other tasks
-    `xauc` and `rmse`; None where undefined.
-  """
-  of_binary = {'auc': metrics.auc, 'logloss': metrics.logloss}
-  of_others = {'xauc': regression.xauc, 'rmse': regression.rmse}
-
-  def measured(k: int) -> dict[str, list[float | None]]:
-    y, own = rows.labels[:, k], rows.weight(k)
-    of_kind = of_binary if rows.is_binary[k] else of_others
-    return {
-      name: [json_files.number(metric(y, p[:, k], own)) for p in predictions]
-      for name, metric in of_kind.items()
-    }
-
-  return {task: measured(k) for k, task in enumerate(rows.tasks)}

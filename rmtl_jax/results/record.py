@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from rmtl_jax import config as config_lib
 from rmtl_jax import json_files
+from rmtl_jax.config import variants
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.evaluation import labelled
+from rmtl_jax.evaluation import evaluator, labelled
+from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.results import (
   calibrations,
   ensemble,
@@ -112,6 +115,7 @@ def build(
   if run.config.ensemble > 1:
     record['ensemble'] = run.config.ensemble
     record['members'] = _members(run, trained, data)
+    record['member_names'] = _member_names(run.config)
   if trained.weights:
     record['member_weights'] = ensemble.weights_record(trained, tasks)
   if critic_values:
@@ -170,16 +174,39 @@ def _members(
   rows = labelled.Labelled.of(data.evaluated.host, run.manifest.task_names)
 
   def metrics(name: str) -> dict[str, Any]:
-    predictions = [
-      trained.models.probabilities(
-        config, one.results[name].params, data.evaluated
+    found = [
+      data.predicted(
+        functools.partial(
+          trained.models.probabilities, config, one.results[name].params
+        )
       )
       for config, one in zip(trained.configs, trained.members, strict=True)
     ]
-    return ensemble.member_metrics(predictions, rows)
+    return {
+      task: {
+        one.name: [
+          json_files.number(value)
+          for predicted in found
+          if (value := evaluator.measured(one.name, predicted, rows, k))
+          is not None
+        ]
+        for one in metric_registry.of_kind(kind)
+        if one.compared and (data.lists is not None or not one.of_lists)
+      }
+      for k, (task, kind) in enumerate(zip(rows.tasks, rows.kinds, strict=True))
+    }
 
   by_stage = trained.once(metrics)
   return {name: by_stage(name) for name in trained.actors}
+
+
+def _member_names(config: config_lib.Config) -> list[str]:
+  """What each member differs in."""
+  texts = [text.strip() for text in config.variants.split(';')]
+  return [
+    texts[m % len(texts)] or f'seed {one.seed}'
+    for m, one in enumerate(variants.member_configs(config))
+  ]
 
 
 def _critics(

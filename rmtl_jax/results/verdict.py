@@ -19,7 +19,7 @@ Record = Mapping[str, Any]
 def sentences(record: Record) -> list[str]:
   """The verdict of a run, the headline first, and what the critics knew."""
   first = headline(record)
-  return [*([first] if first else []), *details(record)]
+  return [*([first] if first else []), *behind_rates(record), *details(record)]
 
 
 def headline(record: Record) -> str:
@@ -56,6 +56,26 @@ def headline(record: Record) -> str:
       ' this run'
     )
   return f'{text} (one seed; rmtl compare decides).'
+
+
+def behind_rates(record: Record) -> list[str]:
+  """Says on which tasks the model is worse than the table of rates."""
+  stage = list(record['stages'])[-1]
+  models = record.get('calibrated', record['stages'])
+  found = []
+  for task, rates in record.get('baseline', {}).items():
+    values = models.get(stage, record['stages'][stage])[task]
+    for one in metric_registry.short(rates):
+      ours, theirs = values.get(one.name), rates[one.name]
+      if one.of_lists or ours is None or theirs is None:
+        continue
+      gain = ours - theirs if one.better == 'higher' else theirs - ours
+      if gain < 0.0:
+        figures = f'{ours:{one.form}} against {theirs:{one.form}}'
+        found.append(f'{task} {one.label} {figures}')
+  if not found:
+    return []
+  return [f'Behind the rates of users and items: {"; ".join(found)}.']
 
 
 def details(record: Record) -> list[str]:
