@@ -49,6 +49,8 @@ SETTINGS = {
   'verbosity': -1,
 }
 _TREES, _PATIENCE = 600, 50
+# Rows of a task that one thread fits.
+_FEW_ROWS = 100_000
 # Trees that are evaluated side by side.
 _BLOCK = 32
 _MISSING = {'None': 0, 'Zero': 1, 'NaN': 2}
@@ -144,7 +146,9 @@ def _fit(
       _fit_task(
         lightgbm,
         spec,
-        *(rows and _rows(rows, k) for rows in (train, validation, again)),
+        _rows(train, k),
+        _rows(validation, k),
+        again and _rows(again, k),
         seed,
         lambda done, k=k: progress((k + done) / spec.num_tasks),
       )
@@ -184,6 +188,8 @@ def _fit_task(
     odds = (last[1].sum() + 0.5) / ((1 - last[1]).sum() + 0.5)
     return Model([{'tree_structure': {'leaf_value': np.log(odds)}}], every)
   params = {**SETTINGS, 'seed': seed}
+  # Threads that wait for busy cores cost more than they save on few rows.
+  params['num_threads'] = 1 if len(train[1]) < _FEW_ROWS else 0
 
   def data(rows, reference=None):
     x, y, weight = rows

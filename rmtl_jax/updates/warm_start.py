@@ -95,9 +95,6 @@ NEAR_ROW_0 = Filling(is_fresh=False, noise=0.1)
 # Of moments: new rows have what is given as fresh, zeros.
 AS_FRESH = Filling(is_fresh=True, noise=0.0)
 
-# Of what no step changes: new rows are those of no known value.
-_AS_UNKNOWN = Filling(is_fresh=False, noise=0.0)
-
 
 def find_axes(
   shapes: Callable[[types.FeatureSpec], Any], spec: types.FeatureSpec
@@ -200,8 +197,6 @@ def move(
     own = filling
     if pretrained.are_vectors(names):
       own = AS_FRESH
-    if pretrained.FROZEN in names:
-      own = _AS_UNKNOWN
     if state_lib.is_embedding(path):
       return _table(moves, own, old_leaf, fresh_leaf, arrays, key)
     new_leaf = old_leaf

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from jax import export as jax_export
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import run, types
+from rmtl_jax import json_files, run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.contrib import lightgbm_trees
-from rmtl_jax.networks import functional
+from rmtl_jax.networks import ensemble, factory, functional
 from rmtl_jax.results import evaluate
+from rmtl_jax.runtime import writers
+from rmtl_jax.serving import predictor
 from tests import tiny
 from tests.test_run import CONFIG, QUIET
 
@@ -262,6 +264,30 @@ def test_boosters_that_do_not_fit_are_refused(tmp_path):
     fit(rows, rows, network=lightgbm_trees.make(SPEC, config))
 
 
+def test_a_member_without_weight_is_left_out():
+  """Its parameters are gone, and predictions are the others'."""
+  rng = np.random.default_rng(7)
+  trees = fit(rows_of(rng, 300), rows_of(rng, 100))
+  sizes = config_lib.NetworkConfig(4, bottom_units=(8,), tower_units=(4,))
+  net = factory.make_actor(SPEC, 'shared_bottom', sizes)
+  params, x = net.init(jax.random.key(0)), inputs(rng, 50)
+  lane = types.Inputs(*(part[None] for part in x[:3]))
+  for networks, members in (
+    ((net, NETWORK), (params, ())),
+    ((NETWORK, net), ((), params)),
+  ):
+    weights = np.array([[float(bool(own))] * 2 for own in members])
+    found = functional.apply(
+      ensemble.make_mixture(networks), ensemble.mixture(members, weights), lane
+    )
+    expected = functional.apply(net, params, lane)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+  both = ensemble.mixture((params, trees), np.full((2, 2), 0.5))
+  found = functional.apply(ensemble.make_mixture((net, NETWORK)), both, lane)
+  expected = (functional.apply(net, params, lane)[0] + predict(trees, x)) / 2
+  np.testing.assert_allclose(found[0], expected, atol=1e-5)
+
+
 @pytest.mark.slow
 def test_a_member_of_a_run_in_all_stages(tmp_path):
   """It is fitted in stage 1 and stays as it is; its rows are its own."""
@@ -282,3 +308,13 @@ def test_a_member_of_a_run_in_all_stages(tmp_path):
   again = evaluate.evaluate(tmp_path / 'run')
   for name in record['stages']:
     assert again['stages'][name] == record['stages'][name]
+  # A server neither loads nor asks a member without weight.
+  file = tmp_path / 'run' / 'metrics.json'
+  record = json_files.read(file)
+  for name in record['member_weights']:
+    record['member_weights'][name] = {task: [1.0, 0.0] for task in tiny.TASKS}
+  writers.write_json(file, json_files.sealed(record))
+  model = predictor.load(tmp_path / 'run')
+  assert [bool(own) for own in model.params['members']] == [True, False]
+  scores = model.predict({'item': [None], 'user': [None], 'price': [None]})
+  assert set(scores) == set(tiny.TASKS)
