@@ -23,11 +23,8 @@ from rmtl_jax.runtime import workdir
 Maps = dict[str, dict[str, calibration.Calibration]]
 
 
-def saved(run: workdir.Run, part: str = '') -> Maps:
+def saved(run: workdir.Run) -> Maps:
   """Reads the maps of RUN/metrics.json; none before the run is evaluated.
-
-  Args:
-    part: the entry that holds them, as `finetuned_at`; '': the file itself.
 
   Raises:
     types.InputError: the file has no valid maps.
@@ -36,15 +33,13 @@ def saved(run: workdir.Run, part: str = '') -> Maps:
   if not path.exists():
     return {}
   record = _object(json_files.read(path), f'{path}')
-  where = 'calibration'
-  if part:
-    record = _object(record.get(part, {}), f'{path}: {part}')
-    where = f'{part}.calibration'
-  maps = of_record(record, f'{path}: {where}')
+  maps = of_record(record, f'{path}: calibration')
   for stage, of_tasks in maps.items():
     for task in run.manifest.tasks:
       if task.is_binary and task.name not in of_tasks:
-        raise types.InputError(f'{path}: {where}.{stage} lacks {task.name!r}')
+        raise types.InputError(
+          f'{path}: calibration.{stage} lacks {task.name!r}'
+        )
   return maps
 
 

@@ -95,23 +95,19 @@ def _evaluate(
     ),
   )
   maps = calibrations.saved(run)
-  last_maps: calibrations.Maps | None = calibrations.saved(run, 'finetuned_at')
   if is_own:
     # An interrupted run has not fitted them yet. Other data must not fit them:
     # its rows are those to evaluate.
     if not trained.weights:
       trained = ensemble.weighed(trained, data.validation, run)
     maps = maps or run_record.fit_calibrations(run, trained, data.validation)
-    last_maps = last_maps or None
   critic_values = row_values.critic_values(trained, data.validation)
   record = {
     'split': split,
     **({} if is_own else {'data_dir': str(data_dir.resolve())}),
     **run_record.build(run, trained, data, maps, critic_values),
   }
-  record = finetuned.extend(
-    record, run, trained, data, trained.history, last_maps
-  )
+  record = finetuned.extend(record, run, trained, data, trained.history)
   if processes.is_first():
     (path / 'evaluation').mkdir(exist_ok=True)
     writers.write_json(path / 'evaluation' / f'{split}.json', record)

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rmtl_jax.results import calibrations, ensemble, summary, verdict
+from rmtl_jax.results import ensemble, summary, verdict
 from rmtl_jax.results import record as run_record
 from rmtl_jax.runtime import checkpoints, stages, workdir
 from rmtl_jax.training import saved
@@ -25,18 +25,16 @@ def extend(
   trained: ensemble.Ensemble,
   data: run_record.Data,
   history: Sequence[Mapping[str, Any]],
-  maps: calibrations.Maps | None = None,
 ) -> dict[str, Any]:
   """A run's record with `finetuned_at` and with the verdict on both arms.
 
   Args:
     record: of the run, from record.build.
     history: one record per epoch.
-    maps: calibration maps by arm; None: fitted on the validation rows.
   """
   record = dict(record)
   try:
-    found = _evaluate(run, trained, data, history, maps)
+    found = _evaluate(run, trained, data, history)
   except checkpoints.Damaged as error:
     line = f'{error}: no figures of stage 3 after its last epoch'
     record['warnings'] = [*record['warnings'], line]
@@ -52,19 +50,17 @@ def _evaluate(
   trained: ensemble.Ensemble,
   data: run_record.Data,
   history: Sequence[Mapping[str, Any]],
-  maps: calibrations.Maps | None,
 ) -> dict[str, Any]:
-  """Metrics of the arms after their last epoch, as of those that were kept.
+  """How the arms differ after their last epoch.
 
   Returns:
-    `epoch` (of an ensemble a list, one per member), `stages`, `difference`,
-    `calibrated` and `calibration`; {} where stage 3 has not finished or has no
-    epoch.
+    `epoch` (of an ensemble a list, one per member) and `difference`; {} where
+    stage 3 has not finished or has no epoch.
   """
   epochs = last_epochs(history, run.config.ensemble)
   if 'finetune' not in trained.actors or not any(epochs):
     return {}
-  predictions, fitted = {}, dict(maps or {})
+  predictions = {}
   for name in ARMS:
     if name not in trained.actors:
       continue
@@ -74,23 +70,11 @@ def _evaluate(
     predictions[name] = data.predicted(
       functools.partial(trained.models.probabilities, run.config, params)
     )
-    if maps is None:
-      fitted |= calibrations.fit(
-        (name,),
-        lambda _, params=params: trained.models.probabilities(
-          run.config, params, data.validation
-        ),
-        data.validation.host,
-        run.manifest.task_names,
-        run.config.evaluation.calibration,
-      )
     del params  # before the next arm's are read: tables may be large
   of = data.evaluated.host, run.manifest.task_names, run.config
   return {
     'epoch': epochs if len(epochs) > 1 else epochs[0],
-    'stages': summary.stages(predictions, *of)['stages'],
     'difference': summary.differences(predictions, *of),
-    **calibrations.evaluate(fitted, predictions, *of),
   }
 
 

@@ -272,27 +272,29 @@ def test_learning_curves_have_what_is_monitored():
   assert lines['pretrain', None] == [(1, 0.9), (2, 0.8)]
 
 
-def test_what_an_ensemble_gained_is_said():
+def test_members_have_a_table():
   members = {'click': {'auc': [0.60, 0.61], 'logloss': [0.27, 0.25]}}
   record = _record(
     ensemble=2,
     members={'finetune': members},
+    member_names=['seed 3', 'without ids'],
+    member_weights={'finetune': {'click': [0.25, 0.75]}},
     best_epoch={'pretrain': [2, 1], 'constant': [0, 0], 'finetune': [0, 1]},
   )
   assert '(seed 3, ensemble of 2)' in tables.text(tables.metrics_table(record))
   found = tables.sentences(record)
-  assert (
-    'Ensemble against the mean of its 2 members: click AUC +0.0150 (members'
-    ' 0.6000 to 0.6100); click logloss -0.0100 (members 0.2500 to 0.2700).'
-  ) in found
+  members = tables.members_table(record)
+  assert members.header == ('member', 'click: weight', 'click: AUC')
+  assert members.rows == [
+    ('seed 3', '0.25', '0.6000'),
+    ('without ids', '0.75', '0.6100'),
+  ]
   (kept,) = [line for line in found if 'kept the pre-trained' in line]
   assert kept.startswith('The control kept')
 
 
-def test_an_undefined_metric_of_a_member_is_left_out():
-  members = {'click': {'auc': [None, 0.61], 'logloss': [None, 0.25]}}
-  record = _record(ensemble=2, members={'finetune': members})
-  assert not [s for s in tables.sentences(record) if 'Ensemble' in s]
+def test_a_run_of_one_model_has_no_members():
+  assert tables.members_table(_record()) is None
 
 
 def test_a_table_shows_what_a_task_has():

@@ -138,11 +138,7 @@ def test_records_of_an_ensemble(trained):
 def test_reports_of_an_ensemble(trained, tmp_path):
   path, record = trained
   assert 'seed 0, ensemble of 2' in tables.text(tables.metrics_table(record))
-  (line,) = [s for s in tables.sentences(record) if 'Ensemble' in s]
-  task = tiny.TASKS[0]
-  own = record['members']['finetune'][task]['logloss']
-  gain = record['stages']['finetune'][task]['logloss'] - np.mean(own)
-  assert f'{task} logloss {gain:+.4f} (members {min(own):.4f} to' in line
+  assert len(tables.members_table(record).rows) == COUNT
   pictures.overview(record, writers.read_history(path), tmp_path / 'p.png')
   assert (tmp_path / 'p.png').stat().st_size > 10_000
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from rmtl_jax.report import models
-from rmtl_jax.results import verdict
 from rmtl_jax.weighting import registry
 
 Record = Mapping[str, Any]
@@ -39,11 +38,6 @@ def key(metrics: Record) -> list[str]:
     for each, is_there in shown.items()
     if is_there and each in meanings
   ]
-  if 'finetuned_at' in metrics:
-    lines.append(
-      f'after {verdict.count(metrics["finetuned_at"]["epoch"])}: both arms of'
-      ' stage 3 after their last epoch, whatever early stopping kept'
-    )
   return lines
 
 

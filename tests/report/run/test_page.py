@@ -55,8 +55,6 @@ def test_figures_stand_in_the_tables(read):
     'pre-trained',
     'control (kept: epoch 1)',
     'RMTL (kept: epoch 0)',
-    'control (after 2 epochs)',
-    'RMTL (after 2 epochs)',
     'oracle',
   ]
   assert ranking[2][1] == '0.6212 (0.6089 to 0.6335)'
