@@ -48,7 +48,7 @@ def check(
   keys = [
     name
     for name, given in (
-      (table.session_number or 'session', table.has_session),
+      ('session', table.has_session),
       ('"user"', table.has_user),
     )
     if given

@@ -25,7 +25,6 @@ from rmtl_jax.preparation import (
   in_memory,
   label_statistics,
   random_split,
-  session_names,
   sessions,
   source,
   sources,
@@ -33,7 +32,6 @@ from rmtl_jax.preparation import (
   sql,
   vectors,
   warning_lines,
-  waves,
   windows,
   writer,
 )
@@ -239,49 +237,34 @@ def _find_places(
     rows, boundaries = random_split.set_apart(
       connection, rows, rule, idle_ms, end
     )
-  keys, duplicates = rows.keys or rows.view, 0
+  keys = rows.keys or rows.view
   delay_ms = source.fastest(rows.tasks).delay_ms
-  places: sessions.RowPlaces | None = None
-  # The faster way places whole sessions, but rows without any label that is
-  # known in time are dropped one by one.
-  if rule.by_time and rows.has_session and not (delay_ms or rows.has_random):
-    places = session_names.split_named_sessions(
+  numbered = sessions.number_sessions(
+    connection,
+    keys,
+    idle_ms,
+    has_session=rows.has_session,
+    has_user=rows.has_user,
+    has_time=rows.has_time,
+    has_split=rule.is_given or rows.has_random,
+    # Equal rows of no time may be two impressions.
+    identity=rows.identity if rows.has_time else (),
+    carry=('split',) if rows.has_random else rule.carried,
+  )
+  if rule.by_time:
+    places = sessions.split_sessions(
       connection,
-      keys,
+      numbered,
       rule.ratio,
-      rows.identity,
-      boundaries,
-      end,
-      '' if rows.keys else rows.session_number,
+      delay_ms,
+      boundaries=boundaries,
+      end=end,
+      has_random=rows.has_random,
     )
-  if places is None:
-    numbered = sessions.number_sessions(
-      connection,
-      keys,
-      idle_ms,
-      has_session=rows.has_session,
-      has_user=rows.has_user,
-      has_time=rows.has_time,
-      has_split=rule.is_given or rows.has_random,
-      # Equal rows of no time may be two impressions.
-      identity=rows.identity if rows.has_time else (),
-      carry=('split',) if rows.has_random else rule.carried,
-    )
-    duplicates = numbered.duplicates
-    if rule.by_time:
-      places = sessions.split_sessions(
-        connection,
-        numbered,
-        rule.ratio,
-        delay_ms,
-        boundaries=boundaries,
-        end=end,
-        has_random=rows.has_random,
-      )
-    else:
-      places = splits.split_sessions(connection, numbered, rule, end, delay_ms)
+  else:
+    places = splits.split_sessions(connection, numbered, rule, end, delay_ms)
   check_split(rows, places, config, rule)
-  return rows, places, duplicates
+  return rows, places, numbered.duplicates
 
 
 def check_split(
@@ -349,7 +332,6 @@ def _report(
       *warning_lines.duplicates(rows, duplicates),
       *warning_lines.cut(rows, places),
       *warning_lines.parted_users(connection, encoded, rule),
-      *waves.warnings(connection, rows, places, rule),
       *warning_lines.immature(rows, places),
       *warning_lines.late(connection, encoded, rows, places),
       *warning_lines.one_class(rows, of_splits),

@@ -287,8 +287,6 @@ class SourceTable:
     time_column: raw column of the time, for errors.
     time_unit: of that column, one of times.UNITS, for errors.
     key_column: raw column of the session or user, for errors.
-    session_number: column of the view with `session` as BIGINT; empty if not
-      all of them are such numbers.
     numbers: columns of the view that have text of the log as BIGINT.
     user_field: the categorical field that identifies the user.
     item_field: the categorical field that identifies the item.
@@ -321,7 +319,6 @@ class SourceTable:
   time_column: str = 'timestamp'
   time_unit: str = 'ms'
   key_column: str = 'user'
-  session_number: str = ''
   numbers: frozenset[str] = frozenset()
   user_field: str | None = None
   item_field: str | None = None

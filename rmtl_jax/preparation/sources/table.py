@@ -75,9 +75,6 @@ def read(
     time_column=schema.time or '',
     time_unit=schema.unit,
     key_column=schema.session or schema.user or '',
-    session_number=table_columns.SESSION_NUMBER
-    if schema.session in table.whole and schema.events is None
-    else '',
     numbers=frozenset(
       field.source_column
       for field in fields

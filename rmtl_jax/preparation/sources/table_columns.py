@@ -18,8 +18,6 @@ from rmtl_jax.preparation.schema import vocabularies
 from rmtl_jax.preparation.sources import table_events
 
 _TIME = 'timestamp'
-# The view's column of sessions as numbers, where all of them are.
-SESSION_NUMBER = 'session_as_number'
 
 
 def readings(schema: schema_lib.TableSchema) -> dict[str, readings_lib.Reading]:
@@ -161,8 +159,6 @@ def select(
     f'{key(schema.session)} AS session',
     f'{key(schema.user)} AS "user"',
   ]
-  if schema.session in whole:
-    columns.append(f'{_column(schema.session)} AS {SESSION_NUMBER}')
   if schema.item is not None:
     columns.append(f'{key(schema.item)} AS item')
   if schema.events is not None:
