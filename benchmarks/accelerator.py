@@ -5,11 +5,8 @@
 Each part runs in a process of its own, so that each has the device's memory,
 and is left out when the time is over (`--minutes`) or when it fails; the report
 says so. The parts: every stage and backbone at several batch sizes, with the
-share of the roofline and of the time in which a kernel ran; products in
-float32, TF32 and bfloat16; an update of embedding rows beside a published
-figure; sixteen seeds in one program; and whether a model that the device
-trained has the same AUC when the CPU evaluates it. `--tiny` is for a test on a
-CPU.
+share of the roofline and of the time in which a kernel ran; products in float32
+and TF32. `--tiny` is for a try on a CPU.
 """
 
 from __future__ import annotations
@@ -21,13 +18,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from absl import app, flags
-
-# Of AUCs of one model on two devices.
-_CLOSE = 1e-3
 
 
 class Part(NamedTuple):
@@ -63,14 +57,6 @@ PARTS = {
     'stages',
     *_stages('--backbones=shared_bottom,esmm,mmoe,ple', '--repetitions=3'),
   ),
-  'embedding': Part(
-    'embedding',
-    [],
-    ['--tables=2', '--lookups=500', '--distinct=200', '--repetitions=1'],
-  ),
-  'equality': Part(
-    'equality', [], ['--rows=3000', '--epochs=1', '--backbone=shared_bottom']
-  ),
   'large batches': Part(
     'stages',
     *_stages(
@@ -82,16 +68,6 @@ PARTS = {
   ),
   'float32': Part('stages', *_PRODUCTS, 'float32'),
   'tf32': Part('stages', *_PRODUCTS, 'tensorfloat32'),
-  'bfloat16': Part(
-    'precision',
-    ['--backbones=shared_bottom,mmoe,ple', '--repetitions=3'],
-    [
-      '--rows=3000',
-      '--steps=2',
-      '--repetitions=1',
-      '--backbones=shared_bottom',
-    ],
-  ),
   'other backbones': Part(
     'stages',
     *_stages('--backbones=single_task,omoe,aitm', '--repetitions=3'),
@@ -162,22 +138,13 @@ def main(argv: list[str]) -> None:
   for name, result in found.items():
     if 'failed' in result:
       print(f'{name}: nothing measured: {result["failed"]}')
-  print(_equal(found.get('equality', {})))
   if values.output:
     text = json.dumps({'benchmark': 'accelerator', 'parts': found}, indent=2)
     pathlib.Path(values.output).write_text(text + '\n', encoding='utf-8')
 
 
-def _equal(equality: Mapping[str, Any]) -> str:
-  if 'figures' not in equality:
-    return 'AUC on device and CPU: not compared'
-  worst = max(row['difference'] for row in equality['figures'])
-  verdict = 'equal' if worst <= _CLOSE else 'NOT EQUAL'
-  return f'AUC on device and CPU: {verdict} (largest difference {worst:.2g})'
-
-
 def define_flags() -> None:
-  """Defines the flags; not on import, since a test imports this module."""
+  """Defines the flags."""
   flags.DEFINE_string('output', '', 'JSON file; none if empty.')
   flags.DEFINE_float('minutes', 10.0, 'No part begins after them.')
   flags.DEFINE_boolean('tiny', False, 'Sizes for a test.')

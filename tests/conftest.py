@@ -71,7 +71,7 @@ _SLOW = (
   *('serving/test_exported.py', 'library/test_ranker.py'),
   *('library/test_start_from.py', 'library/test_refit.py'),
   *('runtime/test_mesh.py', 'networks/test_precision.py'),
-  *('balancing/test_own_loop.py', 'benchmarks/'),
+  'balancing/test_own_loop.py',
   'serving/test_ties.py::test_of_prepared_data',
   'serving/test_latency.py::test_small_requests_are_calibrated',
   'serving/test_kept.py::test_requests_see',

@@ -28,8 +28,7 @@ Library, table "Results"), beside the place for ours:
 | PLE           | .7292 / .8591 | .7273 / .8913 | .7276 / .8805 | .7138 / .8675 |      |
 | AITM          | .7240 / .8577 | .7290 / .8885 | .7236 / .8763 | .7048 / .8730 |      |
 
-Not run by us: the files were not at hand. How long they take, measured on a log
-of the same form: benchmarks/public_size.py.
+Not run by us: the files were not at hand.
 """  # noqa: E501
 
 from rmtl_jax import config as config_lib

@@ -3,8 +3,8 @@
     rmtl compare --config=experiments/tables/sensitivity.py \
       --data_dir=data/retailrocket --workdir=runs/sensitivity_retailrocket
 
-and the same with kuairand_1k or kuairand_pure for retailrocket; how to get the
-data: docs/full_data.md. Time, an estimate for two CPU cores: RetailRocket
+and the same with kuairand_1k or kuairand_pure for retailrocket.
+Time, an estimate for two CPU cores: RetailRocket
 over two days, KuaiRand-Pure about as long, KuaiRand-1K one to two
 weeks, so take a GPU there.
 

@@ -1,7 +1,7 @@
 """Settings by the size and the fields of prepared data: preset `recommended`.
 
 Chosen on RetailRocket, Criteo attribution, KuaiRand, Census-Income, REES46 and
-simulated logs; docs/choosing_settings.md says what each choice is worth there.
+simulated logs.
 """
 
 from __future__ import annotations
@@ -108,10 +108,7 @@ def _variants(ids: list[str], manifest: Any) -> list[str]:
 
 
 def _crossed(manifest: Any, rows: int) -> list[tuple[str, str]]:
-  """Pairs of few categories, with some rows for each pair of categories.
-
-  And where rows are not few: docs/choosing_settings.md has what fewer gain.
-  """
+  """Pairs of few categories, with some rows for each pair of categories."""
   if rows <= _FEW_ROWS:
     return []
   found, terms = [], 0

@@ -11,8 +11,7 @@ from scipy import special
 from rmtl_jax.evaluation import metrics
 
 # How strongly maps are held to the identity: rows per deviation, and the
-# distance from which on the pull hardly grows. Measured on small logs; see
-# docs/choosing_settings.md#calibration-of-few-rows.
+# distance from which on the pull hardly grows. Measured on small logs.
 STRENGTH, REACH = 200.0, 0.03
 # Logarithms that are closer together than this are equal.
 _LEAST_DEVIATION = 1e-9

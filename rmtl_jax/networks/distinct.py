@@ -17,7 +17,7 @@ from rmtl_jax import types
 
 # What is saved of a slot grows with the embedding's width, gathering costs the
 # same for all: about so many numbers of an embedding through the GEMM.
-# Measured by benchmarks/first_layer.py on two CPU cores: from D (1 - share) =
+# Measured on two CPU cores: from D (1 - share) =
 # 12 on, a training step took less time.
 GATHER_COST = 10
 # A vocabulary of up to so many values per slot is looked through faster than

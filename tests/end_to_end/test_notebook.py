@@ -17,10 +17,7 @@ nbformat = pytest.importorskip('nbformat')
 
 _ROOT = pathlib.Path(rmtl_jax.__file__).parents[1]
 _DIRECTORY = pathlib.Path(__file__).parents[2] / 'experiments' / 'notebooks'
-_NAMES = (
-  *('quick_start', 'own_data', 'inside_rmtl', 'balancers'),
-  'day_after_day',
-)
+_NAMES = ('quick_start', 'inside_rmtl')
 EVERY = pytest.mark.parametrize('name', _NAMES)
 
 
@@ -158,20 +155,6 @@ def test_quick_start_runs(execute):
   walks.assert_beats_rates(record, 'finetune')
 
 
-def test_own_data_runs(execute):
-  _, shown, run = execute('own_data')
-  assert 'Ranker: ple' in shown and 'user rate x item rate' in shown
-  record = json.loads((run / 'model' / 'metrics.json').read_text('utf-8'))
-  walks.assert_beats_rates(record, 'pretrain')
-  predicted, schema = shown.split('True\n{')
-  for line in predicted.splitlines()[-5:]:
-    article, click, conversion = line.split()
-    assert article.startswith('a')
-    assert 0.0 < float(click) < 1.0
-    assert 0.0 < float(conversion) < 1.0
-  assert json.loads(f'{{{schema}')['user'] == 'customer'
-
-
 def test_inside_rmtl_runs(execute):
   outputs, shown, run = execute('inside_rmtl')
   assert _pictures(outputs) == 3  # lanes, Q along a session, weights
@@ -180,30 +163,3 @@ def test_inside_rmtl_runs(execute):
   record = json.loads((run / 'run' / 'metrics.json').read_text('utf-8'))
   assert record['weighting'] == 'critic'
   walks.assert_beats_rates(record, 'finetune')
-
-
-def test_balancers_runs(execute):
-  outputs, shown, run = execute('balancers')
-  assert _pictures(outputs) == 1
-  for words in ('epoch 2: cosine', 'mmoe/pcgrad', 'mmoe/static:'):
-    assert words in shown
-  record = json.loads((run / 'run' / 'metrics.json').read_text('utf-8'))
-  walks.assert_beats_rates(record, 'pretrain')
-  results = json.loads((run / 'compared' / 'results.json').read_text('utf-8'))
-  names = {one['name'] for one in results['methods']}
-  assert {'mmoe', 'mmoe/pcgrad', 'mmoe/famo'} < names
-
-
-def test_day_after_day_runs(execute):
-  outputs, shown, run = execute('day_after_day')
-  assert 'alarms: none' in shown and '2 alarms' in shown
-  (text,) = [
-    o['data']['text/markdown']
-    for o in outputs
-    if 'text/markdown' in o.get('data', {})
-  ]
-  assert "field 'price'" in text
-  for name in ('run_before', 'run_yesterday'):
-    record = json.loads((run / name / 'metrics.json').read_text('utf-8'))
-    walks.assert_beats_rates(record, 'pretrain')
-  assert record['started_from']

@@ -219,38 +219,6 @@ def test_losses_of_a_mesh_are_those_of_one_device():
   _assert_equal(_losses('data:4,model:2', 'aitm', 'rows'), expected, 0.5)
 
 
-COMMUNICATED = """\
-import json
-from absl import flags
-from benchmarks import mesh
-flags.FLAGS(['benchmarks/mesh.py', '--steps=1'])
-sizes = (3_000, 300_000)
-found = {
-  adam: [mesh.Program('data:4,model:2', adam, n).communicated for n in sizes]
-  for adam in ('rows', 'dense')
-}
-print(json.dumps(found))
-"""
-
-
-def test_what_a_step_communicates_does_not_grow_with_the_vocabulary():
-  """Unless the dense Adam sums gradients of the tables' size."""
-  done = subprocess.run(
-    [sys.executable, '-c', COMMUNICATED],
-    env={**os.environ, 'PYTHONPATH': str(ROOT)},
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-  )
-  assert done.returncode == 0, done.stderr
-  found = json.loads(done.stdout)
-  small, large = found['rows']
-  assert small == large and small['all-reduce'] > 0
-  assert sum(large.values()) < 4 * 300_000 * 16 / 2
-  small, large = found['dense']
-  assert large['all-reduce'] > 4 * 300_000 * 16 / 2 > small['all-reduce']
-
-
 @pytest.mark.long
 @pytest.mark.parametrize('adam', ['rows', 'dense'])
 def test_losses_of_every_backbone_and_mesh(adam):
