@@ -15,9 +15,9 @@ from rmtl_jax import json_files, run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.contrib import lightgbm_trees
 from rmtl_jax.networks import ensemble, factory, functional
+from rmtl_jax.results import ensemble as results
 from rmtl_jax.results import evaluate
-from rmtl_jax.runtime import writers
-from rmtl_jax.serving import predictor
+from rmtl_jax.runtime import workdir, writers
 from tests import tiny
 from tests.test_run import CONFIG, QUIET
 
@@ -314,7 +314,6 @@ def test_a_member_of_a_run_in_all_stages(tmp_path):
   for name in record['member_weights']:
     record['member_weights'][name] = {task: [1.0, 0.0] for task in tiny.TASKS}
   writers.write_json(file, json_files.sealed(record))
-  model = predictor.load(tmp_path / 'run')
-  assert [bool(own) for own in model.params['members']] == [True, False]
-  scores = model.predict({'item': [None], 'user': [None], 'price': [None]})
-  assert set(scores) == set(tiny.TASKS)
+  found = results.restore(workdir.read(tmp_path / 'run'), to_predict=True)
+  for one in found.actors.values():
+    assert [bool(own) for own in one['members']] == [True, False]
