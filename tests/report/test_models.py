@@ -85,22 +85,6 @@ def test_stages_that_are_not_known_here_keep_their_name():
   assert labels(found)[-1] == 'plain'
 
 
-def test_calibrated_figures_are_shown_where_there_are_any():
-  found = record(baseline=of(0.5), calibrated={'finetune': of(0.7)})
-  found['stages']['finetune'] = of(0.65)
-  baseline, kept, finetune, *last = models.models(found)
-  assert baseline.shown == of(0.5) and kept.shown == of(0.6)
-  assert finetune.shown == of(0.7) and finetune.metrics == of(0.65)
-  assert [row.shown for row in last] == [of(0.61), of(0.62)]
-  assert [row.kind for row in (baseline, kept)] == ['bound', 'trained']
-
-
-def test_only_long_labels_are_folded():
-  same, control, _ = models.models(record())
-  assert same.folded == 'pre-trained = control = RMTL\n  (kept: epoch 0)'
-  assert control.folded == control.label
-
-
 def test_same_compares_figures():
   found = record((0.6, 0.62))
   assert models.same(found, 'pretrain', 'constant')

@@ -149,6 +149,7 @@ def _metrics(auc):
     'positives': 900,
     'auc': float(auc),
     'auc_interval': [float(auc) - 0.01, float(auc) + 0.01],
+    'gauc': float(auc) - 0.05,
     'logloss': float(0.6 - 0.5 * auc),
     'session_logloss': float(0.62 - 0.5 * auc),
   }
