@@ -238,7 +238,7 @@ class ActorStage:
         },
         'epochs': {name: arm.epoch for name, arm in arms.items()},
         'positions': {
-          name: arm.position.as_json() for name, arm in arms.items()
+          name: arm.position._asdict() for name, arm in arms.items()
         },
       },
       # Whole passes of some arms, and a part of another's.

@@ -50,7 +50,7 @@ def _means(sums: dict[str, float], tasks: Sequence[str]) -> dict[str, float]:
     for name in ('cosine', 'conflict')
   ]
   return {
-    figure: float(sums[f'{name}_{of}'] / sums[f'batches_{of}'])
+    figure: sums[f'{name}_{of}'] / sums[f'batches_{of}']
     for figure, name, of in names
     if sums[f'batches_{of}']
   }

@@ -181,7 +181,7 @@ class CriticStage:
     return saved.StageCheckpoint(
       len(self.errors),
       self.critic if best is None else (self.critic, best),
-      {'errors': self.errors, 'position': self.position.as_json()},
+      {'errors': self.errors, 'position': self.position._asdict()},
       self.position.dispatches,
     )
 

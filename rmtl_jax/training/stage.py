@@ -134,8 +134,7 @@ def run(stage: Stage) -> dict[str, saved.Result]:
           )
         # `one.state` is gone: the loop has donated its buffers. From here on
         # only the new state may be used.
-        totals = {name: float(value) for name, value in sums.items()}
-        stage.validate(one, new_state, totals, time.perf_counter() - begin)
+        stage.validate(one, new_state, sums, time.perf_counter() - begin)
       # Only when every arm has made its pass: saved between them, a method
       # could go on an epoch ahead of its control.
       stage.end_epoch()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -44,22 +43,11 @@ class Position(NamedTuple):
 
   Attributes:
     dispatches: that are done.
-    steps: of these.
-    totals: metrics, summed over these steps.
+    totals: metrics, summed over their steps.
   """
 
   dispatches: int = 0
-  steps: Any = 0
-  totals: Mapping[str, Any] = MappingProxyType({})
-
-  def as_json(self) -> dict[str, Any]:
-    """The attributes as JSON has them, of one state's pass."""
-    totals = {name: float(value) for name, value in self.totals.items()}
-    return {
-      'dispatches': self.dispatches,
-      'steps': int(self.steps),
-      'totals': totals,
-    }
+  totals: Mapping[str, float] = {}  # never written to
 
 
 START = Position()
@@ -74,7 +62,7 @@ def run_epoch(
   interrupted: Callable[[], int] = lambda: 0,
   start: Position = START,
   between: Callable[[Any, Position, bool], None] = lambda *_: None,
-) -> tuple[Any, dict[str, Any]]:
+) -> tuple[Any, dict[str, float]]:
   """One pass: a compiled loop of steps after the other.
 
   Args:
@@ -108,18 +96,17 @@ def run_epoch(
     )
     # Sums of a dispatch are f32 on the device; those of a pass would lose
     # digits there, so they are added up here.
-    totals: dict[str, Any] = dict(position.totals)
+    totals = dict(position.totals)
     for name, value in jax.device_get(sums).items():
-      totals[name] = totals.get(name, 0.0) + np.asarray(value, np.float64)
-    steps = np.asarray(one.steps)
-    _check_finite(totals['nonfinite'], state.step, steps, one.row)
+      totals[name] = totals.get(name, 0.0) + float(value)
+    _check_finite(int(totals['nonfinite']), state.step, one)
     progress.advance(int(np.count_nonzero(one.row >= 0)) * one.num_readers)
-    position = Position(position.dispatches + 1, position.steps + steps, totals)
+    position = Position(position.dispatches + 1, totals)
   return state, dict(position.totals)
 
 
 def _check_finite(
-  nonfinite: np.ndarray, step: jax.Array, counts: np.ndarray, rows: np.ndarray
+  nonfinite: int, step: jax.Array, dispatch: feed.Dispatch
 ) -> None:
   """Stops at the first step of a dispatch that was not finite.
 
@@ -127,19 +114,16 @@ def _check_finite(
   loss that overflows with a finite gradient is an earlier step's than told.
 
   Args:
-    nonfinite: how many steps were not, f64[].
+    nonfinite: how many steps were not.
     step: the state's counter after the dispatch, i32[].
-    counts: steps of the dispatch, i32[].
-    rows: of its slots, i32[S, L, T].
   """
-  back = int(nonfinite)
-  if not back:
+  if not nonfinite:
     return
-  at = int(jax.device_get(step)) - back + 1
-  seen = rows[: int(counts) - back + 1]
+  first = int(dispatch.steps) - nonfinite + 1
   raise NotFinite(
-    f'loss or gradient is not finite at step {at}',
-    np.unique(np.maximum(seen, 0)),  # padding holds the values of row 0
+    f'loss or gradient is not finite at step {int(step) - nonfinite + 1}',
+    # Padding holds the values of row 0.
+    np.unique(np.maximum(dispatch.row[:first], 0)),
   )
 
 

@@ -195,4 +195,15 @@ def make_row_map(
 
     return place(jax.lax.fori_loop(first, count, body, zeros))
 
-  return jax.jit(mapped)
+  return jit_soon(mapped)
+
+
+def jit_soon(function: Callable[..., Any]) -> Callable[..., Any]:
+  """`jax.jit` of what hardly runs.
+
+  XLA compiles it for a CPU in a third of the time where it optimises little,
+  and libraries compute the products of matrices either way.
+  """
+  is_cpu = jax.default_backend() == 'cpu'
+  options = {'xla_backend_optimization_level': 1} if is_cpu else {}
+  return jax.jit(function, compiler_options=options)

@@ -76,7 +76,7 @@ class Counting:
     self.state, self.start = state, position
 
   def to_save(self):
-    record = {'position': self.start.as_json()}
+    record = {'position': self.start._asdict()}
     return saved.StageCheckpoint(
       self.epoch, self.state, record, self.start.dispatches
     )
