@@ -104,17 +104,6 @@ def _gradients_are_balanced_where_tasks_share(config: settings.Config) -> str:
   return ''
 
 
-def _groups_have_lanes(config: settings.Config) -> str:
-  for stage in _STAGES:
-    record = balancers.find(getattr(config, stage).balancing.name)
-    if record.groups > config.batch.lanes:
-      return (
-        f'{stage}.balancing.name: {record.name} needs at least {record.groups}'
-        f' lanes, and config.batch.lanes is {config.batch.lanes}'
-      )
-  return ''
-
-
 def _balanced_losses_are_of_tasks(config: settings.Config) -> str:
   balancer = config.finetune.balancing.name
   weighting = registry.find(config.weighting.name)
@@ -167,7 +156,6 @@ RULES: tuple[Callable[[settings.Config], str], ...] = (
   _lambda_has_a_known_sign,
   _balancers_know_their_settings,
   _gradients_are_balanced_where_tasks_share,
-  _groups_have_lanes,
   _balanced_losses_are_of_tasks,
   _monitor_is_a_sum,
   _crosses_are_pairs_of_dense_tables,

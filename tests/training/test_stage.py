@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from rmtl_jax.config import values as config_values
-from rmtl_jax.runtime import checkpoints, memory, progress
+from rmtl_jax.runtime import checkpoints, progress
 from rmtl_jax.training import context, models, saved, stage, trainer
 from tests.training import test_trainer
 from tests.updates import problem
@@ -97,14 +97,6 @@ def test_a_stage_is_trained_to_its_end():
   assert stage.run(one) == {'count': saved.Result(3 * one.steps, 3)}
   assert one.rows == [problem.ROWS] * 3
   assert [entry['epoch'] for entry in one.context.history] == [1, 2, 3]
-
-
-def test_memory_is_given_back_after_every_pass(monkeypatch):
-  calls = []
-  monkeypatch.setattr(memory, 'release', lambda: calls.append(one.epoch))
-  one = Counting(3)
-  stage.run(one)
-  assert calls == [0, 1, 2]
 
 
 def test_passes_that_end_soon_after_a_checkpoint_save_no_other(tmp_path):
