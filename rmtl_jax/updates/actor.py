@@ -170,6 +170,17 @@ def _even(batch: types.Batch, rows: weighted_grad.RowLosses) -> Any:
   return None if batch.sample_weight is None else rows.mean_cotangent
 
 
+def failed_solver(
+  actor: state.ActorState, new_actor: state.ActorState
+) -> Metrics:
+  """`solver_failures`: 1 where a balancer's solver did not converge."""
+  old = balance_lib.failures(actor.balancing_state)
+  new = balance_lib.failures(new_actor.balancing_state)
+  if old is None or new is None:
+    return {}
+  return {'solver_failures': (new - old).astype(jnp.float32)}
+
+
 def loss_metrics(
   row_losses: jax.Array, mask: types.Array, even: jax.Array | None = None
 ) -> Metrics:

@@ -104,7 +104,7 @@ def test_passes_that_end_soon_after_a_checkpoint_save_no_other(tmp_path):
   store = checkpoints.Store(tmp_path)
   config = config_values.from_dict({'checkpoint_minutes': 1.0}, CONFIG)
   one = Counting(3, config=config, store=store)
-  one.context.saved_at -= 61.0
+  one.context.saved_at -= 30.0
   stage.run(one)
   store.wait()
   newest = store.restore(lambda record: None)
