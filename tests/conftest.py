@@ -141,7 +141,6 @@ _SLOW = (
   'commands/test_init.py::test_real_logs',
   'preparation/sources/test_real_logs.py',
   'preparation/sources/test_table_events.py::test_as_the_reader_of_a_real',
-  'preparation/test_random_split.py::test_a_run_is_evaluated',
   'preparation/extending/test_refusals.py::test_simulated_days',
   *(
     f'preparation/as_of/test_features_prepared.py::test_{name}'

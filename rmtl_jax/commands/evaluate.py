@@ -20,9 +20,8 @@ def define(flag: common.Definer) -> None:
   flag.enum(
     'split',
     'test',
-    ['train', 'validation', 'test', 'random'],
-    'The rows to evaluate on; random: those of random exposure, where the data'
-    ' have them (random_split of prepare).',
+    ['train', 'validation', 'test'],
+    'The rows to evaluate on.',
   )
 
 

@@ -139,8 +139,6 @@ class PrepareConfig:
       instead of the conversion; `all` for every one. Times, in ms, are
       regressions (docs/task_kinds.md).
     include_random: kuairand: the logs of randomly exposed videos too.
-    random_split: kuairand: these logs as a split `random` of the test period;
-      train, validation and test are of the other logs.
     ratings: movielens: `like` (at least 4 stars) and `love` (5 stars) as tasks,
       or `ordinal`: `like` and `rating`, the stars as one ordered label.
     simulated_rows: simulated: rows to draw.
@@ -185,7 +183,6 @@ class PrepareConfig:
   conversion: Feedback = 'long_view'
   feedback: tuple[Literal[Feedback, Stay, 'all'], ...] = ()
   include_random: bool = False
-  random_split: bool = False
   ratings: Literal['like', 'ordinal'] = 'like'
   simulated_rows: Annotated[int, Range(1, 2**40)] = 300_000
   simulated_seed: Annotated[int, Range(0, 2**63 - 1)] = 0

@@ -17,9 +17,6 @@ from rmtl_jax.data import binned
 
 FORMAT_VERSION = 1
 SPLITS = ('train', 'validation', 'test')
-# A further split that data may have: rows of random exposure.
-RANDOM = 'random'
-ALL_SPLITS = (*SPLITS, RANDOM)
 KINDS = ('categorical', 'multi_valued', 'numeric')
 
 
@@ -147,7 +144,7 @@ class Manifest:
     source: name of the reader that made the data.
     fields: features, in the order in which networks see them.
     tasks: labels, in funnel order.
-    splits: those of SPLITS, and RANDOM where the log has such rows.
+    splits: those of SPLITS.
     user_field: the categorical field that identifies the user, or None.
     item_field: the categorical field that identifies the item, or None.
     has_oracle: whether columns `p_<task>` with true probabilities exist.

@@ -234,14 +234,12 @@ def _splits(records: Any, what: str) -> dict[str, manifest_lib.Split]:
     files = _expect(split.files, list, f'{what}: {name!r}: files')
     splits[name] = dataclasses.replace(split, files=tuple(files))
   for name in splits:
-    if name not in manifest_lib.ALL_SPLITS:
+    if name not in manifest_lib.SPLITS:
       raise types.InputError(f'{what}: no such split: {name!r:.80}')
   for name in manifest_lib.SPLITS:
     if name not in splits:
       raise types.InputError(f'{what} lacks {name!r}')
-  return {
-    name: splits[name] for name in manifest_lib.ALL_SPLITS if name in splits
-  }
+  return {name: splits[name] for name in manifest_lib.SPLITS}
 
 
 def _check_fields(manifest: manifest_lib.Manifest, path: str) -> None:

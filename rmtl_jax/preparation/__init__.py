@@ -6,7 +6,7 @@
 |---|---|
 | read: a view of rows, whatever the log | `sources/` by the contract of `source.py`; `raw/`, `schema/` |
 | check | `checks.py` |
-| number sessions, split | `sessions.py`; `splits.py`, `random_split.py` |
+| number sessions, split | `sessions.py`; `splits.py` |
 | as-of features | `as_of/` |
 | encode | `encode.py`: `vocabulary.py`, `lists.py`, `numbers.py`, `users.py`, `labels.py` |
 | write | `writer.py`, `vectors.py`; the manifest: `manifest_fields.py`, `counts.py` |

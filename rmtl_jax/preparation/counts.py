@@ -49,13 +49,12 @@ def of_splits(
         for task, count in zip(rows.tasks, found[i][1:], strict=False)
       },
       start_ms=found[i][0] if rows.has_time else None,
-      # Random rows have the period of test's.
-      end_ms=ends[min(i, 2)],
+      end_ms=ends[i],
       observed=dict(
         zip(weighted, found[i][1 + len(rows.tasks) :], strict=True)
       ),
     )
-    for i, name in enumerate(manifest_lib.ALL_SPLITS)
+    for i, name in enumerate(manifest_lib.SPLITS)
     if i in found
   }
 

@@ -24,7 +24,6 @@ from rmtl_jax.preparation import (
   encode,
   in_memory,
   label_statistics,
-  random_split,
   sessions,
   source,
   sources,
@@ -154,7 +153,7 @@ def _run(
   with concurrent.futures.ThreadPoolExecutor(1) as pool:
     names = raw.short_names(rows.files)
     digests = pool.map(raw.file_record, rows.files, names)
-    rows, places, duplicates = _find_places(
+    places, duplicates = _find_places(
       connection, rows, config, rule, window.until
     )
     rows = logged = splits.without_split(connection, rows)
@@ -177,9 +176,7 @@ def _run(
       config.rows_per_file,
       lambda done: progress('write', 0.8 + 0.2 * done),
     )
-    # New days would have to go on with two kinds of rows.
-    can_grow = places.by_time and not rows.has_random
-    if config.keep_past and can_grow:
+    if config.keep_past and places.by_time:
       past.write(
         connection,
         dataclasses.replace(logged, tasks=rows.tasks),
@@ -227,29 +224,24 @@ def _find_places(
   config: prepare_config.PrepareConfig,
   rule: splits.SplitRule,
   end: int | None,
-) -> tuple[source.SourceTable, sessions.RowPlaces, int]:
-  """Finds the places of rows: rows, places and the number of duplicates.
+) -> tuple[sessions.RowPlaces, int]:
+  """Finds the places of rows, and the number of duplicates.
 
   `end` is that of the log, ms; None if unknown.
   """
-  idle_ms, boundaries = round(config.idle_minutes * 60_000), rule.boundaries
-  if rows.has_random:
-    rows, boundaries = random_split.set_apart(
-      connection, rows, rule, idle_ms, end
-    )
   keys = rows.keys or rows.view
   delay_ms = source.fastest(rows.tasks).delay_ms
   numbered = sessions.number_sessions(
     connection,
     keys,
-    idle_ms,
+    round(config.idle_minutes * 60_000),
     has_session=rows.has_session,
     has_user=rows.has_user,
     has_time=rows.has_time,
-    has_split=rule.is_given or rows.has_random,
+    has_split=rule.is_given,
     # Equal rows of no time may be two impressions.
     identity=rows.identity if rows.has_time else (),
-    carry=('split',) if rows.has_random else rule.carried,
+    carry=rule.carried,
   )
   if rule.by_time:
     places = sessions.split_sessions(
@@ -257,14 +249,13 @@ def _find_places(
       numbered,
       rule.ratio,
       delay_ms,
-      boundaries=boundaries,
+      boundaries=rule.boundaries,
       end=end,
-      has_random=rows.has_random,
     )
   else:
     places = splits.split_sessions(connection, numbered, rule, end, delay_ms)
   check_split(rows, places, config, rule)
-  return rows, places, numbered.duplicates
+  return places, numbered.duplicates
 
 
 def check_split(
@@ -285,7 +276,7 @@ def check_split(
   """
   where = config.raw_dir or config.source
   for name, count, immature in zip(
-    manifest_lib.ALL_SPLITS, places.rows, places.immature, strict=False
+    manifest_lib.SPLITS, places.rows, places.immature, strict=False
   ):
     if immature and not count:
       raise types.InputError(
@@ -356,7 +347,7 @@ def count_dropped(
     (source.AFTER_END, places.dropped),
     (source.LABEL_UNKNOWN, places.immature),
   ):
-    for name, count in zip(manifest_lib.ALL_SPLITS, of_splits, strict=False):
+    for name, count in zip(manifest_lib.SPLITS, of_splits, strict=False):
       if count:
         dropped[reason.format(name)] = count
   return dropped

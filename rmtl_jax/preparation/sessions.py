@@ -47,7 +47,7 @@ class RowPlaces:
 
   In the SQL `p` is a place and `r` a reader's row. A row gets from its place
   `session_id` BIGINT (dense, by split and session start) and `split` TINYINT
-  (0, 1, 2; 3 for rows of random exposure).
+  (0, 1, 2).
 
   Attributes:
     table: DuckDB table or view of places: by default one for each kept row,
@@ -197,7 +197,6 @@ def split_sessions(
   boundaries: Boundaries | None = None,
   end: int | None = None,
   always: str = 'false',
-  has_random: bool = False,
 ) -> RowPlaces:
   """Assigns sessions to splits by their start.
 
@@ -216,25 +215,19 @@ def split_sessions(
     end: of test, ms; None for none.
     always: SQL, over the numbered rows as `n`, of the rows to keep even at or
       after their split's end.
-    has_random: whether the rows carry `split`, which is that of random rows or
-      0 (random_split.py); then the boundaries are given.
   """
-  # Those of random rows come last, as the rows of a split stand together.
-  carried = ('split',) if has_random else ()
   ordered = sql.create_table(
     connection,
-    f'FROM {session_list(numbered, *carried)}'
-    f' ORDER BY {", ".join([*carried, "start"])}, session_number',
+    f'FROM {session_list(numbered)} ORDER BY start, session_number',
   )
   by_start = add_session_ids(connection, ordered)
   if boundaries is None:
     boundaries = find_boundaries(connection, by_start, split_ratio)
   boundaries = with_end(boundaries, end)
   of_session = split_sql('start', boundaries)
-  columns = f'*, {of_session} AS split'
-  if has_random:
-    columns = f'* REPLACE (greatest(split, {of_session}) AS split)'
-  split = sql.create_view(connection, f'SELECT {columns} FROM {by_start}')
+  split = sql.create_view(
+    connection, f'SELECT *, {of_session} AS split FROM {by_start}'
+  )
   places = place_rows(
     connection, numbered, split, delay_ms, boundaries=boundaries, always=always
   )

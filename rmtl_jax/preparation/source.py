@@ -294,8 +294,6 @@ class SourceTable:
     identity: columns of the view; rows of one session and time with equal
       values in them are duplicates. Empty if there can be none.
     has_oracle: whether the view has `p_<task>`.
-    has_random: whether view and keys have `is_random`, true for rows that are
-      to be a split of their own (random_split.py).
     dropped: rows that the reader dropped, by reason.
     counts: other figures for the report.
     warnings: lines for the report.
@@ -325,7 +323,6 @@ class SourceTable:
   item: str = ''
   identity: tuple[str, ...] = ()
   has_oracle: bool = False
-  has_random: bool = False
   dropped: dict[str, int] = dataclasses.field(default_factory=dict)
   counts: dict[str, int] = dataclasses.field(default_factory=dict)
   warnings: tuple[str, ...] = ()

@@ -95,7 +95,7 @@ def immature(
   """Warns about splits that lose many rows to labels known too late."""
   lines = []
   for name, kept, lost in zip(
-    manifest_lib.ALL_SPLITS, places.rows, places.immature, strict=False
+    manifest_lib.SPLITS, places.rows, places.immature, strict=False
   ):
     if lost > _MAX_IMMATURE * (kept + lost):
       lines.append(

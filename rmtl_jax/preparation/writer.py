@@ -115,16 +115,13 @@ def write_parts(
       f' GROUP BY split, (rowid - CASE split {begin} END) // {rows_per_file}'
       ' ORDER BY 2'
     ).fetchall()
-  present = max(2, *(split for split, _ in begins)) + 1
-  files: dict[str, list[str]] = {
-    name: [] for name in manifest_lib.ALL_SPLITS[:present]
-  }
+  files: dict[str, list[str]] = {name: [] for name in manifest_lib.SPLITS}
   for name in files:
     (directory / name).mkdir()
   ends = [first for _, first in starts[1:]] + [total]
   queries = []
   for (split, first), end in zip(starts, ends, strict=True):
-    name = manifest_lib.ALL_SPLITS[split]
+    name = manifest_lib.SPLITS[split]
     file = f'{name}/part-{len(files[name]):05d}.parquet'
     queries.append(
       f'COPY (SELECT {", ".join(rows.columns)} FROM {rows.table}'

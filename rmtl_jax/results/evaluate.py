@@ -37,7 +37,7 @@ def evaluate(
 
   Args:
     path: RUN.
-    split: 'train', 'validation', 'test' or, where the data have it, 'random'.
+    split: 'train', 'validation' or 'test'.
     data_dir: prepared data with the run's fields; None: the run's own data.
     layout: the mesh to predict on; None: one device.
 

@@ -32,7 +32,6 @@ _OF_SPLITS = (
   'split_values',
   'validation_dir',
   'test_dir',
-  'random_split',
 )
 
 
@@ -132,11 +131,6 @@ def read_base(
     raise types.InputError(
       f'{directory}: its splits do not follow each other in time, so nothing'
       ' can be added after them'
-    )
-  if manifest_lib.RANDOM in manifest.splits:
-    raise types.InputError(
-      f'{directory}: has a split of random rows (random_split), to which'
-      ' nothing can be added'
     )
   past.check(directory, len(manifest.options.get('extended', ())))
   if os.path.realpath(directory) == os.path.realpath(config.data_dir):

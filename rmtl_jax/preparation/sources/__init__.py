@@ -76,7 +76,7 @@ RECORDS = registry.Registry(
       columns=('user_id', 'video_id', 'time_ms', 'is_click', 'long_view'),
       settings=(
         *('variant', 'conversion', 'feedback'),
-        *('include_random', 'random_split'),
+        'include_random',
       ),
     ),
     Source(

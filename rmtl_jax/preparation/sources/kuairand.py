@@ -76,14 +76,8 @@ def read(
 ) -> source.SourceTable:
   """Reads the log and joins users and videos to it.
 
-  Of the options it reads `variant`, `conversion`, `feedback`, `include_random`
-  and `random_split`; of the last two one at most may be set.
+  Of the options it reads `variant`, `conversion`, `feedback`, `include_random`.
   """
-  if options.include_random and options.random_split:
-    raise types.InputError(
-      'random_split: include_random trains on the random log too; give one of'
-      ' the two'
-    )
   files = _find(raw_dir, options)
   tasks = _tasks(options)
   log = _read_log(connection, files['log'], tasks)
@@ -127,8 +121,6 @@ def read(
     )
   keys = {'row_id': 'g.row_id', 'session': 'NULL', 'user': 'g.user_id'}
   keys |= {'timestamp': 'g.time_ms', raw.ROW_HASH: f'g.{raw.ROW_HASH}'}
-  if options.random_split:
-    keys['is_random'] = 'coalesce(g.is_rand = 1, false)'
   rows = f'(SELECT rowid AS row_id, * FROM {log.name}) g'
   return source.SourceTable(
     view=source.make_view(connection, keys | columns | labels, rows + joins),
@@ -145,12 +137,10 @@ def read(
     user_field='user_id',
     item_field='video_id',
     identity=(raw.ROW_HASH,),
-    has_random=options.random_split,
     warnings=tuple(warnings),
     options={
       'conversion': options.conversion,
       'include_random': options.include_random,
-      **({'random_split': True} if options.random_split else {}),
       **({'feedback': list(options.feedback)} if options.feedback else {}),
     },
   )
@@ -193,7 +183,7 @@ def _find(
     'user': raw.find_files(raw_dir, ['user_features_*.csv*'], what),
     'video': raw.find_files(raw_dir, ['video_features_basic_*.csv*'], what),
   }
-  if options.include_random or options.random_split:
+  if options.include_random:
     found['log'] += raw.find_files(raw_dir, ['log_random_*.csv*'], what)
   variants = {
     match.group(1).lower()
