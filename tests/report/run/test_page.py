@@ -49,7 +49,7 @@ def test_chapters_come_in_their_order(read):
 
 def test_figures_stand_in_the_tables(read):
   (ranking,) = (rows for c, rows in read.tables.items() if 'click, test' in c)
-  assert ranking[0] == ['model', 'AUC', 'logloss', 's-logloss']
+  assert ranking[0] == ['model', 'AUC', 'GAUC', 'logloss', 's-logloss']
   assert [row[0] for row in ranking[1:]] == [
     'user rate x item rate',
     'pre-trained',
@@ -84,10 +84,10 @@ def test_the_verdict_opens_the_page(built, read):
   assert 'click +0.0016 (+0.0001 to +0.0031)' in figures.text
   assert 'click 0.123 (collapsed); conversion 0.123' in figures.text
   assert short.table.header == (
-    *('model', 'click AUC', 'click logloss'),
-    *('conversion AUC', 'conversion logloss'),
+    *('model', 'click AUC', 'click GAUC', 'click logloss'),
+    *('conversion AUC', 'conversion GAUC', 'conversion logloss'),
   )
-  assert short.table.rows[3][:3] == ('RMTL (kept: epoch 0)', '0.6412', '0.3206')
+  assert short.table.rows[3][:2] == ('RMTL (kept: epoch 0)', '0.6412')
   assert read.text.index('ranked better') < read.text.index('Setting')
 
 
