@@ -22,7 +22,7 @@ from rmtl_jax.library import columns, fitting, starting
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.runtime import progress, workdir
 from rmtl_jax.runtime.tracking import registry as tracking
-from rmtl_jax.serving import predictor, scorer
+from rmtl_jax.serving import kept, predictor, scorer
 from rmtl_jax.training import start_rules
 
 # A test AUC above this is a label among the features more often than not.
@@ -419,8 +419,11 @@ class Ranker:
     if history is None and self.model_.needs:
       given = set(self.model_.needs.columns)
       if not given or not given <= set(rows.column_names):
+        # Read once: every call would take what reading the log takes.
         log = run.path / fitting.LOG
-        history = log if log.is_file() else None
+        if self._history is None and log.is_file():
+          self._history = self.model_.keep_history(log)
+        history = self._history
     scored = self.model_.score(rows, history)
     for line in scored.warnings:
       warnings.warn(line, stacklevel=3)
@@ -430,6 +433,7 @@ class Ranker:
     """Sets what a fitted one has, from its directory."""
     self._run = workdir.read(path)
     self.model_: scorer.Scorer = predictor.load(path)
+    self._history: kept.KeptHistory | None = None
     self.run_dir_, self.data_dir_ = path, fitting.data_dir(self._run)
     self.tasks_ = self.model_.tasks
     computed = self.model_.computed

@@ -101,9 +101,13 @@ def _work(
   from rmtl_jax.server import app, worker
 
   own = worker.Worker(settings, say)
+  failed: list[bool] = []
+  own.on_failed_start = lambda: failed.append(True)
   # Connections that others could answer are not for a worker without a model.
   if settings.workers > 1:
     own.load()
+    if failed:
+      return 1
   server = _Server(
     uvicorn.Config(
       app.make(own),
@@ -113,6 +117,12 @@ def _work(
       timeout_graceful_shutdown=max(1, round(settings.stop_seconds)),
     )
   )
+
+  def end() -> None:
+    failed.append(True)
+    server.should_exit = True
+
+  own.on_failed_start = end
 
   def stop(number: int, frame: Any) -> None:
     del number, frame
@@ -125,7 +135,7 @@ def _work(
   signal.signal(signal.SIGHUP, lambda number, frame: own.reload())
   server.run(sockets=[listening])
   say('stopped')
-  return 0
+  return 1 if failed else 0
 
 
 def _work_in_process(work: Callable[[], int]) -> None:
@@ -149,6 +159,8 @@ class _Supervisor:
     # A forked JAX would hang.
     self._spawn = multiprocessing.get_context('spawn')
     self._workers: dict[int, tuple[Any, float]] = {}
+    # Places whose first worker has ended.
+    self._ended: set[int] = set()
     # No event: a signal's handler would wait for the lock of one that waits.
     self._stopping = False
 
@@ -164,6 +176,11 @@ class _Supervisor:
       for place, (process, started) in list(self._workers.items()):
         if self._stopping or process.is_alive():
           continue
+        if process.exitcode == 1 and place not in self._ended:
+          say('stopped: the model can not be loaded')
+          self._end()
+          return 1
+        self._ended.add(place)
         say(f'worker {process.pid} ended ({process.exitcode}); starts again')
         _forget(process.pid)
         if time.monotonic() - started < _QUICK:

@@ -52,6 +52,8 @@ class Worker:
     self._wake = threading.Event()
     self._stopped = False
     self._seen: tuple[Any, ...] | None = None
+    # Called where the first model can't be loaded.
+    self.on_failed_start: Callable[[], None] = lambda: None
 
   def start(self) -> None:
     """Takes requests, within a running event loop; a thread loads models."""
@@ -179,6 +181,8 @@ class Worker:
       if not isinstance(error, types.InputError):
         _LOG.exception('%s', self.settings.workdir)
       self._say(f'not loaded: {what}')
+      if first:
+        self.on_failed_start()
       return
     self._model, self._failed, self._pause = served, None, 0.0
     self.metrics.ready.set(1)

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -103,6 +104,25 @@ def test_a_hint_of_a_newer_model_may_come_at_the_start(plain_model, tmp_path):
 
   with serving(plain_model, tmp_path / 'log', starts=starts) as server:
     assert server.end() == 0
+
+
+@pytest.mark.parametrize('workers', [1, 2])
+def test_a_damaged_model_ends_the_start(plain_model, tmp_path, workers):
+  damaged = tmp_path / 'model'
+  shutil.copytree(plain_model, damaged)
+  (damaged / 'model.bin').write_bytes(b'none')
+  found = subprocess.run(
+    [
+      *(sys.executable, '-m', 'rmtl_jax', 'serve', '--port=0'),
+      *(f'--workdir={damaged}', f'--workers={workers}'),
+    ],
+    capture_output=True,
+    text=True,
+    timeout=200,
+    check=False,
+  )
+  assert found.returncode == 1
+  assert 'not loaded: ' in found.stderr and 'model.bin' in found.stderr
 
 
 def test_requests_are_finished_before_the_end(plain_model, tmp_path):
