@@ -155,6 +155,7 @@ def test_unreadable_parquet(tmp_path, capsys, schema):
   assert not (tmp_path / 'data').exists()
 
 
+@pytest.mark.slow
 def test_own_table_from_log_to_evaluation(
   tmp_path, capsys, caplog, monkeypatch, schema
 ):
@@ -306,6 +307,7 @@ def _compare(tmp_path, data, *more):
   )
 
 
+@pytest.mark.slow
 def test_compare_writes_a_report(tmp_path, capsys):
   data = tmp_path / 'data'
   tiny.write_prepared(data)

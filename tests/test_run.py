@@ -87,6 +87,7 @@ def test_metrics_have_the_promised_keys(trained):
   assert record['versions']['jax'] and record['device']
 
 
+@pytest.mark.slow
 def test_a_network_that_reads_numbers_alone_is_saved(tmp_path, data_dir):
   ignored = {'network.ignore': 'user+item+tags', 'critic.max_passes': 1}
   config = config_values.with_settings(CONFIG, ignored)
@@ -197,6 +198,7 @@ def generalising(tmp_path_factory, data_dir):
   return run.train(GENERALISING, path, data_dir, live=QUIET)
 
 
+@pytest.mark.slow
 def test_settings_against_overfitting_in_a_whole_run(
   tmp_path, data_dir, generalising
 ):
@@ -212,6 +214,7 @@ def test_settings_against_overfitting_in_a_whole_run(
   assert kind == 'isotonic'
 
 
+@pytest.mark.slow
 def test_weighting_from_scratch_is_exact_under_resume(tmp_path, data_dir):
   """Epoch 0 is no candidate."""
   config = config_values.from_dict(
@@ -247,6 +250,7 @@ def test_weighting_from_scratch_is_exact_under_resume(tmp_path, data_dir):
   assert signals.without_times(again) == signals.without_times(record)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'setting',
   [
@@ -281,6 +285,7 @@ def test_history_and_logs(trained):
   assert any((path / 'tensorboard').iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('calls', 'source'), [(1, 'resident'), (7, 'streaming')]
 )
@@ -303,6 +308,7 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(
   ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('stage', run.ORDER)
 def test_a_pass_goes_on_where_a_signal_cut_it_off(
   tmp_path, data_dir, trained, stage
@@ -324,6 +330,7 @@ def test_a_pass_goes_on_where_a_signal_cut_it_off(
   assert signals.without_times(again) == signals.without_times(trained[1])
 
 
+@pytest.mark.slow
 def test_a_long_pass_is_saved_within_itself(
   tmp_path, data_dir, trained, monkeypatch
 ):
@@ -349,6 +356,7 @@ def test_the_same_directory_is_finished_already(trained, data_dir):
   assert signals.without_times(again) == signals.without_times(record)
 
 
+@pytest.mark.slow
 def test_the_papers_model_beside_a_run(
   tmp_path, data_dir, trained, monkeypatch
 ):
@@ -384,6 +392,7 @@ def test_the_papers_model_beside_a_run(
     assert again['paper_model']['backbone'] == 'esmm'
 
 
+@pytest.mark.slow
 def test_stages_one_by_one_equal_all_at_once(tmp_path, data_dir, trained):
   for stage in run.ORDER:
     record = run.train(CONFIG, tmp_path, data_dir, (stage,), QUIET)
@@ -610,6 +619,7 @@ def test_two_processes_in_one_directory(tmp_path, data_dir):
     run.train(CONFIG, tmp_path, data_dir, live=QUIET)
 
 
+@pytest.mark.slow
 def test_lambda_zero_is_the_control(tmp_path, data_dir):
   """Up to rounding: the two are different programs."""
   config = dataclasses.replace(
@@ -624,6 +634,7 @@ def test_lambda_zero_is_the_control(tmp_path, data_dir):
       assert metrics[name] == pytest.approx(other[name], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'settings',
   [
@@ -641,6 +652,7 @@ def test_other_weightings(tmp_path, data_dir, settings):
   assert evaluate.evaluate(tmp_path)['stages'] == record['stages']
 
 
+@pytest.mark.slow
 def test_official_preset_runs_and_reports_its_critics(tmp_path, data_dir):
   config = config_values.from_dict(
     {
@@ -661,6 +673,7 @@ def test_official_preset_runs_and_reports_its_critics(tmp_path, data_dir):
   ]
 
 
+@pytest.mark.slow
 def test_one_task(tmp_path):
   tiny.write_prepared(tmp_path / 'data', tasks=('click',), sessions=60)
   record = run.train(CONFIG, tmp_path / 'run', tmp_path / 'data', live=QUIET)
@@ -687,6 +700,7 @@ def test_weights_are_reported_with_their_spread(trained):
     assert np.isfinite(last[f'weight_deviation_{task}'])
 
 
+@pytest.mark.slow
 def test_all_stages_train_on_the_rows_of_their_batches(tmp_path):
   """Two lanes of 4 slots show fewer items and users than there are."""
   tiny.write_prepared(tmp_path / 'data', sessions=30)

@@ -19,12 +19,8 @@ from tests.balancing import loops
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = 'docs/balancers.md'
 NAMES = ['own', *loops.NAMES]
-# One of each kind of state; the rest is slow together.
+# One of each kind of state.
 FEW = ('own', 'dwa', 'focal', 'pcgrad', 'modo', 'graddrop', 'db_mtl')
-EVERY = [
-  name if name in FEW else pytest.param(name, marks=pytest.mark.long)
-  for name in NAMES
-]
 
 
 @functools.cache
@@ -33,6 +29,7 @@ def _run(name):
   return loops.run(name, jnp.asarray(loops.X), jnp.asarray(loops.Y))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', NAMES)
 def test_it_learns_behind_one_program_with_steps_of_two_batches(name):
   carries, losses = _run(name)
@@ -47,7 +44,8 @@ def test_it_learns_behind_one_program_with_steps_of_two_batches(name):
   assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize('name', EVERY)
+@pytest.mark.slow
+@pytest.mark.parametrize('name', FEW)
 def test_scan_over_steps_and_vmap_over_seeds_are_the_loop(name):
   init, step = loops.make_step(name)
 
@@ -74,13 +72,11 @@ def test_scan_over_steps_and_vmap_over_seeds_are_the_loop(name):
     np.testing.assert_allclose(found[0], leaf, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-  'names', [FEW, pytest.param(NAMES, marks=pytest.mark.long)], ids=len
-)
-def test_rows_on_two_devices_give_the_numbers_of_one(names):
+@pytest.mark.slow
+def test_rows_on_two_devices_give_the_numbers_of_one():
   flags = os.environ.get('XLA_FLAGS', '')
   done = subprocess.run(
-    [sys.executable, '-m', 'tests.balancing.loops', '2', *names],
+    [sys.executable, '-m', 'tests.balancing.loops', '2', *FEW],
     env={
       **os.environ,
       'PYTHONPATH': str(ROOT),
@@ -92,7 +88,7 @@ def test_rows_on_two_devices_give_the_numbers_of_one(names):
   )
   assert done.returncode == 0, done.stderr
   by_name = json.loads(done.stdout)
-  for name in names:
+  for name in FEW:
     leaves = jax.tree.leaves(_run(name)[0][-1][0])
     for found, expected in zip(by_name[name], leaves, strict=True):
       np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
@@ -106,6 +102,7 @@ def registries():
   kept.undo()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures('registries')
 def test_code_of_the_page_runs():
   space = {'__name__': 'balancers'}

@@ -157,6 +157,7 @@ def test_bad_usage_is_one_line(log, tmp_path, capsys, monkeypatch, argv, part):
   assert not [*tmp_path.glob('*.json'), *tmp_path.glob('-*')]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
   not REAL, reason='RMTL_REAL_DATA does not name a directory of real logs'
 )

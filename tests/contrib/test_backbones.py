@@ -12,6 +12,8 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.contrib import adatt, cross_stitch, home
 from rmtl_jax.networks import layers
 
+pytestmark = pytest.mark.slow
+
 FORMS = pytest.mark.parametrize('form', ['separate', 'batched'])
 
 

@@ -21,6 +21,8 @@ from rmtl_jax.runtime import workdir, writers
 from tests import tiny
 from tests.test_run import CONFIG, QUIET
 
+pytestmark = pytest.mark.slow
+
 lightgbm = pytest.importorskip('lightgbm')
 
 CATEGORIES = 40

@@ -116,6 +116,7 @@ def registries():
   kept.undo()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures('registries')
 @pytest.mark.parametrize(
   ('name', 'leaves'),
@@ -152,6 +153,7 @@ def test_figures_are_small_and_named(path):
   assert 'prefers-color-scheme' in str(root.findtext(f'{space}style'))
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_warnings(tmp_path):
   for package in ('mkdocs', 'material', 'mkdocstrings'):
     pytest.importorskip(package)

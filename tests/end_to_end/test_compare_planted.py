@@ -10,10 +10,14 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
+import pytest
+
 from experiments.planted import family
 from rmtl_jax.evaluation import comparison
 from rmtl_jax.runtime import progress
 from rmtl_jax.studies.comparison import compare
+
+pytestmark = pytest.mark.slow
 
 METHOD = 'shared_bottom+critic'
 CONTROLS = {

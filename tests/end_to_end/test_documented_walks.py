@@ -17,6 +17,8 @@ import rmtl_jax
 from rmtl_jax.preparation import schema as schema_lib
 from tests import walks
 
+pytestmark = pytest.mark.slow
+
 _README, _QUICK_START, _OWN_DATA = (
   'README.md',
   'docs/quick_start.md',

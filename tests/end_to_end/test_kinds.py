@@ -4,8 +4,11 @@ import csv
 import json
 
 import numpy as np
+import pytest
 
 from rmtl_jax import cli
+
+pytestmark = pytest.mark.slow
 
 TASKS = [
   {'name': 'click', 'column': 'click'},

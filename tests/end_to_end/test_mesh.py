@@ -136,6 +136,7 @@ def _assert_alike(path: pathlib.Path, expected: pathlib.Path) -> None:
   )
 
 
+@pytest.mark.slow
 def test_one_process_with_eight_devices(data, one_device, tmp_path):
   path = tmp_path / 'run'
   line = (f'--data_dir={data}', *SHORT)
@@ -145,6 +146,7 @@ def test_one_process_with_eight_devices(data, one_device, tmp_path):
   assert record['device'].startswith('8 x cpu')
 
 
+@pytest.mark.slow
 def test_two_processes_and_another_mesh_to_evaluate_on(
   data, one_device, tmp_path
 ):
@@ -163,6 +165,7 @@ def test_two_processes_and_another_mesh_to_evaluate_on(
   )
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_from_another(data, one_device, tmp_path):
   """On a mesh, from a run on one device, whose vocabularies have grown."""
   next_day.write(data, tmp_path / 'tomorrow')
@@ -179,6 +182,7 @@ def test_a_run_that_goes_on_from_another(data, one_device, tmp_path):
   assert record['started_from']['moments'] == {'pretrain': True, 'critic': True}
 
 
+@pytest.mark.slow
 def test_a_mesh_that_does_not_fit_is_one_line(data, one_device, tmp_path):
   for path, shape, said in (
     (tmp_path / 'run', 'data:3', 'is 3 devices, this job has 1'),
@@ -195,6 +199,7 @@ def test_a_mesh_that_does_not_fit_is_one_line(data, one_device, tmp_path):
     assert all(each.startswith('starting') for each in before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'other, said',
   [

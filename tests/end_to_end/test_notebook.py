@@ -11,6 +11,8 @@ import pytest
 import rmtl_jax
 from tests import walks
 
+pytestmark = pytest.mark.slow
+
 jupytext = pytest.importorskip('jupytext')
 nbclient = pytest.importorskip('nbclient')
 nbformat = pytest.importorskip('nbformat')

@@ -9,6 +9,8 @@ from rmtl_jax.serving import exported
 from rmtl_jax.serving.export import writer
 from tests.library import small
 
+pytestmark = pytest.mark.slow
+
 RATE = 0.25
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests import walks
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip('flatbuffers')
 _PAGE = 'docs/serving.md'
 _SERVE = 'python serve.py'

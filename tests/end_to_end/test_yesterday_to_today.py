@@ -17,6 +17,8 @@ import pytest
 
 from tests import walks
 
+pytestmark = pytest.mark.slow
+
 for _package in ('flatbuffers', 'starlette', 'uvicorn', 'prometheus_client'):
   pytest.importorskip(_package)
 _PAGE = 'docs/yesterday_to_today.md'

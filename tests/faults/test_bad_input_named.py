@@ -79,32 +79,38 @@ def _refused(tmp_path, found, *parts):
 # Cells.
 
 
+@pytest.mark.slow
 def test_a_value_of_a_million_characters_is_a_value(tmp_path):
   _handled(tmp_path, _prepare(tmp_path, _text(_lines(item_3=HUGE))))
   assert HUGE in raw_files.vocabulary(tmp_path, 'item')
 
 
+@pytest.mark.slow
 def test_a_million_digits_are_no_number(tmp_path):
   found = _prepare(tmp_path, _text(_lines(ts_3='9' * mutations.HUGE)))
   _refused(tmp_path, found, 'log.csv: row 4', "'ts'", '99...')
 
 
+@pytest.mark.slow
 def test_a_wrong_value_below_a_huge_one_is_found(tmp_path):
   lines = _lines(item_3=HUGE, clicked_7='2')
   found = _prepare(tmp_path, _text(lines))
   _refused(tmp_path, found, "log.csv: row 8, column 'clicked': '2'")
 
 
+@pytest.mark.slow
 def test_a_header_of_a_million_characters(tmp_path):
   found = _prepare(tmp_path, _text([HUGE, *_lines()[1:]]))
   _refused(tmp_path, found, 'log.csv', "no column 'user'")
 
 
+@pytest.mark.slow
 def test_invalid_utf8_names_its_row(tmp_path):
   content = _text(_lines()).replace(b'u1,', b'u\xff,', 1)
   _refused(tmp_path, _prepare(tmp_path, content), 'log.csv: row 3', 'UTF-8')
 
 
+@pytest.mark.slow
 def test_mixed_line_ends_are_handled_or_named(tmp_path):
   lines = _lines()
   content = b''.join(
@@ -118,20 +124,24 @@ def test_mixed_line_ends_are_handled_or_named(tmp_path):
     _handled(tmp_path, (code, error))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('end', ['\n', '\r\n', '\r'])
 def test_line_ends_of_every_system(tmp_path, end):
   _handled(tmp_path, _prepare(tmp_path, _text(_lines(), end)))
 
 
+@pytest.mark.slow
 def test_a_byte_order_mark_is_left_out(tmp_path):
   _handled(tmp_path, _prepare(tmp_path, b'\xef\xbb\xbf' + _text(_lines())))
 
 
+@pytest.mark.slow
 def test_utf16_is_named(tmp_path):
   content = _text(_lines()).decode().encode('utf-16')
   _refused(tmp_path, _prepare(tmp_path, content), 'log.csv')
 
 
+@pytest.mark.slow
 def test_quoted_commas_quotes_and_line_ends(tmp_path):
   lines = _lines(item_1='"a,b"', item_2='"say ""x"""', item_3='"two\nlines"')
   _handled(tmp_path, _prepare(tmp_path, _text(lines)))
@@ -139,6 +149,7 @@ def test_quoted_commas_quotes_and_line_ends(tmp_path):
   assert {'a,b', 'say "x"', 'two\nlines'} <= set(words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'value', [str(2**63), str(-(2**63) - 1), '1e400', '1.5e19', 'nan', '']
 )
@@ -147,12 +158,14 @@ def test_integers_beyond_64_bits(tmp_path, value):
   _refused(tmp_path, found, "log.csv: row 6, column 'ts'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('value', ['inf', '-inf', '1e308', '-1e31'])
 def test_numbers_without_measure(tmp_path, value):
   found = _prepare(tmp_path, _text(_lines(price_5=value)))
   _refused(tmp_path, found, "log.csv: row 6, column 'price'")
 
 
+@pytest.mark.slow
 def test_time_that_goes_backwards_is_sorted(tmp_path):
   lines = _lines()
   _handled(tmp_path, _prepare(tmp_path, _text([lines[0], *lines[:0:-1]])))
@@ -164,6 +177,7 @@ def test_time_that_goes_backwards_is_sorted(tmp_path):
 # Rows as a whole.
 
 
+@pytest.mark.slow
 def test_one_session_cannot_be_split(tmp_path):
   lines = [raw_files.HEADER]
   lines += [f'u,i{i},{i * 1000},1,{i % 2},0' for i in range(50)]
@@ -171,11 +185,13 @@ def test_one_session_cannot_be_split(tmp_path):
   _refused(tmp_path, found, 'log.csv', '50 rows in 1 session')
 
 
+@pytest.mark.slow
 def test_a_header_and_nothing_else(tmp_path):
   found = _prepare(tmp_path, _text([raw_files.HEADER]))
   _refused(tmp_path, found, 'log.csv', 'no rows')
 
 
+@pytest.mark.slow
 def test_all_rows_dropped(tmp_path):
   """Events without a single view make no row."""
   raw = tmp_path / 'raw'
@@ -191,6 +207,7 @@ def test_all_rows_dropped(tmp_path):
   _refused(tmp_path, found, 'raw: 0 rows')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('cut', [10, 100, 150])
 def test_truncated_gzip_is_never_a_shorter_log(tmp_path, cut):
   raw_files.write(tmp_path / 'log.csv.gz', _lines())
@@ -200,6 +217,7 @@ def test_truncated_gzip_is_never_a_shorter_log(tmp_path, cut):
   _refused(tmp_path, found, 'log.csv.gz')
 
 
+@pytest.mark.slow
 def test_gzip_with_a_wrong_checksum_is_damaged(tmp_path):
   raw_files.write(tmp_path / 'log.csv.gz', _lines())
   content = bytearray((tmp_path / 'log.csv.gz').read_bytes())
@@ -227,6 +245,7 @@ def test_a_session_of_a_million_rows(tmp_path):
 # Places.
 
 
+@pytest.mark.slow
 def test_links_to_data_and_to_the_target(tmp_path):
   (tmp_path / 'real').mkdir()
   raw_files.write(tmp_path / 'real' / 'log.csv', _lines())
@@ -248,6 +267,7 @@ def test_links_to_data_and_to_the_target(tmp_path):
   assert [p.name for p in (tmp_path / 'disk').iterdir()] == ['data']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('link', ['missing', 'loop'])
 def test_links_that_lead_nowhere(tmp_path, link):
   (tmp_path / 'raw').mkdir()
@@ -264,6 +284,7 @@ def test_links_that_lead_nowhere(tmp_path, link):
     _refused(tmp_path, found, 'raw')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'name', ['with space', 'Zoë ☃ 雪', "it's", '100%', '-x', '[0-9]*']
 )
@@ -273,6 +294,7 @@ def test_paths_of_every_kind(tmp_path, name):
   _handled(place, _prepare(place, _text(_lines()), name=f'{name}.csv'))
 
 
+@pytest.mark.slow
 def test_names_that_are_no_utf8(tmp_path):
   name = os.fsdecode(b'\xff.csv')
   raw_files.write(tmp_path / 'raw' / name, _lines())
@@ -287,6 +309,7 @@ def test_names_that_are_no_utf8(tmp_path):
     _refused(tmp_path, found, 'not valid UTF-8')
 
 
+@pytest.mark.slow
 def test_places_that_cannot_be_written(tmp_path):
   """Below a file: not even root may write there, whatever the mode bits."""
   file = tmp_path / 'file'
@@ -345,6 +368,7 @@ def _training(data, run, *more):
   )
 
 
+@pytest.mark.slow
 def test_one_class_in_test_is_undefined_and_no_crash(tmp_path):
   data, run = tmp_path / 'data', tmp_path / 'run'
   tiny.write_prepared(data, sessions=24)
@@ -356,6 +380,7 @@ def test_one_class_in_test_is_undefined_and_no_crash(tmp_path):
   assert record['stages']['pretrain']['click']['auc'] is not None
 
 
+@pytest.mark.slow
 def test_no_positive_in_validation(tmp_path):
   data, run = tmp_path / 'data', tmp_path / 'run'
   tiny.write_prepared(data, sessions=24)

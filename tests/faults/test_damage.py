@@ -90,6 +90,7 @@ def _check(path: pathlib.Path, caplog: pytest.LogCaptureFixture) -> bool:
   return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('damage', DAMAGES, ids=lambda d: d.__name__)
 def test_damage_in_any_file(tmp_path, pair, caplog, damage):
   rng = random.Random(0)
@@ -104,6 +105,7 @@ def test_damage_in_any_file(tmp_path, pair, caplog, damage):
   assert mattered >= len(names) - 1  # an empty file may stay as it is
 
 
+@pytest.mark.slow
 def test_what_is_saved_after_a_fall_back_replaces_the_damaged(tmp_path, pair):
   """Orbax skips, without a word, a save whose number is not the newest."""
   copy = tmp_path / 'copy'
@@ -130,21 +132,9 @@ def _damaged_copy(finished, tmp_path, *stages):
   return tmp_path / 'run', path / 'data', record
 
 
-@pytest.mark.parametrize(
-  'stages',
-  [
-    ['pretrain', 'constant'],
-    pytest.param(['pretrain'], marks=pytest.mark.long),
-    pytest.param(['critic'], marks=pytest.mark.long),
-    pytest.param(['constant'], marks=pytest.mark.long),
-    pytest.param(['finetune'], marks=pytest.mark.long),
-    pytest.param(
-      ['pretrain', 'critic', 'constant', 'finetune'], marks=pytest.mark.long
-    ),
-  ],
-  ids='+'.join,
-)
-def test_damaged_stages_are_trained_again(finished, tmp_path, capsys, stages):
+@pytest.mark.slow
+def test_damaged_stages_are_trained_again(finished, tmp_path, capsys):
+  stages = ['pretrain', 'constant']
   path, data, record = _damaged_copy(finished, tmp_path, *stages)
   assert cli.main(['rmtl', 'evaluate', f'--workdir={path}']) == 2
   error = capsys.readouterr().err.splitlines()[-1]
@@ -165,6 +155,7 @@ def test_a_run_survives_the_loss_of_all_that_is_unfinished(finished, tmp_path):
   assert _history(path) == _history(finished[0] / 'run')
 
 
+@pytest.mark.slow
 def test_other_vocabularies_are_named(finished, tmp_path):
   path, data, _ = _damaged_copy(finished, tmp_path)
   shutil.copytree(data, tmp_path / 'other')
@@ -178,6 +169,7 @@ def test_other_vocabularies_are_named(finished, tmp_path):
     run.train(test_run.CONFIG, path, tmp_path / 'other', live=QUIET)
 
 
+@pytest.mark.slow
 def test_another_backbone_under_the_same_settings_is_named(finished, tmp_path):
   """As where somebody edits config.json or copies checkpoints."""
   path, _, _ = _damaged_copy(finished, tmp_path)

@@ -43,16 +43,12 @@ def _bytes(path: pathlib.Path) -> bytes:
   return json.dumps(signals.without_times(record)).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('parts', 'source'),
   [
     (1, 'streaming'),
     (5, 'resident'),
-    *(
-      pytest.param(n, source, marks=pytest.mark.long)
-      for n in (1, 2, 40)
-      for source in ('resident', 'streaming')
-    ),
   ],
 )
 def test_metrics_are_the_same_bytes(tmp_path, finished, parts, source):
@@ -85,6 +81,7 @@ print(hashlib.sha256(np.asarray(step(w)).tobytes()).hexdigest())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
   len(os.sched_getaffinity(0)) < 2, reason='one core has one number of threads'
 )

@@ -111,6 +111,7 @@ def _fuzz(base, scratch, count, first):
   return verdicts
 
 
+@pytest.mark.slow
 def test_a_hundred_mutants(base, tmp_path):
   verdicts = _fuzz(base, tmp_path / 'in put é', 100, first=0)
   assert min(verdicts['handled'], verdicts['refused']) > 20
@@ -121,11 +122,13 @@ def test_thousands_of_mutants(base, tmp_path):
   _fuzz(base, tmp_path / 'in put é', 2350, first=10_000)
 
 
+@pytest.mark.slow
 def test_sound_files_are_handled(base):
   for target in fuzz_targets.TARGETS.values():
     assert target.files(base / target.base), target.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'name', ['a.csv', 'a.csv.gz', 'a.json', 'a.parquet', 'a.arrow']
 )

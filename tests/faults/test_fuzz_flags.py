@@ -175,10 +175,12 @@ def _property(examples):
   return holds
 
 
+@pytest.mark.slow
 def test_odd_values_of_flags(base, tmp_path):
   _property(60)(base=base, scratch=tmp_path / 'in put é')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('command', sorted(cli.COMMANDS))
 def test_a_sound_command_line_is_taken(base, tmp_path, command):
   scratch = tmp_path / 'in put é'

@@ -340,6 +340,7 @@ def of_prices(path: str, prices: list) -> Case:
   return case
 
 
+@pytest.mark.slow
 @hypothesis.settings(deadline=None, max_examples=10)
 @hypothesis.given(cases())
 @hypothesis.example(plain('click=0/price=7/log.parquet'))
@@ -355,6 +356,7 @@ def test_named_file_and_columns_alone_are_read(case):
   check(case)
 
 
+@pytest.mark.slow
 def test_files_are_opened_in_one_place():
   readers = re.compile(
     r'\bread_(csv|parquet|\{)|\bpq\.(Parquet(File\b|D)|read_)'

@@ -300,6 +300,7 @@ def _inject(worker, place, name, sample, kinds) -> str:
   return f'{name}: {count} calls, {len(numbers)} of them failed: {counts}'
 
 
+@pytest.mark.slow
 def test_some_calls_of_prepare(worker, tmp_path):
   _inject(worker, tmp_path / 'place', 'prepare', 2, (FULL, KILLED))
 

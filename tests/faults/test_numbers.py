@@ -34,6 +34,7 @@ def poisoned(tmp_path_factory):
   return path
 
 
+@pytest.mark.slow
 def test_a_row_that_overflows_is_named(tmp_path, poisoned):
   with pytest.raises(
     FloatingPointError,

@@ -76,6 +76,7 @@ def _stopped(path, data, number, seen) -> tuple[int, str]:
   return process.returncode, error.strip().splitlines()[-1] if error else ''
 
 
+@pytest.mark.slow
 def test_stopped_killed_and_locked_out_a_run_ends_as_it_would_have(
   tmp_path, undisturbed
 ):
@@ -118,6 +119,7 @@ def _fill(path: pathlib.Path, leave: int) -> None:
   os.truncate(ballast, ballast.stat().st_size - leave)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_checkpoint_sound(tmp_path):
   tree = {'w': jnp.arange(50_000.0)}
   with runs.small_disk(tmp_path / 'disk', '2m') as disk:

@@ -87,6 +87,7 @@ def _suspicious_call(node: ast.Call) -> set[str]:
   return found
 
 
+@pytest.mark.slow
 def test_the_package_runs_nothing_that_it_reads():
   sources = sorted(_PACKAGE.rglob('*.py'))
   assert len(sources) > 80
@@ -100,6 +101,7 @@ def test_the_package_runs_nothing_that_it_reads():
   assert ('config/flags.py', 'exec_module') in found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'code',
   [
@@ -168,6 +170,7 @@ def _replaced(base, scratch, target, bomb, keep=lambda path: True):
 _RAW = [n for n in fuzz_targets.TARGETS if n.startswith('prepare')]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', _RAW)
 def test_a_pickle_for_a_raw_file_or_schema(base, tmp_path, bomb, name):
   target = fuzz_targets.TARGETS[name]
@@ -194,6 +197,7 @@ def _kinds():
   return is_new
 
 
+@pytest.mark.slow
 def test_a_pickle_for_a_file_of_a_run(base, tmp_path, bomb):
   target = fuzz_targets.TARGETS['evaluate a run']
   codes = _replaced(base, tmp_path / 'input', target, bomb, _kinds())
@@ -230,6 +234,7 @@ def test_a_pickle_for_every_file_of_a_run_that_goes_on(base, tmp_path, bomb):
 _ELSEWHERE = ('../x', '/tmp/x', 'a/b', '..', '.', '', 'a\0b', 'a\\b', 'x' * 300)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', _ELSEWHERE)
 @pytest.mark.parametrize('part', ['fields', 'tasks'])
 def test_names_of_a_manifest_stay_in_the_directory(base, part, name):
@@ -240,6 +245,7 @@ def test_names_of_a_manifest_stay_in_the_directory(base, part, name):
     manifest_file.parse(record)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', _ELSEWHERE)
 def test_names_of_a_schema_stay_in_the_directory(name):
   record = json.loads(json.dumps(raw_files.SCHEMA))
@@ -251,6 +257,7 @@ def test_names_of_a_schema_stay_in_the_directory(name):
     schema_lib.parse(record)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['../x', '/etc/passwd', 'a\0b'])
 def test_files_of_a_manifest_stay_in_the_directory(base, name):
   path = base / 'data' / 'data' / 'manifest.json'
@@ -263,6 +270,7 @@ def test_files_of_a_manifest_stay_in_the_directory(base, name):
     manifest_file.parse(record)
 
 
+@pytest.mark.slow
 def test_a_vocabulary_is_never_read_from_elsewhere(base, tmp_path):
   scratch = tmp_path / 'input'
   shutil.copytree(base / 'run', scratch)
@@ -277,6 +285,7 @@ def test_a_vocabulary_is_never_read_from_elsewhere(base, tmp_path):
   assert 'can name no file' in fuzz_worker.one_line(code, err.getvalue())
 
 
+@pytest.mark.slow
 def test_values_of_data_name_no_files(tmp_path):
   """Items and users called ../x are values and nothing else."""
   lines = raw_files.table_lines()
@@ -295,6 +304,7 @@ def test_values_of_data_name_no_files(tmp_path):
 _EVIL = '<script>alert(1)</script>[x](http://y)`|$\\frac$[/red]'
 
 
+@pytest.mark.slow
 def test_markdown_shows_what_came_from_data():
   results = comparison_results.build()
   text = json.dumps(results).replace('"click"', json.dumps(_EVIL))
@@ -307,6 +317,7 @@ def test_markdown_shows_what_came_from_data():
   assert _EVIL[:8] in formats.text(evil)  # a terminal shows it as it is
 
 
+@pytest.mark.slow
 def test_a_terminal_table_has_no_markup():
   import rich.table
 
@@ -317,6 +328,7 @@ def test_a_terminal_table_has_no_markup():
     assert part in text
 
 
+@pytest.mark.slow
 def test_pictures_take_dollars_for_text(tmp_path):
   import matplotlib.figure
 
@@ -327,6 +339,7 @@ def test_pictures_take_dollars_for_text(tmp_path):
   assert (tmp_path / 'x.png').stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_an_extension_type_that_pickles_itself_is_data(tmp_path):
   """Arrow once unpickled the metadata of `arrow.py_extension_type`."""
   marker = tmp_path / 'marker'

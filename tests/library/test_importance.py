@@ -34,6 +34,7 @@ def path(tmp_path_factory):
   return table_run.train(directory, ('pretrain',), CONFIG)
 
 
+@pytest.mark.slow
 def test_from_a_run_to_a_table(path, capsys):
   argv = [
     'importance',
@@ -146,6 +147,7 @@ def test_bad_groups_are_one_line(text, part):
     importance.find_groups(['a:price', 'a:user'], SPEC)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('arguments', 'part'),
   [

@@ -23,6 +23,8 @@ from tests.config import test_recommended
 from tests.library import small
 from tests.runtime.tracking import test_trackers
 
+pytestmark = pytest.mark.slow
+
 TASKS = ('click', 'buy')
 
 

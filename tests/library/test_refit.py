@@ -9,6 +9,8 @@ from rmtl_jax.library import fitting
 from tests.library import small
 from tests.library.test_ranker import quietly, ranker, without_labels
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_refit_predicts_and_is_saved(tmp_path):
   """Of a model that reads the past, whose log goes along."""

@@ -12,6 +12,8 @@ from rmtl_jax.library import fitting
 from tests.library import small
 from tests.library.test_ranker import quietly, ranker, without_labels
 
+pytestmark = pytest.mark.slow
+
 TASKS = ('click', 'buy')
 OLD = 320
 

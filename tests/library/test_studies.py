@@ -13,6 +13,7 @@ from tests.studies.comparison import test_compare
 QUIET = progress.Progress(quiet=True)
 
 
+@pytest.mark.slow
 def test_a_comparison_leaves_tables_pictures_and_a_page(tmp_path, data_dir):
   results = rmtl_jax.compare(
     tmp_path / 'comparison',
@@ -36,6 +37,7 @@ def test_a_comparison_leaves_tables_pictures_and_a_page(tmp_path, data_dir):
   assert (path / 'report' / 'report.md').is_file()
 
 
+@pytest.mark.slow
 def test_a_search_is_asked_for_in_plain_arguments(tmp_path, data_dir):
   record = rmtl_jax.tune(
     tmp_path / 'tuning',

@@ -13,6 +13,8 @@ from rmtl_jax.networks import factory, functional, precision
 from rmtl_jax.networks import registry as networks_registry
 from tests.networks import small
 
+pytestmark = pytest.mark.slow
+
 NAMES = (*small.FIRST_LAYERS, 'shared', 'separate')
 # 1 + 2^-8 lies halfway between two numbers of 8 bits and goes to the even one;
 # the next representable number above 1 is 1 + 2^-7.

@@ -22,6 +22,8 @@ from rmtl_jax.training import models, saved
 from rmtl_jax.training import splits as splits_lib
 from tests import signals, tiny
 
+pytestmark = pytest.mark.slow
+
 QUIET = progress.Progress(quiet=True)
 ONE = config_values.from_dict(
   {

@@ -16,6 +16,8 @@ from rmtl_jax.runtime import progress, workdir
 from rmtl_jax.training import actor_stage, models, saved, splits
 from tests import signals, tiny
 
+pytestmark = pytest.mark.slow
+
 # At this learning rate no epoch of stage 3 is better than epoch 0.
 CONFIG = config_values.from_dict(
   {

@@ -32,6 +32,7 @@ def gathered(trained):
   return report_record.gather(trained)
 
 
+@pytest.mark.slow
 def test_what_was_measured_is_taken_as_it_is(trained, gathered):
   on_disk = json.loads((trained / 'metrics.json').read_text())
   assert gathered['metrics'] == on_disk
@@ -43,6 +44,7 @@ def test_what_was_measured_is_taken_as_it_is(trained, gathered):
   assert gathered['missing'] == ''
 
 
+@pytest.mark.slow
 def test_points_are_those_of_the_calibration_error(gathered):
   points = gathered['reliability']['points']
   assert gathered['reliability']['stage'] == 'finetune'
@@ -59,6 +61,7 @@ def test_points_are_those_of_the_calibration_error(gathered):
       )
 
 
+@pytest.mark.slow
 def test_weights_are_those_of_the_curve_that_training_kept(gathered):
   assert gathered['weights']['lambdas'] == [0.7]
   assert gathered['metrics']['curves']['weights'].startswith(
@@ -104,6 +107,7 @@ def test_by_position_without_rows_that_lack_the_label():
   }
 
 
+@pytest.mark.slow
 def test_without_its_data_a_run_has_what_it_measured(trained, tmp_path):
   path = tmp_path / 'run'
   shutil.copytree(trained, path)
@@ -134,6 +138,7 @@ def test_without_its_data_a_run_has_what_it_measured(trained, tmp_path):
     report_record.gather(path)
 
 
+@pytest.mark.slow
 def test_a_run_that_has_not_been_evaluated_is(trained, tmp_path):
   path = tmp_path / 'run'
   shutil.copytree(trained, path)
@@ -167,6 +172,7 @@ def test_what_is_no_run_is_told(tmp_path, kind, said):
     workdir.read_run(path)
 
 
+@pytest.mark.slow
 def test_damaged_files_are_named(trained, tmp_path):
   path = tmp_path / 'run'
   shutil.copytree(trained, path)
@@ -195,6 +201,7 @@ def test_what_is_a_comparison(tmp_path):
     report_record.comparison(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_page(trained, tmp_path, capsys):
   output = tmp_path / 'out'
   arguments = [f'--workdir={trained}', '--nocompilation_cache']

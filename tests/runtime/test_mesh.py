@@ -26,6 +26,7 @@ from tests.updates import problem
 ROOT = pathlib.Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('text', 'shape'),
   [
@@ -40,6 +41,7 @@ def test_a_shape_by_its_axes(text, shape):
   assert mesh.parse(str(mesh.parse(text))) == shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('text', 'said'),
   [
@@ -60,12 +62,14 @@ def test_what_is_no_shape_is_said_in_one_line(text, said):
   assert len(str(caught.value)) < 200
 
 
+@pytest.mark.slow
 def test_as_many_devices_as_the_job_has():
   wrong = len(jax.devices()) + 1
   with pytest.raises(types.InputError, match=f'{wrong} devices, this job has'):
     mesh.layout(mesh.Shape(wrong, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('shape', 'devices', 'fits'),
   [
@@ -99,6 +103,7 @@ def _layout(data: int, model: int) -> mesh.Layout:
   return mesh.Layout(abstract)  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.slow
 def test_settings_that_can_not_be_split():
   config = config_lib.Config(batch=config_lib.BatchConfig(lanes=30))
   _layout(2, 8).check(config, table_rows=64)
@@ -109,6 +114,7 @@ def test_settings_that_can_not_be_split():
   assert 'model:8 does not divide the 63 rows' in str(caught.value)
 
 
+@pytest.mark.slow
 def test_advice_about_settings_that_work_but_not_well():
   """Of one process: it reads all rows whatever the readers."""
   rows = config_lib.NetworkConfig(embedding_adam='rows')
@@ -117,11 +123,13 @@ def test_advice_about_settings_that_work_but_not_well():
   assert not _layout(1, 2).check(config_lib.Config(network=rows), 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('model', 'multiple'), [(1, 1), (2, 64), (3, 192)])
 def test_new_runs_pad_their_tables_for_other_meshes_too(model, multiple):
   assert mesh.table_multiple(mesh.Shape(4, model)) == multiple
 
 
+@pytest.mark.slow
 def test_tables_are_split_and_nothing_else():
   spec = types.FeatureSpec((10, 6), (), 0, 2)
   network = factory.make_actor(spec, 'single_task', problem.NETWORK)
@@ -139,6 +147,7 @@ def test_tables_are_split_and_nothing_else():
   assert tuple(whole.spec) == ()
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_padding_that_it_has_started_with(tmp_path):
   default = config_lib.Config()
   split, whole = mesh.Shape(4, 2), mesh.Shape(8, 1)
@@ -158,6 +167,7 @@ def test_a_run_keeps_the_padding_that_it_has_started_with(tmp_path):
   assert multiple(run, config_lib.Config(network=network), split) == 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('backbone', ['mmoe', 'single_task'])
 def test_padding_changes_no_number(backbone):
   """The rows are those of unpadded tables; what follows them is zero."""
@@ -213,6 +223,7 @@ def _assert_equal(found: dict, expected: dict, share: float) -> None:
       np.testing.assert_allclose(other['sums'], one['sums'], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_losses_of_a_mesh_are_those_of_one_device():
   """A short form of what follows, which does all backbones and meshes."""
   expected = _losses('one', 'aitm', 'rows')

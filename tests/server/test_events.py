@@ -67,6 +67,7 @@ def test_nothing_is_compiled_for_sessions(past_model, raw, tmp_path):
     assert found == 0
 
 
+@pytest.mark.slow
 def test_a_state_goes_on_after_a_restart(past_model, raw, place):
   rows = raw.slice(60, 1).drop_columns(LABELS).to_pylist()
   found = []

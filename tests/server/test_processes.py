@@ -22,6 +22,8 @@ import pytest
 from tests.server import kept_rows, test_app
 from tests.serving import past_run
 
+pytestmark = pytest.mark.slow
+
 LABELS = ['clicked', 'bought']
 
 

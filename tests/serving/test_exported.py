@@ -24,6 +24,8 @@ from rmtl_jax.serving.export import writer as export_writer
 from tests.networks import small
 from tests.serving import forged, past_run, table_run
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip('flatbuffers')
 
 MAPS = {

@@ -44,6 +44,7 @@ def pasts(model, rows, history):
   return found, pa.concat_tables(seen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('seed', tiers.some(range(4), (0,)))
 def test_requests_see_what_the_whole_history_gives_them(loaded, seed):
   raw = in_order(past_run.log(seed=seed))

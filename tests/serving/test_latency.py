@@ -97,6 +97,7 @@ def test_small_requests_get_the_numbers_of_large_ones(
     np.testing.assert_allclose(values, many[task], rtol=0.0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_small_requests_are_calibrated(run_dir, monkeypatch):
   class Halved:
     def apply(self, probabilities):

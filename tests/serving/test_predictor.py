@@ -42,6 +42,7 @@ def test_equals_evaluation(run_dir, stage):
   _check_equals_evaluation(run_dir, stage)
 
 
+@pytest.mark.slow
 def test_an_ensemble_equals_its_evaluation(tmp_path):
   config = config_values.from_dict(
     {'ensemble': 2, 'backbone': 'shared_bottom'}, table_run.CONFIG
@@ -51,6 +52,7 @@ def test_an_ensemble_equals_its_evaluation(tmp_path):
   )
 
 
+@pytest.mark.slow
 def test_numbers_by_their_quantiles_equal_their_evaluation(tmp_path):
   config = config_values.with_settings(
     table_run.CONFIG,

@@ -52,6 +52,7 @@ def test_threads(models, kind):
   check_threads(models[kind], parts)
 
 
+@pytest.mark.slow
 def test_threads_whose_models_take_the_past(past_dir, tmp_path):
   raw = past_run.log()
   earlier = raw.slice(0, 300)

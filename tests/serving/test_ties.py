@@ -83,6 +83,7 @@ def runs(tmp_path_factory):
   }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('how', 'reads'),
   tiers.some(

@@ -11,6 +11,8 @@ from rmtl_jax.studies.comparison import compare
 from tests import tiny
 from tests.studies.comparison import test_compare
 
+pytestmark = pytest.mark.slow
+
 
 def config(*methods):
   return test_compare.changed(

@@ -73,6 +73,7 @@ def finetune_of(shared, weightings, **changes):
   return actor_stage.finetune(run, names, actor, critics), actor, critics
 
 
+@pytest.mark.slow
 def test_from_scratch_is_from_the_initial_parameters(shared):
   """Of all arms alike, and without the pre-trained model for a candidate."""
   one, actor, _ = finetune_of(
@@ -104,6 +105,7 @@ def test_by_default_stage_3_starts_from_the_pre_trained_actor(shared):
   assert arm.stopping == actor_stage.EarlyStopping(float(auc), 0, 0)
 
 
+@pytest.mark.slow
 def test_the_mean_weights_are_of_the_policy_that_the_critics_know(shared):
   found = [
     finetune_of(shared, ('constant_mean',), finetune={'start': start})[0]
@@ -116,6 +118,7 @@ def test_the_mean_weights_are_of_the_policy_that_the_critics_know(shared):
   assert np.all(np.asarray(found[0]) > 1)
 
 
+@pytest.mark.slow
 def test_the_mean_weights_are_of_bounded_ones(shared):
   one, actor, critics = finetune_of(shared, ('constant_mean',))
   run = one.context

@@ -60,6 +60,7 @@ def _assert_resumes(config, tmp_path, stages, questions):
   assert again['stages'] == record['stages']
 
 
+@pytest.mark.slow
 def test_a_state_resumes_in_the_middle_of_an_epoch(tmp_path):
   """One like the parameters, of which row-wise Adam sees a batch's rows."""
   config = config_values.with_settings(

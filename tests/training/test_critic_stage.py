@@ -82,6 +82,7 @@ def test_critics_can_start_from_the_mean_return(shared):
   assert np.all(np.abs(far.mean(0) - returns.mean(0)) > 0.5)
 
 
+@pytest.mark.slow
 def test_uniform_actions_are_drawn_once_per_row(shared):
   """Whatever the pass and however its rows are shuffled."""
   changes = {'critic.behaviour': 'uniform', 'critic.stopping': 'td_error'}
@@ -99,6 +100,7 @@ def test_uniform_actions_are_drawn_once_per_row(shared):
   assert training.errors[0] != again.errors[0]
 
 
+@pytest.mark.slow
 def test_a_stage_that_was_cut_off_ends_as_it_would_have(shared, tmp_path):
   whole = start(shared)
   stage.run(whole)

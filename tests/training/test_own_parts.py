@@ -142,6 +142,7 @@ def _accuracy(labels, probabilities, rows):
   return float(np.mean((probabilities > 0.5) == (labels > 0.5)))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures('registries')
 def test_a_source_a_backbone_and_a_metric_reach_every_table(tmp_path, capsys):
   rmtl_jax.register_source('mine', _read, holds='')
@@ -210,6 +211,7 @@ def _register_running() -> None:
   )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures('registries')
 def test_a_weighting_with_a_state_resumes_and_is_reported(tmp_path):
   _register_running()
@@ -244,6 +246,7 @@ def test_a_weighting_with_a_state_resumes_and_is_reported(tmp_path):
   assert 'the weights 1 - lambda Q / running mean; lambda = 0.5' in page
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures('registries')
 def test_a_registered_weighting_is_judged_against_its_own_shuffle():
   with pytest.raises(types.InputError, match="'worst' is not one of"):
@@ -256,6 +259,7 @@ def test_a_registered_weighting_is_judged_against_its_own_shuffle():
   assert method.config(config_lib.Config()).weighting.name == 'worst'
 
 
+@pytest.mark.slow
 def test_a_config_that_names_one_is_refused_elsewhere(registries):
   rmtl_jax.register_weighting('worst', _scale_by_worst)
   config = rmtl_jax.Config(weighting=rmtl_jax.WeightingConfig(name='worst'))

@@ -78,6 +78,7 @@ def test_a_pruned_stage_evaluates(tmp_path):
   assert same(evaluate.evaluate(path), before)
 
 
+@pytest.mark.slow
 def test_a_pruned_ensemble_evaluates_and_is_finished(kept, copied):
   path = copied / 'run'
   before = evaluate.evaluate(path)
@@ -100,6 +101,7 @@ def test_a_pruned_ensemble_evaluates_and_is_finished(kept, copied):
   assert prune.prune(path).before == prune.size(path)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_while_pruned_is_whole(copied, monkeypatch):
   path = copied / 'run' / 'members' / '0'
   expected = evaluate.evaluate(path)
@@ -124,6 +126,7 @@ def test_a_run_that_was_killed_while_pruned_is_whole(copied, monkeypatch):
   assert names == models
 
 
+@pytest.mark.slow
 def test_a_stage_in_training_keeps_what_it_goes_on_from(copied):
   path = copied / 'run' / 'members' / '0'
   shutil.rmtree(path / 'checkpoints' / 'constant')
@@ -143,6 +146,7 @@ def test_a_stage_in_training_keeps_what_it_goes_on_from(copied):
   assert len(states(copied)) == 2
 
 
+@pytest.mark.slow
 def test_a_damaged_stage_is_named_and_nothing_dropped(copied):
   path = copied / 'run' / 'members' / '0'
   (record,) = path.glob('checkpoints/critic/*/record/metadata')
@@ -152,6 +156,7 @@ def test_a_damaged_stage_is_named_and_nothing_dropped(copied):
   assert states(path)
 
 
+@pytest.mark.slow
 def test_a_disk_that_refuses_does_not_fail_a_finished_run(copied, monkeypatch):
   def refuse(run):
     raise OSError(30, 'Read-only file system', 'state')

@@ -18,6 +18,8 @@ from rmtl_jax.runtime import progress, workdir, writers
 from rmtl_jax.training import refit, trainer
 from tests import signals, tiny
 
+pytestmark = pytest.mark.slow
+
 QUIET = progress.Progress(quiet=True)
 CONFIG = config_values.from_dict(
   {

@@ -17,6 +17,8 @@ from rmtl_jax.runtime import progress, workdir, writers
 from rmtl_jax.training import start_rules, trainer
 from tests import next_day, signals, tiny
 
+pytestmark = pytest.mark.slow
+
 QUIET = progress.Progress(quiet=True)
 CONFIG = config_values.from_dict(
   {

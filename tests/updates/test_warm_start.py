@@ -16,6 +16,8 @@ from rmtl_jax.networks import registry as networks
 from rmtl_jax.updates import state, warm_start
 from tests.networks import small
 
+pytestmark = pytest.mark.slow
+
 OLD = types.FeatureSpec(
   categorical=(4, 6, 3),
   multi_valued=((5, 2), (6, 3)),

@@ -187,6 +187,7 @@ def test_groups_add_columns_and_change_no_other(tmp_path):
   assert rows == raw_files.read(tmp_path / 'plain')
 
 
+@pytest.mark.slow
 def test_order_threads_and_memory_change_nothing(tmp_path):
   rng = np.random.default_rng(0)
   rows = [
@@ -211,6 +212,7 @@ def test_order_threads_and_memory_change_nothing(tmp_path):
   assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.slow
 def test_a_source_with_label_times_and_windows(tmp_path):
   """The simulated source: sessions of its own, lists, numbers, an oracle."""
   options = {'simulated_rows': 3000, 'as_of': ('all',)}

@@ -125,6 +125,7 @@ def write_log(tmp_path, seed=0, days=6, users=9, items=8, shown=1):
   pq.write_table(known, tmp_path / 'vectors.parquet')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', tiers.some(SCHEMAS, ('columns', 'no user')))
 def test_columns_of_every_kind(tmp_path, name):
   write_log(tmp_path, shown=4 if name == 'slates' else 1)

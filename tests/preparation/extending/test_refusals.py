@@ -281,6 +281,7 @@ def test_a_table_in_memory(data):
   )
 
 
+@pytest.mark.slow
 def test_simulated_days(tmp_path):
   """A source without files, from the same log by day."""
   config = prepare_config.PrepareConfig(

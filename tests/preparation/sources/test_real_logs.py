@@ -13,6 +13,8 @@ import pytest
 from rmtl_jax.data import manifest as manifest_lib
 from tests.preparation import raw_files
 
+pytestmark = pytest.mark.slow
+
 REAL = os.environ.get('RMTL_REAL_DATA', '')
 pytestmark = pytest.mark.skipif(
   not REAL, reason='RMTL_REAL_DATA does not name a directory of real logs'

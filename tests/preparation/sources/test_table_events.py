@@ -280,6 +280,7 @@ def test_as_the_reader_of_rees46(tmp_path):
   assert_equal(tmp_path, 'rees46', tmp_path / 'raw', REES46)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL, reason='RMTL_REAL_DATA names no real logs')
 def test_as_the_reader_of_a_real_retailrocket(tmp_path):
   raw_dir = pathlib.Path(REAL) / 'retailrocket'
@@ -287,6 +288,7 @@ def test_as_the_reader_of_a_real_retailrocket(tmp_path):
   assert_equal(tmp_path, 'retailrocket', raw_dir, RETAILROCKET, own)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL, reason='RMTL_REAL_DATA names no real logs')
 def test_as_the_reader_of_a_real_rees46(tmp_path):
   """Without the last record, which is cut off and is the reader's to mend."""

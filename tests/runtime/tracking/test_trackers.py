@@ -122,6 +122,7 @@ def test_a_tracker_that_does_not_open_is_refused(tmp_path, register):
     writers.Writer(tmp_path, [], ['fake'])
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_one_run(tmp_path, register):
   tiny.write_prepared(tmp_path / 'data')
   calls, opened = [], []

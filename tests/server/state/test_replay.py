@@ -241,6 +241,7 @@ def test_posting_again_changes_nothing(place, tmp_path):
   assert [replay.features(row) for row in rows[-20:]] == before
 
 
+@pytest.mark.slow
 def test_predictions_equal_those_with_a_history(place, tmp_path):
   """All of it: sessions, histories, and candidates of one time together."""
   raw = in_order(past_run.log(500, seed=8))

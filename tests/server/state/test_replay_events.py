@@ -21,6 +21,8 @@ from tests.server.state import test_replay
 from tests.serving import past_run
 from tests.serving import test_events as of_events
 
+pytestmark = pytest.mark.slow
+
 # Monday 2015-06-01, 00:00 UTC.
 START = 1_433_116_800_000
 

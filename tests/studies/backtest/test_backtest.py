@@ -15,6 +15,8 @@ from rmtl_jax.runtime import progress
 from rmtl_jax.studies.backtest import backtest
 from rmtl_jax.training import trainer
 
+pytestmark = pytest.mark.slow
+
 QUIET = progress.Progress(quiet=True)
 CONFIG = config_values.from_dict(
   {

@@ -9,6 +9,8 @@ from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.studies.backtest import days
 
+pytestmark = pytest.mark.slow
+
 DAY = 86_400_000
 
 

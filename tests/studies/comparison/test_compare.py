@@ -21,6 +21,8 @@ from rmtl_jax.studies.comparison import compare
 from rmtl_jax.training import trainer
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 METHODS = ('shared_bottom+critic', 'shared_bottom+critic@esmm', 'esmm')
 CONFIG = config_values.from_dict(
   {

@@ -7,6 +7,8 @@ from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.studies.comparison import methods
 
+pytestmark = pytest.mark.slow
+
 BASE = config_lib.Config()
 
 

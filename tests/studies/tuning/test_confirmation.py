@@ -7,6 +7,8 @@ import pytest
 from rmtl_jax.evaluation import monitor
 from rmtl_jax.studies.tuning import confirmation
 
+pytestmark = pytest.mark.slow
+
 Validated = confirmation.Validated
 
 

@@ -6,6 +6,8 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.studies.tuning import search
 
+pytestmark = pytest.mark.slow
+
 BASE = config_lib.Config()
 
 

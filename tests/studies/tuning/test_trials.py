@@ -8,6 +8,8 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import monitor
 from rmtl_jax.studies.tuning import trials
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_trial_has_the_mean_of_its_seeds():
   assert trials.make_record({'a': 1}, [0.5, 0.7]) == {

@@ -21,6 +21,8 @@ from rmtl_jax.training import trainer
 from tests import tiny
 from tests.studies.comparison import test_compare
 
+pytestmark = pytest.mark.slow
+
 # Slower than what learns best, so that trials can gain.
 CONFIG = config_values.with_settings(
   test_compare.CONFIG, {'pretrain.learning_rate': 1e-5}
