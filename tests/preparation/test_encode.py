@@ -98,36 +98,6 @@ def test_users_become_numbers(kind, users, expected):
     assert sorted(found) == [0, 1, 2, 3]
 
 
-def test_details_say_how_a_field_was_made():
-  fields = (
-    source.SourceField('a', 'categorical', 'A', details={'note': 1}),
-    source.SourceField('n', 'numeric', transform='standard'),
-  )
-  found, rows = encoded(
-    {'f_a': 'VARCHAR', 'x_n': 'DOUBLE', 'y_click': 'DOUBLE'},
-    (source.SourceTask('click'),),
-    fields,
-    has_user=False,
-    values=[('x', 1, 0), ('y', 3, 1), ('z', 5, 0), (None, None, 1)],
-  )
-  a, n = found.fields
-  assert a.details == {'column': 'A', 'note': 1, 'min_count': 1}
-  assert (a.size, a.kind) == (3, 'categorical')
-  assert n.details == {
-    'column': 'n',
-    'transform': 'standard',
-    'mean': 2.0,
-    'deviation': 1.0,
-    'quantiles': [-1.0, 1.0],
-  }
-  assert [(row['f_a'], row['x_n']) for row in rows] == [
-    (1, -1),
-    (2, 1),
-    (0, 3),
-    (0, 0),
-  ]
-
-
 @pytest.mark.parametrize('sample', [1, 2_048])
 def test_fields_of_one_value_are_told_however_few_rows_differ(
   monkeypatch, sample

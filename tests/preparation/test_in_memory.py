@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 
 import rmtl_jax
-from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import in_memory
 from tests.preparation import raw_files
@@ -103,75 +102,6 @@ def test_a_schema_without_a_table(tmp_path, from_file):
   assert raw_files.read(tmp_path) == from_file
 
 
-def test_a_table_with_a_schemas_file(tmp_path, from_file):
-  path = tmp_path / 'schema.json'
-  raw_files.write_schema(path)
-  run(tmp_path, columns(), schema=path)
-  assert raw_files.read(tmp_path) == from_file
-
-
-@pytest.mark.parametrize(
-  ('table', 'schema', 'options', 'line'),
-  [
-    (
-      columns() | {'clicked': [0, 1, 5] * 8},
-      SCHEMA,
-      {},
-      "table: row 3, column 'clicked': 5, expected 0 or 1",
-    ),
-    (
-      columns() | {'ts': ['1'] * 3 + ['soon'] * 21},
-      SCHEMA,
-      {},
-      "table: row 4, column 'ts': 'soon', expected a whole number",
-    ),
-    (
-      {'user': ['a']},
-      SCHEMA,
-      {},
-      "table: no column 'item'; it has user",
-    ),
-    (columns(), SCHEMA | {'x': 1}, {}, 'schema: x: no such setting'),
-    ({'user': []}, SCHEMA, {}, "table: no column 'item'"),
-    (columns(0), SCHEMA, {}, 'table: has no rows'),
-    (columns(2), SCHEMA, {}, 'table: 2 rows in'),
-    (5, SCHEMA, {}, 'table: not usable'),
-    (
-      columns(),
-      SCHEMA,
-      {'source': 'simulated'},
-      "source: 'simulated' reads files of its own",
-    ),
-    (
-      columns(),
-      SCHEMA,
-      {'raw_dir': 'x'},
-      "raw_dir: is 'x', and is handed over",
-    ),
-    (columns(), SCHEMA, {'schema': 'x'}, "schema: is 'x', and is handed over"),
-    (
-      pa.table([[1], [2]], names=['user', 'user']),
-      SCHEMA,
-      {},
-      "table: column 'user' stands twice",
-    ),
-  ],
-)
-def test_faults_name_the_table(tmp_path, table, schema, options, line):
-  call = lambda: rmtl_jax.prepare(
-    config(tmp_path, **options),
-    table=table,
-    schema=schema,
-  )
-  found = raw_files.fails(tmp_path, call)
-  assert found.startswith(line)
-
-
-def test_a_column_without_a_value(tmp_path, from_file):
-  run(tmp_path, columns() | {'price': [None] * 24})
-  assert {row['x_price'] for row in raw_files.read(tmp_path)} == {0.0}
-
-
 def test_a_reader_that_fails_is_named(tmp_path):
   def broken():
     yield next(batches())
@@ -195,8 +125,3 @@ def test_streams_are_written_in_groups(tmp_path, monkeypatch):
     ]
     assert groups == [10, 10, 4]
   assert not list((tmp_path / 'spill').iterdir())
-
-
-def test_a_table_needs_a_schema(tmp_path):
-  with pytest.raises(types.InputError, match='schema: source table needs'):
-    run(tmp_path, columns(), schema=None)

@@ -1,7 +1,6 @@
 """Tasks of several kinds, from a schema to prepared data."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -107,17 +106,6 @@ def test_prepared_data_keep_their_contract_and_are_read(tmp_path):
   ]
 
 
-def test_binary_tasks_are_written_as_before(tmp_path):
-  run(tmp_path, tasks=TASKS[:2])
-  record = json.loads((tmp_path / 'out' / 'manifest.json').read_text())
-  assert record['tasks'] == [
-    {'name': 'click', 'after': None},
-    {'name': 'like', 'after': 'click'},
-  ]
-  spec = manifest_file.read(tmp_path / 'out').feature_spec()
-  assert (spec.losses, spec.parents) == ((), ())
-
-
 @pytest.mark.parametrize(
   ('change', 'words'),
   [
@@ -147,15 +135,6 @@ def test_levels_are_declared_or_found(tmp_path):
   assert 'one of the levels 1, 2' in line
 
 
-def test_labels_that_are_all_zero_have_no_unit(tmp_path):
-  tasks = [{'column': 'like', 'kind': 'regression', 'loss': 'poisson'}]
-  raw_files.write(tmp_path / 'raw' / 'log.csv', lines())
-  raw_files.write_schema(tmp_path / 'schema.json', {**SCHEMA, 'tasks': tasks})
-  raw_files.fails(
-    tmp_path, lambda: run(tmp_path, tasks=tasks), "'like'", '0 in all train'
-  )
-
-
 @pytest.mark.parametrize(
   ('task', 'word'),
   [
@@ -183,20 +162,3 @@ def test_schema_survives_its_json():
   assert schema.parse(found.to_dict()) == found
   assert found.tasks[4].settings == (('delta', 3.5),)
   assert found.tasks[5].levels == (0, 2)
-
-
-@pytest.mark.parametrize(
-  ('change', 'word'),
-  [
-    ({'kind': 'rank'}, 'kind'),
-    ({'statistics': {}}, "lacks 'mean'"),
-    ({'levels': [3]}, 'levels'),
-    ({'settings': {'delta': 'x'}}, 'delta'),
-  ],
-)
-def test_a_manifest_with_other_tasks_is_refused(tmp_path, change, word):
-  manifest = run(tmp_path)
-  record = manifest_file.to_dict(manifest)
-  record['tasks'][3 if 'levels' in change else 4] |= change
-  with pytest.raises(types.InputError, match=word):
-    manifest_file.parse(json.loads(json.dumps(record)))

@@ -39,28 +39,6 @@ def test_normalisation_by_hand(connection):
   assert values(connection, found.apply('x_a')) == [-1.0, 1.0, 0.0, 3.0]
 
 
-def test_constant_column_has_deviation_1(connection):
-  fill(connection, [0.1] * 7, [1.1])
-  found = numbers.fit_normalisations(connection, 'log', ['x_a'])['x_a']
-  assert found.deviation == 1.0
-  assert values(connection, found.apply('x_a'))[-1] == pytest.approx(1.0)
-
-
-def test_column_without_train_values(connection):
-  fill(connection, [None, None], [4.0])
-  found = numbers.fit_normalisations(connection, 'log', ['x_a'])['x_a']
-  assert found == numbers.Normalisation(mean=0.0, deviation=1.0)
-  assert values(connection, found.apply('x_a')) == [0.0, 0.0, 4.0]
-
-
-def test_outliers_stay_finite_in_float32(connection):
-  fill(connection, [0.0, 1e-9], [1e30, -1e30])
-  found = numbers.fit_normalisations(connection, 'log', ['x_a'])['x_a']
-  result = values(connection, found.apply('x_a'))
-  assert np.isfinite(np.float32(result)).all()
-  assert result[2] > 1e29 and result[3] < -1e29
-
-
 def test_clean_takes_nan_as_missing_and_the_logarithm(connection):
   fill(connection, [0.0, math.nan, None, math.e - 1])
   field = source.SourceField('a', 'numeric', transform='log1p')
@@ -92,32 +70,6 @@ def test_every_bin_has_a_train_row(connection):
   assert edges == [pytest.approx(6.2), pytest.approx(7.8)]
   found = values(connection, numbers.bin_index(field, edges))
   assert found == [*'00', *'11111', *'22', *'0022']
-
-
-@pytest.mark.parametrize('some', [1, 4, 20_000])
-def test_bins_that_some_rows_lack_are_looked_for_in_all(
-  connection, monkeypatch, some
-):
-  monkeypatch.setattr(numbers, '_SOME_ROWS', some)
-  fill(connection, [5.0] * 2 + [7.0] * 5 + [9.0] * 2, [4.0])
-  field = source.SourceField('a', 'numeric', transform='bins', bins=5)
-  edges = numbers.fit_bin_edges(connection, 'log', [field])['a']
-  assert edges == [pytest.approx(6.2), pytest.approx(7.8)]
-
-
-def test_a_constant_has_one_bin(connection):
-  fill(connection, [7.0] * 9, [6.0, None])
-  field = source.SourceField('a', 'numeric', transform='bins', bins=5)
-  assert numbers.fit_bin_edges(connection, 'log', [field]) == {'a': []}
-  assert values(connection, numbers.bin_index(field, [])) == [*'0' * 10, None]
-
-
-def test_bins_without_train_values(connection):
-  fill(connection, [None], [3.0])
-  field = source.SourceField('a', 'numeric', transform='bins', bins=3)
-  edges = numbers.fit_bin_edges(connection, 'log', [field])['a']
-  assert edges == []
-  assert values(connection, numbers.bin_index(field, edges)) == [None, '0']
 
 
 def test_quantiles_by_hand(connection):
@@ -213,12 +165,3 @@ def test_sums_do_not_depend_on_threads(connection):
     connection.execute(f'SET threads = {threads}')
     found.add(numbers.fit_normalisations(connection, 'log', ['x_a'])['x_a'])
   assert len(found) == 1
-
-
-def test_threads_are_as_before(connection):
-  connection.execute('SET threads = 2')
-  fill(connection, [1.0])
-  numbers.fit_normalisations(connection, 'log', ['x_a'])
-  assert connection.execute("SELECT current_setting('threads')").fetchone() == (
-    2,
-  )

@@ -2,17 +2,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 
-import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax import partial, types
-from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.data import columns, manifest_file
+from rmtl_jax import partial
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import prepare, source, sources, sql
+from rmtl_jax.data import manifest_file
+from rmtl_jax.preparation import source, sources, sql
 from rmtl_jax.preparation.sources import table as table_source
 from tests import registries
 from tests.preparation import raw_files
@@ -77,22 +74,6 @@ def test_rows_by_hand(tmp_path):
   assert [row['x_price'] for row in rows] == pytest.approx(expected, rel=1e-6)
   # Text users are numbered in order.
   assert [row['user_id'] for row in rows] == [i % 3 for i in range(20)]
-
-
-def test_the_reader_of_prepared_data_takes_it(tmp_path):
-  manifest = raw_files.run_table(tmp_path, raw_files.table_lines(20))
-  found = columns.read_split(tmp_path / 'out', manifest, 'validation')
-  assert found.rows == 4
-  assert found.labels.tolist() == [[1, 1], [0, 0], [1, 0], [0, 0]]
-  assert found.starts.tolist() == [0, 1, 2, 3, 4]
-
-
-def test_unseen_values_share_row_0(tmp_path):
-  lines = raw_files.table_lines(20)
-  lines[15] = lines[15].replace('i2', 'never')
-  raw_files.run_table(tmp_path, lines)
-  assert 'never' not in raw_files.vocabulary(tmp_path, 'item')
-  assert raw_files.decoded(tmp_path, 'item')[14] is None
 
 
 def test_order_of_raw_rows_does_not_matter(tmp_path):
@@ -212,20 +193,6 @@ def test_duplicates_are_dropped_and_counted(tmp_path):
   assert sorted(row['row_id'] for row in rows) == [*range(20), 21]
 
 
-def test_many_duplicates_are_told_and_a_number_of_rows_keeps_them(tmp_path):
-  lines = raw_files.table_lines(20)
-  alike = [*lines, lines[3], lines[7]]
-  manifest = raw_files.run_table(tmp_path / 'alike', alike)
-  assert manifest.report['dropped']['exact duplicate'] == 2
-  told = [line for line in manifest.report['warnings'] if 'equal' in line]
-  assert len(told) == 1 and told[0].startswith('9% of the rows')
-  header, *rows = alike
-  numbered = [f'{header},number', *(f'{row},{i}' for i, row in enumerate(rows))]
-  manifest = raw_files.run_table(tmp_path / 'numbered', numbered)
-  assert manifest.report['dropped']['exact duplicate'] == 0
-  assert not any('equal' in line for line in manifest.report['warnings'])
-
-
 def test_rows_past_a_boundary_are_dropped_and_counted(tmp_path):
   lines = raw_files.table_lines(20)
   # User z's session starts before 12e7 and runs over it.
@@ -235,23 +202,6 @@ def test_rows_past_a_boundary_are_dropped_and_counted(tmp_path):
   reason = 'after the end of train, in a session that starts in it'
   assert manifest.report['dropped'] == {'exact duplicate': 0, reason: 2}
   assert manifest.splits['train'].rows == 13
-  assert not any('left out' in line for line in manifest.report['warnings'])
-
-
-def test_many_rows_past_a_boundary_are_told(tmp_path):
-  lines = raw_files.table_lines(20)
-  # User z comes every 20 minutes, from the tenth row on.
-  lines += [f'z,i0,{10**8 + 20 * 60_000 * i},1,0,0' for i in range(16)]
-  manifest = raw_files.run_table(tmp_path / 'long', lines)
-  (told,) = [w for w in manifest.report['warnings'] if 'are left out' in w]
-  dropped = sum(manifest.report['dropped'].values())
-  assert told == (
-    f'{dropped / 36:.0%} of the rows are left out, as they come after the end'
-    ' of a split in a session that starts before it: the time may be no time,'
-    ' or the user no user, in the schema; --idle_minutes ends sessions at'
-    ' shorter gaps'
-  )
-  manifest = raw_files.run_table(tmp_path / 'short', lines, idle_minutes=10)
   assert not any('left out' in line for line in manifest.report['warnings'])
 
 
@@ -289,25 +239,6 @@ def test_numeric_users_keep_their_numbers(tmp_path):
   raw_files.run_table(tmp_path, lines)
   users = [row['user_id'] for row in raw_files.read(tmp_path)]
   assert users == [700 + i % 3 for i in range(10)]
-
-
-def test_progress_rises_to_1(tmp_path):
-  raw_files.write(tmp_path / 'log.csv', raw_files.table_lines(20))
-  seen = []
-  prepare.prepare(
-    prepare_config.PrepareConfig(
-      source='table',
-      raw_dir=str(tmp_path / 'log.csv'),
-      schema=raw_files.write_schema(tmp_path / 'schema.json'),
-      data_dir=str(tmp_path / 'out'),
-      any_dates=True,
-    ),
-    lambda stage, fraction: seen.append((stage, fraction)),
-  )
-  stages = list(dict.fromkeys(stage for stage, _ in seen))
-  assert stages == ['read', 'check', 'sessions', 'encode', 'write', 'done']
-  fractions = [fraction for _, fraction in seen]
-  assert fractions == sorted(fractions) and fractions[-1] == 1
 
 
 def test_spilling_to_disk_changes_nothing_and_leaves_nothing(tmp_path):
@@ -387,75 +318,6 @@ def test_bad_tables(tmp_path, lines, words):
   raw_files.fails(tmp_path, call, 'log.csv: ', *words)
 
 
-def test_first_of_several_faults_is_named(tmp_path):
-  lines = row(9, clicked='3')
-  lines[5] = lines[5].replace(',0,0', ',0,1').replace(',1,', ',0,')
-  raw_files.write(tmp_path / 'raw' / 'log.csv', lines)
-  schema = raw_files.write_schema(tmp_path / 'schema.json')
-  call = lambda: raw_files.run(
-    tmp_path, 'table', tmp_path / 'raw', schema=schema
-  )
-  raw_files.fails(tmp_path, call, 'row 6')
-
-
-@pytest.mark.parametrize(
-  ('options', 'words'),
-  [
-    (
-      {'source': 'retailrockets'},
-      (
-        'retailrockets',
-        'did you mean retailr',
-      ),
-    ),
-    ({'raw_dir': ''}, ('raw_dir: missing',)),
-    ({'data_dir': ''}, ('data_dir: missing',)),
-    ({'raw_dir': 'nowhere'}, ('nowhere: not found',)),
-    ({'schema': ''}, ('schema: source table needs',)),
-    ({'schema': 'nowhere.json'}, ('nowhere.json: not found',)),
-    ({'min_count': 0}, ('min_count: 0 is not between 1',)),
-    ({'idle_minutes': float('nan')}, ('idle_minutes: nan',)),
-    ({'split': (6, 2)}, ('split: (6, 2) is not a list of 3 whole numbers',)),
-    ({'split': (6, 4, 0)}, ('split: (6, 4, 0)',)),
-    ({'memory_limit': 'lots'}, ("memory_limit: 'lots' is not a size",)),
-    ({'variant': '2k'}, ("variant: '2k' is not one of",)),
-  ],
-)
-def test_bad_options(tmp_path, options, words):
-  raw_files.write(tmp_path / 'log.csv', raw_files.table_lines(20))
-  base = prepare_config.PrepareConfig(
-    source='table',
-    raw_dir=str(tmp_path / 'log.csv'),
-    schema=raw_files.write_schema(tmp_path / 'schema.json'),
-    data_dir=str(tmp_path / 'new' / 'out'),
-    any_dates=True,
-  )
-  config = dataclasses.replace(base, **options)
-  raw_files.fails(tmp_path, lambda: prepare.prepare(config), *words)
-
-
-def test_prepared_data_is_replaced_only_with_overwrite(tmp_path):
-  raw_files.run_table(tmp_path, raw_files.table_lines(20))
-  call = lambda: raw_files.run_table(tmp_path, raw_files.table_lines(30))
-  with pytest.raises(types.InputError, match='--overwrite'):
-    call()
-  assert len(raw_files.read(tmp_path)) == 20
-  raw_files.run_table(tmp_path, raw_files.table_lines(30), overwrite=True)
-  assert len(raw_files.read(tmp_path)) == 30
-
-
-def test_failure_keeps_prepared_data(tmp_path):
-  raw_files.run_table(tmp_path, raw_files.table_lines(20))
-  with pytest.raises(types.InputError, match='0 or 1'):
-    raw_files.run_table(tmp_path, row(3, clicked='2'), overwrite=True)
-  assert len(raw_files.read(tmp_path)) == 20
-  assert sorted(p.name for p in tmp_path.iterdir()) == [
-    'out',
-    'raw',
-    'schema.json',
-  ]
-
-
 def test_killed_run_leaves_nothing_that_looks_finished(tmp_path, monkeypatch):
   class Killed(BaseException):
     pass
@@ -470,36 +332,3 @@ def test_killed_run_leaves_nothing_that_looks_finished(tmp_path, monkeypatch):
     raw_files.run_table(tmp_path, raw_files.table_lines(20))
   assert not (tmp_path / 'out').exists()
   assert not list(tmp_path.rglob('manifest.json'))
-
-
-@pytest.mark.parametrize(
-  ('raised', 'expected'),
-  [
-    (RuntimeError('Query interrupted'), KeyboardInterrupt),
-    (duckdb.InterruptException('INTERRUPT Error'), KeyboardInterrupt),
-    (RuntimeError('something else'), RuntimeError),
-    (duckdb.OutOfMemoryException('no room'), types.InputError),
-  ],
-)
-def test_what_duckdb_raises(tmp_path, monkeypatch, raised, expected):
-  def fail(*args, **kwargs):
-    raise raised
-
-  monkeypatch.setattr(prepare.encode, 'encode', fail)
-  with pytest.raises(expected):
-    raw_files.run_table(tmp_path, raw_files.table_lines(20))
-  assert sorted(p.name for p in tmp_path.iterdir()) == ['raw', 'schema.json']
-
-
-def test_manifest_is_plain_json(tmp_path):
-  raw_files.run_table(tmp_path, raw_files.table_lines(20))
-  text = (tmp_path / 'out' / 'manifest.json').read_text()
-  assert json.loads(text)['source'] == 'table'
-  assert str(tmp_path) not in text
-
-
-def test_directories_are_readable_by_others(tmp_path):
-  raw_files.run_table(tmp_path, raw_files.table_lines(20))
-  (tmp_path / 'plain').mkdir()
-  expected = (tmp_path / 'plain').stat().st_mode
-  assert (tmp_path / 'out').stat().st_mode == expected

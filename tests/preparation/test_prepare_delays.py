@@ -94,49 +94,6 @@ def test_rows_whose_label_is_not_known_at_the_end_are_left_out(tmp_path):
   contract.check(tmp_path / 'out')
 
 
-@pytest.mark.parametrize('delays', [(None, None), (0, None), (0, 0)])
-def test_labels_that_are_known_at_once_leave_out_nothing(tmp_path, delays):
-  manifest = run(tmp_path, delays)
-  assert [manifest.splits[s].rows for s in manifest_lib.SPLITS] == [24, 8, 8]
-  assert manifest.report['dropped'] == {'exact duplicate': 0}
-  assert told(manifest) == []
-
-
-def test_a_few_rows_are_no_reason_to_warn(tmp_path):
-  manifest = run(tmp_path, (0.5, 0.5), visits=60)
-  assert manifest.report['dropped'] == {
-    'exact duplicate': 0,
-    'label not yet known at the end of train': 1,
-    'label not yet known at the end of validation': 1,
-  }
-  assert told(manifest) == []
-
-
-@pytest.mark.parametrize(
-  'delay, split', [(40, 'train'), (12, 'train'), (5, 'validation')]
-)
-def test_a_delay_that_is_longer_than_a_split(tmp_path, delay, split):
-  run(tmp_path / 'other', (0, 0))
-  (tmp_path / 'raw').mkdir()
-  (tmp_path / 'raw' / 'log.csv').touch()
-  (tmp_path / 'schema.json').touch()
-  raw_files.fails(
-    tmp_path,
-    lambda: run(tmp_path, (delay, delay)),
-    f"log.csv: {split} would be empty: task 'click' is known",
-    f'{delay} days after its row (known_after_seconds), which is'
-    f' longer than {split}',
-  )
-
-
-def test_what_is_left_out_is_no_part_of_vocabularies(tmp_path):
-  run(tmp_path, (2.5, 2.5))
-  assert raw_files.vocabulary(tmp_path, 'item') == [
-    None,
-    *(f'i{day}' for day in range(10)),
-  ]
-
-
 def test_what_is_left_out_belongs_to_the_past(tmp_path):
   """Other rows see it as they do without a delay, and as serving does."""
   run(

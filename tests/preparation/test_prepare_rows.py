@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.data import columns, manifest_file
+from rmtl_jax.data import columns
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.contract import rules as contract
@@ -66,19 +66,6 @@ def test_a_task_judged_on_the_positives_of_its_parent(tmp_path):
   contract.check(tmp_path / 'out')
 
 
-def test_labels_that_a_task_is_not_judged_on_may_be_anything(tmp_path):
-  cycle = ['1,1,1,1', '0,1,1,1', '1,0,1,1']
-  run(tmp_path, buy={'only_after': True}, cycle=cycle)
-  found = [
-    [row[name] for row in raw_files.read(tmp_path, 'train')[:3]]
-    for name in ('y_buy', 'w_buy')
-  ]
-  assert found == [[1, 0, 0], [1, 0, 1]]
-  (tmp_path / 'other').mkdir()
-  with pytest.raises(types.InputError, match=r"'bought'.*0 where 'clicked'"):
-    run(tmp_path / 'other', cycle=cycle)
-
-
 def test_weights_of_the_row_and_of_a_task_multiply(tmp_path):
   run(tmp_path, NULL, NULL | {'weight': 'trust'}, weight='importance')
   assert of_cycle(tmp_path, 'w_click') == [1, 2, 1, 1, 0, 1]
@@ -126,29 +113,6 @@ def test_faulty_values_are_named(tmp_path, cycle, buy, words):
   (tmp_path / 'raw' / 'log.csv').touch()
   (tmp_path / 'schema.json').touch()
   raw_files.fails(tmp_path, lambda: run(tmp_path, buy=buy, cycle=cycle), words)
-
-
-@pytest.mark.parametrize(
-  'tasks, words',
-  [
-    ([{'column': 'a', 'null': 'zero'}], "null: 'zero' is not one of"),
-    ([{'column': 'a', 'only_after': True}], 'only_after: expected "after"'),
-    ([{'column': 'a', 'only_after': 1}], 'only_after: found 1'),
-    ([{'column': 'a', 'negatives_kept': 0}], 'negatives_kept: found 0'),
-    (
-      [
-        {'column': 'a', 'negatives_kept': 0.5},
-        {'column': 'b', 'negatives_kept': 0.5},
-      ],
-      "negatives_kept: 'a' has it too",
-    ),
-  ],
-)
-def test_faulty_schemas_are_named(tasks, words):
-  record = {**raw_files.SCHEMA, 'tasks': tasks}
-  with pytest.raises(types.InputError, match='tasks') as caught:
-    schema_lib.parse(record)
-  assert words in str(caught.value)
 
 
 def test_a_schema_comes_back_from_its_json():
@@ -213,16 +177,6 @@ def test_rates_before_a_row_count_observed_labels_alone(tmp_path):
   edges = details['asof_item_buy_rate']['edges']
   # Before the second row: one purchase of one row.
   assert edges[-1] <= (1 + 10 * rate) / 11
-
-
-def test_data_without_any_of_it_say_nothing_of_it(tmp_path):
-  manifest = run(tmp_path, cycle=FULL)
-  record = manifest_file.to_dict(manifest)
-  assert list(record['tasks']) == [
-    {'name': 'click', 'after': None},
-    {'name': 'buy', 'after': 'click'},
-  ]
-  assert 'observed' not in record['splits']['train']
 
 
 def test_a_row_enters_a_masked_rate_once_its_click_is_known(tmp_path):

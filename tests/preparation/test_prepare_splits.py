@@ -9,10 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
-from rmtl_jax.preparation import splits
 from rmtl_jax.preparation.contract import rules as contract
 from tests.preparation import raw_files
 
@@ -87,11 +85,6 @@ def test_a_row_without_time_and_session_is_a_session(tmp_path):
   assert rows_of(tmp_path) != found
 
 
-def test_users_without_a_time_form_no_sessions(tmp_path):
-  manifest = run(tmp_path, columns=['user'])
-  assert manifest.splits['train'].sessions == 24
-
-
 def test_sessions_without_a_time_keep_the_order_of_the_file(tmp_path):
   manifest = run(tmp_path, columns=['session'], split=(5, 2, 1))
   assert [s.sessions for s in manifest.splits.values()] == [5, 2, 1]
@@ -107,13 +100,6 @@ def test_equal_rows_of_no_time_are_kept(tmp_path):
   log = [HEADER] + [f's{i // 4},i0,0,train,{i % 2}' for i in range(40)]
   manifest = run(tmp_path, log, ['session'])
   assert sum(split.rows for split in manifest.splits.values()) == 40
-
-
-def test_a_time_without_users_splits_by_time(tmp_path):
-  manifest = run(tmp_path, columns=['time'])
-  assert rows_of(tmp_path) == [[*range(24)], [*range(24, 32)], [*range(32, 40)]]
-  assert manifest.splits['train'].sessions == 24
-  assert manifest.split_by_time and manifest.has_time
 
 
 def test_dates(tmp_path):
@@ -174,77 +160,6 @@ def test_a_column_and_validation_carved_from_the_end_of_train(tmp_path):
   even, odd = [*range(0, 40, 2)], [*range(1, 40, 2)]
   assert rows_of(tmp_path) == [even[:16], even[16:], odd]
   assert manifest.options['split_by'] == 'column'
-
-
-def test_of_sessions_that_start_at_once_validation_is_drawn(tmp_path):
-  # Two waves of 20 persons, those with a label first in each.
-  days = [10**9 + 10**8 * (i // 20) for i in range(40)]
-  log = [
-    'user,part,time,y',
-    *(f'{i},train,{day},{int(i % 20 < 10)}' for i, day in enumerate(days)),
-    *(f'{i},test,{10**9 + 10**9},{i % 2}' for i in range(8)),
-  ]
-  record = {
-    'user': 'user',
-    'time': {'column': 'time', 'unit': 'ms'},
-    'categorical': ['user'],
-    'tasks': ['y'],
-  }
-  path = raw_files.write_schema(tmp_path / 'schema.json', record)
-  raw_files.run_table(
-    tmp_path,
-    log,
-    schema=path,
-    split_column='part',
-    validation_share=0.25,
-    any_dates=True,
-  )
-  _, validation, _ = rows_of(tmp_path)
-  assert len(validation) == 10 and min(validation) >= 20
-  assert 0 < sum(i < 30 for i in validation) < 10
-
-
-def test_times_are_values_of_a_column_too(tmp_path):
-  log = [
-    'user,day,y',
-    *(f'{i},2024-05-0{i % 3 + 1},{i % 2}' for i in range(30)),
-  ]
-  record = {
-    'user': 'user',
-    'time': {'column': 'day', 'unit': 'iso'},
-    'categorical': ['user'],
-    'tasks': ['y'],
-  }
-  path = raw_files.write_schema(tmp_path / 'schema.json', record)
-  values = ('train=2024-05-01', 'validation=2024-05-02', 'test=2024-05-03')
-  raw_files.run_table(
-    tmp_path, log, schema=path, split_column='day', split_values=values
-  )
-  assert [sorted(found) for found in rows_of(tmp_path)] == [
-    [*range(part, 30, 3)] for part in range(3)
-  ]
-
-
-def test_values_of_a_column(tmp_path):
-  log = lines(parts=('a', 'b', 'c', 'd'))
-  values = ('train=a', 'train=b', 'validation=c', 'test=d')
-  run(tmp_path, log, split_column='part', split_values=values)
-  every = [*range(40)]
-  assert [sorted(found) for found in rows_of(tmp_path)] == [
-    [i for i in every if i % 4 < 2],
-    every[2::4],
-    every[3::4],
-  ]
-
-
-def test_a_column_of_splits_can_be_a_feature_too(tmp_path):
-  manifest = raw_files.run_table(
-    tmp_path,
-    lines(),
-    schema=schema(tmp_path, categorical=['part']),
-    split_column='part',
-  )
-  assert manifest.fields[0].name == 'part'
 
 
 def test_sessions_are_cut_where_a_column_says_another_split(tmp_path):
@@ -352,24 +267,6 @@ def test_faults(tmp_path, columns, options, words):
   )
 
 
-def test_one_file_in_two_splits(tmp_path):
-  raw_files.write(tmp_path / 'raw' / 'log.csv', lines())
-  schema(tmp_path)
-  raw_files.fails(
-    tmp_path,
-    lambda: run(tmp_path, test_dir=str(tmp_path / 'raw')),
-    'is of two splits, expected of one',
-  )
-
-
-def test_a_label_delay_needs_a_time(tmp_path):
-  tasks = [{'name': 'click', 'column': 'clicked', 'known_after_seconds': 60}]
-  with pytest.raises(
-    types.InputError, match='known_after_seconds: needs "time'
-  ):
-    raw_files.run_table(tmp_path, lines(), schema=schema(tmp_path, tasks=tasks))
-
-
 def test_rates_where_splits_overlap_in_time(tmp_path):
   columns, drawn = ['time', 'user', 'who'], {'split_by': 'random'}
   manifest = run(tmp_path, columns=columns, as_of=('auto',), **drawn)
@@ -391,35 +288,6 @@ def test_rates_where_splits_overlap_in_time(tmp_path):
     overwrite=True,
   )
   assert not any('other splits' in w for w in manifest.report['warnings'])
-
-
-def test_recency_where_splits_overlap_in_time(tmp_path):
-  """Of rows alone: train rows would know labels of test rows."""
-  told = [{'name': 'click', 'column': 'clicked', 'known_after_seconds': 60}]
-  columns = {'user': 'who', 'time': {'column': 'at'}}
-  made = {}
-  for split_by in ('random', 'time'):
-    manifest = raw_files.run_table(
-      tmp_path / split_by,
-      lines(),
-      schema=schema(tmp_path, tasks=told, **columns),
-      as_of=('recency',),
-      split_by=split_by,
-    )
-    made[split_by] = [f.name for f in manifest.fields if 'as_of' in f.details]
-    warnings = [w for w in manifest.report['warnings'] if 'recency' in w]
-    assert warnings == (
-      [
-        "as_of: 'recency' leaves out the user's positives: splits overlap in"
-        ' time'
-      ]
-      if split_by == 'random'
-      else []
-    )
-  assert made == {
-    'random': ['asof_user_gap'],
-    'time': ['asof_user_gap', 'asof_user_click_gap'],
-  }
 
 
 def test_users_rates_where_users_are_drawn(tmp_path):
@@ -448,46 +316,6 @@ def test_users_rates_where_users_are_drawn(tmp_path):
   assert found == expected
 
 
-def test_users_rates_are_left_out_where_sessions_have_several(tmp_path):
-  """A session goes where its first user goes, and takes others along."""
-  log = ['visit,who,item,at,part,clicked']
-  for i in range(120):
-    who = '' if i % 40 == 39 else f'u{i // 8 % 12 + i % 2}'
-    log.append(
-      f's{i // 4},{who},i{i % 5},{DAY * DAY_MS + i * DAY_MS},x,{i % 2}'
-    )
-  record = {'session': 'visit', 'user': 'who', 'time': {'column': 'at'}}
-  manifest = raw_files.run_table(
-    tmp_path,
-    log,
-    schema=schema(tmp_path, **record),
-    as_of=('auto',),
-    split_by='user',
-  )
-  assert manifest.report['as_of_left_out']['rates'] == 'splits overlap in time'
-  splits_of = collections.defaultdict(set)
-  for split in manifest_lib.SPLITS:
-    for row in raw_files.read(tmp_path, split):
-      splits_of[row['user_id']].add(split)
-  parted = sum(len(s) > 1 for u, s in splits_of.items() if u is not None)
-  assert parted > 1
-  told = (
-    f'{parted} users with rows in several splits: a session with several users'
-    " goes where its first row's user goes"
-  )
-  assert told in manifest.report['warnings']
-  contract.check(tmp_path / 'out')
-
-
-def test_a_number_is_not_rounded_to_a_split(tmp_path):
-  with pytest.raises(types.InputError, match="column 'clicked': '1', expected"):
-    run(
-      tmp_path,
-      split_column='clicked',
-      split_values=('train=0.4', 'train=0', 'test=0.6'),
-    )
-
-
 def test_the_check_finds_a_time_in_a_log_without_one(tmp_path):
   run(tmp_path, columns=['time'])
   path = tmp_path / 'out' / 'manifest.json'
@@ -497,8 +325,3 @@ def test_the_check_finds_a_time_in_a_log_without_one(tmp_path):
   path.write_text(text)
   with pytest.raises(types.InputError, match="column 'timestamp': is not 0"):
     contract.check(tmp_path / 'out')
-
-
-def test_the_words_of_every_rule():
-  names = set(prepare_config.SplitBy.__args__) - {'auto'}
-  assert all(splits.SplitRule(by, (6, 2, 2)).words for by in names)

@@ -99,24 +99,3 @@ def test_what_holds_for_both_goes_where_it_holds_more():
 def test_a_log_without_users_goes_by_sessions():
   rows = [(s, n, None, *rest) for s, n, _, *rest in log()]
   assert told(rows, user=None, has_user=False) == OF_ITEMS
-
-
-@pytest.mark.parametrize('column', [4, 5, 6])
-def test_one_value_over_all_train_rows_is_on_no_side(column):
-  rows = [(*row[:column], 7, *row[column + 1 :]) for row in log()]
-  others = [(1, 9, 1, i, 50 + i, 60 + i, i) for i in range(1, 7)]
-  constant = {4: ('kind', 'tags'), 5: ('age',), 6: ()}[column]
-  found = told([*rows, *others])
-  assert found == {k: v for k, v in ALL.items() if k not in constant}
-
-
-def test_what_a_reader_says_is_not_inferred():
-  """An hour that every user has one of, in a log of a few hours."""
-  rows = [(*row[:6], row[2]) for row in log()]
-  assert told(rows) == ALL | {'hour': 'user'}
-  assert told(rows, hour='') == ALL | {'hour': ''}
-  assert told(rows, hour='item') == ALL | {'hour': 'item'}
-
-
-def test_without_an_item_nothing_is_told():
-  assert told(log(), item=None) == {}

@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import math
 
-import duckdb
 import hypothesis
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies as st
 
-from rmtl_jax import types
 from rmtl_jax.preparation import sql
 
 
@@ -25,67 +23,6 @@ def test_literals_are_exact(value, word):
     )
   assert math.copysign(1, found[0]) == math.copysign(1, value)
   assert found == (value, word)
-
-
-def test_quoted_names():
-  with sql.connect() as connection:
-    name = 'odd "name" of one'
-    connection.execute(f'CREATE TABLE t AS SELECT 3 AS {sql.quote(name)}')
-    assert sql.fetch_row(
-      connection, f'SELECT {sql.quote_all([name])} FROM t'
-    ) == (3,)
-
-
-def test_rows_are_inserted_by_name():
-  with sql.connect() as connection:
-    connection.execute('CREATE TABLE t (a BIGINT, b VARCHAR, c DOUBLE)')
-    sql.insert(connection, 't', pa.table({'b': ['x', None], 'a': [1, 2]}))
-    sql.insert(connection, 't', pa.table({'a': [3], 'c': [0.5]}))
-    found = connection.execute('FROM t ORDER BY a').fetchall()
-    assert found == [(1, 'x', None), (2, None, None), (3, None, 0.5)]
-    with pytest.raises(duckdb.CatalogException):
-      connection.execute('FROM inserted')
-
-
-def test_fresh_names_differ():
-  assert sql.unique_name('a') != sql.unique_name('a')
-
-
-def test_tables_keep_their_rows_and_views_follow():
-  with sql.connect() as connection:
-    first = sql.create_table(connection, 'SELECT 3 AS a')
-    view = sql.create_view(connection, f'SELECT a + 1 AS b FROM {first}')
-    second = sql.create_table(connection, f'FROM {view}')
-    connection.execute(f'UPDATE {first} SET a = 7')
-    values = [
-      sql.fetch_value(connection, f'FROM {name}')
-      for name in (first, view, second)
-    ]
-    sql.drop_tables(connection, first, second)
-    left = [sql.has_table(connection, name) for name in (first, view, second)]
-  assert values == [7, 8, 4]
-  assert left == [False, True, False]
-
-
-def test_connection_settings(tmp_path):
-  with sql.connect('100MB', 1, str(tmp_path / "it's")) as connection:
-    found = sql.fetch_row(
-      connection,
-      "SELECT current_setting('threads'), current_setting('TimeZone'),"
-      " current_setting('temp_directory')",
-    )
-  assert found == (1, 'UTC', str(tmp_path / "it's"))
-
-
-@pytest.mark.parametrize('limit', ['4', 'GB', '-4GB', "4GB'; DROP TABLE x"])
-def test_bad_memory_limits(limit):
-  with pytest.raises(types.InputError, match='is not a size such as 4GB'):
-    sql.connect(limit)
-
-
-@pytest.mark.parametrize('limit', ['4GB', '4 GiB', '1.5TB', '50%'])
-def test_good_memory_limits(limit):
-  sql.connect(limit).close()
 
 
 def test_empty_text_is_a_missing_key():
@@ -189,66 +126,3 @@ def test_a_known_type_changes_no_key(value):
     given = f'{sql.null_if_empty("v")}, {sql.null_if_empty("v", kind)}'
     any_type, known = sql.fetch_row(connection, f'SELECT {given} FROM {rows}')
   assert any_type == known
-
-
-def test_joins_as_written_leave_the_settings_as_they_were():
-  query = "SELECT current_setting('disabled_optimizers')"
-  with sql.connect() as connection:
-    for before in ('', 'top_n'):
-      connection.execute(f"SET disabled_optimizers = '{before}'")
-      with (
-        pytest.raises(duckdb.Error),
-        sql.joins_as_written(connection),
-      ):
-        assert 'join_order' in sql.fetch_row(connection, query)[0]
-        assert before in sql.fetch_row(connection, query)[0]
-        connection.execute('SELECT no_such_column')
-      assert sql.fetch_row(connection, query) == (before,)
-
-
-def test_cursors_have_the_settings_too():
-  with sql.connect() as connection, connection.cursor() as cursor:
-    query = "SELECT current_setting('TimeZone')"
-    assert sql.fetch_row(cursor, query) == ('UTC',)
-
-
-def test_any_row():
-  with sql.connect() as connection:
-    assert sql.any_row(connection, 'range(5) x(i)', 'i = 4')
-    assert not sql.any_row(connection, 'range(5) x(i)', 'i = 5 OR i IS NULL')
-    assert not sql.any_row(connection, 'range(0) x(i)', 'true')
-
-
-@pytest.mark.parametrize(
-  ('raised', 'told', 'match'),
-  [
-    (
-      duckdb.OutOfMemoryException('no room\nfor more'),
-      types.InputError,
-      'memory_limit: too small: no room$',
-    ),
-    (
-      duckdb.OutOfMemoryException('Failed to allocate (bad allocation)'),
-      MemoryError,
-      r'Failed to allocate \(bad allocation\)$',
-    ),
-    (duckdb.InterruptException('INTERRUPT Error'), KeyboardInterrupt, '^$'),
-    (RuntimeError('Query interrupted'), KeyboardInterrupt, '^$'),
-    (RuntimeError('another'), RuntimeError, '^another$'),
-    (duckdb.BinderException('no column'), duckdb.BinderException, 'no column'),
-  ],
-)
-def test_what_can_end_work_is_told_in_our_words(raised, told, match):
-  with pytest.raises(told, match=match), sql.translate_errors():
-    raise raised
-
-
-def test_a_broken_disk_is_no_fault_of_the_file_that_is_read():
-  broken = duckdb.IOException('Could not write file "out": Input/output error')
-  with pytest.raises(duckdb.IOException), sql.name_errors('log', 'not numbers'):
-    raise broken
-  with (
-    pytest.raises(types.InputError, match=r'^log: not numbers: no int'),
-    sql.name_errors('log', 'not numbers'),
-  ):
-    raise duckdb.ConversionException('no int')

@@ -5,7 +5,6 @@ import collections
 import duckdb
 import hypothesis
 import pyarrow.parquet as pq
-import pytest
 from hypothesis import strategies as st
 
 from rmtl_jax.preparation import vocabulary
@@ -50,21 +49,6 @@ def test_order_is_by_count_then_value_and_train_only():
     assert (found.size, found.rest) == (5, 2)
 
 
-def test_rare_values_go_to_row_0():
-  with duckdb.connect() as connection:
-    log = rows(connection, {'f_a': ['b', 'b', 'a', 'a', 'a', 'c', None]})
-    found = vocabulary.build_categorical(connection, log, {'f_a': 3})['f_a']
-    assert words(connection, found) == [('a', 3, 1)]
-    assert (found.size, found.rest) == (2, 4)
-
-
-def test_nothing_known():
-  with duckdb.connect() as connection:
-    log = rows(connection, {'f_a': ['b', 'a']})
-    found = vocabulary.build_categorical(connection, log, {'f_a': 2})['f_a']
-    assert (words(connection, found), found.size, found.rest) == ([], 1, 2)
-
-
 def test_file(tmp_path):
   with duckdb.connect() as connection:
     log = rows(connection, {'f_a': [5, 5, 7, 30]})
@@ -77,22 +61,6 @@ def test_file(tmp_path):
     'count': [0, 2, 1, 1],
   }
   assert str(table.schema.field('count').type) == 'int64'
-
-
-@pytest.mark.parametrize('fields', [1, 40])
-def test_many_columns_are_counted_alike(fields):
-  with duckdb.connect() as connection:
-    columns = {
-      f'f_{i}': [(i + 1) * (row % (i + 2)) for row in range(60)]
-      for i in range(fields)
-    }
-    log = rows(connection, columns)
-    found = vocabulary.build_categorical(
-      connection, log, dict.fromkeys(columns, 1)
-    )
-    for name, column in columns.items():
-      expected = collections.Counter(map(str, column))
-      assert {v: c for v, c, _ in words(connection, found[name])} == expected
 
 
 @hypothesis.settings(deadline=None, max_examples=30)

@@ -75,21 +75,6 @@ def test_a_sequence_has_the_vocabulary_of_its_owner(tmp_path):
   assert spec.vocabulary_owners == (1,)
 
 
-@pytest.mark.parametrize(
-  'newest_first, kept', [(False, ['i1', 'i0']), (True, ['i3', 'i4'])]
-)
-def test_the_most_recent_values_stay(tmp_path, newest_first, kept):
-  past = {'shares': 'item', 'max_values': 2, 'newest_first': newest_first}
-  manifest = run(tmp_path, past=past)
-  assert pasts(tmp_path)[3] == kept
-  assert manifest.report['cut_values'] == {'past': 15}
-
-
-def test_a_list_of_its_own_has_its_own_length(tmp_path):
-  manifest = run(tmp_path, past={'max_values': 3}, max_values=1)
-  assert manifest.of_kind('multi_valued')[0].width == 3
-
-
 def test_buckets_part_what_has_no_row(tmp_path):
   manifest = run(tmp_path, item={'buckets': 4}, min_count=1)
   field = manifest.of_kind('categorical')[1]
@@ -187,44 +172,6 @@ def test_faulty_vectors(tmp_path, values, words):
     run(tmp_path, item={'vectors': {'file': 'text.parquet'}})
   assert 'text.parquet' in str(caught.value) and words in str(caught.value)
   assert not (tmp_path / 'out').exists()
-
-
-def test_other_faults_of_vectors(tmp_path):
-  asked = {'vectors': {'file': 'text.parquet'}}
-  with pytest.raises(types.InputError, match=r'text\.parquet: not found'):
-    run(tmp_path, item=asked)
-  write_vectors(tmp_path, {'i0': [1.0]}, key='id')
-  with pytest.raises(types.InputError, match="no column 'item'; it has id"):
-    run(tmp_path, item=asked)
-  pq.write_table(
-    pa.table({'item': ['i0', 'i0'], 'vector': [[1.0], [2.0]]}),
-    tmp_path / 'text.parquet',
-  )
-  with pytest.raises(types.InputError, match=r'row 2.*stands twice'):
-    run(tmp_path, item=asked)
-
-
-@pytest.mark.parametrize(
-  'item, past, words',
-  [
-    ({}, {'shares': 'itm'}, "shares: 'itm' is no categorical field"),
-    ({}, {'newest_first': True}, 'means a sequence, which "shares"'),
-    ({}, {'max_values': 0}, 'max_values: found 0, expected a whole number'),
-    ({'buckets': 0}, {}, 'buckets: found 0, expected a whole number'),
-    ({'vectors': {}}, {}, 'vectors.file: missing'),
-    ({'vectors': {'file': 'x', 'frozen': 1}}, {}, 'frozen: no such setting'),
-    (
-      {'crossed': ['user', 'itm']},
-      {},
-      "crossed[0].fields: 'itm' is no categor",
-    ),
-    ({'crossed': ['user', 'user']}, {}, 'expected two or more different ones'),
-  ],
-)
-def test_faulty_keys(tmp_path, item, past, words):
-  with pytest.raises(types.InputError) as caught:
-    run(tmp_path, item=item, past=past)
-  assert words in str(caught.value)
 
 
 def test_a_schema_comes_back_from_its_json(tmp_path):

@@ -32,23 +32,6 @@ def test_appears_only_at_the_end(tmp_path):
   assert list(target.parent.iterdir()) == [target]
 
 
-def test_empty_directory_is_filled(tmp_path):
-  (tmp_path / 'out').mkdir()
-  fill(tmp_path / 'out')
-  assert (tmp_path / 'out' / 'new').exists()
-
-
-@pytest.mark.parametrize('error', [ValueError, KeyboardInterrupt])
-def test_failure_leaves_nothing(tmp_path, error):
-  with (
-    pytest.raises(error),
-    writer.new_directory(tmp_path / 'a' / 'b', False) as directory,
-  ):
-    (directory / 'new').write_text('new')
-    raise error
-  assert list(tmp_path.iterdir()) == []
-
-
 def test_failure_keeps_what_was_there(tmp_path):
   target = prepared(tmp_path / 'out')
   with (
@@ -57,16 +40,6 @@ def test_failure_keeps_what_was_there(tmp_path):
   ):
     raise ValueError
   assert sorted(p.name for p in target.iterdir()) == ['manifest.json', 'old']
-  assert list(tmp_path.iterdir()) == [target]
-
-
-def test_prepared_data_is_replaced_on_request_only(tmp_path):
-  target = prepared(tmp_path / 'out')
-  with pytest.raises(types.InputError, match='--overwrite replaces it'):
-    fill(target)
-  assert (target / 'old').exists()
-  fill(target, overwrite=True)
-  assert [p.name for p in target.iterdir()] == ['new']
   assert list(tmp_path.iterdir()) == [target]
 
 
@@ -80,23 +53,6 @@ def test_other_contents_are_never_replaced(tmp_path, overwrite):
   assert (target / 'thesis.tex').exists()
 
 
-@pytest.mark.parametrize('name', ['config.json', 'export.json'])
-def test_a_run_is_never_replaced(tmp_path, name):
-  target = prepared(tmp_path / 'out')
-  (target / name).write_text('{}')
-  with pytest.raises(types.InputError, match='name a new directory'):
-    fill(target, overwrite=True)
-  assert (target / 'old').exists()
-
-
-def test_file_in_the_way(tmp_path):
-  (tmp_path / 'out').write_text('')
-  with pytest.raises(types.InputError, match='is a file'):
-    fill(tmp_path / 'out')
-  with pytest.raises(types.InputError, match='cannot be written'):
-    fill(tmp_path / 'out' / 'below')
-
-
 def test_target_that_fills_meanwhile_is_kept(tmp_path):
   target = tmp_path / 'out'
   with (
@@ -106,14 +62,6 @@ def test_target_that_fills_meanwhile_is_kept(tmp_path):
     target.mkdir()
     (target / 'other').write_text('')
   assert [p.name for p in target.iterdir()] == ['other']
-
-
-def test_symbolic_link_stays(tmp_path):
-  prepared(tmp_path / 'real')
-  (tmp_path / 'out').symlink_to(tmp_path / 'real')
-  fill(tmp_path / 'out', overwrite=True)
-  assert (tmp_path / 'out').is_symlink()
-  assert [p.name for p in (tmp_path / 'real').iterdir()] == ['new']
 
 
 def test_parts_end_with_a_session(tmp_path):

@@ -117,19 +117,6 @@ def test_rates_by_hand():
     assert near(one['item_like_rate'], item)
 
 
-def test_a_pause_of_just_the_idle_time_is_no_rest():
-  rows = [
-    Row(1, 'u', 'a', 0, 1),
-    Row(1, 'u', 'a', MINUTE, 1),
-    Row(2, 'v', 'a', MINUTE + 1, 0),
-    Row(3, 'w', 'a', 2 * MINUTE + 1, 0),
-  ]
-  found = asof_reference.features(rows)
-  rate = (2 + 10 * 2 / 4) / 12
-  assert only(found[:3], 'item_like_rate') == [(None,)] * 3
-  assert near(found[3]['item_like_rate'], rate)
-
-
 def test_late_labels_count_from_when_they_come():
   late = 5 * MINUTE
   rows = [
@@ -218,39 +205,6 @@ def test_feedback_counts_labels_from_when_they_are_known_by_hand():
     (1, 2),
     (2, 2),
     (4, 1),
-  ]
-
-
-def test_feedback_counts_no_label_past_a_boundary():
-  rows = [
-    Row(1, 'u', 'a', 0, click=1),
-    Row(2, 'u', 'a', 100, click=200),  # at validation's start: no click
-    Row(2, 'u', 'a', 150, click=199),
-    Row(2, 'u', 'a', 199),
-    Row(2, 'u', 'a', 201),  # past train's end: dropped
-    Row(3, 'u', 'a', 200),
-  ]
-  found = asof_reference.features(rows, (200, None))
-  rate = (0 + 5 * 2 / 4) / 7
-  assert only(found[3:], 'session_clicks', 'session_click_rate') == [
-    (0, pytest.approx(rate)),
-    (None, None),
-    (None, None),
-  ]
-
-
-def test_labels_known_after_the_idle_time_enter_rates_when_they_are():
-  rows = [
-    Row(1, 'u', 'a', 0, 1),
-    Row(2, 'v', 'a', 3 * MINUTE),
-    Row(3, 'w', 'a', 3 * MINUTE + 1),
-  ]
-  found = asof_reference.features(rows, known_after=3 * MINUTE)
-  prior = 10 / 3
-  assert only(found, 'item_like_rate') == [
-    (None,),
-    (pytest.approx(prior / 11),),
-    (pytest.approx((1 + prior) / 11),),
   ]
 
 
@@ -427,18 +381,3 @@ def test_mean_ranks_count_labels_from_when_they_are_known():
   for one, *wanted in zip(found, session, item, strict=True):
     assert near(one['session_spent_rank'], wanted[0])
     assert near(one['item_spent_rank'], wanted[1])
-
-
-def test_the_ranks_of_splits_to_come_are_not_known():
-  rows = [
-    row_of(1, 'u', 'a', 0, 1.0),
-    row_of(2, 'u', 'a', 2 * MINUTE, 2.0),
-    row_of(3, 'u', 'a', 9 * MINUTE, 50.0),
-    row_of(4, 'u', 'a', 12 * MINUTE, 9.0),
-  ]
-  found = asof_reference.features(rows, (5 * MINUTE, None), more=(spent(),))
-  # Of 1 and 2: 4 and 12; what is above has the highest.
-  mean = lambda *parts: (sum(parts) / 16 + 2 * 0.5) / (len(parts) + 2)
-  expected = [None, mean(4), mean(4, 12), mean(4, 12, 12)]
-  for one, wanted in zip(found, expected, strict=True):
-    assert near(one['user_spent_rank'], wanted)

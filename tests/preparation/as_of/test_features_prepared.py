@@ -7,9 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn import metrics
 
-from rmtl_jax import cli, types
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.data import columns, manifest_file
+from rmtl_jax.data import columns
 from tests import tiers
 from tests.preparation import raw_files
 
@@ -92,60 +91,6 @@ def test_rates_in_the_manifest_can_be_made_again(tmp_path):
   assert manifest.options['idle_minutes'] == 5
 
 
-def test_feedback_in_the_manifest_can_be_made_again(tmp_path):
-  rows = [
-    (s, f'u{s}', 'i', s * DAY + t, s % 2) for s in range(10) for t in (0, 1)
-  ]
-  manifest = run(tmp_path, rows, known_after(0), as_of=('feedback',))
-  number, rate, since = manifest.fields[2:]
-  assert [number.name, rate.name, since.name] == [
-    'asof_session_clicks',
-    'asof_session_click_rate',
-    'asof_since_click',
-  ]
-  of_task = {'as_of': 'feedback', 'key': 'session', 'task': 'click'}
-  assert of_task.items() <= number.details.items()
-  assert of_task.items() <= since.details.items()
-  assert (of_task | {'train_rate': 0.5, 'weight': 5}).items() <= (
-    rate.details.items()
-  )
-  # Only the second row of a session has an earlier one.
-  # No train row tells 1 from 2.
-  assert since.details['edges'] == []
-  assert len(number.details['edges']) == len(rate.details['edges']) == 1
-  assert 0 < number.details['edges'][0] <= 1
-  assert 2.5 / 6 < rate.details['edges'][0] <= 3.5 / 6
-  assert manifest.options['as_of'] == ['feedback']
-  # As-of features are not the log's own fields.
-  assert manifest.report['warnings'] == [
-    "field 'item': one value over all train rows, which tells nothing"
-  ]
-  task = manifest.options['schema']['tasks'][0]
-  assert task['known_after_seconds'] == 0
-
-
-def test_feedback_is_made_of_the_tasks_that_tell(tmp_path):
-  tasks = [
-    {'name': 'click', 'column': 'clicked', 'known_after_seconds': 1.5},
-    {'name': 'conversion', 'column': 'bought', 'after': 'click'},
-  ]
-  manifest = raw_files.run_table(
-    tmp_path,
-    raw_files.table_lines(),
-    schema=raw_files.write_schema(tmp_path / 'schema.json', tasks=tasks),
-    as_of=('feedback',),
-  )
-  assert [f.name for f in manifest.fields if 'as_of' in f.details] == [
-    'asof_session_clicks',
-    'asof_session_click_rate',
-    'asof_since_click',
-  ]
-  assert manifest.report['warnings'] == [
-    "as_of: 'feedback' leaves out conversion: when such labels become known is"
-    ' not told'
-  ]
-
-
 def test_groups_add_columns_and_change_no_other(tmp_path):
   for name in ('plain', 'all'):
     (tmp_path / name).mkdir()
@@ -185,48 +130,6 @@ def test_groups_add_columns_and_change_no_other(tmp_path):
     for row in raw_files.read(tmp_path / 'all')
   ]
   assert rows == raw_files.read(tmp_path / 'plain')
-
-
-@pytest.mark.slow
-def test_order_threads_and_memory_change_nothing(tmp_path):
-  rng = np.random.default_rng(0)
-  rows = [
-    (s, f'u{s % 97}', f'i{i}', s * 20 * MINUTE + t * 1000, click)
-    for s in range(3000)
-    for t, i, click in zip(
-      range(4), rng.integers(0, 50, 4), rng.integers(0, 2, 4), strict=True
-    )
-  ]
-  found = []
-  for name, lines, options in (
-    ('a', rows, {'threads': 1}),
-    ('b', rows[::-1], {'threads': 2}),
-    ('c', rows, {'threads': 1, 'memory_limit': '96MB'}),
-  ):
-    (tmp_path / name).mkdir()
-    schema = known_after(2)
-    run(tmp_path / name, lines, schema, as_of=('all',), **options)
-    found.append(raw_files.read(tmp_path / name, 'test'))
-    for row in found[-1]:
-      del row['row_id']
-  assert found[0] == found[1] == found[2]
-
-
-@pytest.mark.slow
-def test_a_source_with_label_times_and_windows(tmp_path):
-  """The simulated source: sessions of its own, lists, numbers, an oracle."""
-  options = {'simulated_rows': 3000, 'as_of': ('all',)}
-  manifest = raw_files.run(tmp_path, 'simulated', tmp_path, **options)
-  made = [f for f in manifest.fields if f.name.startswith('asof_')]
-  # Tastes by the device, the category, the brand and the tags.
-  assert len(made) == 7 + 2 * 2 + 3 + 4 * 2 + 3 * 2 + 1
-  assert all(2 <= f.size <= 33 for f in made if f.kind == 'categorical')
-  train = columns.read_split(tmp_path / 'out', manifest, 'train')
-  at = [f.name for f in manifest.of_kind('categorical')].index('asof_gap')
-  # The rows without an earlier one are those that begin a session.
-  assert set(train.starts[:-1]) <= set(
-    np.flatnonzero(train.categorical[:, at] == 0)
-  )
 
 
 def tied(rng):
@@ -314,66 +217,6 @@ def learned_aucs(tmp_path, manifest):
   return found
 
 
-def tied_in_session(rng):
-  """Two rows of one time of a session have one label."""
-  for v in range(600):
-    for t in range(4):
-      label = rng.integers(0, 2)
-      for item in range(2):
-        yield v, f'u{v}', f'i{item}', v * 90 * MINUTE + t * 1000, label
-
-
-@pytest.mark.parametrize(
-  ('log', 'seconds'),
-  [
-    (tied_in_session, 0),
-    # All labels of a session are one, and known when the session is over.
-    (of_session, 3),
-  ],
-)
-def test_feedback_on_a_log_on_which_a_leak_would_tell_all(
-  tmp_path, log, seconds
-):
-  rows = list(log(np.random.default_rng(0)))
-  manifest = run(
-    tmp_path,
-    rows,
-    known_after(seconds),
-    as_of=('position', 'recency', 'feedback'),
-  )
-  for name, auc in learned_aucs(tmp_path, manifest).items():
-    assert 0.42 < auc < 0.58, (name, auc)
-
-
-def test_feedback_tells_what_is_known_at_once(tmp_path):
-  rows = list(of_session(np.random.default_rng(0)))
-  manifest = run(tmp_path, rows, known_after(0), as_of=('feedback',))
-  aucs = learned_aucs(tmp_path, manifest)
-  # All but the first of a session's four rows are told.
-  assert aucs['asof_session_click_rate'] > 0.9
-  assert aucs['asof_session_clicks'] > 0.9
-
-
-def test_feedback_does_not_see_a_purchase_that_ends_the_session(tmp_path):
-  rng = np.random.default_rng(0)
-  lines = ['timestamp,visitorid,event,itemid,transactionid']
-  for v in range(800):
-    bought = rng.integers(0, 2)
-    for i in range(4):
-      at = v * 90 * MINUTE + i * 1000
-      lines.append(f'{at},{v},view,{i},')
-      if bought:  # when the last item is seen, and later
-        lines.append(f'{v * 90 * MINUTE + 3000 + i},{v},transaction,{i},{v}')
-  raw_files.write(tmp_path / 'raw' / 'events.csv', lines)
-  manifest = raw_files.run(
-    tmp_path, 'retailrocket', tmp_path / 'raw', as_of=('feedback',)
-  )
-  aucs = learned_aucs(tmp_path, manifest)
-  assert len(aucs) == 6
-  for name, auc in aucs.items():
-    assert 0.42 < auc < 0.58, (name, auc)
-
-
 @pytest.mark.parametrize(
   ('schema', 'options', 'words'),
   [
@@ -423,90 +266,6 @@ def test_bad_groups(tmp_path, schema, options, words):
   )
 
 
-@pytest.mark.parametrize(
-  ('lack', 'other', 'why'),
-  [
-    ('user', 'item', 'the log has no column of users'),
-    ('item', 'user', 'the log has no column of items'),
-  ],
-)
-def test_all_leaves_out_what_the_log_cannot_support(tmp_path, lack, other, why):
-  manifest = run(tmp_path, visits(), WITHOUT[lack], as_of=('all',))
-  # A field of items is one of the user's tastes where no item is told.
-  recency = ['recency', 'tastes'] if other == 'user' else []
-  assert manifest.options['as_of'] == [
-    *('gap', 'position', 'counts', 'rates'),
-    *recency,
-  ]
-  made = [f.name for f in manifest.fields if 'as_of' in f.details]
-  assert made[3:] == [
-    f'asof_{other}_rows',
-    f'asof_{other}_click_rate',
-    *(['asof_user_gap', 'asof_user_click_rate_by_item'] if recency else []),
-  ]
-  warnings = list(manifest.report['warnings'])
-  if not recency:
-    tastes = f"as_of: 'tastes' is left out: it needs a user, and {why}"
-    assert warnings.pop(4) == tastes
-  views, counts, rates, recent, feedback, history, slate = warnings
-  needed = f'needs a{"n" if lack == "item" else ""} {lack}'
-  assert views == f"as_of: 'views' is left out: it {needed}, and {why}"
-  assert counts == f"as_of: 'counts' leaves out the {lack}'s: {why}"
-  assert rates == f"as_of: 'rates' leaves out the {lack}'s: {why}"
-  assert recent == (
-    "as_of: 'recency' leaves out click: when such labels become known is not"
-    ' told'
-    if recency
-    else f"as_of: 'recency' is left out: it {needed}, and {why}"
-  )
-  assert feedback.startswith("as_of: 'feedback' is left out: it needs a task")
-  assert history == f"as_of: 'history' is left out: it {needed}, and {why}"
-  assert slate == (
-    "as_of: 'slate' is left out: it compares numbers, and the log has none"
-  )
-
-
-@pytest.mark.parametrize(
-  ('lack', 'other'), [('user', 'item'), ('item', 'user')]
-)
-def test_the_part_of_one_key_is_as_with_both(tmp_path, lack, other):
-  """Sessions are given, so what a log lacks changes nothing else."""
-  found = []
-  for name, schema in (('both', SCHEMA), ('one', WITHOUT[lack])):
-    (tmp_path / name).mkdir()
-    run(tmp_path / name, visits(60), schema, as_of=('counts', 'rates'))
-    columns_of = (f'f_asof_{other}_rows', f'f_asof_{other}_click_rate')
-    rows = raw_files.read(tmp_path / name)
-    found.append([[row[column] for column in columns_of] for row in rows])
-  assert found[0] == found[1]
-  assert any(map(all, found[0]))
-
-
-def test_an_item_need_not_be_a_field(tmp_path):
-  """Only histories read the item's embeddings."""
-  found = []
-  without = SCHEMA | {'categorical': ['user']}
-  for name, schema in (('both', SCHEMA), ('key', without)):
-    (tmp_path / name).mkdir()
-    groups = ('views', 'counts', 'rates')
-    manifest = run(tmp_path / name, visits(60), schema, as_of=groups)
-    names = as_of_fields(manifest)
-    rows = raw_files.read(tmp_path / name)
-    found.append([[row[f'f_{name}'] for name in names] for row in rows])
-  assert found[0] == found[1] and manifest.item_field is None
-  assert {'asof_views', 'asof_item_rows'} <= {*names}
-  manifest = run(tmp_path, visits(), without, as_of=('auto',))
-  assert manifest.report['as_of_left_out']['history'] == 'no item field'
-
-
-def test_session_groups_need_no_user_and_no_item(tmp_path):
-  manifest = run(tmp_path, visits(), NO_KEY, as_of=('position', 'gap'))
-  assert manifest.options['as_of'] == ['gap', 'position']
-  # Sessions of one row: nothing is earlier, in train or elsewhere.
-  assert [f.size for f in manifest.fields[-3:]] == [1, 1, 1]
-  assert {row['f_asof_gap'] for row in raw_files.read(tmp_path)} == {0}
-
-
 def as_of_fields(manifest):
   return [f.name for f in manifest.fields if 'as_of' in f.details]
 
@@ -536,123 +295,4 @@ def test_auto_makes_what_the_log_supports_and_what_varies(tmp_path):
   assert words == {f.name for f in manifest.fields if not f.vocabulary_owner}
 
 
-def test_auto_is_all_but_for_what_is_left_out(tmp_path):
-  found = {}
-  for name in ('auto', 'all'):
-    (tmp_path / name).mkdir()
-    manifest = run(tmp_path / name, visits(), as_of=(name,))
-    columns_of = {f.column for f in manifest.fields if f.kind != 'numeric'}
-    found[name] = columns_of, raw_files.read(tmp_path / name)
-  kept, rows = found['auto']
-  assert kept < found['all'][0]
-  dropped = found['all'][0] - kept
-  assert rows == [
-    {k: v for k, v in row.items() if k not in dropped}
-    for row in found['all'][1]
-  ]
-
-
-def test_auto_leaves_out_single_fields_of_a_group(tmp_path):
-  """No user comes back, items do."""
-  rows = [(i, f'u{i}', f'i{i % 4}', i * DAY, i % 2) for i in range(20)]
-  manifest = run(tmp_path, rows, known_after(0), as_of=('auto',))
-  assert manifest.options['as_of'] == ['counts', 'rates']
-  assert 'history_items' not in manifest.options
-  assert as_of_fields(manifest) == ['asof_item_rows', 'asof_item_click_rate']
-  assert set(manifest.report['as_of_left_out']) == {
-    *('gap', 'position', 'views', 'recency', 'tastes', 'feedback', 'history'),
-    *('slate', 'asof_user_rows', 'asof_user_click_rate'),
-  }
-
-
-@pytest.mark.parametrize(
-  ('lack', 'made', 'lacks'),
-  [
-    (
-      'user',
-      ['item_rows', 'item_click_rate'],
-      ['recency', 'tastes', 'history'],
-    ),
-    ('item', ['user_rows', 'user_click_rate', 'user_gap'], ['history']),
-  ],
-)
-def test_auto_says_quietly_what_the_log_lacks(tmp_path, lack, made, lacks):
-  manifest = run(tmp_path, visits(), WITHOUT[lack], as_of=('auto',))
-  assert as_of_fields(manifest) == [f'asof_{name}' for name in made]
-  assert manifest.report['warnings'] == []
-  left_out = manifest.report['as_of_left_out']
-  lacks = ['views', f'counts of {lack}s', f'rates of {lack}s', *lacks]
-  assert [k for k, why in left_out.items() if why == f'no {lack}'] == lacks
-
-
-def test_auto_names_tasks_without_label_times(tmp_path):
-  tasks = [
-    {'name': 'click', 'column': 'clicked', 'known_after_seconds': 1.5},
-    {'name': 'conversion', 'column': 'bought', 'after': 'click'},
-  ]
-  lines = [raw_files.HEADER]
-  for i in range(40):
-    lines.append(f'u{i // 2 % 3},i{i % 4},{i // 2 * DAY + i % 2},1,{i % 2},0')
-  manifest = raw_files.run_table(
-    tmp_path,
-    lines,
-    schema=raw_files.write_schema(tmp_path / 'schema.json', tasks=tasks),
-    as_of=('auto',),
-  )
-  left_out = manifest.report['as_of_left_out']
-  assert left_out['feedback of conversion'] == 'no label times'
-
-
-def test_auto_with_a_named_group_keeps_that(tmp_path):
-  manifest = run(tmp_path, visits(), as_of=('auto', 'gap'))
-  assert manifest.options['as_of'] == ['gap', *SUPPORTED]
-  with pytest.raises(types.InputError, match="'feedback' needs a task"):
-    run(tmp_path, visits(), as_of=('auto', 'feedback'), overwrite=True)
-
-
-def test_auto_keeps_a_field_of_the_log_with_the_name_of_a_feature(tmp_path):
-  own = {'column': 'user', 'name': 'ASOF_item_rows'}
-  schema = SCHEMA | {'categorical': [*SCHEMA['categorical'], own]}
-  manifest = run(tmp_path, visits(), schema, as_of=('auto',))
-  assert manifest.options['as_of'] == ['rates', 'recency', 'history']
-  assert manifest.report['as_of_left_out']['counts'] == (
-    "the log has a field 'asof_item_rows'"
-  )
-
-
-def test_auto_of_a_log_that_supports_nothing(tmp_path):
-  manifest = run(tmp_path, visits(), NO_KEY, as_of=('auto',))
-  assert as_of_fields(manifest) == []
-  assert 'as_of' not in manifest.options
-  assert manifest.report['as_of_left_out']['rates'] == 'no user or item'
-
-
 SUPPORTED = ['counts', 'rates', 'recency', 'history']
-
-
-@pytest.mark.parametrize(
-  ('flag', 'expected'),
-  tiers.some(
-    [
-      ('--as_of=views,gap', ['gap', 'views']),
-      ('--as_of=all', ALL),
-      ('--as_of=auto', SUPPORTED),
-      ('--any_dates', SUPPORTED),
-      ('--as_of=none', None),
-      ('--as_of=', None),
-    ],
-    [('--as_of=views,gap', ['gap', 'views']), ('--as_of=none', None)],
-  ),
-)
-def test_the_flag(tmp_path, flag, expected):
-  lines = [HEADER, *(','.join(map(str, row)) for row in visits())]
-  raw_files.write(tmp_path / 'log.csv', lines)
-  schema = raw_files.write_schema(tmp_path / 'schema.json', known_after(0))
-  argv = ['rmtl', 'prepare', f'--raw_dir={tmp_path / "log.csv"}', flag]
-  argv += [
-    f'--schema={schema}',
-    f'--data_dir={tmp_path / "out"}',
-    '--any_dates',
-  ]
-  assert cli.main(argv) == 0
-  assert manifest_file.read(tmp_path / 'out').options.get('as_of') == expected

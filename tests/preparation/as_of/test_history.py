@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 import duckdb
 import hypothesis
-import numpy as np
-import pytest
 from hypothesis import strategies as st
 
 from rmtl_jax.preparation import sql
@@ -183,73 +181,3 @@ def test_the_field_in_prepared_data(tmp_path):
   ]
   spec = manifest.feature_spec()
   assert spec.vocabulary_owners == (1,) and spec.multi_valued == ((3, 3),)
-
-
-def test_rows_that_a_split_drops_are_not_seen(tmp_path):
-  # Session 5 runs over train's end: its last row is no row of the data.
-  rows = [*VISITS[:6], (5, 'u', 'a', 7.5), *VISITS[7:]]
-  rows = [(s, u, i, round(2 * t)) for s, u, i, t in rows]
-  manifest = run(tmp_path, rows)
-  assert sum(manifest.report['dropped'].values()) == 1
-  assert [ids[-1] for ids in lists(tmp_path)[6:]] == ['c', 'c', 'b']
-
-
-def test_other_fields_stay_and_the_group_joins_others(tmp_path):
-  found = {}
-  for groups in ((), ('counts',), ('counts', 'history')):
-    directory = tmp_path / str(len(groups))
-    directory.mkdir()
-    manifest = run(directory, VISITS, as_of=groups)
-    found[len(groups)] = [
-      {k: v for k, v in row.items() if k != 'm_asof_history'}
-      for row in raw_files.read(directory)
-    ]
-    assert ('history_items' in manifest.options) == (len(groups) == 2)
-  assert found[1] == found[2]
-  assert found[0] == [
-    {k: v for k, v in row.items() if 'asof' not in k} for row in found[1]
-  ]
-
-
-def test_order_threads_and_memory_change_nothing(tmp_path):
-  rng = np.random.default_rng(0)
-  rows = [
-    (s // 2 * 2 + k % 2, f'u{s % 97}', f'i{i}', s * 20 + k)
-    for s in range(1000)
-    for k, i in enumerate(rng.integers(0, 50, 4))
-  ]
-  found = []
-  for name, lines, options in (
-    ('a', rows, {'threads': 1}),
-    ('b', rows[::-1], {'threads': 2}),
-    ('c', rows, {'threads': 1, 'memory_limit': '64MB'}),
-  ):
-    (tmp_path / name).mkdir()
-    run(tmp_path / name, lines, **options)
-    found.append(
-      [row['m_asof_history'] for row in raw_files.read(tmp_path / name)]
-    )
-  assert found[0] == found[1] == found[2]
-  assert max(map(len, found[0])) == 20
-
-
-@pytest.mark.parametrize(
-  ('without', 'options', 'words'),
-  [
-    ('user', {}, "as_of: 'history' needs a user"),
-    ('item', {}, "as_of: 'history' needs an item"),
-    ('', {'history_items': 0}, 'history_items: 0 is not between 1 and 1000'),
-    ('', {'history_items': 1001}, 'history_items: 1001 is not between'),
-    ('taken', {}, "makes a field 'asof_history', and the log has one"),
-  ],
-)
-def test_what_is_refused(tmp_path, without, options, words):
-  schema = {k: v for k, v in SCHEMA.items() if k != without}
-  if without == 'taken':
-    named = {'column': 'user', 'name': 'asof_History'}
-    schema['categorical'] = ['item', named]
-  raw_files.write_schema(tmp_path / 'schema.json', schema)
-  raw_files.write(tmp_path / 'raw' / 'log.csv', ['x'])
-  raw_files.fails(
-    tmp_path, lambda: run(tmp_path, VISITS, schema, **options), words
-  )

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
 
-from rmtl_jax import types
 from rmtl_jax.preparation.as_of import slates
 from tests import tiers
 from tests.preparation import raw_files
@@ -131,24 +130,6 @@ def as_loops_over_all_rows(rows):
     assert one is None or one == pytest.approx(other, rel=1e-6, abs=1e-6)
 
 
-def test_searches_compare_the_numbers_that_differ(tmp_path):
-  manifest = run(tmp_path, searches())
-  assert 'slate' in manifest.options['as_of']
-  # All slates have five rows, and `age` is that of the search.
-  compared = [n for n in names(manifest) if n.startswith('asof_slate')]
-  assert compared == [
-    f'asof_slate_{number}_{kind}'
-    for number in ('price', 'stars')
-    for kind in slates.KINDS
-  ]
-  by_name = {field.name: field for field in manifest.fields}
-  details = by_name['asof_slate_price_over_least'].details
-  assert (details['number'], details['compares']) == ('price', 'over_least')
-  bins = raw_files.decoded(tmp_path, 'asof_slate_price_over_least', 'test')
-  # 20, 50, 50, none, -20.
-  assert bins[:5] == ['1', '2', '2', None, '0']
-
-
 def test_without_a_time_a_session_of_which_one_row_is_taken_is_a_slate(
   tmp_path,
 ):
@@ -159,14 +140,6 @@ def test_without_a_time_a_session_of_which_one_row_is_taken_is_a_slate(
     tmp_path, searches(), TIMELESS, split_by='random', overwrite=True
   )
   assert several.report['as_of_left_out']['slate'] == 'rows come one by one'
-
-
-@pytest.mark.parametrize('apart', [86_400, 3600])
-def test_rows_of_one_hour_may_have_come_one_by_one(tmp_path, apart):
-  rounded = run(tmp_path, searches(apart=apart))
-  assert rounded.report['as_of_left_out']['slate'] == 'rows come one by one'
-  rows = searches(apart=apart, taken=(2,))
-  assert 'slate' in run(tmp_path, rows, overwrite=True).options['as_of']
 
 
 def test_rows_that_come_one_by_one_are_no_slate(tmp_path):
@@ -180,44 +153,6 @@ def test_rows_that_come_one_by_one_are_no_slate(tmp_path):
   )
 
 
-def test_whoever_names_it_gets_all_numbers(tmp_path):
-  manifest = run(tmp_path, searches(step=1), as_of=('slate',))
-  assert len(names(manifest)) == 1 + 3 * len(slates.KINDS)
-
-
-@pytest.mark.parametrize(
-  ('schema', 'words'),
-  [
-    (
-      {key: SCHEMA[key] for key in SCHEMA if key != 'numeric'},
-      "as_of: 'slate' compares numbers, and the log has none",
-    ),
-    (
-      {key: SCHEMA[key] for key in SCHEMA if key != 'session'},
-      "as_of: 'slate' needs sessions, and the log has none",
-    ),
-  ],
-)
-def test_what_the_log_lacks(tmp_path, schema, words):
-  with pytest.raises(types.InputError, match=words):
-    run(tmp_path, searches(), schema, as_of=('slate',))
-
-
-def test_which_numbers_are_compared_if_nobody_asks():
-  differ = {f'n{i:02}': 100 - i for i in range(20)} | {'seldom': 9}
-  found = slates.Found(100, 100, 99, (), differ)
-  assert found.at_once
-  assert found.numbers == tuple(f'n{i:02}' for i in range(16))
-  few = slates.Found(100, 100, 99, (), {'a': 9, 'b': 10})
-  assert few.numbers == ('b',)
-  assert not slates.Found(100, 89, 99, (), {}).at_once
-  assert not slates.Found(0, 0, 0, (), {}).at_once
-  # Rounded times, where one row is taken in most slates, or not.
-  assert slates.Found(100, 95, 49, (3, 86), {}).at_once
-  assert not slates.Found(100, 95, 49, (3, 85), {}).at_once
-  assert slates.Found(100, 95, 50, (3, 85), {}).at_once
-
-
 def test_labels_play_no_part(tmp_path):
   rows = searches()
   run(tmp_path, rows)
@@ -229,16 +164,3 @@ def test_labels_play_no_part(tmp_path):
     for name in one:
       if name.startswith('f_asof_slate'):
         assert one[name] == other[name]
-
-
-def test_what_says_that_a_number_is_missing_is_not_compared(tmp_path):
-  schema = SCHEMA | {
-    'numeric': [{'column': 'price', 'missing_indicator': True}]
-  }
-  manifest = run(tmp_path, searches(), schema)
-  numbers = {
-    field.details['number']
-    for field in manifest.fields
-    if 'number' in field.details
-  }
-  assert numbers == {'price'}

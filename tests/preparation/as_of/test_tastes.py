@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from types import SimpleNamespace
-
 import pytest
 
-from rmtl_jax import types
-from rmtl_jax.preparation import source
-from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from tests.preparation import raw_files
 from tests.preparation.as_of import reference as asof_reference
 from tests.preparation.as_of.reference import Row
@@ -127,42 +121,6 @@ def test_fields_that_differ_within_users(name, users, made):
   assert (f'user_like_rate_by_{name}' in found) == made
 
 
-def test_parts_of_the_time_are_no_tastes():
-  names = ['hour', 'order_dow', 'dayOfWeek', 'holiday', 'monthly', 'brand']
-  fields = [source.SourceField(name, 'categorical') for name in names]
-  # Nor are lists of the user's earlier items.
-  fields.append(
-    source.SourceField('bought', 'multi_valued', vocabulary_owner='brand')
-  )
-  rows = SimpleNamespace(fields=fields, user_field='u', item_field='brand')
-  found = [field.name for field in asof_tastes.fields_of(rows)]
-  assert found == ['holiday', 'monthly']
-
-
-def test_fields_of_a_log_of_many_users(monkeypatch):
-  """The users of the least hashes decide."""
-  by_hash = sorted('012', key=lambda i: hashlib.md5(f'u{i}'.encode()).digest())
-  assert by_hash == ['2', '0', '1']
-  monkeypatch.setattr(asof_tastes, '_USERS', 1)
-  for users, made in (
-    (('xx', 'yy', 'xyz'), True),
-    (('xyz', 'xyz', 'yy'), False),
-    (('xyz', 'xx', 'y'), True),  # one row of a user tells nothing
-  ):
-    (found, *_) = asof_reference.features(values('brand', *users))
-    assert ('user_like_rate_by_brand' in found) == made
-
-
-def test_six_fields_at_most_those_that_differ_most_first():
-  names = 'abcdefgh'
-  fields = [source.SourceField(name, 'categorical') for name in names]
-  means = [2.0, 3.0, 2.0, 1.5, 1.6, 1.5, 9.0, 1.5]
-  sizes = [3, 3, 3, 3, 3, 3, 2, 3]
-  found = asof_tastes.found_of(fields, [*sizes, *means])
-  assert found == ('b', 'a', 'c', 'e', 'd', 'f')
-  assert asof_tastes.found_of(fields, [*sizes, *[None] * 8]) == ()
-
-
 def test_tastes_in_the_manifest_can_be_made_again(tmp_path):
   manifest = run(tmp_path, as_of=('auto',))
   assert 'tastes' in manifest.options['as_of']
@@ -178,42 +136,3 @@ def test_tastes_in_the_manifest_can_be_made_again(tmp_path):
   }
   rates = [f for f in manifest.fields if f.name == 'asof_user_click_rate']
   assert details['train_rate'] == rates[0].details['train_rate']
-
-
-@pytest.mark.parametrize(
-  ('schema', 'why'),
-  [
-    (
-      SCHEMA | {'categorical': ['user', 'item', 'size'], 'crossed': []},
-      'needs a field that differs within users, and the log has none',
-    ),
-    (
-      {k: v for k, v in SCHEMA.items() if k != 'user'},
-      'needs a user, and the log has no column of users',
-    ),
-  ],
-)
-def test_logs_without_tastes(tmp_path, schema, why):
-  (tmp_path / 'all').mkdir()
-  manifest = run(tmp_path / 'all', schema, as_of=('all',))
-  assert 'tastes' not in manifest.options['as_of']
-  warning = f"as_of: 'tastes' is left out: it {why}"
-  assert warning in manifest.report['warnings']
-  with pytest.raises(types.InputError, match=f"as_of: 'tastes' {why}"):
-    run(tmp_path, schema, as_of=('tastes',))
-
-
-def test_tastes_where_splits_overlap_in_time(tmp_path):
-  for as_of in (('all',), ('tastes',)):
-    (tmp_path / as_of[0]).mkdir()
-    manifest = run(tmp_path / as_of[0], as_of=as_of, split_by='random')
-    named = as_of == ('tastes',)
-    assert ('tastes' in manifest.options['as_of']) == named
-    (warning,) = [w for w in manifest.report['warnings'] if 'tastes' in w]
-    assert warning == (
-      "as_of: 'tastes' of train rows count labels of other splits, as splits"
-      ' overlap in time'
-      if named
-      else "as_of: 'tastes' is left out: it needs splits that follow each other"
-      ' in time'
-    )

@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 
 from rmtl_jax import cli, types
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import prepare
 from rmtl_jax.preparation.contract import rules as contract
 from rmtl_jax.preparation.contract import sessions as contract_sessions
-from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from tests.preparation import raw_files
 
 SCHEMA = {
@@ -154,13 +152,6 @@ def test_a_value_that_breaks_a_rule(data, file, column, row, value, words):
   fails(data, str(data / file), repr(column), *words)
 
 
-def test_rows_are_counted_over_batches_and_row_groups(data, monkeypatch):
-  monkeypatch.setattr(contract.contract_columns, '_BATCH_ROWS', 4)
-  contract.check(data)
-  change(data / FIRST, 'f_item', 30, 99)
-  fails(data, 'row 31', "'f_item'")
-
-
 @pytest.mark.parametrize(
   ('column', 'kind', 'expected'),
   [
@@ -190,32 +181,6 @@ def test_a_column_that_is_missing(data, column):
   fails(data, SECOND, f'no column {column!r}')
 
 
-def test_a_column_that_stands_twice(data):
-  rewrite(
-    data / FIRST, lambda table: table.append_column('step', table['step'])
-  )
-  fails(data, FIRST, "'step' stands twice")
-
-
-def test_users_can_be_null_or_left_out_and_columns_added(data):
-  change(data / FIRST, 'user_id', 2, None)
-  rewrite(data / SECOND, lambda table: table.drop_columns('user_id'))
-  rewrite(
-    data / VALIDATION, lambda table: table.append_column('own', table['step'])
-  )
-  contract.check(data)
-
-
-def test_lists_can_be_large(data):
-  def cast(table):
-    at = table.schema.get_field_index('m_tags')
-    kind = pa.large_list(pa.int32())
-    return table.set_column(at, 'm_tags', table['m_tags'].cast(kind))
-
-  rewrite(data / FIRST, cast)
-  contract.check(data)
-
-
 def test_a_session_in_two_files(data):
   one, two = (
     pq.read_table(data / f, partitioning=None) for f in (FIRST, SECOND)
@@ -225,11 +190,6 @@ def test_a_session_in_two_files(data):
     pa.concat_tables([one.slice(len(one) - 1), two]), data / SECOND
   )
   fails(data, SECOND, 'row 1', 'began in part-00000.parquet')
-
-
-def test_files_out_of_order(data):
-  edit(data, 'splits', 'train', 'files', value=[SECOND, FIRST])
-  fails(data, FIRST, 'row 1', 'less than in the row before')
 
 
 def renumber(path, number):
@@ -250,14 +210,6 @@ def test_a_session_in_two_splits(data):
   contract.check(data)
   renumber(data / VALIDATION, lambda ids: ids + 1)
   fails(data, "'session_id'", 'session 2 is in train and in validation')
-
-
-@pytest.mark.parametrize('name', ['train', 'validation'])
-def test_splits_by_time_without_an_end(data, name):
-  edit(data, 'splits', name, 'end_ms', value=None)
-  fails(data, f"splits: '{name}': end_ms is null", 'split_by_time')
-  edit(data, 'split_by_time', value=False)
-  contract.check(data)
 
 
 def test_splits_by_time_are_parted_by_their_starts(data):
@@ -285,11 +237,6 @@ def test_splits_by_time_are_parted_by_their_starts(data):
 def test_a_manifest_that_says_something_else(data, keys, value, words):
   edit(data, 'splits', 'train', *keys, value=value)
   fails(data, *words)
-
-
-def test_an_empty_split(data):
-  rewrite(data / VALIDATION, lambda table: table.slice(0, 0))
-  fails(data, "split 'validation' has no rows")
 
 
 def test_no_manifest_and_no_parquet(data, tmp_path):
@@ -335,16 +282,6 @@ def test_a_vocabulary_that_is_wrong(data, make, expected):
   fails(data, 'vocabulary/item.parquet', *expected)
 
 
-def test_a_model_reads_no_vocabulary_with_a_value_twice(data):
-  """Rows that have it would be two, or get either id."""
-  (field,) = (f for f in manifest_file.read(data).fields if f.name == 'item')
-  path = data / 'vocabulary' / 'item.parquet'
-  assert contract_vocabulary.read(path, field)['value'][3].as_py() != 'i0'
-  words(data, 'item', replaced('value', 3, 'i0'))
-  with pytest.raises(types.InputError, match=r"row 4, .*'i0' stands twice"):
-    contract_vocabulary.read(path, field)
-
-
 @pytest.mark.parametrize(
   ('field', 'expected'),
   [
@@ -363,39 +300,6 @@ def test_a_vocabulary_in_another_order(data, field, expected):
   fails(data, f'vocabulary/{field}.parquet', 'row 2', expected)
 
 
-def test_an_order_of_bins_that_is_not_the_vocabularys(data):
-  path = data / 'manifest.json'
-  record = json.loads(path.read_text())
-  age = next(f for f in record['fields'] if f['name'] == 'age')
-  order = age['details']['order']
-  assert len(order) == 4
-  last = order.pop()
-  path.write_text(json.dumps(record))
-  fails(data, 'age.parquet: has 4 bins, and their order in manifest.json 3')
-  order.append(order[0])
-  path.write_text(json.dumps(record))
-  fails(data, 'age.parquet: row 5', f"'{last}', and the order of bins in")
-
-
-def test_a_directory_with_braces_in_its_name(data, tmp_path):
-  named = shutil.copytree(data, tmp_path / '{data}')
-  words(named, 'item', replaced('value', 3, 'i0'))
-  fails(named, '{data}/vocabulary/item.parquet: row 4', 'stands twice')
-
-
-def test_a_vocabulary_that_is_missing(data):
-  (data / 'vocabulary' / 'age.parquet').unlink()
-  fails(data, 'age.parquet: not found')
-
-
-def test_large_row_groups_are_a_warning(data, monkeypatch):
-  monkeypatch.setattr(contract.writer, 'ROW_GROUP', 8)
-  found = contract.check(data)
-  assert len(found.warnings) == 1
-  assert found.warnings[0].startswith('1 file has row groups of more than 32')
-  assert FIRST in found.warnings[0]
-
-
 def test_command(good, data, capsys):
   assert cli.main(['rmtl', 'prepare', '--check', f'--data_dir={good}']) == 0
   out = capsys.readouterr().out
@@ -405,12 +309,6 @@ def test_command(good, data, capsys):
   assert "row 8, column 'f_item'" in capsys.readouterr().err
   assert cli.main(['rmtl', 'prepare', '--check']) == 2
   assert '--data_dir: is needed' in capsys.readouterr().err
-
-
-def test_command_refuses_what_it_would_ignore(good, capsys):
-  flags = ['--check', f'--data_dir={good}', '--min_count=3']
-  assert cli.main(['rmtl', 'prepare', *flags]) == 2
-  assert '--min_count: means nothing to --check' in capsys.readouterr().err
 
 
 @given(

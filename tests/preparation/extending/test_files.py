@@ -5,18 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import prepare
 from rmtl_jax.preparation.contract import rules as contract
-from rmtl_jax.preparation.extending import files
 from rmtl_jax.runtime import workdir
 from tests.preparation import raw_files
 
@@ -85,25 +82,6 @@ def test_a_file_that_is_gone_is_named(data, name):
   )
 
 
-@pytest.mark.parametrize(
-  ('name', 'fault'),
-  [
-    ('train/part-00000.parquet', 'not readable'),
-    ('past/users.parquet', 'damaged, or changed since rmtl prepare wrote it'),
-  ],
-)
-def test_a_file_that_is_cut_off_is_named(data, name, fault):
-  path = data / 'new' / name
-  content = path.read_bytes()
-  path.unlink()
-  path.write_bytes(content[:100])
-  raw_files.fails(
-    data,
-    lambda: add(data, 'new', 'more', 30, 40),
-    f'{data}/new/{name}: {fault}',
-  )
-
-
 def _change(path, column, row, value):
   """Writes a file with another value: the old one may have other names."""
   table = pq.read_table(path)
@@ -157,40 +135,3 @@ def test_files_are_copied_where_there_are_no_links(data, monkeypatch):
   rolled = data / 'more' / manifest.splits['validation'].files[0]
   assert rolled.read_bytes() == old.read_bytes() != new.read_bytes()
   assert not os.path.samefile(rolled, old)
-
-
-def test_a_disk_that_refuses_is_no_reason_to_copy(tmp_path, monkeypatch):
-  def refuse(source, target):
-    del source, target
-    raise OSError(errno.EACCES, 'no')
-
-  monkeypatch.setattr(os, 'link', refuse)
-  with pytest.raises(OSError, match='no'):
-    files.link(tmp_path / 'a', tmp_path / 'b')
-  monkeypatch.undo()
-  with pytest.raises(types.InputError, match='a: not found'):
-    files.link(tmp_path / 'a', tmp_path / 'b')
-
-
-def test_a_full_disk_is_named_by_the_copy(tmp_path, monkeypatch):
-  def full(source, target):
-    raise OSError(errno.ENOSPC, 'No space left on device', source)
-
-  def other_disk(source, target):
-    raise OSError(errno.EXDEV, 'another disk')
-
-  monkeypatch.setattr(os, 'link', other_disk)
-  monkeypatch.setattr(shutil, 'copyfile', full)
-  with pytest.raises(OSError, match='No space left') as caught:
-    files.link(tmp_path / 'a', tmp_path / 'b')
-  assert caught.value.filename == str(tmp_path / 'b')
-
-
-def test_extended_data_need_those_before_no_more(data):
-  """They were moved, or are gone."""
-  for path in sorted((data / 'old').rglob('*'), reverse=True):
-    path.rmdir() if path.is_dir() else path.unlink()
-  (data / 'new').rename(data / 'moved')
-  manifest = add(data, 'moved', 'more', 30, 40)
-  contract.check(data / 'more')
-  assert [s.rows for s in manifest.splits.values()] == [20, 10, 10]

@@ -6,17 +6,14 @@ import dataclasses
 import json
 import os
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax import cli
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest_file
-from rmtl_jax.preparation import prepare, sql, summary
+from rmtl_jax.preparation import prepare
 from rmtl_jax.preparation.contract import rules as contract
-from rmtl_jax.preparation.description import drift
 from tests.preparation import raw_files
 
 HOUR = 3_600_000
@@ -140,30 +137,6 @@ def test_a_vocabulary_with_a_value_twice_is_refused(data):
   )
 
 
-def test_a_user_who_comes_once_a_day_is_not_rare(data):
-  def day(first):
-    rows = lines(first, first + 5)
-    return [*rows[:-1], '7' + rows[-1][1:]]
-
-  extend(data, day(20), until='2023-11-15T23:30')
-  assert '7' not in vocabulary(data / 'new', 'user')['value']
-  extend(data, day(26), extend=str(data / 'new'), data_dir=str(data / 'more'))
-  assert vocabulary(data / 'more', 'user')['value'][-1] == '7'
-  contract.check(data / 'more')
-
-
-def test_drift_is_said_and_warned_of(data):
-  manifest = extend(data, lines(20, 50, color='blue', price=9.0))
-  index = manifest.report['drift']
-  assert index['color'] > 1 > 0.25 > index['user']
-  warnings = ' '.join(manifest.report['warnings'])
-  assert "'color': the new rows differ much" in warnings
-  assert "'user'" not in warnings
-  shown = summary.summary(manifest)
-  assert 'new values: color 1' in shown
-  assert 'drift of the new rows from train (PSI): color' in shown
-
-
 def test_a_row_before_the_seam_is_named(data):
   raw_files.write(data / 'new.csv', [])
   raw_files.fails(
@@ -203,17 +176,6 @@ def test_settings_that_contradict_the_data(data, options, words):
   raw_files.fails(data, lambda: extend(data, lines(20, 23), **options), words)
 
 
-def test_another_schema(data):
-  raw_files.write(data / 'new.csv', [])
-  other = raw_files.write_schema(data / 'other.json', SCHEMA | {'numeric': []})
-  raw_files.fails(
-    data,
-    lambda: extend(data, lines(20, 23), schema=other),
-    'schema: is another one than',
-  )
-  extend(data, lines(20, 23), schema=str(data / 'schema.json'))
-
-
 def test_data_that_can_not_be_extended(data):
   raw_files.write(data / 'new.csv', [])
   config = prepare_config.PrepareConfig(
@@ -245,24 +207,6 @@ def test_data_that_can_not_be_extended(data):
   )
 
 
-def test_the_command(data, capsys):
-  raw_files.write(data / 'new.csv', lines(20, 30))
-  command = [
-    'rmtl',
-    'prepare',
-    f'--extend={data / "old"}',
-    f'--raw_dir={data / "new.csv"}',
-    f'--data_dir={data / "new"}',
-  ]
-  assert cli.main([*command, '--split=rolling', '--split_by=user']) == 2
-  assert '--split=rolling: and --split_by=user' in capsys.readouterr().err
-  assert cli.main([*command, '--split=rolling']) == 0
-  assert 'drift of the new rows' in capsys.readouterr().out
-  assert (
-    cli.main(['rmtl', 'prepare', '--check', f'--data_dir={data / "new"}']) == 0
-  )
-
-
 def test_a_table_in_memory(data):
   rows = [line.split(',') for line in lines(20, 30)]
   table = pa.table(
@@ -279,148 +223,6 @@ def test_a_table_in_memory(data):
     json.loads((data / 'new' / 'manifest.json').read_text())['source']
     == 'table'
   )
-
-
-@pytest.mark.slow
-def test_simulated_days(tmp_path):
-  """A source without files, from the same log by day."""
-  config = prepare_config.PrepareConfig(
-    source='simulated', simulated_rows=3000, data_dir=str(tmp_path / 'whole')
-  )
-  whole = prepare.prepare(config)
-  end = whole.splits['validation'].end_ms
-  assert end is not None
-  date = str(np.datetime64(end, 'ms'))
-  prepare.prepare(
-    dataclasses.replace(config, data_dir=str(tmp_path / 'old'), until=date)
-  )
-  manifest = prepare.prepare(
-    prepare_config.PrepareConfig(
-      since=date, extend=str(tmp_path / 'old'), data_dir=str(tmp_path / 'new')
-    )
-  )
-  contract.check(tmp_path / 'new')
-  assert manifest.splits['test'].rows == whole.splits['test'].rows
-  assert manifest.has_oracle and manifest.source == 'simulated'
-  # Counts in vocabularies tell what reading all rows would, but for lists: the
-  # encoded ones do not tell a rare value from none.
-  with sql.connect() as connection:
-    read = drift.of_fields(connection, tmp_path / 'new', manifest)
-  told = manifest.report['drift']
-  for record in read:
-    if record['name'] in told:
-      exact = record['kind'] != 'multi_valued'
-      assert told[record['name']] == pytest.approx(
-        record['psi']['test'], abs=1e-4 if exact else 0.03
-      )
-  assert len(told) == len(read) - 1  # a history has no vocabulary of its own
-
-
-def test_an_unknown_level_is_named(tmp_path):
-  """Networks have as many outputs as the data have levels."""
-  tasks = [
-    *SCHEMA['tasks'],
-    {'name': 'stars', 'column': 'price', 'kind': 'ordinal'},
-  ]
-  raw_files.write(tmp_path / 'old.csv', lines(0, 20))
-  prepare.prepare(
-    prepare_config.PrepareConfig(
-      raw_dir=str(tmp_path / 'old.csv'), data_dir=str(tmp_path / 'old')
-    ),
-    schema={**SCHEMA, 'numeric': [], 'tasks': tasks},
-  )
-  raw_files.write(tmp_path / 'new.csv', [])
-  raw_files.fails(
-    tmp_path,
-    lambda: extend(tmp_path, lines(20, 30, price=2.0)),
-    "new.csv: row 2, column 'price': ",
-    'expected one of the levels 0, 1, 2, 3, 4, 5, 6',
-  )
-  manifest = extend(tmp_path, lines(20, 30))
-  assert list(manifest.tasks[1].levels) == [*range(7)]
-
-
-def test_events_that_make_no_row(tmp_path):
-  header = 'timestamp,visitorid,event,itemid,transactionid'
-  for name, event, first in (('old', 'view', 0), ('new', 'addtocart', 40)):
-    raw_files.write(
-      tmp_path / f'raw-{name}' / 'events.csv',
-      [header]
-      + [
-        f'{START + h * HOUR},{h % 3},{event},{h % 4},'
-        for h in range(first, first + 30)
-      ],
-    )
-  config = prepare_config.PrepareConfig(
-    source='retailrocket',
-    raw_dir=str(tmp_path / 'raw-old'),
-    data_dir=str(tmp_path / 'old'),
-  )
-  prepare.prepare(config)
-  new = dataclasses.replace(
-    config,
-    raw_dir=str(tmp_path / 'raw-new'),
-    data_dir=str(tmp_path / 'new'),
-    extend=str(tmp_path / 'old'),
-  )
-  raw_files.fails(
-    tmp_path, lambda: prepare.prepare(new), 'events.csv: has no new row to add'
-  )
-
-
-def test_the_past_is_left_out_where_nobody_wants_it(data):
-  extend(data, lines(20, 30), keep_past=False)
-  contract.check(data / 'new')
-  assert not (data / 'new' / 'past').exists()
-
-
-@pytest.mark.parametrize(
-  'asked',
-  [
-    ('all',),
-    pytest.param(('auto', 'gap'), marks=pytest.mark.slow),
-    pytest.param(('all', 'views'), marks=pytest.mark.slow),
-  ],
-)
-def test_as_of_features_may_be_asked_for_as_before(tmp_path, asked):
-  """The log has no label times, so `all` is not every group."""
-  raw_files.write(tmp_path / 'old.csv', lines(0, 20))
-  schema = {**SCHEMA, 'tasks': [{'name': 'click', 'column': 'clicked'}]}
-  old = prepare.prepare(
-    prepare_config.PrepareConfig(
-      raw_dir=str(tmp_path / 'old.csv'),
-      data_dir=str(tmp_path / 'old'),
-      as_of=('all',),
-    ),
-    schema=schema,
-  )
-  new = extend(tmp_path, lines(20, 30), as_of=asked)
-  assert new.options['as_of'] == old.options['as_of']
-
-
-def test_all_as_of_features_of_data_that_have_none(data):
-  raw_files.write(data / 'new.csv', [])
-  raw_files.fails(
-    data,
-    lambda: extend(data, lines(20, 23), as_of=('all',)),
-    'as_of: is all, and ',
-    ' has none; leave it out',
-  )
-
-
-def test_a_number_that_was_constant_drifts(tmp_path):
-  raw_files.write(tmp_path / 'old.csv', lines(0, 20, price=0.0))
-  config = prepare_config.PrepareConfig(
-    raw_dir=str(tmp_path / 'old.csv'),
-    data_dir=str(tmp_path / 'old'),
-    as_of=('none',),
-  )
-  prepare.prepare(config, schema=SCHEMA)
-  same = extend(tmp_path, lines(20, 40, price=0.0))
-  assert same.report['drift']['price'] < 0.01
-  other = extend(tmp_path, lines(20, 40, price=-1.0), overwrite=True)
-  assert other.report['drift']['price'] > 1
-  assert "'price': the new rows differ" in ' '.join(other.report['warnings'])
 
 
 def test_keys_that_were_text_stay_as_they_were_written(data):
@@ -448,52 +250,3 @@ def test_two_users_do_not_become_one_number(data):
     lambda: extend(data, rows),
     "new.csv: user '01' is not written as a whole number",
   )
-
-
-def test_a_schema_in_memory_may_be_given_again(tmp_path, monkeypatch):
-  """Its files count from the working directory."""
-  monkeypatch.chdir(tmp_path)
-  vectors = pa.table({'item': ['i0', 'i1'], 'vector': [[1.0], [2.0]]})
-  pq.write_table(vectors, 'vectors.parquet')
-  item = {'column': 'item', 'vectors': {'file': 'vectors.parquet'}}
-  schema = {**SCHEMA, 'categorical': ['user', item]}
-  raw_files.write(tmp_path / 'old.csv', lines(0, 20))
-  old = prepare_config.PrepareConfig(raw_dir='old.csv', data_dir='old')
-  prepare.prepare(old, schema=schema)
-  raw_files.write(tmp_path / 'new.csv', lines(20, 30))
-  new = prepare_config.PrepareConfig(
-    raw_dir='new.csv', data_dir='new', extend='old'
-  )
-  assert prepare.prepare(new, schema=schema).splits['test'].rows == 10
-
-
-def test_what_new_days_lose_for_good_is_said(tmp_path):
-  """Ten days at first, then one whose purchases are known a day later."""
-  tasks = [
-    {'name': 'click', 'column': 'clicked', 'known_after_seconds': 0},
-    {'name': 'buy', 'column': 'clicked', 'known_after_seconds': 86_400},
-  ]
-  schema = SCHEMA | {'tasks': tasks, 'from_time': ['weekday']}
-  raw_files.write(tmp_path / 'old.csv', lines(0, 240))
-  config = prepare_config.PrepareConfig(
-    raw_dir=str(tmp_path / 'old.csv'),
-    data_dir=str(tmp_path / 'old'),
-    until='2023-11-24T22:00',
-    as_of=('none',),
-  )
-  prepare.prepare(config, schema=schema)
-  day = lines(240, 264)
-  rows = [*day, *day[1:3]]
-  found = extend(tmp_path, rows, until='2023-11-25T22:00').report
-  assert [text.partition(':')[0] for text in found['warnings']] == [
-    '8% of the rows equal an earlier one of their session and time in every'
-    ' column, and are dropped; if they are rows of their own (times that are'
-    ' days or years make them alike), give the log a column that numbers its'
-    ' rows',
-    '100% of the labels of test are not observed, as they are not known at its'
-    ' end',
-    "task 'buy' has no label in test, so nothing can be measured there",
-  ]
-  assert 'stay so: add more days at a time' in found['warnings'][1]
-  # A day has one weekday, which is no drift.
-  assert found['drift']['weekday'] > drift.DIFFERENT

@@ -50,19 +50,6 @@ def test_same_rows(connection, tmp_path, data):
   assert table.warnings == ()
 
 
-@pytest.mark.parametrize('inside', ['\n', '\r\n', '\r'])
-@pytest.mark.parametrize('end', ['\n', '\r\n', '\r'])
-def test_names_of_two_lines(connection, tmp_path, inside, end):
-  # As Excel writes them: LF in a name, CR LF at the ends of lines.
-  text = f'"a","b{inside}b","c"#"1","x{inside}y","2.5"#"2","",""#'
-  data = text.replace('#', end).encode()
-  kinds = KINDS | {f'b{inside}b': 'VARCHAR'}
-  rows, table = load(connection, tmp_path / 'x.csv', data, kinds=kinds)
-  assert rows == [(1, 2.5, f'x{inside}y'), (2, None, None)]
-  with pytest.raises(types.InputError, match="column 'a': '2'"):
-    raw.check(connection, table, [('a', 'a > 1', 'less')])
-
-
 def test_gzip_tab_and_several_files(connection, tmp_path):
   (tmp_path / '1.csv.gz').write_bytes(gzip.compress(b'a\tc\n1\t2\n5\t6\n'))
   (tmp_path / '2.csv').write_bytes(b'c\ta\n4\t3\n')
@@ -89,15 +76,6 @@ def test_select_where_and_hash(connection, tmp_path):
   )
   values, hashes = zip(*rows, strict=True)
   assert values == (2, 2, 2)
-  assert hashes[0] == hashes[1] != hashes[2]
-
-
-@pytest.mark.parametrize('wanted', [{'a': 'BIGINT'}, {'b': 'VARCHAR'}])
-def test_late_hash_covers_all_columns(connection, tmp_path, wanted):
-  (tmp_path / 'x.csv').write_text('a,b\n1,x\n1,x\n1,y\n')
-  table = raw_csv.load(connection, [tmp_path / 'x.csv'], wanted, late_hash=True)
-  query = f'SELECT {table.row_hash} FROM {table.name} ORDER BY rowid'
-  hashes = [row[0] for row in connection.execute(query).fetchall()]
   assert hashes[0] == hashes[1] != hashes[2]
 
 
@@ -139,41 +117,6 @@ def test_faults(connection, tmp_path, data, line):
   assert '\n' not in str(caught.value)
 
 
-def test_a_row_below_a_huge_value_is_found(connection, tmp_path):
-  huge = b'x' * 10**6
-  _, table = load(
-    connection, tmp_path / 'x.csv', b'a,b,c\n1,' + huge + b',2\n2,y,3\n'
-  )
-  with pytest.raises(types.InputError, match=r"row 3, column 'b': 'y'"):
-    table.fail(1, 'b', 'something else')
-
-
-@pytest.mark.parametrize('cut', [0, 1, 9])
-def test_damaged_gzip_is_found_with_the_digest(tmp_path, cut):
-  path = tmp_path / 'x.csv.gz'
-  data = bytearray(gzip.compress(b'a,b,c\n1,x,2\n'))
-  path.write_bytes(data)
-  assert raw.file_record(path)['bytes'] == len(data)
-  data[-8] ^= 1
-  path.write_bytes(data[: len(data) - cut])
-  with pytest.raises(types.InputError, match=r'x\.csv\.gz: damaged gzip'):
-    raw.file_record(path)
-
-
-def test_missing_file(connection, tmp_path):
-  with pytest.raises(types.InputError, match=r'x\.csv: not found'):
-    raw_csv.load(connection, [tmp_path / 'x.csv'], KINDS)
-
-
-def test_broken_gzip(connection, tmp_path):
-  path = tmp_path / 'x.csv.gz'
-  with pytest.raises(types.InputError, match='not readable'):
-    load(connection, path, b'no gzip at all')
-  whole = gzip.compress(b'a,b,c\n' + b'1,x,2\n' * 5000)
-  with pytest.raises(types.InputError, match='not readable'):
-    load(connection, path, whole[: len(whole) // 2])
-
-
 @pytest.mark.parametrize('end', [b'\n', b'\r\n'])
 @pytest.mark.parametrize('cut', [b'3', b'3,', b'3,y', b'3,"y'])
 def test_incomplete_final_record_is_dropped_on_request(
@@ -206,11 +149,6 @@ def test_row_of_a_fault_counts_blank_and_broken_lines(connection, tmp_path):
   _, table = load(connection, tmp_path / 'x.csv', data)
   with pytest.raises(types.InputError, match=r"row 5, column 'c': '4'"):
     raw.check(connection, table, [('c', 'c > 3', 'less')])
-
-
-def test_unnamed_columns_are_no_hindrance(connection, tmp_path):
-  rows, _ = load(connection, tmp_path / 'x.csv', b',a,c\n0,1,2\n1,3,4\n')
-  assert rows == [(1, 2.0), (3, 4.0)]
 
 
 def test_files_without_a_header(connection, tmp_path):

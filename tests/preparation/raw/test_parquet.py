@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.preparation.guess import guess
 from rmtl_jax.preparation.raw import parquet as raw_parquet
 
 
@@ -93,16 +92,6 @@ def test_row_hash_covers_all_columns(connection, tmp_path, columns, kinds):
   assert hashes[0] == hashes[1] != hashes[2]
 
 
-@pytest.mark.parametrize('number', [[0, 1], [0.0, 1.0], ['0', '1']])
-def test_a_column_without_a_name_is_passed_over(connection, tmp_path, number):
-  columns = {'a': [7, 7], '': number}
-  path = tmp_path / 'x.parquet'
-  rows, table = load(connection, path, columns, {'a': ''}, late_hash=True)
-  assert [row[0] for row in rows] == [7, 7]
-  query = f'SELECT DISTINCT {table.row_hash} FROM {table.name}'
-  assert len(connection.execute(query).fetchall()) == 1
-
-
 @pytest.mark.parametrize(
   ('columns', 'kind', 'line'),
   [
@@ -122,59 +111,8 @@ def test_faults(connection, tmp_path, columns, kind, line):
   assert str(caught.value).startswith(f'{path}: ')
 
 
-@pytest.mark.parametrize('name', ['x.parquet', 'a=1/x[1].parquet'])
-@pytest.mark.parametrize('column', ['a', 'file_row_number', 'filename', 'row'])
-def test_fault_is_named_whatever_the_columns(
-  connection, tmp_path, name, column
-):
-  path = tmp_path / name
-  path.parent.mkdir(exist_ok=True)
-  pq.write_table(pa.table({column: ['1', '2', 'x'], 'b': [0, 0, 5]}), path)
-  line = f"{path}: row 3, column '{column}': 'x', expected a number"
-  with pytest.raises(types.InputError, match=re.escape(line)):
-    raw_parquet.load(connection, [path], {'b': '', column: 'DOUBLE'})
-  table = raw_parquet.load(connection, [path], {'b': '', column: 'VARCHAR'})
-  with pytest.raises(types.InputError, match="row 3, column 'b': 5, expected"):
-    table.fail(2, 'b', 'less')
-
-
-def test_duplicate_column(connection, tmp_path):
-  path = tmp_path / 'x.parquet'
-  table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], ['a', 'a'])
-  pq.write_table(table, path)
-  with pytest.raises(types.InputError, match="column 'a' stands twice"):
-    raw_parquet.load(connection, [path], {'a': ''})
-
-
-def test_a_name_that_is_no_text(connection, tmp_path):
-  """The error of Arrow names no file."""
-  path = tmp_path / 'x.parquet'
-  pq.write_table(pa.table({'name': [1], 'a': [1]}), path, store_schema=False)
-  path.write_bytes(path.read_bytes().replace(b'name', b'n\xff\xfee'))
-  message = '^.*x.parquet: the name of a column is not valid UTF-8$'
-  with pytest.raises(types.InputError, match=message):
-    raw_parquet.load(connection, [path], {'a': ''})
-  with pytest.raises(types.InputError, match=message):
-    guess.guess(path)
-
-
 def test_not_parquet(connection, tmp_path):
   path = tmp_path / 'x.parquet'
   path.write_bytes(b'PAR1 but no more')
   with pytest.raises(types.InputError, match='not readable as Parquet'):
     raw_parquet.load(connection, [path], {'a': ''})
-
-
-def test_damaged_pages(connection, tmp_path):
-  path = tmp_path / 'x.parquet'
-  pq.write_table(pa.table({'a': list(range(10000))}), path)
-  data = bytearray(path.read_bytes())
-  data[4:2000] = b'\xff' * 1996
-  path.write_bytes(data)
-  with pytest.raises(types.InputError, match='not readable'):
-    raw_parquet.load(connection, [path], {'a': ''})
-
-
-def test_missing_file(connection, tmp_path):
-  with pytest.raises(types.InputError, match='not found'):
-    raw_parquet.load(connection, [tmp_path / 'x.parquet'], {'a': ''})

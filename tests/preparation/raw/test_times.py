@@ -104,19 +104,6 @@ def test_an_offset_is_that_of_a_query(zone, ms):
   assert found == (ms - offset, ms + offset)
 
 
-def test_near_a_change_there_is_no_offset():
-  day = 86_400_000
-  change = 1_711_846_800_000 // day  # 2024-03-31
-  offsets = [
-    times.offset_ms('Europe/Berlin', (change + n) * day) for n in range(-3, 4)
-  ]
-  hour = 3_600_000
-  assert offsets == [hour, hour, None, None, None, 2 * hour, 2 * hour]
-  assert times.offset_ms('Europe/Berlin', -1) is None
-  assert times.offset_ms('Europe/Berlin', 4_102_444_800_000) is None  # 2100
-  assert times.offset_ms('UTC', -1) == 0
-
-
 def test_the_last_microsecond_of_a_day_is_of_that_day():
   text = ['2024-05-01 23:59:59.999999']
   last = [NOON + 12 * HOUR - 1]
@@ -125,13 +112,6 @@ def test_the_last_microsecond_of_a_day_is_of_that_day():
   assert ms([last[0] / 1_000 + 0.0009], times.Time('s')) == last
   # Spreadsheets write fractions of days with few digits.
   assert ms([19_844.33333333], times.Time('d')) == [1_714_550_400_000]
-
-
-@pytest.mark.parametrize('kind', [pa.date32(), pa.date64()])
-def test_dates_are_midnights(kind):
-  day = [datetime.date(2024, 5, 1), None]
-  for zone, hours in (('UTC', -12), ('Europe/Berlin', -14)):
-    assert ms(day, times.Time('iso', zone), kind) == [NOON + hours * HOUR, None]
 
 
 def test_patterns():
@@ -205,32 +185,3 @@ def test_the_last_nanosecond_of_a_day_is_no_part_of_the_next(
   raw_files.run(tmp_path, 'table', tmp_path / 'raw', schema=schema)
   found = [row['timestamp'] for row in raw_files.read(tmp_path)]
   assert max(found) == last // 10**6 + hours * HOUR
-
-
-def test_a_table_of_local_times(tmp_path):
-  lines = ['user,item,ts,price,clicked,bought']
-  lines += [f'u{i},i,2024-05-01 {i:02d}:00,1,1,0' for i in range(20)]
-  time = {'column': 'ts', 'unit': 'iso', 'zone': 'Europe/Berlin'}
-  schema = raw_files.write_schema(tmp_path / 'schema.json', time=time)
-  manifest = raw_files.run_table(tmp_path, lines, schema=schema)
-  found = [row['timestamp'] for row in raw_files.read(tmp_path)]
-  assert found == [NOON + (i - 14) * HOUR for i in range(20)]
-  assert manifest.options['schema']['time'] == time
-
-
-def test_a_table_with_a_pattern(tmp_path):
-  lines = ['user,item,ts,price,clicked,bought']
-  lines += [f'u{i},i,01.05.2024 {i:02d}h,1,1,0' for i in range(20)]
-  schema = raw_files.write_schema(
-    tmp_path / 'schema.json', time={'column': 'ts', 'format': '%d.%m.%Y %Hh'}
-  )
-  raw_files.run_table(tmp_path, lines, schema=schema)
-  found = [row['timestamp'] for row in raw_files.read(tmp_path)]
-  assert found == [NOON + (i - 12) * HOUR for i in range(20)]
-  lines[7] = 'u6,i,2024-05-01,1,1,0'
-  raw_files.write(tmp_path / 'raw' / 'log.csv', lines)
-  raw_files.fails(
-    tmp_path,
-    lambda: raw_files.run_table(tmp_path, lines, schema=schema, overwrite=True),
-    "log.csv: row 8, column 'ts': '2024-05-01', expected a time as",
-  )

@@ -151,14 +151,6 @@ def test_faults_are_named(tmp_path, name, line, words):
   raw_files.fails(tmp_path, lambda: read(raw_dir), name, 'row 2', *words)
 
 
-def test_missing_files_are_named(tmp_path):
-  raw_dir = write(tmp_path, [row()])
-  (raw_dir / 'common_features_test.csv').unlink()
-  raw_files.fails(
-    tmp_path, lambda: read(raw_dir), 'no common_features_test.csv'
-  )
-
-
 def test_prepared(tmp_path):
   manifest = raw_files.run(tmp_path, 'ali_ccp', example(tmp_path))
   rows = {name: split.rows for name, split in manifest.splits.items()}

@@ -105,13 +105,6 @@ def test_the_joined_files_give_the_same_rows(tmp_path):
   assert read(tmp_path / 'joined')[1] == read(raw_dir)[1]
 
 
-def test_items_without_their_search_are_counted(tmp_path):
-  train = [item(1), item(99), item(2)]
-  table, rows = read(write(tmp_path, train, [item(1)]))
-  assert [row['row_id'] for row in rows] == [0, 2, 3]
-  assert table.dropped == {'item of a search without features': 1}
-
-
 def test_a_search_that_stands_twice_counts_once(tmp_path):
   raw_dir = write(tmp_path, [item(1)], [item(1)])
   lines = [search(1, value=3), search(1, value=4)]

@@ -106,12 +106,3 @@ def test_faults_are_named(tmp_path, line, words):
   raw_files.fails(
     tmp_path, lambda: read(raw_dir), 'census-income.data', 'row 2', *words
   )
-
-
-def test_neither_file(tmp_path):
-  (tmp_path / 'raw').mkdir()
-  raw_files.fails(
-    tmp_path,
-    lambda: read(tmp_path / 'raw'),
-    'no census-income.data or census-income.test',
-  )

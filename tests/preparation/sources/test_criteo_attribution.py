@@ -138,15 +138,3 @@ def test_faults_are_named(tmp_path, changes, words):
     'row 3',
     *words,
   )
-
-
-def test_the_file_itself_or_one_alone(tmp_path):
-  raw_dir = write(tmp_path, [banner(0)])
-  file = raw_dir / 'criteo_attribution_dataset.tsv.gz'
-  assert read(file)[1] == read(raw_dir)[1]
-  raw_files.write(raw_dir / 'other.tsv', ['a'])
-  raw_files.fails(
-    tmp_path, lambda: read(raw_dir), 'name one of the files with raw_dir'
-  )
-  (tmp_path / 'none').mkdir()
-  raw_files.fails(tmp_path, lambda: read(tmp_path / 'none'), 'no *.tsv')

@@ -108,12 +108,6 @@ def test_labels_and_order(tmp_path):
   assert manifest.options['conversion'] == 'long_view'
 
 
-def test_other_feedback_as_conversion(tmp_path):
-  rows = [row(0, click=1, is_like=1), row(0.1, is_like=1), row(0.2, click=1)]
-  prepare(tmp_path, rows, {'conversion': 'is_like'})
-  assert [row['y_conversion'] for row in first(tmp_path, 3)] == [1, 0, 0]
-
-
 def test_feedback_columns_are_tasks_of_their_own(tmp_path):
   stays = dict.fromkeys(prepare_config.STAYS, 900)
   rows = [
@@ -203,30 +197,6 @@ def test_videos_are_joined(tmp_path):
   assert '99' not in raw_files.vocabulary(tmp_path, 'video_id')
 
 
-def test_videos_uploaded_after_the_row_have_no_negative_age(tmp_path):
-  manifest = prepare(
-    tmp_path, [row(0, video=5)], videos=[video(5, uploaded='2022-05-01')]
-  )
-  fields = {f.name: f for f in manifest.fields}
-  assert fields['video_age'].details['mean'] == 0
-
-
-def test_without_feature_files_a_warning_tells(tmp_path):
-  manifest = prepare(tmp_path, [])
-  assert manifest.report['warnings'][:2] == [
-    'no user_features_*.csv: fields of users are left out',
-    'no video_features_basic_*.csv: fields of videos are left out',
-  ]
-  assert [f.name for f in manifest.fields] == [
-    'user_id',
-    'video_id',
-    'hour',
-    'weekday',
-    'tab',
-    'duration_ms',
-  ]
-
-
 def test_random_log_on_request(tmp_path):
   raw_dir = write(tmp_path, filler())
   raw_files.write(
@@ -241,24 +211,6 @@ def test_random_log_on_request(tmp_path):
     counts.append(manifest.report['raw_rows'])
     assert ('is_rand' in [f.name for f in manifest.fields]) is include
   assert counts == [20, 21]
-
-
-def test_variants_and_parts(tmp_path):
-  raw_dir = write(tmp_path, filler(), variant='27k_part1')
-  raw_files.write(
-    raw_dir / 'log_standard_4_08_to_4_21_27k_part2.csv',
-    [LOG_HEADER, row(300), row(301)],
-  )
-  write(tmp_path, filler(10), variant='1k')
-  call = lambda: raw_files.run(tmp_path, 'kuairand', raw_dir)
-  raw_files.fails(tmp_path, call, 'has files of 1k, 27k; choose one')
-  call = lambda: raw_files.run(tmp_path, 'kuairand', raw_dir, variant='pure')
-  raw_files.fails(tmp_path, call, 'no log_standard_*.csv of variant pure')
-  for variant, rows in (('27k', 22), ('1k', 10)):
-    manifest = raw_files.run(
-      tmp_path, 'kuairand', raw_dir, variant=variant, overwrite=True
-    )
-    assert manifest.report['raw_rows'] == rows
 
 
 @pytest.mark.parametrize(
@@ -278,26 +230,3 @@ def test_bad_logs(tmp_path, line, words):
   raw_dir = write(tmp_path, [line, *filler()])
   call = lambda: raw_files.run(tmp_path, 'kuairand', raw_dir)
   raw_files.fails(tmp_path, call, '_pure.csv: ', *words)
-
-
-def test_bad_options_and_files(tmp_path):
-  raw_dir = write(tmp_path, filler(), users=['1,2'])
-  call = lambda: raw_files.run(tmp_path, 'kuairand', raw_dir)
-  raw_files.fails(tmp_path, call, 'user_features_pure.csv: row 2: 2 values')
-  call = lambda: raw_files.run(
-    tmp_path, 'kuairand', raw_dir, conversion='is_click'
-  )
-  raw_files.fails(
-    tmp_path,
-    call,
-    "conversion: 'is_click' is not one of",
-    *prepare_config.FEEDBACK,
-  )
-  (tmp_path / 'none').mkdir()
-  call = lambda: raw_files.run(tmp_path, 'kuairand', tmp_path / 'none')
-  raw_files.fails(tmp_path, call, 'no log_standard_*.csv')
-
-
-def test_zero_durations_are_fine(tmp_path):
-  prepare(tmp_path, [row(0, duration_ms=0, play_time_ms=5)])
-  assert first(tmp_path, 1)[0]['x_duration_ms'] < 0

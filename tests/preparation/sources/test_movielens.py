@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import pathlib
 
 import pytest
 
-from rmtl_jax import types
 from rmtl_jax.serving import log_columns
 from tests.preparation import raw_files
 
@@ -144,13 +142,6 @@ def test_stars_as_an_ordered_label(tmp_path):
   assert (rows[0]['y_like'], rows[0]['y_rating']) == (0, 7)
 
 
-def test_prepared_by_time(tmp_path):
-  raw_dir = write_1m(tmp_path, log())
-  manifest = raw_files.run(tmp_path, 'movielens', raw_dir, any_dates=False)
-  assert [split.rows for split in manifest.splits.values()] == [12, 4, 4]
-  assert manifest.splits['train'].positives == {'like': 4, 'love': 2}
-
-
 def test_ratings_are_known_as_they_are_given_to_models_too(tmp_path):
   raw_dir = write_1m(tmp_path, log())
   manifest = raw_files.run(
@@ -161,16 +152,6 @@ def test_ratings_are_known_as_they_are_given_to_models_too(tmp_path):
   assert (rating.name, rating.known_after_ms) == ('rating', 0)
   assert rating.edges == tuple(manifest.options['rank_edges']['rating'])
   assert 'asof_item_rating_rank' in {field.name for field in manifest.fields}
-
-
-@pytest.mark.parametrize('delays', [{'like': -1}, {'like': 0.5}, [0], None])
-def test_delays_that_are_none(tmp_path, delays):
-  raw_dir = write_1m(tmp_path, log())
-  manifest = raw_files.run(tmp_path, 'movielens', raw_dir)
-  options = manifest.options | {'label_delays_ms': delays}
-  bad = dataclasses.replace(manifest, options=options)
-  with pytest.raises(types.InputError, match='label_delays_ms: expected ms'):
-    log_columns.make_log_schema(bad)
 
 
 @pytest.mark.parametrize('write', FORMS)
@@ -189,16 +170,6 @@ def test_faults_are_named(tmp_path, write, rating, words):
   row = 'row 3' if write in (write_25m, write_recbole) else 'row 2'
   line = raw_files.fails(tmp_path, lambda: read(raw_dir), row, *words)
   assert any(name in line for name in ('u.data', 'ratings.', 'ml-100k.inter'))
-
-
-def test_several_logs_and_none(tmp_path):
-  (tmp_path / 'raw').mkdir()
-  raw_files.fails(
-    tmp_path, lambda: read(tmp_path / 'raw'), 'no file of ratings'
-  )
-  write_100k(tmp_path, [(1, 5, 5, START)])
-  raw_dir = write_1m(tmp_path, [(1, 5, 5, START)])
-  raw_files.fails(tmp_path, lambda: read(raw_dir), 'has u.data and ratings.dat')
 
 
 def test_the_log_that_recbole_brings():

@@ -178,28 +178,6 @@ def test_incomplete_final_record_is_dropped(tmp_path, missing):
   assert sum(split.rows for split in manifest.splits.values()) == 19
 
 
-def test_complete_final_record_without_a_line_end_is_kept(tmp_path):
-  write_cut(tmp_path, 0)
-  manifest = raw_files.run(tmp_path, 'rees46', tmp_path / 'raw')
-  assert 'dropped' not in ' '.join(manifest.report['warnings'])
-  assert sum(split.rows for split in manifest.splits.values()) == 20
-
-
-def test_months_are_read_in_name_order(tmp_path):
-  october = [event('00:00:00', 'view', 50), event('00:00:01', 'view', 51)]
-  november = [event('00:00:01', 'cart', 50).replace('2019-10', '2019-11')]
-  raw_files.write(tmp_path / 'raw' / '2019-Oct.csv', [HEADER, *october])
-  manifest = prepare(tmp_path, november, '2019-Nov.csv')
-  assert manifest.report['raw_rows'] == 33
-  # The cart event is a month later, in the same native session.
-  rows = [row for row in raw_files.read(tmp_path) if row['user_id'] == 7]
-  assert [row['row_id'] for row in rows] == [31, 32]
-  assert [file['name'] for file in manifest.source_files] == [
-    '2019-Nov.csv',
-    '2019-Oct.csv',
-  ]
-
-
 @pytest.mark.parametrize(
   ('line', 'words'),
   [
@@ -218,9 +196,3 @@ def test_malformed_records_within_are_errors(tmp_path, line, words):
   raw_files.write(tmp_path / 'raw' / 'log.csv', lines, '\r\n')
   call = lambda: raw_files.run(tmp_path, 'rees46', tmp_path / 'raw')
   raw_files.fails(tmp_path, call, 'log.csv: row 11', *words)
-
-
-def test_no_files(tmp_path):
-  (tmp_path / 'raw').mkdir()
-  call = lambda: raw_files.run(tmp_path, 'rees46', tmp_path / 'raw')
-  raw_files.fails(tmp_path, call, 'no *.csv or *.csv.gz')

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from rmtl_jax import types
 from tests.preparation import raw_files
 
 HEADER = 'timestamp,visitorid,event,itemid,transactionid'
@@ -111,17 +110,6 @@ def test_labels_belong_to_their_session(tmp_path):
   ]
 
 
-def test_events_without_views_still_bridge_gaps(tmp_path):
-  minute = 60_000
-  events = [
-    f'{START},7,view,50,',
-    f'{START + 20 * minute},7,addtocart,99,',
-    f'{START + 40 * minute},7,transaction,50,1',
-  ]
-  prepare(tmp_path, events + filler())
-  assert of_visitor(tmp_path, 7) == [(50, 0, 1, 1)]
-
-
 def test_labels_do_not_look_past_a_boundary(tmp_path):
   # 93 rows; train ends with the session before which 55.8 rows lie: a filler
   # row of day 5. The visitor views just before it and buys just after.
@@ -148,18 +136,6 @@ def test_exact_duplicates_are_counted(tmp_path):
   assert manifest.report['dropped']['exact duplicate event'] == 2
   assert manifest.report['raw_rows'] == 94
   assert len(of_visitor(tmp_path, 7)) == 2
-
-
-def test_hour_and_weekday_are_utc(tmp_path):
-  events = [f'{START + 6 * DAY + 23 * 3_600_000},7,view,50,']
-  prepare(tmp_path, events + filler())
-  rows = raw_files.read(tmp_path)
-  at = [i for i, row in enumerate(rows) if row['user_id'] == 7]
-  hours = raw_files.decoded(tmp_path, 'hour')
-  days = raw_files.decoded(tmp_path, 'weekday', 'train')
-  assert days[0] == '0'  # a Monday
-  assert [hours[i] for i in at] == [None]  # 23 h is not in train
-  assert set(hours) == {'0', None}
 
 
 def write_properties(tmp_path, *parts, tree=()):
@@ -234,14 +210,6 @@ def test_properties_are_the_newest_at_or_before_the_row(tmp_path):
   }
 
 
-def test_properties_without_a_tree_and_of_no_item(tmp_path):
-  write_properties(tmp_path, [f'{START},77,785,x'])
-  manifest = prepare(tmp_path, filler())
-  names = [f.name for f in manifest.fields]
-  assert 'property_785' in names and 'category_parent' not in names
-  assert set(raw_files.decoded(tmp_path, 'property_785')) == {None}
-
-
 @pytest.mark.parametrize(
   ('events', 'words'),
   [
@@ -260,26 +228,3 @@ def test_bad_logs(tmp_path, events, words):
   raw_files.write(tmp_path / 'raw' / 'events.csv', [HEADER, *events])
   call = lambda: raw_files.run(tmp_path, 'retailrocket', tmp_path / 'raw')
   raw_files.fails(tmp_path, call, str(tmp_path / 'raw'), *words)
-
-
-def test_bad_property_file(tmp_path):
-  raw_files.write(tmp_path / 'raw' / 'events.csv', [HEADER, *filler()])
-  write_properties(tmp_path, ['soon,1,785,x'])
-  call = lambda: raw_files.run(tmp_path, 'retailrocket', tmp_path / 'raw')
-  raw_files.fails(
-    tmp_path, call, "part1.csv: row 2, column 'timestamp': 'soon'"
-  )
-
-
-def test_missing_log(tmp_path):
-  (tmp_path / 'raw').mkdir()
-  call = lambda: raw_files.run(tmp_path, 'retailrocket', tmp_path / 'raw')
-  raw_files.fails(tmp_path, call, 'events.csv: not found')
-  call = lambda: raw_files.run(tmp_path, 'retailrocket', tmp_path / 'none')
-  raw_files.fails(tmp_path, call, 'none: not found', 'events.csv')
-
-
-def test_times_in_seconds_are_refused(tmp_path):
-  events = [line.replace(line.split(',')[0], line[:10], 1) for line in filler()]
-  with pytest.raises(types.InputError, match='in s it would be 2015-06-01'):
-    prepare(tmp_path, events, any_dates=False)

@@ -8,7 +8,6 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax import types
 from tests.preparation import raw_files
 
 ROWS = 20
@@ -121,23 +120,6 @@ def test_sessions_by_id(tmp_path):
   assert (manifest.user_field, manifest.item_field) == (None, None)
 
 
-def test_empty_session_id_falls_back_to_the_user(tmp_path):
-  data = columns(visit=[''] * ROWS, who=[5] * ROWS)
-  data['ts'][1] = 60_000  # a minute after the first row
-  run(tmp_path, data, changes={'user': 'who'})
-  rows = raw_files.read(tmp_path)
-  sessions = [row['session_id'] for row in rows]
-  assert sessions == [0, *range(ROWS - 1)]
-  assert {row['user_id'] for row in rows} == {5}
-
-
-def test_parquet_values_are_taken_as_they_are(tmp_path):
-  data = columns(item=pa.array([f'c{i % 2}' for i in range(ROWS)]))
-  data['item'] = data['item'].dictionary_encode()
-  run(tmp_path, data)
-  assert raw_files.decoded(tmp_path, 'item')[:3] == ['c0', 'c1', 'c0']
-
-
 @pytest.mark.parametrize('form', ['lists', 'numbers', 'text', 'csv'])
 def test_multi_valued(tmp_path, form):
   field = {'column': 'tags', 'separator': '|'}
@@ -160,43 +142,6 @@ def test_multi_valued(tmp_path, form):
   found = [row['m_tags'] for row in raw_files.read(tmp_path)]
   assert found[:3] == [[0], [1], [1, 2]]
   assert manifest.fields[-1].width == 2
-
-
-def test_lists_of_which_a_file_has_none(tmp_path):
-  """Such a column has the type of nothing, as frames and Arrow write it."""
-  tags = [['a', 'b'][: 1 + i % 2] for i in range(ROWS)]
-  place = tmp_path / 'raw'
-  place.mkdir()
-  data = pa.table(columns(tags=tags))
-  at = data.column_names.index('tags')
-  nothing = data.set_column(at, 'tags', pa.nulls(ROWS))
-  for i, part in enumerate((nothing[:3], data[3:9], nothing[9:12], data[12:])):
-    pq.write_table(part, place / f'{i}.parquet')
-  raw_files.run(
-    tmp_path,
-    'table',
-    place,
-    schema=schema(tmp_path, multi_valued=['tags']),
-    min_count=1,
-  )
-  words = raw_files.vocabulary(tmp_path, 'tags')
-  rows = sorted(raw_files.read(tmp_path), key=lambda row: row['row_id'])
-  assert [[words[n] for n in row['m_tags']] for row in rows] == [
-    [None] if i in (0, 1, 2, 9, 10, 11) else tags[i] for i in range(ROWS)
-  ]
-
-
-def test_bins_become_categories(tmp_path):
-  data = columns(age=[float(i) if i % 5 else None for i in range(ROWS)])
-  field = {'column': 'age', 'transform': 'bins', 'bins': 2}
-  manifest = run(tmp_path, data, changes={'numeric': [field]}, min_count=9)
-  age = manifest.fields[-1]
-  # Train's ages: 1-4, 6-9, 11: the median is 6. Bins need no min_count.
-  assert (age.kind, age.size) == ('categorical', 3)
-  assert age.details['edges'] == [6.0]
-  found = raw_files.decoded(tmp_path, 'age')
-  assert found[:7] == [None, '0', '0', '0', '0', None, '1']
-  assert found[19] == '1'
 
 
 def test_delimiter_gzip_and_directory(tmp_path):
@@ -245,44 +190,6 @@ def test_ids_of_which_one_file_has_floats(tmp_path, other, expected, zeros):
   found = raw_files.decoded(tmp_path, 'item')[7:]
   # Of other text nobody says that it is a number.
   assert found[: len(expected)] == expected
-
-
-def test_rows_that_repeat_in_a_file_of_other_types(tmp_path):
-  """As pandas writes a day, and a day of which some values are missing."""
-  raw_dir = tmp_path / 'raw'
-  raw_dir.mkdir()
-  columns: dict[str, list] = {
-    'user': [n % 5 for n in range(30)],
-    'price': [n * 3 % 7 for n in range(30)],
-    'note': [n % 2 for n in range(30)],
-    'ts': [n * 60_000 for n in range(30)],
-    'y': [n % 2 for n in range(30)],
-  }
-  day = pa.table(columns | {'list': [[n, 1] for n in range(30)]})
-  pq.write_table(day, raw_dir / 'a.parquet')
-  floats = pa.table(
-    {
-      name: day[name] if name in ('ts', 'y') else day[name].cast(pa.float64())
-      for name in reversed(columns)
-    }
-    | {'list': day['list'].cast(pa.list_(pa.float64()))}
-  )
-  pq.write_table(floats.slice(20), raw_dir / 'b.parquet')
-  schema = {
-    'user': 'user',
-    'time': {'column': 'ts'},
-    'categorical': ['user'],
-    'numeric': ['price'],
-    'tasks': [{'name': 'y', 'column': 'y'}],
-  }
-  manifest = raw_files.run(
-    tmp_path,
-    'table',
-    raw_dir,
-    schema=raw_files.write_schema(tmp_path / 'schema.json', schema),
-    idle_minutes=3.0,
-  )
-  assert manifest.report['dropped']['exact duplicate'] == 10
 
 
 def test_fault_in_a_later_file_names_it(tmp_path):
@@ -338,36 +245,6 @@ def test_bad_places(tmp_path):
   raw_files.fails(tmp_path, call, 'schema.json: expected a file that ends in')
 
 
-def test_a_time_at_fault_is_shown_as_a_time(tmp_path):
-  times = [datetime.datetime(1950, 1, 1 + i) for i in range(ROWS)]
-  changes = {'time': {'column': 'ts', 'unit': 'iso'}}
-  with pytest.raises(types.InputError) as caught:
-    run(tmp_path, columns(ts=times), changes=changes, any_dates=False)
-  message = str(caught.value)
-  assert "row 1, column 'ts': 1950-01-01 00:00:00, expected a time" in message
-
-
-def test_seconds_declared_as_ms(tmp_path):
-  """They would make few sessions, all of January 1970."""
-  data = columns(ts=[1_600_000_000 + i * 3_600 for i in range(ROWS)])
-  assert run(tmp_path, data).options['any_dates']
-  with pytest.raises(types.InputError) as caught:
-    run(tmp_path, data, any_dates=False, overwrite=True)
-  assert str(caught.value).endswith(
-    "log.parquet: row 1, column 'ts': 1600000000, expected a time from"
-    ' 2000-01-01 to tomorrow: in ms this is 1970-01-19, in s it would be'
-    ' 2020-09-13; --any_dates takes such times'
-  )
-  manifest = run(
-    tmp_path,
-    data,
-    any_dates=False,
-    overwrite=True,
-    changes={'time': {'column': 'ts', 'unit': 's'}},
-  )
-  assert not manifest.options['any_dates']
-
-
 def nothing(**changes):
   """Columns in which NULL and N/A stand for nothing."""
   return columns(
@@ -407,59 +284,4 @@ def test_texts_that_stand_for_nothing(tmp_path, form):
   assert [i for i, x in enumerate(prices) if x == 0] == [0, 7, 14]
   assert manifest.report['warnings'] == [
     "field 'shop': one value over all train rows, which tells nothing"
-  ]
-
-
-def test_likely_texts_for_nothing_are_told(tmp_path):
-  data, changes = nothing(), NOTHING | {'numeric': []}
-  warnings = run(tmp_path, data, changes=changes).report['warnings']
-  assert warnings[1:] == [
-    f"field '{field}': '{text}' is a value like others, in {count} train rows;"
-    f' if it stands for nothing, add \'{text}\' to "missing" in the schema'
-    for field, text, count in (
-      ('item', 'NULL', 3),
-      ('shop', 'N/A', 12),
-      ('tags', 'NULL', 12),
-    )
-  ]
-
-
-@pytest.mark.parametrize('form', ['csv', 'parquet'])
-def test_a_number_that_is_none_names_the_remedy(tmp_path, form):
-  path = tmp_path / f'log.{form}'
-  table = pa.table(nothing())
-  if form == 'csv':
-    pa_csv.write_csv(table, path)
-  else:
-    pq.write_table(table, path)
-  path_of_schema = schema(tmp_path, **NOTHING)
-  raw_files.fails(
-    tmp_path,
-    lambda: raw_files.run(tmp_path, 'table', path, schema=path_of_schema),
-    "column 'price': 'N/A', expected a number; if it stands for nothing",
-    'list it as "missing" in the schema',
-  )
-
-
-@pytest.mark.parametrize(
-  'changes',
-  [
-    {'price': [1.5] * ROWS},
-    {'price': pa.nulls(ROWS, pa.float64())},
-    {'price': [1.0] * 15 + [2.0] * 5},
-    # A missing number is the mean.
-    {'price': [1.0, None] * 10},
-    {'tags': [['a', 'b']] * ROWS},
-    {'item': ['x'] * 12 + ['y'] * 8},
-    {'ages': [3] * ROWS},
-  ],
-)
-def test_fields_with_one_value_are_told(tmp_path, changes):
-  data = columns(price=[i / 2 for i in range(ROWS)], ages=range(ROWS))
-  numeric = ['price', {'column': 'ages', 'transform': 'bins', 'bins': 3}]
-  changed = {'multi_valued': ['tags'], 'numeric': numeric}
-  manifest = run(tmp_path, data | changes, changes=changed)
-  (name,) = changes
-  assert manifest.report['warnings'] == [
-    f'field {name!r}: one value over all train rows, which tells nothing'
   ]

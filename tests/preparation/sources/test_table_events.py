@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import pathlib
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax.data import manifest_file
 from tests.preparation import raw_files
 from tests.preparation.sources import test_rees46 as rees46
 from tests.preparation.sources import test_retailrocket as retailrocket
@@ -152,19 +150,6 @@ def test_rows_by_hand(tmp_path, name):
   assert report['pairs'] == 5 + 81 and manifest.tasks[1].after == 'cart'
 
 
-def test_pairs_without_an_impression_can_be_kept(tmp_path):
-  events = EVENTS | {'keep_unviewed': True}
-  run(tmp_path, log(EXAMPLE), events=events)
-  assert (5, 6, 1, 0) in of_rows(tmp_path, len(EXAMPLE))
-
-
-def test_events_that_no_row_has_are_told(tmp_path):
-  events = EVENTS | {'impressions': ['view', 'impresion']}
-  manifest = run(tmp_path, log(EXAMPLE), events=events)
-  warnings = manifest.report['warnings']
-  assert "events: 'impresion' is in no row of column 'what'" in warnings
-
-
 def test_labels_end_with_the_split(tmp_path):
   """A purchase after train's end makes no row of train positive."""
   table = log([('a', 5760, 'view', 'x'), ('a', 9000, 'transaction', 'x')])
@@ -278,23 +263,3 @@ def test_as_the_reader_of_rees46(tmp_path):
     [rees46.HEADER, *events, *rees46.filler()],
   )
   assert_equal(tmp_path, 'rees46', tmp_path / 'raw', REES46)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not REAL, reason='RMTL_REAL_DATA names no real logs')
-def test_as_the_reader_of_a_real_retailrocket(tmp_path):
-  raw_dir = pathlib.Path(REAL) / 'retailrocket'
-  own = raw_dir / 'events.csv'
-  assert_equal(tmp_path, 'retailrocket', raw_dir, RETAILROCKET, own)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not REAL, reason='RMTL_REAL_DATA names no real logs')
-def test_as_the_reader_of_a_real_rees46(tmp_path):
-  """Without the last record, which is cut off and is the reader's to mend."""
-  raw = (pathlib.Path(REAL) / 'rees46' / '2019-Oct.csv').read_bytes()
-  (tmp_path / 'raw').mkdir()
-  whole = raw[: raw.rindex(b'\n') + 1]
-  (tmp_path / 'raw' / '2019-Oct.csv').write_bytes(whole)
-  assert_equal(tmp_path, 'rees46', tmp_path / 'raw', REES46)
-  assert manifest_file.read(tmp_path / 'table' / 'out').tasks[0].name == 'click'

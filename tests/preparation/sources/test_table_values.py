@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import decimal
 import math
-import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -113,22 +112,6 @@ def test_a_label_that_is_no_declared_word(tmp_path, form):
   )
 
 
-@pytest.mark.parametrize('form', ['csv', 'parquet'])
-def test_a_label_from_a_number_on_is_no_text(tmp_path, form):
-  values = [
-    None if i == 9 else '5' if n else 'two' for i, n in enumerate(LABELS)
-  ]
-  path = write(tmp_path / f'log.{form}', columns(clicked=values))
-  tasks = [{'column': 'clicked', 'at_least': 4}]
-  schema(tmp_path, tasks=tasks)
-  row = 1 + LABELS.index(0) + (form == 'csv')
-  raw_files.fails(
-    tmp_path,
-    lambda: run(tmp_path, path, tasks=tasks),
-    f"row {row}, column 'clicked': 'two', expected a number",
-  )
-
-
 @pytest.mark.parametrize(
   'words', [{}, {'positive': ['1']}, {'negative': ['0']}, {'at_least': 1}]
 )
@@ -175,16 +158,6 @@ def test_nan_is_no_category_and_no_time_of_a_label(tmp_path):
   assert labels(tmp_path) == [1 - n for n in LABELS]
 
 
-def test_a_label_may_be_a_weight_too(tmp_path):
-  table = columns(seconds=[i + 1 for i in range(ROWS)])
-  path = write(tmp_path / 'log.csv', table)
-  task = {'column': 'seconds', 'kind': 'regression', 'weight': 'seconds'}
-  run(tmp_path, path, tasks=[task])
-  assert labels(tmp_path, 'seconds') == [i + 1.0 for i in range(ROWS)]
-  rows = raw_files.read(tmp_path)
-  assert all(row['w_seconds'] == row['y_seconds'] for row in rows)
-
-
 @pytest.mark.parametrize(
   'kind',
   [
@@ -203,56 +176,6 @@ def test_numbers_of_any_type_are_one_id(tmp_path, kind):
   assert {*raw_files.vocabulary(tmp_path, 'item')} == {None, *'0123'}
   found = [round(row['x_price'], 4) for row in raw_files.read(tmp_path)]
   assert found[:8] == found[4:12] and len({*found}) == 4
-
-
-def test_dictionaries_and_booleans_are_categories(tmp_path):
-  table = columns(
-    item=pa.array(columns()['item']).dictionary_encode(),
-    user=[i % 3 == 0 for i in range(ROWS)],
-    clicked=pa.array([str(n) for n in LABELS]).dictionary_encode(),
-  )
-  run(tmp_path, write(tmp_path / 'log.parquet', table))
-  assert {*raw_files.decoded(tmp_path, 'item')} == {'i0', 'i1', 'i2', 'i3'}
-  assert {*raw_files.decoded(tmp_path, 'user')} == {'false', 'true'}
-  assert labels(tmp_path) == LABELS
-
-
-@pytest.mark.parametrize(
-  ('name', 'delimiter', 'changes'),
-  [
-    ('log.csv', ';', {'delimiter': ';'}),
-    ('log.csv', '|', {'delimiter': '|'}),
-    ('log.csv', '\t', {'delimiter': '\t'}),
-    ('log.tsv', '\t', {}),
-    ('log.tsv.gz', '\t', {}),
-    ('LOG.TSV', '\t', {}),
-    ('log.tsv.csv', ',', {}),
-    ('log.csv.zst', ',', {}),
-    ('log.tsv.zst', '|', {'delimiter': '|'}),
-  ],
-)
-def test_forms_of_text(tmp_path, name, delimiter, changes):
-  path = write(tmp_path / name, columns(), delimiter)
-  run(tmp_path, path, **changes)
-  assert labels(tmp_path) == LABELS
-  table = columns(clicked=[0, 'often'] * 10)
-  write(path, table, delimiter)
-  (tmp_path / 'out').rename(tmp_path / 'before')
-  raw_files.fails(
-    tmp_path,
-    lambda: run(tmp_path, path, **changes),
-    f"{name}: row 3, column 'clicked': 'often', expected a number; if it is a"
-    ' word, list the words that mean 1 in the schema\'s task, as in "positive":'
-    ' ["yes"]',
-  )
-
-
-def test_damaged_zstd_is_told(tmp_path):
-  path = write(tmp_path / 'log.csv.zst', columns())
-  path.write_bytes(path.read_bytes()[:-9])
-  schema(tmp_path)
-  line = raw_files.fails(tmp_path, lambda: run(tmp_path, path))
-  assert 'log.csv.zst' in line
 
 
 @pytest.mark.parametrize('form', ['csv', 'parquet', 'csv.gz'])
@@ -286,41 +209,6 @@ def test_folders_give_the_columns_that_files_lack(tmp_path, form):
   assert (
     next(f for f in manifest.fields if f.name == 'rank').details['mean'] == 3
   )
-
-
-@pytest.mark.parametrize('form', ['csv', 'parquet'])
-def test_folders_that_name_no_number(tmp_path, form):
-  path = write(tmp_path / 'raw' / 'rank=high' / f'log.{form}', columns())
-  changes = {'numeric': ['price', 'rank']}
-  schema(tmp_path, **changes)
-  line = raw_files.fails(
-    tmp_path, lambda: run(tmp_path, path, **changes), 'expected a number'
-  )
-  assert 'rank' in line and 'high' in line
-
-
-@pytest.mark.parametrize('form', ['csv', 'parquet'])
-def test_a_files_own_column_wins(tmp_path, form):
-  table = columns()
-  write(tmp_path / 'raw' / 'item=5' / f'log.{form}', table)
-  run(tmp_path, tmp_path / 'raw')
-  assert {*raw_files.decoded(tmp_path, 'item')} == {'i0', 'i1', 'i2', 'i3'}
-
-
-@pytest.mark.parametrize('form', ['csv', 'parquet'])
-def test_a_folder_may_stand_for_nothing(tmp_path, form):
-  names = ['A', 'NULL', '__HIVE_DEFAULT_PARTITION__']
-  table = pa.table(columns())
-  for i, name in enumerate(names):
-    part = table.slice(7 * i, 7).to_pydict()
-    write(tmp_path / 'raw' / f'page={name}' / f'log.{form}', part)
-  run(
-    tmp_path,
-    tmp_path / 'raw',
-    categorical=['user', 'item', 'page'],
-    missing=['NULL'],
-  )
-  assert raw_files.decoded(tmp_path, 'page') == ['A'] * 7 + [None] * 13
 
 
 TIMED = {
@@ -369,53 +257,3 @@ def test_labels_that_come_after_their_split(tmp_path):
   run(tmp_path, write(tmp_path / 'log.parquet', table), **TIMED)
   assert labels(tmp_path, 'bought')[11] == 0.0
   assert labels(tmp_path, 'bought')[9] == 1.0
-
-
-@pytest.mark.parametrize(
-  ('values', 'tasks', 'message'),
-  [
-    (
-      {'bought_at': ['soon'] * ROWS},
-      TIMED['tasks'],
-      "row 1, column 'bought_at': 'soon', expected a number",
-    ),
-    (
-      {'bought_at': [None] * 5 + [10**12] * 15},
-      TIMED['tasks'],
-      "row 6, column 'bought_at': 1000000000000, expected a time between",
-    ),
-    (
-      {'bought_at': [7200] * ROWS},
-      TIMED['tasks'],
-      "row 1, column 'bought_at': 7200, expected nothing where 'clicked' is 0",
-    ),
-  ],
-)
-def test_times_of_labels_at_fault(tmp_path, values, tasks, message):
-  path = write(tmp_path / 'log.parquet', columns(**values))
-  schema(tmp_path, tasks=tasks)
-  raw_files.fails(tmp_path, lambda: run(tmp_path, path, tasks=tasks), message)
-
-
-def test_other_files_in_a_folder_are_left_alone(tmp_path):
-  """Prepared data beside the log are no part of it, nor hidden folders."""
-  raw = tmp_path / 'raw'
-  write(raw / 'a' / 'log.parquet', columns())
-  for folder in ('.trash', '_old'):
-    write(raw / folder / 'log.parquet', {'nothing': [1]})
-  write(raw / 'data' / 'train' / 'part.parquet', {'nothing': [1]})
-  (raw / 'data' / 'manifest.json').write_text('{}')
-  run(tmp_path, raw)
-  assert labels(tmp_path) == LABELS
-
-
-def test_folders_that_are_no_text(tmp_path):
-  folder = tmp_path / 'raw' / os.fsdecode(b'day=\xff')
-  write(folder / 'log.csv', columns())
-  changes = {'categorical': ['user', 'item', 'day']}
-  schema(tmp_path, **changes)
-  raw_files.fails(
-    tmp_path,
-    lambda: run(tmp_path, tmp_path / 'raw', **changes),
-    'which is not valid UTF-8',
-  )

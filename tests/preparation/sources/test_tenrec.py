@@ -54,24 +54,6 @@ def test_the_ten_past_videos_are_one_list(tmp_path):
   assert [row['m_hist'] for row in rows] == [[7, 8], []]
 
 
-def test_prepared_at_random_in_the_paper_s_shares(tmp_path):
-  raw_dir = write(tmp_path, log())
-  manifest = raw_files.run(tmp_path, 'tenrec', raw_dir, split=(8, 1, 1))
-  assert [split.rows for split in manifest.splits.values()] == [32, 4, 4]
-  assert manifest.options['split_by'] == 'random'
-
-
-def test_prepared_by_user(tmp_path):
-  raw_dir = write(tmp_path, log())
-  raw_files.run(tmp_path, 'tenrec', raw_dir, split=(2, 1, 1), split_by='user')
-  users = [
-    {row['user_id'] for row in raw_files.read(tmp_path, name)}
-    for name in ('train', 'validation', 'test')
-  ]
-  assert sorted(map(len, users)) == [1, 1, 2]
-  assert len(set.union(*users)) == 4
-
-
 @pytest.mark.parametrize(
   'line, words',
   [
@@ -87,12 +69,3 @@ def test_faults_are_named(tmp_path, line, words):
   raw_files.fails(
     tmp_path, lambda: read(raw_dir), 'QB-video.csv', 'row 3', *words
   )
-
-
-def test_several_logs(tmp_path):
-  raw_dir = write(tmp_path, [video()])
-  write(tmp_path, [video(2)], name='QK-video.csv')
-  raw_files.fails(
-    tmp_path, lambda: read(raw_dir), 'has QB-video.csv, QK-video.csv'
-  )
-  assert read(raw_dir / 'QK-video.csv')[1][0]['user'] == 2

@@ -82,35 +82,6 @@ def test_prepared_data_is_that_of_text(tmp_path, monkeypatch, name, as_of):
   assert 'past/rows-00000.parquet' in found
 
 
-@pytest.mark.parametrize('changes', [{'session': None}, {'user': None}])
-def test_a_log_may_lack_one_key(tmp_path, monkeypatch, changes):
-  record = {k: v for k, v in (SCHEMA | changes).items() if v}
-  schema = raw_files.write_schema(tmp_path / 'schema.json', record)
-
-  def prepared(place):
-    raw_files.run_table(tmp_path / place, lines(), schema=schema)
-    return files(tmp_path / place / 'out')
-
-  found = prepared('numbers')
-  monkeypatch.setattr(raw_csv, 'look_whole', lambda *_: ())
-  assert found == prepared('text')
-
-
-def test_one_of_several_files_may_have_text(tmp_path, monkeypatch):
-  schema = raw_files.write_schema(tmp_path / 'schema.json', SCHEMA)
-  header, *rows = lines(visit=late(90, 'v{}'.format))
-  for i, part in enumerate((rows[:150], rows[150:])):
-    raw_files.write(tmp_path / 'raw' / f'{i}.csv', [header, *part])
-
-  def prepared(place):
-    raw_files.run(tmp_path / place, 'table', tmp_path / 'raw', schema=schema)
-    return files(tmp_path / place / 'out')
-
-  found = prepared('numbers')
-  monkeypatch.setattr(raw_csv, 'look_whole', lambda *_: ())
-  assert found == prepared('text')
-
-
 @pytest.mark.parametrize('visit', [str, late(100, '{:05d}'.format)])
 def test_faults_are_named_as_ever(tmp_path, visit):
   schema = raw_files.write_schema(tmp_path / 'schema.json', SCHEMA)
@@ -145,16 +116,3 @@ def only_the_text_of_a_number_is_one(tmp_path_factory, text):
   assert table.not_whole == (set() if found == text else {'a'})
   if raw_csv.look_whole([path], ['a'], ','):
     assert str(int(text)) == text
-
-
-def test_the_first_rows_tell_which_columns_to_try(tmp_path):
-  path = tmp_path / 'log.csv'
-  raw_files.write(path, ['a,b,c,d', '1,01,,x', '-20,2,,3', ',3,,4'])
-  columns = ['a', 'b', 'c', 'd', 'absent']
-  assert raw_csv.look_whole([path], columns, ',') == ('a',)
-  assert raw_csv.look_whole([path], columns, ',', ['01', 'x']) == (
-    'a',
-    'b',
-    'd',
-  )
-  assert raw_csv.look_whole([path, tmp_path / 'none.csv'], columns, ',') == ()
