@@ -1,9 +1,8 @@
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmtl_jax.evaluation import baseline, metrics
+from rmtl_jax.evaluation import baseline
 
 USER = np.array([1, 1, 2, 2])
 ITEM = np.array([1, 2, 1, 1])
@@ -48,22 +47,6 @@ def test_row_0_of_train_counts_for_the_global_rate_only():
   np.testing.assert_allclose(fitted.user_rate, [[0.5], [0.25]])
 
 
-def test_predictions_stay_probabilities():
-  user = np.repeat([1, 2], 100)
-  labels = (user == 1).astype(np.float32)[:, None]
-  fitted = baseline.fit(user, user, labels, 3, 3, prior=1.0)
-  found = baseline.predict(fitted, np.array([1, 2]), np.array([1, 2]))
-  # (100.5 / 101)^2 / 0.5 is above 1.
-  assert found[0, 0] == 1.0 - 1e-7
-  assert 0.0 < found[1, 0] < 1e-3
-
-
-def test_a_task_without_positives():
-  fitted = baseline.fit(USER, ITEM, np.zeros((4, 1), np.float32), 4, 3)
-  found = baseline.predict(fitted, USER, ITEM)
-  np.testing.assert_array_equal(found, 1e-7)
-
-
 @settings(deadline=None)
 @given(
   st.lists(
@@ -79,42 +62,3 @@ def test_rates_lie_between_the_global_and_the_own_rate(rows, prior):
     ends = [fitted.global_rate[0], own.mean() if len(own) else labels.mean()]
     rate = fitted.user_rate[u, 0]
     assert min(ends) - 1e-12 <= rate <= max(ends) + 1e-12
-
-
-def test_rates_rank_rows_of_simulated_tastes():
-  generator = np.random.default_rng(0)
-  user, item = generator.integers(1, 40, (2, 4000))
-  taste, appeal = generator.uniform(0.05, 0.7, (2, 40))
-  labels = (generator.random(4000) < taste[user] * appeal[item])[:, None]
-  train, test = slice(0, 3000), slice(3000, None)
-  fitted = baseline.fit(user[train], item[train], labels[train], 40, 40)
-  found = baseline.predict(fitted, user[test], item[test])[:, 0]
-  truth = (taste[user] * appeal[item])[test]
-  value = metrics.auc(labels[test, 0], found)
-  assert 0.7 < value < metrics.auc(labels[test, 0], truth) + 0.02
-
-
-@pytest.mark.parametrize(
-  ('user', 'prior', 'message'),
-  [
-    ([1, 1, 2, 4], 2.0, 'ids from 1 to 4'),
-    ([-1, 1, 2, 2], 2.0, 'ids from -1 to 2'),
-    ([1, 1, 2, 2], 0.0, 'prior 0.0'),
-  ],
-)
-def test_bad_arguments_of_fit(user, prior, message):
-  with pytest.raises(ValueError, match=message):
-    baseline.fit(np.array(user), None, LABELS, 4, 0, prior)
-
-
-def test_bad_arguments_of_predict():
-  fitted = baseline.fit(USER, None, LABELS, 4, 0)
-  with pytest.raises(ValueError, match='as they were in fit'):
-    baseline.predict(fitted, USER, ITEM)
-  with pytest.raises(ValueError, match='ids from 9 to 9'):
-    baseline.predict(fitted, np.array([9]), None)
-  neither = baseline.fit(None, None, LABELS, 0, 0)
-  with pytest.raises(ValueError, match='neither'):
-    baseline.predict(neither, None, None)
-  with pytest.raises(ValueError, match='0 rows'):
-    baseline.fit(None, None, LABELS[:0], 0, 0)

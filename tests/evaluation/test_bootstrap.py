@@ -44,28 +44,6 @@ def test_replicates_equal_metrics_of_the_rows_drawn():
         )
 
 
-def test_draws_do_not_depend_on_how_many_there_are():
-  p, labels, session = test_intervals.sessions_of(60, seed=3)
-  few, many = (drawn([p], labels, session, count, seed=4) for count in (5, 41))
-  for name in few:
-    np.testing.assert_array_equal(few[name], many[name][:5])
-
-
-def test_a_long_session_that_is_drawn_often_still_counts_exactly():
-  session = np.repeat([0, 1, 2], [400, 1, 1])
-  generator = np.random.default_rng(0)
-  p = generator.random((402, 1))
-  labels = (generator.random((402, 1)) < p).astype(np.float64)
-  values = drawn([p], labels, session, 200, seed=7)
-  draw, most = np.random.default_rng(7), 0
-  for b in range(200):
-    times = np.bincount(draw.integers(3, size=3), minlength=3)[session]
-    most = max(most, times.sum())
-    expected = metrics.auc(labels[:, 0], p[:, 0], times)
-    assert values['auc'][b, 0, 0] == expected or times[0] == 0
-  assert most == 1200
-
-
 def test_gauc_is_of_the_lists_of_the_sessions_drawn():
   p, labels, session = test_intervals.sessions_of(40, seed=1)
   at_start = np.round(p, 1)

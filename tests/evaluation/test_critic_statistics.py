@@ -51,18 +51,6 @@ def test_returns_equal_a_backward_loop(lengths, discount):
   np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
-def test_returns_leave_the_rewards_alone():
-  rewards = np.full((3, 1), -1.0)
-  critic_statistics.discounted_returns(rewards, np.zeros(3, np.int64), 0.9)
-  np.testing.assert_array_equal(rewards, -1.0)
-
-
-def test_rows_remaining():
-  found = critic_statistics.rows_remaining(np.array([7, 7, 7, 2, 4, 4]))
-  np.testing.assert_array_equal(found, [2, 1, 0, 0, 1, 0])
-  assert critic_statistics.rows_remaining(np.zeros(0, np.int64)).shape == (0,)
-
-
 def test_statistics_by_hand():
   # Returns: -1 - 0.5 * 2 = -2, -2, -4.
   found = _describe(
@@ -102,13 +90,6 @@ def test_a_perfect_critic():
   json.dumps(found, allow_nan=False)
 
 
-def test_given_losses_replace_the_rewards():
-  own = _describe([-1, -2, -3], [-1, -1, -1], [0, 0, 0], losses=[1, 2, 3])
-  assert own['loss_correlation'] == pytest.approx(1.0)
-  constant = _describe([-1, -2, -3], [-1, -1, -1], [0, 0, 0])
-  assert constant['loss_correlation'] is None
-
-
 @pytest.mark.parametrize('value', [0.0, -0.1])
 def test_a_constant_critic_is_collapsed(value):
   # 0.1 is no exact double: its mean's rounding must not look like variation.
@@ -141,26 +122,3 @@ def test_the_bound_of_a_divergence():
   assert _describe(np.full(4, -11.0), rewards, session)['diverged'] is False
   assert _describe(np.full(4, -11.1), rewards, session)['diverged'] is True
   assert _describe([-1, -1, -1, -30], rewards, session)['diverged'] is True
-
-
-def test_constant_returns_have_no_r2():
-  found = _describe([-0.1, -0.2], [-0.1, -0.1], [0, 1])
-  assert found['r2'] is None
-
-
-def test_bad_arguments():
-  with pytest.raises(ValueError, match='q_values: row 1 is'):
-    _describe([-1.0, np.nan], [-1.0, -1.0], [0, 0])
-  with pytest.raises(ValueError, match='rewards: row 0 is'):
-    _describe([-1.0, -1.0], [-np.inf, -1.0], [0, 0])
-  with pytest.raises(ValueError, match='of 0 rows'):
-    _describe([], [], [])
-  with pytest.raises(ValueError, match='of 3 rows'):
-    critic_statistics.describe(
-      np.zeros((2, 1)),
-      np.zeros((2, 1)),
-      np.zeros(3),
-      0.9,
-      np.zeros((2, 1)),
-      TASKS,
-    )

@@ -97,79 +97,9 @@ def test_undefined_metrics_are_null():
   json.dumps(found, allow_nan=False)
 
 
-def test_no_rows():
-  none = np.zeros((0, 2), np.float32)
-  ids = np.zeros(0, np.int64)
-  found = evaluate(none, rows_of(none, ids))
-  record = found['conversion']
-  for name in ('rows', 'positives', 'sessions', 'rarer_sessions'):
-    assert record.pop(name) == 0
-  assert record.pop('undefined_draws') == CONFIG.bootstrap
-  assert set(record.values()) == {None}
-
-
-def test_draws_without_a_positive_are_counted():
-  p, labels, session = _rows()
-  labels[:, 1] = 0
-  labels[[3, 30], 1] = 1
-  session[3], session[30] = 900, 901
-  record = evaluate(p, rows_of(labels, session))
-  assert record['click']['undefined_draws'] == 0
-  found = record['conversion']
-  assert found['rarer_sessions'] == 2
-  # Two sessions are both missing from a draw with a chance of about e^-2.
-  assert 1 <= found['undefined_draws'] <= 16
-  low, high = found['auc_interval']
-  assert low < found['auc'] < high
-
-
-def test_no_intervals_without_a_bootstrap():
-  p, labels, session = _rows()
-  config = config_lib.EvaluationConfig(bootstrap=0)
-  found = evaluate(p, rows_of(labels, session), config)
-  assert found['click']['auc_interval'] is None
-  assert found['click']['auc'] is not None
-
-
-def test_the_oracle_beats_noise_around_it():
-  p, labels, session = _rows(4000)
-  noisy = np.clip(
-    p + np.random.default_rng(1).normal(0, 0.2, p.shape), 0.01, 0.99
-  )
-  difference = evaluator.evaluate_difference(
-    *map(labelled.Predicted, (p, noisy)), rows_of(labels, session), CONFIG, 0
-  )
-  oracle = evaluate(p, rows_of(labels, session))
-  other = evaluate(noisy, rows_of(labels, session))
-  for task in TASKS:
-    for name in ('auc', 'logloss', 'session_logloss'):
-      assert difference[task][name] == oracle[task][name] - other[task][name]
-    assert difference[task]['auc_interval'][0] > 0.0
-    assert difference[task]['logloss_interval'][1] < 0.0
-  json.dumps(difference, allow_nan=False)
-
-
 def test_validation_auc():
   labels = np.array([[1, 0], [0, 0], [1, 0]])
   p = np.array([[0.9, 0.1], [0.5, 0.2], [0.5, 0.3]], np.float32)
   found = evaluator.validation_auc(p, rows_of(labels, np.arange(3)))
   assert found.dtype == np.float64
   np.testing.assert_array_equal(found, [0.75, np.nan])
-
-
-@pytest.mark.parametrize('value', [np.nan, -0.25, 1.5])
-def test_what_is_no_probability_is_refused(value):
-  p, labels, session = _rows()
-  p[7, 1] = value
-  with pytest.raises(ValueError, match=r"'conversion': prediction of row 7 is"):
-    evaluate(p, rows_of(labels, session))
-
-
-def test_shapes_must_belong_together():
-  p, labels, session = _rows()
-  with pytest.raises(ValueError, match='expected 400'):
-    evaluate(p, rows_of(labels, session[1:]))
-  with pytest.raises(ValueError, match='expected 1 tasks'):
-    evaluate(p, rows_of(labels, session, ('click',)))
-  with pytest.raises(ValueError, match='one shape'):
-    evaluate(p[1:], rows_of(labels, session))

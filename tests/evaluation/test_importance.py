@@ -1,8 +1,5 @@
 """Permutation importance of made-up predictors, whose importance is known."""
 
-import dataclasses
-
-import jax
 import numpy as np
 import pytest
 
@@ -146,38 +143,6 @@ def test_fields_of_a_group_keep_each_others_company(rows):
   assert both['between'] == 'sessions'
 
 
-def test_the_seed_decides_and_parts_do_not_disturb_each_other(rows):
-  alone = _measured(rows).measure(_part('flag'))
-  measured = _measured(rows)
-  measured.measure(_part('user'))
-  assert measured.measure(_part('flag')) == alone
-  other = _measured(rows, seed=1).measure(_part('flag'))
-  assert other['tasks']['click']['auc'] != alone['tasks']['click']['auc']
-
-
-def test_what_the_model_does_not_read_is_not_predicted(rows):
-  calls, done = [], []
-  measured = _measured(rows, lambda inputs: calls.append(1) or _predict(inputs))
-  found = measured.measure(_part('flag'), done.append, is_read=False)
-  assert (len(calls), done, found['read']) == (1, [], False)
-  assert found['tasks']['click']['auc'] == 0.0
-  measured.measure(_part('flag'), done.append)
-  assert done == [len(rows.session)] * 5
-
-
-def test_labels_of_one_class_and_single_sessions_are_undefined(rows):
-  labels = rows.labels.copy()
-  labels[:, 1] = 0.0
-  found = _measured(rows._replace(labels=labels)).measure(_part('user'))
-  order = found['tasks']['order']
-  assert (order['auc'], order['auc_interval']) == (None, None)
-  # All rows are negative, so any permutation costs the same, up to rounding.
-  assert order['logloss'] == pytest.approx(0.0, abs=1e-12)
-  one = rows._replace(session=np.zeros_like(rows.session))
-  click = _measured(one).measure(_part('flag'))['tasks']['click']
-  assert click['auc'] > 0.4 and click['auc_interval'] is None
-
-
 def test_losses_are_those_of_the_registry_by_hand(rows):
   measured = _measured(rows, repeats=1, config=config_lib.EvaluationConfig(0))
   found = measured.measure(_part('flag'))['tasks']['click']
@@ -187,66 +152,3 @@ def test_losses_are_those_of_the_registry_by_hand(rows):
   logloss = metrics.logloss(y, p[source]) - metrics.logloss(y, p)
   assert (found['auc'], found['logloss']) == (auc, logloss)
   assert found['auc_interval'] is None
-
-
-def test_tasks_of_other_kinds_lose_by_their_error():
-  """Watch time is twice the price, and a predictor knows it."""
-  rows = _rows()
-  price = rows.inputs.numeric[:, 0]
-  labels = np.stack([2.0 * price, rows.labels[:, 0]], axis=1)
-  losses = tuple(
-    types.TaskLoss(loss, kind)
-    for kind, loss in (('regression', 'squared'), ('binary', 'cross_entropy'))
-  )
-
-  def predict(inputs):
-    values = 2.0 * np.asarray(inputs.numeric)[:, 0]
-    return np.stack([values, np.full(len(values), 0.5)], axis=1)
-
-  def measure(weights):
-    return importance.Importance(
-      predict,
-      rows._replace(labels=labels, weights=weights),
-      dataclasses.replace(SPEC, losses=losses),
-      ('watch', 'click'),
-      CONFIG,
-      repeats=3,
-      seed=0,
-    )
-
-  measured = measure(None)
-  assert measured.base['watch'] == {'rmse': 0.0, 'xauc': 1.0}
-  assert list(measured.base['click']) == ['auc', 'logloss']
-  found = measured.measure(_part('price'))['tasks']
-  # Differences of independent prices have twice their variance.
-  watch, deviation = found['watch'], 2.0 * price.std()
-  assert watch['rmse'] == pytest.approx(np.sqrt(2.0) * deviation, rel=0.05)
-  low, high = watch['rmse_interval']
-  assert low < watch['rmse'] < high and high - low < 0.2 * watch['rmse']
-  assert watch['xauc'] == pytest.approx(0.5, abs=0.05)
-  assert watch['xauc_interval'] is None
-  assert found['click']['auc'] == 0.0
-  # Of one session that is observed nobody knows how others differ.
-  one = (rows.session == 0)[:, None].repeat(2, axis=1).astype(float)
-  watch = measure(one).measure(_part('price'))['tasks']['watch']
-  assert watch['rmse'] > 0.0 and watch['rmse_interval'] is None
-
-
-def test_rows_that_count_nothing_might_as_well_not_be_there():
-  """Half of the sessions are not observed; the others count twice."""
-  rows = _rows()
-  half = rows.session < 200
-  weights = np.where(half, 2.0, 0.0)[:, None].repeat(2, axis=1)
-  labels = np.where(half[:, None], rows.labels, 0.0)
-  weighted = _measured(rows._replace(labels=labels, weights=weights))
-  kept = rows._replace(
-    inputs=jax.tree.map(lambda x: x[half], rows.inputs),
-    labels=rows.labels[half],
-    session=rows.session[half],
-  )
-  for task, base in _measured(kept).base.items():
-    assert weighted.base[task] == pytest.approx(base)
-  click = weighted.measure(_part('flag'))['tasks']['click']
-  assert click['auc'] == pytest.approx(0.5, abs=0.03)
-  low, high = click['auc_interval']
-  assert low < 0.5 < high < low + 0.15

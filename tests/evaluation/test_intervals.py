@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from rmtl_jax import types
-from rmtl_jax.evaluation import bootstrap, intervals, labelled, metrics
+from rmtl_jax.evaluation import intervals, labelled, metrics
 
 
 def sessions_of(sessions, seed, tasks=2):
@@ -46,14 +46,6 @@ def _paired(first, second, *arguments, **settings):
   return _found([first, second], *arguments, **settings).bounds
 
 
-def _errors(predictions, labels, session, *arguments, weights):
-  return intervals.session_intervals(
-    [labelled.Predicted(predictions)],
-    rows_of(labels, session, weights, NUMBERS),
-    *arguments,
-  ).bounds
-
-
 def test_percentiles_by_hand():
   # The 5th and the 95th of 99 values leave out a twentieth each.
   values = np.arange(1.0, 100.0).reshape(99, 1)
@@ -85,33 +77,6 @@ def test_one_session_with_positives_is_no_auc_interval():
   assert (np.abs(found.undefined_draws - 99 / np.e) < 20).all()
 
 
-def _first_sessions(count):
-  """Rows of 50 sessions that count in the first `count` alone."""
-  p, labels, session = sessions_of(50, seed=6)
-  weights = np.repeat(session[:, None] < count, labels.shape[1], axis=1)
-  return p, labels, session, weights.astype(float)
-
-
-def test_one_observed_session_is_no_interval():
-  p, labels, session, weights = _first_sessions(1)
-  drawn = session, 99, 0.95, 0
-  found = _own(p, labels, *drawn, weights=weights)
-  found |= _errors(p, labels, *drawn, weights=weights)
-  for name, bounds in found.items():
-    assert np.isnan(bounds).all(), name
-
-
-def test_sessions_that_are_not_observed_do_not_narrow_an_interval():
-  p, labels, session, weights = _first_sessions(5)
-  rows = rows_of(labels, session, weights, NUMBERS)
-  drawn = bootstrap.replicates([labelled.Predicted(p)], rows, 400, 0)
-  found = _errors(p, labels, session, 400, 0.9, 0, weights=weights)
-  for name, values in drawn.items():
-    np.testing.assert_array_equal(
-      found[name], intervals.percentile_interval(values[:, 0], 0.9, 5)
-    )
-
-
 def test_rarer_sessions_by_hand():
   session = np.array([5, 5, 2, 9, 2])
   labels = np.array([[1, 1], [0, 1], [0, 1], [0, 1], [0, 0]])
@@ -126,30 +91,6 @@ def test_rarer_sessions_by_hand():
   found = intervals.observed_sessions(rows._replace(weights=seen))
   np.testing.assert_array_equal(found, [1, 1])
   np.testing.assert_array_equal(intervals.observed_sessions(rows), [3, 3])
-
-
-def test_percentiles_leave_out_a_few_undefined_replicates():
-  values = np.array([[1.0, 1.0], [np.nan, 3.0], [2.0, np.nan], [3.0, np.nan]])
-  values[1, 1] = np.nan
-  found = intervals.percentile_interval(values, 0.5)
-  np.testing.assert_allclose(found[0], [1.0, 3.0])
-  assert np.isnan(found[1]).all()
-
-
-def test_intervals_hold_the_figure_and_narrow_with_data():
-  widths = []
-  for sessions in (100, 1600):
-    p, labels, session = sessions_of(sessions, seed=4)
-    found = _own(p, labels, session, 200, 0.95, seed=0)
-    for k in range(2):
-      low, high = found['auc'][k]
-      assert low < metrics.auc(labels[:, k], p[:, k]) < high
-      low, high = found['session_logloss'][k]
-      assert (
-        low < metrics.session_logloss(labels[:, k], p[:, k], session) < high
-      )
-    widths.append(np.diff(found['logloss'])[0, 0])
-  assert 3.0 < widths[0] / widths[1] < 5.0  # sqrt(16) = 4
 
 
 def test_intervals_cover_the_truth():
@@ -190,38 +131,3 @@ def test_paired_differences():
   np.testing.assert_allclose(
     swapped['logloss'], -found['logloss'][:, ::-1], rtol=1e-9
   )
-
-
-def test_a_model_does_not_differ_from_itself():
-  p, labels, session = sessions_of(50, seed=6)
-  found = _paired(p, p.copy(), labels, session, 20, 0.95, seed=0)
-  for bounds in found.values():
-    np.testing.assert_array_equal(bounds, 0.0)
-
-
-def test_the_seed_decides():
-  p, labels, session = sessions_of(50, seed=6)
-  first, again, other = (
-    _own(p, labels, session, 20, 0.95, seed)['auc'] for seed in (1, 1, 2)
-  )
-  np.testing.assert_array_equal(first, again)
-  assert not np.array_equal(first, other)
-
-
-@pytest.mark.parametrize(
-  ('rows', 'session'), [(0, []), (1, [4]), (3, [4, 4, 4])]
-)
-def test_too_few_sessions_have_no_interval(rows, session):
-  p, labels = np.full((rows, 1), 0.5), np.zeros((rows, 1))
-  found = _own(p, labels, np.array(session, np.int64), 10, 0.95, seed=0)
-  for bounds in found.values():
-    assert bounds.shape == (1, 2)
-    assert np.isnan(bounds).all()
-
-
-def test_one_class_has_no_auc_interval_but_a_logloss_interval():
-  p = np.array([[0.1], [0.3], [0.2]])
-  found = _own(p, np.zeros((3, 1)), np.arange(3), 50, 0.95, seed=0)
-  assert np.isnan(found['auc']).all()
-  low, high = found['logloss'][0]
-  assert -np.log(0.9) <= low < high <= -np.log(0.7)

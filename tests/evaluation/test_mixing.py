@@ -44,20 +44,6 @@ def test_a_member_of_noise_gets_nothing():
   np.testing.assert_allclose(found[:, 0], [1, 0], atol=0.02)
 
 
-def test_few_rows_say_little():
-  """One member is right, the other wrong; more rows of the same say more."""
-  labels = np.array([[0], [1]], np.float32)
-  right = 0.2 * (2 * labels - 1)
-  members = special.expit(np.stack([right, -right]))
-  found = mixing.fit_weights(members, labels)
-  # Of 2 log(1 + exp(-0.2 d)) + 1.002 d^2 / 2, with d of the weights.
-  np.testing.assert_allclose(found[:, 0], [0.598, 0.402], atol=0.002)
-  found = mixing.fit_weights(
-    np.tile(members, (1, 50, 1)), np.tile(labels, (50, 1))
-  )
-  np.testing.assert_allclose(found[:, 0], [1, 0], atol=1e-6)
-
-
 def test_the_prior_costs_more_for_more_rows():
   assert mixing.prior_cost(0) == 1 and mixing.prior_cost(9000) == 10
 
@@ -81,25 +67,6 @@ def test_the_design_effect_of_repeated_rows_is_their_number(times, seed):
     np.repeat(values, times, axis=0), np.repeat(np.arange(20), times)
   )
   np.testing.assert_allclose(found, times)
-
-
-def test_rows_of_a_session_that_repeat_say_what_one_says():
-  """The cost of few rows counts each session once, in any order of rows."""
-  labels, views, _ = drawn(3, 60)
-  members = special.expit(views)
-  repeated = np.repeat(members, 8, axis=1), np.repeat(labels, 8, axis=0)
-  session = np.repeat(np.arange(60) * 7, 8)
-  alone = mixing.fit_weights(*repeated)
-  np.testing.assert_allclose(
-    mixing.fit_weights(*repeated, session=np.arange(480)), alone, atol=1e-6
-  )
-  found = mixing.fit_weights(*repeated, session=session)
-  assert abs(found[0, 0] - 0.5) < abs(alone[0, 0] - 0.5) - 0.01
-  order = np.random.default_rng(4).permutation(480)
-  shuffled = mixing.fit_weights(
-    repeated[0][:, order], repeated[1][order], session=session[order]
-  )
-  np.testing.assert_allclose(shuffled, found, atol=1e-5)
 
 
 def test_one_class_tells_nothing_and_sure_members_stay_finite():

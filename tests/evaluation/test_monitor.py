@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 
-from rmtl_jax import types
 from rmtl_jax.evaluation import evaluator, labelled, monitor
 
 
@@ -21,17 +20,6 @@ def test_the_unit_is_the_logloss_of_the_rate():
   found = monitor.rates_logloss(labels)
   expected = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
   np.testing.assert_allclose(found, [expected, np.nan], rtol=1e-12)
-
-
-def test_records_say_what_is_monitored():
-  assert monitor.of_record({}) is monitor.AUC
-  assert monitor.of_record({'config': {}}) is monitor.AUC
-  config = {'evaluation': {'monitor': 'logloss'}}
-  assert monitor.of_record({'config': config}) is monitor.LOGLOSS
-  # Every history has each task's logloss.
-  assert monitor.of_history([{'validation_logloss_a': 0.2}]) is monitor.AUC
-  history = [{'stage': 'critic'}, {'validation_logloss': 0.9}]
-  assert monitor.of_history(history) is monitor.LOGLOSS
 
 
 def test_a_mean_leaves_out_what_is_not_defined():
@@ -63,24 +51,3 @@ def test_a_sum_of_named_metrics():
   assert math.isnan(value())
   history = [{'validation_auc_a': 0.7, 'validation_score': 0.2}]
   assert monitor.of_history(history) is monitor.SCORE
-
-
-@pytest.mark.parametrize(
-  ('text', 'what'),
-  [
-    ('acu', "'acu' is neither auc nor logloss nor TASK.METRIC=WEIGHT"),
-    ('click.auc', "'click.auc' is neither"),
-    ('click.auc=0', "'click.auc=0' is neither"),
-    ('click.auc=nan', 'is neither'),
-    ('click.auc=1,click.auc=2', 'click.auc stands twice'),
-    ('clik.auc=1', "'clik' is not a task of these data (click, buy)"),
-    ('click.acu=1', "'acu' is not one of auc"),
-    ('click.logloss=1', 'better is lower, expected the other sign'),
-    ('click.gauc=1', "'gauc' is not one of auc"),
-    ('click.predicted_over_actual=1', 'neither more nor less of it is better'),
-  ],
-)
-def test_sums_that_mean_nothing_are_refused(text, what):
-  with pytest.raises(types.InputError) as error:
-    monitor.check(text, TASKS)
-  assert what in str(error.value)

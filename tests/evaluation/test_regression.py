@@ -10,12 +10,9 @@ from hypothesis import strategies as st
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.evaluation import (
-  baseline,
   bootstrap,
   evaluator,
   labelled,
-  metrics,
-  mixing,
   regression,
 )
 
@@ -47,21 +44,6 @@ def test_xauc_counts_every_pair(rows):
     regression.xauc(labels, predictions),
     _brute(labels, predictions),
     rtol=1e-14,
-  )
-
-
-def test_xauc_of_binary_labels_is_the_auc():
-  generator = np.random.default_rng(0)
-  labels = (generator.random(500) < 0.2).astype(np.float32)
-  scores = generator.integers(0, 40, 500).astype(np.float32)
-  assert regression.xauc(labels, scores) == metrics.auc(labels, scores)
-
-
-def test_xauc_of_one_prediction_is_a_half_and_of_one_label_undefined():
-  assert regression.xauc(np.array([1.0, 2.0]), np.array([3.0, 3.0])) == 0.5
-  assert np.isnan(regression.xauc(np.array([1.0, 1.0]), np.array([3.0, 4.0])))
-  assert np.isnan(
-    regression.xauc(np.array([1.0, 2.0]), np.array([np.nan, 4.0]))
   )
 
 
@@ -134,22 +116,6 @@ def test_a_task_has_the_metrics_of_its_kind():
   assert alone['click'] == found['click']
 
 
-def test_difference_of_errors_is_paired():
-  predictions, labels, session = _rows()
-  config = config_lib.EvaluationConfig(bootstrap=40)
-  other = predictions + np.array([0.0, 1.0, 0.0], np.float32)
-  found = evaluator.evaluate_difference(
-    *map(labelled.Predicted, (other, predictions)),
-    _labelled(labels, session),
-    config,
-    0,
-  )
-  low, high = found['watch']['mae_interval']
-  assert 0 < low < found['watch']['mae'] < high
-  assert found['rating']['rmse_interval'] == [0.0, 0.0]
-  assert found['click']['auc'] == 0.0
-
-
 def test_resampled_errors_by_hand():
   labels = np.array([[0.0], [0.0], [0.0]])
   predictions = np.array([[1.0], [3.0], [5.0]])
@@ -162,36 +128,3 @@ def test_resampled_errors_by_hand():
   assert set(found['mae'][:, 0, 0].round(6)) <= means
   squares = {round(float(np.sqrt(v)), 6) for v in (5.0, 25.0, 35 / 3)}
   assert set(found['rmse'][:, 0, 0].round(6)) <= squares
-
-
-@pytest.mark.parametrize('value', [np.nan, np.inf])
-def test_predictions_of_numbers_are_finite(value):
-  predictions, labels, session = _rows()
-  predictions[3, 1] = value
-  with pytest.raises(ValueError, match="task 'watch': prediction of row 3"):
-    evaluator.evaluate(
-      labelled.Predicted(predictions),
-      _labelled(labels, session),
-      config_lib.EvaluationConfig(bootstrap=0),
-      0,
-    )
-
-
-def test_mean_labels_of_users_and_items_add_up():
-  user, item = np.array([1, 1, 2]), np.array([1, 2, 2])
-  labels = np.array([[1.0, -4.0], [0.0, 2.0], [0.0, 5.0]])
-  fitted = baseline.fit(user, item, labels, 3, 3, prior=1.0)
-  found = baseline.predict(fitted, user[:1], item[:1], [True, False])
-  # Mean 1; user 1 has (-2 + 1) / 3, item 1 (-4 + 1) / 2.
-  assert found[0, 1] == pytest.approx(-1 / 3 - 3 / 2 - 1)
-  binary = baseline.predict(fitted, user[:1], item[:1])
-  assert found[0, 0] == binary[0, 0]
-
-
-def test_members_of_a_task_of_numbers_weigh_alike():
-  labels = np.array([[0, 3.0], [1, 4.0], [1, 9.0], [0, 1.0]])
-  good = np.array([[0.1, 3.0], [0.9, 4.0], [0.8, 9.0], [0.2, 1.0]])
-  bad = 1 - good
-  found = mixing.fit_weights(np.stack([good, bad]), labels, [True, False])
-  assert found[0, 0] > 0.5
-  np.testing.assert_array_equal(found[:, 1], [0.5, 0.5])

@@ -12,7 +12,6 @@ from rmtl_jax.evaluation import (
   evaluator,
   labelled,
   metrics,
-  mixing,
   monitor,
   reliability,
 )
@@ -107,18 +106,4 @@ def test_weighted_figures_by_hand():
   assert metrics.pr_auc(y, p, w) == pytest.approx((1 * 1 + 2 * 3 / 6) / 3)
   assert metrics.predicted_over_actual(y, p, w) == pytest.approx(
     (0.8 + 1.8 + 0.8) / 3
-  )
-
-
-def test_members_are_weighed_on_the_rows_that_count():
-  rng = np.random.default_rng(1)
-  good = rng.random((400, 1)).astype(np.float32)
-  y = (rng.random((400, 1)) < good).astype(np.float32)
-  # Where the second member is right, rows don't count.
-  bad = np.where(np.arange(400)[:, None] < 300, 1 - good, good)
-  members = np.stack([good, bad]).astype(np.float32)
-  weight = (np.arange(400)[:, None] < 300).astype(np.float32)
-  found = mixing.fit_weights(members, y, sample_weight=weight)
-  np.testing.assert_allclose(
-    found, mixing.fit_weights(members[:, :300], y[:300]), atol=1e-4
   )

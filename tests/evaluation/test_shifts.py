@@ -26,15 +26,6 @@ def test_small_groups_join_the_last():
   assert (found.psi, found.chance) == pytest.approx(expected)
 
 
-def test_too_few_rows_can_not_tell():
-  reference = np.array([50.0, 50.0])
-  for group in ([], [0], [0] * 4):
-    found = shifts.shift(reference, np.array(group, int), None, LEVEL)
-    assert found == (0.0, 0.0, np.inf)
-  one_user = shifts.shift(reference, np.zeros(50, int), np.zeros(50, int), 0.1)
-  assert one_user.limit == np.inf
-
-
 def test_rows_that_are_copies_tell_as_much_as_one():
   rng = np.random.default_rng(0)
   group = rng.integers(0, 4, 500)

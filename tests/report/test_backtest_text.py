@@ -1,11 +1,8 @@
 """The tables of a backtest, of a record written by hand."""
 
-import copy
-
 import pytest
 
 from rmtl_jax.report import backtest_text as tables
-from rmtl_jax.report import tables as report_tables
 from rmtl_jax.studies.backtest import backtest
 
 
@@ -86,15 +83,6 @@ def test_means_are_over_seeds_then_over_days(record):
   )
 
 
-def test_a_metric_that_no_day_defines_has_no_difference():
-  runs = day(1, 0.7, 0.6)['runs']
-  for one in runs:
-    one['scratch']['metrics']['click']['auc'] = None
-  days = [{'runs': runs, 'mean': backtest.means(runs)}]
-  found = backtest.summarise(days, 'click', 'auc')
-  assert found['scratch'] is None and found['difference'] is None
-
-
 def test_tables_have_a_row_per_day(record):
   found = tables.brief(record, 'click')
   assert found.header[:4] == (
@@ -115,40 +103,3 @@ def test_tables_have_a_row_per_day(record):
   assert times.rows[-1][1:5] == ('3.0', '6.0', '9.0', '12.0')
   found = tables.of_days(record).rows[0]
   assert found[1:3] == ('hour', '0.30') and found[-1] == '25.0%'
-
-
-def test_tasks_of_numbers_fit_a_terminal(record):
-  record = copy.deepcopy(record)
-  values = {'baseline': 0.5, 'continued': 0.6, 'scratch': 0.7, 'oracle': None}
-  names = ('xauc', 'rmse', 'predicted_over_actual')
-  record['summary']['watch'] = dict.fromkeys(names, values)
-  for day in record['days'][1:]:
-    for run in day['runs']:
-      for arm in ('baseline', 'continued', 'scratch'):
-        run[arm]['metrics']['watch'] = dict.fromkeys(names, 0.6)
-    day['mean'] = backtest.means(day['runs'])
-  found = tables.brief(record, 'watch')
-  assert found.header[1:4] == ('XAUC: rates', 'XAUC: going on', 'XAUC: anew')
-  assert len(found.header) == 8
-  printed = report_tables.plain(found)
-  assert '2024-05-02' in printed and '…' not in printed
-
-
-def test_the_text_says_what_came_out(record):
-  (line,) = tables.headline(record)
-  assert line.startswith('click: going on gives +0.1000 AUC')
-  assert line.endswith('over days and seeds), which is no clear difference.')
-  assert '2024-05-02' in tables.text(record)
-
-
-def test_simulated_sessions_show_their_true_probabilities(record):
-  record = copy.deepcopy(record)
-  for one in record['days'][1:]:
-    for run in one['runs']:
-      run['oracle'] = {'metrics': {'click': {'auc': 0.9, 'logloss': 0.1}}}
-    one['mean'] = backtest.means(one['runs'])
-  record['summary']['click']['auc'] = backtest.summarise(
-    record['days'][1:], 'click', 'auc'
-  )
-  assert tables.brief(record, 'click').header[4] == 'AUC: truth'
-  assert tables.brief(record, 'click').rows[-1][4] == '0.9000'

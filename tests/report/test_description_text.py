@@ -1,7 +1,6 @@
 """The text of a description."""
 
 import copy
-import re
 
 import pytest
 
@@ -13,16 +12,6 @@ from tests.preparation.description import data
 @pytest.fixture(scope='module')
 def record(tmp_path_factory):
   return describe.describe(data.small(tmp_path_factory.mktemp('d') / 'mine'))
-
-
-def test_data_without_times(record):
-  without = {**record, 'over_time': {**record['over_time'], 'span_ms': None}}
-  assert 'no rates over time' in ' '.join(tables.findings(without))
-  assert tables.splits(without).header == ('split', 'rows', 'sessions')
-  assert tables.splits(record).rows[0][:4] == (
-    *('train', '10', '4'),
-    '2024-10-04 00:00',
-  )
 
 
 def test_rates_and_means_of_labels(record):
@@ -47,20 +36,3 @@ def test_as_of_fields_are_told_apart(record):
   said = ' '.join(tables.findings(with_as_of))
   assert 'As-of fields that do: tags.' in said
   assert tables.fields(with_as_of['fields']).rows[0][0] == 'tags'
-
-
-def test_chance_is_no_drift(record):
-  lucky = copy.deepcopy(record)
-  for field in lucky['fields']:
-    field |= {'psi': {'validation': 0.4, 'test': 0.4}}
-    field |= {'chance': {'validation': 0.3, 'test': 0.3}}
-  assert tables.findings(lucky)[0] == (
-    'No field of the log differs much between train and test.'
-  )
-
-
-def test_text_fits_a_terminal(record):
-  lines = tables.text(record).splitlines()
-  assert max(map(len, lines)) <= 80
-  (line,) = (line for line in lines if re.match(r'colour\s', line))
-  assert line.split()[-3:] == ['0.0%', '0.0%', '60.0%']

@@ -60,32 +60,3 @@ def test_arms_stand_by_the_epoch_that_was_kept():
     'control (kept: epoch 2)',
     'RMTL (kept: epoch 2)',
   ]
-
-
-def test_members_of_an_ensemble_may_keep_different_epochs():
-  found = record((0.605, 0.62), ([0, 1], [2, 3]))
-  assert labels(found) == [
-    'pre-trained',
-    'control (kept: epochs 0, 1)',
-    'RMTL (kept: epochs 2, 3)',
-  ]
-
-
-def test_training_from_scratch_is_said():
-  found = record((0.59, 0.62), (1, 2), start='scratch')
-  assert labels(found)[1:3] == [
-    'control (from scratch, kept: epoch 1)',
-    'RMTL (from scratch, kept: epoch 2)',
-  ]
-
-
-def test_stages_that_are_not_known_here_keep_their_name():
-  found = record((0.61, 0.62), (2, 2))
-  found['stages']['plain'] = of(0.58)
-  assert labels(found)[-1] == 'plain'
-
-
-def test_same_compares_figures():
-  found = record((0.6, 0.62))
-  assert models.same(found, 'pretrain', 'constant')
-  assert not models.same(found, 'finetune', 'constant')

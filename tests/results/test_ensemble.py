@@ -2,23 +2,19 @@
 
 import dataclasses
 import functools
-import json
-import shutil
-import types as python_types
 
 import jax
 import numpy as np
 import pytest
 from scipy import special
 
-from rmtl_jax import run, types
+from rmtl_jax import run
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import mixing
-from rmtl_jax.report import pictures, tables
 from rmtl_jax.results import ensemble, evaluate
-from rmtl_jax.runtime import progress, stages, workdir, writers
-from rmtl_jax.training import models, saved
+from rmtl_jax.runtime import progress, workdir, writers
+from rmtl_jax.training import models
 from rmtl_jax.training import splits as splits_lib
 from tests import signals, tiny
 
@@ -52,14 +48,6 @@ def member(number):
   return dataclasses.replace(ONE, seed=SEEDS[number], evaluation=evaluation)
 
 
-def test_epochs_are_in_the_order_of_stages():
-  names = 'finetune', 'distil', 'constant', 'pretrain', 'critic', 'finetune'
-  found = ensemble.in_order([{'stage': name} for name in names])
-  assert [entry['stage'] for entry in found] == [
-    *('pretrain', 'critic', 'finetune', 'constant', 'finetune', 'distil')
-  ]
-
-
 @pytest.fixture(scope='module')
 def data_dir(tmp_path_factory):
   path = tmp_path_factory.mktemp('data')
@@ -75,12 +63,6 @@ def trained(tmp_path_factory, data_dir):
 
 def history(path):
   return [signals.without_times(entry) for entry in writers.read_history(path)]
-
-
-@pytest.mark.parametrize('count', [0, 65])
-def test_sizes_that_are_refused(count):
-  with pytest.raises(types.InputError, match=r'ensemble: \d+ is not between'):
-    config_values.from_dict({'ensemble': count})
 
 
 def test_a_member_is_the_model_of_its_seed(tmp_path, data_dir, trained):
@@ -121,30 +103,6 @@ def test_predicts_the_mean_of_the_members_probabilities(trained, data_dir):
     assert found == pytest.approx(logloss, rel=1e-5)
 
 
-def test_records_of_an_ensemble(trained):
-  path, record = trained
-  assert record == json.loads((path / 'metrics.json').read_text())
-  assert record['ensemble'] == COUNT and record['seed'] == 0
-  for stage, by_task in record['stages'].items():
-    for task, metrics in by_task.items():
-      own = record['members'][stage][task]
-      assert len(own['auc']) == len(own['logloss']) == COUNT
-      assert len(set(own['logloss'])) == COUNT
-      # Jensen: never worse than the members' average.
-      assert metrics['logloss'] <= np.mean(own['logloss'])
-  assert evaluate.evaluate(path)['members'] == record['members']
-  assert evaluate.evaluate(path)['stages'] == record['stages']
-  assert {entry['member'] for entry in history(path)} == {0, 1}
-
-
-def test_reports_of_an_ensemble(trained, tmp_path):
-  path, record = trained
-  assert 'seed 0, ensemble of 2' in tables.text(tables.metrics_table(record))
-  assert len(tables.members_table(record).rows) == COUNT
-  pictures.overview(record, writers.read_history(path), tmp_path / 'p.png')
-  assert (tmp_path / 'p.png').stat().st_size > 10_000
-
-
 def test_an_interrupted_ensemble_ends_as_an_undisturbed_one(
   tmp_path, data_dir, trained
 ):
@@ -170,74 +128,6 @@ def test_members_that_end_apart_resume_exactly(tmp_path, data_dir):
   assert interruptions >= 2 and epochs.count(0) != epochs.count(1)
   assert signals.without_times(again) == signals.without_times(record)
   assert history(whole) == history(cut)
-
-
-def test_a_member_is_a_run_like_any_other(trained, data_dir):
-  """It evaluates, and goes on, by itself."""
-  path, record = trained
-  for m in range(COUNT):
-    own = workdir.read(path / f'members/{m}')
-    assert own.config == member(m)
-    alone = json.loads((own.path / 'metrics.json').read_text())
-    for task in tiny.TASKS:
-      auc = record['members']['finetune'][task]['auc'][m]
-      assert alone['stages']['finetune'][task]['auc'] == auc
-    again = run.train(own.config, own.path, data_dir, live=QUIET)
-    assert signals.without_times(again) == signals.without_times(alone)
-  assert not (path / 'checkpoints').exists()
-
-
-def test_a_stage_counts_once_all_members_have_it(trained, tmp_path):
-  path = shutil.copytree(trained[0], tmp_path / 'run')
-  shutil.rmtree(path / 'members/1/checkpoints/finetune')
-  assert list(evaluate.evaluate(path)['stages']) == ['pretrain', 'constant']
-  assert not workdir.read(path).has('finetune')
-
-
-def test_a_collapsed_member_is_named(trained, monkeypatch):
-  path, record = trained
-  assert not any(record['critic']['collapsed'].values())
-  original = models.Models.values
-
-  def values(self, config, *args):
-    found = original(self, config, *args)
-    return found * [1.0, 0.0] if config.seed == SEEDS[1] else found
-
-  monkeypatch.setattr(models.Models, 'values', values)
-  found = evaluate.evaluate(path)
-  _, task = tiny.TASKS
-  assert found['critic']['collapsed'] == {tiny.TASKS[0]: False, task: True}
-  # The mean over members, one of which is at zero.
-  mean_q = found['critic']['mean_q'][task]
-  assert record['critic']['mean_q'][task] < mean_q < 0.0
-  assert found['critic']['zero_share'][task] == pytest.approx(0.5)
-  (line,) = [w for w in found['warnings'] if 'collapsed' in w]
-  assert line.startswith(f'member 2: the critic of {task} has collapsed')
-
-
-def test_arms_that_kept_the_pre_trained_actor_are_computed_once():
-  def member(**epochs):
-    results = {
-      name: saved.Result({'w': np.zeros(1)}, epoch)
-      for name, epoch in epochs.items()
-    }
-    return saved.FinishedStages(results)
-
-  members = (
-    member(pretrain=2, constant=0, finetune=0),
-    member(pretrain=3, constant=0, finetune=1),
-  )
-  configs = (CONFIG, dataclasses.replace(CONFIG, backbone='esmm'))
-  trained = ensemble.Ensemble(None, configs, members)
-  asked = []
-  once = trained.once(lambda name: asked.append(name) or name)
-  found = {name: once(name) for name in stages.ACTORS}
-  assert found == {
-    'pretrain': 'pretrain',
-    'constant': 'pretrain',
-    'finetune': 'finetune',
-  }
-  assert asked == ['pretrain', 'finetune']
 
 
 def test_members_that_differ_are_weighed_on_validation(tmp_path, data_dir):
@@ -277,58 +167,3 @@ def test_members_that_differ_are_weighed_on_validation(tmp_path, data_dir):
   # Without metrics.json (an interrupted run) they are fitted anew.
   (tmp_path / 'metrics.json').unlink()
   assert evaluate.evaluate(tmp_path)['stages'] == record['stages']
-
-
-@pytest.mark.parametrize('hidden', ['network.ignore=user', 'network.ignore='])
-def test_variants_may_come_to_the_same_model(tmp_path, data_dir, hidden):
-  """Members of one network are averaged, whatever their variants name."""
-  config = dataclasses.replace(
-    CONFIG,
-    variants=f'{hidden};{hidden}',
-    network=dataclasses.replace(CONFIG.network, ignore='user'),
-  )
-  record = run.train(config, tmp_path, data_dir, ('pretrain',), live=QUIET)
-  assert not record.get('member_weights')
-  again = evaluate.evaluate(tmp_path)
-  assert again['stages'] == record['stages']
-
-
-def test_weights_of_members_do_not_react_to_the_scale_of_rows():
-  draw = np.random.default_rng(0)
-  good, bad = draw.random((2, 500, 1))
-  labels = (draw.random((500, 1)) < good).astype(np.float32)
-  models_of_both = python_types.SimpleNamespace(
-    predict=lambda config, params, split: params
-  )
-  members = tuple(
-    saved.FinishedStages({'pretrain': saved.Result(one, 1)})
-    for one in (good, bad)
-  )
-  configs = ONE, dataclasses.replace(ONE, backbone='mmoe')
-  trained = ensemble.Ensemble(models_of_both, configs, members)
-
-  def weights(scale):
-    host = python_types.SimpleNamespace(
-      labels=labels,
-      losses=(),
-      sample_weight=np.full_like(labels, scale),
-      session=np.arange(500),
-    )
-    split = python_types.SimpleNamespace(host=host)
-    return ensemble.fitted(trained, split).weights['pretrain']
-
-  assert weights(1.0)[0] > 0.9
-  for scale in (1e-4, 1e4):
-    np.testing.assert_allclose(weights(scale), weights(1.0), atol=1e-4)
-
-
-def test_weights_that_are_none_are_refused(tmp_path, data_dir):
-  config = dataclasses.replace(CONFIG, variants=';network.embedding_dim=3')
-  run.train(config, tmp_path, data_dir, ('pretrain',), live=QUIET)
-  path = tmp_path / 'metrics.json'
-  record = json.loads(path.read_text())
-  record['member_weights']['pretrain'][tiny.TASKS[0]] = [1.0]
-  del record['record_digest']  # as earlier versions wrote it
-  path.write_text(json.dumps(record))
-  with pytest.raises(types.InputError, match='member_weights'):
-    evaluate.evaluate(tmp_path)

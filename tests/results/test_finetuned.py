@@ -1,7 +1,6 @@
 """Stage 3 after its last epoch: kept, restored, evaluated."""
 
 import functools
-import json
 import shutil
 
 import jax
@@ -80,35 +79,6 @@ def test_both_arms_are_evaluated_after_the_last_epoch(trained, data_dir):
     assert low <= high
 
 
-def test_its_parameters_are_a_checkpoint(trained):
-  path, _, ends = trained
-  one = workdir.read(path)
-  made = models.Models(one.manifest.feature_spec())
-  for arm in finetuned.ARMS:
-    restored = saved.restore_last(one, made, arm)
-    assert restored is not None and restored.epoch == 2
-    jax.tree.map(np.testing.assert_array_equal, restored.params, ends[arm])
-
-
-def test_it_is_calibrated_as_the_kept_models_are(trained):
-  _, record, _ = trained
-  found = record['finetuned_at']
-  assert found['calibrated'].keys() == found['stages'].keys()
-  for arm, maps in found['calibration'].items():
-    for task in tiny.TASKS:
-      assert maps[task] != record['calibration'][arm][task]
-
-
-def test_the_verdict_is_in_the_record(trained):
-  path, record, _ = trained
-  assert json.loads((path / 'metrics.json').read_text()) == record
-  first, figures, critics = record['verdict']
-  assert 'RMTL' in first and first.endswith('rmtl compare decides).')
-  assert 'both after 2 epochs of fine-tuning: click' in figures
-  r2 = record['critic']['r2']['click']
-  assert f'click {r2:.3f}' in critics
-
-
 def test_evaluate_restores_it(trained, tmp_path):
   path, record, _ = trained
   again = evaluate.evaluate(path)
@@ -155,69 +125,3 @@ def test_a_run_killed_while_stage_3_was_kept_ends_the_same(
   (copied / 'metrics.json').unlink()
   again = run.train(CONFIG, copied, data_dir, live=QUIET)
   assert signals.without_times(again) == signals.without_times(trained[1])
-
-
-def test_a_run_of_an_earlier_version_is_evaluated_without(copied, trained):
-  for name in LAST:
-    shutil.rmtree(copied / 'checkpoints' / name)
-  again = evaluate.evaluate(copied)
-  assert 'finetuned_at' not in again
-  assert again['stages'] == trained[1]['stages']
-  assert 'of the epochs that were kept' in again['verdict'][1]
-
-
-def test_a_damaged_checkpoint_is_told_and_costs_no_more(copied, trained):
-  directory = copied / 'checkpoints' / LAST[1]
-  for file in directory.rglob('*'):
-    if file.is_file():
-      file.write_bytes(b'')
-  again = evaluate.evaluate(copied)
-  assert again['stages'] == trained[1]['stages']
-  assert 'finetuned_at' not in again
-  (line,) = [w for w in again['warnings'] if 'last epoch' in w]
-  assert str(directory) in line
-
-
-def test_an_arm_that_keeps_its_last_epoch_has_no_second_checkpoint(
-  tmp_path, data_dir
-):
-  config = config_values.from_dict(
-    {'finetune': {'start': 'scratch', 'max_epochs': 1}}, CONFIG
-  )
-  record = run.train(config, tmp_path, data_dir, live=QUIET)
-  assert record['finetuned_at']['epoch'] == 1
-  assert record['finetuned_at']['stages'] == {
-    arm: record['stages'][arm] for arm in finetuned.ARMS
-  }
-  names = {path.name for path in (tmp_path / 'checkpoints').iterdir()}
-  assert not names & set(LAST)
-
-
-def test_without_stage_3_there_is_nothing_to_evaluate(
-  tmp_path, data_dir, trained
-):
-  record = run.train(CONFIG, tmp_path, data_dir, ('pretrain',), QUIET)
-  assert 'finetuned_at' not in record and record['verdict'] == []
-  assert record['stages']['pretrain'] == trained[1]['stages']['pretrain']
-
-
-def test_members_of_an_ensemble_each_have_their_last_epoch(tmp_path, data_dir):
-  config = config_values.from_dict({'ensemble': 2, 'control': False}, CONFIG)
-  record = run.train(config, tmp_path, data_dir, live=QUIET)
-  found = record['finetuned_at']
-  assert len(found['epoch']) == 2 and min(found['epoch']) >= 1
-  assert list(found['stages']) == ['finetune'] and not found['difference']
-  assert evaluate.evaluate(tmp_path)['finetuned_at'] == found
-  assert record['verdict'][0].startswith('No control was trained')
-
-
-def test_epochs_are_counted_per_member():
-  history = [
-    {'stage': stage, 'epoch': epoch, 'member': member}
-    for member, epochs in ((0, 2), (1, 3))
-    for epoch in range(1, epochs + 1)
-    for stage in ('pretrain', 'constant', 'finetune')
-  ]
-  history.append({'stage': 'pretrain', 'epoch': 9, 'member': 0})
-  assert finetuned.last_epochs(history, 2) == [2, 3]
-  assert finetuned.last_epochs([], 1) == [0]

@@ -41,11 +41,6 @@ def test_weights_by_hand(weighting, expected):
   np.testing.assert_allclose(_weights(**weighting), expected, rtol=1e-6)
 
 
-def test_shuffled_weights_are_the_same_ones():
-  shuffled = _weights(name='q_shuffled')
-  np.testing.assert_allclose(np.sort(shuffled), [1.5, 1.5, 2.0, 3.0])
-
-
 def test_the_constant_is_the_mean_of_the_train_rows():
   train = row_values.CriticValues(
     _config(), None, Q, np.array([[-2.0], [-6.0]])
@@ -55,8 +50,3 @@ def test_the_constant_is_the_mean_of_the_train_rows():
   train = train._replace(config=_config(max_weight=3.0))  # 2 and 3 of 4
   found = _weights(name='constant_mean', max_weight=3.0, train=train)
   np.testing.assert_allclose(found, [2.5] * 4)
-
-
-@pytest.mark.parametrize('name', ['constant', 'ddpg'])
-def test_some_weigh_no_rows(name):
-  assert _weights(name=name) is None

@@ -52,17 +52,6 @@ def test_an_interval_with_zero_decides_nothing():
   assert 'ranked better on click' in verdict.headline(narrow)
 
 
-def test_without_intervals_or_auc_nothing_is_decided():
-  found = record(0.01)
-  by_task = found['finetuned_at']['difference']['finetune_minus_constant']
-  by_task['click']['auc_interval'] = None
-  assert 'can not be told apart' in verdict.headline(found)
-  for values in by_task.values():
-    values.update(auc=None, auc_interval=None)
-  assert 'have no AUC to compare' in verdict.headline(found)
-  assert 'click undefined; conversion undefined' in verdict.details(found)[0]
-
-
 def test_the_figures_are_those_of_the_same_number_of_epochs():
   kept = {'finetune_minus_constant': {}}
   (line,) = verdict.details(record(0.0006, -0.0001, difference=kept))
@@ -73,13 +62,6 @@ def test_the_figures_are_those_of_the_same_number_of_epochs():
   )
   (line,) = verdict.details(record(start='scratch'))
   assert 'both after 2 epochs of training:' in line
-
-
-def test_a_run_of_an_earlier_version_is_judged_as_it_was_kept():
-  old = record(0.0006)
-  old['difference'] = old.pop('finetuned_at')['difference']
-  assert 'ranked better on click' in verdict.headline(old)
-  assert 'of the epochs that were kept' in verdict.details(old)[0]
 
 
 def test_what_the_critics_knew_is_said_per_task():
@@ -94,16 +76,3 @@ def test_what_the_critics_knew_is_said_per_task():
   )
   alone = record(critic=critic, stages={'pretrain': {}})
   assert verdict.sentences(alone) == found[2:]
-
-
-def test_nothing_is_said_of_weights_that_are_constant_or_not_yet_there():
-  assert verdict.sentences(record(weighting='constant')) == []
-  assert verdict.sentences(record(stages={'pretrain': {}})) == []
-
-
-def test_without_a_control_weighting_is_not_judged():
-  found = record(stages={'pretrain': {}, 'finetune': {}}, weighting='advantage')
-  found['finetuned_at']['difference'] = {}
-  assert verdict.sentences(found) == [
-    'No control was trained, so RMTL can not be judged in this run.'
-  ]

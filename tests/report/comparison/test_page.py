@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from rmtl_jax import cli
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.report.comparison import page as comparison_page
@@ -55,16 +54,3 @@ def test_the_verdict_comes_first_and_figures_follow(directory):
   assert len(found.pictures) == 4
   assert all(title and alt for title, alt in found.pictures)
   assert reading.markdown_tables(markdown.render(built)) == found.tables
-
-
-def test_the_command_takes_a_comparison(directory, capsys):
-  line = ['rmtl', 'report', f'--workdir={directory}', '--nocompilation_cache']
-  assert cli.main(line) == 0
-  assert 'report.html' in capsys.readouterr().out
-  files = {f.name for f in (directory / 'report' / 'pictures').iterdir()}
-  assert files == {
-    'differences.svg',
-    'learning.svg',
-    'q_values.svg',
-    'weights.svg',
-  }

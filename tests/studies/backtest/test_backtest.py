@@ -1,13 +1,11 @@
 """A whole backtest of two days, cut off and gone on with."""
 
 import json
-import re
 import shutil
 import signal
 
 import pytest
 
-import rmtl_jax
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import values as config_values
@@ -92,37 +90,6 @@ def test_what_is_done_is_not_done_again(done, tmp_path):
   assert run(tmp_path / 'copy') == record
 
 
-@pytest.mark.parametrize('name', ['asked.json', 'days/1-0.json'])
-def test_a_file_that_was_changed_is_named(done, tmp_path, name):
-  file = tmp_path / name
-  file.parent.mkdir(exist_ok=True)
-  shutil.copytree(done[0] / 'data', tmp_path / 'data')
-  for one in ('asked.json', 'days/0-0.json', name):
-    (tmp_path / one).parent.mkdir(exist_ok=True)
-    shutil.copy(done[0] / one, tmp_path / one)
-  # A digit of a metric, or of the time of the last row.
-  text = re.sub(
-    r'(\d\d)(\d)', lambda m: m[1] + str(9 - int(m[2])), file.read_text()
-  )
-  file.write_text(text)
-  with pytest.raises(types.InputError, match=f'{name}: is not as it was writ'):
-    run(tmp_path)
-
-
-def test_a_report_is_written_of_what_is_done(done, tmp_path):
-  page = rmtl_jax.write_report(done[0], tmp_path)
-  assert page == tmp_path / 'report.html'
-  text = (tmp_path / 'report.md').read_text()
-  assert text.startswith(f'# Backtest {done[0].name}')
-
-
-def test_a_backtest_is_not_begun_in_a_run(done):
-  place = done[0] / 'runs' / '0' / '0' / 'scratch'
-  with pytest.raises(types.InputError, match='holds a run or a study; choose'):
-    run(place)
-  assert not (place / 'asked.json').exists()
-
-
 def test_another_backtest_in_the_same_place_is_refused(done):
   with pytest.raises(types.InputError, match='has days=2, not 3; choose'):
     run(done[0], OPTIONS._replace(days=3))
@@ -130,19 +97,6 @@ def test_another_backtest_in_the_same_place_is_refused(done):
     types.InputError, match=r'has continued.pretrain.max_epochs=2, not 3;'
   ):
     run(done[0], OPTIONS._replace(continued={'pretrain.max_epochs': 3}))
-
-
-def test_a_log_that_is_too_short_leaves_no_backtest(tmp_path):
-  with pytest.raises(types.InputError, match=r'^--days: .* 25 or fewer'):
-    run(tmp_path, OPTIONS._replace(days=40))
-  assert not (tmp_path / 'asked.json').exists()
-
-
-@pytest.mark.parametrize('seeds', [(), (0, 0), (0, -1)])
-def test_seeds_that_are_no_pairs_are_refused_at_once(tmp_path, seeds):
-  with pytest.raises(types.InputError, match='--seeds: '):
-    run(tmp_path / 'new', OPTIONS._replace(seeds=seeds))
-  assert not (tmp_path / 'new').exists()
 
 
 @pytest.mark.parametrize(

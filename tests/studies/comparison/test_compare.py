@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import re
-import shutil
 import signal
 
 import numpy as np
@@ -12,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import run as run_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
@@ -114,19 +111,6 @@ def test_methods_start_from_one_stage_1_and_train_equally_long(compared):
         assert run['best_epoch'] == best
 
 
-def test_the_kept_pre_trained_model_is_the_pre_trained_model(compared):
-  """Where no epoch was better, the metrics are stage 1's, to the last bit."""
-  _, results = compared
-  kept = [r for r in results['runs'] if r['best_epoch'] == 0]
-  for run in kept:
-    (first,) = [
-      r
-      for r in runs_of(results, run['method'].split('+')[0])
-      if r['seed'] == run['seed']
-    ]
-    assert run['metrics'] == first['metrics']
-
-
 def test_learning_rates_are_chosen_on_validation(compared):
   _, results = compared
   for method in results['methods']:
@@ -140,32 +124,6 @@ def test_learning_rates_are_chosen_on_validation(compared):
       assert tried[method['learning_rate']] == max(tried.values())
     else:
       assert not tried and method['learning_rate'] is None
-
-
-def test_what_is_monitored_chooses_learning_rates(tmp_path, data_dir):
-  config = config_values.with_settings(
-    dataclasses.replace(
-      CONFIG,
-      compare=dataclasses.replace(
-        CONFIG.compare, methods=('shared_bottom+constant',), seeds=(5,)
-      ),
-    ),
-    {'evaluation.monitor': 'logloss'},
-  )
-  results = compare.compare(config, tmp_path, data_dir, QUIET)
-  (method,) = [m for m in results['methods'] if m['weighting']]
-  tried = {
-    e['learning_rate']: e['validation_logloss'] for e in results['tuning']
-  }
-  assert tried[method['learning_rate']] == min(tried.values())
-  (before,) = runs_of(results, 'shared_bottom')
-  (run,) = runs_of(results, method['name'])
-  assert len(run['validation_auc']) == len(run['validation_logloss']) == 3
-  # Epoch 0 is the pre-trained model, at the epoch that it kept.
-  kept = before['best_epoch'] - 1
-  assert before['validation_logloss'][kept] == min(before['validation_logloss'])
-  for figure in ('validation_auc', 'validation_logloss'):
-    assert run[figure][0] == before[figure][kept]
 
 
 def test_differences_are_of_paired_seeds(compared):
@@ -263,55 +221,6 @@ def test_other_settings_are_refused(compared, data_dir):
     compare.compare(other, path, data_dir, QUIET)
 
 
-@pytest.mark.parametrize(
-  'settings', [{'network.ignore': 'itme'}, {'network.id_dropout': 'itme=0.1'}]
-)
-def test_settings_that_do_not_fit_leave_no_comparison(
-  tmp_path, data_dir, settings
-):
-  config = config_values.with_settings(CONFIG, settings)
-  with pytest.raises(types.InputError, match='itme'):
-    compare.compare(config, tmp_path / 'new', data_dir, QUIET)
-  method = ':'.join(['esmm', *(f'{k}={v}' for k, v in settings.items())])
-  with pytest.raises(types.InputError, match='itme'):
-    compare.compare(changed(methods=(method,)), tmp_path / 'new', data_dir)
-  assert not (tmp_path / 'new').exists()
-
-
-def test_data_that_were_replaced_are_refused(compared, data_dir, tmp_path):
-  path = shutil.copytree(compared[0], tmp_path / 'comparison')
-  data = shutil.copytree(data_dir, tmp_path / 'data')
-  part = data / 'test/part-00000.parquet'
-  pq.write_table(pq.read_table(part, partitioning=None), part, compression=None)
-  told = re.escape(f'{part}: the data were replaced since {path} began')
-  with pytest.raises(types.InputError, match=told):
-    compare.compare(CONFIG, path, data, QUIET)
-
-
-@pytest.mark.parametrize(
-  ('method', 'epochs', 'said'),
-  [
-    (
-      'esmm',
-      3,
-      'method esmm: pretrain.max_epochs is 3, .* fewer than 4 epochs',
-    ),
-    ('esmm+critic', 3, 'method esmm: '),
-    ('esmm:pretrain.patience=9', 4, r'method esmm:.*=9: .* fewer than 10 '),
-  ],
-)
-def test_too_few_epochs_to_converge_are_refused_before_training(
-  tmp_path, data_dir, method, epochs, said
-):
-  short = dataclasses.replace(
-    changed(methods=(method,)),
-    pretrain=config_lib.PretrainConfig(max_epochs=epochs, patience=3),
-  )
-  with pytest.raises(types.InputError, match=said):
-    compare.compare(short, tmp_path / 'new', data_dir, QUIET)
-  assert not (tmp_path / 'new').exists()
-
-
 def test_an_unconverged_stage_1_is_refused(tmp_path, data_dir):
   short = dataclasses.replace(
     changed(methods=('esmm',), seeds=(3,)),
@@ -322,68 +231,6 @@ def test_an_unconverged_stage_1_is_refused(tmp_path, data_dir):
   ):
     compare.compare(short, tmp_path, data_dir, QUIET)
   assert not list(tmp_path.glob('runs/**/*.json'))
-
-
-def test_a_method_of_other_batches_is_the_run_with_that_setting(
-  tmp_path, data_dir
-):
-  batches = 'batch.lane_length=4:batch.lanes=2'
-  names = (f'shared_bottom+critic:{batches}', 'shared_bottom')
-  config = changed(methods=names, seeds=(5, 7), learning_rates=(1e-3,))
-  mixed = compare.compare(config, tmp_path / 'mixed', data_dir, QUIET)
-  alone = compare.compare(
-    dataclasses.replace(
-      changed(
-        methods=('shared_bottom+critic',),
-        seeds=(5, 7),
-        learning_rates=(1e-3,),
-      ),
-      batch=dataclasses.replace(config.batch, lane_length=4, lanes=2),
-    ),
-    tmp_path / 'alone',
-    data_dir,
-    QUIET,
-  )
-  wanted = {
-    (run['method'], run['seed']): run['metrics'] for run in alone['runs']
-  }
-  found = {}
-  for run in mixed['runs']:
-    name, _, settings = run['method'].partition(':')
-    assert settings in ('', batches)
-    if settings:
-      found[name, run['seed']] = run['metrics']
-  assert found == wanted
-  for seed in (5, 7):
-    small, given = (
-      next(
-        run['validation_auc']
-        for run in runs_of(mixed, name)
-        if run['seed'] == seed
-      )
-      for name in (f'shared_bottom:{batches}', 'shared_bottom')
-    )
-    assert small != given
-
-
-def test_a_damaged_run_file_is_named(tmp_path, data_dir):
-  config = changed(methods=('esmm',), seeds=(5,))
-  compare.compare(config, tmp_path, data_dir, QUIET)
-  (file,) = tmp_path.glob('runs/esmm/*.json')
-  file.write_text('{"method": ')
-  with pytest.raises(types.InputError, match=r'5\.json: .*remove it'):
-    compare.compare(config, tmp_path, data_dir, QUIET)
-
-
-def test_an_edited_run_file_is_named(tmp_path, data_dir):
-  config = changed(methods=('esmm',), seeds=(5,))
-  compare.compare(config, tmp_path, data_dir, QUIET)
-  (file,) = tmp_path.glob('runs/esmm/*.json')
-  record = json.loads(file.read_text())
-  for changes in ({'seconds': record['seconds'] + 1}, {'record_digest': 0}):
-    file.write_text(json.dumps({**record, **changes}))
-    with pytest.raises(types.InputError, match=r'5\.json: is not as it was'):
-      compare.compare(config, tmp_path, data_dir, QUIET)
 
 
 def test_draws_without_a_positive_are_left_out(tmp_path):
@@ -421,35 +268,6 @@ def test_draws_without_a_positive_are_left_out(tmp_path):
       assert difference['undefined_draws'] == undefined
 
 
-def test_weighting_from_scratch_has_no_epoch_0(tmp_path, data_dir):
-  """Nor have its controls; the weights that are shuffled are its own."""
-  config = changed(
-    methods=('shared_bottom+advantage:finetune.start=scratch',),
-    seeds=(5,),
-    learning_rates=(1e-2,),
-  )
-  results = compare.compare(config, tmp_path, data_dir, QUIET)
-  weighted = [m['name'] for m in results['methods'] if m['weighting']]
-  assert weighted == [
-    'shared_bottom+constant:finetune.start=scratch',
-    'shared_bottom+constant_mean:finetune.start=scratch',
-    'shared_bottom+q_shuffled:finetune.start=scratch:weighting.form=advantage',
-    'shared_bottom+advantage:finetune.start=scratch',
-  ]
-  for name in weighted:
-    (run,) = runs_of(results, name)
-    assert len(run['validation_auc']) == config.finetune.max_epochs
-    best = int(np.argmax(run['validation_auc']))
-    assert run['best_epoch'] == best + 1
-  weights = [runs_of(results, name)[0]['weights'] for name in weighted[2:]]
-  for task in tiny.TASKS:
-    shuffled, own = (w[task] for w in weights)
-    for part in (shuffled, own):
-      assert part['mean'] == pytest.approx(1, abs=1e-4)
-    assert shuffled['deviation'] == pytest.approx(own['deviation'], rel=0.05)
-    assert own['deviation'] > 0.1
-
-
 def test_an_ensemble_against_the_single_model(tmp_path, data_dir):
   """Paired by seed, also after an interruption; nothing else is kept of it."""
   config = changed(methods=('shared_bottom:ensemble=2',))
@@ -470,53 +288,3 @@ def test_an_ensemble_against_the_single_model(tmp_path, data_dir):
   kept = [path.name for path in (tmp_path / 'checkpoints').glob('*/*')]
   assert kept == ['shared_bottom']
   assert not list((tmp_path / 'unfinished').glob('*'))
-
-
-def test_members_of_several_networks_are_those_of_a_run(tmp_path, data_dir):
-  """Each has its variant's settings, and its weight of validation."""
-  config = dataclasses.replace(
-    changed(methods=('shared_bottom',), seeds=(5,)),
-    backbone='shared_bottom',
-    ensemble=2,
-    variants='network.ignore=user;backbone=omoe',
-  )
-  results = compare.compare(config, tmp_path / 'compared', data_dir, QUIET)
-  (found,) = runs_of(results, 'shared_bottom')
-  trained = run_lib.train(
-    dataclasses.replace(config, seed=5),
-    tmp_path / 'run',
-    data_dir,
-    ('pretrain',),
-    live=QUIET,
-  )
-  for task, figures in trained['stages']['pretrain'].items():
-    for name in ('auc', 'logloss'):
-      value = found['metrics'][task][name]
-      assert value == pytest.approx(figures[name], abs=1e-6)
-
-
-def test_a_run_that_diverges_is_named(tmp_path, data_dir):
-  wild = 'shared_bottom:pretrain.learning_rate=2e9'
-  config = changed(methods=(wild,), seeds=(5,))
-  with pytest.raises(
-    FloatingPointError,
-    match=r'^shared_bottom:pretrain.learning_rate=2.*, seed 5: pretrain epoch',
-  ):
-    compare.compare(config, tmp_path, data_dir, QUIET)
-
-
-def test_a_part_that_was_fitted_before_is_what_is_kept(tmp_path, data_dir):
-  """Trees alone, epoch 0, are better than what wild steps make of them."""
-  config = dataclasses.replace(
-    changed(methods=('omoe+constant',), seeds=(5,), learning_rates=(1e-3,)),
-    network=dataclasses.replace(CONFIG.network, trees=4),
-    pretrain=dataclasses.replace(CONFIG.pretrain, learning_rate=30.0),
-  )
-  results = compare.compare(config, tmp_path, data_dir, QUIET)
-  (first,) = runs_of(results, 'omoe')
-  (tuned,) = runs_of(results, 'omoe+constant')
-  assert first['best_epoch'] == 0
-  kept = first['kept']['validation_auc']
-  assert kept > max(first['validation_auc'])
-  assert tuned['validation_auc'][0] == kept
-  assert tuned['kept']['validation_auc'] == max(tuned['validation_auc'])

@@ -93,23 +93,6 @@ def test_noise_is_not_chosen(gains):
   assert not any(entry['passes'] for entry in record['confirmed'])
 
 
-def test_the_best_of_those_that_pass_is_chosen():
-  record = confirmation.decide(
-    BASE,
-    [
-      ({'a': 1}, shifted(0.002, 0.003, 0.002, 0.003)),
-      ({'a': 2}, []),  # diverged
-      ({'a': 3}, shifted(0.005, 0.006, 0.005, 0.006)),
-      # A larger mean, and not known to be one.
-      ({'a': 4}, shifted(0.08, -0.03, -0.03, 0.02)),
-    ],
-  )
-  assert record['chosen'] == {'a': 3}
-  passes = [entry['passes'] for entry in record['confirmed']]
-  assert passes == [False, True, False, True, False]
-  assert record['confirmed'][2]['gain'] is None
-
-
 @pytest.mark.parametrize(
   ('later', 'passes'),
   [
@@ -127,14 +110,6 @@ def test_a_gain_in_one_half_alone_is_not_chosen(later, passes):
   assert entry['halves'][0]['gain'] == pytest.approx(0.02)
   assert entry['halves'][1]['gain'] == pytest.approx(sum(later) / 4)
   assert entry['passes'] is passes
-
-
-def test_a_half_that_is_not_defined_decides_nothing():
-  base = [Validated(0.7, (0.6, math.nan))] * 2
-  own = [Validated(0.71, (0.61, math.nan))] * 2
-  record = confirmation.decide(base, [({'a': 1}, own)])
-  assert len(record['confirmed'][1]['halves']) == 1
-  assert record['chosen'] == {'a': 1}
 
 
 def test_logloss_that_falls_is_a_gain():

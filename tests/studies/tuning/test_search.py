@@ -129,127 +129,6 @@ def test_the_default_space_is_what_the_data_can_have():
 SIDES = sided('segment', 'user'), sided('brand', 'item')
 
 
-def test_what_is_recommended_for_the_data_is_a_choice():
-  rank = manifest_lib.Field(
-    'age', 'categorical', 9, details={'transform': 'bins', 'order': [1, 2]}
-  )
-  found = space(PRICE, rank, *SIDES)
-  assert found['network.crosses'] == '|segment*brand'
-  assert found['network.numeric_encoding'] == 'linear|piecewise'
-  assert found['network.binned_fields'] == 'categories|numbers'
-  assert not {
-    'network.crosses',
-    'network.binned_fields',
-  } & set(space(PRICE, ITEM))
-  # What is given is among them, and comes first.
-  given = space(*SIDES, batch={'network.crosses': 'brand*segment'})
-  assert given['network.crosses'] == 'brand*segment|segment*brand|'
-
-
-@pytest.mark.parametrize(
-  ('given', 'gone'),
-  [
-    ({'network.embedding_adam': 'rows'}, {'network.crosses'}),
-    # Nor may a member of an ensemble forbid it.
-    (
-      {'ensemble': 2, 'variants': ';network.embedding_adam=rows'},
-      {'network.crosses'},
-    ),
-  ],
-)
-def test_what_other_settings_forbid_is_no_choice(given, gone):
-  found = set(space(*SIDES, batch=given))
-  assert found == set(space(*SIDES)) - gone
-
-
-def test_an_ensemble_is_searched_for_what_all_members_can_have():
-  fields = (PRICE, USER, ITEM)
-  keys = {'user': 'user', 'item': 'item'}
-  hidden = {'ensemble': 2, 'variants': 'network.ignore=user;'}
-  found = space(*fields, batch=hidden, **keys)
-  assert found == space(*fields, **keys)
-  # One member does not see what these read.
-  hidden = {'ensemble': 2, 'variants': 'network.ignore=item;'}
-  assert set(found) - set(space(*fields, batch=hidden, **keys)) == {
-    'network.session_encoder',
-  }
-
-
-@pytest.mark.parametrize(
-  ('fields', 'given', 'expected'),
-  [
-    # One group: all of them are that one.
-    ((ITEM, GAP), '', '|gap'),
-    # Row 0 alone tells nothing, so leaving it out is no choice.
-    ((ITEM, GAP, category('asof_x', 'views', 1), RATE), '', '|gap|rates|asof'),
-    ((ITEM, category('asof_x', 'views', 1)), '', None),
-    # What is ignored stays so.
-    ((ITEM, GAP, RATE, VIEWS), 'gap', 'gap|gap+views|gap+rates|gap+asof'),
-    ((ITEM, GAP, RATE), 'asof', None),
-    # A field has a group's name: its fields are named.
-    ((category('gap'), GAP, RATE), '', '|asof_gap|rates|asof'),
-    # Something must be left.
-    ((GAP, RATE), '', '|gap|rates'),
-    ((GAP,), '', None),
-  ],
-)
-def test_groups_to_ignore(fields, given, expected):
-  assert space(*fields, ignore=given).get('network.ignore') == expected
-
-
-@pytest.mark.parametrize(
-  ('fields', 'given', 'expected'),
-  [
-    ((PRICE, USER, ITEM), '', '|user|item|user+item'),
-    ((PRICE, ITEM, GAP), '', '|gap|item'),
-    # A history has the item's embeddings: it can't stay alone.
-    (
-      (PRICE, USER, ITEM, HISTORY),
-      '',
-      '|history|user|item+asof_history|user+item+asof_history',
-    ),
-    ((PRICE, USER, ITEM), 'item', 'item|item+user'),
-    # A constant says nothing, and something must be left.
-    ((PRICE, category('user', size=1), ITEM), '', '|item'),
-    ((USER, ITEM), '', '|user|item'),
-  ],
-)
-def test_ids_to_ignore(fields, given, expected):
-  names = [field.name for field in fields]
-  keys = {key: key for key in ('user', 'item') if key in names}
-  assert space(*fields, ignore=given, **keys)['network.ignore'] == expected
-
-
-@pytest.mark.parametrize(
-  ('rows', 'batch', 'expected'),
-  [
-    (102_400, {}, None),
-    (102_399, {}, '32|8|2'),
-    (3_000, {'batch.lanes': 8, 'batch.readers': 2}, '8|2'),
-    (3_000, {'batch.lanes': 3}, '3|1'),
-    (3_000, {'batch.lanes': 1}, None),
-    (3_200, {'batch.lanes': 1}, None),
-  ],
-)
-def test_fewer_lanes_where_an_epoch_has_few_steps(rows, batch, expected):
-  found = space(PRICE, rows=rows, batch=batch)
-  assert found.get('batch.lanes') == expected
-
-
-def test_no_encoder_where_the_item_is_ignored():
-  found = space(ITEM, PRICE, item='item', ignore='item')
-  assert set(found) == NUMBERS
-
-
-def test_choices_differ_in_fields_that_are_seen():
-  fields = (PRICE, *SIDES, sided('colour', 'item'))
-  given = {'network.crosses': 'segment*colour'}
-  found = space(*fields, ignore='brand', batch=given)
-  assert found['network.crosses'].startswith('segment*colour|')
-  hidden = space(*fields, ignore='brand+colour')
-  assert 'network.crosses' not in hidden
-
-
 def test_what_usually_gains_is_tried_first():
   texts = search.defaults('pretrain', BASE, manifest(ITEM, GAP, item='item'))
   dimensions = [search.parse(text, BASE) for text in texts]
@@ -270,56 +149,6 @@ def test_what_usually_gains_is_tried_first():
   ]
 
 
-@pytest.mark.parametrize(
-  ('texts', 'expected'),
-  [
-    # Nothing of it can be had.
-    (('network.dropout=0.1:0.5',), []),
-    (('pretrain.embedding_l2=2e-3:1e-2:log',), []),
-    (('network.session_encoder=none',), []),
-    # Two points are one there.
-    (
-      ('pretrain.embedding_l2=1e-4:1e-2:log',),
-      [{'pretrain.embedding_l2': 1e-3}],
-    ),
-    # What was given is outside: the nearest.
-    (
-      (
-        'network.session_encoder=none|mean',
-        'network.dropout=0.3:0.5',
-        'critic.max_passes=2:9',
-        'network.id_dropout=0.1|0.3',
-      ),
-      [
-        {
-          'network.session_encoder': 'mean',
-          'network.dropout': 0.3,
-          'critic.max_passes': 9,
-          'network.id_dropout': '0.1',
-        }
-      ],
-    ),
-  ],
-)
-def test_the_first_points_of_other_spaces(texts, expected):
-  dimensions = [search.parse(text, BASE) for text in texts]
-  found = search.start_points(dimensions, BASE)
-  assert found == expected
-  for point, wanted in zip(found, expected, strict=True):
-    types_found = [type(v) for v in point.values()]
-    assert types_found == [type(v) for v in wanted.values()]
-
-
-def test_what_was_given_is_no_setting_of_a_point():
-  class First(Trial):
-    def suggest_categorical(self, name, choices):
-      return choices[0]
-
-  texts = ('network.id_dropout=0|0.3', 'network.dropout=0.1:0.2')
-  dimensions = [search.parse(text, BASE) for text in texts]
-  assert search.suggest(First(), dimensions, BASE, SPEC) == {}
-
-
 def test_nothing_reads_an_item_that_is_ignored():
   spec = manifest(PRICE, USER, ITEM, item='item').feature_spec()
   base = config_values.with_settings(BASE, {'network.session_encoder': 'mean'})
@@ -338,18 +167,12 @@ def test_nothing_reads_an_item_that_is_ignored():
 @pytest.mark.parametrize(
   ('text', 'expected'),
   [
-    ('network.dropout', 'expected SETTING=LOW:HIGH'),
-    ('network.dropout=0.1', 'expected SETTING=LOW:HIGH'),
     ('network.dropout=0.1:0.5:exp', 'expected SETTING=LOW:HIGH'),
     ('network.dropout=0.5:0.1', 'expected LOW < HIGH'),
-    ('network.dropout=0:0.5:log', 'LOW > 0 for a logarithm'),
     ('network.dropout=a:b', 'network.dropout=a is not of type float'),
     ('network.dropout=0:inf', r'network.dropout: inf is not between 0.0 and'),
-    ('network.dropout=0:0.99', r'network.dropout: 0.99 is not between 0.0 and'),
-    ('pretrain.balancing.name=equal|none', "'none' is not one of equal, "),
     ('network.id_dropout=0:1', 'is no number: name A|B|... instead'),
     ('network.droput=0:1', 'no such setting .did you mean network.dropout'),
-    ('network.bottom_units=8-4|4', 'is a list, which no search varies'),
     ('batch.input=auto|resident', 'batch.input says how the data are read'),
   ],
 )

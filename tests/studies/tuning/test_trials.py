@@ -44,18 +44,6 @@ def test_the_margin_is_three_deviations_of_seeds():
 
 
 @pytest.mark.parametrize(
-  ('first', 'lost'), [(0.694, True), (0.696, False), (0.75, False)]
-)
-def test_a_first_seed_is_held_against_the_best_trials_first_seed(first, lost):
-  tried = [
-    trials.make_record({}, [0.6995, 0.6995]),
-    trials.make_record({'a': 1}, [0.70, 0.70]),
-    trials.make_record({'a': 2}, [0.60, 0.60]),
-  ]
-  assert trials.is_hopeless(first, tried) is lost
-
-
-@pytest.mark.parametrize(
   ('first', 'lost'), [(0.906, True), (0.904, False), (0.85, False)]
 )
 def test_low_logloss_is_good(first, lost):
@@ -91,14 +79,3 @@ def test_the_time_left_ends_with_the_limit():
   assert trainer.left(3) == ', at most 0:30 left'
   assert trainer.left(3, 9) == ', at most 2:00 left'
   assert trainer.left(3, 9, 50.0) == ', at most 1:20 left'
-
-
-def test_a_point_takes_as_long_as_its_own_runs():
-  trainer = trials.Trainer(None, config_lib.Config(), 'pretrain')
-  assert trainer.seconds([{}, None], 4) == 0.0
-  # Five runs, three of them of the given settings.
-  trainer._seconds, trainer._trained = 20.0, 5
-  trainer._of_point = {'{}': (6.0, 3), '{"a": 1}': (14.0, 2)}
-  assert trainer.seconds([{}], 2) == 4.0
-  assert trainer.seconds([{'a': 1}], 2) == 14.0
-  assert trainer.seconds([None, {'a': 2}], 2) == 16.0
