@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rmtl_jax import types
 from rmtl_jax.evaluation import intervals, labelled, metrics
 
 
@@ -16,10 +15,6 @@ def sessions_of(sessions, seed, tasks=2):
   p = 1.0 / (1.0 + np.exp(-logits))
   labels = (generator.random((rows, tasks)) < p).astype(np.float32)
   return p.astype(np.float32), labels, session
-
-
-# Two tasks of numbers.
-NUMBERS = [types.TaskLoss('squared', 'regression')] * 2
 
 
 def rows_of(labels, session, weights=None, losses=()):

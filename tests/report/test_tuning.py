@@ -1,6 +1,5 @@
 """What a search says in words."""
 
-
 from rmtl_jax.report import tuning
 
 BEST = {'network.dropout': 0.1}
@@ -79,6 +78,3 @@ def test_what_was_chosen_and_what_to_do_next():
   assert text.count('network.dropout=0.3') == 1
   told, _ = text.split('  rmtl compare')
   assert max(map(len, told.splitlines())) <= 80
-
-
-KEPT = {'chosen': {}, 'base_kept': True, 'method': 'mmoe'}

@@ -1,6 +1,5 @@
 """The page as HTML: it loads nothing, all is text, and it can be seen."""
 
-
 import matplotlib.figure
 
 from rmtl_jax.report.page import content, html, vector

@@ -98,14 +98,6 @@ CATEGORIES = {
   'network.id_dropout',
   'pretrain.embedding_l2',
 }
-HISTORY = manifest_lib.Field(
-  'asof_history',
-  'multi_valued',
-  30,
-  5,
-  {'as_of': 'history'},
-  vocabulary_owner='item',
-)
 
 
 def test_the_default_space_is_what_the_data_can_have():
@@ -124,9 +116,6 @@ def test_the_default_space_is_what_the_data_can_have():
     'finetune.learning_rate',
     'weighting.lambda_',
   }
-
-
-SIDES = sided('segment', 'user'), sided('brand', 'item')
 
 
 def test_what_usually_gains_is_tried_first():
