@@ -147,14 +147,6 @@ def test_missing_file(tmp_path, capsys, schema):
   assert not (tmp_path / 'data').exists()
 
 
-def test_unreadable_parquet(tmp_path, capsys, schema):
-  raw = tmp_path / 'log.parquet'
-  raw.write_bytes(b'PAR1 is all that is right about this file')
-  assert _prepare(schema, raw, tmp_path / 'data') == 2
-  _one_line(capsys, 'log.parquet')
-  assert not (tmp_path / 'data').exists()
-
-
 @pytest.mark.slow
 def test_own_table_from_log_to_evaluation(
   tmp_path, capsys, caplog, monkeypatch, schema
@@ -229,19 +221,6 @@ def test_bad_usage_is_one_line_and_exit_code_2(
   assert not list(tmp_path.iterdir())
 
 
-def test_help_of_a_command_by_any_name(capsys):
-  pages = []
-  for argv in (('help', 'train'), ('train', '--help'), ('train', '-h')):
-    assert _run(*argv) == 0
-    pages.append(capsys.readouterr().out)
-  assert pages[0] == pages[1] == pages[2]
-  assert _run('help') == 0
-  overview = capsys.readouterr().out
-  assert all(f'rmtl {command}' in overview for command in cli.COMMANDS)
-  assert _run('help', 'trian') == 2
-  _one_line(capsys, 'did you mean train?')
-
-
 @pytest.mark.parametrize(
   ('argv', 'expected'),
   [
@@ -288,67 +267,6 @@ def test_config_file_and_overrides(tmp_path, capsys):
   )
   assert code == 2
   _one_line(capsys, 'config.backbone')
-
-
-def _compare(tmp_path, data, *more):
-  settings = [
-    flag for flag in SMALL if 'max_epochs' not in flag and 'bottom' not in flag
-  ]
-  return _run(
-    'compare',
-    f'--workdir={tmp_path / "comparison"}',
-    f'--data_dir={data}',
-    *settings,
-    '--config.network.bottom_units=8',
-    '--config.pretrain.patience=1',
-    '--config.finetune.max_epochs=1',
-    '--config.compare.learning_rates=1e-3',
-    *more,
-  )
-
-
-@pytest.mark.slow
-def test_compare_writes_a_report(tmp_path, capsys):
-  data = tmp_path / 'data'
-  tiny.write_prepared(data)
-  arguments = ('--methods=esmm+critic', '--seeds=0,1')
-  assert _compare(tmp_path, data, *arguments) == 0
-  out = capsys.readouterr().out
-  assert 'esmm+q_shuffled' in out and 'Not tested: 2 seeds' in out
-  path = tmp_path / 'comparison'
-  others = [line for line in out.splitlines() if str(path) not in line]
-  assert max(map(len, others)) <= 80
-  report = (path / 'results.md').read_text()
-  assert '## Verdict' in report and '`esmm+critic`' in report
-  results = json.loads((path / 'results.json').read_text())
-  assert len(results['runs']) == 5 * 2
-  for picture in ('differences', 'weights', 'q_values', 'learning'):
-    assert f'({picture}.png)' in report
-    assert (path / f'{picture}.png').read_bytes()[:4] == b'\x89PNG'
-  # A second start reads what is there.
-  assert _compare(tmp_path, data, *arguments) == 0
-  assert 'validation AUC' not in capsys.readouterr().err
-  assert _compare(tmp_path, data, *arguments, '--config.critic.discount=0') == 2
-  _one_line(capsys, 'critic.discount=0.95, not 0.0')
-
-
-@pytest.mark.parametrize(
-  ('argument', 'parts'),
-  [
-    ('--methods=pel+critic', ['pel+critic', "backbone 'pel' is not one of"]),
-    ('--methods=ple+critic:discount=1', ['did you mean critic.discount']),
-    ('--methods=ple,ple', ['config.compare.methods', 'names one twice']),
-    ('--seeds=0,x', ["--seeds: '0,x' is not a list of integers"]),
-    ('--seeds=1,1', ['config.compare.seeds', 'names one twice']),
-    ('--config.compare.methods=ple', ['the flag is --methods']),
-  ],
-)
-def test_compare_refuses_in_one_line(tmp_path, capsys, argument, parts):
-  data = tmp_path / 'data'
-  tiny.write_prepared(data)
-  assert _compare(tmp_path, data, argument) == 2
-  _one_line(capsys, *parts)
-  assert not (tmp_path / 'comparison' / 'results.json').exists()
 
 
 def _tune(monkeypatch, tmp_path, *more):
@@ -406,22 +324,3 @@ def test_tune_searches_what_the_data_can_have(tmp_path, monkeypatch):
   assert config.network.ignore == 'tags+asof'
   assert wanted.space[0].choices == ('', 'user', 'user+price')
   assert (wanted.confirm, wanted.fresh, wanted.trials) == (1, (7, 9), 4)
-
-
-@pytest.mark.parametrize(
-  ('argument', 'parts'),
-  [
-    ('--confirm_seeds=1,2', ['--confirm_seeds: 1 is one of --seeds']),
-    ('--confirm_seeds=x', ["--confirm_seeds: 'x' is not a list of integers"]),
-    ('--search=network.ignore=usr|tags', ["'usr'", 'did you mean user']),
-    ('--config.network.ignore=prices', ['did you mean price?']),
-    ('--minutes=-1', ['--minutes: -1.0 is not a time']),
-    ('--minutes=x', ['--minutes']),
-  ],
-)
-def test_tune_refuses_in_one_line(
-  tmp_path, capsys, monkeypatch, argument, parts
-):
-  code, asked = _tune(monkeypatch, tmp_path, argument)
-  assert code == 2 and not asked
-  _one_line(capsys, *parts)

@@ -54,19 +54,6 @@ def test_what_is_no_json_is_named(tmp_path, content, said):
   assert said in str(error.value)
 
 
-def test_places_that_are_no_files(tmp_path):
-  (tmp_path / 'file').write_text('')
-  for name, said in (
-    ('none.json', 'not found: make it'),
-    ('file/below.json', 'not found: make it'),
-    ('.', 'not readable: Is a directory'),
-    ('a\0b.json', 'not readable: embedded null'),
-  ):
-    with pytest.raises(types.InputError) as error:
-      json_files.read(tmp_path / name, 'make it')
-    assert said in str(error.value)
-
-
 @pytest.mark.parametrize(
   ('take', 'said'),
   [
@@ -82,23 +69,6 @@ def test_a_record_that_is_not_as_written_is_named(take, said):
     json_files.parsing('a.json'),
   ):
     take({'a': 1, 'c': 'x'})
-
-
-def test_other_errors_pass_a_record_by():
-  for error in (types.InputError('mine'), OSError(28, 'full')):
-    with (
-      pytest.raises(type(error)) as raised,
-      json_files.parsing('a.json'),
-    ):
-      raise error
-    assert raised.value is error
-
-
-def test_many_keys_take_as_long_as_they_are_long(tmp_path):
-  """300,000 of them would take half an hour in quadratic time."""
-  keys = ','.join(f'"k{i}":1' for i in range(300_000))
-  with pytest.raises(types.InputError, match="'k299999' stands twice"):
-    read(tmp_path, f'{{{keys},"k299999":2}}'.encode())
 
 
 def test_a_number_that_json_lacks_is_none():

@@ -41,13 +41,3 @@ def test_the_lock_has_a_version_of_all_that_is_installed_by_it():
     assert _name(one.name) in locked, text
     for version in locked[_name(one.name)]:
       assert one.specifier.contains(version), text
-
-
-def test_the_image_has_no_rights_and_is_built_by_the_lock():
-  text = (_ROOT / 'Dockerfile').read_text('utf-8')
-  assert 'pip install --no-cache-dir -c requirements.lock' in text
-  assert 'USER 10001:10001' in text and '/health' in text
-  kept = (_ROOT / '.dockerignore').read_text('utf-8').splitlines()
-  for line in kept:
-    if line.startswith('!'):
-      assert (_ROOT / line[1:]).exists(), line

@@ -1,18 +1,15 @@
 """Directories in the making: whose they are, and when they are swept."""
 
-import errno
 import os
 import pathlib
 import signal
 import subprocess
 import sys
 
-import pyarrow as pa
 import pytest
 
 from rmtl_jax import durable, partial, types
 from rmtl_jax.preparation import writer
-from rmtl_jax.serving import sinks
 from tests.preparation import raw_files
 
 
@@ -52,13 +49,6 @@ def test_what_the_living_make_is_left_alone(tmp_path):
   # Nobody is between the two renames any more.
   assert names(tmp_path) == ['out']
   assert (target / 'some').read_text() == 'old'
-
-
-def test_a_link_is_not_followed(tmp_path):
-  (tmp_path / 'dear').mkdir()
-  (tmp_path / '.out.partial-00000000').symlink_to(tmp_path / 'dear')
-  partial.sweep(tmp_path / 'out')
-  assert (tmp_path / 'dear').is_dir()
 
 
 def test_publish_replaces_whole_directories(tmp_path):
@@ -113,48 +103,11 @@ def test_the_first_of_two_writers_wins(tmp_path, monkeypatch, overwrite):
   assert (target / 'manifest.json').read_text() == 'theirs'
 
 
-def test_parents_that_were_made_are_removed_again(tmp_path):
-  (tmp_path / 'file').write_text('')
-  for place in (tmp_path / 'file' / 'a' / 'b', tmp_path / 'a' / ('b' * 300)):
-    with (
-      pytest.raises(types.InputError, match='cannot be written'),
-      writer.new_directory(place, False),
-    ):
-      raise AssertionError
-  assert names(tmp_path) == ['file']
-
-
-@pytest.mark.parametrize('number', [errno.ENOSPC, errno.EIO])
-def test_a_broken_disk_is_no_bad_input(tmp_path, monkeypatch, number):
-  def fail(*_):
-    raise OSError(number, os.strerror(number))
-
-  monkeypatch.setattr(partial, 'make_directory', fail)
-  with (
-    pytest.raises(OSError, match=f'written: {os.strerror(number)}'),
-    writer.new_directory(tmp_path / 'out', False),
-  ):
-    raise AssertionError
-
-
 KILLED = """
 import pathlib, sys, time
 from rmtl_jax.preparation import writer
 with writer.new_directory(pathlib.Path(sys.argv[1]), False) as path:
   (path / 'some').write_text('half')
-  print('ready', flush=True)
-  time.sleep(60)
-"""
-
-
-# As rmtl predict writes a file.
-KILLED_SINK = """
-import sys, time
-import pyarrow as pa
-from rmtl_jax.serving import sinks
-table = pa.table({'a': [1]})
-with sinks.open_sink(sys.argv[1], table.schema) as write:
-  write(table)
   print('ready', flush=True)
   time.sleep(60)
 """
@@ -172,20 +125,6 @@ def _started(program: str, target: pathlib.Path) -> subprocess.Popen[bytes]:
   return process
 
 
-@pytest.mark.parametrize('name', ['scores.parquet', 'scores.csv'])
-def test_a_killed_predict_leaves_nothing_to_the_next(tmp_path, name):
-  target, table = tmp_path / name, pa.table({'a': [1]})
-  process = _started(KILLED_SINK, target)
-  for number in range(2):
-    with sinks.open_sink(str(target), table.schema) as write:
-      write(table)
-    left = [] if number else [n for n in names(tmp_path) if 'partial' in n]
-    assert names(tmp_path) == [*left, name]
-    assert len(left) == 1 - number  # the first is made beside one that lives
-    process.kill()
-    process.wait()
-
-
 def test_a_killed_prepare_leaves_nothing_to_the_next(tmp_path):
   process = _started(KILLED, tmp_path / 'out')
   partial.sweep(tmp_path / 'out')
@@ -195,17 +134,3 @@ def test_a_killed_prepare_leaves_nothing_to_the_next(tmp_path):
   assert len(names(tmp_path)) == 1
   raw_files.run_table(tmp_path, raw_files.table_lines())
   assert names(tmp_path) == ['out', 'raw', 'schema.json']
-
-
-def test_a_signal_while_a_directory_is_made_leaves_none(tmp_path, monkeypatch):
-  class Signal(BaseException):
-    pass
-
-  def lock(path, wait):
-    assert path.is_dir() and wait
-    raise Signal
-
-  monkeypatch.setattr(partial, '_lock', lock)
-  with pytest.raises(Signal), partial.make_directory(tmp_path / 'out'):
-    pass
-  assert not list(tmp_path.iterdir())

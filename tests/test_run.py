@@ -14,18 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import json_files, run, types
+from rmtl_jax import run, types
 from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
-from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import calibration
-from rmtl_jax.preparation import writer
 from rmtl_jax.results import evaluate, report_record
-from rmtl_jax.runtime import checkpoints, progress, workdir, writers
-from rmtl_jax.training import context, models, splits
+from rmtl_jax.runtime import progress, workdir, writers
 from tests import signals, tiny
-from tests.runtime import test_writers
 
 CONFIG = config_values.from_dict(
   {
@@ -87,37 +82,6 @@ def test_metrics_have_the_promised_keys(trained):
   assert record['versions']['jax'] and record['device']
 
 
-@pytest.mark.slow
-def test_a_network_that_reads_numbers_alone_is_saved(tmp_path, data_dir):
-  ignored = {'network.ignore': 'user+item+tags', 'critic.max_passes': 1}
-  config = config_values.with_settings(CONFIG, ignored)
-  record = run.train(config, tmp_path, data_dir, live=QUIET)
-  assert record['stages']['pretrain']['click']['auc'] > 0.5
-
-
-def test_tensorboard_shows_scalars_histograms_and_the_config(trained):
-  path, record = trained
-  values = {value.tag: value for value, _ in test_writers.plotted(path)}
-  assert values['pretrain/loss'].simple_value > 0.0
-  rows = record['critic']
-  for task in tiny.TASKS:
-    q, weight = (
-      values[f'{tag}_{task}'].histo for tag in ('critic/q', 'finetune/weight')
-    )
-    np.testing.assert_allclose(q.sum / q.num, rows['mean_q'][task], rtol=1e-4)
-    # RMTL's weights are linear in Q.
-    np.testing.assert_allclose(
-      weight.sum / weight.num, 1 - 0.7 * q.sum / q.num, rtol=1e-4
-    )
-    assert weight.min >= 1.0
-  (text,) = values['config/text_summary'].tensor.string_val
-  assert '| pretrain.max_epochs | 2 |' in text.decode()
-  rate = values['pretrain/learning_rate'].simple_value
-  assert round(rate, 6) == CONFIG.pretrain.learning_rate
-  auc = values['test/finetune/auc_click'].simple_value
-  assert round(auc - record['stages']['finetune']['click']['auc'], 6) == 0
-
-
 def test_the_oracle_is_best(trained):
   _, record = trained
   for stage in record['stages'].values():
@@ -157,39 +121,6 @@ def test_calibration_is_fitted_on_validation_and_kept(trained):
       assert after.keys() == raw.keys()
       assert after['logloss'] < raw['logloss']
       assert after['auc'] == raw['auc']
-
-
-def test_evaluate_takes_the_calibration_that_was_kept(trained, tmp_path):
-  path, record = trained
-  tiny.write_prepared(tmp_path / 'other', seed=5)
-  other = evaluate.evaluate(path, data_dir=tmp_path / 'other')
-  assert other['calibration'] == record['calibration']
-  assert other['calibrated'] != record['calibrated']
-  assert other['data_dir'] == str((tmp_path / 'other').resolve())
-  assert 'data_dir' not in evaluate.evaluate(path)
-
-
-def test_a_calibration_that_lacks_a_task_is_named(trained, tmp_path):
-  path = tmp_path / 'run'
-  shutil.copytree(trained[0], path)
-  record = json.loads((path / 'metrics.json').read_text())
-  del record['calibration']['pretrain']['conversion']
-  del record['record_digest']  # as earlier versions wrote it
-  (path / 'metrics.json').write_text(json.dumps(record))
-  with pytest.raises(types.InputError, match="pretrain lacks 'conversion'"):
-    evaluate.evaluate(path, data_dir=workdir.read(trained[0]).data_dir)
-
-
-@pytest.mark.parametrize('epoch', [None, [1, 2], 'x', {'pretrain': 1}])
-def test_a_forged_record_without_its_epoch_is_damaged(trained, tmp_path, epoch):
-  path = tmp_path / 'run'
-  shutil.copytree(trained[0], path)
-  (said,) = (path / 'checkpoints' / 'pretrain').glob('*/record/metadata')
-  record = json.loads(said.read_text()) | {'epoch': epoch}
-  del record['record_digest']
-  said.write_text(json.dumps(json_files.sealed(record)))
-  with pytest.raises(checkpoints.Damaged, match='its record: epoch is '):
-    evaluate.evaluate(path, data_dir=workdir.read(trained[0]).data_dir)
 
 
 @pytest.fixture(scope='module')
@@ -250,30 +181,6 @@ def test_weighting_from_scratch_is_exact_under_resume(tmp_path, data_dir):
   assert signals.without_times(again) == signals.without_times(record)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-  'setting',
-  [
-    {'embedding_l2': 0.1},
-    {'schedule': 'linear'},
-    {'warmup_steps': 20},
-  ],
-  ids=lambda s: next(iter(s)),
-)
-def test_each_setting_of_stage_1_changes_it(
-  tmp_path, data_dir, trained, setting
-):
-  config = config_values.from_dict({'pretrain': setting}, CONFIG)
-  path = tmp_path / 'run'
-  run.train(config, path, data_dir, ('pretrain',), QUIET)
-  found, plain = (
-    [r['loss'] for r in writers.read_history(p) if r['stage'] == 'pretrain']
-    for p in (path, trained[0])
-  )
-  assert len(found) == len(plain) == 2 and np.all(np.isfinite(found))
-  assert found[1] != plain[1]
-
-
 def test_history_and_logs(trained):
   path, _ = trained
   history = writers.read_history(path)
@@ -330,26 +237,6 @@ def test_a_pass_goes_on_where_a_signal_cut_it_off(
   assert signals.without_times(again) == signals.without_times(trained[1])
 
 
-@pytest.mark.slow
-def test_a_long_pass_is_saved_within_itself(
-  tmp_path, data_dir, trained, monkeypatch
-):
-  """And that changes nothing."""
-  saved = []
-  save = checkpoints.Store.save
-  monkeypatch.setattr(
-    checkpoints.Store,
-    'save',
-    lambda self, step, *rest: saved.append(step) or save(self, step, *rest),
-  )
-  config = config_values.from_dict({'checkpoint_minutes': 0.0}, CONFIG)
-  again = run.train(config, tmp_path, data_dir, live=QUIET)
-  assert signals.without_times(again) == signals.without_times(trained[1])
-  numbers = [step for step in saved if step > 10**6]
-  assert numbers == sorted(set(numbers))
-  assert sum(step % 10**6 > 0 for step in numbers) > len(numbers) / 2
-
-
 def test_the_same_directory_is_finished_already(trained, data_dir):
   path, record = trained
   again = run.train(CONFIG, path, data_dir, live=QUIET)
@@ -392,28 +279,10 @@ def test_the_papers_model_beside_a_run(
     assert again['paper_model']['backbone'] == 'esmm'
 
 
-@pytest.mark.slow
-def test_stages_one_by_one_equal_all_at_once(tmp_path, data_dir, trained):
-  for stage in run.ORDER:
-    record = run.train(CONFIG, tmp_path, data_dir, (stage,), QUIET)
-    assert not (tmp_path / 'checkpoints' / 'state').exists()
-  assert signals.without_times(record) == signals.without_times(trained[1])
-
-
 def test_a_later_stage_needs_the_earlier(tmp_path, data_dir):
   for given in (('critic',), 'critic'):
     with pytest.raises(types.InputError, match='critic needs stage pretrain'):
       run.train(CONFIG, tmp_path, data_dir, given, QUIET)
-
-
-def test_a_stage_that_there_is_not_leaves_no_run(tmp_path, data_dir):
-  with pytest.raises(types.InputError, match="stages: 'pretrian' is not one"):
-    run.train(CONFIG, tmp_path / 'run', data_dir, ['pretrian'], QUIET)
-  with pytest.raises(types.InputError, match="tracker: 'tensorbord'"):
-    run.train(
-      CONFIG, tmp_path / 'run', data_dir, live=QUIET, trackers='tensorbord'
-    )
-  assert not (tmp_path / 'run').exists()
 
 
 def test_another_setting_in_the_same_directory_is_refused(trained, data_dir):
@@ -452,15 +321,6 @@ def test_settings_that_do_not_fit_leave_no_run(
   assert not (tmp_path / 'run').exists()
 
 
-def test_bad_data_leave_no_run(tmp_path):
-  tiny.write_prepared(tmp_path / 'data')
-  (tmp_path / 'data/test/part-00000.parquet').write_bytes(b'PAR1')
-  (tmp_path / 'run').mkdir()
-  with pytest.raises(types.InputError, match='test/part-00000'):
-    run.train(CONFIG, tmp_path / 'run', tmp_path / 'data', live=QUIET)
-  assert not any((tmp_path / 'run').iterdir())
-
-
 @pytest.fixture
 def moved(trained, data_dir, tmp_path):
   """A finished run and its data, copied."""
@@ -495,120 +355,6 @@ def test_data_that_were_replaced_between_two_starts_are_refused(moved, source):
   ):
     with pytest.raises(types.InputError, match=re.escape(told)):
       call()
-
-
-def test_other_data_in_the_same_place_are_refused(moved):
-  path, data = moved
-  shutil.rmtree(data)
-  tiny.write_prepared(data, seed=5)
-  told = f'{data}/manifest.json: the data were replaced since {path} began'
-  for call in (
-    lambda: run.train(CONFIG, path, data, live=QUIET),
-    lambda: evaluate.evaluate(path),
-  ):
-    with pytest.raises(types.InputError, match=re.escape(told)):
-      call()
-  # Named, it is data with the run's fields like any other.
-  assert evaluate.evaluate(path, data_dir=data)['split'] == 'test'
-
-
-def test_own_data_are_known_by_any_name(moved, monkeypatch):
-  path, data = moved
-  found = []
-  monkeypatch.setattr(evaluate, '_evaluate', lambda *a: found.append(a[3]))
-  monkeypatch.chdir(data.parent)
-  for name in (None, data, data.name, f'{path}/../{data.name}'):
-    evaluate.evaluate(path, data_dir=name)
-  shutil.rmtree(data)
-  tiny.write_prepared(data, seed=5)
-  evaluate.evaluate(path, data_dir=data.name)
-  assert found == [True] * 4 + [False]
-
-
-def test_a_run_that_knows_no_digests_goes_on(moved, trained):
-  """As those that earlier versions began."""
-  path, data = moved
-  record = json.loads((path / 'config.json').read_text())
-  digests = record.pop('data_sha256')
-  assert list(digests) == [
-    f'{s}/part-00000.parquet' for s in manifest_lib.SPLITS
-  ]
-  (path / 'config.json').write_text(json.dumps(record))
-  again = run.train(CONFIG, path, data, live=QUIET)
-  assert signals.without_times(again) == signals.without_times(trained[1])
-  record['data_sha256'] = [1]
-  (path / 'config.json').write_text(json.dumps(record))
-  with pytest.raises(types.InputError, match="expected 'data_sha256'"):
-    run.train(CONFIG, path, data, live=QUIET)
-
-
-def test_data_that_are_streamed_are_held_and_watched(tmp_path):
-  data = tmp_path / 'data'
-  tiny.write_prepared(data)
-  config = config_values.from_dict(
-    {'batch': {'input': 'streaming'}, 'pretrain': {'max_epochs': 1}}, CONFIG
-  )
-  refused = []
-
-  def replace():
-    if refused:
-      return 0
-    with (
-      pytest.raises(types.InputError, match='data: is in use by') as caught,
-      writer.new_directory(data, overwrite=True),
-    ):
-      pass
-    refused.append(str(caught.value))
-    # By something that asks for no lock.
-    _flip_labels(data / 'validation/part-00000.parquet')
-    return 0
-
-  told = 'validation/part-00000.parquet: the data were replaced while they were'
-  with pytest.raises(types.InputError, match=told):
-    run.train(config, tmp_path / 'run', data, ('pretrain',), QUIET, replace)
-  assert len(refused) == 1 and f'process {os.getpid()} (' in refused[0]
-
-
-@pytest.mark.parametrize(
-  ('lanes', 'readers', 'patience', 'told'),
-  [
-    (64, 1, 2, ['2 steps an epoch', 'lanes=2 makes about 64']),
-    (64, 4, 2, ['6 steps an epoch', 'lanes=4 makes about 96']),
-    (64, 1, 49, ['2 steps an epoch']),
-    (64, 1, 50, []),
-    (1, 1, 2, []),
-  ],
-)
-def test_few_steps_an_epoch_are_told_of(
-  data_dir, lanes, readers, patience, told
-):
-  config = config_values.from_dict(
-    {
-      'batch': {'lanes': lanes, 'readers': readers},
-      'pretrain': {'patience': patience},
-    },
-    CONFIG,
-  )
-  manifest = manifest_file.read(data_dir)
-  train = splits.read(data_dir, manifest, 'train', config.batch)
-  shared = context.Context(
-    config,
-    manifest.task_names,
-    train,
-    train,
-    models.Models(manifest.feature_spec()),
-    QUIET,
-  )
-  lines = run._step_advice(shared)
-  assert len(lines) == bool(told)
-  for words in told:
-    assert words in lines[0]
-
-
-def test_evaluate_refuses_data_with_other_tasks(trained, tmp_path):
-  tiny.write_prepared(tmp_path / 'other', tasks=('click', 'like'))
-  with pytest.raises(types.InputError, match='tasks are click, like'):
-    evaluate.evaluate(trained[0], data_dir=tmp_path / 'other')
 
 
 def test_two_processes_in_one_directory(tmp_path, data_dir):
@@ -673,13 +419,6 @@ def test_official_preset_runs_and_reports_its_critics(tmp_path, data_dir):
   ]
 
 
-@pytest.mark.slow
-def test_one_task(tmp_path):
-  tiny.write_prepared(tmp_path / 'data', tasks=('click',), sessions=60)
-  record = run.train(CONFIG, tmp_path / 'run', tmp_path / 'data', live=QUIET)
-  assert list(record['stages']['finetune']) == ['click']
-
-
 def test_nan_in_training_stops_and_keeps_the_last_checkpoint(
   tmp_path, data_dir
 ):
@@ -690,27 +429,3 @@ def test_nan_in_training_stops_and_keeps_the_last_checkpoint(
   with pytest.raises(FloatingPointError, match='not finite'):
     run.train(config, tmp_path, data_dir, live=QUIET)
   assert not (tmp_path / 'metrics.json').exists()
-
-
-def test_weights_are_reported_with_their_spread(trained):
-  last = writers.read_history(trained[0])[-1]
-  assert last['stage'] == 'finetune'
-  for task in tiny.TASKS:
-    assert last[f'weight_mean_{task}'] > 1.0
-    assert np.isfinite(last[f'weight_deviation_{task}'])
-
-
-@pytest.mark.slow
-def test_all_stages_train_on_the_rows_of_their_batches(tmp_path):
-  """Two lanes of 4 slots show fewer items and users than there are."""
-  tiny.write_prepared(tmp_path / 'data', sessions=30)
-  config = dataclasses.replace(
-    CONFIG,
-    network=dataclasses.replace(CONFIG.network, embedding_adam='rows'),
-    batch=dataclasses.replace(CONFIG.batch, lanes=2, lane_length=4),
-  )
-  record = run.train(config, tmp_path / 'run', tmp_path / 'data', live=QUIET)
-  for stage in record['stages'].values():
-    for task in tiny.TASKS:
-      assert 0 <= stage[task]['auc'] <= 1
-  assert evaluate.evaluate(tmp_path / 'run')['stages'] == record['stages']

@@ -65,23 +65,6 @@ def test_units_of_an_expert_are_normalised_by_hand():
   np.testing.assert_allclose(found, z / (1 + np.exp(-z)), rtol=1e-4, atol=1e-6)
 
 
-def test_a_dropped_unit_of_an_expert_is_zero_and_others_are_scaled():
-  made = home.NormalisedSwish(
-    2,
-    50,
-    layers.Setup(
-      config_lib.NetworkConfig(dropout=0.5), nnx.Rngs(params=jax.random.key(0))
-    ),
-  )
-  x = jax.random.normal(jax.random.key(1), (2, 40, 50))
-  plain, dropped = made(x, None), made(x, jax.random.key(2))
-  kept = np.asarray(dropped) != 0
-  assert 0.4 < kept.mean() < 0.6 and (kept[0] != kept[1]).any()
-  np.testing.assert_allclose(
-    np.asarray(dropped)[kept], 2 * np.asarray(plain)[kept], rtol=1e-6
-  )
-
-
 @FORMS
 def test_a_feature_gate_by_hand(form):
   counts = home.experts.ExpertCounts(1, 1, 1)
@@ -92,10 +75,3 @@ def test_a_feature_gate_by_hand(form):
   # 2 sigmoid(3 * 2 * 0.5) * 3; a gate of 0 leaves what it reads.
   np.testing.assert_allclose(open_, [[6 / (1 + np.exp(-3))]], rtol=1e-6)
   np.testing.assert_allclose(plain, [[3.0]], rtol=1e-6)
-
-
-def test_a_gate_of_one_expert_can_close():
-  np.testing.assert_allclose(home._weights(jnp.array([[0.0]])), [[0.5]])
-  np.testing.assert_allclose(
-    home._weights(jnp.array([[0.0, 0.0]])), [[0.5, 0.5]]
-  )

@@ -101,23 +101,6 @@ def test_scores_are_the_library_s(seed, share, as_missing, depth):
   np.testing.assert_allclose(found, expected, atol=4e-6)
 
 
-def test_every_type_of_missing_values_is_met():
-  rng = np.random.default_rng(0)
-  x = draw_rows(rng, 300, 0.3)
-  y = (rng.random(300) < np.where(np.isnan(x[:, 0]), 0.9, 0.3)).astype(float)
-  met = set()
-  for settings in ({}, {'zero_as_missing': True}, {'use_missing': False}):
-    trees = packed(booster(0, settings, x, y))['trees']
-    is_set = trees['kind'] & lightgbm_trees._IS_SET != 0
-    met |= {int(kind) for kind in np.unique(trees['kind'][~is_set])}
-  types_met = {kind // lightgbm_trees._TYPE for kind in met}
-  assert types_met == {0, 1, 2}
-  assert {bool(kind & lightgbm_trees._MISSING_LEFT) for kind in met} == {
-    False,
-    True,
-  }
-
-
 def test_thresholds_round_down_to_float32():
   for number in (0.1, 1 / 3, -0.7, 1e200, -1e200, 16777217.0, 0.5):
     low = lightgbm_trees._down(number)
@@ -170,20 +153,6 @@ def test_fit_learns_and_stops_early():
   # As many trees are fitted again, to other rows.
   again = fit(train, validation, again=rows_of(rng, 2500))
   np.testing.assert_array_equal(again['trees']['task'].sum((0, 1)), count)
-
-
-def test_labels_without_weight_are_not_learnt_from():
-  rng = np.random.default_rng(2)
-  train, validation = rows_of(rng, 600), rows_of(rng, 200)
-  seen = rng.random((600, 2)) < 0.5
-  weight = seen.astype(np.float32)
-  wrong = train._replace(
-    labels=np.where(seen, train.labels, 1 - train.labels), weight=weight
-  )
-  params = [
-    fit(one, validation) for one in (train._replace(weight=weight), wrong)
-  ]
-  jax.tree.map(np.testing.assert_array_equal, *params)
 
 
 def test_a_task_with_one_class_is_a_constant():

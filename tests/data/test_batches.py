@@ -1,4 +1,3 @@
-import dataclasses
 from unittest import mock
 
 import numpy as np
@@ -205,17 +204,6 @@ def test_plans_follow_seed_and_epoch(lengths, config, seed):
     np.testing.assert_array_equal(one, other)
 
 
-def test_other_epochs_seeds_and_stages_are_other_plans():
-  starts = starts_of([1 + i % 7 for i in range(200)])
-  config = config_lib.BatchConfig(lanes=4, lane_length=16)
-  rows = [
-    batches.Epoch(starts, seed, epoch, config).plan.row.ravel().tolist()
-    for seed, epoch in (((0, 1), 1), ((0, 1), 2), ((1, 1), 1), ((0, 2), 1))
-  ]
-  orders = {tuple(r for r in row if r >= 0) for row in rows}
-  assert len(orders) == 4
-
-
 @settings(deadline=None, max_examples=100)
 @given(st.integers(1, 200), CONFIGS, SEEDS, st.integers(0, 3))
 def test_session_order_keeps_blocks_within_windows(
@@ -234,35 +222,6 @@ def test_session_order_keeps_blocks_within_windows(
     at = position[block * size : (block + 1) * size]
     windows = np.unique(at // window)
     assert windows[-1] - windows[0] <= 1
-
-
-@mock.patch.multiple(batches, BLOCK_SESSIONS=10, WINDOW_BLOCKS=2)
-def test_session_order_shuffles_blocks_and_within_windows():
-  config = config_lib.BatchConfig()
-  order = batches.session_order(1000, (0, 1), 1, config)
-  windows = order.reshape(50, 20)
-  # Each window holds two whole blocks, in a mixed order.
-  for window in windows:
-    assert len(set((window // 10).tolist())) == 2
-    assert window.tolist() != sorted(window.tolist())
-  # Blocks that were neighbours are mostly apart.
-  pairs = np.sort(np.unique(windows // 10, axis=1)[:, [0, -1]], axis=1)
-  assert np.mean(np.abs(np.diff(pairs, axis=1)) > 1) > 0.5
-  assert np.corrcoef(order, np.arange(1000))[0, 1] < 0.3
-
-
-def test_every_session_can_stand_anywhere():
-  """Over epochs, a session's place in the order is spread over all places."""
-  config = config_lib.BatchConfig()
-  places = np.array(
-    [
-      np.argsort(batches.session_order(48, (5, 1), epoch, config))
-      for epoch in range(400)
-    ]
-  )
-  # Uniform on 0..47: mean 23.5, deviation 13.9, standard error 0.7.
-  assert np.all(np.abs(places.mean(0) - 23.5) < 5 * 0.7)
-  assert np.all(places.min(0) < 5) and np.all(places.max(0) > 42)
 
 
 @settings(deadline=None, max_examples=200)
@@ -302,42 +261,6 @@ def test_padding_is_below_five_percent(mean, deviation):
   # Every batch but the last is about as full as the others.
   by_batch = (plan.row[:-1] >= 0).mean(axis=(1, 2))
   assert by_batch.min() > 0.9
-
-
-def test_windows_are_packed_by_themselves():
-  """A reader that holds one window at a time makes the same lanes."""
-  lengths = [1 + i % 5 for i in range(60)]
-  config = config_lib.BatchConfig(lanes=1, lane_length=8)
-  starts = starts_of(lengths)
-  order = batches.session_order(60, (1, 1), 2, config)
-  plan = batches.Epoch(starts, (1, 1), 2, config).plan
-  session_of = np.repeat(np.arange(60), lengths)
-  place = np.argsort(order)
-  last = -1
-  for lane in plan.row[:, 0]:
-    windows = {int(place[session_of[r]]) // 15 for r in lane if r >= 0}
-    assert len(windows) == 1
-    window = windows.pop()
-    assert window >= last
-    last = window
-
-
-@pytest.mark.parametrize('lanes', [1, 3])
-def test_one_short_session(lanes):
-  config = config_lib.BatchConfig(lanes=lanes, lane_length=4)
-  plan = batches.Epoch(np.array([0, 1]), (0, 1), 1, config).plan
-  check_plan(plan, [1], config)
-  assert plan.row.shape == (1, lanes, 4)
-
-
-def test_lanes_of_a_plan_are_those_of_the_config():
-  config = config_lib.BatchConfig(lanes=3, lane_length=8)
-  starts = starts_of([4] * 10)
-  for lanes in (1, 3, 7):
-    plan = batches.Epoch(
-      starts, (0, 1), 1, dataclasses.replace(config, lanes=lanes)
-    ).plan
-    assert plan.row.shape == (-(-5 // lanes), lanes, 8)
 
 
 @settings(deadline=None, max_examples=40)

@@ -1,9 +1,7 @@
 """Numbers made of binned fields, against values written out."""
 
 import numpy as np
-import pytest
 
-from rmtl_jax import types
 from rmtl_jax.data import binned
 from rmtl_jax.data import manifest as manifest_lib
 
@@ -49,27 +47,3 @@ def test_bins_have_the_rates_between_their_edges():
   found = 1 / (1 + np.exp(-np.array(one.values[0])))  # train's rate is 1/2
   np.testing.assert_allclose(found, [0.2, 0.3, 0.6, 0.8])
   assert list(one.quantiles) == sorted(set(one.quantiles))
-
-
-@pytest.mark.parametrize(
-  'fields',
-  [
-    [USER],  # no item's
-    [USER, rate('item', [0, 1], [0.8], task='click')],
-    [USER, rate('item', [0, 1], [0.8], train_rate=0.0)],  # no train positive
-    [USER, rate('item', [0, 1], [0.8], as_of='feedback')],
-  ],
-)
-def test_no_sum_without_rates_of_both(fields):
-  assert all(one.name.endswith('_rank') for one in binned.numbers(fields))
-
-
-def test_nothing_of_fields_without_an_order_or_with_one_bin():
-  fields = [COUNTRY, field('gap', None), field('rows', [0], edges=())]
-  assert binned.numbers(fields) == ()
-
-
-def test_rates_of_none_and_all_are_finite():
-  found = binned.numbers([rate('user', [0, 1], [0.0]), ITEM])
-  assert np.all(np.isfinite(np.concatenate(found[-1].values)))
-  assert isinstance(found[-1], types.Derived)

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmtl_jax import types
-from rmtl_jax.data import column_reader
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from tests import tiny
@@ -145,31 +144,6 @@ def test_data_without_oracle_users_or_some_kinds(prepared, tmp_path):
   assert read.numeric.shape == (read.rows, 1)
 
 
-def test_users_may_be_unknown(prepared, tmp_path):
-  table = pq.read_table(prepared[0] / FILE)
-  path, manifest = copy_of(
-    prepared, tmp_path, with_value(table, 'user_id', 2, None)
-  )
-  read = columns_lib.read_split(path, manifest, 'train')
-  assert read.user is not None
-  assert read.user[2] == column_reader.NULL
-  assert read.user[1] == table['user_id'][1].as_py()
-
-
-@pytest.mark.parametrize(
-  'kind', [pa.int16(), pa.uint8(), pa.int64(), pa.uint64()]
-)
-def test_any_integers_do(prepared, tmp_path, kind):
-  table = pq.read_table(prepared[0] / FILE)
-  for name in ('session_id', 'user_id', 'f_item'):
-    table = with_column(table, name, table[name].cast(kind))
-  path, manifest = copy_of(prepared, tmp_path, table)
-  read = columns_lib.read_split(path, manifest, 'train')
-  whole = columns_lib.read_split(prepared[0], manifest, 'train')
-  np.testing.assert_array_equal(read.categorical, whole.categorical)
-  assert read.session.dtype == np.int64
-
-
 LIST = pa.list_(pa.int32())
 
 
@@ -212,65 +186,6 @@ def test_a_wrong_value_is_named(
   assert message.startswith(f"{path / FILE}: row 5, column '{name}': ")
 
 
-@pytest.mark.parametrize(
-  'name, values, expected',
-  [
-    ('session_id', 'text', 'is string, expected an integer'),
-    ('user_id', 'float', 'is double, expected an integer'),
-    ('f_item', 'float', 'is double, expected an integer'),
-    ('f_item', 'bool', 'is bool, expected an integer'),
-    ('m_tags', 'float', 'is double, expected a list'),
-    ('m_tags', 'texts', 'is list<.*string>, expected a list of integers'),
-    ('x_price', 'text', 'is string, expected a finite number'),
-    ('x_price', 'texts', 'is list<.*string>, expected a finite number'),
-    ('y_click', 'bool', 'is bool, expected 0 or 1'),
-    ('p_click', 'text', 'is string, expected a probability'),
-  ],
-)
-def test_a_column_of_another_type_is_named(
-  prepared, tmp_path, name, values, expected
-):
-  table = pq.read_table(prepared[0] / FILE)
-  kinds = {'text': '1', 'float': 1.0, 'bool': True, 'texts': ['1']}
-  broken = with_column(table, name, pa.array([kinds[values]] * len(table)))
-  path, manifest = copy_of(prepared, tmp_path, broken)
-  message = check_fails(path, manifest, expected)
-  assert message.startswith(f"{path / FILE}: column '{name}': ")
-
-
-@pytest.mark.parametrize(
-  'name', ['session_id', 'row_id', 'f_item', 'm_tags', 'x_price', 'y_click']
-)
-def test_a_missing_column_is_named(prepared, tmp_path, name):
-  table = pq.read_table(prepared[0] / FILE).drop_columns([name])
-  path, manifest = copy_of(prepared, tmp_path, table)
-  message = check_fails(path, manifest, 'no column')
-  assert message == f"{path / FILE}: no column '{name}'"
-
-
-def test_a_missing_oracle_is_named(prepared, tmp_path):
-  table = pq.read_table(prepared[0] / FILE).drop_columns(['p_conversion'])
-  path, manifest = copy_of(prepared, tmp_path, table)
-  check_fails(path, manifest, "no column 'p_conversion'")
-
-
-@pytest.mark.parametrize('name', ['f_item', 'user_id', 'y_click'])
-def test_a_column_that_stands_twice_is_named(prepared, tmp_path, name):
-  table = pq.read_table(prepared[0] / FILE)
-  table = table.append_column(name, table[name])
-  path, manifest = copy_of(prepared, tmp_path, table)
-  check_fails(path, manifest, f"column '{name}' stands twice")
-
-
-def test_sessions_out_of_order_are_named(prepared, tmp_path):
-  table = pq.read_table(prepared[0] / FILE)
-  sessions = table['session_id'].to_pylist()
-  broken = with_value(table, 'session_id', 7, sessions[7] + 5)
-  path, manifest = copy_of(prepared, tmp_path, broken)
-  message = check_fails(path, manifest, 'expected sessions in order')
-  assert message.startswith(f"{path / FILE}: row 9, column 'session_id': ")
-
-
 def test_sessions_out_of_order_over_files_are_named(prepared, tmp_path):
   source, manifest = prepared
   table = pq.read_table(source / FILE)
@@ -284,67 +199,6 @@ def test_sessions_out_of_order_over_files_are_named(prepared, tmp_path):
   swapped = dataclasses.replace(manifest, splits={'train': split})
   message = check_fails(tmp_path, swapped, 'expected sessions in order')
   assert message.startswith(f'{tmp_path / files[2]}: row 1, ')
-
-
-@pytest.mark.parametrize('count', ['rows', 'sessions'])
-def test_counts_must_be_those_of_the_manifest(prepared, count):
-  path, manifest = prepared
-  train = manifest.splits['train']
-  number = getattr(train, count)
-  other = dataclasses.replace(
-    manifest,
-    splits={'train': dataclasses.replace(train, **{count: number + 1})},
-  )
-  check_fails(
-    path,
-    other,
-    f"split 'train' has {number} {count}, manifest.json says {number + 1}",
-  )
-
-
-def test_an_empty_split_is_of_no_use(prepared):
-  path, manifest = prepared
-  empty = manifest_lib.Split(0, 0, (), {t: 0 for t in tiny.TASKS})
-  other = dataclasses.replace(manifest, splits={'train': empty})
-  check_fails(path, other, 'an empty split is of no use')
-
-
-def test_an_unknown_split_is_named(prepared):
-  path, manifest = prepared
-  with pytest.raises(types.InputError, match="'dev' is not one of train, val"):
-    columns_lib.read_split(path, manifest, 'dev')
-
-
-def test_a_missing_file_is_named(prepared, tmp_path):
-  _, manifest = prepared
-  message = check_fails(tmp_path, manifest, 'not found')
-  assert message == f'{tmp_path / FILE}: not found'
-
-
-@pytest.mark.parametrize(
-  'damage',
-  [
-    lambda content: b'',
-    lambda content: b'PAR1',
-    lambda content: b'session_id,row_id\n1,2\n',
-    lambda content: content[: len(content) // 2],
-    lambda content: content[:-10] + b'\0' * 10,
-    lambda content: content[:-200] + b'\xff' * 190 + content[-10:],
-    lambda content: content[:4] + b'\xff' * 200 + content[204:],
-  ],
-  ids=['empty', 'magic', 'csv', 'half', 'tail', 'footer', 'pages'],
-)
-def test_an_unreadable_file_is_named(prepared, tmp_path, damage):
-  path, manifest = copy_of(prepared, tmp_path)
-  content = (path / FILE).read_bytes()
-  (path / FILE).write_bytes(damage(content))
-  message = check_fails(path, manifest, 'not readable')
-  assert message.startswith(f'{path / FILE}: not readable: ')
-
-
-def test_a_directory_in_place_of_a_file(prepared, tmp_path):
-  (tmp_path / FILE).mkdir(parents=True)
-  check_fails(tmp_path, prepared[1], 'not readable')
 
 
 def split_of(categorical, numeric):
@@ -383,10 +237,3 @@ def test_equal_rows_are_found_in_a_block_at_a_time(monkeypatch):
   monkeypatch.setattr(columns_lib, '_BLOCK', 2)
   assert columns_lib.equal_rows(OnDisk()).number.tolist() == [0, 1, 0, 0, 1]
   assert taken == [[0, 1], [2, 3], [4]]
-
-
-def test_rows_with_one_hash_are_not_taken_for_equal(monkeypatch):
-  factors = (np.uint64(0), columns_lib._HASH_FACTORS[1])
-  monkeypatch.setattr(columns_lib, '_HASH_FACTORS', factors)
-  equal = columns_lib.equal_rows(split_of([[3], [0], [3]], [0, 0, 0]))
-  assert equal.first.tolist() == equal.number.tolist() == [0, 1, 2]

@@ -111,33 +111,6 @@ def test_quantiles_of_numeric_fields():
   )
 
 
-@pytest.mark.parametrize(
-  'quantiles',
-  [
-    None,
-    [],
-    [1.0],
-    [0.0, 0.0],
-    [1.0, 0.0],
-    [0.0, True],
-    [0.0, '1'],
-    [0.0, float('nan')],
-    [0.0, float('inf')],
-    [-(10**400), 0.0],
-    [0.0, 2e30],
-    {'0': 1.0},
-    list(range(1026)),
-  ],
-)
-def test_quantiles_that_are_no_edges(quantiles):
-  wrong = record()
-  wrong['fields'][3]['details'] = {'quantiles': quantiles}
-  expected = r"'price': details: quantiles are .* 2 to 1025 increasing numbers"
-  with pytest.raises(types.InputError, match=expected) as error:
-    manifest_file.parse(wrong)
-  assert '\n' not in str(error.value)
-
-
 BINS = {'transform': 'bins', 'edges': [0.5, 2.0], 'order': [2, 0]}
 
 
@@ -147,32 +120,6 @@ def test_numbers_of_a_binned_field():
   derived = manifest_file.parse(given).feature_spec().derived
   assert [one.places for one in derived] == [(0,)]
   assert FULL.feature_spec().derived == ()  # data of earlier versions
-
-
-@pytest.mark.parametrize(
-  ('changed', 'message'),
-  [
-    ({'order': [2, 3]}, 'order is .* a bin of at most 2 for each row'),
-    ({'order': [0, 1, 2]}, 'order is'),  # the vocabulary has two rows
-    ({'order': [True]}, 'order is'),
-    ({'order': 1}, 'order is'),
-    ({'edges': None}, 'edges is None, expected a list'),
-    ({'edges': [float('inf')]}, 'edges: entry is inf, expected a number'),
-    ({'edges': [10**400]}, 'edges: entry is 1000'),
-    ({'edges': ["1'"]}, 'edges: entry is "1\'", expected a number'),
-    ({'edges': [2, 1.5]}, 'edges: 1.5 follows 2, expected rising numbers'),
-    ({'train_rate': 'x'}, "train_rate is 'x', expected a number"),
-  ],
-)
-def test_an_order_of_no_bins(changed, message):
-  wrong = record()
-  wrong['fields'][0] |= {'size': 3, 'details': BINS | changed}
-  with pytest.raises(types.InputError, match=message):
-    manifest_file.parse(wrong)
-
-
-def test_what_later_programs_add_is_not_read():
-  assert manifest_file.parse({**record(), 'added_later': [1]}) == FULL
 
 
 @pytest.mark.parametrize(
@@ -253,94 +200,11 @@ def test_malformed_entries_are_named(path, value, expected):
   assert '\n' not in str(error.value)
 
 
-@pytest.mark.parametrize(
-  'path',
-  [
-    ('format_version',),
-    ('source',),
-    ('fields',),
-    ('tasks',),
-    ('splits',),
-    ('fields', 0, 'name'),
-    ('fields', 0, 'kind'),
-    ('tasks', 1, 'name'),
-    ('splits', 'validation'),
-    ('splits', 'train', 'rows'),
-    ('splits', 'train', 'sessions'),
-    ('splits', 'train', 'files'),
-    ('splits', 'train', 'positives'),
-  ],
-)
-def test_missing_entries_are_named(path):
-  broken = record()
-  del at(broken, *path)[path[-1]]
-  with pytest.raises(types.InputError, match=f"{path[-1]}|'{path[-1]}'"):
-    manifest_file.parse(broken)
-
-
-@pytest.mark.parametrize('value', [None, [], 'x', 3, True])
-def test_a_manifest_is_an_object(value):
-  with pytest.raises(types.InputError, match='expected a JSON object'):
-    manifest_file.parse(value)
-
-
-@pytest.mark.parametrize(
-  'content',
-  [
-    b'',
-    b'{"format_version": 1',
-    b'\xff\xfe{}',
-    b'[' * 100_000,
-    b'{"report": NaN}',
-    b'{"report": -Infinity}',
-    b'9' * 10_000,
-  ],
-  ids=['empty', 'cut off', 'no utf-8', 'deep', 'nan', 'infinity', 'long'],
-)
-def test_what_is_no_json_is_said_in_one_line(tmp_path, content):
-  (tmp_path / 'manifest.json').write_bytes(content)
-  with pytest.raises(types.InputError, match=r'manifest\.json: ') as error:
-    manifest_file.read(tmp_path)
-  assert 'not valid JSON' in str(error.value) or 'not readable' in str(
-    error.value
-  )
-  assert '\n' not in str(error.value)
-
-
 def test_no_manifest_says_what_to_do(tmp_path):
   with pytest.raises(types.InputError, match='rmtl prepare'):
     manifest_file.read(tmp_path)
   with pytest.raises(types.InputError, match='rmtl prepare'):
     manifest_file.read(tmp_path / 'nowhere')
-
-
-@pytest.mark.parametrize(
-  ('name', 'text', 'said'),
-  [
-    ('config.json', '{"data_dir": "d"}', 'a run or a study, .*, such as .*: d'),
-    ('config.json', '{', 'a run or a study, expected prepared data'),
-    ('export.json', '{}', 'an exported model, expected prepared data'),
-  ],
-)
-def test_a_copy_is_not_read_as_that_of_data(tmp_path, name, text, said):
-  manifest_file.write(FULL, tmp_path)
-  (tmp_path / name).write_text(text)
-  with pytest.raises(types.InputError, match=f'is {said}$'):
-    manifest_file.read(tmp_path)
-  assert manifest_file.read_copy(tmp_path) == FULL
-
-
-def test_settings_may_lie_beside_data(tmp_path):
-  manifest_file.write(FULL, tmp_path)
-  (tmp_path / 'config.json').write_text('{}')
-  (tmp_path / 'train').mkdir()
-  assert manifest_file.read(tmp_path) == FULL
-
-
-def test_a_manifest_that_is_a_directory(tmp_path):
-  (tmp_path / 'manifest.json').mkdir()
-  with pytest.raises(types.InputError, match='not readable'):
-    manifest_file.read(tmp_path)
 
 
 SCALARS = (

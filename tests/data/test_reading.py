@@ -86,54 +86,6 @@ def test_data_that_is_replaced_is_not_read(tmp_path, other):
   raw_files.fails(tmp_path, lambda: overwrite(tmp_path), 'is in use by process')
 
 
-def test_a_lock_on_data_that_is_gone_is_none(tmp_path, monkeypatch):
-  """The data are replaced between a reader's opening and its lock."""
-  overwrite(tmp_path)
-  locks, flock = [], fcntl.flock
-
-  def late(file, kind):
-    locks.append(os.fstat(file).st_ino)
-    if len(locks) == 1:
-      (tmp_path / 'new').write_bytes(
-        (tmp_path / 'out/manifest.json').read_bytes()
-      )
-      (tmp_path / 'new').rename(tmp_path / 'out/manifest.json')
-    flock(file, kind)
-
-  monkeypatch.setattr(fcntl, 'flock', late)
-  with reading.shared_lock(tmp_path / 'out'):
-    now = os.stat(tmp_path / 'out/manifest.json').st_ino
-    assert len(locks) == 2 and locks[-1] == now != locks[0]
-
-
-def test_data_that_nobody_may_write_to(tmp_path, monkeypatch, other):
-  overwrite(tmp_path)
-  opened, path_open = [], os.open
-
-  def denied(path, flags, *args, **options):
-    """As on a mount that is read-only; who runs the tests may be root."""
-    opened.append(flags)
-    if str(path).endswith('manifest.json') and flags & (
-      os.O_RDWR | os.O_WRONLY
-    ):
-      raise OSError(errno.EROFS, 'Read-only file system')
-    return path_open(path, flags, *args, **options)
-
-  monkeypatch.setattr(os, 'open', denied)
-  with (
-    reading.shared_lock(tmp_path / 'out'),
-    reading.shared_lock(tmp_path / 'out'),
-  ):
-    assert opened == [os.O_RDONLY] * 2
-    with (
-      pytest.raises(types.InputError, match='in use'),
-      reading.exclusive_lock(tmp_path / 'out'),
-    ):
-      pass
-  with reading.exclusive_lock(tmp_path / 'out'):
-    pass
-
-
 @pytest.mark.parametrize('error', [errno.ENOLCK, errno.ENOTSUP, errno.EBADF])
 def test_without_locks_data_is_read(tmp_path, monkeypatch, error):
   overwrite(tmp_path)
@@ -149,21 +101,6 @@ def test_without_locks_data_is_read(tmp_path, monkeypatch, error):
     pass
   with reading.shared_lock(tmp_path / 'nowhere'):
     pass
-
-
-def test_another_process_is_named_as_far_as_the_system_tells(
-  tmp_path, monkeypatch
-):
-  overwrite(tmp_path)
-  (tmp_path / 'locks').write_text('1: POSIX ADVISORY\nnothing\n')
-  for path in (tmp_path / 'locks', tmp_path / 'none'):
-    monkeypatch.setattr(reading, '_LOCKS', path)
-    with (
-      reading.shared_lock(tmp_path / 'out'),
-      pytest.raises(types.InputError, match='is in use by another process, so'),
-      reading.exclusive_lock(tmp_path / 'out'),
-    ):
-      pass
 
 
 def test_files_that_change_are_named(tmp_path):

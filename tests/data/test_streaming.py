@@ -1,7 +1,6 @@
 """Splits on disk: the same rows, in the same batches, a window at a time."""
 
 import dataclasses
-import os
 from unittest import mock
 
 import hypothesis
@@ -67,18 +66,6 @@ def test_whole_columns_are_those_in_memory(both):
     np.testing.assert_array_equal(
       streamed.field(number), resident.field(number)
     )
-
-
-def test_times_are_numbered_across_row_groups(both):
-  resident, streamed = both
-  rows = np.arange(resident.rows)
-  begins = np.isin(rows, resident.starts) | (rows % 3 == 0)
-  assert 0.3 < begins.mean() < 0.7
-  np.testing.assert_array_equal(resident.time, np.cumsum(begins) - 1)
-  np.testing.assert_array_equal(streamed.take(rows).time, resident.time)
-  for host in both:
-    np.testing.assert_array_equal(host.begins_time(rows), begins)
-    np.testing.assert_array_equal(host.begins_time(rows[::-5]), begins[::-5])
 
 
 @hypothesis.given(st.data())
@@ -147,21 +134,6 @@ def test_each_reader_has_its_lanes_of_every_batch(both):
     np.testing.assert_array_equal(np.concatenate(parts, 1), piece.plan.row)
     rows = [set(part[part >= 0].tolist()) for part in parts]
     assert sum(map(len, rows)) == len(set().union(*rows))
-
-
-def test_what_a_position_does_not_need_is_not_read(both, monkeypatch):
-  _, streamed = both
-  epoch = batches.Epoch(streamed.starts, (3, 1), 2, CONFIG)
-  seen = []
-  take = streamed.take
-  monkeypatch.setattr(
-    streamed, 'take', lambda rows: seen.append(rows.size) or take(rows)
-  )
-  list(streaming.pieces(streamed, epoch, 1))
-  whole = sum(seen)
-  seen.clear()
-  list(streaming.pieces(streamed, epoch, 1, epoch.steps - 1))
-  assert sum(seen) < whole / 2
 
 
 def _change(path, manifest, row, column, value):
@@ -238,19 +210,3 @@ def test_a_file_that_changes_later_is_named(tmp_path):
   (tmp_path / 'train/part-00000.parquet').unlink()
   with pytest.raises(types.InputError, match=told):
     _ = streamed.labels
-
-
-def test_a_file_that_is_written_to_while_it_is_open(tmp_path):
-  manifest = tiny.write_prepared(tmp_path)
-  path = tmp_path / 'train/part-00000.parquet'
-  pq.write_table(pq.read_table(path), path, row_group_size=50)
-  streamed = streaming.StreamedColumns(tmp_path, manifest, 'train')
-  streamed.take(np.arange(1))
-  with path.open('r+b') as file:
-    first = file.read(1)
-    file.seek(0)
-    file.write(first)
-  os.utime(path, ns=(0, 0))
-  told = r'part-00000\.parquet: the data were replaced while they were read'
-  with pytest.raises(types.InputError, match=told):
-    streamed.take(np.array([streamed.rows - 1]))

@@ -1,9 +1,7 @@
 """Tables of other libraries as Arrow."""
 
 import datetime
-import warnings
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -59,17 +57,6 @@ def test_views_and_dictionaries_become_plain():
   assert found.to_pydict() == given.to_pydict()
 
 
-@pytest.mark.parametrize('kind', [pa.list_view, pa.large_list_view, pa.list_])
-def test_lists_of_any_layout(kind):
-  values = [['a', 'b'], None, [], ['c', None]] * 15
-  given = pa.table({'l': pa.array(values, kind(pa.string()))})
-  for part in (given, given.slice(3, 9)):
-    found = tables.to_arrow(part)
-    found.validate(full=True)
-    assert found.schema.types == [pa.large_list(pa.string())]
-    assert found.to_pydict() == part.to_pydict()
-
-
 @pytest.mark.parametrize(
   ('given', 'told'),
   [
@@ -92,27 +79,12 @@ def test_others_are_refused_in_one_line(given, told):
   assert '\n' not in str(error.value)
 
 
-def test_numbers_of_rows_are_left_out():
-  given = pa.table({'': [0, 1], 'a': [2, 3], '__index_level_0__': [4, 5]})
-  assert tables.to_arrow(given).to_pydict() == {'a': [2, 3]}
-
-
 def test_lists_miss_what_frames_miss():
   nan = float('nan')
   given = [{'s': 'x', 'a': 1, 'b': True}, {'s': nan, 'a': nan, 'b': nan}]
   found = tables.to_arrow(given)
   assert found.schema.types == [pa.string(), pa.int64(), pa.bool_()]
   assert found.to_pylist()[1] == {'s': None, 'a': None, 'b': None}
-
-
-def test_ids_of_64_bits_without_sign():
-  found = tables.to_arrow({'a': [2**64 - 1, None, 7]})
-  assert found['a'].to_pylist() == [2**64 - 1, None, 7]
-
-
-def test_rows_of_a_matrix_are_lists():
-  found = tables.to_arrow({'a': np.array([[1, 2], [3, 4]])})
-  assert found['a'].to_pylist() == [[1, 2], [3, 4]]
 
 
 def test_objects_of_pandas_frames():
@@ -143,33 +115,12 @@ def test_pandas_frames():
   assert found['t'].to_pylist() == [datetime.datetime(2024, 5, 1)] * 2
 
 
-def test_an_index_with_a_name_is_a_column():
-  pandas = pytest.importorskip('pandas')
-  frame = pandas.DataFrame({'a': [1, 2, 3]}, index=[5, 7, 9])
-  assert tables.index_of(frame) == []
-  frame.index.name = 'row'
-  assert tables.index_of(frame) == ['row']
-  assert tables.to_arrow(frame).column_names == ['a', 'row']
-  assert tables.index_of(frame.assign(row=1)) == []
-  assert tables.index_of([{'a': 1}]) == tables.index_of({'a': [1]}) == []
-
-
 def test_a_row_or_a_column_of_a_frame_is_refused():
   pandas = pytest.importorskip('pandas')
   frame = pandas.DataFrame({'a': [1, 2], 'b': ['x', 'y']})
   for one in (frame['a'], frame.iloc[0]):
     with pytest.raises(types.InputError, match='one row, of a frame'):
       tables.to_arrow(one)
-
-
-@pytest.mark.parametrize('names', [(0, 1), ('click', 1)])
-def test_numbers_name_columns_of_pandas_frames_as_texts(names):
-  pandas = pytest.importorskip('pandas')
-  frame = pandas.DataFrame({name: [1, 0] for name in names})
-  with warnings.catch_warnings():
-    warnings.simplefilter('error')
-    found = tables.to_arrow(frame)
-  assert found.column_names == [str(name) for name in names]
 
 
 def test_polars_frames():

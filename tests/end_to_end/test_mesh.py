@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pytest
 
 from rmtl_jax.runtime import writers
@@ -166,23 +163,6 @@ def test_two_processes_and_another_mesh_to_evaluate_on(
 
 
 @pytest.mark.slow
-def test_a_run_that_goes_on_from_another(data, one_device, tmp_path):
-  """On a mesh, from a run on one device, whose vocabularies have grown."""
-  next_day.write(data, tmp_path / 'tomorrow')
-  line = (
-    f'--data_dir={tmp_path / "tomorrow"}',
-    *SHORT,
-    f'--start_from={one_device}',
-  )
-  one, split = tmp_path / 'one', tmp_path / 'split'
-  _finish(_start('train', one, 1, *line))
-  _finish(_start('train', split, 8, *line, '--mesh=data:4,model:2'))
-  _assert_alike(split, one)
-  record = json.loads((split / 'metrics.json').read_text())
-  assert record['started_from']['moments'] == {'pretrain': True, 'critic': True}
-
-
-@pytest.mark.slow
 def test_a_mesh_that_does_not_fit_is_one_line(data, one_device, tmp_path):
   for path, shape, said in (
     (tmp_path / 'run', 'data:3', 'is 3 devices, this job has 1'),
@@ -197,93 +177,3 @@ def test_a_mesh_that_does_not_fit_is_one_line(data, one_device, tmp_path):
     *before, line = error.splitlines()
     assert line.startswith('rmtl: --mesh: ') and said in line
     assert all(each.startswith('starting') for each in before)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-  'other, said',
-  [
-    ('--config.seed=1', 'this run has config.seed=0, not 1'),
-    ('--stage=all', 'process 0 of this job --stage=pretrain'),
-  ],
-)
-def test_processes_that_are_told_other_settings_are_refused(
-  data, tmp_path, other, said
-):
-  line = (f'--data_dir={data}', *SHORT, '--stage=pretrain')
-  job = _two(tmp_path / 'run', *line, own=((), (other,)))
-  errors = [process.communicate(timeout=300)[1] for process in job]
-  assert [process.returncode for process in job] == [2, 2], errors
-  assert 'another process of this job has other settings or data' in errors[0]
-  assert said in errors[1]
-
-
-@pytest.mark.long
-@pytest.mark.parametrize('victim', [0, 1])
-def test_a_lost_process_and_another_mesh_to_go_on(data, tmp_path, victim):
-  path = tmp_path / 'run'
-  line = (
-    f'--data_dir={data}',
-    *SETTINGS,
-    '--config.pretrain.max_epochs=60',
-    '--config.pretrain.patience=60',
-    '--config.critic.max_passes=3',
-    '--config.finetune.max_epochs=1',
-  )
-  job = _two(path, *line, '--mesh=data:2,model:4')
-  assert runs.wait_until(lambda: len(runs.saved(path)) > 1, job[0])
-  # In a save.
-  assert runs.wait_until(lambda: runs.partial(path), job[0], interval=0.0)
-  job[victim].kill()
-  begin = time.monotonic()
-  other = job[1 - victim]
-  _, error = other.communicate(timeout=60)
-  assert time.monotonic() - begin < 30
-  assert other.returncode == 1
-  # Behind the progress that both had said.
-  told = [line for line in error.splitlines() if line.startswith('rmtl: ')]
-  assert len(told) == 1 and error.endswith(f'{told[0]}\n'), error
-  assert 'another process of this job was lost' in told[0]
-  job[victim].communicate(timeout=60)
-  saved = runs.saved(path)
-  assert not any(name.startswith('pretrain/') for name in saved)
-
-  process = _start('train', path, 8, *line, '--mesh=data:8')
-  _, error = process.communicate(timeout=300)
-  assert process.returncode == 0, error
-  assert 'pretrain: going on after pass' in error
-  expected = tmp_path / 'undisturbed'
-  _finish(_start('train', expected, 1, *line))
-  found, wanted = (writers.read_history(p) for p in (path, expected))
-  losses = [
-    [e['loss'] for e in history if e['stage'] == 'pretrain']
-    for history in (found, wanted)
-  ]
-  # Rounding grows over 60 passes; neither a lost nor a doubled step would.
-  np.testing.assert_allclose(*losses, atol=1e-3)
-  np.testing.assert_allclose(losses[0][:3], losses[1][:3], atol=1e-5)
-
-
-ENDLESS = (
-  *SETTINGS,
-  '--config.pretrain.max_epochs=1000',
-  '--config.pretrain.patience=1000',
-)
-
-
-def _assert_saved(job: list[subprocess.Popen[str]]) -> str:
-  """All have ended after a signal; what the first one said."""
-  said = [process.communicate(timeout=60)[1] for process in job]
-  for process, error in zip(job, said, strict=True):
-    assert process.returncode == 128 + signal.SIGTERM, error
-    assert error.count('start the same command again to go on') == 1
-  return said[0]
-
-
-@pytest.mark.long
-def test_a_signal_to_one_process_ends_all_of_them(data, tmp_path):
-  path = tmp_path / 'run'
-  job = _two(path, f'--data_dir={data}', *ENDLESS)
-  assert runs.wait_until(lambda: len(runs.saved(path)) > 1, job[0])
-  job[1].send_signal(signal.SIGTERM)
-  _assert_saved(job)

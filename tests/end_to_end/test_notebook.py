@@ -27,10 +27,6 @@ def _notebook(name: str) -> Any:
   return nbformat.read(_DIRECTORY / f'{name}.ipynb', 4)
 
 
-def test_every_notebook_is_tested():
-  assert {path.stem for path in _DIRECTORY.glob('*.ipynb')} == set(_NAMES)
-
-
 @EVERY
 def test_notebook_and_script_agree(name):
   """Mended by `jupytext --sync experiments/notebooks/NAME.py`."""
@@ -58,26 +54,6 @@ def test_notebook_is_valid_and_holds_no_outputs(name):
 
 
 @EVERY
-def test_badge_and_install_name_the_same_repository(name):
-  notebook = _notebook(name)
-  badge, install = notebook.cells[0].source, notebook.cells[1].source
-  opened = badge.split('colab.research.google.com/github/')[1]
-  owner = opened.split('/blob/')[0]
-  assert f'git+https://github.com/{owner}' in install
-  path = opened.split('/blob/main/')[1].split(')')[0]
-  assert path == f'experiments/notebooks/{name}.ipynb'
-
-
-def test_set_up_is_the_same_in_every_notebook():
-  (shared,) = {_notebook(name).cells[1].source for name in _NAMES}
-  assert "\nPACKAGE = 'git+https://github.com/" in shared
-  assert shared.count('github.com') == shared.count('{PACKAGE}') == 1
-  for name in _NAMES:
-    for cell in _notebook(name).cells[2:]:
-      assert 'pip' not in cell.source and 'RMTL_QUICK' not in cell.source
-
-
-@EVERY
 def test_notebook_imports_public_names_only(name):
   tree = ast.parse((_DIRECTORY / f'{name}.py').read_text(encoding='utf-8'))
   for node in ast.walk(tree):
@@ -91,14 +67,6 @@ def test_notebook_imports_public_names_only(name):
     ):
       assert node.attr in dir(rmtl_jax)
       assert not isinstance(getattr(rmtl_jax, node.attr), types.ModuleType)
-
-
-@EVERY
-def test_notebook_defines_nothing_of_its_own(name):
-  path = _DIRECTORY / f'{name}.py'
-  tree = ast.parse(path.read_text(encoding='utf-8'))
-  own = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-  assert not [node for node in ast.walk(tree) if isinstance(node, own)]
 
 
 @pytest.fixture

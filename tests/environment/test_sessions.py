@@ -13,7 +13,6 @@ import rmtl_jax
 from rmtl_jax import config as config_lib
 from rmtl_jax import environment, types
 from rmtl_jax.data import batches, columns
-from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.ops import rewards, targets
 from rmtl_jax.updates import loop
@@ -176,34 +175,6 @@ def test_long_sessions_are_cut_off_where_params_say_so(made):
     assert int(new_state.time) == 0
 
 
-def test_spaces_hold_what_there_is(made):
-  path, manifest, _ = made
-  spec = manifest.feature_spec()
-  for encode in (None, environment.one_hot(spec)):
-    env = environment.make(path, encode=encode)
-    space = env.observation_space()
-    observations, states = jax.jit(jax.vmap(env.reset))(
-      jax.random.split(jax.random.key(0), 50)
-    )
-    assert jax.vmap(space.contains)(observations).all()
-    assert jax.vmap(env.state_space().contains)(vars_of(states)).all()
-    drawn = space.sample(jax.random.key(1))
-    assert space.contains(drawn)
-    first = jax.tree.map(lambda x: x[0], observations)
-    shapes = [
-      jax.tree.map(lambda x: (x.shape, x.dtype), o) for o in (drawn, first)
-    ]
-    assert shapes[0] == shapes[1]
-  actions = env.action_space()
-  assert actions.contains(actions.sample(jax.random.key(2)))
-  assert not actions.contains(np.array([0.5, 1.5]))
-  assert env.num_actions == 2 and env.name == 'Sessions'
-
-
-def vars_of(state):
-  return {'time': state.time, 'session': state.session}
-
-
 def test_rewards_of_other_kinds_are_minus_their_loss(made):
   _, manifest, rows = made
   numbers = (('mean', 0.0), ('deviation', 1.0))
@@ -238,28 +209,3 @@ def test_labels_that_are_not_observed_pay_nothing(made):
   *_, reward, _, info = env.step_env(jax.random.key(0), state, action)
   np.testing.assert_allclose(info['rewards'], [np.log(0.5), 0.0])
   assert reward == pytest.approx(np.log(0.5))
-
-
-def test_bad_arguments_are_one_line(made):
-  path, *_ = made
-  with pytest.raises(types.InputError, match="split: 'all' is not one of"):
-    environment.make(path, 'all')
-  with pytest.raises(types.InputError, match='is not prepared data'):
-    environment.make(path / 'nowhere')
-
-
-def test_fields_with_large_vocabularies_are_left_out():
-  manifest = manifest_lib.Manifest(
-    'mine',
-    (
-      manifest_lib.Field('user', 'categorical', size=1000),
-      manifest_lib.Field('hour', 'categorical', size=3),
-      manifest_lib.Field('words', 'multi_valued', size=1000, width=2),
-      manifest_lib.Field('tags', 'multi_valued', size=3, width=2),
-    ),
-    (manifest_lib.Task('click'),),
-    {},
-  )
-  encode = environment.one_hot(manifest.feature_spec())
-  row = types.Inputs(jnp.array([999, 1]), jnp.array([7, 7, 2, 2]), jnp.zeros(0))
-  np.testing.assert_array_equal(encode(row), [0, 1, 0, 0, 0, 2])

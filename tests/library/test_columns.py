@@ -23,10 +23,6 @@ def described(table, **wanted):
   return found
 
 
-def without(*names):
-  return {k: v for k, v in small.table(ROWS).items() if k not in names}
-
-
 def names_of(found, kind):
   return [entry['name'] for entry in found.schema[kind]]
 
@@ -47,11 +43,6 @@ def test_the_guess_tells_everything():
   assert 'named like a user' in ' '.join(found.lines)
 
 
-def test_a_table_without_a_user_says_so_first():
-  found = described(without('session_id', 'user_id'))
-  assert found.lines[0].startswith('No user')
-
-
 def test_what_reveals_a_label_is_left_out_with_its_reason():
   table = small.table(400)
   paid = [9.5 if buy else None for buy in table['buy']]
@@ -66,16 +57,6 @@ def test_names_are_different_and_keep_their_letters():
   assert {'Big_Brand', 'big_brand_2', 'Größe'} <= {
     *names_of(found, 'categorical')
   }
-
-
-def test_an_index_is_a_field_only_if_it_is_named():
-  table = pa.table({**small.table(ROWS), 'row': [n % 13 for n in range(ROWS)]})
-  wanted = columns.Wanted(tasks=TASKS)
-  found = columns.describe(table, wanted, ['row'])
-  assert 'row' in found.left_out
-  wanted = columns.Wanted(tasks=TASKS, numeric=('row',))
-  found = columns.describe(table, wanted, ['row'])
-  assert 'row' in names_of(found, 'numeric')
 
 
 def test_what_is_named_is_taken_as_it_is():

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-import shutil
-
 import pytest
 
-from rmtl_jax import durable, types
+from rmtl_jax import durable
 from rmtl_jax.library import fitting
 
 
@@ -56,30 +53,6 @@ def test_a_table_is_never_there_in_part(tmp_path, monkeypatch):
   assert not place.exists()
 
 
-def test_a_full_disk_leaves_nothing_of_a_refit(tmp_path, monkeypatch):
-  def full(path, target):
-    target.write_bytes(b'all')
-    raise OSError(errno.ENOSPC, 'No space left on device', str(target))
-
-  monkeypatch.setattr(durable, 'copy_file', full)
-  place = tmp_path / 'again'
-  with (
-    pytest.raises(types.InputError, match='not writable: No space left'),
-    fitting.refitting(_fitted(tmp_path), place),
-  ):
-    raise AssertionError
-  assert not place.exists()
-
-
-def test_a_fit_that_was_killed_before_it_was_named_begins_anew(tmp_path):
-  (tmp_path / 'ranker.json.partial').write_text('{"lo')
-  (tmp_path / '.log.parquet.partial').write_bytes(b'rows')
-  fitting._check(tmp_path, {})
-  (tmp_path / 'other').touch()
-  with pytest.raises(types.InputError, match="holds 'other' and no fitted"):
-    fitting._check(tmp_path, {})
-
-
 def test_what_is_saved_is_all_but_what_training_needs(tmp_path):
   source = _fitted(tmp_path)
   of_member = 'members/0/checkpoints'
@@ -96,23 +69,3 @@ def test_what_is_saved_is_all_but_what_training_needs(tmp_path):
   assert {str(p.relative_to(saved)) for p in saved.rglob('*')} == (
     found - gone - {fitting.LOG}
   )
-
-
-def test_a_full_disk_is_one_error_that_names_what_was_saved(
-  tmp_path, monkeypatch
-):
-  source = _fitted(tmp_path)
-  (source / 'vocabulary').mkdir()
-  for name in ('a', 'b'):
-    (source / 'vocabulary' / f'{name}.parquet').write_text(name)
-
-  def full(path, target, **more):
-    raise OSError(errno.ENOSPC, 'No space left on device', str(path))
-
-  monkeypatch.setattr(shutil, 'copyfile', full)
-  (source / 'schema.json').unlink()
-  (source / fitting.FILE).unlink()
-  with pytest.raises(OSError, match='No space left') as caught:
-    fitting.save(source, tmp_path / 'saved', False, None, False)
-  assert str(caught.value.filename).startswith(f'{tmp_path}/.saved.partial-')
-  assert [p.name for p in tmp_path.iterdir()] == ['source']

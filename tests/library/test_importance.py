@@ -145,21 +145,3 @@ def test_bad_groups_are_one_line(text, part):
     return
   with pytest.raises(types.InputError, match='another group'):
     importance.find_groups(['a:price', 'a:user'], SPEC)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-  ('arguments', 'part'),
-  [
-    ({'repeats': 0}, 'repeats: expected at least 1'),
-    ({'rows': -1}, 'rows: expected at least 0'),
-    ({'groups': ['x:usr']}, "'usr' is neither"),
-    ({'stage': 'finetune'}, 'stage finetune has not been trained here'),
-    ({'split': 'all'}, "'all'"),
-  ],
-)
-def test_bad_arguments_are_one_line_and_leave_nothing(path, arguments, part):
-  before = sorted(path.rglob('*'))
-  with pytest.raises(types.InputError, match=part):
-    rmtl_jax.importance(path, **arguments)
-  assert sorted(path.rglob('*')) == before

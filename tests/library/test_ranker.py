@@ -1,7 +1,6 @@
 """A table in, a model out, in four lines."""
 
 import copy
-import gc
 import json
 import pickle
 import warnings
@@ -13,15 +12,10 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax import types
-from rmtl_jax.library import fitting
 from rmtl_jax.results import evaluate
-from rmtl_jax.runtime import programs
 from rmtl_jax.serving import predictor
-from rmtl_jax.serving.export import writer
-from tests import registries as registries_lib
 from tests.config import test_recommended
 from tests.library import small
-from tests.runtime.tracking import test_trackers
 
 pytestmark = pytest.mark.slow
 
@@ -135,32 +129,6 @@ def test_copies_share_the_model_and_pickles_say_what_to_do(model):
     assert work(unfitted).get_params() == unfitted.get_params()
 
 
-def test_where_jax_is_told_of_64_bits_the_model_is_the_same(
-  model, tmp_path, request
-):
-  new = without_labels(small.table(), slice(0, 6))
-  found = model.predict_proba(new)
-  request.getfixturevalue('told_of_64_bits')
-  loaded = rmtl_jax.load(model.run_dir_)
-  np.testing.assert_array_equal(loaded.predict_proba(new), found)
-  writer.export(loaded.model_, tmp_path / 'out')
-  exported = rmtl_jax.load(tmp_path / 'out')
-  np.testing.assert_allclose(exported.predict_proba(new), found, atol=1e-6)
-  again = quietly(ranker().fit, small.table())
-  np.testing.assert_array_equal(again.predict_proba(new), found)
-
-
-def test_a_private_directory_goes_without_a_warning():
-  with warnings.catch_warnings(record=True) as shown:
-    warnings.simplefilter('always', ResourceWarning)
-    scratch, path = fitting.make_place(None)
-    assert path.is_dir()
-    del scratch
-    gc.collect()
-  assert not path.exists()
-  assert [w for w in shown if str(path) in str(w.message)] == []
-
-
 def test_a_saved_model_is_the_model(model, tmp_path):
   model.save(tmp_path / 'saved')
   loaded = rmtl_jax.load(tmp_path / 'saved')
@@ -238,39 +206,6 @@ def test_a_named_directory_is_a_run_and_goes_on(tmp_path, model):
   assert quietly(ranker(workdir=path).fit, small.table()).metrics_
 
 
-def test_a_tracker_is_told_of_the_fit(model):
-  kept, calls = registries_lib.Registries(), []
-  rmtl_jax.register_tracker(
-    'fake', lambda workdir, run_id: test_trackers.Fake('r1', calls)
-  )
-  try:
-    fitted = quietly(ranker(tracker='fake').fit, small.table())
-  finally:
-    kept.undo()
-  assert [call[0] for call in calls] == [
-    'parameters',
-    *['metrics'] * small.SETTINGS['pretrain.max_epochs'],
-    *('metrics', 'artifacts', 'close'),
-  ]
-  assert calls[0][1]['network.embedding_dim'] == 4
-  assert calls[1][1]['pretrain/learning_rate'] == pytest.approx(0.05)
-  auc = calls[-3][1]['test/pretrain/auc_click']
-  assert (
-    auc == fitted.metrics_['click']['auc'] == model.metrics_['click']['auc']
-  )
-  with pytest.raises(types.InputError, match='did you mean mlflow'):
-    ranker(tracker='mlflo').fit(small.table())
-
-
-def test_a_fit_keeps_what_it_compiles(monkeypatch):
-  """Else every process, and every fit in one, compiles the same again."""
-  asked = []
-  monkeypatch.setattr(programs, 'keep_unless_set', lambda: asked.append(1))
-  with pytest.raises(types.InputError):
-    ranker().fit({'click': []})
-  assert asked
-
-
 def test_one_model_is_the_first_member_of_the_recommended_ones():
   fields = (test_recommended.SMALL, test_recommended.USER)
   data = test_recommended.manifest(30_000, fields)
@@ -278,14 +213,6 @@ def test_one_model_is_the_first_member_of_the_recommended_ones():
   found = rmtl_jax.Ranker(**of)._config(manifest=data)
   assert (found.ensemble, found.variants) == (1, '')
   assert found.network.ignore == 'user'
-
-
-def test_private_directories_go_with_their_model():
-  fitted = quietly(ranker(seed=1).fit, small.table())
-  path = fitted.run_dir_
-  assert (path / 'metrics.json').is_file()
-  del fitted
-  assert not path.exists()
 
 
 def test_faults_leave_nothing_behind(tmp_path):
@@ -313,41 +240,6 @@ def test_faults_leave_nothing_behind(tmp_path):
 
 
 @pytest.mark.parametrize(
-  ('line', 'expected'),
-  [
-    (
-      'table: none; --split_by=random draws, --split_column reads',
-      "table: none; prepare={'split_by': 'random'} draws,"
-      " prepare={'split_column': ...} reads",
-    ),
-    (
-      '(--split_column=day --split_values=1,2,3)',
-      "(prepare={'split_column': 'day'}"
-      " prepare={'split_values': ('1', '2', '3')})",
-    ),
-    ('--any_dates takes such', "prepare={'any_dates': True} takes such"),
-    ('Try --split_by=user.', "Try prepare={'split_by': 'user'}."),
-    ('rmtl predict --history, a -- b', 'rmtl predict --history, a -- b'),
-  ],
-)
-def test_remarks_name_settings_and_no_flags(line, expected):
-  assert fitting.without_flags(line) == expected
-
-
-def test_one_session_is_refused_by_what_a_ranker_takes():
-  with pytest.raises(types.InputError, match=r"prepare=\{'split_by': 'random'"):
-    ranker().fit(small.table(4))
-
-
-def test_a_label_among_the_features_is_told_of():
-  table = small.table()
-  spent = {**table, 'spent': [float(5 * y) for y in table['click']]}
-  settings = {**small.SETTINGS, 'pretrain.max_epochs': 12}
-  with pytest.warns(UserWarning, match=r"task 'click': test AUC 0\.99|1\.0"):
-    ranker(tasks=('click',), settings=settings).fit(spent)
-
-
-@pytest.mark.parametrize(
   ('more', 'told'),
   [
     ({'settings': {'pretrain.lerning_rate': 1}}, 'settings.pretrain.lerning'),
@@ -367,11 +259,6 @@ def test_parameters_are_checked_before_anything_is_written(
   with pytest.raises(types.InputError, match=told):
     ranker(workdir=tmp_path / 'run', **more).fit(small.table())
   assert not (tmp_path / 'run').exists()
-
-
-def test_labels_apart_from_the_table_are_refused():
-  with pytest.raises(types.InputError, match='start_from: a Table, expected a'):
-    ranker().fit(small.table(), pa.table({'click': [0, 1]}))
 
 
 def test_unfitted_use_is_one_clear_error(tmp_path):
@@ -401,20 +288,3 @@ def test_parameters_are_read_and_set_as_scikit_learn_does():
     other.set_params(sed=4)
   with pytest.raises(TypeError):
     rmtl_jax.Ranker(TASKS)
-
-
-@pytest.mark.parametrize(
-  ('name', 'text'),
-  [
-    ('ranker.json', '{"parameters": {"tsks": []}, "left_out": {}}'),
-    ('ranker.json', '[]'),
-    ('ranker.json', '{'),
-    ('metrics.json', '{"stages": {}}'),
-  ],
-)
-def test_damaged_files_are_named(model, tmp_path, name, text):
-  model.save(tmp_path / 'saved')
-  (tmp_path / 'saved' / name).write_text(text)
-  with pytest.raises(types.InputError, match=r'ranker\.json') as error:
-    rmtl_jax.load(tmp_path / 'saved')
-  assert '\n' not in str(error.value)

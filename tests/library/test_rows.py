@@ -1,7 +1,6 @@
 """Q-values and returns of a run's rows, and its picture, from Python."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -70,26 +69,3 @@ def test_a_picture_is_drawn_where_the_command_puts_it(trained):
   picture = rmtl_jax.draw_overview(run)
   assert picture == run / 'report' / 'overview.png'
   assert picture.read_bytes().startswith(b'\x89PNG')
-
-
-def test_what_is_no_run_or_has_no_critics_is_told(trained, tmp_path):
-  _, _, data = trained
-  for function in (rmtl_jax.row_values, rmtl_jax.draw_overview):
-    with pytest.raises(rmtl_jax.InputError, match='is not a run'):
-      function(tmp_path / 'nothing')
-  config = dataclasses.replace(test_compare.CONFIG, ensemble=1)
-  rmtl_jax.train(config, tmp_path / 'run', data, ['pretrain'], QUIET)
-  with pytest.raises(rmtl_jax.InputError, match='no critics'):
-    rmtl_jax.row_values(tmp_path / 'run')
-  file = tmp_path / 'run' / 'config.json'
-  record = json.loads(file.read_text()) | {'kind': 'comparison'}
-  file.write_text(json.dumps(record))
-  for call in (
-    lambda: rmtl_jax.row_values(tmp_path / 'run'),
-    lambda: rmtl_jax.draw_overview(tmp_path / 'run'),
-    lambda: rmtl_jax.train(
-      config, tmp_path / 'new', data, live=QUIET, start_from=tmp_path / 'run'
-    ),
-  ):
-    with pytest.raises(rmtl_jax.InputError, match='holds a comparison'):
-      call()

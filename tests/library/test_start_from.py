@@ -8,7 +8,6 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax import types
-from rmtl_jax.library import fitting
 from tests.library import small
 from tests.library.test_ranker import quietly, ranker, without_labels
 
@@ -58,30 +57,6 @@ def test_a_fit_goes_on_with_model_data_and_log(monday, tuesday):
   assert not (tuesday.run_dir_ / 'rows.parquet').exists()
 
 
-def test_it_is_what_the_commands_do(monday, tuesday, tmp_path):
-  log = tmp_path / 'new.parquet'
-  fitting.pq.write_table(
-    rmtl_jax.library.ranker.tables.to_arrow(rows(OLD)), log
-  )
-  manifest = rmtl_jax.prepare(
-    rmtl_jax.PrepareConfig(
-      extend=str(monday.data_dir_),
-      raw_dir=str(log),
-      data_dir=str(tmp_path / 'data'),
-    )
-  )
-  assert manifest.fields == tuesday.model_.manifest.fields
-  record = rmtl_jax.train(
-    None,
-    tmp_path / 'run',
-    tmp_path / 'data',
-    ('pretrain',),
-    rmtl_jax.Progress(quiet=True),
-    start_from=monday.run_dir_,
-  )
-  assert record['calibrated']['pretrain'] == tuesday.metrics_
-
-
 def test_a_saved_one_goes_on_if_it_has_its_data(monday, tuesday, tmp_path):
   monday.save(tmp_path / 'saved', with_data=True)
   loaded = rmtl_jax.load(tmp_path / 'saved')
@@ -103,26 +78,6 @@ def test_a_saved_one_goes_on_if_it_has_its_data(monday, tuesday, tmp_path):
     ranker().fit(rows(OLD), start_from=tmp_path / 'saved')
 
 
-def test_settings_may_change_what_makes_no_other_network(monday, tmp_path):
-  settings = {**small.SETTINGS, 'pretrain.max_epochs': 1}
-  one = ranker(
-    as_of=('views', 'rates'), settings=settings, workdir=tmp_path / 'run'
-  )
-  quietly(lambda: one.fit(rows(OLD), start_from=monday))
-  assert one._run.config.pretrain.max_epochs == 1
-  # The same call goes on; another one does not.
-  before = one.metrics_
-  quietly(lambda: one.fit(rows(OLD), start_from=monday))
-  assert one.metrics_ == before
-  for table, start, told in (
-    (rows(OLD + 4), monday, 'was fitted with another table'),
-    (rows(OLD), None, 'was fitted with another'),
-    (rows(OLD), tmp_path / 'run', 'is this workdir'),
-  ):
-    with pytest.raises(types.InputError, match=told):
-      quietly(lambda table=table, start=start: one.fit(table, start_from=start))
-
-
 @pytest.mark.parametrize(
   ('more', 'told'),
   [
@@ -142,23 +97,3 @@ def test_another_model_or_other_data_are_refused(monday, tmp_path, more, told):
     one.fit(rows(OLD), start_from=monday)
   assert '\n' not in str(error.value)
   assert not path.exists()
-
-
-def test_bad_rows_leave_nothing_behind(monday, tmp_path):
-  path = tmp_path / 'run'
-  one = ranker(as_of=('views', 'rates'), workdir=path)
-  for table, told in (
-    (rows(OLD - 20), r"^table: row 1, column 'timestamp'.* a time from "),
-    ({**rows(OLD), 'click': [2] * 80}, r"^table: row 1, column 'click': 2"),
-    ({**rows(OLD), 'price': ['x'] * 80}, 'columns have other types'),
-  ):
-    with pytest.raises(types.InputError, match=told):
-      one.fit(table, start_from=monday)
-    assert not path.exists()
-
-
-def test_what_is_no_ranker_is_refused(tmp_path):
-  with pytest.raises(types.InputError, match='is no fitted or saved Ranker'):
-    ranker().fit(rows(OLD), start_from=tmp_path)
-  with pytest.raises(types.InputError, match=r'call fit\(table\) first'):
-    ranker().fit(rows(OLD), start_from=ranker())

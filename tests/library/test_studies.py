@@ -2,11 +2,9 @@
 
 import json
 
-import numpy as np
 import pytest
 
 import rmtl_jax
-from rmtl_jax import types
 from rmtl_jax.runtime import progress
 from tests.studies.comparison import test_compare
 
@@ -51,22 +49,3 @@ def test_a_search_is_asked_for_in_plain_arguments(tmp_path, data_dir):
   )
   assert [len(t['settings']) for t in record['trials']] == [0, 1]
   assert (tmp_path / 'tuning' / 'best.json').is_file()
-
-
-def test_faults_are_told_of_before_anything_is_written(tmp_path, data_dir):
-  path = tmp_path / 'new'
-  with pytest.raises(types.InputError, match='nothing'):
-    rmtl_jax.compare(path, data_dir, ['nothing'], live=QUIET)
-  with pytest.raises(types.InputError, match='expected SETTING=LOW:HIGH'):
-    rmtl_jax.tune(path, data_dir, ['pretrain.learning_rate=3'], live=QUIET)
-  with pytest.raises(types.InputError, match="'mmoe\\+nothing'"):
-    rmtl_jax.compare(
-      path, data_dir, 'mmoe+nothing', seeds=np.arange(2), live=QUIET
-    )
-  with pytest.raises(types.InputError, match=r'seeds: \(-7,\) is not a list'):
-    rmtl_jax.compare(path, data_dir, seeds=np.array([-7]), live=QUIET)
-  with pytest.raises(types.InputError, match=r"search 'batch\.lanes=3': exp"):
-    rmtl_jax.tune(path, data_dir, 'batch.lanes=3', live=QUIET)
-  with pytest.raises(types.InputError, match='is not a run'):
-    rmtl_jax.write_report(path)
-  assert not path.exists()

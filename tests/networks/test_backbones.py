@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
-
 import hypothesis
 import hypothesis.strategies as st
 import jax
@@ -13,15 +11,6 @@ from flax import nnx
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import backbones, factory, functional, layers
-from tests.networks import small
-
-
-def test_chained_logits_by_hand():
-  z = jnp.log(jnp.array([[1.0, 3.0, 1.0]]))  # 1/2, 3/4, 1/2
-  # 1/2, 3/8, 3/16 as odds: 1, 3/5, 3/13.
-  np.testing.assert_allclose(
-    np.exp(backbones.chain_logits(z)), [[1, 3 / 5, 3 / 13]], rtol=1e-6
-  )
 
 
 def exact_logits(z):
@@ -102,34 +91,3 @@ def test_a_whole_mmoe_by_hand():
   np.testing.assert_allclose(
     functional.apply(network, params, inputs), [[[-0.5], [-4.0]]], rtol=1e-6
   )
-
-
-def test_linear_transfers_of_aitm_share_one_attention():
-  """The released code's, with three tasks, from the equations."""
-  config = dataclasses.replace(
-    small.CONFIG, aitm_transfer='linear', dropout=0.5
-  )
-  setup = layers.Setup(config, nnx.Rngs(params=jax.random.key(0)))
-  first = backbones.Transfer(4, setup)
-  second = backbones.Transfer(4, setup, first)
-  rng = np.random.default_rng(0)
-  previous, own = rng.normal(size=(2, 5, 4)).astype(np.float32)
-  found = second(previous, own, jax.random.key(1))  # no dropout here
-
-  def dense(x, layer):
-    return x @ np.asarray(layer.kernel[...]) + np.asarray(layer.bias[...])
-
-  sent = dense(previous, second.info)
-  assert sent.min() < 0  # no ReLU either
-  scores = np.stack(
-    [
-      (dense(x, first.key) * dense(x, first.query)).sum(1) / 2
-      for x in (own, sent)
-    ]
-  )
-  weights = np.exp(scores) / np.exp(scores).sum(0)
-  expected = sum(
-    w[:, None] * dense(x, first.value)
-    for w, x in zip(weights, (own, sent), strict=True)
-  )
-  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)

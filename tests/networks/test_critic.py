@@ -27,20 +27,6 @@ def test_heads_by_hand(head, expected):
   )
 
 
-@pytest.mark.parametrize('form', ['shared', 'separate'])
-def test_a_fresh_critic_is_a_little_negative(form):
-  spec = small.spec()
-  config = config_lib.CriticConfig(form=form)
-  network = factory.make_critic(spec, small.CONFIG, config)
-  params = network.init(jax.random.key(0))
-  bias = np.asarray(params['towers']['heads']['linear']['bias'])
-  np.testing.assert_array_equal(bias, -1.0)
-  rows = small.inputs(spec, lanes=2)
-  values = small.run(network, params, rows, small.actions(2))
-  assert (values < -0.05).all()
-  assert (values > -1.5).all()
-
-
 def test_remaining_by_hand():
   segment = jnp.array([0, 0, 0, 3, 5, 5, -1, -1])
   np.testing.assert_allclose(
@@ -65,22 +51,3 @@ def test_initial_values_are_what_a_fresh_critic_says(head, form, members):
   assert values.shape == (small.LANES, small.SLOTS, 2 * members)
   expected = np.broadcast_to(np.tile(wanted, members), values.shape)
   np.testing.assert_allclose(values, expected, rtol=1e-5)
-
-
-def test_members_are_critics_of_their_own():
-  spec = small.spec()
-  one = factory.make_critic(spec, small.CONFIG, config_lib.CriticConfig())
-  three = factory.make_critic(
-    spec, small.CONFIG, config_lib.CriticConfig(members=3)
-  )
-  assert (one.members, three.members) == (1, 3)
-  params = three.init(jax.random.key(0))
-  rows, actions = small.inputs(spec), small.actions(2)
-  found = small.run(three, params, rows, actions)
-  for m in range(3):
-    alone = jax.tree.map(lambda leaf, m=m: leaf[m], params)
-    expected = small.run(one, alone, rows, actions)
-    np.testing.assert_allclose(
-      found[..., 2 * m : 2 * m + 2], expected, rtol=1e-5, atol=1e-6
-    )
-  assert np.abs(found[..., :2] - found[..., 2:4]).max() > 1e-3

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.config import crosses as crosses_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import factory
-from rmtl_jax.updates import shared
 from tests.networks import small
 
 SPEC = types.FeatureSpec(
@@ -27,23 +25,6 @@ PLAIN = dataclasses.replace(CONFIG, crosses='')
 
 def without_terms(params):
   return {name: leaf for name, leaf in params.items() if name != 'crosses'}
-
-
-@pytest.mark.parametrize('backbone', ['shared_bottom', 'ple', 'esmm'])
-def test_terms_start_at_zero(backbone):
-  """A new network with them predicts what one without does, bit by bit."""
-  network = factory.make_actor(SPEC, backbone, CONFIG)
-  plain = factory.make_actor(SPEC, backbone, PLAIN)
-  params, given = network.init(jax.random.key(3)), small.inputs(SPEC, 0)
-  for path, leaf in jax.tree.leaves_with_path(without_terms(params)):
-    same = plain.init(jax.random.key(3))
-    for entry in path:
-      same = same[entry.key]
-    np.testing.assert_array_equal(leaf, same)
-  np.testing.assert_array_equal(
-    small.run(network, params, given),
-    small.run(plain, without_terms(params), given),
-  )
 
 
 def test_a_pair_adds_its_term_to_each_logit():
@@ -67,18 +48,6 @@ def test_a_pair_adds_its_term_to_each_logit():
   np.testing.assert_allclose(added, wanted, atol=1e-5)
 
 
-def test_a_cross_of_no_field_is_refused():
-  config = dataclasses.replace(CONFIG, crosses='segment*colour')
-  with pytest.raises(
-    types.InputError,
-    match=r"^config.network.crosses: 'colour' is no categorical field of the"
-    r' data that networks read as categories \(user, segment, brand\)$',
-  ):
-    crosses_lib.places(SPEC, config.crosses)
-  with pytest.raises(types.InputError, match='crosses'):
-    factory.make_actor(SPEC, 'shared_bottom', config)
-
-
 @pytest.mark.parametrize(
   ('text', 'what'),
   [
@@ -93,17 +62,3 @@ def test_a_cross_of_no_field_is_refused():
 def test_what_is_no_list_of_pairs_is_refused(text, what):
   with pytest.raises(types.InputError, match=what):
     config_values.from_dict({'network': {'crosses': text}})
-
-
-def test_pairs_are_said_as_they_are_read():
-  text = 'segment*brand+user*segment'
-  assert crosses_lib.joined(crosses_lib.pairs(text)) == text
-  assert crosses_lib.pairs('') == []
-  assert crosses_lib.without(text, {'user'}) == 'segment*brand'
-
-
-def test_no_term_is_shared_by_tasks():
-  found = shared.shared_parameters(SPEC, 'shared_bottom', CONFIG)
-  for mask in found['crosses'].values():
-    assert not np.any(mask) and np.ndim(mask) == 0
-  assert np.any(found['first']['table'])

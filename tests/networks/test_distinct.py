@@ -93,27 +93,3 @@ def test_distinct_equals_plain_in_values_and_gradients(name):
       other_slopes,
       slopes,
     )
-
-
-def test_a_field_without_savings_goes_through_every_slot():
-  spec = types.FeatureSpec((10, 5000, 5000), (), 0, 1, distinct=(64, 512, 1900))
-  assert distinct.rooms('auto', spec, 128, (32, 64)) == [10, 512, 0]
-  assert distinct.rooms('distinct', spec, 128, (32, 64)) == [10, 512, 1900]
-  assert distinct.rooms('auto', spec, 12, (32, 64)) == [10, 0, 0]
-  assert distinct.rooms('auto', spec, 8, (32, 64)) == [0, 0, 0]
-  unknown = dataclasses.replace(spec, distinct=())
-  assert distinct.rooms('distinct', unknown, 8, (32, 64)) == [10, 2048, 2048]
-
-
-def test_auto_is_distinct_on_one_cpu_device_that_knows_the_room(monkeypatch):
-  monkeypatch.setattr(jax, 'default_backend', lambda: 'cpu')
-  monkeypatch.setattr(jax, 'device_count', lambda: 1)
-  assert distinct.is_wanted('auto', ROOMY)
-  assert not distinct.is_wanted('auto', SPEC)
-  assert not distinct.is_wanted('plain', ROOMY)
-  assert distinct.is_wanted('distinct', SPEC)
-  monkeypatch.setattr(jax, 'device_count', lambda: 2)
-  assert not distinct.is_wanted('auto', ROOMY)
-  monkeypatch.setattr(jax, 'device_count', lambda: 1)
-  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
-  assert not distinct.is_wanted('auto', ROOMY)

@@ -28,11 +28,6 @@ def scores(mask, rate=0.5):
   return (mask - (1 - rate)) / np.sqrt(rate * (1 - rate))
 
 
-def assert_uncorrelated(x, y):
-  """The mean product of independent scores is normal(0, 1 / size)."""
-  assert abs(np.mean(x * y)) < 4.5 / np.sqrt(x.size)
-
-
 @pytest.mark.parametrize('rate', [0.05, 0.2, 0.5, 0.9])
 def test_the_rate_is_kept(rate):
   dropped = ~masks(steps(20), rate=rate)
@@ -42,24 +37,6 @@ def test_the_rate_is_kept(rate):
   # And the counts of many keys vary as binomial ones do, no less, no more.
   counts = scores(~dropped, rate).sum(axis=(1, 2)) / np.sqrt(SIZE)
   assert 0.4 < counts.std() < 1.8
-
-
-@pytest.mark.parametrize('lag', [1, 2, 3, 4, 8, 16, 64, 256, 512, 513, 1024])
-def test_positions_are_independent(lag):
-  for mask in scores(masks(steps(4))):
-    flat = mask.reshape(-1)
-    assert_uncorrelated(flat[lag:], flat[:-lag])
-
-
-def test_layers_are_independent():
-  key = steps(1)
-  several = [scores(masks(key, layer)) for layer in range(6)]
-  for i, x in enumerate(several):
-    for y in several[:i]:
-      assert_uncorrelated(x, y)
-      # Nor is one the other, moved by a few positions.
-      for lag in (1, 2, 64, 512):
-        assert_uncorrelated(x.reshape(-1)[lag:], y.reshape(-1)[: -lag or None])
 
 
 def test_values_and_gradients_by_the_mask():

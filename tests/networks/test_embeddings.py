@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,14 +23,6 @@ def test_a_multi_valued_field_is_the_mean_of_its_used_slots():
     [[1.0], [3.0], [10 / 3], [0.0]],
     rtol=1e-6,
   )
-
-
-@pytest.mark.parametrize('multiple', [1, 4])
-def test_a_table_without_categories_has_rows_that_nothing_reads(multiple):
-  config = dataclasses.replace(small.CONFIG, table_multiple=multiple)
-  spec = types.FeatureSpec((), (), 2, 1)
-  table = embeddings.init_table(jax.random.key(0), spec, config)
-  np.testing.assert_array_equal(table, np.zeros((multiple, 3)))
 
 
 @pytest.mark.parametrize('backbone', registry.trained())

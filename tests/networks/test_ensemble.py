@@ -56,22 +56,6 @@ def test_is_the_mean_of_the_members_probabilities(backbone, form, first_layer):
   assert np.abs(found - np.mean(logits, axis=0)).max() > 1e-3
 
 
-def test_forms_are_one_network_even_with_dropout():
-  inputs, key = small.inputs(small.spec()), jax.random.key(4)
-  found = []
-  for form in ('separate', 'batched'):
-    one, whole = networks('shared_bottom', expert_form=form, dropout=0.4)
-    params = stack(members(one))
-    found.append(
-      [
-        small.run(whole, params, inputs),
-        small.run(whole, params, inputs, dropout_key=key),
-      ]
-    )
-  np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-5)
-  assert np.abs(found[0][0] - found[0][1]).max() > 1e-3
-
-
 def test_a_mixture_is_the_weighted_mean_of_different_networks_logits():
   spec = small.spec()
   made = [

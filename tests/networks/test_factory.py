@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
@@ -39,32 +37,6 @@ def test_a_registered_backbone_runs(monkeypatch):
   logits = small.run(network, params, small.inputs(spec))
   bias = np.asarray(params['first']['bias'])
   np.testing.assert_array_equal(logits, np.broadcast_to(bias, logits.shape))
-
-
-@pytest.mark.parametrize('name', ['mmoe', 'single_task'])
-def test_a_name_is_registered_once(name):
-  with pytest.raises(types.InputError, match=f"'{name}' exists already"):
-    factory.register_backbone(name, Constant)
-
-
-def test_an_unknown_backbone_is_an_input_error():
-  with pytest.raises(types.InputError, match="'moe' is not one of single_"):
-    factory.make_actor(small.spec(), 'moe', small.CONFIG)
-
-
-@pytest.mark.parametrize(
-  ('change', 'message'),
-  [
-    ({'num_tasks': 0}, 'tasks: found none'),
-    ({'categorical': (), 'numeric': 0, 'multi_valued': ()}, 'fields: found'),
-  ],
-)
-def test_nothing_to_learn_is_an_input_error(change, message):
-  spec = dataclasses.replace(small.spec(), **change)
-  with pytest.raises(types.InputError, match=message):
-    factory.make_actor(spec, 'mmoe', small.CONFIG)
-  with pytest.raises(types.InputError, match=message):
-    factory.make_critic(spec, small.CONFIG, config_lib.CriticConfig())
 
 
 @pytest.mark.parametrize('name', ['ple', 'single_task', 'shared'])
@@ -111,12 +83,3 @@ def test_critic_from_actor_copies_the_tables(backbone, form):
   np.testing.assert_array_equal(new_params['first']['table'], table)
   new_params['first']['table'] = critic_params['first']['table']
   jax.tree.map(np.testing.assert_array_equal, new_params, critic_params)
-
-
-def test_critic_from_actor_wants_the_same_fields():
-  actor = factory.make_actor(
-    small.spec(multi_valued=False), 'mmoe', small.CONFIG
-  )
-  critic, _ = small.named('shared')
-  with pytest.raises(ValueError, match=r'\(19, 3\), found \(10, 3\)'):
-    factory.critic_from_actor(small.params(critic), small.params(actor))

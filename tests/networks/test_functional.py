@@ -33,11 +33,6 @@ def test_batched_equals_separate_even_with_dropout(name):
   assert np.abs(separate[0] - separate[1]).max() > 1e-3
 
 
-@pytest.mark.parametrize('name', tiers.some(NAMES, tiers.NETWORKS))
-def test_parameters_have_strong_types(name):
-  assert not small.weak(small.named(name)[0])
-
-
 # Gates, a link, and critics of their own.
 QUICK = ('mmoe', 'esmm', 'separate')
 
@@ -93,14 +88,3 @@ def test_nothing_is_compiled_twice(name):
     inputs = small.inputs(small.spec(), seed)
     step(params, inputs, jax.random.key(seed))
   assert len(traces) == 1
-
-
-def test_lane_keys_differ_and_follow_the_key():
-  assert functional.lane_keys(None, 3) is None
-  keys = functional.lane_keys(jax.random.key(0), 3)
-  assert keys is not None and keys.shape == (3,)
-  data = jax.random.key_data(keys)
-  assert len(np.unique(data, axis=0)) == 3
-  np.testing.assert_array_equal(
-    data[2], jax.random.key_data(jax.random.fold_in(jax.random.key(0), 2))
-  )

@@ -1,13 +1,10 @@
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import factory, id_dropout
+from rmtl_jax.networks import id_dropout
 
 SPEC = types.FeatureSpec(
   categorical=(50, 60),
@@ -44,23 +41,6 @@ def test_rates(setting, expected):
   assert id_dropout.rates(setting, SPEC) == expected
 
 
-@pytest.mark.parametrize(
-  ('setting', 'expected'),
-  [
-    ('', "'' is not a rate below 1"),
-    ('x', "'x' is not a rate below 1"),
-    ('1', "'1' is not a rate"),
-    ('-0.1', 'is not a rate'),
-    ('nan', 'is not a rate'),
-    ('user=', "'user=' is not a rate"),
-    ('usr=0.1', r"'usr' is not a field of the data \(user, item, tags\)"),
-  ],
-)
-def test_what_is_no_rate(setting, expected):
-  with pytest.raises(types.InputError, match=expected):
-    id_dropout.rates(setting, SPEC)
-
-
 def test_categories_become_row_0_at_their_fields_rate():
   before = inputs()
   after = id_dropout.drop(jax.random.key(1), before, SPEC, (0.3, 0.0, 0.5))
@@ -80,21 +60,3 @@ def test_categories_become_row_0_at_their_fields_rate():
   both = (dropped[..., 0] & tags[..., 0]).mean()
   assert abs(both - 0.15) <= 4 * np.sqrt(0.15 * 0.85 / rows)
   np.testing.assert_array_equal(after.numeric, before.numeric)
-
-
-@pytest.mark.parametrize('backbone', ['shared_bottom', 'single_task'])
-def test_networks_perturb_in_training_alone(backbone):
-  config = dataclasses.replace(
-    config_lib.NetworkConfig(embedding_dim=2, bottom_units=(4,)),
-    id_dropout='user=0.5',
-  )
-  network = factory.make_actor(SPEC, backbone, config)
-  before = inputs()
-  assert network.perturb(before, None) is before
-  after = network.perturb(before, jax.random.key(0))
-  changed = np.asarray(after.categorical != before.categorical).mean((0, 1))
-  assert changed[0] > 0.3 and changed[1] == 0.0
-  critic = factory.make_critic(SPEC, config, config_lib.CriticConfig())
-  np.testing.assert_array_equal(
-    critic.perturb(before, jax.random.key(0)).categorical, after.categorical
-  )

@@ -70,40 +70,6 @@ def rest(values):
   )
 
 
-@pytest.mark.parametrize(
-  ('setting', 'expected'),
-  [
-    ('', set()),
-    ('user', {'user'}),
-    ('user+price', {'user', 'price'}),
-    # A field is meant before a group of its name.
-    ('gap+rates', {'gap', 'rates'}),
-    ('counts+views', {'age'}),
-    ('asof', {'gap', 'rate', 'marks', 'age'}),
-    ('asof+gap+user', {'gap', 'rate', 'marks', 'age', 'user'}),
-  ],
-)
-def test_fields_by_name_and_group(setting, expected):
-  assert ignore.fields(setting, SPEC) == expected
-
-
-@pytest.mark.parametrize(
-  ('setting', 'expected'),
-  [
-    ('prise', r"'prise' is neither .* \(did you mean price\?\)"),
-    ('user+', "'' is neither a field of the data nor a group"),
-    ('vews+user', r'\(did you mean views'),
-    ('user item', r"'user item' is neither"),
-    ('user,item', r'\(names are joined by \+; did you mean user'),
-    ('zzz', r'\(gap, views, rates, counts, asof, user, item, rate, '),
-  ],
-)
-def test_unknown_names(setting, expected):
-  with pytest.raises(types.InputError, match=expected) as caught:
-    factory.make_actor(SPEC, 'mmoe', config(setting))
-  assert '\n' not in str(caught.value)
-
-
 def test_what_is_left_is_the_data_without_the_fields():
   seen = ignore.view(SPEC, config(SETTING))
   assert seen.spec == REST
@@ -165,23 +131,6 @@ def test_equals_a_network_for_data_without_the_fields(name, form, encoding):
   expected = small.run(other, params, rest(inputs()), *args, dropout_key=key)
   np.testing.assert_array_equal(found, expected)
   assert np.ptp(found) > 1e-3
-
-
-@pytest.mark.parametrize('rates', ['0.5', 'user=0.9,gap=0.5,marks=0.3'])
-def test_id_dropout_is_that_of_the_data_without_the_fields(rates):
-  one, _ = named('shared_bottom', SPEC, config(SETTING, id_dropout=rates))
-  kept = rates.replace('user=0.9,', '')
-  other, _ = named('shared_bottom', REST, config('', id_dropout=kept))
-  key, values = jax.random.key(1), inputs()
-  found = one.perturb(values, key)
-  expected = other.perturb(rest(values), key)
-  for a, b in zip(rest(found), expected, strict=True):
-    np.testing.assert_array_equal(a, b)
-  np.testing.assert_array_equal(
-    found.categorical[..., 0], values.categorical[..., 0]
-  )
-  assert (np.asarray(found.categorical) != values.categorical).any()
-  assert one.perturb(values, None) is values
 
 
 DERIVED = (

@@ -99,14 +99,6 @@ def test_thresholds_begin_at_the_shares_of_train():
   np.testing.assert_allclose(found[1], mean, rtol=1e-5)
 
 
-def test_logits_of_a_tree_by_hand():
-  # 1/2; 3/4 and 1/2 given the first; 1/2 given the third.
-  z = jnp.log(jnp.array([[1.0, 3.0, 1.0, 1.0]]))
-  found = backbones.chain_logits(z, [None, 0, 0, 2])
-  p = jax.nn.sigmoid(found)
-  np.testing.assert_allclose(p, [[1 / 2, 3 / 8, 1 / 4, 1 / 8]], rtol=1e-6)
-
-
 @pytest.mark.parametrize(
   ('losses', 'parents', 'expected'),
   [
@@ -119,19 +111,3 @@ def test_logits_of_a_tree_by_hand():
 def test_the_funnel_is_of_binary_tasks(losses, parents, expected):
   spec = dataclasses.replace(small.spec(3), losses=losses, parents=parents)
   assert backbones.parents(spec) == expected
-
-
-def test_aitm_transfers_from_the_parent():
-  spec = dataclasses.replace(small.spec(3), parents=(None, 0, 0))
-  network = factory.make_actor(spec, 'aitm', small.CONFIG)
-  params, inputs = network.init(jax.random.key(1)), small.inputs(spec)
-  bottoms = params['bottoms']
-
-  def third(scale):
-    # The second task's bottom alone changes.
-    moved = jax.tree.map(lambda x: x.at[1].multiply(scale), bottoms)
-    return small.run(network, {**params, 'bottoms': moved}, inputs)
-
-  same, other = third(1.0), third(3.0)
-  np.testing.assert_array_equal(same[..., 2], other[..., 2])
-  assert not np.array_equal(same[..., 1], other[..., 1])

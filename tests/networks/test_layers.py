@@ -42,19 +42,6 @@ def test_a_stacked_layer_by_hand(form):
 
 
 @pytest.mark.parametrize('form', ['separate', 'batched'])
-def test_columns_split_in_order_and_mix_by_the_gate(form):
-  x = jnp.arange(12.0).reshape(2, 6)
-  members = layers.stack(jnp.split(x, 3, axis=1), form)
-  assert isinstance(members, list) == (form == 'separate')
-  np.testing.assert_array_equal(members[1], [[2, 3], [8, 9]])
-  gate = jnp.array([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]])
-  np.testing.assert_array_equal(layers.mix(gate, members), [[0, 1], [9, 10]])
-  both = layers.concatenate(members[2:], members[:1])
-  np.testing.assert_array_equal(both[0], [[4, 5], [10, 11]])
-  np.testing.assert_array_equal(both[1], [[0, 1], [6, 7]])
-
-
-@pytest.mark.parametrize('form', ['separate', 'batched'])
 def test_heads_stand_side_by_side(form):
   heads = layers.Heads(3, 2, setup(expert_form=form))
   heads.linear.kernel[...] = jnp.ones((3, 2, 1))
@@ -62,27 +49,6 @@ def test_heads_stand_side_by_side(form):
   np.testing.assert_array_equal(
     heads(jnp.array([[1.0, 2.0], [3.0, 4.0]])), [[3, 13, 23], [7, 17, 27]]
   )
-
-
-@pytest.mark.parametrize('rate', [0.0, 0.5])
-def test_an_activation_without_key_or_rate_is_relu(rate):
-  activation = layers.Activation(1, setup(dropout=rate))
-  x = jnp.array([[-1.0, 2.0]])
-  for form in ([x], x[None]):
-    np.testing.assert_array_equal(activation(form, None)[0], [[0, 2]])
-  dropped = activation([jnp.ones((8, 8))], jax.random.key(0))[0]
-  assert set(np.unique(dropped)) == ({1.0} if rate == 0 else {0.0, 2.0})
-
-
-def test_layers_of_a_network_have_masks_of_their_own():
-  network = setup(dropout=0.5)
-  hidden = layers.Hidden(2, (6, 6, 6), network)
-  found = [
-    (a.number, a.count)
-    for a in (hidden.activation_0, hidden.activation_1, hidden.activation_2)
-  ]
-  assert found == [(0, 2), (2, 2), (4, 2)]
-  assert network.reserve_masks(1) == 6
 
 
 @pytest.mark.parametrize('backend', ['cpu', 'gpu'])

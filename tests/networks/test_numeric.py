@@ -7,7 +7,6 @@ import dataclasses
 import hypothesis
 import hypothesis.strategies as st
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -72,25 +71,6 @@ def test_a_line_through_the_components_interpolates(edges, seed):
   assert (np.diff(found) >= -1e-5 * (1 + values[-1])).all()
 
 
-def test_one_bin_of_a_value_tells_its_block():
-  """As the product with all components does, and so do the gradients."""
-  spec = types.FeatureSpec((), (), 3, 1, quantiles=QUANTILES)
-  layer = numeric.Piecewise(spec, CONFIG, nnx.Rngs(params=jax.random.key(1)))
-  shape = layer.slopes.shape
-  x = 3 * jax.random.normal(jax.random.key(2), (50, 3))
-  cotangent = jax.random.normal(jax.random.key(3), (50, 3, shape[-1]))
-
-  def product(slopes):
-    return jnp.einsum('tnb,nbd->tnd', layer.bins.encode(x), slopes)
-
-  slopes = jax.random.normal(jax.random.key(4), shape)
-  found, of_found = jax.vjp(lambda s: layer._looked_up(x, s), slopes)
-  expected, of_expected = jax.vjp(product, slopes)
-  np.testing.assert_allclose(found, expected, atol=1e-5)
-  gradients = of_found(cotangent)[0], of_expected(cotangent)[0]
-  np.testing.assert_allclose(*gradients, atol=1e-4)
-
-
 def test_a_fresh_block_is_a_line_of_the_rank():
   """Mean 0 and variance 1 / N over rows of equally full bins."""
   edges = tuple(np.exp(np.linspace(-3, 3, 17)).tolist())
@@ -125,18 +105,3 @@ def test_every_backbone_equals_numpy(backbone):
     moved[..., n] += 0.4
     other = small.run(network, params, inputs._replace(numeric=moved))
     assert np.ptp(other - found) > 1e-4
-
-
-@pytest.mark.parametrize('form', ['distinct', 'tables'])
-def test_other_forms_of_the_first_layer_give_the_same(form):
-  spec = small_spec()
-  config = dataclasses.replace(CONFIG, first_layer=form)
-  plain = factory.make_actor(spec, 'mmoe', CONFIG)
-  other = factory.make_actor(spec, 'mmoe', config)
-  params, inputs = small.params(plain), small.inputs(spec)
-  np.testing.assert_allclose(
-    small.run(other, other.prepare(params), inputs),
-    small.run(plain, params, inputs),
-    rtol=1e-5,
-    atol=1e-6,
-  )

@@ -12,9 +12,8 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import factory, functional, ignore, pretrained
+from rmtl_jax.networks import factory, functional, pretrained
 from rmtl_jax.updates import state
-from tests import tiers
 from tests.networks import reference, small
 
 SPEC = dataclasses.replace(
@@ -48,24 +47,6 @@ def test_first_layers_equal_numpy(backbone):
   )
 
 
-@pytest.mark.parametrize(
-  'backbone', tiers.some(('single_task', 'ple'), ('single_task', 'ple'))
-)
-def test_parameters_are_filled_wherever_a_first_layer_is(backbone):
-  params = made(backbone).init(jax.random.key(0))
-  filled = pretrained.fill(params, VECTORS)
-  leaves = jax.tree_util.tree_leaves_with_path(filled)
-  found = 0
-  for path, leaf in leaves:
-    names = [entry.key for entry in path]
-    if names[-1] in ('frozen', 'vectors'):
-      expected = VECTORS[names[-2].removeprefix('pretrained_')]
-      np.testing.assert_array_equal(leaf, np.broadcast_to(expected, leaf.shape))
-      found += 1
-  assert found == 2
-  assert jax.tree.structure(filled) == jax.tree.structure(params)
-
-
 def test_frozen_vectors_get_no_gradient_no_moments_and_no_step():
   network, inputs = made(), small.inputs(SPEC)
   params = pretrained.fill(small.params(network), VECTORS)
@@ -96,16 +77,3 @@ def test_frozen_vectors_get_no_gradient_no_moments_and_no_step():
     p['first']['pretrained_item']['kernel'] for p in (params, new_params)
   ]
   assert np.abs(kernels[0] - kernels[1]).max() > 0.05
-
-
-def test_an_ignored_field_takes_its_vectors_along():
-  config = dataclasses.replace(small.CONFIG, ignore='user')
-  seen = ignore.view(SPEC, config)
-  assert seen is not None
-  assert seen.spec.pretrained == (types.Pretrained(0, 'item', 5),)
-  params = factory.make_actor(SPEC, 'mmoe', config).init(jax.random.key(0))
-  assert 'pretrained_user' not in params['first']
-  filled = pretrained.fill(params, VECTORS)
-  np.testing.assert_array_equal(
-    filled['first']['pretrained_item']['frozen'], VECTORS['item']
-  )

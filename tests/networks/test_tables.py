@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-import jax
 import numpy as np
 import pytest
 
@@ -39,18 +38,3 @@ def test_tables_equal_plain(name, rows, monkeypatch):
     run = small.jit(functools.partial(functional.apply, network))
     outputs.append(run(prepared, test_distinct.batch(12), *args))
   np.testing.assert_allclose(*outputs, rtol=1e-5, atol=1e-5)
-
-
-def test_tables_are_of_small_vocabularies(monkeypatch):
-  assert tables.tabled((3, 200, 100), 7) == (0, 1, 2)
-  assert tables.tabled((3, 2**15 + 1, 100), 7) == (0, 2)
-  monkeypatch.setattr(tables, 'TABLE_NUMBERS', 103 * 7)
-  assert tables.tabled((3, 200, 100), 7) == (0, 2)
-
-
-def test_tables_pay_on_cpu_where_embeddings_are_wide(monkeypatch):
-  monkeypatch.setattr(jax, 'default_backend', lambda: 'cpu')
-  assert tables.pay('auto', 128) and not tables.pay('auto', 8)
-  assert tables.pay('distinct', 16) and not tables.pay('plain', 128)
-  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
-  assert not tables.pay('auto', 128)

@@ -58,25 +58,3 @@ def test_actors(backbone):
   scaled = dataclasses.replace(NETWORK, init='scaled')
   shapes = jax.eval_shape(factory.make_actor(SPEC, backbone, scaled).init, KEY)
   assert jax.tree.map(np.shape, shapes) == jax.tree.map(np.shape, params)
-
-
-def test_separate_critics_start_as_the_first():
-  config = config_lib.preset('official').critic
-  params = factory.make_critic(SPEC, NETWORK, config).init(KEY)
-  for leaf in jax.tree.leaves(params):
-    np.testing.assert_array_equal(leaf[0], leaf[1])
-  # The action is a block of the first layer's inputs.
-  for values in (params['first']['kernel'], params['action_kernel']):
-    assert_uniform(values[0], (4 * 16) ** -0.5)
-  apart = dataclasses.replace(NETWORK, init='scaled')
-  others = factory.make_critic(SPEC, apart, config).init(KEY)
-  assert np.any(others['action_kernel'][0] != others['action_kernel'][1])
-
-
-def test_a_head_that_starts_elsewhere_than_at_zero_stays_there():
-  """That of neg_softplus, so that Q starts between the usual returns."""
-  params = factory.make_critic(SPEC, NETWORK, config_lib.CriticConfig()).init(
-    KEY
-  )
-  bias = params['towers']['heads']['linear']['bias']
-  assert_uniform(bias + 1.0, 24**-0.5)

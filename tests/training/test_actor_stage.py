@@ -118,23 +118,6 @@ def test_the_mean_weights_are_of_the_policy_that_the_critics_know(shared):
   assert np.all(np.asarray(found[0]) > 1)
 
 
-@pytest.mark.slow
-def test_the_mean_weights_are_of_bounded_ones(shared):
-  one, actor, critics = finetune_of(shared, ('constant_mean',))
-  run = one.context
-  q = run.values(critics, run.train, run.policy(actor, run.train))
-  weights = 1 - 0.7 * np.float64(q)
-  bound = float(np.median(weights[:, 0]))
-  bounded, *_ = finetune_of(
-    shared, ('constant_mean',), weighting={'max_weight': bound}
-  )
-  arm = bounded.arms['constant_mean']
-  found = np.asarray(arm.state.weighting_state[0].task_weights)
-  expected = np.minimum(weights, bound).mean(0)
-  assert expected[0] < min(bound, weights[:, 0].mean()) - 1e-5
-  np.testing.assert_allclose(found, expected, rtol=1e-6)
-
-
 def test_stages_stop_on_what_is_monitored(shared):
   """Both by hand, from the predictions of validation rows."""
   one, actor, _ = finetune_of(shared, ('advantage',))
@@ -150,24 +133,3 @@ def test_stages_stop_on_what_is_monitored(shared):
   found = found._replace(monitor=monitor.of('logloss'))
   expected = -np.mean(logloss / of_rate)
   assert found.monitored == pytest.approx(expected, rel=1e-5)
-
-
-def test_stages_stop_on_a_sum_of_metrics(shared):
-  first, second = tiny.TASKS
-  evaluation = {'monitor': f'{first}.auc=2+{second}.logloss=-0.5'}
-  limits = {'max_epochs': 3, 'patience': 9, 'learning_rate': 0.05}
-  one, _, _ = finetune_of(
-    shared, ('advantage',), finetune=limits, evaluation=evaluation
-  )
-  stage.run(one)
-  history = one.context.history
-  scores = [entry['validation_score'] for entry in history]
-  for entry, score in zip(history, scores, strict=True):
-    expected = (
-      2 * entry[f'validation_auc_{first}']
-      - 0.5 * entry[f'validation_logloss_{second}']
-    )
-    assert score == pytest.approx(expected)
-  stopping = one.arms['advantage'].stopping
-  assert stopping.best == max([*scores, stopping.best])
-  assert stopping.best_epoch in (0, 1 + int(np.argmax(scores)))

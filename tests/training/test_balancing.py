@@ -69,16 +69,6 @@ def test_a_state_resumes_in_the_middle_of_an_epoch(tmp_path):
   _assert_resumes(config, tmp_path, ['pretrain'], [3])
 
 
-@pytest.mark.long
-@pytest.mark.parametrize(
-  'name',
-  ['famo', 'dwa', 'gradnorm', 'gradvac', 'excess_mtl', 'modo', 'metabalance'],
-)
-def test_balanced_runs_of_three_stages_resume(name, tmp_path):
-  stages = ['pretrain', 'critic', 'finetune']
-  _assert_resumes(_settings(name), tmp_path, stages, [3, 16])
-
-
 @pytest.mark.parametrize(
   'wanted, lanes, count',
   # 40 sessions of 4 rows are 40 lanes of 4 slots.

@@ -62,26 +62,6 @@ def test_the_pass_nearest_to_the_returns_is_kept(shared):
   )
 
 
-def test_by_td_error_the_last_pass_is_kept(shared):
-  training = start(shared, {'critic.stopping': 'td_error'})
-  stage.run(training)
-  assert training.params is training.critic.params
-  assert 'validation_return_error' not in training.context.history[0]
-
-
-def test_critics_can_start_from_the_mean_return(shared):
-  changes = {'critic.initial_value': 'mean_return'}
-  training = start(shared, changes)
-  ctx, policy = training.context, np.asarray(training.extras[0])
-  host = ctx.train.host
-  earned = np.asarray(rewards.log_likelihood(policy, host.labels))
-  returns = critic_statistics.discounted_returns(earned, host.session, 0.95)
-  q = ctx.values(training.critic.params, ctx.train, policy)
-  far = ctx.values(start(shared).critic.params, ctx.train, policy)
-  assert np.all(np.abs(q.mean(0) - returns.mean(0)) < 0.35)
-  assert np.all(np.abs(far.mean(0) - returns.mean(0)) > 0.5)
-
-
 @pytest.mark.slow
 def test_uniform_actions_are_drawn_once_per_row(shared):
   """Whatever the pass and however its rows are shuffled."""

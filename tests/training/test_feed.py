@@ -4,7 +4,6 @@ import dataclasses
 from unittest import mock
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -68,14 +67,6 @@ def test_streamed_batches_are_the_resident_ones(both, begin):
   jax.tree.map(np.testing.assert_array_equal, resident, streamed)
 
 
-def test_a_plan_can_be_streamed_too(both):
-  resident, streamed = (
-    _batches(feed.dispatches(split, split.plan, 2)) for split in both
-  )
-  assert len(resident) == len(both[0].plan.row)
-  jax.tree.map(np.testing.assert_array_equal, resident, streamed)
-
-
 def test_what_is_made_ahead_comes_in_order_and_stops_when_left():
   made = []
 
@@ -88,12 +79,6 @@ def test_what_is_made_ahead_comes_in_order_and_stops_when_left():
   assert [next(ahead) for _ in range(5)] == list(range(5))
   ahead.close()
   assert 5 <= len(made) < 12
-
-
-@pytest.mark.usefixtures('told_of_64_bits')
-def test_what_is_made_ahead_is_of_32_bits():
-  made = list(feed.ahead(jnp.zeros(()) for _ in range(3)))
-  assert [one.dtype for one in made] == [jnp.float32] * 3
 
 
 def test_an_error_ahead_is_raised_where_it_is_reached():

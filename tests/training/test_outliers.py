@@ -1,7 +1,6 @@
 """Rows that stand out, by hand."""
 
 import numpy as np
-import pytest
 
 from rmtl_jax.data import columns
 from rmtl_jax.training import outliers
@@ -43,14 +42,3 @@ def test_only_rows_of_the_steps_are_named():
     'suspicious rows: row_id 104: click = inf, row_id 102: price = 4000'
   )
   assert _describe(NUMERIC * 2, LABELS * 2, [3, 8, 4, 9]).endswith('and 3 more')
-
-
-def test_where_none_of_the_last_stands_out_earlier_ones_may():
-  told = _describe(NUMERIC, LABELS, [0, 1])
-  assert told.startswith('suspicious rows, seen earlier: row_id 103: price = ')
-
-
-@pytest.mark.parametrize('rows', [[0, 1], [1]])
-def test_where_none_stands_out(rows):
-  told = _describe(NUMERIC[:2], LABELS[:2], rows)
-  assert told.startswith(f'none of the {len(rows)} rows seen last has')

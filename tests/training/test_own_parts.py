@@ -1,7 +1,6 @@
 """A source, a backbone and a weighting of one's own, from log to metrics."""
 
 import json
-import pathlib
 from typing import NamedTuple
 
 import jax
@@ -12,12 +11,11 @@ import pytest
 from flax import nnx
 
 import rmtl_jax
-from rmtl_jax import cli, types
+from rmtl_jax import cli
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import first_layer
 from rmtl_jax.preparation.raw import files as raw
-from rmtl_jax.studies.comparison import methods
 from rmtl_jax.training import trainer
 from tests import registries as registries_lib
 from tests import signals, tiny
@@ -58,12 +56,6 @@ class _Wide(nnx.Module):
     return hidden[0]
 
 
-def _scale_by_worst(lambda_):
-  return rmtl_jax.stateless(
-    lambda updates, q_values, **_: updates * (q_values < -lambda_)
-  )
-
-
 class _Running(NamedTuple):
   """The state of `_scale_by_running`: a running mean of -Q per batch."""
 
@@ -96,45 +88,6 @@ def registries():
   kept = registries_lib.Registries()
   yield kept
   kept.undo()
-
-
-@pytest.mark.long
-def test_parts_of_ones_own_go_all_the_way(
-  registries: registries_lib.Registries, tmp_path: pathlib.Path
-):
-  rmtl_jax.register_source('mine', _read)
-  rmtl_jax.register_backbone('wide', _Wide)
-  rmtl_jax.register_weighting('worst', _scale_by_worst)
-  data, run = tmp_path / 'data', tmp_path / 'run'
-  rmtl_jax.prepare(
-    rmtl_jax.PrepareConfig(
-      source='mine', raw_dir='.', data_dir=str(data), as_of=()
-    )
-  )
-  config = rmtl_jax.Config(
-    backbone='wide',
-    control=False,
-    network=rmtl_jax.NetworkConfig(
-      embedding_dim=4, bottom_units=(4,), tower_units=(4,)
-    ),
-    pretrain=rmtl_jax.PretrainConfig(learning_rate=0.05, max_epochs=6),
-    critic=rmtl_jax.CriticConfig(max_passes=3),
-    weighting=rmtl_jax.WeightingConfig(name='worst', lambda_=0.5),
-    finetune=rmtl_jax.FinetuneConfig(max_epochs=1),
-    batch=rmtl_jax.BatchConfig(lanes=4, lane_length=8),
-    evaluation=rmtl_jax.EvaluationConfig(bootstrap=0),
-  )
-  quiet = rmtl_jax.Progress(quiet=True)
-  record = rmtl_jax.train(config, str(run), str(data), live=quiet)
-  assert record['stages']['pretrain']['click']['auc'] > 0.9
-  assert record['weighting'] == 'worst'
-  assert rmtl_jax.evaluate(str(run))['stages'] == record['stages']
-  rows = {'user': [1, 2], 'item': [3, 4]}
-  assert rmtl_jax.load(run).predict(rows)['click'].shape == (2,)
-
-  registries.undo()  # another process
-  with pytest.raises(types.InputError, match=r'^[^\n]*wide[^\n]*\Z'):
-    rmtl_jax.evaluate(run)
 
 
 def _accuracy(labels, probabilities, rows):
@@ -244,29 +197,3 @@ def test_a_weighting_with_a_state_resumes_and_is_reported(tmp_path):
   page = (run / 'report' / 'report.md').read_text()
   assert 'weights by a running mean' in page
   assert 'the weights 1 - lambda Q / running mean; lambda = 0.5' in page
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures('registries')
-def test_a_registered_weighting_is_judged_against_its_own_shuffle():
-  with pytest.raises(types.InputError, match="'worst' is not one of"):
-    methods.parse('ple+worst', config_lib.Config())
-  rmtl_jax.register_weighting('worst', _scale_by_worst)
-  method = methods.parse('ple+worst', config_lib.Config())
-  shuffled = method.controls()[-1]
-  assert shuffled.weighting == 'q_shuffled'
-  assert dict(shuffled.settings)['weighting.form'] == 'worst'
-  assert method.config(config_lib.Config()).weighting.name == 'worst'
-
-
-@pytest.mark.slow
-def test_a_config_that_names_one_is_refused_elsewhere(registries):
-  rmtl_jax.register_weighting('worst', _scale_by_worst)
-  config = rmtl_jax.Config(weighting=rmtl_jax.WeightingConfig(name='worst'))
-  written = config_values.to_dict(config)
-  assert config_values.from_dict(written) == config
-  registries.undo()
-  with pytest.raises(
-    types.InputError, match=r"^config\.weighting\.name: 'worst' is[^\n]*\Z"
-  ):
-    config_values.from_dict(written)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax import cli, run, types
+from rmtl_jax import cli, run
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.results import evaluate, summary
 from rmtl_jax.runtime import progress, workdir, writers
-from rmtl_jax.training import refit, trainer
-from tests import signals, tiny
+from tests import tiny
 
 pytestmark = pytest.mark.slow
 
@@ -143,94 +139,6 @@ def test_weights_and_slopes_stay_and_the_level_is_new(
   restored = evaluate.evaluate(path)
   for name in ('stages', 'calibrated', 'calibration', 'member_weights'):
     assert restored[name] == expected[name]
-
-
-def test_a_refit_that_was_cut_off_goes_on(several, refitted, tmp_path):
-  source, _ = several
-  path = tmp_path / 'cut'
-  with pytest.raises(trainer.Interrupted):
-    again(source, path, interrupted=signals.After(2))
-  found = again(source, path)
-  assert found['stages'] == refitted[1]['stages']
-  with pytest.raises(types.InputError, match=r'is the refit of .*, not of'):
-    again(path, path)
-
-
-@pytest.mark.parametrize(
-  'stages', [run.ORDER, ('critic',), ('pretrain', 'finetune')]
-)
-def test_other_stages_have_nothing_to_choose_on(
-  first, data_dir, tmp_path, stages
-):
-  path = tmp_path / 'again'
-  with pytest.raises(types.InputError, match='is a refit, which has stage 1'):
-    run.train(None, path, data_dir, stages, QUIET, refit_of=first[0])
-  assert not path.exists()
-
-
-def test_what_can_not_be_trained_again(first, data_dir, tmp_path):
-  source, _ = first
-  with pytest.raises(types.InputError, match='this run is no refit of'):
-    run.train(CONFIG, source, data_dir, ('pretrain',), QUIET, refit_of=tmp_path)
-  with pytest.raises(types.InputError, match='is not a run'):
-    run.train(CONFIG, tmp_path / 'a', data_dir, refit_of=tmp_path / 'none')
-  path = tmp_path / 'again'
-  again(source, path)
-  with pytest.raises(
-    types.InputError, match=f'is a refit itself; name {source}'
-  ):
-    again(path, tmp_path / 'b')
-  begun = tmp_path / 'begun'
-  shutil.copytree(source, begun)
-  (begun / 'metrics.json').unlink()
-  with pytest.raises(types.InputError, match='stage 1 has not finished'):
-    again(begun, tmp_path / 'c')
-  other = tmp_path / 'other'
-  tiny.write_prepared(other, sessions=90)
-  with pytest.raises(
-    types.InputError, match=f'was trained on other data than {other}$'
-  ):
-    run.train(
-      None, tmp_path / 'd', other, ('pretrain',), QUIET, refit_of=source
-    )
-  assert {entry.name for entry in tmp_path.iterdir()} == {
-    *('again', 'begun', 'other')
-  }
-
-
-def test_data_that_were_replaced_are_refused(tmp_path):
-  data, source = tmp_path / 'data', tmp_path / 'run'
-  tiny.write_prepared(data)
-  run.train(CONFIG, source, data, ('pretrain',), QUIET)
-  file = data / 'train/part-00000.parquet'
-  table = pq.read_table(file)
-  price = pa.array(-table['x_price'].to_numpy())
-  place = table.column_names.index('x_price')
-  pq.write_table(table.set_column(place, 'x_price', price), file)
-  with pytest.raises(types.InputError, match='train/part-00000'):
-    again(source, tmp_path / 'again')
-  assert not (tmp_path / 'again' / 'config.json').exists()
-
-
-def test_one_that_went_on_from_another_is_refused(first, tmp_path):
-  begun = workdir.read(first[0])
-  begun = dataclasses.replace(begun, path=tmp_path / 'new')
-  with pytest.raises(types.InputError, match='and is no refit of'):
-    refit.find(dataclasses.replace(begun, started_from={'run': '/x'}), first[0])
-  source = tmp_path / 'started'
-  shutil.copytree(first[0], source)
-  file = source / 'config.json'
-  content = json.loads(file.read_text())
-  file.write_text(json.dumps(content | {'started_from': {'run': '/x'}}))
-  with pytest.raises(types.InputError, match='started from another run'):
-    refit.find(begun, source)
-  content |= {'refit_of': {'run': '/x'}}
-  file.write_text(json.dumps(content))
-  with pytest.raises(types.InputError, match=r'refit_of\.epochs'):
-    refit.epochs(workdir.read(source))
-  file.write_text(json.dumps(content | {'refit_of': 'x'}))
-  with pytest.raises(types.InputError, match="expected 'refit_of', an object"):
-    workdir.read(source)
 
 
 def test_the_command(first, tmp_path, capsys):

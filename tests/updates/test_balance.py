@@ -114,22 +114,6 @@ def test_every_balancer_takes_steps(name, make):
 
 
 @pytest.mark.parametrize('backbone', BACKBONES)
-def test_static_weights_are_those_of_the_losses(backbone):
-  balance = _balance('static', weights='1,3')
-  step, actor = _stage_1(balance, problem.recorder(), backbone)
-  batch = problem.batch(ROWS)
-  new_actor, metrics = step(actor, batch, KEY)
-  click, buy = _task_gradients(actor.params, batch, backbone)
-  expected = jax.tree.map(lambda a, b: 0.5 * a + 1.5 * b, click, buy)
-  problem.assert_trees_close(
-    new_actor.opt_state, expected, rtol=1e-4, atol=1e-6
-  )
-  for k, weight in enumerate((0.5, 1.5)):
-    found = metrics[f'weight_{k}'] / metrics['rows']
-    np.testing.assert_allclose(found, weight, rtol=1e-5)
-
-
-@pytest.mark.parametrize('backbone', BACKBONES)
 def test_gradients_are_combined_where_tasks_share(backbone):
   """A tower's own parameters keep their plain gradient."""
   step, actor = _stage_1(
@@ -190,40 +174,6 @@ def test_rows_weights_come_first():
   )
 
 
-def test_groups_are_of_whole_lanes():
-  """Their gradients sum to the batch's, and each is of every other lane."""
-
-  def update(updates, state, params=None, **extra):
-    del params, extra, state
-    return jax.tree.map(lambda g: jnp.sum(g, (0, 1)), updates), updates
-
-  link = optax.GradientTransformationExtraArgs(lambda params: (), update)
-  record = registry.Balancer('halves', '', acts_on=registry.GRADIENTS, groups=2)
-  balance = balance_lib.Balance(record, link)
-  network = problem.actor()
-  step = jax.jit(
-    actor_lib.make_actor_step(network, problem.recorder(), balance=balance)
-  )
-  params = problem.actor_params(network)
-  actor = state.init_actor(params, problem.recorder(), UNWEIGHTED, 2, link)
-  batch = problem.batch(ROWS)
-  new_actor, _ = step(actor, batch, KEY)
-  for group in range(2):
-    own = np.arange(batch.mask.shape[0]) % 2 == group
-    part = _task_gradients(
-      params, batch, 'shared_bottom', jnp.asarray(own)[:, None, None]
-    )
-    found = jax.tree.map(lambda g, i=group: g[i], new_actor.balancing_state)
-    problem.assert_trees_close(
-      found,
-      jax.tree.map(lambda *g: np.stack(g), *part),
-      rtol=1e-4,
-      atol=1e-6,
-    )
-  whole = jax.tree.map(np.add, *_task_gradients(params, batch, 'shared_bottom'))
-  problem.assert_trees_close(new_actor.opt_state, whole, rtol=1e-4, atol=1e-6)
-
-
 def test_losses_after_the_step_are_of_the_same_batch():
   """What FAMO is told: the new parameters' losses, with the same dropout."""
   link = optax.GradientTransformationExtraArgs(
@@ -246,20 +196,3 @@ def test_losses_after_the_step_are_of_the_same_batch():
   _, losses, _ = _losses(network, new_actor.params, batch)
   expected = tasks.mean_losses(forward.mean_cotangent(batch.mask, 2), losses)
   np.testing.assert_allclose(new_actor.balancing_state, expected, rtol=1e-5)
-
-
-def test_a_solver_that_fails_is_counted():
-  def update(updates, state, params=None, **extra):
-    del params, extra
-    return jax.tree.map(lambda g: jnp.sum(g, 0), updates), {
-      'failures': state['failures'] + 1
-    }
-
-  link = optax.GradientTransformationExtraArgs(
-    lambda params: {'failures': jnp.zeros((), jnp.int32)}, update
-  )
-  record = registry.Balancer('fails', '', acts_on=registry.GRADIENTS)
-  step, actor = _stage_1(balance_lib.Balance(record, link), problem.recorder())
-  for _ in range(2):
-    actor, metrics = step(actor, problem.batch(ROWS), KEY)
-    assert float(metrics['solver_failures']) == 1.0

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rmtl_jax.balancing import tasks
 from rmtl_jax.updates import conflicts, forward, shared
 from tests.updates import problem
 
@@ -60,28 +59,3 @@ def test_a_task_without_a_gradient_has_no_conflict():
   _, metrics = step(_looked(params), batch, jax.random.key(0))
   assert float(metrics['norm_0']) == float(metrics['cosine_0_1']) == 0.0
   assert float(metrics['conflict_0_1']) == 0.0
-
-
-def test_a_task_without_a_row_is_not_counted():
-  network = problem.actor('shared_bottom')
-  masks = shared.shared_parameters(
-    problem.SPEC, 'shared_bottom', problem.NETWORK
-  )
-  step = jax.jit(conflicts.make_conflict_step(network, masks))
-  batch = problem.batch(ROWS)
-  first_alone = jnp.zeros_like(batch.labels).at[..., 0].set(1.0)
-  batch = batch._replace(sample_weight=first_alone)
-  params = problem.actor_params(network)
-  _, metrics = step(_looked(params), batch, jax.random.key(0))
-  found = {of: float(metrics[f'batches_{of}']) for of in ('0', '1', '0_1')}
-  assert found == {'0': 1.0, '1': 0.0, '0_1': 0.0}
-
-
-def test_of_three_tasks_there_are_three_pairs():
-  assert conflicts.pairs(3) == [(0, 1), (0, 2), (1, 2)]
-
-
-def test_a_sum_over_leading_axes():
-  tree = {'w': jnp.arange(12.0).reshape(2, 3, 2)}
-  np.testing.assert_allclose(tasks.total(tree)['w'], tree['w'].sum(0))
-  np.testing.assert_allclose(tasks.total(tree, 2)['w'], tree['w'].sum((0, 1)))

@@ -124,29 +124,6 @@ def test_three_official_updates_agree_with_numpy():
     )
 
 
-def test_rows_that_no_batch_has_keep_their_embeddings():
-  """Critics start from the actor's; L2 inside of Adam would erase these."""
-  config = config_lib.CriticConfig()
-  network = problem.critic()
-  optimizer = state.make_optimizer(config)
-  step = jax.jit(critic_lib.make_critic_step(network, optimizer, config))
-  start = problem.critic_params(network, 'shared')
-  critic = state.init_critic(start, optimizer)
-  one = problem.batch(ROWS)
-  without = one._replace(
-    inputs=one.inputs._replace(
-      categorical=jnp.where(
-        jnp.arange(2) == 0, 1, one.inputs.categorical
-      ).astype(jnp.int32)
-    )
-  )
-  for i in range(3):
-    critic, _ = step(critic, without, jax.random.key(i), *in_batch(one))
-  old, new = (x['first']['table'] for x in (start, critic.params))
-  np.testing.assert_array_equal(new[2:7], old[2:7])
-  assert np.all(np.asarray(new[1]) != np.asarray(old[1]))
-
-
 def test_lanes_and_padding_change_nothing():
   """No session is cut, so sessions and not lanes decide the loss."""
   network = problem.critic()
@@ -194,68 +171,6 @@ def test_members_have_targets_of_their_own():
   np.testing.assert_allclose(found, alone, rtol=1e-5, atol=1e-6)
 
 
-def test_members_learn_as_if_alone():
-  """More members change neither L2's nor the clipping's part in a gradient."""
-  config = dataclasses.replace(QUIET, l2=0.05, clip_norm=0.5)
-  settings = (config, dataclasses.replace(config, members=2))
-  optimizers = [state.make_optimizer(one) for one in settings]
-  quiet = dataclasses.replace(problem.NETWORK, dropout=0.0)
-  one, both = (
-    factory.make_critic(problem.SPEC, quiet, own) for own in settings
-  )
-  params = [
-    problem.critic_params(one, 'shared', w) for w in ('online', 'target')
-  ]
-  batch = problem.batch(ROWS)
-
-  def learnt(network, setting, optimizer, params):
-    step = jax.jit(critic_lib.make_critic_step(network, optimizer, setting))
-    critic = state.init_critic(params, optimizer)
-    critic, _ = step(critic, batch, KEY, *in_batch(batch))
-    return state.moments(critic)['mu']
-
-  alone = [learnt(one, settings[0], optimizers[0], p) for p in params]
-  stacked = [jax.tree.map(lambda *x: jnp.stack(x), *p) for p in (params, alone)]
-  found = learnt(both, settings[1], optimizers[1], stacked[0])
-  problem.assert_trees_close(found, stacked[1], rtol=1e-4, atol=1e-7)
-
-
-@pytest.mark.parametrize(
-  'preset', ['paper', pytest.param('official', marks=pytest.mark.slow)]
-)
-def test_two_steps_move_critics_and_targets_follow(preset):
-  config = dataclasses.replace(config_lib.preset(preset).critic, l2=0.0)
-  network = problem.critic(config.form, config.head, dropout=0.2)
-  optimizer = state.make_optimizer(config)
-  step = jax.jit(critic_lib.make_critic_step(network, optimizer, config))
-  states = [
-    state.init_critic(problem.critic_params(network, config.form), optimizer)
-  ]
-  for i, batch in enumerate(problem.two_batches(ROWS)):
-    critic, metrics = step(
-      states[-1], batch, jax.random.key(i), *in_batch(batch)
-    )
-    problem.assert_finite((critic, metrics))
-    states.append(critic)
-  before, between, after = states
-  assert int(after.step) == 2
-  problem.assert_all_moved(after.params, before.params)
-  if preset == 'official':  # steps 1, 3, 5
-    problem.assert_trees_close(
-      after.target_params, between.target_params, rtol=0
-    )
-    moved = [(before, between)]
-  else:
-    moved = [(before, between), (between, after)]
-  for old, new in moved:
-    expected = jax.tree.map(
-      lambda online, target: 0.2 * online + 0.8 * target,
-      *jax.device_get((new.params, old.target_params)),
-    )
-    problem.assert_trees_close(new.target_params, expected, rtol=1e-6)
-    problem.assert_all_moved(new.target_params, old.target_params)
-
-
 def test_soft_update_by_hand():
   config = config_lib.CriticConfig(soft_update=0.25, update_period=3)
   online, target = {'w': jnp.array([4.0, 0.0])}, {'w': jnp.array([0.0, 8.0])}
@@ -264,24 +179,6 @@ def test_soft_update_by_hand():
   )
   for step, expected in ((1, [1, 6]), (2, [0, 8]), (3, [0, 8]), (7, [1, 6])):
     np.testing.assert_array_equal(update(step)['w'], expected)
-
-
-def test_official_noise_is_one_draw_per_task_and_batch():
-  config = config_lib.preset('official').critic
-  policy = jnp.asarray(TARGET_POLICY).at[0].set(1.0).at[1].set(0.0)
-  draws = np.stack(
-    [
-      np.asarray(critic_lib.smoothed_actions(key, policy, config) - policy)
-      for key in jax.random.split(KEY, 40)
-    ]
-  )
-  # The same for all rows, which may leave [0, 1].
-  np.testing.assert_allclose(
-    draws, draws[:, :1].repeat(problem.ROWS, 1), atol=1e-6
-  )
-  # Of standard deviation 0.4: nearly always at the clip.
-  np.testing.assert_allclose(np.median(np.abs(draws)), 3e-3, atol=1e-6)
-  assert np.any(draws[:, 0, 0] * draws[:, 0, 1] < 0)
 
 
 def test_the_noise_enters_the_reward_and_the_value():

@@ -179,14 +179,6 @@ def test_two_steps_with_frozen_critics_agree_with_numpy(name):
   )
 
 
-def test_shuffled_weights_stand_at_other_rows():
-  gradients = [
-    first_gradient(two_steps(frozen(name))[0])['first']['bias']
-    for name in ('critic', 'q_shuffled')
-  ]
-  assert np.max(np.abs(gradients[0] - gradients[1])) > 1e-4
-
-
 @pytest.mark.parametrize(
   'name, period',
   tiers.some(
@@ -225,23 +217,6 @@ def test_two_steps_with_learning_critics(name, period):
       )
       problem.assert_trees_close(new, expected, rtol=1e-6)
       problem.assert_all_moved(new, old)
-
-
-def test_uniform_actions_are_what_critics_learn_from():
-  """In stage 3 as in stage 2, where the log's actions are not the policy's."""
-  errors = {}
-  for behaviour in ('policy', 'uniform'):
-    config = config_lib.Config(
-      critic=dataclasses.replace(QUIET, behaviour=behaviour)
-    )
-    step, init = problem.finetuning(problem.actor(), problem.critic(), config)
-    full = init(
-      problem.actor_params(problem.actor()),
-      problem.critic_params(problem.critic(), 'shared'),
-    )
-    _, metrics = jax.jit(step)(full, problem.batch(ROWS), KEY)
-    errors[behaviour] = float(metrics['td_error'])
-  assert errors['policy'] != errors['uniform']
 
 
 @pytest.mark.parametrize('preset', ['paper', 'official'])
@@ -333,51 +308,6 @@ def test_ddpg_ascends_the_critics_by_its_actions(form, in_finetune):
     new_full.actor.opt_state, expected, rtol=1e-5, atol=2e-6
   )
   assert_cross_entropy_is_logged(metrics, logits)
-
-
-def first_step(name, in_finetune='learning', one=None, dropout=0.2):
-  """The state after a step that moves nothing, and its metrics."""
-  config = config_lib.Config(
-    critic=config_lib.CriticConfig(in_finetune=in_finetune),
-    weighting=config_lib.WeightingConfig(name=name),
-  )
-  actor, critic = problem.actor(dropout=dropout), problem.critic()
-  step, init = problem.finetuning(actor, critic, config)
-  full = init(
-    problem.actor_params(actor), problem.critic_params(critic, 'shared')
-  )
-  return jax.jit(step)(full, one or problem.batch(ROWS), KEY)
-
-
-def test_critics_learn_beside_ddpg_what_they_learn_beside_weights():
-  """No gradient of the actor's objective reaches them; dropout is the same."""
-  found, metrics = first_step('ddpg')
-  expected, weighted_metrics = first_step('critic')
-  problem.assert_trees_close(
-    found.critic.opt_state, expected.critic.opt_state, rtol=1e-5, atol=1e-7
-  )
-  for name in ('loss', 'rows', 'td_error', 'td_rows'):
-    np.testing.assert_allclose(metrics[name], weighted_metrics[name], rtol=1e-6)
-
-
-@pytest.mark.parametrize('name', ('ddpg', 'advantage'))
-def test_padding_has_no_influence(name):
-  one = problem.batch(ROWS)
-  assert not np.all(one.mask)
-  padding = ~one.mask[..., None]
-  other = one._replace(
-    inputs=one.inputs._replace(
-      categorical=jnp.where(padding, 2, one.inputs.categorical),
-      numeric=jnp.where(padding, 50.0, one.inputs.numeric),
-    ),
-    labels=jnp.where(padding, 1.0 - one.labels, one.labels),
-  )
-  found, metrics = first_step(name, one=other, dropout=0.0)
-  expected, expected_metrics = first_step(name, dropout=0.0)
-  problem.assert_trees_close(
-    found.actor.opt_state, expected.actor.opt_state, rtol=1e-6, atol=1e-8
-  )
-  problem.assert_trees_close(metrics, expected_metrics, rtol=1e-6)
 
 
 def test_weight_metrics_by_hand():

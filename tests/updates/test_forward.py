@@ -21,11 +21,6 @@ def test_mean_cotangent_by_hand():
   assert abs(value.sum() - 1) < 1e-6
 
 
-def test_mean_cotangent_without_rows_is_zero():
-  value = forward.mean_cotangent(jnp.zeros((2, 3), bool), 2)
-  np.testing.assert_array_equal(value, np.zeros((2, 3, 2)))
-
-
 def test_weighed_pullback_is_the_gradient_of_the_weighed_mean():
   """The chain on the cotangent gives what jax.grad of the mean gives."""
   rng = np.random.default_rng(0)
@@ -57,20 +52,6 @@ def test_weighed_pullback_is_the_gradient_of_the_weighed_mean():
   )
 
 
-def test_policy_and_losses_of_the_same_rows():
-  network = problem.actor()
-  params = problem.actor_params(network)
-  batch = problem.batch(ROWS)
-  losses, actions = jax.jit(
-    lambda p: forward.actor_losses(network, p, batch, None)
-  )(params)
-  policy = jax.jit(lambda p: forward.policy(network, p, batch.inputs))(params)
-  np.testing.assert_allclose(actions, policy, rtol=1e-6)
-  p, y = np.float64(policy), np.asarray(batch.labels)
-  expected = -np.log(np.where(y == 1, p, 1 - p))
-  np.testing.assert_allclose(losses, expected, rtol=1e-5, atol=1e-6)
-
-
 def test_dropout_follows_the_key_and_spares_the_policy():
   network = problem.actor(dropout=0.5)
   params = problem.actor_params(network)
@@ -84,23 +65,6 @@ def test_dropout_follows_the_key_and_spares_the_policy():
   policy = jax.jit(lambda p: forward.policy(network, p, batch.inputs))
   plain = jax.jit(lambda p: forward.policy(problem.actor(), p, batch.inputs))
   np.testing.assert_array_equal(policy(params), plain(params))
-
-
-def test_values_are_of_the_actions_given():
-  network = problem.critic()
-  params = problem.critic_params(network, 'shared')
-  batch = problem.batch(ROWS)
-  values = jax.jit(lambda a: forward.values(network, params, batch.inputs, a))
-  low = values(jnp.zeros(batch.labels.shape))
-  high = values(jnp.ones(batch.labels.shape))
-  assert low.shape == batch.labels.shape
-  assert np.mean(np.asarray(low) != np.asarray(high)) > 0.8
-  np.testing.assert_array_equal(
-    low,
-    jax.jit(lambda a: functional.apply(network, params, batch.inputs, a))(
-      jnp.zeros(batch.labels.shape)
-    ),
-  )
 
 
 def test_critics_members_agree_on_a_mean_and_differ_by_a_deviation():

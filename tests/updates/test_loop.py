@@ -8,7 +8,6 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.updates import actor as actor_lib
-from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import loop, state
 from tests.updates import problem
 
@@ -89,25 +88,6 @@ def test_loop_equals_a_python_loop():
   }
 
 
-def test_count_says_how_many_steps_and_never_compiles_again():
-  slots, steps = all_slots()
-  traces = []
-
-  def step(*args):
-    traces.append(args)
-    return count_step(*args)
-
-  run = loop.make_loop(step)
-  seen = []
-  for count in (steps, 1, 0, steps - 1):
-    found, sums = run(counter(), ROWS, (), slots, np.int32(count), KEY)
-    assert int(found.step) == count
-    expected = float(jnp.sum(slots.row[:count] >= 0))
-    assert float(sums['rows']) == expected
-    seen.append(len(traces))
-  assert len(set(seen)) == 1
-
-
 def test_pieces_equal_the_whole():
   """Keys follow the state's step: a resumed run draws the same numbers."""
   slots, steps = all_slots()
@@ -174,40 +154,6 @@ def test_pretraining_in_the_loop_equals_steps_by_themselves():
   assert run._cache_size() == 1
 
 
-def test_critics_whose_targets_equal_them_can_be_donated():
-  """With beta = 1 both trees hold the same numbers, in buffers of their own."""
-  config = config_lib.CriticConfig(soft_update=1.0)
-  network = problem.critic()
-  optimizer = state.make_optimizer(config)
-  run = loop.make_loop(critic_lib.make_critic_step(network, optimizer, config))
-  critic = state.init_critic(
-    problem.critic_params(network, 'shared'), optimizer
-  )
-  plan = jax.device_put(problem.slots(7))
-  policy = jnp.full((problem.ROWS, 2), 0.3)
-  for count in (2, 1, 2):
-    critic, sums = run(
-      critic, ROWS, (policy, policy), plan, np.int32(count), KEY
-    )
-    assert float(sums['nonfinite']) == 0
-    problem.assert_trees_close(critic.params, critic.target_params, rtol=0)
-    leaves = jax.tree.leaves((critic.params, critic.target_params))
-    pointers = [leaf.unsafe_buffer_pointer() for leaf in leaves]
-    assert len(pointers) == len(set(pointers))
-  assert int(critic.step) == 5
-  assert run._cache_size() == 1
-
-
-def test_a_nan_label_is_counted_in_training():
-  step, start, _ = pretraining(dropout=0.0)
-  slots = jax.device_put(problem.slots(7))
-  row = int(slots.row[1, 0, 0])
-  rows = ROWS._replace(labels=ROWS.labels.at[row, 1].set(jnp.nan))
-  run = loop.make_loop(step)
-  _, sums = run(start(), rows, (), slots, np.int32(2), KEY)
-  assert float(sums['nonfinite']) == 1
-
-
 def test_row_map_gives_every_slot_its_rows_value():
   slots, steps = all_slots()
   extra = jnp.arange(2.0 * problem.ROWS).reshape(problem.ROWS, 2)
@@ -221,12 +167,3 @@ def test_row_map_gives_every_slot_its_rows_value():
   np.testing.assert_array_equal(np.sort(numbers), np.arange(problem.ROWS))
   expected = 3 * np.asarray(extra) + np.asarray(ROWS.labels)
   np.testing.assert_array_equal(np.asarray(value)[held], expected[numbers])
-
-
-def test_row_map_computes_the_first_batches_alone():
-  slots, steps = all_slots()
-  mapped = loop.make_row_map(lambda params, batch: batch.labels + params)
-  whole = mapped(jnp.float32(1), ROWS, (), slots, np.int32(steps))
-  part = mapped(jnp.float32(1), ROWS, (), slots, np.int32(1))
-  np.testing.assert_array_equal(part[:1], whole[:1])
-  assert not np.any(part[1:]) and np.all(np.asarray(whole) >= 1.0)

@@ -27,7 +27,6 @@ from tests.updates import problem
 SPEC = types.FeatureSpec(
   (20, 50), ((30, 2), (20, 2)), 1, 2, vocabulary_owners=(None, 0)
 )
-STARTS = (0, 20, 70)
 touched = jax.jit(rows.touched, static_argnums=0)
 
 
@@ -61,19 +60,6 @@ def test_a_batch_in_terms_of_its_own_rows():
     new.multi_valued,
     [[[2, -1, 2, 3], [2, 3, -1, -1], [0, 1, 1, -1], [-1, -1, 0, 4]]],
   )
-
-
-def test_small_vocabularies_stay_whole():
-  spec = dataclasses.replace(
-    SPEC, categorical=(8, 5), multi_valued=((30, 2), (8, 2))
-  )
-  assert rows.small_spec(spec, 4).categorical == (8, 5)
-  some = inputs()._replace(
-    categorical=inputs().categorical % 5, multi_valued=inputs().multi_valued % 8
-  )
-  found = touched(spec, some)
-  assert found.rows[:13].tolist() == list(range(13))
-  np.testing.assert_array_equal(found.inputs.categorical, some.categorical)
 
 
 CONFIGS = [(name, {}) for name in small.FIRST_LAYERS] + [

@@ -12,7 +12,6 @@ from rmtl_jax.ops import rewards
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import forward, state, weighted_grad
-from rmtl_jax.weighting import relative
 from tests.updates import problem, reference
 
 ROWS = problem.columns()
@@ -77,47 +76,6 @@ def test_a_row_of_weight_2_is_the_row_twice_and_of_0_none():
     for k in range(2)
   ]
   np.testing.assert_allclose(value, np.mean(means), rtol=1e-5)
-
-
-def test_metrics_of_weights_are_means_over_sample_weights():
-  mask = jnp.array([[True, True, True]])
-  weight = jnp.array([[[1.0], [3.0], [0.0]]])
-  even = forward.mean_cotangent(mask, 1, weight)
-  omega = jnp.array([[[5.0], [1.0], [9.0]]])
-  losses = jnp.array([[[4.0], [8.0], [jnp.inf]]])
-  found = actor_lib.weight_metrics(even * omega, mask, even)
-  found |= actor_lib.loss_metrics(losses, mask, even)
-  means = {name: float(value / found['rows']) for name, value in found.items()}
-  assert means == {
-    'weight_0': 2.0,
-    'weight_square_0': 7.0,
-    'loss_0': 7.0,
-    'rows': 1.0,
-    'rows_0': 1.0,
-  }
-
-
-def test_a_batch_without_a_row_of_a_task_adds_nothing_to_its_means():
-  mask = jnp.ones((1, 4), bool)
-  weight = jnp.array([[[1.0, 0.0], [3.0, 0.0], [0.0, 0.0], [0.0, 0.0]]])
-  even = forward.mean_cotangent(mask, 2, weight)
-  losses = jnp.array([[[4.0, 9.0], [8.0, 9.0], [9.0, 9.0], [9.0, 9.0]]])
-  found = actor_lib.loss_metrics(losses, mask, even)
-  assert {name: float(value) for name, value in found.items()} == {
-    'rows': 4.0,
-    'loss_0': 28.0,
-    'loss_1': 0.0,
-    'rows_0': 4.0,
-    'rows_1': 0.0,
-  }
-
-
-def test_relative_weights_average_1_over_the_rows_that_count():
-  q = jnp.array([[[-2.0], [0.0], [-9.0]]])
-  mask = jnp.array([[True, True, True]])
-  weight = jnp.array([[[1.0], [1.0], [0.0]]])
-  found = relative.advantage_weights(q, mask, 0.5, weight)
-  np.testing.assert_allclose(found[0, :2, 0], [1.5, 0.5], rtol=1e-6)
 
 
 def test_an_unobserved_label_pays_nothing_and_later_ones_count():

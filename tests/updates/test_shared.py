@@ -1,14 +1,12 @@
 """Which parameters tasks share, counted by hand for every backbone."""
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import factory, registry
+from rmtl_jax.networks import registry
 from rmtl_jax.updates import shared
 from tests import tiers
 
@@ -30,7 +28,6 @@ TOWERS = {
   'towers/linear_0/bias': 0,
   'towers/linear_0/kernel': 0,
 }
-STEM_FIRST = ('bias', 'kernel', 'table', 'numeric/bias', 'numeric/kernel')
 OWN = {
   # A column for each task.
   'shared_bottom': TOWERS,
@@ -123,25 +120,3 @@ def test_what_is_shared(backbone):
   for name, value in found.items():
     assert value == OWN[backbone].get(name, True), name
   assert found['first/table'] is True
-
-
-def test_masks_fit_the_parameters():
-  for backbone in ('mmoe', 'home'):
-    sizes = dataclasses.replace(SIZES, ignore='user')
-    masks = shared.shared_parameters(SPEC, backbone, sizes)
-    network = factory.make_actor(SPEC, backbone, sizes)
-    params = jax.eval_shape(network.init, jax.random.key(0))
-    shapes = jax.tree.map(
-      lambda p, mask: np.broadcast_shapes(p.shape, np.shape(mask)) == p.shape,
-      params,
-      masks,
-    )
-    assert all(jax.tree.leaves(shapes)), backbone
-
-
-def test_an_encoder_of_the_session_is_shared():
-  sizes = dataclasses.replace(SIZES, session_encoder='target_attention')
-  masks = shared.shared_parameters(
-    dataclasses.replace(SPEC, item=1), 'shared_bottom', sizes
-  )
-  assert all(map(np.all, jax.tree.leaves(masks['first'])))

@@ -1,5 +1,3 @@
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -161,32 +159,6 @@ def test_schedules_by_hand(schedule, expected):
   np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_a_schedule_multiplies_the_traced_rate():
-  """One compiled step serves every rate, total and warmup."""
-  config = config_lib.StageConfig(l2=0.0, schedule='linear', warmup_steps=1)
-  optimizer = state.make_optimizer(config)
-
-  @jax.jit
-  def step(params, opt_state, gradient):
-    updates, opt_state = optimizer.update(gradient, opt_state, params)
-    return optax.apply_updates(params, updates), opt_state
-
-  gradient = {'w': np.ones((2, 2), np.float32), 'b': np.ones(1, np.float32)}
-  # Adam moves by the rate where the gradient is constant; the factors are
-  # 1, 3/4, 1/2, 1/4 and 1/2, 1, 1.
-  for rate, total, warmup, factors in ((0.1, 4, 0, 2.5), (0.3, 3, 2, 2.5)):
-    other = dataclasses.replace(config, warmup_steps=warmup)
-    params = jax.tree.map(jnp.asarray, PARAMS)
-    opt_state = problem.with_rate(
-      state.make_optimizer(other, total).init(params), rate
-    )
-    for _ in range(total):
-      params, opt_state = step(params, opt_state, gradient)
-    expected = PARAMS['b'] - factors * rate
-    np.testing.assert_allclose(params['b'], expected, rtol=1e-4)
-  assert step._cache_size() == 1
-
-
 def rates(opt_state):
   return optax.tree.get_all_with_path(opt_state, 'learning_rate')
 
@@ -222,20 +194,3 @@ def test_no_two_trees_share_a_buffer(in_finetune):
   ]
   found = pointers(*trees)
   assert len(found) == len(set(found))
-
-
-def test_the_last_rate_has_its_schedule_and_warmup():
-  config = config_lib.StageConfig(
-    learning_rate=0.1, schedule='linear', warmup_steps=2
-  )
-  optimizer = state.make_optimizer(config, total_steps=6)
-  params = jax.tree.map(jnp.asarray, PARAMS)
-  opt_state, found = optimizer.init(params), []
-  for _ in range(7):
-    _, opt_state = optimizer.update(params, opt_state, params)
-    found.append(state.learning_rate(opt_state, config.schedule))
-  expected = [0.05, 0.1, 0.1, 0.075, 0.05, 0.025, 0]
-  np.testing.assert_allclose(found, expected, atol=1e-7)
-  constant = state.make_optimizer(config_lib.StageConfig(learning_rate=0.1))
-  opt_state = constant.init(params)
-  assert round(state.learning_rate(opt_state, 'constant'), 6) == 0.1

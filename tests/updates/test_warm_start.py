@@ -133,17 +133,6 @@ def test_every_backbone_says_the_same_of_known_values(backbone):
   np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6)
 
 
-def test_critics_of_every_task_and_member_say_the_same():
-  make = functools.partial(critic, _=None, config=small.CONFIG)
-  network, other = make(OLD), make(NEW)
-  params = small.params(network)
-  new, old = seen_inputs()
-  actions = np.random.default_rng(0).random((2, 4, 2), np.float32)
-  expected = small.run(network, params, old, actions)
-  found = small.run(other, moved(make, params), new, actions)
-  np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6)
-
-
 def table_of(params, spec, field):
   start = embeddings.offsets(spec)[field]
   return np.asarray(params['first']['table'])[start:][: spec.categorical[field]]
@@ -160,50 +149,6 @@ def test_where_new_categories_start(filling):
   row_0 = np.tile(old[:1], (5, 1))
   expected = fresh[[2, 4, 6, 7, 8]] if filling.is_fresh else row_0
   np.testing.assert_allclose(found[[2, 4, 6, 7, 8]], expected, rtol=1e-5)
-
-
-def test_noise_is_in_deviations_of_the_field():
-  old = jnp.asarray(np.random.default_rng(0).normal(2.0, 3.0, (50, 400)))
-  old = old.astype(jnp.float32)
-  spec = types.FeatureSpec((50,), (), 0, 1, names=('user',))
-  grown = dataclasses.replace(spec, categorical=(51,))
-  source = rows([*range(50), -1])
-  found = warm_start.move(
-    warm_start.Moves(spec, grown, {}, {'user': source}),
-    warm_start.Filling(is_fresh=False, noise=0.5),
-    {'first': {'table': old}},
-    {'first': {'table': jnp.zeros((51, 400))}},
-    {'user': (source.source, source.base)},
-    jax.random.key(0),
-  )['first']['table']
-  np.testing.assert_array_equal(found[:50], old)
-  moved_by = np.asarray(found[50] - old[0])
-  assert 1.3 < moved_by.std() < 1.7 and abs(moved_by.mean()) < 0.3
-
-
-def test_a_value_that_had_a_bucket_starts_there():
-  spec = types.FeatureSpec((4,), (), 0, 1, names=('user',))
-  grown = dataclasses.replace(spec, categorical=(5,))
-  one = rows([0, 1, -1, 2, 3], [0, 1, 3, 2, 3])
-  found = warm_start.move(
-    warm_start.Moves(spec, grown, {}, {'user': one}),
-    PLAIN,
-    {'first': {'table': jnp.arange(4.0)[:, None]}},
-    {'first': {'table': jnp.full((5, 1), 9.0)}},
-    {'user': (one.source, one.base)},
-    jax.random.key(0),
-  )['first']['table']
-  assert found[:, 0].tolist() == [0, 1, 3, 2, 3]
-
-
-def test_rows_beyond_the_vocabularies_stay_as_they_are():
-  config = dataclasses.replace(small.CONFIG, table_multiple=16)
-  make = functools.partial(actor, backbone='mmoe', config=config)
-  found = moved(make, small.params(make(OLD)))['first']['table']
-  fresh = small.params(make(NEW), 1)['first']['table']
-  assert len(found) == 32
-  np.testing.assert_array_equal(found[24:], fresh[24:])
-  assert not np.any(found[:24] == fresh[:24])
 
 
 def test_vectors_give_new_categories_their_start():
@@ -238,16 +183,6 @@ def test_vectors_give_new_categories_their_start():
   np.testing.assert_array_equal(
     vectors[1], old['first']['pretrained_item']['vectors'][4]
   )
-
-
-def test_a_parameter_that_can_not_be_mapped_is_named():
-  def shapes(spec):
-    return {
-      'odd': jax.ShapeDtypeStruct((3 * spec.categorical[1],), jnp.float32)
-    }
-
-  with pytest.raises(types.InputError, match=r"\['odd'\]: depends on the voc"):
-    warm_start.find_axes(shapes, OLD)
 
 
 def test_moments_are_taken_and_given_back():

@@ -5,7 +5,6 @@ import optax
 import pytest
 
 import rmtl_jax
-from rmtl_jax.updates import weighted_grad
 
 rng = np.random.default_rng(0)
 X = jnp.asarray(rng.normal(size=(2, 4, 3)), jnp.float32)
@@ -97,23 +96,6 @@ def test_scan_carries_the_state_of_the_chain():
   assert np.abs(full - plain).max() > 0.01
 
 
-def test_vmap_over_models_and_keys():
-  link = rmtl_jax.shuffle_weights(LINK)
-  grad_fn = rmtl_jax.value_and_weighted_grad(row_losses, link)
-  keys = jax.random.split(jax.random.key(0), 3)
-  many = {'w': jnp.stack([PARAMS['w'], 2 * PARAMS['w'], -PARAMS['w']])}
-
-  @jax.jit
-  def one(params, key):
-    return grad_fn(params, link.init(params), X, q_values=Q, mask=MASK, key=key)
-
-  values, gradients, _ = jax.vmap(one)(many, keys)
-  for i in range(3):
-    value, gradient, _ = one({'w': many['w'][i]}, keys[i])
-    np.testing.assert_allclose(values[i], value, rtol=1e-5)
-    np.testing.assert_allclose(gradients['w'][i], gradient['w'], rtol=1e-4)
-
-
 def test_a_dict_by_task_is_the_array_that_it_makes():
   def by_task(params, x):
     losses = row_losses(params, x)
@@ -131,47 +113,6 @@ def test_a_dict_by_task_is_the_array_that_it_makes():
     value, row_losses(PARAMS, X)[MASK].mean(), rtol=1e-6
   )
   np.testing.assert_allclose(gradient['w'], by_hand(MASK)['w'], rtol=1e-5)
-
-
-def test_leaves_with_rows_of_their_own_count_by_their_tasks():
-  def loss_fn(params):
-    return {
-      'a': params * jnp.array([[1.0, 2.0]]),
-      'b': params * jnp.ones((4, 1)),
-    }
-
-  link = optax.identity()
-  grad_fn = rmtl_jax.value_and_weighted_grad(loss_fn, link)
-  value, gradient, _ = grad_fn(jnp.array(2.0), link.init(None))
-  # Means of the tasks: 1, 2 and 1, over three tasks.
-  assert float(gradient) == pytest.approx(4 / 3)
-  assert float(value) == pytest.approx(8 / 3)
-
-
-def test_losses_in_bfloat16():
-  half = jax.tree.map(lambda p: p.astype(jnp.bfloat16), PARAMS)
-  grad_fn = rmtl_jax.value_and_weighted_grad(row_losses, LINK)
-  with jax.numpy_rank_promotion('raise'):
-    value, gradient, _ = jax.jit(grad_fn)(
-      half, LINK.init(half), X.astype(jnp.bfloat16), q_values=Q, mask=MASK
-    )
-  assert gradient['w'].dtype == jnp.bfloat16
-  assert value.dtype == jnp.float32
-  np.testing.assert_allclose(
-    gradient['w'].astype(jnp.float32), by_hand(MASK)['w'], rtol=0.05, atol=0.02
-  )
-
-
-def test_padding_may_hold_anything():
-  losses = jnp.array([[1.0], [jnp.nan]])
-  grad_fn = weighted_grad.value_and_weighted_grad(lambda w: w * losses, LINK)
-  value, _, _ = grad_fn(
-    jnp.array(1.0),
-    LINK.init(None),
-    q_values=jnp.zeros((2, 1)),
-    mask=jnp.array([True, False]),
-  )
-  assert float(value) == 1.0
 
 
 @pytest.mark.parametrize(
