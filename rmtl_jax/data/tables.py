@@ -216,10 +216,11 @@ def cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
     coded = pa.DictionaryArray.from_arrays(column.indices, values)
     return coded.dictionary_decode()
   if pa.types.is_run_end_encoded(column.type):
-    return cast(pc.run_end_decode(column), kind)
+    return cast(pc.call_function('run_end_decode', [column]), kind)
   if is_list(column.type):
     # Arrow's own cast of views loses an end, or ends the process.
-    lengths = pc.list_value_length(column).fill_null(0).to_numpy(False)
+    lengths = pc.call_function('list_value_length', [column])
+    lengths = lengths.fill_null(0).to_numpy(False)
     return pa.LargeListArray.from_arrays(
       np.append(0, np.cumsum(lengths)),
       cast(column.flatten(), kind.value_type),

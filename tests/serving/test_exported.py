@@ -11,7 +11,6 @@ import subprocess
 import sys
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -390,17 +389,6 @@ def test_a_network_that_could_not_be_served_is_not_exported(
   assert not list(tmp_path.iterdir())
 
 
-def test_links_within_the_directory_are_followed(model_dir, tmp_path):
-  shutil.copytree(model_dir, tmp_path / 'out')
-  (tmp_path / 'out' / 'model.bin').rename(tmp_path / 'out' / 'kept')
-  (tmp_path / 'out' / 'model.bin').symlink_to('kept')
-  (tmp_path / 'linked').symlink_to('out')
-  raw = table_run.table(9)
-  found = exported.load(tmp_path / 'linked').predict(raw)
-  expected = exported.load(model_dir).predict(raw)
-  np.testing.assert_array_equal(found['click'], expected['click'])
-
-
 def test_a_program_that_cannot_be_run_is_no_traceback(model_dir):
   model = exported.load(model_dir)
   with pytest.raises(types.InputError, match=r'model\.bin: not run: [^\n]*\Z'):
@@ -430,23 +418,3 @@ def test_the_output_is_all_or_nothing(run_dir, tmp_path, monkeypatch):
   parameters = {entry['file'] for entry in record['parameters']}
   assert 'parameters/first.table.npy' in parameters
   assert parameters < record['files'].keys()
-
-
-def test_calibration_of_a_run(run_dir, tmp_path):
-  raw = table_run.table(40)
-  argv = ['rmtl', 'export', f'--workdir={run_dir}', '--nocompilation_cache']
-  target = tmp_path / 'out'
-  assert cli.main([*argv, f'--output={target}']) == 0
-  plain = rmtl_jax.load(run_dir, calibrated=False)
-  loaded = rmtl_jax.load(run_dir)
-  found = rmtl_jax.load(target).predict(raw)
-  for task, values in plain.predict(raw).items():
-    fitted = loaded.maps[task].apply(values)
-    assert np.abs(fitted - values).max() > 1e-4
-    np.testing.assert_allclose(found[task], fitted, rtol=0.0, atol=1e-6)
-    np.testing.assert_allclose(
-      loaded.predict(raw)[task], fitted, rtol=0.0, atol=1e-6
-    )
-  with pytest.raises(types.InputError, match='leave them out'):
-    rmtl_jax.load(target, calibrated=True)
-  assert pa.table(found).num_rows == 40

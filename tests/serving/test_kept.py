@@ -74,23 +74,6 @@ def test_rows_are_appended(loaded):
   same(loaded.predict(rows, kept), loaded.predict(rows, raw.slice(0, 700)))
 
 
-@pytest.mark.parametrize('key', tiers.some(('user', 'item'), ('user',)))
-def test_logs_without_a_key(tmp_path, key):
-  raw, schema = past_run.log_without(key)
-  settings = {'network.session_encoder': 'none'}
-  model = past_run.untrained(
-    past_run.prepare_run(tmp_path, raw=raw, schema=schema), **settings
-  )
-  raw = in_order(raw)
-  kept = model.keep_history(raw.slice(0, 900))
-  for begin in (900, 1000):
-    rows = raw.slice(begin, 3)
-    found, columns = pasts(model, rows, kept)
-    expected, whole = pasts(model, rows, raw.slice(0, 900))
-    assert columns.equals(whole)
-    same(found, expected)
-
-
 @pytest.mark.parametrize('other', ['x', '7'])
 def test_one_key_in_two_spellings(loaded, other):
   """Users 7 and 7.0 are one where all users are numbers, and else are two."""

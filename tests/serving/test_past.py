@@ -7,7 +7,6 @@ import io
 import sys
 import types as types_lib
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -399,18 +398,6 @@ def test_no_rows_and_an_empty_history(loaded):
   assert len(loaded.predict(raw.slice(0, 3), raw.slice(0, 0))['click']) == 3
 
 
-def test_a_model_that_takes_nothing_says_so(run_dir):
-  scorer = past_run.untrained(run_dir)
-  raw = table_run.table()
-  scored = scorer.score(raw.slice(0, 5), raw)
-  assert scored.warnings == ['the model takes nothing from the history']
-  expected = scorer.score(raw.slice(0, 5))
-  np.testing.assert_array_equal(
-    scored.probabilities['click'], expected.probabilities['click']
-  )
-  assert expected.warnings == []
-
-
 def test_features_of_the_session_need_no_history(past_dir):
   scorer = past_run.untrained(
     past_dir,
@@ -425,24 +412,6 @@ def test_features_of_the_session_need_no_history(past_dir):
   close(stacked(scorer.predict(rows)), expected)
   with pytest.raises(types.InputError, match='all as-of features or none'):
     scorer.predict(rows.append_column('asof_gap', pa.nulls(len(rows))))
-
-
-@pytest.mark.parametrize(
-  ('raised', 'expected'),
-  [
-    (duckdb.OutOfMemoryException('Out of Memory Error: x\ny'), 'too small'),
-    (duckdb.InterruptException('Interrupted!'), ''),
-  ],
-)
-def test_what_duckdb_says_is_said_in_our_words(raised, expected):
-  kind = types.InputError if expected else KeyboardInterrupt
-  with (
-    pytest.raises(kind, match=expected or None),
-    past.scratch_database() as (_, directory),
-  ):
-    assert directory.is_dir()
-    raise raised
-  assert not directory.exists()
 
 
 def test_a_memory_limit_that_is_none(loaded):

@@ -299,29 +299,6 @@ def test_bad_csv(tmp_path, capsys, run_dir, content, part):
   _refused(capsys, tmp_path, 'in.csv', part)
 
 
-def test_bad_usage(tmp_path, capsys, run_dir):
-  raw = tmp_path / 'in.parquet'
-  pq.write_table(table_run.table().append_column('l', [[[1]] * 400]), raw)
-  (tmp_path / 'bad.parquet').write_bytes(b'PAR1 and no more')
-  (tmp_path / 'in.json').touch()
-  for source, target, part in (
-    (raw, raw, 'is the input'),
-    (raw, tmp_path / 'out.txt', 'out.txt: expected a file that ends in'),
-    (tmp_path / 'in.json', tmp_path / 'out.csv', 'in.json: expected a file'),
-    (tmp_path / 'no.csv', tmp_path / 'out.csv', 'no.csv: not found'),
-    (tmp_path / 'nothing', tmp_path / 'out.csv', 'nothing: not found'),
-    (tmp_path / 'no.parquet', tmp_path / 'out.csv', 'no.parquet: not found'),
-    (tmp_path / 'bad.parquet', tmp_path / 'out.csv', 'bad.parquet: not read'),
-    (raw, tmp_path / 'no' / 'out.csv', 'no: no such directory'),
-    (raw, tmp_path / 'out.csv', "column 'l' is of type list"),
-    (raw, '', '--output: is needed'),
-  ):
-    assert _predict(run_dir, source, target) == 2
-    _refused(capsys, tmp_path, part)
-  assert _predict(tmp_path, raw, tmp_path / 'out.csv') == 2
-  _refused(capsys, tmp_path, 'is not a run')
-
-
 @pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='needs named pipes')
 @pytest.mark.parametrize('name', ['in.parquet', 'in.csv'])
 @pytest.mark.parametrize('flag', ['input', 'history'])

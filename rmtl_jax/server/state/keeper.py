@@ -74,8 +74,6 @@ class Keeper:
     wanted = self._shape.described()
     with self._writing() as change:
       found = change.fact(_SHAPE) or wanted
-      # Earlier versions did not record what labels mean.
-      found = {'labels': wanted['labels'], **found}
       if found == wanted:
         change.put_fact(_SHAPE, wanted)
     self._check_same(

@@ -84,17 +84,3 @@ def test_ranks_that_begin_at_other_values(past_model, tmp_path):
     change.put_fact('shape', change.fact('shape') | {'ranks': {'stay': [2.0]}})
   with pytest.raises(types.InputError, match='ranks of numbers begin at other'):
     keeper_lib.Keeper(model, str(tmp_path))
-
-
-def test_a_state_that_does_not_say_what_labels_mean_goes_on(
-  past_model, tmp_path
-):
-  model = rmtl_jax.load(past_model, warm_up=0)
-  with opened(model, str(tmp_path)) as keeper, keeper._writing() as change:
-    shape = change.fact('shape')
-    del shape['labels']
-    change.put_fact('shape', shape)
-  with opened(model, str(tmp_path)):
-    pass
-  with pytest.raises(types.InputError, match='state of another log'):
-    keeper_lib.Keeper(with_task(model, null='not_observed'), str(tmp_path))
