@@ -24,7 +24,7 @@ from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
-from rmtl_jax.preparation.raw import readings, times, written_numbers
+from rmtl_jax.preparation.raw import readings, times
 from rmtl_jax.preparation.schema import fields as fields_lib
 from rmtl_jax.preparation.schema import vocabularies
 from rmtl_jax.serving import faults as faults_lib
@@ -245,7 +245,7 @@ class Encoder:
       part = str(field.details[fields_lib.FROM_TIME])
       value = self._clock.part(part, self._clock.ms(given, kind))
       return f'CAST({value} AS VARCHAR)'
-    number = written_numbers.number(given, kind, fields_lib.decimal_of(field))
+    number = f'TRY_CAST({given} AS DOUBLE)'
     if fields_lib.INDICATES not in field.details:
       return number
     fault = f'{given} IS NOT NULL AND {number} IS NULL'
@@ -284,8 +284,9 @@ class Encoder:
         is_time = fields_lib.FROM_TIME in field.details
         value = sql.quote(field.source_column)
         fault = f'{raw_fields.given_column(field)} AND {value} IS NULL'
-        expected = written_numbers.expected(fields_lib.decimal_of(field))
-        expected = 'a time, as in training' if is_time else expected
+        expected = (
+          'a time, as in training' if is_time else raw.EXPECTED['DOUBLE']
+        )
         faults.append((field.column, fault, expected))
         faults += checks.field_faults(field)
     faults_lib.check(connection, chunk, raw_values, faults)

@@ -279,8 +279,6 @@ def _numbers(
   column: pa.Array, raw: source.SourceField, missing: readings.Missing
 ) -> np.ndarray:
   """`numbers` of a field."""
-  if fields_lib.decimal_of(raw):
-    raise Undecided
   found = numbers(column, missing)
   if raw.transform == 'log1p' and np.any(found <= -1.0):
     raise Undecided

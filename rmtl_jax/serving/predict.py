@@ -34,7 +34,7 @@ def predict(
     target: the same rows in the same order: a Parquet or CSV file, which
       appears when it is complete, or `-` (Arrow IPC stream on standard
       output). CSV is written as CSV was read: delimiter, byte-order mark,
-      names, decimal sign.
+      names.
     history: earlier raw rows: a file or a directory of files; '' for none.
     memory_limit: memory of the past before it spills to disk.
 
@@ -87,15 +87,11 @@ def _csv_form(
   Numbers of other files are written as the log's readers take them; in CSV they
   are text, and predictions alone are numbers.
   """
-  decimal = rows_lib.log_decimal(scorer.manifest)
   start = rows.csv_start
   if start is None:
-    named = rows_lib.log_decimals(scorer.manifest)
-    points = frozenset(rows.schema.names) - named.keys()
-    return sinks.CsvForm(scorer.delimiter, decimal, points=points)
+    return sinks.CsvForm(scorer.delimiter)
   return sinks.CsvForm(
     scorer.delimiter,
-    decimal,
     start.has_mark,
     (*start.header, *schema.names[len(start.header) :]),
   )

@@ -15,24 +15,14 @@ from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import tables
 from rmtl_jax.preparation import lists, numbers, source, sql
-from rmtl_jax.preparation.raw import readings, times, written_numbers
+from rmtl_jax.preparation.raw import readings, times
 from rmtl_jax.preparation.schema import fields as fields_lib
 
 
 def source_field(
   field: manifest_lib.Field, manifest: manifest_lib.Manifest
 ) -> source.SourceField:
-  """Declares a field of the manifest as a reader would, by its raw column.
-
-  Raises:
-    types.InputError: a decimal sign that no schema can have.
-  """
-  decimal = field.details.get(fields_lib.DECIMAL)
-  if decimal not in (None, *written_numbers.DECIMALS):
-    raise types.InputError(
-      f'manifest.json: fields: {field.name!r}: details: {fields_lib.DECIMAL} is'
-      f' {decimal!r:.80}, expected one of {" ".join(written_numbers.DECIMALS)}'
-    )
+  """Declares a field of the manifest as a reader would, by its raw column."""
   # Other sources compute their fields; the columns they record are for errors.
   column = field.name
   if manifest.source == 'table':

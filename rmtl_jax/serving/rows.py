@@ -20,7 +20,6 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import folders
-from rmtl_jax.preparation.schema import fields as fields_lib
 
 STANDARD = '-'
 # Rows of a chunk while standard input is copied to a file.
@@ -149,22 +148,6 @@ def log_delimiter(manifest: manifest_lib.Manifest) -> str:
   schema = manifest.options.get('schema')
   found = schema.get('delimiter') if isinstance(schema, dict) else None
   return found if isinstance(found, str) and len(found) == 1 else ''
-
-
-def log_decimal(manifest: manifest_lib.Manifest) -> str:
-  """The decimal sign of predictions beside a run's log: `,` or `.`."""
-  return ',' if {*log_decimals(manifest).values()} == {','} else '.'
-
-
-def log_decimals(manifest: manifest_lib.Manifest) -> dict[str, str]:
-  """Columns of a run's log to the decimal sign that its schema names."""
-  return {
-    str(field.details.get('column', field.name)): field.details[
-      fields_lib.DECIMAL
-    ]
-    for field in manifest.fields
-    if fields_lib.DECIMAL in field.details
-  }
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rmtl_jax import durable, partial, types
@@ -32,18 +31,13 @@ class CsvForm:
 
   Attributes:
     delimiter: between values; empty for the one that the file's name tells.
-    decimal: sign of floating-point columns; a point all the same where the
-      delimiter is that sign.
     has_mark: whether the file begins with a byte-order mark.
     header: what stands above the columns; empty for their names.
-    points: columns whose decimal sign is a point all the same.
   """
 
   delimiter: str = ''
-  decimal: str = '.'
   has_mark: bool = False
   header: tuple[str, ...] = ()
-  points: frozenset[str] = frozenset()
 
 
 def check_name(name: str) -> None:
@@ -200,25 +194,12 @@ def _csv_writer(name: str, file, schema: pa.Schema, form: CsvForm) -> Write:
   lines, sign = _Lines(file), form.delimiter
   writer = csv.writer(lines, delimiter=sign, lineterminator=lines.END)
   writer.writerow(form.header or schema.names)
-  decimal = '.' if form.decimal == sign else form.decimal
-  signs = pc.ReplaceSubstringOptions('.', decimal)
-  signed = [
-    decimal != '.'
-    and pa.types.is_floating(field.type)
-    and field.name not in form.points
-    for field in schema
-  ]
 
   def write(table: pa.Table) -> None:
     columns = []
-    for field, column, is_signed in zip(
-      schema, table.itercolumns(), signed, strict=True
-    ):
+    for field, column in zip(schema, table.itercolumns(), strict=True):
       with _naming_column(name, field):
-        text = column.cast(pa.string())
-        if is_signed:
-          text = pc.call_function('replace_substring', [text], signs)
-        columns.append(text.to_numpy())
+        columns.append(column.cast(pa.string()).to_numpy())
     writer.writerows(zip(*columns, strict=True))
 
   return write

@@ -24,7 +24,7 @@ from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
-from rmtl_jax.preparation.raw import readings, times, written_numbers
+from rmtl_jax.preparation.raw import readings, times
 from rmtl_jax.preparation.schema import fields as fields_lib
 from rmtl_jax.serving import log_columns, lookup, raw_fields
 from rmtl_jax.serving import rows as rows_lib
@@ -56,12 +56,10 @@ class _Number(NamedTuple):
     Those that are at fault are told of by whoever encodes the field.
     """
     column = table[self.field.column].combine_chunks()
-    decimal = fields_lib.decimal_of(self.field)
-    if not decimal:
-      with contextlib.suppress(lookup.Undecided):
-        return lookup.numbers(column, self.missing)
+    with contextlib.suppress(lookup.Undecided):
+      return lookup.numbers(column, self.missing)
     given = readings.given('number', column.type, self.missing)
-    number = written_numbers.number(given, column.type, decimal)
+    number = f'TRY_CAST({given} AS DOUBLE)'
     found = _queried(column, 'number', number, 'DOUBLE')
     return found.fill_null(math.nan).to_numpy()
 

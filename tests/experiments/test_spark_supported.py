@@ -30,7 +30,6 @@ def test_a_plain_schema_is_taken():
       'numeric[0].missing_indicator',
       {'numeric': [{'column': 'n', 'missing_indicator': True}]},
     ),
-    ('numeric[0].decimal', {'numeric': [{'column': 'n', 'decimal': ','}]}),
     ('from_time', {'from_time': ['hour']}),
     ('crossed', {'categorical': ['u', 'v'], 'crossed': [['u', 'v']]}),
     (

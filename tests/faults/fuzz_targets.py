@@ -269,7 +269,7 @@ def _build_values(base: pathlib.Path) -> None:
     'categorical': ['user', {'column': 'item', 'null': ['none']}],
     'numeric': [
       {'column': 'price', 'null': ['?'], 'missing_indicator': True},
-      {'column': 'weight', 'decimal': '.'},
+      'weight',
     ],
     'tasks': [
       {'column': 'liked', 'positive': ['yes'], 'negative': ['no']},

@@ -74,7 +74,6 @@ OF_NUMBERS = {
   'tasks': ['clicked'],
 }
 ISO = [f'{t:%Y-%m-%d %H:%M}' for t in TIMES]
-WRITTEN = ['1.250,50 €', '-0,5', '', '12', '-1', '1,5e2']
 PASTS = [['a', 'zz', 'b', 'c', 'a'], [' b', 'a'], [], None, ['zz']]
 # Items of the last rows, in validation and test, are in no vocabulary.
 NEW = [f'new{i % 7}' if i > 40 else ['a', 'b', 'c'][i % 3] for i in range(ROWS)]
@@ -118,29 +117,6 @@ FORMS = {
     {'categorical': [{'column': 'item', 'buckets': 2}]},
   ),
   'numbers': (NUMBERS, OF_NUMBERS),
-  'written numbers': (
-    {
-      'price': [WRITTEN[i % 6] for i in range(ROWS)],
-      'age': [['1,250.5', '12 %', '?', '$3'][i % 4] for i in range(ROWS)],
-    },
-    {
-      'numeric': [
-        {
-          'column': 'price',
-          'null': ['-1'],
-          'decimal': ',',
-          'missing_indicator': True,
-        },
-        {
-          'column': 'age',
-          'null': ['?'],
-          'decimal': '.',
-          'transform': 'bins',
-          'bins': 3,
-        },
-      ]
-    },
-  ),
   'local time': ({'ts': ISO}, {'time': BERLIN}),
   'some zones': (
     {'ts': [f'{t}Z' if i % 2 else t for i, t in enumerate(ISO)]},
@@ -177,7 +153,7 @@ def prepared(tmp_path_factory):
 
 # Text, numbers, values of several fields, and times.
 QUICK = (
-  *('text', 'numbers', 'written numbers', 'crossed numbers'),
+  *('text', 'numbers', 'crossed numbers'),
   *('some zones', 'pattern'),
 )
 
@@ -209,7 +185,6 @@ def prepare(tmp_path, form, kind, **options):
     [
       *((form, 'parquet') for form in FORMS),
       *((form, 'csv') for form in QUICK if 'numbers' not in form),
-      ('written numbers', 'csv'),
     ],
     [*((form, 'parquet') for form in QUICK), ('text', 'csv')],
   ),

@@ -122,32 +122,22 @@ def test_csv_keeps_its_text(tmp_path, run_dir, expected, name):
 
 
 @pytest.fixture(scope='module')
-def german(tmp_path_factory):
-  """A model, not trained, of a log with `;` and decimal commas."""
-  numeric = [*table_run.SCHEMA['numeric'][:-1], _DISCOUNT]
-  schema = table_run.SCHEMA | {'numeric': numeric, 'delimiter': ';'}
+def semicolons(tmp_path_factory):
+  """A model, not trained, of a log with `;`."""
+  schema = table_run.SCHEMA | {'delimiter': ';'}
   found = past_run.prepare_run(
-    tmp_path_factory.mktemp('german'),
+    tmp_path_factory.mktemp('semicolons'),
     table_run.CONFIG,
-    _with_commas(table_run.table()),
+    table_run.table(),
     schema,
     as_of=(),
   )
   return past_run.untrained(found)
 
 
-_DISCOUNT = {'column': 'discount', 'decimal': ','}
-
-
-def _with_commas(table):
-  texts = [str(x).replace('.', ',') for x in table['discount'].to_pylist()]
-  at = table.column_names.index('discount')
-  return table.set_column(at, 'discount', pa.array(texts))
-
-
 @pytest.mark.parametrize('mark', ['', '\ufeff'])
-def test_csv_is_written_as_it_was_read(tmp_path, german, mark):
-  raw = _with_commas(table_run.table().slice(0, 20))
+def test_csv_is_written_as_it_was_read(tmp_path, semicolons, mark):
+  raw = table_run.table().slice(0, 20)
   names = ['', *raw.column_names]  # an index, as pandas writes it
   columns = {'index': range(20), **raw.to_pydict()}
   lines = [
@@ -156,45 +146,16 @@ def test_csv_is_written_as_it_was_read(tmp_path, german, mark):
   ]
   text = mark + ''.join(f'{line}\r\n' for line in lines)
   (tmp_path / 'in.csv').write_bytes(text.encode())
-  predict.predict(german, str(tmp_path / 'in.csv'), str(tmp_path / 'out.csv'))
+  predict.predict(
+    semicolons, str(tmp_path / 'in.csv'), str(tmp_path / 'out.csv')
+  )
   written = (tmp_path / 'out.csv').read_bytes().decode()
   assert written.startswith(mark + ';Visit;') and '\r' not in written
   header, *rest = (r.rsplit(';', 2) for r in written[:-1].split('\n'))
   assert header[1:] == ['p_click', 'p_conversion']
   assert [line[0] for line in (header, *rest)] == [mark + lines[0], *lines[1:]]
-  found = np.array([[p.replace(',', '.') for p in r[1:]] for r in rest], 'f4')
-  assert all(',' in p and '.' not in p for r in rest for p in r[1:])
-  np.testing.assert_array_equal(found, german.predict_proba(raw))
-
-
-@pytest.mark.parametrize('of_texts', [True, False])
-def test_csv_of_a_parquet_input_is_read_as_the_log_is(
-  tmp_path, german, of_texts
-):
-  numbers = table_run.table().slice(0, 20)
-  raw = _with_commas(numbers) if of_texts else numbers
-  pq.write_table(raw, tmp_path / 'in.parquet')
-  source, target = tmp_path / 'in.parquet', tmp_path / 'out.csv'
-  predict.predict(german, str(source), str(target))
-  with target.open(encoding='utf-8', newline='') as file:
-    header, *records = csv.reader(file, delimiter=';')
-  predictions = [[p.replace(',', '.') for p in r[-2:]] for r in records]
-  expected = german.predict_proba(raw)
-  np.testing.assert_array_equal(np.array(predictions, 'f4'), expected)
-  # A number without `decimal` in the schema has a point, as its reader wants.
-  discount, price = header.index('discount'), header.index('price')
-  assert any(',' in record[discount] for record in records)
-  assert any('.' in record[price] for record in records)
-  again = tmp_path / 'again.parquet'
-  for name in ('p_click', 'p_conversion'):
-    header[header.index(name)] = f'old {name}'
-  with target.open('w', encoding='utf-8', newline='') as file:
-    csv.writer(file, delimiter=';').writerows([header, *records])
-  predict.predict(german, str(target), str(again))
-  found = pq.read_table(again, columns=['p_click', 'p_conversion'])
-  np.testing.assert_array_equal(
-    np.stack([*found.to_pydict().values()], 1), expected
-  )
+  found = np.array([r[1:] for r in rest], 'f4')
+  np.testing.assert_array_equal(found, semicolons.predict_proba(raw))
 
 
 def test_arrow_streams(tmp_path, capsys, monkeypatch, run_dir, expected):

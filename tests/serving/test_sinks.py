@@ -141,14 +141,7 @@ def test_both_kinds_hold_what_was_written(tmp_path):
   ('form', 'expected'),
   [
     (sinks.CsvForm(), 'x,y\n0.5,a.b\n1e-7,\n'),
-    (sinks.CsvForm(';', ','), 'x;y\n0,5;a.b\n1e-7;\n'),
-    # A number with the delimiter in it would have to be quoted.
-    (sinks.CsvForm(',', ','), 'x,y\n0.5,a.b\n1e-7,\n'),
-    (sinks.CsvForm('', ','), 'x,y\n0.5,a.b\n1e-7,\n'),
-    (
-      sinks.CsvForm(';', '.', True, ('', 'y')),
-      '\ufeff;y\n0.5;a.b\n1e-7;\n',
-    ),
+    (sinks.CsvForm(';', True, ('', 'y')), '\ufeff;y\n0.5;a.b\n1e-7;\n'),
   ],
 )
 def test_a_form_of_csv(tmp_path, form, expected):

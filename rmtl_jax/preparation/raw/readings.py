@@ -17,7 +17,7 @@ from rmtl_jax.config import kinds
 from rmtl_jax.data import parquet
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.raw import files as raw
-from rmtl_jax.preparation.raw import times, written_numbers
+from rmtl_jax.preparation.raw import times
 
 # Number of the reading that a row's value does not fit, NULL for most rows.
 _FAULT = 'fault_of_reading'
@@ -155,19 +155,15 @@ def of_time(column: str, clock: times.Time, missing: Missing) -> Reading:
   )
 
 
-def of_number(column: str, missing: Missing, decimal: str = '') -> Reading:
-  """Reads numbers, DOUBLE.
-
-  Args:
-    decimal: as for `written_numbers.number`.
-  """
+def of_number(column: str, missing: Missing) -> Reading:
+  """Reads numbers, DOUBLE."""
   return Reading(
     column,
     'DOUBLE',
     lambda value, found: given(value, found, missing),
-    lambda value, found: written_numbers.number(value, found, decimal),
-    written_numbers.expected(decimal),
-    is_number=not (missing.texts or missing.values or decimal),
+    lambda value, _: f'TRY_CAST({value} AS DOUBLE)',
+    raw.EXPECTED['DOUBLE'],
+    is_number=not (missing.texts or missing.values),
   )
 
 

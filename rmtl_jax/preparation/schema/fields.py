@@ -7,7 +7,7 @@ from typing import Any
 
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
-from rmtl_jax.preparation.raw import times, written_numbers
+from rmtl_jax.preparation.raw import times
 from rmtl_jax.preparation.schema import part as part_lib
 from rmtl_jax.preparation.schema import vocabularies
 
@@ -20,10 +20,7 @@ FROM_TIME = 'from_time'
 # Key of the fields that are crossed, and of those that a field crosses in its
 # details.
 CROSSED = 'crossed'
-# Key of the decimal sign of numbers that people wrote, and of a field's in its
-# details.
-DECIMAL = 'decimal'
-_NUMERIC_KEYS = ('transform', 'bins', INDICATOR, DECIMAL)
+_NUMERIC_KEYS = ('transform', 'bins', INDICATOR)
 
 
 def parse_fields(
@@ -114,8 +111,6 @@ def _of_kind(part: part_lib.Part, kind: str) -> list[source.SourceField]:
       entry.known(('column', 'name', 'null', *_NUMERIC_KEYS))
       transform = entry.text('transform', 'standard', source.TRANSFORMS)
       bins = entry.count('bins', 10) if transform == 'bins' else 0
-      if DECIMAL in entry.record:
-        details[DECIMAL] = entry.text(DECIMAL, allowed=written_numbers.DECIMALS)
     fields.append(
       source.SourceField(
         entry.name(column), kind, column, transform, bins, details, **lists
@@ -139,11 +134,6 @@ def _indicator(
     'standard',
     details=field.details | {INDICATES: field.name},
   )
-
-
-def decimal_of(field: source.SourceField) -> str:
-  """The decimal sign of a number that people wrote, else ''."""
-  return str(field.details.get(DECIMAL, ''))
 
 
 def is_made(field: source.SourceField) -> bool:

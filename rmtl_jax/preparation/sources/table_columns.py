@@ -37,20 +37,17 @@ def readings(schema: schema_lib.TableSchema) -> dict[str, readings_lib.Reading]:
       found[f'y_{task.name}'] = readings_lib.of_label(task, missing)
   # A file's column has one type, and these are read as text from CSV.
   texts = {reading.column for reading in found.values()} | {*schema.nulls}
-  texts |= {f.column for f in schema.fields if fields_lib.decimal_of(f)}
   columns = {
-    f.source_column: (f.column, fields_lib.decimal_of(f))
+    f.source_column: f.column
     for f in schema.fields
     if f.kind == 'numeric' and not fields_lib.is_made(f)
   }
   columns |= {
-    f'v_{column}': (column, '')
-    for task in schema.tasks
-    for column in task.weights
+    f'v_{column}': column for task in schema.tasks for column in task.weights
   }
   return found | {
-    name: readings_lib.of_number(column, schema.missing_in(column), decimal)
-    for name, (column, decimal) in columns.items()
+    name: readings_lib.of_number(column, schema.missing_in(column))
+    for name, column in columns.items()
     if column in texts
   }
 

@@ -18,7 +18,6 @@ import pyarrow as pa
 from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import parquet
 from rmtl_jax.preparation import checks, source, sql
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.description import drift
@@ -120,7 +119,6 @@ class _Reader:
       model.path, manifest, {*model.ignored, *absent}
     )
     self._manifest = manifest
-    self._decimal = rows.log_decimal(manifest)
     self._log_schema = log_columns.make_log_schema(manifest)
     self._tasks = _tasks(manifest, self._log_schema)
     self._makers = {
@@ -223,8 +221,6 @@ class _Reader:
     for i, task in enumerate(self._manifest.tasks):
       name = predict_lib.PREFIX + task.name
       written = sql.quote(name)
-      if self._decimal != '.' and parquet.is_text(schema.field(name).type):
-        written = f"replace({written}, {sql.literal(self._decimal)}, '.')"
       columns.append(f'TRY_CAST({written} AS DOUBLE) AS p{i}')
       fault, expected = f'p{i} IS NULL OR NOT isfinite(p{i})', 'a number'
       if task.kind == kinds.BINARY:

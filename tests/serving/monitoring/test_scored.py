@@ -72,28 +72,6 @@ def with_column(log, name, values):
   return log.set_column(at, name, pa.array(values))
 
 
-@pytest.mark.parametrize('sign', [',', '.'])
-def test_predictions_with_decimal_commas(run_dir, log, tmp_path, sign):
-  """Also a log that other programs wrote with points."""
-  found = model.read(run_dir)
-  fields = tuple(
-    dataclasses.replace(f, details={**f.details, 'decimal': ','})
-    if f.name == 'discount'
-    else f
-    for f in found.manifest.fields
-  )
-  manifest = dataclasses.replace(found.manifest, fields=fields)
-  for name, as_written in (('discount', ','), ('p_click', sign)):
-    values = [str(x).replace('.', as_written) for x in log[name].to_pylist()]
-    log = with_column(log, name, values)
-  csv.write_csv(log, tmp_path / 'scored.csv')
-  again = scored.read(
-    found._replace(manifest=manifest), str(tmp_path / 'scored.csv')
-  )
-  expected = [float(x.replace(',', '.')) for x in log['p_click'].to_pylist()]
-  np.testing.assert_allclose(again.predictions['click'], expected)
-
-
 def test_labels_that_are_nan_are_not_there_yet(run_dir, log, tmp_path):
   click = log['click'].to_numpy().astype(float)
   click[:7] = np.nan
