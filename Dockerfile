@@ -1,4 +1,4 @@
-# A server of a trained model: docs/other_servers.md#a-container.
+# A server of a trained model: docs/serving.md#the-server.
 #
 #   docker build -t rmtl .
 #   docker build -t rmtl:cuda --build-arg BASE=nvidia/cuda:13.0.1-base-ubuntu24.04 \

@@ -28,14 +28,14 @@ A setting that does not exist, a value of another type or out of range ends a co
 _PRESETS = """\
 ## Presets
 
-What each gained: [public logs](public_logs.md#recipes).
+What each gained: [public logs](models.md#presets).
 
 | preset | what it is | what it sets |
 |---|---|---|"""
 _PREPARE = """\
 ## rmtl prepare
 
-Flags of `rmtl prepare`, fields of `rmtl_jax.PrepareConfig`. How to use them: [your own log](own_data.md), [public logs](public_logs.md).
+Flags of `rmtl prepare`, fields of `rmtl_jax.PrepareConfig`. How to use them: [your own log](your_data.md), [public logs](public_logs.md).
 """  # noqa: E501
 
 

@@ -122,7 +122,7 @@ display.display(display.Image(str(rmtl_jax.draw_overview(workdir))))
 # %% [markdown]
 # ## On from here
 #
-# - Your own log: `docs/own_data.md`.
+# - Your own log: `docs/your_data.md`.
 # - The critics and their weights: `inside_rmtl.ipynb`.
 # - Every setting: `rmtl train --helpfull`; here,
 #   `dataclasses.replace(config, backbone='mmoe')` is the same as

@@ -6,7 +6,7 @@
 Does for a table what `rmtl prepare --source=table` does, and gives the same
 rows, ids, labels, splits and as-of features; numbers agree to rounding. LOG is
 a Parquet or CSV file or a directory of such, the schema is that of
-docs/own_data.md, and DATA keeps the contract of docs/prepared_data.md: `rmtl
+docs/your_data.md, and DATA keeps the contract of docs/prepared_data.md: `rmtl
 prepare --check --data_dir=DATA` says so. Driver and executors must see both
 places under the same path (a shared file system). Needs rmtl_jax on the driver
 alone.
@@ -234,7 +234,7 @@ def _report(
 _DEFAULT = prepare_config.PrepareConfig()
 _NEEDED = {
   'raw_dir': 'The raw files: a directory, or one file.',
-  'schema': 'JSON file that describes the columns (docs/own_data.md).',
+  'schema': 'JSON file that describes the columns (docs/your_data.md).',
   'data_dir': 'Where prepared data goes; must not exist.',
 }
 _TEXTS = ('split_by', 'split_column', 'validation_dir', 'test_dir')

@@ -1,7 +1,7 @@
 """Kinds of tasks, and the registry of their losses.
 
 A record says what preparation must know of a loss, without JAX; the loss itself
-is in ops/task_losses.py. docs/task_kinds.md has the formulas.
+is in ops/task_losses.py. docs/your_data.md#kinds-of-tasks has the formulas.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class PrepareConfig:
     split_seed: of what is drawn.
     extend: prepared data that the new log goes on from, which stay as they are:
       `data_dir` gets their rows and those of the log. Everything that the
-      settings of that data say is taken from there (docs/new_days.md).
+      settings of that data say is taken from there (docs/every_day.md).
     since: rows before this date or time are left out, as `2024-05-01` or
       `2024-05-01T12:00` (UTC unless it says otherwise).
     until: rows at or after this date or time are left out, and labels that are
@@ -137,7 +137,7 @@ class PrepareConfig:
       conversion.
     feedback: kuairand: the feedback columns that are tasks beside the click,
       instead of the conversion; `all` for every one. Times, in ms, are
-      regressions (docs/task_kinds.md).
+      regressions (docs/your_data.md#kinds-of-tasks).
     include_random: kuairand: the logs of randomly exposed videos too.
     ratings: movielens: `like` (at least 4 stars) and `love` (5 stars) as tasks,
       or `ordinal`: `like` and `rating`, the stars as one ordered label.

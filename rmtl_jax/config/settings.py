@@ -52,7 +52,7 @@ class NetworkConfig:
       as one of every batch.
     table_multiple: the embedding tables' rows are a multiple of it, the last
       ones unused: a mesh can split them where its `model` axis divides that
-      number (docs/many_devices.md).
+      number (docs/scaling.md).
     bottom_units: layers of the bottom (or of an expert).
     tower_units: layers of a task's tower, before its last layer of one unit.
     num_experts: experts of omoe and mmoe; ple and home have half of them
@@ -360,7 +360,7 @@ class EvaluationConfig:
     calibration: what is fitted on validation, beside the raw model: `platt`
       (logit' = a logit + b, held towards the raw model by a prior of some
       rows), `isotonic` (any rising function) or `none`. With either of the two
-      numbers from 0 on have a power times a number (docs/task_kinds.md).
+      numbers from 0 on have a power times a number (docs/your_data.md#kinds-of-tasks).
     monitor: what stages 1 and 3 stop on, and what rmtl tune and compare choose
       by, over the validation rows: the mean `auc` of the tasks, their mean
       `logloss`, each in units of that of its rate, or a weighted sum of

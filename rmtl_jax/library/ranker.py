@@ -106,7 +106,7 @@ class Ranker:
         are.
       missing: texts that stand for nothing, as `NULL`.
       weight: column that says how much a row counts; tasks may have their own
-        (docs/rows.md).
+        (docs/your_data.md#labels).
       schema: what the columns mean, as `rmtl init` writes it, in place of all
         parameters above but `tasks`, which are then those of the schema.
       as_of: groups of as-of features, or 'all'; None: those of `rmtl prepare`.
@@ -185,7 +185,7 @@ class Ranker:
         dict of columns. Beside `start_from` the new rows alone.
       start_from: a fitted Ranker, or the directory of a fitted or saved one, to
         go on from: the rows are added to its data, whose vocabularies grow, and
-        its model goes on (docs/new_days.md). Test rows are then the new ones.
+        its model goes on (docs/every_day.md). Test rows are then the new ones.
         Columns, preparation and settings are its own; `settings` may change
         what makes no other network.
 
@@ -255,7 +255,7 @@ class Ranker:
     """Trains the fitted model again, with validation rows too; returns self.
 
     They have chosen epochs, members' weights and the calibration's slope, which
-    stay as they are (docs/refit.md).
+    stay as they are (docs/every_day.md).
     What predicts from now on is stage 1 of the new model, and `metrics_` and
     all else that a fitted one has is of it; the same call with `workdir` goes
     on where it was cut off.

@@ -15,10 +15,8 @@ from absl import flags
 import rmtl_jax
 from rmtl_jax import cli
 from rmtl_jax import config as config_lib
-from rmtl_jax.balancing import registry as balancers
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import values as config_values
-from rmtl_jax.networks import registry as networks_registry
 from tests import registries as registries_lib
 from tests import walks
 
@@ -47,20 +45,6 @@ def test_the_configuration_page_is_up_to_date():
   assert is_new, 'run: python .ci/docs_configuration.py'
   for name in config_values.flatten(config_lib.Config()):
     assert f'| `{name}` |' in page
-
-
-def test_the_table_of_balancers_is_up_to_date():
-  page = (_DOCS / 'balancers.md').read_text(encoding='utf-8')
-  is_new = page == _written('docs_balancers')
-  assert is_new, 'run: PYTHONPATH=. python .ci/docs_balancers.py'
-  for name, record in balancers.RECORDS.items():
-    assert f'| `{name}` | {record.label} |' in page
-
-
-def test_the_page_of_backbones_has_every_one():
-  page = (_DOCS / 'backbones.md').read_text(encoding='utf-8')
-  rows = re.findall(r'^\| `(\w+)` \|', page, re.MULTILINE)
-  assert sorted(rows) == sorted(networks_registry.BACKBONES)
 
 
 def test_the_api_page_has_every_public_name():

@@ -78,7 +78,7 @@ def _log_normal(z, y):
 
 
 def _by_numpy(name, z, y):
-  """Loss and prediction, f64[R] each, as docs/task_kinds.md has them."""
+  """Loss and prediction, f64[R] each, as docs/your_data.md has them."""
   mean, deviation = NUMBERS['mean'], NUMBERS['deviation']
   if name == 'cross_entropy':
     p = special.expit(z[:, 0])

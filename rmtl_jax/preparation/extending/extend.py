@@ -2,7 +2,7 @@
 
 read -> check -> find the seam -> go on with sessions -> as-of features with
 what past rows tell -> grow vocabularies -> encode -> link, write.
-`docs/new_days.md` says what equals data that is prepared at once.
+`docs/every_day.md` says what equals data that is prepared at once.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ CSV = tuple(
 PARQUET = ('.parquet',)
 ENDINGS = PARQUET + CSV
 # Where it stands how other files become such, and what lines say of it.
-FORMS = 'docs/own_data.md#other-forms'
+FORMS = 'docs/your_data.md#the-schema'
 OTHERS = f'; {FORMS} makes one of other forms'
 # How Hive names the folder of rows without a value.
 _NOTHING = '__HIVE_DEFAULT_PARTITION__'
