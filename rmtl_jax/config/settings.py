@@ -360,7 +360,7 @@ class EvaluationConfig:
     calibration: what is fitted on validation, beside the raw model: `platt`
       (logit' = a logit + b, held towards the raw model by a prior of some
       rows), `isotonic` (any rising function) or `none`. With either of the two
-      numbers from 0 on have a power times a number (docs/your_data.md#kinds-of-tasks).
+      numbers from 0 on have a power times a number (docs/your_data.md).
     monitor: what stages 1 and 3 stop on, and what rmtl tune and compare choose
       by, over the validation rows: the mean `auc` of the tasks, their mean
       `logloss`, each in units of that of its rate, or a weighted sum of

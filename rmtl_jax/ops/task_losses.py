@@ -1,6 +1,6 @@
 """Losses of tasks by kind: a task's outputs, its label, its prediction.
 
-Each class is one loss (docs/your_data.md#kinds-of-tasks, config/kinds.py). The networks'
+Each class is one loss (docs/your_data.md, config/kinds.py). The networks'
 outputs are free of units: a prediction of 0 outputs is near train's mean, and a
 loss is divided by about what that mean costs, so that a squared error in
 seconds counts as much as a cross-entropy.

@@ -26,9 +26,7 @@
     }
 
 `session`, `user`, `item`, `time`, `delimiter`, `missing` and any kind
-of field can be left out. docs/your_data.md says what each key means and what a
-file may hold, docs/your_data.md#labels what a row says of a task (missing labels, weights,
-samples), docs/your_data.md#kinds-of-tasks what else than binary a task may be. In short:
+of field can be left out. docs/your_data.md explains every key. In short:
 
 - Rows of one `session`, whose ids are unique over the whole log, are a session;
   without it rows of one `user` up to a gap above the idle time; without a user
