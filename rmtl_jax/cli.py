@@ -30,7 +30,6 @@ from rmtl_jax.commands import (
   monitor,
   predict,
   prepare,
-  prune,
   refit,
   report,
   serve,
@@ -76,8 +75,6 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
                           the last days of a log: going on against starting anew
   rmtl tune --workdir=DIR --data_dir=DATA [--trials=30] [--search=...]
                           better settings, by validation alone
-  rmtl prune RUN [RUN ...]
-                          drops what only an unfinished run needs on disk
 
   rmtl help COMMAND       the flags that people set; COMMAND --helpfull: all
   rmtl --version
@@ -297,10 +294,5 @@ COMMANDS = {
     'searches settings on validation rows; the test split is not read',
     tune,
     help_lib.settings,
-  ),
-  'prune': Command(
-    'drops what only a resume needs, of runs that have finished',
-    prune,
-    arguments='workdir',
   ),
 }

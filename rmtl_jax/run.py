@@ -39,7 +39,6 @@ from rmtl_jax.training import (
   actor_stage,
   critic_stage,
   models,
-  prune,
   refit,
   saved,
   splits,
@@ -84,7 +83,6 @@ def train(
   trackers: Sequence[str] = tracking.DEFAULT,
   keep_checkpoints: bool = False,
   start_from: str | os.PathLike[str] | None = None,
-  keep_moments: bool = True,
   paper_model: bool = False,
   refit_of: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
@@ -111,12 +109,10 @@ def train(
     trackers: what keeps track of the run beside RUN/metrics.jsonl, names of
       `rmtl_jax.runtime.tracking`.
     keep_checkpoints: whether checkpoints of stages in training stay when these
-      have finished and nothing needs them (training/prune.py).
+      have finished and nothing needs them.
     start_from: another run, whose models this one goes on from; its data may
       have other vocabularies (training/warm_start.py). It stays as it is, and
       must, until this one has finished.
-    keep_moments: whether Adam's moments stay beside what stages 1 and 2 keep,
-      for runs that start from this one.
     paper_model: whether stage 1 of the paper's model is trained last, in
       RUN/paper, and stands in the record beside this one
       (presets.paper_model).
@@ -179,7 +175,6 @@ def train(
           run.paper,
           inputs=beside,
           stages=ORDER[:1],
-          keep_moments=False,
         )
 
     # --- Train. An ensemble is M ordinary runs, and a mean when it predicts.
@@ -193,7 +188,6 @@ def train(
           stages=stages,
           start_from=start and start.member(place),
           refit_of=refit.member(run, place),
-          keep_moments=keep_moments,
         ),
         live,
       )
@@ -205,9 +199,7 @@ def train(
     else:
       context = _context(run, inputs, live)
       context.start, context.interrupted = start, interrupted
-      finished, writer = _train_stages(
-        held, run, context, stages, trackers, keep_moments
-      )
+      finished, writer = _train_stages(held, run, context, stages, trackers)
       train_paper_model()
       writer.rewrite(finished.history)
       trained = ensemble.Ensemble(inputs.models, (run.config,), (finished,))
@@ -215,7 +207,7 @@ def train(
     # --- Evaluate and write, then drop what a resume would have needed.
     record = final.write(run, trained, inputs.splits, writer)
     if config.ensemble == 1 and not keep_checkpoints:
-      _prune(run, live)
+      _drop_unfinished(run, live)
     return record
 
 
@@ -225,7 +217,6 @@ def _train_stages(
   context: context_lib.Context,
   stages: Sequence[str],
   trackers: Sequence[str],
-  keep_moments: bool,
 ) -> tuple[saved.FinishedStages, writers.Writer]:
   """Trains the stages that a run of one model does not hold yet.
 
@@ -248,9 +239,6 @@ def _train_stages(
 
   with contextlib.closing(run.unfinished()) as store:
     context.store = store
-    if keep_moments:
-      moments = saved.Moments(run)
-      context.keep_moments, context.save_moments = moments.hold, moments.save
     context.history = saved.latest_history(context, finished)
     writer = _open_writer(held, run, context.history, trackers, live)
     context.on_record = writer.write
@@ -457,17 +445,15 @@ def _context(
     inputs.splits['validation'],
     inputs.models,
     live,
-    numeric=run.manifest.numeric_names,
-    compares_gradients=run.config.evaluation.gradient_batches > 0,
     refit_epochs=refit.epochs(run),
   )
 
 
-def _prune(run: workdir.Run, live: progress.Progress) -> None:
+def _drop_unfinished(run: workdir.Run, live: progress.Progress) -> None:
   """Drops checkpoints; a disk that refuses leaves a run as whole."""
   if processes.is_first():
     try:
-      prune.drop(run)
+      saved.drop_unfinished(run)
     except OSError as error:
       live.say(f'WARNING: old checkpoints stay: {error}')
   processes.barrier('pruned')

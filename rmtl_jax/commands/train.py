@@ -30,12 +30,6 @@ def define(flag: common.Definer) -> None:
     ' the same fields with other vocabularies (rmtl prepare --extend). Flags'
     ' may change the settings that make no other network.',
   )
-  flag.boolean(
-    'keep_moments',
-    True,
-    "Keep Adam's moments beside the models of stages 1 and 2, for runs that"
-    ' start from this one: twice what these models take on disk.',
-  )
   flag.enum(
     'stage',
     'all',
@@ -53,7 +47,7 @@ def define(flag: common.Definer) -> None:
     'keep_checkpoints',
     False,
     'Keep what only a resume needed (optimizer states, the place in the data)'
-    ' when the stages have finished; rmtl prune drops it later.',
+    ' when the stages have finished.',
   )
   flag.boolean(
     'paper_model',
@@ -120,7 +114,6 @@ def execute(values: flags.FlagValues) -> int:
       trackers=trackers,
       keep_checkpoints=values.keep_checkpoints,
       start_from=source,
-      keep_moments=values.keep_moments,
       paper_model=paper_model,
     ),
     processes.all_max,

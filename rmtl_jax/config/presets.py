@@ -123,8 +123,6 @@ def paper_model(manifest: Any, config: settings.Config) -> settings.Config:
       'network.table_multiple': config.network.table_multiple,
       'evaluation.bootstrap': config.evaluation.bootstrap,
       'evaluation.calibration': config.evaluation.calibration,
-      # It stands beside the run, which says whether its tasks conflict.
-      'evaluation.gradient_batches': 0,
     },
   )
 

@@ -366,14 +366,11 @@ class EvaluationConfig:
       `logloss`, each in units of that of its rate, or a weighted sum of
       metrics by their names in metrics.json, which should rise, as
       `click.auc=1,buy.logloss=-0.5` (a + may stand for a comma).
-    gradient_batches: train batches on which the tasks' gradients are compared
-      after every epoch, but at most a twentieth of the epoch; 0: none are.
   """
 
   bootstrap: Annotated[int, Range(0, 10**6)] = 1000
   calibration: Literal['none', 'platt', 'isotonic'] = 'platt'
   monitor: str = 'auc'
-  gradient_batches: Annotated[int, Range(0, 1000)] = 4
 
 
 @dataclasses.dataclass(frozen=True)

@@ -71,16 +71,13 @@ def member_configs(
 ) -> tuple[settings_lib.Config, ...]:
   """The settings of each member's run: `of_members`, each with its seed.
 
-  Metrics of a member have no intervals, which its ensemble's have, and one of
-  them says how far the tasks' gradients agree: both take time.
+  Metrics of a member have no intervals, which take time: its ensemble's have.
   """
   if config.ensemble == 1:
     return (config,)
 
   def member_of(one: settings_lib.Config, number: int) -> settings_lib.Config:
     found = dataclasses.replace(one.evaluation, bootstrap=0)
-    if number:
-      found = dataclasses.replace(found, gradient_batches=0)
     seed = member_seed(config.seed, number)
     return dataclasses.replace(one, seed=seed, evaluation=found)
 

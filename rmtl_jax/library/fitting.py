@@ -11,7 +11,6 @@ data/           the table prepared
 from __future__ import annotations
 
 import contextlib
-import functools
 import inspect
 import json
 import os
@@ -318,7 +317,7 @@ def save(
     source: RUN.
     target: a new directory.
     with_log: copies the table too.
-    with_data: prepared data to copy too, with Adam's moments, or None.
+    with_data: prepared data to copy too, or None.
     overwrite: replaces a saved model that is there.
 
   Raises:
@@ -335,12 +334,11 @@ def save(
       raise types.InputError(
         f'{target}: is there already; overwrite=True replaces it'
       )
-  leave = functools.partial(_of_training, with_data is not None)
   with partial.staging_directory(real, str(target)) as directory:
     for name in (*_SAVED, *((LOG,) if with_log else ())):
       found = source / name
       if found.is_dir():
-        durable.copy_tree(found, directory / name, leave)
+        durable.copy_tree(found, directory / name, _of_training)
       elif found.is_file():
         durable.copy_file(found, directory / name)
     if with_data is not None:
@@ -349,15 +347,11 @@ def save(
     partial.publish(directory, real)
 
 
-def _of_training(goes_on: bool, directory: str, names: list[str]) -> list[str]:
-  """Names in a run, or a part of one, that only training needs.
-
-  Where another fit may go on from it, Adam's moments are not among them.
-  """
+def _of_training(directory: str, names: list[str]) -> list[str]:
+  """Names in a run, or a part of one, that only training needs."""
   gone = ['tensorboard', '.lock']
   if pathlib.Path(directory).name == 'checkpoints':
-    moments = map(workdir.moments, ('pretrain', 'critic'))
-    gone += ['state', *(moments if not goes_on else ())]
+    gone.append('state')
   return [name for name in names if name in gone]
 
 

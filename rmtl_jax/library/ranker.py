@@ -324,9 +324,9 @@ class Ranker:
       with_log: whether a model that reads the past keeps the rows that it was
         fitted on as its history.
       overwrite: replaces a saved model that is there.
-      with_data: whether it keeps its prepared data, and with them Adam's
-        moments and the rows it was fitted on, so that another fit may go on
-        from it (`start_from`) when its workdir is gone.
+      with_data: whether it keeps its prepared data, and with them the rows it
+        was fitted on, so that another fit may go on from it (`start_from`) when
+        its workdir is gone.
 
     Raises:
       types.InputError: it is not fitted, or the place is taken.

@@ -16,7 +16,7 @@ from rmtl_jax.runtime import checkpoints, stages, workdir
 from rmtl_jax.training import saved
 
 # The control and the method; they train for the same number of epochs.
-ARMS = stages.RECORDS['finetune'].leaves
+ARMS = stages.LEFT_BY['finetune']
 
 
 def extend(

@@ -215,11 +215,7 @@ def started(found: Record) -> str:
     'pretrain': f'the pre-trained model (epoch {epochs})',
     'critic': 'critics',
   }
-  parts = [
-    stages[stage]
-    + ('' if found['moments'][stage] else " without Adam's moments")
-    for stage in found['stages']
-  ]
+  parts = [stages[stage] for stage in found['stages']]
   new = [
     f'{name} {one["new"]:,} of {one["known"] + one["new"]:,}'
     for name, one in found['rows'].items()

@@ -5,9 +5,7 @@ manifest.json   the data's manifest, copied
 vocabulary/     the data's vocabularies, copied
 checkpoints/    state/ (stage in training), pretrain/, critic/, constant/,
                 finetune/ (finished ones), constant_last/, finetune_last/
-                (stage 3 after its last epoch, where an earlier one is kept),
-                pretrain_moments/, critic_moments/ (Adam's, beside what these
-                stages have kept, for a run that starts from this one)
+                (stage 3 after its last epoch, where an earlier one is kept)
 members/        of an ensemble, which has no checkpoints: a run per model
 paper/          a run of the paper's model, where it stands beside this one
 metrics.jsonl, metrics.json, importance.json, importance.csv, evaluation/,
@@ -126,15 +124,6 @@ class Run:
     return all(
       checkpoints.exists(run.path / 'checkpoints' / stage) for run in runs
     )
-
-
-def moments(stage: str) -> str:
-  """The checkpoint of Adam's moments beside what a stage has kept.
-
-  Args:
-    stage: 'pretrain' or 'critic'.
-  """
-  return f'{stage}_moments'
 
 
 def last(stage: str) -> str:

@@ -15,9 +15,8 @@ from rmtl_jax import json_files
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.networks import functional
-from rmtl_jax.runtime import stages
+from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import (
-  conflicts,
   epoch_figures,
   models,
   saved,
@@ -25,7 +24,6 @@ from rmtl_jax.training import (
   trainer,
   validation,
 )
-from rmtl_jax.training import context as context_lib
 from rmtl_jax.updates import finetune as finetune_lib
 from rmtl_jax.updates import state
 from rmtl_jax.weighting import critic as weights_lib
@@ -96,11 +94,6 @@ class ActorStage:
   epoch: int = 0
 
   @property
-  def _declared(self) -> stages.StageRecord:
-    """What the stage holds and keeps."""
-    return stages.RECORDS[self.name]
-
-  @property
   def limits(self) -> config_lib.StageConfig:
     """The stage's settings."""
     return getattr(self.context.config, self.name)
@@ -160,9 +153,7 @@ class ActorStage:
       try:
         found = validation.validate(context, actor.params)
       except FloatingPointError as error:
-        # Any row of the epoch may have done it.
-        rows = context.outliers()
-        raise FloatingPointError(f'{one.label}: {error}; {rows}') from None
+        raise FloatingPointError(f'{one.label}: {error}') from None
       words = found.in_words()
       stopping = arm.stopping.update(epoch, found.monitored)
     else:  # validation rows are learnt from: the last epoch is kept
@@ -174,11 +165,6 @@ class ActorStage:
       'loss': epoch_figures.mean_loss(sums, len(context.tasks)),
       **(found.figures(context.tasks) if found else {}),
       **epoch_figures.weight_statistics(sums, context.tasks),
-      **(
-        conflicts.figures(context, actor.params)
-        if context.compares_gradients
-        else {}
-      ),
       'seconds': seconds,
     }
     record['learning_rate'] = state.learning_rate(
@@ -208,8 +194,6 @@ class ActorStage:
     context.record(**record)
     # A copy: the next pass donates the state, and its buffers are gone then.
     best_params = state.copy(actor.params) if is_best else arm.best_params
-    if is_best and self._declared.keeps_moments:
-      context.keep_moments(self.name, epoch, state.moments(actor))
     self.arms[one.name] = Arm(
       arm.program, new_state, best_params, stopping, epoch
     )
@@ -281,8 +265,6 @@ class ActorStage:
     epoch tells them apart: both have trained it, no score has chosen it for one
     of them, and its parameters are there without another copy.
     """
-    if self.context.start and self._declared.keeps_moments:
-      self._keep_started()
     return {
       name: saved.Result(
         arm.best_params, arm.stopping.best_epoch, self._last(arm)
@@ -290,15 +272,8 @@ class ActorStage:
       for name, arm in self.arms.items()
     }
 
-  def _keep_started(self) -> None:
-    """Keeps the moments that it began with, where no epoch was better."""
-    if all(arm.stopping.best_epoch == 0 for arm in self.arms.values()):
-      started = self.context.started_actor()
-      if started.moments:
-        self.context.keep_moments(self.name, 0, started.moments)
-
   def _last(self, arm: Arm) -> saved.Result | None:
-    if not self._declared.keeps_last or arm.stopping.best_epoch == self.epoch:
+    if self.name != 'finetune' or arm.stopping.best_epoch == self.epoch:
       return None
     return saved.Result(state.actor_of(arm.state).params, self.epoch)
 
@@ -310,15 +285,12 @@ def pretrain(context: context_lib.Context) -> ActorStage:
   candidate, as epoch 0: what is kept is never worse on validation.
   """
   config = context.config
-  started = context.started_actor() if context.start else None
-  params = started.params if started else context.init_actor()
+  params = context.init_actor()
   actor = context.models.place(init_pretrain(context), params)
   stopping = EarlyStopping()
-  if started and context.refit_epochs is None:
+  if context.start and context.refit_epochs is None:
     found = validation.validate(context, params)
     stopping = stopping.update(0, found.monitored)
-  if started and started.moments:
-    actor = state.with_moments(actor, started.moments)
   program = context.models.pretrain(config)
   arm = Arm(program, actor, params, stopping)
   return ActorStage(context, 'pretrain', {'pretrain': arm})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,12 +14,10 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
 from rmtl_jax.networks import functional
 from rmtl_jax.runtime import checkpoints, processes, progress, stages
-from rmtl_jax.training import models, outliers, warm_start
+from rmtl_jax.training import models, warm_start
 from rmtl_jax.training import splits as splits_lib
 
 _ACTOR_INIT, _CRITIC_INIT = 101, 102
-# Of an epoch's batches one in so many compares task gradients, at most.
-_SAMPLED_ONE_IN = 20
 
 
 @dataclasses.dataclass
@@ -38,16 +35,10 @@ class Context:
     store: checkpoints of unfinished stages, or None (nothing is saved).
     on_record: called with every record that is added to the history.
     interrupted: a signal's number once one has arrived, else 0.
-    numeric: names of the numeric fields, in the order of their columns.
     saved_at: when the unfinished stage was last saved, of time.monotonic.
-    compares_gradients: whether the history says, after every epoch, how far the
-      tasks' gradients agree.
     start: the run that this one starts from, or None.
     refit_epochs: of stage 1, where another run has chosen how many and `train`
       has the validation rows too, at its end (training/refit.py); else None.
-    keep_moments: called with a stage, the epoch that it keeps and Adam's
-      moments after that (`updates.state.moments`), whenever it keeps another.
-    save_moments: called before the stage is saved.
   """
 
   config: config_lib.Config
@@ -60,17 +51,13 @@ class Context:
   store: checkpoints.Store | checkpoints.LateStore | None = None
   on_record: Callable[[dict[str, Any]], None] = lambda record: None
   interrupted: Callable[[], int] = lambda: 0
-  numeric: tuple[str, ...] = ()
   saved_at: float = dataclasses.field(default_factory=time.monotonic)
-  compares_gradients: bool = False
   start: warm_start.Start | None = None
   refit_epochs: int | None = None
-  keep_moments: Callable[[str, int, Any], None] = lambda *found: None
-  save_moments: Callable[[], None] = lambda: None
 
   def key(self, stage: str) -> jax.Array:
     """The stage's key; steps fold in their own number."""
-    return self._key(stages.number(stage))
+    return self._key(stages.NUMBERS[stage])
 
   def _key(self, number: int) -> jax.Array:
     return jax.random.fold_in(jax.random.key(self.config.seed), number)
@@ -81,7 +68,7 @@ class Context:
     if epoch:
       key = jax.random.fold_in(key, epoch)
     elif self.start:
-      return self.started_actor().params
+      return self.started_actor()
     return self.models.init_actor(self.config, key)
 
   def fitted(self, fit: functional.Fit) -> Any:
@@ -102,12 +89,12 @@ class Context:
     params = jax.tree.map(lambda x: processes.all_gather(x)[0], params)
     return self.models.place(lambda x: x, params)
 
-  def started_actor(self) -> warm_start.Started:
+  def started_actor(self) -> Any:
     """What stage 1 goes on from, of a run that starts from another."""
     assert self.start is not None
     return self.start.actor(self.models, self._key(_ACTOR_INIT))
 
-  def started_critic(self, actor_params: Any) -> warm_start.Started | None:
+  def started_critic(self, actor_params: Any) -> Any | None:
     """What stage 2 goes on from; None where its critics begin anew."""
     if self.start is None:
       return None
@@ -141,49 +128,16 @@ class Context:
     """One pass over the train rows."""
     return batches.Epoch(
       self.train.host.starts,
-      (self.config.seed, stages.number(stage)),
+      (self.config.seed, stages.NUMBERS[stage]),
       number,
       self.config.batch,
       self.train.cuts,
-    )
-
-  @functools.cached_property
-  def sample(self) -> batches.Plan:
-    """A few train batches, always the same: epochs can be compared on them."""
-    epoch = self.epoch('pretrain', 1)
-    first = next(epoch.windows())
-    lanes = self.config.batch.lanes
-    wanted = min(
-      self.config.evaluation.gradient_batches, epoch.steps // _SAMPLED_ONE_IN
-    )
-    # Whole batches; a window with less than one is filled up.
-    count = max(min(len(first.row) // lanes, wanted), 1)
-
-    def as_batches(lane_values, filler):
-      own = lane_values[: count * lanes]
-      filled = np.pad(
-        own,
-        ((0, count * lanes - len(own)), (0, 0)),
-        constant_values=filler,
-      )
-      return filled.reshape(count, lanes, -1)
-
-    return batches.Plan(
-      as_batches(first.row, -1),
-      as_batches(first.is_last, False),
-      as_batches(first.segment, -1),
     )
 
   def record(self, **values: Any) -> None:
     """Adds a record to the history."""
     self.history.append(values)
     self.on_record(values)
-
-  def outliers(self, rows: np.ndarray | None = None) -> str:
-    """Words about train rows that may have broken the numbers; None is all."""
-    host = self.train.host
-    rows = np.arange(host.rows) if rows is None else rows
-    return outliers.describe_outliers(host, rows, self.numeric, self.tasks)
 
   def drop_store(self) -> None:
     """Deletes the checkpoints of what is finished, where they are its own."""

@@ -123,15 +123,12 @@ class CriticStage:
     error = figures[f'validation_{stopping}']
     if not np.isfinite(error):
       raise FloatingPointError(
-        f'{one.label}: validation {stopping.replace("_", " ")} is not finite;'
-        f' {context.outliers()}'
+        f'{one.label}: validation {stopping.replace("_", " ")} is not finite'
       )
     keeps_best = self.best_params is not None
     if keeps_best and error < min(self.errors, default=np.inf):
       # A copy: the next pass donates the state.
       self.best_params = state.copy(self.critic.params)
-      moments = state.moments(self.critic)
-      context.keep_moments(self.name, len(self.errors) + 1, moments)
     self.errors = [*self.errors, error]
     record = {
       'stage': self.name,
@@ -206,9 +203,6 @@ class CriticStage:
 
   def result(self) -> dict[str, saved.Result]:
     """The critics' parameters; says so if their error has not converged."""
-    if self.best_params is None:
-      moments = state.moments(self.critic)
-      self.context.keep_moments(self.name, len(self.errors), moments)
     if not converged(self.errors, self.context.config.critic):
       self.context.progress.say(
         f'WARNING: critics have not converged after {len(self.errors)} passes'
@@ -227,16 +221,14 @@ def start(context: context_lib.Context, actor_params: Any) -> CriticStage:
     for split in (context.train, context.validation)
   ]
   started = context.started_critic(actor_params)
-  params = started.params if started else context.init_critic(actor_params)
-  if config.critic.initial_value == 'mean_return' and not started:
+  params = context.init_critic(actor_params) if started is None else started
+  if config.critic.initial_value == 'mean_return' and started is None:
     params = critic_network.with_initial_values(
       params,
       _returns(context, context.train, policies[0]).mean(0),
       config.critic.head,
     )
   critic = context.models.place(init_state(config), params)
-  if started and started.moments:
-    critic = state.with_moments(critic, started.moments)
   program = context.models.train_critics(config)
   extras = _extras(context, context.train, policies[0], 0)
   validation_extras = _extras(context, context.validation, policies[1], 1)

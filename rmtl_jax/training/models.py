@@ -25,13 +25,13 @@ from rmtl_jax.networks import factory as networks
 from rmtl_jax.networks import functional, ignore, pretrained, tables
 from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.ops import task_losses
-from rmtl_jax.runtime import checkpoints, mesh, stages
+from rmtl_jax.runtime import checkpoints, mesh
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import trainer
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import balance as balance_lib
+from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import (
-  conflicts,
   finetune,
   forward,
   loop,
@@ -39,7 +39,6 @@ from rmtl_jax.updates import (
   shared,
   state,
 )
-from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.weighting import factory, registry
 
 _Part = TypeVar('_Part')
@@ -186,7 +185,7 @@ class Models:
   def shapes_left(self, config: config_lib.Config, name: str) -> Any:
     """Shapes and types of the parameters that a stage leaves under a name."""
     actor, critic = self.shapes(config)
-    return critic if stages.trains_critics(name) else actor
+    return critic if name == 'critic' else actor
 
   def _in_steps(
     self, config: config_lib.Config
@@ -290,20 +289,6 @@ class Models:
         state.make_optimizer(known),
         chain,
         self._balance(config, stage),
-      ),
-    )
-
-  def conflicts(self, config: config_lib.Config) -> Loop | None:
-    """What compares the tasks' gradients; None where they share nothing."""
-    if networks_registry.BACKBONES.find(config.backbone).by_task:
-      return None
-    return self._program(
-      'conflicts',
-      config,
-      _of_actor(config),
-      lambda actor, _: conflicts.make_conflict_step(
-        actor,
-        self._shared(config),
       ),
     )
 

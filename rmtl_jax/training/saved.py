@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 
-from rmtl_jax import types
+from rmtl_jax import durable, types
 from rmtl_jax.networks import registry as networks
 from rmtl_jax.runtime import checkpoints, processes, stages, workdir
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
-from rmtl_jax.updates import state
 
 # Units of the numbers of checkpoints in training.
 _STAGE, _EPOCH = 10**12, 10**6
@@ -81,7 +81,7 @@ class FinishedStages:
       stage: of `stages.ORDER`.
       control: whether stage 3 leaves its control.
     """
-    leaves = stages.RECORDS[stage].leaves if control else (stage,)
+    leaves = stages.LEFT_BY[stage] if control else (stage,)
     return all(name in self.results for name in leaves)
 
   def needed(self, name: str, stage: str, path: Any) -> Any:
@@ -156,7 +156,6 @@ def keep(
   # stage's is: whatever a crash leaves, the newest of them is whole.
   if isinstance(context.store, checkpoints.Store):
     context.store.wait()
-  context.save_moments()
   for name, result in results.items():
     if name in finished.results:  # and only the other arm was lost
       continue
@@ -165,47 +164,6 @@ def keep(
       _keep(run, context, workdir.last(name), result.last)
     _keep(run, context, name, result)
     finished.results[name] = result._replace(last=None)
-
-
-class Moments:
-  """Adam's moments of what a stage keeps so far, saved beside it.
-
-  They are on disk before the stage's own checkpoint of that epoch: a resumed
-  stage saves them again, or has passed them.
-  """
-
-  def __init__(self, run: workdir.Run):
-    """Holds nothing yet.
-
-    Args:
-      run: of one model.
-    """
-    self._run = run
-    self._held: tuple[str, int, Any] | None = None
-
-  def hold(self, stage: str, epoch: int, moments: Any) -> None:
-    """Takes a copy, until the stage is saved.
-
-    Args:
-      stage: 'pretrain' or 'critic'.
-      epoch: that the stage keeps so far.
-      moments: after it, of `updates.state.moments`.
-    """
-    # A copy: the next pass donates the state.
-    self._held = stage, epoch, state.copy(moments)
-
-  def save(self) -> None:
-    """Saves what is held."""
-    if self._held is None:
-      return
-    stage, epoch, moments = self._held
-    # Moments that are not finite end the stage when it is saved itself.
-    with (
-      contextlib.suppress(FloatingPointError),
-      contextlib.closing(self._run.checkpoint(workdir.moments(stage))) as store,
-    ):
-      store.save(epoch, moments, {'stage': stage, 'epoch': epoch})
-    self._held = None
 
 
 def _keep(
@@ -274,20 +232,15 @@ def begin(
   if context.store is None:
     return
   newest = context.store.restore(lambda record: None)
-  if newest and stages.number(newest.record['stage']) > stages.number(stage):
+  if newest and stages.NUMBERS[newest.record['stage']] > stages.NUMBERS[stage]:
     context.store.clear()
   stays = [
     name
-    for other in stages.RECORDS.values()
-    if other.name != stage and other.leaves[-1] in finished.results
-    for name in other.leaves
+    for other, leaves in stages.LEFT_BY.items()
+    if other != stage and leaves[-1] in finished.results
+    for name in leaves
   ]
   context.history[:] = [e for e in context.history if e['stage'] in stays]
-
-
-def stage_number(checkpoint: int) -> int:
-  """The number of the stage that a checkpoint in training belongs to."""
-  return checkpoint // _STAGE
 
 
 def is_due(context: context_lib.Context, ends_pass: bool = False) -> bool:
@@ -322,15 +275,12 @@ def save(
     **record,
   }
   # Later stages, epochs and dispatches have higher numbers.
-  number = stages.number(stage) * _STAGE + epoch * _EPOCH + dispatches
-  context.save_moments()
+  number = stages.NUMBERS[stage] * _STAGE + epoch * _EPOCH + dispatches
   try:
     context.store.save(number, arrays, record)
   except FloatingPointError as error:
     # Of a step whose gradient broke, but not the losses after it.
-    raise FloatingPointError(
-      f'{stage} epoch {epoch}: {error}; {context.outliers()}'
-    ) from None
+    raise FloatingPointError(f'{stage} epoch {epoch}: {error}') from None
 
 
 def resume(
@@ -360,3 +310,34 @@ def resume(
   where = f'in pass {epoch + 1}' if is_within else f'after pass {epoch}'
   context.progress.say(f'{stage}: going on {where}')
   return restored
+
+
+def drop_unfinished(run: workdir.Run) -> None:
+  """Drops what only a resume within a stage needs, where no stage is cut off.
+
+  A stage in training saves optimizers' states, the best parameters so far and
+  its place in the data, twice: several times what finished stages leave.
+
+  Args:
+    run: of one model.
+
+  Raises:
+    OSError: it can't be removed.
+  """
+  if in_training(run):
+    return
+  durable.remove_tree(run.path / 'checkpoints' / 'state')
+  for name in stages.LEAVES:
+    checkpoints.remove_partial(run.path / 'checkpoints' / name)
+
+
+def in_training(run: workdir.Run) -> str:
+  """The stage whose checkpoints a resume needs; '' if there is none."""
+  directory = run.path / 'checkpoints' / 'state'
+  names = os.listdir(directory) if directory.is_dir() else []
+  newest = max((int(name) for name in names if name.isdigit()), default=0)
+  for name, leaves in stages.LEFT_BY.items():
+    if newest // _STAGE == stages.NUMBERS[name]:
+      left = [n for n in leaves if n != 'constant' or run.config.control]
+      return '' if all(map(run.has, left)) else name
+  return ''

@@ -121,7 +121,7 @@ def run(stage: Stage) -> dict[str, saved.Result]:
           one.start.dispatches,
           one.extras,
         )
-        with named_errors(context, one.label):
+        with named_errors(one.label):
           new_state, sums = trainer.run_epoch(
             one.program,
             one.state,
@@ -172,16 +172,13 @@ def resume(stage: Stage) -> None:
 
 
 @contextlib.contextmanager
-def named_errors(context: context_lib.Context, label: str) -> Iterator[None]:
-  """Says of a loss that is not finite in which pass, and rows that stand out.
+def named_errors(label: str) -> Iterator[None]:
+  """Says of a loss that is not finite in which pass it was.
 
   Raises:
     FloatingPointError: in place of every such error.
   """
   try:
     yield
-  except trainer.NotFinite as error:
-    rows = context.outliers(error.rows)
-    raise FloatingPointError(f'{label}: {error}; {rows}') from None
   except FloatingPointError as error:
     raise FloatingPointError(f'{label}: {error}') from None

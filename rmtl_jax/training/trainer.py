@@ -25,19 +25,6 @@ class Interrupted(Exception):
     self.signal_number = signal_number
 
 
-class NotFinite(FloatingPointError):
-  """A loss was NaN or infinite.
-
-  Attributes:
-    rows: of the train split, that step's and those of the steps before it in
-      its dispatch.
-  """
-
-  def __init__(self, message: str, rows: np.ndarray):
-    super().__init__(message)
-    self.rows = rows
-
-
 class Position(NamedTuple):
   """How far a pass has come.
 
@@ -81,8 +68,7 @@ def run_epoch(
 
   Raises:
     Interrupted: a signal arrived.
-    NotFinite: a metric was not finite.
-    FloatingPointError: every step was left out because it was not.
+    FloatingPointError: a metric was not finite.
   """
   position = start
   for one in dispatches:
@@ -99,15 +85,13 @@ def run_epoch(
     totals = dict(position.totals)
     for name, value in jax.device_get(sums).items():
       totals[name] = totals.get(name, 0.0) + float(value)
-    _check_finite(int(totals['nonfinite']), state.step, one)
+    _check_finite(int(totals['nonfinite']), state.step)
     progress.advance(int(np.count_nonzero(one.row >= 0)) * one.num_readers)
     position = Position(position.dispatches + 1, totals)
   return state, dict(position.totals)
 
 
-def _check_finite(
-  nonfinite: int, step: jax.Array, dispatch: feed.Dispatch
-) -> None:
+def _check_finite(nonfinite: int, step: jax.Array) -> None:
   """Stops at the first step of a dispatch that was not finite.
 
   From there on all are not: parameters that a NaN has updated are NaN. Only a
@@ -119,11 +103,9 @@ def _check_finite(
   """
   if not nonfinite:
     return
-  first = int(dispatch.steps) - nonfinite + 1
-  raise NotFinite(
-    f'loss or gradient is not finite at step {int(step) - nonfinite + 1}',
-    # Padding holds the values of row 0.
-    np.unique(np.maximum(dispatch.row[:first], 0)),
+  raise FloatingPointError(
+    f'loss or gradient is not finite at step {int(step) - nonfinite + 1} (a'
+    ' smaller learning_rate, clip_norm or weighting.max_weight may help)'
   )
 
 

@@ -1,10 +1,9 @@
 """A run that starts with another's models: `rmtl train --start_from`.
 
 Stage 1 goes on from the other run's pre-trained model, stage 2 from its
-critics, where it has some, both with Adam's moments, where it has kept them;
-stage 3 follows as always. The new run's config.json says what it began with.
-Until its stages have finished it reads the other run, which must stay as it
-was; from then on it needs it no more.
+critics, where it has some; stage 3 follows as always. The new run's config.json
+says what it began with. Until its stages have finished it reads the other run,
+which must stay as it was; from then on it needs it no more.
 """
 
 from __future__ import annotations
@@ -13,10 +12,9 @@ import contextlib
 import functools
 import os
 import pathlib
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,10 +22,10 @@ import pyarrow.compute as pc
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.networks import factory, ignore, pretrained
+from rmtl_jax.networks import factory, ignore
 from rmtl_jax.preparation import vocabulary as vocabularies
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
-from rmtl_jax.runtime import checkpoints, stages, workdir
+from rmtl_jax.runtime import checkpoints, workdir
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import start_rules
 from rmtl_jax.updates import warm_start as moving
@@ -37,18 +35,6 @@ from rmtl_jax.weighting import registry
 STAGES = ('pretrain', 'critic')
 # Tells the noise of new rows from other draws.
 _NOISE = 104
-
-
-class Started(NamedTuple):
-  """What a stage starts with.
-
-  Attributes:
-    params: parameters in the form of the new run's data.
-    moments: Adam's, as `state.with_moments` takes them; None: none were kept.
-  """
-
-  params: Any
-  moments: Any
 
 
 def read_source(path: pathlib.Path) -> workdir.Run:
@@ -115,10 +101,9 @@ class Start:
 
     Returns:
       `run` and `data_dir`, where it is and was trained; `stages` that go on
-      from its; `epochs` of its stage 1, one per model; `moments` {stage:
-      whether Adam's go on}; `rows` {field: {'known', 'new', 'gone'}: values of
-      both vocabularies, of the new alone, of the old alone}; and of one model
-      `digests` {stage: of what its checkpoint says}.
+      from its; `epochs` of its stage 1, one per model; `rows` {field: {'known',
+      'new', 'gone'}: values of both vocabularies, of the new alone, of the old
+      alone}; and of one model `digests` {stage: of what its checkpoint says}.
 
     Raises:
       types.InputError: it can't be started from; or a damaged checkpoint.
@@ -139,9 +124,6 @@ class Start:
       'data_dir': str(self.source.data_dir),
       'stages': self.stages,
       'epochs': [record['epoch'] for record in records['pretrain']],
-      'moments': {
-        stage: self._has_moments(stage, records[stage]) for stage in self.stages
-      },
       'rows': {name: self._counts(name) for name in self.rows},
     }
     if len(self.source.members) == 1:
@@ -149,16 +131,6 @@ class Start:
         stage: one[0]['digest'] for stage, one in records.items()
       }
     return found
-
-  def _has_moments(self, stage: str, records: list[dict[str, Any]]) -> bool:
-    """Whether every member has moments, of stage 1 those of the kept epoch."""
-    name = workdir.moments(stage)
-    pairs = zip(self.source.members, records, strict=True)
-    return self.source.has(name) and all(
-      stage != 'pretrain' or _record(one, name)['epoch'] == record['epoch']
-      for one, record in pairs
-      if one.has(name)  # a fitted member has none
-    )
 
   def _counts(self, name: str) -> dict[str, int]:
     """How many values of a field, row 0 aside, both or one of the two have."""
@@ -173,14 +145,14 @@ class Start:
       'gone': sizes[0] - known,
     }
 
-  def actor(self, models: models_lib.Models, key: jax.Array) -> Started:
+  def actor(self, models: models_lib.Models, key: jax.Array) -> Any:
     """The pre-trained model in the form of the new data."""
     fresh = models.init_actor(self.run.config, key)
     return self._moved(models, 'pretrain', fresh, key)
 
   def critic(
     self, models: models_lib.Models, key: jax.Array, actor_params: Any
-  ) -> Started | None:
+  ) -> Any | None:
     """The critics likewise; None where there are none to start from."""
     if 'critic' not in self.run.started_from['stages']:
       return None
@@ -189,8 +161,8 @@ class Start:
 
   def _moved(
     self, models: models_lib.Models, stage: str, fresh: Any, key: jax.Array
-  ) -> Started:
-    """A stage's parameters and moments by the values of the vocabularies."""
+  ) -> Any:
+    """A stage's parameters by the values of the vocabularies."""
     old_models = models_lib.Models(
       self.source.manifest.feature_spec(), self.source.layout
     )
@@ -203,39 +175,9 @@ class Start:
     noise = jax.random.fold_in(key, _NOISE)
 
     def move(old, fresh, arrays, key):
-      return moving.move(moves, moving.NEAR_ROW_0, old, fresh, arrays, key)
+      return moving.move(moves, old, fresh, arrays, key)
 
-    params = models.place(move, restored.arrays, fresh, moves.arrays, noise)
-    moments = None
-    if self.run.started_from['moments'][stage]:
-      moments = self._moments(models, stage, shapes, moves, fresh, noise)
-    return Started(params, moments)
-
-  def _moments(
-    self,
-    models: models_lib.Models,
-    stage: str,
-    shapes: Any,
-    moves: moving.Moves,
-    fresh: Any,
-    key: jax.Array,
-  ) -> Any:
-    """Adam's moments: of new rows zeros, as of a new network."""
-    old = pretrained.without_frozen(shapes)
-    count = jax.ShapeDtypeStruct((), jnp.int32)
-    template = {'count': count, 'mu': old, 'nu': old}
-    found = self._restore(workdir.moments(stage), template).arrays
-
-    def move(found, fresh, arrays, key):
-      zeros = jax.tree.map(jnp.zeros_like, pretrained.without_frozen(fresh))
-      return {'count': found['count']} | {
-        name: moving.move(
-          moves, moving.AS_FRESH, found[name], zeros, arrays, key
-        )
-        for name in ('mu', 'nu')
-      }
-
-    return models.place(move, found, fresh, moves.arrays, key)
+    return models.place(move, restored.arrays, fresh, moves.arrays, noise)
 
   def _restore(self, name: str, template: Any) -> checkpoints.Restored:
     """A checkpoint of the other run.
@@ -336,7 +278,7 @@ def _shapes(
   """Shapes of a stage's parameters."""
   made = (
     factory.make_critic(spec, network, config.critic)
-    if stages.trains_critics(stage)
+    if stage == 'critic'
     else factory.make_actor(spec, config.backbone, network)
   )
   return jax.eval_shape(made.init, jax.eval_shape(lambda: jax.random.key(0)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -259,40 +259,6 @@ def learning_rate(opt_state: Any, schedule: str) -> float:
       last = jnp.maximum(state.step - 1, 0)
       rate *= _progress_factor(schedule, last, state)
   return float(rate)
-
-
-def moments(training: ActorState | CriticState) -> dict[str, Any]:
-  """Adam's count and moments, as `with_moments` takes them.
-
-  Returns:
-    {'count': i32[], 'mu': means, 'nu': means of squares}, trees of the
-    parameters without frozen vectors.
-  """
-  (adam,) = (
-    leaf
-    for leaf in jax.tree.leaves(training.opt_state, is_leaf=_is_adam)
-    if _is_adam(leaf)
-  )
-  return adam._asdict()
-
-
-def with_moments(training: _Training, found: Mapping[str, Any]) -> _Training:
-  """An actor or critics in training with the moments of others.
-
-  Returns:
-    A state that shares its other buffers with `training`.
-  """
-  adam = optax.ScaleByAdamState(**copy(dict(found)))
-  new_opt_state = jax.tree.map(
-    lambda leaf: adam if _is_adam(leaf) else leaf,
-    training.opt_state,
-    is_leaf=_is_adam,
-  )
-  return training._replace(opt_state=new_opt_state)
-
-
-def _is_adam(leaf: Any) -> bool:
-  return isinstance(leaf, optax.ScaleByAdamState)
 
 
 def copy(tree: Any) -> Any:

@@ -19,6 +19,8 @@ from rmtl_jax import types
 from rmtl_jax.networks import embeddings, pretrained
 from rmtl_jax.updates import state as state_lib
 
+# Noise of new rows, in deviations of the field's values.
+NOISE = 0.1
 # Rows of every vocabulary of the spec with which axes are looked for.
 _PROBE = 2
 
@@ -72,28 +74,6 @@ class Moves:
   def arrays(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """What `move` takes as its arrays: sources and bases by field."""
     return {name: (one.source, one.base) for name, one in self.rows.items()}
-
-
-class Filling(NamedTuple):
-  """What the rows of categories that the other run did not know start from.
-
-  Attributes:
-    is_fresh: from those of a new network; else from row 0 or, of a field with
-      buckets, from their bucket.
-    noise: deviation of the noise that is added to the latter, in deviations of
-      the field's values.
-  """
-
-  is_fresh: bool
-  noise: float
-
-
-# Of parameters.
-NEAR_ROW_0 = Filling(is_fresh=False, noise=0.1)
-
-
-# Of moments: new rows have what is given as fresh, zeros.
-AS_FRESH = Filling(is_fresh=True, noise=0.0)
 
 
 def find_axes(
@@ -170,23 +150,22 @@ def _sized(
 
 def move(
   moves: Moves,
-  filling: Filling,
   old: Any,
   fresh: Any,
   arrays: Mapping[str, tuple[types.Array, types.Array]],
   key: jax.Array,
 ) -> Any:
-  """Parameters (or moments) of the old spec as those of the new one.
+  """Parameters of the old spec as those of the new one.
 
   Args:
     moves: between the two; static under jit.
-    filling: of rows without a source.
     old: the parameters of the run that is started from.
     fresh: those of a new network of the new spec.
     arrays: `moves.arrays`.
 
   Returns:
-    A tree of the form of `fresh`. Frozen vectors, and new rows of others, are
+    A tree of the form of `fresh`. New rows start near row 0 or, of a field with
+    buckets, near their bucket; frozen vectors, and new rows of others, are
     those of `fresh`.
   """
 
@@ -194,11 +173,9 @@ def move(
     names = state_lib.names(path)
     if names[-1] == pretrained.FROZEN:
       return fresh_leaf
-    own = filling
-    if pretrained.are_vectors(names):
-      own = AS_FRESH
     if state_lib.is_embedding(path):
-      return _table(moves, own, old_leaf, fresh_leaf, arrays, key)
+      return _table(moves, old_leaf, fresh_leaf, arrays, key)
+    as_fresh = pretrained.are_vectors(names)
     new_leaf = old_leaf
     for axis in moves.axes.get(jax.tree_util.keystr(path), ()):
       rows = moves.rows[axis.field]
@@ -209,9 +186,8 @@ def move(
       is_whole = tuple(shape) == fresh_leaf.shape
       fresh = fresh_leaf if is_whole else jnp.zeros(shape, fresh_leaf.dtype)
       parts = _Part(new_leaf, fresh, axis.number)
-      new_leaf = _filled(
-        own if rows.has_new else AS_FRESH, parts, source, base, key
-      )
+      near = rows.has_new and not as_fresh
+      new_leaf = _filled(near, parts, source, base, key)
     return new_leaf
 
   leaves = jax.tree_util.tree_leaves_with_path(old)
@@ -238,7 +214,6 @@ class _Part(NamedTuple):
 
 def _table(
   moves: Moves,
-  filling: Filling,
   old: jax.Array,
   fresh: jax.Array,
   arrays: Mapping[str, tuple[types.Array, types.Array]],
@@ -259,9 +234,8 @@ def _table(
       fresh[..., begin : begin + size, :],
       old.ndim - 2,
     )
-    own = filling if rows.has_new else AS_FRESH
     own_key = jax.random.fold_in(key, place)
-    values = _filled(own, part, *arrays[name], own_key)
+    values = _filled(rows.has_new, part, *arrays[name], own_key)
     new = new.at[..., begin : begin + size, :].set(values)
   return new
 
@@ -275,24 +249,24 @@ def _size(spec: types.FeatureSpec, place: int) -> int:
 
 
 def _filled(
-  filling: Filling,
+  near: bool,
   part: _Part,
   source: types.Array,
   base: types.Array,
   key: jax.Array,
 ) -> jax.Array:
-  """Rows by their sources, and new ones as `filling` says."""
+  """Rows by their sources; new ones near their bases, or as the fresh ones."""
   old, fresh, axis = part
   source, base = jnp.asarray(source), jnp.asarray(base)
   known = jnp.take(old, jnp.maximum(source, 0), axis=axis, mode='clip')
   filled = fresh
-  if not filling.is_fresh:
+  if near:
     size = old.shape[axis]
     values = jax.lax.slice_in_dim(old, min(1, size - 1), size, axis=axis)
     filled = jnp.take(old, base, axis=axis, mode='clip')
     deviation = jnp.std(values, axis=axis, keepdims=True)
     noise = jax.random.normal(key, fresh.shape, fresh.dtype)
-    filled = filled + filling.noise * deviation * noise
+    filled = filled + NOISE * deviation * noise
   shape = [1] * fresh.ndim
   shape[axis] = len(source)
   return jnp.where(source.reshape(shape) >= 0, known, filled)

@@ -53,8 +53,6 @@ MISSING = [
   ('predict --workdir=. --input=no --output=x', '--input: no: not found'),
   ('monitor --workdir=. --log=no', '--log: no: not found'),
   ('export --workdir=no --output=x', '--workdir: no: not found (make a run'),
-  ('prune no', '--workdir: no: not found (make a run'),
-  ('prune no none', 'with rmtl train) (and 1 more)'),
   ('refit --workdir=x --run=no', '--run: no: not found (make a run'),
   ('compare --workdir=x --data_dir=no', 'no is not prepared data'),
   ('tune --workdir=x --data_dir=no', 'no is not prepared data'),

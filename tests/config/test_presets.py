@@ -57,7 +57,6 @@ def test_the_papers_model_beside_a_run(only_after):
     seed=3,
     backbone='shared_bottom' if only_after else 'esmm',
     network=config_lib.NetworkConfig(ignore='asof', table_multiple=4),
-    evaluation=config_lib.EvaluationConfig(gradient_batches=0),
   )
 
 

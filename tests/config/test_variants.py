@@ -79,14 +79,13 @@ def test_seeds_of_members(seed, distance):
 
 
 def test_a_member_is_a_single_model_of_its_seed():
-  """Its ensemble has intervals; the first one alone compares gradients."""
+  """Its ensemble has intervals."""
   one = config_lib.Config()
-  assert one.evaluation.bootstrap and one.evaluation.gradient_batches
+  assert one.evaluation.bootstrap
   assert variants.member_configs(one) == (one,)
   first, second = variants.member_configs(dataclasses.replace(one, ensemble=2))
   quick = dataclasses.replace(one.evaluation, bootstrap=0)
   assert first == dataclasses.replace(one, evaluation=quick)
-  quick = dataclasses.replace(quick, gradient_batches=0)
   seed = variants.member_seed(one.seed, 1)
   assert seed != one.seed
   assert second == dataclasses.replace(one, seed=seed, evaluation=quick)

@@ -90,7 +90,6 @@ def _base(command: str, directory: pathlib.Path) -> list[str]:
     ],
     'export': [f'--workdir={directory}/run', f'--output={directory}/out'],
     'report': [f'--workdir={directory}/run', f'--output={directory}/page'],
-    'prune': [f'--workdir={directory}/run'],
     'refit': [f'--run={directory}/run', f'--workdir={directory}/new'],
     'importance': [f'--workdir={directory}/run'],
     'monitor': [

@@ -210,29 +210,6 @@ def _trained(place: pathlib.Path) -> bool:
   return True
 
 
-def _a_run_with_state(place: pathlib.Path) -> None:
-  """Its finished stage stands in for what a stage in training had saved."""
-  _a_run(place)
-  (left,) = (place / 'run/checkpoints/pretrain').glob('[0-9]*')
-  state = place / 'run/checkpoints/state'
-  shutil.copytree(left, state / '1000001000000')
-
-
-def _prune(place: pathlib.Path) -> list[str]:
-  return ['prune', f'{place}/run']
-
-
-def _pruned(place: pathlib.Path) -> bool:
-  checkpoints = place / 'run' / 'checkpoints'
-  (kept,) = (checkpoints / 'pretrain').glob('[0-9]*')
-  assert (kept / 'commit_success.txt').exists()
-  names = {path.name for path in checkpoints.iterdir()}
-  if 'state' in names:  # all of it
-    state = checkpoints / 'state' / '1000001000000'
-    assert runs.files(state) == runs.files(kept)
-  return not names & {'state', '.state.removed'}
-
-
 JOBS = {
   'prepare': Job(lambda place: None, _prepare, _prepare, _prepared, None),
   'prepare --overwrite': Job(
@@ -245,7 +222,6 @@ JOBS = {
   'predict': Job(_a_run, _predict, _predict, _predicted, None),
   'export': Job(_a_run, _export, _export_again, _exported, 6),
   'report': Job(_a_run, _report, _report, _reported, 6),
-  'prune': Job(_a_run_with_state, _prune, _prune, _pruned, None),
   'train': Job(_data, _train, _train, _trained, 6),
 }
 

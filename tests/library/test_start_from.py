@@ -41,7 +41,6 @@ def tuesday(monday):
 def test_a_fit_goes_on_with_model_data_and_log(monday, tuesday):
   began = tuesday.record_['started_from']
   assert began['run'] == str(monday.run_dir_)
-  assert began['moments'] == {'pretrain': True}
   assert began['rows']['item_id']['new'] == 1
   assert tuesday._run.config == monday._run.config
   splits = tuesday.model_.manifest.splits
@@ -63,7 +62,6 @@ def test_a_saved_one_goes_on_if_it_has_its_data(monday, tuesday, tmp_path):
   assert loaded.data_dir_ == tmp_path / 'saved' / 'data'
   quietly(lambda: loaded.fit(rows(OLD), start_from=tmp_path / 'saved'))
   assert loaded.metrics_ == tuesday.metrics_
-  assert loaded.record_['started_from']['moments'] == {'pretrain': True}
   # And so it does night after night.
   later = small.table(20)
   later['timestamp'] = [t + 10**6 for t in later['timestamp']]

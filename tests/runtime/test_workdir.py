@@ -9,7 +9,6 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.runtime import checks, workdir
-from rmtl_jax.studies import prune
 from tests import tiny
 
 
@@ -19,7 +18,6 @@ def test_a_directory_is_of_one_kind(tmp_path, kind):
   tiny.write_prepared(data)
   path.mkdir()
   workdir.create(path, config, data, kind=kind)
-  assert prune.is_study(path) == (kind != workdir.RUN)
   for other in workdir.KINDS:
     if other == kind:
       assert workdir.find(path, config, data, other).kind == kind

@@ -7,7 +7,7 @@ import pytest
 
 from rmtl_jax import cli, run, types
 from rmtl_jax.config import values as config_values
-from rmtl_jax.runtime import progress, workdir, writers
+from rmtl_jax.runtime import progress, writers
 from tests import next_day, signals, tiny
 
 pytestmark = pytest.mark.slow
@@ -88,24 +88,6 @@ def test_it_begins_as_the_other_ended(places, tmp_path):
     h['validation_return_error'] for h in old if h['stage'] == 'critic'
   )
   assert error[0] == pytest.approx(kept, rel=1e-4)
-
-
-def _count(path):
-  """Adam's steps beside what stage 1 has kept."""
-  one = workdir.read(path)
-  store = one.checkpoint(workdir.moments('pretrain'))
-  found = store.restore(lambda record: None)
-  store.close()
-  assert found is not None
-  return found.record
-
-
-def test_moments_go_on(started, places):
-  path, record = started
-  for member, epoch in enumerate(record['best_epoch']['pretrain']):
-    place = f'members/{member}'
-    assert _count(path / place)['epoch'] == epoch
-    assert _count(places / 'run' / place)['epoch'] > 0
 
 
 def test_a_killed_one_ends_as_an_undisturbed_one(started, places, tmp_path):

@@ -4,16 +4,14 @@ import dataclasses
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import embeddings, factory
 from rmtl_jax.networks import registry as networks
-from rmtl_jax.updates import state, warm_start
+from rmtl_jax.updates import warm_start
 from tests.networks import small
 
 pytestmark = pytest.mark.slow
@@ -38,7 +36,11 @@ SOURCES = {
   'since': [0, 1, -1, 2],
   'tags': [0, 1, 2, 3, 4, -1],
 }
-PLAIN = warm_start.Filling(is_fresh=False, noise=0.0)
+
+
+@pytest.fixture(autouse=True)
+def _no_noise(monkeypatch):
+  monkeypatch.setattr(warm_start, 'NOISE', 0.0)
 
 
 def rows(source, base=None):
@@ -65,7 +67,7 @@ def critic(spec, _, config):
   return factory.make_critic(spec, config, settings)
 
 
-def moved(make, old_params, filling=PLAIN, seed=1):
+def moved(make, old_params, seed=1):
   def shapes(spec):
     return jax.eval_shape(make(spec).init, jax.random.key(0))
 
@@ -74,7 +76,7 @@ def moved(make, old_params, filling=PLAIN, seed=1):
 
   def move(old_params, fresh, arrays):
     key = jax.random.key(2)
-    return warm_start.move(found, filling, old_params, fresh, arrays, key)
+    return warm_start.move(found, old_params, fresh, arrays, key)
 
   return small.jit(move)(old_params, fresh, found.arrays)
 
@@ -138,17 +140,14 @@ def table_of(params, spec, field):
   return np.asarray(params['first']['table'])[start:][: spec.categorical[field]]
 
 
-@pytest.mark.parametrize('filling', [PLAIN, warm_start.AS_FRESH])
-def test_where_new_categories_start(filling):
+def test_where_new_categories_start():
   make = functools.partial(actor, backbone='mmoe', config=small.CONFIG)
   params = small.params(make(OLD))
   old = table_of(params, OLD, 1)
-  found = table_of(moved(make, params, filling), NEW, 1)
+  found = table_of(moved(make, params), NEW, 1)
   np.testing.assert_array_equal(found[[0, 1, 3, 5]], old[[0, 4, 1, 3]])
-  fresh = table_of(small.params(make(NEW), 1), NEW, 1)
   row_0 = np.tile(old[:1], (5, 1))
-  expected = fresh[[2, 4, 6, 7, 8]] if filling.is_fresh else row_0
-  np.testing.assert_allclose(found[[2, 4, 6, 7, 8]], expected, rtol=1e-5)
+  np.testing.assert_allclose(found[[2, 4, 6, 7, 8]], row_0, rtol=1e-5)
 
 
 def test_vectors_give_new_categories_their_start():
@@ -174,39 +173,10 @@ def test_vectors_give_new_categories_their_start():
     spec, grown, axes, {n: rows(one) for n, one in SOURCES.items()}
   )
   old, fresh = small.params(network), small.params(other, seed=5)
-  new = warm_start.move(
-    found, PLAIN, old, fresh, found.arrays, jax.random.key(0)
-  )
+  new = warm_start.move(found, old, fresh, found.arrays, jax.random.key(0))
   vectors = new['first']['pretrained_item']['vectors']
   given = fresh['first']['pretrained_item']['vectors']
   np.testing.assert_array_equal(vectors[2], given[2])
   np.testing.assert_array_equal(
     vectors[1], old['first']['pretrained_item']['vectors'][4]
   )
-
-
-def test_moments_are_taken_and_given_back():
-  optimizer = state.make_optimizer(
-    config_lib.StageConfig(clip_norm=1.0, schedule='cosine', l2=1e-3), 10
-  )
-  params = {'first': {'table': jnp.ones((3, 2))}, 'bias': jnp.ones(2)}
-  opt_state = optimizer.init(params)
-  for _ in range(2):
-    _, opt_state = optimizer.update(params, opt_state, params)
-  actor = state.init_actor(
-    params, optimizer, optax.with_extra_args_support(optax.identity())
-  )
-  found = state.moments(actor._replace(opt_state=opt_state))
-  assert found['count'] == 2 and np.all(found['mu']['bias'] > 0)
-  actor = state.with_moments(actor, found)
-  assert state.moments(actor)['count'] == 2
-  again = actor.opt_state
-  # The schedule and its step are the new stage's.
-  assert optax.tree.get(again, 'total') == 10
-  assert [
-    int(one.step)
-    for one in jax.tree.leaves(
-      again, is_leaf=lambda leaf: isinstance(leaf, state.ProgressState)
-    )
-    if isinstance(one, state.ProgressState)
-  ] == [0]

@@ -7,7 +7,7 @@ from typing import Any
 
 from rmtl_jax.report import description_text, models, tables
 from rmtl_jax.report.page import content, sections, vector
-from rmtl_jax.report.run import balance, pictures, words
+from rmtl_jax.report.run import pictures, words
 from rmtl_jax.report.run import tables as run_tables
 from rmtl_jax.results import verdict
 from rmtl_jax.runtime import stages
@@ -41,7 +41,6 @@ def build(record: Record) -> content.Page:
     _data(record),
     _metrics(record),
     _learning(record),
-    balance.section(record),
     _calibration(record),
     _weights(record),
     _critics(record),
@@ -66,7 +65,7 @@ def _stages(record: Record) -> str:
   """What stage 3 weighs by, or which stages the run has trained."""
   metrics = record['metrics']
   if record['ended'] and 'finetune' not in record['stages']:
-    trained = [str(stages.number(name)) for name in record['stages']]
+    trained = [str(stages.NUMBERS[name]) for name in record['stages']]
     return f'stage{"s" * (len(trained) > 1)} {" and ".join(trained)} alone'
   label = registry.label(metrics['weighting'], metrics.get('form', ''))
   return f'stage 3 by {label}'
@@ -92,8 +91,7 @@ def _warnings(record: Record) -> list[content.Block]:
   lacking = [
     stage
     for stage in stages.ORDER
-    if stage not in record['stages']
-    and (asks_critics or not stages.trains_critics(stage))
+    if stage not in record['stages'] and (asks_critics or stage != 'critic')
   ]
   if lacking and not record['ended']:
     lines.append(f'not finished, so not on this page: {", ".join(lacking)}')

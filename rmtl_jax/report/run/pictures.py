@@ -13,9 +13,8 @@ import numpy as np
 
 from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import registry as metric_registry
-from rmtl_jax.report import models, pictures, plain
+from rmtl_jax.report import models, pictures
 from rmtl_jax.report.page import content, panels, vector
-from rmtl_jax.runtime import stages as stages_lib
 
 Record = Mapping[str, Any]
 
@@ -128,34 +127,11 @@ def _plot(
       )
 
 
-def cosines(
-  record: Record,
-  entries: Sequence[Record],
-  pairs: Sequence[tuple[str, str]],
-) -> content.Picture | None:
-  """Draws the cosine of each pair of tasks' gradients over epochs.
-
-  Args:
-    entries: of its history, those that have cosines, stage 1 first.
-    pairs: of tasks; the first few are drawn.
-  """
-  labels = {
-    f'gradient_cosine_{a}_and_{b}': plain.legend(f'{a}, {b}')
-    for a, b in pairs[: min(len(_DASHES), len(pictures.COLOURS))]
-  }
-  lines = _lines([e for e in entries if e['stage'] == 'pretrain'], labels)
-  words = 'epoch of stage 1', "cosine of the tasks' gradients"
-  title = "The cosine of the tasks' gradients in stage 1"
-  return _by_epoch('cosines', title, lines, labels, words, '.2f', zero=True)
-
-
 def td_error(record: Record) -> content.Picture | None:
   """Draws the critics' TD error, pass by pass."""
   kinds = {'td_error': 'train', 'validation_td_error': 'validation'}
   of_critics = [
-    entry
-    for entry in record['history']
-    if stages_lib.trains_critics(entry['stage'])
+    entry for entry in record['history'] if entry['stage'] == 'critic'
   ]
   lines = _lines(of_critics, kinds)
   words = 'pass of stage 2', 'mean squared TD error'

@@ -61,7 +61,7 @@ class Files:
       store.save(0, params, {'stage': stage, 'epoch': 0})
 
   def has_params(self, stage: str, job: Job) -> bool:
-    """Whether these parameters are there; `rmtl prune` drops them."""
+    """Whether these parameters are there."""
     return self._params(stage, job).is_dir()
 
   def load_params(self, stage: str, job: Job, template: Any) -> Any:

@@ -87,7 +87,6 @@ class Runs:
       run.path, 'trials' if searching else 'runs'
     )
     self._tasks = run.manifest.task_names
-    self._numeric = run.manifest.numeric_names
     memory.check_tables(
       str(run.path / 'manifest.json'),
       run.manifest,
@@ -293,7 +292,6 @@ class Runs:
       self._live,
       store=store,
       interrupted=self._interrupted,
-      numeric=self._numeric,
     )
 
   def _finish_actor(
