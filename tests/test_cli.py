@@ -7,7 +7,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import rmtl_jax
 from rmtl_jax import cli
 from rmtl_jax.results import calibrations
 from tests import tiny
@@ -141,12 +140,6 @@ def test_bad_tables_get_one_line_and_leave_nothing(
   ]
 
 
-def test_missing_file(tmp_path, capsys, schema):
-  assert _prepare(schema, tmp_path / 'no.csv', tmp_path / 'data') == 2
-  _one_line(capsys, 'no.csv')
-  assert not (tmp_path / 'data').exists()
-
-
 @pytest.mark.slow
 def test_own_table_from_log_to_evaluation(
   tmp_path, capsys, caplog, monkeypatch, schema
@@ -219,54 +212,6 @@ def test_bad_usage_is_one_line_and_exit_code_2(
   assert _run(*argv) == 2
   _one_line(capsys, part)
   assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-  ('argv', 'expected'),
-  [
-    (
-      ('train', '--learning_rate=1'),
-      '--learning_rate: rmtl train has no such flag (did you mean'
-      ' --config.pretrain.learning_rate, --config.critic.learning_rate or'
-      ' --config.finetune.learning_rate?)',
-    ),
-    (('train', '--backbone', 'ple'), '(did you mean --config.backbone?)'),
-    (('tune', '--as_of=all'), '; rmtl prepare or rmtl backtest has'),
-    (('predict', '--nothing=3'), '(see rmtl predict --helpfull)'),
-    (
-      ('train', '--config.pretrain.lr=1'),
-      '--config.pretrain.lr: no such setting (did you mean'
-      ' pretrain.learning_rate or finetune.learning_rate?)',
-    ),
-  ],
-)
-def test_unknown_flags_name_what_may_be_meant(capsys, argv, expected):
-  assert _run(*argv) == 2
-  assert _one_line(capsys).endswith(f'{expected}\n')
-
-
-def test_version_is_that_of_the_package(capsys):
-  assert _run('--version') == 0
-  assert capsys.readouterr().out == f'rmtl_jax {rmtl_jax.__version__}\n'
-
-
-def test_config_file_and_overrides(tmp_path, capsys):
-  file = tmp_path / 'mine.py'
-  file.write_text(
-    'from rmtl_jax import config\n'
-    'def get_config():\n'
-    "  return config.Config(backbone='ple', seed=9)\n"
-  )
-  code = _run(
-    'train',
-    f'--workdir={tmp_path / "run"}',
-    f'--data_dir={tmp_path}',
-    f'--config={file}',
-    '--config.seed=3',
-    '--config.backbone=nope',
-  )
-  assert code == 2
-  _one_line(capsys, 'config.backbone')
 
 
 def _tune(monkeypatch, tmp_path, *more):

@@ -43,17 +43,6 @@ def test_a_file_is_synced_before_its_name_and_its_directory_after(
   ]
 
 
-def test_all_of_a_directory_is_synced_before_its_name(tmp_path, calls):
-  (tmp_path / 'new' / 'deep').mkdir(parents=True)
-  (tmp_path / 'new' / 'deep' / 'a').touch()
-  (tmp_path / 'new' / 'b').touch()
-  durable.replace(tmp_path / 'new', tmp_path / 'out')
-  names = [name for _, name in calls]
-  assert sorted(names[:4]) == ['a', 'b', 'deep', 'new']
-  assert names.index('a') < names.index('deep') < names.index('new')
-  assert names[4:] == ['out', tmp_path.name]
-
-
 @pytest.mark.parametrize('call', ['fsync', 'replace'])
 def test_what_fails_leaves_what_was_there(tmp_path, monkeypatch, call):
   path = tmp_path / 'x'

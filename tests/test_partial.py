@@ -1,16 +1,9 @@
 """Directories in the making: whose they are, and when they are swept."""
 
-import os
-import pathlib
-import signal
-import subprocess
-import sys
-
 import pytest
 
 from rmtl_jax import durable, partial, types
 from rmtl_jax.preparation import writer
-from tests.preparation import raw_files
 
 
 def names(path):
@@ -101,36 +94,3 @@ def test_the_first_of_two_writers_wins(tmp_path, monkeypatch, overwrite):
     (path / 'manifest.json').write_text('ours')
   assert names(tmp_path) == ['out']
   assert (target / 'manifest.json').read_text() == 'theirs'
-
-
-KILLED = """
-import pathlib, sys, time
-from rmtl_jax.preparation import writer
-with writer.new_directory(pathlib.Path(sys.argv[1]), False) as path:
-  (path / 'some').write_text('half')
-  print('ready', flush=True)
-  time.sleep(60)
-"""
-
-
-def _started(program: str, target: pathlib.Path) -> subprocess.Popen[bytes]:
-  """The program, which is making its target."""
-  process = subprocess.Popen(
-    [sys.executable, '-c', program, str(target)],
-    stdout=subprocess.PIPE,
-    env=os.environ | {'PYTHONPATH': os.pathsep.join(sys.path)},
-  )
-  assert process.stdout is not None
-  assert process.stdout.readline() == b'ready\n'
-  return process
-
-
-def test_a_killed_prepare_leaves_nothing_to_the_next(tmp_path):
-  process = _started(KILLED, tmp_path / 'out')
-  partial.sweep(tmp_path / 'out')
-  assert len(names(tmp_path)) == 1  # it lives
-  process.send_signal(signal.SIGKILL)
-  process.communicate()
-  assert len(names(tmp_path)) == 1
-  raw_files.run_table(tmp_path, raw_files.table_lines())
-  assert names(tmp_path) == ['out', 'raw', 'schema.json']

@@ -98,15 +98,6 @@ def test_evaluate_restores_what_training_measured(trained):
   assert on_disk['stages'] == record['stages']
 
 
-def test_evaluate_other_splits(trained):
-  path, record = trained
-  validation = evaluate.evaluate(path, 'validation')
-  assert validation['split'] == 'validation'
-  assert validation['stages'] != record['stages']
-  with pytest.raises(types.InputError, match='split'):
-    evaluate.evaluate(path, 'tset')
-
-
 def test_calibration_is_fitted_on_validation_and_kept(trained):
   path, record = trained
   assert record['stages'].keys() == record['calibrated'].keys()
@@ -181,17 +172,6 @@ def test_weighting_from_scratch_is_exact_under_resume(tmp_path, data_dir):
   assert signals.without_times(again) == signals.without_times(record)
 
 
-def test_history_and_logs(trained):
-  path, _ = trained
-  history = writers.read_history(path)
-  assert [h['stage'] for h in history[:2]] == ['pretrain', 'pretrain']
-  stages = [
-    h['stage'] for h in history if h['stage'] in ('constant', 'finetune')
-  ]
-  assert stages == ['constant', 'finetune'] * (len(stages) // 2)
-  assert any((path / 'tensorboard').iterdir())
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
   ('calls', 'source'), [(1, 'resident'), (7, 'streaming')]
@@ -235,12 +215,6 @@ def test_a_pass_goes_on_where_a_signal_cut_it_off(
     run.train(CONFIG, tmp_path, data_dir, (later,), QUIET)
   again = json.loads((tmp_path / 'metrics.json').read_text())
   assert signals.without_times(again) == signals.without_times(trained[1])
-
-
-def test_the_same_directory_is_finished_already(trained, data_dir):
-  path, record = trained
-  again = run.train(CONFIG, path, data_dir, live=QUIET)
-  assert signals.without_times(again) == signals.without_times(record)
 
 
 @pytest.mark.slow
@@ -375,24 +349,6 @@ def test_lambda_zero_is_the_control(tmp_path, data_dir):
     other = record['stages']['finetune'][task]
     for name in ('auc', 'logloss', 'session_logloss', 'calibration_error'):
       assert metrics[name] == pytest.approx(other[name], rel=1e-5)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-  'settings',
-  [
-    {'weighting': {'name': 'constant'}, 'control': False},
-    {'weighting': {'name': 'constant_mean'}, 'backbone': 'esmm'},
-    {'weighting': {'name': 'q_shuffled'}, 'backbone': 'single_task'},
-  ],
-  ids=lambda s: s['weighting']['name'],
-)
-def test_other_weightings(tmp_path, data_dir, settings):
-  config = config_values.from_dict(settings, CONFIG)
-  record = run.train(config, tmp_path, data_dir, live=QUIET)
-  assert ('critic' in record) == (config.weighting.name != 'constant')
-  assert ('constant' in record['stages']) == config.control
-  assert evaluate.evaluate(tmp_path)['stages'] == record['stages']
 
 
 @pytest.mark.slow

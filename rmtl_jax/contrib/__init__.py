@@ -4,9 +4,6 @@ Parts register when this is imported, without JAX: what a record names is
 imported when it is first called. The core imports none of them.
 """
 
-import importlib
-import pkgutil
-
 from rmtl_jax import registry
 from rmtl_jax.networks import registry as networks
 
@@ -31,7 +28,3 @@ for _name, _class, _experts in (
       min_experts=_experts,
     )
   )
-
-for _folder in pkgutil.iter_modules(__path__, f'{__name__}.'):
-  if _folder.ispkg:
-    importlib.import_module(_folder.name)

@@ -7,8 +7,6 @@ import time
 
 import pytest
 
-from rmtl_jax.commands import common
-
 SCRIPT = """
 import sys, time
 from rmtl_jax.commands import common
@@ -62,18 +60,6 @@ def test_work_that_asks_has_time_to_save(number):
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_again_is_the_same_one(number):
-  """A supervisor and a cluster both signal its worker."""
-  process = _start('asks', 30.0, saves=0.5)
-  process.send_signal(number)
-  _wait_for(process, 'saving')
-  for _ in range(3):
-    process.send_signal(number)
-  assert process.communicate(timeout=30) == ('', '')
-  assert process.returncode == number
-
-
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_again_after_a_while_ends_it(number):
   process = _start('asks', 0.2, saves=60.0)
   process.send_signal(number)
@@ -83,60 +69,3 @@ def test_a_signal_again_after_a_while_ends_it(number):
   _, error = process.communicate(timeout=30)
   assert process.returncode == 128 + number
   assert error.startswith(SAID % number)
-
-
-def test_an_own_signal_does_not_end_who_was_told_by_another():
-  process = _start('told', 0.2, saves=0.7)
-  _wait_for(process, 'saving')
-  process.send_signal(signal.SIGTERM)
-  assert process.communicate(timeout=30) == ('', '')
-  assert process.returncode == signal.SIGTERM
-
-
-def test_handlers_are_put_back():
-  before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
-  with common._Signals() as signals:
-    assert signal.getsignal(signal.SIGTERM) == signals._remember
-    assert signals.number() == 0
-  after = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
-  assert after == before
-
-
-GIVEN_UP = """
-from rmtl_jax.commands import common
-common._quiet_orbax()
-async def write():
-  pass
-kept = [write()]
-kept.append(kept)  # until the process ends
-"""
-
-
-def test_what_orbax_gives_up_is_not_told():
-  found = subprocess.run(
-    [sys.executable, '-c', GIVEN_UP], capture_output=True, text=True, check=True
-  )
-  assert found.stderr == ''
-  script = GIVEN_UP.replace('common._quiet_orbax()', '')
-  found = subprocess.run(
-    [sys.executable, '-c', script], capture_output=True, text=True, check=True
-  )
-  assert 'never awaited' in found.stderr
-
-
-# Advice of a library, and a warning that is the user's.
-ADVISED = """
-from rmtl_jax.commands import common
-import logging
-common._quiet_orbax()
-for path, text in (('/orbax/manager.py', 'advice'), ('/mine.py', 'warning')):
-  log = logging.getLogger('absl')
-  log.handle(log.makeRecord('absl', logging.WARNING, path, 1, text, (), None))
-"""
-
-
-def test_advice_of_orbax_is_not_told():
-  found = subprocess.run(
-    [sys.executable, '-c', ADVISED], capture_output=True, text=True, check=True
-  )
-  assert 'warning' in found.stderr and 'advice' not in found.stderr

@@ -67,18 +67,6 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path, name):
   assert names(tmp_path) == ['.lock', name]
 
 
-@pytest.mark.parametrize('preset', ['paper', 'official', 'another'])
-def test_simulated_data_have_the_as_of_features_of_their_run(tmp_path, preset):
-  values = flags.FlagValues()
-  common.define_data(common.Definer(values))
-  values(['rmtl', '--simulated_rows=300'])
-  made = common.data_dir(
-    values, tmp_path / 'run', config_lib.Config(preset=preset), QUIET
-  )
-  groups = manifest_file.read(made).options.get('as_of')
-  assert (groups is None) is (preset != 'another')
-
-
 def test_rows_to_simulate_beside_data_are_refused(tmp_path):
   values = flags.FlagValues()
   common.define_data(common.Definer(values))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import pathlib
-
 import pytest
 from absl import flags
 
 from rmtl_jax import types
-from rmtl_jax.commands import common, distributed, refit, train
+from rmtl_jax.commands import common, distributed
 from rmtl_jax.runtime import processes
 
-ROOT = pathlib.Path(__file__).parents[2]
 THREE = (
   '--coordinator_address=127.0.0.1:99',
   '--num_processes=2',
@@ -71,34 +68,6 @@ def test_processes_are_given_the_same_flags(monkeypatch, line, said):
     return distributed._check_alike(_values(*line))
   with pytest.raises(types.InputError, match=said):
     distributed._check_alike(_values(*line))
-
-
-@pytest.mark.parametrize(
-  ('given', 'is_same'),
-  [('runs/a', True), ('./runs/../runs/a/', True), ('runs/b', False)],
-)
-@pytest.mark.parametrize(
-  'command, name', [(train, 'start_from'), (refit, 'run')]
-)
-def test_a_directory_may_be_named_by_several_paths(
-  tmp_path, monkeypatch, command, name, given, is_same
-):
-  def values(path):
-    found = flags.FlagValues()
-    command.define(common.Definer(found))
-    found(['rmtl', f'--{name}={path}'])
-    return found
-
-  monkeypatch.chdir(tmp_path)
-  made = []
-  monkeypatch.setattr(
-    processes, 'broadcast', lambda make: made.append(make()) or made[0]
-  )
-  distributed._check_alike(values(tmp_path / 'runs' / 'a'))
-  if is_same:
-    return distributed._check_alike(values(given))
-  with pytest.raises(types.InputError, match=f'--{name}: this process has'):
-    distributed._check_alike(values(given))
 
 
 def test_what_a_lost_peer_causes_is_told_from_other_errors(monkeypatch):

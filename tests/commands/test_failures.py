@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from rmtl_jax import cli
-from rmtl_jax.commands import evaluate, failures
+from rmtl_jax.commands import evaluate
 
 
 def _deep():
@@ -133,18 +133,3 @@ def test_one_line_and_an_exit_code(monkeypatch, capsys, name):
   out, error = capsys.readouterr()
   assert error.startswith('rmtl: ') and error.count('\n') == 1, error
   assert part in error and not out
-
-
-def test_the_traceback_is_there_for_those_who_ask(monkeypatch, capsys):
-  monkeypatch.setenv(failures.DEBUG, '1')
-  assert _main(monkeypatch, _deep) == 2
-  lines = capsys.readouterr().err.splitlines()
-  assert lines[0].startswith('Traceback') and lines[-1].startswith('rmtl: ')
-  assert any('in _deep' in line for line in lines)
-
-
-def test_a_fault_of_ours_names_its_line(monkeypatch, capsys):
-  from rmtl_jax.preparation import sql
-
-  assert _main(monkeypatch, lambda: sql.quote(None)) == 1
-  assert '(preparation/sql.py:' in capsys.readouterr().err

@@ -5,8 +5,7 @@ import sys
 
 import pytest
 
-from rmtl_jax import cli, types
-from rmtl_jax.commands import common
+from rmtl_jax import cli
 from tests import tiers
 
 SCRIPT = """
@@ -90,21 +89,3 @@ def test_help_starts_no_jax(command):
   )
   last = found.stdout.splitlines()[-1]
   assert last in ('0 []', "0 ['duckdb']")  # which the readers of logs need
-
-
-@pytest.mark.parametrize(
-  ('flag', 'kept'), [('', True), ('--nocompilation_cache', False)]
-)
-def test_a_line_says_that_programs_are_compiled_before_jax_starts(
-  tmp_path, monkeypatch, capsys, flag, kept
-):
-  def start(values):
-    raise types.InputError('starts')
-
-  monkeypatch.setattr(common, 'start_jax', start)
-  argv = ['rmtl', 'train', f'--workdir={tmp_path / "run"}', flag]
-  assert cli.main([a for a in argv if a]) == 2
-  line, error, end = capsys.readouterr().err.split('\n')
-  assert line.startswith('starting; compiling') and len(line) <= 80
-  assert line.endswith('and is kept') == kept
-  assert (error, end) == ('rmtl: starts', '')

@@ -35,32 +35,3 @@ def test_every_flag_is_shown_once_in_short_lines(name, full):
     assert first <= settings
     settings = first
   assert sorted(names(text)) == sorted(expected | settings)
-
-
-def test_defaults_are_those_that_will_run():
-  text, _ = page('train')
-  assert '--config.backbone=ple\n' in text
-  assert '--config.batch.lanes=by the data\n' in text
-
-
-@pytest.mark.parametrize(
-  ('flag', 'meant'),
-  [
-    ('data-dir', '--data_dir'),
-    ('workdri', '--workdir'),
-    ('backbone', '--config.backbone'),
-    ('learning_rate', '--config.pretrain.learning_rate'),
-  ],
-)
-def test_an_unknown_flag_names_what_may_be_meant(flag, meant):
-  line = help_lib.unknown_flag(
-    flag, 'train', ['data_dir', 'workdir'], help_lib.settings(), {}
-  )
-  assert line.startswith(f'--{flag}: rmtl train has no such flag')
-  assert meant in line
-
-
-def test_a_flag_of_another_command_names_it():
-  elsewhere = {'evaluate': ['split'], 'predict': ['output']}
-  line = help_lib.unknown_flag('output', 'train', ['workdir'], [], elsewhere)
-  assert line == '--output: rmtl train has no such flag; rmtl predict has'

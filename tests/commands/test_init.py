@@ -2,17 +2,13 @@
 
 import errno
 import json
-import os
 import pathlib
 import shlex
 
 import pytest
 
 from rmtl_jax import cli
-from rmtl_jax.preparation.guess import guess
 from tests.preparation.guess import logs
-
-REAL = os.environ.get('RMTL_REAL_DATA', '')
 
 
 def _init(*argv):
@@ -70,13 +66,6 @@ def test_a_full_disk_leaves_both_files_as_they_were(
   assert _init(log, output, '--overwrite') == 0
 
 
-def test_lines_fit_a_terminal(log, tmp_path, capsys, monkeypatch):
-  monkeypatch.chdir(tmp_path)
-  assert _init(log.name) == 0
-  lines = capsys.readouterr().out.splitlines()
-  assert max(map(len, lines)) <= 80
-
-
 def test_nothing_is_overwritten_unless_asked(log, tmp_path, capsys):
   reasons = tmp_path / 'schema.md'
   reasons.write_text('mine')
@@ -86,16 +75,6 @@ def test_nothing_is_overwritten_unless_asked(log, tmp_path, capsys):
   assert not (tmp_path / 'schema.json').exists()
   assert _init(log, f'--output={tmp_path}/schema.json', '--overwrite') == 0
   assert reasons.read_text() != 'mine'
-
-
-def test_labels_that_are_named_are_the_tasks(log, tmp_path):
-  schema = tmp_path / 'schema.json'
-  named = ('--label=bought', '--label=is_click')
-  assert _init(log, f'--output={schema}', *named) == 0
-  assert json.loads(schema.read_text())['tasks'] == [
-    {'name': 'click', 'column': 'is_click'},
-    {'name': 'bought', 'column': 'bought', 'after': 'click'},
-  ]
 
 
 def _events():
@@ -122,15 +101,6 @@ def test_a_log_of_events_says_so_and_declares_them(tmp_path, capsys):
   assert cli.main(['rmtl', 'prepare', *data, f'--schema={schema}']) == 0
 
 
-def test_events_without_an_item_are_one_line(tmp_path, capsys):
-  columns = {n: v for n, v in _events().items() if n != 'itemid'}
-  path = logs.write(tmp_path / 'events.csv', columns)
-  assert _init(path, f'--output={tmp_path}/schema.json') == 2
-  err = capsys.readouterr().err
-  assert err.count('\n') == 1 and 'item' in err
-  assert not (tmp_path / 'schema.json').exists()
-
-
 @pytest.mark.parametrize(
   ('argv', 'part'),
   [
@@ -155,30 +125,3 @@ def test_bad_usage_is_one_line(log, tmp_path, capsys, monkeypatch, argv, part):
   err = capsys.readouterr().err
   assert part in err and err.count('\n') == 1
   assert not [*tmp_path.glob('*.json'), *tmp_path.glob('-*')]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-  not REAL, reason='RMTL_REAL_DATA does not name a directory of real logs'
-)
-@pytest.mark.parametrize(
-  ('name', 'tasks', 'left_out'),
-  [
-    (
-      'criteo_attribution/sample.tsv.gz',
-      [('click', None), ('conversion', 'click'), ('attribution', 'conversion')],
-      set(),
-    ),
-    (
-      'kuairand/sequence.csv.gz',
-      [('click', None), ('long_view', None)],
-      {'play_time'},
-    ),
-  ],
-)
-def test_real_logs(name, tasks, left_out):
-  found = guess.guess_schema(pathlib.Path(REAL) / name)
-  shown = [(t['name'], t.get('after')) for t in found.schema['tasks']]
-  assert shown == tasks
-  roles = {one.name: one.role for one in found.columns}
-  assert {n for n, role in roles.items() if role == 'left out'} == left_out

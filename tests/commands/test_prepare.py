@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from rmtl_jax import cli, types
-from rmtl_jax.config import flags as config_flags
-from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import sources
 from tests import registries
 
@@ -43,25 +39,6 @@ def test_a_flag_that_the_source_does_not_read_is_refused(
   assert error.startswith(f'rmtl: {name}: ') and error.count('\n') == 1
   assert words in error
   assert not [*tmp_path.iterdir()]
-
-
-def test_extended_data_say_their_source(tmp_path, capsys):
-  made = ['rmtl', 'prepare', '--source=simulated', '--simulated_rows=200']
-  assert cli.main([*made, f'--data_dir={tmp_path}/data']) == 0
-  capsys.readouterr()
-  more = [f'--extend={tmp_path}/data', f'--data_dir={tmp_path}/more']
-  assert cli.main(['rmtl', 'prepare', *more, '--variant=1k']) == 2
-  line = capsys.readouterr().err
-  assert line.startswith('rmtl: --variant: source simulated does not read it')
-
-
-def test_help_names_the_sources_of_a_setting():
-  texts = config_flags.attribute_texts(prepare_config.PrepareConfig)
-  fields = {f.name for f in dataclasses.fields(prepare_config.PrepareConfig)}
-  for record in sources.RECORDS.values():
-    assert {*(record.settings or ())} <= fields
-    for setting in record.settings or ():
-      assert record.name in texts[setting], (setting, record.name)
 
 
 @pytest.mark.parametrize('settings', [None, ('variant',)])

@@ -101,24 +101,6 @@ def test_forms_of_layer_sizes(text, value):
     assert changed(f'--config.{name}={text}') == {name: value}
 
 
-@pytest.mark.parametrize('text', ['', '()', 'a,b', '1.5,2', '0', 'True'])
-def test_what_is_no_layer_sizes(text):
-  line = fails(f'--config.network.bottom_units={text}')
-  assert line.startswith('config.network.bottom_units: ')
-  assert 'is not a list of layer sizes' in line
-
-
-def test_other_ways_to_write_a_flag():
-  assert changed('--config.seed', '9') == {'seed': 9}
-  assert changed('-config.seed=4') == {'seed': 4}
-  assert changed('--config.seed=1', '--config.seed=2') == {'seed': 2}
-  assert changed('--config.critic.discount=1') == {'critic.discount': 1.0}
-  assert changed('--noconfig.control') == {'control': False}
-  assert changed('--config.critic.target_dropout') == {
-    'critic.target_dropout': True
-  }
-
-
 @pytest.mark.parametrize(
   'argument, expected',
   [
@@ -185,18 +167,6 @@ def test_config_file(tmp_path):
   ) == {'backbone': 'ple', 'seed': 6, 'network.tower_units': (4,)}
 
 
-def test_config_file_from_a_preset(tmp_path):
-  path = config_file(tmp_path, "c.preset('official')")
-  assert parse(f'--config={path}') == config_lib.preset('official')
-  line = fails(f'--config={path}', '--preset=official')
-  assert line.startswith('--preset: --config=FILE names its own start')
-
-
-def test_overrides_come_after_the_file(tmp_path):
-  path = config_file(tmp_path, 'c.Config()')
-  assert '--config' in fails('--config.seed=6', f'--config={path}')
-
-
 @pytest.mark.parametrize(
   'expression, expected',
   [
@@ -217,21 +187,6 @@ def test_config_files_that_give_no_config(tmp_path, expression, expected):
     assert line.startswith(f'--config: {path}: ')
 
 
-def test_values_of_config_files_have_bounds(tmp_path):
-  for expression, name in (
-    ('c.Config(seed=-1)', 'seed'),
-    (
-      'c.Config(network=c.NetworkConfig(bottom_units=()))',
-      'network.bottom_units',
-    ),
-    ("c.Config(backbone='pel')", 'backbone'),
-  ):
-    path = config_file(tmp_path, expression)
-    assert fails(f'--config={path}').startswith(
-      f'--config: {path}: config.{name}: '
-    )
-
-
 def test_files_that_are_no_config_files(tmp_path):
   nothing = write(tmp_path, 'x = 1')
   assert 'get_config' in fails(f'--config={nothing}')
@@ -241,69 +196,6 @@ def test_files_that_are_no_config_files(tmp_path):
   assert 'not a Python file' in fails(f'--config={text}')
   for path in (tmp_path, tmp_path / 'nowhere.py', ''):
     assert 'no such file' in fails(f'--config={path}')
-
-
-def test_text_after_the_file(tmp_path):
-  body = 'def get_config(seed=7):\n  return c.Config(seed=int(seed))'
-  path = write(tmp_path, body)
-  assert changed(f'--config={path}') == {'seed': 7}
-  assert changed(f'--config={path}:5') == {'seed': 5}
-  assert changed(f'--config={path}:5', '--config.seed=6') == {'seed': 6}
-  for text in ('', 'x', 'x:y.py:z'):
-    assert fails(f'--config={path}:{text}').startswith(
-      f'--config: {path}:{text}: ValueError: '
-    )
-
-
-def test_text_after_a_file_that_takes_none(tmp_path):
-  path = config_file(tmp_path, 'c.Config()')
-  line = fails(f'--config={path}:small')
-  assert line.startswith(f'--config: {path}:small: TypeError: get_config() ')
-  json_file = tmp_path / 'config.json'
-  json_file.write_text('{"config": {}}')
-  assert parse(f'--config={json_file}') == config_lib.Config()
-  for nowhere in (f'{json_file}:small', f'{path}small', f'{path}/:small'):
-    assert 'no such file' in fails(f'--config={nowhere}')
-  missing = tmp_path / 'nowhere.py'
-  assert fails(f'--config={missing}:small') == (
-    f'--config: {missing}: no such file'
-  )
-
-
-def test_a_file_with_such_a_name_is_itself(tmp_path):
-  path = write(
-    tmp_path, 'def get_config():\n  return c.Config(seed=3)', 'a.py:b.py'
-  )
-  assert changed(f'--config={path}') == {'seed': 3}
-
-
-def test_every_setting_is_described():
-  rows = config_flags.describe()
-  assert [name for name, _, _ in rows] == NAMES
-  for name, default, text in rows:
-    assert default == FLAT[name]
-    assert len(text) > 5 and '  ' not in text
-  assert config_flags.shown((512, 256)) == '512,256'
-
-
-def test_attribute_texts_join_lines():
-  @dataclasses.dataclass
-  class Example:
-    """An example.
-
-    Attributes:
-      first: one line.
-      second: begins here
-        and ends there.
-    """
-
-    first: int = 0
-    second: int = 0
-
-  assert config_flags.attribute_texts(Example) == {
-    'first': 'one line.',
-    'second': 'begins here and ends there.',
-  }
 
 
 def test_json_config(tmp_path):

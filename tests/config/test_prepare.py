@@ -55,7 +55,3 @@ def test_the_groups_that_as_of_names(as_of, groups, auto):
   found = prepare_config.as_of_groups(config)
   assert found == groups
   assert tuple(g for g in found if prepare_config.is_auto(config, g)) == auto
-
-
-def test_as_of_features_are_made_without_further_settings():
-  assert prepare_config.PrepareConfig().as_of == ('auto',)

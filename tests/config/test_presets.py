@@ -1,18 +1,14 @@
 import dataclasses
-import pathlib
 import types as python_types
 
 import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
-from rmtl_jax.preparation import sources
 from rmtl_jax.studies.comparison import methods
 
-ROOT = pathlib.Path(__file__).parents[2]
 RECIPES = ('kuairand', 'rees46', 'retailrocket', 'simulated')
 
 
@@ -84,13 +80,6 @@ def test_the_official_preset_is_the_released_code():
   assert (found['critic.soft_update'], found['critic.l2']) == (0.2, 0.0)
 
 
-def test_an_unknown_preset_is_named():
-  with pytest.raises(
-    types.InputError, match="'mine' is not one of recommended, pa"
-  ):
-    config_lib.preset('mine')
-
-
 @pytest.mark.parametrize(
   'name', [p.name for p in config_lib.PRESETS.values() if not p.needs_data]
 )
@@ -98,25 +87,6 @@ def test_a_preset_is_valid_and_recorded(name):
   config = config_lib.preset(name)
   assert config_values.validate(config).preset == name
   assert config_lib.PRESETS[name].help
-
-
-def test_every_log_has_a_recipe():
-  """All but `table`, whose rows are the user's own, and benchmarks."""
-  benchmarks = {
-    *('aliexpress', 'ali_ccp', 'census_income', 'criteo_attribution'),
-    *('tenrec', 'movielens'),
-  }
-  assert set(RECIPES) == set(sources.RECORDS) - {'table'} - benchmarks
-  others = {'recommended', 'paper', 'official', 'plain'}
-  assert set(config_lib.PRESETS) == others | set(RECIPES)
-
-
-@pytest.mark.parametrize('name', RECIPES)
-def test_the_page_of_public_logs_has_the_recipe(name):
-  text = (ROOT / 'docs' / 'public_logs.md').read_text(encoding='utf-8')
-  recipes = text.split('## Recipes', 1)[1]
-  assert f'`--preset={name}`, on data prepared with' in recipes
-  assert f'`--source={name} --as_of=all`' in recipes
 
 
 @pytest.mark.parametrize('name', RECIPES)
@@ -135,13 +105,6 @@ def test_a_recipe_is_a_method_over_the_plain_preset(name):
   # The width of every layer is the plain model's.
   for setting in ('embedding_dim', 'bottom_units', 'tower_units'):
     assert getattr(recipe.network, setting) == getattr(plain.network, setting)
-
-
-def test_the_plain_preset_has_the_tables_small_networks():
-  path = ROOT / 'experiments' / 'tables' / 'sizes.py'
-  small = config_flags.load(f'{path}:small').network
-  plain = config_lib.preset('plain').network
-  assert plain == dataclasses.replace(small, ignore='asof')
 
 
 def test_a_preset_of_the_data(monkeypatch):

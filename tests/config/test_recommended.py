@@ -7,8 +7,8 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import extras
-from rmtl_jax.config import recommended, variants
 from rmtl_jax.config import values as config_values
+from rmtl_jax.config import variants
 from rmtl_jax.data import manifest as manifest_lib
 
 SMALL = manifest_lib.Field('country', 'categorical', 40)
@@ -52,19 +52,6 @@ def test_members_are_without_ids_with_ids_and_trees():
   assert rates == [1e-3, 3e-4]
 
 
-def test_networks_are_alone_without_lightgbm_or_where_a_task_is_a_number(
-  monkeypatch,
-):
-  watch = manifest_lib.Task('watch', kind='regression', loss='squared')
-  data = manifest(50_000, (SMALL, USER), (*CLICK, watch))
-  mixed = variants.of_members(config_lib.preset('recommended', data))
-  monkeypatch.setattr(extras, 'unavailable', lambda package: 'libgomp')
-  for found in (mixed, variants.of_members(config(50_000))):
-    assert [one.backbone for one in found] == ['ple', 'ple']
-    assert len(set(found)) == 2
-  assert len(variants.of_members(config(300))) == 3
-
-
 def test_without_ids_networks_have_two_seeds():
   """Nor where settings can't hide them, or nothing else is there."""
   backbones = ['ple', 'ple', 'lightgbm']
@@ -85,13 +72,6 @@ def test_without_ids_networks_have_two_seeds():
 
 def category(name):
   return manifest_lib.Field(name, 'categorical', 5000)
-
-
-def test_few_rows_get_another_seed():
-  first, second, third, fourth = variants.of_members(config(10_000))
-  assert fourth == first and len({first, second, third}) == 3
-  assert len(variants.of_members(config(10_001))) == 3
-  assert len(variants.of_members(config(300, (SMALL, BINS)))) == 4
 
 
 def sided(name, size, side, **details):
@@ -137,14 +117,6 @@ def test_all_terms_together_have_eight_rows_each():
   assert config(rows - 1, fields).network.crosses == f'{first}+{two}'
 
 
-def test_an_item_with_vectors_is_more_than_an_id():
-  described = manifest_lib.Field(
-    'item', 'categorical', 900, details={'vectors': {}}
-  )
-  first, *_ = variants.of_members(config(50_000, (SMALL, USER, described)))
-  assert first.network.ignore == 'user'
-
-
 @pytest.mark.parametrize('rows', [1, 300, 3_000, 45_000, 10**6, 10**8, 10**10])
 def test_an_epoch_has_steps_and_stages_have_patience(rows):
   found = config(rows)
@@ -156,16 +128,3 @@ def test_an_epoch_has_steps_and_stages_have_patience(rows):
   patience = found.pretrain.patience
   assert 2 <= patience <= 12
   assert patience * steps >= 250 or patience == 12
-
-
-def test_networks_grow_with_the_rows():
-  dims = [config(r).network.embedding_dim for r in (10**4, 10**7, 10**9)]
-  assert dims == sorted(set(dims))
-  assert recommended.MOST_CATEGORIES == 200
-
-
-def test_it_records_its_name_and_keeps_the_control():
-  found = config(1000)
-  assert found.preset == 'recommended' and found.control
-  assert found.evaluation.monitor == 'logloss'
-  assert found.evaluation.calibration == 'platt'

@@ -23,10 +23,6 @@ def test_members_take_the_variants_in_turn():
   assert all((one.ensemble, one.variants) == (1, '') for one in found)
 
 
-def test_one_model_is_its_only_member():
-  assert variants.of_members(config_lib.Config()) == [config_lib.Config()]
-
-
 @pytest.mark.parametrize(
   ('text', 'ensemble', 'error'),
   [
@@ -41,28 +37,6 @@ def test_one_model_is_its_only_member():
 def test_what_is_refused(text, ensemble, error):
   with pytest.raises(types.InputError, match=error):
     variants.of_members(config(text, ensemble))
-
-
-@pytest.mark.parametrize(
-  ('text', 'count', 'expected'),
-  [
-    ('', 2, ['a seed of its own', 'a seed of its own']),
-    (
-      'network.ignore=user+item;pretrain.learning_rate=0.0003',
-      2,
-      ['without user, item', 'with all fields; pretrain.learning_rate=0.0003'],
-    ),
-    (
-      'backbone=esmm;',
-      3,
-      ['backbone=esmm', 'no difference but the seed', 'backbone=esmm'],
-    ),
-  ],
-)
-def test_the_difference_of_a_member_in_words(text, count, expected):
-  ensemble = config(text, count)
-  found = [variants.difference(ensemble, m) for m in range(count)]
-  assert found == expected
 
 
 @hypothesis.given(
@@ -89,9 +63,3 @@ def test_a_member_is_a_single_model_of_its_seed():
   seed = variants.member_seed(one.seed, 1)
   assert seed != one.seed
   assert second == dataclasses.replace(one, seed=seed, evaluation=quick)
-
-
-def test_members_have_seeds_and_variants_of_their_own():
-  found = variants.member_configs(config('backbone=esmm;backbone=mmoe'))
-  assert [one.backbone for one in found] == ['esmm', 'mmoe', 'esmm']
-  assert [one.seed for one in found] == [0, 1_000_003, 2_000_006]

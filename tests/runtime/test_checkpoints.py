@@ -1,4 +1,3 @@
-import json
 import pathlib
 
 import jax
@@ -6,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax import durable, types
-from rmtl_jax.runtime import checkpoints, writers
+from rmtl_jax import types
+from rmtl_jax.runtime import checkpoints
 
 
 @pytest.fixture
@@ -40,10 +39,6 @@ def test_round_trip(tmp_path, tree):
   )
 
 
-def test_nothing_saved_is_none(tmp_path, tree):
-  assert checkpoints.Store(tmp_path).restore(_form(tree)) is None
-
-
 def test_newest_few_are_kept(tmp_path, tree):
   store = _saved(tmp_path, tree, steps=(1, 2, 3))
   assert sorted(p.name for p in tmp_path.iterdir() if p.name.isdigit()) == [
@@ -52,12 +47,6 @@ def test_newest_few_are_kept(tmp_path, tree):
   ]
   restored = store.restore(_form(tree))
   assert restored is not None and restored.step == 3
-
-
-def test_record_alone(tmp_path, tree):
-  restored = _saved(tmp_path, tree).restore(lambda record: None)
-  assert restored is not None
-  assert restored.arrays is None and restored.record['epoch'] == 1
 
 
 def _data_files(path: pathlib.Path) -> list[pathlib.Path]:
@@ -128,20 +117,6 @@ def test_an_unfinished_checkpoint_is_not_used(tmp_path, tree, caplog):
   assert not checkpoints.exists(tmp_path)
 
 
-def test_what_is_saved_is_synced_with_its_directory(
-  tmp_path, tree, monkeypatch
-):
-  synced = []
-  monkeypatch.setattr(durable, 'sync', synced.append)
-  store = checkpoints.Store(tmp_path)
-  store.save(1, tree, {})
-  store.save(2, tree, {})
-  assert tmp_path / '1' in synced and synced[-1] == tmp_path
-  store.close()
-  assert tmp_path / '2' in synced
-  assert tmp_path / '2' / 'record' / 'metadata' in synced
-
-
 @pytest.mark.parametrize('bad', [np.nan, np.inf])
 def test_what_is_not_finite_is_not_saved(tmp_path, tree, bad):
   store = _saved(tmp_path, tree)
@@ -150,30 +125,3 @@ def test_what_is_not_finite_is_not_saved(tmp_path, tree, bad):
     store.save(2, broken, {'epoch': 2})
   restored = store.restore(_form(tree))
   assert restored is not None and restored.step == 1
-
-
-def test_clear_deletes_every_checkpoint(tmp_path, tree):
-  store = _saved(tmp_path, tree, steps=(3, 4))
-  store.clear()
-  assert store.restore(_form(tree)) is None
-  store.save(1, tree, {'epoch': 1})
-  store.close()
-  assert [p.name for p in tmp_path.iterdir()] == ['1']
-
-
-@pytest.mark.parametrize(
-  ('change', 'said'),
-  [
-    ({'days': 4}, 'is not as it was written'),
-    ({'record_digest': '0'}, 'is not as it was written'),
-    (None, 'has no digest, as files of an earlier version'),
-  ],
-)
-def test_a_file_without_a_digest_is_not_called_damaged(tmp_path, change, said):
-  path = tmp_path / 'asked.json'
-  writers.write_sealed(path, {'days': 3})
-  assert writers.read_sealed(path, 'choose another') == {'days': 3}
-  record = {**json.loads(path.read_text()), **change} if change else {'days': 3}
-  path.write_text(json.dumps(record))
-  with pytest.raises(types.InputError, match=f'json: {said}: choose another$'):
-    writers.read_sealed(path, 'choose another')

@@ -8,7 +8,6 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
 from rmtl_jax.runtime import checks, workdir
 from tests import tiny
@@ -46,24 +45,6 @@ def test_nothing_is_begun_in_what_belongs_to_something_else(
   assert workdir.create(member, config, data).path == member
 
 
-def test_settings_that_change_no_number_are_those_asked_for(tmp_path):
-  data, path, config = tmp_path / 'data', tmp_path / 'it', config_lib.Config()
-  tiny.write_prepared(data)
-  path.mkdir()
-  workdir.create(path, config, data)
-  asked = config_values.with_settings(
-    config,
-    {
-      'batch.input': 'streaming',
-      'checkpoint_minutes': 1.0,
-    },
-  )
-  assert workdir.find(path, asked, data).config == asked
-  other = config_values.with_settings(asked, {'seed': 1})
-  with pytest.raises(types.InputError, match=r'has config.seed=0, not 1'):
-    workdir.find(path, other, data)
-
-
 @pytest.mark.parametrize(
   ('change', 'said'),
   [
@@ -82,25 +63,6 @@ def test_a_field_that_differs_is_named_with_both_values(tmp_path, change, said):
   with pytest.raises(types.InputError, match=f'^x: field number 1, {line}$'):
     checks.check_compatible(
       run.manifest, dataclasses.replace(manifest, fields=fields), 'x'
-    )
-
-
-@pytest.mark.parametrize(
-  ('change', 'said'),
-  [
-    ({'kind': 'regression'}, "kind: 'regression', the run has 'binary'"),
-    ({'levels': (1, 2)}, r'levels: \(1, 2\), the run has '),
-  ],
-)
-def test_a_task_of_another_kind_is_named(tmp_path, change, said):
-  manifest = tiny.write_prepared(tmp_path / 'data')
-  (tmp_path / 'it').mkdir()
-  run = workdir.create(tmp_path / 'it', config_lib.Config(), tmp_path / 'data')
-  first, *rest = manifest.tasks
-  tasks = (dataclasses.replace(first, **change), *rest)
-  with pytest.raises(types.InputError, match=f"^x: task 'click': {said}"):
-    checks.check_compatible(
-      run.manifest, dataclasses.replace(manifest, tasks=tasks), 'x'
     )
 
 

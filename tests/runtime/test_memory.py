@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import config as config_lib
@@ -32,17 +30,6 @@ def test_a_vocabulary_that_no_machine_has_room_for_is_refused(tmp_path):
   assert f'of {field!r}, 2,147,483,647 rows' in line and '\n' not in line
 
 
-def test_a_vocabulary_has_the_rows_that_the_manifest_says(tmp_path):
-  data = tmp_path / 'data'
-  field = _manifest(data, size=2**31 - 1).fields[0].name
-  file = data / 'vocabulary' / f'{field}.parquet'
-  file.parent.mkdir(exist_ok=True)
-  pq.write_table(pa.table({'value': [None, 'a'], 'count': [0, 1]}), file)
-  with pytest.raises(types.InputError, match=r'has 2 rows, manifest.json says'):
-    run.train(config_lib.Config(), tmp_path / 'run', data)
-  assert not (tmp_path / 'run' / 'config.json').exists()
-
-
 def test_lists_that_no_machine_has_room_for_are_refused():
   fields = (
     manifest_lib.Field('tags', 'multi_valued', 5, 2**31 - 1),
@@ -54,15 +41,6 @@ def test_lists_that_no_machine_has_room_for_are_refused():
     types.InputError, match=r"'tags' with 2,147,483,647 slots"
   ):
     memory.check_rows('x', manifest, 10**6)
-
-
-def test_tables_are_counted_with_their_copies(monkeypatch):
-  field = manifest_lib.Field('item', 'categorical', 100)
-  manifest = manifest_lib.Manifest('table', (field,), (), {})
-  monkeypatch.setattr(memory, 'of_device', lambda: 8000)
-  memory.check_tables('x', manifest, 10, copies=2)
-  with pytest.raises(types.InputError, match="of 'item', 100 rows"):
-    memory.check_tables('x', manifest, 10, copies=3)
 
 
 def test_a_container_has_what_it_may_use(tmp_path, monkeypatch):

@@ -19,8 +19,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import factory
 from rmtl_jax.networks import registry as networks_registry
-from rmtl_jax.runtime import mesh, workdir
-from tests import tiny
+from rmtl_jax.runtime import mesh
 from tests.updates import problem
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -60,13 +59,6 @@ def test_what_is_no_shape_is_said_in_one_line(text, said):
   with pytest.raises(types.InputError, match=said) as caught:
     mesh.parse(text)
   assert len(str(caught.value)) < 200
-
-
-@pytest.mark.slow
-def test_as_many_devices_as_the_job_has():
-  wrong = len(jax.devices()) + 1
-  with pytest.raises(types.InputError, match=f'{wrong} devices, this job has'):
-    mesh.layout(mesh.Shape(wrong, 1))
 
 
 @pytest.mark.slow
@@ -115,21 +107,6 @@ def test_settings_that_can_not_be_split():
 
 
 @pytest.mark.slow
-def test_advice_about_settings_that_work_but_not_well():
-  """Of one process: it reads all rows whatever the readers."""
-  rows = config_lib.NetworkConfig(embedding_adam='rows')
-  layout = mesh.layout(mesh.Shape(1, 1))
-  assert not layout.advice(config_lib.Config())
-  assert not _layout(1, 2).check(config_lib.Config(network=rows), 64)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(('model', 'multiple'), [(1, 1), (2, 64), (3, 192)])
-def test_new_runs_pad_their_tables_for_other_meshes_too(model, multiple):
-  assert mesh.table_multiple(mesh.Shape(4, model)) == multiple
-
-
-@pytest.mark.slow
 def test_tables_are_split_and_nothing_else():
   spec = types.FeatureSpec((10, 6), (), 0, 2)
   network = factory.make_actor(spec, 'single_task', problem.NETWORK)
@@ -145,26 +122,6 @@ def test_tables_are_split_and_nothing_else():
   assert specs and all(tuple(s) == () for s in specs.values())
   whole = _layout(8, 1).shardings(form)['first']['table']
   assert tuple(whole.spec) == ()
-
-
-@pytest.mark.slow
-def test_a_run_keeps_the_padding_that_it_has_started_with(tmp_path):
-  default = config_lib.Config()
-  split, whole = mesh.Shape(4, 2), mesh.Shape(8, 1)
-
-  def multiple(path, config, shape):
-    return workdir.padded(path, config, shape).network.table_multiple
-
-  run, data = tmp_path / 'run', tmp_path / 'data'
-  assert multiple(run, default, split) == 64
-  assert multiple(run, default, whole) == multiple(run, default, None) == 1
-  tiny.write_prepared(data, sessions=30)
-  run.mkdir()
-  workdir.create(run, workdir.padded(run, default, split), data)
-  assert multiple(run, default, mesh.Shape(1, 3)) == 64
-  assert multiple(run, default, None) == 64
-  network = config_lib.NetworkConfig(table_multiple=9)
-  assert multiple(run, config_lib.Config(network=network), split) == 9
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """What a directory holds: a run, a comparison or a search."""
 
-import json
 import re
 import shutil
 
@@ -8,7 +7,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.runtime import checks, workdir
+from rmtl_jax.runtime import workdir
 from tests import tiny
 
 
@@ -47,12 +46,6 @@ def test_what_is_refused_keeps_no_lock(tmp_path, held):
     raise types.InputError('gone')
 
 
-def test_a_backtest_is_no_run(tmp_path):
-  (tmp_path / checks.BACKTEST).write_text('{}')
-  with pytest.raises(types.InputError, match='holds a backtest, expected a'):
-    workdir.read(tmp_path)
-
-
 def test_a_description_that_was_cut_off_is_written_again(tmp_path):
   data, path = tmp_path / 'data', tmp_path / 'it'
   tiny.write_prepared(data)
@@ -85,32 +78,3 @@ def test_data_that_are_gone_are_said_to_be(tmp_path, kind, said):
   run = workdir.read(path)
   assert run.data_dir == path / 'data'
   workdir.check_own_data(run, ('test',))
-
-
-def test_a_setting_that_was_taken_once_says_what_to_do(tmp_path):
-  """A patience of 0 was taken, and trained nothing."""
-  data, path = tmp_path / 'data', tmp_path / 'it'
-  tiny.write_prepared(data)
-  path.mkdir()
-  workdir.create(path, config_lib.Config(), data)
-  file = path / 'config.json'
-  record = json.loads(file.read_text())
-  record['config']['pretrain']['patience'] = 0
-  file.write_text(json.dumps(record))
-  said = r'patience: 0 is not between .*; if .* again in another directory$'
-  with pytest.raises(types.InputError, match=said):
-    workdir.read(path)
-
-
-def test_a_kind_that_is_none_is_told(tmp_path):
-  data, path = tmp_path / 'data', tmp_path / 'it'
-  tiny.write_prepared(data)
-  path.mkdir()
-  workdir.create(path, config_lib.Config(), data)
-  file = path / 'config.json'
-  record = json.loads(file.read_text()) | {'kind': ['run']}
-  file.write_text(json.dumps(record))
-  with pytest.raises(
-    types.InputError, match=r"config.json: kind: found \['run"
-  ):
-    workdir.read(path)

@@ -45,7 +45,7 @@ class TrackerRecord:
     name: what `--tracker` says.
     open: open(RUN, run_id) -> Tracker; goes on with that run unless it is ''
       or gone. Errors of any kind refuse the run in one line.
-    package: that it needs, of extras.PACKAGES; '' for none.
+    package: name of the package that it needs, as pip knows it; '' for none.
     is_local: whether it writes into RUN, anew on every start. Others are sent
       an epoch once, and a run does not fail with them.
   """

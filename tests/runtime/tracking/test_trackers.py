@@ -7,7 +7,7 @@ import types as types_lib
 
 import pytest
 
-from rmtl_jax import cli, run, types
+from rmtl_jax import run, types
 from rmtl_jax.runtime import progress, writers
 from rmtl_jax.runtime.tracking import registry
 from tests import registries as registries_lib
@@ -93,14 +93,6 @@ def test_a_run_that_goes_on_sends_an_epoch_once(tmp_path, register):
   assert [call[2] for call in calls if call[0] == 'metrics'] == [1, 2]
 
 
-def test_a_run_that_the_tracker_lost_is_sent_again(tmp_path, register):
-  calls = []
-  register(lambda workdir, run_id: Fake(f'{run_id}x', calls))
-  for _ in range(2):
-    writers.Writer(tmp_path, EPOCHS, ['fake']).close()
-  assert [call[2] for call in calls if call[0] == 'metrics'] == [1, 2, 1, 2]
-
-
 def test_a_tracker_that_fails_is_told_of_once(tmp_path, register):
   calls, said = [], []
   register(lambda workdir, run_id: Fake('r1', calls, fails='metrics'))
@@ -111,15 +103,6 @@ def test_a_tracker_that_fails_is_told_of_once(tmp_path, register):
   assert calls == []
   assert said == ['WARNING: tracker fake gets no more of this run: the server']
   assert len(writers.read_history(tmp_path)) == 3
-
-
-def test_a_tracker_that_does_not_open_is_refused(tmp_path, register):
-  def open_(workdir, run_id):
-    raise RuntimeError('no such server')
-
-  register(open_)
-  with pytest.raises(types.InputError, match='tracker fake: no such server'):
-    writers.Writer(tmp_path, [], ['fake'])
 
 
 @pytest.mark.slow
@@ -144,14 +127,6 @@ def test_an_ensemble_is_one_run(tmp_path, register):
     assert any((place / 'tensorboard').iterdir())
 
 
-def test_the_command_refuses_unknown_trackers(tmp_path, capsys):
-  workdir = tmp_path / 'run'
-  assert cli.main(['rmtl', 'train', f'--workdir={workdir}', '--tracker=a']) == 2
-  line = "rmtl: tracker: 'a' is not one of tensorboard, mlflow, wandb\n"
-  assert capsys.readouterr().err == line
-  assert not workdir.exists()
-
-
 def test_unknown_and_missing_trackers_are_named(monkeypatch):
   with pytest.raises(types.InputError, match='did you mean mlflow'):
     registry.check(['mlflo'])
@@ -159,76 +134,6 @@ def test_unknown_and_missing_trackers_are_named(monkeypatch):
   told = 'tracker wandb needs the package wandb: pip install wandb'
   with pytest.raises(types.InputError, match=told):
     registry.check(['tensorboard', 'wandb'])
-
-
-class MLflow(types_lib.SimpleNamespace):
-  """As much of mlflow as the adapter calls."""
-
-  class MlflowException(Exception):
-    """What mlflow raises for a run that it does not have."""
-
-  def __init__(self, runs=(), active=None):
-    super().__init__(calls=[], runs=dict.fromkeys(runs, 'active'))
-    self.active = active and self._run(active)
-
-  @staticmethod
-  def _run(run_id, stage='active'):
-    info = types_lib.SimpleNamespace(run_id=run_id, lifecycle_stage=stage)
-    return types_lib.SimpleNamespace(info=info)
-
-  def active_run(self):
-    return self.active
-
-  def get_run(self, run_id):
-    if run_id not in self.runs:
-      raise self.MlflowException(run_id)
-    return self._run(run_id, self.runs[run_id])
-
-  def start_run(self, run_id=None, run_name=None):
-    self.calls.append(('start', run_id, run_name))
-    return self._run(run_id or 'new')
-
-  def log_params(self, values):
-    self.calls.append(('params', len(values)))
-
-  def log_metrics(self, values, step):
-    self.calls.append(('metrics', values, step))
-
-  def log_artifact(self, path):
-    self.calls.append(('artifact', path.rpartition('/')[2]))
-
-  def end_run(self, status):
-    self.calls.append(('end', status))
-
-
-def test_mlflow_by_its_calls(tmp_path, monkeypatch):
-  fake = MLflow()
-  monkeypatch.setitem(sys.modules, 'mlflow', fake)
-  place = tmp_path / 'mine'
-  place.mkdir()
-  writer = writers.Writer(place, EPOCHS[:1], ['mlflow'])
-  writer.parameters({f's{n}': n for n in range(150)})
-  writer.close()
-  assert fake.calls == [
-    ('start', None, 'mine'),
-    ('metrics', {'pretrain/loss': 1.0}, 1),
-    *[('params', 100), ('params', 50)],
-    ('end', 'KILLED'),
-  ]
-  # It goes on with its run, and ends it once it is finished.
-  again = MLflow(runs=['new'])
-  monkeypatch.setitem(sys.modules, 'mlflow', again)
-  writer = writers.Writer(place, EPOCHS[:1], ['mlflow'])
-  writer.finish(RECORD)
-  writer.close()
-  assert again.calls[0] == ('start', 'new', None)
-  assert again.calls[1][1]['test/pretrain/auc_click'] == 0.75
-  assert again.calls[2:] == [('artifact', 'metrics.jsonl'), ('end', 'FINISHED')]
-  # A run that its user has begun is the user's to end.
-  theirs = MLflow(active='theirs')
-  monkeypatch.setitem(sys.modules, 'mlflow', theirs)
-  writers.Writer(tmp_path, EPOCHS[:1], ['mlflow']).close()
-  assert theirs.calls == [('metrics', {'pretrain/loss': 1.0}, 1)]
 
 
 def test_mlflow_itself(tmp_path, monkeypatch):

@@ -1,0 +1,296 @@
+"""Bad input that has a name: handled, or refused in one line that names it."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+
+from rmtl_jax import cli
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.data import manifest_file
+from rmtl_jax.preparation import prepare
+from tests import tiny
+from tests.faults import fuzz_targets, fuzz_worker, mutations
+from tests.preparation import raw_files
+
+HUGE = 'x' * mutations.HUGE
+pytestmark = pytest.mark.slow
+
+
+def _lines(**changes):
+  """A table of 20 rows; `column_row=value` changes a cell, rows from 1."""
+  lines = [line.split(',') for line in raw_files.table_lines()]
+  for name, value in changes.items():
+    column, row = name.rsplit('_', 1)
+    lines[int(row)][lines[0].index(column)] = value
+  return [','.join(line) for line in lines]
+
+
+def _text(lines, end='\n'):
+  return ''.join(line + end for line in lines).encode()
+
+
+def _run(*argv):
+  """(exit code, standard error) of a command."""
+  with fuzz_worker.said() as (_, err):
+    code = cli.main(['rmtl', *map(str, argv)])
+  return code, err.getvalue()
+
+
+def _prepare_path(tmp_path, raw):
+  schema = raw_files.write_schema(tmp_path / 'schema.json')
+  return _run(
+    *('prepare', f'--raw_dir={raw}', f'--schema={schema}', '--min_count=1'),
+    *(f'--data_dir={tmp_path / "out"}', '--any_dates'),
+  )
+
+
+def _prepare(tmp_path, content, name='log.csv'):
+  raw = tmp_path / 'raw' / name
+  raw.parent.mkdir(exist_ok=True)
+  raw.write_bytes(content)
+  return _prepare_path(tmp_path, raw)
+
+
+def _handled(tmp_path, found, rows=20):
+  code, error = found
+  assert code == 0, error
+  fuzz_targets.check_prepared(tmp_path / 'out')
+  manifest = manifest_file.read(tmp_path / 'out')
+  assert sum(split.rows for split in manifest.splits.values()) == rows
+
+
+def _refused(tmp_path, found, *parts):
+  line = fuzz_worker.one_line(*found)
+  for part in parts:
+    assert part in line
+  assert not (tmp_path / 'out').exists()
+  assert not [p for p in tmp_path.iterdir() if p.name.startswith('.')]
+
+
+SOUND = {
+  'a huge value': _text(_lines(item_3=HUGE)),
+  'CR LF': _text(_lines(), '\r\n'),
+  'CR': _text(_lines(), '\r'),
+  'byte-order mark': b'\xef\xbb\xbf' + _text(_lines()),
+  'quotes': _text(
+    _lines(item_1='"a,b"', item_2='"say ""x"""', item_3='"two\nlines"')
+  ),
+  'times that go backwards': _text([_lines()[0], *_lines()[:0:-1]]),
+}
+
+
+@pytest.mark.parametrize('name', SOUND)
+def test_odd_tables_are_read(tmp_path, name):
+  _handled(tmp_path, _prepare(tmp_path, SOUND[name]))
+  if name == 'quotes':
+    words = raw_files.vocabulary(tmp_path, 'item')
+    assert {'a,b', 'say "x"', 'two\nlines'} <= set(words)
+
+
+ONE_SESSION = [f'u,i{i},{i * 1000},1,{i % 2},0' for i in range(50)]
+BAD = {
+  'huge number': (_text(_lines(ts_3='9' * mutations.HUGE)), "row 4, column 't"),
+  'a bad value below a huge one': (
+    _text(_lines(item_3=HUGE, clicked_7='2')),
+    "row 8, column 'clicked': '2'",
+  ),
+  'huge header': (_text([HUGE, *_lines()[1:]]), "no column 'user'"),
+  'invalid UTF-8': (_text(_lines()).replace(b'u1,', b'u\xff,', 1), 'row 3'),
+  'UTF-16': (_text(_lines()).decode().encode('utf-16'), 'log.csv'),
+  **{
+    f'time {value}': (_text(_lines(ts_5=value)), "row 6, column 'ts'")
+    for value in (str(2**63), '1e400', 'nan', '')
+  },
+  **{
+    f'price {value}': (_text(_lines(price_5=value)), "row 6, column 'price'")
+    for value in ('-inf', '1e308')
+  },
+  'one session': (_text([raw_files.HEADER, *ONE_SESSION]), '50 rows in 1 sess'),
+  'header alone': (_text([raw_files.HEADER]), 'no rows'),
+}
+
+
+@pytest.mark.parametrize('name', BAD)
+def test_bad_tables_are_named(tmp_path, name):
+  content, part = BAD[name]
+  _refused(tmp_path, _prepare(tmp_path, content), 'log.csv', part)
+
+
+@pytest.mark.parametrize('damage', ['cut', 'checksum'])
+def test_damaged_gzip_is_never_a_shorter_log(tmp_path, damage):
+  raw_files.write(tmp_path / 'log.csv.gz', _lines())
+  content = bytearray((tmp_path / 'log.csv.gz').read_bytes())
+  (tmp_path / 'log.csv.gz').unlink()
+  if damage == 'cut':
+    content = content[:-10]
+  else:
+    content[-6] ^= 1
+  found = _prepare(tmp_path, bytes(content), 'log.csv.gz')
+  _refused(tmp_path, found, 'log.csv.gz')
+
+
+# Places.
+
+
+def test_links_to_data_and_to_the_target(tmp_path):
+  raw_files.write(tmp_path / 'real' / 'log.csv', _lines())
+  (tmp_path / 'raw').mkdir()
+  (tmp_path / 'raw' / 'link.csv').symlink_to(tmp_path / 'real' / 'log.csv')
+  (tmp_path / 'disk').mkdir()
+  (tmp_path / 'out').symlink_to(tmp_path / 'disk' / 'data')
+  _handled(tmp_path, _prepare_path(tmp_path, tmp_path / 'raw'))
+  assert (tmp_path / 'out').is_symlink()
+  assert [p.name for p in (tmp_path / 'disk').iterdir()] == ['data']
+
+
+@pytest.mark.parametrize('link', ['missing', 'loop'])
+def test_links_that_lead_nowhere(tmp_path, link):
+  (tmp_path / 'raw').mkdir()
+  path = tmp_path / 'raw' / 'log.csv'
+  path.symlink_to(path if link == 'loop' else tmp_path / 'gone.csv')
+  for raw in (path, tmp_path / 'raw'):
+    _refused(tmp_path, _prepare_path(tmp_path, raw), 'raw')
+
+
+def test_names_that_are_no_utf8(tmp_path):
+  raw = tmp_path / 'raw' / os.fsdecode(b'\xff.csv')
+  raw_files.write(raw, _lines())
+  for path in (raw, raw.parent):
+    _refused(tmp_path, _prepare_path(tmp_path, path), 'not valid UTF-8')
+
+
+def test_places_that_cannot_be_written(tmp_path):
+  """Below a file: not even root may write there, whatever the mode bits."""
+  file, data = tmp_path / 'file', tmp_path / 'data'
+  file.write_text('')
+  tiny.write_prepared(data, sessions=6)
+  before = sorted(tmp_path.rglob('*'))
+  for line in (
+    'prepare --source=simulated --data_dir={file}/out',
+    'train --data_dir={data} --workdir={file}/run',
+    'train --workdir={file}/run --simulated_rows=100',
+    'compare --data_dir={data} --workdir={file}/run',
+    'tune --data_dir={data} --workdir={file}/run',
+    'evaluate --workdir={file}/run',
+    'predict --workdir={file}/run --input=a.csv --output=b.csv',
+  ):
+    argv = line.format(file=file, data=data).split()
+    assert str(file) in fuzz_worker.one_line(*_run(*argv))
+  assert sorted(tmp_path.rglob('*')) == before
+
+
+# Names of files and columns that look like patterns, folders' columns or SQL.
+PATHS = (
+  *('click=0/price=7/log.parquet', 'log[1].csv', '[!a]/q?.csv', '**/a*.csv'),
+  *('file:/log.parquet', "it's.csv", '"q".csv', '{a,b}/x y.csv', '日本 ☃.csv'),
+  *('-dash.csv', ';--/a#b.csv', '%20$HOME.parquet', 'a\\b.csv', '~root.csv'),
+)
+NAMES = (
+  *('rowid', 'filename', 'file_row_number', 'session', 'timestamp', 'split'),
+  *('position', 'y_click', 'select', '"', "a'b", 'a.b', ' a', '*', '$1', '{0}'),
+  *('%s', 'é', '💥', 'x' * 300, 'NULL', 'Mixed Case'),
+)
+ODD = (
+  *[(path, 'item', 'price') for path in PATHS],
+  *[('log.csv', name, 'price') for name in NAMES],
+  *[('log.parquet', 'item', name) for name in NAMES],
+)
+
+
+@pytest.mark.parametrize('kind', ['paths', 'items', 'prices'])
+def test_the_named_file_and_columns_alone_are_read(tmp_path, kind):
+  """Whatever stands next to the file, and whatever a name looks like."""
+  first = {'paths': 0, 'items': len(PATHS), 'prices': len(PATHS) + len(NAMES)}
+  begin = first[kind]
+  end = begin + (len(PATHS) if kind == 'paths' else len(NAMES))
+  for n, (path, item, price) in enumerate(ODD[begin:end]):
+    _check_odd(tmp_path / str(n), path, item, price)
+
+
+def _check_odd(place, path, item, price):
+  rows = range(15)
+  columns = {
+    'user': [f'u{i % 3}' for i in rows],
+    item: [f'i{i % 4}' for i in rows],
+    'ts': [1_704_067_200_000 + 7_200_000 * i for i in rows],
+    price: [i / 2 - 3 for i in rows],
+    'click': [i % 2 for i in rows],
+  }
+  raw = place / path
+  raw.parent.mkdir(parents=True)
+  (raw.parent / f'1{raw.suffix}').write_text('decoy')
+  with raw.open('wb') as file:
+    write = pa_csv.write_csv if raw.suffix == '.csv' else pq.write_table
+    write(pa.table(columns), file)
+  schema = {
+    'user': 'user',
+    'item': item,
+    'time': {'column': 'ts'},
+    'categorical': [{'column': item, 'name': 'item'}],
+    'numeric': [{'column': price, 'name': 'price'}],
+    'tasks': [{'name': 'click', 'column': 'click'}],
+  }
+  (place / 'schema.json').write_text(json.dumps(schema))
+  out = place / 'out'
+  manifest = prepare.prepare(
+    prepare_config.PrepareConfig(
+      raw_dir=os.fspath(raw),
+      data_dir=os.fspath(out),
+      schema=os.fspath(place / 'schema.json'),
+      min_count=1,
+      as_of=('none',),
+    )
+  )
+  files = [f for split in manifest.splits.values() for f in split.files]
+  found = pa.concat_tables(pq.ParquetFile(out / f).read() for f in files)
+  found = found.sort_by('row_id')
+  words = pq.read_table(out / 'vocabulary' / 'item.parquet')['value']
+  named = [words[i].as_py() for i in found['f_item'].to_pylist()]
+  assert named == columns[item], (path, item)
+  assert found['timestamp'].to_pylist() == columns['ts']
+  assert found['y_click'].to_pylist() == columns['click']
+  details = next(f for f in manifest.fields if f.name == 'price').details
+  prices = found['x_price'].to_numpy() * details['deviation'] + details['mean']
+  assert prices.tolist() == pytest.approx(columns[price], abs=1e-5), price
+
+
+# Labels.
+
+
+def _one_class(directory, split, task):
+  """Makes all labels of a task in one split of prepared data negative."""
+  path = directory / split / 'part-00000.parquet'
+  table = pq.read_table(path)
+  at = table.column_names.index(f'y_{task}')
+  labels = [0.0] * table.num_rows
+  pq.write_table(table.set_column(at, f'y_{task}', [labels]), path)
+  manifest = json.loads((directory / 'manifest.json').read_text())
+  manifest['splits'][split]['positives'][task] = 0
+  (directory / 'manifest.json').write_text(json.dumps(manifest))
+
+
+def test_a_task_of_one_class_is_undefined_and_no_crash(tmp_path):
+  data = tmp_path / 'data'
+  tiny.write_prepared(data, sessions=24)
+
+  def train(name):
+    argv = [f'--data_dir={data}', f'--workdir={tmp_path / name}']
+    return _run('train', *argv, *fuzz_targets.TINY)
+
+  _one_class(data, 'test', 'conversion')
+  _one_class(data, 'validation', 'conversion')
+  code, error = train('run')
+  assert code == 0, error
+  record = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
+  assert record['stages']['pretrain']['conversion']['auc'] is None
+  assert record['stages']['pretrain']['click']['auc'] is not None
+  assert any('early stopping looks at click' in w for w in record['warnings'])
+  _one_class(data, 'validation', 'click')
+  line = fuzz_worker.one_line(*train('again'))
+  assert 'early stopping has nothing to look at' in line
