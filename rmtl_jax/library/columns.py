@@ -167,7 +167,7 @@ def _completed(
   for entry in tasks:
     found = by_column.get(entry.get('column'), {})
     extra = {k: found[k] for k in ('positive', 'kind') if k in found}
-    parent = names.get(columns.get(found.get('after')))
+    parent = names.get(str(columns.get(found.get('after'), '')))
     if parent:
       extra['after'] = parent
     completed.append({**extra, **entry})

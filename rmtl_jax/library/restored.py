@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from rmtl_jax import registry, types
-from rmtl_jax.results import ensemble, summary
+from rmtl_jax.results import ensemble, list_starts, summary
 from rmtl_jax.runtime import programs, workdir
 from rmtl_jax.training import splits
 
@@ -56,7 +56,11 @@ def restore(path: str | os.PathLike[str], stage: str = '') -> Restored:
       workdir.hold_data(held, run.data_dir)
       workdir.check_own_data(run, (split,))
       rows = splits.read(run.data_dir, run.manifest, split, run.config.batch)
-      found = trained.models.probabilities(run.config, params, rows)
+      found = list_starts.predicted(
+        lambda split: trained.models.probabilities(run.config, params, split),
+        rows,
+        list_starts.of(rows, run.manifest),
+      )
       tasks = run.manifest.task_names
       return summary.stages({stage: found}, rows.host, tasks, run.config)[
         'stages'

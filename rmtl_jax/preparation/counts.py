@@ -65,9 +65,10 @@ def session_rows(
   """Quantiles and mean of the sessions' rows."""
   # The number of rows with step n is the number of sessions longer than n, so
   # one small GROUP BY replaces a count per session.
-  longer = connection.execute(
+  counts = connection.execute(
     f'SELECT count(*) FROM {table} GROUP BY {step} ORDER BY {step}'
-  ).fetchnumpy()['count_star()']
+  ).fetchall()
+  longer = np.array([count for (count,) in counts])
   sessions_of = longer - np.append(longer[1:], 0)
   quantiles = np.quantile(
     1 + np.arange(len(longer)),

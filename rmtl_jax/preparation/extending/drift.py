@@ -72,7 +72,10 @@ def _of_values(
     f' ({vocabularies.count_ids(field, encoded.rows.table)}) n USING (id)'
     ' ORDER BY e.id'
   ).fetchnumpy()
-  counts = {drift.TRAIN: found['train'], _NEW: found['new']}
+  counts = {
+    drift.TRAIN: np.asarray(found['train']),
+    _NEW: np.asarray(found['new']),
+  }
   if field.kind == 'multi_valued':
     # Encoded lists do not tell a rare value from none at all.
     for of_ids in counts.values():
