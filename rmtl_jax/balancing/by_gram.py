@@ -1,447 +1,366 @@
-"""Balancers whose weights rest on the products of task gradients alone.
+"""Balancers of the products of task gradients (the Gram matrix, K x K).
 
-Every maker here gives an Optax transformation from K task gradients, a tree
-whose leaves are [K, ...] and whose sum over K is the gradient as it is, to one
-gradient, sum_k w_k g_k with weights that average 1 unless a paper says
-otherwise. The methods themselves are functions of the Gram matrix in
-balancing/gram_weights.py. So a whole loop of one's own is
+A maker, such as `mgda(num_tasks)`, gives an Optax transformation from K task
+gradients, a tree whose leaves are [K, ...] and whose sum over K is the gradient
+as it is, to one gradient, sum_k w_k g_k. The weights are a function of the
+products of the gradients, `mgda_weights(gram)`; they average 1 unless the
+paper has another scale. A whole loop is
 
-    gradients = jax.jacrev(losses_of_tasks)(params)
+    gradients = jax.jacrev(losses_of_tasks)(params)  # of losses / K
     optimizer = optax.chain(pcgrad(num_tasks=2), optax.adam(1e-3))
     updates, state = optimizer.update(gradients, state, params, key=key)
 
-Every maker takes `num_tasks`, K, and `averaging`: the share of the weights
-before in those of a step (CR-MOGM: Zhou et al., NeurIPS 2022, Algorithm 1),
-which start at 1.
+A gradient that is exactly zero is that of a task without a row in the batch:
+the other tasks are weighed as if they were alone.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rmtl_jax import types
-from rmtl_jax.balancing import checks, gram_weights, solvers, tasks
+from rmtl_jax.balancing import solvers, tasks
+
+# A product so large that CAGrad's worst task is another one.
+_FAR = 1e3
 
 
 class GramState(NamedTuple):
-  """The state of a balancer on products of gradients.
+  """The state of a balancer of products of gradients.
 
   Attributes:
-    task_weights: the last step's, f32[K].
-    failures: steps whose solver did not converge, i32[].
-    memory: what the balancer itself remembers.
+    task_weights: those of the last step, f32[K].
   """
 
   task_weights: jax.Array
-  failures: jax.Array
-  memory: Any
-
-
-class NashState(NamedTuple):
-  """What `nash_mtl` remembers.
-
-  Attributes:
-    period: steps from one solution to the next, i32[].
-    step: number of steps, i32[].
-    weights: of the last solution, f32[K].
-  """
-
-  period: jax.Array
-  step: jax.Array
-  weights: jax.Array
 
 
 def from_gram(
   num_tasks: int,
-  weights_of: Callable[..., tuple[jax.Array, jax.Array, Any]],
-  init_memory: Callable[[], Any] = tuple,
-  averaging: float = 0.0,
-  groups: int = 1,
-  least_norm: bool = False,
+  weights_of: Callable[[jax.Array, jax.Array | None], jax.Array],
 ) -> optax.GradientTransformationExtraArgs:
   """A transformation from a function of the gradients' products.
 
   Examples:
-    >>> halve = from_gram(2, lambda gram, memory, key, losses: (
-    ...   jnp.array([0.5, 1.5]), jnp.array(True), memory))
+    >>> inverse = from_gram(2, lambda gram, key: 1 / jnp.diagonal(gram))
     >>> gradients = {'w': jnp.array([[2.0], [4.0]])}
-    >>> updates, state = halve.update(gradients, halve.init(gradients))
-    >>> updates['w'].tolist(), int(state.failures)
-    ([7.0], 0)
+    >>> updates, state = inverse.update(gradients, inverse.init(gradients))
+    >>> updates['w'].tolist(), state.task_weights.tolist()
+    ([0.75], [0.25, 0.0625])
 
   Args:
-    weights_of: (gram f32[K, K], memory, key, losses f32[K] or None) ->
-      (weights f32[K], whether a solver converged, new memory). The function
-      alone decides what it reads.
-    init_memory: gives the memory before the first step.
-    averaging: share of the weights before in those of a step (CR-MOGM: Zhou
-      et al., NeurIPS 2022, Algorithm 1), which start at 1.
-    groups: 2: leaves are [2, K, ...], of two disjoint halves of the batch, and
-      sum over both axes to the gradient; `weights_of` gets `cross_gram`.
-    least_norm: whether `weights_of` gives all to a gradient of 0. A batch
-      without any row of some task, whose loss is 0, then has the weights of the
-      step before; in any case the state stays as it was.
+    num_tasks: K.
+    weights_of: (gram f32[K, K], key or None) -> weights f32[K].
 
   Raises:
-    ValueError: when it is called, where gradients lack the axes.
+    ValueError: in `update`, where gradients lack the leading axis.
   """
-  axes = (num_tasks,) if groups == 1 else (groups, num_tasks)
 
   def init(params):
     del params
-    return GramState(
-      jnp.ones(num_tasks, jnp.float32), jnp.zeros((), jnp.int32), init_memory()
-    )
+    return GramState(jnp.ones(num_tasks, jnp.float32))
 
-  def update(updates, state, params=None, *, key=None, losses=None, **extra):
-    del params, extra
+  def update(updates, state, params=None, *, key=None, **extra):
+    del state, params, extra
     for leaf in jax.tree.leaves(updates):
-      if leaf.shape[: len(axes)] != axes:
+      if leaf.shape[:1] != (num_tasks,):
         raise ValueError(
-          f'gradients of tasks: expected leading axes {axes}, found'
-          f' {leaf.shape}'
+          f'gradients of tasks: expected {num_tasks} on the first axis, found'
+          f' the shape {leaf.shape}'
         )
-    gram = tasks.gram(updates) if groups == 1 else cross_gram(updates)
-    weights, converged, memory = weights_of(gram, state.memory, key, losses)
-    if least_norm:
-      weights = tasks.unless_absent(losses, weights, state.task_weights)
+    gram = tasks.gram(updates)
+    # Accelerators round products of matrices to fewer digits otherwise.
+    with jax.default_matmul_precision('highest'):
+      weights = weights_of(gram, key)
     # A gradient that is no finite number ends a run; no solver hides it.
     weights = jnp.where(jnp.all(jnp.isfinite(gram)), weights, jnp.nan)
-    weights = averaging * state.task_weights + (1.0 - averaging) * weights
-    failures = state.failures + jnp.where(converged, 0, 1)
-    learnt = tasks.unless_absent(
-      losses, (weights, memory), (state.task_weights, state.memory)
-    )
-    new_state = GramState(learnt[0], failures, learnt[1])
-    if groups > 1:
-      updates = tasks.total(updates)
-    return tasks.combine(updates, weights), new_state
+    return tasks.combine(updates, weights), GramState(weights)
 
   return optax.GradientTransformationExtraArgs(init, update)
 
 
-def cross_gram(gradients: Any) -> jax.Array:
-  """Products of gradients of one half with those of the other, f32[K, K].
+def mgda(num_tasks: int) -> optax.GradientTransformationExtraArgs:
+  """MGDA: the weights of the least norm; see `mgda_weights`."""
+  return from_gram(num_tasks, lambda gram, key: mgda_weights(gram))
 
-  Unbiased, where those of the whole batch have its noise in them: averaged
-  over both orders, and of losses that are each half's own mean, 4 K ** 2
-  times the products of the leaves.
 
-  Args:
-    gradients: a tree whose leaves are [2, K, ...] and sum over both axes to
-      the gradient of the mean loss.
+def mgda_weights(gram: jax.Array) -> jax.Array:
+  """K times the shares of the least norm.
+
+  Sener and Koltun (NeurIPS 2018), Eq. (3), solved exactly rather than by
+  Frank-Wolfe.
+
+  Examples:
+    >>> mgda_weights(jnp.array([[1.0, 0.0], [0.0, 3.0]])).round(3).tolist()
+    [1.5, 0.5]
   """
-
-  first, second = map(tasks.apart, tasks.apart(gradients))
-  products = jnp.stack(
-    [jnp.stack([tasks.product(a, b) for b in second]) for a in first]
-  )
-  return (2.0 * len(products) ** 2) * (products + products.T)
-
-
-def pareto(
-  num_tasks: int, minimum: float = 0.0, averaging: float = 0.0
-) -> optax.GradientTransformationExtraArgs:
-  """PE-LTR: `gram_weights.pareto_weights`.
-
-  Args:
-    minimum: the least share of a task, from 0 to 1 / K.
-
-  Raises:
-    types.InputError: the minima of all tasks are more than 1.
-  """
-  if not 0.0 <= minimum * num_tasks <= 1.0 + 1e-6:
-    raise types.InputError(
-      f'pareto: minimum={minimum}: expected from 0 to 1 / {num_tasks}'
-    )
-  bounded = min(minimum, 1.0 / num_tasks)
-  return _stateless(
-    num_tasks,
-    lambda gram: gram_weights.pareto_weights(gram, bounded),
-    averaging,
-    least_norm=True,
-  )
+  norms, cosines, present = solvers.geometry(gram)
+  slopes = jnp.where(present, jnp.min(norms) / norms, 0.0)
+  # Of min x C x / 2 - x / |g|, scaled to sum to 1.
+  parts = solvers.nonnegative_quadratic(solvers.ridged(cosines), slopes)
+  shares = parts * slopes
+  weights = jnp.sum(present) * shares / solvers.or_one(jnp.sum(shares))
+  return jnp.where(present, weights, 1.0)
 
 
-def mgda(
-  num_tasks: int, averaging: float = 0.0
-) -> optax.GradientTransformationExtraArgs:
-  """MGDA: `gram_weights.pareto_weights` without a bound."""
-  return pareto(num_tasks, averaging=averaging)
-
-
-def pcgrad(
-  num_tasks: int, averaging: float = 0.0
-) -> optax.GradientTransformationExtraArgs:
-  """PCGrad: `gram_weights.pcgrad_weights` in a random order.
+def pcgrad(num_tasks: int) -> optax.GradientTransformationExtraArgs:
+  """PCGrad: conflicts projected out, in a random order of the tasks.
 
   Returns:
     A transformation that needs `key`, for more than two tasks.
   """
 
-  def weights_of(gram, memory, key, losses):
-    del losses
-    order = _random_order(key, num_tasks, 'pcgrad')
-    found = gram_weights.pcgrad_weights(gram, order)
-    return found.weights, found.converged, memory
+  def weights_of(gram, key):
+    if num_tasks <= 2:
+      return pcgrad_weights(gram)
+    if key is None:
+      raise ValueError('pcgrad: expected a `key`, for the order of the tasks')
+    draws = jax.random.uniform(key, (num_tasks, num_tasks))
+    return pcgrad_weights(gram, jnp.argsort(draws, axis=1))
 
-  return from_gram(num_tasks, weights_of, averaging=averaging)
+  return from_gram(num_tasks, weights_of)
 
 
-def gradvac(
-  num_tasks: int, decay: float = 0.01, averaging: float = 0.0
-) -> optax.GradientTransformationExtraArgs:
-  """GradVac: `gram_weights.gradvac_weights`, one target for the whole model.
+def pcgrad_weights(
+  gram: jax.Array, order: jax.Array | None = None
+) -> jax.Array:
+  """PCGrad: conflicts projected out one by one; Yu et al. (2020), Alg. 1.
+
+  Each task's gradient loses its part along every gradient that it conflicts
+  with, in turn; the weights are those of the sum of what is left.
+
+  Examples:
+    >>> pcgrad_weights(jnp.array([[1.0, -1.0], [-1.0, 4.0]])).tolist()
+    [2.0, 1.25]
 
   Args:
-    decay: beta, the share of a new cosine in the targets.
-
-  Returns:
-    A transformation that needs `key`, for more than two tasks. Its memory is
-    the targets, f32[K, K].
-
-  Raises:
-    types.InputError: a decay that is no share.
+    gram: [K, K].
+    order: for every task the order of the others, i32[K, K] with permutations
+      in its rows; None: from the first to the last.
   """
-  checks.check_share('gradvac', 'decay', decay)
+  norms, cosines, _ = solvers.geometry(gram)
+  count = len(gram)
+  if order is None:
+    order = jnp.broadcast_to(jnp.arange(count)[None], (count, count))
 
-  def weights_of(gram, memory, key, losses):
-    del losses
-    order = _random_order(key, num_tasks, 'gradvac')
-    found, targets = gram_weights.gradvac_weights(gram, memory, decay, order)
-    return found.weights, found.converged, targets
+  def of_task(start, turns):
+    def project(parts, other):
+      product = parts @ cosines[:, other]
+      # At 1 on the diagonal: the task itself is never in conflict.
+      is_other = start[other] == 0.0
+      against = jnp.where(is_other, jnp.minimum(product, 0.0), 0.0)
+      return parts.at[other].add(-against), None
 
-  return from_gram(
-    num_tasks,
-    weights_of,
-    lambda: jnp.zeros((num_tasks, num_tasks), jnp.float32),
-    averaging,
-  )
+    return jax.lax.scan(project, start, turns)[0]
+
+  parts = jax.vmap(of_task)(jnp.eye(count, dtype=gram.dtype), order)
+  return norms @ parts / norms
 
 
 def cagrad(
-  num_tasks: int, alpha: float = 0.5, averaging: float = 0.0
+  num_tasks: int, alpha: float = 0.5
 ) -> optax.GradientTransformationExtraArgs:
-  """CAGrad: `gram_weights.cagrad_weights`.
+  """CAGrad: near the mean, best for the worst task; see `cagrad_weights`.
 
   Args:
+    num_tasks: K.
     alpha: the paper's c.
   """
-  return _stateless(
-    num_tasks, lambda gram: gram_weights.cagrad_weights(gram, alpha), averaging
-  )
+  return from_gram(num_tasks, lambda gram, key: cagrad_weights(gram, alpha))
 
 
-def aligned_mtl(
-  num_tasks: int, averaging: float = 0.0
-) -> optax.GradientTransformationExtraArgs:
-  """Aligned-MTL: `gram_weights.aligned_mtl_weights`."""
-  return _stateless(num_tasks, gram_weights.aligned_mtl_weights, averaging)
+def cagrad_weights(gram: jax.Array, c: float = 0.5) -> jax.Array:
+  """CAGrad: within c norms of the mean, the best for the worst task.
 
+  Liu et al. (NeurIPS 2021), Algorithm 1, not rescaled afterwards: the weights
+  average more than 1 where tasks conflict. By the conditions of the dual's
+  optimum: of the sum d, all products with gradients are at least the worst
+  task's, and equal to it where the weight exceeds 1.
 
-def conflict_free(
-  num_tasks: int, averaging: float = 0.0
-) -> optax.GradientTransformationExtraArgs:
-  """ConFIG: `gram_weights.config_weights`."""
-  return _stateless(num_tasks, gram_weights.config_weights, averaging)
-
-
-def imtl_g(
-  num_tasks: int, averaging: float = 0.0
-) -> optax.GradientTransformationExtraArgs:
-  """IMTL-G: `gram_weights.imtl_g_weights`."""
-  return _stateless(num_tasks, gram_weights.imtl_g_weights, averaging)
-
-
-def nash_mtl(
-  num_tasks: int, period: int = 1, averaging: float = 0.0
-) -> optax.GradientTransformationExtraArgs:
-  """Nash-MTL: `gram_weights.fairgrad_weights` with alpha 1.
+  Examples:
+    >>> cagrad_weights(jnp.eye(2), c=0.5).round(3).tolist()
+    [1.5, 1.5]
 
   Args:
-    period: steps from one solution to the next; it is in the state.
+    gram: [K, K].
+    c: radius over the norm of the mean gradient; 0 is the mean.
   """
-
-  def weights_of(gram, memory, key, losses):
-    del key, losses
-    due = memory.step % jnp.maximum(memory.period, 1) == 0
-    weights, converged = jax.lax.cond(
-      due,
-      lambda: gram_weights.fairgrad_weights(gram, alpha=1.0),
-      lambda: solvers.Solution(memory.weights, jnp.asarray(True)),
-    )
-    new_memory = NashState(memory.period, memory.step + 1, weights)
-    return weights, converged, new_memory
-
-  def init_memory():
-    return NashState(
-      jnp.asarray(period, jnp.int32),
-      jnp.zeros((), jnp.int32),
-      jnp.ones(num_tasks, jnp.float32),
-    )
-
-  return from_gram(num_tasks, weights_of, init_memory, averaging)
+  norms, cosines, present = solvers.geometry(gram)
+  cosines = solvers.ridged(cosines)
+  own = jnp.where(present, norms, 0.0)
+  offsets = cosines @ own
+  # A negative product is rounding of a mean that is 0.
+  radius = c * jnp.sqrt(jnp.maximum(own @ offsets, 0.0))
+  # No product with a gradient of zero is the worst one.
+  offsets = jnp.where(present, offsets, _FAR * (1.0 + radius))
+  slopes = jnp.min(norms) / norms
+  parts = solvers.widest_of_radius(cosines, slopes, offsets, radius)
+  return 1.0 + jnp.where(present, parts / norms, 0.0)
 
 
-def fairgrad(
-  num_tasks: int, alpha: float = 2.0, averaging: float = 0.0
-) -> optax.GradientTransformationExtraArgs:
-  """FairGrad: `gram_weights.fairgrad_weights`.
+def aligned_mtl(num_tasks: int) -> optax.GradientTransformationExtraArgs:
+  """Aligned-MTL: orthogonal gradients of one size; `aligned_mtl_weights`."""
+  return from_gram(num_tasks, lambda gram, key: aligned_mtl_weights(gram))
 
-  Args:
-    alpha: 0 is equal weights, 1 Nash-MTL.
+
+def aligned_mtl_weights(gram: jax.Array) -> jax.Array:
+  """Aligned-MTL: gradients whose principal parts all have the least's size.
+
+  Senushkin et al. (CVPR 2023), Algorithm 1 with the least singular value as
+  scale: weights sqrt(least eigenvalue) G ** (-1/2) 1. Eigenvalues that are 0
+  by rounding are left out, as in the authors' code: in single precision those
+  below a millionth or so of the largest.
+
+  Examples:
+    >>> gram = jnp.array([[1.0, 0.0], [0.0, 4.0]])
+    >>> aligned_mtl_weights(gram).tolist()
+    [1.0, 0.5]
   """
-  return _stateless(
-    num_tasks,
-    lambda gram: gram_weights.fairgrad_weights(gram, alpha),
-    averaging,
-  )
+  scaled = gram / solvers.or_one(jnp.max(jnp.diagonal(gram)))
+  values, vectors = jnp.linalg.eigh(scaled)
+  kept = values > 0.25 * solvers.slack(gram)
+  least = jnp.min(jnp.where(kept, values, jnp.inf))
+  roots = jnp.where(kept, jnp.sqrt(least / jnp.where(kept, values, 1.0)), 0.0)
+  weights = vectors @ (roots * jnp.sum(vectors, 0))
+  return jnp.where(jnp.diagonal(gram) > 0.0, weights, 1.0)
+
+
+def conflict_free(num_tasks: int) -> optax.GradientTransformationExtraArgs:
+  """ConFIG: the same angle to every gradient; see `conflict_free_weights`."""
+  return from_gram(num_tasks, lambda gram, key: conflict_free_weights(gram))
+
+
+def conflict_free_weights(gram: jax.Array) -> jax.Array:
+  """ConFIG: the direction of one cosine to every gradient.
+
+  Liu et al. (ICLR 2025), Eq. (2): the pseudo-inverse of the unit gradients
+  times 1, here of their Gram matrix, as long as all gradients' parts along it
+  together. K = 2: weights (|g_1| + |g_2|) / (2 |g_k|).
+
+  Examples:
+    >>> gram = jnp.array([[1.0, 0.0], [0.0, 16.0]])
+    >>> conflict_free_weights(gram).round(3).tolist()
+    [2.5, 0.625]
+  """
+  norms, cosines, present = solvers.geometry(gram)
+  values, vectors = jnp.linalg.eigh(cosines)
+  kept = values > solvers.slack(gram)
+  inverse = jnp.where(kept, 1.0 / jnp.where(kept, values, 1.0), 0.0)
+  ones = present.astype(gram.dtype)
+  parts = vectors @ (inverse * (vectors.T @ ones))
+  along = cosines @ parts
+  own = jnp.where(present, norms, 0.0)
+  length = own @ along / solvers.or_one(parts @ along)
+  return jnp.where(present, parts / norms * length, 1.0)
+
+
+def imtl_g(num_tasks: int) -> optax.GradientTransformationExtraArgs:
+  """IMTL-G: equal projections on all gradients; see `imtl_g_weights`."""
+  return from_gram(num_tasks, lambda gram, key: imtl_g_weights(gram))
+
+
+def imtl_g_weights(gram: jax.Array) -> jax.Array:
+  """IMTL-G: the sum's projections on all gradients are equal.
+
+  Liu et al. (ICLR 2021), section 3.1: K times shares that sum to 1 and may be
+  negative. K = 2: shares in proportion to 1 / |g_k|. Shares that sum to 0 have
+  no such scale; then the absolute values of the weights average 1.
+
+  Examples:
+    >>> gram = jnp.array([[1.0, 0.0], [0.0, 9.0]])
+    >>> imtl_g_weights(gram).round(3).tolist()
+    [1.5, 0.5]
+  """
+  norms, cosines, present = solvers.geometry(gram)
+  ones = jnp.ones(len(gram), gram.dtype)
+  solve = functools.partial(jnp.linalg.solve, solvers.ridged(cosines))
+  parts = solve(ones)
+  # Once more, for what the ridge changed.
+  parts = parts + solve(ones - cosines @ parts)
+  shares = jnp.where(present, parts * (jnp.min(norms) / norms), 0.0)
+  total, size = jnp.sum(shares), jnp.sum(jnp.abs(shares))
+  has_scale = jnp.abs(total) > solvers.slack(gram) * size
+  scale = jnp.where(has_scale, total, solvers.or_one(size))
+  return jnp.where(present, jnp.sum(present) * shares / scale, 1.0)
 
 
 def upgrad(
-  num_tasks: int,
-  weights: Sequence[float] | None = None,
-  averaging: float = 0.0,
+  num_tasks: int, weights: Sequence[float] | None = None
 ) -> optax.GradientTransformationExtraArgs:
-  """UPGrad: `gram_weights.upgrad_weights`.
+  """UPGrad: each gradient projected on the dual cone; `upgrad_weights`.
 
   Args:
+    num_tasks: K.
     weights: the preference, K numbers >= 0, divided by their mean; None: 1.
-      They are in the state.
   """
-  return _preferring(num_tasks, gram_weights.upgrad_weights, weights, averaging)
+  wanted = _preference(num_tasks, weights)
+  return from_gram(num_tasks, lambda gram, key: upgrad_weights(gram, wanted))
+
+
+def upgrad_weights(gram: jax.Array, preference: jax.Array) -> jax.Array:
+  """UPGrad: each gradient projected on the dual cone of all, and their sum.
+
+  Quinton and Rey (2024), Jacobian descent. For K = 2 it is PCGrad.
+
+  Examples:
+    >>> gram = jnp.array([[1.0, -1.0], [-1.0, 4.0]])
+    >>> upgrad_weights(gram, jnp.array([0.5, 1.5])).round(3).tolist()
+    [2.0, 1.625]
+
+  Args:
+    gram: [K, K].
+    preference: weights where nothing conflicts, >= 0, [K].
+  """
+  norms, cosines, _ = solvers.geometry(gram)
+  eye = jnp.eye(len(gram), dtype=gram.dtype)
+  parts = jax.vmap(functools.partial(_on_dual_cone, cosines))(eye)
+  return norms * preference.astype(gram.dtype) @ parts / norms
 
 
 def dualproj(
-  num_tasks: int,
-  weights: Sequence[float] | None = None,
-  averaging: float = 0.0,
+  num_tasks: int, weights: Sequence[float] | None = None
 ) -> optax.GradientTransformationExtraArgs:
-  """DualProj: `gram_weights.dualproj_weights`.
+  """DualProj: the mean projected on the dual cone; see `dualproj_weights`.
 
   Args:
+    num_tasks: K.
     weights: the preference, as in `upgrad`.
   """
-  return _preferring(
-    num_tasks, gram_weights.dualproj_weights, weights, averaging
-  )
+  wanted = _preference(num_tasks, weights)
+  return from_gram(num_tasks, lambda gram, key: dualproj_weights(gram, wanted))
 
 
-def sdmgrad(
-  num_tasks: int, alpha: float = 0.3, averaging: float = 0.0
-) -> optax.GradientTransformationExtraArgs:
-  """SDMGrad: `gram_weights.sdmgrad_shares`.
+def dualproj_weights(gram: jax.Array, preference: jax.Array) -> jax.Array:
+  """DualProj: the weighted sum projected on the dual cone of all gradients.
 
-  Args:
-    alpha: the paper's lambda.
+  Lopez-Paz and Ranzato (NeurIPS 2017), GEM, Eq. (11).
 
-  Returns:
-    A transformation of leaves [2, K, ...]. Its memory is the shares, f32[K].
-  """
-
-  def weights_of(cross, memory, key, losses):
-    del key, losses
-    found, shares = gram_weights.sdmgrad_shares(cross, memory, alpha)
-    return found.weights, found.converged, shares
-
-  return _of_halves(num_tasks, weights_of, averaging)
-
-
-def modo(
-  num_tasks: int,
-  learning_rate: float = 0.1,
-  decay: float = 0.1,
-  averaging: float = 0.0,
-) -> optax.GradientTransformationExtraArgs:
-  """MoDo: `gram_weights.modo_shares`.
-
-  The weights of a step are those that its own products give.
+  Examples:
+    >>> gram = jnp.array([[1.0, -2.0], [-2.0, 9.0]])
+    >>> dualproj_weights(gram, jnp.ones(2)).round(3).tolist()
+    [2.0, 1.0]
 
   Args:
-    learning_rate: the paper's gamma.
-    decay: the paper's rho.
-
-  Returns:
-    A transformation of leaves [2, K, ...]. Its memory is the shares, f32[K].
+    gram: [K, K].
+    preference: weights where nothing conflicts, >= 0, [K].
   """
-
-  def weights_of(cross, memory, key, losses):
-    del key, losses
-    shares = gram_weights.modo_shares(cross, memory, learning_rate, decay)
-    return num_tasks * shares, jnp.asarray(True), shares
-
-  return _of_halves(num_tasks, weights_of, averaging)
+  norms, cosines, _ = solvers.geometry(gram)
+  own = norms * preference.astype(gram.dtype)
+  return _on_dual_cone(cosines, own) / norms
 
 
-def _stateless(
-  num_tasks: int,
-  method: Callable[[jax.Array], solvers.Solution],
-  averaging: float,
-  least_norm: bool = False,
-) -> optax.GradientTransformationExtraArgs:
-  """One that reads the Gram matrix and remembers nothing."""
-
-  def weights_of(gram, memory, key, losses):
-    del key, losses
-    found = method(gram)
-    return found.weights, found.converged, memory
-
-  return from_gram(
-    num_tasks, weights_of, averaging=averaging, least_norm=least_norm
-  )
+def _on_dual_cone(cosines: jax.Array, own: jax.Array) -> jax.Array:
+  """Parts >= `own` of unit gradients with the least norm of their sum."""
+  against = -(cosines @ own)
+  return own + solvers.nonnegative_quadratic(solvers.ridged(cosines), against)
 
 
-def _preferring(
-  num_tasks: int,
-  method: Callable[..., solvers.Solution],
-  weights: Sequence[float] | None,
-  averaging: float,
-) -> optax.GradientTransformationExtraArgs:
-  """One whose memory is a preference, f32[K]."""
+def _preference(num_tasks: int, weights: Sequence[float] | None) -> jax.Array:
   wanted = np.ones(num_tasks) if weights is None else np.asarray(weights)
-  wanted = (wanted / wanted.mean()).astype(np.float32)
-
-  def weights_of(gram, memory, key, losses):
-    del key, losses
-    found = method(gram, memory)
-    return found.weights, found.converged, memory
-
-  return from_gram(num_tasks, weights_of, lambda: jnp.array(wanted), averaging)
-
-
-def _of_halves(
-  num_tasks: int,
-  weights_of: Callable[..., tuple[jax.Array, jax.Array, Any]],
-  averaging: float,
-) -> optax.GradientTransformationExtraArgs:
-  """One that starts with equal shares and reads two halves of a batch."""
-  return from_gram(
-    num_tasks,
-    weights_of,
-    lambda: jnp.full(num_tasks, 1.0 / num_tasks, jnp.float32),
-    averaging,
-    groups=2,
-    least_norm=True,
-  )
-
-
-def _random_order(
-  key: jax.Array | None, num_tasks: int, name: str
-) -> jax.Array | None:
-  """For every task a random order of all, i32[K, K]; None where none counts.
-
-  Raises:
-    ValueError: more than two tasks, and no key.
-  """
-  if num_tasks <= 2:
-    return None
-  if key is None:
-    raise ValueError(f'{name}: expected a `key`, for the order of the tasks')
-  draws = jax.random.uniform(key, (num_tasks, num_tasks))
-  return jnp.argsort(draws, axis=1)
+  return jnp.asarray(wanted / wanted.mean(), jnp.float32)

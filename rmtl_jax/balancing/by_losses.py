@@ -1,13 +1,12 @@
-"""Balancers that weigh the tasks' losses: one backward pass.
+"""Balancers of the tasks' losses: one backward pass.
 
-Every maker here gives an Optax transformation of the cotangent of the row
-losses ([..., K], or a pytree of such; K is `num_tasks`), which multiplies each
-task's part by a weight; the weights average 1 unless a docstring says
-otherwise. `update` takes `losses`, like the cotangent, and `key` where a maker
-says so. Losses of tasks are means over the batch's rows, of losses times the
-weights that rows have already (balancing/tasks.mean_losses). Losses are at
-least 0; they may be 0. A task that no row of the batch tells of has none: it
-counts as the geometric mean of the others, and states stay as they were.
+A maker, such as `dwa(num_tasks)`, gives an Optax transformation of the
+cotangent of the row losses, [..., K], that multiplies each task's part by a
+weight; the weights average 1 unless a docstring says otherwise. `update` takes
+`losses`, like the cotangent, and `key` where a maker says so. A task's loss is
+the mean over the batch's rows of losses times the weights that rows have
+already (tasks.mean_losses). A task without a row in the batch counts as the
+geometric mean of the others, and states stay as they were.
 
     balancer = gls(num_tasks=2)
     grad_fn = value_and_weighted_grad(losses_of_rows, balancer)
@@ -17,7 +16,7 @@ counts as the geometric mean of the others, and states stay as they were.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -25,20 +24,20 @@ import numpy as np
 import optax
 
 from rmtl_jax import types
-from rmtl_jax.balancing import checks, tasks
+from rmtl_jax.balancing import tasks
 
 # Added to losses, or the least of them, where they are divisors or in logs.
 _LEAST_LOSS = 1e-8
-# Of log weights that learn: a task without any loss would drive its own up
-# for ever.
+# Largest log weight: a task without any loss would raise its own for ever.
 _LARGEST_LOG = 20.0
+# FAMO's gamma, which draws its logits to 0.
+_FAMO_DECAY = 1e-3
 
 
 def from_losses(
   num_tasks: int,
   weights_of: Callable[[jax.Array, Any, Any], tuple[jax.Array, Any]],
   init_state: Callable[[], Any] = optax.EmptyState,
-  unobserved: Callable[[jax.Array, Any], Any] = lambda losses, state: state,
 ) -> optax.GradientTransformationExtraArgs:
   """A transformation from a function of the tasks' losses.
 
@@ -51,18 +50,16 @@ def from_losses(
     [[0.25, 1.0]]
 
   Args:
+    num_tasks: K.
     weights_of: (losses f32[K], state, key or None) -> (weights f32[K], new
       state). Losses have no gradient: weights are constants of the step.
     init_state: gives the state before the first step.
-    unobserved: (losses f32[K], state) -> the state after a batch without any
-      row of some task, whose loss is 0 here.
 
   Returns:
-    A transformation that needs `losses`, and hands `key` on.
+    A transformation that needs `losses`, and passes `key` to `weights_of`.
 
   Raises:
-    ValueError: when it is called, where the cotangent has another number of
-      tasks or `losses` does not belong to it.
+    ValueError: in `update`, without losses or with another number of tasks.
   """
 
   def init(params):
@@ -71,20 +68,27 @@ def from_losses(
 
   def update(updates, state, params=None, *, losses=None, key=None, **extra):
     del params, extra
-    checks.check_losses(updates, losses, num_tasks)
+    if losses is None:
+      raise ValueError('losses: expected those of the rows, found none')
+    _check_tasks(updates, num_tasks)
     of_tasks = jax.lax.stop_gradient(tasks.mean_losses(updates, losses))
     seen = tasks.observed(updates)
     logs = jnp.log(jnp.maximum(of_tasks, _LEAST_LOSS))
     rest = jnp.exp(jnp.sum(logs * seen) / jnp.maximum(jnp.sum(seen), 1))
     weights, new_state = weights_of(jnp.where(seen, of_tasks, rest), state, key)
     new_state = jax.tree.map(
-      lambda new, old: jnp.where(jnp.all(seen), new, old),
-      new_state,
-      unobserved(of_tasks, state),
+      lambda new, old: jnp.where(jnp.all(seen), new, old), new_state, state
     )
     return tasks.scale(updates, weights), new_state
 
   return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _check_tasks(updates: jax.Array, num_tasks: int) -> None:
+  if updates.shape[-1] != num_tasks:
+    raise ValueError(
+      f'row losses: expected {num_tasks} tasks, found {updates.shape[-1]}'
+    )
 
 
 class StaticState(NamedTuple):
@@ -111,12 +115,17 @@ def static(
     [[0.5, 1.5], [0.5, 1.5]]
 
   Args:
+    num_tasks: K.
     weights: K numbers >= 0, divided by their mean; None: all 1.
 
   Raises:
     types.InputError: another number of weights, one below 0, or all 0.
   """
-  given = checks.numbers_of_tasks('static', 'weights', weights, num_tasks, 1.0)
+  given = np.ones(num_tasks) if weights is None else np.asarray(weights, float)
+  if given.shape != (num_tasks,):
+    raise types.InputError(
+      f'static: weights: expected {num_tasks} numbers, found {given.size}'
+    )
   if not (np.all(given >= 0) and 0 < given.sum() < np.inf):
     raise types.InputError(
       f'static: weights={given.tolist()}: expected numbers that are at least'
@@ -130,14 +139,14 @@ def static(
 
   def update(updates, state, params=None, **extra):
     del params, extra
-    checks.check_tasks(updates, num_tasks)
+    _check_tasks(updates, num_tasks)
     return tasks.scale(updates, state.weights), state
 
   return optax.GradientTransformationExtraArgs(init, update)
 
 
 def rlw(num_tasks: int) -> optax.GradientTransformationExtraArgs:
-  """Random weights, drawn anew in every step: K softmax(normal draws).
+  """Random weights, drawn in every step: K softmax(normal draws).
 
   Lin et al., "Reasonable Effectiveness of Random Weighting: A Litmus Test for
   Multi-Task Learning" (TMLR 2022), Algorithm 2.
@@ -168,42 +177,26 @@ class LearntState(NamedTuple):
 
 
 def homoscedastic_uncertainty(
-  num_tasks: int,
-  learning_rate: float = 1e-3,
-  noise: Literal['classification', 'regression'] = 'classification',
+  num_tasks: int, learning_rate: float = 1e-3
 ) -> optax.GradientTransformationExtraArgs:
   """Weights exp(-s), where s = log sigma^2 is the learnt noise of a task.
 
   Kendall et al., "Multi-Task Learning Using Uncertainty to Weigh Losses"
-  (CVPR 2018): the sum over tasks of exp(-s) L + s / 2 (Eq. 10, a task of
-  classification) or of exp(-s) L / 2 + s / 2 (Eq. 7, regression) is descended
-  in s by Adam, in the network by its own optimizer. The weights keep the
-  paper's scale, and start at 1: those of `regression` are twice the paper's,
-  so that both start where equal weights are. They approach 1 / (2 L) and 1 / L
-  where losses no longer change. |s| stays within 20.
+  (CVPR 2018): the sum over tasks of exp(-s) L + s / 2 (Eq. 10, for
+  classification) is descended in s by Adam, in the network by its own
+  optimizer. The weights keep the paper's scale: 1 at first, 1 / (2 L) where
+  losses no longer change. |s| stays within 20.
 
   Args:
+    num_tasks: K.
     learning_rate: of s.
-    noise: which of the two.
-
-  Raises:
-    types.InputError: another noise, or a learning rate below 0.
   """
-  if noise not in ('classification', 'regression'):
-    raise types.InputError(
-      f'homoscedastic_uncertainty: noise={noise!r}: expected classification or'
-      ' regression'
-    )
 
   def weights_and_gradient(losses, s):
     weights = jnp.exp(-s)
-    if noise == 'classification':
-      return weights, 0.5 - weights * losses
-    return weights, 0.5 - 0.5 * weights * losses
+    return weights, 0.5 - weights * losses
 
-  return _learnt(
-    'homoscedastic_uncertainty', num_tasks, learning_rate, weights_and_gradient
-  )
+  return _learnt(num_tasks, learning_rate, weights_and_gradient)
 
 
 def imtl_l(
@@ -217,34 +210,30 @@ def imtl_l(
   within 20.
 
   Args:
+    num_tasks: K.
     learning_rate: of s.
-
-  Raises:
-    types.InputError: a learning rate below 0.
   """
 
   def weights_and_gradient(losses, s):
     weights = jnp.exp(s)
     return weights, weights * losses - 1.0
 
-  return _learnt('imtl_l', num_tasks, learning_rate, weights_and_gradient)
+  return _learnt(num_tasks, learning_rate, weights_and_gradient)
 
 
 def _learnt(
-  name: str,
   num_tasks: int,
   learning_rate: float,
   weights_and_gradient: Callable[..., tuple[jax.Array, jax.Array]],
 ) -> optax.GradientTransformationExtraArgs:
-  """Weights of s, which takes a step after they have been used.
+  """Weights of s, which takes a step of Adam after they have been used.
 
   Args:
-    name: of the balancer, for errors.
+    num_tasks: K.
     learning_rate: of Adam.
     weights_and_gradient: (losses f32[K], s f32[K]) -> (weights, derivative of
       what is descended in s), f32[K] each.
   """
-  checks.check_at_least(name, 'learning_rate', learning_rate, 0)
   optimizer = optax.adam(learning_rate)
 
   def init_state():
@@ -265,65 +254,62 @@ class DwaState(NamedTuple):
   """The state of `dwa`.
 
   Attributes:
-    before: mean losses of the last two whole periods, the older one first,
+    before: mean losses of the last two whole epochs, the older one first,
       f32[2, K].
-    mean: that of the steps of this period so far, f32[K].
+    mean: that of the steps of this epoch so far, f32[K].
     steps: their number, i32[].
-    periods: whole ones so far, at most 2, i32[].
-    period: steps of one, i32[].
+    epochs: whole ones so far, at most 2, i32[].
+    epoch_steps: steps of one, i32[]; in the state, so that one compiled step
+      serves all values.
   """
 
   before: jax.Array
   mean: jax.Array
   steps: jax.Array
-  periods: jax.Array
-  period: jax.Array
+  epochs: jax.Array
+  epoch_steps: jax.Array
 
 
 def dwa(
-  num_tasks: int, temperature: float = 2.0, period: int = 1
+  num_tasks: int, epoch_steps: int = 1, temperature: float = 2.0
 ) -> optax.GradientTransformationExtraArgs:
   """Dynamic weight average: more for tasks whose losses fall slowly.
 
   Liu et al., "End-to-End Multi-Task Learning with Attention" (CVPR 2019),
-  Eq. (7): K softmax(r / T), where r is a task's mean loss of the last period
-  by that of the period before. Weights are equal until two periods are over.
+  Eq. (7): K softmax(r / T), where r is a task's mean loss of the last epoch
+  by that of the epoch before. Weights are equal until two epochs are over.
 
   Args:
+    num_tasks: K.
+    epoch_steps: steps of an epoch, at least 1.
     temperature: T; the larger, the more even the weights.
-    period: steps; an epoch in the paper.
-
-  Raises:
-    types.InputError: a temperature that is not above 0, a period below 1.
   """
-  checks.check_above_0('dwa', 'temperature', temperature)
-  checks.check_at_least('dwa', 'period', period, 1)
 
   def init_state():
     return DwaState(
       before=jnp.zeros((2, num_tasks), jnp.float32),
       mean=jnp.zeros(num_tasks, jnp.float32),
       steps=jnp.zeros((), jnp.int32),
-      periods=jnp.zeros((), jnp.int32),
-      period=jnp.array(period, jnp.int32),
+      epochs=jnp.zeros((), jnp.int32),
+      epoch_steps=jnp.array(epoch_steps, jnp.int32),
     )
 
   def weights_of(losses, state, key):
     del key
     older, newer = jnp.maximum(state.before, _LEAST_LOSS)
     weights = num_tasks * jax.nn.softmax(newer / older / temperature)
-    weights = jnp.where(state.periods < 2, 1.0, weights)
+    weights = jnp.where(state.epochs < 2, 1.0, weights)
     steps = state.steps + 1
     mean = state.mean + (losses - state.mean) / steps
-    is_over = steps >= state.period
+    is_over = steps >= state.epoch_steps
     new_state = DwaState(
       before=jnp.where(
         is_over, jnp.stack([state.before[1], mean]), state.before
       ),
       mean=jnp.where(is_over, 0.0, mean),
       steps=jnp.where(is_over, 0, steps),
-      periods=jnp.minimum(state.periods + is_over, 2),
-      period=state.period,
+      epochs=jnp.minimum(state.epochs + is_over, 2),
+      epoch_steps=state.epoch_steps,
     )
     return weights, new_state
 
@@ -354,31 +340,24 @@ class FamoState(NamedTuple):
     logits: xi of the paper, f32[K], 0 at first.
     before: losses of the last batch before the step, f32[K].
     optimizer_state: Adam's, of the logits.
-    minima: lower bounds of the losses, f32[K].
     learning_rate: of the logits, f32[].
-    decay: gamma of the paper, f32[].
   """
 
   logits: jax.Array
   before: jax.Array
   optimizer_state: Any
-  minima: jax.Array
   learning_rate: jax.Array
-  decay: jax.Array
 
 
 def famo(
-  num_tasks: int,
-  learning_rate: float = 0.025,
-  decay: float = 1e-3,
-  minima: Sequence[float] | None = None,
+  num_tasks: int, learning_rate: float = 0.025
 ) -> optax.GradientTransformationExtraArgs:
   """Weights with which all losses fall at one rate, from losses alone.
 
   Liu et al., "FAMO: Fast Adaptive Multitask Optimization" (NeurIPS 2023),
-  Algorithm 1: z = softmax(xi), and the gradient of sum_k z_k log(L_k - b_k),
-  scaled so that the weights average 1. After every step `observe_famo` must be
-  told the losses of the same batch; weights don't learn without it.
+  Algorithm 1: z = softmax(xi), and the gradient of sum_k z_k log L_k, scaled
+  so that the weights average 1. After every step `observe_famo` must be given
+  the losses of the same batch; weights don't learn without it.
 
   Examples:
     >>> link, cotangent = famo(2), jnp.full((1, 2), 0.5)
@@ -391,17 +370,9 @@ def famo(
     [-0.025  0.025]
 
   Args:
+    num_tasks: K.
     learning_rate: beta of the paper, of Adam on the logits.
-    decay: gamma of the paper: draws logits to 0.
-    minima: b, a lower bound of each loss, f32[K]; None: 0.
-
-  Raises:
-    types.InputError: a learning rate or decay below 0, another number of
-      minima.
   """
-  checks.check_at_least('famo', 'learning_rate', learning_rate, 0)
-  checks.check_at_least('famo', 'decay', decay, 0)
-  bounds = checks.numbers_of_tasks('famo', 'minima', minima, num_tasks, 0.0)
 
   def init_state():
     logits = jnp.zeros(num_tasks, jnp.float32)
@@ -409,43 +380,33 @@ def famo(
       logits=logits,
       before=jnp.zeros(num_tasks, jnp.float32),
       optimizer_state=optax.scale_by_adam().init(logits),
-      minima=jnp.array(bounds, jnp.float32),
       learning_rate=jnp.array(learning_rate, jnp.float32),
-      decay=jnp.array(decay, jnp.float32),
     )
 
   def weights_of(losses, state, key):
     del key
-    log_weights = state.logits - _log_above(losses, state.minima)
+    log_weights = state.logits - jnp.log(losses + _LEAST_LOSS)
     weights = num_tasks * jax.nn.softmax(log_weights)
     return weights, state._replace(before=losses)
 
-  return from_losses(
-    num_tasks,
-    weights_of,
-    init_state,
-    # For `observe_famo`, which learns nothing of such a batch.
-    unobserved=lambda losses, state: state._replace(before=losses),
-  )
+  return from_losses(num_tasks, weights_of, init_state)
 
 
 def observe_famo(state: FamoState, losses: jax.Array) -> FamoState:
   """The step of FAMO's logits, after that of the network.
 
   Their gradient is d z / d xi times the fall of the log losses, plus decay
-  times xi (Algorithm 1, lines 5 and 6; Adam as in the paper's experiments). A
-  task without rows would seem to fall slowest, and rise.
+  times xi (Algorithm 1, lines 5 and 6; Adam as in the paper's experiments).
+  The state stays as it is after a batch without any row of some task.
 
   Args:
     state: after the update on the batch.
     losses: of the tasks on the same batch after the step, f32[K]; means with
-      the same weights of rows as those before it.
+      the same weights of rows as those before it, 0 of a task without rows.
   """
-  fall = _log_above(state.before, state.minima) - _log_above(
-    losses, state.minima
-  )
+  fall = jnp.log((state.before + _LEAST_LOSS) / (losses + _LEAST_LOSS))
   z = jax.nn.softmax(state.logits)
-  gradient = z * (fall - jnp.sum(z * fall)) + state.decay * state.logits
+  gradient = z * (fall - jnp.sum(z * fall)) + _FAMO_DECAY * state.logits
   step, optimizer_state = optax.scale_by_adam().update(
     gradient, state.optimizer_state
   )
@@ -453,72 +414,4 @@ def observe_famo(state: FamoState, losses: jax.Array) -> FamoState:
     logits=state.logits - state.learning_rate * cast(jax.Array, step),
     optimizer_state=optimizer_state,
   )
-  return tasks.unless_absent(state.before, new_state, state)
-
-
-def _log_above(losses: jax.Array, minima: jax.Array) -> jax.Array:
-  return jnp.log(jnp.maximum(losses - minima, 0.0) + _LEAST_LOSS)
-
-
-class StchState(NamedTuple):
-  """The state of `stch`.
-
-  Attributes:
-    nadir: mean losses of the warm-up so far, f32[K].
-    steps: of the warm-up, i32[].
-    warmup_steps: how many it has, i32[].
-  """
-
-  nadir: jax.Array
-  steps: jax.Array
-  warmup_steps: jax.Array
-
-
-def stch(
-  num_tasks: int, temperature: float = 1.0, warmup_steps: int = 1
-) -> optax.GradientTransformationExtraArgs:
-  """A smooth maximum of log losses, each relative to what it was at first.
-
-  Lin et al., "Smooth Tchebycheff Scalarization for Multi-Objective
-  Optimization" (ICML 2024): the gradient of
-  mu log sum_k exp(log(L_k / nadir_k) / mu), scaled so that the weights average
-  1. The nadir is the mean losses of the warm-up, which descends the sum of log
-  losses.
-
-  Args:
-    temperature: mu; the smaller, the more the largest alone counts.
-    warmup_steps: steps of the warm-up.
-
-  Raises:
-    types.InputError: a temperature that is not above 0, no warm-up.
-  """
-  checks.check_above_0('stch', 'temperature', temperature)
-  checks.check_at_least('stch', 'warmup_steps', warmup_steps, 1)
-
-  def init_state():
-    return StchState(
-      nadir=jnp.zeros(num_tasks, jnp.float32),
-      steps=jnp.zeros((), jnp.int32),
-      warmup_steps=jnp.array(warmup_steps, jnp.int32),
-    )
-
-  def weights_of(losses, state, key):
-    del key
-    log_losses, log_nadir = (
-      jnp.log(jnp.maximum(values, _LEAST_LOSS))
-      for values in (losses, state.nadir)
-    )
-    warms_up = state.steps < state.warmup_steps
-    shares = jax.nn.log_softmax((log_losses - log_nadir) / temperature)
-    log_weights = jnp.where(warms_up, 0.0, shares) - log_losses
-    steps = state.steps + 1
-    new_state = StchState(
-      jnp.where(
-        warms_up, state.nadir + (losses - state.nadir) / steps, state.nadir
-      ),
-      jnp.where(warms_up, steps, state.steps),
-      state.warmup_steps,
-    )
-    return num_tasks * jax.nn.softmax(log_weights), new_state
-
-  return from_losses(num_tasks, weights_of, init_state)
+  return tasks.unless_absent(losses, new_state, state)

@@ -13,7 +13,7 @@ from rmtl_jax import types
 from rmtl_jax.balancing import registry
 from rmtl_jax.config import limits
 
-# What stands for the value of the balancer's own paper.
+# The default of a setting: the value of the balancer's own paper.
 _OWN = -1
 
 
@@ -24,13 +24,12 @@ def make_balancer(
   tasks: Sequence[str] = (),
   label: str = 'balancing',
 ) -> optax.GradientTransformationExtraArgs | None:
-  """The transformation, of what its record's `acts_on` says.
+  """The transformation of what its record acts on.
 
   Args:
     config: name and settings.
     num_tasks: K.
-    epoch_steps: steps of an epoch, which `period` and `warmup_steps` may mean;
-      only `init` uses it.
+    epoch_steps: steps of an epoch; only `init` uses it.
     tasks: names of the tasks, which `weights` may name.
     label: of the settings, for errors.
 
@@ -44,14 +43,14 @@ def make_balancer(
   if record.make is None:
     return None
   settings = {
-    name: papers if (own := getattr(config, name)) == _OWN else own
-    for name, papers in record.settings.items()
+    name: value
+    for name in record.settings
+    if (value := getattr(config, name)) != _OWN
   }
-  for name in ('period', 'warmup_steps'):
-    if settings.get(name) == registry.EPOCH:
-      settings[name] = max(epoch_steps, 1)
   if 'weights' in settings:
     settings['weights'] = task_weights(config.weights, num_tasks, tasks, label)
+  if record.by_epoch:
+    settings['epoch_steps'] = max(epoch_steps, 1)
   return record.make(num_tasks, **settings)
 
 

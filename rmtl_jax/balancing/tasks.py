@@ -1,7 +1,7 @@
-"""Losses and weights of whole tasks, from those of rows.
+"""Losses, weights and gradients of whole tasks.
 
-Row losses are an array [..., K] with the tasks last, or a pytree of such whose
-tasks stand one after the other.
+Row losses and their cotangent are arrays [..., K] with the tasks last; task
+gradients are trees with the tasks first.
 """
 
 from __future__ import annotations
@@ -13,15 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rmtl_jax.weighting import leafwise
 
-
-def count(cotangent: Any) -> int:
-  """K, over all leaves."""
-  return sum(leaf.shape[-1] for leaf in jax.tree.leaves(cotangent))
-
-
-def mean_losses(cotangent: Any, losses: Any) -> jax.Array:
+def mean_losses(cotangent: jax.Array, losses: jax.Array) -> jax.Array:
   """Each task's mean loss, f32[K].
 
   K times the sum of cotangent times loss: the plain mean's cotangent is
@@ -38,36 +31,21 @@ def mean_losses(cotangent: Any, losses: Any) -> jax.Array:
       don't count have 0, and may have any loss.
     losses: of the rows, like `cotangent`.
   """
-  leaves, structure = jax.tree.flatten(cotangent)
-  by_leaf = leafwise.split('losses', losses, leaves, structure)
-  # Of pytrees every leaf's cotangent holds its share of K already.
-  tasks = count(cotangent)
-  sums = [
-    jnp.sum(
-      jnp.where(leaf == 0.0, 0.0, leaf * own),
-      axis=tuple(range(leaf.ndim - 1)),
-      dtype=jnp.float32,
-    )
-    for leaf, own in zip(leaves, by_leaf, strict=True)
-  ]
-  return tasks * jnp.concatenate(sums)
+  weighted = jnp.where(cotangent == 0.0, 0.0, cotangent * losses)
+  rows = tuple(range(cotangent.ndim - 1))
+  sums = jnp.sum(weighted, axis=rows, dtype=jnp.float32)
+  return cotangent.shape[-1] * sums
 
 
-def observed(cotangent: Any) -> jax.Array:
-  """Whether any row tells of a task, bool[K]: where its cotangent is not 0."""
-  return jnp.concatenate(
-    [
-      jnp.any(leaf != 0.0, axis=tuple(range(leaf.ndim - 1)))
-      for leaf in jax.tree.leaves(cotangent)
-    ]
-  )
+def observed(cotangent: jax.Array) -> jax.Array:
+  """Whether any row has the task's label, bool[K]: cotangent not 0."""
+  return jnp.any(cotangent != 0.0, axis=tuple(range(cotangent.ndim - 1)))
 
 
 def unless_absent(losses: jax.Array | None, new_state: Any, state: Any) -> Any:
   """The new state; the old one after a batch without any row of some task.
 
-  Such a task has neither a loss nor a gradient, and nothing is to be learnt of
-  that.
+  Such a task has neither a loss nor a gradient to learn from.
 
   Args:
     losses: of the tasks, f32[K]; None: all have rows.
@@ -83,21 +61,10 @@ def unless_absent(losses: jax.Array | None, new_state: Any, state: Any) -> Any:
   )
 
 
-def scale(cotangent: Any, weights: jax.Array) -> Any:
-  """The cotangent with each task's part times its weight, in its dtype.
-
-  Args:
-    cotangent: [..., K], or a pytree of such.
-    weights: f32[K], over all leaves.
-  """
-  leaves, structure = jax.tree.flatten(cotangent)
-  new_leaves, start = [], 0
-  for leaf in leaves:
-    own = weights[start : start + leaf.shape[-1]]
-    start += leaf.shape[-1]
-    aligned = own.reshape((1,) * (leaf.ndim - 1) + (-1,))
-    new_leaves.append((leaf * aligned).astype(leaf.dtype))
-  return structure.unflatten(new_leaves)
+def scale(cotangent: jax.Array, weights: jax.Array) -> jax.Array:
+  """The cotangent [..., K] times f32[K], in its dtype."""
+  aligned = weights.reshape((1,) * (cotangent.ndim - 1) + (-1,))
+  return (cotangent * aligned).astype(cotangent.dtype)
 
 
 def apart(gradients: Any) -> list[Any]:
@@ -119,21 +86,22 @@ def apart(gradients: Any) -> list[Any]:
   ]
 
 
-def masked(gradients: Any, masks: Any, axes: int = 1) -> Any:
+def masked(gradients: Any, masks: Any) -> Any:
   """The gradients of tasks, 0 where a parameter does not count.
 
   Args:
-    gradients: a tree whose leaves have `axes` more than the parameters.
+    gradients: a tree whose leaves are [K, ...].
     masks: where they count, a tree like the parameters (updates/shared.py).
-    axes: how many.
   """
-  if not axes:
+
+  def of_task(gradient):
     return jax.tree.map(
       lambda g, mask: g if mask is np.True_ else jnp.where(mask, g, 0),
-      gradients,
+      gradient,
       masks,
     )
-  each = [masked(own, masks, axes - 1) for own in apart(gradients)]
+
+  each = map(of_task, apart(gradients))
   return jax.tree.map(lambda *parts: jnp.stack(parts), *each)
 
 
@@ -164,16 +132,9 @@ def gram(gradients: Any) -> jax.Array:
   )
 
 
-def total(gradients: Any, axes: int = 1) -> Any:
-  """The sum over leading axes.
-
-  Args:
-    gradients: a tree whose leaves have these axes.
-    axes: how many.
-  """
-  for _ in range(axes):
-    gradients = functools.reduce(_add, apart(gradients))
-  return gradients
+def total(gradients: Any) -> Any:
+  """The sum over tasks of a tree whose leaves are [K, ...]."""
+  return functools.reduce(_add, apart(gradients))
 
 
 def combine(gradients: Any, weights: jax.Array) -> Any:

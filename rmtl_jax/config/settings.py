@@ -245,37 +245,15 @@ class BalancingConfig:
     weights: of the tasks, as `click=1,conversion=3` or, in their order,
       `1,3` (a + may stand for a comma): those of `static`, what `upgrad` and
       `dualproj` prefer; they are divided by their mean. Empty: all equal.
-    alpha: the strength: gradnorm's and fairgrad's alpha, cagrad's c, focal's
-      gamma, graddrop's leak, metabalance's and multibalance's r, sdmgrad's
-      lambda; hard_examples' share of rows.
-    temperature: of dwa's softmax; stch's mu.
-    learning_rate: of weights that learn (gradnorm, famo, imtl_l, modo,
-      homoscedastic_uncertainty), or excess_mtl's step.
-    decay: of moving averages (gradvac, db_mtl, metabalance, multibalance); what
-      draws weights to equal ones (famo, modo).
-    minimum: least share of a task's weight (pareto), below 1 / K.
-    period: steps from one change of the weights to the next (dwa, nash_mtl);
-      0 is an epoch.
-    warmup_steps: steps in which stch sums log losses and excess_mtl leaves
-      weights equal, to learn what losses are at first; 0 is an epoch.
-    averaging: share of the weights before in those of a step, for balancers
-      whose weights come from products of gradients (CR-MOGM: Zhou et al.,
-      NeurIPS 2022); 0 for none.
-    noise: of homoscedastic_uncertainty: that of a `classification` or of a
-      `regression`.
+    alpha: the strength: gradnorm's alpha, cagrad's c.
+    learning_rate: of weights that learn (gradnorm, famo, imtl_l,
+      homoscedastic_uncertainty).
   """
 
   name: Annotated[str, Registered('balancer')] = 'equal'
   weights: str = ''
   alpha: Annotated[float, Range(-1.0)] = -1.0
-  temperature: Annotated[float, Range(-1.0)] = -1.0
   learning_rate: Annotated[float, Range(-1.0)] = -1.0
-  decay: Annotated[float, Range(-1.0)] = -1.0
-  minimum: Share = 0.0
-  period: Annotated[int, Range(-1)] = -1
-  warmup_steps: Annotated[int, Range(-1)] = -1
-  averaging: Annotated[float, Range(0.0, 0.9999)] = 0.0
-  noise: Literal['classification', 'regression'] = 'classification'
 
 
 @dataclasses.dataclass(frozen=True)

@@ -170,13 +170,6 @@ class ActorStage:
     record['learning_rate'] = state.learning_rate(
       actor.opt_state, self.limits.schedule
     )
-    if sums.get('solver_failures'):
-      record['solver_failures'] = int(sums['solver_failures'])
-      balancer = self.limits.balancing.name
-      context.progress.say(
-        f'WARNING: {one.label}: in {record["solver_failures"]} steps the solver'
-        f' of {balancer} did not converge; its best weights were taken'
-      )
     if 'td_error' in sums:
       record['td_error'] = sums['td_error'] / max(sums['td_rows'], 1.0)
     context.progress.finish(

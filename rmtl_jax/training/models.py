@@ -495,10 +495,10 @@ def _of_critic(critic: config_lib.CriticConfig) -> tuple[Any, ...]:
 def _of_step(stage: config_lib.StageConfig) -> config_lib.StageConfig:
   """What the step of a stage knows of its settings; the same of stages 1 and 3.
 
-  Learning rate and warmup are numbers in the optimizer's state, a balancer's
-  period and weights in the balancer's.
+  Learning rate and warmup are numbers in the optimizer's state, static weights
+  of tasks in the balancer's.
   """
-  balancing = dataclasses.replace(stage.balancing, period=1, warmup_steps=1)
+  balancing = stage.balancing
   if balancer_records.find(balancing.name).is_static:
     balancing = dataclasses.replace(balancing, weights='')
   return config_lib.StageConfig(

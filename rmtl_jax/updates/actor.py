@@ -68,7 +68,7 @@ def make_actor_step(
         rows.losses, batch.mask, _even(batch, rows)
       )
     metrics = metrics_of(batch, rows, rows.losses, weighted)
-    return new_actor, metrics | failed_solver(actor, new_actor)
+    return new_actor, metrics
 
   return step
 
@@ -168,17 +168,6 @@ def metrics_of(
 
 def _even(batch: types.Batch, rows: weighted_grad.RowLosses) -> Any:
   return None if batch.sample_weight is None else rows.mean_cotangent
-
-
-def failed_solver(
-  actor: state.ActorState, new_actor: state.ActorState
-) -> Metrics:
-  """`solver_failures`: 1 where a balancer's solver did not converge."""
-  old = balance_lib.failures(actor.balancing_state)
-  new = balance_lib.failures(new_actor.balancing_state)
-  if old is None or new is None:
-    return {}
-  return {'solver_failures': (new - old).astype(jnp.float32)}
 
 
 def loss_metrics(

@@ -18,7 +18,7 @@ class Balance(NamedTuple):
   """A balancer and what it acts on.
 
   Attributes:
-    record: what is known of it.
+    record: its entry in the registry.
     link: its transformation (balancing/factory.py).
     shared: where parameters are shared, see updates/shared.py; None: all are.
   """
@@ -69,9 +69,8 @@ def balanced(
     )
     new_weighted = cast(jax.Array, new_weighted)
     return Balanced(rows.pullback(new_weighted), new_weighted, new_state)
-  gradients = _task_gradients(rows, weighted, balance.record.groups)
   gradient, new_state = _on_shared(update, balance)(
-    gradients,
+    rows.task_gradients(weighted),
     balancing_state,
     params,
     losses=tasks.mean_losses(weighted, rows.losses),
@@ -104,42 +103,17 @@ def observed(
   return observe(balancing_state, tasks.mean_losses(weighted, losses_after()))
 
 
-def failures(balancing_state: Any) -> jax.Array | None:
-  """Steps so far whose solver did not converge, i32[]; None without one."""
-  found = optax.tree.get_all_with_path(balancing_state, 'failures')
-  return found[0][1] if found else None
-
-
-def _task_gradients(
-  rows: weighted_grad.RowLosses, weighted: jax.Array, groups: int
-) -> Any:
-  """One gradient per task, [K, ...], or per group of lanes and task."""
-  if groups == 1:
-    return rows.task_gradients(weighted)
-  # Sessions of one lane stay together: groups are independent samples.
-  own = np.arange(weighted.shape[0]) % groups == np.arange(groups)[:, None]
-  each = [
-    rows.task_gradients(jnp.where(part[:, None, None], weighted, 0.0))
-    for part in own
-  ]
-  return jax.tree.map(lambda *parts: jnp.stack(parts), *each)
-
-
 def _on_shared(update: Callable[..., Any], balance: Balance):
   """The update on shared parameters; the others get their plain gradient."""
   if balance.shared is None:
     return update
-  # Of groups and tasks.
-  lead = 1 + (balance.record.groups > 1)
 
   def on_shared(gradients, balancing_state, params, **extra):
-    seen = tasks.masked(gradients, balance.shared, lead)
+    seen = tasks.masked(gradients, balance.shared)
     combined, new_state = update(seen, balancing_state, params, **extra)
     gradient = jax.tree.map(
       lambda g, whole, mask: (
-        whole
-        if mask is np.True_
-        else jnp.where(mask, whole, tasks.total(g, lead))
+        whole if mask is np.True_ else jnp.where(mask, whole, tasks.total(g))
       ),
       gradients,
       combined,

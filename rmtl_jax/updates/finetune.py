@@ -93,7 +93,6 @@ def make_finetune_step(
     )
     new_actor = new_actor._replace(weighting_state=new_weighting_state)
     metrics = actor_lib.metrics_of(batch, rows, row_losses, weighted)
-    metrics |= actor_lib.failed_solver(actor, new_actor)
     if config.critic.in_finetune == 'frozen':
       return full._replace(actor=new_actor), metrics
 

@@ -51,10 +51,10 @@ def init_params(key: jax.Array) -> Any:
 def _own() -> optax.GradientTransformationExtraArgs:
   """Weights by the inverse of the norms, a function of one's own."""
 
-  def weights_of(gram, memory, key, losses):
-    del key, losses
+  def weights_of(gram, key):
+    del key
     inverse = 1.0 / jnp.sqrt(jnp.diagonal(gram) + 1e-12)
-    return TASKS * inverse / jnp.sum(inverse), jnp.array(True), memory
+    return TASKS * inverse / jnp.sum(inverse)
 
   return by_gram.from_gram(TASKS, weights_of)
 
@@ -70,15 +70,10 @@ def find(name: str) -> registry.Balancer:
 
 
 def make_link(name: str) -> optax.GradientTransformationExtraArgs:
-  """The balancer of 2 tasks with its paper's settings; epochs have 2 steps."""
+  """The balancer of 2 tasks; epochs have 2 steps."""
   record = find(name)
-  given = {
-    setting: 2 if value == registry.EPOCH and is_steps else value
-    for setting, value in record.settings.items()
-    if (is_steps := setting in ('period', 'warmup_steps')) or value != ''
-  }
   assert record.make is not None
-  return record.make(TASKS, **given)
+  return record.make(TASKS, **({'epoch_steps': 2} if record.by_epoch else {}))
 
 
 def make_step(
@@ -122,11 +117,10 @@ def make_step(
     params, *state = carry
 
     def losses_of(params):
-      rows = losses_of_rows(params, x, y).reshape(record.groups, -1, TASKS)
-      return jnp.mean(rows, 1)[0] if record.groups == 1 else jnp.mean(rows, 1)
+      return jnp.mean(losses_of_rows(params, x, y), 0)
 
     losses = losses_of(params)
-    # They sum to the gradient of the mean over groups and tasks.
+    # They sum to the gradient of the mean over tasks.
     gradients = jax.tree.map(
       lambda leaf: leaf / losses.size, jax.jacrev(losses_of)(params)
     )
@@ -135,7 +129,7 @@ def make_step(
       tuple(state),
       params,
       key=key,
-      losses=losses.reshape(-1, TASKS).mean(0),
+      losses=losses,
     )
     return (optax.apply_updates(params, updates), *state), jnp.mean(losses)
 

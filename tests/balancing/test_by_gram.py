@@ -1,379 +1,269 @@
-"""Balancers on products of gradients, as transformations."""
+"""Balancers on products of gradients: by hand, by TorchJD, by claims."""
 
 import functools
-import inspect
-from typing import Any
+import json
+import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
-from rmtl_jax import types
-from rmtl_jax.balancing import by_gram, gram_weights, registry
-from tests import tiers
+from rmtl_jax.balancing import by_gram, registry
 
-NAMES = [
-  name
-  for name, record in registry.RECORDS.items()
-  if record.acts_on == registry.GRADIENTS and name in vars(by_gram)
-]
-# Without a state, with targets, with shares from the step before; with groups.
-FEW = ('mgda', 'gradvac', 'sdmgrad', 'modo')
-METHODS = {
-  'pareto': gram_weights.pareto_weights,
-  'mgda': gram_weights.pareto_weights,
-  'pcgrad': gram_weights.pcgrad_weights,
-  'cagrad': gram_weights.cagrad_weights,
-  'aligned_mtl': gram_weights.aligned_mtl_weights,
-  'conflict_free': gram_weights.config_weights,
-  'imtl_g': gram_weights.imtl_g_weights,
-  'nash_mtl': functools.partial(gram_weights.fairgrad_weights, alpha=1.0),
-  'fairgrad': gram_weights.fairgrad_weights,
-  'upgrad': gram_weights.upgrad_weights,
-  'dualproj': gram_weights.dualproj_weights,
+GOLDEN = json.loads(
+  pathlib.Path(__file__).with_name('golden').joinpath('gram.json').read_text()
+)
+CASES = {
+  name: np.array(case['gradients']) for name, case in GOLDEN['cases'].items()
 }
+# Cases in which all problems have one solution in TorchJD's form.
+REGULAR = [name for name in CASES if name.split('_')[0] in ('random', 'scales')]
+NAMES = [
+  name for name, one in registry.RECORDS.items() if name in vars(by_gram)
+]
 KEY = jax.random.key(0)
 
 
-def _lead(name, tasks):
-  groups = registry.find(name).groups
-  return (tasks,) if groups == 1 else (groups, tasks)
+def _method(name):
+  """Weights of a Gram matrix, without preference."""
+  method = vars(by_gram)[f'{name}_weights']
+  if name in ('upgrad', 'dualproj'):
+    return lambda gram: method(gram, jnp.ones(len(gram)))
+  return method
 
 
-def _gradients(name, tasks, seed=0):
-  """A tree of three leaves with the leading axes that a balancer wants."""
+@functools.cache
+def _compiled(name):
+  return jax.jit(_method(name))
+
+
+def _weights(name, gradients, dtype: type = np.float64):
+  gradients = np.asarray(gradients, dtype)
+  with jax.enable_x64(dtype is np.float64):
+    found = _compiled(name)(jnp.asarray(gradients @ gradients.T))
+    assert found.dtype == dtype
+    return np.asarray(found, np.float64)
+
+
+def _of(name, gradients, *args, **settings):
+  """Weights in double precision of a method with settings."""
+  gram = gradients @ gradients.T
+  with jax.enable_x64(True):
+    method = vars(by_gram)[f'{name}_weights']
+    return np.asarray(method(jnp.asarray(gram), *args, **settings))
+
+
+def _random(seed, tasks, extra=2):
+  return np.random.default_rng(seed).normal(size=(tasks, tasks + extra))
+
+
+def test_weights_by_hand():
+  """Of (1, 0) and (-1, 1), whose products are 1, -1 and 2."""
+  gradients = np.array([[1.0, 0.0], [-1.0, 1.0]])
+  # sqrt(least eigenvalue) G ** (-1/2) 1, det G = 1, trace 3: G ** (-1/2) is
+  # (adj G + 1) / sqrt(5), its rows' sums 4 / sqrt(5) and 3 / sqrt(5).
+  least = ((3 - 5**0.5) / 2) ** 0.5
+  expected = {
+    # The point nearest 0 on their line: share (2 + 1) / (1 + 2 + 2).
+    'mgda': [6 / 5, 4 / 5],
+    # g_1 + g_2 / 2 and g_2 + g_1.
+    'pcgrad': [2, 3 / 2],
+    'aligned_mtl': [4 / 5**0.5 * least, 3 / 5**0.5 * least],
+    # (1 + sqrt 2) / (2 |g|).
+    'conflict_free': [(1 + 2**0.5) / 2, (1 + 2**0.5) / 2 / 2**0.5],
+    # In proportion to 1 / |g|.
+    'imtl_g': [2 * 2**0.5 / (1 + 2**0.5), 2 / (1 + 2**0.5)],
+    'upgrad': [2, 3 / 2],
+    # The sum (0, 1) is at right angles to g_1: no conflict.
+    'dualproj': [1, 1],
+  }
+  for name, weights in expected.items():
+    for dtype in (np.float32, np.float64):
+      found = _weights(name, gradients, dtype)
+      np.testing.assert_allclose(found, weights, rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize('case', REGULAR)
+def test_torchjd_gives_the_same_sum(case):
+  """In double precision; TorchJD's weights average 1 / K, ours 1."""
+  gradients, torchjd = CASES[case], GOLDEN['cases'][case]['torchjd']
+  tasks = len(gradients)
+  for name in ('aligned_mtl', 'imtl_g', 'upgrad', 'dualproj'):
+    found = _weights(name, gradients) @ gradients
+    expected = tasks * np.array(torchjd[name]) @ gradients
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+  # A preference is what weights are where nothing conflicts, in both.
+  wanted = jnp.arange(1.0, tasks + 1) / tasks
+  for name in ('upgrad', 'dualproj'):
+    found = _of(name, gradients, wanted) @ gradients
+    expected = np.array(torchjd[f'{name}_preferring']) @ gradients
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+  found = _weights('conflict_free', gradients) @ gradients
+  np.testing.assert_allclose(found, torchjd['config_sum'], rtol=1e-6)
+  order = np.array(GOLDEN['cases'][case]['order'])
+  found = _of('pcgrad', gradients, order)
+  np.testing.assert_allclose(found, torchjd['pcgrad'], rtol=1e-6)
+  # CAGrad's solver there stops at about 1e-4.
+  for c in GOLDEN['c']:
+    found = _of('cagrad', gradients, c) @ gradients
+    expected = tasks * np.array(torchjd[f'cagrad_{c}']) @ gradients
+    size = float(np.linalg.norm(expected))
+    np.testing.assert_allclose(found, expected, atol=3e-4 * size)
+
+
+@pytest.mark.parametrize('name', ['mgda', 'upgrad', 'dualproj'])
+def test_sums_are_those_of_an_exhaustive_search(name):
+  """Over active sets, in numpy; degenerate gradients too."""
+  for case, gradients in CASES.items():
+    if case.startswith('zero') and name == 'mgda':
+      continue  # A task without a gradient does not count here.
+    exact = np.array(GOLDEN['cases'][case]['exact'][name])
+    expected = exact * (len(exact) if name == 'mgda' else 1) @ gradients
+    found = _weights(name, gradients, np.float32) @ gradients
+    size = np.linalg.norm(gradients, axis=1).max()
+    np.testing.assert_allclose(found, expected, rtol=2e-4, atol=3e-4 * size)
+
+
+@pytest.mark.parametrize('tasks', [2, 3, 8])
+def test_claims_of_the_papers(tasks):
+  for seed in range(5):
+    gradients = _random(seed, tasks)
+    units = gradients / np.linalg.norm(gradients, axis=1, keepdims=True)
+    total = {
+      name: _weights(name, gradients, np.float32) @ gradients for name in NAMES
+    }
+    for name in ('upgrad', 'dualproj', 'conflict_free'):  # no conflict is left
+      assert np.all(units @ total[name] >= -1e-4 * np.linalg.norm(total[name]))
+    for name in ('conflict_free', 'imtl_g'):  # one projection on all
+      along = units @ total[name]
+      np.testing.assert_allclose(along, along.mean(), rtol=5e-3)
+    # MGDA projects alike on all tasks that it weighs.
+    weights = _weights('mgda', gradients, np.float32)
+    nearest = total['mgda'] / tasks
+    products = gradients @ nearest
+    assert np.all(products >= nearest @ nearest - 1e-4)
+    np.testing.assert_allclose(
+      products[weights > 1e-5], nearest @ nearest, atol=1e-4
+    )
+    # Aligned gradients are orthogonal, with the least singular value's size.
+    least = np.linalg.svd(gradients, compute_uv=False)[-1]
+    np.testing.assert_allclose(
+      np.linalg.norm(total['aligned_mtl']), np.sqrt(tasks) * least, rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize('c', [0.3, 0.8, 1.5])
+@pytest.mark.parametrize('tasks', [2, 3, 8])
+def test_cagrad_is_the_best_in_its_ball_for_the_worst_task(tasks, c):
+  for seed in range(3):
+    gradients = _random(seed, tasks)
+    mean = gradients.sum(0)
+    radius = c * np.linalg.norm(mean)
+    weights = _of('cagrad', gradients, c)
+    total = weights @ gradients
+    assert np.linalg.norm(total - mean) <= radius * (1 + 1e-4)
+    worst = (gradients @ total).min()
+    # The dual at the shares that the weights have is as large: no gap.
+    shares = (weights - 1) / (weights - 1).sum()
+    along = shares @ gradients
+    dual = along @ mean + radius * np.linalg.norm(along)
+    np.testing.assert_allclose(worst, dual, atol=2e-3 * abs(dual) + 1e-4)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_properties_of_the_weights(name):
+  for tasks in (2, 3, 8):
+    gradients = _random(3, tasks)
+    found = _weights(name, gradients, np.float32)
+    if name != 'pcgrad':  # takes tasks in turns
+      order = np.random.default_rng(4).permutation(tasks)
+      moved = _weights(name, gradients[order], np.float32)
+      np.testing.assert_allclose(moved, found[order], rtol=2e-3, atol=1e-4)
+    for scale in (1e-6, 1e6):
+      scaled = _weights(name, scale * gradients, np.float32)
+      np.testing.assert_allclose(scaled, found, rtol=1e-3, atol=1e-5)
+  # Single precision is near double, also where sizes differ.
+  cases = ['random_3_0', 'scales_8']
+  if name != 'aligned_mtl':  # leaves out what it takes for rounding
+    cases.append('million_3')
+  for case in cases:
+    exact = _weights(name, CASES[case])
+    found = _weights(name, CASES[case], np.float32)
+    size = np.maximum(np.abs(exact), 1e-3 * np.abs(exact).max())
+    assert np.all(np.abs(found - exact) <= 5e-3 * size + 1e-6), case
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_degenerate_gradients(name):
+  for case, gradients in CASES.items():
+    assert np.all(np.isfinite(_weights(name, gradients, np.float32))), case
+  np.testing.assert_array_equal(_weights(name, np.zeros((3, 4))), 1.0)
+  # Others are weighed as if alone; a task without a gradient has the weight 1.
+  gradients = CASES['zero_one_3']
+  weights = _weights(name, gradients, np.float32)
+  alone = _weights(name, gradients[[0, 2]], np.float32)
+  np.testing.assert_allclose(weights[[0, 2]], alone, rtol=1e-3)
+  assert weights[1] == 1
+  # Equal ones have equal weights.
+  gradients = np.tile(_random(0, 1), (3, 1))
+  expected = 1.5 if name == 'cagrad' else 1.0
+  found = _weights(name, gradients, np.float32) @ gradients
+  np.testing.assert_allclose(found, 3 * expected * gradients[0], rtol=2e-3)
+
+
+def _gradients(tasks, seed=0):
   rng = np.random.default_rng(seed)
   shapes = {'bias': (), 'kernel': (2, 3), 'table': (5,)}
   return {
-    leaf: jnp.asarray(rng.normal(size=(*_lead(name, tasks), *shape)), 'f4')
+    leaf: jnp.asarray(rng.normal(size=(tasks, *shape)), jnp.float32)
     for leaf, shape in shapes.items()
   }
 
 
-def _make(name, *args, **settings) -> Any:
-  """The transformation of a maker here; Any: Optax's states are."""
-  return getattr(by_gram, name)(*args, **settings)
-
-
-def _by_record(name, tasks) -> Any:
-  make = registry.find(name).make
-  assert make is not None
-  return make(tasks)
-
-
 def _flat(gradients, axes=1):
-  leaves = jax.tree.leaves(gradients)
   return np.concatenate(
-    [np.reshape(leaf, (*leaf.shape[:axes], -1)) for leaf in leaves], -1
+    [
+      np.reshape(leaf, (*leaf.shape[:axes], -1))
+      for leaf in jax.tree.leaves(gradients)
+    ],
+    -1,
   )
 
 
-@functools.cache
-def _link(name, tasks=2):
-  """The transformation as its record makes it, and its compiled update."""
-  link = _by_record(name, tasks)
-  step = jax.jit(lambda updates, state: link.update(updates, state, key=KEY))
-  return link, step
-
-
-def _run(name, gradients, tasks=2):
-  link, step = _link(name, tasks)
-  return step(gradients, link.init(None))
-
-
 @pytest.mark.parametrize('name', NAMES)
-def test_a_maker_has_the_settings_of_its_record(name):
-  parameters = dict(inspect.signature(getattr(by_gram, name)).parameters)
-  assert parameters.pop('num_tasks').default is inspect.Parameter.empty
-  found = {key: value.default or '' for key, value in parameters.items()}
-  settings = registry.find(name).settings
-  assert found == {key: value or '' for key, value in settings.items()}
-  assert registry.find(name).acts_on == registry.GRADIENTS
-
-
-@pytest.mark.parametrize('name', NAMES)
-@pytest.mark.parametrize('tasks', tiers.some((2, 3), (3,)))
+@pytest.mark.parametrize('tasks', [2, 3])
 def test_the_update_is_the_weighted_sum_of_all_leaves(name, tasks):
-  gradients = _gradients(name, tasks)
-  update, state = _run(name, gradients, tasks)
-  whole = gradients
-  if registry.find(name).groups == 2:
-    whole = jax.tree.map(lambda leaf: leaf.sum(0), gradients)
-  expected = np.asarray(state.task_weights) @ _flat(whole)
+  link, gradients = vars(by_gram)[name](tasks), _gradients(tasks)
+  step = jax.jit(link.update)
+  update, state = step(gradients, link.init(None), key=KEY)
+  expected = np.asarray(state.task_weights) @ _flat(gradients)
   np.testing.assert_allclose(_flat(update, 0), expected, rtol=1e-4, atol=1e-5)
-  assert jax.tree.map(jnp.shape, update) == {
-    'bias': (),
-    'kernel': (2, 3),
-    'table': (5,),
-  }
-  assert int(state.failures) == 0
-
-
-@pytest.mark.parametrize('name', tiers.some(METHODS, ('mgda', 'pcgrad')))
-def test_the_weights_are_those_of_all_leaves_together(name):
-  gradients = _gradients(name, 2)
-  _, state = _run(name, gradients)
-  flat = _flat(gradients)
-  expected, _ = METHODS[name](jnp.asarray(flat @ flat.T))
-  np.testing.assert_allclose(state.task_weights, expected, rtol=1e-4)
-
-
-@pytest.mark.parametrize('name', NAMES)
-def test_the_state_keeps_its_shapes_and_compiles_once(name):
-  link = _by_record(name, 3)
-  step = jax.jit(
-    lambda updates, state, key: link.update(updates, state, key=key)
-  )
-  state = link.init(None)
-  shapes = jax.eval_shape(lambda: link.init(None))
-  for seed in range(3):
-    gradients = _gradients(name, 3, seed)
-    _, state = step(gradients, state, jax.random.key(seed))
-    assert jax.eval_shape(lambda kept=state: kept) == shapes
-  assert step._cache_size() == 1
-
-
-@pytest.mark.parametrize('name', tiers.some(NAMES, FEW))
-def test_update_scans_as_it_steps(name):
-  link, step = _link(name)
-  many = jax.tree.map(
-    lambda *leaves: jnp.stack(leaves),
-    *(_gradients(name, 2, seed) for seed in range(3)),
-  )
-
-  def body(state, updates):
-    update, new_state = link.update(updates, state, key=KEY)
-    return new_state, update
-
-  last, updates = jax.lax.scan(body, link.init(None), many)
-  state = link.init(None)
-  for seed in range(3):
-    update, state = step(_gradients(name, 2, seed), state)
-    one = jax.tree.map(lambda leaf, seed=seed: leaf[seed], updates)
-    np.testing.assert_allclose(
-      _flat(one, 0), _flat(update, 0), rtol=1e-4, atol=1e-5
-    )
-  np.testing.assert_allclose(
-    last.task_weights, state.task_weights, rtol=1e-4, atol=1e-5
-  )
-
-
-@pytest.mark.parametrize('name', tiers.some(NAMES, FEW))
-def test_update_under_vmap_is_that_of_each(name):
-  link, step = _link(name, 3)
-  many = jax.tree.map(
-    lambda *leaves: jnp.stack(leaves),
-    *(_gradients(name, 3, seed) for seed in range(2)),
-  )
-  states = jax.vmap(lambda _: link.init(None))(jnp.arange(2))
-  _, found = jax.jit(
-    jax.vmap(lambda updates, state: link.update(updates, state, key=KEY))
-  )(many, states)
-  for seed in range(2):
-    _, state = step(_gradients(name, 3, seed), link.init(None))
-    np.testing.assert_allclose(
-      found.task_weights[seed], state.task_weights, rtol=1e-3, atol=1e-4
-    )
-
-
-def test_weights_are_averaged_over_steps():
-  link = _make('mgda', 2, averaging=0.75)
-  gradients = jnp.array([[1.0, 0.0], [0.0, 3**0.5]])
-  update, state = link.update(gradients, link.init(None))
-  # The step's own are 3/2 and 1/2; before the first step they are 1.
-  np.testing.assert_allclose(state.task_weights, [1.125, 0.875], rtol=1e-5)
-  np.testing.assert_allclose(update, [1.125, 0.875 * 3**0.5], rtol=1e-5)
-  _, state = link.update(gradients, state)
-  np.testing.assert_allclose(state.task_weights, [1.21875, 0.78125], rtol=1e-5)
-
-
-def test_failures_are_counted_and_their_weights_taken():
-  link = _make(
-    'from_gram',
-    2,
-    lambda gram, memory, key, losses: (
-      jnp.array([0.5, 1.5]),
-      gram[0, 0] > 1.0,
-      memory,
-    ),
-  )
-  state = link.init(None)
-  for first, expected in [(1.0, 1), (2.0, 1), (0.5, 2)]:
-    gradients = jnp.array([[first], [1.0]])
-    update, state = link.update(gradients, state)
-    np.testing.assert_allclose(update, [0.5 * first + 1.5])
-    assert int(state.failures) == expected
-
-
-@pytest.mark.parametrize('name', NAMES)
-@pytest.mark.parametrize('bad', [np.nan, np.inf])
-def test_a_gradient_that_is_no_number_ends_in_the_update(name, bad):
-  gradients = _gradients(name, 2)
-  gradients['bias'] = gradients['bias'].at[..., 1].set(bad)
-  update, state = _run(name, gradients)
-  assert np.all(np.isnan(state.task_weights))
+  if name != 'pcgrad':
+    weights = _weights(name, _flat(gradients), np.float32)
+    np.testing.assert_allclose(state.task_weights, weights, rtol=1e-3)
+  # A gradient that is no number ends in the update.
+  gradients['bias'] = gradients['bias'].at[1].set(np.nan)
+  update, _ = step(gradients, state, key=KEY)
   assert np.all(np.isnan(_flat(update, 0)))
+  with pytest.raises(ValueError, match=r'expected \d on the first axis'):
+    link.update(jnp.ones((5, 4)), state, key=KEY)
 
 
-@pytest.mark.parametrize('name', NAMES)
-def test_gradients_without_their_axes_are_refused(name):
-  link, _ = _link(name, 3)
-  with pytest.raises(ValueError, match='leading axes'):
-    link.update(jnp.ones((2, 2, 4)), link.init(None), key=KEY)
-
-
-@pytest.mark.parametrize('name', ['pcgrad', 'gradvac'])
-def test_a_random_order_needs_a_key_where_it_counts(name):
-  gradients = jnp.eye(3)
-  link, _ = _link(name, 3)
-  with pytest.raises(ValueError, match=f'{name}: expected a `key`'):
-    link.update(gradients, link.init(None))
-  link, _ = _link(name, 2)
-  update, _ = link.update(gradients[:2], link.init(None))
-  np.testing.assert_allclose(update, [1, 1, 0])
-
-
-def test_the_order_of_tasks_is_drawn_anew():
-  link, _ = _link('pcgrad', 3)
+def test_the_order_of_tasks_is_random():
+  link = by_gram.pcgrad(3)
   gradients = jnp.array([[1.0, 0.0, 0.1], [-0.6, 0.8, 0.0], [-0.5, -0.9, 0.3]])
   step = jax.jit(lambda key: link.update(gradients, link.init(None), key=key))
   found = {
     tuple(np.round(np.asarray(step(jax.random.key(i))[0]), 4)) for i in range(8)
   }
   assert len(found) > 1
-
-
-def test_gradvac_remembers_cosines():
-  link = _make('gradvac', 2, decay=0.1)
-  _, state = link.update(jnp.array([[1.0, 0.0], [1.0, 0.0]]), link.init(None))
-  np.testing.assert_allclose(state.memory, [[0, 0.1], [0.1, 0]], rtol=1e-5)
-
-
-def test_nash_keeps_its_weights_for_a_period():
-  link = _make('nash_mtl', 2, period=2)
-  step = jax.jit(link.update)
-  state, found = link.init(None), []
-  for scale in (1.0, 3.0, 3.0, 1.0):
-    _, state = step(jnp.diag(jnp.array([1.0, scale])), state)
-    found.append(state.task_weights.tolist())
-  np.testing.assert_allclose(
-    found, [[1, 1], [1, 1], [1.5, 0.5], [1.5, 0.5]], rtol=1e-5
-  )
-
-
-def test_one_compiled_step_serves_all_periods_and_preferences():
-  for make, values in [
-    (lambda v: _make('nash_mtl', 2, period=v), (1, 3)),
-    (lambda v: _make('upgrad', 2, weights=v), ((1, 1), (1, 3))),
-    (lambda v: _make('dualproj', 2, weights=v), (None, (1, 3))),
-  ]:
-    step = jax.jit(make(values[0]).update)
-    weights = []
-    for value in values:
-      state = make(value).init(None)
-      for scale in (1.0, 2.0):
-        gradients = jnp.diag(jnp.array([1.0, scale]))
-        _, state = step(gradients, state)
-      weights.append(state.task_weights.tolist())
-    assert weights[0] != weights[1]
-    assert step._cache_size() == 1
+  with pytest.raises(ValueError, match='pcgrad: expected a `key`'):
+    link.update(jnp.eye(3), link.init(None))
 
 
 def test_a_preference_is_divided_by_its_mean():
-  for name in ('upgrad', 'dualproj'):
-    link = _make(name, 2, weights=(2, 6))
-    update, state = link.update(jnp.eye(2), link.init(None))
+  for make in (by_gram.upgrad, by_gram.dualproj):
+    link = make(2, weights=(2, 6))
+    update, _ = link.update(jnp.eye(2), link.init(None))
     np.testing.assert_allclose(update, [0.5, 1.5])
-    np.testing.assert_allclose(state.memory, [0.5, 1.5])
-
-
-def test_pareto_refuses_minima_that_are_more_than_all():
-  said = r'pareto: minimum=0.4: expected from 0 to 1 / 3'
-  with pytest.raises(types.InputError, match=said):
-    by_gram.pareto(3, minimum=0.4)
-  link = _make('pareto', 3, minimum=1 / 3)
-  _, state = link.update(_gradients('pareto', 3), link.init(None))
-  np.testing.assert_allclose(state.task_weights, 1, rtol=1e-5)
-
-
-def test_gradvac_refuses_a_decay_that_is_no_share():
-  with pytest.raises(types.InputError, match=r'gradvac: decay=2.0: expected'):
-    by_gram.gradvac(2, decay=2.0)
-
-
-def test_products_of_halves_are_those_of_their_own_means():
-  """Of two halves of 2 rows each, the losses being means over 4 rows and K."""
-  rng = np.random.default_rng(0)
-  rows = rng.normal(size=(2, 2, 2, 3))  # halves, rows, tasks, parameters
-  leaves = rows.sum(1) / (4 * 2)
-  first, second = rows.mean(1)
-  expected = (first @ second.T + second @ first.T) / 2
-  found = by_gram.cross_gram({'a': leaves[..., :1], 'b': leaves[..., 1:]})
-  np.testing.assert_allclose(found, expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize('name', ['sdmgrad', 'modo'])
-def test_shares_go_on_from_the_step_before(name):
-  gradients = 0.3 * _gradients(name, 2)['table']
-  link, step = _link(name)
-  _, first = step(gradients, link.init(None))
-  _, second = step(gradients, first)
-  np.testing.assert_allclose(first.memory.sum(), 1, rtol=1e-5)
-  np.testing.assert_allclose(first.task_weights.mean(), 1, rtol=1e-5)
-  if name == 'modo':
-    np.testing.assert_allclose(first.task_weights, 2 * first.memory, rtol=1e-5)
-    expected = gram_weights.modo_shares(
-      by_gram.cross_gram(gradients), first.memory
-    )
-    np.testing.assert_allclose(second.memory, expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize('name', [n for n in NAMES if _lead(n, 1) == (1,)])
-def test_a_loop_of_ones_own_descends_both_losses(name):
-  def losses(w):
-    return jnp.array([jnp.sum((w - 1) ** 2), 3 * jnp.sum((w - 2) ** 2)]) / 2
-
-  optimizer = optax.chain(_by_record(name, 2), optax.adam(0.1))
-  w = jnp.array([-1.0, 4.0])
-  before = losses(w)
-
-  @jax.jit
-  def step(w, state, key):
-    gradients = jax.jacrev(losses)(w)
-    updates, state = optimizer.update(gradients, state, w, key=key)
-    return optax.apply_updates(w, updates), state
-
-  state = optimizer.init(w)
-  for i in range(50):
-    w, state = step(w, state, jax.random.key(i))
-  after = losses(w)
-  assert np.all(np.asarray(after) < np.asarray(before))
-  assert int(optax.tree.get(state, 'failures')) == 0
-
-
-@pytest.mark.parametrize('name', ['mgda', 'pareto', 'sdmgrad', 'modo'])
-def test_batches_without_a_task_leave_the_others_their_weights(name):
-  """A gradient of 0 has the least norm; here it says that there is no row."""
-  link: Any = _by_record(name, 2)
-  whole, losses = _gradients(name, 2), jnp.ones(2)
-  axis = len(_lead(name, 2)) - 1
-
-  def without_second(leaf):
-    shape = [1] * leaf.ndim
-    shape[axis] = 2
-    return leaf * jnp.array([1.0, 0.0]).reshape(shape)
-
-  part = jax.tree.map(without_second, whole)
-  state = link.init(None)
-  _, learnt = link.update(whole, state, losses=losses, key=KEY)
-  combined, kept = link.update(
-    part, learnt, losses=jnp.array([1.0, 0.0]), key=KEY
-  )
-  jax.tree.map(np.testing.assert_array_equal, kept, learnt)
-  total = jax.tree.map(lambda g: g.sum(0), part) if axis else part
-  for leaf, own in zip(
-    jax.tree.leaves(combined), jax.tree.leaves(total), strict=True
-  ):
-    np.testing.assert_allclose(leaf, learnt.task_weights[0] * own[0], rtol=1e-6)

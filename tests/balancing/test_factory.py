@@ -8,7 +8,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.balancing import by_gradients, by_gram, factory, registry
+from rmtl_jax.balancing import factory, registry
 from rmtl_jax.config import values
 
 
@@ -31,20 +31,10 @@ def test_every_balancer_is_made_with_its_papers_settings(name):
     np.testing.assert_allclose(weights, np.ones(3), rtol=1e-6)
 
 
-def test_every_balancer_of_gradients_is_where_tests_look_for_it():
-  """tests/balancing/test_by_gradients.py and test_by_gram.py find them so."""
-  for name, record in registry.RECORDS.items():
-    if record.acts_on == registry.GRADIENTS:
-      assert hasattr(by_gradients, name) or hasattr(by_gram, name), name
-
-
-@pytest.mark.parametrize(('given', 'steps'), [(-1, 7), (0, 7), (5, 5)])
-def test_a_period_is_an_epoch_unless_it_is_given(given, steps):
-  link = factory.make_balancer(
-    _settings(name='dwa', period=given), 2, epoch_steps=7
-  )
+def test_dwa_is_made_with_the_steps_of_an_epoch():
+  link = factory.make_balancer(_settings(name='dwa'), 2, epoch_steps=7)
   assert link is not None
-  assert int(link.init(jnp.zeros(2)).period) == steps
+  assert int(link.init(jnp.zeros(2)).epoch_steps) == 7
 
 
 @pytest.mark.parametrize(
@@ -86,8 +76,8 @@ def test_weights_that_are_not_those_of_the_tasks(text, fault):
   [
     (
       {'pretrain.balancing.name': 'pcgrad', 'pretrain.balancing.alpha': 1.0},
-      'config.pretrain.balancing.alpha: pcgrad does not know it; it takes'
-      ' averaging',
+      'config.pretrain.balancing.alpha: pcgrad does not know it; it takes no'
+      ' settings',
     ),
     (
       {'pretrain.balancing.weights': '1,2'},
@@ -96,8 +86,8 @@ def test_weights_that_are_not_those_of_the_tasks(text, fault):
     ),
     (
       {
-        'pretrain.balancing.name': 'dwa',
-        'pretrain.balancing.temperature': -0.5,
+        'pretrain.balancing.name': 'famo',
+        'pretrain.balancing.learning_rate': -0.5,
       },
       "is neither -1 (the paper's) nor at least 0",
     ),
@@ -105,13 +95,6 @@ def test_weights_that_are_not_those_of_the_tasks(text, fault):
       {'finetune.balancing.name': 'mgda', 'backbone': 'single_task'},
       'config.finetune.balancing.name: mgda combines the gradients of'
       ' parameters that tasks share, and single_task shares none',
-    ),
-    (
-      {
-        'pretrain.balancing.name': 'modo',
-        'batch.lanes': 1,
-      },
-      'modo needs at least 2 lanes, and config.batch.lanes is 1',
     ),
     (
       {'finetune.balancing.name': 'dwa', 'weighting.name': 'ddpg'},

@@ -14,12 +14,6 @@ from rmtl_jax.updates import forward, weighted_grad
 LOSSES = jnp.array([[[1.0, 8.0], [3.0, 2.0]], [[5.0, 2.0], [9.0, 9.0]]])
 MASK = jnp.array([[True, True], [True, False]])
 EVEN = forward.mean_cotangent(MASK, 2)
-TREE = {'a': jnp.ones((3, 2)), 'b': (jnp.ones((2, 2, 1)), jnp.ones((4, 3)))}
-
-
-def test_tasks_are_counted_over_all_leaves():
-  assert tasks.count(LOSSES) == 2
-  assert tasks.count(TREE) == 6
 
 
 def test_mean_losses_by_hand():
@@ -41,33 +35,6 @@ def test_rows_that_do_not_count_may_have_any_loss(anything):
 def test_a_batch_without_rows_has_no_losses():
   even = forward.mean_cotangent(jnp.zeros((2, 2), bool), 2)
   assert tasks.mean_losses(even, LOSSES).tolist() == [0.0, 0.0]
-
-
-def test_leaves_with_rows_of_their_own_have_means_of_their_own():
-  def losses_of(scale):
-    return {
-      'a': scale * jnp.array([[1.0, 2.0]]),
-      'b': scale * jnp.array([[1.0], [3.0], [8.0], [0.0]]),
-    }
-
-  rows = weighted_grad.differentiate(lambda s: (losses_of(s), ()), jnp.ones(()))
-  found = tasks.mean_losses(rows.mean_cotangent, rows.losses)
-  np.testing.assert_allclose(found, [1.0, 2.0, 3.0], rtol=1e-6)
-
-
-def test_losses_that_do_not_belong_to_the_cotangent_are_refused():
-  for losses in (LOSSES[0], {'a': LOSSES}, LOSSES[..., :1]):
-    with pytest.raises(ValueError, match='losses: expected'):
-      tasks.mean_losses(EVEN, losses)
-
-
-def test_scale_weighs_the_tasks_of_all_leaves_in_order():
-  weights = jnp.arange(6.0)
-  found = tasks.scale(TREE, weights)
-  assert jax.tree.structure(found) == jax.tree.structure(TREE)
-  np.testing.assert_array_equal(found['a'], np.tile([0.0, 1.0], (3, 1)))
-  np.testing.assert_array_equal(found['b'][0], np.full((2, 2, 1), 2.0))
-  np.testing.assert_array_equal(found['b'][1], np.tile([3.0, 4, 5], (4, 1)))
 
 
 def test_scale_keeps_the_dtype():
@@ -116,19 +83,15 @@ def test_the_norm_of_a_sum_is_a_form_of_the_products(rows, weights):
   np.testing.assert_array_equal(product, product.T)
 
 
-@pytest.mark.parametrize('axes', [1, 2])
-def test_what_does_not_count_is_zero_in_every_task(axes):
+def test_what_does_not_count_is_zero_in_every_task():
   rng = np.random.default_rng(1)
-  lead = (2, 3)[-axes:]
   leaves = {
-    name: jnp.asarray(rng.normal(size=(*lead, 4, 2)), jnp.float32)
-    for name in 'abc'
+    name: jnp.asarray(rng.normal(size=(3, 4, 2)), jnp.float32) for name in 'abc'
   }
   columns = np.array([[True, False]])
-  masks = {'a': np.True_, 'b': np.False_, 'c': columns}
-  found = tasks.masked(leaves, masks, axes)
+  found = tasks.masked(leaves, {'a': np.True_, 'b': np.False_, 'c': columns})
   np.testing.assert_array_equal(found['a'], leaves['a'])
-  np.testing.assert_array_equal(found['b'], np.zeros((*lead, 4, 2)))
+  np.testing.assert_array_equal(found['b'], np.zeros((3, 4, 2)))
   np.testing.assert_array_equal(
     found['c'], np.asarray(leaves['c']) * np.array([1.0, 0.0])
   )

@@ -23,7 +23,7 @@ BACKBONES = tiers.some(
   ('shared_bottom', 'mmoe', 'ple', 'esmm'), ('shared_bottom', 'esmm')
 )
 # One of each kind of state.
-FEW = ('dwa', 'focal', 'pcgrad', 'modo', 'graddrop', 'db_mtl')
+FEW = ('dwa', 'pcgrad', 'gradnorm')
 UNWEIGHTED = optax.with_extra_args_support(optax.identity())
 
 
@@ -93,7 +93,7 @@ def _losses(network, params, batch):
   ('name', 'make'),
   tiers.some(
     [(name, _stage_1) for name in NAMES]
-    + [(name, _stage_3) for name in ('famo', 'focal', 'pcgrad', 'modo')],
+    + [(name, _stage_3) for name in ('famo', 'pcgrad')],
     [(name, _stage_1) for name in FEW]
     + [(name, _stage_3) for name in ('famo', 'pcgrad')],
   ),

@@ -9,7 +9,7 @@ and seed 0. Tests read the file; other seeds make other inputs for them. In it,
 per case: the gradients [K, P] that sum to the gradient; TorchJD's weights of
 every method in its own convention (`torchjd`); and what an exhaustive search
 over active sets gives in numpy (`exact`), for problems that TorchJD solves
-roughly or not at all: shares of the least norm, also with a least share, and
+roughly or not at all: shares of the least norm, and
 weights of projections on the dual cone, of gradients of very unequal size.
 """
 
@@ -23,10 +23,7 @@ import sys
 import numpy as np
 
 PATH = pathlib.Path(__file__).with_name('gram.json')
-MINIMUM = 0.1  # of a share, in `pareto`
 C = (0.3, 0.8)  # of CAGrad
-ALPHAS = (0.5, 2.0)  # of FairGrad
-BETA = 0.5  # of GradVac
 
 
 def cases(seed: int) -> dict[str, np.ndarray]:
@@ -64,14 +61,14 @@ def subsets(tasks: int):
       yield np.array(bits)
 
 
-def least_norm(gram: np.ndarray, minimum: float) -> np.ndarray:
-  """Shares >= minimum that sum to 1 with the least norm, by trying all sets."""
+def least_norm(gram: np.ndarray) -> np.ndarray:
+  """Shares >= 0 that sum to 1 with the least norm, by trying all sets."""
   tasks = len(gram)
   norms = np.sqrt(np.where(np.diag(gram) > 0, np.diag(gram), 1))
   best, best_value = None, np.inf
   for free in subsets(tasks):
     size = free.sum()
-    shares = np.where(free, 0, minimum)
+    shares = np.zeros(tasks)
     # Stationary in the free shares, which sum to what is left; in units of
     # their gradients' norms, so that rounding is that of each.
     system = np.zeros((size + 1, size + 1))
@@ -83,11 +80,11 @@ def least_norm(gram: np.ndarray, minimum: float) -> np.ndarray:
     right = np.append(-linear, 1 - shares.sum())
     solution = np.linalg.lstsq(system, right, rcond=None)[0]
     shares[free] = solution[:size] * slopes
-    if abs(shares.sum() - 1) > 1e-9 or np.any(shares < minimum - 1e-9):
+    if abs(shares.sum() - 1) > 1e-9 or np.any(shares < -1e-9):
       continue
     value = shares @ gram @ shares
     if value < best_value * (1 - 1e-12):
-      best, best_value = np.maximum(shares, minimum), value
+      best, best_value = np.maximum(shares, 0), value
   assert best is not None
   return best
 
@@ -147,59 +144,20 @@ def torchjd_weights(gradients: np.ndarray, order: np.ndarray) -> dict:
   preference = torch.arange(1.0, tasks + 1) / tasks
   put('upgrad_preferring', agg.UPGradWeighting(preference, projector))
   put('dualproj_preferring', agg.DualProjWeighting(preference, projector))
-  for alpha in ALPHAS:
-    put(f'fairgrad_{alpha}', agg.FairGradWeighting(alpha, max_iters=2000))
-  nash = agg.NashMTL(tasks, max_norm=0.0, optim_niter=200)
-  put('nash_mtl', nash.weighting, jacobian)
   put('config_sum', agg.ConFIG(), jacobian)
-  others = [[k for k in range(tasks) if k != own] for own in range(tasks)]
   original = torch.randperm
   try:
     turn = iter(order)
     torch.randperm = lambda n: torch.tensor(next(turn))
     put('pcgrad', agg.PCGradWeighting())
-    turns = itertools.cycle(
-      [others[k].index(j) for j in order[k] if j != k] for k in range(tasks)
-    )
-    torch.randperm = lambda n: torch.tensor(next(turns))
-    vaccine = agg.GradVacWeighting(beta=BETA, eps=0.0)
-    put('gradvac_first', vaccine)
-    # The same gradients again with the second one turned round.
-    turned = jacobian.clone()
-    turned[1] *= -1
-    put('gradvac_second', vaccine, turned @ turned.T)
   finally:
     torch.randperm = original
   return found
 
 
-def torchjd_crosses(seed: int) -> list[dict]:
-  """TorchJD's shares of two steps from products of two samples."""
-  import torch
-  import torchjd.aggregation as agg
-
-  torch.set_default_dtype(torch.float64)
-  rng = np.random.default_rng([seed, 1])
-  found = []
-  for tasks in (2, 3, 8):
-    mean = rng.normal(size=(tasks, tasks + 3))
-    halves = mean + 0.3 * rng.normal(size=(2, 2, tasks, tasks + 3))
-    crosses = [first @ second.T for first, second in halves]
-    sdmgrad, modo = agg.SDMGradWeighting(), agg.MoDoWeighting()
-    found.append(
-      {
-        'crosses': crosses,
-        'sdmgrad': [sdmgrad(torch.tensor(c)).numpy() for c in crosses],
-        'modo': [modo(torch.tensor(c)).numpy() for c in crosses],
-      }
-    )
-  return found
-
-
 def make(seed: int) -> dict:
   """The file's content."""
-  content = {'seed': seed, 'minimum': MINIMUM, 'c': C, 'alphas': ALPHAS}
-  content |= {'beta': BETA, 'cases': {}, 'crosses': torchjd_crosses(seed)}
+  content = {'seed': seed, 'c': C, 'cases': {}}
   for name, gradients in cases(seed).items():
     gram = gradients @ gradients.T
     order = orders(seed, len(gradients))
@@ -208,8 +166,7 @@ def make(seed: int) -> dict:
       'order': order,
       'torchjd': torchjd_weights(gradients, order),
       'exact': {
-        'mgda': least_norm(gram, 0.0),
-        'pareto': least_norm(gram, MINIMUM),
+        'mgda': least_norm(gram),
         'dualproj': on_dual_cone(gram, np.ones(len(gram))),
         'upgrad': sum(on_dual_cone(gram, own) for own in np.eye(len(gram))),
       },

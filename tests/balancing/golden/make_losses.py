@@ -21,8 +21,6 @@ PATH = pathlib.Path(__file__).with_name('losses.json')
 STEPS = 6
 TEMPERATURE, PERIOD = 2.0, 2
 LEARNING_RATE, DECAY = 0.025, 1e-3
-MU, WARMUP = 0.5, 2
-GAMMAS = (0.0, 0.5, 2.0, 5.0)
 
 
 def cases(seed: int) -> dict[str, np.ndarray]:
@@ -80,24 +78,6 @@ def famo(losses: np.ndarray) -> Any:
   return found
 
 
-def stch(losses: np.ndarray) -> Any:
-  """The sum of log losses, then TorchJD's STCH of logs over the nadir's."""
-  import torch
-  from torchjd import scalarization
-
-  nadir = torch.tensor(losses[:WARMUP].mean(0))
-  smooth = scalarization.STCH(MU, torch.ones_like(nadir))
-  return [
-    gradient(
-      (lambda x: torch.log(x).sum())
-      if step < WARMUP
-      else (lambda x: smooth(torch.log(x / nadir))),
-      row,
-    )
-    for step, row in enumerate(losses)
-  ]
-
-
 def learnt(losses: np.ndarray, combine: Any) -> Any:
   """Gradients of combine(losses, s), s by torch's own Adam."""
   import torch
@@ -116,23 +96,13 @@ def learnt(losses: np.ndarray, combine: Any) -> Any:
 
 def imtl_l(losses: np.ndarray) -> Any:
   """TorchJD's IMTL-L, its scales by torch's Adam."""
-  return _module(losses, 'IMTLL', 'log_scale')
-
-
-def regression(losses: np.ndarray) -> Any:
-  """TorchJD's UW, the form of regression."""
-  return _module(losses, 'UW', 'log_var')
-
-
-def _module(losses: np.ndarray, name: str, parameter: str) -> Any:
   import torch
   from torchjd import scalarization
 
-  module = getattr(scalarization, name)(losses.shape[1]).double()
+  module = scalarization.IMTLL(losses.shape[1]).double()
 
   def combine(values, s):
-    kept = {parameter: s}
-    return torch.func.functional_call(module, kept, (values,))
+    return torch.func.functional_call(module, {'log_scale': s}, (values,))
 
   return learnt(losses, combine)
 
@@ -144,25 +114,7 @@ def classification(losses: np.ndarray) -> Any:
   return learnt(losses, lambda x, s: (torch.exp(-s) * x + s / 2).sum())
 
 
-def focal() -> dict[str, Any]:
-  """The derivative of the focal loss of rows, by gamma."""
-  import torch
-
-  losses = np.array([1e-6, 1e-3, 0.05, 0.5, 1.0, 3.0, 20.0])
-
-  def loss(x, gamma):
-    return ((-torch.expm1(-x)) ** gamma * x).sum()
-
-  return {
-    'losses': losses.tolist(),
-    'gradients': {
-      str(gamma): gradient(lambda x, g=gamma: loss(x, g), losses)
-      for gamma in GAMMAS
-    },
-  }
-
-
-METHODS = (gls, dwa, famo, stch, imtl_l, regression, classification)
+METHODS = (gls, dwa, famo, imtl_l, classification)
 
 
 def make(seed: int) -> dict[str, Any]:
@@ -173,8 +125,6 @@ def make(seed: int) -> dict[str, Any]:
       'period': PERIOD,
       'learning_rate': LEARNING_RATE,
       'decay': DECAY,
-      'mu': MU,
-      'warmup_steps': WARMUP,
     },
     'cases': {
       name: {
@@ -183,7 +133,6 @@ def make(seed: int) -> dict[str, Any]:
       }
       for name, losses in cases(seed).items()
     },
-    'focal': focal(),
   }
 
 
