@@ -150,7 +150,7 @@ def test_rows_weights_come_first():
   batch = problem.batch(ROWS)
   new_full, _ = step(full, batch, KEY)
   network, critic = problem.actor(), problem.critic()
-  _, losses, actions = _losses(network, full.actor.params, batch)
+  losses, actions = _losses(network, full.actor.params, batch)
   q_values = jax.jit(functools.partial(forward.values, critic))(
     full.critic.params, batch.inputs, actions
   )
@@ -193,6 +193,6 @@ def test_losses_after_the_step_are_of_the_same_batch():
   )
   batch = problem.batch(ROWS)
   new_actor, _ = step(actor, batch, KEY)
-  _, losses, _ = _losses(network, new_actor.params, batch)
+  losses, _ = _losses(network, new_actor.params, batch)
   expected = tasks.mean_losses(forward.mean_cotangent(batch.mask, 2), losses)
   np.testing.assert_allclose(new_actor.balancing_state, expected, rtol=1e-5)
