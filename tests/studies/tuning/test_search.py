@@ -65,8 +65,6 @@ def category(name, group='', size=9):
   return manifest_lib.Field(name, 'categorical', size, details=details)
 
 
-def sided(name, side, size=9):
-  return manifest_lib.Field(name, 'categorical', size, details={'side': side})
 
 
 PRICE = manifest_lib.Field('price', 'numeric')
