@@ -97,7 +97,8 @@ def mgda_weights(gram: jax.Array) -> jax.Array:
   Frank-Wolfe.
 
   Examples:
-    >>> mgda_weights(jnp.array([[1.0, 0.0], [0.0, 3.0]])).round(3).tolist()
+    >>> gram = jnp.array([[1.0, 0.0], [0.0, 3.0]])
+    >>> [round(float(w), 3) for w in mgda_weights(gram)]
     [1.5, 0.5]
   """
   norms, cosines, present = solvers.geometry(gram)
@@ -184,7 +185,7 @@ def cagrad_weights(gram: jax.Array, c: float = 0.5) -> jax.Array:
   task's, and equal to it where the weight exceeds 1.
 
   Examples:
-    >>> cagrad_weights(jnp.eye(2), c=0.5).round(3).tolist()
+    >>> [round(float(w), 3) for w in cagrad_weights(jnp.eye(2), c=0.5)]
     [1.5, 1.5]
 
   Args:
@@ -245,7 +246,7 @@ def conflict_free_weights(gram: jax.Array) -> jax.Array:
 
   Examples:
     >>> gram = jnp.array([[1.0, 0.0], [0.0, 16.0]])
-    >>> conflict_free_weights(gram).round(3).tolist()
+    >>> [round(float(w), 3) for w in conflict_free_weights(gram)]
     [2.5, 0.625]
   """
   norms, cosines, present = solvers.geometry(gram)
@@ -274,7 +275,7 @@ def imtl_g_weights(gram: jax.Array) -> jax.Array:
 
   Examples:
     >>> gram = jnp.array([[1.0, 0.0], [0.0, 9.0]])
-    >>> imtl_g_weights(gram).round(3).tolist()
+    >>> [round(float(w), 3) for w in imtl_g_weights(gram)]
     [1.5, 0.5]
   """
   norms, cosines, present = solvers.geometry(gram)
@@ -310,7 +311,8 @@ def upgrad_weights(gram: jax.Array, preference: jax.Array) -> jax.Array:
 
   Examples:
     >>> gram = jnp.array([[1.0, -1.0], [-1.0, 4.0]])
-    >>> upgrad_weights(gram, jnp.array([0.5, 1.5])).round(3).tolist()
+    >>> weights = upgrad_weights(gram, jnp.array([0.5, 1.5]))
+    >>> [round(float(w), 3) for w in weights]
     [2.0, 1.625]
 
   Args:
@@ -343,7 +345,7 @@ def dualproj_weights(gram: jax.Array, preference: jax.Array) -> jax.Array:
 
   Examples:
     >>> gram = jnp.array([[1.0, -2.0], [-2.0, 9.0]])
-    >>> dualproj_weights(gram, jnp.ones(2)).round(3).tolist()
+    >>> [round(float(w), 3) for w in dualproj_weights(gram, jnp.ones(2))]
     [2.0, 1.0]
 
   Args:

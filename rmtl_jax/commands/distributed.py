@@ -75,6 +75,8 @@ def is_asked(values: flags.FlagValues) -> bool:
   Raises:
     types.InputError: the flags contradict each other.
   """
+  if 'distributed' not in values:
+    return False
   address, number, own = (
     getattr(values, name)
     for name in ('coordinator_address', 'num_processes', 'process_id')

@@ -12,7 +12,6 @@ from absl import flags
 
 from rmtl_jax import durable, terminal, types
 from rmtl_jax.commands import common
-from rmtl_jax.preparation.guess import words
 
 
 def define(flag: common.Definer) -> None:
@@ -100,6 +99,8 @@ def _table(columns: Sequence[Any]) -> str:
 
 def _commands(log: pathlib.Path, found: Any, schema: pathlib.Path) -> list[str]:
   """The command lines that come next."""
+  from rmtl_jax.preparation.guess import words
+
   stem = log.resolve().name.split('.')[0]
   name = words.unique([stem])[stem]
   options = ''

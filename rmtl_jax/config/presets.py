@@ -83,6 +83,7 @@ class _Data(NamedTuple):
 
   splits: Mapping[str, _Split]
   fields: tuple[()] = ()
+  tasks: tuple[()] = ()
   split_by_time: bool = True
 
 

@@ -43,7 +43,7 @@ def test_a_run_that_is_there_takes_its_own_data(tmp_path):
 
 def test_a_new_run_simulates_once(tmp_path):
   path = tmp_path / 'run'
-  (path / 'logs').mkdir(parents=True)
+  path.mkdir()
   (path / '.lock').touch()
   (path / '.data.partial-01234567').mkdir()
   assert data_dir(path) == path / 'data'

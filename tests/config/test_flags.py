@@ -114,7 +114,7 @@ def test_forms_of_layer_sizes(text, value):
     ('--config.critic.discount=nan', 'config.critic.discount: nan is not bet'),
     ('--config.critic.discount=1.1', 'config.critic.discount: 1.1 is not bet'),
     ('--config.critic.l2=1e999', 'config.critic.l2: inf is not between'),
-    ('--config.backbone=pel', "config.backbone: 'pel' is not one of linear"),
+    ('--config.backbone=pel', "config.backbone: 'pel' is not one of"),
     (
       '--config.backbon=ple',
       '--config.backbon: no such setting (did you mean backbone?)',

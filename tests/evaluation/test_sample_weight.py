@@ -59,7 +59,7 @@ def test_a_row_of_weight_2_is_the_row_twice_and_of_0_none(rows):
     values = [
       np.nan if one[name] is None else one[name] for one in (found, expected)
     ]
-    np.testing.assert_allclose(*values, rtol=1e-12, err_msg=name)
+    np.testing.assert_allclose(*values, rtol=1e-12, atol=1e-15, err_msg=name)
   for name in ('sessions', 'rarer_sessions'):
     assert found[name] == expected[name]
   if len(twice):

@@ -99,9 +99,7 @@ def test_three_official_updates_agree_with_numpy():
       values(params, ROWS, NOTHING, TARGET_POLICY)[0]
       for params in (target, online)
     ]
-    td = reference.critic_loss(
-      pieces, q, estimates, POLICY, ROWS.labels, 0.9, 'log_likelihood'
-    )
+    td = reference.critic_loss(pieces, q, estimates, POLICY, ROWS.labels, 0.9)
     # The reference's loss is the mean over two tasks.
     _, gradient = values(online, ROWS, jnp.float32(2 * td.gradient), POLICY)
     means = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, means, gradient)

@@ -111,7 +111,6 @@ def test_an_unobserved_label_pays_nothing_and_later_ones_count():
     np.where(WEIGHT > 0, policy, np.asarray(ROWS.labels)),
     ROWS.labels,
     0.9,
-    'log_likelihood',
   )
   np.testing.assert_allclose(
     found.mean(-1).sum() / valid.sum(), td.loss, rtol=1e-3

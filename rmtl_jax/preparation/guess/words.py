@@ -117,7 +117,7 @@ def key_rank(name: str, role: str) -> int | None:
   """How well a name names a user, an item or a session; 0 is best.
 
   >>> key_rank('visitorid', 'user'), key_rank('user_age', 'user')
-  (2, None)
+  (3, None)
   """
   found = words(name)
   bare = [word for word in found if word not in _ID]

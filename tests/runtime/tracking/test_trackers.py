@@ -131,7 +131,7 @@ def test_unknown_and_missing_trackers_are_named(monkeypatch):
   with pytest.raises(types.InputError, match='did you mean mlflow'):
     registry.check(['mlflo'])
   monkeypatch.setitem(sys.modules, 'wandb', None)
-  told = 'tracker wandb needs the package wandb: pip install wandb'
+  told = 'tracker wandb needs the package wandb: pip install'
   with pytest.raises(types.InputError, match=told):
     registry.check(['tensorboard', 'wandb'])
 

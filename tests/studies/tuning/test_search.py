@@ -65,8 +65,6 @@ def category(name, group='', size=9):
   return manifest_lib.Field(name, 'categorical', size, details=details)
 
 
-
-
 PRICE = manifest_lib.Field('price', 'numeric')
 ITEM, USER = category('item'), category('user')
 GAP, VIEWS = category('asof_gap', 'gap'), category('asof_views', 'views')
