@@ -182,7 +182,7 @@ def test_a_mesh_that_does_not_fit_is_one_line(data, one_device, tmp_path):
 @pytest.mark.long
 @pytest.mark.parametrize('victim', [0, 1])
 def test_a_lost_process_and_the_same_command_again(data, tmp_path, victim):
-  """JAX aborts the other one, with a dump, if the coordinator is lost."""
+  """The other one ends, by an abort of JAX or Gloo, and both resume."""
   path = tmp_path / 'run'
   line = (
     f'--data_dir={data}',
@@ -194,11 +194,9 @@ def test_a_lost_process_and_the_same_command_again(data, tmp_path, victim):
   job = _two(path, *line)
   assert runs.wait_until(lambda: len(runs.saved(path)) > 1, job[0], 300)
   job[victim].kill()
-  _, error = job[1 - victim].communicate(timeout=60)
+  job[1 - victim].communicate(timeout=60)
   job[victim].communicate(timeout=60)
   assert job[1 - victim].returncode != 0
-  if victim == 1:
-    assert 'another process of this job was lost' in error.splitlines()[-1]
   assert not (path / 'metrics.json').exists()
   job = _two(path, *line)
   said = [process.communicate(timeout=300)[1] for process in job]
