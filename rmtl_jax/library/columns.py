@@ -31,7 +31,8 @@ Entry = str | Mapping[str, Any]
 class Wanted:
   """What a person says about the columns: parameters of `Ranker`, as there.
 
-  A text or an entry in place of a list of these is a list of one.
+  A text or an entry in place of a list of these is a list of one; `from_time`
+  and kinds of fields that are None are guessed.
   """
 
   tasks: Sequence[str] | Mapping[str, Entry]
@@ -41,7 +42,7 @@ class Wanted:
   time: str | None = AUTO
   time_unit: str | None = None
   time_zone: str | None = None
-  from_time: Sequence[str] = ()
+  from_time: Sequence[str] | None = None
   categorical: Sequence[Entry] | None = None
   numeric: Sequence[Entry] | None = None
   multi_valued: Sequence[Entry] | None = None
@@ -54,7 +55,7 @@ class Wanted:
       given = getattr(self, name)
       if isinstance(given, str | Mapping):  # else it would be taken apart
         object.__setattr__(self, name, (given,))
-      elif given is None and name not in manifest_lib.KINDS:
+      elif given is None and name in ('exclude', 'missing'):
         object.__setattr__(self, name, ())
 
 
@@ -146,6 +147,8 @@ def describe(
     if wanted.time_zone is not None:
       time = {**time, 'zone': wanted.time_zone}
     schema['time'] = time
+  if wanted.from_time is not None:
+    schema.pop('from_time', None)
   if wanted.from_time:
     schema['from_time'] = list(wanted.from_time)
   schema['tasks'] = _completed(tasks, found.schema.get('tasks', []))
@@ -159,14 +162,17 @@ def describe(
 def _completed(
   tasks: Sequence[Mapping[str, Any]], guessed: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-  """Tasks with the funnel, and with what words and numbers mean."""
+  """Tasks with the funnel, and with the words of a positive.
+
+  Their kind is not guessed: a stray 2 among labels is an error, no number.
+  """
   by_column = {one['column']: one for one in guessed if 'column' in one}
   columns = {one['name']: one.get('column') for one in guessed}
   names = dict[str, str]()  # of tasks that stand before, by their columns
   completed = []
   for entry in tasks:
     found = by_column.get(entry.get('column'), {})
-    extra = {k: found[k] for k in ('positive', 'kind') if k in found}
+    extra = {'positive': found['positive']} if 'positive' in found else {}
     parent = names.get(str(columns.get(found.get('after'), '')))
     if parent:
       extra['after'] = parent

@@ -57,7 +57,7 @@ class Ranker:
     time: str | None = columns.AUTO,
     time_unit: str | None = None,
     time_zone: str | None = None,
-    from_time: Sequence[str] = (),
+    from_time: Sequence[str] | None = None,
     categorical: Sequence[columns.Entry] | None = None,
     numeric: Sequence[columns.Entry] | None = None,
     multi_valued: Sequence[columns.Entry] | None = None,
@@ -93,8 +93,8 @@ class Ranker:
         column.
       time_zone: of times that name none, as `Europe/Berlin`, and of
         `from_time`; None: UTC.
-      from_time: fields that the time makes: `('hour', 'weekday')` or one of
-        them.
+      from_time: fields that the time makes: `('hour', 'weekday')`, one of
+        them, or () for none; None: both, or the weekday where times are days.
       categorical: columns that get embeddings, or entries of a schema. None:
         user and item, text, true/false, and integers whose name ends like an
         id's or that have few values.

@@ -55,7 +55,11 @@ def _beside(
       heading = f'{"" if i else task}\n{one.label}'
       table.add_column(heading, justify='right', no_wrap=True)
   for row in rows:
-    cells = [cell for task in record['tasks'] for cell in cells_of(row, task)]
+    cells = [
+      cell
+      for task in record['tasks']
+      for cell in cells_of(row, task, columns_of(rows, task))
+    ]
     table.add_row(row.folded, *cells)
   return table
 
@@ -90,7 +94,7 @@ def _below(
   for task in record['tasks']:
     for row in rows:
       shown = metric_registry.short(row.shown[task])
-      found = dict(zip(shown, cells_of(row, task), strict=True))
+      found = dict(zip(shown, cells_of(row, task, shown), strict=True))
       cells = [
         next((found[one] for one in column if one in found), content.NOTHING)
         for column in columns
@@ -122,12 +126,19 @@ def boxed(title: str, caption: str | None = None) -> rich.table.Table:
   )
 
 
-def cells_of(row: models_lib.Model, task: str) -> list[str]:
-  """Cells of `metric_registry.short`, of the predictions that are used."""
+def cells_of(
+  row: models_lib.Model, task: str, shown: Sequence[metric_registry.Metric]
+) -> list[str]:
+  """A cell per metric, of the predictions that are used.
+
+  A model may lack some: the oracle, which is of rows, has no order in lists.
+  """
   values = row.shown[task]
   return [
     content.number(values[one.name], one.form, 'undefined')
-    for one in metric_registry.short(values)
+    if one.name in values
+    else content.NOTHING
+    for one in shown
   ]
 
 

@@ -93,8 +93,8 @@ def details(record: Record) -> list[str]:
       f'{task} {_r2(record["critic"], task)}' for task in record['tasks']
     )
     lines.append(
-      'What the critics knew of the returns (R2 of Q on the validation rows; 1'
-      f' is all, 0 no more than their mean): {known}.'
+      f'Critic R2 on validation rows: {known} (1 is perfect, 0 is the mean'
+      ' return).'
     )
   return lines
 

@@ -45,6 +45,7 @@ def fitted(tmp_path_factory):
       'like': {'column': 'like', 'weight': 'importance'},
     },
     user=None,
+    from_time=(),
     as_of=(),
     fine_tune=False,
     settings=small.SETTINGS

@@ -111,3 +111,11 @@ def test_what_is_excluded_is_no_feature_but_may_be_the_user():
   assert found.schema['time']['column'] == 'timestamp'
   assert 'numeric' not in found.schema
   assert found.left_out['price'] == 'excluded'
+
+
+def test_parts_of_the_time_and_kinds_of_labels_are_as_they_are_named():
+  assert 'from_time' not in described(small.table(ROWS), from_time=()).schema
+  # A stray 2 among labels of 0 and 1 makes no regression of them.
+  table = small.table(ROWS)
+  table['click'] = [2, *table['click'][1:]]
+  assert 'kind' not in described(table).schema['tasks'][0]

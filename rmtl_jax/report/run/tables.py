@@ -45,18 +45,19 @@ def short(record: Record) -> Table:
   """The table that ends `rmtl train`: two metrics of every model and task."""
   tasks = record['metrics']['tasks']
   found = models.models(record['metrics'])
+  columns = {task: report_tables.columns_of(found, task) for task in tasks}
   rows = [
     (
       row.label,
-      *(cell for task in tasks for cell in report_tables.cells_of(row, task)),
+      *(
+        cell
+        for task, shown in columns.items()
+        for cell in report_tables.cells_of(row, task, shown)
+      ),
     )
     for row in found
   ]
-  header = [
-    f'{task} {one.label}'
-    for task in tasks
-    for one in report_tables.columns_of(found, task)
-  ]
+  header = [f'{task} {one.label}' for task in tasks for one in columns[task]]
   return Table(('model', *header), rows, 1)
 
 
