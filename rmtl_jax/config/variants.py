@@ -111,9 +111,9 @@ def of_preset(
 
 
 def difference(config: settings_lib.Config, number: int) -> str:
-  """What a member's settings are beside the ensemble's, in words."""
+  """How a member's settings differ from the ensemble's, in words."""
   if not config.variants:
-    return 'a seed of its own'
+    return 'another seed'
   common = config_values.flatten(config)
   members = of_members(config)
   own = config_values.flatten(members[number])

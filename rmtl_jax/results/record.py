@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import json_files
 from rmtl_jax.config import variants
 from rmtl_jax.data import columns as columns_lib
@@ -115,7 +114,9 @@ def build(
   if run.config.ensemble > 1:
     record['ensemble'] = run.config.ensemble
     record['members'] = _members(run, trained, data)
-    record['member_names'] = _member_names(run.config)
+    record['member_names'] = [
+      variants.difference(run.config, m) for m in range(run.config.ensemble)
+    ]
   if trained.weights:
     record['member_weights'] = ensemble.weights_record(trained, tasks)
   if critic_values:
@@ -198,15 +199,6 @@ def _members(
 
   by_stage = trained.once(metrics)
   return {name: by_stage(name) for name in trained.actors}
-
-
-def _member_names(config: config_lib.Config) -> list[str]:
-  """What each member differs in."""
-  texts = [text.strip() for text in config.variants.split(';')]
-  return [
-    texts[m % len(texts)] or f'seed {one.seed}'
-    for m, one in enumerate(variants.member_configs(config))
-  ]
 
 
 def _critics(
