@@ -187,6 +187,8 @@ class FeatureSpec:
       for a group that the data lacks.
     quantiles: of each numeric field's values over train rows, increasing; () of
       a field without; empty if no field has any.
+    missing: places of the numeric fields that may be NaN, a missing value: some
+      train rows lack them.
     distinct: capacity for the distinct values of each categorical field in a
       training batch (data/batches.distinct_capacity); empty if unknown.
     tasks: names of the tasks; needed by settings that name one.
@@ -210,6 +212,7 @@ class FeatureSpec:
   numeric_names: tuple[str, ...] = ()
   groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
   quantiles: tuple[tuple[float, ...], ...] = ()
+  missing: tuple[int, ...] = ()
   distinct: tuple[int, ...] = ()
   tasks: tuple[str, ...] = ()
   losses: tuple[TaskLoss, ...] = ()
@@ -256,7 +259,7 @@ class Inputs(NamedTuple):
     categorical: i32[..., F], a row of each field's own vocabulary.
     multi_valued: i32[..., M], the slots of all multi-valued fields side by
       side, -1 in unused slots; every field uses at least one slot.
-    numeric: f32[..., N], normalised.
+    numeric: f32[..., N], normalised; NaN where missing (FeatureSpec.missing).
     segment: i32[..., T], as in Batch, for encoders of the session so far; None
       where rows are not in lanes.
     time: i32[...], rises within a session and is equal for its rows of one

@@ -6,7 +6,6 @@ of all fields at once.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -108,7 +107,7 @@ def encode(
   quantiles = numeric.fit_quantiles(ranked, list(values))
   for field, scale in zip(scaled, scales, strict=True):
     details[field.name] = {'transform': field.transform}
-    details[field.name] |= dataclasses.asdict(scale)
+    details[field.name] |= scale.details()
     if quantiles[field.name]:
       details[field.name]['quantiles'] = quantiles[field.name]
   for field in binned:

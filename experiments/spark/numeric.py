@@ -36,28 +36,32 @@ def fit_normalisations(
     return []
   values = [transformed(field) for field in fields]
   means = [mean or 0.0 for mean in train.agg(*map(F.avg, values)).collect()[0]]
+  nulls = (F.count_if(value.isNull()) for value in values)
+  missing = [count > 0 for count in train.agg(*nulls).collect()[0]]
   squares = (
     F.avg((value - F.lit(mean)) ** 2)
     for value, mean in zip(values, means, strict=True)
   )
   found = []
-  for mean, variance in zip(
-    means, train.agg(*squares).collect()[0], strict=True
+  for mean, variance, some in zip(
+    means, train.agg(*squares).collect()[0], missing, strict=True
   ):
     deviation = (variance or 0.0) ** 0.5
     constant = deviation <= 1e-9 * abs(mean)
-    found.append(numbers.Normalisation(mean, 1.0 if constant else deviation))
+    deviation = 1.0 if constant else deviation
+    found.append(numbers.Normalisation(mean, deviation, some))
   return found
 
 
 def normalised(
   field: source.SourceField, scale: numbers.Normalisation
 ) -> sql.Column:
-  """The normalised value, FLOAT; a missing one becomes 0, the mean."""
+  """The normalised value, FLOAT; see numbers.Normalisation."""
   value = transformed(field)
   scaled = (value - F.lit(scale.mean)) / F.lit(scale.deviation)
   bounded = F.least(F.greatest(scaled, F.lit(-1e30)), F.lit(1e30))
-  return F.when(value.isNull(), F.lit(0.0)).otherwise(bounded).cast('float')
+  nothing = F.lit(math.nan if scale.missing else 0.0)
+  return F.when(value.isNull(), nothing).otherwise(bounded).cast('float')
 
 
 class Ranked(NamedTuple):
@@ -125,7 +129,7 @@ def rank(
   )
   counts = (
     rows.select(F.inline(pairs))
-    .where('value is not null')
+    .where('value is not null and not isnan(value)')
     .groupBy('name', 'value')
     .agg(F.count('*').alias('rows'))
   )
@@ -229,7 +233,7 @@ def _quantiles(
   """
   ranks: dict[str, list[int]] = {}
   for name, runs in without.items():
-    total = ranked.spans[name][1] - sum(rows for _, rows in runs)
+    total = ranked.spans.get(name, (0, 0))[1] - sum(rows for _, rows in runs)
     ranks[name] = []
     for n in range(numbers.BINS + 1) if total else ():
       # In whole numbers, the least rank that holds so large a share.

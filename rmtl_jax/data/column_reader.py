@@ -128,6 +128,11 @@ class ColumnReader:
     expected: str = 'a finite number of 32 bits',
   ) -> np.ndarray:
     """A column of numbers within [low, high]; nulls are an error."""
+    values = self._floats(name, expected)
+    self._check(name, (values >= low) & (values <= high), values, expected)
+    return values
+
+  def _floats(self, name: str, expected: str) -> np.ndarray:
     column = self.table[name]
     if not (
       pa.types.is_floating(column.type) or pa.types.is_integer(column.type)
@@ -135,8 +140,15 @@ class ColumnReader:
       self.fail(name, None, f'is {column.type}', expected)
     if column.null_count:
       self.fail(name, self._first(column.is_null()), 'is null', expected)
-    values = column.to_numpy()
-    self._check(name, (values >= low) & (values <= high), values, expected)
+    return column.to_numpy()
+
+  def numbers(self, field: manifest_lib.Field) -> np.ndarray:
+    """A numeric column; NaN where a value is missing that train lacks too."""
+    if not field.details.get('missing'):
+      return self.floats(field.column)
+    expected = 'a number of 32 bits or NaN'
+    values = self._floats(field.column, expected)
+    self._check(field.column, ~np.isinf(values), values, expected)
     return values
 
   def labels(

@@ -229,6 +229,11 @@ class Manifest:
       numeric_names=tuple(f.name for f in self.of_kind('numeric')),
       groups=tuple(self.as_of_groups().items()),
       quantiles=quantiles if any(quantiles) else (),
+      missing=tuple(
+        i
+        for i, f in enumerate(self.of_kind('numeric'))
+        if f.details.get('missing')
+      ),
       tasks=self.task_names,
       losses=self.losses,
       parents=self._parents(),

@@ -266,6 +266,9 @@ def _check_fields(manifest: manifest_lib.Manifest, path: str) -> None:
       _check_edges(field.details['edges'], what)
     if field.kind == 'categorical' and 'order' in field.details:
       _check_order(field, what)
+    if field.kind == 'numeric':
+      missing = field.details.get('missing', False)
+      _expect(missing, bool, f'{what}: details: missing')
     if field.kind == 'numeric' and 'quantiles' in field.details:
       _check_quantiles(field.details['quantiles'], what)
     if field.vocabulary_owner is not None:

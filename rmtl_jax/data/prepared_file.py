@@ -19,7 +19,7 @@ class Features(NamedTuple):
   Attributes:
     categorical: i32[..., F].
     multi_valued: i32[..., M], -1 in unused slots.
-    numeric: f32[..., N].
+    numeric: f32[..., N], NaN where a value is missing (FeatureSpec.missing).
     labels: f32[..., K].
     time: i32[...], as SplitColumns has it.
     sample_weight: f32[..., K], how much a row's labels count; [..., 0] where
@@ -171,7 +171,7 @@ class PreparedFile:
     rows, of_kind = len(reader.table), self._manifest.of_kind
     single = [reader.ids(f) for f in of_kind('categorical')]
     lists = [reader.lists(f) for f in of_kind('multi_valued')]
-    numeric = [reader.floats(f.column) for f in of_kind('numeric')]
+    numeric = [reader.numbers(f) for f in of_kind('numeric')]
     none = np.zeros((rows, 0), np.int32)
     return {
       'categorical': _stack(single, rows, np.int32),

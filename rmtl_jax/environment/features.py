@@ -27,7 +27,8 @@ def one_hot(
 
   Returns:
     encode(inputs of one row) -> f32[D]: a one-hot per categorical field, per
-    multi-valued field how often it has each value, then the numeric fields.
+    multi-valued field how often it has each value, then the numeric fields, 0
+    where they are missing.
   """
 
   def encode(inputs: types.Inputs) -> jax.Array:
@@ -40,7 +41,7 @@ def one_hot(
         values = inputs.multi_valued[at : at + width]
         parts.append(jax.nn.one_hot(values, size).sum(0))
       at += width
-    parts.append(jnp.asarray(inputs.numeric, jnp.float32))
+    parts.append(jnp.nan_to_num(jnp.asarray(inputs.numeric, jnp.float32)))
     return jnp.concatenate(parts)
 
   return encode

@@ -73,12 +73,12 @@ def make_actor(
     types.InputError: no such backbone, nothing to read, no such field to
       ignore, or a session encoder without an item field.
   """
-  seen = ignore.view(spec, config)
+  record = registry.BACKBONES.find(backbone)
+  seen = ignore.view(spec, config, reads_nan=record.is_fitted)
   if seen is not None:
     rest = ignore.without(config, spec, seen)
     return functional.narrowed(make_actor(seen.spec, backbone, rest), seen)
   _check(spec, config)
-  record = registry.BACKBONES.find(backbone)
   if record.is_fitted:
     return record.make(spec, config)
   built = outputs.one_task(spec) if record.by_task else spec

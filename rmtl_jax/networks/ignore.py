@@ -1,11 +1,12 @@
-"""Fields that networks don't see (NetworkConfig.ignore).
+"""What networks see of the fields: without those of NetworkConfig.ignore.
 
 Data are prepared once with all features; which of them a model reads is then a
 setting, which can be compared and searched. A network that ignores fields is
 the network for data that lack them, to the last bit: it has no parameters for
 them, and their columns of the inputs are never read. With
 binned_fields=numbers it is the network for data that have the numbers of
-data/binned.py in place of the binned fields.
+data/binned.py in place of the binned fields. A number that train lacks in some
+rows (NaN) is two numbers to them: its value, or 0, and whether it is missing.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class View(NamedTuple):
     multi_valued: their slots in Inputs.multi_valued.
     numeric: their columns in Inputs.numeric.
     derived: numbers that are seen beside those, of all categorical fields.
+    missing: places among the seen numbers of those with a further number, 1
+      where a row has no value (NaN), else 0; NaN itself is read as 0, the mean.
   """
 
   spec: types.FeatureSpec
@@ -43,6 +46,7 @@ class View(NamedTuple):
   multi_valued: np.ndarray
   numeric: np.ndarray
   derived: tuple[types.Derived, ...] = ()
+  missing: tuple[int, ...] = ()
 
   def narrow(self, inputs: types.Inputs, xp: Any = jnp) -> types.Inputs:
     """The inputs without the columns that are not seen, with the derived.
@@ -52,9 +56,15 @@ class View(NamedTuple):
       xp: numpy or jax.numpy, which computes.
     """
     numeric = _columns(inputs.numeric, self.numeric, xp)
+    indicators = ()
+    if self.missing:
+      absent = xp.isnan(numeric)
+      numeric = xp.where(absent, 0.0, numeric)
+      indicators = (absent[..., np.array(self.missing)].astype(xp.float32),)
     if self.derived:
       made = _numbers(self.derived, inputs.categorical, xp)
       numeric = xp.concatenate([numeric, made], axis=-1)
+    numeric = xp.concatenate([numeric, *indicators], axis=-1)
     return inputs._replace(
       categorical=_columns(inputs.categorical, self.categorical, xp),
       multi_valued=_columns(inputs.multi_valued, self.multi_valued, xp),
@@ -111,12 +121,15 @@ def _unknown(name: str, known: Iterable[str], what: str) -> str:
 
 
 def view(
-  spec: types.FeatureSpec, config: config_lib.NetworkConfig
+  spec: types.FeatureSpec,
+  config: config_lib.NetworkConfig,
+  reads_nan: bool = False,
 ) -> View | None:
   """What the networks see, or None where that is everything.
 
   Args:
     config: `ignore`, and what else reads fields.
+    reads_nan: whether the network itself knows what a missing number is.
 
   Raises:
     types.InputError: as for `fields`; nothing is left; or the item is ignored
@@ -136,7 +149,7 @@ def view(
     ]
     derived += tuple(one.given() for one in ranks)
     gone |= {name for one in ranks for name in _names(one, spec)}
-  if not gone and not derived:
+  if not gone and not derived and (reads_nan or not spec.missing):
     return None
   count = len(spec.categorical)
   single = _kept(spec.names[:count], count, gone)
@@ -148,11 +161,14 @@ def view(
     )
   _check_item(spec, single, config)
   slots = np.cumsum([0, *(width for _, width in spec.multi_valued)])
+  indicated = tuple(
+    n for n, i in enumerate(numeric) if i in spec.missing and not reads_nan
+  )
   seen = dataclasses.replace(
     spec,
     categorical=tuple(spec.categorical[i] for i in single),
     multi_valued=tuple(spec.multi_valued[i] for i in multi),
-    numeric=len(numeric) + len(derived),
+    numeric=len(numeric) + len(derived) + len(indicated),
     names=tuple(name for name in spec.names if name not in gone),
     item=single.index(spec.item) if spec.item in single else None,
     vocabulary_owners=_owners(spec, single, multi),
@@ -160,7 +176,8 @@ def view(
       *(n for n in spec.numeric_names if n not in gone),
       *(one.name for one in derived),
     ),
-    quantiles=_quantiles(spec, numeric, derived),
+    quantiles=_quantiles(spec, numeric, derived, len(indicated)),
+    missing=(),
     groups=tuple(
       (group, tuple(n for n in names if n not in gone))
       for group, names in spec.groups
@@ -181,6 +198,7 @@ def view(
     ),
     np.array(numeric, np.int32),
     derived,
+    indicated,
   )
 
 
@@ -255,12 +273,17 @@ def _quantiles(
   spec: types.FeatureSpec,
   numeric: Sequence[int],
   derived: Sequence[types.Derived],
+  indicators: int,
 ) -> tuple[tuple[float, ...], ...]:
-  """FeatureSpec.quantiles of the numeric fields that stay, and of derived."""
+  """FeatureSpec.quantiles of the seen numbers; indicators have none."""
   if not spec.quantiles and not derived:
     return ()
   known = spec.quantiles or ((),) * spec.numeric
-  return (*(known[i] for i in numeric), *(one.quantiles for one in derived))
+  return (
+    *(known[i] for i in numeric),
+    *(one.quantiles for one in derived),
+    *((),) * indicators,
+  )
 
 
 def _numbers(

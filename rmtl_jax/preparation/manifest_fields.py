@@ -56,7 +56,7 @@ def record(
         details['fractions'] = True
   else:
     scale = fitted.scales[field.source_column]
-    details |= {'transform': field.transform, **dataclasses.asdict(scale)}
+    details |= {'transform': field.transform, **scale.details()}
     if quantiles := fitted.quantiles[field.source_column]:
       details['quantiles'] = quantiles
   return manifest_lib.Field(

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rmtl_jax.preparation import source, sql
 
@@ -22,20 +23,40 @@ class Normalisation:
   Attributes:
     mean: over the train rows that have a value; 0 if none has.
     deviation: population deviation; 1 for a constant column.
+    missing: whether some train rows have no value. NaN stands for a missing one
+      then, else 0, the mean: models have not learnt what NaN means.
   """
 
   mean: float
   deviation: float
+  missing: bool = False
+
+  @classmethod
+  def of(cls, details: Mapping[str, Any]) -> Normalisation:
+    """That of a field of the manifest."""
+    missing = details.get('missing', False)
+    return cls(details['mean'], details['deviation'], missing)
+
+  def details(self) -> dict[str, Any]:
+    """What the manifest has of it."""
+    found = dataclasses.asdict(self)
+    if not self.missing:
+      del found['missing']
+    return found
 
   def apply(self, value: str) -> str:
-    """SQL of the normalised value; a missing one becomes 0, the mean."""
+    """SQL of the normalised value, FLOAT."""
     mean, deviation = (
       sql.float_literal(self.mean),
       sql.float_literal(self.deviation),
     )
     # Bounded, so that an outlier of another split stays finite in float32.
     scaled = f'least(greatest(({value} - {mean}) / {deviation}, -1e30), 1e30)'
-    return f'CAST(CASE WHEN {value} IS NULL THEN 0 ELSE {scaled} END AS FLOAT)'
+    nothing = "CAST('NaN' AS DOUBLE)" if self.missing else '0'
+    return (
+      f'CAST(CASE WHEN {value} IS NULL THEN {nothing} ELSE {scaled} END'
+      ' AS FLOAT)'
+    )
 
 
 def transformed(field: source.SourceField) -> str:
@@ -44,11 +65,6 @@ def transformed(field: source.SourceField) -> str:
   if field.transform == 'log1p':
     value = f'ln(1 + {value})'
   return f'CASE WHEN NOT isnan({value}) THEN {value} END'
-
-
-def is_missing(value: str) -> str:
-  """SQL of 1 where a number is missing or NaN, else 0, DOUBLE."""
-  return f'CAST(coalesce(isnan({value}), true) AS DOUBLE)'
 
 
 def fit_bin_edges(
@@ -152,9 +168,11 @@ def fit_normalisations(
   with _one_thread(connection):
     means = sql.fetch_row(
       connection,
-      f'SELECT {", ".join(f"avg({name})" for name in names)}'
+      f'SELECT {", ".join(f"avg({name})" for name in names)},'
+      f' {", ".join(f"count(*) > count({name})" for name in names)}'
       f' FROM {rows} WHERE split = 0',
     )
+    means, missing = means[: len(names)], means[len(names) :]
     means = [mean or 0.0 for mean in means]
     apart = [
       f'({name} - {sql.float_literal(mean)})'
@@ -167,11 +185,13 @@ def fit_normalisations(
       connection, f'SELECT {squares} FROM {rows} WHERE split = 0'
     )
   found = {}
-  for column, mean, variance in zip(columns, means, variances, strict=True):
+  for column, mean, variance, some in zip(
+    columns, means, variances, missing, strict=True
+  ):
     deviation = (variance or 0.0) ** 0.5
     # A constant column's deviation can be above 0 by the mean's rounding.
     constant = deviation <= 1e-9 * abs(mean)
-    found[column] = Normalisation(mean, 1.0 if constant else deviation)
+    found[column] = Normalisation(mean, 1.0 if constant else deviation, some)
   return found
 
 
@@ -185,7 +205,8 @@ def fit_quantiles(
 
   Args:
     rows: a table with `split` (0 is train).
-    values: SQL of a FLOAT that is never NULL, by name.
+    values: SQL of a FLOAT by name; NaN where it is missing, which counts as no
+      value.
 
   Returns:
     Increasing values by name, each one that a train row has, from the least to
@@ -201,7 +222,7 @@ def fit_quantiles(
     )
     found = sql.fetch_value(
       connection,
-      f'SELECT quantile_disc({value}, {shares}) FROM {rows}'
+      f"SELECT quantile_disc(nullif({value}, 'NaN'), {shares}) FROM {rows}"
       f' WHERE split = 0{others}',
     )
     return found or []

@@ -88,12 +88,13 @@ def check_compatible(
   """
   old, new = (
     [
-      (f.name, f.kind, f.size, f.width, f.vocabulary_owner)
+      (f.name, f.kind, f.size, f.width, f.vocabulary_owner, _lacks(f))
       for f in manifest.fields
     ]
     for manifest in (own, data)
   )
   said = ('name', 'kind', 'vocabulary rows', 'slots', 'vocabulary')
+  said = (*said, 'missing in train')
   for number, fields in enumerate(zip(old, new, strict=False), start=1):
     for what, before, after in zip(said, *fields, strict=True):
       if before != after:
@@ -118,6 +119,10 @@ def check_compatible(
           f'{path}: task {task.name!r}: {what}: {after!r}, the run has'
           f' {before!r}'
         )
+
+
+def _lacks(field: manifest_lib.Field) -> bool:
+  return field.details.get('missing', False)
 
 
 def check_encoding(

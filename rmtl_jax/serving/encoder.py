@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet, reading
-from rmtl_jax.preparation import checks, numbers, source, sql
+from rmtl_jax.preparation import checks, source, sql
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import vocabulary as prepared_vocabulary
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
@@ -245,11 +245,7 @@ class Encoder:
       part = str(field.details[fields_lib.FROM_TIME])
       value = self._clock.part(part, self._clock.ms(given, kind))
       return f'CAST({value} AS VARCHAR)'
-    number = f'TRY_CAST({given} AS DOUBLE)'
-    if fields_lib.INDICATES not in field.details:
-      return number
-    fault = f'{given} IS NOT NULL AND {number} IS NULL'
-    return f'CASE WHEN NOT ({fault}) THEN {numbers.is_missing(number)} END'
+    return f'TRY_CAST({given} AS DOUBLE)'
 
   def _plain_value(self, field: source.SourceField, schema: pa.Schema) -> str:
     """SQL of a category or a list, which can be any."""

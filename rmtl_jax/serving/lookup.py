@@ -101,15 +101,13 @@ def _maker(
   mean = float(field.details['mean'])
   deviation = float(field.details['deviation'])
   usable = math.isfinite(mean) and math.isfinite(deviation) and deviation
-  indicates = fields_lib.INDICATES in field.details
+  nothing = math.nan if field.details.get('missing') else 0.0
 
   def normalised(column: pa.Array) -> pa.Array:
     if not usable:
       raise Undecided
     values = _numbers(column, raw, missing)
-    if indicates:
-      values = np.isnan(values).astype(np.float64)
-    return _normalised(values, raw.transform, mean, deviation)
+    return _normalised(values, raw.transform, mean, deviation, nothing)
 
   return normalised
 
@@ -337,9 +335,17 @@ def _bins(values: np.ndarray, edges: np.ndarray) -> pa.Array:
 
 
 def _normalised(
-  values: np.ndarray, transform: str, mean: float, deviation: float
+  values: np.ndarray,
+  transform: str,
+  mean: float,
+  deviation: float,
+  nothing: float,
 ) -> pa.Array:
-  """As `numbers.Normalisation.apply` of `numbers.transformed`."""
+  """As `numbers.Normalisation.apply` of `numbers.transformed`.
+
+  Args:
+    nothing: what a missing value becomes.
+  """
   if transform == 'log1p':
     # Of the C library, as DuckDB's; numpy's own may differ in the last bit.
     values = np.array([math.log(1.0 + v) for v in values])
@@ -349,5 +355,5 @@ def _normalised(
     except FloatingPointError:
       raise Undecided from None
   bounded = np.clip(scaled, -1e30, 1e30)
-  found = np.where(np.isnan(values), 0.0, bounded).astype(np.float32)
+  found = np.where(np.isnan(values), nothing, bounded).astype(np.float32)
   return pa.array(found, pa.float32())

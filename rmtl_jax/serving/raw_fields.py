@@ -155,6 +155,7 @@ def value_sql(
     scale = numbers.Normalisation(
       _detail(field, 'mean', float, where),
       _detail(field, 'deviation', float, where),
+      field.details.get('missing', False),
     )
     value = scale.apply(f'({numbers.transformed(raw_field)})')
   return f'{value} AS {sql.quote(field.column)}'

@@ -25,7 +25,6 @@ from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
 from rmtl_jax.preparation.raw import readings, times
-from rmtl_jax.preparation.schema import fields as fields_lib
 from rmtl_jax.serving import log_columns, lookup, raw_fields
 from rmtl_jax.serving import rows as rows_lib
 
@@ -85,7 +84,6 @@ class Slates:
       for field in manifest.fields
       if 'as_of' not in field.details
       and (number := raw_fields.source_field(field, manifest)).kind == 'numeric'
-      and not fields_lib.is_made(number)
     }
     made = [
       f for f in manifest.fields if f.name in {one.name for one in fields}

@@ -26,10 +26,6 @@ def test_a_plain_schema_is_taken():
   ('key', 'changes'),
   [
     ('categorical[0].null', {'categorical': [{'column': 'u', 'null': ['-1']}]}),
-    (
-      'numeric[0].missing_indicator',
-      {'numeric': [{'column': 'n', 'missing_indicator': True}]},
-    ),
     ('from_time', {'from_time': ['hour']}),
     ('crossed', {'categorical': ['u', 'v'], 'crossed': [['u', 'v']]}),
     (

@@ -268,7 +268,7 @@ def _build_values(base: pathlib.Path) -> None:
     'from_time': ['hour', 'weekday'],
     'categorical': ['user', {'column': 'item', 'null': ['none']}],
     'numeric': [
-      {'column': 'price', 'null': ['?'], 'missing_indicator': True},
+      {'column': 'price', 'null': ['?']},
       'weight',
     ],
     'tasks': [

@@ -162,3 +162,35 @@ def test_binned_fields_are_read_as_numbers():
   assert seen.spec.numeric_names[3:] == names
   assert seen.spec.quantiles[3:] == ((-1.0, 0.0, 2.0), (1.0, 12.0), (0.0, 1.0))
   assert ignore.view(BINNED, config('')) is None
+
+
+def test_a_missing_number_is_two_numbers():
+  """To the bit what a network makes of data that have both written out."""
+  spec = dataclasses.replace(SPEC, missing=(0, 2))
+  values = inputs()
+  numbers = values.numeric.copy()
+  numbers[0, 1, 0] = numbers[1, 0, 2] = numbers[1, 0, 0] = np.nan
+  written = np.concatenate(
+    [np.nan_to_num(numbers), np.isnan(numbers)[..., [0, 2]]], -1
+  ).astype(np.float32)
+  both = dataclasses.replace(
+    SPEC, numeric=5, quantiles=(*SPEC.quantiles, (), ())
+  )
+  for encoding in ('linear', 'piecewise'):
+    sizes = config('', numeric_encoding=encoding)
+    ours = factory.make_actor(spec, 'ple', sizes)
+    plain = factory.make_actor(both, 'ple', sizes)
+    params = small.params(plain)
+    np.testing.assert_array_equal(
+      small.run(ours, params, values._replace(numeric=numbers)),
+      small.run(plain, params, values._replace(numeric=written)),
+    )
+
+
+def test_a_network_of_its_own_reads_nan():
+  spec = dataclasses.replace(SPEC, missing=(0, 2))
+  assert ignore.view(spec, config(''), reads_nan=True) is None
+  seen = ignore.view(spec, config('age'), reads_nan=True)
+  numbers = np.full((2, 3, 3), np.nan, np.float32)
+  narrow = seen.narrow(inputs()._replace(numeric=numbers))
+  np.testing.assert_array_equal(narrow.numeric, numbers[..., :2])

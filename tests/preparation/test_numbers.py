@@ -33,10 +33,24 @@ def values(connection, expression):
 
 
 def test_normalisation_by_hand(connection):
-  fill(connection, [1.0, 3.0, None], [5.0])
+  fill(connection, [1.0, 3.0], [5.0, None])
   found = numbers.fit_normalisations(connection, 'log', ['x_a'])['x_a']
   assert found == numbers.Normalisation(mean=2.0, deviation=1.0)
-  assert values(connection, found.apply('x_a')) == [-1.0, 1.0, 0.0, 3.0]
+  assert values(connection, found.apply('x_a')) == [-1.0, 1.0, 3.0, 0.0]
+
+
+def test_what_train_lacks_in_some_rows_is_nan(connection):
+  fill(connection, [1.0, 3.0, None], [5.0])
+  found = numbers.fit_normalisations(connection, 'log', ['x_a'])['x_a']
+  assert found == numbers.Normalisation(2.0, 1.0, missing=True)
+  assert numbers.Normalisation.of(found.details()) == found
+  np.testing.assert_array_equal(
+    values(connection, found.apply('x_a')), [-1.0, 1.0, np.nan, 3.0]
+  )
+  quantiles = numbers.fit_quantiles(
+    connection, 'log', {'a': found.apply('x_a')}
+  )
+  assert quantiles == {'a': [-1.0, 1.0]}
 
 
 def test_clean_takes_nan_as_missing_and_the_logarithm(connection):

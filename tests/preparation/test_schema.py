@@ -203,7 +203,7 @@ def test_what_stands_for_nothing():
   record = minimal(
     user={'column': 'u', 'null': ['-1']},
     session={'column': 's', 'null': ['x']},
-    numeric=[{'column': 'n', 'null': ['', '0'], 'missing_indicator': True}],
+    numeric=[{'column': 'n', 'null': ['', '0']}],
     missing=['NULL'],
     tasks=[{'column': 'y', 'null': ['-1']}, {'column': 'z', 'null': ['']}],
     from_time=['weekday'],
@@ -212,7 +212,7 @@ def test_what_stands_for_nothing():
   assert (found.user, found.session) == ('u', 's')
   assert found.nulls == {'u': ('-1',), 's': ('x',), 'n': ('0',), 'y': ('-1',)}
   assert [task.nullable for task in found.tasks] == [True, True]
-  assert [f.name for f in found.fields] == ['u', 'weekday', 'n', 'n_missing']
+  assert [f.name for f in found.fields] == ['u', 'weekday', 'n']
   assert found.missing_in('n').texts == ('NULL',)
   assert found.missing_in('n').numbers == [0.0]
   stored = found.to_dict()

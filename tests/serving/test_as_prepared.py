@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
+import math
 
 import numpy as np
 import pyarrow as pa
@@ -52,7 +53,7 @@ SCHEMA = {
   'categorical': ['user', {'column': 'item', 'null': ['NULL', '-1', '']}],
   'multi_valued': [{'column': 'tags', 'separator': '|', 'null': ['-1']}],
   'numeric': [
-    {'column': 'price', 'null': ['-1'], 'missing_indicator': True},
+    {'column': 'price', 'null': ['-1']},
     {'column': 'age', 'null': ['?'], 'transform': 'bins', 'bins': 3},
   ],
   'missing': ['NULL', 'none'],
@@ -68,8 +69,8 @@ NUMBERS = {
 OF_NUMBERS = {
   'categorical': ['user', {'column': 'item', 'null': ['-1']}],
   'numeric': [
-    {'column': 'price', 'null': ['-1'], 'missing_indicator': True},
-    {'column': 'age', 'null': ['-9'], 'missing_indicator': True},
+    {'column': 'price', 'null': ['-1']},
+    {'column': 'age', 'null': ['-9']},
   ],
   'tasks': ['clicked'],
 }
@@ -268,9 +269,8 @@ def test_values_by_hand(tmp_path):
   assert [items[row['f_item']] for row in stored[:7]] == [
     *('a', 'b', None, None, 'c', None, None),
   ]
-  missing = [row['x_price_missing'] > 0 for row in stored[:7]]
+  missing = [math.isnan(row['x_price']) for row in stored[:7]]
   assert missing == [False, False, True, True, True, True, False]
-  assert all(row['x_price'] == 0.0 for row in stored[2:6])
   tags = raw_files.vocabulary(tmp_path, 'tags')
   found = [[tags[i] for i in row['m_tags']] for row in stored[:5]]
   assert found == [['x', 'y'], ['y'], [None], [None], ['z']]

@@ -62,17 +62,11 @@ _FIELDS = (
   manifest_lib.Field(
     'weight',
     'numeric',
-    details={'transform': 'standard', 'mean': -3, 'deviation': 1e-9},
-  ),
-  manifest_lib.Field(
-    'weight_missing',
-    'numeric',
     details={
-      'column': 'weight',
       'transform': 'standard',
-      'mean': 0.2,
-      'deviation': 0.4,
-      'missing_of': 'weight',
+      'mean': -3,
+      'deviation': 1e-9,
+      'missing': True,
     },
   ),
 )
@@ -348,9 +342,9 @@ def test_values_by_hand(model):
     found.numeric,
     np.array(
       [
-        [-1.1 / 0.7, 4.0 / 1e-9, -0.5],
-        [(math.log(3.5) - 1.1) / 0.7, 0.0, 2.0],
-        [0.0, 0.0, -0.5],
+        [-1.1 / 0.7, 4.0 / 1e-9],
+        [(math.log(3.5) - 1.1) / 0.7, np.nan],
+        [0.0, 0.0],
       ],
       np.float32,
     ),

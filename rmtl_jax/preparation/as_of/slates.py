@@ -19,7 +19,6 @@ from typing import Any
 
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source, sql
-from rmtl_jax.preparation.schema import fields as fields_lib
 
 GROUP = 'slate'
 # Details of a feature: the number that it compares, and one of KINDS.
@@ -86,9 +85,7 @@ def fields_of(rows: source.SourceTable) -> list[source.SourceField]:
   return [
     field
     for field in rows.fields
-    if field.kind == 'numeric'
-    and 'as_of' not in field.details
-    and not fields_lib.is_made(field)
+    if field.kind == 'numeric' and 'as_of' not in field.details
   ]
 
 

@@ -212,7 +212,7 @@ def _check_batch(
   users.check(values, split)
   for field in manifest.fields:
     if field.kind == 'numeric':
-      values.floats(field.column)
+      values.numbers(field)
       continue
     if field.kind == 'categorical':
       ids = values.ids(field)

@@ -26,6 +26,9 @@ TRAIN, *OTHERS = manifest_lib.SPLITS
 # Groups of a category: row 0, this many values, the rest.
 _MOST_VALUES = 50
 BINS = 10
+# Numbers are at most 1e30 (numbers.Normalisation); NaN is above, as DuckDB and
+# NumPy sort it.
+_ABOVE_ALL = 2e30
 # Rows that every group has at least, so that its logarithm is finite.
 _PRIOR = 0.5
 ALIKE, DIFFERENT = 0.1, 0.25
@@ -167,19 +170,23 @@ def group_values(
   return ids, found
 
 
-def bin_edges(quantiles: Sequence[float]) -> np.ndarray:
-  """Train's deciles, equal ones once."""
-  return np.unique(np.quantile(quantiles, np.arange(1, BINS) / BINS))
+def bin_edges(
+  quantiles: Sequence[float], field: manifest_lib.Field
+) -> np.ndarray:
+  """Train's deciles, equal ones once; above the last one are missing values."""
+  edges = np.unique(np.quantile(quantiles, np.arange(1, BINS) / BINS))
+  if field.details.get('missing'):
+    return np.append(edges, _ABOVE_ALL)
+  return edges
 
 
-def bin_sql(column: str, quantiles: Sequence[float]) -> tuple[str, int]:
-  """SQL of a number's bin, from 0, by train's deciles; and how many there are.
+def bin_sql(column: str, edges: np.ndarray) -> tuple[str, int]:
+  """SQL of a number's bin, from 0; and how many there are.
 
   Args:
-    column: SQL of the number, DOUBLE.
-    quantiles: of train, increasing.
+    column: SQL of the number, DOUBLE; NaN is above all edges.
+    edges: increasing.
   """
-  edges = bin_edges(quantiles)
   place = ' + '.join(
     f'CAST({column} > {sql.float_literal(float(edge))} AS INT)'
     for edge in edges
@@ -201,11 +208,11 @@ class Groups(NamedTuple):
   Attributes:
     parts: of a category or list, rows of the vocabulary that are a group each,
       row 0 first; the last group has all others. Of a number the edges of its
-      groups, which are (edge, next edge].
+      groups, which are (edge, next edge]; NaN is in the last one.
     counts: {split: values of every group}.
     blank: {split: share of the values without a row of their own in the
       vocabulary, missing, unseen or rare, or without a train row}; of a number
-      the share that is its mean, as missing ones are.
+      the share that is missing: NaN, or the mean in its place.
     untrained: i64[U], rows of the vocabulary that no train row has, which are
       in the group of row 0.
   """
@@ -252,7 +259,7 @@ def _count_bins(
 
   Returns:
     The edges, and of every split [groups, 3]: rows, the sum of the values, and
-    rows whose value is 0.
+    rows whose value is missing, see Groups.blank.
   """
   column = f'CAST({sql.quote(field.column)} AS DOUBLE)'
   quantiles = field.details.get('quantiles')
@@ -260,15 +267,19 @@ def _count_bins(
     ends = ', '.join(str(i / BINS) for i in range(BINS + 1))
     quantiles = sql.fetch_value(
       read.connection,
-      f'SELECT approx_quantile({column}, [{ends}]) FROM {read.rows[TRAIN]}',
+      f'SELECT approx_quantile({column}, [{ends}]) FROM {read.rows[TRAIN]}'
+      f' WHERE isfinite({column})',
     )
-  place, bins = bin_sql(column, quantiles)
+  edges = bin_edges(quantiles or [0.0], field)
+  place, bins = bin_sql(column, edges)
   count = f'sum({weight})' if weight else 'count(*)'
   sums = {}
   for name, relation in read.rows.items():
     found = read.connection.execute(
-      f'SELECT {place} AS bin, {count}, sum({column}),'
-      f' coalesce({count} FILTER ({column} = 0), 0) FROM {relation}'
+      f'SELECT {place} AS bin, {count},'
+      f' coalesce(sum({column}) FILTER (isfinite({column})), 0),'
+      f' coalesce({count} FILTER ({column} = 0 OR NOT isfinite({column})), 0)'
+      f' FROM {relation}'
       ' GROUP BY bin'
     ).fetchall()
     if any(at is None for at, *_ in found):
@@ -277,7 +288,7 @@ def _count_bins(
     sums[name] = np.zeros((bins, 3))
     for at, *of_bin in found:
       sums[name][at] = of_bin
-  return bin_edges(quantiles), sums
+  return edges, sums
 
 
 def _of_number(read: _Splits, field: manifest_lib.Field) -> Record:

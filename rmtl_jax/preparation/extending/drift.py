@@ -97,8 +97,9 @@ def _of_number(
   rounding = sql.float_literal(1e-9 * abs(details['mean']))
   place, bins = f'CAST(abs({column}) > {rounding} AS INT)', 2
   if quantiles := details.get('quantiles'):
-    place, bins = drift.bin_sql(f'CAST({column} AS DOUBLE)', quantiles)
-  scale = numbers.Normalisation(details['mean'], details['deviation'])
+    edges = drift.bin_edges(quantiles, field)
+    place, bins = drift.bin_sql(f'CAST({column} AS DOUBLE)', edges)
+  scale = numbers.Normalisation.of(details)
   written = f'(SELECT {scale.apply(column)} AS {column} FROM'
   counts = {}
   with (

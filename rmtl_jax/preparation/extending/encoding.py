@@ -86,7 +86,7 @@ def apply(
     _sized(connection, field, grown) for field in new.base.manifest.fields
   )
   scales = {
-    f.column: numbers.Normalisation(f.details['mean'], f.details['deviation'])
+    f.column: numbers.Normalisation.of(f.details)
     for f in fields
     if f.kind == 'numeric'
   }

@@ -11,16 +11,12 @@ from rmtl_jax.preparation.raw import times
 from rmtl_jax.preparation.schema import part as part_lib
 from rmtl_jax.preparation.schema import vocabularies
 
-# Key of a number with a field beside it that says where it is missing, and what
-# that field has in its details.
-INDICATOR, INDICATES = 'missing_indicator', 'missing_of'
 # Key of the parts of the time that are fields, and of a field's part in its
 # details.
 FROM_TIME = 'from_time'
 # Key of the fields that are crossed, and of those that a field crosses in its
 # details.
 CROSSED = 'crossed'
-_NUMERIC_KEYS = ('transform', 'bins', INDICATOR)
 
 
 def parse_fields(
@@ -108,7 +104,7 @@ def _of_kind(part: part_lib.Part, kind: str) -> list[source.SourceField]:
       details['separator'] = entry.text('separator', ',')
       details |= lists.pop('details', {})
     else:
-      entry.known(('column', 'name', 'null', *_NUMERIC_KEYS))
+      entry.known(('column', 'name', 'null', 'transform', 'bins'))
       transform = entry.text('transform', 'standard', source.TRANSFORMS)
       bins = entry.count('bins', 10) if transform == 'bins' else 0
     fields.append(
@@ -116,26 +112,9 @@ def _of_kind(part: part_lib.Part, kind: str) -> list[source.SourceField]:
         entry.name(column), kind, column, transform, bins, details, **lists
       )
     )
-    if kind == 'numeric' and entry.flag(INDICATOR):
-      fields.append(_indicator(entry, fields[-1]))
   return fields
-
-
-def _indicator(
-  entry: part_lib.Part, field: source.SourceField
-) -> source.SourceField:
-  """The field that is 1 where a number is missing, else 0."""
-  if field.transform == 'bins':
-    entry.fail(f'{INDICATOR}: a missing value has a bin of its own already')
-  return source.SourceField(
-    f'{field.name}_missing',
-    'numeric',
-    field.column,
-    'standard',
-    details=field.details | {INDICATES: field.name},
-  )
 
 
 def is_made(field: source.SourceField) -> bool:
   """Whether a field is made of what another entry of the schema declares."""
-  return bool({INDICATES, FROM_TIME, CROSSED} & {*field.details})
+  return bool({FROM_TIME, CROSSED} & {*field.details})

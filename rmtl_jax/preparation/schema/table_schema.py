@@ -97,10 +97,7 @@ class TableSchema:
     return record | ({fields.CROSSED: crossed} if crossed else {})
 
   def _field_entry(self, field: source.SourceField) -> dict[str, Any]:
-    entry = _entry(field) | nulls.null_entry(self.nulls, field.column)
-    if any(f.details.get(fields.INDICATES) == field.name for f in self.fields):
-      entry[fields.INDICATOR] = True
-    return entry
+    return _entry(field) | nulls.null_entry(self.nulls, field.column)
 
   @property
   def unit(self) -> str:

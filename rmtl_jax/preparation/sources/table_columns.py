@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rmtl_jax.preparation import lists, numbers, sql
+from rmtl_jax.preparation import lists, sql
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import readings as readings_lib
@@ -38,9 +38,7 @@ def readings(schema: schema_lib.TableSchema) -> dict[str, readings_lib.Reading]:
   # A file's column has one type, and these are read as text from CSV.
   texts = {reading.column for reading in found.values()} | {*schema.nulls}
   columns = {
-    f.source_column: f.column
-    for f in schema.fields
-    if f.kind == 'numeric' and not fields_lib.is_made(f)
+    f.source_column: f.column for f in schema.fields if f.kind == 'numeric'
   }
   columns |= {
     f'v_{column}': column for task in schema.tasks for column in task.weights
@@ -132,9 +130,6 @@ def select(
       )
     elif fields_lib.FROM_TIME in field.details:
       value = schema.clock.part(field.name, time)
-    elif fields_lib.INDICATES in field.details:
-      of = f'x_{field.details[fields_lib.INDICATES]}'
-      value = numbers.is_missing(sql.quote(of) if of in read else value)
     values[field.source_column] = value
   for task in schema.tasks:
     if task.clock is not None:

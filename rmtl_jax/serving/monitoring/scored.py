@@ -337,7 +337,8 @@ class _Grouping:
     """Group, row and blankness of each value; values [R] or [R, width]."""
     if self._field.kind == 'numeric':
       group = reference_lib.place(values, self._groups).astype(np.uint8)
-      return group, np.arange(len(values)), values == 0.0
+      is_blank = (values == 0.0) | np.isnan(values)
+      return group, np.arange(len(values)), is_blank
     if self._field.kind == 'multi_valued':
       row, slot = np.nonzero(values >= 0)
       values = values[row, slot]
