@@ -60,7 +60,6 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.config import NetworkConfig as NetworkConfig
   from rmtl_jax.config import PrepareConfig as PrepareConfig
   from rmtl_jax.config import PretrainConfig as PretrainConfig
-  from rmtl_jax.config import StageConfig as StageConfig
   from rmtl_jax.config import WeightingConfig as WeightingConfig
   from rmtl_jax.config import preset as preset
 
@@ -121,7 +120,6 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.updates.weighted_grad import (
     value_and_weighted_grad as value_and_weighted_grad,
   )
-  from rmtl_jax.weighting.critic import clip_weights as clip_weights
   from rmtl_jax.weighting.critic import critic_weights as critic_weights
   from rmtl_jax.weighting.critic import scale_by_critic as scale_by_critic
   from rmtl_jax.weighting.critic import (

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -42,13 +41,7 @@ GENERALISING = config_values.from_dict(
     'backbone': 'shared_bottom',
     'control': False,
     'weighting': {'name': 'constant'},
-    'pretrain': {
-      'max_epochs': 3,
-      'schedule': 'cosine',
-      'warmup_steps': 5,
-      'embedding_l2': 1e-3,
-    },
-    'finetune': {'schedule': 'linear', 'embedding_l2': 0.0},
+    'pretrain': {'max_epochs': 3, 'embedding_l2': 1e-3},
     'evaluation': {'calibration': 'isotonic'},
   },
   CONFIG,
@@ -124,7 +117,7 @@ def generalising(tmp_path_factory, data_dir):
 def test_settings_against_overfitting_in_a_whole_run(
   tmp_path, data_dir, generalising
 ):
-  """Schedules and new tables are exact under resume: cut in every epoch."""
+  """L2 of tables is exact under resume: cut in every epoch."""
   train = functools.partial(
     run.train, GENERALISING, tmp_path, data_dir, live=QUIET
   )
@@ -134,42 +127,6 @@ def test_settings_against_overfitting_in_a_whole_run(
   assert signals.without_times(again) == signals.without_times(generalising)
   kind = again['calibration']['finetune']['click']['kind']
   assert kind == 'isotonic'
-
-
-@pytest.mark.slow
-def test_weighting_from_scratch_is_exact_under_resume(tmp_path, data_dir):
-  """Epoch 0 is no candidate."""
-  config = config_values.from_dict(
-    {
-      'backbone': 'shared_bottom',
-      'control': False,
-      'critic': {'in_finetune': 'frozen', 'max_passes': 1},
-      'pretrain': {'max_epochs': 1},
-      'finetune': {'start': 'scratch', 'max_epochs': 3, 'patience': 9},
-      'weighting': {'name': 'advantage'},
-    },
-    CONFIG,
-  )
-  record = run.train(config, tmp_path / 'whole', data_dir, live=QUIET)
-  assert record['start'] == 'scratch' and record['best_epoch']['finetune'] > 0
-  weights = [
-    (r['weight_mean_click'], r['weight_deviation_click'])
-    for r in writers.read_history(tmp_path / 'whole')
-    if r['stage'] == 'finetune'
-  ]
-  mean, deviation = np.transpose(weights)
-  np.testing.assert_allclose(mean, 1.0, atol=1e-4)
-  assert np.all(deviation > 0)
-  # Each start gets further than the one before, whatever it saves.
-  train = functools.partial(
-    run.train, config, tmp_path / 'cut', data_dir, live=QUIET
-  )
-  with signals.shared_programs():
-    again, interruptions = signals.train_in_pieces(
-      train, lambda n: 8 + 6 * n, most=5
-    )
-  assert interruptions > 1
-  assert signals.without_times(again) == signals.without_times(record)
 
 
 @pytest.mark.slow

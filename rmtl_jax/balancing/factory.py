@@ -13,9 +13,6 @@ from rmtl_jax import types
 from rmtl_jax.balancing import registry
 from rmtl_jax.config import limits
 
-# The default of a setting: the value of the balancer's own paper.
-_OWN = -1
-
 
 def make_balancer(
   config: config_lib.BalancingConfig,
@@ -42,11 +39,9 @@ def make_balancer(
   record = registry.find(config.name)
   if record.make is None:
     return None
-  settings = {
-    name: value
-    for name in record.settings
-    if (value := getattr(config, name)) != _OWN
-  }
+  given = {name: getattr(config, name) for name in record.settings}
+  # A number below 0 stands for the one of the balancer's own paper.
+  settings = {k: v for k, v in given.items() if k == 'weights' or v >= 0}
   if 'weights' in settings:
     settings['weights'] = task_weights(config.weights, num_tasks, tasks, label)
   if record.by_epoch:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from rmtl_jax.config.prepare import PrepareConfig
 from rmtl_jax.config.presets import PRESETS, Preset, preset
 from rmtl_jax.config.settings import (
-  SCHEDULES,
   BalancingConfig,
   BatchConfig,
   CompareConfig,
@@ -19,14 +18,12 @@ from rmtl_jax.config.settings import (
   FinetuneConfig,
   NetworkConfig,
   PretrainConfig,
-  StageConfig,
   WeightingConfig,
 )
 
 __all__ = [
   'BalancingConfig',
   'PRESETS',
-  'SCHEDULES',
   'BatchConfig',
   'CompareConfig',
   'Config',
@@ -37,7 +34,6 @@ __all__ = [
   'PrepareConfig',
   'Preset',
   'PretrainConfig',
-  'StageConfig',
   'WeightingConfig',
   'preset',
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 from rmtl_jax import types
@@ -10,8 +9,6 @@ from rmtl_jax.balancing import registry as balancers
 from rmtl_jax.config import crosses, monitors, settings
 from rmtl_jax.networks import registry as backbones
 from rmtl_jax.weighting import registry
-
-_STAGES = ('pretrain', 'finetune')
 
 
 def check(config: settings.Config) -> None:
@@ -43,17 +40,6 @@ def _backbone_has_its_experts(config: settings.Config) -> str:
   return f'network.num_experts: {config.backbone} needs at least {least}'
 
 
-def _embedding_l2_is_l2_or_positive(config: settings.Config) -> str:
-  for name in ('pretrain', 'finetune'):
-    value = getattr(config, name).embedding_l2
-    if -1.0 < value < 0.0:
-      return (
-        f'{name}.embedding_l2: {value!r:.80} is neither -1 (as l2) nor at'
-        ' least 0'
-      )
-  return ''
-
-
 def _lambda_has_a_known_sign(config: settings.Config) -> str:
   """A negative lambda would ascend some losses."""
   weighting = config.weighting
@@ -70,51 +56,28 @@ def _lambda_has_a_known_sign(config: settings.Config) -> str:
 
 
 def _balancers_know_their_settings(config: settings.Config) -> str:
-  default = settings.BalancingConfig()
-  for stage in _STAGES:
-    own = getattr(config, stage).balancing
-    record = balancers.find(own.name)
-    for field in dataclasses.fields(own):
-      value = getattr(own, field.name)
-      known = field.name == 'name' or field.name in record.settings
-      if not known and value != getattr(default, field.name):
-        takes = ', '.join(record.settings) or 'no settings'
-        return (
-          f'{stage}.balancing.{field.name}: {own.name} does not know it; it'
-          f' takes {takes}'
-        )
-      if isinstance(value, float) and -1.0 < value < 0.0:
-        return (
-          f'{stage}.balancing.{field.name}: {value!r:.80} is neither -1 (the'
-          " paper's) nor at least 0"
-        )
-  return ''
-
-
-def _gradients_are_balanced_where_tasks_share(config: settings.Config) -> str:
-  if not backbones.BACKBONES.find(config.backbone).by_task:
-    return ''
-  for stage in _STAGES:
-    name = getattr(config, stage).balancing.name
-    if balancers.find(name).acts_on == balancers.GRADIENTS:
+  default, own = settings.BalancingConfig(), config.pretrain.balancing
+  record = balancers.find(own.name)
+  for name in ('weights', 'alpha', 'learning_rate'):
+    changed = getattr(own, name) != getattr(default, name)
+    if changed and name not in record.settings:
+      takes = ', '.join(record.settings) or 'no settings'
       return (
-        f'{stage}.balancing.name: {name} combines the gradients of parameters'
-        f' that tasks share, and {config.backbone} shares none'
+        f'pretrain.balancing.{name}: {own.name} does not know it; it takes'
+        f' {takes}'
       )
   return ''
 
 
-def _balanced_losses_are_of_tasks(config: settings.Config) -> str:
-  balancer = config.finetune.balancing.name
-  weighting = registry.find(config.weighting.name)
-  if balancer == settings.BalancingConfig().name:
+def _gradients_are_balanced_where_tasks_share(config: settings.Config) -> str:
+  name = config.pretrain.balancing.name
+  by_task = backbones.BACKBONES.find(config.backbone).by_task
+  if not by_task or balancers.find(name).acts_on != balancers.GRADIENTS:
     return ''
-  if weighting.ascends_q:
-    return (
-      f'finetune.balancing.name: {balancer} balances losses, and'
-      f' {weighting.name} descends something else'
-    )
-  return ''
+  return (
+    f'pretrain.balancing.name: {name} combines the gradients of parameters that'
+    f' tasks share, and {config.backbone} shares none'
+  )
 
 
 def _monitor_is_a_sum(config: settings.Config) -> str:
@@ -152,11 +115,9 @@ def _fitted_members_differ(config: settings.Config) -> str:
 RULES: tuple[Callable[[settings.Config], str], ...] = (
   _readers_divide_lanes,
   _backbone_has_its_experts,
-  _embedding_l2_is_l2_or_positive,
   _lambda_has_a_known_sign,
   _balancers_know_their_settings,
   _gradients_are_balanced_where_tasks_share,
-  _balanced_losses_are_of_tasks,
   _monitor_is_a_sum,
   _crosses_are_pairs_of_dense_tables,
   _fitted_members_differ,

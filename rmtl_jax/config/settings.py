@@ -9,7 +9,6 @@ what it does: checks, flags and docs/configuration.md are made from these.
 from __future__ import annotations
 
 import dataclasses
-import typing
 from typing import Annotated, Any, Literal
 
 from rmtl_jax.config.limits import (
@@ -22,13 +21,10 @@ from rmtl_jax.config.limits import (
   Share,
 )
 
-Schedule = Literal['constant', 'cosine', 'linear']
 LayerSizes = Annotated[
   tuple[Annotated[int, Range(1, 2**20)], ...], ListOf('layer sizes')
 ]
 Seeds = Annotated[tuple[Count, ...], ListOf('seeds', distinct=True)]
-
-SCHEDULES: tuple[str, ...] = typing.get_args(Schedule)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,11 +142,8 @@ class CriticConfig:
       loss).
     head: `neg_softplus`, `linear` or `neg_relu` (the authors' code).
     discount: gamma.
-    behaviour: the logged action, `policy` (pi(s) plus noise) or `uniform`
-      (drawn once per row, the same in every pass of stage 2).
-    behaviour_noise: standard deviation of the noise added to the policy.
-    members: critics of each task, with parameters and dropout of their own;
-      Q is their mean, and their spread says how sure they are.
+    behaviour: the logged action, `policy` (pi(s) plus a little noise) or
+      `uniform` (drawn once per row, the same in every pass of stage 2).
     initial_value: what a fresh critic says: a `constant`, or the
       `mean_return` that the pre-trained policy realised on train rows.
     sees_remaining: critics are told how many rows of the session are left in
@@ -174,7 +167,6 @@ class CriticConfig:
     l2: added to the gradient, as `Adam(weight_decay)` of torch does; it would
       erase embeddings that came from the actor and wait for their first row
       (docs/deviations.md).
-    clip_norm: largest global gradient norm of a member; 0 means no clipping.
     stopping: when stage 2 ends: the validation `td_error` has converged (the
       last pass is kept), or the `return_error`, that of Q(s, pi(s)) against
       the realised discounted returns, has (the best pass is kept).
@@ -190,8 +182,6 @@ class CriticConfig:
   head: Literal['neg_softplus', 'linear', 'neg_relu'] = 'neg_softplus'
   discount: Share = 0.95
   behaviour: Literal['policy', 'uniform'] = 'policy'
-  behaviour_noise: NonNegative = 0.05
-  members: Annotated[int, Range(1, 64)] = 1
   initial_value: Literal['constant', 'mean_return'] = 'constant'
   sees_remaining: bool = False
   estimate: Literal['target', 'minimum'] = 'target'
@@ -203,7 +193,6 @@ class CriticConfig:
   target_dropout: bool = False
   learning_rate: NonNegative = 1e-3
   l2: NonNegative = 0.0
-  clip_norm: NonNegative = 0.0
   stopping: Literal['td_error', 'return_error'] = 'td_error'
   max_passes: Annotated[int, Range(1, 10**6)] = 20
   min_passes: Count = 3
@@ -222,23 +211,20 @@ class WeightingConfig:
       actor ascends mean_k Q_k(s, pi_k(s))).
     lambda_: the paper's lambda. A negative one (critic, advantage) trusts rows
       more whose future looks good; no weight is below 0 then.
-    max_weight: upper bound of a weight; 0 means none. It comes last: weights
-      of mean one have a smaller mean where it cuts.
     form: the weights that `q_shuffled` shuffles over the rows.
   """
 
   name: Annotated[str, Registered('weighting')] = 'critic'
   lambda_: Annotated[float, Range(-100.0, 100.0)] = 0.7
-  max_weight: NonNegative = 0.0
   form: Annotated[str, Registered('form')] = 'critic'
 
 
 @dataclasses.dataclass(frozen=True)
 class BalancingConfig:
-  """What balances the tasks of an actor stage (docs/balancers.md).
+  """What balances the tasks in stage 1 (docs/balancers.md).
 
-  It acts on losses that may have weights of their rows already. -1 is the
-  value of the balancer's own paper; a balancer refuses what it does not know.
+  A number below 0 stands for the one of the balancer's own paper; a balancer
+  refuses what it does not know.
 
   Attributes:
     name: `equal` leaves the mean of the tasks' losses as it is.
@@ -257,17 +243,14 @@ class BalancingConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class StageConfig:
-  """What both actor stages have: an optimizer and early stopping.
+class PretrainConfig:
+  """Stage 1: its optimizer, early stopping and balancer.
 
   Attributes:
     learning_rate: Adam's.
-    schedule: what the learning rate does over max_epochs' steps: stay
-      `constant`, or fall to 0 as a `cosine` or a `linear` function.
-    warmup_steps: steps over which it first rises linearly from 0.
-    l2: added to the gradient, as `Adam(weight_decay)` of torch does.
-    embedding_l2: the same for the embedding tables; -1 means l2.
-    clip_norm: largest global gradient norm; 0 means no clipping.
+    l2: added to the gradient, as `Adam(weight_decay)` of torch does; in stage
+      3 too.
+    embedding_l2: the same for the embedding tables in stage 1; below 0: l2.
     max_epochs: most passes over the train rows.
     patience: epochs without a better validation (evaluation.monitor) before
       stopping.
@@ -275,34 +258,24 @@ class StageConfig:
   """
 
   learning_rate: NonNegative = 1e-3
-  schedule: Schedule = 'constant'
-  warmup_steps: Count = 0
   l2: NonNegative = 1e-6
   embedding_l2: Annotated[float, Range(-1.0)] = -1.0
-  clip_norm: NonNegative = 0.0
-  max_epochs: Count = 20
+  max_epochs: Annotated[int, Range(1, 10**6)] = 20
   patience: Positive = 2
   balancing: BalancingConfig = BalancingConfig()
 
 
 @dataclasses.dataclass(frozen=True)
-class PretrainConfig(StageConfig):
-  """Stage 1: its optimizer and early stopping."""
-
-  max_epochs: Annotated[int, Range(1, 10**6)] = 20
-
-
-@dataclasses.dataclass(frozen=True)
-class FinetuneConfig(StageConfig):
-  """Stage 3: its optimizer, early stopping and where it starts.
+class FinetuneConfig:
+  """Stage 3, which stops after two epochs without a better validation.
 
   Attributes:
-    start: from the `pretrained` parameters, or from `scratch`, those that
-      stage 1 started from: then the pre-trained model, for whose policy the
-      critics were trained, is no candidate of early stopping.
+    learning_rate: Adam's.
+    max_epochs: most passes over the train rows.
   """
 
-  start: Literal['pretrained', 'scratch'] = 'pretrained'
+  learning_rate: NonNegative = 1e-3
+  max_epochs: Count = 20
 
 
 @dataclasses.dataclass(frozen=True)

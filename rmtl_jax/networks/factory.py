@@ -96,12 +96,12 @@ def make_critic(
   network: config_lib.NetworkConfig,
   critic: config_lib.CriticConfig,
 ) -> functional.Network:
-  """The critics of all tasks; `lane` gives Q_k(s, a_k) of each member.
+  """The critics of all tasks; `lane` gives Q_k(s, a_k).
 
   Args:
     spec: the data's fields and tasks.
     network: sizes, the same as the actor's.
-    critic: form, head, members and what they see.
+    critic: form, head and what they see.
 
   Raises:
     types.InputError: nothing to read, no such field to ignore, or a session
@@ -112,10 +112,6 @@ def make_critic(
     rest = ignore.without(network, spec, seen)
     return functional.narrowed(make_critic(seen.spec, rest, critic), seen)
   _check(spec, network)
-  if critic.members > 1:
-    one = make_critic(spec, network, dataclasses.replace(critic, members=1))
-    made = functional.side_by_side(one, critic.members)
-    return made._replace(members=critic.members)
   if critic.form == 'separate':
     one = dataclasses.replace(spec, num_tasks=1, losses=(), parents=())
     shared = dataclasses.replace(critic, form='shared')
@@ -197,7 +193,6 @@ def _check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:
 def critic_from_actor(
   critic_params: functional.Params,
   actor_params: functional.Params,
-  members: int = 1,
 ) -> functional.Params:
   """The critic with the actor's embedding tables (as the authors' code does).
 
@@ -206,7 +201,6 @@ def critic_from_actor(
   Args:
     critic_params: a critic's parameters.
     actor_params: an actor's, of the same fields and embedding width.
-    members: critics of each task; all get the same tables.
 
   Returns:
     The critic's parameters. Tables are copies: no buffer is shared with either
@@ -219,8 +213,7 @@ def critic_from_actor(
   new_params = jax.tree.map(jnp.copy, critic_params)
   table = actor_params['first']['table']
   old = new_params['first']['table']
-  one_member = old.ndim - (members > 1)
-  if table.ndim > one_member:
+  if table.ndim > old.ndim:
     table = table[0]
   while table.ndim < old.ndim:
     size = old.shape[old.ndim - table.ndim - 1]

@@ -77,8 +77,6 @@ class Network(NamedTuple):
       share a leaf, 0 where each lane has its own part.
     perturb: (inputs [L, T], dropout key or None) -> the inputs that training
       sees: some categories replaced (networks/id_dropout.py).
-    members: critics of each task, M; `lane` then gives f32[T, M * K], a
-      member's tasks side by side.
     prepare: params -> what `share` and `lane` take, computed once for many
       batches: the same, but with first_layer=tables (tables.prepare).
     tasks: what the outputs stand for; () if all tasks are binary.
@@ -90,7 +88,6 @@ class Network(NamedTuple):
   lane: Callable[..., jax.Array]
   shared_axes: Any
   perturb: Callable[[types.Inputs, jax.Array | None], types.Inputs]
-  members: int = 1
   prepare: Callable[[Params], Params] = lambda params: params
   tasks: tuple[types.TaskLoss, ...] = ()
   fit: Fit | None = None

@@ -98,10 +98,9 @@ def _note(record: Record, stage: str) -> str:
   epochs = record.get('best_epoch', {}).get(stage)
   if epochs is None:
     return ''
-  start = 'from scratch, ' if record.get('start') == 'scratch' else ''
   every = sorted({epochs} if isinstance(epochs, int) else set(epochs))
   noun = 'epoch' if len(every) == 1 else 'epochs'
-  return f'{start}kept: {noun} {", ".join(map(str, every))}'
+  return f'kept: {noun} {", ".join(map(str, every))}'
 
 
 def _merged(rows: Iterable[Model]) -> list[Model]:

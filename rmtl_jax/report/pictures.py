@@ -114,12 +114,11 @@ def _curves(axes: Any, record: Record, history: Sequence[Record]) -> None:
   """
   monitor, lines = validation_lines(history, record['tasks'])
   names = models.stage_names(record)
-  goes_on = record.get('start') != 'scratch'
   for i, stage in enumerate(ACTOR_STAGES):
     own = [key for key in lines if key[0] == stage]
     for number, (_, member) in enumerate(own):
       points, before = lines[stage, member], lines.get(('pretrain', member))
-      if stage != 'pretrain' and before and goes_on:
+      if stage != 'pretrain' and before:
         kept = kept_point(record, member, before)
         if kept:
           points = [kept, *((kept[0] + x, y) for x, y in points)]
@@ -132,7 +131,7 @@ def _curves(axes: Any, record: Record, history: Sequence[Record]) -> None:
         linestyle=STYLES[number % len(STYLES)],
         alpha=1.0 if len(own) == 1 else 0.7,
       )
-  axes.set_xlabel('epoch; stage 3 follows the kept one' if goes_on else 'epoch')
+  axes.set_xlabel('epoch; stage 3 follows the kept one')
   axes.set_ylabel(monitor.long)
   axes.set_title('Learning curves')
   axes.xaxis.get_major_locator().set_params(integer=True)

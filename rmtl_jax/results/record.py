@@ -82,7 +82,6 @@ def build(
     'backbone': run.config.backbone,
     'weighting': run.config.weighting.name,
     'form': registry.form_of(run.config.weighting).name,
-    'start': run.config.finetune.start,
     'seed': run.config.seed,
     'tasks': list(tasks),
     **summary.stages(predictions, host, tasks, run.config),

@@ -281,8 +281,7 @@ def critic_warnings(record: Mapping[str, Any]) -> list[str]:
         f'the critic of {task} has diverged (mean Q'
         f' {record["mean_q"][task]:.4g}, mean return'
         f' {record["mean_return"][task]:.4g}): its weights are noise; a smaller'
-        ' --config.critic.learning_rate or discount, or'
-        ' --config.critic.clip_norm, may help'
+        ' --config.critic.learning_rate or discount may help'
       )
   return lines
 

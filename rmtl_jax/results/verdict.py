@@ -163,8 +163,7 @@ def _against_control(record: Record) -> dict[str, Record]:
 def _when(record: Record) -> str:
   if 'finetuned_at' not in record:
     return 'of the epochs that were kept'
-  what = 'training' if record.get('start') == 'scratch' else 'fine-tuning'
-  return f'both after {count(record["finetuned_at"]["epoch"])} of {what}'
+  return f'both after {count(record["finetuned_at"]["epoch"])} of fine-tuning'
 
 
 def _outcome(values: Record) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import optax
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files
@@ -31,6 +30,8 @@ from rmtl_jax.weighting import factory, registry
 
 # More than the dispatches of a pass: numbers of checkpoints rise.
 _ARM = 200_000
+# Epochs without a better validation that stage 3 waits for.
+_PATIENCE = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,21 +95,21 @@ class ActorStage:
   epoch: int = 0
 
   @property
-  def limits(self) -> config_lib.StageConfig:
-    """The stage's settings."""
-    return getattr(self.context.config, self.name)
-
-  @property
   def goes_on(self) -> bool:
     """Until the patience with each arm has run out."""
+    config = self.context.config
+    patience = (
+      config.pretrain.patience if self.name == 'pretrain' else _PATIENCE
+    )
     return self.epoch < self._most_epochs and any(
-      arm.stopping.bad < self.limits.patience for arm in self.arms.values()
+      arm.stopping.bad < patience for arm in self.arms.values()
     )
 
   @property
   def _most_epochs(self) -> int:
     chosen = self.context.refit_epochs
-    return self.limits.max_epochs if chosen is None else chosen
+    limits = getattr(self.context.config, self.name)
+    return limits.max_epochs if chosen is None else chosen
 
   @property
   def rows_left(self) -> int:
@@ -167,9 +168,7 @@ class ActorStage:
       **epoch_figures.weight_statistics(sums, context.tasks),
       'seconds': seconds,
     }
-    record['learning_rate'] = state.learning_rate(
-      actor.opt_state, self.limits.schedule
-    )
+    record['learning_rate'] = state.learning_rate(actor.opt_state)
     if 'td_error' in sums:
       record['td_error'] = sums['td_error'] / max(sums['td_rows'], 1.0)
     context.progress.finish(
@@ -315,8 +314,9 @@ def init_pretrain(
   unweighted = factory.make_weighting(
     config_lib.WeightingConfig(name='constant')
   )
-  optimizer = _optimizer(context, 'pretrain', context.config.pretrain)
-  balancer = _balancer(context, 'pretrain')
+  optimizer = models.pretrain_optimizer(context.config)
+  steps = context.epoch('pretrain', 1).steps
+  balancer = context.models.balancer(context.config, steps)
   return lambda params: state.init_actor(
     params, optimizer, unweighted, len(context.tasks), balancer
   )
@@ -331,8 +331,7 @@ def finetune(
   """Stage 3 of a run: arms that start from the same actor.
 
   That is the pre-trained one, which stays a candidate: it is every arm's
-  epoch 0. Under `finetune.start=scratch` it is the actor as stage 1 began, and
-  epoch 1 is the first candidate.
+  epoch 0.
 
   Args:
     weightings: the weighting of each arm, by the arm's name.
@@ -341,22 +340,17 @@ def finetune(
   """
   # The pre-trained actor competes as epoch 0, so that fine-tuning can't leave a
   # run worse than it found it on validation.
-  initial, stopping = actor_params, EarlyStopping()
-  if context.config.finetune.start == 'scratch':
-    initial = context.init_actor()
-  else:
-    before = validation.validate(context, actor_params)
-    stopping = stopping.update(0, before.monitored)
+  before = validation.validate(context, actor_params)
+  stopping = EarlyStopping().update(0, before.monitored)
   arms = {}
   for name, weighting in weightings.items():
     config, means = with_weighting(context.config, weighting), None
     if registry.find(weighting).takes == registry.MEANS:
-      # The critics know the pre-trained policy, also if the arm starts anew.
       means = mean_weights(context, actor_params, critic_params)
     start = init_finetune(context, config, means)
-    before_step = context.models.place(start, initial, critic_params)
+    before_step = context.models.place(start, actor_params, critic_params)
     program = context.models.finetune(config)
-    arms[name] = Arm(program, before_step, initial, stopping)
+    arms[name] = Arm(program, before_step, actor_params, stopping)
   return ActorStage(context, 'finetune', arms)
 
 
@@ -383,52 +377,21 @@ def init_finetune(
     config: the arm's settings.
     means: of `mean_weights`, for a weighting that takes them.
   """
-  optimizer = _optimizer(context, 'finetune', config.finetune)
+  optimizer = models.finetune_optimizer(config)
   weighting = factory.make_weighting(config.weighting, means)
-  balancer = _balancer(context, 'finetune')
   asks = registry.find(config.weighting.name).asks_every_step
 
   def init(actor_params, critic_params):
     actor = state.init_actor(
-      actor_params, optimizer, weighting, len(context.tasks), balancer
+      actor_params, optimizer, weighting, len(context.tasks)
     )
     if not asks:
       return actor
     return finetune_lib.init_finetune(
-      actor, critic_params, state.make_optimizer(config.critic), config.critic
+      actor, critic_params, models.critic_optimizer(config), config.critic
     )
 
   return init
-
-
-def _optimizer(
-  context: context_lib.Context, name: str, config: config_lib.StageConfig
-) -> optax.GradientTransformation:
-  """The stage's, with its learning rate's schedule."""
-  steps = _scheduled_steps(context, name, config.schedule)
-  return state.make_optimizer(config, steps)
-
-
-def _balancer(
-  context: context_lib.Context, name: str
-) -> optax.GradientTransformation | None:
-  """The stage's, for its first state."""
-  steps = context.epoch(name, 1).steps
-  return context.models.balancer(context.config, name, steps)
-
-
-def _scheduled_steps(
-  context: context_lib.Context, name: str, schedule: str
-) -> int:
-  """Steps of max_epochs epochs; 0 for a schedule that does not ask.
-
-  Every epoch is taken to be as long as the first: packing makes them differ
-  by a step or so.
-  """
-  if schedule == 'constant':
-    return 0
-  epochs = getattr(context.config, name).max_epochs
-  return epochs * context.epoch(name, 1).steps
 
 
 def mean_weights(
@@ -450,12 +413,10 @@ def mean_of_weights(
   """Mean of 1 - lambda Q over rows, f32[K].
 
   Args:
-    config: lambda and the bound.
+    config: lambda.
     q_values: Q(s, pi(s)), f32[R, K].
     sample_weight: f32[R, K], or None: every row counts 1.
   """
   weights = weights_lib.critic_weights(q_values, config.lambda_)
-  if config.max_weight:
-    weights = np.minimum(weights, config.max_weight)
   found = columns_lib.row_means(np.asarray(weights, np.float64), sample_weight)
   return found.astype(np.float32)

@@ -243,7 +243,7 @@ def start(context: context_lib.Context, actor_params: Any) -> CriticStage:
 
 def init_state(config: config_lib.Config) -> Callable[[Any], state.CriticState]:
   """What makes stage 2's first state of the critics' parameters."""
-  optimizer = state.make_optimizer(config.critic)
+  optimizer = models.critic_optimizer(config)
   return lambda params: state.init_critic(params, optimizer)
 
 

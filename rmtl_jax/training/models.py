@@ -44,6 +44,7 @@ from rmtl_jax.weighting import factory, registry
 _Part = TypeVar('_Part')
 # loop(state, columns, extras, slots, count, key) -> (state, sums).
 Loop = Callable[..., tuple[Any, dict[str, jax.Array]]]
+_NO_BALANCING = config_lib.BalancingConfig()
 
 
 class Models:
@@ -128,8 +129,7 @@ class Models:
         )
       self.actor(one)
       self.critic(one)
-      for stage in ('pretrain', 'finetune'):
-        self.balancer(one, stage)
+      self.balancer(one)
     monitor.check(config.evaluation.monitor, self.spec.tasks, self.spec.losses)
 
   def init_actor(self, config: config_lib.Config, key: jax.Array) -> Any:
@@ -152,11 +152,11 @@ class Models:
     return self.place(self._critic_init(config), key, actor_params)
 
   def _critic_init(self, config: config_lib.Config) -> Callable[..., Any]:
-    network, members = self.critic(config), config.critic.members
+    network = self.critic(config)
 
     def init(key, actor_params):
       params = network.init(key)
-      return networks.critic_from_actor(params, actor_params, members)
+      return networks.critic_from_actor(params, actor_params)
 
     return init
 
@@ -208,29 +208,27 @@ class Models:
     )
 
   def balancer(
-    self, config: config_lib.Config, stage: str, epoch_steps: int = 1
+    self, config: config_lib.Config, epoch_steps: int = 1
   ) -> optax.GradientTransformationExtraArgs | None:
-    """What balances this data's tasks in a stage; None: nothing.
+    """What balances this data's tasks in stage 1; None: nothing.
 
     Raises:
       types.InputError: weights that are not those of these tasks.
     """
     return balancers.make_balancer(
-      getattr(config, stage).balancing,
+      config.pretrain.balancing,
       self.spec.num_tasks,
       epoch_steps,
       self.spec.tasks,
-      f'config.{stage}.balancing',
+      'config.pretrain.balancing',
     )
 
-  def _balance(
-    self, config: config_lib.Config, stage: str
-  ) -> balance_lib.Balance | None:
-    """A stage's balancer as a part of its step."""
-    link = self.balancer(config, stage)
+  def _balance(self, config: config_lib.Config) -> balance_lib.Balance | None:
+    """Stage 1's balancer as a part of its step."""
+    link = self.balancer(config)
     if link is None:
       return None
-    record = balancer_records.find(getattr(config, stage).balancing.name)
+    record = balancer_records.find(config.pretrain.balancing.name)
     if record.acts_on == balancer_records.LOSSES:
       return balance_lib.Balance(record, link)
     return balance_lib.Balance(record, link, self._shared(config))
@@ -267,28 +265,35 @@ class Models:
 
   def pretrain(self, config: config_lib.Config) -> Loop:
     """Stage 1's."""
-    return self._actor_loop(config, 'pretrain')
+    balancing = config.pretrain.balancing
+    if balancer_records.find(balancing.name).is_static:
+      # The weights are numbers in the balancer's state.
+      balancing = dataclasses.replace(balancing, weights='')
+    return self._actor_loop(
+      config, config.pretrain.embedding_l2, balancing=balancing
+    )
 
   def _actor_loop(
     self,
     config: config_lib.Config,
-    stage: str,
+    embedding_l2: float = -1.0,
     weighting: config_lib.WeightingConfig | None = None,
+    balancing: config_lib.BalancingConfig = _NO_BALANCING,
   ) -> Loop:
     """Of the actor without critics: stages 1 and 3 share it if they can."""
-    known = _of_step(getattr(config, stage))
+    l2 = config.pretrain.l2
     chain = weighting and factory.make_weighting(
       weighting, np.ones(self.spec.num_tasks)
     )
     return self._program(
       'actor',
       config,
-      (*_of_actor(config), known, weighting),
+      (*_of_actor(config), l2, embedding_l2, weighting, balancing),
       lambda actor, _: actor_lib.make_actor_step(
         actor,
-        state.make_optimizer(known),
+        state.make_optimizer(0.0, l2, embedding_l2),
         chain,
-        self._balance(config, stage),
+        None if balancing == _NO_BALANCING else self._balance(config),
       ),
     )
 
@@ -300,7 +305,7 @@ class Models:
 
     def make_step(_, critic):
       step = critic_lib.make_critic_step(
-        critic, state.make_optimizer(config.critic), config.critic
+        critic, critic_optimizer(config), config.critic
       )
       return lambda s, batch, key, pi, logged=None: step(
         s, batch, key, pi if logged is None else logged, pi
@@ -318,22 +323,20 @@ class Models:
     weighting = dataclasses.replace(config.weighting, lambda_=0.0)
     record = registry.find(weighting.name)
     if record.leaves_losses:
-      return self._actor_loop(config, 'finetune')
+      return self._actor_loop(config)
     if not record.asks_every_step:
-      return self._actor_loop(config, 'finetune', weighting)
-    known = _of_step(config.finetune)
+      return self._actor_loop(config, weighting=weighting)
     return self._program(
       'finetune',
       config,
-      (*_of_actor(config), known, weighting, config.critic),
+      (*_of_actor(config), config.pretrain.l2, weighting, config.critic),
       lambda actor, critic: finetune.make_finetune_step(
         actor,
-        state.make_optimizer(known),
+        finetune_optimizer(config),
         factory.make_weighting(weighting),
         config,
         critic,
-        state.make_optimizer(config.critic),
-        self._balance(config, 'finetune'),
+        critic_optimizer(config),
       ),
     )
 
@@ -469,6 +472,28 @@ class Models:
     return self._built[kind, key]
 
 
+def pretrain_optimizer(
+  config: config_lib.Config,
+) -> optax.GradientTransformation:
+  """The actor's in stage 1."""
+  one = config.pretrain
+  return state.make_optimizer(one.learning_rate, one.l2, one.embedding_l2)
+
+
+def finetune_optimizer(
+  config: config_lib.Config,
+) -> optax.GradientTransformation:
+  """The actor's in stage 3."""
+  return state.make_optimizer(config.finetune.learning_rate, config.pretrain.l2)
+
+
+def critic_optimizer(
+  config: config_lib.Config,
+) -> optax.GradientTransformation:
+  """The critics', in stages 2 and 3."""
+  return state.make_optimizer(config.critic.learning_rate, config.critic.l2)
+
+
 def _of_actor(config: config_lib.Config) -> tuple[Any, ...]:
   """The settings that make another actor."""
   return config.backbone, config.network
@@ -489,24 +514,4 @@ def _of_prediction(network: config_lib.NetworkConfig) -> Any:
 
 def _of_critic(critic: config_lib.CriticConfig) -> tuple[Any, ...]:
   """The settings of critics that make another network."""
-  return critic.form, critic.head, critic.members, critic.sees_remaining
-
-
-def _of_step(stage: config_lib.StageConfig) -> config_lib.StageConfig:
-  """What the step of a stage knows of its settings; the same of stages 1 and 3.
-
-  Learning rate and warmup are numbers in the optimizer's state, static weights
-  of tasks in the balancer's.
-  """
-  balancing = stage.balancing
-  if balancer_records.find(balancing.name).is_static:
-    balancing = dataclasses.replace(balancing, weights='')
-  return config_lib.StageConfig(
-    learning_rate=0.0,
-    l2=stage.l2,
-    embedding_l2=stage.embedding_l2,
-    clip_norm=stage.clip_norm,
-    schedule=stage.schedule,
-    warmup_steps=min(stage.warmup_steps, 1),
-    balancing=balancing,
-  )
+  return critic.form, critic.head, critic.sees_remaining

@@ -35,7 +35,7 @@ _FREE = frozenset(
   )
 )
 _OF_CRITICS = tuple(
-  f'critic.{name}' for name in ('form', 'head', 'members', 'sees_remaining')
+  f'critic.{name}' for name in ('form', 'head', 'sees_remaining')
 )
 # What a field's details say that no parameter depends on.
 _REMARKS = (

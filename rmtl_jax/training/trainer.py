@@ -105,7 +105,7 @@ def _check_finite(nonfinite: int, step: jax.Array) -> None:
     return
   raise FloatingPointError(
     f'loss or gradient is not finite at step {int(step) - nonfinite + 1} (a'
-    ' smaller learning_rate, clip_norm or weighting.max_weight may help)'
+    ' smaller learning_rate may help)'
   )
 
 

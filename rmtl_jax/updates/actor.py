@@ -60,7 +60,13 @@ def make_actor_step(
     )
     # Backward, and one step of the optimizer.
     new_actor, weighted = descend(
-      actor, rows, losses_of, weighted, optimizer, balance, weighting_key
+      actor,
+      rows,
+      losses_of,
+      weighted,
+      optimizer,
+      balance,
+      jax.random.fold_in(weighting_key, _BALANCING),
     )
     new_actor = new_actor._replace(weighting_state=new_weighting_state)
     if weighting is None and balance is None:
@@ -111,8 +117,8 @@ def descend(
   losses_of: Callable[[Any], tuple[jax.Array, Any]],
   weighted: jax.Array,
   optimizer: optax.GradientTransformation,
-  balance: balance_lib.Balance | None,
-  key: jax.Array,
+  balance: balance_lib.Balance | None = None,
+  key: jax.Array | None = None,
 ) -> tuple[state.ActorState, jax.Array]:
   """One step of the optimizer along the pullback of a cotangent.
 
@@ -127,12 +133,7 @@ def descend(
     balancer's weights of tasks).
   """
   balanced = balance_lib.balanced(
-    balance,
-    rows,
-    weighted,
-    actor.balancing_state,
-    actor.params,
-    jax.random.fold_in(key, _BALANCING),
+    balance, rows, weighted, actor.balancing_state, actor.params, key
   )
   updates, new_opt_state = optimizer.update(
     balanced.gradient, actor.opt_state, actor.params

@@ -49,7 +49,7 @@ def balanced(
   weighted: jax.Array,
   balancing_state: Any,
   params: Any,
-  key: jax.Array,
+  key: jax.Array | None,
 ) -> Balanced:
   """The gradient of a batch's balanced losses.
 

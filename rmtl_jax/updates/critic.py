@@ -18,8 +18,10 @@ from rmtl_jax.updates import state
 
 Metrics = dict[str, jax.Array]
 
-# Largest absolute noise of the logged actions and of the target's (TD3).
-_BEHAVIOUR_NOISE_CLIP, _TARGET_NOISE_CLIP = 0.1, 3e-3
+# Noise of the logged actions: standard deviation, largest absolute value.
+BEHAVIOUR_NOISE, BEHAVIOUR_NOISE_CLIP = 0.05, 0.1
+# Largest absolute noise of the target's action.
+_TARGET_NOISE_CLIP = 3e-3
 
 
 def td_losses(
@@ -47,8 +49,8 @@ def td_losses(
     key: of dropout, or None.
 
   Returns:
-    (losses f32[L, T, M * K] of M members, 0 where there is no target;
-    bool[L, T], where there is one).
+    (losses f32[L, T, K], 0 where there is no target; bool[L, T], where there
+    is one).
   """
   frozen = jax.lax.stop_gradient(params)
   # Dropout masks of the two estimates, where targets have dropout, are others
@@ -84,12 +86,10 @@ def td_losses(
         dropout_key=masks(online_mask),
       )
       target_q_t = jnp.minimum(target_q_t, online_q_t)
-    members = network.members
 
     def reward(actions):
       found = of_action(actions, lane_batch.labels)
-      found = rewards.observed(found, lane_batch.sample_weight)
-      return jnp.tile(found, (1, members))
+      return rewards.observed(found, lane_batch.sample_weight)
 
     r_t = reward(a_t)
     if config.td_lambda:
@@ -130,12 +130,12 @@ def behaviour_actions(
   Args:
     logged: pi(s), which gets clipped noise; with `uniform` the actions
       themselves, f32[L, T, K].
-    config: behaviour and its noise.
+    config: behaviour.
   """
   if config.behaviour == 'uniform':
     return logged
   return actions_lib.clipped_noise(
-    key, logged, config.behaviour_noise, _BEHAVIOUR_NOISE_CLIP
+    key, logged, BEHAVIOUR_NOISE, BEHAVIOUR_NOISE_CLIP
   )
 
 
@@ -183,9 +183,8 @@ def make_critic_step(
       )
       total = jnp.sum(jnp.mean(errors, -1))
       rows = jnp.sum(valid).astype(jnp.float32)
-      # Members and separate critics share nothing: each descends its own mean
-      # over rows.
-      networks = network.members * (batch.labels.shape[-1] if separate else 1)
+      # Separate critics share nothing: each descends its own mean over rows.
+      networks = batch.labels.shape[-1] if separate else 1
       return networks * total / jnp.maximum(rows, 1.0), (total, rows)
 
     gradients, (total, rows) = jax.grad(loss, has_aux=True)(critic.params)

@@ -14,7 +14,6 @@ from rmtl_jax import types
 from rmtl_jax.networks import functional
 from rmtl_jax.ops import actions as actions_lib
 from rmtl_jax.updates import actor as actor_lib
-from rmtl_jax.updates import balance as balance_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import forward, state, weighted_grad
 from rmtl_jax.weighting import registry
@@ -27,7 +26,6 @@ def make_finetune_step(
   config: config_lib.Config,
   critic_network: functional.Network,
   critic_optimizer: optax.GradientTransformation,
-  balance: balance_lib.Balance | None = None,
 ) -> Callable[
   [state.FinetuneState, types.Batch, jax.Array],
   tuple[state.FinetuneState, actor_lib.Metrics],
@@ -45,7 +43,6 @@ def make_finetune_step(
     config: `weighting.name` and `critic`.
     critic_network: the critics.
     critic_optimizer: of critics that learn along (`critic.in_finetune`).
-    balance: what balances the tasks, after the weighting; None: nothing.
 
   Returns:
     step(state, batch, key) -> (new state, metrics of updates/actor.py).
@@ -89,7 +86,7 @@ def make_finetune_step(
     )
     # Backward, and one step of the optimizer.
     new_actor, weighted = actor_lib.descend(
-      actor, rows, losses_of, weighted, optimizer, balance, weighting_key
+      actor, rows, losses_of, weighted, optimizer
     )
     new_actor = new_actor._replace(weighting_state=new_weighting_state)
     metrics = actor_lib.metrics_of(batch, rows, row_losses, weighted)

@@ -74,19 +74,15 @@ def values(
   actions: jax.Array,
   key: jax.Array | None = None,
 ) -> jax.Array:
-  """Q_k(s_t, a_{k,t}) of the critics, f32[L, T, K]: their members' mean.
+  """Q_k(s_t, a_{k,t}) of the critics, f32[L, T, K].
 
   Args:
-    network: the critics, M members.
+    network: the critics.
     inputs: leading dimensions [L, T].
     actions: f32[L, T, K].
     key: of dropout, or None.
   """
-  q = functional.apply(network, params, inputs, actions, dropout_key=key)
-  if network.members == 1:
-    return q
-  by_member = q.reshape(*actions.shape[:-1], network.members, -1)
-  return jnp.mean(by_member, -2)
+  return functional.apply(network, params, inputs, actions, dropout_key=key)
 
 
 def mean_cotangent(

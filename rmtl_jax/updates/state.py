@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import optax
 from jax import core, tree_util
 
-from rmtl_jax import config as config_lib
 from rmtl_jax.networks import pretrained
 
 
@@ -77,50 +76,38 @@ def actor_of(training: ActorState | FinetuneState) -> ActorState:
 
 
 def make_optimizer(
-  config: config_lib.StageConfig | config_lib.CriticConfig,
-  total_steps: int = 0,
+  learning_rate: float, l2: float = 0.0, embedding_l2: float = -1.0
 ) -> optax.GradientTransformation:
   """Adam with L2 added to the gradient, as torch's `Adam(weight_decay)`.
 
   Not AdamW: the decay goes through Adam's normalisation (method of the
-  authors' code). Clipping, where set, comes first, a schedule last. The
-  learning rate and the schedule's steps are numbers in the optimizer's state:
-  one compiled step serves every value.
+  authors' code). The learning rate is a number in the optimizer's state: one
+  compiled step serves every value.
 
   Args:
-    config: of the stage.
-    total_steps: over which a schedule falls; only `init` uses it.
+    learning_rate: Adam's.
+    l2: of all parameters.
+    embedding_l2: of the embedding tables; a negative one means l2.
   """
-  links, last = [], []
-  if config.clip_norm:
-    links.append(_clip(config))
-  if isinstance(config, config_lib.StageConfig) and (
-    config.schedule != 'constant' or config.warmup_steps
-  ):
-    last.append(
-      scale_by_progress(config.schedule, total_steps, config.warmup_steps)
-    )
-  links += _l2_links(config)
+  if embedding_l2 < 0:
+    embedding_l2 = l2
+
+  def decay(path, gradient, param):
+    amount = embedding_l2 if is_embedding(path) else l2
+    return gradient + amount * param if amount else gradient
+
   # Only the rate: traced betas could not be folded into Adam's constants.
   adam = optax.inject_hyperparams(
     optax.adam,
     static_args=('b1', 'b2', 'eps', 'eps_root'),
     hyperparam_dtype=jnp.float32,
+  )(learning_rate=learning_rate)
+  if not (l2 or embedding_l2):
+    return _of_trained(optax.chain(adam))
+  decayed = optax.stateless(
+    lambda gradients, params: jax.tree.map_with_path(decay, gradients, params)
   )
-  return _of_trained(
-    optax.chain(*links, adam(learning_rate=config.learning_rate), *last)
-  )
-
-
-def _clip(
-  config: config_lib.StageConfig | config_lib.CriticConfig,
-) -> optax.GradientTransformation:
-  """Bounds the gradient's norm, of critics that of each member."""
-  clip = optax.clip_by_global_norm(config.clip_norm)
-  if isinstance(config, config_lib.StageConfig) or config.members == 1:
-    return clip
-  each = jax.vmap(lambda gradient: clip.update(gradient, clip.init(()))[0])
-  return optax.stateless(lambda gradients, _: each(gradients))
+  return _of_trained(optax.chain(decayed, adam))
 
 
 def _of_trained(
@@ -141,27 +128,6 @@ def _of_trained(
   )
 
 
-def _l2_links(
-  config: config_lib.StageConfig | config_lib.CriticConfig,
-) -> list[optax.GradientTransformation]:
-  """One decay of the embedding tables and one of the rest."""
-  embedding = config.l2
-  if isinstance(config, config_lib.StageConfig) and config.embedding_l2 >= 0:
-    embedding = config.embedding_l2
-  if not (config.l2 or embedding):
-    return []
-
-  def decay(path, gradient, param):
-    l2 = embedding if is_embedding(path) else config.l2
-    return gradient + l2 * param if l2 else gradient
-
-  return [
-    optax.stateless(
-      lambda gradients, params: jax.tree.map_with_path(decay, gradients, params)
-    )
-  ]
-
-
 def is_embedding(path: Sequence[Any]) -> bool:
   """Whether a leaf of parameters (or of their moments) is embedding tables.
 
@@ -176,88 +142,9 @@ def names(path: Sequence[Any]) -> list[Any]:
   return [entry.key for entry in path if isinstance(entry, tree_util.DictKey)]
 
 
-class ProgressState(NamedTuple):
-  """Where a schedule is.
-
-  Attributes:
-    step: i32[], updates so far.
-    total: f32[], updates of the schedule; the factor is 0 afterwards.
-    warmup: f32[], updates of the warmup.
-  """
-
-  step: jax.Array
-  total: jax.Array
-  warmup: jax.Array
-
-
-def scale_by_progress(
-  schedule: str, total_steps: int, warmup_steps: int
-) -> optax.GradientTransformation:
-  """Multiplies updates by a factor in [0, 1] that depends on their number.
-
-  Update t = 0, 1, ... is multiplied by min(1, (t + 1) / warmup), and by 1
-  (`constant`), 1 - x (`linear`) or (1 + cos(pi x)) / 2 (`cosine`; Loshchilov
-  and Hutter, "SGDR", ICLR 2017, without restarts), where x in [0, 1] is the
-  fraction of the steps after the warmup that are over.
-
-  Args:
-    schedule: a name of config.SCHEDULES.
-    total_steps: length of the schedule; the factor is 0 afterwards.
-    warmup_steps: 0 means none.
-
-  Raises:
-    ValueError: no such schedule.
-  """
-  if schedule not in config_lib.SCHEDULES:
-    raise ValueError(f'schedule: {schedule!r} is unknown')
-
-  def init(params):
-    del params
-    return ProgressState(
-      jnp.zeros((), jnp.int32),
-      jnp.array(total_steps, jnp.float32),
-      jnp.array(warmup_steps, jnp.float32),
-    )
-
-  def update(updates, state, params=None):
-    del params
-    factor = _progress_factor(schedule, state.step, state)
-    new_updates = jax.tree.map(lambda u: u * factor, updates)
-    return new_updates, state._replace(step=state.step + 1)
-
-  return optax.GradientTransformation(init, update)
-
-
-def _progress_factor(
-  schedule: str, number: jax.Array, state: ProgressState
-) -> jax.Array:
-  """What update `number` is multiplied by, see `scale_by_progress`."""
-  step = number.astype(jnp.float32)
-  factor = jnp.minimum(1.0, (step + 1.0) / jnp.maximum(state.warmup, 1.0))
-  if schedule == 'constant':
-    return factor
-  length = jnp.maximum(state.total - state.warmup, 1.0)
-  over = jnp.clip((step - state.warmup) / length, 0.0, 1.0)
-  if schedule == 'linear':
-    return factor * (1.0 - over)
-  return factor * 0.5 * (1.0 + jnp.cos(jnp.pi * over))
-
-
-def learning_rate(opt_state: Any, schedule: str) -> float:
-  """The learning rate of the last update, schedule and warmup included.
-
-  Args:
-    opt_state: of a `make_optimizer`.
-    schedule: of its stage, a name of config.SCHEDULES.
-  """
+def learning_rate(opt_state: Any) -> float:
+  """The learning rate in the state of a `make_optimizer`."""
   ((_, rate),) = optax.tree.get_all_with_path(opt_state, 'learning_rate')
-  found = jax.tree.leaves(
-    opt_state, is_leaf=lambda leaf: isinstance(leaf, ProgressState)
-  )
-  for state in found:
-    if isinstance(state, ProgressState):
-      last = jnp.maximum(state.step - 1, 0)
-      rate *= _progress_factor(schedule, last, state)
   return float(rate)
 
 

@@ -160,28 +160,6 @@ def scale_by_task(weights: Any) -> optax.GradientTransformationExtraArgs:
   return optax.GradientTransformationExtraArgs(init, update)
 
 
-def clip_weights(
-  max_weight: float, inner: optax.GradientTransformationExtraArgs
-) -> optax.GradientTransformationExtraArgs:
-  """Bounds the weights of `inner`, which must scale elementwise.
-
-  Args:
-    max_weight: the upper bound.
-    inner: a transformation that multiplies by a weight that does not depend
-      on the updates.
-
-  Returns:
-    The bounded transformation, with the state of `inner`.
-  """
-
-  def update(updates, state, params=None, **extra):
-    weights, new_state = _weights(inner, updates, state, params, extra)
-    bounded = jax.tree.map(lambda w: jnp.minimum(w, max_weight), weights)
-    return _times(updates, bounded), new_state
-
-  return optax.GradientTransformationExtraArgs(inner.init, update)
-
-
 def shuffle_weights(
   inner: optax.GradientTransformationExtraArgs,
 ) -> optax.GradientTransformationExtraArgs:

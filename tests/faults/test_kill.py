@@ -26,7 +26,6 @@ STAGES = (
   '--config.critic.max_passes=5',
   '--config.critic.min_passes=5',
   '--config.finetune.max_epochs=4',
-  '--config.finetune.patience=9',
   '--config.checkpoint_minutes=0',  # every pass is saved
   '--keep_checkpoints',  # the optimizers' states are compared
   *runs.SMALL,

@@ -8,7 +8,6 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import critic, factory
-from tests import tiers
 from tests.networks import small
 
 
@@ -38,9 +37,8 @@ def test_remaining_by_hand():
 
 @pytest.mark.parametrize('head', config_values.choices('critic.head'))
 @pytest.mark.parametrize('form', config_values.choices('critic.form'))
-@pytest.mark.parametrize('members', tiers.some((1, 3), (1,)))
-def test_initial_values_are_what_a_fresh_critic_says(head, form, members):
-  config = config_lib.CriticConfig(head=head, form=form, members=members)
+def test_initial_values_are_what_a_fresh_critic_says(head, form):
+  config = config_lib.CriticConfig(head=head, form=form)
   spec = small.spec()
   network = factory.make_critic(spec, small.CONFIG, config)
   shapes = jax.eval_shape(network.init, jax.random.key(0))
@@ -48,6 +46,6 @@ def test_initial_values_are_what_a_fresh_critic_says(head, form, members):
   wanted = np.array([-2.5, -0.25], np.float32)
   params = critic.with_initial_values(zeros, wanted, head)
   values = small.run(network, params, small.inputs(spec), small.actions(2))
-  assert values.shape == (small.LANES, small.SLOTS, 2 * members)
-  expected = np.broadcast_to(np.tile(wanted, members), values.shape)
+  assert values.shape == (small.LANES, small.SLOTS, 2)
+  expected = np.broadcast_to(wanted, values.shape)
   np.testing.assert_allclose(values, expected, rtol=1e-5)

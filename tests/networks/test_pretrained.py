@@ -10,7 +10,6 @@ import numpy as np
 import optax
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import factory, functional, pretrained
 from rmtl_jax.updates import state
@@ -54,8 +53,7 @@ def test_frozen_vectors_get_no_gradient_no_moments_and_no_step():
   def loss(params):
     return jnp.sum(functional.apply(network, params, inputs) ** 2)
 
-  stage = config_lib.PretrainConfig(learning_rate=0.1, l2=0.1)
-  optimizer = state.make_optimizer(stage)
+  optimizer = state.make_optimizer(0.1, 0.1)
   opt_state = optimizer.init(params)
   shapes = [leaf.shape for leaf in jax.tree.leaves(opt_state)]
   assert (4, 2) in shapes and (6, 5) not in shapes

@@ -29,7 +29,7 @@ def test_tables_equal_plain(name, rows, monkeypatch):
     if name in networks_registry.BACKBONES:
       network = factory.make_actor(test_distinct.SPEC, name, config)
     else:
-      critic = config_lib.CriticConfig(form=name, members=2)
+      critic = config_lib.CriticConfig(form=name)
       network = factory.make_critic(test_distinct.SPEC, config, critic)
       args = (np.full((4, 8, 2), 0.3, np.float32),)
     if form == 'plain':

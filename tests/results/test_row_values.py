@@ -32,7 +32,6 @@ def _weights(train=None, **weighting):
   ('weighting', 'expected'),
   [
     ({'name': 'critic'}, [1.5, 2.0, 3.0, 1.5]),
-    ({'name': 'critic', 'max_weight': 1.75}, [1.5, 1.75, 1.75, 1.5]),
     ({'name': 'label_times_q'}, [1.0, 2.0, 1.0, 1.5]),
     ({'name': 'negative_q'}, [1.0, 2.0, 4.0, 1.0]),
   ],
@@ -47,6 +46,3 @@ def test_the_constant_is_the_mean_of_the_train_rows():
   )
   found = _weights(name='constant_mean', train=train)
   np.testing.assert_allclose(found, [3.0] * 4)
-  train = train._replace(config=_config(max_weight=3.0))  # 2 and 3 of 4
-  found = _weights(name='constant_mean', max_weight=3.0, train=train)
-  np.testing.assert_allclose(found, [2.5] * 4)

@@ -56,7 +56,6 @@ def settings(backbone: str, adam: str) -> config_lib.Config:
     ),
     critic=config_lib.CriticConfig(
       form='separate' if backbone == 'ple' else 'shared',
-      members=2 if backbone == 'aitm' else 1,
       in_finetune='learning',
     ),
     batch=config_lib.BatchConfig(lanes=LANES, lane_length=LENGTH),
@@ -94,8 +93,9 @@ def stages(
     config_lib.WeightingConfig(name='constant')
   )
   optimizers = [
-    state.make_optimizer(stage)
-    for stage in (config.pretrain, config.critic, config.finetune)
+    models.pretrain_optimizer(config),
+    models.critic_optimizer(config),
+    models.finetune_optimizer(config),
   ]
   weighting = factory.make_weighting(config.weighting)
 

@@ -9,7 +9,6 @@ from rmtl_jax.runtime import progress
 from rmtl_jax.training import (
   actor_stage,
   context,
-  stage,
   validation,
 )
 from rmtl_jax.updates import state
@@ -20,12 +19,7 @@ CONFIG = config_values.from_dict(
     'backbone': 'shared_bottom',
     'network': {'embedding_dim': 4, 'bottom_units': [8], 'tower_units': [6]},
     'batch': {'lanes': 4, 'lane_length': 8, 'steps_per_dispatch': 4},
-    'pretrain': {
-      'max_epochs': 3,
-      'learning_rate': 0.01,
-      'patience': 3,
-      'schedule': 'linear',
-    },
+    'pretrain': {'max_epochs': 3, 'learning_rate': 0.01, 'patience': 3},
   }
 )
 
@@ -39,19 +33,6 @@ def stage_of(shared, seed=0, **changes):
 
 def table(params):
   return np.asarray(params['first']['table'])
-
-
-@pytest.mark.parametrize('stage_steps', [3, 5])
-def test_a_schedule_falls_over_all_epochs_of_the_first_ones_length(
-  shared, stage_steps
-):
-  one = stage_of(shared, max_epochs=stage_steps, patience=9)
-  steps = len(one.context.epoch('pretrain', 1).plan.row)
-  *_, schedule = one.arms['pretrain'].state.opt_state
-  assert float(schedule.total) == stage_steps * steps
-  assert (
-    one.arms['pretrain'].program is stage_of(shared).arms['pretrain'].program
-  )
 
 
 def finetune_of(shared, weightings, **changes):
@@ -73,28 +54,6 @@ def finetune_of(shared, weightings, **changes):
   return actor_stage.finetune(run, names, actor, critics), actor, critics
 
 
-@pytest.mark.slow
-def test_from_scratch_is_from_the_initial_parameters(shared):
-  """Of all arms alike, and without the pre-trained model for a candidate."""
-  one, actor, _ = finetune_of(
-    shared,
-    ('constant', 'advantage'),
-    finetune={'start': 'scratch', 'max_epochs': 2, 'learning_rate': 0.0},
-  )
-  initial = one.context.init_actor()
-  assert np.any(table(initial) != table(actor))
-  for arm in one.arms.values():
-    np.testing.assert_array_equal(
-      table(state.actor_of(arm.state).params), table(initial)
-    )
-    assert arm.stopping == actor_stage.EarlyStopping()
-  stage.run(one)
-  for arm in one.arms.values():
-    # Nothing moves, so the first epoch is as good as any.
-    assert arm.stopping.best_epoch == 1 and arm.stopping.bad == 1
-    np.testing.assert_array_equal(table(arm.best_params), table(initial))
-
-
 def test_by_default_stage_3_starts_from_the_pre_trained_actor(shared):
   one, actor, _ = finetune_of(shared, ('advantage',))
   arm = one.arms['advantage']
@@ -103,19 +62,6 @@ def test_by_default_stage_3_starts_from_the_pre_trained_actor(shared):
   )
   auc = np.nanmean(validation.validate(one.context, actor).auc)
   assert arm.stopping == actor_stage.EarlyStopping(float(auc), 0, 0)
-
-
-@pytest.mark.slow
-def test_the_mean_weights_are_of_the_policy_that_the_critics_know(shared):
-  found = [
-    finetune_of(shared, ('constant_mean',), finetune={'start': start})[0]
-    .arms['constant_mean']
-    .state.weighting_state[0]
-    .task_weights
-    for start in ('pretrained', 'scratch')
-  ]
-  np.testing.assert_array_equal(*found)
-  assert np.all(np.asarray(found[0]) > 1)
 
 
 def test_stages_stop_on_what_is_monitored(shared):

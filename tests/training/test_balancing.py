@@ -13,7 +13,7 @@ QUIET = rmtl_jax.Progress(quiet=True)
 
 
 def _settings(name, **changes):
-  """Both stages balanced, on networks and batches that are tiny."""
+  """Stage 1 balanced, on networks and batches that are tiny."""
   return config_values.from_dict(
     {
       'backbone': 'mmoe',
@@ -29,7 +29,7 @@ def _settings(name, **changes):
         'balancing': {'name': name},
       },
       'critic': {'max_passes': 2, 'min_passes': 1},
-      'finetune': {'max_epochs': 2, 'balancing': {'name': name}},
+      'finetune': {'max_epochs': 2},
       'batch': {'lanes': 4, 'lane_length': 8, 'steps_per_dispatch': 2},
       'checkpoint_minutes': 0.0,
       'evaluation': {'bootstrap': 0},
@@ -77,10 +77,7 @@ def test_the_history_tells_weights(tmp_path):
   tiny.write_prepared(data, sessions=60)
   config = config_values.with_settings(
     _settings('static'),
-    {
-      'pretrain.balancing.weights': 'click=1,conversion=3',
-      'finetune.balancing.name': 'equal',
-    },
+    {'pretrain.balancing.weights': 'click=1,conversion=3'},
   )
   rmtl_jax.train(config, run, data, ['pretrain'], live=QUIET)
   lines = (run / 'metrics.jsonl').read_text().splitlines()

@@ -19,7 +19,6 @@ CONFIG = config_values.from_dict(
     'critic': {
       'stopping': 'return_error',
       'td_lambda': 1.0,
-      'members': 2,
       'max_passes': 5,
       # Fast enough to overshoot, so that the last pass is not the best.
       'learning_rate': 0.3,

@@ -147,7 +147,7 @@ def _small(weighting: str) -> config_lib.Config:
       'pretrain': {'learning_rate': 0.05, 'max_epochs': 1},
       'critic': {'max_passes': 2, 'min_passes': 1},
       'weighting': {'name': weighting, 'lambda_': 0.5},
-      'finetune': {'max_epochs': 2, 'start': 'scratch'},
+      'finetune': {'max_epochs': 2},
       'batch': {'lanes': 4, 'lane_length': 8, 'steps_per_dispatch': 2},
       'evaluation': {'bootstrap': 0},
     }

@@ -250,18 +250,16 @@ def finetuning(
   critic: Any,
   config: config_lib.Config,
   optimizer: Any = None,
-  balance: Any = None,
 ) -> Any:
   """Stage 3's step, and a function from (actor, critics) to its first state."""
   optimizer = optimizer or recorder()
   weighting = factory.make_weighting(config.weighting)
   step = finetune.make_finetune_step(
-    network, optimizer, weighting, config, critic, optimizer, balance
+    network, optimizer, weighting, config, critic, optimizer
   )
 
   def init(actor_params, critic_params):
-    link = balance and balance.link
-    actor = state.init_actor(actor_params, optimizer, weighting, 2, link)
+    actor = state.init_actor(actor_params, optimizer, weighting, 2)
     return finetune.init_finetune(
       actor, critic_params, optimizer, config.critic
     )

@@ -8,7 +8,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
-from rmtl_jax.networks import factory, functional
+from rmtl_jax.networks import functional
 from rmtl_jax.ops import rewards
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import state
@@ -16,11 +16,16 @@ from tests.updates import problem, reference
 
 ROWS = problem.columns()
 NOTHING = jnp.zeros((problem.ROWS, 2))
-# The policy's own action, so that numpy needs no random numbers.
-QUIET = config_lib.CriticConfig(behaviour_noise=0.0)
+CONFIG = config_lib.CriticConfig()
 KEY = jax.random.key(0)
 POLICY = np.random.default_rng(7).random((problem.ROWS, 2), np.float32)
 TARGET_POLICY = np.random.default_rng(8).random((problem.ROWS, 2), np.float32)
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+  """The policy's own action, so that numpy needs no random numbers."""
+  monkeypatch.setattr(critic_lib, 'BEHAVIOUR_NOISE', 0.0)
 
 
 def in_batch(batch):
@@ -38,7 +43,7 @@ def in_batch(batch):
 )
 def test_step_agrees_with_numpy(form, estimate, head):
   config = dataclasses.replace(
-    QUIET, form=form, estimate=estimate, head=head, discount=0.9
+    CONFIG, form=form, estimate=estimate, head=head, discount=0.9
   )
   network = problem.critic(form, head)
   online = problem.critic_params(network, form)
@@ -84,7 +89,7 @@ def test_three_official_updates_agree_with_numpy():
   network = problem.critic('separate', 'neg_relu')
   online = problem.critic_params(network, 'separate')
   target = problem.critic_params(network, 'separate', 'target')
-  optimizer = state.make_optimizer(config)
+  optimizer = state.make_optimizer(config.learning_rate)
   step = jax.jit(critic_lib.make_critic_step(network, optimizer, config))
   critic = state.init_critic(online, optimizer)._replace(target_params=target)
   batch = problem.batch(ROWS)
@@ -131,7 +136,7 @@ def test_lanes_and_padding_change_nothing():
   @jax.jit
   def losses(batch):
     errors, valid = critic_lib.td_losses(
-      network, params, target, batch, *in_batch(batch), QUIET
+      network, params, target, batch, *in_batch(batch), CONFIG
     )
     return jnp.sum(errors), jnp.sum(valid)
 
@@ -140,33 +145,6 @@ def test_lanes_and_padding_change_nothing():
     other_total, other_rows = losses(problem.batch(ROWS, lanes, lane_length))
     assert rows == other_rows == problem.ROWS
     np.testing.assert_allclose(other_total, total, rtol=1e-6)
-
-
-def test_members_have_targets_of_their_own():
-  """Losses of two members are those of two critics by themselves."""
-  config = dataclasses.replace(QUIET, members=2, td_lambda=0.5)
-  one = problem.critic()
-  both = factory.make_critic(problem.SPEC, problem.NETWORK, config)
-  pairs = [
-    [problem.critic_params(one, 'shared', which) for which in order]
-    for order in (('online', 'target'), ('target', 'online'))
-  ]
-  batch = problem.batch(ROWS)
-
-  @jax.jit
-  def losses():
-    together = [jax.tree.map(lambda *x: jnp.stack(x), *p) for p in pairs]
-    found, _ = critic_lib.td_losses(
-      both, *together, batch, *in_batch(batch), config
-    )
-    alone = [
-      critic_lib.td_losses(one, a, b, batch, *in_batch(batch), config)[0]
-      for a, b in zip(*pairs, strict=True)
-    ]
-    return found, jnp.concatenate(alone, axis=-1)
-
-  found, alone = losses()
-  np.testing.assert_allclose(found, alone, rtol=1e-5, atol=1e-6)
 
 
 def test_soft_update_by_hand():
@@ -179,12 +157,12 @@ def test_soft_update_by_hand():
     np.testing.assert_array_equal(update(step)['w'], expected)
 
 
-def test_the_noise_enters_the_reward_and_the_value():
+def test_the_noise_enters_the_reward_and_the_value(monkeypatch):
   """The critic sees the behaviour's action, not the policy's."""
+  monkeypatch.setattr(critic_lib, 'BEHAVIOUR_NOISE', 0.5)
   network = problem.critic()
-  config = config_lib.CriticConfig(behaviour_noise=0.5)
   optimizer = problem.recorder()
-  step = jax.jit(critic_lib.make_critic_step(network, optimizer, config))
+  step = jax.jit(critic_lib.make_critic_step(network, optimizer, CONFIG))
   critic = state.init_critic(
     problem.critic_params(network, 'shared'), optimizer
   )
@@ -202,7 +180,7 @@ def test_without_a_future_the_critics_learn_the_rows_own_loss():
   """At gamma 0 the target is the reward, whatever the target critics say."""
   network = problem.critic()
   params = problem.critic_params(network, 'shared')
-  config = dataclasses.replace(QUIET, discount=0.0)
+  config = dataclasses.replace(CONFIG, discount=0.0)
   batch = problem.batch(ROWS)
   actions, target_actions = in_batch(batch)
   errors, valid = jax.jit(

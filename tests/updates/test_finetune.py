@@ -11,6 +11,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.networks import functional
 from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.updates import actor as actor_lib
+from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import state
 from rmtl_jax.weighting import registry
 from tests import tiers
@@ -18,13 +19,18 @@ from tests.updates import problem, reference
 
 ROWS = problem.columns()
 NOTHING = jnp.zeros((problem.ROWS, 2))
-# The policy's own action, so that numpy needs no random numbers.
-QUIET = config_lib.CriticConfig(behaviour_noise=0.0, in_finetune='learning')
 LEARNING = config_lib.CriticConfig(in_finetune='learning')
 KEY = jax.random.key(0)
 ADAM_STATE = optax.ScaleByAdamState
 
 
+@pytest.fixture
+def quiet(monkeypatch):
+  """The policy's own action, so that numpy needs no random numbers."""
+  monkeypatch.setattr(critic_lib, 'BEHAVIOUR_NOISE', 0.0)
+
+
+@pytest.mark.usefixtures('quiet')
 @pytest.mark.parametrize(
   'backbone',
   tiers.some(networks_registry.trained(), ('mmoe', 'esmm', 'single_task')),
@@ -36,7 +42,7 @@ def test_learning_step_agrees_with_numpy(backbone):
   """
   actor = problem.actor(backbone, first_layer='distinct')
   critic = problem.critic('shared', first_layer='distinct')
-  config = config_lib.Config(backbone=backbone, critic=QUIET)
+  config = config_lib.Config(backbone=backbone, critic=LEARNING)
   step, init = problem.finetuning(actor, critic, config)
   online = problem.critic_params(critic, 'shared')
   target = problem.critic_params(critic, 'shared', 'target')
@@ -88,8 +94,8 @@ def test_learning_step_agrees_with_numpy(backbone):
 def frozen(name, **changes):
   """Settings of frozen critics in the authors' form."""
   return config_lib.Config(
-    finetune=config_lib.FinetuneConfig(l2=0.0),
-    critic=dataclasses.replace(QUIET, form='separate', in_finetune='frozen'),
+    pretrain=config_lib.PretrainConfig(l2=0.0),
+    critic=config_lib.CriticConfig(form='separate'),
     weighting=config_lib.WeightingConfig(name=name, **changes),
   )
 
@@ -100,7 +106,7 @@ def two_steps(config, dropout=0.0):
   actor = problem.actor(dropout=dropout)
   critic = problem.critic(config.critic.form, config.critic.head, dropout)
   step, init = problem.finetuning(
-    actor, critic, config, state.make_optimizer(config.finetune)
+    actor, critic, config, state.make_optimizer(1e-3, config.pretrain.l2)
   )
   step = jax.jit(step)
   params = problem.critic_params(critic, config.critic.form)
@@ -195,7 +201,7 @@ def test_two_steps_with_frozen_critics_agree_with_numpy(name):
 )
 def test_two_steps_with_learning_critics(name, period):
   config = config_lib.Config(
-    finetune=config_lib.FinetuneConfig(l2=0.0),
+    pretrain=config_lib.PretrainConfig(l2=0.0),
     critic=dataclasses.replace(LEARNING, update_period=period),
     weighting=config_lib.WeightingConfig(name=name),
   )
@@ -230,7 +236,7 @@ def test_lambda_zero_is_the_control(preset):
   )
   states = two_steps(config, 0.2)[0]
   network = problem.actor(dropout=0.2)
-  optimizer = state.make_optimizer(config.finetune)
+  optimizer = state.make_optimizer(1e-3, config.pretrain.l2)
   actor = state.init_actor(
     problem.actor_params(network), optimizer, optax.identity()
   )
@@ -285,7 +291,7 @@ def test_ddpg_ascends_the_critics_by_its_actions(form, in_finetune):
   actor = problem.actor('ple', first_layer='distinct')
   critic = problem.critic(form)
   config = config_lib.Config(
-    critic=dataclasses.replace(QUIET, form=form, in_finetune=in_finetune),
+    critic=config_lib.CriticConfig(form=form, in_finetune=in_finetune),
     weighting=config_lib.WeightingConfig(name='ddpg'),
   )
   step, init = problem.finetuning(actor, critic, config)

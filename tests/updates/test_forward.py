@@ -2,9 +2,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rmtl_jax import config as config_lib
-from rmtl_jax.networks import factory as networks
-from rmtl_jax.networks import functional
 from rmtl_jax.updates import forward, weighted_grad
 from rmtl_jax.weighting import critic as weights_lib
 from tests.updates import problem
@@ -65,22 +62,3 @@ def test_dropout_follows_the_key_and_spares_the_policy():
   policy = jax.jit(lambda p: forward.policy(network, p, batch.inputs))
   plain = jax.jit(lambda p: forward.policy(problem.actor(), p, batch.inputs))
   np.testing.assert_array_equal(policy(params), plain(params))
-
-
-def test_critics_members_agree_on_a_mean_and_differ_by_a_deviation():
-  config = config_lib.CriticConfig(members=3)
-  network = networks.make_critic(problem.SPEC, problem.NETWORK, config)
-  params = problem.lively(network, 1)
-  batch = problem.batch(problem.columns())
-  actions = jnp.full((*batch.mask.shape, 2), 0.3)
-
-  @jax.jit
-  def run(*args):
-    return (
-      functional.apply(network, *args),
-      forward.values(network, *args),
-    )
-
-  q, mean = run(params, batch.inputs, actions)
-  members = np.asarray(q).reshape(*batch.mask.shape, 3, 2)
-  np.testing.assert_allclose(mean, members.mean(-2), rtol=1e-5, atol=1e-6)

@@ -6,7 +6,6 @@ import numpy as np
 import optax
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import loop, state
 from tests.updates import problem
@@ -120,7 +119,7 @@ def test_nonfinite_counts_the_steps_at_fault(bad):
 
 def pretraining(dropout=0.2):
   network = problem.actor(dropout=dropout)
-  optimizer = state.make_optimizer(config_lib.StageConfig())
+  optimizer = state.make_optimizer(1e-3, 1e-6)
   step = actor_lib.make_actor_step(network, optimizer)
   weighting = optax.with_extra_args_support(optax.identity())
   params = problem.actor_params(network)

@@ -85,7 +85,7 @@ def actor(record):
 def test_critic_updates_are_the_released_ones(record):
   network, actor_params = actor(record)
   critic_network = networks.make_critic(spec(record), NETWORK, CRITIC)
-  optimizer = state.make_optimizer(CRITIC)
+  optimizer = state.make_optimizer(CRITIC.learning_rate)
   step = jax.jit(critic_lib.make_critic_step(critic_network, optimizer, CRITIC))
   critic = state.init_critic(critics(record, 0, 'c'), optimizer)._replace(
     target_params=critics(record, 0, 't')

@@ -100,9 +100,7 @@ def test_a_step_equals_the_dense_one_on_the_rows_of_its_batch(
     weighting = factory.make_weighting(
       config_lib.WeightingConfig(name='constant')
     )
-    before = state.init_actor(
-      params, state.make_optimizer(config.pretrain), weighting
-    )
+    before = state.init_actor(params, state.make_optimizer(1e-3), weighting)
     run = made.pretrain(config)
     new_state, metrics = run(
       before, columns, (), slots, np.int32(1), jax.random.key(2)
@@ -125,7 +123,7 @@ def test_rows_that_are_not_in_the_batch_stay_as_they_are():
   """
   spec = types.FeatureSpec((50,), (), 0, 1)
   config = dataclasses.replace(problem.NETWORK, embedding_dim=2)
-  optimizer = state.make_optimizer(config_lib.StageConfig(l2=0.1))
+  optimizer = state.make_optimizer(1e-3, 0.1)
   small = networks.make_actor(rows.small_spec(spec, 3), 'shared_bottom', config)
   step = jax.jit(
     rows.on_rows(actor_lib.make_actor_step(small, optimizer), spec)

@@ -63,7 +63,7 @@ def actor(spec, backbone, config):
 
 
 def critic(spec, _, config):
-  settings = config_lib.CriticConfig(form='separate', members=2)
+  settings = config_lib.CriticConfig(form='separate')
   return factory.make_critic(spec, config, settings)
 
 

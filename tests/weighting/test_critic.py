@@ -118,13 +118,6 @@ def test_scale_by_task_takes_one_weight_per_task():
     critic.scale_by_task(2.0)
 
 
-def test_clip_weights_bounds_the_weight_not_the_update():
-  link = critic.clip_weights(2.0, critic.scale_by_task([1.0, 3.0]))
-  updates = jnp.array([[[10.0, 10.0]]])
-  weighted, _ = link.update(updates, link.init(updates))
-  np.testing.assert_array_equal(weighted, [[[10.0, 20.0]]])
-
-
 def test_a_negative_lambda_trusts_rows_whose_future_looks_good():
   """But no weight is below 0."""
   q_values = jnp.array([0.0, -1.0, -2.0, -4.0])

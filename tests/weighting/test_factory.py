@@ -83,9 +83,8 @@ def test_two_weightings_multiply(name):
 
 
 @EVERY
-@pytest.mark.parametrize('max_weight', [0.0, 1.5])
-def test_steps_do_not_compile_again(name, max_weight):
-  weighting, state = example.make(name, max_weight=max_weight)
+def test_steps_do_not_compile_again(name):
+  weighting, state = example.make(name)
   traces = []
 
   @jax.jit
@@ -97,16 +96,6 @@ def test_steps_do_not_compile_again(name, max_weight):
   for seed in range(4):
     _, state = update(state, seed)
   assert len(traces) == 1
-
-
-@EVERY
-def test_max_weight_bounds_the_weights(name):
-  weighting, state = example.make(name, max_weight=1.5)
-  weighted, _ = weighting.update(
-    jnp.asarray(example.COTANGENT), state, **example.extra()
-  )
-  weights = np.minimum(example.WEIGHTS[name], 1.5)
-  example.assert_weighted(name, weighted, weights)
 
 
 def compiled(weighting):
@@ -122,15 +111,12 @@ def compiled(weighting):
 
 
 @BY_LAMBDA
-@pytest.mark.parametrize('max_weight', [0.0, 1.2])
-def test_one_compiled_step_serves_every_lambda(name, max_weight):
-  weighting, _ = example.make(name, lambda_=0.0, max_weight=max_weight)
+def test_one_compiled_step_serves_every_lambda(name):
+  weighting, _ = example.make(name, lambda_=0.0)
   update = compiled(weighting)
   for lambda_ in (0.3, 0.9):
-    _, state = example.make(name, lambda_=lambda_, max_weight=max_weight)
+    _, state = example.make(name, lambda_=lambda_)
     constant = BUILT_ALONE[name](lambda_=float(lambda_))
-    if max_weight:
-      constant = critic.clip_weights(max_weight, constant)
     for seed in range(2):
       weighted, state = update(state, seed)
       expected, _ = constant.update(
@@ -142,20 +128,16 @@ def test_one_compiled_step_serves_every_lambda(name, max_weight):
   assert update._cache_size() == 1
 
 
-@pytest.mark.parametrize('max_weight', [0.0, 1.5])
-def test_one_compiled_step_serves_all_constants_of_tasks(max_weight):
-  weighting, start = example.make('constant_mean', max_weight=max_weight)
+def test_one_compiled_step_serves_all_constants_of_tasks():
+  weighting, start = example.make('constant_mean')
   update = compiled(weighting)
   for weights in ([1.0, 2.0], np.array([0.5, 1.25], np.float32)):
     config = config_lib.WeightingConfig(name='constant_mean')
     state = factory.make_weighting(config, weights).init(jnp.zeros(()))
     weighted, _ = update(state, 0)
-    expected = np.minimum(weights, max_weight or np.inf)
-    example.assert_weighted('constant_mean', weighted, [expected] * 4)
+    example.assert_weighted('constant_mean', weighted, [weights] * 4)
   example.assert_weighted(
-    'constant_mean',
-    update(start, 0)[0],
-    np.minimum(example.WEIGHTS['constant_mean'], max_weight or np.inf),
+    'constant_mean', update(start, 0)[0], example.WEIGHTS['constant_mean']
   )
   assert update._cache_size() == 1
 
@@ -238,7 +220,6 @@ def worst():
   [
     ({}, [[1, 1], [0, 0], [1, 1]]),
     ({'lambda_': 1.5}, [[0, 1], [0, 0], [1, 0]]),
-    ({'max_weight': 0.5}, [[0.5, 0.5], [0, 0], [0.5, 0.5]]),
   ],
 )
 def test_a_registered_weighting_is_one_like_others(settings, weights):

@@ -24,7 +24,6 @@ Curve = Sequence[float | None]
 _DASHES = ('-', '--', ':', '-.')
 _MARKERS = ('.', 's')
 _FIRST = 'stage 1'
-_SCRATCH = 'from scratch'
 
 
 def weights(results: Results) -> Figure | None:
@@ -75,18 +74,13 @@ def learning(results: Results) -> Figure | None:
   """Draws what is monitored by epoch: stage 1, then stage 3 by backbone.
 
   Stage 3 shows the gain since its start, because methods of one seed start
-  from the same parameters and seeds differ by more than methods do. A stage 3
-  that starts from scratch has no epoch 0, so it shows the figure itself, as
-  stage 1.
+  from the same parameters and seeds differ by more than methods do.
   """
   monitor = monitor_lib.of_record(results)
   panels: dict[str, dict[str, list[Curve]]] = {}
   for method in tables.by_backbone(results):
-    scratch = tables.from_scratch(results, method)
     curves = [
-      _gain(run[monitor.figure])
-      if method['weighting'] and not scratch
-      else run[monitor.figure]
+      _gain(run[monitor.figure]) if method['weighting'] else run[monitor.figure]
       for run in results['runs']
       if run['method'] == method['name']
       and run.get(monitor.figure)
@@ -95,8 +89,7 @@ def learning(results: Results) -> Figure | None:
     ]
     title = _FIRST
     if method['weighting']:
-      stage = f'{_SCRATCH}, ' if scratch else 'stage 3, '
-      title = stage + method['backbone']
+      title = f'stage 3, {method["backbone"]}'
     if curves:
       panels.setdefault(title, {})[method['name']] = curves
   if not panels:
@@ -138,7 +131,7 @@ def _learning_panel(
   Crosses mark epochs that some seeds did not reach: their mean is over fewer
   seeds, and steps of the line there may come from who is missing.
   """
-  first = 1 if title.startswith((_FIRST, _SCRATCH)) else 0
+  first = 1 if title == _FIRST else 0
   count = len(curves_by_name)
   for style, (name, curves) in zip(
     _styles(), curves_by_name.items(), strict=False

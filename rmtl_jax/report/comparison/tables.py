@@ -51,14 +51,6 @@ def weights_name(method: Record) -> str:
   return registry.label(method['weighting'], form)
 
 
-def from_scratch(results: Results, method: Record) -> bool:
-  """Whether a method's stage 3 starts from new parameters."""
-  default = results['config'].get('finetune', {}).get('start')
-  settings = method.get('settings', {})
-  start = settings.get('finetune.start', default)
-  return bool(method['weighting']) and start == 'scratch'
-
-
 def metrics(results: Results, task: str, described: bool = True) -> Table:
   """Mean and standard error of every method on one task, by backbone.
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from rmtl_jax.evaluation import comparison
 from rmtl_jax.evaluation import monitor as monitor_lib
-from rmtl_jax.report.comparison import tables
 
 Results = Mapping[str, Any]
 
@@ -19,11 +18,6 @@ Results = Mapping[str, Any]
 def setting(results: Results) -> list[str]:
   """Describes data, seeds and budget, one sentence each."""
   rows, budget = results['data']['rows'], results['budget']
-  scratch = [
-    method['name']
-    for method in results['methods']
-    if tables.from_scratch(results, method)
-  ]
   sizes = ', '.join(f'{rows[split]:,} {split}' for split in rows)
   names = ', '.join(str(seed) for seed in results['seeds'])
   seeds = f'Seeds: {len(results["seeds"])} ({names}).'
@@ -41,11 +35,6 @@ def setting(results: Results) -> list[str]:
     ' and control; the best on validation is kept, the pre-trained model'
     ' (epoch 0) included.',
   ]
-  if scratch:
-    lines.append(
-      'From scratch, so with the initial parameters of stage 1 instead and'
-      f' without that epoch 0: {", ".join(scratch)}.'
-    )
   return [*lines, _rates(results)]
 
 
@@ -127,7 +116,6 @@ def _unmoved(results: Results) -> list[str]:
     ]
     if (
       not method['weighting']
-      or tables.from_scratch(results, method)
       or not same
       or any(run['best_epoch'] for run in runs)
     ):

@@ -73,8 +73,7 @@ def learning(
       continue
     # Fine-tuning may keep epoch 0, so the pre-trained model is a point too.
     before = all_lines.get(('pretrain', member))
-    is_tuned = metrics.get('start', 'pretrained') == 'pretrained'
-    if stage != 'pretrain' and before and is_tuned:
+    if stage != 'pretrain' and before:
       kept = pictures.kept_point(metrics, member, before)
       if kept:
         points = [(0, kept[1]), *points]

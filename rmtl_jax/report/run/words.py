@@ -13,8 +13,6 @@ Record = Mapping[str, Any]
 
 def key(metrics: Record) -> list[str]:
   """Explains the names of the models, one line each."""
-  scratch = metrics.get('start') == 'scratch'
-  how = 'stage 3 from scratch' if scratch else 'stage 3'
   weighting = registry.label(metrics['weighting'], metrics.get('form', ''))
   meanings = {
     models.BASELINE: 'rates of the train rows, no network',
@@ -22,8 +20,8 @@ def key(metrics: Record) -> list[str]:
       "stage 1 of the paper's sizes, without as-of features (RUN/paper)"
     ),
     'pretrain': 'after stage 1',
-    'constant': f'{how} without critics: constant weights',
-    'finetune': f'{how}, {weighting}',
+    'constant': 'stage 3 without critics: constant weights',
+    'finetune': f'stage 3, {weighting}',
     models.ORACLE: "the simulation's true probabilities",
   }
   shown = {
@@ -61,8 +59,6 @@ def weights(record: Record) -> list[str]:
       'Means and deviations are over the validation rows here, over the batch'
       ' in training.'
     )
-  if config['weighting.max_weight']:
-    lines.append(f'No weight is above {config["weighting.max_weight"]:g}.')
   lines.append(
     'They are of the validation rows, by the critics as stage 2 left them, of'
     ' the pre-trained model without dropout: what stage 3 begins with. Line:'

@@ -267,11 +267,8 @@ class Runs:
     )
     with _named(job):
       stage.run(one)
-    before = {}
-    if one.context.config.finetune.start == 'pretrained':
-      # Epoch 0 is the pre-trained model, at its best.
-      before = self.record(job.pretrained)['kept']
-    self._finish_actor(job, one, before)
+    # Epoch 0 is the pre-trained model, at its best.
+    self._finish_actor(job, one, self.record(job.pretrained)['kept'])
 
   def _context(self, job: Job, stage: str) -> context_lib.Context:
     """The context of a run of one model."""

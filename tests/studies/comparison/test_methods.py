@@ -127,13 +127,13 @@ def test_a_variant_has_controls_of_its_own():
     'ple+critic@esmm:critic.in_finetune=frozen',
   ]
   variant = methods.parse(
-    'ple+critic:weighting.lambda_=0.3:finetune.clip_norm=1', BASE
+    'ple+critic:weighting.lambda_=0.3:finetune.max_epochs=1', BASE
   )
   assert [control.name for control in variant.controls()] == [
     'ple',
-    'ple+constant:finetune.clip_norm=1.0',
-    'ple+constant_mean:finetune.clip_norm=1.0:weighting.lambda_=0.3',
-    'ple+q_shuffled:finetune.clip_norm=1.0:weighting.lambda_=0.3',
+    'ple+constant:finetune.max_epochs=1',
+    'ple+constant_mean:finetune.max_epochs=1:weighting.lambda_=0.3',
+    'ple+q_shuffled:finetune.max_epochs=1:weighting.lambda_=0.3',
   ]
 
 
@@ -168,9 +168,8 @@ def test_another_stage_1_is_judged_against_the_own_backbone():
 
 def test_weights_of_another_form_are_shuffled_themselves():
   name = 'advantage'
-  base = config_values.from_dict({'critic': {'members': 2}}, BASE)
   text = f'ple+{name}:weighting.lambda_=-1'
-  method = methods.parse(text, base)
+  method = methods.parse(text, BASE)
   controls = method.controls()
   assert [control.name for control in controls] == [
     'ple',
@@ -179,8 +178,8 @@ def test_weights_of_another_form_are_shuffled_themselves():
     f'ple+q_shuffled:weighting.form={name}:weighting.lambda_=-1.0',
   ]
   shuffled = controls[-1]
-  assert methods.parse(shuffled.name, base) == shuffled
-  assert shuffled.config(base).weighting.form == name
+  assert methods.parse(shuffled.name, BASE) == shuffled
+  assert shuffled.config(BASE).weighting.form == name
   # They share stage 2, and what starts from it.
   assert shuffled.critics == method.critics == methods.Method('ple')
 
