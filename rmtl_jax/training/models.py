@@ -430,20 +430,12 @@ class Models:
     those of `train_critics`; it gives (losses, whether there is a target).
     """
 
+    of_batch = critic_lib.make_td_errors(self.critic(config), config.critic)
+
     def errors(params, batch, policy, logged=None):
       online, target, key = params
-      noise_key, smooth_key = jax.random.split(key)
-      return critic_lib.td_losses(
-        self.critic(config),
-        online,
-        target,
-        batch,
-        critic_lib.behaviour_actions(
-          noise_key, policy if logged is None else logged, config.critic
-        ),
-        critic_lib.smoothed_actions(smooth_key, policy, config.critic),
-        config.critic,
-      )
+      logged = policy if logged is None else logged
+      return of_batch(online, target, batch, logged, policy, key)
 
     return self._once(
       'td_errors',

@@ -24,102 +24,173 @@ BEHAVIOUR_NOISE, BEHAVIOUR_NOISE_CLIP = 0.05, 0.1
 _TARGET_NOISE_CLIP = 3e-3
 
 
-def td_losses(
+def make_critic_step(
   network: functional.Network,
-  params: Any,
-  target_params: Any,
+  optimizer: optax.GradientTransformation,
+  config: config_lib.CriticConfig,
+) -> Callable[..., tuple[state.CriticState, Metrics]]:
+  """The step of stage 2, and of critics that learn along in stage 3.
+
+  Returns:
+    step(state, batch, key, logged, target_policy) -> (new state, metrics);
+    `logged` as for `behaviour_actions`, both f32[L, T, K]. `td_error` is the
+    batch's sum over rows of the mean over tasks, `td_rows` the number of rows
+    that have a target.
+  """
+  separate = config.form == 'separate'
+  target_values = make_target_values(network, config)
+
+  def step(critic, batch, key, logged, target_policy):
+    noise_key, smooth_key, dropout_key = jax.random.split(key, 3)
+    # Q of the logged actions, for which rewards are paid. The online critics
+    # learn what to expect of unseen categories too.
+    actions = behaviour_actions(noise_key, logged, config)
+    inputs = network.perturb(batch.inputs, dropout_key)
+
+    # The target (Eq. 7): reward and discounted value of pi' at the next row.
+    target_actions = smoothed_actions(smooth_key, target_policy, config)
+    target_q = target_values(
+      critic.params,
+      critic.target_params,
+      batch.inputs,
+      inputs,
+      target_actions,
+      dropout_key,
+    )
+    target, valid = td_targets(
+      network, batch, actions, target_actions, target_q, config
+    )
+    rows = jnp.sum(valid).astype(jnp.float32)
+
+    def loss(params):  # Eq. 8
+      q = functional.apply(
+        network, params, inputs, actions, dropout_key=dropout_key
+      )
+      errors = jnp.where(valid[..., None], losses.td_error(q, target), 0.0)
+      total = jnp.sum(jnp.mean(errors, -1))
+      # Separate critics share nothing: each descends its own mean over rows.
+      networks = batch.labels.shape[-1] if separate else 1
+      return networks * total / jnp.maximum(rows, 1.0), total
+
+    gradients, total = jax.grad(loss, has_aux=True)(critic.params)
+    updates, new_opt_state = optimizer.update(
+      gradients, critic.opt_state, critic.params
+    )
+    new_params = optax.apply_updates(critic.params, updates)
+    new_step = critic.step + 1
+    new_target_params = soft_update(
+      new_params, critic.target_params, new_step, config
+    )
+    new_critic = state.CriticState(
+      new_params, new_target_params, new_opt_state, new_step
+    )
+    return new_critic, {'td_error': total, 'td_rows': rows}
+
+  return step
+
+
+def make_target_values(
+  network: functional.Network, config: config_lib.CriticConfig
+) -> Callable[..., jax.Array]:
+  """Makes the estimate of Q'(s, pi'(s)) that targets are made of.
+
+  Returns:
+    values(params, target_params, inputs, seen, actions, key) -> the target
+    critics' values, f32[L, T, K], or with `estimate=minimum` the minimum of
+    theirs and the online critics'. `seen` are the inputs as the online critics
+    see them, `key` is of dropout, if targets have it, or None.
+  """
+
+  def values(params, inputs, actions, key, number):
+    if key is not None:  # other masks than those of Q(s_t, a_t)
+      key = jax.random.fold_in(key, number) if config.target_dropout else None
+    return functional.apply(network, params, inputs, actions, dropout_key=key)
+
+  def target(params, target_params, inputs, seen, actions, key):
+    del params, seen
+    return values(target_params, inputs, actions, key, 1)
+
+  def minimum(params, target_params, inputs, seen, actions, key):
+    target_q = values(target_params, inputs, actions, key, 1)
+    return jnp.minimum(target_q, values(params, seen, actions, key, 2))
+
+  return minimum if config.estimate == 'minimum' else target
+
+
+def td_targets(
+  network: functional.Network,
   batch: types.Batch,
   actions: jax.Array,
   target_actions: jax.Array,
+  target_q: jax.Array,
   config: config_lib.CriticConfig,
-  key: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-  """(Q(s_t, a_t) - target_t)^2 of every row and task (Eqs. 7 and 8).
+  """TD targets of every row and task (Eq. 7), without gradient.
 
   A label that is not observed has no reward (ops/rewards.observed).
 
   Args:
     network: the critics.
-    params: the online critics' parameters.
-    target_params: the target critics'.
     batch: [L, T].
     actions: the behaviour's, f32[L, T, K]; rewards come from them.
     target_actions: pi'(s), f32[L, T, K].
-    config: discount, reward, estimate, TD(lambda).
-    key: of dropout, or None.
+    target_q: of `make_target_values`, f32[L, T, K].
+    config: discount and TD(lambda).
 
   Returns:
-    (losses f32[L, T, K], 0 where there is no target; bool[L, T], where there
-    is one).
+    (targets f32[L, T, K]; bool[L, T], where there is one).
   """
-  frozen = jax.lax.stop_gradient(params)
-  # Dropout masks of the two estimates, where targets have dropout, are others
-  # than those of Q(s_t, a_t).
-  target_mask, online_mask = 1, 2
-  # The online critics learn what to expect of unseen categories too.
-  seen = network.perturb(batch.inputs, key)
-  shared = network.share(params, seen)
-  target_shared = network.share(target_params, batch.inputs)
   of_action = task_losses.reward_function(network.tasks)
 
-  def lane(shared, seen, target_shared, lane_batch, a_t, target_a_t, lane_key):
-    q_t = network.lane(params, shared, seen, a_t, dropout_key=lane_key)
+  def reward(actions):
+    found = of_action(actions, batch.labels)
+    return rewards.observed(found, batch.sample_weight)
 
-    def masks(number):
-      if lane_key is None or not config.target_dropout:
-        return None
-      return jax.random.fold_in(lane_key, number)
-
-    target_q_t = network.lane(
-      target_params,
-      target_shared,
-      lane_batch.inputs,
-      target_a_t,
-      dropout_key=masks(target_mask),
+  if config.td_lambda:
+    goes_on = jax.vmap(targets.goes_on)(batch.segment)
+    of_lane = jax.vmap(targets.lambda_values, (0, 0, 0, 0, None, None))
+    target_q = of_lane(
+      reward(target_actions),
+      target_q,
+      batch.is_last,
+      goes_on,
+      config.discount,
+      config.td_lambda,
     )
-    if config.estimate == 'minimum':
-      online_q_t = network.lane(
-        frozen,
-        jax.lax.stop_gradient(shared),
-        seen,
-        target_a_t,
-        dropout_key=masks(online_mask),
-      )
-      target_q_t = jnp.minimum(target_q_t, online_q_t)
+  of_lane = jax.vmap(targets.lane_targets, (0, 0, 0, None))
+  found = of_lane(reward(actions), target_q, batch.is_last, config.discount)
+  valid = jax.vmap(targets.td_mask)(batch.mask, batch.is_last, batch.segment)
+  return found, valid
 
-    def reward(actions):
-      found = of_action(actions, lane_batch.labels)
-      return rewards.observed(found, lane_batch.sample_weight)
 
-    r_t = reward(a_t)
-    if config.td_lambda:
-      target_q_t = targets.lambda_values(
-        reward(target_a_t),
-        target_q_t,
-        lane_batch.is_last,
-        targets.goes_on(lane_batch.segment),
-        config.discount,
-        config.td_lambda,
-      )
-    target_t = targets.lane_targets(
-      r_t, target_q_t, lane_batch.is_last, config.discount
+def make_td_errors(
+  network: functional.Network, config: config_lib.CriticConfig
+) -> Callable[..., tuple[jax.Array, jax.Array]]:
+  """Squared TD errors of a batch, for validation: no dropout.
+
+  Returns:
+    errors(params, target_params, batch, logged, target_policy, key) ->
+    (f32[L, T, K], 0 where there is no target; bool[L, T], where there is
+    one); arguments as for a step.
+  """
+  target_values = make_target_values(network, config)
+
+  def errors(params, target_params, batch, logged, target_policy, key):
+    noise_key, smooth_key = jax.random.split(key)
+    actions = behaviour_actions(noise_key, logged, config)
+    target_actions = smoothed_actions(smooth_key, target_policy, config)
+    inputs = batch.inputs
+    target_q = target_values(
+      params, target_params, inputs, inputs, target_actions, None
     )
-    valid = targets.td_mask(
-      lane_batch.mask, lane_batch.is_last, lane_batch.segment
+    target, valid = td_targets(
+      network, batch, actions, target_actions, target_q, config
     )
-    errors = losses.td_error(q_t, target_t)
-    return jnp.where(valid[:, None], errors, 0.0), valid
+    q = functional.apply(network, params, inputs, actions)
+    found = losses.td_error(q, target)
+    return jnp.where(valid[..., None], found, 0.0), valid
 
-  axes = network.shared_axes
-  return jax.vmap(lane, (axes, 0, axes, 0, 0, 0, 0))(
-    shared,
-    seen,
-    target_shared,
-    batch,
-    actions,
-    target_actions,
-    functional.lane_keys(key, batch.mask.shape[0]),
-  )
+  return errors
 
 
 def behaviour_actions(
@@ -148,60 +219,6 @@ def smoothed_actions(
   per_row = config.target_noise_draw == 'row'
   draw = actions_lib.clipped_noise if per_row else actions_lib.common_noise
   return draw(key, target_policy, config.target_noise, _TARGET_NOISE_CLIP)
-
-
-def make_critic_step(
-  network: functional.Network,
-  optimizer: optax.GradientTransformation,
-  config: config_lib.CriticConfig,
-) -> Callable[..., tuple[state.CriticState, Metrics]]:
-  """The step of stage 2, and of critics that learn along in stage 3.
-
-  Returns:
-    step(state, batch, key, logged, target_policy) -> (new state, metrics);
-    `logged` as for `behaviour_actions`, both f32[L, T, K]. `td_error` is the
-    batch's sum over rows of the mean over tasks, `td_rows` the number of rows
-    that have a target.
-  """
-  separate = config.form == 'separate'
-
-  def step(critic, batch, key, logged, target_policy):
-    noise_key, smooth_key, dropout_key = jax.random.split(key, 3)
-    actions = behaviour_actions(noise_key, logged, config)
-    target_actions = smoothed_actions(smooth_key, target_policy, config)
-
-    def loss(params):
-      errors, valid = td_losses(
-        network,
-        params,
-        critic.target_params,
-        batch,
-        actions,
-        target_actions,
-        config,
-        dropout_key,
-      )
-      total = jnp.sum(jnp.mean(errors, -1))
-      rows = jnp.sum(valid).astype(jnp.float32)
-      # Separate critics share nothing: each descends its own mean over rows.
-      networks = batch.labels.shape[-1] if separate else 1
-      return networks * total / jnp.maximum(rows, 1.0), (total, rows)
-
-    gradients, (total, rows) = jax.grad(loss, has_aux=True)(critic.params)
-    updates, new_opt_state = optimizer.update(
-      gradients, critic.opt_state, critic.params
-    )
-    new_params = optax.apply_updates(critic.params, updates)
-    new_step = critic.step + 1
-    new_target_params = soft_update(
-      new_params, critic.target_params, new_step, config
-    )
-    new_critic = state.CriticState(
-      new_params, new_target_params, new_opt_state, new_step
-    )
-    return new_critic, {'td_error': total, 'td_rows': rows}
-
-  return step
 
 
 def soft_update(

@@ -28,6 +28,12 @@ def quiet(monkeypatch):
   monkeypatch.setattr(critic_lib, 'BEHAVIOUR_NOISE', 0.0)
 
 
+def td_losses(network, params, target, batch, actions, target_actions, config):
+  """Squared TD errors of a batch, and where there are any."""
+  errors = critic_lib.make_td_errors(network, config)
+  return errors(params, target, batch, actions, target_actions, KEY)
+
+
 def in_batch(batch):
   return problem.in_slots(POLICY, batch), problem.in_slots(TARGET_POLICY, batch)
 
@@ -135,7 +141,7 @@ def test_lanes_and_padding_change_nothing():
 
   @jax.jit
   def losses(batch):
-    errors, valid = critic_lib.td_losses(
+    errors, valid = td_losses(
       network, params, target, batch, *in_batch(batch), CONFIG
     )
     return jnp.sum(errors), jnp.sum(valid)
@@ -184,7 +190,7 @@ def test_without_a_future_the_critics_learn_the_rows_own_loss():
   batch = problem.batch(ROWS)
   actions, target_actions = in_batch(batch)
   errors, valid = jax.jit(
-    lambda target: critic_lib.td_losses(
+    lambda target: td_losses(
       network, params, target, batch, actions, target_actions, config
     )
   )(problem.critic_params(network, 'shared', 'target'))

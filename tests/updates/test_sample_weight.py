@@ -89,9 +89,9 @@ def test_an_unobserved_label_pays_nothing_and_later_ones_count():
   def errors(rows):
     batch = problem.batch(rows)
     actions = problem.in_slots(policy, batch)
-    found, valid = critic_lib.td_losses(
-      network, params, params, batch, actions, actions, config
-    )
+    of_batch = critic_lib.make_td_errors(network, config)
+    key = jax.random.key(0)
+    found, valid = of_batch(params, params, batch, actions, actions, key)
     return np.asarray(found), np.asarray(valid), batch
 
   plain, valid, _ = errors(ROWS)
