@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks import machine, workload
 from rmtl_jax import config as config_lib
-from rmtl_jax.training import actor_stage, critic_stage, feed
+from rmtl_jax.training import actors, critics, feed
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import loop as loop_lib
@@ -99,21 +99,22 @@ def of_stages(
     steps: of one call.
   """
   context = workload.context(log, config, split)
-  arm = actor_stage.pretrain(context).arms['pretrain']
-  params = arm.best_params
+  arm = actors.pretrain(context)['pretrain']
+  params = arm.best
   yield Loop('pretrain', arm.program, arm.state, context, steps)
-  policy = split.beside(context.predict(params, split))
-  training = critic_stage.start(context, params)
-  program = context.models.train_critics(config)
-  yield Loop('critic', program, training.critic, context, steps, (policy,))
-  for critics in ('frozen', 'learning'):
+  policies = critics.policies(context, params)
+  arm = critics.start(context, params, policies)['critic']
+  beside = critics.extras(context, split, policies.train)
+  yield Loop('critic', arm.program, arm.state, context, steps, beside)
+  for critics_do in ('frozen', 'learning'):
     context.config = dataclasses.replace(
-      config, critic=dataclasses.replace(config.critic, in_finetune=critics)
+      config, critic=dataclasses.replace(config.critic, in_finetune=critics_do)
     )
-    team = actor_stage.finetune(
-      context, {'finetune': 'critic'}, params, context.init_critic(params)
-    )
-    arm = team.arms['finetune']
+    policies = critics.policies(context, params)
+    arm = critics.start(context, params, policies)['critic']
+    arm = actors.finetune(context, {'finetune': 'critic'}, params, arm.params)[
+      'finetune'
+    ]
     loop = Loop('finetune', arm.program, arm.state, context, steps)
-    loop.stage = f'finetune, critics {critics}'
+    loop.stage = f'finetune, critics {critics_do}'
     yield loop

@@ -32,7 +32,7 @@ from absl import app, flags
 from benchmarks import machine, workload
 from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import evaluator, labelled
-from rmtl_jax.training import actor_stage, feed, trainer
+from rmtl_jax.training import actors, feed
 
 
 class Ours:
@@ -47,7 +47,7 @@ class Ours:
       ),
     )
     self.context = workload.context(log, self.config)
-    arm = actor_stage.pretrain(self.context).arms['pretrain']
+    arm = actors.pretrain(self.context)['pretrain']
     self._loop, self._state = arm.program, arm.state
     self._epoch = 0
 
@@ -55,22 +55,26 @@ class Ours:
     """One epoch: the plan of its batches, gathering, steps."""
     self._epoch += 1
     context = self.context
-    self._state, _ = trainer.run_epoch(
-      self._loop,
-      self._state,
-      feed.dispatches(
-        context.train,
-        context.epoch('pretrain', self._epoch),
-        self.config.batch.steps_per_dispatch,
-      ),
-      context.key('pretrain'),
-      workload.QUIET,
-    )
-    jax.block_until_ready(self._state)
+    for one in feed.dispatches(
+      context.train,
+      context.epoch('pretrain', self._epoch),
+      self.config.batch.steps_per_dispatch,
+    ):
+      self._state, sums = self._loop(
+        self._state,
+        one.columns,
+        one.extras,
+        one.slots,
+        one.steps,
+        context.key('pretrain'),
+      )
+      jax.device_get(sums)
 
   def predict(self) -> np.ndarray:
     """Probabilities of every row."""
-    return self.context.predict(self._state.params, self.context.train)
+    return self.context.models.predict(
+      self.config, self._state.params, self.context.train
+    )
 
   def evaluate(self) -> None:
     """Probabilities and both AUCs of every row."""

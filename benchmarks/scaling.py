@@ -20,7 +20,7 @@ from absl import app, flags
 from benchmarks import machine, workload
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
-from rmtl_jax.training import actor_stage, feed
+from rmtl_jax.training import actors, feed
 
 _OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
 _STEPS = flags.DEFINE_integer('steps', 8, 'Steps of one dispatch.')
@@ -37,7 +37,7 @@ SMALL = config_lib.NetworkConfig(
 def step_seconds(log: workload.Workload, config: config_lib.Config) -> float:
   """Seconds of one step of stage 1."""
   context = workload.context(log, config)
-  arm = actor_stage.pretrain(context).arms['pretrain']
+  arm = actors.pretrain(context)['pretrain']
   plan = context.epoch('pretrain', 1).plan
   slots, count = feed.chunks(plan, min(_STEPS.value, len(plan.row)))[0]
   slots = jax.device_put(slots)

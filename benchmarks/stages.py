@@ -23,7 +23,7 @@ from benchmarks import loops, machine, workload
 from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import evaluator, labelled
 from rmtl_jax.networks import registry as networks_registry
-from rmtl_jax.training import actor_stage
+from rmtl_jax.training import actors
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import splits as splits_lib
 
@@ -81,7 +81,7 @@ def measure(
     for loop in loops.of_stages(log, config, split, _STEPS.value)
   ]
   context = workload.context(log, config, split)
-  params = actor_stage.pretrain(context).arms['pretrain'].best_params
+  params = actors.pretrain(context)['pretrain'].best
   return [*rows, evaluation(backbone, context, params)]
 
 
@@ -93,7 +93,7 @@ def evaluation(
   settings = dataclasses.replace(context.config.evaluation, bootstrap=0)
 
   def run():
-    predictions = context.predict(params, split)
+    predictions = context.models.predict(context.config, params, split)
     rows = labelled.Labelled.of(split.host, context.tasks)
     evaluator.evaluate(labelled.Predicted(predictions), rows, settings, 0)
     return predictions

@@ -1,10 +1,5 @@
 """A run, from prepared data to metrics.json: this file is the whole flow.
 
-What a stage starts from, in this order (training/saved.py):
-  1. the finished stage of this run, if its checkpoint is sound;
-  2. else the newest sound checkpoint of the unfinished stage, with its place
-     in the data;
-  3. else what the stage before has left.
 A directory of other settings or other data is refused (runtime/checks.py).
 """
 
@@ -12,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,13 +30,13 @@ from rmtl_jax.runtime import (
 from rmtl_jax.runtime import stages as stages_lib
 from rmtl_jax.runtime.tracking import registry as tracking
 from rmtl_jax.training import (
-  actor_stage,
-  critic_stage,
+  actors,
+  critics,
+  fit,
   models,
   refit,
   saved,
   splits,
-  stage,
   warm_start,
 )
 from rmtl_jax.training import context as context_lib
@@ -54,8 +48,30 @@ ORDER = stages_lib.ORDER
 _FEW_STEPS, _ENOUGH_STEPS, _LONG_WAIT = 20, 50, 100
 
 
-class Inputs(NamedTuple):
-  """What runs on the same data share, as the members of an ensemble do.
+class Job(NamedTuple):
+  """What a run, and each member of an ensemble, is asked for alike.
+
+  Attributes:
+    data_dir: prepared data.
+    stages: of `ORDER`.
+    live: where progress goes.
+    interrupted: a signal's number once one has arrived, else 0.
+    layout: the mesh to train on, or None: one device.
+    trackers: what keeps track of the run beside RUN/metrics.jsonl.
+    keep_checkpoints: whether those of stages in training stay.
+  """
+
+  data_dir: pathlib.Path
+  stages: tuple[str, ...]
+  live: progress.Progress
+  interrupted: Callable[[], int]
+  layout: mesh.Layout | None
+  trackers: tuple[str, ...]
+  keep_checkpoints: bool
+
+
+class Data(NamedTuple):
+  """What a run has read and built; the members of an ensemble share it.
 
   Attributes:
     splits: train, validation and test rows, by name.
@@ -79,20 +95,17 @@ def train(
   live: progress.Progress | None = None,
   interrupted: Callable[[], int] = lambda: 0,
   layout: mesh.Layout | None = None,
-  inputs: Inputs | None = None,
   trackers: Sequence[str] = tracking.DEFAULT,
   keep_checkpoints: bool = False,
   start_from: str | os.PathLike[str] | None = None,
-  paper_model: bool = False,
   refit_of: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
-  """Trains the stages that the directory does not hold yet, and evaluates.
+  """Trains the stages that the directory does not have yet, and evaluates.
 
-  Started again on the same directory it goes on: finished stages are
-  restored, the stage that was cut off continues after its last checkpoint,
-  also on a mesh of another shape. Of several processes all call this, with
-  the same arguments and directories that all of them see; the first one
-  writes.
+  Started again on the same directory it resumes: finished stages are restored,
+  the stage that was cut off continues after its last checkpoint, also on a mesh
+  of another shape. Of several processes all call this, with the same arguments
+  and directories that all of them see; the first one writes.
 
   Args:
     config: settings; None: those of `start_from`, or else the recommended
@@ -105,26 +118,22 @@ def train(
     interrupted: a signal's number once one has arrived, else 0; several
       processes must agree on it (`processes.all_max`).
     layout: the mesh to train on, or None: one device.
-    inputs: of these data, where another run has read them already.
     trackers: what keeps track of the run beside RUN/metrics.jsonl, names of
       `rmtl_jax.runtime.tracking`.
     keep_checkpoints: whether checkpoints of stages in training stay when these
       have finished and nothing needs them.
-    start_from: another run, whose models this one goes on from; its data may
+    start_from: another run, whose models this one starts with; its data may
       have other vocabularies (training/warm_start.py). It stays as it is, and
       must, until this one has finished.
-    paper_model: whether stage 1 of the paper's model is trained last, in
-      RUN/paper, and stands in the record beside this one
-      (presets.paper_model).
     refit_of: a finished run, whose stage 1 is trained again with the rows of
       validation among those of train (training/refit.py).
 
   Returns:
-    What RUN/metrics.json holds.
+    What RUN/metrics.json has.
 
   Raises:
     types.InputError: bad data, or a directory of another run.
-    trainer.Interrupted: a signal arrived; a later call goes on.
+    fit.Interrupted: a signal arrived; a later call resumes.
     FloatingPointError: a loss was not finite.
   """
   path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
@@ -133,92 +142,62 @@ def train(
   config = _settings(config, data_dir, stages, start_from, refit_of)
   tracking.check(trackers)
   live = live or progress.Progress()
-  is_own = inputs is None  # neither a member nor a run of a study
+  job = Job(
+    data_dir, stages, live, interrupted, layout, trackers, keep_checkpoints
+  )
   with contextlib.ExitStack() as held:
-    # --- Read and build. The data stay in place, and RUN is ours, until all is
-    # written. Nothing of a run that can't begin is left in its directory.
+    # The data stay in place until all is written.
     workdir.hold_data(held, data_dir)
-    run = workdir.opened(held, path, config, data_dir, layout)
+    return _train(job, config, path, start_from, refit_of)
+
+
+def _train(
+  job: Job,
+  config: config_lib.Config,
+  path: pathlib.Path,
+  start_from: str | os.PathLike[str] | None,
+  refit_of: str | os.PathLike[str] | None,
+  data: Data | None = None,
+) -> dict[str, Any]:
+  """A run, or with `data` a member of an ensemble: returns its metrics."""
+  with contextlib.ExitStack() as held:
+    # --- Read and build. Nothing of a run that can't begin is left behind.
+    run = workdir.opened(held, path, config, job.data_dir, job.layout)
     run, start = _begin(run, start_from, refit_of)
-    _check_stages(run, stages)
-    if is_own:  # of an ensemble once
-      _say_origin(run, start, live)
-    inputs = _read_and_build(run, config, live, layout, inputs)
-    if is_own and not run.has('pretrain'):
-      first = dataclasses.replace(run, config=variants.first(run.config))
-      for line in _step_advice(_context(first, inputs, live)):
-        live.say(f'WARNING: {line}')
-      missing = extras.unavailable('lightgbm')
-      if missing and config.preset == presets.DEFAULT_PRESET:
-        live.say(f'no member of LightGBM, which needs {missing}')
-    train_beside = functools.partial(
-      train,
-      data_dir=data_dir,
-      live=live,
-      interrupted=interrupted,
-      layout=layout,
-      inputs=inputs,
-      # Trackers outside of RUN get it as a part of one run.
-      trackers=[n for n in trackers if tracking.TRACKERS.find(n).is_local],
-      keep_checkpoints=keep_checkpoints,
-    )
-
-    # The paper's model has batches of its own size.
-    paper = _paper_model(run)
-    beside = _with_batch(inputs, run, paper, layout) if paper_model else inputs
-
-    def train_paper_model():
-      if paper_model:
-        live.say(verdict.paper_model(paper.backbone))
-        train_beside(
-          paper,
-          run.paper,
-          inputs=beside,
-          stages=ORDER[:1],
-        )
+    _check_stages(run, job.stages)
+    if data is None:
+      data = _read_and_build(run, job)
+      _describe(run, config, job, data)
+      _advise(run, start, job, data)
+    else:
+      _describe(run, config, job, data)
 
     # --- Train. An ensemble is M ordinary runs, and a mean when it predicts.
     if config.ensemble > 1:
-      _train_members(
-        config,
-        run,
-        lambda member, place: train_beside(
-          member,
-          place,
-          stages=stages,
-          start_from=start and start.member(place),
-          refit_of=refit.member(run, place),
-        ),
-        live,
-      )
-      train_paper_model()
-      trained = ensemble.weighed(
-        ensemble.restore(run, inputs.models), inputs.splits['validation'], run
-      )
-      writer = _open_writer(held, run, trained.history, trackers, live)
+      _train_members(job, config, run, start, data)
+      trained = ensemble.restore(run, data.models)
+      trained = ensemble.weighed(trained, data.splits['validation'], run)
+      writer = _open_writer(held, run, job, trained.history)
     else:
-      context = _context(run, inputs, live)
-      context.start, context.interrupted = start, interrupted
-      finished, writer = _train_stages(held, run, context, stages, trackers)
-      train_paper_model()
-      writer.rewrite(finished.history)
-      trained = ensemble.Ensemble(inputs.models, (run.config,), (finished,))
+      context = _context(run, job, data)
+      context.start = start
+      finished, writer = train_model(held, run, job, context)
+      trained = ensemble.Ensemble(data.models, (run.config,), (finished,))
 
     # --- Evaluate and write, then drop what a resume would have needed.
-    record = final.write(run, trained, inputs.splits, writer)
-    if config.ensemble == 1 and not keep_checkpoints:
-      _drop_unfinished(run, live)
+    record = final.write(run, trained, data.splits, writer)
+    if config.ensemble == 1 and not job.keep_checkpoints:
+      _drop_unfinished(run, job.live)
     return record
 
 
-def _train_stages(
+def train_model(
   held: contextlib.ExitStack,
   run: workdir.Run,
+  job: Job,
   context: context_lib.Context,
-  stages: Sequence[str],
-  trackers: Sequence[str],
 ) -> tuple[saved.FinishedStages, writers.Writer]:
-  """Trains the stages that a run of one model does not hold yet.
+  """Trains the three stages of one model.
 
   Args:
     held: closes the writer.
@@ -226,60 +205,110 @@ def _train_stages(
 
   Returns:
     All finished stages, their history in the stages' order; and the run's
-    logs, which have the records in the order in which they came.
+    logs.
   """
   config, live = run.config, context.progress
-  # --- Restore what is finished; a damaged stage is trained again.
+  # --- Where each stage begins:
+  # 1. it has finished: its checkpoint is restored, unless it is damaged;
+  # 2. it was cut off: `fit` resumes from its newest sound checkpoint;
+  # 3. stages 1 and 2 of a run with `start_from`: with that run's parameters;
+  # 4. else with new parameters, or with what the stage before has left.
   finished = saved.restore(run, context.models, trains=True)
   for line in finished.damaged:
     live.say(f'WARNING: {line}; the stage is trained again')
 
-  def keep(name, left):
-    saved.keep(run, context, finished, left)
+  def missing(stage: str, control: bool = True) -> bool:
+    if stage not in job.stages or finished.has(stage, control):
+      return False
+    saved.begin(context, finished, stage)
+    return True
 
-  with contextlib.closing(run.unfinished()) as store:
-    context.store = store
+  def left(name: str, stage: str) -> Any:
+    return finished.needed(name, stage, run.path)
+
+  with contextlib.closing(run.unfinished()) as context.store:
     context.history = saved.latest_history(context, finished)
-    writer = _open_writer(held, run, context.history, trackers, live)
+    writer = _open_writer(held, run, job, context.history)
     context.on_record = writer.write
+    fit_rows = context.models.actor(config).fit  # trees: no gradient, no critic
+    weights = not fit_rows and registry.needs_critics(config.weighting.name)
 
-    # --- Pre-train: the actor, on the unweighted loss.
-    fit = context.models.actor(config).fit
-    if 'pretrain' in stages and not finished.has('pretrain'):
-      saved.begin(context, finished, 'pretrain')
-      if fit:  # no gradient trains it, as trees
-        keep('pretrain', actor_stage.fitted(context, fit))
+    # --- Stage 1, pre-train: the actor, on the plain mean of its losses.
+    if missing('pretrain'):
+      if fit_rows:
+        results = actors.fitted(context, fit_rows)
       else:
-        keep('pretrain', stage.run(actor_stage.pretrain(context)))
+        arms = actors.pretrain(context)
+        stopping = actors.stopping(context, 'pretrain')
+        results = fit.fit(context, 'pretrain', arms, stopping)
+      saved.keep(run, context, finished, results)
 
-    # --- Critics: one per task learns what the pre-trained actor's
+    # --- Stage 2, critics: one per task learns what the pre-trained actor's
     # predictions earn over the rest of a session. Constant weights need none.
-    needs_critics = not fit and registry.needs_critics(config.weighting.name)
-    if 'critic' in stages and needs_critics and not finished.has('critic'):
-      actor = finished.needed('pretrain', 'critic', run.path)
-      saved.begin(context, finished, 'critic')
-      keep('critic', stage.run(critic_stage.start(context, actor)))
+    if weights and missing('critic'):
+      actor = left('pretrain', 'critic')
+      policies = critics.policies(context, actor)
+      arms = critics.start(context, actor, policies)
+      stopping = critics.stopping(context, policies)
+      beside = critics.extras(context, context.train, policies.train)
+      results = fit.fit(context, 'critic', arms, stopping, beside)
+      critics.warn(context, arms)
+      saved.keep(run, context, finished, results)
 
-    # --- Fine-tune: the actor goes on, its losses weighed by what the critics
-    # say; the control does the same without weights.
-    if 'finetune' in stages and not finished.has('finetune', config.control):
-      actor = finished.needed('pretrain', 'finetune', run.path)
-      critic = ()
-      if needs_critics:
-        critic = finished.needed('critic', 'finetune', run.path)
-      weightings = actor_stage.weightings(config)
-      saved.begin(context, finished, 'finetune')
-      if fit:  # it stays as it is, so that all members have all stages
-        left = dict.fromkeys(weightings, saved.Result(actor, 0))
+    # --- Stage 3, fine-tune: the actor's losses are weighed by the critics'
+    # values; the control does the same with constant weights.
+    if missing('finetune', config.control):
+      actor = left('pretrain', 'finetune')
+      critic = left('critic', 'finetune') if weights else ()
+      names = actors.weightings(config)
+      if (
+        fit_rows
+      ):  # trees stay as they are, so that all members have all stages
+        results = dict.fromkeys(names, saved.Result(actor, 0))
       else:
-        arms = actor_stage.finetune(context, weightings, actor, critic)
-        left = stage.run(arms)
+        arms = actors.finetune(context, names, actor, critic)
+        stopping = actors.stopping(context, 'finetune')
+        results = fit.fit(context, 'finetune', arms, stopping)
         del arms  # with what only training needs
-      keep('finetune', left)
+      saved.keep(run, context, finished, results)
 
   # Stages that were trained again stand where they belong.
   finished.history = ensemble.in_order(context.history)
+  writer.rewrite(finished.history)
   return finished, writer
+
+
+def _train_members(
+  job: Job,
+  config: config_lib.Config,
+  run: workdir.Run,
+  start: warm_start.Start | None,
+  data: Data,
+) -> None:
+  """Trains every member of an ensemble as a run by itself."""
+  # Trackers outside of RUN get it as a part of one run.
+  local = [
+    name for name in job.trackers if tracking.TRACKERS.find(name).is_local
+  ]
+  job = job._replace(trackers=tuple(local))
+  members = variants.member_configs(config)
+  for number, member in enumerate(members):
+    place = run.members[number].path
+    job.live.say(
+      f'member {number + 1} of {len(members)} (members/{number}):'
+      f' {variants.difference(config, number)}'
+    )
+    try:
+      _train(
+        job,
+        member,
+        place,
+        start and start.member(place),
+        refit.member(run, place),
+        data,
+      )
+    except FloatingPointError as error:
+      raise FloatingPointError(f'member {number + 1}: {error}') from None
 
 
 def _settings(
@@ -311,16 +340,6 @@ def _settings(
   return config
 
 
-def _say_origin(
-  run: workdir.Run, start: warm_start.Start | None, live: progress.Progress
-) -> None:
-  """Says which other run this one goes on from or trains again, if any."""
-  if start:
-    live.say(verdict.started(run.started_from))
-  if run.refit_of:
-    live.say(verdict.refit(run.refit_of))
-
-
 def _begin(
   run: workdir.Run,
   start_from: str | os.PathLike[str] | None,
@@ -348,59 +367,19 @@ def _check_stages(run: workdir.Run, stages: Sequence[str]) -> None:
     )
 
 
-def _read_and_build(
-  run: workdir.Run,
-  given: config_lib.Config,
-  live: progress.Progress,
-  layout: mesh.Layout | None,
-  inputs: Inputs | None,
-) -> Inputs:
-  """Reads the data, builds the networks, and describes the run on disk.
-
-  Args:
-    run: with the settings that it computes with.
-    given: the settings that its directory says.
-    live: where progress goes.
-    layout: the mesh, or None.
-    inputs: what another run on these data has read, or None.
-  """
-  config, manifest = run.config, run.manifest
-  if inputs is None:
-    rows = manifest.with_validation() if run.refit_of else manifest
-    snapshot = reading.Snapshot(run.data_dir, manifest)
-    by_name = {
-      name: splits.read(run.data_dir, rows, name, config.batch, live, layout)
+def _read_and_build(run: workdir.Run, job: Job) -> Data:
+  """Reads the data and builds the networks."""
+  manifest = run.manifest
+  rows = manifest.with_validation() if run.refit_of else manifest
+  snapshot = reading.Snapshot(run.data_dir, manifest)
+  batch, live, layout = run.config.batch, job.live, job.layout
+  by_name = splits.of_one_size(
+    {
+      name: splits.read(run.data_dir, rows, name, batch, live, layout)
       for name in manifest_lib.SPLITS
     }
-    built = _build(run, by_name['train'], layout)
-    inputs = Inputs(splits.of_one_size(by_name), built, snapshot, {})
-  evaluate.check(layout, inputs.models, config, run, copies=3)
-
-  def describe():
-    if not inputs.digests:  # of all files: it takes its time
-      inputs.digests.update(inputs.snapshot.digests(live.step))
-    refit.check_data(run, inputs.digests)
-    workdir.create(
-      run.path,
-      given,
-      run.data_dir,
-      inputs.digests,
-      run.started_from,
-      run.refit_of,
-    )
-
-  processes.on_first(describe, types.InputError)
-  # With other settings, processes would wait for each other for ever.
-  processes.all_or_raise(
-    lambda: workdir.find(run.path, given, run.data_dir),
-    types.InputError,
-    workdir.OTHER,
   )
-  live.clear()
-  processes.all_or_raise(inputs.snapshot.check, types.InputError)
-  for line in layout.advice(config) if layout else ():
-    live.say(line)
-  return inputs
+  return Data(by_name, _build(run, by_name['train'], layout), snapshot, {})
 
 
 def _build(
@@ -412,39 +391,70 @@ def _build(
   return models.Models(spec, layout, vectors.read(run.data_dir, manifest))
 
 
-def _paper_model(run: workdir.Run) -> config_lib.Config:
-  """The settings of the paper's model: those that it has begun with."""
-  if (run.paper / 'config.json').exists():
-    return workdir.read(run.paper).config
-  return presets.paper_model(run.manifest, run.config)
+def _describe(
+  run: workdir.Run, given: config_lib.Config, job: Job, data: Data
+) -> None:
+  """Checks a run against its data, and writes its config.json.
+
+  Args:
+    given: the settings that its directory says.
+  """
+  evaluate.check(job.layout, data.models, run.config, run, copies=3)
+
+  def describe():
+    if not data.digests:  # of all files: it takes its time
+      data.digests.update(data.snapshot.digests(job.live.step))
+    refit.check_data(run, data.digests)
+    workdir.create(
+      run.path,
+      given,
+      run.data_dir,
+      data.digests,
+      run.started_from,
+      run.refit_of,
+    )
+
+  processes.on_first(describe, types.InputError)
+  # With other settings, processes would wait for each other for ever.
+  processes.all_or_raise(
+    lambda: workdir.find(run.path, given, run.data_dir),
+    types.InputError,
+    workdir.OTHER,
+  )
+  job.live.clear()
+  processes.all_or_raise(data.snapshot.check, types.InputError)
 
 
-def _with_batch(
-  inputs: Inputs,
-  run: workdir.Run,
-  config: config_lib.Config,
-  layout: mesh.Layout | None,
-) -> Inputs:
-  """The same data for a model with other batches."""
-  rows = {
-    name: dataclasses.replace(split, config=config.batch)
-    for name, split in inputs.splits.items()
-  }
-  built = _build(run, rows['train'], layout)
-  return inputs._replace(splits=rows, models=built)
+def _advise(
+  run: workdir.Run, start: warm_start.Start | None, job: Job, data: Data
+) -> None:
+  """Says where a run comes from, and what about it may be unwise."""
+  if start:
+    job.live.say(verdict.started(run.started_from))
+  if run.refit_of:
+    job.live.say(verdict.refit(run.refit_of))
+  for line in job.layout.advice(run.config) if job.layout else ():
+    job.live.say(line)
+  if run.has('pretrain'):
+    return
+  first = dataclasses.replace(run, config=variants.first(run.config))
+  for line in _step_advice(_context(first, job, data)):
+    job.live.say(f'WARNING: {line}')
+  missing = extras.unavailable('lightgbm')
+  if missing and run.config.preset == presets.DEFAULT_PRESET:
+    job.live.say(f'no member of LightGBM, which needs {missing}')
 
 
-def _context(
-  run: workdir.Run, inputs: Inputs, live: progress.Progress
-) -> context_lib.Context:
+def _context(run: workdir.Run, job: Job, data: Data) -> context_lib.Context:
   """What the stages of one model share."""
   return context_lib.Context(
     run.config,
     run.manifest.task_names,
-    inputs.splits['train'],
-    inputs.splits['validation'],
-    inputs.models,
-    live,
+    data.splits['train'],
+    data.splits['validation'],
+    data.models,
+    job.live,
+    interrupted=job.interrupted,
     refit_epochs=refit.epochs(run),
   )
 
@@ -459,39 +469,16 @@ def _drop_unfinished(run: workdir.Run, live: progress.Progress) -> None:
   processes.barrier('pruned')
 
 
-def _train_members(
-  config: config_lib.Config,
-  run: workdir.Run,
-  train_one: Callable[[config_lib.Config, pathlib.Path], Any],
-  live: progress.Progress,
-) -> None:
-  """Trains every member of an ensemble as a run of its own."""
-  paths = [one.path for one in run.members]
-  members = variants.member_configs(config)
-  for number, (member, path) in enumerate(zip(members, paths, strict=True)):
-    live.say(
-      f'member {number + 1} of {len(paths)} (members/{number}):'
-      f' {variants.difference(config, number)}'
-    )
-    try:
-      train_one(member, path)
-    except FloatingPointError as error:
-      raise FloatingPointError(f'member {number + 1}: {error}') from None
-
-
 def _open_writer(
   held: contextlib.ExitStack,
   run: workdir.Run,
+  job: Job,
   history: list[dict[str, Any]],
-  trackers: Sequence[str],
-  live: progress.Progress,
 ) -> writers.Writer:
   """The run's logs, begun anew from its history; `held` closes them."""
-  writer = (
-    writers.Writer(run.path, history, trackers, live.say)
-    if processes.is_first()
-    else writers.NoWriter()
-  )
+  writer = writers.NoWriter()
+  if processes.is_first():
+    writer = writers.Writer(run.path, history, job.trackers, job.live.say)
   held.callback(writer.close)
   writer.parameters(config_values.flatten(run.config))
   return writer

@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 from rmtl_jax import run
-from rmtl_jax.training import trainer
+from rmtl_jax.training import fit
 
 
 class After:
@@ -71,7 +71,7 @@ def train_in_pieces(
     try:
       asked = After(questions(interruptions))
       return train(interrupted=asked), interruptions
-    except trainer.Interrupted as stop:
+    except fit.Interrupted as stop:
       assert stop.signal_number == signal.SIGTERM
   raise AssertionError(f'not at its end after {most} interruptions')
 

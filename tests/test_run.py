@@ -14,7 +14,6 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import run, types
-from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.results import evaluate, report_record
@@ -175,36 +174,17 @@ def test_a_pass_goes_on_where_a_signal_cut_it_off(
 
 
 @pytest.mark.slow
-def test_the_papers_model_beside_a_run(
-  tmp_path, data_dir, trained, monkeypatch
-):
-  """A run of stage 1 in RUN/paper; each ends as without the other."""
-  paper = config_values.with_settings(
-    CONFIG,
-    {
-      'backbone': 'esmm',
-      'batch.lanes': 2 * CONFIG.batch.lanes,
-    },
-  )
-  monkeypatch.setattr(presets, 'paper_model', lambda *_: paper)
-  record = run.train(CONFIG, tmp_path, data_dir, live=QUIET, paper_model=True)
-  own = json.loads((tmp_path / 'paper' / 'metrics.json').read_text())
-  alone = run.train(
-    paper, tmp_path / 'alone', data_dir, ('pretrain',), live=QUIET
-  )
-  assert signals.without_times(own) == signals.without_times(alone)
+def test_the_papers_model_stands_in_the_record(tmp_path, data_dir, trained):
+  """A run of stage 1 in RUN/paper, which is there before RUN."""
+  paper = config_values.with_settings(CONFIG, {'backbone': 'esmm'})
+  own = run.train(paper, tmp_path / 'paper', data_dir, ('pretrain',), QUIET)
+  record = run.train(CONFIG, tmp_path, data_dir, live=QUIET)
   assert record.pop('paper_model') == {
     'backbone': 'esmm',
     'metrics': own['stages']['pretrain'],
     'calibrated': own['calibrated']['pretrain'],
   }
   assert signals.without_times(record) == signals.without_times(trained[1])
-  # It stays in the record of a command that goes on without the flag, and goes
-  # on as it began where a later version would begin otherwise.
-  monkeypatch.setattr(presets, 'paper_model', lambda *_: CONFIG)
-  for asked in (False, True):
-    again = run.train(CONFIG, tmp_path, data_dir, live=QUIET, paper_model=asked)
-    assert again['paper_model']['backbone'] == 'esmm'
 
 
 def test_a_later_stage_needs_the_earlier(tmp_path, data_dir):

@@ -210,12 +210,12 @@ def interruptible(
     work: called with a function that returns the signal's number, or 0.
     agree: maps this process's number to that of all processes of a job.
   """
-  from rmtl_jax.training import trainer
+  from rmtl_jax.training import fit
 
   with _Signals(agree) as signals:
     try:
       return work(signals.number)
-    except trainer.Interrupted as stop:
+    except fit.Interrupted as stop:
       _say_interrupted(stop.signal_number)
       return 128 + stop.signal_number
 

@@ -6,13 +6,17 @@ import functools
 import pathlib
 import shlex
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from absl import flags
 
+from rmtl_jax import config as config_lib
 from rmtl_jax import durable, types
 from rmtl_jax.commands import common, distributed
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import presets
+from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.runtime import writers
 from rmtl_jax.runtime.tracking import registry as tracking
@@ -102,22 +106,27 @@ def execute(values: flags.FlagValues) -> int:
     is_first = config.preset == presets.DEFAULT_PRESET and not source
     is_simulated = data_dir.resolve() == (path / 'data').resolve()
     paper_model = is_first and is_simulated
-  record = common.interruptible(
-    lambda number: run.train(
+
+  def train(interrupted: Callable[[], int]) -> dict[str, Any]:
+    shared = {
+      'live': live,
+      'interrupted': interrupted,
+      'layout': layout,
+      'keep_checkpoints': values.keep_checkpoints,
+    }
+    if paper_model:
+      _train_paper_model(config, path, data_dir, manifest, shared)
+    return run.train(
       config,
       path,
       data_dir,
       stages,
-      live,
-      number,
-      layout,
       trackers=trackers,
-      keep_checkpoints=values.keep_checkpoints,
       start_from=source,
-      paper_model=paper_model,
-    ),
-    processes.all_max,
-  )
+      **shared,
+    )
+
+  record = common.interruptible(train, processes.all_max)
   if isinstance(record, int):
     return record
   if not processes.is_first():
@@ -129,6 +138,26 @@ def execute(values: flags.FlagValues) -> int:
   print(tables.text_of_paths(metrics=path / 'metrics.json', picture=picture))
   common.print_next(f'report --workdir={shlex.quote(str(path))}')
   return 0
+
+
+def _train_paper_model(
+  config: config_lib.Config,
+  path: pathlib.Path,
+  data_dir: pathlib.Path,
+  manifest: manifest_lib.Manifest,
+  shared: dict[str, Any],
+) -> None:
+  """Stage 1 of the paper's model in RUN/paper, which the record then has."""
+  from rmtl_jax import run
+  from rmtl_jax.results import verdict
+  from rmtl_jax.runtime import workdir
+
+  place = path / 'paper'
+  paper = presets.paper_model(manifest, config)
+  if (place / 'config.json').exists():  # as it has begun
+    paper = workdir.read(place).config
+  shared['live'].say(verdict.paper_model(paper.backbone))
+  run.train(paper, place, data_dir, ('pretrain',), **shared)
 
 
 def _check_start(values: flags.FlagValues, path: pathlib.Path) -> None:

@@ -13,7 +13,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.ops import task_losses
 from rmtl_jax.results import ensemble
-from rmtl_jax.training import actor_stage
+from rmtl_jax.training import actors
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.weighting import factory, registry
 
@@ -83,7 +83,7 @@ def weights(
   means: list[Any] = [None] * len(rows)
   if record.takes == registry.MEANS:
     means = [
-      actor_stage.mean_of_weights(
+      actors.mean_of_weights(
         one.config.weighting, one.q_values, one.sample_weight
       )
       for one in train()

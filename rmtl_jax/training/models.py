@@ -26,8 +26,8 @@ from rmtl_jax.networks import functional, ignore, pretrained, tables
 from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.ops import task_losses
 from rmtl_jax.runtime import checkpoints, mesh
+from rmtl_jax.training import feed
 from rmtl_jax.training import splits as splits_lib
-from rmtl_jax.training import trainer
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import balance as balance_lib
 from rmtl_jax.updates import critic as critic_lib
@@ -351,8 +351,8 @@ class Models:
     row_map = self.policy_map(config)
     members = variants.of_members(config)
     if not any(one.network.reads_sessions for one in members):
-      return trainer.map_distinct_rows(row_map, params, split)
-    return trainer.map_rows(row_map, params, split)
+      return feed.map_distinct_rows(row_map, params, split)
+    return feed.map_rows(row_map, params, split)
 
   def policy_map(self, config: config_lib.Config) -> Callable[..., Any]:
     """The program of `predict`."""
@@ -402,7 +402,7 @@ class Models:
   ) -> np.ndarray:
     """Q_k(s, a_k) of every row of a split, f32[R, K], in its order."""
     extras = (split.beside(policy),)
-    return trainer.map_rows(self.value_map(config), params, split, extras)
+    return feed.map_rows(self.value_map(config), params, split, extras)
 
   def value_map(self, config: config_lib.Config) -> Callable[..., Any]:
     """The program of `values`."""
@@ -424,7 +424,7 @@ class Models:
     )
 
   def td_errors(self, config: config_lib.Config) -> Callable[..., Any]:
-    """Squared TD errors of rows, for trainer.map_rows.
+    """Squared TD errors of rows, for feed.map_rows.
 
     Its parameters are (online critics, target critics, key), its extra rows
     those of `train_critics`; it gives (losses, whether there is a target).

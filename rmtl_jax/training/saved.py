@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,15 +18,12 @@ import jax
 
 from rmtl_jax import durable, types
 from rmtl_jax.networks import registry as networks
-from rmtl_jax.runtime import checkpoints, processes, stages, workdir
+from rmtl_jax.runtime import checkpoints, stages, workdir
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
 
 # Units of the numbers of checkpoints in training.
 _STAGE, _EPOCH = 10**12, 10**6
-# A pass of a small log takes less time than saving it: one that ends within so
-# many seconds of a checkpoint saves no other.
-_SECONDS_TO_SPARE = 10.0
 
 
 class Result(NamedTuple):
@@ -42,22 +38,6 @@ class Result(NamedTuple):
   params: Any
   epoch: int
   last: Result | None = None
-
-
-class StageCheckpoint(NamedTuple):
-  """What a checkpoint of a stage in training holds.
-
-  Attributes:
-    epoch: epochs that are done.
-    arrays: what `resume` gives back.
-    record: what JSON can hold.
-    dispatches: of the epoch that is not done.
-  """
-
-  epoch: int
-  arrays: Any
-  record: dict[str, Any]
-  dispatches: int = 0
 
 
 @dataclasses.dataclass
@@ -243,73 +223,12 @@ def begin(
   context.history[:] = [e for e in context.history if e['stage'] in stays]
 
 
-def is_due(context: context_lib.Context, ends_pass: bool = False) -> bool:
-  """Whether the last checkpoint is so old that there should be another.
+def number(stage: str, epoch: int, dispatches: int) -> int:
+  """The number of a checkpoint in training.
 
-  Args:
-    ends_pass: it would be after a pass, not within one.
+  Later stages, epochs and dispatches have higher ones.
   """
-  period = 60.0 * context.config.checkpoint_minutes
-  if ends_pass:
-    period = min(period, _SECONDS_TO_SPARE)
-  passed = time.monotonic() - context.saved_at
-  return bool(processes.all_max(int(passed > period)))
-
-
-def save(
-  context: context_lib.Context, stage: str, checkpoint: StageCheckpoint
-) -> None:
-  """Saves a stage in training, with the history so far.
-
-  Raises:
-    FloatingPointError: an array is not finite; nothing is saved.
-  """
-  if context.store is None:
-    return
-  context.saved_at = time.monotonic()
-  epoch, arrays, record, dispatches = checkpoint
-  record = {
-    'stage': stage,
-    'epoch': epoch,
-    'history': context.history,
-    **record,
-  }
-  # Later stages, epochs and dispatches have higher numbers.
-  number = stages.NUMBERS[stage] * _STAGE + epoch * _EPOCH + dispatches
-  try:
-    context.store.save(number, arrays, record)
-  except FloatingPointError as error:
-    # Of a step whose gradient broke, but not the losses after it.
-    raise FloatingPointError(f'{stage} epoch {epoch}: {error}') from None
-
-
-def resume(
-  context: context_lib.Context, stage: str, arrays: Any
-) -> checkpoints.Restored | None:
-  """The newest sound checkpoint, if it is this stage that was cut off.
-
-  The history is then what it was when that was saved.
-
-  Args:
-    arrays: a tree of the shapes that were saved.
-  """
-  if context.store is None:
-    return None
-  try:
-    restored = context.store.restore(
-      lambda record: arrays if record['stage'] == stage else None
-    )
-  except checkpoints.Damaged as error:
-    context.progress.say(f'WARNING: {error}; {stage} is trained from its start')
-    context.store.clear()
-    return None
-  if restored is None or restored.record['stage'] != stage:
-    return None
-  context.history[:] = restored.record['history']
-  epoch, is_within = restored.record['epoch'], restored.step % _EPOCH
-  where = f'in pass {epoch + 1}' if is_within else f'after pass {epoch}'
-  context.progress.say(f'{stage}: going on {where}')
-  return restored
+  return stages.NUMBERS[stage] * _STAGE + epoch * _EPOCH + dispatches
 
 
 def drop_unfinished(run: workdir.Run) -> None:

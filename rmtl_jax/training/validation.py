@@ -71,7 +71,9 @@ def validate(context: context_lib.Context, params: Any) -> Validation:
     types.InputError: every task has one class only, or the monitored sum is
       undefined.
   """
-  predictions = context.probabilities(params, context.validation)
+  predictions = context.models.probabilities(
+    context.config, params, context.validation
+  )
   if not np.all(np.isfinite(predictions)):
     # The step that broke the parameters was the last before validation.
     raise FloatingPointError('predictions on validation are not finite')

@@ -24,9 +24,9 @@ def test_the_papers_model_is_trained_beside_a_first_run(
   """Where sessions are simulated, and nobody chose other settings."""
   asked = []
 
-  def train(config, path, data_dir, *_, paper_model, **__):
-    asked.append(paper_model)
-    path.mkdir(exist_ok=True)
+  def train(config, path, data_dir, *_, **__):
+    asked.append(path.name)
+    path.mkdir(parents=True, exist_ok=True)
     workdir.create(path, config, data_dir)
     return 0
 
@@ -36,7 +36,8 @@ def test_the_papers_model_is_trained_beside_a_first_run(
   rows = () if '--data_dir=own' in argv else ('--simulated_rows=300',)
   argv = ('--workdir=run', *rows, *argv)
   assert cli.main(['rmtl', 'train', *argv]) == 0
-  assert asked == [beside]
+  expected = ['paper', 'run'] if beside else ['run']
+  assert asked == expected
   # The same command, which goes on with what is there.
   assert cli.main(['rmtl', 'train', *argv]) == 0
-  assert asked == [beside] * 2
+  assert asked == expected * 2

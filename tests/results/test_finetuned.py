@@ -12,7 +12,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.results import evaluate, finetuned
 from rmtl_jax.runtime import progress, workdir
-from rmtl_jax.training import actor_stage, models, saved, splits
+from rmtl_jax.training import fit, models, saved, splits
 from tests import signals, tiny
 
 pytestmark = pytest.mark.slow
@@ -37,16 +37,17 @@ LAST = ('constant_last', 'finetune_last')
 def trained(tmp_path_factory, data_dir):
   """A run, its record, and what the arms were when stage 3 ended."""
   path, ends = tmp_path_factory.mktemp('run'), {}
-  original = actor_stage.ActorStage.result
+  original = fit.fit
 
-  def result(self):
-    for name, arm in self.arms.items():
-      if self.name == 'finetune':
-        ends[name] = jax.tree.map(np.asarray, arm.state.actor.params)
-    return original(self)
+  def train(context, stage, arms, *rest):
+    found = original(context, stage, arms, *rest)
+    if stage == 'finetune':
+      for name, arm in arms.items():
+        ends[name] = jax.tree.map(np.asarray, arm.params)
+    return found
 
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(actor_stage.ActorStage, 'result', result)
+    patch.setattr(fit, 'fit', train)
     record = run.train(CONFIG, path, data_dir, live=QUIET)
   return path, record, ends
 

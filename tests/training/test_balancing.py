@@ -6,7 +6,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax.config import values as config_values
-from rmtl_jax.training import trainer
+from rmtl_jax.training import fit
 from tests import signals, tiny
 
 QUIET = rmtl_jax.Progress(quiet=True)
@@ -44,7 +44,7 @@ def _assert_resumes(config, tmp_path, stages, questions):
   tiny.write_prepared(data, sessions=60)
   record = rmtl_jax.train(config, tmp_path / 'whole', data, stages, live=QUIET)
   for question in questions:
-    with pytest.raises(trainer.Interrupted):
+    with pytest.raises(fit.Interrupted):
       rmtl_jax.train(
         config,
         run,

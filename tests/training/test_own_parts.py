@@ -16,7 +16,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import first_layer
 from rmtl_jax.preparation.raw import files as raw
-from rmtl_jax.training import trainer
+from rmtl_jax.training import fit
 from tests import registries as registries_lib
 from tests import signals, tiny
 
@@ -185,7 +185,7 @@ def test_a_weighting_with_a_state_resumes_and_is_reported(tmp_path):
         interrupted=signals.At(question),
       )
       break
-    except trainer.Interrupted:
+    except fit.Interrupted:
       interruptions += 1
   assert interruptions
   assert again['stages'] == record['stages']

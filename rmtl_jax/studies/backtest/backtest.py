@@ -90,7 +90,7 @@ def backtest(
 
   Raises:
     types.InputError: bad data or settings, or a directory of another backtest.
-    trainer.Interrupted: a signal arrived; a later call goes on.
+    fit.Interrupted: a signal arrived; a later call goes on.
   """
   live = live or progress.Progress()
   step = days_lib.parse_step(options.step)

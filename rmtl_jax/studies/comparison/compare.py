@@ -55,7 +55,7 @@ def compare(
   Raises:
     types.InputError: bad data or methods, a directory of another comparison,
       or a stage 1 that has not converged, or can't.
-    trainer.Interrupted: a signal arrived; a later call resumes.
+    fit.Interrupted: a signal arrived; a later call resumes.
     FloatingPointError: a loss was not finite.
   """
   config_values.validate(config)

@@ -14,8 +14,8 @@ from rmtl_jax import json_files
 from rmtl_jax.evaluation import bootstrap, evaluator, labelled
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.results import ensemble, list_starts, summary
-from rmtl_jax.training import actor_stage, critic_stage, saved, validation
 from rmtl_jax.training import context as context_lib
+from rmtl_jax.training import critics, saved, validation
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.weighting import critic as weights_lib
 
@@ -29,7 +29,7 @@ _BOOTSTRAP_SEED = 0
 def of_actor(
   context: context_lib.Context,
   name: str,
-  arm: actor_stage.Arm,
+  result: saved.Result,
   before: Mapping[str, float],
   test: splits_lib.Split | None,
   lists: list_starts.ListStarts | None,
@@ -38,7 +38,7 @@ def of_actor(
 
   Args:
     name: of the stage in the history.
-    arm: after its last epoch.
+    result: what it leaves.
     before: the validation figures at epoch 0, if that may be kept.
     test: the test split, or None in a search.
     lists: of the test split.
@@ -52,13 +52,13 @@ def of_actor(
   """
   begin = time.perf_counter()
   history = [entry for entry in context.history if entry['stage'] == name]
-  tasks, best_epoch = context.tasks, arm.stopping.best_epoch
+  tasks = context.tasks
   return {
-    'best_epoch': best_epoch,
+    'best_epoch': result.epoch,
     **_curves(context.config, history, tasks, before),
-    'kept': _validated(context, arm.best_params),
+    'kept': _validated(context, result.params),
     'weights': _weights(history, tasks),
-    **_evaluate(context, arm.best_params, test, lists),
+    **_evaluate(context, result.params, test, lists),
     'seconds': sum(entry['seconds'] for entry in history)
     + time.perf_counter()
     - begin,
@@ -67,14 +67,14 @@ def of_actor(
 
 def of_ensemble(
   config: config_lib.Config,
-  members: Sequence[actor_stage.ActorStage],
+  members: Sequence[tuple[context_lib.Context, saved.Result]],
   test: splits_lib.Split | None,
   lists: list_starts.ListStarts | None,
 ) -> Record:
   """Builds the record of an ensemble after stage 1, as one model.
 
   Args:
-    members: each one's stage 1, after its last epoch.
+    members: each one's, and what its stage 1 leaves.
     test: the test split, or None where it must not be looked at.
 
   Returns:
@@ -84,12 +84,13 @@ def of_ensemble(
   """
   begin = time.perf_counter()
   # All that records want to know of a run, the settings being the whole's.
-  whole = dataclasses.replace(members[0].context, config=config)
+  contexts = [context for context, _ in members]
+  whole = dataclasses.replace(contexts[0], config=config)
   trained = ensemble.fitted(
     ensemble.Ensemble(
       whole.models,
-      tuple(one.context.config for one in members),
-      tuple(saved.FinishedStages(one.result()) for one in members),
+      tuple(context.config for context in contexts),
+      tuple(saved.FinishedStages({'pretrain': one}) for _, one in members),
     ),
     whole.validation,
   )
@@ -102,7 +103,7 @@ def of_ensemble(
     'kept': kept,
     'weights': None,
     **_evaluate(whole, params, test, lists),
-    'seconds': sum(e['seconds'] for m in members for e in m.context.history)
+    'seconds': sum(e['seconds'] for one in contexts for e in one.history)
     + time.perf_counter()
     - begin,
   }
@@ -125,7 +126,9 @@ def _evaluate(
   if test is None:
     return {'validation_halves': _halves(context, params)}
   predictions = list_starts.predicted(
-    lambda split: context.probabilities(params, split), test, lists
+    lambda split: context.models.probabilities(context.config, params, split),
+    test,
+    lists,
   )
   config = context.config.evaluation
   rows = labelled.Labelled.of(test.host, context.tasks)
@@ -145,22 +148,31 @@ def _evaluate(
   }
 
 
-def of_critics(stage: critic_stage.CriticStage) -> Record:
+def of_critics(
+  context: context_lib.Context,
+  policies: critics.Policies,
+  params: Any,
+  errors: list[float],
+) -> Record:
   """Of a finished stage 2: what the critics know of validation rows.
+
+  Args:
+    params: the critics'.
+    errors: the validation error that decides, after each pass.
 
   Returns:
     `statistics` and `curves` as in a run's record, `validation_<stopping>`
     (the error that decides, by pass), `converged`, `seconds`.
   """
-  context, errors, policy = stage.context, stage.errors, stage.validation_policy
-  config, host, tasks = context.config, context.validation.host, context.tasks
-  q_values = context.values(stage.params, context.validation, policy)
+  config, rows, tasks = context.config, context.validation, context.tasks
+  host, policy = rows.host, policies.validation
+  q_values = context.models.values(config, params, rows, policy)
   weights = weights_lib.critic_weights(q_values, config.weighting.lambda_)
   return {
     'statistics': summary.critic(q_values, policy, host, tasks, config.critic),
     'curves': summary.curves(q_values, host, tasks, np.asarray(weights)),
     f'validation_{config.critic.stopping}': errors,
-    'converged': critic_stage.converged(errors, config.critic),
+    'converged': critics.converged(errors, config.critic),
     'seconds': sum(entry['seconds'] for entry in context.history),
   }
 
@@ -173,7 +185,9 @@ def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
   """
   host = context.validation.host
   monitor = monitor_lib.of(context.config.evaluation.monitor)
-  predictions = context.probabilities(params, context.validation)
+  predictions = context.models.probabilities(
+    context.config, params, context.validation
+  )
   # At a session's end: a session in both halves would tie them together.
   cut = int(host.starts[np.searchsorted(host.starts, host.rows / 2)])
   every, means = labelled.Labelled.of(host, context.tasks), []

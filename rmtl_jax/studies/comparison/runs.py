@@ -20,7 +20,7 @@ from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.studies.comparison import files as comparison_files
 from rmtl_jax.studies.comparison import methods
 from rmtl_jax.studies.comparison import records as comparison_records
-from rmtl_jax.training import actor_stage, critic_stage, stage
+from rmtl_jax.training import actors, critics, fit, saved
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
@@ -190,13 +190,25 @@ class Runs:
         self._pretrain_ensemble(job, config)
 
   def _pretrain(self, job: Job) -> None:
-    one = actor_stage.pretrain(self._context(job, 'pretrain'))
+    context = self._context(job, 'pretrain')
+    result = self._pretrained(job, context)
+    self._keep('pretrain', job, result.params)
+    self._finish_actor(job, context, 'pretrain', result, {})
+
+  def _pretrained(self, job: Job, context: context_lib.Context) -> saved.Result:
+    """Stage 1 of one model, which must have converged."""
+    arms, limits = actors.pretrain(context), context.config.pretrain
+    stopping = actors.stopping(context, 'pretrain')
     with _named(job):
-      stage.run(one)
-    arm = one.arms['pretrain']
-    self._check_converged(job, arm.stopping, one.context.config.pretrain)
-    self._keep('pretrain', job, arm.best_params)
-    self._finish_actor(job, one, {})
+      results = fit.fit(context, 'pretrain', arms, stopping)
+    if not (stopping.is_done(arms) or self._searching):
+      raise types.InputError(
+        f'stage 1 of {job}, has not converged in'
+        f' {limits.max_epochs} epochs, and unequal training would look like'
+        ' a difference between methods: start in another --workdir with a'
+        ' larger --config.pretrain.max_epochs'
+      )
+    return results['pretrain']
 
   def _pretrain_ensemble(self, job: Job, config: config_lib.Config) -> None:
     """Stage 1 of every member, one after the other; no parameters are kept."""
@@ -205,30 +217,12 @@ class Runs:
       # Of the member's seed, not the job's.
       own = job._replace(seed=one.seed)
       context = self._context_of(one, self._files.unfinished('pretrain', own))
-      members.append(actor_stage.pretrain(context))
-      with _named(job):
-        stage.run(members[-1])
-      stopping = members[-1].arms['pretrain'].stopping
-      self._check_converged(job, stopping, one.pretrain)
+      members.append((context, self._pretrained(job, context)))
     test = self._share(config).splits.get('test')
     figures = comparison_records.of_ensemble(
       config, members, test, self._lists(config)
     )
-    self._finish(job, members, figures)
-
-  def _check_converged(
-    self,
-    job: Job,
-    stopping: actor_stage.EarlyStopping,
-    limits: config_lib.PretrainConfig,
-  ) -> None:
-    if stopping.bad < limits.patience and not self._searching:
-      raise types.InputError(
-        f'stage 1 of {job}, has not converged in'
-        f' {limits.max_epochs} epochs, and unequal training would look like'
-        ' a difference between methods: start in another --workdir with a'
-        ' larger --config.pretrain.max_epochs'
-      )
+    self._finish(job, [context for context, _ in members], figures)
 
   def _actor(self, job: Job) -> Any:
     """Parameters of a pre-trained model, trained if they are missing."""
@@ -241,14 +235,20 @@ class Runs:
     if self._files.critics(job).exists() and self._has('critic', job):
       return self._kept('critic', job)
     context = self._context(job, 'critic')
-    one = critic_stage.start(context, self._actor(job.pretrained))
+    actor = self._actor(job.pretrained)
+    policies = critics.policies(context, actor)
+    arms = critics.start(context, actor, policies)
+    stopping = critics.stopping(context, policies)
+    beside = critics.extras(context, context.train, policies.train)
     with _named(f'critics of {job}'):
-      left = stage.run(one)
-    self._keep('critic', job, left['critic'].params)
+      results = fit.fit(context, 'critic', arms, stopping, beside)
+    params = results['critic'].params
+    self._keep('critic', job, params)
+    errors = critics.errors_of(arms)
     record = {
       'critic': job.method.name,
       'seed': job.seed,
-      **comparison_records.of_critics(one),
+      **comparison_records.of_critics(context, policies, params, errors),
     }
     for line in summary.critic_warnings(record['statistics']):
       self._live.say(f'WARNING: {job}: {line}')
@@ -258,17 +258,17 @@ class Runs:
 
   def _finetune(self, job: Job) -> None:
     """Trains stage 3 of a run."""
-    critics = self._critics(job.critics) if job.method.needs_critics else ()
-    one = actor_stage.finetune(
-      self._context(job, 'finetune'),
-      {'finetune': job.method.weighting},
-      self._actor(job.pretrained),
-      critics,
-    )
+    critic = self._critics(job.critics) if job.method.needs_critics else ()
+    context = self._context(job, 'finetune')
+    weightings = {'finetune': job.method.weighting}
+    actor = self._actor(job.pretrained)
+    arms = actors.finetune(context, weightings, actor, critic)
+    stopping = actors.stopping(context, 'finetune')
     with _named(job):
-      stage.run(one)
+      results = fit.fit(context, 'finetune', arms, stopping)
     # Epoch 0 is the pre-trained model, at its best.
-    self._finish_actor(job, one, self.record(job.pretrained)['kept'])
+    before = self.record(job.pretrained)['kept']
+    self._finish_actor(job, context, 'finetune', results['finetune'], before)
 
   def _context(self, job: Job, stage: str) -> context_lib.Context:
     """The context of a run of one model."""
@@ -292,22 +292,25 @@ class Runs:
     )
 
   def _finish_actor(
-    self, job: Job, one: actor_stage.ActorStage, before: Mapping[str, float]
+    self,
+    job: Job,
+    context: context_lib.Context,
+    stage: str,
+    result: saved.Result,
+    before: Mapping[str, float],
   ) -> None:
     """Finishes a run of one model; `before` is as for records.of_actor."""
-    ((name, arm),) = one.arms.items()
-    test = self._share(one.context.config).splits.get('test')
-    lists = self._lists(one.context.config)
+    test = self._share(context.config).splits.get('test')
+    lists = self._lists(context.config)
     figures = comparison_records.of_actor(
-      one.context, name, arm, before, test, lists
+      context, stage, result, before, test, lists
     )
-    note = f', kept epoch {arm.stopping.best_epoch}'
-    self._finish(job, [one], figures, note)
+    self._finish(job, [context], figures, f', kept epoch {result.epoch}')
 
   def _finish(
     self,
     job: Job,
-    trained: Iterable[actor_stage.ActorStage],
+    contexts: Iterable[context_lib.Context],
     figures: Record,
     note: str = '',
   ) -> None:
@@ -322,8 +325,8 @@ class Runs:
       **figures,
     }
     self._files.write(self._files.run(job), record)
-    for one in trained:
-      one.context.drop_store()
+    for context in contexts:
+      context.drop_store()
     self.finished += 1
     count = f'run {self.finished}'
     if self._expected:

@@ -128,7 +128,7 @@ def tune(
 
   Raises:
     types.InputError: Optuna is not installed; bad data or settings.
-    trainer.Interrupted: a signal arrived; a later call resumes.
+    fit.Interrupted: a signal arrived; a later call resumes.
     FloatingPointError: a loss with the given settings was not finite.
   """
   optuna = _optuna()

@@ -11,7 +11,7 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import values as config_values
 from rmtl_jax.runtime import progress
 from rmtl_jax.studies.backtest import backtest
-from rmtl_jax.training import trainer
+from rmtl_jax.training import fit
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ def done(tmp_path_factory):
       self.calls += 1
       return signal.SIGTERM if self.calls == 5 else 0
 
-  with pytest.raises(trainer.Interrupted):
+  with pytest.raises(fit.Interrupted):
     run(path, interrupted=Stop())
   return path, run(path)
 

@@ -15,7 +15,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
 from rmtl_jax.runtime import progress
 from rmtl_jax.studies.comparison import compare
-from rmtl_jax.training import trainer
+from rmtl_jax.training import fit
 from tests import tiny
 
 pytestmark = pytest.mark.slow
@@ -189,7 +189,7 @@ def test_an_interrupted_comparison_ends_as_an_undisturbed_one(
         CONFIG, tmp_path, data_dir, QUIET, StopAfter(12 + 30 * stops)
       )
       break
-    except trainer.Interrupted:
+    except fit.Interrupted:
       stops += 1
       assert not (tmp_path / 'results.json').exists()
   assert stops >= 3
@@ -272,7 +272,7 @@ def test_an_ensemble_against_the_single_model(tmp_path, data_dir):
   """Paired by seed, also after an interruption; nothing else is kept of it."""
   config = changed(methods=('shared_bottom:ensemble=2',))
   stop = iter([0] * 40 + [signal.SIGTERM] * 5)
-  with pytest.raises(trainer.Interrupted):
+  with pytest.raises(fit.Interrupted):
     compare.compare(config, tmp_path, data_dir, QUIET, lambda: next(stop))
   results = compare.compare(config, tmp_path, data_dir, QUIET)
   assert [m['name'] for m in results['methods']] == [

@@ -9,7 +9,7 @@ from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.runtime import progress
 from rmtl_jax.studies.tuning import search, tune
-from rmtl_jax.training import trainer
+from rmtl_jax.training import fit
 from tests import tiny
 from tests.studies.comparison import test_compare
 
@@ -102,7 +102,7 @@ def test_a_search_goes_on_where_it_stopped(tmp_path, data_dir, tuned):
       stop = test_compare.StopAfter(20 + 20 * stops)
       again = tune.tune(CONFIG, RATE, tmp_path, data_dir, QUIET, stop)
       break
-    except trainer.Interrupted:
+    except fit.Interrupted:
       stops += 1
   assert stops >= 1
   assert again == tuned[1]
