@@ -143,18 +143,13 @@ def _changed(group: Any, changes: Settings) -> Any:
 
 
 _OFFICIAL = {
-  'network.init': 'torch',
-  'network.expert_input': 'gate',
-  'network.aitm_transfer': 'linear',
+  'network.official': True,
   'critic.form': 'separate',
   'critic.head': 'neg_relu',
   'critic.discount': 0.9,
   'critic.behaviour': 'uniform',
-  'critic.estimate': 'minimum',
-  'critic.target_noise': 0.4,
-  'critic.target_noise_draw': 'batch',
+  'critic.official_targets': True,
   'critic.update_period': 2,
-  'critic.target_dropout': True,
   'weighting.lambda_': 1.0,
 }
 # What recipes are judged by: it ignores as-of features, so that it runs on the

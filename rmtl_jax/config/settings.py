@@ -33,13 +33,17 @@ class NetworkConfig:
 
   Attributes:
     embedding_dim: width of every field's embedding.
-    embedding_scale: standard deviation of the embeddings' initial values where
-      init is `scaled`.
-    init: initial values: `scaled` (embeddings normal, of embedding_scale;
-      kernels by He's rule ahead of a ReLU and by LeCun's elsewhere; biases 0)
-      or `torch` (embeddings by Xavier's rule, linear layers by torch's
-      default, and all separate critics start as the first: the authors' code).
-      Row 0 of a vocabulary (missing, unseen, rare) starts at zero in both.
+    embedding_scale: standard deviation of the embeddings' initial values, but
+      for `official`.
+    official: networks as in the authors' code: initial values by Xavier's rule
+      (embeddings) and torch's default (linear layers), and all separate critics
+      start as the first; ple feeds every expert that a task's gate sees that
+      task's input; aitm sends a linear message from task to task, and one
+      attention serves all of them. Without it embeddings are normal, of
+      embedding_scale, and kernels by He's rule ahead of a ReLU and by LeCun's
+      elsewhere; ple feeds shared experts the shared input (Tang et al., RecSys
+      2020); an aitm message has a hidden layer and an attention of its own. Row
+      0 of a vocabulary (missing, unseen, rare) starts at zero in both.
     embedding_adam: what a step of any stage does with the embedding tables:
       `dense` updates all rows, `rows` those that the batch has, so that a
       step's cost does not grow with the vocabulary. Other rows then keep their
@@ -59,14 +63,6 @@ class NetworkConfig:
       (unseen), so that row 0 learns what to expect of categories that train
       rows lack: a rate for all fields, as `0.3`, or rates of fields, as
       `user=0.3,item=0.1`. Lists of earlier items keep theirs unless named.
-    expert_input: ple only: `own` feeds task experts their task's input and
-      shared experts the shared input (Tang et al., RecSys 2020); `gate` feeds
-      every expert that a task's gate sees that task's input (the authors'
-      code).
-    aitm_transfer: aitm only: what a task sends to the next passes a `hidden`
-      layer (ReLU, dropout), and every transfer has an attention of its own; or
-      a `linear` layer, and one attention serves all transfers (the authors'
-      code).
     expert_form: how E experts run: `separate` GEMMs, one `batched`
       contraction, or `auto` (separate on CPU, batched elsewhere).
     ignore: fields that no network sees, joined by `+`: names of fields, of
@@ -106,7 +102,7 @@ class NetworkConfig:
 
   embedding_dim: Annotated[int, Range(1, 2**16)] = 128
   embedding_scale: NonNegative = 0.01
-  init: Literal['scaled', 'torch'] = 'scaled'
+  official: bool = False
   embedding_adam: Literal['dense', 'rows'] = 'dense'
   table_multiple: Annotated[int, Range(1, 2**20)] = 1
   bottom_units: LayerSizes = (512, 256)
@@ -114,8 +110,6 @@ class NetworkConfig:
   num_experts: Annotated[int, Range(1, 2**10)] = 8
   dropout: Annotated[float, Range(0.0, 0.95)] = 0.2
   id_dropout: str = '0'
-  expert_input: Literal['own', 'gate'] = 'own'
-  aitm_transfer: Literal['hidden', 'linear'] = 'hidden'
   expert_form: Literal['auto', 'separate', 'batched'] = 'auto'
   ignore: str = ''
   session_encoder: Literal['none', 'mean', 'target_attention'] = 'none'
@@ -150,19 +144,15 @@ class CriticConfig:
       the lane (of a session that is cut, as far as the cut).
       They only weigh losses of logged sessions, so nothing leaks into the
       actor, which must do without.
-    estimate: the target's value: the target critic's (`target`) or the
-      `minimum` of target and online critic (the authors' code).
+    official_targets: targets as in the authors' code: the minimum of the target
+      and the online critics instead of the target critics; little noise on the
+      target's action, one draw per task and batch; and dropout while critics
+      give targets and weights.
     td_lambda: lambda of TD(lambda): 0 is the paper's one step, 1 the realised
       discounted return.
-    target_noise: standard deviation of the target action's noise (TD3).
-    target_noise_draw: one draw per `row`, and the action stays in [0, 1]
-      (TD3); or one per task and `batch`, and it may leave that range (the
-      authors' code).
     soft_update: beta, the share of the online network in a target update.
     update_period: critic steps from one target update to the next; the first
       step has one.
-    target_dropout: dropout active while critics give targets and weights
-      (the authors' code).
     learning_rate: Adam's.
     l2: added to the gradient, as `Adam(weight_decay)` of torch does; it would
       erase embeddings that came from the actor and wait for their first row
@@ -184,13 +174,10 @@ class CriticConfig:
   behaviour: Literal['policy', 'uniform'] = 'policy'
   initial_value: Literal['constant', 'mean_return'] = 'constant'
   sees_remaining: bool = False
-  estimate: Literal['target', 'minimum'] = 'target'
+  official_targets: bool = False
   td_lambda: Share = 0.0
-  target_noise: NonNegative = 0.0
-  target_noise_draw: Literal['row', 'batch'] = 'row'
   soft_update: Share = 0.2
   update_period: Positive = 1
-  target_dropout: bool = False
   learning_rate: NonNegative = 1e-3
   l2: NonNegative = 0.0
   stopping: Literal['td_error', 'return_error'] = 'td_error'

@@ -195,7 +195,7 @@ class Aitm(Backbone):
         continue
       transfer = Transfer(units[-1], setup, first)
       # The authors' code has one attention for all of its linear transfers.
-      if self.config.aitm_transfer == 'linear':
+      if self.config.official:
         first = first or transfer
       setattr(self, f'transfer_{k}', transfer)
     self.towers = layers.Towers(self.num_tasks, setup)
@@ -237,19 +237,19 @@ class Transfer(nnx.Module):
   """AITM's transfer from one task to the next (Xi et al., KDD 2021, Eq. 3-6).
 
   The next task's representation attends over its own and the previous task's
-  message, which passes one hidden layer or, with `aitm_transfer=linear`, a
+  message, which passes one hidden layer or, in the authors' code, a
   linear one.
 
   Args:
     units: width of both.
-    setup: `aitm_transfer`, dropout.
+    setup: `official`, dropout.
     first: the transfer that shares its attention with this one, or None.
   """
 
   def __init__(
     self, units: int, setup: layers.Setup, first: Transfer | None = None
   ):
-    self.is_linear = setup.config.aitm_transfer == 'linear'
+    self.is_linear = setup.config.official
     self.info = layers.Linear(units, units, layers.HE, setup.rngs)
     self.activation = layers.Activation(1, setup)
     if first is not None:

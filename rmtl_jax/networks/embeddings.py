@@ -67,7 +67,7 @@ def init_table(
   dim = config.embedding_dim
   starts = offsets(spec)
   shape = int(starts[-1]), dim
-  if config.init == 'torch':
+  if config.official:
     # Xavier's rule, of the table as a matrix (Glorot and Bengio, 2010).
     limit = (6.0 / sum(shape)) ** 0.5
     table = jax.random.uniform(key, shape, minval=-limit, maxval=limit)

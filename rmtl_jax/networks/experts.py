@@ -95,7 +95,7 @@ class ExtractionLevel(nnx.Module):
     inputs: width of the level's inputs.
     units: width of an expert.
     is_last: the last level has no gate for the common path.
-    setup: of the network; `expert_input`.
+    setup: of the network; `official`.
   """
 
   def __init__(
@@ -107,7 +107,7 @@ class ExtractionLevel(nnx.Module):
     setup: layers.Setup,
   ):
     self.is_last = is_last
-    self.feeds_gate = setup.config.expert_input == 'gate'
+    self.feeds_gate = setup.config.official
 
     def experts(count: int) -> layers.StackedLinear:
       return layers.StackedLinear(count, inputs, units, layers.HE, setup)

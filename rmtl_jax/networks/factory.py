@@ -119,7 +119,7 @@ def make_critic(
       make_critic(one, network, shared), spec.num_tasks
     )
     made = made._replace(tasks=spec.losses)
-    return functional.equal_at_start(made) if network.init == 'torch' else made
+    return functional.equal_at_start(made) if network.official else made
   made = _network(
     lambda rngs: critic_lib.Critic(spec, network, critic, rngs), spec, network
   )
@@ -143,7 +143,7 @@ def _network(
 
   def init(key: jax.Array) -> functional.Params:
     params = init_plain(key)
-    if config.init == 'torch':
+    if config.official:
       return torch_init.redraw(params, jax.random.fold_in(key, 1))
     return params
 

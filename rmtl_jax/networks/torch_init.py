@@ -1,4 +1,4 @@
-"""Initial values of linear layers by torch's rule (`init=torch`)."""
+"""Initial values of linear layers by torch's rule (`official`)."""
 
 from __future__ import annotations
 

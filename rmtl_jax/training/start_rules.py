@@ -25,7 +25,6 @@ _FREE = frozenset(
   f'network.{name}'
   for name in (
     'embedding_scale',
-    'init',
     'embedding_adam',
     'table_multiple',
     'dropout',

@@ -20,8 +20,8 @@ Metrics = dict[str, jax.Array]
 
 # Noise of the logged actions: standard deviation, largest absolute value.
 BEHAVIOUR_NOISE, BEHAVIOUR_NOISE_CLIP = 0.05, 0.1
-# Largest absolute noise of the target's action.
-_TARGET_NOISE_CLIP = 3e-3
+# That of the target's action in the authors' code.
+TARGET_NOISE, TARGET_NOISE_CLIP = 0.4, 3e-3
 
 
 def make_critic_step(
@@ -96,25 +96,28 @@ def make_target_values(
 
   Returns:
     values(params, target_params, inputs, seen, actions, key) -> the target
-    critics' values, f32[L, T, K], or with `estimate=minimum` the minimum of
-    theirs and the online critics'. `seen` are the inputs as the online critics
-    see them, `key` is of dropout, if targets have it, or None.
+    critics' values, f32[L, T, K]; the official ones are the minimum of theirs
+    and the online critics', with dropout. `seen` are the inputs as the online
+    critics see them, `key` is of dropout, or None.
   """
 
-  def values(params, inputs, actions, key, number):
-    if key is not None:  # other masks than those of Q(s_t, a_t)
-      key = jax.random.fold_in(key, number) if config.target_dropout else None
-    return functional.apply(network, params, inputs, actions, dropout_key=key)
+  def plain(params, target_params, inputs, seen, actions, key):
+    del params, seen, key
+    return functional.apply(network, target_params, inputs, actions)
 
-  def target(params, target_params, inputs, seen, actions, key):
-    del params, seen
-    return values(target_params, inputs, actions, key, 1)
+  def official(params, target_params, inputs, seen, actions, key):
+    def values(params, inputs, number):
+      # Other masks than those of Q(s_t, a_t).
+      mask_key = None if key is None else jax.random.fold_in(key, number)
+      return functional.apply(
+        network, params, inputs, actions, dropout_key=mask_key
+      )
 
-  def minimum(params, target_params, inputs, seen, actions, key):
-    target_q = values(target_params, inputs, actions, key, 1)
-    return jnp.minimum(target_q, values(params, seen, actions, key, 2))
+    return jnp.minimum(
+      values(target_params, inputs, 1), values(params, seen, 2)
+    )
 
-  return minimum if config.estimate == 'minimum' else target
+  return official if config.official_targets else plain
 
 
 def td_targets(
@@ -213,12 +216,12 @@ def behaviour_actions(
 def smoothed_actions(
   key: jax.Array, target_policy: jax.Array, config: config_lib.CriticConfig
 ) -> jax.Array:
-  """pi'(s), with TD3's clipped noise where set; f32[L, T, K]."""
-  if not config.target_noise:
+  """pi'(s), in the official form with noise; f32[L, T, K]."""
+  if not config.official_targets:
     return target_policy
-  per_row = config.target_noise_draw == 'row'
-  draw = actions_lib.clipped_noise if per_row else actions_lib.common_noise
-  return draw(key, target_policy, config.target_noise, _TARGET_NOISE_CLIP)
+  return actions_lib.common_noise(
+    key, target_policy, TARGET_NOISE, TARGET_NOISE_CLIP
+  )
 
 
 def soft_update(

@@ -64,7 +64,7 @@ def make_finetune_step(
         critic.params,
         batch.inputs,
         actions,
-        critic_key if config.critic.target_dropout else None,
+        critic_key if config.critic.official_targets else None,
       )
 
     def losses_of(params):

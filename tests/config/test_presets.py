@@ -22,7 +22,7 @@ def test_the_paper_preset_is_a_config_without_changes():
     tower_units=(128, 64),
     num_experts=8,
     dropout=0.2,
-    expert_input='own',
+    official=False,
   )
   first = config.pretrain
   assert (first.learning_rate, first.l2, first.patience) == (1e-3, 1e-6, 2)
@@ -30,11 +30,11 @@ def test_the_paper_preset_is_a_config_without_changes():
   critic = config.critic
   assert (critic.form, critic.head) == ('shared', 'neg_softplus')
   assert critic.discount == 0.95
-  assert (critic.behaviour, critic.estimate) == ('policy', 'target')
+  assert (critic.behaviour, critic.official_targets) == ('policy', False)
   assert (critic.soft_update, critic.update_period) == (0.2, 1)
   assert (critic.learning_rate, critic.l2) == (1e-3, 0.0)
   assert critic.max_passes == 20
-  assert critic.in_finetune == 'frozen' and not critic.target_dropout
+  assert critic.in_finetune == 'frozen'
   assert config.weighting == config_lib.WeightingConfig('critic', 0.7)
   assert config.batch.lanes * config.batch.lane_length == 2048
   assert config.control
@@ -63,18 +63,13 @@ def test_the_official_preset_is_the_released_code():
   paper = config_values.flatten(config_lib.preset('paper'))
   assert {name: v for name, v in found.items() if v != paper[name]} == {
     'preset': 'official',
-    'network.init': 'torch',
-    'network.expert_input': 'gate',
-    'network.aitm_transfer': 'linear',
+    'network.official': True,
     'critic.form': 'separate',
     'critic.head': 'neg_relu',
     'critic.discount': 0.9,
     'critic.behaviour': 'uniform',
-    'critic.estimate': 'minimum',
-    'critic.target_noise': 0.4,
-    'critic.target_noise_draw': 'batch',
+    'critic.official_targets': True,
     'critic.update_period': 2,
-    'critic.target_dropout': True,
     'weighting.lambda_': 1.0,
   }
   assert found['critic.in_finetune'] == 'frozen'

@@ -139,7 +139,7 @@ def test_names_that_do_not_exist(record, expected):
     ('network.bottom_units=32', (32,)),
     ('compare.learning_rates=1e-3,0.1', (1e-3, 0.1)),
     ('network.dropout=0.5', 0.5),
-    ('critic.target_dropout=True', True),
+    ('critic.official_targets=True', True),
   ],
 )
 def test_a_setting_is_read_from_text(text, value):

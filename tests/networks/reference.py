@@ -185,7 +185,7 @@ def ple(spec, config, params, x):
     gates = [gate(f'gate_{k}', paths[k]) for k in range(tasks)]
     for k in range(tasks):
       seen = shared
-      if config.expert_input == 'gate':
+      if config.official:
         seen = run('experts_shared', shared_count, paths[k])
       paths[k] = mixture(gates[k], own[k] + seen)
     if i < len(units) - 1:

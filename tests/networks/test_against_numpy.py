@@ -42,13 +42,13 @@ def test_every_backbone_equals_numpy(backbone, tasks, numeric, multi_valued):
 
 
 @pytest.mark.parametrize('units', [(4,), (5, 4, 3)])
-@pytest.mark.parametrize('expert_input', ['own', 'gate'])
-def test_ple_of_other_depths_equals_numpy(units, expert_input):
+@pytest.mark.parametrize('official', [False, True])
+def test_ple_of_other_depths_equals_numpy(units, official):
   config = dataclasses.replace(
     small.CONFIG,
     bottom_units=units,
     tower_units=(4,),
-    expert_input=expert_input,
+    official=official,
   )
   spec = small.spec()
   inputs = small.inputs(spec)

@@ -26,6 +26,7 @@ TARGET_POLICY = np.random.default_rng(8).random((problem.ROWS, 2), np.float32)
 def quiet(monkeypatch):
   """The policy's own action, so that numpy needs no random numbers."""
   monkeypatch.setattr(critic_lib, 'BEHAVIOUR_NOISE', 0.0)
+  monkeypatch.setattr(critic_lib, 'TARGET_NOISE', 0.0)
 
 
 def td_losses(network, params, target, batch, actions, target_actions, config):
@@ -40,16 +41,16 @@ def in_batch(batch):
 
 @pytest.mark.parametrize('form', config_values.choices('critic.form'))
 @pytest.mark.parametrize(
-  'estimate, head',
+  'official, head',
   [
-    ('target', 'neg_softplus'),
-    ('minimum', 'linear'),
-    pytest.param(*('minimum', 'neg_relu'), marks=pytest.mark.slow),
+    (False, 'neg_softplus'),
+    (True, 'linear'),
+    pytest.param(*(True, 'neg_relu'), marks=pytest.mark.slow),
   ],
 )
-def test_step_agrees_with_numpy(form, estimate, head):
+def test_step_agrees_with_numpy(form, official, head):
   config = dataclasses.replace(
-    CONFIG, form=form, estimate=estimate, head=head, discount=0.9
+    CONFIG, form=form, official_targets=official, head=head, discount=0.9
   )
   network = problem.critic(form, head)
   online = problem.critic_params(network, form)
@@ -63,7 +64,7 @@ def test_step_agrees_with_numpy(form, estimate, head):
   values = problem.critic_outputs(form, head)
   q, _ = values(online, ROWS, NOTHING, POLICY)
   estimates = [values(target, ROWS, NOTHING, TARGET_POLICY)[0]]
-  if estimate == 'minimum':
+  if official:
     estimates.append(values(online, ROWS, NOTHING, TARGET_POLICY)[0])
   problem.assert_varies(q)
   problem.assert_varies(np.min(estimates, axis=0))
@@ -90,8 +91,7 @@ def test_step_agrees_with_numpy(form, estimate, head):
 
 def test_three_official_updates_agree_with_numpy():
   """Losses summed over critics, Adam without L2, targets after 1 and 3."""
-  official = config_lib.preset('official').critic
-  config = dataclasses.replace(official, target_noise=0.0, target_dropout=False)
+  config = config_lib.preset('official').critic
   network = problem.critic('separate', 'neg_relu')
   online = problem.critic_params(network, 'separate')
   target = problem.critic_params(network, 'separate', 'target')

@@ -31,8 +31,8 @@ BASE = config_lib.Config()
       search.Dimension('network.id_dropout', ('0', '0.3')),
     ),
     (
-      'critic.target_dropout=true|false',
-      search.Dimension('critic.target_dropout', (True, False)),
+      'critic.official_targets=true|false',
+      search.Dimension('critic.official_targets', (True, False)),
     ),
     (
       'pretrain.balancing.name=equal|pcgrad',
