@@ -240,9 +240,9 @@ _NEEDED = {
 _TEXTS = ('split_by', 'split_column', 'validation_dir', 'test_dir')
 _COUNTS = (
   *('min_count', 'max_values', 'rows_per_file', 'history_items'),
-  'split_seed',
+  'seed',
 )
-_NUMBERS = ('idle_minutes', 'validation_share')
+_NUMBERS = ('idle_minutes',)
 _LISTS = ('as_of', 'split_dates', 'split_values')
 _SAME = 'As of rmtl prepare.'
 

@@ -124,6 +124,6 @@ def _given(
     order = [F.col('start').asc(), *order]
   ordered = work.number(train, order, 'carved', weight='rows')
   rest = F.lit(total) - F.col('before') - F.col('rows')
-  last = rest < F.lit(total * rule.validation_share)
+  last = rest < F.lit(total * splits.VALIDATION_SHARE)
   carved = ordered.withColumn('split', last.cast('int'))
   return carved.drop('number', 'before').unionByName(found.where('split <> 0'))

@@ -12,8 +12,8 @@ from rmtl_jax.config import values as config_values
 _OWN = frozenset(
   {
     *('data_dir', 'overwrite', 'extend', 'since', 'until', 'split', 'split_by'),
-    *('split_dates', 'split_column', 'split_values', 'split_seed'),
-    *('validation_dir', 'test_dir', 'validation_share'),
+    *('split_dates', 'split_column', 'split_values'),
+    *('validation_dir', 'test_dir'),
   }
 )
 

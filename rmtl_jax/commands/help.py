@@ -15,12 +15,14 @@ from rmtl_jax.config import values as config_values
 
 # Settings that people set: what `--help` shows of them.
 FIRST = (
-  *('backbone', 'seed', 'ensemble'),
-  *('network.embedding_dim', 'network.dropout', 'network.ignore'),
-  *('pretrain.learning_rate', 'pretrain.max_epochs', 'pretrain.patience'),
-  *('critic.discount', 'weighting.name', 'weighting.lambda_'),
-  *('finetune.learning_rate', 'finetune.max_epochs', 'batch.lanes'),
-  'evaluation.monitor',
+  *('backbone', 'seed', 'ensemble', 'network.ignore', 'weighting.name'),
+  *('pretrain.learning_rate', 'pretrain.max_epochs', 'evaluation.monitor'),
+)
+# Flags that `--helpfull` alone shows.
+RARE = (
+  *('compilation_cache', 'tracker', 'keep_checkpoints', 'paper_model'),
+  *('mesh', 'distributed', 'coordinator_address'),
+  *('num_processes', 'process_id'),
 )
 
 
@@ -47,18 +49,19 @@ def page(
 ) -> str:
   """The help of a command, lines of at most 80 columns."""
   lines = [*terminal.lines(f'rmtl {name}: {summary}'), '', 'Flags:']
-  for entry in _of_flags(values):
-    lines += _listed(entry)
-  every = list(settings)
+  every, all_settings = list(_of_flags(values)), list(settings)
   first = {f'config.{setting}' for setting in FIRST}
-  shown = every if full else [one for one in every if one.name in first]
-  if shown:
-    lines += ['', 'Settings, with the defaults that will run:']
+  shown = [one for one in every if full or one.name not in RARE]
+  shown_settings = [one for one in all_settings if full or one.name in first]
   for entry in shown:
     lines += _listed(entry)
-  if len(shown) < len(every):
-    rest = len(every) - len(shown)
-    lines += ['', f'{rest} more settings: rmtl {name} --helpfull']
+  if shown_settings:
+    lines += ['', 'Settings, with the defaults that will run:']
+  for entry in shown_settings:
+    lines += _listed(entry)
+  rest = len(every + all_settings) - len(shown + shown_settings)
+  if rest:
+    lines += ['', f'{rest} more flags: rmtl {name} --helpfull']
   return '\n'.join(lines) + '\n'
 
 

@@ -91,7 +91,7 @@ class PrepareConfig:
     split_values: table: what that column holds, as
       `train=0,train=1,validation=2,test=3`; empty for `train`, `validation` (or
       `valid`, `val`, `dev`) and `test`.
-    split_seed: of what is drawn.
+    seed: of what is drawn: splits, and simulated logs.
     extend: prepared data that the new log goes on from, which stay as they are:
       `data_dir` gets their rows and those of the log. Everything that the
       settings of that data say is taken from there (docs/every_day.md).
@@ -99,14 +99,9 @@ class PrepareConfig:
       `2024-05-01T12:00` (UTC unless it says otherwise).
     until: rows at or after this date or time are left out, and labels that are
       known only then do not count.
-    keep_past: keep what `extend` needs in `data_dir`: times, keys and labels of
-      all rows.
     validation_dir: table: place of the validation files, see `raw_dir`; empty:
       part of train is used.
     test_dir: table: place of the test files.
-    validation_share: fraction of train's rows that become validation where a
-      log brings a test split alone: train's last sessions, or drawn ones where
-      there is no time.
     as_of: groups of as-of features to make, all but the last from strictly
       earlier rows:
       `gap` (since the session's previous row), `position` (rows before in the
@@ -133,16 +128,10 @@ class PrepareConfig:
       a view, which are all positive.
     variant: kuairand: `pure`, `1k`, `27k`; aliexpress: `nl`, `es`, `fr`, `us`,
       `ru`; `auto` by the files' names.
-    conversion: kuairand: the feedback column that, with a click, makes a
-      conversion.
     feedback: kuairand: the feedback columns that are tasks beside the click,
-      instead of the conversion; `all` for every one. Times, in ms, are
-      regressions (docs/your_data.md#kinds-of-tasks).
-    include_random: kuairand: the logs of randomly exposed videos too.
-    ratings: movielens: `like` (at least 4 stars) and `love` (5 stars) as tasks,
-      or `ordinal`: `like` and `rating`, the stars as one ordered label.
+      instead of the conversion (a long view after a click); `all` for every
+      one. Times, in ms, are regressions (docs/your_data.md#kinds-of-tasks).
     simulated_rows: simulated: rows to draw.
-    simulated_seed: simulated: the seed.
   """
 
   source: Annotated[str, Registered('source')] = 'table'
@@ -159,14 +148,12 @@ class PrepareConfig:
   split_dates: tuple[str, ...] = ()
   split_column: str = ''
   split_values: tuple[str, ...] = ()
-  split_seed: Annotated[int, Range(0, 2**63 - 1)] = 0
+  seed: Annotated[int, Range(0, 2**63 - 1)] = 0
   extend: str = ''
   since: str = ''
   until: str = ''
-  keep_past: bool = True
   validation_dir: str = ''
   test_dir: str = ''
-  validation_share: Annotated[float, Range(1e-6, 0.9)] = 0.1
   as_of: tuple[AsOfChoice, ...] = ('auto',)
   history_items: Annotated[int, Range(1, 1000)] = 20
   max_values: Annotated[int, Range(1, 2**10)] = 8
@@ -180,12 +167,8 @@ class PrepareConfig:
   variant: Literal[
     'auto', 'pure', '1k', '27k', 'nl', 'es', 'fr', 'us', 'ru'
   ] = 'auto'
-  conversion: Feedback = 'long_view'
   feedback: tuple[Literal[Feedback, Stay, 'all'], ...] = ()
-  include_random: bool = False
-  ratings: Literal['like', 'ordinal'] = 'like'
   simulated_rows: Annotated[int, Range(1, 2**40)] = 300_000
-  simulated_seed: Annotated[int, Range(0, 2**63 - 1)] = 0
 
 
 def validate(config: PrepareConfig) -> PrepareConfig:

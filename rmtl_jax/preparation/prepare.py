@@ -176,7 +176,7 @@ def _run(
       config.rows_per_file,
       lambda done: progress('write', 0.8 + 0.2 * done),
     )
-    if config.keep_past and places.by_time:
+    if places.by_time:
       past.write(
         connection,
         dataclasses.replace(logged, tasks=rows.tasks),

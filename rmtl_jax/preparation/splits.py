@@ -16,6 +16,10 @@ from rmtl_jax.preparation import sessions, source, sql, windows
 # Names of `split_by` under which the log itself says the split.
 _GIVEN = ('column', 'files', 'source')
 
+# Part of train that becomes validation where a log brings only a test split:
+# the last sessions, or drawn ones where there is no time.
+VALIDATION_SHARE = 0.1
+
 
 @dataclasses.dataclass(frozen=True)
 class SplitRule:
@@ -27,8 +31,6 @@ class SplitRule:
       `user`).
     boundaries: where validation and test start, ms (`dates`).
     seed: of what is drawn.
-    validation_share: fraction of train that becomes validation where the log
-      has none.
     has_time: whether rows have a time.
   """
 
@@ -36,7 +38,6 @@ class SplitRule:
   ratio: tuple[int, ...] = ()
   boundaries: tuple[int, int] | None = None
   seed: int = 0
-  validation_share: float = 0.1
   has_time: bool = True
 
   @property
@@ -79,9 +80,7 @@ class SplitRule:
     if self.boundaries is not None:
       found['split_dates'] = list(map(windows.shown, self.boundaries))
     if not self.by_time:
-      found['split_seed'] = self.seed
-    if self.is_given:
-      found['validation_share'] = self.validation_share
+      found['seed'] = self.seed
     return found
 
 
@@ -110,8 +109,7 @@ def find_rule(
     by,
     ratio=config.split if by in ('time', 'random', 'user') else (),
     boundaries=parse_dates(config.split_dates) if by == 'dates' else None,
-    seed=config.split_seed,
-    validation_share=config.validation_share,
+    seed=config.seed,
     has_time=rows.has_time,
   )
 
@@ -162,7 +160,7 @@ def split_sessions(
   come into train as reach its part of the rows, then into validation. A split
   that the log gives stays; without validation rows, as many of the last
   sessions of train (of one start, or without a time, drawn ones) as hold
-  `validation_share` of its rows become validation.
+  a tenth of its rows become validation.
 
   Args:
     numbered: from `sessions.number_sessions`, with what the rule carries.
@@ -269,10 +267,9 @@ def _given(connection: sql.Connection, found: str, rule: SplitRule) -> str:
   order = f'{_hashed(rule, "CAST(row_id AS VARCHAR)")}, row_id'
   if rule.has_time:
     order = f'start, {order}'
-  share = sql.float_literal(rule.validation_share)
   return (
     '(SELECT * REPLACE (CASE WHEN split = 0 AND total - before - rows <'
-    f' total * {share} THEN 1 ELSE split END AS split)'
+    f' total * {VALIDATION_SHARE} THEN 1 ELSE split END AS split)'
     f' FROM (SELECT *, {_before("split, " + order)} AS before'
     f'  FROM {found}),'
     f' (SELECT sum(rows) AS total FROM {found} WHERE split = 0))'

@@ -17,9 +17,8 @@ _TABLE = '--source=table --raw_dir=no --schema=no'
     (_TABLE, '--simulated_rows=9', 'source table does not read it, simulated'),
     (_TABLE, '--keep_unviewed', '(in a schema it is a key of "events")'),
     # What a default says, and no --source: what counts is that it is there.
-    ('--raw_dir=no', '--simulated_seed=0', 'source table does not read it'),
+    ('--raw_dir=no', '--simulated_rows=300000', 'source table does not'),
     (_TABLE, '--nokeep_unviewed', 'retailrocket and rees46 do; leave it out'),
-    ('--source=kuairand --raw_dir=no', '--ratings=like', 'movielens does'),
     ('--source=rees46 --raw_dir=no', '--test_dir=no', 'table does'),
     ('--source=simulated', '--schema=no', 'table does'),
     ('--source=simulated', '--raw_dir=no', 'source simulated reads no files'),
@@ -54,7 +53,7 @@ def test_a_source_of_ones_own_may_read_any_or_say_which(
     line = ['rmtl', 'prepare', '--source=mine', f'--data_dir={tmp_path}/data']
     assert cli.main([*line, '--variant=1k']) == 2
     assert capsys.readouterr().err == 'rmtl: it was read\n'
-    assert cli.main([*line, '--ratings=like']) == 2
+    assert cli.main([*line, '--simulated_rows=9']) == 2
     expected = 'it was read' if settings is None else 'mine does not read it'
     assert expected in capsys.readouterr().err
   finally:

@@ -24,7 +24,7 @@ GROUPS = prepare_config.AS_OF
     ({'rows_per_file': 0}, 'rows_per_file: 0 is not between'),
     ({'threads': -1}, 'threads: -1 is not between 0 and'),
     ({'simulated_rows': 0}, 'simulated_rows: 0 is not between'),
-    ({'simulated_seed': -1}, 'simulated_seed: -1 is not between'),
+    ({'seed': -1}, 'seed: -1 is not between'),
     ({'as_of': ('clicks',)}, 'as_of: '),
     ({'as_of': ('none', 'gap')}, "as_of: 'none' and gap: give one of the two"),
     ({'variant': '2k'}, "variant: '2k' is not one of auto, pure, 1k, 27k"),

@@ -189,7 +189,7 @@ CASES = {
   'users at random': (
     'csv',
     SCHEMA,
-    {'split_by': 'user', 'split_seed': 3, 'as_of': ('auto',)},
+    {'split_by': 'user', 'seed': 3, 'as_of': ('auto',)},
   ),
   'no time, no session': ('parquet', without('time', 'user'), {}),
   'by a column, validation last': (

@@ -1,6 +1,5 @@
 """`official`: embeddings by Xavier's rule, layers by torch's."""
 
-
 import jax
 import numpy as np
 import pytest

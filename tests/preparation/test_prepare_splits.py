@@ -81,7 +81,7 @@ def test_a_row_without_time_and_session_is_a_session(tmp_path):
   # A seed draws one split, another one another.
   run(tmp_path, overwrite=True)
   assert rows_of(tmp_path) == found
-  run(tmp_path, overwrite=True, split_seed=1)
+  run(tmp_path, overwrite=True, seed=1)
   assert rows_of(tmp_path) != found
 
 
@@ -155,10 +155,9 @@ def test_a_column_and_validation_carved_from_the_end_of_train(tmp_path):
     tmp_path,
     columns=['time', 'user'],
     split_column='part',
-    validation_share=0.2,
   )
   even, odd = [*range(0, 40, 2)], [*range(1, 40, 2)]
-  assert rows_of(tmp_path) == [even[:16], even[16:], odd]
+  assert rows_of(tmp_path) == [even[:18], even[18:], odd]
   assert manifest.options['split_by'] == 'column'
 
 

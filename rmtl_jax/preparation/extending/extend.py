@@ -203,8 +203,7 @@ def _add(
   rolled = files.roll(base.directory, base.manifest, directory)
   _write_vocabularies(new, encoded, directory)
   vectors.extend(encoded, base, directory)
-  if config.keep_past:
-    _write_past(logged, stitched, encoded, directory)
+  _write_past(logged, stitched, encoded, directory)
   progress('drift', 0.95)
   train = files.rolling(base.directory, base.manifest, 'train')
   drifted = drift.of_new_rows(new.connection, encoded, train)

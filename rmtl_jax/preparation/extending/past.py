@@ -46,8 +46,7 @@ def check(data_dir: pathlib.Path, extensions: int) -> None:
   found = files(data_dir)
   if not found:
     raise types.InputError(
-      f'{data_dir}: has no {FOLDER}/, which extending needs: prepare it with'
-      ' --keep_past'
+      f'{data_dir}: has no {FOLDER}/, which extending needs; prepare it again'
     )
   # Sums over what is left of them would be wrong.
   names = {path.name for path in found}

@@ -74,10 +74,7 @@ RECORDS = registry.Registry(
       kuairand.read,
       'log_standard_*.csv, user_features_*.csv and video_features_basic_*.csv',
       columns=('user_id', 'video_id', 'time_ms', 'is_click', 'long_view'),
-      settings=(
-        *('variant', 'conversion', 'feedback'),
-        'include_random',
-      ),
+      settings=('variant', 'feedback'),
     ),
     Source(
       'aliexpress',
@@ -112,7 +109,6 @@ RECORDS = registry.Registry(
       movielens.read,
       'u.data, ratings.dat or ratings.csv',
       columns=('userId', 'movieId', 'rating', 'timestamp'),
-      settings=('ratings',),
     ),
     Source(
       'table',
@@ -128,7 +124,7 @@ RECORDS = registry.Registry(
       simulation.read,
       '',
       simulation.TASKS,
-      settings=('simulated_rows', 'simulated_seed'),
+      settings=('simulated_rows',),
     ),
   ),
 )

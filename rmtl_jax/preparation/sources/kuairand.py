@@ -76,7 +76,7 @@ def read(
 ) -> source.SourceTable:
   """Reads the log and joins users and videos to it.
 
-  Of the options it reads `variant`, `conversion`, `feedback`, `include_random`.
+  Of the options it reads `variant` and `feedback`.
   """
   files = _find(raw_dir, options)
   tasks = _tasks(options)
@@ -97,8 +97,6 @@ def read(
     else f'g.{task.column}'
     for task in tasks
   }
-  if options.include_random:
-    columns['f_is_rand'] = 'g.is_rand'
   joins, warnings = '', []
   if files['user']:
     table = _read_features(
@@ -138,11 +136,7 @@ def read(
     item_field='video_id',
     identity=(raw.ROW_HASH,),
     warnings=tuple(warnings),
-    options={
-      'conversion': options.conversion,
-      'include_random': options.include_random,
-      **({'feedback': list(options.feedback)} if options.feedback else {}),
-    },
+    options={'feedback': list(options.feedback)} if options.feedback else {},
   )
 
 
@@ -157,8 +151,7 @@ def _tasks(
   """
   click = source.SourceTask('click', None, 'is_click')
   if not options.feedback:
-    conversion = source.SourceTask('conversion', 'click', options.conversion)
-    return click, conversion
+    return click, source.SourceTask('conversion', 'click', 'long_view')
   every = (*prepare_config.FEEDBACK, *prepare_config.STAYS)
   names = every if 'all' in options.feedback else options.feedback
   return click, *map(_feedback_task, names)
@@ -183,8 +176,6 @@ def _find(
     'user': raw.find_files(raw_dir, ['user_features_*.csv*'], what),
     'video': raw.find_files(raw_dir, ['video_features_basic_*.csv*'], what),
   }
-  if options.include_random:
-    found['log'] += raw.find_files(raw_dir, ['log_random_*.csv*'], what)
   variants = {
     match.group(1).lower()
     for paths in found.values()

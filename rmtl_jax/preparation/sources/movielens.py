@@ -4,10 +4,8 @@
 exist, the movies (`u.item`, `movies.dat`, `movies.csv`) and users (`u.user`,
 `users.dat`); RecBole's `.inter`, `.item` and `.user` too.
 
-Tasks: `like`, at least four stars, the usual threshold, and `love`, five; or,
-with `ordinal`, `rating` in place of that: the stars as one ordered label, in
-half stars where the log has them.
-A rating is known as it is given. A session is a sitting of a user, in which
+Tasks: `like`, at least four stars, the usual threshold, and `love`, five. A
+rating is known as it is given. A session is a sitting of a user, in which
 many movies are rated.
 """
 
@@ -16,7 +14,6 @@ from __future__ import annotations
 import pathlib
 
 from rmtl_jax import types
-from rmtl_jax.config import kinds
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.raw import csv as raw_csv
@@ -33,7 +30,7 @@ def read(
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
-  """Reads ratings and joins movies and users to them; option `ratings`."""
+  """Reads ratings and joins movies and users to them."""
   form, path = _find(raw_dir)
   table = _load(connection, form.ratings, path)
   log = _read_log(connection, table, form.ratings)
@@ -50,26 +47,21 @@ def read(
     features = _read_features(connection, what, found)
     joins += f' LEFT JOIN {features} {key}s ON {key}s.key = g."{key}"'
     columns |= {name: f'{key}s.{name}' for name in what.columns}
-  tasks, labels = _tasks(connection, log, options.ratings)
   keys = {'row_id': 'g.row_id', 'session': 'NULL', 'user': 'g."user"'}
   keys['timestamp'] = 'g.seconds * 1000'
+  labels = {
+    f'y_{name}': f'(g.rating >= {stars})::DOUBLE'
+    for name, stars in (('like', _LIKE), ('love', _LOVE))
+  }
   every = keys | columns | labels
   user, _, rating, time = form.ratings.kinds
   return source.SourceTable(
     view=source.make_view(connection, every, f'{log} g{joins}'),
     keys=source.make_view(connection, keys, f'{log} g'),
     fields=tuple(map(source.field_of, columns)),
-    tasks=tuple(
-      source.SourceTask(
-        name,
-        after,
-        rating,
-        known_after_ms=0,
-        kind=kind,
-        loss=kinds.losses_of(kind)[0],
-        levels=levels,
-      )
-      for name, after, kind, levels in tasks
+    tasks=(
+      source.SourceTask('like', None, rating, known_after_ms=0),
+      source.SourceTask('love', 'like', rating, known_after_ms=0),
     ),
     table=table,
     files=tuple(files),
@@ -80,7 +72,6 @@ def read(
     user_field='user_id',
     item_field='movie_id',
     warnings=tuple(warnings),
-    options={'ratings': options.ratings},
   )
 
 
@@ -158,22 +149,3 @@ def _read_features(
   )
   sql.drop_tables(connection, loaded.name)
   return table
-
-
-def _tasks(
-  connection: sql.Connection, log: str, ratings: str
-) -> tuple[list[tuple[str, str | None, str, tuple[int, ...]]], dict[str, str]]:
-  """(name, after, kind, levels) of tasks, and SQL of their labels."""
-  like = ('like', None, kinds.BINARY, ())
-  is_like = f'(g.rating >= {_LIKE})::DOUBLE'
-  if ratings == 'like':
-    return [like, ('love', 'like', kinds.BINARY, ())], {
-      'y_like': is_like,
-      'y_love': f'(g.rating >= {_LOVE})::DOUBLE',
-    }
-  scale = 2 if sql.any_row(connection, log, 'rating <> round(rating)') else 1
-  levels = tuple(range(1, 5 * scale + 1))
-  return [like, ('rating', None, kinds.ORDINAL, levels)], {
-    'y_like': is_like,
-    'y_rating': f'g.rating * {scale}',
-  }

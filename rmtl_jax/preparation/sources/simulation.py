@@ -21,9 +21,9 @@ def read(
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
-  """Simulates a log; options `simulated_rows` and `simulated_seed`."""
+  """Simulates a log; options `simulated_rows` and `seed`."""
   del raw_dir
-  log = simulated.simulate(options.simulated_rows, options.simulated_seed)
+  log = simulated.simulate(options.simulated_rows, options.seed)
   connection.register('simulated_log', log)
   table = sql.create_table(connection, 'FROM simulated_log')
   connection.unregister('simulated_log')
@@ -59,7 +59,7 @@ def read(
     has_oracle=True,
     options={
       'simulated_rows': options.simulated_rows,
-      'simulated_seed': options.simulated_seed,
+      'seed': options.seed,
       'simulated_digest': simulated.parameters_digest(),
     },
   )

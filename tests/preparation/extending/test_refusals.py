@@ -186,7 +186,6 @@ def test_data_that_can_not_be_extended(data):
     as_of=('none',),
   )
   for changes, words in (
-    ({'keep_past': False}, 'has no past/, which extending needs'),
     ({'split_by': 'random'}, 'its splits do not follow each other in time'),
     ({}, 'has rows or labels up to 2023-11-15T17:01:00'),
   ):

@@ -105,7 +105,6 @@ def test_labels_and_order(tmp_path):
   assert [row['y_conversion'] for row in rows] == [0, 0, 1, 0]
   assert [row['user_id'] for row in rows] == [1] * 4
   assert (manifest.user_field, manifest.item_field) == ('user_id', 'video_id')
-  assert manifest.options['conversion'] == 'long_view'
 
 
 def test_feedback_columns_are_tasks_of_their_own(tmp_path):
@@ -195,22 +194,6 @@ def test_videos_are_joined(tmp_path):
   assert fields['video_age'].details['mean'] == pytest.approx(0.5493061443)
   assert [row['x_video_age'] for row in rows] == pytest.approx([-1, 1, 0])
   assert '99' not in raw_files.vocabulary(tmp_path, 'video_id')
-
-
-def test_random_log_on_request(tmp_path):
-  raw_dir = write(tmp_path, filler())
-  raw_files.write(
-    raw_dir / 'log_random_4_22_to_5_08_pure.csv',
-    [LOG_HEADER, row(200, is_rand=1)],
-  )
-  counts = []
-  for include in (False, True):
-    manifest = raw_files.run(
-      tmp_path, 'kuairand', raw_dir, include_random=include, overwrite=True
-    )
-    counts.append(manifest.report['raw_rows'])
-    assert ('is_rand' in [f.name for f in manifest.fields]) is include
-  assert counts == [20, 21]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import pathlib
 
 import pytest
 
-from rmtl_jax.serving import log_columns
 from tests.preparation import raw_files
 
 # 1997-12-04.
@@ -129,29 +128,6 @@ def test_without_movies_and_users(tmp_path):
     'no u.user: its fields are left out',
   )
   assert {n for n in rows[0] if n[:2] == 'f_'} == {'f_user_id', 'f_movie_id'}
-
-
-def test_stars_as_an_ordered_label(tmp_path):
-  whole = write_100k(tmp_path / 'whole', [(1, 5, 4, START)])
-  table, rows = read(whole, ratings='ordinal')
-  assert table.tasks[1].levels == (1, 2, 3, 4, 5)
-  assert (rows[0]['y_like'], rows[0]['y_rating']) == (1, 4)
-  half = write_25m(tmp_path / 'half', [(1, 5, 3.5, START)])
-  table, rows = read(half, ratings='ordinal')
-  assert table.tasks[1].levels == tuple(range(1, 11))
-  assert (rows[0]['y_like'], rows[0]['y_rating']) == (0, 7)
-
-
-def test_ratings_are_known_as_they_are_given_to_models_too(tmp_path):
-  raw_dir = write_1m(tmp_path, log())
-  manifest = raw_files.run(
-    tmp_path, 'movielens', raw_dir, ratings='ordinal', as_of=('auto',)
-  )
-  like, rating = log_columns.make_log_schema(manifest).tasks
-  assert (like.name, like.known_after_ms) == ('like', 0)
-  assert (rating.name, rating.known_after_ms) == ('rating', 0)
-  assert rating.edges == tuple(manifest.options['rank_edges']['rating'])
-  assert 'asof_item_rating_rank' in {field.name for field in manifest.fields}
 
 
 @pytest.mark.parametrize('write', FORMS)

@@ -9,7 +9,7 @@ from tests.preparation import raw_files
 
 def test_simulated_log_keeps_its_probabilities(tmp_path):
   manifest = raw_files.run(
-    tmp_path, 'simulated', '', simulated_rows=3000, simulated_seed=7
+    tmp_path, 'simulated', '', simulated_rows=3000, seed=7
   )
   log = simulated.simulate(3000, 7)
   assert manifest.has_oracle
