@@ -257,8 +257,8 @@ def define_stage(flag: Definer) -> None:
     'stage',
     None,
     ['finetune', 'constant', 'pretrain'],
-    'Whose parameters; if not given finetune, or pretrain where that is all'
-    ' there is. constant is the control.',
+    'Whose parameters; if not given finetune where it beats pretrain on'
+    ' validation, else pretrain. constant is the control.',
   )
   flag.boolean(
     'calibrated',

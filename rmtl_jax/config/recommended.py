@@ -76,13 +76,12 @@ def settings(manifest: Any) -> Mapping[str, Any]:
     'evaluation.monitor': 'logloss',
     'pretrain.max_epochs': size.epochs,
     'pretrain.patience': min(max(math.ceil(_PATIENCE_STEPS / steps), 2), 12),
-    # Critics that come nearest to the realised returns, and the weights that
-    # came nearest to a gain: docs/when_weighting_helps.md.
+    # Critics that come nearest to the realised returns; no weights have proved
+    # better than the paper's (docs/when_weighting_helps.md).
     'critic.td_lambda': 1.0,
     'critic.initial_value': 'mean_return',
     'critic.sees_remaining': True,
     'critic.stopping': 'return_error',
-    'weighting.name': 'advantage',
     'finetune.learning_rate': 1e-4,
     'finetune.max_epochs': 5,
   }

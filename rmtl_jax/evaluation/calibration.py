@@ -121,7 +121,30 @@ class Isotonic:
     }
 
 
-Calibration = Platt | Isotonic | power.Power
+@dataclasses.dataclass(frozen=True)
+class Unchanged:
+  """No map: the rows that fitted one do not tell what later rows are like."""
+
+  def apply(self, probabilities: np.ndarray) -> np.ndarray:
+    """The same, f64[...]."""
+    return np.asarray(probabilities, np.float64)
+
+  def levelled(
+    self,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    weights: np.ndarray | None = None,
+  ) -> Unchanged:
+    """This: where no slope is to be believed, no level is."""
+    del labels, probabilities, weights
+    return self
+
+  def to_json(self) -> dict[str, Any]:
+    """What `from_json` reads."""
+    return {'kind': 'none'}
+
+
+Calibration = Platt | Isotonic | power.Power | Unchanged
 
 
 def from_json(record: Any, path: str = 'calibration') -> Calibration:
@@ -139,6 +162,8 @@ def from_json(record: Any, path: str = 'calibration') -> Calibration:
       result = Platt(float(record['slope']), float(record['intercept']))
       if np.isfinite([result.slope, result.intercept]).all():
         return result
+    elif record.get('kind') == 'none':
+      return Unchanged()
     elif record.get('kind') == 'isotonic':
       isotonic = Isotonic(
         tuple(float(p) for p in record['probabilities']),
@@ -153,7 +178,8 @@ def from_json(record: Any, path: str = 'calibration') -> Calibration:
   except (KeyError, TypeError, ValueError, OverflowError):
     pass
   raise types.InputError(
-    f'{path}: {dict(record)!r:.80} is no calibration, expected kind "platt"'
+    f'{path}: {dict(record)!r:.80} is no calibration, expected kind "none",'
+    ' "platt"'
     ' with finite slope and intercept, "isotonic" with as many rising'
     ' probabilities as values in [0, 1], or "power" with a finite exponent and'
     ' factor above 0'

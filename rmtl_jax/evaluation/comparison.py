@@ -30,6 +30,33 @@ Records = Sequence[Mapping[str, Any]]
 Replicates = Mapping[tuple[str, int], Mapping[str, np.ndarray]]
 
 
+def ranked(
+  values: Mapping[str, Any],
+) -> tuple[float | None, Sequence[float] | None]:
+  """The AUC or XAUC of a difference, and its interval if it has one."""
+  name = metric_registry.ranking_of(values)
+  return values[name], values.get(f'{name}_interval')
+
+
+def outcome(values: Mapping[str, Any]) -> str:
+  """Whether a difference on the same rows is a `gain`, a `loss` or `neither`.
+
+  >>> outcome({'auc': 0.01, 'auc_interval': [0.005, 0.015]})
+  'gain'
+  >>> outcome({'auc': 0.01, 'auc_interval': [-0.005, 0.025]})
+  'neither'
+
+  Args:
+    values: `auc` and `auc_interval`, or those of `xauc`.
+  """
+  value, interval = ranked(values)
+  if value is None or abs(value) < MIN_EFFECT or not interval:
+    return 'neither'
+  if interval[0] <= 0.0 <= interval[1]:
+    return 'neither'
+  return 'gain' if value > 0.0 else 'loss'
+
+
 def differences(
   methods: Records,
   runs: Records,

@@ -26,15 +26,13 @@ class Model(NamedTuple):
     names: short, of all of them.
     note: which epoch it is; ''.
     kind: TRAINED or BOUND.
-    metrics: {task: metrics}, as predicted.
-    calibrated: {task: metrics} after calibration, or None without one.
+    metrics: {task: metrics}, of calibrated predictions where there are some.
   """
 
   names: tuple[str, ...]
   note: str
   kind: str
   metrics: Record
-  calibrated: Record | None = None
 
   @property
   def label(self) -> str:
@@ -48,11 +46,6 @@ class Model(NamedTuple):
     if not self.note or len(self.label) <= _LONG:
       return self.label
     return f'{" = ".join(self.names)}\n  ({self.note})'
-
-  @property
-  def shown(self) -> Record:
-    """{task: metrics} of the probabilities that are used: the calibrated."""
-    return self.metrics if self.calibrated is None else self.calibrated
 
 
 def stage_names(record: Record) -> dict[str, str]:
@@ -77,8 +70,7 @@ def models(record: Record) -> list[Model]:
   if 'paper_model' in record:
     of: Record = record['paper_model']
     name = f'{PAPER}: {of["backbone"]}'
-    metrics, calibrated = of['metrics'], of.get('calibrated')
-    found.append(Model((name,), '', BOUND, metrics, calibrated))
+    found.append(Model((name,), '', BOUND, of['metrics']))
   found += _merged(_kept(record))
   if 'oracle' in record:
     found.append(Model((ORACLE,), '', BOUND, record['oracle']))
@@ -87,10 +79,10 @@ def models(record: Record) -> list[Model]:
 
 def _kept(record: Record) -> Iterator[Model]:
   names = stage_names(record)
-  for stage, metrics in record['stages'].items():
+  used = {**record['stages'], **record.get('calibrated', {})}
+  for stage, metrics in used.items():
     note = '' if stage == 'pretrain' else _note(record, stage)
-    calibrated = record.get('calibrated', {}).get(stage)
-    yield Model((names.get(stage, stage),), note, TRAINED, metrics, calibrated)
+    yield Model((names.get(stage, stage),), note, TRAINED, metrics)
 
 
 def _note(record: Record, stage: str) -> str:

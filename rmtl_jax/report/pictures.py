@@ -70,7 +70,7 @@ def _aucs(axes: Any, record: Record) -> None:
   rows, names = models.models(record), {}
   for k, task in enumerate(record['tasks']):
     for i, row in enumerate(rows):
-      values = row.shown[task]
+      values = row.metrics[task]
       name = metric_registry.ranking_of(values)
       value = values[name]
       if value is None:

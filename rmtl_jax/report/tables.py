@@ -20,7 +20,7 @@ from rmtl_jax import terminal
 from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import models as models_lib
 from rmtl_jax.report.page import content
-from rmtl_jax.results import verdict
+from rmtl_jax.results import served, verdict
 from rmtl_jax.weighting import registry
 
 Record = Mapping[str, Any]
@@ -48,7 +48,7 @@ def _beside(
   record: Record, rows: Sequence[models_lib.Model]
 ) -> rich.table.Table:
   """One row per model, two columns per task."""
-  table = _empty(record, rows)
+  table = _empty(record)
   table.add_column('model')
   for task in record['tasks']:
     for i, one in enumerate(columns_of(rows, task)):
@@ -68,18 +68,20 @@ def columns_of(
   rows: Sequence[models_lib.Model], task: str
 ) -> Sequence[metric_registry.Metric]:
   """The two metrics of the short table that a task has."""
-  return metric_registry.short(rows[0].shown[task]) if rows else SHOWN
+  return metric_registry.short(rows[0].metrics[task]) if rows else SHOWN
 
 
 def _below(
   record: Record, rows: Sequence[models_lib.Model], shared: bool
 ) -> rich.table.Table:
   """One row per task and model; shared: AUC has the column of XAUC, say."""
-  table = _empty(record, rows)
+  table = _empty(record)
   table.add_column('task', overflow='fold')
   table.add_column('model')
   of_tasks = [
-    metric_registry.short(row.shown[task]) for row in rows for task in row.shown
+    metric_registry.short(row.metrics[task])
+    for row in rows
+    for task in row.metrics
   ] or [list(SHOWN)]
   if shared:
     columns = [
@@ -93,7 +95,7 @@ def _below(
     table.add_column(heading, justify='right', no_wrap=True)
   for task in record['tasks']:
     for row in rows:
-      shown = metric_registry.short(row.shown[task])
+      shown = metric_registry.short(row.metrics[task])
       found = dict(zip(shown, cells_of(row, task, shown), strict=True))
       cells = [
         next((found[one] for one in column if one in found), content.NOTHING)
@@ -104,15 +106,27 @@ def _below(
   return table
 
 
-def _empty(
-  record: Record, rows: Sequence[models_lib.Model]
-) -> rich.table.Table:
-  is_calibrated = any(row.calibrated is not None for row in rows)
+def _empty(record: Record) -> rich.table.Table:
   return boxed(
     f'{record["backbone"]} on the {record["split"]} split'
     f' ({seed_text(record)})',
-    'Trained models: calibrated on validation rows.' if is_calibrated else None,
+    calibrated(record),
   )
+
+
+def calibrated(record: Record) -> str | None:
+  """Says that figures are calibrated, and for which tasks nothing was kept."""
+  if 'calibration' not in record:
+    return None
+  of = record['calibration'].get(served.of_record(record), {})
+  without = [task for task, one in of.items() if one['kind'] == 'none']
+  but = ''
+  if without:
+    but = (
+      f', but for {" and ".join(without)}: no map of their first half gains on'
+      ' their last half'
+    )
+  return f'Trained models: calibrated on validation rows{but}.'
 
 
 def boxed(title: str, caption: str | None = None) -> rich.table.Table:
@@ -133,7 +147,7 @@ def cells_of(
 
   A model may lack some: the oracle, which is of rows, has no order in lists.
   """
-  values = row.shown[task]
+  values = row.metrics[task]
   return [
     content.number(values[one.name], one.form, 'undefined')
     if one.name in values
@@ -245,7 +259,7 @@ def seed_text(record: Record) -> str:
 
 
 def members_table(record: Record) -> content.Table | None:
-  """What the members of the last stage weigh, and how each ranks alone.
+  """What the members of the served model weigh, and how each ranks alone.
 
   Their loglosses are not calibrated, so that they are no figures beside the
   model's.
@@ -253,7 +267,7 @@ def members_table(record: Record) -> content.Table | None:
   members = record.get('members')
   if not members:
     return None
-  stage = list(members)[-1]
+  stage = served.of_record(record)
   weights = record.get('member_weights', {}).get(stage, {})
   header, columns = ['member'], []
   for task in record['tasks']:

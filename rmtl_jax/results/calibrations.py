@@ -1,12 +1,13 @@
 """The calibration maps of a run: fitting, reading, evaluating.
 
-`tasks` are K names; `predict` returns a stage's predictions of the validation
-rows, f32[R, K].
+`tasks` are K names; `predictions` are of the validation rows, f32[R, K] by
+stage.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,13 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.evaluation import calibration, labelled, power
+from rmtl_jax.evaluation import (
+  calibration,
+  labelled,
+  metrics,
+  power,
+  regression,
+)
 from rmtl_jax.results import summary
 from rmtl_jax.runtime import workdir
 
@@ -70,8 +77,7 @@ def _object(value: Any, what: str) -> dict[str, Any]:
 
 
 def fit(
-  stages: Iterable[str],
-  predict: Callable[[str], np.ndarray],
+  predictions: Mapping[str, np.ndarray],
   validation: columns_lib.Rows,
   tasks: tuple[str, ...],
   method: str,
@@ -86,28 +92,29 @@ def fit(
   losses, maps = validation.losses, Maps()
   weights = columns_lib.mean_one(columns_lib.metric_weight(validation))
   fits = {
-    task: (k, fit_one)
+    task: (k, *found)
     for k, task in enumerate(tasks)
-    if (fit_one := _fit_of(losses[k] if losses else None, method))
+    if (found := _fit_of(losses[k] if losses else None, method))
   }
   if not fits:
     return {}
-  for stage in stages:
-    predictions = predict(stage)
+  for stage, found in predictions.items():
     maps[stage] = {
-      task: fit_one(
+      task: fit_if_it_lasts(
+        fit_one,
+        loss,
         validation.labels[:, k],
-        predictions[:, k],
+        found[:, k],
         None if weights is None else weights[:, k],
       )
-      for task, (k, fit_one) in fits.items()
+      for task, (k, fit_one, loss) in fits.items()
     }
   return maps
 
 
 def levelled(
   maps: Maps,
-  predict: Callable[[str], np.ndarray],
+  predictions: Mapping[str, np.ndarray],
   validation: columns_lib.Rows,
   tasks: tuple[str, ...],
 ) -> Maps:
@@ -122,7 +129,7 @@ def levelled(
     k = tasks.index(task)
     return one.levelled(
       validation.labels[:, k],
-      predict(stage)[:, k],
+      predictions[stage][:, k],
       None if weights is None else weights[:, k],
     )
 
@@ -132,15 +139,50 @@ def levelled(
   }
 
 
+def fit_if_it_lasts(
+  fit: Callable[..., calibration.Calibration],
+  loss: Callable[..., float],
+  labels: np.ndarray,
+  predictions: np.ndarray,
+  weights: np.ndarray | None = None,
+) -> calibration.Calibration:
+  """The map of all rows, if that of the first half gains on the last half.
+
+  Where rates move within validation they move after it: a map that is right for
+  its own rows then makes later predictions worse.
+
+  Args:
+    fit: makes a map of labels, predictions and weights.
+    loss: of the same three.
+    labels: [R], in the order of time.
+    predictions: [R], the model's.
+    weights: [R] >= 0, or None.
+  """
+  first, last = np.array_split(np.arange(len(labels)), 2)
+
+  def of(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    return None if values is None else values[rows]
+
+  tried = fit(labels[first], predictions[first], of(weights, first))
+  y, p, w = labels[last], predictions[last], of(weights, last)
+  if not loss(y, tried.apply(p), w) < loss(y, p, w):
+    return calibration.Unchanged()
+  return fit(labels, predictions, weights)
+
+
 def _fit_of(
   loss: types.TaskLoss | None, method: str
-) -> Callable[..., calibration.Calibration] | None:
-  """What fits a task's map; None: it has none, as numbers of either sign."""
+) -> tuple[Callable[..., calibration.Calibration], Callable[..., float]] | None:
+  """What fits a task's map, and what a map has to lower.
+
+  Returns:
+    None where a task has no map, as numbers of either sign.
+  """
   if loss is None or loss.kind == kinds.BINARY:
-    return calibration.FITS[method]
+    return calibration.FITS[method], metrics.logloss
   is_number = loss.kind == kinds.REGRESSION
   if is_number and kinds.LOSSES.find(loss.name).labels != 'any':
-    return power.fit
+    return power.fit, functools.partial(regression.relative_error, loss.name)
   return None
 
 

@@ -11,7 +11,13 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import manifest_file
 from rmtl_jax.networks import registry as networks
-from rmtl_jax.results import calibrations, ensemble, finetuned, row_values
+from rmtl_jax.results import (
+  calibrations,
+  ensemble,
+  finetuned,
+  row_values,
+  served,
+)
 from rmtl_jax.results import record as run_record
 from rmtl_jax.runtime import (
   checks,
@@ -94,18 +100,23 @@ def _evaluate(
       for name in ('train', 'validation', split)
     ),
   )
-  maps = calibrations.saved(run)
+  maps, chosen = calibrations.saved(run), served.of_run(run)
   if is_own:
     # An interrupted run has not fitted them yet. Other data must not fit them:
     # its rows are those to evaluate.
     if not trained.weights:
       trained = ensemble.weighed(trained, data.validation, run)
-    maps = maps or run_record.fit_calibrations(run, trained, data.validation)
+    if not chosen:
+      found = run_record.predict_validation(run, trained, data.validation)
+      maps = run_record.fit_calibrations(run, found, data.validation)
+      chosen = served.decide(
+        found, data.validation.host, run.manifest.task_names, run.config
+      )
   critic_values = row_values.critic_values(trained, data.validation)
   record = {
     'split': split,
     **({} if is_own else {'data_dir': str(data_dir.resolve())}),
-    **run_record.build(run, trained, data, maps, critic_values),
+    **run_record.build(run, trained, data, maps, critic_values, chosen),
   }
   record = finetuned.extend(record, run, trained, data, trained.history)
   if processes.is_first():

@@ -13,6 +13,7 @@ from rmtl_jax.results import (
   finetuned,
   reference,
   row_values,
+  served,
   summary,
 )
 from rmtl_jax.results import record as run_record
@@ -38,10 +39,14 @@ def write(
   )
   judged = row_values.critic_values(trained, data.validation)
   _plot_critics(writer, run, trained, data, judged)
-  maps = run_record.fit_calibrations(run, trained, data.validation)
+  predicted = run_record.predict_validation(run, trained, data.validation)
+  maps = run_record.fit_calibrations(run, predicted, data.validation)
+  chosen = served.decide(
+    predicted, data.validation.host, run.manifest.task_names, run.config
+  )
   record = {
     'split': 'test',
-    **run_record.build(run, trained, data, maps, judged),
+    **run_record.build(run, trained, data, maps, judged, chosen),
   }
   record['warnings'] += summary.history_warnings(
     history, run.config.weighting.name

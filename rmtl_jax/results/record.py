@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,12 +62,14 @@ def build(
   data: Data,
   maps: calibrations.Maps,
   critic_values: Sequence[row_values.CriticValues],
+  chosen: Mapping[str, Any],
 ) -> dict[str, Any]:
   """Builds the entries that metrics.json and evaluation/<split>.json share.
 
   Args:
     maps: calibration maps by stage; {} without calibration.
     critic_values: what the critics say of the validation rows.
+    chosen: which stage predicts, see served.decide.
   """
   host, tasks = data.evaluated.host, run.manifest.task_names
   predict = trained.once(
@@ -78,6 +80,7 @@ def build(
     )
   )
   predictions = {name: predict(name) for name in trained.actors}
+  used = predictions | calibrations.apply(maps, predictions, tasks)
   record = {
     'backbone': run.config.backbone,
     'weighting': run.config.weighting.name,
@@ -85,7 +88,8 @@ def build(
     'seed': run.config.seed,
     'tasks': list(tasks),
     **summary.stages(predictions, host, tasks, run.config),
-    'difference': summary.differences(predictions, host, tasks, run.config),
+    'served': dict(chosen),
+    'difference': summary.differences(used, host, tasks, run.config),
     'best_epoch': _best_epochs(trained, predictions),
     **calibrations.evaluate(maps, predictions, host, tasks, run.config),
   }
@@ -134,8 +138,7 @@ def paper_model(run: workdir.Run) -> dict[str, Any]:
   """What RUN/paper has measured on the test rows, if it is there.
 
   Returns:
-    {'paper_model': `backbone`, `metrics` and, after calibration, `calibrated`,
-    each {task: metrics}}, or {}.
+    {'paper_model': `backbone` and `metrics`, {task: metrics}}, or {}.
 
   Raises:
     types.InputError: its metrics can't be read.
@@ -147,10 +150,8 @@ def paper_model(run: workdir.Run) -> dict[str, Any]:
   with json_files.parsing(str(path)):
     kept = {
       'backbone': found['backbone'],
-      'metrics': found['stages']['pretrain'],
+      'metrics': found.get('calibrated', found['stages'])['pretrain'],
     }
-    if 'calibrated' in found:
-      kept['calibrated'] = found['calibrated']['pretrain']
   return {'paper_model': kept}
 
 
@@ -244,9 +245,23 @@ def _critics(
   return found, warnings
 
 
-def fit_calibrations(
+def predict_validation(
   run: workdir.Run,
   trained: ensemble.Ensemble,
+  validation: splits_lib.Split,
+) -> dict[str, np.ndarray]:
+  """What every actor predicts of the validation rows, [R, K] by name."""
+  predict = trained.once(
+    lambda name: trained.models.probabilities(
+      run.config, trained.actors[name], validation
+    )
+  )
+  return {name: predict(name) for name in trained.actors}
+
+
+def fit_calibrations(
+  run: workdir.Run,
+  predictions: Mapping[str, np.ndarray],
   validation: splits_lib.Split,
 ) -> calibrations.Maps:
   """Fits the calibration maps of every actor on the validation rows.
@@ -255,18 +270,12 @@ def fit_calibrations(
   get its level.
   """
   tasks = run.manifest.task_names
-  predict = trained.once(
-    lambda name: trained.models.probabilities(
-      run.config, trained.actors[name], validation
-    )
-  )
   if run.refit_of:
     where = f'{run.path}/config.json: refit_of.calibration'
     maps = calibrations.of_record(run.refit_of, where)
-    return calibrations.levelled(maps, predict, validation.host, tasks)
+    return calibrations.levelled(maps, predictions, validation.host, tasks)
   return calibrations.fit(
-    trained.actors,
-    predict,
+    predictions,
     validation.host,
     tasks,
     run.config.evaluation.calibration,

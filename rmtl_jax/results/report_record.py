@@ -24,6 +24,7 @@ from rmtl_jax.results import (
   ensemble,
   evaluate,
   row_values,
+  served,
   summary,
 )
 from rmtl_jax.runtime import stages, workdir, writers
@@ -248,8 +249,8 @@ def _reliability(
   test: splits_lib.Split,
   metrics: Record,
 ) -> Record:
-  """{'stage', 'points': {task: {'raw': [...], 'calibrated': [...]}}}."""
-  stage = next(n for n in reversed(stages.ACTORS) if n in trained.actors)
+  """{'stage', 'points': {task: [...]}} of what the run predicts."""
+  stage = served.of_record(metrics)
   predictions = trained.models.probabilities(
     run.config, trained.actors[stage], test
   )
@@ -260,13 +261,10 @@ def _reliability(
   for k, task in enumerate(run.manifest.task_names):
     is_binary = run.manifest.tasks[k].is_binary
     own = None if weights is None else weights[:, k]
-    versions = {'raw': predictions[:, k]}
+    values = predictions[:, k]
     if task in maps:
-      versions['calibrated'] = maps[task].apply(predictions[:, k])
-    points[task] = {
-      name: _points(test.host.labels[:, k], values, own, is_binary)
-      for name, values in versions.items()
-    }
+      values = maps[task].apply(values)
+    points[task] = _points(test.host.labels[:, k], values, own, is_binary)
   return {'stage': stage, 'points': points}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from rmtl_jax.evaluation import comparison
 from rmtl_jax.evaluation import registry as metric_registry
+from rmtl_jax.results import served
 from rmtl_jax.weighting import registry
 
 Record = Mapping[str, Any]
@@ -19,7 +20,12 @@ Record = Mapping[str, Any]
 def sentences(record: Record) -> list[str]:
   """The verdict of a run, the headline first, and what the critics knew."""
   first = headline(record)
-  return [*([first] if first else []), *behind_rates(record), *details(record)]
+  return [
+    *([first] if first else []),
+    *prediction(record),
+    *behind_rates(record),
+    *details(record),
+  ]
 
 
 def headline(record: Record) -> str:
@@ -34,33 +40,40 @@ def headline(record: Record) -> str:
   if 'constant' not in record['stages']:
     return f'No control was trained, so {name} can not be judged in this run.'
   by_task = _against_control(record)
-  better, worse, unclear = (
-    [task for task, d in by_task.items() if _outcome(d) == outcome]
-    for outcome in ('better', 'worse', 'unclear')
-  )
-  parts = [
-    f'{word} on {_listed(tasks)}'
-    for word, tasks in (('better', better), ('worse', worse))
-    if tasks
-  ]
-  if parts:
-    text = f'{name} ranked {" and ".join(parts)} than its control in this run'
-  elif all(_ranked(d)[0] is None for d in by_task.values()):
+  if all(comparison.ranked(d)[0] is None for d in by_task.values()):
     what = ranking(by_task)
     return f'{name} and its control have no {what} to compare in this run.'
-  elif unclear:
-    text = f'{name} and its control can not be told apart in this run'
-  else:
-    text = (
-      f'No difference that counts was found between {name} and its control in'
-      ' this run'
-    )
-  return f'{text} (one seed; rmtl compare decides).'
+  outcomes: dict[str, list[str]] = {'gain': [], 'loss': [], 'neither': []}
+  for task, values in by_task.items():
+    outcomes[comparison.outcome(values)].append(task)
+  parts = [
+    f'{word} on {_listed(tasks)}' for word, tasks in outcomes.items() if tasks
+  ]
+  return (
+    f'{name} against its control in this run: {"; ".join(parts)} (one seed;'
+    ' rmtl compare decides).'
+  )
+
+
+def prediction(record: Record) -> list[str]:
+  """Says which stage predicts, where validation had a choice."""
+  by_task = record.get('served', {}).get('difference')
+  if not by_task:
+    return []
+  name = registry.short(record['weighting'])
+  figures = '; '.join(difference(task, d) for task, d in by_task.items())
+  chosen, why = 'stage 1', f'{name} does not beat it'
+  if served.of_record(record) == 'finetune':
+    chosen, why = 'stage 3', f'{name} beats stage 1'
+  return [
+    f'Predictions are those of {chosen}: on validation {why} by more than the'
+    f' interval ({ranking(by_task)} {figures}).'
+  ]
 
 
 def behind_rates(record: Record) -> list[str]:
   """Says on which tasks the model is worse than the table of rates."""
-  stage = list(record['stages'])[-1]
+  stage = served.of_record(record)
   models = record.get('calibrated', record['stages'])
   found = []
   for task, rates in record.get('baseline', {}).items():
@@ -113,7 +126,7 @@ def difference(task: str, values: Record) -> str:
   Args:
     values: `auc` and `auc_interval`, or those of `xauc`.
   """
-  value, interval = _ranked(values)
+  value, interval = comparison.ranked(values)
   if value is None:
     return f'{task} undefined'
   if not interval:
@@ -133,12 +146,6 @@ def ranking(by_task: Record) -> str:
     if n in names
   ]
   return ' or '.join(labels)
-
-
-def _ranked(values: Record) -> tuple[float | None, Sequence[float] | None]:
-  """The value that a verdict is about, and its interval if it has one."""
-  name = metric_registry.ranking_of(values)
-  return values[name], values.get(f'{name}_interval')
 
 
 def count(epochs: int | Sequence[int]) -> str:
@@ -164,16 +171,6 @@ def _when(record: Record) -> str:
   if 'finetuned_at' not in record:
     return 'of the epochs that were kept'
   return f'both after {count(record["finetuned_at"]["epoch"])} of fine-tuning'
-
-
-def _outcome(values: Record) -> str:
-  """'none' below the least effect, 'unclear' where the interval has 0."""
-  value, interval = _ranked(values)
-  if value is None or abs(value) < comparison.MIN_EFFECT:
-    return 'none'
-  if not interval or interval[0] <= 0.0 <= interval[1]:
-    return 'unclear'
-  return 'better' if value > 0.0 else 'worse'
 
 
 def _r2(critic: Record, task: str) -> str:

@@ -16,15 +16,13 @@ from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.networks import ignore
-from rmtl_jax.results import calibrations, ensemble
-from rmtl_jax.runtime import memory, programs, workdir
+from rmtl_jax.results import calibrations, ensemble, served
+from rmtl_jax.runtime import memory, programs, stages, workdir
 from rmtl_jax.serving import scorer, sizes
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import forward
 
-# Actors of a run; by default the first that exists.
-STAGES = ('finetune', 'pretrain', 'constant')
 _CHUNK_ROWS = 65_536
 
 
@@ -33,7 +31,7 @@ class Predictor(scorer.Scorer):
 
   Attributes:
     run: the run's directory, settings and manifest.
-    stage: the stage of the parameters, one of STAGES.
+    stage: the stage of the parameters, one of stages.ACTORS.
     ignored: fields that no member of it sees.
     maps: calibration by task; empty for none.
   """
@@ -150,15 +148,15 @@ def load(
     types.InputError: not a run, no such stage in it, or no calibration of it.
   """
   run = workdir.read_run(pathlib.Path(workdir_path))
-  if stage and stage not in STAGES:
+  if stage and stage not in stages.ACTORS:
     raise types.InputError(
-      f'stage: {stage!r} is not one of {", ".join(STAGES)}'
+      f'stage: {stage!r} is not one of {", ".join(stages.ACTORS)}'
     )
-  wanted = (stage,) if stage else STAGES
-  name = next((s for s in wanted if run.has(s)), None)
-  if name is None:
+  there = [s for s in stages.ACTORS if run.has(s)]
+  if not there or (stage and stage not in there):
     what = f'stage {stage} has not been' if stage else 'no stage has been'
     raise types.InputError(f'{run.path}: {what} trained here')
+  name = stage or served.of_run(run).get('stage') or served.first(there)
   memory.check_tables(
     str(run.path / 'manifest.json'),
     run.manifest,

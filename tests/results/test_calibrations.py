@@ -5,6 +5,7 @@ import types
 import numpy as np
 import pytest
 
+from rmtl_jax.evaluation import calibration, power, regression
 from rmtl_jax.results import calibrations
 
 
@@ -24,9 +25,7 @@ def test_maps_do_not_react_to_the_scale_of_weights(method):
       sample_weight=(scale * weight).astype(np.float32),
     )
     too_low = chance.astype(np.float32) / 2
-    maps = calibrations.fit(
-      ('pretrain',), lambda stage: too_low, rows, ('click',), method
-    )
+    maps = calibrations.fit({'pretrain': too_low}, rows, ('click',), method)
     return maps['pretrain']['click'].apply(too_low[:, 0])
 
   found = calibrated(1.0)
@@ -36,3 +35,40 @@ def test_maps_do_not_react_to_the_scale_of_weights(method):
   )
   for scale in (1e-4, 1e4):
     np.testing.assert_allclose(calibrated(scale), found, rtol=1e-3)
+
+
+@pytest.mark.parametrize('method', ['platt', 'isotonic'])
+@pytest.mark.parametrize('later', [1.0, 0.5])
+def test_a_map_is_kept_where_it_lasts(method, later):
+  """Rates fall by half within validation, or they do not."""
+  draw = np.random.default_rng(1)
+  chance = 0.05 + 0.4 * draw.random(20_000)
+  rate = np.where(np.arange(20_000) < 10_000, chance, later * chance)
+  labels = (draw.random(20_000) < rate).astype(np.float32)[:, None]
+  rows = types.SimpleNamespace(
+    labels=labels, losses=(), sampling=None, sample_weight=None
+  )
+  # Too low for the first half, and right for the last one where rates fall.
+  said = (chance / 2).astype(np.float32)[:, None]
+  maps = calibrations.fit({'a': said}, rows, ('y',), method)
+  found = maps['a']['y']
+  assert calibration.from_json(found.to_json()) == found
+  if later < 1.0:
+    assert found.to_json() == {'kind': 'none'}
+    np.testing.assert_array_equal(found.apply(said), said)
+  else:
+    assert found.to_json()['kind'] == method
+    np.testing.assert_allclose(
+      found.apply(said).mean(), labels.mean(), rtol=0.01
+    )
+
+
+def test_a_map_of_numbers_is_kept_where_it_lasts():
+  draw = np.random.default_rng(2)
+  mean = 1.0 + draw.random(4000)
+  rate = np.where(np.arange(4000) < 2000, mean, mean / 2)
+  labels = draw.poisson(rate).astype(np.float64)
+  loss = lambda y, p, w: regression.relative_error('poisson', y, p, w)
+  fit = lambda said: calibrations.fit_if_it_lasts(power.fit, loss, labels, said)
+  assert isinstance(fit(mean / 2), calibration.Unchanged)
+  assert isinstance(fit(mean * 3), power.Power)

@@ -34,18 +34,16 @@ def gathered(trained):
 @pytest.mark.slow
 def test_points_are_those_of_the_calibration_error(gathered):
   points = gathered['reliability']['points']
-  assert gathered['reliability']['stage'] == 'finetune'
+  stage = gathered['reliability']['stage']
+  assert stage == gathered['metrics']['served']['stage']
   for task in tiny.TASKS:
-    for version, where in (('raw', 'stages'), ('calibrated', 'calibrated')):
-      found = points[task][version]
-      rows = sum(p['rows'] for p in found)
-      distance = sum(
-        p['rows'] * abs(p['predicted'] - p['actual']) for p in found
-      )
-      expected = gathered['metrics'][where]['finetune'][task]
-      np.testing.assert_allclose(
-        distance / rows, expected['calibration_error'], rtol=1e-4
-      )
+    found = points[task]
+    rows = sum(p['rows'] for p in found)
+    distance = sum(p['rows'] * abs(p['predicted'] - p['actual']) for p in found)
+    expected = gathered['metrics']['calibrated'][stage][task]
+    np.testing.assert_allclose(
+      distance / rows, expected['calibration_error'], rtol=1e-4
+    )
 
 
 @pytest.mark.slow

@@ -25,31 +25,34 @@ def record(click=0.0, conversion=0.0, half=0.0002, **changes):
 
 
 @pytest.mark.parametrize(
-  ('differences', 'said'),
+  ('differences', 'half', 'said'),
   [
     # Below 5e-4 nothing counts, however narrow the interval.
-    ((0.0004, -0.0004), 'No difference that counts was found between RMTL and'),
-    ((0.0006, -0.0004), 'RMTL ranked better on click than its control in this'),
-    ((0.0006, 0.0007), 'RMTL ranked better on click and conversion than its'),
-    ((-0.0006, 0.0007), 'better on conversion and worse on click than its'),
-    ((0.0001, -0.0007), 'RMTL ranked worse on conversion than its control in'),
+    ((0.0004, -0.0004), 0.0002, 'neither on click and conversion'),
+    ((0.0006, -0.0004), 0.0002, 'gain on click; neither on conversion'),
+    ((0.0006, 0.0007), 0.0002, 'gain on click and conversion'),
+    ((-0.0006, 0.0007), 0.0002, 'gain on conversion; loss on click'),
+    # Nor where the interval has 0.
+    ((0.0006, -0.02), 0.03, 'neither on click and conversion'),
+    ((0.0006, 0.0), 0.0006, 'neither on click and conversion'),
   ],
 )
-def test_the_headline_follows_the_least_effect(differences, said):
-  line = verdict.headline(record(*differences))
-  assert said in line
-  assert line.endswith('in this run (one seed; rmtl compare decides).')
-
-
-def test_an_interval_with_zero_decides_nothing():
-  wide = record(0.0006, -0.02, half=0.03)
-  assert verdict.headline(wide).startswith(
-    'RMTL and its control can not be told apart in this run'
+def test_the_headline_says_gain_loss_or_neither(differences, half, said):
+  assert verdict.headline(record(*differences, half=half)) == (
+    f'RMTL against its control in this run: {said} (one seed; rmtl compare'
+    ' decides).'
   )
-  narrow = record(0.0006, 0.0, half=0.0006)
-  assert 'can not be told apart' in verdict.headline(narrow)
-  narrow = record(0.0006, 0.0, half=0.0005)
-  assert 'ranked better on click' in verdict.headline(narrow)
+
+
+def test_what_predicts_is_one_line():
+  of = {'click': {'auc': 0.002, 'auc_interval': [-0.001, 0.005]}}
+  chosen = {'stage': 'pretrain', 'difference': of}
+  assert verdict.prediction(record(served=chosen)) == [
+    'Predictions are those of stage 1: on validation RMTL does not beat it by'
+    ' more than the interval (AUC click +0.0020 (-0.0010 to +0.0050, which'
+    ' includes 0)).'
+  ]
+  assert verdict.prediction(record(served={'stage': 'pretrain'})) == []
 
 
 def test_the_figures_are_those_of_the_same_number_of_epochs():

@@ -63,7 +63,7 @@ def test_numbers_by_their_quantiles_equal_their_evaluation(tmp_path):
 
 
 def _check_equals_evaluation(run_dir, stage):
-  expected = _evaluated(run_dir, stage or 'finetune')
+  expected = _evaluated(run_dir, stage or 'pretrain')
   rows = np.array(sorted(expected))
   raw = table_run.table().take(pa.array(rows)).select(table_run.FEATURES)
   found = rmtl_jax.load(run_dir, stage, calibrated=False).predict(raw)
@@ -119,7 +119,7 @@ def test_frames_of_other_libraries_and_what_the_model_says_it_is(run_dir):
   found = loaded.predict(polars.from_arrow(raw))
   np.testing.assert_array_equal(found['click'], loaded.predict(raw)['click'])
   assert repr(loaded) == (
-    f'Predictor: stage finetune, tasks click, conversion\n  {run_dir}'
+    f'Predictor: stage pretrain, tasks click, conversion\n  {run_dir}'
   )
 
 

@@ -27,8 +27,7 @@ _CRITICS = (
 _CALIBRATION = (
   'Rows in bins of nearly equal size by their prediction; on the dotted line'
   ' a prediction means what it says. Bars, of probabilities: Wilson intervals'
-  ' that take rows as independent, so they are narrow. The calibration was'
-  ' fitted on the validation rows.'
+  ' that take rows as independent, so they are narrow.'
 )
 
 
@@ -74,10 +73,10 @@ def _stages(record: Record) -> str:
 def _verdict(record: Record) -> list[content.Block]:
   """Whether weighting was worth it, in a headline, and the figures."""
   metrics = record['metrics']
-  first, figures = verdict.headline(metrics), verdict.details(metrics)
-  calibrated = '; trained models are calibrated on the validation rows'
-  caption = f'In short, {metrics["split"]} split'
-  caption += calibrated if metrics.get('calibrated') else ''
+  first = verdict.headline(metrics)
+  figures = [*verdict.prediction(metrics), *verdict.details(metrics)]
+  caption = f'In short, {metrics["split"]} split.'
+  caption += f' {tables.calibrated(metrics) or ""}'
   return [
     *([content.Text(first, strong=True)] if first else []),
     content.Grid(caption, run_tables.short(record)),
@@ -224,11 +223,8 @@ def _calibration(record: Record) -> content.Section | None:
   return content.Section(
     'Calibration',
     [
-      content.Text(
-        f'Of the model after the last stage ({stage}). {_CALIBRATION}'
-      ),
+      content.Text(f'Of the model that predicts ({stage}). {_CALIBRATION}'),
       *drawn,
-      content.Grid('Calibration, test split', run_tables.calibration(record)),
     ],
   )
 

@@ -179,38 +179,27 @@ def _by_epoch(
 
 def calibration(record: Record, task: str) -> content.Picture | None:
   """Draws mean prediction against mean label, a point per bin."""
-  versions = record['reliability'].get('points', {}).get(task, {})
-  if not any(versions.values()):
+  points = record['reliability'].get('points', {}).get(task)
+  if not points:
     return None
   figure, axes = panels.figure((panels.SIZE[0], 4.2))
-  top = max(
-    max(point['predicted'], point['high'])
-    for points in versions.values()
-    for point in points
-  )
+  top = max(max(point['predicted'], point['high']) for point in points)
   axes.plot([0, top], [0, top], color='#767676', linestyle=':', label='ideal')
-  spoken = []
-  for i, (name, points) in enumerate(versions.items()):
-    actual = np.array([p['actual'] for p in points])
-    low, high = (np.array([p[end] for p in points]) for end in ('low', 'high'))
-    axes.errorbar(
-      [p['predicted'] for p in points],
-      actual,
-      yerr=[np.maximum(actual - low, 0.0), np.maximum(high - actual, 0.0)],
-      marker=_MARKERS[i],
-      markersize=4.5,
-      linestyle=_DASHES[i],
-      linewidth=1.2,
-      elinewidth=0.8,
-      color=pictures.COLOURS[i],
-      label=name,
-    )
-    rows = sum(p['rows'] for p in points)
-    off = sum(p['rows'] * abs(p['predicted'] - p['actual']) for p in points)
-    spoken.append(
-      f'{name}: {len(points)} bins, mean distance from the diagonal'
-      f' {off / rows:.4f}'
-    )
+  actual = np.array([p['actual'] for p in points])
+  low, high = (np.array([p[end] for p in points]) for end in ('low', 'high'))
+  axes.errorbar(
+    [p['predicted'] for p in points],
+    actual,
+    yerr=[np.maximum(actual - low, 0.0), np.maximum(high - actual, 0.0)],
+    marker=_MARKERS[0],
+    markersize=4.5,
+    linewidth=1.2,
+    elinewidth=0.8,
+    color=pictures.COLOURS[0],
+    label='predictions',
+  )
+  rows = sum(p['rows'] for p in points)
+  off = sum(p['rows'] * abs(p['predicted'] - p['actual']) for p in points)
   words = 'mean probability of the bin', 'share of positives'
   if metric_registry.kind_of(_first(record, task)) != kinds.BINARY:
     words = 'mean prediction of the bin', 'mean label'
@@ -219,7 +208,7 @@ def calibration(record: Record, task: str) -> content.Picture | None:
     _name(record, 'calibration', task),
     figure,
     f'Calibration of {task}, test split',
-    '; '.join(spoken) + '.',
+    f'{len(points)} bins, mean distance from the diagonal {off / rows:.4f}.',
   )
 
 

@@ -9,7 +9,6 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import models
@@ -100,14 +99,14 @@ def differences(record: Record) -> Table:
   that are the same have no difference to show.
   """
   metrics = record['metrics']
-  names = models.stage_names(metrics)
+  names, kept = models.stage_names(metrics), ', as kept'
   found = []
   if 'finetuned_at' in metrics:
     last = metrics['finetuned_at']
     note = f', after {verdict.count(last["epoch"])}'
     found += [(key, note, of) for key, of in last['difference'].items()]
   found += [
-    (key, ', as kept', of)
+    (key, kept, of)
     for key, of in metrics.get('difference', {}).items()
     if not models.same(metrics, *key.split('_minus_'))
   ]
@@ -117,8 +116,12 @@ def differences(record: Record) -> Table:
   for key, note, of in found:
     first, second = key.split('_minus_')
     for task in metrics['tasks']:
+      # The models after the last epoch have no calibration.
       cells = [
-        _with_interval(of[task], one.name, f'+{one.form}') for one in shown
+        _with_interval(of[task], one.name, f'+{one.form}')
+        if note == kept or one.better == 'higher'
+        else content.NOTHING
+        for one in shown
       ]
       what = f'{names[first]} minus {names[second]}{note}'
       rows.append((what, task, *cells))
@@ -163,35 +166,6 @@ def epochs(record: Record) -> Table:
     'seconds',
   )
   return Table(header, rows, 1)
-
-
-def calibration(record: Record) -> Table:
-  """Calibration metrics of the last stage's model, raw and calibrated.
-
-  Of numbers the decile error and the RMSE stand for calibration error and
-  logloss.
-  """
-  metrics, stage = record['metrics'], record['reliability']['stage']
-  rows, has_numbers = [], False
-  for task in metrics['tasks']:
-    for version, where in (('raw', 'stages'), ('calibrated', 'calibrated')):
-      of = metrics.get(where, {}).get(stage, {}).get(task)
-      if of:
-        is_binary = metric_registry.kind_of(of) == kinds.BINARY
-        found = (
-          of.get('calibration_error' if is_binary else 'decile_error'),
-          of.get('predicted_over_actual'),
-          of.get('logloss' if is_binary else 'rmse'),
-        )
-        forms = ('.4f', '.4f', '.4f' if is_binary else '.4g')
-        cells = map(content.number, found, forms)
-        rows.append((task, version, *cells))
-        has_numbers |= not is_binary
-  names = ['task', 'predictions', 'calibration error', 'predicted / actual']
-  names.append('logloss')
-  if has_numbers:
-    names[2], names[4] = 'calibration or decile error', 'logloss or RMSE'
-  return Table(tuple(names), rows, 2)
 
 
 def applied_weights(record: Record) -> Table:

@@ -225,7 +225,7 @@ def _calibration(
       elif isinstance(fitted, calibration.Isotonic):
         points = jnp.array(fitted.probabilities, jnp.float32)
         p = jnp.interp(p, points, jnp.array(fitted.values, jnp.float32))
-      elif fitted is not None and fitted != calibration.Platt():
+      elif isinstance(fitted, calibration.Platt):
         margin = metrics.PROBABILITY_MARGIN
         inside = jnp.clip(p, margin, 1.0 - margin)
         z = jnp.log(inside) - jnp.log1p(-inside)

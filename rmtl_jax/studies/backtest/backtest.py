@@ -31,6 +31,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import comparison, significance
 from rmtl_jax.evaluation import registry as metric_registry
+from rmtl_jax.results import served
 from rmtl_jax.runtime import (
   checks,
   progress,
@@ -253,7 +254,7 @@ def _figures(trained: Record, place: pathlib.Path) -> Record:
     `stage`, `metrics`, `epochs` that were kept, `passes` over the train rows of
     all stages and members, and `seconds` of these, compilations included.
   """
-  stage = list(trained['stages'])[-1]
+  stage = served.of_record(trained)
   by_task = trained.get('calibrated', trained['stages'])[stage]
   seconds = trained['seconds']
   return {
