@@ -295,7 +295,8 @@ class EvaluationConfig:
   Attributes:
     bootstrap: session-bootstrap replicates of an interval; 0 means none. Ends
       are rare draws, so fewer than a thousand make them noisy.
-    calibration: what is fitted on validation, beside the raw model: `platt`
+    calibration: what is fitted on validation, and kept where its first half's
+      map lowers the loss of its last half: `platt`
       (logit' = a logit + b, held towards the raw model by a prior of some
       rows), `isotonic` (any rising function) or `none`. With either of the two
       numbers from 0 on have a power times a number (docs/your_data.md).

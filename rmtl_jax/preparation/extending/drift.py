@@ -19,6 +19,10 @@ from rmtl_jax.preparation.extending import encoding, vocabularies
 from rmtl_jax.preparation.schema import fields as fields_lib
 
 _NEW = 'new'
+# Groups of as-of features that grow with the log.
+_GROWING = ('gap', 'position', 'views', 'counts', 'recency', 'history')
+# Names in the line about fields that grow.
+_SHOWN = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,10 +42,12 @@ def of_new_rows(
   connection: sql.Connection,
   encoded: encoding.Encoding,
   train: Sequence[pathlib.Path],
+  manifest: manifest_lib.Manifest,
 ) -> Drift:
   """Compares every field but those that share a vocabulary."""
   found: dict[str, float] = {}
-  warnings = []
+  warnings, growing = [], []
+  ids = manifest.user_field, manifest.item_field
   for field in encoded.rows.fields:
     if field.name in encoded.grown:
       counts = _of_values(connection, encoded, field)
@@ -52,11 +58,24 @@ def of_new_rows(
     index, chance = drift.psi(counts[drift.TRAIN], counts[_NEW])
     found[field.name] = round(index, 4)
     # A day has one weekday.
-    if index - chance > drift.DIFFERENT and not fields_lib.is_of_time(field):
+    if index - chance <= drift.DIFFERENT or fields_lib.is_of_time(field):
+      continue
+    # Ids come and go, and what is counted of the past grows with it.
+    if field.name in ids or field.details.get('as_of') in _GROWING:
+      growing.append(field.name)
+    else:
       warnings.append(
         f'field {field.name!r}: the new rows differ much from train (PSI'
         f' {index:.2f}); bins, means and old ids stay as they are'
       )
+  if growing:
+    names = ', '.join(growing[:_SHOWN])
+    if len(growing) > _SHOWN:
+      names += f' and {len(growing) - _SHOWN} more'
+    warnings.append(
+      f'{len(growing)} of the ids, counts and gaps differ much from train, as'
+      f' they do when a log grows ({names})'
+    )
   return Drift(found, warnings)
 
 
