@@ -19,44 +19,10 @@ from rmtl_jax.preparation.guess import guess
 from rmtl_jax.preparation.guess import sample as sample_lib
 from rmtl_jax.preparation.schema import part
 
-# What a role is when the table decides.
-AUTO = 'auto'
 ROLES = ('session', 'user', 'item', 'time')
 _LISTS = ('from_time', *manifest_lib.KINDS, 'exclude', 'missing')
 _FEWEST_ROWS = 10
 Entry = str | Mapping[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Wanted:
-  """What a person says about the columns: parameters of `Ranker`, as there.
-
-  A text or an entry in place of a list of these is a list of one; `from_time`
-  and kinds of fields that are None are guessed.
-  """
-
-  tasks: Sequence[str] | Mapping[str, Entry]
-  session: str | None = AUTO
-  user: str | None = AUTO
-  item: str | None = AUTO
-  time: str | None = AUTO
-  time_unit: str | None = None
-  time_zone: str | None = None
-  from_time: Sequence[str] | None = None
-  categorical: Sequence[Entry] | None = None
-  numeric: Sequence[Entry] | None = None
-  multi_valued: Sequence[Entry] | None = None
-  exclude: Sequence[str] = ()
-  missing: Sequence[str] = ()
-  weight: str | None = None
-
-  def __post_init__(self):
-    for name in _LISTS:
-      given = getattr(self, name)
-      if isinstance(given, str | Mapping):  # else it would be taken apart
-        object.__setattr__(self, name, (given,))
-      elif given is None and name in ('exclude', 'missing'):
-        object.__setattr__(self, name, ())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,87 +41,99 @@ class Described:
 
 
 def describe(
-  table: pa.Table, wanted: Wanted, index: Collection[str] = ()
+  table: pa.Table,
+  tasks: Sequence[str] | Mapping[str, Entry],
+  own: Mapping[str, Any] | None = None,
+  index: Collection[str] = (),
 ) -> Described:
   """Guesses what the columns of a table mean.
 
   Args:
     table: the rows.
-    wanted: what a person says about them.
+    tasks: as for `Ranker`.
+    own: entries of a schema that replace the guess, as for `Ranker`.
     index: columns that were the index of a frame, such as numbers of its rows;
-      they are fields only if `wanted` names them.
+      they are fields only if `own` names them.
 
   Raises:
-    types.InputError: too few rows, or a column that is missing.
+    types.InputError: too few rows, or columns that are missing.
   """
   names = [str(name) for name in table.column_names]
   if len(table) < _FEWEST_ROWS:
     raise types.InputError(
-      f'table: has {len(table)} rows, expected at least {_FEWEST_ROWS}'
+      f'table: has too few rows, {len(table)}; expected at least {_FEWEST_ROWS}'
     )
-  tasks = _tasks(wanted.tasks, names)
-  given = {r: getattr(wanted, r) for r in ROLES if getattr(wanted, r) != AUTO}
-  for role, column in given.items():
-    if column is not None:
-      _check(role, column, names)
-  weights = {wanted.weight, *(entry.get('weight') for entry in tasks)} - {None}
-  for column in weights:
-    _check('weight', column, names)
-  for column in wanted.exclude:
-    _check('exclude', column, names)
-  fields = _named_fields(wanted, names)
-  named = {str(one['column']) for own in fields.values() for one in own}
-  labels = {
-    value
-    for entry in tasks
-    for key, value in entry.items()
-    if key in ('column', 'time_column')
+  own = dict(own or {})
+  for key in _LISTS:
+    if isinstance(own.get(key), str | Mapping):
+      own[key] = [own[key]]
+    elif key in own and own[key] is None:
+      del own[key]
+  labels = _tasks(tasks)
+  given = {
+    role: _column(own[role])
+    for role in ROLES
+    if role in own and (own[role] is None or _column(own[role]))
   }
-  apart = {*weights, *wanted.exclude, *(n for n in index if n not in named)}
+  weights = {own.get('weight'), *(one.get('weight') for one in labels)} - {None}
+  excluded = own.pop('exclude', ())
+  fields = _named_fields(own)
+  named = {str(one['column']) for kind in fields.values() for one in kind}
+  _check('tasks', [one['column'] for one in labels], names)
+  for what, columns in (
+    *((role, [column]) for role, column in given.items() if column),
+    ('weight', weights),
+    ('exclude', excluded),
+    *((kind, [one['column'] for one in fields[kind]]) for kind in fields),
+  ):
+    _check(what, columns, names)
+  apart = {*weights, *excluded, *(n for n in index if n not in named)}
   found = guess.guess(
     sample_lib.of_table(table),
-    [str(entry['column']) for entry in tasks if 'column' in entry],
+    [str(entry['column']) for entry in labels],
     given,
     apart - {*given.values()},
   )
+  outcomes = {
+    value
+    for entry in labels
+    for key, value in entry.items()
+    if key in ('column', 'time_column')
+  }
   left_out = {
     one.name: one.why
     for one in found.columns
-    if one.role == 'left out' and one.name not in {*named, *weights, *labels}
+    if one.role == 'left out' and one.name not in {*named, *weights, *outcomes}
   }
   schema = dict(found.schema)
   ids = {schema.get('user'), schema.get('item')}
   for kind in manifest_lib.KINDS:
-    guessed = [_entry(one) for one in schema.pop(kind, [])]
-    own = fields.get(kind)
     kept = []
-    for entry in guessed:
+    for entry in map(_entry, schema.pop(kind, [])):
       column = entry['column']
-      if column in named or column in labels:
+      if column in named or column in outcomes:
         continue
-      if own is None or column in ids:
+      if kind not in fields or column in ids:
         kept.append(entry)
       else:
         left_out[column] = f'not listed in {kind}'
-    if kept or own:
-      schema[kind] = kept + (own or [])
+    if kept or fields.get(kind):
+      schema[kind] = kept + fields.get(kind, [])
   _name_apart([schema[k] for k in manifest_lib.KINDS if k in schema])
-  if 'time' in schema:
-    time = schema['time']
-    if wanted.time_unit:
-      time = {'column': time['column'], 'unit': wanted.time_unit}
-    if wanted.time_zone is not None:
-      time = {**time, 'zone': wanted.time_zone}
-    schema['time'] = time
-  if wanted.from_time is not None:
-    schema.pop('from_time', None)
-  if wanted.from_time:
-    schema['from_time'] = list(wanted.from_time)
-  schema['tasks'] = _completed(tasks, found.schema.get('tasks', []))
-  if wanted.missing:
-    schema['missing'] = list(wanted.missing)
-  if wanted.weight is not None:
-    schema['weight'] = wanted.weight
+  if isinstance(own.get('time'), Mapping) and 'time' in schema:
+    guessed = schema['time']
+    if 'unit' in own['time']:
+      guessed = {'column': guessed['column']}
+    schema['time'] = {**guessed, **own['time']}
+  schema |= {
+    key: list(value) if key in _LISTS else value
+    for key, value in own.items()
+    if key not in ('time', *manifest_lib.KINDS)
+  }
+  schema = {key: value for key, value in schema.items() if value is not None}
+  if not schema.get('from_time', True):
+    del schema['from_time']
+  schema['tasks'] = _completed(labels, found.schema.get('tasks', []))
   return Described(schema, left_out, _lines(found, schema, left_out))
 
 
@@ -207,31 +185,26 @@ def _lines(
 
 
 def _column(role: Any) -> str | None:
-  return role['column'] if isinstance(role, Mapping) else role
+  return role.get('column') if isinstance(role, Mapping) else role
 
 
-def _named_fields(
-  wanted: Wanted, names: Sequence[str]
-) -> dict[str, list[dict[str, Any]]]:
+def _named_fields(own: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
   """The entries of the kinds of field that a person lists."""
   found: dict[str, list[dict[str, Any]]] = {}
   for kind in manifest_lib.KINDS:
-    entries = getattr(wanted, kind)
-    if entries is None:
-      continue
-    for one in entries:
+    for one in own.get(kind, ()):
       if not isinstance(one, str | Mapping):
         raise types.InputError(
           f'{kind}: expected columns (texts) or entries of a schema, found'
           f' {one!r:.80}'
         )
-      _check(kind, str(_entry(one).get('column')), names)
-    found[kind] = [_entry(one) for one in entries]
+    if kind in own:
+      found[kind] = [_entry(one) for one in own[kind]]
   return found
 
 
 def _tasks(
-  wanted: Sequence[str] | Mapping[str, Entry], names: Sequence[str]
+  wanted: Sequence[str] | Mapping[str, Entry],
 ) -> list[dict[str, Any]]:
   if isinstance(wanted, str):
     wanted = (wanted,)
@@ -251,10 +224,14 @@ def _tasks(
     entry = {'column': given} if isinstance(given, str) else dict(given)
     entry.setdefault('column', name)
     entries.append({'name': _name(name), **entry})
-    _check('tasks', entry['column'], names)
   if not entries:
     raise types.InputError(expected)
   return entries
+
+
+def of_labels(tasks: Sequence[str] | Mapping[str, Entry]) -> list[str]:
+  """The columns of labels of `tasks`, which may be empty."""
+  return [str(one['column']) for one in _tasks(tasks)] if len(tasks) else []
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
@@ -279,11 +256,15 @@ def _name_apart(kinds: Iterable[Sequence[dict[str, Any]]]) -> None:
     taken.add(entry['name'].lower())
 
 
-def _check(what: str, column: str, names: Sequence[str]) -> None:
-  if column not in names:
-    near = difflib.get_close_matches(str(column), names, n=2)
+def _check(what: str, columns: Iterable[Any], names: Sequence[str]) -> None:
+  """Refuses columns that the table lacks."""
+  missing = [str(column) for column in columns if column not in names]
+  if missing:
+    near = difflib.get_close_matches(missing[0], names, n=2)
     hint = f' (did you mean {" or ".join(map(repr, near))}?)' if near else ''
+    listed = ', '.join(f'{name!r:.80}' for name in missing)
+    column = 'columns' if len(missing) > 1 else 'column'
     raise types.InputError(
-      f'{what}: the table has no column {column!r:.80}{hint}; it has'
+      f'{what}: the table has no {column} {listed}{hint}; it has'
       f' {", ".join(names):.500}'
     )

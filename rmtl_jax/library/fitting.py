@@ -19,7 +19,7 @@ import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -39,7 +39,7 @@ _ADDED = 'rows.parquet'
 _SCHEMA = 'schema.json'
 _OPTIONS = inspect.signature(prepare_config.PrepareConfig).parameters
 # Of these, what is a Ranker's own to say.
-_OWN = ('source', 'raw_dir', 'data_dir', 'schema', 'overwrite', 'as_of')
+_OWN = ('source', 'raw_dir', 'data_dir', 'schema', 'overwrite')
 # Of `rmtl prepare`, in a line for a person.
 _FLAG = re.compile(r'--([a-z_]+)(?:=([^\s;)]*[^\s;),.]))?')
 # What must be the same when a fit goes on.
@@ -86,9 +86,7 @@ def make_place(
   return scratch, scratch.path
 
 
-def options(
-  given: Mapping[str, Any], as_of: str | Sequence[str] | None
-) -> dict[str, Any]:
+def options(given: Mapping[str, Any]) -> dict[str, Any]:
   """Settings of PrepareConfig, checked before anything is written.
 
   Raises:
@@ -101,8 +99,8 @@ def options(
         config_values.unknown_setting(f'prepare.{name}', others)
       )
   found = dict(given)
-  if as_of is not None:
-    found['as_of'] = (as_of,) if isinstance(as_of, str) else as_of
+  if isinstance(found.get('as_of'), str):
+    found['as_of'] = (found['as_of'],)
   found = {n: tuple(v) if isinstance(v, list) else v for n, v in found.items()}
   prepare_config.validate(prepare_config.PrepareConfig(**found))
   return found

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
@@ -18,15 +19,18 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import tables
 from rmtl_jax.evaluation import registry as metric_registry
-from rmtl_jax.library import columns, fitting, starting
+from rmtl_jax.library import columns, estimator, fitting, one_row, starting
 from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.runtime import progress, workdir
 from rmtl_jax.runtime.tracking import registry as tracking
-from rmtl_jax.serving import kept, predictor, scorer
+from rmtl_jax.serving import kept, log_columns, predictor, scorer
 from rmtl_jax.training import start_rules
 
 # A test AUC above this is a label among the features more often than not.
 _TOO_GOOD = 0.99
+# Parameters whose entries `set_params` changes one by one.
+_ENTRIES = ('schema', 'prepare', 'config')
 # Parameters that are not the model's.
 _LOCAL = ('workdir', 'tracker', 'verbose')
 
@@ -51,28 +55,10 @@ class Ranker:
     self,
     *,
     tasks: Sequence[str] | Mapping[str, columns.Entry] = (),
-    session: str | None = columns.AUTO,
-    user: str | None = columns.AUTO,
-    item: str | None = columns.AUTO,
-    time: str | None = columns.AUTO,
-    time_unit: str | None = None,
-    time_zone: str | None = None,
-    from_time: Sequence[str] | None = None,
-    categorical: Sequence[columns.Entry] | None = None,
-    numeric: Sequence[columns.Entry] | None = None,
-    multi_valued: Sequence[columns.Entry] | None = None,
-    exclude: Sequence[str] = (),
-    missing: Sequence[str] = (),
-    weight: str | None = None,
     schema: Mapping[str, Any] | None = None,
-    as_of: str | Sequence[str] | None = None,
     prepare: Mapping[str, Any] | None = None,
-    backbone: str | None = None,
-    weighting: str | None = None,
+    config: Mapping[str, Any] | None = None,
     fine_tune: bool = True,
-    preset: str | None = None,
-    settings: Mapping[str, Any] | None = None,
-    seed: int | None = None,
     workdir: str | os.PathLike[str] | None = None,
     tracker: str | Sequence[str] = tracking.DEFAULT,
     verbose: bool = False,
@@ -82,70 +68,29 @@ class Ranker:
     Args:
       tasks: columns of labels of 0 and 1, or {task: column}, or {task: entry
         of a schema}, as `{'buy': {'column': 'bought', 'after': 'click'}}` or
-        `{'watch': {'column': 'seconds', 'kind': 'regression'}}`.
-      session: column of session ids; 'auto' finds it by its name, None says
-        that there is none, as in the next two.
-      user: column of users; without sessions their rows are cut by idle gaps.
-      item: column of items.
-      time: column of times; 'auto' finds it by its type or name, None says that
-        there is none: rows are then split at random.
-      time_unit: `ms`, `s`, `us`, `ns` or `d` since 1970, or `iso`; None: by the
-        column.
-      time_zone: of times that name none, as `Europe/Berlin`, and of
-        `from_time`; None: UTC.
-      from_time: fields that the time makes: `('hour', 'weekday')`, one of
-        them, or () for none; None: both, or the weekday where times are days.
-      categorical: columns that get embeddings, or entries of a schema. None:
-        user and item, text, true/false, and integers whose name ends like an
-        id's or that have few values.
-      numeric: columns of numbers, or entries of a schema, as `{'column':
-        'price', 'transform': 'log1p'}`. None: all other numbers.
-      multi_valued: columns of lists, or entries of a schema, as `{'column':
-        'tags', 'separator': '|'}` for text. None: lists.
-      exclude: columns that are no features. Labels, times and sessions never
-        are.
-      missing: texts that stand for nothing, as `NULL`.
-      weight: column that says how much a row counts; tasks may have their own
-        (docs/your_data.md#labels).
-      schema: what the columns mean, as `rmtl init` writes it, in place of all
-        parameters above but `tasks`, which are then those of the schema.
-      as_of: groups of as-of features, or 'all'; None: those of `rmtl prepare`.
-      prepare: further settings of PrepareConfig, as `{'split': (8, 1, 1)}`.
-      backbone: `single_task`, `shared_bottom`, `mmoe`, `ple` or another one.
-      weighting: how stage 3 weighs rows: `critic` (RMTL), `constant`, ...
+        `{'watch': {'column': 'seconds', 'kind': 'regression'}}`. Empty: the
+        columns of y, or the tasks of the schema.
+      schema: entries that replace what is guessed of the columns, as
+        `{'user': 'visitor', 'item': None, 'numeric': ['price']}`
+        (docs/your_data.md); None says that there is none, and `exclude` lists
+        columns that are no features. With `tasks` it is a whole schema, as
+        `rmtl init` writes it, and nothing is guessed.
+      prepare: settings of PrepareConfig, as `{'split': (8, 1, 1)}` or
+        `{'as_of': ('rates',)}`.
+      config: settings, as `{'backbone': 'ple', 'seed': 1,
+        'pretrain.learning_rate': 1e-3}`; the others are the recommended ones,
+        or those of its `preset`.
       fine_tune: whether stages 2 and 3 follow stage 1.
-      preset: what settings start from; None: the default.
-      settings: any settings, as `{'pretrain.learning_rate': 1e-3}`.
-      seed: of everything that is drawn.
       workdir: RUN, to keep it and to resume there; None: a private temporary
         directory, which goes with this object.
       tracker: what keeps track of the run: `tensorboard`, `mlflow`, `wandb`, or
         several of them.
       verbose: shows a live line on a terminal, elsewhere a line per epoch.
     """
-    self.tasks = tasks
-    self.session, self.user, self.item = session, user, item
-    self.time, self.time_unit = time, time_unit
-    self.time_zone, self.from_time = time_zone, from_time
-    self.categorical, self.numeric = categorical, numeric
-    self.multi_valued = multi_valued
-    self.exclude, self.missing = exclude, missing
-    self.weight, self.schema = weight, schema
-    self.as_of, self.prepare = as_of, prepare
-    self.backbone, self.weighting = backbone, weighting
-    self.fine_tune, self.preset = fine_tune, preset
-    self.settings, self.seed = settings, seed
-    self.workdir, self.tracker, self.verbose = workdir, tracker, verbose
-
-  def _described(self, rows: Any, index: Collection[str]) -> columns.Described:
-    """What the columns mean: as the schema says, or guessed."""
-    if self.schema is not None:
-      schema = _mapping('schema', self.schema)
-      schema_lib.parse(schema)
-      return columns.Described(dict(schema), {})
-    names = inspect.signature(columns.Wanted).parameters
-    wanted = columns.Wanted(**{name: getattr(self, name) for name in names})
-    return columns.describe(rows, wanted, index)
+    self.tasks, self.schema = tasks, schema
+    self.prepare, self.config = prepare, config
+    self.fine_tune, self.workdir = fine_tune, workdir
+    self.tracker, self.verbose = tracker, verbose
 
   def get_params(self, deep: bool = True) -> dict[str, Any]:
     """The parameters as they were given, by name, as scikit-learn asks."""
@@ -155,20 +100,28 @@ class Ranker:
   def set_params(self, **params: Any) -> Ranker:
     """Changes parameters for the next `fit`; returns self.
 
+    `config__NAME`, `prepare__NAME` and `schema__NAME` change one entry, as in
+    a search over `{'config__pretrain.learning_rate': [1e-3, 1e-2]}`.
+
     Raises:
       types.InputError: no such parameter.
     """
     for name, value in params.items():
-      if name not in _parameters():
+      whole, _, entry = name.partition('__')
+      if whole not in _parameters() or (entry and whole not in _ENTRIES):
         raise types.InputError(
           config_values.unknown_setting(f'Ranker.{name}', _parameters())
         )
-      setattr(self, name, value)
+      if entry:
+        value = {**_mapping(whole, getattr(self, whole)), entry: value}
+      setattr(self, whole, value)
     return self
 
   def fit(
     self,
-    table: Any,
+    X: Any,
+    y: Any = None,
+    *,
     start_from: Ranker | str | os.PathLike[str] | None = None,
   ) -> Ranker:
     """Prepares the table, trains on it and evaluates; returns self.
@@ -180,13 +133,15 @@ class Ranker:
     fit, unless JAX has a cache of its own.
 
     Args:
-      table: raw rows, labels included: a pandas or Polars frame, an Arrow
-        table or reader (what has `__arrow_c_stream__`), a list of dicts, or a
-        dict of columns. Beside `start_from` the new rows alone.
+      X: raw rows: a pandas or Polars frame, an Arrow table or reader (what has
+        `__arrow_c_stream__`), a list of dicts, or a dict of columns. Beside
+        `start_from` the new rows alone.
+      y: their labels, a column per task: a frame, a series or an array. None:
+        they are columns of X.
       start_from: a fitted Ranker, or the directory of a fitted or saved one, to
         go on from: the rows are added to its data, whose vocabularies grow, and
         its model goes on (docs/every_day.md). Test rows are then the new ones.
-        Columns, preparation and settings are its own; `settings` may change
+        Columns, preparation and settings are its own; `config` may change
         what makes no other network.
 
     Raises:
@@ -197,19 +152,22 @@ class Ranker:
     from rmtl_jax.runtime import programs
 
     programs.keep_unless_set()
-    rows = tables.to_arrow(table)
+    tasks, rows = self.tasks, tables.to_arrow(X)
+    if y is not None:
+      rows, names = estimator.join(rows, y, columns.of_labels(tasks))
+      tasks = tasks if len(tasks) else names
     start = self._start(start_from)
     if start:
       schema, left_out = start.asked['schema'], start.asked['left_out']
     else:
-      described = self._described(rows, tables.index_of(table))
+      described = self._described(rows, tasks, tables.index_of(X))
       schema, left_out = described.schema, described.left_out
       for line in described.lines:
         print(line)
     config = self._config(start)  # what is wrong is said before any work
     if start:
       start_rules.check_settings(start.run, config)
-    options = fitting.options(_mapping('prepare', self.prepare), self.as_of)
+    options = fitting.options(_mapping('prepare', self.prepare))
     live = progress.Progress(quiet=not self.verbose)
     trackers = () if self.tracker is None else self.tracker
     trackers = (trackers,) if isinstance(trackers, str) else tuple(trackers)
@@ -310,6 +268,35 @@ class Ranker:
     """As `predict_proba`, by task: {task: f32[R]}."""
     return self._score(table, history)
 
+  def score(self, X: Any, y: Any = None) -> float:
+    """The mean test AUC of the tasks; of numbers XAUC, its generalisation.
+
+    Args:
+      X: R rows as for `fit`; their labels are not shown to the model.
+      y: their labels, as for `fit`.
+
+    Raises:
+      types.InputError: as for `predict_proba`, or a label that can't be used.
+    """
+    self._fitted()
+    manifest = self.model_.manifest
+    rows = tables.to_arrow(X)
+    if y is not None:
+      names = [task['column'] for task in self.schema_['tasks']]
+      rows, _ = estimator.join(rows, y, names)
+    labels = estimator.read_labels(manifest, rows)
+    outcomes = log_columns.outcome_columns(manifest)
+    known = [name for name in rows.column_names if name not in outcomes]
+    return estimator.score(labels, self._score(rows.select(known), None))
+
+  @property
+  def feature_importances_(self) -> np.ndarray:
+    """A model of several members and tasks has none; see `importance`."""
+    raise AttributeError(
+      'a Ranker has no feature_importances_; rmtl_jax.importance(run_dir_)'
+      ' measures what each task loses when a field is permuted'
+    )
+
   def save(
     self,
     path: str | os.PathLike[str],
@@ -356,17 +343,41 @@ class Ranker:
     return '\n'.join([*lines, f'  {self.run_dir_}'])
 
   def __getstate__(self) -> dict[str, Any]:
-    if hasattr(self, 'model_'):
-      raise TypeError(
-        'a fitted Ranker can be neither pickled nor deep-copied: save(path)'
-        ' writes it and rmtl_jax.load(path) restores it'
-      )
-    return dict(self.__dict__)
+    """The parameters, and of a fitted one the files that `save` writes."""
+    if not hasattr(self, 'model_'):
+      return dict(self.__dict__)
+    return {**self.get_params(), '_files': estimator.to_bytes(self.save)}
+
+  def __setstate__(self, state: dict[str, Any]) -> None:
+    files = state.pop('_files', None)
+    self.__dict__.update(state)
+    if files is not None:
+      self._scratch = fitting.Scratch()
+      estimator.from_bytes(files, self._scratch.path)
+      self._restore(self._scratch.path)
+
+  def __sklearn_tags__(self) -> Any:
+    return estimator.tags()
+
+  def __sklearn_is_fitted__(self) -> bool:
+    return hasattr(self, 'model_')
 
   def __copy__(self) -> Ranker:
     made = type(self).__new__(type(self))
     made.__dict__.update(self.__dict__)  # the model itself is shared
     return made
+
+  def _described(
+    self, rows: pa.Table, tasks: Any, index: Collection[str]
+  ) -> columns.Described:
+    """What the columns mean: as a whole schema says, or guessed."""
+    schema = _mapping('schema', self.schema)
+    if 'tasks' not in schema:
+      return columns.describe(rows, tasks, schema, index)
+    if len(self.tasks):
+      raise types.InputError('tasks: the schema has tasks, too; leave out one')
+    schema_lib.parse(schema)
+    return columns.Described(schema, {})
 
   def _start(
     self, given: Ranker | str | os.PathLike[str] | None
@@ -394,37 +405,42 @@ class Ranker:
     manifest: manifest_lib.Manifest | None = None,
   ) -> config_lib.Config:
     """The settings, as far as they are known without the prepared data."""
-    config = (
-      start.run.config if start else presets.start(manifest, self.preset or '')
-    )
-    own = {
-      'backbone': self.backbone,
-      'weighting.name': self.weighting,
-      'seed': self.seed,
-    }
-    changes = {name: value for name, value in own.items() if value is not None}
-    changes |= _mapping('settings', self.settings)
+    changes = _mapping('config', self.config)
+    name = changes.pop('preset', '')
+    config = start.run.config if start else presets.start(manifest, name)
     if not start:
       config = variants.of_preset(config, changes)
-    return config_values.with_settings(config, changes, 'settings')
+    return config_values.with_settings(config, changes, 'config')
 
   def _fitted(self) -> workdir.Run:
     if not hasattr(self, 'model_'):
-      raise types.InputError('this Ranker is not fitted: call fit(table) first')
+      raise estimator.not_fitted()(
+        'this Ranker is not fitted: call fit(table) first'
+      )
     return self._run
 
   def _score(self, table: Any, history: Any) -> dict[str, np.ndarray]:
     run = self._fitted()
     rows = tables.to_arrow(table)
-    if history is None and self.model_.needs:
-      given = set(self.model_.needs.columns)
-      if not given or not given <= set(rows.column_names):
-        # Read once: every call would take what reading the log takes.
-        log = run.path / fitting.LOG
-        if self._history is None and log.is_file():
-          self._history = self.model_.keep_history(log)
-        history = self._history
-    scored = self.model_.score(rows, history)
+    needs = self.model_.needs
+    has_past = history is not None or (
+      needs.columns and ({*needs.columns} <= {*rows.column_names})
+    )
+    wanted = list(self.feature_names_in_)
+    if needs and not has_past:
+      wanted += [c for c in self._keys if c not in wanted]
+    raw.check_columns(pathlib.Path('table'), rows.column_names, wanted)
+    scored = None
+    if needs and not has_past:
+      if len(rows) == 1:
+        scored = self._one_row.score(rows)
+      # Read once: every call would take what reading the log takes.
+      log = run.path / fitting.LOG
+      if scored is None and self._history is None and log.is_file():
+        self._history = self.model_.keep_history(log)
+      history = self._history
+    if scored is None:
+      scored = self.model_.score(rows, history)
     for line in scored.warnings:
       warnings.warn(line, stacklevel=3)
     return scored.probabilities
@@ -434,6 +450,10 @@ class Ranker:
     self._run = workdir.read(path)
     self.model_: scorer.Scorer = predictor.load(path)
     self._history: kept.KeptHistory | None = None
+    self._one_row = one_row.OneRow(self.model_, path / fitting.LOG)
+    schema = log_columns.make_log_schema(self.model_.manifest)
+    keys = (schema.time, schema.session, schema.user)
+    self._keys = [column for column in keys if column is not None]
     self.run_dir_, self.data_dir_ = path, fitting.data_dir(self._run)
     self.tasks_ = self.model_.tasks
     computed = self.model_.computed
@@ -473,7 +493,7 @@ def _leaks(metrics: Mapping[str, Any]) -> list[str]:
   """A line for each task whose test AUC is too good to be true."""
   return [
     f'task {task!r}: test AUC {found["auc"]:.4f}: is there a column that is'
-    ' known only after the label? Leave it out with exclude='
+    ' known only after the label? Leave it out: schema={"exclude": [...]}'
     for task, found in metrics.items()
     if (found.get('auc') or 0.0) > _TOO_GOOD
   ]

@@ -6,7 +6,6 @@ does, and its model starts with the other's, as `rmtl train --start_from` does.
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import pathlib
@@ -14,12 +13,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rmtl_jax import json_files, types
-from rmtl_jax.library import columns, fitting
+from rmtl_jax.library import fitting
 from rmtl_jax.runtime import workdir
 
-# Parameters of a Ranker that its start has settled: those of columns, and where
-# settings begin.
-_SETTLED = (*inspect.signature(columns.Wanted).parameters, 'preset')
+# Parameters of a Ranker that its start has settled.
+_SETTLED = ('tasks', 'schema')
 
 
 class Start(NamedTuple):

@@ -47,6 +47,7 @@ _RECORDED = ('idle_minutes', 'min_count', 'max_values', 'any_dates')
 # Those that are recorded only where they are given.
 _RECORDED_IF = ('since', 'until')
 # What splits a log of few times or long sessions.
+_FEW_SESSIONS = 10
 _OTHER_SPLITS = (
   '; --split_by=random draws sessions, --split_column reads a column'
 )
@@ -286,9 +287,11 @@ def check_split(
     if not count:
       other = _OTHER_SPLITS if rule.by_time else ''
       read = sum(places.rows) + sum(places.dropped) + sum(places.immature)
+      sessions = sum(places.sessions)
+      few = 'too few sessions: ' if sessions < _FEW_SESSIONS else ''
       raise types.InputError(
-        f'{where}: {_count(read, "row")} in'
-        f' {_count(sum(places.sessions), "session")} cannot be split'
+        f'{where}: {few}{_count(read, "row")} in'
+        f' {_count(sessions, "session")} cannot be split'
         f' {rule.words}: {name} would be empty{other}'
       )
 

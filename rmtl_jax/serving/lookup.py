@@ -26,9 +26,14 @@ from rmtl_jax.preparation.schema import vocabularies
 _SPACES = ' \u00a0\u1680\u202f\u205f\u3000' + ''.join(
   map(chr, range(0x2000, 0x200B))
 )
-# Of units that are whole numbers.
-_PER_HOUR = {'ms': 3_600_000, 'us': 3_600_000_000, 'ns': 3_600_000_000_000}
-_LATEST = 2**62  # so that the query, which adds weeks, has room
+# By unit, of columns of whole numbers: how many there are in an hour.
+_PER_HOUR = {
+  's': 3_600,
+  'ms': 3_600_000,
+  'us': 3_600_000_000,
+  'ns': 3_600_000_000_000,
+}
+_LATEST_HOUR = 1_000_000  # in the year 2084; from 2099 zones are not known
 _WHOLE = re.compile(sql.WHOLE, re.ASCII)
 _NOTHING_ELSE = readings.Missing()
 # Text that every reader of numbers takes for the same number.
@@ -115,21 +120,27 @@ def _maker(
 def _time_parts(
   column: pa.Array, clock: times.Time, part: str, missing: readings.Missing
 ) -> pa.Array:
-  """As `times.Time.part` of whole numbers."""
-  whole = pa.types.is_integer(column.type) or pa.types.is_null(column.type)
-  if clock.unit not in _PER_HOUR or missing.values or not whole:
+  """As `times.Time.part` of whole numbers and of Arrow's own times."""
+  kind, unit, zone = column.type, clock.unit, clock.zone
+  if pa.types.is_timestamp(kind) and unit == 'iso' and not clock.format:
+    if kind.tz is None and zone != times.UTC:
+      raise Undecided
+    column, unit = column.cast(pa.int64()), kind.unit
+  elif not (pa.types.is_integer(kind) or pa.types.is_null(kind)):
     raise Undecided
-  unit, values = _PER_HOUR[clock.unit], column.to_pylist()
+  if unit not in _PER_HOUR or missing.values:
+    raise Undecided
+  hour, values = _PER_HOUR[unit], column.to_pylist()
   # Earlier and later ones are left to the query.
-  if any(value is not None and not 0 <= value < _LATEST for value in values):
+  latest = _LATEST_HOUR * hour
+  if any(value is not None and not 0 <= value < latest for value in values):
     raise Undecided
-  per_ms = unit // _PER_HOUR['ms']
 
   def text(value: int) -> str:
-    offset = times.offset_ms(clock.zone, value // per_ms)
+    offset = times.offset_ms(zone, value * _PER_HOUR['ms'] // hour)
     if offset is None:
       raise Undecided
-    hours = (value + per_ms * offset) // unit
+    hours = (value + offset * hour // _PER_HOUR['ms']) // hour
     return str(hours % 24 if part == 'hour' else (hours // 24 + 3) % 7)
 
   found = [None if value is None else text(value) for value in values]

@@ -44,11 +44,10 @@ def fitted(tmp_path_factory):
       'buy_of_click': buy | {'only_after': True},
       'like': {'column': 'like', 'weight': 'importance'},
     },
-    user=None,
-    from_time=(),
-    as_of=(),
+    schema={'user': None, 'from_time': ()},
+    prepare={'as_of': ()},
     fine_tune=False,
-    settings=small.SETTINGS
+    config=small.SETTINGS
     | {'batch.lanes': 4, 'evaluation.calibration': 'none'},
     workdir=tmp_path_factory.mktemp('rows') / 'run',
   )

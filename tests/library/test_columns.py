@@ -15,10 +15,8 @@ TASKS = ('click', 'buy')
 ROWS = 40
 
 
-def described(table, **wanted):
-  found = columns.describe(
-    pa.table(table), columns.Wanted(**{'tasks': TASKS, **wanted})
-  )
+def described(table, tasks=TASKS, **schema):
+  found = columns.describe(pa.table(table), tasks, schema)
   schema_lib.parse(found.schema)  # which `rmtl prepare` takes
   return found
 
@@ -66,7 +64,7 @@ def test_what_is_named_is_taken_as_it_is():
     session=None,
     user='user_id',
     item=None,
-    time_zone='Europe/Berlin',
+    time={'zone': 'Europe/Berlin'},
     from_time='hour',
     categorical='user_id',
     numeric=[{'column': 'price', 'transform': 'log1p'}, 'item_id'],
@@ -88,12 +86,13 @@ def test_what_is_named_is_taken_as_it_is():
 @pytest.mark.parametrize(
   ('table', 'wanted', 'told'),
   [
-    (small.table(8), {}, 'has 8 rows, expected at least 10'),
+    (small.table(8), {}, 'too few rows, 8; expected at least 10'),
     (small.table(ROWS), {'tasks': 5}, "as \\('click',\\), found 5"),
     (small.table(ROWS), {'tasks': {'click': 5}}, 'found 5'),
     (small.table(ROWS), {'tasks': ('clik',)}, "did you mean 'click'"),
     (small.table(ROWS), {'tasks': ()}, 'tasks: expected columns of labels'),
     (small.table(ROWS), {'user': 'who'}, "user: the table has no column 'who'"),
+    (small.table(ROWS), {'tasks': ('a', 'b')}, "no columns 'a', 'b'; it has"),
     (small.table(ROWS), {'numeric': ['prise']}, "did you mean 'price'"),
     (small.table(ROWS), {'numeric': (5,)}, 'numeric: expected columns'),
   ],

@@ -14,7 +14,9 @@ pytestmark = pytest.mark.slow
 
 def test_a_refit_predicts_and_is_saved(tmp_path):
   """Of a model that reads the past, whose log goes along."""
-  one = quietly(ranker(as_of=('views', 'rates')).fit, small.table())
+  one = quietly(
+    ranker(prepare={'as_of': ('views', 'rates')}).fit, small.table()
+  )
   before, first = one.record_, one.run_dir_
   rows = without_labels(small.table(), slice(0, 6))
   said = quietly(lambda: one.predict_proba(rows))
@@ -41,7 +43,7 @@ def test_a_refit_predicts_and_is_saved(tmp_path):
 
 
 def test_what_can_not_be_refitted(tmp_path):
-  with pytest.raises(types.InputError, match='is not fitted'):
+  with pytest.raises(ValueError, match='is not fitted'):
     ranker().refit()
   one = quietly(ranker().fit, small.table())
   (tmp_path / 'file').write_text('')

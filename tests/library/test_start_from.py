@@ -29,12 +29,14 @@ def rows(first: int, last: int | None = None) -> dict:
 
 @pytest.fixture(scope='module')
 def monday():
-  return quietly(ranker(as_of=('views', 'rates')).fit, rows(0, OLD))
+  return quietly(
+    ranker(prepare={'as_of': ('views', 'rates')}).fit, rows(0, OLD)
+  )
 
 
 @pytest.fixture(scope='module')
 def tuesday(monday):
-  one = ranker(as_of=('views', 'rates'))
+  one = ranker(prepare={'as_of': ('views', 'rates')})
   return quietly(lambda: one.fit(rows(OLD), start_from=monday))
 
 
@@ -79,18 +81,18 @@ def test_a_saved_one_goes_on_if_it_has_its_data(monday, tuesday, tmp_path):
 @pytest.mark.parametrize(
   ('more', 'told'),
   [
-    ({'item': None}, "was fitted with item='auto', not None"),
+    ({'schema': {'item': None}}, r"with schema=None, not \{'item': None\}"),
     ({'tasks': ('click',)}, r"tasks=\['click', 'buy'\], not \['click'\]"),
-    ({'preset': 'paper'}, "preset=None, not 'paper'"),
-    ({'backbone': 'mmoe'}, "backbone='shared_bottom', not 'mmoe'"),
-    ({'settings': {'network.embedding_dim': 8}}, 'embedding_dim=4, not 8'),
-    ({'as_of': ('views',)}, 'as_of: is views'),
+    ({'config': {'backbone': 'mmoe'}}, "backbone='shared_bottom', not 'mmoe'"),
+    ({'config': {'network.embedding_dim': 8}}, 'embedding_dim=4, not 8'),
+    ({'prepare': {'as_of': ('views',)}}, 'as_of: is views'),
     ({'prepare': {'split': (8, 1, 1)}}, 'split: means nothing'),
   ],
 )
 def test_another_model_or_other_data_are_refused(monday, tmp_path, more, told):
   path = tmp_path / 'run'
-  one = ranker(**{'as_of': ('views', 'rates'), 'workdir': path, **more})
+  prepare = {'as_of': ('views', 'rates')}
+  one = ranker(**{'prepare': prepare, 'workdir': path, **more})
   with pytest.raises(types.InputError, match=told) as error:
     one.fit(rows(OLD), start_from=monday)
   assert '\n' not in str(error.value)

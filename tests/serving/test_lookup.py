@@ -260,16 +260,16 @@ def _both_paths_agree(any_model, data):
     _check(any_model, patch, _PLAIN | {name: column})
 
 
-@pytest.mark.parametrize('unit', ['ms', 'us', 'ns'])
+@pytest.mark.parametrize('unit', ['s', 'ms', 'us', 'ns'])
 def test_both_paths_agree_on_whole_times_of_a_zone(
   tmp_path_factory, monkeypatch, unit
 ):
   clock = {'time': {'column': 'time', 'unit': unit, 'zone': 'Europe/Berlin'}}
   model = _model(tmp_path_factory.mktemp('whole'), {}, clock)
-  scale = {'ms': 1, 'us': 10**3, 'ns': 10**6}[unit]
+  scale = {'s': 1e-3, 'ms': 1, 'us': 10**3, 'ns': 10**6}[unit]
   # Around the ends of summer time and of a day.
   for ms in (1_711_846_800_000, 1_729_990_800_000, 1_714_514_400_000):
-    times = [scale * ms + n for n in (-3_600_000 * scale, -1, 0, 1)]
+    times = [int(scale * ms + n) for n in (-3_600_000 * scale, -1, 0, 1)]
     columns = {name: column.slice(0, 1) for name, column in _PLAIN.items()}
     for time in times:
       _check(model, monkeypatch, columns | {'time': pa.array([time])})

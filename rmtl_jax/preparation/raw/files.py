@@ -262,7 +262,7 @@ def check_columns(
 
   Raises:
     types.InputError: a name that stands twice (regardless of case, as in
-      DuckDB), or a required one that is missing.
+      DuckDB), or required ones that are missing.
   """
   seen: dict[str, str] = {}
   for name in found:
@@ -271,14 +271,16 @@ def check_columns(
       same = '' if other == name else f' (and {other!r}; case does not count)'
       raise types.InputError(f'{path}: column {name!r} stands twice{same}')
     seen[name.lower()] = name
-  for name in required:
-    if name not in found:
-      listed = ', '.join(found[:20]) or 'none'
-      listed += ', ...' if len(found) > 20 else ''
-      # The whole header in one name: values are parted by something else.
-      if len(found) == 1 and name in found[0]:
-        listed += ', one column; give the schema\'s "delimiter"'
-      raise types.InputError(f'{path}: no column {name!r}; it has {listed}')
+  missing = [name for name in required if name not in found]
+  if missing:
+    listed = ', '.join(found[:20]) or 'none'
+    listed += ', ...' if len(found) > 20 else ''
+    # The whole header in one name: values are parted by something else.
+    if len(found) == 1 and missing[0] in found[0]:
+      listed += ', one column; give the schema\'s "delimiter"'
+    names = ', '.join(map(repr, missing[:20]))
+    column = 'columns' if len(missing) > 1 else 'column'
+    raise types.InputError(f'{path}: no {column} {names}; it has {listed}')
 
 
 def find_files(
