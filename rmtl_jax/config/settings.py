@@ -63,8 +63,6 @@ class NetworkConfig:
       (unseen), so that row 0 learns what to expect of categories that train
       rows lack: a rate for all fields, as `0.3`, or rates of fields, as
       `user=0.3,item=0.1`. Lists of earlier items keep theirs unless named.
-    expert_form: how E experts run: `separate` GEMMs, one `batched`
-      contraction, or `auto` (separate on CPU, batched elsewhere).
     ignore: fields that no network sees, joined by `+`: names of fields, of
       groups of as-of features (as `rmtl prepare --as_of` names them) or `asof`
       for all of these groups, as `rates+user_id`. A group that the data lacks
@@ -110,7 +108,6 @@ class NetworkConfig:
   num_experts: Annotated[int, Range(1, 2**10)] = 8
   dropout: Annotated[float, Range(0.0, 0.95)] = 0.2
   id_dropout: str = '0'
-  expert_form: Literal['auto', 'separate', 'batched'] = 'auto'
   ignore: str = ''
   session_encoder: Literal['none', 'mean', 'target_attention'] = 'none'
   crosses: str = ''

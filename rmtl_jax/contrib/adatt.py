@@ -64,11 +64,10 @@ class Adatt(backbones.Backbone):
     self, i: int, tasks: list[jax.Array]
   ) -> tuple[layers.Stack, backbones.Gates]:
     """Experts and gates of level i, on the tasks' representations."""
-    form = self.config.expert_form
-    gates = getattr(self, f'gates_{i}')(layers.stack(tasks, form))
+    gates = getattr(self, f'gates_{i}')(layers.stack(tasks))
     weights = [jax.nn.softmax(z, axis=1) for z in gates]
     seen = [x for x in tasks for _ in range(self.per_task)]
-    return getattr(self, f'experts_{i}')(layers.stack(seen, form)), weights
+    return getattr(self, f'experts_{i}')(layers.stack(seen)), weights
 
 
 def fuse(

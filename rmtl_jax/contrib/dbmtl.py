@@ -48,4 +48,4 @@ class Dbmtl(backbones.Backbone):
       known = jnp.concatenate([own[k], *outputs], axis=1)
       z = getattr(self, f'relation_{k}')(known)
       outputs += getattr(self, f'activation_{k}')([z], key)
-    return self.heads(layers.stack(outputs, self.config.expert_form))
+    return self.heads(layers.stack(outputs))

@@ -159,7 +159,6 @@ class Level(nnx.Module):
   ):
     rank, total = min(GATE_RANK, inputs), counts.total
     self.counts = counts
-    self.expert_form = setup.config.expert_form
     self.down = layers.StackedLinear(total, inputs, rank, layers.LECUN, setup)
     self.up = layers.StackedLinear(total, rank, inputs, layers.LECUN, setup)
     self.experts = layers.StackedLinear(total, inputs, units, layers.HE, setup)
@@ -188,7 +187,7 @@ class Level(nnx.Module):
     for k in range(counts.num_tasks):
       seen += [paths[k]] * counts.per_task
     seen += [paths[counts.num_tasks]] * counts.common
-    x = layers.stack(seen, self.expert_form)
+    x = layers.stack(seen)
     gates, own = [], []
     for k in range(counts.num_tasks):
       z = getattr(self, f'gate_{k}')(paths[k])

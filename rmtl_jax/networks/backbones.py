@@ -91,7 +91,7 @@ class Backbone(nnx.Module):
 
   def towers_on(self, xs: list[jax.Array], key: Key) -> jax.Array:
     """Tower k on its own representation, f32[T, units] each."""
-    return self.towers(layers.stack(xs, self.config.expert_form), key)
+    return self.towers(layers.stack(xs), key)
 
 
 class SharedBottom(Backbone):

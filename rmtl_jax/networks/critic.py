@@ -37,7 +37,6 @@ class Critic(nnx.Module):
     setup = layers.Setup(network, rngs)
     units, dim = network.bottom_units, network.embedding_dim
     self.head = critic.head
-    self.expert_form = network.expert_form
     self.first = first_layer.FirstLayer(spec, network, rngs, units[0])
     self.action = layers.Linear(1, dim, layers.LECUN, rngs)
     # The whole first layer's inputs count, as in FirstLayer's own kernel.
@@ -77,9 +76,9 @@ class Critic(nnx.Module):
       [state + actions[:, k : k + 1] * slope for k in range(tasks)], axis=0
     )
     # All tasks' rows below each other: one GEMM, and a mask for each.
-    x = self.bottom(layers.stack([x], self.expert_form), dropout_key)[0]
+    x = self.bottom(layers.stack([x]), dropout_key)[0]
     x = x.reshape(tasks, rows, x.shape[1])
-    towers = layers.stack(layers.unstack(x), self.expert_form)
+    towers = layers.stack(layers.unstack(x))
     return apply_head(self.towers(towers, dropout_key), self.head)
 
 

@@ -15,7 +15,7 @@ from rmtl_jax.ops import ensembles, task_losses
 
 
 def make_ensemble(
-  network: functional.Network, count: int, expert_form: str = 'auto'
+  network: functional.Network, count: int
 ) -> functional.Network:
   """M members of one network; `lane` gives the outputs of their mean.
 
@@ -32,10 +32,9 @@ def make_ensemble(
   Args:
     network: an actor of `factory.make_actor`.
     count: M, at least 1.
-    expert_form: of NetworkConfig.
   """
 
-  if layers.runs_separately(expert_form):
+  if layers.runs_separately():
     members = functional.side_by_side(network, count)
   else:
     members = _vmapped(network, count)

@@ -203,7 +203,7 @@ class FirstLayer(nnx.Module):
       pairs = zip(own, parts, strict=True)
       parts = [y + s for y, s in pairs] if self.by_batch else list(own)
     gates = parts[self.groups :]
-    groups = layers.stack(parts[: self.groups], self.config.expert_form)
+    groups = layers.stack(parts[: self.groups])
     return groups, gates[0] if gates else parts[0][:, :0]
 
   def _blocks(self) -> tuple[int, ...]:

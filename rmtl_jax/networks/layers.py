@@ -35,21 +35,16 @@ def init_kernel(
   return jax.random.uniform(key, shape, minval=-limit, maxval=limit)
 
 
-def runs_separately(expert_form: str) -> bool:
-  """Whether members of a stack run one GEMM each (NetworkConfig.expert_form).
-
-  `auto` follows the backend: separate GEMMs on CPU, batched elsewhere.
-  """
-  if expert_form == 'auto':
-    return jax.default_backend() == 'cpu'
-  return expert_form == 'separate'
+def runs_separately() -> bool:
+  """Whether members of a stack run one GEMM each: on CPU; else batched."""
+  return jax.default_backend() == 'cpu'
 
 
 class Setup:
   """What all layers of one network are made with.
 
   Attributes:
-    config: sizes, dropout's rate, how stacks run.
+    config: sizes and dropout's rate.
     rngs: where the kernels come from.
     units: outputs of each task's tower; () if each has one.
   """
@@ -84,9 +79,9 @@ def unstack_tree(tree: Any) -> list[Any]:
   return [treedef.unflatten(member) for member in members]
 
 
-def stack(members: list[jax.Array], expert_form: str) -> Stack:
-  """Arrays f32[T, units] as a stack (NetworkConfig.expert_form)."""
-  return members if runs_separately(expert_form) else jnp.stack(members)
+def stack(members: list[jax.Array]) -> Stack:
+  """Arrays f32[T, units] as a stack."""
+  return members if runs_separately() else jnp.stack(members)
 
 
 def concatenate(first: Stack, second: Stack) -> Stack:
@@ -179,7 +174,6 @@ class StackedLinear(nnx.Module):
     kernel = init_kernel(setup.rngs.params(), (count, inputs, units), gain)
     self.kernel = nnx.Param(kernel)
     self.bias = nnx.Param(jnp.zeros((count, units)))
-    self.expert_form = setup.config.expert_form
 
   def __call__(self, x: Stack) -> Stack:
     """A stack of f32[T, inputs], or one such array for all, -> f32[T, units].
@@ -188,7 +182,7 @@ class StackedLinear(nnx.Module):
     """
     kernel, bias = self.kernel[...], self.bias[...]
     shared = not isinstance(x, list) and x.ndim == 2
-    if runs_separately(self.expert_form):
+    if runs_separately():
       pairs = zip(unstack(kernel), unstack(bias[:, None, :]), strict=True)
       return [
         matmul(x if shared else x[e], w) + b  # pyright: ignore[reportArgumentType]

@@ -105,7 +105,7 @@ class Models:
       network = networks.make_actor(self._plain, one.backbone, settings)
       if count == 1:
         return network
-      return ensemble_lib.make_ensemble(network, count, settings.expert_form)
+      return ensemble_lib.make_ensemble(network, count)
 
     return self._once('predictor', (one.backbone, settings, count), build)
 

@@ -12,14 +12,13 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import factory, functional, registry
+from rmtl_jax.networks import factory, functional, layers, registry
 
 CONFIG = config_lib.NetworkConfig(
   embedding_dim=3,
   bottom_units=(5, 4),
   tower_units=(4, 3),
   num_experts=3,
-  expert_form='separate',
   first_layer='plain',
 )
 LANES, SLOTS = 2, 3
@@ -90,6 +89,11 @@ def params(network: functional.Network, seed: int = 0) -> dict[str, Any]:
     return jnp.asarray(values.astype(np.float32))
 
   return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+def run_stacks(monkeypatch: Any, form: str) -> None:
+  """Lets stacks run `separate` or `batched`, whatever the backend."""
+  monkeypatch.setattr(layers, 'runs_separately', lambda: form == 'separate')
 
 
 # Code that runs once need not be fast, and compiles in half the time.

@@ -67,7 +67,6 @@ def test_a_whole_mmoe_by_hand():
     bottom_units=(1,),
     tower_units=(1,),
     num_experts=2,
-    expert_form='separate',
   )
   network = factory.make_actor(spec, 'mmoe', config)
   one = jnp.ones((1, 1, 1))

@@ -16,7 +16,7 @@ def networks(backbone, **changes):
   """(one member's network, the ensemble's)."""
   config = dataclasses.replace(small.CONFIG, **changes)
   one = factory.make_actor(small.spec(), backbone, config)
-  return one, ensemble.make_ensemble(one, COUNT, config.expert_form)
+  return one, ensemble.make_ensemble(one, COUNT)
 
 
 def members(one):
@@ -39,8 +39,11 @@ def stack(trees):
     [('mmoe', 'batched', 'plain'), ('single_task', 'separate', 'plain')],
   ),
 )
-def test_is_the_mean_of_the_members_probabilities(backbone, form, first_layer):
-  one, whole = networks(backbone, expert_form=form, first_layer=first_layer)
+def test_is_the_mean_of_the_members_probabilities(
+  backbone, form, first_layer, monkeypatch
+):
+  small.run_stacks(monkeypatch, form)
+  one, whole = networks(backbone, first_layer=first_layer)
   inputs, trees = small.inputs(small.spec()), members(one)
   run_one = small.jit(functools.partial(functional.apply, one))
   logits = [np.asarray(run_one(tree, inputs)) for tree in trees]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax.networks import experts, layers
+from tests.networks import small
 
 
 @pytest.mark.parametrize(
@@ -26,10 +27,12 @@ def test_gates_are_softmaxes_of_their_columns():
 
 
 @pytest.mark.parametrize('form', ['separate', 'batched'])
-def test_extraction_by_hand(form):
+def test_extraction_by_hand(form, monkeypatch):
+  small.run_stacks(monkeypatch, form)
+
   # One own expert per task and one shared one, each a single number.
   def single(value):
-    return layers.stack([jnp.array([[value]])], form)
+    return layers.stack([jnp.array([[value]])])
 
   own, shared = [single(1.0), single(10.0)], single(100.0)
   gates = [

@@ -14,11 +14,12 @@ BATCHED = ('mmoe', 'ple', 'single_task', 'shared')
 
 
 @pytest.mark.parametrize('name', tiers.some(NAMES, BATCHED))
-def test_batched_equals_separate_even_with_dropout(name):
+def test_batched_equals_separate_even_with_dropout(name, monkeypatch):
   inputs = small.inputs(small.spec())
   results = []
   for form in ('separate', 'batched'):
-    network, args = small.named(name, expert_form=form, dropout=0.4)
+    small.run_stacks(monkeypatch, form)
+    network, args = small.named(name, dropout=0.4)
     params = small.params(network)
     key = jax.random.key(3)
     results.append(

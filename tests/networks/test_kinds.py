@@ -53,7 +53,7 @@ SPEC = dataclasses.replace(
 @pytest.mark.parametrize(
   'backbone', tiers.some(registry.trained(), ('mmoe', 'esmm', 'aitm'))
 )
-def test_outputs_of_every_backbone(backbone):
+def test_outputs_of_every_backbone(backbone, monkeypatch):
   network = factory.make_actor(SPEC, backbone, small.CONFIG)
   params = network.init(jax.random.key(1))
   inputs = small.inputs(SPEC)
@@ -73,9 +73,8 @@ def test_outputs_of_every_backbone(backbone):
   assert np.all(gradient['thresholds']['2'] != 0)
   predictions = task_losses.predictions(LOSSES, outputs)
   assert predictions.shape[-1] == len(LOSSES)
-  batched = dataclasses.replace(small.CONFIG, expert_form='batched')
-  other = factory.make_actor(SPEC, backbone, batched)
-  apply = functools.partial(functional.apply, other)
+  small.run_stacks(monkeypatch, 'batched')
+  apply = functools.partial(functional.apply, network)
   assert jax.eval_shape(apply, params, inputs).shape == outputs.shape
   if backbone == 'esmm':
     children = np.asarray(predictions[..., [3, 5]])

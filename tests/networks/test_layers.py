@@ -27,8 +27,9 @@ def test_kernels_have_the_variance_of_their_gain(gain):
 
 
 @pytest.mark.parametrize('form', ['separate', 'batched'])
-def test_a_stacked_layer_by_hand(form):
-  linear = layers.StackedLinear(2, 2, 1, layers.HE, setup(expert_form=form))
+def test_a_stacked_layer_by_hand(form, monkeypatch):
+  small.run_stacks(monkeypatch, form)
+  linear = layers.StackedLinear(2, 2, 1, layers.HE, setup())
   linear.kernel[...] = jnp.array([[[1.0], [2.0]], [[3.0], [4.0]]])
   linear.bias[...] = jnp.array([[10.0], [20.0]])
   x = jnp.array([[1.0, 1.0], [0.0, 2.0]])
@@ -36,14 +37,15 @@ def test_a_stacked_layer_by_hand(form):
   shared = linear(x)
   np.testing.assert_array_equal(shared[0], [[13], [14]])
   np.testing.assert_array_equal(shared[1], [[27], [28]])
-  own = linear(layers.stack([x, -x], form))
+  own = linear(layers.stack([x, -x]))
   np.testing.assert_array_equal(own[0], [[13], [14]])
   np.testing.assert_array_equal(own[1], [[13], [12]])
 
 
 @pytest.mark.parametrize('form', ['separate', 'batched'])
-def test_heads_stand_side_by_side(form):
-  heads = layers.Heads(3, 2, setup(expert_form=form))
+def test_heads_stand_side_by_side(form, monkeypatch):
+  small.run_stacks(monkeypatch, form)
+  heads = layers.Heads(3, 2, setup())
   heads.linear.kernel[...] = jnp.ones((3, 2, 1))
   heads.linear.bias[...] = jnp.array([[0.0], [10.0], [20.0]])
   np.testing.assert_array_equal(
