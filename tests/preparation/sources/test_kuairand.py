@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from rmtl_jax.config import prepare as prepare_config
@@ -163,8 +165,10 @@ def test_users_are_joined(tmp_path):
   }
   assert raw_files.decoded(tmp_path, 'user_active_degree')[0] == 'full_active'
   rows = first(tmp_path, 3)
-  # Constant where known: deviation 1, so 0 for all; 0 where missing, too.
-  assert [row['x_fans_user_num'] for row in rows] == [0, 0, 0]
+  # Constant where known: deviation 1, so 0 for all; NaN where missing.
+  assert [row['x_fans_user_num'] for row in rows] == pytest.approx(
+    [0, 0, math.nan], nan_ok=True
+  )
   names = [f.name for f in manifest.fields]
   assert len([name for name in names if name.startswith('onehot_feat')]) == 18
   assert sum(split.rows for split in manifest.splits.values()) == 23
@@ -190,9 +194,11 @@ def test_videos_are_joined(tmp_path):
   fields = {f.name: f for f in manifest.fields}
   assert (fields['tag'].size, fields['tag'].width) == (3, 2)
   assert raw_files.decoded(tmp_path, 'author_id')[:3] == ['73', '73', None]
-  # log(1 + age) with ages of 0 and 2 days: mean log(3) / 2, missing is mean.
+  # log(1 + age) with ages of 0 and 2 days: mean log(3) / 2, missing is NaN.
   assert fields['video_age'].details['mean'] == pytest.approx(0.5493061443)
-  assert [row['x_video_age'] for row in rows] == pytest.approx([-1, 1, 0])
+  assert [row['x_video_age'] for row in rows] == pytest.approx(
+    [-1, 1, math.nan], nan_ok=True
+  )
   assert '99' not in raw_files.vocabulary(tmp_path, 'video_id')
 
 
