@@ -1,6 +1,9 @@
 """JAX in strict mode, as the launcher runs it; before anything imports it."""
 
+import fcntl
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -46,14 +49,51 @@ os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 
 
-@pytest.fixture(scope='module')
-def data_dir(tmp_path_factory):
-  """Tiny prepared data (tests/tiny.py); a module may have data of its own."""
+@pytest.fixture(scope='session')
+def once(tmp_path_factory):
+  """once(name, make) -> a directory that one worker fills for all of them.
+
+  Tests only read it; they copy what they change.
+  """
+  root = tmp_path_factory.getbasetemp()
+  if 'PYTEST_XDIST_WORKER' in os.environ:
+    root = root.parent  # of all workers
+
+  def directory(name, make):
+    path = root / name
+    with (root / f'{name}.lock').open('w') as lock:
+      fcntl.flock(lock, fcntl.LOCK_EX)
+      if not (path / '.made').exists():
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir()
+        make(path)
+        (path / '.made').touch()
+    return path
+
+  return directory
+
+
+@pytest.fixture(scope='session')
+def data_dir(once):
+  """Tiny prepared data (tests/tiny.py); a module may have its own."""
   from tests import tiny
 
-  path = tmp_path_factory.mktemp('data')
-  tiny.write_prepared(path)
-  return path
+  return once('tiny_data', tiny.write_prepared)
+
+
+@pytest.fixture(scope='session')
+def paper_run(once, data_dir):
+  """The paper's model in all stages on `data_dir`: (RUN, its metrics)."""
+  from rmtl_jax import run
+  from tests import tiny
+
+  path = once(
+    'paper_run',
+    lambda path: run.train(
+      tiny.CONFIG, path / 'run', data_dir, live=tiny.QUIET
+    ),
+  )
+  return path / 'run', json.loads((path / 'run' / 'metrics.json').read_text())
 
 
 @pytest.fixture

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
-from unittest import mock
 
-from rmtl_jax import run
 from rmtl_jax.training import fit
 
 
@@ -32,24 +29,6 @@ class At(After):
     """The number of a signal, or 0."""
     self._left -= 1
     return signal.SIGTERM if not self._left else 0
-
-
-@contextlib.contextmanager
-def shared_programs() -> Iterator[None]:
-  """Starts of a run share networks and programs, as members do by `inputs`.
-
-  What many starts take is otherwise the tracing of the same programs.
-  """
-  build, built = run._build, {}
-
-  def build_once(one, rows, layout):
-    key = one.data_dir, rows.config
-    if key not in built:
-      built[key] = build(one, rows, layout)
-    return built[key]
-
-  with mock.patch.object(run, '_build', build_once):
-    yield
 
 
 def train_in_pieces(

@@ -110,16 +110,9 @@ def _buy_without_click(table):
 
 BAD = {
   'missing column': (_broken(lambda t: t.pop('item')), 'item'),
-  'text in a number': (_broken(_set('price', 100, 'cheap')), 'price'),
-  'NaN label': (_broken(_set('click', 100, 'nan')), 'click'),
   'label 2': (_broken(_set('click', 100, 2)), 'click'),
   'conversion without click': (_broken(_buy_without_click), 'buy'),
   'empty file': ('', 'log.csv'),
-  'one-row file': ('\n'.join(_csv(_table()).split('\n')[:2]), 'log.csv'),
-  'duplicate column': (
-    _csv(_table()).replace('price', 'item', 1),
-    'item',
-  ),
 }
 
 
@@ -132,8 +125,7 @@ def test_bad_tables_get_one_line_and_leave_nothing(
   raw.write_text(content)
   assert _prepare(schema, raw, tmp_path / 'data') == 2
   error = _one_line(capsys, 'log.csv', column)
-  if 'row' in name or name in ('text in a number', 'NaN label', 'label 2'):
-    assert 'row' in error
+  assert ('row' in error) == (name in ('label 2', 'conversion without click'))
   assert sorted(p.name for p in tmp_path.iterdir()) == [
     'log.csv',
     'schema.json',
@@ -187,19 +179,15 @@ def test_own_table_from_log_to_evaluation(
     (('train',), '--workdir'),
     (('train', '--workdir=x', '--config.backbon=ple'), 'did you mean backbone'),
     (('train', '--workdir=x', '--config.backbone=plo'), 'ple'),
-    (('train', '--workdir=x', '--config.seed=abc'), 'abc'),
     (('train', '--workdir=x', '--config.network.dropout=2'), 'dropout'),
-    (('train', '--workdir=x', '--config=none.py'), 'none.py'),
     (('train', '--workdir=x', '--preset=mine'), 'mine'),
     (('train', '--workdir=x', '--no_such_flag=1'), 'no_such_flag'),
     (('train', 'workdir'), 'workdir'),
     (('train', '--workdir=a\0b'), 'holds a NUL'),
     (('train', '--workdir=a\udcff'), 'not valid UTF-8'),
-    (('train', f'--workdir={"x" * 400}'), 'too long'),
     (('train', f'--workdir={"x" * 10**6}'), '[...]'),
     (('evaluate', '--workdir=\x1b[31m'), '\\x1b[31m'),
     (('evaluate', '--workdir=nowhere'), 'nowhere'),
-    (('importance', '--workdir=nowhere'), 'nowhere'),
     (('importance', '--workdir=x', '--repeats=0'), 'repeats'),
     (('prepare', '--source=table', '--split=6,2,x', '--data_dir=x'), 'split'),
     (('prepare', '--source=tabel', '--data_dir=x', '--raw_dir=x'), 'tabel'),

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import io
 import json
 import os
 import re
@@ -17,47 +16,13 @@ from rmtl_jax import run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.results import evaluate, report_record
-from rmtl_jax.runtime import progress, workdir, writers
+from rmtl_jax.runtime import workdir, writers
 from tests import signals, tiny
-
-CONFIG = config_values.from_dict(
-  {
-    'network': {
-      'embedding_dim': 4,
-      'bottom_units': [8, 6],
-      'tower_units': [6],
-      'num_experts': 2,
-    },
-    'batch': {'lanes': 4, 'lane_length': 8, 'steps_per_dispatch': 4},
-    'pretrain': {'max_epochs': 2, 'learning_rate': 0.01},
-    'critic': {'max_passes': 4},
-    'finetune': {'max_epochs': 2},
-    'evaluation': {'bootstrap': 20},
-  }
-)
-GENERALISING = config_values.from_dict(
-  {
-    'backbone': 'shared_bottom',
-    'control': False,
-    'weighting': {'name': 'constant'},
-    'pretrain': {'max_epochs': 3, 'embedding_l2': 1e-3},
-    'evaluation': {'calibration': 'isotonic'},
-  },
-  CONFIG,
-)
-QUIET = progress.Progress(quiet=True)
+from tests.tiny import CONFIG, QUIET
 
 
-@pytest.fixture(scope='module')
-def trained(tmp_path_factory, data_dir):
-  path = tmp_path_factory.mktemp('run')
-  return path, run.train(CONFIG, path, data_dir, live=QUIET)
-
-
-def test_metrics_have_the_promised_keys(trained):
-  path, record = trained
-  on_disk = json.loads((path / 'metrics.json').read_text())
-  assert on_disk == json.loads(json.dumps(record))
+def test_metrics_have_the_promised_keys(paper_run):
+  _, record = paper_run
   assert record['backbone'] == 'mmoe' and record['weighting'] == 'critic'
   assert record['tasks'] == list(tiny.TASKS) and record['split'] == 'test'
   assert list(record['stages']) == ['pretrain', 'constant', 'finetune']
@@ -74,15 +39,15 @@ def test_metrics_have_the_promised_keys(trained):
   assert record['versions']['jax'] and record['device']
 
 
-def test_the_oracle_is_best(trained):
-  _, record = trained
+def test_the_oracle_is_best(paper_run):
+  _, record = paper_run
   for stage in record['stages'].values():
     for task in tiny.TASKS:
       assert record['oracle'][task]['logloss'] < stage[task]['logloss']
 
 
-def test_evaluate_restores_what_training_measured(trained):
-  path, record = trained
+def test_evaluate_restores_what_training_measured(paper_run):
+  path, record = paper_run
   again = evaluate.evaluate(path)
   for key in ('stages', 'oracle', 'critic', 'baseline', 'difference'):
     assert again[key] == record[key], key
@@ -90,8 +55,8 @@ def test_evaluate_restores_what_training_measured(trained):
   assert on_disk['stages'] == record['stages']
 
 
-def test_calibration_is_fitted_on_validation_and_kept(trained):
-  path, record = trained
+def test_calibration_is_fitted_on_validation_and_kept(paper_run):
+  path, record = paper_run
   assert record['stages'].keys() == record['calibrated'].keys()
   before = evaluate.evaluate(path, 'validation')
   for stage, maps in record['calibration'].items():
@@ -108,36 +73,14 @@ def test_calibration_is_fitted_on_validation_and_kept(trained):
       assert after['auc'] == raw['auc']
 
 
-@pytest.fixture(scope='module')
-def generalising(tmp_path_factory, data_dir):
-  path = tmp_path_factory.mktemp('generalising')
-  return run.train(GENERALISING, path, data_dir, live=QUIET)
-
-
-@pytest.mark.slow
-def test_settings_against_overfitting_in_a_whole_run(
-  tmp_path, data_dir, generalising
-):
-  """L2 of tables is exact under resume: cut in every epoch."""
-  train = functools.partial(
-    run.train, GENERALISING, tmp_path, data_dir, live=QUIET
-  )
-  with signals.shared_programs():
-    again, interruptions = signals.train_in_pieces(train, lambda n: 9)
-  assert interruptions >= 3
-  assert signals.without_times(again) == signals.without_times(generalising)
-  kind = again['calibration']['finetune']['click']['kind']
-  assert kind == 'isotonic'
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
   ('calls', 'source'), [(1, 'resident'), (7, 'streaming')]
 )
 def test_an_interrupted_run_ends_as_an_undisturbed_one(
-  tmp_path, data_dir, trained, calls, source
+  tmp_path, data_dir, paper_run, calls, source
 ):
-  _, record = trained
+  _, record = paper_run
   config = config_values.from_dict({'batch': {'input': source}}, CONFIG)
   train = functools.partial(run.train, config, tmp_path, data_dir, live=QUIET)
   again, interruptions = signals.train_in_pieces(train, lambda n: calls + 5 * n)
@@ -149,34 +92,12 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(
   ]
   assert records == [
     {k: v for k, v in r.items() if k != 'seconds'}
-    for r in writers.read_history(trained[0])
+    for r in writers.read_history(paper_run[0])
   ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('stage', run.ORDER)
-def test_a_pass_goes_on_where_a_signal_cut_it_off(
-  tmp_path, data_dir, trained, stage
-):
-  """Two dispatches a start: far less than a pass of any stage."""
-  for earlier in run.ORDER[: run.ORDER.index(stage)]:
-    run.train(CONFIG, tmp_path, data_dir, (earlier,), QUIET)
-  live = progress.Progress(told := io.StringIO())
-  train = functools.partial(
-    run.train, CONFIG, tmp_path, data_dir, (stage,), live
-  )
-  with signals.shared_programs():
-    _, starts = signals.train_in_pieces(train, lambda n: 2, most=40)
-  assert 3 < starts < 40
-  assert f'{stage}: going on in pass 2' in told.getvalue()
-  for later in run.ORDER[run.ORDER.index(stage) + 1 :]:
-    run.train(CONFIG, tmp_path, data_dir, (later,), QUIET)
-  again = json.loads((tmp_path / 'metrics.json').read_text())
-  assert signals.without_times(again) == signals.without_times(trained[1])
-
-
-@pytest.mark.slow
-def test_the_papers_model_stands_in_the_record(tmp_path, data_dir, trained):
+def test_the_papers_model_stands_in_the_record(tmp_path, data_dir, paper_run):
   """A run of stage 1 in RUN/paper, which is there before RUN."""
   paper = config_values.with_settings(CONFIG, {'backbone': 'esmm'})
   own = run.train(paper, tmp_path / 'paper', data_dir, ('pretrain',), QUIET)
@@ -185,7 +106,7 @@ def test_the_papers_model_stands_in_the_record(tmp_path, data_dir, trained):
     'backbone': 'esmm',
     'metrics': own['calibrated']['pretrain'],
   }
-  assert signals.without_times(record) == signals.without_times(trained[1])
+  assert signals.without_times(record) == signals.without_times(paper_run[1])
 
 
 def test_a_later_stage_needs_the_earlier(tmp_path, data_dir):
@@ -194,16 +115,16 @@ def test_a_later_stage_needs_the_earlier(tmp_path, data_dir):
       run.train(CONFIG, tmp_path, data_dir, given, QUIET)
 
 
-def test_another_setting_in_the_same_directory_is_refused(trained, data_dir):
+def test_another_setting_in_the_same_directory_is_refused(paper_run, data_dir):
   other = dataclasses.replace(CONFIG, seed=1)
   with pytest.raises(types.InputError, match=r'config\.seed=0, not 1'):
-    run.train(other, trained[0], data_dir, live=QUIET)
+    run.train(other, paper_run[0], data_dir, live=QUIET)
 
 
-def test_other_data_in_the_same_directory_is_refused(trained, tmp_path):
+def test_other_data_in_the_same_directory_is_refused(paper_run, tmp_path):
   tiny.write_prepared(tmp_path / 'other', seed=5)
   with pytest.raises(types.InputError, match='other data'):
-    run.train(CONFIG, trained[0], tmp_path / 'other', live=QUIET)
+    run.train(CONFIG, paper_run[0], tmp_path / 'other', live=QUIET)
 
 
 @pytest.mark.parametrize(
@@ -231,9 +152,9 @@ def test_settings_that_do_not_fit_leave_no_run(
 
 
 @pytest.fixture
-def moved(trained, data_dir, tmp_path):
+def moved(paper_run, data_dir, tmp_path):
   """A finished run and its data, copied."""
-  path = shutil.copytree(trained[0], tmp_path / 'run')
+  path = shutil.copytree(paper_run[0], tmp_path / 'run')
   data = shutil.copytree(data_dir, tmp_path / 'data')
   record = json.loads((path / 'config.json').read_text())
   record['data_dir'] = str(data)
@@ -287,27 +208,6 @@ def test_lambda_zero_is_the_control(tmp_path, data_dir):
     other = record['stages']['finetune'][task]
     for name in ('auc', 'logloss', 'session_logloss', 'calibration_error'):
       assert metrics[name] == pytest.approx(other[name], rel=1e-5)
-
-
-@pytest.mark.slow
-def test_official_preset_runs_and_reports_its_critics(tmp_path, data_dir):
-  config = config_values.from_dict(
-    {
-      **{
-        k: v
-        for k, v in config_values.to_dict(CONFIG).items()
-        if k in ('network', 'batch', 'pretrain', 'finetune', 'evaluation')
-      },
-      'critic': {'max_passes': 3},
-      'backbone': 'ple',
-    },
-    config_lib.preset('official'),
-  )
-  record = run.train(config, tmp_path, data_dir, live=QUIET)
-  collapsed = record['critic']['collapsed']
-  assert [any(t in w for w in record['warnings']) for t in tiny.TASKS] == [
-    collapsed[t] for t in tiny.TASKS
-  ]
 
 
 def test_nan_in_training_stops_and_keeps_the_last_checkpoint(

@@ -14,11 +14,3 @@ def test_words_stay_whole_and_later_lines_are_indented():
   assert 'is-no-run' in others[0]
   assert terminal.lines('a b', first='> ', rest='  ') == ['> a b']
   assert terminal.lines('') == []
-
-
-def test_letters_that_take_two_cells_count_twice():
-  # 8 cells, and 9 with the space: 8 words and an indent of 2 are 73 cells.
-  first, second, *_ = terminal.lines('用户点击 ' * 20)
-  assert len(first.split()) == 9 and first.strip() == first
-  assert second == '  ' + ' '.join(['用户点击'] * 8)
-  assert terminal.of_cells(terminal.in_cells('点a击')[:4]) == '点a'

@@ -8,10 +8,29 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
+from rmtl_jax.runtime import progress
 
 TASKS = ('click', 'conversion')
+QUIET = progress.Progress(quiet=True)
+# The paper's model in small, for the data below.
+CONFIG = config_values.from_dict(
+  {
+    'network': {
+      'embedding_dim': 4,
+      'bottom_units': [8, 6],
+      'tower_units': [6],
+      'num_experts': 2,
+    },
+    'batch': {'lanes': 4, 'lane_length': 8, 'steps_per_dispatch': 4},
+    'pretrain': {'max_epochs': 2, 'learning_rate': 0.01},
+    'critic': {'max_passes': 4},
+    'finetune': {'max_epochs': 2},
+    'evaluation': {'bootstrap': 20},
+  }
+)
 
 
 def write_prepared(

@@ -33,7 +33,7 @@ def _run(name):
   return loops.run(name, jnp.asarray(loops.X), jnp.asarray(loops.Y))
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', EVERY)
 def test_it_learns_behind_one_program_with_steps_of_two_batches(name):
   carries, losses = _run(name)
   params = [jax.tree.leaves(carry[0]) for carry in carries]
@@ -74,10 +74,9 @@ def test_scan_over_steps_and_vmap_over_seeds_are_the_loop(name):
     np.testing.assert_allclose(found[0], leaf, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-  'names', [FEW, pytest.param(NAMES, marks=pytest.mark.slow)], ids=len
-)
-def test_rows_on_two_devices_give_the_numbers_of_one(names):
+@pytest.mark.slow
+def test_rows_on_two_devices_give_the_numbers_of_one():
+  names = NAMES
   flags = os.environ.get('XLA_FLAGS', '')
   done = subprocess.run(
     [sys.executable, '-m', 'tests.balancing.loops', '2', *names],

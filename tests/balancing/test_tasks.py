@@ -37,11 +37,6 @@ def test_a_batch_without_rows_has_no_losses():
   assert tasks.mean_losses(even, LOSSES).tolist() == [0.0, 0.0]
 
 
-def test_scale_keeps_the_dtype():
-  half = EVEN.astype(jnp.bfloat16)
-  assert tasks.scale(half, jnp.array([2.0, 0.5])).dtype == jnp.bfloat16
-
-
 def gradients(rng, num_tasks):
   return {
     'w': jnp.asarray(rng.normal(size=(num_tasks, 3, 2)), jnp.float32),
@@ -95,27 +90,6 @@ def test_what_does_not_count_is_zero_in_every_task():
   np.testing.assert_array_equal(
     found['c'], np.asarray(leaves['c']) * np.array([1.0, 0.0])
   )
-
-
-def test_no_array_of_all_tasks_is_built():
-  """Products and sums read each gradient where it is."""
-
-  def step(*each):
-    tree = tasks.masked({'w': jnp.stack(each)}, {'w': np.ones((1, 50), bool)})
-    weights = tasks.gram(tree)[0]
-    return tasks.combine(tree, weights), tasks.total(tree)
-
-  each = [jnp.ones((40, 50))] * 3
-  text = jax.jit(step).lower(*each).compile().as_text()
-  assert text is not None and '[3,40,50]' not in text
-
-
-def test_products_of_halves_are_taken_in_single_precision():
-  tree = jnp.full((2, 4096), 0.1, jnp.bfloat16)
-  found = tasks.gram(tree)
-  assert found.dtype == jnp.float32
-  np.testing.assert_allclose(found, 4096 * float(tree[0, 0]) ** 2, rtol=1e-3)
-  assert tasks.combine(tree, jnp.ones(2)).dtype == jnp.bfloat16
 
 
 def test_task_gradients_sum_to_the_gradient():

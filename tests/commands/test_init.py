@@ -77,30 +77,6 @@ def test_nothing_is_overwritten_unless_asked(log, tmp_path, capsys):
   assert reasons.read_text() != 'mine'
 
 
-def _events():
-  return {
-    'timestamp': [1_600_000_000_000 + 1000 * i for i in range(120)],
-    'visitorid': [i // 10 for i in range(120)],
-    'event': ['view', 'view', 'view', 'addtocart', 'view', 'transaction'] * 20,
-    'itemid': [i % 30 // 3 for i in range(120)],
-    'transactionid': ['', '', '', '', '', 'x'] * 20,
-  }
-
-
-def test_a_log_of_events_says_so_and_declares_them(tmp_path, capsys):
-  path = logs.write(tmp_path / 'events.csv', _events())
-  schema = tmp_path / 'schema.json'
-  assert _init(path, f'--output={schema}') == 0
-  out = ' '.join(capsys.readouterr().out.split())
-  assert 'events: view (80), addtocart (20), transaction (20)' in out
-  assert json.loads(schema.read_text())['tasks'] == [
-    {'name': 'addtocart'},
-    {'name': 'transaction'},
-  ]
-  data = ('--source=table', f'--raw_dir={path}', f'--data_dir={tmp_path}/data')
-  assert cli.main(['rmtl', 'prepare', *data, f'--schema={schema}']) == 0
-
-
 @pytest.mark.parametrize(
   ('argv', 'part'),
   [

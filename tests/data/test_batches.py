@@ -81,14 +81,14 @@ def check_plan(plan, lengths, config):
   assert (plan.row.reshape(steps, -1) >= 0).any(axis=1).all()
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=40)
 @given(LENGTHS, CONFIGS, SEEDS, st.integers(0, 5))
 def test_training_plan_has_every_row_once(lengths, config, seed, epoch):
   plan = batches.Epoch(starts_of(lengths), seed, epoch, config).plan
   check_plan(plan, lengths, config)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=25)
 @given(LENGTHS, CONFIGS)
 def test_ordered_plan_has_every_row_once_in_order(lengths, config):
   plan = batches.ordered_plan(starts_of(lengths), config)
@@ -159,7 +159,7 @@ def pieces_between_times(lengths, begins_time, capacity):
   return [piece for piece in pieces if piece]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=40)
 @given(LENGTHS, CONFIGS, SEEDS, st.data())
 def test_no_time_is_cut_unless_it_is_longer_than_a_lane(
   lengths, config, seed, data
@@ -204,7 +204,7 @@ def test_plans_follow_seed_and_epoch(lengths, config, seed):
     np.testing.assert_array_equal(one, other)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=25)
 @given(st.integers(1, 200), CONFIGS, SEEDS, st.integers(0, 3))
 def test_session_order_keeps_blocks_within_windows(
   sessions, config, seed, epoch
@@ -224,7 +224,7 @@ def test_session_order_keeps_blocks_within_windows(
     assert windows[-1] - windows[0] <= 1
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=40)
 @given(st.data())
 def test_pack_never_overlaps(data):
   capacity = data.draw(st.integers(1, 20))
@@ -245,8 +245,7 @@ def test_pack_never_overlaps(data):
 
 
 @mock.patch.multiple(batches, BLOCK_SESSIONS=256, WINDOW_BLOCKS=256)
-@pytest.mark.parametrize('mean', [4, 5, 6])
-@pytest.mark.parametrize('deviation', [0.6, 1.0])
+@pytest.mark.parametrize(('mean', 'deviation'), [(4, 1.0), (6, 0.6)])
 def test_padding_is_below_five_percent(mean, deviation):
   """Of all slots of 64, on 40,000 sessions with heavy-tailed lengths."""
   rng = np.random.default_rng(int(10 * mean + 100 * deviation))

@@ -126,33 +126,18 @@ def test_numbers_of_a_binned_field():
   'path, value, expected',
   [
     (('format_version',), 2, r'format_version is 2, this program reads 1'),
-    (('format_version',), True, r'format_version is True'),
     (('source',), 3, r'source is 3, expected a text'),
-    (('has_oracle',), 1, r'has_oracle is 1, expected a bool'),
     (('options',), [], r'options is \[\], expected an object'),
-    (('report',), None, r'report is None, expected an object'),
-    (('source_files',), {}, r'source_files is \{\}, expected a list'),
     (('source_files', 0), 'x', r"source_files: entry is 'x', expected an obj"),
     (('fields',), {}, r'fields is \{\}, expected a list'),
-    (('fields', 1), 'item', r"fields: entry 2 is 'item', expected an object"),
     (('fields', 0, 'name'), None, r'fields: entry 1: name is None'),
     (('fields', 1, 'name'), 'user', r"fields: 'user' stands twice"),
     (('fields', 0, 'kind'), 'text', r"'user' has kind 'text', expected one of"),
-    (('fields', 0, 'kind'), [], r"'user' has kind \[\], expected one of"),
     (('fields', 0, 'size'), 0, r"'user': size is 0, expected at least 1"),
-    (('fields', 0, 'size'), 1.0, r'size is 1.0, expected a whole number'),
-    (('fields', 0, 'size'), True, r'size is True, expected a whole number'),
     (('fields', 0, 'size'), 2**31, r"'user' has more than 2147483647"),
     (('fields', 2, 'width'), 0, r"'tags': width is 0, expected at least 1"),
-    (('fields', 3, 'size'), -1, r"'price': size is -1, expected at least 0"),
-    (('fields', 0, 'details'), [], r"'user': details is \[\], expected an obj"),
     (('fields', 0, 'rows'), 3, r"fields: entry 1: no such entry: 'rows'"),
     (('fields', 4, 'shares'), 'tags', r"'seen' shares 'tags', expected a cat"),
-    (
-      ('fields', 4, 'shares'),
-      [],
-      r"'seen' shares \[\], expected a categorical",
-    ),
     (
       ('fields', 4, 'shares'),
       'user',
@@ -160,35 +145,19 @@ def test_numbers_of_a_binned_field():
     ),
     (('fields', 0, 'shares'), 'item', r"'user' shares, expected that of multi"),
     (('tasks',), [], r'tasks is empty'),
-    (('tasks', 0), 'click', r"tasks: entry 1 is 'click', expected an object"),
     (('tasks', 1, 'name'), 'click', r"tasks: 'click' stands twice"),
     (('tasks', 0, 'after'), 'conversion', r"'click' comes after 'conversion'"),
-    (('tasks', 0, 'after'), {}, r"'click' comes after \{\}, expected a task"),
     (('splits',), [], r'splits is \[\], expected an object'),
-    (('splits', 'test'), 3, r"splits: 'test' is 3, expected an object"),
     (('splits', 'test', 'rows'), '20', r"'test': rows is '20', expected a who"),
-    (('splits', 'test', 'sessions'), -1, r"'test': sessions is -1, expected"),
-    (('splits', 'test', 'files'), 'part', r"'test': files is 'part', expected"),
-    (('splits', 'test', 'files'), [3], r"'test': file is 3, expected a text"),
     (('splits', 'test', 'files'), ['../x'], r"file '../x' leaves the direc"),
     (('splits', 'test', 'files'), ['/x'], r"file '/x' leaves the directory"),
-    (('splits', 'test', 'files'), ['a\0b'], r'leaves the directory'),
-    (('splits', 'test', 'positives'), 3, r'positives is 3, expected an object'),
     (('splits', 'test', 'positives'), {'click': 1}, r"lacks 'conversion'"),
-    (('splits', 'test', 'positives', 'click'), None, r"'click' is None, exp"),
-    (('splits', 'test', 'start_ms'), '0', r"start_ms is '0', expected a whole"),
     (
       ('splits', 'test', 'start_ms'),
       10**17,
       r'start_ms is 10{17}, expected ms',
     ),
-    (
-      ('splits', 'test', 'end_ms'),
-      -(10**30),
-      r'end_ms is -10{30}, expected ms',
-    ),
     (('user_field',), 'price', r"user_field is 'price', expected a categori"),
-    (('item_field',), 3, r'item_field is 3, expected a categorical field'),
   ],
 )
 def test_malformed_entries_are_named(path, value, expected):
@@ -242,7 +211,7 @@ def paths(tree, prefix=()):
   return result
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(st.data())
 def test_mutated_manifests_parse_or_are_refused(data):
   """Nothing but InputError escapes; what passes is fit for use."""

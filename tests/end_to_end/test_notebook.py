@@ -1,9 +1,7 @@
 """The notebooks: their two files agree, and they run on CPU."""
 
-import ast
 import json
 import pathlib
-import types
 from typing import Any
 
 import pytest
@@ -51,22 +49,6 @@ def test_notebook_is_valid_and_holds_no_outputs(name):
       assert cell.outputs == []
       assert cell.execution_count is None
     assert set(cell.metadata) == set()
-
-
-@EVERY
-def test_notebook_imports_public_names_only(name):
-  tree = ast.parse((_DIRECTORY / f'{name}.py').read_text(encoding='utf-8'))
-  for node in ast.walk(tree):
-    if isinstance(node, ast.ImportFrom):
-      assert not str(node.module).startswith('rmtl_jax'), node.module
-    if isinstance(node, ast.Import):
-      for alias in node.names:
-        assert not alias.name.startswith('rmtl_jax.'), alias.name
-    if (
-      isinstance(node, ast.Attribute) and ast.unparse(node.value) == 'rmtl_jax'
-    ):
-      assert node.attr in dir(rmtl_jax)
-      assert not isinstance(getattr(rmtl_jax, node.attr), types.ModuleType)
 
 
 @pytest.fixture

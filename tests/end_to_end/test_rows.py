@@ -95,12 +95,3 @@ def test_an_export_predicts_as_the_run_does(fitted, tmp_path):
   found = exported.load(tmp_path / 'out').predict(rows)
   for task, values in ranker.model_.predict(rows).items():
     np.testing.assert_allclose(found[task], values, rtol=1e-5)
-
-
-def test_a_chain_of_all_rows_is_refused_for_a_masked_task(fitted):
-  _, _, ranker = fitted
-  spec = rmtl_jax.data.manifest_file.read(ranker.data_dir_).feature_spec()
-  models = rmtl_jax.training.models.Models(spec)
-  config = rmtl_jax.Config(backbone='esmm')
-  with pytest.raises(rmtl_jax.InputError, match='only_after'):
-    models.check(config)

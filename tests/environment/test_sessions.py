@@ -154,27 +154,6 @@ def test_episodes_follow_each_other_in_one_program(made):
   np.testing.assert_allclose(reward[both], np.log(0.125), rtol=1e-6)
 
 
-def test_long_sessions_are_cut_off_where_params_say_so(made):
-  path, _, rows = made
-  env = environment.make(path)
-  params = env.default_params.replace(max_steps_in_episode=2)
-  length = np.diff(rows.starts)
-  for session in (int(np.argmax(length > 2)), int(np.argmax(length == 2))):
-    _, state = env.start(session, params)
-    action = np.full(2, 0.5, np.float32)
-    *_, ended, cut, _ = env.step(jax.random.key(0), state, action, params)
-    assert not ended and not cut
-    state = state.replace(time=jnp.int32(1))
-    _, new_state, _, ended, cut, _ = env.step(
-      jax.random.key(0), state, action, params
-    )
-    assert (bool(ended), bool(cut)) == (
-      length[session] == 2,
-      length[session] > 2,
-    )
-    assert int(new_state.time) == 0
-
-
 def test_rewards_of_other_kinds_are_minus_their_loss(made):
   _, manifest, rows = made
   numbers = (('mean', 0.0), ('deviation', 1.0))
@@ -195,17 +174,3 @@ def test_rewards_of_other_kinds_are_minus_their_loss(made):
     expected = expected or [np.log(1e-4), np.log(0.75)]
     np.testing.assert_allclose(info['rewards'], expected, rtol=1e-5)
     assert reward == pytest.approx(sum(expected), rel=1e-5) and ended
-
-
-def test_labels_that_are_not_observed_pay_nothing(made):
-  _, manifest, rows = made
-  weight = np.ones_like(rows.labels)
-  weight[0] = [3.0, 0.0]
-  env = environment.SessionEnvironment(
-    dataclasses.replace(rows, sample_weight=weight), manifest.feature_spec()
-  )
-  _, state = env.start(0)
-  action = np.full(2, 0.5, np.float32)
-  *_, reward, _, info = env.step_env(jax.random.key(0), state, action)
-  np.testing.assert_allclose(info['rewards'], [np.log(0.5), 0.0])
-  assert reward == pytest.approx(np.log(0.5))

@@ -106,7 +106,7 @@ ROWS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=50)
 @given(ROWS)
 def test_platt_is_never_worse_where_it_was_fitted(rows):
   labels = np.array([y for y, _ in rows])
@@ -151,7 +151,7 @@ def test_isotonic_by_hand():
   )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=50)
 @given(
   st.lists(
     st.tuples(st.integers(0, 1), st.integers(0, 32)), min_size=1, max_size=80

@@ -5,7 +5,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.evaluation import importance, metrics
+from rmtl_jax.evaluation import importance
 
 SPEC = types.FeatureSpec(
   categorical=(40, 2),
@@ -141,14 +141,3 @@ def test_fields_of_a_group_keep_each_others_company(rows):
   assert (seen[1].numeric != rows.inputs.numeric)[:, 0].any()
   both = measured.measure(_part('user', 'age'))
   assert both['between'] == 'sessions'
-
-
-def test_losses_are_those_of_the_registry_by_hand(rows):
-  measured = _measured(rows, repeats=1, config=config_lib.EvaluationConfig(0))
-  found = measured.measure(_part('flag'))['tasks']['click']
-  source = importance.exchanged(rows.session, False, 0, 0)
-  y, p = rows.labels[:, 0], _predict(rows.inputs)[:, 0]
-  auc = metrics.auc(y, p) - metrics.auc(y, p[source])
-  logloss = metrics.logloss(y, p[source]) - metrics.logloss(y, p)
-  assert (found['auc'], found['logloss']) == (auc, logloss)
-  assert found['auc_interval'] is None

@@ -37,7 +37,7 @@ def arrays(rows):
   return y[order], p[order], session[order], weight[order]
 
 
-@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.settings(max_examples=25, deadline=None)
 @hypothesis.given(ROWS)
 def test_a_row_of_weight_2_is_the_row_twice_and_of_0_none(rows):
   y, p, session, weight = arrays(rows)
@@ -70,7 +70,7 @@ def test_a_row_of_weight_2_is_the_row_twice_and_of_0_none(rows):
     )
 
 
-@hypothesis.settings(max_examples=25, deadline=None)
+@hypothesis.settings(max_examples=10, deadline=None)
 @hypothesis.given(ROWS)
 def test_what_is_fitted_on_repeated_rows_is_fitted_on_weighted_ones(rows):
   y, p, session, weight = arrays(rows)

@@ -1,14 +1,12 @@
-"""Runs the launcher on mutants in a process of its own, and judges it.
+"""Runs commands on mutants: `python -m tests.faults.fuzz_worker SCRATCH N`.
 
-`python -m tests.faults.fuzz_worker BASE SCRATCH` reads lines `TARGET\tNUMBER`
-and answers each with one line of JSON. Whoever started it ends it when it is
-silent for too long.
+Prints a line of JSON before and after each of N mutants, so that whoever
+started the process knows which one it died of.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import pathlib
@@ -17,159 +15,68 @@ import shutil
 import sys
 import traceback
 import zlib
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from rmtl_jax import cli
-from rmtl_jax import run as run_lib
-from tests.faults import fuzz_targets, mutations
+from tests.faults import mutations, sound
 
 # Address space: a request for absurd memory fails, and nobody else suffers.
 _LIMIT = 12 * 2**30
-_LONGEST_LINE = 2100
 
 
-class CriticValues(Exception):
-  """What was wrong with how the program answered."""
-
-
-def main(base: pathlib.Path, scratch: pathlib.Path) -> None:
-  """Answers lines until there are no more."""
+def main(scratch: pathlib.Path, count: int) -> None:
+  """Tries so many mutants, the targets in turn."""
   resource.setrlimit(resource.RLIMIT_AS, (_LIMIT, _LIMIT))
   answers = os.fdopen(os.dup(1), 'w', buffering=1)
   os.dup2(2, 1)  # what the program prints is no answer
-  for request in sys.stdin:
-    name, number = request.rstrip('\n').split('\t')
-    answers.write(json.dumps(attempt(base, scratch, name, int(number))) + '\n')
+  names = list(sound.TARGETS)
+  for number in range(count):
+    name = names[number % len(names)]
+    record = {'target': name, 'number': number}
+    answers.write(json.dumps(record) + '\n')
+    try:
+      verdict = attempt(sound.TARGETS[name], scratch, name, number)
+    except BaseException:
+      verdict = traceback.format_exc()
+    answers.write(json.dumps(record | {'verdict': verdict}) + '\n')
 
 
 def attempt(
-  base: pathlib.Path, scratch: pathlib.Path, name: str, number: int
-) -> dict[str, Any]:
-  """One mutant of one target.
+  target: sound.Target, scratch: pathlib.Path, name: str, number: int
+) -> str:
+  """One mutant of one target: `handled` or `refused`.
 
-  Returns:
-    `target`, `number`, `what` was done to which `file`, the `verdict`
-    (`handled`, `refused` or `lost`) and the `line` that was said.
+  Raises:
+    AssertionError: neither, or something was left behind.
   """
-  target = fuzz_targets.TARGETS[name]
   shutil.rmtree(scratch, ignore_errors=True)
-  shutil.copytree(base / target.base, scratch, symlinks=True)
+  shutil.copytree(sound.shared() / target.base, scratch)
   rng = np.random.default_rng([zlib.crc32(name.encode()), number])
   files = target.files(scratch)
   path = files[int(rng.integers(len(files)))]
-  what, data = mutations.mutate(rng, path.name, path.read_bytes())
-  path.write_bytes(data)
+  path.write_bytes(mutations.mutate(rng, path.name, path.read_bytes()))
   target.seal(scratch)
-  record = {
-    'target': name,
-    'number': number,
-    'file': str(path.relative_to(scratch)),
-    'what': what,
-  }
-  try:
-    verdict, line = _judge(target, scratch, path.name)
-  except CriticValues as error:
-    return record | {'verdict': 'lost', 'line': str(error)}
-  return record | {'verdict': verdict, 'line': line}
-
-
-def _judge(
-  target: fuzz_targets.Target, scratch: pathlib.Path, file: str
-) -> tuple[str, str]:
   before = _tree(scratch)
-  with (
-    _configurations_alone(target),
-    _standard_input(scratch, target.stdin),
-    said() as (out, err),
-  ):
-    try:
-      code = cli.main(['rmtl', *target.argv(scratch)])
-    except BaseException:
-      raise CriticValues(traceback.format_exc()) from None
-  del out
-  if code == 130 and target.name.startswith('config '):
-    return 'handled', ''  # it came as far as training
+  with contextlib.ExitStack() as stack:
+    if target.stdin:
+      file = stack.enter_context((scratch / target.stdin).open())
+      stack.callback(setattr, sys, 'stdin', sys.stdin)
+      sys.stdin = file
+    _, err = stack.enter_context(sound.said())
+    code = cli.main(['rmtl', *target.argv(scratch)])
   left = sorted(_tree(scratch) - before)
-  if any('partial' in name or 'spill' in name for name in left):
-    raise CriticValues(f'left behind: {left}')
+  assert not any('partial' in one or 'spill' in one for one in left), left
   if code == 0:
-    try:
-      target.check(scratch)
-    except Exception:
-      raise CriticValues(f'not whole: {traceback.format_exc()}') from None
-    return 'handled', ''
-  line = one_line(code, err.getvalue())
-  for name in left:
-    if name.split('/')[0] not in target.created:
-      raise CriticValues(f'left behind after {line!r}: {left}')
-  if any(fuzz_targets.FINISHED.search(name) for name in left):
-    raise CriticValues(f'looks finished after {line!r}: {left}')
-  named = (file, str(scratch), 'as_of: ', 'standard input: ')
-  if not any(name in line for name in named):
-    raise CriticValues(f'names no file: {line}')
-  return 'refused', line
-
-
-def one_line(code: int, text: str) -> str:
-  """The line that was said; CriticValues says what is wrong with it."""
-  # Warnings and progress may stand above it.
-  lines = text.splitlines()
-  said_last = lines[-1] if lines else ''
-  if code != 2:
-    raise CriticValues(f'exit code {code}: {text[-2000:]}')
-  if not said_last.startswith('rmtl: ') or 'Traceback' in text:
-    raise CriticValues(f'no clear line: {text[-2000:]}')
-  if sum(line.startswith('rmtl: ') for line in lines) != 1:
-    raise CriticValues(f'many lines: {text[-2000:]}')
-  if len(said_last) > _LONGEST_LINE:
-    raise CriticValues(f'{len(said_last)} characters: {said_last[:300]}')
-  if not said_last.isprintable():
-    raise CriticValues(f'control characters: {said_last!r:.300}')
-  return said_last
-
-
-@contextlib.contextmanager
-def said() -> Iterator[tuple[io.StringIO, io.StringIO]]:
-  """(standard output, standard error) of the block."""
-  out, err = io.StringIO(), io.StringIO()
-  with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-    yield out, err
-
-
-@contextlib.contextmanager
-def _configurations_alone(target: fuzz_targets.Target) -> Iterator[None]:
-  """Without training where it is the settings that are bad."""
-  if not target.name.startswith('config '):
-    yield
-    return
-  whole = run_lib.train
-
-  def train(*_: Any, **__: Any) -> dict[str, Any]:
-    raise KeyboardInterrupt
-
-  run_lib.train = train
-  try:
-    yield
-  finally:
-    run_lib.train = whole
-
-
-@contextlib.contextmanager
-def _standard_input(scratch: pathlib.Path, name: str) -> Iterator[None]:
-  """A file in the place of standard input, where there is one."""
-  if not name:
-    yield
-    return
-  before = sys.stdin
-  with (scratch / name).open() as file:
-    sys.stdin = file
-    try:
-      yield
-    finally:
-      sys.stdin = before
+    target.check(scratch)
+    return 'handled'
+  line = sound.one_line(code, err.getvalue())
+  for one in left:
+    assert one.split('/')[0] in target.created, (line, left)
+    assert not one.endswith(('metrics.json', 'test.json')), (line, left)
+  named = (path.name, str(scratch), 'as_of: ', 'standard input: ')
+  assert any(one in line for one in named), line
+  return 'refused'
 
 
 def _tree(directory: pathlib.Path) -> set[str]:
@@ -177,4 +84,4 @@ def _tree(directory: pathlib.Path) -> set[str]:
 
 
 if __name__ == '__main__':
-  main(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
+  main(pathlib.Path(sys.argv[1]), int(sys.argv[2]))

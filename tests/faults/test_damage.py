@@ -12,16 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax import cli, run, types
-from rmtl_jax.results import evaluate
+from rmtl_jax import cli, run
 from rmtl_jax.runtime import checkpoints, progress, writers
-from tests import signals, test_run
+from tests import signals, tiny
 
 TREE = {
   'network': {'kernel': np.random.default_rng(0).normal(size=(40, 30))},
   'step': np.int32(7),
 }
-QUIET = progress.Progress(quiet=True)
 
 
 def _tree(step):
@@ -122,65 +120,30 @@ def test_what_is_saved_after_a_fall_back_replaces_the_damaged(tmp_path, pair):
   assert again is not None and again.record['epoch'] == 20
 
 
-def _damaged_copy(finished, tmp_path, *stages):
-  path, record = finished
-  shutil.copytree(path / 'run', tmp_path / 'run')
+def _damaged_copy(paper_run, tmp_path, *stages):
+  shutil.copytree(paper_run[0], tmp_path / 'run')
   for stage in stages:
     for file in files(tmp_path / 'run/checkpoints' / stage):
       if file.parent.name == 'record':
         flip(file, random.Random(3))
-  return tmp_path / 'run', path / 'data', record
+  return tmp_path / 'run'
 
 
 @pytest.mark.slow
-def test_damaged_stages_are_trained_again(finished, tmp_path, capsys):
+def test_damaged_stages_are_trained_again(
+  paper_run, data_dir, tmp_path, capsys
+):
   stages = ['pretrain', 'constant']
-  path, data, record = _damaged_copy(finished, tmp_path, *stages)
+  path = _damaged_copy(paper_run, tmp_path, *stages)
   assert cli.main(['rmtl', 'evaluate', f'--workdir={path}']) == 2
   error = capsys.readouterr().err.splitlines()[-1]
   assert error.startswith('rmtl: ') and f'checkpoints/{stages[0]}/' in error
-  again = run.train(test_run.CONFIG, path, data, live=progress.Progress())
+  again = run.train(tiny.CONFIG, path, data_dir, live=progress.Progress())
   out = ''.join(capsys.readouterr())
   for stage in stages:
     assert f'checkpoints/{stage}/' in out and 'trained again' in out
-  assert signals.without_times(again) == signals.without_times(record)
-  assert _history(path) == _history(finished[0] / 'run')
-
-
-@pytest.mark.long
-def test_a_run_survives_the_loss_of_all_that_is_unfinished(finished, tmp_path):
-  path, data, record = _damaged_copy(finished, tmp_path, 'state', 'finetune')
-  again = run.train(test_run.CONFIG, path, data, live=QUIET)
-  assert signals.without_times(again) == signals.without_times(record)
-  assert _history(path) == _history(finished[0] / 'run')
-
-
-@pytest.mark.slow
-def test_other_vocabularies_are_named(finished, tmp_path):
-  path, data, _ = _damaged_copy(finished, tmp_path)
-  shutil.copytree(data, tmp_path / 'other')
-  manifest = tmp_path / 'other/manifest.json'
-  manifest.write_text(
-    manifest.read_text().replace('"size": 20', '"size": 21', 1)
-  )
-  with pytest.raises(
-    types.InputError, match=r"'item': vocabulary rows: 21, .* 20$"
-  ):
-    run.train(test_run.CONFIG, path, tmp_path / 'other', live=QUIET)
-
-
-@pytest.mark.slow
-def test_another_backbone_under_the_same_settings_is_named(finished, tmp_path):
-  """As where somebody edits config.json or copies checkpoints."""
-  path, _, _ = _damaged_copy(finished, tmp_path)
-  config = path / 'config.json'
-  config.write_text(
-    config.read_text().replace('"embedding_dim": 4', '"embedding_dim": 5')
-  )
-  with pytest.raises(
-    types.InputError, match=r'another form: .*float32\[4,4,20\], expected'
-  ):
-    evaluate.evaluate(path)
+  assert signals.without_times(again) == signals.without_times(paper_run[1])
+  assert _history(path) == _history(paper_run[0])
 
 
 def _history(path):

@@ -17,7 +17,7 @@ from rmtl_jax import run
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
 from rmtl_jax.runtime import progress, writers
-from tests import signals, test_run
+from tests import signals, tiny
 
 QUIET = progress.Progress(quiet=True)
 
@@ -51,21 +51,20 @@ def _bytes(path: pathlib.Path) -> bytes:
     (5, 'resident'),
   ],
 )
-def test_metrics_are_the_same_bytes(tmp_path, finished, parts, source):
-  first, _ = finished
-  data = first / 'data'
+def test_metrics_are_the_same_bytes(
+  tmp_path, paper_run, data_dir, parts, source
+):
+  first, data = paper_run[0], data_dir
   if parts > 1:
     data = tmp_path / 'data'
-    _cut(first / 'data', data, parts)
+    _cut(data_dir, data, parts)
     assert len(list((data / 'train').iterdir())) == parts
-  config = config_values.from_dict(
-    {'batch': {'input': source}}, test_run.CONFIG
-  )
+  config = config_values.from_dict({'batch': {'input': source}}, tiny.CONFIG)
   run.train(config, tmp_path / 'run', data, live=QUIET)
-  assert _bytes(tmp_path / 'run') == _bytes(first / 'run')
+  assert _bytes(tmp_path / 'run') == _bytes(first)
   ours, theirs = (
-    [signals.without_times(e) for e in writers.read_history(path / 'run')]
-    for path in (tmp_path, first)
+    [signals.without_times(e) for e in writers.read_history(path)]
+    for path in (tmp_path / 'run', first)
   )
   assert ours == theirs
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +11,8 @@ import tempfile
 
 import pytest
 
-from rmtl_jax import cli, partial, types
-from rmtl_jax.runtime import programs
-from rmtl_jax.serving import past, sinks
+from rmtl_jax import cli
+from rmtl_jax.serving import past
 from tests.faults import runs
 
 PREPARE = 'prepare --source=simulated --simulated_rows=300 --data_dir=out'
@@ -68,124 +66,6 @@ def test_characters_that_an_encoding_lacks_are_escapes(tmp_path):
   assert (code, error) == (0, '') and 'prepared data: \\u96ea' in out
   code, out, error = _shell(tmp_path, command, PYTHONIOENCODING='ascii')
   assert (code, out) == (2, '') and error.startswith('rmtl: \\u96ea: has')
-
-
-@pytest.mark.long
-def test_the_locale_of_a_bare_container(tmp_path):
-  bare = {'LC_ALL': 'C', 'PYTHONUTF8': '0', 'PYTHONCOERCECLOCALE': '0'}
-  code, _, error = _shell(tmp_path, PREPARE, **bare)
-  assert (code, error) == (0, '')
-
-
-@pytest.mark.slow
-def test_a_user_without_a_home_has_no_cache(monkeypatch):
-  def nobody(_):
-    raise RuntimeError('Could not determine home directory.')
-
-  monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
-  monkeypatch.setattr(pathlib.Path, 'home', classmethod(nobody))
-  assert programs.directory() is None
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('home', ['file', 'read-only'])
-def test_a_cache_that_cannot_be_written_is_none(tmp_path, monkeypatch, home):
-  if home == 'file':
-    (tmp_path / 'cache').touch()
-  else:
-    monkeypatch.setattr(os, 'access', lambda *_: False)
-  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
-  assert programs.directory() is None
-
-
-def _as_nobody(place: pathlib.Path, *argv: str) -> subprocess.CompletedProcess:
-  """A command line of a user whom no file knows, and who has no home."""
-  setpriv = shutil.which('setpriv')
-  if os.getuid() or setpriv is None:
-    pytest.skip('only root with setpriv can become another user')
-  caps = '+dac_read_search'  # to read this Python in any place
-  return subprocess.run(
-    [
-      *(setpriv, '--reuid=54321', '--regid=54321', '--clear-groups'),
-      *(f'--inh-caps={caps}', f'--ambient-caps={caps}'),
-      *(sys.executable, '-m', 'rmtl_jax', *argv),
-    ],
-    cwd=place,
-    env={
-      'PATH': os.environ['PATH'],
-      'PYTHONPATH': str(runs.ROOT),
-      'TMPDIR': str(place),
-    },
-    capture_output=True,
-    text=True,
-    timeout=300,
-  )
-
-
-@pytest.mark.slow
-def test_a_user_whom_no_file_knows():
-  place = pathlib.Path(tempfile.mkdtemp(dir='/tmp'))
-  try:
-    place.chmod(0o777)
-    (place / 'no').mkdir()  # a path that is missing is told before JAX starts
-    done = _as_nobody(place, 'evaluate', '--workdir=no')
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith('rmtl: no/config.json: not found')
-    done = _as_nobody(place, *PREPARE.split())
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == '' and (place / 'out' / 'manifest.json').is_file()
-  finally:
-    shutil.rmtree(place)
-
-
-@pytest.mark.slow
-def test_mounted_targets_are_told_before_the_work(tmp_path, capsys):
-  with runs.small_disk(tmp_path / 'disk', '8m') as disk:
-    for place in ('disk', 'disk/deep/..'):
-      argv = PREPARE.replace('=out', f'={tmp_path}/{place}')
-      argv = argv.replace('=300', '=100000000000')  # never begun
-      assert cli.main(['rmtl', *argv.split()]) == 2
-      line = capsys.readouterr().err
-      assert 'is a mount point' in line and line.count('\n') == 1
-      (disk / 'deep').mkdir(exist_ok=True)
-    # Within it there is room for a directory and one beside it.
-    argv = PREPARE.replace('=out', f'={disk}/data')
-    assert cli.main(['rmtl', *argv.split()]) == 0
-
-
-@pytest.mark.slow
-def test_a_mounted_file_and_a_part_of_the_same_disk(tmp_path):
-  for name in ('file', 'other file.csv'):
-    (tmp_path / name).touch()
-  target = tmp_path / 'other file.csv'
-  command = ['mount', '--bind', str(tmp_path / 'file'), str(target)]
-  if subprocess.run(command, capture_output=True).returncode:
-    pytest.skip('may not mount')
-  try:
-    assert partial.is_mount(target) and not partial.is_mount(tmp_path / 'file')
-    with (
-      pytest.raises(types.InputError, match=r'other file\.csv: is a mount'),
-      sinks.open_sink(str(target), past.pa.schema([])),
-    ):
-      pass
-  finally:
-    subprocess.run(['umount', str(target)], check=True)
-
-
-@pytest.mark.slow
-def test_a_directory_that_is_read_only(tmp_path):
-  disk = tmp_path / 'disk'
-  with runs.small_disk(disk, '1m'):
-    done = subprocess.run(
-      ['mount', '-o', 'remount,ro', str(disk)], capture_output=True
-    )
-    if done.returncode:
-      pytest.skip('may not mount read-only')
-    code, _, error = _shell(disk, PREPARE)
-    assert code == 2
-    assert error == 'rmtl: out: cannot be written: Read-only file system\n'
-    elsewhere = PREPARE.replace('=out', f'={tmp_path}/out')
-    assert _shell(disk, elsewhere)[0] == 0
 
 
 @pytest.mark.slow

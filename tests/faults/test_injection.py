@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests import signals
-from tests.faults import fuzz_targets, runs
+from tests.faults import runs, sound
 
 FULL, BROKEN, KILLED = 1, 2, 3
 KINDS = {FULL: 'ENOSPC', BROKEN: 'EIO', KILLED: 'SIGKILL'}
@@ -112,25 +112,25 @@ def _prepare(place: pathlib.Path, *more: str) -> list[str]:
 def _prepared(place: pathlib.Path) -> bool:
   if not (place / 'out').exists():
     return False
-  fuzz_targets.check_prepared(place / 'out')
+  sound.check_prepared(place / 'out')
   return True
 
 
 def _old_data(place: pathlib.Path) -> None:
-  shutil.copytree(fuzz_targets.shared() / 'data' / 'data', place / 'out')
+  shutil.copytree(sound.shared() / 'data' / 'data', place / 'out')
 
 
 def _old_or_new(place: pathlib.Path) -> bool:
   # Between two renames the old data stand under a hidden name.
   if not (place / 'out').exists():
     (hidden,) = place.glob('.out.old-*')
-    fuzz_targets.check_prepared(hidden)
+    sound.check_prepared(hidden)
     return True
   return _prepared(place)
 
 
 def _a_run(place: pathlib.Path) -> None:
-  shutil.copytree(fuzz_targets.shared() / 'run', place, dirs_exist_ok=True)
+  shutil.copytree(sound.shared() / 'run', place, dirs_exist_ok=True)
 
 
 def _predict(place: pathlib.Path) -> list[str]:
@@ -185,11 +185,11 @@ def _reported(place: pathlib.Path) -> bool:
 
 
 def _data(place: pathlib.Path) -> None:
-  shutil.copytree(fuzz_targets.shared() / 'data' / 'data', place / 'data')
+  shutil.copytree(sound.shared() / 'data' / 'data', place / 'data')
 
 
 def _train(place: pathlib.Path) -> list[str]:
-  flags = [f for f in fuzz_targets.TINY if not f.startswith('--stage')]
+  flags = [f for f in sound.TINY if not f.startswith('--stage')]
   return [
     *('train', f'--data_dir={place}/data', f'--workdir={place}/run', *flags),
     *('--config.critic.max_passes=1', '--config.finetune.max_epochs=1'),

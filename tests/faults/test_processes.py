@@ -102,14 +102,6 @@ def test_stopped_killed_and_locked_out_a_run_ends_as_it_would_have(
   assert runs.outcome(path) == runs.outcome(undisturbed / 'run')
 
 
-@pytest.mark.long
-def test_sigint_too(tmp_path, undisturbed):
-  path, data = tmp_path / 'run', undisturbed / 'data'
-  assert _stopped(path, data, signal.SIGINT, 0)[0] == 130
-  run.train(CONFIG, path, data, ('pretrain',), QUIET, keep_checkpoints=True)
-  assert runs.outcome(path) == runs.outcome(undisturbed / 'run')
-
-
 def _fill(path: pathlib.Path, leave: int) -> None:
   """Writes a file that leaves so many bytes of the disk."""
   ballast = path / 'ballast'

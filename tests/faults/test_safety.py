@@ -9,18 +9,15 @@ import pathlib
 import pickle
 import shutil
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 import rmtl_jax
 from rmtl_jax import cli, types
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.report import plain, tables
 from rmtl_jax.report.comparison import formats, page
 from rmtl_jax.report.page import markdown
-from tests.faults import fuzz_targets, fuzz_worker
+from tests.faults import sound
 from tests.preparation import raw_files
 from tests.report.comparison import example as comparison_results
 
@@ -101,26 +98,6 @@ def test_the_package_runs_nothing_that_it_reads():
   assert ('config/flags.py', 'exec_module') in found
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-  'code',
-  [
-    'import pickle',
-    'from joblib import load',
-    'eval(text)',
-    'builtins.exec(text)',
-    'compile(text, "", "exec")',
-    'np.load(path)',
-    'np.load(path, allow_pickle=True)',
-    'subprocess.run(line, shell=True)',
-    'os.system(line)',
-    'pd.read_pickle(path)',
-  ],
-)
-def test_the_search_finds_what_it_is_for(code):
-  assert _suspicious(ast.parse(code))
-
-
 class _Bomb:
   """Makes a directory when it is unpickled."""
 
@@ -133,7 +110,7 @@ class _Bomb:
 
 @pytest.fixture(scope='module')
 def base():
-  return fuzz_targets.shared()
+  return sound.shared()
 
 
 @pytest.fixture
@@ -147,10 +124,10 @@ def bomb(tmp_path):
 
 
 def _refused_or_ignored(argv):
-  with fuzz_worker.said() as (_, err):
+  with sound.said() as (_, err):
     code = cli.main(['rmtl', *argv])
   if code:
-    fuzz_worker.one_line(code, err.getvalue())
+    sound.one_line(code, err.getvalue())
   return code
 
 
@@ -167,13 +144,13 @@ def _replaced(base, scratch, target, bomb, keep=lambda path: True):
   return codes
 
 
-_RAW = [n for n in fuzz_targets.TARGETS if n.startswith('prepare')]
+_RAW = [n for n in sound.TARGETS if n.startswith('prepare')]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', _RAW)
 def test_a_pickle_for_a_raw_file_or_schema(base, tmp_path, bomb, name):
-  target = fuzz_targets.TARGETS[name]
+  target = sound.TARGETS[name]
   codes = _replaced(base, tmp_path / 'input', target, bomb)
   assert set(codes.values()) == {2}, codes
 
@@ -199,34 +176,12 @@ def _kinds():
 
 @pytest.mark.slow
 def test_a_pickle_for_a_file_of_a_run(base, tmp_path, bomb):
-  target = fuzz_targets.TARGETS['evaluate a run']
+  target = sound.TARGETS['evaluate a run']
   codes = _replaced(base, tmp_path / 'input', target, bomb, _kinds())
   for name in ('run/config.json', 'run/manifest.json', 'run/metrics.json'):
     assert codes[name] == 2, codes
   checkpoints = [c for n, c in codes.items() if 'checkpoints' in n]
   assert len(checkpoints) > 5 and checkpoints.count(2) > 3
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(
-  'name',
-  ['evaluate a run', 'predict by a run', 'train on data', 'config mine.json'],
-)
-def test_a_pickle_for_every_file(base, tmp_path, bomb, name):
-  target = fuzz_targets.TARGETS[name]
-  _replaced(base, tmp_path / 'input', target, bomb)
-
-
-@pytest.mark.long
-def test_a_pickle_for_every_file_of_a_run_that_goes_on(base, tmp_path, bomb):
-  def argv(directory):
-    run, data = directory / 'run', directory / 'data'
-    config = f'--config={base}/run/run/config.json'
-    return ['train', f'--workdir={run}', f'--data_dir={data}', config]
-
-  target = fuzz_targets.TARGETS['evaluate a run']
-  changed = fuzz_targets.dataclasses.replace(target, argv=argv)
-  _replaced(base, tmp_path / 'input', changed, bomb)
 
 
 # Names that lead elsewhere.
@@ -279,24 +234,10 @@ def test_a_vocabulary_is_never_read_from_elsewhere(base, tmp_path):
   manifest = scratch / 'run' / 'manifest.json'
   record = manifest.read_text().replace('"item"', '"../../item"')
   manifest.write_text(record)
-  target = fuzz_targets.TARGETS['predict by a run']
-  with fuzz_worker.said() as (_, err):
+  target = sound.TARGETS['predict by a run']
+  with sound.said() as (_, err):
     code = cli.main(['rmtl', *target.argv(scratch)])
-  assert 'can name no file' in fuzz_worker.one_line(code, err.getvalue())
-
-
-@pytest.mark.slow
-def test_values_of_data_name_no_files(tmp_path):
-  """Items and users called ../x are values and nothing else."""
-  lines = raw_files.table_lines()
-  lines = [line.replace('u1', '../../x').replace('i1', '/x') for line in lines]
-  raw_files.run_table(tmp_path, lines)
-  assert sorted(p.name for p in tmp_path.iterdir()) == [
-    'out',
-    'raw',
-    'schema.json',
-  ]
-  assert '../../x' in raw_files.vocabulary(tmp_path, 'user')
+  assert 'can name no file' in sound.one_line(code, err.getvalue())
 
 
 # Reports.
@@ -315,46 +256,3 @@ def test_markdown_shows_what_came_from_data():
   assert 'alert(1)' in report
   assert '<script' not in report and '[x](' not in report
   assert _EVIL[:8] in formats.text(evil)  # a terminal shows it as it is
-
-
-@pytest.mark.slow
-def test_a_terminal_table_has_no_markup():
-  import rich.table
-
-  table = rich.table.Table('[/red]', title='[bold]t :tada:')
-  table.add_row('[link=http://x]y')
-  text = tables.text(table)
-  for part in ('[/red]', '[bold]t :tada:', '[link=http://x]y'):
-    assert part in text
-
-
-@pytest.mark.slow
-def test_pictures_take_dollars_for_text(tmp_path):
-  import matplotlib.figure
-
-  with plain.figures():
-    figure = matplotlib.figure.Figure()
-    figure.suptitle('$\\frac$')
-    figure.savefig(tmp_path / 'x.png')
-  assert (tmp_path / 'x.png').stat().st_size > 0
-
-
-@pytest.mark.slow
-def test_an_extension_type_that_pickles_itself_is_data(tmp_path):
-  """Arrow once unpickled the metadata of `arrow.py_extension_type`."""
-  marker = tmp_path / 'marker'
-  raw = [line.split(',') for line in raw_files.table_lines()]
-  columns = dict(zip(raw[0], zip(*raw[1:], strict=True), strict=True))
-  evil = {
-    b'ARROW:extension:name': b'arrow.py_extension_type',
-    b'ARROW:extension:metadata': pickle.dumps(_Bomb(marker)),
-  }
-  fields = [
-    pa.field(name, pa.string(), metadata=evil if name == 'item' else None)
-    for name in columns
-  ]
-  pq.write_table(pa.table(columns, pa.schema(fields)), tmp_path / 'log.parquet')
-  schema = raw_files.write_schema(tmp_path / 'schema.json')
-  raw_files.run(tmp_path, 'table', tmp_path / 'log.parquet', schema=schema)
-  assert 'i1' in raw_files.vocabulary(tmp_path, 'item')
-  assert not marker.exists()

@@ -66,15 +66,6 @@ def inputs(
   )
 
 
-def weak(network: functional.Network) -> list[jax.ShapeDtypeStruct]:
-  """Parameters of weak types, which the first step makes strong.
-
-  The second step is then compiled anew.
-  """
-  shapes = jax.eval_shape(network.init, jax.random.key(0))
-  return [leaf for leaf in jax.tree.leaves(shapes) if leaf.weak_type]
-
-
 def params(network: functional.Network, seed: int = 0) -> dict[str, Any]:
   """Random parameters; biases are positive, so that few units are dead."""
   rng = np.random.default_rng(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ FIELDS = [
   for numeric, multi_valued in ((True, True), (False, False))
 ] + [(2, True, False), (2, False, True)]
 # One, two and three tasks, with all kinds of fields and with one.
-QUICK = [(1, True, True), (2, True, True), (2, False, False), (3, False, False)]
+QUICK = [(1, False, False), (2, True, True), (3, False, False)]
 
 
 @pytest.mark.parametrize('backbone', networks_registry.trained())
@@ -41,8 +42,9 @@ def test_every_backbone_equals_numpy(backbone, tasks, numeric, multi_valued):
   assert np.std(found) > 1e-3
 
 
-@pytest.mark.parametrize('units', [(4,), (5, 4, 3)])
-@pytest.mark.parametrize('official', [False, True])
+@pytest.mark.parametrize(
+  ('units', 'official'), [((4,), False), ((5, 4, 3), True)]
+)
 def test_ple_of_other_depths_equals_numpy(units, official):
   config = dataclasses.replace(
     small.CONFIG,
@@ -62,8 +64,15 @@ def test_ple_of_other_depths_equals_numpy(units, official):
   )
 
 
-@pytest.mark.parametrize('backbone', ['shared_bottom', 'mmoe', 'esmm', 'aitm'])
-@pytest.mark.parametrize('units', [(4,), (5, 4, 3)])
+@pytest.mark.parametrize(
+  ('backbone', 'units'),
+  tiers.some(
+    itertools.product(
+      ('shared_bottom', 'mmoe', 'ple', 'esmm', 'aitm'), [(4,), (5, 4, 3)]
+    ),
+    [('ple', (5, 4, 3)), ('esmm', (4,))],
+  ),
+)
 def test_other_depths_equal_numpy(backbone, units):
   config = dataclasses.replace(
     small.CONFIG, bottom_units=units, tower_units=units[::-1]
@@ -93,7 +102,18 @@ CRITICS = [
 ]
 
 
-@pytest.mark.parametrize(('form', 'head', 'tasks'), CRITICS)
+@pytest.mark.parametrize(
+  ('form', 'head', 'tasks'),
+  tiers.some(
+    CRITICS,
+    [
+      ('shared', 'neg_softplus', 2),
+      ('separate', 'neg_softplus', 3),
+      ('separate', 'neg_relu', 2),
+      ('shared', 'linear', 2),
+    ],
+  ),
+)
 @pytest.mark.parametrize('fields', tiers.some((True, False), (True,)))
 def test_every_critic_equals_numpy(form, head, tasks, fields):
   spec = small.spec(tasks, numeric=fields, multi_valued=fields)

@@ -22,7 +22,7 @@ def exact_logits(z):
 chain = jax.jit(backbones.chain_logits)
 
 
-@hypothesis.settings(deadline=None, max_examples=200)
+@hypothesis.settings(deadline=None, max_examples=50)
 @hypothesis.given(
   st.lists(st.floats(-60, 60, width=32), min_size=3, max_size=3)
 )

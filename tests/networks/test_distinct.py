@@ -19,7 +19,7 @@ from tests.networks import small
 find = jax.jit(distinct.distinct, static_argnums=(1, 2))
 
 
-@pytest.mark.parametrize('examples', tiers.examples(40, 100))
+@pytest.mark.parametrize('examples', tiers.examples(15, 100))
 def test_distinct_values_are_numpys(examples):
   tiers.check(
     distinct_values_are_numpys,

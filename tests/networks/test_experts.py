@@ -8,17 +8,6 @@ from rmtl_jax.networks import experts, layers
 from tests.networks import small
 
 
-@pytest.mark.parametrize(
-  ('num_experts', 'own', 'shared'), [(2, 1, 1), (3, 2, 1), (8, 4, 4)]
-)
-def test_half_of_the_experts_are_shared(num_experts, own, shared):
-  split = experts.ExpertCounts.split(3, num_experts)
-  assert (split.per_task, split.common) == (own, shared)
-  assert split.total == 3 * own + shared
-  assert split.gates(is_last=True) == [num_experts] * 3
-  assert split.gates(is_last=False) == [num_experts] * 3 + [split.total]
-
-
 def test_gates_are_softmaxes_of_their_columns():
   logits = jnp.log(jnp.array([[1.0, 3.0, 2.0, 2.0, 4.0]]))
   first, second = experts.split_gates(logits, [2, 3])

@@ -72,20 +72,3 @@ def test_gradients_equal_finite_differences(name):
   assert exact.dtype == np.float64
   assert abs(exact) > 1e-2
   np.testing.assert_allclose(exact, difference, rtol=1e-5)
-
-
-@pytest.mark.parametrize('name', tiers.some(NAMES, tiers.NETWORKS))
-def test_nothing_is_compiled_twice(name):
-  network, args = small.named(name)
-  traces = []
-
-  @small.jit
-  def step(params, inputs, key):
-    traces.append(1)
-    return functional.apply(network, params, inputs, *args, dropout_key=key)
-
-  params = small.params(network)
-  for seed in range(3):
-    inputs = small.inputs(small.spec(), seed)
-    step(params, inputs, jax.random.key(seed))
-  assert len(traces) == 1

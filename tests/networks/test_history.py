@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-import jax
 import numpy as np
 import pytest
-from flax import nnx
 
 from rmtl_jax import types
 from rmtl_jax.networks import (
   factory,
-  first_layer,
 )
 from tests.networks import reference, small
 
@@ -28,7 +25,6 @@ SPEC = types.FeatureSpec(
   vocabulary_owners=(None, 1, None),
 )
 HISTORY = slice(3, 3 + WIDTH)
-START = SPEC.categorical[0]
 
 
 def inputs(seed=0):
@@ -43,8 +39,9 @@ def inputs(seed=0):
   return made
 
 
-@pytest.mark.parametrize('form', ['plain', 'distinct'])
-@pytest.mark.parametrize('name', small.FIRST_LAYERS)
+@pytest.mark.parametrize(
+  ('name', 'form'), [('mmoe', 'distinct'), ('single_task', 'plain')]
+)
 def test_networks_equal_numpy(name, form):
   config = dataclasses.replace(small.CONFIG, first_layer=form)
   network = factory.make_actor(SPEC, name, config)
@@ -53,17 +50,3 @@ def test_networks_equal_numpy(name, form):
   expected = reference.actor_logits(SPEC, name, config, params, inputs())
   np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
   assert np.std(found) > 1e-3
-
-
-def make():
-  config = dataclasses.replace(small.CONFIG, embedding_scale=0.5)
-  rngs = nnx.Rngs(params=jax.random.key(0))
-  return first_layer.FirstLayer(SPEC, config, rngs, units=3, gates=2)
-
-
-def lane(lists, items):
-  """Rows of one lane whose histories and items are given."""
-  made = jax.tree.map(lambda x: x[0], inputs())
-  made.multi_valued[:, HISTORY] = lists
-  made.categorical[:, 1] = items
-  return made

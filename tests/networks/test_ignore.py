@@ -110,7 +110,7 @@ FORMS = [
 
 @pytest.mark.parametrize(
   ('name', 'form'),
-  tiers.some(FORMS, [('ple', 'plain'), ('shared', 'distinct')]),
+  tiers.some(FORMS, [('ple', 'plain')]),
 )
 @pytest.mark.parametrize(
   'encoding', tiers.some(('linear', 'piecewise'), ('piecewise',))

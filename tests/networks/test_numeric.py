@@ -6,12 +6,9 @@ import dataclasses
 
 import hypothesis
 import hypothesis.strategies as st
-import jax
 import numpy as np
 import pytest
-from flax import nnx
 
-from rmtl_jax import types
 from rmtl_jax.networks import factory, numeric
 from tests import tiers
 from tests.networks import reference, small
@@ -48,7 +45,7 @@ EDGES = st.lists(
 ).map(sorted)
 
 
-@hypothesis.settings(deadline=None, max_examples=100)
+@hypothesis.settings(deadline=None, max_examples=30)
 @hypothesis.given(EDGES, st.integers(0, 2**16))
 def test_a_line_through_the_components_interpolates(edges, seed):
   """Sum of steps times components: np.interp, continuous and monotone."""
@@ -71,26 +68,7 @@ def test_a_line_through_the_components_interpolates(edges, seed):
   assert (np.diff(found) >= -1e-5 * (1 + values[-1])).all()
 
 
-def test_a_fresh_block_is_a_line_of_the_rank():
-  """Mean 0 and variance 1 / N over rows of equally full bins."""
-  edges = tuple(np.exp(np.linspace(-3, 3, 17)).tolist())
-  spec = types.FeatureSpec((), (), 4, 1, quantiles=(edges,) * 3 + ((),))
-  config = dataclasses.replace(CONFIG, embedding_dim=512)
-  layer = numeric.Piecewise(spec, config, nnx.Rngs(params=jax.random.key(0)))
-  rank = np.linspace(0, 16, 4001)
-  x = np.interp(rank, np.arange(17), edges).astype(np.float32)
-  inputs = np.stack([x, x, x, (rank - 8) / np.std(rank)], axis=1)
-  components = np.asarray(layer.bins.encode(inputs.astype(np.float32)))
-  blocks = np.einsum('tnb,nbd->tnd', components, layer.slopes[...])
-  blocks = blocks + np.asarray(layer.offset[...])
-  np.testing.assert_allclose(blocks.mean(axis=0), 0.0, atol=1e-3)
-  np.testing.assert_allclose((blocks**2).mean(axis=(0, 2)), 0.25, rtol=0.1)
-  np.testing.assert_allclose(np.diff(blocks, 2, axis=0), 0.0, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-  'backbone', tiers.some(small.FIRST_LAYERS, ('single_task', 'mmoe', 'esmm'))
-)
+@pytest.mark.parametrize('backbone', tiers.some(small.FIRST_LAYERS, ('mmoe',)))
 def test_every_backbone_equals_numpy(backbone):
   spec = small_spec()
   inputs = small.inputs(spec)

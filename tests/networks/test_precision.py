@@ -1,20 +1,14 @@
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
-from rmtl_jax.networks import factory, precision
-from rmtl_jax.networks import registry as networks_registry
-from tests.networks import small
+from rmtl_jax.networks import precision
 
 pytestmark = pytest.mark.slow
 
-NAMES = (*small.FIRST_LAYERS, 'shared', 'separate')
 # 1 + 2^-8 lies halfway between two numbers of 8 bits and goes to the even one;
 # the next representable number above 1 is 1 + 2^-7.
 FINE = 1 + 2**-8
@@ -67,28 +61,3 @@ def test_lanes_change_neither_values_nor_gradients(name):
   np.testing.assert_allclose(found, x @ kernel, rtol=1e-5, atol=1e-5)
   np.testing.assert_allclose(of_x, wanted_x, rtol=1e-5, atol=1e-5)
   np.testing.assert_allclose(of_kernel, wanted_kernel, rtol=1e-5, atol=1e-5)
-
-
-def network(name, spec, matmul_precision, **changes):
-  config = dataclasses.replace(
-    small.CONFIG, matmul_precision=matmul_precision, **changes
-  )
-  if name in networks_registry.BACKBONES:
-    return factory.make_actor(spec, name, config), ()
-  critic = config_lib.CriticConfig(form=name)
-  made = factory.make_critic(spec, config, critic)
-  return made, (small.actions(2),)
-
-
-def test_tables_of_products_are_what_training_multiplies():
-  spec = small.spec(numeric=False, multi_valued=False)
-  plain, _ = network('esmm', spec, 'bfloat16')
-  tabled, _ = network('esmm', spec, 'bfloat16', first_layer='tables')
-  params, inputs = small.params(plain), small.inputs(spec)
-  prepared = tabled.prepare(params)
-  np.testing.assert_allclose(
-    small.run(tabled, prepared, inputs),
-    small.run(plain, params, inputs),
-    rtol=2e-5,
-    atol=2e-5,
-  )

@@ -103,7 +103,7 @@ LENGTHS = st.lists(st.integers(1, 6), min_size=1, max_size=SLOTS)
 
 
 @pytest.mark.parametrize('name', ENCODERS)
-@hypothesis.settings(deadline=None, max_examples=30)
+@hypothesis.settings(deadline=None, max_examples=10)
 @hypothesis.given(
   LENGTHS,
   st.lists(st.booleans(), min_size=SLOTS, max_size=SLOTS),
@@ -138,7 +138,7 @@ def test_an_encoding_is_that_of_the_rows_before(name, lengths, new, t, seed):
 
 
 @pytest.mark.parametrize('name', ENCODERS)
-@hypothesis.settings(deadline=None, max_examples=30)
+@hypothesis.settings(deadline=None, max_examples=10)
 @hypothesis.given(
   LENGTHS,
   st.lists(st.booleans(), min_size=SLOTS, max_size=SLOTS),

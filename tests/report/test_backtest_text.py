@@ -2,7 +2,6 @@
 
 import pytest
 
-from rmtl_jax.report import backtest_text as tables
 from rmtl_jax.studies.backtest import backtest
 
 
@@ -81,25 +80,3 @@ def test_means_are_over_seeds_then_over_days(record):
     record['summary']['click']['predicted_over_actual']['difference']['better']
     is None
   )
-
-
-def test_tables_have_a_row_per_day(record):
-  found = tables.brief(record, 'click')
-  assert found.header[:4] == (
-    'day',
-    'AUC: rates',
-    'AUC: going on',
-    'AUC: anew',
-  )
-  assert found.rows[0][:4] == ('2024-05-02', '0.5000', '0.7050', '0.6050')
-  assert found.rows[-1][0] == 'mean'
-  assert len(found.rows) == 4
-  times = tables.times(record)
-  assert times.rows[0] == (
-    '2024-05-02',
-    *('1.0', '2.0', '3.0', '4.0'),
-    *('4.0', '8.0'),
-  )
-  assert times.rows[-1][1:5] == ('3.0', '6.0', '9.0', '12.0')
-  found = tables.of_days(record).rows[0]
-  assert found[1:3] == ('hour', '0.30') and found[-1] == '25.0%'

@@ -58,28 +58,6 @@ def test_every_model_has_a_row():
   ]
 
 
-def _last(epoch):
-  """Stage 3 after its last epoch."""
-  by_task = {'click': {'auc': 0.001, 'auc_interval': [0.0005, 0.0015]}}
-  return {
-    'epoch': epoch,
-    'stages': {'constant': _metrics(0.63), 'finetune': _metrics(0.64)},
-    'difference': {'finetune_minus_constant': by_task},
-  }
-
-
-def test_sentences_begin_with_the_verdict():
-  first, figures, kept, seed = tables.sentences(_record(finetuned_at=_last(3)))
-  assert 'gain on click' in first
-  assert 'click +0.0010 (+0.0005 to +0.0015)' in figures
-  # Which is not what was kept.
-  assert kept == (
-    'As kept, AUC against the control with constant weights: click +0.0100'
-    ' (-0.0100 to +0.0300, which includes 0).'
-  )
-  assert seed.startswith('One seed says little')
-
-
 def test_picture_with_and_without_critics(tmp_path):
   history = [
     {'stage': 'pretrain', 'epoch': e, 'validation_auc_click': 0.5 + e / 10}
@@ -105,28 +83,6 @@ def test_stage_3_follows_the_epoch_that_was_kept():
   # A run that starts from another, or with trees, may keep what it began with.
   record = _record(best_epoch={'pretrain': 0})
   assert pictures.kept_point(record, None, points) is None
-
-
-def test_members_have_a_table():
-  members = {'click': {'auc': [0.60, 0.61], 'logloss': [0.27, 0.25]}}
-  record = _record(
-    ensemble=2,
-    served={'stage': 'finetune'},
-    members={'finetune': members},
-    member_names=['seed 3', 'without ids'],
-    member_weights={'finetune': {'click': [0.25, 0.75]}},
-    best_epoch={'pretrain': [2, 1], 'constant': [0, 0], 'finetune': [0, 1]},
-  )
-  assert '(seed 3, ensemble of 2)' in tables.text(tables.metrics_table(record))
-  found = tables.sentences(record)
-  members = tables.members_table(record)
-  assert members.header == ('member', 'click: weight', 'click: AUC')
-  assert members.rows == [
-    ('seed 3', '0.25', '0.6000'),
-    ('without ids', '0.75', '0.6100'),
-  ]
-  (kept,) = [line for line in found if 'kept the pre-trained' in line]
-  assert kept.startswith('The control kept')
 
 
 def test_a_table_shows_what_a_task_has():

@@ -121,6 +121,7 @@ def run(tmp_path_factory):
   return path, log, record
 
 
+@pytest.mark.slow
 def test_predictions_are_those_of_predict_with_frozen_times(run):
   path, log, _ = run
   model = rmtl_jax.load(path, stage='pretrain')
@@ -148,6 +149,7 @@ def test_predictions_are_those_of_predict_with_frozen_times(run):
   np.testing.assert_array_equal(np.bincount(lists.number), 5)
 
 
+@pytest.mark.slow
 def test_rows_of_one_time_are_a_list(run):
   path, _, _ = run
   own = workdir.read_run(path)
@@ -169,6 +171,7 @@ def test_rows_of_one_time_are_a_list(run):
   assert list_starts.of(alone, own.manifest) is None
 
 
+@pytest.mark.slow
 def test_records_judge_order_over_lists(run):
   _, _, record = run
   found = record['stages']['pretrain']['click']

@@ -41,14 +41,3 @@ def test_lists_that_no_machine_has_room_for_are_refused():
     types.InputError, match=r"'tags' with 2,147,483,647 slots"
   ):
     memory.check_rows('x', manifest, 10**6)
-
-
-def test_a_container_has_what_it_may_use(tmp_path, monkeypatch):
-  (tmp_path / 'max').write_text('max\n')
-  (tmp_path / 'limit').write_text('1234567\n')
-  monkeypatch.setattr(memory, '_CONTAINER', (tmp_path / 'max',))
-  assert memory.of_machine() > 2**28
-  monkeypatch.setattr(
-    memory, '_CONTAINER', (tmp_path / 'no', tmp_path / 'limit')
-  )
-  assert memory.of_machine() == 1234567

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 import pathlib
 import subprocess
 import sys
-import types as types_lib
 
 import jax
 import numpy as np
@@ -59,34 +57,6 @@ def test_what_is_no_shape_is_said_in_one_line(text, said):
   with pytest.raises(types.InputError, match=said) as caught:
     mesh.parse(text)
   assert len(str(caught.value)) < 200
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-  ('shape', 'devices', 'fits'),
-  [
-    ((3, 2), 3, False),  # lanes of the second part would be lost
-    ((2, 3), 2, False),
-    ((2, 6), 4, False),
-    ((4, 2), 4, True),
-    ((2, 4), 2, True),
-    ((3, 2), 2, True),
-    ((1, 6), 3, True),
-    ((6, 1), 2, True),
-  ],
-)
-def test_processes_have_whole_parts_of_data(monkeypatch, shape, devices, fits):
-  job = [
-    types_lib.SimpleNamespace(process_index=i // devices, id=i)
-    for i in range(math.prod(shape))
-  ]
-  monkeypatch.setattr(jax, 'devices', lambda: job)
-  monkeypatch.setattr(jax.sharding, 'Mesh', lambda grid, axes: grid)
-  if fits:
-    assert mesh.layout(mesh.Shape(*shape)).mesh.shape == shape
-    return
-  with pytest.raises(types.InputError, match='in two between processes'):
-    mesh.layout(mesh.Shape(*shape))
 
 
 def _layout(data: int, model: int) -> mesh.Layout:

@@ -23,32 +23,12 @@ def shown(stream):
   return [line for line in lines if line]
 
 
-def test_share_and_time_left_where_the_total_is_known():
-  stream = _Terminal()
-  live = progress.Progress(stream)
-  live.start('predict', 200)
-  live.advance(50)
-  assert 'predict   25 %' in stream.getvalue()
-  assert 'left in this pass' in stream.getvalue()
-
-
 def _train(live, epochs=2):
   with live.stage(3 * 100, lambda: ['pretrain  2 epochs']):
     for epoch in range(1, epochs + 1):
       live.start(f'pretrain epoch {epoch}', 100)
       live.advance(60)
       live.finish(f'loss 0.{epoch}', note=f'AUC 0.6{epoch}')
-
-
-def test_a_stage_is_one_line_on_a_terminal():
-  stream = _Terminal()
-  _train(progress.Progress(stream))
-  assert shown(stream) == ['pretrain  2 epochs']
-  second = stream.getvalue().split('\r')[3]
-  assert second.startswith('pretrain epoch 2   60 %  ')
-  assert '  AUC 0.61  ' in second and 'rows/s' in second
-  # Of its own pass, and of the three passes that there can be at most.
-  assert 'left, stage < 0:00' in second
 
 
 def test_a_stage_is_a_line_per_epoch_elsewhere():
@@ -73,13 +53,3 @@ def test_a_stage_that_fails_leaves_no_half_line():
   live.start('predict', 100)
   live.advance(10)
   assert 'left in this pass' in stream.getvalue()
-
-
-def test_wide_letters_of_a_live_line_are_cut_and_cleared(monkeypatch):
-  stream = _Terminal()
-  live = progress.Progress(stream)
-  monkeypatch.setattr(live, '_columns', lambda: 11)
-  live.step('点击点击点击', 0.5)  # 12 cells
-  assert stream.getvalue() == '\r点击点击点\r'
-  live.clear()
-  assert stream.getvalue().endswith('\r' + ' ' * 10 + '\r')

@@ -7,34 +7,31 @@ import pytest
 from rmtl_jax.serving.export import writer
 from tests.serving import past_run
 
-PLAIN = {
-  'network.session_encoder': 'none',
-}
+
+def _export(path, run_dir, **settings):
+  writer.export(past_run.untrained(run_dir, **settings), path / 'exported')
 
 
 @pytest.fixture(scope='session')
-def plain_model(tmp_path_factory):
+def plain_model(once):
   """An export that takes no past."""
-  directory = tmp_path_factory.mktemp('plain')
-  scorer = past_run.untrained(
-    past_run.prepare_run(directory, raw=past_run.log(400), as_of=('none',)),
-    **PLAIN,
-  )
-  writer.export(scorer, directory / 'exported')
-  return directory / 'exported'
+
+  def make(path):
+    run_dir = past_run.prepare_run(path, raw=past_run.log(400), as_of=('none',))
+    _export(path, run_dir, **{'network.session_encoder': 'none'})
+
+  return once('plain_model', make) / 'exported'
 
 
 @pytest.fixture(scope='session')
-def past_model(tmp_path_factory):
+def past_model(once):
   """An export that takes all as-of features and encodes sessions."""
-  directory = tmp_path_factory.mktemp('past')
-  scorer = past_run.untrained(
-    past_run.prepare_run(
-      directory, raw=past_run.log(700, seed=3), schema=past_run.BRANDS
-    )
-  )
-  writer.export(scorer, directory / 'exported')
-  return directory / 'exported'
+
+  def make(path):
+    raw = past_run.log(700, seed=3)
+    _export(path, past_run.prepare_run(path, raw=raw, schema=past_run.BRANDS))
+
+  return once('past_model', make) / 'exported'
 
 
 @pytest.fixture

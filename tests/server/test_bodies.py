@@ -118,7 +118,7 @@ def test_damaged_streams_are_read_or_refused():
   whole = [stream(given), stream(given, options=old)]
   rng = np.random.default_rng(0)
   refused = 0
-  for n in range(2_000):
+  for n in range(400):
     body = bytearray(whole[n % 2])
     for place in rng.integers(0, len(body), rng.choice([1, 2, 4])):
       body[place] = rng.choice([0, 1, 4, 128, 255])
@@ -126,7 +126,7 @@ def test_damaged_streams_are_read_or_refused():
       bodies.read(bytes(body), bodies.ARROW, 2)
     except types.InputError:
       refused += 1
-  assert 1_000 < refused < 2_000
+  assert 200 < refused < 400
 
 
 @pytest.mark.parametrize(
@@ -160,41 +160,18 @@ def test_tables_of_other_columns_are_never_read_together():
   assert bodies.alike([one, other, one.slice(0)]) == [[0, 2], [1]]
 
 
-@pytest.mark.parametrize('compression', ['zstd', 'lz4'])
-@pytest.mark.parametrize('encode', [False, True])
+@pytest.mark.parametrize(
+  ('compression', 'encode'), [('zstd', False), ('lz4', True)]
+)
 def test_compressed_streams_are_refused(compression, encode):
-  # 100 MB of text in a few KB.
-  text = pa.array(['x' * 50_000_000, 'y'])
+  # 10 MB of text in a few KB.
+  text = pa.array(['x' * 5_000_000, 'y'])
   given = table(text=text.dictionary_encode() if encode else text)
   body = stream(given, compression)
   assert len(body) < 1_000_000
   with pytest.raises(bodies.Refused, match='is compressed') as caught:
     bodies.read(body, bodies.ARROW, 2)
   assert caught.value.status == 415
-
-
-def test_codecs_of_old_messages_are_refused():
-  """Arrow 0.17 named them in a message's remarks, and they are read still."""
-  plain = b'\0' * 50_000_000
-  data = pa.Codec('zstd').compress(plain).to_pybytes()
-  data = struct.pack('<q', len(plain)) + data
-  # A frame that is skipped: zstd takes no padding.
-  data += struct.pack('<II', 0x184D2A50, -len(data) % 8) + bytes(-len(data) % 8)
-  column = pa.Array.from_buffers(
-    pa.int64(), len(data) // 8, [None, pa.py_buffer(data)]
-  )
-  batch = pa.record_batch({'x': column})
-  sink = pa.BufferOutputStream()
-  old = pa.ipc.IpcWriteOptions(metadata_version=pa.ipc.MetadataVersion.V4)
-  with pa.ipc.new_stream(sink, batch.schema, options=old) as writer:
-    writer.write_batch(batch, {'ARROW:experimental_compression': 'zstd'})
-  body = sink.getvalue().to_pybytes()
-  found = pa.ipc.open_stream(body).read_all()['x'].chunk(0)
-  assert len(body) < 10_000 and found.buffers()[1].size == len(plain)
-  with pytest.raises(bodies.Refused, match='is compressed') as caught:
-    bodies.read(body, bodies.ARROW, 10_000)
-  assert caught.value.status == 415
-  assert bodies.read(stream(table(), options=old), bodies.ARROW, 2).num_rows
 
 
 def test_streams_that_end_early_are_refused():

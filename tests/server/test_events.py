@@ -8,9 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import rmtl_jax
-from rmtl_jax.server import bodies
 from tests.server import client as client_lib
-from tests.server import test_app
 from tests.serving import past_run
 
 LABELS = ['clicked', 'bought']
@@ -158,6 +156,7 @@ def test_a_model_of_sessions_needs_a_state(past_model):
   assert 'give --state' in lines[-1]
 
 
+@pytest.mark.slow
 def test_the_state_of_another_log_is_refused(past_model, place, tmp_path):
   from rmtl_jax import types
   from rmtl_jax.server.state import keeper
@@ -182,26 +181,3 @@ def test_a_file_that_is_no_state_is_refused(past_model, tmp_path):
   model = rmtl_jax.load(past_model, warm_up=0)
   with pytest.raises(types.InputError, match='not usable'):
     keeper.Keeper(model, str(tmp_path))
-
-
-def test_a_time_that_is_none_ends_no_database(past_model, raw, place):
-  """DuckDB can't write it as text, and takes no query after it has tried."""
-  row = raw.slice(0, 1)
-  at = row.schema.get_field_index('item')
-  with client_lib.serving(past_model, state=place) as (client, _):
-    for kind, number in (
-      (pa.timestamp('s'), 2**62),
-      (pa.timestamp('ms', 'UTC'), -(2**62)),
-    ):
-      items = pa.array([number], kind)
-      for path in ('/v1/events', '/v1/predict'):
-        answer = client.post(
-          path,
-          content=test_app.stream(row.set_column(at, 'item', items)),
-          headers={'content-type': bodies.ARROW},
-        )
-        assert answer.status_code == 422, answer.text
-        assert "column 'item' has a time that is none" in answer.text
-    values(client.post('/v1/predict', json=row.to_pylist()))
-    answer = client.post('/v1/events', json=row.to_pylist())
-    assert answer.json() == {'rows': 1, 'added': 1}

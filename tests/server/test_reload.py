@@ -5,12 +5,9 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import shutil
-import threading
-from unittest import mock
 
 import pytest
 
-import rmtl_jax
 from tests.server import client as client_lib
 from tests.server import test_app
 
@@ -75,30 +72,6 @@ def test_a_damaged_model_does_not_take_over(links, damaged):
     assert answer.status_code == 200
 
 
-def test_a_model_that_is_replaced_while_it_is_read_is_not_served(
-  tmp_path, monkeypatch
-):
-  """Half of either may have been read; the next look finds the newer one."""
-  from rmtl_jax import types
-  from rmtl_jax.server import models, settings
-
-  def load(path, *options, **more):
-    if len(loads) == 1:
-      (tmp_path / 'metrics.json').write_text('newer')
-    loads.append(path)
-    return mock.Mock()
-
-  loads = []
-  monkeypatch.setattr(rmtl_jax, 'load', load)
-  (tmp_path / 'metrics.json').write_text('old')
-  first = models.load(settings.Settings(str(tmp_path)))
-  with pytest.raises(types.InputError, match='was replaced while it was read'):
-    models.load(settings.Settings(str(tmp_path)))
-  second = models.load(settings.Settings(str(tmp_path)))
-  assert second.mark == models.mark(str(tmp_path)) != first.mark
-  assert first.version != second.version
-
-
 def test_no_model_at_all(tmp_path):
   from starlette import testclient
 
@@ -116,64 +89,3 @@ def test_no_model_at_all(tmp_path):
     assert str(tmp_path) not in answer.text
     answer = client.post('/v1/predict', json=[test_app.ROW])
     assert answer.status_code == 503
-
-
-def test_what_can_not_be_loaded_is_not_tried_all_the_time(
-  tmp_path, monkeypatch
-):
-  from rmtl_jax import types
-  from rmtl_jax.server import models, settings, worker
-
-  (tmp_path / 'config.json').write_text('{}')
-  loads = []
-
-  def load(settings):
-    loads.append(settings)
-    raise types.InputError('no model')
-
-  monkeypatch.setattr(models, 'load', load)
-  own = worker.Worker(settings.Settings(str(tmp_path), reload_seconds=0.01))
-  thread = threading.Thread(target=own._follow)
-  thread.start()
-
-  def wait_for(count):
-    for _ in range(500):
-      if len(loads) >= count:
-        return
-      client_lib.time.sleep(0.02)
-    raise AssertionError(loads)
-
-  wait_for(1)
-  client_lib.time.sleep(0.3)
-  assert len(loads) == 1
-  own.reload()
-  wait_for(2)
-  (tmp_path / 'config.json').write_text('{"another": 1}')
-  wait_for(3)
-  client_lib.time.sleep(0.3)
-  assert len(loads) == 3
-  own._again = 0.0
-  wait_for(4)
-  own._stopped = True
-  own._wake.set()
-  thread.join()
-
-
-def test_a_state_that_can_not_be_filled_is_closed(
-  past_model, tmp_path, monkeypatch
-):
-  from rmtl_jax.server import settings, worker
-  from rmtl_jax.server.state import store
-
-  closed = []
-  monkeypatch.setattr(store.Store, 'close', lambda self: closed.append(self))
-  own = worker.Worker(
-    settings.Settings(
-      str(past_model),
-      max_rows=8,
-      state=str(tmp_path / 'state'),
-      history=str(tmp_path / 'none.parquet'),
-    )
-  )
-  own.load()
-  assert len(closed) == 2

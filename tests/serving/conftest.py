@@ -1,4 +1,4 @@
-"""One run for all tests of serving; none of them writes to it."""
+"""Runs for all tests of serving; none of them writes to one."""
 
 import pytest
 
@@ -6,16 +6,20 @@ from tests.serving import past_run, table_run
 
 
 @pytest.fixture(scope='session')
-def run_dir(tmp_path_factory):
-  return table_run.train(tmp_path_factory.mktemp('serving'))
+def run_dir(once):
+  return once('serving', table_run.train) / 'run'
 
 
 @pytest.fixture(scope='session')
-def past_dir(tmp_path_factory):
+def past_dir(once):
   """A run, nothing in it trained, of a log with all as-of features."""
-  return past_run.prepare_run(
-    tmp_path_factory.mktemp('past'),
-    raw=past_run.log(),
-    schema=past_run.BRANDS,
-    as_of=('all', 'slate'),
+  path = once(
+    'past',
+    lambda path: past_run.prepare_run(
+      path,
+      raw=past_run.log(),
+      schema=past_run.BRANDS,
+      as_of=('all', 'slate'),
+    ),
   )
+  return path / 'run'

@@ -14,6 +14,7 @@ from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import sql
 from rmtl_jax.server.state import reading
 from rmtl_jax.serving import encoder, notes, past, raw_fields, rows
+from tests import tiers
 from tests.serving import past_run
 
 DAY = datetime.datetime(2020, 1, 1)
@@ -85,7 +86,9 @@ def run(tmp_path_factory):
   return run
 
 
-@pytest.mark.parametrize('column', past_run.log(20).column_names)
+@pytest.mark.parametrize(
+  'column', tiers.some(past_run.log(20).column_names, ('price',))
+)
 def test_every_type_is_read_or_refused(run, column):
   row = past_run.log(20).slice(3, 1)
   at = row.schema.get_field_index(column)

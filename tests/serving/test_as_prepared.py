@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import functools
 import math
@@ -15,7 +14,6 @@ import pytest
 
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import sql
 from rmtl_jax.serving import encoder, log, log_columns, rows
 from tests import tiers
@@ -227,25 +225,6 @@ def test_text_of_floats_among_words_stays_text(tmp_path):
     )
 
 
-@pytest.mark.parametrize('form', ['crossed numbers', 'buckets of numbers'])
-def test_text_of_floats_is_the_numbers(prepared, form):
-  """As pandas writes whole numbers of which some are missing."""
-  path, manifest = prepared(form, 'parquet')
-  encode = encoder.Encoder(path.parent / 'out', manifest)
-  with rows.open_rows(str(path)) as found:
-    chunk = next(found.chunks(ROWS))
-  table = chunk.table
-  texts = [n if n is None else str(n) for n in table['item'].to_pylist()]
-  assert '1.0' in texts
-  at = table.column_names.index('item')
-  written = dataclasses.replace(
-    chunk, table=table.set_column(at, 'item', pa.array(texts))
-  )
-  np.testing.assert_array_equal(
-    encode.encode(written).categorical, encode.encode(chunk).categorical
-  )
-
-
 @pytest.mark.parametrize('form', tiers.some(FORMS, QUICK))
 def test_logged_as_prepared(prepared, form):
   path, manifest = prepared(form, 'parquet')
@@ -282,23 +261,6 @@ def test_values_by_hand(tmp_path):
   assert [ages[row['f_age']] is None for row in stored[:5]] == [
     *(False, True, False, False, True),
   ]
-
-
-def test_local_hours(tmp_path):
-  prepare(tmp_path, FORMS['local time'], 'parquet')
-  stored = sorted(raw_files.read(tmp_path), key=lambda row: row['row_id'])
-  hours = raw_files.vocabulary(tmp_path, 'hour')
-  assert [hours[row['f_hour']] for row in stored[:4]] == ['21', '22', '23', '0']
-  begin = round(utc(START).timestamp() * 1000)
-  assert stored[0]['timestamp'] == begin - 2 * 3_600_000
-  manifest = manifest_file.read(tmp_path / 'out')
-  fields = {field.name: field.details for field in manifest.fields}
-  assert fields['hour'] == {
-    'column': 'ts',
-    'side': '',
-    'from_time': 'hour',
-    'min_count': 1,
-  }
 
 
 def test_a_time_that_is_none(tmp_path):

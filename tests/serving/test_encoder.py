@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.serving import encoder, notes, rows
@@ -96,38 +95,6 @@ def test_lists_and_other_types(by_hand):
   np.testing.assert_allclose(found.numeric[:2], -2.0)
 
 
-def test_raw_rows_get_what_their_prepared_rows_have(run_dir):
-  raw = pq.read_table(run_dir.parent / 'log.parquet')
-  manifest = manifest_file.read_copy(run_dir)
-  encode = encoder.Encoder(run_dir, manifest).encode
-  for split in manifest_lib.SPLITS:
-    columns = columns_lib.read_split(run_dir.parent / 'data', manifest, split)
-    found = encode(_chunk(raw.take(pa.array(columns.row_id))))
-    np.testing.assert_array_equal(found.categorical, columns.categorical)
-    np.testing.assert_array_equal(found.multi_valued, columns.multi_valued)
-    np.testing.assert_array_equal(found.numeric, columns.numeric)
-  # The last rows have a customer whom train never saw.
-  assert not found.categorical[-1, 0] and found.categorical[:-5, 0].any()
-
-
-@pytest.mark.parametrize(
-  ('changes', 'message'),
-  [
-    (
-      {'price': ['1', '2', 'dear', 'x']},
-      "log.parquet: row 3, column 'price': 'dear', expected a number",
-    ),
-    ({'price': [0.0, -1.0, 0.0, 0.0]}, "row 2, column 'price': -1.0"),
-    ({'price': [0.0, 1.0, 0.0, np.inf]}, "row 4, column 'price': inf"),
-    ({'age': [0.0, 1e31, 0.0, 0.0]}, "row 2, column 'age'"),
-  ],
-)
-def test_values_that_are_refused(by_hand, changes, message):
-  with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
-    encoder.Encoder(*by_hand).encode(_chunk(_raw(**changes)))
-  assert message in str(error.value)
-
-
 @pytest.mark.parametrize(
   ('change', 'message'),
   [
@@ -149,41 +116,6 @@ def test_columns_that_are_refused(by_hand, change, message):
   assert message in str(error.value)
 
 
-def test_numbers_of_16_bits_are_numbers(by_hand):
-  prices = np.array([0.0, 1.5, 2.25, 8.0])
-  rows = encoder.Encoder(*by_hand)
-  found, expected = (
-    rows.encode(_chunk(_raw(price=prices.astype(kind))))
-    for kind in (np.float16, np.float32)
-  )
-  np.testing.assert_array_equal(found.numeric, expected.numeric)
-
-
-@pytest.mark.parametrize(
-  ('column', 'values'),
-  [
-    ('value', [None, b'\xff']),
-    ('value', [None, ['a']]),
-    ('value', [None, 7]),
-    ('value', [None, True]),
-    ('count', ['x', 'y']),
-    ('count', [[1], [2]]),
-  ],
-)
-def test_a_vocabulary_is_text_and_counts_are_numbers(by_hand, column, values):
-  directory, manifest = by_hand
-  path = directory / 'vocabulary' / 'item.parquet'
-  pq.write_table(pa.table({'value': [None, 'a'], column: values}), path)
-  size = len(values)
-  fields = tuple(
-    dataclasses.replace(f, size=size) if f.name == 'item' else f
-    for f in manifest.fields
-  )
-  said = rf"item\.parquet: column '{column}'"
-  with pytest.raises(types.InputError, match=said):
-    encoder.Encoder(directory, dataclasses.replace(manifest, fields=fields))
-
-
 def test_a_vocabulary_must_be_the_runs(by_hand):
   directory, manifest = by_hand
   path = directory / 'vocabulary' / 'item.parquet'
@@ -199,29 +131,6 @@ def test_a_vocabulary_must_be_the_runs(by_hand):
   (directory / 'vocabulary' / 'item.parquet').unlink()
   with pytest.raises(types.InputError, match=r'item\.parquet: not found'):
     encoder.Encoder(directory, manifest)
-
-
-@pytest.mark.parametrize(
-  ('name', 'details', 'message'),
-  [
-    ('price', {'mean': 1}, "'price': details: deviation is None"),
-    ('price', {'mean': "0'; --"}, "'price': details: mean is"),
-    ('tags', {'separator': 5}, "'tags': details: separator is 5"),
-    ('price', {'mean': 10**400}, "'price': details: mean is 1000"),
-  ],
-)
-def test_a_manifest_that_prepare_does_not_write(
-  by_hand, name, details, message
-):
-  directory, manifest = by_hand
-  fields = tuple(
-    dataclasses.replace(f, details=details) if f.name == name else f
-    for f in manifest.fields
-  )
-  with pytest.raises(types.InputError) as error:
-    encoder.Encoder(directory, dataclasses.replace(manifest, fields=fields))
-  assert 'manifest.json: fields: ' in str(error.value)
-  assert message in str(error.value)
 
 
 def test_fields_without_a_known_value_are_told(by_hand):
@@ -284,70 +193,6 @@ def test_floats_find_whole_numbers(by_hand):
   decimals = pa.array([118, 0, -7]).cast(pa.decimal128(24, 3))
   assert ids(decimals) == [1, 2, 3]
   assert ids(pa.array([118, 2**24], pa.int64())) == [1, 5]
-
-
-@pytest.mark.parametrize(
-  'kind',
-  [
-    pa.float64(),
-    pa.decimal128(24, 2),
-    pa.decimal256(24, 2),
-    pa.decimal256(50, 2),
-    pa.duration('s'),
-  ],
-)
-def test_a_log_of_floats_is_prepared_as_one_of_whole_numbers(tmp_path, kind):
-  raw = table_run.table()
-  number = [int(n) if n > 2 else None for n in raw['item'].to_numpy()]
-  at = raw.schema.get_field_index('item')
-  tags = [[n, 7] for n in range(len(raw))]
-  found = {}
-  for name, of_item, of_tags in (
-    ('whole', pa.int64(), pa.list_(pa.int32())),
-    ('other', kind, pa.list_(pa.float64())),
-  ):
-    log = raw.set_column(at, 'item', pa.array(number, pa.int64()).cast(of_item))
-    log = log.drop_columns('tags').append_column(
-      'tags', pa.array(tags, of_tags)
-    )
-    (tmp_path / name).mkdir()
-    data = table_run.prepare_table(tmp_path / name, log)
-    files = [p.relative_to(data) for p in sorted(data.rglob('*.parquet'))]
-    # What extensions need of the past has the keys as the log has them.
-    found[name] = {
-      p: pq.read_table(data / p) for p in files if p.parts[0] != 'past'
-    }
-    found[name, 'log'], found[name, 'data'] = log, data
-  assert found['whole'].keys() == found['other'].keys()
-  for path, table in found['whole'].items():
-    assert table.equals(found['other'][path]), path
-  # Either log is encoded by the other's vocabularies as by its own.
-  for name in ('whole', 'other'):
-    model = encoder.Encoder(
-      found[name, 'data'], manifest_file.read(found[name, 'data'])
-    )
-    one, other = (
-      model.encode(_chunk(found[log, 'log'])) for log in ('whole', 'other')
-    )
-    np.testing.assert_array_equal(one.categorical, other.categorical)
-    np.testing.assert_array_equal(one.multi_valued, other.multi_valued)
-    assert one.categorical[:, 1].any()
-
-
-@pytest.mark.parametrize('written', [str, lambda n: f'{n}.0'])
-def test_vocabularies_that_were_made_of_floats(by_hand, written):
-  """What was prepared before, or from CSV that has floats."""
-  directory, manifest = by_hand
-  _words(directory, 'item', [written(7), written(30)])
-  model = encoder.Encoder(directory, manifest)
-  for item in (
-    pa.array([30, 7, 8, None]),
-    pa.array([30.0, 7.0, 8.0, None]),
-    ['30', '7', '8', ''],
-    ['30.0', '7.0', '8.0', None],
-  ):
-    found = model.encode(_chunk(_raw(item=item)))
-    assert found.categorical[:, 0].tolist() == [2, 1, 0, 0]
 
 
 def test_as_of_features_are_taken_where_they_are_given(tmp_path):

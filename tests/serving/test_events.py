@@ -99,17 +99,6 @@ def test_a_history_of_events_is_that_of_evaluation(scorer):
   assert np.abs(alone - expected).max() > 1e-3
 
 
-def test_a_kept_history_of_events(scorer):
-  row_id, _ = past_run.evaluated(scorer)
-  shown, events = parts(row_id)
-  last = shown.slice(len(shown) - 20)
-  kept = scorer.keep_history(events.slice(0, 300))
-  scorer.extend_history(kept, events.slice(300))
-  expected, found = (scorer.predict(last, h) for h in (events, kept))
-  for task in expected:
-    np.testing.assert_allclose(found[task], expected[task], atol=1e-6)
-
-
 @pytest.fixture
 def log_schema(scorer):
   return log_columns.make_log_schema(scorer.manifest)
@@ -151,38 +140,6 @@ def test_events_are_joined_by_hand(log_schema):
   assert all(row['labelled'] for row in found)
 
 
-def test_rows_that_show_an_item_again_are_said(scorer):
-  """Again in their session: after a row of the input, or of the history."""
-  shown = {
-    'time': [95, 96, 97, 98, 99, 9000],
-    'who': ['a', 'a', 'a', 'b', 'a', 'a'],
-    'item': ['x', 'y', 'y', 'y', None, 'y'],
-    'visit': pa.nulls(6),
-  }
-  warnings = scorer.score(shown, pa.table(HISTORY)).warnings
-  (line,) = [w for w in warnings if 'again' in w]
-  # The second and third of a: x is in the history, y only as put in the cart.
-  assert line.startswith('2 rows to predict for show an item again in its sess')
-  once = {name: values[1:2] for name, values in shown.items()}
-  warnings = scorer.score(once, pa.table(HISTORY)).warnings
-  assert not [w for w in warnings if 'again' in w]
-
-
-def test_impressions_with_times_of_labels(log_schema):
-  """A history without the events has their times, as other sources do."""
-  shown = {
-    'time': [0, 10],
-    'who': ['a', 'a'],
-    'item': ['x', 'y'],
-    'visit': [None, None],
-    't_click': [5000, None],
-    't_conversion': pa.nulls(2),
-  }
-  found = columns_of(shown, log_schema)
-  assert [row['t_click'] for row in found] == [5000.0, None]
-  assert [row['labelled'] for row in found] == [True, True]
-
-
 @pytest.mark.parametrize(
   ('change', 'message'),
   [
@@ -193,9 +150,3 @@ def test_impressions_with_times_of_labels(log_schema):
 def test_events_at_fault(log_schema, change, message):
   with pytest.raises(types.InputError, match=message):
     columns_of(HISTORY | change, log_schema)
-
-
-def test_a_history_that_tells_no_labels(scorer):
-  table = raw_events().slice(0, 5).drop_columns(['what'])
-  with pytest.raises(types.InputError, match="no column 'what'"):
-    scorer.predict(table, table)

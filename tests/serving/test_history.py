@@ -7,17 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import rmtl_jax
-from rmtl_jax import run as run_lib
 from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.networks import factory
-from rmtl_jax.runtime import workdir
 from rmtl_jax.serving import encoder, rows
-from rmtl_jax.training import models as models_lib
-from rmtl_jax.training import splits as splits_lib
 from tests.networks import small
 from tests.serving import table_run
 
@@ -95,39 +90,9 @@ def test_the_last_known_items_stay(data):
   )
 
 
-def test_it_has_to_be_given(data):
-  found = encoder.Encoder(data, manifest_file.read(data))
-  with pytest.raises(types.InputError, match="no column 'asof_history'"):
-    found.check(table_run.table().schema, 'log.parquet')
-
-
 def config():
   """Trained enough to say something."""
   return table_run.CONFIG
-
-
-def test_predict_equals_evaluate(data, tmp_path):
-  stages = ('pretrain',)
-  run_lib.train(config(), tmp_path, data, stages=stages, live=table_run.QUIET)
-  run = workdir.read(tmp_path)
-  models = models_lib.Models(run.manifest.feature_spec())
-  store = run.checkpoint('pretrain')
-  params = store.restore(lambda record: models.shapes(run.config)[0]).arrays
-  store.close()
-  host = columns_lib.read_split(data, run.manifest, 'test')
-  split = splits_lib.place(host, run.config.batch)
-  expected = models.predict(run.config, params, split)
-  rows = raw().take(pa.array(host.row_id))
-  loaded = rmtl_jax.load(tmp_path, calibrated=False)
-  found = loaded.predict(rows.select([*table_run.FEATURES, FIELD]))
-  np.testing.assert_allclose(
-    np.stack(list(found.values()), axis=1), expected, rtol=0.0, atol=1e-6
-  )
-  # What the user was shown matters.
-  empty = pa.array([[]] * len(rows), pa.list_(pa.int64()))
-  at = rows.schema.get_field_index(FIELD)
-  other = loaded.predict(rows.set_column(at, FIELD, [empty]))
-  assert np.abs(other['click'] - found['click']).max() > 1e-4
 
 
 def test_later_rows_change_no_earlier_prediction(data, tmp_path):

@@ -74,28 +74,6 @@ def test_rows_are_appended(loaded):
   same(loaded.predict(rows, kept), loaded.predict(rows, raw.slice(0, 700)))
 
 
-@pytest.mark.parametrize('other', ['x', '7'])
-def test_one_key_in_two_spellings(loaded, other):
-  """Users 7 and 7.0 are one where all users are numbers, and else are two."""
-  raw = in_order(past_run.log())
-  users = [
-    f'{user or "u0"}'.strip('u') + '.0' for user in raw['who'].to_pylist()
-  ]
-  users[10] = other
-  at = raw.schema.get_field_index('who')
-  raw = raw.set_column(at, 'who', pa.array(users))
-  history, rows = raw.slice(0, 800), raw.slice(800, 1)
-  plain = [user.removesuffix('.0') for user in rows['who'].to_pylist()]
-  rows = rows.set_column(at, 'who', pa.array(plain))
-  kept = loaded.keep_history(history)
-  found, columns = pasts(loaded, rows, kept)
-  expected, whole = pasts(loaded, rows, history)
-  assert columns.equals(whole)
-  same(found, expected)
-  known = columns['asof_user_rows'].null_count == 0
-  assert known is (other == '7')
-
-
 def test_bad_rows_leave_a_history_as_it_was(loaded):
   raw = in_order(past_run.log())
   kept = loaded.keep_history(raw.slice(0, 600))
@@ -121,6 +99,7 @@ def test_a_history_of_another_model_is_refused(loaded, tmp_path):
     loaded.predict(past_run.log(400).slice(0, 1), kept)
 
 
+@pytest.mark.slow
 def test_threads_share_a_history_that_grows(loaded):
   raw = in_order(past_run.log(seed=6))
   kept = loaded.keep_history(raw.slice(0, 600))

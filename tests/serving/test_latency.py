@@ -6,12 +6,11 @@ import concurrent.futures
 
 import jax
 import numpy as np
-import pyarrow as pa
 import pytest
 
 import rmtl_jax
 from rmtl_jax.runtime import programs
-from rmtl_jax.serving import encoder, exported, predictor, sizes
+from rmtl_jax.serving import exported, predictor, sizes
 from rmtl_jax.serving.export import writer as export_writer
 from tests import tiers
 from tests.serving import past_run, table_run
@@ -54,15 +53,6 @@ def test_requests_of_all_sizes_take_few_programs(kind, run_dir, export_dir):
   assert _compiled(model) == 3
 
 
-@pytest.mark.parametrize('kind', ['run', 'export'])
-def test_a_model_that_is_warm_compiles_nothing(kind, run_dir, export_dir):
-  model = _load(kind, run_dir, export_dir, warm_up=ROWS)
-  assert _compiled(model) == 3
-  for rows in (1, 9, ROWS):
-    model.predict(_raw().slice(0, rows))
-  assert _compiled(model) == 3
-
-
 def test_load_warms_up_unless_told(run_dir, export_dir):
   for directory in (run_dir, export_dir):
     assert _compiled(rmtl_jax.load(directory)) == 3
@@ -70,21 +60,7 @@ def test_load_warms_up_unless_told(run_dir, export_dir):
     assert _compiled(rmtl_jax.load(directory, warm_up=1)) == 1
 
 
-@pytest.mark.parametrize('kind', tiers.some(('run', 'export'), ('run',)))
-def test_sessions_of_all_sizes_take_few_programs(kind, past_dir, tmp_path):
-  model = past_run.untrained(past_dir)
-  if kind == 'export':
-    export_writer.export(model, tmp_path / 'out')
-    model = exported.load(tmp_path / 'out')
-  raw = past_run.log(200)
-  model.warm_up(ROWS)
-  assert _compiled(model) == 3  # of 1, 4 and 16 lanes
-  for rows in (1, 2, 9, 16):
-    model.predict(raw.slice(100, rows), history=raw.slice(0, 100))
-  assert _compiled(model) == 3
-
-
-@pytest.mark.parametrize('settings', [{}, {'ensemble': 2}])
+@pytest.mark.parametrize('settings', tiers.some([{}, {'ensemble': 2}], [{}]))
 def test_small_requests_get_the_numbers_of_large_ones(
   run_dir, monkeypatch, settings
 ):
@@ -92,34 +68,6 @@ def test_small_requests_get_the_numbers_of_large_ones(
   few = model.predict(raw)
   monkeypatch.setattr(sizes, 'MOST_ROWS', 0)
   many = model.predict(raw)
-  assert np.ptp(few['click']) > 0.05
-  for task, values in few.items():
-    np.testing.assert_allclose(values, many[task], rtol=0.0, atol=1e-6)
-
-
-@pytest.mark.slow
-def test_small_requests_are_calibrated(run_dir, monkeypatch):
-  class Halved:
-    def apply(self, probabilities):
-      return 0.5 * probabilities
-
-  raw = _raw()
-  plain = past_run.untrained(run_dir).predict(raw)
-  model = past_run.untrained(run_dir, {'click': Halved()})
-  np.testing.assert_array_equal(
-    model.predict(raw)['click'], 0.5 * plain['click']
-  )
-  np.testing.assert_array_equal(
-    model.predict(raw)['conversion'], plain['conversion']
-  )
-
-
-def test_small_sessions_get_the_numbers_of_large_ones(past_dir, monkeypatch):
-  model, raw = past_run.untrained(past_dir), past_run.log(300)
-  request = raw.slice(100, 150), raw.slice(0, 100)
-  few = model.predict(*request)
-  monkeypatch.setattr(sizes, 'MOST_ROWS', 0)
-  many = model.predict(*request)
   assert np.ptp(few['click']) > 0.05
   for task, values in few.items():
     np.testing.assert_allclose(values, many[task], rtol=0.0, atol=1e-6)
@@ -137,15 +85,6 @@ def test_single_rows_from_threads(kind, run_dir, export_dir):
   np.testing.assert_array_equal(
     np.concatenate([one['click'] for one in found]), eight[rows]
   )
-
-
-def test_a_request_of_unknown_values_is_no_query(run_dir, monkeypatch):
-  model = predictor.load(run_dir, warm_up=1)
-  monkeypatch.setattr(
-    encoder.Encoder, '_queried', lambda *_: pytest.fail('queried')
-  )
-  raw = pa.table({name: [None] for name in table_run.FEATURES})
-  assert model.predict(raw)['click'].shape == (1,)
 
 
 def test_programs_are_kept_unless_jax_has_a_place(tmp_path, monkeypatch):
@@ -168,11 +107,3 @@ def test_programs_are_kept_unless_jax_has_a_place(tmp_path, monkeypatch):
     jax.config.update('jax_compilation_cache_dir', before[0])
     jax.config.update('jax_persistent_cache_min_compile_time_secs', before[1])
     programs.compilation_cache.reset_cache()
-
-
-def test_sizes_of_a_warm_model_end_at_a_chunk(run_dir):
-  model = past_run.untrained(run_dir)
-  model.chunk_rows = 16
-  model.warm_up(10**9)
-  assert _compiled(model) == 2
-  assert sizes.LEAST_ROWS == 8

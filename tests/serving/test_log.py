@@ -103,33 +103,6 @@ def test_times_of_a_schema(unit, values, expected):
   assert appended(form, table)['timestamp'] == expected
 
 
-@pytest.mark.parametrize(
-  ('time', 'values', 'expected'),
-  [
-    (
-      {'unit': 'iso'},
-      ['2024-05-01', 'now'],
-      'a time such as 2024-05-01 12:30:00',
-    ),
-    (
-      {'format': '%d.%m.%y'},
-      ['01.05.24', '1/5'],
-      "a time as '%d.%m.%y' writes it",
-    ),
-    ({'unit': 's'}, [1_714_521_600, 10**15], 'a time'),
-  ],
-)
-def test_a_time_at_fault_says_what_one_looks_like(time, values, expected):
-  schema = past_run.SCHEMA | {'time': {'column': 'time'} | time}
-  form = log_columns.make_log_schema(manifest('table', schema=schema))
-  table = {'visit': ['a', 'b'], 'who': ['u', 'v'], 'time': values}
-  with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
-    appended(form, table)
-  head, _, tail = str(error.value).partition(' between the years ')
-  assert head.removesuffix(',').endswith(f'{values[1]!r}, expected {expected}')
-  assert tail.endswith(', in the unit that was named') == ('s' in time.values())
-
-
 def test_labels_that_are_times_of_their_own():
   time = {'column': 'at', 'unit': 'iso', 'zone': 'Asia/Tokyo', 'null': ['-']}
   tasks = [
@@ -175,19 +148,6 @@ def test_texts_that_stand_for_nothing():
     appended(form, table | {'visit': [None, 'NULL']})
 
 
-def test_times_before_2000_need_data_that_has_such():
-  table = {'visitor': ['a', 'b'], 'timestamp': [10**12, 10**9]}
-  for options in ({}, {'any_dates': True}):
-    found = appended(
-      log_columns.make_log_schema(manifest('mine', **options)), table
-    )
-    assert found['timestamp'] == table['timestamp']
-  with pytest.raises(types.InputError, match="row 2, column 'timestamp': 10"):
-    appended(
-      log_columns.make_log_schema(manifest('mine', any_dates=False)), table
-    )
-
-
 @pytest.mark.parametrize(
   ('change', 'message'),
   [
@@ -209,8 +169,3 @@ def test_what_is_refused(change, message):
   with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
     appended(log_columns.make_log_schema(manifest('mine')), table)
   assert message in str(error.value)
-
-
-def test_a_table_needs_its_schema():
-  with pytest.raises(types.InputError, match='options: schema'):
-    log_columns.make_log_schema(manifest('table'))

@@ -96,7 +96,9 @@ def model(tmp_path_factory):
   return _model(tmp_path_factory.mktemp('lookup'), {})
 
 
-@pytest.fixture(scope='module', params=[{}, _NULLS], ids=['', 'nulls'])
+@pytest.fixture(
+  scope='module', params=tiers.some([{}, _NULLS], [_NULLS]), ids=['', 'nulls']
+)
 def any_model(request, tmp_path_factory):
   return _model(tmp_path_factory.mktemp('lookup'), request.param)
 
@@ -247,7 +249,7 @@ _PLAIN = {
 }
 
 
-@pytest.mark.parametrize('examples', tiers.examples(25, 100))
+@pytest.mark.parametrize('examples', tiers.examples(10, 100))
 def test_both_paths_agree(any_model, examples):
   tiers.check(_both_paths_agree, examples, st.data(), any_model=any_model)
 
@@ -260,7 +262,7 @@ def _both_paths_agree(any_model, data):
     _check(any_model, patch, _PLAIN | {name: column})
 
 
-@pytest.mark.parametrize('unit', ['s', 'ms', 'us', 'ns'])
+@pytest.mark.parametrize('unit', tiers.some(['s', 'ms', 'us', 'ns'], ['us']))
 def test_both_paths_agree_on_whole_times_of_a_zone(
   tmp_path_factory, monkeypatch, unit
 ):
@@ -275,13 +277,7 @@ def test_both_paths_agree_on_whole_times_of_a_zone(
       _check(model, monkeypatch, columns | {'time': pa.array([time])})
 
 
-def test_a_time_that_no_query_can_add_to_is_an_error(any_model, monkeypatch):
-  column = pa.array([None, None, 2**63 - 10**12])
-  found = _check(any_model, monkeypatch, _PLAIN | {'time': column})
-  assert 'Overflow' in found
-
-
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(_single(), _single(), _single(), _single(), _lists(), _lists())
 def test_both_paths_agree_on_all_columns(
   any_model, item, age, price, weight, tags, seen
@@ -290,40 +286,6 @@ def test_both_paths_agree_on_all_columns(
   with pytest.MonkeyPatch.context() as patch:
     columns |= {'tags': tags, 'seen': seen}
     _check(any_model, patch, _PLAIN | columns)
-
-
-_IN_MEMORY = {
-  'text': {},
-  'categories': {'item': pa.array(['7', None, 'b']).dictionary_encode()},
-  'large text': {'item': pa.array(['7', None, 'b'], pa.large_string())},
-  'whole numbers': {
-    'item': pa.array([7, 118, None], pa.uint64()),
-    'age': pa.array([-2, 0, 2**53 + 1]),
-    'tags': pa.array([[7], None, [1, 2, 3]]),
-  },
-  'floats': {
-    'item': pa.array([118.0, 2.5, None]),
-    'age': pa.array([math.nan, -1.5, 1e29], pa.float32()),
-    'price': pa.array([0.1, -0.5, 1e30]),
-    'weight': pa.array([-0.0, 1e30, math.nan]),
-    'tags': pa.array([[7.0], [2.5, math.nan], []], pa.list_(pa.float32())),
-  },
-  'half floats': {'price': pa.array(np.array([0, 1, 2], np.float16))},
-  'booleans': {
-    'item': pa.array([True, False, None]),
-    'weight': pa.array([True, False, None]),
-  },
-  'nulls': {name: pa.nulls(3) for name in _PLAIN if name != 'seen'}
-  | {'seen': pa.nulls(3, pa.list_(pa.string()))},
-}
-
-
-@pytest.mark.parametrize('name', _IN_MEMORY)
-def test_plain_values_take_no_query(model, monkeypatch, name):
-  expected = _check(model, monkeypatch, _PLAIN | _IN_MEMORY[name])
-  monkeypatch.setattr(model, '_queried', lambda *_: pytest.fail('queried'))
-  inputs, counts = _encoded(model, _chunk(_PLAIN | _IN_MEMORY[name]))
-  assert _bits(inputs) == _bits(expected[0]) and counts == expected[1]
 
 
 def test_values_by_hand(model):
@@ -365,20 +327,3 @@ def test_values_at_fault_are_told_as_by_the_query(
 ):
   found = _check(model, monkeypatch, _PLAIN | change)
   assert found.startswith('log.parquet: row') and message in found
-
-
-def test_many_rows_are_queried(model, monkeypatch):
-  monkeypatch.setattr(encoder, '_FEW_ROWS', 2)
-  monkeypatch.setattr(
-    model, '_lookup', type('Never', (), {'values': pytest.fail})
-  )
-  assert len(model.encode(_chunk(_PLAIN)).categorical) == 3
-
-
-def test_texts_of_one_hash(monkeypatch):
-  words = pa.array(['a', 'b', 'a', 'c'])
-  monkeypatch.setattr(vocabulary, 'hash', lambda _: 5, raising=False)
-  known = vocabulary.Vocabulary(words)
-  monkeypatch.setattr(vocabulary, '_WORTH_KEEPING', 0)
-  found = known.rows(pa.array(['c', 'a', 'd', None, 'b']))
-  assert found.tolist() == [4, 1, 0, 0, 2]

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import sys
 import types as types_lib
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.preparation import source
-from rmtl_jax.preparation.as_of import tastes
-from rmtl_jax.serving import past, predict
-from rmtl_jax.serving import rows as rows_lib
-from tests import tiers
+from rmtl_jax.serving import predict
 from tests.serving import past_run, table_run
 
 
@@ -64,9 +58,10 @@ def test_a_table_with_all_of_the_past(loaded, expected):
   assert np.abs(alone - expected).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('lack', 'other'),
-  tiers.some([('user', 'item'), ('item', 'user')], [('user', 'item')]),
+  [('user', 'item'), ('item', 'user')],
 )
 def test_a_log_without_users_or_items(tmp_path, lack, other):
   """What it has is counted and rated all the same, and what it lacks is not."""
@@ -87,105 +82,6 @@ def test_a_log_without_users_or_items(tmp_path, lack, other):
   close(stacked(scored.probabilities), expected)
   alone = stacked(scorer.predict(rows, earlier.slice(0, 0)))
   assert np.abs(alone - expected).max() > 1e-3
-
-
-def test_a_log_whose_users_were_drawn(tmp_path):
-  """It has its users' rates and not the items'."""
-  raw = past_run.log(900)
-  # Every session is of one user.
-  raw = raw.filter(pc.is_valid(raw['who']))
-  scorer = past_run.untrained(
-    past_run.prepare_run(tmp_path, raw=raw, as_of=('auto',), split_by='user'),
-    **{'network.session_encoder': 'none'},
-  )
-  rates = [c for c in scorer.needs.columns if c.endswith('click_rate')]
-  assert rates == ['asof_user_click_rate', 'asof_session_click_rate']
-  row_id, expected = past_run.evaluated(scorer)
-  rows, earlier = parts(raw, row_id)
-  close(stacked(scorer.score(rows, earlier).probabilities), expected)
-
-
-def test_a_log_with_an_item_that_is_no_field(tmp_path):
-  schema = past_run.SCHEMA | {'categorical': ['who']}
-  scorer = past_run.untrained(
-    past_run.prepare_run(tmp_path, raw=past_run.log(700), schema=schema),
-    **{'network.session_encoder': 'none'},
-  )
-  assert {'asof_views', 'asof_item_click_rate'} <= {*scorer.needs.columns}
-  row_id, expected = past_run.evaluated(scorer)
-  rows, earlier = parts(past_run.log(700), row_id)
-  close(stacked(scorer.predict(rows, earlier)), expected)
-
-
-def test_tastes_by_a_field_that_the_model_ignores(past_dir):
-  scorer = past_run.untrained(
-    past_dir,
-    **{'network.session_encoder': 'none', 'network.ignore': 'brand'},
-  )
-  row_id, expected = past_run.evaluated(scorer)
-  rows, earlier = parts(past_run.log(), row_id)
-  close(stacked(scorer.predict(rows, earlier)), expected)
-  with pytest.raises(types.InputError, match="no column 'brand'"):
-    scorer.predict(rows.drop_columns(['brand']), earlier)
-
-
-def test_tastes_by_no_field_of_the_log(past_dir):
-  manifest = past_run.untrained(past_dir).manifest
-  for by in ('item2', 'price', 'asof_gap', 'asof_history', 7, ['tags'], None):
-    fields = [
-      dataclasses.replace(f, details=f.details | {'by': by})
-      if 'by' in f.details
-      else f
-      for f in manifest.fields
-    ]
-    with pytest.raises(types.InputError, match='no such as-of feature'):
-      tastes.recorded(fields)
-
-
-def test_a_log_where_parts_of_groups_were_left_out(tmp_path):
-  """Every row is a user of its own and a session: only items come back."""
-  raw = past_run.log().slice(0, 700)
-  names = pa.array([f'u{i}' for i in range(len(raw))])
-  for column in ('visit', 'who'):
-    at = raw.schema.get_field_index(column)
-    raw = raw.set_column(at, column, names)
-  scorer = past_run.untrained(
-    past_run.prepare_run(tmp_path, raw=raw, as_of=('auto',)),
-    **{'network.session_encoder': 'none'},
-  )
-  assert scorer.needs.columns == (
-    'asof_item_rows',
-    'asof_item_click_rate',
-    'asof_item_conversion_rate',
-  )
-  row_id, expected = past_run.evaluated(scorer)
-  rows, earlier = parts(raw, row_id)
-  close(stacked(scorer.predict(rows, earlier)), expected)
-  alone = stacked(scorer.predict(rows, earlier.slice(0, 0)))
-  assert np.abs(alone - expected).max() > 1e-3
-
-
-@pytest.mark.parametrize(
-  ('name', 'group', 'key', 'users'),
-  [
-    ('item_rows', 'counts', '', False),
-    ('item_click_rate', 'rates', 'item', False),
-    ('user_click_rate', 'rates', 'user', True),
-    ('views', 'views', '', True),
-    ('user_gap', 'recency', '', True),
-    ('user_click_gap', 'recency', 'user', True),
-    ('history', 'history', '', True),
-    ('gap', 'gap', '', False),
-  ],
-)
-def test_features_of_items_alone_need_no_users(name, group, key, users):
-  column = past.asof_groups.PREFIX + name
-  details = {'as_of': group, **({'key': key} if key else {})}
-  field = source.SourceField(column, 'numeric', column, details=details)
-  needs = past.Needs((field,), sessions=False)
-  assert needs.users == users
-  assert needs.items == name.startswith('item_')
-  assert needs.user_history == (group != 'gap')
 
 
 def test_sessions_that_began_in_the_history_go_on(loaded, expected):
@@ -328,76 +224,6 @@ def test_bad_input_gets_one_line(loaded, name):
     assert message in str(error.value)
 
 
-def numbered(raw, kind, key_kind):
-  """The log with whole numbers as items, brands, users and in lists."""
-  for name, to in (('item', kind), ('brand', kind), ('who', key_kind)):
-    texts = raw[name].to_pylist()
-    numbers = pa.array([int(t[1:]) if t else None for t in texts], pa.int64())
-    at = raw.schema.get_field_index(name)
-    if to == pa.string():
-      # As pandas writes a column of floats to CSV.
-      numbers = numbers.cast(pa.float64())
-      texts = [None if n is None else str(n) for n in numbers.to_pylist()]
-      numbers = pa.array(texts)
-    raw = raw.set_column(at, name, numbers.cast(to))
-  lists = [t and t.split('|') for t in raw['tags'].to_pylist()]
-  if kind == pa.string():
-    tags = pa.array([t and '|'.join(f'{v}.0' for v in t) for t in lists])
-  else:
-    tags = pa.array(lists).cast(pa.list_(kind))
-  return raw.set_column(raw.schema.get_field_index('tags'), 'tags', tags)
-
-
-WHOLE, FLOAT, TEXT = pa.int64(), pa.float64(), pa.string()
-
-
-@pytest.mark.parametrize('prepared', tiers.some((WHOLE, FLOAT), (FLOAT,)))
-def test_the_past_of_whole_numbers_that_are_floats(tmp_path, prepared):
-  raw = past_run.log(400)
-  run_dir = past_run.prepare_run(
-    tmp_path, raw=numbered(raw, prepared, prepared), schema=past_run.BRANDS
-  )
-  scorer = past_run.untrained(run_dir)
-  made = []
-  for earlier, later in (
-    ((WHOLE, WHOLE), (WHOLE, WHOLE)),
-    ((WHOLE, WHOLE), (FLOAT, FLOAT)),
-    ((FLOAT, FLOAT), (WHOLE, WHOLE)),
-    ((TEXT, FLOAT), (TEXT, WHOLE)),
-    ((TEXT, WHOLE), (WHOLE, WHOLE)),
-    ((WHOLE, TEXT), (WHOLE, WHOLE)),
-    ((FLOAT, WHOLE), (FLOAT, TEXT)),
-  ):
-    with past.scratch_database() as (connection, _):
-      found = past.Past(connection, scorer.manifest, scorer.needs)
-      for rows, kinds, scored in (
-        (raw.slice(0, 300), earlier, False),
-        (raw.slice(300), later, True),
-      ):
-        table = rows_lib.rows_of_table(numbered(rows, *kinds))
-        found.add(table, scored, 100)
-      items = scorer.encoder.vocabulary('item')
-      found.compute(items, scorer.encoder.tastes)
-      columns = found.columns().take(len(raw) - 300)
-      connection.execute('CREATE TABLE none (row_id BIGINT, c INTEGER[])')
-      rows = pa.concat_tables(found.sessions('none'))
-      made.append((columns, rows.select(['row_id', 'item'])))
-  (columns, rows), *others = made
-  for name in ('brand', 'tags'):
-    assert len(columns[f'asof_user_click_rate_by_{name}'].unique()) > 3
-  assert columns.num_columns > 5 and rows['item'].to_numpy().all()
-  for other_columns, other_rows in others:
-    assert other_columns.equals(columns)
-    assert other_rows.equals(rows)
-
-
-def test_no_rows_and_an_empty_history(loaded):
-  raw = past_run.log()
-  found = loaded.predict(raw.slice(0, 0), raw.slice(0, 50))
-  assert found['click'].shape == (0,)
-  assert len(loaded.predict(raw.slice(0, 3), raw.slice(0, 0))['click']) == 3
-
-
 def test_features_of_the_session_need_no_history(past_dir):
   scorer = past_run.untrained(
     past_dir,
@@ -412,13 +238,3 @@ def test_features_of_the_session_need_no_history(past_dir):
   close(stacked(scorer.predict(rows)), expected)
   with pytest.raises(types.InputError, match='all as-of features or none'):
     scorer.predict(rows.append_column('asof_gap', pa.nulls(len(rows))))
-
-
-def test_a_memory_limit_that_is_none(loaded):
-  raw = past_run.log(8)
-  with pytest.raises(types.InputError, match="'much' is not a size"):
-    list(
-      loaded.stream(
-        rows_lib.rows_of_table(raw), [rows_lib.rows_of_table(raw)], 'much'
-      )
-    )

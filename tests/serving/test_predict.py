@@ -3,7 +3,6 @@
 import csv
 import gzip
 import io
-import os
 import subprocess
 import sys
 from typing import NamedTuple
@@ -178,30 +177,6 @@ def test_arrow_streams(tmp_path, capsys, monkeypatch, run_dir, expected):
   _refused(capsys, tmp_path, 'standard input: not readable as an Arrow IPC')
 
 
-def test_another_stage_and_no_rows(tmp_path, run_dir):
-  raw = table_run.table()
-  pq.write_table(raw.slice(0, 9), tmp_path / 'in.parquet')
-  target = tmp_path / 'out.parquet'
-  assert (
-    _predict(run_dir, tmp_path / 'in.parquet', target, '--stage=pretrain') == 0
-  )
-  expected = rmtl_jax.load(run_dir, 'pretrain').predict(raw.slice(0, 9))
-  _check(pq.read_table(target), expected)
-  pq.write_table(raw.slice(0, 0), tmp_path / 'in.parquet')
-  assert _predict(run_dir, tmp_path / 'in.parquet', target) == 0
-  assert pq.read_table(target).shape == (0, raw.num_columns + 2)
-
-
-def test_a_column_that_training_never_saw_is_told(tmp_path, capsys, run_dir):
-  raw = table_run.table().slice(0, 20)
-  raw = raw.set_column(3, 'item', [[f'{n}.5' for n in raw['item'].to_pylist()]])
-  pq.write_table(raw, tmp_path / 'in.parquet')
-  assert _predict(run_dir, tmp_path / 'in.parquet', tmp_path / 'out.csv') == 0
-  error = capsys.readouterr().err
-  assert "warning: field 'item': not one of 20 values of column 'item'" in error
-  assert error.count('warning') == 1
-
-
 def _broken(change):
   columns = table_run.table().to_pydict()
   change(columns)
@@ -260,22 +235,6 @@ def test_bad_csv(tmp_path, capsys, run_dir, content, part):
   _refused(capsys, tmp_path, 'in.csv', part)
 
 
-@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='needs named pipes')
-@pytest.mark.parametrize('name', ['in.parquet', 'in.csv'])
-@pytest.mark.parametrize('flag', ['input', 'history'])
-def test_a_named_pipe_is_refused(tmp_path, capsys, run_dir, name, flag):
-  """To open one that nobody writes to would wait, deaf to all signals."""
-  os.mkfifo(tmp_path / name)
-  source = tmp_path / name
-  more = []
-  if flag == 'history':
-    source = tmp_path / 'rows.parquet'
-    pq.write_table(table_run.table(40), source)
-    more = [f'--history={tmp_path / name}']
-  assert _predict(run_dir, source, tmp_path / 'out.csv', *more) == 2
-  _refused(capsys, tmp_path, name, 'is not a regular file')
-
-
 def test_a_failure_leaves_what_stood_there(
   tmp_path, capsys, run_dir, monkeypatch
 ):
@@ -308,6 +267,7 @@ def _damaged_stream(column, buffer, at, number):
   return bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('column', 'buffer', 'at', 'number'),
   [

@@ -12,7 +12,7 @@ import pytest
 import rmtl_jax
 from rmtl_jax.serving import predictor
 from rmtl_jax.serving.export import writer as export_writer
-from tests.serving import past_run, table_run
+from tests.serving import table_run
 
 pytest.importorskip('flatbuffers')
 THREADS = 8
@@ -50,49 +50,6 @@ def test_threads(models, kind):
   parts[3] = (parts[3][0].set_column(0, 'Customer No', strangers),)
   assert models[kind].score(*parts[3]).unseen['user'] == 1.0
   check_threads(models[kind], parts)
-
-
-@pytest.mark.slow
-def test_threads_whose_models_take_the_past(past_dir, tmp_path):
-  raw = past_run.log()
-  earlier = raw.slice(0, 300)
-  # Rows of one number, so that the exported model compiles once.
-  parts = [(raw.slice(n, 30), earlier) for n in (400, 500, 600)]
-  settings = {'network.session_encoder': 'mean', 'batch.lanes': 1}
-  run = past_run.untrained(past_dir, **settings)
-  export_writer.export(run, tmp_path / 'out')
-  check_threads(run, parts)
-  check_threads(rmtl_jax.load(tmp_path / 'out'), parts)
-
-
-def test_models_are_used_by_threads_from_the_first_call_on(run_dir):
-  model = past_run.untrained(run_dir)
-  raw = table_run.table(40)
-  with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-    found = list(pool.map(model.predict, [raw] * THREADS))
-  for other in found[1:]:
-    np.testing.assert_array_equal(other['click'], found[0]['click'])
-
-
-@pytest.mark.parametrize('kind', ['run', 'export'])
-def test_floats_are_the_whole_numbers_that_they_are(models, kind):
-  raw = table_run.table(60).select(table_run.FEATURES)
-  at = raw.schema.get_field_index('item')
-  number = [n if i else None for i, n in enumerate(raw['item'].to_pylist())]
-  found = {
-    kind_of: models[kind].score(
-      raw.set_column(at, 'item', pa.array(number, pa.int64()).cast(kind_of))
-    )
-    for kind_of in (pa.int64(), pa.float64(), pa.float32(), pa.string())
-  }
-  whole = found[pa.int64()]
-  assert np.ptp(whole.probabilities['click']) > 0.02
-  assert whole.unseen['item'] == 0.0
-  for scored in found.values():
-    np.testing.assert_array_equal(
-      scored.probabilities['click'], whole.probabilities['click']
-    )
-    assert scored.unseen == whole.unseen
 
 
 def test_unseen_values_are_told_by_every_call(models):

@@ -99,12 +99,6 @@ def test_a_full_disk_names_the_output(tmp_path, monkeypatch, kind):
   assert not list(tmp_path.iterdir())
 
 
-def test_a_standard_output_that_is_closed_is_refused(monkeypatch):
-  monkeypatch.setattr(sys, 'stdout', None)
-  with pytest.raises(types.InputError, match='standard output: is closed'):
-    _write('-', pa.table({'x': [1]}))
-
-
 class _Slow(io.RawIOBase):
   """Takes seven bytes at a time, as a pipe may."""
 

@@ -12,17 +12,18 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax import run, types
+from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import prepare
 from rmtl_jax.preparation.as_of import slates as asof_slates
-from rmtl_jax.server import models, scoring
-from rmtl_jax.serving import encoder, notes, predict, predictor, scorer, slates
+from rmtl_jax.runtime import workdir
+from rmtl_jax.serving import encoder, predict, scorer, slates
 from rmtl_jax.serving import rows as rows_lib
+from tests import tiers
 from tests.preparation import raw_files
-from tests.serving import table_run
+from tests.serving import past_run, table_run
 
 SCHEMA = {
   'session': 'search',
@@ -152,7 +153,7 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize('form', FORMS)
+@pytest.mark.parametrize('form', tiers.some(FORMS, ('csv', 'no time, no user')))
 def test_rows_get_what_prepared_data_have(tmp_path, form):
   schema, change = FORMS[form]
   options = {} if 'time' in schema else {'split_by': 'random'}
@@ -183,15 +184,9 @@ def test_rows_get_what_prepared_data_have(tmp_path, form):
 def model(tmp_path_factory):
   directory = tmp_path_factory.mktemp('slates')
   prepared(directory, SCHEMA)
-  config = dataclasses.replace(table_run.CONFIG, backbone='single_task')
-  run.train(
-    config,
-    directory / 'run',
-    directory / 'data',
-    stages=('pretrain',),
-    live=table_run.QUIET,
-  )
-  return predictor.load(directory / 'run')
+  (directory / 'run').mkdir()
+  workdir.create(directory / 'run', table_run.CONFIG, directory / 'data')
+  return past_run.untrained(directory / 'run')
 
 
 def test_rows_are_compared_wherever_they_stand(model):
@@ -234,78 +229,3 @@ def test_files_and_streams(model, tmp_path):
   found = pq.read_table(out)
   assert found.column_names == [*table.column_names, 'p_book']
   np.testing.assert_array_equal(found['p_book'].to_numpy(), expected)
-
-
-def test_requests_are_not_shown_together(model):
-  table = searches(20).drop_columns(['booked'])
-  one, two = table.slice(15, 2), table.slice(17, 3)  # of one search
-  assert one['search'][0] == two['search'][0]
-  served = models.Served(model, '', '1', (), 0.0, 64)
-  found = scoring.score(served, None, [one, two], notes.Notes())
-  for part, answer in zip((one, two), found, strict=True):
-    np.testing.assert_allclose(
-      answer.values[:, 0], model.predict(part)['book'], rtol=1e-5
-    )
-
-
-def test_rows_that_nothing_binds(model):
-  table = searches(20).drop_columns(['booked'])
-  assert model.predict(table.slice(0, 0))['book'].shape == (0,)
-  columns = table.to_pydict()
-  codes = [float('nan') if name == '?' else 1.0 for name in columns['search']]
-  numbered = table.set_column(0, 'search', pa.array(codes, pa.float64()))
-  sizes = model.slates.of_table(numbered, 'rows')[0].to_pylist()
-  for i, (guest, time, code) in enumerate(
-    zip(columns['guest'], columns['ts'], codes, strict=True)
-  ):
-    same = [
-      j
-      for j in range(len(codes))
-      if columns['ts'][j] == time
-      and (codes[j] == code or (code != code and columns['guest'][j] == guest))
-    ]
-    assert sizes[i] == len(same)
-
-
-def test_rows_without_a_session_need_their_user(model):
-  table = searches(20).drop_columns(['booked', 'guest'])
-  with pytest.raises(types.InputError, match="no column 'guest': rows without"):
-    model.slates.of_table(table, 'rows')
-  given = [name != '?' for name in table['search'].to_pylist()]
-  assert model.slates.of_table(table.filter(pa.array(given)), 'rows')
-
-
-def test_differences_of_the_largest_numbers_are_numbers(model):
-  table = searches(20).drop_columns(['booked'])
-  prices = [1e30 if i % 2 else -1e30 for i in range(len(table))]
-  found = model.predict(changed(table, 'price', pa.array(prices)))['book']
-  assert np.all(np.isfinite(found))
-
-
-@pytest.mark.parametrize(
-  'details',
-  [
-    {'number': 'none'},
-    {'number': 'guest'},
-    {'number': ['price']},
-    {'compares': 'rank'},
-    {'compares': 7},
-  ],
-)
-def test_features_that_nobody_can_compute_are_refused(model, details):
-  fields = tuple(
-    dataclasses.replace(field, details=field.details | details)
-    if field.name == 'asof_slate_price_over_mean'
-    else field
-    for field in model.manifest.fields
-  )
-  manifest = dataclasses.replace(model.manifest, fields=fields)
-  with pytest.raises(
-    types.InputError, match=r'slate_price_over_mean.: no such'
-  ):
-    slates.Slates(manifest, model.encoder.as_of)
-
-
-def test_the_server_tells_what_is_computed(model):
-  served = models.Served(model, '', '1', (), 0.0, 64)
-  assert served.described()['as_of'] == list(model.slates.columns)

@@ -17,8 +17,9 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.serving.export import writer as export_writer
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
-from tests import tiers
 from tests.serving import past_run
+
+pytestmark = pytest.mark.slow
 
 ROWS = 900
 DAY = 86_400
@@ -83,13 +84,9 @@ def runs(tmp_path_factory):
   }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
   ('how', 'reads'),
-  tiers.some(
-    [*(('resident', reads) for reads in SETTINGS), ('streaming', 'mean')],
-    [('resident', 'target_attention'), ('streaming', 'mean')],
-  ),
+  [*(('resident', reads) for reads in SETTINGS), ('streaming', 'mean')],
 )
 def test_of_prepared_data(runs, how, reads):
   found, models = {}, None

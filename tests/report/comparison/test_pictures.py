@@ -3,13 +3,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from rmtl_jax.report.comparison import curves, pictures
+from rmtl_jax.report.comparison import pictures
 from tests.report.comparison import example
-
-
-def panel(figure, title):
-  (axes,) = (a for a in figure.axes if a.get_title() == title)
-  return axes
 
 
 def test_every_picture_is_written(tmp_path):
@@ -38,17 +33,3 @@ def test_pooled_histograms_keep_the_rows():
   for middle, height in ((-3.5, 1), (-2.5, 3), (-1.5, 1), (-0.5, 3)):
     near = np.argmin(np.abs(middles - middle))
     assert heights[near] == pytest.approx(0.85 * height / 3.0)
-
-
-def test_stage_three_shows_the_gain_since_its_start():
-  results = example.build(seeds=2, tasks=('click',))
-  for run in results['runs']:
-    if run['method'] == 'ple+critic':
-      start = 0.5 + 0.2 * run['seed']
-      gain = 1e-3 * (1 + run['seed'])
-      run['validation_auc'] = [start, start + gain, None]
-  figure = curves.learning(results)
-  axes = panel(figure, 'stage 3, ple')
-  (line,) = (a for a in axes.lines if a.get_label() == 'ple+critic')
-  np.testing.assert_allclose(line.get_xdata(), [0, 1])
-  np.testing.assert_allclose(line.get_ydata(), [0.0, 15.0])

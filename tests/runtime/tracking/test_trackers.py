@@ -1,17 +1,14 @@
 """Trackers outside of RUN: every epoch once, and never a run's end."""
 
-import dataclasses
 import json
 import sys
-import types as types_lib
 
 import pytest
 
-from rmtl_jax import run, types
-from rmtl_jax.runtime import progress, writers
+from rmtl_jax import types
+from rmtl_jax.runtime import writers
 from rmtl_jax.runtime.tracking import registry
 from tests import registries as registries_lib
-from tests import test_run, tiny
 
 EPOCHS = [
   {'stage': 'pretrain', 'epoch': n, 'loss': 1 / n, 'note': 'x'} for n in (1, 2)
@@ -105,28 +102,6 @@ def test_a_tracker_that_fails_is_told_of_once(tmp_path, register):
   assert len(writers.read_history(tmp_path)) == 3
 
 
-@pytest.mark.slow
-def test_an_ensemble_is_one_run(tmp_path, register):
-  tiny.write_prepared(tmp_path / 'data')
-  calls, opened = [], []
-
-  def open_(workdir, run_id):
-    opened.append(workdir)
-    return Fake('r1', calls)
-
-  register(open_)
-  config = dataclasses.replace(test_run.CONFIG, ensemble=2)
-  path, live = tmp_path / 'run', progress.Progress(quiet=True)
-  names = ['tensorboard', 'fake']
-  run.train(config, path, tmp_path / 'data', ['pretrain'], live, trackers=names)
-  assert opened == [path]
-  tags = {next(iter(call[1])) for call in calls if call[0] == 'metrics'}
-  assert {'pretrain/member_0/loss', 'pretrain/member_1/loss'} <= tags
-  assert calls[-2][0] == 'artifacts'
-  for place in (path, path / 'members' / '1'):
-    assert any((place / 'tensorboard').iterdir())
-
-
 def test_unknown_and_missing_trackers_are_named(monkeypatch):
   with pytest.raises(types.InputError, match='did you mean mlflow'):
     registry.check(['mlflo'])
@@ -159,61 +134,6 @@ def test_mlflow_itself(tmp_path, monkeypatch):
   assert [(m.step, m.value) for m in losses] == [(1, 1.0), (2, 0.5)]
   (file,) = client.list_artifacts(found.info.run_id)
   assert file.path == 'metrics.jsonl'
-
-
-class Wandb(types_lib.SimpleNamespace):
-  """As much of wandb as the adapter calls, run and module in one."""
-
-  def __init__(self):
-    super().__init__(calls=[], run=None, id='abc', config=self, summary=self)
-
-  def init(self, **arguments):
-    self.calls.append(('init', arguments['id'], arguments['resume']))
-    return self
-
-  def define_metric(self, name, step_metric=None):
-    pass
-
-  def update(self, values, allow_val_change=False):
-    self.calls.append(('update', values))
-
-  def log(self, values):
-    self.calls.append(('log', values))
-
-  def Artifact(self, name, type):
-    return types_lib.SimpleNamespace(
-      add_file=lambda path: self.calls.append(('file', path.split('/')[-1]))
-    )
-
-  def log_artifact(self, artifact):
-    self.calls.append(('artifact',))
-
-  def finish(self, exit_code):
-    self.calls.append(('finish', exit_code))
-
-
-def test_wandb_by_its_calls(tmp_path, monkeypatch):
-  fake = Wandb()
-  monkeypatch.setitem(sys.modules, 'wandb', fake)
-  writer = writers.Writer(tmp_path, EPOCHS[:1], ['wandb'])
-  writer.parameters({'seed': 3})
-  writer.close()
-  assert fake.calls == [
-    ('init', None, None),
-    ('log', {'pretrain/loss': 1.0, 'epoch': 1}),
-    ('update', {'seed': 3}),
-    ('finish', 1),
-  ]
-  fake.calls.clear()
-  writer = writers.Writer(tmp_path, EPOCHS[:1], ['wandb'])
-  writer.finish(RECORD)
-  writer.close()
-  assert fake.calls[0] == ('init', 'abc', 'allow')
-  assert fake.calls[1][1]['test/pretrain/auc_click'] == 0.75
-  assert fake.calls[2:] == [
-    *[('file', 'metrics.jsonl'), ('artifact',)],
-    ('finish', 0),
-  ]
 
 
 def test_wandb_itself_offline(tmp_path, monkeypatch):

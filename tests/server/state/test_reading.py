@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import decimal
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -13,8 +12,7 @@ from rmtl_jax.data import manifest_file
 from rmtl_jax.server.state import reading, records
 from rmtl_jax.serving import past
 from rmtl_jax.serving import rows as rows_lib
-from tests.server.state import test_replay_events
-from tests.serving import past_run, test_events
+from tests.serving import past_run
 
 NEEDS = past.Needs((), False)
 KEYS = {
@@ -54,30 +52,6 @@ def both(reader, table, monkeypatch):
     slow = list(reader.read(table, NEEDS, scored=True))
   assert quick == slow
   return quick
-
-
-@pytest.mark.parametrize(
-  'labels',
-  [
-    {'clicked': [0, 1, 1, None], 'bought': [0, 0, 1, 0]},
-    {'clicked': [False, True, None, None], 'bought': [None] * 4},
-    {'clicked': [0, 0, 1, 1], 'bought': [0, 1, 1, 1]},
-    {'clicked': [0, 2, 1, 1], 'bought': [0, 0, 1, 1]},
-    {'clicked': ['0', '1', '', None], 'bought': [0.0, 1.0, None, 0.0]},
-  ],
-)
-def test_plain_rows_that_were_shown(reader, monkeypatch, labels):
-  table = rows_lib.rows_of_table(TABLE | labels)
-  found = []
-  for quick in (True, False):
-    with monkeypatch.context() as patched:
-      if not quick:
-        patched.setattr(reader, '_shown', lambda table: None)
-      try:
-        found.append(list(reader.read(table, NEEDS, scored=False)))
-      except types.InputError as error:
-        found.append(str(error))
-  assert found[0] == found[1]
 
 
 def test_plain_values(reader, monkeypatch):
@@ -162,74 +136,3 @@ def test_rows_are_the_same_however_they_are_written(reader):
     for number, unit in ((5, 'ms'), (5_000_000, 'ns'), (5, 'us'))
   )
   assert once == again != other
-
-
-@pytest.mark.parametrize(
-  'column',
-  [
-    pa.array([1], pa.timestamp('ns')),
-    pa.array([2**62], pa.timestamp('s', 'UTC')),
-    pa.array([2**30], pa.date32()),
-    pa.array([1], pa.duration('ns')),
-    pa.array([decimal.Decimal('1e30')], pa.decimal256(50, 0)),
-    pa.array([b'\xff']),
-    pa.array([[1, 2]], pa.list_(pa.int8(), 2)),
-  ],
-)
-@pytest.mark.parametrize('scored', [False, True])
-def test_columns_that_are_not_read_may_be_anything(reader, column, scored):
-  """Python and DuckDB lack some of these."""
-  row = KEYS | {'time': [10.0], 'clicked': [0], 'bought': [0]}
-  rows = []
-  for other in (column, pa.nulls(1, column.type)):
-    table = pa.table({**row, 'other': other})
-    table = rows_lib.rows_of_table(table)
-    rows += reader.read(table, NEEDS, scored)
-  assert len(rows) == 2 and (scored or rows[0].identity != rows[1].identity)
-
-
-def test_labels_of_every_kind_are_no_part_of_a_row(tmp_path):
-  """A row is posted when it is shown, and again with what came of it."""
-  raw = past_run.log(300)
-  seconds = pa.array(np.arange(300) % 7 + 0.5)
-  schema = past_run.SCHEMA | {
-    'tasks': [
-      *past_run.SCHEMA['tasks'],
-      {'name': 'stay', 'column': 'seconds', 'kind': 'regression'},
-    ]
-  }
-  run = past_run.prepare_run(
-    tmp_path,
-    raw=raw.append_column('seconds', seconds),
-    schema=schema,
-    as_of=('none',),
-  )
-  of_stay = reading.Reader(manifest_file.read_copy(run))
-  labels = {'clicked': [None], 'bought': [None], 'seconds': [None]}
-  row = KEYS
-  found = []
-  for told in (labels, labels | {'clicked': [1], 'seconds': [3.5]}):
-    table = rows_lib.rows_of_table(pa.table(row | told))
-    found += of_stay.read(table, NEEDS, False)
-  assert found[0].identity == found[1].identity
-
-
-def test_events_have_the_fields_of_tastes_if_they_are_impressions(tmp_path):
-  run = past_run.prepare_run(
-    tmp_path,
-    raw=test_replay_events.with_own_label(test_events.raw_events()),
-    schema=test_replay_events.OWN_LABEL,
-    as_of=('tastes',),
-  )
-  reader = reading.Reader(manifest_file.read_copy(run))
-  names = {'visit': 'a', 'who': 'u', 'item': 'x', 'time': 9, 'liked': None}
-
-  def read(*kinds, **columns):
-    rows = [names | columns | {'what': kind} for kind in kinds]
-    table = rows_lib.rows_of_table(pa.Table.from_pylist(rows))
-    return [row.values for row in reader.read(table, NEEDS, scored=False)]
-
-  assert read('cart', 'buy') == [(None,)] * 2
-  assert read('cart', 'peek', brand='b') == [('b',)] * 2
-  with pytest.raises(types.InputError, match="no column 'brand'"):
-    read('cart', 'peek')

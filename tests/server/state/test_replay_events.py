@@ -6,11 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rmtl_jax import types
 from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import history, rates
 from rmtl_jax.server.state import keeper as keeper_lib
-from rmtl_jax.server.state import state as state_lib
 from rmtl_jax.serving import log as log_lib
 from rmtl_jax.serving import log_events
 from rmtl_jax.serving import notes as notes_lib
@@ -224,14 +222,3 @@ def test_predictions_are_those_of_evaluation(place, shop):
     other = scorer.predict_proba(row, raw.slice(0, number))
     np.testing.assert_array_equal(found.values, other)
   keeper.close()
-
-
-def test_pairs_without_an_impression_are_refused(tmp_path):
-  schema = of_events.SCHEMA | {
-    'events': of_events.SCHEMA['events'] | {'keep_unviewed': True}
-  }
-  scorer = test_replay.scorer_of(
-    tmp_path / 'run', of_events.raw_events(), schema
-  )
-  with pytest.raises(types.InputError, match=r'keep_unviewed.*--history'):
-    state_lib.shape(scorer.manifest)

@@ -10,7 +10,6 @@ from concurrent import futures
 import pytest
 
 import rmtl_jax
-from rmtl_jax.preparation import source
 from rmtl_jax.server.state import (
   changes,
   records,
@@ -69,6 +68,7 @@ def test_writers_at_once_lose_nothing(scorer, place, raw, tmp_path):
     assert looked_up(keeper, scorer, asked) == looked_up(other, scorer, asked)
 
 
+@pytest.mark.slow
 def test_a_new_store_is_opened_by_several_at_once(tmp_path):
   for n in range(20):
     start = threading.Barrier(4)
@@ -132,25 +132,3 @@ def test_odd_names_are_kept_apart(scorer, place):
         assert look.pair(row) == (1, before.time)
         assert look.rate(row, 'item', 0) == (0, 0)
         assert look.session(row).count == len(names)
-
-
-def test_long_values_of_a_field_are_stored_once(tmp_path):
-  tasks = (source.SourceTask('click'),)
-  shape = state_lib.Shape(tasks, 1000, (None, None), (), tastes=('brand',))
-  kept = store.Store(tmp_path)
-  long = 10**5 * 'b'
-  shown = [('x', long, 1), ('y', long + 'c', 0), ('z', long, 0)]
-  rows = [
-    records.Row(
-      None, 'u', item, 9000 * i, [(label, None)], b'%d' % i, None, (b,)
-    )
-    for i, (item, b, label) in enumerate(shown)
-  ]
-  last = records.Row(None, 'u', 'a', 10**6, values=(long,))
-  with kept.writing() as change:
-    changes.append(change, shape, [*rows, last._replace(labels=[(0, None)])])
-  assert kept._rows('SELECT max(length(key)) FROM counters')[0][0] < 100
-  with kept.reading() as reads:
-    look = state_lib.Look(reads, shape)
-    assert look.rate(last, 'by_brand', 0) == (1, 2)
-  kept.close()

@@ -5,24 +5,12 @@ import pathlib
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 import rmtl_jax
-from rmtl_jax.serving.export import writer
-from tests.faults import runs
 
 
-def test_parameters_on_a_full_disk_name_the_file_and_the_reason(tmp_path):
-  params = {'table': np.ones((100_000, 4), np.float32)}
-  with (
-    runs.small_disk(tmp_path / 'disk', '64k') as disk,
-    pytest.raises(OSError, match='No space left') as error,
-  ):
-    writer._write_parameters(params, disk)
-  assert error.value.filename == str(disk / 'parameters/table.npy')
-
-
+@pytest.mark.slow
 def test_exports_repeat_to_the_byte_and_carry_no_path(run_dir, tmp_path):
   """From two folders, by both entries."""
   package = pathlib.Path(rmtl_jax.__file__).parents[1]

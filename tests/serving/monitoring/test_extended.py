@@ -1,6 +1,5 @@
 """Extended data: every day has new items, and those of test rows have ids."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -12,7 +11,6 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import prepare
 from rmtl_jax.preparation.description import describe
-from rmtl_jax.report import monitor as report
 from rmtl_jax.results import reference
 from rmtl_jax.runtime import workdir
 from rmtl_jax.serving.monitoring import judge, model, scored, thresholds
@@ -131,27 +129,3 @@ def test_many_more_new_items_are_an_alarm(run, tmp_path):
     for line in found['alarms']
   )
   assert any("'item': PSI" in line for line in found['alarms'])
-
-
-def test_a_run_of_an_earlier_version_is_compared_as_it_was(run, tmp_path):
-  """New items of its test rows count as seen, in the log too."""
-
-  def earlier(record):
-    for of in record['fields'].values():
-      del of['untrained']
-    of = record['fields']['item']
-    new = of['counts']['test'][0]
-    of['blank']['test'], of['counts']['test'][0] = 0.0, 0
-    of['counts']['test'][-1] += new
-    return record
-
-  found = compared(read(run, earlier), day(4), tmp_path / 'log.parquet')
-  assert found['fields'][1]['unseen']['live'] == 0.0
-  assert found['untrained_as_seen'] and not found['alarms']
-  (line,) = [s for s in report.remarks(found) if 'earlier version' in s]
-  assert 'count as seen' in line
-  found = compared(read(run, earlier), day(5), tmp_path / 'log.parquet')
-  assert any('40.0% of the values are missing' in a for a in found['alarms'])
-  once = read(run, earlier)
-  manifest = dataclasses.replace(once.manifest, options={})
-  assert not judge._has_untrained_as_seen(once._replace(manifest=manifest))

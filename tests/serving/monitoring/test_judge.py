@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies
 
-from rmtl_jax import types
-from rmtl_jax.serving.monitoring import judge, scored, thresholds
+from rmtl_jax.serving.monitoring import judge, thresholds
 from tests import tiers
 from tests.serving.monitoring import live
 
@@ -17,8 +16,8 @@ def _alarms(model, log):
   return judge.compare(model, log, THRESHOLDS)['alarms']
 
 
-@pytest.mark.parametrize('rows', tiers.some((30, 200, 2000), (30, 200)))
-@pytest.mark.parametrize('clustered', [False, True])
+@pytest.mark.parametrize('rows', tiers.some((30, 200, 2000), (200,)))
+@pytest.mark.parametrize('clustered', tiers.some((False, True), (True,)))
 def test_a_log_as_in_training_raises_hardly_an_alarm(rows, clustered):
   rng = np.random.default_rng(rows + clustered)
   draws, alarmed = 60, []
@@ -27,13 +26,6 @@ def test_a_log_as_in_training_raises_hardly_an_alarm(rows, clustered):
     alarmed += [_alarms(model, live.log(rng, rows, clustered))]
   # 1 % is meant; of 60 draws 4 would be more than that by far.
   assert sum(map(bool, alarmed)) <= 3, alarmed
-
-
-def test_few_test_rows_are_no_reason_for_an_alarm():
-  rng = np.random.default_rng(0)
-  for seed in range(10):
-    model = live.trained(seed, test=60)
-    assert not _alarms(model, live.log(rng, 1000))
 
 
 @hypothesis.settings(deadline=None, max_examples=25)
@@ -107,36 +99,6 @@ def test_what_the_test_rows_had_already_is_no_alarm():
   assert not [line for line in _alarms(model, moved) if 'PSI' in line]
 
 
-def test_a_row_more_or_less_of_what_is_nearly_gone_is_no_alarm():
-  """All items of the test rows were new but one, all of the log's are."""
-  model, log = live.trained(0), live.log(np.random.default_rng(2), 3000)
-  of = model.reference['fields']['item']
-  of['counts']['test'] = [1999, *[0] * (live.ITEMS - 1), 1]
-  of['counts']['train'][-1] = 30_000  # rare ones, of which one is left
-  gone = _with_field(log, 'item', group=np.zeros(3000, int))
-  found = judge.compare(model, gone, THRESHOLDS)['fields'][0]
-  assert found['psi'] - found['test'] > 2 * THRESHOLDS.psi
-  assert not [line for line in found['alarms'] if 'PSI' in line]
-  # With half of the test rows new, a log of nothing else is beyond them.
-  of['counts']['test'] = [1000, *[0] * (live.ITEMS - 1), 1000]
-  found = judge.compare(model, gone, THRESHOLDS)['fields'][0]
-  assert found['test'] > THRESHOLDS.psi
-  assert [line for line in found['alarms'] if 'PSI' in line]
-
-
-def test_parts_of_the_time_raise_no_alarm_by_their_drift():
-  model, log = live.trained(0), live.log(np.random.default_rng(2), 3000)
-  hour = dataclasses.replace(
-    live.MANIFEST.fields[0], details={'from_time': 'hour'}
-  )
-  manifest = dataclasses.replace(
-    model.manifest, fields=(hour, *live.MANIFEST.fields[1:])
-  )
-  moved = _with_field(log, 'item', group=np.full(3000, 7))
-  assert _alarms(model, moved)
-  assert not _alarms(model._replace(manifest=manifest), moved)
-
-
 def test_a_model_that_is_off_is_found_by_its_labels():
   rng = np.random.default_rng(3)
   model, log = live.trained(0), live.log(rng, 5000)
@@ -156,14 +118,6 @@ def test_no_positive_at_all_is_an_alarm_where_some_were_expected():
     model, log = live.trained(0), live.log(rng, rows)
     log = dataclasses.replace(log, labels={'click': np.zeros(rows)})
     assert bool(_alarms(model, log)) == alarm
-
-
-def test_no_positive_is_no_alarm_where_the_test_rows_had_none():
-  model, log = live.trained(0), live.log(np.random.default_rng(3), 5000)
-  of = model.reference['tasks']['buy']
-  of['metrics'] |= {'positives': 0, 'predicted_over_actual': None, 'auc': None}
-  none = dataclasses.replace(log, labels={'buy': np.zeros(5000)})
-  assert not judge.compare(model, none, THRESHOLDS)['alarms']
 
 
 def test_labels_that_have_not_come_count_for_nothing():
@@ -203,32 +157,3 @@ def test_weights_count_as_in_the_metrics_of_the_test_rows():
     )
     assert found['rows'] == np.count_nonzero(times)
     assert not found['alarms']
-
-
-def test_a_threshold_decides():
-  rng = np.random.default_rng(1)
-  model, log = live.trained(0), live.log(rng, 3000)
-  group = np.where(rng.random(3000) < 0.1, 7, log.fields['item'].group)
-  moved = _with_field(log, 'item', group=group)
-  assert not _alarms(model, moved)
-  assert judge.compare(model, moved, thresholds.Thresholds(psi=0.02))['alarms']
-
-
-def test_a_field_without_values_is_judged():
-  empty = np.zeros(0, int)
-  log = _with_field(
-    live.log(np.random.default_rng(0), 50),
-    'item',
-    group=empty.astype(np.uint8),
-    row=empty,
-    blank=empty.astype(bool),
-  )
-  assert isinstance(log, scored.Scored)
-  assert not _alarms(live.trained(0), log)
-
-
-def test_a_frame_is_no_log(tmp_path):
-  with pytest.raises(
-    types.InputError, match=r'^log: a dict, expected the path'
-  ):
-    judge.monitor(tmp_path, {'price': [1.0]})

@@ -1,7 +1,6 @@
 import copy
 import dataclasses
 import json
-import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +10,6 @@ from pyarrow import csv
 
 import rmtl_jax
 from rmtl_jax import cli, types
-from rmtl_jax.data import manifest_file
-from rmtl_jax.preparation import sql
-from rmtl_jax.preparation.description import drift
 from rmtl_jax.serving import predictor
 from rmtl_jax.serving.export import writer
 from rmtl_jax.serving.monitoring import judge, model, scored
@@ -39,22 +35,6 @@ def log_file(log, tmp_path_factory):
 @pytest.fixture(scope='module')
 def read(run_dir, log_file):
   return scored.read(model.read(run_dir), str(log_file))
-
-
-def test_live_groups_are_those_of_prepared_rows(run_dir, read):
-  """All rows of the log: train's groups plus those of the other splits."""
-  manifest = manifest_file.read(run_dir.parent / 'data')
-  with (
-    sql.connect() as connection,
-    drift.splits.scan(run_dir.parent / 'data', manifest) as rows,
-  ):
-    for field in manifest.fields:
-      of = drift.grouped(connection, run_dir.parent / 'data', rows, field)
-      total = sum(of.counts.values())
-      found = np.bincount(read.fields[field.name].group, minlength=len(total))
-      # Rows past the end of their split are in no split.
-      left_out = 400 - sum(split.rows for split in manifest.splits.values())
-      assert np.abs(found - total).sum() <= 3 * left_out, field.name
 
 
 def test_users_bind_rows_and_labels_are_read(read, log):
@@ -90,21 +70,6 @@ def with_schema(of, schema):
   return of._replace(manifest=dataclasses.replace(of.manifest, options=options))
 
 
-def test_events_imply_those_before_them(run_dir, log, tmp_path):
-  """As in prepared data, where a sale without a click has been clicked."""
-  of = model.read(run_dir)
-  schema = copy.deepcopy(of.manifest.options['schema'])
-  for task in schema['tasks']:
-    task['time_column'] = task.pop('column')
-  times = {'click': [50, None, None, 52], 'buy': [60, None, 61, None]}
-  for name, values in times.items():
-    log = with_column(log, name, values + [None] * (len(log) - 4))
-  pq.write_table(log, tmp_path / 'scored.parquet')
-  found = scored.read(with_schema(of, schema), str(tmp_path / 'scored.parquet'))
-  assert found.labels['click'][:4].tolist() == [1, 0, 1, 1]
-  assert found.labels['conversion'][:4].tolist() == [1, 0, 1, 0]
-
-
 def test_weights_are_read_where_labels_are(run_dir, log, tmp_path):
   """Those of the row and of the task multiply."""
   of = model.read(run_dir)
@@ -135,19 +100,6 @@ def test_weights_are_read_where_labels_are(run_dir, log, tmp_path):
     scored.read(of, str(path))
 
 
-def test_users_that_are_nan_are_none(run_dir, log, tmp_path):
-  """As a frame has them that knows no other missing number."""
-  users = log['Customer No'].to_pylist()
-  numbers = [float(u[1:]) if u and u[1:].isdigit() else np.nan for u in users]
-  pq.write_table(
-    with_column(log, 'Customer No', numbers), tmp_path / 'scored.parquet'
-  )
-  found = scored.read(model.read(run_dir), str(tmp_path / 'scored.parquet'))
-  visits = log['Visit'].to_numpy()[np.isnan(numbers)]
-  known = {number for number in numbers if number == number}
-  assert len(set(found.cluster)) == len(known) + len(np.unique(visits))
-
-
 def test_missing_values_are_counted_in_raw_columns(read, log):
   assert read.fields['user'].missing == log['Customer No'].null_count > 0
   assert read.fields['age'].missing == log['age'].null_count > 0
@@ -173,18 +125,6 @@ def test_text_is_read_as_parquet_is(run_dir, read, log, tmp_path):
     assert found.fields[name].missing == field.missing
   np.testing.assert_allclose(
     found.predictions['click'], read.predictions['click'], rtol=1e-6
-  )
-
-
-def test_a_directory_is_its_files_one_after_the_other(
-  run_dir, read, log, tmp_path
-):
-  pq.write_table(log.slice(0, 150), tmp_path / 'a.parquet')
-  pq.write_table(log.slice(150), tmp_path / 'b.parquet')
-  found = scored.read(model.read(run_dir), str(tmp_path))
-  assert found.rows == 400
-  np.testing.assert_array_equal(
-    found.fields['item'].group, read.fields['item'].group
   )
 
 
@@ -244,15 +184,6 @@ def test_an_export_is_compared_as_its_run(run_dir, log_file, tmp_path):
     judge.monitor(out, str(log_file))
 
 
-def test_the_model_and_its_calibration_are_chosen(run_dir, log_file):
-  found = judge.monitor(
-    run_dir, str(log_file), stage='pretrain', calibrated=False
-  )
-  assert (found['stage'], found['calibrated']) == ('pretrain', False)
-  with pytest.raises(types.InputError, match='no metrics of stage critic'):
-    judge.monitor(run_dir, str(log_file), stage='critic')
-
-
 @pytest.mark.parametrize(
   ('change', 'message'),
   [
@@ -290,15 +221,3 @@ def _replaced(table, name, row, value):
   return table.set_column(
     table.column_names.index(name), name, pa.array(values)
   )
-
-
-def test_a_run_without_a_reference_says_what_to_do(
-  run_dir, log_file, tmp_path, capsys
-):
-  shutil.copytree(run_dir, tmp_path / 'run')
-  (tmp_path / 'run' / 'reference.json').unlink()
-  assert _run(tmp_path / 'run', log_file, tmp_path / 'page') == 2
-  assert 'the command that trained the run writes it' in capsys.readouterr().err
-  (tmp_path / 'run' / 'reference.json').write_text('{"fields": {}}')
-  assert _run(tmp_path / 'run', log_file, tmp_path / 'page') == 2
-  assert "lacks 'user'" in capsys.readouterr().err

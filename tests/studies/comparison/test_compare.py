@@ -5,18 +5,14 @@ import json
 import signal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
-from rmtl_jax.data import manifest_file
 from rmtl_jax.runtime import progress
 from rmtl_jax.studies.comparison import compare
 from rmtl_jax.training import fit
-from tests import tiny
 
 pytestmark = pytest.mark.slow
 
@@ -231,41 +227,6 @@ def test_an_unconverged_stage_1_is_refused(tmp_path, data_dir):
   ):
     compare.compare(short, tmp_path, data_dir, QUIET)
   assert not list(tmp_path.glob('runs/**/*.json'))
-
-
-def test_draws_without_a_positive_are_left_out(tmp_path):
-  """All positives of the test split in two sessions: some draws miss them."""
-  manifest = tiny.write_prepared(tmp_path / 'data')
-  split = manifest.splits['test']
-  file = tmp_path / 'data' / split.files[0]
-  table = pq.read_table(file)
-  session = table['session_id'].to_numpy()
-  wanted = np.bincount(session).argsort()[-2:]  # the longest, of both kinds
-  first = [np.flatnonzero(session == w)[0] for w in wanted]
-  for name in ('y_click', 'y_conversion'):
-    column = table.column_names.index(name)
-    labels = np.isin(np.arange(len(session)), first).astype(np.float32)
-    table = table.set_column(column, name, pa.array(labels))
-  pq.write_table(table, file)
-  one = dataclasses.replace(split, positives=dict.fromkeys(tiny.TASKS, 2))
-  splits = {**manifest.splits, 'test': one}
-  manifest_file.write(
-    dataclasses.replace(manifest, splits=splits), tmp_path / 'data'
-  )
-  config = dataclasses.replace(
-    changed(methods=('esmm:pretrain.l2=0.001',), seeds=(5, 7)),
-    evaluation=config_lib.EvaluationConfig(bootstrap=100),
-  )
-  results = compare.compare(config, tmp_path / 'run', tmp_path / 'data', QUIET)
-  (kept,) = (tmp_path / 'run').glob('runs/esmm/5.json')
-  draws = json.loads(kept.read_text())['replicates']['auc']
-  undefined = sum(draw[0] is None for draw in draws)
-  assert 0 < undefined < len(draws)
-  for difference in results['differences']:
-    if difference['metric'] == 'auc':
-      low, high = difference['bootstrap']
-      assert low <= difference['mean'] <= high
-      assert difference['undefined_draws'] == undefined
 
 
 def test_an_ensemble_against_the_single_model(tmp_path, data_dir):

@@ -38,17 +38,6 @@ def test_a_name_parses_to_what_it_names(text):
   assert methods.parse(text, BASE).name == text
 
 
-def test_parts():
-  method = methods.parse(' ple+critic@esmm:critic.max_passes=3 ', BASE)
-  assert method == methods.Method(
-    'ple', 'critic', 'esmm', (('critic.max_passes', 3),)
-  )
-  changed = method.config(BASE)
-  assert changed.backbone == 'ple' and changed.weighting.name == 'critic'
-  assert changed.critic.max_passes == 3
-  assert changed.network == BASE.network
-
-
 def test_a_balancer_behind_a_slash_is_that_of_stage_1():
   method = methods.parse('ple:pretrain.balancing.name=pcgrad', BASE)
   assert method.name == 'ple/pcgrad'
@@ -145,64 +134,3 @@ def test_an_ensemble_is_judged_against_the_single_model():
   with pytest.raises(types.InputError, match='compared as pre-trained'):
     methods.parse('ple+critic', everything)
   assert methods.parse('ple', everything).config(everything).ensemble == 2
-
-
-def test_another_stage_1_is_judged_against_the_own_backbone():
-  assert names('ple:network.dropout=0.5', 'esmm+constant:pretrain.l2=0') == [
-    'ple',
-    'ple:network.dropout=0.5',
-    'esmm',
-    'esmm:pretrain.l2=0.0',
-    'esmm+constant:pretrain.l2=0.0',
-  ]
-  variant = methods.parse('ple+critic@esmm:network.dropout=0.5', BASE)
-  assert variant.pretrained.name == 'ple:network.dropout=0.5'
-  assert variant.critics.name == 'esmm:network.dropout=0.5'
-  assert [control.name for control in variant.controls()] == [
-    'ple:network.dropout=0.5',
-    'ple+constant:network.dropout=0.5',
-    'ple+constant_mean@esmm:network.dropout=0.5',
-    'ple+q_shuffled@esmm:network.dropout=0.5',
-  ]
-
-
-def test_weights_of_another_form_are_shuffled_themselves():
-  name = 'advantage'
-  text = f'ple+{name}:weighting.lambda_=-1'
-  method = methods.parse(text, BASE)
-  controls = method.controls()
-  assert [control.name for control in controls] == [
-    'ple',
-    'ple+constant',
-    'ple+constant_mean:weighting.lambda_=-1.0',
-    f'ple+q_shuffled:weighting.form={name}:weighting.lambda_=-1.0',
-  ]
-  shuffled = controls[-1]
-  assert methods.parse(shuffled.name, BASE) == shuffled
-  assert shuffled.config(BASE).weighting.form == name
-  # They share stage 2, and what starts from it.
-  assert shuffled.critics == method.critics == methods.Method('ple')
-
-
-@pytest.mark.parametrize(
-  ('text', 'judged', 'critics'),
-  [
-    ('ple', False, None),
-    ('ple:network.dropout=0.5', True, None),
-    ('ple+constant', False, None),
-    ('ple+constant_mean', False, 'ple'),
-    ('ple+q_shuffled@esmm', False, 'esmm'),
-    ('ple+critic', True, 'ple'),
-    ('ple+ddpg', True, 'ple'),
-    ('ple+advantage', True, 'ple'),
-    ('ple+critic@esmm:weighting.lambda_=1.0', True, 'esmm'),
-    ('ple+critic:critic.in_finetune=frozen', True, 'ple'),
-    ('ple+critic:critic.head=linear', True, 'ple:critic.head=linear'),
-  ],
-)
-def test_what_is_judged_and_which_critics_are_shared(text, judged, critics):
-  method = methods.parse(text, BASE)
-  assert method.has_verdict == judged == bool(method.controls())
-  assert method.needs_critics == (critics is not None)
-  if critics:
-    assert method.critics.name == critics

@@ -12,11 +12,6 @@ pytestmark = pytest.mark.slow
 Validated = confirmation.Validated
 
 
-def test_fresh_seeds():
-  assert confirmation.fresh_seeds((0, 1)) == (2, 3, 4, 5)
-  assert confirmation.fresh_seeds((3, 1), 3) == (0, 2, 4)
-
-
 def trial(value, settings, pruned=False):
   return {'settings': settings, 'validation_auc': value, 'pruned': pruned}
 

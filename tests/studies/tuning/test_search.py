@@ -114,41 +114,6 @@ def test_the_default_space_is_what_the_data_can_have():
   }
 
 
-def test_what_usually_gains_is_tried_first():
-  texts = search.defaults('pretrain', BASE, manifest(ITEM, GAP, item='item'))
-  dimensions = [search.parse(text, BASE) for text in texts]
-  given = {
-    'network.dropout': 0.2,
-    'pretrain.learning_rate': 1e-3,
-    'pretrain.l2': 1e-6,
-    'network.embedding_scale': 0.01,
-    'network.id_dropout': '0',
-    'pretrain.embedding_l2': 1e-7,  # the nearest to -1, which means l2
-    'network.session_encoder': 'none',
-    'network.ignore': '',
-  }
-  # These data lack numbers and bins.
-  assert search.start_points(dimensions, BASE) == [
-    given | {k: v for k, v in wanted.items() if k in given}
-    for wanted in search.START_POINTS
-  ]
-
-
-def test_nothing_reads_an_item_that_is_ignored():
-  spec = manifest(PRICE, USER, ITEM, item='item').feature_spec()
-  base = config_values.with_settings(BASE, {'network.session_encoder': 'mean'})
-  texts = ('network.ignore=|item+user', 'network.session_encoder=none|mean')
-  dimensions = [search.parse(text, base) for text in texts]
-  assert search.suggest(Trial(), dimensions, base, spec) == {
-    'network.ignore': 'item+user',
-    'network.session_encoder': 'none',
-  }
-  others = [search.parse('network.ignore=|user', base), dimensions[1]]
-  assert search.suggest(Trial(), others, base, spec) == {
-    'network.ignore': 'user'
-  }
-
-
 @pytest.mark.parametrize(
   ('text', 'expected'),
   [
@@ -194,18 +159,3 @@ def test_numbers_have_three_digits_and_stay_inside():
     'critic.max_passes': 9,
     'network.id_dropout': '0.3',
   }
-
-
-def test_corners_leave_the_given_settings_in_two_dimensions_at_most():
-  texts = ('network.dropout=0.4:0.6', 'network.num_experts=2|8')
-  space = [search.parse(text, BASE) for text in texts]
-  spec = manifest().feature_spec()
-  dropout, experts = 'network.dropout', 'network.num_experts'
-  assert list(search.corners(space, BASE, spec)) == [
-    ((), {dropout: 0.4}),
-    ((dropout,), {dropout: 0.5}),
-    ((dropout,), {dropout: 0.6}),
-    ((experts,), {dropout: 0.4, experts: 8}),
-    ((dropout, experts), {dropout: 0.5, experts: 8}),
-    ((dropout, experts), {dropout: 0.6, experts: 8}),
-  ]

@@ -4,7 +4,6 @@ import math
 
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import monitor
 from rmtl_jax.studies.tuning import trials
 
@@ -57,25 +56,3 @@ def test_low_logloss_is_good(first, lost):
   assert trials.is_hopeless(first, tried, monitor.LOGLOSS) is lost
   diverged = record([], pruned=True)
   assert diverged['validation_logloss'] > 10
-
-
-def test_a_point_is_a_method_and_a_rate():
-  config = config_lib.Config()
-  v = trials.variant(
-    config,
-    'finetune',
-    {'weighting.lambda_': 0.1, 'finetune.learning_rate': 1.0},
-  )
-  assert v.method.name == 'mmoe+critic:weighting.lambda_=0.1'
-  assert v.learning_rate == 1.0
-  v = trials.variant(config, 'pretrain', {'network.ignore': 'rates+gap'})
-  assert v.method.name == 'mmoe:network.ignore=rates+gap'
-
-
-def test_the_time_left_ends_with_the_limit():
-  trainer = trials.Trainer(None, config_lib.Config(), 'pretrain')
-  assert trainer.left(3) == ''
-  trainer._seconds, trainer._trained = 20.0, 2
-  assert trainer.left(3) == ', at most 0:30 left'
-  assert trainer.left(3, 9) == ', at most 2:00 left'
-  assert trainer.left(3, 9, 50.0) == ', at most 1:20 left'
