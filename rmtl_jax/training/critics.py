@@ -116,19 +116,21 @@ def stopping(context: context_lib.Context, policies: Policies) -> fit.Stopping:
   def validate(name: str, arm: fit.Arm):
     del name
     critic, totals = arm.state, arm.totals
-    errors, valid = feed.map_rows(
-      models.td_errors(config),
-      (critic.params, critic.target_params, key),
-      rows,
-      beside,
-    )
     td_error = totals['td_error'] / max(totals['td_rows'], 1.0)
-    error = float(errors.mean(-1).sum() / max(valid.sum(), 1))
-    figures = {'td_error': td_error, 'validation_td_error': error}
+    # Only the error that decides: the other is a program of its own.
     if by_return:
       q_values = models.values(config, critic.params, rows, policy)
       error = float(np.mean(np.square(q_values - returns)))
-      figures['validation_return_error'] = error
+    else:
+      errors, valid = feed.map_rows(
+        models.td_errors(config),
+        (critic.params, critic.target_params, key),
+        rows,
+        beside,
+      )
+      error = float(errors.mean(-1).sum() / max(valid.sum(), 1))
+    figures = {'td_error': td_error}
+    figures[f'validation_{config.critic.stopping}'] = error
     if not np.isfinite(error):
       raise FloatingPointError(f'validation {words} is not finite')
     shown = f'validation {words} {error:#.4g}'

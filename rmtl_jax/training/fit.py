@@ -287,15 +287,16 @@ def _save(
     return
   context.saved_at = time.monotonic()
   epoch = _epochs(arms)
+  # Copies: the record is written in the background, while the arms train.
   record = {
     'stage': stage,
     'epoch': epoch,
-    'history': context.history,
+    'history': list(context.history),
     'arms': {
       name: {
-        'values': arm.values,
+        'values': list(arm.values),
         'dispatches': arm.dispatches,
-        'totals': arm.totals,
+        'totals': dict(arm.totals),
       }
       for name, arm in arms.items()
     },

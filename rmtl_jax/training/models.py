@@ -166,7 +166,7 @@ class Models:
       return self.layout.init_sharded(init, *args)
     # Pinned, as what a checkpoint restores: other programs are compiled for
     # arguments that need not be where they are.
-    return jax.device_put(loop.jit_soon(init)(*args), checkpoints.one_device())
+    return jax.device_put(loop.jit(init)(*args), checkpoints.one_device())
 
   def shapes(self, config: config_lib.Config) -> tuple[Any, Any]:
     """Shapes and types of the actor's and of the critics' parameters."""
