@@ -96,7 +96,7 @@ class Shop:
   def rows(self, **columns: Any) -> pa.Table:
     """Rows of given values in some columns."""
     size = max(len(values) for values in columns.values())
-    table = pa.concat_tables([self._pattern] * size)
+    table = pa.concat_tables([self._pattern] * size).combine_chunks()
     for name, values in columns.items():
       at = table.schema.get_field_index(name)
       kind = table.schema.field(name).type

@@ -59,6 +59,7 @@ class Scorer(abc.ABC):
     manifest: of the data that the model was trained on.
     stage: the stage of the parameters.
     tasks: K names.
+    spec: what its network reads.
     encoder: encodes raw rows.
     needs: what the model reads of the past.
     slates: computes what it reads of rows that are shown together.
@@ -89,7 +90,7 @@ class Scorer(abc.ABC):
       types.InputError: vocabularies that are not the manifest's.
     """
     self.path, self.manifest = path, manifest
-    self.tasks = manifest.task_names
+    self.tasks, self.spec = manifest.task_names, manifest.feature_spec()
     self.encoder = encoder_lib.Encoder(path, manifest, ignored)
     past, slate = [], []
     for field in self.encoder.as_of:
@@ -139,7 +140,7 @@ class Scorer(abc.ABC):
       leads = [(lanes, self.lane_length) for lanes in sizes.lanes_of(rows)]
     else:
       leads = [(size,) for size in sizes.up_to(rows, sizes.LEAST_ROWS)]
-    widths = self.manifest.feature_spec().input_widths
+    widths = self.spec.input_widths
     for lead in leads:
       inputs = [np.zeros((*lead, width), kind) for width, kind in widths]
       if self.needs.sessions:

@@ -7,7 +7,9 @@ which: of windows, rates, tastes, recency, feedback and histories.
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -47,18 +49,19 @@ def column(
     return lambda look, rows: _histories(look, rows, items, field.width)
   value = _value(field, tasks)
   # What it reads of a row.
-  unread = {}
-  if groups.window_of(field) not in ('item', 'pair'):
-    unread['item'] = None
-  if field.details['as_of'] != tastes.GROUP:
-    unread['values'] = ()
+  names = ['session', 'user', 'time']
+  if groups.window_of(field) in ('item', 'pair'):
+    names.append('item')
+  if field.details['as_of'] == tastes.GROUP:
+    names.append('values')
+  read = operator.attrgetter(*names)
 
   def values(look: state_lib.Look, rows: Sequence[records.Row]) -> pa.Array:
     # Candidates of one moment have most of their past in common.
-    found: dict[records.Row, float | None] = {}
+    found: dict[Any, float | None] = {}
     column = []
     for row in rows:
-      at = row._replace(**unread)
+      at = read(row)
       if at not in found:
         found[at] = value(look, row)
       column.append(found[at])
@@ -164,28 +167,10 @@ def _session_rank(place: int, task: source.SourceTask, prior: float) -> _Value:
   """As feedback.features_sql."""
 
   def value(look: state_lib.Look, row: records.Row) -> float | None:
-    ranks_ = [rank for rank, _ in _told(look, row, place)]
-    return _smoothed(task, prior, sum(ranks_), len(ranks_))
+    told = look.told(row, place)
+    return _smoothed(task, prior, told.total, told.count)
 
   return value
-
-
-def _told(
-  look: state_lib.Look, row: records.Row, place: int
-) -> list[tuple[int, int]]:
-  """Known labels of the session's earlier rows, with the rows' times."""
-  found = []
-  for shown, labels in look.session(row).told:
-    label, time = labels[place]
-    known = shown if time is None else max(shown, time)
-    if label is not None and known < row.time:
-      found.append((label, shown))
-  return found
-
-
-def _known(look: state_lib.Look, row: records.Row, place: int) -> list[int]:
-  """Times of the session's earlier rows with a known positive of a task."""
-  return [time for label, time in _told(look, row, place) if label == 1]
 
 
 def _positives(
@@ -193,7 +178,7 @@ def _positives(
 ) -> float | None:
   if not look.session(row).count:
     return None
-  return float(len(_known(look, row, place)))
+  return float(look.told(row, place).positives)
 
 
 def _session_rate(
@@ -203,16 +188,14 @@ def _session_rate(
   count = look.session(row).count
   if not count:
     return None
-  known = len(_known(look, row, place))
+  known = look.told(row, place).positives
   return (known + feedback.WEIGHT * prior) / (count + feedback.WEIGHT)
 
 
 def _since(look: state_lib.Look, row: records.Row, place: int) -> float | None:
-  known = _known(look, row, place)
-  if not known:
-    return None
+  last = look.told(row, place).last
   # Rows of one time have one position: that of the first of them.
-  return float(look.rows_since(row, max(known)))
+  return None if last is None else float(look.rows_since(row, last))
 
 
 def _histories(

@@ -287,7 +287,7 @@ class _Model:
       if at not in found:
         times = look.times(row)
         cut = lanes.find_cut(times, self._lane_length)
-        items = pa.array(look.items(row, cut), pa.string())
+        items = pa.array(look.items(row, len(times) - cut), pa.string())
         rows_ = self._items.rows(items, is_text=True).tolist() if items else []
         found[at] = lanes.Earlier(times[cut:], rows_)
     return [found[row.owner, row.time] for row in rows]

@@ -29,7 +29,7 @@ class Earlier(NamedTuple):
     items: rows of the vocabulary.
   """
 
-  times: Sequence[int]
+  times: np.ndarray
   items: Sequence[int]
 
 
@@ -59,7 +59,7 @@ def infer(
     most: rows that its programs are compiled for.
   """
   found = np.zeros((len(earlier), len(scorer.tasks)), np.float32)
-  item = scorer.manifest.feature_spec().item
+  item = scorer.spec.item
   for pieces in _calls(_pieces(earlier, scorer.lane_length), scorer, most):
     own, items, time = map(
       np.concatenate, zip(*map(_slots, pieces), strict=True)
@@ -89,7 +89,7 @@ def _pieces(earlier: Sequence[Earlier], length: int) -> Iterator[_Piece]:
       yield _Piece(times, items, rows[start : start + room])
 
 
-def find_cut(times: Sequence[int], length: int) -> int:
+def find_cut(times: np.ndarray, length: int) -> int:
   """The first earlier row that a row sees, as training cuts sessions.
 
   Args:
@@ -97,7 +97,7 @@ def find_cut(times: Sequence[int], length: int) -> int:
     length: of a lane.
   """
   # The row itself is later than all of them.
-  begins = np.append(_begins(np.asarray(times, np.int64)), True)
+  begins = np.append(_begins(times), True)
   return int(max([0, *batches.find_session_cuts(begins, length)]))
 
 

@@ -12,7 +12,9 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
@@ -128,14 +130,28 @@ class Session:
     count: earlier rows.
     last: time of the last of them, ms; None without any.
     visits: of the session, in the order of time.
-    told: times and labels of earlier rows that tell something.
   """
 
   start: int
   count: int
   last: int | None
   visits: Sequence[records.Visit]
-  told: Sequence[tuple[int, labels_lib.Labels]]
+
+
+class Told(NamedTuple):
+  """What is known of a task's labels of a session's earlier rows.
+
+  Attributes:
+    positives: how many are positive.
+    last: time of the last positive row, ms; None without any.
+    total: the sum of all labels, of ranks.
+    count: how many labels there are.
+  """
+
+  positives: int
+  last: int | None
+  total: int
+  count: int
 
 
 class Look:
@@ -145,9 +161,11 @@ class Look:
     """Nothing is read yet."""
     self._store, self._shape = store, of
     self._sessions: dict[tuple[str, int], Session] = {}
+    self._labels: dict[tuple[str, int, int], Told] = {}
     self._open: dict[tuple[str, int], dict[str, Counter[str]]] = {}
     self._rested: dict[int, list[tuple[records.Event, int]]] = {}
     self._numbers: dict[records.Count, int] = {}
+    self._pairs: dict[tuple[str, str, int], tuple[int, int | None]] = {}
     self._own: dict[tuple[str, int, str], dict[str, Counter[str]]] = {}
 
   def session(self, row: records.Row) -> Session:
@@ -170,24 +188,37 @@ class Look:
         sum(counts),
         max((last for last in lasts if last is not None), default=None),
         visits,
-        [one for v in visits for one in self._store.told(v.id, row.time)],
       )
     return self._sessions[at]
+
+  def told(self, row: records.Row, place: int) -> Told:
+    """What is known of a task's labels of a row's session before the row."""
+    at = row.owner, row.time, place
+    if at not in self._labels:
+      visits = self.session(row).visits
+      found = [self._store.told(v.id, place, row.time) for v in visits]
+      self._labels[at] = Told(
+        sum(positives for positives, *_ in found),
+        max((last for _, last, *_ in found if last is not None), default=None),
+        sum(total for *_, total, _ in found),
+        sum(count for *_, count in found),
+      )
+    return self._labels[at]
 
   def rows_since(self, row: records.Row, time: int) -> int:
     """How many earlier rows of a row's session there are from a time on."""
     visits = self.session(row).visits
     return sum(self._store.extent(v.id, time, row.time)[0] for v in visits)
 
-  def times(self, row: records.Row) -> list[int]:
+  def times(self, row: records.Row) -> np.ndarray:
     """Times of the earlier rows of a row's session."""
     visits = [visit.id for visit in self.session(row).visits]
     return self._store.times(visits, row.time)
 
-  def items(self, row: records.Row, skipped: int) -> list[str | None]:
-    """Items of these rows without the first so many."""
+  def items(self, row: records.Row, count: int) -> list[str | None]:
+    """Items of the last so many of these rows."""
     visits = [visit.id for visit in self.session(row).visits]
-    return self._store.items(visits, row.time, skipped)
+    return self._store.items(visits, row.time, count)
 
   def rows(self, row: records.Row, key: str) -> int:
     """How many earlier rows of a row's user or item there are."""
@@ -214,7 +245,10 @@ class Look:
     """Earlier rows of a row's user and item: number, time of the last."""
     if row.user is None or row.item is None:
       return 0, None
-    return self._store.pair(row.user, row.item, row.time)
+    at = row.user, row.item, row.time
+    if at not in self._pairs:
+      self._pairs[at] = self._store.pair(*at)
+    return self._pairs[at]
 
   def shown(self, user: str, time: int) -> Iterable[str]:
     """Items of a user's earlier rows, the last first."""

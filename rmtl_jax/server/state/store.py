@@ -17,6 +17,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from rmtl_jax import types
 from rmtl_jax.server.state import counters, records
 
@@ -328,43 +330,60 @@ class Store:
     self, visit: int, first: int, end: int
   ) -> tuple[int, int | None, int | None]:
     """A visit's rows of a range of time: how many, first and last time."""
+    rows = 'FROM events WHERE visit = ?1 AND time >= ?2 AND time < ?3'
     return self._rows(
-      'SELECT count(*), min(time), max(time) FROM events'
-      ' WHERE visit = ? AND time >= ? AND time < ?',
+      # Apart, min() and max() take one step each.
+      f'SELECT count(*), (SELECT min(time) {rows}),'
+      f' (SELECT max(time) {rows}) {rows}',
       *(visit, first, end),
     )[0]
 
-  def told(self, visit: int, time: int) -> list[tuple[int, Any]]:
-    """Times and labels of a visit's earlier rows that tell something."""
-    rows = self._rows(
-      'SELECT time, labels FROM events WHERE visit = ? AND time < ?'
-      ' AND told = 1',
-      *(visit, time),
-    )
-    return [(when, json.loads(labels)) for when, labels in rows]
+  def told(
+    self, visit: int, place: int, time: int
+  ) -> tuple[int, int | None, int, int]:
+    """A visit's labels of a task that are known before a time.
 
-  def times(self, visits: Sequence[int], end: int) -> list[int]:
-    """Times of the earlier rows of visits, which come in order."""
-    query = 'SELECT time FROM events WHERE visit = ? AND time < ? ORDER BY time'
-    return [
-      time for visit in visits for (time,) in self._rows(query, visit, end)
-    ]
+    Args:
+      place: the task's.
+      time: ms.
+
+    Returns:
+      How many are positive, the time of the last such row, the sum of all
+      known labels, and how many there are.
+    """
+    return self._rows(
+      'SELECT count(*) FILTER (WHERE label = 1),'
+      ' max(time) FILTER (WHERE label = 1), coalesce(sum(label), 0),'
+      ' count(label) FROM (SELECT time, json_extract(labels, ?) AS label,'
+      ' coalesce(json_extract(labels, ?), time) AS known FROM events'
+      ' WHERE visit = ? AND time < ? AND told = 1) WHERE known < ?',
+      *(f'$[{place}][0]', f'$[{place}][1]', visit, time, time),
+    )[0]
+
+  def times(self, visits: Sequence[int], end: int) -> np.ndarray:
+    """Times of the earlier rows of visits, in order, i64[rows]."""
+    # As one text of small numbers: a session may have thousands of rows.
+    query = (
+      'SELECT group_concat(?1 - time) FROM events WHERE visit = ?2'
+      ' AND time < ?1'
+    )
+    found = [self._rows(query, end, visit)[0][0] for visit in visits]
+    text = ','.join(one for one in found if one is not None)
+    return np.sort(end - np.fromstring(text, np.int64, sep=','))
 
   def items(
-    self, visits: Sequence[int], end: int, skipped: int
+    self, visits: Sequence[int], end: int, count: int
   ) -> list[str | None]:
-    """Items of the earlier rows of visits, without the first so many."""
+    """Items of the last so many earlier rows of visits, in order."""
     found: list[str | None] = []
-    for visit in visits:
-      count = self.extent(visit, -records.NEVER, end)[0]
+    for visit in reversed(visits):
       rows = self._rows(
         'SELECT item FROM events WHERE visit = ? AND time < ?'
-        ' ORDER BY time, id LIMIT -1 OFFSET ?',
-        *(visit, end, min(skipped, count)),
+        ' ORDER BY time DESC, id DESC LIMIT ?',
+        *(visit, end, count - len(found)),
       )
-      skipped -= min(skipped, count)
       found += [item for (item,) in rows]
-    return found
+    return found[::-1]
 
   def of_item(
     self, visits: Sequence[int], item: str | None
@@ -398,9 +417,9 @@ class Store:
 
   def pair(self, user: str, item: str, time: int) -> tuple[int, int | None]:
     """Earlier rows of a user and item: how many, and the last time."""
+    rows = 'FROM events WHERE user = ?1 AND item = ?2 AND time < ?3'
     return self._rows(
-      'SELECT count(*), max(time) FROM events WHERE user = ? AND item = ?'
-      ' AND time < ?',
+      f'SELECT count(*), (SELECT max(time) {rows}) {rows}',
       *(user, item, time),
     )[0]
 
