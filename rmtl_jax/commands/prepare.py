@@ -150,8 +150,7 @@ def settings(
 
 def _check(values: flags.FlagValues) -> int:
   """Checks the contract of prepared data; returns the exit code."""
-  from rmtl_jax.preparation import summary
-  from rmtl_jax.preparation.contract import rules as contract
+  from rmtl_jax.preparation import contract, summary
   from rmtl_jax.runtime import progress
 
   for field in dataclasses.fields(prepare_config.PrepareConfig):

@@ -184,6 +184,11 @@ class Manifest:
     return tuple(f for f in self.fields if f.kind == kind)
 
   @property
+  def with_vocabulary(self) -> tuple[Field, ...]:
+    """The fields that have a vocabulary of their own."""
+    return tuple(f for f in self.fields if f.has_vocabulary)
+
+  @property
   def task_names(self) -> tuple[str, ...]:
     """Names of the tasks, in order."""
     return tuple(t.name for t in self.tasks)

@@ -9,8 +9,7 @@ from typing import Any
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import manifest_file
-from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
+from rmtl_jax.data import manifest_file, vocabulary_file
 
 # What a backtest's directory holds first, as others config.json.
 BACKTEST = 'asked.json'
@@ -153,12 +152,14 @@ def check_encoding(
         raise types.InputError(
           f'{where}: {what}: {after!r:.80}, the run has {before!r:.80}{_APART}'
         )
-    file = f'vocabulary/{field.name}.parquet'
-    paths = [place / file for place in (path, data_dir)]
-    if not (field.has_vocabulary and all(one.exists() for one in paths)):
+    places = path, data_dir
+    if not field.has_vocabulary or not all(
+      vocabulary_file.path(place, field).exists() for place in places
+    ):
       continue
     before, after = (
-      contract_vocabulary.read(one, field)['value'].to_pylist() for one in paths
+      vocabulary_file.read(place, field)['value'].to_pylist()
+      for place in places
     )
     for row, (old, new) in enumerate(zip(before, after, strict=True)):
       if old != new:

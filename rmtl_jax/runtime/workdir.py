@@ -26,9 +26,8 @@ from rmtl_jax import durable, json_files, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.config import variants
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import manifest_file, reading
+from rmtl_jax.data import manifest_file, reading, vocabulary_file
 from rmtl_jax.networks import registry as networks
-from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from rmtl_jax.runtime import (
   checkpoints,
   checks,
@@ -187,7 +186,7 @@ def find(
       `checks.check_place`.
   """
   manifest = manifest_file.read(data_dir)
-  contract_vocabulary.check_sizes(data_dir, manifest)
+  vocabulary_file.check_sizes(data_dir, manifest)
   if not (path / 'config.json').exists():
     checks.check_place(path)
     return Run(path, config, data_dir, manifest, kind=kind)

@@ -16,12 +16,11 @@ import pyarrow.compute as pc
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import parquet, reading
+from rmtl_jax.data import parquet, reading, vocabulary_file
 from rmtl_jax.preparation import checks, source, sql
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import vocabulary as prepared_vocabulary
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
-from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
 from rmtl_jax.preparation.raw import readings, times
@@ -438,8 +437,7 @@ def _read_vocabulary(
   run_dir: pathlib.Path, field: manifest_lib.Field
 ) -> vocabulary_lib.Vocabulary:
   """Reads the values of a field's vocabulary from row 1 on, no buckets."""
-  path = run_dir / 'vocabulary' / f'{field.name}.parquet'
-  table = contract_vocabulary.read(path, field)
+  table = vocabulary_file.read(run_dir, field)
   values = table['value'].cast(pa.string()).combine_chunks()
   buckets = field.details.get(vocabularies.BUCKETS, 0)
   values = values[1 : len(values) - buckets]

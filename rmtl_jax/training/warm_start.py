@@ -22,9 +22,9 @@ import pyarrow.compute as pc
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import vocabulary_file
 from rmtl_jax.networks import factory, ignore
 from rmtl_jax.preparation import vocabulary as vocabularies
-from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from rmtl_jax.runtime import checkpoints, workdir
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import start_rules
@@ -261,9 +261,8 @@ def _rows(old: pa.Array, new: pa.Array, buckets: int) -> moving.Rows:
 
 
 def _values(directory: pathlib.Path, field: manifest_lib.Field) -> pa.Array:
-  path = directory / 'vocabulary' / f'{field.name}.parquet'
   try:
-    table = contract_vocabulary.read(path, field)
+    table = vocabulary_file.read(directory, field)
   except types.InputError as error:
     raise types.InputError(f'--start_from: {error}') from None
   return table['value'].combine_chunks()

@@ -8,8 +8,8 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.data import columns, manifest_file
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import contract as rules
 from rmtl_jax.preparation import label_statistics, schema
-from rmtl_jax.preparation.contract import rules
 from tests.preparation import raw_files
 from tests.preparation.test_schema import minimal
 

@@ -7,8 +7,8 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
+from rmtl_jax.preparation import contract
 from rmtl_jax.preparation import summary as summary_lib
-from rmtl_jax.preparation.contract import rules as contract
 from tests.preparation import raw_files
 
 DAY = 86_400_000

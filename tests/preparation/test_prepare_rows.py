@@ -6,9 +6,9 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.data import columns
+from rmtl_jax.preparation import contract
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.as_of import rates as asof_rates
-from rmtl_jax.preparation.contract import rules as contract
 from tests.preparation import raw_files
 
 HEADER = 'user,item,ts,price,clicked,bought,importance,trust'

@@ -11,7 +11,7 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
-from rmtl_jax.preparation.contract import rules as contract
+from rmtl_jax.preparation import contract
 from tests.preparation import raw_files
 
 HEADER = 'who,item,at,part,clicked'

@@ -12,9 +12,8 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.data import manifest_file
 from rmtl_jax.data import vectors as data_vectors
+from rmtl_jax.preparation import contract, vocabulary
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation import vocabulary
-from rmtl_jax.preparation.contract import rules as contract
 from tests.preparation import raw_files
 
 # Item i % 5 in row i; i5 and i6 are in test rows alone.

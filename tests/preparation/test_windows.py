@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation.contract import rules as contract
+from rmtl_jax.preparation import contract
 from tests.preparation import raw_files
 
 HOUR = 3_600_000

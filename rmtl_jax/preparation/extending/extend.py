@@ -18,6 +18,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
 from rmtl_jax.preparation import (
   checks,
+  contract,
   encode,
   ranks,
   sessions,
@@ -32,7 +33,6 @@ from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import history
 from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import slates as asof_slates
-from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from rmtl_jax.preparation.extending import (
   drift,
   earlier,
@@ -78,7 +78,7 @@ def run(
       ' again'
     )
   # A value that stands twice would double the rows that have it.
-  contract_vocabulary.check(base.directory, base.manifest)
+  contract.check_vocabularies(base.directory, base.manifest)
   reading.check_recorded(base.directory, base.manifest)
   first_row = past_lib.next_row(connection, base.directory, first_row)
   past_lib.register_events(connection, base.directory, first_row)

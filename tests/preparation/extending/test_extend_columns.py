@@ -13,8 +13,7 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest_file, vectors
-from rmtl_jax.preparation import prepare, windows
-from rmtl_jax.preparation.contract import rules as contract
+from rmtl_jax.preparation import contract, prepare, windows
 from tests import tiers
 from tests.preparation import raw_files
 from tests.preparation.extending import at_once

@@ -12,8 +12,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.preparation import prepare
-from rmtl_jax.preparation.contract import rules as contract
+from rmtl_jax.preparation import contract, prepare
 from rmtl_jax.runtime import workdir
 from tests.preparation import raw_files
 

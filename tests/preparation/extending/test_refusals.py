@@ -12,8 +12,7 @@ import pytest
 
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest_file
-from rmtl_jax.preparation import prepare
-from rmtl_jax.preparation.contract import rules as contract
+from rmtl_jax.preparation import contract, prepare
 from tests.preparation import raw_files
 
 HOUR = 3_600_000

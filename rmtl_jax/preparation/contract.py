@@ -1,0 +1,541 @@
+"""Checks prepared data, of any engine, against its contract.
+
+docs/prepared_data.md states the rules. A rule is one SQL condition that is true
+of every row. DuckDB looks for the first row that breaks each rule in one pass
+over a split, so data larger than memory can be checked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from rmtl_jax import types
+from rmtl_jax.config import kinds
+from rmtl_jax.data import (
+  column_reader,
+  manifest_file,
+  parquet,
+  reading,
+  vectors,
+  vocabulary_file,
+)
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import labels as labels_lib
+from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation import source, sql, writer
+
+# Row groups above this many times the usual size raise a warning.
+_MAX_GROUP_RATIO = 4
+# More than a file has rows: a row's place is file_index * _FILE_ROWS + row.
+_FILE_ROWS = 2**40
+_CONTINUES = 'session_id IS NOT DISTINCT FROM before_session_id'
+
+
+@dataclasses.dataclass(frozen=True)
+class ContractReport:
+  """The result of a successful check.
+
+  Attributes:
+    manifest: of the data.
+    files: Parquet files of rows.
+    vocabularies: Parquet files of vocabularies.
+    warnings: allowed but slow properties, one line each.
+  """
+
+  manifest: manifest_lib.Manifest
+  files: int
+  vocabularies: int
+  warnings: tuple[str, ...]
+
+
+class _Rule(NamedTuple):
+  """A condition on the rows of a split.
+
+  Attributes:
+    column: the column with the wrong value.
+    holds: SQL, true of every right row. `before_<column>` is the value of the
+      row before.
+    expected: the end of the error's line.
+    found: the error's text; '' for the value.
+  """
+
+  column: str
+  holds: str
+  expected: str
+  found: str = ''
+
+
+def check(
+  data_dir: str | pathlib.Path,
+  progress: Callable[[str, float], None] = lambda stage, fraction: None,
+) -> ContractReport:
+  """Checks prepared data against every rule of its contract.
+
+  Args:
+    data_dir: the directory that contains manifest.json.
+    progress: called with the stage's name and the fraction done, 0 to 1.
+
+  Returns:
+    What was checked, if all of it is right.
+
+  Raises:
+    types.InputError: for the first rule that is broken; names file, column
+      and row where there are such.
+  """
+  directory = pathlib.Path(data_dir)
+  with (
+    reading.shared_lock(directory),
+    sql.translate_errors(),
+    contextlib.closing(sql.connect()) as connection,
+    contextlib.ExitStack() as files,
+  ):
+    manifest = manifest_file.read(directory)
+    paths = _files(directory, manifest)
+    vocabularies = check_vocabularies(directory, manifest)
+    vectors.read(directory, manifest)
+    for number, split in enumerate(paths):
+      _create_view(connection, files, manifest, split, paths[split])
+      with sql.name_errors(directory / split, 'not readable'):
+        _check_rules(connection, manifest, split, paths[split])
+        _check_counts(connection, directory, manifest, split)
+      progress('check', (number + 1) / len(paths))
+    _check_value_counts(connection, directory, manifest)
+    _check_disjoint(connection, directory, manifest)
+    reading.check_recorded(directory, manifest)
+  of_rows = [path for split in paths.values() for path in split]
+  return ContractReport(
+    manifest, len(of_rows), vocabularies, tuple(_slow_groups(of_rows))
+  )
+
+
+def check_vocabularies(
+  directory: pathlib.Path, manifest: manifest_lib.Manifest
+) -> int:
+  """Checks the vocabularies, apart from their counts of train rows.
+
+  Returns:
+    The number of vocabularies.
+
+  Raises:
+    types.InputError: one that is missing, unreadable or wrong; names file,
+      column and row, counted from 1 (the file's first row is id 0).
+  """
+  fields = manifest.with_vocabulary
+  for field in fields:
+    path = vocabulary_file.path(directory, field)
+    table = vocabulary_file.read(directory, field)
+    if ('count', pa.int64()) not in zip(
+      table.schema.names, table.schema.types, strict=True
+    ):
+      raise types.InputError(f"{path}: expected one column 'count' of int64")
+    bins = [None, *map(str, field.details.get('order', ()))]
+    values = table['value'].to_pylist() if len(bins) > 1 else bins
+    for row, (value, expected) in enumerate(
+      itertools.zip_longest(values, bins), 1
+    ):
+      if value != expected:
+        raise types.InputError(
+          f"{path}: row {row}, column 'value': {value!r:.80}, and the order of"
+          f' bins in manifest.json has {expected!r}'
+        )
+  return len(fields)
+
+
+def _files(
+  directory: pathlib.Path, manifest: manifest_lib.Manifest
+) -> dict[str, list[pathlib.Path]]:
+  """The files of each split, checked against the manifest and the folders."""
+  where = directory / 'manifest.json'
+  found: dict[str, list[pathlib.Path]] = {}
+  for name, split in manifest.splits.items():
+    for i, file in enumerate(split.files):
+      if (directory / file).parent != directory / name:
+        fault = f'file {file!r}, expected one in {name}/'
+      elif file in split.files[:i]:
+        fault = f'file {file!r} is listed twice'
+      elif not (directory / file).is_file():
+        fault = f'file {file!r} is missing'
+      else:
+        continue
+      raise types.InputError(f'{where}: splits: {name!r}: {fault}')
+    paths = found[name] = [directory / file for file in split.files]
+    for path in sorted((directory / name).glob('*.parquet')):
+      if path not in paths:
+        raise types.InputError(f'{path}: is not listed in manifest.json')
+    needs_end = manifest.split_by_time and name != 'test'
+    if needs_end and split.end_ms is None:
+      raise types.InputError(
+        f'{where}: splits: {name!r}: end_ms is null, expected a time, because'
+        ' the splits follow each other in time (split_by_time)'
+      )
+  return found
+
+
+def _expected_types(manifest: manifest_lib.Manifest) -> dict[str, pa.DataType]:
+  """The type of every column of a file of rows."""
+  of_fields = {
+    'categorical': pa.int32(),
+    'multi_valued': pa.list_(pa.int32()),
+    'numeric': pa.float32(),
+  }
+  names = manifest.task_names
+  of_tasks = [
+    *(f'y_{name}' for name in names),
+    *(f'p_{name}' for name in names if manifest.has_oracle),
+    *(f'w_{task.name}' for task in manifest.tasks if task.weighted),
+  ]
+  return {
+    'session_id': pa.int64(),
+    'user_id': pa.int64(),
+    'row_id': pa.int64(),
+    'step': pa.int32(),
+    'timestamp': pa.int64(),
+    **{field.column: of_fields[field.kind] for field in manifest.fields},
+    **dict.fromkeys(of_tasks, pa.float32()),
+  }
+
+
+def _create_view(
+  connection: sql.Connection,
+  files: contextlib.ExitStack,
+  manifest: manifest_lib.Manifest,
+  split: str,
+  paths: list[pathlib.Path],
+) -> None:
+  """Makes a view of a split's rows, each with values of the row before."""
+  expected, present = _expected_types(manifest), set[str]()
+  for path in paths:
+    with column_reader.one_line_errors(path), parquet.open_file(path) as file:
+      schema = file.schema_arrow
+    for name, kind in expected.items():
+      count = schema.names.count(name)
+      if count == 0 and name == 'user_id':
+        continue
+      if count != 1:
+        fault = (
+          f'column {name!r} stands twice' if count else f'no column {name!r}'
+        )
+        raise types.InputError(f'{path}: {fault}')
+      found = schema.field(name).type
+      if pa.types.is_large_list(found):
+        found = pa.list_(found.value_type)
+      if found != kind:
+        is_list = pa.types.is_list(kind)
+        text = 'a list of int32' if is_list else kind.to_pandas_dtype().__name__
+        raise types.InputError(
+          f'{path}: column {name!r}: is {found}, expected {text}'
+        )
+      present.add(name)
+  if not paths:
+    raise types.InputError(f'{split!r} has no files')
+  rows = files.enter_context(
+    sql.scan_files(paths, 'parquet', 'union_by_name = true')
+  )
+  columns = [*map(sql.quote, sorted(present)), 'file_index', 'file_row_number']
+  if 'user_id' not in present:
+    columns.append('NULL::BIGINT AS user_id')
+  before = [
+    f'lag({name}) OVER () AS before_{name}'
+    for name in ('session_id', 'step', 'timestamp', 'file_index')
+  ]
+  # Without an order in OVER, DuckDB streams over the rows in their order.
+  connection.execute(
+    f'CREATE VIEW {split} AS SELECT *, {", ".join(before)}'
+    f' FROM (SELECT {", ".join(columns)} FROM {rows})'
+  )
+
+
+def _check_rules(
+  connection: sql.Connection,
+  manifest: manifest_lib.Manifest,
+  split: str,
+  paths: list[pathlib.Path],
+) -> None:
+  """Refuses the first row that breaks the first broken rule."""
+  rules = [
+    *_session_rules(manifest, split),
+    *_field_rules(manifest),
+    *_task_rules(manifest, split),
+  ]
+  place = f'file_index * {_FILE_ROWS} + file_row_number'
+  first = [
+    f'min({place}) FILTER (NOT coalesce({rule.holds}, false))' for rule in rules
+  ]
+  found = sql.fetch_row(connection, f'SELECT {", ".join(first)} FROM {split}')
+  for rule, at in zip(rules, found, strict=True):
+    if at is None:
+      continue
+    value = sql.fetch_value(
+      connection,
+      f'SELECT CAST({sql.quote(rule.column)} AS VARCHAR) FROM {split}'
+      f' WHERE {place} = {at}',
+    )
+    text = rule.found or f'is {"null" if value is None else value}'
+    raise types.InputError(
+      f'{paths[at // _FILE_ROWS]}: row {at % _FILE_ROWS + 1}, column'
+      f' {rule.column!r}: {text}, expected {rule.expected}'
+    )
+
+
+def _session_rules(
+  manifest: manifest_lib.Manifest, split: str
+) -> Iterator[_Rule]:
+  """Sessions are sorted, whole, in one file and within their split."""
+  for name in ('session_id', 'row_id', 'timestamp'):
+    yield _Rule(name, f'{name} IS NOT NULL', 'an integer')
+  yield _Rule(
+    'session_id',
+    'before_session_id IS NULL OR session_id >= before_session_id',
+    'sessions in order, each in one piece',
+    'is less than in the row before',
+  )
+  yield _Rule(
+    'session_id',
+    f'NOT {_CONTINUES} OR file_index = before_file_index',
+    'all rows of a session in one file',
+    'continues the session of the file before',
+  )
+  yield _Rule(
+    'step',
+    f'step = CASE WHEN {_CONTINUES} THEN before_step + 1 ELSE 0 END',
+    '0, 1, 2, ... in each session',
+  )
+  yield _Rule(
+    'timestamp',
+    f'NOT {_CONTINUES} OR timestamp >= before_timestamp',
+    'rows of a session in the order of time',
+    'is earlier than in the row before',
+  )
+  if not manifest.has_time:
+    yield _Rule('timestamp', 'timestamp = 0', '0 in a log without a time')
+  end = manifest.splits[split].end_ms
+  if end is not None:
+    yield _Rule(
+      'timestamp',
+      f'timestamp < {end}',
+      f'less than {end}',
+      "is not before its split's end",
+    )
+    delay, _ = _delays(manifest)
+    yield _Rule(
+      'timestamp',
+      f'timestamp < {end - delay}',
+      f'less than {end - delay}, which is {delay} ms before it',
+      "has no label that is known at its split's end",
+    )
+  if manifest.split_by_time and split != 'train':
+    before = 'train' if split == 'validation' else 'validation'
+    start = manifest.splits[before].end_ms
+    yield _Rule(
+      'timestamp',
+      f'{_CONTINUES} OR timestamp >= {start}',
+      f'at least {start}, because sessions are split by their start',
+      'begins a session where the split before has not ended',
+    )
+
+
+def _field_rules(manifest: manifest_lib.Manifest) -> Iterator[_Rule]:
+  """Features are ids of their vocabularies or finite numbers."""
+  for field in manifest.fields:
+    column, last = sql.quote(field.column), field.size - 1
+    in_vocabulary = f'rows of the vocabulary, 0 to {last}'
+    if field.kind == 'numeric':
+      nan = sql.is_nan(column) if field.details.get('missing') else 'false'
+      yield _Rule(
+        field.column, f'isfinite({column}) OR {nan}', 'a finite number'
+      )
+    elif field.kind == 'categorical':
+      yield _Rule(field.column, f'{column} BETWEEN 0 AND {last}', in_vocabulary)
+    else:
+      yield _Rule(
+        field.column,
+        f'len({column}) BETWEEN 1 AND {field.width}'
+        f' AND list_count({column}) = len({column})',
+        f'a list of 1 to {field.width} integers',
+      )
+      yield _Rule(
+        field.column,
+        f'list_min({column}) >= 0 AND list_max({column}) <= {last}',
+        in_vocabulary,
+      )
+
+
+def _task_rules(manifest: manifest_lib.Manifest, split: str) -> Iterator[_Rule]:
+  """Labels are what their losses take, 0 where they are not observed."""
+  end, (_, late) = manifest.splits[split].end_ms, _delays(manifest)
+  weighted = {task.name for task in manifest.tasks if task.weighted}
+  for task in manifest.tasks:
+    label, weight = sql.quote(f'y_{task.name}'), sql.quote(f'w_{task.name}')
+    record = kinds.LOSSES.find(task.loss)
+    levels = (0, 1) if task.is_binary else tuple(task.levels)
+    least = {'any': 'true', 'zero': f'{label} >= 0', 'positive': f'{label} > 0'}
+    holds = f'isfinite({label}) AND {least[record.labels]}'
+    if levels:
+      holds = f'{label} IN {sql.in_list(levels)}'
+    if task.name in weighted:
+      yield _Rule(
+        f'w_{task.name}',
+        f'isfinite({weight}) AND {weight} >= 0',
+        'a weight of at least 0',
+      )
+      holds = f'{holds} OR {weight} = 0 AND {label} = 0'
+    yield _Rule(f'y_{task.name}', holds, kinds.expected(record, levels))
+    if manifest.has_oracle:
+      oracle = sql.quote(f'p_{task.name}')
+      yield _Rule(
+        f'p_{task.name}', f'{oracle} BETWEEN 0 AND 1', 'a probability'
+      )
+    if task.name in weighted:
+      yield _Rule(
+        f'y_{task.name}',
+        f'{weight} > 0 OR {label} = 0',
+        '0, because the label is not observed (its weight is 0)',
+      )
+      if end is not None and task.name in late:
+        yield _Rule(
+          f'w_{task.name}',
+          f'{weight} = 0 OR timestamp < {end - late[task.name]}',
+          "0, because the label is not known at its split's end",
+        )
+    if task.after is None:
+      continue
+    parent = f'{sql.quote(f"y_{task.after}")} > 0'
+    if task.after in weighted:
+      parent += f' OR {sql.quote(f"w_{task.after}")} = 0'
+    yield _Rule(
+      f'y_{task.name}',
+      f'{label} = 0 OR {parent}',
+      f'0 where y_{task.after} is 0, because {task.name} implies {task.after}',
+    )
+    if task.only_after and task.name in weighted:
+      yield _Rule(
+        f'w_{task.name}',
+        f'{weight} = 0 OR {parent}',
+        f'0 where y_{task.after} is 0, because only its positives count',
+      )
+
+
+def _delays(manifest: manifest_lib.Manifest) -> tuple[int, dict[str, int]]:
+  """The delay of a row's first label, and those of the late tasks, ms."""
+  schema = schema_lib.schema_of_manifest(manifest)
+  if schema is None:
+    return 0, {}
+  late = labels_lib.late(schema.tasks)
+  return source.fastest(schema.tasks).delay_ms, {
+    task.name: task.known_after_ms or 0 for task in late
+  }
+
+
+def _check_counts(
+  connection: sql.Connection,
+  directory: pathlib.Path,
+  manifest: manifest_lib.Manifest,
+  name: str,
+) -> None:
+  """Compares the manifest's counts of a split with those of the rows."""
+  split = manifest.splits[name]
+  stated = {'rows': split.rows, 'sessions': split.sessions}
+  counts = ['count(*)', f'count_if(NOT {_CONTINUES})']
+  for task in manifest.tasks:
+    stated[f'positives: {task.name!r}'] = split.positives[task.name]
+    counts.append(f'count_if({sql.quote(f"y_{task.name}")} <> 0)')
+    if task.weighted:
+      stated[f'observed: {task.name!r}'] = split.observed[task.name]
+      counts.append(f'count_if({sql.quote(f"w_{task.name}")} <> 0)')
+  if split.start_ms is not None:
+    stated['start_ms'] = split.start_ms
+    counts.append('min(timestamp)')
+  found = sql.fetch_row(connection, f'SELECT {", ".join(counts)} FROM {name}')
+  if not found[0]:
+    raise types.InputError(
+      f'{directory}: split {name!r} has no rows; an empty split is of no use'
+    )
+  for (entry, number), count in zip(stated.items(), found, strict=True):
+    if number != count:
+      raise types.InputError(
+        f'{directory / "manifest.json"}: splits: {name!r}: {entry} is {number},'
+        f' the files have {count}'
+      )
+
+
+def _check_value_counts(
+  connection: sql.Connection,
+  directory: pathlib.Path,
+  manifest: manifest_lib.Manifest,
+) -> None:
+  """Compares the vocabularies' counts with train.
+
+  They differ if a vocabulary's rows are not in the order of the ids.
+  """
+  for field in manifest.with_vocabulary:
+    path, column = (
+      vocabulary_file.path(directory, field),
+      sql.quote(field.column),
+    )
+    is_list = field.kind == 'multi_valued'
+    ids = f'unnest({column})' if is_list else column
+    with sql.scan_file(path, 'parquet') as words:
+      wrong = connection.execute(
+        f'SELECT v.id, v.count, coalesce(t.n, 0) FROM'
+        f' (SELECT file_row_number AS id, count FROM {words}) v LEFT JOIN'
+        f' (SELECT id, count(*) AS n FROM (SELECT {ids} AS id FROM train)'
+        ' GROUP BY id) t USING (id)'
+        ' WHERE v.count IS DISTINCT FROM coalesce(t.n, 0)'
+        # Row 0 of a list also stands for no values at all.
+        f' AND v.id >= {int(is_list)} ORDER BY id LIMIT 1'
+      ).fetchall()
+    for row, count, found in wrong:
+      raise types.InputError(
+        f"{path}: row {row + 1}, column 'count': {count}, but train has id"
+        f' {row} {found} times, expected rows in the order of ids'
+      )
+
+
+def _check_disjoint(
+  connection: sql.Connection,
+  directory: pathlib.Path,
+  manifest: manifest_lib.Manifest,
+) -> None:
+  """Refuses a session in two splits, and a user where users are split.
+
+  A session belongs to the user of its first row.
+  """
+  columns = {'session_id': 'true'}
+  if manifest.options.get('split_by') == 'user':
+    columns['user_id'] = 'step = 0 AND user_id IS NOT NULL'
+  for column, condition in columns.items():
+    for one, other in itertools.combinations(manifest.splits, 2):
+      found = connection.execute(
+        f'SELECT {column} FROM {one} SEMI JOIN'
+        f' (SELECT {column} FROM {other} WHERE {condition}) USING ({column})'
+        f' WHERE {condition} ORDER BY 1 LIMIT 1'
+      ).fetchall()
+      for (value,) in found:
+        noun = column.removesuffix('_id')
+        raise types.InputError(
+          f'{directory}: column {column!r}: {noun} {value} is in {one} and in'
+          f' {other}, expected it in one split'
+        )
+
+
+def _slow_groups(files: list[pathlib.Path]) -> Iterator[str]:
+  """Warns about row groups that are too large for streaming."""
+  limit = _MAX_GROUP_RATIO * writer.ROW_GROUP
+  for path in files:
+    with parquet.open_file(path) as file:
+      groups = range(file.num_row_groups)
+      rows = max(
+        (file.metadata.row_group(g).num_rows for g in groups), default=0
+      )
+    if rows > limit:
+      yield (
+        f'{path}: a row group has {rows:,} rows; training that streams reads'
+        f' whole groups, so write groups of {writer.ROW_GROUP:,}'
+      )

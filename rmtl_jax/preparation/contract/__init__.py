@@ -1,1 +1,0 @@
-"""What prepared data must be, checked."""
