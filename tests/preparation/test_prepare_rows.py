@@ -130,9 +130,9 @@ def test_a_schema_comes_back_from_its_json():
 @pytest.mark.parametrize(
   'label, weight, words',
   [
-    (1, 0, "column 'y_buy': is 1 where w_buy is 0"),
+    (1, 0, "column 'y_buy': is 1.0, expected 0, because"),
     (0, -1, "column 'w_buy'"),
-    (0, 1, "column 'w_buy': is above 0 where y_click is 0"),
+    (0, 1, "column 'w_buy': is 1.0, expected 0 where y_click is 0"),
   ],
 )
 def test_the_contract_knows_weights(tmp_path, label, weight, words):

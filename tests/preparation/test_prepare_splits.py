@@ -144,10 +144,7 @@ def test_a_user_in_two_splits_is_found(tmp_path):
   pq.write_table(test.set_column(at, 'user_id', users), paths[-1])
   with pytest.raises(types.InputError) as caught:
     contract.check(tmp_path / 'out')
-  assert str(caught.value) == (
-    f"{paths[-1]}: row 2, column 'user_id': is in train too, expected another"
-    ' user, as manifest.json says split_by: user'
-  )
+  assert f"'user_id': user {user} is in train and in test" in str(caught.value)
 
 
 def test_a_column_and_validation_carved_from_the_end_of_train(tmp_path):
@@ -322,5 +319,5 @@ def test_the_check_finds_a_time_in_a_log_without_one(tmp_path):
     '"options"', '"has_time": false, "options"', 1
   )
   path.write_text(text)
-  with pytest.raises(types.InputError, match="column 'timestamp': is not 0"):
+  with pytest.raises(types.InputError, match="column 'timestamp': is [1-9]"):
     contract.check(tmp_path / 'out')
