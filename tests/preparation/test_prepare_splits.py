@@ -319,5 +319,5 @@ def test_the_check_finds_a_time_in_a_log_without_one(tmp_path):
     '"options"', '"has_time": false, "options"', 1
   )
   path.write_text(text)
-  with pytest.raises(types.InputError, match="column 'timestamp': is [1-9]"):
+  with pytest.raises(types.InputError, match="'timestamp': is 1"):
     contract.check(tmp_path / 'out')
