@@ -92,7 +92,12 @@ def _check(path: pathlib.Path, caplog: pytest.LogCaptureFixture) -> bool:
 @pytest.mark.parametrize('damage', DAMAGES, ids=lambda d: d.__name__)
 def test_damage_in_any_file(tmp_path, pair, caplog, damage):
   rng = random.Random(0)
-  names = [p.relative_to(pair) for p in files(pair / '2')]
+  # Without its digests a checkpoint counts as unfinished.
+  names = [
+    p.relative_to(pair)
+    for p in files(pair / '2')
+    if p.name != checkpoints.DIGESTS
+  ]
   assert len(names) > 8
   mattered = 0
   for i, name in enumerate(names):
@@ -139,7 +144,7 @@ def test_damaged_stages_are_trained_again(
   error = capsys.readouterr().err.splitlines()[-1]
   assert error.startswith('rmtl: ') and f'checkpoints/{stages[0]}/' in error
   again = run.train(tiny.CONFIG, path, data_dir, live=progress.Progress())
-  out = ''.join(capsys.readouterr())
+  out = ' '.join(''.join(capsys.readouterr()).split())
   for stage in stages:
     assert f'checkpoints/{stage}/' in out and 'trained again' in out
   assert signals.without_times(again) == signals.without_times(paper_run[1])

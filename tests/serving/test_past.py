@@ -181,7 +181,7 @@ def test_a_history_that_is_none(loaded, tmp_path):
 BAD = {
   'no history': ({}, {}, None, ('give a history',)),
   'no time': ({'time': None}, {}, 1, ('table:', "no column 'time'")),
-  'no user': ({}, {'who': None}, 1, ('history:', "no column 'who'")),
+  'no user': ({}, {'who': None}, 1, ('history:', "'who'")),
   'no labels': ({}, {'bought': None}, 1, ('history:', "no column 'bought'")),
   'no brand': ({}, {'brand': None}, 1, ('history:', "no column 'brand'")),
   'no such time': (

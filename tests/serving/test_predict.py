@@ -92,7 +92,7 @@ def test_parquet_keeps_its_columns_in_several_chunks(
   assert found.schema.field('p_click').type == pa.float32()
   _check(found, expected)
   captured = capsys.readouterr()
-  assert 'predict (finetune)  400 rows' in captured.err
+  assert '400 rows' in captured.err
   assert 'warning' not in captured.err and 'out.parquet' in captured.out
   assert sorted(p.name for p in tmp_path.iterdir()) == [
     'in.parquet',
@@ -170,7 +170,7 @@ def test_arrow_streams(tmp_path, capsys, monkeypatch, run_dir, expected):
   found = pa.ipc.open_stream(stdout.getvalue()).read_all()
   assert found.select(raw.column_names).equals(raw)
   _check(found, expected)
-  assert 'predict (finetune)  400 rows' in capsys.readouterr().err
+  assert '400 rows' in capsys.readouterr().err
   stdin.seek(0)
   stdin.truncate(len(stdin.getvalue()) - 50)
   assert _predict(run_dir, '-', tmp_path / 'out.parquet') == 2
