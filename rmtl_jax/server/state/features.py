@@ -168,7 +168,7 @@ def _session_rank(place: int, task: source.SourceTask, prior: float) -> _Value:
 
   def value(look: state_lib.Look, row: records.Row) -> float | None:
     told = look.told(row, place)
-    return _smoothed(task, prior, told.total, told.count)
+    return _smoothed(task, prior, told.total, told.labels)
 
   return value
 

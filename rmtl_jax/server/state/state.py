@@ -145,13 +145,13 @@ class Told(NamedTuple):
     positives: how many are positive.
     last: time of the last positive row, ms; None without any.
     total: the sum of all labels, of ranks.
-    count: how many labels there are.
+    labels: how many labels there are.
   """
 
   positives: int
   last: int | None
   total: int
-  count: int
+  labels: int
 
 
 class Look:
