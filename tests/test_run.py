@@ -15,7 +15,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.evaluation import calibration
-from rmtl_jax.results import evaluate, report_record
+from rmtl_jax.results import evaluate
 from rmtl_jax.runtime import workdir, writers
 from tests import signals, tiny
 from tests.tiny import CONFIG, QUIET
@@ -181,7 +181,6 @@ def test_data_that_were_replaced_between_two_starts_are_refused(moved, source):
   for call in (
     lambda: run.train(config, path, data, live=QUIET),
     lambda: evaluate.evaluate(path),
-    lambda: report_record.gather(path),
   ):
     with pytest.raises(types.InputError, match=re.escape(told)):
       call()

@@ -16,19 +16,14 @@ def define(flag: common.Definer) -> None:
     'Where report.html, report.md and pictures/ go; WORKDIR/report if not'
     ' given.',
   )
-  flag.string(
-    'data_dir',
-    '',
-    "The run's prepared data, where it is no longer where it was trained on.",
-  )
 
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
-  path = common.start_on(values, 'data_dir')
+  path = common.start_on(values)
   from rmtl_jax.library import studies
   from rmtl_jax.report import tables
 
-  report = studies.write_report(path, values.output, values.data_dir)
+  report = studies.write_report(path, values.output)
   print(tables.text_of_paths(report=report, markdown=report.with_suffix('.md')))
   return 0

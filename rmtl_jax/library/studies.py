@@ -178,16 +178,13 @@ def _recommended(
   return start if ensemble else variants.first(start)
 
 
-def write_report(
-  path: Path, output: Path = '', data_dir: Path = ''
-) -> pathlib.Path:
+def write_report(path: Path, output: Path = '') -> pathlib.Path:
   """Writes a run or a comparison as one HTML page and as Markdown.
 
   Args:
     path: RUN or COMPARISON.
     output: where report.html, report.md and pictures/ go; `path`/report if
       empty.
-    data_dir: the run's prepared data, where it is no longer where it was.
 
   Returns:
     report.html.
@@ -198,7 +195,7 @@ def write_report(
   from rmtl_jax.report.page import files
 
   path = pathlib.Path(path)
-  page = _page(path, pathlib.Path(data_dir) if data_dir else None)
+  page = _page(path)
   return files.write(page, pathlib.Path(output) if output else path / 'report')
 
 
@@ -223,7 +220,7 @@ def draw_overview(path: Path) -> pathlib.Path:
   return picture
 
 
-def _page(path: pathlib.Path, data_dir: pathlib.Path | None) -> Any:
+def _page(path: pathlib.Path) -> Any:
   """Builds the page of a comparison or a run."""
   from rmtl_jax.report.comparison import page as comparison_page
   from rmtl_jax.report.run import page as run_page
@@ -232,4 +229,4 @@ def _page(path: pathlib.Path, data_dir: pathlib.Path | None) -> Any:
     with json_files.parsing(str(path / 'results.json')):
       return comparison_page.build(report_record.comparison(path))
   with json_files.parsing(f'{path / "metrics.json"} or metrics.jsonl'):
-    return run_page.build(report_record.gather(path, data_dir))
+    return run_page.build(report_record.gather(path))

@@ -90,6 +90,9 @@ def build(
     **summary.stages(predictions, host, tasks, run.config),
     'served': dict(chosen),
     'difference': summary.differences(used, host, tasks, run.config),
+    'reliability': summary.reliabilities(
+      used[chosen['stage']].rows, host, tasks
+    ),
     'best_epoch': _best_epochs(trained, predictions),
     **calibrations.evaluate(maps, predictions, host, tasks, run.config),
   }

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from rmtl_jax import config as config_lib
+from rmtl_jax.config import kinds
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import (
@@ -20,6 +21,9 @@ from rmtl_jax.evaluation import (
   critic_statistics,
   evaluator,
   labelled,
+  metrics,
+  regression,
+  reliability,
 )
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.ops import rewards, task_losses
@@ -233,6 +237,30 @@ def differences(
     for other in ('constant', 'pretrain')
     if other in predictions and 'finetune' in predictions
   }
+
+
+def reliabilities(
+  predictions: np.ndarray, split: columns_lib.Rows, tasks: tuple[str, ...]
+) -> dict[str, list[Record]]:
+  """Points of each task's calibration curve, of numbers deciles without bars.
+
+  Args:
+    predictions: of the split's rows, [R, K].
+  """
+  rows, found = labelled.Labelled.of(split, tasks), {}
+  for k, (task, kind) in enumerate(zip(tasks, rows.kinds, strict=True)):
+    of = rows.labels[:, k], predictions[:, k]
+    if kind == kinds.BINARY:
+      points = reliability.reliability(
+        *of, evaluator.CALIBRATION_BINS, weights=rows.weight(k)
+      )
+      found[task] = [point._asdict() for point in points]
+    else:
+      found[task] = [
+        {'predicted': p, 'actual': y, 'rows': n, 'low': y, 'high': y}
+        for p, y, n in regression.deciles(*metrics.counted(*of, rows.weight(k)))
+      ]
+  return found
 
 
 def one_class_warnings(

@@ -16,9 +16,8 @@ def gathered(paper_run):
 
 
 def test_points_are_those_of_the_calibration_error(gathered):
-  points = gathered['reliability']['points']
-  stage = gathered['reliability']['stage']
-  assert stage == gathered['metrics']['served']['stage']
+  points = gathered['metrics']['reliability']
+  stage = gathered['metrics']['served']['stage']
   for task in tiny.TASKS:
     found = points[task]
     rows = sum(p['rows'] for p in found)
@@ -27,29 +26,6 @@ def test_points_are_those_of_the_calibration_error(gathered):
     np.testing.assert_allclose(
       distance / rows, expected['calibration_error'], rtol=1e-4
     )
-
-
-def test_weights_are_those_of_the_curve_that_training_kept(gathered):
-  for task in tiny.TASKS:
-    curve = gathered['weights']['by_position'][task]
-    kept = gathered['metrics']['curves']['weight_by_step'][task]
-    np.testing.assert_allclose(
-      curve['mean'], kept[: len(curve['mean'])], rtol=1e-4
-    )
-    assert curve['rows'][0] == 40 and min(curve['rows']) >= 20
-    assert np.all(np.array(curve['low']) <= curve['high'])
-
-
-def test_by_position_by_hand():
-  # Twenty sessions of two rows, one of three.
-  lengths = [2] * 20 + [3]
-  starts = np.append(0, np.cumsum(lengths))
-  weights = np.ones((starts[-1], 1), np.float32)
-  weights[starts[:-1] + 1] = np.arange(21)[:, None]
-  curve = report_record.by_position([weights, weights], starts, ['a'])['a']
-  assert curve['rows'] == [21, 21]  # and one row at the third position
-  assert curve['mean'] == [1.0, 10.0]
-  assert curve['low'] == [1.0, 2.0] and curve['high'] == [1.0, 18.0]
 
 
 def test_the_command_writes_a_page(paper_run, tmp_path, capsys):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from rmtl_jax.report import description_text, models, tables
+from rmtl_jax.report import models, tables
 from rmtl_jax.report.page import content, sections, vector
 from rmtl_jax.report.run import pictures, words
 from rmtl_jax.report.run import tables as run_tables
-from rmtl_jax.results import verdict
+from rmtl_jax.results import served, verdict
 from rmtl_jax.runtime import stages
 from rmtl_jax.weighting import registry
 
 Record = Mapping[str, Any]
-
-# Fields with their drift in sight, not folded.
-_MOST_DRIFTS = 8
 
 _CRITICS = (
   'Of the validation rows. R2 is of Q as a prediction of the discounted returns'
@@ -94,11 +91,6 @@ def _warnings(record: Record) -> list[content.Block]:
   ]
   if lacking and not record['ended']:
     lines.append(f'not finished, so not on this page: {", ".join(lacking)}')
-  if record['missing']:
-    lines.append(
-      'the data of the run was not read, so there are no calibration plot and'
-      f' no weights here ({record["missing"]})'
-    )
   return [content.Alert(lines)] if lines else []
 
 
@@ -124,29 +116,8 @@ def _data(record: Record) -> content.Section:
         f'{len(fields.rows)} fields',
         [content.Grid('Features', fields, ('field',))],
       ),
-      *_drift(record['drift']),
     ],
   )
-
-
-def _drift(fields: Sequence[Record]) -> list[content.Block]:
-  """Where the data's splits differ; nothing without the data."""
-  if not fields:
-    return []
-  table = description_text.fields(fields)
-  caption = 'Drift and unseen values, worst first'
-  worst = table.first(_MOST_DRIFTS)
-  blocks: list[content.Block] = [
-    content.Heading('Drift'),
-    content.Items(
-      [description_text.DRIFT, *description_text.differences(fields)]
-    ),
-    content.Grid(caption, worst, ('field',)),
-  ]
-  if len(table.rows) > len(worst.rows):
-    grid = content.Grid('Drift of all fields', table, ('field',))
-    blocks.append(content.Folded(f'All {len(table.rows)} fields', [grid]))
-  return blocks
 
 
 def _metrics(record: Record) -> content.Section:
@@ -219,7 +190,8 @@ def _calibration(record: Record) -> content.Section | None:
   drawn = pictures.per_task(pictures.calibration, record, tasks)
   if not drawn:
     return None
-  stage = models.stage_names(record['metrics'])[record['reliability']['stage']]
+  metrics = record['metrics']
+  stage = models.stage_names(metrics)[served.of_record(metrics)]
   return content.Section(
     'Calibration',
     [
@@ -231,14 +203,16 @@ def _calibration(record: Record) -> content.Section | None:
 
 def _weights(record: Record) -> content.Section | None:
   metrics = record['metrics']
-  if 'critic' not in metrics and not record['weights']:
+  if 'critic' not in metrics:
     return None
+  by_row = registry.find(metrics['weighting']).by_row
   blocks: list[content.Block] = [
     content.Items(words.weights(record)),
-    *pictures.per_task(pictures.weights, record, metrics['tasks']),
   ]
+  if by_row:
+    blocks += pictures.per_task(pictures.weights, record, metrics['tasks'])
   applied = run_tables.applied_weights(record)
-  if applied.rows and record['weights']:
+  if applied.rows and by_row:
     blocks.append(
       content.Grid(
         'Weights that stage 3 applied: mean ± deviation over the rows', applied

@@ -179,7 +179,7 @@ def _by_epoch(
 
 def calibration(record: Record, task: str) -> content.Picture | None:
   """Draws mean prediction against mean label, a point per bin."""
-  points = record['reliability'].get('points', {}).get(task)
+  points = record['metrics'].get('reliability', {}).get(task)
   if not points:
     return None
   figure, axes = panels.figure((panels.SIZE[0], 4.2))
@@ -218,35 +218,21 @@ def _first(record: Record, task: str) -> Record:
 
 
 def weights(record: Record, task: str) -> content.Picture | None:
-  """Draws mean and spread of the weight by the position in the session."""
-  curve = record['weights'].get('by_position', {}).get(task)
+  """Draws the mean weight by the position in the session."""
+  curve = record['metrics'].get('curves', {}).get('weight_by_step', {})
+  curve = curve.get(task)
   if not curve:
     return None
   figure, axes = panels.figure()
-  x = np.arange(1, len(curve['mean']) + 1)
-  axes.fill_between(
-    x,
-    curve['low'],
-    curve['high'],
-    color=pictures.COLOURS[0],
-    alpha=0.2,
-    linewidth=0,
-    label='central 80 % of the rows',
-  )
-  axes.plot(
-    x, curve['mean'], color=pictures.COLOURS[0], marker='o', label='mean'
-  )
+  x, last = np.arange(1, len(curve) + 1), len(curve)
+  axes.plot(x, curve, color=pictures.COLOURS[0], marker='o', label='mean')
   panels.finish(axes, 'row of the session (first = 1)', 'weight')
   axes.ticklabel_format(axis='y', useOffset=False)
-  last = len(x)
   return vector.picture(
     _name(record, 'weights', task),
     figure,
     f'Weights of {task} over the session',
-    f'Mean weight at row 1: {curve["mean"][0]:.3f}; at row {last}:'
-    f' {curve["mean"][-1]:.3f}. The central 80 % of the rows lie between'
-    f' {curve["low"][0]:.3f} and {curve["high"][0]:.3f} at row 1, between'
-    f' {curve["low"][-1]:.3f} and {curve["high"][-1]:.3f} at row {last}.',
+    f'Mean weight at row 1: {curve[0]:.3f}; at row {last}: {curve[-1]:.3f}.',
   )
 
 

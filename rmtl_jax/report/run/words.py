@@ -61,9 +61,7 @@ def weights(record: Record) -> list[str]:
     )
   lines.append(
     'They are of the validation rows, by the critics as stage 2 left them, of'
-    ' the pre-trained model without dropout: what stage 3 begins with. Line:'
-    ' mean; band: from the 10th to the 90th percentile of the rows at that'
-    ' position; positions with few rows are left out.'
+    ' the pre-trained model without dropout: what stage 3 begins with.'
   )
   learns = config['critic.in_finetune'] == 'learning'
   if learns and record_of.asks_every_step:

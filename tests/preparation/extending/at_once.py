@@ -29,9 +29,9 @@ from rmtl_jax.preparation.as_of import features, rates, tastes
 def read(
   data_dir: pathlib.Path, manifest: manifest_lib.Manifest, split: str
 ) -> list[dict]:
-  """Rows of a split, in order."""
+  """Rows of a split, in order; None for a missing number."""
   return [
-    row
+    {key: None if value != value else value for key, value in row.items()}
     for name in manifest.splits[split].files
     for row in pq.read_table(data_dir / name, partitioning=None).to_pylist()
   ]
@@ -127,10 +127,7 @@ def _fitted_as(extended: pathlib.Path, like: manifest_lib.Manifest):
   def scales(connection, rows, columns):
     del connection, rows
     found = {f.column: f.details for f in like.fields}
-    return {
-      c: numbers.Normalisation(found[c]['mean'], found[c]['deviation'])
-      for c in columns
-    }
+    return {c: numbers.Normalisation.of(found[c]) for c in columns}
 
   def train_rates(connection, keyed, tasks, is_train):
     del connection, keyed, is_train
