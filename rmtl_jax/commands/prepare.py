@@ -16,8 +16,6 @@ from rmtl_jax.config import limits
 from rmtl_jax.config import prepare as prepare_config
 
 _ROLLING = 'rolling'
-# Settings of some sources that the schema of a table has a key for.
-_IN_SCHEMA = {'keep_unviewed': 'events'}
 
 
 def define(flag: common.Definer) -> None:
@@ -97,20 +95,15 @@ def check_source(
     name = field.name
     if name not in values or not values[name].present:
       continue
-    readers = sources.readers(name)
     if name == 'raw_dir' and not record.holds:
       what = 'reads no files'
-    elif readers and source not in readers:
-      verb = 'does' if len(readers) == 1 else 'do'
-      what = f'does not read it, {" and ".join(readers)} {verb}'
+    elif name not in record.settings and sources.is_of_some(name):
+      what = 'does not read it'
     else:
       continue
-    hint = ''
-    if source == 'table' and name in _IN_SCHEMA:
-      hint = f' (in a schema it is a key of "{_IN_SCHEMA[name]}")'
     raise types.InputError(
       f'--{name}: source {source} {what}; leave it out or give another'
-      f' --source{hint}'
+      ' --source'
     )
 
 

@@ -24,21 +24,6 @@ AsOf = Literal[
   'slate',
 ]
 AS_OF: tuple[str, ...] = typing.get_args(AsOf)
-# Columns of KuaiRand's log that answer an exposure, beside the click.
-Feedback = Literal[
-  'long_view',
-  'is_like',
-  'is_follow',
-  'is_comment',
-  'is_forward',
-  'is_hate',
-  'is_profile_enter',
-]
-FEEDBACK: tuple[str, ...] = typing.get_args(Feedback)
-# Those that are times, ms.
-Stay = Literal['play_time_ms', 'profile_stay_time', 'comment_stay_time']
-STAYS: tuple[str, ...] = typing.get_args(Stay)
-
 # How rows are split; `auto` by what the log has.
 SplitBy = Literal[
   'auto',
@@ -71,7 +56,8 @@ class PrepareConfig:
     source: the reader, a name of `rmtl_jax.preparation.sources`.
     raw_dir: the raw files' directory, or one file (source `table`).
     data_dir: where prepared data goes.
-    schema: JSON file that describes the columns (source `table`).
+    schema: JSON file that describes the columns of a table, or of a public log
+      in place of its own.
     idle_minutes: a longer gap between two events of a user starts a new
       session, where the log has no session ids of its own.
     min_count: values seen in fewer train rows share row 0 of the vocabulary;
@@ -124,13 +110,6 @@ class PrepareConfig:
     overwrite: replace prepared data that is there already.
     any_dates: take times before the year 2000 and after tomorrow (UTC), which
       are most likely in another unit than was declared.
-    keep_unviewed: retailrocket and rees46: keep (session, item) pairs without
-      a view, which are all positive.
-    variant: kuairand: `pure`, `1k`, `27k`; aliexpress: `nl`, `es`, `fr`, `us`,
-      `ru`; `auto` by the files' names.
-    feedback: kuairand: the feedback columns that are tasks beside the click,
-      instead of the conversion (a long view after a click); `all` for every
-      one. Times, in ms, are regressions (docs/your_data.md#kinds-of-tasks).
     simulated_rows: simulated: rows to draw.
   """
 
@@ -163,11 +142,6 @@ class PrepareConfig:
   temp_dir: str = ''
   overwrite: bool = False
   any_dates: bool = False
-  keep_unviewed: bool = False
-  variant: Literal[
-    'auto', 'pure', '1k', '27k', 'nl', 'es', 'fr', 'us', 'ru'
-  ] = 'auto'
-  feedback: tuple[Literal[Feedback, Stay, 'all'], ...] = ()
   simulated_rows: Annotated[int, Range(1, 2**40)] = 300_000
 
 

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from rmtl_jax import durable, types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import tables
+from rmtl_jax.preparation import sources
 
 # What errors call them.
 TABLE, SCHEMA = 'table', 'schema'
@@ -90,7 +91,8 @@ def _check(
   config: prepare_config.PrepareConfig, table: Any, schema: Any
 ) -> None:
   """Refuses settings that contradict what is handed over."""
-  if config.source != 'table':
+  reads = sources.RECORDS.find(config.source).settings or ()
+  if 'schema' not in reads or (table is not None and config.source != 'table'):
     raise types.InputError(
       f'source: {config.source!r} reads files of its own, no table or schema'
     )

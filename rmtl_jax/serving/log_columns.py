@@ -113,7 +113,7 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
   ]
   tastes = {field.name: field.column for field in found}
   lists = {field.name: field for field in found if field.has_own_lists}
-  if manifest.source == 'table':
+  if manifest.source == 'table' or 'schema' in manifest.options:
     where = 'manifest.json: options: schema'
     schema = schema_lib.parse(manifest.options.get('schema'), where)
     keys = (schema.time, schema.session, schema.user, schema.item)
@@ -153,9 +153,6 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
       for t in manifest.tasks
     )
   tasks = source.rated(ranks.recorded(manifest.options, tasks))
-  events = record.events if record else None
-  if events is not None and manifest.options.get('keep_unviewed') is True:
-    events = dataclasses.replace(events, keep_unviewed=True)
   return LogSchema(
     time='timestamp',
     clock=times.Time(),
@@ -166,7 +163,6 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
     tasks=tasks,
     labels=tuple(f't_{t.name}' if t.timed else t.name for t in tasks),
     optional=True,
-    events=events,
     any_dates=any_dates,
     tastes=tastes,
     lists=lists,

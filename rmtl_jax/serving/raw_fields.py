@@ -25,7 +25,7 @@ def source_field(
   """Declares a field of the manifest as a reader would, by its raw column."""
   # Other sources compute their fields; the columns they record are for errors.
   column = field.name
-  if manifest.source == 'table':
+  if 'schema' in manifest.options:
     column = str(field.details.get('column', column))
   transform = str(field.details.get('transform', ''))
   kind = 'numeric' if transform == 'bins' else field.kind

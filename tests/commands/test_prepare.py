@@ -14,13 +14,11 @@ _TABLE = '--source=table --raw_dir=no --schema=no'
 @pytest.mark.parametrize(
   ('line', 'flag', 'words'),
   [
-    (_TABLE, '--simulated_rows=9', 'source table does not read it, simulated'),
-    (_TABLE, '--keep_unviewed', '(in a schema it is a key of "events")'),
+    (_TABLE, '--simulated_rows=9', 'source table does not read it; leave'),
     # What a default says, and no --source: what counts is that it is there.
     ('--raw_dir=no', '--simulated_rows=300000', 'source table does not'),
-    (_TABLE, '--nokeep_unviewed', 'retailrocket and rees46 do; leave it out'),
-    ('--source=rees46 --raw_dir=no', '--test_dir=no', 'table does'),
-    ('--source=simulated', '--schema=no', 'table does'),
+    ('--source=rees46 --raw_dir=no', '--test_dir=no', 'rees46 does not read'),
+    ('--source=simulated', '--schema=no', 'simulated does not read'),
     ('--source=simulated', '--raw_dir=no', 'source simulated reads no files'),
   ],
 )
@@ -40,7 +38,7 @@ def test_a_flag_that_the_source_does_not_read_is_refused(
   assert not [*tmp_path.iterdir()]
 
 
-@pytest.mark.parametrize('settings', [None, ('variant',)])
+@pytest.mark.parametrize('settings', [None, ('test_dir',)])
 def test_a_source_of_ones_own_may_read_any_or_say_which(
   tmp_path, capsys, settings
 ):
@@ -51,9 +49,9 @@ def test_a_source_of_ones_own_may_read_any_or_say_which(
   try:
     sources.register_source('mine', read, holds='', settings=settings)
     line = ['rmtl', 'prepare', '--source=mine', f'--data_dir={tmp_path}/data']
-    assert cli.main([*line, '--variant=1k']) == 2
+    assert cli.main([*line, '--test_dir=no']) == 2
     assert capsys.readouterr().err == 'rmtl: it was read\n'
-    assert cli.main([*line, '--simulated_rows=9']) == 2
+    assert cli.main([*line, '--schema=no']) == 2
     expected = 'it was read' if settings is None else 'mine does not read it'
     assert expected in capsys.readouterr().err
   finally:

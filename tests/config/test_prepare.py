@@ -27,7 +27,6 @@ GROUPS = prepare_config.AS_OF
     ({'seed': -1}, 'seed: -1 is not between'),
     ({'as_of': ('clicks',)}, 'as_of: '),
     ({'as_of': ('none', 'gap')}, "as_of: 'none' and gap: give one of the two"),
-    ({'variant': '2k'}, "variant: '2k' is not one of auto, pure, 1k, 27k"),
   ],
 )
 def test_settings_of_prepare_have_bounds(changes, expected):

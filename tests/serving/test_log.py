@@ -41,31 +41,6 @@ def appended(form, table, scored=False):
   return connection.sql(query).to_arrow_table().to_pydict()
 
 
-def test_a_source_that_times_its_labels():
-  form = log_columns.make_log_schema(manifest('retailrocket'))
-  assert form.labels == ('t_click', 't_conversion')
-  assert (form.user, form.time, form.item) == ('visitor', 'timestamp', 'item')
-  found = appended(
-    form,
-    {
-      'visitor': [1, None, 2],
-      'session_id': ['', 's', None],
-      'timestamp': [1000, 2000, 2000],
-      'item': [5, None, 6],
-      't_click': [None, 3000, None],
-      't_conversion': pa.nulls(3),
-    },
-  )
-  assert found['row_id'] == [7, 8, 9]
-  assert found['session'] == [None, 's', None]
-  assert found['user'] == ['1', None, '2']
-  assert found['f_item'] == ['5', None, '6']
-  assert found['timestamp'] == [1000, 2000, 2000]
-  assert found['t_click'] == [None, 3000.0, None]
-  # A missing time says that there was no such event.
-  assert found['labelled'] == [True] * 3 and found['alone'] == [-1] * 3
-
-
 def test_labels_that_are_not_there_are_not_told():
   form = log_columns.make_log_schema(manifest('mine'))
   assert form.labels == ('click', 'conversion')

@@ -33,7 +33,6 @@ def load(
   paths: Sequence[pathlib.Path],
   column_types: Mapping[str, str],
   *,
-  select: str = '',
   where: str = '',
   row_hash: bool = False,
   late_hash: bool = False,
@@ -56,11 +55,10 @@ def load(
   Args:
     paths: the files, in order; each with a header if there are no `names`.
     column_types: DuckDB type of every wanted column, VARCHAR if in doubt.
-    select: SQL expressions to keep in place of the named columns.
     where: SQL condition of the rows to keep, perhaps none; row ids count only
       these.
     row_hash: adds raw.ROW_HASH, a hash of all columns of the file.
-    late_hash: sets the table's `row_hash`, for few rows; not with `select`.
+    late_hash: sets the table's `row_hash`, for few rows.
     delimiter: between values; empty for the one that the file's name tells.
     drop_cut_off: drop an incomplete final record with a warning.
     prefix: of the wanted columns' names in the table.
@@ -105,7 +103,7 @@ def load(
     named = folders.values(path, wanted, header, missing)
     raw.check_columns(path, [*header, *named], wanted)
     rejects = sql.unique_name('rejects')
-    kept = select or ', '.join(
+    kept = ', '.join(
       f'{_kept(name, nulls)} AS {sql.quote(prefix + name)}'
       for name in column_types
       if name not in whole
@@ -140,7 +138,8 @@ def load(
     if warning:
       warnings.append(warning)
     files.append(dataclasses.replace(layout, rows=rows, folder_values=named))
-    not_whole |= readings_lib.check(connection, table, files[-1], readings)
+    alone = raw.RawTable(table, (files[-1],))
+    not_whole |= readings_lib.check(connection, alone, readings)
     start += rows
   if not start and not where:
     where_rows = 'no rows' if names else 'no rows below the header'

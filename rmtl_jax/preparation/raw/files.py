@@ -208,24 +208,6 @@ def find_first(
   return row, faults[first]
 
 
-def require_values(
-  connection: sql.Connection, table: RawTable, expected: Mapping[str, str]
-) -> None:
-  """Checks that columns have a value in every row.
-
-  Args:
-    expected: what to say of each required column, as `a whole number`.
-
-  Raises:
-    types.InputError: names file, column and row of the first lack.
-  """
-  faults: list[Fault] = [
-    (column, f'{sql.quote(column)} IS NULL', what)
-    for column, what in expected.items()
-  ]
-  check(connection, table, faults)
-
-
 def append_rows(
   connection: sql.Connection, table: str, query: str, first: bool
 ) -> int:
@@ -414,7 +396,8 @@ def _csv_value(
       for record in records:
         if record:  # DuckDB skips empty lines
           if position == 0:
-            return line, record[header.index(column)]
+            made = column not in header  # by a schema's SQL
+            return line, None if made else record[header.index(column)]
           position -= 1
         line = records.line_num + 1
     except (csv.Error, IndexError, ValueError):

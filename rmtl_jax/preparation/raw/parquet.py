@@ -67,27 +67,9 @@ def load(
   mixed = {n for n, wanted in column_types.items() if not wanted} & differing
   column_types = dict(column_types) | dict.fromkeys(mixed, 'VARCHAR')
   for path, schema, added in zip(paths, schemas, named, strict=True):
-    given = {
-      name: readings_lib.kept(
-        sql.quote(name),
-        schema.field(name).type,
-        readings_lib.Missing(tuple(missing), tuple(nulls.get(name, ()))),
-      )
-      for name in column_types
-    }
-    given |= {name: sql.null_if_empty(given[name]) for name in mixed}
-    given |= {
-      name: times.whole_us(given[name], schema.field(name).type)
-      for name, wanted in column_types.items()
-      if wanted == 'TIMESTAMPTZ'
-    }
-    kept = ', '.join(
-      f'{_cast(given[name], wanted)} AS {sql.quote(prefix + name)}'
-      for name, wanted in column_types.items()
-    )
     kinds = {field.name: field.type for field in schema}
-    for made in readings_lib.select(readings, kinds.__getitem__):
-      kept += f', {made}'
+    given = _given(kinds, column_types, missing, nulls, mixed)
+    kept = ', '.join(_kept(kinds, given, column_types, prefix, readings))
     if late_hash:
       changed = {*_changed(schema, column_types), *nulls, *differing}
       others = {
@@ -113,12 +95,92 @@ def load(
         n: v for n, v in given.items() if parquet.is_text(schema.field(n).type)
       }
       _check_text(connection, file, source, texts, column_types)
-    readings_lib.check(connection, table, file, readings)
+    readings_lib.check(connection, raw.RawTable(table, (file,)), readings)
     files.append(file)
     start += rows
   if not start:
     raise types.InputError(f'{paths[0]}: has no rows')
   return raw.RawTable(table, tuple(files), row_hash=row_hash_sql)
+
+
+def load_query(
+  connection: sql.Connection,
+  query: str,
+  schema: pa.Schema,
+  log: raw.RawTable,
+  column_types: Mapping[str, str],
+  *,
+  others: Sequence[str],
+  prefix: str,
+  missing: Sequence[str],
+  nulls: Mapping[str, Sequence[str]],
+  readings: Mapping[str, readings_lib.Reading],
+) -> raw.RawTable:
+  """Reads the rows of a query over raw tables into one new table.
+
+  Args:
+    query: SQL with `row_id`, a row of the log.
+    schema: the types of its columns.
+    log: the raw table that errors name.
+    others: further columns to keep as they are.
+    column_types: as for `load`, as are `prefix` and what follows it.
+
+  Raises:
+    types.InputError: as for `load`, or a statement that fails.
+  """
+  table = sql.unique_name('raw')
+  wanted = [*column_types.items()]
+  wanted += [(r.column, r.type) for r in readings.values()]
+  _checked(log.files[0].path, schema, (), wanted)
+  kinds = {field.name: field.type for field in schema}
+  given = _given(kinds, column_types, missing, nulls, set())
+  kept = _kept(kinds, given, column_types, prefix, readings)
+  selected = f'SELECT {", ".join([*others, *kept])} FROM ({query})'
+  checked = readings_lib.checked(selected, readings, kinds.__getitem__)
+  with sql.name_errors(log.place, 'the SQL over it fails'):
+    connection.execute(f'CREATE TABLE {table} AS {checked}')
+  made = dataclasses.replace(log, name=table)
+  readings_lib.check(connection, made, readings, 'row_id')
+  return made
+
+
+def _given(
+  kinds: Mapping[str, pa.DataType],
+  column_types: Mapping[str, str],
+  missing: Sequence[str],
+  nulls: Mapping[str, Sequence[str]],
+  mixed: set[str],
+) -> dict[str, str]:
+  """SQL of the wanted columns, NULL where a value is missing."""
+  given = {
+    name: readings_lib.kept(
+      sql.quote(name),
+      kinds[name],
+      readings_lib.Missing(tuple(missing), tuple(nulls.get(name, ()))),
+    )
+    for name in column_types
+  }
+  given |= {name: sql.null_if_empty(given[name]) for name in mixed}
+  return given | {
+    name: times.whole_us(given[name], kinds[name])
+    for name, wanted in column_types.items()
+    if wanted == 'TIMESTAMPTZ'
+  }
+
+
+def _kept(
+  kinds: Mapping[str, pa.DataType],
+  given: Mapping[str, str],
+  column_types: Mapping[str, str],
+  prefix: str,
+  readings: Mapping[str, readings_lib.Reading],
+) -> list[str]:
+  """SQL of the columns of a raw table, from that of `_given`."""
+  kept = [
+    f'{_cast(given[name], wanted)} AS {sql.quote(prefix + name)}'
+    for name, wanted in column_types.items()
+  ]
+  return kept + readings_lib.select(readings, kinds.__getitem__)
 
 
 def _checked(

@@ -289,16 +289,16 @@ def checked(
 
 def check(
   connection: sql.Connection,
-  table: str,
-  file: raw.RawFile,
+  table: raw.RawTable,
   readings: Mapping[str, Reading],
+  row_id: str = 'rowid',
 ) -> set[str]:
   """Raises for the first value that means nothing and must mean something.
 
   Args:
-    table: the raw table, of a query that is `checked`.
-    file: the last one that was read into it.
+    table: of a query that is `checked`, with the files to look at.
     readings: as for `select`.
+    row_id: what numbers the rows.
 
   Returns:
     The columns with other values than they may have without an error; not
@@ -310,14 +310,14 @@ def check(
   if not readings:
     return set()
   found = connection.execute(
-    f'SELECT min(rowid) AS row, {_FAULT} FROM {table} WHERE rowid >='
-    f' {file.first_row} AND {_FAULT} IS NOT NULL GROUP BY {_FAULT} ORDER BY row'
+    f'SELECT min({row_id}) AS row, {_FAULT} FROM {table.name} WHERE {row_id} >='
+    f' {table.files[0].first_row} AND {_FAULT} IS NOT NULL GROUP BY {_FAULT}'
+    ' ORDER BY row'
   ).fetchall()
   unfit = set()
   for row, number in found:
     reading = list(readings.values())[number]
     if reading.must_fit:
-      whole = raw.RawTable(table, (file,))
-      whole.fail(row, reading.column, reading.expected)
+      table.fail(row, reading.column, reading.expected)
     unfit.add(reading.column)
   return unfit

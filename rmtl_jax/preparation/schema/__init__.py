@@ -26,7 +26,8 @@
     }
 
 `session`, `user`, `item`, `time`, `delimiter`, `missing` and any kind
-of field can be left out. docs/your_data.md explains every key. In short:
+of field can be left out. docs/your_data.md explains every key;
+rmtl_jax.preparation.schema.raw_tables those of several files. In short:
 
 - Rows of one `session`, whose ids are unique over the whole log, are a session;
   without it rows of one `user` up to a gap above the idle time; without a user
@@ -53,6 +54,7 @@ from rmtl_jax.preparation.schema import (
   events,
   fields,
   nulls,
+  raw_tables,
   tasks,
 )
 from rmtl_jax.preparation.schema import part as part_lib
@@ -61,7 +63,7 @@ from rmtl_jax.preparation.schema.table_schema import TableSchema as TableSchema
 _KEYS = (
   *('session', 'user', 'item', 'time', 'categorical', 'multi_valued'),
   *('numeric', 'from_time', 'crossed', 'tasks', 'events', 'weight'),
-  *('delimiter', 'missing'),
+  *('delimiter', 'missing', 'keep_duplicates', *raw_tables.KEYS),
 )
 
 
@@ -72,7 +74,16 @@ def read(path: pathlib.Path) -> TableSchema:
     types.InputError: no such file, not JSON, or a key that is missing, unknown
       or contradicts another; names the key.
   """
-  return parse(json_files.read(path), str(path))
+  return parse(read_record(path), str(path))
+
+
+def read_record(path: pathlib.Path) -> Any:
+  """The decoded JSON of a schema file, with the text of its SQL file.
+
+  Raises:
+    types.InputError: no such file, or not JSON.
+  """
+  return raw_tables.with_statement(json_files.read(path), path.parent)
 
 
 def parse(record: Any, path: str = 'schema') -> TableSchema:
@@ -83,9 +94,10 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
   """
   part = part_lib.Part(record, path)
   part.known(_KEYS)
+  tables = raw_tables.parse_raw(part)
   time = part.group('time') if 'time' in part.record else None
   if time is not None:
-    time.known(('column', *clocks.KEYS))
+    time.known(('column', 'any_dates', *clocks.KEYS))
   column = None if time is None else time.text('column')
   clock = times.Time() if time is None else clocks.parse_clock(time)
   of_events = events.parse_events(part)
@@ -102,6 +114,10 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
     nulls=nulls.parse_nulls(part),
     weight=part.optional('weight'),
     clock=clock,
+    any_dates=time is not None and time.flag('any_dates'),
+    keep_duplicates=part.flag('keep_duplicates'),
+    raw={k: part.record[k] for k in raw_tables.KEYS if k in part.record},
+    tables=tables,
   )
   checks.check(schema, part)
   return schema
@@ -113,6 +129,6 @@ def schema_of_manifest(manifest: manifest_lib.Manifest) -> TableSchema | None:
   Raises:
     types.InputError: as for `parse`.
   """
-  if manifest.source != 'table' or 'schema' not in manifest.options:
+  if 'schema' not in manifest.options:
     return None
   return parse(manifest.options['schema'], 'manifest.json: options: schema')

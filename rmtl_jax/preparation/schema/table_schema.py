@@ -15,6 +15,7 @@ from rmtl_jax.preparation.schema import (
   fields,
   labels,
   nulls,
+  raw_tables,
   vocabularies,
 )
 
@@ -36,6 +37,10 @@ class TableSchema:
     nulls: values that mean a missing value, by column.
     events: what the log's events are; None if its rows are impressions.
     clock: the form of the time, and the zone of hour and weekday.
+    any_dates: whether times may lie before the year 2000.
+    keep_duplicates: whether equal rows of one time are several impressions.
+    raw: the keys of the JSON that `tables` is made of.
+    tables: raw files by table, the log first; () if the rows are the files'.
   """
 
   time: str | None
@@ -50,10 +55,14 @@ class TableSchema:
   nulls: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
   events: events.Events | None = None
   clock: times.Time = dataclasses.field(default_factory=times.Time)
+  any_dates: bool = False
+  keep_duplicates: bool = False
+  raw: dict[str, Any] = dataclasses.field(default_factory=dict)
+  tables: tuple[raw_tables.TableFiles, ...] = ()
 
   def to_dict(self) -> dict[str, Any]:
     """The JSON that `parse` turns into this schema."""
-    record: dict[str, Any] = {
+    record: dict[str, Any] = self.raw | {
       'tasks': [
         {'name': t.name}
         | labels.label_entries(t, self.nulls, self.clock)
@@ -65,7 +74,8 @@ class TableSchema:
     }
     if self.time is not None:
       clock = clocks.clock_entries(self.clock, times.Time())
-      record['time'] = {'column': self.time} | clock
+      any_dates = {'any_dates': True} if self.any_dates else {}
+      record['time'] = {'column': self.time} | clock | any_dates
     columns = {part.column for part in (*self.fields, *self.tasks)}
     for role in ('session', 'user', 'item', 'weight'):
       column = getattr(self, role)
@@ -79,6 +89,8 @@ class TableSchema:
       record['delimiter'] = self.delimiter
     if self.missing:
       record['missing'] = list(self.missing)
+    if self.keep_duplicates:
+      record['keep_duplicates'] = True
     for kind in manifest_lib.KINDS:
       record[kind] = [
         self._field_entry(f)

@@ -3,9 +3,7 @@
 A row is a (session, item) pair with an impression, at the time of the first of
 them; a task is positive where the session has an event of one of its kinds for
 the item, at the time of the first. Pairs without an impression are all positive
-and dropped by default. In a shop an impression is a view; click: the item was
-put in the cart or bought in that session; conversion: bought (Liu et al., WWW
-2023, by the base rates of the authors' data).
+and dropped by default.
 """
 
 from __future__ import annotations
@@ -13,8 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from rmtl_jax.preparation import sessions, source, sql, windows
-from rmtl_jax.preparation.schema import events as events_lib
+from rmtl_jax.preparation import sessions, sql, windows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,31 +30,6 @@ class EventKinds:
 # Where a log is extended, the table of the open events of the log so far: the
 # columns of `Pairs.open_events`, with negative `row_id`.
 PAST = 'past_events'
-
-# Codes of a shop's events.
-VIEW, CART, PURCHASE = 0, 1, 2
-SHOP = EventKinds(
-  (VIEW,), {'click': (CART, PURCHASE), 'conversion': (PURCHASE,)}
-)
-TASKS = (
-  source.SourceTask('click', None, timed=True),
-  source.SourceTask('conversion', 'click', timed=True),
-)
-
-
-def shop_events(
-  column: str, view: str, cart: str, purchase: str
-) -> events_lib.Events:
-  """A shop's kinds of event as a schema declares them."""
-  names = {VIEW: view, CART: cart, PURCHASE: purchase}
-  return events_lib.Events(
-    column,
-    (view,),
-    {
-      task: tuple(names[c] for c in codes)
-      for task, codes in SHOP.labels.items()
-    },
-  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,29 +180,6 @@ def _open_events(
     'SELECT n.* EXCLUDE (session_number, tied)'
     f' FROM {numbered} n SEMI JOIN (SELECT session_number FROM {numbered}'
     f'  WHERE timestamp >= {end - idle_ms}) s USING (session_number)',
-  )
-
-
-def make_view(
-  connection: sql.Connection,
-  pairs: Pairs,
-  columns: Mapping[str, str],
-  joins: str,
-) -> str:
-  """Makes a reader's view (see `rmtl_jax.preparation.source`).
-
-  Args:
-    pairs: the rows, to be called `p`.
-    columns: SQL of further columns, by name.
-    joins: SQL that joins other tables to `p`.
-  """
-  times_of_labels = [f't_{task}' for task in pairs.tasks]
-  own = {
-    name: f'p.{sql.quote(name)}'
-    for name in ('row_id', 'session', 'timestamp', *times_of_labels)
-  }
-  return source.make_view(
-    connection, {**own, **columns}, f'{pairs.table} p {joins}'
   )
 
 

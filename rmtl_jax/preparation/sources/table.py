@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -18,43 +19,55 @@ from rmtl_jax.preparation.raw import folders
 from rmtl_jax.preparation.raw import parquet as raw_parquet
 from rmtl_jax.preparation.raw import readings as readings_lib
 from rmtl_jax.preparation.schema import vocabularies
-from rmtl_jax.preparation.sources import table_columns, table_events
+from rmtl_jax.preparation.sources import (
+  raw_query,
+  table_columns,
+  table_events,
+)
 
 
 def read(
   connection: sql.Connection,
   raw_dir: pathlib.Path,
   options: prepare_config.PrepareConfig,
+  default: pathlib.Path | None = None,
 ) -> source.SourceTable:
-  """Reads one file, or all CSV or all Parquet files of a directory.
+  """Reads one file, all CSV or Parquet files of a directory, or raw tables.
 
   Files are read in name order. The option `schema` names the JSON file (see
-  rmtl_jax.preparation.schema).
+  rmtl_jax.preparation.schema); `default` is that of a public log.
   """
-  if not options.schema:
+  if not (options.schema or default):
     raise types.InputError(
       'schema: source table needs the JSON file that describes its columns'
     )
-  schema = schema_lib.read(pathlib.Path(options.schema))
-  files = given_splits.by_files(
-    [
-      folders.find(pathlib.Path(place)) if place else []
-      for place in (str(raw_dir), options.validation_dir, options.test_dir)
-    ]
-  )
-  readings = table_columns.readings(schema)
-  table, nested = _load(connection, files.paths, schema, readings, options)
+  path = pathlib.Path(options.schema) if options.schema else default
+  assert path is not None
+  schema = schema_lib.read(path)
+  dropped: dict[str, int] = {}
+  if schema.tables:
+    made = raw_query.read(
+      connection, raw_dir, schema.tables, schema.raw.get('sql')
+    )
+    if made.missing:
+      record = raw_query.without(connection, made, schema_lib.read_record(path))
+      schema = schema_lib.parse(record, str(path))
+    readings = table_columns.readings(schema)
+    table, nested = _load_query(connection, made, schema, readings)
+    paths, has_split = made.files, made.has_split
+    row_id, split, warnings = 'row_id', 'split' * has_split, made.warnings
+    if left := made.log.rows - sql.count_rows(connection, table.name):
+      dropped['left out by the SQL of the schema'] = left
+  else:
+    readings = table_columns.readings(schema)
+    table, nested, split, paths = _read_files(
+      connection, raw_dir, schema, readings, options
+    )
+    row_id, warnings = 'rowid AS row_id', ()
   kinds = sql.column_types(connection, table.name)
-  split = ''
-  if options.split_column:
-    split = given_splits.sql_by_column(connection, table, options)
-  elif files.counts:
-    split = given_splits.sql_by_files(table, files)
-  fields, further = vocabularies.with_places(
-    schema.fields, pathlib.Path(options.schema).parent
-  )
+  fields, further = vocabularies.with_places(schema.fields, path.parent)
   columns = [
-    'rowid AS row_id',
+    row_id,
     f'{table.row_hash} AS {raw.ROW_HASH}',
     *table_columns.select(schema, nested, readings, kinds, table.whole),
     *([f'{split} AS split'] if split else []),
@@ -67,11 +80,12 @@ def read(
     fields=fields,
     tasks=schema.tasks,
     table=table,
-    files=(*files.paths, *further),
+    files=(*paths, *further),
     has_session=schema.session is not None,
     has_user=schema.user is not None,
     has_time=schema.time is not None,
     has_split=bool(split),
+    any_dates=schema.any_dates,
     time_column=schema.time or '',
     time_unit=schema.unit,
     key_column=schema.session or schema.user or '',
@@ -83,7 +97,9 @@ def read(
     user_field=schema.categorical_of(schema.user),
     item_field=schema.categorical_of(schema.item),
     item='' if schema.item is None else 'item',
-    identity=(raw.ROW_HASH,),
+    identity=() if schema.keep_duplicates else (raw.ROW_HASH,),
+    dropped=dropped,
+    warnings=warnings,
     options={'schema': schema.to_dict()},
   )
   if schema.events is None:
@@ -97,6 +113,52 @@ def read(
     options.any_dates,
     windows.of(options),
   )
+
+
+def _load_query(
+  connection: sql.Connection,
+  made: raw_query.RawQuery,
+  schema: schema_lib.TableSchema,
+  readings: dict[str, readings_lib.Reading],
+) -> tuple[raw.RawTable, set[str]]:
+  """The rows of a statement; as `_load`."""
+  nested = {f.name for f in made.columns if f.type.num_fields}
+  table = raw_parquet.load_query(
+    connection,
+    made.sql,
+    made.columns,
+    made.log,
+    table_columns.types(schema, '', nested, readings),
+    others=['row_id', raw.ROW_HASH, *(['split'] if made.has_split else [])],
+    prefix=raw.PREFIX,
+    missing=schema.missing,
+    nulls=schema.nulls,
+    readings=readings,
+  )
+  return dataclasses.replace(table, row_hash=raw.ROW_HASH), nested
+
+
+def _read_files(
+  connection: sql.Connection,
+  raw_dir: pathlib.Path,
+  schema: schema_lib.TableSchema,
+  readings: dict[str, readings_lib.Reading],
+  options: prepare_config.PrepareConfig,
+) -> tuple[raw.RawTable, set[str], str, tuple[pathlib.Path, ...]]:
+  """The raw table, its columns of lists, SQL of the split, and the files."""
+  files = given_splits.by_files(
+    [
+      folders.find(pathlib.Path(place)) if place else []
+      for place in (str(raw_dir), options.validation_dir, options.test_dir)
+    ]
+  )
+  table, nested = _load(connection, files.paths, schema, readings, options)
+  split = ''
+  if options.split_column:
+    split = given_splits.sql_by_column(connection, table, options)
+  elif files.counts:
+    split = given_splits.sql_by_files(table, files)
+  return table, nested, split, files.paths
 
 
 def _load(

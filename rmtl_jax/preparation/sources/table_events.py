@@ -110,7 +110,7 @@ def to_impressions(
     has_session=True,
     identity=(),
     open_events=found.open_events,
-    dropped=dropped,
+    dropped=rows.dropped | dropped,
     counts=figures,
     warnings=tuple(
       f'events: {name!r} is in no row of column {events.column!r}'

@@ -65,17 +65,16 @@ def test_gzip_tab_and_several_files(connection, tmp_path):
     table.fail(1, 'c', 'something else')
 
 
-def test_select_where_and_hash(connection, tmp_path):
+def test_where_and_hash(connection, tmp_path):
   rows, _ = load(
     connection,
     tmp_path / 'x.csv',
     b'a,b,c\n1,x,2\n1,x,2\n1,y,2\n7,z,0\n',
-    select='a + 1 AS a',
     where='a < 7',
     row_hash=True,
   )
   values, hashes = zip(*rows, strict=True)
-  assert values == (2, 2, 2)
+  assert values == (1, 1, 1)
   assert hashes[0] == hashes[1] != hashes[2]
 
 

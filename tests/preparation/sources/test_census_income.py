@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from rmtl_jax.preparation.sources import census_income
+from rmtl_jax import json_files
+from rmtl_jax.preparation import sources
 from tests.preparation import raw_files
+
+LOG = json_files.read(sources.PUBLIC / 'census_income.json')['raw']['log']
 
 RICH, POOR = '50000+.', '- 50000.'
 SINGLE, MARRIED = 'Never married', 'Married-civilian spouse present'
@@ -11,7 +14,7 @@ SINGLE, MARRIED = 'Never married', 'Married-civilian spouse present'
 
 def person(income=POOR, marital=SINGLE, **changes):
   """A line, with a space behind each comma, as the files have it."""
-  values = {name: f'{name} a' for name in census_income.NAMES}
+  values = {name: f'{name} a' for name in LOG['header']}
   values |= {
     'age': 38,
     'wage_per_hour': 6,

