@@ -9,7 +9,6 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.preparation import in_memory
 from tests.preparation import raw_files
 
 SCHEMA = raw_files.SCHEMA
@@ -111,17 +110,3 @@ def test_a_reader_that_fails_is_named(tmp_path):
   call = lambda: run(tmp_path, reader)
   line = raw_files.fails(tmp_path, call, 'the line is dead')
   assert line.startswith('table: not usable')
-
-
-def test_streams_are_written_in_groups(tmp_path, monkeypatch):
-  monkeypatch.setattr(in_memory, '_GROUP_ROWS', 10)
-  reader = pa.RecordBatchReader.from_batches(next(batches()).schema, batches())
-  with in_memory.as_files(
-    config(tmp_path), reader, SCHEMA, str(tmp_path / 'spill')
-  ) as settings:
-    file = pq.ParquetFile(settings.raw_dir)
-    groups = [
-      file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)
-    ]
-    assert groups == [10, 10, 4]
-  assert not list((tmp_path / 'spill').iterdir())

@@ -58,24 +58,9 @@ def test_cut_values_are_counted_and_have_no_word(connection):
   assert ids[('a', 'b', 'c')] == [1, 2]
 
 
-def test_rare_values(connection):
-  found, ids, words = encode(
-    connection, [(['a', 'b'], 0), (['a'], 0)], min_count=2
-  )
-  assert words == ['a']
-  assert found.values.rest == 1
-  assert ids == {('a', 'b'): [1, 0], ('a',): [1]}
-
-
 def test_repeated_values_keep_their_slots(connection):
   _, ids, _ = encode(connection, [(['b', 'a', 'b'], 0)])
   assert ids == {('b', 'a', 'b'): [1, 2, 1]}
-
-
-def test_no_values_in_train(connection):
-  found, ids, words = encode(connection, [([], 0), (['a'], 2)])
-  assert (found.width, found.values.size, words) == (1, 1, [])
-  assert ids == {('a',): [0]}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-
 import duckdb
 import hypothesis
 import numpy as np
@@ -53,27 +51,6 @@ def test_what_train_lacks_in_some_rows_is_nan(connection):
   assert quantiles == {'a': [-1.0, 1.0]}
 
 
-def test_clean_takes_nan_as_missing_and_the_logarithm(connection):
-  fill(connection, [0.0, math.nan, None, math.e - 1])
-  field = source.SourceField('a', 'numeric', transform='log1p')
-  assert values(connection, numbers.transformed(field)) == [
-    0.0,
-    None,
-    None,
-    pytest.approx(1.0),
-  ]
-
-
-def test_bins_by_hand(connection):
-  fill(connection, [1.0, 2.0, 3.0, 4.0, 5.0, None], [-9.0, 2.0, 99.0])
-  field = source.SourceField('a', 'numeric', transform='bins', bins=4)
-  edges = numbers.fit_bin_edges(connection, 'log', [field])['a']
-  assert edges == [2.0, 3.0, 4.0]
-  assert values(connection, numbers.bin_index(field, edges)) == [
-    '0', '1', '2', '3', '3', None, '0', '1', '3',
-  ]  # fmt: skip
-
-
 def test_every_bin_has_a_train_row(connection):
   """Below all of train's values, and between two that many rows share."""
   fill(connection, [5.0] * 2 + [7.0] * 5 + [9.0] * 2, [4.0, 6.0, 8.0, 10.0])
@@ -84,16 +61,6 @@ def test_every_bin_has_a_train_row(connection):
   assert edges == [pytest.approx(6.2), pytest.approx(7.8)]
   found = values(connection, numbers.bin_index(field, edges))
   assert found == [*'00', *'11111', *'22', *'0022']
-
-
-def test_quantiles_by_hand(connection):
-  fill(connection, [2.0] * 30 + [3.0] + [5.0] * 33, [-9.0, 99.0])
-  found = numbers.fit_quantiles(
-    connection, 'log', {'a': 'CAST(x_a AS FLOAT)', 'b': '7::FLOAT'}
-  )
-  # 64 rows, so that a bin is two rows wide: 3 is the second of its bin, and the
-  # quantile of what is neither 2 nor 5.
-  assert found == {'a': [2.0, 3.0, 5.0], 'b': []}
 
 
 def test_what_stands_beside_a_frequent_value_has_quantiles_of_its_own(
@@ -167,15 +134,3 @@ def test_against_numpy(train, bins):
     assert scale.mean == pytest.approx(np.mean(train), rel=1e-9, abs=1e-9)
     if np.std(train) > 1e-6 * (1 + abs(np.mean(train))):
       assert scale.deviation == pytest.approx(np.std(train), rel=1e-6)
-
-
-def test_sums_do_not_depend_on_threads(connection):
-  """To the last bit, of enough rows that several threads would share them."""
-  connection.execute(
-    'INSERT INTO log SELECT random() * 1000, i % 2 FROM range(600_000) t(i)'
-  )
-  found = set()
-  for threads in (1, 4, 4, 4, 4, 4):
-    connection.execute(f'SET threads = {threads}')
-    found.add(numbers.fit_normalisations(connection, 'log', ['x_a'])['x_a'])
-  assert len(found) == 1

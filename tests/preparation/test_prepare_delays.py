@@ -94,39 +94,6 @@ def test_rows_whose_label_is_not_known_at_the_end_are_left_out(tmp_path):
   contract.check(tmp_path / 'out')
 
 
-def test_what_is_left_out_belongs_to_the_past(tmp_path):
-  """Other rows see it as they do without a delay, and as serving does."""
-  run(
-    tmp_path,
-    (2.5, 2.5),
-    # Of day 10 there are no rows; what it shows comes early too, or once more.
-    item=lambda day: 'once more' if day in (10, 12) else f'i{day % 7}',
-    as_of=('counts', 'history'),
-    history_items=3,
-  )
-  first, second, _ = raw_files.read(tmp_path, 'validation')
-  assert first['f_asof_item_rows'] and second['f_asof_item_rows']
-  run(
-    tmp_path,
-    (2.5, 2.5),
-    item=lambda day: f'i{day % 8}',
-    as_of=('history',),
-    history_items=3,
-    overwrite=True,
-  )
-  first, *_ = raw_files.read(tmp_path, 'validation')
-  words = raw_files.vocabulary(tmp_path, 'item')
-  assert [words[i] for i in first['m_asof_history']] == ['i0', 'i2', 'i2']
-
-
-def test_rates_start_from_labels_that_are_known(tmp_path):
-  manifest = run(tmp_path, (2.5, 2.5), as_of=('rates',))
-  details = {f.name: f.details for f in manifest.fields}
-  # Of 19 rows that are kept 9 were bought.
-  rate = details['asof_item_bought_rate']['train_rate']
-  assert rate == pytest.approx(9 / 19)
-
-
 def test_the_contract_knows_the_delay(tmp_path):
   manifest = run(tmp_path, (0, 0))
   for task in manifest.options['schema']['tasks']:
@@ -168,24 +135,3 @@ def test_a_late_label_is_not_observed_and_its_row_stays(tmp_path):
     for share, split, more in ((21, 'train', ''), (62, 'validation', _LONGER))
   ]
   contract.check(tmp_path / 'out')
-
-
-def test_prior_rates_are_of_labels_that_are_known(tmp_path):
-  """At the end of the log too, which all drawn splits have."""
-  manifest = run(
-    tmp_path,
-    (0, 5),
-    until='1970-01-16',
-    split_by='random',
-    as_of=('feedback',),
-    any_dates=True,
-  )
-  train = raw_files.read(tmp_path, 'train')
-  known = [row['y_bought'] for row in train if row['w_bought']]
-  assert 0 < len(known) < len(train)
-  rates = {
-    field.details['task']: field.details['train_rate']
-    for field in manifest.fields
-    if 'train_rate' in field.details
-  }
-  assert rates == {'click': 1.0, 'bought': sum(known) / len(known)}

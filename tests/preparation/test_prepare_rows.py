@@ -8,7 +8,6 @@ from rmtl_jax import types
 from rmtl_jax.data import columns
 from rmtl_jax.preparation import contract
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation.as_of import rates as asof_rates
 from tests.preparation import raw_files
 
 HEADER = 'user,item,ts,price,clicked,bought,importance,trust'
@@ -151,62 +150,3 @@ def test_the_contract_knows_weights(tmp_path, label, weight, words):
   with pytest.raises(types.InputError) as caught:
     contract.check(tmp_path / 'out')
   assert words in str(caught.value)
-
-
-def test_rates_before_a_row_count_observed_labels_alone(tmp_path):
-  lines = [HEADER]
-  for i, values in enumerate(['1,1', '1,', '0,0', '1,0'] * 10):
-    lines.append(f'u,i,{i * 10**7},1,{values},1,1')
-  tasks = [
-    {'name': 'click', 'column': 'clicked'},
-    {'name': 'buy', 'column': 'bought', 'after': 'click', **NULL}
-    | {'only_after': True},
-  ]
-  manifest = raw_files.run_table(
-    tmp_path,
-    lines,
-    schema=raw_files.write_schema(tmp_path / 'schema.json', tasks=tasks),
-    as_of=('rates',),
-  )
-  details = {f.name: f.details for f in manifest.fields}
-  train = manifest.splits['train']
-  assert train.observed == {'buy': 12}
-  rate = details['asof_item_buy_rate']['train_rate']
-  assert rate == train.positives['buy'] / 12 == 0.5
-  assert details['asof_item_click_rate']['train_rate'] == 18 / 24
-  edges = details['asof_item_buy_rate']['edges']
-  # Before the second row: one purchase of one row.
-  assert edges[-1] <= (1 + 10 * rate) / 11
-
-
-def test_a_row_enters_a_masked_rate_once_its_click_is_known(tmp_path):
-  """Clicks are known after 5 hours, and sessions rest after half an hour."""
-  hour = 3_600_000
-  at = [0, 2, 4, 6, 8] + [100 + i for i in range(25)]
-  lines = [HEADER] + [f'u,i,{i * hour},1,1,0,1,1' for i in at]
-  tasks = [
-    {'name': 'click', 'column': 'clicked', 'known_after_seconds': 18_000},
-    {'name': 'buy', 'column': 'bought', 'after': 'click', 'only_after': True}
-    | {'known_after_seconds': 18_000},
-  ]
-  schema = raw_files.write_schema(
-    tmp_path / 'schema.json', tasks=tasks, numeric=[]
-  )
-  with pytest.MonkeyPatch.context() as patch:
-    tables = []
-    make = asof_rates.make_rates
-
-    def keep(connection, *args):
-      made = make(connection, *args)
-      tables.append(
-        connection.execute(
-          f'SELECT item_buy_rate FROM {made[-1]} ORDER BY row_id'
-        ).fetchall()
-      )
-      return made
-
-    patch.setattr(asof_rates, 'make_rates', keep)
-    raw_files.run_table(tmp_path, lines, schema=schema, as_of=('rates',))
-  # The first row counts from hour 5 on, the second from hour 7.
-  known = [value is not None for (value,) in tables[0][:5]]
-  assert known == [False, False, False, True, True]

@@ -33,30 +33,6 @@ def numbered(rows, **options):
   return connection, found, table
 
 
-def test_gap_starts_a_session_only_above_the_idle_time():
-  rows = [(None, 1, 0, 0), (None, 1, 10, 0), (None, 1, 21, 0), (None, 2, 21, 0)]
-  _, _, table = numbered(rows)
-  assert table == [(0, 0), (0, 1), (1, 2), (2, 3)]
-
-
-def test_native_session_keeps_its_gaps_and_its_users():
-  rows = [
-    ('b', 1, 500, 0),
-    ('a', 2, 100, 0),
-    ('b', 1, 0, 0),
-    ('b', 9, 250, 0),
-    (None, 1, 505, 0),
-  ]
-  _, _, table = numbered(rows, has_session=True)
-  assert table == [(0, 1), (1, 2), (1, 3), (1, 0), (2, 4)]
-
-
-def test_ties_keep_the_raw_order():
-  rows = [(None, 1, 5, 3), (None, 1, 5, 2), (None, 1, 5, 1)]
-  _, _, table = numbered(rows)
-  assert [row for _, row in table] == [0, 1, 2]
-
-
 def test_exact_duplicates_leave_the_first():
   rows = [
     (None, 1, 5, 3),
@@ -69,17 +45,6 @@ def test_exact_duplicates_leave_the_first():
   _, found, table = numbered(rows, identity=('payload',))
   assert found.duplicates == 2
   assert table == [(0, 0), (0, 1), (0, 3), (1, 5)]
-
-
-def test_carried_columns_stay_with_their_rows():
-  rows = [(None, 2, 1, 70), (None, 1, 9, 50), (None, 1, 3, 60)]
-  connection = duckdb.connect()
-  found = sessions.number_sessions(
-    connection, relation(rows, connection), IDLE, carry=('payload',)
-  )
-  assert connection.execute(
-    f'SELECT row_id, payload FROM {found.table} ORDER BY rowid'
-  ).fetchall() == [(2, 60), (1, 50), (0, 70)]
 
 
 def reference(rows):
@@ -202,21 +167,6 @@ def test_session_over_a_boundary_loses_its_later_rows():
   assert places.dropped == (1, 0, 0)
   assert places.rows == (9, 2, 2)
   assert 8 not in [row for row, *_ in table]  # the row at 602
-
-
-def test_equal_starts_are_not_torn_apart():
-  rows = [(None, user, 0, 0) for user in range(9)] + [(None, 9, 50, 0)]
-  places, _ = place(rows)
-  # Nine sessions start at 0; none can be told from another by time.
-  assert places.boundaries == (0, 0)
-  assert places.rows == (0, 0, 10)
-
-
-@pytest.mark.parametrize('split_ratio', [(1, 1, 1), (8, 1, 1), (60, 20, 20)])
-def test_shares(split_ratio):
-  rows = [(None, user, 100 * user, 0) for user in range(30)]
-  places, _ = place(rows, split_ratio)
-  assert places.rows == tuple(30 * s // sum(split_ratio) for s in split_ratio)
 
 
 def test_boundaries_that_are_known():

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import duckdb
-import pytest
 
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sides
@@ -69,16 +68,6 @@ def test_only_train_rows_tell():
   assert told(log() + wrong) == ALL
 
 
-@pytest.mark.parametrize(('users', 'is_items'), [(19, False), (20, True)])
-def test_a_slip_now_and_then_is_none(users, is_items):
-  """Of 20 items one has changed its kind: 95 % of the rows have not."""
-  rows = log(users=users, items=users)
-  rows[-1] = (*rows[-1][:4], 77, *rows[-1][5:])
-  found = told(rows)
-  assert ('kind' in found) is is_items
-  assert found['item'] == 'item'
-
-
 def test_items_that_one_user_saw_do_not_count():
   """Else every field of a log in which items hardly return would be theirs."""
   lonely = [
@@ -87,13 +76,6 @@ def test_items_that_one_user_saw_do_not_count():
     for i in range(100)
   ]
   assert told(lonely) == {'item': 'item', 'user': 'user', 'age': 'user'}
-
-
-def test_what_holds_for_both_goes_where_it_holds_more():
-  """A country that nearly all rows share."""
-  rows = log(users=40, items=40)
-  one = [(*row[:5], 5 if row[2] == 1 else 6, *row[6:]) for row in rows]
-  assert told(one)['age'] == 'user'
 
 
 def test_a_log_without_users_goes_by_sessions():

@@ -41,19 +41,6 @@ def test_empty_text_is_a_missing_key():
   assert kinds == ('VARCHAR', 'INTEGER')
 
 
-def test_nan_is_a_missing_key():
-  key = sql.null_if_empty
-  rows = "(VALUES ('nan'::DOUBLE, '-nan'::FLOAT, 'nan', 'inf'::DOUBLE))"
-  typed = [key('d', 'DOUBLE'), key('f', 'FLOAT')]
-  with sql.connect() as connection:
-    found = sql.fetch_row(
-      connection,
-      f'SELECT {", ".join([*map(key, "dfti"), *typed])}'
-      f' FROM {rows} x(d, f, t, i)',
-    )
-  assert found == (None, None, 'nan', math.inf, None, None)
-
-
 def test_nan_is_found_in_a_parquet_file(tmp_path):
   """Whose least and largest value leave it out."""
   path = tmp_path / 'log.parquet'
@@ -70,22 +57,12 @@ def test_nan_is_found_in_a_parquet_file(tmp_path):
   [
     ('118::DOUBLE', '118'),
     ("'-0.0'::DOUBLE", '0'),
-    ('-7::DOUBLE', '-7'),
-    ('118.5::DOUBLE', '118.5'),
-    ('9007199254740991::DOUBLE', '9007199254740991'),
     ('9007199254740992::DOUBLE', '9007199254740992.0'),
     ('1e300::DOUBLE', '1e+300'),
     ("'nan'::DOUBLE", None),
-    ("'-nan'::DOUBLE", None),
     ("'-inf'::DOUBLE", '-inf'),
-    ('16777215::FLOAT', '16777215'),
-    ('16777216::FLOAT', '16777216.0'),
     ('118::DECIMAL(10, 2)', '118'),
-    ('118.5::DECIMAL(10, 2)', '118.50'),
     ("'118.0'", '118.0'),
-    ('118', '118'),
-    ('true', 'true'),
-    ("DATE '2024-01-01'", '2024-01-01'),
     ('NULL', None),
   ],
 )
@@ -106,16 +83,8 @@ def test_values_as_text(value, text):
   [
     "'a'",
     "''",
-    "'nan'",
-    '0',
-    '1::HUGEINT',
     "'nan'::DOUBLE",
-    "'nan'::FLOAT",
-    '0.0::DOUBLE',
-    '1.50::DECIMAL(10, 2)',
-    'NULL::VARCHAR',
     'NULL::BIGINT',
-    'true',
     "''::BLOB",
   ],
 )

@@ -82,18 +82,3 @@ def test_against_a_counter(values, min_count):
       (v, -c) for c, v in expected
     ]
     assert found['f_a'].rest == len(values) + sum(c for c, _ in expected)
-
-
-def test_many_values_are_written_in_the_order_of_ids(tmp_path):
-  # More than the rows of a row group of DuckDB's tables.
-  count = 200_000
-  with duckdb.connect() as connection:
-    found = vocabulary.build(
-      connection,
-      f'SELECT range AS key, range + 1 AS count FROM range({count})',
-      1,
-    )
-    found.write(connection, tmp_path / 'words.parquet')
-  table = pq.read_table(tmp_path / 'words.parquet')
-  assert table['value'][0].as_py() is None
-  assert table['count'].to_pylist() == [0, *range(count, 0, -1)]

@@ -46,12 +46,6 @@ def test_no_row_and_no_label_reaches_the_end(tmp_path, by):
   contract.check(tmp_path / 'out')
 
 
-def test_without_an_end_the_log_has_all_its_labels(tmp_path):
-  manifest = run(tmp_path, since='1970-01-01T10:00')
-  assert hours(tmp_path)[-1] == 39
-  assert manifest.splits['test'].end_ms is None
-
-
 def test_what_can_not_be_a_window(tmp_path):
   (tmp_path / 'raw').mkdir()
   (tmp_path / 'raw' / 'log.csv').touch()

@@ -22,16 +22,6 @@ def fill(target, overwrite=False):
     (directory / 'new').write_text('new')
 
 
-def test_appears_only_at_the_end(tmp_path):
-  target = tmp_path / 'a' / 'b'
-  with writer.new_directory(target, overwrite=False) as directory:
-    (directory / 'new').write_text('new')
-    assert not target.exists()
-    assert directory.parent == target.parent
-  assert [p.name for p in target.iterdir()] == ['new']
-  assert list(target.parent.iterdir()) == [target]
-
-
 def test_failure_keeps_what_was_there(tmp_path):
   target = prepared(tmp_path / 'out')
   with (
@@ -51,17 +41,6 @@ def test_other_contents_are_never_replaced(tmp_path, overwrite):
   with pytest.raises(types.InputError, match='not prepared data'):
     fill(target, overwrite)
   assert (target / 'thesis.tex').exists()
-
-
-def test_target_that_fills_meanwhile_is_kept(tmp_path):
-  target = tmp_path / 'out'
-  with (
-    pytest.raises(types.InputError, match='not prepared data'),
-    writer.new_directory(target, overwrite=False),
-  ):
-    target.mkdir()
-    (target / 'other').write_text('')
-  assert [p.name for p in target.iterdir()] == ['other']
 
 
 def test_parts_end_with_a_session(tmp_path):
@@ -95,27 +74,6 @@ def test_parts_end_with_a_session(tmp_path):
     [15, 16, 17],
   ]
   assert done == pytest.approx([6 / 18, 9 / 18, 12 / 18, 15 / 18, 1])
-
-
-def test_row_groups_are_small(tmp_path):
-  rows_written = 3 * writer.ROW_GROUP + 5
-  with duckdb.connect() as connection:
-    connection.execute(
-      'CREATE TABLE log AS SELECT range AS session_id, 0 AS step, CAST(range >='
-      f' {rows_written} AS INT) + CAST(range > {rows_written} AS INT) AS split,'
-      f' range AS row_id FROM range({rows_written + 2})'
-    )
-    rows = encode.Encoded(
-      'log', 'step', ('session_id', 'row_id'), (), {}, {}, ()
-    )
-    files = writer.write_parts(connection, rows, tmp_path, 10**6)
-  metadata = pq.ParquetFile(tmp_path / files['train'][0]).metadata
-  sizes = [
-    metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)
-  ]
-  assert sum(sizes) == rows_written
-  # DuckDB ends a group with a chunk of its own, so one can be a bit larger.
-  assert max(sizes) < 2 * writer.ROW_GROUP
 
 
 @pytest.mark.parametrize('threads', [1, 3])

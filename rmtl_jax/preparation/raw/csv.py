@@ -251,15 +251,6 @@ def _missing(
   return readings_lib.Missing(values=tuple(nulls.get(name, ())))
 
 
-def ends_with_newline(path: pathlib.Path) -> bool:
-  """Whether the last byte ends a line; true of compressed files."""
-  if raw.compression(path) != 'none':
-    return True
-  with path.open('rb') as file:
-    file.seek(-1, 2)
-    return file.read(1) in (b'\n', b'\r')
-
-
 def _options(
   file: raw.RawFile,
   columns: Mapping[str, str],

@@ -62,34 +62,6 @@ def test_gap_position_views_and_counts_by_hand():
   ]
 
 
-def test_recency_by_hand():
-  found = asof_reference.features(
-    [
-      Row(1, 'u', 'a', 1000, click=3000),
-      Row(1, 'u', 'b', 1000, click=1000),  # a tie, known at once
-      Row(1, 'u', 'a', 1500),
-      Row(2, 'u', 'a', 3000),  # at 3000 the first click is not yet known
-      Row(2, 'u', 'a', 3001),  # but now
-      Row(3, 'u', 'a', 4000, click=2000),  # no click comes before its row
-      Row(3, 'u', 'a', 6000),
-      Row(4, 'v', 'a', 7000),
-      Row(5, None, 'a', 8000),
-    ]
-  )
-  assert only(found, 'user_gap', 'user_click_gap') == [
-    (None, None),
-    (None, None),
-    (500, 500),
-    (1500, 2000),
-    (1, 1),
-    (999, 1000),
-    (2000, 2000),
-    (None, None),
-    (None, None),
-  ]
-  assert 'user_like_gap' not in found[0]  # nobody says when a like is known
-
-
 def test_rates_by_hand():
   rows = [
     Row(1, 'u', 'a', 0, 1),
@@ -117,25 +89,6 @@ def test_rates_by_hand():
     assert near(one['item_like_rate'], item)
 
 
-def test_late_labels_count_from_when_they_come():
-  late = 5 * MINUTE
-  rows = [
-    Row(1, 'u', 'a', 0, click=late),
-    Row(2, 'v', 'a', 2 * MINUTE),  # the row counts, its click is to come
-    Row(3, 'w', 'a', late),
-    Row(4, 'x', 'a', late + 1, click=late + 2),
-  ]
-  found = asof_reference.features(rows)
-  prior = 2 / 4
-  assert only(found, 'item_click_rate') == [
-    (None,),
-    (pytest.approx((0 + 10 * prior) / 11),),
-    (pytest.approx((0 + 10 * prior) / 12),),
-    # The row before this one is too young to count.
-    (pytest.approx((1 + 10 * prior) / 12),),
-  ]
-
-
 def test_splits_see_earlier_ones_but_no_label_past_a_boundary():
   hour = 60 * MINUTE
   rows = [
@@ -154,27 +107,6 @@ def test_splits_see_earlier_ones_but_no_label_past_a_boundary():
     (None, None, None),
     (2, pytest.approx(12 / 12), pytest.approx(6 / 12)),
     (3, pytest.approx(13 / 13), pytest.approx(7 / 13)),
-  ]
-
-
-def test_feedback_of_labels_known_at_once_by_hand():
-  rows = [
-    Row(1, 'u', 'a', 1000, 1),
-    Row(1, 'u', 'b', 1000, 0),  # a tie: neither sees the other
-    Row(1, 'u', 'c', 1001, 1),
-    Row(1, 'u', 'd', 1002, 0),
-    Row(1, 'u', 'e', 2000, 0),
-    Row(2, 'u', 'f', 3000, 0),  # another session of the user
-  ]
-  found = asof_reference.features(rows, known_after=0)
-  rate = lambda positives, n: pytest.approx((positives + 5 * 2 / 6) / (n + 5))
-  assert only(found, 'session_likes', 'session_like_rate', 'since_like') == [
-    (None, None, None),
-    (None, None, None),
-    (1, rate(1, 2), 2),  # two rows are of the positive's time
-    (2, rate(2, 3), 1),
-    (2, rate(2, 4), 2),
-    (None, None, None),
   ]
 
 
@@ -360,24 +292,3 @@ def test_mean_ranks_by_hand():
     assert near(one['user_spent_rank'], user)
     assert near(one['item_spent_rank'], item)
   assert 'session_spent_rank' not in found[0]  # when it is known is not told
-
-
-def test_mean_ranks_count_labels_from_when_they_are_known():
-  rows = [
-    row_of(1, 'u', 'a', 0, 1.0),
-    row_of(1, 'u', 'b', 1000, 3.0),
-    row_of(1, 'u', 'c', 2001, 3.0),  # both are known
-    row_of(1, 'u', 'd', 2001, None),
-    row_of(2, 'w', 'a', 2 * MINUTE + 900, 9.0),
-    row_of(3, 'v', 'a', 4 * MINUTE, 1.0),
-  ]
-  found = asof_reference.features(rows, more=(spent(1000),))
-  # 1, 1, 3, 3, 9: in parts of 16 3.2, 9.6 and 14.4, so 3, 10 and 14.
-  prior = (3 + 10 + 10 + 14 + 3) / 16 / 5
-  mean = lambda *parts: (sum(parts) / 16 + 2 * prior) / (len(parts) + 2)
-  session = [None, None, mean(3, 10), mean(3, 10), None, None]
-  # A label comes later than a session's rest, or earlier.
-  item = [None, None, None, None, mean(3), mean(3, 14)]
-  for one, *wanted in zip(found, session, item, strict=True):
-    assert near(one['session_spent_rank'], wanted[0])
-    assert near(one['item_spent_rank'], wanted[1])

@@ -7,7 +7,6 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn import metrics
 
-from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import columns
 from tests import tiers
 from tests.preparation import raw_files
@@ -22,20 +21,11 @@ SCHEMA = {
   'categorical': ['user', 'item'],
   'tasks': [{'name': 'click', 'column': 'clicked'}],
 }
-# Without numbers there is no slate (test_slates.py), and without fields beside
-# user and item there are no tastes (test_tastes.py).
-ALL = [g for g in prepare_config.AS_OF if g not in ('slate', 'tastes')]
 WITHOUT = {
   'user': {k: v for k, v in SCHEMA.items() if k != 'user'},
   'item': {k: v for k, v in SCHEMA.items() if k != 'item'},
 }
 NO_KEY = {k: v for k, v in WITHOUT['user'].items() if k != 'item'}
-
-
-def known_after(seconds):
-  return SCHEMA | {
-    'tasks': [SCHEMA['tasks'][0] | {'known_after_seconds': seconds}]
-  }
 
 
 def run(tmp_path, rows, schema=SCHEMA, **options):
@@ -72,64 +62,6 @@ def test_bins_of_train_are_in_the_manifest(tmp_path):
   assert ids[::5] == [0, 0]
   assert len(set(ids[1:5])) == 4 and 0 not in ids[1:5]
   assert ids[1:5] == ids[6:]
-
-
-def test_rates_in_the_manifest_can_be_made_again(tmp_path):
-  manifest = run(tmp_path, visits(), as_of=('rates',), idle_minutes=5)
-  assert [f.name for f in manifest.fields[2:]] == [
-    'asof_user_click_rate',
-    'asof_item_click_rate',
-  ]
-  details = manifest.fields[2].details
-  assert {k: details[k] for k in ('as_of', 'key', 'task', 'weight')} == {
-    'as_of': 'rates',
-    'key': 'user',
-    'task': 'click',
-    'weight': 10,
-  }
-  assert details['train_rate'] == 0.5
-  assert manifest.options['idle_minutes'] == 5
-
-
-def test_groups_add_columns_and_change_no_other(tmp_path):
-  for name in ('plain', 'all'):
-    (tmp_path / name).mkdir()
-  plain = run(tmp_path / 'plain', visits())
-  full = run(tmp_path / 'all', visits(), as_of=('all',))
-  assert 'as_of' not in plain.options
-  assert full.options.pop('as_of') == [g for g in ALL if g != 'feedback']
-  assert full.options.pop('history_items') == 20
-  assert plain.report['warnings'] == []
-  recency, tastes, feedback, slate = full.report['warnings']
-  assert recency == (
-    "as_of: 'recency' leaves out click: when such labels become known is not"
-    ' told'
-  )
-  assert "as_of: 'tastes' is left out" in tastes
-  assert "as_of: 'feedback' is left out" in feedback
-  assert "as_of: 'slate' is left out" in slate
-  assert full.options == plain.options
-  assert [f.name for f in full.fields] == [
-    'user',
-    'item',
-    'asof_history',
-    'asof_gap',
-    'asof_position',
-    'asof_session_age',
-    'asof_views',
-    'asof_view_gap',
-    'asof_user_rows',
-    'asof_item_rows',
-    'asof_user_click_rate',
-    'asof_item_click_rate',
-    'asof_user_gap',
-  ]
-  assert full.fields[:2] == plain.fields
-  rows = [
-    {k: v for k, v in row.items() if 'asof_' not in k}
-    for row in raw_files.read(tmp_path / 'all')
-  ]
-  assert rows == raw_files.read(tmp_path / 'plain')
 
 
 def tied(rng):
@@ -227,31 +159,12 @@ def learned_aucs(tmp_path, manifest):
       ("as_of: 'views' needs a user, and the log has no column of users",),
     ),
     (
-      NO_KEY,
-      {'as_of': ('counts',)},
-      (
-        "as_of: 'counts' needs a user or an item, and the log has no column of"
-        ' users, and the log has no column of items',
-      ),
-    ),
-    (WITHOUT['item'], {'as_of': ('views',)}, ("as_of: 'views' needs an item",)),
-    (
-      WITHOUT['item'],
-      {'as_of': ('all', 'history')},
-      ("as_of: 'history' needs an item",),
-    ),
-    (
       SCHEMA,
       {'as_of': ('feedback',)},
       (
         "as_of: 'feedback' needs a task that tells when its labels become",
         '"known_after_seconds"',
       ),
-    ),
-    (
-      SCHEMA | {'categorical': [{'column': 'user', 'name': 'ASOF_gap'}]},
-      {'as_of': ('gap',)},
-      ("as_of: 'gap' makes a field 'asof_gap', and the log has one",),
     ),
   ],
 )

@@ -44,10 +44,6 @@ def run(tmp_path, rows, schema=SCHEMA, **options):
   return raw_files.run_table(tmp_path, lines, schema=path, **options)
 
 
-def names(manifest):
-  return [f.name for f in manifest.fields if 'as_of' in f.details]
-
-
 def computed(rows):
   """Features of rows (session, time, number) by the SQL, in their order."""
   columns = {
@@ -140,27 +136,3 @@ def test_without_a_time_a_session_of_which_one_row_is_taken_is_a_slate(
     tmp_path, searches(), TIMELESS, split_by='random', overwrite=True
   )
   assert several.report['as_of_left_out']['slate'] == 'rows come one by one'
-
-
-def test_rows_that_come_one_by_one_are_no_slate(tmp_path):
-  manifest = run(tmp_path, searches(step=1))
-  assert 'slate' not in manifest.options['as_of']
-  assert manifest.report['as_of_left_out']['slate'] == 'rows come one by one'
-  whole = run(tmp_path, searches(step=1), as_of=('all',), overwrite=True)
-  assert 'slate' not in whole.options['as_of']
-  assert "as_of: 'slate' is left out: it needs sessions that are shown" in (
-    '\n'.join(whole.report['warnings'])
-  )
-
-
-def test_labels_play_no_part(tmp_path):
-  rows = searches()
-  run(tmp_path, rows)
-  before = raw_files.read(tmp_path)
-  last = [(*row[:-1], 1 - row[-1]) for row in rows]
-  run(tmp_path, last, overwrite=True)
-  after = raw_files.read(tmp_path)
-  for one, other in zip(before, after, strict=True):
-    for name in one:
-      if name.startswith('f_asof_slate'):
-        assert one[name] == other[name]

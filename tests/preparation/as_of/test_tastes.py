@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.preparation import raw_files
 from tests.preparation.as_of import reference as asof_reference
 from tests.preparation.as_of.reference import Row
 
-MINUTE, DAY = 60_000, 86_400_000
+MINUTE = 60_000
 SCHEMA = {
   'user': 'user',
   'item': 'item',
@@ -18,16 +17,6 @@ SCHEMA = {
   'crossed': [{'fields': ['item', 'brand']}],
   'tasks': [{'name': 'click', 'column': 'clicked'}],
 }
-
-
-def run(tmp_path, schema=SCHEMA, **options):
-  """Prepares three users' rows, one a day; `size` hardly differs."""
-  lines = ['user,item,brand,size,ts,clicked']
-  for i in range(30):
-    brand = '' if i % 5 == 4 else f'b{i // 3 % 4}'
-    lines.append(f'u{i % 3},i{i},{brand},{i % 3},{i * DAY},{i % 2}')
-  path = raw_files.write_schema(tmp_path / 'schema.json', schema)
-  return raw_files.run_table(tmp_path, lines, schema=path, **options)
 
 
 def test_tastes_by_hand():
@@ -63,31 +52,6 @@ def test_tastes_by_hand():
     assert one['user_click_rate_by_brand'] == click
 
 
-def test_tastes_of_lists_by_hand():
-  late = 5 * MINUTE
-  many = tuple('abcdefghijk')
-  rows = [
-    Row(1, 'u', 'a', 0, 1, tags=('x', 'y', 'x')),
-    Row(1, 'u', 'b', 0, 0, tags=('y', 'z')),
-    Row(2, 'v', 'a', 0, 1, tags=('x', 'y')),  # another user's
-    Row(3, 'u', 'a', late, 0, tags=('y', 'x')),  # x: 1 of 1, y: 1 of 2
-    Row(4, 'u', 'a', late, 0, tags=('z', 'w')),  # z: 0 of 1
-    Row(5, 'u', 'a', late, 0, tags=('w',)),
-    Row(6, 'u', 'a', late, 0, tags=()),
-    Row(7, 'u', 'a', late, 0),
-    Row(8, 'u', 'a', late, 0, tags=many),  # eleven values are as none
-    Row(9, 'u', 'a', 2 * late, 0, tags=many),
-    Row(1, 'u', 'a', 2 * late, 0, tags=('x',)),  # goes on: not its own labels
-    Row(10, 'u', 'a', 2 * late, 0, tags=('x',)),
-  ]
-  found = asof_reference.features(rows)
-  prior = 10 * 2 / 12
-  rates = {3: (2 + prior) / 13, 4: prior / 11, 10: prior / 11}
-  rates[11] = (1 + prior) / 12
-  for i, one in enumerate(found):
-    assert one['user_like_rate_by_tags'] == pytest.approx(rates.get(i)), i
-
-
 def values(name, *users):
   """A log's rows of users that have these values of a field."""
   return [
@@ -119,20 +83,3 @@ def test_fields_that_differ_within_users(name, users, made):
     ]
   (found, *_) = asof_reference.features(values(name, *users))
   assert (f'user_like_rate_by_{name}' in found) == made
-
-
-def test_tastes_in_the_manifest_can_be_made_again(tmp_path):
-  manifest = run(tmp_path, as_of=('auto',))
-  assert 'tastes' in manifest.options['as_of']
-  made = [f for f in manifest.fields if f.details.get('as_of') == 'tastes']
-  # Neither keys, the hour and crossed fields, nor one value per user.
-  assert [f.name for f in made] == ['asof_user_click_rate_by_brand']
-  details = made[0].details
-  assert {k: details[k] for k in ('key', 'by', 'task', 'weight')} == {
-    'key': 'user',
-    'by': 'brand',
-    'task': 'click',
-    'weight': 10,
-  }
-  rates = [f for f in manifest.fields if f.name == 'asof_user_click_rate']
-  assert details['train_rate'] == rates[0].details['train_rate']

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax.preparation.description import describe, drift
+from rmtl_jax.preparation.description import describe
 from tests.preparation.description import data
 
 
@@ -43,14 +43,6 @@ def test_drift_of_a_category(found):
   assert colour['chance']['test'] == pytest.approx(4 * (1 / 10 + 1 / 5))
   # In test 60 % are unseen; red falls by 40 points.
   assert colour['moved'] == ['(unseen, rare or missing)', 0.0, 0.6]
-
-
-def test_drift_of_a_number_is_by_deciles_of_train(found):
-  # One row of train in every decile; all of test in the last.
-  counts = np.ones(10), np.array([0] * 9 + [5])
-  assert found['fields'][2]['psi']['test'] == pytest.approx(
-    drift.psi(*counts)[0]
-  )
 
 
 def test_a_value_that_moves_has_its_name(tmp_path):

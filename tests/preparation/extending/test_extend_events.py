@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
-import pyarrow as pa
 import pytest
-from pyarrow import csv
 
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest_file
@@ -103,24 +99,3 @@ def test_new_days_of_events_equal_data_prepared_at_once(tmp_path, seed, source):
     contract.check(tmp_path / name)
     before, shift = name, shift + rows
     compare(tmp_path, name, source, day + 1, shift)
-
-
-def test_sessions_go_on_where_keys_become_floats(tmp_path):
-  """Text of a CSV file, then a table that has the same numbers as floats."""
-  write_log(tmp_path, 2, days=4)
-  prepare.prepare(settings(tmp_path, 'old', 'table', 0, 3))
-  config = settings(
-    tmp_path, 'text', 'table', 3, 4, extend=str(tmp_path / 'old')
-  )
-  expected = prepare.prepare(config)
-  events = csv.read_csv(tmp_path / 'raw' / 'events.csv')
-  for name in ('visitorid', 'itemid'):
-    place = events.schema.get_field_index(name)
-    events = events.set_column(place, name, events[name].cast(pa.float64()))
-  found = prepare.prepare(
-    dataclasses.replace(config, raw_dir='', data_dir=str(tmp_path / 'floats')),
-    table=events,
-  )
-  assert at_once.read(tmp_path / 'floats', found, 'test') == at_once.read(
-    tmp_path / 'text', expected, 'test'
-  )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -66,9 +64,6 @@ def data(tmp_path):
   'name',
   [
     'train/part-00000.parquet',
-    'validation/part-00000.parquet',
-    'test/part-00000.parquet',
-    'past/rows-00000.parquet',
     'past/rows-00001.parquet',
   ],
 )
@@ -97,8 +92,6 @@ def _change(path, column, row, value):
   [
     ('vocabulary/item.parquet', 'value', 1, 'i7'),
     ('past/rows-00000.parquet', 'y_0', 4, 1),
-    ('past/rows-00001.parquet', 'item', 0, 'i7'),
-    ('past/users.parquet', 'name', 1, 'u7'),
   ],
 )
 def test_a_value_that_changed_is_found(data, name, column, row, value):
@@ -120,17 +113,3 @@ def test_a_value_that_changed_is_found(data, name, column, row, value):
   path.write_text(json.dumps(record))
   contract.check(data / 'new')
   add(data, 'new', 'more', 30, 40)
-
-
-def test_files_are_copied_where_there_are_no_links(data, monkeypatch):
-  def refuse(source, target):
-    del source, target
-    raise OSError(errno.ENOSYS, 'no links here')
-
-  monkeypatch.setattr(os, 'link', refuse)
-  manifest = add(data, 'new', 'more', 30, 40)
-  contract.check(data / 'more')
-  old, new = (data / n / 'test/part-00000.parquet' for n in ('new', 'more'))
-  rolled = data / 'more' / manifest.splits['validation'].files[0]
-  assert rolled.read_bytes() == old.read_bytes() != new.read_bytes()
-  assert not os.path.samefile(rolled, old)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -122,20 +120,6 @@ def test_vocabularies_grow_at_their_end_unless_they_have_buckets(data):
   assert all(i >= sizes['item'] - 3 for i in found['f_item'].to_pylist()[:3])
 
 
-def test_a_vocabulary_with_a_value_twice_is_refused(data):
-  """It would double every new row that has the value."""
-  path = data / 'old' / 'vocabulary' / 'user.parquet'
-  values, counts = vocabulary(data / 'old', 'user').values()
-  assert sorted(values[1:]) == ['0', '1']
-  pq.write_table(pa.table({'value': [None, '1', '1'], 'count': counts}), path)
-  raw_files.write(data / 'new.csv', [])
-  raw_files.fails(
-    data,
-    lambda: extend(data, lines(20, 23)),
-    f"{path}: row 3, column 'value': '1' stands twice",
-  )
-
-
 def test_a_row_before_the_seam_is_named(data):
   raw_files.write(data / 'new.csv', [])
   raw_files.fails(
@@ -153,20 +137,10 @@ def test_a_row_before_the_seam_is_named(data):
   'options, words',
   [
     ({'idle_minutes': 5.0}, 'idle_minutes: is 5.0, and'),
-    ({'min_count': 7}, 'min_count: is 7'),
-    ({'source': 'simulated'}, "source: is 'simulated'"),
     ({'as_of': ('gap',)}, 'as_of: is gap'),
     ({'split': (8, 1, 1)}, 'split: means nothing'),
-    ({'split_by': 'user'}, "split_by: is 'user'"),
     ({'since': '2023-11-15'}, 'since: is 2023-11-15T00:00:00+00:00, before'),
-    ({'since': 'today'}, "since: 'today' is not a date"),
-    (
-      {'since': '2024-01-02', 'until': '2024-01-01'},
-      'since: is 2024-01-02, expected before until',
-    ),
     ({'since': '2024-01-02'}, 'new.csv: no row lies between'),
-    ({'until': '2023-11-15T18:00:30'}, 'no new row is left for test'),
-    ({'extend': ''}, 'split_by: rolling moves'),
   ],
 )
 def test_settings_that_contradict_the_data(data, options, words):
@@ -202,49 +176,4 @@ def test_data_that_can_not_be_extended(data):
     data,
     lambda: extend(data, lines(20, 23), data_dir=str(data / 'old')),
     'which is extended; name another directory',
-  )
-
-
-def test_a_table_in_memory(data):
-  rows = [line.split(',') for line in lines(20, 30)]
-  table = pa.table(
-    dict(zip(rows[0], map(list, zip(*rows[1:], strict=True)), strict=True))
-  )
-  manifest = prepare.prepare(
-    prepare_config.PrepareConfig(
-      extend=str(data / 'old'), data_dir=str(data / 'new')
-    ),
-    table=table,
-  )
-  assert manifest.splits['test'].rows == 10
-  assert (
-    json.loads((data / 'new' / 'manifest.json').read_text())['source']
-    == 'table'
-  )
-
-
-def test_keys_that_were_text_stay_as_they_were_written(data):
-  """Users of a CSV file, then of a table that has them as floats."""
-  rows = [line.split(',') for line in lines(20, 30)]
-  columns = dict(
-    zip(rows[0], map(list, zip(*rows[1:], strict=True)), strict=True)
-  )
-  columns['user'] = [float(user) for user in columns['user']]
-  prepare.prepare(
-    prepare_config.PrepareConfig(
-      extend=str(data / 'old'), data_dir=str(data / 'new')
-    ),
-    table=pa.table(columns),
-  )
-  past = pq.read_table(data / 'new' / 'past' / 'rows-00001.parquet')
-  assert set(past['user'].to_pylist()) == {'0', '1'}
-
-
-def test_two_users_do_not_become_one_number(data):
-  raw_files.write(data / 'new.csv', [])
-  rows = [line.replace('1,i', '01,i') for line in lines(20, 30)]
-  raw_files.fails(
-    data,
-    lambda: extend(data, rows),
-    "new.csv: user '01' is not written as a whole number",
   )

@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies as st
 
-import rmtl_jax
 from rmtl_jax import types
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.guess import guess
@@ -320,15 +319,6 @@ def test_what_is_no_log_is_one_line(tmp_path, text, told):
   log.write_text(text)
   with pytest.raises(types.InputError, match=told):
     guess.guess_schema(log)
-
-
-def test_frames_are_guessed():
-  pandas = pytest.importorskip('pandas')
-  polars = pytest.importorskip('polars')
-  columns = logs.shop()
-  columns['paid_amount'] = [v or None for v in columns['paid_amount']]
-  for frame in (pandas.DataFrame(columns), polars.DataFrame(columns)):
-    assert rmtl_jax.guess_schema(frame).schema == SHOP
 
 
 @hypothesis.settings(max_examples=40, deadline=None)

@@ -109,10 +109,3 @@ def test_faults(connection, tmp_path, columns, kind, line):
   with pytest.raises(types.InputError, match=re.escape(line)) as caught:
     load(connection, path, columns, {'a': kind})
   assert str(caught.value).startswith(f'{path}: ')
-
-
-def test_not_parquet(connection, tmp_path):
-  path = tmp_path / 'x.parquet'
-  path.write_bytes(b'PAR1 but no more')
-  with pytest.raises(types.InputError, match='not readable as Parquet'):
-    raw_parquet.load(connection, [path], {'a': ''})

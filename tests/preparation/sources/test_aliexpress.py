@@ -138,12 +138,3 @@ def test_faults_are_named(tmp_path, name, line, words):
   first = search(1) if 'user' in name else item(1)
   raw_files.write(raw_dir / name, [first, line])
   raw_files.fails(tmp_path, lambda: read(raw_dir), name, *words)
-
-
-def test_prepared_by_files_with_validation_from_train(tmp_path):
-  manifest = raw_files.run(tmp_path, 'aliexpress', example(tmp_path))
-  rows = {name: split.rows for name, split in manifest.splits.items()}
-  # At least a tenth of train's 36 rows, in whole sessions of three.
-  assert rows == {'train': 30, 'validation': 6, 'test': 12}
-  assert manifest.splits['test'].positives == {'click': 4, 'conversion': 2}
-  assert not manifest.has_time

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import pytest
-
 from tests.preparation import raw_files
 
 CATEGORIES = tuple(f'cat{i}' for i in range(1, 10))
@@ -89,23 +87,6 @@ def test_without_times_labels_are_as_they_are(tmp_path):
   assert [task.clock for task in table.tasks] == [None] * 3
 
 
-def test_prepared_by_time_and_by_sittings(tmp_path):
-  manifest = raw_files.run(
-    tmp_path, 'criteo_attribution', write(tmp_path, log()), any_dates=False
-  )
-  assert [split.rows for split in manifest.splits.values()] == [24, 8, 8]
-  assert manifest.splits['train'].positives == {
-    'click': 12,
-    'conversion': 6,
-    'attribution': 3,
-  }
-  assert [task.after for task in manifest.tasks] == [
-    None,
-    'click',
-    'conversion',
-  ]
-
-
 def test_conversions_after_the_end_of_train_are_unknown_to_it(tmp_path):
   rows = log()
   # Bought in hour 21, two days later.
@@ -114,23 +95,3 @@ def test_conversions_after_the_end_of_train_are_unknown_to_it(tmp_path):
     tmp_path, 'criteo_attribution', write(tmp_path, rows)
   )
   assert manifest.splits['train'].positives['conversion'] == 5
-
-
-@pytest.mark.parametrize(
-  'changes, words',
-  [
-    ({'timestamp': ''}, ("'timestamp'", 'nothing')),
-    ({'uid': ''}, ("'uid'", 'nothing')),
-    ({'click': 2}, ("'click'", '0 or 1')),
-    ({'cat3': 'x'}, ("'cat3'", "'x', expected a whole number")),
-  ],
-)
-def test_faults_are_named(tmp_path, changes, words):
-  raw_dir = write(tmp_path, [banner(0), banner(1) | changes])
-  raw_files.fails(
-    tmp_path,
-    lambda: read(raw_dir),
-    'criteo_attribution_dataset.tsv.gz',
-    'row 3',
-    *words,
-  )

@@ -21,15 +21,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def totals(manifest):
-  splits = manifest.splits.values()
-  return (
-    sum(split.rows for split in splits),
-    sum(split.positives['click'] for split in splits),
-    sum(split.positives['conversion'] for split in splits),
-  )
-
-
 def test_retailrocket_against_a_plain_loop(tmp_path):
   raw_dir = pathlib.Path(REAL) / 'retailrocket'
   manifest = raw_files.run(tmp_path, 'retailrocket', raw_dir)
@@ -97,49 +88,9 @@ def plain_rows(events, ends):
   return rows
 
 
-def test_rees46(tmp_path):
-  manifest = raw_files.run(tmp_path, 'rees46', pathlib.Path(REAL) / 'rees46')
-  report = manifest.report
-  assert report['raw_rows'] == 17_434
-  assert report['sessions_of_the_log'] == 5_066
-  assert report['warnings'][0] == (
-    '2019-Oct.csv: row 17436 is incomplete; dropped'
-  )
-  assert sum(report['dropped'].values()) + totals(manifest)[0] <= 17_434
-
-
-def test_kuairand(tmp_path):
-  raw_dir = pathlib.Path(REAL) / 'kuairand'
-  manifest = raw_files.run(tmp_path, 'kuairand', raw_dir)
-  assert manifest.report['raw_rows'] == 30
-  # So few rows that many fields have one value.
-  (warning,) = manifest.report['warnings']
-  assert 'one value over all train rows' in warning
-  rows, click, conversion = totals(manifest)
-  assert rows > 0 and click >= conversion > 0
-
-
 def plain(path, delimiter):
   with gzip.open(path, 'rt', newline='') as file:
     return list(csv.reader(file, delimiter=delimiter))
-
-
-def test_census_income(tmp_path):
-  raw_dir = pathlib.Path(REAL) / 'census_income'
-  manifest = raw_files.run(tmp_path, 'census_income', raw_dir)
-  lines = plain(raw_dir / 'census-income.test.gz', ',')
-  expected = {
-    'income': sum(line[41] == ' 50000+.' for line in lines),
-    'never_married': sum(line[7] == ' Never married' for line in lines),
-  }
-  splits = manifest.splits.values()
-  assert sum(split.rows for split in splits) == len(lines) == 99_762
-  for task, positives in expected.items():
-    assert sum(split.positives[task] for split in splits) == positives
-  ages = [float(line[0]) for line in lines]
-  (age,) = (field for field in manifest.fields if field.name == 'age')
-  train = [ages[row['row_id']] for row in raw_files.read(tmp_path, 'train')]
-  assert age.details['mean'] == pytest.approx(sum(train) / len(train))
 
 
 def test_criteo_attribution(tmp_path):

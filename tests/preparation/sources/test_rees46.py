@@ -79,25 +79,6 @@ def test_rows_are_viewed_pairs_of_native_sessions(tmp_path, name, end):
   assert 'dropped' not in ' '.join(manifest.report['warnings'])
 
 
-def test_events_without_a_session_are_cut_by_the_idle_time(tmp_path):
-  manifest = prepare(
-    tmp_path,
-    [
-      event('00:00:00', 'view', 50, ''),
-      event('00:30:00', 'purchase', 50, ''),
-      event('01:00:01', 'view', 50, ''),
-      event('00:10:00', 'view', 51, 's1'),
-      event('00:10:00', 'view', 50, '', 8),
-    ],
-  )
-  assert of_user(tmp_path) == [
-    ('50', 0, 1, 1),
-    ('51', 10, 0, 0),
-    ('50', 60, 0, 0),
-  ]
-  assert manifest.report['sessions_of_the_log'] == 34
-
-
 def test_fields(tmp_path):
   manifest = prepare(
     tmp_path,
@@ -135,18 +116,6 @@ def test_fields(tmp_path):
   prices = [row['x_price'] for row in raw_files.read(tmp_path)]
   assert prices[0] > 0 and prices[1] == prices[2] == 0
   assert manifest.fields[-1].details['transform'] == 'log1p'
-
-
-def test_features_are_those_of_the_first_view(tmp_path):
-  prepare(
-    tmp_path,
-    [
-      event('00:00:00', 'cart', 50, brand='early'),
-      event('00:00:05', 'view', 50, brand='first'),
-      event('00:00:09', 'view', 50, brand='later'),
-    ],
-  )
-  assert raw_files.decoded(tmp_path, 'brand')[0] == 'first'
 
 
 def session_id(i):

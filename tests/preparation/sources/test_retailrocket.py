@@ -70,12 +70,6 @@ def test_rows_are_viewed_pairs_at_their_first_view(tmp_path):
   assert [row['row_id'] for row in rows if row['user_id'] == 7] == [1, 0, 5]
 
 
-def test_a_view_after_the_purchase_is_a_positive_row(tmp_path):
-  events = [f'{START},7,transaction,50,1', f'{START + 60},7,view,50,']
-  prepare(tmp_path, events + filler())
-  assert of_visitor(tmp_path, 7) == [(50, 60, 1, 1)]
-
-
 def test_pairs_without_a_view(tmp_path):
   events = [
     f'{START + 5},7,addtocart,50,',
@@ -87,50 +81,6 @@ def test_pairs_without_a_view(tmp_path):
   assert manifest.report['pairs'] == 92
   reason = '(session, item) pair without a view'
   assert manifest.report['dropped'][reason] == 1
-
-
-def test_labels_belong_to_their_session(tmp_path):
-  half_hour = 30 * 60_000
-  events = [
-    f'{START},7,view,50,',
-    f'{START + half_hour},7,view,51,',  # the gap is not above 30 minutes
-    f'{START + 2 * half_hour + 1},7,addtocart,50,',  # this one is
-    f'{START + 2 * half_hour + 2},7,view,50,',
-  ]
-  prepare(tmp_path, events + filler())
-  assert of_visitor(tmp_path, 7) == [
-    (50, 0, 0, 0),
-    (51, half_hour, 0, 0),
-    (50, 2 * half_hour + 2, 1, 0),
-  ]
-
-
-def test_labels_do_not_look_past_a_boundary(tmp_path):
-  # 93 rows; train ends with the session before which 55.8 rows lie: a filler
-  # row of day 5. The visitor views just before it and buys just after.
-  manifest = prepare(
-    tmp_path,
-    [
-      *filler(),
-      f'{START + 5 * DAY - 100},7,view,50,',
-      f'{START + 5 * DAY - 50},7,addtocart,50,',
-      f'{START + 5 * DAY + 60_000},7,transaction,50,1',
-      f'{START + 5 * DAY + 70_000},7,view,51,',
-    ],
-  )
-  end = manifest.splits['train'].end_ms
-  assert START + 5 * DAY < end < START + 5 * DAY + 60_000
-  assert of_visitor(tmp_path, 7) == [(50, -100 + 5 * DAY, 1, 0)]
-  reason = 'after the end of train, in a session that starts in it'
-  assert manifest.report['dropped'][reason] == 1
-
-
-def test_exact_duplicates_are_counted(tmp_path):
-  events = [f'{START},7,view,50,'] * 3 + [f'{START},7,view,51,']
-  manifest = prepare(tmp_path, events + filler())
-  assert manifest.report['dropped']['exact duplicate event'] == 2
-  assert manifest.report['raw_rows'] == 94
-  assert len(of_visitor(tmp_path, 7)) == 2
 
 
 def write_properties(tmp_path, *parts, tree=()):

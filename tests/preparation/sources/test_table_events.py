@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
 from tests.preparation import raw_files
-from tests.preparation.sources import test_rees46 as rees46
 from tests.preparation.sources import test_retailrocket as retailrocket
 
-REAL = os.environ.get('RMTL_REAL_DATA', '')
 MINUTE = 60_000
 START = retailrocket.START
 TASKS = [{'name': 'cart'}, {'name': 'buy', 'after': 'cart'}]
@@ -29,44 +25,6 @@ SCHEMA = {
   'categorical': ['who', 'item', 'page'],
   'events': EVENTS,
   'tasks': TASKS,
-}
-RETAILROCKET = {
-  'user': 'visitorid',
-  'item': 'itemid',
-  'time': {'column': 'timestamp'},
-  'categorical': [
-    {'column': 'visitorid', 'name': 'visitor'},
-    {'column': 'itemid', 'name': 'item'},
-  ],
-  'from_time': ['hour', 'weekday'],
-  'events': {
-    'column': 'event',
-    'impressions': ['view'],
-    'labels': {
-      'click': ['addtocart', 'transaction'],
-      'conversion': ['transaction'],
-    },
-  },
-  'tasks': [{'name': 'click'}, {'name': 'conversion', 'after': 'click'}],
-}
-REES46 = RETAILROCKET | {
-  'session': 'user_session',
-  'user': 'user_id',
-  'item': 'product_id',
-  'time': {'column': 'event_time', 'unit': 'iso'},
-  'categorical': [
-    {'column': 'user_id', 'name': 'user'},
-    {'column': 'product_id', 'name': 'product'},
-    {'column': 'category_id', 'name': 'category'},
-    {'column': 'category_code', 'name': 'category_code'},
-    'brand',
-  ],
-  'numeric': [{'column': 'price', 'transform': 'log1p'}],
-  'events': {
-    'column': 'event_type',
-    'impressions': ['view'],
-    'labels': {'click': ['cart', 'purchase'], 'conversion': ['purchase']},
-  },
 }
 
 
@@ -183,83 +141,3 @@ def test_events_at_fault(tmp_path, table, changes, words):
   with pytest.raises(Exception, match=words) as caught:
     call()
   assert '\n' not in str(caught.value) and 'log.parquet' in str(caught.value)
-
-
-def prepared(directory, source, raw_dir, schema=None, **options):
-  """Prepares, and reads what both readers have of every row."""
-  directory.mkdir()
-  if schema is not None:
-    options['schema'] = raw_files.write_schema(
-      directory / 'schema.json', schema
-    )
-  manifest = raw_files.run(
-    directory, source, raw_dir, as_of=('auto',), **options
-  )
-  rows = sorted(raw_files.read(directory), key=lambda row: row['row_id'])
-  words = {
-    field.column: raw_files.vocabulary(directory, field.name)
-    for field in manifest.fields
-    if field.kind == 'categorical'
-  }
-  named = [
-    {
-      name: words[name][value] if name in words else value
-      for name, value in row.items()
-    }
-    for row in rows
-  ]
-  ends = [split.end_ms for split in manifest.splits.values()]
-  return named, ends, manifest
-
-
-def assert_equal(tmp_path, source, raw_dir, schema, own_dir=None):
-  theirs, their_ends, reader = prepared(tmp_path / 'reader', source, raw_dir)
-  ours, ends, table = prepared(
-    tmp_path / 'table', 'table', own_dir or raw_dir, schema
-  )
-  assert ends == their_ends and len(ours) == len(theirs)
-  # Sessions that begin together stand by their keys, which are text in CSV.
-  shared = {*ours[0]} & {*theirs[0]} - {'session_id'}
-  assert {f.column for f in table.fields} <= shared
-  assert any(name.startswith('f_asof_session_click') for name in shared)
-  for own, other in zip(ours, theirs, strict=True):
-    assert {n: own[n] for n in shared} == {n: other[n] for n in shared}
-  both = zip(ours, theirs, strict=True)
-  pairs = {(a['session_id'], b['session_id']) for a, b in both}
-  assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
-  for name in ('pairs', 'sessions_of_the_log', 'raw_rows'):
-    assert table.report[name] == reader.report[name]
-
-
-def test_as_the_reader_of_retailrocket(tmp_path):
-  start = START
-  kinds = ('view', 'view', 'addtocart', 'view', 'transaction')
-  events = [
-    f'{start + 400_000 * i},{i % 3},{kinds[i * i % 5]},{50 + i % 4},'
-    for i in range(300)
-  ]
-  raw_files.write(
-    tmp_path / 'raw' / 'events.csv',
-    [retailrocket.HEADER, *events, *retailrocket.filler()],
-  )
-  assert_equal(tmp_path, 'retailrocket', tmp_path / 'raw', RETAILROCKET)
-
-
-def test_as_the_reader_of_rees46(tmp_path):
-  kinds = ('view', 'view', 'cart', 'remove_from_cart', 'purchase')
-  events = [
-    rees46.event(
-      f'05:{i % 60:02d}:00',
-      kinds[i * i % 5],
-      5 + i % 3,
-      session=f'session-{i % 7}' if i % 5 else '',
-      code='a.b',
-      price='' if i % 4 == 0 else '2.50',
-    )
-    for i in range(200)
-  ]
-  raw_files.write(
-    tmp_path / 'raw' / '2019-Oct.csv',
-    [rees46.HEADER, *events, *rees46.filler()],
-  )
-  assert_equal(tmp_path, 'rees46', tmp_path / 'raw', REES46)

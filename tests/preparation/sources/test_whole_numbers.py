@@ -8,7 +8,6 @@ import duckdb
 import pytest
 from hypothesis import strategies as st
 
-from rmtl_jax import types
 from rmtl_jax.preparation.raw import csv as raw_csv
 from tests import tiers
 from tests.preparation import raw_files
@@ -80,15 +79,6 @@ def test_prepared_data_is_that_of_text(tmp_path, monkeypatch, name, as_of):
   monkeypatch.setattr(raw_csv, 'look_whole', lambda *_: ())
   assert found == prepared('text')
   assert 'past/rows-00000.parquet' in found
-
-
-@pytest.mark.parametrize('visit', [str, late(100, '{:05d}'.format)])
-def test_faults_are_named_as_ever(tmp_path, visit):
-  schema = raw_files.write_schema(tmp_path / 'schema.json', SCHEMA)
-  rows = lines(visit=visit)
-  rows[200] = rows[200].rsplit(',', 2)[0] + ',2,0'
-  with pytest.raises(types.InputError, match="row 201, column 'clicked': '2'"):
-    raw_files.run_table(tmp_path, rows, schema=schema)
 
 
 @pytest.mark.parametrize('examples', tiers.examples(50, 200))
