@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import shlex
 import textwrap
@@ -72,11 +73,10 @@ def execute(values: flags.FlagValues) -> int:
     f'| `{one.name}` | {one.role} | {one.why} |' for one in found.columns
   )
   page = f'# {schema.name}\n\n| column | guess | why |\n|---|---|---|\n{rows}\n'
-  durable.write_all(
-    {reasons: page.encode(), schema: guess.text(found.schema).encode()}
-  )
+  text = json.dumps(found.schema, indent=2, ensure_ascii=False) + '\n'
+  durable.write_all({reasons: page.encode(), schema: text.encode()})
   print(f'\nschema: {schema}\nreasons: {reasons}\n\nNext:')
-  for line in _commands(log, found, schema):
+  for line in _commands(log, schema):
     print(line)
   return 0
 
@@ -97,22 +97,16 @@ def _table(columns: Sequence[Any]) -> str:
   return '\n'.join(lines)
 
 
-def _commands(log: pathlib.Path, found: Any, schema: pathlib.Path) -> list[str]:
+def _commands(log: pathlib.Path, schema: pathlib.Path) -> list[str]:
   """The command lines that come next."""
-  from rmtl_jax.preparation.guess import words
+  from rmtl_jax.preparation.schema import part
 
-  stem = log.resolve().name.split('.')[0]
-  name = words.unique([stem])[stem]
-  options = ''
-  if found.any_dates:
-    options += ' --any_dates'
-  if found.split_column:
-    options += f' --split_column={shlex.quote(found.split_column)}'
+  name = part.plain(log.resolve().name.split('.')[0])
   return [
     'rmtl prepare --source=table \\',
     f'  --raw_dir={shlex.quote(str(log))} \\',
     f'  --schema={shlex.quote(str(schema))} \\',
-    f'  --data_dir=data/{name}{options}',
+    f'  --data_dir=data/{name}',
     f'rmtl describe data/{name}',
     f'rmtl train --data_dir=data/{name} --workdir=runs/{name}',
   ]

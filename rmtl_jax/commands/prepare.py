@@ -102,8 +102,7 @@ def check_source(
     else:
       continue
     raise types.InputError(
-      f'--{name}: source {source} {what}; leave it out or give another'
-      ' --source'
+      f'--{name}: source {source} {what}; leave it out or give another --source'
     )
 
 

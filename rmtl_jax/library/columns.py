@@ -7,7 +7,6 @@ fields replaces it.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -79,14 +78,14 @@ def describe(
   excluded = own.pop('exclude', ())
   fields = _named_fields(own)
   named = {str(one['column']) for kind in fields.values() for one in kind}
-  _check('tasks', [one['column'] for one in labels], names)
+  guess.check_columns('tasks', [one['column'] for one in labels], names)
   for what, columns in (
     *((role, [column]) for role, column in given.items() if column),
     ('weight', weights),
     ('exclude', excluded),
     *((kind, [one['column'] for one in fields[kind]]) for kind in fields),
   ):
-    _check(what, columns, names)
+    guess.check_columns(what, columns, names)
   apart = {*weights, *excluded, *(n for n in index if n not in named)}
   found = guess.guess(
     sample_lib.of_table(table),
@@ -119,7 +118,6 @@ def describe(
         left_out[column] = f'not listed in {kind}'
     if kept or fields.get(kind):
       schema[kind] = kept + fields.get(kind, [])
-  _name_apart([schema[k] for k in manifest_lib.KINDS if k in schema])
   if isinstance(own.get('time'), Mapping) and 'time' in schema:
     guessed = schema['time']
     if 'unit' in own['time']:
@@ -223,7 +221,7 @@ def _tasks(
       raise types.InputError(f'{expected}, found {odd!r:.80}')
     entry = {'column': given} if isinstance(given, str) else dict(given)
     entry.setdefault('column', name)
-    entries.append({'name': _name(name), **entry})
+    entries.append({'name': part.plain(name), **entry})
   if not entries:
     raise types.InputError(expected)
   return entries
@@ -235,36 +233,4 @@ def of_labels(tasks: Sequence[str] | Mapping[str, Entry]) -> list[str]:
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
-  found = {'column': entry} if isinstance(entry, str) else dict(entry)
-  return {'name': _name(str(found.get('column'))), **found}
-
-
-def _name(column: str) -> str:
-  """A field's name, which names files, from that of its column."""
-  name = part.spaced(column).replace(' ', '_').lstrip('.-')
-  return part.shortened(name) or 'field'
-
-
-def _name_apart(kinds: Iterable[Sequence[dict[str, Any]]]) -> None:
-  """Numbers fields whose columns would give them one name."""
-  taken: set[str] = set()
-  for entry in (entry for entries in kinds for entry in entries):
-    name, number = entry['name'], 1
-    while entry['name'].lower() in taken:
-      number += 1
-      entry['name'] = f'{name}_{number}'
-    taken.add(entry['name'].lower())
-
-
-def _check(what: str, columns: Iterable[Any], names: Sequence[str]) -> None:
-  """Refuses columns that the table lacks."""
-  missing = [str(column) for column in columns if column not in names]
-  if missing:
-    near = difflib.get_close_matches(missing[0], names, n=2)
-    hint = f' (did you mean {" or ".join(map(repr, near))}?)' if near else ''
-    listed = ', '.join(f'{name!r:.80}' for name in missing)
-    column = 'columns' if len(missing) > 1 else 'column'
-    raise types.InputError(
-      f'{what}: the table has no {column} {listed}{hint}; it has'
-      f' {", ".join(names):.500}'
-    )
+  return {'column': entry} if isinstance(entry, str) else dict(entry)

@@ -91,7 +91,7 @@ def test_nothing_is_overwritten_unless_asked(log, tmp_path, capsys):
     (('{log}', '--output='), '--output: is needed'),
     (('{log}', '--output=-'), 'expected the name of a file'),
     (('{log}', '--rows=999'), 'rows'),
-    (('{log}', '--label=is_clik'), 'did you mean is_click?'),
+    (('{log}', '--label=is_clik'), "did you mean 'is_click'"),
   ],
 )
 def test_bad_usage_is_one_line(log, tmp_path, capsys, monkeypatch, argv, part):

@@ -79,7 +79,7 @@ def test_round_trip(record):
 
 
 @pytest.mark.parametrize(
-  'name', ['用户', 'пользователь', 'カテゴリ', 'उपयोगकर्ता', 'Größe', '户' * 33]
+  'name', ['用户', 'пользователь', 'उपयोगकर्ता', '户' * 33]
 )
 def test_names_are_of_any_script(name):
   found = schema.parse(minimal(categorical=['u', name], tasks=[f'y{name[0]}']))
@@ -105,21 +105,9 @@ def test_names_are_of_any_script(name):
       "s: column 'y' is a feature and the label of 'y'",
     ),
     (minimal(categorical=['t']), "s: column 't' is named as a key"),
-    (
-      minimal(categorical=['u', 'a b']),
-      "s: categorical[1].name: 'a b' can name no file",
-    ),
     *(
-      (minimal(categorical=['u', name]), 'can name no file')
-      for name in (
-        '../x',
-        '.x',
-        '-x',
-        '用 户',
-        '用\u200b户',
-        '\ud800',
-        '户' * 34,
-      )
+      (minimal(categorical=[{'column': 'u', 'name': name}]), 'name no file')
+      for name in ('a b', '../x', '\ud800', '户' * 34)
     ),
     (
       minimal(numeric=[{'column': 'n', 'transform': 'bins', 'bins': 1}]),

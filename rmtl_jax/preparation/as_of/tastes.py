@@ -41,7 +41,7 @@ def fields_of(rows: source.SourceTable) -> list[source.SourceField]:
     and field.name not in (rows.user_field, rows.item_field)
     and not fields_lib.is_made(field)
     and not fields_lib.is_of_time(field)
-    and not words.is_part_of_time(field.name)
+    and not words.has(field.name, words.PARTS_OF_TIME)
   ]
 
 

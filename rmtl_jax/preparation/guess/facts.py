@@ -37,7 +37,7 @@ class Facts:
   Attributes:
     sample: the rows.
     name: of the column.
-    kind: `number`, `bool`, `time`, `list`, `structs`, `text` or `other`.
+    kind: `number`, `bool`, `time`, `list`, `text` or `other`.
     filled: rows with a value.
     distinct: different values.
     whole: whether all numbers are whole.
@@ -111,10 +111,7 @@ def find(sample: sample_lib.Sample) -> list[Facts]:
 
 def _of_column(sample: sample_lib.Sample, name: str, kind: str) -> Facts:
   column = sample.column(name)
-  if kind in ('structs', 'other'):
-    (filled,) = sample.fetch(f'coalesce(sum({column}), 0)::BIGINT')[0]
-    return Facts(sample, name, kind, filled, filled)
-  if kind == 'list':
+  if kind in ('list', 'other'):
     filled, distinct = sample.fetch(
       f'count({column}), count(DISTINCT CAST({column} AS VARCHAR))'
     )[0]

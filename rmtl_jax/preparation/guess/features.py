@@ -33,18 +33,18 @@ class Feature(NamedTuple):
 def guess(one: facts_lib.Facts) -> Feature:
   """The field that a column makes, or why it makes none."""
   entry: dict[str, Any] = {'column': one.name}
-  if one.kind in ('structs', 'other'):
+  if one.kind == 'other':
     return Feature('', entry, 'of a nested type; unnest it first')
   if one.distinct < 2 and not (one.distinct and one.missing):
     return Feature('', entry, 'constant' if one.filled else 'empty')
-  if words.is_split(one.name) and one.distinct <= 10:
+  if words.has(one.name, words.SPLITS) and one.distinct <= 10:
     return Feature('', entry, 'named like a split; see --split_column')
-  if words.is_weight(one.name) and one.kind == 'number' and one.least >= 0:
+  if words.has(one.name, words.WEIGHTS) and one.kind == 'number':
     return Feature('', entry, 'named like a weight; "weight" would use it')
   if one.kind == 'list':
     if one.separator:
       entry['separator'] = one.separator
-    return Feature('multi_valued', entry, f'lists{_parted(one.separator)}')
+    return Feature('multi_valued', entry, f'lists {one.separator}'.strip())
   if one.kind == 'bool' or one.truth is not None:
     return Feature('categorical', entry, 'true or false')
   if (
@@ -60,14 +60,10 @@ def guess(one: facts_lib.Facts) -> Feature:
   return _of_number(one, entry)
 
 
-def _parted(separator: str) -> str:
-  return f' that {separator!r} parts' if separator else ''
-
-
 def _of_number(one: facts_lib.Facts, entry: dict[str, Any]) -> Feature:
   few = one.distinct <= min(_FEW, one.filled / _ROWS_OF_A_CATEGORY)
   is_category = words.is_category(one.name) or (
-    few and not words.is_amount(one.name)
+    few and not words.has(one.name, words.FEW_NUMBERS)
   )
   if one.whole and is_category:
     return Feature('categorical', entry, f'{one.distinct:,} whole numbers')

@@ -7,14 +7,13 @@ import difflib
 import json
 import os
 import pathlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.data import tables
-from rmtl_jax.preparation import given_splits
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import features, labels, roles, words
@@ -60,8 +59,6 @@ class Guess:
     is_whole: whether the sample is the log.
     notes: what a person should know, one sentence each; the first ones name a
       user, an item or a time that was not found.
-    any_dates: whether times are not since 1970.
-    split_column: the column that parts train and test, or ''.
     problem: why `rmtl prepare` could not use the schema; '' if it can.
   """
 
@@ -70,8 +67,6 @@ class Guess:
   rows: int
   is_whole: bool
   notes: tuple[str, ...] = ()
-  any_dates: bool = False
-  split_column: str = ''
   problem: str = ''
 
 
@@ -95,7 +90,7 @@ def guess(
   """
   given = given or {}
   facts = facts_lib.find(sample)
-  _check(sample, given_labels)
+  check_columns('label', given_labels, sample.names)
   # {column: (role, why)}
   found: dict[str, tuple[str, str]] = {
     name: ('left out', 'excluded') for name in exclude
@@ -106,19 +101,17 @@ def guess(
     found[time.facts.name] = 'time', time.why
   keys = roles.find_keys([one for one in rest if one.name not in found], given)
   found |= {one.facts.name: (role, one.why) for role, one in keys.items()}
-  times = roles.other_times(rest, found)
+  others = roles.other_times(rest, found)
   events = None if given_labels else labels.find_events(rest)
   free = [one for one in facts if one.name not in found]
   tasks = [] if events else labels.find(free, given_labels)
-  tasks, of_labels = labels.with_times(tasks, times, time)
   entries, reasons = labels.entries(tasks)
   for one, reason in zip(tasks, reasons, strict=True):
     found[one.column] = 'label', one.why + reason
-  found |= {name: ('label', why) for name, why in of_labels.items()}
   if events:
     found[events.column] = 'event', events.why
     entries = [{'name': name} for name in events.entry['labels']]
-  for one in times:
+  for one in others:
     found.setdefault(one.name, ('left out', 'a time of something else'))
   rest = [one for one in facts if one.name not in found]
   for name, why in labels.left_out(rest, tasks).items():
@@ -135,22 +128,29 @@ def guess(
     columns,
     sample.rows,
     sample.is_whole,
-    tuple(_notes(sample, keys, time, events)),
-    any_dates=time is not None and not time.facts.unit,
-    split_column=_split_column(facts, fields),
+    tuple(_notes(keys, time, events)),
     problem=_problem(schema, facts),
   )
 
 
-def _check(sample: sample_lib.Sample, given: Collection[str]) -> None:
-  for name in given:
-    if name not in sample.names:
-      near = difflib.get_close_matches(name, sample.names, n=1)
-      hint = f'; did you mean {near[0]}?' if near else ''
-      raise types.InputError(
-        f'label: the log has no column {name!r:.80}{hint}; it has'
-        f' {", ".join(sample.names):.500}'
-      )
+def check_columns(
+  what: str, columns: Iterable[Any], names: Sequence[str]
+) -> None:
+  """Refuses columns that a table lacks.
+
+  Raises:
+    types.InputError: names them, and columns that are written like the first.
+  """
+  missing = [str(column) for column in columns if column not in names]
+  if missing:
+    near = difflib.get_close_matches(missing[0], names, n=2)
+    hint = f' (did you mean {" or ".join(map(repr, near))}?)' if near else ''
+    listed = ', '.join(f'{name!r:.80}' for name in missing)
+    column = 'columns' if len(missing) > 1 else 'column'
+    raise types.InputError(
+      f'{what}: the table has no {column} {listed}{hint}; it has'
+      f' {", ".join(names):.500}'
+    )
 
 
 def _schema(
@@ -171,7 +171,6 @@ def _schema(
     form = {'format': unit} if unit.startswith('%') else {'unit': unit}
     schema['time'] = {'column': time.facts.name, **form}
   ids = [keys[r].facts.name for r in ('user', 'item') if r in keys]
-  named = words.unique([*ids, *(n for n, one in fields.items() if one.kind)])
   listed: dict[str, list[Any]] = {}
   for one in facts:
     field = fields.get(one.name)
@@ -179,20 +178,19 @@ def _schema(
       field = features.Feature('categorical', {'column': one.name}, '')
     if field is None or not field.kind:
       continue
-    entry = dict(field.entry)
-    if named[one.name] != one.name:
-      entry = {'name': named[one.name], **entry}
-    plain = one.name if entry == {'column': one.name} else entry
+    plain = one.name if len(field.entry) == 1 else field.entry
     listed.setdefault(field.kind, []).append(plain)
   schema |= {k: listed[k] for k in list(_KINDS)[:3] if k in listed}
-  if time is not None and time.facts.unit:
-    has_hours = _has_hours(time.facts)
-    schema['from_time'] = ['hour', 'weekday'] if has_hours else ['weekday']
-    taken = {word for name in named for word in words.words(name)[-1:]}
-    kept = [part for part in schema['from_time'] if part not in taken]
-    schema['from_time'] = kept
-    if not kept:
-      del schema['from_time']
+  if time is not None:
+    (longest,) = time.facts.sample.fetch(f'max(len({time.facts.text}))')[0]
+    # A date, as 2024-05-01, has no hour.
+    is_date = unit[0] == '%' and '%H' not in unit
+    is_date |= unit == 'iso' and longest <= len('2024-05-01')
+    parts = ['weekday'] if is_date else ['hour', 'weekday']
+    used = {*ids, *(name for name, one in fields.items() if one.kind)}
+    taken = {word for name in used for word in words.words(name)[-1:]}
+    if kept := [part for part in parts if part not in taken]:
+      schema['from_time'] = kept
   if events:
     schema['events'] = events.entry
   if entries:
@@ -203,25 +201,7 @@ def _schema(
   return schema
 
 
-def _has_hours(time: facts_lib.Facts) -> bool:
-  """Whether times are finer than a day."""
-  if time.unit.startswith('%'):
-    return '%H' in time.unit
-  if time.unit == 'iso':
-    value = f'TRY_CAST({time.text} AS TIMESTAMPTZ)'
-    (fine,) = time.sample.fetch(
-      f"count(*) FILTER (date_trunc('day', {value}) <> {value})"
-    )[0]
-    return fine > 0
-  day = 86_400 * facts_lib.UNITS.get(time.unit, 1)
-  (fine,) = time.sample.fetch(f'count(*) FILTER ({time.number} % {day} <> 0)')[
-    0
-  ]
-  return fine > 0
-
-
 def _notes(
-  sample: sample_lib.Sample,
   keys: Mapping[str, roles.Role],
   time: roles.Role | None,
   events: labels.Events | None,
@@ -235,33 +215,11 @@ def _notes(
     )
   if time is None:
     notes.append('no time was found: rows are split at random')
-  elif not time.facts.unit:
-    notes.append(
-      f'{time.facts.name} is not since 1970; it is taken for seconds since the'
-      ' log began'
-    )
   if 'session' not in keys and ('user' not in keys or time is None):
     notes.append('no session was found: each row is a session')
   if events and 'item' not in keys:
     notes.append('events need an item')
-  if sample.partial:
-    notes.append(
-      f'only some files have {", ".join(sample.partial):.200}; left out'
-    )
   return notes
-
-
-def _split_column(
-  facts: Sequence[facts_lib.Facts], fields: Mapping[str, features.Feature]
-) -> str:
-  """The column that says train and test in words that prepare knows."""
-  known = {v for values in given_splits.VALUES.values() for v in values}
-  for one in facts:
-    if one.name in fields and words.is_split(one.name) and one.distinct <= 10:
-      values = {text for (text,) in one.sample.fetch(f'DISTINCT {one.text}')}
-      if {'train', 'test'} <= values <= known:
-        return one.name
-  return ''
 
 
 def _problem(
@@ -331,15 +289,3 @@ def guess_schema(
 def _arrow(table: Any) -> pa.Table:
   stream = tables.open_stream(table)
   return pa.Table.from_batches(stream.batches, stream.schema)
-
-
-def text(schema: Mapping[str, Any]) -> str:
-  """A schema as JSON, its short entries on one line each."""
-  lines = []
-  for key, value in schema.items():
-    shown = json.dumps(value, ensure_ascii=False)
-    if len(shown) > 70 and isinstance(value, list):
-      inner = ',\n    '.join(json.dumps(v, ensure_ascii=False) for v in value)
-      shown = f'[\n    {inner}\n  ]'
-    lines.append(f'  {json.dumps(key)}: {shown}')
-  return '{\n' + ',\n'.join(lines) + '\n}\n'

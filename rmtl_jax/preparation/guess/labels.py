@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.guess import facts as facts_lib
-from rmtl_jax.preparation.guess import roles, words
+from rmtl_jax.preparation.guess import words
 
 # A column that ranks a label better than this reveals it.
 _LEAK_AUC = 0.98
 _ROWS_OF_A_CATEGORY = 20
 # Positives, and the share of them, that must imply another label.
 _POSITIVES, _IMPLIES = 5, 0.999
-_NEARLY = 0.98
 _KINDS_OF_EVENT = 50
 _IMPRESSIONS = (
   'view',
@@ -77,7 +76,7 @@ def find(
     ]
     if not found:
       for one in facts:
-        found += _of_number(one)
+        found += _of_rating(one)
   return sorted(found, key=lambda one: -one.rate)
 
 
@@ -100,53 +99,37 @@ def _of(one: facts_lib.Facts, why: str) -> Label:
   return Label(one, entry, f'{why}, {rate:.1%} are 1', rate or 0.0)
 
 
-def _of_number(one: facts_lib.Facts) -> list[Label]:
-  """The tasks of a rating or an amount: high values, and the number."""
-  if one.kind != 'number' or one.distinct < 3:
+def _of_rating(one: facts_lib.Facts) -> list[Label]:
+  """The task of a rating: whether it is a high one."""
+  if one.kind != 'number' or not words.is_rating(one.name):
     return []
-  if words.is_rating(one.name) and one.distinct <= 11:
-    at_least: float = one.least + 0.7 * (one.largest - one.least)
-    known = {'known_after_seconds': 0}
-  elif words.is_amount_label(one.name) and one.least >= 0:
-    (at_least,) = one.sample.fetch(f'avg({one.number})')[0]
-    known = {}
-  else:
+  if not 3 <= one.distinct <= 11:
     return []
-  at_least = float(f'{at_least:.4g}')
-  (rate,) = one.sample.fetch(f'avg(CAST({one.number} >= {at_least} AS INT))')[0]
-  high = {'column': one.name, 'at_least': at_least, **known}
-  number = {'column': one.name, 'kind': 'regression', **known}
-  why = f'a number that a row led to; high from {at_least:g} on ({rate:.1%})'
-  return [Label(one, high, why, rate), Label(one, number, why, 0.0)]
+  least = float(f'{one.least + 0.7 * (one.largest - one.least):.4g}')
+  (rate,) = one.sample.fetch(f'avg(CAST({one.number} >= {least} AS INT))')[0]
+  entry = {'column': one.name, 'at_least': least, 'known_after_seconds': 0}
+  why = f'a rating; high from {least:g} on ({rate:.1%})'
+  return [Label(one, entry, why, rate)]
 
 
 def entries(labels: Sequence[Label]) -> tuple[list[dict[str, Any]], list[str]]:
   """Entries of the schema with names and `after`; and reasons of `after`."""
-  columns = list(dict.fromkeys(one.column for one in labels))
-  names = words.of_tasks(columns)
+  columns = [one.column for one in labels]
   found: list[dict[str, Any]] = []
   reasons: list[str] = []
   for place, one in enumerate(labels):
-    is_high = 'at_least' in one.entry
-    name = ('high_' if is_high else '') + names[one.column]
-    if is_high and words.is_rating(one.column):
-      name = 'like'
+    name = words.of_task(one.column, columns)
+    name = 'like' if 'at_least' in one.entry else name
     entry: dict[str, Any] = {'name': name, **one.entry}
     reason = ''
-    if one.rate and 'time_column' not in one.entry:
-      for earlier in range(place - 1, -1, -1):
-        parent = labels[earlier]
-        if not parent.rate or parent.column == one.column:
-          continue
-        if 'time_column' in parent.entry or 'null' in parent.entry:
-          continue
-        share = _implied(one, parent.is_one)
-        if share == 1 and parent.rate > one.rate:
-          entry['after'] = found[earlier]['name']
-          reason = f'; every 1 has a 1 in {parent.column}'
-          break
-        if share > _NEARLY and parent.rate > one.rate:
-          reason = f'; {share:.2%} of its 1 have a 1 in {parent.column}'
+    for earlier in range(place - 1, -1, -1) if one.rate else ():
+      parent = labels[earlier]
+      if parent.rate <= one.rate or 'null' in parent.entry:
+        continue
+      if _implied(one, parent.is_one) == 1:
+        entry['after'] = found[earlier]['name']
+        reason = f'; every 1 has a 1 in {parent.column}'
+        break
     reasons.append(reason)
     found.append(entry)
   return found, reasons
@@ -158,33 +141,6 @@ def _implied(one: Label, other: str) -> float:
     f'avg(CAST({other} AS INT))', f'WHERE {one.is_one}'
   )[0]
   return share or 0.0
-
-
-def with_times(
-  labels: Sequence[Label],
-  times: Sequence[facts_lib.Facts],
-  row_time: roles.Role | None,
-) -> tuple[list[Label], dict[str, str]]:
-  """Gives labels their times: columns filled exactly where a label is 1.
-
-  Returns:
-    The labels, and why, by the columns that are the times of some.
-  """
-  found, used = list(labels), dict[str, str]()
-  for one in times:
-    for place, label in enumerate(found):
-      if 'time_column' in label.entry or not label.rate or row_time is None:
-        continue
-      if one.unit != row_time.facts.unit or one.name in used:
-        continue
-      (wrong,) = one.sample.fetch(
-        f'count(*) FILTER (({one.text} IS NOT NULL) <> {label.is_one})'
-      )[0]
-      if not wrong:
-        entry = {'time_column': one.name}
-        found[place] = label._replace(entry=entry)
-        used[one.name] = f'the time at which {label.column} became 1'
-  return found, used
 
 
 def left_out(
@@ -222,7 +178,7 @@ def _leak(one: facts_lib.Facts, label: Label) -> str:
     return f'filled only where {label.column} is 1'
   if filled == one.sample.rows - ones and not of_ones:
     return f'filled only where {label.column} is 0'
-  if one.kind in ('list', 'structs', 'other', 'time'):
+  if one.kind in ('list', 'other', 'time'):
     return ''
   if one.kind == 'number' or one.is_binary:
     some, some_of_ones = one.sample.fetch(
@@ -267,7 +223,7 @@ class Events(NamedTuple):
 def find_events(facts: Sequence[facts_lib.Facts]) -> Events | None:
   """The column of events, if the log is one of events."""
   for one in facts:
-    if one.kind != 'text' or not words.is_event(one.name):
+    if one.kind != 'text' or not words.has(one.name, words.EVENTS):
       continue
     if one.distinct > _KINDS_OF_EVENT:
       continue
@@ -283,8 +239,7 @@ def find_events(facts: Sequence[facts_lib.Facts]) -> Events | None:
       shown = ['click']
     tasks = [k for k in kinds if k not in shown and words.is_outcome(k)]
     if shown and tasks:
-      names = words.of_tasks(tasks)
-      labels = {names[kind]: [kind] for kind in tasks}
+      labels = {words.of_task(kind, tasks): [kind] for kind in tasks}
       entry = {'column': one.name, 'impressions': shown, 'labels': labels}
       listed = ', '.join(f'{kind} ({n:,})' for kind, n in counts.items())
       return Events(one.name, f'events: {listed:.200}', entry)

@@ -10,12 +10,8 @@ from rmtl_jax.preparation.guess import words
 
 # Values that come back have so many rows each, at least, on average.
 _ROWS_OF_A_KEY = 1.2
-# Share of a session's values that are of one user, at least.
-_OF_ONE_USER = 0.99
 # Least number of items whose name does not say item, product or the like.
 _SURE, _ITEMS = 6, 20
-# A column with one value in more rows identifies nobody.
-_MOST_COMMON = 0.8
 
 
 class Role(NamedTuple):
@@ -55,7 +51,7 @@ def find_keys(
       if one.name not in taken
       and one.is_key
       and (rank := words.key_rank(one.name, role)) is not None
-      and _identifies(one, role, found.get('user'))
+      and _identifies(one, role)
     )
     if ranked:
       best = ranked[0][2]
@@ -68,32 +64,14 @@ def find_keys(
 _A = {'user': 'a user', 'item': 'an item', 'session': 'a session'}
 
 
-def _identifies(one: facts_lib.Facts, role: str, user: Role | None) -> bool:
+def _identifies(one: facts_lib.Facts, role: str) -> bool:
   if one.distinct < 2 or one.missing > 0.5:
-    return False
-  (most,) = one.sample.fetch(
-    'max(n)',
-    f'JOIN (SELECT {one.text} AS v, count(*) AS n FROM log GROUP BY'
-    f' v) g ON g.v = {one.text}',
-  )[0]
-  if most > _MOST_COMMON * one.sample.rows:
     return False
   rank = words.key_rank(one.name, role) or 0
   # A catalogue of a few campaigns or shops is a category.
   if role == 'item' and rank > _SURE and one.distinct < _ITEMS:
     return False
-  if role != 'session':
-    return True
-  if one.filled < _ROWS_OF_A_KEY * one.distinct:
-    return False
-  if user is None or 'sess' in one.name.lower():
-    return True
-  of_one, sessions = one.sample.connection.execute(
-    'SELECT count(*) FILTER (users = 1), count(*) FROM (SELECT'
-    f' count(DISTINCT {user.facts.text}) AS users FROM log WHERE {one.text} IS'
-    f' NOT NULL GROUP BY {one.text})'
-  ).fetchall()[0]
-  return of_one >= _OF_ONE_USER * sessions
+  return role != 'session' or one.filled >= _ROWS_OF_A_KEY * one.distinct
 
 
 def find_time(
@@ -105,14 +83,14 @@ def find_time(
     return Role(named[given['time']], 'as you said') if given['time'] else None
   filled = [one for one in facts if not one.missing and one.distinct > 1]
   ranked = sorted(
-    (rank, one.unit == '', place, one)
+    (rank, place, one)
     for place, one in enumerate(filled)
     if (rank := words.time_rank(one.name)) is not None
-    and (one.unit or (one.kind == 'number' and rank < 2 and one.least >= 0))
+    and one.unit
     and not words.is_amount_label(one.name)
   )
   if ranked:
-    best = ranked[0][3]
+    best = ranked[0][2]
     return Role(best, f'named like a time, {_form(best)}')
   times = [one for one in filled if one.kind == 'time']
   others = [one for one in times if words.time_rank(one.name) is None]
@@ -122,8 +100,6 @@ def find_time(
 
 
 def _form(one: facts_lib.Facts) -> str:
-  if not one.unit:
-    return 'in seconds since the log began'
   if one.unit in facts_lib.UNITS:
     return f'in {one.unit} since 1970'
   return f'as {one.unit}'

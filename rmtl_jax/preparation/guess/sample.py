@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.data import column_reader, parquet, tables
+from rmtl_jax.data import column_reader, parquet
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
@@ -21,7 +21,6 @@ from rmtl_jax.preparation.raw import folders
 _DELIMITERS = (',', '\t', ';', '|')
 # Files that a sample is of, and row groups of a Parquet file, at most.
 _FILES, _GROUPS = 16, 16
-ORDER = 'row_of_sample'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,14 +28,13 @@ class Sample:
   """Rows of a log.
 
   Attributes:
-    connection: holds the table `log`, columns c0, c1, ... and ORDER.
+    connection: holds the table `log`, columns c0, c1, ...
     names: columns of the log.
-    kinds: of each, `text` (all of CSV), `number`, `bool`, `time`, `list`,
-      `structs` (lists of them) or `other`.
+    kinds: of each, `text` (all of CSV), `number`, `bool`, `time`, `list` or
+      `other`.
     rows: of the sample.
     is_whole: whether the sample is the log.
     delimiter: of CSV files, if it is not that of their names.
-    partial: columns that some files have and others lack; not in `names`.
   """
 
   connection: sql.Connection
@@ -45,7 +43,6 @@ class Sample:
   rows: int
   is_whole: bool
   delimiter: str = ''
-  partial: tuple[str, ...] = ()
 
   def text(self, name: str) -> str:
     """SQL of a column's values as text, NULL where it is empty."""
@@ -102,7 +99,6 @@ def read(log: pathlib.Path, rows: int, delimiter: str = '') -> Sample:
   ]
   if not shared:
     raise types.InputError(f'{paths[0]}: shares no column with other files')
-  every = dict.fromkeys(n for part in parts for n in part.column_names)
   try:
     table = pa.concat_tables(
       [part.select(shared) for part in parts], promote_options='permissive'
@@ -118,7 +114,6 @@ def read(log: pathlib.Path, rows: int, delimiter: str = '') -> Sample:
   return dataclasses.replace(
     of_table(table, is_whole),
     delimiter='' if is_parquet or named == delimiter else delimiter,
-    partial=tuple(name for name in every if name not in shared),
   )
 
 
@@ -134,17 +129,14 @@ def of_table(table: pa.Table, is_whole: bool = True) -> Sample:
   for name in names:
     if names.count(name) > 1:
       raise types.InputError(f'table: column {name!r} stands twice')
-  kinds = tuple(_kind(field.type) for field in table.schema)
-  columns = [_readable(table.column(i), kind) for i, kind in enumerate(kinds)]
   connection = sql.connect()
-  rows = pa.table(
-    [*columns, pa.array(np.arange(table.num_rows))],
-    [*(f'c{i}' for i in range(len(columns))), ORDER],
-  )
-  connection.register('arrow_rows', rows)
+  columns = [f'c{i}' for i in range(len(names))]
+  connection.register('arrow_rows', table.rename_columns(columns))
   with sql.name_errors('table', 'not readable'):
     connection.execute('CREATE TABLE log AS FROM arrow_rows')
   connection.unregister('arrow_rows')
+  found = sql.column_types(connection, 'log')
+  kinds = tuple(_kind(found[column]) for column in columns)
   return Sample(connection, names, kinds, table.num_rows, is_whole)
 
 
@@ -187,27 +179,14 @@ def _csv_rows(
   except (OSError, csv.Error, pa.ArrowException) as error:
     first = types.first_line(error)
     raise types.InputError(f'{path}: not readable: {first}') from None
-  if records:
-    _check_header(path, header, records)
-  columns = zip(*records, strict=True) if records else [[]] * len(header)
-  arrays = [pa.array(list(values), pa.string()) for values in columns]
-  return pa.table(arrays, header), is_all
-
-
-def _check_header(
-  path: pathlib.Path, header: Sequence[str], records: Sequence[Sequence[str]]
-) -> None:
-  """Refuses a first line that is a row: fractions, or values of its columns."""
-  columns = list(zip(*records, strict=True))
-  odd = [name for name in header if '.' in name and _is_number(name)]
-  again = [n for n, values in zip(header, columns, strict=True) if n in values]
-  if 2 * len(again) > len(header):
-    odd += again
-  if odd:
+  if odd := [name for name in header if '.' in name and _is_number(name)]:
     raise types.InputError(
       f'{path}: row 1 is no header: it holds the value {odd[0].strip()!r:.80};'
       f' expected {len(header)} column names above the rows{folders.OTHERS}'
     )
+  columns = zip(*records, strict=True) if records else [[]] * len(header)
+  arrays = [pa.array(list(values), pa.string()) for values in columns]
+  return pa.table(arrays, header), is_all
 
 
 def _is_number(text: str) -> bool:
@@ -218,32 +197,14 @@ def _is_number(text: str) -> bool:
   return '_' not in text
 
 
-def _kind(found: pa.DataType) -> str:
-  if parquet.is_text(found) or pa.types.is_dictionary(found):
-    return 'text'
-  if pa.types.is_boolean(found):
-    return 'bool'
-  if pa.types.is_timestamp(found) or pa.types.is_date(found):
+def _kind(found: str) -> str:
+  """The kind of a DuckDB type."""
+  if found.endswith('[]'):
+    return 'other' if found[:-2].endswith((']', ')')) else 'list'
+  if found.startswith(('STRUCT', 'MAP', 'UNION', 'BLOB')):
+    return 'other'
+  if found.startswith(('TIMESTAMP', 'DATE')):
     return 'time'
-  if (
-    pa.types.is_integer(found)
-    or pa.types.is_floating(found)
-    or pa.types.is_decimal(found)
-  ):
-    return 'number'
-  if tables.is_list(found):
-    if pa.types.is_struct(found.value_type):
-      return 'structs'
-    return 'other' if pa.types.is_nested(found.value_type) else 'list'
-  return 'other'
-
-
-def _readable(column: Any, kind: str) -> Any:
-  """A column of a type that DuckDB has; of others only whether it is there."""
-  if kind in ('structs', 'other'):
-    return column.is_valid().cast(pa.int8())
-  found = column.type
-  if pa.types.is_dictionary(found):
-    return column.cast(pa.string())
-  odd = pa.types.is_float16(found) or pa.types.is_decimal(found)
-  return column.cast(pa.float64()) if odd else column
+  if found in ('BOOLEAN', 'VARCHAR') or found.startswith('ENUM'):
+    return 'bool' if found == 'BOOLEAN' else 'text'
+  return 'number'

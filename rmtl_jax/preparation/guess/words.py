@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from rmtl_jax.preparation.schema import part
 
-# In bytes.
-_LONGEST = 80
 _ID = {
   *('id', 'ids', 'uuid', 'guid', 'key', 'hash', 'no', 'nr', 'idx', 'index'),
   *('number', 'pk', 'unique', 'code', 'anonymous', 'anon', 'hashed', 'sk'),
@@ -85,9 +83,9 @@ _AMOUNTS = (
   *(('play', 'duration'), ('watch', 'duration'), ('revenue',), ('spend',)),
 )
 EVENTS = {'event', 'action', 'behavior', 'behaviour', 'activity', 'interaction'}
-_WEIGHTS = {'weight', 'weights', 'sampleweight', 'importance'}
-_SPLITS = {'split', 'fold', 'subset', 'partition', 'set'}
-_AMOUNT_WORDS = {
+WEIGHTS = {'weight', 'weights', 'sampleweight', 'importance'}
+SPLITS = {'split', 'fold', 'subset', 'partition', 'set'}
+FEW_NUMBERS = {
   *('num', 'count', 'cnt', 'n', 'qty', 'quantity', 'amount', 'age', 'price'),
   *('number', 'total', 'sum', 'length', 'len', 'size', 'year', 'years'),
   *('days', 'rank', 'position', 'nights', 'adults', 'children', 'rooms'),
@@ -96,7 +94,7 @@ _CATEGORY_WORDS = {
   *('id', 'ids', 'code', 'type', 'category', 'cat', 'class', 'group', 'brand'),
   *('segment', 'cluster', 'zip', 'region', 'country', 'city', 'gender'),
 }
-_PARTS_OF_TIME = {
+PARTS_OF_TIME = {
   *('hour', 'hours', 'hourmin', 'daypart', 'day', 'dayofweek', 'dow'),
   *('weekday', 'month'),
 }
@@ -178,69 +176,25 @@ def is_rating(name: str) -> bool:
   )
 
 
-def is_event(name: str) -> bool:
-  """Whether a column of this name has kinds of events."""
-  return bool({*words(name)} & EVENTS)
-
-
-def is_weight(name: str) -> bool:
-  """Whether a number of this name is the weight of a row."""
-  return bool({''.join(words(name)), *words(name)} & _WEIGHTS)
-
-
-def is_split(name: str) -> bool:
-  """Whether a column of this name parts train and test."""
-  return bool({*words(name)[-1:]} & _SPLITS)
-
-
-def is_amount(name: str) -> bool:
-  """Whether few whole numbers of this name are amounts, not categories."""
-  return bool({*words(name)} & _AMOUNT_WORDS)
+def has(name: str, known: Collection[str]) -> bool:
+  """Whether a name has one of the words, such as EVENTS or AMOUNTS."""
+  return not {*words(name)}.isdisjoint(known)
 
 
 def is_category(name: str) -> bool:
   """Whether whole numbers of this name are categories, not amounts."""
   found = words(name)
   return bool(
-    {*found} & (_CATEGORY_WORDS | _PARTS_OF_TIME)
+    {*found} & (_CATEGORY_WORDS | PARTS_OF_TIME)
     or re.search(r'([a-z]id|(cat|feat|feature|field|col|c)\d+)$', name.lower())
   )
 
 
-def is_part_of_time(name: str) -> bool:
-  """Whether a name is a part of the time, such as the hour."""
-  return bool({*words(name)} & _PARTS_OF_TIME)
+def of_task(column: str, columns: Collection[str]) -> str:
+  """The name of a task: its column's without a leading `is_`.
 
-
-def unique(columns: Iterable[str]) -> dict[str, str]:
-  """Names that a schema accepts for columns, different whatever their case.
-
-  >>> unique(['price', 'Price (EUR)', 'price?'])
-  {'price': 'price', 'Price (EUR)': 'Price_EUR', 'price?': 'price_2'}
+  >>> of_task('is_click', ['is_click']), of_task('is_a', ['a', 'is_a'])
+  ('click', 'is_a')
   """
-  found: dict[str, str] = {}
-  taken: set[str] = set()
-  for column in columns:
-    plain = part.spaced(column)
-    if plain != column or ' ' in plain or plain.startswith(('.', '-')):
-      plain = '_'.join(plain.split()).strip('_.-')
-    base = part.shortened(plain, _LONGEST) or 'field'
-    name, number = base, 2
-    while name.lower() in taken:
-      name, number = f'{base}_{number}', number + 1
-    taken.add(name.lower())
-    found[column] = name
-  return found
-
-
-def of_tasks(columns: Iterable[str]) -> dict[str, str]:
-  """Names of tasks: the columns' without a leading `is_`.
-
-  >>> of_tasks(['is_click', 'long_view'])
-  {'is_click': 'click', 'long_view': 'long_view'}
-  """
-  columns = list(columns)
-  short = {name.removeprefix('is_') or name: name for name in columns}
-  if len(short) < len(columns):
-    return unique(columns)
-  return {short[name]: given for name, given in unique(short).items()}
+  short = part.plain(column.removeprefix('is_'))
+  return part.plain(column) if short in columns else short

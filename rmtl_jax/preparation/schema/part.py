@@ -18,19 +18,20 @@ _LONGEST_S = 10**9
 _LONGEST_NAME = 100
 
 
-def spaced(column: str) -> str:
-  """A column's name with spaces in place of what can't be in a field's.
+def plain(column: str) -> str:
+  """A column's name without what can't be in a field's, which names a file.
 
-  >>> spaced('Größe (m²)'), spaced('用户.id')
-  ('Größe  m2 ', '用户.id')
+  >>> plain('Größe (m²)'), plain('用户.id'), plain('?')
+  ('Größe_m2', '用户.id', 'field')
   """
-  plain = unicodedata.normalize('NFKC', column)
-  return ''.join(c if _may_be_in_name(c) else ' ' for c in plain)
+  text = unicodedata.normalize('NFKC', column)
+  text = ''.join(c if _may_be_in_name(c) else ' ' for c in text)
+  return _shortened('_'.join(text.split()).lstrip('.-')) or 'field'
 
 
-def shortened(name: str, longest: int = _LONGEST_NAME) -> str:
+def _shortened(name: str) -> str:
   """The beginning of a name, of whole characters, in so many bytes."""
-  return name.encode()[:longest].decode(errors='ignore')
+  return name.encode()[:_LONGEST_NAME].decode(errors='ignore')
 
 
 def _may_be_in_name(character: str) -> bool:
@@ -183,15 +184,17 @@ class Part:
     return value
 
   def name(self, column: str) -> str:
-    """The name beside a column, or the column; it can name a file."""
-    name = self.text('name', column)
+    """The name beside a column, else one made of it; it can name a file."""
+    if 'name' not in self.record:
+      return plain(column)
+    name = self.text('name')
     if (
       not all(map(_may_be_in_name, name))
       or name.startswith(('.', '-'))
-      or name != shortened(name)
+      or name != _shortened(name)
     ):
       self.fail(
         f'name: {name!r} can name no file; expected letters, digits and _.-, at'
-        f' most {_LONGEST_NAME} bytes (give "name" beside "column")'
+        f' most {_LONGEST_NAME} bytes'
       )
     return name

@@ -8,15 +8,6 @@ from tests.preparation.as_of import reference as asof_reference
 from tests.preparation.as_of.reference import Row
 
 MINUTE = 60_000
-SCHEMA = {
-  'user': 'user',
-  'item': 'item',
-  'time': {'column': 'ts'},
-  'categorical': ['user', 'item', 'brand', {'column': 'size', 'name': 'kind'}],
-  'from_time': ['hour'],
-  'crossed': [{'fields': ['item', 'brand']}],
-  'tasks': [{'name': 'click', 'column': 'clicked'}],
-}
 
 
 def test_tastes_by_hand():

@@ -35,7 +35,7 @@ SHOP = {
 
 def guessed(columns, labels=()):
   found = guess.guess_schema(pa.table(columns), labels=labels)
-  schema_lib.parse(json.loads(guess.text(found.schema)))
+  schema_lib.parse(json.loads(json.dumps(found.schema)))
   return found
 
 
@@ -201,29 +201,6 @@ def test_labels_are_nested_where_every_positive_agrees():
   assert tasks['buy'] is None
 
 
-def test_a_time_where_a_label_is_one_is_the_label_s():
-  rows = np.arange(400)
-  at = [
-    datetime.datetime(2024, 1, 1) + datetime.timedelta(hours=int(n))
-    for n in rows
-  ]
-  opened = rows % 4 == 0
-  found = guessed(
-    {
-      'member_id': rows // 4,
-      'sent_time': at,
-      'opened': opened,
-      'opened_at': [t if o else None for t, o in zip(at, opened, strict=True)],
-      'signup_date': at,
-    }
-  )
-  assert found.schema['tasks'] == [
-    {'name': 'opened', 'time_column': 'opened_at'}
-  ]
-  assert found.schema['time'] == {'column': 'sent_time', 'unit': 'iso'}
-  assert roles(found)['signup_date'] == 'left out'
-
-
 @pytest.mark.parametrize(
   ('value', 'form'),
   [
@@ -234,7 +211,6 @@ def test_a_time_where_a_label_is_one_is_the_label_s():
     (lambda n: datetime.date(2024, 5, 1 + n % 9), {'unit': 'iso'}),
     (lambda n: f'{1 + n % 28:02}.05.2024', {'format': '%d.%m.%Y'}),
     (lambda n: 20240501 + n % 28, {'format': '%Y%m%d'}),
-    (lambda n: n, {'unit': 's'}),
   ],
 )
 def test_values_tell_the_form_of_a_time(value, form):
@@ -247,7 +223,6 @@ def test_values_tell_the_form_of_a_time(value, form):
     }
   )
   assert found.schema['time'] == {'column': 'event_time', **form}
-  assert found.any_dates == (value(0) == 0)
 
 
 def test_events_become_rows_and_labels():
@@ -267,7 +242,7 @@ def test_events_become_rows_and_labels():
   }
 
 
-def test_a_rating_is_two_tasks():
+def test_a_high_rating_is_a_label():
   rows = np.arange(500)
   found = guessed(
     {
@@ -277,14 +252,13 @@ def test_a_rating_is_two_tasks():
       'timestamp': 1_600_000_000 + rows,
     }
   )
-  like, rating = found.schema['tasks']
+  (like,) = found.schema['tasks']
   assert like == {
     'name': 'like',
     'column': 'rating',
     'at_least': 3.8,
     'known_after_seconds': 0,
   }
-  assert rating['kind'] == 'regression'
 
 
 def test_words_are_labels_too():
@@ -311,7 +285,6 @@ def test_without_a_label_the_columns_that_could_be_are_named():
     ('', 'log.csv'),
     ('a,b\n', 'no rows'),
     ('1.5,2.5\n3,4\n', 'row 1 is no header'),
-    ('x,y\nx,y\nx,z\n', 'row 1 is no header'),
   ],
 )
 def test_what_is_no_log_is_one_line(tmp_path, text, told):

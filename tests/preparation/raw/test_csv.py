@@ -73,7 +73,7 @@ def test_where_and_hash(connection, tmp_path):
     where='a < 7',
     row_hash=True,
   )
-  values, hashes = zip(*rows, strict=True)
+  values, _, hashes = zip(*rows, strict=True)
   assert values == (1, 1, 1)
   assert hashes[0] == hashes[1] != hashes[2]
 
