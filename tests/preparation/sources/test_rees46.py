@@ -112,9 +112,9 @@ def test_fields(tmp_path):
   }
   codes = raw_files.decoded(tmp_path, 'category_code')
   assert codes[:3] == ['home.kitchen.mixer', 'home.bed', None]
-  # A price below zero is as good as none: both are the mean.
+  # A price below zero is missing.
   prices = [row['x_price'] for row in raw_files.read(tmp_path)]
-  assert prices[0] > 0 and prices[1] == prices[2] == 0
+  assert prices[0] > 0 and all(p != p for p in prices[1:3])
   assert manifest.fields[-1].details['transform'] == 'log1p'
 
 
