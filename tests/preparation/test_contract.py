@@ -266,8 +266,6 @@ def replaced(column, row, value):
   [
     (lambda t: t.slice(0, 3), ['has 3 rows, manifest.json says 8']),
     (replaced('value', 0, 'i'), ['row 1', "'i' expected null"]),
-    (replaced('value', 3, None), ['row 4', 'is empty']),
-    (replaced('value', 3, ''), ['row 4', 'is empty']),
     (replaced('value', 3, 'i0'), ["'i0' stands twice"]),
     (replaced('count', 2, -5), ['row 3', "'count': -5"]),
     (replaced('count', 2, None), ['row 3', "'count': None"]),

@@ -266,5 +266,5 @@ def test_the_check_finds_a_time_in_a_log_without_one(tmp_path):
     '"options"', '"has_time": false, "options"', 1
   )
   path.write_text(text)
-  with pytest.raises(types.InputError, match="'timestamp': is 1"):
+  with pytest.raises(types.InputError, match="'timestamp': is 9"):
     contract.check(tmp_path / 'out')
