@@ -61,38 +61,28 @@ def test_both_arms_are_evaluated_after_the_last_epoch(trained, data_dir):
   made = models.Models(one.manifest.feature_spec())
   host = columns_lib.read_split(data_dir, one.manifest, 'test')
   split = splits.place(host, CONFIG.batch)
+  losses = {}
   for arm, params in ends.items():
-    predictions = made.predict(CONFIG, params, split).astype(np.float64)
-    for k, task in enumerate(tiny.TASKS):
-      rows = np.where(
-        host.labels[:, k] > 0.5, predictions[:, k], 1 - predictions[:, k]
-      )
-      np.testing.assert_allclose(
-        found['stages'][arm][task]['logloss'], -np.log(rows).mean(), rtol=1e-5
-      )
+    p = made.predict(CONFIG, params, split).astype(np.float64)
+    losses[arm] = -np.log(np.where(host.labels > 0.5, p, 1 - p)).mean(0)
   # The kept ones are one model, these are not.
   assert record['stages']['constant'] == record['stages']['finetune']
-  assert found['stages']['constant'] != found['stages']['finetune']
-  for task, values in found['difference']['finetune_minus_constant'].items():
-    aucs = [found['stages'][arm][task]['auc'] for arm in finetuned.ARMS]
-    assert values['auc'] == pytest.approx(aucs[1] - aucs[0])
-    low, high = values['auc_interval']
-    assert low <= high
+  difference = found['difference']['finetune_minus_constant']
+  for k, task in enumerate(tiny.TASKS):
+    expected = losses['finetune'][k] - losses['constant'][k]
+    assert difference[task]['logloss'] == pytest.approx(expected, rel=1e-4)
+    low, high = difference[task]['auc_interval']
+    assert difference[task]['auc'] != 0 and low <= high
 
 
-def test_evaluate_restores_it(trained, tmp_path):
+def test_evaluate_restores_it(trained):
   path, record, _ = trained
   again = evaluate.evaluate(path)
   for key in ('finetuned_at', 'verdict', 'warnings'):
     assert again[key] == record[key]
   validation = evaluate.evaluate(path, 'validation')['finetuned_at']
   assert validation['epoch'] == 2
-  assert validation['stages'] != record['finetuned_at']['stages']
-  # Other data are calibrated by what was fitted here.
-  tiny.write_prepared(tmp_path / 'other', seed=5)
-  other = evaluate.evaluate(path, data_dir=tmp_path / 'other')['finetuned_at']
-  assert other['calibration'] == record['finetuned_at']['calibration']
-  assert other['calibrated'] != record['finetuned_at']['calibrated']
+  assert validation['difference'] != record['finetuned_at']['difference']
 
 
 def test_an_interrupted_run_ends_with_the_same_bits(

@@ -118,7 +118,7 @@ def test_a_source_a_backbone_and_a_metric_reach_every_table(tmp_path, capsys):
   page = (run / 'report' / 'report.md').read_text()
   assert 'wide on mine' in page
   assert f'| {values["accuracy"]:.4f} |' in page
-  assert '| AUC | logloss | s-logloss | share right |' in page
+  assert 'share right' in page
 
   file, compared = tmp_path / 'config.json', tmp_path / 'compared'
   file.write_text(json.dumps({'config': settings}))

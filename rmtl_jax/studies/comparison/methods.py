@@ -181,13 +181,8 @@ class Job(NamedTuple):
     config = dataclasses.replace(self.method.config(base), seed=self.seed)
     if self.learning_rate is None:
       return config
-    # Patience never runs out, so that every method gets the same number of
-    # steps: unequal training would look like a difference of weightings.
-    finetune = dataclasses.replace(
-      config.finetune,
-      learning_rate=self.learning_rate,
-      patience=config.finetune.max_epochs + 1,
-    )
+    rate = self.learning_rate
+    finetune = dataclasses.replace(config.finetune, learning_rate=rate)
     return dataclasses.replace(config, finetune=finetune)
 
 

@@ -264,6 +264,9 @@ class Runs:
     actor = self._actor(job.pretrained)
     arms = actors.finetune(context, weightings, actor, critic)
     stopping = actors.stopping(context, 'finetune')
+    # Every method gets the same number of steps: unequal training would look
+    # like a difference of weightings.
+    stopping = stopping._replace(is_done=lambda arms: False)
     with _named(job):
       results = fit.fit(context, 'finetune', arms, stopping)
     # Epoch 0 is the pre-trained model, at its best.

@@ -124,7 +124,7 @@ def test_learning_rates_are_chosen_on_validation(compared):
 
 def test_differences_are_of_paired_seeds(compared):
   _, results = compared
-  assert len(results['differences']) == 2 * 4 * 2 * 3
+  assert len(results['differences']) == 2 * 4 * 2 * 4
   for record in results['differences']:
     values = [
       [
