@@ -110,8 +110,8 @@ def goes_on(segment_t: types.Array) -> jax.Array:
 
 
 def td_mask(
-  mask_t: jax.Array, is_last_t: jax.Array, segment_t: jax.Array
-) -> jax.Array:
+  mask_t: types.Array, is_last_t: types.Array, segment_t: types.Array
+) -> types.Array:
   """Where a slot has a target: its session ends here or goes on in the lane.
 
   A session that is longer than a lane is cut: the cut's last slot is not

@@ -125,9 +125,9 @@ def td_targets(
   batch: types.Batch,
   actions: jax.Array,
   target_actions: jax.Array,
-  target_q: jax.Array,
+  target_q: types.Array,
   config: config_lib.CriticConfig,
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[types.Array, types.Array]:
   """TD targets of every row and task (Eq. 7), without gradient.
 
   A label that is not observed has no reward (ops/rewards.observed).
@@ -168,7 +168,7 @@ def td_targets(
 
 def make_td_errors(
   network: functional.Network, config: config_lib.CriticConfig
-) -> Callable[..., tuple[jax.Array, jax.Array]]:
+) -> Callable[..., tuple[types.Array, types.Array]]:
   """Squared TD errors of a batch, for validation: no dropout.
 
   Returns:

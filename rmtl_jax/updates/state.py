@@ -165,7 +165,7 @@ def copy(tree: Any) -> Any:
 def init_actor(
   params: Any,
   optimizer: optax.GradientTransformation,
-  weighting: optax.GradientTransformationExtraArgs,
+  weighting: optax.GradientTransformation,
   num_tasks: int = 1,
   balancer: optax.GradientTransformation | None = None,
 ) -> ActorState:

@@ -183,6 +183,7 @@ def _schema(
   schema |= {k: listed[k] for k in list(_KINDS)[:3] if k in listed}
   if time is not None:
     (longest,) = time.facts.sample.fetch(f'max(len({time.facts.text}))')[0]
+    unit = time.facts.unit or 's'
     # A date, as 2024-05-01, has no hour.
     is_date = unit[0] == '%' and '%H' not in unit
     is_date |= unit == 'iso' and longest <= len('2024-05-01')
