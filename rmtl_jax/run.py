@@ -57,7 +57,7 @@ class Job(NamedTuple):
     live: where progress goes.
     interrupted: a signal's number once one has arrived, else 0.
     layout: the mesh to train on, or None: one device.
-    trackers: what keeps track of the run beside RUN/metrics.jsonl.
+    trackers: write the run's metrics, in addition to RUN/metrics.jsonl.
     keep_checkpoints: whether those of stages in training stay.
   """
 
@@ -118,14 +118,14 @@ def train(
     interrupted: a signal's number once one has arrived, else 0; several
       processes must agree on it (`processes.all_max`).
     layout: the mesh to train on, or None: one device.
-    trackers: what keeps track of the run beside RUN/metrics.jsonl, names of
-      `rmtl_jax.runtime.tracking`.
+    trackers: names of `rmtl_jax.runtime.tracking`, which write the run's
+      metrics in addition to RUN/metrics.jsonl.
     keep_checkpoints: whether checkpoints of stages in training stay when these
       have finished and nothing needs them.
-    start_from: another run, whose models this one starts with; its data may
+    start_from: another run, with the first models of this one; its data may
       have other vocabularies (training/warm_start.py). It stays as it is, and
       must, until this one has finished.
-    refit_of: a finished run, whose stage 1 is trained again with the rows of
+    refit_of: a finished run; its stage 1 is trained again with the rows of
       validation among those of train (training/refit.py).
 
   Returns:
@@ -250,8 +250,8 @@ def train_model(
       policies = critics.policies(context, actor)
       arms = critics.start(context, actor, policies)
       stopping = critics.stopping(context, policies)
-      beside = critics.extras(context, context.train, policies.train)
-      results = fit.fit(context, 'critic', arms, stopping, beside)
+      of_rows = critics.extras(context, context.train, policies.train)
+      results = fit.fit(context, 'critic', arms, stopping, of_rows)
       critics.warn(context, arms)
       saved.keep(run, context, finished, results)
 
@@ -261,9 +261,7 @@ def train_model(
       actor = left('pretrain', 'finetune')
       critic = left('critic', 'finetune') if weights else ()
       names = actors.weightings(config)
-      if (
-        fit_rows
-      ):  # trees stay as they are, so that all members have all stages
+      if fit_rows:  # trees stay as they are: all members have all stages
         results = dict.fromkeys(names, saved.Result(actor, 0))
       else:
         arms = actors.finetune(context, names, actor, critic)
@@ -345,10 +343,10 @@ def _begin(
   start_from: str | os.PathLike[str] | None,
   refit_of: str | os.PathLike[str] | None,
 ) -> tuple[workdir.Run, warm_start.Start | None]:
-  """The run with what it goes on from or trains again, checked if it is new.
+  """The run with the run that it starts from or refits, checked if it is new.
 
   Returns:
-    It, and what it starts from; None if it begins anew.
+    The run, and what it starts from, or None.
   """
   start = warm_start.find(run, start_from)
   if start is not None:
@@ -475,7 +473,7 @@ def _open_writer(
   job: Job,
   history: list[dict[str, Any]],
 ) -> writers.Writer:
-  """The run's logs, begun anew from its history; `held` closes them."""
+  """The run's logs, rewritten from its history; `held` closes them."""
   writer = writers.NoWriter()
   if processes.is_first():
     writer = writers.Writer(run.path, history, job.trackers, job.live.say)

@@ -42,7 +42,7 @@ class NetworkConfig:
       attention serves all of them. Without it embeddings are normal, of
       embedding_scale, and kernels by He's rule ahead of a ReLU and by LeCun's
       elsewhere; ple feeds shared experts the shared input (Tang et al., RecSys
-      2020); an aitm message has a hidden layer and an attention of its own. Row
+      2020); an aitm message has a hidden layer and its own attention. Row
       0 of a vocabulary (missing, unseen, rare) starts at zero in both.
     embedding_adam: what a step of any stage does with the embedding tables:
       `dense` updates all rows, `rows` those that the batch has, so that a

@@ -20,7 +20,7 @@ ALIASES = {
   'lr': ('pretrain.learning_rate', 'finetune.learning_rate'),
   'model': ('backbone',),
   'num_epochs': ('pretrain.max_epochs', 'finetune.max_epochs'),
-  'weight_decay': ('pretrain.l2', 'finetune.l2'),
+  'weight_decay': ('pretrain.l2',),
 }
 
 

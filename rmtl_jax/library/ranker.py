@@ -29,7 +29,7 @@ from rmtl_jax.training import start_rules
 
 # A test AUC above this is a label among the features more often than not.
 _TOO_GOOD = 0.99
-# Parameters whose entries `set_params` changes one by one.
+# `set_params` changes single entries of these parameters.
 _ENTRIES = ('schema', 'prepare', 'config')
 # Parameters that are not the model's.
 _LOCAL = ('workdir', 'tracker', 'verbose')

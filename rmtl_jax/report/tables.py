@@ -123,10 +123,10 @@ def calibrated(record: Record) -> str | None:
   but = ''
   if without:
     but = (
-      f', but for {" and ".join(without)}: no map of their first half gains on'
-      ' their last half'
+      f', except {" and ".join(without)}, where calibration on the first half'
+      ' did not help on the second'
     )
-  return f'Trained models: calibrated on validation rows{but}.'
+  return f'Trained models are calibrated on validation rows{but}.'
 
 
 def boxed(title: str, caption: str | None = None) -> rich.table.Table:

@@ -31,8 +31,8 @@ _PATIENCE = 2
 def pretrain(context: context_lib.Context) -> dict[str, fit.Arm]:
   """The actor of stage 1 before its first epoch.
 
-  Of a run that starts from another the model that it goes on from is a
-  candidate, as epoch 0: what is kept is never worse on validation.
+  In a run that starts from another, that model is a candidate, as epoch 0: the
+  kept one is never worse on validation.
   """
   params, value = init(context), -np.inf
   if context.start and context.refit_epochs is None:
@@ -258,7 +258,7 @@ def weight_statistics(
 ) -> dict[str, float]:
   """Mean and standard deviation of the epoch's weights, per task.
 
-  Over the batches that have the task, whose rows are counted.
+  Over the rows of the batches that have the task.
   """
   if 'weight_0' not in sums:
     return {}

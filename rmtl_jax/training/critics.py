@@ -86,21 +86,21 @@ def extras(
   split: splits_lib.Split,
   policy: np.ndarray,
 ) -> tuple[jax.Array | np.ndarray, ...]:
-  """What a step of stage 2 sees of a split's rows beside their columns.
+  """Arrays of a split's rows that a step of stage 2 reads, besides the batch.
 
   pi(s), and the logged actions if they are uniform. These are drawn here, once
-  per row, as a log would hold them: the same in every pass, however rows are
+  per row, as if they were in the log: the same in every pass, however rows are
   shuffled.
 
   Args:
     policy: pi(s), f32[R, K].
   """
   if context.config.critic.behaviour != 'uniform':
-    return (split.beside(policy),)
+    return (split.put(policy),)
   number = int(split is context.validation)
   generator = np.random.default_rng((context.config.seed, _LOGGED, number))
   logged = generator.random(policy.shape, np.float32)
-  return split.beside(policy), split.beside(logged)
+  return split.put(policy), split.put(logged)
 
 
 def stopping(context: context_lib.Context, policies: Policies) -> fit.Stopping:
@@ -108,7 +108,7 @@ def stopping(context: context_lib.Context, policies: Policies) -> fit.Stopping:
   config, models = context.config, context.models
   rows, policy = context.validation, policies.validation
   key = jax.random.fold_in(context.key('critic'), 0)  # the same every time
-  beside = extras(context, rows, policy)
+  of_rows = extras(context, rows, policy)
   by_return = keeps_best(config.critic)
   returns = _returns(context, rows, policy) if by_return else None
   words = config.critic.stopping.replace('_', ' ').replace('td ', 'TD ')
@@ -117,7 +117,7 @@ def stopping(context: context_lib.Context, policies: Policies) -> fit.Stopping:
     del name
     critic, totals = arm.state, arm.totals
     td_error = totals['td_error'] / max(totals['td_rows'], 1.0)
-    # Only the error that decides: the other is a program of its own.
+    # Only the error that decides, because each compiles a program.
     if by_return:
       q_values = models.values(config, critic.params, rows, policy)
       error = float(np.mean(np.square(q_values - returns)))
@@ -126,7 +126,7 @@ def stopping(context: context_lib.Context, policies: Policies) -> fit.Stopping:
         models.td_errors(config),
         (critic.params, critic.target_params, key),
         rows,
-        beside,
+        of_rows,
       )
       error = float(errors.mean(-1).sum() / max(valid.sum(), 1))
     figures = {'td_error': td_error}

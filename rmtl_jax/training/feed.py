@@ -63,7 +63,7 @@ def dispatches(
     size: steps of a dispatch.
     begin: dispatches that are left out.
     extras: f32[R, K] arrays that the step wants beside the batch, from
-      `split.beside`.
+      `split.put`.
 
   Returns:
     Arrays on the device; those of a split on disk are read ahead.
@@ -230,8 +230,7 @@ def map_rows(
   Args:
     row_map: from updates/loop.make_row_map.
     params: what it takes first.
-    extras: f32[R, K] arrays that it wants beside the batch, from
-      `split.beside`.
+    extras: further f32[R, K] arrays for it, from `split.put`.
     plan: of the rows that are wanted, if not all.
 
   Returns:

@@ -104,15 +104,15 @@ def fit(
   """Trains the arms of a stage until it is done.
 
   All arms see the same batches and keys and train for as many epochs, so that
-  they differ in their steps alone. A stage that was cut off goes on inside of
-  the epoch that it was in: steps fold their own number into the key, so what
+  they differ only in their steps. A stage that was cut off resumes within
+  its epoch: steps fold their own number into the key, so what
   follows is what an undisturbed run would have drawn.
 
   Args:
     stage: of `stages.ORDER`.
     arms: by name, before the first epoch; they are changed.
-    extras: f32[R, K] arrays of the train rows that the step wants beside the
-      batch, from `split.beside`.
+    extras: further f32[R, K] arrays of the train rows for the step, from
+      `split.put`.
 
   Returns:
     What the stage leaves of each arm.
@@ -139,7 +139,7 @@ def fit(
             _train_epoch(context, stage, arms, name, label, extras)
             _validate(context, arm, name, label, stopping, begin)
       # Only when all arms have trained the epoch: saved between them, a method
-      # could go on an epoch ahead of its control.
+      # could resume an epoch ahead of its control.
       if _is_due(context, ends_epoch=True):
         _save(context, stage, arms)
   return {
@@ -309,14 +309,14 @@ def _save(
   try:
     context.store.save(number, _arrays(arms), record)
   except FloatingPointError as error:
-    # Of a step whose gradient broke, but not the losses after it.
+    # A gradient overflowed, and no loss after it.
     raise FloatingPointError(f'{stage} epoch {epoch}: {error}') from None
 
 
 def _resume(
   context: context_lib.Context, stage: str, arms: dict[str, Arm]
 ) -> None:
-  """Takes up the newest sound checkpoint, if it is this stage that was cut off.
+  """Restores the newest intact checkpoint, if it is of this stage.
 
   The history is then what it was when that was saved.
   """
@@ -340,12 +340,12 @@ def _resume(
   epoch = _epochs(arms)
   is_within = any(arm.dispatches or arm.epoch > epoch for arm in arms.values())
   where = f'in pass {epoch + 1}' if is_within else f'after pass {epoch}'
-  context.progress.say(f'{stage}: going on {where}')
+  context.progress.say(f'{stage}: resumes {where}')
 
 
 @contextlib.contextmanager
 def _named_errors(label: str) -> Iterator[None]:
-  """Says of a loss that is not finite in which epoch it was."""
+  """Names the epoch in errors of losses that are not finite."""
   try:
     yield
   except FloatingPointError as error:

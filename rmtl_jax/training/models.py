@@ -401,7 +401,7 @@ class Models:
     policy: np.ndarray,
   ) -> np.ndarray:
     """Q_k(s, a_k) of every row of a split, f32[R, K], in its order."""
-    extras = (split.beside(policy),)
+    extras = (split.put(policy),)
     return feed.map_rows(self.value_map(config), params, split, extras)
 
   def value_map(self, config: config_lib.Config) -> Callable[..., Any]:

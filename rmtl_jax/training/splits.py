@@ -74,7 +74,7 @@ class Split:
       return None
     return columns_lib.equal_rows(self.host)
 
-  def beside(self, values: np.ndarray) -> jax.Array | np.ndarray:
+  def put(self, values: np.ndarray) -> jax.Array | np.ndarray:
     """Values of the rows, f32[R, K], kept where the rows are."""
     values = values.astype(np.float32)
     if self.device is None:

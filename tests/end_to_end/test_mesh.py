@@ -201,4 +201,4 @@ def test_a_lost_process_and_the_same_command_again(data, tmp_path, victim):
   job = _two(path, *line)
   said = [process.communicate(timeout=300)[1] for process in job]
   assert [process.returncode for process in job] == [0, 0], said
-  assert 'pretrain: going on after pass' in said[0]
+  assert 'pretrain: resumes after pass' in said[0]

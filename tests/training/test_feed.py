@@ -63,7 +63,7 @@ def test_streamed_batches_are_the_resident_ones(both, begin):
   epoch = batches.Epoch(both[0].host.starts, (1, 2), 3, BATCH)
   assert (epoch.plan.row < 0).any() and epoch.steps % 3
   resident, streamed = (
-    _batches(feed.dispatches(split, epoch, 3, begin, (split.beside(values),)))
+    _batches(feed.dispatches(split, epoch, 3, begin, (split.put(values),)))
     for split in both
   )
   assert len(resident) == epoch.steps - 3 * begin

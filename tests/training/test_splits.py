@@ -36,7 +36,7 @@ def test_small_splits_are_filled_up_to_one_size(tmp_path):
       assert len(new) == most
       np.testing.assert_array_equal(new[:rows], old)
       assert not np.any(new[rows:])
-    beside = one.beside(np.ones((rows, 2)))
+    beside = one.put(np.ones((rows, 2)))
     assert beside.shape == (most, 2) and beside.sum() == 2 * rows
 
 

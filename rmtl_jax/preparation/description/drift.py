@@ -259,7 +259,7 @@ def _count_bins(
 
   Returns:
     The edges, and of every split [groups, 3]: rows, the sum of the values, and
-    rows whose value is missing, see Groups.blank.
+    rows without a value, see Groups.blank.
   """
   column = f'CAST({sql.quote(field.column)} AS DOUBLE)'
   quantiles = field.details.get('quantiles')

@@ -184,7 +184,7 @@ class Part:
     return value
 
   def name(self, column: str) -> str:
-    """The name beside a column, else one made of it; it can name a file."""
+    """The name of an entry, or one made of its column; it can name a file."""
     if 'name' not in self.record:
       return plain(column)
     name = self.text('name')

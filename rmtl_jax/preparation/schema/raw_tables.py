@@ -8,9 +8,10 @@
 
 The first table is the log. Each becomes a table of its name, with `row_id`, and
 `split` where `files` has an object by split; empty values are NULL. The SQL
-statement, a file beside the schema's, selects the columns that the rest of the
-schema names, and the log's `row_id`; without it they are those of the log.
-`optional` is true, or lists columns that files may lack, which are then NULL.
+statement, a file in the schema's directory, is one SELECT over these tables. It
+selects the columns that the rest of the schema names, and the log's `row_id`;
+without it they are those of the log. `optional` is true, or lists columns that
+files may lack, which are then NULL.
 `without` has keys of the schema that replace others where a column is missing.
 """
 
@@ -74,7 +75,7 @@ def parse_raw(part: part_lib.Part) -> tuple[TableFiles, ...]:
   if 'raw' not in part.record:
     for key in KEYS:
       if key in part.record:
-        part.fail(f'{key}: needs "raw" beside it')
+        part.fail(f'{key}: needs "raw"')
     return ()
   group = part.group('raw')
   tables = tuple(_parse(group.group(name), name) for name in group.record)
@@ -137,7 +138,7 @@ def with_statement(record: Any, base: pathlib.Path) -> Any:
 
 
 def without(record: dict[str, Any], missing: set[str]) -> dict[str, Any]:
-  """A schema's JSON with the keys that hold without the missing columns."""
+  """A schema's JSON with the keys for logs without the missing columns."""
   changes = record.get('without', {})
   found = {k: v for k, v in record.items() if k != 'without'}
   for column in changes:

@@ -44,7 +44,7 @@ def _public(path: pathlib.Path) -> Source:
   )
 
 
-# Schemas of public logs, with SQL over their raw files beside them.
+# Schemas of public logs, and SQL over their raw files.
 PUBLIC = pathlib.Path(__file__).parent / 'public'
 RECORDS = registry.Registry(
   'source',

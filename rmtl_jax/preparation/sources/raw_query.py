@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +17,9 @@ from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.schema import raw_tables
+
+# Of SQL, those that read no files.
+_TABLE_FUNCTIONS = ('unnest', 'range', 'generate_series')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +61,12 @@ def read(
   Raises:
     types.InputError: files that are missing or faulty.
   """
+  statement = statement or f'FROM {sql.quote(tables[0].name)}'
+  for text in (
+    statement,
+    *(f'SELECT 1 WHERE {table.where}' for table in tables if table.where),
+  ):
+    _check_sql(connection, text, {table.name for table in tables})
   loaded: list[raw.RawTable] = []
   files: list[pathlib.Path] = []
   missing: set[str] = set()
@@ -93,8 +103,7 @@ def read(
   log = loaded[0]
   query = (
     f'WITH {", ".join(named)} SELECT q.*, h.{raw.ROW_HASH}'
-    f' FROM ({statement or f"FROM {sql.quote(tables[0].name)}"}) q JOIN'
-    f' {log.name} h ON q.row_id = h.rowid'
+    f' FROM ({statement}) q JOIN {log.name} h ON q.row_id = h.rowid'
   )
   with sql.name_errors(log.place, 'the SQL over it fails'):
     found = connection.sql(f'FROM ({query}) LIMIT 0').to_arrow_table()
@@ -107,6 +116,56 @@ def read(
     len(tables[0].patterns) > 1 and not warnings,
     tuple(warnings),
   )
+
+
+def _check_sql(connection: sql.Connection, text: str, tables: set[str]) -> None:
+  """Refuses SQL that is not one SELECT over the raw tables.
+
+  `rmtl prepare --extend` runs the statement that the data's manifest.json has,
+  which must not write files, or read others than those of the log.
+
+  Raises:
+    types.InputError: it is something else.
+  """
+  found = json.loads(
+    sql.fetch_value(
+      connection, f'SELECT json_serialize_sql({sql.literal(text)}::VARCHAR)'
+    )
+  )
+  if found['error']:
+    raise types.InputError(
+      f'schema: sql: {types.first_line(found["error_message"])}'
+    )
+  nodes = list(_nodes(found))
+  named = {
+    one['key']
+    for node in nodes
+    if 'cte_map' in node
+    for one in node['cte_map']['map']
+  }
+  for node in nodes:
+    if node.get('type') == 'BASE_TABLE':
+      name = node['table_name']
+      is_known = name in tables | named and not node['schema_name']
+    elif node.get('type') == 'TABLE_FUNCTION':
+      name = node['function']['function_name']
+      is_known = name in _TABLE_FUNCTIONS
+    else:
+      continue
+    if not is_known:
+      raise types.InputError(
+        f'schema: sql: reads {name!r:.80}, expected only the tables of "raw":'
+        f' {", ".join(sorted(tables))}'
+      )
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+  """All objects of a decoded JSON."""
+  if isinstance(tree, dict):
+    yield tree
+  if isinstance(tree, dict | list):
+    for one in tree.values() if isinstance(tree, dict) else tree:
+      yield from _nodes(one)
 
 
 def without(

@@ -127,14 +127,18 @@ def _plot(
 
 
 def td_error(record: Record) -> content.Picture | None:
-  """Draws the critics' TD error, pass by pass."""
-  kinds = {'td_error': 'train', 'validation_td_error': 'validation'}
+  """Draws the critics' errors, pass by pass."""
+  kinds = {
+    'td_error': 'train TD error',
+    'validation_td_error': 'validation TD error',
+    'validation_return_error': 'validation return error',
+  }
   of_critics = [
     entry for entry in record['history'] if entry['stage'] == 'critic'
   ]
   lines = _lines(of_critics, kinds)
-  words = 'pass of stage 2', 'mean squared TD error'
-  title = "The critics' TD error in stage 2"
+  words = 'pass of stage 2', 'mean squared error'
+  title = "The critics' errors in stage 2"
   return _by_epoch('td_error', title, lines, kinds, words, '.4g')
 
 

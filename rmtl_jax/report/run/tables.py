@@ -150,7 +150,12 @@ def epochs(record: Record) -> Table:
           [content.number(entry.get(monitor.figure), '.4f')] if has_mean else []
         ),
         content.number(entry.get('td_error'), '.4g'),
-        content.number(entry.get('validation_td_error'), '.4g'),
+        content.number(
+          entry.get(
+            'validation_td_error', entry.get('validation_return_error')
+          ),
+          '.4g',
+        ),
         content.number(entry.get('seconds'), '.1f'),
       )
     )
@@ -162,7 +167,7 @@ def epochs(record: Record) -> Table:
     *(f'validation AUC {task}' for task in tasks),
     *([f'validation {monitor.word}'] if has_mean else []),
     'TD error',
-    'validation TD error',
+    'validation error of Q',
     'seconds',
   )
   return Table(header, rows, 1)

@@ -91,7 +91,7 @@ def backtest(
 
   Raises:
     types.InputError: bad data or settings, or a directory of another backtest.
-    fit.Interrupted: a signal arrived; a later call goes on.
+    fit.Interrupted: a signal arrived; a later call resumes.
   """
   live = live or progress.Progress()
   step = days_lib.parse_step(options.step)

@@ -239,9 +239,9 @@ class Runs:
     policies = critics.policies(context, actor)
     arms = critics.start(context, actor, policies)
     stopping = critics.stopping(context, policies)
-    beside = critics.extras(context, context.train, policies.train)
+    of_rows = critics.extras(context, context.train, policies.train)
     with _named(f'critics of {job}'):
-      results = fit.fit(context, 'critic', arms, stopping, beside)
+      results = fit.fit(context, 'critic', arms, stopping, of_rows)
     params = results['critic'].params
     self._keep('critic', job, params)
     errors = critics.errors_of(arms)
