@@ -149,7 +149,7 @@ def test_own_table_from_log_to_evaluation(
   report = out[out.index('on the test split') :]
   assert max(len(line) for line in report.splitlines() if '/' not in line) <= 80
   words = ' '.join(report.split())
-  assert 'rmtl compare' in words and 'R2 of Q' in words
+  assert 'rmtl compare' in words and 'Critic R2' in words
   assert report.endswith(f"\nnext: rmtl report --workdir='{run}'\n")
   # What the run warns of is said once.
   assert (out + error + caplog.text).count(known) == 1

@@ -129,5 +129,3 @@ def test_the_site_builds_without_warnings(tmp_path):
   api = (tmp_path / 'api.html').read_text(encoding='utf-8')
   assert 'scale_by_critic' in api
   assert 'omega' in (tmp_path / 'concepts.html').read_text(encoding='utf-8')
-  results = tmp_path / 'repository' / 'experiments' / 'results'
-  assert (results / 'planted' / 'gains.png').is_file()

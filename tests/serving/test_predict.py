@@ -15,7 +15,6 @@ import pytest
 import rmtl_jax
 from rmtl_jax import cli
 from rmtl_jax.serving import predict, predictor
-from tests.faults import mutations
 from tests.serving import past_run, table_run
 
 
@@ -258,7 +257,10 @@ def _damaged_stream(column, buffer, at, number):
     1, 'item', raw['item'].cast(pa.string()).dictionary_encode()
   )
   raw = raw.append_column('lists', pa.array([[n] for n in range(400)]))
-  data = bytearray(mutations.arrow_bytes(raw))
+  sink = pa.BufferOutputStream()
+  with pa.ipc.new_stream(sink, raw.schema) as writer:
+    writer.write_table(raw)
+  data = bytearray(sink.getvalue())
   source = pa.py_buffer(data)
   batch = pa.ipc.open_stream(source).read_next_batch()
   found = batch.column(column).buffers()[buffer]

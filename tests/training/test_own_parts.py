@@ -131,7 +131,7 @@ def test_a_source_a_backbone_and_a_metric_reach_every_table(tmp_path, capsys):
   assert 'accuracy' in (compared / 'results.csv').read_text().splitlines()[0]
   found = json.loads((compared / 'results.json').read_text())
   tested = {one['metric'] for one in found['summary']}
-  assert tested == {'auc', 'logloss', 'session_logloss', 'accuracy'}
+  assert tested == {'auc', 'gauc', 'logloss', 'session_logloss', 'accuracy'}
   assert cli.main(['rmtl', 'report', f'--workdir={compared}']) == 0
 
 

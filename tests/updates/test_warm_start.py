@@ -123,7 +123,6 @@ def test_every_backbone_says_the_same_of_known_values(backbone):
     config = dataclasses.replace(
       config,
       crosses='user*item',
-      trees=10,
       session_encoder='target_attention',
     )
   make = functools.partial(actor, backbone=backbone, config=config)

@@ -75,13 +75,6 @@ def test_the_best_trial_is_kept(tuned):
     ),
     (('batch.lanes=4:8',), '--search: batch.lanes=5: config.batch.readers: 4'),
     (('network.crosses=|user*itme',), "network.crosses=.*'itme' is no"),
-    (
-      (
-        'pretrain.balancing.name=gradnorm|metabalance',
-        'pretrain.balancing.alpha=0.5:1.5',
-      ),
-      'name=metabalance and pretrain.balancing.alpha=1.5: .* from 0 to 1',
-    ),
   ],
 )
 def test_a_space_that_settings_or_data_forbid_leaves_no_search(
