@@ -56,11 +56,9 @@ def gather(
     f' min(timestamp) FILTER (WHERE event IN {sql.in_list(codes)}))'
     for task, codes in kinds.labels.items()
   }
-  first = 'min(place)' if log_schema.events.keep_unviewed else 'NULL'
   connection.execute(
     f'CREATE TABLE {pairs} AS SELECT'
-    f' coalesce(min(place) FILTER (WHERE {is_impression(log_schema.events)}),'
-    f' {first}) AS place,'
+    f' min(place) FILTER (WHERE {is_impression(log_schema.events)}) AS place,'
     f' {", ".join(f"{value} AS {name}" for name, value in merged.items())}'
     f' FROM {placed} WHERE {item} IS NOT NULL GROUP BY session_number, {item}'
   )

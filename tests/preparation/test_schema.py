@@ -174,7 +174,6 @@ def of_events(**changes):
 def test_events():
   found = schema.parse(of_events())
   assert found.events.kinds == ('v', 'b')
-  assert not found.events.keep_unviewed
   assert [(t.timed, t.clock, t.column) for t in found.tasks] == [
     (True, None, 'e')
   ]

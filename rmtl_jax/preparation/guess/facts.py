@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.guess import sample as sample_lib
 
 # Texts that stand for nothing among numbers and times.
 NOTHING = ('NULL', 'null', 'NA', 'N/A', 'n/a', 'NaN', 'nan', 'None', 'none')
-# Texts of 1 and of 0; the empty one is a missing value.
-_TRUTHS = (
-  *(('true', 'false'), ('yes', 'no'), ('y', 'n'), ('t', 'f'), ('1', '0')),
-  *(('true', ''), ('yes', ''), ('y', ''), ('x', '')),
-)
+# Texts of 1 and of 0.
+_TRUTHS = (('true', 'false'), ('yes', 'no'), ('y', 'n'), ('t', 'f'))
 _SEPARATORS = ('|', ';', ',')
 # Least share of rows in which a separator parts the text.
 _LEAST_SPLIT = 0.02
-# Text that is a time, as `format` of a schema names it.
-FORMATS = (
-  *('%Y/%m/%d %H:%M:%S', '%Y/%m/%d %H:%M', '%Y/%m/%d'),
-  *('%d.%m.%Y %H:%M:%S', '%d.%m.%Y %H:%M', '%d.%m.%Y'),
-  *('%m/%d/%Y %H:%M:%S', '%m/%d/%Y %H:%M', '%m/%d/%Y'),
-  *('%d/%m/%Y %H:%M:%S', '%d/%m/%Y %H:%M', '%d/%m/%Y'),
-)
 # Seconds since 1970 of 1990 and of 2100.
 _FIRST, _LAST = 631_152_000, 4_102_444_800
+DATE = '%Y%m%d'
 UNITS = {'s': 1, 'ms': 10**3, 'us': 10**6, 'ns': 10**9}
 
 
@@ -48,7 +38,7 @@ class Facts:
     separator: of a list in a text.
     nothing: texts that stand for a missing value.
     truth: the texts of 1 and of 0, of two values that are not these numbers.
-    unit: of a time: `iso`, `s`, `ms`, ... or a format; '' of no time.
+    unit: of a time: `iso`, `s`, `ms`, ... or `%Y%m%d`; '' of no time.
   """
 
   sample: sample_lib.Sample
@@ -75,12 +65,13 @@ class Facts:
   def number(self) -> str:
     """SQL of the values as numbers (1 and 0 of a label), NULL for none."""
     if self.kind == 'bool':
-      return f'CAST({self.sample.column(self.name)} AS DOUBLE)'
+      return f'CAST({sql.quote(self.name)} AS DOUBLE)'
     if self.truth is None:
       return f'TRY_CAST({self.text} AS DOUBLE)'
     one, zero = (sql.literal(text) for text in self.truth)
-    value = f"lower(coalesce({self.text}, ''))"
-    return f'CASE {value} WHEN {one} THEN 1.0 WHEN {zero} THEN 0.0 END'
+    return (
+      f'CASE lower({self.text}) WHEN {one} THEN 1.0 WHEN {zero} THEN 0.0 END'
+    )
 
   @property
   def missing(self) -> float:
@@ -101,16 +92,9 @@ class Facts:
     return self.distinct == 2 and (self.kind == 'bool' or (span and self.whole))
 
 
-def find(sample: sample_lib.Sample) -> list[Facts]:
-  """Facts of every column, in order."""
-  return [
-    _of_column(sample, name, kind)
-    for name, kind in zip(sample.names, sample.kinds, strict=True)
-  ]
-
-
-def _of_column(sample: sample_lib.Sample, name: str, kind: str) -> Facts:
-  column = sample.column(name)
+def of_column(sample: sample_lib.Sample, name: str, kind: str) -> Facts:
+  """Facts of a column of a kind of `Sample.kinds`."""
+  column = sql.quote(name)
   if kind in ('list', 'other'):
     filled, distinct = sample.fetch(
       f'count({column}), count(DISTINCT CAST({column} AS VARCHAR))'
@@ -127,7 +111,8 @@ def _of_column(sample: sample_lib.Sample, name: str, kind: str) -> Facts:
     f' count({number}) FILTER (isfinite({number})),'
     f' count(*) FILTER ({number} = round({number})),'
     f" count(*) FILTER (regexp_matches({value}, '^-?0[0-9]')),"
-    f' count(*) FILTER ({_is_iso(value)}),'
+    f' count(*) FILTER (TRY_CAST({value} AS TIMESTAMPTZ) IS NOT NULL'
+    f"  AND regexp_matches({value}, '^[0-9]{{4}}-')),"
     f" avg(len(string_split({value}, ' '))),"
     f' min({number}), max({number}), median({number})'
   )[0]
@@ -152,21 +137,15 @@ def _of_column(sample: sample_lib.Sample, name: str, kind: str) -> Facts:
   return _of_text(facts, words)
 
 
-def _is_iso(value: str) -> str:
-  """SQL of whether a text is a time as ISO 8601 writes it."""
-  time = f'TRY_CAST({value} AS TIMESTAMPTZ) IS NOT NULL'
-  return f"{time} AND regexp_matches({value}, '^[0-9]{{4}}-')"
-
-
 def _unit(facts: Facts, whole: bool, least: float, largest: float) -> str:
   """The unit of numbers that are plausible times, or their format."""
   if whole and 19000101 <= least <= largest <= 21001231:
     value = facts.text
     (wrong,) = facts.sample.fetch(
-      f"count(*) FILTER (try_strptime({value}, '%Y%m%d') IS NULL AND"
+      f"count(*) FILTER (try_strptime({value}, '{DATE}') IS NULL AND"
       f' {value} IS NOT NULL)'
     )[0]
-    return '' if wrong else '%Y%m%d'
+    return '' if wrong else DATE
   for unit, per_second in UNITS.items():
     if _FIRST <= least / per_second <= largest / per_second < _LAST:
       return unit
@@ -180,17 +159,9 @@ def _of_text(facts: Facts, words: float) -> Facts:
       f'DISTINCT lower({value}) AS v', f'WHERE {value} IS NOT NULL'
     )
     texts = {text for (text,) in rows}
-    for one, zero in _TRUTHS:
-      has_both = texts == {one, zero}
-      if has_both or (not zero and texts == {one} and facts.missing > 0):
-        return dataclasses.replace(facts, truth=(one, zero))
-  for form in FORMATS:
-    (wrong,) = sample.fetch(
-      f'count(*) FILTER ({value} IS NOT NULL AND'
-      f' try_strptime({value}, {sql.literal(form)}) IS NULL)'
-    )[0]
-    if not wrong:
-      return dataclasses.replace(facts, kind='time', unit=form)
+    for truth in _TRUTHS:
+      if texts == {*truth}:
+        return dataclasses.replace(facts, truth=truth)
   counts = ', '.join(
     f'count(*) FILTER (contains({value}, {sql.literal(sign)}))'
     for sign in _SEPARATORS
@@ -205,8 +176,3 @@ def _of_text(facts: Facts, words: float) -> Facts:
     if tokens < facts.distinct:
       return dataclasses.replace(facts, kind='list', separator=sign)
   return dataclasses.replace(facts, words=words)
-
-
-def by_name(facts: Sequence[Facts]) -> dict[str, Facts]:
-  """The facts by their columns' names."""
-  return {one.name: one for one in facts}

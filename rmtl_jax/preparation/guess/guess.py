@@ -16,7 +16,7 @@ from rmtl_jax import types
 from rmtl_jax.data import tables
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.guess import facts as facts_lib
-from rmtl_jax.preparation.guess import features, labels, roles, words
+from rmtl_jax.preparation.guess import labels, roles, words
 from rmtl_jax.preparation.guess import sample as sample_lib
 
 ROWS = 100_000
@@ -89,7 +89,8 @@ def guess(
     types.InputError: no such labels, or labels with other than two values.
   """
   given = given or {}
-  facts = facts_lib.find(sample)
+  kinds = zip(sample.names, sample.kinds, strict=True)
+  facts = [facts_lib.of_column(sample, *column) for column in kinds]
   check_columns('label', given_labels, sample.names)
   # {column: (role, why)}
   found: dict[str, tuple[str, str]] = {
@@ -98,28 +99,30 @@ def guess(
   rest = [one for one in facts if one.name not in {*found, *given_labels}]
   time = roles.find_time(rest, given)
   if time is not None:
-    found[time.facts.name] = 'time', time.why
+    found[time[0].name] = 'time', time[1]
   keys = roles.find_keys([one for one in rest if one.name not in found], given)
-  found |= {one.facts.name: (role, one.why) for role, one in keys.items()}
-  others = roles.other_times(rest, found)
+  found |= {one.name: (role, why) for role, (one, why) in keys.items()}
   events = None if given_labels else labels.find_events(rest)
   free = [one for one in facts if one.name not in found]
   tasks = [] if events else labels.find(free, given_labels)
   entries, reasons = labels.entries(tasks)
   for one, reason in zip(tasks, reasons, strict=True):
-    found[one.column] = 'label', one.why + reason
+    found[one.facts.name] = 'label', one.why + reason
   if events:
-    found[events.column] = 'event', events.why
-    entries = [{'name': name} for name in events.entry['labels']]
-  for one in others:
-    found.setdefault(one.name, ('left out', 'a time of something else'))
+    found[events[0]['column']] = 'event', events[1]
+    entries = [{'name': name} for name in events[0]['labels']]
+  for one in facts:
+    if one.kind == 'time' or (
+      one.unit and words.time_rank(one.name) is not None
+    ):
+      found.setdefault(one.name, ('left out', 'a time of something else'))
   rest = [one for one in facts if one.name not in found]
   for name, why in labels.left_out(rest, tasks).items():
     found[name] = 'left out', why
   fields = {
-    one.name: features.guess(one) for one in facts if one.name not in found
+    one.name: roles.field_of(one) for one in facts if one.name not in found
   }
-  schema = _schema(facts, keys, time, fields, events, entries)
+  schema = _schema(facts, keys, time, fields, events and events[0], entries)
   if sample.delimiter:
     schema['delimiter'] = sample.delimiter
   columns = tuple(_column(one, found, fields) for one in facts)
@@ -128,7 +131,7 @@ def guess(
     columns,
     sample.rows,
     sample.is_whole,
-    tuple(_notes(keys, time, events)),
+    tuple(_notes(keys, time)),
     problem=_problem(schema, facts),
   )
 
@@ -157,43 +160,41 @@ def _schema(
   facts: Sequence[facts_lib.Facts],
   keys: Mapping[str, roles.Role],
   time: roles.Role | None,
-  fields: Mapping[str, features.Feature],
-  events: labels.Events | None,
+  fields: Mapping[str, roles.Feature],
+  events: Mapping[str, Any] | None,
   entries: list[dict[str, Any]],
 ) -> dict[str, Any]:
   schema: dict[str, Any] = {
-    role: keys[role].facts.name
+    role: keys[role][0].name
     for role in ('session', 'user', 'item')
     if role in keys
   }
   if time is not None:
-    unit = time.facts.unit or 's'
-    form = {'format': unit} if unit.startswith('%') else {'unit': unit}
-    schema['time'] = {'column': time.facts.name, **form}
-  ids = [keys[r].facts.name for r in ('user', 'item') if r in keys]
+    unit = time[0].unit or 's'
+    form = {'format' if unit == facts_lib.DATE else 'unit': unit}
+    schema['time'] = {'column': time[0].name, **form}
+  ids = [schema[role] for role in ('user', 'item') if role in keys]
   listed: dict[str, list[Any]] = {}
   for one in facts:
     field = fields.get(one.name)
     if one.name in ids:
-      field = features.Feature('categorical', {'column': one.name}, '')
+      field = roles.Feature('categorical', {'column': one.name}, '')
     if field is None or not field.kind:
       continue
     plain = one.name if len(field.entry) == 1 else field.entry
     listed.setdefault(field.kind, []).append(plain)
   schema |= {k: listed[k] for k in list(_KINDS)[:3] if k in listed}
   if time is not None:
-    (longest,) = time.facts.sample.fetch(f'max(len({time.facts.text}))')[0]
-    unit = time.facts.unit or 's'
     # A date, as 2024-05-01, has no hour.
-    is_date = unit[0] == '%' and '%H' not in unit
-    is_date |= unit == 'iso' and longest <= len('2024-05-01')
+    (longest,) = time[0].sample.fetch(f'max(len({time[0].text}))')[0]
+    is_date = time[0].unit not in facts_lib.UNITS and longest <= 10
     parts = ['weekday'] if is_date else ['hour', 'weekday']
     used = {*ids, *(name for name, one in fields.items() if one.kind)}
     taken = {word for name in used for word in words.words(name)[-1:]}
     if kept := [part for part in parts if part not in taken]:
       schema['from_time'] = kept
   if events:
-    schema['events'] = events.entry
+    schema['events'] = events
   if entries:
     schema['tasks'] = entries
   nothing = sorted({text for one in facts for text in one.nothing})
@@ -205,7 +206,6 @@ def _schema(
 def _notes(
   keys: Mapping[str, roles.Role],
   time: roles.Role | None,
-  events: labels.Events | None,
 ) -> list[str]:
   lacking = [role for role in ('user', 'item') if role not in keys]
   notes = []
@@ -218,8 +218,6 @@ def _notes(
     notes.append('no time was found: rows are split at random')
   if 'session' not in keys and ('user' not in keys or time is None):
     notes.append('no session was found: each row is a session')
-  if events and 'item' not in keys:
-    notes.append('events need an item')
   return notes
 
 
@@ -242,7 +240,7 @@ def _problem(
 def _column(
   one: facts_lib.Facts,
   found: Mapping[str, tuple[str, str]],
-  fields: Mapping[str, features.Feature],
+  fields: Mapping[str, roles.Feature],
 ) -> ColumnGuess:
   if one.name in found:
     role, why = found[one.name]
@@ -279,14 +277,12 @@ def guess_schema(
   if isinstance(log, str | os.PathLike):
     sample = sample_lib.read(pathlib.Path(log), rows, delimiter)
   else:
-    sample = sample_lib.of_table(_arrow(log))
+    stream = tables.open_stream(log)
+    sample = sample_lib.of_table(
+      pa.Table.from_batches(stream.batches, stream.schema)
+    )
   found = guess(sample, labels)
   if found.problem:
     where = log if isinstance(log, str | os.PathLike) else 'table'
     raise types.InputError(f'{where}: {found.problem}')
   return found
-
-
-def _arrow(table: Any) -> pa.Table:
-  stream = tables.open_stream(table)
-  return pa.Table.from_batches(stream.batches, stream.schema)

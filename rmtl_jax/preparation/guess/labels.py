@@ -15,15 +15,7 @@ _ROWS_OF_A_CATEGORY = 20
 # Positives, and the share of them, that must imply another label.
 _POSITIVES, _IMPLIES = 5, 0.999
 _KINDS_OF_EVENT = 50
-_IMPRESSIONS = (
-  'view',
-  'impression',
-  'show',
-  'shown',
-  'pv',
-  'display',
-  'detail',
-)
+_SHOWN = {'view', 'impression', 'show', 'shown', 'pv', 'display', 'detail'}
 
 
 class Label(NamedTuple):
@@ -33,7 +25,6 @@ class Label(NamedTuple):
     facts: of its column.
     entry: its entry in the schema, without its name and `after`.
     why: in words.
-    column: its column.
     rate: share of ones among the rows with a value; of numbers 0.
   """
 
@@ -43,16 +34,8 @@ class Label(NamedTuple):
   rate: float
 
   @property
-  def column(self) -> str:
-    """The name of its column."""
-    return self.facts.name
-
-  @property
   def is_one(self) -> str:
     """SQL of whether it is positive."""
-    least = self.entry.get('at_least')
-    if least is not None:
-      return f'coalesce({self.facts.number} >= {least}, false)'
     return f'coalesce({self.facts.number} = 1, false)'
 
 
@@ -66,7 +49,7 @@ def find(
     given: columns that are the labels; empty: found by their names.
   """
   if given:
-    named = facts_lib.by_name(facts)
+    named = {one.name: one for one in facts}
     found = [_of(named[name], 'as you said') for name in given]
   else:
     found = [
@@ -74,9 +57,6 @@ def find(
       for one in facts
       if one.is_binary and words.is_outcome(one.name)
     ]
-    if not found:
-      for one in facts:
-        found += _of_rating(one)
   return sorted(found, key=lambda one: -one.rate)
 
 
@@ -87,10 +67,10 @@ def _of(one: facts_lib.Facts, why: str) -> Label:
       entry['kind'] = 'regression'
     return Label(one, entry, why, 0.0)
   entry = {'column': one.name}
-  if one.truth is not None and one.truth not in (('true', 'false'), ('1', '0')):
+  if one.truth not in (None, ('true', 'false')):
     texts = one.sample.fetch(
       f'DISTINCT {one.text}',
-      f'WHERE lower({one.text}) = ?'.replace('?', sql.literal(one.truth[0])),
+      f'WHERE lower({one.text}) = {sql.literal(one.truth[0])}',
     )
     entry['positive'] = sorted(text for (text,) in texts)
   elif one.missing:
@@ -99,48 +79,29 @@ def _of(one: facts_lib.Facts, why: str) -> Label:
   return Label(one, entry, f'{why}, {rate:.1%} are 1', rate or 0.0)
 
 
-def _of_rating(one: facts_lib.Facts) -> list[Label]:
-  """The task of a rating: whether it is a high one."""
-  if one.kind != 'number' or not words.is_rating(one.name):
-    return []
-  if not 3 <= one.distinct <= 11:
-    return []
-  least = float(f'{one.least + 0.7 * (one.largest - one.least):.4g}')
-  (rate,) = one.sample.fetch(f'avg(CAST({one.number} >= {least} AS INT))')[0]
-  entry = {'column': one.name, 'at_least': least, 'known_after_seconds': 0}
-  why = f'a rating; high from {least:g} on ({rate:.1%})'
-  return [Label(one, entry, why, rate)]
-
-
 def entries(labels: Sequence[Label]) -> tuple[list[dict[str, Any]], list[str]]:
   """Entries of the schema with names and `after`; and reasons of `after`."""
-  columns = [one.column for one in labels]
+  columns = [one.facts.name for one in labels]
   found: list[dict[str, Any]] = []
   reasons: list[str] = []
   for place, one in enumerate(labels):
-    name = words.of_task(one.column, columns)
-    name = 'like' if 'at_least' in one.entry else name
+    name = words.of_task(one.facts.name, columns)
     entry: dict[str, Any] = {'name': name, **one.entry}
     reason = ''
     for earlier in range(place - 1, -1, -1) if one.rate else ():
       parent = labels[earlier]
       if parent.rate <= one.rate or 'null' in parent.entry:
         continue
-      if _implied(one, parent.is_one) == 1:
+      (implied,) = one.facts.sample.fetch(
+        f'avg(CAST({parent.is_one} AS INT))', f'WHERE {one.is_one}'
+      )[0]
+      if implied == 1:
         entry['after'] = found[earlier]['name']
-        reason = f'; every 1 has a 1 in {parent.column}'
+        reason = f'; every 1 has a 1 in {parent.facts.name}'
         break
     reasons.append(reason)
     found.append(entry)
   return found, reasons
-
-
-def _implied(one: Label, other: str) -> float:
-  """The share of a label's positives in which another condition holds."""
-  (share,) = one.facts.sample.fetch(
-    f'avg(CAST({other} AS INT))', f'WHERE {one.is_one}'
-  )[0]
-  return share or 0.0
 
 
 def left_out(
@@ -175,9 +136,9 @@ def _leak(one: facts_lib.Facts, label: Label) -> str:
     f' {label.is_one}), count(*) FILTER ({label.is_one})'
   )[0]
   if filled >= _POSITIVES and of_ones >= _IMPLIES * filled and one.missing:
-    return f'filled only where {label.column} is 1'
+    return f'filled only where {label.facts.name} is 1'
   if filled == one.sample.rows - ones and not of_ones:
-    return f'filled only where {label.column} is 0'
+    return f'filled only where {label.facts.name} is 0'
   if one.kind in ('list', 'other', 'time'):
     return ''
   if one.kind == 'number' or one.is_binary:
@@ -187,9 +148,9 @@ def _leak(one: facts_lib.Facts, label: Label) -> str:
     )[0]
     if some >= _POSITIVES and some_of_ones >= _IMPLIES * some:
       hint = f'; --label={one.name} makes it a label' if one.is_binary else ''
-      return f'other than 0 only where {label.column} is 1{hint}'
+      return f'other than 0 only where {label.facts.name} is 1{hint}'
   auc = _auc(one, label)
-  return f'ranks {label.column} alone with an AUC of {auc:.3f}' * (
+  return f'ranks {label.facts.name} alone with an AUC of {auc:.3f}' * (
     auc > _LEAK_AUC
   )
 
@@ -212,16 +173,10 @@ def _auc(one: facts_lib.Facts, label: Label) -> float:
   return max(auc, 1 - auc) if auc is not None else 0.5
 
 
-class Events(NamedTuple):
-  """A column of kinds of events: its name, why, and `events` of the schema."""
-
-  column: str
-  why: str
-  entry: dict[str, Any]
-
-
-def find_events(facts: Sequence[facts_lib.Facts]) -> Events | None:
-  """The column of events, if the log is one of events."""
+def find_events(
+  facts: Sequence[facts_lib.Facts],
+) -> tuple[dict[str, Any], str] | None:
+  """`events` of the schema and why, if the log is one of events."""
   for one in facts:
     if one.kind != 'text' or not words.has(one.name, words.EVENTS):
       continue
@@ -234,7 +189,7 @@ def find_events(facts: Sequence[facts_lib.Facts]) -> Events | None:
       )
     )
     kinds = list(counts)
-    shown = [k for k in kinds if {*words.words(k)} & {*_IMPRESSIONS}]
+    shown = [k for k in kinds if words.has(k, _SHOWN)]
     if not shown and 'click' in kinds:  # clicks lead to what follows
       shown = ['click']
     tasks = [k for k in kinds if k not in shown and words.is_outcome(k)]
@@ -242,5 +197,5 @@ def find_events(facts: Sequence[facts_lib.Facts]) -> Events | None:
       labels = {words.of_task(kind, tasks): [kind] for kind in tasks}
       entry = {'column': one.name, 'impressions': shown, 'labels': labels}
       listed = ', '.join(f'{kind} ({n:,})' for kind, n in counts.items())
-      return Events(one.name, f'events: {listed:.200}', entry)
+      return entry, f'events: {listed:.200}'
   return None

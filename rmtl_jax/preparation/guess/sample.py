@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +23,7 @@ from rmtl_jax.preparation.raw import folders
 _DELIMITERS = (',', '\t', ';', '|')
 # Files that a sample is of, and row groups of a Parquet file, at most.
 _FILES, _GROUPS = 16, 16
+_FRACTION = re.compile(r'[-+]?\d*\.\d+(e[-+]?\d+)?')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Sample:
   """Rows of a log.
 
   Attributes:
-    connection: holds the table `log`, columns c0, c1, ...
+    connection: holds the table `log`.
     names: columns of the log.
     kinds: of each, `text` (all of CSV), `number`, `bool`, `time`, `list` or
       `other`.
@@ -46,12 +49,7 @@ class Sample:
 
   def text(self, name: str) -> str:
     """SQL of a column's values as text, NULL where it is empty."""
-    column = f'c{self.names.index(name)}'
-    return f"nullif(trim(CAST({column} AS VARCHAR)), '')"
-
-  def column(self, name: str) -> str:
-    """SQL of a column."""
-    return f'c{self.names.index(name)}'
+    return f"nullif(trim(CAST({sql.quote(name)} AS VARCHAR)), '')"
 
   def fetch(self, select: str, rest: str = '') -> list[tuple[Any, ...]]:
     """Rows of a query over the sample."""
@@ -97,8 +95,6 @@ def read(log: pathlib.Path, rows: int, delimiter: str = '') -> Sample:
     for name in parts[0].column_names
     if all(name in part.column_names for part in parts)
   ]
-  if not shared:
-    raise types.InputError(f'{paths[0]}: shares no column with other files')
   try:
     table = pa.concat_tables(
       [part.select(shared) for part in parts], promote_options='permissive'
@@ -124,19 +120,15 @@ def of_table(table: pa.Table, is_whole: bool = True) -> Sample:
     types.InputError: it has no rows, or a column twice.
   """
   names = tuple(map(str, table.column_names))
+  raw.check_columns(pathlib.Path('table'), names, ())
   if not table.num_rows:
     raise types.InputError('table: has no rows')
-  for name in names:
-    if names.count(name) > 1:
-      raise types.InputError(f'table: column {name!r} stands twice')
   connection = sql.connect()
-  columns = [f'c{i}' for i in range(len(names))]
-  connection.register('arrow_rows', table.rename_columns(columns))
+  connection.register('arrow_rows', table.rename_columns(list(names)))
   with sql.name_errors('table', 'not readable'):
     connection.execute('CREATE TABLE log AS FROM arrow_rows')
   connection.unregister('arrow_rows')
-  found = sql.column_types(connection, 'log')
-  kinds = tuple(_kind(found[column]) for column in columns)
+  kinds = tuple(map(_kind, sql.column_types(connection, 'log').values()))
   return Sample(connection, names, kinds, table.num_rows, is_whole)
 
 
@@ -166,35 +158,22 @@ def _csv_rows(
 ) -> tuple[pa.Table, bool]:
   """The first rows below the header, as text; short records are skipped."""
   header = raw_csv.read_header(path, delimiter)
-  records: list[list[str]] = []
-  is_all = True
-  try:
-    with raw.open_text(path, errors='replace') as lines:
-      for i, record in enumerate(raw.csv_records(lines, delimiter)):
-        if len(records) >= rows:
-          is_all = False
-          break
-        if i and len(record) == len(header):
-          records.append(record)
-  except (OSError, csv.Error, pa.ArrowException) as error:
-    first = types.first_line(error)
-    raise types.InputError(f'{path}: not readable: {first}') from None
-  if odd := [name for name in header if '.' in name and _is_number(name)]:
+  if odd := [name for name in header if _FRACTION.fullmatch(name.strip())]:
     raise types.InputError(
       f'{path}: row 1 is no header: it holds the value {odd[0].strip()!r:.80};'
       f' expected {len(header)} column names above the rows{folders.OTHERS}'
     )
+  try:
+    with raw.open_text(path, errors='replace') as lines:
+      below = itertools.islice(raw.csv_records(lines, delimiter), 1, rows + 2)
+      read = list(below)
+  except (OSError, csv.Error, pa.ArrowException) as error:
+    first = types.first_line(error)
+    raise types.InputError(f'{path}: not readable: {first}') from None
+  records = [one for one in read[:rows] if len(one) == len(header)]
   columns = zip(*records, strict=True) if records else [[]] * len(header)
   arrays = [pa.array(list(values), pa.string()) for values in columns]
-  return pa.table(arrays, header), is_all
-
-
-def _is_number(text: str) -> bool:
-  try:
-    float(text)
-  except ValueError:
-    return False
-  return '_' not in text
+  return pa.table(arrays, header), len(read) <= rows
 
 
 def _kind(found: str) -> str:

@@ -60,12 +60,11 @@ _STEMS = (
 _FORMS = {
   *('like', 'liked', 'likes', 'share', 'shared', 'shares', 'save', 'saved'),
   *('view', 'viewed', 'views', 'order', 'ordered', 'orders', 'ordering'),
-  *('book', 'booked', 'booking', 'booking', 'read', 'play', 'played', 'open'),
-  *('opened', 'reply', 'replied', 'apply', 'applied', 'sale', 'sold', 'pay'),
-  *('paid', 'pays', 'payed', 'label', 'target', 'return', 'returned', 'hate'),
-  *('hated', 'skip', 'skipped', 'contact', 'contacted', 'chosen', 'choice'),
-  *('chose', 'selected', 'taken', 'bounced', 'answered', 'correct', 'won'),
-  *('interested', 'churn', 'churned', 'conv', 'success', 'outcome'),
+  *('book', 'booked', 'booking', 'read', 'play', 'played', 'open', 'opened'),
+  *('reply', 'replied', 'apply', 'applied', 'sale', 'sold', 'pay', 'paid'),
+  *('label', 'target', 'return', 'returned', 'hate', 'hated', 'skip'),
+  *('skipped', 'contact', 'contacted', 'chosen', 'choice', 'selected'),
+  *('bounced', 'conv', 'success', 'outcome'),
 }
 # With one of these a name is of the past, of an amount or of a property.
 _NO_OUTCOME = {
@@ -75,15 +74,13 @@ _NO_OUTCOME = {
   *('source', 'page', 'hour', 'day', 'age', 'level', 'score', 'per', 'prob'),
 }
 # Labels that are numbers.
-RATINGS = {'rating', 'stars', 'star', 'score', 'grade', 'rate'}
-AMOUNTS = {'dwell', 'playtime', 'watchtime', 'watched', 'stay', 'seconds'}
+_AMOUNT_WORDS = {'dwell', 'playtime', 'watchtime', 'watched', 'stay', 'seconds'}
 _AMOUNTS = (
   *(('play', 'time'), ('watch', 'time'), ('dwell', 'time')),
   *(('watch', 'ratio'), ('view', 'time'), ('reading', 'time')),
   *(('play', 'duration'), ('watch', 'duration'), ('revenue',), ('spend',)),
 )
 EVENTS = {'event', 'action', 'behavior', 'behaviour', 'activity', 'interaction'}
-WEIGHTS = {'weight', 'weights', 'sampleweight', 'importance'}
 SPLITS = {'split', 'fold', 'subset', 'partition', 'set'}
 FEW_NUMBERS = {
   *('num', 'count', 'cnt', 'n', 'qty', 'quantity', 'amount', 'age', 'price'),
@@ -165,19 +162,11 @@ def is_amount_label(name: str) -> bool:
   if {*found} & (_NO_OUTCOME - {'rate', 'score'}):
     return False
   pairs = any(all(w in found for w in one) for one in _AMOUNTS)
-  return bool(pairs or {*found} & AMOUNTS)
-
-
-def is_rating(name: str) -> bool:
-  """Whether a number of this name is a rating."""
-  return words(name) in ([one] for one in RATINGS) or (
-    words(name)[-1:] in (['rating'], ['stars'])
-    and not {*words(name)} & {'avg', 'mean', 'item', 'review'}
-  )
+  return bool(pairs or {*found} & _AMOUNT_WORDS)
 
 
 def has(name: str, known: Collection[str]) -> bool:
-  """Whether a name has one of the words, such as EVENTS or AMOUNTS."""
+  """Whether a name has one of the words, such as EVENTS."""
   return not {*words(name)}.isdisjoint(known)
 
 

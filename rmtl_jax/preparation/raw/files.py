@@ -253,7 +253,7 @@ def check_columns(
       same = '' if other == name else f' (and {other!r}; case does not count)'
       raise types.InputError(f'{path}: column {name!r} stands twice{same}')
     seen[name.lower()] = name
-  missing = [name for name in required if name not in found]
+  missing = [name for name in dict.fromkeys(required) if name not in found]
   if missing:
     listed = ', '.join(found[:20]) or 'none'
     listed += ', ...' if len(found) > 20 else ''

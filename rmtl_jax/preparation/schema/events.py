@@ -18,13 +18,11 @@ class Events:
     column: of the kind of event.
     impressions: kinds that are impressions.
     labels: kinds that make a task positive, by task.
-    keep_unviewed: whether a (session, item) pair without an impression is kept.
   """
 
   column: str
   impressions: tuple[str, ...]
   labels: dict[str, tuple[str, ...]]
-  keep_unviewed: bool = False
 
   @property
   def kinds(self) -> tuple[str, ...]:
@@ -38,7 +36,6 @@ class Events:
       'column': self.column,
       'impressions': list(self.impressions),
       'labels': {task: list(kinds) for task, kinds in self.labels.items()},
-      'keep_unviewed': self.keep_unviewed,
     }
 
 
@@ -51,13 +48,12 @@ def parse_events(part: part_lib.Part) -> Events | None:
   if part.record.get(KEY) is None:
     return None
   entry = part.group(KEY)
-  entry.known(('column', 'impressions', 'labels', 'keep_unviewed'))
+  entry.known(('column', 'impressions', 'labels'))
   labels = entry.group('labels')
   found = Events(
     entry.text('column'),
     entry.texts('impressions'),
     {str(task): labels.texts(task) for task in labels.record},
-    entry.flag('keep_unviewed'),
   )
   for key, kinds in {'impressions': found.impressions, **found.labels}.items():
     if not kinds:

@@ -3,7 +3,7 @@
 A row is a (session, item) pair with an impression, at the time of the first of
 them; a task is positive where the session has an event of one of its kinds for
 the item, at the time of the first. Pairs without an impression are all positive
-and dropped by default.
+and dropped.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Pairs:
     table: `row_id` (of the first impression), `session`, `user`, `item`,
       `timestamp` and `t_<task>`.
     tasks: names of the tasks.
-    unviewed: (session, item) pairs without an impression, dropped or not.
+    unviewed: (session, item) pairs without an impression.
     pairs: all pairs.
     sessions: sessions of the log.
     duplicates: events that repeat another one exactly.
@@ -68,7 +68,6 @@ def make_pairs(
   has_user: bool = True,
   has_split: bool = False,
   identity: tuple[str, ...],
-  keep_unviewed: bool,
   window: windows.Window = windows.EVERYTHING,
 ) -> Pairs:
   """Cuts sessions and joins each session's events of an item to a pair.
@@ -81,7 +80,6 @@ def make_pairs(
     has_user: whether `user` is ever given.
     has_split: whether the view has `split`, which no session spans.
     identity: columns in which exact duplicates are equal.
-    keep_unviewed: keep pairs without an impression, timed at their first event.
     window: events outside of it are left out.
   """
   events, identity = _gather(connection, events, window, identity)
@@ -104,7 +102,7 @@ def make_pairs(
   # Positions follow time within a session, so the least one is the first.
   gathered = sql.create_table(
     connection,
-    'SELECT session_number, item, min(rowid) AS first, min(rowid) FILTER'
+    'SELECT session_number, item, min(rowid) FILTER'
     f' (WHERE event IN {sql.in_list(kinds.impressions)}) AS view, {firsts}'
     f' FROM {numbered.table} GROUP BY session_number, item',
   )
@@ -113,13 +111,11 @@ def make_pairs(
     'SELECT count(*), count(*) FILTER (WHERE view IS NULL),'
     f' coalesce(max(session_number), -1) FROM {gathered}',
   )
-  position = 'coalesce(view, first)' if keep_unviewed else 'view'
   table = sql.create_table(
     connection,
     'SELECT n.row_id, g.session_number AS session, n.visitor AS "user", g.item,'
     f' n.timestamp, {", ".join(labels)}'
-    f' FROM (SELECT *, {position} AS position FROM {gathered}) g'
-    f' JOIN {numbered.table} n ON n.rowid = g.position',
+    f' FROM {gathered} g JOIN {numbered.table} n ON n.rowid = g.view',
   )
   sql.drop_tables(connection, gathered)
   open_events = _open_events(connection, numbered.table, idle_ms, window)
@@ -181,16 +177,3 @@ def _open_events(
     f' FROM {numbered} n SEMI JOIN (SELECT session_number FROM {numbered}'
     f'  WHERE timestamp >= {end - idle_ms}) s USING (session_number)',
   )
-
-
-def count_pairs(
-  pairs: Pairs, keep_unviewed: bool
-) -> tuple[dict[str, int], dict[str, int]]:
-  """(rows dropped by reason, counts) for the manifest."""
-  counts = {'sessions_of_the_log': pairs.sessions, 'pairs': pairs.pairs}
-  dropped = {'exact duplicate event': pairs.duplicates}
-  if keep_unviewed:
-    counts['pairs_without_a_view'] = pairs.unviewed
-  else:
-    dropped['(session, item) pair without a view'] = pairs.unviewed
-  return dropped, counts

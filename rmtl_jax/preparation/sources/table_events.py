@@ -97,10 +97,12 @@ def to_impressions(
     has_user=rows.has_user,
     has_split=rows.has_split,
     identity=(raw.ROW_HASH,),
-    keep_unviewed=events.keep_unviewed,
     window=window,
   )
-  dropped, figures = pairs.count_pairs(found, events.keep_unviewed)
+  dropped = {
+    'exact duplicate event': found.duplicates,
+    '(session, item) pair without a view': found.unviewed,
+  }
   if counts.get(None):
     dropped['event of another kind'] = counts[None]
   return dataclasses.replace(
@@ -111,7 +113,7 @@ def to_impressions(
     identity=(),
     open_events=found.open_events,
     dropped=rows.dropped | dropped,
-    counts=figures,
+    counts={'sessions_of_the_log': found.sessions, 'pairs': found.pairs},
     warnings=tuple(
       f'events: {name!r} is in no row of column {events.column!r}'
       for code, name in enumerate(events.kinds)

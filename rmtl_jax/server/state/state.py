@@ -103,12 +103,6 @@ def shape(manifest: manifest_lib.Manifest) -> Shape:
   schema = log_columns.make_log_schema(manifest)
   if schema.time is None:
     raise types.InputError('--state: the log has no time')
-  if schema.events is not None and schema.events.keep_unviewed:
-    raise types.InputError(
-      '--state: the log of events keeps pairs without an impression (schema:'
-      ' events: keep_unviewed), of which no state can be kept; prepare it'
-      ' without, or predict with rmtl predict --history'
-    )
   splits = manifest.splits
   return Shape(
     schema.tasks,

@@ -24,7 +24,7 @@ EVENTS = st.lists(
 IDLE = 5
 
 
-def reference(events, keep):
+def reference(events):
   """Rows by a plain loop: (row, session's first, item, time, click, buy)."""
   order = sorted(range(len(events)), key=lambda i: (*events[i][:2], i))
   found, session, last = {}, None, None
@@ -33,7 +33,7 @@ def reference(events, keep):
     if last is None or last[0] != user or time - last[1] > IDLE:
       session = i
     last = events[i]
-    pair = found.setdefault((session, item), {'first': i, 'view': None})
+    pair = found.setdefault((session, item), {'view': None})
     if event == VIEW:
       if pair['view'] is None:
         pair['view'] = i
@@ -43,7 +43,7 @@ def reference(events, keep):
       pair.setdefault('buy', time)
   rows = []
   for (_, item), pair in found.items():
-    at = pair['view'] if pair['view'] is not None or not keep else pair['first']
+    at = pair['view']
     if at is not None:
       user, time, *_ = events[at]
       rows.append((at, user, item, time, pair.get('click'), pair.get('buy')))
@@ -52,10 +52,10 @@ def reference(events, keep):
 
 @pytest.mark.parametrize('examples', tiers.examples(20, 60))
 def test_pairs_are_those_of_a_plain_loop(examples):
-  tiers.check(pairs_are_those_of_a_plain_loop, examples, EVENTS, st.booleans())
+  tiers.check(pairs_are_those_of_a_plain_loop, examples, EVENTS)
 
 
-def pairs_are_those_of_a_plain_loop(events, keep):
+def pairs_are_those_of_a_plain_loop(events):
   with duckdb.connect() as connection:
     connection.execute(
       'CREATE TABLE log (row_id BIGINT, session BIGINT, "user" BIGINT,'
@@ -73,12 +73,11 @@ def pairs_are_those_of_a_plain_loop(events, keep):
       IDLE,
       has_session=False,
       identity=(),
-      keep_unviewed=keep,
     )
     rows = connection.execute(
       'SELECT row_id, "user", item, timestamp, t_click, t_conversion'
       f' FROM {found.table} ORDER BY row_id'
     ).fetchall()
-  expected, unviewed = reference(events, keep)
+  expected, unviewed = reference(events)
   assert rows == expected
   assert found.unviewed == unviewed
