@@ -7,7 +7,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.preparation import checks, source
-from rmtl_jax.preparation.raw import csv as raw_csv
+from rmtl_jax.preparation.raw import load
 
 HEADER = 'key,ts,n,click,buy'
 
@@ -20,7 +20,7 @@ def check(
   with duckdb.connect() as connection:
     kinds = {'key': 'VARCHAR', 'ts': 'BIGINT'}
     kinds |= dict.fromkeys(('n', 'click', 'buy'), 'DOUBLE')
-    table = raw_csv.load(connection, [path], kinds)
+    table = load.load(connection, [path], load.Columns(kinds))
     connection.execute(
       'CREATE VIEW log AS SELECT rowid AS row_id, key AS session, NULL AS'
       ' "user", ts AS timestamp, n AS x_n, click AS y_click, buy AS y_buy'

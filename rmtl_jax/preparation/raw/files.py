@@ -61,6 +61,30 @@ Fault = tuple[str, str, str | Callable[[int], str]]
 
 
 @dataclasses.dataclass(frozen=True)
+class Form:
+  """How a CSV file is written.
+
+  Attributes:
+    delimiter: between values; empty for the one that the file's name tells.
+    names: of all columns of files without a header.
+    quote: around values that hold a delimiter; empty: there are none such.
+    encoding: `utf-8` or `latin-1`.
+    drop_cut_off: whether an incomplete final record is dropped, with a warning.
+  """
+
+  delimiter: str = ''
+  names: tuple[str, ...] = ()
+  quote: str = '"'
+  encoding: str = 'utf-8'
+  drop_cut_off: bool = False
+
+  def of(self, path: pathlib.Path) -> Form:
+    """The form of a file, with its delimiter."""
+    delimiter = delimiter_of(path, self.delimiter)
+    return dataclasses.replace(self, delimiter=delimiter)
+
+
+@dataclasses.dataclass(frozen=True)
 class RawFile:
   """One file of a raw table.
 
@@ -68,25 +92,17 @@ class RawFile:
     path: where it is.
     first_row: the table's row id of its first row.
     rows: data rows.
-    header_rows: rows before the first data row: 1 in CSV, 0 in Parquet.
-    delimiter: of a CSV file; empty for Parquet.
+    form: of a CSV file; None for Parquet.
     folder_values: columns that the file has by its folders.
-    names: columns of a CSV file without a header.
-    quote: around values of a CSV file that hold a delimiter; empty for none.
-    encoding: of a CSV file.
   """
 
   path: pathlib.Path
   first_row: int
   rows: int
-  header_rows: int = 1
-  delimiter: str = ','
+  form: Form | None = None
   folder_values: Mapping[str, str | None] = dataclasses.field(
     default_factory=dict
   )
-  names: tuple[str, ...] = ()
-  quote: str = '"'
-  encoding: str = 'utf-8'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +116,6 @@ class RawTable:
     row_hash: SQL of a hash of all raw columns; empty if there is none.
     whole: columns of text that the table keeps as BIGINT, as each value is the
       text of one.
-    not_whole: those of them with a value that is not.
   """
 
   name: str
@@ -108,7 +123,6 @@ class RawTable:
   warnings: tuple[str, ...] = ()
   row_hash: str = ''
   whole: frozenset[str] = frozenset()
-  not_whole: frozenset[str] = frozenset()
 
   @property
   def place(self) -> str:
@@ -130,8 +144,8 @@ class RawTable:
     position = row_id - file.first_row
     if column in file.folder_values:
       row, found = position + 1, file.folder_values[column]
-    elif file.delimiter:
-      row, found = _csv_value(file, position, column)
+    elif file.form:
+      row, found = _csv_value(file.path, file.form, position, column)
     else:
       row, found = position + 1, _parquet_value(file, position, column)
     raise types.InputError(error_line(file.path, row, column, found, expected))
@@ -214,27 +228,6 @@ def append_rows(
   """Makes a table of a query's rows or appends them; returns their number."""
   verb = f'CREATE TABLE {table} AS' if first else f'INSERT INTO {table}'
   return sql.fetch_value(connection, f'{verb} {query}')
-
-
-def rest_hash(
-  kept: Iterable[str], others: Mapping[str, str], prefix: str = ''
-) -> tuple[str, str]:
-  """SQL of a row hash that is computed on demand, not while reading.
-
-  Args:
-    kept: columns that the table keeps as they are.
-    others: SQL of the other columns of a file, by name.
-    prefix: of the kept columns' names in the table.
-
-  Returns:
-    SQL of one more column to read (a hash of the others), and SQL of the row
-    hash over the table.
-  """
-  rest = ', '.join(others[name] for name in sorted(others))
-  column = f'hash({rest})' if rest else '0::UBIGINT'
-  everything = [sql.quote(prefix + name) for name in sorted(kept)]
-  everything.append(REST_HASH)
-  return f'{column} AS {REST_HASH}', f'hash({", ".join(everything)})'
 
 
 def check_columns(
@@ -385,13 +378,13 @@ def delimiter_of(path: pathlib.Path, declared: str) -> str:
 
 
 def _csv_value(
-  file: RawFile, position: int, column: str
+  path: pathlib.Path, form: Form, position: int, column: str
 ) -> tuple[int, str | None]:
   """(line of the file, raw text) of a row's column."""
-  with open_text(file.path, 'replace', file.encoding) as text:
-    records = csv_records(text, file.delimiter, file.quote)
+  with open_text(path, 'replace', form.encoding) as text:
+    records = csv_records(text, form.delimiter, form.quote)
     try:
-      header = file.names or next(records)
+      header = form.names or next(records)
       line = records.line_num + 1
       for record in records:
         if record:  # DuckDB skips empty lines
@@ -402,7 +395,7 @@ def _csv_value(
         line = records.line_num + 1
     except (csv.Error, IndexError, ValueError):
       pass
-  return position + 1 + file.header_rows, None
+  return position + 1 + (not form.names), None
 
 
 def _parquet_value(file: RawFile, position: int, column: str) -> Any:

@@ -100,34 +100,13 @@ def values(
   return named
 
 
-def with_values(
-  rows: str,
-  path: pathlib.Path,
-  named: Mapping[str, str | None],
-  types_of: Mapping[str, str] | None = None,
-) -> str:
-  """SQL of a file's rows with the columns of its folders.
-
-  Args:
-    named: from `values`.
-    types_of: DuckDB types of columns that are not text.
-
-  Raises:
-    types.InputError: a value of another type.
-  """
+def with_values(rows: str, named: Mapping[str, str | None]) -> str:
+  """SQL of a file's rows with the columns of its folders, from `values`."""
   if not named:
     return rows
-  columns = []
-  with sql.connect() as connection:
-    for name, text in named.items():
-      kind = (types_of or {}).get(name, 'VARCHAR')
-      given = 'NULL' if text is None else sql.literal(text)
-      value = f'TRY_CAST({given} AS {kind})'
-      if text is not None and sql.any_row(
-        connection, '(SELECT 1)', f'{value} IS NULL'
-      ):
-        raise types.InputError(
-          f'{path}: folder {name}={text}: expected {raw.EXPECTED[kind]}'
-        )
-      columns.append(f'{value} AS {sql.quote(name)}')
-  return f'(SELECT *, {", ".join(columns)} FROM {rows})'
+  columns = ', '.join(
+    f'CAST({"NULL" if text is None else sql.literal(text)} AS VARCHAR)'
+    f' AS {sql.quote(name)}'
+    for name, text in named.items()
+  )
+  return f'(SELECT *, {columns} FROM {rows})'

@@ -39,7 +39,6 @@ class Reading:
       it means nothing.
     expected: what a value should have been, for errors.
     is_number: whether text that SQL reads as a number means that number.
-    must_fit: whether another value is an error; else `check` tells of it.
   """
 
   column: str
@@ -48,7 +47,6 @@ class Reading:
   value: Callable[[str, pa.DataType], str]
   expected: str
   is_number: bool = False
-  must_fit: bool = True
 
   def sql(self, value: str, found: pa.DataType) -> str:
     """SQL of the value; NULL where it is missing or means nothing."""
@@ -155,34 +153,21 @@ def of_time(column: str, clock: times.Time, missing: Missing) -> Reading:
   )
 
 
+def of_type(column: str, kind: str, missing: Missing) -> Reading:
+  """Reads values by a cast to a DuckDB type."""
+  return Reading(
+    column,
+    kind,
+    lambda value, found: given(value, found, missing),
+    lambda value, found: f'TRY_CAST({times.whole_us(value, found)} AS {kind})',
+    raw.EXPECTED[kind],
+    is_number=kind == 'DOUBLE' and not (missing.texts or missing.values),
+  )
+
+
 def of_number(column: str, missing: Missing) -> Reading:
   """Reads numbers, DOUBLE."""
-  return Reading(
-    column,
-    'DOUBLE',
-    lambda value, found: given(value, found, missing),
-    lambda value, _: f'TRY_CAST({value} AS DOUBLE)',
-    raw.EXPECTED['DOUBLE'],
-    is_number=not (missing.texts or missing.values),
-  )
-
-
-def of_whole(column: str, missing: Missing) -> Reading:
-  """Reads text of whole numbers, BIGINT: 7, but neither 07 nor 7.0."""
-
-  def number(value: str, found: pa.DataType) -> str:
-    del found
-    whole = f'TRY_CAST({value} AS BIGINT)'
-    return f'CASE WHEN CAST({whole} AS VARCHAR) = {value} THEN {whole} END'
-
-  return Reading(
-    column,
-    'VARCHAR',
-    lambda value, found: kept(value, found, missing),
-    number,
-    raw.EXPECTED['BIGINT'],
-    must_fit=False,
-  )
+  return of_type(column, 'DOUBLE', missing)
 
 
 def of_label(task: source.SourceTask, missing: Missing) -> Reading:
@@ -267,7 +252,7 @@ def checked(
 
   Args:
     query: selects them, beside others.
-    readings: as for `select`; those that must fit come first.
+    readings: as for `select`.
     type_of: as for `select`.
   """
   if not readings:
@@ -292,32 +277,24 @@ def check(
   table: raw.RawTable,
   readings: Mapping[str, Reading],
   row_id: str = 'rowid',
-) -> set[str]:
-  """Raises for the first value that means nothing and must mean something.
+) -> None:
+  """Raises for the first value that means nothing.
 
   Args:
     table: of a query that is `checked`, with the files to look at.
     readings: as for `select`.
     row_id: what numbers the rows.
 
-  Returns:
-    The columns with other values than they may have without an error; not
-    those that have them only beside others.
-
   Raises:
     types.InputError: names file, column and row.
   """
   if not readings:
-    return set()
+    return
   found = connection.execute(
-    f'SELECT min({row_id}) AS row, {_FAULT} FROM {table.name} WHERE {row_id} >='
-    f' {table.files[0].first_row} AND {_FAULT} IS NOT NULL GROUP BY {_FAULT}'
-    ' ORDER BY row'
+    f'SELECT {row_id}, {_FAULT} FROM {table.name} WHERE {row_id} >='
+    f' {table.files[0].first_row} AND {_FAULT} IS NOT NULL'
+    f' ORDER BY {row_id} LIMIT 1'
   ).fetchall()
-  unfit = set()
   for row, number in found:
     reading = list(readings.values())[number]
-    if reading.must_fit:
-      table.fail(row, reading.column, reading.expected)
-    unfit.add(reading.column)
-  return unfit
+    table.fail(row, reading.column, reading.expected)

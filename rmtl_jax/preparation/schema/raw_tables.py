@@ -29,7 +29,7 @@ from rmtl_jax.preparation.schema import part as part_lib
 KEYS = ('raw', 'sql', 'without')
 _OF_TABLE = (
   *('files', 'one_of', 'columns', 'header', 'delimiter', 'quote', 'encoding'),
-  *('where', 'optional', 'drop_cut_off'),
+  *('optional', 'drop_cut_off'),
 )
 
 
@@ -42,28 +42,18 @@ class TableFiles:
     patterns: of the files' names, by split; by '' where files tell no split.
     is_one: whether exactly one file may match.
     columns: DuckDB types, by column.
-    header: all columns of files without a header; () for files with one.
-    delimiter: between values; '' for the one of the file's name.
-    quote: around values with a delimiter; '' for none.
-    encoding: `utf-8` or `latin-1`.
-    where: SQL condition of the rows to keep; not of the log.
+    form: of the files.
     may_lack: columns that files may lack.
     is_optional: whether there may be no file.
-    drop_cut_off: whether an incomplete last record is dropped.
   """
 
   name: str
   patterns: dict[str, tuple[str, ...]]
   is_one: bool
   columns: dict[str, str]
-  header: tuple[str, ...]
-  delimiter: str
-  quote: str
-  encoding: str
-  where: str
+  form: raw.Form
   may_lack: tuple[str, ...]
   is_optional: bool
-  drop_cut_off: bool
 
 
 def parse_raw(part: part_lib.Part) -> tuple[TableFiles, ...]:
@@ -106,14 +96,15 @@ def _parse(part: part_lib.Part, name: str) -> TableFiles:
     patterns,
     key == 'one_of',
     {c: kind for kind in of_types.record for c in of_types.texts(kind)},
-    part.texts('header'),
-    part.optional('delimiter') or '',
-    quote,
-    part.text('encoding', 'utf-8', ('utf-8', 'latin-1')),
-    part.optional('where') or '',
+    raw.Form(
+      part.optional('delimiter') or '',
+      part.texts('header'),
+      quote,
+      part.text('encoding', 'utf-8', ('utf-8', 'latin-1')),
+      part.flag('drop_cut_off'),
+    ),
     () if is_optional else part.texts('optional'),
     is_optional,
-    part.flag('drop_cut_off'),
   )
 
 

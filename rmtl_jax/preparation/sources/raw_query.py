@@ -16,6 +16,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import load
 from rmtl_jax.preparation.schema import raw_tables
 
 # Of SQL, those that read no files.
@@ -62,11 +63,7 @@ def read(
     types.InputError: files that are missing or faulty.
   """
   statement = statement or f'FROM {sql.quote(tables[0].name)}'
-  for text in (
-    statement,
-    *(f'SELECT 1 WHERE {table.where}' for table in tables if table.where),
-  ):
-    _check_sql(connection, text, {table.name for table in tables})
+  _check_sql(connection, statement, {table.name for table in tables})
   loaded: list[raw.RawTable] = []
   files: list[pathlib.Path] = []
   missing: set[str] = set()
@@ -78,11 +75,12 @@ def read(
     warnings += lines
     columns = ['rowid AS row_id']
     if paths:
-      header = table.header or raw_csv.read_header(
-        paths[0], raw.delimiter_of(paths[0], table.delimiter)
-      )
+      header = raw_csv.read_schema(paths[0], table.form.of(paths[0])).names
       lacks = [name for name in table.may_lack if name not in header]
-      loaded.append(_load(connection, table, paths, lacks, is_log))
+      kinds = {c: k for c, k in table.columns.items() if c not in lacks}
+      loaded.append(
+        load.load(connection, paths, load.Columns(kinds), table.form)
+      )
       rows = loaded[-1].name
       if '' not in table.patterns:
         columns.append(f'{_split(loaded[-1], splits)} AS split')
@@ -102,8 +100,9 @@ def read(
     files += paths
   log = loaded[0]
   query = (
-    f'WITH {", ".join(named)} SELECT q.*, h.{raw.ROW_HASH}'
-    f' FROM ({statement}) q JOIN {log.name} h ON q.row_id = h.rowid'
+    f'WITH {", ".join(named)} SELECT q.*, h.{raw.ROW_HASH} FROM ({statement}) q'
+    f' JOIN (SELECT rowid AS row_of_log, {log.row_hash} AS {raw.ROW_HASH}'
+    f' FROM {log.name}) h ON q.row_id = h.row_of_log'
   )
   with sql.name_errors(log.place, 'the SQL over it fails'):
     found = connection.sql(f'FROM ({query}) LIMIT 0').to_arrow_table()
@@ -235,27 +234,6 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     fnmatch.fnmatch(name.lower(), pattern + end)
     for pattern in patterns
     for end in ('', '.gz', '.zst')
-  )
-
-
-def _load(
-  connection: sql.Connection,
-  table: raw_tables.TableFiles,
-  paths: Sequence[pathlib.Path],
-  lacks: Sequence[str],
-  is_log: bool,
-) -> raw.RawTable:
-  return raw_csv.load(
-    connection,
-    paths,
-    {c: kind for c, kind in table.columns.items() if c not in lacks},
-    where=table.where,
-    row_hash=is_log,
-    delimiter=table.delimiter,
-    drop_cut_off=table.drop_cut_off,
-    names=table.header,
-    quote=table.quote,
-    encoding=table.encoding,
   )
 
 

@@ -47,7 +47,7 @@ def read(
     'p_click': 'p_click',
     'p_conversion': 'p_conversion',
   }
-  file = raw.RawFile(pathlib.Path('simulated'), 0, log.num_rows, 0, '')
+  file = raw.RawFile(pathlib.Path('simulated'), 0, log.num_rows)
   return source.SourceTable(
     view=source.make_view(connection, columns, table),
     fields=tuple(fields),

@@ -1,8 +1,7 @@
 """How the columns of a user's own table become those of a reader's view.
 
-Most are cast while the file is read. What needs more than a cast is a reading
-(rmtl_jax.preparation.raw.readings), and has its name in the view already in the
-raw table.
+Times, labels and numbers are readings (rmtl_jax.preparation.raw.readings): they
+have their names in the view already in the raw table.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ _TIME = 'timestamp'
 
 
 def readings(schema: schema_lib.TableSchema) -> dict[str, readings_lib.Reading]:
-  """What a cast alone does not read, by its name in the view."""
+  """Times, labels and numbers, by their names in the view."""
   found = {}
-  if schema.time is not None and not schema.clock.is_plain:
+  if schema.time is not None:
     found[_TIME] = readings_lib.of_time(
       schema.time, schema.clock, schema.missing_in(schema.time)
     )
@@ -35,8 +34,6 @@ def readings(schema: schema_lib.TableSchema) -> dict[str, readings_lib.Reading]:
       )
     elif not task.timed:
       found[f'y_{task.name}'] = readings_lib.of_label(task, missing)
-  # A file's column has one type, and these are read as text from CSV.
-  texts = {reading.column for reading in found.values()} | {*schema.nulls}
   columns = {
     f.source_column: f.column for f in schema.fields if f.kind == 'numeric'
   }
@@ -46,55 +43,29 @@ def readings(schema: schema_lib.TableSchema) -> dict[str, readings_lib.Reading]:
   return found | {
     name: readings_lib.of_number(column, schema.missing_in(column))
     for name, column in columns.items()
-    if column in texts
   }
 
 
-def types(
-  schema: schema_lib.TableSchema,
-  key: str,
-  nested: set[str],
-  read: Mapping[str, readings_lib.Reading],
-) -> dict[str, str]:
-  """DuckDB types of the raw columns that are cast."""
+def types(schema: schema_lib.TableSchema, nested: set[str]) -> dict[str, str]:
+  """Types of the other raw columns, for `load.Columns`; '' of single keys."""
   found = {
-    column: key
+    column: ''
     for column in (schema.session, schema.user, schema.item)
     if column is not None
   }
   if schema.events is not None:
-    found[schema.events.column] = key
+    found[schema.events.column] = ''
   for field in schema.fields:
-    if fields_lib.is_made(field):
-      continue
-    if field.kind == 'categorical':
-      found[field.column] = key
+    if field.kind == 'categorical' and not fields_lib.is_made(field):
+      found[field.column] = ''
     elif field.kind == 'multi_valued':
       found[field.column] = 'VARCHAR[]' if field.column in nested else 'VARCHAR'
-    elif field.source_column not in read:
-      found[field.column] = 'DOUBLE'
-  for column in (c for task in schema.tasks for c in task.weights):
-    if f'v_{column}' not in read:
-      found[column] = 'DOUBLE'
-  if schema.time is not None and _TIME not in read:
-    found[schema.time] = schema.clock.type
   return found
-
-
-def single_keys(
-  schema: schema_lib.TableSchema, kinds: Mapping[str, str]
-) -> list[str]:
-  """The raw columns of single keys and categories, which are text in CSV."""
-  lists = {f.column for f in schema.fields if f.kind == 'multi_valued'}
-  return [
-    c for c, kind in kinds.items() if kind == 'VARCHAR' and c not in lists
-  ]
 
 
 def select(
   schema: schema_lib.TableSchema,
   nested: set[str],
-  read: Mapping[str, readings_lib.Reading],
   kinds: Mapping[str, str],
   whole: frozenset[str] = frozenset(),
 ) -> list[str]:
@@ -105,11 +76,7 @@ def select(
     kinds: DuckDB types of the raw table's columns.
     whole: raw columns of text that are numbers in the raw table.
   """
-  time = '0::BIGINT'
-  if _TIME in read:
-    time = sql.quote(_TIME)
-  elif schema.time is not None:
-    time = schema.clock.typed_ms(_column(schema.time))
+  time = '0::BIGINT' if schema.time is None else sql.quote(_TIME)
   values = {_TIME: time}
   for field in schema.fields:
     value = _column(field.column)
@@ -131,12 +98,7 @@ def select(
     elif fields_lib.FROM_TIME in field.details:
       value = schema.clock.part(field.name, time)
     values[field.source_column] = value
-  for task in schema.tasks:
-    if task.clock is not None:
-      values[f't_{task.name}'] = ''
-    elif not task.timed:
-      values[f'y_{task.name}'] = ''
-    values |= {f'v_{column}': _column(column) for column in task.weights}
+  values |= {name: sql.quote(name) for name in readings(schema)}
 
   def key(column: str | None) -> str:
     """A session or user; NULL where it is missing or empty."""
@@ -156,9 +118,7 @@ def select(
   if schema.events is not None:
     kind = sql.value_text(_column(schema.events.column))
     columns.append(f"nullif({kind}, '') AS {table_events.KIND}")
-  for name, value in values.items():
-    quoted = sql.quote(name)
-    columns.append(quoted if name in read else f'{value} AS {quoted}')
+  columns += [f'{value} AS {sql.quote(n)}' for n, value in values.items()]
   return columns
 
 

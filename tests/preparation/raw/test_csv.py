@@ -7,8 +7,8 @@ import duckdb
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import load as raw_load
 
 KINDS = {'a': 'BIGINT', 'c': 'DOUBLE'}
 
@@ -22,11 +22,12 @@ def connection():
 
 def load(connection, path, data, **options):
   path.write_bytes(data)
-  table = raw_csv.load(
-    connection, [path], options.pop('kinds', KINDS), **options
+  kinds = options.pop('kinds', KINDS)
+  table = raw_load.load(
+    connection, [path], raw_load.Columns(kinds), raw.Form(**options)
   )
   return connection.execute(
-    f'FROM {table.name} ORDER BY rowid'
+    f'SELECT {", ".join(kinds)} FROM {table.name} ORDER BY rowid'
   ).fetchall(), table
 
 
@@ -54,28 +55,17 @@ def test_gzip_tab_and_several_files(connection, tmp_path):
   (tmp_path / '1.csv.gz').write_bytes(gzip.compress(b'a\tc\n1\t2\n5\t6\n'))
   (tmp_path / '2.csv').write_bytes(b'c\ta\n4\t3\n')
   paths = [tmp_path / '1.csv.gz', tmp_path / '2.csv']
-  table = raw_csv.load(connection, paths, KINDS, delimiter='\t')
+  table = raw_load.load(
+    connection, paths, raw_load.Columns(KINDS), raw.Form('\t')
+  )
   assert connection.execute(
-    f'SELECT rowid, * FROM {table.name}'
+    f'SELECT rowid, a, c FROM {table.name}'
   ).fetchall() == [(0, 1, 2.0), (1, 5, 6.0), (2, 3, 4.0)]
   assert [(f.first_row, f.rows) for f in table.files] == [(0, 2), (2, 1)]
   with pytest.raises(types.InputError, match=r"2\.csv: row 2, column 'a': '3'"):
     table.fail(2, 'a', 'something else')
   with pytest.raises(types.InputError, match=r"gz: row 3, column 'c': '6'"):
     table.fail(1, 'c', 'something else')
-
-
-def test_where_and_hash(connection, tmp_path):
-  rows, _ = load(
-    connection,
-    tmp_path / 'x.csv',
-    b'a,b,c\n1,x,2\n1,x,2\n1,y,2\n7,z,0\n',
-    where='a < 7',
-    row_hash=True,
-  )
-  values, _, hashes = zip(*rows, strict=True)
-  assert values == (1, 1, 1)
-  assert hashes[0] == hashes[1] != hashes[2]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +89,7 @@ def test_where_and_hash(connection, tmp_path):
 def test_faults(connection, tmp_path, data, line):
   path = tmp_path / 'x.csv'
   with pytest.raises(types.InputError, match=re.escape(line)) as caught:
-    load(connection, path, data, row_hash=True)
+    load(connection, path, data)
   assert str(caught.value).startswith(f'{path}: ')
   assert '\n' not in str(caught.value)
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.preparation.raw import parquet as raw_parquet
+from rmtl_jax.preparation.raw import load as raw_load
 
 
 @pytest.fixture
@@ -19,10 +19,12 @@ def connection():
     yield found
 
 
-def load(connection, path, columns, kinds, **options):
+def load(connection, path, columns, kinds):
   pq.write_table(pa.table(columns), path)
-  table = raw_parquet.load(connection, [path], kinds, **options)
-  return connection.execute(f'FROM {table.name}').fetchall(), table
+  table = raw_load.load(connection, [path], raw_load.Columns(kinds))
+  return connection.execute(
+    f'SELECT {", ".join(kinds)} FROM {table.name}'
+  ).fetchall(), table
 
 
 def test_types_become_the_wanted_ones(connection, tmp_path):
@@ -68,8 +70,8 @@ def test_a_key_of_several_types(connection, tmp_path, first, second, expected):
   paths = [tmp_path / 'a.parquet', tmp_path / 'b.parquet']
   for path, values in zip(paths, (first, second), strict=True):
     pq.write_table(pa.table({'key': values}), path)
-  table = raw_parquet.load(connection, paths, {'key': ''})
-  rows = connection.execute(f'FROM {table.name}').fetchall()
+  table = raw_load.load(connection, paths, raw_load.Columns({'key': ''}))
+  rows = connection.execute(f'SELECT key FROM {table.name}').fetchall()
   assert [value for (value,) in rows] == expected
 
 
@@ -86,7 +88,7 @@ def test_a_key_of_several_types(connection, tmp_path, first, second, expected):
 )
 def test_row_hash_covers_all_columns(connection, tmp_path, columns, kinds):
   path = tmp_path / 'x.parquet'
-  _, table = load(connection, path, columns, kinds, late_hash=True)
+  _, table = load(connection, path, columns, kinds)
   query = f'SELECT {table.row_hash} FROM {table.name} ORDER BY rowid'
   hashes = [row[0] for row in connection.execute(query).fetchall()]
   assert hashes[0] == hashes[1] != hashes[2]
@@ -101,7 +103,7 @@ def test_row_hash_covers_all_columns(connection, tmp_path, columns, kinds):
     ({'a': [1]}, 'VARCHAR[]', "column 'a' is of type int64, expected a list"),
     ({'a': [1]}, 'TIMESTAMPTZ', "column 'a' is of type int64, expected a time"),
     ({'b': [1]}, 'DOUBLE', "no column 'a'; it has b"),
-    ({'a': pa.array([], pa.int64())}, 'DOUBLE', 'has no rows'),
+    ({'a': pa.array([], pa.int64())}, 'DOUBLE', 'no rows'),
   ],
 )
 def test_faults(connection, tmp_path, columns, kind, line):

@@ -58,12 +58,3 @@ def test_a_statement_reads_the_raw_tables_alone(tmp_path, statement):
   with pytest.raises(types.InputError, match='schema: sql: '):
     run(tmp_path, sql=statement.format(path=path))
   assert not path.exists()
-
-
-def test_so_does_a_condition(tmp_path):
-  (tmp_path / 'items.csv').write_text('i,brand\n0,acme\n')
-  items = SCHEMA['raw']['items'] | {
-    'where': "true) ; COPY (SELECT 1) TO 'x'; --"
-  }
-  with pytest.raises(types.InputError, match='schema: sql: '):
-    run(tmp_path, raw=SCHEMA['raw'] | {'items': items})

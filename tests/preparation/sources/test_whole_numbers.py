@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import random
 
-import duckdb
 import pytest
-from hypothesis import strategies as st
 
-from rmtl_jax.preparation.raw import csv as raw_csv
+from rmtl_jax.preparation.sources import table
 from tests import tiers
 from tests.preparation import raw_files
 
@@ -66,7 +64,6 @@ LOGS = {
   'as_of', [pytest.param((), marks=pytest.mark.slow), ('auto',)]
 )
 def test_prepared_data_is_that_of_text(tmp_path, monkeypatch, name, as_of):
-  monkeypatch.setattr(raw_csv, '_SAMPLE', 20)
   schema = raw_files.write_schema(tmp_path / 'schema.json', SCHEMA)
 
   def prepared(place):
@@ -76,33 +73,6 @@ def test_prepared_data_is_that_of_text(tmp_path, monkeypatch, name, as_of):
     return files(tmp_path / place / 'out')
 
   found = prepared('numbers')
-  monkeypatch.setattr(raw_csv, 'look_whole', lambda *_: ())
+  monkeypatch.setattr(table, '_number', lambda *_: frozenset())
   assert found == prepared('text')
   assert 'past/rows-00000.parquet' in found
-
-
-@pytest.mark.parametrize('examples', tiers.examples(50, 200))
-def test_only_the_text_of_a_number_is_one(tmp_path_factory, examples):
-  tiers.check(
-    only_the_text_of_a_number_is_one,
-    examples,
-    st.integers(-(10**20), 10**20).map(str)
-    | st.text('0123456789-+.eE_x ', min_size=1, max_size=8),
-    tmp_path_factory=tmp_path_factory,
-  )
-
-
-def only_the_text_of_a_number_is_one(tmp_path_factory, text):
-  """A column is kept as numbers if SQL writes each as it stood."""
-  path = tmp_path_factory.mktemp('csv') / 'log.csv'
-  raw_files.write(path, ['a,b', f'{text},1', '5,2', ',3'])
-  with duckdb.connect() as connection:
-    table = raw_csv.load(
-      connection, [path], {'a': 'VARCHAR', 'b': 'VARCHAR'}, whole=('a', 'b')
-    )
-    (found,) = connection.execute(
-      f'SELECT CAST(a AS VARCHAR) FROM {table.name} LIMIT 1'
-    ).fetchall()[0]
-  assert table.not_whole == (set() if found == text else {'a'})
-  if raw_csv.look_whole([path], ['a'], ','):
-    assert str(int(text)) == text

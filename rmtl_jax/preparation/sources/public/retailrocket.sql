@@ -15,6 +15,9 @@ WITH changes AS (
     max(value) FILTER (WHERE property = '814') AS property_814
   FROM properties
   WHERE itemid IN (SELECT itemid FROM log)
+    AND property IN (
+      'categoryid', 'available', '364', '591', '776', '785', '814'
+    )
   GROUP BY itemid, timestamp
 ),
 versions AS (
