@@ -75,8 +75,8 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.serving.monitoring.judge import monitor as monitor
   from rmtl_jax.preparation.simulator.log import simulate as simulate
   from rmtl_jax.preparation.summary import summary as summary
-  from rmtl_jax.report.tables import metrics_table as metrics_table
-  from rmtl_jax.report.tables import sentences as sentences
+  from rmtl_jax.report.run_report import metrics_table as metrics_table
+  from rmtl_jax.report.run_report import sentences as sentences
 
   # From raw logs to metrics.
   from rmtl_jax.data.batches import pack_lanes as pack_lanes

@@ -62,7 +62,7 @@ def execute(values: flags.FlagValues) -> int:
   common.check_there(values, 'raw_dir')
   common.start_jax(values)
   from rmtl_jax import run
-  from rmtl_jax.report import backtest_text, tables
+  from rmtl_jax.report import backtest_text, pages
   from rmtl_jax.runtime import progress
   from rmtl_jax.studies.backtest import backtest
 
@@ -88,5 +88,5 @@ def execute(values: flags.FlagValues) -> int:
   if isinstance(record, int):
     return record
   print(backtest_text.text(record))
-  print(tables.text_of_paths(results=path / 'backtest.json'))
+  print(pages.text_of_paths(results=path / 'backtest.json'))
   return 0

@@ -315,15 +315,15 @@ def not_found(name: str, given: str | os.PathLike[str]) -> str:
 
 def print_report(record: dict[str, Any]) -> None:
   """Prints the table and the sentences that end a run."""
-  from rmtl_jax.report import tables
+  from rmtl_jax.report import pages, run_report
 
   print()
-  print(tables.text(tables.metrics_table(record)))
-  members = tables.members_table(record)
+  print(pages.text(run_report.metrics_table(record)))
+  members = run_report.members_table(record)
   if members is not None:
-    print(tables.plain(members, 'Each member alone'))
-  for sentence in tables.sentences(record):
-    print(tables.wrapped(sentence))
+    print(pages.text(members))
+  for sentence in run_report.sentences(record):
+    print(pages.wrapped(sentence))
   print()
 
 

@@ -42,8 +42,7 @@ def execute(values: flags.FlagValues) -> int:
   common.check_paths(values, path)
   common.start_jax(values)
   from rmtl_jax.library import studies
-  from rmtl_jax.report import tables
-  from rmtl_jax.report.comparison import formats
+  from rmtl_jax.report import comparison_report, pages
   from rmtl_jax.runtime import progress
 
   data_dir, manifest = common.study_data(values, path, config)
@@ -59,9 +58,9 @@ def execute(values: flags.FlagValues) -> int:
   if isinstance(results, int):
     return results
   live.clear()
-  print(formats.text(results))
-  report = path / 'results.md'
-  print(tables.text_of_paths(results=path / 'results.json', report=report))
+  print(comparison_report.text(results))
+  report = studies.write_report(path)
+  print(pages.text_of_paths(results=path / 'results.json', report=report))
   return 0
 
 

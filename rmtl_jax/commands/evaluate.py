@@ -29,7 +29,7 @@ def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   path = common.start_on(values, 'data_dir')
   layout = distributed.layout(values)
-  from rmtl_jax.report import tables
+  from rmtl_jax.report import pages
   from rmtl_jax.results import evaluate
   from rmtl_jax.runtime import processes
 
@@ -38,5 +38,5 @@ def execute(values: flags.FlagValues) -> int:
   if not processes.is_first():
     return 0
   common.print_report(record)
-  print(tables.text_of_paths(metrics=path / 'evaluation' / f'{split}.json'))
+  print(pages.text_of_paths(metrics=path / 'evaluation' / f'{split}.json'))
   return 0

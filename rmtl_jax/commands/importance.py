@@ -47,7 +47,7 @@ def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   path = common.start_on(values, 'data_dir')
   from rmtl_jax.library import importance as library
-  from rmtl_jax.report import importance, tables
+  from rmtl_jax.report import importance_text, pages
   from rmtl_jax.runtime import progress
 
   record = library.importance(
@@ -62,16 +62,6 @@ def execute(values: flags.FlagValues) -> int:
     values.seed,
     progress.Progress(),
   )
-  for task in record['tasks']:
-    print()
-    print(tables.text(importance.terminal_table(record, task)), end='')
-  print()
-  for sentence in importance.sentences(record):
-    print(tables.wrapped(sentence))
-  print(
-    tables.text_of_paths(
-      importance=path / 'importance.json',
-      table=path / 'importance.csv',
-    )
-  )
+  print(importance_text.text(record))
+  print(pages.text_of_paths(importance=path / 'importance.json'))
   return 0

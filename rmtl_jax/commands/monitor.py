@@ -6,6 +6,7 @@ import dataclasses
 
 from absl import flags
 
+from rmtl_jax import durable
 from rmtl_jax.commands import common
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.serving.monitoring import thresholds
@@ -27,8 +28,7 @@ def define(flag: common.Definer) -> None:
   flag.string(
     'output',
     '',
-    'Where monitor.json, report.html, report.md and pictures/ go;'
-    ' WORKDIR/monitor if not given.',
+    'Where monitor.json and report.html go; WORKDIR/monitor if not given.',
   )
   texts = config_flags.attribute_texts(thresholds.Thresholds)
   for name, default in _THRESHOLDS.items():
@@ -40,9 +40,7 @@ def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code, 1 where there is an alarm."""
   common.require(values, 'log')
   path = common.start_on(values, 'log')
-  from rmtl_jax.report import monitor as report
-  from rmtl_jax.report import tables
-  from rmtl_jax.report.page import files
+  from rmtl_jax.report import monitor_report, pages
   from rmtl_jax.runtime import writers
   from rmtl_jax.serving.monitoring import judge
 
@@ -54,8 +52,11 @@ def execute(values: flags.FlagValues) -> int:
     values.calibrated,
   )
   place = common.path(values, 'output') or path / 'monitor'
-  page = files.write(report.build(record), place)
+  with durable.name_errors(place):
+    place.mkdir(parents=True, exist_ok=True)
+  page = place / 'report.html'
+  durable.write_text(page, pages.html(monitor_report.page(record)))
   writers.write_json(place / 'monitor.json', record)
-  print(report.text(record))
-  print(tables.text_of_paths(monitor=place / 'monitor.json', report=page))
+  print(monitor_report.text(record))
+  print(pages.text_of_paths(monitor=place / 'monitor.json', report=page))
   return 1 if record['alarms'] else 0

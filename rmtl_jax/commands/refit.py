@@ -35,7 +35,7 @@ def execute(values: flags.FlagValues) -> int:
   common.start_jax(values)
   layout = distributed.layout(values)
   from rmtl_jax import run
-  from rmtl_jax.report import tables
+  from rmtl_jax.report import pages
   from rmtl_jax.runtime import processes, progress, workdir
 
   live = progress.Progress(quiet=not processes.is_first())
@@ -61,6 +61,6 @@ def execute(values: flags.FlagValues) -> int:
   if not processes.is_first():
     return 0
   common.print_report(record)
-  print(tables.text_of_paths(metrics=path / 'metrics.json'))
+  print(pages.text_of_paths(metrics=path / 'metrics.json'))
   common.print_next(f'export --workdir={shlex.quote(str(path))} --output=...')
   return 0

@@ -1,4 +1,4 @@
-"""`rmtl report`: a run or a comparison as Markdown and as one HTML page."""
+"""`rmtl report`: a run or a comparison as one HTML page."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ def define(flag: common.Definer) -> None:
   flag.string(
     'output',
     '',
-    'Where report.html, report.md and pictures/ go; WORKDIR/report if not'
-    ' given.',
+    'The directory of report.html; WORKDIR/report if not given.',
   )
 
 
@@ -22,8 +21,8 @@ def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   path = common.start_on(values)
   from rmtl_jax.library import studies
-  from rmtl_jax.report import tables
+  from rmtl_jax.report import pages
 
   report = studies.write_report(path, values.output)
-  print(tables.text_of_paths(report=report, markdown=report.with_suffix('.md')))
+  print(pages.text_of_paths(report=report))
   return 0

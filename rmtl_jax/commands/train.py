@@ -12,13 +12,12 @@ from typing import Any
 from absl import flags
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import durable, types
+from rmtl_jax import types
 from rmtl_jax.commands import common, distributed
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import presets
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
-from rmtl_jax.runtime import writers
 from rmtl_jax.runtime.tracking import registry as tracking
 
 
@@ -79,7 +78,8 @@ def execute(values: flags.FlagValues) -> int:
   common.start_jax(values)
   layout = distributed.layout(values)
   from rmtl_jax import run
-  from rmtl_jax.report import opening, pictures, tables
+  from rmtl_jax.library import studies
+  from rmtl_jax.report import opening, pages
   from rmtl_jax.runtime import processes, progress, workdir
   from rmtl_jax.training import warm_start
 
@@ -132,10 +132,8 @@ def execute(values: flags.FlagValues) -> int:
   if not processes.is_first():
     return 0
   common.print_report(record)
-  picture = path / 'report' / 'overview.png'
-  with durable.name_errors(picture):
-    pictures.overview(record, writers.read_history(path), picture)
-  print(tables.text_of_paths(metrics=path / 'metrics.json', picture=picture))
+  picture = studies.draw_overview(path)
+  print(pages.text_of_paths(metrics=path / 'metrics.json', picture=picture))
   common.print_next(f'report --workdir={shlex.quote(str(path))}')
   return 0
 

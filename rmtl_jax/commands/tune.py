@@ -87,7 +87,7 @@ def execute(values: flags.FlagValues) -> int:
   common.check_paths(values, path)
   common.start_jax(values)
   from rmtl_jax.library import studies
-  from rmtl_jax.report import tables, tuning
+  from rmtl_jax.report import pages, tuning_text
   from rmtl_jax.runtime import progress
   from rmtl_jax.studies.tuning import search, tune
 
@@ -117,7 +117,7 @@ def execute(values: flags.FlagValues) -> int:
   if isinstance(record, int):
     return record
   live.clear()
-  print(tuning.text(record, path))
+  print(tuning_text.text(record, path))
   best = path / 'best.json'
-  print(tables.text_of_paths(trials=path / 'tuning.json', config=best))
+  print(pages.text_of_paths(trials=path / 'tuning.json', config=best))
   return 0

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rmtl_jax import durable, types
+from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import importance as importance_lib
@@ -66,14 +66,12 @@ def importance(
   Returns:
     The content of RUN/importance.json, which it writes: `base` (metrics of the
     rows as they are), `parts` (see evaluation/importance.py), and how both came
-    about. `importance.csv` beside it has the same figures.
+    about.
 
   Raises:
     types.InputError: not a run, no such stage, split, field or group, or the
       run's data was replaced.
   """
-  from rmtl_jax.report import importance as report
-
   path = pathlib.Path(path)
   if repeats < 1 or rows < 0:
     what, least = ('repeats', 1) if repeats < 1 else ('rows', 0)
@@ -133,7 +131,6 @@ def importance(
     'parts': found,
     'versions': provenance.versions(),
   }
-  durable.write_text(path / 'importance.csv', report.csv_text(record))
   writers.write_json(path / 'importance.json', record)
   return record
 

@@ -17,7 +17,6 @@ from rmtl_jax import durable, json_files
 from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
-from rmtl_jax.results import report_record
 from rmtl_jax.runtime import programs, progress, workdir, writers
 from rmtl_jax.studies.comparison import compare as comparison
 from rmtl_jax.studies.tuning import search as search_lib
@@ -43,8 +42,8 @@ def compare(
   was cut off goes on, and seeds and methods may be added.
 
   Args:
-    path: COMPARISON, created if missing; gets results.json, results.md,
-      results.csv and pictures.
+    path: COMPARISON, created if missing; gets results.json, and
+      report/report.html by `write_report`.
     data_dir: prepared data.
     methods: backbones, with a weighting to fine-tune by it: `ple`,
       `ple+critic`, `ple+critic@esmm` (critics of ESMM),
@@ -67,9 +66,6 @@ def compare(
       comparison.
     FloatingPointError: a loss was not finite.
   """
-  from rmtl_jax.report.comparison import formats, page, pictures
-  from rmtl_jax.report.page import markdown
-
   changes: dict[str, Any] = {}
   if len(methods):
     is_one = isinstance(methods, str)
@@ -80,12 +76,7 @@ def compare(
   config = config_values.from_dict(
     {'compare': changes}, config or _recommended(data_dir)
   )
-  results = comparison.compare(config, path, data_dir, live, interrupted)
-  summary = page.summary(results, pictures.draw(results, path))
-  text = markdown.render(summary, '{}.png')
-  durable.write_text(path / 'results.md', text)
-  durable.write_text(path / 'results.csv', formats.runs_csv(results))
-  return results
+  return comparison.compare(config, path, data_dir, live, interrupted)
 
 
 @programs.in_32_bits
@@ -179,12 +170,11 @@ def _recommended(
 
 
 def write_report(path: Path, output: Path = '') -> pathlib.Path:
-  """Writes a run or a comparison as one HTML page and as Markdown.
+  """Writes a run or a comparison as one HTML page.
 
   Args:
     path: RUN or COMPARISON.
-    output: where report.html, report.md and pictures/ go; `path`/report if
-      empty.
+    output: the directory of report.html; `path`/report if empty.
 
   Returns:
     report.html.
@@ -192,11 +182,16 @@ def write_report(path: Path, output: Path = '') -> pathlib.Path:
   Raises:
     types.InputError: neither of them, or files of another version.
   """
-  from rmtl_jax.report.page import files
+  from rmtl_jax.report import comparison_report, pages, run_report
 
   path = pathlib.Path(path)
-  page = _page(path)
-  return files.write(page, pathlib.Path(output) if output else path / 'report')
+  is_comparison = comparison_report.is_there(path)
+  page = (comparison_report if is_comparison else run_report).page(path)
+  file = pathlib.Path(output or path / 'report') / 'report.html'
+  with durable.name_errors(file):
+    file.parent.mkdir(parents=True, exist_ok=True)
+  durable.write_text(file, pages.html(page))
+  return file
 
 
 def draw_overview(path: Path) -> pathlib.Path:
@@ -208,7 +203,7 @@ def draw_overview(path: Path) -> pathlib.Path:
   Raises:
     types.InputError: not a run, or one that has not finished.
   """
-  from rmtl_jax.report import pictures
+  from rmtl_jax.report import run_pictures, run_report
 
   run = workdir.read_run(pathlib.Path(path))
   file = run.path / 'metrics.json'
@@ -216,17 +211,6 @@ def draw_overview(path: Path) -> pathlib.Path:
   with json_files.parsing(f'{file} or metrics.jsonl'):
     record, history = json_files.read(file), writers.read_history(run.path)
     with durable.name_errors(picture):
-      pictures.overview(record, history, picture)
+      rows = run_report.models(record)
+      run_pictures.overview(record, rows, history, picture)
   return picture
-
-
-def _page(path: pathlib.Path) -> Any:
-  """Builds the page of a comparison or a run."""
-  from rmtl_jax.report.comparison import page as comparison_page
-  from rmtl_jax.report.run import page as run_page
-
-  if report_record.is_comparison(path):
-    with json_files.parsing(str(path / 'results.json')):
-      return comparison_page.build(report_record.comparison(path))
-  with json_files.parsing(f'{path / "metrics.json"} or metrics.jsonl'):
-    return run_page.build(report_record.gather(path))

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rmtl_jax.evaluation import registry as metric_registry
-from rmtl_jax.report import tables as report_tables
-from rmtl_jax.report.page import content
+from rmtl_jax.report import pages
 from rmtl_jax.studies.backtest import backtest
 
 Record = Mapping[str, Any]
@@ -25,14 +24,12 @@ def text(record: Record) -> str:
   """The tables in 80 columns, and what came out."""
   days = of_days(record)
   parts = [
-    report_tables.plain(days, 'Days', numbers=('day',)),
-    *(
-      report_tables.plain(brief(record, task), task) for task in record['tasks']
-    ),
-    report_tables.plain(differences(record), 'Continued minus from scratch'),
-    report_tables.plain(times(record), 'Seconds'),
+    pages.plain(days, 'Days', numbers=('day',)),
+    *(pages.plain(brief(record, task), task) for task in record['tasks']),
+    pages.plain(differences(record), 'Continued minus from scratch'),
+    pages.plain(times(record), 'Seconds'),
   ]
-  lines = map(report_tables.wrapped, headline(record))
+  lines = map(pages.wrapped, headline(record))
   return '\n'.join([*parts, *lines])
 
 
@@ -67,7 +64,7 @@ def shown(record: Record) -> list[Record]:
   return list(record['days'][1:])
 
 
-def brief(record: Record, task: str) -> content.Table:
+def brief(record: Record, task: str) -> pages.Table:
   """A row per day and one of means, a column per metric and arm with figures.
 
   Rates and true probabilities stand in the first metric's columns alone.
@@ -91,7 +88,7 @@ def brief(record: Record, task: str) -> content.Table:
     for day in shown(record)
   ]
   means = [_cell(summary[name][arm], name) for name, arm in columns]
-  return content.Table(('day', *header), [*rows, ('mean', *means)], 1)
+  return pages.Table(('day', *header), [*rows, ('mean', *means)], 1)
 
 
 def _label(name: str) -> str:
@@ -99,7 +96,7 @@ def _label(name: str) -> str:
   return short.get(name) or metric_registry.describe(name).label
 
 
-def differences(record: Record) -> content.Table:
+def differences(record: Record) -> pages.Table:
   """Continued minus from scratch, by task and metric, over the days."""
   rows = []
   for task, by_metric in record['summary'].items():
@@ -107,19 +104,19 @@ def differences(record: Record) -> content.Table:
       one = found['difference']
       if one is None:
         continue
-      interval = content.NOTHING
+      interval = pages.NOTHING
       if one['low'] is not None:
         interval = f'{one["low"]:+.4f} to {one["high"]:+.4f}'
-      better = content.NOTHING
+      better = pages.NOTHING
       if one['better'] is not None:
         better = f'{one["better"]} of {one["days"]}'
       label_of = metric_registry.describe(name).label
       rows.append((task, label_of, f'{one["mean"]:+.4f}', interval, better))
   header = ('task', 'metric', 'difference', '95 % interval', 'better on')
-  return content.Table(header, rows, 2)
+  return pages.Table(header, rows, 2)
 
 
-def of_days(record: Record) -> content.Table:
+def of_days(record: Record) -> pages.Table:
   """Rows, drift and unseen values of every day."""
   keys = list(shown(record)[0]['drift']['unseen'])
   unseen = [f'unseen {key}' for key in keys]
@@ -135,10 +132,10 @@ def of_days(record: Record) -> content.Table:
     )
     for day in shown(record)
   ]
-  return content.Table(header, rows, 2)
+  return pages.Table(header, rows, 2)
 
 
-def times(record: Record) -> content.Table:
+def times(record: Record) -> pages.Table:
   """Seconds and passes of both arms, by day, and their sums."""
   header = (
     'day',
@@ -166,7 +163,7 @@ def times(record: Record) -> content.Table:
     for day, of in zip(days, costs, strict=True)
   ]
   total = [f'{sum(column):.1f}' for column in zip(*costs, strict=True)]
-  return content.Table(header, [*rows, ('sum', *total)], 1)
+  return pages.Table(header, [*rows, ('sum', *total)], 1)
 
 
 def label(day: Record) -> str:
@@ -176,4 +173,4 @@ def label(day: Record) -> str:
 
 
 def _cell(value: float | None, metric: str) -> str:
-  return content.number(value, metric_registry.describe(metric).form)
+  return pages.number(value, metric_registry.describe(metric).form)

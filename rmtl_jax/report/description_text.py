@@ -14,11 +14,10 @@ from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation.as_of import slates
 from rmtl_jax.preparation.description import drift
-from rmtl_jax.report import tables as report_tables
-from rmtl_jax.report.page import content
+from rmtl_jax.report import pages
 
 Record = Mapping[str, Any]
-Table = content.Table
+Table = pages.Table
 
 SPLITS = manifest_lib.SPLITS
 # Fields and pairs of labels that a terminal shows.
@@ -45,20 +44,21 @@ _MOST_NAMES = 5
 def text(record: Record) -> str:
   """The tables in 80 columns, and what stands out."""
   pairs, drifts = together(record), fields(record['fields'])
+  first = slice(_MOST_SHOWN)
   parts = [
     splits(record),
     labels(record),
-    *([pairs.first(_MOST_SHOWN)] if pairs.rows else []),
+    *([pairs._replace(rows=pairs.rows[first])] if pairs.rows else []),
     sessions(record),
-    drifts.first(_MOST_SHOWN),
+    drifts._replace(rows=drifts.rows[first]),
   ]
-  lines = list(map(report_tables.plain, parts))
+  lines = list(map(pages.text, parts))
   rest = len(drifts.rows) - _MOST_SHOWN
   if rest > 0:
     lines[-1] += f'{rest} more fields drift less\n'
   return '\n'.join(
-    [*lines, *map(report_tables.wrapped, (DRIFT, ''))]
-    + [report_tables.wrapped(line) for line in findings(record)]
+    [*lines, *map(pages.wrapped, (DRIFT, ''))]
+    + [pages.wrapped(line) for line in findings(record)]
   )
 
 
@@ -135,7 +135,7 @@ def splits(record: Record) -> Table:
   for name, split in record['splits'].items():
     # Rows that a random split holds out beside test have no ends of their own.
     ends = record['over_time']['ends'].get(name)
-    shown = map(time, ends) if ends else (content.NOTHING,) * 2
+    shown = map(time, ends) if ends else (pages.NOTHING,) * 2
     rows.append(
       (
         name,
@@ -159,7 +159,7 @@ def mean(points: Iterable[Record], task: str) -> float | None:
 
 def label(value: float | None, kind: str) -> str:
   """A rate of binary labels, or a mean of others."""
-  return content.number(value, '.2%' if kind == kinds.BINARY else '.4g')
+  return pages.number(value, '.2%' if kind == kinds.BINARY else '.4g')
 
 
 def labels(record: Record) -> Table:
@@ -190,7 +190,7 @@ def together(record: Record) -> Table:
     (
       tasks[i]['name'],
       tasks[j]['name'],
-      content.number(correlation[i][j], '.3f'),
+      pages.number(correlation[i][j], '.3f'),
       label(given[i][j], tasks[j]['kind']),
       label(given[j][i], tasks[i]['kind']),
     )
@@ -207,7 +207,7 @@ def fields(of: Sequence[Record]) -> Table:
       field['name'],
       f'{field["size"]:,}' if field['size'] else 'number',
       *(f'{field["psi"][name]:.3f}' for name in drift.OTHERS),
-      *(content.number(field['unseen'].get(name), '.1%') for name in SPLITS),
+      *(pages.number(field['unseen'].get(name), '.1%') for name in SPLITS),
     )
     for field in worst_first(of)
   ]

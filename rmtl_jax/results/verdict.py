@@ -28,6 +28,15 @@ def sentences(record: Record) -> list[str]:
   ]
 
 
+def stage_names(record: Record) -> dict[str, str]:
+  """Short names of the models after each actor stage."""
+  return {
+    'pretrain': 'pre-trained',
+    'constant': 'control',
+    'finetune': registry.short(record['weighting']),
+  }
+
+
 def headline(record: Record) -> str:
   """Says whether weighting was worth it in this run.
 

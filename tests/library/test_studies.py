@@ -12,7 +12,7 @@ QUIET = progress.Progress(quiet=True)
 
 
 @pytest.mark.slow
-def test_a_comparison_leaves_tables_pictures_and_a_page(tmp_path, data_dir):
+def test_a_comparison_leaves_results_and_a_page(tmp_path, data_dir):
   results = rmtl_jax.compare(
     tmp_path / 'comparison',
     data_dir,
@@ -26,13 +26,9 @@ def test_a_comparison_leaves_tables_pictures_and_a_page(tmp_path, data_dir):
   assert json.loads((path / 'results.json').read_text()) == json.loads(
     json.dumps(results)
   )
-  assert 'esmm' in (path / 'results.md').read_text()
-  rows = (path / 'results.csv').read_text().splitlines()
-  assert len(rows) > 2 * len(results['methods'])
   page = rmtl_jax.write_report(path)
   assert page == path / 'report' / 'report.html'
   assert page.read_text(encoding='utf-8').startswith('<!DOCTYPE html>')
-  assert (path / 'report' / 'report.md').is_file()
 
 
 @pytest.mark.slow

@@ -115,9 +115,9 @@ def test_a_source_a_backbone_and_a_metric_reach_every_table(tmp_path, capsys):
   assert rmtl_jax.evaluate(run)['stages'] == record['stages']
 
   assert cli.main(['rmtl', 'report', f'--workdir={run}']) == 0
-  page = (run / 'report' / 'report.md').read_text()
+  page = (run / 'report' / 'report.html').read_text()
   assert 'wide on mine' in page
-  assert f'| {values["accuracy"]:.4f} |' in page
+  assert f'>{values["accuracy"]:.4f}<' in page
   assert 'share right' in page
 
   file, compared = tmp_path / 'config.json', tmp_path / 'compared'
@@ -126,13 +126,11 @@ def test_a_source_a_backbone_and_a_metric_reach_every_table(tmp_path, capsys):
   line += [f'--workdir={compared}', f'--data_dir={data}', f'--config={file}']
   line += ['--config.compare.learning_rates=0.001', '--nocompilation_cache']
   assert cli.main(['rmtl', 'compare', *line]) == 0, capsys.readouterr()
-  table = (compared / 'results.md').read_text()
-  assert 'share right' in table
-  assert 'accuracy' in (compared / 'results.csv').read_text().splitlines()[0]
+  page = (compared / 'report' / 'report.html').read_text()
+  assert 'share right' in page
   found = json.loads((compared / 'results.json').read_text())
   tested = {one['metric'] for one in found['summary']}
   assert tested == {'auc', 'gauc', 'logloss', 'session_logloss', 'accuracy'}
-  assert cli.main(['rmtl', 'report', f'--workdir={compared}']) == 0
 
 
 def _small(weighting: str) -> config_lib.Config:
@@ -194,6 +192,6 @@ def test_a_weighting_with_a_state_resumes_and_is_reported(tmp_path):
   assert history.count('"weight_mean_click"') >= 4  # two arms, two epochs
 
   assert cli.main(['rmtl', 'report', f'--workdir={run}']) == 0
-  page = (run / 'report' / 'report.md').read_text()
+  page = (run / 'report' / 'report.html').read_text()
   assert 'weights by a running mean' in page
   assert 'the weights 1 - lambda Q / running mean; lambda = 0.5' in page

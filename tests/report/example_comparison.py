@@ -21,7 +21,6 @@ def build(
   seeds=16,
   tasks=('click', 'conversion'),
   judged=('ple+critic',),
-  with_critics=True,
   replicates=200,
 ):
   """What results.json would hold, `summary` to `verdicts` included.
@@ -31,7 +30,6 @@ def build(
     tasks: names.
     judged: names of methods, `backbone+weighting...`; their controls and
       pre-trained models are added.
-    with_critics: whether critics are described.
     replicates: of the session bootstrap, 0 for none.
   """
   generator = np.random.default_rng(len(judged))
@@ -88,7 +86,7 @@ def build(
     'tuning': tuning,
     'critics': [
       _critic(label, seed, tasks, generator)
-      for label in dict.fromkeys(labels if with_critics else [])
+      for label in dict.fromkeys(labels)
       for seed in range(seeds)
     ],
     'baseline': {task: _metrics(0.55) for task in tasks},
@@ -104,7 +102,7 @@ def build(
 
 
 def judge(results, bootstrap=None):
-  """Computes `summary`, `differences` and `verdicts` anew, in place."""
+  """Computes `summary`, `differences` and `verdicts` in place."""
   methods, runs, tasks = (results[k] for k in ('methods', 'runs', 'tasks'))
   results['summary'] = comparison.summarise(
     [m['name'] for m in methods], runs, tasks
@@ -188,37 +186,16 @@ def _replicates(run, tasks, draws, generator):
 
 
 def _critic(label, seed, tasks, generator):
-  q = -generator.gamma(2.0, 0.3, (2000, len(tasks)))
-  counts = [np.histogram(column, 40) for column in q.T]
   statistics = {
-    'mean_q': q.mean(0).tolist(),
-    'std_q': q.std(0).tolist(),
     'r2': generator.normal(-0.05, 0.02, len(tasks)).tolist(),
     'loss_correlation': generator.normal(0.06, 0.01, len(tasks)).tolist(),
-    'remaining_correlation': generator.normal(0.2, 0.02, len(tasks)).tolist(),
-    'zero_share': [0.0] * len(tasks),
     'collapsed': [False] * len(tasks),
   }
-  steps = np.arange(20)
   return {
     'critic': label,
     'seed': seed,
     'statistics': {
       name: dict(zip(tasks, values, strict=True))
       for name, values in statistics.items()
-    },
-    'curves': {
-      'weight_by_step': {
-        task: (
-          1.0
-          + (0.4 + 0.05 * len(label) ** 0.5 + 0.1 * k) * 0.93**steps
-          + generator.normal(0.0, 0.02, 20)
-        ).tolist()
-        for k, task in enumerate(tasks)
-      },
-      'q_histogram': {
-        task: {'edges': edges.tolist(), 'counts': count.tolist()}
-        for task, (count, edges) in zip(tasks, counts, strict=True)
-      },
     },
   }

@@ -1,1 +1,0 @@
-"""The report of `rmtl compare`: words, tables and pictures, in any format."""

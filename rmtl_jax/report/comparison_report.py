@@ -1,0 +1,625 @@
+"""What a comparison says: its tables, sentences, pictures and page.
+
+`results` is the content of results.json.
+"""
+
+from __future__ import annotations
+
+import itertools
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import json_files, terminal, types
+from rmtl_jax.config import values as config_values
+from rmtl_jax.data import manifest_file
+from rmtl_jax.evaluation import comparison
+from rmtl_jax.evaluation import monitor as monitor_lib
+from rmtl_jax.evaluation import registry as metric_registry
+from rmtl_jax.report import pages, run_report
+from rmtl_jax.weighting import registry
+
+Record = Mapping[str, Any]
+Results = Record
+Table = pages.Table
+
+# Of differences between AUCs.
+UNIT = 1e-4
+_FILE = 'results.json'
+# Entries of results.json that the page needs.
+_NEEDED = (
+  *('split', 'tasks', 'seeds', 'data', 'budget', 'methods', 'summary'),
+  *('differences', 'verdicts', 'tuning', 'critics', 'baseline', 'oracle'),
+  *('warnings', 'runs', 'config', 'versions', 'device', 'commit', 'seconds'),
+)
+_ABOUT_DIFFERENCES = (
+  'Paired by seed, ± standard error. The interval over seeds is'
+  " Student's; the interval over sessions is the bootstrap's, of the mean over"
+  ' the same seeds. Seeds and sessions are two kinds of noise: a difference is'
+  ' clear where both intervals leave 0 out.'
+)
+_ABOUT_LEARNING = (
+  'Mean over tasks and tuning seeds, on validation, at every learning rate that'
+  ' was tried; then, over all seeds, the epoch of stage 3 that was kept (0: the'
+  ' pre-trained model).'
+)
+
+
+def text(results: Results) -> str:
+  """The metrics, the gains and the verdicts, in 80 columns."""
+  parts = [
+    pages.text(_metrics(results, task, described=False))
+    for task in results['tasks']
+  ]
+  gains = _gains(results)
+  if gains.rows:
+    parts.append(pages.text(gains))
+  sentences = headlines(results)
+  if any(v['passes'] is not None for v in results['verdicts']):
+    sentences += _reasons(results)
+  sentences += [f'WARNING: {warning}.' for warning in results['warnings']]
+  return '\n'.join([*parts, *map(terminal.filled, sentences)]) + '\n'
+
+
+def is_there(path: pathlib.Path) -> bool:
+  """Whether a directory is that of a comparison that has finished."""
+  return (path / _FILE).exists()
+
+
+@pages.style()
+def page(path: pathlib.Path) -> pages.Page:
+  """Builds the page of a comparison.
+
+  Args:
+    path: COMPARISON, finished.
+
+  Raises:
+    types.InputError: a damaged file.
+  """
+  file = path / _FILE
+  results = json_files.read(file)
+  for name in _NEEDED:
+    if not isinstance(results, dict) or name not in results:
+      raise types.InputError(f'{file}: lacks {name!r}')
+  with json_files.parsing(str(file)):
+    config = config_values.from_dict(results['config'], path=f'{file}: config')
+    verdicts = results['verdicts']
+    differences = [
+      _differences(results, task, one)
+      for one in _compared(results)
+      for task in results['tasks']
+    ]
+    drawn = map(_picture, [_draw_differences(results), _draw_learning(results)])
+    of_differences, of_learning = ([p] if p else [] for p in drawn)
+    return pages.Page(
+      f'Comparison {path.resolve().name}',
+      headlines(results),
+      results['warnings'],
+      [
+        pages.Section(
+          'Verdict', [_RULE, *_reasons(results)] if verdicts else []
+        ),
+        pages.Section(
+          'Metrics',
+          ['Mean ± standard error over seeds. Only the differences below tell'
+           ' whether two rows differ, because they are paired by seed.'],
+          tables=[_metrics(results, task) for task in results['tasks']],
+        ),
+        pages.Section(
+          'Differences to the controls',
+          [_ABOUT_DIFFERENCES, *_about_tests(results)],
+          of_differences,
+          differences,
+        ),
+        pages.Section(
+          'Learning',
+          [_ABOUT_LEARNING],
+          of_learning,
+          [_learning_rates(results), _critics(results)],
+        ),
+        pages.Section(
+          'Data',
+          _setting(results),
+          tables=[run_report.splits(manifest_file.read_copy(path))],
+        ),
+        run_report.settings(
+          config_values.flatten(config),
+          config_values.flatten(config_lib.Config()),
+        ),
+        run_report.provenance(results),
+      ],
+    )  # fmt: skip
+
+
+def _compared(results: Results) -> list[metric_registry.Metric]:
+  """The metrics of a comparison's tables."""
+  names = dict.fromkeys(s['metric'] for s in results['summary'])
+  return [metric_registry.describe(name) for name in names]
+
+
+def _by_backbone(results: Results) -> list[Record]:
+  """Sorts the methods by backbone, stably."""
+  order = list(dict.fromkeys(m['backbone'] for m in results['methods']))
+  return sorted(results['methods'], key=lambda m: order.index(m['backbone']))
+
+
+def _weights_name(method: Record) -> str:
+  if not method['weighting']:
+    return 'pre-trained only'
+  form = method.get('settings', {}).get('weighting.form', '')
+  return registry.label(method['weighting'], form)
+
+
+def _metrics(results: Results, task: str, described: bool = True) -> Table:
+  """Mean and standard error of every method on one task, by backbone.
+
+  Args:
+    described: whether there is a column with the weighting's label.
+  """
+  found = {
+    (s['method'], s['metric']): s
+    for s in results['summary']
+    if s['task'] == task
+  }
+  shown = [
+    one for one in _compared(results) if any(k[1] == one.name for k in found)
+  ]
+
+  def row(name: str, weights: str, seeds: str, cells: Sequence[str]):
+    return (name, *([weights] if described else []), seeds, *cells)
+
+  def single(name: str, weights: str, values: Record):
+    cells = [
+      pages.number(values[one.name], one.form, 'undefined')
+      if one.name in values
+      else pages.NOTHING
+      for one in shown
+    ]
+    return row(name, weights, pages.NOTHING, cells)
+
+  rows = []
+  if results['baseline']:
+    rates = results['baseline'][task]
+    rows.append(single('user rate x item rate', 'no network', rates))
+  for method in _by_backbone(results):
+    records = [found[method['name'], one.name] for one in shown]
+    cells = [
+      _mean_error(record, one.form)
+      for one, record in zip(shown, records, strict=True)
+    ]
+    seeds = str(max(record['n'] for record in records))
+    rows.append(row(method['name'], _weights_name(method), seeds, cells))
+  if results['oracle']:
+    rows.append(single('oracle', 'true probabilities', results['oracle'][task]))
+  header = row('method', 'weights', 'seeds', [one.label for one in shown])
+  names = 2 if described else 1
+  return Table(header, rows, names, f'{task}, {results["split"]} split')
+
+
+def _differences(
+  results: Results, task: str, one: metric_registry.Metric
+) -> Table:
+  """Every tested method minus each of its controls on one task.
+
+  In 1e-4; errors that have the label's units are in these.
+  """
+  records = [
+    d
+    for d in results['differences']
+    if d['task'] == task and d['metric'] == one.name
+  ]
+  tests = ('p', 'p_holm', 'wilcoxon_p')
+  tested = any(d['p'] is not None for d in records)
+  unit, form = (UNIT, '+.1f') if one.form.endswith('f') else (1.0, '+.4g')
+  rows = [
+    (
+      d['method'],
+      d['control'],
+      str(d['pairs']),
+      _mean_error(d, form, unit),
+      _interval((d['low'], d['high']), form, unit),
+      _interval(d['bootstrap'], form, unit),
+      *([_p_value(d[name]) for name in tests] if tested else []),
+    )
+    for d in records
+  ]
+  header = (
+    *('method', 'minus', 'seeds'),
+    f'{one.label}, 1e-4' if unit == UNIT else one.label,
+    *('interval: seeds', 'interval: sessions'),
+    *(('p', 'p after Holm', 'p Wilcoxon') if tested else ()),
+  )
+  better = f' ({one.better} is better)' if one.better else ''
+  return Table(header, rows, 2, f'{task}: difference of {one.label}{better}')
+
+
+def _gains(results: Results) -> Table:
+  """AUC, or XAUC, minus each control on every task, in 1e-4."""
+  roles = _control_roles(results)
+  cells: dict[tuple[str, str], dict[str, str]] = {}
+  labels = {}
+  for d in results['differences']:
+    if d['metric'] in metric_registry.RANKING:
+      labels[metric_registry.describe(d['metric']).label] = True
+      cell = _mean_error(d, '+.1f', UNIT)
+      if d['low'] is not None and d['low'] <= 0.0 <= d['high']:
+        cell += ' (0)'
+      role = roles[d['method'], d['control']]
+      cells.setdefault((d['method'], role), {})[d['task']] = cell
+  tasks = results['tasks']
+  rows = [
+    (*names, *(row.get(task, pages.NOTHING) for task in tasks))
+    for names, row in cells.items()
+  ]
+  title = (
+    f'{" or ".join(labels)} minus each control, 1e-4; (0): the interval'
+    ' includes 0'
+  )
+  return Table(('method', 'minus', *tasks), rows, 2, title)
+
+
+def _control_roles(results: Results) -> dict[tuple[str, str], str]:
+  """Maps method and control to what the control is.
+
+  Its weighting, 'pre-trained', or of another backbone its name.
+  """
+  methods = {m['name']: m for m in results['methods']}
+  roles = {}
+  for name, method in methods.items():
+    for control in method['controls']:
+      named = control.partition('+')[2].partition(':')[0]
+      found = methods.get(control, {'weighting': named})
+      role = found['weighting'] or 'pre-trained'
+      if found.get('backbone', method['backbone']) != method['backbone']:
+        role = control
+      roles[name, control] = role
+  return roles
+
+
+def _learning_rates(results: Results) -> Table:
+  """What is monitored by learning rate, the choice, and the epochs kept."""
+  monitor = monitor_lib.of_record(results)
+  seen = {
+    (t['method'], t['learning_rate']): t.get(monitor.figure)
+    for t in results['tuning']
+  }
+  rates = sorted({rate for _, rate in seen}, reverse=True)
+  rows = []
+  for method in _by_backbone(results):
+    epochs = [run['best_epoch'] for run in _runs(results, method)]
+    if not method['weighting'] or not epochs:
+      continue
+    rows.append(
+      (
+        method['name'],
+        *(
+          pages.number(seen.get((method['name'], rate)), '.5f')
+          for rate in rates
+        ),
+        pages.number(method['learning_rate'], 'g'),
+        f'{sum(epochs) / len(epochs):.1f}',
+        f'{epochs.count(0)} of {len(epochs)}',
+      )
+    )
+  header = (
+    'method',
+    *(f'{monitor.word} at {rate:g}' for rate in rates),
+    *('chosen', 'best epoch', 'kept pre-trained'),
+  )
+  return Table(header, rows, title='Learning rates and epochs')
+
+
+def _critics(results: Results) -> Table:
+  """R2 and loss correlation of each critic, means over its seeds."""
+  rows = []
+  for label in dict.fromkeys(c['critic'] for c in results['critics']):
+    own = [c['statistics'] for c in results['critics'] if c['critic'] == label]
+    for task in results['tasks']:
+      means = (
+        comparison.mean_and_error([s[name][task] for s in own])['mean']
+        for name in ('r2', 'loss_correlation')
+      )
+      collapsed = sum(bool(s['collapsed'][task]) for s in own)
+      rows.append(
+        (
+          label,
+          task,
+          *(pages.number(mean, '.3g') for mean in means),
+          f'{collapsed} of {len(own)}',
+        )
+      )
+  header = ('critic', 'task', 'R2 of Q', 'corr(-Q, own loss)', 'collapsed')
+  title = 'Critics on the validation rows (R2: 1 is perfect, 0 is the mean)'
+  return Table(header, rows, 2, title)
+
+
+def _runs(results: Results, method: Record) -> list[Record]:
+  return [run for run in results['runs'] if run['method'] == method['name']]
+
+
+def _mean_error(record: Record, form: str, unit: float = 1.0) -> str:
+  """Formats 'mean ± standard error'; one seed has no error."""
+  mean, error = record['mean'], record['standard_error']
+  if mean is None:
+    return 'undefined'
+  shown = format(mean / unit, form)
+  return (
+    shown if error is None else f'{shown} ± {error / unit:{form.lstrip("+")}}'
+  )
+
+
+def _interval(
+  bounds: Sequence[float | None] | None, form: str, unit: float
+) -> str:
+  low, high = bounds or (None, None)
+  if low is None or high is None:
+    return pages.NOTHING
+  shown = f'{low / unit:{form}} to {high / unit:{form}}'
+  return f'{shown}, includes 0' if low <= 0.0 <= high else shown
+
+
+def _p_value(value: float | None) -> str:
+  if value is None:
+    return 'not tested'
+  return '< 1e-9' if value < 1e-9 else f'{value:.3g}'
+
+
+def _setting(results: Results) -> list[str]:
+  """Describes data, seeds and budget."""
+  rows, budget = results['data']['rows'], results['budget']
+  sizes = ', '.join(f'{rows[split]:,} {split}' for split in rows)
+  names = ', '.join(str(seed) for seed in results['seeds'])
+  lines = [
+    f'Data: {results["data"]["source"]}; rows: {sizes}; figures are of the'
+    f' {results["split"]} split.',
+    f'Seeds: {len(results["seeds"])} ({names}).',
+  ]
+  if not any(method['weighting'] for method in results['methods']):
+    return lines
+  rates = budget['learning_rates']
+  shown = ', '.join(f'{rate:g}' for rate in rates)
+  how = 'the same for all'
+  if len(rates) > 1:
+    how = (
+      'chosen for every method and control by the best mean validation'
+      f' {monitor_lib.of_record(results).word} over'
+      f' {comparison.count(budget["tuning_seeds"], "tuning seed")}'
+    )
+  return [
+    *lines,
+    'Weighted methods of one backbone and seed start from the same pre-trained'
+    f' parameters and train for {budget["finetune_epochs"]} epochs; the best on'
+    ' validation is kept, the pre-trained model (epoch 0) included.',
+    f'Learning rate of stage 3: {shown}, {how}.',
+  ]
+
+
+_RULE = (
+  'A method passes on a task where its AUC exceeds that of every one of its'
+  f' controls by at least {comparison.MIN_EFFECT:g} on average over at least'
+  f' {comparison.MIN_PAIRS} paired seeds, with p < {comparison.LEVEL:g} in the'
+  ' two-sided paired t-test after Holm over all tests of the comparison. The'
+  ' controls of weights are the pre-trained model, constant weights, the mean'
+  " of RMTL's weights 1 - lambda Q, and the weights shuffled over rows. The"
+  ' control of other settings of stage 1 is the backbone without them, and of'
+  ' backbones alone the first of them.'
+)
+
+
+def headlines(results: Results) -> list[str]:
+  """Lists the methods that pass, and those that kept their start."""
+  verdicts = results['verdicts']
+  if not verdicts:
+    return ['No method is judged: none of them has controls.']
+  if all(v['passes'] is None for v in verdicts):
+    seeds = comparison.count(len(results['seeds']), 'seed')
+    return [
+      f'Not tested: {seeds}, and {comparison.MIN_PAIRS} pairs with a defined'
+      ' AUC are needed against every control. There are means and intervals,'
+      ' and no claims.',
+      *_unmoved(results),
+    ]
+  groups: dict[str, list[str]] = {}
+  for method, group in itertools.groupby(verdicts, lambda v: v['method']):
+    records = list(group)
+    passes = [v['passes'] for v in records]
+    word, name = 'Does not pass', method
+    if all(passes):
+      word = 'Passes on every task'
+    elif any(passes):
+      tasks = ', '.join(v['task'] for v in records if v['passes'])
+      word, name = 'Passes on some tasks', f'{method} ({tasks})'
+    elif any(p is None for p in passes):
+      word = 'Not tested'
+    groups.setdefault(word, []).append(name)
+  lines = [f'{word}: {", ".join(names)}.' for word, names in groups.items()]
+  return [*lines, *_unmoved(results)]
+
+
+def _unmoved(results: Results) -> Iterator[str]:
+  """Names methods that kept the pre-trained parameters in every run.
+
+  Their difference to that model is 0 because nothing was trained better, which
+  a reader could take for a precise tie.
+  """
+  for method in results['methods']:
+    runs = _runs(results, method)
+    if not method['weighting'] or any(run['best_epoch'] for run in runs):
+      continue
+    same = [
+      control
+      for control in method['controls']
+      if not any(
+        d['mean']
+        for d in results['differences']
+        if (d['method'], d['control']) == (method['name'], control)
+      )
+    ]
+    if same:
+      yield (
+        f'{method["name"]}: in all {len(runs)} runs no epoch of fine-tuning was'
+        ' better on validation than the pre-trained parameters, so those were'
+        f' kept: the difference to {", ".join(same)} is 0 by construction.'
+      )
+
+
+def _reasons(results: Results) -> list[str]:
+  """A sentence about the verdict of every method and task."""
+  words = {True: 'passes', False: 'does not pass', None: 'no verdict'}
+  return [
+    f'{v["method"]}, {v["task"]}: {words[v["passes"]]} ({v["reason"]}).'
+    for v in results['verdicts']
+  ]
+
+
+def _about_tests(results: Results) -> list[str]:
+  """Explains the p-values, and intervals of AUC."""
+  tests = sum(d['p'] is not None for d in results['differences'])
+  undefined = {
+    d['task']: d.get('undefined_draws') or 0
+    for d in results['differences']
+    if d['metric'] == 'auc'
+  }
+  lines = run_report.undefined_draws(undefined)
+  if tests:
+    lines.append(
+      f'p: two-sided paired t-test; after Holm over all {tests} tests of this'
+      " page; Wilcoxon's signed-rank test is uncorrected."
+    )
+  return lines
+
+
+def _picture(
+  drawn: tuple[matplotlib.figure.Figure, str] | None,
+) -> pages.Picture | None:
+  if drawn is None:
+    return None
+  figure, title = drawn
+  return pages.picture(figure, title, 'The tables have the figures.')
+
+
+def _draw_differences(
+  results: Results,
+) -> tuple[matplotlib.figure.Figure, str] | None:
+  """AUC minus each control: a column per control, a row per task.
+
+  Every control has its own scale, because a method is often farther from the
+  pre-trained model than from the other controls.
+  """
+  records = [
+    d
+    for d in results['differences']
+    if d['metric'] in metric_registry.RANKING and d['mean'] is not None
+  ]
+  if not records:
+    return None
+  roles = _control_roles(results)
+  columns = list(
+    dict.fromkeys(roles[d['method'], d['control']] for d in records)
+  )
+  methods = list(dict.fromkeys(d['method'] for d in records))
+  tasks, longest = results['tasks'], max(map(len, methods))
+  figure = matplotlib.figure.Figure(
+    figsize=(
+      1.0 + 0.085 * longest + 2.7 * len(columns),
+      0.6 + len(tasks) * (1.1 + 0.34 * len(methods)),
+    ),
+    layout='constrained',
+  )
+  grid = figure.subplots(
+    len(tasks), len(columns), squeeze=False, sharey=True, sharex='col'
+  )
+  for axes_row, task in zip(grid, tasks, strict=True):
+    for axes, column in zip(axes_row, columns, strict=True):
+      for d in records:
+        role = roles[d['method'], d['control']]
+        if d['task'] == task and role == column:
+          _draw_difference(axes, -methods.index(d['method']), d)
+      axes.axvline(0.0, color='black', linewidth=1.0, zorder=0)
+      axes.axvline(
+        comparison.MIN_EFFECT / UNIT, color='black', linestyle='--', zorder=0
+      )
+      axes.set_yticks([-i for i in range(len(methods))], methods)
+      axes.set_ylim(-len(methods) + 0.4, 0.6)
+      axes.grid(axis='x', alpha=0.3)
+      axes.set_title(f'{task}: minus {column}', fontsize=11)
+  return figure, (
+    'AUC difference, 1e-4. Thick: t interval over seeds; thin: bootstrap over'
+    ' sessions. Hollow grey: the t interval includes 0 (or one seed). Dashed:'
+    f' the {comparison.MIN_EFFECT / UNIT:g} that a claim needs'
+  )
+
+
+def _draw_difference(axes: Any, y: int, record: Record) -> None:
+  low, high = record['low'], record['high']
+  is_clear = low is not None and not low <= 0.0 <= high
+  colour = pages.GREY
+  if is_clear:
+    colour = pages.COLOURS[0 if record['mean'] > 0.0 else 1]
+  if record['bootstrap']:
+    ends = [v / UNIT for v in record['bootstrap']]
+    axes.plot(ends, [y - 0.22] * 2, color=colour, linewidth=1.0, marker='|')
+  if low is not None:
+    axes.plot([low / UNIT, high / UNIT], [y, y], color=colour, linewidth=3.5)
+  face = colour if is_clear else 'white'
+  axes.plot(record['mean'] / UNIT, y, 'o', color=colour, markerfacecolor=face)
+
+
+def _draw_learning(
+  results: Results,
+) -> tuple[matplotlib.figure.Figure, str] | None:
+  """What is monitored by epoch: stage 1, then stage 3 by backbone.
+
+  Stage 3 shows the gain since its start, because methods of one seed start
+  from the same parameters and seeds differ by more than methods do. Lines end
+  where fewer than half of the seeds go on.
+  """
+  monitor = monitor_lib.of_record(results)
+  panels: dict[str, dict[str, list[list[Any]]]] = {}
+  for method in _by_backbone(results):
+    is_stage_3 = bool(method['weighting'])
+    title = f'stage 3, {method["backbone"]}' if is_stage_3 else 'stage 1'
+    for run in _runs(results, method):
+      curve = run.get(monitor.figure)
+      # Members of an ensemble end at different epochs: there is no one curve.
+      if not curve or 'ensemble' in run:
+        continue
+      if is_stage_3 and curve[0] is not None:
+        curve = [None if v is None else (v - curve[0]) / UNIT for v in curve]
+      names = panels.setdefault(title, {})
+      names.setdefault(method['name'], []).append(curve)
+  if not panels:
+    return None
+  order = sorted(panels, key=lambda title: title != 'stage 1')
+  figure = matplotlib.figure.Figure(
+    figsize=(8.5, 3.4 * len(order)), layout='constrained'
+  )
+  grid = figure.subplots(len(order), 1, squeeze=False)[:, 0]
+  for axes, title in zip(grid, order, strict=True):
+    is_first = title == 'stage 1'
+    for i, (name, curves) in enumerate(panels[title].items()):
+      columns = [
+        comparison.mean_and_error(column)
+        for column in itertools.zip_longest(*curves)
+      ]
+      columns = [c for c in columns if 2 * c['n'] >= len(curves)]
+      x = np.arange(len(columns)) + is_first
+      mean = np.array([c['mean'] for c in columns], float)
+      error = np.array([c['standard_error'] or 0.0 for c in columns])
+      colour = pages.COLOURS[i % len(pages.COLOURS)]
+      style = ('-', '--', ':')[i // len(pages.COLOURS) % 3]
+      axes.plot(x, mean, style, color=colour, marker='.', label=name)
+      axes.fill_between(
+        x, mean - error, mean + error, color=colour, alpha=0.15, linewidth=0
+      )
+    what = '' if is_first else ' minus epoch 0, 1e-4'
+    axes.set_ylabel(f'validation {monitor.word}{what}')
+    axes.set_title(title)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)
+    axes.legend(loc='upper left', bbox_to_anchor=(1.01, 1.0), fontsize=9)
+  return figure, 'Learning curves by epoch, ± standard error over seeds'

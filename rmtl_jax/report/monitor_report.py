@@ -1,0 +1,240 @@
+"""What `rmtl monitor` found, as text and as a page.
+
+`record` is the result of serving/monitoring/judge.monitor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+
+from rmtl_jax import types
+from rmtl_jax.evaluation import registry as metric_registry
+from rmtl_jax.report import pages
+
+Record = Mapping[str, Any]
+Table = pages.Table
+
+# Fields that a terminal and a picture show.
+_MOST_SHOWN = 20
+# The least drift that is drawn, on a logarithmic axis.
+_LEAST_DRIFT = 1e-3
+_ALARM = 'ALARM'
+_MOST_NAMES = 3
+_KEY = (
+  'Drift is the population stability index of the log against the train rows;'
+  " chance is what it would be without drift, test what the run's own test"
+  ' rows have. Unseen: values that are missing, have no row of their own in'
+  ' the vocabulary or are in no train row. No figure: too few independent rows'
+  ' to tell.'
+)
+
+
+def headline(record: Record) -> str:
+  """The outcome, in one sentence."""
+  count = len(record['alarms'])
+  model = f'the {record["stage"]} model of {record["name"]}'
+  rows = f'{record["rows"]:,} rows of {record["log"]}'
+  if not count:
+    return f'No alarm: {rows} do not differ from the data of {model}.'
+  s = '' if count == 1 else 's'
+  return f'{count} alarm{s} in {rows}, scored by {model}.'
+
+
+def _remarks(record: Record) -> list[str]:
+  """How the comparison was made."""
+  limits = ', '.join(f'{k} {v:g}' for k, v in record['thresholds'].items())
+  lines = [
+    f'Thresholds: {limits}. An alarm is also more than chance would make: with'
+    f" probability {record['level']:g} there is any in a log like the run's"
+    ' data.'
+  ]
+  if record['clusters'] is not None:
+    lines.append(
+      'Rows of one user or session count as dependent; there are'
+      f' {record["clusters"]:,} of these.'
+    )
+  else:
+    lines.append(
+      'The log has no user or session, so rows count as independent.'
+    )
+  if record['absent']:
+    names = ', '.join(record['absent'][:_MOST_NAMES])
+    more = ', ...' if len(record['absent']) > _MOST_NAMES else ''
+    lines.append(
+      f'Not in the log, and not compared: {len(record["absent"])} as-of'
+      f' features ({names}{more}), which rmtl predict --history computes and'
+      ' does not write.'
+    )
+  if record['untrained_as_seen']:
+    lines.append(
+      'The run has no list of values without a train row, so values that rmtl'
+      ' prepare --extend added count as seen and the share of unseen values may'
+      ' seem to rise.'
+    )
+  apart = [of['name'] for of in record['fields'] if not of['judged']]
+  if apart:
+    lines.append(
+      f'Parts of the time, whose drift raises no alarm: {", ".join(apart)}.'
+    )
+  if not record['labels']:
+    lines.append('The log has no labels, so there are no metrics.')
+  return lines
+
+
+def _fields(record: Record) -> Table:
+  """A row per field, those with alarms first, then the largest drift."""
+  rows = [
+    (
+      of['name'],
+      *(pages.number(of[key], '.3f') for key in ('psi', 'chance', 'test')),
+      pages.number(of['unseen'].get('live'), '.1%'),
+      pages.number(of['unseen'].get('train'), '.1%'),
+      f'{of["missing"]:.1%}',
+      _ALARM if of['alarms'] else '',
+    )
+    for of in _worst_first(record)
+  ]
+  header = (
+    *('field', 'drift', 'chance', 'drift: test', 'unseen', 'unseen: train'),
+    *('missing', ''),
+  )
+  return Table(header, rows, title='Fields, the worst first')
+
+
+def _predictions(record: Record) -> Table:
+  """A row per task: mean and drift of its predictions."""
+  rows = [
+    (
+      of['task'],
+      f'{of["mean"]:.4f}',
+      *(pages.number(of[key], '.3f') for key in ('psi', 'chance')),
+      _ALARM if of['alarms'] else '',
+    )
+    for of in record['predictions']
+  ]
+  header = ('predictions', 'mean', 'drift from test', 'chance', '')
+  return Table(header, rows, title='Predictions against those of the test rows')
+
+
+def _labels(record: Record) -> Table:
+  """A row per task and metric, of live rows and of the test rows."""
+  rows = []
+  for of in record['labels']:
+    for name, value in of['metrics'].items():
+      one = metric_registry.describe(name)
+      about = f'{of["task"]}: {one.label}'
+      rows.append(
+        (
+          of['task'],
+          one.label,
+          pages.number(value, one.form, 'undefined'),
+          pages.number(of['test'].get(name), one.form, 'undefined'),
+          f'{of["rows"]:,}',
+          f'{of["positives"]:,}',
+          _ALARM if any(a.startswith(about) for a in of['alarms']) else '',
+        )
+      )
+  header = ('labels', 'metric', 'live', 'test', 'rows', 'positives', '')
+  return Table(header, rows, 2, 'Metrics of rows with labels')
+
+
+def _worst_first(record: Record) -> Sequence[Record]:
+  return sorted(
+    record['fields'],
+    key=lambda of: (bool(of['alarms']), of['psi'] or 0.0),
+    reverse=True,
+  )
+
+
+def text(record: Record) -> str:
+  """The tables in 80 columns, and what stands out."""
+  fields = _fields(record)
+  tables = [
+    fields._replace(rows=fields.rows[:_MOST_SHOWN]),
+    _predictions(record),
+    _labels(record),
+  ]
+  sentences = [
+    _KEY,
+    *_remarks(record),
+    *(f'ALARM: {alarm}' for alarm in record['alarms']),
+    headline(record),
+  ]
+  parts = [pages.text(table) for table in tables if table.rows]
+  return '\n'.join([*parts, *map(pages.wrapped, sentences)])
+
+
+@pages.style()
+def page(record: Record) -> pages.Page:
+  """Builds the page."""
+  return pages.Page(
+    f'Live rows of {record["name"]}',
+    [headline(record)],
+    record['alarms'],
+    [
+      pages.Section('', _remarks(record)),
+      pages.Section('Fields', [_KEY], [_drifts(record)], [_fields(record)]),
+      pages.Section(
+        'Predictions',
+        pictures=[_distribution(of) for of in record['predictions']],
+        tables=[_predictions(record)],
+      ),
+      *(
+        [pages.Section('Metrics', tables=[_labels(record)])]
+        if record['labels']
+        else []
+      ),
+    ],
+  )
+
+
+def _drifts(record: Record) -> pages.Picture:
+  """Draws the fields that drift most, live and on the test rows."""
+  shown = _worst_first(record)[:_MOST_SHOWN]
+  figure = matplotlib.figure.Figure(
+    figsize=(6.4, 1.3 + 0.26 * max(len(shown), 1)), layout='constrained'
+  )
+  axes = figure.subplots()
+  places = [-i for i in range(len(shown))]
+  for i, (key, name, marker) in enumerate(
+    (('psi', 'log', 'o'), ('chance', 'chance', '|'), ('test', 'test', 's'))
+  ):
+    values = [
+      np.nan if of[key] is None else max(of[key], _LEAST_DRIFT) for of in shown
+    ]
+    axes.plot(values, places, marker, color=pages.COLOURS[i], label=name)
+  axes.axvline(record['thresholds']['psi'], color=pages.GREY, linestyle=':')
+  axes.set_xscale('log')
+  axes.set_xlim(left=0.8 * _LEAST_DRIFT)
+  axes.set_yticks(places, [types.one_line(of['name']) for of in shown])
+  axes.set_xlabel('population stability index against train')
+  axes.grid(alpha=0.3)
+  axes.legend(fontsize=9)
+  title = 'Drift of fields; dotted at the threshold'
+  return pages.picture(figure, title, 'The table has the figures.')
+
+
+def _distribution(of: Record) -> pages.Picture:
+  """Draws the share of predictions between the deciles of the test rows."""
+  figure = matplotlib.figure.Figure(figsize=(5.6, 3.9), layout='constrained')
+  axes = figure.subplots()
+  places = np.arange(len(of['shares']))
+  for i, (key, name) in enumerate((('live', 'log'), ('shares', 'test rows'))):
+    heights = [100 * share for share in of[key]]
+    style = {'align': 'edge', 'color': pages.COLOURS[i], 'label': name}
+    axes.bar(places + 0.4 * i, heights, 0.4, **style)
+  axes.set_xticks(
+    places[1:], [f'{edge:.3g}' for edge in of['edges']], rotation=45
+  )
+  axes.set_xlabel('prediction')
+  axes.set_ylabel('share of rows, %')
+  axes.legend(fontsize=9)
+  return pages.picture(
+    figure,
+    f'Predictions of {of["task"]}',
+    f'Bars between the deciles of the test rows; mean {of["mean"]:.4f}.',
+  )

@@ -1,1 +1,0 @@
-"""What a page consists of, and how it becomes Markdown and HTML."""

@@ -1,1 +1,0 @@
-"""The report of `rmtl report` on one run."""

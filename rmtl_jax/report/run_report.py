@@ -1,0 +1,681 @@
+"""What a run says: its tables, sentences and page.
+
+`record` is the content of metrics.json.
+"""
+
+from __future__ import annotations
+
+import itertools
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import rich.table
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import json_files, terminal, types
+from rmtl_jax.config import values as config_values
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.evaluation import monitor as monitor_lib
+from rmtl_jax.evaluation import registry as metric_registry
+from rmtl_jax.report import pages, run_pictures
+from rmtl_jax.results import evaluate, served, summary, verdict
+from rmtl_jax.runtime import stages, workdir, writers
+from rmtl_jax.weighting import registry
+
+Record = Mapping[str, Any]
+Table = pages.Table
+
+_CRITIC = (
+  ('r2', 'R2 of Q', '.3f'),
+  ('mean_q', 'mean Q', '.3f'),
+  ('mean_return', 'mean return', '.3f'),
+  ('loss_correlation', 'corr(-Q, own loss)', '.3f'),
+  ('zero_share', 'share of Q = 0', '.1%'),
+)
+_ABOUT_CRITICS = (
+  'The critics on the validation rows. R2 is of Q as a prediction of the'
+  ' discounted returns that the pre-trained model realised: 1 is perfect, 0 as'
+  ' good as their mean, negative worse. A collapsed critic gives constant'
+  ' weights, a diverged one noise.'
+)
+_ABOUT_CALIBRATION = (
+  'Rows in bins of nearly equal size by their prediction; on the dotted line'
+  ' predictions are calibrated. Bars, of probabilities: Wilson intervals that'
+  ' take rows as independent, so they are narrow.'
+)
+_BASELINE, _ORACLE = 'user rate x item rate', 'oracle'
+_PAPER = "paper's model"
+
+
+class Model(NamedTuple):
+  """A row of the tables: a model, or several that are the same.
+
+  Attributes:
+    names: short, of all of them.
+    note: which epoch was kept; ''.
+    metrics: {task: metrics}, of calibrated predictions where there are some.
+  """
+
+  names: tuple[str, ...]
+  note: str
+  metrics: Record
+
+  @property
+  def label(self) -> str:
+    """All of it on one line."""
+    name = ' = '.join(self.names)
+    return f'{name} ({self.note})' if self.note else name
+
+
+def models(record: Record) -> list[Model]:
+  """The rows of a table, from the rates to the oracle.
+
+  Between them: the paper's model, and what was kept after stage 1, of the
+  control and of RMTL. Models with the same figures are one: an arm that keeps
+  epoch 0 is the pre-trained model.
+  """
+  found: list[Model] = []
+  if 'baseline' in record:
+    found.append(Model((_BASELINE,), '', record['baseline']))
+  if 'paper_model' in record:
+    of: Record = record['paper_model']
+    found.append(Model((f'{_PAPER}: {of["backbone"]}',), '', of['metrics']))
+  trained: list[Model] = []
+  names = verdict.stage_names(record)
+  for stage, metrics in {
+    **record['stages'],
+    **record.get('calibrated', {}),
+  }.items():
+    note = '' if stage == 'pretrain' else _kept_note(record, stage)
+    same = [i for i, one in enumerate(trained) if one.metrics == metrics]
+    if same:
+      one = trained[same[0]]
+      trained[same[0]] = one._replace(
+        names=(*one.names, names.get(stage, stage)), note=note or one.note
+      )
+    else:
+      trained.append(Model((names.get(stage, stage),), note, metrics))
+  found += trained
+  if 'oracle' in record:
+    found.append(Model((_ORACLE,), '', record['oracle']))
+  return found
+
+
+def _kept_note(record: Record, stage: str) -> str:
+  """'kept: epoch 2'; of an ensemble every member's."""
+  epochs = record.get('best_epoch', {}).get(stage)
+  if epochs is None:
+    return ''
+  every = sorted({epochs} if isinstance(epochs, int) else set(epochs))
+  noun = 'epoch' if len(every) == 1 else 'epochs'
+  return f'kept: {noun} {", ".join(map(str, every))}'
+
+
+def first_table(record: Record) -> Table:
+  """AUC, GAUC and logloss of every model and task, a row per model."""
+  rows, tasks = models(record), record['tasks']
+  shown = [
+    (task, one)
+    for task in tasks
+    for one in metric_registry.short(rows[0].metrics[task])
+  ]
+  return Table(
+    ('model', *(f'{task}: {one.label}' for task, one in shown)),
+    [
+      (row.label, *(_cell(row.metrics[task], one) for task, one in shown))
+      for row in rows
+    ],
+    title=_title(record),
+  )
+
+
+def _title(record: Record) -> str:
+  return (
+    f'{record["backbone"]} on the {record["split"]} split ({seed_text(record)})'
+  )
+
+
+def metrics_table(record: Record) -> rich.table.Table:
+  """The first table in 80 columns; tasks are below each other if too wide."""
+  table = pages.rich_table(first_table(record), calibrated(record))
+  if pages.width(table) <= terminal.COLUMNS:
+    return table
+  rows = models(record)
+  shown = [
+    metric_registry.short(row.metrics[task])
+    for row in rows
+    for task in record['tasks']
+  ]
+  columns = list(dict.fromkeys(itertools.chain(*shown)))
+  cells = [
+    (task, row.label, *(_cell(row.metrics[task], one) for one in columns))
+    for task in record['tasks']
+    for row in rows
+  ]
+  header = ('task', 'model', *(one.label for one in columns))
+  return pages.rich_table(
+    Table(header, cells, 2, _title(record)), calibrated(record)
+  )
+
+
+def _cell(values: Record, one: metric_registry.Metric) -> str:
+  """A figure; the oracle, for example, has no order in lists."""
+  if one.name not in values:
+    return pages.NOTHING
+  return pages.number(values[one.name], one.form, 'undefined')
+
+
+def calibrated(record: Record) -> str | None:
+  """Says that figures are calibrated, and for which tasks nothing was kept."""
+  if 'calibration' not in record:
+    return None
+  of = record['calibration'].get(served.of_record(record), {})
+  without = [task for task, one in of.items() if one['kind'] == 'none']
+  but = ''
+  if without:
+    but = (
+      f', except {" and ".join(without)}, where calibration on the first half'
+      ' did not help on the second'
+    )
+  return f'Trained models are calibrated on validation rows{but}.'
+
+
+def members_table(record: Record) -> Table | None:
+  """The members of the served model: their weights, and how each ranks alone.
+
+  Their loglosses are not calibrated, so these can't be compared with the
+  model's and are left out.
+  """
+  members = record.get('members')
+  if not members:
+    return None
+  stage = served.of_record(record)
+  weights = record.get('member_weights', {}).get(stage, {})
+  header, columns = ['member'], []
+  for task in record['tasks']:
+    if task in weights:
+      header.append(f'{task}: weight')
+      columns.append([f'{w:.2f}' for w in weights[task]])
+    for name, values in members[stage][task].items():
+      one = metric_registry.describe(name)
+      if one.better == 'higher' and values:
+        header.append(f'{task}: {one.label}')
+        columns.append([pages.number(v, one.form) for v in values])
+  names = record.get('member_names') or range(1, record['ensemble'] + 1)
+  rows = [
+    (str(name), *cells) for name, *cells in zip(names, *columns, strict=True)
+  ]
+  return Table(tuple(header), rows, title='Each member alone')
+
+
+def seed_text(record: Record) -> str:
+  """The seed of a run, and the size of its ensemble."""
+  members = record.get('ensemble')
+  of = f', ensemble of {members}' if members else ''
+  return f'seed {record["seed"]}{of}'
+
+
+def sentences(record: Record) -> list[str]:
+  """The verdict, remarks on the figures, and the warnings."""
+  warnings = [f'WARNING: {line}.' for line in record.get('warnings', [])]
+  return [*verdict.sentences(record), *remarks(record), *warnings]
+
+
+def remarks(record: Record) -> list[str]:
+  """What was kept and how it differs, and limits of the figures."""
+  started, paper = record.get('started_from'), record.get('paper_model')
+  refit = record.get('refit_of')
+  first = next(iter(record['stages'].values()), {})
+  undefined = {
+    task: values.get('undefined_draws', 0)
+    for task, values in first.items()
+    if values.get('auc_interval')
+  }
+  return [
+    *([verdict.started(started)] if started else []),
+    *([verdict.refit(refit)] if refit else []),
+    *([verdict.paper_model(paper['backbone'])] if paper else []),
+    *_kept(record),
+    *undefined_draws(undefined),
+  ]
+
+
+def _kept(record: Record) -> Iterator[str]:
+  """How the kept models differ, where the verdict does not say it."""
+  epochs, stages_ = record['best_epoch'], record['stages']
+  last = record.get('finetuned_at', {}).get('epoch')
+  is_told = last is None or all(
+    epochs.get(arm) == last for arm in ('constant', 'finetune')
+  )
+  for other, label in (
+    ('constant', 'the control with constant weights'),
+    ('pretrain', 'the pre-trained model'),
+  ):
+    by_task = record.get('difference', {}).get(f'finetune_minus_{other}')
+    if not by_task or stages_.get('finetune') == stages_.get(other):
+      continue
+    if other == 'constant' and is_told and verdict.headline(record):
+      continue
+    parts = [verdict.difference(t, by_task[t]) for t in record['tasks']]
+    what = verdict.ranking(by_task)
+    yield f'As kept, {what} against {label}: {"; ".join(parts)}.'
+  names = verdict.stage_names(record)
+  unmoved = [
+    names[stage]
+    for stage in ('constant', 'finetune')
+    if stage in epochs and _kept_note(record, stage) == 'kept: epoch 0'
+  ]
+  if unmoved:
+    yield (
+      f'Pre-trained parameters were kept by {" and ".join(unmoved)}: no epoch'
+      ' of fine-tuning was better on the validation rows.'
+    )
+
+
+def undefined_draws(draws: Mapping[str, int]) -> list[str]:
+  """Says how many resamples have no AUC, if any."""
+  counts = [f'{count} of {task}' for task, count in draws.items() if count]
+  if not counts:
+    return []
+  return [
+    'Resamples of sessions with one label only have no AUC and are left out of'
+    f' its interval: {", ".join(counts)}.'
+  ]
+
+
+def provenance(record: Record) -> pages.Section:
+  """Versions, device, commit and times; of a run or of a comparison."""
+  versions = ', '.join(f'{k} {v}' for k, v in record['versions'].items())
+  lines = [f'Versions: {versions}.', f'Device: {record["device"]}.']
+  if 'commit' in record:
+    lines.append(f'Commit: {record["commit"] or "unknown"}.')
+  times = [
+    f'{name} {value:.0f} s'
+    for name, value in record.get('seconds', {}).items()
+    if isinstance(value, int | float)
+  ]
+  if times:
+    lines.append(f'Time: {", ".join(times)}.')
+  return pages.Section('How this was made', lines)
+
+
+def settings(values: Record, defaults: Record) -> pages.Section:
+  """The settings that differ from the paper's, then all, folded."""
+  rows = [
+    (name, _setting(value), _setting(defaults[name]))
+    for name, value in values.items()
+  ]
+  changed = [row for row in rows if row[1] != row[2]]
+  header = ('setting', 'value', 'paper')
+  return pages.Section(
+    'Settings',
+    tables=[
+      Table(header, changed, 3, "Settings that differ from the paper's"),
+      Table(header, rows, 3, f'All {len(rows)} settings', folded=True),
+    ],
+  )
+
+
+def _setting(value: Any) -> str:
+  """Formats a setting's value as its flag takes it."""
+  if isinstance(value, list | tuple):
+    return ','.join(map(str, value)) or '(none)'
+  if isinstance(value, bool):
+    return str(value).lower()
+  return str(value) if value != '' else '(none)'
+
+
+def splits(manifest: manifest_lib.Manifest) -> Table:
+  """Rows, sessions and label rates of every split."""
+  tasks, rows = manifest.task_names, []
+  for name, split in manifest.splits.items():
+    seen = {**dict.fromkeys(tasks, split.rows), **(split.observed or {})}
+    rates = [
+      f'{split.positives[task] / seen[task]:.2%}'
+      if seen[task]
+      else pages.NOTHING
+      for task in tasks
+    ]
+    rows.append((name, f'{split.rows:,}', f'{split.sessions:,}', *rates))
+  header = ('split', 'rows', 'sessions', *(f'{task} rate' for task in tasks))
+  return Table(
+    header, rows, title='Splits; a rate is the share of labels other than 0'
+  )
+
+
+def page(path: pathlib.Path) -> pages.Page:
+  """Builds the page of a run.
+
+  The figures come from metrics.json. If that is missing or lacks finished
+  stages, the run is evaluated as by `rmtl evaluate`.
+
+  Args:
+    path: RUN.
+
+  Raises:
+    types.InputError: not a run, no finished stage, or a damaged file.
+  """
+  run = workdir.read(path)
+  if run.kind == workdir.SEARCH:
+    raise types.InputError(f'{path}: a search (rmtl tune) has no report')
+  if run.kind == workdir.COMPARISON:
+    raise types.InputError(
+      f'{path}: no finished comparison to report on (rmtl compare resumes it)'
+    )
+  finished = [name for name in stages.LEAVES if run.has(name)]
+  if not set(finished) & set(stages.ACTORS):
+    raise types.InputError(
+      f'{path}: no finished stage to report on (rmtl train resumes it)'
+    )
+  with json_files.parsing(f'{path / "metrics.json"} or metrics.jsonl'):
+    history = _history(path)
+    record, ended = _metrics(run, finished, history)
+    return _page(run, record, history, finished if ended else None)
+
+
+def _metrics(
+  run: workdir.Run, finished: Sequence[str], history: Sequence[Record]
+) -> tuple[Record, bool]:
+  """Reads metrics.json; evaluates the run if it is missing or outdated.
+
+  Returns:
+    The record, and whether it was there: training has ended with these stages.
+  """
+  file = run.path / 'metrics.json'
+  record = json_files.read(file) if file.exists() else {}
+  if (
+    isinstance(record, dict)
+    and isinstance(record.get('stages'), dict)
+    and set(record['stages']) == {*finished} & {*stages.ACTORS}
+    and ('critic' in record) == ('critic' in finished)
+  ):
+    return record, True
+  record = evaluate.evaluate(run.path)
+  record['warnings'] += summary.history_warnings(
+    history, run.config.weighting.name
+  )
+  return record, False
+
+
+def _history(path: pathlib.Path) -> list[Record]:
+  file = path / 'metrics.jsonl'
+  if not file.exists():
+    return []
+  try:
+    return writers.read_history(path)
+  # Truncated or edited JSON, or not UTF-8.
+  except (ValueError, RecursionError) as error:
+    raise types.InputError(f'{file}: not JSON lines: {error}') from None
+
+
+@pages.style()
+def _page(
+  run: workdir.Run,
+  record: Record,
+  history: Sequence[Record],
+  ended: Sequence[str] | None,
+) -> pages.Page:
+  """The page of a record; `ended` are the stages of a finished run."""
+  headline = verdict.headline(record)
+  weighting = registry.label(record['weighting'], record.get('form', ''))
+  how = f'stage 3 by {weighting}'
+  if ended and 'finetune' not in ended:
+    how = f'stages: {", ".join(ended)}'
+  members = members_table(record)
+  sections = [
+    pages.Section(
+      'In short',
+      [
+        f'{record["backbone"]} on {run.manifest.source}, {how}'
+        f' ({seed_text(record)}). Metrics are of the {record["split"]} split.',
+        *verdict.prediction(record),
+        *verdict.behind_rates(record),
+        *verdict.details(record),
+        *filter(None, [calibrated(record)]),
+      ],
+      tables=[first_table(record), *([members] if members else [])],
+    ),
+    pages.Section(
+      'Metrics',
+      [*remarks(record), *_key(record)],
+      [run_pictures.auc(record, models(record))],
+      [*(_task_table(record, task) for task in record['tasks'])],
+    ),
+  ]
+  differences = _differences(record)
+  if differences.rows:
+    sections[-1] = sections[-1]._replace(
+      tables=[*sections[-1].tables, differences]
+    )
+  if history:
+    sections.append(
+      pages.Section(
+        'Learning',
+        ['Epoch 0 is the model before the stage.'],
+        [run_pictures.learning(record, history)],
+        [_epochs(record, history)],
+      )
+    )
+  sections.append(
+    pages.Section(
+      'Calibration',
+      [f'Of the model that predicts. {_ABOUT_CALIBRATION}'],
+      run_pictures.calibration(record),
+    )
+  )
+  if 'critic' in record:
+    sections.append(
+      pages.Section(
+        'Critics and weights',
+        [_ABOUT_CRITICS, *_about_weights(run.config, record)],
+        run_pictures.critics(record),
+        [_critics(record), _applied_weights(record, history)],
+      )
+    )
+  fields = [
+    (f.name, f.kind, f'{f.size:,}' if f.size else pages.NOTHING)
+    for f in run.manifest.fields
+  ]
+  header = ('field', 'kind', 'vocabulary rows')
+  title = f'All {len(fields)} fields'
+  sections += [
+    pages.Section(
+      'Data',
+      tables=[
+        splits(run.manifest),
+        Table(header, fields, 2, title, folded=True),
+      ],
+    ),
+    settings(
+      config_values.flatten(run.config),
+      config_values.flatten(config_lib.Config()),
+    ),
+    provenance(record),
+  ]
+  return pages.Page(
+    f'Run {run.path.resolve().name}',
+    [headline] if headline else [],
+    [*record.get('warnings', []), *_lacking(run, record, ended)],
+    sections,
+  )
+
+
+def _lacking(
+  run: workdir.Run, record: Record, ended: Sequence[str] | None
+) -> list[str]:
+  """Warns of the stages that an unfinished run has not trained."""
+  if ended is not None:
+    return []
+  there = {*record['stages'], *(['critic'] if 'critic' in record else [])}
+  asks_critics = registry.needs_critics(run.config.weighting.name)
+  lacking = [
+    stage
+    for stage in stages.ORDER
+    if stage not in there and (asks_critics or stage != 'critic')
+  ]
+  return [f'not finished: {", ".join(lacking)}'] if lacking else []
+
+
+def _key(record: Record) -> list[str]:
+  """Explains the names of the models, in one sentence."""
+  names = verdict.stage_names(record)
+  meanings = {
+    'baseline': (_BASELINE, 'rates of the train rows, no network'),
+    'paper_model': (_PAPER, "stage 1 in the paper's sizes (RUN/paper)"),
+    'pretrain': (names['pretrain'], 'after stage 1'),
+    'constant': (names['constant'], 'stage 3 with constant weights'),
+    'finetune': (names['finetune'], 'stage 3 with the weights'),
+    'oracle': (_ORACLE, "the simulation's true probabilities"),
+  }
+  there = {*record, *record['stages']}
+  parts = [f'{n}: {m}' for key, (n, m) in meanings.items() if key in there]
+  return [f'{"; ".join(parts)}.']
+
+
+def _task_table(record: Record, task: str) -> Table:
+  """Every metric of every model, with the intervals that there are."""
+  rows = models(record)
+  known = list(itertools.chain(*(row.metrics[task] for row in rows)))
+  shown = [
+    *metric_registry.known(known, True),
+    *metric_registry.known(known, False),
+  ]
+  cells = [
+    (row.label, *(_with_interval(row.metrics[task], one) for one in shown))
+    for row in rows
+  ]
+  header = ('model', *(one.label for one in shown))
+  title = f'{task}, with 95 % bootstrap intervals over sessions'
+  return Table(header, cells, title=title)
+
+
+def _with_interval(
+  values: Record, one: metric_registry.Metric, sign: str = ''
+) -> str:
+  if one.name not in values:
+    return pages.NOTHING
+  bounds = values.get(f'{one.name}_interval')
+  return pages.interval(values[one.name], bounds, f'{sign}{one.form}')
+
+
+def _differences(record: Record) -> Table:
+  """RMTL minus the control and minus the pre-trained model, paired by row.
+
+  First at the same number of epochs, then as early stopping kept them; models
+  that are the same have no difference to show.
+  """
+  names, found = verdict.stage_names(record), []
+  if 'finetuned_at' in record:
+    last = record['finetuned_at']
+    note = f', after {verdict.count(last["epoch"])}'
+    found += [(key, note, of) for key, of in last['difference'].items()]
+  for key, of in record.get('difference', {}).items():
+    first, second = (record['stages'].get(n) for n in key.split('_minus_'))
+    if first != second:
+      found.append((key, ', as kept', of))
+  known = itertools.chain(*(of[task] for *_, of in found for task in of))
+  shown = metric_registry.known(known, compared=True)
+  rows = []
+  for key, note, of in found:
+    first, second = key.split('_minus_')
+    for task in record['tasks']:
+      # The models after the last epoch have no calibration.
+      cells = [
+        _with_interval(of[task], one, '+')
+        if note == ', as kept' or one.better == 'higher'
+        else pages.NOTHING
+        for one in shown
+      ]
+      rows.append((f'{names[first]} minus {names[second]}{note}', task, *cells))
+  header = ('difference', 'task', *(one.label for one in shown))
+  return Table(header, rows, 2, 'Differences on the same rows')
+
+
+def _epochs(record: Record, history: Sequence[Record]) -> Table:
+  """Losses, validation figures, TD error and time of every epoch and pass."""
+  monitor = monitor_lib.of_history(history)
+  columns = {
+    'loss': ('loss', '.4f'),
+    **{
+      f'validation_auc_{t}': (f'validation AUC {t}', '.4f')
+      for t in record['tasks']
+    },
+    monitor.figure: (f'validation {monitor.word}', '.4f'),
+    'td_error': ('TD error', '.4g'),
+    'validation_return_error': ('validation error of Q', '.4g'),
+    'seconds': ('seconds', '.1f'),
+  }
+  if monitor is monitor_lib.AUC:
+    del columns[monitor.figure]
+  rows = [
+    (
+      entry['stage'],
+      str(entry.get('member', 0) + 1),
+      str(entry['epoch']),
+      *(
+        pages.number(entry.get(key), spec) for key, (_, spec) in columns.items()
+      ),
+    )
+    for entry in history
+  ]
+  header = (
+    'stage',
+    'member',
+    'epoch',
+    *(label for label, _ in columns.values()),
+  )
+  return Table(header, rows, 1, f'All {len(rows)} epochs and passes', True)
+
+
+def _applied_weights(record: Record, history: Sequence[Record]) -> Table:
+  """Mean and deviation of the weights in each epoch of stage 3."""
+  tasks, rows = record['tasks'], []
+  for entry in history:
+    if entry['stage'] != 'finetune' or f'weight_mean_{tasks[0]}' not in entry:
+      continue
+    of = f', member {entry["member"] + 1}' if 'member' in entry else ''
+    cells = [
+      f'{entry[f"weight_mean_{t}"]:.3f} ± {entry[f"weight_deviation_{t}"]:.3f}'
+      for t in tasks
+    ]
+    rows.append((f'{entry["epoch"]}{of}', *cells))
+  title = 'Weights that stage 3 applied: mean ± deviation over the rows'
+  return Table(('epoch', *tasks), rows, title=title)
+
+
+def _critics(record: Record) -> Table:
+  """Statistics of each task's critic on the validation rows."""
+  statistics, rows = record['critic'], []
+  for task in record['tasks']:
+    cells = [
+      pages.number(statistics.get(key, {}).get(task), form)
+      for key, _, form in _CRITIC
+    ]
+    state = [
+      word
+      for word in ('collapsed', 'diverged')
+      if statistics.get(word, {}).get(task)
+    ]
+    rows.append((task, ' and '.join(state) or 'sound', *cells))
+  header = ('critic of', 'state', *(label for _, label, _ in _CRITIC))
+  return Table(header, rows, 2, 'Critics on the validation rows')
+
+
+def _about_weights(config: config_lib.Config, record: Record) -> list[str]:
+  """Describes the weights that are shown, and their rows."""
+  found = registry.find(record['weighting'])
+  if found.ascends_q:
+    return [f'{found.label}: no loss is weighted by row.']
+  if found.make is None:
+    return ['Every weight is 1.']
+  what = ''
+  if found.takes == registry.LINK:
+    found, what = registry.find(record.get('form') or 'critic'), ', shuffled'
+  if found.lambda_ != registry.NONE:
+    what += f'; lambda = {config.weighting.lambda_:.4g}'
+  return [
+    f'The weights shown are {found.formula}{what}, by the critics after stage'
+    ' 2, of the pre-trained model without dropout: those of the first step of'
+    ' stage 3.'
+  ]

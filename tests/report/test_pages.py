@@ -1,0 +1,59 @@
+"""Pages load nothing and show all words as text; tables fit a terminal."""
+
+import matplotlib.figure
+
+from rmtl_jax.report import pages
+from tests.report import reading
+
+HOSTILE = (
+  '</title></style><script>alert(1)</script> "\' onload=alert(1) & &amp; a.b=c'
+  ' {{ 7 * 7 }} {% include "x" %} {# y #}'
+)
+
+
+def test_every_word_is_text():
+  table = pages.Table((HOSTILE, 'b'), [(HOSTILE, HOSTILE)], 1, HOSTILE)
+  folded = table._replace(title='folded', folded=True)
+  figure = matplotlib.figure.Figure(figsize=(1, 1))
+  figure.text(0, 0, HOSTILE)
+  picture = pages.picture(figure, HOSTILE, HOSTILE)
+  assert '<script' not in picture.svg
+  sections = [
+    pages.Section('lead', [HOSTILE]),
+    pages.Section(HOSTILE, [HOSTILE], [picture], [table, folded]),
+  ]
+  text = pages.html(pages.Page(HOSTILE, [HOSTILE], [HOSTILE], sections))
+  reading.assert_closed(text)
+  found = reading.Reader(text)
+  assert found.headings == [(1, HOSTILE), (2, HOSTILE)]
+  for title in (HOSTILE, 'folded'):
+    assert found.tables[title] == [list(table.header), *map(list, table.rows)]
+  assert found.pictures == [HOSTILE]
+  # Page title twice, headline, warning, 2 lines, heading, caption of the
+  # picture, and of both tables 3 cells and of one the title.
+  assert found.text.count(HOSTILE) == 2 + 1 + 1 + 2 + 1 + 1 + 2 * 3 + 1
+
+
+def test_control_characters_are_shown():
+  page = pages.Page('bell\x07 and \ud800', [], [], [])
+  assert 'bell\\x07 and \\ud800' in pages.html(page)
+
+
+def test_pictures_are_the_same_every_time():
+  def draw():
+    figure = matplotlib.figure.Figure(figsize=(2, 2))
+    figure.subplots().plot([1, 2])
+    with pages.style():
+      return pages.picture(figure, '', '').svg
+
+  assert draw() == draw()
+
+
+def test_wide_tables_are_parted_and_cells_are_plain():
+  header = ('name', *(f'task: metric {i}' for i in range(12)))
+  rows = [('[bold]x[/bold] :tada:', *(f'0.{i:04}' for i in range(12)))]
+  text = pages.text(pages.Table(header, rows, title='t'))
+  assert max(map(len, text.splitlines())) <= 80
+  assert text.count('[bold]x') > 1
+  for i in range(12):
+    assert f'0.{i:04}' in text

@@ -1,0 +1,169 @@
+"""Rows of a run's tables, its picture and its page."""
+
+import copy
+import json
+import shutil
+
+import pytest
+
+from rmtl_jax import json_files, types
+from rmtl_jax.report import pages, run_pictures, run_report
+from tests import tiny
+from tests.report import reading
+
+HOSTILE = (
+  '<script>alert(1)</script>',
+  '"><img src=x onerror=alert(1)> | `a` #000000 $x$ http://e.com',
+)
+
+
+def of(auc):
+  return {
+    'click': {
+      'auc': auc,
+      'auc_interval': [auc - 0.1, auc + 0.1],
+      'logloss': 0.25,
+    }
+  }
+
+
+def example(kept=(0.61, 0.62), epochs=(1, 1), **changes):
+  """A record; AUC and kept epoch of the control and of RMTL."""
+  constant, finetune = kept
+  return {
+    'backbone': 'ple',
+    'weighting': 'critic',
+    'seed': 3,
+    'split': 'test',
+    'tasks': ['click'],
+    'baseline': of(0.55),
+    'stages': {
+      'pretrain': of(0.6),
+      'constant': of(constant),
+      'finetune': of(finetune),
+    },
+    'oracle': of(0.8),
+    'best_epoch': {
+      'pretrain': 4,
+      **dict(zip(('constant', 'finetune'), epochs, strict=True)),
+    },
+    'warnings': [],
+    **changes,
+  }
+
+
+def labels(record):
+  return [row.label for row in run_report.models(record)]
+
+
+def test_every_model_has_a_row_and_equal_ones_share_it():
+  paper = {'backbone': 'esmm', 'metrics': of(0.57)}
+  assert labels(example((0.6, 0.6), (0, 0), paper_model=paper)) == [
+    'user rate x item rate',
+    "paper's model: esmm",
+    'pre-trained = control = RMTL (kept: epoch 0)',
+    'oracle',
+  ]
+  assert labels(example((0.6, 0.62), (0, 2)))[1:-1] == [
+    'pre-trained = control (kept: epoch 0)',
+    'RMTL (kept: epoch 2)',
+  ]
+  table = run_report.first_table(example())
+  assert [row[1:] for row in table.rows] == [
+    (auc, '0.2500')
+    for auc in ('0.5500', '0.6000', '0.6100', '0.6200', '0.8000')
+  ]
+
+
+def test_figures_are_calibrated_where_there_are_such():
+  found = run_report.models(example(calibrated={'finetune': of(0.7)}))
+  assert [row.metrics for row in found[1:-1]] == [of(0.6), of(0.61), of(0.7)]
+
+
+def test_a_table_shows_what_a_task_has():
+  watch = {'kind': 'regression', 'xauc': 0.7123, 'mae': 21.54, 'rmse': 40.0}
+
+  def both(auc):
+    return {**of(auc), 'watch': watch}
+
+  record = example(
+    tasks=['click', 'watch'],
+    baseline=both(0.55),
+    stages={'pretrain': both(0.6)},
+    oracle=both(0.8),
+  )
+  table = run_report.first_table(record)
+  assert table.header[1:] == (
+    *('click: AUC', 'click: logloss', 'watch: XAUC', 'watch: MAE'),
+  )
+  assert table.rows[1][1:] == ('0.6000', '0.2500', '0.7123', '21.54')
+
+
+def test_picture_with_and_without_critics(tmp_path):
+  history = [
+    {'stage': 'pretrain', 'epoch': e, 'validation_auc_click': 0.5 + e / 10}
+    for e in (1, 2)
+  ]
+  curves = {
+    'weight_by_step': {'click': [1.5, 1.2]},
+    'q_histogram': {'click': {'edges': [-2, -1, 0], 'counts': [3, 5]}},
+  }
+  for name, record in (('a', example()), ('b', example(curves=curves))):
+    path = tmp_path / 'report' / f'{name}.png'
+    rows = run_report.models(record)
+    run_pictures.overview(record, rows, history, path)
+    assert path.read_bytes().startswith(b'\x89PNG')
+
+
+def test_stage_3_follows_the_epoch_that_was_kept():
+  points = [(1, 0.6), (2, 0.8), (3, 0.7)]
+  for epochs, member, expected in (
+    ([3, 1], 0, (3, 0.7)),
+    (1, None, (1, 0.6)),
+    # A run that starts from another may keep what it began with.
+    (0, None, None),
+  ):
+    record = {'best_epoch': {'pretrain': epochs}}
+    assert run_pictures.kept_point(record, member, points) == expected
+
+
+def test_the_page_has_the_figures(paper_run):
+  path, record = (
+    paper_run[0],
+    json.loads((paper_run[0] / 'metrics.json').read_text()),
+  )
+  found = reading.Reader(pages.html(run_report.page(path)))
+  for task in tiny.TASKS:
+    (table,) = (rows for c, rows in found.tables.items() if f'{task}, w' in c)
+    names = [row[0] for row in table]
+    assert names[1] == 'user rate x item rate' and names[-1] == 'oracle'
+    shown = [row[1] for row in table]
+    for stage in record['stages'].values():
+      assert any(cell.startswith(f'{stage[task]["auc"]:.4f}') for cell in shown)
+  settings = found.tables["Settings that differ from the paper's"]
+  assert ['pretrain.max_epochs', '2', '20'] in settings
+  assert len(found.pictures) == 6 and all(found.pictures)
+
+
+def test_names_of_data_are_text_and_no_more(paper_run, tmp_path):
+  path = tmp_path / 'run'
+  shutil.copytree(paper_run[0], path)
+  file = path / 'metrics.json'
+  text = file.read_text()
+  for task, name in zip(tiny.TASKS, HOSTILE, strict=True):
+    text = text.replace(json.dumps(task), json.dumps(name))
+  evil = copy.deepcopy(json.loads(text))
+  evil['warnings'] = [*HOSTILE]
+  evil.pop(json_files.DIGEST)
+  file.write_text(json.dumps(evil))
+  (path / 'metrics.jsonl').unlink()
+  page = pages.html(run_report.page(path))
+  reading.assert_closed(page)
+  found = reading.Reader(page)
+  for name in HOSTILE:
+    assert name in found.text
+
+
+def test_refuses_what_is_no_run(tmp_path):
+  with pytest.raises(types.InputError, match='not a run'):
+    run_report.page(tmp_path)
