@@ -25,6 +25,7 @@ LARGEST = 2**31 - 1
 # Where the names of each registry are, imported when they are asked for.
 _REGISTRIES = {
   'balancer': 'rmtl_jax.balancing.registry:RECORDS',
+  'delayed': 'rmtl_jax.training.delay_methods:RECORDS',
   'backbone': 'rmtl_jax.networks.registry:BACKBONES',
   'preset': 'rmtl_jax.config.presets:PRESETS',
   'source': 'rmtl_jax.preparation.sources:RECORDS',

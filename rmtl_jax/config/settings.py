@@ -355,6 +355,10 @@ class Config:
       take them in turn. `network.ignore=user;` makes every
       other member one that does not see `user`. Such members are weighed on
       validation, each task's by the lowest logloss of their logits' mean.
+    delayed: what trains on labels that are not final at the end of train, of
+      tasks with `within_seconds` (docs/late_labels.md): `drop` leaves them out,
+      `zero` takes what was seen, `row` and `critic` the probability that the
+      event still comes, `dfm` and `es_dfm` are published controls.
     control: fine-tune a second actor with constant weights: same batches,
       keys, steps and learning rate.
     network: sizes.
@@ -374,6 +378,7 @@ class Config:
   seed: Count = 0
   ensemble: Annotated[int, Range(1, 64)] = 1
   variants: str = ''
+  delayed: Annotated[str, Registered('delayed')] = 'drop'
   control: bool = True
   network: NetworkConfig = NetworkConfig()
   pretrain: PretrainConfig = PretrainConfig()

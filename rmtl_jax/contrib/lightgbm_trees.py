@@ -188,6 +188,8 @@ def _fit_task(
     odds = (last[1].sum() + 0.5) / ((1 - last[1]).sum() + 0.5)
     return Model([{'tree_structure': {'leaf_value': np.log(odds)}}], every)
   params = {**SETTINGS, 'seed': seed}
+  if not np.isin(last[1], (0.0, 1.0)).all():  # completed labels
+    params |= {'objective': 'cross_entropy', 'metric': 'cross_entropy'}
   # Threads that wait for busy cores cost more than they save on few rows.
   params['num_threads'] = 1 if len(train[1]) < _FEW_ROWS else 0
 

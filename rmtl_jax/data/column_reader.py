@@ -151,6 +151,13 @@ class ColumnReader:
     self._check(field.column, ~np.isinf(values), values, expected)
     return values
 
+  def delays(self, name: str) -> np.ndarray:
+    """A column of seconds, 0 or more; NaN where there is no event."""
+    expected = 'seconds, 0 or more, or NaN'
+    values = self._floats(name, expected)
+    self._check(name, ~(values < 0), values, expected)
+    return values
+
   def labels(
     self, task: manifest_lib.Task, weights: np.ndarray | None = None
   ) -> np.ndarray:

@@ -53,6 +53,11 @@ class SplitColumns:
     sample_weight: f32[R, K], how much a row's labels count in training, 0
       where they are not observed; None: every row counts 1.
     sampling: how the log was sampled, or None.
+    age: f32[R], seconds from each row to its split's end, where some labels
+      become final late; else None.
+    delay: f32[R, K], seconds from each row to the event that its split's end
+      has seen, NaN for none and for labels that are always final; or None.
+    within: after how many seconds each label is final, 0 if it always is.
   """
 
   categorical: np.ndarray
@@ -68,6 +73,9 @@ class SplitColumns:
   losses: tuple[types.TaskLoss, ...] = ()
   sample_weight: np.ndarray | None = None
   sampling: types.Sampling | None = None
+  age: np.ndarray | None = None
+  delay: np.ndarray | None = None
+  within: tuple[float, ...] = ()
 
   @property
   def rows(self) -> int:
@@ -107,6 +115,15 @@ class SplitColumns:
       if self.sample_weight is None
       else self.sample_weight,
     )
+
+
+def relabelled(
+  rows: Rows, labels: np.ndarray, sample_weight: np.ndarray
+) -> Rows:
+  """The rows with other labels and weights, f32[R, K]."""
+  if isinstance(rows, SplitColumns):
+    return dataclasses.replace(rows, labels=labels, sample_weight=sample_weight)
+  return rows.relabelled(labels, sample_weight)
 
 
 def log_rows(rows: Rows) -> np.ndarray | None:
@@ -262,6 +279,7 @@ def read_split(
     sample_weight=columns.sample_weight if manifest.weighted else None,
     sampling=manifest_lib.sampling(manifest.tasks),
     losses=manifest.losses,
+    within=manifest.within,
   )
 
 

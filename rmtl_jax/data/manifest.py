@@ -75,6 +75,9 @@ class Task:
     only_after: whether only positives of `after` count.
     negatives_kept: the rate at which its negatives were kept in the log, or
       None.
+    within_seconds: delay after a row at which its label is final, s, or None:
+      it always is. With it, columns `d_` plus the name and `age` say what was
+      known of younger rows.
   """
 
   name: str
@@ -87,6 +90,7 @@ class Task:
   weighted: bool = False
   only_after: bool = False
   negatives_kept: float | None = None
+  within_seconds: float | None = None
 
   @property
   def is_binary(self) -> bool:
@@ -192,6 +196,17 @@ class Manifest:
   def task_names(self) -> tuple[str, ...]:
     """Names of the tasks, in order."""
     return tuple(t.name for t in self.tasks)
+
+  @property
+  def delay_columns(self) -> tuple[str, ...]:
+    """Columns of what was known of labels that were not final."""
+    late = [t.name for t in self.tasks if t.within_seconds is not None]
+    return ('age', *(f'd_{name}' for name in late)) if late else ()
+
+  @property
+  def within(self) -> tuple[float, ...]:
+    """Seconds after which each task's label is final, 0 if it always is."""
+    return tuple(task.within_seconds or 0.0 for task in self.tasks)
 
   @property
   def losses(self) -> tuple[types.TaskLoss, ...]:

@@ -30,7 +30,7 @@ _KEYS = {'vocabulary_owner': 'shares'}
 _OF_KIND = ('kind', 'loss', 'settings', 'levels', 'statistics')
 # Attributes that are in the file only where they say something.
 _SPARSE = (
-  *('weighted', 'only_after', 'negatives_kept'),
+  *('weighted', 'only_after', 'negatives_kept', 'within_seconds'),
   *('observed', 'digests'),
 )
 # Entries that are in the file only where they are false.
@@ -437,6 +437,14 @@ def _check_task_rows(task: manifest_lib.Task, what: str) -> None:
   if rate is not None and not (type(rate) in (int, float) and 0 < rate <= 1):
     raise types.InputError(
       f'{what}: negatives_kept is {rate!r:.80}, expected a rate in (0, 1]'
+    )
+  within = task.within_seconds
+  if within is not None and not (
+    task.weighted and type(within) in (int, float) and within > 0
+  ):
+    raise types.InputError(
+      f'{what}: within_seconds is {within!r:.80}, expected a number above 0 and'
+      ' weighted beside it'
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -67,6 +68,8 @@ class PreparedFile:
       'oracle': [f'p_{t.name}' for t in tasks if manifest.has_oracle],
       'labels': [f'y_{t.name}' for t in tasks],
       'sample_weight': [f'w_{t.name}' for t in tasks if t.weighted],
+      'age': [*manifest.delay_columns[:1]],
+      'delay': [*manifest.delay_columns[1:]],
     }
     for name in self._names():
       if name not in present:
@@ -77,7 +80,8 @@ class PreparedFile:
   def _names(self) -> list[str]:
     own, columns = ['session_id', 'timestamp', 'row_id'], self._columns
     features = self._feature_names()
-    return [*own, *features, *columns['oracle'], *columns['user']]
+    others = (columns[name] for name in ('oracle', 'user', 'age', 'delay'))
+    return [*own, *features, *itertools.chain(*others)]
 
   def _feature_names(self) -> list[str]:
     names = [field.column for field in self._manifest.fields]
@@ -147,7 +151,7 @@ class PreparedFile:
       **self._features(reader),
       **{n: self._convert(reader, n) for n in ('session', 'row_id', 'user')},
       'timestamp': reader.integers('timestamp'),
-      'oracle': self._convert(reader, 'oracle'),
+      **{n: self._convert(reader, n) for n in ('oracle', 'age', 'delay')},
     }
 
   def column(self, name: str) -> np.ndarray | None:
@@ -218,6 +222,16 @@ class PreparedFile:
     ]
     return _stack(columns, len(reader.table), np.float64)
 
+  def _delays(self, reader: column_reader.ColumnReader) -> np.ndarray:
+    late = (task.within_seconds is not None for task in self._manifest.tasks)
+    columns = [
+      reader.delays(f'd_{task.name}')
+      if is_late
+      else np.full(len(reader.table), np.nan, np.float32)
+      for task, is_late in zip(self._manifest.tasks, late, strict=True)
+    ]
+    return _stack(columns, len(reader.table), np.float32)
+
   def _convert(
     self, reader: column_reader.ColumnReader, name: str
   ) -> np.ndarray | None:
@@ -225,11 +239,14 @@ class PreparedFile:
       'oracle': self._oracle,
       'labels': self._labels,
       'sample_weight': self._weights,
+      'delay': self._delays,
     }
     if not self._columns[name]:
       return None
     if name in of_tasks:
       return of_tasks[name](reader)
+    if name == 'age':
+      return reader.floats(name, 0.0).astype(np.float32)
     return reader.integers(self._columns[name][0], nullable=name == 'user')
 
 

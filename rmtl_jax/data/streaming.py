@@ -8,6 +8,7 @@ read beside them small.
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import pathlib
@@ -92,6 +93,15 @@ class StreamedColumns:
       [self._begins(*pair).sum() for pair in itertools.pairwise(ends)]
     )
     self._kept: tuple[int, prepared_file.Features] | None = None
+    self._given: tuple[np.ndarray, np.ndarray] | None = None
+
+  def relabelled(
+    self, labels: np.ndarray, sample_weight: np.ndarray
+  ) -> StreamedColumns:
+    """The rows with other labels and weights, f32[R, K], in memory."""
+    found = copy.copy(self)
+    found._given = labels, sample_weight
+    return found
 
   def _open(self, number: int) -> prepared_file.PreparedFile:
     name = self._names[number]
@@ -115,12 +125,29 @@ class StreamedColumns:
   @property
   def labels(self) -> np.ndarray:
     """f32[R, K]."""
-    return self._column('labels')
+    return self._given[0] if self._given else self._column('labels')
 
   @property
   def sample_weight(self) -> np.ndarray | None:
     """f32[R, K], or None where every row counts 1."""
+    if self._given:
+      return self._given[1]
     return self._column('sample_weight') if self._manifest.weighted else None
+
+  @property
+  def age(self) -> np.ndarray | None:
+    """f32[R], as columns.SplitColumns has it."""
+    return self._column('age') if self._manifest.delay_columns else None
+
+  @property
+  def delay(self) -> np.ndarray | None:
+    """f32[R, K], as columns.SplitColumns has it."""
+    return self._column('delay') if self._manifest.delay_columns else None
+
+  @property
+  def within(self) -> tuple[float, ...]:
+    """Seconds after which each label is final, 0 if it always is."""
+    return self._manifest.within
 
   @property
   def sampling(self) -> types.Sampling | None:
@@ -199,6 +226,9 @@ class StreamedColumns:
       for target, source in zip(result, part, strict=True):
         target[at] = source[wanted[at] - first]
     assert result is not None, 'no rows'
+    if self._given:
+      labels, weight = (x[wanted] for x in self._given)
+      result = result._replace(labels=labels, sample_weight=weight)
     return prepared_file.Features(
       *(x.reshape(*rows.shape, *x.shape[1:]) for x in result)
     )

@@ -190,6 +190,7 @@ def _expected_types(manifest: manifest_lib.Manifest) -> dict[str, pa.DataType]:
     *(f'y_{name}' for name in names),
     *(f'p_{name}' for name in names if manifest.has_oracle),
     *(f'w_{task.name}' for task in manifest.tasks if task.weighted),
+    *manifest.delay_columns,
   ]
   return {
     'session_id': pa.int64(),
@@ -404,6 +405,19 @@ def _task_rules(manifest: manifest_lib.Manifest, split: str) -> Iterator[_Rule]:
           f'{weight} = 0 OR timestamp < {end - late[task.name]}',
           "0, because the label is not known at its split's end",
         )
+    if task.within_seconds is not None:
+      delay, age = sql.quote(f'd_{task.name}'), 'isfinite(age) AND age >= 0'
+      yield _Rule('age', age, 'seconds, 0 or more')
+      yield _Rule(
+        f'd_{task.name}',
+        f'isnan({delay}) OR {delay} BETWEEN 0 AND {task.within_seconds}',
+        f'0 to {task.within_seconds} seconds, or NaN',
+      )
+      yield _Rule(
+        f'w_{task.name}',
+        f'{weight} = 0 OR age >= {task.within_seconds}',
+        "0, because the label is not final at its split's end",
+      )
     if task.after is None:
       continue
     parent = f'{sql.quote(f"y_{task.after}")} > 0'

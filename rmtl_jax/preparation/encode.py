@@ -272,6 +272,8 @@ def apply(
     for label in of_tasks
     if label.weight
   ]
+  late = labels.delay_columns(rows.tasks, places.boundaries, 'r.split')
+  selected += [f'{value} AS {sql.quote(name)}' for name, value in late.items()]
   if rows.has_oracle:
     selected += [
       f'CAST({name} AS FLOAT) AS {name}'
@@ -366,6 +368,8 @@ def columns(
   found += [f'{_value(f, scales)} AS {sql.quote(f.column)}' for f in fields]
   found += [sql.quote(f'y_{task.name}') for task in rows.tasks]
   found += [sql.quote(f'w_{name}') for name in labels.weighted(rows.tasks)]
+  if late := source.delayed(rows.tasks):
+    found += [labels.AGE, *(sql.quote(f'd_{task.name}') for task in late)]
   if rows.has_oracle:
     found += [sql.quote(f'p_{task.name}') for task in rows.tasks]
   return tuple(found)

@@ -85,6 +85,7 @@ def _task(
     weighted=is_weighted,
     only_after=task.only_after,
     negatives_kept=task.negatives_kept,
+    within_seconds=task.within_ms and task.within_ms / 1000,
   )
   if task.kind == kinds.BINARY:
     return made

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import ranks, sessions, source, sql
 
+# The column of a row's age at its split's end.
+AGE = 'age'
+
 
 @dataclasses.dataclass(frozen=True)
 class LabelColumn:
@@ -39,6 +42,7 @@ def weighted(tasks: Sequence[source.SourceTask]) -> list[str]:
     task.name
     for task in tasks
     if task.may_lack_label
+    or task.within_ms is not None
     or task.weights
     or _sampled_by(task, tasks)
     or any(t == task or t.negatives_kept is not None for t in late(tasks))
@@ -94,6 +98,9 @@ def label_columns(
     if task.after is not None:
       first[task.after] += first[task.name]
     time = f'least({", ".join(first[task.name])})'
+    if task.within_ms is not None:
+      soon = f'{time} - timestamp <= {task.within_ms}'
+      time = f'CASE WHEN {soon} THEN {time} END'
     value = f'CAST(coalesce({time} < {end}, false) AS FLOAT)'
     found.append(LabelColumn(column, value, time, value))
   return _weighed(tasks, found[::-1], end)
@@ -135,6 +142,8 @@ def _weight(
 ) -> str:
   """SQL of a task's weight of a row, FLOAT."""
   conditions = [labels[task.name].observed or 'true']
+  if task.within_ms is not None:
+    conditions.append(f'timestamp + {task.within_ms} < {end}')
   # Whether a row is one of those that were sampled tells the label of the task
   # by which they were, so it must be known for every task.
   for one in late(tasks):
@@ -155,6 +164,35 @@ def _weight(
     f'CAST(CASE WHEN {" AND ".join(conditions)} THEN {product} ELSE 0 END'
     ' AS FLOAT)'
   )
+
+
+def delay_columns(
+  tasks: Sequence[source.SourceTask],
+  boundaries: sessions.Boundaries,
+  split: str,
+) -> dict[str, str]:
+  """SQL of what the split's end knows of labels that become final late.
+
+  Args:
+    split: SQL of the row's split.
+
+  Returns:
+    By column: `age`, from the row to its split's end, and of each task with
+    `within_ms` `d_<task>`, from the row to the event that its split's end has
+    seen, or NaN. FLOAT, seconds; none where no label becomes final late.
+  """
+  late = source.delayed(tasks)
+  if not late:
+    return {}
+  end = sessions.split_end_sql(split, boundaries)
+  found = {AGE: f'CAST(({end} - timestamp) / 1000 AS FLOAT)'}
+  of_tasks = zip(tasks, label_columns(tasks, boundaries, split), strict=True)
+  for task, label in of_tasks:
+    if task in late:
+      delay = f'greatest({label.time} - timestamp, 0) / 1000'
+      seen = f"CASE WHEN {label.time} < {end} THEN {delay} ELSE 'nan' END"
+      found[f'd_{task.name}'] = f'CAST({seen} AS FLOAT)'
+  return found
 
 
 def _is_judged_on(

@@ -155,7 +155,7 @@ def _run(
     names = raw.short_names(rows.files)
     digests = pool.map(raw.file_record, rows.files, names)
     places, duplicates = _find_places(
-      connection, rows, config, rule, window.until
+      connection, rows, config, rule, _end(connection, rows, window)
     )
     rows = logged = splits.without_split(connection, rows)
     rows = asof.add_features(connection, rows, places, config)
@@ -209,6 +209,19 @@ def _run(
     report=_report(
       connection, encoded, rows, places, duplicates, rule, of_splits
     ),
+  )
+
+
+def _end(
+  connection: sql.Connection, rows: source.SourceTable, window: windows.Window
+) -> int | None:
+  """The end of the log, ms, where it is known or labels become final late."""
+  late = source.delayed(rows.tasks)
+  if window.until is not None or not late:
+    return window.until
+  times = ', '.join(sql.quote(f't_{task.name}') for task in late)
+  return sql.fetch_value(
+    connection, f'SELECT max(greatest(timestamp, {times})) + 1 FROM {rows.view}'
   )
 
 

@@ -143,6 +143,9 @@ class SourceTask:
       only binary tasks are timed.
     known_after_ms: delay after its row at which a `y_<name>` is known, ms.
       None: unknown; labels count after the idle timeout.
+    within_ms: timed only: delay after its row, ms, up to which an event makes
+      the row positive, and from which on the label is final. None: any event
+      before the split's end does, and every label is final.
     kind: one of kinds.KINDS.
     loss: one of kinds.LOSSES, of that kind.
     settings: (key, value) of the loss's settings that were given.
@@ -169,6 +172,7 @@ class SourceTask:
   clock: times.Time | None = None
   timed: bool = False
   known_after_ms: int | None = None
+  within_ms: int | None = None
   kind: str = kinds.BINARY
   loss: str = kinds.losses_of(kinds.BINARY)[0]
   settings: tuple[tuple[str, float], ...] = ()
@@ -216,6 +220,11 @@ class SourceTask:
   def delay_ms(self) -> int:
     """Delay of a `y_<name>` after its row, ms; 0 if unknown."""
     return 0 if self.timed else self.known_after_ms or 0
+
+
+def delayed(tasks: Sequence[SourceTask]) -> list[SourceTask]:
+  """The tasks with labels that become final some time after their row."""
+  return [task for task in tasks if task.within_ms is not None]
 
 
 def fastest(tasks: Sequence[SourceTask]) -> SourceTask:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from rmtl_jax import types
@@ -135,3 +137,78 @@ def test_a_late_label_is_not_observed_and_its_row_stays(tmp_path):
     for share, split, more in ((21, 'train', ''), (62, 'validation', _LONGER))
   ]
   contract.check(tmp_path / 'out')
+
+
+def prepared_within(tmp_path, **task):
+  """A visit a day, bought 3 days later on odd days, final after 2 or 4."""
+  header = 'visit,user,item,ts,bought_at'
+  lines = [
+    f'{day},u{day % 2},i,{day * DAY},{(day + 3) * DAY if day % 2 else ""}'
+    for day in range(20)
+  ]
+  task = {'name': 'buy', 'time_column': 'bought_at', **task}
+  schema = raw_files.write_schema(
+    tmp_path / 'schema.json', SCHEMA | {'tasks': [task]}
+  )
+  return raw_files.run_table(tmp_path, [header, *lines], schema=schema)
+
+
+def test_a_label_is_final_within_its_horizon(tmp_path):
+  manifest = prepared_within(tmp_path, within_seconds=4 * DAY / 1000)
+  assert manifest.tasks[0].within_seconds == 4 * 86_400
+  ends = {'train': 12, 'validation': 16, 'test': 22 + 1e-3 / 86_400}
+  for split, end in ends.items():
+    for row in raw_files.read(tmp_path, split):
+      day = row['timestamp'] / DAY
+      final = day + 4 < end
+      bought = day % 2 == 1
+      assert row['age'] == pytest.approx((end - day) * 86_400)
+      assert row['w_buy'] == final
+      assert row['y_buy'] == (final and bought)
+      seen = bought and day + 3 < end
+      delay = 3 * 86_400 if seen else math.nan
+      assert row['d_buy'] == pytest.approx(delay, nan_ok=True)
+  contract.check(tmp_path / 'out')
+
+
+def test_an_event_after_the_horizon_does_not_count(tmp_path):
+  prepared_within(tmp_path, within_seconds=2 * DAY / 1000)
+  rows = raw_files.read(tmp_path, 'train')
+  assert not any(row['y_buy'] for row in rows)
+  assert all(math.isnan(row['d_buy']) for row in rows)
+
+
+@pytest.mark.parametrize(
+  ('task', 'fault'),
+  [
+    ({'within_seconds': 0}, 'within_seconds: expected more than 0'),
+    (
+      {'within_seconds': 5, 'weight': 'ts'},
+      'within_seconds: excludes weight and only_after',
+    ),
+  ],
+)
+def test_a_horizon_excludes(tmp_path, task, fault):
+  with pytest.raises(types.InputError, match=fault):
+    prepared_within(tmp_path, **task)
+
+
+def test_a_horizon_needs_the_time_of_the_event(tmp_path):
+  schema = raw_files.write_schema(
+    tmp_path / 'schema.json',
+    SCHEMA | {'tasks': [{'column': 'bought', 'within_seconds': 5}]},
+  )
+  with pytest.raises(types.InputError, match='needs the time of the event'):
+    raw_files.run_table(tmp_path, ['visit,user,item,ts,bought'], schema=schema)
+
+
+def test_data_with_a_horizon_is_not_extended(tmp_path):
+  prepared_within(tmp_path, within_seconds=4 * DAY / 1000)
+  (tmp_path / 'more').mkdir()
+  with pytest.raises(types.InputError, match='prepare the whole log again'):
+    raw_files.run(
+      tmp_path / 'more',
+      'table',
+      tmp_path / 'raw',
+      extend=str(tmp_path / 'out'),
+    )

@@ -132,6 +132,11 @@ def read_base(
       f'{directory}: its splits do not follow each other in time, so nothing'
       ' can be added after them'
     )
+  if manifest.delay_columns:
+    raise types.InputError(
+      f'{directory}: has labels that become final later (within_seconds), so'
+      ' earlier rows change with new ones; prepare the whole log again'
+    )
   past.check(directory, len(manifest.options.get('extended', ())))
   if os.path.realpath(directory) == os.path.realpath(config.data_dir):
     raise types.InputError(

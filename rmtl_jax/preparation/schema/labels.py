@@ -13,10 +13,11 @@ from rmtl_jax.preparation.schema import part as part_lib
 
 KEYS = (
   *('column', 'time_column', 'positive', 'negative', 'at_least', 'null'),
-  'known_after_seconds',
+  *('known_after_seconds', 'within_seconds'),
 )
 # What a time of its own says already.
-_OF_LABELS = tuple(key for key in KEYS if key != 'time_column')
+_OF_TIMES = ('time_column', 'within_seconds')
+_OF_LABELS = tuple(key for key in KEYS if key not in _OF_TIMES)
 
 
 def parse_labels(
@@ -42,7 +43,7 @@ def parse_labels(
     _refuse(
       entry, kind, (*_OF_LABELS, 'time_column'), 'events gives its labels'
     )
-    return events.column, {'timed': True}
+    return events.column, {'timed': True, 'within_ms': _within(entry)}
   if 'time_column' in entry.record:
     _refuse(entry, kind, _OF_LABELS, 'time_column gives its labels')
     # A text stands for the object's `column`.
@@ -51,7 +52,16 @@ def parse_labels(
     part = entry.child('time_column', record)
     part.known(('column', 'null', *clocks.KEYS))
     own = clocks.parse_clock(part, clock)
-    return part.text('column'), {'timed': True, 'clock': own}
+    return part.text('column'), {
+      'timed': True,
+      'clock': own,
+      'within_ms': _within(entry),
+    }
+  if 'within_seconds' in entry.record:
+    entry.fail(
+      'within_seconds: needs the time of the event: give time_column, or labels'
+      ' under "events"'
+    )
   seconds = entry.seconds('known_after_seconds')
   positive, negative = _words(entry, kind)
   return entry.text('column'), {
@@ -70,11 +80,14 @@ def label_entries(
 ) -> dict[str, Any]:
   """The keys that `parse_labels` reads; `clock` is the form of rows' times."""
   null = nulls.null_entry(nulls_of, task.column)
+  within: dict[str, Any] = {}
+  if task.within_ms is not None:
+    within = {'within_seconds': task.within_ms / 1000}
   if task.clock is not None:
     own = clocks.clock_entries(task.clock, clock)
-    return {'time_column': {'column': task.column} | own | null}
+    return {'time_column': {'column': task.column} | own | null} | within
   if task.timed:
-    return {}
+    return within
   after = task.known_after_ms
   words = {'positive': task.positive, 'negative': task.negative}
   return {
@@ -85,6 +98,16 @@ def label_entries(
     **({'null': nulls.NOT_OBSERVED} if task.nullable else {}),
     **null,
   }
+
+
+def _within(entry: part_lib.Part) -> int | None:
+  """The delay, ms, after which a label is final; None if it always is."""
+  seconds = entry.seconds('within_seconds')
+  if seconds is None:
+    return None
+  if not seconds:
+    entry.fail('within_seconds: expected more than 0')
+  return round(seconds * 1000)
 
 
 def _refuse(

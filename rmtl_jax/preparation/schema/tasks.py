@@ -73,6 +73,8 @@ def parse_tasks(
       sampled_by = name
   if not tasks:
     part.fail('tasks: expected at least one')
+  if sampled_by and source.delayed(tuple(tasks.values())):
+    part.fail('tasks: within_seconds and negatives_kept exclude each other')
   for name in events.labels if events else ():
     if name not in tasks:
       part.fail(f'events: labels: {name!r} is none of the tasks')
@@ -98,6 +100,8 @@ def _check(
       )
   if task.only_after and parent is None:
     entry.fail('only_after: expected "after" beside it, the task before')
+  if task.within_ms is not None and (task.weights or task.only_after):
+    entry.fail('within_seconds: excludes weight and only_after')
   if task.negatives_kept and task.kind != kinds.BINARY:
     entry.fail('negatives_kept: only a binary task has negatives')
 

@@ -16,11 +16,11 @@ from rmtl_jax.weighting import registry
 # Settings without an effect on constant weights.
 _NOT_OF_CONSTANTS = ('critic.in_finetune',)
 # Prefixes of settings that change the model of stage 1.
-_STAGE_1 = ('network.', 'pretrain.', 'batch.', 'ensemble')
+_STAGE_1 = ('network.', 'pretrain.', 'batch.', 'ensemble', 'delayed')
 # Groups whose settings a method may change.
 _GROUPS = (
   *('network', 'pretrain', 'critic', 'weighting', 'finetune'),
-  *('batch', 'ensemble'),
+  *('batch', 'ensemble', 'delayed'),
 )
 # How the data that all methods share are read; not what is in a batch.
 _OF_READING = ('batch.steps_per_dispatch', 'batch.input')

@@ -20,7 +20,7 @@ from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.studies.comparison import files as comparison_files
 from rmtl_jax.studies.comparison import methods
 from rmtl_jax.studies.comparison import records as comparison_records
-from rmtl_jax.training import actors, critics, fit, saved
+from rmtl_jax.training import actors, critics, delayed, fit, saved
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
@@ -101,6 +101,7 @@ class Runs:
       config_lib.BatchConfig, list_starts.ListStarts | None
     ] = {}
     self._live, self._interrupted = live, interrupted
+    self._train: tuple[config_lib.Config, splits_lib.Split] | None = None
     # Parameters of the seeds at hand.
     self._params: dict[tuple[str, Job], Any] = {}
     self._begin, self.finished, self._expected = time.monotonic(), 0, 0
@@ -286,13 +287,29 @@ class Runs:
     return context_lib.Context(
       config,
       self._tasks,
-      shared.splits['train'],
+      self._completed(config, shared),
       shared.splits['validation'],
       shared.models,
       self._live,
       store=store,
       interrupted=self._interrupted,
     )
+
+  def _completed(
+    self, config: config_lib.Config, shared: _Shared
+  ) -> splits_lib.Split:
+    """The train rows with the labels of `config.delayed`; the last are kept."""
+    key = dataclasses.replace(config, weighting=config_lib.WeightingConfig())
+    if self._train is None or self._train[0] != key:
+      train = delayed.complete(
+        config,
+        self._spec,
+        shared.splits['train'],
+        shared.splits['validation'],
+        self._live,
+      )
+      self._train = key, train
+    return self._train[1]
 
   def _finish_actor(
     self,

@@ -1,0 +1,260 @@
+r"""Labels that come late: every `config.delayed` beside final labels.
+
+    python -m benchmarks.late_labels --log=retailrocket \
+      --raw=retailrocket/events.csv --days=14 --output=late.json
+
+A row's label is whether its user buys (RetailRocket) or clicks (Criteo
+attribution) again within so many days; `simulated` rows have conversions of
+their own, with a delay that is exponential by row. For each cut the log is
+prepared twice: with labels as they were known then, and with final labels, of
+the same rows. Validation and test have final labels in both. Stage 1 of the
+recommended settings without an ensemble is trained by `rmtl compare`, with the
+same seeds for every method.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import tempfile
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from absl import app, flags
+from scipy import stats
+
+from benchmarks import machine
+from rmtl_jax import config as config_lib
+from rmtl_jax import prepare
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import variants
+from rmtl_jax.data import manifest_file
+from rmtl_jax.evaluation import significance
+from rmtl_jax.studies.comparison import compare
+from rmtl_jax.training import delay_methods
+
+_LOG = flags.DEFINE_enum(
+  'log', 'retailrocket', ['retailrocket', 'criteo', 'simulated'], 'Which log.'
+)
+_RAW = flags.DEFINE_string('raw', '', 'Its file.')
+_DAYS = flags.DEFINE_float('days', 14.0, 'H, days after a row.')
+_CUTS = flags.DEFINE_integer('cuts', 5, 'Ends of the test period.')
+_SEEDS = flags.DEFINE_integer('seeds', 4, 'Seeds of every method.')
+_METHODS = flags.DEFINE_list('methods', list(delay_methods.RECORDS), 'Of them.')
+_OUTPUT = flags.DEFINE_string('output', '', 'JSON file for the figures.')
+
+_DAY = 86_400_000
+_FINAL = 'final'
+_EVENTS = {
+  'retailrocket': """
+    SELECT timestamp AS t, visitorid AS who, itemid AS what, event AS kind,
+      event = 'transaction' AS hit, event = 'addtocart' AS step
+    FROM read_csv('{raw}')""",
+  'criteo': """
+    SELECT 1000 * CAST(timestamp AS BIGINT) + 1420070400000 AS t, uid AS who,
+      campaign AS what, concat_ws('-', cat1, cat8) AS kind, click = 1 AS hit,
+      conversion = 1 AS step
+    FROM read_csv('{raw}', delim = '\t')""",
+}
+# What the user did so far, and when the next hit comes.
+_STATE = """
+  SELECT *, row_number() OVER w AS n,
+    (t - lag(t) OVER w) / 1e3 AS gap,
+    count(*) FILTER (hit) OVER w AS hits,
+    count(*) FILTER (step) OVER w AS steps,
+    (t - max(CASE WHEN hit THEN t END) OVER w) / 1e3 AS since_hit,
+    (t - max(CASE WHEN step THEN t END) OVER w) / 1e3 AS since_step,
+    (t - min(t) OVER w) / 1e3 AS user_age,
+    min(CASE WHEN hit THEN t END) OVER (PARTITION BY who ORDER BY t
+      RANGE BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS hit_at
+  FROM events WINDOW w AS (PARTITION BY who ORDER BY t)"""
+_FIGURES = ('auc', 'logloss', 'predicted_over_actual')
+_NUMBERS = ('n', 'gap', 'hits', 'steps', 'since_hit', 'since_step', 'user_age')
+
+
+def simulated(rows: int = 60_000, days: int = 100) -> dict[str, np.ndarray]:
+  """Rows of users; a hit with a chance and a mean delay of their own."""
+  draw = np.random.default_rng(0)
+  numbers = draw.normal(size=(rows, len(_NUMBERS)))
+  logit = numbers[:, :4] @ [0.8, -0.5, 0.4, 0.3] - 1.5
+  delay = 4 * _DAY * np.exp(0.7 * numbers[:, 1] + 0.7 * numbers[:, 4])
+  t = np.sort(draw.integers(0, days * _DAY, rows)) + 1_420_070_400_000
+  comes = draw.random(rows) < 1 / (1 + np.exp(-logit))
+  at = np.where(comes, t + draw.exponential(delay), np.nan)
+  return {
+    't': t,
+    'who': draw.integers(0, rows // 20, rows),
+    'what': draw.integers(0, 300, rows),
+    'kind': draw.integers(0, 5, rows),
+    'hit_at': at,
+    **dict(zip(_NUMBERS, numbers.T, strict=True)),
+  }
+
+
+def schema(horizon: int, final: bool) -> dict[str, Any]:
+  """What the columns mean, with labels as seen or final ones."""
+  seen = {
+    'time_column': {'column': 'hit_at', 'unit': 'ms'},
+    'within_seconds': horizon / 1000,
+  }
+  task = {'column': 'y', 'null': 'not_observed'} if final else seen
+  scale = 'standard' if _LOG.value == 'simulated' else 'log1p'
+  return {
+    'user': 'who',
+    'item': 'what',
+    'time': {'column': 't', 'unit': 'ms'},
+    'categorical': ['kind'],
+    'from_time': ['hour', 'weekday'],
+    'numeric': [{'column': name, 'transform': scale} for name in _NUMBERS],
+    'tasks': [{'name': 'again', **task}],
+  }
+
+
+def cut(
+  connection: duckdb.DuckDBPyConnection,
+  place: pathlib.Path,
+  end: int,
+  horizon: int,
+  period: int,
+  config: config_lib.Config,
+) -> list[dict[str, Any]]:
+  """The runs of a cut: method, seed and figures of test rows.
+
+  Args:
+    end: of the test rows with final labels, ms.
+    horizon: H, ms.
+    period: test rows, and validation rows with final labels, ms.
+  """
+  test, until = end - period, end + horizon
+  validation = test - horizon - period
+  found = []
+  for final in (False, True):
+    # Validation and test have final labels alone.
+    known = f'{end} <= t OR {validation + period} <= t AND t < {test}'
+    log = connection.sql(
+      f'SELECT * EXCLUDE (y), CASE WHEN {known} THEN NULL ELSE y END AS y'
+      f' FROM (SELECT * REPLACE (CAST(hit_at AS BIGINT) AS hit_at),'
+      f' CAST(coalesce(hit_at - t <= {horizon}, false) AS INT) AS y FROM log)'
+    ).to_arrow_table()
+    settings = prepare_config.PrepareConfig(
+      source='table',
+      data_dir=str(place / f'data_{final}'),
+      split_dates=tuple(map(_date, (validation, test))),
+      until=_date(until),
+      as_of=('none',),
+      overwrite=True,
+    )
+    prepare(settings, table=log, schema=schema(horizon, final))
+    data = place / f'data_{final}'
+    names = [_FINAL] if final else _METHODS.value
+    preset = config_lib.preset('recommended', manifest_file.read(data))
+    base = variants.first(preset)
+    plain = (_FINAL, 'drop')
+    texts = [
+      base.backbone + ('' if name in plain else f':delayed={name}')
+      for name in names
+    ]
+    base = dataclasses.replace(
+      base,
+      evaluation=dataclasses.replace(base.evaluation, bootstrap=0),
+      compare=dataclasses.replace(
+        config.compare, methods=tuple(texts), seeds=tuple(range(_SEEDS.value))
+      ),
+    )
+    results = compare.compare(base, place / f'runs_{final}', data)
+    of_text = dict(zip(texts, names, strict=True))
+    for run in results['runs']:
+      figures = run['metrics']['again']
+      found.append(
+        {
+          'method': of_text[run['method']],
+          'seed': run['seed'],
+          'end': _date(end),
+          **{name: figures[name] for name in _FIGURES},
+        }
+      )
+  return found
+
+
+def _date(ms: int) -> str:
+  return str(np.datetime64(int(ms), 'ms'))
+
+
+def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
+  """Means by method, and differences from the better of drop and zero."""
+  names = list(dict.fromkeys(run['method'] for run in runs))
+  tables: dict[str, Any] = {}
+  for figure, better in (('auc', max), ('logloss', min)):
+    cells = {
+      name: np.array([r[figure] for r in runs if r['method'] == name]).reshape(
+        -1, _SEEDS.value
+      )
+      for name in names
+    }
+    known = [name for name in ('drop', 'zero') if name in cells]
+    simple = better(known, key=lambda name: cells[name].mean())
+    gap = cells[_FINAL].mean() - cells[simple].mean()
+    tables[figure] = {'simple': simple}
+    p_values = {}
+    for name in names:
+      mean = significance.crossed_mean(cells[name] - cells[simple])
+      of_cuts = (cells[name] - cells[simple]).mean(axis=1)
+      if name not in (simple, _FINAL) and len(of_cuts) > 1:
+        p_values[name] = float(stats.ttest_1samp(of_cuts, 0.0).pvalue)
+      tables[figure][name] = {
+        'mean': float(cells[name].mean()),
+        'difference': [mean.mean, mean.low, mean.high],
+        'closed': float((cells[name].mean() - cells[simple].mean()) / gap),
+      }
+    adjusted = significance.holm(list(p_values.values()))
+    for name, p in zip(p_values, adjusted, strict=True):
+      tables[figure][name]['p_holm'] = float(p)
+  tables['predicted_over_actual'] = {
+    name: float(
+      np.mean([r['predicted_over_actual'] for r in runs if r['method'] == name])
+    )
+    for name in names
+  }
+  return tables
+
+
+def main(_: list[str]) -> None:
+  """Prepares, trains and prints one table per figure."""
+  connection = duckdb.connect()
+  if _LOG.value == 'simulated':
+    connection.register('simulated', pa.table(simulated()))
+    connection.execute('CREATE TABLE log AS FROM simulated')
+  else:
+    query = _EVENTS[_LOG.value].format(raw=_RAW.value)
+    connection.execute(f'CREATE TABLE events AS {query}')
+    connection.execute(f'CREATE TABLE log AS {_STATE}')
+  ((first, last),) = connection.sql('SELECT min(t), max(t) FROM log').fetchall()
+  horizon = round(_DAYS.value * _DAY)
+  # Half of what is left before the first cut is for training.
+  period = min(7 * _DAY, (last - first) // 8)
+  latest, earliest = last - horizon, (first + last) // 2 + period
+  ends = np.linspace(earliest, latest, _CUTS.value)
+  runs: list[dict[str, Any]] = []
+  with tempfile.TemporaryDirectory() as place:
+    for number, end in enumerate(ends):
+      runs += cut(
+        connection,
+        pathlib.Path(place) / str(number),
+        int(end),
+        horizon,
+        period,
+        config_lib.Config(),
+      )
+  found = {'log': _LOG.value, 'days': _DAYS.value, 'seeds': _SEEDS.value}
+  found |= {'cuts': _CUTS.value, 'summary': summary(runs), 'runs': runs}
+  found |= machine.described()
+  if _OUTPUT.value:
+    pathlib.Path(_OUTPUT.value).write_text(json.dumps(found, indent=1) + '\n')
+  print(json.dumps(found['summary'], indent=1))
+
+
+if __name__ == '__main__':
+  app.run(main)
