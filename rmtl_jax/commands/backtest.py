@@ -35,8 +35,8 @@ def define(flag: common.Definer) -> None:
   flag.list(
     'continued',
     [],
-    'Settings of runs that go on, as pretrain.max_epochs=3; the others are'
-    ' those of the run that they go on from.',
+    'Settings of runs that continue, as pretrain.max_epochs=3; the others are'
+    ' those of the run that they continue.',
   )
   flag.enum(
     'stage',
@@ -64,10 +64,10 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax import run
   from rmtl_jax.report import backtest_text, pages
   from rmtl_jax.runtime import progress
-  from rmtl_jax.studies.backtest import backtest
+  from rmtl_jax.studies import backtesting
 
   stage = values.stage
-  options = backtest.Options(
+  options = backtesting.Options(
     values.days,
     values.step,
     tuple(seeds),
@@ -76,13 +76,15 @@ def execute(values: flags.FlagValues) -> int:
   )
   live = progress.Progress(brief=True)
   record = common.interruptible(
-    lambda number: backtest.backtest(
-      path,
-      source,
-      lambda manifest: config_flags.parse(values, manifest),
-      options,
-      live,
-      number,
+    lambda number: backtesting.backtest(
+      backtesting.Backtest(
+        path,
+        source,
+        lambda manifest: config_flags.parse(values, manifest),
+        options,
+        live,
+        number,
+      )
     )
   )
   if isinstance(record, int):

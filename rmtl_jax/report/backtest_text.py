@@ -1,102 +1,92 @@
-"""What `rmtl backtest` prints: tables by day, and what going on gains."""
+"""What `rmtl backtest` prints: tables by day, and what continuing gains."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import pages
-from rmtl_jax.studies.backtest import backtest
+from rmtl_jax.studies import backtesting
 
 Record = Mapping[str, Any]
 
-# How the arms are called, and in which order they stand.
-NAMES = {
+# The names of the arms, in the order of the columns.
+_NAMES = {
   'baseline': 'rates',
-  'continued': 'going on',
-  'scratch': 'anew',
+  'continued': 'continued',
+  'scratch': 'from scratch',
   'oracle': 'truth',
 }
 
 
 def text(record: Record) -> str:
-  """The tables in 80 columns, and what came out."""
-  days = of_days(record)
+  """The tables in 80 columns, and the result in words."""
   parts = [
-    pages.plain(days, 'Days', numbers=('day',)),
-    *(pages.plain(brief(record, task), task) for task in record['tasks']),
-    pages.plain(differences(record), 'Continued minus from scratch'),
-    pages.plain(times(record), 'Seconds'),
+    _days(record),
+    *(_metrics(record, task) for task in record['tasks']),
+    _differences(record),
+    _times(record),
   ]
-  lines = map(pages.wrapped, headline(record))
-  return '\n'.join([*parts, *lines])
+  lines = map(pages.wrapped, _headlines(record))
+  return '\n'.join([*map(pages.text, parts), *lines])
 
 
-def headline(record: Record) -> list[str]:
-  """What came out, a sentence per task that has a ranking metric."""
-  lines = []
+def _headlines(record: Record) -> Iterator[str]:
+  """A sentence per task that has a ranking metric."""
+  several = len(record['options']['seeds']) > 1
+  over = 'over days and seeds' if several else 'over days'
   for task, by_metric in record['summary'].items():
     name = metric_registry.ranking_of(by_metric)
     one = by_metric.get(name, {}).get('difference')
     if one is None:
       continue
     label = metric_registry.describe(name).label
-    clear = one['low'] is not None and not one['low'] <= 0.0 <= one['high']
-    interval = ''
+    interval, unclear = '', ', which is no clear difference'
     if one['low'] is not None:
-      interval = f' ({one["low"]:+.4f} to {one["high"]:+.4f} {_over(record)})'
-    lines.append(
-      f'{task}: going on gives {one["mean"]:+.4f} {label} against starting'
-      f' anew{interval}{"" if clear else ", which is no clear difference"}.'
+      interval = f' ({one["low"]:+.4f} to {one["high"]:+.4f} {over})'
+      unclear = unclear if one['low'] <= 0.0 <= one['high'] else ''
+    yield (
+      f'{task}: continuing gives {one["mean"]:+.4f} {label} against training'
+      f' from scratch{interval}{unclear}.'
     )
-  return lines
 
 
-def _over(record: Record) -> str:
-  """What the intervals of differences are over."""
-  several = len(record['options']['seeds']) > 1
-  return 'over days and seeds' if several else 'over days'
+def _metrics(record: Record, task: str) -> pages.Table:
+  """A row per day and one of means, a column per metric and arm.
 
-
-def shown(record: Record) -> list[Record]:
-  """The days that are evaluated: all but day 0."""
-  return list(record['days'][1:])
-
-
-def brief(record: Record, task: str) -> pages.Table:
-  """A row per day and one of means, a column per metric and arm with figures.
-
-  Rates and true probabilities stand in the first metric's columns alone.
+  Rates and true probabilities have columns of the first metric alone.
   """
   summary = record['summary'][task]
   columns = [
     (name, arm)
     for i, name in enumerate(summary)
-    for arm in (('continued', 'scratch') if i else NAMES)
+    for arm in (backtesting.ARMS if i else _NAMES)
     if summary[name][arm] is not None
   ]
-  header = [f'{_label(name)}: {NAMES[arm]}' for name, arm in columns]
+
+  def cell(value: float | None, name: str) -> str:
+    return pages.number(value, metric_registry.describe(name).form)
+
   rows = [
     (
-      label(day),
+      _label(day),
       *(
-        _cell(backtest.of_day(day, arm, task, name), name)
+        cell(backtesting.of_day(day, arm, task, name), name)
         for name, arm in columns
       ),
     )
-    for day in shown(record)
+    for day in record['days'][1:]
   ]
-  means = [_cell(summary[name][arm], name) for name, arm in columns]
-  return pages.Table(('day', *header), [*rows, ('mean', *means)], 1)
+  means = [cell(summary[name][arm], name) for name, arm in columns]
+  header = [
+    f'{metric_registry.describe(name).label}: {_NAMES[arm]}'
+    for name, arm in columns
+  ]
+  return pages.Table(('day', *header), [*rows, ('mean', *means)], title=task)
 
 
-def _label(name: str) -> str:
-  short = {'predicted_over_actual': 'pred/act'}
-  return short.get(name) or metric_registry.describe(name).label
-
-
-def differences(record: Record) -> pages.Table:
+def _differences(record: Record) -> pages.Table:
   """Continued minus from scratch, by task and metric, over the days."""
   rows = []
   for task, by_metric in record['summary'].items():
@@ -104,73 +94,64 @@ def differences(record: Record) -> pages.Table:
       one = found['difference']
       if one is None:
         continue
-      interval = pages.NOTHING
+      interval, better = pages.NOTHING, pages.NOTHING
       if one['low'] is not None:
         interval = f'{one["low"]:+.4f} to {one["high"]:+.4f}'
-      better = pages.NOTHING
       if one['better'] is not None:
         better = f'{one["better"]} of {one["days"]}'
-      label_of = metric_registry.describe(name).label
-      rows.append((task, label_of, f'{one["mean"]:+.4f}', interval, better))
+      label = metric_registry.describe(name).label
+      rows.append((task, label, f'{one["mean"]:+.4f}', interval, better))
   header = ('task', 'metric', 'difference', '95 % interval', 'better on')
-  return pages.Table(header, rows, 2)
+  return pages.Table(header, rows, 2, 'Continued minus from scratch')
 
 
-def of_days(record: Record) -> pages.Table:
+def _days(record: Record) -> pages.Table:
   """Rows, drift and unseen values of every day."""
-  keys = list(shown(record)[0]['drift']['unseen'])
-  unseen = [f'unseen {key}' for key in keys]
-  header = ('day', 'drifts most', 'PSI', 'train rows', 'test rows', *unseen)
+  days = record['days'][1:]
+  keys = list(days[0]['drift']['unseen'])
   rows = [
     (
-      label(day),
+      _label(day),
       day['drift']['field'],
       f'{day["drift"]["psi"]:.2f}',
       f'{day["train_rows"]:,}',
       f'{day["rows"]:,}',
       *(f'{day["drift"]["unseen"][key]:.1%}' for key in keys),
     )
-    for day in shown(record)
+    for day in days
   ]
-  return pages.Table(header, rows, 2)
+  header = ('day', 'drifts most', 'PSI', 'train rows', 'test rows')
+  header += tuple(f'unseen {key}' for key in keys)
+  return pages.Table(header, rows, 2, 'Days')
 
 
-def times(record: Record) -> pages.Table:
+def _times(record: Record) -> pages.Table:
   """Seconds and passes of both arms, by day, and their sums."""
-  header = (
-    'day',
-    'extend',
-    'train: continued',
-    'prepare at once',
-    'train: from scratch',
-    'passes: continued',
-    'passes: from scratch',
-  )
-  days = shown(record)
+  days = record['days'][1:]
   costs = [
     (
       day['seconds']['extend'],
-      day['mean']['continued']['seconds'],
       day['seconds']['prepare'],
-      day['mean']['scratch']['seconds'],
-      day['mean']['continued']['passes'],
-      day['mean']['scratch']['passes'],
+      *(
+        day['mean'][arm][what]
+        for what in ('seconds', 'passes')
+        for arm in backtesting.ARMS
+      ),
     )
     for day in days
   ]
   rows = [
-    (label(day), *(f'{value:.1f}' for value in of))
+    (_label(day), *(f'{value:.1f}' for value in of))
     for day, of in zip(days, costs, strict=True)
   ]
   total = [f'{sum(column):.1f}' for column in zip(*costs, strict=True)]
-  return pages.Table(header, [*rows, ('sum', *total)], 1)
+  header = ('day', 'extend', 'prepare at once')
+  header += ('train: continued', 'train: from scratch')
+  header += ('passes: continued', 'passes: from scratch')
+  return pages.Table(header, [*rows, ('sum', *total)], title='Seconds')
 
 
-def label(day: Record) -> str:
+def _label(day: Record) -> str:
   """The day's date, with the hour where it begins within a day."""
   date, hour = day['since'].split('T')
   return date if hour == '00:00:00.000' else f'{date} {hour[:5]}'
-
-
-def _cell(value: float | None, metric: str) -> str:
-  return pages.number(value, metric_registry.describe(metric).form)

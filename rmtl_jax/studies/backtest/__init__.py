@@ -1,1 +1,0 @@
-"""Night after night: new days are added, the model goes on, or starts anew."""

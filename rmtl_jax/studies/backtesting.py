@@ -1,0 +1,555 @@
+"""What a team does every night, over the last days of a log: `rmtl backtest`.
+
+For every day two models are evaluated on its rows: one that continues the day
+before's (`--start_from`) on extended data, and one that is trained from scratch
+on the same window, prepared at once. The rates of users and items are their
+baseline. A restart computes only what is missing.
+
+DIR/data/K        prepared data of day K, extended from those of the day before;
+                  K_at_once/ the same window from the raw log, K.json both
+DIR/runs/SEED/K   runs: continued/ and scratch/
+DIR/days/K-SEED.json, asked.json (what was asked for), backtest.json
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import pathlib
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow.compute as pc
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import json_files, run, types
+from rmtl_jax.config import limits
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import values as config_values
+from rmtl_jax.data import manifest_file, parquet
+from rmtl_jax.evaluation import comparison, significance
+from rmtl_jax.evaluation import registry as metric_registry
+from rmtl_jax.preparation import prepare as prepare_lib
+from rmtl_jax.preparation import sql
+from rmtl_jax.preparation.description import drift
+from rmtl_jax.results import served
+from rmtl_jax.runtime import checks, progress, provenance, workdir, writers
+from rmtl_jax.training import start_rules
+
+Record = dict[str, Any]
+PrepareConfig = prepare_config.PrepareConfig
+Step = Callable[[str, float], None]
+
+ARMS = ('continued', 'scratch')
+# Rates of users and items, and true probabilities of simulated sessions.
+REFERENCES = ('baseline', 'oracle')
+# Metrics of a day's table, as far as a task has them.
+SHOWN = ('auc', 'xauc', 'gauc', 'logloss', 'rmse', 'predicted_over_actual')
+_UNITS = {'m': 60_000, 'h': 3_600_000, 'd': 86_400_000}
+
+
+class Options(NamedTuple):
+  """What a backtest does.
+
+  Attributes:
+    days: to evaluate on, the last ones of the log.
+    step: length of a day, as `1d` or `7d`.
+    seeds: of paired runs.
+    continued: settings of runs that continue, over those of what they started
+      from, {'group.field': value}.
+    stages: of every run.
+  """
+
+  days: int = 7
+  step: str = '1d'
+  seeds: tuple[int, ...] = (0,)
+  continued: Mapping[str, Any] = {}
+  stages: tuple[str, ...] = run.ORDER
+
+
+class Backtest(NamedTuple):
+  """A backtest under way.
+
+  Attributes:
+    path: DIR, created if missing; locked while it runs.
+    source: reads the log; its places of data and splits are the backtest's.
+    settings: the manifest of a day's data -> settings of a run from scratch;
+      of None those that are known without data.
+    interrupted: a signal's number once one has arrived, else 0.
+  """
+
+  path: pathlib.Path
+  source: PrepareConfig
+  settings: Callable[[Any], config_lib.Config]
+  options: Options
+  live: progress.Progress
+  interrupted: Callable[[], int] = lambda: 0
+
+
+def backtest(work: Backtest) -> Record:
+  """Runs the days that are missing; writes and returns backtest.json.
+
+  Raises:
+    types.InputError: bad data or settings, or a directory of another backtest.
+    fit.Interrupted: a signal arrived; a later call resumes.
+  """
+  path, options, live = work.path, work.options, work.live
+  step = parse_step(options.step)
+  limits.check('--seeds', options.seeds, config_values.kind('compare.seeds'))
+  _check_continued(work.settings(None), options.continued)
+  with workdir.locked(path):
+    asked = _asked(work)
+    if 'last' not in asked:
+      live.say('reading the log for its last row')
+      scratch = path / 'data' / 'whole'
+      first, last = first_and_last_row(work.source, scratch, live.step)
+      check_room(first, last, options.days, step)
+      asked['last'] = last
+      writers.write_sealed(path / checks.BACKTEST, asked)
+    found: list[Record] = []
+    for day in plan(asked['last'], options.days, step):
+      since, until = iso(day.since), iso(day.until)
+      live.say(f'day {day.number} of {options.days}: {since} to {until}')
+      data = prepared(work.source, day, path / 'data', live.step)
+      live.clear()
+      runs = [_runs(work, day, seed, data) for seed in options.seeds]
+      times = {'number': day.number, 'since': since, 'until': until}
+      found.append({**times, **data.record, 'runs': runs, 'mean': means(runs)})
+      if day.number:  # so that finished days can be looked at
+        writers.write_json(path / 'backtest.json', _record(found, options))
+    return _record(found, options)
+
+
+def _check_continued(
+  config: config_lib.Config, continued: Mapping[str, Any]
+) -> None:
+  """Refuses settings with which no run could continue, before training."""
+  try:
+    config_values.with_settings(config, continued)
+  except types.InputError as error:
+    raise types.InputError(f'--continued: {error}') from None
+  for name in filter(start_rules.makes_network, continued):
+    raise types.InputError(
+      f'--continued: {name}: a run keeps the networks that it starts from'
+    )
+
+
+def _asked(work: Backtest) -> Record:
+  """What the directory's backtest was asked for; refuses another one.
+
+  More seeds may follow.
+  """
+  options = work.options
+  asked = {
+    'source': dataclasses.asdict(work.source),
+    'settings': config_values.to_dict(work.settings(None)),
+    'days': options.days,
+    'step': options.step,
+    'continued': dict(options.continued),
+    'stages': list(options.stages),
+  }
+  asked = json.loads(json.dumps(asked))  # as it comes back from the file
+  file = work.path / checks.BACKTEST
+  if not file.exists():
+    checks.check_place(work.path)
+    return asked
+  old = writers.read_sealed(file, 'choose another --workdir')
+  other = [name for name in asked if old.get(name) != asked[name]]
+  if other:
+    raise types.InputError(
+      f'{work.path}: this backtest has other {other[0]}; choose another'
+      ' --workdir'
+    )
+  return old
+
+
+class Day(NamedTuple):
+  """One step of a backtest.
+
+  Attributes:
+    number: from 0, the one that everything starts with.
+    since: when it begins, ms.
+    until: when it ends, ms.
+  """
+
+  number: int
+  since: int
+  until: int
+
+
+def parse_step(text: str) -> int:
+  """The length of a step, ms.
+
+  >>> parse_step('7d') // 86_400_000
+  7
+
+  Raises:
+    types.InputError: no number of days, hours or minutes.
+  """
+  found = re.fullmatch(r'([1-9]\d{0,5})([mhd])', text)
+  if not found:
+    raise types.InputError(
+      f'--step: {text!r:.80} is no length of time; expected 1d, 7d, 12h or so'
+    )
+  return int(found[1]) * _UNITS[found[2]]
+
+
+def plan(last: int, count: int, step: int) -> list[Day]:
+  """Days 0 to `count`; the last one ends after the log's last row.
+
+  Days of whole days begin at midnight (UTC).
+
+  >>> day = 86_400_000
+  >>> [one.since // day for one in plan(10 * day + 5, 2, day)]
+  [8, 9, 10]
+
+  Args:
+    last: time of the last row, ms.
+    count: days to evaluate on, after day 0.
+    step: length of one, ms.
+  """
+  end, day = last + 1, _UNITS['d']
+  if step % day == 0:
+    end = -(-end // day) * day
+  starts = [end - (count + 1 - number) * step for number in range(count + 1)]
+  return [Day(i, since, since + step) for i, since in enumerate(starts)]
+
+
+def iso(ms: int) -> str:
+  """A time as `rmtl prepare` takes it, UTC."""
+  found = datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC)
+  return found.strftime('%Y-%m-%dT%H:%M:%S.%f')[:-3]
+
+
+def first_and_last_row(
+  config: PrepareConfig, scratch: pathlib.Path, step: Step
+) -> tuple[int, int]:
+  """The times of the log's first and last row, ms, found by preparing it.
+
+  `scratch`, where that is done, is removed again.
+
+  Raises:
+    types.InputError: the log has no times.
+  """
+  shutil.rmtree(scratch, ignore_errors=True)
+  whole = dataclasses.replace(config, data_dir=str(scratch), as_of=('none',))
+  manifest = prepare_lib.prepare(whole, step)
+  if not manifest.has_time:
+    raise types.InputError(
+      f'{config.raw_dir or config.source}: has no times, so no days follow each'
+      ' other'
+    )
+  ends = []
+  for split in manifest.splits.values():
+    for name in split.files:
+      with parquet.open_file(scratch / name) as file:
+        times = file.read(['timestamp'])['timestamp']
+      ends.append(pc.call_function('min_max', [times]).as_py())
+  shutil.rmtree(scratch, ignore_errors=True)
+  return min(one['min'] for one in ends), max(one['max'] for one in ends)
+
+
+def check_room(first: int, last: int, count: int, step: int) -> None:
+  """Refuses more days than a log has after day 0 and its train rows.
+
+  Args:
+    first: time of the first row, ms.
+    last: time of the last row, ms.
+    count: days to evaluate on, after day 0.
+    step: length of one, ms.
+
+  Raises:
+    types.InputError: day 0 has no train rows before its validation.
+  """
+  day = plan(last, count, step)[0]
+  if first < day.since - step:
+    return
+  most = count - 1 - (first - day.since + step) // step
+  raise types.InputError(
+    f'--days: the log is from {iso(first)} to {iso(last)}, which has no train'
+    f' rows before {count} steps and the two before them; expected'
+    + (f' {most} or fewer' if most > 0 else ' a shorter --step')
+  )
+
+
+class Data(NamedTuple):
+  """The prepared data of a day.
+
+  Attributes:
+    extended: DATA, of the day before with its rows.
+    at_once: DATA of the same window, prepared from the raw log.
+    record: `seconds` (`extend`, `prepare`), `train_rows`, and of the test rows
+      `rows`, `sessions`, `positives` and `drift`.
+  """
+
+  extended: pathlib.Path
+  at_once: pathlib.Path
+  record: Record
+
+
+def prepared(
+  config: PrepareConfig, day: Day, place: pathlib.Path, step: Step
+) -> Data:
+  """The data of a day, prepared unless they are there.
+
+  Day 0 prepares the log up to its end, with the last day as test and the one
+  before as validation. Every later day extends the data of the day before by
+  its own rows, and splits move on by a day: validation becomes train.
+
+  Vocabularies of extended data contain values of the new rows; those of data
+  that are prepared at once contain values of train rows alone. So each arm gets
+  data as a team that works that way has them. Day 0 has one form, prepared at
+  once.
+
+  Args:
+    place: the directory of all days' data; those of the day before are in it.
+
+  Raises:
+    types.InputError: as for `rmtl prepare`, or the two have other test rows.
+  """
+  path, note = place / str(day.number), place / f'{day.number}.json'
+  at_once = place / f'{day.number}_at_once' if day.number else path
+  since, until = iso(day.since), iso(day.until)
+  before = iso(day.since - (day.until - day.since))
+  wanted = {
+    'prepare': dataclasses.replace(
+      config,
+      data_dir=str(at_once),
+      until=until,
+      split_by='auto',
+      split_dates=(before, since),
+    )
+  }
+  if day.number:
+    wanted['extend'] = dataclasses.replace(
+      config,
+      data_dir=str(path),
+      extend=str(place / str(day.number - 1)),
+      since=since,
+      until=until,
+      split_by='rolling',
+    )
+  known: Record = {'seconds': {}}
+  if note.exists():
+    known = writers.read_sealed(note, 'remove it to prepare the day again')
+  for name, settings in wanted.items():
+    there = (pathlib.Path(settings.data_dir) / 'manifest.json').exists()
+    if there and name in known['seconds']:
+      continue
+    # A process that was killed before it wrote the seconds left its data.
+    settings = dataclasses.replace(settings, overwrite=there)
+    begin = time.perf_counter()
+    prepare_lib.prepare(settings, step)
+    seconds = {name: time.perf_counter() - begin}
+    known = {'seconds': seconds | known['seconds']}
+    writers.write_sealed(note, known)
+  if 'rows' in known:
+    return Data(path, at_once, known)
+  manifest = manifest_file.read(path)
+  test = manifest.splits['test']
+  other = manifest_file.read(at_once).splits['test']
+  if (test.rows, test.positives) != (other.rows, other.positives):
+    raise types.InputError(
+      f'{path}: has {test.rows} test rows, {at_once} has {other.rows}: the arms'
+      ' of a backtest must be evaluated on the same'
+    )
+  record = known | {
+    'train_rows': manifest.splits['train'].rows,
+    'rows': test.rows,
+    'sessions': test.sessions,
+    'positives': test.positives,
+    'drift': _drift(at_once),
+  }
+  writers.write_sealed(note, record)
+  return Data(path, at_once, record)
+
+
+def _drift(path: pathlib.Path) -> Record:
+  """How the test rows differ from train's.
+
+  Returns:
+    `field` and `psi` of the field that drifts most, `unseen` {user's and item's
+    field: share of the test rows with a value that no train row has}.
+  """
+  manifest = manifest_file.read(path)
+  with sql.connect() as connection:
+    fields = drift.of_fields(connection, path, manifest)
+  worst = max(fields, key=lambda one: one['psi']['test'])
+  keys = (manifest.user_field, manifest.item_field)
+  unseen = {
+    one['name']: one['unseen']['test'] for one in fields if one['name'] in keys
+  }
+  return {
+    'field': worst['name'],
+    'psi': worst['psi']['test'],
+    'unseen': unseen,
+  }
+
+
+def _runs(work: Backtest, day: Day, seed: int, data: Data) -> Record:
+  """Both models of a day and a seed; of day 0 the one that all start with."""
+  file = work.path / 'days' / f'{day.number}-{seed}.json'
+  if file.exists():
+    return writers.read_sealed(file, 'remove it to evaluate the day again')
+  runs = work.path / 'runs' / str(seed)
+  found: Record = {'seed': seed}
+  for arm in ARMS if day.number else ARMS[1:]:
+    before = None
+    if arm == 'continued':
+      # Day 0 has one model, from scratch.
+      was = ARMS[0] if day.number > 1 else ARMS[1]
+      before = runs / str(day.number - 1) / was
+      config = config_values.with_settings(
+        workdir.read(before).config, work.options.continued
+      )
+    else:
+      config = work.settings(manifest_file.read(data.at_once))
+      config = dataclasses.replace(config, seed=seed)
+    work.live.say(f'day {day.number}, seed {seed}: {arm}')
+    place = runs / str(day.number) / arm
+    trained = run.train(
+      config,
+      place,
+      data.extended if before else data.at_once,
+      work.options.stages,
+      work.live,
+      work.interrupted,
+      trackers=(),
+      start_from=before,
+    )
+    # The model that predicts, its calibrated metrics, and costs: passes over
+    # the train rows and seconds of all stages, compilations included.
+    stage = served.of_record(trained)
+    metrics = trained.get('calibrated', trained['stages'])[stage]
+    seconds = trained['seconds']
+    found[arm] = {
+      'stage': stage,
+      'metrics': _shown(metrics),
+      'epochs': trained['best_epoch'],
+      'passes': len(writers.read_history(place)),
+      'seconds': sum(v for name, v in seconds.items() if name != 'evaluation'),
+    }
+    for name in REFERENCES:
+      if name in trained:
+        found[name] = {'metrics': _shown(trained[name])}
+  file.parent.mkdir(exist_ok=True)
+  writers.write_sealed(file, found)
+  return found
+
+
+def _shown(metrics: Mapping[str, Record]) -> Record:
+  return {
+    task: {name: one[name] for name in SHOWN if name in one}
+    for task, one in metrics.items()
+  }
+
+
+def _record(found: Sequence[Record], options: Options) -> Record:
+  """The content of backtest.json."""
+  first = found[0]['runs'][0]['scratch']['metrics']
+  return {
+    'days': list(found),
+    'tasks': list(first),
+    'options': {
+      **options._asdict(),
+      'seeds': list(options.seeds),
+      'stages': list(options.stages),
+      'continued': dict(options.continued),
+    },
+    'summary': {
+      task: {name: summarise(found[1:], task, name) for name in first[task]}
+      for task in first
+    },
+    'versions': provenance.versions(),
+    'device': provenance.device(),
+  }
+
+
+def means(runs: Sequence[Record]) -> Record:
+  """A day's figures over its seeds.
+
+  Returns:
+    By arm, as far as runs have it: `metrics` {task: {name: mean, None where no
+    run defines it}}, and of trained ones `seconds` and `passes`.
+  """
+  found: Record = {}
+  for arm in (*REFERENCES, *ARMS):
+    of_arm = [one[arm] for one in runs if arm in one]
+    if not of_arm:
+      continue
+    by_task = {
+      task: {
+        name: comparison.mean_and_error(
+          [one['metrics'][task][name] for one in of_arm]
+        )['mean']
+        for name in metrics
+      }
+      for task, metrics in of_arm[0]['metrics'].items()
+    }
+    costs = {
+      name: float(np.mean([one[name] for one in of_arm]))
+      for name in ('seconds', 'passes')
+      if name in of_arm[0]
+    }
+    found[arm] = {'metrics': by_task, **costs}
+  return found
+
+
+def of_day(
+  day: Mapping[str, Any], arm: str, task: str, metric: str
+) -> float | None:
+  """A metric of a day over its seeds; None where no run defines it."""
+  by_task = day['mean'].get(arm, {'metrics': {}})['metrics']
+  return by_task.get(task, {}).get(metric)
+
+
+def summarise(days: Sequence[Record], task: str, metric: str) -> Record:
+  """Means over days of a metric, and continued minus from scratch.
+
+  Args:
+    days: of backtest.json, without day 0.
+
+  Returns:
+    `continued`, `scratch`, `baseline`, `oracle`: means over days and seeds,
+    None where there are none;
+    `difference`, of continued minus scratch: `mean`, `low` and `high`, the 95 %
+    interval over days and seeds (`significance.crossed_mean`), `days`, `seeds`
+    and `better`, days on which continued is better, in the mean over seeds;
+    None where a metric is undefined.
+  """
+  result: Record = {}
+  for arm in (*ARMS, *REFERENCES):
+    found = [of_day(day, arm, task, metric) for day in days]
+    result[arm] = comparison.mean_and_error(found)['mean']
+  first, second = (
+    np.array(
+      [
+        [one[arm]['metrics'][task][metric] for one in day['runs']]
+        for day in days
+      ],
+      np.float64,
+    )
+    for arm in ARMS
+  )
+  differences = first - second
+  differences = differences[np.isfinite(differences).all(axis=1)]
+  if not differences.size:
+    return result | {'difference': None}
+  found = significance.crossed_mean(differences)
+  by_day = differences.mean(axis=1)
+  better = {'higher': by_day > 0, 'lower': by_day < 0}
+  direction = metric_registry.describe(metric).better
+  result['difference'] = {
+    'mean': found.mean,
+    'low': json_files.number(found.low),
+    'high': json_files.number(found.high),
+    'days': differences.shape[0],
+    'seeds': differences.shape[1],
+    'better': int(better[direction].sum()) if direction in better else None,
+  }
+  return result
