@@ -13,8 +13,6 @@ import pytest
 # over all backbones run these by default, and one table runs all:
 # networks/test_against_numpy.py.
 BACKBONES = ('mmoe', 'ple', 'esmm', 'aitm', 'single_task')
-# The same for tables over critics' forms too.
-NETWORKS = (*BACKBONES, 'separate')
 
 
 def some(entries: Iterable[Any], quick: Collection[Any]) -> list[Any]:

@@ -1,14 +1,7 @@
-"""A loop of one's own with any balancer, for tests and for a mesh of devices.
-
-`python -m tests.balancing.loops DEVICES NAME...` prints the parameters that
-each balancer leaves, as JSON, where the rows of every batch are split over so
-many devices.
-"""
+"""A training loop with any balancer."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -145,25 +138,5 @@ def run(name: str, x: Any, y: Any, seed: int = 0) -> tuple[Any, np.ndarray]:
     carry, loss = jitted(carry, key, x, y)
     carries.append(carry)
     losses.append(float(loss))
-  if not isinstance(x.sharding, jax.sharding.NamedSharding):
-    assert jitted._cache_size() == 1, name  # pyright: ignore[reportAttributeAccessIssue]
+  assert jitted._cache_size() == 1, name  # pyright: ignore[reportAttributeAccessIssue]
   return carries, np.array(losses)
-
-
-def main(devices: int, names: list[str]) -> None:
-  """Runs the balancers with rows split over devices."""
-  mesh = jax.sharding.Mesh(np.array(jax.devices()[:devices]), ('data',))
-  rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec('data'))
-  x, y = jax.device_put((X, Y), rows)
-  assert len(x.sharding.device_set) == devices
-  found = {}
-  for name in names:
-    carries, _ = run(name, x, y)
-    found[name] = [
-      np.asarray(leaf).tolist() for leaf in jax.tree.leaves(carries[-1][0])
-    ]
-  print(json.dumps(found))
-
-
-if __name__ == '__main__':
-  main(int(sys.argv[1]), sys.argv[2:])

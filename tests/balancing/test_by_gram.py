@@ -248,22 +248,3 @@ def test_the_update_is_the_weighted_sum_of_all_leaves(name, tasks):
   assert np.all(np.isnan(_flat(update, 0)))
   with pytest.raises(ValueError, match=r'expected \d on the first axis'):
     link.update(jnp.ones((5, 4)), state, key=KEY)
-
-
-def test_the_order_of_tasks_is_random():
-  link = by_gram.pcgrad(3)
-  gradients = jnp.array([[1.0, 0.0, 0.1], [-0.6, 0.8, 0.0], [-0.5, -0.9, 0.3]])
-  step = jax.jit(lambda key: link.update(gradients, link.init(None), key=key))
-  found = {
-    tuple(np.round(np.asarray(step(jax.random.key(i))[0]), 4)) for i in range(8)
-  }
-  assert len(found) > 1
-  with pytest.raises(ValueError, match='pcgrad: expected a `key`'):
-    link.update(jnp.eye(3), link.init(None))
-
-
-def test_a_preference_is_divided_by_its_mean():
-  for make in (by_gram.upgrad, by_gram.dualproj):
-    link = make(2, weights=(2, 6))
-    update, _ = link.update(jnp.eye(2), link.init(None))
-    np.testing.assert_allclose(update, [0.5, 1.5])

@@ -123,12 +123,6 @@ def test_learnt_scales_start_equal_and_end_where_losses_do_not_fall():
     np.testing.assert_allclose(found[-1] * losses[-1], share, rtol=1e-3)
 
 
-def test_scales_of_a_task_without_losses_end_somewhere():
-  for make in (by_losses.imtl_l, by_losses.homoscedastic_uncertainty):
-    found = _run(make(1, 5.0), np.zeros((30, 1)))
-    np.testing.assert_allclose(found[-1], math.exp(20), rtol=1e-5)
-
-
 def test_famo_raises_the_task_that_falls_slowly():
   link = by_losses.famo(2)
   state = link.init(())
@@ -269,12 +263,3 @@ def test_static_weights_by_hand():
   for wrong in ((1.0,), (0.0, 0.0), (-1.0, 3.0), (1.0, math.inf)):
     with pytest.raises(types.InputError, match='static: weights'):
       by_losses.static(2, wrong)
-
-
-@pytest.mark.parametrize('name', LINKS)
-def test_losses_that_do_not_belong_to_the_cotangent_are_refused(name):
-  link, three = LINKS[name](2), jnp.ones((1, 3))
-  with pytest.raises(ValueError, match='row losses: expected 2 tasks, found 3'):
-    link.update(three, link.init(()), losses=three, key=KEY)
-  with pytest.raises(ValueError, match='losses: expected those of the rows'):
-    link.update(three[:, :2], link.init(()), key=KEY)

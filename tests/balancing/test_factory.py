@@ -16,10 +16,6 @@ def _settings(**changes):
   return dataclasses.replace(config_lib.BalancingConfig(), **changes)
 
 
-def test_equal_balances_nothing():
-  assert factory.make_balancer(_settings(), 2) is None
-
-
 @pytest.mark.parametrize('name', [n for n in registry.RECORDS if n != 'equal'])
 def test_every_balancer_is_made_with_its_papers_settings(name):
   link = factory.make_balancer(_settings(name=name), 3, epoch_steps=7)
@@ -29,12 +25,6 @@ def test_every_balancer_is_made_with_its_papers_settings(name):
   weights = getattr(state, 'task_weights', getattr(state, 'weights', None))
   if weights is not None:
     np.testing.assert_allclose(weights, np.ones(3), rtol=1e-6)
-
-
-def test_dwa_is_made_with_the_steps_of_an_epoch():
-  link = factory.make_balancer(_settings(name='dwa'), 2, epoch_steps=7)
-  assert link is not None
-  assert int(link.init(jnp.zeros(2)).epoch_steps) == 7
 
 
 @pytest.mark.parametrize(
@@ -96,9 +86,3 @@ def test_rules(settings, fault):
   with pytest.raises(types.InputError) as caught:
     values.with_settings(config_lib.Config(), settings)
   assert fault in str(caught.value)
-
-
-def test_single_task_may_weigh_its_losses():
-  settings = {'pretrain.balancing.name': 'dwa', 'backbone': 'single_task'}
-  config = values.with_settings(config_lib.Config(), settings)
-  assert config.pretrain.balancing.name == 'dwa'

@@ -1,11 +1,7 @@
 """Balancers in anyone's loop: chains, jit, vmap, scan, MultiSteps, meshes."""
 
 import functools
-import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -72,29 +68,6 @@ def test_scan_over_steps_and_vmap_over_seeds_are_the_loop(name):
     jax.tree.leaves(carry), jax.tree.leaves(carries[-1]), strict=True
   ):
     np.testing.assert_allclose(found[0], leaf, rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.slow
-def test_rows_on_two_devices_give_the_numbers_of_one():
-  names = NAMES
-  flags = os.environ.get('XLA_FLAGS', '')
-  done = subprocess.run(
-    [sys.executable, '-m', 'tests.balancing.loops', '2', *names],
-    env={
-      **os.environ,
-      'PYTHONPATH': str(ROOT),
-      'XLA_FLAGS': f'{flags} --xla_force_host_platform_device_count=2',
-    },
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-  )
-  assert done.returncode == 0, done.stderr
-  by_name = json.loads(done.stdout)
-  for name in names:
-    leaves = jax.tree.leaves(_run(name)[0][-1][0])
-    for found, expected in zip(by_name[name], leaves, strict=True):
-      np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.fixture

@@ -3,9 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
-
-import pytest
 
 SCRIPT = """
 import sys, time
@@ -55,16 +52,3 @@ def test_work_that_asks_has_time_to_save(number=signal.SIGINT):
   process.send_signal(number)
   assert process.communicate(timeout=30) == ('saving\n', '')
   assert process.returncode == number
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_again_after_a_while_ends_it(number):
-  process = _start('asks', 0.2, saves=60.0)
-  process.send_signal(number)
-  _wait_for(process, 'saving')
-  time.sleep(0.5)
-  process.send_signal(number)
-  _, error = process.communicate(timeout=30)
-  assert process.returncode == 128 + number
-  assert error.startswith(SAID % number)

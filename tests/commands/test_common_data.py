@@ -65,11 +65,3 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path, name):
     ' data with --data_dir'
   )
   assert names(tmp_path) == ['.lock', name]
-
-
-def test_rows_to_simulate_beside_data_are_refused(tmp_path):
-  values = flags.FlagValues()
-  common.define_data(common.Definer(values))
-  values(['rmtl', f'--data_dir={tmp_path}', '--simulated_rows=300'])
-  with pytest.raises(types.InputError, match=r'^--simulated_rows: nothing is'):
-    common.check_paths(values, tmp_path / 'run')

@@ -24,13 +24,6 @@ def _values(*line: str) -> flags.FlagValues:
   return values
 
 
-def test_which_command_lines_are_of_several_processes():
-  assert not distributed.is_asked(flags.FlagValues())
-  assert not distributed.is_asked(_values('--mesh=data:2'))
-  assert distributed.is_asked(_values('--distributed'))
-  assert distributed.is_asked(_values(*THREE))
-
-
 @pytest.mark.parametrize(
   ('line', 'said'),
   [

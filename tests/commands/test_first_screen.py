@@ -46,37 +46,6 @@ def test_paths_are_checked_before_slow_imports(tmp_path, argv, part):
   assert sorted(tmp_path.rglob('*')) == before
 
 
-MISSING = [
-  ('evaluate --workdir=no', '--workdir: no: not found (make a run'),
-  ('evaluate --workdir=. --data_dir=no', '--data_dir: no: not found'),
-  ('report --workdir=no', '--workdir: no: not found (make a run'),
-  ('importance --workdir=no', '--workdir: no: not found (make a run'),
-  ('predict --workdir=no --input=- --output=x', 'no: not found (make a run'),
-  ('predict --workdir=. --input=no --output=x', '--input: no: not found'),
-  ('monitor --workdir=. --log=no', '--log: no: not found'),
-  ('export --workdir=no --output=x', '--workdir: no: not found (make a run'),
-  ('refit --workdir=x --run=no', '--run: no: not found (make a run'),
-  ('compare --workdir=x --data_dir=no', 'no is not prepared data'),
-  ('tune --workdir=x --data_dir=no', 'no is not prepared data'),
-  ('serve --workdir=no', 'no: not found'),
-  ('backtest --workdir=x --source=table --raw_dir=no', '--raw_dir: no: not'),
-]
-
-
-@pytest.mark.parametrize(('line', 'part'), tiers.some(MISSING, [MISSING[4]]))
-def test_missing_inputs_are_told_before_jax_starts(tmp_path, line, part):
-  found = subprocess.run(
-    [sys.executable, '-c', SCRIPT, *line.split()],
-    cwd=tmp_path,
-    capture_output=True,
-    text=True,
-    check=True,
-  )
-  assert found.stdout in ('2 []\n', "2 ['duckdb']\n")
-  assert part in found.stderr and found.stderr.count('\n') == 1
-  assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize('command', tiers.some(cli.COMMANDS, ('train',)))
 def test_help_starts_no_jax(command):
   found = subprocess.run(

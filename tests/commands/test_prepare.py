@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rmtl_jax import cli, types
-from rmtl_jax.preparation import sources
-from tests import registries
+from rmtl_jax import cli
 
 _TABLE = '--source=table --raw_dir=no --schema=no'
 
@@ -36,23 +34,3 @@ def test_a_flag_that_the_source_does_not_read_is_refused(
   assert error.startswith(f'rmtl: {name}: ') and error.count('\n') == 1
   assert words in error
   assert not [*tmp_path.iterdir()]
-
-
-@pytest.mark.parametrize('settings', [None, ('test_dir',)])
-def test_a_source_of_ones_own_may_read_any_or_say_which(
-  tmp_path, capsys, settings
-):
-  def read(connection, raw_dir, config):
-    raise types.InputError('it was read')
-
-  kept = registries.Registries()
-  try:
-    sources.register_source('mine', read, holds='', settings=settings)
-    line = ['rmtl', 'prepare', '--source=mine', f'--data_dir={tmp_path}/data']
-    assert cli.main([*line, '--test_dir=no']) == 2
-    assert capsys.readouterr().err == 'rmtl: it was read\n'
-    assert cli.main([*line, '--schema=no']) == 2
-    expected = 'it was read' if settings is None else 'mine does not read it'
-    assert expected in capsys.readouterr().err
-  finally:
-    kept.undo()

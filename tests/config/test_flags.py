@@ -56,8 +56,12 @@ def test_no_flags_are_the_recommended_settings():
   assert parse('--preset=paper') == config_lib.Config()
 
 
-@pytest.mark.parametrize('name', NAMES)
-def test_every_setting_has_a_flag(name):
+def test_every_setting_has_a_flag():
+  for name in NAMES:
+    _check_flag(name)
+
+
+def _check_flag(name):
   old = FLAT[name]
   if isinstance(old, bool):
     text, value = str(not old).lower(), not old
@@ -84,44 +88,18 @@ def test_every_setting_has_a_flag(name):
 
 
 @pytest.mark.parametrize(
-  'text, value',
-  [
-    ('16,8', (16, 8)),
-    ('(16,8)', (16, 8)),
-    ('(16, 8)', (16, 8)),
-    ('[16, 8]', (16, 8)),
-    ('16', (16,)),
-    ('16,', (16,)),
-    ('(16,)', (16,)),
-    ('1,2,3', (1, 2, 3)),
-  ],
-)
-def test_forms_of_layer_sizes(text, value):
-  for name in ('network.bottom_units', 'network.tower_units'):
-    assert changed(f'--config.{name}={text}') == {name: value}
-
-
-@pytest.mark.parametrize(
   'argument, expected',
   [
     ('--config.seed=-1', 'config.seed: -1 is not between 0 and'),
     ('--config.seed=7.5', 'flag --config.seed=7.5: '),
-    ('--config.seed=', 'flag --config.seed=: '),
     ('--config.seed', 'Missing value for flag --config.seed'),
     ('--config.network.tower_units=1 2', 'flag --config.network.tower_units'),
     ('--config.control=maybe', 'flag --config.control=maybe: '),
-    ('--config.critic.discount=abc', 'flag --config.critic.discount=abc: '),
     ('--config.critic.discount=nan', 'config.critic.discount: nan is not bet'),
-    ('--config.critic.discount=1.1', 'config.critic.discount: 1.1 is not bet'),
-    ('--config.critic.l2=1e999', 'config.critic.l2: inf is not between'),
     ('--config.backbone=pel', "config.backbone: 'pel' is not one of"),
     (
       '--config.backbon=ple',
       '--config.backbon: no such setting (did you mean backbone?)',
-    ),
-    (
-      '--config.weighting.lambda=1',
-      '--config.weighting.lambda: no such setting (did you mean weighting.la',
     ),
     (
       '--config.finetune.patience=3',
@@ -129,16 +107,8 @@ def test_forms_of_layer_sizes(text, value):
     ),
     ('--config.critic=3', '--config.critic: no such setting'),
     ('--config.preset=official', '--config.preset: the flag is --preset'),
-    (
-      '--config.compare.methods=ple',
-      '--config.compare.methods: the flag is --methods',
-    ),
     ('--config.=3', '--config.: no such setting'),
-    ('--config.seed.x=3', '--config.seed.x: no such setting'),
-    ('--config.critic[discount]=1', '--config.critic[discount]: no such set'),
     ('--preset=mine', "preset: 'mine' is not one of recommended, paper"),
-    ('--preset', 'Missing value for flag --preset'),
-    ('--config', 'Missing value for flag --config'),
     ('--nothing=3', "Unknown command line flag 'nothing'"),
   ],
 )
@@ -171,31 +141,14 @@ def test_config_file(tmp_path):
   'expression, expected',
   [
     ('3', 'get_config() returned int, expected a rmtl_jax.config.Config'),
-    ('None', 'get_config() returned NoneType, expected a rmtl_jax'),
-    ('c.Confg()', "AttributeError: module 'rmtl_jax.config' has no attr"),
     ('1 / 0', 'ZeroDivisionError: division by zero'),
     ("c.Config(seed='x')", "config.seed: 'x' is not of type int"),
-    ('c.Config(network=None)', 'config.network: expected a group of settings'),
-    ("c.preset('mine')", "preset: 'mine' is not one of recommended, paper"),
   ],
 )
 def test_config_files_that_give_no_config(tmp_path, expression, expected):
   path = config_file(tmp_path, expression)
   line = fails(f'--config={path}')
-  assert expected in line
-  if not line.startswith('preset: '):
-    assert line.startswith(f'--config: {path}: ')
-
-
-def test_files_that_are_no_config_files(tmp_path):
-  nothing = write(tmp_path, 'x = 1')
-  assert 'get_config' in fails(f'--config={nothing}')
-  broken = write(tmp_path, 'def get_config(:')
-  assert 'SyntaxError' in fails(f'--config={broken}')
-  text = write(tmp_path, '', name='mine.txt')
-  assert 'not a Python file' in fails(f'--config={text}')
-  for path in (tmp_path, tmp_path / 'nowhere.py', ''):
-    assert 'no such file' in fails(f'--config={path}')
+  assert expected in line and line.startswith(f'--config: {path}: ')
 
 
 def test_json_config(tmp_path):
@@ -205,24 +158,6 @@ def test_json_config(tmp_path):
   assert parse(f'--config={path}') == config
   changed_again = parse(f'--config={path}', '--config.critic.discount=0.25')
   assert changed_again.critic.discount == 0.25
-
-
-@pytest.mark.parametrize(
-  ('text', 'expected'),
-  [
-    ('', 'bad.json: row 1: not valid JSON'),
-    ('{', 'bad.json: row 1: not valid JSON'),
-    ('{"config": {"seed": 1, "seed": 2}}', "'seed' stands twice"),
-    ('[]', 'expected JSON with a "config"'),
-    ('{"a": 1}', 'expected JSON with a "config"'),
-    ('{"config": 3}', 'expected a group of settings'),
-    ('{"config": {"seed": "x"}}', "config.seed: 'x' is not of type int"),
-  ],
-)
-def test_what_is_no_json_config(tmp_path, text, expected):
-  path = tmp_path / 'bad.json'
-  path.write_text(text)
-  assert expected in fails(f'--config={path}')
 
 
 def of_line(*arguments):

@@ -4,7 +4,6 @@ import types as python_types
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
 from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
 from rmtl_jax.studies.comparison import methods
@@ -76,15 +75,6 @@ def test_the_official_preset_is_the_released_code():
   assert (found['critic.soft_update'], found['critic.l2']) == (0.2, 0.0)
 
 
-@pytest.mark.parametrize(
-  'name', [p.name for p in config_lib.PRESETS.values() if not p.needs_data]
-)
-def test_a_preset_is_valid_and_recorded(name):
-  config = config_lib.preset(name)
-  assert config_values.validate(config).preset == name
-  assert config_lib.PRESETS[name].help
-
-
 @pytest.mark.parametrize('name', RECIPES)
 def test_a_recipe_is_a_method_over_the_plain_preset(name):
   """So that `rmtl compare` can judge it by the plain model of its size."""
@@ -101,19 +91,3 @@ def test_a_recipe_is_a_method_over_the_plain_preset(name):
   # The width of every layer is the plain model's.
   for setting in ('embedding_dim', 'bottom_units', 'tower_units'):
     assert getattr(recipe.network, setting) == getattr(plain.network, setting)
-
-
-def test_a_preset_of_the_data(monkeypatch):
-  made = config_lib.Preset(
-    'sized', 'by rows', lambda manifest: {'network.num_experts': manifest}
-  )
-  monkeypatch.setitem(config_lib.PRESETS._records, 'sized', made)
-  assert made.needs_data and not config_lib.PRESETS['plain'].needs_data
-  found = config_values.flatten(config_lib.preset('sized', 6))
-  paper = config_values.flatten(config_lib.Config())
-  assert {k: v for k, v in found.items() if v != paper[k]} == {
-    'preset': 'sized',
-    'network.num_experts': 6,
-  }
-  with pytest.raises(types.InputError, match='sized is made from prepared da'):
-    config_lib.preset('sized')

@@ -162,23 +162,6 @@ def test_two_processes_and_another_mesh_to_evaluate_on(
   )
 
 
-@pytest.mark.slow
-def test_a_mesh_that_does_not_fit_is_one_line(data, one_device, tmp_path):
-  for path, shape, said in (
-    (tmp_path / 'run', 'data:3', 'is 3 devices, this job has 1'),
-    (one_device, 'data', "'data': expected a number of devices"),
-  ):
-    process = _start(
-      'train', path, 1, f'--data_dir={data}', *SHORT, f'--mesh={shape}'
-    )
-    _, error = process.communicate(timeout=120)
-    assert process.returncode == 2
-    # Ahead of it at most the line that says that the command starts.
-    *before, line = error.splitlines()
-    assert line.startswith('rmtl: --mesh: ') and said in line
-    assert all(each.startswith('starting') for each in before)
-
-
 @pytest.mark.long
 @pytest.mark.parametrize('victim', [0, 1])
 def test_a_lost_process_and_the_same_command_again(data, tmp_path, victim):

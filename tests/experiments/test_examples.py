@@ -31,13 +31,6 @@ def test_a_foreign_model_learns_by_weighted_losses(capsys):
   np.testing.assert_allclose(q_values, [[[-3.0], [-4.0], [-4.0]]])
 
 
-def test_the_agents_example_is_short_and_parses():
-  """It needs torch, so it runs by hand."""
-  code = (_DIRECTORY / 'off_the_shelf_agent.py').read_text(encoding='utf-8')
-  compile(code, 'off_the_shelf_agent.py', 'exec')
-  assert len(code.splitlines()) < 60
-
-
 def test_a_config_file_of_ones_own_takes_a_width():
   path = _DIRECTORY / 'own_config.py'
   found = {

@@ -7,7 +7,6 @@ import functools
 import pathlib
 import random
 import stat
-import sys
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -309,19 +308,6 @@ def test_same_data_as_prepare(made, case):
   }
 
 
-def test_every_group_of_features_is_compared(made):
-  groups = {
-    group
-    for case in (
-      *('users by idle time', 'late labels', 'by files, validation drawn'),
-    )
-    for group in made(case)[1].options['as_of']
-  }
-  assert groups == set(prepare_config.AS_OF)
-  fields = made('late labels')[1].fields
-  assert 'tags' in {field.details.get('by') for field in fields}
-
-
 def test_bad_input_is_one_line_and_leaves_nothing(spark, tmp_path):
   from experiments.spark import prepare_job
 
@@ -345,12 +331,6 @@ def test_bad_input_is_one_line_and_leaves_nothing(spark, tmp_path):
     )
 
   raw_files.fails(tmp_path, run, 'row_id 5', "'stock'", "'many'", 'a number')
-
-
-def test_modules_hide_none_of_python():
-  # spark-submit puts the script's own directory before all others.
-  found = pathlib.Path(supported.__file__).parent.glob('*.py')
-  assert not {path.stem for path in found} & sys.stdlib_module_names
 
 
 def test_keys_that_the_job_does_not_read_are_refused():

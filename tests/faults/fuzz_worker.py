@@ -53,18 +53,27 @@ def attempt(
   shutil.rmtree(scratch, ignore_errors=True)
   shutil.copytree(sound.shared() / target.base, scratch)
   rng = np.random.default_rng([zlib.crc32(name.encode()), number])
-  files = target.files(scratch)
-  path = files[int(rng.integers(len(files)))]
-  path.write_bytes(mutations.mutate(rng, path.name, path.read_bytes()))
+  argv, named = list(target.argv(scratch)), [str(scratch), 'as_of: ']
+  if target.flags:
+    named = ['']  # values that belong together name each other
+    argv.append(mutations.flag(rng, argv[0]))
+    (scratch / 'a' / 'b').mkdir(parents=True)
+  else:
+    files = target.files(scratch)
+    path = files[int(rng.integers(len(files)))]
+    path.write_bytes(mutations.mutate(rng, path.name, path.read_bytes()))
+    named += [path.name, 'standard input: ']
   target.seal(scratch)
   before = _tree(scratch)
   with contextlib.ExitStack() as stack:
+    if target.flags:  # a value may be a path
+      stack.enter_context(contextlib.chdir(scratch / 'a' / 'b'))
     if target.stdin:
       file = stack.enter_context((scratch / target.stdin).open())
       stack.callback(setattr, sys, 'stdin', sys.stdin)
       sys.stdin = file
     _, err = stack.enter_context(sound.said())
-    code = cli.main(['rmtl', *target.argv(scratch)])
+    code = cli.main(['rmtl', *argv])
   left = sorted(_tree(scratch) - before)
   assert not any('partial' in one or 'spill' in one for one in left), left
   if code == 0:
@@ -74,7 +83,6 @@ def attempt(
   for one in left:
     assert one.split('/')[0] in target.created, (line, left)
     assert not one.endswith(('metrics.json', 'test.json')), (line, left)
-  named = (path.name, str(scratch), 'as_of: ', 'standard input: ')
   assert any(one in line for one in named), line
   return 'refused'
 

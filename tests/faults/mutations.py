@@ -1,4 +1,4 @@
-"""Files made bad at random: bytes, lines, cells, JSON, Parquet, Arrow.
+"""Files and flags made bad at random.
 
 Equal seeds give equal mutants.
 """
@@ -9,14 +9,22 @@ import contextlib
 import gzip
 import io
 import json
+import re
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from absl import flags
+
+from rmtl_jax import cli
+from rmtl_jax.config import flags as config_flags
+from tests.serving import forged
 
 Rng = np.random.Generator
 HUGE = 10**6
+# Endings of files of lines and cells.
+TABLES = ('.csv', '.tsv', '.data', '.test', '.dat')
 # What stands where a value should: text, as CSV and flags have it.
 VALUES = (
   *('', ' ', '0', '-1', '1e400', 'nan', '-Infinity', 'null', 'true', '1.5'),
@@ -33,8 +41,10 @@ def mutate(rng: Rng, name: str, data: bytes) -> bytes:
     inner = mutate(rng, name.removesuffix('.gz'), gzip.decompress(data))
     return gzip.compress(inner, 1, mtime=0)
   kinds = [_bytes]
-  if name.endswith('.csv'):
+  if name.endswith(TABLES):
     kinds += [_lines] * 3 + [_cell] * 5
+  elif name.endswith('.bin'):
+    kinds += [_program] * 8
   elif name.endswith('.json'):
     kinds += [_json] * 6
   elif name.endswith('.parquet'):
@@ -99,13 +109,16 @@ def _lines(rng: Rng, data: bytes) -> bytes:
 
 
 def _cell(rng: Rng, data: bytes) -> bytes:
-  cells = [line.split(',') for line in data.decode().split('\n')]
+  text = data.decode('utf-8', 'surrogateescape')
+  delimiter = max((',', '\t', '::'), key=text.count)
+  cells = [line.split(delimiter) for line in text.split('\n')]
   line = _pick(rng, cells)
   column = int(rng.integers(len(line)))
   value = _pick(rng, (*VALUES, 'x' * HUGE, '9' * HUGE))
   quoted = '"' + value.replace('"', '""') + '"'
   line[column] = _pick(rng, (value, quoted))
-  return '\n'.join(map(','.join, cells)).encode()
+  text = '\n'.join(map(delimiter.join, cells))
+  return text.encode('utf-8', 'surrogateescape')
 
 
 def _json(rng: Rng, data: bytes) -> bytes:
@@ -180,6 +193,33 @@ def _parquet(rng: Rng, data: bytes) -> bytes:
   sink = io.BytesIO()
   pq.write_table(changed, sink)
   return sink.getvalue()
+
+
+def _program(rng: Rng, data: bytes) -> bytes:
+  """Another number or operation in a StableHLO program."""
+  other = {'add': 'divide', 'multiply': 'power', 'exponential': 'log'}
+
+  def change(text: str) -> str:
+    pattern = rf'(?<=stablehlo\.)({"|".join(other)})\b|(?<=[ x(<\[])\d+\b'
+    place = _pick(rng, list(re.finditer(pattern, text)))
+    number = _pick(rng, ('0', '1', '-1', '7', '65536', '2147483647'))
+    new = other.get(place[0], number)
+    return text[: place.start()] + new + text[place.end() :]
+
+  for _ in range(20):
+    with contextlib.suppress(Exception):  # most changes make no program
+      return forged.with_text(data, change)
+  return _bytes(rng, data)
+
+
+def flag(rng: Rng, command: str) -> str:
+  """A flag of a command with an odd value."""
+  values = flags.FlagValues()
+  cli.COMMANDS[command].define(values, [command])
+  names = [name for name in values if not name.startswith('config')]
+  if 'config' in values:
+    names += [f'config.{name}' for name, *_ in config_flags.describe()]
+  return f'--{_pick(rng, names)}={_pick(rng, (*VALUES, "x" * HUGE))}'
 
 
 def _buffer(rng: Rng, data: bytes) -> bytes:

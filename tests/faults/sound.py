@@ -23,7 +23,31 @@ from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.serving import predictor
 from rmtl_jax.serving.export import writer as export_writer
 from tests.preparation import raw_files
+from tests.preparation.sources import (
+  test_ali_ccp,
+  test_aliexpress,
+  test_census_income,
+  test_criteo_attribution,
+  test_movielens,
+  test_tenrec,
+)
 from tests.serving import forged, table_run
+
+# Writes raw files of a public log below a directory, by source.
+PUBLIC = {
+  'ali_ccp': test_ali_ccp.example,
+  'aliexpress': test_aliexpress.example,
+  'census_income': lambda path: test_census_income.write(
+    path, test_census_income.people(30), test_census_income.people(9)
+  ),
+  'criteo_attribution': lambda path: test_criteo_attribution.write(
+    path, test_criteo_attribution.log()
+  ),
+  'movielens_1m': lambda path: test_movielens.write_1m(
+    path, test_movielens.log()
+  ),
+  'tenrec': lambda path: test_tenrec.write(path, test_tenrec.log()),
+}
 
 TINY = (
   '--preset=paper',
@@ -50,6 +74,7 @@ class Target:
     argv: the command line, given the directory that holds the files.
     check: raises AssertionError unless the directory has whole output.
     created: what a command that fails may leave, first parts of paths.
+    flags: whether a flag gets an odd value, in place of a file.
     stdin: the file that is standard input, where one is.
     seal: mends digests after a file was made bad.
   """
@@ -59,6 +84,7 @@ class Target:
   argv: Callable[[pathlib.Path], Sequence[str]]
   check: Callable[[pathlib.Path], object]
   created: tuple[str, ...] = ()
+  flags: bool = False
   stdin: str = ''
   seal: Callable[[pathlib.Path], None] = lambda directory: None
 
@@ -82,6 +108,8 @@ def shared() -> pathlib.Path:
   )
   for name in ('table', 'table_gz', 'table_parquet'):
     raw_files.write_schema(base / name / 'schema.json')
+  for name, write in PUBLIC.items():
+    write(base / name)
   (base / 'run').mkdir()
   run = table_run.train(base / 'run')
   shutil.rmtree(run / 'tensorboard')
@@ -141,6 +169,13 @@ def _prepare(directory: pathlib.Path) -> list[str]:
   ]
 
 
+def _prepare_public(name: str) -> Callable[[pathlib.Path], list[str]]:
+  return lambda directory: [
+    *('prepare', f'--source={name}', f'--raw_dir={directory}/raw'),
+    *(f'--data_dir={directory}/out', '--min_count=1', '--any_dates'),
+  ]
+
+
 def _predict(
   name: str, model: str = 'run'
 ) -> Callable[[pathlib.Path], list[str]]:
@@ -181,11 +216,32 @@ TARGETS = {
     )
     for name in ('table', 'table_gz', 'table_parquet')
   },
+  **{
+    f'prepare {name}': Target(
+      name,
+      ('raw/*',),
+      _prepare_public(name),
+      lambda d: check_prepared(d / 'out'),
+    )
+    for name in PUBLIC
+  },
   'prepare by a schema': Target(
     'table',
     ('schema.json',),
     _prepare,
     lambda d: check_prepared(d / 'out'),
+  ),
+  'flags of prepare': Target('table', (), _prepare, lambda d: None, flags=True),
+  'flags of train': Target(
+    'data',
+    (),
+    lambda d: ['train', f'--data_dir={d}/data', f'--workdir={d}/new', *TINY],
+    lambda d: None,
+    ('new',),
+    flags=True,
+  ),
+  'flags of predict': Target(
+    'run', (), _predict('rows.parquet'), lambda d: None, flags=True
   ),
   'init': Target(
     'table',
@@ -235,11 +291,17 @@ TARGETS = {
   'predict a stream': Target(
     'run', ('rows.arrow',), _predict('-'), _check_scores, stdin='rows.arrow'
   ),
-  'predict by an export': Target(
-    'export',
-    ('model/*.json', 'model/parameters/*', 'model/vocabulary/*'),
-    _predict('rows.parquet', 'model'),
-    lambda d: pq.read_table(d / 'scores.parquet'),  # numbers can be any
-    seal=lambda d: forged.seal(d / 'model'),
-  ),
+  **{
+    f'predict by an export of other {name}': Target(
+      'export',
+      patterns,
+      _predict('rows.parquet', 'model'),
+      lambda d: pq.read_table(d / 'scores.parquet'),  # numbers can be any
+      seal=lambda d: forged.seal(d / 'model'),
+    )
+    for name, patterns in {
+      'files': ('model/*.json', 'model/parameters/*', 'model/vocabulary/*'),
+      'programs': ('model/model.bin',),
+    }.items()
+  },
 }

@@ -75,15 +75,6 @@ def test_links_to_data_and_to_the_target(tmp_path):
   assert [p.name for p in (tmp_path / 'disk').iterdir()] == ['data']
 
 
-@pytest.mark.parametrize('link', ['missing', 'loop'])
-def test_links_that_lead_nowhere(tmp_path, link):
-  (tmp_path / 'raw').mkdir()
-  path = tmp_path / 'raw' / 'log.csv'
-  path.symlink_to(path if link == 'loop' else tmp_path / 'gone.csv')
-  for raw in (path, tmp_path / 'raw'):
-    _refused(tmp_path, _prepare_path(tmp_path, raw), 'raw')
-
-
 def test_names_that_are_no_utf8(tmp_path):
   raw = tmp_path / 'raw' / os.fsdecode(b'\xff.csv')
   raw_files.write(raw, _lines())

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import pyarrow.parquet as pq
 import pytest
@@ -67,34 +64,3 @@ def test_metrics_are_the_same_bytes(
     for path in (tmp_path / 'run', first)
   )
   assert ours == theirs
-
-
-_SUMS = """
-import hashlib, os, sys
-os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])
-import jax, numpy as np
-x = jax.random.normal(jax.random.key(0), (2048, 512))
-w = jax.random.normal(jax.random.key(1), (512, 128))
-step = jax.jit(jax.grad(lambda w: (jax.nn.relu(x @ w) ** 2).mean()))
-print(hashlib.sha256(np.asarray(step(w)).tobytes()).hexdigest())
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-  len(os.sched_getaffinity(0)) < 2, reason='one core has one number of threads'
-)
-def test_threads_of_one_number_give_the_same_bits_on_other_cores():
-  """What docs/faq.md says of PJRT_NPROC."""
-  found = [
-    subprocess.run(
-      [sys.executable, '-c', _SUMS, cores],
-      env={**os.environ, 'PJRT_NPROC': '2', 'JAX_PLATFORMS': 'cpu'},
-      capture_output=True,
-      text=True,
-      check=True,
-      timeout=120,
-    ).stdout
-    for cores in ('1', '2')
-  ]
-  assert found[0] == found[1] != ''

@@ -15,7 +15,7 @@ from tests.faults import runs, sound
 @pytest.mark.parametrize(
   'count',
   [
-    pytest.param(120, marks=pytest.mark.slow),
+    pytest.param(160, marks=pytest.mark.slow),
     pytest.param(2000, marks=pytest.mark.long),
   ],
 )
@@ -47,5 +47,7 @@ def test_sound_files_are_handled(tmp_path):
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(fuzz_worker.mutations, 'mutate', lambda rng, name, data: data)
     for name, target in sound.TARGETS.items():
+      if target.flags:
+        continue
       found = fuzz_worker.attempt(target, tmp_path / 'input', name, 0)
       assert found == 'handled', name

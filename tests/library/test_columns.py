@@ -48,12 +48,6 @@ def test_what_reveals_a_label_is_left_out_with_its_reason():
   assert 'only where buy is 1' in found.left_out['gross_bookings_usd']
 
 
-def test_names_keep_their_letters():
-  more = {'Big Brand': ['b', 'c'] * 20, 'Größe': ['s', 'm'] * 20}
-  schema = schema_lib.parse(described({**small.table(ROWS), **more}).schema)
-  assert {'Big_Brand', 'Größe'} <= {field.name for field in schema.fields}
-
-
 def test_what_is_named_is_taken_as_it_is():
   found = described(
     small.table(ROWS),

@@ -99,16 +99,6 @@ def test_parameters_are_read_and_set():
       other.set_params(**{name: 4})
 
 
-def test_importances_are_elsewhere(model):
-  with pytest.raises(AttributeError, match=r'rmtl_jax\.importance'):
-    _ = model.feature_importances_
-
-
-def test_all_missing_columns_are_named(model):
-  with pytest.raises(types.InputError, match=r"no columns '.+', '.+'; it has"):
-    model.predict_proba({'user_id': ['u1']})
-
-
 def test_one_row_is_what_the_history_gives_and_takes_no_query(
   tmp_path, monkeypatch
 ):

@@ -1,10 +1,7 @@
 """`rmtl importance` on a small ensemble, and what it refuses."""
 
-import dataclasses
 import json
-from typing import Any
 
-import numpy as np
 import pytest
 
 import rmtl_jax
@@ -72,26 +69,6 @@ def test_from_a_run_to_a_table(path, capsys):
   assert (few[0]['rows'], few[0]['sessions']) == (8, 2)
   assert few[0] == few[1]
   assert [part['name'] for part in few[0]['parts']] == fields
-
-
-def test_long_splits_are_predicted_in_whole_sessions():
-  calls = []
-
-  @dataclasses.dataclass
-  class Model:
-    chunk_rows: int = 10
-
-    def infer(self, inputs, starts):
-      calls.append(starts.tolist())
-      return inputs.categorical * 2
-
-  rows = np.arange(37, dtype=np.int32)[:, None]
-  inputs = types.Inputs(rows, rows, rows, time=rows[:, 0])
-  starts = np.array([0, 4, 9, 13, 36, 37])
-  model: Any = Model()
-  found = importance._predict(model, inputs, starts)
-  np.testing.assert_array_equal(found, rows * 2)
-  assert calls == [[0, 4, 9], [0, 4], [0, 10], [0, 10], [0, 3, 4]]
 
 
 SPEC = types.FeatureSpec(

@@ -14,7 +14,6 @@ import rmtl_jax
 from rmtl_jax import types
 from rmtl_jax.results import evaluate
 from rmtl_jax.serving import predictor
-from tests.config import test_recommended
 from tests.library import small
 
 pytestmark = pytest.mark.slow
@@ -203,15 +202,6 @@ def test_a_named_directory_is_a_run_and_goes_on(tmp_path, model):
     with pytest.raises(types.InputError, match=told):
       quietly(ranker(workdir=path, **more).fit, table)
   assert quietly(ranker(workdir=path).fit, small.table()).metrics_
-
-
-def test_one_model_is_the_first_member_of_the_recommended_ones():
-  fields = (test_recommended.SMALL, test_recommended.USER)
-  data = test_recommended.manifest(30_000, fields)
-  of = {'tasks': TASKS, 'config': {'ensemble': 1}}
-  found = rmtl_jax.Ranker(**of)._config(manifest=data)
-  assert (found.ensemble, found.variants) == (1, '')
-  assert found.network.ignore == 'user'
 
 
 def test_faults_leave_nothing_behind(tmp_path):

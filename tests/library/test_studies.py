@@ -29,19 +29,3 @@ def test_a_comparison_leaves_results_and_a_page(tmp_path, data_dir):
   page = rmtl_jax.write_report(path)
   assert page == path / 'report' / 'report.html'
   assert page.read_text(encoding='utf-8').startswith('<!DOCTYPE html>')
-
-
-@pytest.mark.slow
-def test_a_search_is_asked_for_in_plain_arguments(tmp_path, data_dir):
-  record = rmtl_jax.tune(
-    tmp_path / 'tuning',
-    data_dir,
-    ['pretrain.learning_rate=1e-4:0.05:log'],
-    trials=1,
-    seeds=[5],
-    confirm=0,
-    config=test_compare.CONFIG,
-    live=QUIET,
-  )
-  assert [len(t['settings']) for t in record['trials']] == [0, 1]
-  assert (tmp_path / 'tuning' / 'best.json').is_file()

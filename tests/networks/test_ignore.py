@@ -185,12 +185,3 @@ def test_a_missing_number_is_two_numbers():
       small.run(ours, params, values._replace(numeric=numbers)),
       small.run(plain, params, values._replace(numeric=written)),
     )
-
-
-def test_a_network_of_its_own_reads_nan():
-  spec = dataclasses.replace(SPEC, missing=(0, 2))
-  assert ignore.view(spec, config(''), reads_nan=True) is None
-  seen = ignore.view(spec, config('age'), reads_nan=True)
-  numbers = np.full((2, 3, 3), np.nan, np.float32)
-  narrow = seen.narrow(inputs()._replace(numeric=numbers))
-  np.testing.assert_array_equal(narrow.numeric, numbers[..., :2])

@@ -10,7 +10,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.config import kinds
-from rmtl_jax.networks import backbones, factory, functional, registry
+from rmtl_jax.networks import factory, functional, registry
 from rmtl_jax.ops import task_losses
 from tests import tiers
 from tests.networks import small
@@ -96,17 +96,3 @@ def test_thresholds_begin_at_the_shares_of_train():
   sigma = task_losses.LEAST_SIGMA * (1 + 1 / task_losses.LEAST_SIGMA)
   mean = 0.7 * np.exp(1.0 + 0.5 * (0.8 * sigma) ** 2)
   np.testing.assert_allclose(found[1], mean, rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-  ('losses', 'parents', 'expected'),
-  [
-    ((), (), (None, 0, 1)),  # the order of the tasks
-    ((), (None, None, 0), (None, None, 0)),
-    ((LOSSES[0], LOSSES[4], LOSSES[0]), (), (None, None, 0)),
-    ((LOSSES[0], LOSSES[4], LOSSES[4]), (None, 0, 0), (None, None, None)),
-  ],
-)
-def test_the_funnel_is_of_binary_tasks(losses, parents, expected):
-  spec = dataclasses.replace(small.spec(3), losses=losses, parents=parents)
-  assert backbones.parents(spec) == expected

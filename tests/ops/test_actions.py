@@ -47,22 +47,6 @@ def test_noise_has_the_deviation_and_every_row_its_own():
   assert len(np.unique(value)) > 10_000
 
 
-def test_noise_without_deviation_is_none():
-  policy = jnp.array([0.0, 0.3, 1.0])
-  value = actions.clipped_noise(jax.random.key(0), policy, 0.0, 0.1)
-  np.testing.assert_array_equal(value, policy)
-
-
-def test_noise_follows_its_key():
-  policy = jnp.full((8,), 0.5)
-  first, again, other = (
-    actions.clipped_noise(jax.random.key(seed), policy, 0.1, 0.2)
-    for seed in (0, 0, 1)
-  )
-  np.testing.assert_array_equal(first, again)
-  assert np.any(np.asarray(first) != np.asarray(other))
-
-
 @VARIANTS
 def test_uniform_covers_the_unit_whatever_the_policy(variant):
   key = jax.random.key(1)

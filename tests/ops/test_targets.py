@@ -24,18 +24,6 @@ def test_td_target_by_hand(variant):
   assert float(value) == -0.5
 
 
-def test_td_target_has_no_gradient():
-  gradients = jax.grad(targets.td_target, argnums=(0, 1, 2))(
-    jnp.float32(-0.5), jnp.float32(0.9), jnp.float32(-2.0)
-  )
-  assert [float(g) for g in gradients] == [0.0, 0.0, 0.0]
-
-
-def test_td_target_is_of_one_step():
-  with pytest.raises(ValueError, match='ranks'):
-    targets.td_target(jnp.zeros(2), jnp.zeros(2), jnp.zeros(2))
-
-
 @VARIANTS
 def test_lane_targets_by_hand(variant):
   # Sessions of 2, 1 and 2 rows, then one slot of padding.
@@ -78,23 +66,11 @@ def test_lane_targets_have_no_gradient():
   assert not any(np.any(g) for g in gradients)
 
 
-def test_lane_targets_are_of_one_lane():
-  with pytest.raises(ValueError, match='ranks'):
-    targets.lane_targets(
-      jnp.zeros((1, 3, 2)), jnp.zeros((1, 3, 2)), jnp.zeros((1, 3), bool), 0.9
-    )
-
-
 # A session of three rows, one of one row, and a piece that is cut.
 REWARD = jnp.array([[-1.0], [-2.0], [-4.0], [-8.0], [-16.0], [-32.0]])
 VALUE = jnp.array([[-10.0], [-20.0], [-30.0], [-40.0], [-50.0], [-60.0]])
 IS_LAST = jnp.array([False, False, True, True, False, False])
 SEGMENT = jnp.array([0, 0, 0, 1, 2, 2])
-
-
-def test_goes_on_by_hand():
-  found = targets.goes_on(SEGMENT)
-  np.testing.assert_array_equal(found, [True, True, False, False, True, False])
 
 
 @VARIANTS
@@ -118,20 +94,6 @@ def test_td_mask_at_cuts_and_padding(variant):
     jnp.asarray(mask), jnp.asarray(is_last), jnp.asarray(segment)
   )
   np.testing.assert_array_equal(value, expected)
-
-
-def test_td_mask_of_a_full_lane_that_ends_with_its_session():
-  value = targets.td_mask(
-    jnp.ones(3, bool), jnp.array([False, False, True]), jnp.zeros(3, jnp.int32)
-  )
-  np.testing.assert_array_equal(value, [True, True, True])
-
-
-def test_td_mask_is_of_one_lane():
-  with pytest.raises(ValueError, match='ranks'):
-    targets.td_mask(
-      jnp.ones((1, 3), bool), jnp.ones((1, 3), bool), jnp.zeros((1, 3), int)
-    )
 
 
 @VARIANTS

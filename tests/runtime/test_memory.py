@@ -6,8 +6,6 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import run, types
-from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.runtime import memory
 from tests import tiny
 
 
@@ -28,16 +26,3 @@ def test_a_vocabulary_that_no_machine_has_room_for_is_refused(tmp_path):
   line = str(error.value)
   assert line.startswith(f'{tmp_path}/data/manifest.json: embedding tables')
   assert f'of {field!r}, 2,147,483,647 rows' in line and '\n' not in line
-
-
-def test_lists_that_no_machine_has_room_for_are_refused():
-  fields = (
-    manifest_lib.Field('tags', 'multi_valued', 5, 2**31 - 1),
-    manifest_lib.Field('item', 'categorical', 5),
-  )
-  manifest = manifest_lib.Manifest('table', fields, (), {})
-  memory.check_rows('x', manifest, 0)
-  with pytest.raises(
-    types.InputError, match=r"'tags' with 2,147,483,647 slots"
-  ):
-    memory.check_rows('x', manifest, 10**6)

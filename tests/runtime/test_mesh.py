@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -16,11 +11,8 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import factory
-from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.runtime import mesh
 from tests.updates import problem
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.mark.slow
@@ -109,62 +101,3 @@ def test_padding_changes_no_number(backbone):
   assert longer.shape[-2:] == (32, 3)
   np.testing.assert_array_equal(longer[..., :25, :], table)
   assert not np.any(longer[..., 25:, :])
-
-
-def _losses(shape: str, backbones: str, adams: str) -> dict:
-  """What tests/runtime/mesh_steps.py prints."""
-  flags = os.environ.get('XLA_FLAGS', '')
-  done = subprocess.run(
-    [
-      sys.executable,
-      '-m',
-      'tests.runtime.mesh_steps',
-      shape,
-      backbones,
-      adams,
-    ],
-    env={
-      **os.environ,
-      'PYTHONPATH': str(ROOT),
-      'XLA_FLAGS': f'{flags} --xla_force_host_platform_device_count=8',
-    },
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-  )
-  assert done.returncode == 0, done.stderr
-  return json.loads(done.stdout)
-
-
-def _assert_equal(found: dict, expected: dict, share: float) -> None:
-  assert found.keys() == expected.keys()
-  for name, stages in expected.items():
-    assert stages.keys() == {'pretrain', 'critic', 'finetune'}
-    for stage, one in stages.items():
-      other = found[name][stage]
-      assert other['shares'] == [share], (name, stage)
-      assert other['compiled'] == 1, (name, stage)
-      for metrics, wanted in zip(other['metrics'], one['metrics'], strict=True):
-        # Sums over some hundred rows; their means differ by less.
-        assert metrics == pytest.approx(wanted, rel=1e-5, abs=1e-5)
-      np.testing.assert_allclose(other['sums'], one['sums'], rtol=1e-4)
-
-
-@pytest.mark.slow
-def test_losses_of_a_mesh_are_those_of_one_device():
-  """A short form of what follows, which does all backbones and meshes."""
-  expected = _losses('one', 'aitm', 'rows')
-  _assert_equal(_losses('data:4,model:2', 'aitm', 'rows'), expected, 0.5)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize('adam', ['rows', 'dense'])
-def test_losses_of_every_backbone_and_mesh(adam):
-  names = ','.join(networks_registry.trained())
-  expected = _losses('one', names, adam)
-  for shape, tables in (
-    ('data:8', 1.0),
-    ('model:8', 1 / 8),
-    ('data:4,model:2', 0.5),
-  ):
-    _assert_equal(_losses(shape, names, adam), expected, tables)

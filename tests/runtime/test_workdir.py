@@ -1,7 +1,6 @@
 """What a directory holds: a run, a comparison or a search."""
 
 import re
-import shutil
 
 import pytest
 
@@ -23,27 +22,6 @@ def test_a_directory_is_of_one_kind(tmp_path, kind):
       continue
     with pytest.raises(types.InputError, match=f': holds a {kind}; choose'):
       workdir.find(path, config, data, other)
-
-
-@pytest.mark.parametrize('held', [None, (), ('manifest.json',)])
-def test_what_is_refused_keeps_no_lock(tmp_path, held):
-  path = tmp_path / 'it'
-  if held is not None:
-    path.mkdir()
-    for name in held:
-      (path / name).touch()
-  for _ in range(2):
-    with pytest.raises(types.InputError), workdir.locked(path):
-      raise types.InputError('no place for a run')
-    assert path.exists() == (held is not None)
-    assert not (path / '.lock').exists()
-  with pytest.raises(types.InputError), workdir.locked(path):
-    (path / 'config.json').touch()
-    raise types.InputError('begun')
-  assert (path / '.lock').exists()
-  with pytest.raises(types.InputError, match='gone'), workdir.locked(path):
-    shutil.rmtree(path)
-    raise types.InputError('gone')
 
 
 def test_a_description_that_was_cut_off_is_written_again(tmp_path):

@@ -164,11 +164,6 @@ def lively(network: Any, seed: int) -> Any:
   return jax.tree.map_with_path(draw, shapes)
 
 
-def with_rate(opt_state: Any, rate: float | jax.Array) -> Any:
-  """The state of an optimizer with another learning rate, in its own buffer."""
-  return optax.tree.set(opt_state, learning_rate=jnp.array(rate, jnp.float32))
-
-
 def assert_varies(values: Any) -> None:
   """Asserts that values of rows [R, K] differ: else they test little."""
   deviation = np.std(values, axis=0)

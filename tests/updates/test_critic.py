@@ -1,5 +1,4 @@
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +7,6 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
-from rmtl_jax.networks import functional
-from rmtl_jax.ops import rewards
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import state
 from tests.updates import problem, reference
@@ -180,25 +177,3 @@ def test_the_noise_enters_the_reward_and_the_value(monkeypatch):
   assert metrics['td_error'] == again['td_error'] != other['td_error']
   _, moved = step(critic, batch, KEY, policy, 1 - target_policy)
   assert moved['td_error'] != metrics['td_error']
-
-
-def test_without_a_future_the_critics_learn_the_rows_own_loss():
-  """At gamma 0 the target is the reward, whatever the target critics say."""
-  network = problem.critic()
-  params = problem.critic_params(network, 'shared')
-  config = dataclasses.replace(CONFIG, discount=0.0)
-  batch = problem.batch(ROWS)
-  actions, target_actions = in_batch(batch)
-  errors, valid = jax.jit(
-    lambda target: td_losses(
-      network, params, target, batch, actions, target_actions, config
-    )
-  )(problem.critic_params(network, 'shared', 'target'))
-  q = jax.jit(functools.partial(functional.apply, network))(
-    params, batch.inputs, actions
-  )
-  loss = -rewards.log_likelihood(actions, batch.labels)
-  valid = np.asarray(valid)
-  np.testing.assert_allclose(
-    np.asarray(errors)[valid], np.square(q + loss)[valid], rtol=1e-5
-  )

@@ -1,4 +1,4 @@
-"""Which parameters tasks share, counted by hand for every backbone."""
+"""Which parameters tasks share, counted by hand."""
 
 import jax
 import numpy as np
@@ -6,9 +6,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import registry
 from rmtl_jax.updates import shared
-from tests import tiers
 
 SPEC = types.FeatureSpec(
   (50, 6),
@@ -67,56 +65,22 @@ OWN = {
     for part in ('info', 'value', 'key', 'query')
     for leaf in ('bias', 'kernel')
   },
-  # The last task is nobody's parent.
-  'dbmtl': {
-    'linear_0/bias': 2 * 4,
-    'linear_0/kernel': 2 * 6 * 4,
-    'relation_2/bias': 0,
-    'relation_2/kernel': 0,
-    'heads/linear/bias': 0,
-    'heads/linear/kernel': 0,
-  },
-  # The last stitch has a row per task.
-  'cross_stitch': TOWERS | {'stitch_1': 0},
-  'adatt': TOWERS | {'gates_1/bias': 0, 'gates_1/kernel': 0, 'native_1': 0},
-  # As ple, with two common experts; no other task reads a task's self-gate.
-  'home': TOWERS
-  | {'first/bias': 8 * 8 + 8, 'first/kernel': (8 * 8 + 8) * 16}
-  | {
-    f'level_1/{part}/{leaf}': 2 * size * (units if leaf == 'kernel' else 1)
-    for part, units, size in (('down', 8, 8), ('up', 8, 8), ('experts', 8, 6))
-    for leaf in ('bias', 'kernel')
-  }
-  | {f'activation_1/{leaf}': 2 * 6 for leaf in ('scale', 'shift')}
-  | {
-    f'level_1/gate_{k}/{leaf}': 0
-    for k in range(3)
-    for leaf in ('bias', 'kernel')
-  },
+  'single_task': {},
 }
 
 
-def _by_leaf(backbone, sizes=SIZES):
-  """{path: a bool, or the number of shared elements} of a backbone."""
-  masks = shared.shared_parameters(SPEC, backbone, sizes)
-  return {
+@pytest.mark.parametrize('backbone', OWN)
+def test_what_is_shared(backbone):
+  masks = shared.shared_parameters(SPEC, backbone, SIZES)
+  found = {
     '/'.join(entry.key for entry in path): (
       int(mask.sum()) if np.shape(mask) else bool(mask)
     )
     for path, mask in jax.tree_util.tree_leaves_with_path(masks)
   }
-
-
-@pytest.mark.parametrize(
-  'backbone',
-  tiers.some(registry.trained(), ('shared_bottom', *tiers.BACKBONES)),
-)
-def test_what_is_shared(backbone):
-  found = _by_leaf(backbone)
-  if registry.BACKBONES[backbone].by_task:
+  if backbone == 'single_task':
     assert not any(found.values())
     return
-  assert backbone in OWN, f'{backbone}: count by hand what is not shared'
   for name, value in found.items():
     assert value == OWN[backbone].get(name, True), name
   assert found['first/table'] is True

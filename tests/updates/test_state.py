@@ -40,31 +40,6 @@ def test_optimizer_is_torch_adam_with_weight_decay(l2):
     np.testing.assert_allclose(params[name], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_one_compiled_step_serves_every_learning_rate():
-  optimizer = state.make_optimizer(0.0, 0.1)
-
-  @jax.jit
-  def step(params, opt_state, gradient):
-    updates, opt_state = optimizer.update(gradient, opt_state, params)
-    return optax.apply_updates(params, updates), opt_state
-
-  start = jax.tree.map(jnp.asarray, PARAMS)
-  found = []
-  for rate in (0.0, 0.05, jnp.float32(0.3)):
-    params = start
-    opt_state = problem.with_rate(optimizer.init(params), rate)
-    for gradient in GRADIENTS:
-      params, opt_state = step(params, opt_state, gradient)
-    found.append(params)
-  problem.assert_trees_close(found[0], start, rtol=0)
-  for params, rate in zip(found[1:], (0.05, 0.3), strict=True):
-    constant = optax.chain(optax.add_decayed_weights(0.1), optax.adam(rate))
-    problem.assert_trees_close(
-      params, three_updates(constant), rtol=1e-5, atol=1e-7
-    )
-  assert step._cache_size() == 1
-
-
 def embedded(tables, rest):
   """A tree with a table under `first`, and others that are none."""
   return {

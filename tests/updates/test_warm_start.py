@@ -147,35 +147,3 @@ def test_where_new_categories_start():
   np.testing.assert_array_equal(found[[0, 1, 3, 5]], old[[0, 4, 1, 3]])
   row_0 = np.tile(old[:1], (5, 1))
   np.testing.assert_allclose(found[[2, 4, 6, 7, 8]], row_0, rtol=1e-5)
-
-
-def test_vectors_give_new_categories_their_start():
-  spec = dataclasses.replace(
-    OLD, pretrained=(types.Pretrained(1, 'item', 2, trained=True),)
-  )
-  grown = dataclasses.replace(
-    NEW, pretrained=(types.Pretrained(1, 'item', 2, trained=True),)
-  )
-  config = small.CONFIG
-  network = factory.make_actor(spec, 'shared_bottom', config)
-  other = factory.make_actor(grown, 'shared_bottom', config)
-
-  def shapes(spec):
-    made = factory.make_actor(spec, 'shared_bottom', config)
-    return jax.eval_shape(made.init, jax.random.key(0))
-
-  axes = warm_start.find_axes(shapes, grown)
-  assert axes == {
-    "['first']['pretrained_item']['vectors']": (warm_start.Axis(0, 'item'),)
-  }
-  found = warm_start.Moves(
-    spec, grown, axes, {n: rows(one) for n, one in SOURCES.items()}
-  )
-  old, fresh = small.params(network), small.params(other, seed=5)
-  new = warm_start.move(found, old, fresh, found.arrays, jax.random.key(0))
-  vectors = new['first']['pretrained_item']['vectors']
-  given = fresh['first']['pretrained_item']['vectors']
-  np.testing.assert_array_equal(vectors[2], given[2])
-  np.testing.assert_array_equal(
-    vectors[1], old['first']['pretrained_item']['vectors'][4]
-  )

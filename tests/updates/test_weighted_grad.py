@@ -43,16 +43,6 @@ def test_it_is_the_gradient_of_the_weighted_mean(mask):
   assert state == LINK.init(PARAMS)
 
 
-def test_it_is_value_and_grad_without_a_weighting():
-  grad_fn = rmtl_jax.value_and_weighted_grad(row_losses, optax.identity())
-  value, gradient, _ = grad_fn(PARAMS, optax.EmptyState(), X)
-  expected, plain = jax.value_and_grad(lambda p: row_losses(p, X).mean())(
-    PARAMS
-  )
-  np.testing.assert_allclose(value, expected, rtol=1e-6)
-  np.testing.assert_allclose(gradient['w'], plain['w'], rtol=1e-5)
-
-
 @pytest.mark.parametrize('has_aux', [False, True])
 def test_an_extra_argument_may_depend_on_what_the_model_returned(has_aux):
   def loss_fn(params, x):

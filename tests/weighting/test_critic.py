@@ -110,21 +110,6 @@ def test_shuffle_keeps_the_values_of_rows_where_a_task_is_observed():
     assert np.mean(weighted[0, seen, task]) == pytest.approx(1.0, abs=1e-6)
 
 
-def test_scale_by_task_takes_one_weight_per_task():
-  link = critic.scale_by_task([2.0, 3.0])
-  weighted, _ = link.update(jnp.ones((1, 2, 2)), link.init(jnp.zeros(())))
-  np.testing.assert_array_equal(weighted, [[[2.0, 3.0], [2.0, 3.0]]])
-  with pytest.raises(ValueError, match='ranks'):
-    critic.scale_by_task(2.0)
-
-
-def test_a_negative_lambda_trusts_rows_whose_future_looks_good():
-  """But no weight is below 0."""
-  q_values = jnp.array([0.0, -1.0, -2.0, -4.0])
-  weights = critic.critic_weights(q_values, -0.4)
-  np.testing.assert_allclose(weights, [1.0, 0.6, 0.2, 0.0], atol=1e-7)
-
-
 def test_shuffled_weights_of_a_link_with_a_state():
   inner = optax.inject_hyperparams(critic.scale_by_critic)(
     lambda_=optax.linear_schedule(0.0, 1.0, 1)

@@ -9,7 +9,6 @@ import optax
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.weighting import critic, factory, registry, relative
 from tests import registries
@@ -25,11 +24,6 @@ BUILT_ALONE = {
   ),
 }
 BY_LAMBDA = pytest.mark.parametrize('name', list(BUILT_ALONE))
-
-
-def test_the_table_has_every_weighting():
-  by_hand = set(example.WEIGHTS)
-  assert by_hand == set(registry.RECORDS), 'extend tests/weighting/example.py'
 
 
 @EVERY
@@ -57,17 +51,6 @@ def test_weights_have_no_gradient(name):
 
 
 @EVERY
-def test_links_of_a_chain(name):
-  weighting, _ = example.make(name)
-  chain = optax.chain(weighting, optax.scale(2.0))
-  weighted, _ = chain.update(
-    jnp.asarray(example.COTANGENT), chain.init(jnp.zeros(())), **example.extra()
-  )
-  weights = 2 * np.asarray(example.WEIGHTS[name])
-  example.assert_weighted(name, weighted, weights)
-
-
-@EVERY
 def test_two_weightings_multiply(name):
   first, _ = example.make(name)
   second, _ = example.make('critic')
@@ -80,22 +63,6 @@ def test_two_weightings_multiply(name):
   )
   expected = np.asarray(alone) * example.WEIGHTS['critic']
   np.testing.assert_allclose(weighted, expected, rtol=1e-6)
-
-
-@EVERY
-def test_steps_do_not_compile_again(name):
-  weighting, state = example.make(name)
-  traces = []
-
-  @jax.jit
-  def update(state, seed):
-    traces.append(seed)
-    extra = {**example.extra(), 'key': jax.random.key(seed)}
-    return weighting.update(jnp.asarray(example.COTANGENT), state, **extra)
-
-  for seed in range(4):
-    _, state = update(state, seed)
-  assert len(traces) == 1
 
 
 def compiled(weighting):
@@ -128,20 +95,6 @@ def test_one_compiled_step_serves_every_lambda(name):
   assert update._cache_size() == 1
 
 
-def test_one_compiled_step_serves_all_constants_of_tasks():
-  weighting, start = example.make('constant_mean')
-  update = compiled(weighting)
-  for weights in ([1.0, 2.0], np.array([0.5, 1.25], np.float32)):
-    config = config_lib.WeightingConfig(name='constant_mean')
-    state = factory.make_weighting(config, weights).init(jnp.zeros(()))
-    weighted, _ = update(state, 0)
-    example.assert_weighted('constant_mean', weighted, [weights] * 4)
-  example.assert_weighted(
-    'constant_mean', update(start, 0)[0], example.WEIGHTS['constant_mean']
-  )
-  assert update._cache_size() == 1
-
-
 @BY_LAMBDA
 def test_lambda_zero_is_no_weighting(name):
   weighting, state = example.make(name, lambda_=0.0)
@@ -167,18 +120,6 @@ def test_a_record_tells_what_asks_critics(name):
       update()
   else:
     example.assert_weighted(name, update()[0], example.WEIGHTS[name])
-
-
-def test_constant_mean_needs_the_means():
-  config = config_lib.WeightingConfig(name='constant_mean')
-  with pytest.raises(types.InputError, match='constant_mean: needs the mean'):
-    factory.make_weighting(config)
-
-
-def test_an_unknown_weighting_is_named():
-  config = config_lib.WeightingConfig(name='critics')
-  with pytest.raises(types.InputError, match=r"'critics' is not one of critic"):
-    factory.make_weighting(config)
 
 
 @pytest.mark.parametrize('form', registry.FORMS)
@@ -233,37 +174,3 @@ def test_a_registered_weighting_is_one_like_others(settings, weights):
     jnp.asarray(example.COTANGENT), state, **example.extra()
   )
   example.assert_weighted('worst', weighted, weights)
-
-
-@pytest.mark.usefixtures('worst')
-def test_a_registered_weighting_can_be_shuffled():
-  weighting, state = example.make('q_shuffled', form='worst', lambda_=1.5)
-  weighted, _ = weighting.update(
-    jnp.asarray(example.COTANGENT), state, **example.extra()
-  )
-  found = np.asarray(weighted)[0, :3] / example.COTANGENT[0, :3]
-  assert sorted(map(tuple, found)) == [(0, 0), (0, 1), (1, 0)]
-
-
-@pytest.mark.parametrize('name', ['critic', 'constant', 'worst'])
-@pytest.mark.usefixtures('worst')
-def test_a_weighting_is_registered_once(name):
-  with pytest.raises(types.InputError, match=f"'{name}' exists already"):
-    factory.register_weighting(name, _scale_by_worst)
-
-
-def test_an_unregistered_weighting_is_unknown():
-  config = config_lib.Config(weighting=config_lib.WeightingConfig(name='worst'))
-  with pytest.raises(types.InputError, match=r"^config\.weighting\.name: 'wor"):
-    config_values.validate(config)
-  with pytest.raises(types.InputError, match="'worst' is not one of critic,"):
-    factory.make_weighting(config.weighting)
-
-
-def test_weights_by_row_are_a_form_however_they_are_registered():
-  kept, make = registries.Registries(), critic.scale_by_critic
-  for name, takes in (('mine', registry.LAMBDA), ('of_task', registry.MEANS)):
-    registry.RECORDS.register(registry.Weighting(name, name, make, takes=takes))
-  found = {'mine', 'of_task'} & {*registry.FORMS}
-  kept.undo()
-  assert found == {'mine'} and 'mine' not in registry.FORMS

@@ -60,19 +60,6 @@ def test_weights_below_zero_are_cut_and_the_rest_has_mean_one():
   np.testing.assert_allclose(weights[0, :, 0], [2, 0, 0, 2, 1], rtol=1e-6)
 
 
-def test_a_negative_lambda_turns_the_weights_round():
-  q_values = jnp.array([[[-3.0], [-1.0], [-1.0], [-3.0]]])
-  mask = jnp.ones((1, 4), bool)
-  weights = every(q_values, mask, -0.25)
-  np.testing.assert_allclose(
-    weights['advantage'][0, :, 0], [0.75, 1.25, 1.25, 0.75], rtol=1e-6
-  )
-  # 1 + 0.25 Q = 0.25, 0.75 by their mean 0.5.
-  np.testing.assert_allclose(
-    weights['mean_one'][0, :, 0], [0.5, 1.5, 1.5, 0.5], rtol=1e-6
-  )
-
-
 def test_a_task_that_loses_all_its_weights_has_constant_ones():
   """All of 1 + 2 Q are below 0 in the first task."""
   q_values = jnp.array([[[-3.0, -0.25], [-1.0, -0.375]]])
