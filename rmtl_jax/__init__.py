@@ -1,4 +1,4 @@
-"""Multi-task recommendation in JAX, its losses weighed by session critics.
+"""Multi-task recommendation in JAX with critic-weighted losses.
 
 The names below are public: each is imported when it is first used, so that
 `import rmtl_jax` itself starts neither JAX nor anything else.
@@ -141,7 +141,7 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.balancing.registry import Balancer as Balancer
   from rmtl_jax.balancing.registry import register_balancer as register_balancer
 
-  # Parts of one's own.
+  # Registration of user-defined parts.
   from rmtl_jax.evaluation.registry import register_metric as register_metric
   from rmtl_jax.preparation.source import SourceField as SourceField
   from rmtl_jax.preparation.source import SourceTable as SourceTable
@@ -178,11 +178,11 @@ def load(
     calibrated: of a run, whether to apply the calibration that was fitted on
       validation; None: where one was.
     warm_up: compile the programs of requests of up to so many rows now, and
-      keep them on disk for the next process unless JAX has a cache of its own;
+      keep them on disk for the next process unless JAX has its own cache;
       0: at the first request.
 
   Returns:
-    What predicts (rmtl_jax.serving.scorer has its methods). A Ranker where one
+    A scorer (see rmtl_jax.serving.scorer). A Ranker where one
     wrote the directory and neither stage nor calibration is asked for.
 
   Raises:

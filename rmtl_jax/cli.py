@@ -40,45 +40,45 @@ from rmtl_jax.commands import help as help_lib
 from rmtl_jax.config import flags as config_flags
 
 _OVERVIEW = """\
-rmtl: multi-task recommendation whose critics weigh every row's loss.
+rmtl: multi-task recommendation with critic-weighted losses.
 
   rmtl init LOG [--output=schema.json]
-                          a log of your own to a schema, with reasons
+                          guesses the schema of a raw log, with reasons
   rmtl prepare --source=NAME --raw_dir=DIR --data_dir=DATA
-                          raw logs to prepared sessions
+                          prepares raw logs as sessions for training
   rmtl prepare --check --data_dir=DATA
-                          whether DATA, by any engine, can be trained on
-  rmtl describe DATA      drift, unseen values, rates over time, sessions
+                          checks prepared data, whichever engine wrote them
+  rmtl describe DATA      prints drift, unseen values, rates, sessions
   rmtl train --workdir=RUN [--data_dir=DATA] [--config.backbone=ple ...]
                           pre-train, train critics, fine-tune; without data it
                           simulates sessions first
   rmtl refit --run=RUN --workdir=FINAL
-                          stage 1 again, with validation rows to learn from
+                          retrains stage 1 on train and validation rows
   rmtl evaluate --workdir=RUN [--split=test] [--data_dir=DATA]
                           restores a run and computes its metrics
   rmtl report --workdir=RUN [--output=DIR]
-                          a run, a comparison or a backtest as a page
+                          writes a page on a run, comparison or backtest
   rmtl importance --workdir=RUN [--groups=NAME:FIELD+FIELD,...]
-                          what the model owes to each field, with intervals
+                          permutation importance of fields, with intervals
   rmtl predict --workdir=RUN --input=FILE|- --output=FILE|- [--history=LOG]
-                          the same raw rows with a probability per task
+                          adds a prediction per task to raw rows
   rmtl monitor --workdir=RUN|EXPORT --log=SCORED
-                          live rows beside train's: drift, unseen values,
-                          calibration; exits with 1 above a threshold
+                          compares live rows with train rows: drift, unseen
+                          values, calibration; exits with 1 on an alarm
   rmtl serve --workdir=RUN [--state=DIR|URL] [--port=8000]
-                          predictions over HTTP, with state from events
+                          serves predictions over HTTP, with state from events
   rmtl export --workdir=RUN --output=DIR
-                          the model as StableHLO, to serve it elsewhere
+                          exports the model as StableHLO, to serve it elsewhere
   rmtl compare --workdir=DIR --methods=ple+critic,... --seeds=0,1,... [...]
-                          methods x seeds with paired tests and controls
+                          trains methods x seeds, with controls and paired tests
   rmtl backtest --workdir=DIR --source=NAME --raw_dir=DIR --days=7 [--step=1d]
-                          the last days of a log: going on against starting anew
+                          daily warm starts against retraining from scratch
   rmtl tune --workdir=DIR --data_dir=DATA [--trials=30] [--search=...]
-                          better settings, by validation alone
+                          searches settings on validation rows
 
-  rmtl help COMMAND       the flags that people set; COMMAND --helpfull: all
+  rmtl help COMMAND       the usual flags; COMMAND --helpfull: all flags
   rmtl --version
-  RMTL_DEBUG=1 rmtl ...   the traceback of an error above its line
+  RMTL_DEBUG=1 rmtl ...   prints tracebacks of errors
 
 First time? Run: rmtl train --workdir=runs/first
 """
@@ -93,11 +93,11 @@ class Command(NamedTuple):
 
   Attributes:
     summary: one line for --help.
-    module: of rmtl_jax/commands: `define` defines flags of its own, `execute`
-      is called with the parsed flags and returns the exit code.
-    settings: gives the settings of a run, which are flags of it too, for
+    module: of rmtl_jax/commands: `define` defines its flags, `execute` takes
+      the parsed flags and returns the exit code.
+    settings: returns the run settings that are flags of this command, for
       --help; None: it takes none.
-    arguments: the flag that words without dashes are of.
+    arguments: the flag that positional arguments set.
   """
 
   summary: str
@@ -127,7 +127,7 @@ def run() -> None:
     if sys.stdout:
       sys.stdout.flush()
   except OSError as error:
-    # Python would try again at exit, and say so.
+    # Python would flush again at exit, and print a traceback.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     code = code or _fail(f'standard output: {error.strerror}', 1)
   sys.exit(code)
@@ -157,8 +157,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(argv: Sequence[str]) -> int:
-  asks = argv[1:2] == ['help'] and len(argv) > 2
-  if asks:  # `rmtl help train` is `rmtl train --help`
+  # `rmtl help train` is `rmtl train --help`.
+  if argv[1:2] == ['help'] and len(argv) > 2:
     argv = [argv[0], *argv[2:], '--help']
   if len(argv) < 2 or argv[1] in ('help', *_HELP):
     print(_OVERVIEW, end='')
@@ -199,7 +199,7 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _take(words: Sequence[str], flag: flags.Flag) -> None:
-  """Gives words without dashes to a flag, of one value or of many."""
+  """Sets a flag from positional arguments."""
   if isinstance(flag, flags.MultiFlag):
     flag.value = [*(flag.value or []), *words]
   elif len(words) > 1 or flag.present:
@@ -212,7 +212,7 @@ def _check_text(arguments: Sequence[str]) -> None:
   """Refuses arguments with a NUL or without a UTF-8 encoding."""
   for argument in arguments:
     if '\0' in argument:
-      raise types.InputError(f'{argument!r:.80}: holds a NUL')
+      raise types.InputError(f'{argument!r:.80}: contains a NUL')
     try:
       argument.encode()
     except UnicodeError:
@@ -242,51 +242,51 @@ def _unknown_flag(flag: str, name: str, values: flags.FlagValues) -> str:
 
 COMMANDS = {
   'init': Command(
-    'guesses the schema of a raw log, and says why', init, arguments='raw_dir'
+    'guesses the schema of a raw log, with reasons',
+    init,
+    arguments='raw_dir',
   ),
-  'prepare': Command('raw logs to prepared sessions', prepare),
+  'prepare': Command('prepares raw logs as sessions for training', prepare),
   'describe': Command(
-    'what is in prepared data: rates, drift, unseen values, sessions',
+    'prints rates, drift, unseen values and sessions of prepared data',
     describe,
     arguments='data_dir',
   ),
   'train': Command(
-    'the three stages of RMTL, then metrics, a table and a picture',
+    'trains the three stages of RMTL, then evaluates the model',
     train,
     help_lib.settings,
   ),
   'refit': Command(
-    "a run's stage 1 again, with validation rows to learn from", refit
+    'retrains stage 1 of a run on train and validation rows', refit
   ),
   'evaluate': Command(
     "restores a run's best checkpoints and computes all metrics", evaluate
   ),
   'report': Command(
-    'a run or a comparison as Markdown and one self-contained HTML page', report
+    'writes a page on a run or comparison, as Markdown and HTML', report
   ),
   'importance': Command(
-    'what AUC and logloss lose when a field or a group is permuted', importance
+    'measures what permuting fields costs in AUC and logloss', importance
   ),
-  'predict': Command(
-    'raw rows to the same rows with a probability per task', predict
-  ),
+  'predict': Command('adds a prediction per task to raw rows', predict),
   'monitor': Command(
-    'a scored log beside what its model was trained on, with alarms', monitor
+    'compares a scored log with the training data, with alarms', monitor
   ),
   'serve': Command(
-    'answers requests over HTTP; events of sessions and users are its state',
+    'serves predictions over HTTP, with state from events',
     serve,
   ),
   'export': Command(
-    'a trained model as StableHLO, with all that it takes to serve it', export
+    'exports a model as StableHLO, with all that serving needs', export
   ),
   'compare': Command(
-    'methods x seeds on the same data, with controls and paired tests',
+    'trains methods x seeds on the same data, with paired tests',
     compare,
     lambda: help_lib.settings(compares=True),
   ),
   'backtest': Command(
-    'the last days of a log: going on every day against starting anew',
+    'compares daily warm starts with retraining from scratch',
     backtest,
     help_lib.settings,
   ),

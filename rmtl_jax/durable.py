@@ -123,7 +123,7 @@ def _is_at(held: int, path: pathlib.Path) -> bool:
 
 
 def tells_of_disk(error: Exception) -> bool:
-  """Whether an exception without a number says that a disk is full or broken.
+  """Whether an exception without an error number means a full or broken disk.
 
   Such are those of DuckDB and of Arrow.
   """

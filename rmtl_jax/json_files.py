@@ -61,8 +61,8 @@ def read(path: str | os.PathLike[str], missing: str = '') -> Any:
       f'{path}: not valid JSON: nested too deeply'
     ) from None
   except (OSError, ValueError) as error:  # no UTF-8, a name with NUL, ...
-    said = error.strerror if isinstance(error, OSError) else error
-    raise types.InputError(f'{path}: not readable: {said}') from None
+    reason = error.strerror if isinstance(error, OSError) else error
+    raise types.InputError(f'{path}: not readable: {reason}') from None
   if isinstance(found, dict) and DIGEST in found and not is_whole(found):
     raise types.InputError(f'{path}: is not as it was written')
   return found
@@ -92,13 +92,13 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
   """The object of some pairs, an `object_pairs_hook` of Python's json.
 
   Raises:
-    ValueError: a key stands twice; Python would take the last one.
+    ValueError: a key occurs twice; Python would take the last one.
   """
   found = dict(pairs)
   if len(found) < len(pairs):
     counts = collections.Counter(name for name, _ in pairs)
     twice = next(name for name, count in counts.items() if count > 1)
-    raise ValueError(f'{twice!r:.80} stands twice in an object')
+    raise ValueError(f'{twice!r:.80} occurs twice in an object')
   return found
 
 

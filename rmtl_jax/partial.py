@@ -1,6 +1,6 @@
-"""Temporary directories beside a target, and the removal of abandoned ones.
+"""Temporary directories next to a target, and the removal of abandoned ones.
 
-A killed process leaves `.NAME.partial-TOKEN` beside its target. The system
+A killed process leaves `.NAME.partial-TOKEN` next to its target. The system
 releases its lock, so the next process that writes there can remove it.
 """
 
@@ -30,7 +30,7 @@ _MOUNTS = pathlib.Path('/proc/self/mountinfo')
 def make_directory(
   target: pathlib.Path, mode: int = 0o777
 ) -> Iterator[pathlib.Path]:
-  """Makes a locked directory beside the target, which no process sweeps.
+  """Makes a locked directory next to the target, which no process sweeps.
 
   Args:
     target: the future name; its parent exists.
@@ -187,7 +187,7 @@ def publish(path: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def sweep(target: pathlib.Path) -> None:
-  """Removes left-overs of killed processes beside the target.
+  """Removes left-overs of killed processes next to the target.
 
   If a process was killed between the two renames of `publish`, the old data are
   put back. Directories of living processes stay, and so does everything on file
@@ -213,7 +213,7 @@ def _put_back(old: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def _siblings(target: pathlib.Path, kind: str) -> list[pathlib.Path]:
-  """Directories beside the target with a name of this module."""
+  """Directories next to the target with a name of this module."""
   prefix = f'.{target.name}{kind}'
   try:
     entries = list(target.parent.iterdir())

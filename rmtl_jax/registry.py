@@ -1,7 +1,7 @@
 """Registries: parts of one kind by name, each one record.
 
 A weighting, a backbone, a source of raw logs, a metric and a tracker are one
-record each; settings, steps and reports ask the record and never test for a
+record each; settings, steps and reports read the record and never test for a
 name. Nothing here imports JAX, so that command lines are checked before
 anything heavy starts.
 """
@@ -17,11 +17,11 @@ from rmtl_jax import types
 
 
 class Named(Protocol):
-  """What every record has."""
+  """Protocol of records."""
 
   @property
   def name(self) -> str:
-    """What settings say."""
+    """The name in settings."""
     ...
 
 
@@ -49,7 +49,7 @@ you mean salsa?)
     """Starts with some records.
 
     Args:
-      kind: what a record is, for errors.
+      kind: noun for error messages.
       records: of the package itself.
     """
     self.kind = kind
@@ -71,7 +71,7 @@ you mean salsa?)
     """The record of that name.
 
     Raises:
-      types.InputError: there is none; near matches are listed.
+      types.InputError: there is none; names near matches.
     """
     if name not in self._records:
       raise types.InputError(f'{self.kind}: {not_one_of(name, self)}')

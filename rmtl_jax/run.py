@@ -50,7 +50,7 @@ _FEW_STEPS, _ENOUGH_STEPS, _LONG_WAIT = 20, 50, 100
 
 
 class Job(NamedTuple):
-  """What a run, and each member of an ensemble, is asked for alike.
+  """Arguments that a run shares with the members of its ensemble.
 
   Attributes:
     data_dir: prepared data.
@@ -72,7 +72,7 @@ class Job(NamedTuple):
 
 
 class Data(NamedTuple):
-  """What a run has read and built; the members of an ensemble share it.
+  """Data and models of a run; the members of an ensemble share them.
 
   Attributes:
     splits: train, validation and test rows, by name.
@@ -130,7 +130,7 @@ def train(
       validation among those of train (training/refit.py).
 
   Returns:
-    What RUN/metrics.json has.
+    The content of RUN/metrics.json.
 
   Raises:
     types.InputError: bad data, or a directory of another run.
@@ -187,7 +187,7 @@ def _train(
       finished, writer = train_model(held, run, job, context)
       trained = ensemble.Ensemble(data.models, (run.config,), (finished,))
 
-    # --- Evaluate and write, then drop what a resume would have needed.
+    # --- Evaluate and write, then drop the checkpoints for resuming.
     record = final.write(run, trained, data.splits, writer)
     if config.ensemble == 1 and not job.keep_checkpoints:
       _drop_unfinished(run, job.live)
@@ -215,7 +215,7 @@ def train_model(
   # 1. it has finished: its checkpoint is restored, unless it is damaged;
   # 2. it was cut off: `fit` resumes from its newest sound checkpoint;
   # 3. stages 1 and 2 of a run with `start_from`: with that run's parameters;
-  # 4. else with new parameters, or with what the stage before has left.
+  # 4. else with new parameters, or with those of the stage before.
   finished = saved.restore(run, context.models, trains=True)
   for line in finished.damaged:
     live.say(f'WARNING: {line}; the stage is trained again')
@@ -258,7 +258,7 @@ def train_model(
       critics.warn(context, arms)
       saved.keep(run, context, finished, results)
 
-    # --- Stage 3, fine-tune: the actor's losses are weighed by the critics'
+    # --- Stage 3, fine-tune: the actor's losses are weighted by the critics'
     # values; the control does the same with constant weights.
     if missing('finetune', config.control):
       actor = left('pretrain', 'finetune')
@@ -273,7 +273,7 @@ def train_model(
         del arms  # with what only training needs
       saved.keep(run, context, finished, results)
 
-  # Stages that were trained again stand where they belong.
+  # Stages that were trained again keep their place.
   finished.history = ensemble.in_order(context.history)
   writer.rewrite(finished.history)
   return finished, writer
@@ -415,7 +415,7 @@ def _describe(
   """Checks a run against its data, and writes its config.json.
 
   Args:
-    given: the settings that its directory says.
+    given: the settings that its directory records.
   """
   evaluate.check(job.layout, data.models, run.config, run, copies=3)
 
@@ -464,7 +464,7 @@ def _advise(
 
 
 def _context(run: workdir.Run, job: Job, data: Data) -> context_lib.Context:
-  """What the stages of one model share."""
+  """Context of the stages of one model."""
   return context_lib.Context(
     run.config,
     run.manifest.task_names,

@@ -14,8 +14,8 @@ def lines(text: str, first: str = '', rest: str = '  ') -> list[str]:
   """A sentence on as many lines as it takes; paths and names stay whole.
 
   Args:
-    first: stands before the first line.
-    rest: stands before the others.
+    first: prefix of the first line.
+    rest: prefix of the others.
   """
   wrapped = textwrap.wrap(
     in_cells(text),

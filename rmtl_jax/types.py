@@ -51,7 +51,7 @@ def one_line(text: object) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class TaskLoss:
-  """What a task's outputs stand for: its kind and its loss.
+  """A task's kind and loss.
 
   Attributes:
     name: of the loss (config/kinds.py).
@@ -83,7 +83,7 @@ class Sampling:
   Predicting Clicks on Ads at Facebook", ADKDD 2014, section 6.3).
 
   Attributes:
-    task: place of the task by whose label rows were sampled.
+    task: index of the task by whose label rows were sampled.
     rate: at which its negatives were kept, in (0, 1).
     corrected: for each task, whether the network learns its probability among
       the sampled rows, which `correct` turns into that of the whole log. The
@@ -131,7 +131,7 @@ class Pretrained(NamedTuple):
     place: of the field among the categorical ones.
     name: of the field.
     width: numbers of a vector.
-    trained: whether training goes on with them, or they stay as they are.
+    trained: whether training changes them.
   """
 
   place: int
@@ -197,7 +197,7 @@ class FeatureSpec:
       or None; empty if every task implies the one before it, or none is known
       to imply another.
     sampling: how the log was sampled, or None.
-    only_after: names of the tasks that are judged on the positives of another.
+    only_after: names of the tasks that count on positives of another task.
     pretrained: fields with vectors that were learnt elsewhere.
     derived: numbers that can be made of binned fields (data/binned.py).
   """
@@ -234,7 +234,7 @@ class FeatureSpec:
 
   @property
   def outputs(self) -> tuple[int, ...]:
-    """Columns of the network for each task, which stand one after the other."""
+    """Consecutive output columns of the network for each task."""
     if not self.losses:
       return (1,) * self.num_tasks
     return tuple(loss.outputs for loss in self.losses)
@@ -279,7 +279,7 @@ class Batch(NamedTuple):
   Attributes:
     inputs: the features, leading dimensions [L, T].
     labels: f32[L, T, K]; of a binary task 0 or 1.
-    mask: bool[L, T], true where the slot holds a row.
+    mask: bool[L, T], true where the slot contains a row.
     is_last: bool[L, T], true at the last row of a session; false at a cut.
     segment: i32[L, T], equal within one session of the lane, -1 in padding.
     row: i32[L, T], the row's position in its split, -1 in padding.

@@ -166,7 +166,7 @@ def test_own_table_from_log_to_evaluation(tmp_path, capsys, schema):
     (('train',), '--workdir'),
     (('train', '--workdir=x', '--config.backbon=ple'), 'did you mean backbone'),
     (('train', 'workdir'), 'workdir'),
-    (('train', '--workdir=a\0b'), 'holds a NUL'),
+    (('train', '--workdir=a\0b'), 'contains a NUL'),
     (('train', '--workdir=a\udcff'), 'not valid UTF-8'),
     (('train', f'--workdir={"x" * 10**6}'), '[...]'),
     (('evaluate', '--workdir=\x1b[31m'), '\\x1b[31m'),

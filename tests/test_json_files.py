@@ -43,7 +43,7 @@ def test_a_record_is_the_one_of_its_digest(tmp_path):
     (b'1e400', '1e400 is too large'),
     (b'[-%b]' % (b'1' * 400), '111 is too large'),
     (b'1' * 5000, 'Exceeds the limit'),
-    (b'{"a": 1, "b": 2, "a": 3}', "'a' stands twice"),
+    (b'{"a": 1, "b": 2, "a": 3}', "'a' occurs twice"),
     (b'{"a": 1, "record_digest": "0"}', 'is not as it was written'),
   ],
   ids=lambda value: repr(value)[:20],

@@ -1,4 +1,4 @@
-"""`rmtl backtest`: going on with every new day against starting anew."""
+"""`rmtl backtest`: daily warm starts against retraining from scratch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OWN = frozenset(
 def define(flag: common.Definer) -> None:
   """Defines the flags of the command."""
   common.define_workdir(
-    flag, 'Where the backtest goes; the same command goes on there.'
+    flag, 'Directory of the backtest; the same command resumes it.'
   )
   flag.integer(
     'days',
@@ -35,8 +35,8 @@ def define(flag: common.Definer) -> None:
   flag.list(
     'continued',
     [],
-    'Settings of runs that continue, as pretrain.max_epochs=3; the others are'
-    ' those of the run that they continue.',
+    'Settings of warm-started runs, as pretrain.max_epochs=3; the others are'
+    ' those of the run that they start from.',
   )
   flag.enum(
     'stage',

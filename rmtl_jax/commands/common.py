@@ -72,7 +72,7 @@ def cleaning_up() -> Iterator[None]:
   try:
     yield
   except KeyboardInterrupt:
-    # DuckDB turns what the handler raised into a KeyboardInterrupt of its own.
+    # DuckDB turns the handler's exception into its own KeyboardInterrupt.
     if arrived:
       raise Terminated from None
     raise
@@ -161,13 +161,13 @@ def check_paths(values: flags.FlagValues, path: pathlib.Path) -> None:
   """Refuses paths of a new run before JAX and other slow imports start.
 
   Raises:
-    types.InputError: --data_dir is no prepared data or stands beside rows to
-      simulate, or RUN can't be written or holds something else.
+    types.InputError: --data_dir is not prepared data or is combined with
+      --simulated_rows, or RUN can't be written or contains something else.
   """
   if values.data_dir:
     if values['simulated_rows'].present:
       raise types.InputError(
-        '--simulated_rows: nothing is simulated beside --data_dir; leave it out'
+        '--simulated_rows: can not be combined with --data_dir; leave it out'
       )
     manifest_file.read(values.data_dir)
   elif not any(
@@ -188,15 +188,15 @@ def _check_unused(path: pathlib.Path) -> None:
   """Refuses a directory with more than an interrupted simulation leaves."""
   try:
     names = sorted(entry.name for entry in path.iterdir())
-  except OSError:  # it is missing, or writing to it will say what is wrong
+  except OSError:  # missing, or the first write reports the error
     return
   # Files of locks, and of a preparation that was killed.
   own = ('.lock', '.data.')
   others = [name for name in names if not name.startswith(own)]
   if others:
     raise types.InputError(
-      f'{path}: holds no run but {others[0]!r:.80}: name another --workdir, or'
-      ' the data with --data_dir'
+      f'{path}: contains {others[0]!r:.80} and no run: name another --workdir,'
+      ' or the data with --data_dir'
     )
 
 
@@ -240,10 +240,10 @@ def integers(name: str, texts: Sequence[str]) -> list[int]:
 
 
 def define_workdir(
-  flag: Definer, holds: str = "RUN, the run's directory."
+  flag: Definer, text: str = "RUN, the run's directory."
 ) -> None:
-  """Defines flags of commands that compute; `holds` says what WORKDIR is."""
-  flag.string('workdir', '', holds)
+  """Defines flags of commands that compute; `text` describes --workdir."""
+  flag.string('workdir', '', text)
   flag.boolean(
     'compilation_cache',
     True,
@@ -394,7 +394,7 @@ def _quiet_orbax() -> None:
 
 
 class _Signals:
-  """Remembers SIGTERM and SIGINT until training asks for them.
+  """Records SIGTERM and SIGINT until training polls for them.
 
   Training asks between dispatches, saves and ends. Work that does not ask
   within GRACE seconds (a compilation, an evaluation) has nothing to save, so
@@ -410,7 +410,7 @@ class _Signals:
     self._heard = threading.Event()
 
   def __enter__(self) -> _Signals:
-    # The system writes to this pipe even while a compilation holds the main
+    # The system writes to this pipe even while a compilation blocks the main
     # thread, where Python's own handlers would have to wait.
     self._reads, self._writes = os.pipe()
     os.set_blocking(self._writes, False)
@@ -452,6 +452,6 @@ class _Signals:
     """The signal that arrived in any process, or 0."""
     number = self._agree(self._number)
     if number:
-      # Training will not ask again while it saves: the watcher must not exit.
+      # Training does not poll while it saves: the watcher must not exit.
       self._heard.set()
     return number

@@ -15,7 +15,7 @@ from rmtl_jax.config import values as config_values
 def define(flag: common.Definer) -> None:
   """Defines the flags of the command."""
   common.define_workdir(
-    flag, 'Where the comparison goes; the same command goes on there.'
+    flag, 'Directory of the comparison; the same command resumes it.'
   )
   common.define_data(flag)
   flag.list(
@@ -26,7 +26,7 @@ def define(flag: common.Definer) -> None:
     ' mmoe is the pre-trained model, mmoe/famo one whose losses famo balances,'
     ' ple+critic is RMTL, ple+critic@esmm takes the critics of esmm,'
     ' ple+critic:weighting.lambda_=0.3 changes a setting. The controls of'
-    ' methods are added; mmoe,ple,adatt judges the others beside mmoe.',
+    ' methods are added; mmoe,ple,adatt compares the others with mmoe.',
   )
   flag.list(
     'seeds',

@@ -1,4 +1,4 @@
-"""`rmtl describe`: what is in prepared data, as tables."""
+"""`rmtl describe`: prints tables about prepared data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rmtl_jax.commands import common
 def define(flag: common.Definer) -> None:
   """Defines the flags of the command."""
   flag.string(
-    'data_dir', '', 'DATA, prepared; `rmtl describe DATA` says the same.'
+    'data_dir', '', 'DATA, prepared; `rmtl describe DATA` does the same.'
   )
 
 

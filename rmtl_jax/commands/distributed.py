@@ -21,16 +21,16 @@ MEETING = 300
 # Seconds that a process waits after an error, so that the other processes find
 # the same error (bad input, say) and not a lost peer.
 _GRACE = 2.0
-# What collectives and JAX's coordination say where a process is gone.
+# Messages of collectives and JAX's coordination when a process is lost.
 _LOST = re.compile(
   r'Gloo|NCCL|[Cc]onnection (closed|reset|refused)|[Hh]eartbeat'
   r'|[Cc]oordination service|[Bb]arrier'
 )
 LOST = (
-  'another process of this job was lost; started again, the job goes on from'
+  'another process of this job was lost; started again, the job resumes from'
   ' its last checkpoint'
 )
-# What processes of one job may be told differently, besides what is compared
+# Flags that may differ between the processes of a job, besides what is compared
 # where the run is found: who they are, and where they see its files.
 _OWN_FLAGS = frozenset(
   (
@@ -56,7 +56,7 @@ def define(flag: common.Definer) -> None:
     False,
     'One of several processes, each started with the same flags; the three'
     ' flags below, or else what JAX finds in the environment (SLURM, Open MPI,'
-    ' Kubernetes, TPU), say which.',
+    ' Kubernetes, TPU), give all three.',
   )
   flag.string(
     'coordinator_address', None, 'HOST:PORT of process 0, where processes meet.'
@@ -70,7 +70,7 @@ def define(flag: common.Definer) -> None:
 
 
 def is_asked(values: flags.FlagValues) -> bool:
-  """Whether the command line asks for several processes.
+  """Whether the command line starts one of several processes.
 
   Raises:
     types.InputError: the flags contradict each other.
@@ -86,7 +86,7 @@ def is_asked(values: flags.FlagValues) -> bool:
     if any(given) and not all(given):
       raise types.InputError(
         '--coordinator_address, --num_processes and --process_id belong'
-        ' together (or --distributed finds what is not given)'
+        ' together (or use --distributed, which finds them)'
       )
     if not any(given):
       return False
@@ -139,7 +139,7 @@ def _initialize(values: flags.FlagValues) -> None:
   except (ValueError, TypeError) as error:
     raise types.InputError(
       f'--distributed: {error}; give --coordinator_address, --num_processes'
-      ' and --process_id where JAX does not know the environment'
+      ' and --process_id where JAX does not recognise the environment'
     ) from None
   except RuntimeError as error:
     first = (str(error).strip() or 'no answer').splitlines()[0]

@@ -1,6 +1,6 @@
 """Turns the exception of a command into one line and an exit code.
 
-This is the one module that knows the exceptions of the libraries. Readers name
+No other module handles the exceptions of the libraries. Readers name
 bad input themselves, as `types.InputError`; other exceptions get one line here.
 `RMTL_DEBUG=1` also prints the traceback.
 """
@@ -32,7 +32,7 @@ _BAD_PLACES = (
   errno.EPERM,
   errno.EROFS,
 )
-# What XLA says, whose exceptions have no number.
+# XLA's messages; its exceptions have no error number.
 _EXHAUSTED = 'RESOURCE_EXHAUSTED'
 _PACKAGE = pathlib.Path(__file__).parents[1]
 
@@ -90,7 +90,7 @@ def _of(error: Exception, command: str) -> Failure:
 
 
 def show(error: Exception) -> None:
-  """Prints the traceback where `RMTL_DEBUG` asks for it."""
+  """Prints the traceback if `RMTL_DEBUG` is set."""
   if os.environ.get(DEBUG, '0') not in ('', '0'):
     traceback.print_exception(error, file=sys.stderr)
 
@@ -104,7 +104,7 @@ def _is_memory(error: Exception) -> bool:
 
 
 def _without_json(line: str) -> str:
-  """The message within that of DuckDB's threads, which hold it as JSON."""
+  """The message within that of DuckDB's threads, which is JSON."""
   text, found, within = line.partition(': {"exception_type"')
   if not found:
     return line

@@ -1,4 +1,4 @@
-"""What `--help` and `--helpfull` show, and hints for flags that are unknown."""
+"""The pages of `--help` and `--helpfull`, and hints for unknown flags."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def unknown_flag(
 def _meant(
   wanted: str, known: Sequence[str], names: Sequence[str]
 ) -> list[str]:
-  """Flags and settings that a name may stand for, best first."""
+  """Flags and settings similar to a name, best match first."""
   if wanted in known:  # with dashes for underscores
     return [wanted]
   ends = [name for name in names if name.endswith(f'.{wanted}')]

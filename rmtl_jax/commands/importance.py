@@ -1,4 +1,4 @@
-"""`rmtl importance`: what a trained run owes to each field."""
+"""`rmtl importance`: permutation importance of fields."""
 
 from __future__ import annotations
 

@@ -20,13 +20,13 @@ def define(flag: common.Definer) -> None:
   flag.string(
     'raw_dir',
     '',
-    'LOG: a CSV or Parquet file, or a directory of such; `rmtl init LOG` says'
+    'LOG: a CSV or Parquet file, or a directory of such; `rmtl init LOG` does'
     ' the same.',
   )
   flag.string(
     'output',
     'schema.json',
-    'Where the schema goes; the reasons go beside it, as schema.md.',
+    'The schema file; the reasons are written next to it, as schema.md.',
   )
   flag.string(
     'delimiter',
@@ -113,10 +113,10 @@ def _commands(log: pathlib.Path, schema: pathlib.Path) -> list[str]:
 
 
 def _reasons(schema: pathlib.Path, overwrite: bool) -> pathlib.Path:
-  """The path of the reasons, beside the schema's."""
+  """Path of the reasons, next to the schema."""
   if schema == pathlib.Path('-'):
     raise types.InputError(
-      "--output: '-': the reasons go beside the schema; expected the name of a"
+      "--output: '-': the reasons go next to the schema; expected the name of a"
       ' file, such as schema.json'
     )
   if schema.suffix == '.md':

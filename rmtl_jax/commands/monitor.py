@@ -1,4 +1,4 @@
-"""`rmtl monitor`: a scored log beside what its model was trained on."""
+"""`rmtl monitor`: compares a scored log with the training data."""
 
 from __future__ import annotations
 

@@ -30,12 +30,12 @@ def define(flag: common.Definer) -> None:
     '',
     'Earlier raw rows, in the form of the input and with labels: a file or a'
     ' directory of files. Models with as-of features of users or items need it;'
-    ' sessions that began in it go on in the input.',
+    ' sessions that began in it continue in the input.',
   )
   flag.string(
     'memory_limit',
     '',
-    'What the past may take before it spills to disk, as 4GB; by default 80 %'
+    'Memory for the past before it spills to disk, as 4GB; by default 80 %'
     " of the machine's memory.",
   )
   common.define_stage(flag)

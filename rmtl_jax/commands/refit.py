@@ -15,7 +15,7 @@ def define(flag: common.Definer) -> None:
   flag.string(
     'run',
     '',
-    'The finished run whose stage 1 is trained again; it stays as it is.',
+    'The finished run to retrain stage 1 of; it stays unchanged.',
   )
   flag.string(
     'data_dir',

@@ -29,7 +29,7 @@ def define(flag: common.Definer) -> None:
   flag.string(
     'start_from',
     '',
-    'Another RUN, whose models and settings this one starts with, on data of'
+    'Another RUN: its models and settings start this one, on data of'
     ' the same fields with other vocabularies (rmtl prepare --extend). Flags'
     ' may change the settings that make no other network.',
   )
@@ -42,7 +42,7 @@ def define(flag: common.Definer) -> None:
   flag.list(
     'tracker',
     list(tracking.DEFAULT),
-    'What keeps track of the run beside RUN/metrics.jsonl:'
+    'Trackers of the run, in addition to RUN/metrics.jsonl:'
     f' {", ".join(tracking.TRACKERS)}, or several joined by commas. mlflow and'
     ' wandb find their server in their own environment variables.',
   )
@@ -55,15 +55,15 @@ def define(flag: common.Definer) -> None:
   flag.boolean(
     'paper_model',
     None,
-    "Train stage 1 of the paper's model too, in RUN/paper: a row of the table"
-    ' beside this run. If not given: where a new log is simulated for it.',
+    "Also train stage 1 of the paper's model, in RUN/paper, as a row of the"
+    ' table. Default: only if a new log is simulated.',
   )
 
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   path = common.workdir(values)
-  # What is wrong is said before any work.
+  # Errors are reported before any work.
   given = config_flags.parse(values)
   trackers = values.tracker
   tracking.check(trackers)
@@ -165,4 +165,4 @@ def _check_start(values: flags.FlagValues, path: pathlib.Path) -> None:
     return
   common.check_there(values, 'start_from')
   if not (values.data_dir or (path / 'config.json').exists()):
-    raise types.InputError('--data_dir: is needed beside --start_from')
+    raise types.InputError('--data_dir: is needed with --start_from')

@@ -9,14 +9,14 @@ from absl import flags
 from rmtl_jax.commands import common
 from rmtl_jax.config import flags as config_flags
 
-# Flags that are arguments of the search as they stand.
+# Flags that are passed to the search unchanged.
 _PLAIN = ('stage', 'trials', 'minutes', 'confirm', 'sampler_seed', 'storage')
 
 
 def define(flag: common.Definer) -> None:
   """Defines the flags of the command."""
   common.define_workdir(
-    flag, 'Where the search goes; the same command goes on there.'
+    flag, 'Directory of the search; the same command resumes it.'
   )
   common.define_data(flag)
   flag.list(
@@ -55,7 +55,7 @@ def define(flag: common.Definer) -> None:
   flag.integer(
     'confirm',
     3,
-    'How many of the best trials run again, beside the settings given, with'
+    'How many of the best trials run again, next to the settings given, with'
     ' seeds that the search has not used. These choose: a trial that does not'
     ' gain by more than seed noise, in both halves of the validation period,'
     ' is not taken. 0 takes the best trial as it is.',
@@ -96,7 +96,7 @@ def execute(values: flags.FlagValues) -> int:
     'seeds': seeds,
     'confirm_seeds': confirm_seeds,
   }
-  # Faults are told of before data are simulated.
+  # Errors are reported before data are simulated.
   space = tuple(search.parse(text, config) for text in named)
   tune.Options(space, **plain).check()
   data_dir, manifest = common.study_data(values, path, config)

@@ -61,12 +61,12 @@ def _place(spec: types.FeatureSpec, name: str) -> int:
 
 
 def joined(found: Iterable[tuple[str, str]]) -> str:
-  """The setting that says these pairs."""
+  """The setting for these pairs."""
   return '+'.join('*'.join(pair) for pair in found)
 
 
 def without(crosses: str, gone: Collection[str]) -> str:
-  """The pairs of which both fields stay."""
+  """The pairs of fields that are both kept."""
   if not crosses:
     return crosses
   return joined(pair for pair in pairs(crosses) if not {*pair} & {*gone})

@@ -19,7 +19,7 @@ from rmtl_jax.config import limits, variants
 from rmtl_jax.config import presets as presets_lib
 from rmtl_jax.config import values as config_values
 
-# Settings that flags of their own set: what settings start from is no setting,
+# Settings with flags outside --config: the preset that settings start from,
 # and ml_collections does not split a list of texts.
 _OWN_FLAGS = {'preset': '--preset', 'compare.methods': '--methods'}
 
@@ -67,7 +67,7 @@ def parse(
 
   Args:
     manifest: of the prepared data, from which a preset may be made; without
-      it, such a preset stands at the paper's settings.
+      it, such a preset uses the paper's settings.
     own: the settings of a run that is there: what others are changes to, where
       no flag names another start.
     one_model: of a preset that is an ensemble the first member, for studies.
@@ -187,7 +187,7 @@ def describe(
 
 
 def described(text: str, kind: Any) -> str:
-  """What a setting does, and what it may be where that is not said."""
+  """A setting's description, with its allowed values if they are missing."""
   allowed = limits.words(kind)
   said = all(f'`{value}`' in text for value in limits.choices(kind) or ('',))
   return text if not allowed or said else f'{text} May be: {allowed}.'

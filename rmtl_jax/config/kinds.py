@@ -1,6 +1,6 @@
 """Kinds of tasks, and the registry of their losses.
 
-A record says what preparation must know of a loss, without JAX; the loss itself
+A record describes a loss for preparation, without JAX; the loss itself
 is in ops/task_losses.py. docs/your_data.md#kinds-of-tasks has the formulas.
 """
 
@@ -14,7 +14,7 @@ from rmtl_jax import registry
 
 BINARY, REGRESSION, ORDINAL = 'binary', 'regression', 'ordinal'
 KINDS = (BINARY, REGRESSION, ORDINAL)
-# What preparation says of the labels of train rows, by kind: mean, deviation,
+# Statistics of train labels, by kind: mean, deviation,
 # share of zeros, least and largest; mean and deviation of the logarithms of
 # those above 0, and the mean of y log(y / mean); shares of the levels.
 STATISTICS = {
@@ -40,12 +40,12 @@ class LossRecord:
   """A loss of one kind of task.
 
   Attributes:
-    name: what a schema's `loss` says.
+    name: value of a schema's `loss`.
     kind: of the tasks that may have it.
     make: types.TaskLoss -> task_losses.Loss.
     units: outputs of the task's tower.
     labels: `any` number, from `zero` on, or `positive`.
-    settings: keys that the schema may give beside `loss`, positive numbers.
+    settings: keys that the schema may add to `loss`, positive numbers.
   """
 
   name: str
@@ -89,7 +89,7 @@ def losses_of(kind: str) -> tuple[str, ...]:
 
 
 def expected(record: LossRecord, levels: tuple[int, ...] = ()) -> str:
-  """What a label must be, to end an error.
+  """Allowed labels, to end an error.
 
   >>> expected(LOSSES['poisson'])
   'a number of at least 0 (loss poisson)'

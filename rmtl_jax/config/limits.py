@@ -1,6 +1,6 @@
-"""Limits that stand at a setting's field: what it may be, checked and in words.
+"""Limits of settings, declared at their fields: checked, and as text.
 
-A field's type says what its values may be:
+A field's type declares its allowed values:
 
   form: Literal['shared', 'separate'] = 'shared'
   dropout: Annotated[float, Range(0.0, 0.95)] = 0.2
@@ -35,7 +35,7 @@ _REGISTRIES = {
 
 
 def number(text: str) -> float:
-  """A number as a setting writes it; NaN for what is none."""
+  """A number as a setting writes it; NaN if it is not one."""
   try:
     return float(text)
   except ValueError:
@@ -55,8 +55,8 @@ class ListOf:
   """A list that is not empty.
 
   Attributes:
-    what: what the elements are, in the plural.
-    distinct: whether an element may stand there only once.
+    what: noun for the elements, in the plural.
+    distinct: whether an element may occur only once.
     count: how many there are; 0 for any number.
   """
 
@@ -85,7 +85,7 @@ def fields(group: type) -> dict[str, Any]:
 
 
 def registered(registry: str) -> Collection[str]:
-  """The names of a registry: the one place that knows where registries are."""
+  """The names of a registry."""
   return pkgutil.resolve_name(_REGISTRIES[registry])
 
 
@@ -103,7 +103,7 @@ def check(name: str, value: Any, kind: Any) -> None:
 
   Args:
     name: of the setting, for the error.
-    value: as the setting would hold it.
+    value: the setting's value.
     kind: the field's type.
 
   Raises:
@@ -115,7 +115,7 @@ def check(name: str, value: Any, kind: Any) -> None:
 
 
 def _fault(value: Any, kind: Any) -> str:
-  """What is wrong with a value; '' if nothing is."""
+  """The fault of a value, as text; '' if there is none."""
   plain, limits = _parts(kind)
   if typing.get_origin(plain) is tuple:
     return _list_fault(value, typing.get_args(plain)[0], limits)
@@ -150,7 +150,7 @@ def _list_fault(value: Any, element: Any, limits: tuple[Any, ...]) -> str:
 
 
 def words(kind: Any) -> str:
-  """What a setting may be, for its description; '' where its type says all."""
+  """Allowed values of a setting, as text; '' where its type is enough."""
   plain, limits = _parts(kind)
   if typing.get_origin(plain) is tuple:
     element = typing.get_args(plain)[0]

@@ -1,4 +1,4 @@
-"""What `evaluation.monitor` may say, and what it means."""
+"""Parses `evaluation.monitor`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def terms(text: str) -> tuple[Term, ...]:
     text: of MEANS, or TASK.METRIC=WEIGHT joined by commas or plus signs.
 
   Raises:
-    types.InputError: anything else, or a metric of a task that stands twice.
+    types.InputError: anything else, or a metric of a task that occurs twice.
   """
   if text in MEANS:
     return ()
@@ -56,7 +56,7 @@ def terms(text: str) -> tuple[Term, ...]:
       )
     if (task, metric) in found:
       raise types.InputError(
-        f'evaluation.monitor: {task}.{metric} stands twice'
+        f'evaluation.monitor: {task}.{metric} occurs twice'
       )
     found[task, metric] = Term(task, metric, weight)
   return tuple(found.values())

@@ -24,7 +24,7 @@ AsOf = Literal[
   'slate',
 ]
 AS_OF: tuple[str, ...] = typing.get_args(AsOf)
-# How rows are split; `auto` by what the log has.
+# How rows are split; `auto` depends on the log.
 SplitBy = Literal[
   'auto',
   'time',
@@ -37,7 +37,7 @@ SplitBy = Literal[
   'rolling',
 ]
 
-# What `as_of` lists: groups, or which of them to make.
+# Values of `as_of`: groups, or a choice of them.
 AsOfChoice = Literal[AsOf, 'auto', 'all', 'none']
 
 # The setting that each of these needs, and that asks for it.
@@ -50,39 +50,39 @@ _SPLIT_SETTINGS = {
 
 @dataclasses.dataclass(frozen=True)
 class PrepareConfig:
-  """What `rmtl prepare` does: raw logs to prepared sessions.
+  """Settings of `rmtl prepare`, which turns raw logs into sessions.
 
   Attributes:
     source: the reader, a name of `rmtl_jax.preparation.sources`.
     raw_dir: the raw files' directory, or one file (source `table`).
     data_dir: where prepared data goes.
     schema: JSON file that describes the columns of a table, or of a public log
-      in place of its own.
+      in place of the log's own.
     idle_minutes: a longer gap between two events of a user starts a new
-      session, where the log has no session ids of its own.
+      session, where the log has no session ids.
     min_count: values seen in fewer train rows share row 0 of the vocabulary;
       2 is the least that leaves row 0 something to learn from.
     split: shares of the rows in train, validation and test, where `split_by` is
       `time`, `random` or `user`.
     split_by: `time` (sessions by their start), `dates` (at `split_dates`),
       `random` (sessions drawn), `user` (users drawn, with all their rows),
-      `column` (as `split_column` says), `files` (`raw_dir` is train, see
+      `column` (see `split_column`), `files` (`raw_dir` is train, see
       `test_dir`), `source` (as the benchmark of the source has it), `rolling`
       (of `extend` alone: validation joins train, test becomes validation, new
       rows are test) or `auto`: what the other settings name, else the source's
       own, else `time`, and `random` for a log without a time.
     split_dates: where validation and test start, as
-      `2024-05-01,2024-05-08T12:00` (UTC unless it says otherwise).
-    split_column: table: the raw column that says a row's split.
-    split_values: table: what that column holds, as
+      `2024-05-01,2024-05-08T12:00` (UTC by default).
+    split_column: table: the raw column with a row's split.
+    split_values: table: the values of that column, as
       `train=0,train=1,validation=2,test=3`; empty for `train`, `validation` (or
       `valid`, `val`, `dev`) and `test`.
-    seed: of what is drawn: splits, and simulated logs.
-    extend: prepared data that the new log goes on from, which stay as they are:
+    seed: of random splits and simulated logs.
+    extend: prepared data that the new log continues; they are not changed:
       `data_dir` gets their rows and those of the log. Everything that the
       settings of that data say is taken from there (docs/every_day.md).
     since: rows before this date or time are left out, as `2024-05-01` or
-      `2024-05-01T12:00` (UTC unless it says otherwise).
+      `2024-05-01T12:00` (UTC by default).
     until: rows at or after this date or time are left out, and labels that are
       known only then do not count.
     validation_dir: table: place of the validation files, see `raw_dir`; empty:
@@ -96,17 +96,17 @@ class PrepareConfig:
       `recency` (since the user's last row, and last positive), `tastes` (label
       rates of the user's rows with the same value of a field), `feedback` (what
       the session so far has answered), `history` (the items that the user was
-      shown before the session), `slate` (numbers beside those of the rows that
+      shown before the session), `slate` (numbers compared with the rows that
       were shown with it); `all` that the log can support, with a warning for
       each that it can't; `auto`, those of `all` that vary over the train rows,
       without warnings; or `none`.
     history_items: most items of `history`; the most recent ones stay.
     max_values: most slots of a multi-valued field; longer lists are cut.
-    rows_per_file: about how many rows a Parquet file holds.
+    rows_per_file: rows of a Parquet file, approximately.
     memory_limit: what DuckDB may use before it spills to disk, as `4GB`; empty
       for its default, 80 % of the machine's.
     threads: DuckDB's; 0 for one per core.
-    temp_dir: where DuckDB spills; empty for a directory beside `data_dir`.
+    temp_dir: where DuckDB spills; empty for a directory next to `data_dir`.
     overwrite: replace prepared data that is there already.
     any_dates: take times before the year 2000 and after tomorrow (UTC), which
       are most likely in another unit than was declared.
@@ -149,7 +149,7 @@ def validate(config: PrepareConfig) -> PrepareConfig:
   """Returns the config if every setting is in range.
 
   Raises:
-    types.InputError: names the setting, its value and what is allowed.
+    types.InputError: names the setting, its value and the allowed ones.
   """
   for name, kind in limits.fields(PrepareConfig).items():
     limits.check(name, getattr(config, name), kind)
@@ -171,7 +171,6 @@ def _check_split(config: PrepareConfig) -> None:
   if config.split_by == 'rolling' and not config.extend:
     raise types.InputError(
       'split_by: rolling moves the splits of prepared data; it needs extend'
-      ' beside it'
     )
   for by in asked:
     if config.split_by not in ('auto', by) or len(asked) > 1:
@@ -190,7 +189,7 @@ def _check_split(config: PrepareConfig) -> None:
     ('validation_dir', 'test_dir'),
   ):
     if getattr(config, setting) and not getattr(config, other):
-      raise types.InputError(f'{setting}: needs {other} beside it')
+      raise types.InputError(f'{setting}: needs {other}')
 
 
 def as_of_groups(config: PrepareConfig) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What settings start from, by name.
+"""Presets: named starting points of settings.
 
 The paper, the authors' released code, and a recipe per public log. What each
 gained and how it was chosen: docs/public_logs.md.
@@ -14,7 +14,7 @@ from rmtl_jax import registry, types
 from rmtl_jax.config import recommended, settings
 
 Settings = Mapping[str, Any]
-# What settings start from without --preset.
+# The preset without --preset.
 DEFAULT_PRESET = 'recommended'
 
 
@@ -58,11 +58,11 @@ def preset(name: str, manifest: Any = None) -> settings.Config:
 
 
 def start(manifest: Any = None, name: str = '') -> settings.Config:
-  """What settings start from.
+  """A named starting point of settings.
 
   Args:
     manifest: of the prepared data; without it, a preset that is made from data
-      stands at the paper's settings.
+      uses the paper's settings.
     name: of a preset; the default if empty.
 
   Raises:
@@ -79,7 +79,7 @@ class _Split(NamedTuple):
 
 
 class _Data(NamedTuple):
-  """What the default preset asks of a manifest, for `defaults`."""
+  """Minimal manifest of the default preset, for `defaults`."""
 
   splits: Mapping[str, _Split]
   fields: tuple[()] = ()
@@ -88,7 +88,7 @@ class _Data(NamedTuple):
 
 
 def defaults() -> dict[str, Any]:
-  """What settings are without flags, {'group.field': value}, for help.
+  """Default settings, {'group.field': value}, for help.
 
   Those that the default preset makes from the data are 'by the data'.
   """
@@ -103,10 +103,10 @@ def defaults() -> dict[str, Any]:
 
 
 def paper_model(manifest: Any, config: settings.Config) -> settings.Config:
-  """The model of the paper that a run shows beside its own.
+  """The paper's model, which a run is compared with.
 
   The released code's backbone in the paper's sizes, without as-of features;
-  a shared bottom where a task is judged on another's positives, which ESMM
+  a shared bottom if a task counts on another's positives only, which ESMM
   can't be.
 
   Args:

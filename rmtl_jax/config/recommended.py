@@ -88,7 +88,7 @@ def settings(manifest: Any) -> Mapping[str, Any]:
 
 
 def _variants(ids: list[str], manifest: Any) -> list[str]:
-  """What members differ in: without ids, with ids, and LightGBM's trees.
+  """Variants of the members: without ids, with ids, and LightGBM's trees.
 
   Without LightGBM, or where it would not predict every task, the networks are
   alone; where there are no ids, they are two seeds.
@@ -162,7 +162,7 @@ def _small_fields(manifest: Any, most: float = MOST_CATEGORIES) -> list[Any]:
     field
     for field in manifest.fields
     if field.kind == 'categorical'
-    and 2 < field.size <= most + 1  # one value tells nothing
+    and 2 < field.size <= most + 1  # a single value is useless
     and field.details.get('transform') != 'bins'
     and _can_be_named(field.name)
   ]

@@ -1,4 +1,4 @@
-"""What settings must satisfy together: one function per rule, one list."""
+"""Rules on combinations of settings: one function per rule, one list."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _lambda_has_a_known_sign(config: settings.Config) -> str:
   ]
   return (
     f'weighting.lambda_: {weighting.lambda_!r:.80} is negative, which'
-    f' {form.name} does not know; {", ".join(signed)} do'
+    f' {form.name} does not support; {", ".join(signed)} do'
   )
 
 
@@ -63,7 +63,7 @@ def _balancers_know_their_settings(config: settings.Config) -> str:
     if changed and name not in record.settings:
       takes = ', '.join(record.settings) or 'no settings'
       return (
-        f'pretrain.balancing.{name}: {own.name} does not know it; it takes'
+        f'pretrain.balancing.{name}: {own.name} does not have it; it takes'
         f' {takes}'
       )
   return ''

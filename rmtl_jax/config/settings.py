@@ -2,7 +2,7 @@
 
 `--config.<group>.<field>=VALUE` sets one, `--preset=NAME` many.
 The defaults are the paper's form (Liu et al., WWW 2023) unless a comment says
-otherwise. A field's type has its limits (config/limits.py), its docstring says
+otherwise. A field's type has its limits (config/limits.py), its docstring has
 what it does: checks, flags and docs/configuration.md are made from these.
 """
 
@@ -44,7 +44,7 @@ class NetworkConfig:
       elsewhere; ple feeds shared experts the shared input (Tang et al., RecSys
       2020); an aitm message has a hidden layer and its own attention. Row
       0 of a vocabulary (missing, unseen, rare) starts at zero in both.
-    embedding_adam: what a step of any stage does with the embedding tables:
+    embedding_adam: how steps of all stages update the embedding tables:
       `dense` updates all rows, `rows` those that the batch has, so that a
       step's cost does not grow with the vocabulary. Other rows then keep their
       moments and take no step (updates/rows.py). A vocabulary that is no larger
@@ -72,11 +72,11 @@ class NetworkConfig:
       `mean` or `target_attention` (of the row's own item). No free win:
       choose on validation.
     crosses: pairs of categorical fields, as `segment*category+segment*brand`:
-      every pair of their categories has a term in each task's logit beside the
-      towers. Pairs with a field that is ignored or read as
-      numbers are left out. Needs `embedding_adam=dense`. Actors only.
+      every pair of their categories adds a term to each task's logit. Pairs
+      with a field that is ignored or read as numbers are left out. Needs
+      `embedding_adam=dense`. Actors only.
     booster: file of a LightGBM model for `backbone=lightgbm`, in place of one
-      that is fitted; `{task}` in it stands for each task's name.
+      that is fitted; `{task}` in it is replaced by each task's name.
     numeric_encoding: how numeric fields are read: `linear`, one linear layer
       to one block for all; or `piecewise`, by the bins between their quantiles
       over train rows, which manifest.json has, to a block for each
@@ -92,7 +92,7 @@ class NetworkConfig:
       same numbers, up to rounding.
     matmul_precision: of products with kernels: `default` leaves their float32
       operands to the device (CPUs keep them, TPUs and some GPUs round them
-      unless JAX_DEFAULT_MATMUL_PRECISION says otherwise); `bfloat16` rounds
+      unless JAX_DEFAULT_MATMUL_PRECISION is set); `bfloat16` rounds
       operands on every device, CPUs too, and sums in float32. Parameters,
       activations and the optimizer are float32 either way. CPUs with
       AVX512-BF16 are faster by it in hidden layers of 256 units and more.
@@ -135,9 +135,9 @@ class CriticConfig:
     discount: gamma.
     behaviour: the logged action, `policy` (pi(s) plus a little noise) or
       `uniform` (drawn once per row, the same in every pass of stage 2).
-    initial_value: what a fresh critic says: a `constant`, or the
+    initial_value: output of a fresh critic: a `constant`, or the
       `mean_return` that the pre-trained policy realised on train rows.
-    sees_remaining: critics are told how many rows of the session are left in
+    sees_remaining: critics get the number of rows left in the session in
       the lane (of a session that is cut, as far as the cut).
       They only weigh losses of logged sessions, so nothing leaks into the
       actor, which must do without.
@@ -194,7 +194,7 @@ class WeightingConfig:
       `constant_mean`; or without weighted losses `ddpg` (D-PLE on ple: the
       actor ascends mean_k Q_k(s, pi_k(s))).
     lambda_: the paper's lambda. A negative one (critic, advantage) trusts rows
-      more whose future looks good; no weight is below 0 then.
+      more with a good future; no weight is below 0 then.
     form: the weights that `q_shuffled` shuffles over the rows.
   """
 
@@ -205,16 +205,16 @@ class WeightingConfig:
 
 @dataclasses.dataclass(frozen=True)
 class BalancingConfig:
-  """What balances the tasks in stage 1 (docs/balancers.md).
+  """Balancing of the tasks in stage 1 (docs/balancers.md).
 
-  A number below 0 stands for the one of the balancer's own paper; a balancer
-  refuses what it does not know.
+  A number below 0 means the value of the balancer's paper; a balancer refuses
+  settings that it does not have.
 
   Attributes:
     name: `equal` leaves the mean of the tasks' losses as it is.
     weights: of the tasks, as `click=1,conversion=3` or, in their order,
-      `1,3` (a + may stand for a comma): those of `static`, what `upgrad` and
-      `dualproj` prefer; they are divided by their mean. Empty: all equal.
+      `1,3` (a + may replace a comma): weights of `static`, preferences of
+      `upgrad` and `dualproj`; they are divided by their mean. Empty: all equal.
     alpha: the strength: gradnorm's alpha, cagrad's c.
     learning_rate: of weights that learn (gradnorm, famo, imtl_l,
       homoscedastic_uncertainty).
@@ -287,12 +287,12 @@ class BatchConfig:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
-  """What evaluation computes.
+  """Settings of evaluation.
 
   Attributes:
     bootstrap: session-bootstrap replicates of an interval; 0 means none. Ends
       are rare draws, so fewer than a thousand make them noisy.
-    calibration: what is fitted on validation, and kept where its first half's
+    calibration: map fitted on validation, and kept where its first half's
       map lowers the loss of its last half: `platt`
       (logit' = a logit + b, held towards the raw model by a prior of some
       rows), `isotonic` (any rising function) or `none`. With either of the two
@@ -301,7 +301,7 @@ class EvaluationConfig:
       by, over the validation rows: the mean `auc` of the tasks, their mean
       `logloss`, each in units of that of its rate, or a weighted sum of
       metrics by their names in metrics.json, which should rise, as
-      `click.auc=1,buy.logloss=-0.5` (a + may stand for a comma).
+      `click.auc=1,buy.logloss=-0.5` (a + may replace a comma).
   """
 
   bootstrap: Annotated[int, Range(0, 10**6)] = 1000
@@ -311,7 +311,7 @@ class EvaluationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class CompareConfig:
-  """What `rmtl compare` runs: methods x seeds on the same data.
+  """Methods and seeds of `rmtl compare`.
 
   Attributes:
     methods: each
@@ -343,14 +343,14 @@ class Config:
   """A run.
 
   Attributes:
-    preset: what the other settings started from (config/presets.py).
+    preset: the preset that settings started from (config/presets.py).
     backbone: the actor (rmtl_jax/networks/registry.py).
     seed: of parameters, shuffles, dropout and noise.
-    ensemble: M members that differ in their seed, each a run of its own in
+    ensemble: M members with different seeds, each a separate run in
       RUN/members, and predict as one model, by the mean of their
       probabilities. Member 0 is the model of the seed. 1, of a preset that is
       an ensemble, is its first member alone.
-    variants: what the members of an ensemble differ in beside their seed:
+    variants: settings in which the members of an ensemble differ:
       SETTING=VALUE:SETTING=VALUE for each variant, joined by `;`; the members
       take them in turn. `network.ignore=user;` makes every
       other member one that does not see `user`. Such members are weighed on

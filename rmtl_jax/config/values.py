@@ -12,7 +12,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import limits, rules
 
-# What other programs call a setting.
+# Names of settings in other programs.
 ALIASES = {
   'batch_size': ('batch.lanes', 'batch.lane_length'),
   'epochs': ('pretrain.max_epochs', 'finetune.max_epochs'),
@@ -131,7 +131,7 @@ def _parse_list(label: str, text: str, old: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def setting_text(value: Any) -> str:
-  """A setting's value as `parse_setting` takes it, beside others.
+  """A setting's value as text for `parse_setting`.
 
   Lists of whole numbers have hyphens: commas part methods.
 
@@ -148,7 +148,7 @@ def validate(config: config_lib.Config) -> config_lib.Config:
   """Returns the config if every setting is within its limits and the rules.
 
   Raises:
-    types.InputError: names the setting, its value and what is allowed.
+    types.InputError: names the setting, its value and the allowed ones.
   """
   _check_group(config, 'config')
   rules.check(config)
@@ -171,7 +171,7 @@ def _check_group(group: Any, path: str) -> None:
 
 
 def to_dict(config: config_lib.Config) -> dict[str, Any]:
-  """The config as nested dicts that JSON can hold."""
+  """The config as nested dicts for JSON."""
   return dataclasses.asdict(config)
 
 

@@ -1,4 +1,4 @@
-"""What an ensemble's members differ in: seeds, and Config.variants."""
+"""Configs of an ensemble's members, by seeds and Config.variants."""
 
 from __future__ import annotations
 
@@ -99,9 +99,9 @@ def first(config: settings_lib.Config) -> settings_lib.Config:
 def of_preset(
   preset: settings_lib.Config, changes: Mapping[str, Any]
 ) -> settings_lib.Config:
-  """What changes are made to: a preset, or its first member.
+  """The base of changes: a preset, or its first member.
 
-  Whoever asks for one model has no members to tell apart.
+  A single model has no members to distinguish.
 
   Args:
     changes: {'group.field': value}.

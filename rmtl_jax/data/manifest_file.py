@@ -209,7 +209,7 @@ def _parts(kind: Any, records: Any, what: str) -> tuple[Any, ...]:
     part = _build(kind, record, f'{what}: entry {i + 1}')
     _check_name(part.name, f'{what}: entry {i + 1}: name')
     if part.name in parts:
-      raise types.InputError(f'{what}: {part.name!r} stands twice')
+      raise types.InputError(f'{what}: {part.name!r} occurs twice')
     parts[part.name] = part
   return tuple(parts.values())
 

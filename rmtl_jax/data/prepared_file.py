@@ -49,7 +49,7 @@ class PreparedFile:
 
     Raises:
       types.InputError: the file is missing or unreadable, or a column is
-        missing or stands twice.
+        missing or occurs twice.
     """
     self.path, self._manifest = path, manifest
     with column_reader.one_line_errors(path):
@@ -75,7 +75,7 @@ class PreparedFile:
       if name not in present:
         raise types.InputError(f'{path}: no column {name!r}')
       if present.count(name) > 1:
-        raise types.InputError(f'{path}: column {name!r} stands twice')
+        raise types.InputError(f'{path}: column {name!r} occurs twice')
 
   def _names(self) -> list[str]:
     own, columns = ['session_id', 'timestamp', 'row_id'], self._columns

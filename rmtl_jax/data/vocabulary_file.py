@@ -89,7 +89,7 @@ def _check_values(file_path: pathlib.Path, values: pa.Array) -> None:
   codes = rest.dictionary_encode().indices.to_numpy()
   for wrong, fault in (
     (np.array([values[0].is_valid]), 'expected null in row 1, whose id is 0'),
-    (np.append(False, codes != np.arange(len(codes))), 'stands twice'),
+    (np.append(False, codes != np.arange(len(codes))), 'occurs twice'),
   ):
     if wrong.any():
       row = int(np.argmax(wrong))

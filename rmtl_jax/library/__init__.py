@@ -1,1 +1,1 @@
-"""What Python programs call: a ranker of four lines, studies, reports."""
+"""The Python API: `Ranker`, studies, reports."""

@@ -1,4 +1,4 @@
-"""What the columns of a table mean: a schema for `rmtl prepare`.
+"""Guesses the schema of a table for `rmtl prepare`.
 
 The guess is that of `rmtl init`; what a person says about roles, labels and
 fields replaces it.
@@ -26,12 +26,12 @@ Entry = str | Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Described:
-  """What the columns of a table mean.
+  """The schema of a table.
 
   Attributes:
     schema: the JSON of rmtl_jax.preparation.schema.
     left_out: reasons, by the columns that are not used.
-    lines: what a person should read, at most five lines.
+    lines: a summary for the user, at most five lines.
   """
 
   schema: dict[str, Any]
@@ -45,7 +45,7 @@ def describe(
   own: Mapping[str, Any] | None = None,
   index: Collection[str] = (),
 ) -> Described:
-  """Guesses what the columns of a table mean.
+  """Guesses the roles of a table's columns.
 
   Args:
     table: the rows.
@@ -144,7 +144,7 @@ def _completed(
   """
   by_column = {one['column']: one for one in guessed if 'column' in one}
   columns = {one['name']: one.get('column') for one in guessed}
-  names = dict[str, str]()  # of tasks that stand before, by their columns
+  names = dict[str, str]()  # earlier tasks, by column
   completed = []
   for entry in tasks:
     found = by_column.get(entry.get('column'), {})

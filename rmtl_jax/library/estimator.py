@@ -1,4 +1,4 @@
-"""What scikit-learn expects of an estimator; it need not be installed."""
+"""The scikit-learn estimator API; scikit-learn need not be installed."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """The directory of a Ranker: a run with the table that it was fitted on.
 
 ranker.json     what was asked for, and the digest of the table
-log.parquet     the table; of a fit that goes on from another, after its table
+log.parquet     the table; after a warm start, appended to the earlier table
 rows.parquet    of such a fit, the table that is added, until it is prepared
 schema.json     what its columns mean
 data/           the table prepared
-...             what a run has (rmtl_jax/runtime/workdir.py)
+...             the files of a run (rmtl_jax/runtime/workdir.py)
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _OPTIONS = inspect.signature(prepare_config.PrepareConfig).parameters
 _OWN = ('source', 'raw_dir', 'data_dir', 'schema', 'overwrite')
 # Of `rmtl prepare`, in a line for a person.
 _FLAG = re.compile(r'--([a-z_]+)(?:=([^\s;)]*[^\s;),.]))?')
-# What must be the same when a fit goes on.
+# Must be unchanged when a fit is resumed.
 _SAME = ('log', 'schema', 'prepare', 'start_from')
-# What a saved model has of its run: all but what only training needs.
+# Files of a run that a saved model keeps: all but those of training alone.
 _SAVED = (
   *('config.json', 'manifest.json', 'metrics.json', 'metrics.jsonl'),
   *('vocabulary', 'checkpoints', 'members', _SCHEMA, FILE, reference.FILE),
@@ -68,7 +68,7 @@ class Earlier(NamedTuple):
 class Scratch:
   """A private directory that goes when nothing refers to this any more.
 
-  Unlike tempfile's, which then warns that nobody closed it.
+  Unlike tempfile's, which warns that it was not closed.
   """
 
   def __init__(self):
@@ -122,7 +122,7 @@ def prepare(
     earlier: what the rows come after, or None.
 
   Raises:
-    types.InputError: RUN holds something else, or as for `rmtl prepare`; then
+    types.InputError: RUN contains other files, or as for `rmtl prepare`; then
       nothing is left of it.
   """
   is_new = not place.exists()
@@ -151,10 +151,10 @@ def prepare(
     for name in (LOG, _SCHEMA, FILE):
       (place / name).unlink(missing_ok=True)
     if isinstance(error, types.InputError):
-      # The caller knows of a table and its columns, and of no files.
-      told = str(error).replace(str(raw), 'table')
-      told = told.replace(str(place / _SCHEMA), 'columns')
-      raise types.InputError(without_flags(told)) from None
+      # The caller passed a table and its columns, not files.
+      line = str(error).replace(str(raw), 'table')
+      line = line.replace(str(place / _SCHEMA), 'columns')
+      raise types.InputError(without_flags(line)) from None
     raise
   finally:
     (place / _ADDED).unlink(missing_ok=True)
@@ -241,7 +241,7 @@ def _after(earlier: Earlier | None, rows: pa.Table) -> pa.Table | None:
 
 
 def data_dir(run: workdir.Run) -> pathlib.Path:
-  """The prepared data of a Ranker: beside its model, or where it was fitted."""
+  """The prepared data of a Ranker, with its model or where it was fitted."""
   own = run.path / DATA
   return own if (own / 'manifest.json').is_file() else run.data_dir
 
@@ -255,7 +255,7 @@ def _check(place: pathlib.Path, asked: Mapping[str, Any]) -> None:
     others = [e.name for e in place.iterdir() if not e.name.startswith(mine)]
     if others:
       raise types.InputError(
-        f'{place}: holds {min(others)!r:.80} and no fitted Ranker; name another'
+        f'{place}: contains {min(others)!r:.80}, no fitted Ranker; name another'
         ' workdir'
       )
     return
@@ -276,7 +276,7 @@ def refitting(source: pathlib.Path, place: pathlib.Path) -> Iterator[None]:
   Nothing of it stays if the refit can't begin.
 
   Raises:
-    types.InputError: it holds something else, or can't be written.
+    types.InputError: it contains something else, or can't be written.
   """
   is_new = not place.exists()
   # The first marks the directory as this refit's, which may be cut off.

@@ -34,7 +34,7 @@ class OneRow:
     self._made: Any = None
 
   def score(self, row: pa.Table) -> scorer_lib.Predictions | None:
-    """Predictions for one row; None: the SQL has to tell, or what is wrong."""
+    """Predictions for one row; None: leave it to the SQL, errors included."""
     with self._lock:
       if self._made is None:
         self._made = self._make()

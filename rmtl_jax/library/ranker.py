@@ -39,16 +39,16 @@ class Ranker:
   """A multi-task ranking model that is trained on a table.
 
   Attributes:
-    tasks_: K names, once fitted, as are all that follow.
+    tasks_: names of the K tasks; set by `fit`, like all that follow.
     metrics_: test metrics of the model that predicts, {task: {metric: value}}.
     record_: the content of metrics.json.
-    schema_: what the columns mean, as `rmtl prepare --schema` takes it.
-    left_out_: why, by the columns that are nothing of it.
-    feature_names_in_: columns of its features. Models that read the past read
-      those of sessions, users, items and times beside them.
+    schema_: the schema of the columns, as `rmtl prepare --schema` takes it.
+    left_out_: {column: reason} of columns that are not used.
+    feature_names_in_: columns of its features. Models with as-of features also
+      read the columns of sessions, users, items and times.
     run_dir_: RUN, for `evaluate`, `write_report` and the commands.
     data_dir_: the prepared data, for `compare` and `tune`.
-    model_: what predicts, a Scorer.
+    model_: the Scorer that predicts.
   """
 
   def __init__(
@@ -70,9 +70,9 @@ class Ranker:
         of a schema}, as `{'buy': {'column': 'bought', 'after': 'click'}}` or
         `{'watch': {'column': 'seconds', 'kind': 'regression'}}`. Empty: the
         columns of y, or the tasks of the schema.
-      schema: entries that replace what is guessed of the columns, as
+      schema: entries that replace guessed ones, as
         `{'user': 'visitor', 'item': None, 'numeric': ['price']}`
-        (docs/your_data.md); None says that there is none, and `exclude` lists
+        (docs/your_data.md); None means that there is none, and `exclude` lists
         columns that are no features. With `tasks` it is a whole schema, as
         `rmtl init` writes it, and nothing is guessed.
       prepare: settings of PrepareConfig, as `{'split': (8, 1, 1)}` or
@@ -83,8 +83,7 @@ class Ranker:
       fine_tune: whether stages 2 and 3 follow stage 1.
       workdir: RUN, to keep it and to resume there; None: a private temporary
         directory, which goes with this object.
-      tracker: what keeps track of the run: `tensorboard`, `mlflow`, `wandb`, or
-        several of them.
+      tracker: `tensorboard`, `mlflow`, `wandb`, or several of them.
       verbose: shows a live line on a terminal, elsewhere a line per epoch.
     """
     self.tasks, self.schema = tasks, schema
@@ -93,7 +92,7 @@ class Ranker:
     self.tracker, self.verbose = tracker, verbose
 
   def get_params(self, deep: bool = True) -> dict[str, Any]:
-    """The parameters as they were given, by name, as scikit-learn asks."""
+    """The parameters by name, as scikit-learn expects them."""
     del deep
     return {name: getattr(self, name) for name in _parameters()}
 
@@ -128,21 +127,21 @@ class Ranker:
 
     Rows are split by time into train, validation and test (`prepare={'split':
     ...}`, or `{'split_by': 'user'}` and other settings of PrepareConfig).
-    Remarks go to `warnings.warn`. With `workdir` a call that was cut off goes
-    on when it is made again. Compiled programs are kept on disk for the next
-    fit, unless JAX has a cache of its own.
+    Warnings go to `warnings.warn`. With `workdir` the same call resumes an
+    interrupted one. Compiled programs are kept on disk for the next fit, unless
+    JAX has its own cache.
 
     Args:
       X: raw rows: a pandas or Polars frame, an Arrow table or reader (what has
-        `__arrow_c_stream__`), a list of dicts, or a dict of columns. Beside
-        `start_from` the new rows alone.
+        `__arrow_c_stream__`), a list of dicts, or a dict of columns. With
+        `start_from`, only the new rows.
       y: their labels, a column per task: a frame, a series or an array. None:
         they are columns of X.
       start_from: a fitted Ranker, or the directory of a fitted or saved one, to
-        go on from: the rows are added to its data, whose vocabularies grow, and
-        its model goes on (docs/every_day.md). Test rows are then the new ones.
-        Columns, preparation and settings are its own; `config` may change
-        what makes no other network.
+        warm-start from: the rows are added to its data, vocabularies grow, and
+        training continues with its parameters (docs/every_day.md). The new rows
+        are the test rows. Columns, preparation and settings are those of the
+        earlier one; `config` may change settings that keep the network.
 
     Raises:
       types.InputError: a parameter, column or value that can't be used.
@@ -164,7 +163,7 @@ class Ranker:
       schema, left_out = described.schema, described.left_out
       for line in described.lines:
         print(line)
-    config = self._config(start)  # what is wrong is said before any work
+    config = self._config(start)  # errors are raised before any work
     if start:
       start_rules.check_settings(start.run, config)
     options = fitting.options(_mapping('prepare', self.prepare))
@@ -312,7 +311,7 @@ class Ranker:
         fitted on as its history.
       overwrite: replaces a saved model that is there.
       with_data: whether it keeps its prepared data, and with them the rows it
-        was fitted on, so that another fit may go on from it (`start_from`) when
+        was fitted on, so that another fit can start from it (`start_from`) when
         its workdir is gone.
 
     Raises:
@@ -370,7 +369,7 @@ class Ranker:
   def _described(
     self, rows: pa.Table, tasks: Any, index: Collection[str]
   ) -> columns.Described:
-    """What the columns mean: as a whole schema says, or guessed."""
+    """The schema: the given one, or a guess."""
     schema = _mapping('schema', self.schema)
     if 'tasks' not in schema:
       return columns.describe(rows, tasks, schema, index)
@@ -382,7 +381,7 @@ class Ranker:
   def _start(
     self, given: Ranker | str | os.PathLike[str] | None
   ) -> starting.Start | None:
-    """What a fit goes on from, checked against the parameters."""
+    """The earlier Ranker of a warm start, checked against the parameters."""
     if given is None:
       return None
     if not isinstance(given, Ranker | str | os.PathLike):
@@ -446,7 +445,7 @@ class Ranker:
     return scored.probabilities
 
   def _restore(self, path: pathlib.Path) -> None:
-    """Sets what a fitted one has, from its directory."""
+    """Sets the attributes of a fitted Ranker from its directory."""
     self._run = workdir.read(path)
     self.model_: scorer.Scorer = predictor.load(path)
     self._history: kept.KeptHistory | None = None
@@ -490,7 +489,7 @@ def load(path: str | os.PathLike[str]) -> Ranker:
 
 
 def _leaks(metrics: Mapping[str, Any]) -> list[str]:
-  """A line for each task whose test AUC is too good to be true."""
+  """A warning for each task with a suspiciously high test AUC."""
   return [
     f'task {task!r}: test AUC {found["auc"]:.4f}: is there a column that is'
     ' known only after the label? Leave it out: schema={"exclude": [...]}'

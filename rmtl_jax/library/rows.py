@@ -25,7 +25,7 @@ class RowValues(NamedTuple):
     session: number of the row's session, i64[R].
     rows_left: rows of its session after it, i64[R].
     policy: probabilities by the pre-trained actor, pi(s), f32[R, K].
-    q_values: what the critics expect, Q(s, pi(s)), f32[R, K].
+    q_values: the critics' values, Q(s, pi(s)), f32[R, K].
     returns: the discounted sum of this and the later rows' rewards, f64[R, K].
   """
 
@@ -60,7 +60,7 @@ def row_values(
     rows = splits_lib.read(run.data_dir, run.manifest, split, run.config.batch)
     members = values_lib.critic_values(trained, rows)
   if not members:
-    raise types.InputError(f'{path}: no critics; rmtl train goes on with them')
+    raise types.InputError(f'{path}: no critics; rmtl train adds them')
   host, config = rows.host, run.config.critic
   reward = task_losses.reward_function(host.losses)
   returns = [

@@ -1,4 +1,4 @@
-"""What a fit goes on from: `Ranker.fit(table, start_from=...)`.
+"""Warm starts of a fit: `Ranker.fit(table, start_from=...)`.
 
 Its rows are added to the data of the other Ranker, as `rmtl prepare --extend`
 does, and its model starts with the other's, as `rmtl train --start_from` does.
@@ -21,7 +21,7 @@ _SETTLED = ('tasks', 'schema')
 
 
 class Start(NamedTuple):
-  """A fitted or saved Ranker that another one goes on from.
+  """A fitted or saved Ranker that a fit starts from.
 
   Attributes:
     run: its directory, RUN.
@@ -34,7 +34,7 @@ class Start(NamedTuple):
   asked: Mapping[str, Any]
 
   def earlier(self, given: Mapping[str, Any]) -> fitting.Earlier:
-    """What the new rows come after.
+    """The earlier rows, which the new ones follow.
 
     Args:
       given: settings of PrepareConfig; those of the start are left out, as its
@@ -51,7 +51,7 @@ class Start(NamedTuple):
 
 
 def read(path: str | os.PathLike[str]) -> Start:
-  """Reads what a fit goes on from.
+  """Reads the Ranker that a fit starts from.
 
   Args:
     path: what `Ranker.save` wrote, or the `workdir` of a fitted one.
@@ -81,7 +81,7 @@ def read(path: str | os.PathLike[str]) -> Start:
 
 
 def check(start: Start, params: Mapping[str, Any]) -> None:
-  """Refuses parameters that say something else than what is gone on from.
+  """Refuses parameters that differ from those of the earlier Ranker.
 
   Raises:
     types.InputError: names the first parameter that differs.

@@ -38,8 +38,8 @@ def compare(
 ) -> dict[str, Any]:
   """Trains methods x seeds on the same data, with paired tests and controls.
 
-  What is there already in the directory is not trained again, so a call that
-  was cut off goes on, and seeds and methods may be added.
+  Runs that exist in the directory are not trained again, so an interrupted call
+  can be resumed, and seeds and methods may be added.
 
   Args:
     path: COMPARISON, created if missing; gets results.json, and
@@ -98,7 +98,7 @@ def tune(
 ) -> dict[str, Any]:
   """Searches better settings on validation; the test split is not read.
 
-  A call that was cut off goes on: finished trials are not trained again.
+  An interrupted call resumes: finished trials are not trained again.
 
   Args:
     path: TUNING, created if missing; gets tuning.json and best.json.
@@ -116,7 +116,7 @@ def tune(
     confirm_seeds: the fresh seeds, by default four.
     sampler_seed: of the search.
     storage: a database in which Optuna keeps a copy of the trials for others
-      to look at, say `sqlite:///trials.db`.
+      to look at, for example `sqlite:///trials.db`.
     config: the given settings, of one model or, for stage 1, of an ensemble,
       which are the first trial; None: the recommended ones for the data, of
       stage 3 those of the first member.

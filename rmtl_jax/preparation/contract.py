@@ -221,7 +221,7 @@ def _create_view(
         continue
       if count != 1:
         fault = (
-          f'column {name!r} stands twice' if count else f'no column {name!r}'
+          f'column {name!r} occurs twice' if count else f'no column {name!r}'
         )
         raise types.InputError(f'{path}: {fault}')
       found = schema.field(name).type

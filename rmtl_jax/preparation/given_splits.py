@@ -134,6 +134,6 @@ def column_values(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
         f' {", ".join(values)}'
       )
     if any(value in some for some in values.values()):
-      raise types.InputError(f'split_values: {value!r} stands twice')
+      raise types.InputError(f'split_values: {value!r} occurs twice')
     values[name] += (value,)
   return values

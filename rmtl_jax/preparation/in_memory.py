@@ -115,7 +115,7 @@ def _write(stream: tables.Stream, path: pathlib.Path) -> None:
   names = stream.schema.names
   for name in names:
     if names.count(name) > 1:
-      raise types.InputError(f'{TABLE}: column {name!r} stands twice')
+      raise types.InputError(f'{TABLE}: column {name!r} occurs twice')
   held: list[pa.RecordBatch] = []
   with (
     durable.name_errors(path),

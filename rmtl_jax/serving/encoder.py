@@ -134,7 +134,7 @@ class Encoder:
     """Refuses columns that can't be encoded, before any row is read.
 
     Raises:
-      types.InputError: a column of a field is missing, stands twice or has a
+      types.InputError: a column of a field is missing, occurs twice or has a
         type that its field can't have.
     """
     wanted = [name for name in self.columns if name not in computed]

@@ -66,12 +66,12 @@ def test_weights_that_are_not_those_of_the_tasks(text, fault):
   [
     (
       {'pretrain.balancing.name': 'pcgrad', 'pretrain.balancing.alpha': 1.0},
-      'config.pretrain.balancing.alpha: pcgrad does not know it; it takes no'
+      'config.pretrain.balancing.alpha: pcgrad does not have it; it takes no'
       ' settings',
     ),
     (
       {'pretrain.balancing.weights': '1,2'},
-      'config.pretrain.balancing.weights: equal does not know it; it takes no'
+      'config.pretrain.balancing.weights: equal does not have it; it takes no'
       ' settings',
     ),
     (

@@ -61,7 +61,7 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path, name):
   with pytest.raises(types.InputError) as caught:
     data_dir(tmp_path)
   assert str(caught.value) == (
-    f"{tmp_path}: holds no run but '{name}': name another --workdir, or the"
+    f"{tmp_path}: contains '{name}' and no run: name another --workdir, or the"
     ' data with --data_dir'
   )
   assert names(tmp_path) == ['.lock', name]

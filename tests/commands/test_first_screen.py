@@ -24,9 +24,9 @@ print(code, sorted(slow & {name.split('.')[0] for name in sys.modules}))
       (['--workdir=run', '--data_dir=nowhere'], 'nowhere is not prepared data'),
       (['--workdir=file/run'], '--workdir: file/run: cannot be written'),
       (['--workdir=run', '--config=no.json'], 'no.json: no such file'),
-      (['--workdir=other'], "other: holds no run but 'notes'"),
+      (['--workdir=other'], "other: contains 'notes' and no run"),
     ],
-    [(['--workdir=other'], "other: holds no run but 'notes'")],
+    [(['--workdir=other'], "other: contains 'notes' and no run")],
   ),
 )
 def test_paths_are_checked_before_slow_imports(tmp_path, argv, part):

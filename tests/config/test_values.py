@@ -204,6 +204,6 @@ def test_a_negative_lambda_is_for_those_that_know_it(weighting, expected):
   with pytest.raises(
     types.InputError,
     match=rf'weighting\.lambda_: -0\.5 is negative, which {expected} does not'
-    ' know; critic, advantage do',
+    ' support; critic, advantage do',
   ):
     config_values.from_dict(record)

@@ -223,7 +223,7 @@ def test_faults_leave_nothing_behind(tmp_path):
   path.unlink()
   path.mkdir()
   (path / 'log.parquet').write_text('mine')
-  with pytest.raises(types.InputError, match=r"holds 'log\.parquet' and no"):
+  with pytest.raises(types.InputError, match=r"contains 'log\.parquet', no"):
     ranker(workdir=path).fit(table)
   assert [entry.name for entry in path.iterdir()] == ['log.parquet']
 

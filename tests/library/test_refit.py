@@ -47,7 +47,7 @@ def test_what_can_not_be_refitted(tmp_path):
     ranker().refit()
   one = quietly(ranker().fit, small.table())
   (tmp_path / 'file').write_text('')
-  with pytest.raises(types.InputError, match="holds 'file' and no fitted"):
+  with pytest.raises(types.InputError, match="contains 'file', no fitted"):
     one.refit(tmp_path)
   with pytest.raises(types.InputError, match='not writable'):
     one.refit(tmp_path / 'file')

@@ -266,7 +266,7 @@ def replaced(column, row, value):
   [
     (lambda t: t.slice(0, 3), ['has 3 rows, manifest.json says 8']),
     (replaced('value', 0, 'i'), ['row 1', "'i' expected null"]),
-    (replaced('value', 3, 'i0'), ["'i0' stands twice"]),
+    (replaced('value', 3, 'i0'), ["'i0' occurs twice"]),
     (replaced('count', 2, -5), ['row 3', "'count': -5"]),
     (replaced('count', 2, None), ['row 3', "'count': None"]),
     (lambda t: t.drop_columns('count'), ["one column 'count'"]),

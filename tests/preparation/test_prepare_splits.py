@@ -198,7 +198,7 @@ def test_files(tmp_path, with_validation):
       {'split_column': 'part', 'split_values': ('train=train', 'test')},
       "split_values: 'test' is not SPLIT=VALUE with one of train, validation",
     ),
-    ([], {'validation_dir': 'x'}, 'validation_dir: needs test_dir beside it'),
+    ([], {'validation_dir': 'x'}, 'validation_dir: needs test_dir'),
     ([], {'as_of': ('rates',)}, "as_of: 'rates' needs a time"),
   ],
 )

@@ -192,7 +192,7 @@ def test_whole_numbers_of_json_are_of_64_bits():
 
 def test_a_column_that_a_row_has_twice_is_named():
   body = b'{"rows": [{"price": 1.5, "brand": "a"}, {"price": 1, "price": 2}]}'
-  with pytest.raises(bodies.Refused, match=r"'price' stands twice") as caught:
+  with pytest.raises(bodies.Refused, match=r"'price' occurs twice") as caught:
     bodies.read(body, bodies.JSON, 2)
   assert caught.value.status == 400
 

@@ -103,7 +103,7 @@ def test_lists_and_other_types(by_hand):
       lambda t: t.set_column(0, 'item', [[[1]] * 4]),
       "f.csv: column 'item' is of type list",
     ),
-    (lambda t: t.append_column('item', t['item']), "'item' stands twice"),
+    (lambda t: t.append_column('item', t['item']), "'item' occurs twice"),
     (
       lambda t: t.set_column(3, 'price', [pa.array([{'a': 1}] * 4)]),
       "column 'price' is of type struct",

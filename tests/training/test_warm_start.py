@@ -135,7 +135,7 @@ def test_the_command_takes_the_settings_of_its_start(places, tmp_path, capsys):
   start = ['rmtl', 'train', f'--start_from={places / "run"}']
   more = [f'--workdir={tmp_path / "run"}', '--stage=pretrain']
   assert cli.main([*start, *more]) == 2
-  assert '--data_dir: is needed beside --start_from' in capsys.readouterr().err
+  assert '--data_dir: is needed with --start_from' in capsys.readouterr().err
   more += [f'--data_dir={places / "tuesday"}', '--config.pretrain.max_epochs=1']
   assert cli.main([*start, *more]) == 0
   config = json.loads((tmp_path / 'run' / 'config.json').read_text())['config']

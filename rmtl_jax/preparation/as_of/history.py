@@ -4,7 +4,7 @@ The user's rows that are strictly earlier than the session's first row count,
 from any session. So all rows of one session and user have the same history, and
 it is computed once for them. Entries are rows of the item field's vocabulary.
 Unknown items (row 0) are dropped before the list is cut; an item that was shown
-twice stands twice.
+twice occurs twice.
 """
 
 from __future__ import annotations

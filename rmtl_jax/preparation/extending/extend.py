@@ -77,7 +77,7 @@ def run(
       f'{base.directory}: manifest.json: report lacks raw_rows; prepare it'
       ' again'
     )
-  # A value that stands twice would double the rows that have it.
+  # A value that occurs twice would double the rows that have it.
   contract.check_vocabularies(base.directory, base.manifest)
   reading.check_recorded(base.directory, base.manifest)
   first_row = past_lib.next_row(connection, base.directory, first_row)

@@ -236,7 +236,7 @@ def check_columns(
   """Checks a file's column names.
 
   Raises:
-    types.InputError: a name that stands twice (regardless of case, as in
+    types.InputError: a name that occurs twice (regardless of case, as in
       DuckDB), or required ones that are missing.
   """
   seen: dict[str, str] = {}
@@ -244,7 +244,7 @@ def check_columns(
     other = seen.get(name.lower())
     if other is not None:
       same = '' if other == name else f' (and {other!r}; case does not count)'
-      raise types.InputError(f'{path}: column {name!r} stands twice{same}')
+      raise types.InputError(f'{path}: column {name!r} occurs twice{same}')
     seen[name.lower()] = name
   missing = [name for name in dict.fromkeys(required) if name not in found]
   if missing:

@@ -30,7 +30,7 @@ def check(schema: table_schema.TableSchema, part: part_lib.Part) -> None:
   labels = {task.column: task.name for task in schema.tasks}
   for field in schema.fields:
     if counts[field.name.lower()] > 1:
-      part.fail(f'field {field.name!r} stands twice; give one another "name"')
+      part.fail(f'field {field.name!r} occurs twice; give one another "name"')
     if field.column in labels:
       part.fail(
         f'column {field.column!r} is a feature and the label of'

@@ -47,7 +47,7 @@ def parse_tasks(
     )
     name, after = entry.name(column), entry.optional('after')
     if name.lower() in taken:
-      entry.fail(f'task {name!r} stands twice')
+      entry.fail(f'task {name!r} occurs twice')
     taken.add(name.lower())
     if after is not None and after not in tasks:
       entry.fail(f'after: {after!r} is not a task listed before')

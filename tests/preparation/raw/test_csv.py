@@ -74,7 +74,7 @@ def test_gzip_tab_and_several_files(connection, tmp_path):
     (b'', 'is empty, expected a header and rows'),
     (b'a,b,c\n', 'no rows below the header'),
     (b'a,b\n1,2\n', "no column 'c'; it has a, b"),
-    (b'a,b,c,b\n1,2,3,4\n', "column 'b' stands twice"),
+    (b'a,b,c,b\n1,2,3,4\n', "column 'b' occurs twice"),
     (b'a,b,c\n1,x,2\nq,y,3\n', "row 3, column 'a': 'q', expected a whole"),
     (b'a,b,c\n1,x,2\n3,y\n5,z,6\n', 'row 3: 2 values, expected 3'),
     (b'a,b,c\n1,x,2\n3,\xff,4\n', "row 3, column 'b': not valid UTF-8"),

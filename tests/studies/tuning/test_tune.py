@@ -67,7 +67,7 @@ def test_the_best_trial_is_kept(tuned):
         'pretrain.balancing.alpha=1:2',
       ),
       r'--search: pretrain.balancing.alpha=1.0: config.pretrain.balancing'
-      '.alpha: equal does not know it',
+      '.alpha: equal does not have it',
     ),
     (
       ('network.embedding_adam=dense|rows', 'network.crosses=|user*item'),
