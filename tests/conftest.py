@@ -96,6 +96,14 @@ def paper_run(once, data_dir):
   return path / 'run', json.loads((path / 'run' / 'metrics.json').read_text())
 
 
+@pytest.fixture(scope='session')
+def recommended_run(once):
+  """The recommended model, fitted by `Ranker` on a pandas frame: RUN."""
+  from tests.library import small
+
+  return once('recommended_run', small.fit_recommended) / 'run'
+
+
 @pytest.fixture
 def told_of_64_bits():
   """A process that has told JAX to compute in 64 bits."""

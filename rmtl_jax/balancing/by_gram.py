@@ -1,7 +1,7 @@
 """Balancers of the products of task gradients (the Gram matrix, K x K).
 
 A maker, such as `mgda(num_tasks)`, gives an Optax transformation from K task
-gradients, a tree whose leaves are [K, ...] and whose sum over K is the gradient
+gradients, a tree of [K, ...] leaves that sum over K to the gradient
 as it is, to one gradient, sum_k w_k g_k. The weights are a function of the
 products of the gradients, `mgda_weights(gram)`; they average 1 unless the
 paper has another scale. A whole loop is
@@ -11,7 +11,7 @@ paper has another scale. A whole loop is
     updates, state = optimizer.update(gradients, state, params, key=key)
 
 A gradient that is exactly zero is that of a task without a row in the batch:
-the other tasks are weighed as if they were alone.
+the other tasks are weighted as if they were alone.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ def aligned_mtl(num_tasks: int) -> optax.GradientTransformationExtraArgs:
 
 
 def aligned_mtl_weights(gram: jax.Array) -> jax.Array:
-  """Aligned-MTL: gradients whose principal parts all have the least's size.
+  """Aligned-MTL: scales all principal components to the smallest one.
 
   Senushkin et al. (CVPR 2023), Algorithm 1 with the least singular value as
   scale: weights sqrt(least eigenvalue) G ** (-1/2) 1. Eigenvalues that are 0
@@ -282,7 +282,7 @@ def imtl_g_weights(gram: jax.Array) -> jax.Array:
   ones = jnp.ones(len(gram), gram.dtype)
   solve = functools.partial(jnp.linalg.solve, solvers.ridged(cosines))
   parts = solve(ones)
-  # Once more, for what the ridge changed.
+  # A second time, to correct for the ridge.
   parts = parts + solve(ones - cosines @ parts)
   shares = jnp.where(present, parts * (jnp.min(norms) / norms), 0.0)
   total, size = jnp.sum(shares), jnp.sum(jnp.abs(shares))

@@ -2,8 +2,8 @@
 
 A maker, such as `dwa(num_tasks)`, gives an Optax transformation of the
 cotangent of the row losses, [..., K], that multiplies each task's part by a
-weight; the weights average 1 unless a docstring says otherwise. `update` takes
-`losses`, like the cotangent, and `key` where a maker says so. A task's loss is
+weight; the weights average 1 unless stated otherwise. `update` takes
+`losses`, like the cotangent, and `key` where stated. A task's loss is
 the mean over the batch's rows of losses times the weights that rows have
 already (tasks.mean_losses). A task without a row in the batch counts as the
 geometric mean of the others, and states stay as they were.
@@ -165,7 +165,7 @@ def rlw(num_tasks: int) -> optax.GradientTransformationExtraArgs:
 
 
 class LearntState(NamedTuple):
-  """The state of balancers whose weights take steps of Adam.
+  """State of balancers that learn their weights by Adam.
 
   Attributes:
     s: the paper's parameter of every task, f32[K], 0 at first.
@@ -273,7 +273,7 @@ class DwaState(NamedTuple):
 def dwa(
   num_tasks: int, epoch_steps: int = 1, temperature: float = 2.0
 ) -> optax.GradientTransformationExtraArgs:
-  """Dynamic weight average: more for tasks whose losses fall slowly.
+  """Dynamic weight average: more weight for slowly falling losses.
 
   Liu et al., "End-to-End Multi-Task Learning with Attention" (CVPR 2019),
   Eq. (7): K softmax(r / T), where r is a task's mean loss of the last epoch

@@ -40,7 +40,7 @@ def make_balancer(
   if record.make is None:
     return None
   given = {name: getattr(config, name) for name in record.settings}
-  # A number below 0 stands for the one of the balancer's own paper.
+  # A number below 0 means the value of the balancer's paper.
   settings = {k: v for k, v in given.items() if k == 'weights' or v >= 0}
   if 'weights' in settings:
     settings['weights'] = task_weights(config.weights, num_tasks, tasks, label)

@@ -1,7 +1,7 @@
 """The registry of loss balancers.
 
 This module imports no JAX, so that command lines are checked before anything
-heavy starts. Two conventions hold for all balancers: weights of K tasks average
+heavy starts. All balancers keep two conventions: weights of K tasks average
 1, so that equal weights leave the mean of the losses as it is; and losses
 [..., K] have the tasks on the last axis, task gradients on the first.
 """
@@ -62,7 +62,7 @@ class Balancer:
 def _of(
   module: str, acts_on: str, name: str, label: str, paper: str, **details: Any
 ) -> Balancer:
-  """A balancer whose maker has its name, in a module of this package."""
+  """A balancer made by the function of its name in a module of this package."""
   make = registry.lazy(f'rmtl_jax.balancing.{module}', name)
   return Balancer(name, label, paper, acts_on, make, **details)
 

@@ -61,7 +61,7 @@ def geometry(gram: jax.Array) -> Geometry:
 
 
 def slack(matrix: jax.Array) -> float:
-  """What rounding makes of 0 in a [K, K] matrix of numbers up to 1."""
+  """Rounding error in a [K, K] matrix of numbers up to 1."""
   return _TOLERANCE * len(matrix) * float(jnp.finfo(matrix.dtype).eps)
 
 

@@ -133,7 +133,7 @@ def gram(gradients: Any) -> jax.Array:
 
 
 def total(gradients: Any) -> Any:
-  """The sum over tasks of a tree whose leaves are [K, ...]."""
+  """The sum over tasks of a tree of [K, ...] leaves."""
   return functools.reduce(_add, apart(gradients))
 
 
@@ -141,7 +141,7 @@ def combine(gradients: Any, weights: jax.Array) -> Any:
   """The sum over tasks of weight times gradient.
 
   Args:
-    gradients: a tree whose leaves are [K, ...].
+    gradients: a tree of [K, ...] leaves.
     weights: f32[K].
   """
 

@@ -1,6 +1,6 @@
 """The multi-task backbones: features of a row -> outputs of the tasks' towers.
 
-A binary task's tower gives its logit, others what their loss asks for.
+A binary task's tower gives its logit, others the outputs of their loss.
 
 A backbone reads the features through one first layer and is called with one
 lane. `single_task` is not here: it is K one-task `SharedBottom`s (see
@@ -26,9 +26,9 @@ Gates = list[jax.Array]
 
 
 class Backbone(nnx.Module):
-  """A first layer and what stands on it; a subclass is one paper's figure.
+  """A first layer and the layers on top; a subclass is one paper's figure.
 
-  A subclass says what its layers are (`build`) and how they make logits of the
+  A subclass defines its layers (`build`) and how they make logits of the
   features (`logits`). Everything that reads the features is a range of columns
   of the first layer (`read`), so that all experts and gates take one product.
 
@@ -217,7 +217,7 @@ def parents(spec: types.FeatureSpec) -> tuple[int | None, ...]:
   """The funnel of the binary tasks: each one's parent, or None.
 
   That of the data, or where they name none the order of the tasks; tasks of
-  other kinds stand outside of it.
+  other kinds are outside of it.
   """
   binary = [
     k
@@ -315,7 +315,7 @@ class Esmm(Backbone):
 
   Tower k gives the probability of task k given its parent, the task before it
   in a chain; the product along the funnel is the task's own probability. Tasks
-  that are not binary stand outside of it. A tower is `bottom_units`, then
+  that are not binary are outside of it. A tower is `bottom_units`, then
   `tower_units`.
   """
 

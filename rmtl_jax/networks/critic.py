@@ -21,7 +21,7 @@ INITIAL_BIAS = -1.0
 class Critic(nnx.Module):
   """Q_k(s, a_k): one bottom, one tower per task (Liu et al., section 3.3).
 
-  The action a_k enters as the block a_k e + c beside the blocks of the
+  The action a_k enters as the block a_k e + c next to the blocks of the
   features. Its share of the first layer is a_k (e W) + c W, of rank one; the
   features' share is computed once for all tasks. The form `separate` of
   CriticConfig is K of these with one task each (see `factory`).
@@ -95,7 +95,7 @@ def remaining(segment: types.Array | None) -> jax.Array:
   if segment is None:
     raise ValueError('expected rows in lanes, with segments')
   # Earlier rows of the lane read backwards are later ones, those of the same
-  # time too: critics may know how a logged session goes on.
+  # time too: critics may use the rest of a logged session.
   slots = jnp.arange(segment.shape[0])
   later = session.earlier(jnp.asarray(segment), -slots)
   return jnp.log1p(jnp.sum(later, axis=1).astype(jnp.float32))

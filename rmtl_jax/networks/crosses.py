@@ -1,11 +1,11 @@
 """A term in each task's logit for every pair of two fields' categories.
 
-What a user's segment likes of an item's category is a number of its own, which
-small networks hardly learn from some thousands of rows: their first layer adds
-up what fields say. A crossed field has a term for each pair of categories, the
-cross-product transformation of wide and deep models (Cheng et al., DLRS 2016,
-arXiv:1606.07792). Its terms start at zero, so that a pair without rows adds
-nothing, and early stopping keeps those of few rows small.
+The affinity of a user's segment to an item's category depends on both, and
+small networks hardly learn it from some thousands of rows: their first layer
+adds terms of single fields. A crossed field has a term per pair of categories:
+the cross-product transformation of wide and deep models (Cheng et al., DLRS
+2016, arXiv:1606.07792). Its terms start at zero, so that a pair without rows
+adds nothing, and early stopping keeps those of few rows small.
 """
 
 from __future__ import annotations

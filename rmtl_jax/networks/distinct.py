@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from rmtl_jax import types
 
-# What is saved of a slot grows with the embedding's width, gathering costs the
+# The saving per slot grows with the embedding's width, gathering costs the
 # same for all: about so many numbers of an embedding through the GEMM.
 # Measured on two CPU cores: from D (1 - share) =
 # 12 on, a training step took less time.
@@ -81,7 +81,7 @@ class Distinct(NamedTuple):
 
   Attributes:
     values: the first ones in order, then zeros, i32[room].
-    inverse: where each slot's value stands in `values`, shaped like the array;
+    inverse: index of each slot's value in `values`, shaped like the array;
       beyond `room` where there are more.
     number: how many there are, i32[].
   """
@@ -100,7 +100,7 @@ def distinct(array: jax.Array, room: int, size: int) -> Distinct:
     size: of the vocabulary.
   """
   flat = array.reshape(-1)
-  # Over several devices what is communicated would grow with the vocabulary.
+  # Over several devices, communication would grow with the vocabulary.
   if jax.device_count() == 1 and size <= VALUES_PER_SLOT * len(flat):
     inverse, number = _ranks_by_presence(flat, size)
   else:

@@ -7,8 +7,8 @@ as many as there are slots. A batch with more categories than there is room for
 (distinct.py) goes through every slot instead: the result is exact for every
 batch.
 
-All of it is one function with a gradient of its own. JAX's own gradient of the
-parts fills what the branch that is not taken would save with zeros, pads and
+All of it is one function with a custom gradient. JAX's gradient of the
+parts fills the residuals of the branch that is not taken with zeros, pads and
 adds gradients of parts of the kernel, and joins the cotangents of the layer's
 columns once for each of its terms: passes over memory as large as the layer.
 """
@@ -49,7 +49,7 @@ class Weights(NamedTuple):
 
 
 class _Places(NamedTuple):
-  """Where a batch's categories stand.
+  """Positions of a batch's categories.
 
   Attributes:
     rows: of the table, i32[room] of each field; none where its slots are used.
@@ -65,7 +65,7 @@ class _Places(NamedTuple):
 
 
 class _Form(NamedTuple):
-  """What is static.
+  """The static arguments.
 
   Attributes:
     widths: of the parts that the layer's columns are wanted in.
@@ -114,7 +114,7 @@ def through(
 def _find(
   starts: np.ndarray, categorical: jax.Array, room: Sequence[int]
 ) -> _Places:
-  """The rows of a batch's distinct categories, as `through` is told."""
+  """The rows of a batch's distinct categories, for `through`."""
   fields = categorical.shape[-1]
   first = jnp.asarray(starts[:-1], jnp.int32)
   slot_rows = categorical.reshape(-1, fields) + first[None, :]
@@ -184,7 +184,7 @@ def _forward(form, weights, places, numeric):
 
 
 def _numeric_rows(form: _Form, weights: Weights) -> jax.Array:
-  """What each numeric field and 1 are multiplied by, f32[N + 1, width].
+  """Coefficients of each numeric field and of 1, f32[N + 1, width].
 
   (x A + c) W + b = x (A W) + (c W + b): terms of rank N instead of D, exact.
   """
@@ -303,7 +303,7 @@ def _where_it_fits(
 
 
 def _split(places: _Places) -> tuple[list[int], list[int]]:
-  """The fields of which distinct values are taken, and the others."""
+  """The fields with few distinct values, and the others."""
   used = [f for f, rows in enumerate(places.rows) if len(rows)]
   return used, [f for f in range(len(places.rows)) if f not in used]
 

@@ -25,7 +25,7 @@ def histories(spec: types.FeatureSpec) -> tuple[int, ...]:
   """Multi-valued fields that are lists of another field's values.
 
   They have the embeddings of their owner, the item or its category, which learn
-  from them. Row 0 stands for no value there: prepared data has it where a list
+  from them. Row 0 means no value there: prepared data has it where a list
   is empty, id-dropout where it takes a value away.
   """
   return tuple(i for i, owner in enumerate(owners(spec)) if owner is not None)

@@ -25,7 +25,7 @@ def make_ensemble(
   mean of theirs, whatever the data (Jensen's inequality).
 
   Parameters are the members' trees, stacked on a leading axis. `init` draws
-  M members from one key; trained members are runs with seeds of their own
+  M members from one key; trained members are separate runs with other seeds
   (config/variants.py). The members run one after the other where members of
   any stack do (on CPU a batched GEMM is slower than M of them), else vmapped.
 
@@ -105,7 +105,7 @@ def make_mixture(networks: Sequence[functional.Network]) -> functional.Network:
 
 
 def _nothing(shared_axes: Any) -> Any:
-  """What lanes share of a member that is left out."""
+  """Shared part of a member that is left out."""
   return jax.tree.map(
     lambda axis: (), shared_axes, is_leaf=lambda axis: axis is None
   )

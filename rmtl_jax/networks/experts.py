@@ -42,7 +42,7 @@ class ExpertCounts:
 
   @classmethod
   def split(cls, num_tasks: int, num_experts: int) -> ExpertCounts:
-    """Half of what a gate sees (rounded down) common, the rest the task's."""
+    """Half of a gate's experts (rounded down) are common, others the task's."""
     common = num_experts // 2
     return cls(num_tasks, num_experts - common, common)
 

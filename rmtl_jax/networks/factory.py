@@ -43,7 +43,7 @@ def register_backbone(name: str, builder: Builder) -> None:
       (`backbones.SharedBottom` is the shortest example), or any module with an
       attribute `first`, a `first_layer.FirstLayer`, and
       `__call__(shared, inputs, dropout_key) -> logits f32[T, K]` for one lane.
-      Lists of modules are best kept as attributes with names of their own, so
+      Lists of modules are best kept as named attributes, so
       that parameters are nested dicts with string keys.
 
   Raises:

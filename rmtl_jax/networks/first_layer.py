@@ -5,7 +5,7 @@ categorical field, the mean of the used slots' embeddings for a multi-valued
 one, and one linear
 layer for all numeric fields together, or a block for each (numeric.py); a
 field with vectors learnt elsewhere has a second block (pretrained.py); one
-block more holds the session so far, where an encoder is set (session.py). The
+further block encodes the session so far, if an encoder is set (session.py). The
 first linear layer takes the blocks side by side; everything that reads the
 features (experts, bottoms, gates) is a range of its columns, so that it runs
 once.
@@ -137,13 +137,13 @@ class FirstLayer(nnx.Module):
     return tables.tabled(self.spec.categorical, sum(self.widths))
 
   def share(self, inputs: types.Inputs) -> Shared:
-    """What the lanes of a batch share.
+    """The part that lanes of a batch share.
 
     Args:
       inputs: leading dimensions [L, T].
 
     Returns:
-      What the categories add to the pre-activations, f32[L, T, width] of
+      Contribution of the categories to the pre-activations, f32[L, T, width] of
       every group and of the gates; with them the bias and linear numeric
       fields, where they go by their distinct values (distinct_product.py). Or
       nothing.
@@ -217,7 +217,7 @@ class FirstLayer(nnx.Module):
     )
 
   def _terms(self, inputs: types.Inputs) -> list[jax.Array]:
-    """What one lane's pre-activations add to what is shared, f32[T, width].
+    """A lane's own part of the pre-activations, f32[T, width].
 
     Each kind of block goes through its own rows of the kernel: joined blocks
     would be written out, only to be read once.

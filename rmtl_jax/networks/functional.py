@@ -1,9 +1,9 @@
-"""What a network is: plain functions over plain parameter trees.
+"""Networks as plain functions over plain parameter trees.
 
 Flax NNX defines the modules; here each becomes `init(key)` and functions of
 (parameters, inputs), to which jit, grad and vmap apply as to any other. A
 module is put together only while a function is traced. Some functions make a
-network of others: side by side, of fewer fields. What settings make is in
+network of others: side by side, of fewer fields. Networks of settings are in
 factory.py.
 """
 
@@ -54,7 +54,7 @@ class Fit(Protocol):
     Args:
       train: rows that are learnt from.
       validation: rows that choose.
-      seed: of what is drawn.
+      seed: random seed.
       progress: called now and then, with the fraction done.
       again: rows to learn from once the others have chosen; the result is of
         these.
@@ -79,7 +79,7 @@ class Network(NamedTuple):
       sees: some categories replaced (networks/id_dropout.py).
     prepare: params -> what `share` and `lane` take, computed once for many
       batches: the same, but with first_layer=tables (tables.prepare).
-    tasks: what the outputs stand for; () if all tasks are binary.
+    tasks: kinds of the outputs; () if all tasks are binary.
     fit: of a network that no gradient trains; see `Fit`.
   """
 
@@ -168,7 +168,7 @@ def side_by_side(
   count: int,
   args_of: Callable[..., Sequence[jax.Array]] = lambda args, i: args,
 ) -> Network:
-  """`count` networks with parameters of their own, on a leading axis.
+  """`count` networks with separate parameters, on a leading axis.
 
   They are unrolled, not vmapped: on CPU a batched GEMM is slower than `count`
   of them.
@@ -191,7 +191,7 @@ def side_by_side(
   def lane(params, shared, inputs, *args, dropout_key=None):
     outputs = []
     for i, one in enumerate(layers.unstack_tree(params)):
-      # A key of its own: else all would drop the same units.
+      # A separate key: else all would drop the same units.
       key = dropout_key
       if key is not None:
         key = jax.random.fold_in(key, i)

@@ -1,7 +1,7 @@
 """Categories replaced by row 0 in training, so that row 0 learns.
 
-Row 0 stands for missing, unseen and rare values. Where all values of the train
-rows have rows of their own, it is never trained, and what it holds decides
+Row 0 encodes missing, unseen and rare values. If all values of the train rows
+have their own rows, it is never trained, and its initial value decides
 over every row with a new user or item. Replacing some ids by it, as dropout
 replaces units by 0, trains it on typical rows.
 """
@@ -34,7 +34,7 @@ def rates(setting: str, spec: types.FeatureSpec) -> tuple[float, ...]:
     name: its row 0 is that field's, and needs no training here.
 
   Raises:
-    types.InputError: names what is no rate or no field.
+    types.InputError: names an invalid rate or field.
   """
   if '=' not in setting:
     rate = _rate(setting, setting)

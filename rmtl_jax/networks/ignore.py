@@ -1,4 +1,4 @@
-"""What networks see of the fields: without those of NetworkConfig.ignore.
+"""The fields that networks read: all but those of NetworkConfig.ignore.
 
 Data are prepared once with all features; which of them a model reads is then a
 setting, which can be compared and searched. A network that ignores fields is
@@ -29,14 +29,14 @@ ALL_GROUPS = 'asof'
 
 
 class View(NamedTuple):
-  """What is left of the data.
+  """The features that a network reads.
 
   Attributes:
     spec: of the fields that are seen.
     categorical: their columns in Inputs.categorical.
     multi_valued: their slots in Inputs.multi_valued.
     numeric: their columns in Inputs.numeric.
-    derived: numbers that are seen beside those, of all categorical fields.
+    derived: additional numbers, of all categorical fields.
     missing: places among the seen numbers of those with a further number, 1
       where a row has no value (NaN), else 0; NaN itself is read as 0, the mean.
   """
@@ -72,7 +72,7 @@ class View(NamedTuple):
     )
 
   def widen(self, narrow: types.Inputs, inputs: types.Inputs) -> types.Inputs:
-    """The inputs with what is seen of them replaced.
+    """The inputs with the visible columns replaced.
 
     Args:
       narrow: what came of `narrow`, categories changed.
@@ -125,11 +125,11 @@ def view(
   config: config_lib.NetworkConfig,
   reads_nan: bool = False,
 ) -> View | None:
-  """What the networks see, or None where that is everything.
+  """The view of the networks, or None if they read everything.
 
   Args:
     config: `ignore`, and what else reads fields.
-    reads_nan: whether the network itself knows what a missing number is.
+    reads_nan: whether the network itself handles missing numbers.
 
   Raises:
     types.InputError: as for `fields`; nothing is left; or the item is ignored
@@ -141,7 +141,7 @@ def view(
     derived = tuple(
       one for one in spec.derived if gone.isdisjoint(_names(one, spec))
     )
-    # The session's encoder asks for the item by row.
+    # The session encoder reads the item by row.
     ranks = [
       one
       for one in derived
@@ -294,7 +294,7 @@ def _numbers(
   One look-up for all, in their tables below each other: a program that has one
   per field takes longer to compile.
   """
-  # Row 0 is what a number without a second field adds.
+  # Row 0 for a number without a second field.
   table, parts = [0.0], max(len(one.places) for one in derived)
   place, start, size = np.zeros((3, len(derived), parts), np.int32)
   size[:] = 1

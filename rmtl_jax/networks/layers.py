@@ -41,7 +41,7 @@ def runs_separately() -> bool:
 
 
 class Setup:
-  """What all layers of one network are made with.
+  """Config and random keys for the layers of a network.
 
   Attributes:
     config: sizes and dropout's rate.

@@ -26,7 +26,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import layers, precision
 
-# What the first component is at least, and the last at most.
+# Lower bound of the first component and upper bound of the last.
 BELOW, ABOVE = -1.0, 2.0
 # Narrower bins would make 1 / width infinite in float32.
 _NARROWEST = 1e-30
@@ -64,7 +64,7 @@ class Bins(NamedTuple):
   @classmethod
   def of(cls, quantiles: Sequence[Sequence[float]]) -> Bins:
     """The bins between each field's quantiles; () for a field without."""
-    # What is distinct in float64 may be equal in float32.
+    # Numbers distinct in float64 may be equal in float32.
     edges = [np.unique(np.asarray(q, np.float32)) for q in quantiles]
     most = max([1, *(len(e) - 1 for e in edges)])
     bins = cls(*np.zeros((4, len(edges), most), np.float32))
@@ -114,7 +114,7 @@ class Bins(NamedTuple):
 
 
 class Piecewise(nnx.Module):
-  """Each field's components through a linear layer of its own to a block.
+  """Maps each field's components to a block by a separate linear layer.
 
   At the start a block is a linear function of the value's rank among train
   rows: its D numbers have variance 1 / N over rows of equally full bins, and
@@ -201,7 +201,7 @@ class Piecewise(nnx.Module):
     bins = self.bins.start.shape[1]
     # A row's products: 3 D width in a step by blocks (forward, and the
     # gradients of blocks and kernel), 2 B width by bins (components have no
-    # gradient). What a row costs through A_n alone is small beside both.
+    # gradient). The cost of a row through A_n alone is small.
     if 3 * dim <= 2 * bins:
       return precision.product(self.blocks(x).reshape(-1, fields * dim), flat)
     components = self.bins.encode(x)

@@ -1,6 +1,6 @@
-"""What towers give, as the columns of a network of tasks of several kinds.
+"""Output columns of networks with tasks of several kinds.
 
-Towers stand side by side with `FeatureSpec.units` outputs each. An ordinal task
+Each tower has `FeatureSpec.units` outputs, side by side. An ordinal task
 has one, its score, and as many columns of the network as thresholds: the
 logits of the label being above each level. The thresholds are parameters of
 the network, the same for all rows (proportional odds).
@@ -55,7 +55,7 @@ def without_room(
 def with_tasks(
   network: functional.Network, spec: types.FeatureSpec
 ) -> functional.Network:
-  """An actor whose outputs are the tasks' columns, and that knows the tasks.
+  """Wraps an actor so that its outputs are the tasks' columns.
 
   Returns:
     The network; with thresholds among its parameters where a task is ordinal.

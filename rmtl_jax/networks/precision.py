@@ -65,7 +65,7 @@ def product(
   return x @ kernel
 
 
-# The rounded product is a primitive of its own, as neither of what JAX has
+# The rounded product is a new primitive, as neither of those that JAX has
 # will do. A dot_general of bfloat16 operands has gradients in bfloat16. And a
 # custom_vjp that is vmapped over lanes sums a kernel's gradient lane by lane,
 # in as many small products, where a primitive is batched before it is
@@ -172,7 +172,7 @@ def _inverse(order: Sequence[int]) -> tuple[int, ...]:
 
 
 def _in_order_of(axes: Sequence[int], others: Sequence[int]) -> tuple[int, ...]:
-  """Axes, in the order in which their partners in the other operand stand."""
+  """Axes, in the order of their partners in the other operand."""
   return tuple(axis for _, axis in sorted(zip(others, axes, strict=True)))
 
 

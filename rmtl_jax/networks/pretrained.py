@@ -2,7 +2,7 @@
 
 A field of data may come with a vector for each row of its vocabulary (texts,
 images, graphs). A linear layer of the network's own projects it to a block,
-beside the field's embedding: a new item that has a vector is not a blank.
+next to the field's embedding, so that a new item with a vector is not unknown.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Vectors(nnx.Module):
   """A field's vectors, and their projection to a block.
 
   Args:
-    field: what the data say of them.
+    field: their description in the data.
     rows: of the field's vocabulary.
     dim: D.
     rngs: where the projection's initial values come from.
@@ -131,7 +131,7 @@ def _copy(vectors: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def without_frozen(tree: Any) -> Any:
-  """A tree of parameters, or of their gradients, without what is frozen."""
+  """A tree of parameters, or of their gradients, without frozen leaves."""
   if not isinstance(tree, Mapping):
     return tree
   return {

@@ -1,6 +1,6 @@
 """The registry of backbones.
 
-Networks, optimizers and meshes ask a record; none tests for a name. This module
+Networks, optimizers and meshes read a record; none tests for a name. The module
 imports no JAX, so that parts register before anything heavy starts.
 """
 
@@ -19,13 +19,13 @@ class BackboneRecord:
   """One multi-task actor.
 
   Attributes:
-    name: what `config.backbone` says.
+    name: value of `config.backbone`.
     make: (spec, config, rngs) -> an NNX module, see
       `factory.register_backbone`.
     by_task: whether it is K networks of one task each, side by side.
     min_experts: least value of `config.network.num_experts`.
     of_all_rows: whether a task's probability is that of all rows, the product
-      along the funnel, and can't be judged on the positives of another task.
+      along the funnel, and can't be evaluated on another task's positives.
     is_fitted: whether `make` takes (spec, config) and gives a
       functional.Network with `fit`, which stage 1 calls once; such a network
       has no epochs and no critics.

@@ -1,4 +1,4 @@
-"""Encoders of the session so far: what a row knows of the rows before it.
+"""Encoders of the session so far: features of a row from the rows before it.
 
 Each reads the item's embeddings of a whole lane at once and gives every row D
 numbers that depend on the rows of its session with a strictly earlier time
@@ -20,7 +20,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import layers, precision
 
-# Score of what a softmax must leave out; finite, so that no gradient is NaN.
+# Score of masked entries of a softmax; finite, so that no gradient is NaN.
 _NEVER = -1e30
 
 

@@ -61,7 +61,7 @@ def prepare(params: Any, sizes: Sequence[int]) -> Any:
 
   Returns:
     The parameters with `first.products_<field>` f32[..., rows, width] of every
-    field that is worth a table.
+    field with a table.
   """
   first = params['first']
   table, kernel = first['table'], first['kernel']
@@ -115,8 +115,8 @@ def look_up(
       terms.append(distinct_product.on_slots(table, kernel[rest], rows, widths))
     return [distinct_product.add(t) for t in zip(*terms, strict=True)]
 
-  # A loop of two passes is a wall: without it XLA adds up anew wherever a part
-  # is used, and so writes every gather out.
+  # A loop of two passes is a barrier: without it XLA recomputes the sum at each
+  # use, and so materialises every gather.
   halves = 2 if lanes % 2 == 0 else 1
   parts = jax.lax.map(of, categorical.reshape(halves, -1, fields))
   return [part.reshape(lanes, length, -1) for part in parts]

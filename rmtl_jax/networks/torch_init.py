@@ -12,7 +12,7 @@ _Group = Mapping[str, Any]
 
 
 def redraw(params: _Group, key: jax.Array) -> dict[str, Any]:
-  """A module's fresh parameters, linear layers drawn anew.
+  """A module's fresh parameters, linear layers drawn as torch does.
 
   Kernels and biases of a layer with n inputs are uniform in +-1 / sqrt(n), as
   in `torch.nn.Linear`. Biases are added to what they are: a module that starts

@@ -1,1 +1,1 @@
-"""Pure maths, one equation each; knows no Flax and no files."""
+"""Pure maths, one equation per function, without Flax and files."""

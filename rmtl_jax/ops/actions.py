@@ -52,5 +52,5 @@ def _noise(
 
 
 def uniform(key: jax.Array, actions: jax.Array) -> jax.Array:
-  """a ~ U(0, 1), shaped like `actions`: what the authors' code stores."""
+  """a ~ U(0, 1), shaped like `actions`, as in the authors' code."""
   return jax.random.uniform(key, actions.shape, actions.dtype)

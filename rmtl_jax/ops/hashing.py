@@ -27,7 +27,7 @@ def _mix(x: jax.Array, inner: jax.Array | np.uint32) -> jax.Array:
 
 
 def salts(key: jax.Array, first: int, count: int) -> jax.Array:
-  """What tells `count` arrays of bits of one key apart.
+  """Salts of `count` arrays of bits from one key.
 
   Args:
     key: a typed key (`jax.random.key`) or the raw bits of one.

@@ -30,10 +30,10 @@ def observed(
 ) -> types.Array:
   """Rewards with 0 where the label is not observed, elementwise.
 
-  A row that tells nothing of a task pays nothing; its value is that of the
+  A row without a label of a task pays nothing; its value is that of the
   later rows of the session. So critics learn the sum of what is observed, and
   keep a TD error at such a row too: the row before looks at its value. Weights
-  above 0 don't scale rewards: they say how much a row counts in a mean, not
+  above 0 don't scale rewards: they set how much a row counts in a mean, not
   what it pays.
 
   Args:

@@ -58,7 +58,7 @@ def lambda_values(
   discount: float,
   td_lambda: float,
 ) -> types.Array:
-  """What TD(lambda) targets take for Q'(s_{t+1}, .).
+  """TD(lambda) values of the next state.
 
   V_t = (1 - lambda) Q'(s_t, pi'(s_t)) + lambda (r_t + gamma V_{t+1}), where
   the session's last row has r_t alone in the brackets and a cut stays at Q'
@@ -97,13 +97,13 @@ def lambda_values(
 
 
 def goes_on(segment_t: types.Array) -> jax.Array:
-  """Whether the next slot of the lane holds the next row of the session.
+  """Whether the next slot of the lane contains the next row of the session.
 
   Args:
     segment_t: equal within one session of the lane, -1 in padding, i32[T].
 
   Returns:
-    bool[T]; padding goes on in padding, which no mask lets through.
+    bool[T]; true within padding too, which masks exclude.
   """
   types.check_ranks((1,), segment_t)
   return jnp.append(segment_t[:-1] == segment_t[1:], False)
@@ -112,13 +112,13 @@ def goes_on(segment_t: types.Array) -> jax.Array:
 def td_mask(
   mask_t: types.Array, is_last_t: types.Array, segment_t: types.Array
 ) -> types.Array:
-  """Where a slot has a target: its session ends here or goes on in the lane.
+  """Slots with a target: the session ends here or continues in the lane.
 
   A session that is longer than a lane is cut: the cut's last slot is not
   `is_last` and the next slot belongs to another segment, so it has no target.
 
   Args:
-    mask_t: the slot holds a row, bool[T].
+    mask_t: the slot contains a row, bool[T].
     is_last_t: the session ends here, bool[T].
     segment_t: equal within one session of the lane, i32[T].
 

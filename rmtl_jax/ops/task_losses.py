@@ -6,7 +6,7 @@ loss is divided by about what that mean costs, so that a squared error in
 seconds counts as much as a cross-entropy.
 
 A critic's action is in [0, 1] for every task: `action` squeezes a prediction,
-`at_action` is the loss of the prediction that an action stands for. Rewards
+`at_action` is the loss of the prediction that an action encodes. Rewards
 are minus that loss, at least -log(1 / ACTION_MARGIN), the least of a binary
 task.
 
@@ -30,7 +30,7 @@ from rmtl_jax.ops import ensembles, losses, rewards
 # Least deviation of a log-normal's logarithm, in train's: what keeps its
 # loss from falling without end where labels are almost known.
 LEAST_SIGMA = 0.1
-# What a reward is never below: that of a binary action at its margin.
+# Lower bound of rewards: that of a binary action at its margin.
 LEAST_REWARD = math.log(rewards.ACTION_MARGIN)
 
 
@@ -64,7 +64,7 @@ class Loss(abc.ABC):
 
   @abc.abstractmethod
   def at_action(self, action: jax.Array, y: jax.Array) -> jax.Array:
-    """Loss of the prediction that an action in (0, 1) stands for."""
+    """Loss of the prediction that an action in (0, 1) encodes."""
 
 
 class CrossEntropy(Loss):

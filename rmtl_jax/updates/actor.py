@@ -34,7 +34,7 @@ def make_actor_step(
   Args:
     network: the actor.
     optimizer: of its parameters.
-    weighting: a chain over the cotangent of row losses that asks no critics;
+    weighting: a chain over the cotangent of row losses without critics;
       None: the plain mean.
     balance: what balances the tasks, after the weighting; None: nothing.
 
@@ -92,7 +92,7 @@ def weigh(
 
   Args:
     rows: the losses that are descended.
-    **extra: what the chain needs besides, such as `q_values`.
+    **extra: further arguments of the chain, such as `q_values`.
   """
   if weighting is None:
     return rows.mean_cotangent, actor.weighting_state
@@ -129,7 +129,7 @@ def descend(
     key: of its draws.
 
   Returns:
-    (the actor, whose weighting's state is the old one; the cotangent with the
+    (the actor, with the old state of its weighting; the cotangent with the
     balancer's weights of tasks).
   """
   balanced = balance_lib.balanced(

@@ -29,7 +29,7 @@ class Balance(NamedTuple):
 
 
 class Balanced(NamedTuple):
-  """What a balancer made of a batch.
+  """The balanced gradient of a batch.
 
   Attributes:
     gradient: like the parameters.
@@ -88,14 +88,14 @@ def observed(
   weighted: jax.Array,
   losses_after: Callable[[], jax.Array],
 ) -> Any:
-  """The state of a balancer that asks for the losses after the step.
+  """The state of a balancer that observes the losses after the step.
 
   Args:
     balance: the balancer, or None.
     balancing_state: its state after `balanced`.
     weighted: the cotangent that the step began with.
     losses_after: gives the batch's row losses with the new parameters; not
-      called where the balancer does not ask.
+      called if the balancer does not need them.
   """
   observe = balance.record.observe if balance else None
   if observe is None:

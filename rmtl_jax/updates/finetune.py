@@ -30,9 +30,9 @@ def make_finetune_step(
   [state.FinetuneState, types.Batch, jax.Array],
   tuple[state.FinetuneState, actor_lib.Metrics],
 ]:
-  """Makes the step of stage 3 for a weighting that asks the critics.
+  """Makes the step of stage 3 for a weighting that uses critics.
 
-  The critics value the very action whose loss they weigh: the output of the
+  The critics value the action whose loss they weight: the output of the
   training forward pass (with dropout), so that a step needs no second pass of
   the actor.
 
@@ -78,7 +78,7 @@ def make_finetune_step(
       losses_of, actor.params, batch.mask, batch.sample_weight
     )
     row_losses, actions = rows.aux
-    # The weights: no gradient goes through the action whose value makes them.
+    # The weights: no gradient flows through the action that they depend on.
     actions = jax.lax.stop_gradient(actions)
     q = {} if ascends_q else {'q_values': values(actions)}
     weighted, new_weighting_state = actor_lib.weigh(
@@ -93,7 +93,7 @@ def make_finetune_step(
     if config.critic.in_finetune == 'frozen':
       return full._replace(actor=new_actor), metrics
 
-    # Critics learn from the actions that were just weighed. The targets come
+    # Critics learn from the same actions. The targets come
     # from the target actor of before this step, as in stage 2.
     target_policy = forward.policy(network, full.target_actor, batch.inputs)
     if config.critic.behaviour == 'uniform':

@@ -112,7 +112,7 @@ def mean_cotangent(
     sample_weight: f32[..., K] >= 0; None: every row counts 1.
 
   Returns:
-    f32[..., K], what a weighting multiplies and a pullback takes.
+    f32[..., K], which a weighting multiplies and a pullback takes.
   """
   if sample_weight is not None:
     counted = jnp.where(jnp.asarray(mask)[..., None], sample_weight, 0.0)

@@ -54,7 +54,7 @@ class Slots(NamedTuple):
 
 
 def gather(columns: Columns | SlotRows, slots: Slots) -> types.Batch:
-  """One batch; padding holds some row's values behind a false mask.
+  """One batch; padding contains arbitrary rows and has a false mask.
 
   Args:
     columns: a split's, or the batch's own rows, [L, T, ...].
@@ -76,7 +76,7 @@ def gather(columns: Columns | SlotRows, slots: Slots) -> types.Batch:
 
 
 def _at(i: jax.Array, columns: Any, extras: Any, slots: Any) -> tuple[Any, ...]:
-  """What step i of a dispatch sees of columns, extras and slots."""
+  """The batch and extras of step i of a dispatch."""
 
   def one(tree):
     return jax.tree.map(lambda x: x[i], tree)

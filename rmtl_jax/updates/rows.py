@@ -2,7 +2,7 @@
 
 A dense Adam reads and writes every row of an embedding table in every step,
 whatever the batch: with ten million rows that is all it does. Here a step sees
-a small state instead, whose tables hold the batch's rows alone, and its rows
+a small state instead, with tables of the batch's rows only, and its rows
 are written back. So a step's cost does not grow with the vocabulary.
 
 What differs from the dense Adam (config `embedding_adam=rows`): a row that is
@@ -29,7 +29,7 @@ from rmtl_jax.updates import state as state_lib
 
 
 def small_spec(spec: types.FeatureSpec, slots: int) -> types.FeatureSpec:
-  """The fields of a batch whose vocabularies are its own rows.
+  """The feature spec of a batch: its distinct rows are the vocabularies.
 
   Args:
     slots: L * T of a batch.
@@ -51,7 +51,7 @@ def _room(spec: types.FeatureSpec, slots: int) -> tuple[list[int], list[int]]:
   A batch can't have more: one per slot that shows the vocabulary, and row 0.
   """
   lists = list(zip(spec.multi_valued, embeddings.owners(spec), strict=True))
-  # Whose rows networks know by number.
+  # Networks read its rows by number.
   fixed = {one.place for one in spec.pretrained}
   single = []
   for f, size in enumerate(spec.categorical):
@@ -67,7 +67,7 @@ def _room(spec: types.FeatureSpec, slots: int) -> tuple[list[int], list[int]]:
   return single, multi
 
 
-# No row of any table: what stands where there is room left.
+# Filler for unused places: no row of any table.
 NOWHERE = np.iinfo(np.int32).max
 
 
@@ -143,7 +143,7 @@ def _places(
 
 
 def _unpadded(inputs: types.Inputs, mask: types.Array) -> types.Inputs:
-  """Row 0, which every small table has, for what padding holds."""
+  """Row 0, which every small table has, for padding."""
   valid = jnp.asarray(mask)[..., None]
   return inputs._replace(
     categorical=jnp.where(valid, inputs.categorical, 0),
@@ -167,7 +167,7 @@ def on_rows(
     narrow: the inputs of these fields, of a batch's.
 
   Returns:
-    The same for states whose tables are whole. All embedding tables of the
+    The same step for states with whole tables. All embedding tables of the
     state, moments and target networks included, follow the rows.
   """
 

@@ -2,7 +2,7 @@
 
 Methods that combine task gradients are about parameters that tasks share; a
 tower's own parameters have one task's gradient alone, which nothing conflicts
-with. A leaf may hold both: all towers are one array, and the gates of mmoe are
+with. A leaf may contain both: all towers are one array, and gates of mmoe are
 columns of its first layer.
 """
 
@@ -36,7 +36,7 @@ def shared_parameters(
     A tree like the actor's parameters, of bool arrays that broadcast to them:
     one number where a leaf is shared as a whole.
   """
-  # Tables of a few rows: of a vocabulary any row stands for all.
+  # Tables of a few rows: all rows of a vocabulary behave alike.
   small = rows.small_spec(spec, _LANES * _LENGTH)
   network = factory.make_actor(small, backbone, config)
   abstract = jax.eval_shape(network.init, jax.random.key(0))

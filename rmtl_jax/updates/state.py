@@ -1,4 +1,4 @@
-"""What a step carries from one batch to the next; hyperparameters are not."""
+"""Training states: parameters, optimizer states and counters."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def init_actor(
   return ActorState(
     new_params,
     optimizer.init(new_params),
-    # What a chain weighs has the tasks last; how many rows differs by batch.
+    # Tasks are the last axis; the number of rows differs by batch.
     weighting.init(jnp.zeros((num_tasks,))),
     jnp.zeros((), jnp.int32),
     balancer.init(new_params) if balancer else (),

@@ -62,7 +62,7 @@ class Moves:
     new: the same fields, of the run that starts.
     axes: of parameters, by `jax.tree_util.keystr` of their path, that are no
       embedding tables (`find_axes`); crossed fields have two.
-    rows: by the names of the fields that have a vocabulary of their own.
+    rows: by name of the fields that own a vocabulary.
   """
 
   old: types.FeatureSpec
@@ -72,7 +72,7 @@ class Moves:
 
   @property
   def arrays(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """What `move` takes as its arrays: sources and bases by field."""
+    """The arrays for `move`: sources and bases by field."""
     return {name: (one.source, one.base) for name, one in self.rows.items()}
 
 
@@ -132,7 +132,7 @@ def _leaves(tree: Any) -> dict[str, _Leaf]:
 def _sized(
   spec: types.FeatureSpec, growth: Mapping[int, int]
 ) -> types.FeatureSpec:
-  """The spec with tiny vocabularies, each grown by a number of its own."""
+  """The spec with tiny vocabularies, each grown by a different number."""
   count = len(spec.categorical)
   multi = []
   for i, ((_, width), owner) in enumerate(

@@ -18,7 +18,7 @@ class RowLosses(NamedTuple):
 
   Attributes:
     losses: [..., K], or a pytree of such.
-    aux: what the loss function returned beside them.
+    aux: auxiliary output of the loss function.
     mean_cotangent: the cotangent of their plain mean, like `losses`; weights
       multiply it.
     pullback: from a cotangent like `losses` to the gradient in the parameters.
@@ -111,7 +111,7 @@ def weigh(
     rows: of `differentiate`.
     weighting: a chain over the cotangent.
     params: of the network.
-    **extra: what the chain needs. `losses` are those of `rows` where none are
+    **extra: arguments of the chain. `losses` are those of `rows` if none are
       given; `task_gradients`, a function of a cotangent, costs a backward pass
       per task in the link that calls it, and nothing in a chain without one.
   """
@@ -148,15 +148,15 @@ def value_and_weighted_grad(
     loss_fn: loss_fn(params, *args) -> the losses of rows, [..., K] with the
       tasks last, or a pytree of such; with `has_aux`, (losses, aux).
     weighting: a link such as `scale_by_critic`, or a chain of them.
-    has_aux: whether `loss_fn` returns anything beside the losses.
+    has_aux: whether `loss_fn` returns (losses, aux).
 
   Returns:
     grad_fn(params, weighting_state, *args, mask=None, **extra) -> (value,
     gradient, new weighting state), for `jax.jit`, `jax.lax.scan` and
     `jax.vmap` alike. The value is the unweighted mean over rows and tasks;
     with `has_aux`, (value, aux). The gradient is that of the mean of weight
-    times loss, weights being constants. `mask`, bool[...] of the rows, says
-    which of them count; None: all. `sample_weight`, like the losses, says how
+    times loss, weights being constants. `mask`, bool[...] of the rows, selects
+    rows; None: all. `sample_weight`, like the losses, says how
     much: a task's mean is then over the sum of its weights
     (`updates/forward.mean_cotangent`). `extra` is what the weighting needs
     (`q_values`, `labels`, `key`, ...). A function among them is called with
@@ -184,14 +184,14 @@ def value_and_weighted_grad(
       mask = jax.tree.map(
         lambda leaf: jnp.ones(leaf.shape[:-1], bool), rows.losses
       )
-    told = {
+    given = {
       name: value(rows.losses, *aux) if callable(value) else value
       for name, value in extra.items()
     }
     weighted, new_state = weigh(
-      rows, weighting, weighting_state, params, mask=mask, **told
+      rows, weighting, weighting_state, params, mask=mask, **given
     )
-    # Padding may hold anything, infinite losses too: it has no share.
+    # Padding may have infinite losses: it must not enter the sum.
     value = sum(
       jnp.sum(jnp.where(share > 0.0, leaf * share, 0.0))
       for leaf, share in zip(

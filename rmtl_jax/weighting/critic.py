@@ -31,7 +31,7 @@ def critic_weights(
 
   No weight is below 0, so that no loss is ascended. Rewards are log
   likelihoods, so Q <= 0, and with the paper's lambda > 0 that bound is never
-  reached. It is where a critic says Q > 1 / lambda, and with a negative
+  reached. It is reached for Q > 1 / lambda, and with a negative
   lambda, which the paper lacks: rows then count less the worse their future
   looks.
 
@@ -165,8 +165,8 @@ def shuffle_weights(
 ) -> optax.GradientTransformationExtraArgs:
   """The control q_shuffled: the weights of `inner` at the batch's other rows.
 
-  Same weights, same batch, no information about the row: what a weighting
-  gains over this it gains from what the critics know. With sample weights
+  Same weights, same batch, no information about the row: a gain over this
+  control comes from the critics. With sample weights
   (`sample_weight` f32[..., K]) a task's rows are those where its label is
   observed.
 
@@ -175,8 +175,8 @@ def shuffle_weights(
       on the updates.
 
   Returns:
-    A transformation that needs `mask` and `key` beside what `inner` needs,
-    with its state.
+    A transformation with the state of `inner`, which also needs `mask` and
+    `key`.
   """
 
   def update(updates, state, params=None, **extra):
@@ -194,7 +194,7 @@ def shuffle_weights(
 
 
 def _weights(inner, updates, state, params, extra) -> tuple[Any, Any]:
-  """What `inner` multiplies by, in single precision, and its new state."""
+  """The weights of `inner`, in single precision, and its new state."""
   ones = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), updates)
   return inner.update(ones, state, params, **extra)
 
@@ -246,7 +246,7 @@ def stateless(
 ) -> optax.GradientTransformationExtraArgs:
   """From update(updates, **extra arguments) to a transformation.
 
-  A pytree of row losses is weighed leaf by leaf: `update` sees arrays. The
+  A pytree of row losses is weighted leaf by leaf: `update` sees arrays. The
   extra arguments that it names are checked against them before.
 
   Examples:

@@ -49,7 +49,7 @@ def register_weighting(
       the tasks: the state's form may depend on their number, not on lambda.
     label: what it is, in tables; the name if empty.
     formula: its weights in words, for reports.
-    needs: extra arguments that it reads beside `q_values`.
+    needs: extra arguments that it reads in addition to `q_values`.
 
   Raises:
     types.InputError: the name is taken.

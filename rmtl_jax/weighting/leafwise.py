@@ -1,6 +1,6 @@
 """Extra arguments of a weighting belong to its row losses, or are refused.
 
-Broadcasting would give a wrong shape a meaning of its own: values per row
+Broadcasting would accept a wrong shape silently: values per row
 [3] would weigh the tasks of losses [3, 3].
 """
 

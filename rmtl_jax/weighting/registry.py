@@ -1,7 +1,7 @@
-"""The registry of weightings: all that the package knows of each, in one place.
+"""The registry of weightings.
 
-A weighting is one `Weighting`. Settings, steps, comparisons and reports ask its
-record; none of them tests for a name. This module imports no JAX, so that
+A weighting is one `Weighting`. Settings, steps, comparisons and reports read
+its record; none of them tests for a name. This module imports no JAX, so that
 command lines are checked before anything heavy starts.
 """
 
@@ -16,12 +16,12 @@ from rmtl_jax import registry
 
 # When critics are asked: in every step, once before the first step, or never.
 STEP, START, NEVER = 'step', 'start', 'never'
-# What lambda may be: any number, at least 0, or nothing (it has no lambda).
+# Allowed lambdas: any number, at least 0, or none (it has no lambda).
 ANY, POSITIVE, NONE = 'any', 'positive', 'none'
-# What `make` is given: lambda, the link of `config.weighting.form`, or the mean
+# Argument of `make`: lambda, the link of `config.weighting.form`, or the mean
 # of RMTL's weights over the train rows.
 LAMBDA, LINK, MEANS = 'lambda', 'link', 'means'
-# What a step hands to weights beside `q_values`; `task_gradients` is a function
+# Arguments of weights in addition to `q_values`; `task_gradients` is a function
 # from a cotangent to one gradient per task (updates/weighted_grad.py).
 EXTRAS = (
   *('labels', 'mask', 'losses', 'key', 'sample_weight'),
@@ -34,15 +34,15 @@ class Weighting:
   """One weighting of stage 3.
 
   Attributes:
-    name: what `config.weighting.name` says.
+    name: value of `config.weighting.name`.
     label: what it is, in tables.
     make: gives the Optax link that weighs the cotangent of the row losses
-      (weighting/critic.py says which extra arguments there are), from what
-      `takes` says; None leaves row losses as they are.
+      (weighting/critic.py lists the extra arguments), from the argument that
+      `takes` names; None leaves row losses unchanged.
     takes: LAMBDA (f32[], traced), LINK or MEANS (f32[K]).
     formula: its weights in words, for reports; '' where no loss has a weight.
     short: its name in narrow tables; the name if empty.
-    asks: when critics are asked: STEP, START or NEVER.
+    asks: when critics are evaluated: STEP, START or NEVER.
     lambda_: what lambda may be: ANY, POSITIVE or NONE.
     needs: EXTRAS that its weights read.
     relative: whether means over the batch's rows go into its weights.
@@ -67,7 +67,7 @@ class Weighting:
   ascends_q: bool = False
 
   def __post_init__(self):
-    """Raises types.InputError for what no step asks, takes or hands over."""
+    """Raises types.InputError for unknown `asks`, `takes` or `needs`."""
     what = f'weighting {self.name}'
     registry.check(f'{what}: takes', [self.takes], (LAMBDA, LINK, MEANS))
     registry.check(f'{what}: asks', [self.asks], (STEP, START, NEVER))
@@ -81,17 +81,17 @@ class Weighting:
 
   @property
   def asks_every_step(self) -> bool:
-    """Whether every step of stage 3 asks the critics."""
+    """Whether every step of stage 3 evaluates the critics."""
     return self.asks == STEP
 
   @property
   def leaves_losses(self) -> bool:
-    """Whether what is descended are the row losses as they are."""
+    """Whether stage 3 descends the unweighted row losses."""
     return self.make is None and not self.ascends_q
 
   @property
   def by_row(self) -> bool:
-    """Whether rows differ in weight by what critics say: it can be shuffled."""
+    """Whether weights differ by row, so that they can be shuffled."""
     return (
       self.make is not None and self.takes == LAMBDA and self.asks_every_step
     )
@@ -171,7 +171,7 @@ register, find = RECORDS.register, RECORDS.find
 
 
 class _Forms(Mapping[str, Weighting]):
-  """What `q_shuffled` can shuffle: `config.weighting.form`."""
+  """Weightings that `q_shuffled` can shuffle: `config.weighting.form`."""
 
   def __getitem__(self, name: str) -> Weighting:
     if name not in set(self):
@@ -197,7 +197,7 @@ CONTROLS = tuple(
 
 
 def form_of(config: config_lib.WeightingConfig) -> Weighting:
-  """What gives the weights: the weighting itself, or the form it shuffles."""
+  """The weighting that gives the weights: itself, or the form it shuffles."""
   record = find(config.name)
   return find(config.form) if record.takes == LINK else record
 
@@ -214,11 +214,11 @@ def short(name: str) -> str:
 
 
 def label(name: str, form: str = '') -> str:
-  """What weighs the losses, for a reader.
+  """Label of a weighting.
 
   Args:
     name: of a run's weighting; one that is not registered here stays a name.
-    form: what is shuffled, if it is.
+    form: the weighting that is shuffled, if any.
   """
   record = RECORDS.get(name)
   if record is None:

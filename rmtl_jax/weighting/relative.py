@@ -1,7 +1,7 @@
 """Weights relative to the batch's other rows: their mean is one, per task.
 
 RMTL's weights are at least one, so they lengthen the steps too, and those of
-tasks with low values more. These only say which rows count more than others:
+tasks with low values more. These only change which rows count more:
 the step sizes of the tasks and of all together are those of constant weights.
 None is below 0: no loss is ascended. Transformations as in
 weighting/critic.py, with the extra argument `mask` bool[...]. With sample
@@ -36,7 +36,7 @@ def scale_by_advantage(
 
   Args:
     lambda_: the weight that a row gains by a Q that is one standard deviation
-      below the mean; a negative one gives rows more weight whose future looks
+      below the mean; a negative one gives more weight to rows with a future
       good.
 
   Returns:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax.balancing import by_gram, registry
+from tests import tiers
 
 GOLDEN = json.loads(
   pathlib.Path(__file__).with_name('golden').joinpath('gram.json').read_text()
@@ -46,12 +47,16 @@ def _weights(name, gradients, dtype: type = np.float64):
     return np.asarray(found, np.float64)
 
 
-def _of(name, gradients, *args, **settings):
-  """Weights in double precision of a method with settings."""
-  gram = gradients @ gradients.T
+@functools.cache
+def _compiled_of(name):
+  return jax.jit(vars(by_gram)[f'{name}_weights'])
+
+
+def _of(name, gradients, setting):
+  """Weights in double precision of a method with a setting."""
   with jax.enable_x64(True):
-    method = vars(by_gram)[f'{name}_weights']
-    return np.asarray(method(jnp.asarray(gram), *args, **settings))
+    gram = jnp.asarray(gradients @ gradients.T)
+    return np.asarray(_compiled_of(name)(gram, setting))
 
 
 def _random(seed, tasks, extra=2):
@@ -84,7 +89,9 @@ def test_weights_by_hand():
       np.testing.assert_allclose(found, weights, rtol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize('case', REGULAR)
+@pytest.mark.parametrize(
+  'case', tiers.some(REGULAR, ('random_2_0', 'scales_3'))
+)
 def test_torchjd_gives_the_same_sum(case):
   """In double precision; TorchJD's weights average 1 / K, ours 1."""
   gradients, torchjd = CASES[case], GOLDEN['cases'][case]['torchjd']
@@ -125,7 +132,7 @@ def test_sums_are_those_of_an_exhaustive_search(name):
     np.testing.assert_allclose(found, expected, rtol=2e-4, atol=3e-4 * size)
 
 
-@pytest.mark.parametrize('tasks', [2, 3, 8])
+@pytest.mark.parametrize('tasks', [2, 3])
 def test_claims_of_the_papers(tasks):
   for seed in range(5):
     gradients = _random(seed, tasks)
@@ -154,7 +161,7 @@ def test_claims_of_the_papers(tasks):
 
 
 @pytest.mark.parametrize('c', [0.3, 0.8, 1.5])
-@pytest.mark.parametrize('tasks', [2, 3, 8])
+@pytest.mark.parametrize('tasks', [2, 3])
 def test_cagrad_is_the_best_in_its_ball_for_the_worst_task(tasks, c):
   for seed in range(3):
     gradients = _random(seed, tasks)

@@ -12,8 +12,6 @@ from tests import tiny
   [
     ((), True),
     (('--nopaper_model',), False),
-    (('--preset=paper',), False),
-    (('--preset=paper', '--paper_model'), True),
     (('--data_dir=own',), False),
     (('--data_dir=own', '--paper_model'), True),
   ],

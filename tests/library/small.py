@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import pathlib
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas
 
+import rmtl_jax
+
+TASKS = ('click', 'buy')
 SETTINGS = {
   'ensemble': 1,
   'variants': '',
@@ -35,6 +42,31 @@ def table(rows: int = 400) -> dict[str, list[Any]]:
     'click': click.tolist(),
     'buy': (click * rng.integers(0, 2, rows)).tolist(),
   }
+
+
+def quietly(work: Callable[..., Any], *args: Any) -> Any:
+  """work(*args) without warnings."""
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore')
+    return work(*args)
+
+
+def fit_recommended(path: pathlib.Path) -> None:
+  """Fits the recommended members, in small, in PATH/run."""
+  chosen = ('ensemble', 'variants')
+  config = {k: v for k, v in SETTINGS.items() if k not in chosen}
+  one = rmtl_jax.Ranker(
+    tasks=TASKS, config=config, fine_tune=False, workdir=path / 'run'
+  )
+  quietly(one.fit, pandas.DataFrame(table()))
+
+
+def new_rows(count: int = 6) -> dict[str, list[Any]]:
+  """Rows of a session after the table, without labels."""
+  rows = {k: v[:count] for k, v in table().items() if k not in TASKS}
+  rows['session_id'] = [1000] * count
+  rows['timestamp'] = [1_700_000_500 + n for n in range(count)]
+  return rows
 
 
 def rows_of(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:

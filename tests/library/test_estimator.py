@@ -6,13 +6,7 @@ import pytest
 import rmtl_jax
 from rmtl_jax import types
 from tests.library import small
-from tests.library.test_ranker import (
-  CONFIG,
-  TASKS,
-  quietly,
-  ranker,
-  without_labels,
-)
+from tests.library.test_ranker import CONFIG, TASKS, ranker, without_labels
 
 pandas = pytest.importorskip('pandas')
 base = pytest.importorskip('sklearn.base')
@@ -34,11 +28,11 @@ def log():
 @pytest.fixture(scope='module')
 def model(log):
   one = ranker(tasks=(), config=ONE_EPOCH)
-  return quietly(one.fit, log.drop(columns=[*TASKS]), log[[*TASKS]])
+  return small.quietly(one.fit, log.drop(columns=[*TASKS]), log[[*TASKS]])
 
 
 def test_labels_may_come_apart(log, model):
-  together = quietly(ranker(config=ONE_EPOCH).fit, log)
+  together = small.quietly(ranker(config=ONE_EPOCH).fit, log)
   rows = log.drop(columns=[*TASKS])
   expected = model.predict_proba(rows)
   np.testing.assert_array_equal(together.predict_proba(rows), expected)
@@ -73,10 +67,10 @@ def test_searches_folds_and_pipelines(log):
   found = selection.GridSearchCV(
     piped, {'ranker__config__seed': [0, 1]}, cv=2, error_score='raise'
   )
-  quietly(found.fit, x, y)
+  small.quietly(found.fit, x, y)
   assert found.cv_results_['mean_test_score'].std() > 0
   assert found.predict_proba(x[:5]).shape == (5, 2)
-  scores = quietly(
+  scores = small.quietly(
     lambda: selection.cross_val_score(
       ranker(tasks=(), config=ONE_EPOCH),
       x,
@@ -102,7 +96,7 @@ def test_parameters_are_read_and_set():
 def test_one_row_is_what_the_history_gives_and_takes_no_query(
   tmp_path, monkeypatch
 ):
-  fitted = quietly(ranker(prepare={}).fit, small.table())
+  fitted = small.quietly(ranker(prepare={}).fit, small.table())
   fitted.save(tmp_path / 'saved')
   loaded = rmtl_jax.load(tmp_path / 'saved')
   row = without_labels(small.table(), slice(-1, None))

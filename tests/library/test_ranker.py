@@ -3,9 +3,10 @@
 import copy
 import json
 import pickle
-import warnings
 
 import numpy as np
+import pandas
+import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,9 +17,7 @@ from rmtl_jax.results import evaluate
 from rmtl_jax.serving import predictor
 from tests.library import small
 
-pytestmark = pytest.mark.slow
-
-TASKS = ('click', 'buy')
+TASKS = small.TASKS
 CONFIG = {'backbone': 'shared_bottom', **small.SETTINGS}
 
 
@@ -34,87 +33,71 @@ def ranker(**more):
   )
 
 
-def quietly(work, *args):
-  with warnings.catch_warnings():
-    warnings.simplefilter('ignore')
-    return work(*args)
-
-
 def without_labels(table, rows=slice(None)):
   return {k: v[rows] for k, v in table.items() if k not in TASKS}
 
 
 @pytest.fixture(scope='module')
-def model():
-  return quietly(ranker().fit, small.table())
+def model(recommended_run):
+  return rmtl_jax.load(recommended_run)
 
 
-@pytest.fixture(scope='module')
-def with_past():
-  """A model whose features look back beyond the session."""
-  # At the others' learning rate this small a network dies of its numbers.
-  config = {**CONFIG, 'pretrain.learning_rate': 0.01}
-  model = ranker(prepare={'as_of': ('views', 'rates')}, config=config)
-  return quietly(model.fit, small.table())
-
-
-def test_a_fitted_model_says_what_it_is(model):
+def test_a_fitted_model_describes_itself(model):
   assert model.tasks_ == TASKS and list(model.metrics_) == list(TASKS)
   assert model.metrics_ == model.record_['calibrated']['pretrain']
   assert model.schema_['user'] == 'user_id' and model.left_out_ == {}
   assert {*model.feature_names_in_} >= {'user_id', 'item_id', 'tags', 'price'}
   shown = repr(model).splitlines()
-  assert shown[0] == 'Ranker: shared_bottom, stage pretrain, seed 0'
+  assert shown[0] == 'Ranker: ple, stage pretrain, seed 0'
   assert shown[1] == '  rows: 240 train, 80 validation, 80 test'
-  assert shown[2].startswith('  test click: AUC 0.')
-  assert 'logloss' in shown[3]
-  assert shown[4] == f'  {model.run_dir_}'
-
-
-def test_probabilities_are_those_of_the_run(model):
-  new = without_labels(small.table(), slice(-10, None))
-  found = model.predict_proba(new)
-  assert found.shape == (10, 2) and found.dtype == np.float32
-  loaded = predictor.load(model.run_dir_)
-  expected = loaded.predict(pa.table(new))
-  for k, task in enumerate(TASKS):
-    np.testing.assert_array_equal(found[:, k], expected[task])
-    np.testing.assert_array_equal(model.predict(new)[task], expected[task])
-  np.testing.assert_array_equal(loaded.predict_proba(pa.table(new)), found)
-  # Item says a lot about the click.
+  assert shown[-1] == f'  {model.run_dir_}'
+  # The item determines the rate of clicks.
   assert model.metrics_['click']['auc'] > 0.55
 
 
+def test_probabilities_are_those_of_the_run(model):
+  new, log = small.new_rows(), small.table()
+  found = model.predict_proba(new)
+  assert found.shape == (6, 2) and found.dtype == np.float32
+  loaded = predictor.load(model.run_dir_)
+  expected = loaded.predict(pa.table(new), pa.table(log))
+  for k, task in enumerate(TASKS):
+    np.testing.assert_array_equal(found[:, k], expected[task])
+    np.testing.assert_array_equal(model.predict(new)[task], expected[task])
+
+
 @pytest.mark.parametrize(
-  'form', [pa.table, lambda t: pa.table(t).to_reader(), small.rows_of]
+  'form',
+  [
+    pandas.DataFrame,
+    polars.DataFrame,
+    pa.table,
+    lambda rows: pa.table(rows).to_reader(),
+    small.rows_of,
+  ],
 )
 def test_all_forms_are_predicted_for(model, form):
-  new = without_labels(small.table(), slice(0, 5))
+  new = small.new_rows()
   np.testing.assert_array_equal(
     model.predict_proba(form(new)), model.predict_proba(new)
   )
 
 
-def test_frames_are_fitted_and_predicted_for(model):
-  pandas, polars = map(pytest.importorskip, ('pandas', 'polars'))
+@pytest.mark.slow
+def test_a_frame_is_fitted_as_the_table_is():
   table = small.table()
   frame = pandas.DataFrame(table).assign(
     timestamp=pandas.to_datetime(table['timestamp'], unit='s'),
     user_id=pandas.Categorical(table['user_id']),
   )
-  fitted = quietly(ranker().fit, frame)
-  # Only how times and users are written differs.
+  fitted = small.quietly(ranker().fit, frame)
+  # Only the formats of times and users differ.
   assert fitted.schema_['time']['unit'] == 'iso'
-  assert fitted.metrics_ == model.metrics_
-  new = without_labels(table, slice(0, 5))
-  expected = model.predict_proba(new)
-  np.testing.assert_array_equal(fitted.predict_proba(frame[:5]), expected)
-  also = polars.DataFrame(new)
-  np.testing.assert_array_equal(model.predict_proba(also), expected)
+  assert fitted.metrics_ == small.quietly(ranker().fit, table).metrics_
 
 
-def test_copies_share_the_model_and_pickles_have_its_files(model):
-  rows = without_labels(small.table(), slice(20))
+def test_copies_share_the_model_and_pickles_contain_its_files(model):
+  rows = small.new_rows()
   expected = model.predict_proba(rows)
   assert copy.copy(model).run_dir_ == model.run_dir_
   for work in (copy.copy, lambda one: pickle.loads(pickle.dumps(one))):
@@ -127,7 +110,7 @@ def test_a_saved_model_is_the_model(model, tmp_path):
   model.save(tmp_path / 'saved')
   loaded = rmtl_jax.load(tmp_path / 'saved')
   assert isinstance(loaded, rmtl_jax.Ranker)
-  new = without_labels(small.table(), slice(0, 5))
+  new = small.new_rows()
   np.testing.assert_array_equal(
     loaded.predict_proba(new), model.predict_proba(new)
   )
@@ -135,16 +118,14 @@ def test_a_saved_model_is_the_model(model, tmp_path):
   # JSON has lists in place of tuples.
   kept = json.loads(json.dumps(model.get_params()))
   assert loaded.get_params() == {**kept, 'tracker': ('tensorboard',)}
-  # It reads no past, so its rows are nobody's business.
-  assert not (tmp_path / 'saved' / 'log.parquet').exists()
   assert not (tmp_path / 'saved' / 'checkpoints' / 'state').exists()
-  # The commands know it as a run.
+  # Commands accept it as a run.
   assert rmtl_jax.load(tmp_path / 'saved', 'pretrain').stage == 'pretrain'
   scored = tmp_path / 'scored.parquet'
   columns = {f'p_{task}': p for task, p in loaded.predict(new).items()}
   pq.write_table(pa.table({**new, **columns}), scored)
   found = rmtl_jax.monitor(tmp_path / 'saved', scored)
-  assert found['rows'] == 5 and found['alarms'] == []
+  assert found['rows'] == 6 and found['alarms'] == []
   with pytest.raises(types.InputError, match='overwrite=True replaces it'):
     model.save(tmp_path / 'saved')
   model.save(tmp_path / 'saved', overwrite=True)
@@ -156,37 +137,32 @@ def test_a_saved_model_is_the_model(model, tmp_path):
     model.save(model.run_dir_, overwrite=True)
 
 
-def test_the_past_is_the_fitted_table_unless_one_is_given(with_past, tmp_path):
-  table = small.table()
-  new = {**without_labels(table, slice(0, 6)), 'session_id': [1000] * 6}
-  new['timestamp'] = [table['timestamp'][-1] + 100 + n for n in range(6)]
-  found = with_past.predict_proba(new)
-  np.testing.assert_array_equal(found, with_past.predict_proba(new, table))
+def test_the_past_is_the_fitted_table_unless_one_is_given(model, tmp_path):
+  table, new = small.table(), small.new_rows()
+  found = model.predict_proba(new)
+  np.testing.assert_array_equal(found, model.predict_proba(new, table))
   first = {name: values[:40] for name, values in table.items()}
-  assert not np.array_equal(found, with_past.predict_proba(new, first))
-  kept = with_past.model_.keep_history(table)
-  np.testing.assert_array_equal(found, with_past.predict_proba(new, kept))
-  with_past.save(tmp_path / 'with')
-  with_past.save(tmp_path / 'without', with_log=False)
-  loaded = rmtl_jax.load(tmp_path / 'with')
-  np.testing.assert_array_equal(loaded.predict_proba(new), found)
+  assert not np.array_equal(found, model.predict_proba(new, first))
+  kept = model.model_.keep_history(table)
+  np.testing.assert_array_equal(found, model.predict_proba(new, kept))
+  model.save(tmp_path / 'without', with_log=False)
   loaded = rmtl_jax.load(tmp_path / 'without')
   np.testing.assert_array_equal(loaded.predict_proba(new, table), found)
   with pytest.raises(types.InputError, match='give a history'):
     loaded.predict_proba(new)
 
 
-def test_a_named_directory_is_a_run_and_goes_on(tmp_path, model):
+@pytest.mark.slow
+def test_a_named_directory_is_a_run_that_resumes(tmp_path):
   path = tmp_path / 'run'
-  fitted = quietly(ranker(workdir=path).fit, small.table())
+  fitted = small.quietly(ranker(workdir=path).fit, small.table())
   assert fitted.run_dir_ == path and fitted.data_dir_ == path / 'data'
-  assert fitted.metrics_ == model.metrics_
   record = evaluate.evaluate(path)
   assert record['calibrated']['pretrain'] == fitted.metrics_
   assert isinstance(rmtl_jax.load(path), rmtl_jax.Ranker)
   # Nothing is prepared or trained again.
   before = (path / 'data' / 'manifest.json').stat().st_mtime_ns
-  again = quietly(ranker(workdir=path).fit, small.table())
+  again = small.quietly(ranker(workdir=path).fit, small.table())
   assert again.metrics_ == fitted.metrics_
   assert (path / 'data' / 'manifest.json').stat().st_mtime_ns == before
   for more, table, told in (
@@ -200,8 +176,8 @@ def test_a_named_directory_is_a_run_and_goes_on(tmp_path, model):
     ),
   ):
     with pytest.raises(types.InputError, match=told):
-      quietly(ranker(workdir=path, **more).fit, table)
-  assert quietly(ranker(workdir=path).fit, small.table()).metrics_
+      small.quietly(ranker(workdir=path, **more).fit, table)
+  assert small.quietly(ranker(workdir=path).fit, small.table()).metrics_
 
 
 def test_faults_leave_nothing_behind(tmp_path):

@@ -7,21 +7,21 @@ import rmtl_jax
 from rmtl_jax import types
 from rmtl_jax.library import fitting
 from tests.library import small
-from tests.library.test_ranker import quietly, ranker, without_labels
+from tests.library.test_ranker import ranker, without_labels
 
 pytestmark = pytest.mark.slow
 
 
 def test_a_refit_predicts_and_is_saved(tmp_path):
   """Of a model that reads the past, whose log goes along."""
-  one = quietly(
+  one = small.quietly(
     ranker(prepare={'as_of': ('views', 'rates')}).fit, small.table()
   )
   before, first = one.record_, one.run_dir_
   rows = without_labels(small.table(), slice(0, 6))
-  said = quietly(lambda: one.predict_proba(rows))
+  said = small.quietly(lambda: one.predict_proba(rows))
   place = tmp_path / 'again'
-  assert quietly(lambda: one.refit(place)) is one
+  assert small.quietly(lambda: one.refit(place)) is one
   assert one.run_dir_ == place and one.model_.stage == 'pretrain'
   assert one.record_['refit_of'] == {
     'run': str(first),
@@ -29,23 +29,23 @@ def test_a_refit_predicts_and_is_saved(tmp_path):
   }
   assert one.metrics_ == one.record_['calibrated']['pretrain']
   assert one.metrics_ != before['calibrated']['pretrain']
-  after = quietly(lambda: one.predict_proba(rows))
+  after = small.quietly(lambda: one.predict_proba(rows))
   assert after.shape == said.shape and np.any(after != said)
   one.save(tmp_path / 'saved')
   loaded = rmtl_jax.load(tmp_path / 'saved')
   np.testing.assert_array_equal(
-    quietly(lambda: loaded.predict_proba(rows)), after
+    small.quietly(lambda: loaded.predict_proba(rows)), after
   )
   # The same call again finds it finished.
   other = rmtl_jax.load(first)
-  quietly(lambda: other.refit(place))
+  small.quietly(lambda: other.refit(place))
   assert other.record_['stages'] == one.record_['stages']
 
 
 def test_what_can_not_be_refitted(tmp_path):
   with pytest.raises(ValueError, match='is not fitted'):
     ranker().refit()
-  one = quietly(ranker().fit, small.table())
+  one = small.quietly(ranker().fit, small.table())
   (tmp_path / 'file').write_text('')
   with pytest.raises(types.InputError, match="contains 'file', no fitted"):
     one.refit(tmp_path)

@@ -9,7 +9,7 @@ import pytest
 import rmtl_jax
 from rmtl_jax import types
 from tests.library import small
-from tests.library.test_ranker import quietly, ranker, without_labels
+from tests.library.test_ranker import ranker, without_labels
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ def rows(first: int, last: int | None = None) -> dict:
 
 @pytest.fixture(scope='module')
 def monday():
-  return quietly(
+  return small.quietly(
     ranker(prepare={'as_of': ('views', 'rates')}).fit, rows(0, OLD)
   )
 
@@ -37,7 +37,7 @@ def monday():
 @pytest.fixture(scope='module')
 def tuesday(monday):
   one = ranker(prepare={'as_of': ('views', 'rates')})
-  return quietly(lambda: one.fit(rows(OLD), start_from=monday))
+  return small.quietly(lambda: one.fit(rows(OLD), start_from=monday))
 
 
 def test_a_fit_goes_on_with_model_data_and_log(monday, tuesday):
@@ -62,13 +62,13 @@ def test_a_saved_one_goes_on_if_it_has_its_data(monday, tuesday, tmp_path):
   monday.save(tmp_path / 'saved', with_data=True)
   loaded = rmtl_jax.load(tmp_path / 'saved')
   assert loaded.data_dir_ == tmp_path / 'saved' / 'data'
-  quietly(lambda: loaded.fit(rows(OLD), start_from=tmp_path / 'saved'))
+  small.quietly(lambda: loaded.fit(rows(OLD), start_from=tmp_path / 'saved'))
   assert loaded.metrics_ == tuesday.metrics_
   # And so it does night after night.
   later = small.table(20)
   later['timestamp'] = [t + 10**6 for t in later['timestamp']]
   later['session_id'] = [n + 10**6 for n in later['session_id']]
-  quietly(lambda: loaded.fit(later, start_from=loaded))
+  small.quietly(lambda: loaded.fit(later, start_from=loaded))
   assert loaded.model_.manifest.splits['test'].rows == 20
   shutil.rmtree(tmp_path / 'saved' / 'data')
   config = json.loads((tmp_path / 'saved' / 'config.json').read_text())

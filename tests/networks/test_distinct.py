@@ -59,7 +59,7 @@ def batch(variety: int) -> types.Inputs:
 VARIETIES = (1, 8, 12, 90)
 ROOMY = dataclasses.replace(SPEC, distinct=(3, 12, 12, 12))
 NAMES = (*small.FIRST_LAYERS, 'shared', 'separate')
-QUICK = ('mmoe', 'esmm', 'separate')
+QUICK = ('mmoe', 'separate')
 
 
 @pytest.mark.parametrize('name', tiers.some(NAMES, QUICK))

@@ -10,7 +10,7 @@ from tests import tiers
 from tests.networks import small
 
 NAMES = (*networks_registry.trained(), 'shared', 'separate')
-BATCHED = ('mmoe', 'ple', 'single_task', 'shared')
+BATCHED = ('ple', 'shared')
 
 
 @pytest.mark.parametrize('name', tiers.some(NAMES, BATCHED))
@@ -34,8 +34,8 @@ def test_batched_equals_separate_even_with_dropout(name, monkeypatch):
   assert np.abs(separate[0] - separate[1]).max() > 1e-3
 
 
-# Gates, a link, and critics of their own.
-QUICK = ('mmoe', 'esmm', 'separate')
+# Gates, and separate critics.
+QUICK = ('mmoe', 'separate')
 
 
 @pytest.mark.parametrize('name', tiers.some(NAMES, QUICK))

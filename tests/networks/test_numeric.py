@@ -45,7 +45,7 @@ EDGES = st.lists(
 ).map(sorted)
 
 
-@hypothesis.settings(deadline=None, max_examples=30)
+@hypothesis.settings(deadline=None, max_examples=10)
 @hypothesis.given(EDGES, st.integers(0, 2**16))
 def test_a_line_through_the_components_interpolates(edges, seed):
   """Sum of steps times components: np.interp, continuous and monotone."""

@@ -52,7 +52,8 @@ def test_a_state_resumes_in_the_middle_of_an_epoch(tmp_path):
   assert rmtl_jax.train(config, run, *given)['stages'] == record['stages']
 
 
-def test_the_history_tells_weights(tmp_path):
+@pytest.mark.slow
+def test_the_history_has_weights(tmp_path):
   data, run = tmp_path / 'data', tmp_path / 'run'
   tiny.write_prepared(data, sessions=60)
   config = config_values.with_settings(

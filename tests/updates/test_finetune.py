@@ -33,7 +33,7 @@ def quiet(monkeypatch):
 @pytest.mark.usefixtures('quiet')
 @pytest.mark.parametrize(
   'backbone',
-  tiers.some(networks_registry.trained(), ('mmoe', 'esmm', 'single_task')),
+  tiers.some(networks_registry.trained(), ('mmoe', 'single_task')),
 )
 def test_learning_step_agrees_with_numpy(backbone):
   """Actor's and critics' losses and gradients, targets from other networks.
@@ -225,7 +225,9 @@ def test_two_steps_with_learning_critics(name, period):
       problem.assert_all_moved(new, old)
 
 
-@pytest.mark.parametrize('preset', ['paper', 'official'])
+@pytest.mark.parametrize(
+  'preset', tiers.some(('paper', 'official'), ('paper',))
+)
 def test_lambda_zero_is_the_control(preset):
   """With critics that learn (paper) or are frozen and drop out (official)."""
   config = config_lib.preset(preset)
@@ -282,7 +284,9 @@ def assert_cross_entropy_is_logged(metrics, logits):
   )
 
 
-@pytest.mark.parametrize('form', ['shared', 'separate'])
+@pytest.mark.parametrize(
+  'form', tiers.some(('shared', 'separate'), ('shared',))
+)
 @pytest.mark.parametrize(
   'in_finetune', tiers.some(('learning', 'frozen'), ('learning',))
 )
