@@ -1,6 +1,6 @@
-"""Parts that have not earned a place in the core (CONTRIBUTING.md says how).
+"""Parts outside the core (see CONTRIBUTING.md).
 
-Parts register when this is imported, without JAX: what a record names is
+Parts register when this is imported, without JAX: the module of a record is
 imported when it is first called. The core imports none of them.
 """
 

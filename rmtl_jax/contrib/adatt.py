@@ -51,7 +51,7 @@ class Adatt(backbones.Backbone):
   def logits(
     self, x: layers.Stack, gates: backbones.Gates, key: backbones.Key
   ) -> jax.Array:
-    """Level by level; no level has a path of its own for what is shared."""
+    """Level by level; no level has a shared path."""
     tasks: list[jax.Array] = []
     for i in range(len(self.config.bottom_units)):
       if i > 0:

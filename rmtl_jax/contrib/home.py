@@ -34,7 +34,7 @@ class Home(backbones.Backbone):
   - A task's path also adds a gate's mixture of its own experts alone, so that
     these always learn (self-gate).
   - A task's gate sees its own experts and the common ones (hierarchy mask,
-    each task a category of its own); the first level is the meta level.
+    each task a separate category); the first level is the meta level.
 
   One level per layer of `bottom_units`, experts as in PLE. Differs from the
   paper: norm is over a row's units, not over the batch, so that rows do not
@@ -141,7 +141,7 @@ class Level(nnx.Module):
     counts: experts of each task, and of all tasks.
     inputs: width of the paths.
     units: width of an expert.
-    is_last: the last level has no path for what is shared.
+    is_last: the last level has no shared path.
     setup: of the network.
 
   Attributes:

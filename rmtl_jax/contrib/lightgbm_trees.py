@@ -10,11 +10,11 @@ sums in float32.
 Columns are the numeric fields, then the categorical fields, then the slots of
 the multi-valued fields (NaN where a slot is empty), each in the order of
 manifest.json, without those of `network.ignore`. The last two are categories,
-numbered as in the vocabularies; 0 stands for missing and unseen values.
+numbered as in the vocabularies; 0 means missing and unseen values.
 
 `network.booster=model.txt` takes a booster of the user's own, a text file of
 `Booster.save_model` with an objective of logits (`binary`, `cross_entropy`).
-`{task}` in its name stands for each task's name. Features that are named like
+`{task}` in its name is replaced by each task's name. Features named like
 our fields are found by name; without names (`Column_0`, ...) they are our
 columns in that order.
 """
@@ -56,7 +56,7 @@ _BLOCK = 32
 _MISSING = {'None': 0, 'Zero': 1, 'NaN': 2}
 # Bits of `kind`; the type of missing values is in those above.
 _IS_SET, _MISSING_LEFT, _TYPE = 1, 2, 4
-# LightGBM's kZeroThreshold, and what a dump has in place of infinity.
+# LightGBM's kZeroThreshold, and infinity in a dump.
 _ZERO, _INFINITE = np.float32(1e-35), 1e300
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -64,7 +64,7 @@ Objectives = re.compile(r'(binary|cross_entropy)\b(?:.*\bsigmoid:([\d.e+-]+))?')
 
 
 class Model(NamedTuple):
-  """What `dump_model` says of a booster: its trees, and where they read.
+  """Trees of a booster from `dump_model`, and the columns that they read.
 
   Attributes:
     trees: the library's nested dicts.
@@ -158,7 +158,7 @@ def _fit(
 
 
 def _rows(rows: functional.Rows, k: int) -> tuple[np.ndarray, ...]:
-  """Columns, labels and weights of a task's rows whose label counts."""
+  """Columns, labels and weights of a task's rows with a label."""
   weight = (
     np.ones(len(rows.labels)) if rows.weight is None else rows.weight[:, k]
   )
@@ -204,11 +204,11 @@ def _fit_task(
       categorical_feature=list(every[spec.numeric :]),
     )
 
-  def told(env):
+  def report(env):
     progress(env.iteration / _TREES)
 
   first = data(train)
-  stops = [told]
+  stops = [report]
   others = [data(validation, first)] if len(validation[1]) else []
   if others:
     stops.append(lightgbm.early_stopping(_PATIENCE, verbose=False))

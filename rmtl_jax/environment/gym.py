@@ -46,7 +46,7 @@ class GymnasiumSessions(gymnasium.Env):
       key, state, action, params
     )
     truncated = self.sessions.is_truncated(new_state, params)
-    # What Python needs comes back in one transfer; the state stays.
+    # One transfer to the host; the state stays on the device.
     return new_state, (observation, reward, terminated, truncated, info)
 
   def reset(

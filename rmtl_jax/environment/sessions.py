@@ -4,7 +4,7 @@ State, action, reward and transition are those of the paper's section 3: the
 state is a row's features, the action one number in [0, 1] per task, the reward
 that of `ops/rewards.py`, and the next state the session's next row, whatever
 the action. Training does not use this module: it reads the same transitions
-from packed lanes, many at a time, and a test holds the two together.
+from packed lanes, many at a time, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class State(struct.PyTreeNode):
 
 
 class Params(struct.PyTreeNode):
-  """The data, as an argument: a compiled function need not hold it.
+  """The data, passed as an argument so that it is no constant of programs.
 
   Attributes:
     inputs: features of the R rows, sessions one after the other.
@@ -196,7 +196,7 @@ class SessionEnvironment:
 
     Args:
       key: not used; transitions are those of the log.
-      state: of an episode that goes on.
+      state: of an unfinished episode.
       action: f32[K], in [0, 1].
       params: the data.
 

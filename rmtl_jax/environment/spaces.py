@@ -1,4 +1,4 @@
-"""What actions, observations and states may be, as gymnax describes it."""
+"""Spaces of actions, observations and states, as in gymnax."""
 
 from __future__ import annotations
 

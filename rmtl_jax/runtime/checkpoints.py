@@ -50,7 +50,7 @@ class Restored(NamedTuple):
   Attributes:
     step: its number.
     arrays: the tree of arrays.
-    record: the JSON object beside them, and `digest`, the checkpoint's.
+    record: its JSON object, and `digest`, the checkpoint's.
   """
 
   step: int

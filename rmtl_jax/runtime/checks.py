@@ -1,4 +1,4 @@
-"""What a run's directory refuses: places, settings and data that do not fit."""
+"""Checks of a run's directory: place, settings and data."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, vocabulary_file
 
-# What a backtest's directory holds first, as others config.json.
+# First file of a backtest's directory, as config.json of others.
 BACKTEST = 'asked.json'
 REMEDY = '; choose another --workdir'
-# Of a run's or a study's directory what is no place for another.
+# Subdirectories of a run or study in which no other may be.
 _PARTS = (
   *('checkpoints', 'data', 'evaluation', 'report', 'tensorboard', 'tracking'),
   'vocabulary',
@@ -32,23 +32,23 @@ def check_place(path: pathlib.Path) -> None:
   """Refuses a new run or study in what belongs to something else.
 
   Raises:
-    types.InputError: it holds prepared data, an exported model or a study, or
+    types.InputError: it contains prepared data, an export or a study, or
       is a run's part.
   """
-  held = ''
+  fault = ''
   if (path / 'manifest.json').exists() and (path / 'train').exists():
-    held = 'holds prepared data'
+    fault = 'contains prepared data'
   elif holder := manifest_file.copy_holder(path):
-    held = f'holds {holder}'
+    fault = f'contains {holder}'
   elif (path / BACKTEST).exists():
-    held = 'holds a backtest'
+    fault = 'contains a backtest'
   place = path.resolve()
   for part, whole in itertools.pairwise([place, *place.parents]):
     files = ('config.json', 'manifest.json')
     if part.name in _PARTS and all((whole / name).exists() for name in files):
-      held = f'is a part of {whole}'
-  if held:
-    raise types.InputError(f'{path}: {held}{REMEDY}')
+      fault = f'is a part of {whole}'
+  if fault:
+    raise types.InputError(f'{path}: {fault}{REMEDY}')
 
 
 def check_settings(
@@ -92,10 +92,10 @@ def check_compatible(
     ]
     for manifest in (own, data)
   )
-  said = ('name', 'kind', 'vocabulary rows', 'slots', 'vocabulary')
-  said = (*said, 'missing in train')
+  names = ('name', 'kind', 'vocabulary rows', 'slots', 'vocabulary')
+  names = (*names, 'missing in train')
   for number, fields in enumerate(zip(old, new, strict=False), start=1):
-    for what, before, after in zip(said, *fields, strict=True):
+    for what, before, after in zip(names, *fields, strict=True):
       if before != after:
         raise types.InputError(
           f'{path}: field number {number}, {fields[1][0]!r}: {what}:'
@@ -130,9 +130,9 @@ def check_encoding(
   data: manifest_lib.Manifest,
   data_dir: pathlib.Path,
 ) -> None:
-  """Refuses compatible data whose ids or numbers mean something else.
+  """Refuses compatible data with other vocabularies, bins or scales.
 
-  Data that were prepared apart have vocabularies, bins and scales of their own,
+  Data that were prepared separately have other vocabularies, bins and scales,
   and vocabularies may have the run's sizes by chance. What either side lacks,
   as data of other engines may, is not compared.
 

@@ -1,4 +1,4 @@
-"""Refuses what memory can't hold."""
+"""Refuses data that do not fit in memory."""
 
 from __future__ import annotations
 

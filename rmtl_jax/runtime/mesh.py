@@ -126,7 +126,7 @@ class Layout:
     """Wraps a step so that the new state keeps the old one's shardings.
 
     Without the constraint XLA may choose others, and the next call compiles
-    anew or, worse, gathers the tables on every device.
+    again or, worse, gathers the tables on every device.
 
     Args:
       step: step(state, batch, key, *extras) -> (state, metrics).
@@ -144,7 +144,7 @@ class Layout:
   def shard_lanes(self, tree: Any) -> Any:
     """Shards lanes [L, ...] over all devices, within a compiled function.
 
-    Devices along `model` hold the same lanes: if L divides, each computes only
+    Devices along `model` have the same lanes: if L divides, each computes only
     its part of them; else all compute the same.
     """
     lanes = jax.tree.leaves(tree)[0].shape[0]
@@ -159,7 +159,7 @@ class Layout:
     return jax.lax.with_sharding_constraint(tree, self.replicated)
 
   def init_sharded(self, init: Callable[..., Any], *args: Any) -> Any:
-    """Computes init(*args) sharded: no device ever holds a whole table."""
+    """Computes init(*args) sharded: no device ever has a whole table."""
     shapes = jax.eval_shape(init, *args)
     return jax.jit(init, out_shardings=self.shardings(shapes))(*args)
 
@@ -230,7 +230,7 @@ class Layout:
     """Refuses settings that this mesh can't shard.
 
     Raises:
-      types.InputError: says what to set.
+      types.InputError: names the setting to change.
     """
     data, model = self.shape
     if config.batch.lanes % data:

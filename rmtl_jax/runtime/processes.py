@@ -65,13 +65,13 @@ def broadcast(make: Callable[[], Any]) -> Any:
 
 
 def on_first(work: Callable[[], Any], error: type[Exception]) -> None:
-  """Runs work() in the first process, before the others go on.
+  """Runs work() in the first process, before the others continue.
 
   Args:
     work: may raise an `error`.
-    error: what is raised in all processes if it does.
+    error: raised in all processes if it does.
   """
-  message = 'another process of this job has said what is wrong'
+  message = 'another process of this job reports the error'
   all_or_raise(lambda: work() if is_first() else None, error, message)
 
 
@@ -84,7 +84,7 @@ def all_or_raise(
 
   Args:
     work: may raise an `error`.
-    error: what is raised here if it failed in another process alone.
+    error: raised here if it failed in another process only.
     message: of that error.
   """
   failed, value = None, None
@@ -92,7 +92,7 @@ def all_or_raise(
     value = work()
   except error as raised:
     failed = raised
-  # The processes that succeeded must hear of a failure elsewhere: going on
+  # Processes that succeeded must learn of a failure elsewhere: going on
   # alone, they would wait at the next collective operation for ever.
   if not all_max(int(failed is not None)):
     return value  # pyright: ignore[reportReturnType]

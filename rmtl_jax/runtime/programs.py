@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 import jax.monitoring
 from jax.experimental.compilation_cache import compilation_cache
 
-# Compile time of a program that is worth keeping.
+# Compile time above which a program is kept.
 _LEAST_SECONDS = 0.1
 _COMPILED = '/jax/core/compile/backend_compile_duration'
 _Given = ParamSpec('_Given')
@@ -31,7 +31,7 @@ def on_compiled(work: Callable[[], object]) -> None:
 
 
 def in_32_bits(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
-  """The function, whose arrays are of 32 bits where JAX was told of 64.
+  """The function in 32 bits, even if JAX is set to 64.
 
   Networks, checkpoints and exports are of 32 bits. A thread that the function
   starts is not.
@@ -62,7 +62,7 @@ def keep(least_seconds: float = _LEAST_SECONDS) -> None:
   """Keeps programs from now on, if there is a place for them.
 
   Args:
-    least_seconds: compile time of a program that is worth keeping.
+    least_seconds: compile time above which a program is kept.
   """
   found = directory()
   if found is None:
@@ -79,6 +79,6 @@ def keep(least_seconds: float = _LEAST_SECONDS) -> None:
 
 
 def keep_unless_set(least_seconds: float = _LEAST_SECONDS) -> None:
-  """As `keep`, where the process has not been told a place of its own."""
+  """As `keep`, unless the process has set its own place."""
   if getattr(jax.config, 'jax_compilation_cache_dir', None) is None:
     keep(least_seconds)

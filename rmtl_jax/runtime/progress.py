@@ -1,4 +1,4 @@
-"""The live line of a stage: rows per second, time left, what is monitored."""
+"""The live line of a stage: rows per second, time left, monitored value."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Progress:
       label: of the pass.
       total: its rows; 0 if unknown.
       compiles: whether its program is compiled first, so that its rows per
-        second say nothing.
+        second print nothing.
     """
     self._label, self._total, self._done = label, total, 0
     self._compiles = compiles
@@ -142,7 +142,7 @@ class Progress:
     ends = (f'  {rate} rows/s', f'  {rate}/s', '')
     if self._compiles:
       ends = ('  (compiled)', '')
-    # Of a line that is full the speed tells least.
+    # If the line is full, the speed is dropped first.
     room = terminal.COLUMNS - len(terminal.in_cells(line))
     self.say(line + next((end for end in ends if len(end) <= room), ''))
 
@@ -173,10 +173,10 @@ class Progress:
 
   def _columns(self) -> int:
     try:
-      told = os.get_terminal_size(self._stream.fileno()).columns
+      columns = os.get_terminal_size(self._stream.fileno()).columns
     except (OSError, ValueError):  # no terminal, or no file at all
-      told = 0
-    return told or terminal.COLUMNS
+      columns = 0
+    return columns or terminal.COLUMNS
 
 
 def clock(seconds: float) -> str:

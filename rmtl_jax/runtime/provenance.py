@@ -1,4 +1,4 @@
-"""What code and which devices have made a run's numbers."""
+"""Code version and devices of a run."""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ LEFT_BY = {
 ORDER = tuple(LEFT_BY)
 # The actors that they leave, in the order in which reports show them.
 ACTORS = ('pretrain', 'constant', 'finetune')
-# What all of them leave.
+# Stages that leave parameters.
 LEAVES = tuple(name for names in LEFT_BY.values() for name in names)
-# They tell random keys, shuffles and checkpoints of stages apart.
+# They separate random keys, shuffles and checkpoints of stages.
 NUMBERS = {
   name: number
   for number, names in enumerate(LEFT_BY.values(), 1)

@@ -7,7 +7,7 @@ checkpoints/    state/ (stage in training), pretrain/, critic/, constant/,
                 finetune/ (finished ones), constant_last/, finetune_last/
                 (stage 3 after its last epoch, where an earlier one is kept)
 members/        of an ensemble, which has no checkpoints: a run per model
-paper/          a run of the paper's model, where it stands beside this one
+paper/          a run of the paper's model, if there is one
 metrics.jsonl, metrics.json, importance.json, importance.csv, evaluation/,
 tensorboard/, tracking/, report/
 """
@@ -38,16 +38,16 @@ from rmtl_jax.runtime import (
   writers,
 )
 
-# What a directory holds; a study's is described like a run's.
+# Kinds of directories; a study's is described like a run's.
 RUN, COMPARISON, SEARCH = KINDS = 'run', 'comparison', 'search'
-# What other processes hear where one of them finds no such run.
+# Message of other processes if one of them finds no such run.
 OTHER = 'another process of this job has other settings or data'
 # Of settings that this version does not take.
 _OTHER_VERSION = (
   'if another version made this, read it with that one, or train it again in'
   ' another directory'
 )
-# The file of a Ranker beside its run.
+# The file of a Ranker in its run.
 RANKER = 'ranker.json'
 _NONE: Mapping[str, str] = {}
 
@@ -64,8 +64,8 @@ class Run:
     digests: SHA-256 of the data's Parquet files when the run began, by name in
       the manifest; empty if an earlier version began it.
     layout: the mesh that checkpoints are restored to; None: one device.
-    started_from: the run whose models this one started with, as
-      training/warm_start.py describes it; {} if it began anew.
+    started_from: the run of a warm start, as training/warm_start.py describes
+      it; {} if it started from scratch.
     refit_of: the run that this one trains again, with validation rows too, as
       training/refit.py describes it; {} if it is none.
     kind: one of KINDS.
@@ -109,7 +109,7 @@ class Run:
 
   @property
   def paper(self) -> pathlib.Path:
-    """Where the paper's model is, if it stands beside this one."""
+    """Where the run of the paper's model is, if there is one."""
     return self.path / 'paper'
 
   def has(self, stage: str) -> bool:
@@ -192,7 +192,7 @@ def find(
     return Run(path, config, data_dir, manifest, kind=kind)
   old = read(path)
   if old.kind != kind:
-    raise types.InputError(f'{path}: holds a {old.kind}{checks.REMEDY}')
+    raise types.InputError(f'{path}: contains a {old.kind}{checks.REMEDY}')
   checks.check_settings(
     path, config_values.flatten(old.config), config_values.flatten(config)
   )
@@ -273,13 +273,13 @@ def own_manifest(run: Run) -> manifest_lib.Manifest:
   """The manifest of the data that the run was trained on.
 
   Raises:
-    types.InputError: they are gone; says what to do; or as manifest_file.read.
+    types.InputError: they are gone, or as for manifest_file.read.
   """
   if not (run.data_dir / 'manifest.json').exists():
     is_ranker = (run.path / RANKER).exists()
     raise types.InputError(
       f'{run.path}: {"a Ranker" if is_ranker else "a run"} of which the data,'
-      f' {run.data_dir}, are gone; put them back, or say by --data_dir where'
+      f' {run.data_dir}, are gone; put them back, or name by --data_dir where'
       ' they are'
       f'{" (save(with_data=True) keeps them)" if is_ranker else ""}'
     )
@@ -376,7 +376,7 @@ def read(path: pathlib.Path) -> Run:
   file = path / 'config.json'
   missing = f'{path} is not a run (make it with rmtl train)'
   if not file.exists() and (path / checks.BACKTEST).exists():
-    raise types.InputError(f'{path}: holds a backtest, expected a run')
+    raise types.InputError(f'{path}: contains a backtest, expected a run')
   record = json_files.read(file, missing)
   for name, kind in (('config', dict), ('data_dir', str)):
     if not isinstance(record, dict) or not isinstance(record.get(name), kind):
@@ -423,5 +423,5 @@ def read_run(path: pathlib.Path) -> Run:
   """
   found = read(path)
   if found.kind != RUN:
-    raise types.InputError(f'{path}: holds a {found.kind}, expected a run')
+    raise types.InputError(f'{path}: contains a {found.kind}, expected a run')
   return found

@@ -47,9 +47,9 @@ def read_sealed(path: pathlib.Path, remedy: str) -> dict[str, Any]:
 
 
 class Writer:
-  """Writes RUN/metrics.jsonl, a record per epoch or pass, and tells trackers.
+  """Writes RUN/metrics.jsonl, a record per epoch or pass, and updates trackers.
 
-  Every start of the run writes metrics.jsonl and RUN/tensorboard/ anew from its
+  Every start of the run rewrites metrics.jsonl and RUN/tensorboard/ from its
   history, so they have every epoch once, however often the run was resumed.
   """
 
@@ -60,7 +60,7 @@ class Writer:
     trackers: Sequence[str] = registry.DEFAULT,
     say: Callable[[str], None] = lambda line: None,
   ):
-    """Writes the logs anew from the checkpoint's history.
+    """Rewrites the logs from the checkpoint's history.
 
     Args:
       workdir: the run's directory.

@@ -53,7 +53,7 @@ def init(context: context_lib.Context) -> Any:
 def init_pretrain(
   context: context_lib.Context,
 ) -> Callable[[Any], state.ActorState]:
-  """What makes stage 1's first state of the actor's parameters."""
+  """Returns the function that makes stage 1's first state of parameters."""
   optimizer = models.pretrain_optimizer(context.config)
   steps = context.epoch('pretrain', 1).steps
   balancer = context.models.balancer(context.config, steps)
@@ -107,7 +107,7 @@ def init_finetune(
   config: config_lib.Config,
   means: np.ndarray | None = None,
 ) -> Callable[[Any, Any], state.ActorState | state.FinetuneState]:
-  """What makes an arm's first state of the actor's and critics' parameters.
+  """Returns the function that makes an arm's first state of parameters.
 
   Args:
     config: the arm's settings.

@@ -1,4 +1,4 @@
-"""What the stages of a run share: settings, data, networks, history."""
+"""Context of a run's stages: settings, data, networks, history."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _INIT = 100
 
 @dataclasses.dataclass
 class Context:
-  """What every stage of a run needs.
+  """Settings, data and models of a run's stages.
 
   Attributes:
     config: the run's settings.
@@ -81,6 +81,6 @@ class Context:
     self.on_record(values)
 
   def drop_store(self) -> None:
-    """Deletes the checkpoints of what is finished, where they are its own."""
+    """Deletes the run's own checkpoints of finished stages."""
     if isinstance(self.store, checkpoints.LateStore):
       self.store.remove()

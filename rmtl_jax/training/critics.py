@@ -76,7 +76,7 @@ def keeps_best(config: config_lib.CriticConfig) -> bool:
 
 
 def init_state(config: config_lib.Config) -> Callable[[Any], state.CriticState]:
-  """What makes stage 2's first state of the critics' parameters."""
+  """Returns the function that makes stage 2's first state of parameters."""
   optimizer = models_lib.critic_optimizer(config)
   return lambda params: state.init_critic(params, optimizer)
 

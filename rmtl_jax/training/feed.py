@@ -32,7 +32,7 @@ class Dispatch(NamedTuple):
 
   Attributes:
     columns: the split's on the device, or rows in their slots.
-    extras: f32[R, K] arrays beside the columns, or f32[S, L, T, K].
+    extras: further arrays, f32[R, K] or f32[S, L, T, K].
     slots: which rows fill the slots.
     steps: how many, at most S.
     row: i32[S, L, T], on the host; -1 in padding. Of an
@@ -62,7 +62,7 @@ def dispatches(
     passes: its batches; of a split on disk an Epoch is read window by window.
     size: steps of a dispatch.
     begin: dispatches that are left out.
-    extras: f32[R, K] arrays that the step wants beside the batch, from
+    extras: further f32[R, K] arrays for the step, from
       `split.put`.
 
   Returns:
@@ -89,7 +89,7 @@ def _streamed(
   begin: int,
   extras: tuple[Any, ...],
 ) -> Iterator[Dispatch]:
-  """Each with rows of its own; of several processes with the lanes of this."""
+  """Each with its own rows; of several processes with the lanes of this."""
   steps = passes.steps if isinstance(passes, batches.Epoch) else len(passes.row)
   lanes = _own_lanes(split)
   arrange = _as_columns if split.layout is None else _in_slots
@@ -187,7 +187,7 @@ def _in_slots(
 
 
 def _of_steps(features: Sequence[np.ndarray]) -> tuple[Any, ...]:
-  """What Columns and SlotRows have, of a split's features."""
+  """The features of a split, for Columns and SlotRows."""
   *inputs, labels, time, sample_weight = features
   return (
     types.Inputs(*inputs, time=time),

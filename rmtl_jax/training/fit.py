@@ -37,11 +37,11 @@ class Interrupted(Exception):
 
 @dataclasses.dataclass
 class Arm:
-  """What a stage trains: an actor, its control, or all critics.
+  """A model that a stage trains: an actor, its control, or all critics.
 
   Attributes:
     program: the compiled loop of its step; donates the state.
-    state: what the step carries.
+    state: state of the step.
     best: a copy of the parameters at the best epoch, or () where the last
       epoch is kept.
     values: what early stopping wants high, of every epoch from 0 on, which is
@@ -74,16 +74,16 @@ class Arm:
 
 
 class Stopping(NamedTuple):
-  """When a stage ends, and what is kept of it.
+  """When a stage ends, and which parameters it keeps.
 
   Attributes:
     validate: (an arm's name, the arm) -> (a value that should rise, figures for
       the history, words for the screen), after every epoch.
     is_done: arms -> whether they need no other epoch.
     most: epochs, at most.
-    words: what a value is, for the screen.
+    words: text of a value, for the screen.
     keeps_last: whether the last epoch is kept, and not the best.
-    unit: what the screen calls an epoch.
+    unit: name of an epoch on the screen.
   """
 
   validate: Callable[[str, Arm], tuple[float, dict[str, Any], list[str]]]
@@ -115,7 +115,7 @@ def fit(
       `split.put`.
 
   Returns:
-    What the stage leaves of each arm.
+    The kept parameters of each arm.
 
   Raises:
     Interrupted: a signal arrived; the stage is saved.
@@ -160,7 +160,7 @@ def _train_epoch(
   label: str,
   extras: tuple[Any, ...],
 ) -> None:
-  """One pass over the train rows, or what is left of it."""
+  """One pass over the train rows, or the rest of one."""
   arm, key, first = arms[name], context.key(stage), arms[name].dispatches
   context.progress.start(
     label, context.train.host.rows, arm.program not in _called
@@ -246,7 +246,7 @@ def _summary(name: str, arm: Arm, stopping: Stopping) -> str:
 
 
 def _result(stage: str, arm: Arm, keeps_last: bool) -> saved.Result:
-  """What an arm leaves: its kept parameters, of stage 3 also its last ones.
+  """Kept parameters of an arm, of stage 3 also the last ones.
 
   Early stopping may keep the pre-trained parameters of both arms. The last
   epoch tells them apart: both have trained it, and no score has chosen it for

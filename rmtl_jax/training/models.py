@@ -81,7 +81,7 @@ class Models:
     )
 
   def predictor(self, config: config_lib.Config) -> functional.Network:
-    """What predicts: the actor, or the ensemble's members as one.
+    """The predicting network: the actor, or the ensemble's members as one.
 
     Its parameters are those of training, once `prepare` has seen them.
     """
@@ -124,7 +124,7 @@ class Models:
       if record.of_all_rows and self.spec.only_after:
         raise types.InputError(
           f'config.backbone: {record.name} predicts every task over all rows,'
-          f' and {self.spec.only_after[0]} is judged after a positive alone'
+          f' and {self.spec.only_after[0]} counts after a positive only'
           ' (only_after); take another backbone, or prepare data without it'
         )
       self.actor(one)
@@ -161,7 +161,7 @@ class Models:
     return init
 
   def place(self, init: Callable[..., Any], *args: Any) -> Any:
-    """A state or parameters, init(*args), on the devices that hold them."""
+    """A state or parameters, init(*args), on their devices."""
     if self.layout:
       return self.layout.init_sharded(init, *args)
     # Pinned, as what a checkpoint restores: other programs are compiled for
@@ -210,7 +210,7 @@ class Models:
   def balancer(
     self, config: config_lib.Config, epoch_steps: int = 1
   ) -> optax.GradientTransformationExtraArgs | None:
-    """What balances this data's tasks in stage 1; None: nothing.
+    """The balancer of stage 1; None: none.
 
     Raises:
       types.InputError: weights that are not those of these tasks.
@@ -251,7 +251,7 @@ class Models:
 
     Args:
       kind: which step's.
-      key: what `make_step` knows of the settings.
+      key: the settings that `make_step` reads.
       make_step: (actor, critics) -> the step.
     """
 
@@ -386,8 +386,8 @@ class Models:
   ) -> np.ndarray:
     """`predict`, of the whole log where the run's data are sampled from it.
 
-    What is evaluated, calibrated and shown; critics read pi(s), which is of the
-    rows that there are.
+    Evaluation, calibration and tables use these; critics read pi(s) of the
+    sampled rows.
     """
     found = self.predict(config, params, split)
     sampling = self.spec.sampling

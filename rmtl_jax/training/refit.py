@@ -1,6 +1,6 @@
-"""What a run has chosen, trained again with its validation rows: `rmtl refit`.
+"""Retrains a run's choice with its validation rows: `rmtl refit`.
 
-Stage 1 of another run is trained anew, on the rows of train and validation, for
+Stage 1 of another run is retrained, on the rows of train and validation, for
 as many epochs as that run has kept, and the last epoch is kept: validation has
 had its say. The weights of an ensemble's members and the calibration's slope
 stay those that it has fitted: predictions of rows that a model has learnt from
@@ -24,10 +24,10 @@ _STAGE = 'pretrain'
 def find(
   run: workdir.Run, refit_of: str | os.PathLike[str] | None
 ) -> dict[str, Any]:
-  """What a run trains again; {} if it is no refit.
+  """The record of a refit; {} if the run is none.
 
   Args:
-    run: new, or there already: it then says itself what it trains again.
+    run: new, or existing: then its own record counts.
     refit_of: the run that is asked for.
 
   Returns:
@@ -62,7 +62,7 @@ def describe(run: workdir.Run, path: pathlib.Path) -> dict[str, Any]:
   what = f'--run: {path}'
   if source.started_from:
     raise types.InputError(
-      f'{what}: started from another run; a refit trains anew'
+      f'{what}: started from another run; a refit trains from scratch'
     )
   if source.refit_of:
     raise types.InputError(
@@ -89,7 +89,7 @@ def describe(run: workdir.Run, path: pathlib.Path) -> dict[str, Any]:
 
 
 def member(run: workdir.Run, place: pathlib.Path) -> pathlib.Path | None:
-  """Of an ensemble's refit, what the member at a place trains again."""
+  """The refit of one member of an ensemble."""
   if not run.refit_of:
     return None
   return pathlib.Path(run.refit_of['run']) / place.relative_to(run.path)
@@ -113,10 +113,10 @@ def check_data(run: workdir.Run, digests: Mapping[str, str]) -> None:
 
 
 def epochs(run: workdir.Run) -> int | None:
-  """Epochs of stage 1 that a refit of one model has; None if it is none.
+  """Epochs of stage 1 in a refit of one model; None if it is none.
 
   Raises:
-    types.InputError: config.json does not say.
+    types.InputError: config.json does not have them.
   """
   if not run.refit_of:
     return None

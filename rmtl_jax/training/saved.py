@@ -1,8 +1,8 @@
-"""What a run has saved of its stages, and how it is taken up again.
+"""Saved stages of a run, and how they are resumed.
 
 A stage in training has checkpoints in checkpoints/state, a finished one leaves
 one checkpoint per model: pretrain, critic, constant, finetune. Where stage 3
-keeps an earlier epoch than its last, that one has a checkpoint beside it:
+keeps an earlier epoch than its last, that one has another checkpoint:
 constant_last, finetune_last.
 """
 
@@ -27,7 +27,7 @@ _STAGE, _EPOCH = 10**12, 10**6
 
 
 class Result(NamedTuple):
-  """What a finished stage leaves of a model.
+  """Parameters of a finished stage.
 
   Attributes:
     params: its parameters at the best epoch.
@@ -87,7 +87,7 @@ def restore(
   """The finished stages of a run that is one model.
 
   Args:
-    run: where they are kept; its settings tell the parameters' shapes.
+    run: where they are kept; its settings determine the parameters' shapes.
     trains: whether a damaged one is left out, to be trained again.
     names: of what stages leave, to restore.
 
@@ -119,7 +119,7 @@ def restore(
     assert restored is not None
     epoch, history = restored.record['epoch'], restored.record['history']
     finished.results[name] = Result(restored.arrays, epoch)
-    # A stage knows all that went before it: the longest history is whole.
+    # A stage records all stages before it: the longest history is complete.
     if len(history) > len(finished.history):
       finished.history = history
   return finished
@@ -131,7 +131,7 @@ def keep(
   finished: FinishedStages,
   results: Mapping[str, Result],
 ) -> None:
-  """Saves what a stage has left, and adds it to the finished ones."""
+  """Saves the parameters of a stage, and adds it to the finished ones."""
   # The unfinished stage's last checkpoint is on disk before the finished
   # stage's is: whatever a crash leaves, the newest of them is whole.
   if isinstance(context.store, checkpoints.Store):
@@ -183,7 +183,7 @@ def latest_history(
 ) -> list[dict[str, Any]]:
   """The longest history: the unfinished stage's, or the last finished one's.
 
-  A finished stage may know more than what is left of the unfinished one.
+  A finished stage may be ahead of the unfinished one's checkpoint.
   Unfinished checkpoints that are all damaged are deleted.
   """
   store = context.store
@@ -206,8 +206,8 @@ def begin(
   """Takes up a stage that is not finished.
 
   Of the history that stays which belongs to finished stages; `resume` brings
-  back what the unfinished one has. Where the store holds a later stage (this
-  one's own checkpoint was lost), that is dropped: numbers of checkpoints rise.
+  back the unfinished one. If the store contains a later stage (this stage's
+  checkpoint was lost), that is dropped: numbers of checkpoints rise.
   """
   if context.store is None:
     return
@@ -251,7 +251,7 @@ def drop_unfinished(run: workdir.Run) -> None:
 
 
 def in_training(run: workdir.Run) -> str:
-  """The stage whose checkpoints a resume needs; '' if there is none."""
+  """The unfinished stage of a resume; '' if there is none."""
   directory = run.path / 'checkpoints' / 'state'
   names = os.listdir(directory) if directory.is_dir() else []
   newest = max((int(name) for name in names if name.isdigit()), default=0)

@@ -20,13 +20,13 @@ from rmtl_jax.networks import functional
 from rmtl_jax.runtime import memory, mesh, progress
 from rmtl_jax.updates import loop as loop_lib
 
-# Of the device's memory, what the data may take where no limit is set.
+# Share of the device's memory for the data.
 _SHARE = 0.25
 # Rows have numbers of 32 bits.
 _MOST_ROWS = 2**31 - 1
 # Equal rows are looked for in splits of so many rows, streamed or not.
 _MOST_COMPARED = 2**24
-# Of a split, what is fitted to rows all at once.
+# Rows of a split for fits on all rows at once.
 _MOST_SAMPLED = 2**20
 # Splits of up to so many rows are filled up to one size (of_one_size).
 _MOST_FILLED = 2**18
@@ -137,10 +137,10 @@ def read(
   live: progress.Progress | None = None,
   layout: mesh.Layout | None = None,
 ) -> Split:
-  """Reads a split, or checks it and leaves it on disk, as `config.input` says.
+  """Reads a split, or checks it and leaves it on disk (`config.input`).
 
   Args:
-    data_dir: the directory that holds manifest.json.
+    data_dir: the directory with manifest.json.
     split: 'train', 'validation' or 'test'.
     config: `input`, lanes and lane length.
     live: where the progress of checking goes.

@@ -36,7 +36,7 @@ _FREE = frozenset(
 _OF_CRITICS = tuple(
   f'critic.{name}' for name in ('form', 'head', 'sees_remaining')
 )
-# What a field's details say that no parameter depends on.
+# Details of a field that no parameter depends on.
 _REMARKS = (
   *('column', 'fractions', 'min_count', 'order', 'previous', 'rate', 'weight'),
 )
@@ -55,7 +55,7 @@ _ROLES = ('user_field', 'item_field')
 
 
 class Difference(NamedTuple):
-  """What can't be mapped.
+  """Differences that can't be mapped.
 
   Attributes:
     what: is different.
@@ -89,8 +89,8 @@ def check(
   for one in differences:
     raise types.InputError(
       f'--start_from: {one.what} is {one.old!r:.200} in {source.path}, and'
-      f' {one.new!r:.200} in {place}; rmtl prepare --extend makes data to go on'
-      ' with, on other data train anew'
+      f' {one.new!r:.200} in {place}; rmtl prepare --extend makes data for warm'
+      ' starts, on other data train from scratch'
     )
 
 
@@ -103,7 +103,7 @@ def check_settings(source: workdir.Run, config: config_lib.Config) -> None:
   for one in _settings(source, config):
     raise types.InputError(
       f'--start_from: {source.path} has config.{one.what}={one.old!r:.200}, not'
-      f' {one.new!r:.200}: a run goes on with the networks it starts from'
+      f' {one.new!r:.200}: a warm start keeps the networks of its run'
     )
 
 
@@ -138,7 +138,7 @@ def _settings(
 def _data(
   old: manifest_lib.Manifest, new: manifest_lib.Manifest
 ) -> Iterator[Difference]:
-  """What fields and tasks mean, where that differs."""
+  """Differences in the meaning of fields and tasks."""
   yield from _names('fields', old.fields, new.fields)
   for before, after in zip(old.fields, new.fields, strict=True):
     for name in ('kind', 'vocabulary_owner'):

@@ -1,4 +1,4 @@
-"""What an actor is worth on the validation rows: what early stopping sees."""
+"""Validation metrics for early stopping."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rmtl_jax.training import context as context_lib
 
 
 class Validation(NamedTuple):
-  """What an actor is worth on the validation rows.
+  """Validation metrics of an actor.
 
   Attributes:
     auc: of each task, f64[K], XAUC where it is not binary; NaN where only one
@@ -33,7 +33,7 @@ class Validation(NamedTuple):
   score: float = float('nan')
 
   def figures(self, tasks: Sequence[str]) -> dict[str, float | None]:
-    """What the record of an epoch has of it."""
+    """Its entries in the record of an epoch."""
     found = {
       f'validation_{name}_{task}': json_files.number(value)
       for name in ('auc', 'logloss')
@@ -44,7 +44,7 @@ class Validation(NamedTuple):
     return found
 
   def value(self, monitor: monitor_lib.Monitor) -> float:
-    """What a monitor would look at."""
+    """The monitored value."""
     if monitor.terms:
       return self.score
     of_tasks = self.auc if monitor == monitor_lib.AUC else self.relative
@@ -64,7 +64,7 @@ class Validation(NamedTuple):
 
 
 def validate(context: context_lib.Context, params: Any) -> Validation:
-  """What the actor is worth on the validation rows.
+  """Evaluates the actor on the validation rows.
 
   Raises:
     FloatingPointError: a prediction is not finite.

@@ -1,6 +1,6 @@
 """A run that starts with another's models: `rmtl train --start_from`.
 
-Stage 1 goes on from the other run's pre-trained model, stage 2 from its
+Stage 1 starts from the other run's pre-trained model, stage 2 from its
 critics, where it has some; stage 3 follows as always. The new run's config.json
 says what it began with. Until its stages have finished it reads the other run,
 which must stay as it was; from then on it needs it no more.
@@ -31,7 +31,7 @@ from rmtl_jax.training import start_rules
 from rmtl_jax.updates import warm_start as moving
 from rmtl_jax.weighting import registry
 
-# Stages that go on from another run's.
+# Stages that start from another run.
 STAGES = ('pretrain', 'critic')
 # Tells the noise of new rows from other draws.
 _NOISE = 104
@@ -50,7 +50,7 @@ def read_source(path: pathlib.Path) -> workdir.Run:
 
 
 class Start:
-  """What a run starts from.
+  """The run that a warm start begins with.
 
   Attributes:
     run: the run that starts.
@@ -86,18 +86,18 @@ class Start:
     }
 
   def member(self, place: pathlib.Path) -> pathlib.Path:
-    """Of an ensemble's, what the member at a place starts from."""
+    """The start of one member of an ensemble."""
     return self.path / place.relative_to(self.run.path)
 
   @property
   def stages(self) -> list[str]:
-    """The stages that go on from the other run's."""
+    """The stages that start from the other run."""
     needed = registry.needs_critics(self.run.config.weighting.name)
     wanted = STAGES if needed else STAGES[:1]
     return [stage for stage in wanted if self.source.has(stage)]
 
   def describe(self) -> dict[str, Any]:
-    """What config.json and metrics.json say of it; checked first.
+    """Its record for config.json and metrics.json; checked first.
 
     Returns:
       `run` and `data_dir`, where it is and was trained; `stages` that go on
@@ -153,7 +153,7 @@ class Start:
   def critic(
     self, models: models_lib.Models, key: jax.Array, actor_params: Any
   ) -> Any | None:
-    """The critics likewise; None where there are none to start from."""
+    """The critics likewise; None if there are none to start from."""
     if 'critic' not in self.run.started_from['stages']:
       return None
     fresh = models.init_critic(self.run.config, key, actor_params)
@@ -215,10 +215,10 @@ class Start:
 def find(
   run: workdir.Run, start_from: str | os.PathLike[str] | None
 ) -> Start | None:
-  """What a run starts from; None if it begins anew.
+  """The start of a run; None if it starts from scratch.
 
   Args:
-    run: new, or there already: it then says itself what it started from.
+    run: new, or existing: then its own record counts.
     start_from: the run that is asked for.
 
   Raises:
@@ -229,7 +229,7 @@ def find(
     return Start(run, asked) if asked else None
   began = run.started_from.get('run')
   if asked and str(asked) != began:
-    what = f'from {began}' if began else 'anew'
+    what = f'from {began}' if began else 'from scratch'
     raise types.InputError(
       f'{run.path}: this run started {what}, not from {asked}; choose another'
       ' --workdir'
@@ -284,7 +284,7 @@ def _shapes(
 
 
 def _record(run: workdir.Run, name: str) -> dict[str, Any]:
-  """What a checkpoint says beside its arrays."""
+  """The record of a checkpoint."""
   return _read(run, name, None).record
 
 

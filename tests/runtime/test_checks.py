@@ -18,10 +18,10 @@ from tests import tiny
   [
     ('run/checkpoints', 'is a part of .*/run; choose'),
     ('run/report/mine', 'is a part of .*/run; choose'),
-    ('data', 'holds prepared data; choose'),
-    ('other', 'holds prepared data; choose'),
-    ('backtest', 'holds a backtest; choose'),
-    ('export', 'holds an exported model; choose'),
+    ('data', 'contains prepared data; choose'),
+    ('other', 'contains prepared data; choose'),
+    ('backtest', 'contains a backtest; choose'),
+    ('export', 'contains an exported model; choose'),
   ],
 )
 def test_nothing_is_begun_in_what_belongs_to_something_else(

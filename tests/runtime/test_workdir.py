@@ -20,7 +20,7 @@ def test_a_directory_is_of_one_kind(tmp_path, kind):
     if other == kind:
       assert workdir.find(path, config, data, other).kind == kind
       continue
-    with pytest.raises(types.InputError, match=f': holds a {kind}; choose'):
+    with pytest.raises(types.InputError, match=f': contains a {kind}; choose'):
       workdir.find(path, config, data, other)
 
 

@@ -104,7 +104,7 @@ def test_another_start_in_the_same_directory_is_refused(started, places):
     types.InputError, match=r'this run started from .*run, not'
   ):
     run.train(config, started[0], data, live=QUIET, start_from=places / 'other')
-  with pytest.raises(types.InputError, match='this run started anew, not from'):
+  with pytest.raises(types.InputError, match='started from scratch, not from'):
     run.train(
       config,
       places / 'run',

@@ -1,4 +1,4 @@
-"""MLflow: where MLFLOW_TRACKING_URI says, in the active run or a new one."""
+"""MLflow: at MLFLOW_TRACKING_URI, in the active run or a new one."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from rmtl_jax import extras, registry
 
 
 class Tracker(Protocol):
-  """What keeps track of one run; called by the process that writes.
+  """Tracker of one run; called by the process that writes.
 
   Attributes:
     run_id: by which `open` finds the run again; '' where RUN itself has it.
@@ -42,11 +42,11 @@ class TrackerRecord:
   """One tracker.
 
   Attributes:
-    name: what `--tracker` says.
+    name: value of `--tracker`.
     open: open(RUN, run_id) -> Tracker; goes on with that run unless it is ''
       or gone. Errors of any kind refuse the run in one line.
-    package: name of the package that it needs, as pip knows it; '' for none.
-    is_local: whether it writes into RUN, anew on every start. Others are sent
+    package: the package that it needs, by its name for pip; '' for none.
+    is_local: whether it writes into RUN, again on every start. Others are sent
       an epoch once, and a run does not fail with them.
   """
 

@@ -1,6 +1,6 @@
 """Trackers outside of RUN: sent every epoch once, and never a run's end.
 
-RUN/tracking/NAME.json holds the tracker's run and the epochs that it has.
+RUN/tracking/NAME.json contains the tracker's run id and its epochs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rmtl_jax.runtime.tracking import registry
 
 
 class Sender:
-  """A tracker outside of RUN; a failure of it is told once."""
+  """A tracker outside of RUN; its first failure is a warning."""
 
   def __init__(
     self,

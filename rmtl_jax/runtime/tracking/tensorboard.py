@@ -1,4 +1,4 @@
-"""TensorBoard: RUN/tensorboard, written anew on every start of the run."""
+"""TensorBoard: RUN/tensorboard, rewritten on every start of the run."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Board:
     }
 
   def metrics(self, values: Mapping[str, float], step: int | None) -> None:
-    """Scalars; those of the run also stand beside the hparams."""
+    """Scalars; those of the run are listed with the hparams too."""
     for name, value in values.items():
       self._add(self._summary.scalar(name, value), step or 0)
     if step is None:
@@ -77,7 +77,7 @@ class Board:
       self._board.flush()
 
   def artifacts(self, paths: Sequence[pathlib.Path]) -> None:
-    """Nothing: they lie beside it."""
+    """Nothing: they are in RUN."""
 
   def histogram(self, name: str, values: np.ndarray) -> None:
     """Writes a histogram of values [R], finite, R >= 1."""
