@@ -116,7 +116,7 @@ def load(
 
   Raises:
     types.InputError: a file that is missing, empty or unreadable, a column
-      that is missing, stands twice or is of another type, or a value that
+      that is missing, occurs twice or is of another type, or a value that
       means nothing; names file, column and row.
   """
   table, form = sql.unique_name('raw'), form or raw.Form()
