@@ -14,17 +14,14 @@ def times(place):
     sqlite3.connect(directory / 'state.sqlite')
   ) as connection:
     assert connection.execute('PRAGMA integrity_check').fetchall() == [('ok',)]
-    rows = connection.execute('SELECT time, item, open FROM events').fetchall()
-    for level in range(4):
-      counted = connection.execute(
-        'SELECT sum(n) FROM counters WHERE level = ? AND key LIKE'
-        " 'item:rows:%'",
-        (level,),
-      ).fetchone()[0]
-      assert counted == len(rows)
-    closed = connection.execute(
-      'SELECT coalesce(sum(n), 0) FROM counters WHERE level = 0 AND key LIKE'
-      " 'item:n:%'"
-    ).fetchone()[0]
-    assert closed == sum(not is_open for _, _, is_open in rows)
-  return [time // 1000 for time, _, _ in rows]
+    rows = connection.execute(
+      'SELECT e.time, v.open FROM events e JOIN visits v ON v.id = e.visit'
+    ).fetchall()
+    # Counters of items have odd numbers.
+    counted = connection.execute(
+      'SELECT sum(rows), sum(n) FROM counts WHERE level = 0 AND key > 0 AND'
+      ' key % 2 = 1'
+    ).fetchone()
+    closed = sum(not is_open for _, is_open in rows)
+    assert counted == (len(rows), closed)
+  return [time // 1000 for time, _ in rows]

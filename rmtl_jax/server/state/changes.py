@@ -1,8 +1,14 @@
-"""Rows that were shown, and what came of them, move the state."""
+"""Rows that were shown, and what came of them, move the state.
+
+A row counts in rates once its visit has rested: then the visit is closed, which
+puts its rows into the counters. Some days later it settles: its rows are
+deleted, and sums and last times remain of them.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+import time as time_lib
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from rmtl_jax.preparation.sources import table_events
@@ -11,14 +17,16 @@ from rmtl_jax.server.state import records
 from rmtl_jax.server.state import state as state_lib
 from rmtl_jax.server.state import store as store_lib
 
-# Visits that a change puts into the counters at most, beside some per row.
+# Visits that a change closes, or settles, at most, beside some per row.
 _SWEEP = 64
+_DAY_MS = 86_400_000
 
 
 def append(
   store: store_lib.Store,
   of: state_lib.Shape,
   rows: Iterable[records.Row | None],
+  days: float,
 ) -> Counter[str]:
   """Adds rows that were shown.
 
@@ -27,46 +35,59 @@ def append(
     of: its shape.
     rows: in any order; mostly in that of time. None: an event that means
       nothing.
+    days: after which rows settle.
 
   Returns:
     How many are `added`, `changed` (known, with other labels), `repeated`
-    (known), `late` (after the end of the split in which their session began,
-    as prepared data leaves them out; those that came before its first row are
-    taken out then) and `ignored` (None). Of events those are
-    `added` that make a row.
+    (known), `late` (so old that rows of their time have settled, or after the
+    end of the split in which their session began, as prepared data leaves them
+    out; those that came before its first row are taken out then) and `ignored`
+    (None). Of events those are `added` that make a row.
   """
   change = Change(store, of) if of.events is None else OfEvents(store, of)
   for row in rows:
     if row is None:
       change.found['ignored'] += 1
+    elif row.time < change.settled:
+      change.found['late'] += 1
     else:
       change.add(row)
-  change.finish()
+  change.finish(days)
   return change.found
 
 
 def sweep(store: store_lib.Store, of: state_lib.Shape, time: int) -> None:
-  """Puts all visits that have rested before a time into the counters."""
+  """Closes all visits that have rested before a time."""
   Change(store, of).sweep(time)
 
 
 class Change:
-  """Rows of one change."""
+  """Rows of one change.
+
+  Attributes:
+    found: what became of them.
+    settled: rows before this time have settled, ms.
+  """
 
   def __init__(self, store: store_lib.Store, of: state_lib.Shape):
     self.found: Counter[str] = Counter()
+    self.settled: int = store.fact('settled') or -records.NEVER
     self._store, self._shape = store, of
-    self._counts: Counter[records.Count] = Counter()
+    self._counts: defaultdict[tuple[int, int], Counter[str]] = defaultdict(
+      Counter
+    )
     self._clock: int | None = store.fact('clock')
+    self._rows: int = store.fact('rows') or 0
 
   def add(self, row: records.Row) -> None:
     """Adds one row, or what is new of it."""
-    known = self._store.find_event(row.identity)
-    if known is not None:
-      self._relabel(known, row.labels)
-      return
     idle = self._shape.idle_ms
     near = self._store.near(row.owner, row.time - idle, row.time + idle)
+    for visit in near:
+      known = self._store.find_event(visit.id, row.time, row.identity)
+      if known is not None:
+        self._relabel(row, known, visit)
+        return
     # A session with an id goes on after any rest.
     whole = near if row.session is None else self._store.visits(row.owner)
     end = self._shape.split_end(min([row.time, *(v.first for v in whole)]))
@@ -79,9 +100,7 @@ class Change:
       return
     visit = self._visit(near, row, [v.last for v in near if v.id not in late])
     labels = labels_lib.censored(row.labels, self._shape.tasks, end)
-    event = _event(visit.id, row, row.time, labels)
-    self._store.add_event(event, row.identity, self._tells(labels))
-    self._count_row(event, 1)
+    self._add_event(self._event(visit.id, row, row.time, labels))
     self._pass(row.time)
     self.found['added'] += 1
 
@@ -89,48 +108,66 @@ class Change:
     """Sets the clock to a time that has come."""
     self._clock = max(time, time if self._clock is None else self._clock)
 
+  def _event(
+    self, visit: int, row: records.Row, time: int, labels: labels_lib.Labels
+  ) -> records.Event:
+    """A new row of a visit."""
+    self._rows += 1
+    numbers = [self._store.number(x, make=True) for x in (row.user, row.item)]
+    tastes = [
+      key for n in range(len(self._shape.tastes)) for key in row.tastes(n)
+    ]
+    return records.Event(
+      *(visit, time, self._rows, row.identity, *numbers, labels),
+      tastes=tastes,
+    )
+
+  def _add_event(self, event: records.Event) -> None:
+    self._store.add_event(event, self._tells(event.labels))
+    if event.time < records.NEVER:
+      self._count_row(event, 1)
+
   def _count_row(self, event: records.Event, sign: int) -> None:
-    for key, value in (('user', event.user), ('item', event.item)):
-      if value is not None:
-        self._counts[records.Count(key, 'rows', value, event.time)] += sign
+    self._store.show(event, sign)
+    if event.user is not None:
+      self._counts[records.user_counter(event.user), event.time]['rows'] += sign
+    if event.item is not None:
+      self._counts[records.item_counter(event.item), event.time]['rows'] += sign
     self._count_positives(event, sign)
 
   def _count_positives(self, event: records.Event, sign: int) -> None:
     if event.user is None or event.time == records.NEVER:
       return
+    key = records.user_counter(event.user)
     found = labels_lib.positives(event.labels, self._shape.tasks, event.time)
     for what, time in found:
-      self._counts[records.Count('user', what, event.user, time)] += sign
+      self._counts[key, time][what] += sign
 
   def _put_labels(
     self, event: records.Event, labels: labels_lib.Labels
   ) -> None:
     """Replaces the labels of a row."""
     visit = self._store.visit(event.visit)
-    for sign, one in ((-1, event), (1, event._replace(labels=labels))):
+    new = event._replace(labels=labels)
+    for sign, one in ((-1, event), (1, new)):
       self._count_positives(one, sign)
       if not visit.open:
         self._count_event(one, visit.last, sign)
-    self._store.put_labels(event, labels, self._tells(labels))
+    self._store.put_labels(new, self._tells(labels))
 
   def _tells(self, labels: labels_lib.Labels) -> bool:
     return labels_lib.tells(labels, self._shape.tasks)
 
   def _emptied(self, visit: records.Visit) -> records.Visit:
     """The visit without rows, as all lie behind the end of their split."""
-    for event in self._store.events([visit.id]):
-      if event.time < records.NEVER:
-        self._remove(event)
+    for event in self._store.events(visit.id):
+      self._remove(event)
     return self._store.visit(visit.id)
 
-  def _remove(
-    self, event: records.Event, labels: labels_lib.Labels = ()
-  ) -> None:
-    """Makes a row none."""
+  def _remove(self, event: records.Event) -> None:
+    """Deletes a row."""
     self._reopened(self._store.visit(event.visit))
-    self._store.put_event(
-      event._replace(time=records.NEVER, labels=labels, rest=None)
-    )
+    self._store.delete_event(event)
     if event.time < records.NEVER:
       self._count_row(event, -1)
 
@@ -165,16 +202,14 @@ class Change:
     self._store.put_visit(kept)
     return kept
 
-  def _relabel(self, event: records.Event, labels: labels_lib.Labels) -> None:
-    if event.time == records.NEVER:
-      self.found['late'] += 1
-      return
-    visit = self._store.visit(event.visit)
+  def _relabel(
+    self, row: records.Row, event: records.Event, visit: records.Visit
+  ) -> None:
     start = visit.first
-    if visit.owner.startswith('s'):
-      start = self._store.visits(visit.owner)[0].first
+    if row.session is not None:
+      start = self._store.visits(row.owner)[0].first
     end = self._shape.split_end(start)
-    labels = labels_lib.censored(labels, self._shape.tasks, end)
+    labels = labels_lib.censored(row.labels, self._shape.tasks, end)
     if _equal(labels, event.labels):
       self.found['repeated'] += 1
       return
@@ -191,33 +226,64 @@ class Change:
     return visit
 
   def _count(self, visit: records.Visit, sign: int) -> None:
-    for event in self._store.events([visit.id]):
+    for event in self._store.events(visit.id):
       self._count_event(event, visit.last, sign)
 
   def _count_event(self, event: records.Event, last: int, sign: int) -> None:
     if event.time == records.NEVER:
       return
-    known = event.known(last, self._shape.idle_ms)
-    keys = records.keys(event, self._shape.tastes)
-    told = labels_lib.told(event.labels, self._shape.tasks, known)
-    for what, time, much in told:
-      for key, value in keys:
-        self._counts[records.Count(key, what, value, time)] += sign * much
+    for what, time, much in self._told(event, last):
+      for key in event.counters:
+        self._counts[key, time][what] += sign * much
 
-  def finish(self) -> None:
-    """Puts visits that have rested into the counters, and writes those."""
+  def _told(
+    self, event: records.Event, last: int
+  ) -> Iterable[tuple[str, int, int]]:
+    known = event.known(last, self._shape.idle_ms)
+    return labels_lib.told(event.labels, self._shape.tasks, known)
+
+  def finish(self, days: float) -> None:
+    """Closes and settles visits whose time has come, and writes counters."""
     if self._clock is None:
       return
     most = _SWEEP + 2 * self.found['added']
     self._store.put_fact('clock', self._clock)
+    self._store.put_fact('rows', self._rows)
     self.sweep(self._clock - self._shape.idle_ms, most)
+    # A row of a time that has not come can't end what labels may come for.
+    now = min(self._clock, int(1000 * time_lib.time()))
+    end = store_lib.settled_before(now - round(days * _DAY_MS))
+    self._settle_visits(end, most)
 
   def sweep(self, time: int, most: int = -1) -> None:
-    """Puts visits that have rested before a time into the counters."""
+    """Closes visits that have rested before a time."""
     for visit in self._store.rested(time, most):
       self._count(visit, 1)
       self._store.put_open(visit._replace(open=False))
     self._store.add_counts(self._counts)
+
+  def _settle_visits(self, end: int, most: int) -> None:
+    """Settles visits of which nothing counts later than an end."""
+    if end > self.settled:
+      self._store.put_fact('settled', end)
+    keys: set[int] = set()
+    for visit in self._store.settling(end, most):
+      later = self._counts_until(visit)
+      if later < end:
+        keys |= {*self._store.settle(visit, end)}
+      else:
+        self._store.settle_later(visit.id, later)
+    self._store.settle_counts(keys, end)
+
+  def _counts_until(self, visit: records.Visit) -> int:
+    """The last time at which something of a visit begins to count, ms."""
+    # While a session goes on, its rows know of all of it.
+    visits = self._store.visits(visit.owner) if visit.of_session else [visit]
+    times = [one.reach + self._shape.idle_ms for one in visits]
+    for event in self._store.events(visit.id):
+      times += [when for _, when, _ in self._told(event, visit.last)]
+      times += [when for _, when in event.labels if when is not None]
+    return max(times)
 
 
 class OfEvents(Change):
@@ -253,7 +319,8 @@ class OfEvents(Change):
     firsts = [first for _, first, _ in extents if first is not None]
     end = self._shape.split_end(min([time, *firsts]))
     self._drop_late(visits, end)
-    pair = self._store.of_item(visits, row.item)
+    item = self._store.number(row.item)
+    pair = None if item is None else self._store.of_item(visits, item)
     labels = self._merged(pair, row.labels, time, row)
     time = time if pair is None else min(time, pair.time)
     if records.NEVER > time >= end:
@@ -276,8 +343,8 @@ class OfEvents(Change):
   def _drop_late(self, visits: Sequence[int], end: int) -> None:
     """Lets a session's rows behind the end of its split wait instead."""
     for visit in visits:
-      for event in self._store.events_from(visit, end):
-        self._drop(event, event.labels)
+      for event in self._store.events(visit, end, records.NEVER):
+        self._drop(event, waits=True)
 
   def _grown(self, row: records.Row) -> records.Visit:
     """The visit of an event, which grows by it and may join two."""
@@ -303,11 +370,11 @@ class OfEvents(Change):
 
   def _unite(self, visit: int) -> None:
     """Joins rows of one item, of visits that have become one."""
-    members = self._store.events([visit])
+    members = self._store.events(visit)
     end = self._shape.split_end(min(event.time for event in members))
     for other in members:
-      first = _find(self._store.events([visit]), other.item)
-      if not other.labels or first is None or first.id == other.id:
+      first = self._store.of_item([visit], other.item)
+      if first is None or first.id == other.id:
         continue
       labels = self._merged(first, other.labels, other.time)
       self._put_labels(
@@ -370,11 +437,9 @@ class OfEvents(Change):
     """Adds a row, or one of no time."""
     open_ = self._reopened(self._store.visit(visit))
     last = self._store.extent(visit, -records.NEVER, records.NEVER)[2]
-    event = _event(visit, row, time, labels)
-    self._store.add_event(event, row.identity, self._tells(labels))
+    self._add_event(self._event(visit, row, time, labels))
     if time == records.NEVER:
       return
-    self._count_row(event, 1)
     if last is None or time < last:
       self._settle(visit)
       return
@@ -382,16 +447,17 @@ class OfEvents(Change):
       self._store.put_rest(visit, last)
     self._store.put_visit(open_._replace(last=time))
 
-  def _drop(self, event: records.Event, labels: labels_lib.Labels = ()) -> None:
-    """Makes a row none; without labels, as another one is in its place."""
-    self._remove(event, labels)
+  def _drop(self, event: records.Event, waits: bool = False) -> None:
+    """Deletes a row, or lets it wait for an impression."""
+    self._remove(event)
+    if waits:
+      self._add_event(event._replace(time=records.NEVER, rest=None))
     if event.time < records.NEVER:
       self._settle(event.visit)
 
   def _settle(self, number: int) -> None:
     """Finds the rests between the rows of an open visit."""
-    members = self._store.events([number])
-    rows = [event for event in members if event.time < records.NEVER]
+    rows = self._store.events(number, end=records.NEVER)
     if not rows:
       return
     last = later = rest = rows[-1].time
@@ -401,24 +467,8 @@ class OfEvents(Change):
       later = event.time
       own = None if rest == last else rest
       if own != event.rest:
-        self._store.put_event(event._replace(rest=own))
+        self._store.set_rest(event, own)
     self._store.put_visit(self._store.visit(number)._replace(last=last))
-
-
-def _event(
-  visit: int, row: records.Row, time: int, labels: labels_lib.Labels
-) -> records.Event:
-  return records.Event(
-    0, visit, row.user, row.item, time, labels, values=row.values
-  )
-
-
-def _find(
-  members: Iterable[records.Event], item: str | None
-) -> records.Event | None:
-  """The row of an item in a session, or what waits for its impression."""
-  found = (event for event in members if event.item == item and event.labels)
-  return next(found, None)
 
 
 def _equal(labels: labels_lib.Labels, others: labels_lib.Labels) -> bool:

@@ -33,7 +33,7 @@ _Value = Callable[[state_lib.Look, records.Row], float | None]
 
 def column(
   field: source.SourceField,
-  tasks: Sequence[source.SourceTask],
+  shape: state_lib.Shape,
   items: vocabulary_lib.Vocabulary | None,
 ) -> Callable[[state_lib.Look, Sequence[records.Row]], pa.Array]:
   """The function that computes a field of rows.
@@ -47,7 +47,7 @@ def column(
   if field.details['as_of'] == history.GROUP:
     assert items is not None
     return lambda look, rows: _histories(look, rows, items, field.width)
-  value = _value(field, tasks)
+  value = _value(field, shape)
   # What it reads of a row.
   names = ['session', 'user', 'time']
   if groups.window_of(field) in ('item', 'pair'):
@@ -70,10 +70,9 @@ def column(
   return values
 
 
-def _value(
-  field: source.SourceField, tasks: Sequence[source.SourceTask]
-) -> _Value:
+def _value(field: source.SourceField, shape: state_lib.Shape) -> _Value:
   name = field.column.removeprefix(groups.PREFIX)
+  tasks = shape.tasks
   names = [task.name for task in tasks]
   task = field.details.get('task')
   place = names.index(task) if task in names else -1
@@ -81,8 +80,8 @@ def _value(
   if group == 'rates' and place >= 0:
     return _rate(str(field.details['key']), place, tasks[place], _prior(field))
   if group == tastes.GROUP and place >= 0:
-    key = rates.value_column(str(field.details['by']))
-    return _rate(key, place, tasks[place], _prior(field))
+    by = shape.tastes.index(str(field.details['by']))
+    return _rate(by, place, tasks[place], _prior(field))
   if group == recency.GROUP and place >= 0:
     return lambda look, row: _user_gap(look, row, f'k{place}')
   if group == 'feedback' and place >= 0 and tasks[place].is_ranked:
@@ -143,7 +142,7 @@ _WINDOWS: dict[tuple[str, str], _Value] = {
 
 
 def _rate(
-  key: str, place: int, task: source.SourceTask, prior: float
+  key: str | int, place: int, task: source.SourceTask, prior: float
 ) -> _Value:
   """As rates.rates_sql."""
 

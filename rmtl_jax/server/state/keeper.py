@@ -18,6 +18,7 @@ from rmtl_jax.server import bodies
 from rmtl_jax.server.state import (
   changes,
   features,
+  labels,
   lanes,
   reading,
   records,
@@ -45,12 +46,15 @@ class Keeper:
   may change, if their logs' columns and tasks don't.
   """
 
-  def __init__(self, scorer: scorer_lib.Scorer, where: str):
+  def __init__(
+    self, scorer: scorer_lib.Scorer, where: str, settle_days: float = 7.0
+  ):
     """Opens the state.
 
     Args:
       scorer: the model, for the log's columns.
       where: a directory.
+      settle_days: after which only sums are kept of rows.
 
     Raises:
       types.InputError: no state can be kept, or one of another log is there.
@@ -58,8 +62,11 @@ class Keeper:
     self._shape = state_lib.shape(scorer.manifest)
     directory = pathlib.Path(where)
     # One for the thread that reads, one for that which writes.
-    self._reads = store.Store(directory)
-    self._writes = store.Store(directory)
+    tasks = self._shape.tasks
+    opened = directory, len(tasks), labels.sums(tasks)
+    self._reads = store.Store(*opened)
+    self._writes = store.Store(*opened)
+    self._settle_days = settle_days
     self.where = self._writes.where
     self._lock = threading.Lock()
     self._readers: dict[int, _Model] = {}
@@ -117,13 +124,13 @@ class Keeper:
     self._writes.close()
 
   def size(self) -> int:
-    """How many rows are kept.
+    """How many rows have come.
 
     Raises:
       bodies.Refused: the state can't be read now.
     """
     with self._lock, self._available():
-      return self._writes.size()
+      return self._writes.fact('rows') or 0
 
   def load(
     self, scorer: scorer_lib.Scorer, history: str, say: Callable[[str], None]
@@ -142,7 +149,7 @@ class Keeper:
     with self._usable(), self._writes.alone():
       with self._writing() as change:
         begun = change.fact(_HISTORY)
-      if begun == 'done' or (begun is None and self._writes.size()):
+      if begun == 'done' or (begun is None and self._writes.fact('rows')):
         return
       model = self._readers[id(scorer)]
       say(f'reading the history: {history}')
@@ -155,7 +162,7 @@ class Keeper:
         done = start + _CHUNK >= len(rows)
         part = rows[start : start + _CHUNK]
         with self._writing() as change:
-          changes.append(change, model.shape, part)
+          changes.append(change, model.shape, part, self._settle_days)
           change.put_fact(_HISTORY, 'done' if done else 'begun')
       say(f'history: {len(rows):,} rows')
 
@@ -202,7 +209,7 @@ class Keeper:
       return [
         one
         if isinstance(one, Exception)
-        else dict(changes.append(change, model.shape, one))
+        else dict(changes.append(change, model.shape, one, self._settle_days))
         for one in found
       ]
 
@@ -245,7 +252,7 @@ class _Model:
     ):
       raise types.InputError('the model reads items and has no vocabulary')
     self.columns = [
-      (one.column, features.column(one, shape.tasks, self._items))
+      (one.column, features.column(one, shape, self._items))
       for one in scorer.needs.fields
     ]
 
@@ -281,7 +288,7 @@ class _Model:
   ) -> list[lanes.Earlier]:
     """What came before each row in its session."""
     assert self._items is not None
-    found: dict[tuple[str, int], lanes.Earlier] = {}
+    found: dict[tuple[int, int], lanes.Earlier] = {}
     for row in rows:
       at = row.owner, row.time
       if at not in found:

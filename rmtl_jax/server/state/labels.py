@@ -16,6 +16,22 @@ from rmtl_jax.preparation.as_of import rates
 Labels = Sequence[Sequence[int | None]]
 
 
+def sums(tasks: Sequence[source.SourceTask]) -> dict[str, bool]:
+  """What counters count: `rows`, and what `told` and `positives` tell.
+
+  With whether the last time of it is asked.
+  """
+  dated = ['rows', *(f'k{i}' for i, t in enumerate(tasks) if _is_dated(t))]
+  places = range(len(tasks))
+  others = ['n', *(f's{i}' for i in places)]
+  others += [f'n{i}' for i in rates.apart(tasks)]
+  return dict.fromkeys(dated, True) | dict.fromkeys(others, False)
+
+
+def _is_dated(task: source.SourceTask) -> bool:
+  return task.has_label_time and not task.is_ranked
+
+
 def censored(
   labels: Labels, tasks: Sequence[source.SourceTask], end: int
 ) -> Labels:
@@ -89,7 +105,7 @@ def positives(
   As rmtl_jax.preparation.as_of.recency has them.
   """
   for i, ((label, when), task) in enumerate(zip(labels, tasks, strict=True)):
-    if label == 1 and task.has_label_time and not task.is_ranked:
+    if label == 1 and _is_dated(task):
       yield f'k{i}', _later(time, when)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import decimal
-import hashlib
 import json
 import math
 import pathlib
@@ -260,7 +259,7 @@ class Reader:
     names = [name for name in table.column_names if name in wanted]
     return dataclasses.replace(chunk, table=table.select(names))
 
-  def _identities(self, table: pa.Table) -> Iterator[bytes]:
+  def _identities(self, table: pa.Table) -> Iterator[int]:
     """What tells rows apart, whatever came of them."""
     names = sorted({*table.column_names} - self._outcomes - {''})
     columns = [_comparable(table[name]) for name in names]
@@ -269,7 +268,7 @@ class Reader:
       text = json.dumps(
         [one for one in given if one[1] is not None], default=str
       )
-      yield hashlib.blake2b(text.encode(), digest_size=16).digest()
+      yield records.hashed(text)
 
 
 def _is_plain(task: source.SourceTask) -> bool:

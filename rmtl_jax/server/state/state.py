@@ -10,9 +10,10 @@ until then it is looked up as it is, then it goes into the counters.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from rmtl_jax.server.state import store as store_lib
 from rmtl_jax.serving import log_columns, past
 
 _FOREVER = 2**63 - 1
+# Sums by counter.
+_Sums: TypeAlias = dict[int, Counter[str]]
 # Of what is described, the values at which ranks of labels begin.
 RANKS = 'ranks'
 
@@ -154,13 +157,15 @@ class Look:
   def __init__(self, store: store_lib.Store, of: Shape):
     """Nothing is read yet."""
     self._store, self._shape = store, of
-    self._sessions: dict[tuple[str, int], Session] = {}
-    self._labels: dict[tuple[str, int, int], Told] = {}
-    self._open: dict[tuple[str, int], dict[str, Counter[str]]] = {}
+    self._sessions: dict[tuple[int, int], Session] = {}
+    self._labels: dict[tuple[int, int, int], Told] = {}
     self._rested: dict[int, list[tuple[records.Event, int]]] = {}
-    self._numbers: dict[records.Count, int] = {}
-    self._pairs: dict[tuple[str, str, int], tuple[int, int | None]] = {}
-    self._own: dict[tuple[str, int, str], dict[str, Counter[str]]] = {}
+    self._open: dict[int, _Sums] = {}
+    self._own: dict[tuple[int, int], _Sums] = {}
+    self._sums: dict[tuple[int, int], dict[str, int]] = {}
+    self._pairs: dict[tuple[int, int, int], tuple[int, int | None]] = {}
+    # Candidates share their user, and some their item.
+    self.number = functools.cache(store.number)
 
   def session(self, row: records.Row) -> Session:
     """What came before a row in its session."""
@@ -216,108 +221,122 @@ class Look:
 
   def rows(self, row: records.Row, key: str) -> int:
     """How many earlier rows of a row's user or item there are."""
-    value = getattr(row, key)
-    return 0 if value is None else self._number(key, 'rows', value, row.time)
+    counter = self._counter(row, key)
+    return 0 if counter is None else self._of(counter, row.time)['rows']
 
-  def _number(self, *where: Any) -> int:
-    at = records.Count(*where)
-    if at not in self._numbers:
-      self._numbers[at] = self._store.count(*at)
-    return self._numbers[at]
+  def _counter(self, row: records.Row, key: str) -> int | None:
+    """The counter of a row's user or item."""
+    number = self.number(getattr(row, key))
+    if number is None:
+      return None
+    is_user = key == 'user'
+    make = records.user_counter if is_user else records.item_counter
+    return make(number)
+
+  def _of(self, counter: int, time: int) -> dict[str, int]:
+    """What a counter has of earlier times."""
+    at = counter, time
+    if at not in self._sums:
+      self._sums[at] = self._store.sums(*at)
+    return self._sums[at]
 
   def last(self, row: records.Row, what: str) -> int | None:
     """The last earlier time of a user's rows or positives, ms.
 
     Args:
-      what: one of labels.dated.
+      what: a dated one of labels.sums.
     """
-    if row.user is None:
+    counter = self._counter(row, 'user')
+    if counter is None:
       return None
-    return self._store.last('user', what, row.user, row.time)
+    return self._store.last(counter, what, row.time)
 
   def pair(self, row: records.Row) -> tuple[int, int | None]:
     """Earlier rows of a row's user and item: number, time of the last."""
-    if row.user is None or row.item is None:
+    user, item = self.number(row.user), self.number(row.item)
+    if user is None or item is None:
       return 0, None
-    at = row.user, row.item, row.time
+    at = user, item, row.time
     if at not in self._pairs:
       self._pairs[at] = self._store.pair(*at)
     return self._pairs[at]
 
   def shown(self, user: str, time: int) -> Iterable[str]:
     """Items of a user's earlier rows, the last first."""
-    return self._store.shown(user, time)
+    number = self.number(user)
+    return () if number is None else self._store.shown(number, time)
 
-  def rate(self, row: records.Row, key: str, task: int) -> tuple[int, int]:
+  def rate(
+    self, row: records.Row, key: str | int, task: int
+  ) -> tuple[int, int]:
     """Positives, or the sum of ranks, and rows of a task that count for a key.
 
     Args:
-      key: of records.keys.
+      key: `user`, `item`, or the place of a field in `Shape.tastes`.
     """
+    if isinstance(key, int):
+      counters = row.tastes(key)
+    else:
+      counter = self._counter(row, key)
+      counters = [] if counter is None else [counter]
+    if not counters:
+      return 0, 0
+    places = f's{task}', labels_lib.rows_count(self._shape.tasks, task)
+    parts = self._of_open(row), self._of_session(row)
     positives = rows = 0
-    for value in self._values(row, key):
-      open_ = self._of_open(row, key).get(value, Counter())
-      own = self._of_session(row, key).get(value, Counter())
-      sums = []
-      for what in (f's{task}', labels_lib.rows_count(self._shape.tasks, task)):
-        closed = self._number(key, what, value, row.time)
-        sums.append(closed + open_[what] - own[what])
-      positives, rows = positives + sums[0], rows + sums[1]
+    for counter in counters:
+      closed = self._of(counter, row.time)
+      open_, own = (part.get(counter, Counter()) for part in parts)
+      found = [closed[x] + open_[x] - own[x] for x in places]
+      positives, rows = positives + found[0], rows + found[1]
     return positives, rows
 
-  def _values(self, row: records.Row | records.Event, key: str) -> list[str]:
-    found = records.keys(row, self._shape.tastes)
-    return [value for of, value in found if of == key]
+  def _of_open(self, row: records.Row) -> _Sums:
+    """What rested rows outside of the counters add to them."""
+    if row.time not in self._open:
+      before = row.time - self._shape.idle_ms
+      if before not in self._rested:
+        self._rested[before] = self._store.rested_events(before)
+      self._open[row.time] = self._told(self._rested[before], row.time)
+    return self._open[row.time]
 
-  def _of_open(self, row: records.Row, key: str) -> dict[str, Counter[str]]:
-    """What rested rows outside of the counters add to a key's, by value."""
-    before = row.time - self._shape.idle_ms
-    if before not in self._rested:
-      self._rested[before] = self._store.rested_events(before)
-    at = key, row.time
-    if at not in self._open:
-      self._open[at] = self._told(self._rested[before], key, row.time)
-    return self._open[at]
-
-  def _of_session(self, row: records.Row, key: str) -> dict[str, Counter[str]]:
-    """What a row's own session adds to rates, which the row doesn't see.
+  def _of_session(self, row: records.Row) -> _Sums:
+    """What a row's own session adds to counters, which the row doesn't see.
 
     Only rows that have rested, though the session goes on, can add something.
     """
-    at = row.owner, row.time, key
+    at = row.owner, row.time
     if at not in self._own:
       before = row.time - self._shape.idle_ms
-      self._own[at] = self._told(
-        (
-          (event, visit.last)
-          for visit in self.session(row).visits
-          for event in self._store.rested_of(
-            visit.id, None if visit.last < before else before
-          )
-          if event.time < row.time
-        ),
-        key,
-        row.time,
-      )
+      rested = [
+        (event, visit.last)
+        for visit in self.session(row).visits
+        for event in self._store.rested_of(
+          visit.id, None if visit.last < before else before
+        )
+        if event.time < row.time
+      ]
+      self._own[at] = self._told(rested, row.time)
     return self._own[at]
 
   def _told(
-    self, events: Iterable[tuple[records.Event, int]], key: str, time: int
-  ) -> dict[str, Counter[str]]:
-    """What rows, beside the last of their visits, have told by a time."""
-    found: dict[str, Counter[str]] = {}
+    self, events: Iterable[tuple[records.Event, int]], time: int
+  ) -> _Sums:
+    """What rows, with the last of their visits, have told by a time."""
+    found: _Sums = {}
     for event, last in events:
-      for value in self._values(event, key):
-        self._tell(found.setdefault(value, Counter()), event, last, time)
+      if event.time == records.NEVER:
+        continue
+      known = event.known(last, self._shape.idle_ms)
+      told = [
+        (what, much)
+        for what, when, much in labels_lib.told(
+          event.labels, self._shape.tasks, known
+        )
+        if when < time
+      ]
+      for counter in event.counters if told else ():
+        sums = found.setdefault(counter, Counter())
+        for what, much in told:
+          sums[what] += much
     return found
-
-  def _tell(
-    self, found: Counter[str], event: records.Event, last: int, time: int
-  ) -> None:
-    if event.time == records.NEVER:
-      return
-    known = event.known(last, self._shape.idle_ms)
-    told = labels_lib.told(event.labels, self._shape.tasks, known)
-    for what, when, much in told:
-      if when < time:
-        found[what] += much

@@ -2,10 +2,20 @@
 
 A change is committed, and on disk, before anybody is told of it; readers see
 whole commits. Whoever is killed at any moment leaves the last commit.
+
+    visits   sessions, or a user's rows, without a long rest
+    events   rows of visits that have not settled (changes.py)
+    shown    a user's rows by time; of those that have settled the last ones
+    seen     rows of a user and item: how many up to each time
+    counts   by counter and time: what came at single times; of busy counters
+             in blocks of time too, so that any sum reads few rows
+    totals   by counter: sums of what has settled, and the last times
+    names    numbers of users and items
 """
 
 from __future__ import annotations
 
+import array
 import contextlib
 import fcntl
 import json
@@ -14,55 +24,32 @@ import pathlib
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.server.state import counters, records
+from rmtl_jax.server.state import records
 
 FILE = 'state.sqlite'
 _LOCK = 'lock'
-_VERSION = 6
+_VERSION = 7
 # Seconds that a writer waits for another process's commit.
 _PATIENCE = 30.0
-_TABLES = """
-CREATE TABLE IF NOT EXISTS facts (
-  name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS visits (
-  id INTEGER PRIMARY KEY, owner TEXT NOT NULL, first INTEGER NOT NULL,
-  last INTEGER NOT NULL, reach INTEGER NOT NULL, open INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS visits_by_owner ON visits (owner, first);
-CREATE INDEX IF NOT EXISTS visits_open ON visits (last) WHERE open = 1;
-CREATE TABLE IF NOT EXISTS events (
-  id INTEGER PRIMARY KEY, identity BLOB NOT NULL UNIQUE,
-  visit INTEGER NOT NULL, user TEXT, item TEXT, time INTEGER NOT NULL,
-  labels TEXT NOT NULL, told INTEGER NOT NULL, open INTEGER NOT NULL,
-  rest INTEGER, tastes TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS events_by_visit ON events (visit, time);
-CREATE INDEX IF NOT EXISTS events_told ON events (visit, time) WHERE told = 1;
-CREATE INDEX IF NOT EXISTS events_rested ON events (visit, rest)
-  WHERE rest IS NOT NULL;
-CREATE INDEX IF NOT EXISTS open_by_rest ON events (rest)
-  WHERE open = 1 AND rest IS NOT NULL;
-CREATE INDEX IF NOT EXISTS events_by_user ON events (user, time, item)
-  WHERE user IS NOT NULL;
-CREATE INDEX IF NOT EXISTS events_by_pair ON events (user, item, time)
-  WHERE user IS NOT NULL AND item IS NOT NULL;
-CREATE TABLE IF NOT EXISTS counters (
-  key TEXT, level INTEGER, block INTEGER, n INTEGER NOT NULL,
-  PRIMARY KEY (key, level, block)) WITHOUT ROWID;
-"""
+# Lengths of the blocks of `counts`, as powers of two of ms: single times, half
+# a minute, 17 minutes, 19 hours.
+_SHIFTS = (0, 15, 20, 26)
+# A counter with more single times has blocks too.
+_SINGLES = 48
+# Rows of a user that stay in `shown` once they have settled.
+_LAST = 32
 _VISIT = 'id, owner, first, last, reach, open'
-# Of a counter's key, and of the first block and the end of each level.
-_RANGES = ' UNION ALL '.join(
-  f'SELECT n FROM counters WHERE key = ?1 AND level = {level}'
-  ' AND block >= ? AND block < ?'
-  for level in range(len(counters.SHIFTS))
-)
-_COUNT = f'SELECT coalesce(sum(n), 0) FROM ({_RANGES})'
-_EVENT = 'e.id, e.visit, e.user, e.item, e.time, e.labels, e.rest, e.tastes'
+
+
+def settled_before(time: int) -> int:
+  """The last end of a longest block that is no later, ms."""
+  return time >> _SHIFTS[-1] << _SHIFTS[-1]
 
 
 class Store:
@@ -72,20 +59,82 @@ class Store:
     where: its directory, for a person.
   """
 
-  def __init__(self, directory: pathlib.Path):
+  def __init__(
+    self, directory: pathlib.Path, tasks: int, sums: Mapping[str, bool]
+  ):
     """Opens the file, and makes it if it is not there.
+
+    Args:
+      tasks: how many labels a row has.
+      sums: what counters count, and whether `last` is asked of it; see
+        labels.sums.
 
     Raises:
       types.InputError: it is no such file, or can't be used.
     """
     self.where = str(directory)
-    self._where = directory / FILE
-    self._lock = directory / _LOCK
+    self._where, self._lock = directory / FILE, directory / _LOCK
+    self._sums = list(sums)
+    self._dated = [name for name, is_dated in sums.items() if is_dated]
+    self._labels = [c for i in range(tasks) for c in (f'y{i}', f'd{i}')]
+    self._event = (
+      'visit, time, id, identity, user, item, rest, tastes'
+      f'{"".join(", " + name for name in self._labels)}'
+    )
+    self._find_sum()
     try:
       self._open(directory)
     except (sqlite3.Error, OSError) as error:
       first = types.first_line(error)
       raise types.InputError(f'{self._where}: not usable: {first}') from None
+
+  def _find_sum(self) -> None:
+    """Makes the queries of a counter before a time, ?1 and ?2."""
+    sums = ', '.join(f'sum({name})' for name in self._sums)
+    names = ', '.join(self._sums)
+    one = f'SELECT {names} FROM counts WHERE key = ?1 AND level = '
+    singles = f'{one}0 AND block < ?2'
+    blocks = []
+    for level, shift in enumerate(_SHIFTS):
+      parts = f'{one}{level} AND block < ?2 >> {shift}'
+      if level + 1 < len(_SHIFTS):
+        longer = _SHIFTS[level + 1]
+        parts += f' AND block >= ?2 >> {longer} << {longer - shift}'
+      blocks.append(parts)
+    self._sum = [
+      f'SELECT {sums} FROM ({query})'
+      for query in (singles, ' UNION ALL '.join(blocks))
+    ]
+
+  def _tables(self) -> Iterator[str]:
+    labels = ''.join(f', {name} INTEGER' for name in self._labels)
+    sums = ''.join(f', {n} INTEGER NOT NULL DEFAULT 0' for n in self._sums)
+    lasts = ''.join(f', last_{n} INTEGER' for n in self._dated)
+    yield 'facts (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID'
+    yield 'names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)'
+    yield (
+      'visits (id INTEGER PRIMARY KEY, owner INTEGER NOT NULL, first INTEGER'
+      ' NOT NULL, last INTEGER NOT NULL, reach INTEGER NOT NULL, open INTEGER'
+      ' NOT NULL, settles INTEGER)'
+    )
+    yield (
+      'events (visit INTEGER, time INTEGER, id INTEGER, identity INTEGER, user'
+      ' INTEGER, item INTEGER, told INTEGER, waits INTEGER, rest INTEGER,'
+      f' tastes BLOB{labels}, PRIMARY KEY (visit, time, id)) WITHOUT ROWID'
+    )
+    yield (
+      'shown (user INTEGER, time INTEGER, id INTEGER, item INTEGER,'
+      ' PRIMARY KEY (user, time, id)) WITHOUT ROWID'
+    )
+    yield (
+      'seen (user INTEGER, item INTEGER, time INTEGER, n INTEGER,'
+      ' PRIMARY KEY (user, item, time)) WITHOUT ROWID'
+    )
+    yield (
+      f'counts (key INTEGER, level INTEGER, block INTEGER{sums},'
+      ' PRIMARY KEY (key, level, block)) WITHOUT ROWID'
+    )
+    yield f'totals (key INTEGER PRIMARY KEY, busy INTEGER{sums}{lasts})'
 
   def _open(self, directory: pathlib.Path) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -112,8 +161,16 @@ class Store:
     if version != _VERSION:
       with self.writing():
         # Another process may have made them by now.
-        for statement in _TABLES.split(';'):
-          self._run(statement)
+        for table in self._tables():
+          self._run(f'CREATE TABLE IF NOT EXISTS {table}')
+        for index in (
+          'visits_by_owner ON visits (owner, first)',
+          'visits_open ON visits (last) WHERE open = 1',
+          'visits_settling ON visits (settles) WHERE open = 0',
+          'events_told ON events (visit, time) WHERE told = 1',
+          'events_waiting ON events (rest) WHERE waits = 1',
+        ):
+          self._run(f'CREATE INDEX IF NOT EXISTS {index}')
         self._run(f'PRAGMA user_version = {_VERSION}')
 
   def _version(self) -> int:
@@ -170,7 +227,7 @@ class Store:
   def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
     return self._run(query, *values).fetchall()
 
-  # What is written.
+  # Facts and names.
 
   def fact(self, name: str) -> Any:
     """What is kept under a name; None for nothing."""
@@ -183,44 +240,24 @@ class Store:
       'INSERT OR REPLACE INTO facts VALUES (?, ?)', name, json.dumps(value)
     )
 
-  def add_event(
-    self, event: records.Event, identity: bytes, told: bool
-  ) -> None:
-    """Adds a row; its `id` is ignored.
+  def number(self, name: str | None, make: bool = False) -> int | None:
+    """The number of a user or an item; None if there is none.
 
     Args:
-      told: whether its labels tell later rows of its session something.
+      make: whether it gets one.
     """
-    self._run(
-      'INSERT INTO events (identity, visit, user, item, time, labels, tastes,'
-      ' told, open) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)',
-      *(identity, event.visit, event.user, event.item, event.time),
-      *map(json.dumps, (event.labels, event.values)),
-      told,
-    )
+    if name is None:
+      return None
+    found = self._rows('SELECT id FROM names WHERE name = ?', name)
+    if found:
+      return found[0][0]
+    if not make:
+      return None
+    return self._run('INSERT INTO names (name) VALUES (?)', name).lastrowid
 
-  def find_event(self, identity: bytes) -> records.Event | None:
-    """The row with an identity."""
-    found = self._rows(
-      f'SELECT {_EVENT} FROM events e WHERE identity = ?', identity
-    )
-    return _event(found[0]) if found else None
+  # Visits.
 
-  def put_labels(self, event: records.Event, labels: Any, told: bool) -> None:
-    """Replaces the labels of a row."""
-    self._run(
-      'UPDATE events SET labels = ?, told = ? WHERE id = ?',
-      *(json.dumps(labels), told, event.id),
-    )
-
-  def put_event(self, event: records.Event) -> None:
-    """Replaces the time, the labels and the rest of a row."""
-    self._run(
-      'UPDATE events SET time = ?, labels = ?, rest = ? WHERE id = ?',
-      *(event.time, json.dumps(event.labels), event.rest, event.id),
-    )
-
-  def add_visit(self, owner: str, time: int) -> records.Visit:
+  def add_visit(self, owner: int, time: int) -> records.Visit:
     """Adds a visit of one moment."""
     found = self._run(
       'INSERT INTO visits (owner, first, last, reach, open)'
@@ -233,15 +270,18 @@ class Store:
   def put_visit(self, visit: records.Visit) -> None:
     """Replaces a visit, and whether its rows are open."""
     self._run(
-      'UPDATE visits SET first = ?, last = ?, reach = ?, open = ? WHERE id = ?',
-      *(visit.first, visit.last, visit.reach, visit.open, visit.id),
+      'UPDATE visits SET first = ?, last = ?, reach = ?, open = ?, settles = ?'
+      ' WHERE id = ?',
+      *(visit.first, visit.last, visit.reach, visit.open, visit.reach),
+      visit.id,
     )
 
   def put_open(self, visit: records.Visit) -> None:
     """Says of a visit and its rows whether they are in the counters."""
     self.put_visit(visit)
     self._run(
-      'UPDATE events SET open = ? WHERE visit = ?', visit.open, visit.id
+      'UPDATE events SET waits = ? WHERE visit = ? AND rest IS NOT NULL',
+      *(visit.open, visit.id),
     )
 
   def join_visits(self, kept: int, gone: int) -> None:
@@ -249,22 +289,7 @@ class Store:
     self._run('UPDATE events SET visit = ? WHERE visit = ?', kept, gone)
     self._run('DELETE FROM visits WHERE id = ?', gone)
 
-  def add_counts(self, counts: Counter[records.Count]) -> None:
-    """Adds to counters."""
-    of_blocks: Counter[tuple[str, int, int]] = Counter()
-    for at, number in counts.items():
-      key = f'{at.key}:{at.what}:{at.value}'
-      for level, block in counters.blocks(at.time):
-        of_blocks[key, level, block] += number
-    self._connection.executemany(
-      'INSERT INTO counters VALUES (?, ?, ?, ?) ON CONFLICT'
-      ' DO UPDATE SET n = n + excluded.n',
-      [(*at, n) for at, n in sorted(of_blocks.items()) if n],
-    )
-
-  # What is read.
-
-  def visits(self, owner: str) -> list[records.Visit]:
+  def visits(self, owner: int) -> list[records.Visit]:
     """All visits of an owner, in the order of time."""
     return self._visits('owner = ? ORDER BY first', owner)
 
@@ -272,7 +297,7 @@ class Store:
     """The visit with an id."""
     return self._visits('id = ?', number)[0]
 
-  def near(self, owner: str, low: int, high: int) -> list[records.Visit]:
+  def near(self, owner: int, low: int, high: int) -> list[records.Visit]:
     """Visits of an owner that reach into a range of time, in its order.
 
     The range, in ms, is no longer than two rests.
@@ -289,16 +314,96 @@ class Store:
       'open = 1 AND last < ? ORDER BY last LIMIT ?', time, most
     )
 
+  def settling(self, time: int, most: int) -> list[records.Visit]:
+    """Visits that may settle at a time, the earliest first."""
+    return self._visits(
+      'open = 0 AND settles < ? ORDER BY settles LIMIT ?', time, most
+    )
+
+  def settle_later(self, visit: int, time: int) -> None:
+    """Says that a visit can't settle before a time."""
+    self._run('UPDATE visits SET settles = ? WHERE id = ?', time, visit)
+
   def _visits(self, which: str, *values: Any) -> list[records.Visit]:
     rows = self._rows(f'SELECT {_VISIT} FROM visits WHERE {which}', *values)
     return [records.Visit(*row) for row in rows]
 
-  def events(self, visits: Sequence[int]) -> list[records.Event]:
-    """The rows of visits, in the order of time."""
-    query = f'SELECT {_EVENT} FROM events e WHERE visit = ?'
-    return records.in_order(
-      _event(row) for visit in visits for row in self._rows(query, visit)
+  # Rows of visits.
+
+  def add_event(self, event: records.Event, told: bool) -> None:
+    """Adds a row of an open visit.
+
+    Args:
+      told: whether its labels tell later rows of its session something.
+    """
+    labels = _pairs(event)
+    tastes = array.array('q', event.tastes).tobytes() or None
+    self._run(
+      f'INSERT INTO events ({self._event}, told, waits)'
+      f' VALUES ({"?, " * (8 + len(labels))}?, ?)',
+      *event[:6],
+      *(event.rest, tastes, *labels, told, event.rest is not None),
     )
+
+  def put_labels(self, event: records.Event, told: bool) -> None:
+    """Replaces the labels of a row."""
+    changed = ''.join(f', {name} = ?' for name in self._labels)
+    self._run(
+      f'UPDATE events SET told = ?{changed} WHERE visit = ? AND time = ?'
+      ' AND id = ?',
+      *(told, *_pairs(event), event.visit, event.time, event.id),
+    )
+
+  def delete_event(self, event: records.Event) -> None:
+    """Deletes a row."""
+    self._run(
+      'DELETE FROM events WHERE visit = ? AND time = ? AND id = ?',
+      *(event.visit, event.time, event.id),
+    )
+
+  def put_rest(self, visit: int, rest: int) -> None:
+    """Says of the rows after a visit's last rest that another one came."""
+    self._run(
+      'UPDATE events SET rest = ?1, waits = 1 WHERE visit = ?2 AND rest IS NULL'
+      ' AND time <= ?1',
+      *(rest, visit),
+    )
+
+  def set_rest(self, event: records.Event, rest: int | None) -> None:
+    """Sets the rest of a row of an open visit."""
+    self._run(
+      'UPDATE events SET rest = ?, waits = ? WHERE visit = ? AND time = ?'
+      ' AND id = ?',
+      *(rest, rest is not None, event.visit, event.time, event.id),
+    )
+
+  def _events(self, which: str, *values: Any) -> list[records.Event]:
+    rows = self._rows(f'SELECT {self._event} FROM events e {which}', *values)
+    return list(map(_event, rows))
+
+  def events(
+    self, visit: int, first: int = -records.NEVER, end: int = records.NEVER + 1
+  ) -> list[records.Event]:
+    """The rows of a visit from a time on, in their order."""
+    return self._events(
+      'WHERE visit = ? AND time >= ? AND time < ? ORDER BY time, id',
+      *(visit, first, end),
+    )
+
+  def find_event(
+    self, visit: int, time: int, identity: int
+  ) -> records.Event | None:
+    """The row of a visit with a time and an identity."""
+    which = 'WHERE visit = ? AND time = ? AND identity = ?'
+    return next(iter(self._events(which, visit, time, identity)), None)
+
+  def of_item(
+    self, visits: Sequence[int], item: int | None
+  ) -> records.Event | None:
+    """The row of an item in visits, or what waits for its impression."""
+    which = 'WHERE visit = ? AND item = ? ORDER BY time, id LIMIT 1'
+    found = [e for visit in visits for e in self._events(which, visit, item)]
+    return next(iter(records.in_order(found)), None)
 
   def rested_events(
     self, time: int, most: int = -1
@@ -308,23 +413,23 @@ class Store:
     With the time at which their visit ended. All others outside of the
     counters can't count yet.
     """
+    names = ', '.join('e.' + name for name in self._event.split(', '))
     rows = self._rows(
-      f'SELECT {_EVENT}, v.last FROM visits v JOIN events e ON e.visit = v.id'
+      f'SELECT {names}, v.last FROM visits v JOIN events e ON e.visit = v.id'
       ' WHERE v.open = 1 AND v.last < ?1 UNION ALL'
-      f' SELECT {_EVENT}, v.last FROM events e JOIN visits v ON e.visit = v.id'
-      ' WHERE e.open = 1 AND e.rest IS NOT NULL AND e.rest < ?1'
-      ' AND v.last >= ?1 LIMIT ?2',
+      f' SELECT {names}, v.last FROM events e JOIN visits v ON e.visit = v.id'
+      ' WHERE e.waits = 1 AND e.rest < ?1 AND v.last >= ?1 LIMIT ?2',
       *(time, most),
     )
     return [(_event(row[:-1]), row[-1]) for row in rows]
 
   def rested_of(self, visit: int, before: int | None) -> list[records.Event]:
     """Rows of a visit, or those whose rest began before a time."""
-    query = f'SELECT {_EVENT} FROM events e WHERE visit = ?'
     if before is None:
-      return [_event(row) for row in self._rows(query, visit)]
-    query += ' AND rest IS NOT NULL AND rest < ?'
-    return [_event(row) for row in self._rows(query, visit, before)]
+      return self.events(visit)
+    return self._events(
+      'WHERE visit = ? AND rest IS NOT NULL AND rest < ?', visit, before
+    )
 
   def extent(
     self, visit: int, first: int, end: int
@@ -351,13 +456,13 @@ class Store:
       How many are positive, the time of the last such row, the sum of all
       known labels, and how many there are.
     """
+    label = f'y{place}'
     return self._rows(
-      'SELECT count(*) FILTER (WHERE label = 1),'
-      ' max(time) FILTER (WHERE label = 1), coalesce(sum(label), 0),'
-      ' count(label) FROM (SELECT time, json_extract(labels, ?) AS label,'
-      ' coalesce(json_extract(labels, ?), time) AS known FROM events'
-      ' WHERE visit = ? AND time < ? AND told = 1) WHERE known < ?',
-      *(f'$[{place}][0]', f'$[{place}][1]', visit, time, time),
+      f'SELECT count(*) FILTER (WHERE {label} = 1),'
+      f' max(time) FILTER (WHERE {label} = 1), coalesce(sum({label}), 0),'
+      f' count({label}) FROM events WHERE visit = ?1 AND told = 1'
+      f' AND time < ?2 AND time + coalesce(d{place}, 0) < ?2',
+      *(visit, time),
     )[0]
 
   def times(self, visits: Sequence[int], end: int) -> np.ndarray:
@@ -378,85 +483,203 @@ class Store:
     found: list[str | None] = []
     for visit in reversed(visits):
       rows = self._rows(
-        'SELECT item FROM events WHERE visit = ? AND time < ?'
-        ' ORDER BY time DESC, id DESC LIMIT ?',
+        'SELECT name FROM events LEFT JOIN names ON names.id = item'
+        ' WHERE visit = ? AND time < ?'
+        ' ORDER BY time DESC, events.id DESC LIMIT ?',
         *(visit, end, count - len(found)),
       )
       found += [item for (item,) in rows]
     return found[::-1]
 
-  def of_item(
-    self, visits: Sequence[int], item: str | None
-  ) -> records.Event | None:
-    """The row of an item in visits, or what waits for its impression."""
-    query = (
-      f'SELECT {_EVENT} FROM events e WHERE visit = ? AND item = ?'
-      " AND labels != '[]' ORDER BY time, id LIMIT 1"
-    )
-    rows = [row for v in visits for row in self._rows(query, v, item)]
-    return next(iter(records.in_order(map(_event, rows))), None)
+  # Rows of users, and of users and items.
 
-  def events_from(self, visit: int, first: int) -> list[records.Event]:
-    """The rows of a visit from a time on."""
-    return [
-      _event(row)
-      for row in self._rows(
-        f'SELECT {_EVENT} FROM events e WHERE visit = ? AND time >= ?'
-        ' AND time < ? ORDER BY time, id',
-        *(visit, first, records.NEVER),
+  def show(self, event: records.Event, sign: int) -> None:
+    """Adds a row to those of its user, or takes it out."""
+    user, item, at = event.user, event.item, event.time
+    if user is None or item is None:
+      return
+    if sign > 0:
+      self._run(
+        'INSERT INTO shown VALUES (?, ?, ?, ?)', user, at, event.id, item
       )
-    ]
-
-  def put_rest(self, visit: int, rest: int) -> None:
-    """Says of the rows after a visit's last rest that another one came."""
+    else:
+      self._run(
+        'DELETE FROM shown WHERE user = ? AND time = ? AND id = ?',
+        *(user, at, event.id),
+      )
+    before = self.pair(user, item, at)[0]
     self._run(
-      'UPDATE events SET rest = ?1 WHERE visit = ?2 AND rest IS NULL'
-      ' AND time <= ?1',
-      *(rest, visit),
+      'INSERT OR IGNORE INTO seen VALUES (?, ?, ?, ?)', user, item, at, before
+    )
+    self._run(
+      'UPDATE seen SET n = n + ? WHERE user = ? AND item = ? AND time >= ?',
+      *(sign, user, item, at),
+    )
+    self._run(
+      'DELETE FROM seen WHERE user = ? AND item = ? AND time = ? AND n = ?',
+      *(user, item, at, before),
     )
 
-  def pair(self, user: str, item: str, time: int) -> tuple[int, int | None]:
+  def pair(self, user: int, item: int, time: int) -> tuple[int, int | None]:
     """Earlier rows of a user and item: how many, and the last time."""
-    rows = 'FROM events WHERE user = ?1 AND item = ?2 AND time < ?3'
-    return self._rows(
-      f'SELECT count(*), (SELECT max(time) {rows}) {rows}',
+    found = self._rows(
+      'SELECT n, time FROM seen WHERE user = ? AND item = ? AND time < ?'
+      ' ORDER BY time DESC LIMIT 1',
       *(user, item, time),
-    )[0]
+    )
+    return found[0] if found else (0, None)
 
-  def shown(self, user: str, time: int) -> Iterator[str]:
+  def shown(self, user: int, time: int) -> Iterator[str]:
     """Items of a user's earlier rows, the last first."""
     found = self._run(
-      'SELECT item FROM events WHERE user = ? AND time < ? AND item IS NOT NULL'
-      ' ORDER BY time DESC, item DESC',
+      'SELECT name FROM shown s CROSS JOIN names ON names.id = item'
+      ' WHERE user = ? AND time < ? ORDER BY time DESC, name DESC',
       *(user, time),
     )
     return (item for (item,) in found)
 
-  def count(self, key: str, what: str, value: str, time: int) -> int:
-    """What a counter (records.Count) has of earlier times."""
-    ranges = [n for _, *ends in counters.before(time) for n in ends]
-    return self._rows(_COUNT, f'{key}:{what}:{value}', *ranges)[0][0]
+  # Counters.
 
-  def last(self, key: str, what: str, value: str, time: int) -> int | None:
+  def add_counts(self, counts: Mapping[tuple[int, int], Counter[str]]) -> None:
+    """Adds to counters.
+
+    Args:
+      counts: what to add, by counter and time, ms.
+    """
+    busy: dict[int, bool] = {}
+    rows: dict[tuple[int, int, int], np.ndarray] = {}
+    for (key, at), added in counts.items():
+      if key not in busy:
+        busy[key] = self._is_busy(key)
+      values = np.array([added[name] for name in self._sums])
+      for level, shift in enumerate(_SHIFTS if busy[key] else _SHIFTS[:1]):
+        place = key, level, at >> shift
+        rows[place] = rows.get(place, 0) + values
+    self._put_counts(
+      (*at, *n.tolist()) for at, n in sorted(rows.items()) if n.any()
+    )
+    for key, is_busy in busy.items():
+      if not is_busy:
+        self._make_busy(key)
+
+  def _put_counts(self, rows: Iterable[tuple[int, ...]]) -> None:
+    added = ', '.join(f'{n} = {n} + excluded.{n}' for n in self._sums)
+    marks = ', '.join('?' * (3 + len(self._sums)))
+    self._connection.executemany(
+      f'INSERT INTO counts VALUES ({marks}) ON CONFLICT DO UPDATE SET {added}',
+      rows,
+    )
+
+  def _is_busy(self, key: int) -> bool:
+    found = self._rows('SELECT busy FROM totals WHERE key = ?', key)
+    return bool(found and found[0][0])
+
+  def _make_busy(self, key: int) -> None:
+    """Makes the blocks of a counter that has many single times."""
+    names = ', '.join(self._sums)
+    which = 'FROM counts WHERE key = ? AND level = 0'
+    few = f'SELECT 1 {which} LIMIT {_SINGLES + 1}'
+    if self._rows(f'SELECT count(*) FROM ({few})', key)[0][0] <= _SINGLES:
+      return
+    rows = self._rows(f'SELECT block, {names} {which}', key)
+    self._put_counts(
+      (key, level, at >> shift, *n)
+      for level, shift in enumerate(_SHIFTS)
+      if level
+      for at, *n in rows
+    )
+    self._run(
+      'INSERT INTO totals (key, busy) VALUES (?, 1)'
+      ' ON CONFLICT DO UPDATE SET busy = 1',
+      key,
+    )
+
+  def sums(self, key: int, time: int) -> dict[str, int]:
+    """What a counter has of earlier times, by name."""
+    names = ', '.join(self._sums)
+    found = self._rows(f'SELECT busy, {names} FROM totals WHERE key = ?', key)
+    busy, *settled = found[0] if found else (0, *[0] * len(self._sums))
+    late = self._rows(self._sum[bool(busy)], key, time)[0]
+    return {
+      name: before + (after or 0)
+      for name, before, after in zip(self._sums, settled, late, strict=True)
+    }
+
+  def last(self, key: int, name: str, time: int) -> int | None:
     """The last earlier time of which a counter has something, ms."""
     return self._rows(
-      # Single times are of level 0; not max(), which would read all of them.
-      'SELECT (SELECT block FROM counters WHERE key = ? AND level = 0 AND block'
-      ' < ? AND n > 0 ORDER BY block DESC LIMIT 1)',
-      *(f'{key}:{what}:{value}', time),
+      # Not max(), which would read all of them.
+      f'SELECT coalesce((SELECT block FROM counts WHERE key = ?1 AND level = 0'
+      f' AND block < ?2 AND {name} > 0 ORDER BY block DESC LIMIT 1),'
+      f' (SELECT last_{name} FROM totals WHERE key = ?1))',
+      *(key, time),
     )[0][0]
 
-  def size(self) -> int:
-    """How many rows there are."""
-    # None is ever deleted, so the last number counts them.
-    return self._rows('SELECT coalesce(max(id), 0) FROM events')[0][0]
+  # What settles.
+
+  def settle(self, visit: records.Visit, end: int) -> list[int]:
+    """Deletes the rows of a visit; returns the counters that they are in.
+
+    Args:
+      end: a time that `settled_before` gives, after all that the rows count.
+    """
+    events = self.events(visit.id)
+    self._run('DELETE FROM events WHERE visit = ?', visit.id)
+    self._run('DELETE FROM visits WHERE id = ?', visit.id)
+    for user, item in {(e.user, e.item) for e in events}:
+      self._run(
+        'DELETE FROM seen WHERE user = ?1 AND item = ?2 AND time < (SELECT'
+        ' max(time) FROM seen WHERE user = ?1 AND item = ?2 AND time < ?3)',
+        *(user, item, end),
+      )
+    for user in {e.user for e in events}:
+      self._run(
+        'DELETE FROM shown WHERE user = ?1 AND time < (SELECT time FROM shown'
+        ' WHERE user = ?1 AND time < ?2 ORDER BY time DESC LIMIT 1'
+        f' OFFSET {_LAST - 1})',
+        *(user, end),
+      )
+    return [key for event in events for key in event.counters]
+
+  def settle_counts(self, keys: Iterable[int], end: int) -> None:
+    """Puts what counters have of times before an end into their totals."""
+    names, lasts = self._sums, [f'last_{name}' for name in self._dated]
+    made = [f'sum({n})' for n in names] + [
+      f'max(block) FILTER (WHERE {n} > 0)' for n in self._dated
+    ]
+    changed = [f'{n} = {n} + excluded.{n}' for n in names] + [
+      f'{n} = coalesce(excluded.{n}, {n})' for n in lasts
+    ]
+    for key in {*keys}:
+      self._run(
+        f'INSERT INTO totals (key, {", ".join([*names, *lasts])})'
+        f' SELECT ?1, {", ".join(made)} FROM counts WHERE key = ?1'
+        ' AND level = 0 AND block < ?2 GROUP BY key'
+        f' ON CONFLICT DO UPDATE SET {", ".join(changed)}',
+        *(key, end),
+      )
+      for level, shift in enumerate(_SHIFTS):
+        self._run(
+          'DELETE FROM counts WHERE key = ? AND level = ? AND block < ?',
+          *(key, level, end >> shift),
+        )
+
+
+def _pairs(event: records.Event) -> list[int | None]:
+  """A row's labels, each with the time from the row until it is known."""
+  return [
+    value
+    for label, when in event.labels
+    for value in (label, None if when is None else when - event.time)
+  ]
 
 
 def _event(row: Sequence[Any]) -> records.Event:
-  number, visit, user, item, time, labels, rest, values = row
+  visit, at, number, identity, user, item, rest, tastes, *labels = row
+  pairs = zip(labels[::2], labels[1::2], strict=True)
   return records.Event(
-    *(number, visit, user, item, time),
-    json.loads(labels),
+    *(visit, at, number, identity, user, item),
+    [(y, None if d is None else at + d) for y, d in pairs],
     rest,
-    json.loads(values),
+    array.array('q', tastes or b''),
   )

@@ -76,7 +76,7 @@ def test_a_new_store_is_opened_by_several_at_once(tmp_path):
     def open_both(place, start=start):
       start.wait()
       for _ in range(2):
-        store.Store(place).close()
+        store.Store(place, 1, {'n': False}).close()
 
     with futures.ThreadPoolExecutor(4) as pool:
       list(pool.map(open_both, [tmp_path / str(n)] * 4))
@@ -84,7 +84,7 @@ def test_a_new_store_is_opened_by_several_at_once(tmp_path):
 
 def test_only_its_owner_can_read_a_state(tmp_path):
   tmp_path.chmod(0o755)
-  kept = store.Store(tmp_path)
+  kept = store.Store(tmp_path, 1, {'n': False})
   with kept.writing() as change:
     change.put_fact('mine', 1)
   files = list(tmp_path.glob('state.sqlite*'))
@@ -108,15 +108,13 @@ def test_odd_names_are_kept_apart(scorer, place):
     '0' * 99,
   ]
   rows = [
-    records.Row(
-      None, user, item, 10**12 + at % 3, ((1, None), (0, None)), bytes([at])
-    )
+    records.Row(None, user, item, 10**12 + at % 3, ((1, None), (0, None)), at)
     for at, (user, item) in enumerate(itertools.product(names, names))
   ]
   later = [row._replace(time=10**12 + 60_000) for row in rows]
   with keeping(scorer, place) as keeper:
     with keeper._writes.writing() as change:
-      changes.append(change, keeper._shape, rows)
+      changes.append(change, keeper._shape, rows, 7.0)
     with keeper._reads.reading() as reads:
       look = state_lib.Look(reads, keeper._shape)
       for user in names:
