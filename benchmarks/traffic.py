@@ -1,25 +1,38 @@
-"""A shop's traffic against the server's state: is a request as quick later?
+"""A shop's traffic against the server: how quick is it, what does it keep?
 
-    python -m benchmarks.traffic --output=benchmarks/results/traffic.json
+    python -m benchmarks.traffic --minutes=60 --output=traffic.json
 
-Trains a small model with all as-of features for one epoch on a simulated log.
-Then 20,000 users ask for 50 candidates each, drawn from 20,000 items by Zipf's
-law, and the first ten are reported as shown: 5 requests a second by the rows'
-own times, however long the machine takes. After that one item is shown 30,000
-times, one session gets 4,000 and one 16,000 rows without a rest, and one user
-32,000 rows of one item. Every figure is of one process without HTTP:
-milliseconds of wall time and of CPU time a request, and CPU time as a multiple
-of that of one row of a new user.
+yields all figures of docs/serving.md, with a small model that has all as-of
+features and encodes sessions. It takes the minutes, and some ten more.
+
+traffic: 20,000 users ask over HTTP, 5 requests a second, for 50 candidates
+  each, drawn from 20,000 items by Zipf's law; the first ten are reported as
+  shown. One worker. The first minute after one to warm up, and the last.
+heavy: then one item is shown 30,000 times within ten minutes, one session gets
+  4,000 rows and one 16,000, and one user 32,000 rows of one item. One row each.
+workers: two workers, 40 requests a second for a minute, eight clients.
+growth: the state alone, whose rows of 40 days come in some minutes.
+
+Figures are milliseconds of wall time at the client, and CPU milliseconds of the
+server a request. `--parts=growth` computes one part.
 """
 
 from __future__ import annotations
 
-import functools
+import contextlib
+import http.client
 import json
 import pathlib
+import re
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,9 +49,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.preparation import prepare
 from rmtl_jax.preparation.simulator import log as simulated
 from rmtl_jax.runtime import progress
-from rmtl_jax.server import models, scoring
 from rmtl_jax.server.state import keeper as keeper_lib
-from rmtl_jax.serving import notes
 
 _SCHEMA = {
   'session': 'session_id',
@@ -59,10 +70,12 @@ _NETWORK = {
   'session_encoder': 'mean',
 }
 _RATE, _CANDIDATES, _SHOWN, _NAMES = 5, 50, 10, 20_000
+_DAY_MS = 86_400_000
+Rows = list[dict[str, Any]]
 
 
-def train(log: pa.Table, place: pathlib.Path) -> Any:
-  """A small model of a log."""
+def train(log: pa.Table, place: pathlib.Path) -> pathlib.Path:
+  """A small model of a log; RUN."""
   (place / 'schema.json').write_text(json.dumps(_SCHEMA))
   pq.write_table(log, place / 'log.parquet')
   prepare.prepare(
@@ -79,153 +92,295 @@ def train(log: pa.Table, place: pathlib.Path) -> Any:
   quiet = progress.Progress(quiet=True)
   stages = ('pretrain',)
   run.train(config, place / 'run', place / 'data', stages=stages, live=quiet)
-  return rmtl_jax.load(place / 'run', warm_up=64)
+  return place / 'run'
+
+
+class Server:
+  """`rmtl serve` as a process, with a state."""
+
+  def __init__(self, run_dir: pathlib.Path, state: pathlib.Path, workers: int):
+    """Starts it."""
+    command = [sys.executable, '-m', 'rmtl_jax', 'serve', '--port=0']
+    command += [f'--workdir={run_dir}', f'--state={state}']
+    command += [f'--workers={workers}']
+    log = state.with_suffix('.log')
+    with open(log, 'wb') as file:
+      self._process = subprocess.Popen(command, stderr=file, stdout=file)
+    while 'ready: ' not in log.read_text():
+      if self._process.poll() is not None:
+        raise RuntimeError(log.read_text())
+      time.sleep(0.1)
+    (port,) = re.findall(r'listening: http://127.0.0.1:(\d+)', log.read_text())
+    self.port = int(port)
+
+  def client(self) -> Callable[[str, Rows], None]:
+    """post(path, rows) by a connection that stays open."""
+    connection = http.client.HTTPConnection('127.0.0.1', self.port)
+    headers = {'content-type': 'application/json'}
+
+    def post(path: str, rows: Rows) -> None:
+      connection.request('POST', path, json.dumps(rows), headers)
+      answer = connection.getresponse()
+      text = answer.read()
+      if answer.status != 200:
+        raise RuntimeError(text)
+
+    return post
+
+  def cpu_ms(self) -> float:
+    """CPU time of its processes so far."""
+    pids, ticks = [self._process.pid], 0
+    for pid in pids:
+      place = pathlib.Path(f'/proc/{pid}')
+      pids += map(int, (place / f'task/{pid}/children').read_text().split())
+      used = (place / 'stat').read_text().rpartition(') ')[2].split()
+      ticks += int(used[11]) + int(used[12])
+    return 10.0 * ticks
+
+  def stop(self) -> None:
+    """Ends it."""
+    self._process.send_signal(signal.SIGTERM)
+    self._process.wait()
+
+
+@contextlib.contextmanager
+def serving(
+  run_dir: pathlib.Path, state: pathlib.Path, workers: int = 1
+) -> Iterator[Server]:
+  """A server until the block ends."""
+  server = Server(run_dir, state, workers)
+  try:
+    yield server
+  finally:
+    server.stop()
 
 
 class Shop:
-  """A model, its state, and rows of any user, item and time."""
+  """Rows of users and items, of which some are asked for far more often."""
 
-  def __init__(self, scorer: Any, state: str, log: pa.Table):
-    """Opens an empty state, at the time at which the log ends."""
-    self._served = models.Served(scorer, '', '', (), 0.0, most=64)
-    self._pattern = log.slice(0, 1)
-    self.keeper = keeper_lib.Keeper(scorer, state)
-    self.keeper.take_up(scorer)
-    self.now = int(log['timestamp'][-1].as_py())
+  def __init__(self, log: pa.Table):
+    """Draws nothing yet."""
+    self._rng = np.random.default_rng(0)
+    shares = np.cumsum(1 / np.arange(1, _NAMES + 1))
+    self._shares = shares / shares[-1]
+    self._items = self._rng.permutation(_NAMES)
+    self._pattern = log.slice(0, 1).to_pylist()[0]
 
-  def rows(self, **columns: Any) -> pa.Table:
-    """Rows of given values in some columns."""
-    size = max(len(values) for values in columns.values())
-    table = pa.concat_tables([self._pattern] * size).combine_chunks()
-    for name, values in columns.items():
-      at = table.schema.get_field_index(name)
-      kind = table.schema.field(name).type
-      table = table.set_column(at, name, pa.array(values).cast(kind))
-    return table
+  def row(self, who: int, item: int, at: int, session: str) -> dict[str, Any]:
+    """One row."""
+    return self._pattern | {
+      'user_id': who,
+      'session_id': session,
+      'item_id': item,
+      'timestamp': at,
+    }
 
-  def rows_of(self, who: int, items: Any, times: Any) -> pa.Table:
-    """Rows of one session and user."""
-    keys = [who] * len(items)
-    return self.rows(
-      user_id=keys, session_id=keys, item_id=items, timestamp=times
-    )
-
-  def predict(self, rows: pa.Table) -> None:
-    """One request."""
-    (found,) = scoring.score(self._served, self.keeper, [rows], notes.Notes())
-    assert isinstance(found, scoring.Answer), found
-
-  def show(self, rows: pa.Table) -> None:
-    """One post of events."""
-    (found,) = self.keeper.append(self._served.scorer, [rows])
-    assert isinstance(found, dict), found
-
-  def fill(self, rows: pa.Table) -> None:
-    """Posts of many events."""
-    for start in range(0, len(rows), 2000):
-      self.show(rows.slice(start, 2000))
+  def candidates(self, at: int) -> Rows:
+    """What one user may be shown; sessions are of one day."""
+    drawn = np.searchsorted(self._shares, self._rng.random(_CANDIDATES))
+    who = 10**6 + int(self._rng.integers(0, _NAMES))
+    session = f'{who}-{at // _DAY_MS}'
+    return [self.row(who, int(i), at, session) for i in self._items[drawn]]
 
 
-def figures(what: str, calls: Sequence[Callable[[], None]]) -> dict[str, Any]:
-  """Milliseconds of calls: wall p50 and p99, and the median of CPU time."""
-  wall, cpu = [], []
-  for call in calls:
-    begun, used = time.perf_counter(), time.process_time()
-    call()
-    wall.append(1e3 * (time.perf_counter() - begun))
-    cpu.append(1e3 * (time.process_time() - used))
-  p50, p99 = np.percentile(wall, [50, 99])
-  found = {'what': what, 'p50_ms': p50, 'p99_ms': p99, 'cpu_ms': np.median(cpu)}
+def figures(what: str, wall: Sequence[float], cpu: float) -> dict[str, Any]:
+  """p50 and p99 of seconds, and CPU milliseconds."""
+  p50, p99 = 1e3 * np.percentile(wall, [50, 99])
+  found = {'what': what, 'p50_ms': p50, 'p99_ms': p99, 'cpu_ms': cpu}
   print(machine.table([found]).splitlines()[1], flush=True)
   return found
 
 
-def traffic(shop: Shop, minutes: float) -> list[dict[str, Any]]:
-  """Figures of the first and of the last hundred requests."""
-  rng = np.random.default_rng(0)
-  shares = np.cumsum(1 / np.arange(1, _NAMES + 1))
-  items, found = rng.permutation(_NAMES), []
+def asked(rows: Rows) -> Rows:
+  """Rows to predict for, without labels."""
+  labels = ('click', 'conversion')
+  return [{k: v for k, v in r.items() if k not in labels} for r in rows]
 
-  def next_rows() -> pa.Table:
-    shop.now += 1000 // _RATE
-    drawn = np.searchsorted(shares / shares[-1], rng.random(_CANDIDATES))
-    who = 10**6 + int(rng.integers(0, _NAMES))
-    return shop.rows_of(who, items[drawn], [shop.now] * _CANDIDATES)
 
-  def measured(name: str) -> None:
-    asked = [next_rows() for _ in range(100)]
-    shown = [rows.slice(0, _SHOWN) for rows in asked]
-    calls = [functools.partial(shop.predict, rows) for rows in asked]
-    found.append(figures(f'{_CANDIDATES} candidates, {name}', calls))
-    calls = [functools.partial(shop.show, rows) for rows in shown]
-    found.append(figures(f'{_SHOWN} events, {name}', calls))
-
-  for _ in range(20):
-    rows = next_rows()
-    shop.predict(rows)
-    shop.show(rows.slice(0, _SHOWN))
-  measured('at the start')
-  for _ in range(round(60 * minutes * _RATE) - 220):
-    shop.show(next_rows().slice(0, _SHOWN))
-  measured(f'after {minutes:g} minutes')
+def traffic(server: Server, shop: Shop, minutes: float) -> list[dict[str, Any]]:
+  """Figures of the second and of the last minute."""
+  post, found = server.client(), []
+  begun, count = time.monotonic(), round(60 * minutes * _RATE)
+  minute = 60 * _RATE
+  last = max(count - minute, minute)
+  walls: dict[str, list[float]] = {}
+  used: dict[str, float] = {}
+  for number in range(last + minute):
+    time.sleep(max(0.0, begun + number / _RATE - time.monotonic()))
+    rows = shop.candidates(int(1000 * time.time()))
+    shown = rows[:_SHOWN]
+    for path, sent in (('/v1/predict', asked(rows)), ('/v1/events', shown)):
+      before, at = server.cpu_ms(), time.perf_counter()
+      post(path, sent)
+      wall = time.perf_counter() - at
+      if number < minute or 2 * minute <= number < last:
+        continue
+      name = f'{path}, {"second" if number < last else "last"} minute'
+      walls.setdefault(name, []).append(wall)
+      used[name] = used.get(name, 0.0) + server.cpu_ms() - before
+  for name, wall in walls.items():
+    found.append(figures(name, wall, used[name] / len(wall)))
   return found
 
 
-def heavy(shop: Shop) -> list[dict[str, Any]]:
+def heavy(server: Server, shop: Shop) -> list[dict[str, Any]]:
   """Figures of one row each, of what is popular, long or old."""
-  now, hot = shop.now, 10**7
-  span = lambda count, ms: now + np.arange(count) * ms // count
-  many = np.arange(30_000)
-  shop.fill(
-    shop.rows(
-      user_id=2 * 10**6 + many // 10,
-      session_id=2 * 10**6 + many // 10,
-      item_id=np.full(30_000, hot),
-      timestamp=span(30_000, 600_000),
-    )
-  )
-  for who, count in ((4000, 4000), (16_000, 16_000)):
-    items = np.arange(count) % 500
-    shop.fill(shop.rows_of(who, items, span(count, 600_000)))
-  shop.fill(shop.rows_of(32_000, np.full(32_000, 7), span(32_000, 600_000)))
-  at = [now + 600_001]
-  asked = {
-    'a new user': shop.rows_of(77, [3], at),
-    'an item shown 30,000 times': shop.rows_of(77, [hot], at),
-    'a session of 4,000 rows': shop.rows_of(4000, [3], at),
-    'a session of 16,000 rows': shop.rows_of(16_000, [3], at),
-    'a user of 32,000 rows of the item': shop.rows(
-      user_id=[32_000], session_id=[78], item_id=[7], timestamp=at
-    ),
-    'a new user ten days later': shop.rows_of(77, [3], [at[0] + 864_000_000]),
+  now, hot, post = int(1000 * time.time()), 10**7, server.client()
+
+  def fill(count: int, make: Callable[[int], tuple[int, int, str]]) -> None:
+    rows = []
+    for n in range(count):
+      who, item, session = make(n)
+      at = now - 600_000 + n * 600_000 // count
+      rows.append(shop.row(who, item, at, session))
+    for start in range(0, count, 500):
+      post('/v1/events', rows[start : start + 500])
+
+  fill(30_000, lambda n: (2 * 10**6 + n // 10, hot, f'h{n // 10}'))
+  for size in (4000, 16_000):
+    fill(size, lambda n, size=size: (size, n % 500, f's{size}'))
+  fill(32_000, lambda n: (32_000, 7, 's32000'))
+  cases = {
+    'a new user': (77, 3, 'new'),
+    'an item shown 30,000 times': (77, hot, 'new'),
+    'a session of 4,000 rows': (4000, 3, 's4000'),
+    'a session of 16,000 rows': (16_000, 3, 's16000'),
+    'a user of 32,000 rows of the item': (32_000, 7, 'another'),
+    'a new user ten days later': (77, 3, 'new'),
   }
-  found = []
-  for what, rows in asked.items():
-    shop.predict(rows)
-    found.append(figures(what, [functools.partial(shop.predict, rows)] * 30))
-    found[-1]['ratio'] = found[-1]['cpu_ms'] / found[0]['cpu_ms']
+  walls: dict[str, list[float]] = {what: [] for what in cases}
+  used = dict.fromkeys(cases, 0.0)
+  # In turn, so that all of them meet the same machine.
+  for number in range(61):
+    for what, (who, item, session) in cases.items():
+      at = now + 1 + 864_000_000 * what.endswith('later')
+      before, begun = server.cpu_ms(), time.perf_counter()
+      post('/v1/predict', asked([shop.row(who, item, at, session)]))
+      wall = time.perf_counter() - begun
+      if number:
+        walls[what].append(wall)
+        used[what] += server.cpu_ms() - before
+  found = [figures(w, walls[w], used[w] / len(walls[w])) for w in cases]
+  for one in found:
+    one['ratio'] = one['p50_ms'] / found[0]['p50_ms']
+  return found
+
+
+def two_workers(server: Server, shop: Shop) -> list[dict[str, Any]]:
+  """Figures of 40 requests a second by eight clients, for a minute."""
+  walls: list[float] = []
+  clients, rate, seconds = 8, 40, 60
+  lock = threading.Lock()
+
+  def ask(begun: float) -> None:
+    post = server.client()
+    for number in range(rate * seconds // clients):
+      at = begun + number * clients / rate
+      time.sleep(max(0.0, at - time.monotonic()))
+      with lock:
+        rows = asked(shop.candidates(int(1000 * time.time())))
+      # From when it was due: a server that is too slow can't hide it.
+      due = time.perf_counter() - (time.monotonic() - at)
+      post('/v1/predict', rows)
+      walls.append(time.perf_counter() - due)
+
+  before, start = server.cpu_ms(), time.monotonic() + 0.5
+  threads = [
+    threading.Thread(target=ask, args=(start + n / rate,))
+    for n in range(clients)
+  ]
+  for one in threads:
+    one.start()
+  for one in threads:
+    one.join()
+  cpu = (server.cpu_ms() - before) / len(walls)
+  took = time.monotonic() - start
+  found = figures('two workers, 40 requests a second', walls, cpu)
+  return [found | {'requests_a_second': len(walls) / took}]
+
+
+def growth(scorer: Any, shop: Shop, state: pathlib.Path, count: int):
+  """Bytes and CPU time of a row, of rows that come within 40 days."""
+  keeper = keeper_lib.Keeper(scorer, str(state))
+  keeper.take_up(scorer)
+  # Days that have passed: rows of the future don't settle.
+  begun = int(1000 * time.time()) - 50 * _DAY_MS
+  found, span = [], 40 * _DAY_MS
+  parts = 8
+  rng = np.random.default_rng(1)
+  for part in range(parts):
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    spent = 0.0
+    for number in range(count // parts // 100):
+      rows: Rows = []
+      for n in range(100 // _SHOWN):
+        place = part * (count // parts) + number * 100 + n * _SHOWN
+        rows += shop.candidates(begun + place * span // count)[:_SHOWN]
+      for row in rows:
+        row['click'] = int(rng.random() < 0.1)
+        row['conversion'] = row['click'] * int(rng.random() < 0.2)
+      table = pa.Table.from_pylist(rows)
+      at = time.process_time()
+      (answer,) = keeper.append(scorer, [table])
+      spent += time.process_time() - at
+      assert isinstance(answer, dict), answer
+    del used
+    size = sum(f.stat().st_size for f in state.iterdir())
+    rows_so_far = (part + 1) * (count // parts)
+    found.append(
+      {
+        'what': f'day {(part + 1) * 40 // parts}',
+        'rows': rows_so_far,
+        'bytes_a_row': size / rows_so_far,
+        'cpu_ms_a_row': 1e3 * spent / (count // parts),
+      }
+    )
+    print(machine.table(found[-1:]).splitlines()[1], flush=True)
+  keeper.close()
+  with contextlib.closing(sqlite3.connect(state / 'state.sqlite')) as kept:
+    shares = kept.execute(
+      'SELECT name, count(*), sum(pgsize) FROM dbstat GROUP BY 1 ORDER BY 3'
+    ).fetchall()
+  for name, _, size in reversed(shares):
+    found.append({'what': name, 'bytes_a_row': size / count})
+    print(f'  {name}: {size / count:.1f} bytes a row')
   return found
 
 
 def main(argv: list[str]) -> None:
-  """Prints the tables, writes the file."""
+  """Prints the figures, writes the file."""
   del argv
+  parts, record = flags.FLAGS.parts, {}
   log = simulated.simulate(4000, seed=0).sort_by('timestamp')
   log = log.drop_columns(['p_click', 'p_conversion'])
+  shop = Shop(log)
   with tempfile.TemporaryDirectory() as directory:
     place = pathlib.Path(directory)
-    shop = Shop(train(log, place), str(place / 'state'), log)
-    of_traffic = traffic(shop, flags.FLAGS.minutes)
-    of_heavy = heavy(shop)
-    kept = sum(f.stat().st_size for f in (place / 'state').iterdir())
-    size = kept / shop.keeper.size()
-  print(machine.table(of_traffic), machine.table(of_heavy), sep='\n\n')
-  print(f'{size:.0f} bytes a row')
-  record = {'traffic': of_traffic, 'heavy': of_heavy, 'bytes_per_row': size}
+    run_dir = train(log, place)
+    if {'traffic', 'heavy'} & {*parts}:
+      with serving(run_dir, place / 'one') as server:
+        if 'traffic' in parts:
+          record['traffic'] = traffic(server, shop, flags.FLAGS.minutes)
+        if 'heavy' in parts:
+          record['heavy'] = heavy(server, shop)
+    if 'workers' in parts:
+      with serving(run_dir, place / 'two', workers=2) as server:
+        record['workers'] = two_workers(server, shop)
+    if 'growth' in parts:
+      scorer = rmtl_jax.load(run_dir, warm_up=0)
+      record['growth'] = growth(
+        getattr(scorer, 'model_', scorer),
+        shop,
+        place / 'growth',
+        flags.FLAGS.growth_rows,
+      )
   machine.write(flags.FLAGS.output, record)
 
 
 if __name__ == '__main__':
+  _PARTS = ['traffic', 'heavy', 'workers', 'growth']
   flags.DEFINE_string('output', '', 'JSON file; none if empty.')
-  flags.DEFINE_float('minutes', 10.0, 'Of traffic.')
+  flags.DEFINE_float('minutes', 10.0, 'Of traffic; at least 3.')
+  flags.DEFINE_list('parts', _PARTS, f'Which of {", ".join(_PARTS)}.')
+  flags.DEFINE_integer('growth_rows', 400_000, 'Rows of the state that grows.')
   app.run(main)

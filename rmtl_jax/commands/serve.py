@@ -30,6 +30,14 @@ def define(flag: common.Definer) -> None:
     'Where the rows of POST /v1/events are kept, from which as-of features and'
     ' sessions are computed: a directory, made if it is not there.',
   )
+  flag.float(
+    'settle_days',
+    _DEFAULTS.settle_days,
+    'Days after which a row of the state takes no more labels and only sums of'
+    ' it are kept.',
+    lower_bound=0.1,
+    upper_bound=3650.0,
+  )
   flag.string(
     'history',
     '',
@@ -108,7 +116,7 @@ def execute(values: flags.FlagValues) -> int:
     raise types.InputError(f'{workdir}: not found')
   if values.history and not values.state:
     raise types.InputError('--history: needs --state, which starts from it')
-  for name in ('wait_ms', 'reload_seconds', 'stop_seconds'):
+  for name in ('settle_days', 'wait_ms', 'reload_seconds', 'stop_seconds'):
     if not math.isfinite(getattr(values, name)):
       raise types.InputError(f'--{name}: expected a finite number')
   token = _token(values.token_file)

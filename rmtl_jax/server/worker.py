@@ -200,7 +200,9 @@ class Worker:
         )
       return
     if self._keeper is None:
-      keeper = keeper_lib.Keeper(scorer, self.settings.state)
+      keeper = keeper_lib.Keeper(
+        scorer, self.settings.state, self.settings.settle_days
+      )
       with contextlib.ExitStack() as unless_done:
         unless_done.callback(keeper.close)
         keeper.take_up(scorer)

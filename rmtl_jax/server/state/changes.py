@@ -12,9 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from rmtl_jax.preparation.sources import table_events
-from rmtl_jax.server.state import labels as labels_lib
 from rmtl_jax.server.state import records
-from rmtl_jax.server.state import state as state_lib
+from rmtl_jax.server.state import shape as shape_lib
 from rmtl_jax.server.state import store as store_lib
 
 # Visits that a change closes, or settles, at most, beside some per row.
@@ -24,7 +23,7 @@ _DAY_MS = 86_400_000
 
 def append(
   store: store_lib.Store,
-  of: state_lib.Shape,
+  of: shape_lib.Shape,
   rows: Iterable[records.Row | None],
   days: float,
 ) -> Counter[str]:
@@ -56,7 +55,7 @@ def append(
   return change.found
 
 
-def sweep(store: store_lib.Store, of: state_lib.Shape, time: int) -> None:
+def sweep(store: store_lib.Store, of: shape_lib.Shape, time: int) -> None:
   """Closes all visits that have rested before a time."""
   Change(store, of).sweep(time)
 
@@ -69,7 +68,7 @@ class Change:
     settled: rows before this time have settled, ms.
   """
 
-  def __init__(self, store: store_lib.Store, of: state_lib.Shape):
+  def __init__(self, store: store_lib.Store, of: shape_lib.Shape):
     self.found: Counter[str] = Counter()
     self.settled: int = store.fact('settled') or -records.NEVER
     self._store, self._shape = store, of
@@ -99,7 +98,7 @@ class Change:
       self.found['late'] += 1
       return
     visit = self._visit(near, row, [v.last for v in near if v.id not in late])
-    labels = labels_lib.censored(row.labels, self._shape.tasks, end)
+    labels = shape_lib.censored(row.labels, self._shape.tasks, end)
     self._add_event(self._event(visit.id, row, row.time, labels))
     self._pass(row.time)
     self.found['added'] += 1
@@ -109,7 +108,7 @@ class Change:
     self._clock = max(time, time if self._clock is None else self._clock)
 
   def _event(
-    self, visit: int, row: records.Row, time: int, labels: labels_lib.Labels
+    self, visit: int, row: records.Row, time: int, labels: shape_lib.Labels
   ) -> records.Event:
     """A new row of a visit."""
     self._rows += 1
@@ -138,14 +137,12 @@ class Change:
   def _count_positives(self, event: records.Event, sign: int) -> None:
     if event.user is None or event.time == records.NEVER:
       return
-    key = records.user_counter(event.user)
-    found = labels_lib.positives(event.labels, self._shape.tasks, event.time)
+    key = records.user_counter(event.user, of_positives=True)
+    found = shape_lib.positives(event.labels, self._shape.tasks, event.time)
     for what, time in found:
       self._counts[key, time][what] += sign
 
-  def _put_labels(
-    self, event: records.Event, labels: labels_lib.Labels
-  ) -> None:
+  def _put_labels(self, event: records.Event, labels: shape_lib.Labels) -> None:
     """Replaces the labels of a row."""
     visit = self._store.visit(event.visit)
     new = event._replace(labels=labels)
@@ -155,8 +152,8 @@ class Change:
         self._count_event(one, visit.last, sign)
     self._store.put_labels(new, self._tells(labels))
 
-  def _tells(self, labels: labels_lib.Labels) -> bool:
-    return labels_lib.tells(labels, self._shape.tasks)
+  def _tells(self, labels: shape_lib.Labels) -> bool:
+    return shape_lib.tells(labels, self._shape.tasks)
 
   def _emptied(self, visit: records.Visit) -> records.Visit:
     """The visit without rows, as all lie behind the end of their split."""
@@ -209,7 +206,7 @@ class Change:
     if row.session is not None:
       start = self._store.visits(row.owner)[0].first
     end = self._shape.split_end(start)
-    labels = labels_lib.censored(row.labels, self._shape.tasks, end)
+    labels = shape_lib.censored(row.labels, self._shape.tasks, end)
     if _equal(labels, event.labels):
       self.found['repeated'] += 1
       return
@@ -240,7 +237,7 @@ class Change:
     self, event: records.Event, last: int
   ) -> Iterable[tuple[str, int, int]]:
     known = event.known(last, self._shape.idle_ms)
-    return labels_lib.told(event.labels, self._shape.tasks, known)
+    return shape_lib.told(event.labels, self._shape.tasks, known)
 
   def finish(self, days: float) -> None:
     """Closes and settles visits whose time has come, and writes counters."""
@@ -295,7 +292,7 @@ class OfEvents(Change):
   of no time.
   """
 
-  def __init__(self, store: store_lib.Store, of: state_lib.Shape):
+  def __init__(self, store: store_lib.Store, of: shape_lib.Shape):
     super().__init__(store, of)
     assert of.events is not None
     self._kinds = table_events.codes(of.events)
@@ -326,7 +323,7 @@ class OfEvents(Change):
     if records.NEVER > time >= end:
       self.found['late'] += 1
       return
-    labels = labels_lib.censored(labels, self._shape.tasks, end)
+    labels = shape_lib.censored(labels, self._shape.tasks, end)
     is_row = pair is not None and pair.time < records.NEVER
     if pair is None or time < pair.time:
       if pair is not None:
@@ -378,7 +375,7 @@ class OfEvents(Change):
         continue
       labels = self._merged(first, other.labels, other.time)
       self._put_labels(
-        first, labels_lib.censored(labels, self._shape.tasks, end)
+        first, shape_lib.censored(labels, self._shape.tasks, end)
       )
       self._drop(other)
     self._settle(visit)
@@ -386,7 +383,7 @@ class OfEvents(Change):
   def _merged(
     self,
     pair: records.Event | None,
-    labels: labels_lib.Labels,
+    labels: shape_lib.Labels,
     time: int,
     row: records.Row | None = None,
   ) -> list[tuple[int | None, int | None]]:
@@ -432,7 +429,7 @@ class OfEvents(Change):
     return found
 
   def _put(
-    self, visit: int, row: records.Row, time: int, labels: labels_lib.Labels
+    self, visit: int, row: records.Row, time: int, labels: shape_lib.Labels
   ) -> None:
     """Adds a row, or one of no time."""
     open_ = self._reopened(self._store.visit(visit))
@@ -471,5 +468,5 @@ class OfEvents(Change):
     self._store.put_visit(self._store.visit(number)._replace(last=last))
 
 
-def _equal(labels: labels_lib.Labels, others: labels_lib.Labels) -> bool:
+def _equal(labels: shape_lib.Labels, others: shape_lib.Labels) -> bool:
   return [list(one) for one in labels] == [list(one) for one in others]

@@ -17,14 +17,13 @@ from rmtl_jax.preparation.as_of import history as history_lib
 from rmtl_jax.server import bodies
 from rmtl_jax.server.state import (
   changes,
-  features,
-  labels,
   lanes,
   reading,
   records,
   store,
 )
-from rmtl_jax.server.state import state as state_lib
+from rmtl_jax.server.state import look as look_lib
+from rmtl_jax.server.state import shape as shape_lib
 from rmtl_jax.serving import past
 from rmtl_jax.serving import rows as rows_lib
 from rmtl_jax.serving import scorer as scorer_lib
@@ -59,11 +58,11 @@ class Keeper:
     Raises:
       types.InputError: no state can be kept, or one of another log is there.
     """
-    self._shape = state_lib.shape(scorer.manifest)
+    self._shape = shape_lib.of_manifest(scorer.manifest)
     directory = pathlib.Path(where)
     # One for the thread that reads, one for that which writes.
     tasks = self._shape.tasks
-    opened = directory, len(tasks), labels.sums(tasks)
+    opened = directory, len(tasks), shape_lib.sums(tasks)
     self._reads = store.Store(*opened)
     self._writes = store.Store(*opened)
     self._settle_days = settle_days
@@ -93,7 +92,7 @@ class Keeper:
     """Refuses a log that is described in another way."""
     if found == wanted:
       return
-    what, ranks = f'another log{why}', {state_lib.RANKS: None}
+    what, ranks = f'another log{why}', {shape_lib.RANKS: None}
     if found | ranks == wanted | ranks:
       what = (
         'data whose ranks of numbers begin at other values; name another place,'
@@ -107,7 +106,7 @@ class Keeper:
     Raises:
       types.InputError: it can't.
     """
-    shape = state_lib.shape(scorer.manifest)
+    shape = shape_lib.of_manifest(scorer.manifest)
     self._check_same(
       self._shape.described(),
       shape.described(),
@@ -231,7 +230,7 @@ class Keeper:
         with self._writing() as change:
           changes.sweep(change, model.shape, rested)
     with self._available(), self._reads.reading() as reads:
-      look = state_lib.Look(reads, model.shape)
+      look = look_lib.Look(reads, model.shape, asked)
       columns = {name: make(look, asked) for name, make in model.columns}
       earlier = model.earlier(look, asked) if scorer.needs.sessions else []
     return pa.table(columns), earlier
@@ -240,7 +239,7 @@ class Keeper:
 class _Model:
   """What a model reads of the state, and how it adds to it."""
 
-  def __init__(self, scorer: scorer_lib.Scorer, shape: state_lib.Shape):
+  def __init__(self, scorer: scorer_lib.Scorer, shape: shape_lib.Shape):
     # Its own: a newer model's data may be split at other times.
     self.shape = shape
     self._reader = reading.Reader(scorer.manifest)
@@ -252,7 +251,7 @@ class _Model:
     ):
       raise types.InputError('the model reads items and has no vocabulary')
     self.columns = [
-      (one.column, features.column(one, shape, self._items))
+      (one.column, look_lib.column(one, shape, self._items))
       for one in scorer.needs.fields
     ]
 
@@ -284,7 +283,7 @@ class _Model:
     return [found[n] for n in range(len(tables))]
 
   def earlier(
-    self, look: state_lib.Look, rows: Sequence[records.Row]
+    self, look: look_lib.Look, rows: Sequence[records.Row]
   ) -> list[lanes.Earlier]:
     """What came before each row in its session."""
     assert self._items is not None

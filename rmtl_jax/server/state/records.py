@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
-from rmtl_jax.server.state import labels as labels_lib
+from rmtl_jax.server.state import shape as shape_lib
 
 # The time of an event that waits for its item's impression.
 NEVER = 2**52
@@ -33,7 +34,7 @@ class Row(NamedTuple):
   user: str | None
   item: str | None
   time: int
-  labels: labels_lib.Labels = ()
+  labels: shape_lib.Labels = ()
   identity: int = 0
   event: int | None = None
   values: tuple[Value, ...] = ()
@@ -55,6 +56,7 @@ class Row(NamedTuple):
     return [-1 - hashed(str(place), self.user, one) for one in many]
 
 
+@functools.lru_cache(100_000)
 def hashed(*texts: str) -> int:
   """A positive number of 63 bits for some texts."""
   digest = hashlib.blake2b(digest_size=8)
@@ -64,14 +66,18 @@ def hashed(*texts: str) -> int:
   return int.from_bytes(digest.digest(), 'little') >> 1
 
 
-def user_counter(user: int) -> int:
-  """The counter of a user's number."""
-  return 2 * user
+def user_counter(user: int, of_positives: bool = False) -> int:
+  """The counter of a user's number.
+
+  Args:
+    of_positives: one apart, in which times of positives stand close together.
+  """
+  return 3 * user + (2 if of_positives else 0)
 
 
 def item_counter(item: int) -> int:
   """The counter of an item's number."""
-  return 2 * item + 1
+  return 3 * item + 1
 
 
 class Event(NamedTuple):
@@ -96,7 +102,7 @@ class Event(NamedTuple):
   identity: int
   user: int | None
   item: int | None
-  labels: labels_lib.Labels
+  labels: shape_lib.Labels
   rest: int | None = None
   tastes: Sequence[int] = ()
 

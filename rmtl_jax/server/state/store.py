@@ -67,7 +67,7 @@ class Store:
     Args:
       tasks: how many labels a row has.
       sums: what counters count, and whether `last` is asked of it; see
-        labels.sums.
+        shape.sums.
 
     Raises:
       types.InputError: it is no such file, or can't be used.
@@ -89,10 +89,13 @@ class Store:
       raise types.InputError(f'{self._where}: not usable: {first}') from None
 
   def _find_sum(self) -> None:
-    """Makes the queries of a counter before a time, ?1 and ?2."""
+    """Makes the queries of counters, ?1, before a time, ?2."""
     sums = ', '.join(f'sum({name})' for name in self._sums)
     names = ', '.join(self._sums)
-    one = f'SELECT {names} FROM counts WHERE key = ?1 AND level = '
+    one = (
+      f'SELECT c.key, {names} FROM json_each(?1) CROSS JOIN counts c'
+      ' ON c.key = value WHERE level = '
+    )
     singles = f'{one}0 AND block < ?2'
     blocks = []
     for level, shift in enumerate(_SHIFTS):
@@ -102,7 +105,7 @@ class Store:
         parts += f' AND block >= ?2 >> {longer} << {longer - shift}'
       blocks.append(parts)
     self._sum = [
-      f'SELECT {sums} FROM ({query})'
+      f'SELECT key, {sums} FROM ({query}) GROUP BY key'
       for query in (singles, ' UNION ALL '.join(blocks))
     ]
 
@@ -254,6 +257,11 @@ class Store:
     if not make:
       return None
     return self._run('INSERT INTO names (name) VALUES (?)', name).lastrowid
+
+  def numbers(self, names: Iterable[str]) -> dict[str | None, int]:
+    """The numbers of those of some users and items that have one."""
+    query = 'SELECT name, n.id FROM json_each(?) JOIN names n ON name = value'
+    return dict(self._rows(query, json.dumps(list(names))))
 
   # Visits.
 
@@ -520,6 +528,18 @@ class Store:
       *(user, item, at, before),
     )
 
+  def pairs(
+    self, user: int, items: Iterable[int], time: int
+  ) -> dict[int, tuple[int, int | None]]:
+    """`pair` of a user and each of some items that have earlier rows."""
+    which = 'FROM seen WHERE user = ?2 AND item = value AND time < ?3'
+    rows = self._rows(
+      f'SELECT value, (SELECT n {which} ORDER BY time DESC LIMIT 1),'
+      f' (SELECT max(time) {which}) FROM json_each(?1)',
+      *(json.dumps(list(items)), user, time),
+    )
+    return {item: (n or 0, last) for item, n, last in rows}
+
   def pair(self, user: int, item: int, time: int) -> tuple[int, int | None]:
     """Earlier rows of a user and item: how many, and the last time."""
     found = self._rows(
@@ -594,16 +614,27 @@ class Store:
       key,
     )
 
-  def sums(self, key: int, time: int) -> dict[str, int]:
-    """What a counter has of earlier times, by name."""
+  def sums(self, keys: Iterable[int], time: int) -> dict[int, dict[str, int]]:
+    """What each of some counters has of earlier times, by name."""
     names = ', '.join(self._sums)
-    found = self._rows(f'SELECT busy, {names} FROM totals WHERE key = ?', key)
-    busy, *settled = found[0] if found else (0, *[0] * len(self._sums))
-    late = self._rows(self._sum[bool(busy)], key, time)[0]
-    return {
-      name: before + (after or 0)
-      for name, before, after in zip(self._sums, settled, late, strict=True)
+    rows = self._rows(
+      f'SELECT value, busy, {names} FROM json_each(?) LEFT JOIN totals t'
+      ' ON t.key = value',
+      json.dumps(list(keys)),
+    )
+    found = {
+      key: dict(zip(self._sums, map(_or_zero, settled), strict=True))
+      for key, _, *settled in rows
     }
+    for is_busy, query in enumerate(self._sum):
+      some = [key for key, busy, *_ in rows if bool(busy) == is_busy]
+      for key, *later in (
+        self._rows(query, json.dumps(some), time) if some else ()
+      ):
+        before = found[key]
+        for name, n in zip(self._sums, later, strict=True):
+          before[name] += n
+    return found
 
   def last(self, key: int, name: str, time: int) -> int | None:
     """The last earlier time of which a counter has something, ms."""
@@ -639,7 +670,10 @@ class Store:
         f' OFFSET {_LAST - 1})',
         *(user, end),
       )
-    return [key for event in events for key in event.counters]
+    users = {event.user for event in events if event.user is not None}
+    return [key for event in events for key in event.counters] + [
+      records.user_counter(user, of_positives=True) for user in users
+    ]
 
   def settle_counts(self, keys: Iterable[int], end: int) -> None:
     """Puts what counters have of times before an end into their totals."""
@@ -663,6 +697,10 @@ class Store:
           'DELETE FROM counts WHERE key = ? AND level = ? AND block < ?',
           *(key, level, end >> shift),
         )
+
+
+def _or_zero(number: int | None) -> int:
+  return number or 0
 
 
 def _pairs(event: records.Event) -> list[int | None]:

@@ -14,7 +14,7 @@ from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import groups, history, rates
 from rmtl_jax.server.state import changes
 from rmtl_jax.server.state import keeper as keeper_lib
-from rmtl_jax.server.state import state as state_lib
+from rmtl_jax.server.state import look as look_lib
 from rmtl_jax.serving import log as log_lib
 from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import past as past_lib
@@ -134,7 +134,7 @@ class Replay:
 
   def features(self, row):
     with self.store.reading() as reads:
-      look = state_lib.Look(reads, self.shape)
+      look = look_lib.Look(reads, self.shape, [row])
       return {
         name.removeprefix(groups.PREFIX): make(look, [row])[0].as_py()
         for name, make in self.model.columns

@@ -16,7 +16,7 @@ from rmtl_jax.server.state import (
   store,
 )
 from rmtl_jax.server.state import keeper as keeper_lib
-from rmtl_jax.server.state import state as state_lib
+from rmtl_jax.server.state import look as look_lib
 from rmtl_jax.serving import rows as rows_lib
 from tests.serving import past_run
 
@@ -116,7 +116,7 @@ def test_odd_names_are_kept_apart(scorer, place):
     with keeper._writes.writing() as change:
       changes.append(change, keeper._shape, rows, 7.0)
     with keeper._reads.reading() as reads:
-      look = state_lib.Look(reads, keeper._shape)
+      look = look_lib.Look(reads, keeper._shape, later)
       for user in names:
         mine = sorted(
           ((row.time, row.item.encode()) for row in rows if row.user == user),

@@ -1,19 +1,113 @@
-"""Labels of rows, and from when on they count, as in training.
+"""What a log's state depends on, and when its labels count, as in training.
 
 What rmtl_jax.preparation.labels and rmtl_jax.preparation.as_of.rates say in SQL
-of all rows, here of one.
+of all rows is here said of one.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.as_of import rates
+from rmtl_jax.preparation.schema import events as events_lib
+from rmtl_jax.serving import log_columns, past
 
+_FOREVER = 2**63 - 1
+# Of what is described, the values at which ranks of labels begin.
+RANKS = 'ranks'
 # Label, or its rank, and time at which a positive is known, ms, of each task;
 # None: unknown.
-Labels = Sequence[Sequence[int | None]]
+Labels: TypeAlias = Sequence[Sequence[int | None]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+  """What a log's state depends on.
+
+  Attributes:
+    tasks: the log's, parents before children.
+    idle_ms: the longest gap within a visit.
+    boundaries: starts of the first validation and first test session, ms.
+    columns: names of the raw columns.
+    events: in a log of events what their kinds mean; None of a log of rows.
+    tastes: names of the fields that `tastes` is made by.
+    lists: those of these fields that have lists.
+  """
+
+  tasks: tuple[source.SourceTask, ...]
+  idle_ms: int
+  boundaries: tuple[int | None, int | None]
+  columns: tuple[str | None, ...]
+  events: events_lib.Events | None = None
+  tastes: tuple[str, ...] = ()
+  lists: tuple[str, ...] = ()
+
+  def split_end(self, start: int) -> int:
+    """When the split of a session ends, ms.
+
+    Args:
+      start: of the session, ms.
+    """
+    for boundary in self.boundaries:
+      if boundary is not None and start < boundary:
+        return boundary
+    return _FOREVER
+
+  def described(self) -> dict[str, object]:
+    """What must stay for a state to go on."""
+    found: dict[str, object] = {
+      'columns': list(self.columns),
+      'tasks': [task.name for task in self.tasks],
+      'labels': [
+        [
+          task.after,
+          task.timed,
+          task.known_after_ms,
+          [*task.positive],
+          [*task.negative],
+          task.nullable,
+          task.only_after,
+          *([] if task.at_least is None else [task.at_least]),
+        ]
+        for task in self.tasks
+      ],
+      'idle_ms': self.idle_ms,
+    }
+    if ranks := {t.name: list(t.edges) for t in self.tasks if t.edges}:
+      found[RANKS] = ranks
+    if self.events is not None:
+      found['events'] = self.events.to_dict()
+    if self.tastes:
+      found['tastes'] = list(self.tastes)
+    if self.lists:
+      found['lists'] = list(self.lists)
+    return found
+
+
+def of_manifest(manifest: manifest_lib.Manifest) -> Shape:
+  """The shape of a model's log.
+
+  Raises:
+    types.InputError: no state can be kept for it.
+  """
+  schema = log_columns.make_log_schema(manifest)
+  if schema.time is None:
+    raise types.InputError('--state: the log has no time')
+  splits = manifest.splits
+  return Shape(
+    schema.tasks,
+    past.idle_ms(manifest),
+    (splits['train'].end_ms, splits['validation'].end_ms),
+    (schema.time, schema.session, schema.user, schema.item, *schema.labels),
+    schema.events,
+    tuple(schema.tastes),
+    tuple(schema.lists),
+  )
 
 
 def sums(tasks: Sequence[source.SourceTask]) -> dict[str, bool]:
