@@ -206,7 +206,9 @@ def _add(
   _write_past(logged, stitched, encoded, directory)
   progress('drift', 0.95)
   train = files.rolling(base.directory, base.manifest, 'train')
-  drifted = drift.of_new_rows(new.connection, encoded, train, base.manifest)
+  drifted = drift.of_new_rows(
+    new.connection, encoded.rows, train, base.manifest
+  )
   return records.manifest(
     new, config, stitched, encoded, drifted, written | rolled
   )

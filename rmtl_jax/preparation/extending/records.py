@@ -10,7 +10,6 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import counts, source, warning_lines, windows
 from rmtl_jax.preparation.extending import (
-  drift,
   encoding,
   files,
   settings,
@@ -26,13 +25,14 @@ def manifest(
   config: prepare_config.PrepareConfig,
   stitched: stitch.Stitched,
   encoded: encoding.Encoding,
-  drifted: drift.Drift,
+  drifted: tuple[dict[str, float], list[str]],
   written: dict[str, tuple[str, ...]],
 ) -> manifest_lib.Manifest:
   """The manifest of extended data, its `source_files` those of the data before.
 
   Args:
     config: `since` and `until`.
+    drifted: of drift.of_new_rows.
     written: files of every split.
   """
   base, old = new.base, new.base.manifest
@@ -67,7 +67,7 @@ def _report(
   new: settings.Extension,
   stitched: stitch.Stitched,
   encoded: encoding.Encoding,
-  drifted: drift.Drift,
+  drifted: tuple[dict[str, float], list[str]],
   of_splits: Mapping[str, manifest_lib.Split],
 ) -> dict[str, Any]:
   """Counts of the new rows; `raw_rows` are those of all logs so far."""
@@ -89,7 +89,7 @@ def _report(
       connection, encoded.rows.table, encoded.rows.step
     ),
     'new_values': {n: one.added for n, one in encoded.grown.items()},
-    'drift': drifted.psi,
+    'drift': drifted[0],
     **({'as_of_left_out': left_out} if left_out else {}),
     'warnings': [
       *rows.table.warnings,
@@ -100,6 +100,6 @@ def _report(
         connection, encoded.rows, rows, places, warning_lines.ADD_MORE
       ),
       *warning_lines.one_class(rows, of_splits, warning_lines.MORE_DAYS),
-      *drifted.warnings,
+      *drifted[1],
     ],
   }

@@ -22,16 +22,10 @@ from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.extending import past
 from rmtl_jax.preparation.schema import vocabularies
 
-# Recorded settings of the data that say nothing of the new rows.
-_OF_DATA = ('split', 'since', 'until', 'schema', 'as_of')
-# Settings that a rolling split leaves without a meaning.
-_OF_SPLITS = (
-  'split',
-  'split_dates',
-  'split_column',
-  'split_values',
-  'validation_dir',
-  'test_dir',
+# Settings that an extension has of its own, whatever the data were made with.
+_OF_NEW_ROWS = (
+  *('raw_dir', 'data_dir', 'extend', 'schema', 'since', 'until', 'overwrite'),
+  *('rows_per_file', 'memory_limit', 'threads', 'temp_dir'),
 )
 
 
@@ -142,81 +136,42 @@ def read_base(
     raise types.InputError(
       f'data_dir: is {directory}, which is extended; name another directory'
     )
-  _check_splits(config)
-  recorded = _recorded(manifest)
-  for name, default in _defaults().items():
-    given = getattr(config, name)
-    if name in recorded and given not in (default, recorded[name]):
-      raise types.InputError(
-        f'{name}: is {given!r:.80}, and {directory} was made with'
-        f' {recorded[name]!r:.80}; leave it out'
-      )
-  _check_as_of(config, manifest, directory)
+  settings = _settings(config, manifest, directory)
   if config.schema and schema is None:
     schema = config.schema
   return Base(
     directory,
     manifest,
-    dataclasses.replace(config, schema='', **recorded),
+    dataclasses.replace(config, schema='', **settings),
     _schema(manifest, directory, schema),
   )
 
 
-def _defaults() -> dict[str, Any]:
-  return {
-    field.name: field.default
-    for field in dataclasses.fields(prepare_config.PrepareConfig)
-  }
-
-
-def _recorded(manifest: manifest_lib.Manifest) -> dict[str, Any]:
-  """The settings that the data was made with."""
-  found = {
-    name: tuple(value) if isinstance(value, list) else value
-    for name, value in manifest.options.items()
-    if name in _defaults() and name not in _OF_DATA
-  }
-  found = {
-    n: v for n, v in found.items() if not n.startswith(('split', 'vali'))
-  }
-  return found | {'source': manifest.source}
-
-
-def _check_splits(config: prepare_config.PrepareConfig) -> None:
-  """Refuses other splits than rolling ones."""
-  if config.split_by not in ('auto', 'rolling'):
-    raise types.InputError(
-      f'split_by: is {config.split_by!r}; extended data has rolling splits,'
-      ' leave it out'
-    )
-  for name in _OF_SPLITS:
-    if getattr(config, name) != _defaults()[name]:
-      raise types.InputError(
-        f'{name}: means nothing to rolling splits, which extended data has;'
-        ' leave it out'
-      )
-
-
-def _check_as_of(
+def _settings(
   config: prepare_config.PrepareConfig,
   manifest: manifest_lib.Manifest,
   directory: pathlib.Path,
-) -> None:
-  """Refuses other as-of features than those that the data have."""
-  if config.as_of == _defaults()['as_of']:
-    return
-  made = set(manifest.options.get('as_of', ()))
-  # `all` and `auto` stand for what the log could support.
-  if {'all', 'auto'} & set(config.as_of):
-    fits = bool(made) and made >= set(config.as_of) - {'all', 'auto'}
-  else:
-    fits = made == set(prepare_config.as_of_groups(config))
-  if not fits:
-    has = ','.join(manifest.options.get('as_of', ())) or 'none'
-    raise types.InputError(
-      f'as_of: is {",".join(config.as_of)}, and {directory} has {has};'
-      ' leave it out'
-    )
+) -> dict[str, Any]:
+  """The settings that the data was made with, if no other ones are given."""
+  recorded = {
+    name: tuple(value) if isinstance(value, list) else value
+    for name, value in manifest.options.items()
+    if not name.startswith('split')
+  }
+  recorded |= {'split_by': 'rolling', 'source': manifest.source}
+  found = {}
+  for field in dataclasses.fields(config):
+    name, given = field.name, getattr(config, field.name)
+    if name in _OF_NEW_ROWS:
+      continue
+    made = recorded.get(name, field.default)
+    if given not in (field.default, made):
+      raise types.InputError(
+        f'{name}: is {given!r:.80}, and {directory} was made with'
+        f' {made!r:.80}; leave it out'
+      )
+    found[name] = made
+  return found
 
 
 def _schema(

@@ -137,8 +137,8 @@ def test_a_row_before_the_seam_is_named(data):
   'options, words',
   [
     ({'idle_minutes': 5.0}, 'idle_minutes: is 5.0, and'),
-    ({'as_of': ('gap',)}, 'as_of: is gap'),
-    ({'split': (8, 1, 1)}, 'split: means nothing'),
+    ({'as_of': ('gap',)}, "as_of: is ('gap',)"),
+    ({'split': (8, 1, 1)}, 'split: is (8, 1, 1), and'),
     ({'since': '2023-11-15'}, 'since: is 2023-11-15T00:00:00+00:00, before'),
     ({'since': '2024-01-02'}, 'new.csv: no row lies between'),
   ],
