@@ -172,28 +172,9 @@ def encode(
   return encoded, rates(np.ones(len(ids), bool))
 
 
-def bins(field: manifest_lib.Field, ids: np.ndarray) -> np.ndarray:
-  """A binned field's bins in their order; NaN where there is none.
-
-  Vocabularies are sorted by count, so that their ids say nothing of order.
-
-  Args:
-    field: of a manifest.
-    ids: of its vocabulary, i32[R].
-
-  Returns:
-    f64[R].
-
-  Raises:
-    types.InputError: the data were prepared before manifests had the order.
-  """
-  order = field.details.get('order')
-  if order is None:
-    raise types.InputError(
-      f'{field.name}: manifest.json has no order of its bins; prepare the data'
-      ' again'
-    )
-  return np.array([np.nan, *order])[ids]
+def bins(ids: np.ndarray) -> np.ndarray:
+  """A binned field's bins, f64[R]; NaN where there is none."""
+  return np.where(ids > 0, ids, np.nan)
 
 
 class Task:
@@ -238,9 +219,7 @@ class Task:
     return np.column_stack(
       [
         rows.categorical[:, self.fields.small],
-        *(
-          bins(self._categorical[i], rows.field(i)) for i in self.fields.ordered
-        ),
+        *(bins(rows.field(i)) for i in self.fields.ordered),
         rows.numeric,
         *itertools.compress(
           indicators(rows.multi_valued, self._lists), self._reads

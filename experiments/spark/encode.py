@@ -75,9 +75,8 @@ def encode(
     work, train, values | {f.name: numeric.transformed(f) for f in binned}
   )
   edges = numeric.fit_bin_edges(ranked, {f.name: f.bins for f in binned})
-  texts = {f.name: numeric.bin_text(f, edges[f.name]) for f in binned}
   named = [field for field in fields if field.kind == 'categorical']
-  texts |= {f.name: F.col(f'`{f.source_column}`') for f in named}
+  texts = {f.name: F.col(f'`{f.source_column}`') for f in named}
   listed = [f for f in fields if f.kind == 'multi_valued' and not f.width]
   flat = lists.flatten(rows, listed, config.max_values)
   words = vocabulary.build(
@@ -87,15 +86,13 @@ def encode(
       texts,
       {name: some.where(_TRAIN) for name, some in flat.values.items()},
     ),
-    {f.name: 1 for f in binned}
-    | {f.name: config.min_count for f in (*named, *listed)},
+    {f.name: config.min_count for f in (*named, *listed)},
   )
-  bins = words.collect([field.name for field in binned])
   coded = rows.withColumns(
     {field.source_column: values[field.name] for field in scaled}
   )
   coded = coded.withColumns(
-    {f'f_{n}': _look_up(texts[n], ids) for n, ids in bins.items()}
+    {f.encoded_column: numeric.bin_id(f, edges[f.name]) for f in binned}
   )
   for field in named:
     coded = _join_ids(coded, field.source_column, words.ids(field.name))
@@ -111,13 +108,11 @@ def encode(
     if quantiles[field.name]:
       details[field.name]['quantiles'] = quantiles[field.name]
   for field in binned:
-    details[field.name] = _bin_details(
-      field, edges[field.name], bins[field.name]
-    )
+    details[field.name] = {'transform': 'bins', 'edges': edges[field.name]}
   for field in (*named, *listed):
     details[field.name] = {'min_count': config.min_count}
   coded = work.keep(users(work, coded), 'coded')
-  left_out = _constant(coded, fields, words, config)
+  left_out = _constant(coded, fields, config)
   return Encoded(
     coded,
     tuple(
@@ -129,14 +124,6 @@ def encode(
     flat.cut,
     left_out,
   )
-
-
-def _look_up(text: sql.Column, ids: Mapping[str, int]) -> sql.Column:
-  """A value's row of a small vocabulary."""
-  if not ids:
-    return F.lit(0)
-  pairs = (F.lit(part) for pair in ids.items() for part in pair)
-  return F.coalesce(F.element_at(F.create_map(*pairs), text), F.lit(0))
 
 
 def _join_ids(
@@ -151,18 +138,9 @@ def _join_ids(
   )
 
 
-def _bin_details(
-  field: source.SourceField, edges: list[float], ids: Mapping[str, int]
-) -> dict[str, Any]:
-  """Details of a binned field for the manifest."""
-  order = [int(text) for text in sorted(ids, key=lambda text: ids[text])]
-  return {'transform': 'bins', 'edges': edges, 'order': order}
-
-
 def _constant(
   coded: sql.DataFrame,
   fields: Sequence[source.SourceField],
-  words: vocabulary.Vocabularies,
   config: prepare_config.PrepareConfig,
 ) -> tuple[str, ...]:
   """Names of the `auto` as-of features with one value in all train rows."""
@@ -174,13 +152,9 @@ def _constant(
   ]
   found = []
   for field in asked:
-    if field.vocabulary_owner:
-      ids = field.source_column
-      varies = F.min(ids) != F.max(ids)
-      constant = not coded.where(_TRAIN).agg(varies).collect()[0][0]
-    else:
-      constant = words.distinct[field.name] < 2
-    if constant:
+    ids = field.encoded_column
+    varies = F.min(ids) != F.max(ids)
+    if not coded.where(_TRAIN).agg(varies).collect()[0][0]:
       found.append(field.name)
   return tuple(found)
 
@@ -199,12 +173,15 @@ def _field(
     widths: of multi-valued fields with vocabularies of their own.
     found: details that train told.
   """
-  kind = 'categorical' if field.transform == 'bins' else field.kind
-  owner = field.vocabulary_owner or field.name
+  kind, size = field.kind, 0
+  if field.is_binned:
+    kind, size = 'categorical', len(found['edges']) + 2
+  elif kind != 'numeric':
+    size = words.sizes[field.vocabulary_owner or field.name]
   return manifest_lib.Field(
     field.name,
     kind,
-    0 if kind == 'numeric' else words.sizes[owner],
+    size,
     field.width or widths.get(field.name, 0),
     {'column': field.column or field.name, **field.details, **found},
     field.vocabulary_owner or None,

@@ -247,12 +247,12 @@ def _quantiles(
   }
 
 
-def bin_text(field: source.SourceField, edges: Sequence[float]) -> sql.Column:
-  """A value's bin as text; null where the value is missing."""
+def bin_id(field: source.SourceField, edges: Sequence[float]) -> sql.Column:
+  """A value's bin, from 1; 0 where the value is missing."""
   value = transformed(field)
   number = functools.reduce(
     operator.add,
     ((value >= F.lit(edge)).cast('int') for edge in edges),
-    F.lit(0),
+    F.lit(1),
   )
-  return F.when(value.isNotNull(), number.cast('string'))
+  return F.when(value.isNotNull(), number).otherwise(0)

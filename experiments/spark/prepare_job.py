@@ -100,11 +100,7 @@ def prepare(
     vocabulary.write(
       work,
       encoded.vocabularies,
-      [
-        field.name
-        for field in encoded.fields
-        if field.kind != 'numeric' and field.vocabulary_owner is None
-      ],
+      [field.name for field in encoded.fields if field.has_vocabulary],
       directory,
     )
     split_records = writer.write(

@@ -22,25 +22,15 @@ class Vocabularies(NamedTuple):
   Attributes:
     words: `field`, `id`, `value` and `count`, row 0 included.
     sizes: rows of each field's, row 0 included.
-    distinct: values of train by field, a missing one included.
   """
 
   words: sql.DataFrame
   sizes: dict[str, int]
-  distinct: dict[str, int]
 
   def ids(self, field: str) -> sql.DataFrame:
     """`value` and `id` of a field's values, row 0 left out."""
     known = self.words.where((F.col('field') == field) & (F.col('id') > 0))
     return known.select('value', 'id')
-
-  def collect(self, fields: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Ids by value of fields with few values, by field."""
-    found: dict[str, dict[str, int]] = {name: {} for name in fields}
-    few = self.words.where(F.col('field').isin(*fields) & (F.col('id') > 0))
-    for name, value, number in few.select('field', 'value', 'id').collect():
-      found[name][value] = number
-    return found
 
 
 def train_values(
@@ -97,17 +87,12 @@ def build(
     .agg(F.min('number'), F.count('*'), F.sum('count'))
     .collect()
   }
-  totals = {
-    name: (total, distinct)
-    for name, total, distinct in counts.groupBy('field')
-    .agg(F.sum('count'), F.count('*'))
-    .collect()
-  }
+  totals = dict(counts.groupBy('field').agg(F.sum('count')).collect())
   firsts, rest = [], []
   for name in min_counts:
     first, _, kept = spans.get(name, (0, 0, 0))
     firsts.append((name, first))
-    rest.append((name, 0, None, totals.get(name, (0, 0))[0] - kept))
+    rest.append((name, 0, None, totals.get(name, 0) - kept))
   firsts = work.table(firsts, 'field string, first long')
   words = numbered.join(firsts, 'field').select(
     'field',
@@ -119,7 +104,6 @@ def build(
   return Vocabularies(
     work.keep(rest.unionByName(words), 'words'),
     {name: 1 + spans.get(name, (0, 0, 0))[1] for name in min_counts},
-    {name: totals.get(name, (0, 0))[1] for name in min_counts},
   )
 
 

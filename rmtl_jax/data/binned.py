@@ -1,8 +1,8 @@
 """Numbers that networks can make of binned fields.
 
-A binned field is a category like any other, so that of its order nothing is
-left, which with few rows a network can't learn anew. Its manifest entry has
-the order, so the numbers need no column of their own.
+A binned field is a category like any other, so nothing is left of its order,
+which a network can't learn from few rows. Its ids are bins in order, so the
+numbers need no column of their own.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def numbers(fields: Sequence[Any]) -> tuple[types.Derived, ...]:
   """Each field's rank, and of each task the users' and items' rates together.
 
   Args:
-    fields: the categorical fields of a manifest, in order. Those without an
-      `order` among their details make no number.
+    fields: the categorical fields of a manifest, in order. Those without
+      `edges` among their details make no number.
 
   Returns:
     Ranks, of mean 0 and deviation 1 over equally full bins, and the sum of the
@@ -38,12 +38,8 @@ def numbers(fields: Sequence[Any]) -> tuple[types.Derived, ...]:
 
 
 def _bins(field: Any) -> int:
-  """How many bins a field has; 0 without their order."""
-  return len(field.details.get('edges', ())) + 1 if _order(field) else 0
-
-
-def _order(field: Any) -> list[int]:
-  return field.details.get('order', [])
+  """How many bins a field has; 0 of other fields."""
+  return len(field.details['edges']) + 1 if 'edges' in field.details else 0
 
 
 def _rank(field: Any, place: int) -> types.Derived:
@@ -89,9 +85,6 @@ def _derived(
   return types.Derived(
     name,
     tuple(place for place, _, _ in parts),
-    tuple(
-      tuple(float(by_bin[b]) for b in _order(field))
-      for _, field, by_bin in parts
-    ),
+    tuple(tuple(map(float, by_bin)) for _, _, by_bin in parts),
     tuple(float(q) for q in np.unique(quantiles.astype(np.float32))),
   )

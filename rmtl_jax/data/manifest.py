@@ -15,7 +15,7 @@ from rmtl_jax.config import kinds
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import binned
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SPLITS = ('train', 'validation', 'test')
 KINDS = ('categorical', 'multi_valued', 'numeric')
 
@@ -27,7 +27,8 @@ class Field:
   Attributes:
     name: the field's name; its column is `f_`, `m_` or `x_` plus the name.
     kind: 'categorical', 'multi_valued' or 'numeric'.
-    size: rows of the vocabulary, row 0 included; 0 for a numeric field.
+    size: rows of the vocabulary, row 0 included, or bins and one for missing
+      values; 0 for a numeric field.
     width: slots of a multi-valued field; longer lists were cut; else 0.
     details: how it was made (bin edges, mean and deviation, min_count);
       `predict` repeats it. `quantiles` of a numeric field are those of its
@@ -48,7 +49,13 @@ class Field:
   @property
   def has_vocabulary(self) -> bool:
     """Whether it has a vocabulary of its own."""
-    return self.kind != 'numeric' and self.vocabulary_owner is None
+    has_ids = self.kind != 'numeric' and not self.is_binned
+    return has_ids and self.vocabulary_owner is None
+
+  @property
+  def is_binned(self) -> bool:
+    """Whether its ids are bins of a number, from 1; 0 stands for missing."""
+    return 'edges' in self.details
 
   @property
   def column(self) -> str:

@@ -262,10 +262,8 @@ def _check_fields(manifest: manifest_lib.Manifest, path: str) -> None:
       )
     if 'vectors' in field.details:
       _check_vectors(field, what)
-    if 'edges' in field.details:
-      _check_edges(field.details['edges'], what)
-    if field.kind == 'categorical' and 'order' in field.details:
-      _check_order(field, what)
+    if field.is_binned:
+      _check_edges(field, what)
     if field.kind == 'numeric':
       missing = field.details.get('missing', False)
       _expect(missing, bool, f'{what}: details: missing')
@@ -310,9 +308,11 @@ def _check_quantiles(found: Any, what: str) -> None:
     )
 
 
-def _check_edges(edges: Any, what: str) -> None:
+def _check_edges(field: manifest_lib.Field, what: str) -> None:
   """Refuses what can't be the edges of bins."""
-  _expect(edges, list, f'{what}: details: edges')
+  edges = _expect(field.details['edges'], list, f'{what}: details: edges')
+  rate = field.details.get('train_rate', 0.0)
+  _expect_number(rate, f'{what}: details: train_rate')
   for number in edges:
     _expect_number(number, f'{what}: details: edges: entry')
   for low, high in itertools.pairwise(edges):
@@ -321,29 +321,16 @@ def _check_edges(edges: Any, what: str) -> None:
         f'{what}: details: edges: {high!r} follows {low!r}, expected rising'
         ' numbers'
       )
+  if field.kind != 'categorical' or field.size != len(edges) + 2:
+    raise types.InputError(
+      f'{what}: is {field.kind} of {field.size} rows, expected a categorical'
+      f' field of {len(edges) + 2}, as it has {len(edges)} edges'
+    )
 
 
 def _expect_number(value: Any, what: str) -> None:
   if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
     raise types.InputError(f'{what} is {value!r:.80}, expected a number')
-
-
-def _check_order(field: manifest_lib.Field, what: str) -> None:
-  """Refuses what can't be the bins of a vocabulary's rows."""
-  edges = _expect(field.details.get('edges'), list, f'{what}: details: edges')
-  rate = field.details.get('train_rate', 0.0)
-  _expect_number(rate, f'{what}: details: train_rate')
-  order = field.details['order']
-  right = (
-    type(order) is list
-    and len(order) < field.size
-    and all(type(row) is int and 0 <= row <= len(edges) for row in order)
-  )
-  if not right:
-    raise types.InputError(
-      f'{what}: details: order is {order!r:.80}, expected a bin of at most'
-      f' {len(edges)} for each row of the vocabulary'
-    )
 
 
 def _check_shares(

@@ -85,24 +85,20 @@ def encode(
   Returns:
     The encoded rows, sorted by session and step.
   """
-  # Bins come before vocabularies: a binned field is categorical from here on,
-  # and its vocabulary consists of the numbers of its bins.
-  binned = [f for f in rows.fields if f.transform == 'bins']
+  binned = [f for f in rows.fields if f.is_binned]
   joined, train, past = _join(connection, rows, places)
   edges = numbers.fit_bin_edges(connection, train, binned)
   featured = add_bins(connection, joined, binned, edges)
   vocabularies = vocabulary.build_categorical(
     connection,
-    add_bins(connection, train, binned, edges),
+    train,
     {
-      field.encoded_column: (
-        1 if field.transform == 'bins' else options.min_count
-      )
+      field.source_column: options.min_count
       for field in rows.fields
-      if field.is_categorical
+      if field.kind == 'categorical'
     },
     {
-      field.encoded_column: field.details['buckets']
+      field.source_column: field.details['buckets']
       for field in rows.fields
       if 'buckets' in field.details
     },
@@ -137,7 +133,7 @@ def encode(
     connection,
     table,
     [
-      manifest_fields.record(connection, f, fitted)
+      manifest_fields.record(f, fitted)
       for f in rows.fields
       if f.name not in left_out
     ],
@@ -211,11 +207,11 @@ def add_bins(
   binned: list[source.SourceField],
   edges: dict[str, list[float]],
 ) -> str:
-  """Makes a view with each binned field's bin as a categorical column."""
+  """Makes a view with the id of each binned field's bin."""
   if not binned:
     return joined
   extra = ', '.join(
-    f'{numbers.bin_index(f, edges[f.name])} AS {sql.quote(f.encoded_column)}'
+    f'{numbers.bin_id(f, edges[f.name])} AS {sql.quote(f.encoded_column)}'
     for f in binned
   )
   return sql.create_view(connection, f'SELECT *, {extra} FROM {joined}')
@@ -259,6 +255,8 @@ def apply(
     )
     selected.append(f'coalesce(h{i}.ids, [0]) AS {sql.quote(name)}')
   for field in rows.fields:
+    if field.is_binned:
+      selected.append(f'r.{sql.quote(field.encoded_column)}')
     if field.is_scaled:
       selected.append(
         f'{numbers.transformed(field)} AS {sql.quote(field.source_column)}'

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import lists, numbers, source, sql, vocabulary
+from rmtl_jax.preparation import lists, numbers, source, vocabulary
 from rmtl_jax.preparation.as_of import history
 
 
@@ -31,9 +30,7 @@ class Fitted:
   min_count: int
 
 
-def record(
-  connection: sql.Connection, field: source.SourceField, fitted: Fitted
-) -> manifest_lib.Field:
+def record(field: source.SourceField, fitted: Fitted) -> manifest_lib.Field:
   """The field as the manifest records it, without a side that is inferred."""
   details = {'column': field.column or field.name, **field.details}
   size, width, kind = 0, 0, field.kind
@@ -45,15 +42,16 @@ def record(
     found = fitted.lists[field.source_column]
     size, width = found.values.size, found.width
     details['min_count'] = fitted.min_count
-  elif field.is_categorical:
-    kind, own = 'categorical', fitted.vocabularies[field.encoded_column]
+  elif field.kind == 'categorical':
+    own = fitted.vocabularies[field.source_column]
     size = own.size
-    if field.transform == 'bins':
-      details |= _bins(connection, field, own.table, fitted.edges[field.name])
-    else:
-      details['min_count'] = fitted.min_count
-      if own.fractions:
-        details['fractions'] = True
+    details['min_count'] = fitted.min_count
+    if own.fractions:
+      details['fractions'] = True
+  elif field.is_binned:
+    kind, edges = 'categorical', fitted.edges[field.name]
+    size = len(edges) + 2
+    details |= {'transform': 'bins', 'edges': edges}
   else:
     scale = fitted.scales[field.source_column]
     details |= {'transform': field.transform, **scale.details()}
@@ -62,27 +60,3 @@ def record(
   return manifest_lib.Field(
     field.name, kind, size, width, details, field.vocabulary_owner or None
   )
-
-
-def _bins(
-  connection: sql.Connection,
-  field: source.SourceField,
-  table: str,
-  edges: list[float],
-) -> dict[str, Any]:
-  """Details of a binned field; `table` is that of its vocabulary."""
-  return {
-    'transform': 'bins',
-    'edges': edges,
-    'order': bin_order(connection, table),
-  }
-
-
-def bin_order(
-  connection: sql.Connection, table: str, first: int = 1
-) -> list[int]:
-  """The bins of a vocabulary's rows, from row `first` on."""
-  found = connection.execute(
-    f'SELECT value FROM {table} WHERE id >= {first} ORDER BY id'
-  )
-  return [int(value) for (value,) in found.fetchall()]

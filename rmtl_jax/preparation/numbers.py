@@ -74,7 +74,7 @@ def fit_bin_edges(
 
   Every bin has a train row: equal edges are one, and an empty bin is joined
   with the next. Else a value below all of train's, or between two that many
-  rows share, would be of a bin that no vocabulary knows.
+  rows share, would be of a bin that no row has trained.
 
   Args:
     rows: table or view with the fields' columns and `split` (0 is train).
@@ -122,7 +122,7 @@ def _without_empty_bins(
     f'SELECT DISTINCT {_bin_of(column, edges)} FROM {some}'
   )
   filled = {number for (number,) in found.fetchall()}
-  others = [i for i in range(len(edges)) if str(i) not in filled]
+  others = [i for i in range(len(edges)) if i + 1 not in filled]
 
   def has_rows(i: int) -> str:
     below = f'{column} < {sql.float_literal(edges[i])}'
@@ -138,18 +138,18 @@ def _without_empty_bins(
   return [edge for i, edge in enumerate(edges) if i not in empty]
 
 
-def bin_index(field: source.SourceField, edges: Sequence[float]) -> str:
-  """SQL of a value's bin as text; NULL where the value is missing."""
+def bin_id(field: source.SourceField, edges: Sequence[float]) -> str:
+  """SQL of a value's bin, INTEGER from 1; 0 where the value is missing."""
   return _bin_of(transformed(field), edges)
 
 
 def _bin_of(value: str, edges: Sequence[float]) -> str:
-  """SQL of the number of edges at or below a value, as text."""
+  """SQL of 1 and the number of edges at or below a value; 0 of NULL."""
   cases = ' '.join(
-    f"WHEN {value} < {sql.float_literal(edge)} THEN '{i}'"
-    for i, edge in enumerate(edges)
+    f'WHEN {value} < {sql.float_literal(edge)} THEN {i}'
+    for i, edge in enumerate(edges, 1)
   )
-  return f"CASE WHEN {value} IS NULL THEN NULL {cases} ELSE '{len(edges)}' END"
+  return f'CASE WHEN {value} IS NULL THEN 0 {cases} ELSE {len(edges) + 1} END'
 
 
 def fit_normalisations(

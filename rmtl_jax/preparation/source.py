@@ -90,7 +90,7 @@ class SourceField:
   @property
   def encoded_column(self) -> str:
     """The field's column in encoded rows."""
-    return f'f_{self.name}' if self.is_categorical else self.source_column
+    return f'f_{self.name}' if self.is_binned else self.source_column
 
   @property
   def owner_column(self) -> str:
@@ -98,9 +98,9 @@ class SourceField:
     return f'f_{self.vocabulary_owner}'
 
   @property
-  def is_categorical(self) -> bool:
-    """Whether the encoded values are single ids."""
-    return self.kind == 'categorical' or self.transform == 'bins'
+  def is_binned(self) -> bool:
+    """Whether the encoded values are bins of a number."""
+    return self.transform == 'bins'
 
   @property
   def is_scaled(self) -> bool:

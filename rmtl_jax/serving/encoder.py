@@ -303,6 +303,8 @@ class Encoder:
     self, field: manifest_lib.Field, column: pa.Array, values: _ColumnValues
   ) -> np.ndarray:
     """Looks values up; 0 stands for unknown ones."""
+    if field.is_binned:
+      return column.to_numpy()
     raw_field = self.fields[self.read.index(field)]
     vocabulary = self._vocabularies[field.vocabulary_owner or field.name]
     is_text = raw_field.column in values.texts

@@ -340,9 +340,9 @@ def _number(text: str | None, missing: readings.Missing) -> float:
 
 
 def _bins(values: np.ndarray, edges: np.ndarray) -> pa.Array:
-  """As `numbers.bin_index`."""
-  found = np.searchsorted(edges, values, side='right').astype(str)
-  return pa.array(found, pa.string(), mask=np.isnan(values))
+  """As `numbers.bin_id`."""
+  found = np.searchsorted(edges, values, side='right') + 1
+  return pa.array(np.where(np.isnan(values), 0, found), pa.int32())
 
 
 def _normalised(

@@ -150,7 +150,7 @@ def value_sql(
       value = f'{value}[:{field.width}]'
   elif raw_field.transform == 'bins':
     edges = _detail(field, 'edges', list, where)
-    value = numbers.bin_index(raw_field, edges)
+    value = numbers.bin_id(raw_field, edges)
   elif raw_field.kind == 'numeric':
     scale = numbers.Normalisation(
       _detail(field, 'mean', float, where),

@@ -38,7 +38,7 @@ _OF_CRITICS = tuple(
 )
 # Details of a field that no parameter depends on.
 _REMARKS = (
-  *('column', 'fractions', 'min_count', 'order', 'previous', 'rate', 'weight'),
+  *('column', 'fractions', 'min_count', 'previous', 'rate', 'weight'),
 )
 _OF_VECTORS = ('width', 'trained')
 _OF_TASKS = (

@@ -82,7 +82,7 @@ class Start:
       for old, new in zip(
         self.source.manifest.fields, self.run.manifest.fields, strict=True
       )
-      if new.has_vocabulary
+      if new.kind != 'numeric' and new.vocabulary_owner is None
     }
 
   def member(self, place: pathlib.Path) -> pathlib.Path:
@@ -261,6 +261,8 @@ def _rows(old: pa.Array, new: pa.Array, buckets: int) -> moving.Rows:
 
 
 def _values(directory: pathlib.Path, field: manifest_lib.Field) -> pa.Array:
+  if field.is_binned:
+    return pa.array([None, *map(str, range(1, field.size))])
   try:
     table = vocabulary_file.read(directory, field)
   except types.InputError as error:

@@ -6,27 +6,26 @@ from rmtl_jax.data import binned
 from rmtl_jax.data import manifest as manifest_lib
 
 
-def field(name, order, edges=(0.2, 0.4), **details):
+def field(name, edges=(0.2, 0.4), **details):
   details = {'transform': 'bins', 'edges': list(edges), **details}
-  if order is not None:
-    details['order'] = order
-  return manifest_lib.Field(name, 'categorical', 4, details=details)
+  size = len(edges) + 2
+  return manifest_lib.Field(name, 'categorical', size, details=details)
 
 
-def rate(key, order, edges, **details):
+def rate(key, edges):
   given = {'as_of': 'rates', 'key': key, 'task': 'buy', 'train_rate': 0.5}
-  return field(f'asof_{key}_buy_rate', order, edges, **{**given, **details})
+  return field(f'asof_{key}_buy_rate', edges, **given)
 
 
 COUNTRY = manifest_lib.Field('country', 'categorical', 9)
-USER, ITEM = rate('user', [1, 0], [0.5]), rate('item', [0, 1], [0.8])
+USER, ITEM = rate('user', [0.5]), rate('item', [0.8])
 
 
-def test_a_rank_goes_by_bins_not_by_rows_of_the_vocabulary():
-  (one,) = binned.numbers([COUNTRY, field('gap', [2, 0, 1])])
+def test_ranks_of_bins():
+  (one,) = binned.numbers([COUNTRY, field('gap')])
   assert (one.name, one.places) == ('gap_rank', (1,))
   unit = 1.5**0.5  # of the ranks -1, 0 and 1
-  np.testing.assert_allclose(one.values, [(unit, -unit, 0.0)])
+  np.testing.assert_allclose(one.values, [(-unit, 0.0, unit)])
   np.testing.assert_allclose(one.quantiles, [-unit, 0.0, unit], rtol=1e-6)
 
 
@@ -43,7 +42,7 @@ def test_rates_of_user_and_item_add_up_in_log_odds():
 
 def test_bins_have_the_rates_between_their_edges():
   edges = [0.2, 0.4, 0.8]
-  *_, one = binned.numbers([rate('user', [0, 1, 2, 3], edges), ITEM])
+  *_, one = binned.numbers([rate('user', edges), ITEM])
   found = 1 / (1 + np.exp(-np.array(one.values[0])))  # train's rate is 1/2
   np.testing.assert_allclose(found, [0.2, 0.3, 0.6, 0.8])
   assert list(one.quantiles) == sorted(set(one.quantiles))

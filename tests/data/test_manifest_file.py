@@ -111,12 +111,12 @@ def test_quantiles_of_numeric_fields():
   )
 
 
-BINS = {'transform': 'bins', 'edges': [0.5, 2.0], 'order': [2, 0]}
+BINS = {'transform': 'bins', 'edges': [0.5, 2.0]}
 
 
 def test_numbers_of_a_binned_field():
   given = record()
-  given['fields'][0] |= {'size': 3, 'details': BINS}
+  given['fields'][0] |= {'size': 4, 'details': BINS}
   derived = manifest_file.parse(given).feature_spec().derived
   assert [one.places for one in derived] == [(0,)]
   assert FULL.feature_spec().derived == ()  # data of earlier versions
@@ -125,7 +125,7 @@ def test_numbers_of_a_binned_field():
 @pytest.mark.parametrize(
   'path, value, expected',
   [
-    (('format_version',), 2, r'format_version is 2, this program reads 1'),
+    (('format_version',), 1, r'format_version is 1, this program reads 2'),
     (('source',), 3, r'source is 3, expected a text'),
     (('options',), [], r'options is \[\], expected an object'),
     (('source_files', 0), 'x', r"source_files: entry is 'x', expected an obj"),

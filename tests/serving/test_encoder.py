@@ -32,7 +32,7 @@ def by_hand(tmp_path):
   fields = (
     manifest_lib.Field('item', 'categorical', size=3),
     manifest_lib.Field(
-      'age', 'categorical', 3, details={'transform': 'bins', 'edges': [20, 40]}
+      'age', 'categorical', 4, details={'transform': 'bins', 'edges': [20, 40]}
     ),
     manifest_lib.Field('tags', 'multi_valued', size=4, width=2),
     manifest_lib.Field(
@@ -42,7 +42,6 @@ def by_hand(tmp_path):
     ),
   )
   _words(tmp_path, 'item', ['7', 'b'])
-  _words(tmp_path, 'age', ['1', '0'])
   _words(tmp_path, 'tags', ['x', 'y', 'z'])
   split = manifest_lib.Split(0, 0, (), {'click': 0})
   return tmp_path, manifest_lib.Manifest(
@@ -68,9 +67,9 @@ def _raw(**changes):
 
 def test_values_by_hand(by_hand):
   found = encoder.Encoder(*by_hand).encode(_chunk(_raw()))
-  # Bin 2 was not seen in training; neither was item `new` nor tag `w`.
+  # Neither item `new` nor tag `w` was seen in training.
   np.testing.assert_array_equal(
-    found.categorical, [[1, 2], [2, 1], [0, 0], [0, 0]]
+    found.categorical, [[1, 1], [2, 2], [0, 3], [0, 0]]
   )
   np.testing.assert_array_equal(
     found.multi_valued, [[3, 1], [0, -1], [0, -1], [0, -1]]
@@ -138,7 +137,7 @@ def test_fields_without_a_known_value_are_told(by_hand):
   first, second, third = notes.Notes(), notes.Notes(), notes.Notes()
   model.encode(_chunk(_raw()), first)
   assert first.warnings() == []
-  assert first.unseen() == {'item': 1 / 3, 'age': 1 / 3, 'tags': 1 / 3}
+  assert first.unseen() == {'item': 1 / 3, 'tags': 1 / 3}
   # Each call for itself, whatever was known before.
   model.encode(_chunk(_raw(item=['7.0', 'B', '', None])), second)
   assert second.warnings() == [
@@ -209,7 +208,7 @@ def test_as_of_features_are_taken_where_they_are_given(tmp_path):
 
 def test_ignored_fields_are_not_read(by_hand):
   directory, manifest = by_hand
-  (directory / 'vocabulary' / 'age.parquet').unlink()
+  (directory / 'vocabulary' / 'tags.parquet').unlink()
   whole = encoder.Encoder(directory, manifest, ('age', 'tags', 'price'))
   raw = _raw().select(['item', 'other'])
   whole.check(raw.schema, 'log.csv')

@@ -165,7 +165,7 @@ def recorded(fields: Sequence[manifest_lib.Field]) -> tuple[str, ...]:
   own = [
     field.name
     for field in fields
-    if field.has_vocabulary and not {'as_of', 'edges'} & {*field.details}
+    if field.has_vocabulary and 'as_of' not in field.details
   ]
   found = []
   for field in fields:

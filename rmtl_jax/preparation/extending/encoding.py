@@ -10,7 +10,6 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import (
   encode,
   lists,
-  manifest_fields,
   numbers,
   sessions,
   source,
@@ -67,24 +66,22 @@ def apply(
   featured = _with_bins(new, places)
   grown, encoded_lists = {}, {}
   for field in rows.fields:
-    if field.is_categorical:
+    if field.kind == 'categorical':
       grown[field.name] = _grow(new, field, featured, shown)
     elif field.has_own_lists:
       encoded = _lists(new, field, featured)
       grown[field.name], encoded_lists[field.source_column] = encoded
   found = {
-    field.encoded_column: grown[field.name].values
+    field.source_column: grown[field.name].values
     for field in rows.fields
-    if field.is_categorical
+    if field.kind == 'categorical'
   }
   encoded_lists |= _sequences(new, featured, grown)
   histories = _histories(new, places, found, shown)
   users = _users(new, featured)
   tables = encode.Tables(found, encoded_lists, histories, users)
   table = encode.apply(connection, featured, rows, places, tables)
-  fields = tuple(
-    _sized(connection, field, grown) for field in new.base.manifest.fields
-  )
+  fields = tuple(_sized(field, grown) for field in new.base.manifest.fields)
   scales = {
     f.column: numbers.Normalisation.of(f.details)
     for f in fields
@@ -112,7 +109,7 @@ def apply(
 def _with_bins(new: settings.Extension, places: sessions.RowPlaces) -> str:
   """Makes a table of the rows in test with their places and bins."""
   known = {field.name: field.details for field in new.base.manifest.fields}
-  binned = [f for f in new.rows.fields if f.transform == 'bins']
+  binned = [f for f in new.rows.fields if f.is_binned]
   view = encode.add_bins(
     new.connection,
     encode.with_places(new.connection, new.rows, places, places.table),
@@ -133,9 +130,11 @@ def _grow(
     counts += f' UNION ALL SELECT {column}, 0 FROM {shown}'
   counts += _past_counts(new, field, featured)
   counts = f'SELECT key, sum(one)::BIGINT AS count FROM ({counts}) GROUP BY key'
-  least = 1 if field.transform == 'bins' else new.base.config.min_count
   return vocabularies.grow(
-    new.connection, *_vocabulary(new, field), counts, least
+    new.connection,
+    *_vocabulary(new, field),
+    counts,
+    new.base.config.min_count,
   )
 
 
@@ -269,15 +268,8 @@ def _users(new: settings.Extension, featured: str) -> users_lib.UserNumbers:
 
 
 def _sized(
-  connection: sql.Connection,
-  field: manifest_lib.Field,
-  grown: dict[str, vocabularies.Grown],
+  field: manifest_lib.Field, grown: dict[str, vocabularies.Grown]
 ) -> manifest_lib.Field:
-  """The field with the size of its vocabulary, and the order of its bins."""
-  if field.kind == 'numeric':
-    return field
-  own, details = grown[field.vocabulary_owner or field.name], field.details
-  if 'order' in details:
-    new = manifest_fields.bin_order(connection, own.everything, field.size)
-    details = {**details, 'order': [*details['order'], *new]}
-  return dataclasses.replace(field, size=own.values.size, details=details)
+  """The field with the size of its vocabulary."""
+  own = grown.get(field.vocabulary_owner or field.name)
+  return dataclasses.replace(field, size=own.values.size) if own else field

@@ -127,7 +127,7 @@ def defaults(
   names: tuple[str, ...] = (_CROSSES,)
   if any(field.kind == 'numeric' for field in used):
     names += (_OF_NUMBERS,)
-  if any('order' in field.details for field in used):
+  if any(field.is_binned for field in used):
     names += (_OF_BINS,)
   seen = {field.name for field in used}
   space += _as_recommended(names, base, manifest, seen)
