@@ -194,36 +194,6 @@ def test_no_time_is_cut_unless_it_is_longer_than_a_lane(
     assert rest.tolist() == [later for later in whole if later > at]
 
 
-@settings(deadline=None, max_examples=50)
-@given(LENGTHS, CONFIGS, SEEDS)
-def test_plans_follow_seed_and_epoch(lengths, config, seed):
-  starts = starts_of(lengths)
-  first = batches.Epoch(starts, seed, 1, config).plan
-  again = batches.Epoch(starts, seed, 1, config).plan
-  for one, other in zip(first, again, strict=True):
-    np.testing.assert_array_equal(one, other)
-
-
-@settings(deadline=None, max_examples=25)
-@given(st.integers(1, 200), CONFIGS, SEEDS, st.integers(0, 3))
-def test_session_order_keeps_blocks_within_windows(
-  sessions, config, seed, epoch
-):
-  order = batches.session_order(sessions, seed, epoch, config)
-  np.testing.assert_array_equal(np.sort(order), np.arange(sessions))
-  # The permutation keeps a block's sessions together and the shuffle moves a
-  # session within its window alone. One block, the split's last, may be short;
-  # ahead of others it moves them over a window's border.
-  size = batches.BLOCK_SESSIONS
-  position = np.empty(sessions, int)
-  position[order] = np.arange(sessions)
-  window = size * batches.WINDOW_BLOCKS
-  for block in range(-(-sessions // size)):
-    at = position[block * size : (block + 1) * size]
-    windows = np.unique(at // window)
-    assert windows[-1] - windows[0] <= 1
-
-
 @settings(deadline=None, max_examples=40)
 @given(st.data())
 def test_pack_never_overlaps(data):
@@ -260,30 +230,3 @@ def test_padding_is_below_five_percent(mean, deviation):
   # Every batch but the last is about as full as the others.
   by_batch = (plan.row[:-1] >= 0).mean(axis=(1, 2))
   assert by_batch.min() > 0.9
-
-
-@settings(deadline=None, max_examples=40)
-@given(LENGTHS, CONFIGS, st.integers(0, 99))
-def test_there_is_room_for_what_sampled_batches_have(lengths, config, seed):
-  starts = starts_of(lengths)
-  rows = int(starts[-1])
-  fields = np.random.default_rng(seed).integers(0, [1, 3, 10**6], (rows, 3))
-  slots = config.lanes * config.lane_length
-  room = batches.distinct_capacity(lambda rows: fields[rows], starts, config)
-  assert all(r <= slots for r in room)
-  # So few rows are all sampled: a batch can't have more of a value.
-  assert room[0] == min(32, slots)
-  assert room[1] == min(32, slots)
-  assert room[2] == min(-(-(n := min(rows, slots)) // 32) * 32, slots) or (
-    room[2] > n
-  )
-
-
-@given(st.lists(st.integers(0, 500), unique=True, min_size=1), CONFIGS)
-def test_a_plan_of_rows_has_them_in_order(rows, config):
-  plan = batches.rows_plan(np.array(sorted(rows)), config)
-  used = plan.row >= 0
-  assert plan.row.shape[1:] == (config.lanes, config.lane_length)
-  assert plan.row[used].tolist() == sorted(rows)
-  assert plan.is_last[used].all() and not plan.is_last[~used].any()
-  assert len(set(plan.segment[used].tolist())) == len(rows)

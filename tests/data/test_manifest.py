@@ -4,32 +4,9 @@ import dataclasses
 
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.data import manifest as manifest_lib
 from tests.data import test_manifest_file
 
 FULL = test_manifest_file.FULL
-
-
-def test_groups_of_as_of_fields():
-  fields = (
-    *FULL.fields,
-    manifest_lib.Field('asof_gap', 'categorical', 9, details={'as_of': 'gap'}),
-    manifest_lib.Field('asof_x', 'categorical', 9, details={'as_of': 'rates'}),
-    manifest_lib.Field('asof_y', 'categorical', 9, details={'as_of': 'rates'}),
-  )
-  groups = dataclasses.replace(FULL, fields=fields).as_of_groups()
-  assert groups == {
-    'gap': ('asof_gap',),
-    'position': (),
-    'views': (),
-    'counts': (),
-    'rates': ('asof_x', 'asof_y'),
-    'recency': (),
-    'tastes': (),
-    'feedback': (),
-    'history': (),
-    'slate': (),
-  }
 
 
 def test_feature_spec_and_columns():

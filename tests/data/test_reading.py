@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import pathlib
 import signal
@@ -84,23 +82,6 @@ def test_data_that_is_replaced_is_not_read(tmp_path, other):
   ):
     pass
   raw_files.fails(tmp_path, lambda: overwrite(tmp_path), 'is in use by process')
-
-
-@pytest.mark.parametrize('error', [errno.ENOLCK, errno.ENOTSUP, errno.EBADF])
-def test_without_locks_data_is_read(tmp_path, monkeypatch, error):
-  overwrite(tmp_path)
-
-  def flock(file, kind):
-    raise OSError(error, os.strerror(error))
-
-  monkeypatch.setattr(fcntl, 'flock', flock)
-  with (
-    reading.shared_lock(tmp_path / 'out'),
-    reading.exclusive_lock(tmp_path / 'out'),
-  ):
-    pass
-  with reading.shared_lock(tmp_path / 'nowhere'):
-    pass
 
 
 def test_files_that_change_are_named(tmp_path):

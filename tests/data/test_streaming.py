@@ -171,34 +171,6 @@ def test_a_bad_value_is_named_with_its_row(tmp_path, column, value, told):
       read(tmp_path, manifest, 'train')
 
 
-def test_times_that_fall_within_a_session_are_refused(tmp_path):
-  manifest = tiny.write_prepared(tmp_path)
-  path = tmp_path / manifest.splits['train'].files[0]
-  table = pq.read_table(path)
-  session = table['session_id'].to_numpy()
-  row = int(np.flatnonzero(session[1:] == session[:-1])[5]) + 1
-  values = table['timestamp'].to_pylist()
-  at = table.schema.get_field_index('timestamp')
-  for earlier, passes in (
-    (values[row - 1], True),
-    (values[row - 1] - 1, False),
-  ):
-    values[row] = earlier
-    changed = table.set_column(at, 'timestamp', [values])
-    pq.write_table(changed, path, row_group_size=7)
-    for read in (columns_lib.read_split, streaming.StreamedColumns):
-      if passes:
-        assert not read(tmp_path, manifest, 'train').begins_time(
-          np.array([row])
-        )
-        continue
-      told = (
-        f"row {row + 1}, column 'timestamp': is less than in the row before"
-      )
-      with pytest.raises(types.InputError, match=told):
-        read(tmp_path, manifest, 'train')
-
-
 def test_a_file_that_changes_later_is_named(tmp_path):
   manifest = tiny.write_prepared(tmp_path)
   streamed = streaming.StreamedColumns(tmp_path, manifest, 'train')

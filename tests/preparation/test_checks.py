@@ -100,9 +100,3 @@ def test_dates_in_another_unit_are_told(tmp_path, unit, ms, words):
   with pytest.raises(types.InputError, match=line) as caught:
     check(tmp_path, f'b,{ms},1,1,1', any_dates=False, unit=unit, first=10**12)
   assert words in str(caught.value) and '\n' not in str(caught.value)
-
-
-def test_logarithms_need_more_than_minus_1(tmp_path):
-  check(tmp_path, 'b,5,-0.99,1,1', transform='log1p')
-  with pytest.raises(types.InputError, match=r"row 3, column 'n': '-1\.0'"):
-    check(tmp_path, 'b,5,-1.0,1,1', transform='log1p')

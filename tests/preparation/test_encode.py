@@ -94,36 +94,3 @@ def test_users_become_numbers(kind, users, expected):
     assert found == expected
   else:  # too large for 64 bits: numbered instead
     assert sorted(found) == [0, 1, 2, 3]
-
-
-@pytest.mark.parametrize('sample', [1, 2_048])
-def test_fields_of_one_value_are_told_however_few_rows_differ(
-  monkeypatch, sample
-):
-  monkeypatch.setattr(encode, '_SAMPLE', sample)
-  fields = (
-    source.SourceField('same', 'categorical'),
-    source.SourceField('late', 'categorical'),
-    source.SourceField('number', 'numeric', transform='standard'),
-    source.SourceField('missing', 'numeric', transform='standard'),
-  )
-  # Rows 0 and 1 are train.
-  found, _ = encoded(
-    {
-      'f_same': 'VARCHAR',
-      'f_late': 'VARCHAR',
-      'x_number': 'DOUBLE',
-      'x_missing': 'DOUBLE',
-      'y_click': 'DOUBLE',
-    },
-    (source.SourceTask('click'),),
-    fields,
-    has_user=False,
-    values=[
-      ('a', 'a', 1.0, None, 0),
-      ('a', 'b', 2.0, None, 1),
-      ('b', 'a', 1.0, 1.0, 0),
-      ('b', 'a', 1.0, 2.0, 1),
-    ],
-  )
-  assert found.constant == ('same', 'missing')

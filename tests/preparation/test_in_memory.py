@@ -65,17 +65,9 @@ def of_library(name):
 
 FORMS = {
   'dict': lambda _: columns(),
-  'rows': lambda _: pa.table(columns()).to_pylist(),
   'table': lambda _: pa.table(columns()),
-  'batch': lambda _: pa.record_batch(columns()),
   'reader': lambda _: pa.RecordBatchReader.from_batches(
     next(batches()).schema, batches()
-  ),
-  'dictionaries': lambda _: pa.table(
-    columns() | {'item': pa.array(columns()['item']).dictionary_encode()}
-  ),
-  'views': lambda _: pa.table(
-    columns() | {'user': pa.array(columns()['user'], pa.string_view())}
   ),
   'duckdb': of_duckdb,
   'pandas': lambda _: of_library('pandas'),
@@ -93,12 +85,6 @@ def test_any_table_is_prepared_as_its_file(tmp_path, from_file, form):
   assert {path.name for path in (tmp_path / 'out').iterdir()} == {
     *('manifest.json', 'past', 'vocabulary', 'train', 'validation', 'test')
   }
-
-
-def test_a_schema_without_a_table(tmp_path, from_file):
-  pq.write_table(pa.table(columns()), tmp_path / 'log.parquet')
-  run(tmp_path, None, raw_dir=str(tmp_path / 'log.parquet'))
-  assert raw_files.read(tmp_path) == from_file
 
 
 def test_a_reader_that_fails_is_named(tmp_path):

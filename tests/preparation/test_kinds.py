@@ -5,13 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from rmtl_jax import types
 from rmtl_jax.data import columns, manifest_file
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import contract as rules
 from rmtl_jax.preparation import label_statistics, schema
 from tests.preparation import raw_files
-from tests.preparation.test_schema import minimal
 
 TASKS = [
   {'name': 'click', 'column': 'click'},
@@ -104,48 +102,3 @@ def test_prepared_data_keep_their_contract_and_are_read(tmp_path):
   assert [dataclasses.replace(t, levels=tuple(t.levels)) for t in again] == [
     dataclasses.replace(t, levels=tuple(t.levels)) for t in manifest.tasks
   ]
-
-
-@pytest.mark.parametrize(
-  ('change', 'words'),
-  [
-    ({'seconds': -1}, ('21', "'seconds'", 'of at least 0')),
-    ({'seconds': ''}, ('21', "'seconds'")),
-    ({'gain': 'inf'}, ('21', "'gain'", 'finite number')),
-    ({'stars': 1.5}, ('21', "'stars'", 'whole number')),
-    ({'click': 0, 'seconds': 3}, ('21', "'seconds'", "'click' is 0")),
-  ],
-)
-def test_labels_that_no_task_can_have(tmp_path, change, words):
-  raw_files.write_schema(tmp_path / 'schema.json', SCHEMA)
-  rows = lines(**change)
-  raw_files.write(tmp_path / 'raw' / 'log.csv', rows)
-  raw_files.fails(tmp_path, lambda: run(tmp_path, rows), *words)
-
-
-def test_levels_are_declared_or_found(tmp_path):
-  declared = [{**TASKS[3], 'levels': [1, 2, 3, 4]}]
-  manifest = run(tmp_path, tasks=declared)
-  assert manifest.tasks[0].levels == (1, 2, 3, 4)
-  assert manifest.tasks[0].statistics['shares'][3] == 0
-  few = [{**TASKS[3], 'levels': [1, 2]}]
-  line = raw_files.fails(
-    tmp_path, lambda: run(tmp_path, tasks=few, overwrite=True), "'stars'"
-  )
-  assert 'one of the levels 1, 2' in line
-
-
-@pytest.mark.parametrize(
-  ('task', 'word'),
-  [
-    ({'kind': 'rank'}, 'binary, regression, ordinal'),
-    ({'loss': 'squared'}, 'cross_entropy'),
-    ({'kind': 'regression', 'loss': 'huber', 'delta': 0}, 'above 0'),
-    ({'levels': [0, 1]}, 'only an ordinal task'),
-    ({'kind': 'ordinal', 'after': 'y'}, 'an ordinal task implies no other'),
-  ],
-)
-def test_schema_refuses(task, word):
-  record = minimal(tasks=[{'column': 'y'}, {'column': 'z', **task}])
-  with pytest.raises(types.InputError, match=word):
-    schema.parse(record)

@@ -58,11 +58,6 @@ def test_cut_values_are_counted_and_have_no_word(connection):
   assert ids[('a', 'b', 'c')] == [1, 2]
 
 
-def test_repeated_values_keep_their_slots(connection):
-  _, ids, _ = encode(connection, [(['b', 'a', 'b'], 0)])
-  assert ids == {('b', 'a', 'b'): [1, 2, 1]}
-
-
 @pytest.mark.parametrize(
   ('value', 'separator', 'expected'),
   [

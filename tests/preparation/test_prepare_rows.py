@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from rmtl_jax import types
 from rmtl_jax.data import columns
 from rmtl_jax.preparation import contract
-from rmtl_jax.preparation import schema as schema_lib
 from tests.preparation import raw_files
 
 HEADER = 'user,item,ts,price,clicked,bought,importance,trust'
@@ -96,57 +93,3 @@ def test_sampled_negatives_are_noted_and_weigh_what_can_not_be_corrected(
   assert [row['w_click'] for row in rows] == [1, 2, 2]
   assert 'w_buy' not in rows[0]
   contract.check(tmp_path / 'other' / 'out')
-
-
-@pytest.mark.parametrize(
-  'cycle, buy, words',
-  [
-    (CYCLE, {}, 'column \'bought\': nothing, expected 0 or 1; "null": "not'),
-    (['1,1,1,-1'], {'weight': 'trust'}, "column 'trust': '-1', expected a"),
-    (['1,1,1,inf'], {'weight': 'trust'}, "column 'trust'"),
-    (['1,1,1,'], {'weight': 'trust'}, 'expected a weight from 0 to 1e+15'),
-  ],
-)
-def test_faulty_values_are_named(tmp_path, cycle, buy, words):
-  (tmp_path / 'raw').mkdir()
-  (tmp_path / 'raw' / 'log.csv').touch()
-  (tmp_path / 'schema.json').touch()
-  raw_files.fails(tmp_path, lambda: run(tmp_path, buy=buy, cycle=cycle), words)
-
-
-def test_a_schema_comes_back_from_its_json():
-  tasks = [
-    {'name': 'a', 'column': 'a', 'negatives_kept': 0.5},
-    {'name': 'b', 'column': 'b', 'after': 'a', **NULL, 'only_after': True},
-    {'name': 'c', 'column': 'c', 'weight': 'v'},
-  ]
-  schema = schema_lib.parse({**raw_files.SCHEMA, 'tasks': tasks, 'weight': 'w'})
-  assert schema.tasks[2].weights == ('w', 'v')
-  assert schema.to_dict()['tasks'] == tasks
-  assert schema_lib.parse(schema.to_dict()) == schema
-
-
-@pytest.mark.parametrize(
-  'label, weight, words',
-  [
-    (1, 0, "column 'y_buy': is 1.0, expected 0, because"),
-    (0, -1, "column 'w_buy'"),
-    (0, 1, "column 'w_buy': is 1.0, expected 0 where y_click is 0"),
-  ],
-)
-def test_the_contract_knows_weights(tmp_path, label, weight, words):
-  import pyarrow as pa
-  import pyarrow.parquet as pq
-
-  run(tmp_path, NULL, NULL | {'only_after': True})
-  path = tmp_path / 'out' / 'train' / 'part-00000.parquet'
-  found = pq.read_table(path, partitioning=None)
-  for name, value in (('y_buy', label), ('w_buy', weight)):
-    values = found[name].to_pylist()
-    values[2] = float(value)
-    place = found.schema.get_field_index(name)
-    found = found.set_column(place, name, pa.array(values, pa.float32()))
-  pq.write_table(found, path)
-  with pytest.raises(types.InputError) as caught:
-    contract.check(tmp_path / 'out')
-  assert words in str(caught.value)

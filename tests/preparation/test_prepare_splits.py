@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import collections
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import contract
@@ -85,17 +80,6 @@ def test_a_row_without_time_and_session_is_a_session(tmp_path):
   assert rows_of(tmp_path) != found
 
 
-def test_sessions_without_a_time_keep_the_order_of_the_file(tmp_path):
-  manifest = run(tmp_path, columns=['session'], split=(5, 2, 1))
-  assert [s.sessions for s in manifest.splits.values()] == [5, 2, 1]
-  by_session = collections.defaultdict(list)
-  for row in raw_files.read(tmp_path):
-    by_session[row['session_id']].append((row['row_id'], row['step']))
-  for i, rows in by_session.items():
-    user = rows[0][0] % 8
-    assert rows == [(user + 8 * k, k) for k in range(5)], i
-
-
 def test_dates(tmp_path):
   manifest = run(
     tmp_path,
@@ -123,22 +107,6 @@ def test_users_stay_whole(tmp_path):
   # Sessions of a split stand by start; splits overlap in time.
   assert not manifest.split_by_time
   assert manifest.splits['train'].end_ms is None
-
-
-def test_a_user_in_two_splits_is_found(tmp_path):
-  run(tmp_path, columns=['time', 'user'], split_by='user', split=(6, 1, 1))
-  paths = [
-    tmp_path / 'out' / split / 'part-00000.parquet'
-    for split in ('train', 'validation', 'test')
-  ]
-  train, _, test = (pq.read_table(path, partitioning=None) for path in paths)
-  at = test.schema.get_field_index('user_id')
-  user = train['user_id'][0].as_py()
-  users = pa.array([None, *[user] * (len(test) - 1)], pa.int64())
-  pq.write_table(test.set_column(at, 'user_id', users), paths[-1])
-  with pytest.raises(types.InputError) as caught:
-    contract.check(tmp_path / 'out')
-  assert f"'user_id': user {user} is in train and in test" in str(caught.value)
 
 
 def test_a_column_and_validation_carved_from_the_end_of_train(tmp_path):
@@ -174,65 +142,6 @@ def test_files(tmp_path, with_validation):
   assert sorted(rows_of(tmp_path)[2]) == [*range(first, first + 10)]
 
 
-@pytest.mark.parametrize(
-  'columns, options, words',
-  [
-    ([], {'split_by': 'time'}, "split_by: 'time' needs a time, and the log"),
-    (
-      [],
-      {'split_by': 'column'},
-      'split_column: missing: split_by=column needs',
-    ),
-    (
-      ['time'],
-      {'split_dates': ('2001-09-19', 'noon')},
-      "split_dates: 'noon' is not a date such as 2024-05-01",
-    ),
-    (
-      ['time'],
-      {'split_dates': ('2001-09-19', '2031-09-19')},
-      'cannot be split at split_dates: test would be empty',
-    ),
-    (
-      [],
-      {'split_column': 'part', 'split_values': ('train=train', 'test')},
-      "split_values: 'test' is not SPLIT=VALUE with one of train, validation",
-    ),
-    ([], {'validation_dir': 'x'}, 'validation_dir: needs test_dir'),
-    ([], {'as_of': ('rates',)}, "as_of: 'rates' needs a time"),
-  ],
-)
-def test_faults(tmp_path, columns, options, words):
-  raw_files.write(tmp_path / 'raw' / 'log.csv', lines())
-  schema(tmp_path)
-  raw_files.fails(
-    tmp_path, lambda: run(tmp_path, columns=columns, **options), words
-  )
-
-
-def test_rates_where_splits_overlap_in_time(tmp_path):
-  columns, drawn = ['time', 'user', 'who'], {'split_by': 'random'}
-  manifest = run(tmp_path, columns=columns, as_of=('auto',), **drawn)
-  left_out = manifest.report['as_of_left_out']
-  assert left_out['rates'] == 'splits overlap in time'
-  assert 'recency of positives' not in left_out  # of no task, anyhow
-  manifest = run(
-    tmp_path, columns=columns, as_of=('rates',), overwrite=True, **drawn
-  )
-  assert any('other splits' in line for line in manifest.report['warnings'])
-  assert 'asof_user_click_rate' in [f.name for f in manifest.fields]
-  # A split of its own that follows time is as good as one by time.
-  manifest = run(
-    tmp_path,
-    lines(parts=('train',) * 24 + ('test',) * 16),
-    columns,
-    split_column='part',
-    as_of=('rates',),
-    overwrite=True,
-  )
-  assert not any('other splits' in w for w in manifest.report['warnings'])
-
-
 def test_users_rates_where_users_are_drawn(tmp_path):
   """All rows of a user are in one split, so no train row's counts others."""
   log = lines(120)
@@ -257,14 +166,3 @@ def test_users_rates_where_users_are_drawn(tmp_path):
     raw_files.read(tmp_path / name, 'train') for name in ('other', 'log')
   )
   assert found == expected
-
-
-def test_the_check_finds_a_time_in_a_log_without_one(tmp_path):
-  run(tmp_path, columns=['time'])
-  path = tmp_path / 'out' / 'manifest.json'
-  text = path.read_text().replace(
-    '"options"', '"has_time": false, "options"', 1
-  )
-  path.write_text(text)
-  with pytest.raises(types.InputError, match="'timestamp': is 9"):
-    contract.check(tmp_path / 'out')

@@ -5,11 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from rmtl_jax import types
-from rmtl_jax.preparation import ranks, source
+from rmtl_jax.preparation import ranks
 from tests import tiers
-
-SPENT = source.SourceTask('spent', kind='regression', loss='squared')
 
 
 def edges_of(values, where='true'):
@@ -55,28 +52,3 @@ def a_rank_is_the_share_of_lesser_labels(train):
   half = (given == given[:, None]).mean(1) / 2
   expected = np.floor(ranks.PARTS * (less + half) + 0.5)
   np.testing.assert_array_equal(ranks_of(train, edges_of(train)), expected)
-
-
-def test_recorded_edges():
-  click = source.SourceTask('click')
-  options = {ranks.OPTION: {'spent': [0.0, 2.5, 2.5]}}
-  found = ranks.recorded(options, (click, SPENT))
-  assert [task.edges for task in found] == [None, (0.0, 2.5, 2.5)]
-  assert source.rated(found) == source.told(found) == found
-  # Data of before: no feature reads it.
-  found = ranks.recorded({}, (click, SPENT))
-  assert source.rated(found) == source.told(found) == (click,)
-
-
-@pytest.mark.parametrize(
-  'edges',
-  [
-    [3.0, 2.0],
-    ['a'],
-    None,
-  ],
-)
-def test_edges_that_are_none(edges):
-  for given in ({'spent': edges}, [edges], 'abc'):
-    with pytest.raises(types.InputError, match='rank_edges: expected up to 16'):
-      ranks.recorded({ranks.OPTION: given}, (SPENT,))

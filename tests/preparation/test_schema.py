@@ -79,15 +79,6 @@ def test_round_trip(record):
 
 
 @pytest.mark.parametrize(
-  'name', ['用户', 'пользователь', 'उपयोगकर्ता', '户' * 33]
-)
-def test_names_are_of_any_script(name):
-  found = schema.parse(minimal(categorical=['u', name], tasks=[f'y{name[0]}']))
-  assert [field.name for field in found.fields] == ['u', name]
-  assert found.tasks[0].name == f'y{name[0]}'
-
-
-@pytest.mark.parametrize(
   ('record', 'line'),
   [
     ([], 's: expected a JSON object'),
@@ -119,27 +110,6 @@ def test_faults_name_the_key(record, line):
   with pytest.raises(types.InputError, match=re.escape(line)) as caught:
     schema.parse(record, 's')
   assert '\n' not in str(caught.value)
-
-
-def test_read_names_the_row_of_broken_json(tmp_path):
-  path = tmp_path / 's.json'
-  path.write_text('{\n  "user": \n}')
-  with pytest.raises(types.InputError, match=r's\.json: row 3: not valid JSON'):
-    schema.read(path)
-
-
-@pytest.mark.parametrize(
-  ('time', 'message'),
-  [
-    ({'zone': 'Europe/Berln'}, "time.zone: 'Europe/Berln' is no time zone"),
-    ({'format': '%Q'}, "time.format: '%Q' is no pattern"),
-    ({'format': '%d', 'unit': 'ms'}, 'time.format: only "unit": "iso"'),
-  ],
-)
-def test_forms_of_time_that_are_refused(time, message):
-  with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
-    schema.parse(minimal(time={'column': 't', **time}))
-  assert message in str(error.value)
 
 
 def test_what_stands_for_nothing():

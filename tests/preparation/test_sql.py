@@ -76,22 +76,3 @@ def test_values_as_text(value, text):
     kind = sql.column_types(connection, rows)['v']
     query = f'SELECT {sql.value_text("v", kind)} FROM {rows}'
     assert sql.fetch_row(connection, query) == (text,)
-
-
-@pytest.mark.parametrize(
-  'value',
-  [
-    "'a'",
-    "''",
-    "'nan'::DOUBLE",
-    'NULL::BIGINT',
-    "''::BLOB",
-  ],
-)
-def test_a_known_type_changes_no_key(value):
-  with sql.connect() as connection:
-    rows = f'(SELECT {value} AS v)'
-    kind = sql.column_types(connection, rows)['v']
-    given = f'{sql.null_if_empty("v")}, {sql.null_if_empty("v", kind)}'
-    any_type, known = sql.fetch_row(connection, f'SELECT {given} FROM {rows}')
-  assert any_type == known

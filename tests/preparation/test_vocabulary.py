@@ -4,7 +4,6 @@ import collections
 
 import duckdb
 import hypothesis
-import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 from rmtl_jax.preparation import vocabulary
@@ -47,20 +46,6 @@ def test_order_is_by_count_then_value_and_train_only():
       ('d', 1, 4),
     ]
     assert (found.size, found.rest) == (5, 2)
-
-
-def test_file(tmp_path):
-  with duckdb.connect() as connection:
-    log = rows(connection, {'f_a': [5, 5, 7, 30]})
-    found = vocabulary.build_categorical(connection, log, {'f_a': 1})['f_a']
-    found.write(connection, tmp_path / 'a.parquet')
-  table = pq.read_table(tmp_path / 'a.parquet')
-  assert table.to_pydict() == {
-    # By value as text: '30' before '7'.
-    'value': [None, '5', '30', '7'],
-    'count': [0, 2, 1, 1],
-  }
-  assert str(table.schema.field('count').type) == 'int64'
 
 
 @hypothesis.settings(deadline=None, max_examples=30)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 from rmtl_jax import types
 from rmtl_jax.data import vectors as data_vectors
 from rmtl_jax.preparation import contract, vocabulary
-from rmtl_jax.preparation import schema as schema_lib
 from tests.preparation import raw_files
 
 # Item i % 5 in row i; i5 and i6 are in test rows alone.
@@ -138,41 +134,3 @@ def test_vectors_stand_by_the_vocabulary(tmp_path):
   assert spec.pretrained == (types.Pretrained(1, 'item', 2),)
   names = [file['name'] for file in manifest.source_files]
   assert 'text.parquet' in names
-
-
-@pytest.mark.parametrize(
-  'values, words',
-  [
-    ({'i0': [1.0], 'i1': [float('nan')]}, "row 2, column 'vector': expected 1"),
-    ({'i0': [1.0], None: [2.0]}, "row 2, column 'item': nothing, expected"),
-  ],
-)
-def test_faulty_vectors(tmp_path, values, words):
-  write_vectors(tmp_path, values)
-  with pytest.raises(types.InputError) as caught:
-    run(tmp_path, item={'vectors': {'file': 'text.parquet'}})
-  assert 'text.parquet' in str(caught.value) and words in str(caught.value)
-  assert not (tmp_path / 'out').exists()
-
-
-def test_a_schema_comes_back_from_its_json(tmp_path):
-  vectors = {'file': 'v', 'key': 'item', 'vector': 'vector', 'trained': True}
-  record = {
-    'categorical': [
-      {'column': 'item', 'buckets': 3, 'vectors': vectors},
-      'user',
-    ],
-    'crossed': [{'fields': ['user', 'item'], 'name': 'both', 'buckets': 2}],
-    'multi_valued': [
-      {
-        'column': 'past',
-        'shares': 'item',
-        'newest_first': True,
-        'max_values': 7,
-      }
-    ],
-    'tasks': [{'name': 'click', 'column': 'clicked'}],
-  }
-  schema = schema_lib.parse(record)
-  again = schema_lib.parse(json.loads(json.dumps(schema.to_dict())))
-  assert again == schema

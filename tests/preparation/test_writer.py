@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.preparation import encode, sql, writer
+from rmtl_jax.preparation import encode, writer
 
 
 def prepared(path: pathlib.Path) -> pathlib.Path:
@@ -74,20 +74,3 @@ def test_parts_end_with_a_session(tmp_path):
     [15, 16, 17],
   ]
   assert done == pytest.approx([6 / 18, 9 / 18, 12 / 18, 15 / 18, 1])
-
-
-@pytest.mark.parametrize('threads', [1, 3])
-def test_a_file_that_fails_ends_the_writing(tmp_path, threads):
-  """With its own error, once, and without the files that had not begun."""
-  with sql.connect(threads=threads) as connection:
-    connection.execute(
-      'CREATE TABLE log AS SELECT range AS row_id, 0 AS step, CAST(range >= 200'
-      ' AS INT) + CAST(range >= 201 AS INT) AS split FROM range(202)'
-    )
-    wrong = "CASE WHEN row_id = 2 THEN error('of row 2') ELSE '' END AS x"
-    rows = encode.Encoded('log', 'step', (wrong,), (), {}, {}, ())
-    done = []
-    with pytest.raises(duckdb.Error, match='of row 2'):
-      writer.write_parts(connection, rows, tmp_path, 1, done.append)
-  assert len(done) == 2
-  assert len(list(tmp_path.glob('*/*'))) < 202

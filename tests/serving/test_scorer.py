@@ -66,7 +66,6 @@ def test_unseen_values_are_told_by_every_call(models):
     'user',
     'item',
     'tags',
-    'age',
   }
   with pytest.warns(UserWarning, match=line) as told:
     model.predict(strange)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 
-import duckdb
 import pytest
 from hypothesis import strategies as st
 
@@ -233,27 +232,6 @@ def the_future_changes_nothing(
       known_after=known_after,
     )
   assert one[len(past)] == other[len(past)]
-
-
-def test_rows_whose_labels_nobody_tells_count_in_no_rate():
-  """Where a trained model predicts: rates start from the train rate given."""
-  connection = duckdb.connect()
-  connection.execute(
-    'CREATE TABLE keyed AS FROM (VALUES'
-    " (0, 1, 'u', 'a', 0, 1, NULL::BIGINT), (1, 2, 'u', 'a', 0, NULL, NULL),"
-    f" (2, 3, 'u', 'a', {9 * MINUTE}, NULL, NULL))"
-    ' t(row_id, session_id, "user", item, timestamp, y_0, t_0)'
-  )
-  tasks = [source.SourceTask('click')]
-  keys = [asof_rates.Key(key) for key in asof_reference.KEYS]
-  made = asof_rates.make_rates(connection, 'keyed', keys, tasks, MINUTE, [0.2])
-  details = asof_rates.rate_details(keys, tasks, [0.2])
-  for table, name in zip(made, details, strict=True):
-    found = connection.execute(
-      f'SELECT {name} FROM {table} ORDER BY row_id'
-    ).fetchall()
-    assert found == [(None,), (None,), (pytest.approx((1 + 2) / (1 + 10)),)]
-    assert details[name]['train_rate'] == 0.2
 
 
 def spent(known_after_ms=None):

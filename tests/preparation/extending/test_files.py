@@ -60,22 +60,6 @@ def data(tmp_path):
   return tmp_path
 
 
-@pytest.mark.parametrize(
-  'name',
-  [
-    'train/part-00000.parquet',
-    'past/rows-00001.parquet',
-  ],
-)
-def test_a_file_that_is_gone_is_named(data, name):
-  (data / 'new' / name).unlink()
-  raw_files.fails(
-    data,
-    lambda: add(data, 'new', 'more', 30, 40),
-    f'{data}/new/{name}: not found',
-  )
-
-
 def _change(path, column, row, value):
   """Writes a file with another value: the old one may have other names."""
   table = pq.read_table(path)

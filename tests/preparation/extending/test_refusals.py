@@ -133,22 +133,6 @@ def test_a_row_before_the_seam_is_named(data):
   assert manifest.report['dropped']['outside of since and until'] == 10
 
 
-@pytest.mark.parametrize(
-  'options, words',
-  [
-    ({'idle_minutes': 5.0}, 'idle_minutes: is 5.0, and'),
-    ({'as_of': ('gap',)}, "as_of: is ('gap',)"),
-    ({'split': (8, 1, 1)}, 'split: is (8, 1, 1), and'),
-    ({'since': '2023-11-15'}, 'since: is 2023-11-15T00:00:00+00:00, before'),
-    ({'since': '2024-01-02'}, 'new.csv: no row lies between'),
-  ],
-)
-def test_settings_that_contradict_the_data(data, options, words):
-  raw_files.write(data / 'new.csv', [])
-  options = {'split_by': 'rolling', **options}
-  raw_files.fails(data, lambda: extend(data, lines(20, 23), **options), words)
-
-
 def test_data_that_can_not_be_extended(data):
   raw_files.write(data / 'new.csv', [])
   config = prepare_config.PrepareConfig(

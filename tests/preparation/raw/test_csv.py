@@ -94,8 +94,9 @@ def test_faults(connection, tmp_path, data, line):
   assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize('end', [b'\n', b'\r\n'])
-@pytest.mark.parametrize('cut', [b'3', b'3,', b'3,y', b'3,"y'])
+@pytest.mark.parametrize(
+  ('end', 'cut'), [(b'\n', b'3'), (b'\r\n', b'3,y'), (b'\n', b'3,"y')]
+)
 def test_incomplete_final_record_is_dropped_on_request(
   connection, tmp_path, end, cut
 ):

@@ -70,43 +70,6 @@ def test_ms_are_rounded_down(unit, of_ms):
   assert ms([n / of_ms / 1_000 for n in numbers], times.Time('s')) == expected
 
 
-_ODD_ZONES = (
-  *('Europe/Berlin', 'America/Sao_Paulo', 'Australia/Lord_Howe'),
-  *('Africa/Casablanca', 'Pacific/Apia', 'Asia/Kathmandu'),
-)
-
-
-@hypothesis.settings(deadline=None, max_examples=60)
-@hypothesis.given(
-  zone=st.sampled_from(_ODD_ZONES),
-  ms=st.integers(-(10**11), 4_110_000_000_000),
-)
-@hypothesis.example('Pacific/Apia', 1_325_203_200_000)  # a day that never was
-@hypothesis.example('Africa/Casablanca', 1_710_000_000_000)  # Ramadan
-def test_an_offset_is_that_of_a_query(zone, ms):
-  """Of local and of UTC times; near a change there is none."""
-  offset = times.offset_ms(zone, ms)
-  if offset is None:
-    return
-  name, moment = sql.literal(zone), f'make_timestamp_ms({ms})'
-  with sql.connect() as connection:
-    found = connection.execute(
-      f'SELECT epoch_ms(timezone({name}, {moment})),'
-      f' epoch_ms(timezone({name}, CAST({moment} AS TIMESTAMPTZ)))'
-    ).fetchone()
-  assert found == (ms - offset, ms + offset)
-
-
-def test_the_last_microsecond_of_a_day_is_of_that_day():
-  text = ['2024-05-01 23:59:59.999999']
-  last = [NOON + 12 * HOUR - 1]
-  assert ms(text, times.Time('iso')) == last
-  assert ms(text, times.Time('iso', format='%Y-%m-%d %H:%M:%S.%f')) == last
-  assert ms([last[0] / 1_000 + 0.0009], times.Time('s')) == last
-  # Spreadsheets write fractions of days with few digits.
-  assert ms([19_844.33333333], times.Time('d')) == [1_714_550_400_000]
-
-
 def test_patterns():
   day = times.Time('iso', 'Europe/Berlin', '%d.%m.%Y %H:%M')
   texts = ['01.05.2024 14:00', '2024-05-01 14:00', None]

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import pytest
-
 from tests.preparation import raw_files
 
 ITEM = (('205', 11), ('206', 12), ('207', 13), ('216', 14), ('301', 9))
@@ -38,16 +36,6 @@ def write(tmp_path, train, test=(), visits=(), test_visits=()):
 
 def read(raw_dir):
   return raw_files.read_source('ali_ccp', raw_dir)
-
-
-def example(tmp_path):
-  """Ten visits of four impressions in train, two in test."""
-  rows = [
-    row(i % 2, int(i % 4 == 1), f'v{i // 4}', (*ITEM[1:], ('205', i % 3)))
-    for i in range(40)
-  ]
-  visits = [visit(f'v{i}', (('101', i % 4), ('109_14', 5))) for i in range(10)]
-  return write(tmp_path, rows, rows[:8], visits, visits)
 
 
 def test_features_of_rows_and_visits(tmp_path):
@@ -97,32 +85,3 @@ def test_rows_without_a_click_or_a_visit_are_dropped(tmp_path):
   assert [r['row_id'] for r in rows] == [0, 3, 4]
   assert [r['split'] for r in rows] == [0, 0, 2]
   assert table.dropped == {'left out by the SQL of the schema': 2}
-
-
-def test_a_visit_is_that_of_its_own_split(tmp_path):
-  raw_dir = write(tmp_path, [row()], test_visits=[visit('a', (('101', 77),))])
-  assert [r['f_user_id'] for r in read(raw_dir)[1]] == ['21', '77']
-
-
-@pytest.mark.parametrize(
-  'name, line, words',
-  [
-    ('sample_skeleton_train.csv', row(2), ("'click'", '0 or 1')),
-    ('sample_skeleton_train.csv', row('x'), ("'click'", 'a number')),
-    ('common_features_train.csv', 'b,1', ('2 values, expected 3',)),
-  ],
-)
-def test_faults_are_named(tmp_path, name, line, words):
-  raw_dir = write(tmp_path, [row()])
-  first = visit() if 'common' in name else row()
-  raw_files.write(raw_dir / name, [first, line])
-  raw_files.fails(tmp_path, lambda: read(raw_dir), name, 'row 2', *words)
-
-
-def test_prepared(tmp_path):
-  manifest = raw_files.run(tmp_path, 'ali_ccp', example(tmp_path))
-  rows = {name: split.rows for name, split in manifest.splits.items()}
-  assert rows == {'train': 36, 'validation': 4, 'test': 8}
-  assert manifest.splits['test'].positives == {'click': 4, 'conversion': 2}
-  assert manifest.splits['test'].sessions == 2
-  assert (manifest.user_field, manifest.item_field) == ('user_id', 'item_id')

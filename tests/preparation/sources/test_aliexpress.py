@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import pytest
-
 from rmtl_jax import json_files
 from rmtl_jax.preparation import sources
 from tests.preparation import raw_files
@@ -108,33 +106,3 @@ def test_the_joined_files_give_the_same_rows(tmp_path):
     assert [one[n] for n in renamed] == [row[n] for n in names]
     keys = ('row_id', 'session', 'split', 'y_click', 'y_conversion')
     assert [one[n] for n in keys] == [row[n] for n in keys]
-
-
-def test_a_search_that_stands_twice_counts_once(tmp_path):
-  raw_dir = write(tmp_path, [item(1)], [item(1)])
-  lines = [search(1, value=3), search(1, value=4)]
-  raw_files.write(raw_dir / 'nl_user_train.csv', lines)
-  _, rows = read(raw_dir)
-  assert [row['f_user_2'] for row in rows] == [3, 2]
-
-
-def test_files_of_two_countries_are_refused(tmp_path):
-  raw_dir = example(tmp_path)
-  write(tmp_path, [item(1)], [item(1)], country='fr')
-  raw_files.fails(tmp_path, lambda: read(raw_dir), 'fr_item_train.csv, nl_item')
-
-
-@pytest.mark.parametrize(
-  'name, line, words',
-  [
-    ('nl_item_train.csv', item(1, 3), ('row 2', "'click'", '0 or 1')),
-    ('nl_item_train.csv', item(1, item_19='x'), ('row 2', "'item_19'", "'x'")),
-    ('nl_item_train.csv', '1,2,3', ('row 2', '3 values, expected 49')),
-    ('nl_user_train.csv', search('x'), ('row 2', "'user_1'", "'x'")),
-  ],
-)
-def test_faults_are_named(tmp_path, name, line, words):
-  raw_dir = write(tmp_path, [item(1)], [item(1)])
-  first = search(1) if 'user' in name else item(1)
-  raw_files.write(raw_dir / name, [first, line])
-  raw_files.fails(tmp_path, lambda: read(raw_dir), name, *words)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import pytest
-
 from rmtl_jax import json_files
 from rmtl_jax.preparation import sources
 from tests.preparation import raw_files
@@ -28,18 +26,6 @@ def person(income=POOR, marital=SINGLE, **changes):
     'income': income,
   }
   return ', '.join(str(value) for value in (values | changes).values())
-
-
-def people(count):
-  return [
-    person(
-      [POOR, RICH][i % 4 == 0],
-      [MARRIED, SINGLE][i % 3 == 0],
-      age=i,
-      education=f'e{i % 3}',
-    )
-    for i in range(count)
-  ]
 
 
 def write(tmp_path, train=(), test=(), end=''):
@@ -72,40 +58,3 @@ def test_labels_features_and_the_official_split(tmp_path):
   assert len(names) == 39
   assert not names & {'marital_status', 'income', 'instance_weight'}
   assert table.warnings == ()
-
-
-def test_one_file_alone_is_split_at_random(tmp_path):
-  raw_dir = write(tmp_path, test=people(40), end='.gz')
-  manifest = raw_files.run(tmp_path, 'census_income', raw_dir)
-  assert manifest.options['split_by'] == 'random'
-  assert [s.rows for s in manifest.splits.values()] == [24, 8, 8]
-  assert manifest.report['warnings'][0].startswith(
-    'no census-income.data: rows of census-income.test.gz alone are split'
-  )
-
-
-def test_prepared_by_the_official_split(tmp_path):
-  raw_dir = write(tmp_path, people(40), people(12))
-  manifest = raw_files.run(tmp_path, 'census_income', raw_dir)
-  assert [s.rows for s in manifest.splits.values()] == [36, 4, 12]
-  assert manifest.splits['test'].positives == {
-    'income': 3,
-    'never_married': 4,
-  }
-
-
-@pytest.mark.parametrize(
-  'line, words',
-  [
-    (person('50000'), ("'income'", "' 50000'", '50000+.')),
-    (person(marital='Single'), ("'marital_status'", 'Never married')),
-    (person(age='old'), ("'age'", 'a number')),
-    (person(dividends=-1), ("'dividends'", 'above -1')),
-    ('38, Private', ('2 values, expected 42',)),
-  ],
-)
-def test_faults_are_named(tmp_path, line, words):
-  raw_dir = write(tmp_path, [person(), line], [person()])
-  raw_files.fails(
-    tmp_path, lambda: read(raw_dir), 'census-income.data', 'row 2', *words
-  )

@@ -3,11 +3,6 @@ from __future__ import annotations
 from tests.preparation import raw_files
 
 CATEGORIES = tuple(f'cat{i}' for i in range(1, 10))
-# Without the columns that tell the future.
-SHORT = (
-  *('timestamp', 'uid', 'campaign', *CATEGORIES),
-  *('conversion', 'attribution', 'click', 'cost'),
-)
 COLUMNS = (
   *('timestamp', 'uid', 'campaign', 'conversion', 'conversion_timestamp'),
   *('conversion_id', 'attribution', 'click', 'click_pos', 'click_nb', 'cost'),
@@ -76,15 +71,6 @@ def test_labels_are_a_funnel_with_times(tmp_path):
     *('uid', 'campaign', 'hour', 'cost', 'time_since_last_click'),
     *CATEGORIES,
   }
-
-
-def test_without_times_labels_are_as_they_are(tmp_path):
-  rows = [banner(0, click=1, conversion=1), banner(1, conversion=1)]
-  table, found = read(write(tmp_path, rows, SHORT))
-  assert [row['y_conversion'] for row in found] == [1, 0]
-  assert [row['y_attribution'] for row in found] == [0, 0]
-  assert 'x_time_since_last_click' not in found[0]
-  assert [task.clock for task in table.tasks] == [None] * 3
 
 
 def test_conversions_after_the_end_of_train_are_unknown_to_it(tmp_path):

@@ -160,17 +160,3 @@ def test_videos_are_joined(tmp_path):
     [-1, 1, math.nan], nan_ok=True
   )
   assert '99' not in raw_files.vocabulary(tmp_path, 'video_id')
-
-
-@pytest.mark.parametrize(
-  ('line', 'words'),
-  [
-    (row(0, click=2), ("row 2, column 'is_click': '2', expected 0 or 1",)),
-    (row(0, video='x'), ("row 2, column 'video_id': 'x', expected a whole",)),
-    (row(0, duration_ms=-1), ("row 2, column 'duration_ms': '-1', expected",)),
-  ],
-)
-def test_bad_logs(tmp_path, line, words):
-  raw_dir = write(tmp_path, [line, *filler()])
-  call = lambda: raw_files.run(tmp_path, 'kuairand', raw_dir)
-  raw_files.fails(tmp_path, call, '_pure.csv: ', *words)

@@ -51,11 +51,6 @@ def write_25m(tmp_path, ratings):
   return raw_dir
 
 
-def log(count=20):
-  """A rating an hour."""
-  return [(i % 3 + 1, 5, i % 5 + 1, START + 3600 * i) for i in range(count)]
-
-
 FORMS = {
   'movielens_100k': write_100k,
   'movielens_1m': write_1m,
@@ -87,30 +82,3 @@ def test_forms(tmp_path, source):
     ]
     assert rows[0]['f_age'] == '24'
   assert [task.after for task in table.tasks] == [None, 'like']
-
-
-def test_without_movies_and_users(tmp_path):
-  raw_dir = write_100k(tmp_path, [(1, 5, 5, START)])
-  for name in ('u.item', 'u.user'):
-    (raw_dir / name).unlink()
-  table, rows = raw_files.read_source('movielens_100k', raw_dir)
-  assert [field.name for field in table.fields] == ['user_id', 'movie_id']
-  assert {n for n in rows[0] if n[:2] == 'f_'} == {'f_user_id', 'f_movie_id'}
-
-
-@pytest.mark.parametrize('source', FORMS)
-@pytest.mark.parametrize(
-  'rating, words',
-  [
-    ((1, 5, '', START), ('nothing, expected a number',)),
-    (('', 5, 2, START), ('nothing',)),
-    ((1, 5, 2, 'noon'), ("'noon', expected a whole number",)),
-    ((1, 5, 2), ('3 values, expected 4',)),
-  ],
-)
-def test_faults_are_named(tmp_path, source, rating, words):
-  raw_dir = FORMS[source](tmp_path, [(1, 5, 5, START), rating])
-  row = 'row 3' if source == 'movielens' else 'row 2'
-  call = lambda: raw_files.read_source(source, raw_dir)
-  line = raw_files.fails(tmp_path, call, row, *words)
-  assert any(name in line for name in ('u.data', 'ratings.'))

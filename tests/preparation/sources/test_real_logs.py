@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import csv
-import gzip
 import os
 import pathlib
 
@@ -86,20 +85,3 @@ def plain_rows(events, ends):
         float('transaction' in known),
       )
   return rows
-
-
-def plain(path, delimiter):
-  with gzip.open(path, 'rt', newline='') as file:
-    return list(csv.reader(file, delimiter=delimiter))
-
-
-def test_criteo_attribution(tmp_path):
-  raw_dir = pathlib.Path(REAL) / 'criteo_attribution'
-  table, rows = raw_files.read_source('criteo_attribution', raw_dir)
-  header, *lines = plain(raw_dir / 'sample.tsv.gz', '\t')
-  assert len(rows) == len(lines) == 110_547
-  for task in table.tasks:
-    labels = [float(line[header.index(task.name)]) for line in lines]
-    assert [row[f'y_{task.name}'] for row in rows] == labels
-  users = [int(line[header.index('uid')]) for line in lines]
-  assert [row['user'] for row in rows] == users

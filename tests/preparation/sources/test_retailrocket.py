@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import pytest
-
 from tests.preparation import raw_files
 
 HEADER = 'timestamp,visitorid,event,itemid,transactionid'
@@ -147,19 +145,3 @@ def test_properties_are_the_newest_at_or_before_the_row(tmp_path):
     'item_properties_part2.csv',
     'category_tree.csv',
   }
-
-
-@pytest.mark.parametrize(
-  ('events', 'words'),
-  [
-    (['x,7,view,50,'], ("row 2, column 'timestamp': 'x', expected a whole",)),
-    ([f'{START},,view,50,'], ("row 2, column 'visitorid': nothing",)),
-    ([f'{START},7,view,50'], ('row 2: 4 values, expected 5',)),
-    ([f'{START},7,view,50,'], ('cannot be split 6:2:2',)),
-    ([f'{START},7,addtocart,5,'], ("'event' is in no row 'view'",)),
-  ],
-)
-def test_bad_logs(tmp_path, events, words):
-  raw_files.write(tmp_path / 'raw' / 'events.csv', [HEADER, *events])
-  call = lambda: raw_files.run(tmp_path, 'retailrocket', tmp_path / 'raw')
-  raw_files.fails(tmp_path, call, str(tmp_path / 'raw'), *words)

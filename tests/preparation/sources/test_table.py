@@ -81,16 +81,6 @@ def test_units_of_time(tmp_path, form, unit, value):
   assert times(tmp_path) == [(START + i * 3600) * 1000 for i in range(ROWS)]
 
 
-def test_sessions_by_id(tmp_path):
-  data = columns(visit=[i // 2 for i in range(ROWS)])
-  manifest = run(tmp_path, data)
-  rows = raw_files.read(tmp_path)
-  assert [row['session_id'] for row in rows] == [i // 2 for i in range(ROWS)]
-  assert [row['step'] for row in rows] == [i % 2 for i in range(ROWS)]
-  assert {row['user_id'] for row in rows} == {None}
-  assert (manifest.user_field, manifest.item_field) == (None, None)
-
-
 @pytest.mark.parametrize('form', ['lists', 'numbers', 'text', 'csv'])
 def test_multi_valued(tmp_path, form):
   field = {'column': 'tags', 'separator': '|'}
@@ -161,44 +151,6 @@ def test_ids_of_which_one_file_has_floats(tmp_path, other, expected, zeros):
   found = raw_files.decoded(tmp_path, 'item')[7:]
   # Of other text nobody says that it is a number.
   assert found[: len(expected)] == expected
-
-
-@pytest.mark.parametrize(
-  ('changes', 'words'),
-  [
-    ({'y': [None, *[0] * 19]}, ("row 1, column 'y': nothing, expected 0 or",)),
-    (
-      {'visit': [None] * 20},
-      ("row 1, column 'visit': nothing, expected a se",),
-    ),
-    ({'item': [[1]] * 20}, ("column 'item' is of type list", 'single values')),
-  ],
-)
-def test_bad_parquet(tmp_path, changes, words):
-  pq.write_table(pa.table(columns(**changes)), tmp_path / 'log.parquet')
-  path = schema(tmp_path)
-  call = lambda: raw_files.run(
-    tmp_path, 'table', tmp_path / 'log.parquet', schema=path
-  )
-  raw_files.fails(tmp_path, call, 'log.parquet: ', *words)
-
-
-def test_bad_places(tmp_path):
-  path = schema(tmp_path)
-  raw_dir = tmp_path / 'raw'
-
-  def call():
-    return raw_files.run(tmp_path, 'table', raw_dir, schema=path)
-
-  raw_dir.mkdir()
-  raw_files.fails(tmp_path, call, 'raw: no CSV or Parquet files')
-  raw_files.write(raw_dir / 'a.csv', ['x'])
-  (raw_dir / 'b.parquet').write_bytes(b'')
-  raw_files.fails(tmp_path, call, 'has CSV and Parquet files')
-  raw_dir = raw_dir / 'b.parquet'
-  raw_files.fails(tmp_path, call, 'b.parquet: not readable as Parquet')
-  raw_dir = tmp_path / 'schema.json'
-  raw_files.fails(tmp_path, call, 'schema.json: expected a file that ends in')
 
 
 def nothing(**changes):

@@ -117,27 +117,3 @@ def test_labels_end_with_the_split(tmp_path):
   assert START + 5760 * MINUTE < end < START + 9000 * MINUTE
   (row,) = [r for r in raw_files.read(tmp_path, 'train') if r['row_id'] == 0]
   assert row['y_buy'] == 0.0
-
-
-@pytest.mark.parametrize(
-  ('table', 'changes', 'words'),
-  [
-    ({'item': None}, {}, "row 3, column 'item': nothing, expected an item"),
-    ({'what': None}, {}, "row 3, column 'what': nothing, expected a kind of"),
-    ({'who': None}, {}, "row 3, column 'who': nothing, expected a session id"),
-    ({'at': None}, {}, "row 3, column 'at': nothing, expected a time"),
-    (
-      {},
-      {'events': EVENTS | {'impressions': ['show']}},
-      "column 'what' is in no row 'show', an impression",
-    ),
-  ],
-)
-def test_events_at_fault(tmp_path, table, changes, words):
-  data = log(EXAMPLE)
-  for name, value in table.items():
-    data[name] = [*data[name][:2], value, *data[name][3:]]
-  call = lambda: run(tmp_path, data, **changes)
-  with pytest.raises(Exception, match=words) as caught:
-    call()
-  assert '\n' not in str(caught.value) and 'log.parquet' in str(caught.value)

@@ -84,26 +84,6 @@ def test_labels(tmp_path, form, values, words):
   assert {k: stored[k] for k in words} == words
 
 
-@pytest.mark.parametrize('form', ['csv', 'parquet'])
-def test_a_label_that_is_no_declared_word(tmp_path, form):
-  values = ['yes', 'no', None, 'maybe'] * 5
-  path = write(tmp_path / f'log.{form}', columns(clicked=values))
-  task = {'column': 'clicked', 'positive': ['yes'], 'negative': ['no']}
-  row = 4 + (form == 'csv')
-  schema(tmp_path, tasks=[task])
-  raw_files.fails(
-    tmp_path,
-    lambda: run(tmp_path, path, tasks=[task]),
-    f"row {row}, column 'clicked': 'maybe', expected one of 'yes', 'no'",
-  )
-  path = write(tmp_path / f'log.{form}', columns(clicked=['yes', None] * 10))
-  raw_files.fails(
-    tmp_path,
-    lambda: run(tmp_path, path, tasks=[task]),
-    f"row {row - 2}, column 'clicked': nothing, expected one of 'yes'",
-  )
-
-
 @pytest.mark.parametrize(
   'words', [{}, {'positive': ['1']}, {'negative': ['0']}, {'at_least': 1}]
 )
@@ -127,27 +107,6 @@ def test_nan_is_a_missing_label(tmp_path, words, nothing):
   assert labels(tmp_path) == [
     n * w for n, w in zip(LABELS, observed, strict=True)
   ]
-
-
-def test_nan_is_no_category_and_no_time_of_a_label(tmp_path):
-  """Of either sign: 0.0 / 0.0 is a NaN with one on most machines."""
-  nothing = [math.nan, -math.nan, None]
-  table = columns(
-    item=[nothing[i % 3] if i % 2 else float(i % 4) for i in range(ROWS)],
-    tags=[[nothing[i % 3], 7.0, 2.5] for i in range(ROWS)],
-    clicked=[nothing[i % 3] if i % 2 else i * 3600.0 for i in range(ROWS)],
-  )
-  time = {'column': 'clicked', 'unit': 's'}
-  run(
-    tmp_path,
-    write(tmp_path / 'log.parquet', table),
-    categorical=['item'],
-    multi_valued=['tags'],
-    tasks=[{'name': 'clicked', 'time_column': time}],
-  )
-  assert raw_files.vocabulary(tmp_path, 'item') == [None, '0', '2']
-  assert raw_files.vocabulary(tmp_path, 'tags') == [None, '2.5', '7']
-  assert labels(tmp_path) == [1 - n for n in LABELS]
 
 
 @pytest.mark.parametrize('form', ['csv', 'parquet', 'csv.gz'])

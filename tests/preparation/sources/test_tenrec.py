@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import pytest
-
 from tests.preparation import raw_files
 
 HEADER = (
@@ -13,12 +11,6 @@ HISTORY = ',' + ','.join(f'hist_{i}' for i in range(1, 11))
 
 def video(user=1, item=5, click=0, follow=0, like=0, share=0, category='2'):
   return f'{user},{item},{click},{follow},{like},{share},{category},3,1,4'
-
-
-def log(count=40):
-  return [
-    video(i % 4, i % 5, i % 2, like=int(i % 3 == 0)) for i in range(count)
-  ]
 
 
 def write(tmp_path, lines, header=HEADER, name='QB-video.csv'):
@@ -52,19 +44,3 @@ def test_the_ten_past_videos_are_one_list(tmp_path):
   raw_dir = write(tmp_path, lines, HEADER + HISTORY, 'ctr_data_1M.csv')
   _, rows = read(raw_dir)
   assert [row['m_hist'] for row in rows] == [['7', '8'], []]
-
-
-@pytest.mark.parametrize(
-  'line, words',
-  [
-    (video('x'), ("'user_id'", 'a whole number')),
-    (video(click=3), ("'click'", '0 or 1')),
-    (video(share=''), ("'share'", '0 or 1')),
-    ('1,2', ('2 values, expected 10',)),
-  ],
-)
-def test_faults_are_named(tmp_path, line, words):
-  raw_dir = write(tmp_path, [video(), line])
-  raw_files.fails(
-    tmp_path, lambda: read(raw_dir), 'QB-video.csv', 'row 3', *words
-  )
