@@ -33,7 +33,7 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import variants
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import significance
-from rmtl_jax.studies.comparison import compare
+from rmtl_jax.studies import comparing
 from rmtl_jax.training import delay_methods
 
 _LOG = flags.DEFINE_enum(
@@ -164,7 +164,7 @@ def cut(
         config.compare, methods=tuple(texts), seeds=tuple(range(_SEEDS.value))
       ),
     )
-    results = compare.compare(base, place / f'runs_{final}', data)
+    results = comparing.compare(base, place / f'runs_{final}', data)
     of_text = dict(zip(texts, names, strict=True))
     for run in results['runs']:
       figures = run['metrics']['again']

@@ -187,7 +187,7 @@ def test_bad_usage_is_one_line_and_exit_code_2(
 
 def _tune(monkeypatch, tmp_path, *more):
   """The search that a command line asks for; nothing is trained."""
-  from rmtl_jax.studies.tuning import tune
+  from rmtl_jax.studies import tuning
 
   data = tmp_path / 'data'
   if not data.exists():
@@ -199,7 +199,7 @@ def _tune(monkeypatch, tmp_path, *more):
     asked.append((config, wanted))
     return 130
 
-  monkeypatch.setattr(tune, 'tune', keep)
+  monkeypatch.setattr(tuning, 'tune', keep)
   workdir = f'--workdir={tmp_path / "tuning"}'
   code = _run('tune', workdir, f'--data_dir={data}', *SMALL, *more)
   return code, asked

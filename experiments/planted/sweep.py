@@ -20,7 +20,7 @@ from absl import app, flags, logging
 
 from experiments.planted import family
 from rmtl_jax.runtime import progress
-from rmtl_jax.studies.comparison import compare
+from rmtl_jax.studies import comparing
 from rmtl_jax.weighting import registry
 
 _WORKDIR = flags.DEFINE_string('workdir', 'runs/planted', 'Data and runs.')
@@ -72,7 +72,7 @@ def measure(point: Point, workdir: pathlib.Path, seeds: int) -> dict[str, Any]:
   path = workdir / point.name
   if not (path / 'data' / 'manifest.json').exists():
     family.write_prepared(path / 'data', point.knobs)
-  results = compare.compare(
+  results = comparing.compare(
     family.config(
       point.embedding_dim, methods=(METHOD,), seeds=tuple(range(seeds))
     ),

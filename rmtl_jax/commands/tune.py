@@ -48,9 +48,8 @@ def define(flag: common.Definer) -> None:
   flag.list(
     'seeds',
     ['0', '1'],
-    'Runs of a trial; their mean decides. On a CPU, where runs are trained one'
-    ' after the other, a trial that has lost after the first seed is spared'
-    ' the others.',
+    'Runs of a trial; their mean decides. A trial below the median of the'
+    ' earlier ones after a seed is pruned.',
   )
   flag.integer(
     'confirm',
@@ -70,9 +69,8 @@ def define(flag: common.Definer) -> None:
   flag.string(
     'storage',
     '',
-    'A database in which Optuna keeps a copy of the trials, as'
-    ' sqlite:///trials.db, for its dashboard and other processes to look at;'
-    ' the search is the same without it.',
+    'A database in which Optuna keeps the trials, for example'
+    ' sqlite:///trials.db for its dashboard, instead of WORKDIR/search.log.',
   )
 
 
@@ -89,7 +87,7 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.library import studies
   from rmtl_jax.report import pages, tuning_text
   from rmtl_jax.runtime import progress
-  from rmtl_jax.studies.tuning import search, tune
+  from rmtl_jax.studies import search_space, tuning
 
   named = values.search or ()
   plain: dict[str, Any] = {name: getattr(values, name) for name in _PLAIN} | {
@@ -97,8 +95,8 @@ def execute(values: flags.FlagValues) -> int:
     'confirm_seeds': confirm_seeds,
   }
   # Errors are reported before data are simulated.
-  space = tuple(search.parse(text, config) for text in named)
-  tune.Options(space, **plain).check()
+  space = tuple(search_space.parse(text, config) for text in named)
+  tuning.Options(space, **plain).check()
   data_dir, manifest = common.study_data(values, path, config)
   one_model = not studies.tunes_ensembles(plain['stage'])
   config = config_flags.parse(values, manifest, one_model=one_model)

@@ -18,12 +18,9 @@ from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
 from rmtl_jax.runtime import programs, progress, workdir, writers
-from rmtl_jax.studies.comparison import compare as comparison
-from rmtl_jax.studies.tuning import search as search_lib
-from rmtl_jax.studies.tuning import tune as tuning
+from rmtl_jax.studies import comparing, search_space, tuning
 
 Path = str | os.PathLike[str]
-_DEFAULTS = tuning.Options(())
 
 
 @programs.in_32_bits
@@ -76,7 +73,7 @@ def compare(
   config = config_values.from_dict(
     {'compare': changes}, config or _recommended(data_dir)
   )
-  return comparison.compare(config, path, data_dir, live, interrupted)
+  return comparing.compare(config, path, data_dir, live, interrupted)
 
 
 @programs.in_32_bits
@@ -84,17 +81,10 @@ def tune(
   path: Path,
   data_dir: Path,
   search: Sequence[str] = (),
-  stage: str = _DEFAULTS.stage,
-  trials: int = _DEFAULTS.trials,
-  minutes: float = _DEFAULTS.minutes,
-  seeds: Sequence[int] = _DEFAULTS.seeds,
-  confirm: int = _DEFAULTS.confirm,
-  confirm_seeds: Sequence[int] = _DEFAULTS.confirm_seeds,
-  sampler_seed: int = _DEFAULTS.sampler_seed,
-  storage: str = _DEFAULTS.storage,
   config: config_lib.Config | None = None,
   live: progress.Progress | None = None,
   interrupted: Callable[[], int] = lambda: 0,
+  **options: Any,
 ) -> dict[str, Any]:
   """Searches better settings on validation; the test split is not read.
 
@@ -106,22 +96,13 @@ def tune(
     search: the space, a text per dimension: `SETTING=LOW:HIGH`,
       `SETTING=LOW:HIGH:log` or `SETTING=A|B`. Empty: the default space for the
       data.
-    stage: the last stage of a trial, `pretrain` or `finetune`.
-    trials: points to try.
-    minutes: of search and confirmation together, by the time of the runs so
-      far; 0 is no limit.
-    seeds: runs of a trial; their mean decides.
-    confirm: how many of the best trials run again with fresh seeds, which
-      choose; 0 takes the best trial as it is.
-    confirm_seeds: the fresh seeds, by default four.
-    sampler_seed: of the search.
-    storage: a database in which Optuna keeps a copy of the trials for others
-      to look at, for example `sqlite:///trials.db`.
     config: the given settings, of one model or, for stage 1, of an ensemble,
       which are the first trial; None: the recommended ones for the data, of
       stage 3 those of the first member.
     live: where progress goes.
     interrupted: a signal's number once one has arrived, else 0.
+    options: as the flags of `rmtl tune`: `stage`, `trials`, `minutes`, `seeds`,
+      `confirm`, `confirm_seeds`, `sampler_seed`, `storage`.
 
   Returns:
     The content of tuning.json: `trials`, `confirmed`, `chosen` (settings) and
@@ -132,28 +113,22 @@ def tune(
     FloatingPointError: a loss with the given settings was not finite.
   """
   path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
-  config = config or _recommended(data_dir, tunes_ensembles(stage))
-  config_values.validate(config)
-  texts = (search,) if isinstance(search, str) else search
-  options = tuning.Options(
-    tuple(search_lib.parse(text, config) for text in texts),
-    stage,
-    trials,
-    tuple(seeds),
-    sampler_seed,
-    confirm,
-    tuple(confirm_seeds),
-    minutes,
-    storage,
+  wanted = tuning.Options((), **options)
+  wanted = wanted._replace(
+    seeds=tuple(wanted.seeds), confirm_seeds=tuple(wanted.confirm_seeds)
   )
-  options.check()
+  config = config or _recommended(data_dir, tunes_ensembles(wanted.stage))
+  config_values.validate(config)
   manifest = manifest_file.read(data_dir)
-  if not search:
-    texts = search_lib.defaults(stage, config, manifest)
-    space = tuple(search_lib.parse(text, config) for text in texts)
-    options = options._replace(space=space)
-  search_lib.check(options.space, manifest)
-  return tuning.tune(config, options, path, data_dir, live, interrupted)
+  texts = (search,) if isinstance(search, str) else search
+  if not texts:
+    wanted.check()
+    texts = search_space.defaults(wanted.stage, config, manifest)
+  space = tuple(search_space.parse(text, config) for text in texts)
+  wanted = wanted._replace(space=space)
+  wanted.check()
+  search_space.check(space, manifest)
+  return tuning.tune(config, wanted, path, data_dir, live, interrupted)
 
 
 def tunes_ensembles(stage: str) -> bool:

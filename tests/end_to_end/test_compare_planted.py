@@ -15,7 +15,7 @@ import pytest
 from experiments.planted import family
 from rmtl_jax.evaluation import comparison
 from rmtl_jax.runtime import progress
-from rmtl_jax.studies.comparison import compare
+from rmtl_jax.studies import comparing
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ CONTROLS = {
 def run(path: pathlib.Path, knobs: family.Knobs) -> dict[str, Any]:
   """The results of comparing METHOD with its controls on a data set."""
   family.write_prepared(path / 'data', knobs)
-  return compare.compare(
+  return comparing.compare(
     family.config(methods=(METHOD,)),
     path / 'comparison',
     path / 'data',

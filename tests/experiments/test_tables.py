@@ -10,7 +10,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import values as config_values
-from rmtl_jax.studies.comparison import methods
+from rmtl_jax.studies import methods
 
 TABLES = pathlib.Path(__file__).parents[2] / 'experiments' / 'tables'
 # Those of other papers, without a size to choose.

@@ -6,7 +6,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax.runtime import progress
-from tests.studies.comparison import test_compare
+from tests.studies import test_comparing
 
 QUIET = progress.Progress(quiet=True)
 
@@ -18,7 +18,7 @@ def test_a_comparison_leaves_results_and_a_page(tmp_path, data_dir):
     data_dir,
     ['shared_bottom', 'esmm'],
     [5, 7],
-    test_compare.CONFIG,
+    test_comparing.CONFIG,
     QUIET,
   )
   assert results['seeds'] == [5, 7]

@@ -11,7 +11,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.runtime import progress
-from rmtl_jax.studies.comparison import compare
+from rmtl_jax.studies import comparing
 from rmtl_jax.training import fit
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,7 @@ def changed(**changes):
 @pytest.fixture(scope='module')
 def compared(tmp_path_factory, data_dir):
   path = tmp_path_factory.mktemp('comparison')
-  return path, compare.compare(CONFIG, path, data_dir, QUIET)
+  return path, comparing.compare(CONFIG, path, data_dir, QUIET)
 
 
 def timeless(results):
@@ -141,26 +141,6 @@ def test_differences_are_of_paired_seeds(compared):
   assert all(v['passes'] is None for v in results['verdicts'])
 
 
-def test_weights_and_critics_stand_beside_the_metrics(compared):
-  _, results = compared
-  for run in results['runs']:
-    if run['method'].endswith('+constant'):
-      assert run['weights']['click'] == {'mean': 1.0, 'deviation': 0.0}
-    elif '+' in run['method']:
-      assert run['weights']['click']['mean'] > 1.0
-    else:
-      assert run['weights'] is None
-  mean = {
-    name: np.mean(
-      [r['weights']['click']['mean'] for r in runs_of(results, name)]
-    )
-    for name in ('shared_bottom+critic', 'shared_bottom+q_shuffled')
-  }
-  assert np.ptp(list(mean.values())) < 0.05
-  for critic in results['critics']:
-    assert critic['statistics']['r2']['click'] < 1.0
-
-
 class StopAfter:
   """Says SIGTERM after some calls: an interruption between dispatches."""
 
@@ -176,12 +156,12 @@ def test_an_interrupted_comparison_ends_as_an_undisturbed_one(
   tmp_path, data_dir, compared, monkeypatch
 ):
   # Every epoch is saved, so that stages go on from their middle too.
-  monkeypatch.setattr('rmtl_jax.studies.comparison.files.SAVE_PERIOD', 0.0)
+  monkeypatch.setattr('rmtl_jax.studies.comparing.SAVE_PERIOD', 0.0)
   _, results = compared
   stops = 0
   while True:
     try:
-      again = compare.compare(
+      again = comparing.compare(
         CONFIG, tmp_path, data_dir, QUIET, StopAfter(12 + 30 * stops)
       )
       break
@@ -199,7 +179,7 @@ def test_more_seeds_and_methods_train_only_what_is_missing(
   path, results = compared
   more = changed(seeds=(5, 7, 9), methods=(*METHODS, 'esmm+constant'))
   files = {f: f.stat().st_mtime_ns for f in path.glob('runs/**/*.json')}
-  again = compare.compare(more, path, data_dir, QUIET)
+  again = comparing.compare(more, path, data_dir, QUIET)
   for file, time in files.items():
     assert file.stat().st_mtime_ns == time
   assert again['seeds'] == [5, 7, 9]
@@ -214,7 +194,7 @@ def test_other_settings_are_refused(compared, data_dir):
     CONFIG, finetune=dataclasses.replace(CONFIG.finetune, max_epochs=3)
   )
   with pytest.raises(types.InputError, match=r'finetune\.max_epochs=2, not 3'):
-    compare.compare(other, path, data_dir, QUIET)
+    comparing.compare(other, path, data_dir, QUIET)
 
 
 def test_an_unconverged_stage_1_is_refused(tmp_path, data_dir):
@@ -225,7 +205,7 @@ def test_an_unconverged_stage_1_is_refused(tmp_path, data_dir):
   with pytest.raises(
     types.InputError, match='stage 1 of esmm, seed 3, has not converged in 2'
   ):
-    compare.compare(short, tmp_path, data_dir, QUIET)
+    comparing.compare(short, tmp_path, data_dir, QUIET)
   assert not list(tmp_path.glob('runs/**/*.json'))
 
 
@@ -234,8 +214,8 @@ def test_an_ensemble_against_the_single_model(tmp_path, data_dir):
   config = changed(methods=('shared_bottom:ensemble=2',))
   stop = iter([0] * 40 + [signal.SIGTERM] * 5)
   with pytest.raises(fit.Interrupted):
-    compare.compare(config, tmp_path, data_dir, QUIET, lambda: next(stop))
-  results = compare.compare(config, tmp_path, data_dir, QUIET)
+    comparing.compare(config, tmp_path, data_dir, QUIET, lambda: next(stop))
+  results = comparing.compare(config, tmp_path, data_dir, QUIET)
   assert [m['name'] for m in results['methods']] == [
     'shared_bottom',
     'shared_bottom:ensemble=2',

@@ -5,7 +5,7 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
-from rmtl_jax.studies.comparison import methods
+from rmtl_jax.studies import methods
 
 pytestmark = pytest.mark.slow
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
@@ -12,7 +11,7 @@ from rmtl_jax.config import crosses, limits, presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.networks import ignore
-from rmtl_jax.studies.comparison import methods
+from rmtl_jax.studies import methods
 
 
 def _all(name: str) -> str:
@@ -312,52 +311,10 @@ def suggest(
       # Rounding may leave the range at its ends.
       rounded = float(f'{sampled:.{_DIGITS}g}')
       values[d.name] = min(max(rounded, d.low), d.high)
-  return _point(values, base, spec)
-
-
-def _point(
-  values: Mapping[str, Any], base: config_lib.Config, spec: types.FeatureSpec
-) -> dict[str, Any]:
-  """What differs from `base` of values of dimensions; see `suggest`."""
-  flat, found = config_values.flatten(base), dict(values)
-  gone = ignore.fields(found.get('network.ignore', ''), spec)
+  gone = ignore.fields(values.get('network.ignore', ''), spec)
   if spec.item is not None and spec.names[spec.item] in gone:
-    found['network.session_encoder'] = 'none'
-  return {k: v for k, v in found.items() if v != flat[k]}
-
-
-def corners(
-  space: Sequence[Dimension], base: config_lib.Config, spec: types.FeatureSpec
-) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-  """Points whose settings tell whether all of the space may be tried.
-
-  What a setting may be depends on one other at most, so two dimensions at a
-  time leave the value of `base`, or where the space lacks it the first one.
-
-  Yields:
-    (the dimensions that leave it, the point as of `suggest`): first none, then
-    each alone.
-  """
-  flat = config_values.flatten(base)
-  first, others = {}, {}
-  for d in space:
-    values, given = _values(d), flat[d.name]
-    has_given = given in d.choices if d.choices else d.low <= given <= d.high
-    first[d.name] = given if has_given else values[0]
-    others[d.name] = [value for value in values if value != first[d.name]]
-  for count in (0, 1, 2):
-    for names in itertools.combinations(others, count):
-      for each in itertools.product(*(others[name] for name in names)):
-        values = first | dict(zip(names, each, strict=True))
-        yield names, _point(values, base, spec)
-
-
-def _values(d: Dimension) -> tuple[Any, ...]:
-  """The choices of a dimension, or the ends of its range and one between."""
-  if d.choices:
-    return d.choices
-  between = d.low + 1 if isinstance(d.low, int) else (d.low + d.high) / 2.0
-  return tuple(dict.fromkeys((d.low, between, d.high)))
+    values['network.session_encoder'] = 'none'
+  return {k: v for k, v in values.items() if v != flat[k]}
 
 
 def start_points(

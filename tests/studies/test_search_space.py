@@ -4,7 +4,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.studies.tuning import search
+from rmtl_jax.studies import search_space
 
 pytestmark = pytest.mark.slow
 
@@ -16,36 +16,36 @@ BASE = config_lib.Config()
   [
     (
       'network.dropout=0.1:0.5',
-      search.Dimension('network.dropout', (), 0.1, 0.5, False),
+      search_space.Dimension('network.dropout', (), 0.1, 0.5, False),
     ),
     (
       ' pretrain.l2=1e-8:1e-4:log',
-      search.Dimension('pretrain.l2', (), 1e-8, 1e-4, True),
+      search_space.Dimension('pretrain.l2', (), 1e-8, 1e-4, True),
     ),
     (
       'critic.max_passes=2:9',
-      search.Dimension('critic.max_passes', (), 2, 9, False),
+      search_space.Dimension('critic.max_passes', (), 2, 9, False),
     ),
     (
       'network.id_dropout=0|0.3',
-      search.Dimension('network.id_dropout', ('0', '0.3')),
+      search_space.Dimension('network.id_dropout', ('0', '0.3')),
     ),
     (
       'critic.official_targets=true|false',
-      search.Dimension('critic.official_targets', (True, False)),
+      search_space.Dimension('critic.official_targets', (True, False)),
     ),
     (
       'pretrain.balancing.name=equal|pcgrad',
-      search.Dimension('pretrain.balancing.name', ('equal', 'pcgrad')),
+      search_space.Dimension('pretrain.balancing.name', ('equal', 'pcgrad')),
     ),
     (
       'pretrain.balancing.weights=1+1|1+4',
-      search.Dimension('pretrain.balancing.weights', ('1+1', '1+4')),
+      search_space.Dimension('pretrain.balancing.weights', ('1+1', '1+4')),
     ),
   ],
 )
 def test_dimensions(text, expected):
-  assert search.parse(text, BASE) == expected
+  assert search_space.parse(text, BASE) == expected
 
 
 def manifest(*fields, item=None, user=None, rows=10**6):
@@ -77,9 +77,9 @@ def space(*fields, stage='pretrain', ignore='', batch=(), **more):
   base = config_values.with_settings(
     BASE, {'network.ignore': ignore, **dict(batch)}
   )
-  texts = search.defaults(stage, base, manifest(*fields, **more))
+  texts = search_space.defaults(stage, base, manifest(*fields, **more))
   for text in texts:
-    search.parse(text, base)
+    search_space.parse(text, base)
   return dict(text.split('=') for text in texts)
 
 
@@ -128,7 +128,7 @@ def test_the_default_space_is_what_the_data_can_have():
 )
 def test_what_is_no_dimension(text, expected):
   with pytest.raises(types.InputError, match=expected):
-    search.parse(text, BASE)
+    search_space.parse(text, BASE)
 
 
 class Trial:
@@ -152,8 +152,8 @@ def test_numbers_have_three_digits_and_stay_inside():
     'critic.max_passes=2:9',
     'network.id_dropout=0|0.3',
   )
-  space = [search.parse(text, BASE) for text in texts]
-  assert search.suggest(Trial(), space, BASE, SPEC) == {
+  space = [search_space.parse(text, BASE) for text in texts]
+  assert search_space.suggest(Trial(), space, BASE, SPEC) == {
     'network.dropout': 0.123,
     'network.embedding_scale': 0.12399,  # 0.124 is outside
     'critic.max_passes': 9,

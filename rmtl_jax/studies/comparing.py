@@ -1,0 +1,772 @@
+"""Compares methods x seeds on the same data, with paired tests: `rmtl compare`.
+
+COMPARISON/ has config.json and manifest.json as a run, runs/ and critics/ (a
+JSON file per finished run or critics; in a search trials/ instead of runs/),
+checkpoints/ (of stages 1 and 2), unfinished/ (of an interrupted stage) and
+results.json. A run is finished when its file exists, so a restart trains only
+what is missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import pathlib
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import json_files, types
+from rmtl_jax.config import values as config_values
+from rmtl_jax.config import variants
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import reading, vectors
+from rmtl_jax.evaluation import (
+  bootstrap,
+  comparison,
+  evaluator,
+  intervals,
+  labelled,
+)
+from rmtl_jax.evaluation import monitor as monitor_lib
+from rmtl_jax.results import ensemble, list_starts, summary
+from rmtl_jax.runtime import checkpoints, memory, provenance, workdir, writers
+from rmtl_jax.runtime import progress as progress_lib
+from rmtl_jax.studies import methods as methods_lib
+from rmtl_jax.training import actors, critics, fit, saved, validation
+from rmtl_jax.training import context as context_lib
+from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import splits as splits_lib
+
+Job = methods_lib.Job
+Method = methods_lib.Method
+Record = dict[str, Any]
+# Learning rate of stage 3 by method name.
+Rates = Mapping[str, float]
+
+# Of the session bootstrap: all runs share the draws, so that differences of
+# their replicates are paired.
+_BOOTSTRAP_SEED = 0
+# Seconds between checkpoints of a stage in training.
+SAVE_PERIOD = 60.0
+_LONGEST_NAME = 120
+
+
+def compare(
+  config: config_lib.Config,
+  path: pathlib.Path,
+  data_dir: pathlib.Path,
+  live: progress_lib.Progress | None = None,
+  interrupted: Callable[[], int] = lambda: 0,
+) -> Record:
+  """Trains all methods and seeds of `config.compare`, and compares them.
+
+  A restart on the same directory resumes: finished runs are read, not trained.
+  Seeds and methods may be added.
+
+  Args:
+    config: settings; `compare` names methods, seeds and learning rates.
+    path: COMPARISON, created if missing; locked while this runs.
+    interrupted: a signal's number once one has arrived, else 0.
+
+  Returns:
+    The content of COMPARISON/results.json: `methods`, `runs`, `tuning`,
+    `critics`, `summary`, `differences`, `verdicts`, the setting, `warnings`.
+
+  Raises:
+    types.InputError: bad data or methods, a directory of another comparison,
+      or a stage 1 that has not converged, or can't.
+    fit.Interrupted: a signal arrived; a later call resumes.
+    FloatingPointError: a loss was not finite.
+  """
+  config_values.validate(config)
+  methods = methods_lib.expand(config)
+  with reading.shared_lock(data_dir), workdir.locked(path):
+    run = workdir.find(path, config, data_dir, workdir.COMPARISON)
+    snapshot = reading.Snapshot(data_dir, run.manifest)
+    live = live or progress_lib.Progress(brief=True)
+    runs = Runs(run, config, live, interrupted)
+    runs.check(method.config(config) for method in methods)
+    _check_epochs(methods, config)
+    digests = snapshot.digests()
+    workdir.create(path, config, data_dir, digests, kind=workdir.COMPARISON)
+    runs.expect(methods)
+    seeds, weighted = config.compare.seeds, [m for m in methods if m.weighting]
+    tuning = _tune(runs, weighted)
+    rates = _choose(runs, tuning, weighted)
+    for method in methods:
+      if not method.weighting:
+        runs.pretrain(method, seeds)
+    runs.finetune([(m, rates[m.name]) for m in weighted], seeds)
+    results = _results(runs, run, methods, rates, tuning)
+    writers.write_json(path / 'results.json', results)
+    return results
+
+
+def _check_epochs(methods: Iterable[Method], base: config_lib.Config) -> None:
+  """Raises InputError if stage 1 of a method can't converge.
+
+  After the best epoch as many must follow as the patience is.
+  """
+  for method in methods:
+    for one in variants.of_members(method.config(base)):
+      least = one.pretrain.patience + 1
+      if one.pretrain.max_epochs < least:
+        raise types.InputError(
+          f'method {method.name}: pretrain.max_epochs is'
+          f" {one.pretrain.max_epochs}, and stage 1 can't converge in fewer"
+          f' than {least} epochs with pretrain.patience='
+          f'{one.pretrain.patience}: unequal training would look like a'
+          ' difference between methods'
+        )
+
+
+def _tune(runs: Runs, methods: Sequence[Method]) -> list[Record]:
+  """Trains every method with every learning rate on the first seeds."""
+  config = runs.config.compare
+  rates, seeds = config.learning_rates, config.seeds[: config.tuning_seeds]
+  if len(rates) == 1:
+    return []
+  runs.finetune([(m, rate) for m in methods for rate in rates], seeds)
+  return [
+    {
+      'method': method.name,
+      'learning_rate': rate,
+      runs.monitor.figure: float(
+        np.mean([runs.best(Job(method, seed, rate)) for seed in seeds])
+      ),
+    }
+    for method in methods
+    for rate in rates
+  ]
+
+
+def _choose(
+  runs: Runs, tuning: Sequence[Record], methods: Sequence[Method]
+) -> dict[str, float]:
+  """Chooses each method's rate by what is monitored; the first of equals."""
+  monitor = runs.monitor
+  chosen = {m.name: runs.config.compare.learning_rates[0] for m in methods}
+  best: dict[str, float] = {}
+  for entry in tuning:
+    name, value = entry['method'], monitor.sign * entry[monitor.figure]
+    if value > best.get(name, -np.inf):
+      best[name], chosen[name] = value, entry['learning_rate']
+  return chosen
+
+
+class _Shared(NamedTuple):
+  """What runs with the same batches share.
+
+  Attributes:
+    splits: the data; all batches have the same columns, on the device once.
+    models: networks and programs.
+    lists: the test rows as they stood in lists; None in a search.
+  """
+
+  splits: dict[str, splits_lib.Split]
+  models: models_lib.Models
+  lists: list_starts.ListStarts | None
+
+
+class Runs:
+  """Trains the missing runs of a comparison or a search.
+
+  Attributes:
+    config: settings of all runs.
+    monitor: what decides between runs, of the validation rows.
+    splits: the data.
+    spec: of the data's features.
+    finished: number of runs that were trained since the start.
+  """
+
+  def __init__(
+    self,
+    run: workdir.Run,
+    config: config_lib.Config,
+    live: progress_lib.Progress,
+    interrupted: Callable[[], int],
+    searching: bool = False,
+  ):
+    """Reads the data; trains nothing.
+
+    Args:
+      run: the study's directory and data.
+      interrupted: a signal's number once one has arrived, else 0.
+      searching: whether runs are evaluated on validation only: the test split
+        is not read, and stage 1 need not converge.
+    """
+    self.config, self._searching = config, searching
+    self.monitor = monitor_lib.of(config.evaluation.monitor)
+    self.splits = {
+      name: splits_lib.read(run.data_dir, run.manifest, name, config.batch)
+      for name in manifest_lib.SPLITS
+      if name != 'test' or not searching
+    }
+    memory.check_tables(
+      str(run.path / 'manifest.json'),
+      run.manifest,
+      config.network.embedding_dim,
+      copies=3,
+    )
+    self._path, self._manifest = run.path, run.manifest
+    self.spec = run.manifest.feature_spec()
+    self._vectors = vectors.read(run.data_dir, run.manifest)
+    self._live, self._interrupted = live, interrupted
+    self._share = functools.cache(self._make_shared)
+    # Parameters of the seed at hand.
+    self._params: dict[tuple[str, Job], Any] = {}
+    self._begin, self.finished, self._expected = time.monotonic(), 0, 0
+
+  def _make_shared(self, batch: config_lib.BatchConfig) -> _Shared:
+    splits = {
+      name: dataclasses.replace(split, config=batch)
+      for name, split in self.splits.items()
+    }
+    spec = splits_lib.with_room(self.spec, splits['train'])
+    models = models_lib.Models(spec, vectors=self._vectors)
+    lists = None
+    if 'test' in splits:
+      lists = list_starts.of(splits['test'], self._manifest)
+    return _Shared(splits, models, lists)
+
+  def check(self, configs: Iterable[config_lib.Config]) -> None:
+    """Raises InputError unless networks with these settings fit the data."""
+    for config in configs:
+      self._share(config.batch).models.check(config)
+
+  def expect(self, methods: Sequence[Method]) -> None:
+    """Counts the missing runs of all methods, to estimate the time left."""
+    config = self.config.compare
+    tuned = len(config.learning_rates) > 1
+    for method in methods:
+      rates = config.learning_rates if method.weighting else [None]
+      for position, seed in enumerate(config.seeds):
+        missing = self._missing([Job(method, seed, rate) for rate in rates])
+        if method.weighting and not (tuned and position < config.tuning_seeds):
+          # One of the rates, whichever is chosen.
+          self._expected += len(missing) == len(rates)
+        else:
+          self._expected += len(missing)
+
+  def _missing(self, jobs: Iterable[Job]) -> list[Job]:
+    return [job for job in jobs if not self._file(job).exists()]
+
+  # Stage 1.
+
+  def pretrain(self, method: Method, seeds: Sequence[int]) -> None:
+    """Trains stage 1 of a method, one model or an ensemble."""
+    for job in self._missing([Job(method, seed) for seed in seeds]):
+      self._params.clear()
+      memory.clear_programs()
+      self._pretrain(job)
+
+  def _pretrain(self, job: Job) -> None:
+    """Stage 1 of every member; parameters are kept of single models alone."""
+    config, members = job.config(self.config), []
+    for one in variants.member_configs(config):
+      # Of the member's seed, not the job's.
+      store = self._unfinished('pretrain', job._replace(seed=one.seed))
+      context = self._context(one, store)
+      members.append((context, self._pretrained(job, context)))
+    (context, result), *others = members
+    if others:
+      figures = self._of_ensemble(config, members)
+    else:
+      self._keep('pretrain', job, result.params)
+      figures = self._of_actor(context, 'pretrain', result, {})
+    self._finish(job, [context for context, _ in members], figures)
+
+  def _pretrained(self, job: Job, context: context_lib.Context) -> saved.Result:
+    """Stage 1 of one model, which must have converged."""
+    arms, limits = actors.pretrain(context), context.config.pretrain
+    stopping = actors.stopping(context, 'pretrain')
+    with _named(job):
+      results = fit.fit(context, 'pretrain', arms, stopping)
+    if not (stopping.is_done(arms) or self._searching):
+      raise types.InputError(
+        f'stage 1 of {job}, has not converged in'
+        f' {limits.max_epochs} epochs, and unequal training would look like'
+        ' a difference between methods: start in another --workdir with a'
+        ' larger --config.pretrain.max_epochs'
+      )
+    return results['pretrain']
+
+  # Stage 2.
+
+  def _critics(self, job: Job) -> Any:
+    """Critics' parameters, trained if they are missing."""
+    if self._critics_file(job).exists() and self._has('critic', job):
+      return self._kept('critic', job)
+    config = job.config(self.config)
+    context = self._context(config, self._unfinished('critic', job))
+    actor = self._actor(job.pretrained)
+    policies = critics.policies(context, actor)
+    arms = critics.start(context, actor, policies)
+    stopping = critics.stopping(context, policies)
+    of_rows = critics.extras(context, context.train, policies.train)
+    with _named(f'critics of {job}'):
+      results = fit.fit(context, 'critic', arms, stopping, of_rows)
+    params, rows = results['critic'].params, context.validation
+    self._keep('critic', job, params)
+    policy = policies.validation
+    q_values = context.models.values(config, params, rows, policy)
+    statistics = summary.critic(
+      q_values, policy, rows.host, context.tasks, config.critic
+    )
+    for line in summary.critic_warnings(statistics):
+      self._live.say(f'WARNING: {job}: {line}')
+    record = {
+      'critic': job.method.name,
+      'seed': job.seed,
+      'statistics': statistics,
+      'converged': critics.converged(critics.errors_of(arms), config.critic),
+      'seconds': sum(entry['seconds'] for entry in context.history),
+    }
+    self._write(self._critics_file(job), record)
+    context.drop_store()
+    return self._kept('critic', job)
+
+  # Stage 3.
+
+  def finetune(
+    self, methods: Sequence[tuple[Method, float]], seeds: Sequence[int]
+  ) -> None:
+    """Trains stage 3 of methods with their learning rates, by seed.
+
+    The stages before are trained where they are missing.
+    """
+    for seed in seeds:
+      # Parameters of earlier seeds are not needed again: memory stays constant.
+      self._params.clear()
+      for job in self._missing([Job(m, seed, rate) for m, rate in methods]):
+        memory.clear_programs()
+        self._finetune(job)
+
+  def _finetune(self, job: Job) -> None:
+    critic = self._critics(job.critics) if job.method.needs_critics else ()
+    store = self._unfinished('finetune', job)
+    context = self._context(job.config(self.config), store)
+    weightings = {'finetune': job.method.weighting}
+    actor = self._actor(job.pretrained)
+    arms = actors.finetune(context, weightings, actor, critic)
+    stopping = actors.stopping(context, 'finetune')
+    # Every method gets the same number of steps: unequal training would look
+    # like a difference of weightings.
+    stopping = stopping._replace(is_done=lambda arms: False)
+    with _named(job):
+      results = fit.fit(context, 'finetune', arms, stopping)
+    # Epoch 0 is the pre-trained model, at its best.
+    before = self.record(job.pretrained)['kept']
+    figures = self._of_actor(context, 'finetune', results['finetune'], before)
+    self._finish(job, [context], figures)
+
+  def _actor(self, job: Job) -> Any:
+    """Parameters of a pre-trained model, trained if they are missing."""
+    if self._missing([job]) or not self._has('pretrain', job):
+      self._pretrain(job)
+    return self._kept('pretrain', job)
+
+  def _context(
+    self, config: config_lib.Config, store: checkpoints.LateStore
+  ) -> context_lib.Context:
+    """The context of one model's settings: a run's, or a member's."""
+    shared = self._share(config.batch)
+    return context_lib.Context(
+      config,
+      self._manifest.task_names,
+      shared.splits['train'],
+      shared.splits['validation'],
+      shared.models,
+      self._live,
+      store=store,
+      interrupted=self._interrupted,
+    )
+
+  # Records of finished runs: figures, no parameters.
+
+  def _of_actor(
+    self,
+    context: context_lib.Context,
+    stage: str,
+    result: saved.Result,
+    before: Mapping[str, float],
+  ) -> Record:
+    """The record of one model after a stage.
+
+    Args:
+      before: the validation figures at epoch 0, if that may be kept.
+
+    Returns:
+      `best_epoch`, `validation_auc` (means over tasks, by epoch) and, where
+      something else is monitored, that (`validation_logloss`, `_score`), `kept`
+      (the same of the parameters that are kept: of epoch 0 too), `seconds`, and
+      as for `_evaluate`.
+    """
+    begin = time.perf_counter()
+    history = [entry for entry in context.history if entry['stage'] == stage]
+    curves = {
+      monitor_lib.AUC.figure: [
+        monitor_lib.mean(
+          [e[f'validation_auc_{task}'] for task in context.tasks]
+        )
+        for e in history
+      ]
+    }
+    if self.monitor != monitor_lib.AUC:
+      name = self.monitor.figure
+      curves[name] = [entry[name] for entry in history]
+    for name, values in curves.items():
+      curves[name] = [*([before[name]] if name in before else []), *values]
+    seconds = sum(entry['seconds'] for entry in history)
+    return {
+      'best_epoch': result.epoch,
+      **curves,
+      'kept': _validated(context, result.params),
+      **self._evaluate(context, result.params),
+      'seconds': seconds + time.perf_counter() - begin,
+    }
+
+  def _of_ensemble(
+    self,
+    config: config_lib.Config,
+    members: Sequence[tuple[context_lib.Context, saved.Result]],
+  ) -> Record:
+    """The record of an ensemble after stage 1, as one model.
+
+    Returns:
+      As `_of_actor`, with `ensemble`, the number of members; `best_epoch` is
+      the latest member's, the validation figures those of the finished
+      ensemble. Members of several networks are weighted on validation, as in a
+      run.
+    """
+    begin = time.perf_counter()
+    contexts = [context for context, _ in members]
+    whole = dataclasses.replace(contexts[0], config=config)
+    trained = ensemble.fitted(
+      ensemble.Ensemble(
+        whole.models,
+        tuple(context.config for context in contexts),
+        tuple(saved.FinishedStages({'pretrain': one}) for _, one in members),
+      ),
+      whole.validation,
+    )
+    params = trained.actors['pretrain']
+    kept = _validated(whole, params)
+    seconds = sum(e['seconds'] for one in contexts for e in one.history)
+    return {
+      'ensemble': config.ensemble,
+      'best_epoch': max(trained.best_epochs('pretrain')),
+      **{name: [value] for name, value in kept.items()},
+      'kept': kept,
+      **self._evaluate(whole, params),
+      'seconds': seconds + time.perf_counter() - begin,
+    }
+
+  def _evaluate(self, context: context_lib.Context, params: Any) -> Record:
+    """Evaluates on the test rows, or in a search on both validation halves.
+
+    Returns:
+      `metrics` and bootstrap `replicates`; in a search `validation_halves`.
+    """
+    if self._searching:
+      return {'validation_halves': _halves(context, params)}
+    shared = self._share(context.config.batch)
+    test = shared.splits['test']
+    predictions = list_starts.predicted(
+      lambda split: context.models.probabilities(context.config, params, split),
+      test,
+      shared.lists,
+    )
+    config = context.config.evaluation
+    rows = labelled.Labelled.of(test.host, context.tasks)
+    replicates = bootstrap.replicates(
+      [predictions], rows, config.bootstrap, _BOOTSTRAP_SEED
+    )
+    # Intervals are of differences, from the replicates.
+    plain = dataclasses.replace(config, bootstrap=0)
+    seed = context.config.seed
+    return {
+      'metrics': evaluator.evaluate(predictions, rows, plain, seed),
+      # A draw of one class has no AUC: None, because JSON has no NaN.
+      'replicates': {
+        name: [[json_files.number(v) for v in draw] for draw in values[:, 0]]
+        for name, values in replicates.items()
+      },
+    }
+
+  def _finish(
+    self, job: Job, contexts: Iterable[context_lib.Context], figures: Record
+  ) -> None:
+    """Writes a run's record, drops checkpoints and prints the time left."""
+    record = {
+      'method': job.method.name,
+      'seed': job.seed,
+      'learning_rate': job.learning_rate,
+      **figures,
+    }
+    self._write(self._file(job), record)
+    for context in contexts:
+      context.drop_store()
+    self.finished += 1
+    count = f'run {self.finished}'
+    if self._expected:
+      seconds = (time.monotonic() - self._begin) / self.finished
+      left = max(self._expected - self.finished, 0)
+      clock = progress_lib.clock(seconds * left)
+      count += f' of {self._expected}, {clock} left'
+    self._live.say(
+      f'{count}  {job}: validation'
+      f' {self.monitor.word} {figures["kept"][self.monitor.figure]:.4f}, kept'
+      f' epoch {figures["best_epoch"]}, {figures["seconds"]:.1f} s'
+    )
+
+  # Files.
+
+  def record(self, job: Job) -> Record:
+    """Reads a finished run's record.
+
+    Raises:
+      types.InputError: it is damaged.
+    """
+    return _read(self._file(job))
+
+  def best(self, job: Job) -> float:
+    """The kept epoch's value of what is monitored, of a finished run."""
+    return self.record(job)['kept'][self.monitor.figure]
+
+  def critics_record(self, job: Job) -> Record:
+    """Reads finished critics' record."""
+    return _read(self._critics_file(job))
+
+  def _file(self, job: Job) -> pathlib.Path:
+    rate = '' if job.learning_rate is None else str(job.learning_rate)
+    runs = self._path / ('trials' if self._searching else 'runs')
+    return runs / _slug(job.method) / rate / f'{job.seed}.json'
+
+  def _critics_file(self, job: Job) -> pathlib.Path:
+    return self._path / 'critics' / _slug(job.method) / f'{job.seed}.json'
+
+  def _write(self, file: pathlib.Path, record: Record) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    writers.write_sealed(file, record)
+
+  def _unfinished(self, stage: str, job: Job) -> checkpoints.LateStore:
+    """The checkpoints of a stage in training."""
+    name = f'{stage}-{_slug(job.method)}-{job.learning_rate}-{job.seed}'
+    return checkpoints.LateStore(self._path / 'unfinished' / name, SAVE_PERIOD)
+
+  def _place(self, stage: str, job: Job) -> pathlib.Path:
+    slug = _slug(job.method)
+    return self._path / 'checkpoints' / stage / slug / str(job.seed)
+
+  def _keep(self, stage: str, job: Job, params: Any) -> None:
+    """Keeps the parameters that later stages start from."""
+    store = checkpoints.Store(self._place(stage, job), keep=1)
+    with contextlib.closing(store):
+      store.save(0, params, {'stage': stage, 'epoch': 0})
+    self._params[stage, job] = params
+
+  def _has(self, stage: str, job: Job) -> bool:
+    return (stage, job) in self._params or self._place(stage, job).is_dir()
+
+  def _kept(self, stage: str, job: Job) -> Any:
+    """Parameters that were kept.
+
+    Raises:
+      types.InputError: they are damaged or gone.
+    """
+    if (stage, job) not in self._params:
+      config = job.method.config(self.config)
+      shapes = self._share(config.batch).models.shapes_left(config, stage)
+      directory = self._place(stage, job)
+      store = checkpoints.Store(directory, keep=1)
+      with contextlib.closing(store):
+        restored = store.restore(lambda record: shapes)
+      if restored is None:
+        raise types.InputError(
+          f'{directory}: no checkpoint, though the stage is finished: remove'
+          ' its file under runs/ or critics/ to train it again'
+        )
+      self._params[stage, job] = restored.arrays
+    return self._params[stage, job]
+
+
+def _read(file: pathlib.Path) -> Record:
+  return writers.read_sealed(file, 'remove it to train the run again')
+
+
+def _slug(method: Method) -> str:
+  """Turns the method's name into a file name; a hash replaces a long end."""
+  name = re.sub(r'[^\w.+@=-]', ',', method.name)
+  if len(name) <= _LONGEST_NAME:
+    return name
+  digest = hashlib.blake2b(method.name.encode(), digest_size=8).hexdigest()
+  return f'{name[:_LONGEST_NAME]}-{digest}'
+
+
+@contextlib.contextmanager
+def _named(run: Job | str) -> Iterator[None]:
+  """Says which run's loss is not finite."""
+  try:
+    yield
+  except FloatingPointError as error:
+    raise FloatingPointError(f'{run}: {error}') from None
+
+
+def _validated(context: context_lib.Context, params: Any) -> dict[str, float]:
+  """The validation figures of parameters, means over tasks."""
+  found = validation.validate(context, params)
+  shown = {monitor_lib.AUC, found.monitor}
+  return {one.figure: found.value(one) for one in shown}
+
+
+def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
+  """What is monitored, of the earlier and the later validation sessions.
+
+  It is the mean over tasks. Sessions are sorted by their start. A half of one
+  class has None.
+  """
+  host = context.validation.host
+  monitor = monitor_lib.of(context.config.evaluation.monitor)
+  predictions = context.models.probabilities(
+    context.config, params, context.validation
+  )
+  # At a session's end: a session in both halves would tie them together.
+  cut = int(host.starts[np.searchsorted(host.starts, host.rows / 2)])
+  every, means = labelled.Labelled.of(host, context.tasks), []
+  for half in (slice(0, cut), slice(cut, None)):
+    p, rows = predictions[half], every.take(half)
+    if monitor.terms:
+      values = [evaluator.monitored_sum(monitor, p, rows)]
+    elif monitor == monitor_lib.AUC:
+      values = evaluator.validation_auc(p, rows)
+    elif len(p):
+      values = evaluator.validation_errors(p, rows)[1]
+    else:
+      values = [np.nan]
+    means.append(monitor_lib.mean(values))
+  return means
+
+
+def _results(
+  runs: Runs,
+  run: workdir.Run,
+  methods: Sequence[Method],
+  rates: Rates,
+  tuning: Sequence[Record],
+) -> Record:
+  """Builds results.json from the finished runs."""
+  config, tasks = runs.config, run.manifest.task_names
+  seeds = config.compare.seeds
+  controls = methods_lib.controls(config)
+  described = [_describe(m, controls[m.name], rates) for m in methods]
+  replicates, kept, seconds = {}, [], {}
+  for method in methods:
+    for seed in seeds:
+      record = runs.record(Job(method, seed, rates.get(method.name)))
+      draws = record.pop('replicates')
+      replicates[method.name, seed] = {
+        name: np.asarray(values, np.float64) for name, values in draws.items()
+      }
+      stage = 'finetune' if method.weighting else 'pretrain'
+      seconds[stage] = seconds.get(stage, 0.0) + record.pop('seconds')
+      kept.append(record)
+  trained = [
+    runs.critics_record(Job(critic, seed))
+    for critic in dict.fromkeys(m.critics for m in methods if m.needs_critics)
+    for seed in seeds
+  ]
+  seconds['critic'] = sum(record.pop('seconds') for record in trained)
+  differences = comparison.differences(
+    described, kept, tasks, replicates, intervals.CONFIDENCE
+  )
+  test = runs.splits['test']
+  return {
+    'split': 'test',
+    'tasks': list(tasks),
+    'seeds': list(seeds),
+    'data': {
+      'source': run.manifest.source,
+      'rows': {name: s.host.rows for name, s in runs.splits.items()},
+    },
+    'budget': {
+      'finetune_epochs': config.finetune.max_epochs,
+      'learning_rates': list(config.compare.learning_rates),
+      'tuning_seeds': min(config.compare.tuning_seeds, len(seeds)),
+    },
+    'methods': described,
+    'summary': comparison.summarise([m.name for m in methods], kept, tasks),
+    'differences': differences,
+    'verdicts': comparison.verdicts(described, differences, tasks),
+    'tuning': list(tuning),
+    'critics': trained,
+    'baseline': summary.rate_baseline(
+      runs.splits['train'].host,
+      test.host,
+      run.manifest,
+      config,
+      list_starts.of(test, run.manifest),
+    ),
+    'oracle': summary.stages({}, test.host, tasks, config).get('oracle'),
+    'warnings': _warnings(trained, tuning, rates),
+    'runs': kept,
+    'config': config_values.to_dict(config),
+    'versions': provenance.versions(),
+    'device': provenance.device(),
+    'commit': provenance.commit(),
+    'seconds': seconds,
+  }
+
+
+def _describe(method: Method, controls: Sequence[str], rates: Rates) -> Record:
+  return {
+    'name': method.name,
+    'backbone': method.backbone,
+    'weighting': method.weighting,
+    'critic_backbone': (method.critic_backbone or method.backbone)
+    if method.needs_critics
+    else None,
+    'settings': dict(method.settings),
+    'controls': list(controls),
+    'learning_rate': rates.get(method.name),
+  }
+
+
+def _warnings(
+  trained: Sequence[Record], tuning: Sequence[Record], rates: Rates
+) -> list[str]:
+  """Warns of critics and learning rates that make figures misleading."""
+  lines = []
+  for name in dict.fromkeys(record['critic'] for record in trained):
+    own = [record for record in trained if record['critic'] == name]
+    states = {
+      'collapsed, so their weights are constants and RMTL is the control': [
+        any(r['statistics']['collapsed'].values()) for r in own
+      ],
+      'diverged, so their weights are noise': [
+        any(r['statistics']['diverged'].values()) for r in own
+      ],
+      'not converged (--config.critic.max_passes)': [
+        not r['converged'] for r in own
+      ],
+    }
+    lines += [
+      f'critics of {name}: for {sum(of)} of {len(own)} seeds {state}'
+      for state, of in states.items()
+      if any(of)
+    ]
+  tried = sorted({entry['learning_rate'] for entry in tuning})
+  lowest = [name for name, rate in rates.items() if tried and rate == tried[0]]
+  if lowest:
+    lines.append(
+      f'the lowest learning rate, {tried[0]:g}, was the best for'
+      f' {", ".join(lowest)}: a lower one may be better'
+    )
+  return lines

@@ -1,1 +1,0 @@
-"""Methods x seeds on the same data, with paired tests."""
