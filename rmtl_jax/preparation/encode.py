@@ -97,11 +97,6 @@ def encode(
       for field in rows.fields
       if field.kind == 'categorical'
     },
-    {
-      field.source_column: field.details['buckets']
-      for field in rows.fields
-      if 'buckets' in field.details
-    },
   )
   users = users_lib.number(connection, featured, rows)
   tables = Tables(vocabularies, {}, {}, users)
@@ -241,8 +236,7 @@ def apply(
     joins.append(
       f'LEFT JOIN {known.table} v{i} ON r.{sql.quote(name)} = v{i}.key'
     )
-    row = known.id_sql(f'r.{sql.quote(name)}', f'v{i}.id')
-    selected.append(f'{row} AS {sql.quote(name)}')
+    selected.append(f'coalesce(v{i}.id, 0) AS {sql.quote(name)}')
   for i, (name, found) in enumerate(tables.lists.items()):
     joins.append(
       f'LEFT JOIN {found.table} l{i} ON r.{sql.quote(name)} = l{i}.key'

@@ -43,11 +43,8 @@ def record(field: source.SourceField, fitted: Fitted) -> manifest_lib.Field:
     size, width = found.values.size, found.width
     details['min_count'] = fitted.min_count
   elif field.kind == 'categorical':
-    own = fitted.vocabularies[field.source_column]
-    size = own.size
+    size = fitted.vocabularies[field.source_column].size
     details['min_count'] = fitted.min_count
-    if own.fractions:
-      details['fractions'] = True
   elif field.is_binned:
     kind, edges = 'categorical', fitted.edges[field.name]
     size = len(edges) + 2

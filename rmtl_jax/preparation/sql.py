@@ -38,9 +38,6 @@ WHOLE_TEXT = r'\1\2'
 # From here on neighbouring whole numbers are one float, by DuckDB's type.
 EXACT = {'DOUBLE': 2**53, 'FLOAT': 2**24}
 
-# Between the values of fields that are crossed.
-CROSS = ' & '
-
 _SIZE = re.compile(r'\d+(\.\d+)?\s*([KMGT]i?B|%)', re.IGNORECASE)
 # File names that DuckDB takes neither for a pattern nor for a URL.
 _PLAIN = re.compile(r'/[A-Za-z0-9_/.,=+@ -]*')
@@ -151,14 +148,6 @@ def value_text(value: str, kind: str = '') -> str:
   decimal = f"WHEN typeof({value}) LIKE 'DECIMAL%' THEN {whole}"
   nothing = f'WHEN {_is_nan_of_any_type(value)} THEN NULL'
   return f'CASE {nothing} {cases} {decimal} ELSE {written} END'
-
-
-def crossed(values: Iterable[str]) -> str:
-  """SQL of the text of several values together; NULL where one is missing."""
-  values = list(values)
-  given = ' AND '.join(f'{null_if_empty(v)} IS NOT NULL' for v in values)
-  joined = f" || '{CROSS}' || ".join(value_text(v) for v in values)
-  return f'CASE WHEN {given} THEN {joined} END'
 
 
 def value_texts(value: str) -> str:

@@ -94,7 +94,7 @@ def _read(
   width = _check(connection, table, path, asked)
   values = np.zeros((known.size, width), np.float32)
   counts = np.zeros(known.size, np.int64)
-  total = known.rest + sum(known.others)
+  total = known.rest
   found = connection.sql(
     f'SELECT v.id, v.count, t.vector FROM {known.table} v'
     f' LEFT JOIN {table} t ON v.value = t.value'

@@ -19,7 +19,6 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet, reading, vocabulary_file
 from rmtl_jax.preparation import checks, source, sql
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation import vocabulary as prepared_vocabulary
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
@@ -72,16 +71,7 @@ class Encoder:
     self.manifest = manifest
     self.read = tuple(f for f in manifest.fields if f.name not in ignored)
     self.fields = tuple(raw_fields.source_field(f, manifest) for f in self.read)
-    crossed = {f.name: raw_fields.crossed(f, manifest) for f in self.read}
-    self._crossed = {
-      name: tuple(raw_fields.source_field(one, manifest) for one in of)
-      for name, of in crossed.items()
-    }
-    self.columns = tuple(
-      dict.fromkeys(
-        one.column for f in self.fields for one in (f, *self._crossed[f.name])
-      )
-    )
+    self.columns = tuple(dict.fromkeys(f.column for f in self.fields))
     self.as_of = tuple(f for f in self.fields if 'as_of' in f.details)
     schema = schema_lib.schema_of_manifest(manifest)
     self._clock = schema.clock if schema else times.Time()
@@ -93,13 +83,6 @@ class Encoder:
       f.name: _read_vocabulary(run_dir, f)
       for f in self.read
       if f.has_vocabulary
-    }
-    # Of the fields that are crossed, which may be ignored themselves.
-    self._parts = {
-      part.name: self._vocabularies.get(part.name)
-      or _read_vocabulary(run_dir, part)
-      for of in crossed.values()
-      for part in of
     }
     reading.check_recorded(run_dir, manifest, 'vocabulary/')
     tasted = asof_tastes.recorded(manifest.fields)
@@ -115,11 +98,9 @@ class Encoder:
       for f, s in zip(self.read, self.fields, strict=True)
     ]
     # DuckDB plans a query for ten milliseconds, however few its rows are.
-    self._lookup = None
-    if not any(crossed.values()):
-      self._lookup = lookup.Lookup(
-        self.read, self.fields, self._missing, self._clock
-      )
+    self._lookup = lookup.Lookup(
+      self.read, self.fields, self._missing, self._clock
+    )
     self._connection = sql.connect()
 
   def warm_up(self) -> None:
@@ -171,7 +152,7 @@ class Encoder:
       chunk.table.select(list(self.columns)).combine_chunks(), chunk.path
     )
     found = None
-    if self._lookup is not None and 0 < table.num_rows <= _FEW_ROWS:
+    if 0 < table.num_rows <= _FEW_ROWS:
       found = self._lookup.values(table)
     if found is None:
       found = self._queried(chunk, table)
@@ -256,9 +237,6 @@ class Encoder:
 
   def _category(self, field: source.SourceField, schema: pa.Schema) -> str:
     """SQL of the text of a categorical field."""
-    parts = self._crossed.get(field.name)
-    if parts:
-      return sql.crossed(self._category(one, schema) for one in parts)
     value, kind = sql.quote(field.column), schema.field(field.column).type
     missing = self._missing[field.column]
     if fields_lib.FROM_TIME not in field.details:
@@ -309,10 +287,6 @@ class Encoder:
     vocabulary = self._vocabularies[field.vocabulary_owner or field.name]
     is_text = raw_field.column in values.texts
     ids = vocabulary.rows(column, is_text)
-    if self._crossed[field.name]:
-      spelled = self._spelled(field, column, ids)
-      if spelled is not column:
-        column, ids = spelled, vocabulary.rows(spelled)
     # As-of features don't count as unseen: without a past they are missing; nor
     # do sequences, which may hold more than the log.
     is_own = 'as_of' not in field.details and field.vocabulary_owner is None
@@ -322,39 +296,7 @@ class Encoder:
         field.name, notes_lib.FieldCounts(raw_field.column, vocabulary.rest)
       )
       counts.add(values.rows, given.sum(), (given & (ids == 0)).sum())
-      if buckets := field.details.get(vocabularies.BUCKETS):
-        places = np.flatnonzero(given & (ids == 0))
-        texts = column.take(pa.array(places))
-        if not self._crossed[field.name]:
-          texts = vocabulary.spelled(texts, _keeps_fractions(field))
-        found = [
-          prepared_vocabulary.bucket_of(t, buckets) for t in texts.to_pylist()
-        ]
-        ids[places] = np.array(found, np.int64) + field.size - buckets
     return ids
-
-  def _spelled(
-    self, field: manifest_lib.Field, column: pa.Array, ids: np.ndarray
-  ) -> pa.Array:
-    """Crossed values, unknown ones as the vocabularies of their parts spell."""
-    lacking = np.flatnonzero(_is_given(column) & (ids == 0))
-    texts = column.to_pylist()
-    names = [part.name for part in self._crossed[field.name]]
-    split = {n: texts[n].split(sql.CROSS) for n in lacking.tolist()}
-    # A value may hold what separates them.
-    split = {n: one for n, one in split.items() if len(one) == len(names)}
-    if not split:
-      return column
-    columns = zip(*split.values(), strict=True)
-    spelled = [
-      self._parts[name]
-      .spelled(pa.array(values, pa.string()), _keeps_fractions(field))
-      .to_pylist()
-      for name, values in zip(names, columns, strict=True)
-    ]
-    for n, *values in zip(split, *spelled, strict=True):
-      texts[n] = sql.CROSS.join(values)
-    return pa.array(texts, pa.string())
 
   def _slots(
     self, field: manifest_lib.Field, values: _ColumnValues
@@ -403,11 +345,6 @@ def _is_checked(field: source.SourceField) -> bool:
   return field.kind == 'numeric' or fields_lib.FROM_TIME in field.details
 
 
-def _keeps_fractions(field: manifest_lib.Field) -> bool:
-  """Whether 118.0 beyond the vocabulary was text, not 118, in train."""
-  return bool(field.details.get('fractions'))
-
-
 def _holds_text(found: pa.DataType) -> bool:
   """Whether a column holds text or lists of text."""
   if pa.types.is_nested(found) and found.num_fields == 1:
@@ -438,12 +375,10 @@ def _recent(
 def _read_vocabulary(
   run_dir: pathlib.Path, field: manifest_lib.Field
 ) -> vocabulary_lib.Vocabulary:
-  """Reads the values of a field's vocabulary from row 1 on, no buckets."""
+  """Reads the values of a field's vocabulary from row 1 on."""
   table = vocabulary_file.read(run_dir, field)
   values = table['value'].cast(pa.string()).combine_chunks()
-  buckets = field.details.get(vocabularies.BUCKETS, 0)
-  values = values[1 : len(values) - buckets]
-  return vocabulary_lib.Vocabulary(values, _rest(table))
+  return vocabulary_lib.Vocabulary(values[1:], _rest(table))
 
 
 def _rest(vocabulary: pa.Table) -> float:

@@ -40,27 +40,6 @@ def source_field(
   )
 
 
-def crossed(
-  field: manifest_lib.Field, manifest: manifest_lib.Manifest
-) -> list[manifest_lib.Field]:
-  """The fields that a field crosses; [] if it is not crossed.
-
-  Raises:
-    types.InputError: the manifest has no such field.
-  """
-  names = field.details.get(fields_lib.CROSSED, [])
-  by_name = {one.name: one for one in manifest.of_kind('categorical')}
-  known = type(names) is list and all(
-    type(name) is str and name in by_name for name in names
-  )
-  if not known:
-    raise types.InputError(
-      f'manifest.json: fields: {field.name!r}: details: {fields_lib.CROSSED} is'
-      f' {names!r:.80}, expected names of categorical fields'
-    )
-  return [by_name[name] for name in names]
-
-
 def given_column(field: source.SourceField) -> str:
   """Name of the column that says whether a row has a number or text."""
   return sql.quote(f'given_{field.name}')

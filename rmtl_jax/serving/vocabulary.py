@@ -25,7 +25,7 @@ class Vocabulary:
   have one and rows to predict for the other.
 
   Attributes:
-    values: the vocabulary from row 1 on, without buckets.
+    values: the vocabulary from row 1 on.
     rest: fraction of train values that are row 0 (missing ones included).
   """
 
@@ -54,15 +54,11 @@ class Vocabulary:
       found = _call('coalesce', found, _index(others, self._whole))
     return found.fill_null(-1).to_numpy() + 1
 
-  def spelled(self, values: pa.Array, as_given: bool = False) -> pa.Array:
-    """Rewrites values in the vocabulary's spelling, unknown ones as its own.
-
-    Args:
-      as_given: whether unknown ones stay as they are.
-    """
+  def spelled(self, values: pa.Array) -> pa.Array:
+    """Rewrites values in the vocabulary's spelling, unknown ones as its own."""
     rows = self.rows(values, is_text=True)
     taken = self.values.take(pa.array(rows - 1, mask=rows == 0))
-    others = whole(values) if self._is_whole and not as_given else values
+    others = whole(values) if self._is_whole else values
     return _call('coalesce', taken, others)
 
   def warm_up(self) -> None:

@@ -37,9 +37,7 @@ _OF_CRITICS = tuple(
   f'critic.{name}' for name in ('form', 'head', 'sees_remaining')
 )
 # Details of a field that no parameter depends on.
-_REMARKS = (
-  *('column', 'fractions', 'min_count', 'previous', 'rate', 'weight'),
-)
+_REMARKS = (*('column', 'min_count', 'previous', 'rate', 'weight'),)
 _OF_VECTORS = ('width', 'trained')
 _OF_TASKS = (
   'after',

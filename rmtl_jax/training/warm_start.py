@@ -24,7 +24,6 @@ from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import vocabulary_file
 from rmtl_jax.networks import factory, ignore
-from rmtl_jax.preparation import vocabulary as vocabularies
 from rmtl_jax.runtime import checkpoints, workdir
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import start_rules
@@ -77,7 +76,6 @@ class Start:
       old.name: _rows(
         _values(self.source.path, old),
         _values(self.run.data_dir, new),
-        old.details.get('buckets', 0),
       )
       for old, new in zip(
         self.source.manifest.fields, self.run.manifest.fields, strict=True
@@ -237,27 +235,19 @@ def find(
   return Start(run, pathlib.Path(began)) if began else None
 
 
-def _rows(old: pa.Array, new: pa.Array, buckets: int) -> moving.Rows:
+def _rows(old: pa.Array, new: pa.Array) -> moving.Rows:
   """Where the rows of a vocabulary come from.
 
   Args:
     old: values of the run that is started from, null in row 0.
     new: of the one that starts.
-    buckets: of the field, the last rows of either.
   """
   options = pc.SetLookupOptions(value_set=old[1:])
   places = pc.call_function('index_in', [new.cast(old.type)], options)
   source = places.fill_null(-2).to_numpy().astype(np.int32) + 1
   source[0] = 0  # null is row 0 in both
   is_new = source < 0
-  base = np.maximum(source, 0)
-  if buckets:
-    first = len(old) - buckets
-    base[is_new] = [
-      first + vocabularies.bucket_of(value, buckets)
-      for value in new.filter(pa.array(is_new)).to_pylist()
-    ]
-  return moving.Rows(source, base, bool(is_new.any()))
+  return moving.Rows(source, bool(is_new.any()))
 
 
 def _values(directory: pathlib.Path, field: manifest_lib.Field) -> pa.Array:

@@ -31,13 +31,10 @@ class Rows(NamedTuple):
   Attributes:
     source: the row with the same value in the other run's vocabulary, -1 where
       it has none, i32[size].
-    base: the row that stood for a value there: its own, its bucket or 0,
-      i32[size].
     has_new: whether any source is -1.
   """
 
   source: np.ndarray
-  base: np.ndarray
   has_new: bool
 
 
@@ -71,9 +68,9 @@ class Moves:
   rows: Mapping[str, Rows]
 
   @property
-  def arrays(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The arrays for `move`: sources and bases by field."""
-    return {name: (one.source, one.base) for name, one in self.rows.items()}
+  def arrays(self) -> dict[str, np.ndarray]:
+    """The arrays for `move`: sources by field."""
+    return {name: one.source for name, one in self.rows.items()}
 
 
 def find_axes(
@@ -152,7 +149,7 @@ def move(
   moves: Moves,
   old: Any,
   fresh: Any,
-  arrays: Mapping[str, tuple[types.Array, types.Array]],
+  arrays: Mapping[str, types.Array],
   key: jax.Array,
 ) -> Any:
   """Parameters of the old spec as those of the new one.
@@ -164,9 +161,8 @@ def move(
     arrays: `moves.arrays`.
 
   Returns:
-    A tree of the form of `fresh`. New rows start near row 0 or, of a field with
-    buckets, near their bucket; frozen vectors, and new rows of others, are
-    those of `fresh`.
+    A tree of the form of `fresh`. New rows start near row 0; frozen vectors,
+    and new rows of others, are those of `fresh`.
   """
 
   def one(path, old_leaf, fresh_leaf, key):
@@ -179,7 +175,6 @@ def move(
     new_leaf = old_leaf
     for axis in moves.axes.get(jax.tree_util.keystr(path), ()):
       rows = moves.rows[axis.field]
-      source, base = arrays[axis.field]
       shape = list(new_leaf.shape)
       shape[axis.number] = len(rows.source)
       # With two axes these are terms of pairs, and new ones are zero.
@@ -187,7 +182,7 @@ def move(
       fresh = fresh_leaf if is_whole else jnp.zeros(shape, fresh_leaf.dtype)
       parts = _Part(new_leaf, fresh, axis.number)
       near = rows.has_new and not as_fresh
-      new_leaf = _filled(near, parts, source, base, key)
+      new_leaf = _filled(near, parts, arrays[axis.field], key)
     return new_leaf
 
   leaves = jax.tree_util.tree_leaves_with_path(old)
@@ -216,7 +211,7 @@ def _table(
   moves: Moves,
   old: jax.Array,
   fresh: jax.Array,
-  arrays: Mapping[str, tuple[types.Array, types.Array]],
+  arrays: Mapping[str, types.Array],
   key: jax.Array,
 ) -> jax.Array:
   """A joint table of embeddings, f32[..., rows, D], field by field."""
@@ -235,7 +230,7 @@ def _table(
       old.ndim - 2,
     )
     own_key = jax.random.fold_in(key, place)
-    values = _filled(rows.has_new, part, *arrays[name], own_key)
+    values = _filled(rows.has_new, part, arrays[name], own_key)
     new = new.at[..., begin : begin + size, :].set(values)
   return new
 
@@ -252,21 +247,19 @@ def _filled(
   near: bool,
   part: _Part,
   source: types.Array,
-  base: types.Array,
   key: jax.Array,
 ) -> jax.Array:
-  """Rows by their sources; new ones near their bases, or as the fresh ones."""
+  """Rows by their sources; new ones near row 0, or as the fresh ones."""
   old, fresh, axis = part
-  source, base = jnp.asarray(source), jnp.asarray(base)
+  source = jnp.asarray(source)
   known = jnp.take(old, jnp.maximum(source, 0), axis=axis, mode='clip')
   filled = fresh
   if near:
     size = old.shape[axis]
     values = jax.lax.slice_in_dim(old, min(1, size - 1), size, axis=axis)
-    filled = jnp.take(old, base, axis=axis, mode='clip')
     deviation = jnp.std(values, axis=axis, keepdims=True)
     noise = jax.random.normal(key, fresh.shape, fresh.dtype)
-    filled = filled + NOISE * deviation * noise
+    filled = known + NOISE * deviation * noise
   shape = [1] * fresh.ndim
   shape[axis] = len(source)
   return jnp.where(source.reshape(shape) >= 0, known, filled)

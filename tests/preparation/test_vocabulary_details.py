@@ -1,4 +1,4 @@
-"""Sequences, buckets and vectors of a user's own table, through prepare."""
+"""Sequences and vectors of a user's own table, through prepare."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from rmtl_jax import types
 from rmtl_jax.data import vectors as data_vectors
-from rmtl_jax.preparation import contract, vocabulary
+from rmtl_jax.preparation import contract
 from tests.preparation import raw_files
 
 # Item i % 5 in row i; i5 and i6 are in test rows alone.
@@ -26,13 +26,11 @@ def lines():
 
 def run(tmp_path, item=(), past=(), **options):
   item = dict(item)
-  crossed = [item.pop('crossed')] if 'crossed' in item else []
   record = {
     'user': 'user',
     'item': 'item',
     'time': {'column': 'ts'},
     'categorical': ['user', {'column': 'item', **item}],
-    'crossed': crossed,
     'tasks': [{'name': 'click', 'column': 'clicked'}],
   }
   if past:
@@ -67,33 +65,6 @@ def test_a_sequence_has_the_vocabulary_of_its_owner(tmp_path):
   assert not (tmp_path / 'out' / 'vocabulary' / 'past.parquet').exists()
   spec = manifest.feature_spec()
   assert spec.vocabulary_owners == (1,)
-
-
-def test_buckets_part_what_has_no_row(tmp_path):
-  manifest = run(tmp_path, item={'buckets': 4}, min_count=1)
-  field = manifest.of_kind('categorical')[1]
-  assert field.size == 1 + 5 + 4
-  assert field.details['buckets'] == 4
-  words = raw_files.vocabulary(tmp_path, 'item')
-  assert words[0] is None
-  assert words[-4:] == [f'(bucket {i})' for i in range(4)]
-  shown = raw_files.decoded(tmp_path, 'item')
-  expected = [
-    item or None
-    if item in ('i0', 'i1', 'i2', 'i3', 'i4', '')
-    else f'(bucket {vocabulary.bucket_of(item, 4)})'
-    for item in ITEMS
-  ]
-  assert shown == expected
-
-
-def test_crossed_values_by_hand(tmp_path):
-  manifest = run(tmp_path, item={'crossed': ['user', 'item']}, min_count=1)
-  assert [f.name for f in manifest.fields] == ['user', 'item', 'user_x_item']
-  shown = raw_files.decoded(tmp_path, 'user_x_item')
-  assert shown[:4] == ['u0 & i0', 'u1 & i1', 'u2 & i2', 'u0 & i3']
-  assert shown[18] is None  # that of an item that is missing
-  assert manifest.fields[2].details['crossed'] == ['user', 'item']
 
 
 def write_vectors(tmp_path, values, key='item', name='vector', **columns):

@@ -74,8 +74,6 @@ OF_NUMBERS = {
 }
 ISO = [f'{t:%Y-%m-%d %H:%M}' for t in TIMES]
 PASTS = [['a', 'zz', 'b', 'c', 'a'], [' b', 'a'], [], None, ['zz']]
-# Items of the last rows, in validation and test, are in no vocabulary.
-NEW = [f'new{i % 7}' if i > 40 else ['a', 'b', 'c'][i % 3] for i in range(ROWS)]
 FORMS = {
   'text': ({}, {}),
   'a sequence of text': (
@@ -93,27 +91,6 @@ FORMS = {
         {'column': 'tags', 'shares': 'item', 'newest_first': True}
       ]
     },
-  ),
-  'buckets': (
-    {'item': NEW},
-    {'categorical': ['user', {'column': 'item', 'buckets': 3}]},
-  ),
-  'crossed': (
-    {},
-    {
-      'crossed': [
-        ['item', 'hour'],
-        {'fields': ['user', 'item', 'weekday'], 'name': 'all', 'buckets': 4},
-      ]
-    },
-  ),
-  'crossed numbers': (
-    {'item': [float(i % 4) if i % 5 else None for i in range(ROWS)]},
-    {'crossed': [['item', 'user']]},
-  ),
-  'buckets of numbers': (
-    {'item': [float(i % 4 + 4 * (i > 40)) for i in range(ROWS)]},
-    {'categorical': [{'column': 'item', 'buckets': 2}]},
   ),
   'numbers': (NUMBERS, OF_NUMBERS),
   'local time': ({'ts': ISO}, {'time': BERLIN}),
@@ -152,7 +129,7 @@ def prepared(tmp_path_factory):
 
 # Text, numbers, values of several fields, and times.
 QUICK = (
-  *('text', 'numbers', 'crossed numbers'),
+  *('text', 'numbers', 'local time'),
   *('some zones', 'pattern'),
 )
 
@@ -204,25 +181,6 @@ def test_encoded_as_prepared(prepared, monkeypatch, form, kind, few):
       np.testing.assert_array_equal(
         getattr(inputs, name)[expected.row_id], getattr(expected, name), name
       )
-
-
-def test_text_of_floats_among_words_stays_text(tmp_path):
-  """Versions, of which only whole ones are usual enough for a row."""
-  rare = {5: 'beta'} | {i: f'{i}.0' for i in range(9, ROWS, 4)}
-  changes = {'item': [rare.get(i, str(i % 2)) for i in range(ROWS)]}
-  schema = {
-    'categorical': [{'column': 'item', 'buckets': 64}],
-    'crossed': [{'fields': ['item', 'hour'], 'name': 'c', 'buckets': 64}],
-  }
-  path, manifest = prepare(tmp_path, (changes, schema), 'csv', min_count=3)
-  encode = encoder.Encoder(tmp_path / 'out', manifest)
-  with rows.open_rows(str(path)) as found:
-    inputs = encode.encode(next(found.chunks(ROWS)))
-  for split in manifest_lib.SPLITS:
-    expected = columns_lib.read_split(tmp_path / 'out', manifest, split)
-    np.testing.assert_array_equal(
-      inputs.categorical[expected.row_id], expected.categorical
-    )
 
 
 @pytest.mark.parametrize('form', tiers.some(FORMS, QUICK))

@@ -43,10 +43,9 @@ def _no_noise(monkeypatch):
   monkeypatch.setattr(warm_start, 'NOISE', 0.0)
 
 
-def rows(source, base=None):
+def rows(source):
   source = np.array(source, np.int32)
-  own = np.maximum(source, 0) if base is None else np.array(base, np.int32)
-  return warm_start.Rows(source, own, bool((source < 0).any()))
+  return warm_start.Rows(source, bool((source < 0).any()))
 
 
 def moves(shapes, sources=None):

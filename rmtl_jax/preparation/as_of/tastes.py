@@ -39,7 +39,7 @@ def fields_of(rows: source.SourceTable) -> list[source.SourceField]:
     if field.kind == 'categorical' or field.has_own_lists
     if 'as_of' not in field.details
     and field.name not in (rows.user_field, rows.item_field)
-    and not fields_lib.is_made(field)
+    and fields_lib.FROM_TIME not in field.details
     and not fields_lib.is_of_time(field)
     and not words.has(field.name, words.PARTS_OF_TIME)
   ]

@@ -136,7 +136,7 @@ def frequent_values(train: np.ndarray) -> list[int]:
   return [0, *top.tolist()]
 
 
-def untrained_ids(train: np.ndarray, field: manifest_lib.Field) -> np.ndarray:
+def untrained_ids(train: np.ndarray) -> np.ndarray:
   """Ids of values that no train row has, i64[U], rising.
 
   Extended data have some: a value gets its id when new rows have it.
@@ -144,8 +144,7 @@ def untrained_ids(train: np.ndarray, field: manifest_lib.Field) -> np.ndarray:
   Args:
     train: rows of every id.
   """
-  known = known_rows(field)
-  return np.flatnonzero(train[known] == 0) + known.start
+  return np.flatnonzero(train[1:] == 0) + 1
 
 
 def group_values(
@@ -327,12 +326,11 @@ def _of_vocabulary(
   read: _Splits, field: manifest_lib.Field, counts: Mapping[str, np.ndarray]
 ) -> Groups:
   """Groups of a vocabulary: row 0, train's most frequent values, the rest."""
-  untrained = untrained_ids(counts[TRAIN], field)
+  untrained = untrained_ids(counts[TRAIN])
   if field.vocabulary_owner is not None and len(untrained):
     # A value's row is trained by the field that lends it, too.
     untrained = np.setdiff1d(untrained, _owner_ids(read, field))
-  is_seen = np.zeros(field.size, bool)
-  is_seen[known_rows(field)] = True
+  is_seen = np.arange(field.size) > 0
   is_seen[untrained] = False
   blank = {
     n: float((c.sum() - c[is_seen].sum()) / max(c.sum(), 1))
@@ -351,14 +349,6 @@ def _owner_ids(read: _Splits, field: manifest_lib.Field) -> np.ndarray:
   return np.ma.filled(found['v'], 0)
 
 
-def known_rows(field: manifest_lib.Field) -> slice:
-  """Rows of a vocabulary that stand for one value each.
-
-  Buckets are of values without a row of their own, as row 0 is.
-  """
-  return slice(1, field.size - field.details.get('buckets', 0))
-
-
 def _of_values(read: _Splits, field: manifest_lib.Field) -> Record:
   """Compares the rows of a vocabulary, of a list each of its values."""
   counts = _count_values(read, field)
@@ -366,9 +356,8 @@ def _of_values(read: _Splits, field: manifest_lib.Field) -> Record:
   compared = {
     name: psi(parted.counts[TRAIN], parted.counts[name]) for name in OTHERS
   }
-  known = known_rows(field)
   return {
-    'seen': {n: int((c[known] > 0).sum()) for n, c in counts.items()},
+    'seen': {n: int((c[1:] > 0).sum()) for n, c in counts.items()},
     'unseen': parted.blank,
     'moved': _moved(counts[TRAIN], counts[OTHERS[-1]]),
     'mean': {},

@@ -2,8 +2,7 @@
 
 A value without an id gets one where `min_count` new rows have it, of a user or
 an item `min_count` rows so far. New ids come after the old ones, by descending
-count, then by text. A field with buckets does not grow: its buckets are the
-last ids, and rows that have them are written already. Counts are those of
+count, then by text.  Counts are those of
 train, in which new rows are none yet, so a new value's is 0.
 """
 
@@ -50,11 +49,10 @@ def grow(
   Raises:
     types.InputError: a file that can't be read, or has another size.
   """
-  buckets = field.details.get('buckets', 0)
   old = _read(connection, path, field)
   size = field.size
-  known = f'(FROM {old} WHERE id > 0 AND id < {size - buckets})'
-  grows = 'false' if buckets else f'id IS NULL AND count >= {min_count}'
+  known = f'(FROM {old} WHERE id > 0)'
+  grows = f'id IS NULL AND count >= {min_count}'
   # New values stand first, so that `rowid` numbers them without a window.
   counted = sql.create_table(
     connection,
@@ -77,7 +75,7 @@ def grow(
   )
   sql.drop_tables(connection, counted, old)
   return Grown(
-    vocabulary.Vocabulary(found, size + added, 0, buckets),
+    vocabulary.Vocabulary(found, size + added, 0),
     everything,
     added,
   )

@@ -62,7 +62,7 @@ from rmtl_jax.preparation.schema.table_schema import TableSchema as TableSchema
 
 _KEYS = (
   *('session', 'user', 'item', 'time', 'categorical', 'multi_valued'),
-  *('numeric', 'from_time', 'crossed', 'tasks', 'events', 'weight'),
+  *('numeric', 'from_time', 'tasks', 'events', 'weight'),
   *('delimiter', 'missing', 'keep_duplicates', *raw_tables.KEYS),
 )
 

@@ -73,7 +73,7 @@ def _check_roles(schema: table_schema.TableSchema, part: part_lib.Part) -> None:
   texts |= {
     f.column
     for f in schema.fields
-    if f.kind != 'numeric' and not fields.is_made(f)
+    if f.kind != 'numeric' and fields.FROM_TIME not in f.details
   }
   numbers = {schema.time, *(task.column for task in schema.tasks)} - {None}
   if schema.events is not None:

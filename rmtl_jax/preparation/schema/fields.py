@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from rmtl_jax.data import manifest as manifest_lib
@@ -14,9 +13,6 @@ from rmtl_jax.preparation.schema import vocabularies
 # Key of the parts of the time that are fields, and of a field's part in its
 # details.
 FROM_TIME = 'from_time'
-# Key of the fields that are crossed, and of those that a field crosses in its
-# details.
-CROSSED = 'crossed'
 
 
 def parse_fields(
@@ -32,34 +28,7 @@ def parse_fields(
     found += _of_kind(part, kind)
     if kind == 'categorical':
       found += _from_time(part, time)
-      found += _crossed(part, found)
   return tuple(found)
-
-
-def _crossed(
-  part: part_lib.Part, categorical: Sequence[source.SourceField]
-) -> list[source.SourceField]:
-  """Categories that are the values of several others together."""
-  by_name = {field.name: field for field in categorical}
-  fields = []
-  for entry in part.entries(CROSSED, 'fields'):
-    entry.known(('fields', 'name', vocabularies.BUCKETS))
-    names = entry.texts('fields')
-    for name in names:
-      if name not in by_name:
-        entry.fail(
-          f'fields: {name!r} is no categorical field; there are'
-          f' {", ".join(by_name) or "none"}'
-        )
-    if len(set(names)) < max(len(names), 2):
-      entry.fail('fields: expected two or more different ones')
-    details = {CROSSED: list(names)} | vocabularies.categorical_details(entry)
-    column = by_name[names[0]].column
-    name = entry.name('_x_'.join(names))
-    fields.append(
-      source.SourceField(name, 'categorical', column, details=details)
-    )
-  return fields
 
 
 def _from_time(
@@ -94,7 +63,7 @@ def _of_kind(part: part_lib.Part, kind: str) -> list[source.SourceField]:
     transform, bins = '', 0
     lists: dict[str, Any] = {}
     if kind == 'categorical':
-      entry.known(('column', 'name', 'null', *vocabularies.CATEGORICAL))
+      entry.known(('column', 'name', 'null', vocabularies.VECTORS))
       details |= vocabularies.categorical_details(entry)
     elif kind == 'multi_valued':
       entry.known(
@@ -113,8 +82,3 @@ def _of_kind(part: part_lib.Part, kind: str) -> list[source.SourceField]:
       )
     )
   return fields
-
-
-def is_made(field: source.SourceField) -> bool:
-  """Whether a field is made of what another entry of the schema declares."""
-  return bool({FROM_TIME, CROSSED} & {*field.details})

@@ -95,18 +95,12 @@ class TableSchema:
       record[kind] = [
         self._field_entry(f)
         for f in self.fields
-        if f.kind == kind and not fields.is_made(f)
+        if f.kind == kind and fields.FROM_TIME not in f.details
       ]
     parts = [f.name for f in self.fields if fields.FROM_TIME in f.details]
     if parts:
       record[fields.FROM_TIME] = parts
-    crossed = [
-      {'name': f.name, 'fields': f.details[fields.CROSSED]}
-      | vocabularies.bucket_entry(f)
-      for f in self.fields
-      if fields.CROSSED in f.details
-    ]
-    return record | ({fields.CROSSED: crossed} if crossed else {})
+    return record
 
   def _field_entry(self, field: source.SourceField) -> dict[str, Any]:
     return _entry(field) | nulls.null_entry(self.nulls, field.column)
@@ -127,7 +121,7 @@ class TableSchema:
       for field in self.fields
       if field.kind == 'categorical'
       and field.column == column
-      and not fields.is_made(field)
+      and fields.FROM_TIME not in field.details
     ]
     return names[0] if names else None
 

@@ -11,23 +11,19 @@ from rmtl_jax.preparation import source
 from rmtl_jax.preparation.schema import part as part_lib
 
 # In a field's details too.
-BUCKETS, VECTORS, NEWEST_FIRST = 'buckets', 'vectors', 'newest_first'
-# Keys of a categorical field, and of a multi-valued one.
-CATEGORICAL = (BUCKETS, VECTORS)
+VECTORS, NEWEST_FIRST = 'vectors', 'newest_first'
+# Keys of a multi-valued field.
 MULTI_VALUED = ('shares', NEWEST_FIRST, 'max_values')
-_MOST_BUCKETS = 2**24
 _MOST_VALUES = 2**10
 
 
 def categorical_details(entry: part_lib.Part) -> dict[str, Any]:
-  """Buckets and vectors of a categorical field, as its details.
+  """Vectors of a categorical field, as its details.
 
   Raises:
     types.InputError: names the key.
   """
   details: dict[str, Any] = {}
-  if BUCKETS in entry.record:
-    details[BUCKETS] = entry.whole(BUCKETS, 1, _MOST_BUCKETS)
   if VECTORS in entry.record:
     given = entry.group(VECTORS)
     given.known(('file', 'key', 'vector', 'trained'))
@@ -67,11 +63,6 @@ def entries(field: source.SourceField) -> dict[str, Any]:
   if field.width:
     found['max_values'] = field.width
   return found
-
-
-def bucket_entry(field: source.SourceField) -> dict[str, int]:
-  """The key of a field's buckets, where it has some."""
-  return {k: v for k, v in field.details.items() if k == BUCKETS}
 
 
 def check_owners(

@@ -56,10 +56,12 @@ def types(schema: schema_lib.TableSchema, nested: set[str]) -> dict[str, str]:
   if schema.events is not None:
     found[schema.events.column] = ''
   for field in schema.fields:
-    if field.kind == 'categorical' and not fields_lib.is_made(field):
-      found[field.column] = ''
-    elif field.kind == 'multi_valued':
+    if field.kind == 'multi_valued':
       found[field.column] = 'VARCHAR[]' if field.column in nested else 'VARCHAR'
+    elif (
+      field.kind == 'categorical' and fields_lib.FROM_TIME not in field.details
+    ):
+      found[field.column] = ''
   return found
 
 
@@ -91,10 +93,6 @@ def select(
         )
       if vocabularies.NEWEST_FIRST in field.details:
         value = f'list_reverse({value})'
-    elif fields_lib.CROSSED in field.details:
-      value = sql.crossed(
-        values[f'f_{name}'] for name in field.details[fields_lib.CROSSED]
-      )
     elif fields_lib.FROM_TIME in field.details:
       value = schema.clock.part(field.name, time)
     values[field.source_column] = value

@@ -20,7 +20,6 @@ from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import checks, source, sql
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation.description import drift
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import readings
 from rmtl_jax.results import reference as reference_lib
@@ -326,9 +325,7 @@ class _Grouping:
       size = max(field.size, 1)
       self._of_id = np.full(size, len(self._groups), np.uint8)
       self._of_id[self._groups] = np.arange(len(self._groups))
-      known = drift.known_rows(field)
-      self._is_blank = np.ones(size, bool)
-      self._is_blank[known] = False
+      self._is_blank = np.arange(size) == 0
       for first, end in of.get('untrained', ()):
         self._of_id[first:end] = 0
         self._is_blank[first:end] = True

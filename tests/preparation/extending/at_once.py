@@ -78,12 +78,9 @@ def _fitted_as(extended: pathlib.Path, like: manifest_lib.Manifest):
         f' (SELECT DISTINCT key, {sql.value_text("key")} AS value'
         f'  FROM ({keys})) USING (value)'
       )
-    field = fields[name]
-    buckets = field.details.get('buckets', 0)
-    return vocabulary.Vocabulary(table, field.size, 0, buckets, (0,) * buckets)
+    return vocabulary.Vocabulary(table, fields[name].size, 0)
 
-  def categorical(connection, rows, min_counts, buckets):
-    del buckets
+  def categorical(connection, rows, min_counts):
     left_out = {c: 1 for c in min_counts if c.removeprefix('f_') not in fields}
     # A view that joins several tables, which every column would read anew.
     held = sql.create_table(

@@ -38,7 +38,6 @@ SCHEMAS = {
       {'column': 'item', 'vectors': {'file': 'vectors.parquet'}},
     ],
     'multi_valued': [{'column': 'seen', 'separator': '|', 'shares': 'item'}],
-    'crossed': [{'fields': ['user', 'hour'], 'buckets': 5}],
     'numeric': [{'column': 'price', 'transform': 'bins', 'bins': 4}],
     'from_time': ['hour'],
   },
