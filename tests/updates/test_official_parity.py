@@ -1,11 +1,10 @@
-"""Critic updates and the loss of stage 3 beside numbers of the released code.
+"""Rewards, targets, weighted losses and critic updates of the released code.
 
-tests/golden/README.md describes how these were made. The rewards are in the
-repository; the parameters of the default networks (15 MB) are not.
+tests/golden/README.md describes how the numbers were made. The parameters of
+the critic updates (15 MB) are not in the repository.
 """
 
 import dataclasses
-import functools
 import os
 import pathlib
 
@@ -17,16 +16,15 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import factory as networks
-from rmtl_jax.networks import functional
-from rmtl_jax.ops import rewards, targets
+from rmtl_jax.ops import losses, rewards, targets
 from rmtl_jax.updates import critic as critic_lib
-from rmtl_jax.updates import forward, state, weighted_grad
+from rmtl_jax.updates import forward, state
 from rmtl_jax.weighting import factory
 from tests.golden import released
 from tests.updates import problem
 
 GOLDEN = os.environ.get('RMTL_GOLDEN', '')
-SMALL = pathlib.Path(__file__).parents[1] / 'golden'
+SMALL = pathlib.Path(__file__).parents[1] / 'golden' / 'session.npz'
 OFFICIAL = config_lib.preset('official')
 NETWORK = dataclasses.replace(OFFICIAL.network, embedding_dim=16, dropout=0.0)
 # What theirs was run with: no noise, no dropout, targets move in every step.
@@ -107,67 +105,36 @@ def test_critic_updates_are_the_released_ones(record, monkeypatch):
         problem.assert_trees_close(found, critics(record, 2, letter), atol=2e-5)
 
 
-def test_rewards_are_the_released_ones():
-  with np.load(SMALL / 'rewards.npz', allow_pickle=False) as file:
-    small = dict(file)
-  lane, slot = small['pos'].T
-  found = rewards.log_likelihood(small['a'], small['y'])
-  np.testing.assert_allclose(found[lane, slot], small['reward'], rtol=1e-6)
+@pytest.fixture(scope='module')
+def session():
+  with np.load(SMALL, allow_pickle=False) as file:
+    return dict(file)
 
 
-def test_targets_are_the_released_ones(record):
-  network, actor_params = actor(record)
-  critic_network = networks.make_critic(spec(record), NETWORK, CRITIC)
-  one, logged = batch(record, 0)
-  policy = jax.jit(functools.partial(forward.policy, network))(
-    actor_params, one.inputs
-  )
-  value = jax.jit(functools.partial(functional.apply, critic_network))
-  estimates = [
-    value(critics(record, 0, letter), one.inputs, policy) for letter in 'ct'
-  ]
-  reward = rewards.log_likelihood(logged, one.labels)
-  lane, slot = record['td_esmm/pos'].T
+def test_rewards_and_targets_are_the_released_ones(session):
+  lane, slot = session['pos'].T
+  reward = rewards.log_likelihood(session['a'], session['y'])
+  np.testing.assert_allclose(reward[lane, slot], session['reward'], rtol=1e-6)
+  values = jnp.minimum(session['online'], session['target_net'])
   found = jax.vmap(targets.lane_targets, (0, 0, 0, None))(
-    reward, jnp.minimum(*estimates), one.is_last, CRITIC.discount
+    reward, values, session['last'], CRITIC.discount
   )
   np.testing.assert_allclose(
-    found[lane, slot], record['td_esmm/target'], rtol=1e-5, atol=1e-6
+    found[lane, slot], session['target'], rtol=1e-5, atol=1e-6
   )
 
 
 @pytest.mark.parametrize('lambda_', ['0.7', '1.0'])
-def test_the_weighted_loss_is_the_released_one(record, lambda_):
-  network, params = actor(record)
-  one, _ = batch(record, 0)
-  stage = f'stage3_esmm_{lambda_}'
+def test_the_weighted_loss_is_the_released_one(session, lambda_):
   config = dataclasses.replace(OFFICIAL.weighting, lambda_=float(lambda_))
   weighting = factory.make_weighting(config)
-  lane, slot = np.nonzero(np.asarray(one.mask))
-  q = np.zeros(one.labels.shape, np.float32)
-  q[lane, slot] = record[f'{stage}/q']
-
-  def row_losses(params):
-    found, _ = forward.actor_losses(network, params, one, None)
-    return found, None
-
-  @jax.jit
-  def weigh(params, q):
-    rows = weighted_grad.differentiate(row_losses, params, one.mask)
-    weighted, _ = weighting.update(
-      forward.mean_cotangent(one.mask, 2),
-      weighting.init(jnp.zeros(())),
-      losses=rows.losses,
-      labels=one.labels,
-      mask=one.mask,
-      key=KEY,
-      q_values=q,
-    )
-    return jnp.sum(weighted * rows.losses), rows.pullback(weighted)
-
-  loss, found = weigh(params, q)
-  np.testing.assert_allclose(loss, record[f'{stage}/loss'], rtol=1e-5)
-  expected = released.actor('esmm', parts(record, f'{stage}/g'))
-  # Theirs never trains the first row of all.
-  expected['first']['table'][0] = np.asarray(found['first']['table'][0])
-  problem.assert_trees_close(found, expected, rtol=1e-4, atol=1e-6)
+  row_losses = losses.binary_cross_entropy(
+    jnp.asarray(session['logits']), jnp.asarray(session['y'])
+  )
+  weighted, _ = weighting.update(
+    forward.mean_cotangent(jnp.asarray(session['mask']), 2),
+    weighting.init(jnp.zeros(())),
+    q_values=jnp.asarray(session['q']),
+  )
+  found = jnp.sum(weighted * row_losses)
+  np.testing.assert_allclose(found, session[f'loss_{lambda_}'], rtol=1e-5)
