@@ -44,16 +44,6 @@ def test_what_the_living_make_is_left_alone(tmp_path):
   assert (target / 'some').read_text() == 'old'
 
 
-def test_publish_replaces_whole_directories(tmp_path):
-  target = tmp_path / 'out'
-  for text in ('first', 'second'):
-    with partial.make_directory(target) as path:
-      (path / 'some').write_text(text)
-      partial.publish(path, target)
-    assert names(tmp_path) == ['out'] and names(target) == ['some']
-    assert (target / 'some').read_text() == text
-
-
 def test_a_signal_between_the_two_renames_puts_the_old_data_back(
   tmp_path, monkeypatch
 ):

@@ -20,14 +20,6 @@ def sauces():
   return registry.Registry('sauce', [_Sauce('salsa', 2), _Sauce('mole', 1)])
 
 
-def test_names_stay_in_the_order_in_which_they_came(sauces):
-  sauces.register(_Sauce('aioli'))
-  assert sauces.names() == ('salsa', 'mole', 'aioli') == tuple(sauces)
-  assert sauces.find('salsa').heat == 2
-  assert 'mole' in sauces and 'pesto' not in sauces and len(sauces) == 3
-  assert sauces.get('pesto') is None
-
-
 def test_a_taken_name_is_refused_and_keeps_its_record(sauces):
   with pytest.raises(
     types.InputError, match=r"^sauce: 'salsa' exists already\Z"

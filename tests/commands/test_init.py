@@ -1,8 +1,6 @@
 """`rmtl init` as a person meets it: files, what is printed, exit codes."""
 
-import errno
 import json
-import pathlib
 import shlex
 
 import pytest
@@ -39,31 +37,6 @@ def test_writes_a_schema_reasons_and_the_next_commands(log, tmp_path, capsys):
   # The first is taken at its word, the directory of the data aside.
   line = [w for w in words[0] if not w.startswith('--data_dir')]
   assert cli.main([*line, f'--data_dir={tmp_path}/data']) == 0
-
-
-@pytest.mark.parametrize('name', ['schema.json', 'schema.md'])
-def test_a_full_disk_leaves_both_files_as_they_were(
-  log, tmp_path, capsys, monkeypatch, name
-):
-  write, output = pathlib.Path.write_bytes, f'--output={tmp_path}/schema.json'
-
-  def full(path, data):
-    if path.name == f'{name}.partial':
-      raise OSError(errno.ENOSPC, 'No space left on device')
-    write(path, data)
-
-  monkeypatch.setattr(pathlib.Path, 'write_bytes', full)
-  assert _init(log, output) == 1
-  assert f'{name}: No space left on device' in capsys.readouterr().err
-  assert list(tmp_path.iterdir()) == [log]
-  old = {tmp_path / name: name for name in ('schema.json', 'schema.md')}
-  for path, text in old.items():
-    path.write_text(text)
-  assert _init(log, output, '--overwrite') == 1
-  assert {path: path.read_text() for path in old} == old
-  assert len(list(tmp_path.iterdir())) == 3
-  monkeypatch.undo()
-  assert _init(log, output, '--overwrite') == 0
 
 
 def test_nothing_is_overwritten_unless_asked(log, tmp_path, capsys):

@@ -189,19 +189,6 @@ def test_a_preset_of_the_data_takes_the_flags_on_top(monkeypatch):
   assert config_flags.parse(values, 8, own) == config_lib.Config()
 
 
-def test_what_reads_the_item_is_no_reason_to_refuse_a_preset(monkeypatch):
-  made = config_lib.Preset(
-    'recommended',
-    '',
-    lambda manifest: {'ensemble': 2, 'variants': 'network.ignore=item;'},
-  )
-  monkeypatch.setitem(config_lib.PRESETS._records, 'recommended', made)
-  for flag in ('session_encoder=mean', 'session_encoder=target_attention'):
-    found = config_flags.parse(of_line(f'--config.network.{flag}'), 1)
-    assert (found.ensemble, found.variants) == (2, '')
-  assert config_flags.parse(of_line(), 1).variants == 'network.ignore=item;'
-
-
 def test_studies_are_of_a_presets_first_member(monkeypatch):
   made = config_lib.Preset(
     'recommended',

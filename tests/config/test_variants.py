@@ -1,8 +1,6 @@
 import dataclasses
 
-import hypothesis
 import pytest
-from hypothesis import strategies
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
@@ -37,19 +35,6 @@ def test_members_take_the_variants_in_turn():
 def test_what_is_refused(text, ensemble, error):
   with pytest.raises(types.InputError, match=error):
     variants.of_members(config(text, ensemble))
-
-
-@hypothesis.given(
-  strategies.integers(0, 2**31 - 1), strategies.integers(-1000, 1000)
-)
-def test_seeds_of_members(seed, distance):
-  """Within bounds, distinct, and no near ensemble has one of them."""
-  own = [variants.member_seed(seed, m) for m in range(64)]
-  assert own[0] == seed and len(set(own)) == 64
-  assert all(0 <= s < 2**31 for s in own)
-  if distance and 0 <= seed + distance < 2**31:
-    near = {variants.member_seed(seed + distance, m) for m in range(64)}
-    assert not near & set(own)
 
 
 def test_a_member_is_a_single_model_of_its_seed():

@@ -59,14 +59,3 @@ def test_a_session_has_its_rows_and_rewards(made):
   assert ends == [False, False, True]
   with pytest.raises(ValueError, match='session: found 40, expected 0 to 39'):
     env.reset(options={'session': 40})
-
-
-def test_seeds_and_limits(made):
-  path, _, rows = made
-  env = environment.make_gymnasium(path, max_steps=1)
-  drawn = [env.reset(seed=5)[1]['session'] for _ in range(2)]
-  assert drawn[0] == drawn[1] != env.reset()[1]['session']
-  long = int(np.argmax(np.diff(rows.starts) > 1))
-  env.reset(options={'session': long})
-  *_, terminated, truncated, _ = env.step(np.zeros(2))
-  assert truncated and not terminated

@@ -1,6 +1,5 @@
 """The environment against packed lanes, and gymnax's interface."""
 
-import dataclasses
 import functools
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax import config as config_lib
-from rmtl_jax import environment, types
+from rmtl_jax import environment
 from rmtl_jax.data import batches, columns
 from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.ops import rewards, targets
@@ -152,25 +151,3 @@ def test_episodes_follow_each_other_in_one_program(made):
   both = (labels == [1.0, 0.0]).all(-1)
   assert both.any()
   np.testing.assert_allclose(reward[both], np.log(0.125), rtol=1e-6)
-
-
-def test_rewards_of_other_kinds_are_minus_their_loss(made):
-  _, manifest, rows = made
-  numbers = (('mean', 0.0), ('deviation', 1.0))
-  watch = types.TaskLoss('squared', 'regression', numbers=numbers)
-  spec = dataclasses.replace(
-    manifest.feature_spec(), losses=(watch, types.TaskLoss())
-  )
-  labels = rows.labels.copy()
-  labels[:2] = [[2.0, 1.0], [100.0, 0.0]]
-  env = environment.SessionEnvironment(
-    dataclasses.replace(rows, labels=labels, starts=np.array([0, 1, 2])), spec
-  )
-  for session, expected in enumerate(([-4.0, np.log(0.25)], None)):
-    _, state = env.start(session)
-    action = np.array([0.5, 0.25], np.float32)  # 0.5 stands for the mean, 0
-    *_, reward, ended, info = env.step_env(jax.random.key(0), state, action)
-    # No reward is below that of a click at probability 1e-4.
-    expected = expected or [np.log(1e-4), np.log(0.75)]
-    np.testing.assert_allclose(info['rewards'], expected, rtol=1e-5)
-    assert reward == pytest.approx(sum(expected), rel=1e-5) and ended

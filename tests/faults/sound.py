@@ -23,30 +23,38 @@ from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.serving import predictor
 from rmtl_jax.serving.export import writer as export_writer
 from tests.preparation import raw_files
-from tests.preparation.sources import (
-  test_ali_ccp,
-  test_aliexpress,
-  test_census_income,
-  test_criteo_attribution,
-  test_movielens,
-  test_tenrec,
-)
 from tests.serving import forged, table_run
 
-# Writes raw files of a public log below a directory, by source.
+_CRITEO = (
+  *('timestamp', 'uid', 'campaign', *(f'cat{i}' for i in range(1, 10))),
+  *('conversion', 'attribution', 'click', 'cost'),
+)
+# Raw files of public logs, by source and name.
 PUBLIC = {
-  'ali_ccp': test_ali_ccp.example,
-  'aliexpress': test_aliexpress.example,
-  'census_income': lambda path: test_census_income.write(
-    path, test_census_income.people(30), test_census_income.people(9)
-  ),
-  'criteo_attribution': lambda path: test_criteo_attribution.write(
-    path, test_criteo_attribution.log()
-  ),
-  'movielens_1m': lambda path: test_movielens.write_1m(
-    path, test_movielens.log()
-  ),
-  'tenrec': lambda path: test_tenrec.write(path, test_tenrec.log()),
+  'criteo_attribution': {
+    'criteo_attribution_dataset.tsv.gz': [
+      '\t'.join(_CRITEO),
+      *(
+        f'{3600 * i}\t{i % 3}\t8' + '\t1' * 9 + f'\t0\t0\t{i % 2}\t0.5'
+        for i in range(40)
+      ),
+    ]
+  },
+  'movielens_1m': {
+    'ratings.dat': [
+      f'{i % 3 + 1}::5::{i % 5 + 1}::{881_250_949 + 3600 * i}'
+      for i in range(20)
+    ],
+    'movies.dat': ['5::Heat (1995)::Action|Crime'],
+    'users.dat': ['1::M::24::technician::85711'],
+  },
+  'tenrec': {
+    'QB-video.csv': [
+      'user_id,item_id,click,follow,like,share,video_category,'
+      'watching_times,gender,age',
+      *(f'{i % 4},{i % 5},{i % 2},0,0,0,2,3,1,4' for i in range(40)),
+    ]
+  },
 }
 
 TINY = (
@@ -108,8 +116,9 @@ def shared() -> pathlib.Path:
   )
   for name in ('table', 'table_gz', 'table_parquet'):
     raw_files.write_schema(base / name / 'schema.json')
-  for name, write in PUBLIC.items():
-    write(base / name)
+  for source, files in PUBLIC.items():
+    for name, lines in files.items():
+      raw_files.write(base / source / 'raw' / name, lines)
   (base / 'run').mkdir()
   run = table_run.train(base / 'run')
   shutil.rmtree(run / 'tensorboard')

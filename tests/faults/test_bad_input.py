@@ -12,22 +12,11 @@ import pytest
 
 from rmtl_jax import cli
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import prepare
 from tests import tiny
 from tests.faults import sound
-from tests.preparation import raw_files
 
 pytestmark = pytest.mark.slow
-
-
-def _lines(**changes):
-  """A table of 20 rows; `column_row=value` changes a cell, rows from 1."""
-  lines = [line.split(',') for line in raw_files.table_lines()]
-  for name, value in changes.items():
-    column, row = name.rsplit('_', 1)
-    lines[int(row)][lines[0].index(column)] = value
-  return [','.join(line) for line in lines]
 
 
 def _run(*argv):
@@ -37,49 +26,7 @@ def _run(*argv):
   return code, err.getvalue()
 
 
-def _prepare_path(tmp_path, raw):
-  schema = raw_files.write_schema(tmp_path / 'schema.json')
-  return _run(
-    *('prepare', f'--raw_dir={raw}', f'--schema={schema}', '--min_count=1'),
-    *(f'--data_dir={tmp_path / "out"}', '--any_dates'),
-  )
-
-
-def _handled(tmp_path, found, rows=20):
-  code, error = found
-  assert code == 0, error
-  sound.check_prepared(tmp_path / 'out')
-  manifest = manifest_file.read(tmp_path / 'out')
-  assert sum(split.rows for split in manifest.splits.values()) == rows
-
-
-def _refused(tmp_path, found, *parts):
-  line = sound.one_line(*found)
-  for part in parts:
-    assert part in line
-  assert not (tmp_path / 'out').exists()
-  assert not [p for p in tmp_path.iterdir() if p.name.startswith('.')]
-
-
 # Places.
-
-
-def test_links_to_data_and_to_the_target(tmp_path):
-  raw_files.write(tmp_path / 'real' / 'log.csv', _lines())
-  (tmp_path / 'raw').mkdir()
-  (tmp_path / 'raw' / 'link.csv').symlink_to(tmp_path / 'real' / 'log.csv')
-  (tmp_path / 'disk').mkdir()
-  (tmp_path / 'out').symlink_to(tmp_path / 'disk' / 'data')
-  _handled(tmp_path, _prepare_path(tmp_path, tmp_path / 'raw'))
-  assert (tmp_path / 'out').is_symlink()
-  assert [p.name for p in (tmp_path / 'disk').iterdir()] == ['data']
-
-
-def test_names_that_are_no_utf8(tmp_path):
-  raw = tmp_path / 'raw' / os.fsdecode(b'\xff.csv')
-  raw_files.write(raw, _lines())
-  for path in (raw, raw.parent):
-    _refused(tmp_path, _prepare_path(tmp_path, path), 'not valid UTF-8')
 
 
 def test_places_that_cannot_be_written(tmp_path):

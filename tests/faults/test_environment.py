@@ -7,12 +7,10 @@ import pathlib
 import signal
 import subprocess
 import sys
-import tempfile
 
 import pytest
 
 from rmtl_jax import cli
-from rmtl_jax.serving import past
 from tests.faults import runs
 
 PREPARE = 'prepare --source=simulated --simulated_rows=300 --data_dir=out'
@@ -60,15 +58,6 @@ def test_streams_that_nobody_reads_lose_no_work(tmp_path, name):
 
 
 @pytest.mark.slow
-def test_characters_that_an_encoding_lacks_are_escapes(tmp_path):
-  command = PREPARE.replace('=out', '=雪')
-  code, out, error = _shell(tmp_path, command, PYTHONIOENCODING='ascii')
-  assert (code, error) == (0, '') and 'prepared data: \\u96ea' in out
-  code, out, error = _shell(tmp_path, command, PYTHONIOENCODING='ascii')
-  assert (code, out) == (2, '') and error.startswith('rmtl: \\u96ea: has')
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize('size', ['16k', '64k', '128k'])
 def test_a_full_disk_in_prepare(tmp_path, capsys, size):
   with runs.small_disk(tmp_path / 'disk', size) as disk:
@@ -99,18 +88,3 @@ def test_sigterm_in_prepare_leaves_nothing(tmp_path):
   assert process.returncode == 143, error
   assert error.startswith('rmtl: ended by SIGTERM') and error.count('\n') == 1
   assert not out and not list(tmp_path.iterdir())
-
-
-@pytest.mark.slow
-def test_scratch_of_a_predict_that_was_killed_is_swept(tmp_path, monkeypatch):
-  monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
-  dead = tmp_path / '.rmtl-predict.partial-00000000'
-  dead.mkdir()
-  (dead / 'input.arrow').write_text('rows of somebody')
-  with (
-    past.scratch_database() as (_, mine),
-    past.scratch_database() as (_, other),
-  ):
-    assert sorted(tmp_path.iterdir()) == sorted([mine, other])
-    assert mine.stat().st_mode & 0o777 == 0o700
-  assert not list(tmp_path.iterdir())

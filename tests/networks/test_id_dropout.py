@@ -1,7 +1,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from rmtl_jax import types
 from rmtl_jax.networks import id_dropout
@@ -26,19 +25,6 @@ def inputs():
     jnp.asarray(tags, jnp.int32),
     jnp.asarray(rng.normal(size=(*LEAD, 1)), jnp.float32),
   )
-
-
-@pytest.mark.parametrize(
-  ('setting', 'expected'),
-  [
-    ('0', (0.0, 0.0, 0.0)),
-    ('0.3', (0.3, 0.3, 0.3)),
-    ('item=0.2', (0.0, 0.2, 0.0)),
-    ('tags=0.5, user=0.1', (0.1, 0.0, 0.5)),
-  ],
-)
-def test_rates(setting, expected):
-  assert id_dropout.rates(setting, SPEC) == expected
 
 
 def test_categories_become_row_0_at_their_fields_rate():

@@ -70,27 +70,6 @@ def rest(values):
   )
 
 
-def test_what_is_left_is_the_data_without_the_fields():
-  seen = ignore.view(SPEC, config(SETTING))
-  assert seen.spec == REST
-  values = inputs()
-  for one, other in zip(seen.narrow(values), rest(values), strict=True):
-    np.testing.assert_array_equal(one, other)
-  small_change = rest(values)._replace(
-    categorical=rest(values).categorical * 0,
-    multi_valued=rest(values).multi_valued * 0 + 1,
-  )
-  wide = seen.widen(small_change, values)
-  np.testing.assert_array_equal(wide.categorical[..., [1, 2]], 0)
-  np.testing.assert_array_equal(
-    wide.categorical[..., [0, 3]], values.categorical[..., [0, 3]]
-  )
-  np.testing.assert_array_equal(wide.multi_valued[..., 3:], 1)
-  np.testing.assert_array_equal(
-    wide.multi_valued[..., :3], values.multi_valued[..., :3]
-  )
-
-
 def named(name, spec, network):
   """A network of either kind, with its arguments after the inputs."""
   if name in networks_registry.BACKBONES:

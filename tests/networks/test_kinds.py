@@ -79,20 +79,3 @@ def test_outputs_of_every_backbone(backbone, monkeypatch):
   if backbone == 'esmm':
     children = np.asarray(predictions[..., [3, 5]])
     assert np.all(children <= np.asarray(predictions[..., :1]))
-
-
-def test_thresholds_begin_at_the_shares_of_train():
-  network = factory.make_actor(SPEC, 'shared_bottom', small.CONFIG)
-  params = network.init(jax.random.key(0))
-  params['towers']['heads']['linear'] = jax.tree.map(
-    jnp.zeros_like, params['towers']['heads']['linear']
-  )
-  outputs = small.run(network, params, small.inputs(SPEC))
-  above = jax.nn.sigmoid(outputs[0, 0, 4:7])
-  np.testing.assert_allclose(above, [0.9, 0.5, 0.2], rtol=1e-5)
-  # Other tasks begin at train's mean, rate of zeros and mean of logarithms.
-  found = task_losses.predictions(LOSSES, outputs)[0, 0]
-  np.testing.assert_allclose(found[4], 3.0, rtol=1e-6)
-  sigma = task_losses.LEAST_SIGMA * (1 + 1 / task_losses.LEAST_SIGMA)
-  mean = 0.7 * np.exp(1.0 + 0.5 * (0.8 * sigma) ** 2)
-  np.testing.assert_allclose(found[1], mean, rtol=1e-5)

@@ -45,15 +45,6 @@ def test_the_earlier_rows_of_a_session():
     np.testing.assert_array_equal(found, expected)
 
 
-def test_attention_by_hand():
-  scores = jnp.log(jnp.array([[1.0, 3.0], [5.0, 7.0]]))
-  seen = jnp.array([[True, True], [False, False]])
-  values = jnp.array([[8.0], [4.0]])
-  np.testing.assert_allclose(
-    session.attend(scores, seen, values), [[5.0], [0.0]], rtol=1e-6
-  )
-
-
 @functools.cache
 def encoder(name):
   """(parameters as nested dicts, module: items, segment -> encoding)."""

@@ -1,12 +1,8 @@
 """A source, a backbone and a weighting of one's own, from log to metrics."""
 
 import json
-from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from flax import nnx
 
@@ -16,9 +12,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import first_layer
 from rmtl_jax.preparation.raw import files as raw
-from rmtl_jax.training import fit
 from tests import registries as registries_lib
-from tests import signals, tiny
 
 
 def _read(connection, raw_dir, options):
@@ -54,32 +48,6 @@ class _Wide(nnx.Module):
   def __call__(self, shared, inputs, dropout_key):
     hidden, _ = self.first(shared, inputs)
     return hidden[0]
-
-
-class _Running(NamedTuple):
-  """The state of `_scale_by_running`: a running mean of -Q per batch."""
-
-  mean: jax.Array
-  steps: jax.Array
-
-
-def _scale_by_running(lambda_):
-  """Weights 1 + lambda (-Q / the running mean of -Q): it has a state."""
-
-  def init(params):
-    del params
-    return _Running(jnp.zeros(()), jnp.zeros((), jnp.int32))
-
-  def update(updates, state, params=None, *, q_values, mask, **extra):
-    del params, extra
-    rows = jnp.where(mask[..., None], -q_values, 0.0)
-    batch_mean = rows.sum() / jnp.maximum(mask.sum() * rows.shape[-1], 1)
-    steps = state.steps + 1
-    mean = state.mean + (batch_mean - state.mean) / steps
-    weights = 1.0 - lambda_ * q_values / jnp.maximum(mean, 1e-3)
-    return updates * weights, _Running(mean, steps)
-
-  return optax.GradientTransformationExtraArgs(init, update)
 
 
 @pytest.fixture
@@ -150,48 +118,3 @@ def _small(weighting: str) -> config_lib.Config:
       'evaluation': {'bootstrap': 0},
     }
   )
-
-
-def _register_running() -> None:
-  rmtl_jax.register_weighting(
-    'running',
-    _scale_by_running,
-    label='weights by a running mean',
-    formula='the weights 1 - lambda Q / running mean',
-    needs=('mask',),
-  )
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures('registries')
-def test_a_weighting_with_a_state_resumes_and_is_reported(tmp_path):
-  _register_running()
-  data, run = tmp_path / 'data', tmp_path / 'run'
-  tiny.write_prepared(data, sessions=60)
-  quiet = rmtl_jax.Progress(quiet=True)
-  config = _small('running')
-  record = rmtl_jax.train(config, tmp_path / 'whole', data, live=quiet)
-  # The state of the weighting comes back with the rest of the stage.
-  interruptions = 0
-  for question in range(5, 99, 11):
-    try:
-      again = rmtl_jax.train(
-        config,
-        run,
-        data,
-        live=quiet,
-        interrupted=signals.At(question),
-      )
-      break
-    except fit.Interrupted:
-      interruptions += 1
-  assert interruptions
-  assert again['stages'] == record['stages']
-  assert rmtl_jax.evaluate(run)['stages'] == record['stages']
-  history = (run / 'metrics.jsonl').read_text()
-  assert history.count('"weight_mean_click"') >= 4  # two arms, two epochs
-
-  assert cli.main(['rmtl', 'report', f'--workdir={run}']) == 0
-  page = (run / 'report' / 'report.html').read_text()
-  assert 'weights by a running mean' in page
-  assert 'the weights 1 - lambda Q / running mean; lambda = 0.5' in page
