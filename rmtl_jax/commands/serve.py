@@ -12,10 +12,10 @@ from absl import flags
 
 from rmtl_jax import extras, types
 from rmtl_jax.commands import common
-from rmtl_jax.server import settings as settings_lib
+from rmtl_jax.server import options as options_lib
 from rmtl_jax.serving import sizes
 
-_DEFAULTS = settings_lib.Settings(workdir='')
+_DEFAULTS = options_lib.Settings(workdir='')
 _LOOPBACK = ('127.0.0.1', '::1', 'localhost')
 
 
@@ -52,37 +52,11 @@ def define(flag: common.Definer) -> None:
     lower_bound=1,
     upper_bound=sizes.MOST_ROWS,
   )
-  flag.integer(
-    'max_bytes',
-    _DEFAULTS.max_bytes,
-    "Most bytes of a request's body.",
-    lower_bound=1,
-  )
-  flag.float(
-    'wait_ms',
-    _DEFAULTS.wait_ms,
-    'How long the first request of a batch may wait for others, ms. Those that'
-    ' arrive while a batch is computed share the next one anyway.',
-    lower_bound=0.0,
-    upper_bound=1000.0,
-  )
-  flag.integer(
-    'queue_rows',
-    _DEFAULTS.queue_rows,
-    'Rows that may wait in a process; requests beyond get status 503.',
-    lower_bound=1,
-  )
   flag.integer('workers', _DEFAULTS.workers, 'Processes.', lower_bound=1)
   flag.float(
     'reload_seconds',
     _DEFAULTS.reload_seconds,
     'How often WORKDIR is looked at for a newer model; 0: SIGHUP alone.',
-    lower_bound=0.0,
-  )
-  flag.float(
-    'stop_seconds',
-    _DEFAULTS.stop_seconds,
-    'How long requests may take to finish after SIGTERM.',
     lower_bound=0.0,
   )
 
@@ -116,28 +90,28 @@ def execute(values: flags.FlagValues) -> int:
     raise types.InputError(f'{workdir}: not found')
   if values.history and not values.state:
     raise types.InputError('--history: needs --state, which starts from it')
-  for name in ('settle_days', 'wait_ms', 'reload_seconds', 'stop_seconds'):
+  for name in ('settle_days', 'reload_seconds'):
     if not math.isfinite(getattr(values, name)):
       raise types.InputError(f'--{name}: expected a finite number')
   token = _token(values.token_file)
   for package in ('starlette', 'uvicorn', 'prometheus_client', 'flatbuffers'):
     extras.require(package, 'rmtl serve')
-  from rmtl_jax.server import serve
+  from rmtl_jax.server import processes
 
-  names = [field.name for field in dataclasses.fields(settings_lib.Settings)]
+  names = [field.name for field in dataclasses.fields(options_lib.Settings)]
   given = {name: getattr(values, name) for name in names if name in values}
   given |= {
     'workdir': str(workdir),
     'stage': values.stage or '',
     'token': token,
   }
-  settings = settings_lib.Settings(**given)
-  listening = serve.listen(values.host, values.port)
-  serve.say(f'listening: {serve.address(listening)}')
+  settings = options_lib.Settings(**given)
+  listening = processes.listen(values.host, values.port)
+  processes.say(f'listening: {processes.address(listening)}')
   if not token and values.host not in _LOOPBACK:
-    serve.say('warning: open to the network, without a token (--token_file)')
+    processes.say('warning: open to the network, without --token_file')
   prepare = functools.partial(common.set_up_jax, values.compilation_cache)
-  return serve.run(settings, listening, prepare)
+  return processes.run(settings, listening, prepare)
 
 
 def _token(name: str) -> str:

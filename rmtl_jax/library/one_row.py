@@ -63,7 +63,7 @@ class OneRow:
         return None
     try:
       # With the packages of a server.
-      from rmtl_jax.server import models, scoring
+      from rmtl_jax.server import loading, scoring
       from rmtl_jax.server.state import keeper as keeper_lib
 
       self._place = fitting.Scratch()
@@ -72,4 +72,4 @@ class OneRow:
       keeper.load(self._model, str(self._log), lambda line: None)
     except (ImportError, types.InputError):  # for example a log without times
       return False
-    return scoring, models.Served(self._model, '', '', (), 0.0, 1), keeper
+    return scoring, loading.Served(self._model, '', '', (), 0.0, 1), keeper

@@ -16,7 +16,7 @@ import pyarrow as pa
 from starlette import applications, exceptions, requests, responses, routing
 
 from rmtl_jax import types
-from rmtl_jax.server import bodies, metrics
+from rmtl_jax.server import bodies, counters
 from rmtl_jax.server import worker as worker_lib
 from rmtl_jax.serving import predict as predict_lib
 
@@ -24,6 +24,7 @@ _LOG = logging.getLogger('rmtl_jax.server')
 _OPEN = ('/health', '/ready')
 # Bytes of a body that is read while everybody waits, in about a ms.
 _QUICK = 16_384
+_MOST_BYTES = 8_000_000
 # Of errors, by status.
 _HEADERS = {401: {'www-authenticate': 'Bearer'}, 503: {'retry-after': '1'}}
 _Endpoint = Callable[[requests.Request], Awaitable[responses.Response]]
@@ -147,7 +148,7 @@ class _Routes:
     del request
     found = await asyncio.to_thread(self._metrics.text)
     return responses.Response(
-      found, headers={'content-type': metrics.CONTENT_TYPE}
+      found, headers={'content-type': counters.CONTENT_TYPE}
     )
 
   async def model(self, request: requests.Request) -> responses.Response:
@@ -197,7 +198,7 @@ class _Routes:
       raise bodies.Refused(
         f'request: content-encoding is {coding!r:.80}; send it as it is', 415
       )
-    most = self._settings.max_bytes
+    most = _MOST_BYTES
     too_large = bodies.Refused(f'request: more than {most:,} bytes', 413)
     length = request.headers.get('content-length', '')
     if length.isdigit() and int(length) > most:

@@ -23,8 +23,7 @@ class Batcher:
   """Runs a function on batches of what waits, in a thread of its own.
 
   While a batch is computed, others wait and then go together: under load
-  batches grow by themselves. An idle server lets a first request wait for
-  others no longer than the bound, and not at all if the bound is 0.
+  batches grow by themselves.
   """
 
   def __init__(
@@ -32,7 +31,6 @@ class Batcher:
     work: Callable[[Sequence[Any]], Sequence[Any]],
     *,
     most: int,
-    wait_ms: float = 0.0,
     queue: int = 8192,
     observe: Callable[[int, float], None] = lambda size, seconds: None,
   ):
@@ -42,13 +40,12 @@ class Batcher:
       work: gets items and returns as many results; an exception among them is
         raised where its item waits.
       most: sizes of the items of a batch, in all.
-      wait_ms: bound of the wait for others.
       queue: sizes that may wait; more are refused, unless nothing waits.
       observe: told of the size of every batch, and how long its first item
         waited.
     """
     self._work, self._most, self._queue = work, most, queue
-    self._wait, self._observe = wait_ms / 1000.0, observe
+    self._observe = observe
     self._waiting: collections.deque[_Waiting] = collections.deque()
     self._size = 0
     self._arrived = asyncio.Event()
@@ -84,7 +81,6 @@ class Batcher:
     loop = asyncio.get_running_loop()
     while True:
       await self._arrived.wait()
-      await self._gather()
       batch = self._take()
       if not batch:
         continue
@@ -104,21 +100,6 @@ class Batcher:
           one.result.set_exception(value)
         else:
           one.result.set_result(value)
-
-  async def _gather(self) -> None:
-    """Waits for others, if there is room for them, no longer than the bound."""
-    if not self._wait:
-      return
-    until = self._waiting[0].since + self._wait
-    while self._size < self._most:
-      left = until - time.perf_counter()
-      if left <= 0.0:
-        return
-      self._arrived.clear()
-      try:
-        await asyncio.wait_for(self._arrived.wait(), left)
-      except TimeoutError:
-        return
 
   def _take(self) -> list[_Waiting]:
     """The items that go first and fit together."""

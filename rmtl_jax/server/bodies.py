@@ -6,9 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from flatbuffers import encode, number_types, packer
 from flatbuffers import table as tables
 
@@ -25,10 +23,8 @@ WHERE = 'request'
 _MOST_CELLS = 2_000_000
 # Each takes 10 us, however few rows there are.
 _MOST_COLUMNS = 10_000
-# Of text that rows of an Arrow stream share, written out for each of them.
-_MOST_SHARED = 64_000_000
 # Numbers of fields in Arrow's Message.fbs, and the version of today's messages.
-_VERSION, _HEADER, _REMARKS, _DICTIONARY_DATA, _COMPRESSION = 0, 2, 4, 1, 3
+_VERSION, _HEADER, _REMARKS, _COMPRESSION = 0, 2, 4, 3
 _V5 = 4
 
 
@@ -177,27 +173,22 @@ def _kind(value: Any) -> str:
 
 
 def _of_arrow(body: bytes, most: int) -> pa.Table:
-  batches, count, shared = [], 0, 0
+  batches, count = [], 0
   try:
-    for message in pa.ipc.MessageReader.open_stream(pa.py_buffer(body)):
-      if _is_compressed(message):
-        # A small body may hold gigabytes.
-        raise Refused(f'{WHERE}: is compressed; send it as it is', 415)
     with pa.ipc.open_stream(pa.py_buffer(body)) as stream:
-      schema = _check_schema(stream.schema)
+      schema = stream.schema
+      _check_schema(schema)
+      for message in pa.ipc.MessageReader.open_stream(pa.py_buffer(body)):
+        if message.type == 'record batch' and _is_compressed(message):
+          # A small body may contain gigabytes.
+          raise Refused(f'{WHERE}: is compressed; send it as it is', 415)
       for batch in stream:
         count += batch.num_rows
         _check_count(count, most)
         _check_width(len(schema), count)
         # Offsets are taken as they are given until this has looked at them.
         batch.validate(full=True)
-        shared += sum(map(_shared_bytes, batch.columns))
-        if shared > _MOST_SHARED:
-          raise Refused(
-            f'{WHERE}: more than {_MOST_SHARED:,} bytes, written out', 413
-          )
-        columns = map(_written_out, batch.columns, schema.types)
-        batches.append(pa.record_batch(list(columns), schema))
+        batches.append(batch)
       return pa.Table.from_batches(batches, schema)
   except (pa.ArrowException, OSError, UnicodeError, _Damaged) as error:
     first = types.first_line(error)
@@ -210,34 +201,26 @@ class _Damaged(Exception):
   """A message that lacks what it must have."""
 
 
-def _check_schema(schema: pa.Schema) -> pa.Schema:
-  """The schema of the same rows, with values where they refer to them."""
+def _check_schema(schema: pa.Schema) -> None:
+  """Refuses types whose values a small body may have any number of.
+
+  Of dictionaries and views, rows share their text; lists of nothing may be of
+  any length.
+  """
   _check_width(len(schema), 1)
-  fields = []
   for field in schema:
     kind = field.type
-    if pa.types.is_dictionary(kind):
-      kind = kind.value_type
-    of = kind.value_type if _is_list(kind) else kind
-    is_known = _is_plain(of) or (of is kind and _is_single(kind))
-    if not is_known or (kind is not field.type and pa.types.is_nested(kind)):
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+      of = kind.value_type
+      is_known = _is_plain(of) and not pa.types.is_null(of)
+    else:
+      is_known = _is_plain(kind) or _is_single(kind)
+    if not is_known or 'view' in str(kind) or 'dictionary' in str(kind):
       raise types.InputError(
-        f'{WHERE}: column {field.name!r} is of type {str(field.type)!r:.200},'
+        f'{WHERE}: column {field.name!r} is of type {str(kind)!r:.200},'
         ' expected numbers, text, true, false, times, or lists of text or'
-        ' numbers'
+        ' numbers; cast it'
       )
-    if pa.types.is_string_view(of):
-      kind = pa.string() if of is kind else pa.list_(pa.string())
-    fields.append(pa.field(field.name, kind))
-  return pa.schema(fields)
-
-
-def _is_list(kind: pa.DataType) -> bool:
-  return (
-    pa.types.is_list(kind)
-    or pa.types.is_large_list(kind)
-    or pa.types.is_fixed_size_list(kind)
-  )
 
 
 def _is_single(kind: pa.DataType) -> bool:
@@ -247,65 +230,17 @@ def _is_single(kind: pa.DataType) -> bool:
     or pa.types.is_date(kind)
     or pa.types.is_time(kind)
     or pa.types.is_duration(kind)
-    or _is_bytes(kind)
+    or pa.types.is_binary(kind)
+    or pa.types.is_large_binary(kind)
   )
 
 
-def _is_bytes(kind: pa.DataType) -> bool:
-  return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-
-
-def _shared_bytes(column: pa.Array) -> int:
-  """Bytes of values that need not be in the body as often as in the rows.
-
-  A dictionary's value or a piece of text may stand in every row, and a list of
-  nothing may be of any length.
-  """
-  kind = column.type
-  if pa.types.is_dictionary(kind):
-    sizes = _sizes(column.dictionary)
-    return int(sizes[column.indices.drop_null().to_numpy()].sum())
-  if _is_list(kind):
-    values = column.flatten()
-    return 8 * len(values) + _shared_bytes(values)
-  if pa.types.is_string_view(kind):
-    return int(_sizes(column).sum())
-  return 0
-
-
-def _written_out(column: pa.Array, kind: pa.DataType) -> pa.Array:
-  """The column with values where it refers to them."""
-  if column.type == kind:
-    return column
-  if pa.types.is_dictionary(column.type):
-    return column.cast(kind)
-  # Arrow's own cast follows the views of missing values, which may lead
-  # anywhere.
-  return pa.array(column.to_pylist(), kind)
-
-
-def _sizes(values: pa.Array) -> np.ndarray:
-  """Bytes of each value."""
-  kind = values.type
-  if pa.types.is_string_view(kind) and len(values):
-    sizes = np.frombuffer(values.buffers()[1], np.int32)[::4].astype(np.int64)
-    sizes = sizes[values.offset : values.offset + len(values)]
-    # Those of missing values may be anything.
-    return sizes * values.is_valid().to_numpy(zero_copy_only=False)
-  if not (parquet.is_text(kind) or _is_bytes(kind)):
-    return np.full(len(values), 16, np.int64)
-  found = pc.call_function('binary_length', [values]).fill_null(0)
-  return found.to_numpy(zero_copy_only=False).astype(np.int64)
-
-
 def _is_compressed(message: pa.Message) -> bool:
-  """Whether buffers of a message are compressed.
+  """Whether buffers of a record batch are compressed.
 
   Raises:
     _Damaged: it has no such header; all else Arrow has verified.
   """
-  if message.type not in ('record batch', 'dictionary'):
-    return False
   data = bytes(message.metadata)
   found = tables.Table(data, encode.Get(packer.uoffset, data, 0))
   place = found.Offset(4 + 2 * _VERSION)
@@ -313,13 +248,11 @@ def _is_compressed(message: pa.Message) -> bool:
   # Arrow 0.17 named the codec in a message's remarks, and is read still.
   if version < _V5 and found.Offset(4 + 2 * _REMARKS):
     return True
-  below = [_HEADER] + [_DICTIONARY_DATA] * (message.type == 'dictionary')
-  for field in below:
-    place = found.Offset(4 + 2 * field)
-    if not place:
-      raise _Damaged(f'a {message.type} without data')
-    found = tables.Table(data, found.Indirect(place + found.Pos))
-  return bool(found.Offset(4 + 2 * _COMPRESSION))
+  place = found.Offset(4 + 2 * _HEADER)
+  if not place:
+    raise _Damaged('a record batch without data')
+  header = tables.Table(data, found.Indirect(place + found.Pos))
+  return bool(header.Offset(4 + 2 * _COMPRESSION))
 
 
 def _check_count(count: int, most: int) -> None:

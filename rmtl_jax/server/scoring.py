@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.server import bodies, models
+from rmtl_jax.server import bodies, loading
 from rmtl_jax.server.state import keeper as keeper_lib
 from rmtl_jax.server.state import lanes
 from rmtl_jax.serving import notes as notes_lib
@@ -27,11 +27,11 @@ class Answer(NamedTuple):
   """
 
   values: np.ndarray
-  model: models.Served
+  model: loading.Served
 
 
 def score(
-  model: models.Served,
+  model: loading.Served,
   keeper: keeper_lib.Keeper | None,
   tables: Sequence[pa.Table],
   notes: notes_lib.Notes,
@@ -108,7 +108,7 @@ def _encode(
 
 
 def _infer(
-  model: models.Served, encoded: Sequence[_Encoded]
+  model: loading.Served, encoded: Sequence[_Encoded]
 ) -> list[np.ndarray]:
   """Predictions for each group of requests."""
   if not encoded:

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.server import batching, bodies, metrics, models, scoring
-from rmtl_jax.server import settings as settings_lib
+from rmtl_jax.server import batching, bodies, counters, loading, scoring
+from rmtl_jax.server import options as options_lib
 from rmtl_jax.server.state import keeper as keeper_lib
 from rmtl_jax.serving import notes as notes_lib
 
@@ -37,14 +37,14 @@ class Worker:
 
   def __init__(
     self,
-    settings: settings_lib.Settings,
+    settings: options_lib.Settings,
     say: Callable[[str], None] = lambda line: None,
   ):
     """Reads nothing yet."""
     self.settings, self._say = settings, say
-    self.metrics = metrics.Metrics()
-    models.count_compilations(self.metrics)
-    self._model: models.Served | None = None
+    self.metrics = counters.Metrics()
+    loading.count_compilations(self.metrics)
+    self._model: loading.Served | None = None
     self._keeper: keeper_lib.Keeper | None = None
     # What could not be loaded last, and when it is tried again.
     self._failed: tuple[Any, ...] | None = None
@@ -60,13 +60,9 @@ class Worker:
     self.predictions = batching.Batcher(
       self._predict,
       most=self.settings.max_rows,
-      wait_ms=self.settings.wait_ms,
-      queue=self.settings.queue_rows,
       observe=self._observe,
     )
-    self.appended = batching.Batcher(
-      self._append, most=_EVENTS, queue=self.settings.queue_rows
-    )
+    self.appended = batching.Batcher(self._append, most=_EVENTS)
     threading.Thread(target=self._follow, daemon=True).start()
 
   async def stop(self) -> None:
@@ -83,7 +79,7 @@ class Worker:
     """Looks for a newer model now, whatever its files say."""
     self._wake.set()
 
-  def require_model(self) -> models.Served:
+  def require_model(self) -> loading.Served:
     """The model.
 
     Raises:
@@ -145,7 +141,7 @@ class Worker:
         self._wake.clear()
       if self._stopped:
         return
-      found = models.mark(self.settings.workdir)
+      found = loading.mark(self.settings.workdir)
       if not asked:
         if self._model is not None and found == self._model.mark:
           self._failed = None
@@ -162,13 +158,13 @@ class Worker:
 
   def load(self) -> None:
     """Reads the model; the one that serves stays until the new one is warm."""
-    first, found = self._model is None, models.mark(self.settings.workdir)
+    first, found = self._model is None, loading.mark(self.settings.workdir)
     self._say(
       f'loading {self.settings.workdir}; compiling for up to'
       f' {self.settings.max_rows:,} rows'
     )
     try:
-      served = models.load(self.settings)
+      served = loading.load(self.settings)
       self._open_state(served)
     # Whatever is wrong with a newer model, the one that serves goes on.
     except Exception as error:
@@ -190,7 +186,7 @@ class Worker:
       self.metrics.reloads.labels('done').inc()
     self._say(f'ready: {served.path} (version {served.version})')
 
-  def _open_state(self, served: models.Served) -> None:
+  def _open_state(self, served: loading.Served) -> None:
     """Makes the state ready for a model, before it is asked for."""
     scorer = served.scorer
     if not self.settings.state:

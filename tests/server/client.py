@@ -8,14 +8,14 @@ import time
 from starlette import testclient
 
 from rmtl_jax.server import app, worker
-from rmtl_jax.server import settings as settings_lib
+from rmtl_jax.server import options as options_lib
 
 
 @contextlib.contextmanager
 def serving(workdir, **settings):
   """A client of an application that is ready, and its worker."""
   own = worker.Worker(
-    settings_lib.Settings(
+    options_lib.Settings(
       str(workdir), **{'max_rows': 32, 'reload_seconds': 0.05, **settings}
     )
   )

@@ -162,11 +162,11 @@ def test_what_the_model_is(client):
 
 def test_a_bad_request_spoils_no_other(plain_model):
   """Requests that share a batch, one of them at fault."""
-  from rmtl_jax.server import models, scoring
+  from rmtl_jax.server import loading, scoring
   from rmtl_jax.serving import notes
 
   model = rmtl_jax.load(plain_model, warm_up=0)
-  served = models.Served(model, '', '', (), 0.0, most=32)
+  served = loading.Served(model, '', '', (), 0.0, most=32)
   good = [rows(3), rows(2).slice(1), rows(1)]
   bad = rows(2).drop_columns(['price'])
   bad = bad.append_column('price', pa.array(['1.5', 'dear']))

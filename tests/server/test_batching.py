@@ -42,24 +42,6 @@ def test_what_waits_goes_together():
   assert batches == [[0], [1, 2], [3, 4]]
 
 
-def test_an_idle_server_waits_no_longer_than_the_bound():
-  batches = []
-
-  def work(items):
-    batches.append(list(items))
-    return items
-
-  async def ask(batcher):
-    tasks = []
-    for n in range(4):
-      tasks.append(asyncio.create_task(batcher.run(n, 1)))
-      await asyncio.sleep(0.005)
-    await asyncio.wait_for(asyncio.gather(*tasks), 5.0)
-
-  serve(work, ask, wait_ms=200.0)
-  assert batches == [[0, 1, 2, 3]]
-
-
 def test_errors_are_of_one_item_or_of_all():
   def work(items):
     if 3 in items:
@@ -71,7 +53,7 @@ def test_errors_are_of_one_item_or_of_all():
       *(batcher.run(n, 4) for n in (0, 1, 2, 3)), return_exceptions=True
     )
 
-  found = serve(work, ask, wait_ms=20.0)
+  found = serve(work, ask)
   assert found[0] == 0 and isinstance(found[1], KeyError)
   assert isinstance(found[2], ValueError) and isinstance(found[3], ValueError)
 

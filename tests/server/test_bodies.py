@@ -1,7 +1,6 @@
 import datetime
 import decimal
 import json
-import struct
 
 import numpy as np
 import pyarrow as pa
@@ -36,83 +35,16 @@ def test_arrow_streams_are_read_as_they_are():
     day=pa.array([datetime.date(2020, 1, 1), None]),
     at=pa.array([1, 2], pa.timestamp('ns')),
     raw=pa.array([b'a', None]),
-    pair=pa.array([[1, 2], None], pa.list_(pa.int32(), 2)),
   )
   assert read(given).equals(given)
-
-
-@pytest.mark.parametrize(
-  'given',
-  [
-    pa.array(['a', None]).dictionary_encode(),
-    pa.array([1, None]).dictionary_encode(),
-    pa.array([datetime.date(2020, 1, 1), None]).dictionary_encode(),
-    pa.array([b'a', None]).dictionary_encode(),
-    pa.array(['a', None], pa.string_view()),
-    pa.array([['a'], None], pa.large_list(pa.string_view())),
-  ],
-)
-def test_shared_values_are_written_out(given):
-  found = read(table(x=given))['x']
-  assert found.to_pylist() == given.to_pylist()
-  assert not any(word in str(found.type) for word in ('dictionary', 'view'))
-
-
-def views(text, rows):
-  """A piece of text of which every row has a view."""
-  view = struct.pack('<i4sii', len(text), text[:4].encode(), 0, 0)
-  buffers = [None, pa.py_buffer(view * rows), pa.py_buffer(text.encode())]
-  return pa.Array.from_buffers(pa.string_view(), rows, buffers)
-
-
-@pytest.mark.parametrize(
-  'given',
-  [
-    pa.DictionaryArray.from_arrays(
-      np.zeros(512, np.int8), pa.array(['x' * 200_000])
-    ),
-    views('x' * 200_000, 512),
-    pa.ListArray.from_arrays(
-      pa.array([*[0] * 512, 2**31 - 1], pa.int32()), pa.nulls(2**31 - 1)
-    ),
-    pa.FixedSizeListArray.from_arrays(pa.nulls(2**30), 2**29),
-  ],
-)
-def test_small_bodies_of_much_are_refused(given):
-  body = stream(pa.table({'x': given}))
-  assert len(body) < 300_000
-  with pytest.raises(bodies.Refused, match='written out') as caught:
-    bodies.read(body, bodies.ARROW, 512)
-  assert caught.value.status == 413
-
-
-def test_views_of_missing_values_may_lead_anywhere():
-  text = b'x' * 20
-  good = struct.pack('<i4sii', len(text), text[:4], 0, 0)
-  stray = struct.pack('<i4sii', -(2**31), text[:4], 9, -5)
-  buffers = [pa.py_buffer(b'\x01'), pa.py_buffer(good + stray)]
-  column = pa.Array.from_buffers(
-    pa.string_view(), 2, [*buffers, pa.py_buffer(text)]
-  )
-  assert read(table(x=column))['x'].to_pylist() == [text.decode(), None]
-  much = views('x' * 200_000, 511)
-  buffers = much.buffers()
-  buffers[:2] = [
-    pa.py_buffer(b'\xff' * 63 + b'\x7f'),
-    pa.py_buffer(buffers[1].to_pybytes() + stray),
-  ]
-  much = pa.Array.from_buffers(pa.string_view(), 512, buffers)
-  with pytest.raises(bodies.Refused, match='written out'):
-    read(pa.table({'x': much}), 512)
 
 
 def test_damaged_streams_are_read_or_refused():
   """Whatever becomes of them, by an error that is expected."""
   given = table(
     name=pa.array(['a', None]),
-    brand=pa.array(['a', 'b']).dictionary_encode(),
+    brand=pa.array(['a', 'b']),
     tags=pa.array([['a'], []]),
-    view=pa.array(['a' * 20, None], pa.string_view()),
   )
   old = pa.ipc.IpcWriteOptions(metadata_version=pa.ipc.MetadataVersion.V4)
   whole = [stream(given), stream(given, options=old)]
@@ -133,6 +65,11 @@ def test_damaged_streams_are_read_or_refused():
   'given',
   [
     pa.array([{'a': 1}, None]),
+    pa.array(['a', None]).dictionary_encode(),
+    pa.array(['a', None], pa.string_view()),
+    pa.array([['a'], None], pa.large_list(pa.string_view())),
+    pa.array([[None], None]),
+    pa.array([[1, 2], None], pa.list_(pa.int32(), 2)),
     pa.array([[[1]], None]),
     pa.ListViewArray.from_arrays([0, 0], [1, 1], pa.array([1])),
     pa.RunEndEncodedArray.from_arrays([2], ['a']),
@@ -160,14 +97,10 @@ def test_tables_of_other_columns_are_never_read_together():
   assert bodies.alike([one, other, one.slice(0)]) == [[0, 2], [1]]
 
 
-@pytest.mark.parametrize(
-  ('compression', 'encode'), [('zstd', False), ('lz4', True)]
-)
-def test_compressed_streams_are_refused(compression, encode):
+@pytest.mark.parametrize('compression', ['zstd', 'lz4'])
+def test_compressed_streams_are_refused(compression):
   # 10 MB of text in a few KB.
-  text = pa.array(['x' * 5_000_000, 'y'])
-  given = table(text=text.dictionary_encode() if encode else text)
-  body = stream(given, compression)
+  body = stream(table(text=pa.array(['x' * 5_000_000, 'y'])), compression)
   assert len(body) < 1_000_000
   with pytest.raises(bodies.Refused, match='is compressed') as caught:
     bodies.read(body, bodies.ARROW, 2)

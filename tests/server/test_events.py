@@ -148,10 +148,10 @@ def test_posts_of_one_commit(past_model, raw, place):
 
 
 def test_a_model_of_sessions_needs_a_state(past_model):
-  from rmtl_jax.server import settings, worker
+  from rmtl_jax.server import options, worker
 
   lines = []
-  own = worker.Worker(settings.Settings(str(past_model)), lines.append)
+  own = worker.Worker(options.Settings(str(past_model)), lines.append)
   own.load()
   assert 'give --state' in lines[-1]
 

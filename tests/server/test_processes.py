@@ -128,7 +128,7 @@ def test_a_damaged_model_ends_the_start(plain_model, tmp_path, workers):
 
 
 def test_requests_are_finished_before_the_end(plain_model, tmp_path):
-  with serving(plain_model, tmp_path / 'log', '--wait_ms=1000') as server:
+  with serving(plain_model, tmp_path / 'log') as server:
     found = []
 
     def ask():
@@ -229,7 +229,7 @@ def test_killed_workers_and_a_killed_server(past_model, place, tmp_path):
 def test_who_is_slow_at_the_end_gets_a_line(plain_model, tmp_path):
   log = tmp_path / 'log'
   with (
-    serving(plain_model, log, '--stop_seconds=1') as server,
+    serving(plain_model, log) as server,
     socket.create_connection(('127.0.0.1', server.port)) as slow,
   ):
     slow.sendall(

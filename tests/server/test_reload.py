@@ -75,9 +75,9 @@ def test_a_damaged_model_does_not_take_over(links, damaged):
 def test_no_model_at_all(tmp_path):
   from starlette import testclient
 
-  from rmtl_jax.server import app, settings, worker
+  from rmtl_jax.server import app, options, worker
 
-  own = worker.Worker(settings.Settings(str(tmp_path), reload_seconds=0.05))
+  own = worker.Worker(options.Settings(str(tmp_path), reload_seconds=0.05))
   with testclient.TestClient(app.make(own)) as client:
     assert client.get('/health').status_code == 200
     for _ in range(200):

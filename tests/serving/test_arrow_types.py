@@ -12,7 +12,7 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import sql
-from rmtl_jax.server.state import reading
+from rmtl_jax.server.state import row_reader
 from rmtl_jax.serving import encoder, notes, past, raw_fields, rows
 from tests import tiers
 from tests.serving import past_run
@@ -94,7 +94,7 @@ def test_every_type_is_read_or_refused(run, column):
   at = row.schema.get_field_index(column)
   manifest = manifest_file.read_copy(run)
   encode = encoder.Encoder(run, manifest)
-  reader = reading.Reader(manifest)
+  reader = row_reader.Reader(manifest)
   needs = past.Needs((), False)
   read = 0
   for kind, value in SINGLE:

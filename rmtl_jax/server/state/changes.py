@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from rmtl_jax.preparation.sources import table_events
-from rmtl_jax.server.state import records
+from rmtl_jax.server.state import row_types
 from rmtl_jax.server.state import shape as shape_lib
 from rmtl_jax.server.state import store as store_lib
 
@@ -24,7 +24,7 @@ _DAY_MS = 86_400_000
 def append(
   store: store_lib.Store,
   of: shape_lib.Shape,
-  rows: Iterable[records.Row | None],
+  rows: Iterable[row_types.Row | None],
   days: float,
 ) -> Counter[str]:
   """Adds rows that were shown.
@@ -70,7 +70,7 @@ class Change:
 
   def __init__(self, store: store_lib.Store, of: shape_lib.Shape):
     self.found: Counter[str] = Counter()
-    self.settled: int = store.fact('settled') or -records.NEVER
+    self.settled: int = store.fact('settled') or -row_types.NEVER
     self._store, self._shape = store, of
     self._counts: defaultdict[tuple[int, int], Counter[str]] = defaultdict(
       Counter
@@ -78,7 +78,7 @@ class Change:
     self._clock: int | None = store.fact('clock')
     self._rows: int = store.fact('rows') or 0
 
-  def add(self, row: records.Row) -> None:
+  def add(self, row: row_types.Row) -> None:
     """Adds one row, or what is new of it."""
     idle = self._shape.idle_ms
     near = self._store.near(row.owner, row.time - idle, row.time + idle)
@@ -108,41 +108,47 @@ class Change:
     self._clock = max(time, time if self._clock is None else self._clock)
 
   def _event(
-    self, visit: int, row: records.Row, time: int, labels: shape_lib.Labels
-  ) -> records.Event:
+    self, visit: int, row: row_types.Row, time: int, labels: shape_lib.Labels
+  ) -> row_types.Event:
     """A new row of a visit."""
     self._rows += 1
     numbers = [self._store.number(x, make=True) for x in (row.user, row.item)]
     tastes = [
       key for n in range(len(self._shape.tastes)) for key in row.tastes(n)
     ]
-    return records.Event(
+    return row_types.Event(
       *(visit, time, self._rows, row.identity, *numbers, labels),
       tastes=tastes,
     )
 
-  def _add_event(self, event: records.Event) -> None:
+  def _add_event(self, event: row_types.Event) -> None:
     self._store.add_event(event, self._tells(event.labels))
-    if event.time < records.NEVER:
+    if event.time < row_types.NEVER:
       self._count_row(event, 1)
 
-  def _count_row(self, event: records.Event, sign: int) -> None:
+  def _count_row(self, event: row_types.Event, sign: int) -> None:
     self._store.show(event, sign)
     if event.user is not None:
-      self._counts[records.user_counter(event.user), event.time]['rows'] += sign
+      self._counts[row_types.user_counter(event.user), event.time]['rows'] += (
+        sign
+      )
     if event.item is not None:
-      self._counts[records.item_counter(event.item), event.time]['rows'] += sign
+      self._counts[row_types.item_counter(event.item), event.time]['rows'] += (
+        sign
+      )
     self._count_positives(event, sign)
 
-  def _count_positives(self, event: records.Event, sign: int) -> None:
-    if event.user is None or event.time == records.NEVER:
+  def _count_positives(self, event: row_types.Event, sign: int) -> None:
+    if event.user is None or event.time == row_types.NEVER:
       return
-    key = records.user_counter(event.user, of_positives=True)
+    key = row_types.user_counter(event.user, of_positives=True)
     found = shape_lib.positives(event.labels, self._shape.tasks, event.time)
     for what, time in found:
       self._counts[key, time][what] += sign
 
-  def _put_labels(self, event: records.Event, labels: shape_lib.Labels) -> None:
+  def _put_labels(
+    self, event: row_types.Event, labels: shape_lib.Labels
+  ) -> None:
     """Replaces the labels of a row."""
     visit = self._store.visit(event.visit)
     new = event._replace(labels=labels)
@@ -155,20 +161,20 @@ class Change:
   def _tells(self, labels: shape_lib.Labels) -> bool:
     return shape_lib.tells(labels, self._shape.tasks)
 
-  def _emptied(self, visit: records.Visit) -> records.Visit:
+  def _emptied(self, visit: row_types.Visit) -> row_types.Visit:
     """The visit without rows, as all lie behind the end of their split."""
     for event in self._store.events(visit.id):
       self._remove(event)
     return self._store.visit(visit.id)
 
-  def _remove(self, event: records.Event) -> None:
+  def _remove(self, event: row_types.Event) -> None:
     """Deletes a row."""
     self._reopened(self._store.visit(event.visit))
     self._store.delete_event(event)
-    if event.time < records.NEVER:
+    if event.time < row_types.NEVER:
       self._count_row(event, -1)
 
-  def _stretch(self, near: Sequence[records.Visit], time: int) -> None:
+  def _stretch(self, near: Sequence[row_types.Visit], time: int) -> None:
     """Lets visits go on to a late row, which may join an emptied one."""
     for kept in near[:1]:
       reach = max([time, *(visit.reach for visit in near)])
@@ -177,8 +183,11 @@ class Change:
         self._store.join_visits(kept.id, other.id)
 
   def _visit(
-    self, near: Sequence[records.Visit], row: records.Row, last: Sequence[int]
-  ) -> records.Visit:
+    self,
+    near: Sequence[row_types.Visit],
+    row: row_types.Row,
+    last: Sequence[int],
+  ) -> row_types.Visit:
     """The visit of a row, which grows by it and may join two.
 
     Args:
@@ -200,7 +209,7 @@ class Change:
     return kept
 
   def _relabel(
-    self, row: records.Row, event: records.Event, visit: records.Visit
+    self, row: row_types.Row, event: row_types.Event, visit: row_types.Visit
   ) -> None:
     start = visit.first
     if row.session is not None:
@@ -213,7 +222,7 @@ class Change:
     self._put_labels(event, labels)
     self.found['changed'] += 1
 
-  def _reopened(self, visit: records.Visit) -> records.Visit:
+  def _reopened(self, visit: row_types.Visit) -> row_types.Visit:
     """The visit, its rows out of the counters of rates."""
     if visit.open:
       return visit
@@ -222,19 +231,19 @@ class Change:
     self._store.put_open(visit)
     return visit
 
-  def _count(self, visit: records.Visit, sign: int) -> None:
+  def _count(self, visit: row_types.Visit, sign: int) -> None:
     for event in self._store.events(visit.id):
       self._count_event(event, visit.last, sign)
 
-  def _count_event(self, event: records.Event, last: int, sign: int) -> None:
-    if event.time == records.NEVER:
+  def _count_event(self, event: row_types.Event, last: int, sign: int) -> None:
+    if event.time == row_types.NEVER:
       return
     for what, time, much in self._told(event, last):
       for key in event.counters:
         self._counts[key, time][what] += sign * much
 
   def _told(
-    self, event: records.Event, last: int
+    self, event: row_types.Event, last: int
   ) -> Iterable[tuple[str, int, int]]:
     known = event.known(last, self._shape.idle_ms)
     return shape_lib.told(event.labels, self._shape.tasks, known)
@@ -272,7 +281,7 @@ class Change:
         self._store.settle_later(visit.id, later)
     self._store.settle_counts(keys, end)
 
-  def _counts_until(self, visit: records.Visit) -> int:
+  def _counts_until(self, visit: row_types.Visit) -> int:
     """The last time at which something of a visit begins to count, ms."""
     # While a session goes on, its rows know of all of it.
     visits = self._store.visits(visit.owner) if visit.of_session else [visit]
@@ -297,7 +306,7 @@ class OfEvents(Change):
     assert of.events is not None
     self._kinds = table_events.codes(of.events)
 
-  def add(self, row: records.Row) -> None:
+  def add(self, row: row_types.Row) -> None:
     """Adds one event, or what is new of it."""
     if row.item is None:
       self.found['ignored'] += 1
@@ -309,9 +318,9 @@ class OfEvents(Change):
       visits = [one.id for one in self._store.visits(row.owner)]
     # A row without a kind is an impression.
     is_view = row.event is None or row.event in self._kinds.impressions
-    time = row.time if is_view else records.NEVER
+    time = row.time if is_view else row_types.NEVER
     extents = [
-      self._store.extent(v, -records.NEVER, records.NEVER) for v in visits
+      self._store.extent(v, -row_types.NEVER, row_types.NEVER) for v in visits
     ]
     firsts = [first for _, first, _ in extents if first is not None]
     end = self._shape.split_end(min([time, *firsts]))
@@ -320,16 +329,16 @@ class OfEvents(Change):
     pair = None if item is None else self._store.of_item(visits, item)
     labels = self._merged(pair, row.labels, time, row)
     time = time if pair is None else min(time, pair.time)
-    if records.NEVER > time >= end:
+    if row_types.NEVER > time >= end:
       self.found['late'] += 1
       return
     labels = shape_lib.censored(labels, self._shape.tasks, end)
-    is_row = pair is not None and pair.time < records.NEVER
+    is_row = pair is not None and pair.time < row_types.NEVER
     if pair is None or time < pair.time:
       if pair is not None:
         self._drop(pair)
       self._put(visit.id, row, time, labels)
-      is_new = not is_row and time < records.NEVER
+      is_new = not is_row and time < row_types.NEVER
       self.found['added' if is_new else 'changed'] += 1
     elif _equal(labels, pair.labels):
       self.found['repeated'] += 1
@@ -340,10 +349,10 @@ class OfEvents(Change):
   def _drop_late(self, visits: Sequence[int], end: int) -> None:
     """Lets a session's rows behind the end of its split wait instead."""
     for visit in visits:
-      for event in self._store.events(visit, end, records.NEVER):
+      for event in self._store.events(visit, end, row_types.NEVER):
         self._drop(event, waits=True)
 
-  def _grown(self, row: records.Row) -> records.Visit:
+  def _grown(self, row: row_types.Row) -> row_types.Visit:
     """The visit of an event, which grows by it and may join two."""
     idle = self._shape.idle_ms
     near = self._store.near(row.owner, row.time - idle, row.time + idle)
@@ -382,10 +391,10 @@ class OfEvents(Change):
 
   def _merged(
     self,
-    pair: records.Event | None,
+    pair: row_types.Event | None,
     labels: shape_lib.Labels,
     time: int,
-    row: records.Row | None = None,
+    row: row_types.Row | None = None,
   ) -> list[tuple[int | None, int | None]]:
     """Labels of a pair and of what is new of it.
 
@@ -429,13 +438,13 @@ class OfEvents(Change):
     return found
 
   def _put(
-    self, visit: int, row: records.Row, time: int, labels: shape_lib.Labels
+    self, visit: int, row: row_types.Row, time: int, labels: shape_lib.Labels
   ) -> None:
     """Adds a row, or one of no time."""
     open_ = self._reopened(self._store.visit(visit))
-    last = self._store.extent(visit, -records.NEVER, records.NEVER)[2]
+    last = self._store.extent(visit, -row_types.NEVER, row_types.NEVER)[2]
     self._add_event(self._event(visit, row, time, labels))
-    if time == records.NEVER:
+    if time == row_types.NEVER:
       return
     if last is None or time < last:
       self._settle(visit)
@@ -444,17 +453,17 @@ class OfEvents(Change):
       self._store.put_rest(visit, last)
     self._store.put_visit(open_._replace(last=time))
 
-  def _drop(self, event: records.Event, waits: bool = False) -> None:
+  def _drop(self, event: row_types.Event, waits: bool = False) -> None:
     """Deletes a row, or lets it wait for an impression."""
     self._remove(event)
     if waits:
-      self._add_event(event._replace(time=records.NEVER, rest=None))
-    if event.time < records.NEVER:
+      self._add_event(event._replace(time=row_types.NEVER, rest=None))
+    if event.time < row_types.NEVER:
       self._settle(event.visit)
 
   def _settle(self, number: int) -> None:
     """Finds the rests between the rows of an open visit."""
-    rows = self._store.events(number, end=records.NEVER)
+    rows = self._store.events(number, end=row_types.NEVER)
     if not rows:
       return
     last = later = rest = rows[-1].time

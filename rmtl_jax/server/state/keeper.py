@@ -18,8 +18,8 @@ from rmtl_jax.server import bodies
 from rmtl_jax.server.state import (
   changes,
   lanes,
-  reading,
-  records,
+  row_reader,
+  row_types,
   store,
 )
 from rmtl_jax.server.state import look as look_lib
@@ -242,7 +242,7 @@ class _Model:
   def __init__(self, scorer: scorer_lib.Scorer, shape: shape_lib.Shape):
     # Its own: a newer model's data may be split at other times.
     self.shape = shape
-    self._reader = reading.Reader(scorer.manifest)
+    self._reader = row_reader.Reader(scorer.manifest)
     self._needs: past.Needs = scorer.needs
     self._items = scorer.items
     self._lane_length = scorer.lane_length
@@ -255,27 +255,27 @@ class _Model:
       for one in scorer.needs.fields
     ]
 
-  def rows(self, table: rows_lib.Rows) -> Iterator[records.Row]:
+  def rows(self, table: rows_lib.Rows) -> Iterator[row_types.Row]:
     """Reads raw rows to predict for."""
     found = self._reader.read(table, self._needs, scored=True)
     return (row for row in found if row is not None)
 
-  def shown_rows(self, table: rows_lib.Rows) -> Iterator[records.Row | None]:
+  def shown_rows(self, table: rows_lib.Rows) -> Iterator[row_types.Row | None]:
     """Reads raw rows that were shown; None for what means nothing."""
     return self._reader.read(table, self._needs, scored=False)
 
   def shown(
     self, tables: Sequence[pa.Table]
-  ) -> list[list[records.Row | None] | Exception]:
+  ) -> list[list[row_types.Row | None] | Exception]:
     """Reads rows of several requests, or what is wrong with each."""
 
-    def read(numbers: list[int]) -> list[records.Row | None]:
+    def read(numbers: list[int]) -> list[row_types.Row | None]:
       whole = pa.concat_tables([tables[n] for n in numbers])
       rows = rows_lib.rows_of_table(whole, bodies.WHERE)
       return list(self.shown_rows(rows))
 
     done, faults = bodies.work_together(tables, read)
-    found: dict[int, list[records.Row | None] | Exception] = {**faults}
+    found: dict[int, list[row_types.Row | None] | Exception] = {**faults}
     for numbers, rows in done:
       left = iter(rows)
       for n in numbers:
@@ -283,7 +283,7 @@ class _Model:
     return [found[n] for n in range(len(tables))]
 
   def earlier(
-    self, look: look_lib.Look, rows: Sequence[records.Row]
+    self, look: look_lib.Look, rows: Sequence[row_types.Row]
   ) -> list[lanes.Earlier]:
     """What came before each row in its session."""
     assert self._items is not None

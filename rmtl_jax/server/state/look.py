@@ -31,7 +31,7 @@ from rmtl_jax.preparation.as_of import (
   tastes,
   windows,
 )
-from rmtl_jax.server.state import records, store
+from rmtl_jax.server.state import row_types, store
 from rmtl_jax.server.state import shape as shape_lib
 from rmtl_jax.serving import vocabulary as vocabulary_lib
 
@@ -53,7 +53,7 @@ class Session:
   start: int
   count: int
   last: int | None
-  visits: Sequence[records.Visit]
+  visits: Sequence[row_types.Visit]
 
 
 class Told(NamedTuple):
@@ -79,7 +79,7 @@ class Look:
     self,
     reads: store.Store,
     of: shape_lib.Shape,
-    rows: Sequence[records.Row],
+    rows: Sequence[row_types.Row],
   ):
     """Reads what most features need, of all rows together.
 
@@ -89,7 +89,7 @@ class Look:
     self._store, self._shape = reads, of
     self._sessions: dict[tuple[int, int], Session] = {}
     self._labels: dict[tuple[int, int, int], Told] = {}
-    self._rested: dict[int, list[tuple[records.Event, int]]] = {}
+    self._rested: dict[int, list[tuple[row_types.Event, int]]] = {}
     self._open: dict[int, _Sums] = {}
     self._own: dict[tuple[int, int], _Sums] = {}
     names = {name for row in rows for name in (row.user, row.item) if name}
@@ -115,7 +115,7 @@ class Look:
       for item, found in reads.pairs(user, some, time).items()
     }
 
-  def _counters(self, row: records.Row, key: str | int) -> list[int]:
+  def _counters(self, row: row_types.Row, key: str | int) -> list[int]:
     """The counters of a row by a key.
 
     Args:
@@ -127,9 +127,11 @@ class Look:
     if number is None:
       return []
     is_user = key == 'user'
-    return [(records.user_counter if is_user else records.item_counter)(number)]
+    return [
+      (row_types.user_counter if is_user else row_types.item_counter)(number)
+    ]
 
-  def session(self, row: records.Row) -> Session:
+  def session(self, row: row_types.Row) -> Session:
     """What came before a row in its session."""
     at = row.owner, row.time
     if at not in self._sessions:
@@ -139,7 +141,7 @@ class Look:
       else:
         visits = self._store.near(row.owner, row.time - idle, row.time)
       extents = [
-        self._store.extent(v.id, -records.NEVER, row.time) for v in visits
+        self._store.extent(v.id, -row_types.NEVER, row.time) for v in visits
       ]
       counts, firsts, lasts = (
         zip(*extents, strict=True) if extents else 3 * [()]
@@ -152,7 +154,7 @@ class Look:
       )
     return self._sessions[at]
 
-  def told(self, row: records.Row, place: int) -> Told:
+  def told(self, row: row_types.Row, place: int) -> Told:
     """What is known of a task's labels of a row's session before the row."""
     at = row.owner, row.time, place
     if at not in self._labels:
@@ -166,27 +168,27 @@ class Look:
       )
     return self._labels[at]
 
-  def rows_since(self, row: records.Row, time: int) -> int:
+  def rows_since(self, row: row_types.Row, time: int) -> int:
     """How many earlier rows of a row's session there are from a time on."""
     visits = self.session(row).visits
     return sum(self._store.extent(v.id, time, row.time)[0] for v in visits)
 
-  def times(self, row: records.Row) -> np.ndarray:
+  def times(self, row: row_types.Row) -> np.ndarray:
     """Times of the earlier rows of a row's session."""
     visits = [visit.id for visit in self.session(row).visits]
     return self._store.times(visits, row.time)
 
-  def items(self, row: records.Row, count: int) -> list[str | None]:
+  def items(self, row: row_types.Row, count: int) -> list[str | None]:
     """Items of the last so many of these rows."""
     visits = [visit.id for visit in self.session(row).visits]
     return self._store.items(visits, row.time, count)
 
-  def rows(self, row: records.Row, key: str) -> int:
+  def rows(self, row: row_types.Row, key: str) -> int:
     """How many earlier rows of a row's user or item there are."""
     found = self._counters(row, key)
     return sum(self._sums[counter, row.time]['rows'] for counter in found)
 
-  def last(self, row: records.Row, what: str) -> int | None:
+  def last(self, row: row_types.Row, what: str) -> int | None:
     """The last earlier time of a user's rows or positives, ms.
 
     Args:
@@ -195,10 +197,10 @@ class Look:
     number = self._numbers.get(row.user)
     if number is None:
       return None
-    counter = records.user_counter(number, what != 'rows')
+    counter = row_types.user_counter(number, what != 'rows')
     return self._store.last(counter, what, row.time)
 
-  def pair(self, row: records.Row) -> tuple[int, int | None]:
+  def pair(self, row: row_types.Row) -> tuple[int, int | None]:
     """Earlier rows of a row's user and item: number, time of the last."""
     at = self._numbers.get(row.user), self._numbers.get(row.item), row.time
     return self._pairs.get(at, (0, None))
@@ -209,7 +211,7 @@ class Look:
     return () if number is None else self._store.shown(number, time)
 
   def rate(
-    self, row: records.Row, key: str | int, task: int
+    self, row: row_types.Row, key: str | int, task: int
   ) -> tuple[int, int]:
     """Positives, or the sum of ranks, and rows of a task that count for a key.
 
@@ -230,7 +232,7 @@ class Look:
       positives, rows = positives + sums[0], rows + sums[1]
     return positives, rows
 
-  def _of_open(self, row: records.Row) -> _Sums:
+  def _of_open(self, row: row_types.Row) -> _Sums:
     """What rested rows outside of the counters add to them."""
     if row.time not in self._open:
       before = row.time - self._shape.idle_ms
@@ -239,7 +241,7 @@ class Look:
       self._open[row.time] = self._told(self._rested[before], row.time)
     return self._open[row.time]
 
-  def _of_session(self, row: records.Row) -> _Sums:
+  def _of_session(self, row: row_types.Row) -> _Sums:
     """What a row's own session adds to counters, which the row doesn't see.
 
     Only rows that have rested, though the session goes on, can add something.
@@ -259,12 +261,12 @@ class Look:
     return self._own[at]
 
   def _told(
-    self, events: Iterable[tuple[records.Event, int]], time: int
+    self, events: Iterable[tuple[row_types.Event, int]], time: int
   ) -> _Sums:
     """What rows, with the last of their visits, have told by a time."""
     found: _Sums = {}
     for event, last in events:
-      if event.time == records.NEVER:
+      if event.time == row_types.NEVER:
         continue
       known = event.known(last, self._shape.idle_ms)
       told = [
@@ -281,14 +283,14 @@ class Look:
     return found
 
 
-_Value = Callable[[Look, records.Row], float | None]
+_Value = Callable[[Look, row_types.Row], float | None]
 
 
 def column(
   field: source.SourceField,
   shape: shape_lib.Shape,
   items: vocabulary_lib.Vocabulary | None,
-) -> Callable[[Look, Sequence[records.Row]], pa.Array]:
+) -> Callable[[Look, Sequence[row_types.Row]], pa.Array]:
   """The function that computes a field of rows.
 
   Args:
@@ -309,7 +311,7 @@ def column(
     names.append('values')
   read = operator.attrgetter(*names)
 
-  def values(look: Look, rows: Sequence[records.Row]) -> pa.Array:
+  def values(look: Look, rows: Sequence[row_types.Row]) -> pa.Array:
     # Candidates of one moment have most of their past in common.
     found: dict[Any, float | None] = {}
     column = []
@@ -362,17 +364,17 @@ def _number(count: int) -> float | None:
   return float(count) if count else None
 
 
-def _session_gap(look: Look, row: records.Row) -> float | None:
+def _session_gap(look: Look, row: row_types.Row) -> float | None:
   last = look.session(row).last
   return None if last is None else float(row.time - last)
 
 
-def _pair_gap(look: Look, row: records.Row) -> float | None:
+def _pair_gap(look: Look, row: row_types.Row) -> float | None:
   last = look.pair(row)[1]
   return None if last is None else float(row.time - last)
 
 
-def _user_gap(look: Look, row: records.Row, what: str) -> float | None:
+def _user_gap(look: Look, row: row_types.Row, what: str) -> float | None:
   """Since the last of a user's rows or positives; see labels.dated."""
   last = look.last(row, what)
   return None if last is None else float(row.time - last)
@@ -397,7 +399,7 @@ def _rate(
 ) -> _Value:
   """As rates.rates_sql."""
 
-  def value(look: Look, row: records.Row) -> float | None:
+  def value(look: Look, row: row_types.Row) -> float | None:
     return _smoothed(task, prior, *look.rate(row, key, place))
 
   return value
@@ -416,21 +418,21 @@ def _smoothed(
 def _session_rank(place: int, task: source.SourceTask, prior: float) -> _Value:
   """As feedback.features_sql."""
 
-  def value(look: Look, row: records.Row) -> float | None:
+  def value(look: Look, row: row_types.Row) -> float | None:
     told = look.told(row, place)
     return _smoothed(task, prior, told.total, told.labels)
 
   return value
 
 
-def _positives(look: Look, row: records.Row, place: int) -> float | None:
+def _positives(look: Look, row: row_types.Row, place: int) -> float | None:
   if not look.session(row).count:
     return None
   return float(look.told(row, place).positives)
 
 
 def _session_rate(
-  look: Look, row: records.Row, place: int, prior: float
+  look: Look, row: row_types.Row, place: int, prior: float
 ) -> float | None:
   """As feedback.features_sql."""
   count = look.session(row).count
@@ -440,7 +442,7 @@ def _session_rate(
   return (known + feedback.WEIGHT * prior) / (count + feedback.WEIGHT)
 
 
-def _since(look: Look, row: records.Row, place: int) -> float | None:
+def _since(look: Look, row: row_types.Row, place: int) -> float | None:
   last = look.told(row, place).last
   # Rows of one time have one position: that of the first of them.
   return None if last is None else float(look.rows_since(row, last))
@@ -448,7 +450,7 @@ def _since(look: Look, row: records.Row, place: int) -> float | None:
 
 def _histories(
   look: Look,
-  rows: Sequence[records.Row],
+  rows: Sequence[row_types.Row],
   items: vocabulary_lib.Vocabulary,
   width: int,
 ) -> pa.Array:

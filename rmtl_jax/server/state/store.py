@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.server.state import records
+from rmtl_jax.server.state import row_types
 
 FILE = 'state.sqlite'
 _LOCK = 'lock'
@@ -265,7 +265,7 @@ class Store:
 
   # Visits.
 
-  def add_visit(self, owner: int, time: int) -> records.Visit:
+  def add_visit(self, owner: int, time: int) -> row_types.Visit:
     """Adds a visit of one moment."""
     found = self._run(
       'INSERT INTO visits (owner, first, last, reach, open)'
@@ -273,9 +273,9 @@ class Store:
       *(owner, time, time, time),
     )
     assert found.lastrowid is not None
-    return records.Visit(found.lastrowid, owner, time, time, time, True)
+    return row_types.Visit(found.lastrowid, owner, time, time, time, True)
 
-  def put_visit(self, visit: records.Visit) -> None:
+  def put_visit(self, visit: row_types.Visit) -> None:
     """Replaces a visit, and whether its rows are open."""
     self._run(
       'UPDATE visits SET first = ?, last = ?, reach = ?, open = ?, settles = ?'
@@ -284,7 +284,7 @@ class Store:
       visit.id,
     )
 
-  def put_open(self, visit: records.Visit) -> None:
+  def put_open(self, visit: row_types.Visit) -> None:
     """Says of a visit and its rows whether they are in the counters."""
     self.put_visit(visit)
     self._run(
@@ -297,15 +297,15 @@ class Store:
     self._run('UPDATE events SET visit = ? WHERE visit = ?', kept, gone)
     self._run('DELETE FROM visits WHERE id = ?', gone)
 
-  def visits(self, owner: int) -> list[records.Visit]:
+  def visits(self, owner: int) -> list[row_types.Visit]:
     """All visits of an owner, in the order of time."""
     return self._visits('owner = ? ORDER BY first', owner)
 
-  def visit(self, number: int) -> records.Visit:
+  def visit(self, number: int) -> row_types.Visit:
     """The visit with an id."""
     return self._visits('id = ?', number)[0]
 
-  def near(self, owner: int, low: int, high: int) -> list[records.Visit]:
+  def near(self, owner: int, low: int, high: int) -> list[row_types.Visit]:
     """Visits of an owner that reach into a range of time, in its order.
 
     The range, in ms, is no longer than two rests.
@@ -316,13 +316,13 @@ class Store:
     )
     return [visit for visit in found[::-1] if visit.reach >= low]
 
-  def rested(self, time: int, most: int) -> list[records.Visit]:
+  def rested(self, time: int, most: int) -> list[row_types.Visit]:
     """Open visits whose last row is earlier, the earliest first."""
     return self._visits(
       'open = 1 AND last < ? ORDER BY last LIMIT ?', time, most
     )
 
-  def settling(self, time: int, most: int) -> list[records.Visit]:
+  def settling(self, time: int, most: int) -> list[row_types.Visit]:
     """Visits that may settle at a time, the earliest first."""
     return self._visits(
       'open = 0 AND settles < ? ORDER BY settles LIMIT ?', time, most
@@ -332,13 +332,13 @@ class Store:
     """Says that a visit can't settle before a time."""
     self._run('UPDATE visits SET settles = ? WHERE id = ?', time, visit)
 
-  def _visits(self, which: str, *values: Any) -> list[records.Visit]:
+  def _visits(self, which: str, *values: Any) -> list[row_types.Visit]:
     rows = self._rows(f'SELECT {_VISIT} FROM visits WHERE {which}', *values)
-    return [records.Visit(*row) for row in rows]
+    return [row_types.Visit(*row) for row in rows]
 
   # Rows of visits.
 
-  def add_event(self, event: records.Event, told: bool) -> None:
+  def add_event(self, event: row_types.Event, told: bool) -> None:
     """Adds a row of an open visit.
 
     Args:
@@ -353,7 +353,7 @@ class Store:
       *(event.rest, tastes, *labels, told, event.rest is not None),
     )
 
-  def put_labels(self, event: records.Event, told: bool) -> None:
+  def put_labels(self, event: row_types.Event, told: bool) -> None:
     """Replaces the labels of a row."""
     changed = ''.join(f', {name} = ?' for name in self._labels)
     self._run(
@@ -362,7 +362,7 @@ class Store:
       *(told, *_pairs(event), event.visit, event.time, event.id),
     )
 
-  def delete_event(self, event: records.Event) -> None:
+  def delete_event(self, event: row_types.Event) -> None:
     """Deletes a row."""
     self._run(
       'DELETE FROM events WHERE visit = ? AND time = ? AND id = ?',
@@ -377,7 +377,7 @@ class Store:
       *(rest, visit),
     )
 
-  def set_rest(self, event: records.Event, rest: int | None) -> None:
+  def set_rest(self, event: row_types.Event, rest: int | None) -> None:
     """Sets the rest of a row of an open visit."""
     self._run(
       'UPDATE events SET rest = ?, waits = ? WHERE visit = ? AND time = ?'
@@ -385,13 +385,16 @@ class Store:
       *(rest, rest is not None, event.visit, event.time, event.id),
     )
 
-  def _events(self, which: str, *values: Any) -> list[records.Event]:
+  def _events(self, which: str, *values: Any) -> list[row_types.Event]:
     rows = self._rows(f'SELECT {self._event} FROM events e {which}', *values)
     return list(map(_event, rows))
 
   def events(
-    self, visit: int, first: int = -records.NEVER, end: int = records.NEVER + 1
-  ) -> list[records.Event]:
+    self,
+    visit: int,
+    first: int = -row_types.NEVER,
+    end: int = row_types.NEVER + 1,
+  ) -> list[row_types.Event]:
     """The rows of a visit from a time on, in their order."""
     return self._events(
       'WHERE visit = ? AND time >= ? AND time < ? ORDER BY time, id',
@@ -400,22 +403,22 @@ class Store:
 
   def find_event(
     self, visit: int, time: int, identity: int
-  ) -> records.Event | None:
+  ) -> row_types.Event | None:
     """The row of a visit with a time and an identity."""
     which = 'WHERE visit = ? AND time = ? AND identity = ?'
     return next(iter(self._events(which, visit, time, identity)), None)
 
   def of_item(
     self, visits: Sequence[int], item: int | None
-  ) -> records.Event | None:
+  ) -> row_types.Event | None:
     """The row of an item in visits, or what waits for its impression."""
     which = 'WHERE visit = ? AND item = ? ORDER BY time, id LIMIT 1'
     found = [e for visit in visits for e in self._events(which, visit, item)]
-    return next(iter(records.in_order(found)), None)
+    return next(iter(row_types.in_order(found)), None)
 
   def rested_events(
     self, time: int, most: int = -1
-  ) -> list[tuple[records.Event, int]]:
+  ) -> list[tuple[row_types.Event, int]]:
     """Rows that have rested before a time and are not in the counters yet.
 
     With the time at which their visit ended. All others outside of the
@@ -431,7 +434,7 @@ class Store:
     )
     return [(_event(row[:-1]), row[-1]) for row in rows]
 
-  def rested_of(self, visit: int, before: int | None) -> list[records.Event]:
+  def rested_of(self, visit: int, before: int | None) -> list[row_types.Event]:
     """Rows of a visit, or those whose rest began before a time."""
     if before is None:
       return self.events(visit)
@@ -501,7 +504,7 @@ class Store:
 
   # Rows of users, and of users and items.
 
-  def show(self, event: records.Event, sign: int) -> None:
+  def show(self, event: row_types.Event, sign: int) -> None:
     """Adds a row to those of its user, or takes it out."""
     user, item, at = event.user, event.item, event.time
     if user is None or item is None:
@@ -648,7 +651,7 @@ class Store:
 
   # What settles.
 
-  def settle(self, visit: records.Visit, end: int) -> list[int]:
+  def settle(self, visit: row_types.Visit, end: int) -> list[int]:
     """Deletes the rows of a visit; returns the counters that they are in.
 
     Args:
@@ -672,7 +675,7 @@ class Store:
       )
     users = {event.user for event in events if event.user is not None}
     return [key for event in events for key in event.counters] + [
-      records.user_counter(user, of_positives=True) for user in users
+      row_types.user_counter(user, of_positives=True) for user in users
     ]
 
   def settle_counts(self, keys: Iterable[int], end: int) -> None:
@@ -703,7 +706,7 @@ def _or_zero(number: int | None) -> int:
   return number or 0
 
 
-def _pairs(event: records.Event) -> list[int | None]:
+def _pairs(event: row_types.Event) -> list[int | None]:
   """A row's labels, each with the time from the row until it is known."""
   return [
     value
@@ -712,10 +715,10 @@ def _pairs(event: records.Event) -> list[int | None]:
   ]
 
 
-def _event(row: Sequence[Any]) -> records.Event:
+def _event(row: Sequence[Any]) -> row_types.Event:
   visit, at, number, identity, user, item, rest, tastes, *labels = row
   pairs = zip(labels[::2], labels[1::2], strict=True)
-  return records.Event(
+  return row_types.Event(
     *(visit, at, number, identity, user, item),
     [(y, None if d is None else at + d) for y, d in pairs],
     rest,

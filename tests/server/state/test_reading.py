@@ -9,7 +9,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest_file
-from rmtl_jax.server.state import reading, records
+from rmtl_jax.server.state import row_reader, row_types
 from rmtl_jax.serving import past
 from rmtl_jax.serving import rows as rows_lib
 from tests.serving import past_run
@@ -41,7 +41,7 @@ def reader(tmp_path_factory):
     schema=past_run.BRANDS,
     as_of=('tastes',),
   )
-  return reading.Reader(manifest_file.read_copy(run))
+  return row_reader.Reader(manifest_file.read_copy(run))
 
 
 def both(reader, table, monkeypatch):
@@ -57,10 +57,10 @@ def both(reader, table, monkeypatch):
 def test_plain_values(reader, monkeypatch):
   found = both(reader, TABLE, monkeypatch)
   assert found == [
-    records.Row('a', '1', 'x', 10_000, values=('b', ('a', 'b'))),
-    records.Row(None, '2', '118', 20_000, values=('7', ('7',))),
-    records.Row('7', '3', None, 30_000, values=(None, None)),
-    records.Row(None, '4', None, 40_000, values=(None, None)),
+    row_types.Row('a', '1', 'x', 10_000, values=('b', ('a', 'b'))),
+    row_types.Row(None, '2', '118', 20_000, values=('7', ('7',))),
+    row_types.Row('7', '3', None, 30_000, values=(None, None)),
+    row_types.Row(None, '4', None, 40_000, values=(None, None)),
   ]
 
 

@@ -262,10 +262,10 @@ def test_predictions_equal_those_with_a_history(place, tmp_path):
   scorer = scorer_of(tmp_path / 'run', raw)
   keeper = keeper_lib.Keeper(scorer, place)
   keeper.take_up(scorer)
-  from rmtl_jax.server import models, scoring
+  from rmtl_jax.server import loading, scoring
 
   notes = notes_lib.Notes()
-  served = models.Served(scorer, '', '', (), 0.0, most=32)
+  served = loading.Served(scorer, '', '', (), 0.0, most=32)
   (found,) = keeper.append(scorer, [raw.slice(0, 440)])
   assert isinstance(found, dict)
   for at in range(440, 446):

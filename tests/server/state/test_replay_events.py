@@ -199,9 +199,9 @@ def test_predictions_are_those_of_evaluation(place, shop):
   scorer, raw, _ = shop
   keeper = keeper_lib.Keeper(scorer, place)
   keeper.take_up(scorer)
-  from rmtl_jax.server import models, scoring
+  from rmtl_jax.server import loading, scoring
 
-  served = models.Served(scorer, '', '', (), 0.0, most=32)
+  served = loading.Served(scorer, '', '', (), 0.0, most=32)
   begin = 0
   rows = sorted(zip(*past_run.evaluated(scorer), strict=True))
   for number, wanted in rows[:: len(rows) // 6]:

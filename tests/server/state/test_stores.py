@@ -12,7 +12,7 @@ import pytest
 import rmtl_jax
 from rmtl_jax.server.state import (
   changes,
-  records,
+  row_types,
   store,
 )
 from rmtl_jax.server.state import keeper as keeper_lib
@@ -108,7 +108,7 @@ def test_odd_names_are_kept_apart(scorer, place):
     '0' * 99,
   ]
   rows = [
-    records.Row(None, user, item, 10**12 + at % 3, ((1, None), (0, None)), at)
+    row_types.Row(None, user, item, 10**12 + at % 3, ((1, None), (0, None)), at)
     for at, (user, item) in enumerate(itertools.product(names, names))
   ]
   later = [row._replace(time=10**12 + 60_000) for row in rows]

@@ -18,9 +18,11 @@ from typing import Any
 import uvicorn
 
 from rmtl_jax import types
-from rmtl_jax.server import settings as settings_lib
+from rmtl_jax.server import options as options_lib
 
 _BACKLOG = 2048
+# What requests get to finish when the server is stopped.
+STOP_SECONDS = 10
 # A worker that ends sooner than this after its start is started more slowly.
 _QUICK = 5.0
 
@@ -61,7 +63,7 @@ def address(listening: socket.socket) -> str:
 
 
 def run(
-  settings: settings_lib.Settings,
+  settings: options_lib.Settings,
   listening: socket.socket,
   prepare: Callable[[], None],
 ) -> int:
@@ -75,7 +77,7 @@ def run(
   if settings.workers == 1:
     return work()
   with tempfile.TemporaryDirectory(prefix='rmtl-serve-') as directory:
-    os.environ[settings_lib.SHARED_METRICS] = directory
+    os.environ[options_lib.SHARED_METRICS] = directory
     return _Supervisor(settings, work).run()
 
 
@@ -88,7 +90,7 @@ class _Server(uvicorn.Server):
 
 
 def _work(
-  settings: settings_lib.Settings,
+  settings: options_lib.Settings,
   listening: socket.socket,
   prepare: Callable[[], None],
 ) -> int:
@@ -114,7 +116,7 @@ def _work(
       log_level='warning',
       access_log=False,
       server_header=False,
-      timeout_graceful_shutdown=max(1, round(settings.stop_seconds)),
+      timeout_graceful_shutdown=STOP_SECONDS,
     )
   )
 
@@ -154,7 +156,7 @@ def _work_in_process(work: Callable[[], int]) -> None:
 class _Supervisor:
   """Starts workers and starts them again when they end."""
 
-  def __init__(self, settings: settings_lib.Settings, work: Callable[[], int]):
+  def __init__(self, settings: options_lib.Settings, work: Callable[[], int]):
     self._settings, self._work = settings, work
     # A forked JAX would hang.
     self._spawn = multiprocessing.get_context('spawn')
@@ -209,7 +211,7 @@ class _Supervisor:
 
   def _end(self) -> int:
     self._signal(signal.SIGTERM)
-    until = time.monotonic() + self._settings.stop_seconds + 5.0
+    until = time.monotonic() + STOP_SECONDS + 5.0
     for process, _ in self._workers.values():
       process.join(max(0.0, until - time.monotonic()))
       if process.is_alive():

@@ -20,7 +20,7 @@ from rmtl_jax.preparation import checks, source, sql
 from rmtl_jax.preparation import labels as labels_sql
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.sources import table_events
-from rmtl_jax.server.state import records
+from rmtl_jax.server.state import row_types
 from rmtl_jax.serving import log, log_columns, lookup, past, rows
 from rmtl_jax.serving import vocabulary as vocabulary_lib
 
@@ -58,7 +58,7 @@ class Reader:
 
   def read(
     self, table: rows.Rows, needs: past.Needs, scored: bool
-  ) -> Iterator[records.Row | None]:
+  ) -> Iterator[row_types.Row | None]:
     """Reads rows.
 
     Args:
@@ -107,7 +107,7 @@ class Reader:
         columns[name] = _different(values.to_pylist())
       names = ('session', 'user', 'item', 'timestamp')
       keys = zip(*(columns[name] for name in names), strict=True)
-      whole = [records.Row(*key) for key in keys]
+      whole = [row_types.Row(*key) for key in keys]
       if tastes:
         values = zip(*(columns[name] for name in tastes), strict=True)
         whole = [
@@ -117,7 +117,7 @@ class Reader:
       if scored:
         yield from whole
         continue
-      rows: list[records.Row | None] = [None] * chunk.table.num_rows
+      rows: list[row_types.Row | None] = [None] * chunk.table.num_rows
       for n, number in enumerate(columns['row_id']):
         labels = tuple(
           (columns[f'y_{i}'][n], columns[f't_{i}'][n])
@@ -130,7 +130,7 @@ class Reader:
       for row, identity in zip(rows, identities, strict=True):
         yield row and row._replace(identity=identity)
 
-  def _shown(self, table: pa.Table) -> list[records.Row] | None:
+  def _shown(self, table: pa.Table) -> list[row_types.Row] | None:
     """Rows that were shown, of plain values, without a query.
 
     Returns:
@@ -165,7 +165,7 @@ class Reader:
       found.append(row._replace(labels=whole, identity=identity))
     return found
 
-  def _keys(self, table: pa.Table) -> list[records.Row] | None:
+  def _keys(self, table: pa.Table) -> list[row_types.Row] | None:
     """Keys and times of plain values, without a query.
 
     Args:
@@ -203,7 +203,7 @@ class Reader:
       return None
     found = zip(*texts, times, strict=True)
     return [
-      records.Row(session, user, item, time, values=tuple(values))
+      row_types.Row(session, user, item, time, values=tuple(values))
       for session, user, item, *values, time in found
     ]
 
@@ -268,7 +268,7 @@ class Reader:
       text = json.dumps(
         [one for one in given if one[1] is not None], default=str
       )
-      yield records.hashed(text)
+      yield row_types.hashed(text)
 
 
 def _is_plain(task: source.SourceTask) -> bool:
@@ -335,6 +335,6 @@ def _whole(texts: list[str | None]) -> list[str | None]:
   return vocabulary_lib.whole(pa.array(texts, pa.string())).to_pylist()
 
 
-def _different(lists: list[list[str] | None]) -> list[records.Value]:
+def _different(lists: list[list[str] | None]) -> list[row_types.Value]:
   """Lists as a state has them, whole numbers in one spelling."""
-  return [records.different(_whole([*(values or ())])) for values in lists]
+  return [row_types.different(_whole([*(values or ())])) for values in lists]

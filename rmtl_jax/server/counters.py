@@ -8,7 +8,7 @@ import os
 import prometheus_client as prometheus
 from prometheus_client import multiprocess
 
-from rmtl_jax.server import settings as settings_lib
+from rmtl_jax.server import options as options_lib
 
 CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST
 
@@ -70,7 +70,7 @@ class Metrics:
 
   def text(self) -> bytes:
     """All of them, of all processes."""
-    if os.environ.get(settings_lib.SHARED_METRICS):
+    if os.environ.get(options_lib.SHARED_METRICS):
       shared = prometheus.CollectorRegistry()
       multiprocess.MultiProcessCollector(shared)
       return prometheus.generate_latest(shared)

@@ -15,7 +15,7 @@ from typing import Any
 import rmtl_jax
 from rmtl_jax import types
 from rmtl_jax.runtime import programs
-from rmtl_jax.server import settings as settings_lib
+from rmtl_jax.server import options as options_lib
 from rmtl_jax.serving import raw_fields
 from rmtl_jax.serving import scorer as scorer_lib
 
@@ -83,7 +83,7 @@ def mark(workdir: str) -> tuple[Any, ...]:
   return ()
 
 
-def load(settings: settings_lib.Settings) -> Served:
+def load(settings: options_lib.Settings) -> Served:
   """Reads the model and compiles all programs that requests need.
 
   Raises:

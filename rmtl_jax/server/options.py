@@ -23,11 +23,7 @@ class Settings:
     history: raw rows that an empty state starts from; '' for none.
     token: what requests must carry; '' for nothing.
     max_rows: most rows of a request, and of a batch.
-    max_bytes: most bytes of a request's body.
-    wait_ms: how long a request may wait for others to share its batch.
-    queue_rows: rows that may wait before requests are refused.
     reload_seconds: how often the model's files are looked at; 0 for never.
-    stop_seconds: what requests get to finish when the server is stopped.
     workers: processes.
   """
 
@@ -39,9 +35,5 @@ class Settings:
   history: str = ''
   token: str = dataclasses.field(default='', repr=False)
   max_rows: int = 512
-  max_bytes: int = 8_000_000
-  wait_ms: float = 0.0
-  queue_rows: int = 8192
   reload_seconds: float = 2.0
-  stop_seconds: float = 30.0
   workers: int = 1
