@@ -9,7 +9,7 @@ from typing import NamedTuple
 from rmtl_jax import types
 from rmtl_jax.config import limits
 
-# Figures that have a monitor of their own: means over all tasks.
+# Figures that have their own monitor: means over all tasks.
 MEANS = ('auc', 'logloss')
 
 

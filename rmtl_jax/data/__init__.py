@@ -1,1 +1,1 @@
-"""Prepared sessions to packed lanes; knows no JAX."""
+"""Reads prepared sessions and packs them in lanes, without JAX."""

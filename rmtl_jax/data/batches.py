@@ -181,7 +181,7 @@ class Epoch:
       lane, offset = pack_lanes(length, config.lane_length)
       lanes = int(lane.max()) + 1
       # The last lanes hold left-overs: short sessions and gaps. Shuffled, they
-      # spread over the batches in place of making up a batch of their own.
+      # spread over the batches in place of making up their own batch.
       lane = generator.permutation(lanes)[lane]
       yield _fill(first, length, ends, lane, offset, config.lane_length)
 
@@ -301,7 +301,7 @@ def ordered_plan(
 
 
 def rows_plan(rows: np.ndarray, config: config_lib.BatchConfig) -> Plan:
-  """Packs some rows in their order, each as a session of its own.
+  """Packs some rows in their order, each as its own session.
 
   Args:
     rows: i64[U].

@@ -49,7 +49,7 @@ class SplitColumns:
     time: i32[R], distinct pairs of session and timestamp before the row's:
       equal for the rows of a session that have one time.
     starts: i64[S + 1], first row of every session, then R.
-    losses: what the labels stand for; () if all are binary.
+    losses: kinds of the labels; () if all are binary.
     sample_weight: f32[R, K], how much a row's labels count in training, 0
       where they are not observed; None: every row counts 1.
     sampling: how the log was sampled, or None.
@@ -127,7 +127,7 @@ def relabelled(
 
 
 def log_rows(rows: Rows) -> np.ndarray | None:
-  """How many rows of the whole log each row stands for.
+  """How many rows of the whole log each row represents.
 
   Returns:
     f32[R]; None for a log that was not sampled.
@@ -218,7 +218,7 @@ def equal_rows(split: Rows) -> EqualRows:
   """Groups rows with bit-wise equal features, read block by block.
 
   Rows are compared by two 64-bit hashes: what differs in the second alone has
-  one hash by chance, and every row becomes a group of its own, which is slower
+  one hash by chance, and every row becomes its own group, which is slower
   and still right.
   """
   rows = split.rows
@@ -257,7 +257,7 @@ def read_split(
   """Reads one split and checks it against the manifest.
 
   Args:
-    data_dir: the directory that holds manifest.json.
+    data_dir: the directory with manifest.json.
     split: 'train', 'validation' or 'test'.
 
   Raises:
@@ -429,6 +429,6 @@ def check_count(
   """
   if found != said or not found:
     raise types.InputError(
-      f'{data_dir}: split {split!r} has {found} {noun}, manifest.json says'
+      f'{data_dir}: split {split!r} has {found} {noun}, manifest.json has'
       f' {said}' + ('' if found else '; an empty split is of no use')
     )

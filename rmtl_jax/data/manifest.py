@@ -1,4 +1,4 @@
-"""What prepared data are: fields, tasks and splits.
+"""The manifest of prepared data: fields, tasks and splits.
 
 `manifest_file` writes it to DATA/manifest.json, and reads it.
 """
@@ -48,13 +48,13 @@ class Field:
 
   @property
   def has_vocabulary(self) -> bool:
-    """Whether it has a vocabulary of its own."""
+    """Whether it has its own vocabulary."""
     has_ids = self.kind != 'numeric' and not self.is_binned
     return has_ids and self.vocabulary_owner is None
 
   @property
   def is_binned(self) -> bool:
-    """Whether its ids are bins of a number, from 1; 0 stands for missing."""
+    """Whether its ids are bins of a number, from 1; 0 means missing."""
     return 'edges' in self.details
 
   @property
@@ -105,7 +105,7 @@ class Task:
     return self.kind == kinds.BINARY
 
   def task_loss(self) -> types.TaskLoss:
-    """What networks must know of the task."""
+    """The task as networks need it."""
     units = kinds.LOSSES.find(self.loss).units
     single = {k: v for k, v in self.statistics.items() if k != 'shares'}
     return types.TaskLoss(
@@ -196,7 +196,7 @@ class Manifest:
 
   @property
   def with_vocabulary(self) -> tuple[Field, ...]:
-    """The fields that have a vocabulary of their own."""
+    """The fields that have their own vocabulary."""
     return tuple(f for f in self.fields if f.has_vocabulary)
 
   @property
@@ -217,7 +217,7 @@ class Manifest:
 
   @property
   def losses(self) -> tuple[types.TaskLoss, ...]:
-    """What the labels stand for; () if all are binary."""
+    """Kinds of the labels; () if all are binary."""
     if all(task.is_binary for task in self.tasks):
       return ()
     return tuple(task.task_loss() for task in self.tasks)
@@ -233,7 +233,7 @@ class Manifest:
     return tuple(f.name for f in self.of_kind('numeric'))
 
   def feature_spec(self) -> types.FeatureSpec:
-    """What networks must know of this data."""
+    """The features of this data, for networks."""
     categorical = self.of_kind('categorical')
     multi_valued = self.of_kind('multi_valued')
     places = {f.name: i for i, f in enumerate(categorical)}

@@ -413,12 +413,12 @@ def _check_kind(task: manifest_lib.Task, what: str) -> None:
 
 
 def _check_task_rows(task: manifest_lib.Task, what: str) -> None:
-  """Refuses what can't say which rows of a task count."""
+  """Refuses tasks without a way to count rows."""
   for entry in ('weighted', 'only_after'):
     _expect(getattr(task, entry), bool, f'{what}: {entry}')
   if task.only_after and not (task.weighted and task.after is not None):
     raise types.InputError(
-      f'{what}: only_after is true, expected after and weighted beside it'
+      f'{what}: only_after is true, expected after and weighted with it'
     )
   rate = task.negatives_kept
   if rate is not None and not (type(rate) in (int, float) and 0 < rate <= 1):
@@ -431,7 +431,7 @@ def _check_task_rows(task: manifest_lib.Task, what: str) -> None:
   ):
     raise types.InputError(
       f'{what}: within_seconds is {within!r:.80}, expected a number above 0 and'
-      ' weighted beside it'
+      ' weighted with it'
     )
 
 

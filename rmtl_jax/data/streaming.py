@@ -28,7 +28,7 @@ _OPEN = 16
 class StreamedColumns:
   """One split, sorted by session and time, as columns.SplitColumns has it.
 
-  Whole columns are read anew whenever they are asked for.
+  Whole columns are read from disk at every access.
 
   Attributes:
     starts: i64[S + 1], first row of every session, then R.
@@ -44,7 +44,7 @@ class StreamedColumns:
     """Reads the split once, to check every value and to find the sessions.
 
     Args:
-      data_dir: the directory that holds manifest.json.
+      data_dir: the directory with manifest.json.
       split: 'train', 'validation' or 'test'.
       on_rows: called with the number of rows that are checked.
 
@@ -119,7 +119,7 @@ class StreamedColumns:
 
   @property
   def losses(self) -> tuple[types.TaskLoss, ...]:
-    """What the labels stand for; () if all are binary."""
+    """Kinds of the labels; () if all are binary."""
     return self._manifest.losses
 
   @property

@@ -1,4 +1,4 @@
-"""Tables that programs hold, as Arrow."""
+"""Tables in memory as Arrow."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rmtl_jax import types
 
 # How pandas names the column of an index, in Arrow and (not at all) in CSV.
 _INDEX = re.compile(r'(__index_level_\d+__)?')
-# What Arrow raises for values that it can't use.
+# Arrow's errors for values that it can't use.
 _UNUSABLE = pa.ArrowException, OSError, TypeError, ValueError, OverflowError
 
 

@@ -74,7 +74,7 @@ def _check_size(
 ) -> None:
   if rows != field.size:
     raise types.InputError(
-      f'{file_path}: has {rows} rows, manifest.json says {field.size}'
+      f'{file_path}: has {rows} rows, manifest.json has {field.size}'
     )
 
 

@@ -121,7 +121,7 @@ def signed_rank(
 def crossed_mean(values: np.ndarray) -> CrossedMean:
   """The mean over days and seeds, both drawn from many others.
 
-  A cell is mu + day + seed + rest, each of a variance of its own, so that the
+  A cell is mu + day + seed + rest, each with its own variance, so that the
   mean over D days and S seeds has the variance (MS_day + MS_seed - MS_rest) /
   (D S), MS the mean squares of the analysis of variance without replication; a
   factor with a negative variance is left out. Degrees of freedom are

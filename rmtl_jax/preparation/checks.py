@@ -239,7 +239,7 @@ def _task_faults(
   expected = task.expected
   faults = [(column, is_no_label(value, task), expected)]
   if not task.nullable:
-    # Only tasks of a schema have a column of their own name.
+    # Only tasks of a schema have a column of the same name.
     remedy = (
       '; "null": "not_observed" in its task takes missing labels'
       if task.column

@@ -25,8 +25,8 @@ class SplitFiles:
   """The files of a table, and how many are of each split.
 
   Attributes:
-    paths: train's, validation's, test's; all where files tell no split.
-    counts: files of each split; () where files tell no split.
+    paths: train's, validation's, test's; all if files have no split.
+    counts: files of each split; () if files have no split.
   """
 
   paths: tuple[pathlib.Path, ...]

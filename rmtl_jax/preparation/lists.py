@@ -39,7 +39,7 @@ def encode_lists(
 
   Args:
     rows: table or view with the column and `split` (0 is train).
-    min_count: least count of a value with a row of its own.
+    min_count: least count of a value with its own row.
     max_values: most slots.
   """
   keys = _distinct(connection, rows, column)

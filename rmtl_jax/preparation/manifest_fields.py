@@ -19,7 +19,7 @@ class Fitted:
     edges: of bins, by field name.
     scales: of numbers, by column.
     quantiles: of normalised numbers, by column.
-    min_count: least count of a value with a row of its own.
+    min_count: least count of a value with its own row.
   """
 
   vocabularies: dict[str, vocabulary.Vocabulary]

@@ -106,7 +106,7 @@ def _prepare(
   schema: Mapping[str, Any] | str | os.PathLike[str] | None,
   base: settings.Base | None,
 ) -> manifest_lib.Manifest:
-  """`prepare`; of rows that go on from a base if there is one."""
+  """`prepare`; extends a base if there is one."""
   record = sources.RECORDS.find(config.source)
   if not config.data_dir:
     raise types.InputError('data_dir: missing: where prepared data goes')
@@ -226,7 +226,7 @@ def _end(
 
 
 def _delays(name: str, rows: source.SourceTable) -> dict[str, Any]:
-  """What neither a schema nor the source's record tells of label times."""
+  """Label times that neither a schema nor the source's record has."""
   delays = source.delays(rows.tasks)
   is_told = 'schema' in rows.options or sources.RECORDS.find(name).tasks
   return {source.DELAYS: delays} if delays and not is_told else {}

@@ -1,4 +1,4 @@
-"""Ranks of labels that are numbers or levels, as as-of features know them.
+"""Ranks of labels that are numbers or levels, for as-of features.
 
 A rank is the share of train's labels that are less, and half of those that are
 equal, in parts of PARTS: a whole number, which adds up to the same sum in any

@@ -141,7 +141,7 @@ def number_sessions(
 
   A row with a session id belongs to that session. Other rows belong to sessions
   of their user, which end with a gap above `idle_ms`; without a user or a time,
-  each is a session of its own.
+  each is its own session.
 
   Args:
     relation: table or view with `row_id`, `session`, `user`, `timestamp`.

@@ -11,7 +11,7 @@ with these columns:
 | `session` | any, may be NULL | the log's own session id |
 | `user` | any, may be NULL | who saw the row |
 | `timestamp` | BIGINT | ms since 1970, UTC; 0 in a log without a time |
-| `split` | TINYINT | where the log says it: 0 train, 1 validation, 2 test |
+| `split` | TINYINT | if the log has it: 0 train, 1 validation, 2 test |
 | `f_<name>` | any | value of a categorical field, NULL if missing |
 | `m_<name>` | list | values of a multi-valued field |
 | `x_<name>` | DOUBLE | a numeric field, NULL if missing |
@@ -21,7 +21,7 @@ with these columns:
 | `p_<task>` | DOUBLE | true probability (simulated data only) |
 
 A row without a session id belongs to a session of its user: rows with no gap
-above the idle time. Without a user or a time it is a session of its own. Rows of
+above the idle time. Without a user or a time it is its own session. Rows of
 a session without a time keep the order of the file. Labels given as times are
 censored at the end of the row's split. A `y_<task>` of train or validation that
 becomes known only at its split's end or later is not observed; a row without
@@ -69,7 +69,7 @@ class SourceField:
     vocabulary_owner: multi-valued only: the categorical field that lends its
       vocabulary. The field is then a history of it, which
       rmtl_jax.preparation.as_of.history computes, and the view has no such
-      column. Empty for a vocabulary of its own.
+      column. Empty for its own vocabulary.
     width: slots of a field that shares a vocabulary.
   """
 
@@ -109,7 +109,7 @@ class SourceField:
 
   @property
   def has_own_lists(self) -> bool:
-    """Whether its lists have a vocabulary of their own."""
+    """Whether its lists have their own vocabulary."""
     return self.kind == 'multi_valued' and not self.vocabulary_owner
 
 
@@ -157,7 +157,7 @@ class SourceTask:
     at_least: the number from which on a column of numbers is the label 1; None:
       it is no such column.
     nullable: whether a label may be missing, and then is not observed.
-    only_after: whether the task is judged on the positives of `after` alone.
+    only_after: whether only the positives of `after` count.
     weights: raw columns; their product is the weight of the row's label.
     negatives_kept: the rate at which negatives of the task were kept in the
       log, in (0, 1]; None: all were. At most one task has it.
@@ -193,12 +193,12 @@ class SourceTask:
 
   @property
   def is_told(self) -> bool:
-    """Whether the task tells what stands for its labels 0 and 1."""
+    """Whether the task names the values of its labels 0 and 1."""
     return bool(self.positive or self.negative) or self.at_least is not None
 
   @property
   def expected(self) -> str:
-    """What a label should be, for errors."""
+    """Allowed labels, for errors."""
     if self.positive or self.negative:
       words = ', '.join(map(repr, (*self.positive, *self.negative)))
       return f'one of {words}'
@@ -306,7 +306,7 @@ class SourceTable:
     dropped: rows that the reader dropped, by reason.
     counts: other figures for the report.
     warnings: lines for the report.
-    options: for the manifest, beside prepare's own.
+    options: for the manifest, in addition to those of prepare.
     as_of_left_out: as-of features that are not made, and why.
     open_events: of a log of events, the table of those of sessions that may go
       on after it (see sources.pairs); empty for a log of rows.

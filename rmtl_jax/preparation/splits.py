@@ -99,7 +99,7 @@ def find_rule(
     'time': '' if rows.has_time else 'a time',
     'dates': '' if rows.has_time else 'a time',
     'user': '' if rows.has_user else 'a column of users',
-    **dict.fromkeys(_GIVEN, '' if rows.has_split else 'a split of its own'),
+    **dict.fromkeys(_GIVEN, '' if rows.has_split else 'splits'),
   }.get(by)
   if lack:
     raise types.InputError(

@@ -56,7 +56,7 @@ def warnings(sentences: Iterable[str]) -> list[str]:
 def splits(manifest: manifest_lib.Manifest) -> list[str]:
   """Lines of a table: rows, sessions, rates and start of every split.
 
-  The rates of many tasks are a table of their own, a line for each task. A
+  The rates of many tasks are a separate table, a line for each task. A
   number that is never 0, or a level, has no rate but a mean, below.
   """
   rated = {

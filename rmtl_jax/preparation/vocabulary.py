@@ -1,6 +1,6 @@
 """Builds vocabularies from train rows.
 
-Row 0 stands for values that are missing, unseen in train or rarer than
+Row 0 means values that are missing, unseen in train or rarer than
 `min_count`; the others follow by descending count, then by text.
 """
 
@@ -50,7 +50,7 @@ def build(
 
   Args:
     counts: query that gives `key` and `count` BIGINT of train values.
-    min_count: least count of a value with a row of its own.
+    min_count: least count of a value with its own row.
   """
   table = _number(connection, counts, min_count)
   ((size, rest),) = _sizes(connection, [table])
@@ -102,7 +102,7 @@ def build_categorical(
 
   Args:
     rows: table or view with the columns and `split` (0 is train).
-    min_counts: least count of a value with a row of its own, per column.
+    min_counts: least count of a value with its own row, per column.
   """
   # Grouping sets count all columns while the rows are read once; the view may
   # join several tables, so every pass is dear.

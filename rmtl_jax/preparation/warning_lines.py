@@ -1,4 +1,4 @@
-"""What `rmtl prepare` warns of, in sentences."""
+"""Warnings of `rmtl prepare`, as sentences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MANY_DUPLICATES = 0.05
 _MANY_CUT = 0.1
 # Fraction of a split's rows that may be immature without a warning.
 _MAX_IMMATURE = 0.1
-# From this share on, a warning says what makes the split longer.
+# From this share on, a warning suggests how to make the split longer.
 _MOST_OF_SPLIT = 0.5
 _LONGER = '; --split_dates or --split can make {} longer than that'
 _OTHER_SPLITS = (
@@ -28,12 +28,12 @@ MORE_DAYS = 'more days at a time may have both classes'
 
 
 def sessions(rows: source.SourceTable) -> list[str]:
-  """Says what a log without sessions has no use for."""
+  """Warns of features that a log without sessions can't have."""
   if rows.has_session or (rows.has_user and rows.has_time):
     return []
   lack = 'session or user' if rows.has_time else 'session and no time'
   return [
-    f'the log has no {lack}: each row is a session of its own, so critics have'
+    f'the log has no {lack}: each row is its own session, so critics have'
     ' no later row to foresee, and their values are rewards'
   ]
 
@@ -55,11 +55,11 @@ def cut(rows: source.SourceTable, places: sessions_lib.RowPlaces) -> list[str]:
   """Says what ends sessions earlier, where splits cut many rows off them."""
   cut = sum(places.dropped)
   share = cut / max(cut + sum(places.rows), 1)
-  # Of the public logs nobody chose the columns.
+  # The columns of public logs are not the user's choice.
   if share < _MANY_CUT or 'schema' not in rows.options:
     return []
   remedy = (
-    'its ids may be those of users, which "user" in the schema says'
+    'its ids may be those of users; name the column as "user" in the schema'
     if rows.has_session
     else 'the time may be no time, or the user no user, in the schema;'
     ' --idle_minutes ends sessions at shorter gaps'
@@ -169,7 +169,7 @@ def _known(task: source.SourceTask) -> str:
 
 
 def _remedy(lost: float, split: str, remedy: str) -> str:
-  """What to do about a split that loses most of its labels, or ''."""
+  """Advice for a split that loses most of its labels, or ''."""
   return remedy.format(split) if lost > _MOST_OF_SPLIT else ''
 
 
@@ -194,7 +194,7 @@ def fields(
     names = ', '.join(map(repr, encoded.constant))
     noun = 'field' if len(encoded.constant) == 1 else 'fields'
     warnings.append(
-      f'{noun} {names}: one value over all train rows, which tells nothing'
+      f'{noun} {names}: one value over all train rows, so it is useless'
     )
   for name, value, count in _null_texts(connection, encoded):
     remedy = 'empty it in the log'
@@ -211,7 +211,7 @@ def fields(
 def _null_texts(
   connection: sql.Connection, encoded: encode.Encoded
 ) -> list[tuple[str, str, int]]:
-  """(field, value, train rows) of values that likely stand for nothing."""
+  """(field, value, train rows) of values that likely mean missing."""
   names = list(encoded.vocabularies)
   if not names:
     return []

@@ -20,7 +20,7 @@ class _Waiting(NamedTuple):
 
 
 class Batcher:
-  """Runs a function on batches of what waits, in a thread of its own.
+  """Runs a function on batches of what waits, in its own thread.
 
   While a batch is computed, others wait and then go together: under load
   batches grow by themselves.

@@ -190,7 +190,7 @@ class Encoder:
       ).to_arrow_table()
 
   def missing_in(self, column: str) -> readings.Missing:
-    """What stands for nothing in a raw column that is read."""
+    """Values that mean missing in a raw column that is read."""
     return self._missing[column]
 
   def vocabulary(self, field: str) -> vocabulary_lib.Vocabulary | None:
@@ -280,7 +280,7 @@ class Encoder:
   def _ids(
     self, field: manifest_lib.Field, column: pa.Array, values: _ColumnValues
   ) -> np.ndarray:
-    """Looks values up; 0 stands for unknown ones."""
+    """Looks values up; 0 means unknown ones."""
     if field.is_binned:
       return column.to_numpy()
     raw_field = self.fields[self.read.index(field)]

@@ -31,8 +31,8 @@ class LogSchema:
     tasks: labels that as-of features read, as the source declares them.
     labels: a raw column per task: 0 and 1, or times if the task is `timed`.
     optional: whether one of `session` and `user` may be missing.
-    missing: what stands for nothing, by column; nothing elsewhere.
-    events: what the log's events are; None if its rows are impressions.
+    missing: values that mean missing, by column; nothing elsewhere.
+    events: meaning of the log's events; None if its rows are impressions.
     any_dates: whether times may lie before the year 2000, as in the run's data.
     tastes: columns of the fields that `tastes` is made by, by field.
     lists: those of these fields that have lists.
@@ -58,7 +58,7 @@ class LogSchema:
   )
 
   def missing_in(self, column: str) -> readings.Missing:
-    """What stands for nothing in a column."""
+    """Values that mean missing in a column."""
     return self.missing.get(column, readings.Missing())
 
   def event_column(self, schema: pa.Schema) -> str | None:

@@ -59,7 +59,7 @@ class Lookup:
     Args:
       fields: as the manifest has them; `raw_fields.value_sql` has taken them.
       raw_fields: the same, by their raw columns.
-      missing: what stands for nothing, by raw column.
+      missing: values that mean missing, by raw column.
       clock: the form of the time; some fields are parts of it.
     """
     self._makers = [
@@ -74,7 +74,7 @@ class Lookup:
       table: R > 0 raw rows, types as `raw_fields.to_duckdb_types` gives them.
 
     Returns:
-      A column per field; None if only a query can tell, which may then raise.
+      A column per field; None if only a query can decide, which may then raise.
     """
     try:
       made = {
@@ -156,7 +156,7 @@ def texts(
     column: types as `raw_fields.to_duckdb_types` gives them.
 
   Raises:
-    Undecided: only a query can tell.
+    Undecided: only a query can decide.
   """
   found = _written(column)
   if parquet.is_text(column.type):
@@ -244,13 +244,13 @@ def _lists(
 def list_texts(
   column: pa.Array, separator: str, missing: readings.Missing
 ) -> list[list[str] | None]:
-  """As `raw_fields.list_sql` of a field with a vocabulary of its own.
+  """As `raw_fields.list_sql` of a field with its own vocabulary.
 
   Args:
     column: types as `raw_fields.to_duckdb_types` gives them.
 
   Raises:
-    Undecided: only a query can tell.
+    Undecided: only a query can decide.
   """
   if not parquet.is_text(column.type):
     found = _listed(column)

@@ -257,7 +257,7 @@ class Past:
       yield pa.Table.from_batches([batch])
 
   def _reader(self, query: str) -> pa.RecordBatchReader:
-    # A cursor of its own: a query on the same one would end this result.
+    # Its own cursor: a query on the same one would end this result.
     return self.connection.cursor().sql(query).to_arrow_reader(_BATCH_ROWS)
 
   def _keep(self, name: str, values: pa.Table) -> None:

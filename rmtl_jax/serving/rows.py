@@ -156,7 +156,7 @@ def open_log(name: str, delimiter: str = '') -> Iterator[list[Rows]]:
 
   Args:
     name: the file, or the directory, as folders.find takes it.
-    delimiter: of CSV; empty for the one that the file's name tells.
+    delimiter: of CSV; empty: by the file name.
 
   Raises:
     types.InputError: as for `open_rows`, or a directory without such files.
@@ -215,7 +215,7 @@ def open_rows(name: str, delimiter: str = '') -> Iterator[Rows]:
   Args:
     name: a Parquet or CSV file (see folders.ENDINGS), or `-` for an Arrow IPC
       stream on standard input. Columns of CSV are text.
-    delimiter: of CSV; empty for the one that the file's name tells.
+    delimiter: of CSV; empty: by the file name.
 
   Raises:
     types.InputError: no such file, or one that can't be read; while chunks are

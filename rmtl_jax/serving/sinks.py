@@ -30,7 +30,7 @@ class CsvForm:
   """How CSV is written.
 
   Attributes:
-    delimiter: between values; empty for the one that the file's name tells.
+    delimiter: between values; empty: by the file name.
     has_mark: whether the file begins with a byte-order mark.
     header: what stands above the columns; empty for their names.
   """

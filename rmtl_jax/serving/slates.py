@@ -44,7 +44,7 @@ class _Feature(NamedTuple):
 
 
 class _Number(NamedTuple):
-  """A number of the raw rows, and what stands for nothing in it."""
+  """A number of the raw rows, and values that mean missing in it."""
 
   field: source.SourceField
   missing: readings.Missing

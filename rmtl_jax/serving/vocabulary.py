@@ -38,7 +38,7 @@ class Vocabulary:
     return len(self.values)
 
   def rows(self, values: pa.Array, is_text: bool = False) -> np.ndarray:
-    """Looks values up, i64[len(values)]; 0 stands for unknown ones.
+    """Looks values up, i64[len(values)]; 0 means unknown ones.
 
     Args:
       values: text from sql.value_text, which has written 118.0 of a column of

@@ -194,7 +194,7 @@ def replaced(column, row, value):
 @pytest.mark.parametrize(
   ('make', 'expected'),
   [
-    (lambda t: t.slice(0, 3), ['has 3 rows, manifest.json says 8']),
+    (lambda t: t.slice(0, 3), ['has 3 rows, manifest.json has 8']),
     (replaced('value', 0, 'i'), ['row 1', "'i' expected null"]),
     (replaced('value', 3, 'i0'), ["'i0' occurs twice"]),
     (replaced('count', 2, -5), ['row 3', "'count': -5"]),

@@ -31,7 +31,7 @@ from rmtl_jax.preparation.as_of import windows as asof_windows
 
 @dataclasses.dataclass(frozen=True)
 class Earlier:
-  """What is known of rows that come before all rows at hand.
+  """State of rows before all rows at hand.
 
   Attributes:
     counted: tables by window (`user`, `item`, `pair`), with its keys, the

@@ -30,7 +30,7 @@ KEYED = ('counts', 'rates')
 RATED = ('rates', asof_tastes.GROUP)
 # Groups of rates, which start from train's.
 LABELLED = (*RATED, 'feedback')
-# What groups read of a row, beside its session and time: its user and item, its
+# Inputs of groups besides session and time: the row's user and item, its
 # labels, the log's numbers, the values of fields.
 OF_KEYS, OF_LABELS = 'keys', 'labels'
 OF_NUMBERS, OF_VALUES = 'numbers', 'values'
@@ -46,13 +46,13 @@ _READS = {
   history.GROUP: (OF_KEYS,),
   asof_slates.GROUP: (OF_NUMBERS,),
 }
-# Short reasons for what is left out.
+# Short reasons for left-out groups.
 _NO_TIMES = 'no label times'
 _ONE_VALUE, _OVERLAP = 'one value in train', 'splits overlap in time'
 
 
 def reads(groups: Iterable[str]) -> set[str]:
-  """What groups read of a row: some of OF_KEYS to OF_VALUES."""
+  """Inputs of groups: some of OF_KEYS to OF_VALUES."""
   return {part for group in groups for part in _READS[group]}
 
 
@@ -186,7 +186,7 @@ def looks_at_tastes(
 
 @dataclasses.dataclass(frozen=True)
 class _Lack:
-  """What the log lacks: in a word or two, and to end a sentence."""
+  """What the log lacks: in a word or two, and as the end of a sentence."""
 
   short: str
   long: str
@@ -214,8 +214,8 @@ def _missing_input(rows: source.SourceTable, group: str) -> _Lack | None:
   if group == 'feedback' and not asof_feedback.feedback_names(rows.rated_tasks):
     return _Lack(
       _NO_TIMES,
-      'needs a task that tells when its labels become known, and the log has'
-      ' none; in a schema, "known_after_seconds" of a task tells',
+      'needs a task with a time at which its labels become known, and the log'
+      ' has none; in a schema, set "known_after_seconds" of a task',
     )
   return None
 
@@ -289,7 +289,7 @@ def _missing_parts(
   if group in ('feedback', asof_recency.GROUP):
     tasks = rows.rated_tasks if group == 'feedback' else rows.binary_tasks
     names = ', '.join(asof_feedback.tasks_without_label_time(tasks))
-    why = f'{names}: when such labels become known is not told'
+    why = f'{names}: it is unknown when such labels become known'
     return {names: _Lack(_NO_TIMES, why)} if names else {}
   return {}
 

@@ -108,7 +108,7 @@ def make_rates(
     train: each task's prior rate.
     known_sums: relations by key, of earlier rows that are not at hand: its
       columns, a `time` and the columns of `event_sums`.
-    open_rows: table of further rows, as `keyed`, of sessions that may go on;
+    open_rows: table of further rows, as `keyed`, of sessions that may continue;
       they get no rates but count in those of others. Empty if there are none.
 
   Returns:

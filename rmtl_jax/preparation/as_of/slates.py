@@ -1,4 +1,4 @@
-"""Numbers of a row beside those of its slate: its session's rows of one time.
+"""Numbers of a row compared with its slate: the session's rows of one time.
 
 What is shown at once is a slate: the answers to a search, the goods on a shelf.
 Which of them a user takes depends on the others: that a price is the lowest

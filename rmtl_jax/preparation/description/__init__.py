@@ -1,1 +1,1 @@
-"""What is in prepared data: label rates, drift, unseen values, sessions."""
+"""Statistics of prepared data: label rates, drift, unseen values, sessions."""

@@ -1,4 +1,4 @@
-"""Everything that `rmtl describe` says of prepared data, as one record."""
+"""The record of `rmtl describe`."""
 
 from __future__ import annotations
 

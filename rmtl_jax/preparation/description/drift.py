@@ -48,7 +48,7 @@ def of_fields(
   Returns:
     For each field, in order: `name`, `kind`, `size`, `as_of` (its group or
     ''); `seen` {split: different
-    values} and `unseen` {split: share of values without a row of their own or
+    values} and `unseen` {split: share of values without their own row or
     without a train row}, empty for numbers; `mean` {split: mean}, of numbers
     alone; `psi` and `chance` {split: index, and what it is without drift};
     `moved` [value, share in train, share in test], the value whose share
@@ -209,7 +209,7 @@ class Groups(NamedTuple):
       row 0 first; the last group has all others. Of a number the edges of its
       groups, which are (edge, next edge]; NaN is in the last one.
     counts: {split: values of every group}.
-    blank: {split: share of the values without a row of their own in the
+    blank: {split: share of the values without their own row in the
       vocabulary, missing, unseen or rare, or without a train row}; of a number
       the share that is missing: NaN, or the mean in its place.
     untrained: i64[U], rows of the vocabulary that no train row has, which are

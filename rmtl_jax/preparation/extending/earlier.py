@@ -1,8 +1,8 @@
-"""What past rows tell of the users and items of new ones.
+"""Statistics of past rows for the users and items of new ones.
 
 All new rows come after all past ones. So a count of earlier rows is the count
 among new rows plus that of past ones, which takes one pass over the past and no
-window. The same holds for known labels of sessions that were idle before the
+window. The same is true for known labels of sessions that were idle before the
 first new row; only the few other sessions go through the windows of
 rmtl_jax.preparation.as_of.
 """
@@ -81,7 +81,7 @@ def _split_end(new: settings.Extension) -> str:
 
 
 def _open_rows(new: settings.Extension, seen: str) -> str:
-  """Makes a table of the rows of sessions that may tell something later on."""
+  """Makes a table of the rows of sessions that may still add to statistics."""
   late = [f'timestamp >= {new.seam} - {new.idle_ms}']
   late += [f't_{i} >= {new.seam}' for i in range(len(new.rows.rated_tasks))]
   return sql.create_table(

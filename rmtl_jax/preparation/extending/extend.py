@@ -1,8 +1,8 @@
 """New days for prepared data: the flow of `rmtl prepare --extend`.
 
 read -> check -> find the seam -> go on with sessions -> as-of features with
-what past rows tell -> grow vocabularies -> encode -> link, write.
-`docs/every_day.md` says what equals data that is prepared at once.
+statistics of past rows -> grow vocabularies -> encode -> link, write.
+`docs/every_day.md` lists what equals data that is prepared at once.
 """
 
 from __future__ import annotations
@@ -215,7 +215,7 @@ def _add(
 
 
 def _counted_on(rows: encode.Encoded, first_row: int) -> encode.Encoded:
-  """The rows with numbers that go on from those of the data."""
+  """The rows with numbers that continue those of the data."""
   columns = tuple(
     f'row_id + {first_row} AS row_id' if column == 'row_id' else column
     for column in rows.columns

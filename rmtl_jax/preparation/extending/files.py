@@ -11,7 +11,7 @@ from rmtl_jax import durable, types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation.extending import past as past_lib
 
-# What systems say that have no hard links, or none for this file.
+# Errors of systems without hard links, or without one for this file.
 _NO_LINK = (
   errno.EXDEV,
   errno.EPERM,
@@ -19,7 +19,7 @@ _NO_LINK = (
   errno.ENOSYS,
   errno.EMLINK,
 )
-# The splits whose files each split of extended data begins with.
+# The earlier splits with which each split of extended data begins.
 ROLLING = {'train': ('train', 'validation'), 'validation': ('test',)}
 
 

@@ -1,4 +1,4 @@
-"""DATA/past: what an extension must know of the rows before it.
+"""DATA/past: state of past rows for an extension.
 
 `rows-<n>.parquet` has every row of the log, those too that no split has, in the
 order of the extensions that wrote them:
@@ -14,7 +14,7 @@ order of the extensions that wrote them:
 | `y_<i>` | the label of binary task i, then the ranks of others that features read (rmtl_jax.preparation.ranks); NULL where the log has none |
 | `t_<i>` | of a task with event times: the time, ms, at which it is known |
 
-`events-<n>.parquet`, of a log of events, the events of sessions that may go on;
+`events-<n>.parquet`, of a log of events, the events of sessions that may continue;
 the last file counts. `users.parquet` has the numbers of users that are none
 themselves.
 """  # noqa: E501

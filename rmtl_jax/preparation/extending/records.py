@@ -1,4 +1,4 @@
-"""What the manifest of extended data says."""
+"""The manifest of extended data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rmtl_jax.preparation.extending import (
   stitch,
 )
 
-# Options that say how the splits of the data were made.
+# Options of the splits of the data.
 _REPLACED = ('split', 'split_dates', 'until')
 
 

@@ -1,4 +1,4 @@
-"""What an extension takes from the data that it goes on from.
+"""Settings of an extension, taken from the data that it continues.
 
 `Base` is that data, `Extension` what the steps of `extend.py` hand on.
 """
@@ -22,7 +22,7 @@ from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.extending import past
 from rmtl_jax.preparation.schema import vocabularies
 
-# Settings that an extension has of its own, whatever the data were made with.
+# Settings that an extension may choose anew.
 _OF_NEW_ROWS = (
   *('raw_dir', 'data_dir', 'extend', 'schema', 'since', 'until', 'overwrite'),
   *('rows_per_file', 'memory_limit', 'threads', 'temp_dir'),
@@ -36,8 +36,8 @@ class Base:
   Attributes:
     directory: where it is.
     manifest: its manifest.
-    config: the settings with what the data says.
-    schema: what the columns of a table mean; None of another source.
+    config: the settings, completed by those of the data.
+    schema: the schema of a table; None of another source.
   """
 
   directory: pathlib.Path
@@ -179,7 +179,7 @@ def _schema(
   directory: pathlib.Path,
   given: Mapping[str, Any] | str | os.PathLike[str] | None,
 ) -> dict[str, Any] | None:
-  """The schema of the data, if what is given is not another one."""
+  """The schema of the data; refuses another one."""
   recorded = manifest.options.get('schema')
   if recorded is None:
     if given is not None:

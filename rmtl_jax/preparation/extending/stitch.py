@@ -1,4 +1,4 @@
-"""Places of new rows: sessions go on over the seam between old and new rows."""
+"""Places of new rows: sessions continue from old to new rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Stitched:
 
 
 def place(new: settings.Extension) -> Stitched:
-  """Finds the sessions of new rows, some of which began before.
+  """Finds the sessions of new rows; some began earlier.
 
   A session lies in the split in which it begins, so rows of those that began
   before the seam are left out, as rows at or after their split's end.

@@ -97,7 +97,7 @@ def _read(
   size = sql.count_rows(connection, table)
   if size != field.size:
     raise types.InputError(
-      f'{path}: has {size} rows, manifest.json says {field.size}'
+      f'{path}: has {size} rows, manifest.json has {field.size}'
     )
   return table
 

@@ -1,4 +1,4 @@
-"""What the values of a column say: its kind, range and distinct values."""
+"""Statistics of a column: its kind, range and distinct values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.guess import sample as sample_lib
 
-# Texts that stand for nothing among numbers and times.
+# Texts that mean missing among numbers and times.
 NOTHING = ('NULL', 'null', 'NA', 'N/A', 'n/a', 'NaN', 'nan', 'None', 'none')
 # Texts of 1 and of 0.
 _TRUTHS = (('true', 'false'), ('yes', 'no'), ('y', 'n'), ('t', 'f'))
@@ -36,7 +36,7 @@ class Facts:
     median: number.
     words: mean number of words of a text.
     separator: of a list in a text.
-    nothing: texts that stand for a missing value.
+    nothing: texts that mean a missing value.
     truth: the texts of 1 and of 0, of two values that are not these numbers.
     unit: of a time: `iso`, `s`, `ms`, ... or `%Y%m%d`; '' of no time.
   """
@@ -85,7 +85,7 @@ class Facts:
 
   @property
   def is_binary(self) -> bool:
-    """Whether values are 0 and 1, or stand for them, both."""
+    """Whether values are 0 and 1, or names of them, and both occur."""
     if self.truth is not None:
       return True
     span = self.kind == 'number' and (self.least, self.largest) == (0, 1)

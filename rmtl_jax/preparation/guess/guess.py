@@ -30,7 +30,7 @@ _KINDS = {
 
 @dataclasses.dataclass(frozen=True)
 class ColumnGuess:
-  """What a column was taken for.
+  """The guessed role of a column.
 
   Attributes:
     name: of the column.
@@ -57,7 +57,7 @@ class Guess:
     columns: what each was taken for, in order.
     rows: of the sample.
     is_whole: whether the sample is the log.
-    notes: what a person should know, one sentence each; the first ones name a
+    notes: remarks for the user, one sentence each; the first ones name a
       user, an item or a time that was not found.
     problem: why `rmtl prepare` could not use the schema; '' if it can.
   """
@@ -76,7 +76,7 @@ def guess(
   given: Mapping[str, str | None] | None = None,
   exclude: Collection[str] = (),
 ) -> Guess:
-  """Guesses the schema of a sample; `problem` says what it lacks.
+  """Guesses the schema of a sample; `problem` names what it lacks.
 
   Args:
     sample: rows of the log.
@@ -247,7 +247,7 @@ def _column(
   else:
     role, why = _KINDS[fields[one.name].kind], fields[one.name].why
   if one.nothing:
-    why += f'; {", ".join(one.nothing)} stands for nothing'
+    why += f'; {", ".join(one.nothing)} means missing'
   return ColumnGuess(one.name, role, why, one.distinct, one.missing)
 
 

@@ -50,7 +50,7 @@ def find(
   """
   if given:
     named = {one.name: one for one in facts}
-    found = [_of(named[name], 'as you said') for name in given]
+    found = [_of(named[name], 'as given') for name in given]
   else:
     found = [
       _of(one, 'named like an outcome')

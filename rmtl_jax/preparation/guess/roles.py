@@ -19,7 +19,7 @@ _WORDS = 4.0
 # Share of different values above which a key identifies rows.
 _UNIQUE = 0.9
 _SKEWED = 20.0
-_GIVEN = 'as you said'
+_GIVEN = 'as given'
 # The column of a role, and why.
 Role = tuple[facts_lib.Facts, str]
 

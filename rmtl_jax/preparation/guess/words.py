@@ -49,7 +49,7 @@ _OTHER_TIMES = {
   *('last', 'first', 'joined', 'join', 'update', 'updated', 'due', 'delivery'),
   *('since', 'until', 'next', 'prev', 'previous', 'upload', 'launch'),
 }
-# What somebody does with what was shown: beginnings of all tenses, and words.
+# Verbs of users' actions: beginnings of all tenses, and words.
 _STEMS = (
   *('click', 'cart', 'addtocart', 'buy', 'bought', 'purchas', 'convers'),
   *('convert', 'follow', 'install', 'download', 'subscrib', 'comment'),
@@ -141,7 +141,7 @@ def time_rank(name: str) -> int | None:
 
 
 def is_outcome(name: str) -> bool:
-  """Whether a name is what somebody did with the row, in any tense.
+  """Whether a name is a user's action, in any tense.
 
   >>> [is_outcome(n) for n in ('carted', 'is_click', 'num_clicks', 'price')]
   [True, True, False, False]
@@ -157,7 +157,7 @@ def is_outcome(name: str) -> bool:
 
 
 def is_amount_label(name: str) -> bool:
-  """Whether a number of this name is what a row led to, as a watch time."""
+  """Whether a number of this name is an outcome, as a watch time."""
   found = words(name)
   if {*found} & (_NO_OUTCOME - {'rate', 'score'}):
     return False

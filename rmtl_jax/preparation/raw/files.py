@@ -65,9 +65,9 @@ class Form:
   """How a CSV file is written.
 
   Attributes:
-    delimiter: between values; empty for the one that the file's name tells.
+    delimiter: between values; empty: by the file name.
     names: of all columns of files without a header.
-    quote: around values that hold a delimiter; empty: there are none such.
+    quote: around values with a delimiter; empty: there are none such.
     encoding: `utf-8` or `latin-1`.
     drop_cut_off: whether an incomplete final record is dropped, with a warning.
   """
@@ -168,7 +168,7 @@ def error_line(
     EXPECTED_LABEL,
   ):
     expected = expected.split(';', maxsplit=1)[0] + (
-      '; if it stands for nothing, leave it empty or list it as "missing" in'
+      '; if it means missing, leave it empty or list it as "missing" in'
       ' the schema'
     )
   return f'{path}: row {row}, column {column!r}: {shown}, expected {expected}'
@@ -343,7 +343,7 @@ def csv_records(
 
   Args:
     delimiter: between values, of one or more characters.
-    quote: around values that hold a delimiter; empty: none do.
+    quote: around values with a delimiter; empty: none do.
     strict: raise csv.Error for misplaced quotes.
   """
   csv.field_size_limit(LONGEST_VALUE)

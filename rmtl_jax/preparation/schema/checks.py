@@ -1,4 +1,4 @@
-"""What the keys of a schema may not say together."""
+"""Refuses combinations of a schema's keys."""
 
 from __future__ import annotations
 

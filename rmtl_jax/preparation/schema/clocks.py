@@ -1,4 +1,4 @@
-"""How a schema says in which form a column has times."""
+"""Formats of times in a schema."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ KEY = 'events'
 
 @dataclasses.dataclass(frozen=True)
 class Events:
-  """What the events of a log mean.
+  """The meaning of a log's events.
 
   Attributes:
     column: of the kind of event.

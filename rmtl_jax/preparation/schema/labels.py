@@ -15,7 +15,7 @@ KEYS = (
   *('column', 'time_column', 'positive', 'negative', 'at_least', 'null'),
   *('known_after_seconds', 'within_seconds'),
 )
-# What a time of its own says already.
+# Keys that a time column replaces.
 _OF_TIMES = ('time_column', 'within_seconds')
 _OF_LABELS = tuple(key for key in KEYS if key not in _OF_TIMES)
 
@@ -26,11 +26,11 @@ def parse_labels(
   clock: times.Time,
   events: events_lib.Events | None,
 ) -> tuple[str, dict[str, Any]]:
-  """Reads the keys of a task that say where its labels are.
+  """Reads the keys of a task's label column.
 
   Args:
     clock: the form of the time of rows.
-    events: what the log's events are, if it has such.
+    events: meaning of the log's events, if it has such.
 
   Returns:
     The column of the log, which is the task's name unless it has another, and
@@ -142,5 +142,5 @@ def _least(entry: part_lib.Part, kind: str) -> float | None:
     entry.fail('at_least: only the labels of a binary task begin at a number')
   for key in ('positive', 'negative'):
     if key in entry.record:
-      entry.fail(f'{key}: at_least says what is positive, so leave it out')
+      entry.fail(f'{key}: at_least defines positives, so leave it out')
   return entry.finite('at_least')

@@ -7,7 +7,7 @@ from typing import Any
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation.schema import part as part_lib
 
-# A label that is missing says nothing; it is refused without this.
+# A missing label is not a negative; it is refused without this.
 NOT_OBSERVED = 'not_observed'
 ROLES = ('session', 'user', 'item')
 

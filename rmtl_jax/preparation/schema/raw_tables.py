@@ -39,7 +39,7 @@ class TableFiles:
 
   Attributes:
     name: of the table in SQL.
-    patterns: of the files' names, by split; by '' where files tell no split.
+    patterns: of the files' names, by split; by '' if files have no split.
     is_one: whether exactly one file may match.
     columns: DuckDB types, by column.
     form: of the files.

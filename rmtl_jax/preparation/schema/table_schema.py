@@ -35,7 +35,7 @@ class TableSchema:
     missing: texts that mean a missing value.
     weight: column of the weight of a row's every label, or None.
     nulls: values that mean a missing value, by column.
-    events: what the log's events are; None if its rows are impressions.
+    events: meaning of the log's events; None if its rows are impressions.
     clock: the form of the time, and the zone of hour and weekday.
     any_dates: whether times may lie before the year 2000.
     keep_duplicates: whether equal rows of one time are several impressions.

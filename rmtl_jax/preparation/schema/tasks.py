@@ -31,7 +31,7 @@ def parse_tasks(
 
   Args:
     clock: the form of the time of rows.
-    events: what the log's events are, if it has such.
+    events: meaning of the log's events, if it has such.
 
   Raises:
     types.InputError: no task, or a key of one that is missing, unknown, wrong
@@ -99,7 +99,7 @@ def _check(
         ' the other'
       )
   if task.only_after and parent is None:
-    entry.fail('only_after: expected "after" beside it, the task before')
+    entry.fail('only_after: expected "after" with it, the task before')
   if task.within_ms is not None and (task.weights or task.only_after):
     entry.fail('within_seconds: excludes weight and only_after')
   if task.negatives_kept and task.kind != kinds.BINARY:
@@ -107,7 +107,7 @@ def _check(
 
 
 def _kind(entry: part_lib.Part) -> dict[str, Any]:
-  """What a task's entry says of its kind, as arguments of a SourceTask."""
+  """The kind of a task's entry, as arguments of a SourceTask."""
   kind = entry.text('kind', kinds.BINARY, kinds.KINDS)
   possible = kinds.losses_of(kind)
   loss = entry.text('loss', possible[0], possible)

@@ -1,4 +1,4 @@
-"""What a schema says of the vocabularies of its fields."""
+"""Vocabularies of fields in a schema."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def multi_valued(entry: part_lib.Part) -> dict[str, Any]:
 
 
 def entries(field: source.SourceField) -> dict[str, Any]:
-  """The keys that give a field's `SourceField` back, beside its details."""
+  """The keys that restore a field's `SourceField`, with its details."""
   found: dict[str, Any] = {}
   if field.vocabulary_owner:
     found['shares'] = field.vocabulary_owner

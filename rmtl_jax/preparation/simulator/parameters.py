@@ -68,10 +68,10 @@ class Parameters:
     interest_noise: noise of the interest at each row.
     mood_scale: standard deviation of the mood, a logit that a session carries
       along.
-    mood_memory: what a row keeps of the mood; the rest is drawn anew.
+    mood_memory: share of the mood that a row keeps; the rest is redrawn.
     fatigue_rise: mean rise of the fatigue at each row; the category just seen
       doubles it.
-    fatigue_memory: what a row keeps of the fatigue.
+    fatigue_memory: share of the fatigue that a row keeps.
     fatigue_relief: share of the fatigue that a click takes away.
     budget_spread: of a session's log budget around the user's wealth.
   """

@@ -91,7 +91,7 @@ class _State(NamedTuple):
 def make_sessions(
   rng: np.random.Generator, rows: int, world: world_lib.World
 ) -> Sessions:
-  """Draws whole sessions until they hold at least `rows` rows."""
+  """Draws whole sessions until there are at least `rows` rows."""
   parameters, users = world.parameters, world.users
   length = _lengths(rng, rows, parameters)
   first_row = np.cumsum(length) - length

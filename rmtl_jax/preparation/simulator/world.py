@@ -250,7 +250,7 @@ def _trait(
 
 
 def _tags(rng: np.random.Generator, vector: np.ndarray) -> np.ndarray:
-  """Tags bool[I, NUM_TAGS]: each likelier along a direction of its own."""
+  """Tags bool[I, NUM_TAGS]: each likelier along its own direction."""
   directions = normal(rng, vector.shape[1], NUM_TAGS)
   score = 1.5 * (vector @ directions) / math.sqrt(vector.shape[1]) - 3.2
   return rng.random(score.shape) < 1 / (1 + np.exp(-score))

@@ -19,7 +19,7 @@ class Source:
   """One source of raw logs.
 
   Attributes:
-    name: what `--source` says.
+    name: value of `--source`.
     read: the reader; its contract stands in `rmtl_jax.preparation.source`.
     holds: what its raw directory holds; '' where it reads no files.
     tasks: its labels and when they become known, for models that are told

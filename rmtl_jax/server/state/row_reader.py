@@ -211,7 +211,7 @@ class Reader:
     """Whole times of the usual units as ms.
 
     Raises:
-      lookup.Undecided: only a query can tell.
+      lookup.Undecided: only a query can decide.
     """
     assert self.schema.time is not None
     clock, column = self.schema.clock, table[self.schema.time]

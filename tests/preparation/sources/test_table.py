@@ -191,5 +191,5 @@ def test_texts_that_stand_for_nothing(tmp_path, form):
   prices = [row['x_price'] for row in raw_files.read(tmp_path)]
   assert [i for i, x in enumerate(prices) if x != x] == [0, 7, 14]
   assert manifest.report['warnings'] == [
-    "field 'shop': one value over all train rows, which tells nothing"
+    "field 'shop': one value over all train rows, so it is useless"
   ]
