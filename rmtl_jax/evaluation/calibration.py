@@ -1,6 +1,6 @@
 """Calibration maps from a model's predictions to calibrated ones.
 
-Each task has a map, which is fitted on validation rows and saved as JSON beside
+Each task has a map, which is fitted on validation rows and saved as JSON with
 a run's metrics: `from_json(record).apply(predictions)`. That of numbers is in
 power.py.
 """
@@ -45,7 +45,7 @@ class Platt:
     probabilities: np.ndarray,
     weights: np.ndarray | None = None,
   ) -> Platt:
-    """The map of this slope whose mean on these rows is the labels' rate.
+    """The map of this slope that matches the labels' rate on these rows.
 
     Args:
       labels: [R], 0 or 1.
@@ -123,7 +123,7 @@ class Isotonic:
 
 @dataclasses.dataclass(frozen=True)
 class Unchanged:
-  """No map: the rows that fitted one do not tell what later rows are like."""
+  """No map: calibration on the fitted rows would not last."""
 
   def apply(self, probabilities: np.ndarray) -> np.ndarray:
     """The same, f64[...]."""

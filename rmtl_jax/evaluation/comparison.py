@@ -79,7 +79,7 @@ def differences(
     values are defined), `mean`, `standard_error`, `low` and `high` (t
     interval), `p` (two-sided paired t-test), `wilcoxon_p` (signed rank,
     uncorrected), `bootstrap` ([low, high] of the mean over those seeds),
-    `undefined_draws` (resamples that it leaves out because they hold one label
+    `undefined_draws` (resamples that it leaves out because they have one label
     only) and `p_holm` (`p` after Holm over all records). The p-values are None
     below MIN_PAIRS pairs, the other entries where they are undefined.
   """
@@ -156,7 +156,7 @@ def _difference(
   task, metric = labels['task'], labels['metric']
   first = values.get((labels['method'], task, metric), {})
   second = values.get((labels['control'], task, metric), {})
-  # Pairs only: a seed with an undefined metric on one side says nothing.
+  # Pairs only: a seed with an undefined metric on one side is left out.
   seeds = sorted(first.keys() & second.keys())
   record = {
     **labels,

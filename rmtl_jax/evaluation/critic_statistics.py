@@ -37,7 +37,7 @@ def discounted_returns(
   types.check_ranks((2, 1), rewards, session)
   remaining = rows_remaining(session)
   returns = rewards.astype(np.float64)
-  # Doubling: after the pass with stride d a row holds the discounted sum of its
+  # Doubling: after the pass with stride d a row has the discounted sum of its
   # own and the next 2d - 1 rewards, so log2(longest session) passes suffice.
   stride = 1
   while len(remaining) and stride <= remaining.max():

@@ -43,7 +43,7 @@ def evaluate(
     label is observed, with weights `rate` (the weighted share of positives),
     every metric of its kind (`registry.RECORDS`), and `<metric>_interval` as
     [low, high] of those that have one. Of a binary task `rarer_sessions`, how
-    many sessions hold the rarer label, and `undefined_draws`, resamples with
+    many sessions have the rarer label, and `undefined_draws`, resamples with
     one label only, which the AUC's interval leaves out; of others `kind`, and
     `deciles`, mean prediction / mean label of each tenth of the rows by
     prediction. Metrics of lists are there if `predictions` has lists, with
@@ -118,7 +118,7 @@ def _intervals(
   """Intervals of each task's metrics, or of the first set minus the second.
 
   Returns:
-    {metric: f64[2]} of each task, and what else the bootstrap says.
+    {metric: f64[2]} of each task, and further results of the bootstrap.
   """
   found = intervals.session_intervals(
     predictions, rows, config.bootstrap, intervals.CONFIDENCE, seed

@@ -1,6 +1,6 @@
-"""Permutation importance: what a model loses without a field.
+"""Permutation importance of fields.
 
-A field is worth what the metric loses when its values are handed to other rows
+The importance of a field is the metric's loss when its values go to other rows
 (Breiman, "Random Forests", 2001, section 10; Fisher, Rudin and Dominici, "All
 Models are Wrong, but Many are Useful", 2019). What is exchanged is what the
 field describes: a field that is constant within every session is exchanged
@@ -68,7 +68,7 @@ class Rows(NamedTuple):
 
 
 def columns(spec: types.FeatureSpec) -> dict[str, tuple[str, slice]]:
-  """Where each field stands: a part of Inputs, and its columns there.
+  """Position of each field: a part of Inputs, and its columns there.
 
   >>> spec = types.FeatureSpec((9,), ((5, 3),), 0, 1, names=('item', 'tags'))
   >>> columns(spec)['tags']
@@ -171,7 +171,7 @@ class Importance:
     self._sessions = groups.group_codes(rows.session)[1]
     self._first = np.array(predict(rows.inputs))
     self._values = self._metrics(self._first)
-    # One session says nothing of how sessions vary.
+    # One session is not enough to estimate how sessions vary.
     self._draws = config.bootstrap if self._sessions > 1 else 0
     self._replicates = self._resampled([self._first])
     self.base = {
@@ -185,10 +185,10 @@ class Importance:
     advance: Callable[[int], None] = lambda rows: None,
     is_read: bool = True,
   ) -> dict[str, Any]:
-    """What the model loses without a part.
+    """The loss of the model without a part.
 
     Args:
-      advance: told of rows that were predicted.
+      advance: called with the number of predicted rows.
       is_read: whether the model reads it; if not, nothing is predicted, and it
         loses 0.
 
@@ -225,7 +225,7 @@ class Importance:
       ]
     else:
       sets = self._resampled(predictions)
-    # Replicate b draws repeats of its own: how permutations vary counts too.
+    # Replicate b draws new repeats: the variance of permutations counts too.
     generator = np.random.default_rng((self._seed, self._repeats))
     drawn = generator.integers(self._repeats, size=(self._draws, self._repeats))
     found: dict[str, Any] = {task: {} for task in self._tasks}

@@ -43,7 +43,7 @@ class Intervals(NamedTuple):
 def rarer_sessions(rows: labelled.Labelled) -> np.ndarray:
   """Counts the sessions with the rarer label of binary tasks, i64[K].
 
-  The rarer label is the one that fewer sessions hold; rows of weight 0 are left
+  The rarer label is the one in fewer sessions; rows of weight 0 are left
   out.
   """
   is_positive = rows.labels > 0.5
@@ -68,7 +68,7 @@ def _holding(is_one: np.ndarray, rows: labelled.Labelled) -> np.ndarray:
 def counts(
   rows: labelled.Labelled, rarer: np.ndarray
 ) -> list[tuple[int, int | None]]:
-  """What `clusters` asks of each task: `sessions` and `rarer`.
+  """Inputs of `clusters` for each task: `sessions` and `rarer`.
 
   Args:
     rarer: i64[K], of `rarer_sessions`.
@@ -167,7 +167,7 @@ def session_intervals(
 
   Returns:
     The intervals; NaN where fewer than two sessions are observed (of AUC: with
-    the rarer label), which can't tell how sessions vary.
+    the rarer label), too few to estimate how sessions vary.
   """
   replicates = bootstrap.replicates(predictions, rows, count, seed)
   values = {

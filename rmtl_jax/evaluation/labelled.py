@@ -31,11 +31,11 @@ class Lists(NamedTuple):
 
 
 class Predicted(NamedTuple):
-  """What a model predicts of R rows, on the labels' scale.
+  """Predictions of R rows, on the labels' scale.
 
   Attributes:
     rows: of every row when it came, [R, K]; of binary tasks probabilities.
-    lists: of rows as they stood in lists; None: no order is judged.
+    lists: of rows in their lists; None: no metric of order.
   """
 
   rows: np.ndarray

@@ -1,4 +1,4 @@
-"""Metrics of the order within groups: what a session or a user was shown.
+"""Ranking metrics within groups: rows of a session or of a user.
 
 Arrays are one-dimensional over R rows; groups have numbers from 0. Rows of one
 score stand in any order with equal chances, so metrics are the mean over all of

@@ -13,8 +13,8 @@ from scipy import special
 
 from rmtl_jax.evaluation import groups
 
-# What the squared distance to equal weights costs, in the rows' summed logloss:
-# once, so that few rows say little of whom to believe, and again for every so
+# Penalty on the squared distance to equal weights, in units of summed logloss:
+# once, so that few rows hardly change the weights, and again for every so
 # many rows, since members chose their epoch by the rows that weigh them. Both
 # count as often as rows of one session repeat each other (`design_effect`).
 _PRIOR, _ROWS = 1.0, 1000
@@ -44,7 +44,7 @@ def fit_weights(
 
   Returns:
     f32[M, K], of sum 1 over the members; equal where a task is not binary, or
-    has one class only, which tells nothing.
+    has one class only.
   """
   count, _, tasks = probabilities.shape
   weights = np.full((count, tasks), 1 / count)

@@ -46,7 +46,7 @@ class Monitor(NamedTuple):
 
   @property
   def direction(self) -> str:
-    """What a search does, in Optuna's words."""
+    """Optuna's direction: minimize or maximize."""
     return 'maximize' if self.sign > 0 else 'minimize'
 
   def gain(self, value: float, other: float) -> float:
@@ -72,7 +72,7 @@ LOGLOSS = Monitor(
   100.0,
   "validation logloss (1: the mean rate's)",
 )
-# Of a run's history, which does not say which sum it was.
+# For a run's history, which does not record the sum.
 SCORE = Monitor(
   'score',
   'score',

@@ -52,7 +52,7 @@ class Power:
     predictions: np.ndarray,
     weights: np.ndarray | None = None,
   ) -> Power:
-    """The map of this exponent whose mean on these rows is the labels'.
+    """The map of this exponent that matches the labels' mean on these rows.
 
     Args:
       labels: [R] >= 0.

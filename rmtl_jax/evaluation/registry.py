@@ -1,4 +1,4 @@
-"""The metrics: tables, comparisons and tests ask the record of each."""
+"""The registry of metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rmtl_jax.evaluation import lists, metrics, regression
 
 
 class Rows(NamedTuple):
-  """What metrics read beside labels and predictions.
+  """Inputs of metrics besides labels and predictions.
 
   Attributes:
     session: i64[R], the row's session, in any order; of metrics of lists the
@@ -64,12 +64,12 @@ class Metric:
 
   def __post_init__(self):
     """Raises types.InputError for a direction or a kind that there is not."""
-    what, said = f'metric {self.name}', [self.better] if self.better else ()
-    registry.check(f'{what}: better', said, ('higher', 'lower'))
+    what, given = f'metric {self.name}', [self.better] if self.better else ()
+    registry.check(f'{what}: better', given, ('higher', 'lower'))
     registry.check(f'{what}: kinds', self.kinds, kinds.KINDS)
 
 
-# What a verdict is about: a task has one of them.
+# Metrics of verdicts: a task has one of them.
 RANKING = ('auc', 'xauc')
 
 
@@ -161,7 +161,7 @@ def register_metric(
 ) -> None:
   """Adds a metric of the caller's own under a new name, in this process.
 
-  From then on it stands in metrics.json, reports and comparisons.
+  From then on it is in metrics.json, reports and comparisons.
 
   Examples:
     The share of the rows whose probability is on the label's side of a half:
@@ -206,7 +206,7 @@ def kind_of(record: Mapping[str, Any]) -> str:
 
 
 def short(record: Mapping[str, Any]) -> list[Metric]:
-  """The metrics of a task that stand for all: AUC, GAUC and logloss, say."""
+  """The main metrics of a task, for example AUC, GAUC and logloss."""
   names = compared(kind_of(record))
   names = names[:3] if names[1] == 'gauc' else names[:2]
   return [RECORDS[name] for name in names if name in record]

@@ -68,8 +68,8 @@ def reliability(
   points = []
   for n, predicted, hits, squares in zip(*sums, strict=True):
     if n:
-      tells = n / squares
-      interval = wilson(hits * tells, n * tells, confidence)
+      scale = n / squares
+      interval = wilson(hits * scale, n * scale, confidence)
       points.append(Point(n, predicted / n, hits / n, *interval))
   return points
 

@@ -1,4 +1,4 @@
-"""What `rmtl backtest` prints: tables by day, and what continuing gains."""
+"""The text of `rmtl backtest`: tables by day, and the gain of warm starts."""
 
 from __future__ import annotations
 

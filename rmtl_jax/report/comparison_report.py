@@ -1,4 +1,4 @@
-"""What a comparison says: its tables, sentences, pictures and page.
+"""The report of a comparison: tables, sentences, pictures and page.
 
 `results` is the content of results.json.
 """
@@ -263,7 +263,7 @@ def _gains(results: Results) -> Table:
 
 
 def _control_roles(results: Results) -> dict[tuple[str, str], str]:
-  """Maps method and control to what the control is.
+  """Labels of controls, by method and control.
 
   Its weighting, 'pre-trained', or of another backbone its name.
   """
@@ -281,7 +281,7 @@ def _control_roles(results: Results) -> dict[tuple[str, str], str]:
 
 
 def _learning_rates(results: Results) -> Table:
-  """What is monitored by learning rate, the choice, and the epochs kept."""
+  """Monitored value by learning rate, the choice, and the kept epochs."""
   monitor = monitor_lib.of_record(results)
   seen = {
     (t['method'], t['learning_rate']): t.get(monitor.figure)
@@ -572,7 +572,7 @@ def _draw_difference(axes: Any, y: int, record: Record) -> None:
 def _draw_learning(
   results: Results,
 ) -> tuple[matplotlib.figure.Figure, str] | None:
-  """What is monitored by epoch: stage 1, then stage 3 by backbone.
+  """Monitored value by epoch: stage 1, then stage 3 by backbone.
 
   Stage 3 shows the gain since its start, because methods of one seed start
   from the same parameters and seeds differ by more than methods do. Lines end

@@ -1,4 +1,4 @@
-"""What `rmtl describe` prints of prepared data.
+"""The text of `rmtl describe`.
 
 `record` is the result of preparation/description/describe.describe.
 """
@@ -35,14 +35,14 @@ TOGETHER = (
   'Over train rows. The correlation is Pearson\'s, of two 0/1 labels phi. "B'
   ' where A": the rate or mean of B over the rows where A is not 0.'
 )
-# A change of a label's rate that is worth a sentence, as a part of train's,
+# A change of a label's rate that gets a sentence, relative to train's,
 # and the share of unseen values that is.
 _CHANGE, _UNSEEN = 0.1, 0.1
 _MOST_NAMES = 5
 
 
 def text(record: Record) -> str:
-  """The tables in 80 columns, and what stands out."""
+  """The tables in 80 columns, and notable findings."""
   pairs, drifts = together(record), fields(record['fields'])
   first = slice(_MOST_SHOWN)
   parts = [

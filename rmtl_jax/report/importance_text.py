@@ -21,7 +21,7 @@ def text(record: Record) -> str:
 
 
 def _table(record: Record, task: str) -> pages.Table:
-  """What each metric loses; the first one decides the order."""
+  """Losses of each metric; the first one decides the order."""
   shown = [metric_registry.RECORDS[name] for name in record['base'][task]]
   parts = sorted(
     record['parts'],
@@ -47,7 +47,7 @@ def _table(record: Record, task: str) -> pages.Table:
     f' {pages.number(record["base"][task][one.name], one.form, "undefined")}'
     for one in shown
   )
-  title = f'{task}: what is lost of {base}'
+  title = f'{task}: loss in {base}'
   if len(parts) > _MOST_SHOWN:
     title += f' (first {_MOST_SHOWN} of {len(parts)})'
   header = ('field', 'between', *(one.label for one in shown))

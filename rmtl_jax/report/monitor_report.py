@@ -1,4 +1,4 @@
-"""What `rmtl monitor` found, as text and as a page.
+"""The result of `rmtl monitor` as text and as a page.
 
 `record` is the result of serving/monitoring/judge.monitor.
 """
@@ -151,7 +151,7 @@ def _worst_first(record: Record) -> Sequence[Record]:
 
 
 def text(record: Record) -> str:
-  """The tables in 80 columns, and what stands out."""
+  """The tables in 80 columns, and notable findings."""
   fields = _fields(record)
   tables = [
     fields._replace(rows=fields.rows[:_MOST_SHOWN]),

@@ -1,4 +1,4 @@
-"""What a run says before it starts: its data, its settings, how to read it."""
+"""The opening of a run on the screen: its data, settings and terms."""
 
 from __future__ import annotations
 
@@ -74,15 +74,15 @@ def _units(units: tuple[int, ...]) -> str:
 
 
 def _stages(config: config_lib.Config, stages: Sequence[str]) -> str:
-  says = {'pretrain': 'pretrain trains the model'}
+  texts = {'pretrain': 'pretrain trains the model'}
   if registry.find(config.weighting.name).needs_critics:
-    says['critic'] = 'critic trains the critics that will weigh its losses'
+    texts['critic'] = 'critic trains the critics that weight its losses'
   control = ' and, as its control, with constant weights'
-  says['finetune'] = (
-    f'finetune goes on with weighting {config.weighting.name}'
+  texts['finetune'] = (
+    f'finetune continues with weighting {config.weighting.name}'
     f'{control if config.control else ""}'
   )
-  words = '; '.join(text for stage, text in says.items() if stage in stages)
+  words = '; '.join(text for stage, text in texts.items() if stage in stages)
   return (
     f'stages: {words}. Their lines have the loss of the train rows and, of the'
     " validation rows, the mean of the tasks' AUC and logloss (1 is that of"

@@ -136,7 +136,7 @@ def _aucs(axes: Any, record: Record, rows: Sequence[Any]) -> None:
 
 
 def _curves(axes: Any, record: Record, history: Sequence[Record]) -> None:
-  """Draws what is monitored over the epochs of each actor stage.
+  """Draws the monitored value over the epochs of each actor stage.
 
   Stage 3 starts where it took over, at the epoch of stage 1 that was kept.
   """
@@ -233,7 +233,7 @@ def _weights(axes: Any, record: Record) -> None:
 
 def _q_values(axes: Any, record: Record) -> None:
   """Draws the distribution of Q(s, pi(s)) per task."""
-  axes.set_title('What the critics expect: Q(s, pi(s))')
+  axes.set_title('Values of the critics: Q(s, pi(s))')
   axes.set_xlabel('Q, nats')
   axes.set_ylabel('share of validation rows')
   if 'curves' not in record:

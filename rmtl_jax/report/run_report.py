@@ -1,4 +1,4 @@
-"""What a run says: its tables, sentences and page.
+"""The report of a run: tables, sentences and page.
 
 `record` is the content of metrics.json.
 """
@@ -223,7 +223,7 @@ def sentences(record: Record) -> list[str]:
 
 
 def remarks(record: Record) -> list[str]:
-  """What was kept and how it differs, and limits of the figures."""
+  """Kept models, their differences, and limits of the numbers."""
   started, paper = record.get('started_from'), record.get('paper_model')
   refit = record.get('refit_of')
   first = next(iter(record['stages'].values()), {})
@@ -242,7 +242,7 @@ def remarks(record: Record) -> list[str]:
 
 
 def _kept(record: Record) -> Iterator[str]:
-  """How the kept models differ, where the verdict does not say it."""
+  """Differences of the kept models, unless the verdict states them."""
   epochs, stages_ = record['best_epoch'], record['stages']
   last = record.get('finetuned_at', {}).get('epoch')
   is_told = last is None or all(

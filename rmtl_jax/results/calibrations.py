@@ -173,7 +173,7 @@ def fit_if_it_lasts(
 def _fit_of(
   loss: types.TaskLoss | None, method: str
 ) -> tuple[Callable[..., calibration.Calibration], Callable[..., float]] | None:
-  """What fits a task's map, and what a map has to lower.
+  """The fit of a task's map, and the metric that it must lower.
 
   Returns:
     None where a task has no map, as numbers of either sign.

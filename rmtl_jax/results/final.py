@@ -37,8 +37,8 @@ def write(
   data = run_record.Data(
     run.manifest, rows['train'], rows['validation'], rows['test']
   )
-  judged = row_values.critic_values(trained, data.validation)
-  _plot_critics(writer, run, trained, data, judged)
+  values = row_values.critic_values(trained, data.validation)
+  _plot_critics(writer, run, trained, data, values)
   predicted = run_record.predict_validation(run, trained, data.validation)
   maps = run_record.fit_calibrations(run, predicted, data.validation)
   chosen = served.decide(
@@ -46,7 +46,7 @@ def write(
   )
   record = {
     'split': 'test',
-    **run_record.build(run, trained, data, maps, judged, chosen),
+    **run_record.build(run, trained, data, maps, values, chosen),
   }
   record['warnings'] += summary.history_warnings(
     history, run.config.weighting.name
@@ -74,7 +74,7 @@ def _plot_critics(
   run: workdir.Run,
   trained: ensemble.Ensemble,
   data: run_record.Data,
-  judged: Sequence[row_values.CriticValues],
+  values: Sequence[row_values.CriticValues],
 ) -> None:
   """Histograms for TensorBoard, of validation rows: Q, stage 3's weights.
 
@@ -82,13 +82,13 @@ def _plot_critics(
   """
   weights = row_values.weights(
     run.config,
-    judged,
+    values,
     data.validation,
     lambda: row_values.critic_values(trained, data.train),
   )
   sample_weight = data.validation.host.sample_weight
   for group, name, members in (
-    ('critic', 'q', [one.q_values for one in judged]),
+    ('critic', 'q', [one.q_values for one in values]),
     ('finetune', 'weight', weights),
   ):
     for member, rows in enumerate(members):

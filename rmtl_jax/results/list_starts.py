@@ -161,7 +161,7 @@ def predicted(
   split: splits_lib.Split,
   lists: ListStarts | None,
 ) -> labelled.Predicted:
-  """What a model predicts of a split's rows and of its lists."""
+  """Predictions of a split's rows and of its lists."""
   rows = predict(split)
   if lists is None:
     return labelled.Predicted(rows)

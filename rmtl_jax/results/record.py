@@ -52,7 +52,7 @@ class Data:
   def predicted(
     self, predict: Callable[[splits_lib.Split], np.ndarray]
   ) -> labelled.Predicted:
-    """What a model predicts of the evaluated rows."""
+    """Predictions of the evaluated rows by model."""
     return list_starts.predicted(predict, self.evaluated, self.lists)
 
 
@@ -68,7 +68,7 @@ def build(
 
   Args:
     maps: calibration maps by stage; {} without calibration.
-    critic_values: what the critics say of the validation rows.
+    critic_values: the critics' values of the validation rows.
     chosen: which stage predicts, see served.decide.
   """
   host, tasks = data.evaluated.host, run.manifest.task_names
@@ -138,7 +138,7 @@ def build(
 
 
 def paper_model(run: workdir.Run) -> dict[str, Any]:
-  """What RUN/paper has measured on the test rows, if it is there.
+  """Test metrics of RUN/paper, if it is there.
 
   Returns:
     {'paper_model': `backbone` and `metrics`, {task: metrics}}, or {}.
@@ -253,7 +253,7 @@ def predict_validation(
   trained: ensemble.Ensemble,
   validation: splits_lib.Split,
 ) -> dict[str, np.ndarray]:
-  """What every actor predicts of the validation rows, [R, K] by name."""
+  """Predictions of the validation rows by actor, [R, K] each."""
   predict = trained.once(
     lambda name: trained.models.probabilities(
       run.config, trained.actors[name], validation

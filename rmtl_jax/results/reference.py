@@ -1,4 +1,4 @@
-"""What live inputs and predictions are compared with (`rmtl monitor`).
+"""Reference distributions of inputs and predictions for `rmtl monitor`.
 
 RUN/reference.json has how often the train and the test rows have the values of
 every field. RUN/metrics.json has the metrics of the test rows, and how their
@@ -30,7 +30,7 @@ SPLITS = ('train', 'test')
 # A group is a byte where live values are counted.
 _MOST_GROUPS = 256
 _TENTHS = np.arange(1, 10) / 10
-# What an export takes along of the metrics of a task.
+# Metrics of a task that an export includes.
 _METRICS = (
   *('rows', 'positives', 'auc', 'logloss', 'calibration_error'),
   *('predicted_over_actual', 'xauc', 'mae', 'rmse'),
@@ -47,7 +47,7 @@ def distributions(
   Args:
     predictions: [R, K].
     tasks: K names.
-    log_rows: how many rows of the log each stands for, [R]; None: 1.
+    log_rows: how many rows of the log each represents, [R]; None: 1.
 
   Returns:
     {task: `edges`, rising, and `counts`, of one more: those at most the first
@@ -86,13 +86,13 @@ def write(run: workdir.Run) -> None:
   ):
     rows = {name: relations[name] for name in SPLITS}
     weight = _log_rows_sql(manifest)
-    told = _told(connection, rows, weight)
+    factors = _factors(connection, rows, weight)
     for field in manifest.fields:
       of = drift.grouped(connection, run.data_dir, rows, field, weight)
       found[field.name] = {
         'groups': list(of.parts),
         'counts': {
-          n: (told[n] * c).tolist() if weight else c.astype(int).tolist()
+          n: (factors[n] * c).tolist() if weight else c.astype(int).tolist()
           for n, c in of.counts.items()
         },
         'blank': of.blank,
@@ -113,7 +113,7 @@ def _ranges(ids: np.ndarray) -> list[list[int]]:
 
 
 def _log_rows_sql(manifest: manifest_lib.Manifest) -> str:
-  """SQL of how many rows of the log a row stands for; '': each for one."""
+  """SQL of how many rows of the log a row represents; '': one each."""
   sampling = manifest_lib.sampling(manifest.tasks)
   if sampling is None:
     return ''
@@ -125,10 +125,10 @@ def _log_rows_sql(manifest: manifest_lib.Manifest) -> str:
   return f'CASE WHEN {negative} THEN {kept} ELSE 1 END'
 
 
-def _told(
+def _factors(
   connection: Any, rows: Mapping[str, str], weight: str
 ) -> dict[str, float]:
-  """By split what the rows of the log are multiplied by: what they tell."""
+  """Ratio of effective rows to rows of the log, by split."""
   if not weight:
     return {}
   query = f'SELECT sum({weight}) / sum(({weight}) * ({weight})) FROM'

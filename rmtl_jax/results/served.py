@@ -1,6 +1,6 @@
 """Which stage's model a run predicts with: what validation keeps.
 
-Prediction, export, serving, monitoring and reports all ask here.
+Prediction, export, serving, monitoring and reports use this.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a run says of weighting and of its critics, in plain sentences.
+"""The verdict of a run on weighting and critics, in sentences.
 
 A run is one seed, so nothing here is a claim: `rmtl compare` makes those.
 `record` is the content of metrics.json.
@@ -18,7 +18,7 @@ Record = Mapping[str, Any]
 
 
 def sentences(record: Record) -> list[str]:
-  """The verdict of a run, the headline first, and what the critics knew."""
+  """The verdict of a run, the headline first, and the critics' accuracy."""
   first = headline(record)
   return [
     *([first] if first else []),
@@ -101,7 +101,7 @@ def behind_rates(record: Record) -> list[str]:
 
 
 def details(record: Record) -> list[str]:
-  """The figures behind the headline, and what the critics knew."""
+  """The numbers behind the headline, and the critics' accuracy."""
   lines = []
   by_task = _against_control(record)
   if headline(record) and by_task:
@@ -122,7 +122,7 @@ def details(record: Record) -> list[str]:
 
 
 def paper_model(backbone: str) -> str:
-  """Says what the paper's model is, that stands beside a run."""
+  """Describes the paper's model that a run is compared with."""
   return (
     f"The paper's model (paper/) is stage 1 of {backbone} in the paper's sizes,"
     ' without as-of features.'
@@ -194,7 +194,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def refit(found: Record) -> str:
-  """What a run trains again, in a sentence.
+  """A sentence on a refit.
 
   Args:
     found: `refit_of` of metrics.json (training/refit.py).
@@ -210,7 +210,7 @@ def refit(found: Record) -> str:
 
 
 def started(found: Record) -> str:
-  """What a run started from, in a sentence.
+  """A sentence on the start of a warm-started run.
 
   Args:
     found: `started_from` of metrics.json (training/warm_start.py).

@@ -115,7 +115,7 @@ class _Routes:
       except Exception:
         # What happened is for the log alone.
         _LOG.exception('%s', path)
-        response = _error(500, 'server: failed; its log says why')
+        response = _error(500, 'server: failed; see its log')
       self._metrics.requests.labels(path, response.status_code).inc()
       self._metrics.seconds.labels(path).observe(time.perf_counter() - started)
       return response

@@ -41,7 +41,7 @@ class Batcher:
         raised where its item waits.
       most: sizes of the items of a batch, in all.
       queue: sizes that may wait; more are refused, unless nothing waits.
-      observe: told of the size of every batch, and how long its first item
+      observe: called with the size of every batch, and how long its first item
         waited.
     """
     self._work, self._most, self._queue = work, most, queue

@@ -1,4 +1,4 @@
-"""What a server counts, as Prometheus reads it."""
+"""Metrics of a server for Prometheus."""
 
 from __future__ import annotations
 

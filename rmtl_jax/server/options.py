@@ -1,4 +1,4 @@
-"""What a server is told on its command line."""
+"""Settings of a server from its command line."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def score(
   tables: Sequence[pa.Table],
   notes: notes_lib.Notes,
 ) -> list[Answer | Exception]:
-  """Predicts for the rows of several requests, or says what is wrong with each.
+  """Predicts for the rows of several requests, or returns the error of each.
 
   Args:
     keeper: the state; None for none, as-of features are columns then.

@@ -76,7 +76,7 @@ class Worker:
       self._keeper.close()
 
   def reload(self) -> None:
-    """Looks for a newer model now, whatever its files say."""
+    """Loads the model again, even if its files have not changed."""
     self._wake.set()
 
   def require_model(self) -> loading.Served:

@@ -26,7 +26,7 @@ _KEYS = 'keys'
 
 
 class Snapshot(NamedTuple):
-  """What a request sees of a history to which rows may be appended meanwhile.
+  """A snapshot of a history, for a request, while rows may be appended.
 
   Attributes:
     rows: how many there are.
@@ -105,7 +105,7 @@ class KeptHistory:
 
   @property
   def snapshot(self) -> Snapshot:
-    """What there is now."""
+    """The current snapshot."""
     return self._seen
 
   def near(self, seen: Snapshot, keys: pa.Table) -> pa.Table:

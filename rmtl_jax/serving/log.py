@@ -1,6 +1,6 @@
 """The log that the past is computed from: users, times, items and labels.
 
-Rows of the history and rows to predict for stand in one DuckDB table, `log`,
+Rows of the history and rows to predict for are in one DuckDB table, `log`,
 with the columns of a reader's view (rmtl_jax.preparation.source), so that the
 SQL of `rmtl prepare` runs over them.
 """

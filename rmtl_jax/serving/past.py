@@ -36,7 +36,7 @@ KEYS = ('session', 'user')
 
 @dataclasses.dataclass(frozen=True)
 class Needs:
-  """What a model reads of a row's past.
+  """Inputs of a model from a row's past.
 
   Attributes:
     fields: its as-of features, as raw columns.

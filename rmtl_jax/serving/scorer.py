@@ -61,10 +61,10 @@ class Scorer(abc.ABC):
     tasks: K names.
     spec: what its network reads.
     encoder: encodes raw rows.
-    needs: what the model reads of the past.
+    needs: the model's inputs from the past.
     slates: computes what it reads of rows that are shown together.
     chunk_rows: most rows of a call of the network.
-    lane_length: T; longer sessions are cut, and the encoder starts anew.
+    lane_length: T; longer sessions are cut, and the encoder restarts.
   """
 
   stage: str
@@ -230,7 +230,7 @@ class Scorer(abc.ABC):
     )
 
   def encode(self, table: Any) -> dict[str, np.ndarray]:
-    """What the network takes for raw rows, to call it elsewhere.
+    """The network's inputs for raw rows, to call it elsewhere.
 
     Args:
       table: as for `predict`, with as-of features as columns if the model has

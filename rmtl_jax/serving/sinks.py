@@ -67,7 +67,7 @@ def open_sink(
 ) -> Iterator[Write]:
   """Gives write(table) for tables of the schema.
 
-  A file is written beside its name and takes its place when the block ends; if
+  A file is written under a temporary name and renamed when the block ends; if
   the block raises, nothing is left and a file of that name stays as it was.
   What a killed process left there is removed.
 

@@ -10,7 +10,7 @@ _COARSE = 64
 
 
 def padded(count: int, least: int = 1) -> int:
-  """The smallest size that holds `count`.
+  """The smallest size of at least `count`.
 
   Sizes are 1, 4, 16, 64, then powers of two, all of them times `least`.
 

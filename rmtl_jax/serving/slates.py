@@ -1,4 +1,4 @@
-"""Numbers of raw rows beside those of their slate, in memory.
+"""Numbers of raw rows compared with their slate, in memory.
 
 What rmtl_jax.preparation.as_of.slates computes of a log. A slate is made of the
 rows at hand with one session and one time, so rows that are shown together are

@@ -1,4 +1,4 @@
-"""What a team does every night, over the last days of a log: `rmtl backtest`.
+"""Daily training over the last days of a log: `rmtl backtest`.
 
 For every day two models are evaluated on its rows: one that continues the day
 before's (`--start_from`) on extended data, and one that is trained from scratch
@@ -54,7 +54,7 @@ _UNITS = {'m': 60_000, 'h': 3_600_000, 'd': 86_400_000}
 
 
 class Options(NamedTuple):
-  """What a backtest does.
+  """Settings of a backtest.
 
   Attributes:
     days: to evaluate on, the last ones of the log.
@@ -140,7 +140,7 @@ def _check_continued(
 
 
 def _asked(work: Backtest) -> Record:
-  """What the directory's backtest was asked for; refuses another one.
+  """Checks the settings against those of the directory's backtest.
 
   More seeds may follow.
   """

@@ -150,7 +150,7 @@ def _tune(runs: Runs, methods: Sequence[Method]) -> list[Record]:
 def _choose(
   runs: Runs, tuning: Sequence[Record], methods: Sequence[Method]
 ) -> dict[str, float]:
-  """Chooses each method's rate by what is monitored; the first of equals."""
+  """Chooses each method's rate by the monitored value; the first of equals."""
   monitor = runs.monitor
   chosen = {m.name: runs.config.compare.learning_rates[0] for m in methods}
   best: dict[str, float] = {}
@@ -162,7 +162,7 @@ def _choose(
 
 
 class _Shared(NamedTuple):
-  """What runs with the same batches share.
+  """Data and models that runs with the same batches share.
 
   Attributes:
     splits: the data; all batches have the same columns, on the device once.
@@ -538,7 +538,7 @@ class Runs:
     return _read(self._file(job))
 
   def best(self, job: Job) -> float:
-    """The kept epoch's value of what is monitored, of a finished run."""
+    """The monitored value of a finished run's kept epoch."""
     return self.record(job)['kept'][self.monitor.figure]
 
   def critics_record(self, job: Job) -> Record:
@@ -628,7 +628,7 @@ def _validated(context: context_lib.Context, params: Any) -> dict[str, float]:
 
 
 def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
-  """What is monitored, of the earlier and the later validation sessions.
+  """The monitored value on earlier and on later validation sessions.
 
   It is the mean over tasks. Sessions are sorted by their start. A half of one
   class has None.

@@ -26,7 +26,7 @@ _GROUPS = (
 _OF_READING = ('batch.steps_per_dispatch', 'batch.input')
 
 Settings = tuple[tuple[str, Any], ...]
-# What stands behind the slash: the balancer of stage 1.
+# After the slash: the balancer of stage 1.
 _BALANCER = 'pretrain.balancing.name'
 
 
@@ -150,7 +150,7 @@ class Method:
 
 
 class Job(NamedTuple):
-  """What is trained once: a method with one seed, or its critics.
+  """One training: a method with one seed, or its critics.
 
   Attributes:
     method: what is trained.
@@ -219,7 +219,7 @@ def expand(config: config_lib.Config) -> list[Method]:
 
 
 def controls(config: config_lib.Config) -> dict[str, list[str]]:
-  """What every method of `expand` must beat, by names.
+  """The controls of every method of `expand`, by name.
 
   Beside those of `Method.controls`, of the backbones that stand alone in the
   config the first is the control of the others.
@@ -310,7 +310,7 @@ def parse(text: str, base: config_lib.Config) -> Method:
   if 'weighting.form' in pairs:
     if record is None or record.takes != registry.LINK:
       raise types.InputError(
-        f'{label}: weighting.form says what q_shuffled shuffles; it makes no'
+        f'{label}: weighting.form is what q_shuffled shuffles; it makes no'
         f' difference to {weighting}'
       )
     if pairs['weighting.form'] == config_lib.WeightingConfig().form:
@@ -331,7 +331,7 @@ def setting(label: str, text: str, base: config_lib.Config) -> tuple[str, Any]:
   name = text.partition('=')[0]
   if name in _OF_READING:
     raise types.InputError(
-      f'{label}: {name} says how the data are read, which is the same for'
+      f'{label}: {name} sets how the data are read, which is the same for'
       f' all: --config.{name}'
     )
   known = {

@@ -222,7 +222,7 @@ def _study(
 
 
 class Validated(NamedTuple):
-  """What is monitored of a run on the validation split.
+  """The monitored value of a run on the validation split.
 
   Attributes:
     value: mean over tasks.

@@ -43,7 +43,7 @@ class TrackerRecord:
 
   Attributes:
     name: value of `--tracker`.
-    open: open(RUN, run_id) -> Tracker; goes on with that run unless it is ''
+    open: open(RUN, run_id) -> Tracker; resumes that run unless it is ''
       or gone. Errors of any kind refuse the run in one line.
     package: the package that it needs, by its name for pip; '' for none.
     is_local: whether it writes into RUN, again on every start. Others are sent
@@ -91,7 +91,7 @@ def register_tracker(
 
   Args:
     name: not one that exists.
-    open: open(RUN, run_id) -> Tracker; goes on with that run unless it is ''
+    open: open(RUN, run_id) -> Tracker; resumes that run unless it is ''
       or gone.
 
   Raises:

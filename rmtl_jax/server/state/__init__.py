@@ -1,1 +1,1 @@
-"""What a server knows of sessions, users and items, and how it is kept."""
+"""A server's state of sessions, users and items."""

@@ -101,7 +101,7 @@ class Keeper:
     raise types.InputError(f'{self.where}: is the state of {what}')
 
   def take_up(self, scorer: scorer_lib.Scorer) -> None:
-    """Makes ready for a model, if it can go on with this state.
+    """Prepares the state for a model, if it fits the state.
 
     Raises:
       types.InputError: it can't.
@@ -237,7 +237,7 @@ class Keeper:
 
 
 class _Model:
-  """What a model reads of the state, and how it adds to it."""
+  """Reads the state for a model, and adds rows to it."""
 
   def __init__(self, scorer: scorer_lib.Scorer, shape: shape_lib.Shape):
     # Its own: a newer model's data may be split at other times.

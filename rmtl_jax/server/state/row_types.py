@@ -1,4 +1,4 @@
-"""Rows as they come, and what the state keeps of them."""
+"""Incoming rows, and their records in the state."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Files:
     """Checks the record, and no file yet.
 
     Args:
-      directory: holds the files.
+      directory: of the files.
       listed: {name: {'bytes': size, 'sha256': hex}}, names relative.
 
     Raises:

@@ -1,6 +1,6 @@
 """Writes a trained model as StableHLO, with all that serving needs.
 
-OUT/export.json       what the model is; bytes and SHA-256 of every other file
+OUT/export.json       the model's record; bytes and SHA-256 of every other file
 OUT/model.bin         the network as a serialized `jax.export.Exported`
 OUT/parameters/*.npy  its parameters, one array each, in the order of calling
 OUT/manifest.json     fields, tasks, bin edges, normalisation, the log's schema

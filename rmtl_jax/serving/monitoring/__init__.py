@@ -1,1 +1,1 @@
-"""Live rows and predictions beside those that a model was trained on."""
+"""Comparison of live rows and predictions with those of training."""

@@ -35,7 +35,7 @@ Record = dict[str, Any]
 LEVEL = 0.01
 _REPLICATES = 200
 _BINS = 20
-# With fewer labels that tell, resampling doesn't say how much chance makes.
+# With fewer effective labels, resampling doesn't estimate chance well.
 _LEAST_LABELS = 10
 
 
@@ -238,7 +238,7 @@ class _Judge:
     }
 
   def labels(self, task: str) -> Record:
-    """Judges a task's metrics over the rows whose labels have come."""
+    """Compares a task's metrics over the rows with known labels."""
     y, p = self._live.labels[task], self._live.predictions[task]
     weights = self._live.weights.get(task, np.ones(len(y)))
     seen = np.flatnonzero(np.isfinite(y) & (weights > 0.0))
@@ -385,10 +385,10 @@ class _Judge:
 
 def _shown(found: shifts.Shift) -> Record:
   """Index and chance; None where there are too few independent rows."""
-  tells = math.isfinite(found.limit)
+  has_limit = math.isfinite(found.limit)
   return {
-    'psi': found.psi if tells else None,
-    'chance': found.chance if tells else None,
+    'psi': found.psi if has_limit else None,
+    'chance': found.chance if has_limit else None,
   }
 
 
@@ -428,7 +428,7 @@ def _noise(draws: np.ndarray | None, ours: int, theirs: int) -> float | None:
 
   Args:
     draws: replicates of ours, or None.
-    ours: live rows that tell (of AUC those of the rarer label).
+    ours: effective live rows (of AUC those of the rarer label).
     theirs: the same of the test rows.
   """
   if draws is None or not theirs or ours < _LEAST_LABELS:

@@ -1,4 +1,4 @@
-"""What `rmtl monitor` must know of a run or of an export."""
+"""A run or an export, as `rmtl monitor` reads it."""
 
 from __future__ import annotations
 

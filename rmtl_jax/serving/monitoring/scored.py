@@ -101,7 +101,7 @@ def read(model: model_lib.Model, log: str) -> Scored:
 
 
 class _Reader:
-  """Collects what is compared, chunk by chunk."""
+  """Collects the compared statistics, chunk by chunk."""
 
   def __init__(self, model: model_lib.Model, schema: pa.Schema):
     manifest = model.manifest

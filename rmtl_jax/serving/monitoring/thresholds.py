@@ -1,4 +1,4 @@
-"""What a difference has to exceed to be an alarm."""
+"""Thresholds of alarms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Thresholds:
-  """What a difference has to exceed; each is at least 0.
+  """Differences above these are alarms; each is at least 0.
 
   Attributes:
     psi: drift (population stability index) of a field from the train rows,
