@@ -87,7 +87,7 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.serving.scorer import Scorer as Scorer
   from rmtl_jax.runtime.progress import Progress as Progress
   from rmtl_jax.library.restored import restore as restore
-  from rmtl_jax.results.evaluate import evaluate as evaluate
+  from rmtl_jax.results.run_record import evaluate as evaluate
   from rmtl_jax.run import train as train
   from rmtl_jax.types import InputError as InputError
 

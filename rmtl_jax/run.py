@@ -18,7 +18,7 @@ from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, reading, vectors
-from rmtl_jax.results import ensemble, evaluate, final, verdict
+from rmtl_jax.results import ensemble, run_record, verdict
 from rmtl_jax.runtime import (
   mesh,
   processes,
@@ -188,7 +188,7 @@ def _train(
       trained = ensemble.Ensemble(data.models, (run.config,), (finished,))
 
     # --- Evaluate and write, then drop the checkpoints for resuming.
-    record = final.write(run, trained, data.splits, writer)
+    record = run_record.write(run, trained, data.splits, writer)
     if config.ensemble == 1 and not job.keep_checkpoints:
       _drop_unfinished(run, job.live)
     return record
@@ -417,7 +417,7 @@ def _describe(
   Args:
     given: the settings that its directory records.
   """
-  evaluate.check(job.layout, data.models, run.config, run, copies=3)
+  run_record.check(job.layout, data.models, run.config, run, copies=3)
 
   def describe():
     if not data.digests:  # of all files: it takes its time

@@ -15,7 +15,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.evaluation import calibration
-from rmtl_jax.results import evaluate
+from rmtl_jax.results import run_record
 from rmtl_jax.runtime import workdir, writers
 from tests import signals, tiny
 from tests.tiny import CONFIG, QUIET
@@ -48,7 +48,7 @@ def test_the_oracle_is_best(paper_run):
 
 def test_evaluate_restores_what_training_measured(paper_run):
   path, record = paper_run
-  again = evaluate.evaluate(path)
+  again = run_record.evaluate(path)
   for key in ('stages', 'oracle', 'critic', 'baseline', 'difference'):
     assert again[key] == record[key], key
   on_disk = json.loads((path / 'evaluation' / 'test.json').read_text())
@@ -58,7 +58,7 @@ def test_evaluate_restores_what_training_measured(paper_run):
 def test_calibration_is_fitted_on_validation_and_kept(paper_run):
   path, record = paper_run
   assert record['stages'].keys() == record['calibrated'].keys()
-  before = evaluate.evaluate(path, 'validation')
+  before = run_record.evaluate(path, 'validation')
   for stage, maps in record['calibration'].items():
     for task in tiny.TASKS:
       fitted = calibration.from_json(maps[task])
@@ -180,7 +180,7 @@ def test_data_that_were_replaced_between_two_starts_are_refused(moved, source):
   told = f'{part}: the data were replaced since {path} began'
   for call in (
     lambda: run.train(config, path, data, live=QUIET),
-    lambda: evaluate.evaluate(path),
+    lambda: run_record.evaluate(path),
   ):
     with pytest.raises(types.InputError, match=re.escape(told)):
       call()

@@ -30,11 +30,11 @@ def execute(values: flags.FlagValues) -> int:
   path = common.start_on(values, 'data_dir')
   layout = distributed.layout(values)
   from rmtl_jax.report import pages
-  from rmtl_jax.results import evaluate
+  from rmtl_jax.results import run_record
   from rmtl_jax.runtime import processes
 
   data_dir, split = common.path(values, 'data_dir'), values.split
-  record = evaluate.evaluate(path, split, data_dir, layout)
+  record = run_record.evaluate(path, split, data_dir, layout)
   if not processes.is_first():
     return 0
   common.print_report(record)

@@ -19,7 +19,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import pages, run_pictures
-from rmtl_jax.results import evaluate, served, summary, verdict
+from rmtl_jax.results import run_record, summary, verdict
 from rmtl_jax.runtime import stages, workdir, writers
 from rmtl_jax.weighting import registry
 
@@ -170,7 +170,7 @@ def calibrated(record: Record) -> str | None:
   """Says that figures are calibrated, and for which tasks nothing was kept."""
   if 'calibration' not in record:
     return None
-  of = record['calibration'].get(served.of_record(record), {})
+  of = record['calibration'].get(verdict.served_stage(record), {})
   without = [task for task, one in of.items() if one['kind'] == 'none']
   but = ''
   if without:
@@ -190,7 +190,7 @@ def members_table(record: Record) -> Table | None:
   members = record.get('members')
   if not members:
     return None
-  stage = served.of_record(record)
+  stage = verdict.served_stage(record)
   weights = record.get('member_weights', {}).get(stage, {})
   header, columns = ['member'], []
   for task in record['tasks']:
@@ -391,7 +391,7 @@ def _metrics(
     and ('critic' in record) == ('critic' in finished)
   ):
     return record, True
-  record = evaluate.evaluate(run.path)
+  record = run_record.evaluate(run.path)
   record['warnings'] += summary.history_warnings(
     history, run.config.weighting.name
   )

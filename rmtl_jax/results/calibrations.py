@@ -1,4 +1,4 @@
-"""The calibration maps of a run: fitting, reading, evaluating.
+"""The calibration maps of a run: fitting, reading, applying.
 
 `tasks` are K names; `predictions` are of the validation rows, f32[R, K] by
 stage.
@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import columns as columns_lib
@@ -23,7 +22,6 @@ from rmtl_jax.evaluation import (
   power,
   regression,
 )
-from rmtl_jax.results import summary
 from rmtl_jax.runtime import workdir
 
 # {stage: {task: map}}
@@ -184,36 +182,6 @@ def _fit_of(
   if is_number and kinds.LOSSES.find(loss.name).labels != 'any':
     return power.fit, functools.partial(regression.relative_error, loss.name)
   return None
-
-
-def evaluate(
-  maps: Maps,
-  predictions: Mapping[str, labelled.Predicted],
-  split: columns_lib.Rows,
-  tasks: tuple[str, ...],
-  config: config_lib.Config,
-) -> dict[str, Any]:
-  """Evaluates the calibrated models.
-
-  Args:
-    maps: stages without maps are left out.
-    predictions: uncalibrated, per stage.
-    config: `evaluation`, `seed`.
-
-  Returns:
-    {'calibrated': {stage: {task: metrics}}, 'calibration': {stage: {task:
-    map as JSON}}}; {} if no stage has a map.
-  """
-  calibrated = apply(maps, predictions, tasks)
-  if not calibrated:
-    return {}
-  return {
-    'calibrated': summary.stages(calibrated, split, tasks, config)['stages'],
-    'calibration': {
-      stage: {task: one.to_json() for task, one in maps[stage].items()}
-      for stage in calibrated
-    },
-  }
 
 
 def apply(

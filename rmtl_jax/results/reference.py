@@ -234,23 +234,3 @@ def _are_counts(values: Sequence[Any]) -> bool:
 
 def _finite(value: Any) -> bool:
   return type(value) in (int, float) and math.isfinite(value)
-
-
-def predicted(
-  predictions: Mapping[str, np.ndarray],
-  calibrated: Mapping[str, np.ndarray],
-  tasks: Sequence[str],
-  log_rows: np.ndarray | None = None,
-) -> Record:
-  """`predicted` of metrics.json: distributions of every stage's predictions.
-
-  Args:
-    predictions: [R, K] by stage, of the model itself.
-    tasks: K names.
-    log_rows: as for `distributions`.
-  """
-  return {
-    kind: {stage: distributions(p, tasks, log_rows) for stage, p in of.items()}
-    for kind, of in (('stages', predictions), ('calibrated', calibrated))
-    if of
-  }

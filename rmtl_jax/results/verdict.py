@@ -1,4 +1,4 @@
-"""The verdict of a run on weighting and critics, in sentences.
+"""The verdict of a run: which stage predicts, and what weighting gained.
 
 A run is one seed, so nothing here is a claim: `rmtl compare` makes those.
 `record` is the content of metrics.json.
@@ -9,12 +9,68 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rmtl_jax.evaluation import comparison
+import numpy as np
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import json_files
+from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.evaluation import comparison, labelled
 from rmtl_jax.evaluation import registry as metric_registry
-from rmtl_jax.results import served
+from rmtl_jax.results import summary
+from rmtl_jax.runtime import workdir
 from rmtl_jax.weighting import registry
 
 Record = Mapping[str, Any]
+
+
+def choose_served(
+  predictions: Mapping[str, np.ndarray],
+  validation: columns_lib.Rows,
+  tasks: tuple[str, ...],
+  config: config_lib.Config,
+) -> dict[str, Any]:
+  """Stage 1 predicts, unless stage 3 ranks validation rows better.
+
+  Better: above it by more than the paired session bootstrap's interval on some
+  task, and below it by as much on none.
+
+  Args:
+    predictions: of the validation rows by stage, [R, K].
+
+  Returns:
+    `served` of metrics.json: `stage`, and `difference` by task where both
+    stages are there.
+  """
+  found = {name: labelled.Predicted(p) for name, p in predictions.items()}
+  differences = summary.differences(found, validation, tasks, config)
+  by_task = differences.get('finetune_minus_pretrain')
+  if by_task is None:
+    return {'stage': first_stage(predictions)}
+  outcomes = {comparison.outcome(values) for values in by_task.values()}
+  is_better = 'gain' in outcomes and 'loss' not in outcomes
+  stage = 'finetune' if is_better else 'pretrain'
+  return {'stage': stage, 'difference': by_task}
+
+
+def first_stage(stages: Any) -> str:
+  """The stage to predict with where none was chosen."""
+  return next(s for s in ('pretrain', 'finetune', 'constant') if s in stages)
+
+
+def served_stage(record: Record) -> str:
+  """The stage that predicts, by metrics.json or evaluation/<split>.json."""
+  stage = record.get('served', {}).get('stage')
+  return stage or first_stage(record['stages'])
+
+
+def served_by(run: workdir.Run) -> dict[str, Any]:
+  """`served` of RUN/metrics.json; {} before the run is evaluated."""
+  path = run.path / 'metrics.json'
+  if not path.exists():
+    return {}
+  record = json_files.read(path)
+  with json_files.parsing(str(path)):
+    return {**record.get('served', {}), 'stage': served_stage(record)}
 
 
 def sentences(record: Record) -> list[str]:
@@ -72,7 +128,7 @@ def prediction(record: Record) -> list[str]:
   name = registry.short(record['weighting'])
   figures = '; '.join(difference(task, d) for task, d in by_task.items())
   chosen, why = 'stage 1', f'{name} does not beat it'
-  if served.of_record(record) == 'finetune':
+  if served_stage(record) == 'finetune':
     chosen, why = 'stage 3', f'{name} beats stage 1'
   return [
     f'Predictions are those of {chosen}: on validation {why} by more than the'
@@ -82,7 +138,7 @@ def prediction(record: Record) -> list[str]:
 
 def behind_rates(record: Record) -> list[str]:
   """Says on which tasks the model is worse than the table of rates."""
-  stage = served.of_record(record)
+  stage = served_stage(record)
   models = record.get('calibrated', record['stages'])
   found = []
   for task, rates in record.get('baseline', {}).items():

@@ -16,7 +16,7 @@ from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.networks import ignore
-from rmtl_jax.results import calibrations, ensemble, served
+from rmtl_jax.results import calibrations, ensemble, verdict
 from rmtl_jax.runtime import memory, programs, stages, workdir
 from rmtl_jax.serving import scorer, sizes
 from rmtl_jax.training import models as models_lib
@@ -156,7 +156,9 @@ def load(
   if not there or (stage and stage not in there):
     what = f'stage {stage} has not been' if stage else 'no stage has been'
     raise types.InputError(f'{run.path}: {what} trained here')
-  name = stage or served.of_run(run).get('stage') or served.first(there)
+  name = (
+    stage or verdict.served_by(run).get('stage') or verdict.first_stage(there)
+  )
   memory.check_tables(
     str(run.path / 'manifest.json'),
     run.manifest,

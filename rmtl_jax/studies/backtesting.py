@@ -37,7 +37,7 @@ from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.preparation import prepare as prepare_lib
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.description import drift
-from rmtl_jax.results import served
+from rmtl_jax.results import verdict
 from rmtl_jax.runtime import checks, progress, provenance, workdir, writers
 from rmtl_jax.training import start_rules
 
@@ -424,7 +424,7 @@ def _runs(work: Backtest, day: Day, seed: int, data: Data) -> Record:
     )
     # The model that predicts, its calibrated metrics, and costs: passes over
     # the train rows and seconds of all stages, compilations included.
-    stage = served.of_record(trained)
+    stage = verdict.served_stage(trained)
     metrics = trained.get('calibrated', trained['stages'])[stage]
     seconds = trained['seconds']
     found[arm] = {

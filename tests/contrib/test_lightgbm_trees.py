@@ -16,7 +16,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.contrib import lightgbm_trees
 from rmtl_jax.networks import ensemble, factory, functional
 from rmtl_jax.results import ensemble as results
-from rmtl_jax.results import evaluate
+from rmtl_jax.results import run_record
 from rmtl_jax.runtime import workdir, writers
 from tests import tiny
 from tests.test_run import CONFIG, QUIET
@@ -268,7 +268,7 @@ def test_a_member_of_a_run_in_all_stages(tmp_path):
     assert (
       members['finetune'][task]['auc'][1] == members['pretrain'][task]['auc'][1]
     )
-  again = evaluate.evaluate(tmp_path / 'run')
+  again = run_record.evaluate(tmp_path / 'run')
   for name in record['stages']:
     assert again['stages'][name] == record['stages'][name]
   # A server neither loads nor asks a member without weight.

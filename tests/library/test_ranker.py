@@ -13,7 +13,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax import types
-from rmtl_jax.results import evaluate
+from rmtl_jax.results import run_record
 from rmtl_jax.serving import predictor
 from tests.library import small
 
@@ -157,7 +157,7 @@ def test_a_named_directory_is_a_run_that_resumes(tmp_path):
   path = tmp_path / 'run'
   fitted = small.quietly(ranker(workdir=path).fit, small.table())
   assert fitted.run_dir_ == path and fitted.data_dir_ == path / 'data'
-  record = evaluate.evaluate(path)
+  record = run_record.evaluate(path)
   assert record['calibrated']['pretrain'] == fitted.metrics_
   assert isinstance(rmtl_jax.load(path), rmtl_jax.Ranker)
   # Nothing is prepared or trained again.

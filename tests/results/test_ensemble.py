@@ -12,7 +12,7 @@ from rmtl_jax import run
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import mixing
-from rmtl_jax.results import ensemble, evaluate
+from rmtl_jax.results import ensemble, run_record
 from rmtl_jax.runtime import progress, workdir, writers
 from rmtl_jax.training import models
 from rmtl_jax.training import splits as splits_lib
@@ -159,9 +159,9 @@ def test_members_that_differ_are_weighed_on_validation(tmp_path, data_dir):
   own, whole, _ = probabilities('test')
   mean = np.sum(weights[:, None] * special.logit(own), axis=0)
   np.testing.assert_allclose(whole, special.expit(mean), atol=1e-5)
-  again = evaluate.evaluate(tmp_path)
+  again = run_record.evaluate(tmp_path)
   assert again['stages'] == record['stages']
   assert again['member_weights'] == record['member_weights']
   # Without metrics.json (an interrupted run) they are fitted anew.
   (tmp_path / 'metrics.json').unlink()
-  assert evaluate.evaluate(tmp_path)['stages'] == record['stages']
+  assert run_record.evaluate(tmp_path)['stages'] == record['stages']

@@ -1,6 +1,5 @@
 """Stage 3 after its last epoch: kept, restored, evaluated."""
 
-import functools
 import shutil
 
 import jax
@@ -10,9 +9,9 @@ import pytest
 from rmtl_jax import run
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.results import evaluate, finetuned
+from rmtl_jax.results import run_record
 from rmtl_jax.runtime import progress, workdir
-from rmtl_jax.training import fit, models, saved, splits
+from rmtl_jax.training import fit, models, splits
 from tests import signals, tiny
 
 pytestmark = pytest.mark.slow
@@ -77,27 +76,12 @@ def test_both_arms_are_evaluated_after_the_last_epoch(trained, data_dir):
 
 def test_evaluate_restores_it(trained):
   path, record, _ = trained
-  again = evaluate.evaluate(path)
+  again = run_record.evaluate(path)
   for key in ('finetuned_at', 'verdict', 'warnings'):
     assert again[key] == record[key]
-  validation = evaluate.evaluate(path, 'validation')['finetuned_at']
+  validation = run_record.evaluate(path, 'validation')['finetuned_at']
   assert validation['epoch'] == 2
   assert validation['difference'] != record['finetuned_at']['difference']
-
-
-def test_an_interrupted_run_ends_with_the_same_bits(
-  tmp_path, data_dir, trained
-):
-  _, record, ends = trained
-  train = functools.partial(run.train, CONFIG, tmp_path, data_dir, live=QUIET)
-  again, interruptions = signals.train_in_pieces(train, lambda n: 12)
-  assert interruptions > 2
-  assert signals.without_times(again) == signals.without_times(record)
-  one = workdir.read(tmp_path)
-  made = models.Models(one.manifest.feature_spec())
-  for arm in finetuned.ARMS:
-    restored = saved.restore_last(one, made, arm)
-    jax.tree.map(np.testing.assert_array_equal, restored.params, ends[arm])
 
 
 @pytest.fixture

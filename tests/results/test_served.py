@@ -7,7 +7,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.results import served
+from rmtl_jax.results import verdict
 
 TASKS = ('click', 'buy')
 
@@ -48,8 +48,10 @@ def test_stage_3_predicts_where_it_beats_stage_1(tuned, bootstrap, stage):
     evaluation=dataclasses.replace(config.evaluation, bootstrap=bootstrap),
   )
   found = predictions(rows, pretrain=0.2, constant=0.6, finetune=tuned)
-  chosen = served.decide(found, rows, TASKS, config)
+  chosen = verdict.choose_served(found, rows, TASKS, config)
   assert chosen['stage'] == stage
-  assert served.of_record({'served': chosen}) == stage
+  assert verdict.served_stage({'served': chosen}) == stage
   del found['pretrain']
-  assert served.decide(found, rows, TASKS, config) == {'stage': 'finetune'}
+  assert verdict.choose_served(found, rows, TASKS, config) == {
+    'stage': 'finetune'
+  }

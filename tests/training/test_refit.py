@@ -10,7 +10,7 @@ import pytest
 from rmtl_jax import cli, run
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.results import evaluate, summary
+from rmtl_jax.results import run_record, summary
 from rmtl_jax.runtime import progress, workdir, writers
 from tests import tiny
 
@@ -129,15 +129,15 @@ def test_weights_and_slopes_stay_and_the_level_is_new(
   before, after = (one['click'] for one in maps)
   assert after['slope'] == before['slope']
   assert after['intercept'] != before['intercept']
-  validation = evaluate.evaluate(path, 'validation')['calibrated']['pretrain']
+  validation = run_record.evaluate(path, 'validation')['calibrated']['pretrain']
   ratio = validation['click']['predicted_over_actual']
   assert ratio == pytest.approx(1.0, abs=1e-5)
   assert found['stages'] != record['stages']
   # Nothing is fitted anew where metrics.json is not there yet.
-  known = evaluate.evaluate(path)
+  known = run_record.evaluate(path)
   expected = {name: found[name] for name in found.keys() & known}
   (path / 'metrics.json').unlink()
-  restored = evaluate.evaluate(path)
+  restored = run_record.evaluate(path)
   for name in ('stages', 'calibrated', 'calibration', 'member_weights'):
     assert restored[name] == expected[name]
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from rmtl_jax import json_files, types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.results import reference as reference_lib
-from rmtl_jax.results import served
+from rmtl_jax.results import verdict
 from rmtl_jax.runtime import workdir
 from rmtl_jax.serving import exported, predictor
 
@@ -53,7 +53,7 @@ def read(
   with json_files.parsing(str(path / 'metrics.json')):
     stages, maps = list(metrics['stages']), metrics.get('calibrated', {})
     has_maps = {name: name in maps for name in stages}
-    name = stage or served.of_record(metrics)
+    name = stage or verdict.served_stage(metrics)
   if name not in stages:
     raise types.InputError(
       f'{path / "metrics.json"}: no metrics of stage {name}; it has'

@@ -1,0 +1,540 @@
+"""The record of a run: metrics.json and evaluation/<split>.json.
+
+`write` ends `run.train`, `evaluate` restores a trained run and evaluates it on
+any split or other prepared data. Both build the same entries.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import os
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import json_files, types
+from rmtl_jax.config import variants
+from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
+from rmtl_jax.evaluation import evaluator, labelled
+from rmtl_jax.evaluation import registry as metric_registry
+from rmtl_jax.networks import registry as networks
+from rmtl_jax.results import (
+  calibrations,
+  ensemble,
+  list_starts,
+  reference,
+  row_values,
+  summary,
+  verdict,
+)
+from rmtl_jax.runtime import (
+  checkpoints,
+  checks,
+  memory,
+  mesh,
+  processes,
+  programs,
+  provenance,
+  stages,
+  workdir,
+  writers,
+)
+from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import saved
+from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.weighting import critic as weights_lib
+from rmtl_jax.weighting import registry
+
+Record = dict[str, Any]
+
+# The control and the method; they train for the same number of epochs.
+_ARMS = stages.LEFT_BY['finetune']
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+  """The data of a record.
+
+  Attributes:
+    train: rows of the rate baseline.
+    validation: rows of calibration and of the critics' statistics.
+    evaluated: rows of the metrics.
+  """
+
+  manifest: manifest_lib.Manifest
+  train: splits_lib.Split
+  validation: splits_lib.Split
+  evaluated: splits_lib.Split
+
+  @functools.cached_property
+  def lists(self) -> list_starts.ListStarts | None:
+    """The evaluated rows as they stood in lists."""
+    return list_starts.of(self.evaluated, self.manifest)
+
+  def predicted(
+    self, predict: Callable[[splits_lib.Split], np.ndarray]
+  ) -> labelled.Predicted:
+    """A model's predictions of the evaluated rows."""
+    return list_starts.predicted(predict, self.evaluated, self.lists)
+
+
+def write(
+  run: workdir.Run,
+  trained: ensemble.Ensemble,
+  rows: Mapping[str, splits_lib.Split],
+  writer: writers.Writer,
+) -> Record:
+  """Evaluates a trained run and writes metrics.json, which it returns.
+
+  Args:
+    trained: its finished stages, of every member of an ensemble.
+    rows: train, validation and test, by name.
+  """
+  begin, history = time.perf_counter(), trained.history
+  data = Data(run.manifest, rows['train'], rows['validation'], rows['test'])
+  values = row_values.critic_values(trained, data.validation)
+  _plot_critics(writer, run, trained, data, values)
+  maps, chosen = _calibrate(run, trained, data.validation)
+  record = {
+    'split': 'test',
+    **_build(run, trained, data, maps, values, chosen),
+  }
+  record['warnings'] += summary.history_warnings(
+    history, run.config.weighting.name
+  )
+  record = _with_verdict(record, run, trained, data)
+  if run.started_from:
+    record['started_from'] = run.started_from
+  if run.refit_of:
+    record['refit_of'] = {
+      name: run.refit_of[name] for name in ('run', 'epochs')
+    }
+  record |= _paper_model(run)
+  seconds: dict[str, float] = {}
+  for entry in history:
+    stage = entry['stage']
+    seconds[stage] = seconds.get(stage, 0.0) + entry.get('seconds', 0.0)
+  seconds['evaluation'] = time.perf_counter() - begin
+  record = json_files.sealed({**record, 'seconds': seconds})
+  if processes.is_first():
+    reference.write(run)
+    writers.write_json(run.path / 'metrics.json', record)
+  writer.finish(record)
+  return record
+
+
+@programs.in_32_bits
+def evaluate(
+  path: str | os.PathLike[str],
+  split: str = 'test',
+  data_dir: str | os.PathLike[str] | None = None,
+  layout: mesh.Layout | None = None,
+) -> Record:
+  """Restores a run's best checkpoints and writes evaluation/<split>.json.
+
+  Args:
+    path: RUN.
+    split: 'train', 'validation' or 'test'.
+    data_dir: prepared data with the run's fields; None: the run's own data.
+    layout: the mesh to predict on; None: one device.
+
+  Returns:
+    The content of the file: metrics.json without the entries of training, and
+    of other data than the run's own `data_dir`.
+
+  Raises:
+    types.InputError: not a run, no checkpoint, data with other fields, or the
+      run's own data was replaced.
+  """
+  run = workdir.read_run(pathlib.Path(path)).on(layout)
+  place = pathlib.Path(data_dir) if data_dir else run.data_dir
+  with contextlib.ExitStack() as held:
+    workdir.hold_data(held, place)
+    is_own = place.resolve() == run.data_dir.resolve()
+    if is_own:
+      try:
+        processes.on_first(
+          lambda: workdir.check_own_data(run, tuple(run.manifest.splits)),
+          types.InputError,
+        )
+      except types.InputError:
+        if not data_dir:
+          raise
+        is_own = False  # named, they are data like any other
+    manifest = manifest_file.read(place)
+    checks.check_compatible(run.manifest, manifest, str(place))
+    if not is_own:
+      checks.check_encoding(run.path, run.manifest, manifest, place)
+    models = models_lib.Models(run.manifest.feature_spec(), layout)
+    check(layout, models, run.config, run, copies=1)
+    trained = ensemble.restore(run, models)
+    if not trained.actors:
+      raise types.InputError(f'{run.path}: no finished stage to evaluate')
+    # The rates are of the rows that the model has learnt from.
+    is_refit = run.refit_of and is_own
+    rows = manifest.with_validation() if is_refit else manifest
+    data = Data(
+      manifest,
+      *(
+        splits_lib.read(place, rows, name, run.config.batch, None, layout)
+        for name in ('train', 'validation', split)
+      ),
+    )
+    maps, chosen = calibrations.saved(run), verdict.served_by(run)
+    if is_own:
+      # An interrupted run has not fitted them yet. Other data must not fit
+      # them: its rows are those to evaluate.
+      if not trained.weights:
+        trained = ensemble.weighed(trained, data.validation, run)
+      if not chosen:
+        maps, chosen = _calibrate(run, trained, data.validation)
+    values = row_values.critic_values(trained, data.validation)
+    record = {
+      'split': split,
+      **({} if is_own else {'data_dir': str(place.resolve())}),
+      **_build(run, trained, data, maps, values, chosen),
+    }
+    record = _with_verdict(record, run, trained, data)
+  if processes.is_first():
+    (run.path / 'evaluation').mkdir(exist_ok=True)
+    writers.write_json(run.path / 'evaluation' / f'{split}.json', record)
+  return record
+
+
+def check(
+  layout: mesh.Layout | None,
+  models: models_lib.Models,
+  config: config_lib.Config,
+  run: workdir.Run,
+  copies: int,
+) -> None:
+  """Refuses settings that don't fit the data, the mesh or the memory."""
+  if layout is None:
+    own = run.path / 'manifest.json'  # not yet there in a new run
+    memory.check_tables(
+      str(own if own.exists() else run.data_dir / 'manifest.json'),
+      run.manifest,
+      config.network.embedding_dim * config.ensemble,
+      copies,
+    )
+  models.check(config)
+  if layout is not None and not networks.is_fitted(config):
+    actor, _ = models.shapes(config)
+    layout.check(config, actor['first']['table'].shape[-2])
+
+
+def _calibrate(
+  run: workdir.Run, trained: ensemble.Ensemble, validation: splits_lib.Split
+) -> tuple[calibrations.Maps, Record]:
+  """Fits calibration maps on validation, and chooses the stage that predicts.
+
+  Maps of a refit, which has learnt from these rows, were fitted before: they
+  get its level.
+  """
+  predict = trained.once(
+    lambda name: trained.models.probabilities(
+      run.config, trained.actors[name], validation
+    )
+  )
+  found = {name: predict(name) for name in trained.actors}
+  host, tasks = validation.host, run.manifest.task_names
+  if run.refit_of:
+    where = f'{run.path}/config.json: refit_of.calibration'
+    maps = calibrations.of_record(run.refit_of, where)
+    maps = calibrations.levelled(maps, found, host, tasks)
+  else:
+    method = run.config.evaluation.calibration
+    maps = calibrations.fit(found, host, tasks, method)
+  return maps, verdict.choose_served(found, host, tasks, run.config)
+
+
+def _build(
+  run: workdir.Run,
+  trained: ensemble.Ensemble,
+  data: Data,
+  maps: calibrations.Maps,
+  critic_values: Sequence[row_values.CriticValues],
+  chosen: Mapping[str, Any],
+) -> Record:
+  """Builds the entries that metrics.json and evaluation/<split>.json share.
+
+  Args:
+    maps: calibration maps by stage; {} without calibration.
+    critic_values: of the validation rows.
+    chosen: which stage predicts, see verdict.choose_served.
+  """
+  host, tasks = data.evaluated.host, run.manifest.task_names
+  predict = trained.once(
+    lambda name: data.predicted(
+      functools.partial(
+        trained.models.probabilities, run.config, trained.actors[name]
+      )
+    )
+  )
+  predictions = {name: predict(name) for name in trained.actors}
+  calibrated = calibrations.apply(maps, predictions, tasks)
+  used = predictions | calibrated
+  record = {
+    'backbone': run.config.backbone,
+    'weighting': run.config.weighting.name,
+    'form': registry.form_of(run.config.weighting).name,
+    'seed': run.config.seed,
+    'tasks': list(tasks),
+    **summary.stages(predictions, host, tasks, run.config),
+    'served': dict(chosen),
+    'difference': summary.differences(used, host, tasks, run.config),
+    'reliability': summary.reliabilities(
+      used[chosen['stage']].rows, host, tasks
+    ),
+    # Of an ensemble a list, one per member.
+    'best_epoch': {
+      name: epochs if len(epochs) > 1 else epochs[0]
+      for name in predictions
+      for epochs in (trained.best_epochs(name),)
+    },
+  }
+  if calibrated:
+    found = summary.stages(calibrated, host, tasks, run.config)
+    record['calibrated'] = found['stages']
+    record['calibration'] = {
+      stage: {task: one.to_json() for task, one in maps[stage].items()}
+      for stage in calibrated
+    }
+  log_rows = columns_lib.log_rows(host)
+  record['predicted'] = {
+    kind: {
+      stage: reference.distributions(one.rows, tasks, log_rows)
+      for stage, one in of.items()
+    }
+    for kind, of in (('stages', predictions), ('calibrated', calibrated))
+    if of
+  }
+  rates = summary.rate_baseline(
+    data.train.host, host, data.manifest, run.config, data.lists
+  )
+  if rates is not None:
+    record['baseline'] = rates
+  validation, warnings = data.validation.host, []
+  if not run.refit_of:  # which stops by none of these rows
+    warnings += summary.one_class_warnings(
+      validation.labels, tasks, validation.sample_weight
+    )
+  warnings += calibrations.warnings(record)
+  if run.config.ensemble > 1:
+    record['ensemble'] = run.config.ensemble
+    record['members'] = _members(run, trained, data)
+    record['member_names'] = [
+      variants.difference(run.config, m) for m in range(run.config.ensemble)
+    ]
+  if trained.weights:
+    record['member_weights'] = ensemble.weights_record(trained, tasks)
+  if critic_values:
+    found, lines = _critics(run, critic_values, data.validation)
+    record |= found
+    warnings += lines
+  return {
+    **record,
+    'warnings': warnings,
+    'versions': provenance.versions(),
+    'device': provenance.device(),
+  }
+
+
+def _members(
+  run: workdir.Run, trained: ensemble.Ensemble, data: Data
+) -> Record:
+  """{stage: {task: metrics of each member}}: what ensembling gained."""
+  rows = labelled.Labelled.of(data.evaluated.host, run.manifest.task_names)
+
+  def metrics(name: str) -> Record:
+    found = [
+      data.predicted(
+        functools.partial(
+          trained.models.probabilities, config, one.results[name].params
+        )
+      )
+      for config, one in zip(trained.configs, trained.members, strict=True)
+    ]
+    return {
+      task: {
+        one.name: [
+          json_files.number(value)
+          for predicted in found
+          if (value := evaluator.measured(one.name, predicted, rows, k))
+          is not None
+        ]
+        for one in metric_registry.of_kind(kind)
+        if one.compared and (data.lists is not None or not one.of_lists)
+      }
+      for k, (task, kind) in enumerate(zip(rows.tasks, rows.kinds, strict=True))
+    }
+
+  by_stage = trained.once(metrics)
+  return {name: by_stage(name) for name in trained.actors}
+
+
+def _critics(
+  run: workdir.Run,
+  critic_values: Sequence[row_values.CriticValues],
+  validation: splits_lib.Split,
+) -> tuple[Record, list[str]]:
+  """Statistics and curves of the critics on validation rows, and warnings.
+
+  Each member's critics evaluate its own policy. The statistics of an ensemble
+  are means over members, but `collapsed` is true if any member's is; warnings
+  name the member, and the curves are of the mean Q and the mean weight: that of
+  the run, or RMTL's where no critic weighs the run's rows.
+  """
+  count, host = len(critic_values), validation.host
+  tasks = run.manifest.task_names
+  records, warnings = [], []
+  for member, one in enumerate(critic_values):
+    records.append(
+      summary.critic(one.q_values, one.policy, host, tasks, one.config.critic)
+    )
+    title = f'member {member + 1}: ' if count > 1 else ''
+    warnings += [title + line for line in summary.critic_warnings(records[-1])]
+  weighting = registry.find(run.config.weighting.name)
+  if weighting.by_row:
+    weights = row_values.weights(
+      run.config, critic_values, validation, lambda: ()
+    )
+  else:
+    weighting = registry.find('critic')
+    lambda_ = run.config.weighting.lambda_
+    weights = [
+      np.asarray(weights_lib.critic_weights(one.q_values, lambda_))
+      for one in critic_values
+    ]
+  mean_q = np.mean([one.q_values for one in critic_values], axis=0)
+  found = {
+    'critic': summary.mean_of_critics(records),
+    'curves': {
+      **summary.curves(mean_q, host, tasks, np.mean(weights, axis=0)),
+      'weights': weighting.label,
+    },
+  }
+  return found, warnings
+
+
+def _paper_model(run: workdir.Run) -> Record:
+  """{'paper_model': `backbone` and test `metrics`} of RUN/paper, or {}."""
+  path = run.paper / 'metrics.json'
+  if not path.exists():
+    return {}
+  found = json_files.read(path)
+  with json_files.parsing(str(path)):
+    metrics = found.get('calibrated', found['stages'])['pretrain']
+    return {'paper_model': {'backbone': found['backbone'], 'metrics': metrics}}
+
+
+def _with_verdict(
+  record: Record, run: workdir.Run, trained: ensemble.Ensemble, data: Data
+) -> Record:
+  """A run's record with `finetuned_at` and with the verdict in words."""
+  try:
+    found = _after_last_epoch(run, trained, data)
+  except checkpoints.Damaged as error:
+    line = f'{error}: no figures of stage 3 after its last epoch'
+    record = {**record, 'warnings': [*record['warnings'], line]}
+    found = {}
+  if found:
+    record = {**record, 'finetuned_at': found}
+  return {**record, 'verdict': verdict.sentences(record)}
+
+
+def _after_last_epoch(
+  run: workdir.Run, trained: ensemble.Ensemble, data: Data
+) -> Record:
+  """How the arms of stage 3 differ at the same number of epochs.
+
+  Early stopping may keep the pre-trained parameters for every arm, so what
+  fine-tuning did can be seen only after the last epoch.
+
+  Returns:
+    `epoch` (of an ensemble a list, one per member) and `difference`; {} where
+    stage 3 has not finished or has no epoch, or parameters were not saved.
+  """
+  epochs = last_epochs(trained.history, run.config.ensemble)
+  if 'finetune' not in trained.actors or not any(epochs):
+    return {}
+  predictions = {}
+  for name in _ARMS:
+    if name not in trained.actors:
+      continue
+    params = []
+    for one, member, epoch in zip(
+      run.members, trained.members, epochs, strict=True
+    ):
+      result: saved.Result | None = member.results[name]
+      if result.epoch != epoch:
+        result = saved.restore_last(one, trained.models, name)
+      if result is None:
+        return {}
+      params.append(result.params)
+    joined = trained.joined(name, params)
+    predictions[name] = data.predicted(
+      functools.partial(trained.models.probabilities, run.config, joined)
+    )
+    del params, joined  # before the next arm's are read: tables may be large
+  of = data.evaluated.host, run.manifest.task_names, run.config
+  return {
+    'epoch': epochs if len(epochs) > 1 else epochs[0],
+    'difference': summary.differences(predictions, *of),
+  }
+
+
+def last_epochs(
+  history: Sequence[Mapping[str, Any]], members: int
+) -> list[int]:
+  """The last epoch of stage 3, one per member; 0 without any.
+
+  Args:
+    history: one record per epoch; those of an ensemble have `member`.
+  """
+  epochs = [0] * members
+  for entry in history:
+    if entry['stage'] == 'finetune':
+      member = entry.get('member', 0)
+      epochs[member] = max(epochs[member], entry['epoch'])
+  return epochs
+
+
+def _plot_critics(
+  writer: writers.Writer,
+  run: workdir.Run,
+  trained: ensemble.Ensemble,
+  data: Data,
+  values: Sequence[row_values.CriticValues],
+) -> None:
+  """Histograms for TensorBoard, of validation rows: Q, stage 3's weights.
+
+  Weights are of rows where the task's label is observed: no loss has others.
+  """
+  weights = row_values.weights(
+    run.config,
+    values,
+    data.validation,
+    lambda: row_values.critic_values(trained, data.train),
+  )
+  sample_weight = data.validation.host.sample_weight
+  for group, name, members in (
+    ('critic', 'q', [one.q_values for one in values]),
+    ('finetune', 'weight', weights),
+  ):
+    for member, rows in enumerate(members):
+      own = f'{group}/member_{member}' if len(members) > 1 else group
+      for k, task in enumerate(run.manifest.task_names):
+        shown = rows[:, k]
+        if group == 'finetune':
+          shown = shown[columns_lib.observed(sample_weight, k)]
+        if len(shown):
+          writer.histogram(f'{own}/{name}_{task}', shown)
