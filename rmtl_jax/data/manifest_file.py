@@ -11,9 +11,10 @@ import json
 import os
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
-from rmtl_jax import durable, json_files, types
+from rmtl_jax import decoding, durable, json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
 
@@ -138,31 +139,15 @@ def parse(record: Any, path: str = 'manifest.json') -> manifest_lib.Manifest:
     )
   # What a later program adds without a new version is not read.
   known = {field.name for field in dataclasses.fields(manifest_lib.Manifest)}
-  manifest = _build(
-    manifest_lib.Manifest, {k: v for k, v in record.items() if k in known}, path
-  )
-  manifest = dataclasses.replace(
-    manifest,
-    fields=_parts(manifest_lib.Field, manifest.fields, f'{path}: fields'),
-    tasks=_parts(manifest_lib.Task, manifest.tasks, f'{path}: tasks'),
-    splits=_splits(manifest.splits, f'{path}: splits'),
-    source_files=tuple(
-      _expect(record.get('source_files', []), list, f'{path}: source_files')
-    ),
-  )
-  _expect(manifest.source, str, f'{path}: source')
-  _expect(manifest.has_oracle, bool, f'{path}: has_oracle')
-  for entry in _USUAL:
-    _expect(getattr(manifest, entry), bool, f'{path}: {entry}')
-  _expect(manifest.options, dict, f'{path}: options')
-  _expect(manifest.report, dict, f'{path}: report')
-  for file in manifest.source_files:
-    _expect(file, dict, f'{path}: source_files: entry')
-  for name, digest in _expect(
-    manifest.digests, dict, f'{path}: digests'
-  ).items():
-    _expect(digest, str, f'{path}: digests: {name!r:.80}')
+  record = {name: value for name, value in record.items() if name in known}
+  manifest = decoding.decode(manifest_lib.Manifest, record, path, _KEYS)
+  for name in manifest.digests:
     _check_inside(name, f'{path}: digests')
+  _check_names(manifest.fields, f'{path}: fields')
+  _check_names(manifest.tasks, f'{path}: tasks')
+  manifest = dataclasses.replace(
+    manifest, splits=_all_splits(manifest.splits, f'{path}: splits')
+  )
   _check_fields(manifest, path)
   _check_tasks(manifest, path)
   for name, split in manifest.splits.items():
@@ -170,69 +155,32 @@ def parse(record: Any, path: str = 'manifest.json') -> manifest_lib.Manifest:
   return manifest
 
 
-def _expect(value: Any, kind: type, what: str) -> Any:
-  """The value, if it is of that very type (a bool is no int)."""
-  if type(value) is not kind:
-    names = {dict: 'an object', list: 'a list', str: 'a text', bool: 'a bool'}
-    raise types.InputError(
-      f'{what} is {value!r:.80}, expected {names.get(kind, "a whole number")}'
-    )
-  return value
-
-
-def _expect_count(value: Any, what: str, low: int = 0) -> None:
-  if _expect(value, int, what) < low:
+def _at_least(value: Any, what: str, low: int = 0) -> None:
+  if decoding.expect(value, int, what) < low:
     raise types.InputError(f'{what} is {value!r:.80}, expected at least {low}')
 
 
-def _build(kind: Any, record: Any, what: str) -> Any:
-  """The dataclass with the entries of a JSON object."""
-  _expect(record, dict, what)
-  fields = {_KEYS.get(f.name, f.name): f for f in dataclasses.fields(kind)}
-  for name in record:
-    if name not in fields:
-      raise types.InputError(f'{what}: no such entry: {name!r:.80}')
-  for name, field in fields.items():
-    optional = (
-      field.default is not dataclasses.MISSING
-      or field.default_factory is not dataclasses.MISSING
-    )
-    if name not in record and not optional:
-      raise types.InputError(f'{what} lacks {name!r}')
-  return kind(**{fields[key].name: value for key, value in record.items()})
+def _check_names(parts: Sequence[Any], what: str) -> None:
+  """Refuses equal names, and those that can't be part of a file's name."""
+  names = [part.name for part in parts]
+  for i, name in enumerate(names):
+    if (
+      not name.isprintable()
+      or set(name) & set('/\\')
+      or name in ('', '.', '..')
+      or len(name.encode()) > _LONGEST_NAME
+    ):
+      raise types.InputError(
+        f'{what}: entry {i + 1}: name is {name!r:.80}, which can name no file'
+      )
+    if name in names[:i]:
+      raise types.InputError(f'{what}: {name!r} occurs twice')
 
 
-def _parts(kind: Any, records: Any, what: str) -> tuple[Any, ...]:
-  """One dataclass per entry of a list; their names differ."""
-  parts = {}
-  for i, record in enumerate(_expect(records, list, what)):
-    part = _build(kind, record, f'{what}: entry {i + 1}')
-    _check_name(part.name, f'{what}: entry {i + 1}: name')
-    if part.name in parts:
-      raise types.InputError(f'{what}: {part.name!r} occurs twice')
-    parts[part.name] = part
-  return tuple(parts.values())
-
-
-def _check_name(name: Any, what: str) -> None:
-  """Refuses a name that can't be part of a file's name or leaves the folder."""
-  _expect(name, str, what)
-  if (
-    not name.isprintable()
-    or set(name) & set('/\\')
-    or name in ('', '.', '..')
-    or len(name.encode()) > _LONGEST_NAME
-  ):
-    raise types.InputError(f'{what} is {name!r:.80}, which can name no file')
-
-
-def _splits(records: Any, what: str) -> dict[str, manifest_lib.Split]:
-  _expect(records, dict, what)
-  splits = {}
-  for name, record in records.items():
-    split = _build(manifest_lib.Split, record, f'{what}: {name!r}')
-    files = _expect(split.files, list, f'{what}: {name!r}: files')
-    splits[name] = dataclasses.replace(split, files=tuple(files))
+def _all_splits(
+  splits: dict[str, manifest_lib.Split], what: str
+) -> dict[str, manifest_lib.Split]:
+  """The splits in their order, if they are those of SPLITS."""
   for name in splits:
     if name not in manifest_lib.SPLITS:
       raise types.InputError(f'{what}: no such split: {name!r:.80}')
@@ -251,11 +199,8 @@ def _check_fields(manifest: manifest_lib.Manifest, path: str) -> None:
         f'{what} has kind {field.kind!r:.80}, expected one of'
         f' {", ".join(manifest_lib.KINDS)}'
       )
-    _expect(field.details, dict, f'{what}: details')
-    _expect_count(field.size, f'{what}: size', int(field.kind != 'numeric'))
-    _expect_count(
-      field.width, f'{what}: width', int(field.kind == 'multi_valued')
-    )
+    _at_least(field.size, f'{what}: size', int(field.kind != 'numeric'))
+    _at_least(field.width, f'{what}: width', int(field.kind == 'multi_valued'))
     if field.size > _LARGEST_SIZE or field.width > _LARGEST_SIZE:
       raise types.InputError(
         f'{what} has more than {_LARGEST_SIZE} vocabulary rows or slots'
@@ -266,7 +211,7 @@ def _check_fields(manifest: manifest_lib.Manifest, path: str) -> None:
       _check_edges(field, what)
     if field.kind == 'numeric':
       missing = field.details.get('missing', False)
-      _expect(missing, bool, f'{what}: details: missing')
+      decoding.expect(missing, bool, f'{what}: details: missing')
     if field.kind == 'numeric' and 'quantiles' in field.details:
       _check_quantiles(field.details['quantiles'], what)
     if field.vocabulary_owner is not None:
@@ -283,54 +228,47 @@ def _check_fields(manifest: manifest_lib.Manifest, path: str) -> None:
 def _check_vectors(field: manifest_lib.Field, what: str) -> None:
   """Refuses what can't describe vectors of a vocabulary."""
   what = f'{what}: details: vectors'
-  found = _expect(field.details['vectors'], dict, what)
+  found = decoding.expect(field.details['vectors'], dict, what)
   if field.kind != 'categorical':
     raise types.InputError(f'{what}: only a categorical field has vectors')
-  _expect_count(found.get('width'), f'{what}: width', 1)
-  _expect(found.get('trained'), bool, f'{what}: trained')
+  _at_least(found.get('width'), f'{what}: width', 1)
+  decoding.expect(found.get('trained'), bool, f'{what}: trained')
 
 
 def _check_quantiles(found: Any, what: str) -> None:
   """Refuses what can't be the edges of bins."""
+  what = f'{what}: details: quantiles'
+  numbers = decoding.decode(tuple[float, ...], found, what)
   least, most = _QUANTILES
-  right = (
-    type(found) is list
-    and least <= len(found) <= most
-    and all(type(q) in (int, float) for q in found)
-    and all(abs(q) <= _LARGEST_QUANTILE for q in found)
-    and all(a < b for a, b in itertools.pairwise(found))
-  )
-  if not right:
+  if not (
+    least <= len(numbers) <= most
+    and all(abs(q) <= _LARGEST_QUANTILE for q in numbers)
+    and all(a < b for a, b in itertools.pairwise(numbers))
+  ):
     raise types.InputError(
-      f'{what}: details: quantiles are {found!r:.80}, expected a list of'
-      f' {least} to {most} increasing numbers of at most'
-      f' {_LARGEST_QUANTILE:.0e}'
+      f'{what} are {found!r:.80}, expected a list of {least} to {most}'
+      f' increasing numbers of at most {_LARGEST_QUANTILE:.0e}'
     )
 
 
 def _check_edges(field: manifest_lib.Field, what: str) -> None:
   """Refuses what can't be the edges of bins."""
-  edges = _expect(field.details['edges'], list, f'{what}: details: edges')
+  details = f'{what}: details'
+  edges = decoding.decode(
+    tuple[float, ...], field.details['edges'], f'{details}: edges'
+  )
   rate = field.details.get('train_rate', 0.0)
-  _expect_number(rate, f'{what}: details: train_rate')
-  for number in edges:
-    _expect_number(number, f'{what}: details: edges: entry')
-  for low, high in itertools.pairwise(edges):
-    if low > high:
-      raise types.InputError(
-        f'{what}: details: edges: {high!r} follows {low!r}, expected rising'
-        ' numbers'
-      )
+  decoding.expect(rate, float, f'{details}: train_rate')
+  for number in (*edges, rate):
+    if not abs(number) <= sys.float_info.max:
+      raise types.InputError(f'{details}: {number!r:.80} is no float')
+  if sorted(edges) != list(edges):
+    raise types.InputError(f'{details}: edges: expected rising numbers')
   if field.kind != 'categorical' or field.size != len(edges) + 2:
     raise types.InputError(
       f'{what}: is {field.kind} of {field.size} rows, expected a categorical'
       f' field of {len(edges) + 2}, as it has {len(edges)} edges'
     )
-
-
-def _expect_number(value: Any, what: str) -> None:
-  if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
-    raise types.InputError(f'{what} is {value!r:.80}, expected a number')
 
 
 def _check_shares(
@@ -383,22 +321,19 @@ def _check_kind(task: manifest_lib.Task, what: str) -> None:
     )
   if task.is_binary:
     return
-  levels = list(task.levels) if type(task.levels) in (list, tuple) else []
+  levels = list(task.levels)
   if task.kind == kinds.ORDINAL and not (
-    2 <= len(levels) <= kinds.MOST_LEVELS
-    and all(type(n) is int for n in levels)
-    and sorted(set(levels)) == levels
+    2 <= len(levels) <= kinds.MOST_LEVELS and sorted(set(levels)) == levels
   ):
     raise types.InputError(
       f'{what}: levels are {task.levels!r:.80}, expected 2 to'
       f' {kinds.MOST_LEVELS} increasing whole numbers'
     )
-  statistics = _expect(task.statistics, dict, f'{what}: statistics')
-  numbers = {**_expect(task.settings, dict, f'{what}: settings'), **statistics}
+  numbers = {**task.settings, **task.statistics}
   shares = numbers.pop('shares', [])
   wanted = kinds.STATISTICS[task.kind]
   for name in wanted:
-    if name not in statistics:
+    if name not in task.statistics:
       raise types.InputError(f'{what}: statistics lacks {name!r}')
   shares = shares if type(shares) in (list, tuple) else [None]
   if 'shares' in wanted and len(shares) != len(levels):
@@ -414,21 +349,17 @@ def _check_kind(task: manifest_lib.Task, what: str) -> None:
 
 def _check_task_rows(task: manifest_lib.Task, what: str) -> None:
   """Refuses tasks without a way to count rows."""
-  for entry in ('weighted', 'only_after'):
-    _expect(getattr(task, entry), bool, f'{what}: {entry}')
   if task.only_after and not (task.weighted and task.after is not None):
     raise types.InputError(
       f'{what}: only_after is true, expected after and weighted with it'
     )
   rate = task.negatives_kept
-  if rate is not None and not (type(rate) in (int, float) and 0 < rate <= 1):
+  if rate is not None and not 0 < rate <= 1:
     raise types.InputError(
       f'{what}: negatives_kept is {rate!r:.80}, expected a rate in (0, 1]'
     )
   within = task.within_seconds
-  if within is not None and not (
-    task.weighted and type(within) in (int, float) and within > 0
-  ):
+  if within is not None and not (task.weighted and within > 0):
     raise types.InputError(
       f'{what}: within_seconds is {within!r:.80}, expected a number above 0 and'
       ' weighted with it'
@@ -439,30 +370,25 @@ def _check_split(
   split: manifest_lib.Split, manifest: manifest_lib.Manifest, what: str
 ) -> None:
   """Refuses counts that are none, and files outside of the directory."""
-  _expect_count(split.rows, f'{what}: rows')
-  _expect_count(split.sessions, f'{what}: sessions')
-  _expect(split.positives, dict, f'{what}: positives')
+  _at_least(split.rows, f'{what}: rows')
+  _at_least(split.sessions, f'{what}: sessions')
   for name in manifest.task_names:
     if name not in split.positives:
       raise types.InputError(f'{what}: positives lacks {name!r}')
   for name, count in split.positives.items():
-    _expect_count(count, f'{what}: positives: {name!r:.80}')
-  _expect(split.observed, dict, f'{what}: observed')
+    _at_least(count, f'{what}: positives: {name!r:.80}')
   for task in manifest.tasks:
     if task.weighted:
       found = split.observed.get(task.name)
-      _expect_count(found, f'{what}: observed: {task.name!r:.80}')
+      _at_least(found, f'{what}: observed: {task.name!r:.80}')
   for entry in ('start_ms', 'end_ms'):
-    value = getattr(split, entry)
-    if value is None:
-      continue
-    earliest, latest = _TIMES_MS
-    if not earliest <= _expect(value, int, f'{what}: {entry}') <= latest:
+    value, (earliest, latest) = getattr(split, entry), _TIMES_MS
+    if value is not None and not earliest <= value <= latest:
       raise types.InputError(
         f'{what}: {entry} is {value!r:.80}, expected ms of the years 1 to 9999'
       )
   for name in split.files:
-    _check_inside(_expect(name, str, f'{what}: file'), what)
+    _check_inside(name, what)
 
 
 def _check_inside(name: str, what: str) -> None:

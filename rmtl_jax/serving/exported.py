@@ -12,6 +12,7 @@ on rows that were encoded elsewhere.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rmtl_jax import extras, types
+from rmtl_jax import decoding, extras, types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.serving import scorer
@@ -136,24 +137,34 @@ def read_checked(
   return record, files, manifest_file.read_copy(directory)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Parameter:
+  file: str
+  shape: tuple[int, ...]
+  dtype: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _Record:
+  """What export.json must have."""
+
+  format_version: int
+  files: dict[str, Any]
+  parameters: tuple[_Parameter, ...]
+  ignored: tuple[str, ...]
+  sessions: bool
+  lane_length: int
+  stage: str
+
+
 def _read_record(directory: pathlib.Path) -> dict[str, Any]:
   """Reads export.json."""
   path = directory / RECORD
   record = files_lib.read_record(
     path, f'{directory} is not an exported model (make it with rmtl export)'
   )
-  kinds = {
-    'format_version': int,
-    'files': dict,
-    'parameters': list,
-    'ignored': list,
-    'sessions': bool,
-    'lane_length': int,
-    'stage': str,
-  }
-  for name, kind in kinds.items():
-    if not isinstance(record, dict) or type(record.get(name)) is not kind:
-      raise types.InputError(f'{path}: {name} is missing or no {kind.__name__}')
+  known = {field.name for field in dataclasses.fields(_Record)}
+  decoding.decode(_Record, {n: record[n] for n in known & {*record}}, str(path))
   version = record['format_version']
   if version != FORMAT_VERSION:
     raise types.InputError(
@@ -165,21 +176,4 @@ def _read_record(directory: pathlib.Path) -> dict[str, Any]:
       f'{path}: lane_length is {record["lane_length"]}, expected 1 to'
       f' {_LONGEST_LANE}'
     )
-  for entry in record['parameters']:
-    if not _is_parameter(entry):
-      raise types.InputError(
-        f'{path}: parameters: {entry!r:.80}, expected file, shape and dtype'
-      )
-  if not all(type(name) is str for name in record['ignored']):
-    raise types.InputError(f'{path}: ignored: expected names of fields')
   return record
-
-
-def _is_parameter(entry: Any) -> bool:
-  return (
-    isinstance(entry, dict)
-    and type(entry.get('file')) is str
-    and type(entry.get('dtype')) is str
-    and type(entry.get('shape')) is list
-    and all(type(n) is int for n in entry['shape'])
-  )
