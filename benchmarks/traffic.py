@@ -47,9 +47,9 @@ from rmtl_jax import run
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import values as config_values
 from rmtl_jax.preparation import prepare
-from rmtl_jax.preparation.simulator import log as simulated
 from rmtl_jax.runtime import progress
 from rmtl_jax.server.state import keeper as keeper_lib
+from rmtl_jax.simulator import log as simulated
 
 _SCHEMA = {
   'session': 'session_id',

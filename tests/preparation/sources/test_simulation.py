@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from rmtl_jax.data import columns
-from rmtl_jax.preparation.simulator import log as simulated
+from rmtl_jax.simulator import log as simulated
 from tests.preparation import raw_files
 
 

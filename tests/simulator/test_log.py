@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.preparation.simulator import log as simulated
+from rmtl_jax.simulator import log as simulated
 
 # Changes only where the defaults or the simulated data change on purpose:
 # figures on simulated data from before are then no longer comparable.

@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.preparation.simulator import parameters as parameters_lib
-from rmtl_jax.preparation.simulator import walk as walk_lib
-from rmtl_jax.preparation.simulator import world as world_lib
+from rmtl_jax.simulator import parameters as parameters_lib
+from rmtl_jax.simulator import walk as walk_lib
+from rmtl_jax.simulator import world as world_lib
 
 Parameters = parameters_lib.Parameters
 DEFAULT = Parameters()

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rmtl_jax.preparation.simulator import parameters as parameters_lib
-from rmtl_jax.preparation.simulator import world as world_lib
+from rmtl_jax.simulator import parameters as parameters_lib
+from rmtl_jax.simulator import world as world_lib
 
 HOUR_MS = 3_600_000
 # Sessions of a user lie further apart, and rows of a session lie closer, than

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rmtl_jax.preparation.simulator import parameters as parameters_lib
+from rmtl_jax.simulator import parameters as parameters_lib
 
 DAY_MS = 86_400_000
 DEVICES = ('mobile', 'desktop', 'tablet')
