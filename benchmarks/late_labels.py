@@ -5,11 +5,11 @@ r"""Labels that come late: every `config.delayed` beside final labels.
 
 A row's label is whether its user buys (RetailRocket) or clicks (Criteo
 attribution) again within so many days; `simulated` rows have conversions of
-their own, with a delay that is exponential by row. For each cut the log is
-prepared twice: with labels as they were known then, and with final labels, of
-the same rows. Validation and test have final labels in both. Stage 1 of the
-recommended settings without an ensemble is trained by `rmtl compare`, with the
-same seeds for every method.
+their own, with a delay that is exponential by row. For each cut, stage 1 of the
+recommended settings without an ensemble is trained, and then again with the
+validation rows (`rmtl refit`), so that the youngest rows are a day old at most,
+as when a model is trained every day. `final` has the final labels of the same
+rows, which nobody has at that time. All test labels are final.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import dataclasses
 import json
 import pathlib
 import tempfile
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -28,12 +29,12 @@ from scipy import stats
 
 from benchmarks import machine
 from rmtl_jax import config as config_lib
-from rmtl_jax import prepare
+from rmtl_jax import prepare, run
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import variants
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import significance
-from rmtl_jax.studies import comparing
+from rmtl_jax.runtime import programs, progress
 from rmtl_jax.training import delay_methods
 
 _LOG = flags.DEFINE_enum(
@@ -44,6 +45,7 @@ _DAYS = flags.DEFINE_float('days', 14.0, 'H, days after a row.')
 _CUTS = flags.DEFINE_integer('cuts', 5, 'Ends of the test period.')
 _SEEDS = flags.DEFINE_integer('seeds', 4, 'Seeds of every method.')
 _METHODS = flags.DEFINE_list('methods', list(delay_methods.RECORDS), 'Of them.')
+_BACKBONE = flags.DEFINE_string('backbone', 'ple', 'Of the models.')
 _OUTPUT = flags.DEFINE_string('output', '', 'JSON file for the figures.')
 
 _DAY = 86_400_000
@@ -94,6 +96,14 @@ def simulated(rows: int = 60_000, days: int = 100) -> dict[str, np.ndarray]:
   }
 
 
+class Log(NamedTuple):
+  """A log in DuckDB, H, and the length of a test period, ms."""
+
+  connection: duckdb.DuckDBPyConnection
+  horizon: int
+  period: int
+
+
 def schema(horizon: int, final: bool) -> dict[str, Any]:
   """What the columns mean, with labels as seen or final ones."""
   seen = {
@@ -113,70 +123,52 @@ def schema(horizon: int, final: bool) -> dict[str, Any]:
   }
 
 
-def cut(
-  connection: duckdb.DuckDBPyConnection,
-  place: pathlib.Path,
-  end: int,
-  horizon: int,
-  period: int,
-  config: config_lib.Config,
-) -> list[dict[str, Any]]:
+def cut(log: Log, place: pathlib.Path, test: int) -> Iterator[dict[str, Any]]:
   """The runs of a cut: method, seed and figures of test rows.
 
   Args:
-    end: of the test rows with final labels, ms.
-    horizon: H, ms.
-    period: test rows, and validation rows with final labels, ms.
+    test: where the test rows begin, ms.
   """
-  test, until = end - period, end + horizon
-  validation = test - horizon - period
-  found = []
+  validation, until = test - log.horizon - log.period, test + log.period
+  # Test has final labels alone; the labels of `final` are from the future.
+  rows = log.connection.sql(
+    f'SELECT *, CASE WHEN t < {until} THEN CAST(coalesce('
+    f' hit_at - t <= {log.horizon}, false) AS INT) END AS y FROM log'
+    f' WHERE t < {until + log.horizon}'
+  ).to_arrow_table()
   for final in (False, True):
-    # Validation and test have final labels alone.
-    known = f'{end} <= t OR {validation + period} <= t AND t < {test}'
-    log = connection.sql(
-      f'SELECT * EXCLUDE (y), CASE WHEN {known} THEN NULL ELSE y END AS y'
-      f' FROM (SELECT * REPLACE (CAST(hit_at AS BIGINT) AS hit_at),'
-      f' CAST(coalesce(hit_at - t <= {horizon}, false) AS INT) AS y FROM log)'
-    ).to_arrow_table()
+    data = place / f'data_{final}'
     settings = prepare_config.PrepareConfig(
       source='table',
-      data_dir=str(place / f'data_{final}'),
+      data_dir=str(data),
       split_dates=tuple(map(_date, (validation, test))),
-      until=_date(until),
+      until=_date(until + log.horizon),
       as_of=('none',),
-      overwrite=True,
     )
-    prepare(settings, table=log, schema=schema(horizon, final))
-    data = place / f'data_{final}'
-    names = [_FINAL] if final else _METHODS.value
+    prepare(settings, table=rows, schema=schema(log.horizon, final))
     preset = config_lib.preset('recommended', manifest_file.read(data))
-    base = variants.first(preset)
-    plain = (_FINAL, 'drop')
-    texts = [
-      base.backbone + ('' if name in plain else f':delayed={name}')
-      for name in names
-    ]
-    base = dataclasses.replace(
-      base,
-      evaluation=dataclasses.replace(base.evaluation, bootstrap=0),
-      compare=dataclasses.replace(
-        config.compare, methods=tuple(texts), seeds=tuple(range(_SEEDS.value))
-      ),
-    )
-    results = comparing.compare(base, place / f'runs_{final}', data)
-    of_text = dict(zip(texts, names, strict=True))
-    for run in results['runs']:
-      figures = run['metrics']['again']
-      found.append(
-        {
-          'method': of_text[run['method']],
-          'seed': run['seed'],
-          'end': _date(end),
+    for method in [_FINAL] if final else _METHODS.value:
+      for seed in range(_SEEDS.value):
+        config = dataclasses.replace(
+          variants.first(preset),
+          backbone=_BACKBONE.value,
+          seed=seed,
+          delayed='drop' if final else method,
+          evaluation=dataclasses.replace(preset.evaluation, bootstrap=0),
+        )
+        first, again = (place / f'{method}-{seed}-{n}' for n in range(2))
+        quiet = progress.Progress(quiet=True)
+        run.train(config, first, data, 'pretrain', quiet, trackers=())
+        record = run.train(
+          config, again, data, 'pretrain', quiet, trackers=(), refit_of=first
+        )
+        figures = record['stages']['pretrain']['again']
+        yield {
+          'method': method,
+          'seed': seed,
+          'test': _date(test),
           **{name: figures[name] for name in _FIGURES},
         }
-      )
-  return found
 
 
 def _date(ms: int) -> str:
@@ -223,6 +215,7 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main(_: list[str]) -> None:
   """Prepares, trains and prints one table per figure."""
+  programs.keep()
   connection = duckdb.connect()
   if _LOG.value == 'simulated':
     connection.register('simulated', pa.table(simulated()))
@@ -233,22 +226,22 @@ def main(_: list[str]) -> None:
     connection.execute(f'CREATE TABLE log AS {_STATE}')
   ((first, last),) = connection.sql('SELECT min(t), max(t) FROM log').fetchall()
   horizon = round(_DAYS.value * _DAY)
-  # Half of what is left before the first cut is for training.
-  period = min(7 * _DAY, (last - first) // 8)
-  latest, earliest = last - horizon, (first + last) // 2 + period
-  ends = np.linspace(earliest, latest, _CUTS.value)
+  period = min(7 * _DAY, (last - first) // 10)
+  log = Log(connection, horizon, period)
+  # From the middle of the log to the last period with final labels.
+  earliest = max((first + last) // 2, first + horizon + 3 * period)
+  tests = np.linspace(earliest, last - horizon - period, _CUTS.value)
   runs: list[dict[str, Any]] = []
   with tempfile.TemporaryDirectory() as place:
-    for number, end in enumerate(ends):
-      runs += cut(
-        connection,
-        pathlib.Path(place) / str(number),
-        int(end),
-        horizon,
-        period,
-        config_lib.Config(),
-      )
-  found = {'log': _LOG.value, 'days': _DAYS.value, 'seeds': _SEEDS.value}
+    for number, test in enumerate(tests):
+      runs += cut(log, pathlib.Path(place) / str(number), int(test))
+      print(f'cut {number + 1} of {len(tests)}', flush=True)
+  found = {
+    'log': _LOG.value,
+    'backbone': _BACKBONE.value,
+    'days': _DAYS.value,
+    'seeds': _SEEDS.value,
+  }
   found |= {'cuts': _CUTS.value, 'summary': summary(runs), 'runs': runs}
   found |= machine.described()
   if _OUTPUT.value:

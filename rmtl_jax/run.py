@@ -171,7 +171,7 @@ def _train(
       _describe(run, config, job, data)
       _advise(run, start, job, data)
       if not all(run.has(stage) for stage in job.stages):
-        data = _completed(config, job, data)
+        data = _completed(run, job, data)
     else:
       _describe(run, config, job, data)
 
@@ -361,11 +361,6 @@ def _begin(
 
 def _check_stages(run: workdir.Run, stages: Sequence[str]) -> None:
   """Refuses stages that would choose on rows that a refit has learnt from."""
-  if run.refit_of and run.config.delayed != 'drop':
-    raise types.InputError(
-      f'{run.path}: config.delayed: a refit leaves labels that are not final'
-      " out ('drop')"
-    )
   if run.refit_of and set(stages) - {'pretrain'}:
     raise types.InputError(
       f'{run.path}: is a refit, which has stage 1 alone: validation rows are'
@@ -388,14 +383,14 @@ def _read_and_build(run: workdir.Run, job: Job) -> Data:
   return Data(by_name, _build(run, by_name['train'], layout), snapshot, {})
 
 
-def _completed(config: config_lib.Config, job: Job, data: Data) -> Data:
+def _completed(run: workdir.Run, job: Job, data: Data) -> Data:
   """The data with labels for train rows whose own are not final yet."""
   train = delayed.complete(
-    config,
+    run.config,
     data.models.spec,
     data.splits['train'],
-    data.splits['validation'],
     job.live,
+    *(refit.ends_earlier(run) if run.refit_of else ()),
   )
   return data._replace(splits={**data.splits, 'train': train})
 

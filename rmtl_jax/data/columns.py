@@ -55,8 +55,9 @@ class SplitColumns:
     sampling: how the log was sampled, or None.
     age: f32[R], seconds from each row to its split's end, where some labels
       become final late; else None.
-    delay: f32[R, K], seconds from each row to the event that its split's end
-      has seen, NaN for none and for labels that are always final; or None.
+    delay: f32[R, K], seconds from each row to its event, NaN for none and for
+      labels that are always final; or None. The split's end has seen those up
+      to the row's age.
     within: after how many seconds each label is final, 0 if it always is.
   """
 

@@ -171,23 +171,29 @@ def delay_columns(
   boundaries: sessions.Boundaries,
   split: str,
 ) -> dict[str, str]:
-  """SQL of what the split's end knows of labels that become final late.
+  """SQL of what is known of labels that become final late.
+
+  Events after the split's end are kept for train rows up to validation's end,
+  because a refit knows them; whether one was seen follows from the age.
 
   Args:
     split: SQL of the row's split.
 
   Returns:
     By column: `age`, from the row to its split's end, and of each task with
-    `within_ms` `d_<task>`, from the row to the event that its split's end has
-    seen, or NaN. FLOAT, seconds; none where no label becomes final late.
+    `within_ms` `d_<task>`, from the row to its event, NaN for none. FLOAT,
+    seconds; none where no label becomes final late.
   """
   late = source.delayed(tasks)
   if not late:
     return {}
   end = sessions.split_end_sql(split, boundaries)
   found = {AGE: f'CAST(({end} - timestamp) / 1000 AS FLOAT)'}
-  of_tasks = zip(tasks, label_columns(tasks, boundaries, split), strict=True)
-  for task, label in of_tasks:
+  known = (boundaries[1], *boundaries[1:])
+  end = sessions.split_end_sql(split, known)
+  for task, label in zip(
+    tasks, label_columns(tasks, known, split), strict=True
+  ):
     if task in late:
       delay = f'greatest({label.time} - timestamp, 0) / 1000'
       seen = f"CASE WHEN {label.time} < {end} THEN {delay} ELSE 'nan' END"

@@ -39,7 +39,14 @@ from rmtl_jax.results import ensemble, list_starts, summary
 from rmtl_jax.runtime import checkpoints, memory, provenance, workdir, writers
 from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.studies import methods as methods_lib
-from rmtl_jax.training import actors, critics, fit, saved, validation
+from rmtl_jax.training import (
+  actors,
+  critics,
+  delayed,
+  fit,
+  saved,
+  validation,
+)
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
@@ -220,6 +227,7 @@ class Runs:
     self._vectors = vectors.read(run.data_dir, run.manifest)
     self._live, self._interrupted = live, interrupted
     self._share = functools.cache(self._make_shared)
+    self._train_rows = functools.lru_cache(1)(self._completed)
     # Parameters of the seed at hand.
     self._params: dict[tuple[str, Job], Any] = {}
     self._begin, self.finished, self._expected = time.monotonic(), 0, 0
@@ -235,6 +243,11 @@ class Runs:
     if 'test' in splits:
       lists = list_starts.of(splits['test'], self._manifest)
     return _Shared(splits, models, lists)
+
+  def _completed(self, config: config_lib.Config) -> splits_lib.Split:
+    """The train rows with the labels of `config.delayed`."""
+    train = self._share(config.batch).splits['train']
+    return delayed.complete(config, self.spec, train, self._live)
 
   def check(self, configs: Iterable[config_lib.Config]) -> None:
     """Raises InputError unless networks with these settings fit the data."""
@@ -381,7 +394,9 @@ class Runs:
     return context_lib.Context(
       config,
       self._manifest.task_names,
-      shared.splits['train'],
+      self._train_rows(
+        dataclasses.replace(config, weighting=config_lib.WeightingConfig())
+      ),
       shared.splits['validation'],
       shared.models,
       self._live,

@@ -12,6 +12,8 @@ from typing import Any
 
 from rmtl_jax import registry
 
+DROP = 'drop'
+
 
 @dataclasses.dataclass(frozen=True)
 class DelayMethod:
@@ -26,7 +28,7 @@ class DelayMethod:
 
   name: str
   label: str
-  complete: Callable[..., Any] | None = None
+  complete: Callable[..., Any]
 
 
 def _method(name: str, label: str) -> DelayMethod:
@@ -37,7 +39,7 @@ def _method(name: str, label: str) -> DelayMethod:
 RECORDS = registry.Registry(
   'delayed',
   (
-    DelayMethod('drop', 'rows without a final label are left out'),
+    _method(DROP, 'rows without a final label are left out'),
     _method('zero', 'a label is 0 until its event is seen'),
     _method('row', "probability given the row's own state"),
     _method('critic', "value of the user's last state"),

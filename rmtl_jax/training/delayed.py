@@ -42,36 +42,41 @@ _NUMBERS = 3
 # ES-DFM takes a row's label as it is after this share of H.
 _WAIT = 0.25
 _MOST_PASSES, _PATIENCE = 20, 2
+# Of so many users one tells when to stop.
+_HELD_OUT = 10
 # Tells its draws apart from others of the same seed.
 _DRAWS = 211
 
 
 class Watched(NamedTuple):
-  """What the end of a split knows of labels that become final late.
+  """What the end of train knows of labels that become final late.
 
   Attributes:
     age: seconds from each row to the end, f32[R].
     delay: seconds from each row to the event that was seen, inf for none,
       f32[R, K].
-    final: whether the label is final, bool[R, K].
     within: H of each task, f32[K]; 0: the label is always final.
+    user: number of each row's user, i64[R].
     order: rows by user and time, i64[R].
     clock: of the rows in that order, user by user, f64[R], rising.
-    span: how far the clocks of two users are apart, s.
   """
 
   age: np.ndarray
   delay: np.ndarray
-  final: np.ndarray
   within: np.ndarray
+  user: np.ndarray
   order: np.ndarray
   clock: np.ndarray
-  span: float
 
   @property
   def late(self) -> np.ndarray:
     """Tasks whose labels become final late, bool[K]."""
     return self.within > 0
+
+  @property
+  def final(self) -> np.ndarray:
+    """Rows with a final label, bool[R, K]."""
+    return self.age[:, None] >= self.within
 
   @property
   def seen(self) -> np.ndarray:
@@ -96,20 +101,31 @@ class Watched(NamedTuple):
     return self.order[np.searchsorted(self.clock, at, side='right') - 1]
 
 
-def watched(host: columns.Rows) -> Watched:
-  """What is known of a split's rows."""
-  age, delay, weight = host.age, host.delay, host.sample_weight
-  assert age is not None and delay is not None and weight is not None
-  user = host.user
+def watched(
+  host: columns.Rows, earlier: int = 0, seconds: float = 0.0
+) -> Watched:
+  """What is known of train rows.
+
+  Args:
+    host: the rows.
+    earlier: rows, at the beginning, whose split ended before the others'.
+    seconds: how much earlier that was.
+  """
+  age, delay, user = host.age, host.delay, host.user
+  assert age is not None and delay is not None
+  age = age.copy()
+  age[:earlier] += seconds
+  delay = np.where(delay < age[:, None], delay, np.inf)
   alone = -2 - np.arange(len(age))  # a row without a user has no later ones
   user = alone if user is None else np.where(user < 0, alone, user)
   order = np.lexsort((np.arange(len(age)), -age, user))
-  number = np.unique(user[order], return_inverse=True)[1]
+  user = np.unique(user, return_inverse=True)[1]
   within = np.array(host.within, np.float32)
+  # Clocks of two users are so far apart that no row of one is within H of a
+  # row of the other.
   span = 2.0 * float(age.max() + within.max() + 1.0)
-  clock = number * span - age[order].astype(np.float64)
-  delay = np.where(np.isnan(delay), np.inf, delay)
-  return Watched(age, delay, weight > 0, within, order, clock, span)
+  clock = user[order] * span - age[order].astype(np.float64)
+  return Watched(age, delay, within, user, order, clock)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,15 +135,15 @@ class Problem:
   Attributes:
     config: settings of the run.
     spec: the features.
-    train: rows that are learnt from, and what is known of their labels.
-    validation: rows that tell when to stop; final labels alone count.
+    host: the train rows.
+    known: of their labels.
     live: where progress goes.
   """
 
   config: config_lib.Config
   spec: types.FeatureSpec
-  train: tuple[columns.Rows, Watched]
-  validation: tuple[columns.Rows, Watched]
+  host: columns.Rows
+  known: Watched
   live: progress.Progress
 
 
@@ -135,29 +151,37 @@ def complete(
   config: config_lib.Config,
   spec: types.FeatureSpec,
   train: splits.Split,
-  validation: splits.Split,
   live: progress.Progress,
+  earlier: int = 0,
+  seconds: float = 0.0,
 ) -> splits.Split:
   """The train rows with the labels and weights of `config.delayed`.
+
+  Args:
+    earlier: rows of a refit whose split ended before the others'.
+    seconds: how much earlier.
 
   Raises:
     types.InputError: a method other than `drop`, and all labels are final.
   """
   method = delay_methods.RECORDS.find(config.delayed)
-  if method.complete is None:
-    return train
+  if method.name == delay_methods.DROP and not (earlier and seconds):
+    return train  # as prepared data have it
   if train.host.age is None:
+    if method.name == delay_methods.DROP:
+      return train
     raise types.InputError(
       f'config.delayed: {config.delayed!r} completes labels that are not final,'
       ' and no task of these data has within_seconds'
     )
-  rows = (train.host, watched(train.host))
-  stops = (validation.host, watched(validation.host))
-  labels, weights = method.complete(Problem(config, spec, rows, stops, live))
+  known = watched(train.host, earlier, seconds)
+  labels, weights = method.complete(
+    Problem(config, spec, train.host, known, live)
+  )
   live.clear()
-  late = rows[1].late  # other tasks stay as they are
-  labels = np.where(late, labels, train.host.labels).astype(np.float32)
-  weights = np.where(late, weights, train.host.sample_weight)
+  # Other tasks stay as they are.
+  labels = np.where(known.late, labels, train.host.labels).astype(np.float32)
+  weights = np.where(known.late, weights, train.host.sample_weight)
   weights = weights.astype(np.float32)
   host = columns.relabelled(train.host, labels, weights)
   device = train.device and train.device._replace(
@@ -166,10 +190,15 @@ def complete(
   return dataclasses.replace(train, host=host, device=device)
 
 
+def by_drop(problem: Problem) -> Completed:
+  """Rows without a final label are left out."""
+  known = problem.known
+  return known.seen & known.final, known.final
+
+
 def by_zero(problem: Problem) -> Completed:
   """A label is 0 until its event is seen."""
-  known = problem.train[1]
-  return known.seen.astype(np.float32), np.ones_like(known.delay)
+  return problem.known.seen, np.ones_like(problem.known.delay)
 
 
 def by_row(problem: Problem) -> Completed:
@@ -183,14 +212,9 @@ def by_critic(problem: Problem) -> Completed:
 
 
 def _by_value(problem: Problem, own: bool) -> Completed:
-  known = problem.train[1]
+  known = problem.known
   draw = np.random.default_rng((problem.config.seed, _DRAWS))
-  value = _fit(
-    problem,
-    lambda: _censored(known, own, draw),
-    _censored(problem.validation[1], own, np.random.default_rng(_DRAWS)),
-    _cross_entropy,
-  )
+  value = _fit(problem, lambda: _censored(known, own, draw), _cross_entropy)
   labels = known.seen.astype(np.float32)
   rows = np.flatnonzero((known.open & known.late).any(axis=1))
   if len(rows):
@@ -207,18 +231,18 @@ def by_dfm(problem: Problem) -> Completed:
   together; the label of an open row is the chance that the event still comes
   (Eq. 9), with which EM's next step would train.
   """
-  known = problem.train[1]
+  known = problem.known
 
-  def samples(watched: Watched) -> Samples:
-    rows = np.arange(len(watched.age))
-    # Time in units of H; a final label without an event is certain.
-    elapsed = np.where(watched.final, np.inf, watched.age[:, None])
-    time = np.where(watched.seen, watched.delay, elapsed)
-    time = np.minimum(time / np.where(watched.late, watched.within, 1.0), 1e6)
-    target = np.concatenate([watched.seen, time], axis=1)
-    weight = np.broadcast_to(watched.late, watched.seen.shape)
-    return Samples(rows, None, target, weight)
-
+  # Time in units of H; a final label without an event is certain.
+  elapsed = np.where(known.final, np.inf, known.age[:, None])
+  time = np.where(known.seen, known.delay, elapsed)
+  time = np.minimum(time / np.where(known.late, known.within, 1.0), 1e6)
+  all_rows = Samples(
+    np.arange(len(known.age)),
+    None,
+    np.concatenate([known.seen, time], axis=1),
+    np.broadcast_to(known.late, known.seen.shape),
+  )
   tasks = len(known.within)
 
   def loss(z, target, weight):
@@ -231,10 +255,7 @@ def by_dfm(problem: Problem) -> Completed:
     found = jnp.where(seen > 0, event, none)
     return jnp.sum(jnp.where(weight > 0, found, 0.0), -1)
 
-  stops = samples(problem.validation[1])
-  stops = stops._replace(weight=stops.weight & problem.validation[1].final)
-  all_rows = samples(known)
-  z = _fit(problem, lambda: all_rows, stops, loss, outputs=2)(all_rows)
+  z = _fit(problem, lambda: all_rows, loss, outputs=2)(all_rows)
   logit, log_rate = z[:, :tasks], np.clip(z[:, tasks:], -10.0, 10.0)
   survived = np.exp(log_rate) * all_rows.target[:, tasks:]
   chance = np.asarray(jax.nn.sigmoid(logit - survived))
@@ -250,29 +271,22 @@ def by_es_dfm(problem: Problem) -> Completed:
   none, of rows without one so far, positives weigh 1 + f_dp and negatives
   (1 + f_dp) f_rn. A row's observations become one label and one weight.
   """
-  known = problem.train[1]
+  known = problem.known
   tasks = len(known.within)
 
-  def samples(watched: Watched) -> Samples:
-    rows = np.arange(len(watched.age))
-    later = watched.seen & (watched.delay > _WAIT * watched.within)
-    waiting = ~watched.seen | later
-    target = np.concatenate([later, ~watched.seen], axis=1)
-    counts = watched.final & watched.late
-    weight = np.concatenate([counts, counts & waiting], axis=1)
-    return Samples(rows, None, target, weight)
-
-  fitted = samples(known)
-  value = _fit(
-    problem,
-    lambda: fitted,
-    samples(problem.validation[1]),
-    _cross_entropy,
-    outputs=2,
-  )
-  chances = np.asarray(jax.nn.sigmoid(value(fitted)))
-  later, none = chances[:, :tasks], chances[:, tasks:]
   wait = _WAIT * known.within
+  comes_later = known.seen & (known.delay > wait)
+  counts = known.final & known.late
+  waits = counts & (~known.seen | comes_later)
+  all_rows = Samples(
+    np.arange(len(known.age)),
+    None,
+    np.concatenate([comes_later, ~known.seen], axis=1),
+    np.concatenate([counts, waits], axis=1),
+  )
+  value = _fit(problem, lambda: all_rows, _cross_entropy, outputs=2)
+  chances = np.asarray(jax.nn.sigmoid(value(all_rows)))
+  later, none = chances[:, :tasks], chances[:, tasks:]
   early = known.seen & (known.delay <= wait)
   negative = np.where(early, 0.0, (1.0 + later) * none)
   positive = np.where(known.seen, 1.0 + later, 0.0)
@@ -342,20 +356,20 @@ class _Value(NamedTuple):
 def _fit(
   problem: Problem,
   samples: Callable[[], Samples],
-  stops: Samples,
   loss: Loss,
   outputs: int = 1,
 ) -> Callable[[Samples], np.ndarray]:
-  """Fits a network of `outputs` per task; stops early on validation.
+  """Fits a network of `outputs` per task; a tenth of the users stops it early.
 
   Args:
     samples: gives those of the next pass.
-    stops: of the validation rows.
 
   Returns:
     samples -> outputs f32[n, K * outputs].
   """
   config, first = problem.config, samples()
+  is_held = problem.known.user % _HELD_OUT == 0
+  stops = _chosen(first, is_held[first.rows])
   network = _network(problem, first, outputs)
   optimizer = state.make_optimizer(
     config.pretrain.learning_rate, config.pretrain.l2
@@ -396,14 +410,13 @@ def _fit(
   draw = np.random.default_rng((config.seed, _DRAWS, 1))
   for number in range(_MOST_PASSES):
     one = samples() if number else first
+    one = _chosen(one, ~is_held[one.rows])
     order = draw.permutation(len(one.rows))
-    for steps in _batches(problem.train[0], one, order, config.batch):
+    for steps in _batches(problem.host, one, order, config.batch):
       value = train(value, steps)
     sums = np.zeros(2)
     everything = np.arange(len(stops.rows))
-    for steps in _batches(
-      problem.validation[0], stops, everything, config.batch
-    ):
+    for steps in _batches(problem.host, stops, everything, config.batch):
       sums += np.asarray(score(value.params, steps), np.float64)
     found = sums[0] / max(sums[1], 1.0)
     problem.live.step(f'{config.delayed} labels', (number + 1) / _MOST_PASSES)
@@ -415,7 +428,7 @@ def _fit(
     if waited == _PATIENCE:
       break
   problem.live.say(
-    f'{config.delayed} labels  {number + 1} passes  validation loss {least:.4f}'
+    f'{config.delayed} labels  {number + 1} passes  held-out loss {least:.4f}'
   )
 
   @functools.partial(loop.jit)
@@ -429,11 +442,15 @@ def _fit(
     everything = np.arange(len(wanted.rows))
     parts = [
       np.asarray(predict(best, steps)).reshape(-1, outputs * _tasks(problem))
-      for steps in _batches(problem.train[0], wanted, everything, config.batch)
+      for steps in _batches(problem.host, wanted, everything, config.batch)
     ]
     return np.concatenate(parts)[: len(everything)]
 
   return values
+
+
+def _chosen(samples: Samples, which: np.ndarray) -> Samples:
+  return Samples(*(None if x is None else x[which] for x in samples))
 
 
 def _tasks(problem: Problem) -> int:

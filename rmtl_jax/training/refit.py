@@ -95,6 +95,18 @@ def member(run: workdir.Run, place: pathlib.Path) -> pathlib.Path | None:
   return pathlib.Path(run.refit_of['run']) / place.relative_to(run.path)
 
 
+def ends_earlier(run: workdir.Run) -> tuple[int, float]:
+  """How many train rows a refit has, and how long before validation they end.
+
+  Returns:
+    Rows, and seconds; 0 where splits don't follow each other in time.
+  """
+  train, validation = (run.manifest.splits[n] for n in ('train', 'validation'))
+  if train.end_ms is None or validation.end_ms is None:
+    return train.rows, 0.0
+  return train.rows, (validation.end_ms - train.end_ms) / 1000
+
+
 def check_data(run: workdir.Run, digests: Mapping[str, str]) -> None:
   """Refuses data that were replaced since the first run, of a new refit.
 

@@ -18,12 +18,12 @@ DAY = 86_400
 # Days from a row to the end of train, and to its event; 4 days make it final.
 AGE = np.array([9.0, 7.0, 3.0, 1.0, 6.0], np.float32)
 DELAY = np.array([5.0, 2.0, 1.0, 9.0, 9.0], np.float32)
-COMPLETING = [n for n, m in delay_methods.RECORDS.items() if m.complete]
+COMPLETING = [n for n in delay_methods.RECORDS if n != delay_methods.DROP]
 
 
-def known(age=AGE, delay=DELAY, user=(0, 0, 0, 0, 1), within=4.0):
+def known(user=(0, 0, 0, 0, 1), within=4.0, **earlier):
   """Rows of two users; events after their age or the horizon are not seen."""
-  seen = (delay <= within) & (delay < age)
+  age, delay = AGE, DELAY
   host = columns.SplitColumns(
     *(np.zeros((len(age), 0)) for _ in range(4)),
     session=np.arange(len(age)),
@@ -32,12 +32,11 @@ def known(age=AGE, delay=DELAY, user=(0, 0, 0, 0, 1), within=4.0):
     oracle=None,
     time=np.arange(len(age)),
     starts=np.arange(len(age) + 1),
-    sample_weight=(age > within)[:, None].astype(np.float32),
     age=age,
-    delay=np.where(seen, delay, np.nan)[:, None],
+    delay=np.where(delay <= within, delay, np.nan)[:, None],
     within=(within,),
   )
-  return delayed.watched(host)
+  return delayed.watched(host, **earlier)
 
 
 def test_what_the_end_of_train_knows():
@@ -58,6 +57,14 @@ def test_the_last_row_of_a_user_at_a_time():
 def test_a_row_without_a_user_is_alone():
   found = known(user=(-1, -1, -1, -1, -1))
   assert found.last(np.arange(5), np.full(5, 20.0)).tolist() == list(range(5))
+
+
+def test_a_refit_knows_events_up_to_the_end_of_validation():
+  # Rows 3 and 1 days before train's end are 5 and 3 before validation's.
+  found = known(within=9.0, earlier=4, seconds=2.0)
+  assert found.age.tolist() == [11.0, 9.0, 5.0, 3.0, 6.0]
+  assert found.seen[:, 0].tolist() == [True, True, True, False, False]
+  assert found.final[:, 0].tolist() == [True, True, False, False, False]
 
 
 def log(rows=3000, days=60, seed=0):
@@ -117,7 +124,7 @@ def read(data, method='drop', place='resident'):
 def completed(data, method, place='resident'):
   manifest, rows = read(data, method, place)
   return delayed.complete(
-    config(method), manifest.feature_spec(), *rows, tiny.QUIET
+    config(method), manifest.feature_spec(), rows[0], tiny.QUIET
   )
 
 
@@ -168,7 +175,7 @@ def test_rows_on_disk_get_the_same_labels(data):
 def test_dropping_leaves_the_rows_as_they_are(data):
   manifest, rows = read(data)
   spec = manifest.feature_spec()
-  assert delayed.complete(config('drop'), spec, *rows, tiny.QUIET) is rows[0]
+  assert delayed.complete(config('drop'), spec, rows[0], tiny.QUIET) is rows[0]
 
 
 def test_labels_that_are_always_final_can_not_be_completed(tmp_path):
@@ -178,7 +185,9 @@ def test_labels_that_are_always_final_can_not_be_completed(tmp_path):
     for name in ('train', 'validation')
   ]
   with pytest.raises(types.InputError, match='no task of these data has'):
-    delayed.complete(config('row'), manifest.feature_spec(), *rows, tiny.QUIET)
+    delayed.complete(
+      config('row'), manifest.feature_spec(), rows[0], tiny.QUIET
+    )
 
 
 def test_a_run_with_completed_labels(data, tmp_path):
