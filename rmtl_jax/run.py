@@ -149,68 +149,55 @@ def train(
   with contextlib.ExitStack() as held:
     # The data stay in place until all is written.
     workdir.hold_data(held, data_dir)
-    return _train(job, config, path, start_from, refit_of)
 
-
-def _train(
-  job: Job,
-  config: config_lib.Config,
-  path: pathlib.Path,
-  start_from: str | os.PathLike[str] | None,
-  refit_of: str | os.PathLike[str] | None,
-  data: Data | None = None,
-) -> dict[str, Any]:
-  """A run, or with `data` a member of an ensemble: returns its metrics."""
-  with contextlib.ExitStack() as held:
     # --- Read and build. Nothing of a run that can't begin is left behind.
-    run = workdir.opened(held, path, config, job.data_dir, job.layout)
-    run, start = _begin(run, start_from, refit_of)
-    _check_stages(run, job.stages)
-    if data is None:
-      data = _read_and_build(run, job)
-      _describe(run, config, job, data)
-      _advise(run, start, job, data)
-      if not all(run.has(stage) for stage in job.stages):
-        data = _completed(run, job, data)
-    else:
-      _describe(run, config, job, data)
+    run = workdir.opened(held, path, config, data_dir, layout)
+    start = _started(run, start_from)
+    run = start.run if start else run
+    run = dataclasses.replace(run, refit_of=refit.find(run, refit_of))
+    _check_stages(run, stages)
+    data = _read_and_build(run, job)
+    _describe(run, config, job, data)
+    _advise(run, start, job, data)
+    if not all(run.has(stage) for stage in stages):
+      data = _completed(run, job, data)
 
-    # --- Train. An ensemble is M ordinary runs, and a mean when it predicts.
+    # --- Train. An ensemble is M models, and a mean when it predicts.
     if config.ensemble > 1:
-      _train_members(job, config, run, start, data)
-      trained = ensemble.restore(run, data.models)
+      members = _train_members(job, config, run, start, data)
+      trained = ensemble.Ensemble(
+        data.models, tuple(one.config for one in run.members), members
+      )
       trained = ensemble.weighed(trained, data.splits['validation'], run)
       writer = _open_writer(held, run, job, trained.history)
     else:
-      context = _context(run, job, data)
-      context.start = start
-      finished, writer = train_model(held, run, job, context)
+      finished, writer = train_model(held, run, job, start, data)
       trained = ensemble.Ensemble(data.models, (run.config,), (finished,))
 
-    # --- Evaluate and write, then drop the checkpoints for resuming.
-    record = run_record.write(run, trained, data.splits, writer)
-    if config.ensemble == 1 and not job.keep_checkpoints:
-      _drop_unfinished(run, job.live)
-    return record
+    # --- Evaluate and write.
+    return run_record.write(run, trained, data.splits, writer)
 
 
 def train_model(
   held: contextlib.ExitStack,
   run: workdir.Run,
   job: Job,
-  context: context_lib.Context,
+  start: warm_start.Start | None,
+  data: Data,
 ) -> tuple[saved.FinishedStages, writers.Writer]:
   """Trains the three stages of one model.
 
   Args:
     held: closes the writer.
-    context: of the run; gets its history, and where checkpoints go.
+    start: what the run starts from, or None.
 
   Returns:
     All finished stages, their history in the stages' order; and the run's
     logs.
   """
-  config, live = run.config, context.progress
+  config, live = run.config, job.live
+  context = _context(run, job, data)
+  context.start = start
   # --- Where each stage begins:
   # 1. it has finished: its checkpoint is restored, unless it is damaged;
   # 2. it was cut off: `fit` resumes from its newest sound checkpoint;
@@ -273,6 +260,9 @@ def train_model(
         del arms  # with what only training needs
       saved.keep(run, context, finished, results)
 
+  # Checkpoints for resuming within a stage go.
+  if not job.keep_checkpoints:
+    _drop_unfinished(run, live)
   # Stages that were trained again keep their place.
   finished.history = ensemble.in_order(context.history)
   writer.rewrite(finished.history)
@@ -285,31 +275,33 @@ def _train_members(
   run: workdir.Run,
   start: warm_start.Start | None,
   data: Data,
-) -> None:
-  """Trains every member of an ensemble as a run by itself."""
+) -> tuple[saved.FinishedStages, ...]:
+  """Trains every member of an ensemble, in a directory that is a run's."""
   # Trackers outside of RUN get it as a part of one run.
   local = [
     name for name in job.trackers if tracking.TRACKERS.find(name).is_local
   ]
   job = job._replace(trackers=tuple(local))
-  members = variants.member_configs(config)
-  for number, member in enumerate(members):
+  members, finished = variants.member_configs(config), []
+  for number, own in enumerate(members):
     place = run.members[number].path
     job.live.say(
       f'member {number + 1} of {len(members)} (members/{number}):'
       f' {variants.difference(config, number)}'
     )
-    try:
-      _train(
-        job,
-        member,
-        place,
-        start and start.member(place),
-        refit.member(run, place),
-        data,
-      )
-    except FloatingPointError as error:
-      raise FloatingPointError(f'member {number + 1}: {error}') from None
+    with contextlib.ExitStack() as held:
+      one = workdir.opened(held, place, own, job.data_dir, job.layout)
+      own_start = _started(one, start and start.member(place))
+      one = own_start.run if own_start else one
+      refit_of = refit.of_member(run, place, number)
+      one = dataclasses.replace(one, refit_of=refit_of)
+      _describe(one, own, job, data)
+      try:
+        found, _ = train_model(held, one, job, own_start, data)
+      except FloatingPointError as error:
+        raise FloatingPointError(f'member {number + 1}: {error}') from None
+      finished.append(found)
+  return tuple(finished)
 
 
 def _settings(
@@ -341,22 +333,14 @@ def _settings(
   return config
 
 
-def _begin(
-  run: workdir.Run,
-  start_from: str | os.PathLike[str] | None,
-  refit_of: str | os.PathLike[str] | None,
-) -> tuple[workdir.Run, warm_start.Start | None]:
-  """The run with the run that it starts from or refits, checked if it is new.
-
-  Returns:
-    The run, and what it starts from, or None.
-  """
+def _started(
+  run: workdir.Run, start_from: str | os.PathLike[str] | None
+) -> warm_start.Start | None:
+  """What a run starts from, checked if it is new; its `run` says so too."""
   start = warm_start.find(run, start_from)
-  if start is not None:
-    if not run.started_from:
-      run = dataclasses.replace(run, started_from=start.describe())
-    start.run = run
-  return dataclasses.replace(run, refit_of=refit.find(run, refit_of)), start
+  if start is not None and not run.started_from:
+    start.run = dataclasses.replace(run, started_from=start.describe())
+  return start
 
 
 def _check_stages(run: workdir.Run, stages: Sequence[str]) -> None:

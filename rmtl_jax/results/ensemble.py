@@ -8,7 +8,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import jax.numpy as jnp
 import numpy as np
+from scipy import special
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
@@ -17,10 +19,12 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import mixing
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.networks import registry as networks
+from rmtl_jax.ops import task_losses
 from rmtl_jax.runtime import stages, workdir
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import saved
 from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.updates import forward
 
 _Part = TypeVar('_Part')
 
@@ -38,12 +42,23 @@ class Ensemble:
     members: the finished stages of each; one of a run that is one model.
     weights: of members of several networks, f32[M, K] by the actor's name;
       equal where there are none.
+    known: what `of_member` has computed.
   """
 
   models: models_lib.Models
   configs: tuple[config_lib.Config, ...]
   members: tuple[saved.FinishedStages, ...]
   weights: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  known: dict[Any, forward.Predicted] = dataclasses.field(default_factory=dict)
+
+  @property
+  def names(self) -> list[str]:
+    """Of the actors that every member has."""
+    return [
+      name
+      for name in stages.ACTORS
+      if all(name in one.results for one in self.members)
+    ]
 
   @functools.cached_property
   def actors(self) -> dict[str, Any]:
@@ -53,12 +68,55 @@ class Ensemble:
     of several networks, make_mixture wants them.
     """
     return {
-      name: self.joined(
+      name: self._joined(
         name, [one.results[name].params for one in self.members]
       )
-      for name in stages.ACTORS
-      if all(name in one.results for one in self.members)
+      for name in self.names
     }
+
+  def of_member(
+    self, m: int, name: str, split: splits_lib.Split
+  ) -> forward.Predicted:
+    """What a member's actor says of a split's rows, computed once."""
+    results = self.members[m].results
+    if 'pretrain' in results and not results[name].epoch:
+      name = 'pretrain'  # an arm of stage 3 that kept epoch 0
+    key = m, name, results[name].epoch, split
+    if key not in self.known:
+      self.known[key] = self.models.predicted(
+        self.configs[m], results[name].params, split
+      )
+    return self.known[key]
+
+  def predict(self, name: str, split: splits_lib.Split) -> np.ndarray:
+    """Predictions of every row, f32[R, K], as networks/ensemble.py mixes them.
+
+    The mean of the members' predictions; of members of several networks, that
+    of the weighted mean of their outputs.
+    """
+    if not self.is_mixture:
+      found = [
+        self.of_member(m, name, split).predictions
+        for m in range(len(self.members))
+      ]
+      return np.mean(found, axis=0)
+    losses, count = self.models.spec.losses, len(self.members)
+    equal = np.full((count, self.models.spec.num_tasks), 1 / count, np.float32)
+    weights = self.weights.get(name, equal)
+    if losses:
+      weights = np.repeat(weights, [one.outputs for one in losses], axis=1)
+    outputs = sum(
+      weight * self.of_member(m, name, split).outputs
+      for m, weight in enumerate(weights)
+      if np.any(weight)
+    )
+    if not losses:
+      return special.expit(outputs)
+    return np.asarray(task_losses.predictions(losses, jnp.asarray(outputs)))
+
+  def probabilities(self, name: str, split: splits_lib.Split) -> np.ndarray:
+    """As `predict`, of rows of the whole log (`Models.probabilities`)."""
+    return self.models.of_log(self.predict(name, split))
 
   @property
   def is_mixture(self) -> bool:
@@ -70,7 +128,7 @@ class Ensemble:
     }
     return len(same) > 1
 
-  def joined(self, name: str, params: Sequence[Any]) -> Any:
+  def _joined(self, name: str, params: Sequence[Any]) -> Any:
     """The members' parameters as one actor's, with the weights of `name`."""
     if self.is_mixture:
       return ensemble_lib.mixture(params, self.weights.get(name))
@@ -95,7 +153,7 @@ class Ensemble:
     kept = functools.cache(of)
 
     def by_name(name: str) -> _Part:
-      is_same = 'pretrain' in self.actors and not any(self.best_epochs(name))
+      is_same = 'pretrain' in self.names and not any(self.best_epochs(name))
       return kept('pretrain' if is_same else name)
 
     return by_name
@@ -201,8 +259,8 @@ def fitted(trained: Ensemble, validation: splits_lib.Split) -> Ensemble:
 
   def fit(name: str) -> np.ndarray:
     probabilities = [
-      trained.models.predict(config, one.results[name].params, validation)
-      for config, one in zip(trained.configs, trained.members, strict=True)
+      trained.of_member(m, name, validation).predictions
+      for m in range(len(trained.members))
     ]
     # Members are mixed before what they say is corrected for sampling.
     return without_small(
@@ -216,7 +274,7 @@ def fitted(trained: Ensemble, validation: splits_lib.Split) -> Ensemble:
     )
 
   by_name = trained.once(fit)
-  weights = {name: by_name(name) for name in trained.actors}
+  weights = {name: by_name(name) for name in trained.names}
   return dataclasses.replace(trained, weights=weights)
 
 

@@ -49,11 +49,14 @@ def critic_values(
   if not trained.has_critics:
     return []
   found = []
-  for config, one in zip(trained.configs, trained.members, strict=True):
+  for m, config in enumerate(trained.configs):
     if networks_registry.is_fitted(config):
       continue
-    actor, critic = (one.results[n].params for n in ('pretrain', 'critic'))
-    policy = trained.models.policy(config, actor, split)
+    critic = trained.members[m].results['critic'].params
+    predicted = trained.of_member(m, 'pretrain', split).predictions
+    policy = np.asarray(
+      task_losses.actions(trained.models.spec.losses, predicted)
+    )
     q_values = trained.models.values(config, critic, split, policy)
     counted = split.host.sample_weight
     found.append(CriticValues(config, critic, policy, q_values, counted))

@@ -176,7 +176,7 @@ def evaluate(
     models = models_lib.Models(run.manifest.feature_spec(), layout)
     check(layout, models, run.config, run, copies=1)
     trained = ensemble.restore(run, models)
-    if not trained.actors:
+    if not trained.names:
       raise types.InputError(f'{run.path}: no finished stage to evaluate')
     # The rates are of the rows that the model has learnt from.
     is_refit = run.refit_of and is_own
@@ -239,12 +239,9 @@ def _calibrate(
   Maps of a refit, which has learnt from these rows, were fitted before: they
   get its level.
   """
-  predict = trained.once(
-    lambda name: trained.models.probabilities(
-      run.config, trained.actors[name], validation
-    )
-  )
-  found = {name: predict(name) for name in trained.actors}
+  found = {
+    name: trained.probabilities(name, validation) for name in trained.names
+  }
   host, tasks = validation.host, run.manifest.task_names
   if run.refit_of:
     where = f'{run.path}/config.json: refit_of.calibration'
@@ -272,14 +269,10 @@ def _build(
     chosen: which stage predicts, see verdict.choose_served.
   """
   host, tasks = data.evaluated.host, run.manifest.task_names
-  predict = trained.once(
-    lambda name: data.predicted(
-      functools.partial(
-        trained.models.probabilities, run.config, trained.actors[name]
-      )
-    )
-  )
-  predictions = {name: predict(name) for name in trained.actors}
+  predictions = {
+    name: data.predicted(functools.partial(trained.probabilities, name))
+    for name in trained.names
+  }
   calibrated = calibrations.apply(maps, predictions, tasks)
   used = predictions | calibrated
   record = {
@@ -357,11 +350,11 @@ def _members(
   def metrics(name: str) -> Record:
     found = [
       data.predicted(
-        functools.partial(
-          trained.models.probabilities, config, one.results[name].params
+        lambda split, m=m: trained.models.of_log(
+          trained.of_member(m, name, split).predictions
         )
       )
-      for config, one in zip(trained.configs, trained.members, strict=True)
+      for m in range(len(trained.members))
     ]
     return {
       task: {
@@ -378,7 +371,7 @@ def _members(
     }
 
   by_stage = trained.once(metrics)
-  return {name: by_stage(name) for name in trained.actors}
+  return {name: by_stage(name) for name in trained.names}
 
 
 def _critics(
@@ -464,13 +457,13 @@ def _after_last_epoch(
     stage 3 has not finished or has no epoch, or parameters were not saved.
   """
   epochs = last_epochs(trained.history, run.config.ensemble)
-  if 'finetune' not in trained.actors or not any(epochs):
+  if 'finetune' not in trained.names or not any(epochs):
     return {}
   predictions = {}
   for name in _ARMS:
-    if name not in trained.actors:
+    if name not in trained.names:
       continue
-    params = []
+    members = []
     for one, member, epoch in zip(
       run.members, trained.members, epochs, strict=True
     ):
@@ -479,12 +472,13 @@ def _after_last_epoch(
         result = saved.restore_last(one, trained.models, name)
       if result is None:
         return {}
-      params.append(result.params)
-    joined = trained.joined(name, params)
+      results = {**member.results, name: result}
+      members.append(saved.FinishedStages(results))
+    last = dataclasses.replace(trained, members=tuple(members))
     predictions[name] = data.predicted(
-      functools.partial(trained.models.probabilities, run.config, joined)
+      functools.partial(last.probabilities, name)
     )
-    del params, joined  # before the next arm's are read: tables may be large
+    del members, last  # before the next arm's are read: tables may be large
   of = data.evaluated.host, run.manifest.task_names, run.config
   return {
     'epoch': epochs if len(epochs) > 1 else epochs[0],

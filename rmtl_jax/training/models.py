@@ -348,17 +348,15 @@ class Models:
     They are on the labels' scale, of binary tasks probabilities. Of an
     ensemble, whose parameters are stacked, the mean over members.
     """
-    row_map = self.policy_map(config)
-    members = variants.of_members(config)
-    if not any(one.network.reads_sessions for one in members):
-      return feed.map_distinct_rows(row_map, params, split)
-    return feed.map_rows(row_map, params, split)
+    return self.predicted(config, params, split).predictions
 
-  def policy_map(self, config: config_lib.Config) -> Callable[..., Any]:
-    """The program of `predict`."""
-    network = self.predictor(config)
-    return self._once(
-      'policy_map',
+  def predicted(
+    self, config: config_lib.Config, params: Any, split: splits_lib.Split
+  ) -> forward.Predicted:
+    """As `predict`, with the outputs that the predictions are made of."""
+    network, members = self.predictor(config), variants.of_members(config)
+    row_map = self._once(
+      'predicted',
       (
         config.backbone,
         config.network,
@@ -367,12 +365,13 @@ class Models:
         variants.differ(config),
       ),
       lambda: self.row_map(
-        lambda params, batch: forward.predictions(
-          network, params, batch.inputs
-        ),
+        lambda params, batch: forward.predicted(network, params, batch.inputs),
         network.prepare,
       ),
     )
+    if any(one.network.reads_sessions for one in members):
+      return feed.map_rows(row_map, params, split)
+    return feed.map_distinct_rows(row_map, params, split)
 
   def policy(
     self, config: config_lib.Config, params: Any, split: splits_lib.Split
@@ -389,9 +388,12 @@ class Models:
     Evaluation, calibration and tables use these; critics read pi(s) of the
     sampled rows.
     """
-    found = self.predict(config, params, split)
+    return self.of_log(self.predict(config, params, split))
+
+  def of_log(self, predictions: np.ndarray) -> np.ndarray:
+    """Predictions of rows of the whole log, which data may be sampled from."""
     sampling = self.spec.sampling
-    return found if sampling is None else sampling.correct(found)
+    return predictions if sampling is None else sampling.correct(predictions)
 
   def values(
     self,

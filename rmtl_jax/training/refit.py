@@ -88,11 +88,16 @@ def describe(run: workdir.Run, path: pathlib.Path) -> dict[str, Any]:
   return found
 
 
-def member(run: workdir.Run, place: pathlib.Path) -> pathlib.Path | None:
-  """The refit of one member of an ensemble."""
+def of_member(
+  run: workdir.Run, place: pathlib.Path, number: int
+) -> dict[str, Any]:
+  """What a member of an ensemble's refit trains again."""
   if not run.refit_of:
-    return None
-  return pathlib.Path(run.refit_of['run']) / place.relative_to(run.path)
+    return {}
+  source = pathlib.Path(run.refit_of['run']) / place.relative_to(run.path)
+  where = f'{run.path}/config.json: refit_of.epochs'
+  with json_files.parsing(where):
+    return {'run': str(source), 'epochs': [run.refit_of['epochs'][number]]}
 
 
 def ends_earlier(run: workdir.Run) -> tuple[int, float]:

@@ -32,9 +32,9 @@ _MOST_SAMPLED = 2**20
 _MOST_FILLED = 2**18
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-  """A split's rows, and how they become batches.
+  """A split's rows, and how they become batches; equal to itself alone.
 
   Attributes:
     host: the rows, in memory or on disk.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -57,14 +57,32 @@ def policy(
   return jnp.asarray(task_losses.actions(network.tasks, found))
 
 
-def predictions(
-  network: functional.Network,
-  params: Any,
-  inputs: types.Inputs,
-) -> jax.Array:
-  """Predictions on the labels' scale, f32[L, T, K]: binary, probabilities."""
+class Predicted(NamedTuple):
+  """What an actor says of rows.
+
+  Attributes:
+    outputs: of its tasks, f32[..., O], of binary ones logits.
+    predictions: on the labels' scale, f32[..., K], of binary tasks
+      probabilities.
+  """
+
+  outputs: types.Array
+  predictions: types.Array
+
+
+def predicted(
+  network: functional.Network, params: Any, inputs: types.Inputs
+) -> Predicted:
+  """Outputs and predictions without dropout, of inputs [L, T]."""
   outputs = functional.apply(network, params, inputs)
-  return task_losses.predictions(network.tasks, outputs)
+  return Predicted(outputs, task_losses.predictions(network.tasks, outputs))
+
+
+def predictions(
+  network: functional.Network, params: Any, inputs: types.Inputs
+) -> types.Array:
+  """The predictions alone, f32[L, T, K]."""
+  return predicted(network, params, inputs).predictions
 
 
 def values(
