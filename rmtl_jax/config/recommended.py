@@ -27,6 +27,8 @@ _ROWS_OF_A_PAIR, _ROWS_OF_A_TERM = 20, 8
 # Ids overfit within few steps: smaller ones, so that an epoch can be chosen.
 _WITH_IDS = 'pretrain.learning_rate=0.0003'
 _LANES = (2, 32)
+# Tables of more rows cost more in steps than a second compilation.
+_MANY_IDS = 50_000
 # Another seed where rows are few: a mean is better there, and compiling, which
 # seeds of a form share, is most of a run.
 _FEW_ROWS = 10_000
@@ -93,7 +95,14 @@ def _variants(ids: list[str], manifest: Any) -> list[str]:
   Without LightGBM, or where it would not predict every task, the networks are
   alone; where there are no ids, they are two seeds.
   """
-  networks = [f'network.ignore={"+".join(ids)}', _WITH_IDS]
+  networks = [
+    f'network.hide={"+".join(ids)}',
+    f'network.hide=none:{_WITH_IDS}',
+  ]
+  # A step of the dense Adam updates tables of hidden fields too.
+  sizes = {field.name: field.size for field in manifest.fields}
+  if sum(sizes[name] for name in ids) > _MANY_IDS:
+    networks = [f'network.ignore={"+".join(ids)}', _WITH_IDS]
   trees = f'network.ignore={"+".join(ids)}:backbone=lightgbm'
   # Without ids a network would see nothing; or settings can't hide them.
   if len(ids) == len(manifest.fields) or not all(map(_can_be_named, ids)):

@@ -67,6 +67,10 @@ class NetworkConfig:
       groups of as-of features (as `rmtl prepare --as_of` names them) or `asof`
       for all of these groups, as `rates+user_id`. A group that the data lacks
       is no mistake; a field is meant before a group of its name.
+    hide: fields that are missing in every row that a network sees, named as
+      in `ignore`, or `none`. It has parameters for them, so that members of an
+      ensemble which hide other fields, or none, share compiled programs; with
+      `embedding_adam=rows` it is `ignore`.
     session_encoder: the session so far as one more block of the features,
       from the item's embeddings of the rows of earlier times: `none`, their
       `mean` or `target_attention` (of the row's own item). No free win:
@@ -109,6 +113,7 @@ class NetworkConfig:
   dropout: Annotated[float, Range(0.0, 0.95)] = 0.2
   id_dropout: str = '0'
   ignore: str = ''
+  hide: str = ''
   session_encoder: Literal['none', 'mean', 'target_attention'] = 'none'
   crosses: str = ''
   booster: str = ''
@@ -116,6 +121,11 @@ class NetworkConfig:
   binned_fields: Literal['categories', 'numbers'] = 'categories'
   first_layer: Literal['auto', 'plain', 'distinct'] = 'auto'
   matmul_precision: Literal['default', 'bfloat16'] = 'default'
+
+  @property
+  def has_shown(self) -> bool:
+    """Whether parameters say which fields are hidden."""
+    return bool(self.hide) and self.embedding_adam == 'dense'
 
   @property
   def reads_sessions(self) -> bool:

@@ -122,11 +122,11 @@ def difference(config: settings_lib.Config, number: int) -> str:
     for name, value in own.items()
     if value != common[name] and name not in ('ensemble', 'variants')
   }
-  hidden = unlike.pop('network.ignore', '')
+  ignored, hidden = (unlike.pop(f'network.{n}', '') for n in ('ignore', 'hide'))
   words = []
-  if hidden:
-    words = [f'without {hidden.replace("+", ", ")}']
-  elif any(one.network.ignore for one in members) and not own['network.ignore']:
+  if ignored or hidden not in ('', 'none'):
+    words = [f'without {(ignored or hidden).replace("+", ", ")}']
+  elif any(one.network.ignore or one.network.hide for one in members):
     words = ['with all fields']
   words += [
     f'{name}={config_values.setting_text(value)}'

@@ -74,6 +74,9 @@ def make_actor(
       ignore, or a session encoder without an item field.
   """
   record = registry.BACKBONES.find(backbone)
+  if config.has_shown and not record.is_fitted:
+    plain = dataclasses.replace(config, hide='')
+    return functional.hiding(make_actor(spec, backbone, plain), spec)
   seen = ignore.view(spec, config, reads_nan=record.is_fitted)
   if seen is not None:
     rest = ignore.without(config, spec, seen)
@@ -107,6 +110,9 @@ def make_critic(
     types.InputError: nothing to read, no such field to ignore, or a session
       encoder without an item field.
   """
+  if network.has_shown:
+    plain = dataclasses.replace(network, hide='')
+    return functional.hiding(make_critic(spec, plain, critic), spec)
   seen = ignore.view(spec, network)
   if seen is not None:
     rest = ignore.without(network, spec, seen)
@@ -223,4 +229,8 @@ def critic_from_actor(
       f'expected an embedding table {old.shape}, found {table.shape}'
     )
   new_params['first']['table'] = jnp.array(table, copy=True)
+  if functional.SHOWN in actor_params:
+    new_params[functional.SHOWN] = jax.tree.map(
+      jnp.copy, actor_params[functional.SHOWN]
+    )
   return pretrained.fill(new_params, pretrained.of(actor_params['first']))

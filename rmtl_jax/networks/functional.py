@@ -18,10 +18,12 @@ import numpy as np
 from flax import nnx
 
 from rmtl_jax import types
-from rmtl_jax.networks import ignore, layers
+from rmtl_jax.networks import ignore, layers, pretrained
 
 Params = dict[str, Any]
 Shared = Any
+# The group of parameters with the columns that `hiding` shows.
+SHOWN = 'shown'
 
 
 class Rows(NamedTuple):
@@ -219,6 +221,55 @@ def equal_at_start(network: Network) -> Network:
     return jax.tree.map(lambda x: jnp.broadcast_to(x[:1], x.shape), params)
 
   return network._replace(init=jax.jit(init))
+
+
+def hiding(network: Network, spec: types.FeatureSpec) -> Network:
+  """The network of inputs whose hidden columns are missing in every row.
+
+  Which are hidden is no part of a program: parameters say so, as `shown`,
+  f32[C], 0 for hidden columns, which no step changes. `init` shows all.
+  """
+  count = len(spec.categorical)
+  columns = sum(width for width, _ in spec.input_widths)
+
+  def init(key: jax.Array) -> Params:
+    return with_shown(network.init(key), jnp.ones(columns))
+
+  def apart(params: Params) -> tuple[Params, jax.Array]:
+    rest = {name: part for name, part in params.items() if name != SHOWN}
+    return rest, params[SHOWN][pretrained.FROZEN]
+
+  def see(shown: jax.Array, inputs: types.Inputs) -> types.Inputs:
+    parts = jnp.split(shown > 0.0, [count, columns - spec.numeric])
+
+    def seen(x, is_shown, blank):
+      return jnp.where(jnp.broadcast_to(is_shown, x.shape), x, blank)
+
+    return inputs._replace(
+      categorical=seen(inputs.categorical, parts[0], 0),
+      multi_valued=seen(inputs.multi_valued, parts[1], -1),
+      numeric=seen(inputs.numeric, parts[2], 0.0),
+    )
+
+  def share(params: Params, inputs: types.Inputs) -> Shared:
+    rest, shown = apart(params)
+    return network.share(rest, see(shown, inputs))
+
+  def lane(params, shared, inputs, *args, dropout_key=None):
+    rest, shown = apart(params)
+    inputs = see(shown, inputs)
+    return network.lane(rest, shared, inputs, *args, dropout_key=dropout_key)
+
+  def prepare(params: Params) -> Params:
+    rest, shown = apart(params)
+    return with_shown(network.prepare(rest), shown)
+
+  return network._replace(init=init, share=share, lane=lane, prepare=prepare)
+
+
+def with_shown(params: Params, shown: types.Array) -> Params:
+  """The parameters of a `hiding` network with what it shows, f32[C]."""
+  return {**params, SHOWN: {pretrained.FROZEN: shown}}
 
 
 def narrowed(network: Network, seen: ignore.View) -> Network:

@@ -109,6 +109,29 @@ def fields(
   return frozenset(found)
 
 
+def shown(setting: str, spec: types.FeatureSpec) -> np.ndarray:
+  """1 for each column of inputs that is seen, 0 for hidden ones, f32[C].
+
+  Args:
+    setting: NetworkConfig.hide.
+
+  Raises:
+    types.InputError: as for `fields`.
+  """
+  gone = _hidden(setting, spec)
+  widths = [1] * len(spec.categorical)
+  widths += [width for _, width in spec.multi_valued]
+  names = np.repeat(spec.names, widths) if spec.names else np.zeros(sum(widths))
+  names = [*names, *(spec.numeric_names or [''] * spec.numeric)]
+  return np.array([name not in gone for name in names], np.float32)
+
+
+def _hidden(setting: str, spec: types.FeatureSpec) -> frozenset[str]:
+  return fields(
+    '' if setting == 'none' else setting, spec, 'config.network.hide'
+  )
+
+
 def _unknown(name: str, known: Iterable[str], what: str) -> str:
   near = difflib.get_close_matches(name, list(known), n=3)
   hint = f'did you mean {" or ".join(near)}?' if near else ', '.join(known)
@@ -136,6 +159,8 @@ def view(
       and a session encoder reads it.
   """
   gone = fields(config.ignore, spec)
+  if not config.has_shown or reads_nan:
+    gone |= _hidden(config.hide, spec)
   derived = ()
   if config.binned_fields == 'numbers':
     derived = tuple(
@@ -225,6 +250,7 @@ def without(
   return dataclasses.replace(
     config,
     ignore='',
+    hide='',
     id_dropout=new_rates,
     binned_fields='categories',
     crosses=crosses.without(config.crosses, gone),

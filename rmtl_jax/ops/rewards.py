@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 
 from rmtl_jax import types
 
@@ -21,8 +22,9 @@ def log_likelihood(actions: types.Array, labels: types.Array) -> types.Array:
     f32[...], in nats.
   """
   types.check_same_shape(actions, labels)
-  a = jnp.clip(actions, ACTION_MARGIN, 1.0 - ACTION_MARGIN)
-  return labels * jnp.log(a) + (1.0 - labels) * jnp.log1p(-a)
+  xp = np if isinstance(actions, np.ndarray) else jnp
+  a = xp.clip(actions, ACTION_MARGIN, 1.0 - ACTION_MARGIN)
+  return labels * xp.log(a) + (1.0 - labels) * xp.log1p(-a)
 
 
 def observed(
@@ -42,4 +44,5 @@ def observed(
   """
   if sample_weight is None:
     return rewards_t
-  return jnp.where(sample_weight > 0.0, rewards_t, 0.0)
+  xp = np if isinstance(rewards_t, np.ndarray) else jnp
+  return xp.where(sample_weight > 0.0, rewards_t, 0.0)

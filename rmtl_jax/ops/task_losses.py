@@ -435,6 +435,7 @@ def reward_function(
     return rewards.log_likelihood
   made = make(tasks)
 
+  @jax.jit
   def reward(a, y):
     found = [
       rewards.log_likelihood(a[..., k], y[..., k])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from rmtl_jax import config as config_lib
@@ -97,23 +97,31 @@ def weights(
 def _weights(
   one: CriticValues, means: Any, split: splits_lib.Split
 ) -> np.ndarray:
-  chain = factory.make_weighting(one.config.weighting, means)
-  ones = jnp.ones((1, *one.q_values.shape), jnp.float32)
-  own = split.host.sample_weight
-  counted = {} if own is None else {'sample_weight': jnp.asarray(own)[None]}
+  own, ones = split.host.sample_weight, np.ones_like(one.q_values)
+  counted = {} if own is None else {'sample_weight': own[None]}
   actions = task_losses.actions(split.host.losses, split.host.labels)
-
-  def weigh(ones, beside):
-    return chain.update(ones, chain.init(ones), **beside)[0]
-
-  weighted = jax.jit(weigh)(
-    ones,
+  weighted = _weigh(
+    one.config.weighting,
+    means,
+    one.config.seed,
+    ones[None],
     {
-      'q_values': jnp.asarray(one.q_values)[None],
-      'labels': jnp.asarray(actions)[None],
-      'mask': jnp.ones(ones.shape[:2], bool),
-      'key': jax.random.key(one.config.seed),
+      'q_values': one.q_values[None],
+      'labels': np.asarray(actions)[None],
+      'mask': np.ones((1, len(ones)), bool),
       **counted,
     },
   )
   return np.asarray(weighted)[0]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _weigh(
+  config: config_lib.WeightingConfig,
+  means: Any,
+  seed: int,
+  ones: jax.Array,
+  beside: dict[str, jax.Array],
+) -> jax.Array:
+  chain, key = factory.make_weighting(config, means), jax.random.key(seed)
+  return chain.update(ones, chain.init(ones), key=key, **beside)[0]

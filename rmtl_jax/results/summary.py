@@ -9,7 +9,6 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from rmtl_jax import config as config_lib
@@ -139,12 +138,11 @@ def critic(
     policy: pi(s), f32[R, K].
     config: discount.
   """
-
-  reward = jax.jit(task_losses.reward_function(split.losses))
+  reward = task_losses.reward_function(split.losses)
   found = np.asarray(reward(policy, split.labels))
   by_task = critic_statistics.describe(
     q_values,
-    np.asarray(rewards.observed(found, split.sample_weight)),
+    rewards.observed(found, split.sample_weight),
     split.session,
     config.discount,
     np.asarray(task_losses.actions(split.losses, split.labels)),

@@ -34,20 +34,17 @@ def pretrain(context: context_lib.Context) -> dict[str, fit.Arm]:
   In a run that starts from another, that model is a candidate, as epoch 0: the
   kept one is never worse on validation.
   """
-  params, value = init(context), -np.inf
-  if context.start and context.refit_epochs is None:
-    value = validation.validate(context, params).monitored
-  first = context.models.place(init_pretrain(context), params)
-  program = context.models.pretrain(context.config)
-  return {'pretrain': fit.Arm(program, first, params, [value])}
-
-
-def init(context: context_lib.Context) -> Any:
-  """The actor's first parameters: new ones, or those of another run."""
-  key = context.init_key('pretrain')
+  models, config, value = context.models, context.config, -np.inf
+  key, make = context.init_key('pretrain'), init_pretrain(context)
   if context.start:
-    return context.start.actor(context.models, key)
-  return context.models.init_actor(context.config, key)
+    params = context.start.actor(models, key)
+    first = models.place(make, params)
+    if context.refit_epochs is None:
+      value = validation.validate(context, params).monitored
+  else:
+    first = models.init_actor(config, key, make)
+  best = state.copy(first.params)
+  return {'pretrain': fit.Arm(models.pretrain(config), first, best, [value])}
 
 
 def init_pretrain(
@@ -78,16 +75,22 @@ def finetune(
   # The pre-trained model is a candidate of early stopping, as epoch 0:
   # fine-tuning can't leave a run worse than it found it on validation.
   value = validation.validate(context, actor_params).monitored
-  arms = {}
+  programs, inits = {}, {}
   for name, weighting in weightings.items():
     config, means = with_weighting(context.config, weighting), None
     if registry.find(weighting).takes == registry.MEANS:
       means = mean_weights(context, actor_params, critic_params)
-    start = init_finetune(context, config, means)
-    first = context.models.place(start, actor_params, critic_params)
-    program = context.models.finetune(config)
-    arms[name] = fit.Arm(program, first, actor_params, [value])
-  return arms
+    inits[name] = init_finetune(context, config, means)
+    programs[name] = context.models.finetune(config)
+
+  def init(actor_params, critic_params):
+    return {n: one(actor_params, critic_params) for n, one in inits.items()}
+
+  first = context.models.place(init, actor_params, critic_params)
+  return {
+    name: fit.Arm(program, first[name], actor_params, [value])
+    for name, program in programs.items()
+  }
 
 
 def weightings(config: config_lib.Config) -> dict[str, str]:

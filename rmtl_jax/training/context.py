@@ -63,7 +63,7 @@ class Context:
     return self._key(_INIT + stages.NUMBERS[stage])
 
   def _key(self, number: int) -> jax.Array:
-    return jax.random.fold_in(jax.random.key(self.config.seed), number)
+    return _run_key(self.config.seed, number)
 
   def epoch(self, stage: str, number: int) -> batches.Epoch:
     """One pass over the train rows."""
@@ -84,3 +84,8 @@ class Context:
     """Deletes the run's own checkpoints of finished stages."""
     if isinstance(self.store, checkpoints.LateStore):
       self.store.remove()
+
+
+@jax.jit
+def _run_key(seed: int, number: int) -> jax.Array:
+  return jax.random.fold_in(jax.random.key(seed), number)

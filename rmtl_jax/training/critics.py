@@ -10,7 +10,6 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import critic_statistics
-from rmtl_jax.networks import critic as critic_network
 from rmtl_jax.ops import rewards, task_losses
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import feed, fit
@@ -53,15 +52,16 @@ def start(
   key, params = context.init_key('critic'), None
   if context.start:
     params = context.start.critic(models, key, actor_params)
-  if params is None:
-    params = models.init_critic(config, key, actor_params)
+  if params is not None:
+    first = models.place(init_state(config), params)
+  else:
+    values = None
     if config.critic.initial_value == 'mean_return':
-      returns = _returns(context, context.train, policies.train)
-      params = critic_network.with_initial_values(
-        params, returns.mean(0), config.critic.head
-      )
-  first = models.place(init_state(config), params)
-  best = state.copy(params) if keeps_best(config.critic) else ()
+      values = _returns(context, context.train, policies.train).mean(0)
+    first = models.init_critic(
+      config, key, actor_params, init_state(config), values
+    )
+  best = state.copy(first.params) if keeps_best(config.critic) else ()
   program = models.train_critics(config)
   return {'critic': fit.Arm(program, first, best, [-np.inf])}
 
@@ -107,7 +107,6 @@ def stopping(context: context_lib.Context, policies: Policies) -> fit.Stopping:
   """Critics train until their validation error has converged."""
   config, models = context.config, context.models
   rows, policy = context.validation, policies.validation
-  key = jax.random.fold_in(context.key('critic'), 0)  # the same every time
   of_rows = extras(context, rows, policy)
   by_return = keeps_best(config.critic)
   returns = _returns(context, rows, policy) if by_return else None
@@ -122,6 +121,8 @@ def stopping(context: context_lib.Context, policies: Policies) -> fit.Stopping:
       q_values = models.values(config, critic.params, rows, policy)
       error = float(np.mean(np.square(q_values - returns)))
     else:
+      # The same draws every time.
+      key = jax.random.fold_in(context.key('critic'), 0)
       errors, valid = feed.map_rows(
         models.td_errors(config),
         (critic.params, critic.target_params, key),
@@ -152,9 +153,9 @@ def _returns(
   """The discounted returns that a policy realises in a split, f64[R, K]."""
   config, host = context.config.critic, split.host
   reward = task_losses.reward_function(context.models.spec.losses)
-  found = jax.jit(reward)(policy, host.labels)
+  found = np.asarray(reward(policy, host.labels))
   return critic_statistics.discounted_returns(
-    np.asarray(rewards.observed(found, host.sample_weight)),
+    rewards.observed(found, host.sample_weight),
     host.session,
     config.discount,
   )

@@ -20,6 +20,7 @@ from rmtl_jax.balancing import factory as balancers
 from rmtl_jax.balancing import registry as balancer_records
 from rmtl_jax.config import variants
 from rmtl_jax.evaluation import monitor
+from rmtl_jax.networks import critic as critic_network
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.networks import factory as networks
 from rmtl_jax.networks import functional, ignore, pretrained, tables
@@ -132,24 +133,60 @@ class Models:
       self.balancer(one)
     monitor.check(config.evaluation.monitor, self.spec.tasks, self.spec.losses)
 
-  def init_actor(self, config: config_lib.Config, key: jax.Array) -> Any:
-    """The actor's initial parameters."""
-    return self.place(self._actor_init(config), key, self._vectors)
+  def init_actor(
+    self,
+    config: config_lib.Config,
+    key: jax.Array,
+    make: Callable[[Any], Any] = lambda params: params,
+  ) -> Any:
+    """The actor's initial parameters, or what `make` makes of them."""
+    init = self._actor_init(config)
+    return self.place(
+      lambda *args: make(init(*args)), key, *self._init_args(config)
+    )
 
   def _actor_init(self, config: config_lib.Config) -> Callable[..., Any]:
     network = self.actor(config)
 
-    def init(key, vectors):
+    def init(key, vectors, shown):
       params = network.init(key)
+      if shown is not None:
+        params = functional.with_shown(params, shown)
       return pretrained.fill(params, vectors) if vectors else params
 
     return init
 
+  def _init_args(self, config: config_lib.Config) -> tuple[Any, Any]:
+    """What the actor's first parameters are made of beside a key."""
+    network = config.network
+    if not network.has_shown:
+      return self._vectors, None
+    return self._vectors, ignore.shown(network.hide, self.spec)
+
   def init_critic(
-    self, config: config_lib.Config, key: jax.Array, actor_params: Any
+    self,
+    config: config_lib.Config,
+    key: jax.Array,
+    actor_params: Any,
+    make: Callable[[Any], Any] = lambda params: params,
+    values: np.ndarray | None = None,
   ) -> Any:
-    """The critics' initial parameters, embeddings copied from the actor."""
-    return self.place(self._critic_init(config), key, actor_params)
+    """The critics' initial parameters, or what `make` makes of them.
+
+    Args:
+      actor_params: which embeddings are copied from.
+      values: of every row by the fresh critics, f32[K]; None: as they are.
+    """
+    init = self._critic_init(config)
+
+    def made(key, actor_params, values):
+      params = init(key, actor_params)
+      if values is not None:
+        head = config.critic.head
+        params = critic_network.with_initial_values(params, values, head)
+      return make(params)
+
+    return self.place(made, key, actor_params, values)
 
   def _critic_init(self, config: config_lib.Config) -> Callable[..., Any]:
     network = self.critic(config)
@@ -174,7 +211,7 @@ class Models:
     def build():
       key = jax.eval_shape(lambda: jax.random.key(0))
       init = self._actor_init(config)
-      actor = jax.eval_shape(init, key, self._vectors)
+      actor = jax.eval_shape(init, key, *self._init_args(config))
       if networks_registry.is_fitted(config):
         return actor, None
       return actor, jax.eval_shape(self._critic_init(config), key, actor)
@@ -461,9 +498,10 @@ class Models:
     return loop.make_row_map(shared_out, prepare, layout.replicate)
 
   def _once(self, kind: str, key: Any, build: Callable[[], _Part]) -> _Part:
-    if (kind, key) not in self._built:
-      self._built[kind, key] = build()
-    return self._built[kind, key]
+    key = kind, _hiding_any(key)
+    if key not in self._built:
+      self._built[key] = build()
+    return self._built[key]
 
 
 def pretrain_optimizer(
@@ -491,6 +529,13 @@ def critic_optimizer(
 def _of_actor(config: config_lib.Config) -> tuple[Any, ...]:
   """The settings that make another actor."""
   return config.backbone, config.network
+
+
+def _hiding_any(key: Any) -> Any:
+  """A key in which networks that hide other fields are the same."""
+  if isinstance(key, config_lib.NetworkConfig) and key.has_shown:
+    return dataclasses.replace(key, hide='none')
+  return tuple(map(_hiding_any, key)) if isinstance(key, tuple) else key
 
 
 def _row_slots(config: config_lib.Config) -> int:
