@@ -126,6 +126,13 @@ def shown(setting: str, spec: types.FeatureSpec) -> np.ndarray:
   return np.array([name not in gone for name in names], np.float32)
 
 
+def unseen(
+  config: config_lib.NetworkConfig, spec: types.FeatureSpec
+) -> frozenset[str]:
+  """The names of the fields that a network ignores or hides."""
+  return fields(config.ignore, spec) | _hidden(config.hide, spec)
+
+
 def _hidden(setting: str, spec: types.FeatureSpec) -> frozenset[str]:
   return fields(
     '' if setting == 'none' else setting, spec, 'config.network.hide'
@@ -158,9 +165,9 @@ def view(
     types.InputError: as for `fields`; nothing is left; or the item is ignored
       and a session encoder reads it.
   """
-  gone = fields(config.ignore, spec)
-  if not config.has_shown or reads_nan:
-    gone |= _hidden(config.hide, spec)
+  gone = unseen(config, spec)
+  if config.has_shown and not reads_nan:
+    gone = fields(config.ignore, spec)
   derived = ()
   if config.binned_fields == 'numbers':
     derived = tuple(

@@ -123,7 +123,7 @@ def ignored(run: workdir.Run) -> frozenset[str]:
   """Fields that no member of a run sees."""
   spec = run.manifest.feature_spec()
   return frozenset.intersection(
-    *(ignore.fields(m.config.network.ignore, spec) for m in run.members)
+    *(ignore.unseen(m.config.network, spec) for m in run.members)
   )
 
 

@@ -110,7 +110,7 @@ def defaults(
     return space
   spec = manifest.feature_spec()
   ignored = [
-    ignore.fields(one.network.ignore, spec) for one in variants.of_members(base)
+    ignore.unseen(one.network, spec) for one in variants.of_members(base)
   ]
   used = [
     field

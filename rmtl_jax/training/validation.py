@@ -74,11 +74,6 @@ def validate(context: context_lib.Context, params: Any) -> Validation:
   predictions = context.models.probabilities(
     context.config, params, context.validation
   )
-  return judge(context, predictions)
-
-
-def judge(context: context_lib.Context, predictions: np.ndarray) -> Validation:
-  """As `validate`, by the predictions of all validation rows, [R, K]."""
   if not np.all(np.isfinite(predictions)):
     # The step that broke the parameters was the last before validation.
     raise FloatingPointError('predictions on validation are not finite')

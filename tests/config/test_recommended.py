@@ -44,8 +44,9 @@ def config(rows, fields=(SMALL, USER, BINS, ITEM, HISTORY)):
 def test_members_are_without_ids_with_ids_and_trees():
   """Fields of many values that are no bins, and lists of the same values."""
   first, second, third = variants.of_members(config(50_000))
-  hidden = [one.network.ignore for one in (first, second, third)]
-  assert hidden == ['user+item+seen', '', 'user+item+seen']
+  hidden = [one.network.hide for one in (first, second, third)]
+  assert hidden == ['user+item+seen', 'none', '']
+  assert third.network.ignore == 'user+item+seen'
   backbones = [one.backbone for one in (first, second, third)]
   assert backbones == ['ple', 'ple', 'lightgbm']
   rates = [one.pretrain.learning_rate for one in (first, second)]

@@ -8,8 +8,9 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import factory, ignore
+from rmtl_jax.networks import factory, functional, ignore
 from rmtl_jax.networks import registry as networks_registry
+from rmtl_jax.training import models
 from tests import tiers
 from tests.networks import small
 
@@ -110,6 +111,34 @@ def test_equals_a_network_for_data_without_the_fields(name, form, encoding):
   expected = small.run(other, params, rest(inputs()), *args, dropout_key=key)
   np.testing.assert_array_equal(found, expected)
   assert np.ptp(found) > 1e-3
+
+
+@pytest.mark.parametrize('name', ['ple', 'critic'])
+def test_hidden_fields_are_missing_in_every_row(name):
+  one, args = named(name, SPEC, config('', hide=SETTING))
+  plain, _ = named(name, SPEC, config(''))
+  params = small.params(plain)
+  shown = ignore.shown(SETTING, SPEC)
+  x = inputs()
+  blank = x._replace(
+    categorical=x.categorical * [0, 1, 1, 0],
+    multi_valued=np.where([0, 0, 0, 1, 1], x.multi_valued, -1),
+    numeric=x.numeric * np.float32([1, 0, 1]),
+  )
+  found = small.run(one, functional.with_shown(params, shown), x, *args)
+  np.testing.assert_array_equal(found, small.run(plain, params, blank, *args))
+  assert np.ptp(found) > 1e-3
+
+
+def test_networks_that_hide_other_fields_share_their_programs():
+  made = models.Models(SPEC)
+  configs = [
+    config_lib.Config(backbone='ple', network=config('', hide=hide))
+    for hide in ('user+rate', 'none', '')
+  ]
+  for program in (made.pretrain, made.train_critics, made.finetune):
+    first, second, other = map(program, configs)
+    assert first is second is not other
 
 
 DERIVED = (
