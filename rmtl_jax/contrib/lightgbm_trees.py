@@ -56,8 +56,8 @@ _BLOCK = 32
 _MISSING = {'None': 0, 'Zero': 1, 'NaN': 2}
 # Bits of `kind`; the type of missing values is in those above.
 _IS_SET, _MISSING_LEFT, _TYPE = 1, 2, 4
-# LightGBM's kZeroThreshold, and infinity in a dump.
-_ZERO, _INFINITE = np.float32(1e-35), 1e300
+# LightGBM's kZeroThreshold.
+_ZERO = np.float32(1e-35)
 _LARGEST = float(np.finfo(np.float32).max)
 
 Objectives = re.compile(r'(binary|cross_entropy)\b(?:.*\bsigmoid:([\d.e+-]+))?')
@@ -346,15 +346,15 @@ def _nodes(root: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _down(number: float) -> np.float32:
-  """The largest float32 that is not above: x <= it iff x <= number."""
-  if number >= _INFINITE:
-    return np.float32(np.inf)
+  """The largest finite float32 that is not above: x <= it iff x <= number.
+
+  LightGBM writes an endless threshold where only missing values go right.
+  """
   near = np.float32(np.clip(number, -_LARGEST, _LARGEST))
   # In float64: NumPy would round a Python number to float32 first.
   if float(near) <= number:
     return near
-  with np.errstate(over='ignore'):
-    return np.nextafter(near, -np.float32(np.inf))
+  return np.nextafter(near, -np.float32(np.inf))
 
 
 def _bits(categories: Sequence[int]) -> np.ndarray:
@@ -412,7 +412,9 @@ def _goes_left(columns, sets, column, threshold, kind, first, words):
     is_nan,
     (missing == _MISSING['Zero']) & (jnp.abs(number) <= _ZERO),
   )
-  left = jnp.where(is_missing, kind & _MISSING_LEFT != 0, number <= threshold)
+  # Infinity is below an endless threshold, which is the largest number here.
+  below = jnp.minimum(number, _LARGEST) <= threshold
+  left = jnp.where(is_missing, kind & _MISSING_LEFT != 0, below)
   # Categories are cut to whole numbers; those beyond a set are not in it.
   category = number.astype(jnp.int32)
   word = category // 32

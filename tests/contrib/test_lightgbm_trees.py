@@ -96,8 +96,11 @@ def test_scores_are_the_library_s(seed, share, as_missing, depth):
   odd = [np.nan, -1.0, -0.5, 7.9, CATEGORIES, 32.0, 31.0, 1e6, 2.0**31, 1e30]
   asked[: len(odd), 3] = odd
   asked[50:100, 3] = rng.integers(-3, 3 * CATEGORIES, 50)
+  params = packed(*both)
+  # Else no checkpoint takes them.
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves(params))
   expected = np.stack([b.predict(asked, raw_score=True) for b in both], 1)
-  found = jax.jit(lightgbm_trees.scores)(packed(*both), asked)
+  found = jax.jit(lightgbm_trees.scores)(params, asked)
   np.testing.assert_allclose(found, expected, atol=4e-6)
 
 
