@@ -81,11 +81,11 @@ def write_all(contents: Mapping[pathlib.Path, bytes]) -> None:
     OSError: one of them had no room; the older ones stay as they were.
   """
   partials = {path: path.with_name(path.name + '.partial') for path in contents}
-  with contextlib.ExitStack() as held:
+  with contextlib.ExitStack() as locks:
     try:
       for path, partial in partials.items():
         with name_errors(path):
-          held.enter_context(_alone(partial))
+          locks.enter_context(_alone(partial))
           partial.write_bytes(contents[path])
           sync_tree(partial)
       for path, partial in partials.items():
@@ -103,21 +103,21 @@ def write_all(contents: Mapping[pathlib.Path, bytes]) -> None:
 def _alone(path: pathlib.Path) -> Iterator[None]:
   """Makes a file and locks it, so that no other process writes to it."""
   while True:
-    held = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
     try:
       with contextlib.suppress(OSError):  # a file system without locks
-        fcntl.flock(held, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
       # Another process may have renamed or removed it before that.
-      if _is_at(held, path):
+      if _is_at(descriptor, path):
         yield
         return
     finally:
-      os.close(held)
+      os.close(descriptor)
 
 
-def _is_at(held: int, path: pathlib.Path) -> bool:
+def _is_at(descriptor: int, path: pathlib.Path) -> bool:
   try:
-    return os.path.samestat(os.fstat(held), os.stat(path))
+    return os.path.samestat(os.fstat(descriptor), os.stat(path))
   except FileNotFoundError:
     return False
 
@@ -197,11 +197,11 @@ def sync_tree(path: pathlib.Path) -> None:
 def sync(path: pathlib.Path) -> None:
   """Waits until a file or the entries of a directory are on disk."""
   with name_errors(path):
-    held = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-      os.fsync(held)
+      os.fsync(descriptor)
     except OSError as error:
       if error.errno not in _UNKNOWN:
         raise
     finally:
-      os.close(held)
+      os.close(descriptor)

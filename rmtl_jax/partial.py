@@ -43,20 +43,20 @@ def make_directory(
     path = target.with_name(f'.{target.name}{_MAKING}{secrets.token_hex(4)}')
     try:
       path.mkdir(mode)
-      held = _lock(path, wait=True)
+      descriptor = _lock(path, wait=True)
       # Another process may have swept it between mkdir and lock: try again.
       if path.exists():
         break
     except BaseException:  # a signal too
       shutil.rmtree(path, ignore_errors=True)
       raise
-    if held is not None:
-      os.close(held)
+    if descriptor is not None:
+      os.close(descriptor)
   try:
     yield path
   finally:
-    if held is not None:
-      os.close(held)
+    if descriptor is not None:
+      os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -194,13 +194,13 @@ def sweep(target: pathlib.Path) -> None:
   systems without locks.
   """
   for path in _siblings(target, _MAKING):
-    held = _lock(path, wait=False)
-    if held is None:
+    descriptor = _lock(path, wait=False)
+    if descriptor is None:
       continue
     old = path.with_name(path.name.replace(_MAKING, _OLD))
     _put_back(old, target)
     shutil.rmtree(path, ignore_errors=True)
-    os.close(held)
+    os.close(descriptor)
   for old in _siblings(target, _OLD):
     if not old.with_name(old.name.replace(_OLD, _MAKING)).exists():
       _put_back(old, target)
@@ -229,12 +229,12 @@ def _siblings(target: pathlib.Path, kind: str) -> list[pathlib.Path]:
 def _lock(path: pathlib.Path, wait: bool) -> int | None:
   """A locked descriptor of a directory, or None where it can't be locked."""
   try:
-    held = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
   except OSError:
     return None
   try:
-    fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
   except OSError:
-    os.close(held)
+    os.close(descriptor)
     return None
-  return held
+  return descriptor

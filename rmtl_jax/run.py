@@ -146,12 +146,12 @@ def train(
   job = Job(
     data_dir, stages, live, interrupted, layout, trackers, keep_checkpoints
   )
-  with contextlib.ExitStack() as held:
+  with contextlib.ExitStack() as stack:
     # The data stay in place until all is written.
-    workdir.hold_data(held, data_dir)
+    workdir.hold_data(stack, data_dir)
 
     # --- Read and build. Nothing of a run that can't begin is left behind.
-    run = workdir.opened(held, path, config, data_dir, layout)
+    run = workdir.opened(stack, path, config, data_dir, layout)
     start = _started(run, start_from)
     run = start.run if start else run
     run = dataclasses.replace(run, refit_of=refit.find(run, refit_of))
@@ -168,10 +168,10 @@ def train(
       trained = ensemble.Ensemble(
         data.models, tuple(one.config for one in run.members), members
       )
-      trained = ensemble.weighed(trained, data.splits['validation'], run)
-      writer = _open_writer(held, run, job, trained.history)
+      trained = ensemble.weighted(trained, data.splits['validation'], run)
+      writer = _open_writer(stack, run, job, trained.history)
     else:
-      finished, writer = train_model(held, run, job, start, data)
+      finished, writer = train_model(stack, run, job, start, data)
       trained = ensemble.Ensemble(data.models, (run.config,), (finished,))
 
     # --- Evaluate and write.
@@ -179,7 +179,7 @@ def train(
 
 
 def train_model(
-  held: contextlib.ExitStack,
+  stack: contextlib.ExitStack,
   run: workdir.Run,
   job: Job,
   start: warm_start.Start | None,
@@ -188,7 +188,7 @@ def train_model(
   """Trains the three stages of one model.
 
   Args:
-    held: closes the writer.
+    stack: closes the writer.
     start: what the run starts from, or None.
 
   Returns:
@@ -218,7 +218,7 @@ def train_model(
 
   with contextlib.closing(run.unfinished()) as context.store:
     context.history = saved.latest_history(context, finished)
-    writer = _open_writer(held, run, job, context.history)
+    writer = _open_writer(stack, run, job, context.history)
     context.on_record = writer.write
     fit_rows = context.models.actor(config).fit  # trees: no gradient, no critic
     weights = not fit_rows and registry.needs_critics(config.weighting.name)
@@ -289,15 +289,15 @@ def _train_members(
       f'member {number + 1} of {len(members)} (members/{number}):'
       f' {variants.difference(config, number)}'
     )
-    with contextlib.ExitStack() as held:
-      one = workdir.opened(held, place, own, job.data_dir, job.layout)
+    with contextlib.ExitStack() as stack:
+      one = workdir.opened(stack, place, own, job.data_dir, job.layout)
       own_start = _started(one, start and start.member(place))
       one = own_start.run if own_start else one
       refit_of = refit.of_member(run, place, number)
       one = dataclasses.replace(one, refit_of=refit_of)
       _describe(one, own, job, data)
       try:
-        found, _ = train_model(held, one, job, own_start, data)
+        found, _ = train_model(stack, one, job, own_start, data)
       except FloatingPointError as error:
         raise FloatingPointError(f'member {number + 1}: {error}') from None
       finished.append(found)
@@ -467,16 +467,16 @@ def _drop_unfinished(run: workdir.Run, live: progress.Progress) -> None:
 
 
 def _open_writer(
-  held: contextlib.ExitStack,
+  stack: contextlib.ExitStack,
   run: workdir.Run,
   job: Job,
   history: list[dict[str, Any]],
 ) -> writers.Writer:
-  """The run's logs, rewritten from its history; `held` closes them."""
+  """The run's logs, rewritten from its history; `stack` closes them."""
   writer = writers.NoWriter()
   if processes.is_first():
     writer = writers.Writer(run.path, history, job.trackers, job.live.say)
-  held.callback(writer.close)
+  stack.callback(writer.close)
   writer.parameters(config_values.flatten(run.config))
   return writer
 

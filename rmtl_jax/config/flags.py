@@ -189,8 +189,10 @@ def describe(
 def described(text: str, kind: Any) -> str:
   """A setting's description, with its allowed values if they are missing."""
   allowed = limits.words(kind)
-  said = all(f'`{value}`' in text for value in limits.choices(kind) or ('',))
-  return text if not allowed or said else f'{text} May be: {allowed}.'
+  is_complete = all(
+    f'`{value}`' in text for value in limits.choices(kind) or ('',)
+  )
+  return text if not allowed or is_complete else f'{text} May be: {allowed}.'
 
 
 def attribute_texts(kind: type) -> dict[str, str]:

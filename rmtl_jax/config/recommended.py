@@ -166,7 +166,7 @@ def id_fields(manifest: Any) -> list[str]:
 
 
 def _small_fields(manifest: Any, most: float = MOST_CATEGORIES) -> list[Any]:
-  """Categorical fields of so few values, whose names settings can have."""
+  """Categorical fields with few values and names that settings can contain."""
   return [
     field
     for field in manifest.fields

@@ -212,7 +212,7 @@ class Epoch:
 
   @functools.cached_property
   def plan(self) -> Plan:
-    """All batches; the last one may hold empty lanes."""
+    """All batches; the last one may have empty lanes."""
     config = self.config
     own = config.lanes // config.readers
     readers = [[*self.windows(reader)] for reader in range(config.readers)]

@@ -92,7 +92,7 @@ class SplitColumns:
     return self.categorical[:, number]
 
   def take(self, rows: np.ndarray) -> prepared_file.Features:
-    """Some rows; -1 stands for the first.
+    """Some rows; -1 means the first.
 
     Args:
       rows: int[...].
@@ -270,11 +270,11 @@ def read_split(
   for file in open_files(data_dir, manifest, split):
     rows += file.rows
     has_users &= file.has_users
-  said = manifest.splits[split]
-  check_count(data_dir, split, 'rows', rows, said.rows)
+  expected = manifest.splits[split]
+  check_count(data_dir, split, 'rows', rows, expected.rows)
   columns = _read(open_files(data_dir, manifest, split), rows, has_users)
   sessions = len(columns.starts) - 1
-  check_count(data_dir, split, 'sessions', sessions, said.sessions)
+  check_count(data_dir, split, 'sessions', sessions, expected.sessions)
   return dataclasses.replace(
     columns,
     sample_weight=columns.sample_weight if manifest.weighted else None,
@@ -421,15 +421,15 @@ class OrderCheck:
 
 
 def check_count(
-  data_dir: str | pathlib.Path, split: str, noun: str, found: int, said: int
+  data_dir: str | pathlib.Path, split: str, noun: str, found: int, expected: int
 ) -> None:
   """Refuses an empty split and one with another count than the manifest's.
 
   Raises:
     types.InputError: names the split and both numbers.
   """
-  if found != said or not found:
+  if found != expected or not found:
     raise types.InputError(
       f'{data_dir}: split {split!r} has {found} {noun}, manifest.json has'
-      f' {said}' + ('' if found else '; an empty split is of no use')
+      f' {expected}' + ('' if found else '; an empty split is of no use')
     )

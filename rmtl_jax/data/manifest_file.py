@@ -103,7 +103,7 @@ def read_copy(
 
 
 def copy_holder(directory: pathlib.Path) -> str:
-  """What has but a copy of its data's manifest, in words; '' if not that.
+  """Kind of a directory with a copy of its data's manifest; '' if none.
 
   Data have rows, whatever other files are beside them.
   """

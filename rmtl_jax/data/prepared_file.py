@@ -186,7 +186,7 @@ class PreparedFile:
     }
 
   def _needs_weight(self, task: manifest_lib.Task) -> bool:
-    """Whether the weight tells if a label may be 0."""
+    """Whether the weight determines if a label may be 0."""
     return task.weighted and not task.is_binary
 
   def _labels(self, reader: column_reader.ColumnReader) -> np.ndarray:

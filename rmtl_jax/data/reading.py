@@ -108,7 +108,7 @@ def _is_at(file: int, path: pathlib.Path) -> bool:
 
 
 def _holder(file: int) -> str:
-  """Names the process that locks a file, if the system tells."""
+  """Names the process that locks a file, if the system provides it."""
   inode = str(os.fstat(file).st_ino)
   with contextlib.suppress(OSError, LookupError, ValueError):
     for line in _LOCKS.read_text().splitlines():
@@ -120,7 +120,7 @@ def _holder(file: int) -> str:
 
 
 def _process(number: int) -> str:
-  """A process by its number and, if that is told, its command line."""
+  """A process by its number and, if known, its command line."""
   if number <= 0:  # of another container
     return 'another process'
   words = b''

@@ -78,12 +78,14 @@ class StreamedColumns:
         left = left[whole:]
         rows += len(new_time)
         on_rows(len(new_time))
-    said = manifest.splits[split]
-    columns.check_count(data_dir, split, 'rows', rows, said.rows)
+    expected = manifest.splits[split]
+    columns.check_count(data_dir, split, 'rows', rows, expected.rows)
     self._snapshot.check()
     self.starts = np.concatenate([*starts, [rows]])
     sessions = len(self.starts) - 1
-    columns.check_count(data_dir, split, 'sessions', sessions, said.sessions)
+    columns.check_count(
+      data_dir, split, 'sessions', sessions, expected.sessions
+    )
     self._groups = np.array(groups, np.int64)
     self._file = functools.lru_cache(_OPEN)(self._open)
     self._ends = np.cumsum(np.concatenate(sizes))
@@ -196,7 +198,7 @@ class StreamedColumns:
     return map(self._open, range(len(self._names)))
 
   def take(self, rows: np.ndarray) -> prepared_file.Features:
-    """Reads some rows; -1 stands for the first.
+    """Reads some rows; -1 means the first.
 
     Each row group that holds one of them is read once. Not safe for threads.
 

@@ -237,7 +237,7 @@ def cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-  """The type that Parquet and DuckDB know for an Arrow type."""
+  """The type of Parquet and DuckDB for an Arrow type."""
   if pa.types.is_dictionary(kind):
     return _plain(kind.value_type)
   if pa.types.is_string_view(kind):
@@ -248,7 +248,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 def number_type(kind: pa.DataType) -> pa.DataType:
-  """The type that Parquet and DuckDB know for one of Arrow's numbers."""
+  """The type of Parquet and DuckDB for one of Arrow's numbers."""
   if pa.types.is_float16(kind):
     return pa.float32()
   if pa.types.is_decimal(kind) and kind.scale < 0:
@@ -288,5 +288,5 @@ def is_list(kind: pa.DataType) -> bool:
 
 
 def _is_list_view(kind: pa.DataType) -> bool:
-  """Whether values of a type are lists that stand anywhere among the values."""
+  """Whether a type is a list view."""
   return pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind)

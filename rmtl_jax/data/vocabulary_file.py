@@ -1,4 +1,4 @@
-"""Vocabularies: a Parquet file per field, whose row number is the id."""
+"""Vocabularies: a Parquet file per field; the row number is the id."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Platt:
     return Platt(self.slope, float(shift))
 
   def to_json(self) -> dict[str, Any]:
-    """What `from_json` reads."""
+    """The map for JSON; see `from_json`."""
     return {'kind': 'platt', **dataclasses.asdict(self)}
 
 
@@ -113,7 +113,7 @@ class Isotonic:
     return self
 
   def to_json(self) -> dict[str, Any]:
-    """What `from_json` reads."""
+    """The map for JSON; see `from_json`."""
     return {
       'kind': 'isotonic',
       'probabilities': list(self.probabilities),
@@ -140,7 +140,7 @@ class Unchanged:
     return self
 
   def to_json(self) -> dict[str, Any]:
-    """What `from_json` reads."""
+    """The map for JSON; see `from_json`."""
     return {'kind': 'none'}
 
 
@@ -202,7 +202,7 @@ def fit_platt(
   probabilities: np.ndarray,
   weights: np.ndarray | None = None,
 ) -> Platt:
-  """Fits slope and intercept, held towards the identity.
+  """Fits slope and intercept, shrunk towards the identity.
 
   They minimise the rows' summed logloss plus h(u) + h(v). In standard
   deviations of the logits z, u is how far the slope is from 1; v is the shift
@@ -246,7 +246,7 @@ def _minimum(
   offset: np.ndarray,
   weights: np.ndarray | None,
 ) -> np.ndarray:
-  """Minimises the held logloss of offset + columns @ w over w, from 0.
+  """Minimises the regularised logloss of offset + columns @ w over w, from 0.
 
   Args:
     y: bool[R].
@@ -261,8 +261,8 @@ def _minimum(
 
   def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
     z = offset + columns @ w
-    held, slopes, _ = power.pull(w)
-    value = own @ (np.logaddexp(0.0, z) - y * z) + held
+    penalty, slopes, _ = power.pull(w)
+    value = own @ (np.logaddexp(0.0, z) - y * z) + penalty
     gradient = columns.T @ (own * (special.expit(z) - y)) + slopes
     return value / rows, gradient / rows
 

@@ -61,8 +61,8 @@ def _holding(is_one: np.ndarray, rows: labelled.Labelled) -> np.ndarray:
   codes, sessions = groups.group_codes(rows.session)
   if rows.weights is not None:
     is_one = is_one & (rows.weights > 0.0)
-  held = [np.bincount(codes[of], minlength=sessions) for of in is_one.T]
-  return np.array([np.count_nonzero(of) for of in held], np.int64)
+  counts = [np.bincount(codes[of], minlength=sessions) for of in is_one.T]
+  return np.array([np.count_nonzero(of) for of in counts], np.int64)
 
 
 def counts(

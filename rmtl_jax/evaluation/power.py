@@ -10,7 +10,7 @@ from scipy import special
 
 from rmtl_jax.evaluation import metrics
 
-# How strongly maps are held to the identity: rows per deviation, and the
+# How strongly maps are shrunk towards the identity: rows per deviation, and the
 # distance from which on the pull hardly grows. Measured on small logs.
 STRENGTH, REACH = 200.0, 0.03
 # Logarithms that are closer together than this are equal.
@@ -69,7 +69,7 @@ class Power:
     return made if made.is_rising else self
 
   def to_json(self) -> dict[str, Any]:
-    """What `calibration.from_json` reads."""
+    """The map for JSON; see `calibration.from_json`."""
     return {'kind': 'power', **dataclasses.asdict(self)}
 
 
@@ -117,7 +117,7 @@ def fit(
   predictions: np.ndarray,
   weights: np.ndarray | None = None,
 ) -> Power:
-  """Fits exponent and factor by Poisson's deviance, held towards the identity.
+  """Fits exponent and factor by Poisson's deviance, shrunk to the identity.
 
   Poisson's deviance is least at the labels' mean, whatever their distribution,
   and large labels do not rule it. The rows' sum is divided by their mean
@@ -153,9 +153,9 @@ def fit(
 
   def value(at: np.ndarray) -> tuple[float, np.ndarray]:
     total, slopes = rows.deviance(at)
-    held, held_slopes, _ = pull(at)
+    penalty, penalty_slopes, _ = pull(at)
     gradient = np.array([slopes @ rows.away, slopes.sum()]) / unit
-    return total / unit + held, gradient + held_slopes
+    return total / unit + penalty, gradient + penalty_slopes
 
   # Only such tasks need it: 20 MiB.
   from scipy import optimize

@@ -52,7 +52,7 @@ _SAVED = (
 
 
 class Earlier(NamedTuple):
-  """What a fit goes on from.
+  """The earlier fit of a warm start.
 
   Attributes:
     data_dir: prepared data, to which the new rows are added.

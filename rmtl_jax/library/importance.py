@@ -84,8 +84,8 @@ def importance(
   ]
   live = live or progress.Progress(quiet=True)
   place = pathlib.Path(data_dir) if data_dir else run.data_dir
-  with contextlib.ExitStack() as held:
-    workdir.hold_data(held, place)
+  with contextlib.ExitStack() as stack:
+    workdir.hold_data(stack, place)
     manifest = (
       manifest_file.read(place) if data_dir else workdir.own_manifest(run)
     )

@@ -52,8 +52,8 @@ def restore(path: str | os.PathLike[str], stage: str = '') -> Restored:
 
   @programs.in_32_bits
   def evaluate(params: Any, split: str = 'test') -> dict[str, dict[str, Any]]:
-    with contextlib.ExitStack() as held:
-      workdir.hold_data(held, run.data_dir)
+    with contextlib.ExitStack() as stack:
+      workdir.hold_data(stack, run.data_dir)
       workdir.check_own_data(run, (split,))
       rows = splits.read(run.data_dir, run.manifest, split, run.config.batch)
       found = list_starts.predicted(

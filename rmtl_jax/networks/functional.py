@@ -214,7 +214,7 @@ def one_per_task(network: Network, count: int) -> Network:
 
 
 def equal_at_start(network: Network) -> Network:
-  """Networks side by side, all with the first one's initial parameters."""
+  """Parallel networks with equal initial parameters."""
 
   def init(key: jax.Array) -> Params:
     params = network.init(key)

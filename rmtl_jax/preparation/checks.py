@@ -133,7 +133,7 @@ def _date_fault(
 
 
 def _expected_date(ms: int | None, unit: str, end: int) -> str:
-  """What to expect in place of a time in its unit, or of none.
+  """Expected times of a unit, for errors.
 
   Tomorrow ends at `end`.
   """

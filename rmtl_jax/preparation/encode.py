@@ -55,7 +55,7 @@ class Encoded:
 
 
 class Tables(NamedTuple):
-  """What the values of rows are looked up in.
+  """Lookup tables of encoding.
 
   Attributes:
     vocabularies: by column.

@@ -107,7 +107,7 @@ def _is_one_of(column: str, kind: str, values: Sequence[str]) -> str:
 
 
 def expected_value(options: prepare_config.PrepareConfig) -> str:
-  """What `split_column` should have held, for errors."""
+  """Expected values of `split_column`, for errors."""
   values = column_values(options.split_values)
   known = ', '.join(repr(v) for some in values.values() for v in some)
   remedy = '' if options.split_values else ' (split_values names others)'

@@ -1,4 +1,4 @@
-"""A table and a schema that a program holds, as files while they are prepared.
+"""Prepares an in-memory table and schema by temporary files.
 
 The table is written to a Parquet file batch by batch, so one that is larger
 than memory, such as a database's answer, is read once and never held.

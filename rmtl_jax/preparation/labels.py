@@ -50,7 +50,7 @@ def weighted(tasks: Sequence[source.SourceTask]) -> list[str]:
 
 
 def late(tasks: Sequence[source.SourceTask]) -> list[source.SourceTask]:
-  """The tasks with labels that some kept rows of a split don't know yet."""
+  """The tasks with labels that are unknown for some kept rows of a split."""
   earliest = source.fastest(tasks).delay_ms
   return [task for task in tasks if (task.known_after_ms or 0) > earliest]
 
@@ -58,7 +58,7 @@ def late(tasks: Sequence[source.SourceTask]) -> list[source.SourceTask]:
 def _sampled_by(
   task: source.SourceTask, tasks: Sequence[source.SourceTask]
 ) -> source.SourceTask | None:
-  """The task by which rows were sampled, if its rate weighs this one's rows."""
+  """The task by which rows were sampled, if its rate weights this one."""
   names = [t.name for t in tasks]
   sampling = manifest_lib.sampling(tasks)
   if sampling is None or sampling.corrected[names.index(task.name)]:

@@ -11,7 +11,7 @@ from rmtl_jax.preparation.as_of import history
 
 @dataclasses.dataclass(frozen=True)
 class Fitted:
-  """What was fitted on train rows.
+  """Statistics fitted on train rows.
 
   Attributes:
     vocabularies: of categorical fields, by column.

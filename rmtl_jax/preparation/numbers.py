@@ -38,7 +38,7 @@ class Normalisation:
     return cls(details['mean'], details['deviation'], missing)
 
   def details(self) -> dict[str, Any]:
-    """What the manifest has of it."""
+    """Its entry in the manifest."""
     found = dataclasses.asdict(self)
     if not self.missing:
       del found['missing']
@@ -239,7 +239,7 @@ def fit_quantiles(
 
 
 def repeated(edges: Sequence[float]) -> list[float]:
-  """The values that stand more than once among sorted edges, in order."""
+  """The values that occur more than once among sorted edges, in order."""
   return sorted({a for a, b in itertools.pairwise(edges) if a == b})
 
 

@@ -229,7 +229,7 @@ def restore(
   return Ensemble(models, configs, members, weights)
 
 
-def weighed(
+def weighted(
   trained: Ensemble, validation: splits_lib.Split, run: workdir.Run
 ) -> Ensemble:
   """With weights from validation rows, where members differ in their network.

@@ -306,19 +306,19 @@ def _replaced(run: Run, remedy: str = '') -> types.InputError:
   )
 
 
-def hold_data(held: contextlib.ExitStack, data_dir: pathlib.Path) -> None:
+def hold_data(stack: contextlib.ExitStack, data_dir: pathlib.Path) -> None:
   """Locks the data against replacement, in every process.
 
   Raises:
     types.InputError: a preparation is replacing it.
   """
   processes.all_or_raise(
-    lambda: held.enter_context(reading.shared_lock(data_dir)), types.InputError
+    lambda: stack.enter_context(reading.shared_lock(data_dir)), types.InputError
   )
 
 
 def opened(
-  held: contextlib.ExitStack,
+  stack: contextlib.ExitStack,
   path: pathlib.Path,
   config: config_lib.Config,
   data_dir: pathlib.Path,
@@ -327,7 +327,7 @@ def opened(
   """Locks and finds the run in the first process, then finds it in all.
 
   Args:
-    held: releases the lock when it closes.
+    stack: releases the lock when it closes.
     path: the run's directory.
     config: settings.
     layout: the mesh, or None: one device.
@@ -337,7 +337,7 @@ def opened(
   """
 
   def lock_and_find():
-    held.enter_context(locked(path))
+    stack.enter_context(locked(path))
     find(path, config, data_dir)
 
   processes.on_first(lock_and_find, types.InputError)

@@ -58,7 +58,7 @@ def reads(groups: Iterable[str]) -> set[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Supported:
-  """What to compute, what to warn of, and what is left out quietly, and why.
+  """Supported groups, warnings, and reasons for left-out groups.
 
   Attributes:
     groups: what to compute.
@@ -193,7 +193,7 @@ class _Lack:
 
 
 def _missing_input(rows: source.SourceTable, group: str) -> _Lack | None:
-  """What a group needs that the log lacks; None if nothing."""
+  """The input of a group that the log lacks; None if none."""
   if group == asof_slates.GROUP:
     return _missing_for_slates(rows)
   if not rows.has_time:
@@ -254,7 +254,7 @@ def _missing_for_slates(rows: source.SourceTable) -> _Lack | None:
 
 
 def _missing_slates(found: asof_slates.Found | None) -> _Lack | None:
-  """What sessions lack to be slates."""
+  """The reason why sessions are not slates."""
   if found is None or not found.at_once:
     return _Lack(
       'rows come one by one',

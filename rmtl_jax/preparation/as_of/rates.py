@@ -31,7 +31,7 @@ FROM_HERE = (
 
 @dataclasses.dataclass(frozen=True)
 class Key:
-  """What the rows of a rate have in common.
+  """The key of a rate: columns that its rows share.
 
   Attributes:
     of: `user` or `item`.

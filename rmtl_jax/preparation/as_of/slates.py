@@ -43,7 +43,7 @@ _DIFFERS, _NUMBERS = 0.1, 16
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-  """What the log's sessions are.
+  """Statistics on the log's sessions as slates.
 
   Attributes:
     sessions: those of several rows.
@@ -119,7 +119,7 @@ def find_sql(rows: source.SourceTable, view: str) -> str:
 
 
 def found_of(rows: source.SourceTable, row: Sequence[int]) -> Found:
-  """What the row of `find_sql` says."""
+  """Parses the row of `find_sql`."""
   sessions, slates, exact, *others = row
   tasks = len(rows.binary_tasks)
   names = [field.name for field in fields_of(rows)]

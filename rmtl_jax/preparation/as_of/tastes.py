@@ -98,7 +98,7 @@ def find_sql(
 def found_of(
   fields: Sequence[source.SourceField], row: Sequence[float | None]
 ) -> tuple[str, ...]:
-  """The names of `find`, of what the row of `find_sql` says."""
+  """The names of `find` from the row of `find_sql`."""
   means = {
     field.name: mean
     for field, size, mean in zip(

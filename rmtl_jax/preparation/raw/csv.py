@@ -139,7 +139,7 @@ def _options(path: pathlib.Path, form: raw.Form, rejects: str) -> str:
 
 
 def _line_end(path: pathlib.Path, delimiter: str, header: Sequence[str]) -> str:
-  """The reader option that says what ends lines, if a name has a line break.
+  """The reader option for line ends, if a name has a line break.
 
   DuckDB takes the first break of a file for what ends its lines, so that it
   finds no row below a name of two lines as Excel writes it.

@@ -126,7 +126,7 @@ class RawTable:
 
   @property
   def place(self) -> str:
-    """What to call it in errors that name no row."""
+    """Its name in errors without a row."""
     return str(self.files[0].path) if self.files else 'the log'
 
   @property

@@ -1,4 +1,4 @@
-"""The files of a log in folders, and the values that folders' names hold."""
+"""The files of a log in folders, and values in folders' names."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _folders(place: pathlib.Path, path: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _is_apart(folder: pathlib.Path) -> bool:
-  """Whether a folder holds no raw files, though files may look so."""
+  """Whether a folder is skipped, though its files may look like raw files."""
   made = (folder / 'manifest.json').is_file()
   return made or folder.name.startswith(('.', '_'))
 

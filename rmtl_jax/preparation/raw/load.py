@@ -1,4 +1,4 @@
-"""Raw files to a DuckDB table: keys as they are, and what readings make."""
+"""Loads raw files into a DuckDB table: keys unchanged, others by readings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KEYS = ('', 'VARCHAR', 'VARCHAR[]')
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-  """What a table gets of the columns of its files.
+  """Columns of a table, from its files.
 
   Attributes:
     types: wanted type of every wanted column: BIGINT, DOUBLE, VARCHAR,
@@ -62,7 +62,7 @@ class Columns:
     }
 
   def missing_in(self, name: str) -> readings_lib.Missing:
-    """What means a missing value in a column."""
+    """Values that mean missing in a column."""
     nulls = tuple(self.nulls.get(name, ()))
     return readings_lib.Missing(tuple(self.missing), nulls)
 
@@ -93,7 +93,7 @@ class Columns:
     )
 
   def checked(self, query: str, schema: pa.Schema) -> str:
-    """A query with the columns of `select` that tells faults of readings."""
+    """A query with the columns of `select` and faults of readings."""
     return readings_lib.checked(
       query, self.all_readings, lambda name: schema.field(name).type
     )

@@ -60,7 +60,7 @@ class Reading:
 
 @dataclasses.dataclass(frozen=True)
 class Missing:
-  """Values of a column that mean a missing one, beside empty ones.
+  """Values of a column that mean missing, besides empty ones.
 
   Attributes:
     texts: in columns of text.

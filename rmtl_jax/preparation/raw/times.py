@@ -68,7 +68,7 @@ class Time:
 
   @property
   def is_plain(self) -> bool:
-    """Whether a cast to `type` says all."""
+    """Whether a cast to `type` is enough."""
     return self.unit != 'iso' or (self.zone == UTC and not self.format)
 
   def typed_ms(self, value: str) -> str:
@@ -180,7 +180,7 @@ def parts(timestamp: str, offset_ms: int = 0) -> dict[str, str]:
 
 
 def zone_fault(zone: str) -> str:
-  """What is wrong with the name of a time zone; '' if nothing."""
+  """The fault of a time zone's name; '' if there is none."""
   with sql.connect() as connection:
     found = connection.execute('SELECT name FROM pg_timezone_names()')
     names = [name for (name,) in found.fetchall()]
@@ -192,7 +192,7 @@ def zone_fault(zone: str) -> str:
 
 
 def format_fault(pattern: str) -> str:
-  """What is wrong with a pattern of times; '' if nothing."""
+  """The fault of a pattern of times; '' if there is none."""
   with sql.connect() as connection:
     try:
       connection.execute(f"SELECT try_strptime('', {sql.literal(pattern)})")

@@ -1,4 +1,4 @@
-"""An object of the schema's JSON: its values, checked as they are read."""
+"""An object of the schema's JSON, with checked access to its values."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ class Part:
     return self.child(key, self.record[key])
 
   def child(self, key: str, record: Any) -> Part:
-    """An object that stands under a key."""
+    """The object under a key."""
     return Part(record, f'{self.path}{self.sign}{key}', '.')
 
   def entries(self, key: str, plain: str = 'column') -> list[Part]:
-    """The objects of a list; what is none stands for its entry `plain`."""
+    """The objects of a list; other values become the entry `plain`."""
     found = self.record.get(key, [])
     if not isinstance(found, list):
       self.fail(f'{key}: expected a list')

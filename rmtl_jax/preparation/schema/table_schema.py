@@ -143,7 +143,7 @@ def _kind_entries(task: source.SourceTask) -> dict[str, Any]:
 
 
 def _rows_of(task: source.SourceTask, shared: str | None) -> dict[str, Any]:
-  """The keys of a task that say which rows count for it, and how much."""
+  """The keys of a task on counting and weighting rows."""
   entry: dict[str, Any] = {}
   if task.only_after:
     entry['only_after'] = True

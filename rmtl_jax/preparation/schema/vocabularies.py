@@ -37,7 +37,7 @@ def categorical_details(entry: part_lib.Part) -> dict[str, Any]:
 
 
 def multi_valued(entry: part_lib.Part) -> dict[str, Any]:
-  """What a list shares and how long it may be, as arguments of SourceField.
+  """Shared vocabulary and length of a list, as arguments of SourceField.
 
   Raises:
     types.InputError: names the key.
