@@ -193,7 +193,7 @@ def evaluate(
       # An interrupted run has not fitted them yet. Other data must not fit
       # them: its rows are those to evaluate.
       if not trained.weights:
-        trained = ensemble.weighed(trained, data.validation, run)
+        trained = ensemble.weighted(trained, data.validation, run)
       if not chosen:
         maps, chosen = _calibrate(run, trained, data.validation)
     values = row_values.critic_values(trained, data.validation)
