@@ -368,7 +368,7 @@ def _read_and_build(run: workdir.Run, job: Job) -> Data:
 
 
 def _completed(run: workdir.Run, job: Job, data: Data) -> Data:
-  """The data with labels for train rows whose own are not final yet."""
+  """The data with completed labels of train rows that are not final yet."""
   train = delayed.complete(
     run.config,
     data.models.spec,

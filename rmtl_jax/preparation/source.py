@@ -258,7 +258,7 @@ def rated(tasks: Sequence[SourceTask]) -> tuple[SourceTask, ...]:
 
 
 def told(tasks: Sequence[SourceTask]) -> tuple[SourceTask, ...]:
-  """The tasks of `rated` whose ranks, if they have some, have edges."""
+  """The tasks of `rated`, without those that lack edges of ranks."""
   return tuple(t for t in rated(tasks) if t.edges or not t.is_ranked)
 
 
@@ -357,7 +357,7 @@ class SourceTable:
 
   @property
   def rated_tasks(self) -> tuple[SourceTask, ...]:
-    """The tasks from whose labels as-of features are made; see `rated`."""
+    """The tasks with as-of features of labels; see `rated`."""
     return rated(self.tasks)
 
 

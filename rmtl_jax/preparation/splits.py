@@ -47,7 +47,7 @@ class SplitRule:
 
   @property
   def is_given(self) -> bool:
-    """Whether the log says each row's split."""
+    """Whether the log has each row's split."""
     return self.by in _GIVEN
 
   @property
@@ -73,7 +73,7 @@ class SplitRule:
     }[self.by]
 
   def record(self) -> dict[str, Any]:
-    """What the manifest's options say of it."""
+    """Its entries in the manifest's options."""
     found: dict[str, Any] = {'split_by': self.by}
     if self.ratio:
       found['split'] = list(self.ratio)
@@ -255,7 +255,7 @@ def _drawn(found: str, rule: SplitRule) -> str:
 
 
 def _before(order: str) -> str:
-  """SQL of the rows of what stands before in an order."""
+  """SQL of the rows before, in an order."""
   return f'CAST(sum(rows) OVER (ORDER BY {order}) - rows AS BIGINT)'
 
 

@@ -35,7 +35,7 @@ _FORMAT = (
 
 
 def check_target(data_dir: pathlib.Path, overwrite: bool) -> None:
-  """Refuses a target that holds anything but replaceable prepared data.
+  """Refuses a target with anything but replaceable prepared data.
 
   Raises:
     types.InputError: the target is a file, a directory with other contents

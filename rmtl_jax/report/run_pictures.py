@@ -189,7 +189,7 @@ def kept_point(
 def validation_lines(
   history: Sequence[Record], tasks: Sequence[str]
 ) -> tuple[monitor_lib.Monitor, dict[tuple[str, Any], list[tuple[int, float]]]]:
-  """What stages stop on, and its (epoch, mean over tasks) by stage and member.
+  """The monitored metric, and (epoch, mean over tasks) by stage and member.
 
   Tasks without an AUC are left out of the mean, and epochs without any task
   out of the line. The member is None where the run is no ensemble.

@@ -123,7 +123,7 @@ class Layout:
     return jax.tree.map(put_one, values)
 
   def pin_step(self, step: Callable[..., Any]) -> Callable[..., Any]:
-    """Wraps a step so that the new state keeps the old one's shardings.
+    """Wraps a step so that the state keeps its shardings.
 
     Without the constraint XLA may choose others, and the next call compiles
     again or, worse, gathers the tables on every device.

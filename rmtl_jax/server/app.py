@@ -96,7 +96,7 @@ class _Routes:
     self._reading = asyncio.Lock()
 
   def guarded(self, path: str, endpoint: _Endpoint) -> _Endpoint:
-    """An endpoint that is counted, whose errors are one line."""
+    """An endpoint with counters and one-line errors."""
 
     async def answer(request: requests.Request) -> responses.Response:
       started = time.perf_counter()

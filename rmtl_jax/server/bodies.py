@@ -202,7 +202,7 @@ class _Damaged(Exception):
 
 
 def _check_schema(schema: pa.Schema) -> None:
-  """Refuses types whose values a small body may have any number of.
+  """Refuses types with which a small body may expand to any size.
 
   Of dictionaries and views, rows share their text; lists of nothing may be of
   any length.

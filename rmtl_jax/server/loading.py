@@ -44,7 +44,7 @@ class Served:
   most: int
 
   def described(self) -> dict[str, Any]:
-    """What `/v1/model` tells."""
+    """The answer of `/v1/model`."""
     scorer, manifest = self.scorer, self.scorer.manifest
     encoder = scorer.encoder
     read = {field.name for field in encoder.read} | encoder.tastes.keys()
@@ -72,7 +72,7 @@ class Served:
 
 
 def mark(workdir: str) -> tuple[Any, ...]:
-  """What changes when another model stands at a path; () if none does."""
+  """A mark that changes with the model at a path; () if there is none."""
   path = os.path.realpath(workdir)
   for name in _RECORDS:
     try:
@@ -109,7 +109,7 @@ def load(settings: options_lib.Settings) -> Served:
 
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
-  """What this thread compiles belongs to the start or to a reload."""
+  """Counts this thread's compilations as part of a start or reload."""
   _loading.now = True
   try:
     yield

@@ -93,7 +93,7 @@ class Worker:
     return self._model
 
   def require_events(self) -> batching.Batcher:
-    """What takes events.
+    """The state that takes events.
 
     Raises:
       bodies.Refused: the server keeps no state.
@@ -104,7 +104,7 @@ class Worker:
     return self.appended
 
   def describe_state(self) -> dict[str, Any] | None:
-    """What `/v1/model` tells of the state; None for none."""
+    """The state in the answer of `/v1/model`; None for none."""
     if self._keeper is None:
       return None
     return {'rows': self._keeper.size()}

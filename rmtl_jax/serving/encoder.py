@@ -346,7 +346,7 @@ def _is_checked(field: source.SourceField) -> bool:
 
 
 def _holds_text(found: pa.DataType) -> bool:
-  """Whether a column holds text or lists of text."""
+  """Whether a column contains text or lists of text."""
   if pa.types.is_nested(found) and found.num_fields == 1:
     found = found.field(0).type
   return parquet.is_text(found)

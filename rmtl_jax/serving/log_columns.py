@@ -67,7 +67,7 @@ class LogSchema:
     return events.column if events and events.column in schema.names else None
 
   def label_columns(self, schema: pa.Schema) -> list[str]:
-    """The columns that tell of the labels of rows."""
+    """The columns of rows' labels."""
     if self.events is None:
       return list(self.labels)
     given = any(label in schema.names for label in self.labels)

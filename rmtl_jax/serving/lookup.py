@@ -41,7 +41,7 @@ _PLAIN_NUMBER = re.compile(r'-?[0-9]{1,17}(\.[0-9]{1,17})?(e[+-]?[0-9]{1,2})?')
 
 
 class Undecided(Exception):
-  """A type or a value that only the query knows how to take."""
+  """A type or a value that only the query can read."""
 
 
 class Lookup:

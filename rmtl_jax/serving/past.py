@@ -153,7 +153,7 @@ class Past:
     ).to_arrow_table()
 
   def add_kept(self, kept: pa.Table, numbers: Collection[str]) -> None:
-    """Adds rows of a kept history (kept.py), beside rows to predict for.
+    """Adds rows of a kept history (kept.py) to the rows to predict for.
 
     Args:
       kept: rows of its log, of numbers below those of `start_after`.

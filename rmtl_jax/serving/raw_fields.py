@@ -41,7 +41,7 @@ def source_field(
 
 
 def given_column(field: source.SourceField) -> str:
-  """Name of the column that says whether a row has a number or text."""
+  """Name of the column with whether a row has a number or text."""
   return sql.quote(f'given_{field.name}')
 
 

@@ -253,7 +253,7 @@ def _times(
 
 
 def _queried(values: pa.Array, name: str, value: str, kind: str) -> pa.Array:
-  """What SQL makes of a column, in its order."""
+  """A column as SQL reads it, in its order."""
   with sql.connect() as connection:
     connection.register('raw', pa.table({name: values}))
     found = connection.sql(f'SELECT CAST({value} AS {kind}) AS found FROM raw')

@@ -130,7 +130,7 @@ def watched(
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-  """What a method is given.
+  """Input of a method.
 
   Attributes:
     config: settings of the run.
@@ -299,7 +299,7 @@ def by_es_dfm(problem: Problem) -> Completed:
 
 
 class Samples(NamedTuple):
-  """What a network is fitted to, or asked for.
+  """Rows to fit a network to, or to predict.
 
   Attributes:
     rows: whose features it reads, i64[n].

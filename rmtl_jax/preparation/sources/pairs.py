@@ -16,7 +16,7 @@ from rmtl_jax.preparation import sessions, sql, windows
 
 @dataclasses.dataclass(frozen=True)
 class EventKinds:
-  """What events mean, by their codes.
+  """Meanings of events, by code.
 
   Attributes:
     impressions: codes of impressions.

@@ -194,7 +194,7 @@ def without(
 def _find(
   raw_dir: pathlib.Path, table: raw_tables.TableFiles, is_log: bool
 ) -> tuple[list[pathlib.Path], list[int], list[str]]:
-  """A table's files, the split of each if they tell one, and warnings."""
+  """A table's files, the split of each if there is one, and warnings."""
   if raw_dir.is_file():
     if is_log and len(table.patterns) == 1:
       return [raw_dir], [], []
@@ -238,7 +238,7 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 
 def _split(table: raw.RawTable, splits: Sequence[int]) -> str:
-  """SQL of the split of a row's file; NULL where files tell none."""
+  """SQL of the split of a row's file; NULL if files have none."""
   if not splits:
     return 'CAST(NULL AS TINYINT)'
   cases = ' '.join(

@@ -133,7 +133,7 @@ def _load_query(
 def _columns(
   schema: schema_lib.TableSchema, nested: set[str], split_column: str = ''
 ) -> load.Columns:
-  """What the raw table has of the columns of a log."""
+  """Columns of a log in the raw table."""
   kinds = table_columns.types(schema, nested)
   if split_column:
     kinds.setdefault(split_column, '')
@@ -220,7 +220,7 @@ def _list_columns(paths: Sequence[pathlib.Path]) -> set[str]:
 def _write_whole(
   connection: sql.Connection, table: str, columns: Sequence[str]
 ) -> None:
-  """Writes 118 for 118.0 in columns of text that hold numbers alone.
+  """Writes 118 for 118.0 in columns of text with only numbers.
 
   Pandas writes a file's ids as floats if one is missing, and those of the next
   file as integers.

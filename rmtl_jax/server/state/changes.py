@@ -249,7 +249,7 @@ class Change:
     return shape_lib.told(event.labels, self._shape.tasks, known)
 
   def finish(self, days: float) -> None:
-    """Closes and settles visits whose time has come, and writes counters."""
+    """Closes and settles due visits, and writes counters."""
     if self._clock is None:
       return
     most = _SWEEP + 2 * self.found['added']

@@ -285,7 +285,7 @@ class _Model:
   def earlier(
     self, look: look_lib.Look, rows: Sequence[row_types.Row]
   ) -> list[lanes.Earlier]:
-    """What came before each row in its session."""
+    """The earlier rows of each row's session."""
     assert self._items is not None
     found: dict[tuple[int, int], lanes.Earlier] = {}
     for row in rows:

@@ -41,7 +41,7 @@ _Sums: TypeAlias = dict[int, Counter[str]]
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-  """What came before a row in its session.
+  """The earlier rows of a row's session.
 
   Attributes:
     start: of the session, ms; the row's own time if it is the first.
@@ -57,7 +57,7 @@ class Session:
 
 
 class Told(NamedTuple):
-  """What is known of a task's labels of a session's earlier rows.
+  """Known labels of a task in a session's earlier rows.
 
   Attributes:
     positives: how many are positive.
@@ -73,7 +73,7 @@ class Told(NamedTuple):
 
 
 class Look:
-  """What the state knows of rows to predict for."""
+  """The state for rows to predict."""
 
   def __init__(
     self,
@@ -132,7 +132,7 @@ class Look:
     ]
 
   def session(self, row: row_types.Row) -> Session:
-    """What came before a row in its session."""
+    """The earlier rows of a row's session."""
     at = row.owner, row.time
     if at not in self._sessions:
       idle = self._shape.idle_ms
@@ -155,7 +155,7 @@ class Look:
     return self._sessions[at]
 
   def told(self, row: row_types.Row, place: int) -> Told:
-    """What is known of a task's labels of a row's session before the row."""
+    """Known labels of a task in a row's session before the row."""
     at = row.owner, row.time, place
     if at not in self._labels:
       visits = self.session(row).visits
@@ -233,7 +233,7 @@ class Look:
     return positives, rows
 
   def _of_open(self, row: row_types.Row) -> _Sums:
-    """What rested rows outside of the counters add to them."""
+    """Additions of rested rows that are not in the counters yet."""
     if row.time not in self._open:
       before = row.time - self._shape.idle_ms
       if before not in self._rested:
@@ -242,7 +242,7 @@ class Look:
     return self._open[row.time]
 
   def _of_session(self, row: row_types.Row) -> _Sums:
-    """What a row's own session adds to counters, which the row doesn't see.
+    """Additions of a row's own session, which the row must not see.
 
     Only rows that have rested, though the session goes on, can add something.
     """
@@ -263,7 +263,7 @@ class Look:
   def _told(
     self, events: Iterable[tuple[row_types.Event, int]], time: int
   ) -> _Sums:
-    """What rows, with the last of their visits, have told by a time."""
+    """Known labels of rows at a time, with the last of their visits."""
     found: _Sums = {}
     for event, last in events:
       if event.time == row_types.NEVER:

@@ -251,7 +251,7 @@ class Reader:
         self._connection.rollback()
 
   def _of_log(self, chunk: rows.Chunk) -> rows.Chunk:
-    """The columns that are read; of others DuckDB may not know the types."""
+    """The columns that are read; DuckDB may not support other types."""
     of, table = self.schema, chunk.table
     wanted = {of.time, of.session, of.user, of.item, *of.labels}
     wanted |= {*of.tastes.values()}
@@ -260,7 +260,7 @@ class Reader:
     return dataclasses.replace(chunk, table=table.select(names))
 
   def _identities(self, table: pa.Table) -> Iterator[int]:
-    """What tells rows apart, whatever came of them."""
+    """Identities of rows, independent of their labels."""
     names = sorted({*table.column_names} - self._outcomes - {''})
     columns = [_comparable(table[name]) for name in names]
     for values in zip(*columns, strict=True):
@@ -307,7 +307,7 @@ def _comparable(column: pa.ChunkedArray) -> list[Any]:
 
 
 def _of_text(text: str | None) -> Any:
-  """What a text stands for: all values of CSV are text, a history's too."""
+  """The value of a text: all values of CSV are text, a history's too."""
   if not text or text.lower() == 'nan':
     return None
   if _WHOLE.fullmatch(text):

@@ -1,4 +1,4 @@
-"""What a log's state depends on, and when its labels count, as in training.
+"""The shape of a log's state, and when its labels count, as in training.
 
 What rmtl_jax.preparation.labels and rmtl_jax.preparation.as_of.rates say in SQL
 of all rows is here said of one.
@@ -27,7 +27,7 @@ Labels: TypeAlias = Sequence[Sequence[int | None]]
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-  """What a log's state depends on.
+  """The properties of a log that its state depends on.
 
   Attributes:
     tasks: the log's, parents before children.
@@ -59,7 +59,7 @@ class Shape:
     return _FOREVER
 
   def described(self) -> dict[str, object]:
-    """What must stay for a state to go on."""
+    """Properties that must not change while a state is in use."""
     found: dict[str, object] = {
       'columns': list(self.columns),
       'tasks': [task.name for task in self.tasks],
@@ -111,7 +111,7 @@ def of_manifest(manifest: manifest_lib.Manifest) -> Shape:
 
 
 def sums(tasks: Sequence[source.SourceTask]) -> dict[str, bool]:
-  """What counters count: `rows`, and what `told` and `positives` tell.
+  """Names of counters: `rows`, and those of `told` and `positives`.
 
   With whether the last time of it is asked.
   """
@@ -148,7 +148,7 @@ def censored(
 
 
 def tells(labels: Labels, tasks: Sequence[source.SourceTask]) -> bool:
-  """Whether a row's labels tell later rows of its session something."""
+  """Whether a row's labels are features of later rows of its session."""
   return any(
     label == 1 or (label is not None and task.is_ranked)
     for task, (label, _) in zip(tasks, labels, strict=False)
@@ -164,7 +164,7 @@ def counts(labels: Labels, tasks: Sequence[source.SourceTask]) -> bool:
 def told(
   labels: Labels, tasks: Sequence[source.SourceTask], known: int
 ) -> Iterator[tuple[str, int, int]]:
-  """What a row adds to rates: (count, ms from which on, how much).
+  """Additions of a row to rates: (count, ms from which on, how much).
 
   Counts are `n`, the rows, `s0`, ... the positives of each task or their ranks,
   and `n0`, ... the rows of a task that has its own (see rates.events_sql).

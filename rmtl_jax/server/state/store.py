@@ -233,7 +233,7 @@ class Store:
   # Facts and names.
 
   def fact(self, name: str) -> Any:
-    """What is kept under a name; None for nothing."""
+    """The value under a name; None if there is none."""
     found = self._rows('SELECT value FROM facts WHERE name = ?', name)
     return json.loads(found[0][0]) if found else None
 
@@ -317,7 +317,7 @@ class Store:
     return [visit for visit in found[::-1] if visit.reach >= low]
 
   def rested(self, time: int, most: int) -> list[row_types.Visit]:
-    """Open visits whose last row is earlier, the earliest first."""
+    """Open visits with an earlier last row, the earliest first."""
     return self._visits(
       'open = 1 AND last < ? ORDER BY last LIMIT ?', time, most
     )
@@ -435,7 +435,7 @@ class Store:
     return [(_event(row[:-1]), row[-1]) for row in rows]
 
   def rested_of(self, visit: int, before: int | None) -> list[row_types.Event]:
-    """Rows of a visit, or those whose rest began before a time."""
+    """Rows of a visit, or those that rested before a time."""
     if before is None:
       return self.events(visit)
     return self._events(
@@ -618,7 +618,7 @@ class Store:
     )
 
   def sums(self, keys: Iterable[int], time: int) -> dict[int, dict[str, int]]:
-    """What each of some counters has of earlier times, by name."""
+    """Values of some counters at earlier times, by name."""
     names = ', '.join(self._sums)
     rows = self._rows(
       f'SELECT value, busy, {names} FROM json_each(?) LEFT JOIN totals t'

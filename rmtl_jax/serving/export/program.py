@@ -64,7 +64,7 @@ _DEEPEST = 100
 
 
 class ProgramError(Exception):
-  """A program that is not run; the message says why."""
+  """A program is refused; the message has the reason."""
 
 
 def read(data: bytes, where: str) -> jax_export.Exported:

@@ -124,7 +124,7 @@ def _has_untrained_as_seen(model: model_lib.Model) -> bool:
 
 
 class _Labelled(NamedTuple):
-  """The R rows whose label of a task has come.
+  """The R rows with a known label of a task.
 
   Attributes:
     y: labels, [R].

@@ -272,7 +272,7 @@ class _Reader:
   def _label(
     self, task: source.SourceTask, column: str, schema: pa.Schema
   ) -> tuple[str, str]:
-    """SQL of what stands in a column of labels, and of the label."""
+    """SQL of the value in a column of labels, and of the label."""
     kind = schema.field(column).type
     reading = log_columns.label_reading(self._log_schema, task)
     given = reading.given(sql.quote(column), kind)
