@@ -362,7 +362,7 @@ class Scorer(abc.ABC):
     history: Iterable[rows_lib.Rows] | kept_lib.KeptHistory | None,
     notes: notes_lib.Notes,
   ) -> bool:
-    """Whether rows have all inputs of the model, so that no past is computed."""
+    """Whether rows have all inputs of the model: no past is computed."""
     if isinstance(history, kept_lib.KeptHistory) and (
       (history.manifest, history.needs) != (self.manifest, self.needs)
     ):
