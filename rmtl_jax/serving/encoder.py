@@ -25,7 +25,6 @@ from rmtl_jax.preparation.raw import parquet as raw_parquet
 from rmtl_jax.preparation.raw import readings, times
 from rmtl_jax.preparation.schema import fields as fields_lib
 from rmtl_jax.preparation.schema import vocabularies
-from rmtl_jax.serving import faults as faults_lib
 from rmtl_jax.serving import lookup, raw_fields
 from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import rows as rows_lib
@@ -262,7 +261,7 @@ class Encoder:
         )
         faults.append((field.column, fault, expected))
         faults += checks.field_faults(field)
-    faults_lib.check(connection, chunk, raw_values, faults)
+    raw_fields.check_faults(connection, chunk, raw_values, faults)
 
   def _stack(self, kind: str, values: _ColumnValues, dtype: type) -> np.ndarray:
     fields = self.manifest.of_kind(kind)

@@ -29,7 +29,6 @@ from rmtl_jax.serving.export import program
 
 FORMAT_VERSION = 2
 RECORD, MODEL, PARAMETERS = 'export.json', 'model.bin', 'parameters'
-_CHUNK_ROWS = 16_384
 # All slots of a lane are computed, so a forged length could exhaust memory.
 _LONGEST_LANE = 2**20
 
@@ -52,7 +51,6 @@ class Exported(scorer.Scorer):
     """See `load`."""
     super().__init__(path, manifest, record['ignored'], record['sessions'])
     self.record, self.stage = record, record['stage']
-    self.chunk_rows = max(_CHUNK_ROWS, record['lane_length'])
     self.lane_length = record['lane_length']
     self._parameters = jax.device_put(parameters)
     self._call = jax.jit(function.call)

@@ -12,12 +12,13 @@ import pathlib
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.preparation import checks, source, sql
+from rmtl_jax.preparation import checks, sessions, source, sql
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
 from rmtl_jax.preparation.raw import readings
+from rmtl_jax.preparation.schema import events as events_lib
 from rmtl_jax.preparation.sources import table_events
-from rmtl_jax.serving import faults, log_columns, raw_fields, rows
+from rmtl_jax.serving import log_columns, raw_fields, rows
 
 TABLE = 'log'
 
@@ -118,7 +119,7 @@ def append_rows(
   connection.register('chunk', values.rename_columns(names))
   with sql.name_errors(chunk.path, 'not usable'):
     selected = _select(log_schema, schema, first, scored)
-    faults.check(
+    raw_fields.check_faults(
       connection, chunk, selected, _faults(log_schema, schema, scored)
     )
     names = sql.quote_all(_columns(log_schema))
@@ -328,3 +329,77 @@ def _faults(
       for _, *of_parent in checks.parent_faults(task, log_schema.tasks)
     ]
   return found
+
+
+def is_impression(events: events_lib.Events) -> str:
+  """SQL of whether a row of the log is an impression."""
+  listed = sql.in_list(table_events.codes(events).impressions)
+  return f'(event IS NULL OR event IN {listed})'
+
+
+def gather_events(
+  connection: sql.Connection,
+  log_schema: log_columns.LogSchema,
+  idle_ms: int,
+) -> int:
+  """Replaces the log by one with a row per session and item, as prepared.
+
+  Every row of it has a session, those to predict for stay as they are, and
+  labels that come after a row to predict for are its own.
+
+  Args:
+    idle_ms: longest gap within a session, ms.
+
+  Returns:
+    How many rows to predict for are of a session and an item that had an
+    impression before: prepared data has no row for these.
+  """
+  assert log_schema.events is not None
+  kinds = table_events.codes(log_schema.events)
+  item = sql.quote(item_column(log_schema))
+  numbered = sessions.number_sessions(
+    connection,
+    TABLE,
+    idle_ms,
+    has_session=log_schema.session is not None,
+    has_user=log_schema.user is not None,
+  )
+  placed, pairs = sql.unique_name('placed'), sql.unique_name('pairs')
+  # Positions follow time within a session, so the least one is the first.
+  connection.execute(
+    f'CREATE TABLE {placed} AS SELECT n.rowid AS place, n.session_number, l.*'
+    f' FROM {numbered.table} n JOIN {TABLE} l USING (row_id)'
+  )
+  merged = {
+    sql.quote(f't_{task}'): f'least(min({sql.quote(f"t_{task}")}),'
+    f' min(timestamp) FILTER (WHERE event IN {sql.in_list(codes)}))'
+    for task, codes in kinds.labels.items()
+  }
+  connection.execute(
+    f'CREATE TABLE {pairs} AS SELECT'
+    f' min(place) FILTER (WHERE {is_impression(log_schema.events)}) AS place,'
+    f' {", ".join(f"{value} AS {name}" for name, value in merged.items())}'
+    f' FROM {placed} WHERE {item} IS NOT NULL GROUP BY session_number, {item}'
+  )
+  labels = ''.join(
+    f', CASE WHEN p.place IS NULL THEN l.{name} ELSE p.{name} END AS {name}'
+    for name in merged
+  )
+  gathered = sql.unique_name('gathered')
+  # Where the history has events, what came of a row is in it.
+  connection.execute(
+    f'CREATE TABLE {gathered} AS SELECT l.* EXCLUDE (place, session_number)'
+    f" REPLACE ('s' || l.session_number AS session{labels}, l.labelled OR"
+    f' (p.place IS NOT NULL AND EXISTS (FROM {TABLE} WHERE event IS NOT'
+    f' NULL)) AS labelled) FROM {placed} l LEFT JOIN {pairs} p USING (place)'
+    ' WHERE l.scored OR p.place IS NOT NULL'
+  )
+  repeated = sql.fetch_value(
+    connection,
+    f'SELECT count(*) FROM {placed} l LEFT JOIN {pairs} p USING (place)'
+    f' WHERE l.scored AND p.place IS NULL AND l.{item} IS NOT NULL',
+  )
+  for table in (TABLE, placed, pairs, numbered.table):
+    connection.execute(f'DROP TABLE {table}')
+  connection.execute(f'ALTER TABLE {gathered} RENAME TO {TABLE}')
+  return repeated

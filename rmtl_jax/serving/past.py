@@ -25,7 +25,7 @@ from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import history, rates
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
-from rmtl_jax.serving import log, log_columns, log_events, rows
+from rmtl_jax.serving import log, log_columns, rows
 from rmtl_jax.serving import vocabulary as vocabulary_lib
 
 _BATCH_ROWS = 65_536
@@ -193,7 +193,7 @@ class Past:
     # past.
     self._drop_repeated()
     if self._log_schema.events is not None:
-      again = log_events.gather(
+      again = log.gather_events(
         self.connection, self._log_schema, idle_ms(self.manifest)
       )
       if again:
@@ -313,7 +313,7 @@ class Past:
       f'l.{column} IS NOT DISTINCT FROM s.{column}' for column in columns
     )
     if self._log_schema.events is not None:
-      same += f' AND {log_events.is_impression(self._log_schema.events)}'
+      same += f' AND {log.is_impression(self._log_schema.events)}'
     repeated = sql.fetch_row(
       self.connection,
       f'DELETE FROM {log.TABLE} l USING (SELECT {keys} FROM {log.TABLE}'

@@ -33,8 +33,7 @@ def predict(
       standard input).
     target: the same rows in the same order: a Parquet or CSV file, which
       appears when it is complete, or `-` (Arrow IPC stream on standard
-      output). CSV is written as CSV was read: delimiter, byte-order mark,
-      names.
+      output). CSV has the delimiter of the run's log.
     history: earlier raw rows: a file or a directory of files; '' for none.
     memory_limit: memory of the past before it spills to disk.
 
@@ -51,8 +50,7 @@ def predict(
       earlier = stack.enter_context(rows_lib.open_log(history, delimiter))
     schema = _with_predictions(rows, scorer.tasks)
     live.start(f'predict ({scorer.stage})', rows.total)
-    form = _csv_form(rows, schema, scorer)
-    write = stack.enter_context(sinks.open_sink(target, schema, form))
+    write = stack.enter_context(sinks.open_sink(target, schema, delimiter))
     for chunk, found in scorer.stream(rows, earlier, memory_limit, notes):
       added = [pa.array(column) for column in found.T]
       write(pa.table([*chunk.table.columns, *added], schema))
@@ -77,24 +75,6 @@ def check_names(source: str, target: str) -> None:
   files = [pathlib.Path(name) for name in (source, target)]
   if all(p.is_file() for p in files) and os.path.samefile(*files):
     raise types.InputError(f'{target}: is the input, expected another file')
-
-
-def _csv_form(
-  rows: rows_lib.Rows, schema: pa.Schema, scorer: scorer_lib.Scorer
-) -> sinks.CsvForm:
-  """How CSV is written: as the input, or else as the run's log.
-
-  Numbers of other files are written as the log's readers take them; in CSV they
-  are text, and predictions alone are numbers.
-  """
-  start = rows.csv_start
-  if start is None:
-    return sinks.CsvForm(scorer.delimiter)
-  return sinks.CsvForm(
-    scorer.delimiter,
-    start.has_mark,
-    (*start.header, *schema.names[len(start.header) :]),
-  )
 
 
 def _with_predictions(rows: rows_lib.Rows, tasks: tuple[str, ...]) -> pa.Schema:

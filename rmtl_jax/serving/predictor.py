@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 import pathlib
@@ -13,17 +12,13 @@ import jax
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.networks import ignore
 from rmtl_jax.results import calibrations, ensemble, verdict
 from rmtl_jax.runtime import memory, programs, stages, workdir
-from rmtl_jax.serving import scorer, sizes
+from rmtl_jax.serving import scorer
 from rmtl_jax.training import models as models_lib
-from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import forward
-
-_CHUNK_ROWS = 65_536
 
 
 class Predictor(scorer.Scorer):
@@ -66,18 +61,10 @@ class Predictor(scorer.Scorer):
     self.run, self.stage = run, stage
     self.params = jax.device_put(params)
     self.maps = dict(maps or {})
-    self._models = models_lib.Models(spec)
     self._sampling = spec.sampling
-    batch = run.config.batch
-    slots = batch.lanes * batch.lane_length
-    steps = max(1, _CHUNK_ROWS // slots)
-    self._config = dataclasses.replace(
-      run.config, batch=dataclasses.replace(batch, steps_per_dispatch=steps)
-    )
-    self.chunk_rows = steps * slots
-    self.lane_length = batch.lane_length
+    self.lane_length = run.config.batch.lane_length
     plain = run.config.with_network(first_layer='plain')
-    actor = self._models.predictor(plain)
+    actor = models_lib.Models(spec).predictor(plain)
     self._few = jax.jit(functools.partial(forward.predictions, actor))
 
   @programs.in_32_bits
@@ -98,25 +85,13 @@ class Predictor(scorer.Scorer):
 
   def infer(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:
     """See `Scorer.infer`."""
-    found = (
-      super().infer(inputs, starts)
-      if len(inputs.categorical) <= sizes.MOST_ROWS
-      else self._infer_many(inputs, starts)
-    )
+    found = super().infer(inputs, starts)
     if self._sampling is not None:
       found = self._sampling.correct(found)
     for k, task in enumerate(self.tasks):
       if task in self.maps:
         found[:, k] = self.maps[task].apply(found[:, k])
     return found
-
-  @programs.in_32_bits
-  def _infer_many(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:
-    """`infer` by the loop over batches that evaluates a run."""
-    split = _split(inputs, self.chunk_rows, len(self.tasks), starts)
-    return self._models.predict(
-      self._config, self.params, splits_lib.place(split, self._config.batch)
-    )
 
 
 def ignored(run: workdir.Run) -> frozenset[str]:
@@ -177,32 +152,3 @@ def load(
   if warm_up:
     loaded.warm_up(warm_up)
   return loaded
-
-
-def _split(
-  inputs: types.Inputs, size: int, tasks: int, starts: np.ndarray
-) -> columns_lib.SplitColumns:
-  """Pads inputs to a split of `size` rows.
-
-  All chunks have one shape, so that one compiled program serves them; padding
-  is in no session and costs nothing.
-  """
-  count = len(inputs.categorical)
-
-  def filled(values: Any) -> np.ndarray:
-    return np.pad(np.asarray(values), [(0, size - count), (0, 0)])
-
-  zeros = np.zeros(size, np.int64)
-  time = inputs.time if inputs.time is not None else np.arange(count)
-  return columns_lib.SplitColumns(
-    categorical=filled(inputs.categorical),
-    multi_valued=filled(inputs.multi_valued),
-    numeric=filled(inputs.numeric),
-    labels=np.zeros((size, tasks), np.float32),
-    session=zeros,
-    user=None,
-    row_id=zeros,
-    oracle=None,
-    time=np.pad(np.asarray(time, np.int32), (0, size - count)),
-    starts=starts,
-  )

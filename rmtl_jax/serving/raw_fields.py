@@ -7,6 +7,8 @@ quoted.
 from __future__ import annotations
 
 import contextlib
+import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -15,8 +17,10 @@ from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import tables
 from rmtl_jax.preparation import lists, numbers, source, sql
+from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import readings, times
 from rmtl_jax.preparation.schema import fields as fields_lib
+from rmtl_jax.serving import rows as rows_lib
 
 
 def source_field(
@@ -153,3 +157,33 @@ def _detail(
       f' what rmtl prepare writes ({kind.__name__})'
     )
   return found
+
+
+def check_faults(
+  connection: sql.Connection,
+  chunk: rows_lib.Chunk,
+  relation: str,
+  faults: Sequence[raw.Fault],
+) -> None:
+  """Raises for the first row at fault.
+
+  Args:
+    relation: SQL of rows with `position`, the row of the chunk.
+    faults: (raw column, SQL condition that is true of a fault, what was
+      expected).
+
+  Raises:
+    types.InputError: names file, column and row.
+  """
+  found = raw.find_first(connection, faults, f'({relation})', 'position')
+  if found is None:
+    return
+  row, (column, _, expected) = found
+  # The user of a row may be missing because the whole column is.
+  value = None
+  if column in chunk.table.column_names:
+    value = chunk.table[column][row].as_py()
+  path, line = pathlib.Path(chunk.path), chunk.lines[row]
+  raise types.InputError(
+    raw.error_line(path, line, column, value, str(expected))
+  )

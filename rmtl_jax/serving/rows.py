@@ -43,19 +43,6 @@ class Chunk:
 
 
 @dataclasses.dataclass(frozen=True)
-class CsvStart:
-  """How a CSV file begins.
-
-  Attributes:
-    header: its names as they stand there, also empty ones.
-    has_mark: whether a byte-order mark stands before them.
-  """
-
-  header: tuple[str, ...]
-  has_mark: bool
-
-
-@dataclasses.dataclass(frozen=True)
 class Rows:
   """A source of raw rows; standard input can be read only once.
 
@@ -64,14 +51,12 @@ class Rows:
     schema: their columns.
     total: number of rows; 0 if unknown.
     chunks: chunks(size) reads them in order, `size` at a time.
-    csv_start: of a CSV file; None of other rows.
   """
 
   path: str
   schema: pa.Schema
   total: int
   chunks: Callable[[int], Iterator[Chunk]]
-  csv_start: CsvStart | None = None
 
 
 class RowReader:
@@ -252,15 +237,13 @@ def open_rows(name: str, delimiter: str = '') -> Iterator[Rows]:
       )
   else:
     delimiter = raw.delimiter_of(path, delimiter)
-    header = raw_csv.header_as_written(path, delimiter)
-    names = raw_csv.column_names(header)
+    names = raw_csv.read_header(path, delimiter)
     schema = pa.schema([(column, pa.string()) for column in names])
     yield Rows(
       name,
       schema,
       0,
       lambda n: _csv_chunks(name, schema, delimiter, n),
-      CsvStart(tuple(header), raw.has_byte_order_mark(path)),
     )
 
 

@@ -33,6 +33,8 @@ from rmtl_jax.serving import session_rows, sizes
 from rmtl_jax.serving import slates as slates_lib
 from rmtl_jax.serving import vocabulary as vocabulary_lib
 
+_CHUNK_ROWS = 16_384
+
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
@@ -63,12 +65,10 @@ class Scorer(abc.ABC):
     encoder: encodes raw rows.
     needs: the model's inputs from the past.
     slates: computes what it reads of rows that are shown together.
-    chunk_rows: most rows of a call of the network.
     lane_length: T; longer sessions are cut, and the encoder restarts.
   """
 
   stage: str
-  chunk_rows: int
   lane_length: int
 
   def __init__(
@@ -105,6 +105,11 @@ class Scorer(abc.ABC):
       f'{type(self).__name__}: stage {self.stage}, tasks'
       f' {", ".join(self.tasks)}{past}\n  {self.path}'
     )
+
+  @property
+  def chunk_rows(self) -> int:
+    """Most rows of a call of the network."""
+    return max(_CHUNK_ROWS, self.lane_length)
 
   @property
   def computed(self) -> tuple[str, ...]:
@@ -228,30 +233,6 @@ class Scorer(abc.ABC):
       notes.unseen(),
       notes.warnings(),
     )
-
-  def encode(self, table: Any) -> dict[str, np.ndarray]:
-    """The network's inputs for raw rows, to call it elsewhere.
-
-    Args:
-      table: as for `predict`, with as-of features as columns if the model has
-        some, but for those of rows that are shown together.
-
-    Returns:
-      `categorical` i32[R, F], `multi_valued` i32[R, M] and `numeric` f32[R, N].
-
-    Raises:
-      types.InputError: as for `predict`.
-    """
-    rows = rows_lib.rows_of_table(table)
-    self.encoder.check(rows.schema, rows.path, self._own(rows))
-    chunks = [inputs for _, inputs in self._encoded(rows, notes_lib.Notes())]
-    found = {}
-    for name in ('categorical', 'multi_valued', 'numeric'):
-      parts = [np.asarray(getattr(chunk, name)) for chunk in chunks]
-      if not parts:
-        raise types.InputError(f'{rows.path}: has no rows')
-      found[name] = np.concatenate(parts)
-    return found
 
   def keep_history(self, history: Any) -> kept_lib.KeptHistory:
     """Reads a history once, for many calls of `predict`.

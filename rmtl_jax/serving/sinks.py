@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import dataclasses
 import io
 import os
 import pathlib
@@ -23,21 +22,6 @@ Write = Callable[[pa.Table], None]
 
 _ENDINGS = ('.parquet', '.csv', '.tsv')
 _STDOUT = 'standard output'
-
-
-@dataclasses.dataclass(frozen=True)
-class CsvForm:
-  """How CSV is written.
-
-  Attributes:
-    delimiter: between values; empty: by the file name.
-    has_mark: whether the file begins with a byte-order mark.
-    header: what stands above the columns; empty for their names.
-  """
-
-  delimiter: str = ''
-  has_mark: bool = False
-  header: tuple[str, ...] = ()
 
 
 def check_name(name: str) -> None:
@@ -63,7 +47,7 @@ def check_name(name: str) -> None:
 
 @contextlib.contextmanager
 def open_sink(
-  name: str, schema: pa.Schema, form: CsvForm = CsvForm()
+  name: str, schema: pa.Schema, delimiter: str = ''
 ) -> Iterator[Write]:
   """Gives write(table) for tables of the schema.
 
@@ -74,7 +58,7 @@ def open_sink(
   Args:
     name: a Parquet or CSV file, or `-` for an Arrow IPC stream on standard
       output.
-    form: how CSV is written.
+    delimiter: of CSV; empty for the one that the file's name tells.
 
   Raises:
     types.InputError: another kind of file, a column that CSV can't hold, or a
@@ -107,11 +91,9 @@ def open_sink(
         with pq.ParquetWriter(file, schema, compression='zstd') as writer:
           yield _parquet_writer(name, writer, schema)
       else:
-        encoding = 'utf-8-sig' if form.has_mark else 'utf-8'
-        with io.TextIOWrapper(file, encoding=encoding, newline='') as text:
-          sign = raw_files.delimiter_of(target, form.delimiter)
-          whole = dataclasses.replace(form, delimiter=sign)
-          yield _csv_writer(name, text, schema, whole)
+        with io.TextIOWrapper(file, encoding='utf-8', newline='') as text:
+          sign = raw_files.delimiter_of(target, delimiter)
+          yield _csv_writer(name, text, schema, sign)
     durable.replace(path, target)
 
 
@@ -190,10 +172,10 @@ class _Lines:
     self._file.write(line.removesuffix(self.END) + '\n')
 
 
-def _csv_writer(name: str, file, schema: pa.Schema, form: CsvForm) -> Write:
-  lines, sign = _Lines(file), form.delimiter
+def _csv_writer(name: str, file, schema: pa.Schema, sign: str) -> Write:
+  lines = _Lines(file)
   writer = csv.writer(lines, delimiter=sign, lineterminator=lines.END)
-  writer.writerow(form.header or schema.names)
+  writer.writerow(schema.names)
 
   def write(table: pa.Table) -> None:
     columns = []

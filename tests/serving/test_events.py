@@ -8,7 +8,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.preparation import sql
-from rmtl_jax.serving import log, log_columns, log_events, rows
+from rmtl_jax.serving import log, log_columns, rows
 from tests.serving import past_run
 
 SCHEMA = {
@@ -58,7 +58,7 @@ def columns_of(table, log_schema, scored=None):
       for chunk in found.chunks(1000):
         log.append_rows(connection, log_schema, chunk, first, is_scored)
         first += chunk.table.num_rows
-    log_events.gather(connection, log_schema, 30 * MINUTE * 1000)
+    log.gather_events(connection, log_schema, 30 * MINUTE * 1000)
     query = (
       'SELECT row_id, session, timestamp // 1000 AS time, t_click,'
       f' t_conversion, scored, labelled FROM {log.TABLE} ORDER BY row_id'

@@ -26,7 +26,7 @@ def read_schema(path: pathlib.Path, form: raw.Form) -> pa.Schema:
   """The columns of a CSV file, all of text.
 
   Raises:
-    types.InputError: as for `header_as_written`.
+    types.InputError: as for `read_header`.
   """
   names = form.names or read_header(path, form.delimiter)
   return pa.schema([pa.field(name, pa.string()) for name in names])
@@ -85,21 +85,6 @@ def read_header(path: pathlib.Path, delimiter: str = ',') -> list[str]:
   """The column names of a CSV file.
 
   Raises:
-    types.InputError: as for `header_as_written`.
-  """
-  return column_names(header_as_written(path, delimiter))
-
-
-def column_names(header: Sequence[str]) -> list[str]:
-  """The names of columns, also of those that a header leaves unnamed."""
-  # A file that pandas wrote with its index has a column without a name.
-  return [name or f'(column {i + 1})' for i, name in enumerate(header)]
-
-
-def header_as_written(path: pathlib.Path, delimiter: str = ',') -> list[str]:
-  """The first record of a CSV file.
-
-  Raises:
     types.InputError: no such file, an empty one, or one that is no UTF-8.
   """
   try:
@@ -117,7 +102,8 @@ def header_as_written(path: pathlib.Path, delimiter: str = ',') -> list[str]:
     raise types.InputError(f'{path}: row 1: is blank, expected a header')
   if any('\udc80' <= sign <= '\udcff' for name in header for sign in name):
     raise types.InputError(f'{path}: row 1: not valid UTF-8')
-  return header
+  # A file that pandas wrote with its index has a column without a name.
+  return [name or f'(column {i + 1})' for i, name in enumerate(header)]
 
 
 def _options(path: pathlib.Path, form: raw.Form, rejects: str) -> str:

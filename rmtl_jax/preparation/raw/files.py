@@ -6,7 +6,6 @@ rows of all files, in order, from 0; it is the `row_id` of prepared data.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import dataclasses
 import datetime
@@ -363,12 +362,6 @@ def open_text(
   return io.TextIOWrapper(
     open_binary(path), encoding=encoding, errors=errors, newline=''
   )
-
-
-def has_byte_order_mark(path: pathlib.Path) -> bool:
-  """Whether a CSV file begins with the mark of UTF-8."""
-  with open_binary(path) as file:
-    return file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
 
 
 def delimiter_of(path: pathlib.Path, declared: str) -> str:

@@ -24,8 +24,8 @@ from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import readings
 from rmtl_jax.results import reference as reference_lib
 from rmtl_jax.serving import encoder as encoder_lib
-from rmtl_jax.serving import faults, log_columns, raw_fields, rows
 from rmtl_jax.serving import log as log_lib
+from rmtl_jax.serving import log_columns, raw_fields, rows
 from rmtl_jax.serving import predict as predict_lib
 from rmtl_jax.serving.monitoring import model as model_lib
 
@@ -249,7 +249,7 @@ class _Reader:
     self._connection.register('chunk', table)
     try:
       with sql.name_errors(chunk.path, 'not usable'):
-        faults.check(self._connection, chunk, query, faulty)
+        raw_fields.check_faults(self._connection, chunk, query, faulty)
         found = self._connection.execute(query).fetchnumpy()
     finally:
       self._connection.unregister('chunk')

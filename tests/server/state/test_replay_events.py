@@ -10,7 +10,6 @@ from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import history, rates
 from rmtl_jax.server.state import keeper as keeper_lib
 from rmtl_jax.serving import log as log_lib
-from rmtl_jax.serving import log_events
 from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import past as past_lib
 from rmtl_jax.serving import rows as rows_lib
@@ -91,7 +90,7 @@ def of_all_rows(scorer, raw):
     past = past_lib.Past(connection, scorer.manifest, scorer.needs)
     past.add(rows_lib.rows_of_table(raw), scored=False, size=4096)
     schema, idle = past._log_schema, past_lib.idle_ms(scorer.manifest)
-    log_events.gather(connection, schema, idle)
+    log_lib.gather_events(connection, schema, idle)
     places = past._place()
     made, _ = asof.compute_features(
       connection,
