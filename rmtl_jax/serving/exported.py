@@ -49,9 +49,14 @@ class Exported(scorer.Scorer):
     parameters: list[np.ndarray],
   ):
     """See `load`."""
-    super().__init__(path, manifest, record['ignored'], record['sessions'])
+    super().__init__(
+      path,
+      manifest,
+      record['ignored'],
+      record['sessions'],
+      record['lane_length'],
+    )
     self.record, self.stage = record, record['stage']
-    self.lane_length = record['lane_length']
     self._parameters = jax.device_put(parameters)
     self._call = jax.jit(function.call)
     self._where = path / MODEL

@@ -57,12 +57,12 @@ class Predictor(scorer.Scorer):
       run.manifest,
       self.ignored,
       any(network.reads_sessions for network in networks),
+      run.config.batch.lane_length,
     )
     self.run, self.stage = run, stage
     self.params = jax.device_put(params)
     self.maps = dict(maps or {})
     self._sampling = spec.sampling
-    self.lane_length = run.config.batch.lane_length
     plain = run.config.with_network(first_layer='plain')
     actor = models_lib.Models(spec).predictor(plain)
     self._few = jax.jit(functools.partial(forward.predictions, actor))

@@ -64,12 +64,12 @@ class Scorer(abc.ABC):
     spec: what its network reads.
     encoder: encodes raw rows.
     needs: the model's inputs from the past.
+    chunk_rows: most rows of a call of the network.
     slates: computes what it reads of rows that are shown together.
     lane_length: T; longer sessions are cut, and the encoder restarts.
   """
 
   stage: str
-  lane_length: int
 
   def __init__(
     self,
@@ -77,6 +77,7 @@ class Scorer(abc.ABC):
     manifest: manifest_lib.Manifest,
     ignored: Collection[str],
     has_sessions: bool,
+    lane_length: int,
   ):
     """Reads the vocabularies.
 
@@ -85,11 +86,14 @@ class Scorer(abc.ABC):
       manifest: of the data that the model was trained on.
       ignored: fields that the model does not see.
       has_sessions: whether it encodes the session so far.
+      lane_length: T.
 
     Raises:
       types.InputError: vocabularies that are not the manifest's.
     """
     self.path, self.manifest = path, manifest
+    self.lane_length = lane_length
+    self.chunk_rows = max(_CHUNK_ROWS, lane_length)
     self.tasks, self.spec = manifest.task_names, manifest.feature_spec()
     self.encoder = encoder_lib.Encoder(path, manifest, ignored)
     past, slate = [], []
@@ -105,11 +109,6 @@ class Scorer(abc.ABC):
       f'{type(self).__name__}: stage {self.stage}, tasks'
       f' {", ".join(self.tasks)}{past}\n  {self.path}'
     )
-
-  @property
-  def chunk_rows(self) -> int:
-    """Most rows of a call of the network."""
-    return max(_CHUNK_ROWS, self.lane_length)
 
   @property
   def computed(self) -> tuple[str, ...]:
