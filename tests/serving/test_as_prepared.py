@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import functools
-import math
 
 import numpy as np
 import pyarrow as pa
@@ -197,27 +196,6 @@ def test_logged_as_prepared(prepared, form):
     ).fetchall()
   stored = sorted(raw_files.read(path.parent), key=lambda row: row['row_id'])
   assert logged == [(r['timestamp'], r['y_clicked']) for r in stored]
-
-
-def test_values_by_hand(tmp_path):
-  prepare(tmp_path, FORMS['text'], 'csv')
-  stored = sorted(raw_files.read(tmp_path), key=lambda row: row['row_id'])
-  items = raw_files.vocabulary(tmp_path, 'item')
-  assert [items[row['f_item']] for row in stored[:7]] == [
-    *('a', 'b', None, None, 'c', None, None),
-  ]
-  missing = [math.isnan(row['x_price']) for row in stored[:7]]
-  assert missing == [False, False, True, True, True, True, False]
-  tags = raw_files.vocabulary(tmp_path, 'tags')
-  found = [[tags[i] for i in row['m_tags']] for row in stored[:5]]
-  assert found == [['x', 'y'], ['y'], [None], [None], ['z']]
-  hours = raw_files.vocabulary(tmp_path, 'hour')
-  assert [hours[row['f_hour']] for row in stored[:4]] == ['21', '22', '23', '0']
-  days = raw_files.vocabulary(tmp_path, 'weekday')
-  assert [days[row['f_weekday']] for row in stored[2:4]] == ['2', '3']
-  assert [row['f_age'] == 0 for row in stored[:5]] == [
-    *(False, True, False, False, True),
-  ]
 
 
 def test_a_time_that_is_none(tmp_path):

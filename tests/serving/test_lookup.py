@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmtl_jax import types
@@ -274,41 +273,6 @@ def test_both_paths_agree_on_whole_times_of_a_zone(
     columns = {name: column.slice(0, 1) for name, column in _PLAIN.items()}
     for time in times:
       _check(model, monkeypatch, columns | {'time': pa.array([time])})
-
-
-@settings(max_examples=8, deadline=None)
-@given(_single(), _single(), _single(), _single(), _lists(), _lists())
-def test_both_paths_agree_on_all_columns(
-  any_model, item, age, price, weight, tags, seen
-):
-  columns = {'item': item, 'age': age, 'price': price, 'weight': weight}
-  with pytest.MonkeyPatch.context() as patch:
-    columns |= {'tags': tags, 'seen': seen}
-    _check(any_model, patch, _PLAIN | columns)
-
-
-def test_values_by_hand(model):
-  found = model.encode(_chunk(_PLAIN))
-  # 1970 began on a Thursday.
-  np.testing.assert_array_equal(
-    found.categorical, [[1, 3, 1, 1], [0, 4, 3, 1], [0, 0, 0, 0]]
-  )
-  np.testing.assert_array_equal(
-    found.multi_valued,
-    # Of a list the first two values, of a history the last two known ones.
-    [[3, 1, 2, 3], [0, -1, 0, -1], [0, -1, 0, -1]],
-  )
-  np.testing.assert_array_equal(
-    found.numeric,
-    np.array(
-      [
-        [-1.1 / 0.7, 4.0 / 1e-9],
-        [(math.log(3.5) - 1.1) / 0.7, np.nan],
-        [0.0, 0.0],
-      ],
-      np.float32,
-    ),
-  )
 
 
 @pytest.mark.parametrize(

@@ -93,14 +93,6 @@ def changed(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
   return table.set_column(table.schema.get_field_index(name), name, values)
 
 
-def in_micros(table: pa.Table) -> pa.Table:
-  """Times that differ within a ms."""
-  times = [
-    ts * 1_000_000 + i % 7 for i, ts in enumerate(table['ts'].to_pylist())
-  ]
-  return changed(table, 'ts', pa.array(times))
-
-
 def in_words(table: pa.Table) -> pa.Table:
   """One time in two forms."""
   found = []
@@ -110,11 +102,6 @@ def in_words(table: pa.Table) -> pa.Table:
   return changed(table, 'ts', pa.array(found))
 
 
-def in_fractions(table: pa.Table) -> pa.Table:
-  times = [ts + i % 5 * 1e-5 for i, ts in enumerate(table['ts'].to_pylist())]
-  return changed(table, 'ts', pa.array(times))
-
-
 def in_numbers(table: pa.Table) -> pa.Table:
   """Searches that are floats, NaN where there is none."""
   names = table['search'].to_pylist()
@@ -122,34 +109,15 @@ def in_numbers(table: pa.Table) -> pa.Table:
   return changed(table, 'search', pa.array(codes))
 
 
-def in_a_dictionary(table: pa.Table) -> pa.Table:
-  values = table['search'].combine_chunks().dictionary_encode()
-  indices = values.indices.cast(pa.uint32())
-  kept = pa.DictionaryArray.from_arrays(indices, values.dictionary)
-  return changed(table, 'search', kept)
-
-
 def as_it_is(table: pa.Table) -> pa.Table:
   return table
 
 
-def of_time(unit: str) -> dict:
-  return SCHEMA | {'time': {'column': 'ts', 'unit': unit}}
-
-
 FORMS = {
-  'parquet': (SCHEMA, as_it_is),
   'csv': (SCHEMA, as_it_is),
   'no time, no user': (TIMELESS, as_it_is),
-  'no time': (
-    {key: value for key, value in SCHEMA.items() if key != 'time'},
-    as_it_is,
-  ),
-  'us': (of_time('us'), in_micros),
-  'iso': (of_time('iso'), in_words),
-  'fractions': (SCHEMA, in_fractions),
+  'iso': (SCHEMA | {'time': {'column': 'ts', 'unit': 'iso'}}, in_words),
   'floats': (SCHEMA, in_numbers),
-  'a dictionary': (SCHEMA, in_a_dictionary),
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import threading
 from concurrent import futures
 
 import pytest
@@ -66,20 +65,6 @@ def test_writers_at_once_lose_nothing(scorer, place, raw, tmp_path):
     assert keeper.size() == other.size()
     asked = raw.slice(400, 40)
     assert looked_up(keeper, scorer, asked) == looked_up(other, scorer, asked)
-
-
-@pytest.mark.slow
-def test_a_new_store_is_opened_by_several_at_once(tmp_path):
-  for n in range(20):
-    start = threading.Barrier(4)
-
-    def open_both(place, start=start):
-      start.wait()
-      for _ in range(2):
-        store.Store(place, 1, {'n': False}).close()
-
-    with futures.ThreadPoolExecutor(4) as pool:
-      list(pool.map(open_both, [tmp_path / str(n)] * 4))
 
 
 def test_only_its_owner_can_read_a_state(tmp_path):

@@ -87,14 +87,6 @@ FORGED = {
     calling('lapack_sgetrf_ffi'),
     "the custom call 'lapack_sgetrf_ffi'",
   ),
-  'a pointer': (
-    calling('xla_ffi_python_cpu_callback'),
-    "the custom call 'xla_ffi_python_cpu_callback'",
-  ),
-  'an assertion that gives': (
-    calling('shape_assertion'),
-    "the custom call 'shape_assertion'",
-  ),
   'outfeed': (
     with_line(
       '%tok = stablehlo.create_token : !stablehlo.token\n'
@@ -103,17 +95,6 @@ FORGED = {
       '{name} = stablehlo.negate {operand} : {kind}'
     ),
     "operation 'stablehlo.",
-  ),
-  'collective': (
-    with_line(
-      '{name} = "stablehlo.all_reduce"({operand}) ({{\n'
-      '^bb0(%a: tensor<f32>, %b: tensor<f32>):\n'
-      '  %s = stablehlo.add %a, %b : tensor<f32>\n'
-      '  stablehlo.return %s : tensor<f32>\n'
-      '}}) {{replica_groups = dense<0> : tensor<1x1xi64>}} :'
-      ' ({kind}) -> {kind}'
-    ),
-    "operation 'stablehlo.all_reduce'",
   ),
   'sharding': (
     with_line(
