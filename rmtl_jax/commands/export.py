@@ -25,7 +25,7 @@ def execute(values: flags.FlagValues) -> int:
   common.require(values, 'workdir', 'output')
   path = common.start_on(values)
   from rmtl_jax.serving import predictor
-  from rmtl_jax.serving.export import writer as export_writer
+  from rmtl_jax.serving.export import export_writer
 
   output = pathlib.Path(values.output)
   scorer = predictor.load(path, values.stage or '', values.calibrated)

@@ -46,15 +46,15 @@ def execute(values: flags.FlagValues) -> int:
   common.require(values, 'workdir', 'input', 'output')
   path = common.start_on(values, 'input', 'history')
   import rmtl_jax
-  from rmtl_jax.serving import predict
+  from rmtl_jax.serving import predict_file
 
   output = values.output
-  predict.check_names(values.input, output)
+  predict_file.check_names(values.input, output)
   # Without warm-up: a file is one request, mostly of more rows.
   model = rmtl_jax.load(path, values.stage or '', values.calibrated, warm_up=0)
   scorer = model.model_ if isinstance(model, rmtl_jax.Ranker) else model
   with common.cleaning_up():
-    predict.predict(
+    predict_file.predict(
       scorer, values.input, output, values.history, values.memory_limit
     )
   if output != '-':

@@ -15,7 +15,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import tables
 from rmtl_jax.evaluation import regression
 from rmtl_jax.preparation import sql
-from rmtl_jax.serving import log, log_columns, past, rows
+from rmtl_jax.serving import log_columns, past_log, raw_rows, row_past
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -99,17 +99,17 @@ def read_labels(
     types.InputError: a column that is missing, or no label in it.
   """
   schema = log_columns.make_log_schema(manifest)
-  log.check(schema, table.schema, 'table', needs_labels=True)
-  chunk = rows.Chunk(table, 'table', range(1, len(table) + 1))
+  past_log.check(schema, table.schema, 'table', needs_labels=True)
+  chunk = raw_rows.Chunk(table, 'table', range(1, len(table) + 1))
   columns = [
     f't_{t.name} IS NOT NULL' if t.timed else sql.quote(f'y_{t.name}')
     for t in schema.tasks
   ]
-  with past.scratch_database() as (connection, _):
-    log.create_table(connection, schema)
-    log.append_rows(connection, schema, chunk, 0, scored=False)
+  with row_past.scratch_database() as (connection, _):
+    past_log.create_table(connection, schema)
+    past_log.append_rows(connection, schema, chunk, 0, scored=False)
     found = connection.execute(
-      f'SELECT {", ".join(columns)} FROM {log.TABLE} ORDER BY row_id'
+      f'SELECT {", ".join(columns)} FROM {past_log.TABLE} ORDER BY row_id'
     ).fetchall()
   if len(found) != len(table):
     raise types.InputError('score: rows of a log of events have no labels')

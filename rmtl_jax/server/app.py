@@ -18,7 +18,7 @@ from starlette import applications, exceptions, requests, responses, routing
 from rmtl_jax import types
 from rmtl_jax.server import bodies, counters
 from rmtl_jax.server import worker as worker_lib
-from rmtl_jax.serving import predict as predict_lib
+from rmtl_jax.serving import predict_file
 
 _LOG = logging.getLogger('rmtl_jax.server')
 _OPEN = ('/health', '/ready')
@@ -167,7 +167,7 @@ class _Routes:
     tasks = answer.model.scorer.tasks
     headers = {'x-model-version': answer.model.version}
     if bodies.ARROW in request.headers.get('accept', ''):
-      names = [predict_lib.PREFIX + task for task in tasks]
+      names = [predict_file.PREFIX + task for task in tasks]
       found = pa.table([pa.array(c) for c in answer.values.T], names)
       return responses.Response(
         bodies.of_predictions(found), headers=headers, media_type=bodies.ARROW

@@ -14,7 +14,7 @@ from rmtl_jax.server import bodies, loading
 from rmtl_jax.server.state import keeper as keeper_lib
 from rmtl_jax.server.state import lanes
 from rmtl_jax.serving import notes as notes_lib
-from rmtl_jax.serving import rows as rows_lib
+from rmtl_jax.serving import raw_rows
 from rmtl_jax.serving import scorer as scorer_lib
 
 
@@ -79,7 +79,7 @@ def _encode(
   # Rows of different requests were not shown together.
   tables = [scorer.with_slates(table, bodies.WHERE) for table in tables]
   table = pa.concat_tables(tables)
-  rows = rows_lib.rows_of_table(table, bodies.WHERE)
+  rows = raw_rows.rows_of_table(table, bodies.WHERE)
   needs, sessions = scorer.needs, []
   if keeper is None or not needs:
     if needs.sessions:
@@ -103,7 +103,7 @@ def _encode(
     scorer.encoder.check(rows.schema, rows.path, needs.columns)
     past, sessions = keeper.look_up(scorer, rows)
     table = scorer_lib.with_columns(table, past)
-  chunk = rows_lib.Chunk(table, rows.path, range(1, table.num_rows + 1))
+  chunk = raw_rows.Chunk(table, rows.path, range(1, table.num_rows + 1))
   return _Encoded(scorer.encoder.encode(chunk, notes), sessions)
 
 

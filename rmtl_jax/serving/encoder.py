@@ -25,10 +25,8 @@ from rmtl_jax.preparation.raw import parquet as raw_parquet
 from rmtl_jax.preparation.raw import readings, times
 from rmtl_jax.preparation.schema import fields as fields_lib
 from rmtl_jax.preparation.schema import vocabularies
-from rmtl_jax.serving import lookup, raw_fields
+from rmtl_jax.serving import lookup, raw_fields, raw_rows, vocabulary_lookup
 from rmtl_jax.serving import notes as notes_lib
-from rmtl_jax.serving import rows as rows_lib
-from rmtl_jax.serving import vocabulary as vocabulary_lib
 
 # Rows of a chunk that is encoded without a query: from some thousands on that
 # takes longer.
@@ -131,7 +129,7 @@ class Encoder:
       raw_parquet.check_type(pathlib.Path(path), field.column, found, wanted)
 
   def encode(
-    self, chunk: rows_lib.Chunk, notes: notes_lib.Notes | None = None
+    self, chunk: raw_rows.Chunk, notes: notes_lib.Notes | None = None
   ) -> types.Inputs:
     """Encodes rows.
 
@@ -173,7 +171,7 @@ class Encoder:
       self._stack('numeric', values, np.float32),
     )
 
-  def _queried(self, chunk: rows_lib.Chunk, table: pa.Table) -> pa.Table:
+  def _queried(self, chunk: raw_rows.Chunk, table: pa.Table) -> pa.Table:
     """Computes the fields' values; vocabularies are looked up later."""
     # A cursor per call: threads share the connection, and `chunk` is the
     # cursor's own name for the table.
@@ -192,7 +190,7 @@ class Encoder:
     """Values that mean missing in a raw column that is read."""
     return self._missing[column]
 
-  def vocabulary(self, field: str) -> vocabulary_lib.Vocabulary | None:
+  def vocabulary(self, field: str) -> vocabulary_lookup.Vocabulary | None:
     """The vocabulary of a categorical field; None if it is ignored."""
     return self._vocabularies.get(field)
 
@@ -246,7 +244,7 @@ class Encoder:
   def _check_values(
     self,
     connection: sql.Connection,
-    chunk: rows_lib.Chunk,
+    chunk: raw_rows.Chunk,
     raw_values: str,
   ) -> None:
     """Raises for the first number or time that is none."""
@@ -373,11 +371,11 @@ def _recent(
 
 def _read_vocabulary(
   run_dir: pathlib.Path, field: manifest_lib.Field
-) -> vocabulary_lib.Vocabulary:
+) -> vocabulary_lookup.Vocabulary:
   """Reads the values of a field's vocabulary from row 1 on."""
   table = vocabulary_file.read(run_dir, field)
   values = table['value'].cast(pa.string()).combine_chunks()
-  return vocabulary_lib.Vocabulary(values[1:], _rest(table))
+  return vocabulary_lookup.Vocabulary(values[1:], _rest(table))
 
 
 def _rest(vocabulary: pa.Table) -> float:

@@ -24,8 +24,7 @@ from rmtl_jax import decoding, extras, types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.serving import scorer
-from rmtl_jax.serving.export import files as files_lib
-from rmtl_jax.serving.export import program
+from rmtl_jax.serving.export import checked_files, program
 
 FORMAT_VERSION = 2
 RECORD, MODEL, PARAMETERS = 'export.json', 'model.bin', 'parameters'
@@ -126,7 +125,7 @@ def load(path: str | os.PathLike[str], warm_up: int = 0) -> Exported:
 
 def read_checked(
   directory: pathlib.Path,
-) -> tuple[dict[str, Any], files_lib.Files, manifest_lib.Manifest]:
+) -> tuple[dict[str, Any], checked_files.Files, manifest_lib.Manifest]:
   """Reads export.json and manifest.json, and checks all files.
 
   Raises:
@@ -134,7 +133,7 @@ def read_checked(
       or outside of the directory.
   """
   record = _read_record(directory)
-  files = files_lib.Files(directory, record['files'])
+  files = checked_files.Files(directory, record['files'])
   files.check()
   files.require('manifest.json')
   return record, files, manifest_file.read_copy(directory)
@@ -163,7 +162,7 @@ class _Record:
 def _read_record(directory: pathlib.Path) -> dict[str, Any]:
   """Reads export.json."""
   path = directory / RECORD
-  record = files_lib.read_record(
+  record = checked_files.read_record(
     path, f'{directory} is not an exported model (make it with rmtl export)'
   )
   known = {field.name for field in dataclasses.fields(_Record)}

@@ -19,10 +19,9 @@ import pyarrow as pa
 
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
-from rmtl_jax.serving import log, past, rows
-from rmtl_jax.serving import vocabulary as vocabulary_lib
+from rmtl_jax.serving import past_log, raw_rows, row_past, vocabulary_lookup
 
-_KEYS = 'keys'
+_KEYS, _LOG = 'keys', past_log.TABLE
 
 
 class Snapshot(NamedTuple):
@@ -43,8 +42,8 @@ class KeptHistory:
   def __init__(
     self,
     manifest: manifest_lib.Manifest,
-    needs: past.Needs,
-    items: vocabulary_lib.Vocabulary | None,
+    needs: row_past.Needs,
+    items: vocabulary_lookup.Vocabulary | None,
   ):
     """Keeps no rows yet.
 
@@ -54,19 +53,19 @@ class KeptHistory:
     self.manifest, self.needs = manifest, needs
     self._items, self._lock = items, threading.Lock()
     stack = contextlib.ExitStack()
-    self._connection, _ = stack.enter_context(past.scratch_database())
+    self._connection, _ = stack.enter_context(row_past.scratch_database())
     self.close = weakref.finalize(self, stack.close)
-    self._past = past.Past(self._connection, manifest, needs)
+    self._past = row_past.Past(self._connection, manifest, needs)
     self._connection.execute(
       f'CREATE TABLE {_KEYS} (row_id BIGINT, session VARCHAR, "user" VARCHAR,'
       ' item VARCHAR)'
     )
-    self._seen = Snapshot(0, frozenset(past.KEYS))
+    self._seen = Snapshot(0, frozenset(row_past.KEYS))
 
   def __len__(self) -> int:
     return self._seen.rows
 
-  def append(self, parts: Iterable[rows.Rows], size: int) -> None:
+  def append(self, parts: Iterable[raw_rows.Rows], size: int) -> None:
     """Adds rows, all or none.
 
     Raises:
@@ -93,9 +92,9 @@ class KeptHistory:
     columns = {'row_id': found['row_id']}
     for name in ('session', 'user'):
       values = found[name].combine_chunks()
-      if vocabulary_lib.strip_zero_fractions(values.drop_null()) is None:
+      if vocabulary_lookup.strip_zero_fractions(values.drop_null()) is None:
         numbers.discard(name)
-      columns[name] = vocabulary_lib.whole(values)
+      columns[name] = vocabulary_lookup.whole(values)
     columns['item'] = self._spelled_items(found['item'].combine_chunks())
     sql.insert(self._connection, _KEYS, pa.table(columns))
     return frozenset(numbers)
@@ -115,7 +114,7 @@ class KeptHistory:
       keys: `session`, `user` and `item` of its rows.
     """
     wanted = {
-      name: vocabulary_lib.whole(keys[name].combine_chunks())
+      name: vocabulary_lookup.whole(keys[name].combine_chunks())
       for name in ('session', 'user')
     }
     if self.needs.items:
@@ -132,7 +131,7 @@ class KeptHistory:
       return cursor.sql(
         f'WITH seen AS (FROM {_KEYS} WHERE row_id < {seen.rows}),'
         f' own AS (FROM seen WHERE {own})'
-        f' SELECT l.* FROM {log.TABLE} l SEMI JOIN (SELECT row_id FROM seen'
+        f' SELECT l.* FROM {_LOG} l SEMI JOIN (SELECT row_id FROM seen'
         f'  WHERE {own} OR session IN (SELECT session FROM own WHERE session'
         '   IS NOT NULL) OR (session IS NULL AND "user" IN (SELECT "user" FROM'
         '   own WHERE session IS NULL AND "user" IS NOT NULL))) k'

@@ -20,7 +20,7 @@ from rmtl_jax.preparation import lists, numbers, source, sql
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import readings, times
 from rmtl_jax.preparation.schema import fields as fields_lib
-from rmtl_jax.serving import rows as rows_lib
+from rmtl_jax.serving import raw_rows
 
 
 def source_field(
@@ -161,7 +161,7 @@ def _detail(
 
 def check_faults(
   connection: sql.Connection,
-  chunk: rows_lib.Chunk,
+  chunk: raw_rows.Chunk,
   relation: str,
   faults: Sequence[raw.Fault],
 ) -> None:

@@ -27,11 +27,14 @@ from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.serving import encoder as encoder_lib
 from rmtl_jax.serving import kept as kept_lib
 from rmtl_jax.serving import notes as notes_lib
-from rmtl_jax.serving import past as past_lib
-from rmtl_jax.serving import rows as rows_lib
-from rmtl_jax.serving import session_rows, sizes
-from rmtl_jax.serving import slates as slates_lib
-from rmtl_jax.serving import vocabulary as vocabulary_lib
+from rmtl_jax.serving import (
+  raw_rows,
+  row_past,
+  row_slates,
+  session_rows,
+  sizes,
+  vocabulary_lookup,
+)
 
 _CHUNK_ROWS = 16_384
 
@@ -100,8 +103,8 @@ class Scorer(abc.ABC):
     for field in self.encoder.as_of:
       is_slate = field.details['as_of'] == asof_slates.GROUP
       (slate if is_slate else past).append(field)
-    self.needs = past_lib.Needs(tuple(past), has_sessions)
-    self.slates = slates_lib.Slates(manifest, slate)
+    self.needs = row_past.Needs(tuple(past), has_sessions)
+    self.slates = row_slates.Slates(manifest, slate)
 
   def __repr__(self) -> str:
     past = ', takes the past' if self.needs else ''
@@ -116,7 +119,7 @@ class Scorer(abc.ABC):
     return self.needs.columns + self.slates.columns
 
   @property
-  def items(self) -> vocabulary_lib.Vocabulary | None:
+  def items(self) -> vocabulary_lookup.Vocabulary | None:
     """The run's vocabulary of items; None if it reads none."""
     field = self.manifest.item_field
     return self.encoder.vocabulary(field) if field is not None else None
@@ -178,7 +181,7 @@ class Scorer(abc.ABC):
   @property
   def delimiter(self) -> str:
     """The delimiter of CSV, of the run's log; '' for that of a file's name."""
-    return rows_lib.log_delimiter(self.manifest)
+    return raw_rows.log_delimiter(self.manifest)
 
   def predict(self, table: Any, history: Any = None) -> dict[str, np.ndarray]:
     """Predictions for raw rows; remarks go to `warnings.warn`.
@@ -188,7 +191,7 @@ class Scorer(abc.ABC):
         frame, a list of dicts, a dict of columns. Of its columns those of the
         features are used, named as in the raw log (source `table`) or as the
         fields (other sources); a model that needs the past needs session, user
-        and time too (serving/log.py); labels are not needed.
+        and time too (serving/past_log.py); labels are not needed.
       history: earlier raw rows, labels included: a table, or the path of a
         Parquet or CSV file or of a directory of such, or what `keep_history`
         gave.
@@ -219,7 +222,7 @@ class Scorer(abc.ABC):
     Raises:
       types.InputError: as for `predict`.
     """
-    rows, notes = rows_lib.rows_of_table(table), notes_lib.Notes()
+    rows, notes = raw_rows.rows_of_table(table), notes_lib.Notes()
     found = [np.zeros((0, len(self.tasks)), np.float32)]
     with contextlib.ExitStack() as stack:
       earlier = history
@@ -259,21 +262,21 @@ class Scorer(abc.ABC):
       history.append(parts, self.chunk_rows)
 
   @contextlib.contextmanager
-  def _opened(self, history: Any) -> Iterator[list[rows_lib.Rows]]:
+  def _opened(self, history: Any) -> Iterator[list[raw_rows.Rows]]:
     """Opens a history that is a table or a path."""
     if isinstance(history, str | os.PathLike):
-      with rows_lib.open_log(os.fspath(history), self.delimiter) as parts:
+      with raw_rows.open_log(os.fspath(history), self.delimiter) as parts:
         yield parts
     else:
-      yield [rows_lib.rows_of_table(history, 'history')]
+      yield [raw_rows.rows_of_table(history, 'history')]
 
   def stream(
     self,
-    rows: rows_lib.Rows,
-    history: Iterable[rows_lib.Rows] | kept_lib.KeptHistory | None = None,
+    rows: raw_rows.Rows,
+    history: Iterable[raw_rows.Rows] | kept_lib.KeptHistory | None = None,
     memory_limit: str = '',
     notes: notes_lib.Notes | None = None,
-  ) -> Iterator[tuple[rows_lib.Chunk, np.ndarray]]:
+  ) -> Iterator[tuple[raw_rows.Chunk, np.ndarray]]:
     """Predicts chunk by chunk, in the order of rows; f32[R, K] each.
 
     Args:
@@ -289,17 +292,17 @@ class Scorer(abc.ABC):
     if self._is_complete(rows, history, notes):
       self.encoder.check(rows.schema, rows.path, self._own(rows))
       with contextlib.ExitStack() as stack:
-        if self.slates.columns and rows_lib.are_read_once(rows):
-          directory = stack.enter_context(past_lib.scratch_directory())
-          rows = rows_lib.make_rereadable(rows, directory)
+        if self.slates.columns and raw_rows.are_read_once(rows):
+          directory = stack.enter_context(row_past.scratch_directory())
+          rows = raw_rows.make_rereadable(rows, directory)
         for chunk, inputs in self._encoded(rows, notes):
           yield chunk, self.infer(inputs, _one_session(chunk.table.num_rows))
       return
     self.encoder.check(
       rows.schema, rows.path, (*self.needs.columns, *self._own(rows))
     )
-    with past_lib.scratch_database(memory_limit) as (connection, directory):
-      again = rows_lib.make_rereadable(rows, directory)
+    with row_past.scratch_database(memory_limit) as (connection, directory):
+      again = raw_rows.make_rereadable(rows, directory)
       past = self._past(connection, again, history)
       notes.lines += past.warnings
       if not self.needs.sessions:
@@ -319,11 +322,11 @@ class Scorer(abc.ABC):
   def _past(
     self,
     connection: sql.Connection,
-    rows: rows_lib.Rows,
-    history: Iterable[rows_lib.Rows] | kept_lib.KeptHistory | None,
-  ) -> past_lib.Past:
+    rows: raw_rows.Rows,
+    history: Iterable[raw_rows.Rows] | kept_lib.KeptHistory | None,
+  ) -> row_past.Past:
     """The past of rows to predict for, computed."""
-    past = past_lib.Past(connection, self.manifest, self.needs)
+    past = row_past.Past(connection, self.manifest, self.needs)
     if isinstance(history, kept_lib.KeptHistory):
       seen = history.snapshot
       past.start_after(seen.rows)
@@ -338,8 +341,8 @@ class Scorer(abc.ABC):
 
   def _is_complete(
     self,
-    rows: rows_lib.Rows,
-    history: Iterable[rows_lib.Rows] | kept_lib.KeptHistory | None,
+    rows: raw_rows.Rows,
+    history: Iterable[raw_rows.Rows] | kept_lib.KeptHistory | None,
     notes: notes_lib.Notes,
   ) -> bool:
     """Whether rows have all inputs of the model: no past is computed."""
@@ -395,16 +398,16 @@ class Scorer(abc.ABC):
     found = self.slates.of_table(table, path)
     return table if found is None else with_columns(table, found)
 
-  def _own(self, rows: rows_lib.Rows) -> list[str]:
+  def _own(self, rows: raw_rows.Rows) -> list[str]:
     """The columns of slates that rows lack, which are computed."""
     return [n for n in self.slates.columns if n not in rows.schema.names]
 
   def _encoded(
     self,
-    rows: rows_lib.Rows,
+    rows: raw_rows.Rows,
     notes: notes_lib.Notes,
-    past: past_lib.Past | None = None,
-  ) -> Iterator[tuple[rows_lib.Chunk, types.Inputs]]:
+    past: row_past.Past | None = None,
+  ) -> Iterator[tuple[raw_rows.Chunk, types.Inputs]]:
     """Encodes rows in their order, with their as-of features."""
     computed = [self.slates.of_rows(rows)]
     if past is not None and self.needs.columns:
@@ -414,7 +417,7 @@ class Scorer(abc.ABC):
       table = chunk.table
       for reader in readers:
         table = with_columns(table, reader.take(chunk.table.num_rows))
-      whole = rows_lib.Chunk(table, chunk.path, chunk.lines)
+      whole = raw_rows.Chunk(table, chunk.path, chunk.lines)
       yield chunk, self.encoder.encode(whole, notes)
 
 

@@ -17,13 +17,12 @@ from rmtl_jax import types
 from rmtl_jax.data import batches
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
-from rmtl_jax.serving import past as past_lib
-from rmtl_jax.serving import rows as rows_lib
+from rmtl_jax.serving import raw_rows, row_past
 
 
 def infer(
-  past: past_lib.Past,
-  encoded: Iterable[tuple[rows_lib.Chunk, types.Inputs]],
+  past: row_past.Past,
+  encoded: Iterable[tuple[raw_rows.Chunk, types.Inputs]],
   model: Callable[[types.Inputs, np.ndarray], np.ndarray],
   chunk_rows: int,
   lane_length: int,
@@ -64,7 +63,7 @@ def infer(
     _insert(writer, found, table['row_id'].to_numpy()[own], p=values[own])
   # Back to the order of the raw rows, which the output keeps.
   query = f'SELECT p FROM {found} ORDER BY row_id'
-  ordered = rows_lib.RowReader(writer.sql(query).to_arrow_reader(chunk_rows))
+  ordered = raw_rows.RowReader(writer.sql(query).to_arrow_reader(chunk_rows))
   tasks = len(past.manifest.tasks)
   return lambda count: _matrix(ordered.take(count)['p'], tasks, np.float32)
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from rmtl_jax import durable, partial, types
 from rmtl_jax.preparation.raw import files as raw_files
-from rmtl_jax.serving import rows
+from rmtl_jax.serving import raw_rows
 
 Write = Callable[[pa.Table], None]
 
@@ -31,7 +31,7 @@ def check_name(name: str) -> None:
     types.InputError: what the name must end in, or a directory that is not
       there.
   """
-  if name == rows.STANDARD:
+  if name == raw_rows.STANDARD:
     return
   path = pathlib.Path(name)
   if not name.lower().endswith(_ENDINGS):
@@ -65,7 +65,7 @@ def open_sink(
       directory that can't be written to.
   """
   check_name(name)
-  if name == rows.STANDARD:
+  if name == raw_rows.STANDARD:
     if sys.stdout is None:
       raise types.InputError(f'{_STDOUT}: is closed')
     with (

@@ -9,7 +9,7 @@ from rmtl_jax import cli
 from rmtl_jax.config import values as config_values
 from rmtl_jax.config import variants
 from rmtl_jax.serving import exported, predictor
-from rmtl_jax.serving.export import writer
+from rmtl_jax.serving.export import export_writer
 from tests.library import small
 
 
@@ -34,7 +34,7 @@ def test_a_page_and_a_picture(recommended_run, tmp_path):
 
 def test_an_export_predicts_as_the_run_does(recommended_run, tmp_path):
   scorer = predictor.load(recommended_run)
-  writer.export(scorer, tmp_path / 'out')
+  export_writer.export(scorer, tmp_path / 'out')
   given = small.new_rows(), small.table()
   found = exported.load(tmp_path / 'out').predict(*given)
   for task, values in scorer.predict(*given).items():

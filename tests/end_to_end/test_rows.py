@@ -6,7 +6,7 @@ import pytest
 import rmtl_jax
 from rmtl_jax.evaluation import metrics
 from rmtl_jax.serving import exported
-from rmtl_jax.serving.export import writer
+from rmtl_jax.serving.export import export_writer
 from tests.library import small
 
 pytestmark = pytest.mark.slow
@@ -90,7 +90,7 @@ def test_metrics_are_of_the_rows_that_count(fitted):
 
 def test_an_export_predicts_as_the_run_does(fitted, tmp_path):
   log, _, ranker = fitted
-  writer.export(ranker.model_, tmp_path / 'out')
+  export_writer.export(ranker.model_, tmp_path / 'out')
   rows = {'item_id': log['item_id'][:50].tolist()}
   found = exported.load(tmp_path / 'out').predict(rows)
   for task, values in ranker.model_.predict(rows).items():

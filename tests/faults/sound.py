@@ -21,7 +21,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.serving import predictor
-from rmtl_jax.serving.export import writer as export_writer
+from rmtl_jax.serving.export import export_writer
 from tests.preparation import raw_files
 from tests.serving import forged, table_run
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from rmtl_jax.serving.export import writer
+from rmtl_jax.serving.export import export_writer
 from tests.serving import past_run
 
 
 def _export(path, run_dir, **settings):
-  writer.export(past_run.untrained(run_dir, **settings), path / 'exported')
+  export_writer.export(
+    past_run.untrained(run_dir, **settings), path / 'exported'
+  )
 
 
 @pytest.fixture(scope='session')

@@ -14,7 +14,7 @@ from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 from jax.interpreters import mlir
 
-from rmtl_jax.serving.export import writer as export_writer
+from rmtl_jax.serving.export import export_writer
 
 
 def with_text(data: bytes, change: Callable[[str], str]) -> bytes:

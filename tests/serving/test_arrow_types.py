@@ -13,7 +13,7 @@ from rmtl_jax import types
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import sql
 from rmtl_jax.server.state import row_reader
-from rmtl_jax.serving import encoder, notes, past, raw_fields, rows
+from rmtl_jax.serving import encoder, notes, raw_fields, raw_rows, row_past
 from tests import tiers
 from tests.serving import past_run
 
@@ -95,15 +95,15 @@ def test_every_type_is_read_or_refused(run, column):
   manifest = manifest_file.read_copy(run)
   encode = encoder.Encoder(run, manifest)
   reader = row_reader.Reader(manifest)
-  needs = past.Needs((), False)
+  needs = row_past.Needs((), False)
   read = 0
   for kind, value in SINGLE:
     for array in forms(kind, value):
       table = row.set_column(at, column, array)
       try:
-        list(reader.read(rows.rows_of_table(table, 'log'), needs, False))
+        list(reader.read(raw_rows.rows_of_table(table, 'log'), needs, False))
         encode.check(table.schema, 'log')
-        encode.encode(rows.Chunk(table, 'log', range(1, 2)), notes.Notes())
+        encode.encode(raw_rows.Chunk(table, 'log', range(1, 2)), notes.Notes())
         read += 1
       except types.InputError as error:
         assert str(error).startswith('log: ') and 'column' in str(error)

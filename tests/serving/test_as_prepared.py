@@ -14,7 +14,7 @@ import pytest
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
-from rmtl_jax.serving import encoder, log, log_columns, rows
+from rmtl_jax.serving import encoder, log_columns, past_log, raw_rows
 from tests import tiers
 from tests.preparation import raw_files
 
@@ -170,7 +170,7 @@ def test_encoded_as_prepared(prepared, monkeypatch, form, kind, few):
     monkeypatch.setattr(encoder, '_FEW_ROWS', 0)
   data = path.parent / 'out'
   encode = encoder.Encoder(data, manifest)
-  with rows.open_rows(str(path)) as found:
+  with raw_rows.open_rows(str(path)) as found:
     encode.check(found.schema, found.path)
     chunk = next(found.chunks(ROWS))
   inputs = encode.encode(chunk)
@@ -186,11 +186,11 @@ def test_encoded_as_prepared(prepared, monkeypatch, form, kind, few):
 def test_logged_as_prepared(prepared, form):
   path, manifest = prepared(form, 'parquet')
   log_schema = log_columns.make_log_schema(manifest)
-  with sql.connect() as connection, rows.open_rows(str(path)) as found:
-    log.check(log_schema, found.schema, found.path, needs_labels=True)
-    log.create_table(connection, log_schema)
+  with sql.connect() as connection, raw_rows.open_rows(str(path)) as found:
+    past_log.check(log_schema, found.schema, found.path, needs_labels=True)
+    past_log.create_table(connection, log_schema)
     for chunk in found.chunks(ROWS):
-      log.append_rows(connection, log_schema, chunk, 0, scored=False)
+      past_log.append_rows(connection, log_schema, chunk, 0, scored=False)
     logged = connection.execute(
       'SELECT timestamp, y_clicked FROM log ORDER BY row_id'
     ).fetchall()
@@ -204,7 +204,7 @@ def test_a_time_that_is_none(tmp_path):
   lines[2] = lines[2].replace(ISO[1], 'at night')
   raw_files.write(path, lines)
   encode = encoder.Encoder(tmp_path / 'out', manifest)
-  with rows.open_rows(str(path)) as found:
+  with raw_rows.open_rows(str(path)) as found:
     chunk = next(found.chunks(ROWS))
   with pytest.raises(Exception, match="row 3, column 'ts': 'at nightZ'"):
     encode.encode(chunk)

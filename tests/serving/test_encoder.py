@@ -10,12 +10,12 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, reading
-from rmtl_jax.serving import encoder, notes, rows
+from rmtl_jax.serving import encoder, notes, raw_rows
 from tests.serving import table_run
 
 
 def _chunk(table, path='log.parquet'):
-  return rows.Chunk(table, path, range(1, 1 + table.num_rows))
+  return raw_rows.Chunk(table, path, range(1, 1 + table.num_rows))
 
 
 def _words(directory, name, values):

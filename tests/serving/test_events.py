@@ -8,7 +8,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.preparation import sql
-from rmtl_jax.serving import log, log_columns, rows
+from rmtl_jax.serving import log_columns, past_log, raw_rows
 from tests.serving import past_run
 
 SCHEMA = {
@@ -48,20 +48,20 @@ def raw_events():
 def columns_of(table, log_schema, scored=None):
   """Gathers a history of events and rows to predict for, in order."""
   with sql.connect() as connection:
-    log.create_table(connection, log_schema)
+    past_log.create_table(connection, log_schema)
     first = 0
     for part, is_scored in ((table, False), (scored, True)):
       if part is None:
         continue
-      found = rows.rows_of_table(part, 'log.csv')
-      log.check(log_schema, found.schema, found.path)
+      found = raw_rows.rows_of_table(part, 'log.csv')
+      past_log.check(log_schema, found.schema, found.path)
       for chunk in found.chunks(1000):
-        log.append_rows(connection, log_schema, chunk, first, is_scored)
+        past_log.append_rows(connection, log_schema, chunk, first, is_scored)
         first += chunk.table.num_rows
-    log.gather_events(connection, log_schema, 30 * MINUTE * 1000)
+    past_log.gather_events(connection, log_schema, 30 * MINUTE * 1000)
     query = (
       'SELECT row_id, session, timestamp // 1000 AS time, t_click,'
-      f' t_conversion, scored, labelled FROM {log.TABLE} ORDER BY row_id'
+      f' t_conversion, scored, labelled FROM {past_log.TABLE} ORDER BY row_id'
     )
     return connection.sql(query).to_arrow_table().to_pylist()
 

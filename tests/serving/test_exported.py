@@ -18,7 +18,7 @@ import rmtl_jax
 from rmtl_jax import cli, types
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.serving import exported, predictor
-from rmtl_jax.serving.export import writer as export_writer
+from rmtl_jax.serving.export import export_writer
 from tests.serving import forged, past_run, table_run
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.networks import factory
-from rmtl_jax.serving import encoder, rows
+from rmtl_jax.serving import encoder, raw_rows
 from tests.networks import small
 from tests.serving import table_run
 
@@ -45,7 +45,7 @@ def data(tmp_path_factory):
 
 
 def chunk(table):
-  return rows.Chunk(table, 'log.parquet', range(1, 1 + table.num_rows))
+  return raw_rows.Chunk(table, 'log.parquet', range(1, 1 + table.num_rows))
 
 
 def test_raw_items_get_what_their_prepared_rows_have(data):

@@ -6,7 +6,7 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
-from rmtl_jax.serving import log, log_columns, rows
+from rmtl_jax.serving import log_columns, past_log, raw_rows
 from tests.serving import past_run
 
 
@@ -32,12 +32,12 @@ def manifest(source, **options):
 def appended(form, table, scored=False):
   """The rows of the log that a table becomes."""
   connection = sql.connect()
-  log.create_table(connection, form)
-  found = rows.rows_of_table(table, 'log.csv')
-  log.check(form, found.schema, found.path)
+  past_log.create_table(connection, form)
+  found = raw_rows.rows_of_table(table, 'log.csv')
+  past_log.check(form, found.schema, found.path)
   for chunk in found.chunks(100):
-    log.append_rows(connection, form, chunk, 7, scored)
-  query = f'FROM {log.TABLE} ORDER BY row_id'
+    past_log.append_rows(connection, form, chunk, 7, scored)
+  query = f'FROM {past_log.TABLE} ORDER BY row_id'
   return connection.sql(query).to_arrow_table().to_pydict()
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.serving import encoder, notes, rows, vocabulary
+from rmtl_jax.serving import encoder, notes, raw_rows, vocabulary_lookup
 from tests import tiers
 
 _WORDS = {
@@ -204,7 +204,7 @@ def _missing_starts(drawn, offsets):
 
 def _chunk(columns):
   table = pa.table(columns)
-  return rows.Chunk(table, 'log.parquet', range(1, 1 + table.num_rows))
+  return raw_rows.Chunk(table, 'log.parquet', range(1, 1 + table.num_rows))
 
 
 def _encoded(model, chunk):
@@ -223,9 +223,11 @@ def _bits(inputs):
 def _check(model, monkeypatch, columns):
   chunk = _chunk(columns)
   with monkeypatch.context() as patch:
-    patch.setattr(vocabulary, '_WORTH_KEEPING', 0)  # all values by `_Places`
+    patch.setattr(
+      vocabulary_lookup, '_WORTH_KEEPING', 0
+    )  # all values by `_Places`
     few = _encoded(model, chunk)
-    patch.setattr(vocabulary, '_WORTH_KEEPING', 10**9)
+    patch.setattr(vocabulary_lookup, '_WORTH_KEEPING', 10**9)
     patch.setattr(encoder, '_FEW_ROWS', 0)
     many = _encoded(model, chunk)
   if isinstance(many, str):

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.serving import predict
+from rmtl_jax.serving import predict_file
 from tests.serving import past_run, table_run
 
 
@@ -147,7 +147,7 @@ def test_files_streams_and_a_directory_of_the_history(
     stdin = types_lib.SimpleNamespace(buffer=stream, isatty=lambda: False)
     monkeypatch.setattr(sys, 'stdin', stdin)
   target = str(tmp_path / 'out.parquet')
-  count = predict.predict(
+  count = predict_file.predict(
     loaded, given, target, str(tmp_path / 'past'), '200MB', table_run.QUIET
   )
   found = pq.read_table(target)
@@ -168,7 +168,7 @@ def test_a_history_that_is_none(loaded, tmp_path):
   ):
     name = history if history == '-' else str(tmp_path / history)
     with pytest.raises(types.InputError, match=part):
-      predict.predict(
+      predict_file.predict(
         loaded,
         str(tmp_path / 'in.parquet'),
         str(tmp_path / 'out.parquet'),

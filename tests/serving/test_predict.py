@@ -14,7 +14,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax import cli
-from rmtl_jax.serving import predict, predictor
+from rmtl_jax.serving import predict_file, predictor
 from tests.serving import past_run, table_run
 
 
@@ -142,7 +142,7 @@ def test_csv_has_the_delimiter_of_the_log(tmp_path, semicolons):
   ]
   text = ''.join(f'{line}\r\n' for line in lines)
   (tmp_path / 'in.csv').write_bytes(b'\xef\xbb\xbf' + text.encode())
-  predict.predict(
+  predict_file.predict(
     semicolons, str(tmp_path / 'in.csv'), str(tmp_path / 'out.csv')
   )
   written = (tmp_path / 'out.csv').read_bytes().decode()

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax.serving import rows
+from rmtl_jax.serving import raw_rows
 from tests.preparation import raw_files
 
 LINES = ['a;b', '1;x', '2;y']
@@ -26,7 +26,7 @@ def test_packed_text(tmp_path, name):
   else:
     raw_files.write(path, text)
   # The name of a .tsv tells its delimiter.
-  with rows.open_rows(str(path), '' if sign == '\t' else ';') as found:
+  with raw_rows.open_rows(str(path), '' if sign == '\t' else ';') as found:
     assert read(found) == [{'a': '1', 'b': 'x'}, {'a': '2', 'b': 'y'}]
 
 
@@ -35,7 +35,7 @@ def test_a_history_in_folders(tmp_path):
     folder = tmp_path / 'log' / f'day={day}' / 'B=3'
     folder.mkdir(parents=True)
     pq.write_table(pa.table({'a': [1], 'b': [2]}), folder / 'part.parquet')
-  with rows.open_log(str(tmp_path / 'log')) as parts:
+  with raw_rows.open_log(str(tmp_path / 'log')) as parts:
     assert [part.schema.names for part in parts] == [['a', 'b', 'day']] * 3
     found = [row for part in parts for row in read(part)]
   # A file's own column wins, whatever its case.

@@ -11,7 +11,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax.serving import predictor
-from rmtl_jax.serving.export import writer as export_writer
+from rmtl_jax.serving.export import export_writer
 from tests.serving import table_run
 
 pytest.importorskip('flatbuffers')

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.serving import rows, sinks
+from rmtl_jax.serving import raw_rows, sinks
 
 _DAY = pa.MonthDayNano([1, 2, 3])
 # Types: which outputs can't hold them.
@@ -146,7 +146,7 @@ def test_text_of_csv_comes_back(tmp_path):
   path = tmp_path / 'out.csv'
   _write(path, pa.table({'text': values, 'more': values[::-1]}))
   assert path.read_bytes().endswith(b'a,"a\rb"\n')
-  with rows.open_rows(str(path)) as found:
+  with raw_rows.open_rows(str(path)) as found:
     (chunk,) = found.chunks(10)
   assert chunk.table['text'].to_pylist() == values
   assert chunk.table['more'].to_pylist() == values[::-1]

@@ -19,8 +19,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import prepare
 from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.runtime import workdir
-from rmtl_jax.serving import encoder, predict, scorer, slates
-from rmtl_jax.serving import rows as rows_lib
+from rmtl_jax.serving import encoder, predict_file, raw_rows, row_slates, scorer
 from tests import tiers
 from tests.preparation import raw_files
 from tests.serving import past_run, table_run
@@ -130,10 +129,10 @@ def test_rows_get_what_prepared_data_have(tmp_path, form):
     tmp_path, schema, kind, table=change(searches()), **options
   )
   encode = encoder.Encoder(tmp_path / 'data', manifest)
-  found = slates.Slates(manifest, encode.as_of)
+  found = row_slates.Slates(manifest, encode.as_of)
   assert len(found.columns) == 1 + 2 * len(asof_slates.KINDS)
   parts = []
-  with rows_lib.open_rows(str(path)) as rows:
+  with raw_rows.open_rows(str(path)) as rows:
     reader = found.of_rows(rows)
     for chunk in rows.chunks(50):  # slates lie across chunks
       added = reader.take(chunk.table.num_rows)
@@ -193,7 +192,7 @@ def test_files_and_streams(model, tmp_path):
   expected = model.predict(table)['book']
   pq.write_table(table, tmp_path / 'rows.parquet')
   out = tmp_path / 'out.parquet'
-  predict.predict(model, str(tmp_path / 'rows.parquet'), str(out))
+  predict_file.predict(model, str(tmp_path / 'rows.parquet'), str(out))
   found = pq.read_table(out)
   assert found.column_names == [*table.column_names, 'p_book']
   np.testing.assert_array_equal(found['p_book'].to_numpy(), expected)

@@ -14,7 +14,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.serving.export import writer as export_writer
+from rmtl_jax.serving.export import export_writer
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 from tests.serving import past_run

@@ -24,8 +24,7 @@ from rmtl_jax.server.state import (
 )
 from rmtl_jax.server.state import look as look_lib
 from rmtl_jax.server.state import shape as shape_lib
-from rmtl_jax.serving import past
-from rmtl_jax.serving import rows as rows_lib
+from rmtl_jax.serving import raw_rows, row_past
 from rmtl_jax.serving import scorer as scorer_lib
 
 _LOG = logging.getLogger('rmtl_jax.server')
@@ -152,7 +151,7 @@ class Keeper:
         return
       model = self._readers[id(scorer)]
       say(f'reading the history: {history}')
-      with rows_lib.open_log(history, scorer.delimiter) as parts:
+      with raw_rows.open_log(history, scorer.delimiter) as parts:
         found = [row for part in parts for row in model.shown_rows(part)]
       rows = [row for row in found if row is not None]
       # A session's first row tells its split, so none is taken out again.
@@ -213,7 +212,7 @@ class Keeper:
       ]
 
   def look_up(
-    self, scorer: scorer_lib.Scorer, rows: rows_lib.Rows
+    self, scorer: scorer_lib.Scorer, rows: raw_rows.Rows
   ) -> tuple[pa.Table, list[lanes.Earlier]]:
     """As-of columns of rows, and their sessions if the model reads them.
 
@@ -243,7 +242,7 @@ class _Model:
     # Its own: a newer model's data may be split at other times.
     self.shape = shape
     self._reader = row_reader.Reader(scorer.manifest)
-    self._needs: past.Needs = scorer.needs
+    self._needs: row_past.Needs = scorer.needs
     self._items = scorer.items
     self._lane_length = scorer.lane_length
     if self._items is None and (
@@ -255,12 +254,12 @@ class _Model:
       for one in scorer.needs.fields
     ]
 
-  def rows(self, table: rows_lib.Rows) -> Iterator[row_types.Row]:
+  def rows(self, table: raw_rows.Rows) -> Iterator[row_types.Row]:
     """Reads raw rows to predict for."""
     found = self._reader.read(table, self._needs, scored=True)
     return (row for row in found if row is not None)
 
-  def shown_rows(self, table: rows_lib.Rows) -> Iterator[row_types.Row | None]:
+  def shown_rows(self, table: raw_rows.Rows) -> Iterator[row_types.Row | None]:
     """Reads raw rows that were shown; None for what means nothing."""
     return self._reader.read(table, self._needs, scored=False)
 
@@ -271,7 +270,7 @@ class _Model:
 
     def read(numbers: list[int]) -> list[row_types.Row | None]:
       whole = pa.concat_tables([tables[n] for n in numbers])
-      rows = rows_lib.rows_of_table(whole, bodies.WHERE)
+      rows = raw_rows.rows_of_table(whole, bodies.WHERE)
       return list(self.shown_rows(rows))
 
     done, faults = bodies.work_together(tables, read)

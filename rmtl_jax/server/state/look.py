@@ -33,7 +33,7 @@ from rmtl_jax.preparation.as_of import (
 )
 from rmtl_jax.server.state import row_types, store
 from rmtl_jax.server.state import shape as shape_lib
-from rmtl_jax.serving import vocabulary as vocabulary_lib
+from rmtl_jax.serving import vocabulary_lookup
 
 # Sums by counter.
 _Sums: TypeAlias = dict[int, Counter[str]]
@@ -289,7 +289,7 @@ _Value = Callable[[Look, row_types.Row], float | None]
 def column(
   field: source.SourceField,
   shape: shape_lib.Shape,
-  items: vocabulary_lib.Vocabulary | None,
+  items: vocabulary_lookup.Vocabulary | None,
 ) -> Callable[[Look, Sequence[row_types.Row]], pa.Array]:
   """The function that computes a field of rows.
 
@@ -451,7 +451,7 @@ def _since(look: Look, row: row_types.Row, place: int) -> float | None:
 def _histories(
   look: Look,
   rows: Sequence[row_types.Row],
-  items: vocabulary_lib.Vocabulary,
+  items: vocabulary_lookup.Vocabulary,
   width: int,
 ) -> pa.Array:
   """As history.encode_histories, by values."""
@@ -472,7 +472,7 @@ def _history(
   look: Look,
   user: str,
   start: int,
-  items: vocabulary_lib.Vocabulary,
+  items: vocabulary_lookup.Vocabulary,
   width: int,
 ) -> list[str]:
   """A user's last known items before a session, the last one last."""

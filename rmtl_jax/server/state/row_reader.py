@@ -21,8 +21,14 @@ from rmtl_jax.preparation import labels as labels_sql
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.sources import table_events
 from rmtl_jax.server.state import row_types
-from rmtl_jax.serving import log, log_columns, lookup, past, rows
-from rmtl_jax.serving import vocabulary as vocabulary_lib
+from rmtl_jax.serving import (
+  log_columns,
+  lookup,
+  past_log,
+  raw_rows,
+  row_past,
+  vocabulary_lookup,
+)
 
 # Rows that DuckDB reads at a time.
 _CHUNK = 4096
@@ -50,14 +56,14 @@ class Reader:
     self._impressions = frozenset(codes)
     self._lock = threading.Lock()
     self._connection = sql.connect(threads=1)
-    log.create_table(self._connection, self.schema)
+    past_log.create_table(self._connection, self.schema)
     # Times of labels end with their row's split, which only the state knows.
     self._labels = labels_sql.label_and_time_columns(
       self.schema.tasks, (None, None), '2', 'r.labelled'
     )
 
   def read(
-    self, table: rows.Rows, needs: past.Needs, scored: bool
+    self, table: raw_rows.Rows, needs: row_past.Needs, scored: bool
   ) -> Iterator[row_types.Row | None]:
     """Reads rows.
 
@@ -72,7 +78,7 @@ class Reader:
         and row.
     """
     of_events = not scored and self.schema.event_column(table.schema)
-    log.check(
+    past_log.check(
       self.schema,
       table.schema,
       table.path,
@@ -102,7 +108,7 @@ class Reader:
       for name in ('session', 'user', 'item', *tastes):
         values = found[name].combine_chunks()
         if not pa.types.is_nested(values.type):
-          columns[name] = vocabulary_lib.whole(values).to_pylist()
+          columns[name] = vocabulary_lookup.whole(values).to_pylist()
           continue
         columns[name] = _different(values.to_pylist())
       names = ('session', 'user', 'item', 'timestamp')
@@ -169,7 +175,7 @@ class Reader:
     """Keys and times of plain values, without a query.
 
     Args:
-      table: rows whose columns have passed `log.check`.
+      table: rows whose columns have passed `past_log.check`.
 
     Returns:
       What the query gives; None if only that can tell, which may then raise.
@@ -228,10 +234,10 @@ class Reader:
       raise lookup.Undecided
     return found
 
-  def _select(self, chunk: rows.Chunk, scored: bool) -> pa.Table:
-    item = sql.quote(log.item_column(self.schema))
+  def _select(self, chunk: raw_rows.Chunk, scored: bool) -> pa.Table:
+    item = sql.quote(past_log.item_column(self.schema))
     columns = f'session, "user", {item} AS item, timestamp'
-    for i, name in enumerate(log.taste_columns(self.schema).values()):
+    for i, name in enumerate(past_log.taste_columns(self.schema).values()):
       columns += f', {sql.quote(name)} AS v_{i}'
     if not scored:
       event = 'NULL::TINYINT' if self.schema.events is None else 'r.event'
@@ -241,16 +247,16 @@ class Reader:
     with self._lock:
       self._connection.begin()
       try:
-        log.append_rows(
+        past_log.append_rows(
           self._connection, self.schema, self._of_log(chunk), 0, scored
         )
         return self._connection.sql(
-          f'SELECT {columns} FROM {log.TABLE} r ORDER BY row_id'
+          f'SELECT {columns} FROM {past_log.TABLE} r ORDER BY row_id'
         ).to_arrow_table()
       finally:
         self._connection.rollback()
 
-  def _of_log(self, chunk: rows.Chunk) -> rows.Chunk:
+  def _of_log(self, chunk: raw_rows.Chunk) -> raw_rows.Chunk:
     """The columns that are read; DuckDB may not support other types."""
     of, table = self.schema, chunk.table
     wanted = {of.time, of.session, of.user, of.item, *of.labels}
@@ -332,7 +338,7 @@ def _whole(texts: list[str | None]) -> list[str | None]:
   """As `vocabulary.whole`."""
   if not any(text and '.' in text for text in texts):
     return texts
-  return vocabulary_lib.whole(pa.array(texts, pa.string())).to_pylist()
+  return vocabulary_lookup.whole(pa.array(texts, pa.string())).to_pylist()
 
 
 def _different(lists: list[list[str] | None]) -> list[row_types.Value]:

@@ -15,7 +15,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.as_of import rates
 from rmtl_jax.preparation.schema import events as events_lib
-from rmtl_jax.serving import log_columns, past
+from rmtl_jax.serving import log_columns, row_past
 
 _FOREVER = 2**63 - 1
 # Of what is described, the values at which ranks of labels begin.
@@ -101,7 +101,7 @@ def of_manifest(manifest: manifest_lib.Manifest) -> Shape:
   splits = manifest.splits
   return Shape(
     schema.tasks,
-    past.idle_ms(manifest),
+    row_past.idle_ms(manifest),
     (splits['train'].end_ms, splits['validation'].end_ms),
     (schema.time, schema.session, schema.user, schema.item, *schema.labels),
     schema.events,

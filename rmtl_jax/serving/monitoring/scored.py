@@ -24,9 +24,13 @@ from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import readings
 from rmtl_jax.results import reference as reference_lib
 from rmtl_jax.serving import encoder as encoder_lib
-from rmtl_jax.serving import log as log_lib
-from rmtl_jax.serving import log_columns, raw_fields, rows
-from rmtl_jax.serving import predict as predict_lib
+from rmtl_jax.serving import (
+  log_columns,
+  past_log,
+  predict_file,
+  raw_fields,
+  raw_rows,
+)
 from rmtl_jax.serving.monitoring import model as model_lib
 
 _CHUNK_ROWS = 65_536
@@ -87,7 +91,7 @@ def read(model: model_lib.Model, log: str) -> Scored:
     types.InputError: no such file, no rows, a column that is missing, or a
       value that its field, prediction or label can't have; names it.
   """
-  with rows.open_log(log, rows.log_delimiter(model.manifest)) as parts:
+  with raw_rows.open_log(log, raw_rows.log_delimiter(model.manifest)) as parts:
     reader: _Reader | None = None
     for part in parts:
       if reader is None:
@@ -141,10 +145,10 @@ class _Reader:
     }
     self._connection = sql.connect()
 
-  def check(self, part: rows.Rows) -> None:
+  def check(self, part: raw_rows.Rows) -> None:
     """Refuses a file without the columns of the first one."""
     self._encoder.check(part.schema, part.path)
-    wanted = [predict_lib.PREFIX + name for name in self._manifest.task_names]
+    wanted = [predict_file.PREFIX + name for name in self._manifest.task_names]
     for name in wanted:
       if name not in part.schema.names:
         raise types.InputError(
@@ -160,7 +164,7 @@ class _Reader:
       ],
     )
 
-  def add(self, chunk: rows.Chunk) -> None:
+  def add(self, chunk: raw_rows.Chunk) -> None:
     """Reads the rows of a chunk."""
     inputs = self._encoder.encode(chunk)
     for name, values in _by_field(self._manifest, inputs).items():
@@ -212,13 +216,13 @@ class _Reader:
   def _keep(self, name: str, values: np.ndarray) -> None:
     self._parts.setdefault(name, []).append(values)
 
-  def _read_raw(self, chunk: rows.Chunk) -> None:
+  def _read_raw(self, chunk: raw_rows.Chunk) -> None:
     """Missing values, keys, predictions and labels, by SQL."""
     table = raw_fields.to_duckdb_types(chunk.table.combine_chunks(), chunk.path)
     schema = table.schema
     columns, faulty = [], []
     for i, task in enumerate(self._manifest.tasks):
-      name = predict_lib.PREFIX + task.name
+      name = predict_file.PREFIX + task.name
       written = sql.quote(name)
       columns.append(f'TRY_CAST({written} AS DOUBLE) AS p{i}')
       fault, expected = f'p{i} IS NULL OR NOT isfinite(p{i})', 'a number'
@@ -305,7 +309,7 @@ class _Reader:
     """
     keys = self._log_schema.keys(schema)
     texts = [
-      log_lib.key_text(
+      past_log.key_text(
         self._log_schema, schema, keys[role], sql.quote(keys[role])
       )
       for role in ('user', 'session')

@@ -10,11 +10,10 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.data import manifest_file
 from rmtl_jax.server.state import row_reader, row_types
-from rmtl_jax.serving import past
-from rmtl_jax.serving import rows as rows_lib
+from rmtl_jax.serving import raw_rows, row_past
 from tests.serving import past_run
 
-NEEDS = past.Needs((), False)
+NEEDS = row_past.Needs((), False)
 KEYS = {
   'visit': ['a'],
   'who': [1],
@@ -45,7 +44,7 @@ def reader(tmp_path_factory):
 
 
 def both(reader, table, monkeypatch):
-  table = rows_lib.rows_of_table(table)
+  table = raw_rows.rows_of_table(table)
   quick = list(reader.read(table, NEEDS, scored=True))
   with monkeypatch.context() as patched:
     patched.setattr(reader, '_keys', lambda table: None)
@@ -93,15 +92,15 @@ def test_other_values(reader, monkeypatch, change):
 )
 def test_faults_name_row_and_column(reader, change, text):
   with pytest.raises(types.InputError, match=text):
-    list(reader.read(rows_lib.rows_of_table(TABLE | change), NEEDS, True))
+    list(reader.read(raw_rows.rows_of_table(TABLE | change), NEEDS, True))
 
 
 def test_rows_are_told_apart_by_all_but_their_labels(reader):
   labels = {'clicked': [0, 1, 0, 0], 'bought': [0, 0, 0, 0]}
-  rows = rows_lib.rows_of_table(TABLE | labels)
+  rows = raw_rows.rows_of_table(TABLE | labels)
   first = list(reader.read(rows, NEEDS, False))
   labels['bought'] = [0, 1, 0, 0]
-  other = rows_lib.rows_of_table(labels | TABLE)
+  other = raw_rows.rows_of_table(labels | TABLE)
   second = list(reader.read(other, NEEDS, False))
   assert [row.identity for row in first] == [row.identity for row in second]
   assert len({row.identity for row in first}) == 4
@@ -116,7 +115,7 @@ def test_rows_are_the_same_however_they_are_written(reader):
 
   def identities(**columns):
     row = {**KEYS, **labels, **columns}
-    table = rows_lib.rows_of_table(pa.table(row))
+    table = raw_rows.rows_of_table(pa.table(row))
     return {row.identity for row in reader.read(table, NEEDS, False)}
 
   once = identities(price=[3], tags=[[1, 2]], more=[None])

@@ -15,10 +15,8 @@ from rmtl_jax.preparation.as_of import groups, history, rates
 from rmtl_jax.server.state import changes
 from rmtl_jax.server.state import keeper as keeper_lib
 from rmtl_jax.server.state import look as look_lib
-from rmtl_jax.serving import log as log_lib
 from rmtl_jax.serving import notes as notes_lib
-from rmtl_jax.serving import past as past_lib
-from rmtl_jax.serving import rows as rows_lib
+from rmtl_jax.serving import past_log, raw_rows, row_past
 from tests import tiers
 from tests.serving import past_run
 
@@ -94,18 +92,18 @@ def scorer_of(directory, raw, schema=past_run.BRANDS, **settings):
 
 def of_all_rows(scorer, raw):
   """Features of all rows at once, as training has them; None where left out."""
-  table = rows_lib.rows_of_table(raw)
-  with past_lib.scratch_database() as (connection, _):
-    past = past_lib.Past(connection, scorer.manifest, scorer.needs)
+  table = raw_rows.rows_of_table(raw)
+  with row_past.scratch_database() as (connection, _):
+    past = row_past.Past(connection, scorer.manifest, scorer.needs)
     past.add(table, scored=False, size=4096)
     schema = past._log_schema
     places = past._place()
     made, _ = asof.compute_features(
       connection,
-      log_lib.source_table(schema),
+      past_log.source_table(schema),
       places,
       tuple(g for g in scorer.needs.groups if g != history.GROUP),
-      past_lib.idle_ms(scorer.manifest),
+      row_past.idle_ms(scorer.manifest),
       rates.recorded(scorer.manifest, schema.tasks),
       labelled='r.labelled',
       tastes=tuple(schema.tastes),
@@ -129,7 +127,7 @@ class Replay:
     self.store, self.shape = self.keeper._writes, self.keeper._shape
 
   def rows(self, raw):
-    table = rows_lib.rows_of_table(raw)
+    table = raw_rows.rows_of_table(raw)
     return list(self.model.shown_rows(table))
 
   def features(self, row):

@@ -9,10 +9,8 @@ import pytest
 from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import history, rates
 from rmtl_jax.server.state import keeper as keeper_lib
-from rmtl_jax.serving import log as log_lib
 from rmtl_jax.serving import notes as notes_lib
-from rmtl_jax.serving import past as past_lib
-from rmtl_jax.serving import rows as rows_lib
+from rmtl_jax.serving import past_log, raw_rows, row_past
 from tests.preparation import raw_files
 from tests.server.state import test_replay
 from tests.serving import past_run
@@ -86,15 +84,15 @@ def with_own_label(table):
 
 def of_all_rows(scorer, raw):
   """Features of the rows that events make, by the number of their event."""
-  with past_lib.scratch_database() as (connection, _):
-    past = past_lib.Past(connection, scorer.manifest, scorer.needs)
-    past.add(rows_lib.rows_of_table(raw), scored=False, size=4096)
-    schema, idle = past._log_schema, past_lib.idle_ms(scorer.manifest)
-    log_lib.gather_events(connection, schema, idle)
+  with row_past.scratch_database() as (connection, _):
+    past = row_past.Past(connection, scorer.manifest, scorer.needs)
+    past.add(raw_rows.rows_of_table(raw), scored=False, size=4096)
+    schema, idle = past._log_schema, row_past.idle_ms(scorer.manifest)
+    past_log.gather_events(connection, schema, idle)
     places = past._place()
     made, _ = asof.compute_features(
       connection,
-      log_lib.source_table(schema),
+      past_log.source_table(schema),
       places,
       tuple(g for g in scorer.needs.groups if g != history.GROUP),
       idle,

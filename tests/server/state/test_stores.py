@@ -16,7 +16,7 @@ from rmtl_jax.server.state import (
 )
 from rmtl_jax.server.state import keeper as keeper_lib
 from rmtl_jax.server.state import look as look_lib
-from rmtl_jax.serving import rows as rows_lib
+from rmtl_jax.serving import raw_rows
 from tests.serving import past_run
 
 LABELS = ['clicked', 'bought']
@@ -42,7 +42,7 @@ def keeping(scorer, place):
 
 def looked_up(keeper, scorer, raw):
   rows = raw.drop_columns(LABELS)
-  return keeper.look_up(scorer, rows_lib.rows_of_table(rows))[0].to_pylist()
+  return keeper.look_up(scorer, raw_rows.rows_of_table(rows))[0].to_pylist()
 
 
 def test_writers_at_once_lose_nothing(scorer, place, raw, tmp_path):

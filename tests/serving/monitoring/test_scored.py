@@ -11,7 +11,7 @@ from pyarrow import csv
 import rmtl_jax
 from rmtl_jax import cli, types
 from rmtl_jax.serving import predictor
-from rmtl_jax.serving.export import writer
+from rmtl_jax.serving.export import export_writer
 from rmtl_jax.serving.monitoring import judge, model, scored
 from tests.serving import table_run
 
@@ -174,7 +174,7 @@ def test_a_log_that_has_moved_exits_with_1(run_dir, log, tmp_path, capsys):
 
 def test_an_export_is_compared_as_its_run(run_dir, log_file, tmp_path):
   out = tmp_path / 'exported'
-  writer.export(predictor.load(run_dir), out)
+  export_writer.export(predictor.load(run_dir), out)
   found = judge.monitor(out, str(log_file))
   assert found == {**judge.monitor(run_dir, str(log_file)), 'name': 'exported'}
   with pytest.raises(types.InputError, match='was exported with its stage'):

@@ -18,7 +18,7 @@ from rmtl_jax.preparation.raw import parquet as raw_parquet
 from rmtl_jax.preparation.raw import readings
 from rmtl_jax.preparation.schema import events as events_lib
 from rmtl_jax.preparation.sources import table_events
-from rmtl_jax.serving import log_columns, raw_fields, rows
+from rmtl_jax.serving import log_columns, raw_fields, raw_rows
 
 TABLE = 'log'
 
@@ -102,7 +102,7 @@ def create_table(
 def append_rows(
   connection: sql.Connection,
   log_schema: log_columns.LogSchema,
-  chunk: rows.Chunk,
+  chunk: raw_rows.Chunk,
   first: int,
   scored: bool,
 ) -> None:

@@ -11,9 +11,8 @@ import pyarrow as pa
 from rmtl_jax import types
 from rmtl_jax.runtime import progress
 from rmtl_jax.serving import notes as notes_lib
-from rmtl_jax.serving import rows as rows_lib
+from rmtl_jax.serving import raw_rows, sinks
 from rmtl_jax.serving import scorer as scorer_lib
-from rmtl_jax.serving import sinks
 
 PREFIX = 'p_'
 
@@ -44,10 +43,10 @@ def predict(
   delimiter = scorer.delimiter
   count, notes = 0, notes_lib.Notes()
   with contextlib.ExitStack() as stack:
-    rows = stack.enter_context(rows_lib.open_rows(source, delimiter))
+    rows = stack.enter_context(raw_rows.open_rows(source, delimiter))
     earlier = None
     if history:
-      earlier = stack.enter_context(rows_lib.open_log(history, delimiter))
+      earlier = stack.enter_context(raw_rows.open_log(history, delimiter))
     schema = _with_predictions(rows, scorer.tasks)
     live.start(f'predict ({scorer.stage})', rows.total)
     write = stack.enter_context(sinks.open_sink(target, schema, delimiter))
@@ -68,16 +67,16 @@ def check_names(source: str, target: str) -> None:
   Raises:
     types.InputError: another kind of file, or one file for both.
   """
-  rows_lib.check_name(source)
+  raw_rows.check_name(source)
   sinks.check_name(target)
-  if rows_lib.STANDARD in (source, target):
+  if raw_rows.STANDARD in (source, target):
     return
   files = [pathlib.Path(name) for name in (source, target)]
   if all(p.is_file() for p in files) and os.path.samefile(*files):
     raise types.InputError(f'{target}: is the input, expected another file')
 
 
-def _with_predictions(rows: rows_lib.Rows, tasks: tuple[str, ...]) -> pa.Schema:
+def _with_predictions(rows: raw_rows.Rows, tasks: tuple[str, ...]) -> pa.Schema:
   """The schema with a column per task."""
   taken = {name.lower(): name for name in rows.schema.names}
   schema = rows.schema

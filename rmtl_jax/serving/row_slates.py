@@ -25,8 +25,7 @@ from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
 from rmtl_jax.preparation.raw import readings, times
-from rmtl_jax.serving import log_columns, lookup, raw_fields
-from rmtl_jax.serving import rows as rows_lib
+from rmtl_jax.serving import log_columns, lookup, raw_fields, raw_rows
 
 # Rows that are read at a time.
 _CHUNK = 65_536
@@ -116,7 +115,7 @@ class Slates:
     """The columns to add."""
     return tuple(feature.column for feature in self._features)
 
-  def of_rows(self, rows: rows_lib.Rows) -> rows_lib.RowReader | None:
+  def of_rows(self, rows: raw_rows.Rows) -> raw_rows.RowReader | None:
     """The columns of rows, in their order.
 
     Args:
@@ -134,7 +133,7 @@ class Slates:
     read = self._read(rows.schema, rows.path)
     parts = [c.table.select(read) for c in rows.chunks(_CHUNK)]
     whole = pa.concat_tables(parts) if parts else rows.schema.empty_table()
-    return rows_lib.RowReader(self._compute(whole, rows.path).to_reader())
+    return raw_rows.RowReader(self._compute(whole, rows.path).to_reader())
 
   def of_table(self, table: pa.Table, path: str) -> pa.Table | None:
     """As `of_rows`, of rows that are shown together and no others."""

@@ -25,11 +25,11 @@ from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import history, rates
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
-from rmtl_jax.serving import log, log_columns, rows
-from rmtl_jax.serving import vocabulary as vocabulary_lib
+from rmtl_jax.serving import log_columns, past_log, raw_rows, vocabulary_lookup
 
 _BATCH_ROWS = 65_536
 _SCRATCH = 'rmtl-predict'
+_LOG = past_log.TABLE
 # Keys that history and rows may spell in two ways.
 KEYS = ('session', 'user')
 
@@ -110,21 +110,21 @@ class Past:
     self._needs, self._log_schema = needs, log_columns.make_log_schema(manifest)
     self._rows = self._earlier = 0
     self._numbers: Collection[str] = KEYS
-    self._item = sql.quote(log.item_column(self._log_schema))
-    log.create_table(connection, self._log_schema)
+    self._item = sql.quote(past_log.item_column(self._log_schema))
+    past_log.create_table(connection, self._log_schema)
 
   @property
   def first(self) -> int:
     """`row_id` of the first row to predict for."""
     return self._earlier
 
-  def add(self, table: rows.Rows, scored: bool, size: int) -> None:
+  def add(self, table: raw_rows.Rows, scored: bool, size: int) -> None:
     """Adds rows of the history (first), or rows to predict for.
 
     Raises:
       types.InputError: a column or a value that can't be used.
     """
-    log.check(
+    past_log.check(
       self._log_schema,
       table.schema,
       table.path,
@@ -134,7 +134,7 @@ class Past:
       needs_tastes=self._needs.tastes,
     )
     for chunk in table.chunks(size):
-      log.append_rows(
+      past_log.append_rows(
         self.connection, self._log_schema, chunk, self._rows, scored
       )
       self._rows += chunk.table.num_rows
@@ -148,7 +148,7 @@ class Past:
   def keys(self, first: int = 0) -> pa.Table:
     """`row_id`, `session`, `user` and `item` of the rows from `first` on."""
     return self.connection.sql(
-      f'SELECT row_id, session, "user", {self._item} AS item FROM {log.TABLE}'
+      f'SELECT row_id, session, "user", {self._item} AS item FROM {_LOG}'
       f' WHERE row_id >= {first} ORDER BY row_id'
     ).to_arrow_table()
 
@@ -159,13 +159,13 @@ class Past:
       kept: rows of its log, of numbers below those of `start_after`.
       numbers: keys of which every value of the whole history is a number.
     """
-    sql.insert(self.connection, log.TABLE, kept)
+    sql.insert(self.connection, past_log.TABLE, kept)
     self._numbers = numbers
 
   def compute(
     self,
-    items: vocabulary_lib.Vocabulary | None,
-    tastes: Mapping[str, vocabulary_lib.Vocabulary] | None = None,
+    items: vocabulary_lookup.Vocabulary | None,
+    tastes: Mapping[str, vocabulary_lookup.Vocabulary] | None = None,
   ) -> None:
     """Computes the past of every row to predict for.
 
@@ -182,10 +182,10 @@ class Past:
     for key in KEYS:
       # 118.0 is no number where any value of the whole history is none.
       if key in self._numbers:
-        self._spell(sql.quote(key), vocabulary_lib.strip_zero_fractions)
+        self._spell(sql.quote(key), vocabulary_lookup.strip_zero_fractions)
     if items is not None:
       self._spell(self._item, items.spelled)
-    columns = log.taste_columns(self._log_schema)
+    columns = past_log.taste_columns(self._log_schema)
     for name, known in (tastes or {}).items():
       many = name in self._log_schema.lists
       self._spell(sql.quote(columns[name]), known.spelled, many)
@@ -193,7 +193,7 @@ class Past:
     # past.
     self._drop_repeated()
     if self._log_schema.events is not None:
-      again = log.gather_events(
+      again = past_log.gather_events(
         self.connection, self._log_schema, idle_ms(self.manifest)
       )
       if again:
@@ -210,14 +210,14 @@ class Past:
     self._made = sql.unique_name('made')
     self.connection.execute(
       f'CREATE TABLE {self._made} AS SELECT l.row_id{", " if values else ""}'
-      f'{values} FROM {log.TABLE} l JOIN {self._places.table} p USING (row_id)'
+      f'{values} FROM {_LOG} l JOIN {self._places.table} p USING (row_id)'
       f' {joins} WHERE l.scored ORDER BY l.row_id'
     )
 
-  def columns(self) -> rows.RowReader:
+  def columns(self) -> raw_rows.RowReader:
     """The as-of columns of the rows to predict for, in their order."""
     names = sql.quote_all(self._needs.columns)
-    return rows.RowReader(
+    return raw_rows.RowReader(
       self._reader(f'SELECT {names} FROM {self._made} ORDER BY row_id')
     )
 
@@ -242,7 +242,7 @@ class Past:
       f' p.position - p.step AS session, l.{self._item} AS item,'
       ' l.timestamp IS DISTINCT FROM lag(l.timestamp) OVER ('
       '  PARTITION BY p.position - p.step ORDER BY p.position) AS begins_time'
-      f' FROM {self._places.table} p JOIN {log.TABLE} l USING (row_id)'
+      f' FROM {self._places.table} p JOIN {_LOG} l USING (row_id)'
     )
     # Whole sessions, but only those with a row to predict for.
     query = (
@@ -280,7 +280,7 @@ class Past:
       many: whether the column has lists of values.
     """
     value = f'unnest({column})' if many else column
-    given = f'SELECT row_id, {value} AS value FROM {log.TABLE}'
+    given = f'SELECT row_id, {value} AS value FROM {_LOG}'
     distinct = self.connection.sql(
       f'SELECT DISTINCT value FROM ({given}) WHERE value IS NOT NULL'
     ).to_arrow_table()['value']
@@ -301,8 +301,7 @@ class Past:
           f' FROM ({given}) g LEFT JOIN {table} o USING (value) GROUP BY ALL)'
         )
       self.connection.execute(
-        f'UPDATE {log.TABLE} l SET {column} = s.spelled FROM {found} s'
-        f' WHERE {same}'
+        f'UPDATE {_LOG} l SET {column} = s.spelled FROM {found} s WHERE {same}'
       )
 
   def _drop_repeated(self) -> None:
@@ -313,10 +312,10 @@ class Past:
       f'l.{column} IS NOT DISTINCT FROM s.{column}' for column in columns
     )
     if self._log_schema.events is not None:
-      same += f' AND {log.is_impression(self._log_schema.events)}'
+      same += f' AND {past_log.is_impression(self._log_schema.events)}'
     repeated = sql.fetch_row(
       self.connection,
-      f'DELETE FROM {log.TABLE} l USING (SELECT {keys} FROM {log.TABLE}'
+      f'DELETE FROM {_LOG} l USING (SELECT {keys} FROM {_LOG}'
       ' WHERE scored) s'
       f' WHERE NOT l.scored AND l.timestamp = s.timestamp AND {same}',
     )[0]
@@ -327,15 +326,15 @@ class Past:
       )
 
   def _place(self) -> sessions.RowPlaces:
-    rows_of = log.source_table(self._log_schema)
+    rows_of = past_log.source_table(self._log_schema)
     numbered = sessions.number_sessions(
       self.connection,
-      log.TABLE,
+      past_log.TABLE,
       idle_ms(self.manifest),
       has_session=rows_of.has_session,
       has_user=rows_of.has_user,
       has_time=rows_of.has_time,
-      # Duplicates of the history only (see log.create_table).
+      # Duplicates of the history only (see past_log.create_table).
       identity=('same', 'alone'),
     )
     splits = self.manifest.splits
@@ -354,7 +353,7 @@ class Past:
       return ''
     made, _ = asof.compute_features(
       self.connection,
-      log.source_table(self._log_schema),
+      past_log.source_table(self._log_schema),
       self._places,
       groups,
       idle_ms(self.manifest),
@@ -389,13 +388,13 @@ class Past:
     )
     view = sql.unique_name('shown')
     self.connection.execute(
-      f'CREATE VIEW {view} AS SELECT l.*, p.session_id FROM {log.TABLE} l'
+      f'CREATE VIEW {view} AS SELECT l.*, p.session_id FROM {_LOG} l'
       f' JOIN {self._places.table} p USING (row_id)'
     )
     found = history.encode_histories(
       self.connection,
       view,
-      log.item_column(self._log_schema),
+      past_log.item_column(self._log_schema),
       'shown_items',
       field.width,
     )
