@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 PAGE = 'docs/balancers.md'
 NAMES = ['own', *loops.NAMES]
 # One of each kind of state; the rest is slow together.
-FEW = ('own', 'dwa', 'pcgrad', 'gradnorm')
+FEW = ('own', 'dwa')
 EVERY = [
   name if name in FEW else pytest.param(name, marks=pytest.mark.slow)
   for name in NAMES

@@ -190,6 +190,7 @@ def test_labels_that_are_always_final_can_not_be_completed(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_run_with_completed_labels(data, tmp_path):
   record = run.train(config('critic'), tmp_path / 'run', data, live=tiny.QUIET)
   assert {'pretrain', 'constant', 'finetune'} <= set(record['stages'])

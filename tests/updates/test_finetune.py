@@ -152,7 +152,10 @@ def _of_mean_one(weights):
 
 @pytest.mark.parametrize(
   'name',
-  [name for name, one in registry.RECORDS.items() if one.asks_every_step],
+  tiers.some(
+    [name for name, one in registry.RECORDS.items() if one.asks_every_step],
+    ('critic', 'advantage', 'ddpg'),
+  ),
 )
 def test_two_steps_with_frozen_critics_agree_with_numpy(name):
   states, history = two_steps(frozen(name))
@@ -196,7 +199,7 @@ def test_two_steps_with_frozen_critics_agree_with_numpy(name):
       ('ddpg', 2),
       ('advantage', 1),
     ],
-    [('critic', 1), ('negative_q', 3), ('ddpg', 2)],
+    [('critic', 1), ('ddpg', 2)],
   ),
 )
 def test_two_steps_with_learning_critics(name, period):
