@@ -12,8 +12,8 @@ import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from rmtl_jax import clock, extras, types
 from rmtl_jax import config as config_lib
-from rmtl_jax import extras, types
 from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
@@ -151,14 +151,15 @@ def train(
     workdir.hold_data(stack, data_dir)
 
     # --- Read and build. Nothing of a run that can't begin is left behind.
-    run = workdir.opened(stack, path, config, data_dir, layout)
-    start = _started(run, start_from)
-    run = start.run if start else run
-    run = dataclasses.replace(run, refit_of=refit.find(run, refit_of))
-    _check_stages(run, stages)
-    data = _read_and_build(run, job)
-    _describe(run, config, job, data)
-    _advise(run, start, job, data)
+    with clock.part('reading'):
+      run = workdir.opened(stack, path, config, data_dir, layout)
+      start = _started(run, start_from)
+      run = start.run if start else run
+      run = dataclasses.replace(run, refit_of=refit.find(run, refit_of))
+      _check_stages(run, stages)
+      data = _read_and_build(run, job)
+      _describe(run, config, job, data)
+      _advise(run, start, job, data)
     if not all(run.has(stage) for stage in stages):
       data = _completed(run, job, data)
 
@@ -178,6 +179,7 @@ def train(
     return run_record.write(run, trained, data.splits, writer)
 
 
+@clock.part('starting')  # what is no epoch: networks, states, policies
 def train_model(
   stack: contextlib.ExitStack,
   run: workdir.Run,
@@ -367,6 +369,7 @@ def _read_and_build(run: workdir.Run, job: Job) -> Data:
   return Data(by_name, _build(run, by_name['train'], layout), snapshot, {})
 
 
+@clock.part('completing')
 def _completed(run: workdir.Run, job: Job, data: Data) -> Data:
   """The data with completed labels of train rows that are not final yet."""
   train = delayed.complete(

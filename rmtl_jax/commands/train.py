@@ -11,8 +11,8 @@ from typing import Any
 
 from absl import flags
 
+from rmtl_jax import clock, types
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
 from rmtl_jax.commands import common, distributed
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import presets
@@ -86,8 +86,9 @@ def execute(values: flags.FlagValues) -> int:
   live = progress.Progress(quiet=not processes.is_first())
 
   find_data = functools.partial(common.data_dir, values, path, given, live)
-  processes.on_first(find_data, types.InputError)
-  data_dir = find_data()
+  with clock.part('preparing'):
+    processes.on_first(find_data, types.InputError)
+    data_dir = find_data()
   manifest = manifest_file.read(data_dir)
   source = common.path(values, 'start_from')
   begun = None
@@ -138,6 +139,7 @@ def execute(values: flags.FlagValues) -> int:
   return 0
 
 
+@clock.part('paper_model')
 def _train_paper_model(
   config: config_lib.Config,
   path: pathlib.Path,

@@ -300,24 +300,6 @@ def ordered_plan(
   return _batches([lanes], config.lanes, steps, config.lane_length)
 
 
-def rows_plan(rows: np.ndarray, config: config_lib.BatchConfig) -> Plan:
-  """Packs some rows in their order, each as its own session.
-
-  Args:
-    rows: i64[U].
-    config: lanes and lane length.
-  """
-  shape = (-1, config.lanes, config.lane_length)
-  padding = -len(rows) % (config.lanes * config.lane_length)
-  number = np.pad(np.arange(len(rows)), (0, padding), constant_values=-1)
-  row = np.pad(rows, (0, padding), constant_values=-1)
-  return Plan(
-    row.astype(np.int32).reshape(shape),
-    (row >= 0).reshape(shape),
-    number.astype(np.int32).reshape(shape),
-  )
-
-
 def pack_lanes(
   length: np.ndarray, capacity: int
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import math
 import pathlib
 import typing
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -18,14 +18,8 @@ from rmtl_jax.data import parquet, prepared_file
 if typing.TYPE_CHECKING:
   from rmtl_jax.data import streaming
 
-# Odd numbers whose bits look random (SplitMix64's multipliers).
-_HASH_FACTORS = (
-  np.uint64(0x94D049BB133111EB),
-  np.uint64(0xBF58476D1CE4E5B9),
-)
-# Rows that are read and checked at a time, and those that are compared.
+# Rows that are read and checked at a time.
 BLOCK_ROWS = 262_144
-_BLOCK = 65_536
 # Bytes: from such an address on, a device that is the CPU takes an array as it
 # is, where it copies others.
 _ALIGNMENT = 64
@@ -201,55 +195,6 @@ def row_means(values: Any, sample_weight: np.ndarray | None) -> Any:
   total = sample_weight.sum(0, dtype=np.float64)
   sums = (np.asarray(values) * sample_weight).sum(0, dtype=np.float64)
   return np.where(total > 0, sums, 1.0) / np.where(total > 0, total, 1.0)
-
-
-class EqualRows(NamedTuple):
-  """Groups of rows with equal features.
-
-  Attributes:
-    first: first row of each group, i64[U], ascending.
-    number: group of each row, i64[R].
-  """
-
-  first: np.ndarray
-  number: np.ndarray
-
-
-def equal_rows(split: Rows) -> EqualRows:
-  """Groups rows with bit-wise equal features, read block by block.
-
-  Rows are compared by two 64-bit hashes: what differs in the second alone has
-  one hash by chance, and every row becomes its own group, which is slower
-  and still right.
-  """
-  rows = split.rows
-  codes = np.empty((len(_HASH_FACTORS), rows), np.uint64)
-  # Never all features at once: those of a split on disk may not fit in memory.
-  blocks = [slice(at, at + _BLOCK) for at in range(0, rows, _BLOCK)]
-  for block in blocks:
-    found = split.take(np.arange(block.start, min(block.stop, rows)))[:3]
-    words = [np.ascontiguousarray(part).view(np.uint32) for part in found]
-    for code, factor in zip(codes, _HASH_FACTORS, strict=True):
-      code[block] = _hash(words, factor)
-  _, first, number = np.unique(codes[0], return_index=True, return_inverse=True)
-  # np.unique sorts by hash; groups in the order of their rows let a plan read
-  # the split from front to back.
-  order = np.argsort(first)
-  rank = np.empty_like(order)
-  rank[order] = np.arange(len(order))
-  first, number = first[order], rank[number]
-  if not np.array_equal(codes[1], codes[1][first[number]]):
-    first = number = np.arange(rows)
-  return EqualRows(first, number)
-
-
-def _hash(words: list[np.ndarray], factor: np.uint64) -> np.ndarray:
-  """A hash of each row of some u32[B, ...] side by side, u64[B]."""
-  code = np.zeros(len(words[0]), np.uint64)
-  for word in np.concatenate(words, axis=1).T:
-    code = (code ^ word) * factor
-    code ^= code >> np.uint64(29)
-  return code
 
 
 def read_split(

@@ -14,6 +14,7 @@ whole numbers are exact, ties included.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 
@@ -29,6 +30,8 @@ ERRORS = ('mae', 'rmse')
 # Replicates that are computed at once, and AUCs that are remembered: calibrated
 # predictions and differences ask for those of the same order again.
 _AT_ONCE, _MOST_KNOWN = 16, 256
+# Draws that are kept, one byte each.
+_MOST_KEPT = 2**27
 _KNOWN: dict[bytes, np.ndarray] = {}
 
 
@@ -86,7 +89,9 @@ def replicates(
   if aucs:
     found['auc'] = np.full(shape, np.nan)
   wanted = [one for one in aucs.values() if one.known is None]
-  for part, times in _draws(sessions, count, seed):
+  draws = _kept if sessions * count <= _MOST_KEPT else _draws
+  for part, drawn in draws(sessions, count, seed):
+    times = drawn.astype(np.float64)
     for (name, m, k), (above, below) in sums.items():
       # einsum, because the last digits of a BLAS product depend on its threads.
       below = np.einsum('s,sb->b', below, times)
@@ -104,7 +109,7 @@ def replicates(
 def _draws(
   sessions: int, count: int, seed: int
 ) -> Iterator[tuple[slice, np.ndarray]]:
-  """How often replicates have each session, f64[S, B], some at a time."""
+  """How often replicates have each session, u8[S, B], some at a time."""
   generator = np.random.default_rng(seed)
   for start in range(0, count, _AT_ONCE):
     part = slice(start, min(start + _AT_ONCE, count))
@@ -112,7 +117,15 @@ def _draws(
       np.bincount(generator.integers(sessions, size=sessions), None, sessions)
       for _ in range(part.start, part.stop)
     ]
-    yield part, np.stack(drawn, axis=1).astype(np.float64)
+    yield part, np.stack(drawn, axis=1).astype(np.uint8)
+
+
+@functools.lru_cache(maxsize=1)
+def _kept(
+  sessions: int, count: int, seed: int
+) -> list[tuple[slice, np.ndarray]]:
+  """`_draws`, for the metrics of all models of a split."""
+  return list(_draws(sessions, count, seed))
 
 
 class _Auc:

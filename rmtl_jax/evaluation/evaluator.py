@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from rmtl_jax import clock, json_files, types
 from rmtl_jax import config as config_lib
-from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import (
   bootstrap,
@@ -109,6 +109,7 @@ def measured(
   return one.function(rows.labels[seen, k], values[seen, k], seen_rows)
 
 
+@clock.part('intervals')
 def _intervals(
   predictions: Sequence[labelled.Predicted],
   rows: labelled.Labelled,

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import special
 
+from rmtl_jax import clock, json_files, types
 from rmtl_jax import config as config_lib
-from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import mixing
@@ -83,9 +83,10 @@ class Ensemble:
       name = 'pretrain'  # an arm of stage 3 that kept epoch 0
     key = m, name, results[name].epoch, split
     if key not in self.known:
-      self.known[key] = self.models.predicted(
-        self.configs[m], results[name].params, split
-      )
+      with clock.part('predicting'):
+        self.known[key] = self.models.predicted(
+          self.configs[m], results[name].params, split
+        )
     return self.known[key]
 
   def predict(self, name: str, split: splits_lib.Split) -> np.ndarray:

@@ -11,14 +11,13 @@ import dataclasses
 import functools
 import os
 import pathlib
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from rmtl_jax import clock, json_files, types
 from rmtl_jax import config as config_lib
-from rmtl_jax import json_files, types
 from rmtl_jax.config import variants
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
@@ -86,6 +85,7 @@ class Data:
     return list_starts.predicted(predict, self.evaluated, self.lists)
 
 
+@clock.part('evaluation')
 def write(
   run: workdir.Run,
   trained: ensemble.Ensemble,
@@ -98,7 +98,7 @@ def write(
     trained: its finished stages, of every member of an ensemble.
     rows: train, validation and test, by name.
   """
-  begin, history = time.perf_counter(), trained.history
+  history = trained.history
   data = Data(run.manifest, rows['train'], rows['validation'], rows['test'])
   values = row_values.critic_values(trained, data.validation)
   _plot_critics(writer, run, trained, data, values)
@@ -118,17 +118,26 @@ def write(
       name: run.refit_of[name] for name in ('run', 'epochs')
     }
   record |= _paper_model(run)
-  seconds: dict[str, float] = {}
-  for entry in history:
-    stage = entry['stage']
-    seconds[stage] = seconds.get(stage, 0.0) + entry.get('seconds', 0.0)
-  seconds['evaluation'] = time.perf_counter() - begin
-  record = json_files.sealed({**record, 'seconds': seconds})
   if processes.is_first():
-    reference.write(run)
+    with clock.part('reference'):
+      reference.write(run)
+  record = json_files.sealed({**record, 'seconds': _seconds(history)})
+  if processes.is_first():
     writers.write_json(run.path / 'metrics.json', record)
   writer.finish(record)
   return record
+
+
+def _seconds(history: Sequence[Record]) -> dict[str, float]:
+  """Seconds of stages, over all starts of a run, and of its last start's rest.
+
+  `compiling` is contained in the others.
+  """
+  found: dict[str, float] = {}
+  for entry in history:
+    stage = entry['stage']
+    found[stage] = found.get(stage, 0.0) + entry.get('seconds', 0.0)
+  return clock.take() | found
 
 
 @programs.in_32_bits

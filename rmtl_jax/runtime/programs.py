@@ -12,6 +12,8 @@ from typing import ParamSpec, TypeVar
 import jax.monitoring
 from jax.experimental.compilation_cache import compilation_cache
 
+from rmtl_jax import clock
+
 # Compile time above which a program is kept.
 _LEAST_SECONDS = 0.1
 _COMPILED = '/jax/core/compile/backend_compile_duration'
@@ -28,6 +30,15 @@ def on_compiled(work: Callable[[], object]) -> None:
       work()
 
   jax.monitoring.register_event_duration_secs_listener(heard)
+
+
+def _heard(event: str, duration_secs: float, **more: object) -> None:
+  del more
+  if event == _COMPILED:
+    clock.add('compiling', duration_secs)
+
+
+jax.monitoring.register_event_duration_secs_listener(_heard)
 
 
 def in_32_bits(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:

@@ -38,7 +38,14 @@ from rmtl_jax.preparation import prepare as prepare_lib
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.description import drift
 from rmtl_jax.results import verdict
-from rmtl_jax.runtime import checks, progress, provenance, workdir, writers
+from rmtl_jax.runtime import (
+  checks,
+  progress,
+  provenance,
+  stages,
+  workdir,
+  writers,
+)
 from rmtl_jax.training import start_rules
 
 Record = dict[str, Any]
@@ -432,7 +439,9 @@ def _runs(work: Backtest, day: Day, seed: int, data: Data) -> Record:
       'metrics': _shown(metrics),
       'epochs': trained['best_epoch'],
       'passes': len(writers.read_history(place)),
-      'seconds': sum(v for name, v in seconds.items() if name != 'evaluation'),
+      'seconds': sum(
+        seconds.get(name, 0) for name in (*stages.LEAVES, 'trees')
+      ),
     }
     for name in REFERENCES:
       if name in trained:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import jax
 import numpy as np
 import optax
 
+from rmtl_jax import clock
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import monitor as monitor_lib
@@ -209,11 +209,12 @@ def stopping(context: context_lib.Context, stage: str) -> fit.Stopping:
   )
 
 
+@clock.part('trees')
 def fitted(
   context: context_lib.Context, fit_rows: functional.Fit
 ) -> dict[str, saved.Result]:
   """Stage 1 of an actor that is fitted at once, as trees: what it leaves."""
-  begin, train = time.perf_counter(), context.train
+  train = context.train
   first, again = None, None
   if context.refit_epochs is not None:
     first = train.host.rows - context.validation.host.rows
@@ -234,8 +235,7 @@ def fitted(
     found = validation.validate(context, params)
     figures = found.figures(context.tasks)
     context.progress.say(f'fitted  {found.in_words()}')
-  seconds = time.perf_counter() - begin
-  context.record(stage='pretrain', epoch=1, **figures, seconds=seconds)
+  context.record(stage='pretrain', epoch=1, **figures)
   return {'pretrain': saved.Result(params, 1)}
 
 

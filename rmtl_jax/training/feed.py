@@ -23,8 +23,6 @@ from rmtl_jax.updates import loop as loop_lib
 
 # Dispatches whose rows are read ahead.
 _AHEAD = 2
-# Distinct rows up to this share of all are worth being looked for.
-_WORTH_SKIPPING = 0.9
 
 
 class Dispatch(NamedTuple):
@@ -223,7 +221,6 @@ def map_rows(
   params: Any,
   split: splits_lib.Split,
   extras: tuple[Any, ...] = (),
-  plan: batches.Plan | None = None,
 ) -> Any:
   """A function of rows over a whole split, in the split's order.
 
@@ -231,15 +228,13 @@ def map_rows(
     row_map: from updates/loop.make_row_map.
     params: what it takes first.
     extras: further f32[R, K] arrays for it, from `split.put`.
-    plan: of the rows that are wanted, if not all.
 
   Returns:
     A tree of numpy arrays, one value per row of the plan, by ascending row.
   """
-  plan = split.plan if plan is None else plan
   size = split.config.steps_per_dispatch
   rows, values = [], []
-  for one in dispatches(split, plan, size, extras=extras):
+  for one in dispatches(split, split.plan, size, extras=extras):
     out = row_map(params, one.columns, one.extras, one.slots, one.steps)
     mask = one.row >= 0
     rows.append(one.row[mask])
@@ -250,26 +245,6 @@ def map_rows(
     return np.concatenate(parts)[order]
 
   return jax.tree.map(in_order, *values)
-
-
-def map_distinct_rows(
-  row_map: Callable[..., Any], params: Any, split: splits_lib.Split
-) -> Any:
-  """As `map_rows`, where equal features give equal values: each once.
-
-  Args:
-    row_map: from updates/loop.make_row_map, of a function that looks at a
-      row's own features alone.
-    params: what it takes first.
-  """
-  equal = split.equal_rows
-  if equal is None or len(equal.first) > _WORTH_SKIPPING * split.host.rows:
-    return map_rows(row_map, params, split)
-  plan = batches.rows_plan(equal.first, split.config)
-  values = map_rows(row_map, params, split, plan=plan)
-  # Rows after the last session are padding of the split.
-  wanted = equal.number[: split.host.starts[-1]]
-  return jax.tree.map(lambda x: x[wanted], values)
 
 
 def chunks(

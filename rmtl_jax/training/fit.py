@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from rmtl_jax import json_files
+from rmtl_jax import clock, json_files
 from rmtl_jax.runtime import checkpoints, processes
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import feed, models, saved
@@ -135,7 +135,7 @@ def fit(
         if arm.epoch < epoch:  # else it was ahead when the stage was cut off
           label = f'{name} {stopping.unit} {epoch}'
           begin = time.perf_counter()
-          with _named_errors(label):
+          with _named_errors(label), clock.part(name):
             _train_epoch(context, stage, arms, name, label, extras)
             _validate(context, arm, name, label, stopping, begin)
       # Only when all arms have trained the epoch: saved between them, a method
@@ -275,6 +275,7 @@ def _arrays(arms: Mapping[str, Arm]) -> dict[str, tuple[Any, Any]]:
   return {name: (arm.state, arm.best) for name, arm in arms.items()}
 
 
+@clock.part('checkpoints')
 def _save(
   context: context_lib.Context, stage: str, arms: Mapping[str, Arm]
 ) -> None:

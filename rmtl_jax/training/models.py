@@ -391,7 +391,7 @@ class Models:
     self, config: config_lib.Config, params: Any, split: splits_lib.Split
   ) -> forward.Predicted:
     """As `predict`, with the outputs that the predictions are made of."""
-    network, members = self.predictor(config), variants.of_members(config)
+    network = self.predictor(config)
     row_map = self._once(
       'predicted',
       (
@@ -406,9 +406,7 @@ class Models:
         network.prepare,
       ),
     )
-    if any(one.network.reads_sessions for one in members):
-      return feed.map_rows(row_map, params, split)
-    return feed.map_distinct_rows(row_map, params, split)
+    return feed.map_rows(row_map, params, split)
 
   def policy(
     self, config: config_lib.Config, params: Any, split: splits_lib.Split

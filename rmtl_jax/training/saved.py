@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from rmtl_jax import durable, types
+from rmtl_jax import clock, durable, types
 from rmtl_jax.networks import registry as networks
 from rmtl_jax.runtime import checkpoints, stages, workdir
 from rmtl_jax.training import context as context_lib
@@ -125,6 +125,7 @@ def restore(
   return finished
 
 
+@clock.part('checkpoints')
 def keep(
   run: workdir.Run,
   context: context_lib.Context,

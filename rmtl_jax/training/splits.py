@@ -24,8 +24,6 @@ from rmtl_jax.updates import loop as loop_lib
 _SHARE = 0.25
 # Rows have numbers of 32 bits.
 _MOST_ROWS = 2**31 - 1
-# Equal rows are looked for in splits of so many rows, streamed or not.
-_MOST_COMPARED = 2**24
 # Rows of a split for fits on all rows at once.
 _MOST_SAMPLED = 2**20
 # Splits of up to so many rows are filled up to one size (of_one_size).
@@ -66,13 +64,6 @@ class Split:
     """Where long sessions are cut: see data/batches.find_cuts."""
     length = self.config.lane_length
     return batches.find_cuts(self.host.starts, length, self.host.begins_time)
-
-  @functools.cached_property
-  def equal_rows(self) -> columns_lib.EqualRows | None:
-    """Which rows have the same features; None in splits that are too large."""
-    if self.host.rows > _MOST_COMPARED:
-      return None
-    return columns_lib.equal_rows(self.host)
 
   def put(self, values: np.ndarray) -> jax.Array | np.ndarray:
     """Values of the rows, f32[R, K], kept where the rows are."""

@@ -158,26 +158,3 @@ def test_sessions_out_of_order_over_files_are_named(prepared, tmp_path):
   swapped = dataclasses.replace(manifest, splits={'train': split})
   message = check_fails(tmp_path, swapped, 'expected sessions in order')
   assert message.startswith(f'{tmp_path / files[2]}: row 1, ')
-
-
-def split_of(categorical, numeric):
-  rows = len(categorical)
-  return columns_lib.SplitColumns(
-    categorical=np.array(categorical, np.int32).reshape(rows, -1),
-    multi_valued=np.zeros((rows, 0), np.int32),
-    numeric=np.array(numeric, np.float32).reshape(rows, -1),
-    labels=np.zeros((rows, 1), np.float32),
-    session=np.arange(rows),
-    user=None,
-    row_id=np.arange(rows),
-    oracle=None,
-    time=np.arange(rows),
-    starts=np.arange(rows + 1),
-  )
-
-
-def test_equal_rows_are_numbered_in_their_order():
-  split = split_of([[3, 1], [0, 0], [3, 1], [3, 1]], [0.5, 0.5, 0.5, -0.5])
-  equal = columns_lib.equal_rows(split)
-  assert equal.first.tolist() == [0, 1, 3]
-  assert equal.number.tolist() == [0, 1, 0, 2]

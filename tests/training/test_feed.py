@@ -12,11 +12,8 @@ from rmtl_jax import types
 from rmtl_jax.data import batches
 from rmtl_jax.training import feed
 from rmtl_jax.training import splits as splits_lib
-from rmtl_jax.updates import forward
 from rmtl_jax.updates import loop as loop_lib
 from tests import tiny
-from tests.training import rows
-from tests.updates import problem
 
 BATCH = config_lib.BatchConfig(lanes=4, lane_length=8)
 
@@ -118,42 +115,3 @@ def test_a_split_with_too_many_rows_is_refused(tmp_path):
   )
   with pytest.raises(types.InputError, match="'train' has 2147483648 rows"):
     splits_lib.read(tmp_path, manifest, 'train', BATCH)
-
-
-def _repeated(times):
-  """The rows of a split, each feature's values again and again."""
-  index = np.arange(problem.ROWS) % times
-  return {
-    name: np.ascontiguousarray(getattr(rows.SPLIT.host, name)[index])
-    for name in ('categorical', 'multi_valued', 'numeric')
-  }
-
-
-@pytest.mark.parametrize('times', [3, problem.ROWS])
-def test_rows_with_equal_features_are_computed_once(times):
-  """With few and with no equal rows: the same values, in the rows' order."""
-  split, seen = rows.make_split(**_repeated(times)), []
-  network = problem.actor('shared_bottom')
-  params = problem.lively(network, 1)
-
-  def policy(params, batch):
-    jax.debug.callback(lambda mask: seen.append(int(mask.sum())), batch.mask)
-    return forward.policy(network, params, batch.inputs)
-
-  row_map = loop_lib.make_row_map(policy)
-  expected = feed.map_rows(row_map, params, split)
-  jax.effects_barrier()
-  assert sum(seen) == problem.ROWS
-  seen.clear()
-  found = feed.map_distinct_rows(row_map, params, split)
-  jax.effects_barrier()
-  assert sum(seen) == (3 if times == 3 else problem.ROWS)
-  np.testing.assert_allclose(found, expected, rtol=1e-6)
-
-
-def test_rows_in_no_session_are_left_out():
-  """As those that fill up the chunks of predict."""
-  few = rows.make_split(**_repeated(3), starts=np.array([0, 2, 4]))
-  row_map = loop_lib.make_row_map(lambda params, batch: batch.inputs.numeric)
-  found = feed.map_distinct_rows(row_map, (), few)
-  np.testing.assert_array_equal(found, few.host.take(np.arange(4)).numeric)
