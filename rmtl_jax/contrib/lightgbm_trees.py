@@ -352,7 +352,7 @@ def _down(number: float) -> np.float32:
   """
   near = np.float32(np.clip(number, -_LARGEST, _LARGEST))
   # In float64: NumPy would round a Python number to float32 first.
-  if float(near) <= number:
+  if float(near) <= number or near == -_LARGEST:
     return near
   return np.nextafter(near, -np.float32(np.inf))
 
