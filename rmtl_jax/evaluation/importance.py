@@ -9,7 +9,6 @@ together, so that what one of them could say for another is lost too.
 
 Intervals: a replicate draws sessions, as all intervals here, and of the
 permutations as many as there are, with replacement.
-tests/evaluation/test_coverage.py has the coverage by simulation.
 """
 
 from __future__ import annotations

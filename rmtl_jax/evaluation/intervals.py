@@ -6,7 +6,6 @@ Intervals are percentiles at the levels of Student's t (Hesterberg, "What
 Teachers Should Know About the Bootstrap", 2015): the bootstrap's variance is
 too small by (n - 1) / n and its tails are too thin where n, the number of
 sessions with the rarer label, is small.
-tests/evaluation/test_coverage.py has the coverage by simulation.
 """
 
 from __future__ import annotations
