@@ -39,6 +39,8 @@ TOGETHER = (
 # and the share of unseen values that is.
 _CHANGE, _UNSEEN = 0.1, 0.1
 _MOST_NAMES = 5
+# Rows without a final label get a sentence from this share on.
+_YOUNG = 0.01
 
 
 def text(record: Record) -> str:
@@ -49,6 +51,7 @@ def text(record: Record) -> str:
     splits(record),
     labels(record),
     *([pairs._replace(rows=pairs.rows[first])] if pairs.rows else []),
+    *([lateness(record)] if record['lateness'] else []),
     sessions(record),
     drifts._replace(rows=drifts.rows[first]),
   ]
@@ -76,6 +79,13 @@ def findings(record: Record) -> list[str]:
         f'The {what} of {task["name"]} goes from'
         f' {label(before, task["kind"])} in train to'
         f' {label(after, task["kind"])} in test.'
+      )
+  for one in record['lateness']:
+    if one['young'] > _YOUNG:
+      found.append(
+        f'{one["young"]:.0%} of the train rows have no final label of'
+        f' {one["task"]} yet; compare --config.delayed=row, critic and zero'
+        ' with the default, which leaves them out.'
       )
   if record['over_time']['span_ms'] is None:
     found.append('The data have no times, so there are no rates over time.')
@@ -176,6 +186,21 @@ def labels(record: Record) -> Table:
     for task in record['tasks']
   ]
   return Table(('label', '', *SPLITS), rows, 2)
+
+
+def lateness(record: Record) -> Table:
+  """When positives of labels with a horizon are known."""
+  rows = [
+    (
+      one['task'],
+      f'{one["within_seconds"] / 3600:g} h',
+      *(pages.number(share, '.1%') for share in one['known'].values()),
+      f'{one["young"]:.1%}',
+    )
+    for one in record['lateness']
+  ]
+  known = ('known in an hour', 'a day', 'a week')
+  return Table(('label', 'final after', *known, 'rows too young'), rows, 1)
 
 
 def together(record: Record) -> Table:

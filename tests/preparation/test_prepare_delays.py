@@ -11,6 +11,8 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import contract
 from rmtl_jax.preparation import summary as summary_lib
+from rmtl_jax.preparation.description import describe
+from rmtl_jax.report import description_text
 from tests.preparation import raw_files
 
 DAY = 86_400_000
@@ -213,3 +215,20 @@ def test_data_with_a_horizon_is_not_extended(tmp_path):
       tmp_path / 'raw',
       extend=str(tmp_path / 'out'),
     )
+
+
+def test_describe_says_how_late_labels_come(tmp_path):
+  prepared_within(tmp_path, within_seconds=4 * DAY / 1000)
+  record = describe.describe(tmp_path / 'out')
+  # Of 12 train days, days 8 to 11 have no final label.
+  assert record['lateness'] == [
+    {
+      'task': 'buy',
+      'within_seconds': 4 * 86_400,
+      'young': pytest.approx(4 / 12),
+      'known': {3600: 0.0, 86_400: 0.0, 604_800: 1.0},
+    }
+  ]
+  assert '33% of the train rows have no final label' in description_text.text(
+    record
+  )

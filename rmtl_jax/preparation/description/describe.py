@@ -27,8 +27,8 @@ def describe(
   Returns:
     `name` and `source`; `tasks` (`name`, `kind`); `splits` {split: `rows`,
     `sessions`, `end_ms`}; `fields` (see
-    drift.of_fields); `over_time`, `together` and `session_lengths` (see
-    rows.py).
+    drift.of_fields); `over_time`, `together`, `lateness` and
+    `session_lengths` (see rows.py).
 
   Raises:
     types.InputError: no prepared data, or a damaged file.
@@ -43,6 +43,9 @@ def describe(
           connection, directory, relations, manifest.tasks
         ),
         'together': rows.together(
+          connection, relations['train'], manifest.tasks
+        ),
+        'lateness': rows.lateness(
           connection, relations['train'], manifest.tasks
         ),
         'session_lengths': rows.session_lengths(connection, relations),

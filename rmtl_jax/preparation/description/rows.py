@@ -23,6 +23,8 @@ SPANS = (
   *(_DAY, 7 * _DAY, 28 * _DAY, 364 * _DAY),
 )
 _MOST_POINTS = 60
+# Seconds after a row: an hour, a day, a week.
+_LATENESS = (3_600, 86_400, 604_800)
 # In percent.
 _QUANTILES = {'median': 50, 'p90': 90, 'p99': 99}
 
@@ -155,6 +157,46 @@ def session_lengths(
       'longest': len(longer),
       'longer': longer.tolist(),
     }
+  return found
+
+
+def lateness(
+  connection: sql.Connection, train: str, tasks: Sequence[manifest_lib.Task]
+) -> list[Record]:
+  """How late labels become final, of tasks with a horizon.
+
+  Args:
+    train: SQL of the train rows.
+
+  Returns:
+    `task`, `within_seconds`, `young`, the share of rows without a final label,
+    and `known` {seconds: share of the positives of final rows that came within
+    them}.
+  """
+  found = []
+  for task in tasks:
+    if task.within_seconds is None:
+      continue
+    final = f'{sql.quote(f"w_{task.name}")} > 0'
+    delay = sql.quote(f'd_{task.name}')
+    young, *shares = sql.fetch_row(
+      connection,
+      f'SELECT avg(CAST(NOT {final} AS INT)), '
+      + ', '.join(
+        f'avg(CAST({delay} <= {seconds} AS INT))'
+        f' FILTER ({final} AND NOT isnan({delay}))'
+        for seconds in _LATENESS
+      )
+      + f' FROM {train}',
+    )
+    found.append(
+      {
+        'task': task.name,
+        'within_seconds': task.within_seconds,
+        'young': young,
+        'known': dict(zip(_LATENESS, shares, strict=True)),
+      }
+    )
   return found
 
 
