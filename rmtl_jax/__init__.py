@@ -64,7 +64,7 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.config import preset as preset
 
   # A table in, a model out; studies and reports.
-  from rmtl_jax.library.importance import importance as importance
+  from rmtl_jax.library.field_importance import importance as importance
   from rmtl_jax.library.ranker import Ranker as Ranker
   from rmtl_jax.library.rows import row_values as row_values
   from rmtl_jax.library.rows import RowValues as RowValues

@@ -46,11 +46,11 @@ def define(flag: common.Definer) -> None:
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   path = common.start_on(values, 'data_dir')
-  from rmtl_jax.library import importance as library
+  from rmtl_jax.library import field_importance
   from rmtl_jax.report import importance_text, pages
   from rmtl_jax.runtime import progress
 
-  record = library.importance(
+  record = field_importance.importance(
     path,
     values.groups,
     values.split,

@@ -64,15 +64,11 @@ def _holding(is_one: np.ndarray, rows: labelled.Labelled) -> np.ndarray:
   return np.array([np.count_nonzero(of) for of in counts], np.int64)
 
 
-def counts(
-  rows: labelled.Labelled, rarer: np.ndarray
-) -> list[tuple[int, int | None]]:
-  """Inputs of `clusters` for each task: `sessions` and `rarer`.
-
-  Args:
-    rarer: i64[K], of `rarer_sessions`.
-  """
-  of_tasks = zip(observed_sessions(rows), rarer, rows.is_binary, strict=True)
+def counts(rows: labelled.Labelled) -> list[tuple[int, int | None]]:
+  """`sessions` and `rarer` of each task, as `clusters` takes them."""
+  of_tasks = zip(
+    observed_sessions(rows), rarer_sessions(rows), rows.is_binary, strict=True
+  )
   return [
     (int(n), int(least) if is_binary else None)
     for n, least, is_binary in of_tasks
@@ -173,8 +169,7 @@ def session_intervals(
     name: v[:, 0] - v[:, 1] if len(predictions) == 2 else v[:, 0]
     for name, v in replicates.items()
   }
-  rarer = rarer_sessions(rows)
-  sessions = counts(rows, rarer)
+  sessions = counts(rows)
   bounds = {
     name: np.stack(
       [
@@ -185,4 +180,4 @@ def session_intervals(
     for name, v in values.items()
   }
   undefined = np.isnan(values.get('auc', np.empty((0, len(sessions))))).sum(0)
-  return Intervals(bounds, undefined, rarer)
+  return Intervals(bounds, undefined, rarer_sessions(rows))

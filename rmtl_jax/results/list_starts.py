@@ -26,7 +26,7 @@ import numpy as np
 from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.evaluation import importance, labelled
+from rmtl_jax.evaluation import labelled
 from rmtl_jax.preparation.as_of import groups, history, slates, windows
 from rmtl_jax.preparation.schema import fields as fields_lib
 from rmtl_jax.training import splits as splits_lib
@@ -94,6 +94,26 @@ def of(
   return ListStarts(placed, rows, number)
 
 
+def columns(spec: types.FeatureSpec) -> dict[str, tuple[str, slice]]:
+  """Position of each field: a part of Inputs, and its columns there.
+
+  >>> spec = types.FeatureSpec((9,), ((5, 3),), 0, 1, names=('item', 'tags'))
+  >>> columns(spec)['tags']
+  ('multi_valued', slice(0, 3, None))
+  """
+  count = len(spec.categorical)
+  ends = np.cumsum([0, *(width for _, width in spec.multi_valued)]).tolist()
+  found = {
+    name: ('categorical', slice(i, i + 1))
+    for i, name in enumerate(spec.names[:count])
+  }
+  for i, name in enumerate(spec.names[count:]):
+    found[name] = 'multi_valued', slice(ends[i], ends[i + 1])
+  for i, name in enumerate(spec.numeric_names):
+    found[name] = 'numeric', slice(i, i + 1)
+  return found
+
+
 def at_start(
   inputs: types.Inputs, number: np.ndarray, manifest: manifest_lib.Manifest
 ) -> types.Inputs:
@@ -103,7 +123,7 @@ def at_start(
     inputs: [L, ...], numpy arrays; rows of a list are neighbours, in order.
     number: i64[L], the row's list.
   """
-  places = importance.columns(manifest.feature_spec())
+  places = columns(manifest.feature_spec())
 
   def values_of(name: str) -> np.ndarray:
     kind, where = places[name]

@@ -8,7 +8,7 @@ import rmtl_jax
 from rmtl_jax import cli, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
-from rmtl_jax.library import importance
+from rmtl_jax.library import field_importance
 from tests.serving import table_run
 
 # Two members, of which one does not see users; both ignore the discount.
@@ -83,14 +83,14 @@ SPEC = types.FeatureSpec(
 
 
 def test_groups_are_named_or_those_of_as_of_features():
-  assert importance.find_groups(None, SPEC) == [
+  assert field_importance.find_groups(None, SPEC) == [
     ('feedback', ('clicks', 'since'))
   ]
-  assert importance.find_groups([], SPEC) == []
-  assert importance.find_groups('feedback', SPEC) == [
+  assert field_importance.find_groups([], SPEC) == []
+  assert field_importance.find_groups('feedback', SPEC) == [
     ('feedback', ('clicks', 'since'))
   ]
-  assert importance.find_groups(
+  assert field_importance.find_groups(
     ['a:price+user', 'feedback', 'b:feedback+price'], SPEC
   ) == [
     ('a', ('user', 'price')),
@@ -113,8 +113,8 @@ def test_groups_are_named_or_those_of_as_of_features():
 )
 def test_bad_groups_are_one_line(text, part):
   with pytest.raises(types.InputError, match=part):
-    importance.find_groups([text], SPEC)
+    field_importance.find_groups([text], SPEC)
   if text == 'feedback:price+':
     return
   with pytest.raises(types.InputError, match='another group'):
-    importance.find_groups(['a:price', 'a:user'], SPEC)
+    field_importance.find_groups(['a:price', 'a:user'], SPEC)

@@ -5,7 +5,9 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.evaluation import importance
+from rmtl_jax.evaluation import labelled
+from rmtl_jax.library import field_importance
+from rmtl_jax.results import list_starts
 
 SPEC = types.FeatureSpec(
   categorical=(40, 2),
@@ -18,7 +20,7 @@ SPEC = types.FeatureSpec(
 CONFIG = config_lib.EvaluationConfig(bootstrap=200)
 
 
-def _rows(sessions: int = 400, length: int = 4) -> importance.Rows:
+def _rows(sessions: int = 400, length: int = 4) -> field_importance.Rows:
   """`flag` decides the first task, `user` of the session the second."""
   rng = np.random.default_rng(0)
   rows = sessions * length
@@ -34,7 +36,9 @@ def _rows(sessions: int = 400, length: int = 4) -> importance.Rows:
     time=np.arange(rows, dtype=np.int32),
   )
   labels = np.stack([flag, user % 2], axis=1).astype(np.float32)
-  return importance.Rows(inputs, labels, session)
+  return field_importance.Rows(
+    inputs, labelled.Labelled(labels, session, ('click', 'order'))
+  )
 
 
 def _predict(inputs):
@@ -45,14 +49,14 @@ def _predict(inputs):
 
 
 def _measured(rows, predict=_predict, repeats=5, seed=0, config=CONFIG):
-  tasks = ('click', 'order')
-  return importance.Importance(
-    predict, rows, SPEC, tasks, config, repeats, seed
+  columns = list_starts.columns(SPEC)
+  return field_importance.Importance(
+    predict, rows, columns, config, repeats, seed
   )
 
 
 def _part(*names):
-  return importance.Part('+'.join(names), names)
+  return field_importance.Part('+'.join(names), names)
 
 
 @pytest.fixture(scope='module')
@@ -114,7 +118,7 @@ def test_a_field_that_nothing_reads_loses_exactly_nothing(rows, name):
   for of in found['tasks'].values():
     assert of['auc'] == of['logloss'] == 0.0
     assert of['auc_interval'] == of['logloss_interval'] == [0.0, 0.0]
-  kind, where = importance.columns(SPEC)[name]
+  kind, where = list_starts.columns(SPEC)[name]
   inputs = seen[1]
   for other in ('categorical', 'multi_valued', 'numeric'):
     changed = (getattr(inputs, other) != getattr(rows.inputs, other)).any(0)
