@@ -33,7 +33,7 @@ from rmtl_jax import prepare, run
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import variants
 from rmtl_jax.data import manifest_file
-from rmtl_jax.evaluation import significance
+from rmtl_jax.evaluation import comparison
 from rmtl_jax.runtime import programs, progress
 from rmtl_jax.training import delay_methods
 
@@ -192,7 +192,7 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     tables[figure] = {'simple': simple}
     p_values = {}
     for name in names:
-      mean = significance.crossed_mean(cells[name] - cells[simple])
+      mean = comparison.crossed_mean(cells[name] - cells[simple])
       of_cuts = (cells[name] - cells[simple]).mean(axis=1)
       if name not in (simple, _FINAL) and len(of_cuts) > 1:
         p_values[name] = float(stats.ttest_1samp(of_cuts, 0.0).pvalue)
@@ -201,7 +201,7 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
         'difference': [mean.mean, mean.low, mean.high],
         'closed': float((cells[name].mean() - cells[simple].mean()) / gap),
       }
-    adjusted = significance.holm(list(p_values.values()))
+    adjusted = comparison.holm(list(p_values.values()))
     for name, p in zip(p_values, adjusted, strict=True):
       tables[figure][name]['p_holm'] = float(p)
   tables['predicted_over_actual'] = {

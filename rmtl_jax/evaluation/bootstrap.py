@@ -22,7 +22,7 @@ import numpy as np
 from scipy import sparse
 
 from rmtl_jax import types
-from rmtl_jax.evaluation import groups, labelled, metrics
+from rmtl_jax.evaluation import labelled, metrics
 
 METRICS = ('auc', 'gauc', 'logloss', 'session_logloss')
 # Of tasks that are not binary.
@@ -52,7 +52,7 @@ def replicates(
     NaN where a metric is undefined (one class only, no rows), or the task is of
     another kind.
   """
-  codes, sessions = groups.group_codes(rows.session)
+  codes, sessions = metrics.group_codes(rows.session)
   shape = count, len(predictions), len(rows.tasks)
   found: dict[str, np.ndarray] = {}
   if not (sessions and count):
@@ -195,7 +195,7 @@ def _list_sums(
   labels, scores = rows.labels[lists.rows, k], lists.predictions[:, k]
   aucs, sizes = metrics.group_aucs(labels, scores, lists.number, w)
   session = np.zeros(len(aucs), np.int64)
-  session[groups.group_codes(lists.number)[0]] = codes[lists.rows]
+  session[metrics.group_codes(lists.number)[0]] = codes[lists.rows]
   return (
     np.bincount(session, aucs * sizes, sessions),
     np.bincount(session, sizes, sessions),

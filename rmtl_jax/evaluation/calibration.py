@@ -1,25 +1,35 @@
-"""Calibration maps from a model's predictions to calibrated ones.
+"""Calibration maps, and the points of a reliability diagram.
 
-Each task has a map, which is fitted on validation rows and saved as JSON with
-a run's metrics: `from_json(record).apply(predictions)`. That of numbers is in
-power.py.
+A task's map is fitted on validation rows and saved as JSON in a run's metrics:
+`from_json(record).apply(predictions)`. In all fits labels and predictions are
+[R], weights [R] >= 0 or None; a row of weight 2 counts twice.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import special
 
 from rmtl_jax import types
-from rmtl_jax.evaluation import metrics, power
+from rmtl_jax.evaluation import metrics
 
-# Logits that are closer together than this are equal.
+# How strongly maps are shrunk to the identity: rows per deviation, and the
+# distance from which on the pull hardly grows. Measured on small logs.
+STRENGTH, REACH = 200.0, 0.03
+# Logits and logarithms that are closer together than this are equal.
 _LEAST_DEVIATION = 1e-9
+# The least exponent of a power: one of 0 would lose the order of the rows.
+_LEAST_EXPONENT = 0.01
+# Predictions below this share of their mean count as that.
+_LEAST_SHARE = 1e-12
+# Logarithms above this overflow.
+_LARGEST = 500.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,48 +49,8 @@ class Platt:
       return np.asarray(probabilities, np.float64)
     return special.expit(self.slope * logits(probabilities) + self.intercept)
 
-  def levelled(
-    self,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    weights: np.ndarray | None = None,
-  ) -> Platt:
-    """The map of this slope that matches the labels' rate on these rows.
-
-    Args:
-      labels: [R], 0 or 1.
-      probabilities: [R], those of another model than the slope was fitted for.
-      weights: [R] >= 0, or None.
-
-    Returns:
-      This map itself where there is one class, or no row.
-    """
-    w = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
-    y, z = labels[w > 0], self.slope * logits(probabilities[w > 0])
-    w = w[w > 0]
-    if not y.any() or y.all():
-      return self
-    rate = np.average(y > 0.5, weights=w)
-    # With the largest logit at the rate's no row is above it. A steep slope has
-    # logits of any size.
-    of_rate = special.logit(rate)
-
-    def excess(shift: float) -> float:
-      return np.average(special.expit(z + shift), weights=w) - rate
-
-    low, high = of_rate - float(z.max()), of_rate - float(z.min())
-    if low == high:
-      return Platt(self.slope, float(low))
-    # Rounding may leave the mean on one side of the rate at both ends.
-    if excess(low) >= 0.0 or excess(high) <= 0.0:
-      return self
-    from scipy import optimize
-
-    shift: Any = optimize.brentq(excess, low, high, xtol=1e-13)
-    return Platt(self.slope, float(shift))
-
   def to_json(self) -> dict[str, Any]:
-    """The map for JSON; see `from_json`."""
+    """The input of `from_json`."""
     return {'kind': 'platt', **dataclasses.asdict(self)}
 
 
@@ -102,49 +72,54 @@ class Isotonic:
     p = np.asarray(probabilities, np.float64)
     return np.interp(p, self.probabilities, self.values)
 
-  def levelled(
-    self,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    weights: np.ndarray | None = None,
-  ) -> Isotonic:
-    """This map: it has no level apart from its form."""
-    del labels, probabilities, weights
-    return self
+  def to_json(self) -> dict[str, Any]:
+    """The input of `from_json`."""
+    found = dataclasses.asdict(self)
+    return {'kind': 'isotonic', **{k: list(v) for k, v in found.items()}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Power:
+  """factor p^exponent: Platt scaling on the logarithm, of numbers from 0 on.
+
+  Attributes:
+    exponent: above 0, which keeps the order of rows and so XAUC.
+    factor: above 0.
+  """
+
+  exponent: float = 1.0
+  factor: float = 1.0
+
+  @property
+  def is_rising(self) -> bool:
+    """Whether it is a map."""
+    both = np.array([self.exponent, self.factor])
+    return bool(np.all(np.isfinite(both) & (both > 0.0)))
+
+  def apply(self, predictions: np.ndarray) -> np.ndarray:
+    """Calibrated predictions, f64[...], of any shape of predictions."""
+    p = np.asarray(predictions, np.float64)
+    return p if self == Power() else self.factor * p**self.exponent
 
   def to_json(self) -> dict[str, Any]:
-    """The map for JSON; see `from_json`."""
-    return {
-      'kind': 'isotonic',
-      'probabilities': list(self.probabilities),
-      'values': list(self.values),
-    }
+    """The input of `from_json`."""
+    return {'kind': 'power', **dataclasses.asdict(self)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Unchanged:
-  """No map: calibration on the fitted rows would not last."""
+  """No map, because one that was fitted on earlier rows did not last."""
 
   def apply(self, probabilities: np.ndarray) -> np.ndarray:
     """The same, f64[...]."""
     return np.asarray(probabilities, np.float64)
 
-  def levelled(
-    self,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    weights: np.ndarray | None = None,
-  ) -> Unchanged:
-    """This: where no slope is to be believed, no level is."""
-    del labels, probabilities, weights
-    return self
-
   def to_json(self) -> dict[str, Any]:
-    """The map for JSON; see `from_json`."""
+    """The input of `from_json`."""
     return {'kind': 'none'}
 
 
-Calibration = Platt | Isotonic | power.Power | Unchanged
+Calibration = Platt | Isotonic | Power | Unchanged
 
 
 def from_json(record: Any, path: str = 'calibration') -> Calibration:
@@ -158,43 +133,45 @@ def from_json(record: Any, path: str = 'calibration') -> Calibration:
       f'{path}: {record!r:.80} is not an object with "kind"'
     )
   try:
-    if record.get('kind') == 'platt':
-      result = Platt(float(record['slope']), float(record['intercept']))
-      if np.isfinite([result.slope, result.intercept]).all():
-        return result
-    elif record.get('kind') == 'none':
+    if record.get('kind') == 'none':
       return Unchanged()
+    if record.get('kind') == 'platt':
+      platt = Platt(float(record['slope']), float(record['intercept']))
+      if np.isfinite([platt.slope, platt.intercept]).all():
+        return platt
     elif record.get('kind') == 'isotonic':
-      isotonic = Isotonic(
-        tuple(float(p) for p in record['probabilities']),
-        tuple(float(v) for v in record['values']),
-      )
-      if _is_rising(isotonic):
-        return isotonic
+      p, v = (np.array(record[n], float) for n in ('probabilities', 'values'))
+      inside = np.all((p >= 0.0) & (p <= 1.0) & (v >= 0.0) & (v <= 1.0))
+      rises = np.all(np.diff(p) > 0.0) and np.all(np.diff(v) >= 0.0)
+      if len(p) and inside and rises:
+        return Isotonic(tuple(p.tolist()), tuple(v.tolist()))
     elif record.get('kind') == 'power':
-      raised = power.Power(float(record['exponent']), float(record['factor']))
-      if raised.is_rising:
-        return raised
+      power = Power(float(record['exponent']), float(record['factor']))
+      if power.is_rising:
+        return power
   except (KeyError, TypeError, ValueError, OverflowError):
     pass
   raise types.InputError(
     f'{path}: {dict(record)!r:.80} is no calibration, expected kind "none",'
-    ' "platt"'
-    ' with finite slope and intercept, "isotonic" with as many rising'
+    ' "platt" with finite slope and intercept, "isotonic" with as many rising'
     ' probabilities as values in [0, 1], or "power" with a finite exponent and'
     ' factor above 0'
   )
 
 
-def _is_rising(isotonic: Isotonic) -> bool:
-  p, v = np.array(isotonic.probabilities), np.array(isotonic.values)
-  inside = np.all((v >= 0.0) & (v <= 1.0)) and np.all((p >= 0.0) & (p <= 1.0))
-  return bool(
-    len(p) == len(v) > 0
-    and inside
-    and np.all(np.diff(p) > 0.0)
-    and np.all(np.diff(v) >= 0.0)
-  )
+def pull(w: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+  """STRENGTH REACH^2 (sqrt(1 + (w / REACH)^2) - 1), summed; slopes, curvatures.
+
+  The pseudo-Huber loss (Charbonnier et al., 1994): quadratic near 0, so that
+  few rows hardly change a good model; linear beyond, so that a model that is
+  far off is corrected. A slope is at most STRENGTH REACH, that of so many rows.
+
+  Args:
+    w: how far a map is from the identity, f64[n].
+  """
+  root = np.sqrt(1.0 + (w / REACH) ** 2)
+  cost = STRENGTH * REACH**2 * float(np.sum(root - 1.0))
+  return cost, STRENGTH * w / root, STRENGTH / root**3
 
 
 def fit_platt(
@@ -206,12 +183,7 @@ def fit_platt(
 
   They minimise the rows' summed logloss plus h(u) + h(v). In standard
   deviations of the logits z, u is how far the slope is from 1; v is the shift
-  at their mean: z' = z + u (z - mean) / deviation + v; h is `power.pull`.
-
-  Args:
-    labels: [R], 0 or 1.
-    probabilities: [R], the model's.
-    weights: [R] >= 0, or None; one of 2 is the row twice.
+  at their mean: z' = z + u (z - mean) / deviation + v; h is `pull`.
 
   Returns:
     A map whose logloss on these rows is never above the model's own; the
@@ -223,65 +195,43 @@ def fit_platt(
   y, z = labels > 0.5, logits(probabilities)
   if y.all() or not y.any():
     return Platt()
+  w = np.ones(len(y)) if weights is None else weights
   # The search is over standardised logits: rare positives put all logits near
   # -6, where slope and intercept are almost collinear.
-  center = float(np.average(z, weights=weights))
-  deviation = math.sqrt(np.average((z - center) ** 2, weights=weights))
+  center = float(np.average(z, weights=w))
+  deviation = math.sqrt(np.average((z - center) ** 2, weights=w))
   scale = max(deviation, _LEAST_DEVIATION)
   columns = np.stack([(z - center) / scale, np.ones_like(z)], axis=1)
-  u, v = _minimum(y, columns, z, weights)
-  slope = float(1.0 + u / scale)
-  result = Platt(slope, float(v + (1.0 - slope) * center))
+
+  def loss(at: np.ndarray) -> tuple[float, np.ndarray]:
+    moved = z + columns @ at
+    penalty, slopes, _ = pull(at)
+    value = w @ (np.logaddexp(0.0, moved) - y * moved) + penalty
+    gradient = columns.T @ (w * (special.expit(moved) - y)) + slopes
+    return value / w.sum(), gradient / w.sum()
+
+  def curvature(at: np.ndarray) -> np.ndarray:
+    p = special.expit(z + columns @ at)
+    bends = (columns.T * (w * p * (1.0 - p))) @ columns
+    return (bends + np.diag(pull(at)[2])) / w.sum()
+
+  from scipy import optimize
+
+  at = optimize.minimize(
+    loss, np.zeros(2), jac=True, hess=curvature, method='trust-exact'
+  ).x
+  # Where the loss is flat to rounding its gradient is not: two Newton steps.
+  for _ in range(2):
+    at = at - np.linalg.solve(curvature(at), loss(at)[1])
+  slope = float(1.0 + at[0] / scale)
+  result = Platt(slope, float(at[1] + (1.0 - slope) * center))
   if not np.isfinite([result.slope, result.intercept]).all():
     return Platt()
   # The search may end early on extreme logits: never a map that is worse than
   # none.
-  loss = _mean_loss(y, result.slope * z + result.intercept, weights)
-  return result if loss <= _mean_loss(y, z, weights) else Platt()
-
-
-def _minimum(
-  y: np.ndarray,
-  columns: np.ndarray,
-  offset: np.ndarray,
-  weights: np.ndarray | None,
-) -> np.ndarray:
-  """Minimises the regularised logloss of offset + columns @ w over w, from 0.
-
-  Args:
-    y: bool[R].
-    columns: f64[R, n].
-    offset: f64[R].
-    weights: f64[R] > 0, or None.
-  """
-  from scipy import optimize
-
-  own = np.ones(len(y)) if weights is None else weights
-  rows = own.sum()
-
-  def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
-    z = offset + columns @ w
-    penalty, slopes, _ = power.pull(w)
-    value = own @ (np.logaddexp(0.0, z) - y * z) + penalty
-    gradient = columns.T @ (own * (special.expit(z) - y)) + slopes
-    return value / rows, gradient / rows
-
-  def curvature(w: np.ndarray) -> np.ndarray:
-    p = special.expit(offset + columns @ w)
-    bends = (columns.T * (own * p * (1.0 - p))) @ columns
-    return (bends + np.diag(power.pull(w)[2])) / rows
-
-  near = optimize.minimize(
-    loss,
-    np.zeros(columns.shape[1]),
-    jac=True,
-    hess=curvature,
-    method='trust-exact',
-  ).x
-  # Where the loss is flat to rounding its gradient is not: two Newton steps.
-  for _ in range(2):
-    near = near - np.linalg.solve(curvature(near), loss(near)[1])
-  return near
+  moved = result.slope * z + result.intercept
+  before, after = (w @ (np.logaddexp(0.0, of) - y * of) for of in (z, moved))
+  return result if after <= before else Platt()
 
 
 def fit_isotonic(
@@ -293,13 +243,7 @@ def fit_isotonic(
 
   Ayer et al. (1955); the same function has the least logloss. Rates of 0 and 1
   move 1 / (R + 2) inwards: R rows can't tell that an event is impossible, and
-  every other rate is further inside. Rows of one class would make all
-  predictions one number.
-
-  Args:
-    labels: [R], 0 or 1.
-    probabilities: [R], the model's.
-    weights: [R] >= 0, or None; R is their sum then.
+  every other rate is further inside.
 
   Returns:
     The map; the identity where there is one class, or no row.
@@ -333,6 +277,123 @@ FITS: dict[str, Callable[..., Calibration]] = {
 }
 
 
+def fit_power(
+  labels: np.ndarray,
+  predictions: np.ndarray,
+  weights: np.ndarray | None = None,
+) -> Power:
+  """Fits exponent and factor by Poisson's deviance, shrunk to the identity.
+
+  Poisson's deviance is least at the labels' mean, whatever their distribution,
+  and is not dominated by large labels. The rows' sum is divided by their mean
+  deviance, as of quasi-likelihoods (Wedderburn, Biometrika 1974), so that the
+  label's unit does not count. The pull is that of `fit_platt`, with logarithms
+  in place of logits.
+
+  Args:
+    labels: [R] >= 0.
+    predictions: [R] > 0, the model's.
+
+  Returns:
+    A map whose deviance on these rows is never above the model's own; the
+    identity where there is no row, or no label above 0.
+  """
+  labels, p, weights = metrics.counted(labels, predictions, weights)
+  y = labels.astype(np.float64)
+  w = np.ones(len(y)) if weights is None else weights
+  if not y.any():
+    return Power()
+  p = np.maximum(p.astype(np.float64), _LEAST_SHARE * float(np.mean(p)))
+  z = np.log(p)
+  center = float(np.average(z, weights=w))
+  scale = float(np.average((z - center) ** 2, weights=w)) ** 0.5
+  if scale < _LEAST_DEVIATION:
+    scale = np.inf  # a factor alone
+  away = (z - center) / scale
+
+  def deviance(at: np.ndarray) -> tuple[float, np.ndarray]:
+    """Half of Poisson's deviance of z + u away + v at (u, v); its slopes."""
+    new = z + at[0] * away + at[1]
+    r = np.exp(np.minimum(new, _LARGEST))
+    losses = special.xlogy(y, y) - y + r - y * new
+    return float(np.sum(w * losses)), w * (r - y)
+
+  before = deviance(np.zeros(2))[0]
+  unit = 2.0 * before / float(w.sum())
+  if not unit > 0.0:
+    return Power()
+
+  def value(at: np.ndarray) -> tuple[float, np.ndarray]:
+    total, slopes = deviance(at)
+    penalty, penalty_slopes, _ = pull(at)
+    gradient = np.array([slopes @ away, slopes.sum()]) / unit
+    return total / unit + penalty, gradient + penalty_slopes
+
+  # Only such tasks need it: 20 MiB.
+  from scipy import optimize
+
+  at = optimize.minimize(
+    value,
+    np.zeros(2),
+    jac=True,
+    method='L-BFGS-B',
+    bounds=[((_LEAST_EXPONENT - 1.0) * scale, None), (None, None)],
+    options={'ftol': 1e-14, 'gtol': 1e-9},
+  ).x
+  exponent = float(1.0 + at[0] / scale)
+  result = Power(exponent, float(np.exp(at[1] + (1.0 - exponent) * center)))
+  # The search may end early: never a map that is worse than none.
+  is_better = deviance(at)[0] <= before
+  return result if result.is_rising and is_better else Power()
+
+
+def levelled(
+  fitted: Calibration,
+  labels: np.ndarray,
+  predictions: np.ndarray,
+  weights: np.ndarray | None = None,
+) -> Calibration:
+  """A map of the same slope whose mean on these rows is that of the labels.
+
+  Args:
+    fitted: for another model than that of these predictions.
+
+  Returns:
+    The map itself where there is no row or one class, and of Isotonic and
+    Unchanged, which have no level apart from their form.
+  """
+  w = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
+  if isinstance(fitted, Power):
+    mean = np.sum(w * fitted.apply(predictions))
+    ratio = np.sum(w * labels) / mean if mean > 0.0 else 0.0
+    made = Power(fitted.exponent, float(fitted.factor * ratio))
+    return made if made.is_rising else fitted
+  if not isinstance(fitted, Platt):
+    return fitted
+  y, z = labels[w > 0], fitted.slope * logits(predictions[w > 0])
+  w = w[w > 0]
+  if not y.any() or y.all():
+    return fitted
+  rate = np.average(y > 0.5, weights=w)
+  # With the largest logit at the rate's no row is above it. A steep slope has
+  # logits of any size.
+  of_rate = special.logit(rate)
+
+  def excess(shift: float) -> float:
+    return np.average(special.expit(z + shift), weights=w) - rate
+
+  low, high = of_rate - float(z.max()), of_rate - float(z.min())
+  if low == high:
+    return Platt(fitted.slope, float(low))
+  # Rounding may leave the mean on one side of the rate at both ends.
+  if excess(low) >= 0.0 or excess(high) <= 0.0:
+    return fitted
+  from scipy import optimize
+
+  shift: Any = optimize.brentq(excess, low, high, xtol=1e-13)
+  return Platt(fitted.slope, float(shift))
+
+
 def logits(probabilities: np.ndarray) -> np.ndarray:
   """log p - log(1 - p), f64[...], with p clipped as in logloss."""
   margin = metrics.PROBABILITY_MARGIN
@@ -340,9 +401,74 @@ def logits(probabilities: np.ndarray) -> np.ndarray:
   return np.log(p) - np.log1p(-p)
 
 
-def _mean_loss(
-  y: np.ndarray, z: np.ndarray, weights: np.ndarray | None
-) -> float:
-  """Mean logloss of logits z, f64[R], for y, bool[R]; stable for large |z|."""
-  losses = np.logaddexp(0.0, z) - y * z
-  return float(np.average(losses, weights=weights))
+class Point(NamedTuple):
+  """A bin of rows of similar probability.
+
+  Attributes:
+    rows: their number, or the sum of their weights.
+    predicted: their mean probability.
+    actual: their share of positives.
+    low: lower end of the interval of `actual`.
+    high: its upper end.
+  """
+
+  rows: float
+  predicted: float
+  actual: float
+  low: float
+  high: float
+
+
+def reliability(
+  labels: np.ndarray,
+  probabilities: np.ndarray,
+  bins: int = 20,
+  confidence: float = 0.95,
+  weights: np.ndarray | None = None,
+) -> list[Point]:
+  """Computes one point per bin of nearly equal numbers of rows, ascending.
+
+  `metrics.calibration_error` has the same bins: it is the mean of
+  |predicted - actual| over these points, weighted by rows. Ties may leave bins
+  empty, which have no point.
+
+  Args:
+    probabilities: [R], no NaN.
+    confidence: coverage of the intervals, which take rows as independent. With
+      weights they are those of Kish's effective number, (sum w)^2 / sum w^2.
+  """
+  y, p, weights = metrics.counted(labels, probabilities, weights)
+  if not len(y):
+    return []
+  order = np.argsort(p, kind='stable')
+  y, p = y[order] > 0.5, p[order].astype(np.float64)
+  w = np.ones(len(y)) if weights is None else weights[order]
+  row_bin = metrics.equal_mass_bins(p, bins, w)
+  sums = (np.bincount(row_bin, of).tolist() for of in (w, w * p, w * y, w * w))
+  points = []
+  for n, predicted, hits, squares in zip(*sums, strict=True):
+    if n:
+      effect = n / squares
+      interval = wilson(hits * effect, n * effect, confidence)
+      points.append(Point(n, predicted / n, hits / n, *interval))
+  return points
+
+
+def wilson(hits: float, rows: float, confidence: float) -> tuple[float, float]:
+  """Wilson's score interval of a share: (low, high), in [0, 1].
+
+  E. B. Wilson, "Probable inference, the law of succession, and statistical
+  inference", JASA 22 (1927).
+
+  Args:
+    hits: number of positives, <= rows.
+    rows: number of rows, >= 1.
+    confidence: coverage, in (0, 1).
+  """
+  z = statistics.NormalDist().inv_cdf(0.5 + confidence / 2)
+  share, z2 = hits / rows, z * z / rows
+  center = (share + z2 / 2) / (1 + z2)
+  half = z / (1 + z2) * (share * (1 - share) / rows + z2 / (4 * rows)) ** 0.5
+  # Rounding may leave a share of 0 or 1 just outside.
+  low, high = min(center - half, share), max(center + half, share)
+  return max(low, 0.0), min(high, 1.0)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.evaluation import bootstrap, groups, labelled
+from rmtl_jax.evaluation import bootstrap, labelled, metrics
 
 # Coverage of all intervals.
 CONFIDENCE = 0.95
@@ -57,7 +57,7 @@ def observed_sessions(rows: labelled.Labelled) -> np.ndarray:
 def _holding(is_one: np.ndarray, rows: labelled.Labelled) -> np.ndarray:
   """Counts the sessions with one of the rows, bool[R, K], that count."""
   types.check_ranks((2, 1), is_one, rows.session)
-  codes, sessions = groups.group_codes(rows.session)
+  codes, sessions = metrics.group_codes(rows.session)
   if rows.weights is not None:
     is_one = is_one & (rows.weights > 0.0)
   counts = [np.bincount(codes[of], minlength=sessions) for of in is_one.T]

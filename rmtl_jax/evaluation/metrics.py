@@ -12,7 +12,6 @@ from __future__ import annotations
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.evaluation import groups as groups_lib
 
 # Distance of clipped probabilities from 0 and 1: a single confident mistake
 # then costs 16.1 nats instead of infinity.
@@ -217,7 +216,7 @@ def session_logloss(
   types.check_same_shape(labels, session)
   if not _has_rows(labels, weights):
     return float('nan')
-  codes, _ = groups_lib.group_codes(session)
+  codes, _ = group_codes(session)
   losses = row_logloss(labels, probabilities)
   weighted = losses if weights is None else losses * weights
   sums, sizes = np.bincount(codes, weighted), np.bincount(codes, weights)
@@ -272,7 +271,7 @@ def group_aucs(
   types.check_same_shape(labels, scores, group)
   if weights is None:
     weights = np.ones(len(labels))
-  codes, groups = groups_lib.group_codes(group)
+  codes, groups = group_codes(group)
   is_positive = labels > 0.5
   sizes = np.bincount(codes, weights, minlength=groups)
   positives = np.bincount(
@@ -320,8 +319,8 @@ def ordered_pairs(
   # count within a group or a run of ties, without a loop over groups.
   negatives = np.concatenate([[0], np.cumsum(negative)])
   new_group = codes[1:] != codes[:-1]
-  group_start = groups_lib.run_starts(new_group)
-  tie_start = groups_lib.run_starts(new_group | (scores[1:] != scores[:-1]))
+  group_start = run_starts(new_group)
+  tie_start = run_starts(new_group | (scores[1:] != scores[:-1]))
   places = np.flatnonzero(is_positive)
   group = np.searchsorted(group_start, places, 'right') - 1
   tie = np.searchsorted(tie_start, places, 'right') - 1
@@ -358,7 +357,7 @@ def calibration_error(
   order = np.argsort(probabilities)
   p = probabilities[order].astype(np.float64)
   mass = None if weights is None else weights[order]
-  row_bin = groups_lib.equal_mass_bins(p, bins, mass)
+  row_bin = equal_mass_bins(p, bins, mass)
   # |sum of differences| per bin is rows_b * |difference of means|.
   gaps, rows = p - labels[order], float(len(labels))
   if mass is not None:
@@ -384,3 +383,191 @@ def predicted_over_actual(
   if not positives:
     return float('nan')
   return float(np.sum(probabilities, dtype=np.float64)) / positives
+
+
+def ndcg(
+  labels: np.ndarray,
+  scores: np.ndarray,
+  codes: np.ndarray,
+  groups: int,
+  top: int,
+) -> float:
+  """NDCG@top: the mean over groups of DCG / that of the best order.
+
+  DCG sums (2^y - 1) / log2(rank + 1) over the first `top` ranks (Järvelin and
+  Kekäläinen, TOIS 2002; gains of Burges et al., ICML 2005); rows of one score
+  share the mean of their ranks' discounts (McSherry and Najork, ECIR 2008).
+  Labels below 0 gain nothing, as those of 0.
+
+  Examples:
+    >>> one_group = np.zeros(3, int)
+    >>> labels, scores = np.array([0, 1, 0]), np.array([0.9, 0.5, 0.1])
+    >>> round(ndcg(labels, scores, one_group, 1, 10), 4)  # 1 / log2(3)
+    0.6309
+
+  Args:
+    labels: [R].
+    scores: [R].
+    codes: i64[R], the row's group, in any order.
+    top: ranks that count.
+
+  Returns:
+    NDCG in [0, 1]; NaN where no group has a positive, or a score is NaN.
+  """
+  types.check_same_shape(labels, scores, codes)
+  if not len(labels) or np.isnan(scores).any():
+    return float('nan')
+  # Over 2^y of the group's largest label, which may be too large for a power.
+  positive = np.maximum(labels.astype(np.float64), 0.0)
+  largest = np.zeros(groups)
+  np.maximum.at(largest, codes, positive)
+  own = largest[codes]
+  gains = np.exp2(positive - own) - np.exp2(-own)
+  # Groups without a positive have no best order. In logs they are most groups.
+  has_gain = np.bincount(codes, gains, minlength=groups) > 0.0
+  kept = np.flatnonzero(has_gain[codes])
+  if not len(kept):
+    return float('nan')
+  codes, gains, scores = codes[kept], gains[kept], scores[kept]
+  order = np.lexsort((-scores, codes))
+  discounts = _discounts(codes[order], top)
+  _, tie, sizes = _ties(codes[order], scores[order])
+  shared = (np.add.reduceat(discounts, tie) / sizes).repeat(sizes)
+  found = np.bincount(codes[order], gains[order] * shared, minlength=groups)
+  best_order = np.lexsort((-gains, codes))
+  best = np.bincount(
+    codes[best_order], gains[best_order] * discounts, minlength=groups
+  )
+  return float(np.mean(found[has_gain] / best[has_gain]))
+
+
+def mrr(
+  labels: np.ndarray, scores: np.ndarray, codes: np.ndarray, groups: int
+) -> float:
+  """MRR: the mean over groups of 1 / rank of the first positive.
+
+  Examples:
+    >>> one_group = np.zeros(3, int)
+    >>> mrr(np.array([0, 1, 0]), np.array([0.9, 0.5, 0.1]), one_group, 1)
+    0.5
+    >>> mrr(np.array([0, 1]), np.array([0.5, 0.5]), one_group[:2], 1)
+    0.75
+
+  Args:
+    labels: [R], positive above 1/2.
+    scores: [R].
+    codes: i64[R], the row's group, in any order.
+
+  Returns:
+    MRR in (0, 1]; NaN where no group has a positive, or a score is NaN.
+  """
+  types.check_same_shape(labels, scores, codes)
+  if np.isnan(scores).any():
+    return float('nan')
+  has_positive = np.bincount(codes[labels > 0.5], minlength=groups) > 0
+  kept = np.flatnonzero(has_positive[codes])
+  if not len(kept):
+    return float('nan')
+  codes, scores = codes[kept], scores[kept]
+  order = np.lexsort((-scores, codes))
+  codes = codes[order]
+  group_start, tie, sizes = _ties(codes, scores[order])
+  positives = np.add.reduceat((labels[kept][order] > 0.5).astype(int), tie)
+  # Of each group the first tie with a positive.
+  hit = np.flatnonzero(positives)
+  hit = hit[np.unique(codes[tie[hit]], return_index=True)[1]]
+  before = (
+    tie[hit] - group_start[np.searchsorted(group_start, tie[hit], 'right') - 1]
+  )
+  return float(np.mean(_first_positive(before, sizes[hit], positives[hit])))
+
+
+def _first_positive(
+  before: np.ndarray, size: np.ndarray, positives: np.ndarray
+) -> np.ndarray:
+  """The mean of 1 / rank of the first positive of a tie, over its orders.
+
+  Args:
+    before: i64[G], rows of the group ahead of the tie.
+    size: i64[G], rows of the tie.
+    positives: i64[G] >= 1, those of them that are positive.
+  """
+  mean = np.zeros(len(before))
+  none_yet = np.ones(len(before))
+  for j in range(int(np.max(size - positives)) + 1):
+    left = np.maximum(size - j, 1)
+    is_first = np.minimum(positives / left, 1.0)
+    mean += none_yet * is_first / (before + j + 1)
+    none_yet *= 1.0 - is_first
+  return mean
+
+
+def _discounts(codes: np.ndarray, top: int) -> np.ndarray:
+  """1 / log2(rank + 1) of rows in the order of their groups, 0 after `top`."""
+  start = run_starts(codes[1:] != codes[:-1])
+  sizes = np.diff(np.append(start, len(codes)))
+  rank = np.arange(len(codes)) - start.repeat(sizes)
+  return np.where(rank < top, 1.0 / np.log2(rank + 2.0), 0.0)
+
+
+def _ties(
+  codes: np.ndarray, scores: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """First rows of groups and of ties, and sizes of ties; rows are sorted."""
+  new_group = codes[1:] != codes[:-1]
+  tie = run_starts(new_group | (scores[1:] != scores[:-1]))
+  return (
+    run_starts(new_group),
+    tie,
+    np.diff(np.append(tie, len(codes))),
+  )
+
+
+def group_codes(ids: np.ndarray) -> tuple[np.ndarray, int]:
+  """Numbers groups from 0, by ascending id.
+
+  Args:
+    ids: i64[R], in any order; sorted ids (prepared sessions) cost no sort.
+
+  Returns:
+    (i64[R], number of groups).
+  """
+  types.check_ranks((1,), ids)
+  if not len(ids):
+    return np.zeros(0, np.int64), 0
+  steps = ids[1:] != ids[:-1]
+  if np.any(ids[1:] < ids[:-1]):
+    unique, codes = np.unique(ids, return_inverse=True)
+    return codes, len(unique)
+  codes = np.concatenate([[0], np.cumsum(steps)])
+  return codes, int(codes[-1]) + 1
+
+
+def equal_mass_bins(
+  ascending: np.ndarray, bins: int, weights: np.ndarray | None = None
+) -> np.ndarray:
+  """Assigns every row a bin by the mid-rank of its value; ties share one.
+
+  Args:
+    ascending: [R], sorted, R >= 1.
+    bins: number of bins, >= 1.
+    weights: [R] >= 0 in this order, not all 0; None: rows count alike.
+
+  Returns:
+    i64[R] in [0, bins), ascending.
+  """
+  rows = len(ascending)
+  start = run_starts(ascending[1:] != ascending[:-1])
+  end = np.append(start[1:], rows)
+  if weights is not None:
+    reached = np.concatenate([[0.0], np.cumsum(weights, dtype=np.float64)])
+    middle = (reached[start] + reached[end]) * bins // (2.0 * reached[-1])
+    # The end of the last bin is where rows of weight 0 may stand.
+    return np.repeat(np.minimum(middle, bins - 1).astype(np.int64), end - start)
+  # Mid-rank (start + end) / 2 of R rows, scaled to the bins, in integers.
+  return np.repeat((start + end) * bins // (2 * rows), end - start)
+
+
+def run_starts(changes: np.ndarray) -> np.ndarray:
+  """First position of every run, from bool[R - 1], true where values change."""
+  return np.concatenate([[0], np.flatnonzero(changes) + 1])

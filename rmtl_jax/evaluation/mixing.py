@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
-from rmtl_jax.evaluation import groups
+from rmtl_jax.evaluation import metrics
 
 # Penalty on the squared distance to equal weights, in units of summed logloss:
 # once, so that few rows hardly change the weights, and again for every so
@@ -50,7 +50,7 @@ def fit_weights(
   weights = np.full((count, tasks), 1 / count)
   bounded = np.clip(probabilities, _LEAST, 1 - _LEAST, dtype=np.float64)
   logits = special.logit(bounded)
-  codes = None if session is None else groups.group_codes(session)[0]
+  codes = None if session is None else metrics.group_codes(session)[0]
   for k in range(tasks):
     if is_binary and not is_binary[k]:
       continue

@@ -10,8 +10,7 @@ import numpy as np
 
 from rmtl_jax import registry
 from rmtl_jax.config import kinds
-from rmtl_jax.evaluation import groups as groups_lib
-from rmtl_jax.evaluation import lists, metrics, regression
+from rmtl_jax.evaluation import metrics, regression
 
 
 class Rows(NamedTuple):
@@ -111,8 +110,8 @@ RECORDS = registry.Registry(
     Metric(
       'ndcg',
       'NDCG',
-      lambda y, p, rows: lists.ndcg(
-        y, p, *groups_lib.group_codes(rows.session), rows.top
+      lambda y, p, rows: metrics.ndcg(
+        y, p, *metrics.group_codes(rows.session), rows.top
       ),
       'higher',
       kinds=(kinds.BINARY, kinds.ORDINAL),
@@ -121,7 +120,7 @@ RECORDS = registry.Registry(
     Metric(
       'mrr',
       'MRR',
-      lambda y, p, rows: lists.mrr(y, p, *groups_lib.group_codes(rows.session)),
+      lambda y, p, rows: metrics.mrr(y, p, *metrics.group_codes(rows.session)),
       'higher',
       of_lists=True,
     ),

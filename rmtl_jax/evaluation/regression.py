@@ -14,7 +14,7 @@ from scipy import special
 
 from rmtl_jax import types
 from rmtl_jax.config import kinds
-from rmtl_jax.evaluation import groups, metrics
+from rmtl_jax.evaluation import metrics
 
 
 def mae(
@@ -129,7 +129,7 @@ def deciles(
   order = np.argsort(predictions, kind='stable')
   p = predictions[order].astype(np.float64)
   w = np.ones_like(p) if weights is None else weights[order]
-  row_bin = groups.equal_mass_bins(p, 10, None if weights is None else w)
+  row_bin = metrics.equal_mass_bins(p, 10, None if weights is None else w)
   found = zip(
     np.bincount(row_bin, w * p),
     np.bincount(row_bin, w * labels[order]),

@@ -15,13 +15,7 @@ import numpy as np
 from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.evaluation import (
-  calibration,
-  labelled,
-  metrics,
-  power,
-  regression,
-)
+from rmtl_jax.evaluation import calibration, labelled, metrics, regression
 from rmtl_jax.runtime import workdir
 
 # {stage: {task: map}}
@@ -125,7 +119,8 @@ def levelled(
 
   def of(stage: str, task: str, one: calibration.Calibration):
     k = tasks.index(task)
-    return one.levelled(
+    return calibration.levelled(
+      one,
       validation.labels[:, k],
       predictions[stage][:, k],
       None if weights is None else weights[:, k],
@@ -180,7 +175,9 @@ def _fit_of(
     return calibration.FITS[method], metrics.logloss
   is_number = loss.kind == kinds.REGRESSION
   if is_number and kinds.LOSSES.find(loss.name).labels != 'any':
-    return power.fit, functools.partial(regression.relative_error, loss.name)
+    return calibration.fit_power, functools.partial(
+      regression.relative_error, loss.name
+    )
   return None
 
 

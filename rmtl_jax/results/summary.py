@@ -17,12 +17,12 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import (
   baseline,
+  calibration,
   critic_statistics,
   evaluator,
   labelled,
   metrics,
   regression,
-  reliability,
 )
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.ops import rewards, task_losses
@@ -249,7 +249,7 @@ def reliabilities(
   for k, (task, kind) in enumerate(zip(tasks, rows.kinds, strict=True)):
     of = rows.labels[:, k], predictions[:, k]
     if kind == kinds.BINARY:
-      points = reliability.reliability(
+      points = calibration.reliability(
         *of, evaluator.CALIBRATION_BINS, weights=rows.weight(k)
       )
       found[task] = [point._asdict() for point in points]

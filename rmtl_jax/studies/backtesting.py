@@ -32,7 +32,7 @@ from rmtl_jax.config import limits
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file, parquet
-from rmtl_jax.evaluation import comparison, significance
+from rmtl_jax.evaluation import comparison
 from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.preparation import prepare as prepare_lib
 from rmtl_jax.preparation import sql
@@ -527,7 +527,7 @@ def summarise(days: Sequence[Record], task: str, metric: str) -> Record:
     `continued`, `scratch`, `baseline`, `oracle`: means over days and seeds,
     None where there are none;
     `difference`, of continued minus scratch: `mean`, `low` and `high`, the 95 %
-    interval over days and seeds (`significance.crossed_mean`), `days`, `seeds`
+    interval over days and seeds (`comparison.crossed_mean`), `days`, `seeds`
     and `better`, days on which continued is better, in the mean over seeds;
     None where a metric is undefined.
   """
@@ -549,7 +549,7 @@ def summarise(days: Sequence[Record], task: str, metric: str) -> Record:
   differences = differences[np.isfinite(differences).all(axis=1)]
   if not differences.size:
     return result | {'difference': None}
-  found = significance.crossed_mean(differences)
+  found = comparison.crossed_mean(differences)
   by_day = differences.mean(axis=1)
   better = {'higher': by_day > 0, 'lower': by_day < 0}
   direction = metric_registry.describe(metric).better

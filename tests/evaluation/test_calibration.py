@@ -121,21 +121,23 @@ def test_a_map_gets_the_level_of_other_rows():
   """Two logits at 0, one at log 3: slope 1 and a rate of 2 / 3 by hand."""
   labels, p = np.array([1, 0, 1]), np.array([0.5, 0.5, 0.75])
   for slope in (1.0, 0.5):
-    found = calibration.Platt(slope, -3.0).levelled(labels, p)
+    found = calibration.levelled(calibration.Platt(slope, -3.0), labels, p)
     assert found.slope == slope
     assert np.mean(found.apply(p)) == pytest.approx(2 / 3, abs=1e-8)
   # Predictions that hardly differ have a steep slope: logits are at -120.
-  close = calibration.Platt(40.0, 117.0).levelled(labels, p * 0 + 0.05)
+  close = calibration.levelled(
+    calibration.Platt(40.0, 117.0), labels, p * 0 + 0.05
+  )
   assert np.mean(close.apply(0.05)) == pytest.approx(2 / 3, abs=1e-8)
   # Weights as rows; labels without any say nothing.
   weights = np.array([3.0, 1.0, 0.0])
-  found = calibration.Platt(0.7).levelled(labels, p, weights)
+  found = calibration.levelled(calibration.Platt(0.7), labels, p, weights)
   assert np.mean(found.apply(p[:1])) == pytest.approx(0.75, abs=1e-8)
   kept = calibration.Platt(0.7, 0.2)
-  assert kept.levelled(np.ones(3), p) == kept
-  assert kept.levelled(labels, p, np.zeros(3)) == kept
+  assert calibration.levelled(kept, np.ones(3), p) == kept
+  assert calibration.levelled(kept, labels, p, np.zeros(3)) == kept
   steps = calibration.Isotonic((0.2, 0.4), (0.1, 0.5))
-  assert steps.levelled(labels, p) == steps
+  assert calibration.levelled(steps, labels, p) == steps
 
 
 def test_isotonic_by_hand():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from rmtl_jax.evaluation import bootstrap, comparison, significance
+from rmtl_jax.evaluation import bootstrap, comparison
 
 CONTROLS = ['ple', 'ple+constant', 'ple+constant_mean', 'ple+q_shuffled']
 METHODS = [
@@ -94,7 +94,7 @@ def test_holm_runs_over_the_whole_table():
       r['metrics'][task]['logloss'] += 1e-3 * np.sin(7 * i + j)
   records = compared(runs, tasks)
   assert len(records) == 4 * 2 * 3
-  by_hand = significance.holm([r['p'] for r in records])
+  by_hand = comparison.holm([r['p'] for r in records])
   np.testing.assert_array_equal([r['p_holm'] for r in records], by_hand)
   smallest = min(records, key=lambda r: r['p'])
   assert smallest['p_holm'] == pytest.approx(24 * smallest['p'])

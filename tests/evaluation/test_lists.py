@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from rmtl_jax.evaluation import lists
+from rmtl_jax.evaluation import metrics
 
 
 def by_orders(labels, scores, metric):
@@ -33,8 +33,8 @@ def test_metrics_are_means_over_the_orders_of_ties(groups, top):
   labels, scores, codes = (np.array(c) for c in zip(*flat, strict=True))
   counted = [rows for rows in groups if any(y for y, _ in rows)]
   found = [
-    lists.ndcg(labels, scores, codes, len(groups), top),
-    lists.mrr(labels, scores, codes, len(groups)),
+    metrics.ndcg(labels, scores, codes, len(groups), top),
+    metrics.mrr(labels, scores, codes, len(groups)),
   ]
   if not counted:
     assert np.isnan(found).all()
@@ -53,34 +53,34 @@ def test_by_hand():
   labels = np.array([1, 0, 0, 1, 0, 0])
   scores = np.array([0.1, 0.9, 0.5, 0.7, 0.6, 0.2])
   codes = np.array([4, 4, 4, 2, 2, 0])  # in any order, and one without positive
-  ndcg = lists.ndcg(labels, scores, codes, 5, 10)
+  ndcg = metrics.ndcg(labels, scores, codes, 5, 10)
   np.testing.assert_allclose(ndcg, (0.5 + 1.0) / 2)  # rank 3: 1 / log2(4)
-  assert lists.ndcg(labels, scores, codes, 5, 2) == 0.5
+  assert metrics.ndcg(labels, scores, codes, 5, 2) == 0.5
   np.testing.assert_allclose(
-    lists.mrr(labels, scores, codes, 5), (1 / 3 + 1) / 2
+    metrics.mrr(labels, scores, codes, 5), (1 / 3 + 1) / 2
   )
 
 
 def test_graded_gains():
   labels, scores = np.array([1, 3]), np.array([0.9, 0.1])
-  found = lists.ndcg(labels, scores, np.zeros(2, int), 1, 5)
+  found = metrics.ndcg(labels, scores, np.zeros(2, int), 1, 5)
   discount = 1 / np.log2(3)
   np.testing.assert_allclose(found, (1 + 7 * discount) / (7 + discount))
 
 
 def test_gains_of_levels_below_0_and_of_large_ones():
   one, scores = np.zeros(3, int), np.array([0.9, 0.5, 0.1])
-  below = lists.ndcg(np.array([-2, 1, -1]), scores, one, 1, 5)
+  below = metrics.ndcg(np.array([-2, 1, -1]), scores, one, 1, 5)
   np.testing.assert_allclose(below, 1 / np.log2(3))
   # No power of 2 has so many bits; what is 1,000 less counts for nothing.
-  large = lists.ndcg(np.array([1000, 2000, 0]), scores, one, 1, 5)
+  large = metrics.ndcg(np.array([1000, 2000, 0]), scores, one, 1, 5)
   np.testing.assert_allclose(large, 1 / np.log2(3))
-  assert np.isnan(lists.ndcg(np.array([-2, 0, -1]), scores, one, 1, 5))
+  assert np.isnan(metrics.ndcg(np.array([-2, 0, -1]), scores, one, 1, 5))
 
 
 @pytest.mark.parametrize('scores', [np.array([0.1, np.nan]), np.zeros(0)])
 def test_undefined_is_nan(scores):
   labels = np.ones(len(scores), int)
   codes = np.zeros(len(scores), int)
-  assert np.isnan(lists.ndcg(labels, scores, codes, 1, 5))
-  assert np.isnan(lists.mrr(labels, scores, codes, 1))
+  assert np.isnan(metrics.ndcg(labels, scores, codes, 1, 5))
+  assert np.isnan(metrics.mrr(labels, scores, codes, 1))

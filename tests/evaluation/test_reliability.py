@@ -2,16 +2,15 @@
 
 import hypothesis
 import numpy as np
-import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from rmtl_jax.evaluation import metrics, reliability
+from rmtl_jax.evaluation import calibration, metrics
 
 
 def test_two_bins_by_hand():
   labels = np.array([0.0, 1.0, 1.0, 1.0])
-  points = reliability.reliability(labels, np.array([0.1, 0.3, 0.6, 0.8]), 2)
+  points = calibration.reliability(labels, np.array([0.1, 0.3, 0.6, 0.8]), 2)
   assert [point.rows for point in points] == [2, 2]
   np.testing.assert_allclose([p.predicted for p in points], [0.2, 0.7])
   assert [p.actual for p in points] == [0.5, 1.0]
@@ -19,10 +18,10 @@ def test_two_bins_by_hand():
 
 def test_wilson_by_hand():
   # Of 1 in 2 at z = 1.96: 0.5 -+ 1.96 / (1 + z2 / 2) sqrt(1 / 8 + z2 / 16).
-  low, high = reliability.wilson(1, 2, 0.95)
+  low, high = calibration.wilson(1, 2, 0.95)
   np.testing.assert_allclose((low, high), (0.0945, 0.9055), atol=1e-4)
   # No event in 10 rows: z2 / (10 + z2).
-  low, high = reliability.wilson(0, 10, 0.95)
+  low, high = calibration.wilson(0, 10, 0.95)
   np.testing.assert_allclose((low, high), (0.0, 0.27753), atol=1e-5)
 
 
@@ -35,7 +34,7 @@ def test_wilson_by_hand():
 def test_the_distance_of_the_points_is_the_calibration_error(p, bins, random):
   probabilities = p / 15.0  # with many ties
   labels = np.array([float(random.random() < v) for v in probabilities])
-  points = reliability.reliability(labels, probabilities, bins)
+  points = calibration.reliability(labels, probabilities, bins)
   assert sum(point.rows for point in points) == len(p)
   distance = sum(x.rows * abs(x.predicted - x.actual) for x in points) / len(p)
   expected = metrics.calibration_error(labels, probabilities, bins)
@@ -43,9 +42,3 @@ def test_the_distance_of_the_points_is_the_calibration_error(p, bins, random):
   assert all(0 <= x.low <= x.actual <= x.high <= 1 for x in points)
   predicted = [point.predicted for point in points]
   assert predicted == sorted(predicted)
-
-
-def test_no_rows_and_no_numbers():
-  assert reliability.reliability(np.zeros(0), np.zeros(0)) == []
-  with pytest.raises(ValueError, match='number'):
-    reliability.reliability(np.zeros(1), np.array([np.nan]))

@@ -13,7 +13,6 @@ from rmtl_jax.evaluation import (
   labelled,
   metrics,
   monitor,
-  reliability,
 )
 from rmtl_jax.evaluation import registry as metric_registry
 
@@ -81,8 +80,8 @@ def test_what_is_fitted_on_repeated_rows_is_fitted_on_weighted_ones(rows):
       fit(y[twice], p[twice]).apply(p),
       rtol=1e-6,
     )
-  found = reliability.reliability(y, p, 3, weights=weight.astype(float))
-  expected = reliability.reliability(y[twice], p[twice], 3)
+  found = calibration.reliability(y, p, 3, weights=weight.astype(float))
+  expected = calibration.reliability(y[twice], p[twice], 3)
   np.testing.assert_allclose(
     [point[:3] for point in found], [point[:3] for point in expected]
   )

@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 
-from rmtl_jax.evaluation import calibration, power, regression
+from rmtl_jax.evaluation import calibration, regression
 from rmtl_jax.results import calibrations
 
 
@@ -69,6 +69,8 @@ def test_a_map_of_numbers_is_kept_where_it_lasts():
   rate = np.where(np.arange(4000) < 2000, mean, mean / 2)
   labels = draw.poisson(rate).astype(np.float64)
   loss = lambda y, p, w: regression.relative_error('poisson', y, p, w)
-  fit = lambda said: calibrations.fit_if_it_lasts(power.fit, loss, labels, said)
+  fit = lambda said: calibrations.fit_if_it_lasts(
+    calibration.fit_power, loss, labels, said
+  )
   assert isinstance(fit(mean / 2), calibration.Unchanged)
-  assert isinstance(fit(mean * 3), power.Power)
+  assert isinstance(fit(mean * 3), calibration.Power)

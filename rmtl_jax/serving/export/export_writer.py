@@ -29,7 +29,7 @@ from jax import export as jax_export
 import rmtl_jax
 from rmtl_jax import durable, extras, partial, types
 from rmtl_jax.data import reading
-from rmtl_jax.evaluation import calibration, metrics, power
+from rmtl_jax.evaluation import calibration, metrics
 from rmtl_jax.results import reference
 from rmtl_jax.runtime import programs, writers
 from rmtl_jax.serving import exported, predictor
@@ -220,7 +220,7 @@ def _calibration(
     columns = []
     for k, task in enumerate(tasks):
       p, fitted = predictions[..., k], maps.get(task)
-      if isinstance(fitted, power.Power):
+      if isinstance(fitted, calibration.Power):
         p = fitted.factor * p**fitted.exponent
       elif isinstance(fitted, calibration.Isotonic):
         points = jnp.array(fitted.probabilities, jnp.float32)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, special
 
-from rmtl_jax.evaluation import power
+from rmtl_jax.evaluation import calibration
 
 
 def rows_of(seed, rows=4000):
@@ -23,15 +23,15 @@ def deviance(y, p):
 
 def test_the_minimum_by_another_search():
   y, p = rows_of(2, 60)
-  found = power.fit(y, p)
+  found = calibration.fit_power(y, p)
   z = np.log(p)
   scale, unit = z.std(), 2 * deviance(y, p) / len(y)
 
   def value(map_):
     a, log_factor = map_
     away = np.array([(a - 1) * scale, log_factor + (a - 1) * z.mean()])
-    root = np.sqrt(1 + (away / power.REACH) ** 2) - 1
-    held = power.STRENGTH * power.REACH**2 * root.sum()
+    root = np.sqrt(1 + (away / calibration.REACH) ** 2) - 1
+    held = calibration.STRENGTH * calibration.REACH**2 * root.sum()
     return deviance(y, np.exp(a * z + log_factor)) / unit + held
 
   best = optimize.minimize(
@@ -45,10 +45,10 @@ def test_the_minimum_by_another_search():
 @given(st.integers(0, 1000), st.sampled_from([1, 2, 7, 300]))
 def test_never_worse_than_the_model_and_blind_to_the_unit(seed, rows):
   y, p = rows_of(seed, rows)
-  found = power.fit(y, p)
+  found = calibration.fit_power(y, p)
   assert found.is_rising
   assert deviance(y, found.apply(p)) <= deviance(y, p) * (1 + 1e-12)
-  other = power.fit(60.0 * y, 60.0 * p).apply(60.0 * p)
+  other = calibration.fit_power(60.0 * y, 60.0 * p).apply(60.0 * p)
   np.testing.assert_allclose(other, 60.0 * found.apply(p), rtol=1e-4)
 
 
@@ -56,18 +56,18 @@ def test_weights_are_rows_and_rows_of_none_are_not_there():
   y, p = rows_of(3, 50)
   weights = np.tile([2.0, 1.0, 0.0, 1.0, 3.0], 10)
   twice = np.repeat(np.arange(50), weights.astype(int))
-  found = power.fit(y, p, weights)
-  again = power.fit(y[twice], p[twice])
+  found = calibration.fit_power(y, p, weights)
+  again = calibration.fit_power(y[twice], p[twice])
   assert found.exponent == pytest.approx(again.exponent, rel=1e-4)
   assert found.factor == pytest.approx(again.factor, rel=1e-4)
 
 
 def test_rows_that_tell_nothing_leave_the_model():
   y, p = rows_of(4, 10)
-  assert power.fit(y[:0], p[:0]) == power.Power()
-  assert power.fit(0.0 * y, p) == power.Power()
-  assert power.fit(p, p) == power.Power()
-  assert power.fit(y, p, np.zeros(10)) == power.Power()
+  assert calibration.fit_power(y[:0], p[:0]) == calibration.Power()
+  assert calibration.fit_power(0.0 * y, p) == calibration.Power()
+  assert calibration.fit_power(p, p) == calibration.Power()
+  assert calibration.fit_power(y, p, np.zeros(10)) == calibration.Power()
   # Equal predictions tell of a factor alone.
-  found = power.fit(y, np.full(10, 3.0))
+  found = calibration.fit_power(y, np.full(10, 3.0))
   assert found.exponent == 1.0 and found.factor > 1.0
