@@ -8,8 +8,8 @@
 | check | `checks.py` |
 | number sessions, split | `sessions.py`; `splits.py` |
 | as-of features | `as_of/` |
-| encode | `encode.py`: `vocabulary.py`, `lists.py`, `numbers.py`, `users.py`, `labels.py` |
-| write | `writer.py`, `vectors.py`; the manifest: `manifest_fields.py`, `counts.py` |
+| encode | `encode.py`; `fit.py`: `vocabulary.py`, `lists.py`, `numbers.py`, `users.py`, `labels.py` |
+| write | `writer.py`, `vectors.py`; the manifest: `counts.py` |
 
 New days go the same way in `extending/`. Beside it: `guess/` (a schema of a raw
 log), `contract/` (checks prepared data), `description/` (what is in it).

@@ -22,6 +22,7 @@ from rmtl_jax.preparation import (
   checks,
   counts,
   encode,
+  fit,
   in_memory,
   label_statistics,
   sessions,
@@ -160,8 +161,11 @@ def _run(
     rows = logged = splits.without_split(connection, rows)
     rows = asof.add_features(connection, rows, places, config)
     progress('encode', 0.55)
-    encoded = encode.encode(connection, rows, places, config)
-    rows = asof_groups.without_fields(rows, encoded.left_out)
+    encoded = encode.encode(fit.Fit(connection, rows, places, config))
+    kept = {field.name for field in encoded.fields}
+    rows = asof_groups.without_fields(
+      rows, [field.name for field in rows.fields if field.name not in kept]
+    )
     progress('write', 0.8)
 
     writer.write_vocabularies(connection, encoded, directory)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import encode, labels, source, splits, sql
+from rmtl_jax.preparation import encode, fit, labels, source, splits, sql
 from rmtl_jax.preparation import sessions as sessions_lib
 from rmtl_jax.preparation.raw import files as raw
 
@@ -190,9 +190,14 @@ def fields(
 ) -> list[str]:
   """Warns about fields that were likely declared by mistake."""
   warnings = []
-  if encoded.constant:
-    names = ', '.join(map(repr, encoded.constant))
-    noun = 'field' if len(encoded.constant) == 1 else 'fields'
+  own = {
+    field.name: encode.value_sql(field)
+    for field in encoded.fields
+    if 'as_of' not in field.details
+  }
+  if constant := fit.constant(connection, encoded.table, own):
+    names = ', '.join(map(repr, constant))
+    noun = 'field' if len(constant) == 1 else 'fields'
     warnings.append(
       f'{noun} {names}: one value over all train rows, so it is useless'
     )

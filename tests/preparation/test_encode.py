@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.preparation import encode, sessions, source
+from rmtl_jax.preparation import encode, fit, sessions, source
 from rmtl_jax.preparation.raw import files as raw
 
 OPTIONS = prepare_config.PrepareConfig(min_count=1)
@@ -38,7 +38,7 @@ def encoded(columns, tasks, fields=(), **table):
     table=raw.RawTable('log', (raw.RawFile(pathlib.Path('log'), 0, 4),)),
     **table,
   )
-  found = encode.encode(connection, rows, places, OPTIONS)
+  found = encode.encode(fit.Fit(connection, rows, places, OPTIONS))
   query = f'SELECT {", ".join(found.columns)} FROM {found.table}'
   result = connection.execute(query)
   names = [column[0] for column in result.description or ()]

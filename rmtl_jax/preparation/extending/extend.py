@@ -190,27 +190,26 @@ def _add(
   shown = ''
   if history.GROUP in base.manifest.options.get('as_of', ()):
     shown = earlier.shown(new)
-  encoded = encoding.apply(new, places, shown)
+  known = encoding.Known(new, places, shown)
+  encoded = encode.encode(known)
 
   progress('write', 0.8)
   written = writer.write_parts(
     new.connection,
-    _counted_on(encoded.rows, past.first_row),
+    _counted_on(encoded, past.first_row),
     directory,
     config.rows_per_file,
     lambda done: progress('write', 0.8 + 0.1 * done),
   )
   rolled = files.roll(base.directory, base.manifest, directory)
-  _write_vocabularies(new, encoded, directory)
-  vectors.extend(encoded, base, directory)
+  _write_vocabularies(new, known.grown, directory)
+  vectors.extend(known.grown, base, directory)
   _write_past(logged, stitched, encoded, directory)
   progress('drift', 0.95)
   train = files.rolling(base.directory, base.manifest, 'train')
-  drifted = drift.of_new_rows(
-    new.connection, encoded.rows, train, base.manifest
-  )
+  drifted = drift.of_new_rows(new.connection, encoded, train, base.manifest)
   return records.manifest(
-    new, config, stitched, encoded, drifted, written | rolled
+    new, config, stitched, encoded, known.grown, drifted, written | rolled
   )
 
 
@@ -267,7 +266,9 @@ def _declared(field: manifest_lib.Field) -> source.SourceField:
 
 
 def _write_vocabularies(
-  new: settings.Extension, encoded: encoding.Encoding, directory: pathlib.Path
+  new: settings.Extension,
+  grown: dict[str, vocabularies.Grown],
+  directory: pathlib.Path,
 ) -> None:
   (directory / 'vocabulary').mkdir()
   base = new.base
@@ -275,10 +276,10 @@ def _write_vocabularies(
     base.directory / name for name in base.manifest.splits['validation'].files
   ]
   for field in base.manifest.fields:
-    if field.name in encoded.grown:
+    if field.name in grown:
       vocabularies.write(
         new.connection,
-        encoded.grown[field.name],
+        grown[field.name],
         field,
         joined,
         directory / 'vocabulary' / f'{field.name}.parquet',
@@ -288,7 +289,7 @@ def _write_vocabularies(
 def _write_past(
   new: settings.Extension,
   stitched: stitch.Stitched,
-  encoded: encoding.Encoding,
+  encoded: encode.Encoded,
   directory: pathlib.Path,
 ) -> None:
   """Links the past of the data, and writes that of the new rows."""
@@ -307,7 +308,7 @@ def _write_past(
   if past.users:
     past_lib.write_users(
       connection,
-      f'FROM {past.users} UNION SELECT name, number FROM {encoded.rows.users}',
+      f'FROM {past.users} UNION SELECT name, number FROM {encoded.users}',
       path.parent,
     )
   if rows.open_events:

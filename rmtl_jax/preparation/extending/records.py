@@ -8,12 +8,12 @@ from typing import Any
 
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import counts, source, warning_lines, windows
+from rmtl_jax.preparation import counts, encode, source, warning_lines, windows
 from rmtl_jax.preparation.extending import (
-  encoding,
   files,
   settings,
   stitch,
+  vocabularies,
 )
 
 # Options of the splits of the data.
@@ -24,7 +24,8 @@ def manifest(
   new: settings.Extension,
   config: prepare_config.PrepareConfig,
   stitched: stitch.Stitched,
-  encoded: encoding.Encoding,
+  encoded: encode.Encoded,
+  grown: dict[str, vocabularies.Grown],
   drifted: tuple[dict[str, float], list[str]],
   written: dict[str, tuple[str, ...]],
 ) -> manifest_lib.Manifest:
@@ -37,7 +38,7 @@ def manifest(
   """
   base, old = new.base, new.base.manifest
   of_new = counts.of_splits(
-    new.connection, encoded.rows, new.rows, stitched.places, written
+    new.connection, encoded, new.rows, stitched.places, written
   )
   step = {
     'data': str(base.directory),
@@ -52,21 +53,22 @@ def manifest(
     options['until'] = config.until
   return dataclasses.replace(
     old,
-    fields=encoded.rows.fields,
+    fields=encoded.fields,
     splits=splits,
     options=options
     | {
       'split_by': 'rolling',
       'extended': [*old.options.get('extended', ()), step],
     },
-    report=_report(new, stitched, encoded, drifted, splits),
+    report=_report(new, stitched, encoded, grown, drifted, splits),
   )
 
 
 def _report(
   new: settings.Extension,
   stitched: stitch.Stitched,
-  encoded: encoding.Encoding,
+  encoded: encode.Encoded,
+  grown: dict[str, vocabularies.Grown],
   drifted: tuple[dict[str, float], list[str]],
   of_splits: Mapping[str, manifest_lib.Split],
 ) -> dict[str, Any]:
@@ -84,11 +86,11 @@ def _report(
     'raw_rows': base.manifest.report['raw_rows'] + rows.table.rows,
     **rows.counts,
     'dropped': dropped,
-    'cut_values': encoded.rows.cut_values,
+    'cut_values': encoded.cut_values,
     'session_rows': counts.session_rows(
-      connection, encoded.rows.table, encoded.rows.step
+      connection, encoded.table, encoded.step
     ),
-    'new_values': {n: one.added for n, one in encoded.grown.items()},
+    'new_values': {n: one.added for n, one in grown.items()},
     'drift': drifted[0],
     **({'as_of_left_out': left_out} if left_out else {}),
     'warnings': [
@@ -97,7 +99,7 @@ def _report(
       *warning_lines.duplicates(rows, stitched.duplicates),
       *warning_lines.immature(rows, places, warning_lines.ADD_MORE),
       *warning_lines.late(
-        connection, encoded.rows, rows, places, warning_lines.ADD_MORE
+        connection, encoded, rows, places, warning_lines.ADD_MORE
       ),
       *warning_lines.one_class(rows, of_splits, warning_lines.MORE_DAYS),
       *drifted[1],

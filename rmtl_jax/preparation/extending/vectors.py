@@ -10,11 +10,13 @@ import pyarrow.parquet as pq
 
 from rmtl_jax.data import column_reader, parquet
 from rmtl_jax.data import vectors as data_vectors
-from rmtl_jax.preparation.extending import encoding, files, settings
+from rmtl_jax.preparation.extending import files, settings, vocabularies
 
 
 def extend(
-  encoded: encoding.Encoding, base: settings.Base, directory: pathlib.Path
+  grown: dict[str, vocabularies.Grown],
+  base: settings.Base,
+  directory: pathlib.Path,
 ) -> None:
   """Links vectors, or writes them with zeros, the mean, for new values.
 
@@ -25,7 +27,7 @@ def extend(
       continue
     name = data_vectors.file_name(field)
     (directory / data_vectors.FOLDER).mkdir(exist_ok=True)
-    added = encoded.grown[field.name].added
+    added = grown[field.name].added
     if not added:
       files.link(base.directory / name, directory / name)
       continue

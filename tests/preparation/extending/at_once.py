@@ -13,7 +13,7 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import (
-  encode,
+  fit,
   lists,
   numbers,
   prepare,
@@ -152,6 +152,6 @@ def _fitted_as(extended: pathlib.Path, like: manifest_lib.Manifest):
     ),
     # All rows are fitted on, so that every value of theirs is looked up.
     mock.patch.object(sessions.RowPlaces, 'is_train', lambda self: 'true'),
-    mock.patch.object(encode, '_varies', lambda *args: True),
+    mock.patch.object(fit, '_varies', lambda *args: True),
   ):
     yield
