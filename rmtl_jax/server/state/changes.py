@@ -112,12 +112,13 @@ class Change:
   ) -> row_types.Event:
     """A new row of a visit."""
     self._rows += 1
-    numbers = [self._store.number(x, make=True) for x in (row.user, row.item)]
+    user = self._store.number(row.user, make=True)
+    item = self._store.number(row.item, make=True)
     tastes = [
       key for n in range(len(self._shape.tastes)) for key in row.tastes(n)
     ]
     return row_types.Event(
-      *(visit, time, self._rows, row.identity, *numbers, labels),
+      *(visit, time, self._rows, row.identity, user, item, labels),
       tastes=tastes,
     )
 

@@ -230,7 +230,7 @@ class Keeper:
           changes.sweep(change, model.shape, rested)
     with self._available(), self._reads.reading() as reads:
       look = look_lib.Look(reads, model.shape, asked)
-      columns = {name: make(look, asked) for name, make in model.columns}
+      columns = {name: make(look) for name, make in model.columns}
       earlier = model.earlier(look, asked) if scorer.needs.sessions else []
     return pa.table(columns), earlier
 

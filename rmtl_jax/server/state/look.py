@@ -15,7 +15,7 @@ import itertools
 import operator
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -86,7 +86,8 @@ class Look:
     Args:
       reads: in `reading`.
     """
-    self._store, self._shape = reads, of
+    self.asked, self._store, self._shape = rows, reads, of
+    self._different: dict[tuple[str, ...], tuple[list, pa.Array]] = {}
     self._sessions: dict[tuple[int, int], Session] = {}
     self._labels: dict[tuple[int, int, int], Told] = {}
     self._rested: dict[int, list[tuple[row_types.Event, int]]] = {}
@@ -109,11 +110,26 @@ class Look:
       for time, some in counters.items()
       for counter, found in reads.sums(some, time).items()
     }
-    self._pairs = {
+    self._pairs: dict[tuple[int | None, ...], tuple[int, int | None]] = {
       (user, item, time): found
       for (user, time), some in items.items()
       for item, found in reads.pairs(user, some, time).items()
     }
+
+  def different(
+    self, names: tuple[str, ...]
+  ) -> tuple[list[row_types.Row], pa.Array]:
+    """Rows that differ in some attributes, and the place of each row's."""
+    if names not in self._different:
+      read, places = operator.attrgetter(*names), {}
+      rows, found = [], []
+      for row in self.asked:
+        place = places.setdefault(read(row), len(rows))
+        if place == len(rows):
+          rows.append(row)
+        found.append(place)
+      self._different[names] = rows, pa.array(found, pa.int64())
+    return self._different[names]
 
   def _counters(self, row: row_types.Row, key: str | int) -> list[int]:
     """The counters of a row by a key.
@@ -290,8 +306,8 @@ def column(
   field: source.SourceField,
   shape: shape_lib.Shape,
   items: vocabulary_lookup.Vocabulary | None,
-) -> Callable[[Look, Sequence[row_types.Row]], pa.Array]:
-  """The function that computes a field of rows.
+) -> Callable[[Look], pa.Array]:
+  """The function that computes a field of the rows of a Look.
 
   Args:
     items: the vocabulary of items; None if the model reads none.
@@ -301,26 +317,20 @@ def column(
   """
   if field.details['as_of'] == history.GROUP:
     assert items is not None
-    return lambda look, rows: _histories(look, rows, items, field.width)
+    return lambda look: _histories(look, items, field.width)
   value = _value(field, shape)
   # What it reads of a row.
-  names = ['session', 'user', 'time']
+  names = ('session', 'user', 'time')
   if groups.window_of(field) in ('item', 'pair'):
-    names.append('item')
+    names += ('item',)
   if field.details['as_of'] == tastes.GROUP:
-    names.append('values')
-  read = operator.attrgetter(*names)
+    names += ('values',)
 
-  def values(look: Look, rows: Sequence[row_types.Row]) -> pa.Array:
+  def values(look: Look) -> pa.Array:
     # Candidates of one moment have most of their past in common.
-    found: dict[Any, float | None] = {}
-    column = []
-    for row in rows:
-      at = read(row)
-      if at not in found:
-        found[at] = value(look, row)
-      column.append(found[at])
-    return pa.array(column, pa.float64())
+    rows, places = look.different(names)
+    found = [value(look, row) for row in rows]
+    return pa.array(found, pa.float64()).take(places)
 
   return values
 
@@ -449,23 +459,17 @@ def _since(look: Look, row: row_types.Row, place: int) -> float | None:
 
 
 def _histories(
-  look: Look,
-  rows: Sequence[row_types.Row],
-  items: vocabulary_lookup.Vocabulary,
-  width: int,
+  look: Look, items: vocabulary_lookup.Vocabulary, width: int
 ) -> pa.Array:
   """As history.encode_histories, by values."""
-  found: dict[tuple[str, int], list[str] | None] = {}
-  lists = []
-  for row in rows:
-    if row.user is None:
-      lists.append(None)
-      continue
-    at = row.user, look.session(row).start
-    if at not in found:
-      found[at] = _history(look, *at, items, width) or None
-    lists.append(found[at])
-  return pa.array(lists, pa.list_(pa.string()))
+  rows, places = look.different(('session', 'user', 'time'))
+  found = [
+    None
+    if row.user is None
+    else _history(look, row.user, look.session(row).start, items, width) or None
+    for row in rows
+  ]
+  return pa.array(found, pa.list_(pa.string())).take(places)
 
 
 def _history(

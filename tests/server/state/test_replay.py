@@ -134,7 +134,7 @@ class Replay:
     with self.store.reading() as reads:
       look = look_lib.Look(reads, self.shape, [row])
       return {
-        name.removeprefix(groups.PREFIX): make(look, [row])[0].as_py()
+        name.removeprefix(groups.PREFIX): make(look)[0].as_py()
         for name, make in self.model.columns
       }
 
