@@ -32,7 +32,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import baseline, comparison, metrics
-from rmtl_jax.results import summary
+from rmtl_jax.results import figures
 
 METRICS = ('auc', 'logloss')
 FOLDS = 5
@@ -326,7 +326,7 @@ def measure(
     evaluation=config_lib.EvaluationConfig(bootstrap=0)
   )
   test = splits['test']
-  rates = summary.rate_baseline(
+  rates = figures.rate_baseline(
     all_train or splits['train'], test, manifest, config
   )
   lists = zip(

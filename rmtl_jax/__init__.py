@@ -142,7 +142,9 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.balancing.registry import register_balancer as register_balancer
 
   # Registration of user-defined parts.
-  from rmtl_jax.evaluation.registry import register_metric as register_metric
+  from rmtl_jax.evaluation.metric_registry import (
+    register_metric as register_metric,
+  )
   from rmtl_jax.preparation.source import SourceField as SourceField
   from rmtl_jax.preparation.source import SourceTable as SourceTable
   from rmtl_jax.preparation.source import SourceTask as SourceTask

@@ -6,7 +6,7 @@ from typing import Any
 
 from rmtl_jax.balancing import registry as balancers
 from rmtl_jax.config import presets
-from rmtl_jax.evaluation import registry as metric_registry
+from rmtl_jax.evaluation import metric_registry
 from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.preparation import sources
 from rmtl_jax.runtime.tracking import registry as tracking

@@ -16,8 +16,7 @@ import numpy as np
 from scipy import special
 
 from rmtl_jax import json_files
-from rmtl_jax.evaluation import intervals
-from rmtl_jax.evaluation import registry as metric_registry
+from rmtl_jax.evaluation import intervals, metric_registry
 
 # Paired seeds that a test needs; with fewer, figures are shown, not tested.
 MIN_PAIRS = 16

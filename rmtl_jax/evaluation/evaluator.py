@@ -15,11 +15,11 @@ from rmtl_jax.evaluation import (
   bootstrap,
   intervals,
   labelled,
+  metric_registry,
   metrics,
   monitor,
   regression,
 )
-from rmtl_jax.evaluation import registry as metric_registry
 
 TaskMetrics = dict[str, Any]
 

@@ -14,8 +14,7 @@ from scipy import special
 
 from rmtl_jax import registry, types
 from rmtl_jax.config import kinds, monitors
-from rmtl_jax.evaluation import metrics
-from rmtl_jax.evaluation import registry as metric_registry
+from rmtl_jax.evaluation import metric_registry, metrics
 
 Record = Mapping[str, Any]
 

@@ -27,8 +27,13 @@ from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest_file
-from rmtl_jax.evaluation import bootstrap, evaluator, intervals, labelled
-from rmtl_jax.evaluation import registry as metric_registry
+from rmtl_jax.evaluation import (
+  bootstrap,
+  evaluator,
+  intervals,
+  labelled,
+  metric_registry,
+)
 from rmtl_jax.networks import ignore
 from rmtl_jax.results import list_starts
 from rmtl_jax.runtime import (

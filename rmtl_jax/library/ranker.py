@@ -18,7 +18,7 @@ from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import tables
-from rmtl_jax.evaluation import registry as metric_registry
+from rmtl_jax.evaluation import metric_registry
 from rmtl_jax.library import columns, estimator, fitting, one_row, starting
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import files as raw

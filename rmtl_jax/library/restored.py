@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from rmtl_jax import registry, types
-from rmtl_jax.results import ensemble, list_starts, summary
+from rmtl_jax.results import ensemble, figures, list_starts
 from rmtl_jax.runtime import programs, workdir
 from rmtl_jax.training import splits
 
@@ -62,7 +62,7 @@ def restore(path: str | os.PathLike[str], stage: str = '') -> Restored:
         list_starts.of(rows, run.manifest),
       )
       tasks = run.manifest.task_names
-      return summary.stages({stage: found}, rows.host, tasks, run.config)[
+      return figures.stages({stage: found}, rows.host, tasks, run.config)[
         'stages'
       ][stage]
 

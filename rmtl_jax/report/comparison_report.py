@@ -17,9 +17,8 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, terminal, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
-from rmtl_jax.evaluation import comparison
+from rmtl_jax.evaluation import comparison, metric_registry
 from rmtl_jax.evaluation import monitor as monitor_lib
-from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import pages, run_report
 from rmtl_jax.weighting import registry
 

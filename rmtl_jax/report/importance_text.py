@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rmtl_jax.evaluation import registry as metric_registry
+from rmtl_jax.evaluation import metric_registry
 from rmtl_jax.report import pages
 
 Record = Mapping[str, Any]

@@ -12,7 +12,7 @@ import matplotlib.figure
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.evaluation import registry as metric_registry
+from rmtl_jax.evaluation import metric_registry
 from rmtl_jax.report import pages
 
 Record = Mapping[str, Any]

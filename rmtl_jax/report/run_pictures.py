@@ -14,8 +14,8 @@ import numpy as np
 
 from rmtl_jax import durable
 from rmtl_jax.config import kinds
+from rmtl_jax.evaluation import metric_registry
 from rmtl_jax.evaluation import monitor as monitor_lib
-from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import pages
 from rmtl_jax.results import verdict
 

@@ -16,10 +16,10 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, terminal, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.evaluation import metric_registry
 from rmtl_jax.evaluation import monitor as monitor_lib
-from rmtl_jax.evaluation import registry as metric_registry
 from rmtl_jax.report import pages, run_pictures
-from rmtl_jax.results import run_record, summary, verdict
+from rmtl_jax.results import figures, run_record, verdict
 from rmtl_jax.runtime import stages, workdir, writers
 from rmtl_jax.weighting import registry
 
@@ -392,7 +392,7 @@ def _metrics(
   ):
     return record, True
   record = run_record.evaluate(run.path)
-  record['warnings'] += summary.history_warnings(
+  record['warnings'] += figures.history_warnings(
     history, run.config.weighting.name
   )
   return record, False

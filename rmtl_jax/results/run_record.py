@@ -22,16 +22,15 @@ from rmtl_jax.config import variants
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
-from rmtl_jax.evaluation import evaluator, labelled
-from rmtl_jax.evaluation import registry as metric_registry
+from rmtl_jax.evaluation import evaluator, labelled, metric_registry
 from rmtl_jax.networks import registry as networks
 from rmtl_jax.results import (
   calibrations,
   ensemble,
+  figures,
   list_starts,
   reference,
   row_values,
-  summary,
   verdict,
 )
 from rmtl_jax.runtime import (
@@ -107,7 +106,7 @@ def write(
     'split': 'test',
     **_build(run, trained, data, maps, values, chosen),
   }
-  record['warnings'] += summary.history_warnings(
+  record['warnings'] += figures.history_warnings(
     history, run.config.weighting.name
   )
   record = _with_verdict(record, run, trained, data)
@@ -290,10 +289,10 @@ def _build(
     'form': registry.form_of(run.config.weighting).name,
     'seed': run.config.seed,
     'tasks': list(tasks),
-    **summary.stages(predictions, host, tasks, run.config),
+    **figures.stages(predictions, host, tasks, run.config),
     'served': dict(chosen),
-    'difference': summary.differences(used, host, tasks, run.config),
-    'reliability': summary.reliabilities(
+    'difference': figures.differences(used, host, tasks, run.config),
+    'reliability': figures.reliabilities(
       used[chosen['stage']].rows, host, tasks
     ),
     # Of an ensemble a list, one per member.
@@ -304,7 +303,7 @@ def _build(
     },
   }
   if calibrated:
-    found = summary.stages(calibrated, host, tasks, run.config)
+    found = figures.stages(calibrated, host, tasks, run.config)
     record['calibrated'] = found['stages']
     record['calibration'] = {
       stage: {task: one.to_json() for task, one in maps[stage].items()}
@@ -319,14 +318,14 @@ def _build(
     for kind, of in (('stages', predictions), ('calibrated', calibrated))
     if of
   }
-  rates = summary.rate_baseline(
+  rates = figures.rate_baseline(
     data.train.host, host, data.manifest, run.config, data.lists
   )
   if rates is not None:
     record['baseline'] = rates
   validation, warnings = data.validation.host, []
   if not run.refit_of:  # which stops by none of these rows
-    warnings += summary.one_class_warnings(
+    warnings += figures.one_class_warnings(
       validation.labels, tasks, validation.sample_weight
     )
   warnings += calibrations.warnings(record)
@@ -400,10 +399,10 @@ def _critics(
   records, warnings = [], []
   for member, one in enumerate(critic_values):
     records.append(
-      summary.critic(one.q_values, one.policy, host, tasks, one.config.critic)
+      figures.critic(one.q_values, one.policy, host, tasks, one.config.critic)
     )
     title = f'member {member + 1}: ' if count > 1 else ''
-    warnings += [title + line for line in summary.critic_warnings(records[-1])]
+    warnings += [title + line for line in figures.critic_warnings(records[-1])]
   weighting = registry.find(run.config.weighting.name)
   if weighting.by_row:
     weights = row_values.weights(
@@ -418,9 +417,9 @@ def _critics(
     ]
   mean_q = np.mean([one.q_values for one in critic_values], axis=0)
   found = {
-    'critic': summary.mean_of_critics(records),
+    'critic': figures.mean_of_critics(records),
     'curves': {
-      **summary.curves(mean_q, host, tasks, np.mean(weights, axis=0)),
+      **figures.curves(mean_q, host, tasks, np.mean(weights, axis=0)),
       'weights': weighting.label,
     },
   }
@@ -491,7 +490,7 @@ def _after_last_epoch(
   of = data.evaluated.host, run.manifest.task_names, run.config
   return {
     'epoch': epochs if len(epochs) > 1 else epochs[0],
-    'difference': summary.differences(predictions, *of),
+    'difference': figures.differences(predictions, *of),
   }
 
 

@@ -14,9 +14,8 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.evaluation import comparison, labelled
-from rmtl_jax.evaluation import registry as metric_registry
-from rmtl_jax.results import summary
+from rmtl_jax.evaluation import comparison, labelled, metric_registry
+from rmtl_jax.results import figures
 from rmtl_jax.runtime import workdir
 from rmtl_jax.weighting import registry
 
@@ -42,7 +41,7 @@ def choose_served(
     stages are there.
   """
   found = {name: labelled.Predicted(p) for name, p in predictions.items()}
-  differences = summary.differences(found, validation, tasks, config)
+  differences = figures.differences(found, validation, tasks, config)
   by_task = differences.get('finetune_minus_pretrain')
   if by_task is None:
     return {'stage': first_stage(predictions)}

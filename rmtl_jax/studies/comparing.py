@@ -35,7 +35,7 @@ from rmtl_jax.evaluation import (
   labelled,
 )
 from rmtl_jax.evaluation import monitor as monitor_lib
-from rmtl_jax.results import ensemble, list_starts, summary
+from rmtl_jax.results import ensemble, figures, list_starts
 from rmtl_jax.runtime import checkpoints, memory, provenance, workdir, writers
 from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.studies import methods as methods_lib
@@ -290,11 +290,11 @@ class Runs:
       members.append((context, self._pretrained(job, context)))
     (context, result), *others = members
     if others:
-      figures = self._of_ensemble(config, members)
+      found = self._of_ensemble(config, members)
     else:
       self._keep('pretrain', job, result.params)
-      figures = self._of_actor(context, 'pretrain', result, {})
-    self._finish(job, [context for context, _ in members], figures)
+      found = self._of_actor(context, 'pretrain', result, {})
+    self._finish(job, [context for context, _ in members], found)
 
   def _pretrained(self, job: Job, context: context_lib.Context) -> saved.Result:
     """Stage 1 of one model, which must have converged."""
@@ -330,10 +330,10 @@ class Runs:
     self._keep('critic', job, params)
     policy = policies.validation
     q_values = context.models.values(config, params, rows, policy)
-    statistics = summary.critic(
+    statistics = figures.critic(
       q_values, policy, rows.host, context.tasks, config.critic
     )
-    for line in summary.critic_warnings(statistics):
+    for line in figures.critic_warnings(statistics):
       self._live.say(f'WARNING: {job}: {line}')
     record = {
       'critic': job.method.name,
@@ -377,8 +377,8 @@ class Runs:
       results = fit.fit(context, 'finetune', arms, stopping)
     # Epoch 0 is the pre-trained model, at its best.
     before = self.record(job.pretrained)['kept']
-    figures = self._of_actor(context, 'finetune', results['finetune'], before)
-    self._finish(job, [context], figures)
+    found = self._of_actor(context, 'finetune', results['finetune'], before)
+    self._finish(job, [context], found)
 
   def _actor(self, job: Job) -> Any:
     """Parameters of a pre-trained model, trained if they are missing."""
@@ -517,14 +517,14 @@ class Runs:
     }
 
   def _finish(
-    self, job: Job, contexts: Iterable[context_lib.Context], figures: Record
+    self, job: Job, contexts: Iterable[context_lib.Context], found: Record
   ) -> None:
     """Writes a run's record, drops checkpoints and prints the time left."""
     record = {
       'method': job.method.name,
       'seed': job.seed,
       'learning_rate': job.learning_rate,
-      **figures,
+      **found,
     }
     self._write(self._file(job), record)
     for context in contexts:
@@ -538,8 +538,8 @@ class Runs:
       count += f' of {self._expected}, {clock} left'
     self._live.say(
       f'{count}  {job}: validation'
-      f' {self.monitor.word} {figures["kept"][self.monitor.figure]:.4f}, kept'
-      f' epoch {figures["best_epoch"]}, {figures["seconds"]:.1f} s'
+      f' {self.monitor.word} {found["kept"][self.monitor.figure]:.4f}, kept'
+      f' epoch {found["best_epoch"]}, {found["seconds"]:.1f} s'
     )
 
   # Files.
@@ -722,14 +722,14 @@ def _results(
     'verdicts': comparison.verdicts(described, differences, tasks),
     'tuning': list(tuning),
     'critics': trained,
-    'baseline': summary.rate_baseline(
+    'baseline': figures.rate_baseline(
       runs.splits['train'].host,
       test.host,
       run.manifest,
       config,
       list_starts.of(test, run.manifest),
     ),
-    'oracle': summary.stages({}, test.host, tasks, config).get('oracle'),
+    'oracle': figures.stages({}, test.host, tasks, config).get('oracle'),
     'warnings': _warnings(trained, tuning, rates),
     'runs': kept,
     'config': config_values.to_dict(config),

@@ -11,10 +11,10 @@ from rmtl_jax.evaluation import (
   calibration,
   evaluator,
   labelled,
+  metric_registry,
   metrics,
   monitor,
 )
-from rmtl_jax.evaluation import registry as metric_registry
 
 # Label, probability, session, weight of the task.
 ROWS = st.lists(

@@ -4,7 +4,7 @@ import types
 
 import numpy as np
 
-from rmtl_jax.results import summary
+from rmtl_jax.results import figures
 
 
 def test_curves_by_hand():
@@ -14,7 +14,7 @@ def test_curves_by_hand():
   )
   q_values = np.array([[-1.0], [-3.0], [-1.0]], np.float32)
   weights = np.array([[2.0], [0.5], [4.0]], np.float32)
-  found = summary.curves(q_values, split, ('a',), weights, bins=2)
+  found = figures.curves(q_values, split, ('a',), weights, bins=2)
   assert found['weight_by_step'] == {'a': [3.0, 0.5]}
   assert found['q_histogram'] == {
     'a': {'edges': [-3.0, -2.0, -1.0], 'counts': [1, 2]}

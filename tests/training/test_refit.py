@@ -10,7 +10,7 @@ import pytest
 from rmtl_jax import cli, run
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.results import run_record, summary
+from rmtl_jax.results import figures, run_record
 from rmtl_jax.runtime import progress, workdir, writers
 from tests import tiny
 
@@ -74,7 +74,7 @@ def test_it_trains_as_a_run_on_both_splits_would(
   """Of data whose train rows are those of both, for the same epochs."""
   source, record = first
   # It has no early stopping to warn of.
-  monkeypatch.setattr(summary, 'one_class_warnings', lambda *rows: ['it stops'])
+  monkeypatch.setattr(figures, 'one_class_warnings', lambda *rows: ['it stops'])
   found = again(source, tmp_path / 'again')
   epochs = record['best_epoch']['pretrain']
   assert 1 <= epochs < 4  # it stopped after its best one

@@ -20,8 +20,14 @@ import scipy.stats
 
 from rmtl_jax import json_files, registry, types
 from rmtl_jax.config import kinds
-from rmtl_jax.evaluation import bootstrap, labelled, metrics, regression, shifts
-from rmtl_jax.evaluation import registry as metric_registry
+from rmtl_jax.evaluation import (
+  bootstrap,
+  labelled,
+  metric_registry,
+  metrics,
+  regression,
+  shifts,
+)
 from rmtl_jax.preparation.description import drift
 from rmtl_jax.preparation.schema import fields as fields_lib
 from rmtl_jax.results import reference as reference_lib
