@@ -144,7 +144,7 @@ def check_prepared(out: pathlib.Path) -> None:
     for k, task in enumerate(manifest.task_names):
       assert columns.labels[:, k].sum() == split.positives[task], task
   for field in manifest.fields:
-    if field.kind != 'numeric' and field.vocabulary_owner is None:
+    if field.has_vocabulary:
       words = pq.read_table(out / 'vocabulary' / f'{field.name}.parquet')
       assert len(words) == field.size, field.name
   report = manifest.report
