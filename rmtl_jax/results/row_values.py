@@ -102,7 +102,7 @@ def _weights(
   actions = task_losses.actions(split.host.losses, split.host.labels)
   weighted = _weigh(
     one.config.weighting,
-    means,
+    None if means is None else tuple(np.asarray(means).tolist()),
     one.config.seed,
     ones[None],
     {
@@ -115,10 +115,10 @@ def _weights(
   return np.asarray(weighted)[0]
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def _weigh(
   config: config_lib.WeightingConfig,
-  means: Any,
+  means: tuple[float, ...] | None,
   seed: int,
   ones: jax.Array,
   beside: dict[str, jax.Array],
