@@ -142,7 +142,7 @@ def critic(
   found = np.asarray(reward(policy, split.labels))
   by_task = critic_statistics.describe(
     q_values,
-    rewards.observed(found, split.sample_weight),
+    np.asarray(rewards.observed(found, split.sample_weight)),
     split.session,
     config.discount,
     np.asarray(task_losses.actions(split.losses, split.labels)),

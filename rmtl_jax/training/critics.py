@@ -155,7 +155,7 @@ def _returns(
   reward = task_losses.reward_function(context.models.spec.losses)
   found = np.asarray(reward(policy, host.labels))
   return critic_statistics.discounted_returns(
-    rewards.observed(found, host.sample_weight),
+    np.asarray(rewards.observed(found, host.sample_weight)),
     host.session,
     config.discount,
   )

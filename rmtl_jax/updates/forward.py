@@ -66,8 +66,8 @@ class Predicted(NamedTuple):
       probabilities.
   """
 
-  outputs: types.Array
-  predictions: types.Array
+  outputs: Any
+  predictions: Any
 
 
 def predicted(
