@@ -52,19 +52,6 @@ def test_a_log_is_replayed(past_model, raw, place, tmp_path):
       values(client.post('/v1/predict', json=some.to_pylist()))
 
 
-def test_nothing_is_compiled_for_sessions(past_model, raw, tmp_path):
-  with client_lib.serving(past_model, state=str(tmp_path / 'state')) as (
-    client,
-    _,
-  ):
-    client.post('/v1/events', json=raw.slice(0, 32).to_pylist())
-    for count in (1, 2, 9, 32):
-      some = raw.slice(32, count).drop_columns(LABELS)
-      values(client.post('/v1/predict', json=some.to_pylist()))
-    found = client_lib.metric(client, 'rmtl_compilations_total{when="request"}')
-    assert found == 0
-
-
 @pytest.mark.slow
 def test_a_state_goes_on_after_a_restart(past_model, raw, place):
   rows = raw.slice(60, 1).drop_columns(LABELS).to_pylist()
@@ -154,23 +141,6 @@ def test_a_model_of_sessions_needs_a_state(past_model):
   own = worker.Worker(options.Settings(str(past_model)), lines.append)
   own.load()
   assert 'give --state' in lines[-1]
-
-
-@pytest.mark.slow
-def test_the_state_of_another_log_is_refused(past_model, place, tmp_path):
-  from rmtl_jax import types
-  from rmtl_jax.server.state import keeper
-
-  model = rmtl_jax.load(past_model, warm_up=0)
-  keeper.Keeper(model, place).close()
-  raw, schema = past_run.log_without('item')
-  (tmp_path / 'other').mkdir()
-  other = past_run.untrained(
-    past_run.prepare_run(tmp_path / 'other', raw=raw, schema=schema),
-    **{'network.session_encoder': 'none'},
-  )
-  with pytest.raises(types.InputError, match='state of another log'):
-    keeper.Keeper(other, place)
 
 
 def test_a_file_that_is_no_state_is_refused(past_model, tmp_path):

@@ -19,7 +19,7 @@ import time
 
 import pytest
 
-from tests.server import kept_rows, test_app
+from tests.server import kept_rows
 from tests.serving import past_run
 
 pytestmark = pytest.mark.slow
@@ -125,26 +125,6 @@ def test_a_damaged_model_ends_the_start(plain_model, tmp_path, workers):
   )
   assert found.returncode == 1
   assert 'not loaded: ' in found.stderr and 'model.bin' in found.stderr
-
-
-def test_requests_are_finished_before_the_end(plain_model, tmp_path):
-  with serving(plain_model, tmp_path / 'log') as server:
-    found = []
-
-    def ask():
-      found.append(server.post('/v1/predict', [test_app.ROW]))
-
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-      thread.start()
-    time.sleep(0.4)
-    assert server.end() == 0
-    for thread in threads:
-      thread.join()
-    assert [status for status, _ in found] == [200] * 8
-    with pytest.raises(ConnectionRefusedError):
-      server.post('/v1/predict', [test_app.ROW])
-    assert server.log.read_text().endswith('stopped\n')
 
 
 class Poster(threading.Thread):

@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rmtl_jax import types
 from rmtl_jax.preparation import sql
 from rmtl_jax.serving import log_columns, past_log, raw_rows
 from tests.serving import past_run
@@ -138,15 +137,3 @@ def test_events_are_joined_by_hand(log_schema):
   ]
   assert len({row['session'] for row in found}) == 1
   assert all(row['labelled'] for row in found)
-
-
-@pytest.mark.parametrize(
-  ('change', 'message'),
-  [
-    ({'item': ['x', None] + ['x'] * 4}, "row 2, column 'item': nothing"),
-    ({'what': ['view', ''] + ['buy'] * 4}, "row 2, column 'what': nothing"),
-  ],
-)
-def test_events_at_fault(log_schema, change, message):
-  with pytest.raises(types.InputError, match=message):
-    columns_of(HISTORY | change, log_schema)

@@ -121,26 +121,3 @@ def test_texts_that_stand_for_nothing():
   ]
   with pytest.raises(types.InputError, match="row 2, column 'visit': 'NULL'"):
     appended(form, table | {'visit': [None, 'NULL']})
-
-
-@pytest.mark.parametrize(
-  ('change', 'message'),
-  [
-    ({'timestamp': [1, 10**15]}, "row 2, column 'timestamp'"),
-    ({'timestamp': ['1', 'x']}, "row 2, column 'timestamp': 'x', expected"),
-    ({'timestamp': [[1], [2]]}, "column 'timestamp' is of type large_list"),
-    ({'visitor': None}, "no column 'session_id' or 'visitor'"),
-    ({'click': [0, 2]}, "row 2, column 'click': 2, expected 0, 1 or nothing"),
-    ({'click': ['0', 'yes']}, "row 2, column 'click': 'yes', expected 0, 1"),
-    (
-      {'click': [0, 0], 'conversion': [None, 1]},
-      "row 2, column 'conversion': 1, expected 0 where 'click' is 0",
-    ),
-  ],
-)
-def test_what_is_refused(change, message):
-  table = {'visitor': ['a', 'b'], 'timestamp': [1, 2], 'item': ['x', 'y']}
-  table = {k: v for k, v in (table | change).items() if v is not None}
-  with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
-    appended(log_columns.make_log_schema(manifest('mine')), table)
-  assert message in str(error.value)
