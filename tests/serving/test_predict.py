@@ -14,7 +14,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax import cli
-from rmtl_jax.serving import predict_file, predictor
+from rmtl_jax.serving import predict_file, predictor, scorer
 from tests.serving import past_run, table_run
 
 
@@ -79,7 +79,7 @@ def _check(found, expected):
 def test_parquet_keeps_its_columns_in_several_chunks(
   tmp_path, capsys, monkeypatch, run_dir, expected
 ):
-  monkeypatch.setattr(predictor, '_CHUNK_ROWS', 96)
+  monkeypatch.setattr(scorer, '_CHUNK_ROWS', 96)
   raw = table_run.table().append_column('rest', [[[n] for n in range(400)]])
   pq.write_table(raw, tmp_path / 'in.parquet', row_group_size=70)
   (tmp_path / 'out.parquet').write_text('what stood here before')
@@ -201,7 +201,7 @@ BAD = {
 def test_bad_rows_get_one_line_and_leave_nothing(
   tmp_path, capsys, monkeypatch, run_dir, name
 ):
-  monkeypatch.setattr(predictor, '_CHUNK_ROWS', 96)
+  monkeypatch.setattr(scorer, '_CHUNK_ROWS', 96)
   change, parts = BAD[name]
   raw = _broken(change)
   raw = raw.append_column('note', [['', 'two\nlines'] + [''] * 398])
@@ -301,7 +301,7 @@ READ = """
 import io, sys, types
 import pyarrow as pa
 from rmtl_jax import types as rmtl_types
-from rmtl_jax.serving import rows
+from rmtl_jax.serving import raw_rows
 
 data = open(sys.argv[1], 'rb').read()
 
@@ -315,7 +315,7 @@ def read(found):
 sys.stdin = types.SimpleNamespace(
   buffer=io.BytesIO(data), isatty=lambda: False
 )
-with rows.open_rows('-') as found:
+with raw_rows.open_rows('-') as found:
   read(found)
-read(rows.rows_of_table(pa.ipc.open_stream(data).read_all()))
+read(raw_rows.rows_of_table(pa.ipc.open_stream(data).read_all()))
 """

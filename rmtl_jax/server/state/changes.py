@@ -16,8 +16,9 @@ from rmtl_jax.server.state import row_types
 from rmtl_jax.server.state import shape as shape_lib
 from rmtl_jax.server.state import store as store_lib
 
-# Visits that a change closes, or settles, at most, beside some per row.
-_SWEEP = 64
+# Visits that a change closes at most, beside some per row; and that it settles,
+# beside some per new visit, so that no request waits for many.
+_SWEEP, _SETTLE = 64, 2
 _DAY_MS = 86_400_000
 
 
@@ -77,6 +78,7 @@ class Change:
     )
     self._clock: int | None = store.fact('clock')
     self._rows: int = store.fact('rows') or 0
+    self._new_visits = 0
 
   def add(self, row: row_types.Row) -> None:
     """Adds one row, or what is new of it."""
@@ -197,7 +199,7 @@ class Change:
       last: times of the last rows of those that have some.
     """
     if not near:
-      return self._store.add_visit(row.owner, row.time)
+      return self._new_visit(row)
     kept, *others = [self._reopened(visit) for visit in near]
     for other in others:
       self._store.join_visits(kept.id, other.id)
@@ -208,6 +210,10 @@ class Change:
     )
     self._store.put_visit(kept)
     return kept
+
+  def _new_visit(self, row: row_types.Row) -> row_types.Visit:
+    self._new_visits += 1
+    return self._store.add_visit(row.owner, row.time)
 
   def _relabel(
     self, row: row_types.Row, event: row_types.Event, visit: row_types.Visit
@@ -260,7 +266,7 @@ class Change:
     # A row of a time that has not come can't end what labels may come for.
     now = min(self._clock, int(1000 * time_lib.time()))
     end = store_lib.settled_before(now - round(days * _DAY_MS))
-    self._settle_visits(end, most)
+    self._settle_visits(end, _SETTLE * (1 + self._new_visits))
 
   def sweep(self, time: int, most: int = -1) -> None:
     """Closes visits that have rested before a time."""
@@ -358,7 +364,7 @@ class OfEvents(Change):
     idle = self._shape.idle_ms
     near = self._store.near(row.owner, row.time - idle, row.time + idle)
     if not near:
-      return self._store.add_visit(row.owner, row.time)
+      return self._new_visit(row)
     if len(near) > 1:
       for visit in near:
         self._reopened(visit)
