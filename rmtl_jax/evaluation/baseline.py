@@ -57,18 +57,25 @@ def fit(
     item_size: I, rows of the item vocabulary; ignored without items.
     prior: pseudo-rows at the global rate for every user and item, > 0.
     weights: [R, K] >= 0, or None.
-
-  Raises:
-    ValueError: no rows, a prior that is not > 0, or an id out of range.
   """
   types.check_ranks((2,), labels)
-  if not len(labels) or not prior > 0.0:
-    raise ValueError(f'no rates from {len(labels)} rows with prior {prior}')
   global_rate = metrics.mean_labels(labels, weights)
+  w = np.ones(labels.shape) if weights is None else weights
+
+  def rates(ids: np.ndarray | None, size: int) -> np.ndarray | None:
+    if ids is None:
+      return None
+    rows, positives = (
+      np.stack([np.bincount(ids, c, minlength=size) for c in of.T], axis=1)
+      for of in (w, labels * w)
+    )
+    found = (positives + prior * global_rate) / (rows + prior)
+    # Row 0 pools everything unseen: its own rate would be that of rare ids.
+    found[0] = global_rate
+    return found
+
   return RateBaseline(
-    _rates(user, labels, user_size, prior, global_rate, weights),
-    _rates(item, labels, item_size, prior, global_rate, weights),
-    global_rate,
+    rates(user, user_size), rates(item, item_size), global_rate
   )
 
 
@@ -82,26 +89,21 @@ def predict(
 
   Args:
     user: int[R], rows of the user vocabulary; None if `fit` had none.
-    item: int[R], rows of the item vocabulary; None if `fit` had none.
+    item: int[R], rows of the item vocabulary; None if `fit` had none. One of
+      the two is there.
     is_binary: of each task; () if all are.
 
   Returns:
     f64[R, K], of binary tasks clipped to [1e-7, 1 - 1e-7]; with users or items
     alone, their rate.
-
-  Raises:
-    ValueError: ids given or missing unlike in `fit`, or out of range; neither
-      users nor items.
   """
+  known = [
+    rates[ids]
+    for rates, ids in ((baseline.user_rate, user), (baseline.item_rate, item))
+    if rates is not None and ids is not None
+  ]
   # A task without train positives has rate 0 everywhere: 0 / 1 is 0.
   scale = np.where(baseline.global_rate > 0.0, baseline.global_rate, 1.0)
-  factors = [
-    _look_up(baseline.user_rate, user),
-    _look_up(baseline.item_rate, item),
-  ]
-  known = [f for f in factors if f is not None]
-  if not known:
-    raise ValueError('the baseline has neither users nor items')
   product = known[0] * known[1] / scale if len(known) == 2 else known[0]
   margin = metrics.PROBABILITY_MARGIN
   probabilities = np.clip(product, margin, 1.0 - margin)
@@ -109,51 +111,3 @@ def predict(
     return probabilities
   means = sum(known) - (len(known) - 1) * baseline.global_rate
   return np.where(np.array(is_binary, bool), probabilities, means)
-
-
-def _rates(
-  ids: np.ndarray | None,
-  labels: np.ndarray,
-  size: int,
-  prior: float,
-  global_rate: np.ndarray,
-  weights: np.ndarray | None,
-) -> np.ndarray | None:
-  """Smoothed rates f64[size, K], or None without ids."""
-  if ids is None:
-    return None
-  types.check_ranks((1,), ids)
-  _check_range(ids, size)
-
-  def sums(columns):
-    return np.stack(
-      [np.bincount(ids, column, minlength=size) for column in columns.T], axis=1
-    )
-
-  rows = np.bincount(ids, minlength=size)[:, None]
-  if weights is not None:
-    rows, labels = sums(weights), labels * weights
-  rates = (sums(labels) + prior * global_rate) / (rows + prior)
-  # Row 0 pools everything unseen: its own rate would be that of rare ids.
-  rates[0] = global_rate
-  return rates
-
-
-def _look_up(
-  rates: np.ndarray | None, ids: np.ndarray | None
-) -> np.ndarray | None:
-  if (rates is None) != (ids is None):
-    raise ValueError('users and items must be given as they were in fit')
-  if rates is None or ids is None:
-    return None
-  _check_range(ids, len(rates))
-  return rates[ids]
-
-
-def _check_range(ids: np.ndarray, size: int) -> None:
-  """Refuses ids out of range: negative ones would read the table's end."""
-  if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < size:
-    raise ValueError(
-      f'ids from {ids.min()} to {ids.max()}, the vocabulary has rows 0 to'
-      f' {size - 1}'
-    )

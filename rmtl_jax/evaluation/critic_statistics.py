@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from rmtl_jax import types
+from rmtl_jax.evaluation import labelled
 
 # A critic has collapsed (method.md, section 2) where the deviation of Q is
 # below COLLAPSED_DEVIATION times that of the realised returns, or where more
@@ -62,24 +61,18 @@ def rows_remaining(session: np.ndarray) -> np.ndarray:
 def describe(
   q_values: np.ndarray,
   rewards: np.ndarray,
-  session: np.ndarray,
+  rows: labelled.Labelled,
   discount: float,
-  labels: np.ndarray,
-  tasks: Sequence[str],
   losses: np.ndarray | None = None,
-  weights: np.ndarray | None = None,
 ) -> dict[str, CriticStatistics]:
   """Compares Q(s_t, pi(s_t)) with the realised returns of whole sessions.
 
   Args:
     q_values: [R, K]; rows of one session are neighbours, in order.
     rewards: [R, K], <= 0, of the actions pi(s_t).
-    session: i64[R], the row's session.
+    rows: labels 0 or 1; rows of weight 0 have no label and no loss.
     discount: gamma in [0, 1].
-    labels: [R, K], 0 or 1.
-    tasks: K names.
     losses: [R, K], the row's own loss; None: minus the reward.
-    weights: [R, K] >= 0, or None; rows of weight 0 have no label and no loss.
 
   Returns:
     Per task: `mean_q`, `std_q`, `mean_q_positive` and `mean_q_negative` (over
@@ -90,17 +83,18 @@ def describe(
     `collapsed`, `diverged`; None where undefined.
 
   Raises:
-    ValueError: no rows, shapes that don't fit, or a value that is not finite.
+    ValueError: shapes that don't fit.
   """
   losses = -rewards if losses is None else losses
-  _check(q_values, rewards, session, labels, losses, tasks)
-  returns = discounted_returns(rewards, session, discount)
-  remaining = rows_remaining(session).astype(np.float64)
+  types.check_ranks((2, 2), q_values, rewards)
+  types.check_same_shape(q_values, rewards, rows.labels, losses)
+  returns = discounted_returns(rewards, rows.session, discount)
+  remaining = rows_remaining(rows.session).astype(np.float64)
   results = {}
-  for k, task in enumerate(tasks):
+  for k, task in enumerate(rows.tasks):
     q, g = q_values[:, k].astype(np.float64), returns[:, k]
-    is_positive = labels[:, k] > 0.5
-    seen = np.ones(len(q), bool) if weights is None else weights[:, k] > 0.0
+    is_positive, weight = rows.labels[:, k] > 0.5, rows.weight(k)
+    seen = np.ones(len(q), bool) if weight is None else weight > 0.0
     std_q, std_return = float(q.std()), float(g.std())
     zero_share = float(np.mean(q == 0.0))
     results[task] = {
@@ -120,28 +114,6 @@ def describe(
       > DIVERGED_ERROR * _root_mean_square(g),
     }
   return results
-
-
-def _check(
-  q_values: np.ndarray,
-  rewards: np.ndarray,
-  session: np.ndarray,
-  labels: np.ndarray,
-  losses: np.ndarray,
-  tasks: Sequence[str],
-) -> None:
-  types.check_ranks((2, 2, 1), q_values, rewards, session)
-  types.check_same_shape(q_values, rewards, labels, losses)
-  if not len(session) or q_values.shape != (len(session), len(tasks)):
-    raise ValueError(
-      f'expected values of {len(session)} rows and {len(tasks)} tasks, found'
-      f' {q_values.shape}'
-    )
-  named = {'q_values': q_values, 'rewards': rewards, 'losses': losses}
-  for name, values in named.items():
-    if not np.isfinite(values).all():
-      row = int(np.argwhere(~np.isfinite(values))[0, 0])
-      raise ValueError(f'{name}: row {row} is {values[row]}, expected numbers')
 
 
 def _root_mean_square(values: np.ndarray) -> float:

@@ -225,8 +225,8 @@ def _distribution(of: Record) -> pages.Picture:
   places = np.arange(len(of['shares']))
   for i, (key, name) in enumerate((('live', 'log'), ('shares', 'test rows'))):
     heights = [100 * share for share in of[key]]
-    style = {'align': 'edge', 'color': pages.COLOURS[i], 'label': name}
-    axes.bar(places + 0.4 * i, heights, 0.4, **style)
+    left, colour = places + 0.4 * i, pages.COLOURS[i]
+    axes.bar(left, heights, 0.4, align='edge', color=colour, label=name)
   axes.set_xticks(
     places[1:], [f'{edge:.3g}' for edge in of['edges']], rotation=45
   )

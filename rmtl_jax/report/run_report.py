@@ -398,7 +398,7 @@ def _metrics(
   return record, False
 
 
-def _history(path: pathlib.Path) -> list[Record]:
+def _history(path: pathlib.Path) -> Sequence[Record]:
   file = path / 'metrics.jsonl'
   if not file.exists():
     return []

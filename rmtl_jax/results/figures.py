@@ -143,12 +143,14 @@ def critic(
   by_task = critic_statistics.describe(
     q_values,
     np.asarray(rewards.observed(found, split.sample_weight)),
-    split.session,
+    labelled.Labelled(
+      np.asarray(task_losses.actions(split.losses, split.labels)),
+      split.session,
+      tasks,
+      weights=split.sample_weight,
+    ),
     config.discount,
-    np.asarray(task_losses.actions(split.losses, split.labels)),
-    tasks,
     -found,
-    split.sample_weight,
   )
   statistics = by_task[tasks[0]]
   return {

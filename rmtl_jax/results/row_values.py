@@ -122,6 +122,6 @@ def _weigh(
   seed: int,
   ones: jax.Array,
   beside: dict[str, jax.Array],
-) -> jax.Array:
+) -> Any:
   chain, key = factory.make_weighting(config, means), jax.random.key(seed)
   return chain.update(ones, chain.init(ones), key=key, **beside)[0]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmtl_jax.evaluation import critic_statistics
+from rmtl_jax.evaluation import critic_statistics, labelled
 
 TASKS = ('click',)
 
@@ -18,10 +18,12 @@ def _describe(q, rewards, session, discount=0.5, labels=None, losses=None):
   return critic_statistics.describe(
     column(q),
     column(rewards),
-    np.asarray(session),
+    labelled.Labelled(
+      column(np.arange(rows) % 2 if labels is None else labels),
+      np.asarray(session),
+      TASKS,
+    ),
     discount,
-    column(np.arange(rows) % 2 if labels is None else labels),
-    TASKS,
     None if losses is None else column(losses),
   )['click']
 
@@ -80,7 +82,10 @@ def test_a_perfect_critic():
   session = np.repeat(np.arange(10), 5)
   q = critic_statistics.discounted_returns(rewards, session, 0.95)
   found = critic_statistics.describe(
-    q, rewards, session, 0.95, np.zeros((50, 2)), ('click', 'conversion')
+    q,
+    rewards,
+    labelled.Labelled(np.zeros((50, 2)), session, ('click', 'conversion')),
+    0.95,
   )
   for record in found.values():
     assert record['r2'] == 1.0
