@@ -60,7 +60,7 @@ def test_by_default_stage_3_starts_from_the_pre_trained_actor(shared):
 def test_stages_stop_on_what_is_monitored(shared):
   """Both by hand, from the predictions of validation rows."""
   run = context_of(shared)
-  actor = actors.init(run)
+  actor = run.models.init_actor(run.config, run.key('pretrain'))
   found = validation.validate(run, actor)
   labels = run.validation.host.labels.astype(np.float64)
   p = run.models.predict(run.config, actor, run.validation).astype(np.float64)
@@ -84,7 +84,7 @@ def return_error(run, params, policy):
 
 def test_the_pass_nearest_to_the_returns_is_kept(shared):
   run = context_of(shared)
-  actor = actors.init(run)
+  actor = run.models.init_actor(run.config, run.key('pretrain'))
   policies = critics.policies(run, actor)
   arms = critics.start(run, actor, policies)
   beside = critics.extras(run, run.train, policies.train)
