@@ -9,7 +9,7 @@ from typing import Any
 
 from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.preparation import sql
-from rmtl_jax.preparation.description import drift, rows, splits
+from rmtl_jax.preparation.description import drift, look_ahead, rows, splits
 
 
 def describe(
@@ -28,7 +28,7 @@ def describe(
     `name` and `source`; `tasks` (`name`, `kind`); `splits` {split: `rows`,
     `sessions`, `end_ms`}; `fields` (see
     drift.of_fields); `over_time`, `together`, `lateness` and
-    `session_lengths` (see rows.py).
+    `session_lengths` (see rows.py); `look_ahead` (see look_ahead.py).
 
   Raises:
     types.InputError: no prepared data, or a damaged file.
@@ -48,6 +48,7 @@ def describe(
         'lateness': rows.lateness(
           connection, relations['train'], manifest.tasks
         ),
+        'look_ahead': look_ahead.explained(connection, relations, manifest),
         'session_lengths': rows.session_lengths(connection, relations),
       }
     fields = drift.of_fields(connection, directory, manifest, progress)

@@ -1,0 +1,41 @@
+"""What the shown item adds to what is known of the rest of a session."""
+
+import numpy as np
+import pytest
+
+from rmtl_jax import prepare
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.preparation.description import describe
+
+pytest.importorskip('lightgbm')
+
+
+@pytest.mark.parametrize('by', ['item', 'user'])
+def test_what_decides_the_later_rows(tmp_path, by):
+  """Of two rows in a session, a user's kind or the first item decides."""
+  rng = np.random.default_rng(0)
+  sessions = 2000
+  user, item = rng.integers(0, 20, sessions), rng.integers(0, 20, (sessions, 2))
+  decides = item[:, 0] if by == 'item' else user
+  second = rng.random(sessions) < np.where(decides % 2, 0.9, 0.1)
+  start = 10**12 + 10**7 * np.arange(sessions)
+  table = {
+    'visit': np.repeat(np.arange(sessions), 2),
+    'user': np.repeat(user, 2),
+    'item': item.ravel(),
+    'at': np.stack([start, start + 1000], 1).ravel(),
+    'click': np.stack([np.zeros(sessions), second], 1).ravel().astype(int),
+  }
+  schema = {
+    **{'session': 'visit', 'user': 'user', 'item': 'item'},
+    'time': {'column': 'at', 'unit': 'ms'},
+    'categorical': ['user', 'item'],
+    'tasks': [{'column': 'click'}],
+  }
+  settings = prepare_config.PrepareConfig(
+    source='table', data_dir=str(tmp_path / 'data'), as_of=('position',)
+  )
+  prepare(settings, table=table, schema=schema)
+  (found,) = describe.describe(tmp_path / 'data')['look_ahead']
+  assert found['row'] > 0.3
+  assert (found['state'] > 0.3) == (by == 'user')
