@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-_seconds: collections.Counter[str] = collections.Counter()
+_seconds: dict[str, float] = collections.defaultdict(float)
 _names: list[str] = []
 _since = 0.0
 _WHOLE = ('paper_model',)

@@ -372,13 +372,9 @@ def _read_and_build(run: workdir.Run, job: Job) -> Data:
 @clock.part('completing')
 def _completed(run: workdir.Run, job: Job, data: Data) -> Data:
   """The data with completed labels of train rows that are not final yet."""
-  train = delayed.complete(
-    run.config,
-    data.models.spec,
-    data.splits['train'],
-    job.live,
-    *(refit.ends_earlier(run) if run.refit_of else ()),
-  )
+  earlier, seconds = refit.ends_earlier(run) if run.refit_of else (0, 0.0)
+  spec, train = data.models.spec, data.splits['train']
+  train = delayed.complete(run.config, spec, train, job.live, earlier, seconds)
   return data._replace(splits={**data.splits, 'train': train})
 
 

@@ -15,7 +15,6 @@ the user has gone on: the bootstrap of a critic, over all rows at once.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -180,9 +179,10 @@ def complete(
   )
   live.clear()
   # Other tasks stay as they are.
+  before = train.host.sample_weight
+  assert before is not None
   labels = np.where(known.late, labels, train.host.labels).astype(np.float32)
-  weights = np.where(known.late, weights, train.host.sample_weight)
-  weights = weights.astype(np.float32)
+  weights = np.where(known.late, weights, before).astype(np.float32)
   host = columns.relabelled(train.host, labels, weights)
   device = train.device and train.device._replace(
     labels=train.put(labels), sample_weight=train.put(weights)
@@ -406,7 +406,7 @@ def _fit(
   score = loop.jit(score)
   params = loop.jit(network.init)(key)
   value = _Value(params, optimizer.init(params), jnp.int32(0))
-  best, least, waited = params, np.inf, 0
+  best, least, waited, number = params, np.inf, 0, 0
   draw = np.random.default_rng((config.seed, _DRAWS, 1))
   for number in range(_MOST_PASSES):
     one = samples() if number else first
@@ -431,12 +431,11 @@ def _fit(
     f'{config.delayed} labels  {number + 1} passes  held-out loss {least:.4f}'
   )
 
-  @functools.partial(loop.jit)
-  def predict(params, steps):
-    def one(carry, batch):
-      return carry, functional.apply(network, params, batch[0])
-
-    return jax.lax.scan(one, 0, steps)[1]
+  predict = loop.jit(
+    lambda params, steps: jax.lax.map(
+      lambda batch: functional.apply(network, params, batch[0]), steps
+    )
+  )
 
   def values(wanted: Samples) -> np.ndarray:
     everything = np.arange(len(wanted.rows))
@@ -450,7 +449,9 @@ def _fit(
 
 
 def _chosen(samples: Samples, which: np.ndarray) -> Samples:
-  return Samples(*(None if x is None else x[which] for x in samples))
+  rows, numbers, target, weight = samples
+  numbers = None if numbers is None else numbers[which]
+  return Samples(rows[which], numbers, target[which], weight[which])
 
 
 def _tasks(problem: Problem) -> int:
