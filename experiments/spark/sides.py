@@ -21,7 +21,7 @@ def infer_sides(
   user_field: str | None,
   has_user: bool,
 ) -> tuple[manifest_lib.Field, ...]:
-  """As rmtl_jax.preparation.sides.tell, of the train rows as written."""
+  """As rmtl_jax.preparation.sides.infer_sides, of the train rows as written."""
   if item_field is None:
     return tuple(fields)
   columns = [field.column for field in sides.candidate_fields(fields)]

@@ -165,7 +165,7 @@ class Manifest:
     source_files: name, bytes and SHA-256 of every raw file.
     report: counts of what was dropped and why, session lengths.
     digests: SHA-256 of the files of `vocabulary/` and `past/`, by name in DATA;
-      {} in data of another engine or an earlier version.
+      {} in data of another engine.
     format_version: of this file.
   """
 

@@ -53,10 +53,10 @@ def to_dict(manifest: manifest_lib.Manifest) -> dict[str, Any]:
       _KEYS.get(k, k): v for k, v in pairs if k not in _SPARSE or v
     },
   )
-  for entry in _USUAL:  # as before there were other logs
+  for entry in _USUAL:
     if record[entry]:
       del record[entry]
-  # Of a binary task as before there were others.
+  # A binary task has none of `_OF_KIND`.
   record['tasks'] = [
     {
       name: value

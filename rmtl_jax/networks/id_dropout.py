@@ -79,7 +79,7 @@ def drop(
   Returns:
     The inputs with each category replaced with its field's probability; a
     multi-valued field's values one by one, unused slots never. In a history,
-    row 0 counts as no item (networks/history.py).
+    row 0 counts as no item (`embeddings.histories`).
   """
   if not any(field_rates):
     return inputs

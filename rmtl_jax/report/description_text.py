@@ -31,10 +31,6 @@ AS_OF = (
   'As-of fields count what came before, so they grow with the log and drift by'
   ' construction.'
 )
-TOGETHER = (
-  'Over train rows. The correlation is Pearson\'s, of two 0/1 labels phi. "B'
-  ' where A": the rate or mean of B over the rows where A is not 0.'
-)
 # A change of a label's rate that gets a sentence, relative to train's,
 # and the share of unseen values that is.
 _CHANGE, _UNSEEN = 0.1, 0.1

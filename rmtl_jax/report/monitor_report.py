@@ -69,12 +69,6 @@ def _remarks(record: Record) -> list[str]:
       f' features ({names}{more}), which rmtl predict --history computes and'
       ' does not write.'
     )
-  if record['untrained_as_seen']:
-    lines.append(
-      'The run has no list of values without a train row, so values that rmtl'
-      ' prepare --extend added count as seen and the share of unseen values may'
-      ' seem to rise.'
-    )
   apart = [of['name'] for of in record['fields'] if not of['judged']]
   if apart:
     lines.append(

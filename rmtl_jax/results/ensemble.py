@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -183,14 +182,8 @@ class Ensemble:
 
 
 def in_order(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-  """Records of epochs, stage by stage, though one was trained again later.
-
-  Histories of other versions may name more stages; these come last.
-  """
-  return sorted(
-    history,
-    key=lambda entry: stages.NUMBERS.get(entry['stage'], math.inf),
-  )
+  """Records of epochs, stage by stage, though one was trained again later."""
+  return sorted(history, key=lambda entry: stages.NUMBERS[entry['stage']])
 
 
 def restore(

@@ -141,8 +141,7 @@ def of_run(run: workdir.Run, stage: str, calibrated: bool) -> Record:
   """The reference of one model of a run: `fields` and `tasks` (see `read`).
 
   Raises:
-    types.InputError: a file is missing or lacks an entry: an earlier version
-      wrote the run.
+    types.InputError: a file is missing or lacks an entry.
   """
   fields = json_files.read(
     run.path / FILE, 'the command that trained the run writes it'
@@ -175,8 +174,7 @@ def read(path: pathlib.Path, manifest: manifest_lib.Manifest) -> Record:
   Returns:
     `fields`: {name: `groups` (rows of the vocabulary, or edges of a number),
     `counts` and `blank` by split, `untrained` (drift.Groups, as ranges
-    [first, end); an earlier version wrote none and took these rows of the
-    vocabulary for seen)}; `tasks`: {name: `edges`, `counts`, `metrics` of the
+    [first, end))}; `tasks`: {name: `edges`, `counts`, `metrics` of the
     test rows}.
 
   Raises:
@@ -202,10 +200,10 @@ def checked(record: Any, manifest: manifest_lib.Manifest, where: str) -> Record:
           0 <= x < max(field.size, 1) for x in of['groups']
         )
       untrained = all(
-        type(x) is int and 0 < x <= field.size
-        for ends in of.get('untrained', [])
-        for x in ends
-      ) and all(len(ends) == 2 for ends in of.get('untrained', []))
+        len(ends) == 2
+        and all(type(x) is int and 0 < x <= field.size for x in ends)
+        for ends in of['untrained']
+      )
       for split in SPLITS:
         if not (
           numbers

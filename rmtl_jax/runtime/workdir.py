@@ -8,7 +8,7 @@ checkpoints/    state/ (stage in training), pretrain/, critic/, constant/,
                 (stage 3 after its last epoch, where an earlier one is kept)
 members/        of an ensemble, which has no checkpoints: a run per model
 paper/          a run of the paper's model, if there is one
-metrics.jsonl, metrics.json, importance.json, importance.csv, evaluation/,
+metrics.jsonl, metrics.json, importance.json, evaluation/,
 tensorboard/, tracking/, report/
 """
 
@@ -62,7 +62,7 @@ class Run:
     data_dir: the prepared data of the run.
     manifest: its manifest.
     digests: SHA-256 of the data's Parquet files when the run began, by name in
-      the manifest; empty if an earlier version began it.
+      the manifest.
     layout: the mesh that checkpoints are restored to; None: one device.
     started_from: the run of a warm start, as training/warm_start.py describes
       it; {} if it started from scratch.

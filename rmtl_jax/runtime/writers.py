@@ -32,16 +32,14 @@ def read_sealed(path: pathlib.Path, remedy: str) -> dict[str, Any]:
     remedy: how the error ends.
 
   Raises:
-    types.InputError: it is damaged, or an earlier version wrote it.
+    types.InputError: it is damaged, or has no digest.
   """
   try:
     record = json_files.read(path)
   except types.InputError as error:
     raise types.InputError(f'{error}: {remedy}') from None
   if not isinstance(record, dict) or json_files.DIGEST not in record:
-    raise types.InputError(
-      f'{path}: has no digest, as files of an earlier version: {remedy}'
-    )
+    raise types.InputError(f'{path}: has no digest: {remedy}')
   del record[json_files.DIGEST]
   return record
 

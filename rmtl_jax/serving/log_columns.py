@@ -103,7 +103,7 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
   Raises:
     types.InputError: the manifest has no usable schema.
   """
-  # Data of an earlier version may have such times and does not record it.
+  # Data of another engine may have such times and do not record it.
   any_dates = manifest.options.get('any_dates') is not False
   tasted = asof_tastes.recorded(manifest.fields)
   found = [

@@ -288,8 +288,8 @@ class _Trials:
     if not study.trials:
       for point in search_space.start_points(options.space, self._config):
         study.enqueue_trial(point)
-    known = [t.user_attrs['record'] for t in study.trials if t.user_attrs]
-    tried += known[: options.trials]
+    known = study.get_trials(states=[states.COMPLETE])[: options.trials]
+    tried += [trial.user_attrs['record'] for trial in known]
     while len(tried) <= options.trials and self._has_time():
       seed = options.sampler_seed + len(tried)
       study.sampler = optuna.samplers.TPESampler(seed=seed)

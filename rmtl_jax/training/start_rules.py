@@ -7,7 +7,6 @@ normalised, tasks.
 
 from __future__ import annotations
 
-import itertools
 import pathlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -37,7 +36,7 @@ _OF_CRITICS = tuple(
   f'critic.{name}' for name in ('form', 'head', 'sees_remaining')
 )
 # Details of a field that no parameter depends on.
-_REMARKS = (*('column', 'min_count', 'previous', 'rate', 'weight'),)
+_REMARKS = ('column', 'min_count', 'previous', 'rate', 'weight')
 _OF_VECTORS = ('width', 'trained')
 _OF_TASKS = (
   'after',
@@ -79,12 +78,7 @@ def check(
       difference, and both values.
   """
   check_settings(source, config)
-  differences = _data(source.manifest, manifest)
-  if config.network.binned_fields != 'categories':
-    differences = itertools.chain(
-      differences, _derived(source.manifest, manifest)
-    )
-  for one in differences:
+  for one in _data(source.manifest, manifest):
     raise types.InputError(
       f'--start_from: {one.what} is {one.old!r:.200} in {source.path}, and'
       f' {one.new!r:.200} in {place}; rmtl prepare --extend makes data for warm'
@@ -152,14 +146,6 @@ def _data(
   for before, after in zip(old.tasks, new.tasks, strict=True):
     for name in _OF_TASKS:
       yield from _compare(before, after, f'task {after.name!r}: {name}', name)
-
-
-def _derived(
-  old: manifest_lib.Manifest, new: manifest_lib.Manifest
-) -> Iterator[Difference]:
-  """Numbers of binned fields: data of earlier versions have none."""
-  before, after = old.feature_spec().derived, new.feature_spec().derived
-  yield from _names('ranks of binned fields', before, after)
 
 
 def _names(what: str, old: Any, new: Any) -> Iterator[Difference]:

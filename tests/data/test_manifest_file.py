@@ -64,7 +64,7 @@ def test_write_then_read(tmp_path):
 
 
 def test_quantiles_of_numeric_fields():
-  assert FULL.feature_spec().quantiles == ()  # data of earlier versions
+  assert FULL.feature_spec().quantiles == ()
   given = record()
   given['fields'][3]['details'] = {'quantiles': [-1, 0.5, 2.0]}
   assert manifest_file.parse(given).feature_spec().quantiles == (
@@ -85,7 +85,7 @@ def test_numbers_of_a_binned_field():
   given['fields'][0] |= {'size': 4, 'details': BINS}
   derived = manifest_file.parse(given).feature_spec().derived
   assert [one.places for one in derived] == [(0,)]
-  assert FULL.feature_spec().derived == ()  # data of earlier versions
+  assert FULL.feature_spec().derived == ()
 
 
 @pytest.mark.parametrize(

@@ -113,20 +113,11 @@ def compare(
     'thresholds': dataclasses.asdict(thresholds),
     'level': LEVEL,
     'absent': list(live.absent),
-    'untrained_as_seen': _has_untrained_as_seen(model),
     **found,
     'alarms': [
       alarm for part in found.values() for of in part for alarm in of['alarms']
     ],
   }
-
-
-def _has_untrained_as_seen(model: model_lib.Model) -> bool:
-  """Whether ids without a train row count as seen, as in earlier versions."""
-  fields = model.reference['fields'].values()
-  return 'extended' in model.manifest.options and not any(
-    'untrained' in of for of in fields
-  )
 
 
 class _Labelled(NamedTuple):
@@ -173,7 +164,7 @@ class _Judge:
     cluster = self._cluster(live.row)
     found = shifts.shift(counts['train'], live.group, cluster, self._level)
     before, chance = drift.psi(counts['train'], counts['test'])
-    has_vocabulary = field.kind != 'numeric'
+    has_ids = field.kind != 'numeric'
     blank = {
       'live': float(live.blank.mean()) if len(live.blank) else 0.0,
       **of['blank'],
@@ -185,7 +176,7 @@ class _Judge:
       'as_of': field.details.get('as_of', ''),
       **_shown(found),
       'test': before,
-      'unseen': blank if has_vocabulary else {},
+      'unseen': blank if has_ids else {},
       'missing': missing,
       'judged': not fields_lib.is_of_time(field),
     }
@@ -200,8 +191,8 @@ class _Judge:
         f'field {name!r}: PSI {found.psi:.2f} against train'
         f' ({found.chance:.2f} by chance; the test rows had {before:.2f})'
       )
-    or_untrained = ' or in no train row' if of.get('untrained') else ''
-    if has_vocabulary and self._rises(live.blank, live.row, blank):
+    or_untrained = ' or in no train row' if of['untrained'] else ''
+    if has_ids and self._rises(live.blank, live.row, blank):
       alarms.append(
         f'field {name!r}: {blank["live"]:.1%} of the values are missing or not'
         f' in the vocabulary{or_untrained} (train {blank["train"]:.1%}, test'

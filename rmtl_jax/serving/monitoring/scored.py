@@ -330,7 +330,7 @@ class _Grouping:
       self._of_id = np.full(size, len(self._groups), np.uint8)
       self._of_id[self._groups] = np.arange(len(self._groups))
       self._is_blank = np.arange(size) == 0
-      for first, end in of.get('untrained', ()):
+      for first, end in of['untrained']:
         self._of_id[first:end] = 0
         self._is_blank[first:end] = True
 

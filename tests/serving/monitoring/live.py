@@ -88,6 +88,7 @@ def trained(seed: int, train: int = 20_000, test: int = 2_000) -> model.Model:
         name: float(of.fields[field.name].blank.mean())
         for name, of in logs.items()
       },
+      'untrained': [],
     }
   of = logs['test']
   names = MANIFEST.task_names
