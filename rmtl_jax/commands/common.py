@@ -7,6 +7,8 @@ import functools
 import logging
 import os
 import pathlib
+import shlex
+import shutil
 import signal
 import sys
 import tempfile
@@ -327,10 +329,20 @@ def print_report(record: dict[str, Any]) -> None:
   print()
 
 
+def program() -> str:
+  """What calls this program again: `rmtl` where PATH has it, or its path."""
+  called = pathlib.Path(sys.argv[0])
+  if called.name == '__main__.py':
+    return 'python -m rmtl_jax'
+  found = shutil.which('rmtl')
+  if called.name == 'rmtl' and not (found and called.samefile(found)):
+    return shlex.quote(str(called))
+  return 'rmtl'
+
+
 def print_next(words: str) -> None:
-  """Prints the command that comes next, as the program was called."""
-  module = pathlib.Path(sys.argv[0]).name == '__main__.py'
-  print(f'next: {"python -m rmtl_jax" if module else "rmtl"} {words}')
+  """Prints the command that comes next."""
+  print(f'next: {program()} {words}')
 
 
 def start_jax(values: flags.FlagValues) -> None:

@@ -102,13 +102,14 @@ def _commands(log: pathlib.Path, schema: pathlib.Path) -> list[str]:
   from rmtl_jax.preparation.schema import part
 
   name = part.plain(log.resolve().name.split('.')[0])
+  rmtl = common.program()
   return [
-    'rmtl prepare --source=table \\',
+    f'{rmtl} prepare --source=table \\',
     f'  --raw_dir={shlex.quote(str(log))} \\',
     f'  --schema={shlex.quote(str(schema))} \\',
     f'  --data_dir=data/{name}',
-    f'rmtl describe data/{name}',
-    f'rmtl train --data_dir=data/{name} --workdir=runs/{name}',
+    f'{rmtl} describe data/{name}',
+    f'{rmtl} train --data_dir=data/{name} --workdir=runs/{name}',
   ]
 
 

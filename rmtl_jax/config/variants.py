@@ -132,7 +132,7 @@ def difference(config: settings_lib.Config, number: int) -> str:
     f'{name}={config_values.setting_text(value)}'
     for name, value in unlike.items()
   ]
-  return '; '.join(words) or 'no difference but the seed'
+  return '; '.join(words) or 'another seed'
 
 
 def _settings(text: str, config: settings_lib.Config) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from rmtl_jax.preparation.schema import part
 
 ROLES = ('session', 'user', 'item', 'time')
 _LISTS = ('from_time', *manifest_lib.KINDS, 'exclude', 'missing')
-_FEWEST_ROWS = 10
+_FEWEST_ROWS = 30
 Entry = str | Mapping[str, Any]
 
 
@@ -100,7 +100,7 @@ def describe(
     if key in ('column', 'time_column')
   }
   left_out = {
-    one.name: one.why
+    one.name: one.why.replace(f'--label={one.name}', 'naming it in tasks')
     for one in found.columns
     if one.role == 'left out' and one.name not in {*named, *weights, *outcomes}
   }

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 
 import pytest
 
@@ -37,6 +38,18 @@ def test_writes_a_schema_reasons_and_the_next_commands(log, tmp_path, capsys):
   # The first is taken at its word, the directory of the data aside.
   line = [w for w in words[0] if not w.startswith('--data_dir')]
   assert cli.main([*line, f'--data_dir={tmp_path}/data']) == 0
+
+
+def test_a_program_that_path_lacks_is_named_by_its_path(
+  log, tmp_path, monkeypatch, capsys
+):
+  called = tmp_path / 'rmtl'
+  called.touch(mode=0o755)
+  monkeypatch.setattr(sys, 'argv', [str(called)])
+  for path, words in (('', str(called)), (str(tmp_path), 'rmtl')):
+    monkeypatch.setenv('PATH', path)
+    assert _init(log, f'--output={tmp_path}/schema.json', '--overwrite') == 0
+    assert f'\n{words} train ' in capsys.readouterr().out
 
 
 def test_nothing_is_overwritten_unless_asked(log, tmp_path, capsys):

@@ -46,6 +46,8 @@ def test_what_reveals_a_label_is_left_out_with_its_reason():
   paid = [9.5 if buy else None for buy in table['buy']]
   found = described({**table, 'gross_bookings_usd': paid})
   assert 'only where buy is 1' in found.left_out['gross_bookings_usd']
+  alone = described(table, tasks=('click',))
+  assert alone.left_out['buy'].endswith('naming it in tasks makes it a label')
 
 
 def test_what_is_named_is_taken_as_it_is():
@@ -77,7 +79,7 @@ def test_what_is_named_is_taken_as_it_is():
 @pytest.mark.parametrize(
   ('table', 'wanted', 'told'),
   [
-    (small.table(8), {}, 'too few rows, 8; expected at least 10'),
+    (small.table(8), {}, 'too few rows, 8; expected at least 30'),
     (small.table(ROWS), {'tasks': 5}, "as \\('click',\\), found 5"),
     (small.table(ROWS), {'tasks': {'click': 5}}, 'found 5'),
     (small.table(ROWS), {'tasks': ('clik',)}, "did you mean 'click'"),

@@ -34,7 +34,7 @@ def of_new_rows(
     Population stability index by field, and warnings for the report.
   """
   found: dict[str, float] = {}
-  warnings, growing = [], []
+  warnings, shifted, growing = [], [], []
   ids = manifest.user_field, manifest.item_field
   written = f'(SELECT {", ".join(rows.columns)} FROM {rows.table})'
   with (
@@ -56,10 +56,12 @@ def of_new_rows(
       if field.name in ids or field.details.get('as_of') in _GROWING:
         growing.append(field.name)
       else:
-        warnings.append(
-          f'field {field.name!r}: the new rows differ much from train (PSI'
-          f' {index:.2f}); bins, means and old ids stay as they are'
-        )
+        shifted.append(f'{field.name} {index:.2f}')
+  if shifted:
+    warnings.append(
+      f'the new rows differ much from train in {", ".join(shifted)} (PSI);'
+      ' bins, means and old ids stay as they are'
+    )
   if growing:
     names = ', '.join(growing[:_SHOWN])
     if len(growing) > _SHOWN:

@@ -10,7 +10,7 @@ from rmtl_jax.preparation.guess import words
 
 # Values that come back have so many rows each, at least, on average.
 _ROWS_OF_A_KEY = 1.2
-# Least number of items whose name does not say item, product or the like.
+# Least number of users or items whose name does not say user, item or alike.
 _SURE, _ITEMS = 6, 20
 # Whole numbers of so few values are categories, if each has many rows.
 _FEW, _ROWS_OF_A_CATEGORY = 20, 20
@@ -64,8 +64,8 @@ def find_keys(
 def _identifies(one: facts_lib.Facts, role: str, rank: int) -> bool:
   if not one.is_key or one.distinct < 2 or one.missing > 0.5:
     return False
-  # A catalogue of a few campaigns or shops is a category.
-  if role == 'item' and rank > _SURE and one.distinct < _ITEMS:
+  # A few campaigns, shops or kinds of device are a category.
+  if role != 'session' and rank > _SURE and one.distinct < _ITEMS:
     return False
   return role != 'session' or one.filled >= _ROWS_OF_A_KEY * one.distinct
 

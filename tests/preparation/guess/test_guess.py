@@ -118,6 +118,13 @@ def test_names_tell_users_and_items(names, wanted):
   )
 
 
+def test_a_few_kinds_of_device_are_no_users():
+  columns = {'device': ['ios', 'web'] * 50, 'click': [0, 0, 1, 0] * 25}
+  found = guessed(columns)
+  assert roles(found)['device'] == 'category'
+  assert 'no user' in ' '.join(found.notes)
+
+
 def test_outcomes_in_any_tense_are_labels():
   for name in (
     *('click', 'clicks', 'is_click', 'carted', 'add_to_cart', 'addtocart'),
