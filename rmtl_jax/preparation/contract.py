@@ -397,15 +397,17 @@ def _task_rules(manifest: manifest_lib.Manifest, split: str) -> Iterator[_Rule]:
         )
     if task.within_seconds is not None:
       delay, age = sql.quote(f'd_{task.name}'), 'isfinite(age) AND age >= 0'
+      # Rounded as the columns are.
+      within = f'CAST({task.within_seconds} AS FLOAT)'
       yield _Rule('age', age, 'seconds, 0 or more')
       yield _Rule(
         f'd_{task.name}',
-        f'isnan({delay}) OR {delay} BETWEEN 0 AND {task.within_seconds}',
+        f'isnan({delay}) OR {delay} BETWEEN 0 AND {within}',
         f'0 to {task.within_seconds} seconds, or NaN',
       )
       yield _Rule(
         f'w_{task.name}',
-        f'{weight} = 0 OR age >= {task.within_seconds}',
+        f'{weight} = 0 OR age >= {within}',
         "0, because the label is not final at its split's end",
       )
     if task.after is None:

@@ -67,11 +67,9 @@ def text(record: Record) -> str:
 def findings(record: Record) -> list[str]:
   """Sentences about drift, unseen values and labels that change."""
   found = differences(record['fields'])
-  points = record['over_time']['points']
+  means = record['label_means']
   for task in record['tasks']:
-    before, after = (
-      mean(points[name], task['name']) for name in ('train', 'test')
-    )
+    before, after = (means[name][task['name']] for name in ('train', 'test'))
     if before and after is not None and abs(after / before - 1) > _CHANGE:
       what = 'rate' if task['kind'] == 'binary' else 'mean'
       found.append(
@@ -92,8 +90,6 @@ def findings(record: Record) -> list[str]:
       'The shown item says almost nothing about the rest of the session, so'
       ' critic weights have little to order items by.'
     )
-  if record['over_time']['span_ms'] is None:
-    found.append('The data have no times, so there are no rates over time.')
   return found
 
 
@@ -145,31 +141,14 @@ def _listed(names: list[str]) -> str:
 
 def splits(record: Record) -> Table:
   """Rows, sessions and times of every split."""
-  has_time = record['over_time']['span_ms'] is not None
+  times = record['times']
+  has_time = len({time for ends in times.values() for time in ends}) > 1
   rows = []
   for name, split in record['splits'].items():
-    # Rows that a random split holds out beside test have no ends of their own.
-    ends = record['over_time']['ends'].get(name)
-    shown = map(time, ends) if ends else (pages.NOTHING,) * 2
-    rows.append(
-      (
-        name,
-        f'{split["rows"]:,}',
-        f'{split["sessions"]:,}',
-        *(shown if has_time else ()),
-      )
-    )
-  times = ('from (UTC)', 'to') if has_time else ()
-  return Table(('split', 'rows', 'sessions', *times), rows, 1)
-
-
-def mean(points: Iterable[Record], task: str) -> float | None:
-  """The mean of a task's observed labels over the points of a split."""
-  found = [(p['observed'][task], p['mean'][task]) for p in points]
-  rows = sum(count for count, _ in found)
-  if not rows:
-    return None
-  return sum(count * value for count, value in found if count) / rows
+    ends = map(time, times[name]) if has_time else ()
+    rows.append((name, f'{split["rows"]:,}', f'{split["sessions"]:,}', *ends))
+  header = ('from (UTC)', 'to') if has_time else ()
+  return Table(('split', 'rows', 'sessions', *header), rows, 1)
 
 
 def label(value: float | None, kind: str) -> str:
@@ -179,14 +158,12 @@ def label(value: float | None, kind: str) -> str:
 
 def labels(record: Record) -> Table:
   """The rate of every task in every split, or the mean of a number."""
-  points = record['over_time']['points']
+  means = record['label_means']
   rows = [
     (
       task['name'],
       'rate' if task['kind'] == kinds.BINARY else 'mean',
-      *(
-        label(mean(points[name], task['name']), task['kind']) for name in SPLITS
-      ),
+      *(label(means[name][task['name']], task['kind']) for name in SPLITS),
     )
     for task in record['tasks']
   ]

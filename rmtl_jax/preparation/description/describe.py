@@ -26,9 +26,9 @@ def describe(
 
   Returns:
     `name` and `source`; `tasks` (`name`, `kind`); `splits` {split: `rows`,
-    `sessions`, `end_ms`}; `fields` (see
-    drift.of_fields); `over_time`, `together`, `lateness` and
-    `session_lengths` (see rows.py); `look_ahead` (see look_ahead.py).
+    `sessions`}; `fields` (see drift.of_fields); `times`, `label_means`,
+    `together`, `lateness` and `session_lengths` (see rows.py); `look_ahead`
+    (see look_ahead.py).
 
   Raises:
     types.InputError: no prepared data, or a damaged file.
@@ -39,9 +39,8 @@ def describe(
     with splits.scan(directory, manifest) as relations:
       progress('labels', 0.0)
       found = {
-        'over_time': rows.over_time(
-          connection, directory, relations, manifest.tasks
-        ),
+        'times': rows.times(connection, directory, relations),
+        'label_means': rows.label_means(connection, relations, manifest.tasks),
         'together': rows.together(
           connection, relations['train'], manifest.tasks
         ),
@@ -57,11 +56,7 @@ def describe(
     'source': manifest.source,
     'tasks': [{'name': t.name, 'kind': t.kind} for t in manifest.tasks],
     'splits': {
-      name: {
-        'rows': split.rows,
-        'sessions': split.sessions,
-        'end_ms': split.end_ms,
-      }
+      name: {'rows': split.rows, 'sessions': split.sessions}
       for name, split in manifest.splits.items()
     },
     'fields': fields,

@@ -47,28 +47,32 @@ def of_fields(
 
   Returns:
     For each field, in order: `name`, `kind`, `size`, `as_of` (its group or
-    ''); `seen` {split: different
-    values} and `unseen` {split: share of values without their own row or
-    without a train row}, empty for numbers; `mean` {split: mean}, of numbers
-    alone; `psi` and `chance` {split: index, and what it is without drift};
-    `moved` [value, share in train, share in test], the value whose share
-    changes most, None of a number.
+    ''); `unseen` {split: share of values without their own row or without a
+    train row}, empty for numbers; `psi` and `chance` {split: index, and what it
+    is without drift}.
 
   Raises:
     types.InputError: a file that can't be read; names it.
   """
   found = []
   with splits.scan(data_dir, manifest) as rows:
-    read = _Splits(connection, data_dir, rows)
     for i, field in enumerate(manifest.fields):
       progress('fields', i / len(manifest.fields))
-      of = _of_number if field.kind == 'numeric' else _of_values
-      record = of(read, field)
-      known = {'name': field.name, 'kind': field.kind, 'size': field.size}
-      as_of = field.details.get('as_of', '')
-      found.append({**known, 'as_of': as_of, **record})
-  for record in found:
-    _name_values(connection, data_dir, manifest, record)
+      groups = grouped(connection, data_dir, rows, field)
+      compared = {
+        n: psi(groups.counts[TRAIN], groups.counts[n]) for n in OTHERS
+      }
+      found.append(
+        {
+          'name': field.name,
+          'kind': field.kind,
+          'size': field.size,
+          'as_of': field.details.get('as_of', ''),
+          'unseen': {} if field.kind == 'numeric' else groups.blank,
+          'psi': {name: index for name, (index, _) in compared.items()},
+          'chance': {name: chance for name, (_, chance) in compared.items()},
+        }
+      )
   return found
 
 
@@ -242,23 +246,23 @@ def grouped(
   read = _Splits(connection, data_dir, rows)
   if field.kind != 'numeric':
     return _of_vocabulary(read, field, _count_values(read, field, weight))
-  edges, sums = _count_bins(read, field, weight)
+  edges, counts = _count_bins(read, field, weight)
   return Groups(
     tuple(edges.tolist()),
-    {name: of[:, 0] for name, of in sums.items()},
-    {n: float(of[:, 2].sum() / of[:, 0].sum()) for n, of in sums.items()},
+    {name: of[:, 0] for name, of in counts.items()},
+    {n: float(of[:, 1].sum() / of[:, 0].sum()) for n, of in counts.items()},
     np.zeros(0, np.int64),
   )
 
 
 def _count_bins(
-  read: _Splits, field: manifest_lib.Field, weight: str = ''
+  read: _Splits, field: manifest_lib.Field, weight: str
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
   """Parts a number by train's deciles.
 
   Returns:
-    The edges, and of every split [groups, 3]: rows, the sum of the values, and
-    rows without a value, see Groups.blank.
+    The edges, and of every split [groups, 2]: rows, and rows without a value,
+    see Groups.blank.
   """
   column = f'CAST({sql.quote(field.column)} AS DOUBLE)'
   quantiles = field.details.get('quantiles')
@@ -272,35 +276,24 @@ def _count_bins(
   edges = bin_edges(quantiles or [0.0], field)
   place, bins = bin_sql(column, edges)
   count = f'sum({weight})' if weight else 'count(*)'
-  sums = {}
+  counts = {}
   for name, relation in read.rows.items():
     found = read.connection.execute(
       f'SELECT {place} AS bin, {count},'
-      f' coalesce(sum({column}) FILTER (isfinite({column})), 0),'
       f' coalesce({count} FILTER ({column} = 0 OR NOT isfinite({column})), 0)'
-      f' FROM {relation}'
-      ' GROUP BY bin'
+      f' FROM {relation} GROUP BY bin'
     ).fetchall()
     if any(at is None for at, *_ in found):
       where = read.data_dir / name
       raise splits.broken(where, field.column, 'no value in a row')
-    sums[name] = np.zeros((bins, 3))
+    counts[name] = np.zeros((bins, 2))
     for at, *of_bin in found:
-      sums[name][at] = of_bin
-  return edges, sums
-
-
-def _of_number(read: _Splits, field: manifest_lib.Field) -> Record:
-  """Compares a number by train's deciles."""
-  _, sums = _count_bins(read, field)
-  mean = {n: of[:, 1].sum() / of[:, 0].sum() for n, of in sums.items()}
-  compared = {name: psi(sums[TRAIN][:, 0], sums[name][:, 0]) for name in OTHERS}
-  blank = {'seen': {}, 'unseen': {}, 'moved': None}
-  return {**blank, 'mean': mean, **_indices(compared)}
+      counts[name][at] = of_bin
+  return edges, counts
 
 
 def _count_values(
-  read: _Splits, field: manifest_lib.Field, weight: str = ''
+  read: _Splits, field: manifest_lib.Field, weight: str
 ) -> dict[str, np.ndarray]:
   """Counts the rows of a vocabulary, of a list each of its values."""
   column = sql.quote(field.column)
@@ -347,60 +340,3 @@ def _owner_ids(read: _Splits, field: manifest_lib.Field) -> np.ndarray:
     f'SELECT DISTINCT CAST({column} AS BIGINT) AS v FROM {read.rows[TRAIN]}'
   ).fetchnumpy()
   return np.ma.filled(found['v'], 0)
-
-
-def _of_values(read: _Splits, field: manifest_lib.Field) -> Record:
-  """Compares the rows of a vocabulary, of a list each of its values."""
-  counts = _count_values(read, field)
-  parted = _of_vocabulary(read, field, counts)
-  compared = {
-    name: psi(parted.counts[TRAIN], parted.counts[name]) for name in OTHERS
-  }
-  return {
-    'seen': {n: int((c[1:] > 0).sum()) for n, c in counts.items()},
-    'unseen': parted.blank,
-    'moved': _moved(counts[TRAIN], counts[OTHERS[-1]]),
-    'mean': {},
-    **_indices(compared),
-  }
-
-
-def _indices(compared: Mapping[str, tuple[float, float]]) -> Record:
-  return {
-    'psi': {name: index for name, (index, _) in compared.items()},
-    'chance': {name: chance for name, (_, chance) in compared.items()},
-  }
-
-
-def _moved(train: np.ndarray, other: np.ndarray) -> list[Any]:
-  """The vocabulary row whose share changes most, and both shares."""
-  p, q = (counts / max(counts.sum(), 1) for counts in (train, other))
-  row = int(np.argmax(np.abs(q - p)))
-  return [row, float(p[row]), float(q[row])]
-
-
-def _name_values(
-  connection: sql.Connection,
-  data_dir: pathlib.Path,
-  manifest: manifest_lib.Manifest,
-  record: Record,
-) -> None:
-  """Replaces the row of the vocabulary in `moved` by its value."""
-  if record['moved'] is None:
-    return
-  row = record['moved'][0]
-  record['moved'][0] = '(unseen, rare or missing)' if row == 0 else f'id {row}'
-  field = next(f for f in manifest.fields if f.name == record['name'])
-  owner = field.vocabulary_owner or field.name
-  path = data_dir / 'vocabulary' / f'{owner}.parquet'
-  if row == 0 or not path.is_file():  # another engine's data may have none
-    return
-  with (
-    sql.name_errors(path, 'not readable'),
-    sql.scan_file(path, 'parquet', 'file_row_number = true') as vocabulary,
-  ):
-    found = connection.execute(
-      f'SELECT value FROM {vocabulary} WHERE file_row_number = {row}'
-    ).fetchall()
-  if found:
-    record['moved'][0] = found[0][0]

@@ -1,4 +1,4 @@
-"""Label rates over time and with each other, and lengths of sessions."""
+"""Times, label rates, and lengths of sessions."""
 
 from __future__ import annotations
 
@@ -14,73 +14,51 @@ from rmtl_jax.preparation.description import splits
 
 Record = dict[str, Any]
 
-_MINUTE, _HOUR, _DAY = 60_000, 3_600_000, 86_400_000
-# Spans of time that people count in, ms, and most points of a curve.
-SPANS = (
-  *(1, 10, 100, 1000, 10_000),
-  *(_MINUTE, 5 * _MINUTE, 15 * _MINUTE),
-  *(_HOUR, 3 * _HOUR, 6 * _HOUR, 12 * _HOUR),
-  *(_DAY, 7 * _DAY, 28 * _DAY, 364 * _DAY),
-)
-_MOST_POINTS = 60
 # Seconds after a row: an hour, a day, a week.
 _LATENESS = (3_600, 86_400, 604_800)
 # In percent.
 _QUANTILES = {'median': 50, 'p90': 90, 'p99': 99}
 
 
-def over_time(
-  connection: sql.Connection,
-  data_dir: pathlib.Path,
-  rows: Mapping[str, str],
-  tasks: Sequence[manifest_lib.Task],
-) -> Record:
-  """Rows and label means of every split, in spans of time.
+def times(
+  connection: sql.Connection, data_dir: pathlib.Path, rows: Mapping[str, str]
+) -> dict[str, list[int]]:
+  """First and last time of every split, ms.
 
   Args:
     data_dir: DATA, for errors.
     rows: SQL of the rows of every split.
 
-  Returns:
-    `span_ms`, None where all rows have one time; `ends` {split: [first, last
-    ms]}; `points` {split: list of
-    {'ms' (the span's start), 'rows', 'observed' {task: labels}, 'mean' {task:
-    their mean, None without any}}}.
-
   Raises:
     types.InputError: a split without a time.
   """
-  ends = {
+  return {
     name: _ends(connection, data_dir / name, of) for name, of in rows.items()
   }
-  first = min(low for low, _ in ends.values())
-  last = max(high for _, high in ends.values())
-  span = next(
-    (s for s in SPANS if (last - first) / s <= _MOST_POINTS), SPANS[-1]
-  )
-  labels = ', '.join(
-    f'count({_label(task)}), avg({_label(task)})' for task in tasks
-  )
+
+
+def label_means(
+  connection: sql.Connection,
+  rows: Mapping[str, str],
+  tasks: Sequence[manifest_lib.Task],
+) -> dict[str, dict[str, float | None]]:
+  """{split: {task: mean of the observed labels}}, None without any.
+
+  Args:
+    rows: SQL of the rows of every split.
+  """
+  means = ', '.join(f'avg({_label(task)})' for task in tasks)
   names = [task.name for task in tasks]
-  points = {}
-  for name, relation in rows.items():
-    # Division rounds towards 0, so it starts from the first span.
-    start = first // span * span
-    found = connection.execute(
-      f'SELECT (CAST(timestamp AS BIGINT) - {start}) // {span} AS place,'
-      f' count(*), {labels} FROM {relation} GROUP BY place ORDER BY place'
-    ).fetchall()
-    points[name] = [
-      {
-        'ms': start + place * span,
-        'rows': count,
-        'observed': dict(zip(names, labels_of[::2], strict=True)),
-        'mean': dict(zip(names, labels_of[1::2], strict=True)),
-      }
-      for place, count, *labels_of in found
-    ]
-  span_ms = None if first == last else span
-  return {'span_ms': span_ms, 'ends': ends, 'points': points}
+  return {
+    name: dict(
+      zip(
+        names,
+        sql.fetch_row(connection, f'SELECT {means} FROM {relation}'),
+        strict=True,
+      )
+    )
+    for name, relation in rows.items()
+  }
 
 
 def _ends(
@@ -134,8 +112,7 @@ def session_lengths(
     rows: SQL of the rows of every split.
 
   Returns:
-    {split: {'mean', 'median', 'p90', 'p99', 'longest', 'longer' (sessions of
-    at least 1, 2, ... rows)}}.
+    {split: {'mean', 'median', 'p90', 'p99', 'longest'}}.
   """
   found = {}
   for name, relation in rows.items():
@@ -155,7 +132,6 @@ def session_lengths(
       'mean': float(longer.sum() / sessions),
       **quantiles,
       'longest': len(longer),
-      'longer': longer.tolist(),
     }
   return found
 

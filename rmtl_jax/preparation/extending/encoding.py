@@ -61,7 +61,7 @@ class Known(fit.Fit):
     self.grown: dict[str, vocabularies.Grown] = {}
 
   def placed(self, table: str) -> str:
-    """Makes a table of the rows, which every field reads anew."""
+    """Makes a table of the rows, because every field reads them again."""
     return sql.create_table(self.connection, f'FROM {super().placed(table)}')
 
   def edges(
