@@ -108,7 +108,7 @@ def _read(
     )
   found = connection.execute(
     f'SELECT {", ".join(columns)} FROM {relation}'
-    f' WHERE hash(session_id) % {parts} = 0'
+    f' WHERE hash(session_id) % {parts} = 0 ORDER BY session_id, step'
   ).fetchnumpy()
   return {
     name: np.ma.filled(np.ma.asarray(values, np.float64), 0.0)

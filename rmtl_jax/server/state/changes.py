@@ -100,7 +100,7 @@ class Change:
       self.found['late'] += 1
       return
     visit = self._visit(near, row, [v.last for v in near if v.id not in late])
-    labels = shape_lib.censored(row.labels, self._shape.tasks, end)
+    labels = shape_lib.censored(row.labels, self._shape.tasks, row.time, end)
     self._add_event(self._event(visit.id, row, row.time, labels))
     self._pass(row.time)
     self.found['added'] += 1
@@ -222,7 +222,7 @@ class Change:
     if row.session is not None:
       start = self._store.visits(row.owner)[0].first
     end = self._shape.split_end(start)
-    labels = shape_lib.censored(row.labels, self._shape.tasks, end)
+    labels = shape_lib.censored(row.labels, self._shape.tasks, row.time, end)
     if _equal(labels, event.labels):
       self.found['repeated'] += 1
       return
@@ -339,7 +339,7 @@ class OfEvents(Change):
     if row_types.NEVER > time >= end:
       self.found['late'] += 1
       return
-    labels = shape_lib.censored(labels, self._shape.tasks, end)
+    labels = shape_lib.censored(labels, self._shape.tasks, time, end)
     is_row = pair is not None and pair.time < row_types.NEVER
     if pair is None or time < pair.time:
       if pair is not None:
@@ -390,9 +390,8 @@ class OfEvents(Change):
       if first is None or first.id == other.id:
         continue
       labels = self._merged(first, other.labels, other.time)
-      self._put_labels(
-        first, shape_lib.censored(labels, self._shape.tasks, end)
-      )
+      labels = shape_lib.censored(labels, self._shape.tasks, first.time, end)
+      self._put_labels(first, labels)
       self._drop(other)
     self._settle(visit)
 

@@ -68,6 +68,7 @@ class Shape:
           task.after,
           task.timed,
           task.known_after_ms,
+          task.within_ms,
           [*task.positive],
           [*task.negative],
           task.nullable,
@@ -127,19 +128,22 @@ def _is_dated(task: source.SourceTask) -> bool:
 
 
 def censored(
-  labels: Labels, tasks: Sequence[source.SourceTask], end: int
+  labels: Labels, tasks: Sequence[source.SourceTask], start: int, end: int
 ) -> Labels:
-  """Labels of a row that only sees events before its split's end.
+  """Labels of a row that only sees events in time, before its split's end.
 
   Args:
     tasks: the log's, parents before children.
+    start: time of the row, ms.
     end: ms.
   """
   names = [task.name for task in tasks]
   found: list[tuple[int | None, int | None]] = []
   for task, (label, time) in zip(tasks, labels, strict=True):
-    if task.timed and label == 1 and (time is None or time >= end):
-      label = 0
+    if task.timed and label == 1:
+      last = start + (_FOREVER if task.within_ms is None else task.within_ms)
+      if time is None or time >= end or time > last:
+        label = 0
     if task.only_after and task.after is not None:
       parent = found[names.index(task.after)][0]
       label = label if parent == 1 else None

@@ -29,7 +29,7 @@ OWN_LABEL = of_events.SCHEMA | {
     'labels': {'click': ['cart'], 'conversion': ['buy']},
   },
   'tasks': [
-    {'name': 'click'},
+    {'name': 'click', 'within_seconds': 600},
     {'name': 'conversion', 'after': 'click', 'only_after': True},
     {'name': 'liked', 'column': 'liked', 'null': 'not_observed'},
   ],
