@@ -6,10 +6,9 @@ r"""Tables of R packages as logs that no setting was chosen on.
       --schema=data/raw/insteval/schema.json --any_dates \
       --data_dir=data/insteval
     python -m benchmarks.recommended --data_dir=data/insteval
-    python -m benchmarks.paired --data_dir=data/insteval
 
-The six logs of README's table come from `rmtl prepare --source=NAME` instead
-(docs/public_logs.md); the last two commands measure them in the same way.
+The logs of docs/results.md come from `rmtl prepare --source=NAME` instead
+(docs/public_logs.md); the last command measures them in the same way.
 
 - insteval: marks that students of ETH Zurich gave lectures.
 - verbagg: persons who say whether they would curse, scold or shout.
