@@ -14,7 +14,7 @@ from rmtl_jax.studies import methods
 
 TABLES = pathlib.Path(__file__).parents[2] / 'experiments' / 'tables'
 # Those of other papers, without a size to choose.
-BENCHMARKS = ('aliexpress', 'census_income')
+BENCHMARKS = ('census_income',)
 NAMES = sorted({p.stem for p in TABLES.glob('*.py')} - {'sizes', *BENCHMARKS})
 # What `FILE.py:small` changes, and nothing else.
 SMALL = {
