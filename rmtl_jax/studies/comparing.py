@@ -298,6 +298,9 @@ class Runs:
 
   def _pretrained(self, job: Job, context: context_lib.Context) -> saved.Result:
     """Stage 1 of one model, which must have converged."""
+    fit_rows = context.models.actor(context.config).fit
+    if fit_rows:  # trees
+      return actors.fitted(context, fit_rows)['pretrain']
     arms, limits = actors.pretrain(context), context.config.pretrain
     stopping = actors.stopping(context, 'pretrain')
     with _named(job):
@@ -439,7 +442,7 @@ class Runs:
       curves[name] = [entry[name] for entry in history]
     for name, values in curves.items():
       curves[name] = [*([before[name]] if name in before else []), *values]
-    seconds = sum(entry['seconds'] for entry in history)
+    seconds = sum(entry.get('seconds', 0.0) for entry in history)
     return {
       'best_epoch': result.epoch,
       **curves,
@@ -474,7 +477,8 @@ class Runs:
     )
     params = trained.actors['pretrain']
     kept = _validated(whole, params)
-    seconds = sum(e['seconds'] for one in contexts for e in one.history)
+    history = [entry for one in contexts for entry in one.history]
+    seconds = sum(entry.get('seconds', 0.0) for entry in history)
     return {
       'ensemble': config.ensemble,
       'best_epoch': max(trained.best_epochs('pretrain')),

@@ -111,6 +111,23 @@ def test_trials_that_diverge_or_fall_behind_are_pruned(tmp_path, data_dir):
   assert tuning.tune(CONFIG, options, tmp_path, data_dir, QUIET) == record
 
 
+def test_members_that_are_trees_are_fitted(tmp_path, data_dir):
+  pytest.importorskip('lightgbm')
+  config = config_values.with_settings(
+    CONFIG,
+    {
+      'ensemble': 2,
+      'variants': ';backbone=lightgbm',
+      'pretrain.max_epochs': 1,
+      'network.session_encoder': 'none',
+    },
+  )
+  record = tuning.tune(
+    config, RATE._replace(trials=1), tmp_path, data_dir, QUIET
+  )
+  assert [len(trial['by_seed']) for trial in record['trials']] == [1, 1]
+
+
 def test_trials_go_to_a_database(tmp_path, data_dir, tuned):
   optuna = pytest.importorskip('optuna')
   url = f'sqlite:///{tmp_path / "trials.db"}'
