@@ -26,11 +26,10 @@ def define(flag: common.Definer) -> None:
     ' each; the settings of network, pretrain, critic, weighting, finetune'
     ' and batch that are numbers, texts or true/false, and ensemble. Without'
     ' it: of stage 1 learning rate, L2 (of embeddings too), scale of'
-    ' embeddings, dropout, id-dropout, encoders of session and history, the'
-    ' as-of groups and ids to ignore, boosted trees, pairs of fields that'
-    ' networks and trees read, and how numbers and bins are read, as far as the'
-    ' data have them, and the lanes of a batch where an epoch has fewer than 50'
-    ' steps; of stage 3 learning rate, lambda and gamma.',
+    ' embeddings, dropout, id-dropout, encoder of the session, the as-of groups'
+    ' and ids to ignore, pairs of fields, and how numbers and bins are read, as'
+    ' far as the data have them, and the lanes of a batch where an epoch has'
+    ' fewer than 50 steps; of stage 3 learning rate, lambda and gamma.',
   )
   flag.enum(
     'stage', 'pretrain', ['pretrain', 'finetune'], 'The last stage of a trial.'

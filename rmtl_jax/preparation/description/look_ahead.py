@@ -1,4 +1,4 @@
-"""What the shown item adds to what is known of the rest of a session.
+"""How much the shown item adds to a prediction of the session's rest.
 
 A weight by a critic's Q can order the items of one state differently only as
 far as the item, and not the state alone, tells how the session goes on.
