@@ -123,7 +123,7 @@ def test_the_default_space_is_what_the_data_can_have():
     ('network.dropout=0:inf', r'network.dropout: inf is not between 0.0 and'),
     ('network.id_dropout=0:1', 'is no number: name A|B|... instead'),
     ('network.droput=0:1', 'no such setting .did you mean network.dropout'),
-    ('batch.input=auto|resident', 'batch.input says how the data are read'),
+    ('batch.input=auto|resident', 'batch.input sets how the data are read'),
   ],
 )
 def test_what_is_no_dimension(text, expected):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax import types
@@ -159,19 +159,34 @@ def _settings(
     if not name.startswith('split')
   }
   recorded |= {'split_by': 'rolling', 'source': manifest.source}
+  recorded.setdefault('as_of', ('none',))
   found = {}
   for field in dataclasses.fields(config):
     name, given = field.name, getattr(config, field.name)
     if name in _OF_NEW_ROWS:
       continue
     made = recorded.get(name, field.default)
-    if given not in (field.default, made):
+    fits = given in (field.default, made)
+    if not (fits or (name == 'as_of' and _has_groups(config, made))):
       raise types.InputError(
         f'{name}: is {given!r:.80}, and {directory} was made with'
         f' {made!r:.80}; leave it out'
       )
     found[name] = made
   return found
+
+
+def _has_groups(
+  config: prepare_config.PrepareConfig, made: Sequence[str]
+) -> bool:
+  """Whether the data have the as-of features that are asked for.
+
+  `all` and `auto` stand for what the log could support.
+  """
+  whatever = {'all', 'auto'}
+  if whatever & {*config.as_of}:
+    return 'none' not in made and {*made} >= {*config.as_of} - whatever
+  return {*made} - {'none'} == {*prepare_config.as_of_groups(config)}
 
 
 def _schema(
