@@ -95,7 +95,7 @@ def _crosses_are_pairs_of_dense_tables(config: settings.Config) -> str:
     return ''
   return (
     f'network.embedding_adam: {network.embedding_adam} numbers the categories'
-    ' of a batch anew, which crosses can not have; --config.network.crosses='
+    ' of each batch, which crosses cannot have; --config.network.crosses='
     ' does without'
   )
 
