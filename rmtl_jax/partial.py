@@ -22,8 +22,6 @@ _MAKING, _OLD = '.partial-', '.old-'
 _HIDDEN = re.compile(
   r'(?<![^/\s"\'(])\.((?:(?!\s\.)[^/])+?)' + re.escape(_MAKING) + '[0-9a-f]{8}'
 )
-# Lists bind mounts too, which os.path.ismount can't see.
-_MOUNTS = pathlib.Path('/proc/self/mountinfo')
 
 
 @contextlib.contextmanager
@@ -77,7 +75,7 @@ def staging_directory(
       can replace.
     OSError: the disk is full or broken.
   """
-  if is_mount(target):
+  if os.path.ismount(target):
     raise types.InputError(
       f'{name}: is a mount point, which cannot be replaced; name a place'
       ' inside it'
@@ -113,20 +111,6 @@ def with_targets(text: str) -> str:
   'can not write "my log/train"'
   """
   return _HIDDEN.sub(r'\1', text)
-
-
-def is_mount(path: pathlib.Path) -> bool:
-  """Whether anything is mounted there, bind mounts and files included."""
-  if os.path.ismount(path):
-    return True
-  try:
-    mounts = _MOUNTS.read_text(encoding='utf-8', errors='surrogateescape')
-  except OSError:  # a system without it
-    return False
-  # The fifth word of each line, in which white space is an octal escape.
-  places = {line.split(' ')[4] for line in mounts.splitlines()}
-  shown = ''.join(f'\\{ord(c):03o}' if c in ' \t\n\\' else c for c in str(path))
-  return shown in places
 
 
 def _make_parents(parent: pathlib.Path) -> list[pathlib.Path]:

@@ -22,8 +22,6 @@ from rmtl_jax.data import manifest as manifest_lib
 
 # Files that are hashed at once.
 _AT_ONCE = 4
-_LOCKS = pathlib.Path('/proc/locks')
-_LONGEST_COMMAND = 160
 
 
 @contextlib.contextmanager
@@ -37,7 +35,7 @@ def shared_lock(data_dir: str | os.PathLike[str]) -> Iterator[None]:
     pathlib.Path(data_dir),
     os.O_RDONLY,
     fcntl.LOCK_SH,
-    'is being replaced by {}; wait for it to end',
+    'is being replaced by another process; wait for it to end',
   ):
     yield
 
@@ -53,7 +51,7 @@ def exclusive_lock(data_dir: str | os.PathLike[str]) -> Iterator[None]:
     pathlib.Path(data_dir),
     os.O_RDWR,  # NFS gives no exclusive lock to those who only read
     fcntl.LOCK_EX,
-    'is in use by {}, so it is not replaced',
+    'is in use by another process, so it is not replaced',
   ):
     yield
 
@@ -67,7 +65,7 @@ def _locked(
   Args:
     flags: how the manifest is opened, if that is allowed.
     kind: of the lock.
-    refusal: the error if another process holds it; `{}` names that process.
+    refusal: the error if another process holds it.
   """
   path = data_dir / 'manifest.json'
   while True:
@@ -78,9 +76,8 @@ def _locked(
     try:
       fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
-      other = _holder(file)
       os.close(file)
-      raise types.InputError(f'{data_dir}: {refusal.format(other)}') from None
+      raise types.InputError(f'{data_dir}: {refusal}') from None
     except OSError:  # no locks here
       break
     # The data may have been replaced between the two calls.
@@ -105,32 +102,6 @@ def _is_at(file: int, path: pathlib.Path) -> bool:
     return os.path.samestat(os.fstat(file), os.stat(path))
   except OSError:
     return False
-
-
-def _holder(file: int) -> str:
-  """Names the process that locks a file, if the system provides it."""
-  inode = str(os.fstat(file).st_ino)
-  with contextlib.suppress(OSError, LookupError, ValueError):
-    for line in _LOCKS.read_text().splitlines():
-      # 1: FLOCK  ADVISORY  READ 1234 fe:01:5678 0 EOF
-      words = line.split()
-      if words[1] == 'FLOCK' and words[5].rpartition(':')[2] == inode:
-        return _process(int(words[4]))
-  return 'another process'
-
-
-def _process(number: int) -> str:
-  """A process by its number and, if known, its command line."""
-  if number <= 0:  # of another container
-    return 'another process'
-  words = b''
-  with contextlib.suppress(OSError):
-    words = pathlib.Path(f'/proc/{number}/cmdline').read_bytes()
-  # On one line: an argument may be a whole script.
-  command = ' '.join(words.decode(errors='replace').replace('\0', ' ').split())
-  if len(command) > _LONGEST_COMMAND:
-    command = f'{command[:_LONGEST_COMMAND]}...'
-  return f'process {number}' + (f' ({command})' if command else '')
 
 
 class Snapshot:

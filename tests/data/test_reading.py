@@ -59,12 +59,8 @@ def test_data_that_is_read_is_not_replaced(tmp_path, other):
   reader = other('shared_lock', tmp_path / 'out')
   second = other('shared_lock', tmp_path / 'out')
   for process in (reader, second):
-    line = raw_files.fails(
+    raw_files.fails(
       tmp_path, lambda: overwrite(tmp_path), f'{tmp_path / "out"}: is in use by'
-    )
-    # The system lists its locks, oldest first or not.
-    assert any(
-      f'process {p.pid} ({sys.executable}' in line for p in (reader, second)
     )
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -74,14 +70,14 @@ def test_data_that_is_read_is_not_replaced(tmp_path, other):
 
 def test_data_that_is_replaced_is_not_read(tmp_path, other):
   overwrite(tmp_path)
-  writer = other('exclusive_lock', tmp_path / 'out')
-  told = f'out: is being replaced by process {writer.pid}'
+  other('exclusive_lock', tmp_path / 'out')
+  told = 'out: is being replaced by another process'
   with (
     pytest.raises(types.InputError, match=told),
     reading.shared_lock(tmp_path / 'out'),
   ):
     pass
-  raw_files.fails(tmp_path, lambda: overwrite(tmp_path), 'is in use by process')
+  raw_files.fails(tmp_path, lambda: overwrite(tmp_path), 'is in use by another')
 
 
 def test_files_that_change_are_named(tmp_path):
