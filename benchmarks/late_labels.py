@@ -1,4 +1,4 @@
-r"""Labels that come late: every `config.delayed` beside final labels.
+r"""Labels that come late: every `config.delayed` compared with final labels.
 
     python -m benchmarks.late_labels --log=retailrocket \
       --raw=retailrocket/events.csv --days=14 --output=late.json

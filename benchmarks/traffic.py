@@ -11,7 +11,7 @@ traffic: 20,000 users ask over HTTP, 5 requests a second, for 50 candidates
 heavy: then one item is shown 30,000 times within ten minutes, one session gets
   4,000 rows and one 16,000, and one user 32,000 rows of one item. One row each.
 workers: two workers, 40 requests a second for a minute, eight clients.
-growth: the state alone, whose rows of 40 days come in some minutes.
+growth: the state alone; rows of 40 days arrive within some minutes.
 
 Figures are milliseconds of wall time at the client, and CPU milliseconds of the
 server a request. `--parts=growth` computes one part.
@@ -156,7 +156,7 @@ def serving(
 
 
 class Shop:
-  """Rows of users and items, of which some are asked for far more often."""
+  """Rows of users and items; some of them are requested far more often."""
 
   def __init__(self, log: pa.Table):
     """Draws nothing yet."""

@@ -365,9 +365,9 @@ class Config:
       take them in turn. `network.ignore=user;` makes every
       other member one that does not see `user`. Such members are weighed on
       validation, each task's by the lowest logloss of their logits' mean.
-    delayed: how rows train whose labels are not final at the end of train, of
-      tasks with `within_seconds` (docs/when_weighting_helps.md): `drop` leaves
-      them out, `zero` takes what was seen, `row` and `critic` the probability
+    delayed: how train rows without a final label are trained on, of tasks with
+      `within_seconds` (docs/when_weighting_helps.md): `drop` leaves them out,
+      `zero` takes what was seen, `row` and `critic` the probability
       that the event still comes, `dfm` and `es_dfm` are published controls.
     control: fine-tune a second actor with constant weights: same batches,
       keys, steps and learning rate.

@@ -192,21 +192,26 @@ def members_table(record: Record) -> Table | None:
     return None
   stage = verdict.served_stage(record)
   weights = record.get('member_weights', {}).get(stage, {})
-  header, columns = ['member'], []
-  for task in record['tasks']:
-    if task in weights:
-      header.append(f'{task}: weight')
-      columns.append([f'{w:.2f}' for w in weights[task]])
-    for name, values in members[stage][task].items():
-      one = metric_registry.describe(name)
-      if one.better == 'higher' and values:
-        header.append(f'{task}: {one.label}')
-        columns.append([pages.number(v, one.form) for v in values])
   names = record.get('member_names') or range(1, record['ensemble'] + 1)
-  rows = [
-    (str(name), *cells) for name, *cells in zip(names, *columns, strict=True)
+  of_tasks, tasks = members[stage], record['tasks']
+  every = itertools.chain(*(of_tasks[task] for task in tasks))
+  shown = [
+    one for one in metric_registry.known(every, True) if one.better == 'higher'
   ]
-  return Table(tuple(header), rows, title='Each member alone')
+
+  def cells(task: str, i: int) -> Iterator[str]:
+    yield pages.number(weights[task][i] if task in weights else None, '.2f')
+    for one in shown:
+      of_members = of_tasks[task].get(one.name)
+      yield pages.number(of_members[i] if of_members else None, one.form)
+
+  rows = [
+    (task, str(name), *cells(task, i))
+    for task in tasks
+    for i, name in enumerate(names)
+  ]
+  header = ('task', 'member', 'weight', *(one.label for one in shown))
+  return Table(header, rows, 2, 'Each member alone')
 
 
 def seed_text(record: Record) -> str:

@@ -8,14 +8,14 @@ labels in [0, 1] and weights, which stages 1 to 3 use as they use any others.
 in the time that is left, given that it has not come for as long as the row has
 been watched. They learn it on rows with final labels, as these would have
 looked at a random earlier time. `row` reads the row's own features; `critic`
-reads those of the user's last row before that time, so that later rows tell how
-the user has gone on: the bootstrap of a critic, over all rows at once.
+reads those of the user's last row before that time, because a user's later rows
+say whether the event is likely: a critic's bootstrap, over all rows at once.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -36,8 +36,6 @@ from rmtl_jax.updates import loop, state
 Completed = tuple[np.ndarray, np.ndarray]
 # loss(outputs f32[..., O], target, weight) -> f32[...].
 Loss = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
-# What networks read of the time that is left and that was quiet, per task.
-_NUMBERS = 3
 # ES-DFM takes a row's label as it is after this share of H.
 _WAIT = 0.25
 _MOST_PASSES, _PATIENCE = 20, 2
@@ -69,7 +67,7 @@ class Watched(NamedTuple):
 
   @property
   def late(self) -> np.ndarray:
-    """Tasks whose labels become final late, bool[K]."""
+    """Which tasks have labels that become final late, bool[K]."""
     return self.within > 0
 
   @property
@@ -79,12 +77,12 @@ class Watched(NamedTuple):
 
   @property
   def seen(self) -> np.ndarray:
-    """Rows whose event was seen, bool[R, K]."""
+    """Which events were seen, bool[R, K]."""
     return np.isfinite(self.delay)
 
   @property
   def open(self) -> np.ndarray:
-    """Rows whose event may still come, bool[R, K]."""
+    """Which events may still come, bool[R, K]."""
     return ~self.final & ~self.seen
 
   def last(self, rows: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -107,8 +105,8 @@ def watched(
 
   Args:
     host: the rows.
-    earlier: rows, at the beginning, whose split ended before the others'.
-    seconds: how much earlier that was.
+    earlier: number of rows, at the beginning, from a split that ended earlier.
+    seconds: how much earlier it ended.
   """
   age, delay, user = host.age, host.delay, host.user
   assert age is not None and delay is not None
@@ -157,15 +155,13 @@ def complete(
   """The train rows with the labels and weights of `config.delayed`.
 
   Args:
-    earlier: rows of a refit whose split ended before the others'.
-    seconds: how much earlier.
+    earlier: of a refit, the number of rows from the split that ended earlier.
+    seconds: how much earlier it ended.
 
   Raises:
     types.InputError: a method other than `drop`, and all labels are final.
   """
   method = delay_methods.RECORDS.find(config.delayed)
-  if method.name == delay_methods.DROP and not (earlier and seconds):
-    return train  # as prepared data have it
   if train.host.age is None:
     if method.name == delay_methods.DROP:
       return train
@@ -302,7 +298,7 @@ class Samples(NamedTuple):
   """Rows to fit a network to, or to predict.
 
   Attributes:
-    rows: whose features it reads, i64[n].
+    rows: the network reads the features of these, i64[n].
     numbers: further numbers, f32[n, N], or None.
     target: f32[n, ...].
     weight: how much it counts, f32[n, K] or bool.
@@ -317,7 +313,9 @@ class Samples(NamedTuple):
 def _censored(known: Watched, own: bool, draw: np.random.Generator) -> Samples:
   """Rows with final labels, each as it looked at a random time before."""
   rows = np.flatnonzero((known.final & known.late).any(axis=1))
-  return _at_age(known, own, rows, draw.random(len(rows)) * known.within.max())
+  age = draw.random(len(rows)) * known.within.max()
+  samples = _at_age(known, own, rows, age)
+  return _chosen(samples, np.any(samples.weight, axis=1))
 
 
 def _at_age(
@@ -494,13 +492,18 @@ def _batches(
   samples: Samples,
   order: np.ndarray,
   config: config_lib.BatchConfig,
-):
-  """Samples in batches [S, L, T, ...], the last filled up with weight 0."""
-  shape = config.steps_per_dispatch, config.lanes, config.lane_length
-  size = int(np.prod(shape))
+) -> Iterator[tuple[types.Inputs, jax.Array, jax.Array]]:
+  """Samples in batches [S, L, T, ...], the last filled up with weight 0.
+
+  No batch is empty: a step without rows would still follow Adam's moments.
+  """
+  slots = config.lanes * config.lane_length
+  size = config.steps_per_dispatch * slots
   for first in range(0, len(order), size):
     chosen = order[first : first + size]
-    filled = np.pad(chosen, (0, size - len(chosen)))
+    steps = -(-len(chosen) // slots)
+    shape = steps, config.lanes, config.lane_length
+    filled = np.pad(chosen, (0, steps * slots - len(chosen)))
     features = host.take(samples.rows[filled])
     numeric = features.numeric
     if samples.numbers is not None:
@@ -509,8 +512,7 @@ def _batches(
     weight[len(chosen) :] = 0.0
     inputs = types.Inputs(features.categorical, features.multi_valued, numeric)
     target = samples.target[filled].astype(np.float32)
+    parts = inputs, target, weight
     yield jax.device_put(
-      jax.tree.map(
-        lambda x: x.reshape(*shape, *x.shape[1:]), (inputs, target, weight)
-      )
+      jax.tree.map(lambda x, s=shape: x.reshape(*s, *x.shape[1:]), parts)
     )

@@ -157,7 +157,7 @@ class Models:
     return init
 
   def _init_args(self, config: config_lib.Config) -> tuple[Any, Any]:
-    """What the actor's first parameters are made of beside a key."""
+    """The arguments of the actor's first parameters, after a key."""
     network = config.network
     if not network.has_shown:
       return self._vectors, None

@@ -1,7 +1,7 @@
 """How much the shown item adds to a prediction of the session's rest.
 
 A weight by a critic's Q can order the items of one state differently only as
-far as the item, and not the state alone, tells how the session goes on.
+far as the item, and not the state alone, predicts the rest of the session.
 """
 
 from __future__ import annotations

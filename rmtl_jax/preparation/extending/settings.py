@@ -22,7 +22,7 @@ from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.extending import past
 from rmtl_jax.preparation.schema import vocabularies
 
-# Settings that an extension may choose anew.
+# Settings that may differ in an extension.
 _OF_NEW_ROWS = (
   *('raw_dir', 'data_dir', 'extend', 'schema', 'since', 'until', 'overwrite'),
   *('rows_per_file', 'memory_limit', 'threads', 'temp_dir'),

@@ -10,11 +10,11 @@ from rmtl_jax.preparation.guess import words
 
 # Values that come back have so many rows each, at least, on average.
 _ROWS_OF_A_KEY = 1.2
-# Least number of users or items whose name does not say user, item or alike.
+# Least number of values of a user or item with an unusual column name.
 _SURE, _ITEMS = 6, 20
 # Whole numbers of so few values are categories, if each has many rows.
 _FEW, _ROWS_OF_A_CATEGORY = 20, 20
-# A text with more words, most of which come once, is a sentence.
+# A text with more words is a sentence, if most of them come once.
 _WORDS = 4.0
 # Share of different values above which a key identifies rows.
 _UNIQUE = 0.9

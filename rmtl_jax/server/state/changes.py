@@ -16,8 +16,8 @@ from rmtl_jax.server.state import row_types
 from rmtl_jax.server.state import shape as shape_lib
 from rmtl_jax.server.state import store as store_lib
 
-# Visits that a change closes at most, beside some per row; and that it settles,
-# beside some per new visit, so that no request waits for many.
+# A change closes so many visits and some more per row, and settles so many and
+# some more per new visit, so that no request waits for many.
 _SWEEP, _SETTLE = 64, 2
 _DAY_MS = 86_400_000
 
@@ -276,7 +276,7 @@ class Change:
     self._store.add_counts(self._counts)
 
   def _settle_visits(self, end: int, most: int) -> None:
-    """Settles visits of which nothing counts later than an end."""
+    """Settles visits without a count later than an end."""
     if end > self.settled:
       self._store.put_fact('settled', end)
     keys: set[int] = set()
@@ -290,7 +290,7 @@ class Change:
 
   def _counts_until(self, visit: row_types.Visit) -> int:
     """The last time at which something of a visit begins to count, ms."""
-    # While a session goes on, its rows know of all of it.
+    # All visits of a session count as one until the session has rested.
     visits = self._store.visits(visit.owner) if visit.of_session else [visit]
     times = [one.reach + self._shape.idle_ms for one in visits]
     for event in self._store.events(visit.id):

@@ -260,7 +260,7 @@ class Look:
   def _of_session(self, row: row_types.Row) -> _Sums:
     """Additions of a row's own session, which the row must not see.
 
-    Only rows that have rested, though the session goes on, can add something.
+    Only rows that have rested can add something, even in a running session.
     """
     at = row.owner, row.time
     if at not in self._own:
