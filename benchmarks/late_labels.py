@@ -4,8 +4,7 @@ r"""Labels that come late: every `config.delayed` compared with final labels.
       --raw=retailrocket/events.csv --days=14 --output=late.json
 
 A row's label is whether its user buys (RetailRocket) or clicks (Criteo
-attribution) again within so many days; `simulated` rows have conversions of
-their own, with a delay that is exponential by row. For each cut, stage 1 of the
+attribution, KuaiRand) again within so many days. For each cut, stage 1 of the
 recommended settings without an ensemble is trained, and then again with the
 validation rows (`rmtl refit`), so that the youngest rows are a day old at most,
 as when a model is trained every day. `final` has the final labels of the same
@@ -23,7 +22,6 @@ from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 from absl import app, flags
 from scipy import stats
 
@@ -37,19 +35,6 @@ from rmtl_jax.evaluation import comparison
 from rmtl_jax.runtime import programs, progress
 from rmtl_jax.training import delay_methods
 
-_LOG = flags.DEFINE_enum(
-  'log', 'retailrocket', ['retailrocket', 'criteo', 'simulated'], 'Which log.'
-)
-_RAW = flags.DEFINE_string('raw', '', 'Its file.')
-_DAYS = flags.DEFINE_float('days', 14.0, 'H, days after a row.')
-_CUTS = flags.DEFINE_integer('cuts', 5, 'Ends of the test period.')
-_SEEDS = flags.DEFINE_integer('seeds', 4, 'Seeds of every method.')
-_METHODS = flags.DEFINE_list('methods', list(delay_methods.RECORDS), 'Of them.')
-_BACKBONE = flags.DEFINE_string('backbone', 'ple', 'Of the models.')
-_OUTPUT = flags.DEFINE_string('output', '', 'JSON file for the figures.')
-
-_DAY = 86_400_000
-_FINAL = 'final'
 _EVENTS = {
   'retailrocket': """
     SELECT timestamp AS t, visitorid AS who, itemid AS what, event AS kind,
@@ -60,7 +45,22 @@ _EVENTS = {
       campaign AS what, concat_ws('-', cat1, cat8) AS kind, click = 1 AS hit,
       conversion = 1 AS step
     FROM read_csv('{raw}', delim = '\t')""",
+  'kuairand': """
+    SELECT time_ms AS t, user_id AS who, duration_class AS what,
+      user_active_degree AS kind, is_click = 1 AS hit, long_view = 1 AS step
+    FROM read_csv('{raw}')""",
 }
+_LOG = flags.DEFINE_enum('log', 'retailrocket', list(_EVENTS), 'Which log.')
+_RAW = flags.DEFINE_string('raw', None, 'Its file.', required=True)
+_DAYS = flags.DEFINE_float('days', 14.0, 'H, days after a row.')
+_CUTS = flags.DEFINE_integer('cuts', 5, 'Ends of the test period.')
+_SEEDS = flags.DEFINE_integer('seeds', 4, 'Seeds of every method.')
+_METHODS = flags.DEFINE_list('methods', list(delay_methods.RECORDS), 'Of them.')
+_BACKBONE = flags.DEFINE_string('backbone', 'ple', 'Of the models.')
+_OUTPUT = flags.DEFINE_string('output', '', 'JSON file for the figures.')
+
+_DAY = 86_400_000
+_FINAL = 'final'
 # What the user did so far, and when the next hit comes.
 _STATE = """
   SELECT *, row_number() OVER w AS n,
@@ -75,25 +75,6 @@ _STATE = """
   FROM events WINDOW w AS (PARTITION BY who ORDER BY t)"""
 _FIGURES = ('auc', 'logloss', 'predicted_over_actual')
 _NUMBERS = ('n', 'gap', 'hits', 'steps', 'since_hit', 'since_step', 'user_age')
-
-
-def simulated(rows: int = 60_000, days: int = 100) -> dict[str, np.ndarray]:
-  """Rows of users; a hit with a chance and a mean delay of their own."""
-  draw = np.random.default_rng(0)
-  numbers = draw.normal(size=(rows, len(_NUMBERS)))
-  logit = numbers[:, :4] @ [0.8, -0.5, 0.4, 0.3] - 1.5
-  delay = 4 * _DAY * np.exp(0.7 * numbers[:, 1] + 0.7 * numbers[:, 4])
-  t = np.sort(draw.integers(0, days * _DAY, rows)) + 1_420_070_400_000
-  comes = draw.random(rows) < 1 / (1 + np.exp(-logit))
-  at = np.where(comes, t + draw.exponential(delay), np.nan)
-  return {
-    't': t,
-    'who': draw.integers(0, rows // 20, rows),
-    'what': draw.integers(0, 300, rows),
-    'kind': draw.integers(0, 5, rows),
-    'hit_at': at,
-    **dict(zip(_NUMBERS, numbers.T, strict=True)),
-  }
 
 
 class Log(NamedTuple):
@@ -111,14 +92,13 @@ def schema(horizon: int, final: bool) -> dict[str, Any]:
     'within_seconds': horizon / 1000,
   }
   task = {'column': 'y', 'null': 'not_observed'} if final else seen
-  scale = 'standard' if _LOG.value == 'simulated' else 'log1p'
   return {
     'user': 'who',
     'item': 'what',
     'time': {'column': 't', 'unit': 'ms'},
     'categorical': ['kind'],
     'from_time': ['hour', 'weekday'],
-    'numeric': [{'column': name, 'transform': scale} for name in _NUMBERS],
+    'numeric': [{'column': name, 'transform': 'log1p'} for name in _NUMBERS],
     'tasks': [{'name': 'again', **task}],
   }
 
@@ -217,13 +197,9 @@ def main(_: list[str]) -> None:
   """Prepares, trains and prints one table per figure."""
   programs.keep()
   connection = duckdb.connect()
-  if _LOG.value == 'simulated':
-    connection.register('simulated', pa.table(simulated()))
-    connection.execute('CREATE TABLE log AS FROM simulated')
-  else:
-    query = _EVENTS[_LOG.value].format(raw=_RAW.value)
-    connection.execute(f'CREATE TABLE events AS {query}')
-    connection.execute(f'CREATE TABLE log AS {_STATE}')
+  query = _EVENTS[_LOG.value].format(raw=_RAW.value)
+  connection.execute(f'CREATE TABLE events AS {query}')
+  connection.execute(f'CREATE TABLE log AS {_STATE}')
   ((first, last),) = connection.sql('SELECT min(t), max(t) FROM log').fetchall()
   horizon = round(_DAYS.value * _DAY)
   period = min(7 * _DAY, (last - first) // 10)
