@@ -46,7 +46,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import run
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import values as config_values
-from rmtl_jax.preparation import prepare
+from rmtl_jax.preparation import prepare_log
 from rmtl_jax.runtime import progress
 from rmtl_jax.server.state import keeper as keeper_lib
 from rmtl_jax.simulator import log as simulated
@@ -78,7 +78,7 @@ def train(log: pa.Table, place: pathlib.Path) -> pathlib.Path:
   """A small model of a log; RUN."""
   (place / 'schema.json').write_text(json.dumps(_SCHEMA))
   pq.write_table(log, place / 'log.parquet')
-  prepare.prepare(
+  prepare_log.prepare(
     prepare_config.PrepareConfig(
       source='table',
       raw_dir=str(place / 'log.parquet'),

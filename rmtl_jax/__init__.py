@@ -80,9 +80,9 @@ if TYPE_CHECKING:  # isort: off
 
   # From raw logs to metrics.
   from rmtl_jax.data.batches import pack_lanes as pack_lanes
-  from rmtl_jax.preparation.description.describe import describe as describe
+  from rmtl_jax.preparation.description.overview import describe as describe
   from rmtl_jax.preparation.guess.guess import guess_schema as guess_schema
-  from rmtl_jax.preparation.prepare import prepare as prepare
+  from rmtl_jax.preparation.prepare_log import prepare as prepare
   from rmtl_jax.evaluation import metrics as metrics
   from rmtl_jax.serving.scorer import Scorer as Scorer
   from rmtl_jax.runtime.progress import Progress as Progress

@@ -1,4 +1,4 @@
-"""As-of features: what rmtl_jax.preparation.as_of.features does.
+"""As-of features: what rmtl_jax.preparation.as_of.as_of_features does.
 
 The SQL is that package's, but for joins by time, which Spark lacks: what
 becomes known is an event of its own there, which rows see from the ms after it
@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from experiments.spark import sessions
 from experiments.spark import work as work_lib
-from rmtl_jax.preparation import labels, ranks, source
+from rmtl_jax.preparation import label_sql, ranks, source
 from rmtl_jax.preparation import sql as duckdb_sql
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import groups as asof_groups
@@ -23,7 +23,7 @@ from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import recency as asof_recency
 from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
-from rmtl_jax.preparation.as_of import windows as asof_windows
+from rmtl_jax.preparation.as_of import window_features as asof_windows
 
 # Spark walks such a window once, and one of following rows anew for each row.
 _FROM_HERE = 'ORDER BY timestamp DESC'
@@ -117,7 +117,7 @@ def with_edges(
   found = {}
   for i, task in enumerate(tasks):
     if task.is_ranked:
-      given = labels.label_and_time_columns(
+      given = label_sql.label_and_time_columns(
         tasks, places.record.boundaries, 'split'
       )[2 * i]
       table = f'(SELECT row_id, split, timestamp, {given} FROM past)'
@@ -150,7 +150,7 @@ def _with_keys(
   for key, column in described.key_columns.items():
     value = _given(duckdb_sql.quote(column))
     columns.append(f'{value} AS {duckdb_sql.quote(key)}')
-  columns += labels.label_and_time_columns(
+  columns += label_sql.label_and_time_columns(
     described.rated_tasks, places.record.boundaries, 'split'
   )
   columns += asof_slates.number_columns(described, numbers)

@@ -43,16 +43,15 @@ from rmtl_jax.preparation import (
   given_splits,
   label_statistics,
   source,
-  splits,
+  split_rules,
   warning_lines,
 )
-from rmtl_jax.preparation import prepare as prepare_lib
+from rmtl_jax.preparation import prepare_log as prepare_lib
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import writer as writer_lib
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import slates as asof_slates
-from rmtl_jax.preparation.raw import files as raw_files
-from rmtl_jax.preparation.raw import folders
+from rmtl_jax.preparation.raw import folders, raw_files
 
 _RECORDED = ('idle_minutes', 'min_count', 'max_values')
 
@@ -84,7 +83,7 @@ def prepare(
   )
   supported.check(schema, config.schema, files.paths)
   described = _describe(schema, files, config)
-  rule = splits.find_rule(described, config)
+  rule = split_rules.find_rule(described, config)
   spark.conf.set('spark.sql.session.timeZone', 'UTC')
   data_dir = pathlib.Path(config.data_dir)
   with writer_lib.new_directory(data_dir, False) as directory:

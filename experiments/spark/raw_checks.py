@@ -1,6 +1,6 @@
 """Faults of a raw table's values, and the first row that has one.
 
-What rmtl_jax.preparation.checks does.
+What rmtl_jax.preparation.value_checks does.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pyspark.sql import functions as F
 from experiments.spark import raw_columns
 from rmtl_jax import types
 from rmtl_jax.config import kinds
-from rmtl_jax.preparation import checks, source
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation.raw import files as raw_files
+from rmtl_jax.preparation import source, value_checks
+from rmtl_jax.preparation.raw import raw_files
 
-# As in rmtl_jax.preparation.checks.
+# As in rmtl_jax.preparation.value_checks.
 _EARLIEST_MS, _LATEST_MS = -2_208_988_800_000, 32_503_680_000_000
 _LARGEST, _LARGEST_WEIGHT = 1e30, 1e15
 
@@ -106,9 +106,11 @@ def _is_no_label(task: source.SourceTask) -> sql.Column:
   elif task.levels:
     right = value.isin(*map(float, task.levels))
   elif task.kind == kinds.ORDINAL:
-    right = (value == F.round(value)) & (F.abs(value) <= checks.LARGEST_LEVEL)
+    right = (value == F.round(value)) & (
+      F.abs(value) <= value_checks.LARGEST_LEVEL
+    )
   else:
-    right = ~F.isnan(value) & (F.abs(value) <= checks.LARGEST)
+    right = ~F.isnan(value) & (F.abs(value) <= value_checks.LARGEST)
     if labels != 'any':
       right &= value >= 0 if labels == 'zero' else value > 0
   return ~F.coalesce(right, F.lit(False))

@@ -8,7 +8,7 @@ from pyspark.sql import types as spark_types
 
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import sql as duckdb_sql
-from rmtl_jax.preparation.raw import files as raw_files
+from rmtl_jax.preparation.raw import raw_files
 
 # How many of the units that times are counted in are a ms; seconds are counted
 # in microseconds.

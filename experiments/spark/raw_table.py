@@ -18,7 +18,7 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import given_splits, source
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation.raw import files as raw_files
+from rmtl_jax.preparation.raw import raw_files
 
 
 def read(

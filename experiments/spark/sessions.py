@@ -1,6 +1,6 @@
 """Rows to sessions to splits.
 
-What rmtl_jax.preparation.sessions and rmtl_jax.preparation.splits do.
+What rmtl_jax.preparation.sessionize and rmtl_jax.preparation.split_rules do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pyspark.sql import window
 
 from experiments.spark import splits as splits_lib
 from experiments.spark import work as work_lib
-from rmtl_jax.preparation import sessions, source, splits
+from rmtl_jax.preparation import sessionize, source, split_rules
 from rmtl_jax.preparation.as_of import groups as asof_groups
 
 _FOREVER = 2**63 - 1
@@ -36,7 +36,7 @@ class RowPlaces(NamedTuple):
 
   rows: sql.DataFrame
   past: sql.DataFrame
-  record: sessions.RowPlaces
+  record: sessionize.RowPlaces
   duplicates: int
 
 
@@ -44,7 +44,7 @@ def split_sessions(
   work: work_lib.Work,
   rows: sql.DataFrame,
   described: source.SourceTable,
-  rule: splits.SplitRule,
+  rule: split_rules.SplitRule,
   idle_ms: int,
 ) -> RowPlaces:
   """Cuts sessions by their id or by a user's idle time, and splits them.
@@ -160,7 +160,7 @@ def _join(
 
 
 def _whole_keys(
-  placed: sql.DataFrame, rule: splits.SplitRule
+  placed: sql.DataFrame, rule: split_rules.SplitRule
 ) -> tuple[str, ...]:
   """`user` if all rows of each user are in one split."""
   if rule.by != 'user':
@@ -176,8 +176,8 @@ def _record(
   placed: sql.DataFrame,
   boundaries: tuple[int | None, int | None],
   delay_ms: int,
-  rule: splits.SplitRule,
-) -> sessions.RowPlaces:
+  rule: split_rules.SplitRule,
+) -> sessionize.RowPlaces:
   """Counts rows and sessions by split, and looks whether splits overlap."""
   starts = F.when(F.col('step') == 0, F.col('timestamp'))
   counts = {
@@ -200,7 +200,7 @@ def _record(
   in_order = rule.by_time or all(
     a[1] <= b[0] for a, b in itertools.pairwise(spans)
   )
-  return sessions.RowPlaces(
+  return sessionize.RowPlaces(
     table='',
     boundaries=boundaries,
     rows=kept,

@@ -1,4 +1,4 @@
-"""Sessions to splits: what rmtl_jax.preparation.splits does."""
+"""Sessions to splits: what rmtl_jax.preparation.split_rules does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pyspark import sql
 from pyspark.sql import functions as F
 
 from experiments.spark import work as work_lib
-from rmtl_jax.preparation import splits
+from rmtl_jax.preparation import split_rules
 
 Boundaries = tuple[int | None, int | None]
 
@@ -17,7 +17,7 @@ def split(
   work: work_lib.Work,
   groups: sql.DataFrame,
   order: Sequence[sql.Column],
-  rule: splits.SplitRule,
+  rule: split_rules.SplitRule,
 ) -> tuple[sql.DataFrame, Boundaries]:
   """Gives sessions their split, and numbers them by split and start.
 
@@ -30,7 +30,7 @@ def split(
 
   Returns:
     The sessions with `split` and `number`, and the boundaries of
-    rmtl_jax.preparation.sessions.RowPlaces.
+    rmtl_jax.preparation.sessionize.RowPlaces.
   """
   if rule.by_time:
     return _by_time(work, groups, order, rule)
@@ -48,7 +48,7 @@ def _by_time(
   work: work_lib.Work,
   groups: sql.DataFrame,
   order: Sequence[sql.Column],
-  rule: splits.SplitRule,
+  rule: split_rules.SplitRule,
 ) -> tuple[sql.DataFrame, Boundaries]:
   """Splits sessions by their start, at dates or by ratio of the rows."""
   numbered = work.number(groups, order, 'sessions_sorted', weight='rows')
@@ -77,19 +77,19 @@ def _total(groups: sql.DataFrame) -> int:
   return groups.agg(F.sum('rows')).collect()[0][0] or 0
 
 
-def _reached(rule: splits.SplitRule, part: int, total: int) -> sql.Column:
+def _reached(rule: split_rules.SplitRule, part: int, total: int) -> sql.Column:
   """Whether the rows before reach the end of a part, in whole numbers."""
   share = sum(rule.ratio[: part + 1])
   return F.col('before') * sum(rule.ratio) >= share * total
 
 
-def _hashed(rule: splits.SplitRule, key: sql.Column) -> sql.Column:
+def _hashed(rule: split_rules.SplitRule, key: sql.Column) -> sql.Column:
   """The place of a key (text) in the drawn order."""
   return F.md5(F.concat(F.lit(f'{rule.seed}:'), key))
 
 
 def _drawn(
-  work: work_lib.Work, groups: sql.DataFrame, rule: splits.SplitRule
+  work: work_lib.Work, groups: sql.DataFrame, rule: split_rules.SplitRule
 ) -> sql.DataFrame:
   """Draws sessions, or users with all their sessions."""
   key = F.col('row_id').cast('string')
@@ -110,7 +110,7 @@ def _drawn(
 def _given(
   work: work_lib.Work,
   groups: sql.DataFrame,
-  rule: splits.SplitRule,
+  rule: split_rules.SplitRule,
 ) -> sql.DataFrame:
   """Takes the log's own split, and fills validation."""
   found = groups.withColumn('split', F.col('given_split'))
@@ -124,6 +124,6 @@ def _given(
     order = [F.col('start').asc(), *order]
   ordered = work.number(train, order, 'carved', weight='rows')
   rest = F.lit(total) - F.col('before') - F.col('rows')
-  last = rest < F.lit(total * splits.VALIDATION_SHARE)
+  last = rest < F.lit(total * split_rules.VALIDATION_SHARE)
   carved = ordered.withColumn('split', last.cast('int'))
   return carved.drop('number', 'before').unionByName(found.where('split <> 0'))

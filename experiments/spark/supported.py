@@ -13,7 +13,7 @@ from typing import Any
 from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import raw_files as raw
 
 _ROLES = ('session', 'user', 'item', 'weight')
 _FIELDS = {

@@ -9,13 +9,13 @@ from pyspark.sql import functions as F
 
 from experiments.spark import encode, work
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import labels, sessions, source, writer
+from rmtl_jax.preparation import label_sql, sessionize, source, writer
 
 
 def write(
   encoded: encode.Encoded,
   described: source.SourceTable,
-  places: sessions.RowPlaces,
+  places: sessionize.RowPlaces,
   rows_per_file: int,
   directory: pathlib.Path,
 ) -> dict[str, manifest_lib.Split]:
@@ -56,7 +56,7 @@ def _columns(
   boundaries: tuple[int | None, int | None],
 ) -> sql.DataFrame:
   """The rows with the columns of prepared data, and `split`."""
-  found = labels.label_columns(described.tasks, boundaries, 'split')
+  found = label_sql.label_columns(described.tasks, boundaries, 'split')
   return encoded.rows.select(
     'session_id',
     'user_id',
@@ -79,13 +79,13 @@ def _columns(
 def _record(
   written: sql.DataFrame,
   described: source.SourceTable,
-  places: sessions.RowPlaces,
+  places: sessionize.RowPlaces,
   number: int,
   path: pathlib.Path,
 ) -> manifest_lib.Split:
   """What the manifest says of a split."""
   names = [task.name for task in described.tasks]
-  weighted = labels.weighted(described.tasks)
+  weighted = label_sql.weighted(described.tasks)
   sums = [F.count_if(F.col(f'`y_{name}`') != 0) for name in names]
   sums += [F.count_if(F.col(f'`w_{name}`') > 0) for name in weighted]
   start, *counts = written.agg(F.min('timestamp'), *sums).collect()[0]

@@ -124,7 +124,7 @@ def data_dir(
   place, rows = path / 'data', values.simulated_rows
   if not (place / 'manifest.json').exists():
     _check_unused(path)
-    from rmtl_jax.preparation import prepare
+    from rmtl_jax.preparation import prepare_log
 
     live.say(f'simulating {rows:,} rows into {place}')
     as_of = 'none' if config.preset in _PLAIN_PRESETS else 'auto'
@@ -135,7 +135,7 @@ def data_dir(
       as_of=(as_of,),
     )
     with cleaning_up():
-      prepare.prepare(settings, live.step)
+      prepare_log.prepare(settings, live.step)
     live.clear()
   return place
 

@@ -19,12 +19,12 @@ def define(flag: common.Definer) -> None:
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   common.require(values, 'data_dir')
-  from rmtl_jax.preparation.description import describe
+  from rmtl_jax.preparation.description import overview
   from rmtl_jax.report import description_text
   from rmtl_jax.runtime import progress
 
   live = progress.Progress()
-  record = describe.describe(pathlib.Path(values.data_dir), live.step)
+  record = overview.describe(pathlib.Path(values.data_dir), live.step)
   live.clear()
   print(description_text.text(record))
   return 0

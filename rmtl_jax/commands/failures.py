@@ -122,7 +122,7 @@ def _is_of(error: Exception, *packages: str) -> bool:
 
 
 def _where(error: Exception) -> str:
-  """The innermost frame in this package, ` (preparation/raw/files.py:12)`."""
+  """The innermost frame in this package, ` (preparation/encode.py:12)`."""
   for frame in reversed(traceback.extract_tb(error.__traceback__)):
     path = pathlib.Path(frame.filename)
     if path.is_relative_to(_PACKAGE):

@@ -58,14 +58,14 @@ def execute(values: flags.FlagValues) -> int:
   common.require(values, 'data_dir')
   if values['check'].value:
     return _check(values)
-  from rmtl_jax.preparation import prepare, summary
+  from rmtl_jax.preparation import prepare_log, summary
   from rmtl_jax.runtime import progress
 
   config = settings(values)
   check_source(values, config)
   live = progress.Progress()
   with common.cleaning_up():
-    manifest = prepare.prepare(config, live.step)
+    manifest = prepare_log.prepare(config, live.step)
   live.clear()
   print(summary.summary(manifest))
   print(f'prepared data: {config.data_dir}')

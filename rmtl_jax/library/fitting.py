@@ -30,7 +30,7 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, parquet, reading
-from rmtl_jax.preparation import prepare as prepare_lib
+from rmtl_jax.preparation import prepare_log as prepare_lib
 from rmtl_jax.results import reference
 from rmtl_jax.runtime import progress, workdir, writers
 

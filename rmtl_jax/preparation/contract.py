@@ -27,7 +27,7 @@ from rmtl_jax.data import (
   vocabulary_file,
 )
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import labels as labels_lib
+from rmtl_jax.preparation import label_sql as labels_lib
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import source, sql, writer
 

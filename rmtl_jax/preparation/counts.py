@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import encode, labels, sessions, source, sql
+from rmtl_jax.preparation import encode, label_sql, sessionize, source, sql
 
 _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
@@ -14,7 +14,7 @@ def of_splits(
   connection: sql.Connection,
   encoded: encode.Encoded,
   rows: source.SourceTable,
-  places: sessions.RowPlaces,
+  places: sessionize.RowPlaces,
   files: dict[str, tuple[str, ...]],
 ) -> dict[str, manifest_lib.Split]:
   """The manifest's record of every split that has rows.
@@ -23,7 +23,7 @@ def of_splits(
     places: counts of rows and sessions, and the splits' ends.
     files: of every split.
   """
-  weighted = labels.weighted(rows.tasks)
+  weighted = label_sql.weighted(rows.tasks)
   wanted = [
     f'count(*) FILTER ({sql.quote(f"y_{task.name}")} <> 0)'
     for task in rows.tasks

@@ -10,10 +10,10 @@ from rmtl_jax.preparation import (
   fit as fit_lib,
 )
 from rmtl_jax.preparation import (
-  labels,
+  label_sql,
   lists,
   numbers,
-  sessions,
+  sessionize,
   source,
   sql,
   vocabulary,
@@ -121,7 +121,7 @@ def _apply(
   connection: sql.Connection,
   featured: str,
   rows: source.SourceTable,
-  places: sessions.RowPlaces,
+  places: sessionize.RowPlaces,
   tables: _Tables,
 ) -> str:
   """Looks every value up and sorts the rows, in one query.
@@ -160,7 +160,7 @@ def _apply(
       selected.append(
         f'{numbers.transformed(field)} AS {sql.quote(field.source_column)}'
       )
-  of_tasks = labels.label_columns(rows.tasks, places.boundaries, 'r.split')
+  of_tasks = label_sql.label_columns(rows.tasks, places.boundaries, 'r.split')
   selected += [
     f'{label.value} AS {sql.quote(label.name)}' for label in of_tasks
   ]
@@ -169,7 +169,7 @@ def _apply(
     for label in of_tasks
     if label.weight
   ]
-  late = labels.delay_columns(rows.tasks, places.boundaries, 'r.split')
+  late = label_sql.delay_columns(rows.tasks, places.boundaries, 'r.split')
   selected += [f'{value} AS {sql.quote(name)}' for name, value in late.items()]
   if rows.has_oracle:
     selected += [
@@ -199,9 +199,9 @@ def _columns(
   found = ['session_id', 'user_id', 'row_id', f'{step} AS step', 'timestamp']
   found += [f'{value_sql(f)} AS {sql.quote(f.column)}' for f in fields]
   found += [sql.quote(f'y_{task.name}') for task in rows.tasks]
-  found += [sql.quote(f'w_{name}') for name in labels.weighted(rows.tasks)]
+  found += [sql.quote(f'w_{name}') for name in label_sql.weighted(rows.tasks)]
   if late := source.delayed(rows.tasks):
-    found += [labels.AGE, *(sql.quote(f'd_{task.name}') for task in late)]
+    found += [label_sql.AGE, *(sql.quote(f'd_{task.name}') for task in late)]
   if rows.has_oracle:
     found += [sql.quote(f'p_{task.name}') for task in rows.tasks]
   return tuple(found)

@@ -9,7 +9,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import (
   lists,
   numbers,
-  sessions,
+  sessionize,
   sides,
   source,
   sql,
@@ -38,7 +38,7 @@ class Fit:
     self,
     connection: sql.Connection,
     rows: source.SourceTable,
-    places: sessions.RowPlaces,
+    places: sessionize.RowPlaces,
     options: prepare_config.PrepareConfig,
   ):
     """Fits nothing yet."""

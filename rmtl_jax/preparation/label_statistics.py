@@ -12,7 +12,7 @@ from typing import Any
 from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import labels, source, sql
+from rmtl_jax.preparation import label_sql, source, sql
 
 
 def tasks(
@@ -31,7 +31,7 @@ def tasks(
   Raises:
     types.InputError: labels that a loss can't learn from.
   """
-  weighted = labels.weighted(found)
+  weighted = label_sql.weighted(found)
   return tuple(
     _task(connection, table, task, where, task.name in weighted)
     for task in found
@@ -52,7 +52,7 @@ def of_files(
   """
   names = sql.quote_all(
     [f'y_{task.name}' for task in found]
-    + [f'w_{name}' for name in labels.weighted(found)]
+    + [f'w_{name}' for name in label_sql.weighted(found)]
   )
   with (
     contextlib.ExitStack() as held,

@@ -38,7 +38,7 @@ from typing import Any
 from rmtl_jax.config import kinds
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import sql
-from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.preparation.raw import times
 
 TRANSFORMS = ('standard', 'log1p', 'bins')

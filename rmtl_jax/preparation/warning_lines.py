@@ -6,9 +6,16 @@ from collections.abc import Mapping
 
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import encode, fit, labels, source, splits, sql
-from rmtl_jax.preparation import sessions as sessions_lib
-from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation import (
+  encode,
+  fit,
+  label_sql,
+  source,
+  split_rules,
+  sql,
+)
+from rmtl_jax.preparation import sessionize as sessions_lib
+from rmtl_jax.preparation.raw import raw_files as raw
 
 # Share of the rows from which exact duplicates are worth a warning.
 _MANY_DUPLICATES = 0.05
@@ -71,7 +78,9 @@ def cut(rows: source.SourceTable, places: sessions_lib.RowPlaces) -> list[str]:
 
 
 def parted_users(
-  connection: sql.Connection, encoded: encode.Encoded, rule: splits.SplitRule
+  connection: sql.Connection,
+  encoded: encode.Encoded,
+  rule: split_rules.SplitRule,
 ) -> list[str]:
   """Says that drawn users are in several splits, as their sessions are."""
   if rule.by != 'user':
@@ -115,7 +124,7 @@ def late(
 ) -> list[str]:
   """Warns about splits in which many labels of a task are known too late."""
   lines = []
-  for task in labels.late(rows.tasks):
+  for task in label_sql.late(rows.tasks):
     for i, end in enumerate(places.boundaries):
       if end is None:
         continue

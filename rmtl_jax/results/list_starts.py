@@ -27,7 +27,7 @@ from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import labelled
-from rmtl_jax.preparation.as_of import groups, history, slates, windows
+from rmtl_jax.preparation.as_of import groups, history, slates, window_features
 from rmtl_jax.preparation.schema import fields as fields_lib
 from rmtl_jax.training import splits as splits_lib
 
@@ -161,7 +161,7 @@ def _key(
   if 'by' in field.details:
     return field.details['by']
   if key is None and group != history.GROUP:
-    window = windows.named(field.name.removeprefix(groups.PREFIX))
+    window = window_features.named(field.name.removeprefix(groups.PREFIX))
     key = window.window if window else 'session'
   return manifest.item_field if key in ('item', 'pair') else ''
 

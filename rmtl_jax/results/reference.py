@@ -19,7 +19,7 @@ import numpy as np
 from rmtl_jax import json_files
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
-from rmtl_jax.preparation.description import drift, splits
+from rmtl_jax.preparation.description import described_splits, drift
 from rmtl_jax.runtime import workdir, writers
 
 Record = dict[str, Any]
@@ -82,7 +82,7 @@ def write(run: workdir.Run) -> None:
   manifest, found = run.manifest, {}
   with (
     sql.connect() as connection,
-    splits.scan(run.data_dir, manifest) as relations,
+    described_splits.scan(run.data_dir, manifest) as relations,
   ):
     rows = {name: relations[name] for name in SPLITS}
     weight = _log_rows_sql(manifest)

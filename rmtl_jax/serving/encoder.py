@@ -17,12 +17,11 @@ import pyarrow.compute as pc
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet, reading, vocabulary_file
-from rmtl_jax.preparation import checks, source, sql
 from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation import source, sql, value_checks
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
-from rmtl_jax.preparation.raw import files as raw
-from rmtl_jax.preparation.raw import parquet as raw_parquet
-from rmtl_jax.preparation.raw import readings, times
+from rmtl_jax.preparation.raw import raw_files as raw
+from rmtl_jax.preparation.raw import raw_parquet, readings, times
 from rmtl_jax.preparation.schema import fields as fields_lib
 from rmtl_jax.preparation.schema import vocabularies
 from rmtl_jax.serving import lookup, raw_fields, raw_rows, vocabulary_lookup
@@ -258,7 +257,7 @@ class Encoder:
           'a time, as in training' if is_time else raw.EXPECTED['DOUBLE']
         )
         faults.append((field.column, fault, expected))
-        faults += checks.field_faults(field)
+        faults += value_checks.field_faults(field)
     raw_fields.check_faults(connection, chunk, raw_values, faults)
 
   def _stack(self, kind: str, values: _ColumnValues, dtype: type) -> np.ndarray:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet
-from rmtl_jax.preparation import checks, source, sql
+from rmtl_jax.preparation import source, sql, value_checks
 from rmtl_jax.preparation.raw import readings, times
 from rmtl_jax.preparation.schema import fields as fields_lib
 from rmtl_jax.preparation.schema import vocabularies
@@ -324,7 +324,7 @@ def numbers(column: pa.Array, missing: readings.Missing) -> np.ndarray:
     if pa.types.is_boolean(kind) or pa.types.is_float32(kind):
       raise Undecided
     found = np.where(np.isin(found, missing.numbers), np.nan, found)
-  if np.any(np.abs(found) > checks.LARGEST):
+  if np.any(np.abs(found) > value_checks.LARGEST):
     raise Undecided
   return found
 

@@ -12,10 +12,9 @@ import pathlib
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.preparation import checks, sessions, source, sql
-from rmtl_jax.preparation.raw import files as raw
-from rmtl_jax.preparation.raw import parquet as raw_parquet
-from rmtl_jax.preparation.raw import readings
+from rmtl_jax.preparation import sessionize, source, sql, value_checks
+from rmtl_jax.preparation.raw import raw_files as raw
+from rmtl_jax.preparation.raw import raw_parquet, readings
 from rmtl_jax.preparation.schema import events as events_lib
 from rmtl_jax.preparation.sources import table_events
 from rmtl_jax.serving import log_columns, raw_fields, raw_rows
@@ -296,10 +295,10 @@ def _faults(
     if clock.unit == 'iso':
       missing = log_schema.missing_in(column)
       text = readings.of_time(column, clock, missing).expected
-    found.append(checks.time_fault(column, log_schema.any_dates, text))
+    found.append(value_checks.time_fault(column, log_schema.any_dates, text))
   if keys:
     roles = [sql.quote(role) for role in keys]
-    found.append(checks.key_fault(next(iter(keys.values())), roles))
+    found.append(value_checks.key_fault(next(iter(keys.values())), roles))
   event = None if scored else log_schema.event_column(schema)
   if event is not None:
     item = sql.quote(item_column(log_schema))
@@ -314,10 +313,10 @@ def _faults(
       expected = 'a time in ms'
       if task.clock is not None:
         expected = log_columns.label_reading(log_schema, task).expected
-        found.append(checks.label_time_fault(task))
+        found.append(value_checks.label_time_fault(task))
       found.append((column, fault, f'{expected}, or nothing'))
     else:
-      fault += f' OR {checks.is_no_label(value, task)}'
+      fault += f' OR {value_checks.is_no_label(value, task)}'
       expected = '0, 1'
       if task.is_told:
         expected = log_columns.label_reading(log_schema, task).expected
@@ -326,7 +325,7 @@ def _faults(
       found.append((column, fault, f'{expected} or nothing'))
     found += [
       (column, *of_parent)
-      for _, *of_parent in checks.parent_faults(task, log_schema.tasks)
+      for _, *of_parent in value_checks.parent_faults(task, log_schema.tasks)
     ]
   return found
 
@@ -357,7 +356,7 @@ def gather_events(
   assert log_schema.events is not None
   kinds = table_events.codes(log_schema.events)
   item = sql.quote(item_column(log_schema))
-  numbered = sessions.number_sessions(
+  numbered = sessionize.number_sessions(
     connection,
     TABLE,
     idle_ms,

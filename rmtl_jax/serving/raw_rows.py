@@ -18,8 +18,8 @@ from rmtl_jax import types
 from rmtl_jax.data import column_reader, parquet, tables
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation.raw import csv as raw_csv
-from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import folders
+from rmtl_jax.preparation.raw import raw_files as raw
 
 STANDARD = '-'
 # Rows of a chunk while standard input is copied to a file.

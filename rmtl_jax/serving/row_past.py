@@ -20,8 +20,9 @@ import pyarrow.compute as pc
 
 from rmtl_jax import partial, types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import sessions, source, sql
-from rmtl_jax.preparation.as_of import features as asof
+from rmtl_jax.preparation import sessionize as sessions
+from rmtl_jax.preparation import source, sql
+from rmtl_jax.preparation.as_of import as_of_features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import history, rates
 from rmtl_jax.preparation.as_of import tastes as asof_tastes

@@ -18,20 +18,19 @@ import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import checks, source, sql
 from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation import source, sql, value_checks
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import slates as asof_slates
-from rmtl_jax.preparation.raw import files as raw
-from rmtl_jax.preparation.raw import parquet as raw_parquet
-from rmtl_jax.preparation.raw import readings, times
+from rmtl_jax.preparation.raw import raw_files as raw
+from rmtl_jax.preparation.raw import raw_parquet, readings, times
 from rmtl_jax.serving import log_columns, lookup, raw_fields, raw_rows
 
 # Rows that are read at a time.
 _CHUNK = 65_536
 _NO_TIME = np.iinfo(np.int64).min
 # Larger numbers are none (checks.LARGEST); a difference may be.
-_LARGEST = checks.LARGEST
+_LARGEST = value_checks.LARGEST
 
 
 class _Feature(NamedTuple):

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmtl_jax import durable, partial, types
-from rmtl_jax.preparation.raw import files as raw_files
+from rmtl_jax.preparation.raw import raw_files
 from rmtl_jax.serving import raw_rows
 
 Write = Callable[[pa.Table], None]

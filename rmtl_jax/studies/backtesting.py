@@ -33,7 +33,7 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file, parquet
 from rmtl_jax.evaluation import comparison, metric_registry
-from rmtl_jax.preparation import prepare as prepare_lib
+from rmtl_jax.preparation import prepare_log as prepare_lib
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.description import drift
 from rmtl_jax.results import verdict

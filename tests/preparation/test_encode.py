@@ -6,8 +6,8 @@ import duckdb
 import pytest
 
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.preparation import encode, fit, sessions, source
-from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation import encode, fit, sessionize, source
+from rmtl_jax.preparation.raw import raw_files as raw
 
 OPTIONS = prepare_config.PrepareConfig(min_count=1)
 
@@ -28,7 +28,7 @@ def encoded(columns, tasks, fields=(), **table):
     ' 0 AS step, range AS position, greatest(range - 1, 0) AS split'
     ' FROM range(4)'
   )
-  places = sessions.RowPlaces(
+  places = sessionize.RowPlaces(
     'places', (20, 30), (2, 1, 1), (2, 1, 1), (0, 0, 0)
   )
   rows = source.SourceTable(

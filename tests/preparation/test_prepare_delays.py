@@ -11,7 +11,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import contract
 from rmtl_jax.preparation import summary as summary_lib
-from rmtl_jax.preparation.description import describe
+from rmtl_jax.preparation.description import overview
 from rmtl_jax.report import description_text
 from tests.preparation import raw_files
 
@@ -219,7 +219,7 @@ def test_data_with_a_horizon_is_not_extended(tmp_path):
 
 def test_describe_says_how_late_labels_come(tmp_path):
   prepared_within(tmp_path, within_seconds=4 * DAY / 1000)
-  record = describe.describe(tmp_path / 'out')
+  record = overview.describe(tmp_path / 'out')
   # Of 12 train days, days 8 to 11 have no final label.
   assert record['lateness'] == [
     {

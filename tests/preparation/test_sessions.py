@@ -4,7 +4,7 @@ import duckdb
 import pytest
 from hypothesis import strategies as st
 
-from rmtl_jax.preparation import sessions
+from rmtl_jax.preparation import sessionize
 from tests import tiers
 
 IDLE = 10
@@ -23,7 +23,7 @@ def relation(rows, connection):
 
 def numbered(rows, **options):
   connection = duckdb.connect()
-  found = sessions.number_sessions(
+  found = sessionize.number_sessions(
     connection, relation(rows, connection), IDLE, **options
   )
   table = connection.execute(
@@ -110,7 +110,7 @@ def test_split_keeps_time_apart(examples):
 
 def split_keeps_time_apart(rows):
   connection, found, _ = numbered(rows, has_session=True)
-  places = sessions.split_sessions(connection, found, (6, 2, 2))
+  places = sessionize.split_sessions(connection, found, (6, 2, 2))
   table = connection.execute(
     f'SELECT split, session_id, step, position, timestamp FROM {places.table}'
     ' JOIN log USING (row_id) ORDER BY position'
@@ -140,7 +140,7 @@ def split_keeps_time_apart(rows):
 
 def place(rows, split_ratio=(6, 2, 2)):
   connection, found, _ = numbered(rows)
-  places = sessions.split_sessions(connection, found, split_ratio)
+  places = sessionize.split_sessions(connection, found, split_ratio)
   table = connection.execute(
     f'SELECT row_id, session_id, split FROM {places.table} ORDER BY position'
   ).fetchall()
@@ -174,7 +174,7 @@ def test_boundaries_that_are_known():
   rows += [('b', None, 8, 0), ('a', None, 5, 0)]
   connection, found, _ = numbered(rows, has_session=True, has_user=False)
   always = 'n.row_id = 1'
-  places = sessions.split_sessions(
+  places = sessionize.split_sessions(
     connection, found, boundaries=(4, 7), always=always
   )
   table = connection.execute(

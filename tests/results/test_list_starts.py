@@ -11,7 +11,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import prepare
+from rmtl_jax.preparation import prepare_log
 from rmtl_jax.results import ensemble, list_starts
 from rmtl_jax.runtime import workdir
 from rmtl_jax.training import splits as splits_lib
@@ -110,7 +110,7 @@ def run(tmp_path_factory):
   config = prepare_config.PrepareConfig(
     source='table', data_dir=str(place / 'data'), as_of=_AS_OF, min_count=1
   )
-  prepare.prepare(config, table=log, schema=_SCHEMA)
+  prepare_log.prepare(config, table=log, schema=_SCHEMA)
   settings = config_lib.Config(
     pretrain=config_lib.PretrainConfig(max_epochs=2),
     network=config_lib.NetworkConfig(embedding_dim=4, bottom_units=(8,)),

@@ -8,7 +8,7 @@ import pytest
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import sql
-from rmtl_jax.preparation.description import drift, splits
+from rmtl_jax.preparation.description import described_splits, drift
 from rmtl_jax.results import reference
 from tests.preparation.description import data
 from tests.preparation.extending import at_once
@@ -36,7 +36,10 @@ def test_calibrated_predictions_are_counted_as_they_are_served():
 def test_groups_are_counted_by_hand(tmp_path):
   path = data.small(tmp_path / 'data')
   manifest = manifest_file.read(path)
-  with sql.connect() as connection, splits.scan(path, manifest) as rows:
+  with (
+    sql.connect() as connection,
+    described_splits.scan(path, manifest) as rows,
+  ):
     for field in manifest.fields:
       found = drift.grouped(connection, path, rows, field)
       fields = drift.of_fields(connection, path, manifest)

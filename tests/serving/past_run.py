@@ -16,7 +16,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.preparation import prepare
+from rmtl_jax.preparation import prepare_log
 from rmtl_jax.runtime import workdir
 from rmtl_jax.serving import predictor
 from rmtl_jax.training import models as models_lib
@@ -116,7 +116,7 @@ def prepare_run(
       'raw_dir': str(directory / 'log.parquet'),
       'schema': str(directory / 'schema.json'),
     }
-  prepare.prepare(
+  prepare_log.prepare(
     prepare_config.PrepareConfig(
       data_dir=str(data),
       history_items=4,

@@ -13,7 +13,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import run
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import values as config_values
-from rmtl_jax.preparation import prepare
+from rmtl_jax.preparation import prepare_log
 from rmtl_jax.runtime import progress
 
 QUIET = progress.Progress(quiet=True)
@@ -93,7 +93,7 @@ def prepare_table(
   raw = directory / 'log.parquet'
   pq.write_table(table() if log is None else log, raw)
   (directory / 'schema.json').write_text(json.dumps(SCHEMA))
-  prepare.prepare(
+  prepare_log.prepare(
     prepare_config.PrepareConfig(
       source='table',
       raw_dir=str(raw),

@@ -16,7 +16,7 @@ from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import prepare
+from rmtl_jax.preparation import prepare_log
 from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.runtime import workdir
 from rmtl_jax.serving import encoder, predict_file, raw_rows, row_slates, scorer
@@ -85,7 +85,7 @@ def prepared(
     as_of=('slate',),
     **options,
   )
-  return path, prepare.prepare(config)
+  return path, prepare_log.prepare(config)
 
 
 def changed(table: pa.Table, name: str, values: pa.Array) -> pa.Table:

@@ -11,7 +11,7 @@ from rmtl_jax import cli
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import first_layer
-from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import raw_files as raw
 from tests import registries as registries_lib
 
 

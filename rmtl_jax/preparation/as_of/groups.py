@@ -1,6 +1,6 @@
 """Groups of as-of features: which a log supports, and the fields they make.
 
-Whatever computes them: DuckDB (rmtl_jax.preparation.as_of.features) or Spark.
+DuckDB (rmtl_jax.preparation.as_of.as_of_features) or Spark computes them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import recency as asof_recency
 from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
-from rmtl_jax.preparation.as_of import windows as asof_windows
+from rmtl_jax.preparation.as_of import window_features as asof_windows
 
 BINS = 32
 PREFIX = 'asof_'

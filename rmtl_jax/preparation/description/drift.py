@@ -18,7 +18,7 @@ import numpy as np
 
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
-from rmtl_jax.preparation.description import splits
+from rmtl_jax.preparation.description import described_splits
 
 Record = dict[str, Any]
 
@@ -55,7 +55,7 @@ def of_fields(
     types.InputError: a file that can't be read; names it.
   """
   found = []
-  with splits.scan(data_dir, manifest) as rows:
+  with described_splits.scan(data_dir, manifest) as rows:
     for i, field in enumerate(manifest.fields):
       progress('fields', i / len(manifest.fields))
       groups = grouped(connection, data_dir, rows, field)
@@ -285,7 +285,7 @@ def _count_bins(
     ).fetchall()
     if any(at is None for at, *_ in found):
       where = read.data_dir / name
-      raise splits.broken(where, field.column, 'no value in a row')
+      raise described_splits.broken(where, field.column, 'no value in a row')
     counts[name] = np.zeros((bins, 2))
     for at, *of_bin in found:
       counts[name][at] = of_bin
@@ -309,7 +309,7 @@ def _count_values(
     places = np.ma.filled(found['v'], -1)
     if len(places) and not 0 <= places.min() <= places.max() < field.size:
       what = 'values outside of its vocabulary'
-      raise splits.broken(read.data_dir / name, field.column, what)
+      raise described_splits.broken(read.data_dir / name, field.column, what)
     counts[name] = np.zeros(field.size, float if weight else np.int64)
     counts[name][places] = found['n']
   return counts

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rmtl_jax.preparation import sessions, source, sql
-from rmtl_jax.preparation.as_of import features as asof
+from rmtl_jax.preparation import sessionize, source, sql
+from rmtl_jax.preparation.as_of import as_of_features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import recency as asof_recency
@@ -76,8 +76,8 @@ def _seen(new: settings.Extension) -> str:
 
 def _split_end(new: settings.Extension) -> str:
   """SQL of the end, ms, of the split that a past row's session starts in."""
-  split = sessions.split_sql('start', new.boundaries)
-  return sessions.split_end_sql(split, new.boundaries)
+  split = sessionize.split_sql('start', new.boundaries)
+  return sessionize.split_end_sql(split, new.boundaries)
 
 
 def _open_rows(new: settings.Extension, seen: str) -> str:

@@ -10,7 +10,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import (
   fit,
   lists,
-  sessions,
+  sessionize,
   source,
   sql,
   vocabulary,
@@ -46,7 +46,7 @@ class Known(fit.Fit):
   """
 
   def __init__(
-    self, new: settings.Extension, places: sessions.RowPlaces, shown: str
+    self, new: settings.Extension, places: sessionize.RowPlaces, shown: str
   ):
     """Reads nothing yet.
 

@@ -17,18 +17,18 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
 from rmtl_jax.preparation import (
-  checks,
   contract,
   encode,
   ranks,
-  sessions,
+  sessionize,
   source,
-  splits,
+  split_rules,
   sql,
-  windows,
+  time_window,
+  value_checks,
   writer,
 )
-from rmtl_jax.preparation.as_of import features as asof
+from rmtl_jax.preparation.as_of import as_of_features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import history
 from rmtl_jax.preparation.as_of import rates as asof_rates
@@ -45,7 +45,7 @@ from rmtl_jax.preparation.extending import (
   vocabularies,
 )
 from rmtl_jax.preparation.extending import past as past_lib
-from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import raw_files as raw
 
 Progress = Callable[[str, float], None]
 
@@ -83,12 +83,12 @@ def run(
   first_row = past_lib.next_row(connection, base.directory, first_row)
   past_lib.register_events(connection, base.directory, first_row)
   rows = reader(connection, pathlib.Path(config.raw_dir), config)
-  rows = _new_alone(connection, splits.without_split(connection, rows))
+  rows = _new_alone(connection, split_rules.without_split(connection, rows))
   rows = _with_levels(rows, base)
   progress('check', 0.35)
-  checks.check(connection, rows, config.any_dates)
-  window = windows.of(config)
-  rows = windows.restrict(connection, rows, window)
+  value_checks.check(connection, rows, config.any_dates)
+  window = time_window.of(config)
+  rows = time_window.restrict(connection, rows, window)
   with (
     concurrent.futures.ThreadPoolExecutor(1) as pool,
     past_lib.open_past(
@@ -139,7 +139,7 @@ def _find_seam(
   rows: source.SourceTable,
   base: settings.Base,
   past: past_lib.Past,
-  window: windows.Window,
+  window: time_window.Window,
 ) -> int:
   """Where the data ends, ms.
 
@@ -157,8 +157,8 @@ def _find_seam(
       rows.table.fail(
         early,
         rows.time_column,
-        f'a time from {windows.shown(limit)} on, where {base.directory} ends;'
-        ' --since leaves earlier rows out',
+        f'a time from {time_window.shown(limit)} on, where {base.directory}'
+        ' ends; --since leaves earlier rows out',
       )
   first = sql.fetch_value(connection, f'SELECT min(timestamp) FROM {rows.view}')
   if first is None:  # events may make no row
@@ -181,8 +181,8 @@ def _add(
     raise types.InputError(
       f'{config.raw_dir or config.source}: no new row is left for test:'
       f' {stitched.left_out} are in sessions that began before'
-      f' {windows.shown(new.seam)}, and {places.immature[2]} have no label that'
-      ' is known by the end'
+      f' {time_window.shown(new.seam)}, and {places.immature[2]} have no label'
+      ' that is known by the end'
     )
   logged = new
   new = new._replace(rows=_with_features(new, places))
@@ -223,7 +223,7 @@ def _counted_on(rows: encode.Encoded, first_row: int) -> encode.Encoded:
 
 
 def _with_features(
-  new: settings.Extension, places: sessions.RowPlaces
+  new: settings.Extension, places: sessionize.RowPlaces
 ) -> source.SourceTable:
   """Adds the data's as-of features to new rows."""
   rows, base = new.rows, new.base

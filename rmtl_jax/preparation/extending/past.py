@@ -27,7 +27,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from rmtl_jax import types
-from rmtl_jax.preparation import labels, sessions, source, sql
+from rmtl_jax.preparation import label_sql, sessionize, source, sql
 from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.sources import pairs
@@ -68,7 +68,7 @@ def files(data_dir: pathlib.Path) -> list[pathlib.Path]:
 def write(
   connection: sql.Connection,
   rows: source.SourceTable,
-  places: sessions.RowPlaces,
+  places: sessionize.RowPlaces,
   users: str,
   directory: pathlib.Path,
   tastes: Sequence[str],
@@ -137,7 +137,7 @@ def write_rows(
     columns.append(f'{_typed(item, "item", kinds)} AS item')
   columns += asof_tastes.value_columns(rows, tastes)
   kept, tasks = list(columns_of_labels(rows)), source.told(rows.tasks)
-  made = labels.label_and_time_columns(tasks, (None, None), '0')
+  made = label_sql.label_and_time_columns(tasks, (None, None), '0')
   unwanted = [n for i, _ in enumerate(tasks) if (n := f't_{i}') not in kept]
   small = ', '.join(
     f'CAST({name} AS TINYINT) AS {name}' for name in kept if name[0] == 'y'

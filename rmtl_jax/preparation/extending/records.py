@@ -8,7 +8,13 @@ from typing import Any
 
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import counts, encode, source, warning_lines, windows
+from rmtl_jax.preparation import (
+  counts,
+  encode,
+  source,
+  time_window,
+  warning_lines,
+)
 from rmtl_jax.preparation.extending import (
   files,
   settings,
@@ -42,7 +48,7 @@ def manifest(
   )
   step = {
     'data': str(base.directory),
-    'since': config.since or windows.shown(new.seam),
+    'since': config.since or time_window.shown(new.seam),
     'until': config.until or None,
     'rows': stitched.places.rows[2],
     'first_row_id': new.past.first_row,

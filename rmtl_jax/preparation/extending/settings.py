@@ -15,7 +15,7 @@ from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
-from rmtl_jax.preparation import in_memory, sessions, source, sql, windows
+from rmtl_jax.preparation import in_memory, sessionize, source, sql, time_window
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.as_of import history
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
@@ -96,7 +96,7 @@ class Extension(NamedTuple):
   idle_ms: int
 
   @property
-  def boundaries(self) -> sessions.Boundaries:
+  def boundaries(self) -> sessionize.Boundaries:
     """Starts of validation and test, and the end of test.
 
     A past row is in a split by them, with the label that is known at that
@@ -223,7 +223,7 @@ def _plain(entry: Any) -> Any:
   return {k: v for k, v in entry.items() if k != vocabularies.VECTORS}
 
 
-def seam(base: Base, window: windows.Window, first: int, last: int) -> int:
+def seam(base: Base, window: time_window.Window, first: int, last: int) -> int:
   """Where the data ends and the new rows begin, ms: validation's new end.
 
   Args:
@@ -238,15 +238,15 @@ def seam(base: Base, window: windows.Window, first: int, last: int) -> int:
   if end is not None:
     if window.since is not None and window.since < end:
       raise types.InputError(
-        f'since: is {windows.shown(window.since)}, before the end of'
-        f' {base.directory}, {windows.shown(end)} (its until)'
+        f'since: is {time_window.shown(window.since)}, before the end of'
+        f' {base.directory}, {time_window.shown(end)} (its until)'
       )
     return end
   found = first if window.since is None else window.since
   if found <= last:
     raise types.InputError(
-      f'{base.directory}: has rows or labels up to {windows.shown(last)}, and'
-      f' the new rows begin at {windows.shown(found)}: prepare it with'
+      f'{base.directory}: has rows or labels up to {time_window.shown(last)},'
+      f' and the new rows begin at {time_window.shown(found)}: prepare it with'
       ' --until, so that its test ends'
     )
   return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from rmtl_jax.preparation import sessions, source, sql
+from rmtl_jax.preparation import sessionize, source, sql
 from rmtl_jax.preparation.extending import past as past_lib
 from rmtl_jax.preparation.extending import settings
 
@@ -21,7 +21,7 @@ class Stitched:
     duplicates: number of exact duplicates.
   """
 
-  places: sessions.RowPlaces
+  places: sessionize.RowPlaces
   everything: str
   left_out: int
   duplicates: int
@@ -35,7 +35,7 @@ def place(new: settings.Extension) -> Stitched:
   """
   connection, rows = new.connection, new.rows
   relation, near = _with_near(new)
-  numbered = sessions.number_sessions(
+  numbered = sessionize.number_sessions(
     connection,
     relation,
     new.idle_ms,
@@ -43,7 +43,7 @@ def place(new: settings.Extension) -> Stitched:
     has_user=rows.has_user,
     identity=(*rows.identity, 'alone') if rows.identity else (),
   )
-  found = sessions.split_sessions(
+  found = sessionize.split_sessions(
     connection,
     numbered,
     delay_ms=source.fastest(rows.tasks).delay_ms,
@@ -68,7 +68,7 @@ def place(new: settings.Extension) -> Stitched:
 
 
 def _number(
-  new: settings.Extension, found: sessions.RowPlaces, near: str
+  new: settings.Extension, found: sessionize.RowPlaces, near: str
 ) -> tuple[str, int, int]:
   """Makes the table `Stitched.everything`.
 

@@ -16,7 +16,8 @@ from rmtl_jax import types
 from rmtl_jax.data import tables
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.guess import facts as facts_lib
-from rmtl_jax.preparation.guess import labels, roles, words
+from rmtl_jax.preparation.guess import guess_labels as labels
+from rmtl_jax.preparation.guess import roles, words
 from rmtl_jax.preparation.guess import sample as sample_lib
 
 ROWS = 100_000

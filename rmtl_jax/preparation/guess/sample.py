@@ -17,8 +17,8 @@ from rmtl_jax import types
 from rmtl_jax.data import column_reader, parquet
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import csv as raw_csv
-from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import folders
+from rmtl_jax.preparation.raw import raw_files as raw
 
 _DELIMITERS = (',', '\t', ';', '|')
 # Files that a sample is of, and row groups of a Parquet file, at most.

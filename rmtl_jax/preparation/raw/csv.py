@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.preparation import sql
-from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import raw_files as raw
 
 # Faults of a record that the file's end cuts off.
 _CUT_OFF = ('MISSING COLUMNS', 'UNQUOTED VALUE')

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from rmtl_jax import types
 from rmtl_jax.preparation import sql
-from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import raw_files as raw
 
 CSV = tuple(
   kind + packed for kind in ('.csv', '.tsv') for packed in ('', '.gz', '.zst')

@@ -14,9 +14,8 @@ from rmtl_jax import types
 from rmtl_jax.data import parquet
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import csv as raw_csv
-from rmtl_jax.preparation.raw import files as raw
-from rmtl_jax.preparation.raw import folders
-from rmtl_jax.preparation.raw import parquet as raw_parquet
+from rmtl_jax.preparation.raw import folders, raw_parquet
+from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.preparation.raw import readings as readings_lib
 
 # Column types that a table keeps as they are, or as text.

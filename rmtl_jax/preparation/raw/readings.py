@@ -16,7 +16,7 @@ import pyarrow as pa
 from rmtl_jax.config import kinds
 from rmtl_jax.data import parquet
 from rmtl_jax.preparation import source, sql
-from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.preparation.raw import times
 
 # Number of the reading that a row's value does not fit, NULL for most rows.

@@ -49,13 +49,13 @@ from rmtl_jax import json_files
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation.raw import times
 from rmtl_jax.preparation.schema import (
-  checks,
   clocks,
   events,
   fields,
   nulls,
   raw_tables,
-  tasks,
+  schema_checks,
+  task_entries,
 )
 from rmtl_jax.preparation.schema import part as part_lib
 from rmtl_jax.preparation.schema.table_schema import TableSchema as TableSchema
@@ -104,7 +104,7 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
   schema = TableSchema(
     time=column,
     fields=fields.parse_fields(part, column),
-    tasks=tasks.parse_tasks(part, clock, of_events),
+    tasks=task_entries.parse_tasks(part, clock, of_events),
     events=of_events,
     session=nulls.parse_role(part, 'session'),
     user=nulls.parse_role(part, 'user'),
@@ -119,7 +119,7 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
     raw={k: part.record[k] for k in raw_tables.KEYS if k in part.record},
     tables=tables,
   )
-  checks.check(schema, part)
+  schema_checks.check(schema, part)
   return schema
 
 

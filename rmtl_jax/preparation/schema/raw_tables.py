@@ -23,7 +23,7 @@ from typing import Any
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.preparation.schema import part as part_lib
 
 KEYS = ('raw', 'sql', 'without')

@@ -13,7 +13,7 @@ from rmtl_jax.preparation.schema import (
   clocks,
   events,
   fields,
-  labels,
+  label_entries,
   nulls,
   raw_tables,
   vocabularies,
@@ -65,7 +65,7 @@ class TableSchema:
     record: dict[str, Any] = self.raw | {
       'tasks': [
         {'name': t.name}
-        | labels.label_entries(t, self.nulls, self.clock)
+        | label_entries.label_entries(t, self.nulls, self.clock)
         | ({'after': t.after} if t.after is not None else {})
         | _kind_entries(t)
         | _rows_of(t, self.weight)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from rmtl_jax.preparation import sessions, sql, windows
+from rmtl_jax.preparation import sessionize as sessions
+from rmtl_jax.preparation import sql, time_window
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +69,7 @@ def make_pairs(
   has_user: bool = True,
   has_split: bool = False,
   identity: tuple[str, ...],
-  window: windows.Window = windows.EVERYTHING,
+  window: time_window.Window = time_window.EVERYTHING,
 ) -> Pairs:
   """Cuts sessions and joins each session's events of an item to a pair.
 
@@ -134,7 +135,7 @@ def make_pairs(
 def _gather(
   connection: sql.Connection,
   events: str,
-  window: windows.Window,
+  window: time_window.Window,
   identity: tuple[str, ...],
 ) -> tuple[str, tuple[str, ...]]:
   """The events inside of the window, after those of the log so far.
@@ -163,7 +164,7 @@ def _open_events(
   connection: sql.Connection,
   numbered: str,
   idle_ms: int,
-  window: windows.Window,
+  window: time_window.Window,
 ) -> str:
   """Makes `Pairs.open_events`."""
   end = window.until

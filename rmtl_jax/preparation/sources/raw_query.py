@@ -15,8 +15,8 @@ from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import csv as raw_csv
-from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import load
+from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.preparation.schema import raw_tables
 
 # Of SQL, those that read no files.

@@ -6,7 +6,7 @@ import pathlib
 
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import source, sql
-from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.simulator import log as simulated
 
 # The simulator's user answers a row before it meets the next.

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import parquet
-from rmtl_jax.preparation import given_splits, source, sql, windows
+from rmtl_jax.preparation import given_splits, source, sql, time_window
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import folders, load
+from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.preparation.schema import vocabularies
 from rmtl_jax.preparation.sources import (
   raw_query,
@@ -108,7 +108,7 @@ def read(
     schema.item or '',
     round(options.idle_minutes * 60_000),
     options.any_dates,
-    windows.of(options),
+    time_window.of(options),
   )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from rmtl_jax.preparation import lists, sql
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.preparation.raw import readings as readings_lib
 from rmtl_jax.preparation.schema import fields as fields_lib
 from rmtl_jax.preparation.schema import vocabularies

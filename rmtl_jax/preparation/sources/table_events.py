@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from rmtl_jax import types
-from rmtl_jax.preparation import checks, source, sql, windows
-from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation import source, sql, time_window, value_checks
+from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.preparation.schema import events as events_lib
 from rmtl_jax.preparation.sources import pairs
 
@@ -46,7 +46,7 @@ def to_impressions(
   item_column: str,
   idle_ms: int,
   any_dates: bool,
-  window: windows.Window,
+  window: time_window.Window,
 ) -> source.SourceTable:
   """Joins each session's events of an item to one row.
 
@@ -64,7 +64,7 @@ def to_impressions(
       or no event that is an impression.
   """
   alone = dataclasses.replace(rows, fields=(), tasks=())
-  checks.check(connection, alone, any_dates)
+  value_checks.check(connection, alone, any_dates)
   lacks: list[raw.Fault] = [
     (column, f'{name} IS NULL', what)
     for column, name, what in (

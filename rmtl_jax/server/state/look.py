@@ -29,7 +29,7 @@ from rmtl_jax.preparation.as_of import (
   rates,
   recency,
   tastes,
-  windows,
+  window_features,
 )
 from rmtl_jax.server.state import row_types, store
 from rmtl_jax.server.state import shape as shape_lib
@@ -358,7 +358,7 @@ def _value(field: source.SourceField, shape: shape_lib.Shape) -> _Value:
       prior = _prior(field)
       return lambda look, row: _session_rate(look, row, place, prior)
     return lambda look, row: _positives(look, row, place)
-  window = windows.named(name)
+  window = window_features.named(name)
   if window is None:
     raise types.InputError(
       f'field {field.name!r}: no such as-of feature; prepare the data again'

@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet
-from rmtl_jax.preparation import checks, source, sql
-from rmtl_jax.preparation import labels as labels_sql
-from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation import label_sql as labels_sql
+from rmtl_jax.preparation import source, sql, value_checks
+from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.preparation.sources import table_events
 from rmtl_jax.server.state import row_types
 from rmtl_jax.serving import (
@@ -229,7 +229,7 @@ class Reader:
       found = [scale * time for time in column.to_pylist()]
     else:
       raise lookup.Undecided
-    first, last = checks.time_range(self.schema.any_dates)
+    first, last = value_checks.time_range(self.schema.any_dates)
     if any(not first <= time <= last for time in found):
       raise lookup.Undecided
     return found

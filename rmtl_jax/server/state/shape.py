@@ -1,7 +1,7 @@
 """The shape of a log's state, and when its labels count, as in training.
 
-What rmtl_jax.preparation.labels and rmtl_jax.preparation.as_of.rates say in SQL
-of all rows is here said of one.
+rmtl_jax.preparation.label_sql and rmtl_jax.preparation.as_of.rates do in SQL
+for all rows what is done here for one.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ import pyarrow as pa
 from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import checks, source, sql
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation import source, sql, value_checks
+from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.preparation.raw import readings
 from rmtl_jax.results import reference as reference_lib
 from rmtl_jax.serving import encoder as encoder_lib
@@ -241,7 +241,7 @@ class _Reader:
       # A row without a label may have no weight yet.
       for j, weight in enumerate(self._weights.get(task.name, ())):
         columns.append(f'{self._weight(weight, schema)} AS w{i}_{j}')
-        _, fault, expected = checks.weight_fault(weight, f'w{i}_{j}')
+        _, fault, expected = value_checks.weight_fault(weight, f'w{i}_{j}')
         faulty.append((weight, f'y{i} IS NOT NULL AND ({fault})', expected))
     for i, field in enumerate(self._encoder.fields):
       columns.append(f'{self._is_missing(field, schema)} AS m{i}')

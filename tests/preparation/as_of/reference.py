@@ -9,9 +9,9 @@ from typing import NamedTuple
 import duckdb
 
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.preparation import sessions, source
-from rmtl_jax.preparation.as_of import features as asof
-from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation import sessionize, source
+from rmtl_jax.preparation.as_of import as_of_features as asof
+from rmtl_jax.preparation.raw import raw_files as raw
 
 IDLE_MS = 60_000
 WEIGHT, WEIGHT_SESSION = 10, 5
@@ -61,7 +61,7 @@ def features(
         for i, row in enumerate(rows)
       ],
     )
-    numbered = sessions.number_sessions(
+    numbered = sessionize.number_sessions(
       connection, 'log', IDLE_MS, has_session=True
     )
     table = source.SourceTable(
@@ -107,9 +107,9 @@ def _place(connection, numbered, boundaries):
   )
   connection.execute(
     'CREATE VIEW kept AS SELECT * EXCLUDE timestamp FROM places'
-    f' WHERE timestamp < {sessions.split_end_sql("split", boundaries)}'
+    f' WHERE timestamp < {sessionize.split_end_sql("split", boundaries)}'
   )
-  return sessions.RowPlaces('kept', boundaries, (), (), ())
+  return sessionize.RowPlaces('kept', boundaries, (), (), ())
 
 
 class _Placed(NamedTuple):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from rmtl_jax.preparation.description import describe
+from rmtl_jax.preparation.description import overview
 from tests.preparation.description import data
 
 
@@ -17,7 +17,7 @@ def path(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def found(path):
-  return describe.describe(path)
+  return overview.describe(path)
 
 
 def test_unseen_values(found):

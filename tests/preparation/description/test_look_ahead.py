@@ -5,7 +5,7 @@ import pytest
 
 from rmtl_jax import prepare
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.preparation.description import describe
+from rmtl_jax.preparation.description import overview
 
 pytest.importorskip('lightgbm')
 
@@ -38,6 +38,6 @@ def test_what_decides_the_later_rows(tmp_path, by):
     source='table', data_dir=str(tmp_path / 'data'), as_of=('position',)
   )
   prepare(settings, table=table, schema=schema)
-  (found,) = describe.describe(tmp_path / 'data')['look_ahead']
+  (found,) = overview.describe(tmp_path / 'data')['look_ahead']
   assert found['row'] > 0.42
   assert (found['state'] > 0.42) == (by == 'user')

@@ -16,14 +16,14 @@ from rmtl_jax.preparation import (
   fit,
   lists,
   numbers,
-  prepare,
+  prepare_log,
   ranks,
-  sessions,
+  sessionize,
   sql,
+  time_window,
   vocabulary,
-  windows,
 )
-from rmtl_jax.preparation.as_of import features, rates, tastes
+from rmtl_jax.preparation.as_of import as_of_features, rates, tastes
 
 
 def read(
@@ -48,11 +48,11 @@ def prepare_at_once(
   """
   like = manifest_file.read(extended)
   with _fitted_as(extended, like):
-    return prepare.prepare(
+    return prepare_log.prepare(
       dataclasses.replace(
         config,
         split_dates=tuple(
-          windows.shown(like.splits[name].end_ms or 0)
+          time_window.shown(like.splits[name].end_ms or 0)
           for name in ('train', 'validation')
         ),
         as_of=tuple(like.options.get('as_of', ('none',))),
@@ -146,12 +146,12 @@ def _fitted_as(extended: pathlib.Path, like: manifest_lib.Manifest):
     mock.patch.object(numbers, 'fit_bin_edges', edges),
     mock.patch.object(numbers, 'fit_normalisations', scales),
     mock.patch.object(rates, 'train_rates', train_rates),
-    mock.patch.object(features, 'with_edges', with_edges),
+    mock.patch.object(as_of_features, 'with_edges', with_edges),
     mock.patch.object(
       tastes, 'find', lambda *args: tastes.recorded(like.fields)
     ),
     # All rows are fitted on, so that every value of theirs is looked up.
-    mock.patch.object(sessions.RowPlaces, 'is_train', lambda self: 'true'),
+    mock.patch.object(sessionize.RowPlaces, 'is_train', lambda self: 'true'),
     mock.patch.object(fit, '_varies', lambda *args: True),
   ):
     yield

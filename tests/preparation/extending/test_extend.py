@@ -9,7 +9,7 @@ import pytest
 
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest_file
-from rmtl_jax.preparation import contract, prepare, windows
+from rmtl_jax.preparation import contract, prepare_log, time_window
 from tests import tiers
 from tests.preparation import raw_files
 from tests.preparation.extending import at_once
@@ -99,7 +99,7 @@ def settings(tmp_path, name, days, lines, schema, **options):
 
 
 def until(day):
-  return windows.shown(START + day * DAY)
+  return time_window.shown(START + day * DAY)
 
 
 def compare(tmp_path, name, whole):
@@ -154,12 +154,12 @@ def test_new_days_equal_data_prepared_at_once(tmp_path, seed, named, late):
     until=until(4),
     as_of=('auto', 'tastes'),
   )
-  before = prepare.prepare(old)
+  before = prepare_log.prepare(old)
   assert 'tastes' in before.options['as_of']
   new = settings(
     tmp_path, 'new', [4], lines, schema, until=until(5), extend=old.data_dir
   )
-  manifest = prepare.prepare(new)
+  manifest = prepare_log.prepare(new)
   contract.check(tmp_path / 'new')
   whole = settings(tmp_path, 'all', range(5), lines, schema, until=until(5))
   compare(tmp_path, 'new', whole)
@@ -170,7 +170,7 @@ def test_new_days_equal_data_prepared_at_once(tmp_path, seed, named, late):
   more = settings(
     tmp_path, 'more', [5], lines, schema, until=until(6), extend=new.data_dir
   )
-  prepare.prepare(more)
+  prepare_log.prepare(more)
   contract.check(tmp_path / 'more')
   whole = settings(
     tmp_path, 'all', range(6), lines, schema, until=until(6), overwrite=True

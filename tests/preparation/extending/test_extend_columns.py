@@ -13,7 +13,7 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest_file, vectors
-from rmtl_jax.preparation import contract, prepare, windows
+from rmtl_jax.preparation import contract, prepare_log, time_window
 from tests import tiers
 from tests.preparation import raw_files
 from tests.preparation.extending import at_once
@@ -134,11 +134,11 @@ def test_columns_of_every_kind(tmp_path, name):
     return prepare_config.PrepareConfig(
       raw_dir=str(tmp_path / raw),
       data_dir=str(tmp_path / data),
-      until=windows.shown(START + last * DAY),
+      until=time_window.shown(START + last * DAY),
       **options,
     )
 
-  old = prepare.prepare(settings('all-days', 'old', 4, schema=path))
+  old = prepare_log.prepare(settings('all-days', 'old', 4, schema=path))
   assert ('slate' in old.options['as_of']) == (name == 'slates')
   before = 'old'
   for day in (4, 5):
@@ -146,7 +146,7 @@ def test_columns_of_every_kind(tmp_path, name):
       f'day{day}', f'to{day}', day + 1, extend=str(tmp_path / before)
     )
     before = f'to{day}'
-    manifest = prepare.prepare(config)
+    manifest = prepare_log.prepare(config)
     contract.check(tmp_path / before)
     once = at_once.prepare_at_once(
       settings('all-days', 'all', day + 1, schema=path, overwrite=True),
@@ -167,7 +167,7 @@ def test_columns_of_every_kind(tmp_path, name):
     check_vectors(tmp_path, old)
     (tmp_path / 'to4' / 'vectors' / 'item.parquet').unlink()
     with pytest.raises(types.InputError, match=r'vectors/item\.parquet: '):
-      prepare.prepare(dataclasses.replace(config, overwrite=True))
+      prepare_log.prepare(dataclasses.replace(config, overwrite=True))
 
 
 def refuse_other_numbers(tmp_path, config):
@@ -177,7 +177,7 @@ def refuse_other_numbers(tmp_path, config):
   for number in ('none', 'item'):
     path.write_text(text.replace('"number": "price"', f'"number": "{number}"'))
     with pytest.raises(types.InputError, match='no such as-of feature'):
-      prepare.prepare(dataclasses.replace(config, overwrite=True))
+      prepare_log.prepare(dataclasses.replace(config, overwrite=True))
   path.write_text(text)
 
 

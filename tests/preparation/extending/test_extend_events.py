@@ -7,7 +7,7 @@ import pytest
 
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest_file
-from rmtl_jax.preparation import contract, prepare, windows
+from rmtl_jax.preparation import contract, prepare_log, time_window
 from tests.preparation import raw_files
 from tests.preparation.extending import at_once
 
@@ -53,14 +53,14 @@ def write_log(tmp_path, seed, days=6, users=25, items=9):
 
 def settings(tmp_path, name, source, first, last, **options):
   if first:
-    options['since'] = windows.shown(START + first * DAY)
+    options['since'] = time_window.shown(START + first * DAY)
   if source == 'table':
     options['schema'] = raw_files.write_schema(tmp_path / 'schema.json', SCHEMA)
   return prepare_config.PrepareConfig(
     source=source,
     raw_dir=str(tmp_path / 'raw'),
     data_dir=str(tmp_path / name),
-    until=windows.shown(START + last * DAY),
+    until=time_window.shown(START + last * DAY),
     **options,
   )
 
@@ -88,10 +88,10 @@ def compare(tmp_path, name, source, last, shift):
 )
 def test_new_days_of_events_equal_data_prepared_at_once(tmp_path, seed, source):
   rows = write_log(tmp_path, seed)
-  prepare.prepare(settings(tmp_path, 'old', source, 0, 4))
+  prepare_log.prepare(settings(tmp_path, 'old', source, 0, 4))
   before, shift = 'old', 0
   for name, day in (('new', 4), ('more', 5)):
-    prepare.prepare(
+    prepare_log.prepare(
       settings(
         tmp_path, name, source, day, day + 1, extend=str(tmp_path / before)
       )

@@ -10,7 +10,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.preparation import contract, prepare
+from rmtl_jax.preparation import contract, prepare_log
 from rmtl_jax.runtime import workdir
 from tests.preparation import raw_files
 
@@ -37,7 +37,7 @@ def write(path, first, last):
 
 
 def add(tmp_path, old, new, first, last):
-  return prepare.prepare(
+  return prepare_log.prepare(
     prepare_config.PrepareConfig(
       raw_dir=write(tmp_path / f'{new}.csv', first, last),
       data_dir=str(tmp_path / new),
@@ -54,7 +54,7 @@ def data(tmp_path):
     data_dir=str(tmp_path / 'old'),
     as_of=('none',),
   )
-  prepare.prepare(config, schema=SCHEMA)
+  prepare_log.prepare(config, schema=SCHEMA)
   add(tmp_path, 'old', 'new', 20, 30)
   write(tmp_path / 'more.csv', 30, 40)
   return tmp_path

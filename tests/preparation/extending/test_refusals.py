@@ -10,7 +10,7 @@ import pytest
 
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest_file
-from rmtl_jax.preparation import contract, prepare
+from rmtl_jax.preparation import contract, prepare_log
 from tests.preparation import raw_files
 
 HOUR = 3_600_000
@@ -48,13 +48,13 @@ def data(tmp_path):
     as_of=('none',),
   )
   assert START + 20 * HOUR == 1_700_071_200_000  # 18:00
-  prepare.prepare(config)
+  prepare_log.prepare(config)
   return tmp_path
 
 
 def extend(tmp_path, rows, **options):
   raw_files.write(tmp_path / 'new.csv', rows)
-  return prepare.prepare(
+  return prepare_log.prepare(
     prepare_config.PrepareConfig(
       raw_dir=str(tmp_path / 'new.csv'),
       **{
@@ -141,7 +141,7 @@ def test_data_that_can_not_be_extended(data):
     ({'split_by': 'random'}, 'its splits do not follow each other in time'),
     ({}, 'has rows or labels up to 2023-11-15T17:01:00'),
   ):
-    prepare.prepare(dataclasses.replace(config, **changes))
+    prepare_log.prepare(dataclasses.replace(config, **changes))
     rows = lines(19, 23)
     if not changes:
       # Seconds after the last row, its label was not known.

@@ -7,8 +7,8 @@ import duckdb
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import load as raw_load
+from rmtl_jax.preparation.raw import raw_files as raw
 
 KINDS = {'a': 'BIGINT', 'c': 'DOUBLE'}
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from rmtl_jax.preparation.as_of import features as asof
+from rmtl_jax.preparation.as_of import as_of_features as asof
 from rmtl_jax.preparation.as_of import groups, history, rates
 from rmtl_jax.server.state import changes
 from rmtl_jax.server.state import keeper as keeper_lib

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rmtl_jax.preparation.as_of import features as asof
+from rmtl_jax.preparation.as_of import as_of_features as asof
 from rmtl_jax.preparation.as_of import history, rates
 from rmtl_jax.server.state import keeper as keeper_lib
 from rmtl_jax.serving import notes as notes_lib

@@ -9,8 +9,8 @@ import pytest
 
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest_file
-from rmtl_jax.preparation import prepare
-from rmtl_jax.preparation.description import describe
+from rmtl_jax.preparation import prepare_log
+from rmtl_jax.preparation.description import overview
 from rmtl_jax.results import reference
 from rmtl_jax.runtime import workdir
 from rmtl_jax.serving.monitoring import judge, model, scored, thresholds
@@ -51,7 +51,7 @@ def day(number: int, new: float = 0.4) -> pa.Table:
 def run(tmp_path_factory):
   """Train has days 0 to 2, validation day 3, test day 4, which extends."""
   path = tmp_path_factory.mktemp('extended')
-  prepare.prepare(
+  prepare_log.prepare(
     prepare_config.PrepareConfig(
       data_dir=str(path / 'old'),
       min_count=1,
@@ -62,7 +62,7 @@ def run(tmp_path_factory):
     table=pa.concat_tables(map(day, range(4))),
     schema=SCHEMA,
   )
-  prepare.prepare(
+  prepare_log.prepare(
     prepare_config.PrepareConfig(
       extend=str(path / 'old'), data_dir=str(path / 'data')
     ),
@@ -102,7 +102,7 @@ def test_values_without_train_rows_are_unseen(run):
   assert of['untrained'] == [[31, 41]]
   assert of['blank']['test'] == pytest.approx(0.4)
   assert of['counts']['test'][0] == pytest.approx(0.4 * ROWS)
-  shown = {f['name']: f for f in describe.describe(run / 'data')['fields']}
+  shown = {f['name']: f for f in overview.describe(run / 'data')['fields']}
   assert shown['item']['unseen']['test'] == pytest.approx(0.4)
   assert shown['item']['psi']['test'] == pytest.approx(
     manifest.report['drift']['item'], abs=1e-4

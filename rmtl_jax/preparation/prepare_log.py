@@ -19,27 +19,29 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.preparation import (
-  checks,
   counts,
   encode,
+  field_vectors,
   fit,
   in_memory,
   label_statistics,
-  sessions,
   source,
   sources,
-  splits,
+  split_rules,
   sql,
-  vectors,
+  time_window,
+  value_checks,
   warning_lines,
-  windows,
   writer,
 )
-from rmtl_jax.preparation.as_of import features as asof
+from rmtl_jax.preparation import (
+  sessionize as sessions,
+)
+from rmtl_jax.preparation.as_of import as_of_features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.extending import extend, past, settings
-from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import raw_files as raw
 
 Progress = Callable[[str, float], None]
 
@@ -92,7 +94,7 @@ def prepare(
     types.InputError: bad options or raw files; nothing is left behind.
   """
   prepare_config.validate(config)
-  windows.of(config)
+  time_window.of(config)
   if not config.extend:
     return _prepare(config, progress, table, schema, None)
   with reading.shared_lock(config.extend):
@@ -144,10 +146,10 @@ def _run(
   progress('read', 0.0)
   rows = reader(connection, pathlib.Path(config.raw_dir), config)
   progress('check', 0.35)
-  checks.check(connection, rows, config.any_dates)
-  window = windows.of(config)
-  rows = windows.restrict(connection, rows, window)
-  rule = splits.find_rule(rows, config)
+  value_checks.check(connection, rows, config.any_dates)
+  window = time_window.of(config)
+  rows = time_window.restrict(connection, rows, window)
+  rule = split_rules.find_rule(rows, config)
   progress('sessions', 0.4)
   # Hashing the raw files releases the GIL and finding sessions leaves a core
   # idle, so both run at once. It starts after the checks: nobody should wait
@@ -158,7 +160,7 @@ def _run(
     places, duplicates = _find_places(
       connection, rows, config, rule, _end(connection, rows, window)
     )
-    rows = logged = splits.without_split(connection, rows)
+    rows = logged = split_rules.without_split(connection, rows)
     rows = asof.add_features(connection, rows, places, config)
     progress('encode', 0.55)
     encoded = encode.encode(fit.Fit(connection, rows, places, config))
@@ -169,7 +171,7 @@ def _run(
     progress('write', 0.8)
 
     writer.write_vocabularies(connection, encoded, directory)
-    fields, lines = vectors.write(
+    fields, lines = field_vectors.write(
       connection, encoded.fields, encoded.vocabularies, directory
     )
     encoded = dataclasses.replace(encoded, fields=fields)
@@ -217,7 +219,9 @@ def _run(
 
 
 def _end(
-  connection: sql.Connection, rows: source.SourceTable, window: windows.Window
+  connection: sql.Connection,
+  rows: source.SourceTable,
+  window: time_window.Window,
 ) -> int | None:
   """The end of the log, ms, where it is known or labels become final late."""
   late = source.delayed(rows.tasks)
@@ -240,7 +244,7 @@ def _find_places(
   connection: sql.Connection,
   rows: source.SourceTable,
   config: prepare_config.PrepareConfig,
-  rule: splits.SplitRule,
+  rule: split_rules.SplitRule,
   end: int | None,
 ) -> tuple[sessions.RowPlaces, int]:
   """Finds the places of rows, and the number of duplicates.
@@ -271,7 +275,9 @@ def _find_places(
       end=end,
     )
   else:
-    places = splits.split_sessions(connection, numbered, rule, end, delay_ms)
+    places = split_rules.split_sessions(
+      connection, numbered, rule, end, delay_ms
+    )
   check_split(rows, places, config, rule)
   return places, numbered.duplicates
 
@@ -280,7 +286,7 @@ def check_split(
   rows: source.SourceTable,
   places: sessions.RowPlaces,
   config: prepare_config.PrepareConfig,
-  rule: splits.SplitRule,
+  rule: split_rules.SplitRule,
 ) -> None:
   """Refuses a split without rows.
 
@@ -323,7 +329,7 @@ def _report(
   rows: source.SourceTable,
   places: sessions.RowPlaces,
   duplicates: int,
-  rule: splits.SplitRule,
+  rule: split_rules.SplitRule,
   of_splits: Mapping[str, manifest_lib.Split],
 ) -> dict[str, Any]:
   """Counts of what was read, kept and dropped, and session lengths."""

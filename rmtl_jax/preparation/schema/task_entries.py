@@ -8,7 +8,7 @@ from rmtl_jax.config import kinds
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.raw import times
 from rmtl_jax.preparation.schema import events as events_lib
-from rmtl_jax.preparation.schema import labels as labels_lib
+from rmtl_jax.preparation.schema import label_entries as labels_lib
 from rmtl_jax.preparation.schema import part as part_lib
 
 _TASK_KEYS = (

@@ -19,14 +19,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.preparation import labels, ranks, sessions, source, sql
+from rmtl_jax.preparation import label_sql, ranks, sessionize, source, sql
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import recency as asof_recency
 from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
-from rmtl_jax.preparation.as_of import windows as asof_windows
+from rmtl_jax.preparation.as_of import window_features as asof_windows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ _NOTHING = Earlier({}, {}, '')
 def add_features(
   connection: sql.Connection,
   rows: source.SourceTable,
-  places: sessions.RowPlaces,
+  places: sessionize.RowPlaces,
   config: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
   """Adds the as-of features that the options name to the reader's result.
@@ -105,14 +105,14 @@ def add_features(
 def with_edges(
   connection: sql.Connection,
   rows: source.SourceTable,
-  places: sessions.RowPlaces,
+  places: sessionize.RowPlaces,
 ) -> source.SourceTable:
   """Finds the edges of the ranks of labels, which its options then name."""
   tasks = rows.rated_tasks
   found = {}
   for i, task in enumerate(tasks):
     if task.is_ranked:
-      given = labels.label_and_time_columns(
+      given = label_sql.label_and_time_columns(
         tasks, places.boundaries, 'p.split'
       )[2 * i]
       table = (
@@ -128,7 +128,7 @@ def with_edges(
 def compute_features(
   connection: sql.Connection,
   rows: source.SourceTable,
-  places: sessions.RowPlaces,
+  places: sessionize.RowPlaces,
   groups: tuple[str, ...],
   idle_ms: int,
   train: Sequence[float] | None = None,
@@ -212,7 +212,7 @@ def _join_all(connection: sql.Connection, tables: Sequence[str]) -> str:
 def _with_keys(
   connection: sql.Connection,
   rows: source.SourceTable,
-  places: sessions.RowPlaces,
+  places: sessionize.RowPlaces,
   groups: tuple[str, ...],
   labelled: str,
   numbers: Sequence[str],
@@ -229,7 +229,7 @@ def _with_keys(
       value = sql.null_if_empty(f'r.{sql.quote(column)}')
       columns.append(f'{value} AS {sql.quote(key)}')
   if asof_groups.OF_LABELS in reads:
-    columns += labels.label_and_time_columns(
+    columns += label_sql.label_and_time_columns(
       rows.rated_tasks, places.boundaries, 'p.split', labelled
     )
   if asof_groups.OF_NUMBERS in reads:

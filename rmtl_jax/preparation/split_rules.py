@@ -11,7 +11,7 @@ from typing import Any
 
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.preparation import sessions, source, sql, windows
+from rmtl_jax.preparation import sessionize, source, sql, time_window
 
 # Names of `split_by` under which the log itself says the split.
 _GIVEN = ('column', 'files', 'source')
@@ -78,7 +78,7 @@ class SplitRule:
     if self.ratio:
       found['split'] = list(self.ratio)
     if self.boundaries is not None:
-      found['split_dates'] = list(map(windows.shown, self.boundaries))
+      found['split_dates'] = list(map(time_window.shown, self.boundaries))
     if not self.by_time:
       found['seed'] = self.seed
     return found
@@ -137,7 +137,9 @@ def parse_dates(dates: tuple[str, ...]) -> tuple[int, int]:
       f'split_dates: {",".join(dates)!r} is not two dates: where validation and'
       ' test start'
     )
-  first, second = (windows.parse_time('split_dates', date) for date in dates)
+  first, second = (
+    time_window.parse_time('split_dates', date) for date in dates
+  )
   if first >= second:
     raise types.InputError(
       f'split_dates: validation starts at {dates[0]}, expected before test, at'
@@ -148,11 +150,11 @@ def parse_dates(dates: tuple[str, ...]) -> tuple[int, int]:
 
 def split_sessions(
   connection: sql.Connection,
-  numbered: sessions.NumberedRows,
+  numbered: sessionize.NumberedRows,
   rule: SplitRule,
   end: int | None = None,
   delay_ms: int = 0,
-) -> sessions.RowPlaces:
+) -> sessionize.RowPlaces:
   """Assigns sessions to splits by a rule that is not `by_time`.
 
   Sessions, or users, stand in the order of a hash of the seed and of what
@@ -167,7 +169,7 @@ def split_sessions(
     end: of the log, ms, which all splits have; None for none.
     delay_ms: as for `sessions.split_sessions`.
   """
-  listed = sessions.session_list(numbered, *rule.carried)
+  listed = sessionize.session_list(numbered, *rule.carried)
   found = sql.create_table(connection, f'FROM {listed}')
   if rule.is_given:
     split = _given(connection, found, rule)
@@ -179,8 +181,8 @@ def split_sessions(
     f' FROM {split} ORDER BY split, start, session_number',
   )
   sql.drop_tables(connection, found)
-  ordered = sessions.add_session_ids(connection, ordered)
-  places = sessions.place_rows(
+  ordered = sessionize.add_session_ids(connection, ordered)
+  places = sessionize.place_rows(
     connection, numbered, ordered, delay_ms, boundaries=(end, end, end)
   )
   # Sessions of one split stand by start: where starts rise over all, splits
@@ -198,7 +200,7 @@ def split_sessions(
 
 
 def _whole_keys(
-  connection: sql.Connection, numbered: sessions.NumberedRows, rule: SplitRule
+  connection: sql.Connection, numbered: sessionize.NumberedRows, rule: SplitRule
 ) -> tuple[str, ...]:
   """`user` if all rows of each user are in one split.
 

@@ -9,7 +9,12 @@ from typing import Any
 
 from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.preparation import sql
-from rmtl_jax.preparation.description import drift, look_ahead, rows, splits
+from rmtl_jax.preparation.description import (
+  described_splits,
+  drift,
+  look_ahead,
+  row_counts,
+)
 
 
 def describe(
@@ -36,19 +41,21 @@ def describe(
   directory = pathlib.Path(data_dir)
   with reading.shared_lock(directory), sql.connect() as connection:
     manifest = manifest_file.read(directory)
-    with splits.scan(directory, manifest) as relations:
+    with described_splits.scan(directory, manifest) as relations:
       progress('labels', 0.0)
       found = {
-        'times': rows.times(connection, directory, relations),
-        'label_means': rows.label_means(connection, relations, manifest.tasks),
-        'together': rows.together(
+        'times': row_counts.times(connection, directory, relations),
+        'label_means': row_counts.label_means(
+          connection, relations, manifest.tasks
+        ),
+        'together': row_counts.together(
           connection, relations['train'], manifest.tasks
         ),
-        'lateness': rows.lateness(
+        'lateness': row_counts.lateness(
           connection, relations['train'], manifest.tasks
         ),
         'look_ahead': look_ahead.explained(connection, relations, manifest),
-        'session_lengths': rows.session_lengths(connection, relations),
+        'session_lengths': row_counts.session_lengths(connection, relations),
       }
     fields = drift.of_fields(connection, directory, manifest, progress)
   return {

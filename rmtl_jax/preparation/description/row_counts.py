@@ -10,7 +10,7 @@ import numpy as np
 
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
-from rmtl_jax.preparation.description import splits
+from rmtl_jax.preparation.description import described_splits
 
 Record = dict[str, Any]
 
@@ -71,7 +71,9 @@ def _ends(
     f'SELECT min({time}), max({time}), count({time}), count(*) FROM {relation}',
   )
   if times < max(rows, 1):
-    raise splits.broken(where, 'timestamp', 'no value in a row, or no rows')
+    raise described_splits.broken(
+      where, 'timestamp', 'no value in a row, or no rows'
+    )
   return [first, last]
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.data import column_reader, parquet
-from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import raw_files as raw
 
 
 def read_schema(path: pathlib.Path) -> pa.Schema:

@@ -1,9 +1,9 @@
 """Rows to ordered sessions, sessions to splits; DuckDB does the work.
 
 `number_sessions` finds the sessions, `split_sessions` splits them by time
-(`rmtl_jax.preparation.splits` by anything else), `place_rows` says where every
-row goes. All rely on DuckDB: an ordered CREATE TABLE keeps its order, `rowid`
-counts it, and a window without PARTITION BY or ORDER BY walks it in one
+(`rmtl_jax.preparation.split_rules` by anything else), `place_rows` says where
+every row goes. All rely on DuckDB: an ordered CREATE TABLE keeps its order,
+`rowid` counts it, and a window without PARTITION BY or ORDER BY walks it in one
 streaming pass.
 """
 

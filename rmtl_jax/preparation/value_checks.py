@@ -9,7 +9,7 @@ import numpy as np
 
 from rmtl_jax.config import kinds
 from rmtl_jax.preparation import source, sql
-from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import raw_files as raw
 
 # 1900 to 3000: other times most likely have another unit.
 _EARLIEST_MS = -2_208_988_800_000

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import ranks, sessions, source, sql
+from rmtl_jax.preparation import ranks, sessionize, source, sql
 
 # The column of a row's age at its split's end.
 AGE = 'age'
@@ -68,7 +68,7 @@ def _sampled_by(
 
 def label_columns(
   tasks: Sequence[source.SourceTask],
-  boundaries: sessions.Boundaries,
+  boundaries: sessionize.Boundaries,
   split: str,
 ) -> list[LabelColumn]:
   """Labels in the order of tasks; events from the split's end on don't count.
@@ -84,7 +84,7 @@ def label_columns(
   # From the last task of the funnel back, so that a task has the event times of
   # all tasks that imply it when its turn comes.
   first: dict[str, list[str]] = {task.name: [] for task in tasks}
-  end = sessions.split_end_sql(split, boundaries)
+  end = sessionize.split_end_sql(split, boundaries)
   found = []
   for task in reversed(tasks):
     column = f'y_{task.name}'
@@ -168,7 +168,7 @@ def _weight(
 
 def delay_columns(
   tasks: Sequence[source.SourceTask],
-  boundaries: sessions.Boundaries,
+  boundaries: sessionize.Boundaries,
   split: str,
 ) -> dict[str, str]:
   """SQL of what is known of labels that become final late.
@@ -187,10 +187,10 @@ def delay_columns(
   late = source.delayed(tasks)
   if not late:
     return {}
-  end = sessions.split_end_sql(split, boundaries)
+  end = sessionize.split_end_sql(split, boundaries)
   found = {AGE: f'CAST(({end} - timestamp) / 1000 AS FLOAT)'}
   known = (boundaries[1], *boundaries[1:])
-  end = sessions.split_end_sql(split, known)
+  end = sessionize.split_end_sql(split, known)
   for task, label in zip(
     tasks, label_columns(tasks, known, split), strict=True
   ):
@@ -216,7 +216,7 @@ def _is_judged_on(
 
 def label_and_time_columns(
   tasks: Sequence[source.SourceTask],
-  boundaries: sessions.Boundaries,
+  boundaries: sessionize.Boundaries,
   split: str,
   has_labels: str = '',
 ) -> list[str]:
