@@ -12,8 +12,7 @@ from typing import Any
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import flags as config_flags
-from rmtl_jax.config import limits
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import limits, prepare_settings
 
 PAGE = pathlib.Path(__file__).parents[1] / 'docs' / 'configuration.md'
 _INTRODUCTION = """\
@@ -65,7 +64,7 @@ def page() -> str:
     theirs = getattr(official, field.name)
     parts += _table(group, theirs, f'{field.name}.', names)
   parts.append(_PREPARE)
-  prepare = prepare_config.PrepareConfig()
+  prepare = prepare_settings.PrepareConfig()
   names = [f.name for f in dataclasses.fields(prepare)]
   parts += _table(prepare, prepare, '', names)
   return '\n'.join(parts)

@@ -28,8 +28,7 @@ from scipy import stats
 from benchmarks import machine
 from rmtl_jax import config as config_lib
 from rmtl_jax import prepare, run
-from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.config import variants
+from rmtl_jax.config import prepare_settings, variants
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import comparison
 from rmtl_jax.runtime import programs, progress
@@ -118,7 +117,7 @@ def cut(log: Log, place: pathlib.Path, test: int) -> Iterator[dict[str, Any]]:
   ).to_arrow_table()
   for final in (False, True):
     data = place / f'data_{final}'
-    settings = prepare_config.PrepareConfig(
+    settings = prepare_settings.PrepareConfig(
       source='table',
       data_dir=str(data),
       split_dates=tuple(map(_date, (validation, test))),

@@ -11,9 +11,8 @@ import numpy as np
 
 from benchmarks import machine, workload
 from rmtl_jax import config as config_lib
-from rmtl_jax.training import actors, critics, feed
+from rmtl_jax.training import actors, critics, feed, split_data
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import loop as loop_lib
 
 
@@ -87,7 +86,7 @@ class Loop:
 def of_stages(
   log: workload.Workload,
   config: config_lib.Config,
-  split: splits_lib.Split,
+  split: split_data.Split,
   steps: int,
 ) -> Iterator[Loop]:
   """The loops of stage 1, stage 2, and stage 3 with frozen and other critics.

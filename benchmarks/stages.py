@@ -23,9 +23,8 @@ from benchmarks import loops, machine, workload
 from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import evaluator, labelled
 from rmtl_jax.networks import registry as networks_registry
-from rmtl_jax.training import actors
+from rmtl_jax.training import actors, split_data
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import splits as splits_lib
 
 _OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
 _ROWS = flags.DEFINE_integer('rows', 100_000, 'Rows of the log.')
@@ -65,7 +64,7 @@ def measure(
   log: workload.Workload,
   backbone: str,
   batch: config_lib.BatchConfig,
-  split: splits_lib.Split,
+  split: split_data.Split,
   roofline: machine.Roofline,
 ) -> list[dict[str, Any]]:
   """All stages of one backbone."""
@@ -118,12 +117,12 @@ def main(argv: list[str]) -> None:
     # A tenth more than the steps take: lanes are not quite full.
     needed = round(1.1 * slots * _STEPS.value)
     log = workload.Workload(rows=max(_ROWS.value, needed))
-    split = splits_lib.place(log.columns(), batch)
+    split = split_data.place(log.columns(), batch)
     for backbone in _BACKBONES.value:
       found = measure(log, backbone, batch, split, roofline)
       rows += [{'batch': slots, **one} for one in found]
       print(f'{backbone}, batch {slots:,} done', flush=True)
-    room = splits_lib.with_room(log.spec(), split).distinct
+    room = split_data.with_room(log.spec(), split).distinct
   empty = dict.fromkeys(rows[0], '')
   print(machine.table([{**empty, **row} for row in rows]))
   machine.write(

@@ -44,7 +44,7 @@ import rmtl_jax
 from benchmarks import machine
 from rmtl_jax import config as config_lib
 from rmtl_jax import run
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.config import values as config_values
 from rmtl_jax.preparation import prepare_log
 from rmtl_jax.runtime import progress
@@ -79,7 +79,7 @@ def train(log: pa.Table, place: pathlib.Path) -> pathlib.Path:
   (place / 'schema.json').write_text(json.dumps(_SCHEMA))
   pq.write_table(log, place / 'log.parquet')
   prepare_log.prepare(
-    prepare_config.PrepareConfig(
+    prepare_settings.PrepareConfig(
       source='table',
       raw_dir=str(place / 'log.parquet'),
       schema=str(place / 'schema.json'),

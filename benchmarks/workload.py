@@ -21,8 +21,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.runtime import progress
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import models
-from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import models, split_data
 
 VOCABULARIES = (1500, 2959, 4647, 2, 1200, 707, 724)
 _FILE_ROWS, _GROUP_ROWS = 2**20, 8192
@@ -157,7 +156,7 @@ def session_starts(
 def context(
   workload: Workload,
   config: config_lib.Config,
-  split: splits_lib.Split | None = None,
+  split: split_data.Split | None = None,
 ) -> context_lib.Context:
   """A run on the log, as the launcher would set it up; nothing is saved.
 
@@ -166,8 +165,8 @@ def context(
     config: settings.
     split: of the log, where it has been placed before.
   """
-  split = split or splits_lib.place(workload.columns(), config.batch)
-  spec = splits_lib.with_room(workload.spec(), split)
+  split = split or split_data.place(workload.columns(), config.batch)
+  spec = split_data.with_room(workload.spec(), split)
   return context_lib.Context(
     config, workload.task_names, split, split, models.Models(spec), QUIET
   )

@@ -151,8 +151,8 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.networks.factory import (
     register_backbone as register_backbone,
   )
-  from rmtl_jax.runtime.tracking.registry import Tracker as Tracker
-  from rmtl_jax.runtime.tracking.registry import (
+  from rmtl_jax.runtime.tracking.trackers import Tracker as Tracker
+  from rmtl_jax.runtime.tracking.trackers import (
     register_tracker as register_tracker,
   )
   from rmtl_jax.weighting.factory import (

@@ -20,17 +20,17 @@ from rmtl_jax.commands import (
   backtest,
   common,
   compare,
-  describe,
+  describe_command,
   distributed,
   evaluate,
   export,
   failures,
   importance,
   init,
-  monitor,
+  monitor_command,
   predict,
-  prepare,
-  refit,
+  prepare_command,
+  refit_command,
   report,
   serve,
   train,
@@ -246,10 +246,12 @@ COMMANDS = {
     init,
     arguments='raw_dir',
   ),
-  'prepare': Command('prepares raw logs as sessions for training', prepare),
+  'prepare': Command(
+    'prepares raw logs as sessions for training', prepare_command
+  ),
   'describe': Command(
     'prints rates, drift, unseen values and sessions of prepared data',
-    describe,
+    describe_command,
     arguments='data_dir',
   ),
   'train': Command(
@@ -258,7 +260,7 @@ COMMANDS = {
     help_lib.settings,
   ),
   'refit': Command(
-    'retrains stage 1 of a run on train and validation rows', refit
+    'retrains stage 1 of a run on train and validation rows', refit_command
   ),
   'evaluate': Command(
     "restores a run's best checkpoints and computes all metrics", evaluate
@@ -271,7 +273,7 @@ COMMANDS = {
   ),
   'predict': Command('adds a prediction per task to raw rows', predict),
   'monitor': Command(
-    'compares a scored log with the training data, with alarms', monitor
+    'compares a scored log with the training data, with alarms', monitor_command
   ),
   'serve': Command(
     'serves predictions over HTTP, with state from events',

@@ -1,6 +1,6 @@
 """A run, from prepared data to metrics.json: this file is the whole flow.
 
-A directory of other settings or other data is refused (runtime/checks.py).
+A directory of other settings or other data is refused (workdir_checks.py).
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, reading, vectors
 from rmtl_jax.results import ensemble, run_record, verdict
 from rmtl_jax.runtime import (
+  collectives,
   mesh,
-  processes,
   programs,
   progress,
   workdir,
   writers,
 )
 from rmtl_jax.runtime import stages as stages_lib
-from rmtl_jax.runtime.tracking import registry as tracking
+from rmtl_jax.runtime.tracking import trackers as tracking
 from rmtl_jax.training import (
   actors,
   critics,
   delayed,
-  fit,
+  epoch_loop,
   models,
   refit,
+  run_start,
   saved,
-  splits,
-  warm_start,
+  split_data,
 )
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.weighting import registry
@@ -81,7 +81,7 @@ class Data(NamedTuple):
     digests: of these files.
   """
 
-  splits: Mapping[str, splits.Split]
+  split_data: Mapping[str, split_data.Split]
   models: models.Models
   snapshot: reading.Snapshot
   digests: dict[str, str]
@@ -124,7 +124,7 @@ def train(
     keep_checkpoints: whether checkpoints of stages in training stay when these
       have finished and nothing needs them.
     start_from: another run, with the first models of this one; its data may
-      have other vocabularies (training/warm_start.py). It stays as it is, and
+      have other vocabularies (training/run_start.py). It stays as it is, and
       must, until this one has finished.
     refit_of: a finished run; its stage 1 is trained again with the rows of
       validation among those of train (training/refit.py).
@@ -184,7 +184,7 @@ def train_model(
   stack: contextlib.ExitStack,
   run: workdir.Run,
   job: Job,
-  start: warm_start.Start | None,
+  start: run_start.Start | None,
   data: Data,
 ) -> tuple[saved.FinishedStages, writers.Writer]:
   """Trains the three stages of one model.
@@ -232,7 +232,7 @@ def train_model(
       else:
         arms = actors.pretrain(context)
         stopping = actors.stopping(context, 'pretrain')
-        results = fit.fit(context, 'pretrain', arms, stopping)
+        results = epoch_loop.fit(context, 'pretrain', arms, stopping)
       saved.keep(run, context, finished, results)
 
     # --- Stage 2, critics: one per task learns what the pre-trained actor's
@@ -243,7 +243,7 @@ def train_model(
       arms = critics.start(context, actor, policies)
       stopping = critics.stopping(context, policies)
       of_rows = critics.extras(context, context.train, policies.train)
-      results = fit.fit(context, 'critic', arms, stopping, of_rows)
+      results = epoch_loop.fit(context, 'critic', arms, stopping, of_rows)
       critics.warn(context, arms)
       saved.keep(run, context, finished, results)
 
@@ -258,7 +258,7 @@ def train_model(
       else:
         arms = actors.finetune(context, names, actor, critic)
         stopping = actors.stopping(context, 'finetune')
-        results = fit.fit(context, 'finetune', arms, stopping)
+        results = epoch_loop.fit(context, 'finetune', arms, stopping)
         del arms  # with what only training needs
       saved.keep(run, context, finished, results)
 
@@ -275,7 +275,7 @@ def _train_members(
   job: Job,
   config: config_lib.Config,
   run: workdir.Run,
-  start: warm_start.Start | None,
+  start: run_start.Start | None,
   data: Data,
 ) -> tuple[saved.FinishedStages, ...]:
   """Trains every member of an ensemble, in a directory that is a run's."""
@@ -326,7 +326,7 @@ def _settings(
   if given is not None:
     config = given
   elif start_from:
-    config = warm_start.read_source(pathlib.Path(start_from)).config
+    config = run_start.read_source(pathlib.Path(start_from)).config
   elif refit_of:
     config = workdir.read(pathlib.Path(refit_of)).config
   else:
@@ -337,9 +337,9 @@ def _settings(
 
 def _started(
   run: workdir.Run, start_from: str | os.PathLike[str] | None
-) -> warm_start.Start | None:
+) -> run_start.Start | None:
   """What a run starts from, checked if it is new; its `run` says so too."""
-  start = warm_start.find(run, start_from)
+  start = run_start.find(run, start_from)
   if start is not None and not run.started_from:
     start.run = dataclasses.replace(run, started_from=start.describe())
   return start
@@ -360,9 +360,9 @@ def _read_and_build(run: workdir.Run, job: Job) -> Data:
   rows = manifest.with_validation() if run.refit_of else manifest
   snapshot = reading.Snapshot(run.data_dir, manifest)
   batch, live, layout = run.config.batch, job.live, job.layout
-  by_name = splits.of_one_size(
+  by_name = split_data.of_one_size(
     {
-      name: splits.read(run.data_dir, rows, name, batch, live, layout)
+      name: split_data.read(run.data_dir, rows, name, batch, live, layout)
       for name in manifest_lib.SPLITS
     }
   )
@@ -379,11 +379,11 @@ def _completed(run: workdir.Run, job: Job, data: Data) -> Data:
 
 
 def _build(
-  run: workdir.Run, train_rows: splits.Split, layout: mesh.Layout | None
+  run: workdir.Run, train_rows: split_data.Split, layout: mesh.Layout | None
 ) -> models.Models:
   """Networks and programs for the batches of the train rows."""
   manifest = run.manifest
-  spec = splits.with_room(manifest.feature_spec(), train_rows)
+  spec = split_data.with_room(manifest.feature_spec(), train_rows)
   return models.Models(spec, layout, vectors.read(run.data_dir, manifest))
 
 
@@ -410,19 +410,19 @@ def _describe(
       run.refit_of,
     )
 
-  processes.on_first(describe, types.InputError)
+  collectives.on_first(describe, types.InputError)
   # With other settings, processes would wait for each other for ever.
-  processes.all_or_raise(
+  collectives.all_or_raise(
     lambda: workdir.find(run.path, given, run.data_dir),
     types.InputError,
     workdir.OTHER,
   )
   job.live.clear()
-  processes.all_or_raise(data.snapshot.check, types.InputError)
+  collectives.all_or_raise(data.snapshot.check, types.InputError)
 
 
 def _advise(
-  run: workdir.Run, start: warm_start.Start | None, job: Job, data: Data
+  run: workdir.Run, start: run_start.Start | None, job: Job, data: Data
 ) -> None:
   """Says where a run comes from, and what about it may be unwise."""
   if start:
@@ -457,12 +457,12 @@ def _context(run: workdir.Run, job: Job, data: Data) -> context_lib.Context:
 
 def _drop_unfinished(run: workdir.Run, live: progress.Progress) -> None:
   """Drops checkpoints; a disk that refuses leaves a run as whole."""
-  if processes.is_first():
+  if collectives.is_first():
     try:
       saved.drop_unfinished(run)
     except OSError as error:
       live.say(f'WARNING: old checkpoints stay: {error}')
-  processes.barrier('pruned')
+  collectives.barrier('pruned')
 
 
 def _open_writer(
@@ -473,7 +473,7 @@ def _open_writer(
 ) -> writers.Writer:
   """The run's logs, rewritten from its history; `stack` closes them."""
   writer = writers.NoWriter()
-  if processes.is_first():
+  if collectives.is_first():
     writer = writers.Writer(run.path, history, job.trackers, job.live.say)
   stack.callback(writer.close)
   writer.parameters(config_values.flatten(run.config))

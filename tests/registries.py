@@ -9,7 +9,7 @@ from rmtl_jax.config import presets
 from rmtl_jax.evaluation import metric_registry
 from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.preparation import sources
-from rmtl_jax.runtime.tracking import registry as tracking
+from rmtl_jax.runtime.tracking import trackers
 from rmtl_jax.weighting import registry
 
 
@@ -24,7 +24,7 @@ class Registries:
       registry.RECORDS._records,
       sources.RECORDS._records,
       presets.PRESETS._records,
-      tracking.TRACKERS._records,
+      trackers.TRACKERS._records,
       balancers.RECORDS._records,
     )
     self._kept = [(one, dict(one)) for one in found]

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from rmtl_jax.training import fit
+from rmtl_jax.training import epoch_loop
 
 
 class After:
@@ -50,7 +50,7 @@ def train_in_pieces(
     try:
       asked = After(questions(interruptions))
       return train(interrupted=asked), interruptions
-    except fit.Interrupted as stop:
+    except epoch_loop.Interrupted as stop:
       assert stop.signal_number == signal.SIGTERM
   raise AssertionError(f'not at its end after {most} interruptions')
 

@@ -15,7 +15,7 @@ from pyspark.sql import types as spark_types
 
 from experiments.spark import history, lists, numeric, raw_columns, vocabulary
 from experiments.spark import work as work_lib
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
 
@@ -52,7 +52,7 @@ def encode(
   rows: sql.DataFrame,
   past: sql.DataFrame,
   fields: Sequence[source.SourceField],
-  config: prepare_config.PrepareConfig,
+  config: prepare_settings.PrepareConfig,
 ) -> Encoded:
   """Puts every field's column of numbers in the place of its values.
 
@@ -141,14 +141,14 @@ def _join_ids(
 def _constant(
   coded: sql.DataFrame,
   fields: Sequence[source.SourceField],
-  config: prepare_config.PrepareConfig,
+  config: prepare_settings.PrepareConfig,
 ) -> tuple[str, ...]:
   """Names of the `auto` as-of features with one value in all train rows."""
   asked = [
     field
     for field in fields
     if 'as_of' in field.details
-    and prepare_config.is_auto(config, field.details['as_of'])
+    and prepare_settings.is_auto(config, field.details['as_of'])
   ]
   found = []
   for field in asked:

@@ -36,7 +36,7 @@ from experiments.spark import (
 )
 from experiments.spark import work as work_lib
 from rmtl_jax import types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import (
@@ -57,7 +57,7 @@ _RECORDED = ('idle_minutes', 'min_count', 'max_values')
 
 
 def prepare(
-  spark: sql.SparkSession, config: prepare_config.PrepareConfig
+  spark: sql.SparkSession, config: prepare_settings.PrepareConfig
 ) -> manifest_lib.Manifest:
   """Turns a raw event table into prepared data.
 
@@ -73,7 +73,7 @@ def prepare(
   Raises:
     types.InputError: bad options, schema or rows; nothing is left behind.
   """
-  prepare_config.validate(config)
+  prepare_settings.validate(config)
   schema = schema_lib.read(pathlib.Path(config.schema))
   files = given_splits.by_files(
     [
@@ -135,7 +135,7 @@ def prepare(
 def _describe(
   schema: schema_lib.TableSchema,
   files: given_splits.SplitFiles,
-  config: prepare_config.PrepareConfig,
+  config: prepare_settings.PrepareConfig,
 ) -> source.SourceTable:
   """The log as a reader describes it, without tables."""
   return source.SourceTable(
@@ -160,7 +160,7 @@ def _add_features(
   log: sql.DataFrame,
   described: source.SourceTable,
   places: sessions.RowPlaces,
-  config: prepare_config.PrepareConfig,
+  config: prepare_settings.PrepareConfig,
 ) -> tuple[source.SourceTable, sql.DataFrame]:
   """Adds as-of features to the description and to the rows of the log."""
   slates = None
@@ -226,7 +226,7 @@ def _report(
   }
 
 
-_DEFAULT = prepare_config.PrepareConfig()
+_DEFAULT = prepare_settings.PrepareConfig()
 _NEEDED = {
   'raw_dir': 'The raw files: a directory, or one file.',
   'schema': 'JSON file that describes the columns (docs/your_data.md).',
@@ -251,7 +251,7 @@ def main(argv: Sequence[str]) -> None:
     for name in (*_NEEDED, *_TEXTS, *_COUNTS, *_NUMBERS)
   }
   given |= {name: tuple(values[name].value) for name in _LISTS}
-  config = prepare_config.PrepareConfig(
+  config = prepare_settings.PrepareConfig(
     split=tuple(int(part) for part in values.split), **given
   )
   spark = sql.SparkSession.builder.appName('rmtl prepare').getOrCreate()

@@ -14,7 +14,7 @@ from pyspark.sql import types as spark_types
 from experiments.spark import raw_checks, raw_columns
 from experiments.spark import work as work_lib
 from rmtl_jax import types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import given_splits, source
 from rmtl_jax.preparation import schema as schema_lib
@@ -25,7 +25,7 @@ def read(
   work: work_lib.Work,
   files: given_splits.SplitFiles,
   schema: schema_lib.TableSchema,
-  config: prepare_config.PrepareConfig,
+  config: prepare_settings.PrepareConfig,
 ) -> sql.DataFrame:
   """Reads, checks and keeps the rows.
 
@@ -107,7 +107,7 @@ def _given(
 
 
 def _named_split(
-  rows: sql.DataFrame, config: prepare_config.PrepareConfig
+  rows: sql.DataFrame, config: prepare_settings.PrepareConfig
 ) -> sql.Column:
   """A row's split by `split_column`; null where it names none."""
   name = config.split_column

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from rmtl_jax.commands import common, prepare
+from rmtl_jax.commands import common, prepare_command
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import values as config_values
 
@@ -44,14 +44,14 @@ def define(flag: common.Definer) -> None:
     ['all', 'pretrain'],
     'Which stages runs have: pretrain is a model without stages 2 and 3.',
   )
-  prepare.define_settings(flag, _OWN)
+  prepare_command.define_settings(flag, _OWN)
 
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   path = common.workdir(values)
-  source = prepare.settings(values, _OWN)
-  prepare.check_source(values, source)
+  source = prepare_command.settings(values, _OWN)
+  prepare_command.check_source(values, source)
   config_flags.parse(values)
   seeds = common.integers('seeds', values.seeds)
   known = config_values.flatten(config_values.from_dict({}))

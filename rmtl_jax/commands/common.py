@@ -23,7 +23,7 @@ from absl import logging as absl_logging
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 
@@ -128,7 +128,7 @@ def data_dir(
 
     live.say(f'simulating {rows:,} rows into {place}')
     as_of = 'none' if config.preset in _PLAIN_PRESETS else 'auto'
-    settings = prepare_config.PrepareConfig(
+    settings = prepare_settings.PrepareConfig(
       source='simulated',
       data_dir=str(place),
       simulated_rows=rows,
@@ -212,12 +212,12 @@ def interruptible(
     work: called with a function that returns the signal's number, or 0.
     agree: maps this process's number to that of all processes of a job.
   """
-  from rmtl_jax.training import fit
+  from rmtl_jax.training import epoch_loop
 
   with _Signals(agree) as signals:
     try:
       return work(signals.number)
-    except fit.Interrupted as stop:
+    except epoch_loop.Interrupted as stop:
       _say_interrupted(stop.signal_number)
       return 128 + stop.signal_number
 

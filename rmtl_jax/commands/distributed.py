@@ -154,14 +154,14 @@ def _check_alike(values: flags.FlagValues) -> None:
   With another mesh or other stages, processes would wait for each other for
   ever. Settings are compared where the run is found.
   """
-  from rmtl_jax.runtime import processes, workdir
+  from rmtl_jax.runtime import collectives, workdir
 
   own = {
     name: _given(values, name)
     for name in values
     if name not in _OWN_FLAGS and not name.startswith('config.')
   }
-  first = processes.broadcast(lambda: own)
+  first = collectives.broadcast(lambda: own)
 
   def compare():
     for name, given in own.items():
@@ -171,7 +171,7 @@ def _check_alike(values: flags.FlagValues) -> None:
           f' {first[name] or "none"}'
         )
 
-  processes.all_or_raise(compare, types.InputError, workdir.OTHER)
+  collectives.all_or_raise(compare, types.InputError, workdir.OTHER)
 
 
 def _given(values: flags.FlagValues, name: str) -> str:

@@ -31,11 +31,11 @@ def execute(values: flags.FlagValues) -> int:
   layout = distributed.layout(values)
   from rmtl_jax.report import pages
   from rmtl_jax.results import run_record
-  from rmtl_jax.runtime import processes
+  from rmtl_jax.runtime import collectives
 
   data_dir, split = common.path(values, 'data_dir'), values.split
   record = run_record.evaluate(path, split, data_dir, layout)
-  if not processes.is_first():
+  if not collectives.is_first():
     return 0
   common.print_report(record)
   print(pages.text_of_paths(metrics=path / 'evaluation' / f'{split}.json'))

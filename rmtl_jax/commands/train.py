@@ -18,7 +18,7 @@ from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import presets
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
-from rmtl_jax.runtime.tracking import registry as tracking
+from rmtl_jax.runtime.tracking import trackers as tracking
 
 
 def define(flag: common.Definer) -> None:
@@ -80,14 +80,14 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax import run
   from rmtl_jax.library import studies
   from rmtl_jax.report import opening, pages
-  from rmtl_jax.runtime import processes, progress, workdir
-  from rmtl_jax.training import warm_start
+  from rmtl_jax.runtime import collectives, progress, workdir
+  from rmtl_jax.training import run_start
 
-  live = progress.Progress(quiet=not processes.is_first())
+  live = progress.Progress(quiet=not collectives.is_first())
 
   find_data = functools.partial(common.data_dir, values, path, given, live)
   with clock.part('preparing'):
-    processes.on_first(find_data, types.InputError)
+    collectives.on_first(find_data, types.InputError)
     data_dir = find_data()
   manifest = manifest_file.read(data_dir)
   source = common.path(values, 'start_from')
@@ -95,7 +95,7 @@ def execute(values: flags.FlagValues) -> int:
   if (path / 'config.json').exists():
     begun = workdir.read(path).config
   elif source:
-    begun = warm_start.read_source(source).config
+    begun = run_start.read_source(source).config
   config = config_flags.parse(values, manifest, begun)
   config = workdir.padded(path, config, layout.shape if layout else None)
   stage = values.stage
@@ -127,10 +127,10 @@ def execute(values: flags.FlagValues) -> int:
       **shared,
     )
 
-  record = common.interruptible(train, processes.all_max)
+  record = common.interruptible(train, collectives.all_max)
   if isinstance(record, int):
     return record
-  if not processes.is_first():
+  if not collectives.is_first():
     return 0
   common.print_report(record)
   picture = studies.draw_overview(path)

@@ -6,9 +6,9 @@ This module has the settings themselves; `values` checks and converts them,
 
 from __future__ import annotations
 
-from rmtl_jax.config.prepare import PrepareConfig
+from rmtl_jax.config.prepare_settings import PrepareConfig
 from rmtl_jax.config.presets import PRESETS, Preset, preset
-from rmtl_jax.config.settings import (
+from rmtl_jax.config.run_settings import (
   BalancingConfig,
   BatchConfig,
   CompareConfig,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from rmtl_jax import registry, types
-from rmtl_jax.config import recommended, settings
+from rmtl_jax.config import recommended, run_settings
 
 Settings = Mapping[str, Any]
 # The preset without --preset.
@@ -30,7 +30,7 @@ class Preset(NamedTuple):
 
   name: str
   help: str
-  settings: Settings | Callable[[Any], Settings]
+  run_settings: Settings | Callable[[Any], Settings]
 
   @property
   def needs_data(self) -> bool:
@@ -38,7 +38,7 @@ class Preset(NamedTuple):
     return callable(self.settings)
 
 
-def preset(name: str, manifest: Any = None) -> settings.Config:
+def preset(name: str, manifest: Any = None) -> run_settings.Config:
   """The settings of a preset.
 
   Args:
@@ -54,10 +54,10 @@ def preset(name: str, manifest: Any = None) -> settings.Config:
     if manifest is None:
       raise types.InputError(f'preset: {name} is made from prepared data')
     changes = changes(manifest)
-  return _changed(settings.Config(), {'preset': name, **changes})
+  return _changed(run_settings.Config(), {'preset': name, **changes})
 
 
-def start(manifest: Any = None, name: str = '') -> settings.Config:
+def start(manifest: Any = None, name: str = '') -> run_settings.Config:
   """A named starting point of settings.
 
   Args:
@@ -70,7 +70,7 @@ def start(manifest: Any = None, name: str = '') -> settings.Config:
   """
   name = name or DEFAULT_PRESET
   if manifest is None and PRESETS.find(name).needs_data:
-    return settings.Config(preset=name)
+    return run_settings.Config(preset=name)
   return preset(name, manifest)
 
 
@@ -102,7 +102,9 @@ def defaults() -> dict[str, Any]:
   } | {'variants': 'by the data'}
 
 
-def paper_model(manifest: Any, config: settings.Config) -> settings.Config:
+def paper_model(
+  manifest: Any, config: run_settings.Config
+) -> run_settings.Config:
   """The paper's model, which a run is compared with.
 
   The released code's backbone in the paper's sizes, without as-of features;
@@ -115,7 +117,7 @@ def paper_model(manifest: Any, config: settings.Config) -> settings.Config:
   """
   chain = not any(task.only_after for task in manifest.tasks)
   return _changed(
-    settings.Config(seed=config.seed),
+    run_settings.Config(seed=config.seed),
     {
       'preset': 'paper',
       'backbone': 'esmm' if chain else 'shared_bottom',

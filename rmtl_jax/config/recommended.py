@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rmtl_jax import extras
-from rmtl_jax.config import crosses
+from rmtl_jax.config import cross_pairs
 
 # A categorical field with more values is an id: what a network learns of its
 # values it may not see again.
@@ -72,7 +72,7 @@ def settings(manifest: Any) -> Mapping[str, Any]:
     'network.numeric_encoding': 'piecewise',
     # Few rows don't teach networks the order of bins, as of as-of features.
     'network.binned_fields': 'numbers',
-    'network.crosses': crosses.joined(_crossed(manifest, rows)),
+    'network.crosses': cross_pairs.joined(_crossed(manifest, rows)),
     'batch.lanes': lanes,
     'batch.lane_length': _SLOTS,
     'evaluation.monitor': 'logloss',

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from rmtl_jax import types
 from rmtl_jax.balancing import registry as balancers
-from rmtl_jax.config import crosses, monitors, settings
+from rmtl_jax.config import cross_pairs, monitors, run_settings
 from rmtl_jax.networks import registry as backbones
 from rmtl_jax.weighting import registry
 
 
-def check(config: settings.Config) -> None:
+def check(config: run_settings.Config) -> None:
   """Checks every rule; each field is within its own limits already.
 
   Raises:
@@ -23,7 +23,7 @@ def check(config: settings.Config) -> None:
       raise types.InputError(f'config.{fault}')
 
 
-def _readers_divide_lanes(config: settings.Config) -> str:
+def _readers_divide_lanes(config: run_settings.Config) -> str:
   batch = config.batch
   if not batch.lanes % batch.readers:
     return ''
@@ -33,14 +33,14 @@ def _readers_divide_lanes(config: settings.Config) -> str:
   )
 
 
-def _backbone_has_its_experts(config: settings.Config) -> str:
+def _backbone_has_its_experts(config: run_settings.Config) -> str:
   least = backbones.BACKBONES.find(config.backbone).min_experts
   if config.network.num_experts >= least:
     return ''
   return f'network.num_experts: {config.backbone} needs at least {least}'
 
 
-def _lambda_has_a_known_sign(config: settings.Config) -> str:
+def _lambda_has_a_known_sign(config: run_settings.Config) -> str:
   """A negative lambda would ascend some losses."""
   weighting = config.weighting
   form = registry.form_of(weighting)
@@ -55,8 +55,8 @@ def _lambda_has_a_known_sign(config: settings.Config) -> str:
   )
 
 
-def _balancers_know_their_settings(config: settings.Config) -> str:
-  default, own = settings.BalancingConfig(), config.pretrain.balancing
+def _balancers_know_their_settings(config: run_settings.Config) -> str:
+  default, own = run_settings.BalancingConfig(), config.pretrain.balancing
   record = balancers.find(own.name)
   for name in ('weights', 'alpha', 'learning_rate'):
     changed = getattr(own, name) != getattr(default, name)
@@ -69,7 +69,9 @@ def _balancers_know_their_settings(config: settings.Config) -> str:
   return ''
 
 
-def _gradients_are_balanced_where_tasks_share(config: settings.Config) -> str:
+def _gradients_are_balanced_where_tasks_share(
+  config: run_settings.Config,
+) -> str:
   name = config.pretrain.balancing.name
   by_task = backbones.BACKBONES.find(config.backbone).by_task
   if not by_task or balancers.find(name).acts_on != balancers.GRADIENTS:
@@ -80,7 +82,7 @@ def _gradients_are_balanced_where_tasks_share(config: settings.Config) -> str:
   )
 
 
-def _monitor_is_a_sum(config: settings.Config) -> str:
+def _monitor_is_a_sum(config: run_settings.Config) -> str:
   try:
     monitors.terms(config.evaluation.monitor)
   except types.InputError as error:
@@ -88,9 +90,9 @@ def _monitor_is_a_sum(config: settings.Config) -> str:
   return ''
 
 
-def _crosses_are_pairs_of_dense_tables(config: settings.Config) -> str:
+def _crosses_are_pairs_of_dense_tables(config: run_settings.Config) -> str:
   network = config.network
-  crosses.pairs(network.crosses)
+  cross_pairs.pairs(network.crosses)
   if not network.crosses or network.embedding_adam == 'dense':
     return ''
   return (
@@ -100,7 +102,7 @@ def _crosses_are_pairs_of_dense_tables(config: settings.Config) -> str:
   )
 
 
-def _fitted_members_differ(config: settings.Config) -> str:
+def _fitted_members_differ(config: run_settings.Config) -> str:
   if (
     backbones.is_fitted(config) and config.ensemble > 1 and not config.variants
   ):
@@ -112,7 +114,7 @@ def _fitted_members_differ(config: settings.Config) -> str:
 
 
 # Each gives its error, from the setting's name on, or '' where it is kept.
-RULES: tuple[Callable[[settings.Config], str], ...] = (
+RULES: tuple[Callable[[run_settings.Config], str], ...] = (
   _readers_divide_lanes,
   _backbone_has_its_experts,
   _lambda_has_a_known_sign,

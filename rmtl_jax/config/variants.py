@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rmtl_jax import types
-from rmtl_jax.config import settings as settings_lib
+from rmtl_jax.config import run_settings
 from rmtl_jax.config import values as config_values
 
 # Members share the data and so the batches.
@@ -24,7 +24,7 @@ _SEED_STRIDE = 1_000_003
 _SEEDS = 2**31
 
 
-def of_members(config: settings_lib.Config) -> list[settings_lib.Config]:
+def of_members(config: run_settings.Config) -> list[run_settings.Config]:
   """The settings of each member, seeds apart.
 
   Raises:
@@ -67,8 +67,8 @@ def member_seed(seed: int, member: int) -> int:
 
 
 def member_configs(
-  config: settings_lib.Config,
-) -> tuple[settings_lib.Config, ...]:
+  config: run_settings.Config,
+) -> tuple[run_settings.Config, ...]:
   """The settings of each member's run: `of_members`, each with its seed.
 
   Metrics of a member have no intervals, which take time: its ensemble's have.
@@ -76,7 +76,7 @@ def member_configs(
   if config.ensemble == 1:
     return (config,)
 
-  def member_of(one: settings_lib.Config, number: int) -> settings_lib.Config:
+  def member_of(one: run_settings.Config, number: int) -> run_settings.Config:
     found = dataclasses.replace(one.evaluation, bootstrap=0)
     seed = member_seed(config.seed, number)
     return dataclasses.replace(one, seed=seed, evaluation=found)
@@ -86,19 +86,19 @@ def member_configs(
   )
 
 
-def differ(config: settings_lib.Config) -> bool:
+def differ(config: run_settings.Config) -> bool:
   """Whether members differ in more than their seed."""
   return bool(config.variants) and len(set(of_members(config))) > 1
 
 
-def first(config: settings_lib.Config) -> settings_lib.Config:
+def first(config: run_settings.Config) -> run_settings.Config:
   """One model in place of an ensemble: its first member."""
   return of_members(config)[0]
 
 
 def of_preset(
-  preset: settings_lib.Config, changes: Mapping[str, Any]
-) -> settings_lib.Config:
+  preset: run_settings.Config, changes: Mapping[str, Any]
+) -> run_settings.Config:
   """The base of changes: a preset, or its first member.
 
   A single model has no members to distinguish.
@@ -110,7 +110,7 @@ def of_preset(
   return first(preset) if is_one else preset
 
 
-def difference(config: settings_lib.Config, number: int) -> str:
+def difference(config: run_settings.Config, number: int) -> str:
   """How a member's settings differ from the ensemble's, in words."""
   if not config.variants:
     return 'another seed'
@@ -135,7 +135,7 @@ def difference(config: settings_lib.Config, number: int) -> str:
   return '; '.join(words) or 'another seed'
 
 
-def _settings(text: str, config: settings_lib.Config) -> dict[str, Any]:
+def _settings(text: str, config: run_settings.Config) -> dict[str, Any]:
   """One variant's: {'group.field': value}."""
   known = {
     name: value

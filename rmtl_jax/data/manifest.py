@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rmtl_jax import types
-from rmtl_jax.config import kinds
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import kinds, prepare_settings
 from rmtl_jax.data import binned
 
 FORMAT_VERSION = 2
@@ -293,7 +292,7 @@ class Manifest:
       group: tuple(
         f.name for f in self.fields if f.details.get('as_of') == group
       )
-      for group in prepare_config.AS_OF
+      for group in prepare_settings.AS_OF
     }
 
 

@@ -37,15 +37,15 @@ from rmtl_jax.evaluation import (
 from rmtl_jax.networks import ignore
 from rmtl_jax.results import list_starts
 from rmtl_jax.runtime import (
-  checks,
   programs,
   progress,
   provenance,
   workdir,
+  workdir_checks,
   writers,
 )
 from rmtl_jax.serving import predictor
-from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import split_data
 
 # The metrics that are measured, by the task's kind; the first decides the order
 # of tables.
@@ -137,12 +137,12 @@ def importance(
     manifest = (
       manifest_file.read(place) if data_dir else workdir.own_manifest(run)
     )
-    checks.check_compatible(run.manifest, manifest, str(place))
+    workdir_checks.check_compatible(run.manifest, manifest, str(place))
     if data_dir:
-      checks.check_encoding(run.path, run.manifest, manifest, place)
+      workdir_checks.check_encoding(run.path, run.manifest, manifest, place)
     else:
       workdir.check_own_data(run, (split,))
-    host = splits_lib.read(place, manifest, split, run.config.batch, live).host
+    host = split_data.read(place, manifest, split, run.config.batch, live).host
     seen, starts = _sample(host, run.manifest.task_names, rows, seed)
   live.start('importance', 0, compiles=True)
   model = predictor.load(path, stage, calibrated)

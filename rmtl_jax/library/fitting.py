@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmtl_jax import durable, json_files, partial, types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, parquet, reading
@@ -37,7 +37,7 @@ from rmtl_jax.runtime import progress, workdir, writers
 FILE, LOG, DATA = workdir.RANKER, 'log.parquet', 'data'
 _ADDED = 'rows.parquet'
 _SCHEMA = 'schema.json'
-_OPTIONS = inspect.signature(prepare_config.PrepareConfig).parameters
+_OPTIONS = inspect.signature(prepare_settings.PrepareConfig).parameters
 # Of these, what is a Ranker's own to say.
 _OWN = ('source', 'raw_dir', 'data_dir', 'schema', 'overwrite')
 # Of `rmtl prepare`, in a line for a person.
@@ -102,7 +102,7 @@ def options(given: Mapping[str, Any]) -> dict[str, Any]:
   if isinstance(found.get('as_of'), str):
     found['as_of'] = (found['as_of'],)
   found = {n: tuple(v) if isinstance(v, list) else v for n, v in found.items()}
-  prepare_config.validate(prepare_config.PrepareConfig(**found))
+  prepare_settings.validate(prepare_settings.PrepareConfig(**found))
   return found
 
 
@@ -139,7 +139,7 @@ def prepare(
     own = {**earlier.options, 'extend': str(earlier.data_dir)}
   try:
     manifest = prepare_lib.prepare(
-      prepare_config.PrepareConfig(
+      prepare_settings.PrepareConfig(
         source='table',
         raw_dir=str(raw),
         data_dir=str(place / DATA),

@@ -23,7 +23,7 @@ from rmtl_jax.library import columns, estimator, fitting, one_row, starting
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.runtime import progress, workdir
-from rmtl_jax.runtime.tracking import registry as tracking
+from rmtl_jax.runtime.tracking import trackers as tracking
 from rmtl_jax.serving import kept, log_columns, predictor, scorer
 from rmtl_jax.training import start_rules
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from rmtl_jax import registry, types
 from rmtl_jax.results import ensemble, figures, list_starts
 from rmtl_jax.runtime import programs, workdir
-from rmtl_jax.training import splits
+from rmtl_jax.training import split_data
 
 
 class Restored(NamedTuple):
@@ -55,7 +55,9 @@ def restore(path: str | os.PathLike[str], stage: str = '') -> Restored:
     with contextlib.ExitStack() as stack:
       workdir.hold_data(stack, run.data_dir)
       workdir.check_own_data(run, (split,))
-      rows = splits.read(run.data_dir, run.manifest, split, run.config.batch)
+      rows = split_data.read(
+        run.data_dir, run.manifest, split, run.config.batch
+      )
       found = list_starts.predicted(
         lambda split: trained.models.probabilities(run.config, params, split),
         rows,

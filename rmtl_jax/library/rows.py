@@ -15,7 +15,7 @@ from rmtl_jax.ops import rewards, task_losses
 from rmtl_jax.results import ensemble
 from rmtl_jax.results import row_values as values_lib
 from rmtl_jax.runtime import programs, workdir
-from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import split_data
 
 
 class RowValues(NamedTuple):
@@ -57,7 +57,7 @@ def row_values(
   with reading.shared_lock(run.data_dir):
     workdir.check_own_data(run, (split,))
     trained = ensemble.restore(run)
-    rows = splits_lib.read(run.data_dir, run.manifest, split, run.config.batch)
+    rows = split_data.read(run.data_dir, run.manifest, split, run.config.batch)
     members = values_lib.critic_values(trained, rows)
   if not members:
     raise types.InputError(f'{path}: no critics; rmtl train adds them')

@@ -18,7 +18,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.config import crosses as crosses_lib
+from rmtl_jax.config import cross_pairs
 from rmtl_jax.networks import functional
 
 # The group of its parameters in a network's.
@@ -38,7 +38,7 @@ class Crosses(nnx.Module):
   """
 
   def __init__(self, spec: types.FeatureSpec, crosses: str):
-    self.pairs = crosses_lib.places(spec, crosses)
+    self.pairs = cross_pairs.places(spec, crosses)
     sizes = spec.categorical
     for first, second in self.pairs:
       shape = (sizes[first], sizes[second], spec.num_tasks)

@@ -21,7 +21,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.config import crosses
+from rmtl_jax.config import cross_pairs
 from rmtl_jax.networks import embeddings, id_dropout
 
 # Every field of every group of as-of features.
@@ -260,7 +260,7 @@ def without(
     hide='',
     id_dropout=new_rates,
     binned_fields='categories',
-    crosses=crosses.without(config.crosses, gone),
+    crosses=cross_pairs.without(config.crosses, gone),
   )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import (
   lists,
@@ -39,7 +39,7 @@ class Fit:
     connection: sql.Connection,
     rows: source.SourceTable,
     places: sessionize.RowPlaces,
-    options: prepare_config.PrepareConfig,
+    options: prepare_settings.PrepareConfig,
   ):
     """Fits nothing yet."""
     self.connection, self.rows = connection, rows
@@ -136,7 +136,7 @@ class Fit:
       field.name: sql.quote(field.encoded_column)
       for field in self.rows.fields
       if 'as_of' in field.details
-      and prepare_config.is_auto(self.options, field.details['as_of'])
+      and prepare_settings.is_auto(self.options, field.details['as_of'])
     }
     return constant(self.connection, table, of_past)
 

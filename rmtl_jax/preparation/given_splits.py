@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Sequence
 
 from rmtl_jax import types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import raw_files as raw
@@ -67,7 +67,7 @@ def sql_by_files(table: raw.RawTable, files: SplitFiles) -> str:
 def sql_by_column(
   connection: sql.Connection,
   table: raw.RawTable,
-  options: prepare_config.PrepareConfig,
+  options: prepare_settings.PrepareConfig,
 ) -> str:
   """SQL of a raw row's split by `split_column`.
 
@@ -106,7 +106,7 @@ def _is_one_of(column: str, kind: str, values: Sequence[str]) -> str:
   return f'({same} OR coalesce({column} IN ({typed}), FALSE))'
 
 
-def expected_value(options: prepare_config.PrepareConfig) -> str:
+def expected_value(options: prepare_settings.PrepareConfig) -> str:
   """Expected values of `split_column`, for errors."""
   values = column_values(options.split_values)
   known = ', '.join(repr(v) for some in values.values() for v in some)

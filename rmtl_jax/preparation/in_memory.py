@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmtl_jax import durable, types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import tables
 from rmtl_jax.preparation import sources
 
@@ -31,11 +31,11 @@ _GROUP_ROWS = 122_880
 
 @contextlib.contextmanager
 def as_files(
-  config: prepare_config.PrepareConfig,
+  config: prepare_settings.PrepareConfig,
   table: Any,
   schema: Mapping[str, Any] | str | os.PathLike[str] | None,
   directory: str,
-) -> Iterator[prepare_config.PrepareConfig]:
+) -> Iterator[prepare_settings.PrepareConfig]:
   """Gives settings that read a table and a schema, until the block ends.
 
   Args:
@@ -88,7 +88,7 @@ def with_places(schema: Any) -> Any:
 
 
 def _check(
-  config: prepare_config.PrepareConfig, table: Any, schema: Any
+  config: prepare_settings.PrepareConfig, table: Any, schema: Any
 ) -> None:
   """Refuses settings that contradict what is handed over."""
   reads = sources.RECORDS.find(config.source).settings or ()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rmtl_jax import types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.preparation import (
@@ -57,7 +57,7 @@ _OTHER_SPLITS = (
 
 
 def prepare(
-  config: prepare_config.PrepareConfig,
+  config: prepare_settings.PrepareConfig,
   progress: Progress = lambda stage, fraction: None,
   *,
   table: Any = None,
@@ -93,7 +93,7 @@ def prepare(
   Raises:
     types.InputError: bad options or raw files; nothing is left behind.
   """
-  prepare_config.validate(config)
+  prepare_settings.validate(config)
   time_window.of(config)
   if not config.extend:
     return _prepare(config, progress, table, schema, None)
@@ -103,7 +103,7 @@ def prepare(
 
 
 def _prepare(
-  config: prepare_config.PrepareConfig,
+  config: prepare_settings.PrepareConfig,
   progress: Progress,
   table: Any,
   schema: Mapping[str, Any] | str | os.PathLike[str] | None,
@@ -139,7 +139,7 @@ def _prepare(
 def _run(
   connection: sql.Connection,
   reader: source.Reader,
-  config: prepare_config.PrepareConfig,
+  config: prepare_settings.PrepareConfig,
   directory: pathlib.Path,
   progress: Progress,
 ) -> manifest_lib.Manifest:
@@ -243,7 +243,7 @@ def _delays(name: str, rows: source.SourceTable) -> dict[str, Any]:
 def _find_places(
   connection: sql.Connection,
   rows: source.SourceTable,
-  config: prepare_config.PrepareConfig,
+  config: prepare_settings.PrepareConfig,
   rule: split_rules.SplitRule,
   end: int | None,
 ) -> tuple[sessions.RowPlaces, int]:
@@ -285,7 +285,7 @@ def _find_places(
 def check_split(
   rows: source.SourceTable,
   places: sessions.RowPlaces,
-  config: prepare_config.PrepareConfig,
+  config: prepare_settings.PrepareConfig,
   rule: split_rules.SplitRule,
 ) -> None:
   """Refuses a split without rows.

@@ -35,8 +35,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rmtl_jax.config import kinds
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import kinds, prepare_settings
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.preparation.raw import times
@@ -370,6 +369,6 @@ def make_view(
 
 
 Reader = Callable[
-  [sql.Connection, pathlib.Path, prepare_config.PrepareConfig],
+  [sql.Connection, pathlib.Path, prepare_settings.PrepareConfig],
   SourceTable,
 ]

@@ -10,7 +10,7 @@ import dataclasses
 from typing import Any
 
 from rmtl_jax import types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.preparation import sessionize, source, sql, time_window
 
 # Names of `split_by` under which the log itself says the split.
@@ -85,7 +85,7 @@ class SplitRule:
 
 
 def find_rule(
-  rows: source.SourceTable, config: prepare_config.PrepareConfig
+  rows: source.SourceTable, config: prepare_settings.PrepareConfig
 ) -> SplitRule:
   """The rule that the settings ask for, or that suits the log.
 
@@ -115,11 +115,11 @@ def find_rule(
 
 
 def _suiting(
-  rows: source.SourceTable, config: prepare_config.PrepareConfig
+  rows: source.SourceTable, config: prepare_settings.PrepareConfig
 ) -> str:
   """The way to split that `auto` takes."""
   for by in ('dates', 'column', 'files'):
-    if prepare_config.split_setting(config, by):
+    if prepare_settings.split_setting(config, by):
       return by
   if rows.has_split:
     return 'source'

@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 
 from rmtl_jax import types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.preparation import source, sql
 
 OUTSIDE = 'outside of since and until'
@@ -41,7 +41,7 @@ class Window:
 EVERYTHING = Window()
 
 
-def of(config: prepare_config.PrepareConfig) -> Window:
+def of(config: prepare_settings.PrepareConfig) -> Window:
   """The window that the settings name.
 
   Raises:

@@ -21,8 +21,7 @@ from rmtl_jax.networks import registry as networks
 from rmtl_jax.ops import task_losses
 from rmtl_jax.runtime import stages, workdir
 from rmtl_jax.training import models as models_lib
-from rmtl_jax.training import saved
-from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import saved, split_data
 from rmtl_jax.updates import forward
 
 _Part = TypeVar('_Part')
@@ -74,7 +73,7 @@ class Ensemble:
     }
 
   def of_member(
-    self, m: int, name: str, split: splits_lib.Split
+    self, m: int, name: str, split: split_data.Split
   ) -> forward.Predicted:
     """What a member's actor says of a split's rows, computed once."""
     results = self.members[m].results
@@ -88,7 +87,7 @@ class Ensemble:
         )
     return self.known[key]
 
-  def predict(self, name: str, split: splits_lib.Split) -> np.ndarray:
+  def predict(self, name: str, split: split_data.Split) -> np.ndarray:
     """Predictions of every row, f32[R, K], as networks/ensemble.py mixes them.
 
     The mean of the members' predictions; of members of several networks, that
@@ -114,7 +113,7 @@ class Ensemble:
       return special.expit(outputs)
     return np.asarray(task_losses.predictions(losses, jnp.asarray(outputs)))
 
-  def probabilities(self, name: str, split: splits_lib.Split) -> np.ndarray:
+  def probabilities(self, name: str, split: split_data.Split) -> np.ndarray:
     """As `predict`, of rows of the whole log (`Models.probabilities`)."""
     return self.models.of_log(self.predict(name, split))
 
@@ -224,7 +223,7 @@ def restore(
 
 
 def weighted(
-  trained: Ensemble, validation: splits_lib.Split, run: workdir.Run
+  trained: Ensemble, validation: split_data.Split, run: workdir.Run
 ) -> Ensemble:
   """With weights from validation rows, where members differ in their network.
 
@@ -245,7 +244,7 @@ def weighted(
   return fitted(trained, validation)
 
 
-def fitted(trained: Ensemble, validation: splits_lib.Split) -> Ensemble:
+def fitted(trained: Ensemble, validation: split_data.Split) -> Ensemble:
   """With weights from these rows, where members differ in their network."""
   if not trained.is_mixture:
     return trained

@@ -29,7 +29,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import labelled
 from rmtl_jax.preparation.as_of import groups, history, slates, window_features
 from rmtl_jax.preparation.schema import fields as fields_lib
-from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import split_data
 
 # Rows of a split that are looked at, in whole sessions from its beginning.
 _MOST_ROWS = 2**20
@@ -44,13 +44,13 @@ class ListStarts(NamedTuple):
     number: i64[L], the row's list.
   """
 
-  split: splits_lib.Split
+  split: split_data.Split
   rows: np.ndarray
   number: np.ndarray
 
 
 def of(
-  split: splits_lib.Split, manifest: manifest_lib.Manifest
+  split: split_data.Split, manifest: manifest_lib.Manifest
 ) -> ListStarts | None:
   """The lists of a split; None if none has two rows."""
   host = split.host
@@ -88,9 +88,9 @@ def of(
     np.concatenate([[0], changes, [len(rows)]]),
     host.losses,
   )
-  placed = splits_lib.place(frozen, split.config, split.layout)
+  placed = split_data.place(frozen, split.config, split.layout)
   # So that the program that predicts the split serves its lists too.
-  placed = splits_lib.of_one_size({'': split, 'lists': placed})['lists']
+  placed = split_data.of_one_size({'': split, 'lists': placed})['lists']
   return ListStarts(placed, rows, number)
 
 
@@ -177,8 +177,8 @@ def _first(number: np.ndarray, keys: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def predicted(
-  predict: Callable[[splits_lib.Split], np.ndarray],
-  split: splits_lib.Split,
+  predict: Callable[[split_data.Split], np.ndarray],
+  split: split_data.Split,
   lists: ListStarts | None,
 ) -> labelled.Predicted:
   """Predictions of a split's rows and of its lists."""

@@ -13,8 +13,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.ops import task_losses
 from rmtl_jax.results import ensemble
-from rmtl_jax.training import actors
-from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import actors, split_data
 from rmtl_jax.weighting import factory, registry
 
 
@@ -37,7 +36,7 @@ class CriticValues(NamedTuple):
 
 
 def critic_values(
-  trained: ensemble.Ensemble, split: splits_lib.Split
+  trained: ensemble.Ensemble, split: split_data.Split
 ) -> list[CriticValues]:
   """Computes Q(s, pi(s)) of every row, by member with critics.
 
@@ -66,7 +65,7 @@ def critic_values(
 def weights(
   config: config_lib.Config,
   rows: Sequence[CriticValues],
-  split: splits_lib.Split,
+  split: split_data.Split,
   train: Callable[[], Sequence[CriticValues]],
 ) -> list[np.ndarray]:
   """Computes the weights at the start of stage 3, with the rows as one batch.
@@ -95,7 +94,7 @@ def weights(
 
 
 def _weights(
-  one: CriticValues, means: Any, split: splits_lib.Split
+  one: CriticValues, means: Any, split: split_data.Split
 ) -> np.ndarray:
   own, ones = split.host.sample_weight, np.ones_like(one.q_values)
   counted = {} if own is None else {'sample_weight': own[None]}

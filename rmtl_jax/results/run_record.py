@@ -35,19 +35,18 @@ from rmtl_jax.results import (
 )
 from rmtl_jax.runtime import (
   checkpoints,
-  checks,
+  collectives,
   memory,
   mesh,
-  processes,
   programs,
   provenance,
   stages,
   workdir,
+  workdir_checks,
   writers,
 )
 from rmtl_jax.training import models as models_lib
-from rmtl_jax.training import saved
-from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import saved, split_data
 from rmtl_jax.weighting import critic as weights_lib
 from rmtl_jax.weighting import registry
 
@@ -68,9 +67,9 @@ class Data:
   """
 
   manifest: manifest_lib.Manifest
-  train: splits_lib.Split
-  validation: splits_lib.Split
-  evaluated: splits_lib.Split
+  train: split_data.Split
+  validation: split_data.Split
+  evaluated: split_data.Split
 
   @functools.cached_property
   def lists(self) -> list_starts.ListStarts | None:
@@ -78,7 +77,7 @@ class Data:
     return list_starts.of(self.evaluated, self.manifest)
 
   def predicted(
-    self, predict: Callable[[splits_lib.Split], np.ndarray]
+    self, predict: Callable[[split_data.Split], np.ndarray]
   ) -> labelled.Predicted:
     """A model's predictions of the evaluated rows."""
     return list_starts.predicted(predict, self.evaluated, self.lists)
@@ -88,7 +87,7 @@ class Data:
 def write(
   run: workdir.Run,
   trained: ensemble.Ensemble,
-  rows: Mapping[str, splits_lib.Split],
+  rows: Mapping[str, split_data.Split],
   writer: writers.Writer,
 ) -> Record:
   """Evaluates a trained run and writes metrics.json, which it returns.
@@ -117,11 +116,11 @@ def write(
       name: run.refit_of[name] for name in ('run', 'epochs')
     }
   record |= _paper_model(run)
-  if processes.is_first():
+  if collectives.is_first():
     with clock.part('reference'):
       reference.write(run)
   record = json_files.sealed({**record, 'seconds': _seconds(history)})
-  if processes.is_first():
+  if collectives.is_first():
     writers.write_json(run.path / 'metrics.json', record)
   writer.finish(record)
   return record
@@ -169,7 +168,7 @@ def evaluate(
     is_own = place.resolve() == run.data_dir.resolve()
     if is_own:
       try:
-        processes.on_first(
+        collectives.on_first(
           lambda: workdir.check_own_data(run, tuple(run.manifest.splits)),
           types.InputError,
         )
@@ -178,9 +177,9 @@ def evaluate(
           raise
         is_own = False  # named, they are data like any other
     manifest = manifest_file.read(place)
-    checks.check_compatible(run.manifest, manifest, str(place))
+    workdir_checks.check_compatible(run.manifest, manifest, str(place))
     if not is_own:
-      checks.check_encoding(run.path, run.manifest, manifest, place)
+      workdir_checks.check_encoding(run.path, run.manifest, manifest, place)
     models = models_lib.Models(run.manifest.feature_spec(), layout)
     check(layout, models, run.config, run, copies=1)
     trained = ensemble.restore(run, models)
@@ -192,7 +191,7 @@ def evaluate(
     data = Data(
       manifest,
       *(
-        splits_lib.read(place, rows, name, run.config.batch, None, layout)
+        split_data.read(place, rows, name, run.config.batch, None, layout)
         for name in ('train', 'validation', split)
       ),
     )
@@ -211,7 +210,7 @@ def evaluate(
       **_build(run, trained, data, maps, values, chosen),
     }
     record = _with_verdict(record, run, trained, data)
-  if processes.is_first():
+  if collectives.is_first():
     (run.path / 'evaluation').mkdir(exist_ok=True)
     writers.write_json(run.path / 'evaluation' / f'{split}.json', record)
   return record
@@ -240,7 +239,7 @@ def check(
 
 
 def _calibrate(
-  run: workdir.Run, trained: ensemble.Ensemble, validation: splits_lib.Split
+  run: workdir.Run, trained: ensemble.Ensemble, validation: split_data.Split
 ) -> tuple[calibrations.Maps, Record]:
   """Fits calibration maps on validation, and chooses the stage that predicts.
 
@@ -385,7 +384,7 @@ def _members(
 def _critics(
   run: workdir.Run,
   critic_values: Sequence[row_values.CriticValues],
-  validation: splits_lib.Split,
+  validation: split_data.Split,
 ) -> tuple[Record, list[str]]:
   """Statistics and curves of the critics on validation rows, and warnings.
 

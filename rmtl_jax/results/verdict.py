@@ -268,7 +268,7 @@ def started(found: Record) -> str:
   """A sentence on the start of a warm-started run.
 
   Args:
-    found: `started_from` of metrics.json (training/warm_start.py).
+    found: `started_from` of metrics.json (training/run_start.py).
   """
   epochs = ', '.join(map(str, found['epochs']))
   stages = {

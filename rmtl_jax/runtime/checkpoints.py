@@ -29,7 +29,7 @@ from absl import logging
 from etils import epath
 
 from rmtl_jax import durable, json_files, types
-from rmtl_jax.runtime import processes
+from rmtl_jax.runtime import collectives
 
 FORMAT_VERSION = 6
 # In the directory of a step: {file: its SHA-256}. A step without it was not
@@ -123,7 +123,7 @@ class Store:
 
     The first save also deletes temporary directories of a killed process.
     """
-    if not self._has_saved and processes.is_first():
+    if not self._has_saved and collectives.is_first():
       remove_partial(self.directory)
     self._has_saved = True
     for old in self._steps():
@@ -135,10 +135,10 @@ class Store:
     if step in self._manager.all_steps():
       self._manager.delete(step)
     # Orbax does not list a damaged checkpoint, so it would stay.
-    if processes.is_first():
+    if collectives.is_first():
       shutil.rmtree(self.directory / str(step), ignore_errors=True)
     # No process may save into the directory while the first one removes it.
-    processes.barrier(f'deleted {step}')
+    collectives.barrier(f'deleted {step}')
 
   def clear(self) -> None:
     """Deletes every checkpoint."""
@@ -147,7 +147,7 @@ class Store:
 
   def _steps(self) -> list[int]:
     """Steps of all checkpoints, newest first, damaged ones included."""
-    return processes.broadcast(lambda: _steps_in(self.directory))
+    return collectives.broadcast(lambda: _steps_in(self.directory))
 
   def wait(self) -> None:
     """Returns when every save is on disk.
@@ -160,7 +160,7 @@ class Store:
       saved = self.directory / str(self._unsynced)
       # Orbax renames without fsync: after a power failure the checkpoint could
       # be empty while the ones before it are already deleted.
-      if processes.is_first() and saved.is_dir():
+      if collectives.is_first() and saved.is_dir():
         text = json.dumps(_digests(saved), indent=1)
         durable.sync_tree(saved)
         durable.write_text(saved / DIGESTS, text)
@@ -200,7 +200,7 @@ class Store:
     """
     failures = []
     for step in self._steps():
-      if not processes.broadcast((self._path(step) / DIGESTS).exists):
+      if not collectives.broadcast((self._path(step) / DIGESTS).exists):
         continue  # a process was killed before it was finished
       try:
         restored = self._restore(step, abstract)
@@ -218,9 +218,9 @@ class Store:
     self, step: int, abstract: Callable[[dict[str, Any]], Any]
   ) -> Restored:
     path = self._path(step)
-    processes.on_first(lambda: _check_files(path), Damaged)
+    collectives.on_first(lambda: _check_files(path), Damaged)
     as_json = {_RECORD: ocp.args.JsonRestore()}
-    record = processes.all_or_raise(
+    record = collectives.all_or_raise(
       lambda: self._read(step, **as_json)[_RECORD], Damaged
     )
     version = record.get('format_version')
@@ -229,7 +229,7 @@ class Store:
         f'{path}: checkpoint format {version}, this program reads'
         f' {FORMAT_VERSION}: another version has written it'
       )
-    record['digest'] = processes.broadcast(lambda: _sha256(path / DIGESTS))
+    record['digest'] = collectives.broadcast(lambda: _sha256(path / DIGESTS))
     template = abstract(record)
     if template is None:
       return Restored(step, None, record)
@@ -241,7 +241,7 @@ class Store:
       self._shardings(template),
     )
     as_arrays = {_ARRAYS: ocp.args.StandardRestore(expected)}
-    arrays = processes.all_or_raise(
+    arrays = collectives.all_or_raise(
       lambda: self._read(step, **as_arrays)[_ARRAYS], Damaged
     )
     return Restored(step, arrays, record)
@@ -331,7 +331,7 @@ def check_finite(arrays: Any) -> None:
     ):
       bad = len(leaves) - i
       break
-  bad = processes.all_max(bad)
+  bad = collectives.all_max(bad)
   if bad:
     path, _ = leaves[len(leaves) - bad]
     raise FloatingPointError(

@@ -30,11 +30,11 @@ from rmtl_jax.data import manifest_file, reading, vocabulary_file
 from rmtl_jax.networks import registry as networks
 from rmtl_jax.runtime import (
   checkpoints,
-  checks,
+  collectives,
   mesh,
-  processes,
   provenance,
   stages,
+  workdir_checks,
   writers,
 )
 
@@ -64,7 +64,7 @@ class Run:
     digests: SHA-256 of the data's Parquet files when the run began, by name in
       the manifest.
     layout: the mesh that checkpoints are restored to; None: one device.
-    started_from: the run of a warm start, as training/warm_start.py describes
+    started_from: the run of a warm start, as training/run_start.py describes
       it; {} if it started from scratch.
     refit_of: the run that this one trains again, with validation rows too, as
       training/refit.py describes it; {} if it is none.
@@ -188,23 +188,27 @@ def find(
   manifest = manifest_file.read(data_dir)
   vocabulary_file.check_sizes(data_dir, manifest)
   if not (path / 'config.json').exists():
-    checks.check_place(path)
+    workdir_checks.check_place(path)
     return Run(path, config, data_dir, manifest, kind=kind)
   old = read(path)
   if old.kind != kind:
-    raise types.InputError(f'{path}: contains a {old.kind}{checks.REMEDY}')
-  checks.check_settings(
+    raise types.InputError(
+      f'{path}: contains a {old.kind}{workdir_checks.REMEDY}'
+    )
+  workdir_checks.check_settings(
     path, config_values.flatten(old.config), config_values.flatten(config)
   )
   if reading.sha256(path / 'manifest.json') != reading.sha256(
     data_dir / 'manifest.json'
   ):
     if data_dir.resolve() == old.data_dir:
-      raise _replaced(old, checks.REMEDY)
-    checks.check_compatible(old.manifest, manifest, f'{path}: {data_dir}')
+      raise _replaced(old, workdir_checks.REMEDY)
+    workdir_checks.check_compatible(
+      old.manifest, manifest, f'{path}: {data_dir}'
+    )
     raise types.InputError(
       f'{path}: this run was trained on other data than'
-      f' {data_dir}{checks.REMEDY}'
+      f' {data_dir}{workdir_checks.REMEDY}'
     )
   # Those that may change are as they are asked for now.
   return dataclasses.replace(old, config=config, data_dir=data_dir)
@@ -236,7 +240,7 @@ def create(
   run = find(path, config, data_dir, kind)
   if (path / 'config.json').exists():
     reading.compare_digests(
-      data_dir, run.digests, digests, str(path), checks.REMEDY
+      data_dir, run.digests, digests, str(path), workdir_checks.REMEDY
     )
     return run
   reading.check_recorded(data_dir, run.manifest, 'vocabulary/')
@@ -312,7 +316,7 @@ def hold_data(stack: contextlib.ExitStack, data_dir: pathlib.Path) -> None:
   Raises:
     types.InputError: a preparation is replacing it.
   """
-  processes.all_or_raise(
+  collectives.all_or_raise(
     lambda: stack.enter_context(reading.shared_lock(data_dir)), types.InputError
   )
 
@@ -340,8 +344,8 @@ def opened(
     stack.enter_context(locked(path))
     find(path, config, data_dir)
 
-  processes.on_first(lock_and_find, types.InputError)
-  found = processes.all_or_raise(
+  collectives.on_first(lock_and_find, types.InputError)
+  found = collectives.all_or_raise(
     lambda: find(path, config, data_dir), types.InputError, OTHER
   )
   return found.on(layout)
@@ -375,7 +379,7 @@ def read(path: pathlib.Path) -> Run:
   """
   file = path / 'config.json'
   missing = f'{path} is not a run (make it with rmtl train)'
-  if not file.exists() and (path / checks.BACKTEST).exists():
+  if not file.exists() and (path / workdir_checks.BACKTEST).exists():
     raise types.InputError(f'{path}: contains a backtest, expected a run')
   record = json_files.read(file, missing)
   for name, kind in (('config', dict), ('data_dir', str)):

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from rmtl_jax import durable, json_files, types
-from rmtl_jax.runtime.tracking import registry, sending
+from rmtl_jax.runtime.tracking import sending
+from rmtl_jax.runtime.tracking import trackers as registry
 
 
 def write_json(path: pathlib.Path, record: Any) -> None:

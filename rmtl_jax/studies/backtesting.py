@@ -28,8 +28,7 @@ import pyarrow.compute as pc
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, run, types
-from rmtl_jax.config import limits
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import limits, prepare_settings
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file, parquet
 from rmtl_jax.evaluation import comparison, metric_registry
@@ -38,17 +37,17 @@ from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.description import drift
 from rmtl_jax.results import verdict
 from rmtl_jax.runtime import (
-  checks,
   progress,
   provenance,
   stages,
   workdir,
+  workdir_checks,
   writers,
 )
 from rmtl_jax.training import start_rules
 
 Record = dict[str, Any]
-PrepareConfig = prepare_config.PrepareConfig
+PrepareConfig = prepare_settings.PrepareConfig
 Step = Callable[[str, float], None]
 
 ARMS = ('continued', 'scratch')
@@ -116,7 +115,7 @@ def backtest(work: Backtest) -> Record:
       first, last = first_and_last_row(work.source, scratch, live.step)
       check_room(first, last, options.days, step)
       asked['last'] = last
-      writers.write_sealed(path / checks.BACKTEST, asked)
+      writers.write_sealed(path / workdir_checks.BACKTEST, asked)
     found: list[Record] = []
     for day in plan(asked['last'], options.days, step):
       since, until = iso(day.since), iso(day.until)
@@ -160,9 +159,9 @@ def _asked(work: Backtest) -> Record:
     'stages': list(options.stages),
   }
   asked = json.loads(json.dumps(asked))  # as it comes back from the file
-  file = work.path / checks.BACKTEST
+  file = work.path / workdir_checks.BACKTEST
   if not file.exists():
-    checks.check_place(work.path)
+    workdir_checks.check_place(work.path)
     return asked
   old = writers.read_sealed(file, 'choose another --workdir')
   other = [name for name in asked if old.get(name) != asked[name]]

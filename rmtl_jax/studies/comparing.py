@@ -43,13 +43,13 @@ from rmtl_jax.training import (
   actors,
   critics,
   delayed,
-  fit,
+  epoch_loop,
   saved,
+  split_data,
   validation,
 )
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
-from rmtl_jax.training import splits as splits_lib
 
 Job = methods_lib.Job
 Method = methods_lib.Method
@@ -177,7 +177,7 @@ class _Shared(NamedTuple):
     lists: the test rows as they stood in lists; None in a search.
   """
 
-  splits: dict[str, splits_lib.Split]
+  splits: dict[str, split_data.Split]
   models: models_lib.Models
   lists: list_starts.ListStarts | None
 
@@ -212,7 +212,7 @@ class Runs:
     self.config, self._searching = config, searching
     self.monitor = monitor_lib.of(config.evaluation.monitor)
     self.splits = {
-      name: splits_lib.read(run.data_dir, run.manifest, name, config.batch)
+      name: split_data.read(run.data_dir, run.manifest, name, config.batch)
       for name in manifest_lib.SPLITS
       if name != 'test' or not searching
     }
@@ -237,14 +237,14 @@ class Runs:
       name: dataclasses.replace(split, config=batch)
       for name, split in self.splits.items()
     }
-    spec = splits_lib.with_room(self.spec, splits['train'])
+    spec = split_data.with_room(self.spec, splits['train'])
     models = models_lib.Models(spec, vectors=self._vectors)
     lists = None
     if 'test' in splits:
       lists = list_starts.of(splits['test'], self._manifest)
     return _Shared(splits, models, lists)
 
-  def _completed(self, config: config_lib.Config) -> splits_lib.Split:
+  def _completed(self, config: config_lib.Config) -> split_data.Split:
     """The train rows with the labels of `config.delayed`."""
     train = self._share(config.batch).splits['train']
     return delayed.complete(config, self.spec, train, self._live)
@@ -304,7 +304,7 @@ class Runs:
     arms, limits = actors.pretrain(context), context.config.pretrain
     stopping = actors.stopping(context, 'pretrain')
     with _named(job):
-      results = fit.fit(context, 'pretrain', arms, stopping)
+      results = epoch_loop.fit(context, 'pretrain', arms, stopping)
     if not (stopping.is_done(arms) or self._searching):
       raise types.InputError(
         f'stage 1 of {job}, has not converged in'
@@ -328,7 +328,7 @@ class Runs:
     stopping = critics.stopping(context, policies)
     of_rows = critics.extras(context, context.train, policies.train)
     with _named(f'critics of {job}'):
-      results = fit.fit(context, 'critic', arms, stopping, of_rows)
+      results = epoch_loop.fit(context, 'critic', arms, stopping, of_rows)
     params, rows = results['critic'].params, context.validation
     self._keep('critic', job, params)
     policy = policies.validation
@@ -377,7 +377,7 @@ class Runs:
     # like a difference of weightings.
     stopping = stopping._replace(is_done=lambda arms: False)
     with _named(job):
-      results = fit.fit(context, 'finetune', arms, stopping)
+      results = epoch_loop.fit(context, 'finetune', arms, stopping)
     # Epoch 0 is the pre-trained model, at its best.
     before = self.record(job.pretrained)['kept']
     found = self._of_actor(context, 'finetune', results['finetune'], before)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.config import crosses, limits, presets, variants
+from rmtl_jax.config import cross_pairs, limits, presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.networks import ignore
@@ -158,7 +158,7 @@ def _as_recommended(
   for name in names:
     choices: dict[Any, Any] = {}
     for value in (given[name], best[name], plain[name]):
-      read = crosses.without(value, gone) if name == _CROSSES else value
+      read = cross_pairs.without(value, gone) if name == _CROSSES else value
       choices.setdefault(read, value)
     # A bar in a field's name would part it.
     fitting = [

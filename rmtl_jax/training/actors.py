@@ -15,10 +15,9 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.networks import functional
-from rmtl_jax.runtime import processes
+from rmtl_jax.runtime import collectives
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import fit, models, saved, validation
-from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import epoch_loop, models, saved, split_data, validation
 from rmtl_jax.updates import finetune as finetune_lib
 from rmtl_jax.updates import state
 from rmtl_jax.weighting import critic as weights_lib
@@ -28,7 +27,7 @@ from rmtl_jax.weighting import factory, registry
 _PATIENCE = 2
 
 
-def pretrain(context: context_lib.Context) -> dict[str, fit.Arm]:
+def pretrain(context: context_lib.Context) -> dict[str, epoch_loop.Arm]:
   """The actor of stage 1 before its first epoch.
 
   In a run that starts from another, that model is a candidate, as epoch 0: the
@@ -44,7 +43,9 @@ def pretrain(context: context_lib.Context) -> dict[str, fit.Arm]:
   else:
     first = models.init_actor(config, key, make)
   best = state.copy(first.params)
-  return {'pretrain': fit.Arm(models.pretrain(config), first, best, [value])}
+  return {
+    'pretrain': epoch_loop.Arm(models.pretrain(config), first, best, [value])
+  }
 
 
 def init_pretrain(
@@ -64,7 +65,7 @@ def finetune(
   weightings: Mapping[str, str],
   actor_params: Any,
   critic_params: Any,
-) -> dict[str, fit.Arm]:
+) -> dict[str, epoch_loop.Arm]:
   """The arms of stage 3 before their first epoch.
 
   Args:
@@ -88,7 +89,7 @@ def finetune(
 
   first = context.models.place(init, actor_params, critic_params)
   return {
-    name: fit.Arm(program, first[name], actor_params, [value])
+    name: epoch_loop.Arm(program, first[name], actor_params, [value])
     for name, program in programs.items()
   }
 
@@ -162,7 +163,7 @@ def mean_of_weights(
   return found.astype(np.float32)
 
 
-def stopping(context: context_lib.Context, stage: str) -> fit.Stopping:
+def stopping(context: context_lib.Context, stage: str) -> epoch_loop.Stopping:
   """Early stopping of stage 1 or 3, on the validation rows.
 
   Arms train until the patience with each of them has run out. A refit, which
@@ -174,7 +175,7 @@ def stopping(context: context_lib.Context, stage: str) -> fit.Stopping:
   is_refit = context.refit_epochs is not None
   patience = config.patience if stage == 'pretrain' else _PATIENCE
 
-  def validate(name: str, arm: fit.Arm):
+  def validate(name: str, arm: epoch_loop.Arm):
     del name
     totals, actor = arm.totals, state.actor_of(arm.state)
     loss, found = mean_loss(totals, len(tasks)), None
@@ -192,7 +193,7 @@ def stopping(context: context_lib.Context, stage: str) -> fit.Stopping:
       figures['td_error'] = totals['td_error'] / max(totals['td_rows'], 1.0)
     return value, figures, words
 
-  def is_done(arms: Mapping[str, fit.Arm]) -> bool:
+  def is_done(arms: Mapping[str, epoch_loop.Arm]) -> bool:
     return not is_refit and all(
       arm.epoch - arm.best_epoch >= patience for arm in arms.values()
     )
@@ -200,7 +201,7 @@ def stopping(context: context_lib.Context, stage: str) -> fit.Stopping:
   def words(value: float) -> str:
     return f'validation {monitor.word} {monitor.sign * value:.4f}'
 
-  return fit.Stopping(
+  return epoch_loop.Stopping(
     validate,
     is_done,
     config.max_epochs if context.refit_epochs is None else context.refit_epochs,
@@ -218,17 +219,17 @@ def fitted(
   first, again = None, None
   if context.refit_epochs is not None:
     first = train.host.rows - context.validation.host.rows
-    again = splits_lib.sampled(train)
+    again = split_data.sampled(train)
   params = fit_rows(
-    splits_lib.sampled(train, first),
-    splits_lib.sampled(context.validation),
+    split_data.sampled(train, first),
+    split_data.sampled(context.validation),
     context.config.seed,
     lambda done: context.progress.step('fitting', done),
     again,
   )
   context.progress.clear()
   # All processes take the first one's.
-  params = jax.tree.map(lambda x: processes.all_gather(x)[0], params)
+  params = jax.tree.map(lambda x: collectives.all_gather(x)[0], params)
   params = context.models.place(lambda x: x, params)
   figures = {}
   if context.refit_epochs is None:

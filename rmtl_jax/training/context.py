@@ -12,8 +12,7 @@ import jax
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
 from rmtl_jax.runtime import checkpoints, progress, stages
-from rmtl_jax.training import models, warm_start
-from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import models, run_start, split_data
 
 # Tells the keys of first parameters apart from those of stages.
 _INIT = 100
@@ -42,8 +41,8 @@ class Context:
 
   config: config_lib.Config
   tasks: tuple[str, ...]
-  train: splits_lib.Split
-  validation: splits_lib.Split
+  train: split_data.Split
+  validation: split_data.Split
   models: models.Models
   progress: progress.Progress
   history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -51,7 +50,7 @@ class Context:
   on_record: Callable[[dict[str, Any]], None] = lambda record: None
   interrupted: Callable[[], int] = lambda: 0
   saved_at: float = dataclasses.field(default_factory=time.monotonic)
-  start: warm_start.Start | None = None
+  start: run_start.Start | None = None
   refit_epochs: int | None = None
 
   def key(self, stage: str) -> jax.Array:

@@ -12,9 +12,8 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.ops import rewards, task_losses
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import feed, fit
+from rmtl_jax.training import epoch_loop, feed, split_data
 from rmtl_jax.training import models as models_lib
-from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import state
 
 # Tells the draws of logged actions apart from shuffles of the same seed.
@@ -46,7 +45,7 @@ def policies(context: context_lib.Context, actor_params: Any) -> Policies:
 
 def start(
   context: context_lib.Context, actor_params: Any, policies: Policies
-) -> dict[str, fit.Arm]:
+) -> dict[str, epoch_loop.Arm]:
   """The critics of all tasks before their first pass."""
   config, models = context.config, context.models
   key, params = context.init_key('critic'), None
@@ -63,7 +62,7 @@ def start(
     )
   best = state.copy(first.params) if keeps_best(config.critic) else ()
   program = models.train_critics(config)
-  return {'critic': fit.Arm(program, first, best, [-np.inf])}
+  return {'critic': epoch_loop.Arm(program, first, best, [-np.inf])}
 
 
 def keeps_best(config: config_lib.CriticConfig) -> bool:
@@ -83,7 +82,7 @@ def init_state(config: config_lib.Config) -> Callable[[Any], state.CriticState]:
 
 def extras(
   context: context_lib.Context,
-  split: splits_lib.Split,
+  split: split_data.Split,
   policy: np.ndarray,
 ) -> tuple[jax.Array | np.ndarray, ...]:
   """Arrays of a split's rows that a step of stage 2 reads, besides the batch.
@@ -103,7 +102,9 @@ def extras(
   return split.put(policy), split.put(logged)
 
 
-def stopping(context: context_lib.Context, policies: Policies) -> fit.Stopping:
+def stopping(
+  context: context_lib.Context, policies: Policies
+) -> epoch_loop.Stopping:
   """Critics train until their validation error has converged."""
   config, models = context.config, context.models
   rows, policy = context.validation, policies.validation
@@ -112,7 +113,7 @@ def stopping(context: context_lib.Context, policies: Policies) -> fit.Stopping:
   returns = _returns(context, rows, policy) if by_return else None
   words = config.critic.stopping.replace('_', ' ').replace('td ', 'TD ')
 
-  def validate(name: str, arm: fit.Arm):
+  def validate(name: str, arm: epoch_loop.Arm):
     del name
     critic, totals = arm.state, arm.totals
     td_error = totals['td_error'] / max(totals['td_rows'], 1.0)
@@ -137,7 +138,7 @@ def stopping(context: context_lib.Context, policies: Policies) -> fit.Stopping:
     shown = f'validation {words} {error:#.4g}'
     return -error, figures, [f'TD error {td_error:#.4g}', shown]
 
-  return fit.Stopping(
+  return epoch_loop.Stopping(
     validate,
     lambda arms: converged(errors_of(arms), config.critic),
     config.critic.max_passes,
@@ -148,7 +149,7 @@ def stopping(context: context_lib.Context, policies: Policies) -> fit.Stopping:
 
 
 def _returns(
-  context: context_lib.Context, split: splits_lib.Split, policy: np.ndarray
+  context: context_lib.Context, split: split_data.Split, policy: np.ndarray
 ) -> np.ndarray:
   """The discounted returns that a policy realises in a split, f64[R, K]."""
   config, host = context.config.critic, split.host
@@ -161,7 +162,9 @@ def _returns(
   )
 
 
-def warn(context: context_lib.Context, arms: Mapping[str, fit.Arm]) -> None:
+def warn(
+  context: context_lib.Context, arms: Mapping[str, epoch_loop.Arm]
+) -> None:
   """Warns of critics that have not converged."""
   errors = errors_of(arms)
   if not converged(errors, context.config.critic):
@@ -171,7 +174,7 @@ def warn(context: context_lib.Context, arms: Mapping[str, fit.Arm]) -> None:
     )
 
 
-def errors_of(arms: Mapping[str, fit.Arm]) -> list[float]:
+def errors_of(arms: Mapping[str, epoch_loop.Arm]) -> list[float]:
   """The validation error that decides, after each pass."""
   return [-value for value in arms['critic'].values[1:]]
 

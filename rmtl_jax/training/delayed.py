@@ -30,7 +30,7 @@ from rmtl_jax.data import columns
 from rmtl_jax.networks import factory, functional
 from rmtl_jax.ops import losses
 from rmtl_jax.runtime import progress
-from rmtl_jax.training import delay_methods, splits
+from rmtl_jax.training import delay_methods, split_data
 from rmtl_jax.updates import loop, state
 
 Completed = tuple[np.ndarray, np.ndarray]
@@ -147,11 +147,11 @@ class Problem:
 def complete(
   config: config_lib.Config,
   spec: types.FeatureSpec,
-  train: splits.Split,
+  train: split_data.Split,
   live: progress.Progress,
   earlier: int = 0,
   seconds: float = 0.0,
-) -> splits.Split:
+) -> split_data.Split:
   """The train rows with the labels and weights of `config.delayed`.
 
   Args:

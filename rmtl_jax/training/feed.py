@@ -18,7 +18,7 @@ import numpy as np
 from rmtl_jax import types
 from rmtl_jax.data import batches, prepared_file, streaming
 from rmtl_jax.runtime import programs
-from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import split_data
 from rmtl_jax.updates import loop as loop_lib
 
 # Dispatches whose rows are read ahead.
@@ -48,7 +48,7 @@ class Dispatch(NamedTuple):
 
 
 def dispatches(
-  split: splits_lib.Split,
+  split: split_data.Split,
   passes: batches.Epoch | batches.Plan,
   size: int,
   begin: int = 0,
@@ -81,7 +81,7 @@ def whole_plan(passes: batches.Epoch | batches.Plan) -> batches.Plan:
 
 
 def _streamed(
-  split: splits_lib.Split,
+  split: split_data.Split,
   passes: batches.Epoch | batches.Plan,
   size: int,
   begin: int,
@@ -104,13 +104,13 @@ def _streamed(
     yield Dispatch(columns, extra_rows, slots, on_device, shown, shares)
 
 
-def _own_lanes(split: splits_lib.Split) -> slice:
+def _own_lanes(split: split_data.Split) -> slice:
   """The lanes of a batch that this process places; all on one device."""
   lanes = split.config.lanes
   return split.layout.own_lanes(lanes) if split.layout else slice(0, lanes)
 
 
-def _put(split: splits_lib.Split, arrays: Any, count: np.int32) -> Any:
+def _put(split: split_data.Split, arrays: Any, count: np.int32) -> Any:
   """Arrays [S, own lanes, ...], and a number, on the device or the mesh."""
   if split.layout is None:
     return jax.device_put((arrays, count))
@@ -118,7 +118,7 @@ def _put(split: splits_lib.Split, arrays: Any, count: np.int32) -> Any:
 
 
 def _pieces(
-  split: splits_lib.Split,
+  split: split_data.Split,
   passes: batches.Epoch | batches.Plan,
   size: int,
   begin: int,
@@ -219,7 +219,7 @@ def _reader() -> concurrent.futures.ThreadPoolExecutor:
 def map_rows(
   row_map: Callable[..., Any],
   params: Any,
-  split: splits_lib.Split,
+  split: split_data.Split,
   extras: tuple[Any, ...] = (),
 ) -> Any:
   """A function of rows over a whole split, in the split's order.

@@ -27,8 +27,7 @@ from rmtl_jax.networks import functional, ignore, pretrained, tables
 from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.ops import task_losses
 from rmtl_jax.runtime import checkpoints, mesh
-from rmtl_jax.training import feed
-from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import feed, split_data
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import balance as balance_lib
 from rmtl_jax.updates import critic as critic_lib
@@ -378,7 +377,7 @@ class Models:
     )
 
   def predict(
-    self, config: config_lib.Config, params: Any, split: splits_lib.Split
+    self, config: config_lib.Config, params: Any, split: split_data.Split
   ) -> np.ndarray:
     """Predictions of every row of a split, f32[R, K], in its order.
 
@@ -388,7 +387,7 @@ class Models:
     return self.predicted(config, params, split).predictions
 
   def predicted(
-    self, config: config_lib.Config, params: Any, split: splits_lib.Split
+    self, config: config_lib.Config, params: Any, split: split_data.Split
   ) -> forward.Predicted:
     """As `predict`, with the outputs that the predictions are made of."""
     network = self.predictor(config)
@@ -409,14 +408,14 @@ class Models:
     return feed.map_rows(row_map, params, split)
 
   def policy(
-    self, config: config_lib.Config, params: Any, split: splits_lib.Split
+    self, config: config_lib.Config, params: Any, split: split_data.Split
   ) -> np.ndarray:
     """pi(s) of every row, f32[R, K]: predictions as actions in [0, 1]."""
     found = self.predict(config, params, split)
     return np.asarray(task_losses.actions(self.spec.losses, found))
 
   def probabilities(
-    self, config: config_lib.Config, params: Any, split: splits_lib.Split
+    self, config: config_lib.Config, params: Any, split: split_data.Split
   ) -> np.ndarray:
     """`predict`, of the whole log where the run's data are sampled from it.
 
@@ -434,7 +433,7 @@ class Models:
     self,
     config: config_lib.Config,
     params: Any,
-    split: splits_lib.Split,
+    split: split_data.Split,
     policy: np.ndarray,
   ) -> np.ndarray:
     """Q_k(s, a_k) of every row of a split, f32[R, K], in its order."""

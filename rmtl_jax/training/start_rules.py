@@ -1,6 +1,6 @@
 """Which runs another one can start from: one function per rule.
 
-Parameters move by the values of vocabularies (training/warm_start.py). All that
+Parameters move by the values of vocabularies (training/run_start.py). All that
 they mean besides must be the same: networks, fields, how numbers are
 normalised, tasks.
 """

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 
-GROUPS = prepare_config.AS_OF
+GROUPS = prepare_settings.AS_OF
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,10 @@ GROUPS = prepare_config.AS_OF
   ],
 )
 def test_settings_of_prepare_have_bounds(changes, expected):
-  config = prepare_config.PrepareConfig()
-  assert prepare_config.validate(config) == config
+  config = prepare_settings.PrepareConfig()
+  assert prepare_settings.validate(config) == config
   with pytest.raises(types.InputError) as error:
-    prepare_config.validate(dataclasses.replace(config, **changes))
+    prepare_settings.validate(dataclasses.replace(config, **changes))
   assert str(error.value).startswith(expected)
 
 
@@ -42,7 +42,9 @@ def test_settings_of_prepare_have_bounds(changes, expected):
   ],
 )
 def test_the_groups_that_as_of_names(as_of, groups, auto):
-  config = prepare_config.validate(prepare_config.PrepareConfig(as_of=as_of))
-  found = prepare_config.as_of_groups(config)
+  config = prepare_settings.validate(
+    prepare_settings.PrepareConfig(as_of=as_of)
+  )
+  found = prepare_settings.as_of_groups(config)
   assert found == groups
-  assert tuple(g for g in found if prepare_config.is_auto(config, g)) == auto
+  assert tuple(g for g in found if prepare_settings.is_auto(config, g)) == auto

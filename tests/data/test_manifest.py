@@ -3,7 +3,7 @@
 import dataclasses
 
 from rmtl_jax import types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from tests.data import test_manifest_file
 
 FULL = test_manifest_file.FULL
@@ -13,7 +13,7 @@ def test_feature_spec_and_columns():
   names = ('user', 'item', 'tags', 'seen')
   rest = {
     'numeric_names': ('price',),
-    'groups': tuple((g, ()) for g in prepare_config.AS_OF),
+    'groups': tuple((g, ()) for g in prepare_settings.AS_OF),
     'tasks': ('click', 'conversion'),
   }
   assert FULL.feature_spec() == types.FeatureSpec(

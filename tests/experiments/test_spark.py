@@ -12,7 +12,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import contract
 from rmtl_jax.preparation import prepare_log as prepare_lib
@@ -218,7 +218,7 @@ def made(spark, tmp_path_factory):
     schema = raw_files.write_schema(path / 'schema.json', record)
 
     def config(engine):
-      return prepare_config.PrepareConfig(
+      return prepare_settings.PrepareConfig(
         source='table',
         raw_dir=str(path / 'raw'),
         schema=schema,
@@ -312,7 +312,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(spark, tmp_path):
   def run(**options):
     prepare_job.prepare(
       spark,
-      prepare_config.PrepareConfig(
+      prepare_settings.PrepareConfig(
         raw_dir=str(tmp_path / 'raw'),
         schema=schema,
         data_dir=str(tmp_path / 'out'),

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import cli
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.preparation import prepare_log
 from tests import tiny
 from tests.faults import sound
@@ -102,7 +102,7 @@ def _check_odd(place, path, item, price):
   (place / 'schema.json').write_text(json.dumps(schema))
   out = place / 'out'
   manifest = prepare_log.prepare(
-    prepare_config.PrepareConfig(
+    prepare_settings.PrepareConfig(
       raw_dir=os.fspath(raw),
       data_dir=os.fspath(out),
       schema=os.fspath(place / 'schema.json'),

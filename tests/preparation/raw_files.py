@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import prepare_log, sources, sql, value_checks
@@ -66,7 +66,7 @@ def run(
   Every value in a vocabulary, any dates, no as-of features if not asked for.
   """
   return prepare_log.prepare(
-    prepare_config.PrepareConfig(
+    prepare_settings.PrepareConfig(
       source=source,
       raw_dir=str(raw_dir),
       data_dir=str(tmp_path / 'out'),
@@ -79,7 +79,7 @@ def read_source(
   name: str, raw_dir: pathlib.Path, **options: Any
 ) -> tuple[source_lib.SourceTable, list[dict[str, Any]]]:
   """What a reader gives, and the rows of its view in order, as dicts."""
-  config = prepare_config.PrepareConfig(source=name, **options)
+  config = prepare_settings.PrepareConfig(source=name, **options)
   with sql.connect() as connection:
     table = sources.RECORDS.find(name).read(connection, raw_dir, config)
     value_checks.check(connection, table, config.any_dates)

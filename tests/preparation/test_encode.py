@@ -5,11 +5,11 @@ import pathlib
 import duckdb
 import pytest
 
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.preparation import encode, fit, sessionize, source
 from rmtl_jax.preparation.raw import raw_files as raw
 
-OPTIONS = prepare_config.PrepareConfig(min_count=1)
+OPTIONS = prepare_settings.PrepareConfig(min_count=1)
 
 
 def encoded(columns, tasks, fields=(), **table):

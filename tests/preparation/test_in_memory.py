@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import rmtl_jax
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from tests.preparation import raw_files
 
 SCHEMA = raw_files.SCHEMA
@@ -26,7 +26,7 @@ def columns(rows=24):
 
 
 def config(tmp_path, **options):
-  return prepare_config.PrepareConfig(
+  return prepare_settings.PrepareConfig(
     data_dir=str(tmp_path / 'out'),
     **{'min_count': 1, 'any_dates': True, 'as_of': ('none',), **options},
   )

@@ -14,8 +14,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import mixing
 from rmtl_jax.results import ensemble, run_record
 from rmtl_jax.runtime import progress, workdir, writers
-from rmtl_jax.training import models
-from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import models, split_data
 from tests import signals, tiny
 
 pytestmark = pytest.mark.slow
@@ -85,7 +84,7 @@ def test_predicts_the_mean_of_the_members_probabilities(trained, data_dir):
   saved = workdir.read(path)
   made = models.Models(saved.manifest.feature_spec())
   host = columns_lib.read_split(data_dir, saved.manifest, 'test')
-  split = splits_lib.place(host, CONFIG.batch)
+  split = split_data.place(host, CONFIG.batch)
   params = ensemble.restore(saved, made).actors['finetune']
   members = [
     made.predict(ONE, jax.tree.map(lambda x, m=m: x[m], params), split)
@@ -141,7 +140,7 @@ def test_members_that_differ_are_weighed_on_validation(tmp_path, data_dir):
 
   def probabilities(name):
     host = columns_lib.read_split(data_dir, saved.manifest, name)
-    split = splits_lib.place(host, config.batch)
+    split = split_data.place(host, config.batch)
     own = [
       made.predict(one, member.results['pretrain'].params, split)
       for one, member in zip(restored.configs, restored.members, strict=True)

@@ -11,7 +11,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.results import run_record
 from rmtl_jax.runtime import progress, workdir
-from rmtl_jax.training import fit, models, splits
+from rmtl_jax.training import epoch_loop, models, split_data
 from tests import signals, tiny
 
 pytestmark = pytest.mark.slow
@@ -36,7 +36,7 @@ LAST = ('constant_last', 'finetune_last')
 def trained(tmp_path_factory, data_dir):
   """A run, its record, and what the arms were when stage 3 ended."""
   path, ends = tmp_path_factory.mktemp('run'), {}
-  original = fit.fit
+  original = epoch_loop.fit
 
   def train(context, stage, arms, *rest):
     found = original(context, stage, arms, *rest)
@@ -46,7 +46,7 @@ def trained(tmp_path_factory, data_dir):
     return found
 
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(fit, 'fit', train)
+    patch.setattr(epoch_loop, 'fit', train)
     record = run.train(CONFIG, path, data_dir, live=QUIET)
   return path, record, ends
 
@@ -59,7 +59,7 @@ def test_both_arms_are_evaluated_after_the_last_epoch(trained, data_dir):
   one = workdir.read(path)
   made = models.Models(one.manifest.feature_spec())
   host = columns_lib.read_split(data_dir, one.manifest, 'test')
-  split = splits.place(host, CONFIG.batch)
+  split = split_data.place(host, CONFIG.batch)
   losses = {}
   for arm, params in ends.items():
     p = made.predict(CONFIG, params, split).astype(np.float64)

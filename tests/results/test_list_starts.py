@@ -9,12 +9,12 @@ import pytest
 import rmtl_jax
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import prepare_log
 from rmtl_jax.results import ensemble, list_starts
 from rmtl_jax.runtime import workdir
-from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import split_data
 
 _SCHEMA = {
   'tasks': [{'name': 'click', 'column': 'click', 'known_after_seconds': 1}],
@@ -107,7 +107,7 @@ def _log(sessions=120, rows=5):
 def run(tmp_path_factory):
   place = tmp_path_factory.mktemp('lists')
   log = _log()
-  config = prepare_config.PrepareConfig(
+  config = prepare_settings.PrepareConfig(
     source='table', data_dir=str(place / 'data'), as_of=_AS_OF, min_count=1
   )
   prepare_log.prepare(config, table=log, schema=_SCHEMA)
@@ -127,7 +127,7 @@ def test_predictions_are_those_of_predict_with_frozen_times(run):
   model = rmtl_jax.load(path, stage='pretrain')
   own = workdir.read_run(path)
   trained = ensemble.restore(own)
-  split = splits_lib.read(own.data_dir, own.manifest, 'test', own.config.batch)
+  split = split_data.read(own.data_dir, own.manifest, 'test', own.config.batch)
   lists = list_starts.of(split, own.manifest)
   found = trained.models.probabilities(
     own.config, trained.actors['pretrain'], lists.split
@@ -153,7 +153,7 @@ def test_predictions_are_those_of_predict_with_frozen_times(run):
 def test_rows_of_one_time_are_a_list(run):
   path, _, _ = run
   own = workdir.read_run(path)
-  split = splits_lib.read(own.data_dir, own.manifest, 'test', own.config.batch)
+  split = split_data.read(own.data_dir, own.manifest, 'test', own.config.batch)
   # Of each session rows 0 to 2 at once, then 3 and 4.
   time = np.arange(split.host.rows) // 5 * 2 + (
     np.arange(split.host.rows) % 5 > 2

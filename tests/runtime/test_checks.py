@@ -9,7 +9,7 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import manifest_file
-from rmtl_jax.runtime import checks, workdir
+from rmtl_jax.runtime import workdir, workdir_checks
 from tests import tiny
 
 
@@ -32,7 +32,7 @@ def test_nothing_is_begun_in_what_belongs_to_something_else(
     tiny.write_prepared(one)
   for name in ('run/checkpoints', 'run/report/mine', 'backtest', 'export'):
     (tmp_path / name).mkdir(parents=True)
-  (tmp_path / 'backtest' / checks.BACKTEST).write_text('{}')
+  (tmp_path / 'backtest' / workdir_checks.BACKTEST).write_text('{}')
   (tmp_path / 'export' / 'export.json').write_text('{}')
   workdir.create(tmp_path / 'run', config, data)
   for kind in workdir.KINDS:
@@ -61,7 +61,7 @@ def test_a_field_that_differs_is_named_with_both_values(tmp_path, change, said):
   fields = (dataclasses.replace(first, **change), *rest)
   line = said.format(name=first.name, size=first.size)
   with pytest.raises(types.InputError, match=f'^x: field number 1, {line}$'):
-    checks.check_compatible(
+    workdir_checks.check_compatible(
       run.manifest, dataclasses.replace(manifest, fields=fields), 'x'
     )
 
@@ -85,23 +85,23 @@ def test_ids_and_numbers_that_mean_something_else_are_refused(tmp_path):
   run_dir.mkdir()
   run = workdir.create(run_dir, config_lib.Config(), data)
   manifest = run.manifest
-  checks.check_encoding(run.path, run.manifest, manifest, data)
+  workdir_checks.check_encoding(run.path, run.manifest, manifest, data)
   with pytest.raises(
     types.InputError, match="'item': vocabulary row 2: '2', the run has '1';"
   ):
-    checks.check_encoding(run.path, run.manifest, manifest, other)
+    workdir_checks.check_encoding(run.path, run.manifest, manifest, other)
   # Without one there is nothing to compare.
   (other / 'vocabulary' / 'item.parquet').unlink()
-  checks.check_encoding(run.path, run.manifest, manifest, other)
+  workdir_checks.check_encoding(run.path, run.manifest, manifest, other)
   *rest, price = manifest.fields
   fields = (*rest, dataclasses.replace(price, details={}))
-  checks.check_encoding(
+  workdir_checks.check_encoding(
     run.path, run.manifest, dataclasses.replace(manifest, fields=fields), data
   )
   fields = (*rest, dataclasses.replace(price, details=scale | {'mean': 1.5}))
   with pytest.raises(
     types.InputError, match=r"'price': mean: 1.5, the run has 1.0;"
   ):
-    checks.check_encoding(
+    workdir_checks.check_encoding(
       run.path, run.manifest, dataclasses.replace(manifest, fields=fields), data
     )

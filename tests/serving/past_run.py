@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.preparation import prepare_log
 from rmtl_jax.runtime import workdir
 from rmtl_jax.serving import predictor
 from rmtl_jax.training import models as models_lib
-from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import split_data
 from tests.serving import table_run
 
 MINUTE = 60
@@ -117,7 +117,7 @@ def prepare_run(
       'schema': str(directory / 'schema.json'),
     }
   prepare_log.prepare(
-    prepare_config.PrepareConfig(
+    prepare_settings.PrepareConfig(
       data_dir=str(data),
       history_items=4,
       any_dates=True,
@@ -153,6 +153,6 @@ def evaluated(
   """(rows of the raw log, f32[R, K]) as `evaluate` computes them."""
   run = scorer.run
   host = columns_lib.read_split(run.data_dir, run.manifest, split)
-  places = splits_lib.place(host, run.config.batch)
+  places = split_data.place(host, run.config.batch)
   models = models_lib.Models(run.manifest.feature_spec())
   return host.row_id, models.predict(run.config, scorer.params, places)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import run
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.config import values as config_values
 from rmtl_jax.preparation import prepare_log
 from rmtl_jax.runtime import progress
@@ -94,7 +94,7 @@ def prepare_table(
   pq.write_table(table() if log is None else log, raw)
   (directory / 'schema.json').write_text(json.dumps(SCHEMA))
   prepare_log.prepare(
-    prepare_config.PrepareConfig(
+    prepare_settings.PrepareConfig(
       source='table',
       raw_dir=str(raw),
       schema=str(directory / 'schema.json'),

@@ -13,7 +13,7 @@ from rmtl_jax.results import ensemble
 from rmtl_jax.runtime import workdir
 from rmtl_jax.serving import predictor
 from rmtl_jax.training import models as models_lib
-from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import split_data
 from tests import tiers
 from tests.serving import table_run
 
@@ -24,7 +24,7 @@ def _evaluated(run_dir, stage):
   models = models_lib.Models(run.manifest.feature_spec())
   params = ensemble.restore(run, models).actors[stage]
   host = columns_lib.read_split(run_dir.parent / 'data', run.manifest, 'test')
-  split = splits_lib.place(host, run.config.batch)
+  split = split_data.place(host, run.config.batch)
   found = models.predict(run.config, params, split)
   return dict(zip(host.row_id.tolist(), found, strict=True))
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import prepare_log
@@ -76,7 +76,7 @@ def prepared(
   path = directory / f'log.{kind}'
   write = pq.write_table if kind == 'parquet' else pa_csv.write_csv
   write(searches() if table is None else table, path)
-  config = prepare_config.PrepareConfig(
+  config = prepare_settings.PrepareConfig(
     source='table',
     raw_dir=str(path),
     schema=raw_files.write_schema(directory / 'schema.json', schema),

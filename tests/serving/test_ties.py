@@ -16,7 +16,7 @@ import rmtl_jax
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.serving.export import export_writer
 from rmtl_jax.training import models as models_lib
-from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import split_data
 from tests.serving import past_run
 
 pytestmark = pytest.mark.slow
@@ -94,7 +94,7 @@ def test_of_prepared_data(runs, how, reads):
     scorer = past_run.untrained(run_dir, **SETTINGS[reads])
     config = scorer.run.config
     batch = dataclasses.replace(config.batch, input=how)
-    split = splits_lib.read(
+    split = split_data.read(
       scorer.run.data_dir, scorer.run.manifest, 'train', batch
     )
     resident = isinstance(split.host, columns_lib.SplitColumns)

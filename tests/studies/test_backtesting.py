@@ -8,11 +8,11 @@ import signal
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.config import values as config_values
 from rmtl_jax.runtime import progress
 from rmtl_jax.studies import backtesting
-from rmtl_jax.training import fit
+from rmtl_jax.training import epoch_loop
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ CONFIG = config_values.from_dict(
     'evaluation': {'bootstrap': 0},
   }
 )
-SOURCE = prepare_config.PrepareConfig(
+SOURCE = prepare_settings.PrepareConfig(
   source='simulated', simulated_rows=3000, as_of=('none',)
 )
 OPTIONS = backtesting.Options(
@@ -56,7 +56,7 @@ def done(tmp_path_factory):
       self.calls += 1
       return signal.SIGTERM if self.calls == 5 else 0
 
-  with pytest.raises(fit.Interrupted):
+  with pytest.raises(epoch_loop.Interrupted):
     run(path, interrupted=Stop())
   return path, run(path)
 
@@ -157,7 +157,7 @@ def test_a_log_is_longer_than_its_days(count, step, expected):
 
 def test_seconds_are_known_after_a_kill(tmp_path):
   """A kill between data that are whole and what is noted of them."""
-  source = prepare_config.PrepareConfig(
+  source = prepare_settings.PrepareConfig(
     source='simulated', simulated_rows=1500, as_of=('none',)
   )
 

@@ -12,7 +12,7 @@ from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.runtime import progress
 from rmtl_jax.studies import comparing
-from rmtl_jax.training import fit
+from rmtl_jax.training import epoch_loop
 
 pytestmark = pytest.mark.slow
 
@@ -165,7 +165,7 @@ def test_an_interrupted_comparison_ends_as_an_undisturbed_one(
         CONFIG, tmp_path, data_dir, QUIET, StopAfter(12 + 30 * stops)
       )
       break
-    except fit.Interrupted:
+    except epoch_loop.Interrupted:
       stops += 1
       assert not (tmp_path / 'results.json').exists()
   assert stops >= 3
@@ -213,7 +213,7 @@ def test_an_ensemble_against_the_single_model(tmp_path, data_dir):
   """Paired by seed, also after an interruption; nothing else is kept of it."""
   config = changed(methods=('shared_bottom:ensemble=2',))
   stop = iter([0] * 40 + [signal.SIGTERM] * 5)
-  with pytest.raises(fit.Interrupted):
+  with pytest.raises(epoch_loop.Interrupted):
     comparing.compare(config, tmp_path, data_dir, QUIET, lambda: next(stop))
   results = comparing.compare(config, tmp_path, data_dir, QUIET)
   assert [m['name'] for m in results['methods']] == [

@@ -11,7 +11,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.evaluation import monitor
 from rmtl_jax.runtime import progress
 from rmtl_jax.studies import search_space, tuning
-from rmtl_jax.training import fit
+from rmtl_jax.training import epoch_loop
 from tests import tiny
 from tests.studies import test_comparing
 
@@ -87,7 +87,7 @@ def test_an_interrupted_search_ends_as_an_undisturbed_one(
       stop = test_comparing.StopAfter(20 + 20 * stops)
       again = tuning.tune(CONFIG, RATE, tmp_path, data_dir, QUIET, stop)
       break
-    except fit.Interrupted:
+    except epoch_loop.Interrupted:
       stops += 1
   assert stops >= 1
   assert again == tuned[1]

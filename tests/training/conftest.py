@@ -4,7 +4,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import columns, manifest
-from rmtl_jax.training import models, splits
+from rmtl_jax.training import models, split_data
 from tests import tiny
 
 
@@ -15,7 +15,7 @@ def shared(tmp_path_factory):
   written = tiny.write_prepared(path, sessions=60)
   batch = config_lib.BatchConfig(lanes=4, lane_length=8, steps_per_dispatch=4)
   rows = [
-    splits.place(columns.read_split(path, written, name), batch)
+    split_data.place(columns.read_split(path, written, name), batch)
     for name in manifest.SPLITS[:2]
   ]
   return (*rows, models.Models(written.feature_spec()))

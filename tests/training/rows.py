@@ -7,7 +7,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import split_data
 from tests.updates import problem
 
 BATCH = config_lib.BatchConfig(
@@ -31,7 +31,7 @@ def make_split(**changes):
     time=found.inputs.time,
     starts=STARTS,
   )
-  return splits_lib.place(dataclasses.replace(host, **changes), BATCH)
+  return split_data.place(dataclasses.replace(host, **changes), BATCH)
 
 
 SPLIT = make_split()

@@ -6,7 +6,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax.config import values as config_values
-from rmtl_jax.training import fit
+from rmtl_jax.training import epoch_loop
 from tests import signals, tiny
 
 QUIET = rmtl_jax.Progress(quiet=True)
@@ -47,7 +47,7 @@ def test_a_state_resumes_in_the_middle_of_an_epoch(tmp_path):
   tiny.write_prepared(data, sessions=60)
   given = data, ['pretrain'], QUIET
   record = rmtl_jax.train(config, tmp_path / 'whole', *given)
-  with pytest.raises(fit.Interrupted):
+  with pytest.raises(epoch_loop.Interrupted):
     rmtl_jax.train(config, run, *given, interrupted=signals.At(3))
   assert rmtl_jax.train(config, run, *given)['stages'] == record['stages']
 

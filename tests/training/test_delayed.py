@@ -9,9 +9,9 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import prepare, run, types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import columns, manifest_file, streaming
-from rmtl_jax.training import delay_methods, delayed, splits
+from rmtl_jax.training import delay_methods, delayed, split_data
 from tests import tiny
 
 DAY = 86_400
@@ -99,7 +99,7 @@ SCHEMA = {
 def data(tmp_path_factory):
   """A log of 60 days, train rows up to day 36."""
   path = tmp_path_factory.mktemp('late') / 'data'
-  settings = prepare_config.PrepareConfig(
+  settings = prepare_settings.PrepareConfig(
     source='table', data_dir=str(path), as_of=('none',), any_dates=True
   )
   prepare(settings, table=log(), schema=SCHEMA)
@@ -117,7 +117,8 @@ def read(data, method='drop', place='resident'):
   manifest = manifest_file.read(data)
   batch = dataclasses.replace(config(method).batch, input=place)
   return manifest, [
-    splits.read(data, manifest, name, batch) for name in ('train', 'validation')
+    split_data.read(data, manifest, name, batch)
+    for name in ('train', 'validation')
   ]
 
 
@@ -184,7 +185,7 @@ def test_dropping_leaves_the_rows_as_they_are(data):
 def test_labels_that_are_always_final_can_not_be_completed(tmp_path):
   manifest = tiny.write_prepared(tmp_path / 'data', sessions=20)
   rows = [
-    splits.read(tmp_path / 'data', manifest, name, config('row').batch)
+    split_data.read(tmp_path / 'data', manifest, name, config('row').batch)
     for name in ('train', 'validation')
   ]
   with pytest.raises(types.InputError, match='no task of these data has'):

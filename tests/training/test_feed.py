@@ -10,8 +10,7 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import batches
-from rmtl_jax.training import feed
-from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import feed, split_data
 from rmtl_jax.updates import loop as loop_lib
 from tests import tiny
 
@@ -33,7 +32,7 @@ def both(tmp_path_factory, request):
     fields = manifest.of_kind('categorical')
     manifest = dataclasses.replace(manifest, fields=fields)
   return [
-    splits_lib.read(
+    split_data.read(
       path, manifest, 'train', dataclasses.replace(BATCH, input=source)
     )
     for source in ('resident', 'streaming')
@@ -104,7 +103,7 @@ def test_an_error_ahead_is_raised_where_it_is_reached():
 def test_the_size_decides(tmp_path, settings, rows, expected):
   spec = tiny.write_prepared(tmp_path).feature_spec()
   config = dataclasses.replace(BATCH, **settings)
-  assert splits_lib.streams(spec, rows, config) is expected
+  assert split_data.streams(spec, rows, config) is expected
 
 
 def test_a_split_with_too_many_rows_is_refused(tmp_path):
@@ -114,4 +113,4 @@ def test_a_split_with_too_many_rows_is_refused(tmp_path):
     manifest, splits={**manifest.splits, 'train': train}
   )
   with pytest.raises(types.InputError, match="'train' has 2147483648 rows"):
-    splits_lib.read(tmp_path, manifest, 'train', BATCH)
+    split_data.read(tmp_path, manifest, 'train', BATCH)

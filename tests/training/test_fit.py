@@ -10,7 +10,7 @@ import pytest
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import batches
 from rmtl_jax.runtime import checkpoints, progress
-from rmtl_jax.training import context, fit, models
+from rmtl_jax.training import context, epoch_loop, models
 from rmtl_jax.updates import loop, state
 from tests.training import rows
 from tests.updates import problem
@@ -56,7 +56,7 @@ class Counting:
       **changes,
     )
     self.arms = {
-      name: fit.Arm(
+      name: epoch_loop.Arm(
         program(),
         state.ActorState(jnp.float32(0), (), (), jnp.int32(0)),
         jnp.float32(0),
@@ -66,7 +66,7 @@ class Counting:
     }
     self.values = values or list(range(1, epochs + 1))
     self.seen = []
-    self.stopping = fit.Stopping(
+    self.stopping = epoch_loop.Stopping(
       self.validate, lambda arms: False, epochs, lambda value: f'{value}'
     )
 
@@ -80,7 +80,7 @@ class Counting:
     return self.values[arm.epoch], {'loss': arm.totals['rows']}, ['counted']
 
   def __call__(self, stage='finetune'):
-    return fit.fit(self.context, stage, self.arms, self.stopping)
+    return epoch_loop.fit(self.context, stage, self.arms, self.stopping)
 
 
 def steps(epoch):
@@ -150,7 +150,7 @@ def test_a_stage_resumes_inside_of_an_epoch(tmp_path, calls):
     try:
       found = one()
       break
-    except fit.Interrupted as stop:
+    except epoch_loop.Interrupted as stop:
       assert stop.signal_number == 15
       starts += 1
       store.wait()

@@ -6,7 +6,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
-from rmtl_jax.training import splits
+from rmtl_jax.training import split_data
 from tests import tiny
 
 
@@ -14,7 +14,7 @@ def _read(path, **settings):
   manifest = manifest_file.read(path)
   batch = config_lib.BatchConfig(lanes=2, lane_length=8, **settings)
   return {
-    name: splits.read(path, manifest, name, batch)
+    name: split_data.read(path, manifest, name, batch)
     for name in manifest_lib.SPLITS
   }
 
@@ -22,7 +22,7 @@ def _read(path, **settings):
 def test_small_splits_are_filled_up_to_one_size(tmp_path):
   tiny.write_prepared(tmp_path, sessions=30)
   plain = _read(tmp_path)
-  filled = splits.of_one_size(plain)
+  filled = split_data.of_one_size(plain)
   most = max(one.host.rows for one in plain.values())
   assert len({one.host.rows for one in plain.values()}) > 1
   for name, one in filled.items():
@@ -43,7 +43,7 @@ def test_small_splits_are_filled_up_to_one_size(tmp_path):
 def test_large_and_streamed_splits_stay(tmp_path, monkeypatch):
   tiny.write_prepared(tmp_path, sessions=30)
   streamed = _read(tmp_path, input='streaming')
-  assert splits.of_one_size(streamed) == streamed
+  assert split_data.of_one_size(streamed) == streamed
   plain = _read(tmp_path)
-  monkeypatch.setattr(splits, '_MOST_FILLED', 10)
-  assert splits.of_one_size(plain) == plain
+  monkeypatch.setattr(split_data, '_MOST_FILLED', 10)
+  assert split_data.of_one_size(plain) == plain

@@ -7,7 +7,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.evaluation import critic_statistics, monitor
 from rmtl_jax.ops import rewards
 from rmtl_jax.runtime import progress
-from rmtl_jax.training import actors, context, critics, fit, validation
+from rmtl_jax.training import actors, context, critics, epoch_loop, validation
 from tests import tiny
 
 CONFIG = config_values.from_dict(
@@ -89,7 +89,7 @@ def test_the_pass_nearest_to_the_returns_is_kept(shared):
   arms = critics.start(run, actor, policies)
   beside = critics.extras(run, run.train, policies.train)
   stopping = critics.stopping(run, policies)
-  found = fit.fit(run, 'critic', arms, stopping, beside)['critic']
+  found = epoch_loop.fit(run, 'critic', arms, stopping, beside)['critic']
   errors = critics.errors_of(arms)
   assert errors == [r['validation_return_error'] for r in run.history]
   assert min(errors) < errors[-1] and found.epoch == np.argmin(errors) + 1

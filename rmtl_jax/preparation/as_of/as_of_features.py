@@ -18,7 +18,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.preparation import label_sql, ranks, sessionize, source, sql
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import groups as asof_groups
@@ -54,7 +54,7 @@ def add_features(
   connection: sql.Connection,
   rows: source.SourceTable,
   places: sessionize.RowPlaces,
-  config: prepare_config.PrepareConfig,
+  config: prepare_settings.PrepareConfig,
 ) -> source.SourceTable:
   """Adds the as-of features that the options name to the reader's result.
 

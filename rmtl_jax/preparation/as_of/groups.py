@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from rmtl_jax import types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
@@ -87,7 +87,7 @@ class Supported:
 def find_supported(
   rows: source.SourceTable,
   rate_keys: Collection[str],
-  config: prepare_config.PrepareConfig,
+  config: prepare_settings.PrepareConfig,
   slates: asof_slates.Found | None = None,
   tastes: Sequence[str] = (),
 ) -> Supported:
@@ -112,8 +112,8 @@ def find_supported(
   groups: list[str] = []
   warnings: list[str] = []
   left_out: dict[str, str] = {}
-  for group in prepare_config.as_of_groups(config):
-    auto = prepare_config.is_auto(config, group)
+  for group in prepare_settings.as_of_groups(config):
+    auto = prepare_settings.is_auto(config, group)
     lack = _missing_input(rows, group)
     if looks_at_slates(rows, config, group):
       lack = _missing_slates(slates)
@@ -164,23 +164,23 @@ def find_supported(
 
 def looks_at_slates(
   rows: source.SourceTable,
-  config: prepare_config.PrepareConfig,
+  config: prepare_settings.PrepareConfig,
   group: str = asof_slates.GROUP,
 ) -> bool:
   """Whether the log's sessions decide what a group compares, if anything."""
   return (
     group == asof_slates.GROUP
-    and group in prepare_config.as_of_groups(config)
+    and group in prepare_settings.as_of_groups(config)
     and group not in config.as_of
     and _missing_input(rows, group) is None
   )
 
 
 def looks_at_tastes(
-  rows: source.SourceTable, config: prepare_config.PrepareConfig
+  rows: source.SourceTable, config: prepare_settings.PrepareConfig
 ) -> bool:
   """Whether the log's rows decide by which fields `tastes` is made."""
-  wanted = asof_tastes.GROUP in prepare_config.as_of_groups(config)
+  wanted = asof_tastes.GROUP in prepare_settings.as_of_groups(config)
   return wanted and _missing_input(rows, asof_tastes.GROUP) is None
 
 
@@ -364,7 +364,7 @@ def _taken_name(rows: source.SourceTable, group: str) -> str:
 def declare(
   rows: source.SourceTable,
   supported: Supported,
-  config: prepare_config.PrepareConfig,
+  config: prepare_settings.PrepareConfig,
 ) -> source.SourceTable:
   """Adds what is supported to the result's options, warnings and fields.
 

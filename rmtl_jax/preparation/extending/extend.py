@@ -13,7 +13,7 @@ import pathlib
 from collections.abc import Callable
 
 from rmtl_jax import types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
 from rmtl_jax.preparation import (
@@ -53,7 +53,7 @@ Progress = Callable[[str, float], None]
 def run(
   connection: sql.Connection,
   reader: source.Reader,
-  config: prepare_config.PrepareConfig,
+  config: prepare_settings.PrepareConfig,
   base: settings.Base,
   directory: pathlib.Path,
   progress: Progress,
@@ -168,7 +168,7 @@ def _find_seam(
 
 def _add(
   new: settings.Extension,
-  config: prepare_config.PrepareConfig,
+  config: prepare_settings.PrepareConfig,
   directory: pathlib.Path,
   progress: Progress,
 ) -> manifest_lib.Manifest:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import (
   counts,
@@ -28,7 +28,7 @@ _REPLACED = ('split', 'split_dates', 'until')
 
 def manifest(
   new: settings.Extension,
-  config: prepare_config.PrepareConfig,
+  config: prepare_settings.PrepareConfig,
   stitched: stitch.Stitched,
   encoded: encode.Encoded,
   grown: dict[str, vocabularies.Grown],

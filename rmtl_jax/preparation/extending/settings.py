@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax import types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import in_memory, sessionize, source, sql, time_window
@@ -42,7 +42,7 @@ class Base:
 
   directory: pathlib.Path
   manifest: manifest_lib.Manifest
-  config: prepare_config.PrepareConfig
+  config: prepare_settings.PrepareConfig
   schema: dict[str, Any] | None
 
   @property
@@ -106,7 +106,7 @@ class Extension(NamedTuple):
 
 
 def read_base(
-  config: prepare_config.PrepareConfig,
+  config: prepare_settings.PrepareConfig,
   schema: Mapping[str, Any] | str | os.PathLike[str] | None,
 ) -> Base:
   """Reads the manifest of `config.extend`, and takes its settings.
@@ -148,7 +148,7 @@ def read_base(
 
 
 def _settings(
-  config: prepare_config.PrepareConfig,
+  config: prepare_settings.PrepareConfig,
   manifest: manifest_lib.Manifest,
   directory: pathlib.Path,
 ) -> dict[str, Any]:
@@ -177,7 +177,7 @@ def _settings(
 
 
 def _has_groups(
-  config: prepare_config.PrepareConfig, made: Sequence[str]
+  config: prepare_settings.PrepareConfig, made: Sequence[str]
 ) -> bool:
   """Whether the data have the as-of features that are asked for.
 
@@ -186,7 +186,7 @@ def _has_groups(
   whatever = {'all', 'auto'}
   if whatever & {*config.as_of}:
     return 'none' not in made and {*made} >= {*config.as_of} - whatever
-  return {*made} - {'none'} == {*prepare_config.as_of_groups(config)}
+  return {*made} - {'none'} == {*prepare_settings.as_of_groups(config)}
 
 
 def _schema(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.simulator import log as simulated
@@ -19,7 +19,7 @@ TASKS = (
 def read(
   connection: sql.Connection,
   raw_dir: pathlib.Path,
-  options: prepare_config.PrepareConfig,
+  options: prepare_settings.PrepareConfig,
 ) -> source.SourceTable:
   """Simulates a log; options `simulated_rows` and `seed`."""
   del raw_dir

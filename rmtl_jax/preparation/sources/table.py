@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Sequence
 
 from rmtl_jax import types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import parquet
 from rmtl_jax.preparation import given_splits, source, sql, time_window
 from rmtl_jax.preparation import schema as schema_lib
@@ -28,7 +28,7 @@ _SAMPLE = 2_048
 def read(
   connection: sql.Connection,
   raw_dir: pathlib.Path,
-  options: prepare_config.PrepareConfig,
+  options: prepare_settings.PrepareConfig,
   default: pathlib.Path | None = None,
 ) -> source.SourceTable:
   """Reads one file, all CSV or Parquet files of a directory, or raw tables.
@@ -150,7 +150,7 @@ def _read_files(
   connection: sql.Connection,
   raw_dir: pathlib.Path,
   schema: schema_lib.TableSchema,
-  options: prepare_config.PrepareConfig,
+  options: prepare_settings.PrepareConfig,
 ) -> tuple[raw.RawTable, set[str], str, tuple[pathlib.Path, ...]]:
   """The raw table, its columns of lists, SQL of the split, and the files."""
   files = given_splits.by_files(

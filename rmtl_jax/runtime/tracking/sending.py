@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rmtl_jax import durable, json_files, types
-from rmtl_jax.runtime.tracking import registry
+from rmtl_jax.runtime.tracking import trackers
 
 
 class Sender:
@@ -19,7 +19,7 @@ class Sender:
 
   def __init__(
     self,
-    record: registry.TrackerRecord,
+    record: trackers.TrackerRecord,
     workdir: pathlib.Path,
     say: Callable[[str], None],
   ):
@@ -32,7 +32,7 @@ class Sender:
     self._file = workdir / 'tracking' / f'{record.name}.json'
     run_id, sent = _read(self._file)
     try:
-      self._tracker: registry.Tracker | None = record.open(workdir, run_id)
+      self._tracker: trackers.Tracker | None = record.open(workdir, run_id)
     except types.InputError:
       raise
     except Exception as error:  # whatever the tracker's library raises

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.preparation import sessionize, source
 from rmtl_jax.preparation.as_of import as_of_features as asof
 from rmtl_jax.preparation.raw import raw_files as raw
@@ -17,7 +17,7 @@ IDLE_MS = 60_000
 WEIGHT, WEIGHT_SESSION = 10, 5
 KEYS = ('user', 'item')
 FIELDS = ('item', 'brand', 'tags')
-CONFIG = prepare_config.PrepareConfig(as_of=('all',), idle_minutes=1)
+CONFIG = prepare_settings.PrepareConfig(as_of=('all',), idle_minutes=1)
 
 
 class Row(NamedTuple):
@@ -37,7 +37,7 @@ class Row(NamedTuple):
 def features(
   rows: list[Row],
   boundaries: tuple[int | None, int | None] = (None, None),
-  config: prepare_config.PrepareConfig = CONFIG,
+  config: prepare_settings.PrepareConfig = CONFIG,
   known_after: int | None = None,
   keys: tuple[str, ...] = KEYS,
   more: tuple[source.SourceTask, ...] = (),

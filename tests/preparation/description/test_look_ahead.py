@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax import prepare
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.preparation.description import overview
 
 pytest.importorskip('lightgbm')
@@ -34,7 +34,7 @@ def test_what_decides_the_later_rows(tmp_path, by):
     'categorical': ['user', 'item'],
     'tasks': [{'column': 'click'}],
   }
-  settings = prepare_config.PrepareConfig(
+  settings = prepare_settings.PrepareConfig(
     source='table', data_dir=str(tmp_path / 'data'), as_of=('position',)
   )
   prepare(settings, table=table, schema=schema)

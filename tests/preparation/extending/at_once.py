@@ -9,7 +9,7 @@ from unittest import mock
 
 import pyarrow.parquet as pq
 
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import (
@@ -38,7 +38,7 @@ def read(
 
 
 def prepare_at_once(
-  config: prepare_config.PrepareConfig, extended: pathlib.Path
+  config: prepare_settings.PrepareConfig, extended: pathlib.Path
 ) -> manifest_lib.Manifest:
   """Prepares a whole log with the boundaries of extended data.
 

@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import contract, prepare_log, time_window
 from tests import tiers
@@ -90,7 +90,7 @@ def settings(tmp_path, name, days, lines, schema, **options):
   for day in days:
     raw_files.write(raw_dir / f'day{day}.csv', [HEADER, *lines[day]])
   raw_files.write_schema(tmp_path / 'schema.json', schema)
-  return prepare_config.PrepareConfig(
+  return prepare_settings.PrepareConfig(
     raw_dir=str(raw_dir),
     data_dir=str(tmp_path / name),
     schema=str(tmp_path / 'schema.json'),

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest_file, vectors
 from rmtl_jax.preparation import contract, prepare_log, time_window
 from tests import tiers
@@ -131,7 +131,7 @@ def test_columns_of_every_kind(tmp_path, name):
   path = raw_files.write_schema(tmp_path / 'schema.json', schema)
 
   def settings(raw, data, last, **options):
-    return prepare_config.PrepareConfig(
+    return prepare_settings.PrepareConfig(
       raw_dir=str(tmp_path / raw),
       data_dir=str(tmp_path / data),
       until=time_window.shown(START + last * DAY),

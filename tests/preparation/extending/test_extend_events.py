@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import contract, prepare_log, time_window
 from tests.preparation import raw_files
@@ -56,7 +56,7 @@ def settings(tmp_path, name, source, first, last, **options):
     options['since'] = time_window.shown(START + first * DAY)
   if source == 'table':
     options['schema'] = raw_files.write_schema(tmp_path / 'schema.json', SCHEMA)
-  return prepare_config.PrepareConfig(
+  return prepare_settings.PrepareConfig(
     source=source,
     raw_dir=str(tmp_path / 'raw'),
     data_dir=str(tmp_path / name),

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.preparation import contract, prepare_log
 from rmtl_jax.runtime import workdir
 from tests.preparation import raw_files
@@ -38,7 +38,7 @@ def write(path, first, last):
 
 def add(tmp_path, old, new, first, last):
   return prepare_log.prepare(
-    prepare_config.PrepareConfig(
+    prepare_settings.PrepareConfig(
       raw_dir=write(tmp_path / f'{new}.csv', first, last),
       data_dir=str(tmp_path / new),
       extend=str(tmp_path / old),
@@ -49,7 +49,7 @@ def add(tmp_path, old, new, first, last):
 @pytest.fixture
 def data(tmp_path):
   """Prepared data that were extended once."""
-  config = prepare_config.PrepareConfig(
+  config = prepare_settings.PrepareConfig(
     raw_dir=write(tmp_path / 'old.csv', 0, 20),
     data_dir=str(tmp_path / 'old'),
     as_of=('none',),

@@ -8,7 +8,7 @@ import os
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import contract, prepare_log
 from tests.preparation import raw_files
@@ -40,7 +40,7 @@ def data(tmp_path):
   """Prepared data of 20 hours, with an end."""
   raw_files.write(tmp_path / 'old.csv', lines(0, 20))
   raw_files.write_schema(tmp_path / 'schema.json', SCHEMA)
-  config = prepare_config.PrepareConfig(
+  config = prepare_settings.PrepareConfig(
     raw_dir=str(tmp_path / 'old.csv'),
     data_dir=str(tmp_path / 'old'),
     schema=str(tmp_path / 'schema.json'),
@@ -55,7 +55,7 @@ def data(tmp_path):
 def extend(tmp_path, rows, **options):
   raw_files.write(tmp_path / 'new.csv', rows)
   return prepare_log.prepare(
-    prepare_config.PrepareConfig(
+    prepare_settings.PrepareConfig(
       raw_dir=str(tmp_path / 'new.csv'),
       **{
         'data_dir': str(tmp_path / 'new'),
@@ -130,7 +130,7 @@ def test_a_row_before_the_seam_is_named(data):
 
 def test_data_that_can_not_be_extended(data):
   raw_files.write(data / 'new.csv', [])
-  config = prepare_config.PrepareConfig(
+  config = prepare_settings.PrepareConfig(
     raw_dir=str(data / 'old.csv'),
     data_dir=str(data / 'old'),
     schema=str(data / 'schema.json'),

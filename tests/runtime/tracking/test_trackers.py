@@ -7,7 +7,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.runtime import writers
-from rmtl_jax.runtime.tracking import registry
+from rmtl_jax.runtime.tracking import trackers
 from tests import registries as registries_lib
 
 EPOCHS = [
@@ -45,7 +45,7 @@ class Fake:
 def register():
   """register(open) makes it the tracker `fake` of one test."""
   kept = registries_lib.Registries()
-  yield lambda open: registry.register_tracker('fake', open)
+  yield lambda open: trackers.register_tracker('fake', open)
   kept.undo()
 
 
@@ -104,11 +104,11 @@ def test_a_tracker_that_fails_is_told_of_once(tmp_path, register):
 
 def test_unknown_and_missing_trackers_are_named(monkeypatch):
   with pytest.raises(types.InputError, match='did you mean mlflow'):
-    registry.check(['mlflo'])
+    trackers.check(['mlflo'])
   monkeypatch.setitem(sys.modules, 'wandb', None)
   told = 'tracker wandb needs the package wandb: pip install'
   with pytest.raises(types.InputError, match=told):
-    registry.check(['tensorboard', 'wandb'])
+    trackers.check(['tensorboard', 'wandb'])
 
 
 def test_mlflow_itself(tmp_path, monkeypatch):

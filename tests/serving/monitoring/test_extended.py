@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import prepare_log
 from rmtl_jax.preparation.description import overview
@@ -52,7 +52,7 @@ def run(tmp_path_factory):
   """Train has days 0 to 2, validation day 3, test day 4, which extends."""
   path = tmp_path_factory.mktemp('extended')
   prepare_log.prepare(
-    prepare_config.PrepareConfig(
+    prepare_settings.PrepareConfig(
       data_dir=str(path / 'old'),
       min_count=1,
       as_of=('none',),
@@ -63,7 +63,7 @@ def run(tmp_path_factory):
     schema=SCHEMA,
   )
   prepare_log.prepare(
-    prepare_config.PrepareConfig(
+    prepare_settings.PrepareConfig(
       extend=str(path / 'old'), data_dir=str(path / 'data')
     ),
     table=day(4),

@@ -36,9 +36,9 @@ def execute(values: flags.FlagValues) -> int:
   layout = distributed.layout(values)
   from rmtl_jax import run
   from rmtl_jax.report import pages
-  from rmtl_jax.runtime import processes, progress, workdir
+  from rmtl_jax.runtime import collectives, progress, workdir
 
-  live = progress.Progress(quiet=not processes.is_first())
+  live = progress.Progress(quiet=not collectives.is_first())
   first = workdir.read(source)
   data_dir = pathlib.Path(values.data_dir or first.data_dir)
   if not values.data_dir:
@@ -54,11 +54,11 @@ def execute(values: flags.FlagValues) -> int:
       layout,
       refit_of=source,
     ),
-    processes.all_max,
+    collectives.all_max,
   )
   if isinstance(record, int):
     return record
-  if not processes.is_first():
+  if not collectives.is_first():
     return 0
   common.print_report(record)
   print(pages.text_of_paths(metrics=path / 'metrics.json'))

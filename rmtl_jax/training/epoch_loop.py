@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from rmtl_jax import clock, json_files
-from rmtl_jax.runtime import checkpoints, processes
+from rmtl_jax.runtime import checkpoints, collectives
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import feed, models, saved
 from rmtl_jax.updates import state as state_lib
@@ -268,7 +268,7 @@ def _is_due(context: context_lib.Context, ends_epoch: bool = False) -> bool:
   if ends_epoch:
     period = min(period, _SECONDS_TO_SPARE)
   passed = time.monotonic() - context.saved_at
-  return bool(processes.all_max(int(passed > period)))
+  return bool(collectives.all_max(int(passed > period)))
 
 
 def _arrays(arms: Mapping[str, Arm]) -> dict[str, tuple[Any, Any]]:

@@ -12,8 +12,7 @@ from absl import flags
 from rmtl_jax import types
 from rmtl_jax.commands import common
 from rmtl_jax.config import flags as config_flags
-from rmtl_jax.config import limits
-from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import limits, prepare_settings
 
 _ROLLING = 'rolling'
 
@@ -33,9 +32,9 @@ def define_settings(
   flag: common.Definer, without: Collection[str] = ()
 ) -> None:
   """Defines a flag per setting of PrepareConfig."""
-  texts = config_flags.attribute_texts(prepare_config.PrepareConfig)
-  kinds = limits.fields(prepare_config.PrepareConfig)
-  for field in dataclasses.fields(prepare_config.PrepareConfig):
+  texts = config_flags.attribute_texts(prepare_settings.PrepareConfig)
+  kinds = limits.fields(prepare_settings.PrepareConfig)
+  for field in dataclasses.fields(prepare_settings.PrepareConfig):
     if field.name in without:
       continue
     default = field.default
@@ -73,7 +72,7 @@ def execute(values: flags.FlagValues) -> int:
 
 
 def check_source(
-  values: flags.FlagValues, config: prepare_config.PrepareConfig
+  values: flags.FlagValues, config: prepare_settings.PrepareConfig
 ) -> None:
   """Refuses flags that the source does not read; defaults don't count.
 
@@ -84,7 +83,7 @@ def check_source(
   from rmtl_jax.data import manifest_file
   from rmtl_jax.preparation import sources
 
-  prepare_config.validate(config)
+  prepare_settings.validate(config)
   source = config.source
   if config.extend:  # its source is the data's, whether it is named or not
     source = manifest_file.read(pathlib.Path(config.extend)).source
@@ -108,7 +107,7 @@ def check_source(
 
 def settings(
   values: flags.FlagValues, without: Collection[str] = ()
-) -> prepare_config.PrepareConfig:
+) -> prepare_settings.PrepareConfig:
   """The settings in the flags of `define_settings`.
 
   Raises:
@@ -116,7 +115,7 @@ def settings(
   """
   found: dict[str, Any] = {}
   rolling = False
-  for field in dataclasses.fields(prepare_config.PrepareConfig):
+  for field in dataclasses.fields(prepare_settings.PrepareConfig):
     if field.name in without:
       continue
     value: Any = values[field.name].value
@@ -137,7 +136,7 @@ def settings(
         f'--split={_ROLLING}: and --split_by={by}: give one of the two'
       )
     found['split_by'] = _ROLLING
-  return prepare_config.PrepareConfig(**found)
+  return prepare_settings.PrepareConfig(**found)
 
 
 def _check(values: flags.FlagValues) -> int:
@@ -145,7 +144,7 @@ def _check(values: flags.FlagValues) -> int:
   from rmtl_jax.preparation import contract, summary
   from rmtl_jax.runtime import progress
 
-  for field in dataclasses.fields(prepare_config.PrepareConfig):
+  for field in dataclasses.fields(prepare_settings.PrepareConfig):
     if field.name != 'data_dir' and values[field.name].present:
       raise types.InputError(
         f'--{field.name}: means nothing to --check, which reads --data_dir'
