@@ -18,7 +18,7 @@ from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, reading, vectors
-from rmtl_jax.results import ensemble, run_record, verdict
+from rmtl_jax.results import run_record, trained_ensemble, verdict
 from rmtl_jax.runtime import (
   collectives,
   mesh,
@@ -166,14 +166,18 @@ def train(
     # --- Train. An ensemble is M models, and a mean when it predicts.
     if config.ensemble > 1:
       members = _train_members(job, config, run, start, data)
-      trained = ensemble.Ensemble(
+      trained = trained_ensemble.Ensemble(
         data.models, tuple(one.config for one in run.members), members
       )
-      trained = ensemble.weighted(trained, data.splits['validation'], run)
+      trained = trained_ensemble.weighted(
+        trained, data.splits['validation'], run
+      )
       writer = _open_writer(stack, run, job, trained.history)
     else:
       finished, writer = train_model(stack, run, job, start, data)
-      trained = ensemble.Ensemble(data.models, (run.config,), (finished,))
+      trained = trained_ensemble.Ensemble(
+        data.models, (run.config,), (finished,)
+      )
 
     # --- Evaluate and write.
     return run_record.write(run, trained, data.splits, writer)
@@ -266,7 +270,7 @@ def train_model(
   if not job.keep_checkpoints:
     _drop_unfinished(run, live)
   # Stages that were trained again keep their place.
-  finished.history = ensemble.in_order(context.history)
+  finished.history = trained_ensemble.in_order(context.history)
   writer.rewrite(finished.history)
   return finished, writer
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from rmtl_jax import types
 from rmtl_jax.balancing import registry as balancers
-from rmtl_jax.config import cross_pairs, monitors, run_settings
+from rmtl_jax.config import cross_pairs, run_settings
 from rmtl_jax.networks import registry as backbones
 from rmtl_jax.weighting import registry
 
@@ -82,14 +82,6 @@ def _gradients_are_balanced_where_tasks_share(
   )
 
 
-def _monitor_is_a_sum(config: run_settings.Config) -> str:
-  try:
-    monitors.terms(config.evaluation.monitor)
-  except types.InputError as error:
-    return str(error)
-  return ''
-
-
 def _crosses_are_pairs_of_dense_tables(config: run_settings.Config) -> str:
   network = config.network
   cross_pairs.pairs(network.crosses)
@@ -120,7 +112,6 @@ RULES: tuple[Callable[[run_settings.Config], str], ...] = (
   _lambda_has_a_known_sign,
   _balancers_know_their_settings,
   _gradients_are_balanced_where_tasks_share,
-  _monitor_is_a_sum,
   _crosses_are_pairs_of_dense_tables,
   _fitted_members_differ,
 )

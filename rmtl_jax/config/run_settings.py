@@ -305,18 +305,15 @@ class EvaluationConfig:
     calibration: map fitted on validation, and kept where its first half's
       map lowers the loss of its last half: `platt`
       (logit' = a logit + b, held towards the raw model by a prior of some
-      rows), `isotonic` (any rising function) or `none`. With either of the two
-      numbers from 0 on have a power times a number (docs/your_data.md).
+      rows; numbers from 0 on have a power times a number) or `none`.
     monitor: what stages 1 and 3 stop on, and what rmtl tune and compare choose
-      by, over the validation rows: the mean `auc` of the tasks, their mean
-      `logloss`, each in units of that of its rate, or a weighted sum of
-      metrics by their names in metrics.json, which should rise, as
-      `click.auc=1,buy.logloss=-0.5` (a + may replace a comma).
+      by, over the validation rows: the mean `auc` of the tasks, or their mean
+      `logloss`, each in units of that of its rate.
   """
 
   bootstrap: Annotated[int, Range(0, 10**6)] = 1000
-  calibration: Literal['none', 'platt', 'isotonic'] = 'platt'
-  monitor: str = 'auc'
+  calibration: Literal['none', 'platt'] = 'platt'
+  monitor: Literal['auc', 'logloss'] = 'auc'
 
 
 @dataclasses.dataclass(frozen=True)

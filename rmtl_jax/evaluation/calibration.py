@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,30 +55,6 @@ class Platt:
 
 
 @dataclasses.dataclass(frozen=True)
-class Isotonic:
-  """Isotonic regression: flat over each pool of rows, linear between pools.
-
-  Attributes:
-    probabilities: the model's, rising: the least and the greatest of each
-      pool, or one number where they are equal.
-    values: calibrated probability at each; constant beyond the ends.
-  """
-
-  probabilities: tuple[float, ...]
-  values: tuple[float, ...]
-
-  def apply(self, probabilities: np.ndarray) -> np.ndarray:
-    """Calibrated probabilities, f64[...], of any shape of probabilities."""
-    p = np.asarray(probabilities, np.float64)
-    return np.interp(p, self.probabilities, self.values)
-
-  def to_json(self) -> dict[str, Any]:
-    """The input of `from_json`."""
-    found = dataclasses.asdict(self)
-    return {'kind': 'isotonic', **{k: list(v) for k, v in found.items()}}
-
-
-@dataclasses.dataclass(frozen=True)
 class Power:
   """factor p^exponent: Platt scaling on the logarithm, of numbers from 0 on.
 
@@ -119,7 +95,7 @@ class Unchanged:
     return {'kind': 'none'}
 
 
-Calibration = Platt | Isotonic | Power | Unchanged
+Calibration = Platt | Power | Unchanged
 
 
 def from_json(record: Any, path: str = 'calibration') -> Calibration:
@@ -139,12 +115,6 @@ def from_json(record: Any, path: str = 'calibration') -> Calibration:
       platt = Platt(float(record['slope']), float(record['intercept']))
       if np.isfinite([platt.slope, platt.intercept]).all():
         return platt
-    elif record.get('kind') == 'isotonic':
-      p, v = (np.array(record[n], float) for n in ('probabilities', 'values'))
-      inside = np.all((p >= 0.0) & (p <= 1.0) & (v >= 0.0) & (v <= 1.0))
-      rises = np.all(np.diff(p) > 0.0) and np.all(np.diff(v) >= 0.0)
-      if len(p) and inside and rises:
-        return Isotonic(tuple(p.tolist()), tuple(v.tolist()))
     elif record.get('kind') == 'power':
       power = Power(float(record['exponent']), float(record['factor']))
       if power.is_rising:
@@ -153,9 +123,8 @@ def from_json(record: Any, path: str = 'calibration') -> Calibration:
     pass
   raise types.InputError(
     f'{path}: {dict(record)!r:.80} is no calibration, expected kind "none",'
-    ' "platt" with finite slope and intercept, "isotonic" with as many rising'
-    ' probabilities as values in [0, 1], or "power" with a finite exponent and'
-    ' factor above 0'
+    ' "platt" with finite slope and intercept, or "power" with a finite'
+    ' exponent and factor above 0'
   )
 
 
@@ -234,49 +203,6 @@ def fit_platt(
   return result if after <= before else Platt()
 
 
-def fit_isotonic(
-  labels: np.ndarray,
-  probabilities: np.ndarray,
-  weights: np.ndarray | None = None,
-) -> Isotonic:
-  """Fits the rising function of least squares, by pool adjacent violators.
-
-  Ayer et al. (1955); the same function has the least logloss. Rates of 0 and 1
-  move 1 / (R + 2) inwards: R rows can't tell that an event is impossible, and
-  every other rate is further inside.
-
-  Returns:
-    The map; the identity where there is one class, or no row.
-  """
-  labels, probabilities, weights = metrics.counted(
-    labels, probabilities, weights
-  )
-  y = labels > 0.5
-  if y.all() or not y.any():
-    return Isotonic((0.0, 1.0), (0.0, 1.0))
-  # Equal probabilities can't get different values, so they start as one pool.
-  p, group = np.unique(
-    np.asarray(probabilities, np.float64), return_inverse=True
-  )
-  rows = np.bincount(group, weights)
-  rates = np.bincount(group, y if weights is None else weights * y) / rows
-  from scipy import optimize
-
-  found = optimize.isotonic_regression(rates, weights=rows)
-  margin = 1.0 / (float(rows.sum()) + 2)
-  values = np.clip(found.x, margin, 1.0 - margin)
-  # Both ends of every pool; pools of one rate are one.
-  changes = np.flatnonzero(np.diff(values) > 0.0)
-  ends = np.unique(np.r_[0, changes, changes + 1, len(p) - 1])
-  return Isotonic(tuple(p[ends].tolist()), tuple(values[ends].tolist()))
-
-
-FITS: dict[str, Callable[..., Calibration]] = {
-  'platt': fit_platt,
-  'isotonic': fit_isotonic,
-}
-
-
 def fit_power(
   labels: np.ndarray,
   predictions: np.ndarray,
@@ -345,53 +271,6 @@ def fit_power(
   # The search may end early: never a map that is worse than none.
   is_better = deviance(at)[0] <= before
   return result if result.is_rising and is_better else Power()
-
-
-def levelled(
-  fitted: Calibration,
-  labels: np.ndarray,
-  predictions: np.ndarray,
-  weights: np.ndarray | None = None,
-) -> Calibration:
-  """A map of the same slope whose mean on these rows is that of the labels.
-
-  Args:
-    fitted: for another model than that of these predictions.
-
-  Returns:
-    The map itself where there is no row or one class, and of Isotonic and
-    Unchanged, which have no level apart from their form.
-  """
-  w = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
-  if isinstance(fitted, Power):
-    mean = np.sum(w * fitted.apply(predictions))
-    ratio = np.sum(w * labels) / mean if mean > 0.0 else 0.0
-    made = Power(fitted.exponent, float(fitted.factor * ratio))
-    return made if made.is_rising else fitted
-  if not isinstance(fitted, Platt):
-    return fitted
-  y, z = labels[w > 0], fitted.slope * logits(predictions[w > 0])
-  w = w[w > 0]
-  if not y.any() or y.all():
-    return fitted
-  rate = np.average(y > 0.5, weights=w)
-  # With the largest logit at the rate's no row is above it. A steep slope has
-  # logits of any size.
-  of_rate = special.logit(rate)
-
-  def excess(shift: float) -> float:
-    return np.average(special.expit(z + shift), weights=w) - rate
-
-  low, high = of_rate - float(z.max()), of_rate - float(z.min())
-  if low == high:
-    return Platt(fitted.slope, float(low))
-  # Rounding may leave the mean on one side of the rate at both ends.
-  if excess(low) >= 0.0 or excess(high) <= 0.0:
-    return fitted
-  from scipy import optimize
-
-  shift: Any = optimize.brentq(excess, low, high, xtol=1e-13)
-  return Platt(fitted.slope, float(shift))
 
 
 def logits(probabilities: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,8 +16,8 @@ from rmtl_jax.evaluation import (
   labelled,
   metric_registry,
   metrics,
-  monitor,
   regression,
+  validation_monitor,
 )
 
 TaskMetrics = dict[str, Any]
@@ -204,7 +203,7 @@ def validation_errors(
     (regression.relative_error), f64[K]; NaN where all labels are equal.
   """
   errors, relative = np.empty((2, len(rows.tasks)))
-  rates = monitor.rates_logloss(rows.labels, rows.weights)
+  rates = validation_monitor.rates_logloss(rows.labels, rows.weights)
   for k, kind in enumerate(rows.kinds):
     y, p, w = rows.labels[:, k], predictions[:, k], rows.weight(k)
     if kind == kinds.BINARY:
@@ -215,25 +214,6 @@ def validation_errors(
       loss = rows.losses[k].name
       relative[k] = regression.relative_error(loss, y, p, w)
   return errors, relative
-
-
-def monitored_sum(
-  what: monitor.Monitor,
-  predictions: np.ndarray,
-  rows: labelled.Labelled,
-) -> float:
-  """The sum that a monitor with terms is; NaN where a metric is undefined.
-
-  Args:
-    predictions: [R, K].
-  """
-  total, found = 0.0, labelled.Predicted(predictions)
-  for task, metric, factor in what.terms:
-    k = list(rows.tasks).index(task)
-    value = measured(metric, found, rows, k)
-    assert value is not None  # monitor.check refuses metrics of lists
-    total += factor * value
-  return total if math.isfinite(total) else math.nan
 
 
 def observed(

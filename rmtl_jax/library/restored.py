@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from rmtl_jax import registry, types
-from rmtl_jax.results import ensemble, figures, list_starts
+from rmtl_jax.results import figures, list_starts, trained_ensemble
 from rmtl_jax.runtime import programs, workdir
 from rmtl_jax.training import split_data
 
@@ -41,7 +41,7 @@ def restore(path: str | os.PathLike[str], stage: str = '') -> Restored:
     types.InputError: not a run, no such stage, or a damaged checkpoint.
   """
   run = workdir.read_run(pathlib.Path(path))
-  trained = ensemble.restore(run)
+  trained = trained_ensemble.restore(run)
   if not trained.actors:
     raise types.InputError(f'{path}: no finished stage')
   stage = stage or list(trained.actors)[-1]

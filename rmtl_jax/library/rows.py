@@ -12,8 +12,8 @@ from rmtl_jax import types
 from rmtl_jax.data import reading
 from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.ops import rewards, task_losses
-from rmtl_jax.results import ensemble
 from rmtl_jax.results import row_values as values_lib
+from rmtl_jax.results import trained_ensemble
 from rmtl_jax.runtime import programs, workdir
 from rmtl_jax.training import split_data
 
@@ -56,7 +56,7 @@ def row_values(
   run = workdir.read_run(pathlib.Path(path))
   with reading.shared_lock(run.data_dir):
     workdir.check_own_data(run, (split,))
-    trained = ensemble.restore(run)
+    trained = trained_ensemble.restore(run)
     rows = split_data.read(run.data_dir, run.manifest, split, run.config.batch)
     members = values_lib.critic_values(trained, rows)
   if not members:

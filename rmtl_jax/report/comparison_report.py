@@ -17,8 +17,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, terminal, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
-from rmtl_jax.evaluation import comparison, metric_registry
-from rmtl_jax.evaluation import monitor as monitor_lib
+from rmtl_jax.evaluation import comparison, metric_registry, validation_monitor
 from rmtl_jax.report import pages, run_report
 from rmtl_jax.weighting import registry
 
@@ -281,7 +280,7 @@ def _control_roles(results: Results) -> dict[tuple[str, str], str]:
 
 def _learning_rates(results: Results) -> Table:
   """Monitored value by learning rate, the choice, and the kept epochs."""
-  monitor = monitor_lib.of_record(results)
+  monitor = validation_monitor.of_record(results)
   seen = {
     (t['method'], t['learning_rate']): t.get(monitor.figure)
     for t in results['tuning']
@@ -385,7 +384,7 @@ def _setting(results: Results) -> list[str]:
   if len(rates) > 1:
     how = (
       'chosen for every method and control by the best mean validation'
-      f' {monitor_lib.of_record(results).word} over'
+      f' {validation_monitor.of_record(results).word} over'
       f' {comparison.count(budget["tuning_seeds"], "tuning seed")}'
     )
   return [
@@ -577,7 +576,7 @@ def _draw_learning(
   from the same parameters and seeds differ by more than methods do. Lines end
   where fewer than half of the seeds go on.
   """
-  monitor = monitor_lib.of_record(results)
+  monitor = validation_monitor.of_record(results)
   panels: dict[str, dict[str, list[list[Any]]]] = {}
   for method in _by_backbone(results):
     is_stage_3 = bool(method['weighting'])

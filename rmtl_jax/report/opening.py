@@ -10,7 +10,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import terminal
 from rmtl_jax.config import presets
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.evaluation import monitor as monitor_lib
+from rmtl_jax.evaluation import validation_monitor
 from rmtl_jax.preparation import summary
 from rmtl_jax.runtime import stages as stages_lib
 from rmtl_jax.weighting import registry
@@ -83,9 +83,9 @@ def _stages(config: config_lib.Config, stages: Sequence[str]) -> str:
     f'{control if config.control else ""}'
   )
   words = '; '.join(text for stage, text in texts.items() if stage in stages)
+  monitor = validation_monitor.of(config.evaluation.monitor)
   return (
     f'stages: {words}. Their lines have the loss of the train rows and, of the'
     " validation rows, the mean of the tasks' AUC and logloss (1 is that of"
-    ' the mean rate). best: the best'
-    f' {monitor_lib.of(config.evaluation.monitor).word} so far, which is kept.'
+    f' the mean rate). best: the best {monitor.word} so far, which is kept.'
   )

@@ -14,8 +14,7 @@ import numpy as np
 
 from rmtl_jax import durable
 from rmtl_jax.config import kinds
-from rmtl_jax.evaluation import metric_registry
-from rmtl_jax.evaluation import monitor as monitor_lib
+from rmtl_jax.evaluation import metric_registry, validation_monitor
 from rmtl_jax.report import pages
 from rmtl_jax.results import verdict
 
@@ -188,20 +187,22 @@ def kept_point(
 
 def validation_lines(
   history: Sequence[Record], tasks: Sequence[str]
-) -> tuple[monitor_lib.Monitor, dict[tuple[str, Any], list[tuple[int, float]]]]:
+) -> tuple[
+  validation_monitor.Monitor, dict[tuple[str, Any], list[tuple[int, float]]]
+]:
   """The monitored metric, and (epoch, mean over tasks) by stage and member.
 
   Tasks without an AUC are left out of the mean, and epochs without any task
   out of the line. The member is None where the run is no ensemble.
   """
-  monitor = monitor_lib.of_history(history)
+  monitor = validation_monitor.of_history(history)
   lines: dict[tuple[str, Any], list[tuple[int, float]]] = {}
   for entry in history:
-    if monitor is monitor_lib.AUC:
+    if monitor is validation_monitor.AUC:
       values = [entry.get(f'validation_auc_{task}') for task in tasks]
     else:
       values = [entry.get(monitor.figure)]
-    mean = monitor_lib.mean(values)
+    mean = validation_monitor.mean(values)
     if entry['stage'] in _STAGES and mean is not None:
       point = entry['epoch'], mean
       lines.setdefault((entry['stage'], entry.get('member')), []).append(point)

@@ -16,8 +16,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, terminal, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.evaluation import metric_registry
-from rmtl_jax.evaluation import monitor as monitor_lib
+from rmtl_jax.evaluation import metric_registry, validation_monitor
 from rmtl_jax.report import pages, run_pictures
 from rmtl_jax.results import figures, run_record, verdict
 from rmtl_jax.runtime import stages, workdir, writers
@@ -599,7 +598,7 @@ def _differences(record: Record) -> Table:
 
 def _epochs(record: Record, history: Sequence[Record]) -> Table:
   """Losses, validation figures, TD error and time of every epoch and pass."""
-  monitor = monitor_lib.of_history(history)
+  monitor = validation_monitor.of_history(history)
   columns = {
     'loss': ('loss', '.4f'),
     **{
@@ -611,7 +610,7 @@ def _epochs(record: Record, history: Sequence[Record]) -> Table:
     'validation_return_error': ('validation error of Q', '.4g'),
     'seconds': ('seconds', '.1f'),
   }
-  if monitor is monitor_lib.AUC:
+  if monitor is validation_monitor.AUC:
     del columns[monitor.figure]
   rows = [
     (

@@ -7,8 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from rmtl_jax.evaluation import comparison
-from rmtl_jax.evaluation import monitor as monitor_lib
+from rmtl_jax.evaluation import comparison, validation_monitor
 from rmtl_jax.report import pages
 
 Record = Mapping[str, Any]
@@ -47,7 +46,7 @@ def decision(record: Record) -> str:
 
 def _ranked(record: Record) -> list[Record]:
   """Trials, the best first and the pruned ones last."""
-  monitor = monitor_lib.of(record['monitor'])
+  monitor = validation_monitor.of(record['monitor'])
   return sorted(
     record['trials'],
     key=lambda t: (t['pruned'], -monitor.sign * t[monitor.figure]),
@@ -55,7 +54,7 @@ def _ranked(record: Record) -> list[Record]:
 
 
 def _trials(record: Record) -> pages.Table:
-  monitor, base = monitor_lib.of(record['monitor']), record['trials'][0]
+  monitor, base = validation_monitor.of(record['monitor']), record['trials'][0]
   rows = []
   for rank, trial in enumerate(_ranked(record), 1):
     if rank <= _SHOWN or trial is base:
@@ -113,11 +112,12 @@ def _advice(record: Record, path: str | os.PathLike[str]) -> list[str]:
   # Without a file, methods are single models.
   if record['ensemble'] > 1:
     method += f' --config={os.path.join(path, "config.json")}'
+  monitor = validation_monitor.of(record['monitor'])
   return [
     pages.wrapped(
       'These settings were chosen on the validation rows, so their'
-      f' {monitor_lib.of(record["monitor"]).word} there is too good. To measure'
-      ' the gain with other seeds on the test split:'
+      f' {monitor.word} there is too good. To measure the gain with other seeds'
+      ' on the test split:'
     ),
     f'  rmtl compare --methods={method} --seeds={seeds} ...',
   ]

@@ -86,7 +86,7 @@ def fit(
   fits = {
     task: (k, *found)
     for k, task in enumerate(tasks)
-    if (found := _fit_of(losses[k] if losses else None, method))
+    if (found := _fit_of(losses[k] if losses else None))
   }
   if not fits:
     return {}
@@ -102,34 +102,6 @@ def fit(
       for task, (k, fit_one, loss) in fits.items()
     }
   return maps
-
-
-def levelled(
-  maps: Maps,
-  predictions: Mapping[str, np.ndarray],
-  validation: columns_lib.Rows,
-  tasks: tuple[str, ...],
-) -> Maps:
-  """Maps of a model for one that has learnt from the validation rows too.
-
-  Their form says how far to believe a model, which these rows can't say any
-  more; the level of what it predicts of them they can.
-  """
-  weights = columns_lib.metric_weight(validation)
-
-  def of(stage: str, task: str, one: calibration.Calibration):
-    k = tasks.index(task)
-    return calibration.levelled(
-      one,
-      validation.labels[:, k],
-      predictions[stage][:, k],
-      None if weights is None else weights[:, k],
-    )
-
-  return {
-    stage: {task: of(stage, task, one) for task, one in by_task.items()}
-    for stage, by_task in maps.items()
-  }
 
 
 def fit_if_it_lasts(
@@ -164,7 +136,7 @@ def fit_if_it_lasts(
 
 
 def _fit_of(
-  loss: types.TaskLoss | None, method: str
+  loss: types.TaskLoss | None,
 ) -> tuple[Callable[..., calibration.Calibration], Callable[..., float]] | None:
   """The fit of a task's map, and the metric that it must lower.
 
@@ -172,7 +144,7 @@ def _fit_of(
     None where a task has no map, as numbers of either sign.
   """
   if loss is None or loss.kind == kinds.BINARY:
-    return calibration.FITS[method], metrics.logloss
+    return calibration.fit_platt, metrics.logloss
   is_number = loss.kind == kinds.REGRESSION
   if is_number and kinds.LOSSES.find(loss.name).labels != 'any':
     return calibration.fit_power, functools.partial(

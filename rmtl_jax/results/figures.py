@@ -23,8 +23,8 @@ from rmtl_jax.evaluation import (
   labelled,
   metrics,
   regression,
+  validation_monitor,
 )
-from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.ops import rewards, task_losses
 from rmtl_jax.results import list_starts
 from rmtl_jax.weighting import registry
@@ -173,7 +173,7 @@ def mean_of_critics(records: Sequence[Record]) -> Record:
     values = [record[name][task] for record in records]
     if name in ('collapsed', 'diverged'):
       return any(values)
-    return monitor_lib.mean(values)
+    return validation_monitor.mean(values)
 
   if len(records) == 1:
     return records[0]

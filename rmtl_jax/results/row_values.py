@@ -12,7 +12,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.ops import task_losses
-from rmtl_jax.results import ensemble
+from rmtl_jax.results import trained_ensemble
 from rmtl_jax.training import actors, split_data
 from rmtl_jax.weighting import factory, registry
 
@@ -36,7 +36,7 @@ class CriticValues(NamedTuple):
 
 
 def critic_values(
-  trained: ensemble.Ensemble, split: split_data.Split
+  trained: trained_ensemble.Ensemble, split: split_data.Split
 ) -> list[CriticValues]:
   """Computes Q(s, pi(s)) of every row, by member with critics.
 

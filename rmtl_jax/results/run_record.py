@@ -26,11 +26,11 @@ from rmtl_jax.evaluation import evaluator, labelled, metric_registry
 from rmtl_jax.networks import registry as networks
 from rmtl_jax.results import (
   calibrations,
-  ensemble,
   figures,
   list_starts,
   reference,
   row_values,
+  trained_ensemble,
   verdict,
 )
 from rmtl_jax.runtime import (
@@ -86,7 +86,7 @@ class Data:
 @clock.part('evaluation')
 def write(
   run: workdir.Run,
-  trained: ensemble.Ensemble,
+  trained: trained_ensemble.Ensemble,
   rows: Mapping[str, split_data.Split],
   writer: writers.Writer,
 ) -> Record:
@@ -182,7 +182,7 @@ def evaluate(
       workdir_checks.check_encoding(run.path, run.manifest, manifest, place)
     models = models_lib.Models(run.manifest.feature_spec(), layout)
     check(layout, models, run.config, run, copies=1)
-    trained = ensemble.restore(run, models)
+    trained = trained_ensemble.restore(run, models)
     if not trained.names:
       raise types.InputError(f'{run.path}: no finished stage to evaluate')
     # The rates are of the rows that the model has learnt from.
@@ -200,7 +200,7 @@ def evaluate(
       # An interrupted run has not fitted them yet. Other data must not fit
       # them: its rows are those to evaluate.
       if not trained.weights:
-        trained = ensemble.weighted(trained, data.validation, run)
+        trained = trained_ensemble.weighted(trained, data.validation, run)
       if not chosen:
         maps, chosen = _calibrate(run, trained, data.validation)
     values = row_values.critic_values(trained, data.validation)
@@ -239,12 +239,13 @@ def check(
 
 
 def _calibrate(
-  run: workdir.Run, trained: ensemble.Ensemble, validation: split_data.Split
+  run: workdir.Run,
+  trained: trained_ensemble.Ensemble,
+  validation: split_data.Split,
 ) -> tuple[calibrations.Maps, Record]:
   """Fits calibration maps on validation, and chooses the stage that predicts.
 
-  Maps of a refit, which has learnt from these rows, were fitted before: they
-  get its level.
+  Maps of a refit, which has learnt from these rows, were fitted before.
   """
   found = {
     name: trained.probabilities(name, validation) for name in trained.names
@@ -253,7 +254,6 @@ def _calibrate(
   if run.refit_of:
     where = f'{run.path}/config.json: refit_of.calibration'
     maps = calibrations.of_record(run.refit_of, where)
-    maps = calibrations.levelled(maps, found, host, tasks)
   else:
     method = run.config.evaluation.calibration
     maps = calibrations.fit(found, host, tasks, method)
@@ -262,7 +262,7 @@ def _calibrate(
 
 def _build(
   run: workdir.Run,
-  trained: ensemble.Ensemble,
+  trained: trained_ensemble.Ensemble,
   data: Data,
   maps: calibrations.Maps,
   critic_values: Sequence[row_values.CriticValues],
@@ -335,7 +335,7 @@ def _build(
       variants.difference(run.config, m) for m in range(run.config.ensemble)
     ]
   if trained.weights:
-    record['member_weights'] = ensemble.weights_record(trained, tasks)
+    record['member_weights'] = trained_ensemble.weights_record(trained, tasks)
   if critic_values:
     found, lines = _critics(run, critic_values, data.validation)
     record |= found
@@ -349,7 +349,7 @@ def _build(
 
 
 def _members(
-  run: workdir.Run, trained: ensemble.Ensemble, data: Data
+  run: workdir.Run, trained: trained_ensemble.Ensemble, data: Data
 ) -> Record:
   """{stage: {task: metrics of each member}}: what ensembling gained."""
   rows = labelled.Labelled.of(data.evaluated.host, run.manifest.task_names)
@@ -437,7 +437,10 @@ def _paper_model(run: workdir.Run) -> Record:
 
 
 def _with_verdict(
-  record: Record, run: workdir.Run, trained: ensemble.Ensemble, data: Data
+  record: Record,
+  run: workdir.Run,
+  trained: trained_ensemble.Ensemble,
+  data: Data,
 ) -> Record:
   """A run's record with `finetuned_at` and with the verdict in words."""
   try:
@@ -452,7 +455,7 @@ def _with_verdict(
 
 
 def _after_last_epoch(
-  run: workdir.Run, trained: ensemble.Ensemble, data: Data
+  run: workdir.Run, trained: trained_ensemble.Ensemble, data: Data
 ) -> Record:
   """How the arms of stage 3 differ at the same number of epochs.
 
@@ -512,7 +515,7 @@ def last_epochs(
 def _plot_critics(
   writer: writers.Writer,
   run: workdir.Run,
-  trained: ensemble.Ensemble,
+  trained: trained_ensemble.Ensemble,
   data: Data,
   values: Sequence[row_values.CriticValues],
 ) -> None:

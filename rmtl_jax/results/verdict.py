@@ -255,9 +255,9 @@ def refit(found: Record) -> str:
     found: `refit_of` of metrics.json (training/refit.py).
   """
   epochs = ', '.join(map(str, found['epochs']))
-  stay = "the calibration's slope stays"
+  stay = 'the calibration stays'
   if len(found['epochs']) > 1:
-    stay = "the calibration's slope and members' weights stay"
+    stay = "the calibration and the members' weights stay"
   return (
     f'Stage 1 of {found["run"]} again, with the rows of validation among those'
     f' of train, for as many epochs as it has kept ({epochs}); {stay}.'

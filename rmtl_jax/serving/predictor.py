@@ -14,7 +14,7 @@ import numpy as np
 from rmtl_jax import types
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.networks import ignore
-from rmtl_jax.results import calibrations, ensemble, verdict
+from rmtl_jax.results import calibrations, trained_ensemble, verdict
 from rmtl_jax.runtime import memory, programs, stages, workdir
 from rmtl_jax.serving import scorer
 from rmtl_jax.training import models as models_lib
@@ -140,7 +140,9 @@ def load(
     run.config.network.embedding_dim * run.config.ensemble,
     copies=1,
   )
-  params = ensemble.restore(run, names=(name,), to_predict=True).actors[name]
+  params = trained_ensemble.restore(run, names=(name,), to_predict=True).actors[
+    name
+  ]
   maps = None
   if calibrated is not False:
     maps = calibrations.saved(run).get(name)

@@ -33,9 +33,9 @@ from rmtl_jax.evaluation import (
   evaluator,
   intervals,
   labelled,
+  validation_monitor,
 )
-from rmtl_jax.evaluation import monitor as monitor_lib
-from rmtl_jax.results import ensemble, figures, list_starts
+from rmtl_jax.results import figures, list_starts, trained_ensemble
 from rmtl_jax.runtime import checkpoints, memory, provenance, workdir, writers
 from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.studies import methods as methods_lib
@@ -210,7 +210,7 @@ class Runs:
         is not read, and stage 1 need not converge.
     """
     self.config, self._searching = config, searching
-    self.monitor = monitor_lib.of(config.evaluation.monitor)
+    self.monitor = validation_monitor.of(config.evaluation.monitor)
     self.splits = {
       name: split_data.read(run.data_dir, run.manifest, name, config.batch)
       for name in manifest_lib.SPLITS
@@ -423,21 +423,21 @@ class Runs:
 
     Returns:
       `best_epoch`, `validation_auc` (means over tasks, by epoch) and, where
-      something else is monitored, that (`validation_logloss`, `_score`), `kept`
+      something else is monitored, that (`validation_logloss`), `kept`
       (the same of the parameters that are kept: of epoch 0 too), `seconds`, and
       as for `_evaluate`.
     """
     begin = time.perf_counter()
     history = [entry for entry in context.history if entry['stage'] == stage]
     curves = {
-      monitor_lib.AUC.figure: [
-        monitor_lib.mean(
+      validation_monitor.AUC.figure: [
+        validation_monitor.mean(
           [e[f'validation_auc_{task}'] for task in context.tasks]
         )
         for e in history
       ]
     }
-    if self.monitor != monitor_lib.AUC:
+    if self.monitor != validation_monitor.AUC:
       name = self.monitor.figure
       curves[name] = [entry[name] for entry in history]
     for name, values in curves.items():
@@ -467,8 +467,8 @@ class Runs:
     begin = time.perf_counter()
     contexts = [context for context, _ in members]
     whole = dataclasses.replace(contexts[0], config=config)
-    trained = ensemble.fitted(
-      ensemble.Ensemble(
+    trained = trained_ensemble.fitted(
+      trained_ensemble.Ensemble(
         whole.models,
         tuple(context.config for context in contexts),
         tuple(saved.FinishedStages({'pretrain': one}) for _, one in members),
@@ -642,7 +642,7 @@ def _named(run: Job | str) -> Iterator[None]:
 def _validated(context: context_lib.Context, params: Any) -> dict[str, float]:
   """The validation figures of parameters, means over tasks."""
   found = validation.validate(context, params)
-  shown = {monitor_lib.AUC, found.monitor}
+  shown = {validation_monitor.AUC, found.monitor}
   return {one.figure: found.value(one) for one in shown}
 
 
@@ -653,7 +653,7 @@ def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
   class has None.
   """
   host = context.validation.host
-  monitor = monitor_lib.of(context.config.evaluation.monitor)
+  monitor = validation_monitor.of(context.config.evaluation.monitor)
   predictions = context.models.probabilities(
     context.config, params, context.validation
   )
@@ -662,15 +662,13 @@ def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
   every, means = labelled.Labelled.of(host, context.tasks), []
   for half in (slice(0, cut), slice(cut, None)):
     p, rows = predictions[half], every.take(half)
-    if monitor.terms:
-      values = [evaluator.monitored_sum(monitor, p, rows)]
-    elif monitor == monitor_lib.AUC:
+    if monitor == validation_monitor.AUC:
       values = evaluator.validation_auc(p, rows)
     elif len(p):
       values = evaluator.validation_errors(p, rows)[1]
     else:
       values = [np.nan]
-    means.append(monitor_lib.mean(values))
+    means.append(validation_monitor.mean(values))
   return means
 
 

@@ -31,7 +31,7 @@ from rmtl_jax import extras, types
 from rmtl_jax.config import limits
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import reading
-from rmtl_jax.evaluation import monitor as monitor_lib
+from rmtl_jax.evaluation import validation_monitor
 from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.runtime import provenance, workdir, writers
 from rmtl_jax.studies import comparing, search_space
@@ -185,7 +185,7 @@ def _study(
   optuna: Any,
   path: pathlib.Path,
   options: Options,
-  monitor: monitor_lib.Monitor,
+  monitor: validation_monitor.Monitor,
 ) -> Any:
   """Opens the search's study, in the journal or in --storage.
 
@@ -419,7 +419,7 @@ class _Trials:
 def make_record(
   settings: Record,
   by_seed: Sequence[float],
-  monitor: monitor_lib.Monitor,
+  monitor: validation_monitor.Monitor,
   pruned: bool = False,
 ) -> Record:
   """The record of a trial in tuning.json; without seeds it has diverged."""
@@ -431,14 +431,16 @@ def make_record(
   }
 
 
-def best(trials: Sequence[Record], monitor: monitor_lib.Monitor) -> Record:
+def best(
+  trials: Sequence[Record], monitor: validation_monitor.Monitor
+) -> Record:
   """The best unpruned trial, the first of equals."""
   whole = [t for t in trials if not t['pruned']]
   return max(whole, key=lambda t: monitor.sign * t[monitor.figure])
 
 
 def candidates(
-  trials: Sequence[Record], most: int, monitor: monitor_lib.Monitor
+  trials: Sequence[Record], most: int, monitor: validation_monitor.Monitor
 ) -> list[Record]:
   """Selects the trials to confirm.
 
@@ -466,7 +468,7 @@ def candidates(
 def decide(
   base: Sequence[Validated],
   candidates: Sequence[tuple[Mapping[str, Any], Sequence[Validated]]],
-  monitor: monitor_lib.Monitor,
+  monitor: validation_monitor.Monitor,
 ) -> Record:
   """Chooses the candidate with the greatest gain that passes, if any.
 
@@ -502,7 +504,7 @@ def _confirm(
   settings: Mapping[str, Any],
   runs: Sequence[Validated],
   base: Sequence[Validated],
-  monitor: monitor_lib.Monitor,
+  monitor: validation_monitor.Monitor,
 ) -> Record:
   record: Record = {
     'settings': dict(settings),

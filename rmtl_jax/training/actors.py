@@ -13,7 +13,7 @@ import optax
 from rmtl_jax import clock
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.evaluation import monitor as monitor_lib
+from rmtl_jax.evaluation import validation_monitor
 from rmtl_jax.networks import functional
 from rmtl_jax.runtime import collectives
 from rmtl_jax.training import context as context_lib
@@ -171,7 +171,7 @@ def stopping(context: context_lib.Context, stage: str) -> epoch_loop.Stopping:
   before, and keeps the last.
   """
   config, tasks = getattr(context.config, stage), context.tasks
-  monitor = monitor_lib.of(context.config.evaluation.monitor)
+  monitor = validation_monitor.of(context.config.evaluation.monitor)
   is_refit = context.refit_epochs is not None
   patience = config.patience if stage == 'pretrain' else _PATIENCE
 

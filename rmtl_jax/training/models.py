@@ -19,7 +19,6 @@ from rmtl_jax import types
 from rmtl_jax.balancing import factory as balancers
 from rmtl_jax.balancing import registry as balancer_records
 from rmtl_jax.config import variants
-from rmtl_jax.evaluation import monitor
 from rmtl_jax.networks import critic as critic_network
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.networks import factory as networks
@@ -130,7 +129,6 @@ class Models:
       self.actor(one)
       self.critic(one)
       self.balancer(one)
-    monitor.check(config.evaluation.monitor, self.spec.tasks, self.spec.losses)
 
   def init_actor(
     self,

@@ -2,9 +2,9 @@
 
 Stage 1 of another run is retrained, on the rows of train and validation, for
 as many epochs as that run has kept, and the last epoch is kept: validation has
-had its say. The weights of an ensemble's members and the calibration's slope
-stay those that it has fitted: predictions of rows that a model has learnt from
-would fit others. The calibration's level is that of the new predictions.
+had its say. The weights of an ensemble's members and the calibration stay those
+that it has fitted: predictions of rows that a model has learnt from would fit
+others.
 """
 
 from __future__ import annotations

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rmtl_jax import json_files, types
-from rmtl_jax.evaluation import evaluator, labelled
-from rmtl_jax.evaluation import monitor as monitor_lib
+from rmtl_jax.evaluation import evaluator, labelled, validation_monitor
 from rmtl_jax.training import context as context_lib
 
 
@@ -23,14 +22,12 @@ class Validation(NamedTuple):
     relative: the error in units of that of the task's rate or mean, f64[K]; NaN
       where only one class exists.
     monitor: what early stopping looks at (evaluation.monitor).
-    score: of a monitor that is a weighted sum of metrics.
   """
 
   auc: np.ndarray
   logloss: np.ndarray
   relative: np.ndarray
-  monitor: monitor_lib.Monitor
-  score: float = float('nan')
+  monitor: validation_monitor.Monitor
 
   def figures(self, tasks: Sequence[str]) -> dict[str, float | None]:
     """Its entries in the record of an epoch."""
@@ -39,15 +36,13 @@ class Validation(NamedTuple):
       for name in ('auc', 'logloss')
       for task, value in zip(tasks, getattr(self, name), strict=True)
     }
-    if self.monitor != monitor_lib.AUC:
+    if self.monitor != validation_monitor.AUC:
       found[self.monitor.figure] = self.value(self.monitor)
     return found
 
-  def value(self, monitor: monitor_lib.Monitor) -> float:
+  def value(self, monitor: validation_monitor.Monitor) -> float:
     """The monitored value."""
-    if monitor.terms:
-      return self.score
-    of_tasks = self.auc if monitor == monitor_lib.AUC else self.relative
+    of_tasks = self.auc if monitor == validation_monitor.AUC else self.relative
     return float(np.nanmean(of_tasks))
 
   @property
@@ -57,7 +52,7 @@ class Validation(NamedTuple):
 
   def in_words(self) -> str:
     """The monitored figure, then others: means over the tasks."""
-    means = monitor_lib.AUC, monitor_lib.LOGLOSS
+    means = validation_monitor.AUC, validation_monitor.LOGLOSS
     shown = [self.monitor, *(one for one in means if one != self.monitor)]
     figures = '  '.join(f'{one.word} {self.value(one):.4f}' for one in shown)
     return figures.replace('relative', 'rel.')  # 80 columns hold few words
@@ -68,8 +63,7 @@ def validate(context: context_lib.Context, params: Any) -> Validation:
 
   Raises:
     FloatingPointError: a prediction is not finite.
-    types.InputError: every task has one class only, or the monitored sum is
-      undefined.
+    types.InputError: every task has one class only.
   """
   predictions = context.models.probabilities(
     context.config, params, context.validation
@@ -85,13 +79,5 @@ def validate(context: context_lib.Context, params: Any) -> Validation:
       ' early stopping has nothing to look at'
     )
   errors = evaluator.validation_errors(predictions, rows)
-  config, score = context.config.evaluation, float('nan')
-  monitor = monitor_lib.of(config.monitor)
-  if monitor.terms:
-    score = evaluator.monitored_sum(monitor, predictions, rows)
-    if not np.isfinite(score):
-      raise types.InputError(
-        f'evaluation.monitor: {monitor.name!r} is undefined on the validation'
-        ' rows, so stages have nothing to stop on'
-      )
-  return Validation(auc, *errors, monitor, score)
+  monitor = validation_monitor.of(context.config.evaluation.monitor)
+  return Validation(auc, *errors, monitor)

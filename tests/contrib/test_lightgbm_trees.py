@@ -15,8 +15,8 @@ from rmtl_jax import json_files, run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.contrib import lightgbm_trees
 from rmtl_jax.networks import ensemble, factory, functional
-from rmtl_jax.results import ensemble as results
 from rmtl_jax.results import run_record
+from rmtl_jax.results import trained_ensemble as results
 from rmtl_jax.runtime import workdir, writers
 from tests import tiny
 from tests.test_run import CONFIG, QUIET

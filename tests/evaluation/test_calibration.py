@@ -2,10 +2,9 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
-from sklearn import isotonic
 
 from rmtl_jax.evaluation import calibration, metrics
 
@@ -117,67 +116,9 @@ def test_platt_is_never_worse_where_it_was_fitted(rows):
   assert loss(labels, after) <= loss(labels, p) + 1e-9
 
 
-def test_a_map_gets_the_level_of_other_rows():
-  """Two logits at 0, one at log 3: slope 1 and a rate of 2 / 3 by hand."""
-  labels, p = np.array([1, 0, 1]), np.array([0.5, 0.5, 0.75])
-  for slope in (1.0, 0.5):
-    found = calibration.levelled(calibration.Platt(slope, -3.0), labels, p)
-    assert found.slope == slope
-    assert np.mean(found.apply(p)) == pytest.approx(2 / 3, abs=1e-8)
-  # Predictions that hardly differ have a steep slope: logits are at -120.
-  close = calibration.levelled(
-    calibration.Platt(40.0, 117.0), labels, p * 0 + 0.05
-  )
-  assert np.mean(close.apply(0.05)) == pytest.approx(2 / 3, abs=1e-8)
-  # Weights as rows; labels without any say nothing.
-  weights = np.array([3.0, 1.0, 0.0])
-  found = calibration.levelled(calibration.Platt(0.7), labels, p, weights)
-  assert np.mean(found.apply(p[:1])) == pytest.approx(0.75, abs=1e-8)
-  kept = calibration.Platt(0.7, 0.2)
-  assert calibration.levelled(kept, np.ones(3), p) == kept
-  assert calibration.levelled(kept, labels, p, np.zeros(3)) == kept
-  steps = calibration.Isotonic((0.2, 0.4), (0.1, 0.5))
-  assert calibration.levelled(steps, labels, p) == steps
-
-
-def test_isotonic_by_hand():
-  """Pools {0.1, 0.2} (rate 1/3), {0.4, 0.5, 0.6} (1/2) and {0.9} (1)."""
-  p = np.array([0.1, 0.2, 0.2, 0.4, 0.5, 0.6, 0.6, 0.9])
-  labels = np.array([1, 0, 0, 1, 0, 1, 0, 1])
-  fitted = calibration.fit_isotonic(labels, p)
-  assert fitted.probabilities == (0.1, 0.2, 0.4, 0.6, 0.9)
-  assert fitted.values == (1 / 3, 1 / 3, 0.5, 0.5, 0.9)  # 1 - 1 / (8 + 2)
-  np.testing.assert_allclose(
-    fitted.apply(np.array([0.0, 0.15, 0.3, 0.55, 0.75, 1.0])),
-    [1 / 3, 1 / 3, 5 / 12, 0.5, 0.7, 0.9],
-  )
-
-
-@settings(deadline=None, max_examples=50)
-@given(
-  st.lists(
-    st.tuples(st.integers(0, 1), st.integers(0, 32)), min_size=1, max_size=80
-  )
-)
-def test_isotonic_is_that_of_scikit_learn(rows):
-  labels = np.array([y for y, _ in rows])
-  assume(0 < labels.sum() < len(rows))
-  # Coarse: scikit-learn takes numbers that are almost equal to be ties.
-  p = np.float32([n / 32 for _, n in rows])
-  fitted = calibration.fit_isotonic(labels, p)
-  margin = 1 / (len(rows) + 2)
-  other = isotonic.IsotonicRegression(
-    y_min=margin, y_max=1 - margin, out_of_bounds='clip'
-  ).fit(np.float64(p), labels)
-  np.testing.assert_allclose(
-    fitted.apply(p), other.predict(np.float64(p)), rtol=1e-9
-  )
-
-
-@pytest.mark.parametrize('method', sorted(calibration.FITS))
-def test_json_keeps_every_bit(method):
+def test_json_keeps_every_bit():
   labels, p = rows_of(5)
-  fitted = calibration.FITS[method](labels, p)
+  fitted = calibration.fit_platt(labels, p)
   again = calibration.from_json(json.loads(json.dumps(fitted.to_json())))
   assert again == fitted
   np.testing.assert_array_equal(again.apply(p), fitted.apply(p))

@@ -13,7 +13,7 @@ from rmtl_jax.evaluation import (
   labelled,
   metric_registry,
   metrics,
-  monitor,
+  validation_monitor,
 )
 
 # Label, probability, session, weight of the task.
@@ -64,8 +64,8 @@ def test_a_row_of_weight_2_is_the_row_twice_and_of_0_none(rows):
   if len(twice):
     assert found['rate'] == pytest.approx(np.mean(y[twice]))
     np.testing.assert_allclose(
-      monitor.rates_logloss(y[:, None], weight[:, None]),
-      monitor.rates_logloss(y[twice, None]),
+      validation_monitor.rates_logloss(y[:, None], weight[:, None]),
+      validation_monitor.rates_logloss(y[twice, None]),
     )
 
 

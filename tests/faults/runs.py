@@ -18,7 +18,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from rmtl_jax.results import ensemble
+from rmtl_jax.results import trained_ensemble
 from rmtl_jax.runtime import workdir, writers
 from rmtl_jax.training import models
 from tests import signals
@@ -123,7 +123,7 @@ def outcome(path: pathlib.Path) -> dict[str, Any]:
   record = json.loads((path / 'metrics.json').read_text())
   history = writers.read_history(path)
   found = workdir.read(path)
-  trained = ensemble.restore(
+  trained = trained_ensemble.restore(
     found, models.Models(found.manifest.feature_spec())
   )
   states = []

@@ -12,7 +12,7 @@ from rmtl_jax import types
 from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import prepare_log
-from rmtl_jax.results import ensemble, list_starts
+from rmtl_jax.results import list_starts, trained_ensemble
 from rmtl_jax.runtime import workdir
 from rmtl_jax.training import split_data
 
@@ -126,7 +126,7 @@ def test_predictions_are_those_of_predict_with_frozen_times(run):
   path, log, _ = run
   model = rmtl_jax.load(path, stage='pretrain')
   own = workdir.read_run(path)
-  trained = ensemble.restore(own)
+  trained = trained_ensemble.restore(own)
   split = split_data.read(own.data_dir, own.manifest, 'test', own.config.batch)
   lists = list_starts.of(split, own.manifest)
   found = trained.models.probabilities(

@@ -24,7 +24,7 @@ def test_distributions_have_equal_shares_between_their_edges():
 
 
 def test_calibrated_predictions_are_counted_as_they_are_served():
-  # An isotonic map has few values, of 64 bits; predictions are of 32.
+  # Calibrated values are of 64 bits; predictions are of 32.
   values = np.repeat([0.1, 0.2, 0.3, 0.7], 25)
   assert np.any(values.astype(np.float32) > values)
   found = reference.distributions(values[:, None], ['click'])['click']

@@ -9,7 +9,7 @@ import pytest
 import rmtl_jax
 from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.results import ensemble
+from rmtl_jax.results import trained_ensemble
 from rmtl_jax.runtime import workdir
 from rmtl_jax.serving import predictor
 from rmtl_jax.training import models as models_lib
@@ -22,7 +22,7 @@ def _evaluated(run_dir, stage):
   """{row of the raw file: probabilities} of the test rows."""
   run = workdir.read(run_dir)
   models = models_lib.Models(run.manifest.feature_spec())
-  params = ensemble.restore(run, models).actors[stage]
+  params = trained_ensemble.restore(run, models).actors[stage]
   host = columns_lib.read_split(run_dir.parent / 'data', run.manifest, 'test')
   split = split_data.place(host, run.config.batch)
   found = models.predict(run.config, params, split)

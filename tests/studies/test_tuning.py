@@ -8,7 +8,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
-from rmtl_jax.evaluation import monitor
+from rmtl_jax.evaluation import validation_monitor
 from rmtl_jax.runtime import progress
 from rmtl_jax.studies import search_space, tuning
 from rmtl_jax.training import epoch_loop
@@ -157,10 +157,10 @@ def test_candidates_are_the_best_trials_that_beat_the_settings_given():
     trial(0.75, {}),
     trial(0.70, {'a': 6}),
   ]
-  found = tuning.candidates(trials, 9, monitor.AUC)
+  found = tuning.candidates(trials, 9, validation_monitor.AUC)
   assert [t['settings'] for t in found] == [{'a': 3}, {'a': 5}, {'a': 1}]
-  assert tuning.candidates(trials, 1, monitor.AUC) == found[:1]
-  assert tuning.candidates(trials[:1], 3, monitor.AUC) == []
+  assert tuning.candidates(trials, 1, validation_monitor.AUC) == found[:1]
+  assert tuning.candidates(trials[:1], 3, validation_monitor.AUC) == []
 
 
 def test_paired_by_hand():
@@ -188,7 +188,7 @@ def shifted(*gains, halves=None):
 
 def test_a_gain_beyond_seed_noise_is_chosen():
   runs = shifted(0.010, 0.014, 0.012, 0.012)
-  record = tuning.decide(BASE, [({'a': 1}, runs)], monitor.AUC)
+  record = tuning.decide(BASE, [({'a': 1}, runs)], validation_monitor.AUC)
   assert not record['base_kept'] and record['chosen'] == {'a': 1}
   base, entry = record['confirmed']
   assert base['settings'] == {} and base['gain'] == 0.0
@@ -211,7 +211,9 @@ def test_a_gain_beyond_seed_noise_is_chosen():
   ],
 )
 def test_noise_is_not_chosen(gains):
-  record = tuning.decide(BASE, [({'a': 1}, shifted(*gains))], monitor.AUC)
+  record = tuning.decide(
+    BASE, [({'a': 1}, shifted(*gains))], validation_monitor.AUC
+  )
   assert record['base_kept'] and record['chosen'] == {}
   assert not any(entry['passes'] for entry in record['confirmed'])
 
@@ -228,7 +230,7 @@ def test_noise_is_not_chosen(gains):
 def test_a_gain_in_one_half_alone_is_not_chosen(later, passes):
   base = [tuning.Validated(0.7, (0.6, 0.8))] * 4
   own = [tuning.Validated(0.71, (0.62, 0.8 + gain)) for gain in later]
-  record = tuning.decide(base, [({'a': 1}, own)], monitor.AUC)
+  record = tuning.decide(base, [({'a': 1}, own)], validation_monitor.AUC)
   entry = record['confirmed'][1]
   assert entry['halves'][0]['gain'] == pytest.approx(0.02)
   assert entry['halves'][1]['gain'] == pytest.approx(sum(later) / 4)
@@ -240,7 +242,7 @@ def test_logloss_that_falls_is_a_gain():
     {'settings': {'a': i}, 'validation_logloss': value, 'pruned': False}
     for i, value in enumerate([0.90, 0.91, 0.88, 0.89])
   ]
-  found = tuning.candidates(trials, 9, monitor.LOGLOSS)
+  found = tuning.candidates(trials, 9, validation_monitor.LOGLOSS)
   assert [t['settings'] for t in found] == [{'a': 2}, {'a': 3}]
   record = tuning.decide(
     [tuning.Validated(0.90, (0.8, 1.0))] * 2,
@@ -248,7 +250,7 @@ def test_logloss_that_falls_is_a_gain():
       ({'a': 2}, [tuning.Validated(0.88, (0.79, 0.97))] * 2),
       ({'a': 3}, [tuning.Validated(0.91, (0.81, 1.01))] * 2),
     ],
-    monitor.LOGLOSS,
+    validation_monitor.LOGLOSS,
   )
   better, worse = record['confirmed'][1:]
   assert better['gain'] == pytest.approx(0.02) and better['passes']

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax.config import values as config_values
-from rmtl_jax.evaluation import critic_statistics, monitor
+from rmtl_jax.evaluation import critic_statistics, validation_monitor
 from rmtl_jax.ops import rewards
 from rmtl_jax.runtime import progress
 from rmtl_jax.training import actors, context, critics, epoch_loop, validation
@@ -69,7 +69,7 @@ def test_stages_stop_on_what_is_monitored(shared):
   rate = labels.mean(0)
   of_rate = -rate * np.log(rate) - (1 - rate) * np.log1p(-rate)
   assert found.monitored == np.mean(found.auc)
-  found = found._replace(monitor=monitor.of('logloss'))
+  found = found._replace(monitor=validation_monitor.of('logloss'))
   expected = -np.mean(logloss / of_rate)
   assert found.monitored == pytest.approx(expected, rel=1e-5)
 

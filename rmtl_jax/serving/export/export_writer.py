@@ -222,9 +222,6 @@ def _calibration(
       p, fitted = predictions[..., k], maps.get(task)
       if isinstance(fitted, calibration.Power):
         p = fitted.factor * p**fitted.exponent
-      elif isinstance(fitted, calibration.Isotonic):
-        points = jnp.array(fitted.probabilities, jnp.float32)
-        p = jnp.interp(p, points, jnp.array(fitted.values, jnp.float32))
       elif isinstance(fitted, calibration.Platt):
         margin = metrics.PROBABILITY_MARGIN
         inside = jnp.clip(p, margin, 1.0 - margin)

@@ -12,7 +12,7 @@ from rmtl_jax import run
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import mixing
-from rmtl_jax.results import ensemble, run_record
+from rmtl_jax.results import run_record, trained_ensemble
 from rmtl_jax.runtime import progress, workdir, writers
 from rmtl_jax.training import models, split_data
 from tests import signals, tiny
@@ -85,7 +85,7 @@ def test_predicts_the_mean_of_the_members_probabilities(trained, data_dir):
   made = models.Models(saved.manifest.feature_spec())
   host = columns_lib.read_split(data_dir, saved.manifest, 'test')
   split = split_data.place(host, CONFIG.batch)
-  params = ensemble.restore(saved, made).actors['finetune']
+  params = trained_ensemble.restore(saved, made).actors['finetune']
   members = [
     made.predict(ONE, jax.tree.map(lambda x, m=m: x[m], params), split)
     for m in range(COUNT)
@@ -135,7 +135,7 @@ def test_members_that_differ_are_weighed_on_validation(tmp_path, data_dir):
   record = run.train(config, tmp_path, data_dir, ('pretrain',), live=QUIET)
   saved = workdir.read(tmp_path)
   made = models.Models(saved.manifest.feature_spec())
-  restored = ensemble.restore(saved, made)
+  restored = trained_ensemble.restore(saved, made)
   assert restored.is_mixture
 
   def probabilities(name):

@@ -12,15 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import special
 
-from rmtl_jax import registry, types
-from rmtl_jax.config import kinds, monitors
-from rmtl_jax.evaluation import metric_registry, metrics
+from rmtl_jax.evaluation import metrics
 
 Record = Mapping[str, Any]
 
 
 class Monitor(NamedTuple):
-  """A figure by which models are chosen.
+  """A figure by which models are chosen, a mean over the tasks.
 
   Attributes:
     name: as evaluation.monitor has it.
@@ -28,7 +26,6 @@ class Monitor(NamedTuple):
     sign: 1 if high values are good, -1 if low ones are.
     worst: the value of a run that diverged.
     long: what it is, on an axis.
-    terms: the weighted sum that it is; () for a mean over the tasks.
   """
 
   name: str
@@ -36,12 +33,11 @@ class Monitor(NamedTuple):
   sign: float
   worst: float
   long: str
-  terms: tuple[monitors.Term, ...] = ()
 
   @property
   def figure(self) -> str:
     """Its key in records of runs and trials."""
-    return f'validation_{SCORE.name if self.terms else self.name}'
+    return f'validation_{self.name}'
 
   @property
   def direction(self) -> str:
@@ -71,78 +67,11 @@ LOGLOSS = Monitor(
   100.0,
   "validation logloss (1: the mean rate's)",
 )
-# For a run's history, which does not record the sum.
-SCORE = Monitor(
-  'score',
-  'score',
-  1.0,
-  # JSON has no infinity; no sum of metrics is as low.
-  -1e9,
-  'validation score (evaluation.monitor)',
-)
-_MONITORS = {one.name: one for one in (AUC, LOGLOSS, SCORE)}
 
 
 def of(name: str) -> Monitor:
-  """The monitor of a setting.
-
-  Examples:
-    >>> of('logloss').sign, of('click.auc=1,buy.logloss=-0.5').figure
-    (-1.0, 'validation_score')
-
-  Raises:
-    types.InputError: it is none.
-  """
-  if name in _MONITORS:
-    return _MONITORS[name]
-  terms = monitors.terms(name)
-  long = ' '.join(f'{t.weight:+g} {t.task}.{t.metric}' for t in terms)
-  return SCORE._replace(name=name, long=f'validation {long}', terms=terms)
-
-
-def check(
-  name: str,
-  tasks: Sequence[str],
-  losses: Sequence[types.TaskLoss] = (),
-) -> None:
-  """Checks a setting against the data's tasks.
-
-  Args:
-    name: a value of evaluation.monitor.
-    tasks: K names.
-    losses: K of them; () if all tasks are binary.
-
-  Raises:
-    types.InputError: no such task or metric, or a weight with the sign by which
-      a worse model would have the higher sum.
-  """
-  for task, metric, weight in of(name).terms:
-    if task not in tasks:
-      raise types.InputError(
-        f'evaluation.monitor: {task}.{metric}: {task!r} is not a task of these'
-        f' data ({", ".join(tasks)})'
-      )
-    kind = losses[list(tasks).index(task)].kind if losses else kinds.BINARY
-    known = {
-      one.name: one
-      for one in metric_registry.of_kind(kind)
-      if not one.of_lists  # which epochs don't predict
-    }
-    if metric not in known:
-      raise types.InputError(
-        f'evaluation.monitor: {task}.{metric}:'
-        f' {registry.not_one_of(metric, list(known))}'
-      )
-    better = known[metric].better
-    if better != ('higher' if weight > 0.0 else 'lower'):
-      raise types.InputError(
-        f'evaluation.monitor: {task}.{metric}={weight:g}: '
-        + (
-          f'better is {better}, expected the other sign'
-          if better
-          else 'neither more nor less of it is better'
-        )
-      )
+  """The monitor of a setting, `auc` or `logloss`."""
+  return {'auc': AUC, 'logloss': LOGLOSS}[name]
 
 
 def of_record(record: Record) -> Monitor:
@@ -152,14 +81,9 @@ def of_record(record: Record) -> Monitor:
 
 
 def of_history(history: Sequence[Record]) -> Monitor:
-  """The monitor of a run's history, one record per epoch.
-
-  Only stages that stop on something else than AUC have it in their records.
-  """
-  for one in (LOGLOSS, SCORE):
-    if any(one.figure in entry for entry in history):
-      return one
-  return AUC
+  """The monitor of a run's history, one record per epoch."""
+  has_logloss = any(LOGLOSS.figure in entry for entry in history)
+  return LOGLOSS if has_logloss else AUC
 
 
 def rates_logloss(
