@@ -16,45 +16,41 @@
 # %% [markdown]
 # # RMTL in JAX: what happens inside
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/rmtl_jax/blob/main/experiments/notebooks/inside_rmtl.ipynb)
+# How sessions are packed, what the critics predict along a session, the
+# weights that follow, and the controls that a gain has to beat.
 #
-# Sessions packed in lanes, what the critics foresee along a session, the
-# weights that this makes, and the controls without which a gain says nothing.
-#
-# Under three minutes on two CPU cores. It runs on CPU, GPU or TPU as found; so
-# far it has been run on CPU only, neither on a GPU or TPU nor on Colab.
+# Three minutes on two CPU cores. It runs on the devices that JAX finds, and was
+# run on CPUs so far.
 
 # %%
-# Installs the package where it is missing, as on Colab; PACKAGE is where from.
+# PACKAGE is a wheel (`python -m build`) or a folder of the source. JAX stays as
+# it is where it is installed, as on Colab.
 import importlib.util
-import os
-import pathlib
-import shutil
 import subprocess
 import sys
 
-PACKAGE = 'git+https://github.com/OWNER/rmtl_jax'
+PACKAGE = 'rmtl_jax-0.1.0-py3-none-any.whl'
 if importlib.util.find_spec('rmtl_jax') is None:
-  tpu = os.path.exists('/dev/accel0') or os.path.exists('/dev/vfio/0')
-  extra = '[gpu]' if shutil.which('nvidia-smi') else '[tpu]' if tpu else ''
-  pip = [sys.executable, '-m', 'pip', 'install', '-q']
-  subprocess.run([*pip, f'rmtl-jax{extra} @ {PACKAGE}'], check=True)
+  pip = [sys.executable, '-m', 'pip', 'install', '-q', f'{PACKAGE}[trees]']
+  subprocess.run(pip, check=True)
+
+import os
+import pathlib
 
 import jax
 from IPython import display
 
 import rmtl_jax
 
-# RMTL_QUICK=1 trains less, for a test.
-quick = os.environ.get('RMTL_QUICK') == '1'
+QUICK = os.environ.get('RMTL_QUICK') == '1'  # trains less, for a test
 print(f'Runs on {jax.devices()}')
 
 # %% [markdown]
 # ## Sessions in lanes
 #
-# A *row* is an impression. A *lane* has 64 slots and holds whole sessions back
-# to back: the next state of a row is the next slot, so that each network runs
-# once per row, and there is no replay memory. Each colour is a session; white
+# A *row* is an impression. A *lane* has 64 slots with whole sessions one after
+# the other. The next state of a row is the next slot, so each network runs
+# once per row, and no replay memory is needed. Each colour is a session; white
 # slots are padding.
 
 # %%
@@ -95,17 +91,16 @@ print(f'{(lanes >= 0).mean():.1%} of all slots hold a row')
 # %% [markdown]
 # ## The three stages
 #
-# Pre-train the actor, train the critics, fine-tune by weighted losses. Beside
-# RMTL a control is fine-tuned with constant weights: same batches, same steps.
-# The settings are the recommended ones for these data; the weights are those of
-# the paper.
+# Pre-train the actor, train the critics, fine-tune by weighted losses. The
+# control is fine-tuned with constant weights, on the same batches. The settings
+# are the recommended ones for these data; the weights are those of the paper.
 
 # %%
 config = dataclasses.replace(
   rmtl_jax.preset('recommended', manifest),
   weighting=rmtl_jax.WeightingConfig(name='critic'),
 )
-if quick:
+if QUICK:
   config = dataclasses.replace(
     config,
     ensemble=1,
@@ -119,41 +114,41 @@ record = rmtl_jax.train(config, place / 'run', place / 'data', live=live)
 display.display(rmtl_jax.metrics_table(record))
 
 # %% [markdown]
-# ## What the critics foresee
+# ## Q-values
 #
-# The reward of a row is minus its loss; Q is the discounted sum of this row's
-# and the later rows' rewards that the critic expects. Below, the longest
-# session of the validation rows: Q, and the return that came.
+# The reward of a row is minus its loss. Q is the critic's estimate of the
+# discounted sum of this row's and the later rows' rewards. The plot shows the
+# longest session of the validation rows: Q, and the observed return.
 
 # %%
-found = rmtl_jax.row_values(place / 'run', split='validation')
-first = np.argmax(found.rows_left)
-session = slice(first, first + found.rows_left[first] + 1)
+values = rmtl_jax.row_values(place / 'run', split='validation')
+first = np.argmax(values.rows_left)
+session = slice(first, first + values.rows_left[first] + 1)
 for task, name in enumerate(manifest.task_names):
-  (line,) = plt.plot(found.q_values[session, task], label=f'Q, {name}')
-  came = found.returns[session, task]
-  plt.plot(came, '--', color=line.get_color(), label=f'return, {name}')
+  (line,) = plt.plot(values.q_values[session, task], label=f'Q, {name}')
+  observed = values.returns[session, task]
+  plt.plot(observed, '--', color=line.get_color(), label=f'return, {name}')
 plt.xlabel('row of the session')
 plt.legend()
 plt.show()
-for name, known in record['critic']['r2'].items():
-  print(f'{name}: R2 of Q against the returns {known:.2f}')
+for name, r2 in record['critic']['r2'].items():
+  print(f'{name}: R2 of Q against the returns {r2:.2f}')
 
 # %% [markdown]
 # ## The weights, and the controls
 #
-# RMTL multiplies a row's loss of a task by 1 - lambda Q: rows with much to lose
-# ahead of them count more. These weights differ from constant ones in three
-# ways: they are larger, they are larger for one task than for another, and
-# they say which rows count. Only the third is what the critics know, and the
-# controls take the others away:
+# RMTL multiplies a row's loss of a task by 1 - lambda Q, so rows with a large
+# expected loss ahead of them count more. These weights differ from constant
+# ones in three ways: they are larger, they are larger for one task than for
+# another, and they differ between rows. Only the third comes from what the
+# critics learned about rows. The controls remove it or the others:
 #
 # - **constant**: weights of 1;
 # - **constant_mean**: per task, the mean of RMTL's weights;
 # - **q_shuffled**: RMTL's own weights, at other rows of the batch.
 
 # %%
-q_values = jnp.asarray(found.q_values)[None]
+q_values = jnp.asarray(values.q_values)[None]
 cotangent = jnp.ones(q_values.shape)
 seen = {
   'q_values': q_values,
@@ -167,7 +162,7 @@ moved, _ = shuffled.update(cotangent, shuffled.init(cotangent), **seen)
 constant = rmtl_jax.scale_by_task(weights.mean((0, 1)))
 mean, _ = constant.update(cotangent, constant.init(cotangent))
 
-left = found.rows_left
+left = values.rows_left
 for name, by_row in (
   ('RMTL', weights),
   ('q_shuffled', moved),
@@ -181,11 +176,12 @@ plt.legend()
 plt.show()
 
 # %% [markdown]
-# A gain is RMTL's only if it holds against all of them, over many seeds:
+# A gain is due to the critics only if it holds against all controls, over many
+# seeds:
 #
 # ```
 # rmtl compare --data_dir=data --workdir=runs/comparison \
 #   --methods=ple+critic --seeds=0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
 # ```
 #
-# What we found that way stands in `docs/when_weighting_helps.md`.
+# `docs/when_weighting_helps.md` has our results.

@@ -16,117 +16,112 @@
 # %% [markdown]
 # # RMTL in JAX: quick start
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/rmtl_jax/blob/main/experiments/notebooks/quick_start.ipynb)
+# A log in pandas becomes a model that predicts, for every impression, a click
+# and a conversion.
 #
-# A shop shows items to its users, session by session. For every impression a
-# model predicts a *click* and a *conversion*. RMTL trains it in three stages:
-#
-# 1. **pre-train** the multi-task model, the *actor*, on both losses;
-# 2. train **critics** that foresee, at every row, how badly the rest of the
-#    session will be predicted;
-# 3. **fine-tune** the actor with each row's loss of each task weighed by its
-#    critic: `1 - lambda * Q`, and `Q <= 0`.
-#
-# The sessions are simulated, so the true probabilities are known, and with
-# them the best that any model can reach: the *oracle*.
-#
-# Under three minutes on two CPU cores. It runs on CPU, GPU or TPU as found; so
-# far it has been run on CPU only, neither on a GPU or TPU nor on Colab.
+# Three minutes on two CPU cores. It runs on the devices that JAX finds, and was
+# run on CPUs so far.
 
 # %%
-# Installs the package where it is missing, as on Colab; PACKAGE is where from.
+# PACKAGE is a wheel (`python -m build`) or a folder of the source. JAX stays as
+# it is where it is installed, as on Colab.
 import importlib.util
-import os
-import pathlib
-import shutil
 import subprocess
 import sys
 
-PACKAGE = 'git+https://github.com/OWNER/rmtl_jax'
+PACKAGE = 'rmtl_jax-0.1.0-py3-none-any.whl'
 if importlib.util.find_spec('rmtl_jax') is None:
-  tpu = os.path.exists('/dev/accel0') or os.path.exists('/dev/vfio/0')
-  extra = '[gpu]' if shutil.which('nvidia-smi') else '[tpu]' if tpu else ''
-  pip = [sys.executable, '-m', 'pip', 'install', '-q']
-  subprocess.run([*pip, f'rmtl-jax{extra} @ {PACKAGE}'], check=True)
+  pip = [sys.executable, '-m', 'pip', 'install', '-q', f'{PACKAGE}[trees]']
+  subprocess.run(pip, check=True)
+
+import os
 
 import jax
+import pandas as pd
 from IPython import display
+from matplotlib import pyplot as plt
 
 import rmtl_jax
 
-# RMTL_QUICK=1 trains less, for a test.
-quick = os.environ.get('RMTL_QUICK') == '1'
+QUICK = os.environ.get('RMTL_QUICK') == '1'  # trains less, for a test
 print(f'Runs on {jax.devices()}')
 
 # %% [markdown]
-# ## Sessions
+# ## A log
 #
-# A hidden state (interest, mood, fatigue, budget) moves along every session and
-# decides on clicks and conversions. The model sees users' and items' fields and
-# what was known of them before a row, never that state. Train, validation and
-# test follow each other in time.
+# One row per impression, with the session, the user, the item and the time.
+# These sessions are simulated. Replace `log` with yours: a pandas or Polars
+# frame or an Arrow table.
 
 # %%
-import dataclasses
-
-workdir = pathlib.Path('runs/quick_start')
-data_dir = workdir / 'data'
-live = rmtl_jax.Progress(sys.stdout)
-
-manifest = rmtl_jax.prepare(
-  rmtl_jax.PrepareConfig(
-    source='simulated',
-    data_dir=str(data_dir),
-    simulated_rows=20_000,
-    overwrite=True,
-  ),
-  live.step,
-)
-print(rmtl_jax.summary(manifest))
+log = rmtl_jax.simulate(20_000, seed=0).to_pandas()
+log = log.drop(columns=['p_click', 'p_conversion'])  # the true probabilities
+log['timestamp'] = pd.to_datetime(log['timestamp'], unit='ms')
+past, new = log[:-2_000], log[-2_000:]
+past.head()
 
 # %% [markdown]
-# ## Three stages
+# ## Fit
 #
-# `recommended` chooses the settings by the number of rows and the fields, as
-# `rmtl train` does: three models that predict as one (PLE with small networks
-# without ids, PLE with them, and LightGBM's trees). Beside
-# RMTL a control is fine-tuned with constant weights: same batches, same steps,
-# so that a gain is the weights' and not the extra training's. Interrupted, or
-# run again, this cell goes on where it was.
+# `fit` prints what it takes each column for, computes features of the past
+# (counts, rates, times), splits the rows by time, and trains: three models
+# without critics (stage 1), then the critics (stage 2), then the first model
+# again with each row's loss weighted by its critic, next to a control with
+# constant weights (stage 3).
 
 # %%
-config = rmtl_jax.preset('recommended', manifest)
-if quick:
-  config = dataclasses.replace(
-    config,
-    pretrain=dataclasses.replace(config.pretrain, max_epochs=3),
-    critic=dataclasses.replace(config.critic, max_passes=2),
-    finetune=dataclasses.replace(config.finetune, max_epochs=1),
-  )
-record = rmtl_jax.train(config, workdir, data_dir, live=live)
+small = {'ensemble': 1, 'variants': '', 'pretrain.max_epochs': 3}
+model = rmtl_jax.Ranker(
+  tasks=('click', 'conversion'),
+  config=small if QUICK else None,
+  workdir='runs/quick_start',
+  verbose=True,
+).fit(past)
 
 # %% [markdown]
-# ## What came out
-#
-# The first line is a table of rates without a network, which a model should
-# beat; the last is the best that any model can reach.
+# The first line of the table has rates of users and items without a network,
+# which every model should beat. The verdict follows.
 
 # %%
-display.display(rmtl_jax.metrics_table(record))
-for sentence in rmtl_jax.sentences(record):
+display.display(rmtl_jax.metrics_table(model.record_))
+for sentence in rmtl_jax.sentences(model.record_):
   print(sentence)
 
+# %% [markdown]
+# ## Predict
+#
+# The model knows the rows that it was fitted on, so new rows get features of
+# their users' and items' past.
+
 # %%
-display.display(display.Image(str(rmtl_jax.draw_overview(workdir))))
+labels = ['click', 'conversion']
+scores = pd.DataFrame(
+  model.predict_proba(new.drop(columns=labels)),
+  columns=labels,
+  index=new.index,
+)
+new[['session_id', 'user_id', 'item_id']].join(scores).head()
+
+# %%
+_, axes = plt.subplots(1, 2, figsize=(8, 3))
+for axis, task in zip(axes, labels, strict=True):
+  groups = pd.qcut(scores[task], 10, labels=False, duplicates='drop')
+  axis.plot(scores[task].groupby(groups).mean(), label='predicted')
+  axis.plot(new[task].groupby(groups).mean(), 'o', label='observed')
+  axis.set(title=task, xlabel='tenth of the new rows, by prediction')
+  axis.legend()
+plt.tight_layout()
+plt.show()
 
 # %% [markdown]
-# ## On from here
-#
-# - Your own log: `docs/your_data.md`.
-# - The critics and their weights: `inside_rmtl.ipynb`.
-# - Every setting: `rmtl train --helpfull`; here,
-#   `dataclasses.replace(config, backbone='mmoe')` is the same as
-#   `--config.backbone=mmoe` there.
-# - What this run left: `runs/quick_start` holds its settings, parameters,
-#   metrics and TensorBoard logs; `rmtl evaluate --workdir=runs/quick_start`
-#   restores it.
+# ## Keep it
+
+# %%
+model.save('runs/model', overwrite=True)
+print(rmtl_jax.load('runs/model'))
+
+# %% [markdown]
+# Next: `docs/library.md` has more of `Ranker`, `docs/your_data.md` explains
+# columns and labels, `docs/serving.md` serves the model, and
+# `inside_rmtl.ipynb` looks at critics and weights. `rmtl train` does the same
+# from the command line.
