@@ -81,7 +81,7 @@ class Data(NamedTuple):
     digests: of these files.
   """
 
-  split_data: Mapping[str, split_data.Split]
+  splits: Mapping[str, split_data.Split]
   models: models.Models
   snapshot: reading.Snapshot
   digests: dict[str, str]

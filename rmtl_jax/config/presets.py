@@ -30,7 +30,7 @@ class Preset(NamedTuple):
 
   name: str
   help: str
-  run_settings: Settings | Callable[[Any], Settings]
+  settings: Settings | Callable[[Any], Settings]
 
   @property
   def needs_data(self) -> bool:
