@@ -103,7 +103,11 @@ def _variants(ids: list[str], manifest: Any) -> list[str]:
   sizes = {field.name: field.size for field in manifest.fields}
   if sum(sizes[name] for name in ids) > _MANY_IDS:
     networks = [f'network.ignore={"+".join(ids)}', _WITH_IDS]
-  trees = f'network.ignore={"+".join(ids)}:backbone=lightgbm'
+  # Features of the past have the rates of ids; without them, the trees learn
+  # these from the ids.
+  has_past = any('as_of' in field.details for field in manifest.fields)
+  hidden = f'network.ignore={"+".join(ids)}:' if has_past else ''
+  trees = f'{hidden}backbone=lightgbm'
   # Without ids a network would see nothing; or settings can't hide them.
   if len(ids) == len(manifest.fields) or not all(map(_can_be_named, ids)):
     networks, trees = [_WITH_IDS, _WITH_IDS], 'backbone=lightgbm'

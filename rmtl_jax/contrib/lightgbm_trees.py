@@ -2,10 +2,15 @@
 
 `backbone=lightgbm` fits a booster per task before the first epoch, with early
 stopping on validation's logloss, and has no epochs, no critics and nothing to
-fine-tune. LightGBM (pip install 'rmtl-jax[trees]') is needed to fit, not to
-predict: trees become arrays, which JAX evaluates. Every row takes the
-library's path, also with missing values and unseen categories; scores are
-sums in float32.
+fine-tune. On small logs validation also chooses the number of leaves, and
+whether categories are split as sets or as ordered numbers. LightGBM (pip
+install 'rmtl-jax[trees]') is needed to fit, not to predict: trees become
+arrays, which JAX evaluates. Every row takes the library's path, also with
+missing values and unseen categories; scores are sums in float32.
+
+A categorical field of more than 200 values is read as the smoothed rate of the
+label among the train rows of its value; for a train row, among those of the
+other folds.
 
 Columns are the numeric fields, then the categorical fields, then the slots of
 the multi-valued fields (NaN where a slot is empty), each in the order of
@@ -24,7 +29,7 @@ from __future__ import annotations
 import functools
 import pathlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -33,6 +38,8 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import extras, types
+from rmtl_jax.config import recommended
+from rmtl_jax.evaluation import baseline
 from rmtl_jax.networks import functional
 
 SETTINGS = {
@@ -49,8 +56,11 @@ SETTINGS = {
   'verbosity': -1,
 }
 _TREES, _PATIENCE = 600, 50
-# Rows of a task that one thread fits.
+_LEAVES = 7, 31, 63
+# Rows of a task that one thread fits, and whose settings are searched.
 _FEW_ROWS = 100_000
+# Of the rates of train rows.
+_FOLDS = 5
 # Trees that are evaluated side by side.
 _BLOCK = 32
 _MISSING = {'None': 0, 'Zero': 1, 'NaN': 2}
@@ -91,14 +101,22 @@ def make(
       ' backbone for these data'
     )
   count = sum(width for width, _ in spec.input_widths)
+  ids = _ids(spec)
 
   def init(key: jax.Array) -> functional.Params:
     del key
-    return pack([Model([], range(count))] * spec.num_tasks)
+    shapes = {i: (spec.categorical[i], spec.num_tasks) for i in ids}
+    rates = {i: np.zeros(shape) for i, shape in shapes.items()}
+    return pack([Model([], range(count))] * spec.num_tasks, rates)
 
   def share(params: functional.Params, inputs: types.Inputs) -> jax.Array:
     flat = columns(inputs, jnp)
-    found = scores(params, flat.reshape(-1, count))
+    rates = [
+      jnp.asarray(params['rates'][str(i)])[inputs.categorical[..., i]]
+      for i in ids
+    ]
+    flat = jnp.concatenate([flat, *rates], -1)
+    found = scores(params, flat.reshape(-1, flat.shape[-1]))
     return found.reshape(*flat.shape[:-1], spec.num_tasks)
 
   def lane(params, shared, inputs, *, dropout_key=None):
@@ -141,82 +159,168 @@ def _fit(
     return pack(
       [_read(lightgbm, spec, file.replace('{task}', task)) for task in names]
     )
-  return pack(
-    [
-      _fit_task(
-        lightgbm,
-        spec,
-        _rows(train, k),
-        _rows(validation, k),
-        again and _rows(again, k),
-        seed,
-        lambda done, k=k: progress((k + done) / spec.num_tasks),
-      )
-      for k in range(spec.num_tasks)
-    ]
-  )
+  models, rates = [], []
+  for k in range(spec.num_tasks):
+    parts = [rows and _rows(rows, k) for rows in (train, validation, again)]
+    model, tables = _fit_task(
+      lightgbm,
+      spec,
+      parts,
+      k,
+      seed,
+      lambda done, k=k: progress((k + done) / spec.num_tasks),
+    )
+    models.append(model)
+    rates.append(tables)
+  by_field = map(np.column_stack, zip(*rates, strict=True))
+  return pack(models, dict(zip(_ids(spec), by_field, strict=True)))
 
 
-def _rows(rows: functional.Rows, k: int) -> tuple[np.ndarray, ...]:
-  """Columns, labels and weights of a task's rows with a label."""
+def _ids(spec: types.FeatureSpec) -> list[int]:
+  """Places of the categorical fields that are read as rates."""
+  most = recommended.MOST_CATEGORIES
+  return [i for i, size in enumerate(spec.categorical) if size - 1 > most]
+
+
+class _TaskRows(NamedTuple):
+  """Rows of a task with a label; ids are i32[R, E]."""
+
+  columns: np.ndarray
+  labels: np.ndarray
+  weight: np.ndarray
+  ids: np.ndarray
+
+
+def _rows(rows: functional.Rows, k: int) -> _TaskRows:
   weight = (
     np.ones(len(rows.labels)) if rows.weight is None else rows.weight[:, k]
   )
   seen = weight > 0
   # A mean weight of one: limits of leaves are in rows.
   weight = weight[seen] / max(weight[seen].mean(), 1e-30) if any(seen) else ()
-  return columns(rows.inputs, np)[seen], rows.labels[seen, k], np.array(weight)
+  inputs = types.Inputs(*(np.asarray(part)[seen] for part in rows.inputs[:3]))
+  return _TaskRows(
+    columns(inputs, np),
+    rows.labels[seen, k],
+    np.array(weight),
+    np.asarray(inputs.categorical),
+  )
+
+
+def _rates(rows: _TaskRows, field: int, size: int) -> np.ndarray:
+  """Smoothed rates of an id field's values, f32[size]."""
+  found = baseline.fit(
+    rows.ids[:, field],
+    None,
+    rows.labels[:, None],
+    size,
+    0,
+    weights=rows.weight[:, None],
+  )
+  assert found.user_rate is not None
+  return found.user_rate[:, 0].astype(np.float32)
+
+
+def _out_of_fold(
+  rows: _TaskRows, field: int, size: int, seed: int
+) -> np.ndarray:
+  """Each row's rate over the folds without it, f32[R]."""
+  fold = np.random.default_rng(seed).integers(0, _FOLDS, len(rows.labels))
+  found = np.zeros(len(fold), np.float32)
+  for number in range(_FOLDS):
+    others = _TaskRows(*(part[fold != number] for part in rows))
+    inside = fold == number
+    found[inside] = _rates(others, field, size)[rows.ids[inside, field]]
+  return found
 
 
 def _fit_task(
   lightgbm: Any,
   spec: types.FeatureSpec,
-  train: tuple[np.ndarray, ...],
-  validation: tuple[np.ndarray, ...],
-  again: tuple[np.ndarray, ...] | None,
+  splits: Sequence[_TaskRows | None],
+  task: int,
   seed: int,
   progress: Callable[[float], object],
-) -> Model:
-  """The trees of one task.
+) -> tuple[Model, list[np.ndarray]]:
+  """The trees of one task, and the rates of its id fields' values.
 
   Args:
-    again: rows that as many trees are fitted to, once validation has chosen.
+    splits: train rows, validation rows, and None or rows that as many trees are
+      fitted to, once validation has chosen.
+    task: its number.
   """
-  every = range(train[0].shape[1])
-  last = again or train
-  if len(np.unique(train[1])) < 2 or len(np.unique(last[1])) < 2:
-    odds = (last[1].sum() + 0.5) / ((1 - last[1]).sum() + 0.5)
-    return Model([{'tree_structure': {'leaf_value': np.log(odds)}}], every)
+  train, validation, again = splits
+  assert train is not None and validation is not None
+  last, ids = again or train, _ids(spec)
+  sizes = [spec.categorical[i] for i in ids]
+  tables = [_rates(last, i, n) for i, n in zip(ids, sizes, strict=True)]
+  count = train.columns.shape[1]
+  if len(np.unique(train.labels)) < 2 or len(np.unique(last.labels)) < 2:
+    odds = (last.labels.sum() + 0.5) / ((1 - last.labels).sum() + 0.5)
+    tree = {'tree_structure': {'leaf_value': np.log(odds)}}
+    return Model([tree], range(count)), tables
   params = {**SETTINGS, 'seed': seed}
-  if not np.isin(last[1], (0.0, 1.0)).all():  # completed labels
+  if not np.isin(last.labels, (0.0, 1.0)).all():  # completed labels
     params |= {'objective': 'cross_entropy', 'metric': 'cross_entropy'}
+  few = len(train.labels) < _FEW_ROWS
   # Threads that wait for busy cores cost more than they save on few rows.
-  params['num_threads'] = 1 if len(train[1]) < _FEW_ROWS else 0
+  params['num_threads'] = 1 if few else 0
+  kept = [i for i in range(count) if i - spec.numeric not in ids]
+  sets = [at for at, i in enumerate(kept) if i >= spec.numeric]
 
-  def data(rows, reference=None):
-    x, y, weight = rows
+  def encoded(rows, learns):
+    rates = [
+      _out_of_fold(rows, i, size, seed)
+      if learns
+      else _rates(train, i, size)[rows.ids[:, i]]
+      for i, size in zip(ids, sizes, strict=True)
+    ]
+    return np.column_stack([rows.columns[:, kept], *rates])
+
+  def data(rows, x, as_sets, reference=None):
     return lightgbm.Dataset(
       x,
-      y,
-      weight=weight,
+      rows.labels,
+      weight=rows.weight,
       reference=reference,
       params=params,
-      categorical_feature=list(every[spec.numeric :]),
+      categorical_feature=sets if as_sets else [],
     )
 
-  def report(env):
-    progress(env.iteration / _TREES)
+  learns, stops = encoded(train, True), encoded(validation, False)
+  tries = 1 + few * (bool(sets) + len(_LEAVES))
+  done = 0
 
-  first = data(train)
-  stops = [report]
-  others = [data(validation, first)] if len(validation[1]) else []
-  if others:
-    stops.append(lightgbm.early_stopping(_PATIENCE, verbose=False))
-  booster = lightgbm.train(params, first, _TREES, others, callbacks=stops)
-  count = booster.best_iteration if others else _TREES
+  def fit(leaves, as_sets):
+    nonlocal done
+    first = data(train, learns, as_sets)
+    calls = [lambda env: progress((done + env.iteration / _TREES) / tries)]
+    others = []
+    if len(validation.labels):
+      others = [data(validation, stops, as_sets, first)]
+      calls.append(lightgbm.early_stopping(_PATIENCE, verbose=False))
+    settings = {**params, 'num_leaves': leaves}
+    booster = lightgbm.train(settings, first, _TREES, others, callbacks=calls)
+    done += 1
+    if not others:
+      return 0.0, _TREES, leaves, as_sets, booster
+    (loss,) = booster.best_score['valid_0'].values()
+    return loss, booster.best_iteration, leaves, as_sets, booster
+
+  best = fit(SETTINGS['num_leaves'], True)
+  if few and len(validation.labels):
+    if sets:
+      best = min(best, fit(best[2], False), key=lambda found: found[0])
+    for leaves in _LEAVES:
+      best = min(best, fit(leaves, best[3]), key=lambda found: found[0])
+  _, trees, leaves, as_sets, booster = best
   if again is not None:
-    booster = lightgbm.train(params, data(again), count)
-  return Model(booster.dump_model(num_iteration=count)['tree_info'], every)
+    settings = {**params, 'num_leaves': leaves}
+    x = data(again, encoded(again, True), as_sets)
+    booster = lightgbm.train(settings, x, trees)
+  places = [count + e * spec.num_tasks + task for e in range(len(ids))]
+  found = booster.dump_model(num_iteration=trees)['tree_info']
+  return Model(found, [*kept, *places]), tables
 
 
 def _read(lightgbm: Any, spec: types.FeatureSpec, file: str) -> Model:
@@ -273,8 +377,14 @@ def _column_names(spec: types.FeatureSpec) -> list[str]:
   return [name.replace(' ', '_') for name in names]
 
 
-def pack(models: Sequence[Model]) -> functional.Params:
+def pack(
+  models: Sequence[Model], rates: Mapping[int, np.ndarray] | None = None
+) -> functional.Params:
   """Boosters, one per task, as arrays.
+
+  Args:
+    models: of the tasks.
+    rates: of the values of each id field, by its place, f32[V, K].
 
   Returns:
     Of B blocks of W trees, padded to N nodes and one leaf more; trees of all
@@ -287,6 +397,7 @@ def pack(models: Sequence[Model]) -> functional.Params:
       value: f32[B, W, N + 1], of leaves.
       task: f32[B, W, K], 1 for the tree's task.
       sets: i32[words], bits of categories that go left.
+    All are under `trees`; `rates` follow, if there are any.
   """
   trees = [(k, m, tree) for k, m in enumerate(models) for tree in m.trees]
   flat = [list(_nodes(tree['tree_structure'])) for _, _, tree in trees]
@@ -334,7 +445,10 @@ def pack(models: Sequence[Model]) -> functional.Params:
     name: part.reshape(blocks, width, *part.shape[1:])
     for name, part in parts.items()
   }
-  return {'trees': {**blocked, 'sets': np.concatenate(sets)}}
+  params = {'trees': {**blocked, 'sets': np.concatenate(sets)}}
+  if rates:
+    params['rates'] = {str(i): np.float32(x) for i, x in rates.items()}
+  return params
 
 
 def _nodes(root: dict[str, Any]) -> list[dict[str, Any]]:
