@@ -22,7 +22,7 @@ from absl import app, flags
 from benchmarks import loops, machine, workload
 from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import evaluator, labelled
-from rmtl_jax.networks import registry as networks_registry
+from rmtl_jax.networks import backbone_registry
 from rmtl_jax.training import actors, split_data
 from rmtl_jax.training import context as context_lib
 
@@ -31,7 +31,7 @@ _ROWS = flags.DEFINE_integer('rows', 100_000, 'Rows of the log.')
 _STEPS = flags.DEFINE_integer('steps', 8, 'Steps of one dispatch.')
 _REPETITIONS = flags.DEFINE_integer('repetitions', 5, 'Dispatches of a figure.')
 _BACKBONES = flags.DEFINE_list(
-  'backbones', networks_registry.trained(), 'Comma-separated.'
+  'backbones', backbone_registry.trained(), 'Comma-separated.'
 )
 _LANES = flags.DEFINE_list(
   'lanes', ['32'], 'Of a batch, 64 rows each; comma-separated.'

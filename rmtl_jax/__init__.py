@@ -97,8 +97,8 @@ if TYPE_CHECKING:  # isort: off
   # Networks.
   from rmtl_jax.networks.functional import Network as Network
   from rmtl_jax.networks.functional import apply as apply
-  from rmtl_jax.networks.factory import make_actor as make_actor
-  from rmtl_jax.networks.factory import make_critic as make_critic
+  from rmtl_jax.networks.build import make_actor as make_actor
+  from rmtl_jax.networks.build import make_critic as make_critic
   from rmtl_jax.types import Batch as Batch
   from rmtl_jax.types import FeatureSpec as FeatureSpec
   from rmtl_jax.types import Inputs as Inputs
@@ -120,26 +120,32 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.updates.weighted_grad import (
     value_and_weighted_grad as value_and_weighted_grad,
   )
-  from rmtl_jax.weighting.critic import critic_weights as critic_weights
-  from rmtl_jax.weighting.critic import scale_by_critic as scale_by_critic
-  from rmtl_jax.weighting.critic import (
+  from rmtl_jax.weighting.scale_by_q import critic_weights as critic_weights
+  from rmtl_jax.weighting.scale_by_q import scale_by_critic as scale_by_critic
+  from rmtl_jax.weighting.scale_by_q import (
     scale_by_label_times_q as scale_by_label_times_q,
   )
-  from rmtl_jax.weighting.critic import (
+  from rmtl_jax.weighting.scale_by_q import (
     scale_by_negative_q as scale_by_negative_q,
   )
-  from rmtl_jax.weighting.critic import scale_by_task as scale_by_task
-  from rmtl_jax.weighting.critic import shuffle_weights as shuffle_weights
-  from rmtl_jax.weighting.critic import stateless as stateless
-  from rmtl_jax.weighting.factory import make_weighting as make_weighting
+  from rmtl_jax.weighting.scale_by_q import scale_by_task as scale_by_task
+  from rmtl_jax.weighting.scale_by_q import shuffle_weights as shuffle_weights
+  from rmtl_jax.weighting.scale_by_q import stateless as stateless
+  from rmtl_jax.weighting.weighting_registry import (
+    make_weighting as make_weighting,
+  )
   from rmtl_jax.weighting.relative import (
     scale_by_advantage as scale_by_advantage,
   )
 
   # Balancers: Optax transformations of task losses or task gradients.
-  from rmtl_jax.balancing.factory import make_balancer as make_balancer
-  from rmtl_jax.balancing.registry import Balancer as Balancer
-  from rmtl_jax.balancing.registry import register_balancer as register_balancer
+  from rmtl_jax.balancing.balancer_registry import (
+    make_balancer as make_balancer,
+  )
+  from rmtl_jax.balancing.balancer_registry import Balancer as Balancer
+  from rmtl_jax.balancing.balancer_registry import (
+    register_balancer as register_balancer,
+  )
 
   # Registration of user-defined parts.
   from rmtl_jax.evaluation.metric_registry import (
@@ -148,14 +154,14 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.preparation.source import SourceField as SourceField
   from rmtl_jax.preparation.source import SourceTable as SourceTable
   from rmtl_jax.preparation.source import SourceTask as SourceTask
-  from rmtl_jax.networks.factory import (
+  from rmtl_jax.networks.build import (
     register_backbone as register_backbone,
   )
   from rmtl_jax.runtime.tracking.trackers import Tracker as Tracker
   from rmtl_jax.runtime.tracking.trackers import (
     register_tracker as register_tracker,
   )
-  from rmtl_jax.weighting.factory import (
+  from rmtl_jax.weighting.weighting_registry import (
     register_weighting as register_weighting,
   )
   from rmtl_jax.preparation.sources import register_source as register_source

@@ -41,7 +41,7 @@ from rmtl_jax.training import (
   split_data,
 )
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.weighting import registry
+from rmtl_jax.weighting import weighting_registry
 
 ORDER = stages_lib.ORDER
 # Fewer steps an epoch than this are warned of, and how many would be enough;
@@ -227,7 +227,9 @@ def train_model(
     writer = _open_writer(stack, run, job, context.history)
     context.on_record = writer.write
     fit_rows = context.models.actor(config).fit  # trees: no gradient, no critic
-    weights = not fit_rows and registry.needs_critics(config.weighting.name)
+    weights = not fit_rows and weighting_registry.needs_critics(
+      config.weighting.name
+    )
 
     # --- Stage 1, pre-train: the actor, on the plain mean of its losses.
     if missing('pretrain'):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from rmtl_jax.balancing import registry as balancers
+from rmtl_jax.balancing import balancer_registry
 from rmtl_jax.config import presets
 from rmtl_jax.evaluation import metric_registry
-from rmtl_jax.networks import registry as networks_registry
+from rmtl_jax.networks import backbone_registry
 from rmtl_jax.preparation import sources
 from rmtl_jax.runtime.tracking import trackers
-from rmtl_jax.weighting import registry
+from rmtl_jax.weighting import weighting_registry
 
 
 class Registries:
@@ -19,13 +19,13 @@ class Registries:
   def __init__(self):
     """Remembers what is registered now."""
     found: tuple[dict[str, Any], ...] = (
-      networks_registry.BACKBONES._records,
+      backbone_registry.BACKBONES._records,
       metric_registry.RECORDS._records,
-      registry.RECORDS._records,
+      weighting_registry.RECORDS._records,
       sources.RECORDS._records,
       presets.PRESETS._records,
       trackers.TRACKERS._records,
-      balancers.RECORDS._records,
+      balancer_registry.RECORDS._records,
     )
     self._kept = [(one, dict(one)) for one in found]
 

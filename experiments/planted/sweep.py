@@ -21,7 +21,7 @@ from absl import app, flags, logging
 from experiments.planted import family
 from rmtl_jax.runtime import progress
 from rmtl_jax.studies import comparing
-from rmtl_jax.weighting import registry
+from rmtl_jax.weighting import weighting_registry
 
 _WORKDIR = flags.DEFINE_string('workdir', 'runs/planted', 'Data and runs.')
 _OUTPUT = flags.DEFINE_string('output', '', 'Table and picture; none if empty.')
@@ -97,7 +97,7 @@ def measure(point: Point, workdir: pathlib.Path, seeds: int) -> dict[str, Any]:
   return row
 
 
-CONTROLS = ('pretrained', *registry.CONTROLS)
+CONTROLS = ('pretrained', *weighting_registry.CONTROLS)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

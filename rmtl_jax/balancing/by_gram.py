@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rmtl_jax.balancing import solvers, tasks
+from rmtl_jax.balancing import solvers, task_sums
 
 # A product so large that CAGrad's worst task is another one.
 _FAR = 1e3
@@ -74,13 +74,13 @@ def from_gram(
           f'gradients of tasks: expected {num_tasks} on the first axis, found'
           f' the shape {leaf.shape}'
         )
-    gram = tasks.gram(updates)
+    gram = task_sums.gram(updates)
     # Accelerators round products of matrices to fewer digits otherwise.
     with jax.default_matmul_precision('highest'):
       weights = weights_of(gram, key)
     # A gradient that is no finite number ends a run; no solver hides it.
     weights = jnp.where(jnp.all(jnp.isfinite(gram)), weights, jnp.nan)
-    return tasks.combine(updates, weights), GramState(weights)
+    return task_sums.combine(updates, weights), GramState(weights)
 
   return optax.GradientTransformationExtraArgs(init, update)
 

@@ -24,7 +24,7 @@ import numpy as np
 import optax
 
 from rmtl_jax import types
-from rmtl_jax.balancing import tasks
+from rmtl_jax.balancing import task_sums
 
 # Added to losses, or the least of them, where they are divisors or in logs.
 _LEAST_LOSS = 1e-8
@@ -71,15 +71,15 @@ def from_losses(
     if losses is None:
       raise ValueError('losses: expected those of the rows, found none')
     _check_tasks(updates, num_tasks)
-    of_tasks = jax.lax.stop_gradient(tasks.mean_losses(updates, losses))
-    seen = tasks.observed(updates)
+    of_tasks = jax.lax.stop_gradient(task_sums.mean_losses(updates, losses))
+    seen = task_sums.observed(updates)
     logs = jnp.log(jnp.maximum(of_tasks, _LEAST_LOSS))
     rest = jnp.exp(jnp.sum(logs * seen) / jnp.maximum(jnp.sum(seen), 1))
     weights, new_state = weights_of(jnp.where(seen, of_tasks, rest), state, key)
     new_state = jax.tree.map(
       lambda new, old: jnp.where(jnp.all(seen), new, old), new_state, state
     )
-    return tasks.scale(updates, weights), new_state
+    return task_sums.scale(updates, weights), new_state
 
   return optax.GradientTransformationExtraArgs(init, update)
 
@@ -140,7 +140,7 @@ def static(
   def update(updates, state, params=None, **extra):
     del params, extra
     _check_tasks(updates, num_tasks)
-    return tasks.scale(updates, state.weights), state
+    return task_sums.scale(updates, state.weights), state
 
   return optax.GradientTransformationExtraArgs(init, update)
 
@@ -414,4 +414,4 @@ def observe_famo(state: FamoState, losses: jax.Array) -> FamoState:
     logits=state.logits - state.learning_rate * cast(jax.Array, step),
     optimizer_state=optimizer_state,
   )
-  return tasks.unless_absent(losses, new_state, state)
+  return task_sums.unless_absent(losses, new_state, state)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rmtl_jax.balancing import tasks
+from rmtl_jax.balancing import task_sums
 
 
 class GradNormState(NamedTuple):
@@ -71,7 +71,7 @@ def gradnorm(
     weights = state.next_weights
     is_first = ~jnp.any(state.initial_losses)
     initial = jnp.where(is_first, losses, state.initial_losses)
-    norms = jnp.sqrt(jnp.diagonal(tasks.gram(updates)))
+    norms = jnp.sqrt(jnp.diagonal(task_sums.gram(updates)))
     ratios = losses / jnp.where(initial > 0.0, initial, 1.0)
     derivative = gradnorm_derivative(weights, norms, ratios, alpha)
     change, optimizer_state = adam.update(derivative, state.optimizer_state)
@@ -81,8 +81,8 @@ def gradnorm(
       total > 0.0, num_tasks * raw / jnp.where(total > 0, total, 1.0), weights
     )
     new_state = GradNormState(weights, new_weights, initial, optimizer_state)
-    new_state = tasks.unless_absent(losses, new_state, state)
-    return tasks.combine(updates, weights), new_state
+    new_state = task_sums.unless_absent(losses, new_state, state)
+    return task_sums.combine(updates, weights), new_state
 
   return optax.GradientTransformationExtraArgs(init, update)
 

@@ -24,13 +24,13 @@ from rmtl_jax import types
 LARGEST = 2**31 - 1
 # Where the names of each registry are, imported when they are asked for.
 _REGISTRIES = {
-  'balancer': 'rmtl_jax.balancing.registry:RECORDS',
+  'balancer': 'rmtl_jax.balancing.balancer_registry:RECORDS',
   'delayed': 'rmtl_jax.training.delay_methods:RECORDS',
-  'backbone': 'rmtl_jax.networks.registry:BACKBONES',
+  'backbone': 'rmtl_jax.networks.backbone_registry:BACKBONES',
   'preset': 'rmtl_jax.config.presets:PRESETS',
   'source': 'rmtl_jax.preparation.sources:RECORDS',
-  'weighting': 'rmtl_jax.weighting.registry:RECORDS',
-  'form': 'rmtl_jax.weighting.registry:FORMS',
+  'weighting': 'rmtl_jax.weighting.weighting_registry:RECORDS',
+  'form': 'rmtl_jax.weighting.weighting_registry:FORMS',
 }
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rmtl_jax import types
-from rmtl_jax.balancing import registry as balancers
+from rmtl_jax.balancing import balancer_registry
 from rmtl_jax.config import cross_pairs, run_settings
-from rmtl_jax.networks import registry as backbones
-from rmtl_jax.weighting import registry
+from rmtl_jax.networks import backbone_registry
+from rmtl_jax.weighting import weighting_registry
 
 
 def check(config: run_settings.Config) -> None:
@@ -34,7 +34,7 @@ def _readers_divide_lanes(config: run_settings.Config) -> str:
 
 
 def _backbone_has_its_experts(config: run_settings.Config) -> str:
-  least = backbones.BACKBONES.find(config.backbone).min_experts
+  least = backbone_registry.BACKBONES.find(config.backbone).min_experts
   if config.network.num_experts >= least:
     return ''
   return f'network.num_experts: {config.backbone} needs at least {least}'
@@ -43,11 +43,13 @@ def _backbone_has_its_experts(config: run_settings.Config) -> str:
 def _lambda_has_a_known_sign(config: run_settings.Config) -> str:
   """A negative lambda would ascend some losses."""
   weighting = config.weighting
-  form = registry.form_of(weighting)
-  if weighting.lambda_ >= 0.0 or form.lambda_ == registry.ANY:
+  form = weighting_registry.form_of(weighting)
+  if weighting.lambda_ >= 0.0 or form.lambda_ == weighting_registry.ANY:
     return ''
   signed = [
-    one.name for one in registry.FORMS.values() if one.lambda_ == registry.ANY
+    one.name
+    for one in weighting_registry.FORMS.values()
+    if one.lambda_ == weighting_registry.ANY
   ]
   return (
     f'weighting.lambda_: {weighting.lambda_!r:.80} is negative, which'
@@ -57,7 +59,7 @@ def _lambda_has_a_known_sign(config: run_settings.Config) -> str:
 
 def _balancers_know_their_settings(config: run_settings.Config) -> str:
   default, own = run_settings.BalancingConfig(), config.pretrain.balancing
-  record = balancers.find(own.name)
+  record = balancer_registry.find(own.name)
   for name in ('weights', 'alpha', 'learning_rate'):
     changed = getattr(own, name) != getattr(default, name)
     if changed and name not in record.settings:
@@ -73,8 +75,11 @@ def _gradients_are_balanced_where_tasks_share(
   config: run_settings.Config,
 ) -> str:
   name = config.pretrain.balancing.name
-  by_task = backbones.BACKBONES.find(config.backbone).by_task
-  if not by_task or balancers.find(name).acts_on != balancers.GRADIENTS:
+  by_task = backbone_registry.BACKBONES.find(config.backbone).by_task
+  if (
+    not by_task
+    or balancer_registry.find(name).acts_on != balancer_registry.GRADIENTS
+  ):
     return ''
   return (
     f'pretrain.balancing.name: {name} combines the gradients of parameters that'
@@ -96,7 +101,9 @@ def _crosses_are_pairs_of_dense_tables(config: run_settings.Config) -> str:
 
 def _fitted_members_differ(config: run_settings.Config) -> str:
   if (
-    backbones.is_fitted(config) and config.ensemble > 1 and not config.variants
+    backbone_registry.is_fitted(config)
+    and config.ensemble > 1
+    and not config.variants
   ):
     return (
       f'ensemble: {config.backbone} has members of other networks alone, which'

@@ -47,9 +47,9 @@ class NetworkConfig:
     embedding_adam: how steps of all stages update the embedding tables:
       `dense` updates all rows, `rows` those that the batch has, so that a
       step's cost does not grow with the vocabulary. Other rows then keep their
-      moments and take no step (updates/rows.py). A vocabulary that is no larger
-      than the slots of a batch can show is updated as a whole, and row 0 counts
-      as one of every batch.
+      moments and take no step (updates/embedding_rows.py). A vocabulary that
+      is no larger than the slots of a batch can show is updated as a whole, and
+      row 0 counts as one of every batch.
     table_multiple: the embedding tables' rows are a multiple of it, the last
       ones unused: a mesh can split them where its `model` axis divides that
       number (docs/scaling.md).
@@ -351,7 +351,7 @@ class Config:
 
   Attributes:
     preset: the preset that settings started from (config/presets.py).
-    backbone: the actor (rmtl_jax/networks/registry.py).
+    backbone: the actor (rmtl_jax/networks/backbone_registry.py).
     seed: of parameters, shuffles, dropout and noise.
     ensemble: M members with different seeds, each a separate run in
       RUN/members, and predict as one model, by the mean of their

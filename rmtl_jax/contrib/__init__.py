@@ -5,10 +5,10 @@ imported when it is first called. The core imports none of them.
 """
 
 from rmtl_jax import registry
-from rmtl_jax.networks import registry as networks
+from rmtl_jax.networks import backbone_registry
 
-networks.BACKBONES.register(
-  networks.BackboneRecord(
+backbone_registry.BACKBONES.register(
+  backbone_registry.BackboneRecord(
     'lightgbm',
     registry.lazy(f'{__name__}.lightgbm_trees', 'make'),
     is_fitted=True,
@@ -21,8 +21,8 @@ for _name, _class, _experts in (
   ('adatt', 'Adatt', 1),
   ('home', 'Home', 2),
 ):
-  networks.BACKBONES.register(
-    networks.BackboneRecord(
+  backbone_registry.BACKBONES.register(
+    backbone_registry.BackboneRecord(
       _name,
       registry.lazy(f'{__name__}.{_name}', _class),
       min_experts=_experts,

@@ -7,8 +7,8 @@ Gymnasium environment.
 
 from __future__ import annotations
 
-from rmtl_jax.environment.features import one_hot
-from rmtl_jax.environment.sessions import (
+from rmtl_jax.environment.row_encoding import one_hot
+from rmtl_jax.environment.session_mdp import (
   Params,
   SessionEnvironment,
   State,

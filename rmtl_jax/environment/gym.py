@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces as gym_spaces
 
-from rmtl_jax.environment import sessions, spaces
+from rmtl_jax.environment import session_mdp, spaces
 
 
 class GymnasiumSessions(gymnasium.Env):
@@ -23,7 +23,7 @@ class GymnasiumSessions(gymnasium.Env):
     sessions: the pure functions and their data.
   """
 
-  def __init__(self, env: sessions.SessionEnvironment, max_steps: int = 0):
+  def __init__(self, env: session_mdp.SessionEnvironment, max_steps: int = 0):
     """Compiles nothing yet.
 
     Args:
@@ -100,5 +100,5 @@ def _of(space: spaces.Box | spaces.Dict) -> gym_spaces.Space:
 
 gymnasium.register(
   'rmtl_jax/Sessions-v0',
-  entry_point='rmtl_jax.environment.sessions:make_gymnasium',
+  entry_point='rmtl_jax.environment.session_mdp:make_gymnasium',
 )

@@ -29,8 +29,8 @@ from rmtl_jax.networks import (
   numeric,
   precision,
   pretrained,
+  product_tables,
   session,
-  tables,
 )
 
 Shared = Any
@@ -134,7 +134,7 @@ class FirstLayer(nnx.Module):
     return 0 if self.by_batch else None
 
   def _tabled(self) -> tuple[int, ...]:
-    return tables.tabled(self.spec.categorical, sum(self.widths))
+    return product_tables.tabled(self.spec.categorical, sum(self.widths))
 
   def share(self, inputs: types.Inputs) -> Shared:
     """The part that lanes of a batch share.
@@ -157,7 +157,7 @@ class FirstLayer(nnx.Module):
       products = {
         f: getattr(self, f'products_{f}')[...] for f in self._tabled()
       }
-      return tables.look_up(
+      return product_tables.look_up(
         products, table, sizes, kernel[: len(sizes)], categorical, self.widths
       )
     return distinct_product.through(

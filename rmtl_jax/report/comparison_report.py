@@ -19,7 +19,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import comparison, metric_registry, validation_monitor
 from rmtl_jax.report import pages, run_report
-from rmtl_jax.weighting import registry
+from rmtl_jax.weighting import weighting_registry
 
 Record = Mapping[str, Any]
 Results = Record
@@ -149,7 +149,7 @@ def _weights_name(method: Record) -> str:
   if not method['weighting']:
     return 'pre-trained only'
   form = method.get('settings', {}).get('weighting.form', '')
-  return registry.label(method['weighting'], form)
+  return weighting_registry.label(method['weighting'], form)
 
 
 def _metrics(results: Results, task: str, described: bool = True) -> Table:

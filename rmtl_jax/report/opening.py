@@ -13,7 +13,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import validation_monitor
 from rmtl_jax.preparation import summary
 from rmtl_jax.runtime import stages as stages_lib
-from rmtl_jax.weighting import registry
+from rmtl_jax.weighting import weighting_registry
 
 
 def text(
@@ -75,7 +75,7 @@ def _units(units: tuple[int, ...]) -> str:
 
 def _stages(config: config_lib.Config, stages: Sequence[str]) -> str:
   texts = {'pretrain': 'pretrain trains the model'}
-  if registry.find(config.weighting.name).needs_critics:
+  if weighting_registry.find(config.weighting.name).needs_critics:
     texts['critic'] = 'critic trains the critics that weight its losses'
   control = ' and, as its control, with constant weights'
   texts['finetune'] = (

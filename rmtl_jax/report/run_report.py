@@ -20,7 +20,7 @@ from rmtl_jax.evaluation import metric_registry, validation_monitor
 from rmtl_jax.report import pages, run_pictures
 from rmtl_jax.results import figures, run_record, verdict
 from rmtl_jax.runtime import stages, workdir, writers
-from rmtl_jax.weighting import registry
+from rmtl_jax.weighting import weighting_registry
 
 Record = Mapping[str, Any]
 Table = pages.Table
@@ -422,7 +422,9 @@ def _page(
 ) -> pages.Page:
   """The page of a record; `ended` are the stages of a finished run."""
   headline = verdict.headline(record)
-  weighting = registry.label(record['weighting'], record.get('form', ''))
+  weighting = weighting_registry.label(
+    record['weighting'], record.get('form', '')
+  )
   how = f'stage 3 by {weighting}'
   if ended and 'finetune' not in ended:
     how = f'stages: {", ".join(ended)}'
@@ -512,7 +514,7 @@ def _lacking(
   if ended is not None:
     return []
   there = {*record['stages'], *(['critic'] if 'critic' in record else [])}
-  asks_critics = registry.needs_critics(run.config.weighting.name)
+  asks_critics = weighting_registry.needs_critics(run.config.weighting.name)
   lacking = [
     stage
     for stage in stages.ORDER
@@ -668,15 +670,18 @@ def _critics(record: Record) -> Table:
 
 def _about_weights(config: config_lib.Config, record: Record) -> list[str]:
   """Describes the weights that are shown, and their rows."""
-  found = registry.find(record['weighting'])
+  found = weighting_registry.find(record['weighting'])
   if found.ascends_q:
     return [f'{found.label}: no loss is weighted by row.']
   if found.make is None:
     return ['Every weight is 1.']
   what = ''
-  if found.takes == registry.LINK:
-    found, what = registry.find(record.get('form') or 'critic'), ', shuffled'
-  if found.lambda_ != registry.NONE:
+  if found.takes == weighting_registry.LINK:
+    found, what = (
+      weighting_registry.find(record.get('form') or 'critic'),
+      ', shuffled',
+    )
+  if found.lambda_ != weighting_registry.NONE:
     what += f'; lambda = {config.weighting.lambda_:.4g}'
   return [
     f'The weights shown are {found.formula}{what}, by the critics after stage'

@@ -27,7 +27,7 @@ from rmtl_jax.evaluation import (
 )
 from rmtl_jax.ops import rewards, task_losses
 from rmtl_jax.results import list_starts
-from rmtl_jax.weighting import registry
+from rmtl_jax.weighting import weighting_registry
 
 Record = dict[str, Any]
 
@@ -339,7 +339,7 @@ def history_warnings(
         f'{title}: the critics diverge: their TD error has risen from'
         f' {min(errors):.4g} to {errors[-1]:.4g}'
       )
-    weighs = registry.find(weighting).by_row
+    weighs = weighting_registry.find(weighting).by_row
     if stage == 'finetune' and weighs:
       last = entries[-1]
       for name, value in last.items():

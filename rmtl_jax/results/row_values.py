@@ -10,11 +10,11 @@ import jax
 import numpy as np
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import registry as networks_registry
+from rmtl_jax.networks import backbone_registry
 from rmtl_jax.ops import task_losses
 from rmtl_jax.results import trained_ensemble
 from rmtl_jax.training import actors, split_data
-from rmtl_jax.weighting import factory, registry
+from rmtl_jax.weighting import weighting_registry
 
 
 class CriticValues(NamedTuple):
@@ -49,7 +49,7 @@ def critic_values(
     return []
   found = []
   for m, config in enumerate(trained.configs):
-    if networks_registry.is_fitted(config):
+    if backbone_registry.is_fitted(config):
       continue
     critic = trained.members[m].results['critic'].params
     predicted = trained.of_member(m, 'pretrain', split).predictions
@@ -79,11 +79,11 @@ def weights(
   Returns:
     f32[R, K] per member; [] if the weighting is not by row.
   """
-  record = registry.find(config.weighting.name)
+  record = weighting_registry.find(config.weighting.name)
   if not rows or record.make is None:
     return []
   means: list[Any] = [None] * len(rows)
-  if record.takes == registry.MEANS:
+  if record.takes == weighting_registry.MEANS:
     means = [
       actors.mean_of_weights(
         one.config.weighting, one.q_values, one.sample_weight
@@ -122,5 +122,8 @@ def _weigh(
   ones: jax.Array,
   beside: dict[str, jax.Array],
 ) -> Any:
-  chain, key = factory.make_weighting(config, means), jax.random.key(seed)
+  chain, key = (
+    weighting_registry.make_weighting(config, means),
+    jax.random.key(seed),
+  )
   return chain.update(ones, chain.init(ones), key=key, **beside)[0]

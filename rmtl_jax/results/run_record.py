@@ -23,7 +23,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import evaluator, labelled, metric_registry
-from rmtl_jax.networks import registry as networks
+from rmtl_jax.networks import backbone_registry
 from rmtl_jax.results import (
   calibrations,
   figures,
@@ -47,8 +47,7 @@ from rmtl_jax.runtime import (
 )
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import saved, split_data
-from rmtl_jax.weighting import critic as weights_lib
-from rmtl_jax.weighting import registry
+from rmtl_jax.weighting import scale_by_q, weighting_registry
 
 Record = dict[str, Any]
 
@@ -233,7 +232,7 @@ def check(
       copies,
     )
   models.check(config)
-  if layout is not None and not networks.is_fitted(config):
+  if layout is not None and not backbone_registry.is_fitted(config):
     actor, _ = models.shapes(config)
     layout.check(config, actor['first']['table'].shape[-2])
 
@@ -285,7 +284,7 @@ def _build(
   record = {
     'backbone': run.config.backbone,
     'weighting': run.config.weighting.name,
-    'form': registry.form_of(run.config.weighting).name,
+    'form': weighting_registry.form_of(run.config.weighting).name,
     'seed': run.config.seed,
     'tasks': list(tasks),
     **figures.stages(predictions, host, tasks, run.config),
@@ -402,16 +401,16 @@ def _critics(
     )
     title = f'member {member + 1}: ' if count > 1 else ''
     warnings += [title + line for line in figures.critic_warnings(records[-1])]
-  weighting = registry.find(run.config.weighting.name)
+  weighting = weighting_registry.find(run.config.weighting.name)
   if weighting.by_row:
     weights = row_values.weights(
       run.config, critic_values, validation, lambda: ()
     )
   else:
-    weighting = registry.find('critic')
+    weighting = weighting_registry.find('critic')
     lambda_ = run.config.weighting.lambda_
     weights = [
-      np.asarray(weights_lib.critic_weights(one.q_values, lambda_))
+      np.asarray(scale_by_q.critic_weights(one.q_values, lambda_))
       for one in critic_values
     ]
   mean_q = np.mean([one.q_values for one in critic_values], axis=0)

@@ -16,8 +16,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.config import kinds
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import mixing
-from rmtl_jax.networks import ensemble as ensemble_lib
-from rmtl_jax.networks import registry as networks
+from rmtl_jax.networks import backbone_registry, members_mean
 from rmtl_jax.ops import task_losses
 from rmtl_jax.runtime import stages, workdir
 from rmtl_jax.training import models as models_lib
@@ -88,7 +87,7 @@ class Ensemble:
     return self.known[key]
 
   def predict(self, name: str, split: split_data.Split) -> np.ndarray:
-    """Predictions of every row, f32[R, K], as networks/ensemble.py mixes them.
+    """Predictions of every row, f32[R, K]; see networks/members_mean.py.
 
     The mean of the members' predictions; of members of several networks, that
     of the weighted mean of their outputs.
@@ -130,10 +129,10 @@ class Ensemble:
   def _joined(self, name: str, params: Sequence[Any]) -> Any:
     """The members' parameters as one actor's, with the weights of `name`."""
     if self.is_mixture:
-      return ensemble_lib.mixture(params, self.weights.get(name))
+      return members_mean.mixture(params, self.weights.get(name))
     if len(params) == 1:
       return params[0]
-    return self.models.place(ensemble_lib.stack, *params)
+    return self.models.place(members_mean.stack, *params)
 
   def best_epochs(self, name: str) -> list[int]:
     """The epoch that was kept of an actor, one per member; [] if unfinished."""
@@ -163,7 +162,7 @@ class Ensemble:
     learn = [
       'critic' in one.results
       for one, config in zip(self.members, self.configs, strict=True)
-      if not networks.is_fitted(config)
+      if not backbone_registry.is_fitted(config)
     ]
     return bool(learn) and all(learn)
 

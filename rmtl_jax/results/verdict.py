@@ -17,7 +17,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import comparison, labelled, metric_registry
 from rmtl_jax.results import figures
 from rmtl_jax.runtime import workdir
-from rmtl_jax.weighting import registry
+from rmtl_jax.weighting import weighting_registry
 
 Record = Mapping[str, Any]
 
@@ -88,7 +88,7 @@ def stage_names(record: Record) -> dict[str, str]:
   return {
     'pretrain': 'pre-trained',
     'constant': 'control',
-    'finetune': registry.short(record['weighting']),
+    'finetune': weighting_registry.short(record['weighting']),
   }
 
 
@@ -98,7 +98,7 @@ def headline(record: Record) -> str:
   Returns:
     '' where stage 3 has not finished or has constant weights.
   """
-  name = registry.short(record['weighting'])
+  name = weighting_registry.short(record['weighting'])
   if 'finetune' not in record['stages'] or record['weighting'] == 'constant':
     return ''
   if 'constant' not in record['stages']:
@@ -124,7 +124,7 @@ def prediction(record: Record) -> list[str]:
   by_task = record.get('served', {}).get('difference')
   if not by_task:
     return []
-  name = registry.short(record['weighting'])
+  name = weighting_registry.short(record['weighting'])
   figures = '; '.join(difference(task, d) for task, d in by_task.items())
   chosen, why = 'stage 1', f'{name} does not beat it'
   if served_stage(record) == 'finetune':

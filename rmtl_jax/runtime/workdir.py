@@ -27,7 +27,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.config import variants
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, reading, vocabulary_file
-from rmtl_jax.networks import registry as networks
+from rmtl_jax.networks import backbone_registry
 from rmtl_jax.runtime import (
   checkpoints,
   collectives,
@@ -119,7 +119,9 @@ class Run:
     """
     runs = self.members
     if stage not in stages.ACTORS:
-      runs = [r for r in runs if not networks.is_fitted(r.config)] or runs
+      runs = [
+        r for r in runs if not backbone_registry.is_fitted(r.config)
+      ] or runs
     return all(
       checkpoints.exists(run.path / 'checkpoints' / stage) for run in runs
     )

@@ -11,7 +11,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.config import variants
-from rmtl_jax.weighting import registry
+from rmtl_jax.weighting import weighting_registry
 
 # Settings without an effect on constant weights.
 _NOT_OF_CONSTANTS = ('critic.in_finetune',)
@@ -65,14 +65,14 @@ class Method:
     """Whether it has controls, and so a verdict."""
     if not self.weighting:
       return bool(self.settings)
-    return not registry.find(self.weighting).control
+    return not weighting_registry.find(self.weighting).control
 
   @property
   def needs_critics(self) -> bool:
     """Whether its stage 3 needs the critics of stage 2."""
     if not self.weighting:
       return False
-    return registry.find(self.weighting).needs_critics
+    return weighting_registry.find(self.weighting).needs_critics
 
   @property
   def pretrained(self) -> Method:
@@ -116,8 +116,8 @@ class Method:
     """The methods that it must beat, in the order of the tables.
 
     A weighted method has its pre-trained model and the controls of
-    weighting/registry.py, which all start from that model. A pre-trained model
-    with settings has the backbone without them.
+    weighting/weighting_registry.py, which all start from that model. A
+    pre-trained model with settings has the backbone without them.
     """
     if not self.has_verdict:
       return ()
@@ -125,15 +125,15 @@ class Method:
       return (Method(self.backbone),)
     finetune = _only(self.settings, (*_STAGE_1, 'finetune.'))
     shuffled = dict(self.settings)
-    if registry.find(self.weighting).own_shuffle:
+    if weighting_registry.find(self.weighting).own_shuffle:
       shuffled['weighting.form'] = self.weighting
     # Settings that can't change constant weights are left out, so that methods
     # which differ in them share a control instead of training it twice.
     constants = (s for s in self.settings if s[0] not in _NOT_OF_CONSTANTS)
     settings = {
-      registry.NEVER: finetune,
-      registry.START: tuple(constants),
-      registry.STEP: tuple(sorted(shuffled.items())),
+      weighting_registry.NEVER: finetune,
+      weighting_registry.START: tuple(constants),
+      weighting_registry.STEP: tuple(sorted(shuffled.items())),
     }
     return (
       self.pretrained,
@@ -144,7 +144,7 @@ class Method:
           self.critic_backbone if control.needs_critics else '',
           settings[control.asks],
         )
-        for control in map(registry.find, registry.CONTROLS)
+        for control in map(weighting_registry.find, weighting_registry.CONTROLS)
       ),
     )
 
@@ -287,7 +287,7 @@ def parse(text: str, base: config_lib.Config) -> Method:
       raise types.InputError(
         f'{label}: {what} {name!r} is not one of {", ".join(known)}'
       )
-  record = registry.find(weighting) if weighting else None
+  record = weighting_registry.find(weighting) if weighting else None
   asks = record is not None and record.needs_critics
   if critic_backbone == backbone or not asks:
     critic_backbone = ''
@@ -308,7 +308,7 @@ def parse(text: str, base: config_lib.Config) -> Method:
       ' difference to a pre-trained model'
     )
   if 'weighting.form' in pairs:
-    if record is None or record.takes != registry.LINK:
+    if record is None or record.takes != weighting_registry.LINK:
       raise types.InputError(
         f'{label}: weighting.form is what q_shuffled shuffles; it makes no'
         f' difference to {weighting}'

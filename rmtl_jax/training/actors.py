@@ -20,8 +20,7 @@ from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import epoch_loop, models, saved, split_data, validation
 from rmtl_jax.updates import finetune as finetune_lib
 from rmtl_jax.updates import state
-from rmtl_jax.weighting import critic as weights_lib
-from rmtl_jax.weighting import factory, registry
+from rmtl_jax.weighting import scale_by_q, weighting_registry
 
 # Epochs without a better validation that stage 3 waits for.
 _PATIENCE = 2
@@ -79,7 +78,7 @@ def finetune(
   programs, inits = {}, {}
   for name, weighting in weightings.items():
     config, means = with_weighting(context.config, weighting), None
-    if registry.find(weighting).takes == registry.MEANS:
+    if weighting_registry.find(weighting).takes == weighting_registry.MEANS:
       means = mean_weights(context, actor_params, critic_params)
     inits[name] = init_finetune(context, config, means)
     programs[name] = context.models.finetune(config)
@@ -118,8 +117,8 @@ def init_finetune(
     means: of `mean_weights`, for a weighting that takes them.
   """
   optimizer = models.finetune_optimizer(config)
-  weighting = factory.make_weighting(config.weighting, means)
-  asks = registry.find(config.weighting.name).asks_every_step
+  weighting = weighting_registry.make_weighting(config.weighting, means)
+  asks = weighting_registry.find(config.weighting.name).asks_every_step
 
   def init(actor_params, critic_params):
     actor = state.init_actor(
@@ -158,7 +157,7 @@ def mean_of_weights(
     q_values: Q(s, pi(s)), f32[R, K].
     sample_weight: f32[R, K], or None: every row counts 1.
   """
-  weights = weights_lib.critic_weights(q_values, config.lambda_)
+  weights = scale_by_q.critic_weights(q_values, config.lambda_)
   found = columns_lib.row_means(np.asarray(weights, np.float64), sample_weight)
   return found.astype(np.float32)
 

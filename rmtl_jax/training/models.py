@@ -16,14 +16,18 @@ import optax
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.balancing import factory as balancers
-from rmtl_jax.balancing import registry as balancer_records
+from rmtl_jax.balancing import balancer_registry
 from rmtl_jax.config import variants
-from rmtl_jax.networks import critic as critic_network
-from rmtl_jax.networks import ensemble as ensemble_lib
-from rmtl_jax.networks import factory as networks
-from rmtl_jax.networks import functional, ignore, pretrained, tables
-from rmtl_jax.networks import registry as networks_registry
+from rmtl_jax.networks import (
+  backbone_registry,
+  build,
+  critic_network,
+  functional,
+  ignore,
+  members_mean,
+  pretrained,
+  product_tables,
+)
 from rmtl_jax.ops import task_losses
 from rmtl_jax.runtime import checkpoints, mesh
 from rmtl_jax.training import feed, split_data
@@ -31,14 +35,14 @@ from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import balance as balance_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import (
+  embedding_rows,
   finetune,
   forward,
   loop,
-  rows,
   shared,
   state,
 )
-from rmtl_jax.weighting import factory, registry
+from rmtl_jax.weighting import weighting_registry
 
 _Part = TypeVar('_Part')
 # loop(state, columns, extras, slots, count, key) -> (state, sums).
@@ -75,9 +79,7 @@ class Models:
   def actor(self, config: config_lib.Config) -> functional.Network:
     """The actor's network: of one member, where there is an ensemble."""
     key = (config.backbone, config.network)
-    return self._once(
-      'actor', key, lambda: networks.make_actor(self.spec, *key)
-    )
+    return self._once('actor', key, lambda: build.make_actor(self.spec, *key))
 
   def predictor(self, config: config_lib.Config) -> functional.Network:
     """The predicting network: the actor, or the ensemble's members as one.
@@ -92,8 +94,8 @@ class Models:
       return self._once(
         'mixture',
         members,
-        lambda: ensemble_lib.make_mixture(
-          [networks.make_actor(self._plain, *one) for one in members]
+        lambda: members_mean.make_mixture(
+          [build.make_actor(self._plain, *one) for one in members]
         ),
       )
     # Variants may come to the same for all members.
@@ -101,10 +103,10 @@ class Models:
     settings = _of_prediction(one.network)
 
     def build():
-      network = networks.make_actor(self._plain, one.backbone, settings)
+      network = build.make_actor(self._plain, one.backbone, settings)
       if count == 1:
         return network
-      return ensemble_lib.make_ensemble(network, count)
+      return members_mean.make_ensemble(network, count)
 
     return self._once('predictor', (one.backbone, settings, count), build)
 
@@ -113,13 +115,13 @@ class Models:
     return self._once(
       'critic',
       (config.network, _of_critic(config.critic)),
-      lambda: networks.make_critic(self.spec, config.network, config.critic),
+      lambda: build.make_critic(self.spec, config.network, config.critic),
     )
 
   def check(self, config: config_lib.Config) -> None:
     """Raises InputError unless networks with these settings fit the data."""
     for one in variants.of_members(config):
-      record = networks_registry.BACKBONES.find(one.backbone)
+      record = backbone_registry.BACKBONES.find(one.backbone)
       if record.of_all_rows and self.spec.only_after:
         raise types.InputError(
           f'config.backbone: {record.name} predicts every task over all rows,'
@@ -190,7 +192,7 @@ class Models:
 
     def init(key, actor_params):
       params = network.init(key)
-      return networks.critic_from_actor(params, actor_params)
+      return build.critic_from_actor(params, actor_params)
 
     return init
 
@@ -209,7 +211,7 @@ class Models:
       key = jax.eval_shape(lambda: jax.random.key(0))
       init = self._actor_init(config)
       actor = jax.eval_shape(init, key, *self._init_args(config))
-      if networks_registry.is_fitted(config):
+      if backbone_registry.is_fitted(config):
         return actor, None
       return actor, jax.eval_shape(self._critic_init(config), key, actor)
 
@@ -234,11 +236,11 @@ class Models:
       network = ignore.without(config.network, spec, seen)
       config = dataclasses.replace(config, network=network)
       spec, narrow = seen.spec, seen.narrow
-    small = Models(rows.small_spec(spec, slots))
+    small = Models(embedding_rows.small_spec(spec, slots))
     return (
       small.actor(config),
       small.critic(config),
-      lambda step: rows.on_rows(step, spec, narrow),
+      lambda step: embedding_rows.on_rows(step, spec, narrow),
     )
 
   def balancer(
@@ -249,7 +251,7 @@ class Models:
     Raises:
       types.InputError: weights that are not those of these tasks.
     """
-    return balancers.make_balancer(
+    return balancer_registry.make_balancer(
       config.pretrain.balancing,
       self.spec.num_tasks,
       epoch_steps,
@@ -262,8 +264,8 @@ class Models:
     link = self.balancer(config)
     if link is None:
       return None
-    record = balancer_records.find(config.pretrain.balancing.name)
-    if record.acts_on == balancer_records.LOSSES:
+    record = balancer_registry.find(config.pretrain.balancing.name)
+    if record.acts_on == balancer_registry.LOSSES:
       return balance_lib.Balance(record, link)
     return balance_lib.Balance(record, link, self._shared(config))
 
@@ -300,7 +302,7 @@ class Models:
   def pretrain(self, config: config_lib.Config) -> Loop:
     """Stage 1's."""
     balancing = config.pretrain.balancing
-    if balancer_records.find(balancing.name).is_static:
+    if balancer_registry.find(balancing.name).is_static:
       # The weights are numbers in the balancer's state.
       balancing = dataclasses.replace(balancing, weights='')
     return self._actor_loop(
@@ -316,7 +318,7 @@ class Models:
   ) -> Loop:
     """Of the actor without critics: stages 1 and 3 share it if they can."""
     l2 = config.pretrain.l2
-    chain = weighting and factory.make_weighting(
+    chain = weighting and weighting_registry.make_weighting(
       weighting, np.ones(self.spec.num_tasks)
     )
     return self._program(
@@ -355,7 +357,7 @@ class Models:
   def finetune(self, config: config_lib.Config) -> Loop:
     """Stage 3's; lambda is in the state."""
     weighting = dataclasses.replace(config.weighting, lambda_=0.0)
-    record = registry.find(weighting.name)
+    record = weighting_registry.find(weighting.name)
     if record.leaves_losses:
       return self._actor_loop(config)
     if not record.asks_every_step:
@@ -367,7 +369,7 @@ class Models:
       lambda actor, critic: finetune.make_finetune_step(
         actor,
         finetune_optimizer(config),
-        factory.make_weighting(weighting),
+        weighting_registry.make_weighting(weighting),
         config,
         critic,
         critic_optimizer(config),
@@ -440,7 +442,7 @@ class Models:
 
   def value_map(self, config: config_lib.Config) -> Callable[..., Any]:
     """The program of `values`."""
-    network = networks.make_critic(
+    network = build.make_critic(
       self._plain, _of_prediction(config.network), config.critic
     )
     return self._once(
@@ -542,7 +544,7 @@ def _row_slots(config: config_lib.Config) -> int:
 
 def _of_prediction(network: config_lib.NetworkConfig) -> Any:
   """The settings of what predicts: products in tables, where that pays."""
-  uses = tables.pay(network.first_layer, network.embedding_dim)
+  uses = product_tables.pay(network.first_layer, network.embedding_dim)
   return dataclasses.replace(network, first_layer='tables' if uses else 'plain')
 
 

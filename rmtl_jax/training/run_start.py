@@ -23,12 +23,12 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import vocabulary_file
-from rmtl_jax.networks import factory, ignore
+from rmtl_jax.networks import build, ignore
 from rmtl_jax.runtime import checkpoints, workdir
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import start_rules
-from rmtl_jax.updates import warm_start as moving
-from rmtl_jax.weighting import registry
+from rmtl_jax.updates import vocabulary_moves
+from rmtl_jax.weighting import weighting_registry
 
 # Stages that start from another run.
 STAGES = ('pretrain', 'critic')
@@ -70,7 +70,7 @@ class Start:
     return read_source(self.path).on(self.run.layout)
 
   @functools.cached_property
-  def rows(self) -> dict[str, moving.Rows]:
+  def rows(self) -> dict[str, vocabulary_moves.Rows]:
     """Where the rows of every vocabulary come from, by field."""
     return {
       old.name: _rows(
@@ -90,7 +90,7 @@ class Start:
   @property
   def stages(self) -> list[str]:
     """The stages that start from the other run."""
-    needed = registry.needs_critics(self.run.config.weighting.name)
+    needed = weighting_registry.needs_critics(self.run.config.weighting.name)
     wanted = STAGES if needed else STAGES[:1]
     return [stage for stage in wanted if self.source.has(stage)]
 
@@ -173,7 +173,7 @@ class Start:
     noise = jax.random.fold_in(key, _NOISE)
 
     def move(old, fresh, arrays, key):
-      return moving.move(moves, old, fresh, arrays, key)
+      return vocabulary_moves.move(moves, old, fresh, arrays, key)
 
     return models.place(move, restored.arrays, fresh, moves.arrays, noise)
 
@@ -193,7 +193,7 @@ class Start:
       )
     return _read(self.source, name, template)
 
-  def _moves(self, stage: str) -> moving.Moves:
+  def _moves(self, stage: str) -> vocabulary_moves.Moves:
     """How the parameters of a stage move, of the fields that networks see."""
     specs, network = [], self.run.config.network
     for manifest in (self.source.manifest, self.run.manifest):
@@ -204,10 +204,10 @@ class Start:
         spec = seen.spec
       specs.append(spec)
     rows = {n: one for n, one in self.rows.items() if n in specs[1].names}
-    axes = moving.find_axes(
+    axes = vocabulary_moves.find_axes(
       lambda spec: _shapes(spec, stage, self.run.config, network), specs[1]
     )
-    return moving.Moves(specs[0], specs[1], axes, rows)
+    return vocabulary_moves.Moves(specs[0], specs[1], axes, rows)
 
 
 def find(
@@ -235,7 +235,7 @@ def find(
   return Start(run, pathlib.Path(began)) if began else None
 
 
-def _rows(old: pa.Array, new: pa.Array) -> moving.Rows:
+def _rows(old: pa.Array, new: pa.Array) -> vocabulary_moves.Rows:
   """Where the rows of a vocabulary come from.
 
   Args:
@@ -247,7 +247,7 @@ def _rows(old: pa.Array, new: pa.Array) -> moving.Rows:
   source = places.fill_null(-2).to_numpy().astype(np.int32) + 1
   source[0] = 0  # null is row 0 in both
   is_new = source < 0
-  return moving.Rows(source, bool(is_new.any()))
+  return vocabulary_moves.Rows(source, bool(is_new.any()))
 
 
 def _values(directory: pathlib.Path, field: manifest_lib.Field) -> pa.Array:
@@ -268,9 +268,9 @@ def _shapes(
 ) -> Any:
   """Shapes of a stage's parameters."""
   made = (
-    factory.make_critic(spec, network, config.critic)
+    build.make_critic(spec, network, config.critic)
     if stage == 'critic'
-    else factory.make_actor(spec, config.backbone, network)
+    else build.make_actor(spec, config.backbone, network)
   )
   return jax.eval_shape(made.init, jax.eval_shape(lambda: jax.random.key(0)))
 

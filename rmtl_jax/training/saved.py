@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 
 from rmtl_jax import clock, durable, types
-from rmtl_jax.networks import registry as networks
+from rmtl_jax.networks import backbone_registry
 from rmtl_jax.runtime import checkpoints, stages, workdir
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
@@ -155,7 +155,7 @@ def _keep(
     'epoch': result.epoch,
     'history': context.history,
   }
-  if networks.is_fitted(run.config):
+  if backbone_registry.is_fitted(run.config):
     record['shapes'] = jax.tree.map(
       lambda x: [list(x.shape), str(x.dtype)], result.params
     )

@@ -17,7 +17,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.config import variants
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.runtime import workdir
-from rmtl_jax.weighting import registry
+from rmtl_jax.weighting import weighting_registry
 
 # Settings of the network that change no parameter's shape or meaning.
 _FREE = frozenset(
@@ -120,7 +120,7 @@ def _settings(
   ):
     before, after = config_values.flatten(old), config_values.flatten(new)
     names = [name for name in after if makes_network(name)]
-    if registry.needs_critics(config.weighting.name):
+    if weighting_registry.needs_critics(config.weighting.name):
       names += _OF_CRITICS
     for name in names:
       if before[name] != after[name]:

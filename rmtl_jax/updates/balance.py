@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rmtl_jax.balancing import registry, tasks
+from rmtl_jax.balancing import balancer_registry, task_sums
 from rmtl_jax.updates import weighted_grad
 
 
@@ -19,11 +19,11 @@ class Balance(NamedTuple):
 
   Attributes:
     record: its entry in the registry.
-    link: its transformation (balancing/factory.py).
+    link: its transformation (balancing/balancer_registry.py).
     shared: where parameters are shared, see updates/shared.py; None: all are.
   """
 
-  record: registry.Balancer
+  record: balancer_registry.Balancer
   link: optax.GradientTransformationExtraArgs
   shared: Any = None
 
@@ -63,7 +63,7 @@ def balanced(
     # All weights are in the cotangent, so one backward pass is enough.
     return Balanced(rows.pullback(weighted), weighted, ())
   update = optax.with_extra_args_support(balance.link).update
-  if balance.record.acts_on == registry.LOSSES:
+  if balance.record.acts_on == balancer_registry.LOSSES:
     new_weighted, new_state = update(
       weighted, balancing_state, params, losses=rows.losses, key=key
     )
@@ -73,12 +73,12 @@ def balanced(
     rows.task_gradients(weighted),
     balancing_state,
     params,
-    losses=tasks.mean_losses(weighted, rows.losses),
+    losses=task_sums.mean_losses(weighted, rows.losses),
     key=key,
   )
   found = optax.tree.get_all_with_path(new_state, 'task_weights')
   if found:
-    weighted = tasks.scale(weighted, found[0][1])
+    weighted = task_sums.scale(weighted, found[0][1])
   return Balanced(gradient, weighted, new_state)
 
 
@@ -100,7 +100,9 @@ def observed(
   observe = balance.record.observe if balance else None
   if observe is None:
     return balancing_state
-  return observe(balancing_state, tasks.mean_losses(weighted, losses_after()))
+  return observe(
+    balancing_state, task_sums.mean_losses(weighted, losses_after())
+  )
 
 
 def _on_shared(update: Callable[..., Any], balance: Balance):
@@ -109,11 +111,13 @@ def _on_shared(update: Callable[..., Any], balance: Balance):
     return update
 
   def on_shared(gradients, balancing_state, params, **extra):
-    seen = tasks.masked(gradients, balance.shared)
+    seen = task_sums.masked(gradients, balance.shared)
     combined, new_state = update(seen, balancing_state, params, **extra)
     gradient = jax.tree.map(
       lambda g, whole, mask: (
-        whole if mask is np.True_ else jnp.where(mask, whole, tasks.total(g))
+        whole
+        if mask is np.True_
+        else jnp.where(mask, whole, task_sums.total(g))
       ),
       gradients,
       combined,

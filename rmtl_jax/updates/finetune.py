@@ -16,7 +16,7 @@ from rmtl_jax.ops import actions as actions_lib
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import forward, state, weighted_grad
-from rmtl_jax.weighting import registry
+from rmtl_jax.weighting import weighting_registry
 
 
 def make_finetune_step(
@@ -47,7 +47,7 @@ def make_finetune_step(
   Returns:
     step(state, batch, key) -> (new state, metrics of updates/actor.py).
   """
-  ascends_q = registry.find(config.weighting.name).ascends_q
+  ascends_q = weighting_registry.find(config.weighting.name).ascends_q
   train_critics = critic_lib.make_critic_step(
     critic_network, critic_optimizer, config.critic
   )

@@ -17,8 +17,8 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import crosses, factory, functional
-from rmtl_jax.updates import rows, state
+from rmtl_jax.networks import build, cross_terms, functional
+from rmtl_jax.updates import embedding_rows, state
 
 # Slots of the batch on which gradients are looked at, lanes and length.
 _LANES, _LENGTH = 2, 4
@@ -37,8 +37,8 @@ def shared_parameters(
     one number where a leaf is shared as a whole.
   """
   # Tables of a few rows: all rows of a vocabulary behave alike.
-  small = rows.small_spec(spec, _LANES * _LENGTH)
-  network = factory.make_actor(small, backbone, config)
+  small = embedding_rows.small_spec(spec, _LANES * _LENGTH)
+  network = build.make_actor(small, backbone, config)
   abstract = jax.eval_shape(network.init, jax.random.key(0))
   inputs = _inputs(small)
   draw = np.random.default_rng(0)
@@ -72,9 +72,11 @@ def shared_parameters(
   found = jax.jit(reached)(params)
   masks = jax.tree.map_with_path(number_of_tasks, found)
   if config.crosses:  # Which pairs there are may depend on sizes.
-    whole = factory.make_actor(spec, backbone, config)
-    shapes = jax.eval_shape(whole.init, jax.random.key(0)).get(crosses.NAME, {})
-    masks[crosses.NAME] = jax.tree.map(lambda _: np.False_, shapes)
+    whole = build.make_actor(spec, backbone, config)
+    shapes = jax.eval_shape(whole.init, jax.random.key(0)).get(
+      cross_terms.NAME, {}
+    )
+    masks[cross_terms.NAME] = jax.tree.map(lambda _: np.False_, shapes)
   return masks
 
 

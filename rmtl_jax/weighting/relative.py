@@ -4,7 +4,7 @@ RMTL's weights are at least one, so they lengthen the steps too, and those of
 tasks with low values more. These only change which rows count more:
 the step sizes of the tasks and of all together are those of constant weights.
 None is below 0: no loss is ascended. Transformations as in
-weighting/critic.py, with the extra argument `mask` bool[...]. With sample
+weighting/scale_by_q.py, with the extra argument `mask` bool[...]. With sample
 weights (`sample_weight` f32[..., K]) means and deviations are over these.
 """
 
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from rmtl_jax import types
-from rmtl_jax.weighting import critic, leafwise
+from rmtl_jax.weighting import leafwise, scale_by_q
 
 # Of the largest |Q|: what varies less is rounding, and would be blown up.
 _LEAST_DEVIATION = 1e-6
@@ -42,7 +42,7 @@ def scale_by_advantage(
   Returns:
     A transformation that needs `q_values` and `mask`.
   """
-  return critic.stateless(
+  return scale_by_q.stateless(
     lambda updates, q_values, mask, sample_weight=None, **_: (
       updates * advantage_weights(q_values, mask, lambda_, sample_weight)
     )

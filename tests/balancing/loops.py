@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rmtl_jax.balancing import by_gram, registry
+from rmtl_jax.balancing import balancer_registry, by_gram
 from rmtl_jax.updates import weighted_grad
 from rmtl_jax.weighting import relative
 
 TASKS, ROWS, STEPS = 2, 8, 6
-NAMES = [name for name, one in registry.RECORDS.items() if one.make]
+NAMES = [name for name, one in balancer_registry.RECORDS.items() if one.make]
 _RNG = np.random.default_rng(0)
 X = np.asarray(_RNG.normal(size=(ROWS, 3)), np.float32)
 Y = np.asarray(_RNG.random((ROWS, TASKS)) < 0.4, np.float32)
@@ -52,14 +52,14 @@ def _own() -> optax.GradientTransformationExtraArgs:
   return by_gram.from_gram(TASKS, weights_of)
 
 
-OWN = registry.Balancer(
-  'own', 'of one', acts_on=registry.GRADIENTS, make=lambda _: _own()
+OWN = balancer_registry.Balancer(
+  'own', 'of one', acts_on=balancer_registry.GRADIENTS, make=lambda _: _own()
 )
 
 
-def find(name: str) -> registry.Balancer:
+def find(name: str) -> balancer_registry.Balancer:
   """A record, `own` too."""
-  return OWN if name == 'own' else registry.find(name)
+  return OWN if name == 'own' else balancer_registry.find(name)
 
 
 def make_link(name: str) -> optax.GradientTransformationExtraArgs:
@@ -79,7 +79,7 @@ def make_step(
   """
   record, link = find(name), make_link(name)
   adam = optax.MultiSteps(optax.adam(0.05), every_k_schedule=2)
-  if record.acts_on == registry.LOSSES:
+  if record.acts_on == balancer_registry.LOSSES:
     chain = optax.chain(relative.scale_by_advantage(0.3), link)
     grad_fn = weighted_grad.value_and_weighted_grad(losses_of_rows, chain)
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax.balancing import by_gram, registry
+from rmtl_jax.balancing import balancer_registry, by_gram
 from tests import tiers
 
 GOLDEN = json.loads(
@@ -21,7 +21,9 @@ CASES = {
 # Cases in which all problems have one solution in TorchJD's form.
 REGULAR = [name for name in CASES if name.split('_')[0] in ('random', 'scales')]
 NAMES = [
-  name for name, one in registry.RECORDS.items() if name in vars(by_gram)
+  name
+  for name, one in balancer_registry.RECORDS.items()
+  if name in vars(by_gram)
 ]
 KEY = jax.random.key(0)
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rmtl_jax import types
-from rmtl_jax.balancing import by_losses, registry
+from rmtl_jax.balancing import balancer_registry, by_losses
 from rmtl_jax.updates import weighted_grad
-from rmtl_jax.weighting import critic
+from rmtl_jax.weighting import scale_by_q
 
 GOLDEN = json.loads(
   pathlib.Path(__file__).with_name('golden').joinpath('losses.json').read_text()
@@ -91,7 +91,7 @@ def test_weights_are_the_gradients_that_pytorch_finds(name, case):
   golden = GOLDEN['cases'][case]
   losses = np.array(golden['losses'])
   make, scale = MAKERS[name]
-  observe = registry.find('famo').observe if name == 'famo' else None
+  observe = balancer_registry.find('famo').observe if name == 'famo' else None
   found = _run(make(losses.shape[-1]), losses, observe)
   expected = np.array([scale(np.array(row)) for row in golden[name]])
   np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-9)
@@ -178,7 +178,7 @@ def test_extreme_losses_give_finite_weights(name):
 def test_batches_without_a_task_teach_nothing_of_it(name):
   """Interleaved, they leave the weights of the others as they are."""
   make, _ = MAKERS[name]
-  observe = registry.find('famo').observe if name == 'famo' else None
+  observe = balancer_registry.find('famo').observe if name == 'famo' else None
   link, whole = make(3), np.exp(np.random.default_rng(0).normal(size=(6, 3)))
   part = jnp.array([[1.0, 3.0, 0.0]])
   even = jnp.array([[1 / 3, 1 / 3, 0.0]])
@@ -242,7 +242,7 @@ def test_padding_may_have_any_loss_and_rows_any_weight(name):
   np.testing.assert_allclose(weighted[0], only[0], rtol=1e-6)
   assert not np.any(weighted[1])
   # Behind weights of rows: losses of tasks are those of weighted rows.
-  chain = optax.chain(critic.scale_by_task([2.0, 1.0]), link)
+  chain = optax.chain(scale_by_q.scale_by_task([2.0, 1.0]), link)
   losses, even = jnp.array([[1.0, 3.0], [2.0, 1.0]]), jnp.full((2, 2), 0.25)
   weighted, _ = chain.update(even, chain.init(losses), losses=losses, key=KEY)
   expected, _ = link.update(

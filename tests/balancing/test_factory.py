@@ -8,7 +8,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.balancing import factory, registry
+from rmtl_jax.balancing import balancer_registry
 from rmtl_jax.config import values
 
 
@@ -16,9 +16,11 @@ def _settings(**changes):
   return dataclasses.replace(config_lib.BalancingConfig(), **changes)
 
 
-@pytest.mark.parametrize('name', [n for n in registry.RECORDS if n != 'equal'])
+@pytest.mark.parametrize(
+  'name', [n for n in balancer_registry.RECORDS if n != 'equal']
+)
 def test_every_balancer_is_made_with_its_papers_settings(name):
-  link = factory.make_balancer(_settings(name=name), 3, epoch_steps=7)
+  link = balancer_registry.make_balancer(_settings(name=name), 3, epoch_steps=7)
   assert link is not None
   # A run begins with equal weights, whatever comes later.
   state = link.init({'w': jnp.zeros(2)})
@@ -37,7 +39,7 @@ def test_every_balancer_is_made_with_its_papers_settings(name):
   ],
 )
 def test_weights_by_order_or_by_name(text, expected):
-  assert factory.task_weights(text, 2, ('click', 'buy')) == expected
+  assert balancer_registry.task_weights(text, 2, ('click', 'buy')) == expected
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,9 @@ def test_weights_by_order_or_by_name(text, expected):
 )
 def test_weights_that_are_not_those_of_the_tasks(text, fault):
   with pytest.raises(types.InputError) as caught:
-    factory.task_weights(text, 2, ('click', 'buy'), 'config.pretrain.balancing')
+    balancer_registry.task_weights(
+      text, 2, ('click', 'buy'), 'config.pretrain.balancing'
+    )
   assert str(caught.value).startswith('config.pretrain.balancing.weights: ')
   assert fault in str(caught.value)
 

@@ -1,6 +1,6 @@
 """Settings without which another one is refused."""
 
-from rmtl_jax.balancing import registry
+from rmtl_jax.balancing import balancer_registry
 
 
 def of(name):
@@ -9,6 +9,8 @@ def of(name):
   if not group.endswith('balancing') or field == 'name':
     return {}
   knows = (
-    one.name for one in registry.RECORDS.values() if field in one.settings
+    one.name
+    for one in balancer_registry.RECORDS.values()
+    if field in one.settings
   )
   return {f'{group}.name': next(knows)}

@@ -14,7 +14,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.contrib import lightgbm_trees
-from rmtl_jax.networks import ensemble, factory, functional
+from rmtl_jax.networks import build, functional, members_mean
 from rmtl_jax.results import run_record
 from rmtl_jax.results import trained_ensemble as results
 from rmtl_jax.runtime import workdir, writers
@@ -235,7 +235,7 @@ def test_a_member_without_weight_is_left_out():
   rng = np.random.default_rng(7)
   trees = fit(rows_of(rng, 300), rows_of(rng, 100))
   sizes = config_lib.NetworkConfig(4, bottom_units=(8,), tower_units=(4,))
-  net = factory.make_actor(SPEC, 'shared_bottom', sizes)
+  net = build.make_actor(SPEC, 'shared_bottom', sizes)
   params, x = net.init(jax.random.key(0)), inputs(rng, 50)
   lane = types.Inputs(*(part[None] for part in x[:3]))
   for networks, members in (
@@ -244,12 +244,16 @@ def test_a_member_without_weight_is_left_out():
   ):
     weights = np.array([[float(bool(own))] * 2 for own in members])
     found = functional.apply(
-      ensemble.make_mixture(networks), ensemble.mixture(members, weights), lane
+      members_mean.make_mixture(networks),
+      members_mean.mixture(members, weights),
+      lane,
     )
     expected = functional.apply(net, params, lane)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-  both = ensemble.mixture((params, trees), np.full((2, 2), 0.5))
-  found = functional.apply(ensemble.make_mixture((net, NETWORK)), both, lane)
+  both = members_mean.mixture((params, trees), np.full((2, 2), 0.5))
+  found = functional.apply(
+    members_mean.make_mixture((net, NETWORK)), both, lane
+  )
   expected = (functional.apply(net, params, lane)[0] + predict(trees, x)) / 2
   np.testing.assert_allclose(found[0], expected, atol=1e-5)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import factory, functional, layers, registry
+from rmtl_jax.networks import backbone_registry, build, functional, layers
 
 CONFIG = config_lib.NetworkConfig(
   embedding_dim=3,
@@ -115,7 +115,7 @@ def named(
     changes: settings other than those of CONFIG.
   """
   config = dataclasses.replace(CONFIG, **changes)
-  if name in registry.BACKBONES:
-    return factory.make_actor(spec(), name, config), ()
+  if name in backbone_registry.BACKBONES:
+    return build.make_actor(spec(), name, config), ()
   critic = config_lib.CriticConfig(form=name)
-  return factory.make_critic(spec(), config, critic), (actions(2),)
+  return build.make_critic(spec(), config, critic), (actions(2),)

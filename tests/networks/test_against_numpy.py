@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import factory
-from rmtl_jax.networks import registry as networks_registry
+from rmtl_jax.networks import backbone_registry, build
 from tests import tiers
 from tests.networks import reference, small
 
@@ -24,14 +23,14 @@ FIELDS = [
 QUICK = [(1, False, False), (2, True, True), (3, False, False)]
 
 
-@pytest.mark.parametrize('backbone', networks_registry.trained())
+@pytest.mark.parametrize('backbone', backbone_registry.trained())
 @pytest.mark.parametrize(
   ('tasks', 'numeric', 'multi_valued'), tiers.some(FIELDS, QUICK)
 )
 def test_every_backbone_equals_numpy(backbone, tasks, numeric, multi_valued):
   spec = small.spec(tasks, numeric=numeric, multi_valued=multi_valued)
   inputs = small.inputs(spec)
-  network = factory.make_actor(spec, backbone, small.CONFIG)
+  network = build.make_actor(spec, backbone, small.CONFIG)
   params = small.params(network)
   expected = reference.actor_logits(
     spec, backbone, small.CONFIG, params, inputs
@@ -60,7 +59,7 @@ def test_other_depths_equal_numpy(backbone, units):
   )
   spec = small.spec()
   inputs = small.inputs(spec)
-  network = factory.make_actor(spec, backbone, config)
+  network = build.make_actor(spec, backbone, config)
   params = small.params(network)
   np.testing.assert_allclose(
     small.run(network, params, inputs),
@@ -101,7 +100,7 @@ def test_every_critic_equals_numpy(form, head, tasks, fields):
   inputs = small.inputs(spec)
   actions = small.actions(tasks)
   critic = config_lib.CriticConfig(form=form, head=head)
-  network = factory.make_critic(spec, small.CONFIG, critic)
+  network = build.make_critic(spec, small.CONFIG, critic)
   params = small.params(network)
   expected = reference.critic_values(
     spec, small.CONFIG, critic, params, inputs, actions

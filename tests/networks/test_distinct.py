@@ -11,8 +11,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import distinct, factory, functional
-from rmtl_jax.networks import registry as networks_registry
+from rmtl_jax.networks import backbone_registry, build, distinct, functional
 from tests import tiers
 from tests.networks import small
 
@@ -68,11 +67,11 @@ def test_distinct_equals_plain_in_values_and_gradients(name):
   for spec, form in ((SPEC, 'plain'), (ROOMY, 'distinct')):
     config = dataclasses.replace(small.CONFIG, first_layer=form)
     args = ()
-    if name in networks_registry.BACKBONES:
-      network = factory.make_actor(spec, name, config)
+    if name in backbone_registry.BACKBONES:
+      network = build.make_actor(spec, name, config)
     else:
       critic = config_lib.CriticConfig(form=name)
-      network = factory.make_critic(spec, config, critic)
+      network = build.make_critic(spec, config, critic)
       args = (np.full((4, 8, 2), 0.3, np.float32),)
     params = small.params(network)
 

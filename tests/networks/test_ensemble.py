@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from rmtl_jax.networks import ensemble, factory, functional
+from rmtl_jax.networks import build, functional, members_mean
 from tests import tiers
 from tests.networks import small
 
@@ -15,8 +15,8 @@ COUNT = 3
 def networks(backbone, **changes):
   """(one member's network, the ensemble's)."""
   config = dataclasses.replace(small.CONFIG, **changes)
-  one = factory.make_actor(small.spec(), backbone, config)
-  return one, ensemble.make_ensemble(one, COUNT)
+  one = build.make_actor(small.spec(), backbone, config)
+  return one, members_mean.make_ensemble(one, COUNT)
 
 
 def members(one):
@@ -62,12 +62,12 @@ def test_is_the_mean_of_the_members_probabilities(
 def test_a_mixture_is_the_weighted_mean_of_different_networks_logits():
   spec = small.spec()
   made = [
-    factory.make_actor(spec, 'mmoe', small.CONFIG),
-    factory.make_actor(
+    build.make_actor(spec, 'mmoe', small.CONFIG),
+    build.make_actor(
       spec, 'esmm', dataclasses.replace(small.CONFIG, embedding_dim=3)
     ),
   ]
-  whole, inputs = ensemble.make_mixture(made), small.inputs(spec)
+  whole, inputs = members_mean.make_mixture(made), small.inputs(spec)
   trees = [small.params(one, seed) for seed, one in enumerate(made)]
   logits = np.array(
     [
@@ -76,10 +76,10 @@ def test_a_mixture_is_the_weighted_mean_of_different_networks_logits():
     ]
   )
   weights = np.array([[0.25, 1.0], [0.75, 0.0]], np.float32)
-  found = small.run(whole, ensemble.mixture(trees, weights), inputs)
+  found = small.run(whole, members_mean.mixture(trees, weights), inputs)
   expected = np.einsum('mltk,mk->ltk', logits, weights)
   np.testing.assert_allclose(found, expected, atol=1e-6)
-  equal = small.run(whole, ensemble.mixture(trees, None), inputs)
+  equal = small.run(whole, members_mean.mixture(trees, None), inputs)
   np.testing.assert_allclose(equal, logits.mean(0), atol=1e-6)
   init = whole.init(jax.random.key(0))
   assert len(init['members']) == 2 and init['weights'] is None

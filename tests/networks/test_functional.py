@@ -4,12 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from rmtl_jax.networks import functional
-from rmtl_jax.networks import registry as networks_registry
+from rmtl_jax.networks import backbone_registry, functional
 from tests import tiers
 from tests.networks import small
 
-NAMES = (*networks_registry.trained(), 'shared', 'separate')
+NAMES = (*backbone_registry.trained(), 'shared', 'separate')
 BATCHED = ('ple', 'shared')
 
 

@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import factory, functional, tables
-from rmtl_jax.networks import registry as networks_registry
+from rmtl_jax.networks import (
+  backbone_registry,
+  build,
+  functional,
+  product_tables,
+)
 from tests import tiers
 from tests.networks import small, test_distinct
 
@@ -21,16 +25,16 @@ from tests.networks import small, test_distinct
 @pytest.mark.parametrize('rows', tiers.some((2**15, 160, 0), (160,)))
 def test_tables_equal_plain(name, rows, monkeypatch):
   """With tables of all fields, of those up to 160 rows, and of none."""
-  monkeypatch.setattr(tables, 'TABLE_ROWS', rows)
+  monkeypatch.setattr(product_tables, 'TABLE_ROWS', rows)
   outputs = []
   for form in ('plain', 'tables'):
     config = dataclasses.replace(small.CONFIG, first_layer=form)
     args = ()
-    if name in networks_registry.BACKBONES:
-      network = factory.make_actor(test_distinct.SPEC, name, config)
+    if name in backbone_registry.BACKBONES:
+      network = build.make_actor(test_distinct.SPEC, name, config)
     else:
       critic = config_lib.CriticConfig(form=name)
-      network = factory.make_critic(test_distinct.SPEC, config, critic)
+      network = build.make_critic(test_distinct.SPEC, config, critic)
       args = (np.full((4, 8, 2), 0.3, np.float32),)
     if form == 'plain':
       params = small.params(network)

@@ -14,10 +14,9 @@ import optax
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import batches
-from rmtl_jax.networks import factory as networks
-from rmtl_jax.networks import functional
+from rmtl_jax.networks import build, functional
 from rmtl_jax.updates import finetune, loop, state
-from rmtl_jax.weighting import factory
+from rmtl_jax.weighting import weighting_registry
 
 SPEC = types.FeatureSpec(
   categorical=(7, 5),
@@ -117,7 +116,7 @@ def actor(
     first_layer=first_layer,
     session_encoder=session_encoder,
   )
-  return networks.make_actor(SPEC, backbone, network)
+  return build.make_actor(SPEC, backbone, network)
 
 
 @functools.cache
@@ -136,7 +135,7 @@ def critic(
     session_encoder=session_encoder,
   )
   config = config_lib.CriticConfig(form=form, head=head)
-  return networks.make_critic(SPEC, network, config)
+  return build.make_critic(SPEC, network, config)
 
 
 def actor_params(network: Any, which: str = 'online') -> Any:
@@ -248,7 +247,7 @@ def finetuning(
 ) -> Any:
   """Stage 3's step, and a function from (actor, critics) to its first state."""
   optimizer = optimizer or recorder()
-  weighting = factory.make_weighting(config.weighting)
+  weighting = weighting_registry.make_weighting(config.weighting)
   step = finetune.make_finetune_step(
     network, optimizer, weighting, config, critic, optimizer
   )

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from rmtl_jax.networks import registry as networks_registry
+from rmtl_jax.networks import backbone_registry
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import state
 from tests import tiers
@@ -20,7 +20,7 @@ def start(params, optimizer):
 
 @pytest.mark.parametrize(
   'backbone',
-  tiers.some(networks_registry.trained(), ('mmoe', 'esmm', 'single_task')),
+  tiers.some(backbone_registry.trained(), ('mmoe', 'esmm', 'single_task')),
 )
 def test_step_agrees_with_numpy(backbone):
   network = problem.actor(backbone)

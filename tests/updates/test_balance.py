@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.balancing import factory, registry, tasks
+from rmtl_jax.balancing import balancer_registry, task_sums
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import balance as balance_lib
 from rmtl_jax.updates import forward, shared, state
@@ -18,7 +18,7 @@ from tests.updates import problem
 
 ROWS = problem.columns()
 KEY = jax.random.key(0)
-NAMES = [name for name in registry.RECORDS if name != 'equal']
+NAMES = [name for name in balancer_registry.RECORDS if name != 'equal']
 BACKBONES = tiers.some(
   ('shared_bottom', 'mmoe', 'ple', 'esmm'), ('shared_bottom', 'esmm')
 )
@@ -34,10 +34,10 @@ def _masks(backbone):
 
 def _balance(name, backbone='shared_bottom', **settings):
   config = config_lib.BalancingConfig(name=name, **settings)
-  link = factory.make_balancer(config, 2)
-  record = registry.find(name)
+  link = balancer_registry.make_balancer(config, 2)
+  record = balancer_registry.find(name)
   masks = None
-  if record.acts_on == registry.GRADIENTS:
+  if record.acts_on == balancer_registry.GRADIENTS:
     masks = _masks(backbone)
   return balance_lib.Balance(record, link, masks)
 
@@ -97,7 +97,7 @@ def test_gradients_are_combined_where_tasks_share(backbone):
   seen = jax.tree.map(
     lambda mask, g: np.where(mask, g, 0.0), _masks(backbone), stacked
   )
-  (a, c), (_, b) = np.asarray(jax.jit(tasks.gram)(seen), np.float64)
+  (a, c), (_, b) = np.asarray(jax.jit(task_sums.gram)(seen), np.float64)
   # The point of least norm on the line between two gradients.
   share = np.clip((b - c) / (a + b - 2 * c), 0.0, 1.0)
   weights = 2 * np.array([share, 1 - share])
@@ -121,7 +121,9 @@ def test_losses_after_the_step_are_of_the_same_batch():
     lambda params: jnp.zeros(2),
     lambda updates, state, params=None, **extra: (updates, state),
   )
-  record = registry.Balancer('told', '', observe=lambda state, losses: losses)
+  record = balancer_registry.Balancer(
+    'told', '', observe=lambda state, losses: losses
+  )
   network = problem.actor(dropout=0.5)
   optimizer = optax.sgd(0.5)
   step = jax.jit(
@@ -137,5 +139,7 @@ def test_losses_after_the_step_are_of_the_same_batch():
   losses, _ = jax.jit(
     lambda params: forward.actor_losses(network, params, batch, KEY)
   )(new_actor.params)
-  expected = tasks.mean_losses(forward.mean_cotangent(batch.mask, 2), losses)
+  expected = task_sums.mean_losses(
+    forward.mean_cotangent(batch.mask, 2), losses
+  )
   np.testing.assert_allclose(new_actor.balancing_state, expected, rtol=1e-5)

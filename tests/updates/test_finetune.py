@@ -8,12 +8,11 @@ import optax
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import functional
-from rmtl_jax.networks import registry as networks_registry
+from rmtl_jax.networks import backbone_registry, functional
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import state
-from rmtl_jax.weighting import registry
+from rmtl_jax.weighting import weighting_registry
 from tests import tiers
 from tests.updates import problem, reference
 
@@ -33,7 +32,7 @@ def quiet(monkeypatch):
 @pytest.mark.usefixtures('quiet')
 @pytest.mark.parametrize(
   'backbone',
-  tiers.some(networks_registry.trained(), ('mmoe', 'single_task')),
+  tiers.some(backbone_registry.trained(), ('mmoe', 'single_task')),
 )
 def test_learning_step_agrees_with_numpy(backbone):
   """Actor's and critics' losses and gradients, targets from other networks.
@@ -153,7 +152,11 @@ def _of_mean_one(weights):
 @pytest.mark.parametrize(
   'name',
   tiers.some(
-    [name for name, one in registry.RECORDS.items() if one.asks_every_step],
+    [
+      name
+      for name, one in weighting_registry.RECORDS.items()
+      if one.asks_every_step
+    ],
     ('critic', 'advantage', 'ddpg'),
   ),
 )

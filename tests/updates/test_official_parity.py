@@ -15,11 +15,11 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import factory as networks
+from rmtl_jax.networks import build
 from rmtl_jax.ops import losses, rewards, targets
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import forward, state
-from rmtl_jax.weighting import factory
+from rmtl_jax.weighting import weighting_registry
 from tests.golden import released
 from tests.updates import problem
 
@@ -73,7 +73,7 @@ def critics(record, updates, letter):
 
 
 def actor(record):
-  network = networks.make_actor(spec(record), 'esmm', NETWORK)
+  network = build.make_actor(spec(record), 'esmm', NETWORK)
   params = released.actor('esmm', parts(record, 'td_esmm/0/actor'))
   return network, jax.tree.map(jnp.asarray, params)
 
@@ -81,7 +81,7 @@ def actor(record):
 def test_critic_updates_are_the_released_ones(record, monkeypatch):
   monkeypatch.setattr(critic_lib, 'TARGET_NOISE', 0.0)
   network, actor_params = actor(record)
-  critic_network = networks.make_critic(spec(record), NETWORK, CRITIC)
+  critic_network = build.make_critic(spec(record), NETWORK, CRITIC)
   optimizer = state.make_optimizer(CRITIC.learning_rate)
   step = jax.jit(critic_lib.make_critic_step(critic_network, optimizer, CRITIC))
   critic = state.init_critic(critics(record, 0, 'c'), optimizer)._replace(
@@ -127,7 +127,7 @@ def test_rewards_and_targets_are_the_released_ones(session):
 @pytest.mark.parametrize('lambda_', ['0.7', '1.0'])
 def test_the_weighted_loss_is_the_released_one(session, lambda_):
   config = dataclasses.replace(OFFICIAL.weighting, lambda_=float(lambda_))
-  weighting = factory.make_weighting(config)
+  weighting = weighting_registry.make_weighting(config)
   row_losses = losses.binary_cross_entropy(
     jnp.asarray(session['logits']), jnp.asarray(session['y'])
   )

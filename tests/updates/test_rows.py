@@ -13,11 +13,11 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import factory as networks
+from rmtl_jax.networks import build
 from rmtl_jax.training import models
 from rmtl_jax.updates import actor as actor_lib
-from rmtl_jax.updates import rows, state
-from rmtl_jax.weighting import factory
+from rmtl_jax.updates import embedding_rows, state
+from rmtl_jax.weighting import weighting_registry
 from tests import tiers
 from tests.networks import small
 from tests.updates import problem
@@ -27,7 +27,7 @@ from tests.updates import problem
 SPEC = types.FeatureSpec(
   (20, 50), ((30, 2), (20, 2)), 1, 2, vocabulary_owners=(None, 0)
 )
-touched = jax.jit(rows.touched, static_argnums=0)
+touched = jax.jit(embedding_rows.touched, static_argnums=0)
 
 
 def inputs() -> types.Inputs:
@@ -43,15 +43,15 @@ def inputs() -> types.Inputs:
 
 
 def test_a_batch_in_terms_of_its_own_rows():
-  spec = rows.small_spec(SPEC, 4)
+  spec = embedding_rows.small_spec(SPEC, 4)
   # 4 slots and 4 x 2 of the history, and row 0; 4; 4 x 2.
   assert spec.categorical == (13, 5)
   assert spec.multi_valued == ((9, 2), (13, 2))
   found = touched(SPEC, inputs())
   item, second, tags = np.split(np.asarray(found.rows), [13, 18])
-  assert item.tolist() == [0, 3, 7, 9, 19] + [rows.NOWHERE] * 8
-  assert second.tolist() == [20, 25, 69] + [rows.NOWHERE] * 2
-  assert tags.tolist() == [70, 71, 72, 99] + [rows.NOWHERE] * 5
+  assert item.tolist() == [0, 3, 7, 9, 19] + [embedding_rows.NOWHERE] * 8
+  assert second.tolist() == [20, 25, 69] + [embedding_rows.NOWHERE] * 2
+  assert tags.tolist() == [70, 71, 72, 99] + [embedding_rows.NOWHERE] * 5
   new = found.inputs
   np.testing.assert_array_equal(
     new.categorical, [[[2, 2], [2, 0], [1, 2], [0, 1]]]
@@ -96,7 +96,7 @@ def test_a_step_equals_the_dense_one_on_the_rows_of_its_batch(
     )
     made = models.Models(spec)
     params = made.init_actor(config, jax.random.key(1))
-    weighting = factory.make_weighting(
+    weighting = weighting_registry.make_weighting(
       config_lib.WeightingConfig(name='constant')
     )
     before = state.init_actor(params, state.make_optimizer(1e-3), weighting)
@@ -123,11 +123,13 @@ def test_rows_that_are_not_in_the_batch_stay_as_they_are():
   spec = types.FeatureSpec((50,), (), 0, 1)
   config = dataclasses.replace(problem.NETWORK, embedding_dim=2)
   optimizer = state.make_optimizer(1e-3, 0.1)
-  small = networks.make_actor(rows.small_spec(spec, 3), 'shared_bottom', config)
-  step = jax.jit(
-    rows.on_rows(actor_lib.make_actor_step(small, optimizer), spec)
+  small = build.make_actor(
+    embedding_rows.small_spec(spec, 3), 'shared_bottom', config
   )
-  network = networks.make_actor(spec, 'shared_bottom', config)
+  step = jax.jit(
+    embedding_rows.on_rows(actor_lib.make_actor_step(small, optimizer), spec)
+  )
+  network = build.make_actor(spec, 'shared_bottom', config)
   actor = state.init_actor(
     network.init(jax.random.key(3)), optimizer, optax.identity()
   )

@@ -9,9 +9,8 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import embeddings, factory
-from rmtl_jax.networks import registry as networks
-from rmtl_jax.updates import warm_start
+from rmtl_jax.networks import backbone_registry, build, embeddings
+from rmtl_jax.updates import vocabulary_moves
 from tests.networks import small
 
 pytestmark = pytest.mark.slow
@@ -40,30 +39,30 @@ SOURCES = {
 
 @pytest.fixture(autouse=True)
 def _no_noise(monkeypatch):
-  monkeypatch.setattr(warm_start, 'NOISE', 0.0)
+  monkeypatch.setattr(vocabulary_moves, 'NOISE', 0.0)
 
 
 def rows(source):
   source = np.array(source, np.int32)
-  return warm_start.Rows(source, bool((source < 0).any()))
+  return vocabulary_moves.Rows(source, bool((source < 0).any()))
 
 
 def moves(shapes, sources=None):
-  return warm_start.Moves(
+  return vocabulary_moves.Moves(
     OLD,
     NEW,
-    warm_start.find_axes(shapes, NEW),
+    vocabulary_moves.find_axes(shapes, NEW),
     {name: rows(one) for name, one in (sources or SOURCES).items()},
   )
 
 
 def actor(spec, backbone, config):
-  return factory.make_actor(spec, backbone, config)
+  return build.make_actor(spec, backbone, config)
 
 
 def critic(spec, _, config):
   settings = config_lib.CriticConfig(form='separate')
-  return factory.make_critic(spec, config, settings)
+  return build.make_critic(spec, config, settings)
 
 
 def moved(make, old_params, seed=1):
@@ -75,7 +74,7 @@ def moved(make, old_params, seed=1):
 
   def move(old_params, fresh, arrays):
     key = jax.random.key(2)
-    return warm_start.move(found, old_params, fresh, arrays, key)
+    return vocabulary_moves.move(found, old_params, fresh, arrays, key)
 
   return small.jit(move)(old_params, fresh, found.arrays)
 
@@ -115,7 +114,7 @@ def seen_inputs():
   return new, new._replace(categorical=old[..., :3], multi_valued=old[..., 3:])
 
 
-@pytest.mark.parametrize('backbone', networks.trained())
+@pytest.mark.parametrize('backbone', backbone_registry.trained())
 def test_every_backbone_says_the_same_of_known_values(backbone):
   config = small.CONFIG
   if backbone == 'mmoe':

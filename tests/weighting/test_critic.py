@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rmtl_jax.weighting import critic, relative
+from rmtl_jax.weighting import relative, scale_by_q
 
-SHUFFLE = jax.jit(critic.shuffle_rows)
+SHUFFLE = jax.jit(scale_by_q.shuffle_rows)
 
 
 @pytest.mark.parametrize(
-  'function', [critic.critic_weights, jax.jit(critic.critic_weights)]
+  'function', [scale_by_q.critic_weights, jax.jit(scale_by_q.critic_weights)]
 )
 def test_critic_weights_by_hand(function):
   value = function(jnp.array([[-1.0, 0.0], [-0.5, 2.0]]), 0.7)
@@ -21,7 +21,7 @@ def test_critic_weights_by_hand(function):
 
 
 def test_critic_weights_have_a_gradient_in_lambda_alone():
-  gradients = jax.grad(critic.critic_weights, argnums=(0, 1))(-2.0, 0.7)
+  gradients = jax.grad(scale_by_q.critic_weights, argnums=(0, 1))(-2.0, 0.7)
   assert [float(g) for g in gradients] == [0.0, 2.0]
 
 
@@ -31,13 +31,15 @@ def test_critic_weights_have_a_gradient_in_lambda_alone():
   st.floats(0, 10, width=32),
 )
 def test_weights_of_negative_values_are_at_least_one(q_values, lambda_):
-  weights = np.asarray(critic.critic_weights(jnp.asarray(q_values), lambda_))
+  weights = np.asarray(
+    scale_by_q.critic_weights(jnp.asarray(q_values), lambda_)
+  )
   assert np.all(weights >= 1)
 
 
 def test_a_schedule_drives_lambda():
   ramp = optax.linear_schedule(1.0, 0.0, 2)
-  link = optax.inject_hyperparams(critic.scale_by_critic)(lambda_=ramp)
+  link = optax.inject_hyperparams(scale_by_q.scale_by_critic)(lambda_=ramp)
   state = link.init(jnp.zeros(()))
   found = []
   for _ in range(3):
@@ -96,7 +98,7 @@ def test_shuffle_keeps_the_values_of_rows_where_a_task_is_observed():
     assert np.all(moved[:, others, task] == others)
   np.testing.assert_array_equal(moved[..., 0], moved[..., 2])
   # So the control of weights that average 1 averages 1 too.
-  link = critic.shuffle_weights(relative.scale_by_advantage(0.5))
+  link = scale_by_q.shuffle_weights(relative.scale_by_advantage(0.5))
   ones = jnp.ones((1, 6, 3))
   weighted, _ = link.update(
     ones,
@@ -111,10 +113,10 @@ def test_shuffle_keeps_the_values_of_rows_where_a_task_is_observed():
 
 
 def test_shuffled_weights_of_a_link_with_a_state():
-  inner = optax.inject_hyperparams(critic.scale_by_critic)(
+  inner = optax.inject_hyperparams(scale_by_q.scale_by_critic)(
     lambda_=optax.linear_schedule(0.0, 1.0, 1)
   )
-  link = critic.shuffle_weights(inner)
+  link = scale_by_q.shuffle_weights(inner)
   state, extra = (
     link.init(jnp.zeros(())),
     {

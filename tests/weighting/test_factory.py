@@ -10,17 +10,21 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
-from rmtl_jax.weighting import critic, factory, registry, relative
+from rmtl_jax.weighting import (
+  relative,
+  scale_by_q,
+  weighting_registry,
+)
 from tests import registries
 from tests.weighting import example
 
-EVERY = pytest.mark.parametrize('name', list(registry.RECORDS))
+EVERY = pytest.mark.parametrize('name', list(weighting_registry.RECORDS))
 BUILT_ALONE = {
-  'critic': critic.scale_by_critic,
-  'label_times_q': critic.scale_by_label_times_q,
+  'critic': scale_by_q.scale_by_critic,
+  'label_times_q': scale_by_q.scale_by_label_times_q,
   'advantage': relative.scale_by_advantage,
-  'q_shuffled': lambda lambda_: critic.shuffle_weights(
-    critic.scale_by_critic(lambda_)
+  'q_shuffled': lambda lambda_: scale_by_q.shuffle_weights(
+    scale_by_q.scale_by_critic(lambda_)
   ),
 }
 BY_LAMBDA = pytest.mark.parametrize('name', list(BUILT_ALONE))
@@ -112,17 +116,17 @@ def test_a_record_tells_what_asks_critics(name):
   update = functools.partial(
     weighting.update, jnp.asarray(example.COTANGENT), state, **extra
   )
-  if registry.find(name).ascends_q:  # which asks, not the weights
-    assert registry.find(name).asks_every_step
+  if weighting_registry.find(name).ascends_q:  # which asks, not the weights
+    assert weighting_registry.find(name).asks_every_step
     example.assert_weighted(name, update()[0], example.WEIGHTS[name])
-  elif registry.find(name).asks_every_step:
+  elif weighting_registry.find(name).asks_every_step:
     with pytest.raises(TypeError, match='q_values'):
       update()
   else:
     example.assert_weighted(name, update()[0], example.WEIGHTS[name])
 
 
-@pytest.mark.parametrize('form', registry.FORMS)
+@pytest.mark.parametrize('form', weighting_registry.FORMS)
 def test_a_shuffle_permutes_the_weights_of_its_form(form):
   """Over the valid rows, all tasks of a row together."""
   weighting, state = example.make('q_shuffled', form=form)
@@ -141,7 +145,7 @@ def test_a_shuffle_permutes_the_weights_of_its_form(form):
 
 
 def _scale_by_worst(lambda_):
-  return critic.stateless(
+  return scale_by_q.stateless(
     lambda updates, q_values, **_: updates * (q_values < -lambda_)
   )
 
@@ -150,7 +154,7 @@ def _scale_by_worst(lambda_):
 def worst():
   """A weighting of one's own, `worst`, for one test."""
   kept = registries.Registries()
-  factory.register_weighting('worst', _scale_by_worst)
+  weighting_registry.register_weighting('worst', _scale_by_worst)
   yield
   kept.undo()
 
@@ -168,7 +172,7 @@ def test_a_registered_weighting_is_one_like_others(settings, weights):
     name='worst', **{'lambda_': example.LAMBDA, **settings}
   )
   config_values.validate(config_lib.Config(weighting=config))
-  weighting = factory.make_weighting(config)
+  weighting = weighting_registry.make_weighting(config)
   state = weighting.init(jnp.zeros(()))
   weighted, _ = weighting.update(
     jnp.asarray(example.COTANGENT), state, **example.extra()

@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax.weighting import leafwise, registry
+from rmtl_jax.weighting import leafwise, weighting_registry
 from tests.weighting import example
 
-EVERY = pytest.mark.parametrize('name', list(registry.RECORDS))
+EVERY = pytest.mark.parametrize('name', list(weighting_registry.RECORDS))
 # What the links of `make_weighting` read, by their records.
 NEEDS = {
   name: ('q_values', *one.needs)
-  for name, one in registry.RECORDS.items()
+  for name, one in weighting_registry.RECORDS.items()
   if one.asks_every_step and not one.ascends_q
 }
 READS = [

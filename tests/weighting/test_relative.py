@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rmtl_jax.weighting import critic, relative
+from rmtl_jax.weighting import relative, scale_by_q
 
 SHAPE = (2, 3, 2)
 VALUES = hnp.arrays(np.float32, SHAPE, elements=st.floats(-50, 0, width=32))
@@ -17,7 +17,7 @@ LAMBDAS = st.floats(-100, 100, width=32)
 @jax.jit
 def every(values, mask, lambda_):
   """The weights of both."""
-  weights = critic.critic_weights(values, lambda_)
+  weights = scale_by_q.critic_weights(values, lambda_)
   return {
     'mean_one': relative.mean_one(weights, mask),
     'advantage': relative.advantage_weights(values, mask, lambda_),

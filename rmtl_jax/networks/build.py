@@ -14,9 +14,10 @@ from flax import nnx
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
-from rmtl_jax.networks import critic as critic_lib
 from rmtl_jax.networks import (
-  crosses,
+  backbone_registry,
+  critic_network,
+  cross_terms,
   first_layer,
   functional,
   id_dropout,
@@ -24,8 +25,7 @@ from rmtl_jax.networks import (
   outputs,
   precision,
   pretrained,
-  registry,
-  tables,
+  product_tables,
   torch_init,
 )
 
@@ -49,7 +49,9 @@ def register_backbone(name: str, builder: Builder) -> None:
   Raises:
     types.InputError: the name is taken.
   """
-  registry.BACKBONES.register(registry.BackboneRecord(name, builder))
+  backbone_registry.BACKBONES.register(
+    backbone_registry.BackboneRecord(name, builder)
+  )
 
 
 def make_actor(
@@ -73,7 +75,7 @@ def make_actor(
     types.InputError: no such backbone, nothing to read, no such field to
       ignore, or a session encoder without an item field.
   """
-  record = registry.BACKBONES.find(backbone)
+  record = backbone_registry.BACKBONES.find(backbone)
   if config.has_shown and not record.is_fitted:
     plain = dataclasses.replace(config, hide='')
     return functional.hiding(make_actor(spec, backbone, plain), spec)
@@ -127,7 +129,9 @@ def make_critic(
     made = made._replace(tasks=spec.losses)
     return functional.equal_at_start(made) if network.official else made
   made = _network(
-    lambda rngs: critic_lib.Critic(spec, network, critic, rngs), spec, network
+    lambda rngs: critic_network.Critic(spec, network, critic, rngs),
+    spec,
+    network,
   )
   return made._replace(tasks=spec.losses)
 
@@ -167,14 +171,14 @@ def _network(
 
   def prepare(params: functional.Params) -> functional.Params:
     with traced():
-      return tables.prepare(params, spec.categorical)
+      return product_tables.prepare(params, spec.categorical)
 
   axes = abstract.first.shared_axes
   network = functional.Network(init, share, lane, axes, perturb)
   if abstract.first.config.first_layer == 'tables':
     network = network._replace(prepare=prepare)
   if is_actor and config.crosses:
-    network = crosses.wrap(network, spec, config)
+    network = cross_terms.wrap(network, spec, config)
   link, plain = getattr(abstract, 'link', None), network.lane
   if link is None:
     return network

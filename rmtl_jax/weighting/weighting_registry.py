@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import registry
+from rmtl_jax import registry, types
 
 # When critics are asked: in every step, once before the first step, or never.
 STEP, START, NEVER = 'step', 'start', 'never'
@@ -36,9 +36,9 @@ class Weighting:
   Attributes:
     name: value of `config.weighting.name`.
     label: what it is, in tables.
-    make: gives the Optax link that weighs the cotangent of the row losses
-      (weighting/critic.py lists the extra arguments), from the argument that
-      `takes` names; None leaves row losses unchanged.
+    make: gives the Optax link that weighs the cotangent of the row losses, from
+      the argument that `takes` names (weighting/scale_by_q.py lists its extra
+      arguments); None leaves row losses unchanged.
     takes: LAMBDA (f32[], traced), LINK or MEANS (f32[K]).
     formula: its weights in words, for reports; '' where no loss has a weight.
     short: its name in narrow tables; the name if empty.
@@ -103,7 +103,7 @@ RECORDS = registry.Registry(
     Weighting(
       'critic',
       'RMTL: weights 1 - lambda Q',
-      registry.lazy('rmtl_jax.weighting.critic', 'scale_by_critic'),
+      registry.lazy('rmtl_jax.weighting.scale_by_q', 'scale_by_critic'),
       formula='the weights 1 - lambda Q',
       short='RMTL',
       lambda_=ANY,
@@ -111,14 +111,14 @@ RECORDS = registry.Registry(
     Weighting(
       'label_times_q',
       'WL: weights 1 - lambda y Q',
-      registry.lazy('rmtl_jax.weighting.critic', 'scale_by_label_times_q'),
+      registry.lazy('rmtl_jax.weighting.scale_by_q', 'scale_by_label_times_q'),
       formula="the weights 1 - lambda y Q, where y is the row's label",
       needs=('labels',),
     ),
     Weighting(
       'negative_q',
       'NLC: weights -Q',
-      registry.lazy('rmtl_jax.weighting.critic', 'scale_by_negative_q'),
+      registry.lazy('rmtl_jax.weighting.scale_by_q', 'scale_by_negative_q'),
       formula='the weights -Q',
       lambda_=NONE,
     ),
@@ -139,7 +139,7 @@ RECORDS = registry.Registry(
     Weighting(
       'q_shuffled',
       'control: RMTL weights, shuffled over rows',
-      registry.lazy('rmtl_jax.weighting.critic', 'shuffle_weights'),
+      registry.lazy('rmtl_jax.weighting.scale_by_q', 'shuffle_weights'),
       takes=LINK,
       needs=('mask', 'key'),
       control=True,
@@ -147,7 +147,7 @@ RECORDS = registry.Registry(
     Weighting(
       'constant_mean',
       'control: mean RMTL weight per task',
-      registry.lazy('rmtl_jax.weighting.critic', 'scale_by_task'),
+      registry.lazy('rmtl_jax.weighting.scale_by_q', 'scale_by_task'),
       takes=MEANS,
       formula=(
         'one constant per task, the mean of 1 - lambda Q over the train rows'
@@ -167,7 +167,7 @@ RECORDS = registry.Registry(
     ),
   ),
 )
-register, find = RECORDS.register, RECORDS.find
+find = RECORDS.find
 
 
 class _Forms(Mapping[str, Weighting]):
@@ -227,3 +227,98 @@ def label(name: str, form: str = '') -> str:
   if record.takes == LINK and form not in ('', default):
     return f'control: weights of {form}, shuffled over rows'
   return record.label
+
+
+def register_weighting(
+  name: str,
+  scale_by: Callable[[Any], Any],
+  *,
+  label: str = '',
+  formula: str = '',
+  needs: tuple[str, ...] = (),
+) -> None:
+  """Adds weights of the caller's own under a new name.
+
+  From then on, in this process, `config.weighting.name` may have that name,
+  and `config.weighting.form`: `q_shuffled` can shuffle these weights. Another
+  process that reads such a run must register it again.
+
+  Examples:
+    Only rows count whose future looks worse than -lambda:
+
+        def scale_by_worst(lambda_):
+          return critic.stateless(
+            lambda updates, q_values, **_: updates * (q_values < -lambda_)
+          )
+
+        register_weighting('worst', scale_by_worst)
+
+  Args:
+    name: not one that exists.
+    scale_by: lambda (f32[], traced) -> an Optax transformation that multiplies
+      f32[L, T, K] by weights >= 0; its extra arguments stand in
+      weighting/scale_by_q.py, and `critic.stateless` makes one of a function.
+      Weights must not depend on what they multiply. Its state, if it has one,
+      is kept in checkpoints; `init` is called with an array whose last axis is
+      the tasks: the state's form may depend on their number, not on lambda.
+    label: what it is, in tables; the name if empty.
+    formula: its weights in words, for reports.
+    needs: extra arguments that it reads in addition to `q_values`.
+
+  Raises:
+    types.InputError: the name is taken.
+  """
+  RECORDS.register(
+    Weighting(
+      name,
+      label or name,
+      scale_by,
+      formula=formula or f'the weights of {name}',
+      needs=needs,
+      own_shuffle=True,
+    )
+  )
+
+
+def make_weighting(
+  config: config_lib.WeightingConfig, mean_weights: Any = None
+) -> Any:
+  """The chain that turns the cotangent of row losses into the weighted one.
+
+  Lambda and the constants of `constant_mean` are numbers in its state: one
+  compiled step serves every value. `constant` and `ddpg` leave the cotangent as
+  it is.
+
+  Args:
+    config: name, lambda, form.
+    mean_weights: f32[K], needed by `constant_mean` alone.
+
+  Returns:
+    An Optax transformation over f32[L, T, K] (see weighting/scale_by_q.py).
+
+  Raises:
+    types.InputError: no such weighting, or `constant_mean` without means.
+  """
+  import jax.numpy as jnp  # heavy; see above
+  import optax
+
+  record = find(config.name)
+  if record.make is None:
+    return optax.with_extra_args_support(optax.identity())
+  if record.takes == MEANS:
+    if mean_weights is None:
+      raise types.InputError(f'{config.name}: needs the mean weight per task')
+    link = record.make(mean_weights)
+  else:
+    make = form_of(config).make
+    assert make is not None
+    if form_of(config).lambda_ == NONE:
+      link = make()
+    else:
+      with_lambda = optax.inject_hyperparams(
+        lambda lambda_: make(lambda_), hyperparam_dtype=jnp.float32
+      )
+      link = optax.with_extra_args_support(with_lambda(config.lambda_))
+    if record.takes == LINK:
+      link = record.make(link)
+  return optax.chain(link)
