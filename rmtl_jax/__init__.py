@@ -97,8 +97,8 @@ if TYPE_CHECKING:  # isort: off
   # Networks.
   from rmtl_jax.networks.functional import Network as Network
   from rmtl_jax.networks.functional import apply as apply
-  from rmtl_jax.networks.build import make_actor as make_actor
-  from rmtl_jax.networks.build import make_critic as make_critic
+  from rmtl_jax.networks.from_settings import make_actor as make_actor
+  from rmtl_jax.networks.from_settings import make_critic as make_critic
   from rmtl_jax.types import Batch as Batch
   from rmtl_jax.types import FeatureSpec as FeatureSpec
   from rmtl_jax.types import Inputs as Inputs
@@ -154,7 +154,7 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.preparation.source import SourceField as SourceField
   from rmtl_jax.preparation.source import SourceTable as SourceTable
   from rmtl_jax.preparation.source import SourceTask as SourceTask
-  from rmtl_jax.networks.build import (
+  from rmtl_jax.networks.from_settings import (
     register_backbone as register_backbone,
   )
   from rmtl_jax.runtime.tracking.trackers import Tracker as Tracker

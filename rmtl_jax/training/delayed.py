@@ -27,7 +27,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import variants
 from rmtl_jax.data import columns
-from rmtl_jax.networks import build, functional
+from rmtl_jax.networks import from_settings, functional
 from rmtl_jax.ops import losses
 from rmtl_jax.runtime import progress
 from rmtl_jax.training import delay_methods, split_data
@@ -484,7 +484,7 @@ def _network(
     first_layer='plain',
     embedding_adam='dense',
   )
-  return build.make_actor(wide, 'shared_bottom', settings)
+  return from_settings.make_actor(wide, 'shared_bottom', settings)
 
 
 def _batches(

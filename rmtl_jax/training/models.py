@@ -20,8 +20,8 @@ from rmtl_jax.balancing import balancer_registry
 from rmtl_jax.config import variants
 from rmtl_jax.networks import (
   backbone_registry,
-  build,
   critic_network,
+  from_settings,
   functional,
   ignore,
   members_mean,
@@ -79,7 +79,9 @@ class Models:
   def actor(self, config: config_lib.Config) -> functional.Network:
     """The actor's network: of one member, where there is an ensemble."""
     key = (config.backbone, config.network)
-    return self._once('actor', key, lambda: build.make_actor(self.spec, *key))
+    return self._once(
+      'actor', key, lambda: from_settings.make_actor(self.spec, *key)
+    )
 
   def predictor(self, config: config_lib.Config) -> functional.Network:
     """The predicting network: the actor, or the ensemble's members as one.
@@ -95,7 +97,7 @@ class Models:
         'mixture',
         members,
         lambda: members_mean.make_mixture(
-          [build.make_actor(self._plain, *one) for one in members]
+          [from_settings.make_actor(self._plain, *one) for one in members]
         ),
       )
     # Variants may come to the same for all members.
@@ -103,7 +105,7 @@ class Models:
     settings = _of_prediction(one.network)
 
     def build():
-      network = build.make_actor(self._plain, one.backbone, settings)
+      network = from_settings.make_actor(self._plain, one.backbone, settings)
       if count == 1:
         return network
       return members_mean.make_ensemble(network, count)
@@ -115,7 +117,9 @@ class Models:
     return self._once(
       'critic',
       (config.network, _of_critic(config.critic)),
-      lambda: build.make_critic(self.spec, config.network, config.critic),
+      lambda: from_settings.make_critic(
+        self.spec, config.network, config.critic
+      ),
     )
 
   def check(self, config: config_lib.Config) -> None:
@@ -192,7 +196,7 @@ class Models:
 
     def init(key, actor_params):
       params = network.init(key)
-      return build.critic_from_actor(params, actor_params)
+      return from_settings.critic_from_actor(params, actor_params)
 
     return init
 
@@ -442,7 +446,7 @@ class Models:
 
   def value_map(self, config: config_lib.Config) -> Callable[..., Any]:
     """The program of `values`."""
-    network = build.make_critic(
+    network = from_settings.make_critic(
       self._plain, _of_prediction(config.network), config.critic
     )
     return self._once(

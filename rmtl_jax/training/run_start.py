@@ -23,7 +23,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import vocabulary_file
-from rmtl_jax.networks import build, ignore
+from rmtl_jax.networks import from_settings, ignore
 from rmtl_jax.runtime import checkpoints, workdir
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import start_rules
@@ -268,9 +268,9 @@ def _shapes(
 ) -> Any:
   """Shapes of a stage's parameters."""
   made = (
-    build.make_critic(spec, network, config.critic)
+    from_settings.make_critic(spec, network, config.critic)
     if stage == 'critic'
-    else build.make_actor(spec, config.backbone, network)
+    else from_settings.make_actor(spec, config.backbone, network)
   )
   return jax.eval_shape(made.init, jax.eval_shape(lambda: jax.random.key(0)))
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import build, cross_terms, functional
+from rmtl_jax.networks import cross_terms, from_settings, functional
 from rmtl_jax.updates import embedding_rows, state
 
 # Slots of the batch on which gradients are looked at, lanes and length.
@@ -38,7 +38,7 @@ def shared_parameters(
   """
   # Tables of a few rows: all rows of a vocabulary behave alike.
   small = embedding_rows.small_spec(spec, _LANES * _LENGTH)
-  network = build.make_actor(small, backbone, config)
+  network = from_settings.make_actor(small, backbone, config)
   abstract = jax.eval_shape(network.init, jax.random.key(0))
   inputs = _inputs(small)
   draw = np.random.default_rng(0)
@@ -72,7 +72,7 @@ def shared_parameters(
   found = jax.jit(reached)(params)
   masks = jax.tree.map_with_path(number_of_tasks, found)
   if config.crosses:  # Which pairs there are may depend on sizes.
-    whole = build.make_actor(spec, backbone, config)
+    whole = from_settings.make_actor(spec, backbone, config)
     shapes = jax.eval_shape(whole.init, jax.random.key(0)).get(
       cross_terms.NAME, {}
     )

@@ -14,7 +14,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.contrib import lightgbm_trees
-from rmtl_jax.networks import build, functional, members_mean
+from rmtl_jax.networks import from_settings, functional, members_mean
 from rmtl_jax.results import run_record
 from rmtl_jax.results import trained_ensemble as results
 from rmtl_jax.runtime import workdir, writers
@@ -235,7 +235,7 @@ def test_a_member_without_weight_is_left_out():
   rng = np.random.default_rng(7)
   trees = fit(rows_of(rng, 300), rows_of(rng, 100))
   sizes = config_lib.NetworkConfig(4, bottom_units=(8,), tower_units=(4,))
-  net = build.make_actor(SPEC, 'shared_bottom', sizes)
+  net = from_settings.make_actor(SPEC, 'shared_bottom', sizes)
   params, x = net.init(jax.random.key(0)), inputs(rng, 50)
   lane = types.Inputs(*(part[None] for part in x[:3]))
   for networks, members in (

@@ -12,7 +12,12 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import backbone_registry, build, functional, layers
+from rmtl_jax.networks import (
+  backbone_registry,
+  from_settings,
+  functional,
+  layers,
+)
 
 CONFIG = config_lib.NetworkConfig(
   embedding_dim=3,
@@ -116,6 +121,6 @@ def named(
   """
   config = dataclasses.replace(CONFIG, **changes)
   if name in backbone_registry.BACKBONES:
-    return build.make_actor(spec(), name, config), ()
+    return from_settings.make_actor(spec(), name, config), ()
   critic = config_lib.CriticConfig(form=name)
-  return build.make_critic(spec(), config, critic), (actions(2),)
+  return from_settings.make_critic(spec(), config, critic), (actions(2),)

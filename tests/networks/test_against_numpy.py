@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import backbone_registry, build
+from rmtl_jax.networks import backbone_registry, from_settings
 from tests import tiers
 from tests.networks import reference, small
 
@@ -30,7 +30,7 @@ QUICK = [(1, False, False), (2, True, True), (3, False, False)]
 def test_every_backbone_equals_numpy(backbone, tasks, numeric, multi_valued):
   spec = small.spec(tasks, numeric=numeric, multi_valued=multi_valued)
   inputs = small.inputs(spec)
-  network = build.make_actor(spec, backbone, small.CONFIG)
+  network = from_settings.make_actor(spec, backbone, small.CONFIG)
   params = small.params(network)
   expected = reference.actor_logits(
     spec, backbone, small.CONFIG, params, inputs
@@ -59,7 +59,7 @@ def test_other_depths_equal_numpy(backbone, units):
   )
   spec = small.spec()
   inputs = small.inputs(spec)
-  network = build.make_actor(spec, backbone, config)
+  network = from_settings.make_actor(spec, backbone, config)
   params = small.params(network)
   np.testing.assert_allclose(
     small.run(network, params, inputs),
@@ -100,7 +100,7 @@ def test_every_critic_equals_numpy(form, head, tasks, fields):
   inputs = small.inputs(spec)
   actions = small.actions(tasks)
   critic = config_lib.CriticConfig(form=form, head=head)
-  network = build.make_critic(spec, small.CONFIG, critic)
+  network = from_settings.make_critic(spec, small.CONFIG, critic)
   params = small.params(network)
   expected = reference.critic_values(
     spec, small.CONFIG, critic, params, inputs, actions

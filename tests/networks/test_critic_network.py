@@ -7,7 +7,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
-from rmtl_jax.networks import build, critic_network
+from rmtl_jax.networks import critic_network, from_settings
 from tests.networks import small
 
 
@@ -42,7 +42,7 @@ def test_remaining_by_hand():
 def test_initial_values_are_what_a_fresh_critic_says(head, form):
   config = config_lib.CriticConfig(head=head, form=form)
   spec = small.spec()
-  network = build.make_critic(spec, small.CONFIG, config)
+  network = from_settings.make_critic(spec, small.CONFIG, config)
   shapes = jax.eval_shape(network.init, jax.random.key(0))
   zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
   wanted = np.array([-2.5, -0.25], np.float32)

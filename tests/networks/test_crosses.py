@@ -8,7 +8,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
-from rmtl_jax.networks import build
+from rmtl_jax.networks import from_settings
 from tests.networks import small
 
 SPEC = types.FeatureSpec(
@@ -29,8 +29,8 @@ def without_terms(params):
 
 def test_a_pair_adds_its_term_to_each_logit():
   """By hand: 3 times the terms of both pairs."""
-  network = build.make_actor(SPEC, 'shared_bottom', CONFIG)
-  plain = build.make_actor(SPEC, 'shared_bottom', PLAIN)
+  network = from_settings.make_actor(SPEC, 'shared_bottom', CONFIG)
+  plain = from_settings.make_actor(SPEC, 'shared_bottom', PLAIN)
   params = network.init(jax.random.key(0))
   own = params['crosses']
   assert own['terms_1_2'].shape == (3, 5, 2)

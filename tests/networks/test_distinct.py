@@ -11,7 +11,12 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import backbone_registry, build, distinct, functional
+from rmtl_jax.networks import (
+  backbone_registry,
+  distinct,
+  from_settings,
+  functional,
+)
 from tests import tiers
 from tests.networks import small
 
@@ -68,10 +73,10 @@ def test_distinct_equals_plain_in_values_and_gradients(name):
     config = dataclasses.replace(small.CONFIG, first_layer=form)
     args = ()
     if name in backbone_registry.BACKBONES:
-      network = build.make_actor(spec, name, config)
+      network = from_settings.make_actor(spec, name, config)
     else:
       critic = config_lib.CriticConfig(form=name)
-      network = build.make_critic(spec, config, critic)
+      network = from_settings.make_critic(spec, config, critic)
       args = (np.full((4, 8, 2), 0.3, np.float32),)
     params = small.params(network)
 

@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from rmtl_jax.networks import build, functional, members_mean
+from rmtl_jax.networks import from_settings, functional, members_mean
 from tests import tiers
 from tests.networks import small
 
@@ -15,7 +15,7 @@ COUNT = 3
 def networks(backbone, **changes):
   """(one member's network, the ensemble's)."""
   config = dataclasses.replace(small.CONFIG, **changes)
-  one = build.make_actor(small.spec(), backbone, config)
+  one = from_settings.make_actor(small.spec(), backbone, config)
   return one, members_mean.make_ensemble(one, COUNT)
 
 
@@ -62,8 +62,8 @@ def test_is_the_mean_of_the_members_probabilities(
 def test_a_mixture_is_the_weighted_mean_of_different_networks_logits():
   spec = small.spec()
   made = [
-    build.make_actor(spec, 'mmoe', small.CONFIG),
-    build.make_actor(
+    from_settings.make_actor(spec, 'mmoe', small.CONFIG),
+    from_settings.make_actor(
       spec, 'esmm', dataclasses.replace(small.CONFIG, embedding_dim=3)
     ),
   ]

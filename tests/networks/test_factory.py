@@ -8,7 +8,7 @@ from flax import nnx
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
-from rmtl_jax.networks import backbone_registry, build, first_layer
+from rmtl_jax.networks import backbone_registry, first_layer, from_settings
 from tests.networks import small
 
 
@@ -28,10 +28,10 @@ def test_a_registered_backbone_runs(monkeypatch):
   monkeypatch.setattr(backbone_registry.BACKBONES, '_records', own)
   with pytest.raises(types.InputError, match="'constant' is not one of"):
     config_values.validate(config_lib.Config(backbone='constant'))
-  build.register_backbone('constant', Constant)
+  from_settings.register_backbone('constant', Constant)
   config_values.validate(config_lib.Config(backbone='constant'))
   spec = small.spec()
-  network = build.make_actor(spec, 'constant', small.CONFIG)
+  network = from_settings.make_actor(spec, 'constant', small.CONFIG)
   params = small.params(network)
   logits = small.run(network, params, small.inputs(spec))
   bias = np.asarray(params['first']['bias'])
@@ -66,7 +66,7 @@ def _critic_from_actor(backbone, form):
   actor, _ = small.named(backbone)
   critic, _ = small.named(form)
   actor_params, critic_params = small.params(actor), small.params(critic, 1)
-  made = build.critic_from_actor(critic_params, actor_params)
+  made = from_settings.critic_from_actor(critic_params, actor_params)
   return actor_params, critic_params, made
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.networks import (
-  build,
+  from_settings,
 )
 from tests.networks import reference, small
 
@@ -44,7 +44,7 @@ def inputs(seed=0):
 )
 def test_networks_equal_numpy(name, form):
   config = dataclasses.replace(small.CONFIG, first_layer=form)
-  network = build.make_actor(SPEC, name, config)
+  network = from_settings.make_actor(SPEC, name, config)
   params = small.params(network)
   found = small.run(network, params, inputs())
   expected = reference.actor_logits(SPEC, name, config, params, inputs())

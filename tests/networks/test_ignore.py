@@ -8,7 +8,12 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import backbone_registry, build, functional, ignore
+from rmtl_jax.networks import (
+  backbone_registry,
+  from_settings,
+  functional,
+  ignore,
+)
 from rmtl_jax.training import models
 from tests import tiers
 from tests.networks import small
@@ -73,9 +78,9 @@ def rest(values):
 def named(name, spec, network):
   """A network of either kind, with its arguments after the inputs."""
   if name in backbone_registry.BACKBONES:
-    return build.make_actor(spec, name, network), ()
+    return from_settings.make_actor(spec, name, network), ()
   critic = config_lib.CriticConfig(form=name)
-  return build.make_critic(spec, network, critic), (small.actions(2),)
+  return from_settings.make_critic(spec, network, critic), (small.actions(2),)
 
 
 FORMS = [
@@ -185,8 +190,8 @@ def test_a_missing_number_is_two_numbers():
   )
   for encoding in ('linear', 'piecewise'):
     sizes = config('', numeric_encoding=encoding)
-    ours = build.make_actor(spec, 'ple', sizes)
-    plain = build.make_actor(both, 'ple', sizes)
+    ours = from_settings.make_actor(spec, 'ple', sizes)
+    plain = from_settings.make_actor(both, 'ple', sizes)
     params = small.params(plain)
     np.testing.assert_array_equal(
       small.run(ours, params, values._replace(numeric=numbers)),

@@ -10,7 +10,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.config import kinds
-from rmtl_jax.networks import backbone_registry, build, functional
+from rmtl_jax.networks import backbone_registry, from_settings, functional
 from rmtl_jax.ops import task_losses
 from tests import tiers
 from tests.networks import small
@@ -54,7 +54,7 @@ SPEC = dataclasses.replace(
   'backbone', tiers.some(backbone_registry.trained(), ('mmoe', 'esmm', 'aitm'))
 )
 def test_outputs_of_every_backbone(backbone, monkeypatch):
-  network = build.make_actor(SPEC, backbone, small.CONFIG)
+  network = from_settings.make_actor(SPEC, backbone, small.CONFIG)
   params = network.init(jax.random.key(1))
   inputs = small.inputs(SPEC)
 

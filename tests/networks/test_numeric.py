@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from rmtl_jax.networks import build, numeric
+from rmtl_jax.networks import from_settings, numeric
 from tests import tiers
 from tests.networks import reference, small
 
@@ -72,7 +72,7 @@ def test_a_line_through_the_components_interpolates(edges, seed):
 def test_every_backbone_equals_numpy(backbone):
   spec = small_spec()
   inputs = small.inputs(spec)
-  network = build.make_actor(spec, backbone, CONFIG)
+  network = from_settings.make_actor(spec, backbone, CONFIG)
   params = small.params(network)
   found = small.run(network, params, inputs)
   expected = reference.actor_logits(spec, backbone, CONFIG, params, inputs)

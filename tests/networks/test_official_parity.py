@@ -13,7 +13,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import build, functional
+from rmtl_jax.networks import from_settings, functional
 from rmtl_jax.ops import losses
 from tests import tiers
 from tests.golden import released
@@ -62,7 +62,7 @@ def gradients(record, model):
   'model', tiers.some(released.BACKBONES, ('mmoe', 'ple', 'esmm', 'aitm'))
 )
 def test_backbones_are_the_released_ones(record, model):
-  network = build.make_actor(SPEC, model, NETWORK)
+  network = from_settings.make_actor(SPEC, model, NETWORK)
   params = released.actor(model, parts(record, f'{model}/p'))
   shapes = jax.eval_shape(network.init, jax.random.key(0))
   assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, shapes)
@@ -100,7 +100,7 @@ def test_backbones_are_the_released_ones(record, model):
 @pytest.mark.parametrize('head', ['neg_relu', 'linear'])
 def test_separate_critics_are_the_released_ones(record, head):
   config = dataclasses.replace(config_lib.preset('official').critic, head=head)
-  network = build.make_critic(SPEC, NETWORK, config)
+  network = from_settings.make_critic(SPEC, NETWORK, config)
   model = f'critic_{head}'
   params = released.critics(
     [parts(record, f'critic/p{task}') for task in range(2)]

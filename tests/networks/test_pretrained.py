@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.networks import build, functional, pretrained
+from rmtl_jax.networks import from_settings, functional, pretrained
 from rmtl_jax.updates import state
 from tests import tiers
 from tests.networks import reference, small
@@ -32,7 +32,7 @@ VECTORS = {
 
 def made(backbone='mmoe', spec=SPEC, **changes):
   config = dataclasses.replace(small.CONFIG, **changes)
-  return build.make_actor(spec, backbone, config)
+  return from_settings.make_actor(spec, backbone, config)
 
 
 @pytest.mark.parametrize('backbone', tiers.some(small.FIRST_LAYERS, ('mmoe',)))

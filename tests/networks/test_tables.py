@@ -11,7 +11,7 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax.networks import (
   backbone_registry,
-  build,
+  from_settings,
   functional,
   product_tables,
 )
@@ -31,10 +31,10 @@ def test_tables_equal_plain(name, rows, monkeypatch):
     config = dataclasses.replace(small.CONFIG, first_layer=form)
     args = ()
     if name in backbone_registry.BACKBONES:
-      network = build.make_actor(test_distinct.SPEC, name, config)
+      network = from_settings.make_actor(test_distinct.SPEC, name, config)
     else:
       critic = config_lib.CriticConfig(form=name)
-      network = build.make_critic(test_distinct.SPEC, config, critic)
+      network = from_settings.make_critic(test_distinct.SPEC, config, critic)
       args = (np.full((4, 8, 2), 0.3, np.float32),)
     if form == 'plain':
       params = small.params(network)

@@ -6,7 +6,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import build
+from rmtl_jax.networks import from_settings
 
 SPEC = types.FeatureSpec((200, 300), (), numeric=2, num_tasks=2)
 NETWORK = config_lib.NetworkConfig(
@@ -40,7 +40,7 @@ def layers_of(tree):
 
 @pytest.mark.parametrize('backbone', ['ple', 'aitm', 'single_task'])
 def test_actors(backbone):
-  params = build.make_actor(SPEC, backbone, NETWORK).init(KEY)
+  params = from_settings.make_actor(SPEC, backbone, NETWORK).init(KEY)
   first = params['first']
   table = np.asarray(first['table'])
   assert_uniform(np.delete(table, [0, 200], axis=-2), (6 / (500 + 16)) ** 0.5)

@@ -10,7 +10,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import build
+from rmtl_jax.networks import from_settings
 from rmtl_jax.runtime import mesh
 from tests.updates import problem
 
@@ -71,7 +71,7 @@ def test_settings_that_can_not_be_split():
 @pytest.mark.slow
 def test_tables_are_split_and_nothing_else():
   spec = types.FeatureSpec((10, 6), (), 0, 2)
-  network = build.make_actor(spec, 'single_task', problem.NETWORK)
+  network = from_settings.make_actor(spec, 'single_task', problem.NETWORK)
   form = jax.eval_shape(network.init, jax.random.key(0))
   specs = {
     jax.tree_util.keystr(path): sharding.spec
@@ -93,9 +93,9 @@ def test_padding_changes_no_number(backbone):
   spec = types.FeatureSpec((10, 6), ((9, 2),), 1, 2)
   padded = dataclasses.replace(problem.NETWORK, table_multiple=16)
   table, longer = (
-    build.make_actor(spec, backbone, config).init(jax.random.key(3))['first'][
-      'table'
-    ]
+    from_settings.make_actor(spec, backbone, config).init(jax.random.key(3))[
+      'first'
+    ]['table']
     for config in (problem.NETWORK, padded)
   )
   assert longer.shape[-2:] == (32, 3)

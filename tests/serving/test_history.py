@@ -11,7 +11,7 @@ from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
-from rmtl_jax.networks import build
+from rmtl_jax.networks import from_settings
 from rmtl_jax.serving import encoder, raw_rows
 from tests.networks import small
 from tests.serving import table_run
@@ -112,7 +112,7 @@ def test_later_rows_change_no_earlier_prediction(data, tmp_path):
   other = table_run.prepare_table(
     tmp_path, table, as_of=('history',), history_items=ITEMS
   )
-  network = build.make_actor(
+  network = from_settings.make_actor(
     manifest.feature_spec(), 'shared_bottom', config().network
   )
   params = small.params(network)

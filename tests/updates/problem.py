@@ -14,7 +14,7 @@ import optax
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import batches
-from rmtl_jax.networks import build, functional
+from rmtl_jax.networks import from_settings, functional
 from rmtl_jax.updates import finetune, loop, state
 from rmtl_jax.weighting import weighting_registry
 
@@ -116,7 +116,7 @@ def actor(
     first_layer=first_layer,
     session_encoder=session_encoder,
   )
-  return build.make_actor(SPEC, backbone, network)
+  return from_settings.make_actor(SPEC, backbone, network)
 
 
 @functools.cache
@@ -135,7 +135,7 @@ def critic(
     session_encoder=session_encoder,
   )
   config = config_lib.CriticConfig(form=form, head=head)
-  return build.make_critic(SPEC, network, config)
+  return from_settings.make_critic(SPEC, network, config)
 
 
 def actor_params(network: Any, which: str = 'online') -> Any:

@@ -15,7 +15,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import build
+from rmtl_jax.networks import from_settings
 from rmtl_jax.ops import losses, rewards, targets
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import forward, state
@@ -73,7 +73,7 @@ def critics(record, updates, letter):
 
 
 def actor(record):
-  network = build.make_actor(spec(record), 'esmm', NETWORK)
+  network = from_settings.make_actor(spec(record), 'esmm', NETWORK)
   params = released.actor('esmm', parts(record, 'td_esmm/0/actor'))
   return network, jax.tree.map(jnp.asarray, params)
 
@@ -81,7 +81,7 @@ def actor(record):
 def test_critic_updates_are_the_released_ones(record, monkeypatch):
   monkeypatch.setattr(critic_lib, 'TARGET_NOISE', 0.0)
   network, actor_params = actor(record)
-  critic_network = build.make_critic(spec(record), NETWORK, CRITIC)
+  critic_network = from_settings.make_critic(spec(record), NETWORK, CRITIC)
   optimizer = state.make_optimizer(CRITIC.learning_rate)
   step = jax.jit(critic_lib.make_critic_step(critic_network, optimizer, CRITIC))
   critic = state.init_critic(critics(record, 0, 'c'), optimizer)._replace(

@@ -13,7 +13,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import build
+from rmtl_jax.networks import from_settings
 from rmtl_jax.training import models
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import embedding_rows, state
@@ -123,13 +123,13 @@ def test_rows_that_are_not_in_the_batch_stay_as_they_are():
   spec = types.FeatureSpec((50,), (), 0, 1)
   config = dataclasses.replace(problem.NETWORK, embedding_dim=2)
   optimizer = state.make_optimizer(1e-3, 0.1)
-  small = build.make_actor(
+  small = from_settings.make_actor(
     embedding_rows.small_spec(spec, 3), 'shared_bottom', config
   )
   step = jax.jit(
     embedding_rows.on_rows(actor_lib.make_actor_step(small, optimizer), spec)
   )
-  network = build.make_actor(spec, 'shared_bottom', config)
+  network = from_settings.make_actor(spec, 'shared_bottom', config)
   actor = state.init_actor(
     network.init(jax.random.key(3)), optimizer, optax.identity()
   )

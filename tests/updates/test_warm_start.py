@@ -9,7 +9,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import backbone_registry, build, embeddings
+from rmtl_jax.networks import backbone_registry, embeddings, from_settings
 from rmtl_jax.updates import vocabulary_moves
 from tests.networks import small
 
@@ -57,12 +57,12 @@ def moves(shapes, sources=None):
 
 
 def actor(spec, backbone, config):
-  return build.make_actor(spec, backbone, config)
+  return from_settings.make_actor(spec, backbone, config)
 
 
 def critic(spec, _, config):
   settings = config_lib.CriticConfig(form='separate')
-  return build.make_critic(spec, config, settings)
+  return from_settings.make_critic(spec, config, settings)
 
 
 def moved(make, old_params, seed=1):
