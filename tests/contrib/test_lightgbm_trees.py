@@ -14,6 +14,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.contrib import lightgbm_trees
+from rmtl_jax.evaluation import metrics
 from rmtl_jax.networks import from_settings, functional, members_mean
 from rmtl_jax.results import run_record
 from rmtl_jax.results import trained_ensemble as results
@@ -148,6 +149,36 @@ def test_fit_learns_and_stops_early():
   # As many trees are fitted again, to other rows.
   again = fit(train, validation, again=rows_of(rng, 2500))
   np.testing.assert_array_equal(again['trees']['task'].sum((0, 1)), count)
+
+
+def test_ids_are_read_as_rates():
+  """A label that only the id predicts; rows of an unseen id get the mean."""
+  values, rng = 300, np.random.default_rng(2)
+  spec = types.FeatureSpec((values + 1,), (), 1, 1, ('user',), tasks=('a',))
+  rate = rng.random(values + 1)
+
+  def rows(count):
+    ids = rng.integers(1, values + 1, (count, 1)).astype(np.int32)
+    x = types.Inputs(
+      ids,
+      np.zeros((count, 0), np.int32),
+      rng.normal(size=(count, 1)).astype(np.float32),
+    )
+    return functional.Rows(x, (rng.random((count, 1)) < rate[ids]) * 1.0)
+
+  train, validation, test = rows(6000), rows(1000), rows(2000)
+  network = lightgbm_trees.make(spec, config_lib.NetworkConfig())
+  params = fit(train, validation, network=network)
+  found = np.asarray(params['rates']['0'])[:, 0]
+  ids, labels = train.inputs.categorical[:, 0], train.labels[:, 0]
+  mean, of_7 = labels.mean(), labels[ids == 7]
+  expected = (of_7.sum() + 20 * mean) / (len(of_7) + 20)
+  np.testing.assert_allclose(found[[0, 7]], [mean, expected], rtol=1e-5)
+  lane = types.Inputs(*(part[None] for part in test.inputs[:3]))
+  logits = np.asarray(functional.apply(network, params, lane))[0, :, 0]
+  best = rate[test.inputs.categorical[:, 0]]
+  y = test.labels[:, 0] > 0
+  assert metrics.auc(y, logits) > metrics.auc(y, best) - 0.03
 
 
 def test_a_task_with_one_class_is_a_constant():
