@@ -36,7 +36,12 @@ class Label(NamedTuple):
   @property
   def is_one(self) -> str:
     """SQL of whether it is positive."""
-    return f'coalesce({self.facts.number} = 1, false)'
+    one = self.facts
+    condition = f'{one.number} = 1'
+    if 'positive' in self.entry:
+      texts = ', '.join(map(sql.literal, self.entry['positive']))
+      condition = f'{one.text} IN ({texts})'
+    return f'coalesce({condition}, false)'
 
 
 def find(
@@ -61,8 +66,19 @@ def find(
 
 
 def _of(one: facts_lib.Facts, why: str) -> Label:
+  if one.kind == 'text' and one.distinct == 2 and not one.is_binary:
+    counts = one.sample.fetch(
+      f'{one.text} AS v, count(*) AS n',
+      f'WHERE {one.text} IS NOT NULL GROUP BY v ORDER BY n, v',
+    )
+    # The word that the column is named after, else the rarer one.
+    counts.sort(key=lambda found: found[0].lower() != one.name.lower())
+    (word, count), (_, others) = counts
+    entry: dict[str, Any] = {'column': one.name, 'positive': [word]}
+    rate = count / (count + others)
+    return Label(one, entry, f'{why}, {rate:.1%} are {word!r}', rate)
   if not one.is_binary:
-    entry: dict[str, Any] = {'column': one.name}
+    entry = {'column': one.name}
     if one.kind == 'number':
       entry['kind'] = 'regression'
     return Label(one, entry, why, 0.0)

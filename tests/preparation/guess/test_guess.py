@@ -237,6 +237,17 @@ def test_words_are_labels_too():
   ]
 
 
+@pytest.mark.parametrize(
+  ('words', 'positive'),
+  [(['dead', 'alive'], 'dead'), (['late', 'late', 'early'], 'early')],
+)
+def test_one_of_two_other_words_is_positive(words, positive):
+  """The one that the column is named after, else the rarer one."""
+  table = {'x': np.arange(300), 'dead': words * (300 // len(words))}
+  (task,) = guessed(table, ['dead']).schema['tasks']
+  assert task['positive'] == [positive]
+
+
 def test_without_a_label_the_columns_that_could_be_are_named():
   rows = np.arange(300)
   table = {'user_id': rows // 3, 'flag': rows % 2 == 0, 'x': rows * 0.5}
