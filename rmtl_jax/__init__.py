@@ -66,8 +66,8 @@ if TYPE_CHECKING:  # isort: off
   # A table in, a model out; studies and reports.
   from rmtl_jax.library.field_importance import importance as importance
   from rmtl_jax.library.ranker import Ranker as Ranker
-  from rmtl_jax.library.rows import row_values as row_values
-  from rmtl_jax.library.rows import RowValues as RowValues
+  from rmtl_jax.library.critic_rows import row_values as row_values
+  from rmtl_jax.library.critic_rows import RowValues as RowValues
   from rmtl_jax.library.studies import compare as compare
   from rmtl_jax.library.studies import draw_overview as draw_overview
   from rmtl_jax.library.studies import tune as tune

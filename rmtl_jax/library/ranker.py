@@ -19,7 +19,13 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import tables
 from rmtl_jax.evaluation import metric_registry
-from rmtl_jax.library import columns, estimator, fitting, one_row, starting
+from rmtl_jax.library import (
+  describe_table,
+  estimator,
+  fitting,
+  one_row,
+  starting,
+)
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.runtime import progress, workdir
@@ -54,7 +60,7 @@ class Ranker:
   def __init__(
     self,
     *,
-    tasks: Sequence[str] | Mapping[str, columns.Entry] = (),
+    tasks: Sequence[str] | Mapping[str, describe_table.Entry] = (),
     schema: Mapping[str, Any] | None = None,
     prepare: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
@@ -153,7 +159,7 @@ class Ranker:
     programs.keep_unless_set()
     tasks, rows = self.tasks, tables.to_arrow(X)
     if y is not None:
-      rows, names = estimator.join(rows, y, columns.of_labels(tasks))
+      rows, names = estimator.join(rows, y, describe_table.of_labels(tasks))
       tasks = tasks if len(tasks) else names
     start = self._start(start_from)
     if start:
@@ -368,15 +374,15 @@ class Ranker:
 
   def _described(
     self, rows: pa.Table, tasks: Any, index: Collection[str]
-  ) -> columns.Described:
+  ) -> describe_table.Described:
     """The schema: the given one, or a guess."""
     schema = _mapping('schema', self.schema)
     if 'tasks' not in schema:
-      return columns.describe(rows, tasks, schema, index)
+      return describe_table.describe(rows, tasks, schema, index)
     if len(self.tasks):
       raise types.InputError('tasks: the schema has tasks, too; leave out one')
     schema_lib.parse(schema)
-    return columns.Described(schema, {})
+    return describe_table.Described(schema, {})
 
   def _start(
     self, given: Ranker | str | os.PathLike[str] | None

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.library import columns
+from rmtl_jax.library import describe_table
 from rmtl_jax.preparation import schema as schema_lib
 from tests.library import small
 
@@ -16,7 +16,7 @@ ROWS = 40
 
 
 def described(table, tasks=TASKS, **schema):
-  found = columns.describe(pa.table(table), tasks, schema)
+  found = describe_table.describe(pa.table(table), tasks, schema)
   schema_lib.parse(found.schema)  # which `rmtl prepare` takes
   return found
 
