@@ -7,6 +7,7 @@ no number, and values at fault, so that there is one place that words errors.
 
 from __future__ import annotations
 
+import datetime
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -26,14 +27,18 @@ from rmtl_jax.preparation.schema import vocabularies
 _SPACES = ' \u00a0\u1680\u202f\u205f\u3000' + ''.join(
   map(chr, range(0x2000, 0x200B))
 )
-# By unit, of columns of whole numbers: how many there are in an hour.
-_PER_HOUR = {
-  's': 3_600,
-  'ms': 3_600_000,
-  'us': 3_600_000_000,
-  'ns': 3_600_000_000_000,
-}
-_LATEST_HOUR = 1_000_000  # in the year 2084; from 2099 zones are not known
+# Of a unit: numerator and denominator of ms.
+_MS = {'s': (1000, 1), 'ms': (1, 1), 'us': (1, 1000), 'ns': (1, 1_000_000)}
+_HOUR_MS = 3_600_000
+_LATEST_MS = 1_000_000 * _HOUR_MS  # in 2084; from 2099 zones are not known
+# Times that Python and DuckDB read alike.
+_ISO = re.compile(
+  r'\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{3}|\.\d{6})?'
+  r'(Z|[+-](0\d|1[0-4]):[0-5]\d)?',
+  re.ASCII,
+)
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_ONE_MS = datetime.timedelta(milliseconds=1)
 _WHOLE = re.compile(sql.WHOLE, re.ASCII)
 _NOTHING_ELSE = readings.Missing()
 # Text that every reader of numbers takes for the same number.
@@ -117,34 +122,79 @@ def _maker(
   return normalised
 
 
+def milliseconds(column: pa.Array, clock: times.Time) -> list[int | None]:
+  """As `times.Time.ms`, of times from 1970 to 2084.
+
+  Args:
+    column: whole numbers, Arrow's own times, or text as 2024-05-01T12:00:00Z.
+
+  Raises:
+    Undecided: only a query can decide.
+  """
+  kind, unit = column.type, clock.unit
+  if clock.format:
+    raise Undecided
+  has_zone = True
+  if unit == 'iso' and parquet.is_text(kind):
+    found = [
+      None if v is None else _of_iso(v, clock) for v in column.to_pylist()
+    ]
+  else:
+    if unit == 'iso' and pa.types.is_timestamp(kind):
+      has_zone, unit = kind.tz is not None, kind.unit
+      column = column.cast(pa.int64())
+    elif not (pa.types.is_integer(kind) or pa.types.is_null(kind)):
+      raise Undecided
+    if unit not in _MS:
+      raise Undecided
+    factor, per = _MS[unit]
+    found = [
+      None if value is None else value * factor // per
+      for value in column.to_pylist()
+    ]
+  if any(ms is not None and not 0 <= ms < _LATEST_MS for ms in found):
+    raise Undecided
+  if has_zone or clock.zone == times.UTC:
+    return found
+  return [None if ms is None else ms - _offset_ms(clock, ms) for ms in found]
+
+
+def _of_iso(text: str, clock: times.Time) -> int:
+  match = _ISO.fullmatch(text)
+  if not match:
+    raise Undecided
+  try:
+    moment = datetime.datetime.fromisoformat(text)
+  except ValueError:
+    raise Undecided from None
+  if match[2]:
+    return (moment - _EPOCH) // _ONE_MS
+  ms = (moment.replace(tzinfo=datetime.UTC) - _EPOCH) // _ONE_MS
+  return ms - _offset_ms(clock, ms)
+
+
+def _offset_ms(clock: times.Time, ms: int) -> int:
+  offset = times.offset_ms(clock.zone, ms)
+  if offset is None:
+    raise Undecided
+  return offset
+
+
 def _time_parts(
   column: pa.Array, clock: times.Time, part: str, missing: readings.Missing
 ) -> pa.Array:
-  """As `times.Time.part` of whole numbers and of Arrow's own times."""
-  kind, unit, zone = column.type, clock.unit, clock.zone
-  if pa.types.is_timestamp(kind) and unit == 'iso' and not clock.format:
-    if kind.tz is None and zone != times.UTC:
-      raise Undecided
-    column, unit = column.cast(pa.int64()), kind.unit
-  elif not (pa.types.is_integer(kind) or pa.types.is_null(kind)):
-    raise Undecided
-  if unit not in _PER_HOUR or missing.values:
-    raise Undecided
-  hour, values = _PER_HOUR[unit], column.to_pylist()
-  # Earlier and later ones are left to the query.
-  latest = _LATEST_HOUR * hour
-  if any(value is not None and not 0 <= value < latest for value in values):
+  """As `times.Time.part`."""
+  if missing.values:
     raise Undecided
 
-  def text(value: int) -> str:
-    offset = times.offset_ms(zone, value * _PER_HOUR['ms'] // hour)
-    if offset is None:
-      raise Undecided
-    hours = (value + offset * hour // _PER_HOUR['ms']) // hour
+  def text(ms: int) -> str:
+    hours = (ms + _offset_ms(clock, ms)) // _HOUR_MS
     return str(hours % 24 if part == 'hour' else (hours // 24 + 3) % 7)
 
-  found = [None if value is None else text(value) for value in values]
-  return pa.array(found, pa.string())
+  found = milliseconds(column, clock)
+  return pa.array(
+    [None if ms is None else text(ms) for ms in found], pa.string()
+  )
 
 
 def texts(

@@ -1,7 +1,9 @@
 """Few rows, encoded in memory, against the query, bit by bit."""
 
+import datetime
 import math
 
+import hypothesis
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,7 +12,15 @@ from hypothesis import strategies as st
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.serving import encoder, notes, raw_rows, vocabulary_lookup
+from rmtl_jax.preparation import sql
+from rmtl_jax.preparation.raw import times as raw_times
+from rmtl_jax.serving import (
+  encoder,
+  lookup,
+  notes,
+  raw_rows,
+  vocabulary_lookup,
+)
 from tests import tiers
 
 _WORDS = {
@@ -275,6 +285,50 @@ def test_both_paths_agree_on_whole_times_of_a_zone(
     columns = {name: column.slice(0, 1) for name, column in _PLAIN.items()}
     for time in times:
       _check(model, monkeypatch, columns | {'time': pa.array([time])})
+
+
+@hypothesis.settings(deadline=None)
+@hypothesis.given(
+  local=st.datetimes(
+    datetime.datetime(1970, 1, 2), datetime.datetime(2083, 1, 1)
+  ),
+  zone=st.sampled_from(('UTC', 'Europe/Berlin', 'Asia/Kolkata')),
+  form=st.sampled_from(('text', 's', 'ms', 'us', 'ns')),
+  offset=st.sampled_from(('', 'Z', '+05:30', '-11:00')),
+  separator=st.sampled_from(' T'),
+)
+def test_times_are_read_as_by_the_query(local, zone, form, offset, separator):
+  """Within a day of a change of the clocks it is left to the query."""
+  if form == 'text':
+    text = local.isoformat(separator, 'microseconds') + offset
+    column = pa.array([text])
+  else:
+    kind = pa.timestamp(form, 'UTC' if offset else None)
+    column = pa.array([local], pa.timestamp('us')).cast(kind, safe=False)
+  clock = raw_times.Time('iso', zone)
+  with sql.connect(threads=1) as connection:
+    connection.register('given', pa.table({'t': column}))
+    query = f'SELECT {clock.ms("t", column.type)} FROM given'
+    expected = connection.execute(query).fetchone()
+  try:
+    assert lookup.milliseconds(column, clock) == [*expected]
+  except lookup.Undecided:
+    assert zone == 'Europe/Berlin'
+
+
+@pytest.mark.parametrize(
+  'text',
+  [
+    '2024-02-30 00:00:00',
+    '2024-01-01',
+    '2024-01-01 25:00:00',
+    '',
+    '1700000000',
+  ],
+)
+def test_other_texts_of_times_are_left_to_the_query(text):
+  with pytest.raises(lookup.Undecided):
+    lookup.milliseconds(pa.array([text]), raw_times.Time('iso'))
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,6 @@ from rmtl_jax.serving import (
 
 # Rows that DuckDB reads at a time.
 _CHUNK = 4096
-# ms of a unit.
-_SCALES = {'ms': 1, 's': 1000}
 # Of Arrow's units.
 _NANOSECONDS = {'s': 10**9, 'ms': 10**6, 'us': 10**3}
 # Numbers as programs write them; a code such as 007 is none.
@@ -214,25 +212,22 @@ class Reader:
     ]
 
   def _times(self, table: pa.Table) -> list[int]:
-    """Whole times of the usual units as ms.
+    """Times as ms.
 
     Raises:
       lookup.Undecided: only a query can decide.
     """
     assert self.schema.time is not None
-    clock, column = self.schema.clock, table[self.schema.time]
+    column = table[self.schema.time].combine_chunks()
     missing = self.schema.missing_in(self.schema.time)
-    if column.null_count or missing.values:
+    if missing.values:
       raise lookup.Undecided
-    scale = _SCALES.get(clock.unit)
-    if scale is not None and pa.types.is_integer(column.type):
-      found = [scale * time for time in column.to_pylist()]
-    else:
-      raise lookup.Undecided
+    found = lookup.milliseconds(column, self.schema.clock)
     first, last = value_checks.time_range(self.schema.any_dates)
-    if any(not first <= time <= last for time in found):
+    known = [ms for ms in found if ms is not None and first <= ms <= last]
+    if len(known) < len(found):
       raise lookup.Undecided
-    return found
+    return known
 
   def _select(self, chunk: raw_rows.Chunk, scored: bool) -> pa.Table:
     item = sql.quote(past_log.item_column(self.schema))
