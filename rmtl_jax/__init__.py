@@ -214,7 +214,8 @@ def load(
   is_ranker = os.path.isfile(os.path.join(workdir, 'ranker.json'))
   if is_ranker and not stage and calibrated is None:
     # Named as a text, because rooms below the library import this package.
-    return importlib.import_module('rmtl_jax.library.ranker').load(workdir)
+    library = importlib.import_module('rmtl_jax.library.ranker')
+    return library.load(workdir, warm_up)
   from rmtl_jax.serving import predictor
 
   return predictor.load(workdir, stage, calibrated, warm_up)

@@ -450,10 +450,10 @@ class Ranker:
       warnings.warn(line, stacklevel=3)
     return scored.probabilities
 
-  def _restore(self, path: pathlib.Path) -> None:
+  def _restore(self, path: pathlib.Path, warm_up: int = 0) -> None:
     """Sets the attributes of a fitted Ranker from its directory."""
     self._run = workdir.read(path)
-    self.model_: scorer.Scorer = predictor.load(path)
+    self.model_: scorer.Scorer = predictor.load(path, warm_up=warm_up)
     self._history: kept.KeptHistory | None = None
     self._one_row = one_row.OneRow(self.model_, path / fitting.LOG)
     schema = log_columns.make_log_schema(self.model_.manifest)
@@ -473,11 +473,12 @@ class Ranker:
       self.metrics_ = dict(shown[self.model_.stage])
 
 
-def load(path: str | os.PathLike[str]) -> Ranker:
+def load(path: str | os.PathLike[str], warm_up: int = 0) -> Ranker:
   """Restores a saved Ranker.
 
   Args:
     path: what `Ranker.save` wrote, or the `workdir` of a fitted one.
+    warm_up: compiles the programs of up to so many rows.
 
   Raises:
     types.InputError: neither of the two, or a damaged file in it.
@@ -490,7 +491,7 @@ def load(path: str | os.PathLike[str]) -> Ranker:
   if unknown or not {*given}.isdisjoint(_LOCAL):
     raise types.InputError(f'{file}: parameters are not as rmtl wrote them')
   ranker = Ranker(**{'tasks': (), **given})
-  ranker._restore(place)
+  ranker._restore(place, warm_up)
   return ranker
 
 
